@@ -1,0 +1,30 @@
+# How everything is compiled. The sanitizer and fuzzing presets set SLORA_SANITIZE and SLORA_FUZZ.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+option(SLORA_TESTS "Build the tests" ON)
+option(SLORA_FUZZ "Build the fuzz targets (clang only)" OFF)
+set(SLORA_SANITIZE "" CACHE STRING "Sanitizers for everything, for example address,undefined")
+
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "Build type" FORCE)
+endif()
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${CCACHE_PROGRAM}")
+endif()
+
+add_library(slora_options INTERFACE)
+target_compile_options(slora_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Werror=return-type)
+target_include_directories(slora_options INTERFACE "${CMAKE_SOURCE_DIR}/src")
+if(SLORA_SANITIZE)
+  target_compile_options(slora_options INTERFACE -fsanitize=${SLORA_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(slora_options INTERFACE -fsanitize=${SLORA_SANITIZE})
+endif()
+if(SLORA_FUZZ)
+  target_compile_options(slora_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()

@@ -1,0 +1,53 @@
+#pragma once
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "backend/op_args.h"
+#include "backend/ops.h"
+#include "base/result.h"
+
+namespace slora {
+
+// How a backend wants adapter matrices in pages: element type, and how many rank rows of B lie interleaved
+// (2: elements (rank 2k, rank 2k + 1) of each output next to each other; an odd last rank is paired with zeros).
+struct AdapterFormat {
+  DType dtype = DType::f32;
+  std::int32_t b_interleave = 1;
+};
+
+struct BackendOptions {
+  int threads = 0;  // 0: one for every core this process may use
+};
+
+// One device: its memory, its element types, and Ops. Constant after construction but for its Ops; one owner, used by
+// the engine thread; `pack_rows` may be called by a loading thread before the engine starts.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  [[nodiscard]] virtual std::string_view name() const = 0;
+  // One line for the log: instruction set and threads, or the device's name.
+  [[nodiscard]] virtual std::string description() const = 0;
+  // Element type of what linear products read (norm, attention and gated outputs).
+  [[nodiscard]] virtual DType product_dtype() const = 0;
+  [[nodiscard]] virtual DType kv_dtype() const = 0;
+  [[nodiscard]] virtual AdapterFormat adapter_format() const = 0;
+
+  // Room for W [out, in]; then pack_rows fills it, any order, every row once.
+  [[nodiscard]] virtual LinearWeight make_linear(std::int64_t out, std::int64_t in) = 0;
+  // Rows [row_begin, row_begin + rows.rows) of W from host memory in f32, f16 or bf16.
+  virtual void pack_rows(LinearWeight& weight, std::int64_t row_begin, Tensor rows) = 0;
+  // Bytes that make_linear will take, for planning.
+  [[nodiscard]] virtual std::size_t linear_bytes(std::int64_t out, std::int64_t in) const = 0;
+
+  // Device memory for activations and for the pool, zeroed.
+  [[nodiscard]] virtual Buffer allocate(std::size_t bytes) = 0;
+
+  [[nodiscard]] virtual Ops& ops() = 0;
+};
+
+// The backend called `name`: "reference" or "cpu" ("auto" picks the best there is). Unknown names are refused with the list.
+[[nodiscard]] Result<std::unique_ptr<Backend>> create_backend(std::string_view name, const BackendOptions& options);
+
+}  // namespace slora

@@ -1,0 +1,60 @@
+#pragma once
+#include <span>
+
+#include "backend/op_args.h"
+
+namespace slora {
+
+// The whole language of the model. One virtual call per op; shapes are checked by the caller's construction and by
+// check() at entry. Output first, then inputs. T = rows of the batch. All tensors are in device memory. A result row
+// depends on its own inputs only: never on the other rows, on how rows are cut into calls, or on the number of threads.
+// Called by the engine thread (one per rank) only.
+class Ops {
+ public:
+  virtual ~Ops() = default;
+
+  // out[t, :] = table[ids[t], :]. out [T, hidden] fp32; table [vocab, hidden], possibly the packed head of a tied model.
+  virtual void embed(Tensor out, std::span<const TokenId> ids, const LinearWeight& table) = 0;
+
+  // Normalises each group of weight.size() consecutive columns: out = in / sqrt(mean(in^2) + eps) * weight.
+  // One group per row for a layer norm; one per head for q and k norms. in fp32, out fp32 or the product type; out may be in.
+  virtual void rms_norm(Tensor out, Tensor in, std::span<const float> weight, float eps) = 0;
+
+  // residual += x, then out = rms_norm(residual). residual and x [T, hidden] fp32.
+  virtual void add_rms_norm(Tensor out, Tensor residual, Tensor x, std::span<const float> weight, float eps) = 0;
+
+  // z[t, z columns of (segment, record)] = A x[t, :] for every segment over t and every record of `site`, fp32.
+  // x [T, in] product type. Rows and columns outside of segments are left as they are.
+  virtual void shrink(Tensor z, Tensor x, const AdapterBatch& adapters, Site site) = 0;
+
+  // y[t, :] = W x[t, :] + bias + sum over segments and records of weight * (scale * B z + bias), in fp32 with one rounding to y's
+  // type. x [T, in] product type, y [T, out] fp32.
+  virtual void linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) = 0;
+
+  // Rotates every head of x [T, heads * 2 * table.cos.cols] fp32 in place by its row's position (half-split pairs, as Hugging Face).
+  virtual void rope(Tensor x, std::span<const std::int32_t> positions, const RopeTable& table) = 0;
+
+  // Writes k and v [T, kv_heads * head_dim] fp32 of every span into its pages.
+  virtual void store_kv(const KvLayer& layer, Tensor k, Tensor v, std::span<const SpanView> spans) = 0;
+
+  // Causal attention of q [T, heads * head_dim] fp32 over the stored keys and values; out [T, heads * head_dim] product type.
+  // Grouped heads: query head h reads kv head h / (heads / kv_heads).
+  virtual void attend(Tensor out, Tensor q, const KvLayer& layer, std::span<const SpanView> spans, const AttendParams& params) = 0;
+
+  // out[t, i] = activation(gate_up[t, i]) * gate_up[t, n + i]. gate_up [T, 2n] fp32, out [T, n] product type.
+  virtual void gated(Tensor out, Tensor gate_up, Activation activation) = 0;
+
+  // out[i, :] = in[rows[i], :], same type.
+  virtual void gather_rows(Tensor out, Tensor in, std::span<const std::int32_t> rows) = 0;
+
+  // Draws out[i] from logits row i [rows.size(), vocab] fp32; the logits are scratch afterwards.
+  virtual void sample(std::span<SampledToken> out, Tensor logits, std::span<const SampleRow> rows) = 0;
+
+  // Copies whole pages of the pool.
+  virtual void copy_pages(std::byte* base, std::size_t page_bytes, std::span<const PageCopy> copies) = 0;
+
+  // Every element becomes `value`.
+  virtual void fill(Tensor out, float value) = 0;
+};
+
+}  // namespace slora

@@ -1,0 +1,26 @@
+#pragma once
+#include <chrono>
+
+namespace slora {
+
+// Time since an arbitrary start that never runs backwards. Passed in as a value where decisions are made, so that tests
+// and the simulator own time.
+using Timestamp = std::chrono::nanoseconds;
+
+// The seam for time: the system's here, a counter in tests.
+class Clock {
+ public:
+  virtual ~Clock() = default;
+  [[nodiscard]] virtual Timestamp now() const = 0;
+};
+
+class SteadyClock final : public Clock {
+ public:
+  [[nodiscard]] Timestamp now() const override {
+    return std::chrono::duration_cast<Timestamp>(std::chrono::steady_clock::now().time_since_epoch());
+  }
+};
+
+inline double seconds(Timestamp span) { return std::chrono::duration<double>(span).count(); }
+
+}  // namespace slora

@@ -1,0 +1,56 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "base/check.h"
+#include "tensor/dtype.h"
+
+namespace slora {
+
+// A view of a matrix [rows, cols] in device memory: rows `row_stride` elements apart, columns contiguous. Owns nothing;
+// passed by value. A vector is a matrix of one row.
+struct Tensor {
+  std::byte* data = nullptr;
+  DType dtype = DType::f32;
+  std::int64_t rows = 0;
+  std::int64_t cols = 0;
+  std::int64_t row_stride = 0;  // elements
+
+  [[nodiscard]] std::byte* row_bytes(std::int64_t row) const { return data + row * row_stride * static_cast<std::int64_t>(bytes_of(dtype)); }
+
+  // Requires: T is the type that dtype names.
+  template <class T>
+  [[nodiscard]] T* row(std::int64_t index) const {
+    return reinterpret_cast<T*>(row_bytes(index));
+  }
+  [[nodiscard]] Tensor rows_from(std::int64_t begin, std::int64_t count) const {
+    check(begin >= 0 && count >= 0 && begin + count <= rows, "a row range inside the tensor");
+    return {row_bytes(begin), dtype, count, cols, row_stride};
+  }
+  [[nodiscard]] Tensor cols_from(std::int64_t begin, std::int64_t count) const {
+    check(begin >= 0 && count >= 0 && begin + count <= cols, "a column range inside the tensor");
+    return {data + begin * static_cast<std::int64_t>(bytes_of(dtype)), dtype, rows, count, row_stride};
+  }
+};
+
+// A matrix [rows, cols] that lies in several places: tiles that cover it without overlap, each contiguous in one page of
+// the pool, row after row. Adapter matrices come in this form. `rows` and `cols` count stored rows and stored elements
+// per row (an interleaved matrix [r, out] with pairs of rows has ceil(r / 2) rows of 2 x out elements).
+struct Tile {
+  const std::byte* data;
+  std::int32_t row_begin, row_count;
+  std::int32_t col_begin, col_count;  // row_count rows of col_count elements, contiguous
+};
+struct TiledMatrix {
+  const Tile* tiles = nullptr;  // ordered by (row_begin, col_begin)
+  std::int32_t tile_count = 0;
+  std::int32_t rows = 0;
+  std::int32_t cols = 0;
+  DType dtype = DType::f32;
+
+  [[nodiscard]] const Tile* begin() const { return tiles; }
+  [[nodiscard]] const Tile* end() const { return tiles + tile_count; }
+  [[nodiscard]] bool empty() const { return tile_count == 0; }
+};
+
+}  // namespace slora
