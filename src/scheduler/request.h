@@ -1,0 +1,39 @@
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/ids.h"
+
+namespace slora {
+
+enum class PrefixUse : std::uint8_t { read_and_write, write_only };  // write_only: every prompt token's logits are wanted
+
+// What the scheduler needs to know of one token stream. Built by the engine, const afterwards.
+struct SequenceRequest {
+  SequenceId id;
+  TenantId tenant;                   // who is charged, and whose prefixes may be read
+  std::int32_t priority = 0;         // lower runs first
+  Timestamp arrival{};
+  std::vector<TokenId> prompt;       // [1..]
+  std::int32_t output_tokens_max = 1;
+  AdapterId adapter = kNoAdapter;    // the exact content; prefixes are never shared between different ones
+  std::uint32_t adapter_page_count = 0;
+  PrefixUse prefix_use = PrefixUse::read_and_write;
+};
+
+enum class EndReason : std::uint8_t {
+  stop,            // an end token, by the sampler's word
+  length,          // output_tokens_max reached
+  cancelled,       // the client's or the operator's wish
+  adapter_failed,  // its adapter could not be loaded
+  failed,          // this sequence's own step failed (no finite logits, for example)
+};
+
+// Said exactly once for every sequence that was added.
+struct SequenceEnd {
+  SequenceId id;
+  EndReason reason;
+};
+
+}  // namespace slora

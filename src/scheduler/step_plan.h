@@ -1,0 +1,70 @@
+#pragma once
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/ids.h"
+
+namespace slora {
+
+// One input token of a step: a value, or (value -1) the token that row `previous_row` of the plan before will yield.
+struct InputToken {
+  TokenId value = -1;
+  std::int32_t previous_row = -1;
+};
+
+// Consecutive tokens of one sequence computed in this step.
+struct PlannedSpan {
+  SequenceId sequence;
+  AdapterId adapter;
+  std::int32_t position_begin;  // of the first token
+  std::int32_t token_begin;     // range in StepPlan::tokens
+  std::int32_t token_count;
+  std::int32_t page_begin;  // range in StepPlan::pages: the sequence's page table from position 0 on
+  std::int32_t page_count;
+  std::int32_t output_row;  // index in StepResult::rows, or -1 when the span ends before the last known token
+};
+
+// An adapter image to bring into `pages`; the pages are reserved for it until it landed or failed.
+struct AdapterLoad {
+  AdapterId adapter;
+  std::vector<PageIndex> pages;
+};
+
+// What one step does: data, built by Scheduler::schedule and const until its commit. Buffers are reused from step to step.
+struct StepPlan {
+  std::uint64_t index = 0;  // counts plans; commits come in this order
+  std::vector<PlannedSpan> spans;
+  std::vector<InputToken> tokens;  // [sum of token_count]
+  std::vector<PageIndex> pages;
+  std::vector<AdapterLoad> loads;
+  std::int32_t output_row_count = 0;
+
+  [[nodiscard]] bool empty() const { return spans.empty(); }
+  [[nodiscard]] std::span<const PageIndex> pages_of(const PlannedSpan& span) const {
+    return std::span(pages).subspan(static_cast<std::size_t>(span.page_begin), static_cast<std::size_t>(span.page_count));
+  }
+  [[nodiscard]] std::span<const InputToken> tokens_of(const PlannedSpan& span) const {
+    return std::span(tokens).subspan(static_cast<std::size_t>(span.token_begin), static_cast<std::size_t>(span.token_count));
+  }
+  void clear() {
+    spans.clear();
+    tokens.clear();
+    pages.clear();
+    loads.clear();
+    output_row_count = 0;
+  }
+};
+
+enum class RowOutcome : std::uint8_t { goes_on, stop, failed };
+
+// What came out of a plan: one entry per output row.
+struct RowResult {
+  TokenId token = -1;
+  RowOutcome outcome = RowOutcome::goes_on;
+};
+struct StepResult {
+  std::vector<RowResult> rows;
+};
+
+}  // namespace slora
