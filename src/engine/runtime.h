@@ -1,0 +1,55 @@
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/engine.h"
+#include "formats/generation_config.h"
+#include "formats/model_config.h"
+
+namespace slora {
+
+struct RuntimeOptions {
+  std::filesystem::path model_folder;
+  std::string backend = "auto";
+  int threads = 0;                                     // 0: as many as there are cores for us
+  std::optional<std::uint64_t> pool_bytes;             // none: chosen from what is free
+  std::optional<std::int32_t> page_tokens;             // none: chosen from the model's shape
+  std::optional<std::int32_t> max_model_len;           // none: what the model and the pool allow
+  std::vector<std::filesystem::path> adapter_folders;  // --adapters: folders of adapter folders, or adapter folders
+  std::vector<std::pair<std::string, std::filesystem::path>> named_adapters;  // --lora-modules
+  std::int32_t step_tokens_max = 512;
+  std::int32_t running_max = 256;
+  std::size_t waiting_max = 1024;
+  // Told of long work: what, done, total. May be empty.
+  std::function<void(std::string_view, std::uint64_t, std::uint64_t)> progress;
+};
+
+// Everything that serves one model, put together in the right order: config, backend, weights, pool, adapters, engine. Made once by an
+// entry point; its parts are used from the threads that their classes name.
+class Runtime {
+ public:
+  [[nodiscard]] static Result<std::unique_ptr<Runtime>> create(RuntimeOptions options, Engine::EventSink sink);
+  ~Runtime();
+
+  [[nodiscard]] const ModelConfig& model_config() const;
+  [[nodiscard]] const GenerationConfig& generation_config() const;
+  [[nodiscard]] Engine& engine();
+  [[nodiscard]] AdapterStore& adapters();
+  [[nodiscard]] MetricsRegistry& metrics();
+  [[nodiscard]] std::int32_t max_model_len() const;
+  // For the start-up log: model, backend, pool, context, adapters; one line each.
+  [[nodiscard]] std::vector<std::string> summary() const;
+
+ private:
+  Runtime() = default;
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace slora
