@@ -1,0 +1,59 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "formats/json.h"
+#include "formats/pattern.h"
+
+namespace slora {
+
+// Which biases of the base an adapter replaces.
+enum class AdapterBias : std::uint8_t { none, all, lora_only };
+
+struct RankPattern {
+  ModulePattern pattern;
+  std::int64_t rank;  // at least 1
+};
+struct AlphaPattern {
+  ModulePattern pattern;
+  double alpha;  // finite
+};
+
+// What `adapter_config.json` of a PEFT folder says and serving needs. Tensor names and shapes in the file are the truth;
+// from here come scale, switches and diagnostics. Module paths are as in the base: "model.layers.0.self_attn.q_proj".
+struct AdapterConfig {
+  std::string peft_type;    // "LORA"
+  std::string task_type;    // "CAUSAL_LM" or empty
+  std::int64_t r = 0;       // at least 1
+  double lora_alpha = 0.0;  // finite
+  bool use_rslora = false;  // alpha / sqrt(r) instead of alpha / r
+  bool use_dora = false;
+  bool lora_bias = false;  // lora_B has a bias
+  AdapterBias bias = AdapterBias::none;
+  std::vector<RankPattern> rank_pattern;    // in file order: the first match wins
+  std::vector<AlphaPattern> alpha_pattern;  // in file order, searched on its own
+  std::vector<std::string> target_modules;  // diagnostics: a list, or one expression or "all-linear"
+  std::vector<std::int64_t> layers_to_transform;
+  std::vector<std::string> modules_to_save;
+  std::string init_lora_weights;  // "true", "false" or the named scheme
+  std::string base_model_name;    // diagnostics; may be empty
+  std::string peft_version;       // since PEFT 0.18
+  std::vector<std::string> warnings;
+
+  // Rank, alpha and scale (the factor before B A x) of the module at this path. E_PATTERN when matching hits its bounds.
+  [[nodiscard]] Result<std::int64_t> rank_of(std::string_view module_path) const;
+  [[nodiscard]] Result<double> alpha_of(std::string_view module_path) const;
+  [[nodiscard]] Result<double> scale_of(std::string_view module_path) const;
+};
+
+// Refuses by name what would change the numbers and is not understood: E_BAD_JSON, E_PEFT_TYPE, E_UNSUPPORTED_OPTION,
+// E_TASK, E_BASE_MUTATED, E_SCALE, E_RANK, E_PATTERN.
+Result<AdapterConfig> parse_adapter_config(const Json& config);
+// Reads `folder`/adapter_config.json; E_NO_CONFIG when there is none.
+Result<AdapterConfig> read_adapter_config(const std::string& folder);
+
+}  // namespace slora

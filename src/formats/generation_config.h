@@ -1,0 +1,32 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "formats/json.h"
+
+namespace slora {
+
+// What a model folder says about ending and sampling. Sampling fields are empty where the folder is silent.
+struct GenerationConfig {
+  std::vector<TokenId> eos_token_ids;  // any of them ends a sequence; sorted, without repeats
+  std::optional<TokenId> bos_token_id;
+  std::optional<TokenId> pad_token_id;
+  std::optional<bool> do_sample;
+  std::optional<double> temperature;
+  std::optional<double> top_p;
+  std::optional<std::int64_t> top_k;
+  std::optional<double> min_p;
+  std::optional<double> repetition_penalty;
+};
+
+// `generation` is generation_config.json (null when there is none), `config` is config.json, which fills in token ids that
+// the former does not name. Ids lie in [0, vocab_size).
+Result<GenerationConfig> parse_generation_config(const Json& generation, const Json& config, std::int32_t vocab_size);
+// Reads `folder`/generation_config.json, where there is one, and `folder`/config.json.
+Result<GenerationConfig> read_generation_config(const std::string& folder, std::int32_t vocab_size);
+
+}  // namespace slora

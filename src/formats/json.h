@@ -1,0 +1,52 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace slora {
+
+// Keys keep the order of the file: in PEFT's patterns the first match wins. Look-ups are linear, so tables with many keys
+// are walked, not searched.
+using Json = nlohmann::ordered_json;
+
+struct JsonLimits {
+  std::size_t bytes_max = std::size_t{16} << 20;
+  std::size_t depth_max = 64;                     // of nested arrays and objects
+  std::size_t values_max = std::size_t{8} << 20;  // of values in all, so that a small text can't become a large tree
+};
+
+// The value that `text` holds, or E_BAD_JSON with line, byte offset and what was expected. Strict: UTF-8, no duplicate
+// keys, no comments, numbers in range, nothing after the value.
+Result<Json> parse_json(std::string_view text, const JsonLimits& limits = {});
+
+// The content of a regular file of at most `bytes_max` bytes; E_NO_FILE, E_TOO_LARGE or E_READ.
+Result<std::string> read_text_file(const std::string& path, std::size_t bytes_max);
+Result<Json> read_json_file(const std::string& path, const JsonLimits& limits = {});
+
+// A short form of a value for messages: at most 60 characters.
+std::string shown(const Json& value);
+// "an object", "an integer", ... for messages.
+std::string_view type_name(const Json& value);
+
+// The member `key` of `object`, or nullptr when it is absent or null. Requires: `object` is an object.
+const Json* find_member(const Json& object, std::string_view key);
+
+// Members with the type that the caller expects, else E_BAD_JSON naming key, expected and found.
+Result<std::int64_t> integer_at(const Json& object, std::string_view key);
+Result<double> number_at(const Json& object, std::string_view key);  // finite
+Result<bool> bool_at(const Json& object, std::string_view key);
+Result<std::string> string_at(const Json& object, std::string_view key);
+// The same for members that may be absent or null.
+Result<std::optional<std::int64_t>> optional_integer_at(const Json& object, std::string_view key);
+Result<std::optional<double>> optional_number_at(const Json& object, std::string_view key);
+Result<std::optional<bool>> optional_bool_at(const Json& object, std::string_view key);
+Result<std::optional<std::string>> optional_string_at(const Json& object, std::string_view key);
+Result<std::optional<std::vector<std::string>>> optional_strings_at(const Json& object, std::string_view key);
+
+}  // namespace slora

@@ -1,0 +1,52 @@
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "formats/json.h"
+#include "formats/rope_config.h"
+
+namespace slora {
+
+enum class Family : std::uint8_t { llama, mistral, qwen2, qwen3 };
+enum class Activation : std::uint8_t { silu };
+
+std::string_view name_of(Family family);
+std::string_view name_of(RopeKind kind);
+
+// What `config.json` says about a causal language model, with the reference implementation's defaults filled in. Sizes are
+// positive, consistent, and small enough that products of two of them fit 64 bits.
+struct ModelConfig {
+  Family family = Family::llama;
+  std::int32_t vocab_size = 0;
+  std::int32_t hidden_size = 0;
+  std::int32_t intermediate_size = 0;
+  std::int32_t layer_count = 0;
+  std::int32_t head_count = 0;  // a multiple of kv_head_count
+  std::int32_t kv_head_count = 0;
+  std::int32_t head_dim = 0;  // even
+  double rms_norm_eps = 1e-6;
+  Activation activation = Activation::silu;
+  bool tie_embeddings = false;
+  bool qkv_bias = false;  // q, k and v products have biases
+  bool o_bias = false;
+  bool mlp_bias = false;  // gate, up and down have biases
+  bool qk_norm = false;   // RMS norm of every q and k head before RoPE
+  std::int64_t max_position_embeddings = 0;
+  std::vector<std::int32_t> window;  // [layer_count]: position i sees the `window` positions i - window + 1 .. i; 0: all
+  RopeConfig rope;
+  std::vector<std::string> warnings;  // for the log
+
+  [[nodiscard]] std::int32_t q_width() const { return head_count * head_dim; }
+  [[nodiscard]] std::int32_t kv_width() const { return kv_head_count * head_dim; }
+};
+
+// E_NO_CONFIG, E_BAD_JSON, E_MODEL_CONFIG (a value that can't be) or E_UNSUPPORTED_MODEL (something that would change the
+// numbers and is not served), always with key and value.
+Result<ModelConfig> parse_model_config(const Json& config);
+// Reads `folder`/config.json.
+Result<ModelConfig> read_model_config(const std::string& folder);
+
+}  // namespace slora

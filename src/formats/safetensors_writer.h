@@ -1,0 +1,26 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "tensor/dtype.h"
+
+namespace slora {
+
+// A tensor to be written: `bytes` holds product of shape x element size bytes, row-major.
+struct TensorToWrite {
+  std::string name;
+  DType dtype = DType::f32;
+  std::vector<std::int64_t> shape;
+  std::vector<std::byte> bytes;
+};
+
+// `values` rounded to `dtype` (f32, f16 or bf16). Requires: as many values as the shape says.
+TensorToWrite tensor_to_write(std::string name, DType dtype, std::vector<std::int64_t> shape, const std::vector<float>& values);
+
+// Writes a safetensors file with the tensors in this order, replacing what is there. For tests and tools.
+[[nodiscard]] Status write_safetensors(const std::string& path, const std::vector<TensorToWrite>& tensors);
+
+}  // namespace slora
