@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "base/activation.h"
 #include "base/ids.h"
 #include "base/site.h"
 #include "tensor/buffer.h"
@@ -105,8 +106,6 @@ struct AdapterBatch {
   std::span<const AdapterSegment> segments;
   std::int32_t z_cols = 0;  // columns of z that the segments need, at most
 };
-
-enum class Activation : std::uint8_t { silu };
 
 struct TokenCount {
   TokenId token;

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/activation.h"
 #include "base/result.h"
 #include "formats/json.h"
 #include "formats/rope_config.h"
@@ -11,7 +12,6 @@
 namespace slora {
 
 enum class Family : std::uint8_t { llama, mistral, qwen2, qwen3 };
-enum class Activation : std::uint8_t { silu };
 
 std::string_view name_of(Family family);
 std::string_view name_of(RopeKind kind);

@@ -1,0 +1,9 @@
+#pragma once
+#include <cstdint>
+
+namespace slora {
+
+// The function of a gated MLP: out = activation(gate) * up.
+enum class Activation : std::uint8_t { silu };
+
+}  // namespace slora
