@@ -1,0 +1,34 @@
+#pragma once
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "base/result.h"
+
+namespace slora {
+
+using Json = nlohmann::ordered_json;
+
+namespace jinja {
+struct Template;
+}
+
+// A model's chat template: messages to the prompt's text. The Jinja that published templates use, set up as transformers
+// does (trim_blocks, lstrip_blocks, loop controls, tojson, raise_exception, strftime_now), with budgets on steps, output
+// and depth. Immutable once parsed; any number of threads.
+class ChatTemplate {
+ public:
+  // What the template uses and we lack is named with its line.
+  [[nodiscard]] static Result<ChatTemplate> parse(std::string source);
+
+  // `context`: messages, bos_token, eos_token, add_generation_prompt, tools and whatever else the template may name. What
+  // the template itself refuses by raise_exception comes back with code invalid_request_error.
+  [[nodiscard]] Result<std::string> render(const Json& context) const;
+
+ private:
+  explicit ChatTemplate(std::shared_ptr<const jinja::Template> root);
+
+  std::shared_ptr<const jinja::Template> root_;  // shared so that copies of this value stay cheap
+};
+
+}  // namespace slora

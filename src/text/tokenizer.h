@@ -1,0 +1,53 @@
+#pragma once
+#include <cstddef>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+
+namespace slora {
+
+using Json = nlohmann::ordered_json;
+
+// Whether encoding adds what the file's post-processor adds around a text (for example <s> in front).
+enum class SpecialTokens { add, omit };
+// Whether special tokens leave a trace in decoded text.
+enum class SpecialText { skip, keep };
+
+// Text to token ids and back, as the `tokenizers` package does it from the same tokenizer.json. Immutable once made; any
+// number of threads. Shared, since requests outlive a reload of the model's files.
+class Tokenizer {
+ public:
+  // Refuses by name what it cannot do exactly: models other than BPE, unknown steps, subword prefixes.
+  [[nodiscard]] static Result<std::shared_ptr<const Tokenizer>> from_json(const Json& tokenizer_json);
+  ~Tokenizer();
+
+  // Special and added tokens written in the text become their ids. Bytes that aren't UTF-8 count as U+FFFD.
+  [[nodiscard]] std::vector<TokenId> encode(std::string_view text, SpecialTokens special) const;
+  // Ids without a token are passed over. Always valid UTF-8. A stream of tokens is decoded by Detokenizer.
+  [[nodiscard]] std::string decode(std::span<const TokenId> ids, SpecialText special) const;
+
+  // The token as the vocabulary spells it ("Ġthe", "▁the", "<0x0A>"); empty for an id without a token.
+  [[nodiscard]] std::string_view token_text(TokenId id) const;
+  // The bytes that the token stands for inside a text (" the", "\n"); may be part of a character.
+  [[nodiscard]] std::string token_bytes(TokenId id) const;
+  [[nodiscard]] std::optional<TokenId> token_id(std::string_view token_text) const;
+  [[nodiscard]] bool is_special(TokenId id) const;
+  // One more than the largest id, added tokens included. The model's logits may be wider.
+  [[nodiscard]] std::size_t vocabulary_size() const;
+
+ private:
+  friend class Detokenizer;
+  struct Parts;
+  explicit Tokenizer(std::unique_ptr<const Parts> parts);
+
+  std::unique_ptr<const Parts> parts_;
+};
+
+}  // namespace slora
