@@ -33,6 +33,12 @@ struct Tensor {
   }
 };
 
+// cos and sin of every (position, frequency), scaled by the attention factor of the RoPE kind: [positions, head_dim / 2] fp32.
+struct RopeTable {
+  Tensor cos;
+  Tensor sin;
+};
+
 // A matrix [rows, cols] that lies in several places: tiles that cover it without overlap, each contiguous in one page of
 // the pool, row after row. Adapter matrices come in this form. `rows` and `cols` count stored rows and stored elements
 // per row (an interleaved matrix [r, out] with pairs of rows has ceil(r / 2) rows of 2 x out elements).

@@ -1,0 +1,34 @@
+#pragma once
+#include <cstdint>
+
+#include "tensor/tensor.h"
+
+namespace slora {
+
+enum class BiasMode : std::uint8_t { add, replace };
+
+// What one adapter does to one linear module (adapters.md 2.1, K = 1 parts that kernels serve today):
+// y[slice] += weight * (scale * B (d * (A x))) and + bias (mode add), or the base's bias is replaced (mode replace).
+struct RecordView {
+  std::int32_t slice_begin = 0;  // first output column of the module within its site
+  std::int32_t out = 0;
+  std::int32_t in = 0;
+  std::int32_t rank = 0;     // 0: no low-rank part
+  std::int32_t z_begin = 0;  // first column of this record's shrink result within the site's
+  float scale = 0;
+  TiledMatrix a;                // [rank, in]
+  TiledMatrix b;                // transposed: [rank, out], rows interleaved as the backend's AdapterFormat says
+  const float* bias = nullptr;  // [out]
+  BiasMode bias_mode = BiasMode::add;
+};
+
+// One record over consecutive rows of a batch: what kernels are given of an adapter segment.
+struct AppliedRecord {
+  std::int32_t row_begin = 0;
+  std::int32_t row_count = 0;
+  std::int32_t z_begin = 0;  // first of the record's `rank` columns in z
+  float weight = 1;
+  const RecordView* record = nullptr;
+};
+
+}  // namespace slora
