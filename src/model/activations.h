@@ -1,0 +1,38 @@
+#pragma once
+#include <cstdint>
+
+#include "backend/backend.h"
+#include "formats/model_config.h"
+#include "tensor/buffer.h"
+
+namespace slora {
+
+// What flows between ops in one forward pass, T rows. "product" is the backend's product element type.
+struct Activations {
+  Tensor x;         // [T, hidden] fp32: what the last product or the embedding gave
+  Tensor residual;  // [T, hidden] fp32
+  Tensor h;         // [T, hidden] product
+  Tensor z;         // [T, z columns] fp32: shrink results
+  Tensor qkv;       // [T, q + 2 kv] fp32
+  Tensor attn;      // [T, q] product
+  Tensor gate_up;   // [T, 2 intermediate] fp32
+  Tensor ff;        // [T, intermediate] product
+};
+
+// Memory for the largest batch, taken once. Owned by the model.
+class ActivationBuffers {
+ public:
+  ActivationBuffers(const ModelConfig& config, Backend& backend, std::int64_t rows_max, std::int64_t z_cols_max, std::int64_t output_rows_max);
+
+  // Views of the first `rows` rows; z has `z_cols` columns.
+  [[nodiscard]] Activations views(std::int64_t rows, std::int64_t z_cols) const;
+  [[nodiscard]] Tensor output_hidden(std::int64_t rows) const { return output_hidden_.rows_from(0, rows); }  // [rows, hidden] product
+  [[nodiscard]] Tensor logits(std::int64_t rows) const { return logits_.rows_from(0, rows); }                // [rows, vocab] fp32
+
+ private:
+  Buffer memory_;
+  Activations all_;
+  Tensor output_hidden_, logits_;
+};
+
+}  // namespace slora

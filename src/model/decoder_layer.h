@@ -1,0 +1,26 @@
+#pragma once
+#include <cstdint>
+
+#include "backend/ops.h"
+#include "comm/communicator.h"
+#include "formats/model_config.h"
+#include "model/activations.h"
+#include "model/forward_batch.h"
+#include "model/weights.h"
+
+namespace slora {
+
+// What every layer of one forward pass shares.
+struct LayerContext {
+  Ops& ops;
+  Communicator& communicator;
+  const ModelConfig& config;
+  const ForwardBatch& batch;
+  RopeTable rope;
+};
+
+// One layer: adds attention and MLP of the batch to act.residual (the last addend stays in act.x). `kv` is this layer's part
+// of the pool.
+void forward_layer(const LayerContext& context, const LayerWeights& weights, std::int32_t layer, const KvLayer& kv, const Activations& act);
+
+}  // namespace slora

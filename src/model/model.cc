@@ -1,0 +1,44 @@
+#include "model/model.h"
+
+#include "base/check.h"
+#include "model/decoder_layer.h"
+
+namespace slora {
+
+Model::Model(ModelConfig config, ModelWeights weights, Backend& backend, Communicator& communicator, const KvGeometry& kv, const ModelLimits& limits)
+    : config_(std::move(config)),
+      weights_(std::move(weights)),
+      backend_(backend),
+      communicator_(communicator),
+      kv_(kv),
+      limits_(limits),
+      rope_(make_rope_frequencies(config_.rope, config_.head_dim), limits.position_count),
+      activations_(config_, backend, limits.step_tokens_max, limits.z_cols_max, limits.output_rows_max) {}
+
+Tensor Model::forward(const ForwardBatch& batch, std::byte* pool) {
+  const auto rows = static_cast<std::int64_t>(batch.tokens.size());
+  const auto output_rows = static_cast<std::int64_t>(batch.output_rows.size());
+  check(rows > 0 && rows <= limits_.step_tokens_max, "a batch of at least one token and at most step_tokens_max");
+  check(output_rows <= limits_.output_rows_max, "at most output_rows_max rows of logits");
+  check(batch.adapters.z_cols <= limits_.z_cols_max, "at most z_cols_max columns of shrink results");
+
+  Ops& ops = backend_.ops();
+  const Activations act = activations_.views(rows, batch.adapters.z_cols);
+  const LayerContext context{ops, communicator_, config_, batch, rope_.view()};
+
+  ops.embed(act.x, batch.tokens, weights_.embedding_table());
+  ops.fill(act.residual, 0.0f);
+  for (std::int32_t layer = 0; layer < config_.layer_count; ++layer) {
+    forward_layer(context, weights_.layers[static_cast<std::size_t>(layer)], layer, kv_.layer(layer, pool), act);
+  }
+  ops.add_rms_norm(act.h, act.residual, act.x, weights_.norm, static_cast<float>(config_.rms_norm_eps));
+
+  const Tensor logits = activations_.logits(output_rows);
+  if (output_rows == 0) return logits;
+  const Tensor hidden = activations_.output_hidden(output_rows);
+  ops.gather_rows(hidden, act.h, batch.output_rows);
+  ops.linear(logits, hidden, weights_.head, act.z, {}, Site{0, SiteKind::head});
+  return logits;
+}
+
+}  // namespace slora

@@ -1,0 +1,50 @@
+#pragma once
+#include <cstdint>
+
+#include "backend/backend.h"
+#include "comm/communicator.h"
+#include "formats/model_config.h"
+#include "model/activations.h"
+#include "model/forward_batch.h"
+#include "model/kv_geometry.h"
+#include "model/rope.h"
+#include "model/weights.h"
+
+namespace slora {
+
+// The most that one forward pass may hold.
+struct ModelLimits {
+  std::int32_t step_tokens_max = 512;
+  std::int32_t output_rows_max = 256;
+  std::int32_t z_cols_max = 1536;     // ranks of all adapters over one row and site
+  std::int64_t position_count = 2048;  // positions that occur
+};
+
+// One decoder for every family: the config's flags say what differs. Owns weights and activations; forward() is called by
+// the engine thread only.
+class Model {
+ public:
+  // `backend` and `communicator` outlive the model.
+  Model(ModelConfig config, ModelWeights weights, Backend& backend, Communicator& communicator, const KvGeometry& kv, const ModelLimits& limits);
+
+  // Logits [output_rows, vocab] fp32, valid until the next call. Writes K and V of the batch's rows into the pool at
+  // `pool`. Requires: the batch is within limits().
+  [[nodiscard]] Tensor forward(const ForwardBatch& batch, std::byte* pool);
+
+  [[nodiscard]] const ModelConfig& config() const { return config_; }
+  [[nodiscard]] const KvGeometry& kv_geometry() const { return kv_; }
+  [[nodiscard]] const ModelLimits& limits() const { return limits_; }
+  [[nodiscard]] Backend& backend() { return backend_; }
+
+ private:
+  const ModelConfig config_;
+  const ModelWeights weights_;
+  Backend& backend_;
+  Communicator& communicator_;
+  const KvGeometry kv_;
+  const ModelLimits limits_;
+  const RopeTables rope_;
+  ActivationBuffers activations_;
+};
+
+}  // namespace slora

@@ -1,0 +1,100 @@
+#include "model/rope.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+namespace slora {
+namespace {
+
+// theta^(2i / head_dim), rounded where the reference implementation rounds.
+std::vector<float> default_inverse(double theta, std::int32_t head_dim) {
+  std::vector<float> inverse(static_cast<std::size_t>(head_dim / 2));
+  for (std::size_t i = 0; i < inverse.size(); ++i) {
+    const float exponent = static_cast<float>(2 * i) / static_cast<float>(head_dim);
+    inverse[i] = 1.0f / static_cast<float>(std::pow(theta, static_cast<double>(exponent)));
+  }
+  return inverse;
+}
+
+void slow_long_waves(std::vector<float>& inverse, const RopeConfig& config) {
+  const double length = static_cast<double>(config.original_max_position);
+  const double long_wave = length / config.low_freq_factor;
+  const double short_wave = length / config.high_freq_factor;
+  for (float& frequency : inverse) {
+    const double wave = 2 * std::numbers::pi / static_cast<double>(frequency);
+    if (wave < short_wave) continue;
+    if (wave > long_wave) {
+      frequency = static_cast<float>(frequency / config.factor);
+    } else {
+      const double smooth = (length / wave - config.low_freq_factor) / (config.high_freq_factor - config.low_freq_factor);
+      frequency = static_cast<float>((1 - smooth) * frequency / config.factor + smooth * frequency);
+    }
+  }
+}
+
+// Dimension at which a head of `head_dim` makes `rotations` turns over the original length.
+double correction_dimension(double rotations, const RopeConfig& config, std::int32_t head_dim) {
+  const double length = static_cast<double>(config.original_max_position);
+  return head_dim * std::log(length / (rotations * 2 * std::numbers::pi)) / (2 * std::log(config.theta));
+}
+
+void blend_by_wavelength(std::vector<float>& inverse, const RopeConfig& config, std::int32_t head_dim) {
+  double low = correction_dimension(config.beta_fast, config, head_dim);
+  double high = correction_dimension(config.beta_slow, config, head_dim);
+  if (config.truncate) {
+    low = std::floor(low);
+    high = std::ceil(high);
+  }
+  low = std::max(low, 0.0);
+  high = std::min(high, static_cast<double>(head_dim - 1));
+  if (low == high) high += 0.001;
+  for (std::size_t i = 0; i < inverse.size(); ++i) {
+    const double ramp = std::clamp((static_cast<double>(i) - low) / (high - low), 0.0, 1.0);  // 1: interpolate fully
+    inverse[i] = static_cast<float>(inverse[i] / config.factor * ramp + inverse[i] * (1 - ramp));
+  }
+}
+
+double yarn_attention_factor(const RopeConfig& config) {
+  if (config.attention_factor) return *config.attention_factor;
+  const auto scale = [&](double mscale) { return config.factor <= 1 ? 1.0 : 0.1 * mscale * std::log(config.factor) + 1.0; };
+  const double mscale = config.mscale.value_or(0), all_dim = config.mscale_all_dim.value_or(0);
+  return mscale != 0 && all_dim != 0 ? scale(mscale) / scale(all_dim) : scale(1);
+}
+
+}  // namespace
+
+RopeFrequencies make_rope_frequencies(const RopeConfig& config, std::int32_t head_dim) {
+  RopeFrequencies out{default_inverse(config.theta, head_dim), 1.0f};
+  switch (config.kind) {
+    case RopeKind::default_:
+    case RopeKind::dynamic: break;
+    case RopeKind::linear:
+      for (float& frequency : out.inverse) frequency = static_cast<float>(frequency / config.factor);
+      break;
+    case RopeKind::llama3: slow_long_waves(out.inverse, config); break;
+    case RopeKind::yarn:
+      blend_by_wavelength(out.inverse, config, head_dim);
+      out.attention_factor = static_cast<float>(yarn_attention_factor(config));
+      break;
+  }
+  return out;
+}
+
+RopeTables::RopeTables(const RopeFrequencies& frequencies, std::int64_t position_count) {
+  const auto half = static_cast<std::int64_t>(frequencies.inverse.size());
+  memory_ = Buffer(static_cast<std::size_t>(2 * position_count * half) * sizeof(float));
+  const Tensor all = memory_.view(DType::f32, 2 * position_count, half);
+  view_ = {all.rows_from(0, position_count), all.rows_from(position_count, position_count)};
+  for (std::int64_t position = 0; position < position_count; ++position) {
+    float* cos_row = view_.cos.row<float>(position);
+    float* sin_row = view_.sin.row<float>(position);
+    for (std::size_t i = 0; i < frequencies.inverse.size(); ++i) {
+      const float angle = static_cast<float>(position) * frequencies.inverse[i];
+      cos_row[i] = std::cos(angle) * frequencies.attention_factor;
+      sin_row[i] = std::sin(angle) * frequencies.attention_factor;
+    }
+  }
+}
+
+}  // namespace slora
