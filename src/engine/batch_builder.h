@@ -1,0 +1,34 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "model/forward_batch.h"
+#include "scheduler/step_plan.h"
+
+namespace slora {
+
+// Turns a plan into the tensors of one forward pass. Spans of one adapter are put next to each other, so that its weights are
+// read once for all of them. Owned by the engine thread; its buffers live from step to step.
+class BatchBuilder {
+ public:
+  // The resident view of an adapter; never null for an adapter that a plan names.
+  using ViewOf = std::function<const AdapterView*(AdapterId)>;
+
+  // The batch borrows from the builder and from `plan`; valid until the next build. Requires: the plan's tokens are values.
+  [[nodiscard]] const ForwardBatch& build(const StepPlan& plan, const ViewOf& view_of);
+
+ private:
+  void add_span(const StepPlan& plan, const PlannedSpan& span);
+  void add_segment(const AdapterView& view, std::int32_t row_begin, std::int32_t row_count);
+
+  std::vector<std::size_t> order_;         // indices of plan.spans, grouped by adapter
+  std::vector<TokenId> tokens_;            // [T]
+  std::vector<std::int32_t> positions_;    // [T]
+  std::vector<SpanView> spans_;
+  std::vector<AdapterSegment> segments_;
+  std::vector<std::int32_t> output_rows_;  // [plan.output_row_count]
+  ForwardBatch batch_;
+};
+
+}  // namespace slora

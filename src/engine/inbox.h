@@ -1,0 +1,79 @@
+#pragma once
+#include <condition_variable>
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "engine/generation.h"
+
+namespace slora {
+
+// How one adapter load ended: a view of the landed image, or why there is none.
+struct LoadOutcome {
+  AdapterId adapter;
+  Result<std::unique_ptr<const AdapterView>> view;
+};
+
+// What other threads tell the engine thread, in one place. Bounded by its users: submissions by the engine's admission,
+// cancellations by live sequences, outcomes by loads under way. Any thread may tell; the engine thread takes.
+class Inbox {
+ public:
+  struct Contents {
+    std::vector<GenerationRequest> submissions;
+    std::vector<SequenceId> cancellations;
+    std::vector<LoadOutcome> outcomes;
+
+    void clear() {
+      submissions.clear();
+      cancellations.clear();
+      outcomes.clear();
+    }
+  };
+
+  void submit(GenerationRequest request) {
+    tell([&] { waiting_.submissions.push_back(std::move(request)); });
+  }
+  void cancel(SequenceId id) {
+    tell([&] { waiting_.cancellations.push_back(id); });
+  }
+  void report(LoadOutcome outcome) {
+    tell([&] { waiting_.outcomes.push_back(std::move(outcome)); });
+  }
+  void wake() {
+    tell([] {});
+  }
+
+  // Replaces `out` by everything told since the last call; never waits.
+  void drain_into(Contents& out) {
+    out.clear();
+    const std::lock_guard lock(mutex_);
+    std::swap(out, waiting_);
+    told_ = false;
+  }
+  // Waits until something is told, at most `limit`.
+  void wait_for(Timestamp limit) {
+    std::unique_lock lock(mutex_);
+    ready_.wait_for(lock, limit, [&] { return told_; });
+  }
+
+ private:
+  template <class Change>
+  void tell(Change change) {
+    {
+      const std::lock_guard lock(mutex_);
+      change();
+      told_ = true;
+    }
+    ready_.notify_one();
+  }
+
+  std::mutex mutex_;
+  std::condition_variable ready_;
+  Contents waiting_;   // guarded by mutex_
+  bool told_ = false;  // guarded by mutex_
+};
+
+}  // namespace slora

@@ -1,0 +1,67 @@
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "backend/op_args.h"
+#include "engine/generation.h"
+
+namespace slora {
+
+// What sampling must remember of one sequence while it lives. Owned by the engine thread.
+class LiveSequence {
+ public:
+  explicit LiveSequence(GenerationRequest request) : request_(std::move(request)) {
+    if (request_.sampling.repetition_penalty == 1) return;
+    prompt_tokens_ = request_.prompt;
+    std::ranges::sort(prompt_tokens_);
+    prompt_tokens_.erase(std::unique(prompt_tokens_.begin(), prompt_tokens_.end()), prompt_tokens_.end());
+  }
+
+  [[nodiscard]] const GenerationRequest& request() const { return request_; }
+  [[nodiscard]] std::int32_t output_count() const { return output_count_; }
+
+  // How to draw the next token; borrows from this object.
+  [[nodiscard]] SampleRow sample_row() const {
+    const SamplingParams& params = request_.sampling;
+    SampleRow row;
+    row.temperature = params.temperature;
+    row.top_p = params.top_p;
+    row.top_k = params.top_k;
+    row.min_p = params.min_p;
+    row.repetition_penalty = params.repetition_penalty;
+    row.presence_penalty = params.presence_penalty;
+    row.frequency_penalty = params.frequency_penalty;
+    row.seed = params.seed;
+    row.choice = params.choice;
+    row.position = static_cast<std::uint32_t>(output_count_);
+    row.output_counts = output_counts_;
+    row.prompt_tokens = prompt_tokens_;
+    row.logit_bias = params.logit_bias;
+    if (output_count_ < params.min_tokens) row.banned = params.end_tokens;
+    row.logprob_count = params.logprob_count;
+    return row;
+  }
+
+  void append(TokenId token) {
+    ++output_count_;
+    const SamplingParams& params = request_.sampling;
+    if (params.repetition_penalty == 1 && params.presence_penalty == 0 && params.frequency_penalty == 0) return;
+    const auto at = std::ranges::lower_bound(output_counts_, token, {}, &TokenCount::token);
+    if (at != output_counts_.end() && at->token == token) {
+      ++at->count;
+    } else {
+      output_counts_.insert(at, {token, 1});
+    }
+  }
+
+  [[nodiscard]] bool ends_with(TokenId token) const { return std::ranges::find(request_.sampling.end_tokens, token) != request_.sampling.end_tokens.end(); }
+
+ private:
+  GenerationRequest request_;
+  std::int32_t output_count_ = 0;
+  std::vector<TokenCount> output_counts_;  // sorted by token; kept only when a penalty reads it
+  std::vector<TokenId> prompt_tokens_;     // sorted, distinct; kept only for the repetition penalty
+};
+
+}  // namespace slora
