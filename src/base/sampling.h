@@ -35,7 +35,7 @@ struct SampleRow {
   std::span<const TokenCount> output_counts;  // tokens generated so far, sorted by token
   std::span<const TokenId> prompt_tokens;     // distinct tokens of the prompt, sorted (repetition penalty counts them too)
   std::span<const TokenBias> logit_bias;
-  std::span<const TokenId> banned;   // never drawn (min_tokens bans end tokens)
+  std::span<const TokenId> banned;  // never drawn (min_tokens bans end tokens)
   std::int32_t logprob_count = -1;  // -1: none; n: the chosen token's and the n most likely
 };
 

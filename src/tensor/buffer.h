@@ -26,7 +26,7 @@ class Buffer {
 
  private:
   struct Release {
-    std::size_t bytes = 0;
+    std::size_t bytes;  // no initialiser: it would make the default constructor unusable inside Buffer
     void operator()(std::byte* data) const;
   };
   std::unique_ptr<std::byte, Release> data_;

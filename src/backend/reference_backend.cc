@@ -1,0 +1,127 @@
+#include "backend/reference_backend.h"
+
+#include <utility>
+
+#include "backend/applied_records.h"
+#include "kernels/reference/attend.h"
+#include "kernels/reference/copy_pages.h"
+#include "kernels/reference/embed.h"
+#include "kernels/reference/fill.h"
+#include "kernels/reference/gated.h"
+#include "kernels/reference/gather_rows.h"
+#include "kernels/reference/linear.h"
+#include "kernels/reference/rms_norm.h"
+#include "kernels/reference/rope.h"
+#include "kernels/reference/sample.h"
+#include "kernels/reference/shrink.h"
+#include "kernels/reference/store_kv.h"
+
+namespace slora {
+namespace {
+
+Tensor matrix_of(const LinearWeight& weight) { return weight.packed.view(DType::f32, weight.out, weight.in); }
+
+// Owned by its backend, used by the engine thread.
+class ReferenceOps final : public Ops {
+ public:
+  void embed(Tensor out, std::span<const TokenId> ids, const LinearWeight& table) override {
+    check(std::cmp_equal(out.rows, ids.size()) && out.cols == table.in, "out [T, hidden]");
+    reference::embed(out, ids, matrix_of(table));
+  }
+
+  void rms_norm(Tensor out, Tensor in, std::span<const float> weight, float eps) override {
+    check(out.rows == in.rows && out.cols == in.cols && in.cols % static_cast<std::int64_t>(weight.size()) == 0,
+          "whole groups of in's shape");
+    reference::rms_norm(out, in, weight, eps);
+  }
+
+  void add_rms_norm(Tensor out, Tensor residual, Tensor x, std::span<const float> weight, float eps) override {
+    check(out.rows == x.rows && residual.rows == x.rows && residual.cols == x.cols && std::cmp_equal(x.cols, weight.size()),
+          "equal shapes");
+    reference::add_rms_norm(out, residual, x, weight, eps);
+  }
+
+  void shrink(Tensor z, Tensor x, const AdapterBatch& adapters, Site site) override {
+    find_applied_records(records_, adapters, site);
+    reference::shrink(z, x, records_);
+  }
+
+  void linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) override {
+    check(y.rows == x.rows && x.cols == weight.in && y.cols == weight.out, "y [T, out] = W [out, in] x [T, in]");
+    find_applied_records(records_, adapters, site);
+    reference::linear(y, x, matrix_of(weight), weight.bias, z, records_);
+  }
+
+  void rope(Tensor x, std::span<const std::int32_t> positions, const RopeTable& table) override {
+    check(std::cmp_equal(x.rows, positions.size()) && x.cols % (2 * table.cos.cols) == 0, "whole heads, one position a row");
+    reference::rope(x, positions, table);
+  }
+
+  void store_kv(const KvLayer& layer, Tensor k, Tensor v, std::span<const SpanView> spans) override {
+    check(k.cols == layer.kv_heads * layer.head_dim && v.cols == k.cols, "k and v [T, kv_heads * head_dim]");
+    reference::store_kv(layer, k, v, spans);
+  }
+
+  void attend(Tensor out, Tensor q, const KvLayer& layer, std::span<const SpanView> spans, const AttendParams& params) override {
+    check(q.cols == out.cols && q.cols % (layer.kv_heads * layer.head_dim) == 0, "whole groups of heads");
+    reference::attend(out, q, layer, spans, params);
+  }
+
+  void gated(Tensor out, Tensor gate_up, Activation activation) override {
+    check(gate_up.rows == out.rows && gate_up.cols == 2 * out.cols, "gate_up [T, 2n]");
+    reference::gated(out, gate_up, activation);
+  }
+
+  void gather_rows(Tensor out, Tensor in, std::span<const std::int32_t> rows) override {
+    check(std::cmp_equal(out.rows, rows.size()) && out.cols == in.cols && out.dtype == in.dtype, "out of in's type, a row each");
+    reference::gather_rows(out, in, rows);
+  }
+
+  void sample(std::span<SampledToken> out, Tensor logits, std::span<const SampleRow> rows) override {
+    check(out.size() == rows.size() && std::cmp_greater_equal(logits.rows, rows.size()), "a row of logits for every sample");
+    reference::sample(out, logits, rows);
+  }
+
+  void copy_pages(std::byte* base, std::size_t page_bytes, std::span<const PageCopy> copies) override {
+    reference::copy_pages(base, page_bytes, copies);
+  }
+
+  void fill(Tensor out, float value) override { reference::fill(out, value); }
+
+ private:
+  std::vector<AppliedRecord> records_;
+};
+
+class ReferenceBackend final : public Backend {
+ public:
+  std::string_view name() const override { return "reference"; }
+  std::string description() const override { return "plain fp32 loops, one thread"; }
+  DType product_dtype() const override { return DType::f32; }
+  DType kv_dtype() const override { return DType::f32; }
+  AdapterFormat adapter_format() const override { return {DType::f32, 1}; }
+
+  LinearWeight make_linear(std::int64_t out, std::int64_t in) override {
+    return {.out = out, .in = in, .packed = Buffer(linear_bytes(out, in)), .bias = {}};
+  }
+
+  void pack_rows(LinearWeight& weight, std::int64_t row_begin, Tensor rows) override {
+    check(rows.cols == weight.in, "rows of the weight's width");
+    const Tensor target = matrix_of(weight).rows_from(row_begin, rows.rows);
+    for (std::int64_t row = 0; row < rows.rows; ++row) {
+      convert_to_float(target.row<float>(row), rows.row_bytes(row), rows.dtype, static_cast<std::size_t>(rows.cols));
+    }
+  }
+
+  std::size_t linear_bytes(std::int64_t out, std::int64_t in) const override { return static_cast<std::size_t>(out * in) * sizeof(float); }
+  Buffer allocate(std::size_t bytes) override { return Buffer(bytes); }
+  Ops& ops() override { return ops_; }
+
+ private:
+  ReferenceOps ops_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> create_reference_backend() { return std::make_unique<ReferenceBackend>(); }
+
+}  // namespace slora

@@ -1,0 +1,21 @@
+#pragma once
+#include <cstdint>
+#include <span>
+
+#include "base/sampling.h"
+
+namespace slora::reference {
+
+// Makes every logit finite or -inf: NaN becomes -inf, +inf the largest finite number. False when no logit was finite.
+bool make_logits_orderly(std::span<float> logits);
+
+// Bias, then repetition, presence and frequency penalties, then bans, as vLLM and Hugging Face define them. logits [vocab].
+void adjust_logits(std::span<float> logits, const SampleRow& row);
+
+// The draw of (seed, choice, position), uniform in [0, 1): the same on every machine, whatever was drawn before.
+double uniform_draw(std::uint64_t seed, std::uint32_t choice, std::uint32_t position);
+
+// Rows below this temperature are greedy.
+inline constexpr float kGreedyTemperature = 1e-5f;
+
+}  // namespace slora::reference

@@ -1,0 +1,9 @@
+#pragma once
+#include "tensor/tensor.h"
+
+namespace slora::reference {
+
+// Every element becomes `value`. out in f32, f16 or bf16.
+void fill(Tensor out, float value);
+
+}  // namespace slora::reference

@@ -1,0 +1,103 @@
+#include "kernels/reference/sample.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/reference/adjust_logits.h"
+
+namespace slora::reference {
+namespace {
+
+using Logits = std::span<const float>;
+
+float logit_of(Logits logits, TokenId token) { return logits[static_cast<std::size_t>(token)]; }
+
+// All tokens with a finite logit, by logit descending, then token ascending.
+std::vector<TokenId> ordered_tokens(Logits logits) {
+  std::vector<TokenId> tokens;
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    if (std::isfinite(logits[i])) tokens.push_back(static_cast<TokenId>(i));
+  }
+  std::stable_sort(tokens.begin(), tokens.end(), [&](TokenId a, TokenId b) { return logit_of(logits, a) > logit_of(logits, b); });
+  return tokens;
+}
+
+double log_sum_exp(Logits logits) {
+  const double highest = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - highest);
+  return highest + std::log(sum);
+}
+
+std::vector<TokenLogprob> most_likely(Logits logits, double normaliser, std::size_t count) {
+  std::vector<TokenLogprob> top;
+  for (const TokenId token : ordered_tokens(logits)) {
+    if (top.size() == count) break;
+    top.push_back({token, static_cast<float>(logit_of(logits, token) - normaliser)});
+  }
+  return top;
+}
+
+// Shortens the order `tokens` to what min-p, top-k and top-p keep. weights [tokens].
+void truncate(std::vector<TokenId>& tokens, Logits logits, const std::vector<double>& weights, const SampleRow& row) {
+  std::size_t kept = tokens.size();
+  while (kept > 1 && weights[kept - 1] < row.min_p) --kept;
+  if (row.top_k > 0 && static_cast<std::size_t>(row.top_k) < kept) {
+    const float lowest = logit_of(logits, tokens[static_cast<std::size_t>(row.top_k) - 1]);
+    while (logit_of(logits, tokens[kept - 1]) < lowest) --kept;
+  }
+  if (row.top_p < 1) {
+    double total = 0;
+    for (std::size_t i = 0; i < kept; ++i) total += weights[i];
+    double head = weights[0];
+    std::size_t length = 1;
+    while (length < kept && head < row.top_p * total) head += weights[length++];
+    kept = length;
+  }
+  tokens.resize(kept);
+}
+
+TokenId draw(Logits logits, const SampleRow& row) {
+  std::vector<TokenId> tokens = ordered_tokens(logits);
+  if (tokens.empty()) return -1;
+  if (row.temperature < kGreedyTemperature) return tokens[0];
+  const double highest = logit_of(logits, tokens[0]);
+  const auto weight_of = [&](TokenId token) { return std::exp((logit_of(logits, token) - highest) / row.temperature); };
+  std::vector<double> weights;
+  for (const TokenId token : tokens) weights.push_back(weight_of(token));
+  truncate(tokens, logits, weights, row);
+
+  std::sort(tokens.begin(), tokens.end());
+  double total = 0;
+  for (const TokenId token : tokens) total += weight_of(token);
+  const double target = uniform_draw(row.seed, row.choice, row.position) * total;
+  double sum = 0;
+  for (const TokenId token : tokens) {
+    sum += weight_of(token);
+    if (sum > target) return token;
+  }
+  return tokens.back();
+}
+
+void sample_row(SampledToken& out, std::span<float> logits, const SampleRow& row) {
+  out = SampledToken{};
+  if (!make_logits_orderly(logits)) return;
+  std::vector<float> raw(logits.begin(), logits.end());
+  adjust_logits(logits, row);
+  out.token = draw(logits, row);
+  if (out.token < 0 || row.logprob_count < 0) return;
+  const double normaliser = log_sum_exp(raw);
+  out.logprob = static_cast<float>(logit_of(raw, out.token) - normaliser);
+  out.top = most_likely(raw, normaliser, static_cast<std::size_t>(row.logprob_count));
+}
+
+}  // namespace
+
+void sample(std::span<SampledToken> out, Tensor logits, std::span<const SampleRow> rows) {
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    float* row = logits.row<float>(static_cast<std::int64_t>(i));
+    sample_row(out[i], {row, static_cast<std::size_t>(logits.cols)}, rows[i]);
+  }
+}
+
+}  // namespace slora::reference

@@ -1,0 +1,30 @@
+#include "kernels/reference/shrink.h"
+
+namespace slora::reference {
+namespace {
+
+// Tiles of one rank row come in column order and go on with the sum, so that the order of additions is that of one long row.
+void shrink_row(float* z, const float* x, const TiledMatrix& a) {
+  for (std::int32_t j = 0; j < a.rows; ++j) z[j] = 0;
+  for (const Tile& tile : a) {
+    const auto* elements = reinterpret_cast<const float*>(tile.data);
+    for (std::int32_t row = 0; row < tile.row_count; ++row) {
+      float sum = z[tile.row_begin + row];
+      for (std::int32_t col = 0; col < tile.col_count; ++col) sum += elements[row * tile.col_count + col] * x[tile.col_begin + col];
+      z[tile.row_begin + row] = sum;
+    }
+  }
+}
+
+}  // namespace
+
+void shrink(Tensor z, Tensor x, std::span<const AppliedRecord> records) {
+  for (const AppliedRecord& applied : records) {
+    check(applied.record->a.dtype == DType::f32, "A in fp32");
+    for (std::int32_t t = applied.row_begin; t < applied.row_begin + applied.row_count; ++t) {
+      shrink_row(z.row<float>(t) + applied.z_begin, x.row<float>(t), applied.record->a);
+    }
+  }
+}
+
+}  // namespace slora::reference
