@@ -157,7 +157,9 @@ def reload(folder, spec, base):
     return model
 
 
-def check(spec, model, base_logits, adapter_logits, run):
+def check(spec, model, base_logits, run):
+    """Asserts that the adapter and each of its tensors are felt. `run` gives the logits of a model."""
+    adapter_logits = run(model)
     moved = (adapter_logits - base_logits).abs().max().item()
     assert moved > ADAPTER_MARGIN, (spec.name, moved)
     for name, tensor in model.named_parameters():
@@ -170,11 +172,11 @@ def check(spec, model, base_logits, adapter_logits, run):
         with torch.no_grad():
             tensor.copy_(kept)
         assert change > TENSOR_MARGIN, (spec.name, name, change)
-    if "rank_pattern" in spec.edit:  # the order of the alpha keys must matter
+    if "alpha_pattern" in spec.edit:  # the order of the alpha keys must matter
         config = model.peft_config["default"]
         modules = [name for name, module in model.base_model.model.named_modules() if isinstance(module, LoraLayer)]
         forward, backward = list(config.alpha_pattern), list(reversed(config.alpha_pattern))
-        assert forward == list(PATTERNS["alpha_pattern"]) and any(first_match(forward, m) != first_match(backward, m) for m in modules), spec.name
+        assert forward == list(spec.edit["alpha_pattern"]) and any(first_match(forward, m) != first_match(backward, m) for m in modules), spec.name
 
 
 def first_match(keys, module):
@@ -196,17 +198,3 @@ def finish(folder, spec):
     if spec.rename:
         path = folder / "adapter_model.safetensors"
         save_file({spec.rename(name): tensor for name, tensor in load_file(path).items()}, path, metadata={"format": "pt"})
-
-
-def make_all(model_folder, model_spec, load_base, logits, batch):
-    tensors = {}
-    base = load_base()
-    for index, spec in enumerate(model_spec.adapters):
-        folder = model_folder / "adapters" / spec.name
-        model = make_adapter(folder, spec, model_spec.name, 100 * model_spec.seed + index, load_base)
-        for prompt in ADAPTER_PROMPTS:
-            tensors[f"logits.{spec.name}.{prompt}"] = logits(model, batch[prompt])
-        last = ADAPTER_PROMPTS[-1]
-        check(spec, model, logits(base, batch[last]), tensors[f"logits.{spec.name}.{last}"], lambda m: logits(m, batch[last]))
-        finish(folder, spec)
-    return tensors
