@@ -2,13 +2,12 @@
 #include <atomic>
 #include <functional>
 #include <memory>
-#include <thread>
+#include <string>
 #include <vector>
 
 #include "adapters/adapter_store.h"
 #include "backend/page_arena.h"
 #include "base/clock.h"
-#include "base/queue.h"
 #include "base/result.h"
 #include "engine/generation.h"
 #include "metrics/metrics.h"
@@ -20,8 +19,10 @@ namespace slora {
 struct EngineOptions {
   SchedulerOptions scheduler;
   std::int32_t max_model_len = 0;     // prompt and output of one sequence, at most
-  std::size_t inbox_capacity = 1024;  // submissions and cancellations not yet seen by the engine thread
+  std::string model_name;             // label of the metrics
 };
+
+class EngineLoop;
 
 // What others may see of the engine: a snapshot taken after each step.
 struct EngineStats {
@@ -67,10 +68,10 @@ class Engine {
   [[nodiscard]] const EngineOptions& options() const { return options_; }
 
  private:
-  std::atomic<std::uint64_t> next_id_{1};
   const EngineOptions options_;
-  struct Loop;
-  std::unique_ptr<Loop> loop_;
+  std::atomic<std::uint64_t> next_id_{1};
+  std::atomic<bool> draining_{false};
+  std::unique_ptr<EngineLoop> loop_;
 };
 
 }  // namespace slora

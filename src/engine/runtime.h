@@ -16,6 +16,7 @@ namespace slora {
 
 struct RuntimeOptions {
   std::filesystem::path model_folder;
+  std::string model_name;  // --served-model-name: label of the metrics
   std::string backend = "auto";
   int threads = 0;                                     // 0: as many as there are cores for us
   std::optional<std::uint64_t> pool_bytes;             // none: chosen from what is free

@@ -1,0 +1,79 @@
+#include "engine/adapter_loader.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "base/check.h"
+
+namespace slora {
+namespace {
+
+TiledMatrix view_of(const ImageMatrix& matrix, const AdapterView& view, DType dtype) {
+  return {view.tiles.data() + matrix.tile_begin, matrix.tile_count, matrix.rows, matrix.cols, dtype};
+}
+
+}  // namespace
+
+std::unique_ptr<const AdapterView> make_adapter_view(const ImageLayout& layout, std::span<std::byte* const> pages, std::int32_t layer_count) {
+  const auto address_of = [&](const ImagePlace& place) { return pages[place.page] + place.offset; };
+  auto view = std::make_unique<AdapterView>();
+  view->tiles.reserve(layout.tiles.size());
+  for (const ImageTile& tile : layout.tiles) {
+    view->tiles.push_back({address_of(tile.place), tile.row_begin, tile.row_count, tile.col_begin, tile.col_count});
+  }
+  view->sites.resize(static_cast<std::size_t>(layer_count) * kSiteKindCount);
+  view->records.reserve(layout.records.size());
+  for (const ImageRecord& image : layout.records) {
+    const AdapterRecord& record = image.record;
+    AdapterView::Range& range = view->sites[static_cast<std::size_t>(record.site.layer * kSiteKindCount + static_cast<int>(record.site.kind))];
+    if (range.count == 0) range.begin = static_cast<std::int32_t>(view->records.size());
+    check(range.begin + range.count == static_cast<std::int32_t>(view->records.size()), "records ordered by site");
+    RecordView out;
+    out.slice_begin = record.slice_begin;
+    out.out = record.out;
+    out.in = record.in;
+    out.rank = record.rank;
+    out.z_begin = range.z_cols;
+    out.scale = record.scale;
+    out.a = view_of(image.a, *view, layout.format.dtype);
+    out.b = view_of(image.b, *view, layout.format.dtype);
+    if (image.bias) out.bias = reinterpret_cast<const float*>(address_of(*image.bias));
+    out.bias_mode = record.bias_replacing ? BiasMode::replace : BiasMode::add;
+    view->records.push_back(out);
+    ++range.count;
+    range.z_cols += record.rank;
+    view->z_cols_max = std::max(view->z_cols_max, range.z_cols);
+  }
+  return view;
+}
+
+// The queue needs no bound of its own: the scheduler starts a load only for pages that it has taken from the pool.
+AdapterLoader::AdapterLoader(AdapterStore& store, const PageArena& arena, Inbox& inbox)
+    : store_(store), arena_(arena), inbox_(inbox), loads_(std::numeric_limits<std::size_t>::max()), thread_([this] { run(); }) {}
+
+AdapterLoader::~AdapterLoader() {
+  std::vector<Load> dropped;
+  loads_.drain_into(dropped);
+  loads_.close();
+  thread_.join();
+}
+
+void AdapterLoader::start(std::shared_ptr<const AdapterVersion> version, std::vector<PageIndex> pages) {
+  const bool taken = loads_.try_push({std::move(version), std::move(pages)});
+  check(taken, "an open loader");
+}
+
+void AdapterLoader::run() {
+  while (const std::optional<Load> load = loads_.pop()) inbox_.report({load->version->id(), bring_in(*load)});
+}
+
+Result<std::unique_ptr<const AdapterView>> AdapterLoader::bring_in(const Load& load) const {
+  std::vector<std::byte*> pages;
+  pages.reserve(load.pages.size());
+  for (const PageIndex page : load.pages) pages.push_back(arena_.page(page));
+  const Result<ImageLayout> layout = store_.load(*load.version, pages);
+  if (!layout) return tl::unexpected(layout.error());
+  return make_adapter_view(*layout, pages, store_.base().modules.layer_count);
+}
+
+}  // namespace slora

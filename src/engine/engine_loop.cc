@@ -1,0 +1,227 @@
+#include "engine/engine_loop.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "scheduler/policies/fcfs.h"
+
+namespace slora {
+namespace {
+
+constexpr Timestamp kIdleWait = std::chrono::milliseconds(100);
+
+}  // namespace
+
+EngineLoop::EngineLoop(const EngineOptions& options, Model& model, PageArena& arena, AdapterStore& adapters, MetricsRegistry& metrics,
+                       Engine::EventSink sink)
+    : options_(options),
+      model_(model),
+      arena_(arena),
+      adapters_(adapters),
+      sink_(std::move(sink)),
+      metrics_(metrics, options.model_name),
+      scheduler_(options.scheduler, std::make_unique<FcfsPolicy>()),
+      heartbeat_(clock_.now().count()),
+      loader_(adapters, arena, inbox_) {
+  stats_.scheduler = scheduler_.stats();
+  thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+}
+
+EngineLoop::~EngineLoop() {
+  thread_.request_stop();
+  inbox_.wake();
+  thread_.join();
+}
+
+EngineStats EngineLoop::stats() const {
+  const std::lock_guard lock(stats_mutex_);
+  return stats_;
+}
+
+void EngineLoop::run(const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    heartbeat_.store(clock_.now().count(), std::memory_order_relaxed);
+    take_inbox();
+    scheduler_.schedule(plan_, clock_.now());
+    drop_evicted_views();
+    start_loads();
+    if (!plan_.empty()) run_step();
+    scheduler_.take_ended(ended_);
+    const bool idle = plan_.empty() && ended_.empty();
+    publish();
+    if (idle) inbox_.wait_for(kIdleWait);
+  }
+  end_all();
+}
+
+void EngineLoop::take_inbox() {
+  inbox_.drain_into(told_);
+  for (LoadOutcome& outcome : told_.outcomes) take_outcome(std::move(outcome));
+  for (GenerationRequest& request : told_.submissions) add(std::move(request));
+  for (const SequenceId id : told_.cancellations) scheduler_.cancel(id);
+  for (const AdapterId adapter : adapters_.take_retired()) scheduler_.retire_adapter(adapter);
+}
+
+void EngineLoop::add(GenerationRequest request) {
+  SequenceRequest wanted;
+  wanted.id = request.id;
+  wanted.tenant = request.tenant;
+  wanted.priority = request.priority;
+  wanted.arrival = clock_.now();
+  wanted.prompt = request.prompt;
+  wanted.output_tokens_max = request.output_tokens_max;
+  if (request.adapter) {
+    wanted.adapter = request.adapter->id();
+    wanted.adapter_page_count = request.adapter->page_count();
+    UsedAdapter& used = used_adapters_[wanted.adapter];
+    used.version = request.adapter;
+    ++used.sequence_count;
+  }
+  const SequenceId id = request.id;
+  live_.emplace(id, LiveSequence(std::move(request)));
+  if (const Status added = scheduler_.add(std::move(wanted)); !added) {
+    TokenEvent& event = event_of(id);
+    event.error_code = added.error().code;
+    event.error_message = added.error().message;
+    ended_.push_back({id, EndReason::failed});
+  }
+}
+
+void EngineLoop::take_outcome(LoadOutcome outcome) {
+  const auto since = loading_since_.find(outcome.adapter);
+  check(since != loading_since_.end(), "an outcome for a load that was started");
+  const double load_seconds = seconds(clock_.now() - since->second);
+  loading_since_.erase(since);
+  if (outcome.view) {
+    views_[outcome.adapter] = std::move(*outcome.view);
+    metrics_.adapter_landed(load_seconds);
+    scheduler_.adapter_landed(outcome.adapter);
+  } else {
+    log_warning("adapter load failed: {}", outcome.view.error().message);
+    used_adapters_.at(outcome.adapter).failure = std::move(outcome.view).error();
+    metrics_.adapter_failed();
+    scheduler_.adapter_failed(outcome.adapter);
+  }
+  forget_if_unused(outcome.adapter);
+}
+
+void EngineLoop::start_loads() {
+  for (const AdapterLoad& load : plan_.loads) {
+    const auto used = used_adapters_.find(load.adapter);
+    check(used != used_adapters_.end(), "loads only for adapters of live sequences");
+    loading_since_[load.adapter] = clock_.now();
+    loader_.start(used->second.version, load.pages);
+  }
+}
+
+void EngineLoop::drop_evicted_views() {
+  evicted_.clear();
+  scheduler_.take_evicted_adapters(evicted_);
+  for (const AdapterId adapter : evicted_) views_.erase(adapter);
+}
+
+void EngineLoop::run_step() {
+  const Timestamp begin = clock_.now();
+  const ForwardBatch& batch = builder_.build(plan_, [this](AdapterId adapter) {
+    const auto view = views_.find(adapter);
+    return view == views_.end() ? nullptr : view->second.get();
+  });
+  sample(model_.forward(batch, arena_.base()));
+  scheduler_.commit(plan_, result_, ended_);
+  metrics_.update(scheduler_.stats(), plan_.tokens.size(), seconds(clock_.now() - begin));
+}
+
+// Fills result_ and this step's events from the logits [output rows, vocab].
+void EngineLoop::sample(Tensor logits) {
+  const auto rows = static_cast<std::size_t>(plan_.output_row_count);
+  row_owners_.assign(rows, SequenceId{});
+  sample_rows_.resize(rows);
+  sampled_.resize(rows);
+  result_.rows.assign(rows, RowResult{});
+  for (const PlannedSpan& span : plan_.spans) {
+    if (span.output_row < 0) continue;
+    const auto row = static_cast<std::size_t>(span.output_row);
+    row_owners_[row] = span.sequence;
+    sample_rows_[row] = live_.at(span.sequence).sample_row();
+  }
+  if (rows != 0) model_.backend().ops().sample(sampled_, logits, sample_rows_);
+  for (std::size_t row = 0; row < rows; ++row) {
+    LiveSequence& sequence = live_.at(row_owners_[row]);
+    SampledToken& token = sampled_[row];
+    TokenEvent& event = event_of(row_owners_[row]);
+    if (sequence.output_count() == 0) event.cached_tokens = scheduler_.cached_tokens(row_owners_[row]);
+    if (token.token < 0) {
+      event.error_code = "no_finite_logits";
+      event.error_message = "The model gave no finite logits for this sequence.";
+      result_.rows[row] = {-1, RowOutcome::failed};
+      continue;
+    }
+    event.token = token.token;
+    event.logprob = token.logprob;
+    event.top = std::move(token.top);
+    sequence.append(token.token);
+    result_.rows[row] = {token.token, sequence.ends_with(token.token) ? RowOutcome::stop : RowOutcome::goes_on};
+  }
+}
+
+TokenEvent& EngineLoop::event_of(SequenceId id) {
+  const auto [entry, fresh] = event_index_.try_emplace(id, events_.size());
+  if (fresh) events_.push_back({.sequence = id});
+  return events_[entry->second];
+}
+
+// Attaches the ends to this step's events, forgets the sequences, and hands everything to the sink.
+void EngineLoop::publish() {
+  for (const SequenceEnd& end : ended_) {
+    TokenEvent& event = event_of(end.id);
+    event.end = end.reason;
+    const auto live = live_.find(end.id);
+    check(live != live_.end(), "one end for every sequence");
+    const GenerationRequest& request = live->second.request();
+    if (request.adapter) release_adapter(request.adapter->id(), event);
+    live_count.fetch_sub(1);
+    live_tokens.fetch_sub(request.prompt.size());
+    live_.erase(live);
+  }
+  ended_.clear();
+  event_index_.clear();
+  {
+    const std::lock_guard lock(stats_mutex_);
+    stats_.scheduler = scheduler_.stats();
+    if (!plan_.empty()) ++stats_.steps;
+    stats_.adapters_resident = views_.size();
+    stats_.adapters_loading = loading_since_.size();
+  }
+  if (events_.empty()) return;
+  sink_(std::move(events_));
+  events_ = {};
+}
+
+// One sequence fewer names this adapter. The reason of a failed load goes into `event`.
+void EngineLoop::release_adapter(AdapterId adapter, TokenEvent& event) {
+  const auto used = used_adapters_.find(adapter);
+  check(used != used_adapters_.end(), "a version for every adapter of a live sequence");
+  if (event.end == EndReason::adapter_failed && used->second.failure) {
+    event.error_code = used->second.failure->code;
+    event.error_message = used->second.failure->message;
+  }
+  --used->second.sequence_count;
+  forget_if_unused(adapter);
+}
+
+void EngineLoop::forget_if_unused(AdapterId adapter) {
+  const auto used = used_adapters_.find(adapter);
+  if (used != used_adapters_.end() && used->second.sequence_count == 0 && !loading_since_.contains(adapter)) used_adapters_.erase(used);
+}
+
+// The engine is going away: every sequence that is left ends, so that nobody waits for an event that never comes.
+void EngineLoop::end_all() {
+  take_inbox();
+  for (const auto& [id, sequence] : live_) ended_.push_back({id, EndReason::cancelled});
+  plan_.clear();
+  publish();
+}
+
+}  // namespace slora

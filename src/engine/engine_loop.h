@@ -1,0 +1,89 @@
+#pragma once
+#include <atomic>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/adapter_loader.h"
+#include "engine/batch_builder.h"
+#include "engine/engine.h"
+#include "engine/engine_metrics.h"
+#include "engine/inbox.h"
+#include "engine/live_sequence.h"
+
+namespace slora {
+
+// The engine's thread and everything that it alone touches.
+class EngineLoop {
+ public:
+  EngineLoop(const EngineOptions& options, Model& model, PageArena& arena, AdapterStore& adapters, MetricsRegistry& metrics,
+             Engine::EventSink sink);
+  ~EngineLoop();
+
+  Inbox& inbox() { return inbox_; }
+  // Any thread.
+  [[nodiscard]] EngineStats stats() const;
+  [[nodiscard]] Timestamp heartbeat() const { return Timestamp{heartbeat_.load(std::memory_order_relaxed)}; }
+  // Sequences accepted and not yet ended, and their prompt tokens; raised by submit, lowered here.
+  std::atomic<std::size_t> live_count{0};
+  std::atomic<std::size_t> live_tokens{0};
+
+ private:
+  void run(const std::stop_token& stop);
+  void take_inbox();
+  void add(GenerationRequest request);
+  void take_outcome(LoadOutcome outcome);
+  void start_loads();
+  void drop_evicted_views();
+  void run_step();
+  void sample(Tensor logits);
+  void publish();
+  void release_adapter(AdapterId adapter, TokenEvent& event);
+  void forget_if_unused(AdapterId adapter);
+  TokenEvent& event_of(SequenceId id);
+  void end_all();
+
+  const EngineOptions options_;
+  Model& model_;
+  PageArena& arena_;
+  AdapterStore& adapters_;
+  const Engine::EventSink sink_;
+  const SteadyClock clock_;
+  EngineMetrics metrics_;
+  Inbox inbox_;
+
+  // Of the engine thread only:
+  Scheduler scheduler_;
+  BatchBuilder builder_;
+  std::unordered_map<SequenceId, LiveSequence> live_;
+  struct UsedAdapter {
+    std::shared_ptr<const AdapterVersion> version;
+    std::size_t sequence_count = 0;  // live sequences that name it
+    std::optional<Error> failure;    // of its last load
+  };
+  std::unordered_map<AdapterId, UsedAdapter> used_adapters_;
+  std::unordered_map<AdapterId, std::unique_ptr<const AdapterView>> views_;  // resident images
+  std::unordered_map<AdapterId, Timestamp> loading_since_;
+  Inbox::Contents told_;
+  StepPlan plan_;
+  StepResult result_;
+  std::vector<SequenceId> row_owners_;   // [output rows]
+  std::vector<SampleRow> sample_rows_;   // [output rows]
+  std::vector<SampledToken> sampled_;    // [output rows]
+  std::vector<SequenceEnd> ended_;
+  std::vector<AdapterId> evicted_;
+  std::vector<TokenEvent> events_;
+  std::unordered_map<SequenceId, std::size_t> event_index_;  // of this step's events
+
+  std::atomic<std::int64_t> heartbeat_;
+  mutable std::mutex stats_mutex_;
+  EngineStats stats_;  // guarded by stats_mutex_
+
+  AdapterLoader loader_;
+  std::jthread thread_;  // last: starts when everything is there
+};
+
+}  // namespace slora

@@ -1,0 +1,26 @@
+#pragma once
+#include <string>
+
+#include "metrics/metrics.h"
+#include "scheduler/scheduler.h"
+
+namespace slora {
+
+// The engine's own metrics; the server adds those of requests. Made once; updated by the engine thread after each step.
+class EngineMetrics {
+ public:
+  EngineMetrics(MetricsRegistry& registry, const std::string& model_name);
+
+  void update(const SchedulerStats& now, std::size_t step_tokens, double step_seconds);
+  void adapter_landed(double load_seconds) { adapter_load_seconds_.observe(load_seconds); }
+  void adapter_failed() { adapter_load_failures_.add(); }
+
+ private:
+  SchedulerStats last_;  // counters of the scheduler only grow; what was added since is added here
+  Gauge &running_, &waiting_, &kv_usage_;
+  Gauge &pages_free_, &pages_sequence_, &pages_prefix_, &pages_adapter_;
+  Counter &preemptions_, &prefix_queries_, &prefix_hits_, &adapter_loads_, &adapter_load_failures_, &adapter_evictions_, &prefix_evictions_;
+  Histogram &step_tokens_, &step_seconds_, &adapter_load_seconds_;
+};
+
+}  // namespace slora

@@ -1,0 +1,148 @@
+#include "engine/runtime.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "comm/communicator.h"
+#include "engine/memory_limits.h"
+#include "formats/model_files.h"
+
+namespace slora {
+namespace {
+
+constexpr std::uint64_t kPoolBytesDefaultMax = std::uint64_t{8} << 30;
+constexpr std::int32_t kAdapterRankMax = 512;
+constexpr std::int32_t kWidestSiteModules = 3;  // q, k, v
+
+double gib(std::uint64_t bytes) { return static_cast<double>(bytes) / static_cast<double>(std::uint64_t{1} << 30); }
+
+// Positions that the model was made for.
+std::int64_t trained_positions(const ModelConfig& config) {
+  const RopeConfig& rope = config.rope;
+  if (rope.kind == RopeKind::dynamic) return rope.original_max_position;
+  if (rope.kind == RopeKind::yarn) {
+    return std::max(config.max_position_embeddings, static_cast<std::int64_t>(rope.factor * static_cast<double>(rope.original_max_position)));
+  }
+  return config.max_position_embeddings;
+}
+
+Result<std::uint64_t> choose_pool_bytes(const RuntimeOptions& options, std::size_t page_bytes) {
+  const std::uint64_t wanted =
+      options.pool_bytes ? *options.pool_bytes : std::min(kPoolBytesDefaultMax, available_memory_bytes() / 2);
+  if (wanted < 4 * page_bytes) {
+    return error("E_POOL", "pool: {} bytes {} hold fewer than 4 pages of {} bytes; give more with --pool-memory or make pages smaller with --page-tokens",
+                 wanted, options.pool_bytes ? "(--pool-memory)" : "(half of the free memory)", page_bytes);
+  }
+  return wanted / page_bytes * page_bytes;
+}
+
+Result<std::int32_t> choose_max_model_len(const RuntimeOptions& options, const ModelConfig& config, std::int64_t pool_tokens) {
+  const std::int64_t trained = trained_positions(config);
+  if (!options.max_model_len) return static_cast<std::int32_t>(std::min({trained, pool_tokens, std::int64_t{1} << 20}));
+  if (*options.max_model_len < 2) return error("E_MAX_MODEL_LEN", "--max-model-len: expected at least 2, found {}", *options.max_model_len);
+  if (*options.max_model_len > trained) {
+    return error("E_MAX_MODEL_LEN", "--max-model-len: {} is beyond the {} positions that the model was made for (config.json, {})", *options.max_model_len,
+                 trained, config.rope.kind == RopeKind::dynamic ? "dynamic RoPE is served up to its original length" : "max_position_embeddings");
+  }
+  return static_cast<std::int32_t>(std::min<std::int64_t>(*options.max_model_len, pool_tokens));
+}
+
+}  // namespace
+
+struct Runtime::Parts {
+  ModelConfig config;
+  GenerationConfig generation;
+  std::unique_ptr<Backend> backend;
+  SingleCommunicator communicator;
+  std::unique_ptr<Model> model;
+  std::unique_ptr<PageArena> arena;
+  std::unique_ptr<AdapterStore> adapters;
+  MetricsRegistry metrics;
+  std::int32_t max_model_len = 0;
+  std::uint64_t weight_bytes = 0;
+  std::unique_ptr<Engine> engine;  // last: uses all others
+};
+
+Runtime::~Runtime() = default;
+
+Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine::EventSink sink) {
+  auto runtime = std::unique_ptr<Runtime>(new Runtime());
+  runtime->parts_ = std::make_unique<Parts>();
+  Parts& parts = *runtime->parts_;
+  const std::string folder = options.model_folder.string();
+
+  Result<ModelConfig> config = read_model_config(folder);
+  if (!config) return forward_error(config);
+  parts.config = std::move(*config);
+  Result<GenerationConfig> generation = read_generation_config(folder, parts.config.vocab_size);
+  if (!generation) return forward_error(generation);
+  parts.generation = std::move(*generation);
+  Result<std::unique_ptr<Backend>> backend = create_backend(options.backend, {.threads = options.threads});
+  if (!backend) return forward_error(backend);
+  parts.backend = std::move(*backend);
+
+  const Result<ModelFiles> files = ModelFiles::open(folder);
+  if (!files) return tl::unexpected(files.error());
+  const auto progress = [&](std::uint64_t done, std::uint64_t total) {
+    if (options.progress) options.progress("Loading weights", done, total);
+  };
+  Result<ModelWeights> weights = load_weights(*files, parts.config, *parts.backend, progress);
+  if (!weights) return forward_error(weights);
+  parts.weight_bytes = packed_bytes(parts.config, *parts.backend);
+
+  const DType kv_dtype = parts.backend->kv_dtype();
+  const KvGeometry kv = make_kv_geometry(parts.config, kv_dtype, options.page_tokens.value_or(default_page_tokens(parts.config, kv_dtype)));
+  const Result<std::uint64_t> pool_bytes = choose_pool_bytes(options, kv.page_bytes());
+  if (!pool_bytes) return tl::unexpected(pool_bytes.error());
+  parts.arena = std::make_unique<PageArena>(parts.backend->allocate(*pool_bytes), kv.page_bytes());
+
+  EngineOptions engine;
+  engine.scheduler.page_count = parts.arena->page_count();
+  engine.scheduler.page_tokens = kv.page_tokens;
+  engine.scheduler.step_tokens_max = options.step_tokens_max;
+  engine.scheduler.running_max = std::min(options.running_max, options.step_tokens_max);
+  engine.scheduler.waiting_max = options.waiting_max;
+  engine.model_name = options.model_name;
+  const Result<std::int32_t> max_model_len = choose_max_model_len(options, parts.config, tokens_that_fit(engine.scheduler, 0));
+  if (!max_model_len) return tl::unexpected(max_model_len.error());
+  parts.max_model_len = engine.max_model_len = *max_model_len;
+
+  const ModelLimits limits{options.step_tokens_max, engine.scheduler.running_max, kWidestSiteModules * kAdapterRankMax, parts.max_model_len};
+  const AdapterFormat format = parts.backend->adapter_format();
+  parts.adapters = std::make_unique<AdapterStore>(
+      AdapterBase{make_module_table(parts.config), {format.dtype, format.b_interleave}, kv.page_bytes(), kAdapterRankMax});
+  parts.model = std::make_unique<Model>(parts.config, std::move(*weights), *parts.backend, parts.communicator, kv, limits);
+  for (const auto& [name, path] : options.named_adapters) {
+    if (const Status added = parts.adapters->add_folder(name, path.string()); !added) return tl::unexpected(added.error());
+  }
+  for (const std::filesystem::path& root : options.adapter_folders) {
+    if (const Result<std::int32_t> added = parts.adapters->add_root(root.string()); !added) return tl::unexpected(added.error());
+  }
+  parts.engine = std::make_unique<Engine>(engine, *parts.model, *parts.arena, *parts.adapters, parts.metrics, std::move(sink));
+  return runtime;
+}
+
+const ModelConfig& Runtime::model_config() const { return parts_->config; }
+const GenerationConfig& Runtime::generation_config() const { return parts_->generation; }
+Engine& Runtime::engine() { return *parts_->engine; }
+AdapterStore& Runtime::adapters() { return *parts_->adapters; }
+MetricsRegistry& Runtime::metrics() { return parts_->metrics; }
+std::int32_t Runtime::max_model_len() const { return parts_->max_model_len; }
+
+std::vector<std::string> Runtime::summary() const {
+  const Parts& parts = *parts_;
+  const KvGeometry& kv = parts.model->kv_geometry();
+  std::vector<std::string> lines;
+  lines.push_back(fmt::format("model: {}, {} layers, hidden {}, vocabulary {}, weights {:.2f} GiB as packed", name_of(parts.config.family),
+                              parts.config.layer_count, parts.config.hidden_size, parts.config.vocab_size, gib(parts.weight_bytes)));
+  lines.push_back(fmt::format("backend: {}", parts.backend->description()));
+  lines.push_back(fmt::format("pool: {:.2f} GiB, {} pages of {} KiB ({} tokens each), shared by KV cache, adapters and cached prefixes; context {} tokens",
+                              gib(parts.arena->page_bytes() * std::uint64_t{parts.arena->page_count()}), parts.arena->page_count(),
+                              kv.page_bytes() / 1024, kv.page_tokens, parts.max_model_len));
+  const std::vector<AdapterListing> adapters = parts.adapters->list();
+  const auto refused = std::ranges::count_if(adapters, [](const AdapterListing& adapter) { return adapter.refused.has_value(); });
+  lines.push_back(fmt::format("adapters: {} registered, {} refused", adapters.size(), refused));
+  return lines;
+}
+
+}  // namespace slora
