@@ -1,13 +1,11 @@
 #pragma once
 #include <memory>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "base/result.h"
+#include "formats/json.h"
 
 namespace slora {
-
-using Json = nlohmann::ordered_json;
 
 namespace jinja {
 struct Template;

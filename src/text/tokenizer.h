@@ -1,7 +1,6 @@
 #pragma once
 #include <cstddef>
 #include <memory>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <span>
 #include <string>
@@ -10,10 +9,9 @@
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "formats/json.h"
 
 namespace slora {
-
-using Json = nlohmann::ordered_json;
 
 // Whether encoding adds what the file's post-processor adds around a text (for example <s> in front).
 enum class SpecialTokens { add, omit };
@@ -26,6 +24,8 @@ class Tokenizer {
  public:
   // Refuses by name what it cannot do exactly: models other than BPE, unknown steps, subword prefixes.
   [[nodiscard]] static Result<std::shared_ptr<const Tokenizer>> from_json(const Json& tokenizer_json);
+  struct Parts;
+  explicit Tokenizer(std::unique_ptr<const Parts> parts);
   ~Tokenizer();
 
   // Special and added tokens written in the text become their ids. Bytes that aren't UTF-8 count as U+FFFD.
@@ -44,8 +44,6 @@ class Tokenizer {
 
  private:
   friend class Detokenizer;
-  struct Parts;
-  explicit Tokenizer(std::unique_ptr<const Parts> parts);
 
   std::unique_ptr<const Parts> parts_;
 };

@@ -1,0 +1,138 @@
+#include "text/added_tokens.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "text/tokenizer_json.h"
+#include "text/unicode.h"
+
+namespace slora {
+namespace {
+
+std::size_t trailing_white_space(std::string_view text) {
+  std::size_t bytes = 0;
+  while (bytes < text.size()) {
+    const CodePoint last = last_code_point(text.substr(0, text.size() - bytes));
+    if (!is_white_space(last.value)) break;
+    bytes += last.bytes;
+  }
+  return bytes;
+}
+
+std::size_t leading_white_space(std::string_view text) {
+  std::size_t bytes = 0;
+  while (bytes < text.size()) {
+    const CodePoint first = first_code_point(text.substr(bytes));
+    if (!is_white_space(first.value)) break;
+    bytes += first.bytes;
+  }
+  return bytes;
+}
+
+bool is_inside_word(std::string_view before, std::string_view after) {
+  return (!before.empty() && is_word(last_code_point(before).value)) || (!after.empty() && is_word(first_code_point(after).value));
+}
+
+}  // namespace
+
+Result<AddedTokens> AddedTokens::from_json(const Json& tokenizer_json, const Vocabulary& model, const Normalizer& normalizer) {
+  AddedTokens added;
+  const Json* entries = find_member(tokenizer_json, "added_tokens");
+  if (entries == nullptr) return added;
+  if (!entries->is_array()) return error("E_TOKENIZER", "tokenizer.json: \"added_tokens\" must be a list");
+  for (const Json& entry : *entries) {
+    Result<Token> token = read_token(entry);
+    if (!token) return forward_error(token);
+    if (token->content.empty()) continue;
+    Result<std::int64_t> id = integer_at(entry, "id");
+    if (!id) return forward_error(id);
+    if (Status status = added.add(std::move(*token), *id, model); !status) return forward_error(status);
+  }
+  for (std::size_t i = 0; i < added.tokens_.size(); ++i) {
+    const Token& token = added.tokens_[i];
+    if (token.normalized) {
+      added.normalized_.add(normalizer.apply(token.content), i);
+    } else {
+      added.raw_.add(token.content, i);
+    }
+  }
+  return added;
+}
+
+Result<AddedTokens::Token> AddedTokens::read_token(const Json& entry) {
+  if (!entry.is_object()) return error("E_TOKENIZER", "tokenizer.json: added_tokens: expected an object, found {}", type_name(entry));
+  Token token;
+  Result<std::string> content = string_at(entry, "content");
+  if (!content) return forward_error(content);
+  token.content = std::move(*content);
+  for (const auto& [key, flag] : {std::pair("single_word", &token.single_word), std::pair("lstrip", &token.lstrip), std::pair("rstrip", &token.rstrip),
+                                  std::pair("normalized", &token.normalized), std::pair("special", &token.special)}) {
+    Result<bool> value = flag_at(entry, key, std::nullopt);
+    if (!value) return forward_error(value);
+    *flag = *value;
+  }
+  return token;
+}
+
+Status AddedTokens::add(Token token, std::int64_t id_in_file, const Vocabulary& model) {
+  std::optional<TokenId> id = vocabulary_.find(token.content);
+  if (!id) id = model.find(token.content);
+  if (!id) id = static_cast<TokenId>(std::max(model.token_count(), vocabulary_.size()));
+  if (*id != id_in_file) {
+    return error("E_TOKENIZER", "tokenizer.json: added token \"{}\" has id {}, expected {}", token.content, id_in_file, *id);
+  }
+  token.id = *id;
+  if (Status status = vocabulary_.add(token.content, *id); !status) return status;
+  if (token.special) special_.insert(token.content);
+  tokens_.push_back(std::move(token));
+  return {};
+}
+
+// The steps and their order are those of `tokenizers`: a token that is refused for standing inside a word hides others
+// that overlap it, and white space taken by one token isn't given to the next.
+std::vector<AddedTokens::Part> AddedTokens::split(std::string_view text, const Trie& trie) const {
+  std::vector<Part> parts;
+  std::size_t covered = 0;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::optional<Trie::Match> match = trie.find_longest_at(text.substr(at));
+    if (!match) {
+      ++at;
+      continue;
+    }
+    const Token& token = tokens_[match->token_index];
+    TextRange range{at, at + match->bytes};
+    at = range.end;
+    if (token.single_word && is_inside_word(text.substr(0, range.begin), text.substr(range.end))) continue;
+    if (token.lstrip) range.begin = std::max(covered, range.begin - trailing_white_space(text.substr(0, range.begin)));
+    if (token.rstrip) range.end += leading_white_space(text.substr(range.end));
+    if (covered < range.begin) parts.push_back({{covered, range.begin}, std::nullopt});
+    parts.push_back({range, token.id});
+    covered = range.end;
+  }
+  if (covered < text.size()) parts.push_back({{covered, text.size()}, std::nullopt});
+  return parts;
+}
+
+void AddedTokens::Trie::add(std::string_view text, std::size_t token_index) {
+  std::size_t node = 0;
+  for (const char byte : text) {
+    const auto [entry, added] = edges_.try_emplace(edge(node, byte), token_of_node_.size());
+    if (added) token_of_node_.emplace_back();
+    node = entry->second;
+  }
+  if (!text.empty() && !token_of_node_[node]) token_of_node_[node] = token_index;
+}
+
+std::optional<AddedTokens::Trie::Match> AddedTokens::Trie::find_longest_at(std::string_view text) const {
+  std::optional<Match> longest;
+  std::size_t node = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto entry = edges_.find(edge(node, text[i]));
+    if (entry == edges_.end()) break;
+    node = entry->second;
+    if (token_of_node_[node]) longest = Match{*token_of_node_[node], i + 1};
+  }
+  return longest;
+}
+
+}  // namespace slora

@@ -1,0 +1,79 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "formats/json.h"
+#include "text/normalizer.h"
+#include "text/utf8.h"
+#include "text/vocabulary.h"
+
+namespace slora {
+
+// The "added_tokens" of a tokenizer.json: tokens found in a text as they are written, before the model sees the rest.
+// Immutable; any number of threads.
+class AddedTokens {
+ public:
+  // A stretch of a text: a token, or text in between.
+  struct Part {
+    TextRange range;
+    std::optional<TokenId> token;
+  };
+
+  // Tokens that the vocabulary lacks get the ids that follow it, as in `tokenizers`; a file that says otherwise is refused.
+  [[nodiscard]] static Result<AddedTokens> from_json(const Json& tokenizer_json, const Vocabulary& model, const Normalizer& normalizer);
+
+  // The text cut at tokens that are looked for before normalisation.
+  [[nodiscard]] std::vector<Part> split_raw(std::string_view text) const { return split(text, raw_); }
+  // The normalised text cut at tokens that are looked for after it.
+  [[nodiscard]] std::vector<Part> split_normalized(std::string_view text) const { return split(text, normalized_); }
+
+  [[nodiscard]] const Vocabulary& vocabulary() const { return vocabulary_; }
+  // By content: a token of the model with the text of a special one is special too.
+  [[nodiscard]] bool is_special(std::string_view token_text) const { return special_.contains(std::string(token_text)); }
+
+ private:
+  struct Token {
+    TokenId id = 0;
+    std::string content;
+    bool single_word = false;  // not inside a word
+    bool lstrip = false;       // takes the white space before it
+    bool rstrip = false;       // and behind it
+    bool normalized = false;   // looked for in the normalised text
+    bool special = false;
+  };
+
+  // Finds the longest token at a place: a tree of bytes with its edges in one table.
+  class Trie {
+   public:
+    void add(std::string_view text, std::size_t token_index);
+    struct Match {
+      std::size_t token_index;
+      std::size_t bytes;
+    };
+    [[nodiscard]] std::optional<Match> find_longest_at(std::string_view text) const;
+
+   private:
+    static std::uint64_t edge(std::size_t node, char byte) { return (static_cast<std::uint64_t>(node) << 8) | static_cast<unsigned char>(byte); }
+    std::unordered_map<std::uint64_t, std::size_t> edges_;      // (node, byte) to node; 0 is the root
+    std::vector<std::optional<std::size_t>> token_of_node_ = std::vector<std::optional<std::size_t>>(1);  // [nodes] index into tokens_
+  };
+
+  static Result<Token> read_token(const Json& entry);
+  Status add(Token token, std::int64_t id_in_file, const Vocabulary& model);
+  [[nodiscard]] std::vector<Part> split(std::string_view text, const Trie& trie) const;
+
+  std::vector<Token> tokens_;
+  Vocabulary vocabulary_;                    // of the added tokens alone
+  std::unordered_set<std::string> special_;  // contents
+  Trie raw_;
+  Trie normalized_;
+};
+
+}  // namespace slora

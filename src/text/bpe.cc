@@ -1,0 +1,206 @@
+#include "text/bpe.h"
+
+#include <nlohmann/json.hpp>
+#include <queue>
+#include <utility>
+
+#include "text/tokenizer_json.h"
+#include "text/utf8.h"
+
+namespace slora {
+namespace {
+
+constexpr std::ptrdiff_t kNone = -1;
+
+// A merge that was possible when it was queued: at `position`, of the token there with its right neighbour.
+struct Candidate {
+  std::uint32_t rank;
+  std::ptrdiff_t position;
+  TokenId merged;
+};
+struct IsLater {
+  bool operator()(const Candidate& a, const Candidate& b) const { return a.rank != b.rank ? a.rank > b.rank : a.position > b.position; }
+};
+
+Result<std::pair<std::string_view, std::string_view>> merge_at(const Json& merge, std::size_t index) {
+  if (merge.is_string()) {
+    const std::string_view text = merge.get_ref<const std::string&>();
+    const std::size_t space = text.find(' ');
+    if (space != std::string_view::npos && text.find(' ', space + 1) == std::string_view::npos) {
+      return std::pair(text.substr(0, space), text.substr(space + 1));
+    }
+  } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
+    return std::pair<std::string_view, std::string_view>(merge[0].get_ref<const std::string&>(), merge[1].get_ref<const std::string&>());
+  }
+  return error("E_TOKENIZER", "tokenizer.json: model: merge {} is neither \"a b\" nor [\"a\", \"b\"]: {}", index, shown(merge));
+}
+
+Result<Vocabulary> read_vocabulary(const Json& model) {
+  const Json* entries = find_member(model, "vocab");
+  if (entries == nullptr || !entries->is_object()) return error("E_TOKENIZER", "tokenizer.json: model: \"vocab\" must be an object");
+  Vocabulary vocabulary;
+  for (const auto& [text, id] : entries->items()) {
+    if (!id.is_number_integer()) return error("E_TOKENIZER", "tokenizer.json: model: the id of \"{}\" is {}", text, shown(id));
+    if (Status status = vocabulary.add(text, id.get<std::int64_t>()); !status) return forward_error(status);
+  }
+  return vocabulary;
+}
+
+}  // namespace
+
+Bpe::Bpe(Vocabulary vocabulary, MergeTable merges) : vocabulary_(std::move(vocabulary)), merges_(std::move(merges)) {
+  for (unsigned byte = 0; byte < 256; ++byte) byte_tokens_[byte] = vocabulary_.find(fmt::format("<0x{:02X}>", byte)).value_or(kNone);
+}
+
+Result<Bpe> Bpe::from_json(const Json& tokenizer_json) {
+  Result<const Json*> part = part_at(tokenizer_json, "model");
+  if (!part) return forward_error(part);
+  if (*part == nullptr) return error("E_TOKENIZER", "tokenizer.json has no \"model\"");
+  const Json& model = **part;
+  if (Status status = check_options(model); !status) return forward_error(status);
+  Result<Vocabulary> vocabulary = read_vocabulary(model);
+  if (!vocabulary) return forward_error(vocabulary);
+  Result<MergeTable> merges = read_merges(model, *vocabulary);
+  if (!merges) return forward_error(merges);
+
+  Bpe bpe(std::move(*vocabulary), std::move(*merges));
+  const auto read_flag = [&model](bool& out, std::string_view key) -> Status {
+    Result<bool> flag = flag_at(model, key, false);
+    if (!flag) return forward_error(flag);
+    out = *flag;
+    return {};
+  };
+  if (Status status = read_flag(bpe.byte_fallback_, "byte_fallback"); !status) return forward_error(status);
+  if (Status status = read_flag(bpe.fuse_unknown_, "fuse_unk"); !status) return forward_error(status);
+  if (Status status = read_flag(bpe.ignore_merges_, "ignore_merges"); !status) return forward_error(status);
+  Result<std::optional<std::string>> unknown = optional_string_at(model, "unk_token");
+  if (!unknown) return forward_error(unknown);
+  if (unknown->has_value()) {
+    bpe.unknown_ = bpe.vocabulary_.find(**unknown);
+    if (!bpe.unknown_) return error("E_TOKENIZER", "tokenizer.json: model: unk_token \"{}\" is not in the vocabulary", **unknown);
+  }
+  return bpe;
+}
+
+Status Bpe::check_options(const Json& model) {
+  Result<std::optional<std::string>> type = optional_string_at(model, "type");
+  if (!type) return forward_error(type);
+  // Files from before the field existed are BPE when they have merges.
+  const std::string name = type->value_or(find_member(model, "merges") != nullptr ? "BPE" : "unknown");
+  if (name != "BPE") return unsupported_step("model", name);
+  for (const std::string_view key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
+    Result<std::optional<std::string>> affix = optional_string_at(model, key);
+    if (!affix) return forward_error(affix);
+    if (affix->has_value() && !(*affix)->empty()) return error("E_TOKENIZER", "tokenizer.json: model: {} \"{}\" is not supported", key, **affix);
+  }
+  Result<std::optional<double>> dropout = optional_number_at(model, "dropout");
+  if (!dropout) return forward_error(dropout);
+  if (dropout->value_or(0) != 0) return error("E_TOKENIZER", "tokenizer.json: model: dropout {} is not supported", **dropout);
+  return {};
+}
+
+Result<MergeTable> Bpe::read_merges(const Json& model, const Vocabulary& vocabulary) {
+  const Json* entries = find_member(model, "merges");
+  if (entries == nullptr || !entries->is_array()) return error("E_TOKENIZER", "tokenizer.json: model: \"merges\" must be a list");
+  MergeTable merges(entries->size());
+  std::uint32_t rank = 0;
+  for (const Json& entry : *entries) {
+    if (entry.is_string() && entry.get_ref<const std::string&>().starts_with("#version")) continue;
+    Result<std::pair<std::string_view, std::string_view>> pair = merge_at(entry, rank);
+    if (!pair) return forward_error(pair);
+    const std::optional<TokenId> left = vocabulary.find(pair->first);
+    const std::optional<TokenId> right = vocabulary.find(pair->second);
+    const std::optional<TokenId> merged = vocabulary.find(std::string(pair->first).append(pair->second));
+    if (!left || !right || !merged) {
+      return error("E_TOKENIZER", "tokenizer.json: model: merge {} (\"{}\" with \"{}\") names a token outside the vocabulary", rank, pair->first,
+                   pair->second);
+    }
+    merges.add(*left, *right, {rank++, *merged});
+  }
+  return merges;
+}
+
+void Bpe::encode(std::string_view word, std::vector<TokenId>& out) const {
+  if (word.empty()) return;
+  if (ignore_merges_) {
+    if (const std::optional<TokenId> token = vocabulary_.find(word)) {
+      out.push_back(*token);
+      return;
+    }
+  }
+  std::vector<Symbol> symbols = start_symbols(word);
+  merge_all(symbols);
+  for (const Symbol& symbol : symbols) {
+    if (!symbol.merged_away) out.push_back(symbol.token);
+  }
+}
+
+// One symbol per character, or per byte of a character that the vocabulary lacks, or the unknown token for it. A pending
+// unknown token is added before the next character's own token; one that byte tokens follow comes after them, since
+// `tokenizers` has it so.
+std::vector<Bpe::Symbol> Bpe::start_symbols(std::string_view word) const {
+  std::vector<Symbol> symbols;
+  symbols.reserve(word.size());
+  bool unknown_pending = false;
+  const auto add = [&symbols](TokenId token) {
+    const std::ptrdiff_t index = std::ssize(symbols);
+    if (index > 0) symbols.back().next = index;
+    symbols.push_back({token, index - 1, kNone, false});
+  };
+  while (!word.empty()) {
+    const std::string_view character = word.substr(0, first_code_point(word).bytes);
+    word.remove_prefix(character.size());
+    if (const std::optional<TokenId> token = vocabulary_.find(character)) {
+      if (std::exchange(unknown_pending, false)) add(*unknown_);
+      add(*token);
+    } else if (byte_fallback_ && has_byte_tokens(character)) {
+      for (const char byte : character) add(byte_tokens_[static_cast<unsigned char>(byte)]);
+    } else if (unknown_) {
+      if (unknown_pending && !fuse_unknown_) add(*unknown_);
+      unknown_pending = true;
+    }
+  }
+  if (unknown_pending) add(*unknown_);
+  return symbols;
+}
+
+bool Bpe::has_byte_tokens(std::string_view character) const {
+  for (const char byte : character) {
+    if (byte_tokens_[static_cast<unsigned char>(byte)] == kNone) return false;
+  }
+  return true;
+}
+
+// Always the merge of lowest rank, of equals the leftmost. Candidates that an earlier merge has overtaken are recognised
+// when they come up: the pair at their position no longer makes their token.
+void Bpe::merge_all(std::vector<Symbol>& symbols) const {
+  std::vector<Candidate> heap;
+  heap.reserve(symbols.size());
+  std::priority_queue<Candidate, std::vector<Candidate>, IsLater> queue(IsLater{}, std::move(heap));
+  const auto consider = [&](std::ptrdiff_t left, std::ptrdiff_t right) {
+    const Merge* merge = merges_.find(symbols[left].token, symbols[right].token);
+    if (merge != nullptr) queue.push({merge->rank, left, merge->merged});
+  };
+  for (std::ptrdiff_t i = 0; i + 1 < std::ssize(symbols); ++i) consider(i, i + 1);
+
+  while (!queue.empty()) {
+    const Candidate candidate = queue.top();
+    queue.pop();
+    Symbol& left = symbols[candidate.position];
+    if (left.merged_away || left.next == kNone) continue;
+    Symbol& right = symbols[left.next];
+    const Merge* merge = merges_.find(left.token, right.token);
+    if (merge == nullptr || merge->merged != candidate.merged) continue;
+
+    left.token = candidate.merged;
+    left.next = right.next;
+    right.merged_away = true;
+    if (left.next != kNone) {
+      symbols[left.next].previous = candidate.position;
+      consider(candidate.position, left.next);
+    }
+    if (left.previous != kNone) consider(left.previous, candidate.position);
+  }
+}
+
+}  // namespace slora

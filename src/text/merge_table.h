@@ -1,0 +1,38 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "base/ids.h"
+
+namespace slora {
+
+// What a pair of tokens merges into, and how early (lower ranks merge first).
+struct Merge {
+  std::uint32_t rank;
+  TokenId merged;
+};
+
+// Merges by pair: an open-addressing table, since encoding is mostly look-ups that fail. Constant once filled.
+class MergeTable {
+ public:
+  explicit MergeTable(std::size_t merge_count);
+
+  // A later merge of the same pair replaces the earlier one. Requires: at most `merge_count` pairs.
+  void add(TokenId left, TokenId right, Merge merge);
+  // Valid until the next add(); nullptr when the pair doesn't merge.
+  [[nodiscard]] const Merge* find(TokenId left, TokenId right) const;
+
+ private:
+  struct Entry {
+    std::uint64_t key;
+    Merge merge;
+  };
+  static constexpr std::uint64_t kEmpty = ~std::uint64_t{0};  // no pair of ids: they aren't negative
+
+  [[nodiscard]] std::size_t slot_of(std::uint64_t key) const;
+
+  std::vector<Entry> entries_;  // [a power of two, at least twice the pairs]
+};
+
+}  // namespace slora

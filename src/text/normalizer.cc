@@ -1,0 +1,112 @@
+#include "text/normalizer.h"
+
+#include <nlohmann/json.hpp>
+
+#include "text/byte_level.h"
+#include "text/tokenizer_json.h"
+#include "text/utf8.h"
+
+namespace slora {
+
+Result<Normalizer> Normalizer::from_json(const Json& tokenizer_json) {
+  Result<const Json*> part = part_at(tokenizer_json, "normalizer");
+  if (!part) return forward_error(part);
+  Normalizer normalizer;
+  if (*part != nullptr) {
+    if (Status status = normalizer.add(**part); !status) return forward_error(status);
+  }
+  return normalizer;
+}
+
+std::string Normalizer::apply(std::string text) const {
+  for (const Step& step : steps_) {
+    text = std::visit([&](const auto& kind) { return run(kind, std::move(text)); }, step);
+  }
+  return text;
+}
+
+Status Normalizer::add(const Json& step) {
+  Result<std::string> type = type_at(step, "normalizer");
+  if (!type) return forward_error(type);
+  if (*type == "Sequence") {
+    Result<const Json*> list = sequence_at(step, "normalizers", "normalizer");
+    if (!list) return forward_error(list);
+    for (const Json& member : **list) {
+      if (Status status = add(member); !status) return status;
+    }
+    return {};
+  }
+  Result<Step> parsed = parse_step(step, *type);
+  if (!parsed) return forward_error(parsed);
+  steps_.push_back(std::move(*parsed));
+  return {};
+}
+
+Result<Normalizer::Step> Normalizer::parse_step(const Json& step, const std::string& type) {
+  if (type == "NFC") return UnicodeForm::nfc;
+  if (type == "NFD") return UnicodeForm::nfd;
+  if (type == "NFKC") return UnicodeForm::nfkc;
+  if (type == "NFKD") return UnicodeForm::nfkd;
+  if (type == "Lowercase") return Lowercase{};
+  if (type == "ByteLevel") return ByteLevel{};
+  if (type == "Prepend") {
+    Result<std::string> prefix = string_at(step, "prepend");
+    if (!prefix) return forward_error(prefix);
+    return Prepend{std::move(*prefix)};
+  }
+  if (type == "Replace") {
+    Result<Regex> pattern = pattern_at(step, "normalizer");
+    if (!pattern) return forward_error(pattern);
+    Result<std::string> content = string_at(step, "content");
+    if (!content) return forward_error(content);
+    return Replace{std::move(*pattern), std::move(*content)};
+  }
+  if (type == "Strip") {
+    Result<bool> left = flag_at(step, "strip_left", std::nullopt);
+    if (!left) return forward_error(left);
+    Result<bool> right = flag_at(step, "strip_right", std::nullopt);
+    if (!right) return forward_error(right);
+    return Strip{*left, *right};
+  }
+  return unsupported_step("normalizer", type);
+}
+
+std::string Normalizer::run(const UnicodeForm& step, std::string text) { return to_unicode_form(text, step); }
+
+std::string Normalizer::run(const Prepend& step, std::string text) { return text.empty() ? std::move(text) : step.prefix + text; }
+
+std::string Normalizer::run(const Replace& step, std::string text) { return replace_all(text, step.pattern, step.content); }
+
+std::string Normalizer::run(const Strip& step, std::string text) {
+  std::string_view rest = text;
+  while (step.left && !rest.empty()) {
+    const CodePoint first = first_code_point(rest);
+    if (!is_white_space(first.value)) break;
+    rest.remove_prefix(first.bytes);
+  }
+  while (step.right && !rest.empty()) {
+    const CodePoint last = last_code_point(rest);
+    if (!is_white_space(last.value)) break;
+    rest.remove_suffix(last.bytes);
+  }
+  return std::string(rest);
+}
+
+std::string Normalizer::run(const Lowercase&, std::string text) { return to_lower_case(text); }
+
+std::string Normalizer::run(const ByteLevel&, std::string text) { return to_byte_level(text); }
+
+std::string replace_all(std::string_view text, const Regex& pattern, std::string_view content) {
+  std::string out;
+  out.reserve(text.size());
+  std::size_t copied = 0;
+  for (const TextRange& match : pattern.find_all(text)) {
+    out += text.substr(copied, match.begin - copied);
+    out += content;
+    copied = match.end;
+  }
+  out += text.substr(copied);
+  return out;
+}
+
+}  // namespace slora

@@ -1,0 +1,74 @@
+#include "text/post_processor.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/checked.h"
+#include "text/tokenizer_json.h"
+
+namespace slora {
+
+Result<PostProcessor> PostProcessor::from_json(const Json& tokenizer_json) {
+  Result<const Json*> part = part_at(tokenizer_json, "post_processor");
+  if (!part) return forward_error(part);
+  PostProcessor processor;
+  if (*part != nullptr) {
+    if (Status status = processor.add(**part); !status) return forward_error(status);
+  }
+  return processor;
+}
+
+Status PostProcessor::add(const Json& step) {
+  Result<std::string> type = type_at(step, "post_processor");
+  if (!type) return forward_error(type);
+  if (*type == "ByteLevel") return {};  // moves offsets only
+  if (*type == "TemplateProcessing") return add_template(step);
+  if (*type == "Sequence") {
+    Result<const Json*> list = sequence_at(step, "processors", "post_processor");
+    if (!list) return forward_error(list);
+    for (const Json& member : **list) {
+      if (Status status = add(member); !status) return status;
+    }
+    return {};
+  }
+  return unsupported_step("post_processor", *type);
+}
+
+Status PostProcessor::add_template(const Json& step) {
+  const Json* pieces = find_member(step, "single");
+  if (pieces == nullptr || !pieces->is_array()) return error("E_TOKENIZER", "tokenizer.json: post_processor: \"single\" must be a list");
+  std::vector<TokenId> before;
+  std::vector<TokenId> after;
+  bool text_seen = false;
+  for (const Json& piece : *pieces) {
+    const Json* special = piece.is_object() ? find_member(piece, "SpecialToken") : nullptr;
+    const Json* sequence = piece.is_object() ? find_member(piece, "Sequence") : nullptr;
+    if (special != nullptr && special->is_object()) {
+      Result<std::string> name = string_at(*special, "id");
+      if (!name) return forward_error(name);
+      if (Status status = append_special(text_seen ? after : before, step, *name); !status) return status;
+    } else if (sequence != nullptr && !text_seen) {
+      text_seen = true;
+    } else {
+      return error("E_TOKENIZER", "tokenizer.json: post_processor: {} is not supported in \"single\"", shown(piece));
+    }
+  }
+  if (!text_seen) return error("E_TOKENIZER", "tokenizer.json: post_processor: \"single\" without its Sequence is not supported");
+  before_.insert(before_.begin(), before.begin(), before.end());
+  after_.insert(after_.end(), after.begin(), after.end());
+  return {};
+}
+
+Status PostProcessor::append_special(std::vector<TokenId>& out, const Json& step, const std::string& name) {
+  const Json* tokens = find_member(step, "special_tokens");
+  const Json* token = tokens != nullptr && tokens->is_object() ? find_member(*tokens, name) : nullptr;
+  const Json* ids = token != nullptr && token->is_object() ? find_member(*token, "ids") : nullptr;
+  if (ids == nullptr || !ids->is_array()) return error("E_TOKENIZER", "tokenizer.json: post_processor: special token \"{}\" has no ids", name);
+  for (const Json& id : *ids) {
+    const std::optional<TokenId> value = id.is_number_integer() ? checked_cast<TokenId>(id.get<std::int64_t>()) : std::nullopt;
+    if (!value || *value < 0) return error("E_TOKENIZER", "tokenizer.json: post_processor: special token \"{}\" has id {}", name, shown(id));
+    out.push_back(*value);
+  }
+  return {};
+}
+
+}  // namespace slora

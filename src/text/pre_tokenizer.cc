@@ -1,0 +1,284 @@
+#include "text/pre_tokenizer.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "text/byte_level.h"
+#include "text/tokenizer_json.h"
+#include "text/unicode.h"
+#include "text/utf8.h"
+
+namespace slora {
+namespace {
+
+constexpr std::string_view kGpt2Pattern = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+
+// Rewrites each piece: `append(out, piece, index)` adds what it becomes.
+template <class Append>
+void rewrite_pieces(CutText& text, const Append& append) {
+  std::string out;
+  out.reserve(text.text.size() + text.text.size() / 2);
+  for (std::size_t i = 0; i < text.pieces.size(); ++i) {
+    const std::size_t begin = out.size();
+    append(out, text.piece(text.pieces[i]), i);
+    text.pieces[i] = {begin, out.size()};
+  }
+  text.text = std::move(out);
+}
+
+}  // namespace
+
+Result<PreTokenizer> PreTokenizer::from_json(const Json& tokenizer_json) {
+  Result<const Json*> part = part_at(tokenizer_json, "pre_tokenizer");
+  if (!part) return forward_error(part);
+  PreTokenizer pre_tokenizer;
+  if (*part != nullptr) {
+    if (Status status = pre_tokenizer.add(**part); !status) return forward_error(status);
+  }
+  return pre_tokenizer;
+}
+
+void PreTokenizer::apply(CutText& text) const {
+  for (const Step& step : steps_) {
+    std::visit([&](const auto& kind) { run(kind, text); }, step);
+  }
+}
+
+Status PreTokenizer::add(const Json& step) {
+  Result<std::string> type = type_at(step, "pre_tokenizer");
+  if (!type) return forward_error(type);
+  if (*type == "Sequence") {
+    Result<const Json*> list = sequence_at(step, "pretokenizers", "pre_tokenizer");
+    if (!list) return forward_error(list);
+    for (const Json& member : **list) {
+      if (Status status = add(member); !status) return status;
+    }
+    return {};
+  }
+  if (*type == "Split") return add_split(step);
+  if (*type == "ByteLevel") return add_byte_level(step);
+  if (*type == "Metaspace") return add_metaspace(step);
+  if (*type == "Whitespace") return add_regex(R"([\w\x{200C}\x{200D}]+|[^\w\x{200C}\x{200D}\s]+)", Behavior::removed);
+  if (*type == "WhitespaceSplit") {
+    steps_.emplace_back(SplitCharacters{Characters::white_space, Behavior::removed});
+    return {};
+  }
+  if (*type == "Digits") {
+    Result<bool> individual = flag_at(step, "individual_digits", false);
+    if (!individual) return forward_error(individual);
+    steps_.emplace_back(SplitCharacters{Characters::numeric, *individual ? Behavior::isolated : Behavior::contiguous});
+    return {};
+  }
+  if (*type == "Punctuation") {
+    Result<Behavior> behavior = find_member(step, "behavior") == nullptr ? Behavior::isolated : behavior_at(step);
+    if (!behavior) return forward_error(behavior);
+    steps_.emplace_back(SplitCharacters{Characters::punctuation, *behavior});
+    return {};
+  }
+  return unsupported_step("pre_tokenizer", *type);
+}
+
+Status PreTokenizer::add_split(const Json& step) {
+  Result<Regex> pattern = pattern_at(step, "pre_tokenizer");
+  if (!pattern) return forward_error(pattern);
+  Result<Behavior> behavior = behavior_at(step);
+  if (!behavior) return forward_error(behavior);
+  Result<bool> invert = flag_at(step, "invert", false);
+  if (!invert) return forward_error(invert);
+  steps_.emplace_back(Split{std::move(*pattern), *behavior, *invert});
+  return {};
+}
+
+Status PreTokenizer::add_byte_level(const Json& step) {
+  Result<bool> add_prefix_space = flag_at(step, "add_prefix_space", true);
+  if (!add_prefix_space) return forward_error(add_prefix_space);
+  Result<bool> use_regex = flag_at(step, "use_regex", true);
+  if (!use_regex) return forward_error(use_regex);
+  if (*add_prefix_space) steps_.emplace_back(AddPrefixSpace{});
+  if (*use_regex) {
+    Result<Regex> pattern = Regex::compile(kGpt2Pattern);
+    if (!pattern) return forward_error(pattern);
+    steps_.emplace_back(Split{std::move(*pattern), Behavior::isolated, false});
+  }
+  steps_.emplace_back(ByteLevel{});
+  return {};
+}
+
+Status PreTokenizer::add_metaspace(const Json& step) {
+  Result<char32_t> replacement = character_at(step, "replacement", "pre_tokenizer");
+  if (!replacement) return forward_error(replacement);
+  Metaspace metaspace{{}, PrependScheme::always};
+  append_utf8(metaspace.replacement, *replacement);
+  Result<std::optional<std::string>> scheme = optional_string_at(step, "prepend_scheme");
+  if (!scheme) return forward_error(scheme);
+  if (scheme->has_value()) {
+    if (**scheme == "first") {
+      metaspace.scheme = PrependScheme::first;
+    } else if (**scheme == "never") {
+      metaspace.scheme = PrependScheme::never;
+    } else if (**scheme != "always") {
+      return error("E_TOKENIZER", "tokenizer.json: pre_tokenizer: prepend_scheme \"{}\" is not supported", **scheme);
+    }
+  }
+  // Older files say add_prefix_space instead; they mean the scheme only where it is false.
+  Result<bool> add_prefix_space = flag_at(step, "add_prefix_space", true);
+  if (!add_prefix_space) return forward_error(add_prefix_space);
+  if (!*add_prefix_space && !scheme->has_value()) metaspace.scheme = PrependScheme::never;
+  Result<bool> split = flag_at(step, "split", true);
+  if (!split) return forward_error(split);
+
+  Result<Regex> pattern = Regex::compile_literal(metaspace.replacement);
+  if (!pattern) return forward_error(pattern);
+  steps_.emplace_back(std::move(metaspace));
+  if (*split) steps_.emplace_back(Split{std::move(*pattern), Behavior::merged_with_next, false});
+  return {};
+}
+
+Status PreTokenizer::add_regex(std::string_view pattern, Behavior behavior) {
+  Result<Regex> regex = Regex::compile(pattern);
+  if (!regex) return forward_error(regex);
+  steps_.emplace_back(Split{std::move(*regex), behavior, true});
+  return {};
+}
+
+Result<PreTokenizer::Behavior> PreTokenizer::behavior_at(const Json& step) {
+  Result<std::string> name = string_at(step, "behavior");
+  if (!name) return forward_error(name);
+  if (*name == "Removed") return Behavior::removed;
+  if (*name == "Isolated") return Behavior::isolated;
+  if (*name == "Contiguous") return Behavior::contiguous;
+  if (*name == "MergedWithPrevious") return Behavior::merged_with_previous;
+  if (*name == "MergedWithNext") return Behavior::merged_with_next;
+  return error("E_TOKENIZER", "tokenizer.json: pre_tokenizer: behavior \"{}\" is not supported", *name);
+}
+
+void PreTokenizer::run(const Split& step, CutText& text) {
+  std::vector<TextRange> pieces;
+  for (const TextRange& range : text.pieces) {
+    std::vector<Stretch> stretches = find_stretches(text.piece(range), step.pattern);
+    if (step.invert) {
+      for (Stretch& stretch : stretches) stretch.matches = !stretch.matches;
+    }
+    append_pieces(pieces, stretches, range.begin, step.behavior);
+  }
+  if (pieces.empty() || pieces.front().begin != 0) text.opens_input = false;
+  text.pieces = std::move(pieces);
+}
+
+void PreTokenizer::run(const SplitCharacters& step, CutText& text) {
+  std::vector<TextRange> pieces;
+  for (const TextRange& range : text.pieces) {
+    append_pieces(pieces, find_stretches(text.piece(range), step.characters), range.begin, step.behavior);
+  }
+  if (pieces.empty() || pieces.front().begin != 0) text.opens_input = false;
+  text.pieces = std::move(pieces);
+}
+
+void PreTokenizer::run(const AddPrefixSpace&, CutText& text) {
+  rewrite_pieces(text, [](std::string& out, std::string_view piece, std::size_t) {
+    if (!piece.starts_with(' ')) out += ' ';
+    out += piece;
+  });
+}
+
+void PreTokenizer::run(const ByteLevel&, CutText& text) {
+  rewrite_pieces(text, [](std::string& out, std::string_view piece, std::size_t) { out += to_byte_level(piece); });
+}
+
+void PreTokenizer::run(const Metaspace& step, CutText& text) {
+  rewrite_pieces(text, [&](std::string& out, std::string_view piece, std::size_t index) {
+    const bool wants_prefix = step.scheme == PrependScheme::always || (step.scheme == PrependScheme::first && index == 0 && text.opens_input);
+    if (wants_prefix && !piece.starts_with(' ') && !piece.starts_with(step.replacement)) out += step.replacement;
+    for (const char c : piece) {
+      if (c == ' ') {
+        out += step.replacement;
+      } else {
+        out += c;
+      }
+    }
+  });
+}
+
+std::vector<PreTokenizer::Stretch> PreTokenizer::find_stretches(std::string_view piece, const Regex& pattern) {
+  std::vector<Stretch> stretches;
+  std::size_t covered = 0;
+  for (const TextRange& match : pattern.find_all(piece)) {
+    if (covered != match.begin) stretches.push_back({{covered, match.begin}, false});
+    stretches.push_back({match, true});
+    covered = match.end;
+  }
+  if (covered != piece.size()) stretches.push_back({{covered, piece.size()}, false});
+  return stretches;
+}
+
+std::vector<PreTokenizer::Stretch> PreTokenizer::find_stretches(std::string_view piece, Characters characters) {
+  const auto matches = [characters](char32_t c) {
+    switch (characters) {
+      case Characters::numeric:
+        return is_numeric(c);
+      case Characters::white_space:
+        return is_white_space(c);
+      case Characters::punctuation:
+        return is_punctuation(c);
+    }
+    return false;
+  };
+  std::vector<Stretch> stretches;
+  for (std::size_t at = 0; at < piece.size();) {
+    const CodePoint next = first_code_point(piece.substr(at));
+    const bool is_match = matches(next.value);
+    if (!is_match && !stretches.empty() && !stretches.back().matches) {
+      stretches.back().range.end += next.bytes;
+    } else {
+      stretches.push_back({{at, at + next.bytes}, is_match});
+    }
+    at += next.bytes;
+  }
+  return stretches;
+}
+
+void PreTokenizer::append_pieces(std::vector<TextRange>& out, const std::vector<Stretch>& stretches, std::size_t offset, Behavior behavior) {
+  const std::size_t first = out.size();
+  const auto joins = [&](const Stretch& stretch, const Stretch* neighbour) {
+    if (neighbour == nullptr) return false;
+    if (behavior == Behavior::contiguous) return stretch.matches == neighbour->matches;
+    return stretch.matches && !neighbour->matches;
+  };
+  const auto count = static_cast<std::ptrdiff_t>(stretches.size());
+  switch (behavior) {
+    case Behavior::removed:
+    case Behavior::isolated:
+      for (const Stretch& stretch : stretches) {
+        if (behavior == Behavior::isolated || !stretch.matches) out.push_back(stretch.range);
+      }
+      break;
+    case Behavior::contiguous:
+    case Behavior::merged_with_previous:
+      for (std::ptrdiff_t i = 0; i < count; ++i) {
+        if (joins(stretches[i], i == 0 ? nullptr : &stretches[i - 1])) {
+          out.back().end = stretches[i].range.end;
+        } else {
+          out.push_back(stretches[i].range);
+        }
+      }
+      break;
+    case Behavior::merged_with_next:
+      for (std::ptrdiff_t i = count - 1; i >= 0; --i) {
+        if (joins(stretches[i], i == count - 1 ? nullptr : &stretches[i + 1])) {
+          out.back().begin = stretches[i].range.begin;
+        } else {
+          out.push_back(stretches[i].range);
+        }
+      }
+      std::reverse(out.begin() + static_cast<std::ptrdiff_t>(first), out.end());
+      break;
+  }
+  out.erase(std::remove_if(out.begin() + static_cast<std::ptrdiff_t>(first), out.end(), [](const TextRange& r) { return r.begin == r.end; }), out.end());
+  for (std::size_t i = first; i < out.size(); ++i) {
+    out[i].begin += offset;
+    out[i].end += offset;
+  }
+}
+
+}  // namespace slora

@@ -1,0 +1,81 @@
+#pragma once
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "formats/json.h"
+#include "text/regex.h"
+
+namespace slora {
+
+// A text on its way to words: the text as rewritten so far and the pieces it is cut into, in order. Pieces cover all of
+// the text that is still wanted and are never empty.
+struct CutText {
+  std::string text;
+  std::vector<TextRange> pieces;
+  bool opens_input = false;  // the first piece is the very start of what the caller gave
+
+  [[nodiscard]] std::string_view piece(const TextRange& range) const { return std::string_view(text).substr(range.begin, range.end - range.begin); }
+};
+
+// The "pre_tokenizer" of a tokenizer.json: cuts a text into the words that the model encodes one by one. Immutable; any
+// number of threads.
+class PreTokenizer {
+ public:
+  [[nodiscard]] static Result<PreTokenizer> from_json(const Json& tokenizer_json);
+
+  void apply(CutText& text) const;
+
+ private:
+  // What becomes of the stretches that match (delimiters): removed, kept as pieces of their own, one piece per run of
+  // equals, or joined to a neighbour.
+  enum class Behavior { removed, isolated, contiguous, merged_with_previous, merged_with_next };
+  enum class PrependScheme { always, first, never };
+  enum class Characters { numeric, white_space, punctuation };
+
+  struct Split {
+    Regex pattern;
+    Behavior behavior;
+    bool invert;
+  };
+  struct SplitCharacters {
+    Characters characters;
+    Behavior behavior;
+  };
+  struct AddPrefixSpace {};
+  struct ByteLevel {};
+  struct Metaspace {
+    std::string replacement;
+    PrependScheme scheme;
+  };
+  using Step = std::variant<Split, SplitCharacters, AddPrefixSpace, ByteLevel, Metaspace>;
+
+  // A stretch of a piece that matches, or one between matches.
+  struct Stretch {
+    TextRange range;
+    bool matches;
+  };
+
+  static Result<Behavior> behavior_at(const Json& step);
+  Status add(const Json& step);
+  Status add_split(const Json& step);
+  Status add_byte_level(const Json& step);
+  Status add_metaspace(const Json& step);
+  Status add_regex(std::string_view pattern, Behavior behavior);
+
+  static void run(const Split& step, CutText& text);
+  static void run(const SplitCharacters& step, CutText& text);
+  static void run(const AddPrefixSpace& step, CutText& text);
+  static void run(const ByteLevel& step, CutText& text);
+  static void run(const Metaspace& step, CutText& text);
+
+  static std::vector<Stretch> find_stretches(std::string_view piece, const Regex& pattern);
+  static std::vector<Stretch> find_stretches(std::string_view piece, Characters characters);
+  static void append_pieces(std::vector<TextRange>& out, const std::vector<Stretch>& stretches, std::size_t offset, Behavior behavior);
+
+  std::vector<Step> steps_;
+};
+
+}  // namespace slora

@@ -1,0 +1,197 @@
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include "text/regex.h"
+
+#include <pcre2.h>
+
+#include <array>
+#include <optional>
+
+namespace slora {
+namespace {
+
+// Enough for any text that a sane pattern splits; little enough that a mad one ends.
+constexpr std::uint32_t kMatchLimit = 5'000'000;
+constexpr std::uint32_t kDepthLimit = 10'000;
+constexpr std::size_t kPatternBytesMax = 64 << 10;
+
+constexpr std::string_view kWord = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
+
+tl::unexpected<Error> unsupported(std::string_view what, std::string_view pattern) {
+  return error("E_TOKENIZER", "regular expression \"{}\": {} is not supported", pattern, what);
+}
+
+// Oniguruma's dialect to PCRE2's, where they differ: \s and \w follow other Unicode properties, \h is a hex digit, \u is an
+// escape, character classes nest and intersect.
+class Rewriter {
+ public:
+  explicit Rewriter(std::string_view pattern) : pattern_(pattern) {}
+
+  Result<std::string> rewrite() {
+    while (at_ < pattern_.size()) {
+      Status status = pattern_[at_] == '\\' ? rewrite_escape() : rewrite_character();
+      if (!status) return forward_error(status);
+    }
+    return std::move(out_);
+  }
+
+ private:
+  Status rewrite_escape() {
+    if (at_ + 1 == pattern_.size()) return unsupported("a backslash at its end", pattern_);
+    const char kind = pattern_[at_ + 1];
+    at_ += 2;
+    switch (kind) {
+      case 's':
+        out_ += R"(\p{White_Space})";
+        return {};
+      case 'S':
+        out_ += R"(\P{White_Space})";
+        return {};
+      case 'w':
+        put_class(kWord);
+        return {};
+      case 'h':
+        put_class("0-9a-fA-F");
+        return {};
+      case 'W':
+      case 'H':
+        if (in_class_) return unsupported(fmt::format("\\{} within a class", kind), pattern_);
+        out_ += fmt::format("[^{}]", kind == 'W' ? kWord : "0-9a-fA-F");
+        return {};
+      case 'b':
+      case 'B':
+        return put_boundary(kind);
+      case 'u':
+        if (pattern_.size() - at_ < 4) return unsupported("a short \\u", pattern_);
+        out_ += fmt::format("\\x{{{}}}", pattern_.substr(at_, 4));
+        at_ += 4;
+        return {};
+      case 'K':
+      case 'G':
+      case 'y':
+      case 'Y':
+      case 'N':
+      case 'O':
+      case 'g':
+      case 'k':
+        return unsupported(fmt::format("\\{}", kind), pattern_);
+      default:
+        out_ += '\\';
+        out_ += kind;
+        return {};
+    }
+  }
+
+  Status rewrite_character() {
+    const std::string_view rest = pattern_.substr(at_);
+    if (in_class_) {
+      if (rest.starts_with("&&")) return unsupported("an intersection of classes", pattern_);
+      if (rest.starts_with("[:")) {
+        const std::size_t end = rest.find(":]");
+        if (end == std::string_view::npos) return unsupported("a class within a class", pattern_);
+        out_ += rest.substr(0, end + 2);
+        at_ += end + 2;
+        return {};
+      }
+      if (rest[0] == '[') return unsupported("a class within a class", pattern_);
+      in_class_ = rest[0] != ']';
+    } else if (rest[0] == '[') {
+      in_class_ = true;
+      out_ += '[';
+      ++at_;
+      if (pattern_.substr(at_).starts_with('^')) out_ += pattern_[at_++];
+      return {};
+    } else if (rest.starts_with("(*") || rest.starts_with("(?m") || rest.starts_with("(?s") || rest.starts_with("(?x")) {
+      return unsupported(fmt::format("\"{}\"", rest.substr(0, 3)), pattern_);
+    }
+    out_ += rest[0];
+    ++at_;
+    return {};
+  }
+
+  void put_class(std::string_view members) { out_ += in_class_ ? std::string(members) : fmt::format("[{}]", members); }
+
+  Status put_boundary(char kind) {
+    if (in_class_) return unsupported(fmt::format("\\{} within a class", kind), pattern_);
+    out_ += kind == 'b' ? fmt::format("(?:(?<=[{0}])(?![{0}])|(?<![{0}])(?=[{0}]))", kWord)
+                        : fmt::format("(?:(?<=[{0}])(?=[{0}])|(?<![{0}])(?![{0}]))", kWord);
+    return {};
+  }
+
+  std::string_view pattern_;
+  std::size_t at_ = 0;
+  bool in_class_ = false;
+  std::string out_;
+};
+
+struct ReleaseMatch {
+  void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
+  void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
+  void operator()(pcre2_compile_context* context) const { pcre2_compile_context_free(context); }
+};
+
+Result<pcre2_code*> compile_pcre(std::string_view pattern, std::string_view shown, std::uint32_t options) {
+  const std::unique_ptr<pcre2_compile_context, ReleaseMatch> context(pcre2_compile_context_create(nullptr));
+  pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
+  int code = 0;
+  PCRE2_SIZE offset = 0;
+  pcre2_code* compiled = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), options, &code, &offset, context.get());
+  if (compiled == nullptr) {
+    std::array<PCRE2_UCHAR, 160> message{};
+    pcre2_get_error_message(code, message.data(), message.size());
+    return error("E_TOKENIZER", "regular expression \"{}\": {}", shown, reinterpret_cast<const char*>(message.data()));
+  }
+  pcre2_jit_compile(compiled, PCRE2_JIT_COMPLETE);  // where it can't, matching is slower and the same
+  return compiled;
+}
+
+}  // namespace
+
+void Regex::Release::operator()(pcre2_real_code_8* code) const { pcre2_code_free(code); }
+
+Result<Regex> Regex::compile(std::string_view pattern) {
+  if (pattern.size() > kPatternBytesMax) return error("E_TOKENIZER", "a regular expression of {} bytes is too long", pattern.size());
+  Result<std::string> rewritten = Rewriter(pattern).rewrite();
+  if (!rewritten) return forward_error(rewritten);
+  // In Oniguruma's default syntax ^ and $ always match at lines.
+  Result<pcre2_code*> code = compile_pcre(*rewritten, pattern, PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C);
+  if (!code) return forward_error(code);
+  return Regex(*code);
+}
+
+Result<Regex> Regex::compile_literal(std::string_view text) {
+  Result<pcre2_code*> code = compile_pcre(text, text, PCRE2_UTF | PCRE2_LITERAL);
+  if (!code) return forward_error(code);
+  return Regex(*code);
+}
+
+std::vector<TextRange> Regex::find_all(std::string_view text) const {
+  const std::unique_ptr<pcre2_match_data, ReleaseMatch> data(pcre2_match_data_create(1, nullptr));
+  const std::unique_ptr<pcre2_match_context, ReleaseMatch> context(pcre2_match_context_create(nullptr));
+  pcre2_set_match_limit(context.get(), kMatchLimit);
+  pcre2_set_depth_limit(context.get(), kDepthLimit);
+  const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
+
+  std::vector<TextRange> matches;
+  std::size_t at = 0;
+  std::optional<std::size_t> last_end;
+  while (at <= text.size()) {
+    int found = pcre2_match(code_.get(), subject, text.size(), at, PCRE2_NO_UTF_CHECK, data.get(), context.get());
+    if (found == PCRE2_ERROR_JIT_STACKLIMIT) {
+      found = pcre2_match(code_.get(), subject, text.size(), at, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, data.get(), context.get());
+    }
+    if (found < 0) break;
+    const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(data.get());
+    const TextRange match{bounds[0], bounds[1]};
+    // An empty match right behind the last one is none; the search goes on one character further.
+    if (match.begin == match.end && last_end == match.end) {
+      at += at < text.size() ? first_code_point(text.substr(at)).bytes : 1;
+      continue;
+    }
+    matches.push_back(match);
+    at = match.end;
+    last_end = match.end;
+  }
+  return matches;
+}
+
+}  // namespace slora

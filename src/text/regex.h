@@ -1,0 +1,35 @@
+#pragma once
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "text/utf8.h"
+
+struct pcre2_real_code_8;
+
+namespace slora {
+
+// A regular expression of a tokenizer.json. Those are written for Oniguruma; what PCRE2 reads otherwise is rewritten, or
+// refused. Immutable; any number of threads.
+class Regex {
+ public:
+  [[nodiscard]] static Result<Regex> compile(std::string_view pattern);
+  // A pattern that matches `text` itself.
+  [[nodiscard]] static Result<Regex> compile_literal(std::string_view text);
+
+  // All matches from left to right, as Oniguruma's iterator yields them. Where the bounds on backtracking are reached the
+  // rest of the text has no match. Requires: `text` is valid UTF-8.
+  [[nodiscard]] std::vector<TextRange> find_all(std::string_view text) const;
+
+ private:
+  struct Release {
+    void operator()(pcre2_real_code_8* code) const;
+  };
+  explicit Regex(pcre2_real_code_8* code) : code_(code, Release{}) {}
+
+  std::shared_ptr<const pcre2_real_code_8> code_;  // shared so that steps which hold a pattern stay copyable values
+};
+
+}  // namespace slora

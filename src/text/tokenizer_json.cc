@@ -1,0 +1,59 @@
+#include "text/tokenizer_json.h"
+
+#include <nlohmann/json.hpp>
+
+namespace slora {
+
+Result<const Json*> part_at(const Json& tokenizer_json, std::string_view key) {
+  const Json* part = find_member(tokenizer_json, key);
+  if (part != nullptr && !part->is_object()) return error("E_TOKENIZER", "tokenizer.json: {}: expected an object, found {}", key, type_name(*part));
+  return part;
+}
+
+Result<std::string> type_at(const Json& step, std::string_view part) {
+  if (!step.is_object()) return error("E_TOKENIZER", "tokenizer.json: {}: expected an object, found {}", part, type_name(step));
+  return string_at(step, "type");
+}
+
+Result<const Json*> sequence_at(const Json& step, std::string_view key, std::string_view part) {
+  const Json* list = find_member(step, key);
+  if (list == nullptr || !list->is_array()) return error("E_TOKENIZER", "tokenizer.json: {}: Sequence without a list \"{}\"", part, key);
+  return list;
+}
+
+Result<Regex> pattern_at(const Json& step, std::string_view part) {
+  const Json* pattern = find_member(step, "pattern");
+  if (pattern != nullptr && pattern->is_object()) {
+    if (const Json* text = find_member(*pattern, "String"); text != nullptr && text->is_string()) {
+      return Regex::compile_literal(text->get_ref<const std::string&>());
+    }
+    if (const Json* regex = find_member(*pattern, "Regex"); regex != nullptr && regex->is_string()) {
+      return Regex::compile(regex->get_ref<const std::string&>());
+    }
+  }
+  return error("E_TOKENIZER", "tokenizer.json: {}: a step without a pattern {{\"String\": ...}} or {{\"Regex\": ...}}", part);
+}
+
+Result<char32_t> character_at(const Json& step, std::string_view key, std::string_view part) {
+  Result<std::string> text = string_at(step, key);
+  if (!text) return forward_error(text);
+  if (!text->empty()) {
+    const CodePoint first = first_code_point(*text);
+    if (first.bytes == text->size()) return first.value;
+  }
+  return error("E_TOKENIZER", "tokenizer.json: {}: {} must be one character, found \"{}\"", part, key, *text);
+}
+
+Result<bool> flag_at(const Json& step, std::string_view key, std::optional<bool> fallback) {
+  Result<std::optional<bool>> flag = optional_bool_at(step, key);
+  if (!flag) return forward_error(flag);
+  if (flag->has_value()) return **flag;
+  if (fallback.has_value()) return *fallback;
+  return error("E_TOKENIZER", "tokenizer.json: \"{}\" is missing", key);
+}
+
+tl::unexpected<Error> unsupported_step(std::string_view part, std::string_view type) {
+  return error("E_TOKENIZER", "tokenizer.json: {} of type \"{}\" is not supported", part, type);
+}
+
+}  // namespace slora

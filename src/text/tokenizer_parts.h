@@ -1,0 +1,22 @@
+#pragma once
+#include "text/added_tokens.h"
+#include "text/bpe.h"
+#include "text/decoder.h"
+#include "text/normalizer.h"
+#include "text/post_processor.h"
+#include "text/pre_tokenizer.h"
+#include "text/tokenizer.h"
+
+namespace slora {
+
+// What a tokenizer is made of, in the order in which a text passes through.
+struct Tokenizer::Parts {
+  AddedTokens added_tokens;
+  Normalizer normalizer;
+  PreTokenizer pre_tokenizer;
+  Bpe model;
+  PostProcessor post_processor;
+  Decoder decoder;
+};
+
+}  // namespace slora

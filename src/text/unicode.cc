@@ -1,0 +1,130 @@
+#include "text/unicode.h"
+
+#include <utf8proc.h>
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "base/check.h"
+#include "text/utf8.h"
+
+namespace slora {
+namespace {
+
+utf8proc_category_t category_of(char32_t code_point) { return utf8proc_category(static_cast<utf8proc_int32_t>(code_point)); }
+
+bool in(char32_t code_point, char32_t first, char32_t last) { return code_point >= first && code_point <= last; }
+
+// Letters by the property Other_Alphabetic that are no letters, numbers or marks by category: circled and squared ones.
+bool is_other_alphabetic_symbol(char32_t code_point) {
+  return in(code_point, 0x24B6, 0x24E9) || in(code_point, 0x1F130, 0x1F149) || in(code_point, 0x1F150, 0x1F169) ||
+         in(code_point, 0x1F170, 0x1F189);
+}
+
+bool is_ascii(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+}
+
+// Puts the marks after each starter into the order of their combining classes. utf8proc's own ordering is quadratic in
+// the length of such a run, which a request may choose.
+void sort_marks(std::vector<utf8proc_int32_t>& code_points) {
+  const auto class_of = [](utf8proc_int32_t c) { return utf8proc_get_property(c)->combining_class; };
+  const auto is_starter = [&](utf8proc_int32_t c) { return class_of(c) == 0; };
+  auto begin = code_points.begin();
+  while (true) {
+    begin = std::find_if_not(begin, code_points.end(), is_starter);
+    if (begin == code_points.end()) return;
+    const auto end = std::find_if(begin, code_points.end(), is_starter);
+    std::stable_sort(begin, end, [&](utf8proc_int32_t a, utf8proc_int32_t b) { return class_of(a) < class_of(b); });
+    begin = end;
+  }
+}
+
+std::vector<utf8proc_int32_t> decompose(std::string_view text, utf8proc_option_t options) {
+  std::vector<utf8proc_int32_t> code_points;
+  code_points.reserve(text.size());
+  std::array<utf8proc_int32_t, 32> buffer{};  // the longest decomposition has 18 code points
+  while (!text.empty()) {
+    const CodePoint next = first_code_point(text);
+    int last_boundclass = 0;
+    const utf8proc_ssize_t count = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(next.value), buffer.data(),
+                                                           static_cast<utf8proc_ssize_t>(buffer.size()), options, &last_boundclass);
+    check(count >= 0 && count <= static_cast<utf8proc_ssize_t>(buffer.size()), "a decomposition that fits");
+    code_points.insert(code_points.end(), buffer.begin(), buffer.begin() + count);
+    text.remove_prefix(next.bytes);
+  }
+  return code_points;
+}
+
+}  // namespace
+
+bool is_white_space(char32_t c) {
+  return in(c, 0x09, 0x0D) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 || in(c, 0x2000, 0x200A) || c == 0x2028 || c == 0x2029 ||
+         c == 0x202F || c == 0x205F || c == 0x3000;
+}
+
+bool is_word(char32_t code_point) {
+  switch (category_of(code_point)) {
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LL:
+    case UTF8PROC_CATEGORY_LT:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_LO:
+    case UTF8PROC_CATEGORY_MN:
+    case UTF8PROC_CATEGORY_MC:
+    case UTF8PROC_CATEGORY_ME:
+    case UTF8PROC_CATEGORY_ND:
+    case UTF8PROC_CATEGORY_NL:
+    case UTF8PROC_CATEGORY_PC:
+      return true;
+    default:
+      return code_point == 0x200C || code_point == 0x200D || is_other_alphabetic_symbol(code_point);
+  }
+}
+
+bool is_numeric(char32_t code_point) {
+  const utf8proc_category_t category = category_of(code_point);
+  return category == UTF8PROC_CATEGORY_ND || category == UTF8PROC_CATEGORY_NL || category == UTF8PROC_CATEGORY_NO;
+}
+
+bool is_punctuation(char32_t c) {
+  if (c < 0x80) return in(c, '!', '/') || in(c, ':', '@') || in(c, '[', '`') || in(c, '{', '~');
+  const utf8proc_category_t category = category_of(c);
+  return category >= UTF8PROC_CATEGORY_PC && category <= UTF8PROC_CATEGORY_PO;
+}
+
+std::string to_unicode_form(std::string_view text, UnicodeForm form) {
+  if (is_ascii(text)) return std::string(text);
+  const bool compatible = form == UnicodeForm::nfkc || form == UnicodeForm::nfkd;
+  const bool composed = form == UnicodeForm::nfc || form == UnicodeForm::nfkc;
+  std::vector<utf8proc_int32_t> code_points =
+      decompose(text, static_cast<utf8proc_option_t>(UTF8PROC_DECOMPOSE | (compatible ? UTF8PROC_COMPAT : 0)));
+  sort_marks(code_points);
+  auto count = static_cast<utf8proc_ssize_t>(code_points.size());
+  if (composed) {
+    count = utf8proc_normalize_utf32(code_points.data(), count, static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+    check(count >= 0, "a composition that fits");
+  }
+  std::string out;
+  out.reserve(text.size());
+  for (utf8proc_ssize_t i = 0; i < count; ++i) append_utf8(out, static_cast<char32_t>(code_points[static_cast<std::size_t>(i)]));
+  return out;
+}
+
+std::string to_lower_case(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  while (!text.empty()) {
+    const CodePoint next = first_code_point(text);
+    text.remove_prefix(next.bytes);
+    if (next.value == 0x130) {
+      out += "i\u0307";  // the only character whose lower case is two
+    } else {
+      append_utf8(out, static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(next.value))));
+    }
+  }
+  return out;
+}
+
+}  // namespace slora
