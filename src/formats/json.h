@@ -29,10 +29,15 @@ Result<Json> parse_json(std::string_view text, const JsonLimits& limits = {});
 Result<std::string> read_text_file(const std::string& path, std::size_t bytes_max);
 Result<Json> read_json_file(const std::string& path, const JsonLimits& limits = {});
 
-// A short form of a value for messages: at most 60 characters.
+// A short form of a value for messages: printable ASCII, at most 60 characters.
 std::string shown(const Json& value);
+// Text from a file for messages: in quotes, printable ASCII, at most 120 characters.
+std::string quote(std::string_view text);
 // "an object", "an integer", ... for messages.
 std::string_view type_name(const Json& value);
+
+// Whether a value means "not used": null, false, 0, or an empty string, list or object.
+bool is_off(const Json& value);
 
 // The member `key` of `object`, or nullptr when it is absent or null. Requires: `object` is an object.
 const Json* find_member(const Json& object, std::string_view key);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "formats/file.h"
 #include "tensor/dtype.h"
 
 namespace slora {
@@ -45,14 +46,11 @@ class SafetensorsFile {
  public:
   static Result<SafetensorsFile> open(const std::string& path, const SafetensorsLimits& limits = {});
 
-  SafetensorsFile(SafetensorsFile&& other) noexcept;
-  SafetensorsFile& operator=(SafetensorsFile&& other) noexcept;
-  ~SafetensorsFile();
-
   [[nodiscard]] std::span<const TensorInfo> tensors() const { return header_.tensors; }
   [[nodiscard]] const SafetensorsHeader& header() const { return header_; }
-  [[nodiscard]] const std::string& path() const { return path_; }
-  [[nodiscard]] std::uint64_t file_bytes() const { return file_bytes_; }
+  // The file's name without its folder.
+  [[nodiscard]] const std::string& name() const { return file_.name(); }
+  [[nodiscard]] std::uint64_t file_bytes() const { return file_.bytes(); }
   // The tensor of this name, or nullptr.
   [[nodiscard]] const TensorInfo* find(std::string_view name) const;
 
@@ -62,11 +60,9 @@ class SafetensorsFile {
   [[nodiscard]] Status read_part(const TensorInfo& tensor, std::uint64_t begin, std::span<std::byte> out) const;
 
  private:
-  SafetensorsFile() = default;
+  SafetensorsFile(ReadOnlyFile file, SafetensorsHeader header);
 
-  std::string path_;
-  int descriptor_ = -1;
-  std::uint64_t file_bytes_ = 0;
+  ReadOnlyFile file_;
   SafetensorsHeader header_;
   std::vector<std::uint32_t> by_name_;  // indices into header_.tensors, sorted by name
 };

@@ -1,0 +1,237 @@
+#include "formats/adapter_config.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "formats/adapter_config_keys.h"
+
+namespace slora {
+namespace {
+
+constexpr JsonLimits kConfigLimits{.bytes_max = std::size_t{16} << 20, .values_max = std::size_t{1} << 20};
+constexpr std::int64_t kRankMax = 65536;  // what a server accepts is its own, smaller limit
+constexpr std::size_t kPatternsMax = 4096;
+constexpr std::size_t kExpressionsMax = 64;  // patterns that are no plain paths: they cost time for every module
+
+Status take_type(AdapterConfig& adapter, const Json& config) {
+  Result<std::optional<std::string>> type = optional_string_at(config, "peft_type");
+  if (!type) return forward_error(type);
+  if (!*type) return error("E_PEFT_TYPE", "\"peft_type\": expected LORA, found nothing");
+  if (**type != "LORA") return error("E_PEFT_TYPE", "\"peft_type\": expected LORA, found {}", quote(**type));
+  adapter.peft_type = **type;
+
+  Result<std::optional<std::string>> task = optional_string_at(config, "task_type");
+  if (!task) return forward_error(task);
+  adapter.task_type = task->value_or("");
+  if (!adapter.task_type.empty() && adapter.task_type != "CAUSAL_LM") {
+    return error("E_TASK", "\"task_type\": expected CAUSAL_LM, found {}; only text generation is served", quote(adapter.task_type));
+  }
+  return {};
+}
+
+Result<std::int64_t> checked_rank(std::string_view where, const Json& value) {
+  if (!value.is_number_integer()) return error("E_BAD_JSON", "{}: expected an integer, found {}", where, shown(value));
+  if (value == 0) return error("E_SCALE", "{}: expected a rank from 1 on, found 0", where);
+  const std::int64_t rank = value.is_number_unsigned() && value.get<std::uint64_t>() > kRankMax ? kRankMax + 1 : value.get<std::int64_t>();
+  if (rank < 1 || rank > kRankMax) return error("E_RANK", "{}: expected a rank from 1 to {}, found {}", where, kRankMax, shown(value));
+  return rank;
+}
+
+Result<double> checked_alpha(std::string_view where, const Json& value) {
+  if (!value.is_number()) return error("E_BAD_JSON", "{}: expected a number, found {}", where, shown(value));
+  const auto alpha = value.get<double>();
+  if (!std::isfinite(alpha)) return error("E_SCALE", "{}: expected a finite number, found {}", where, alpha);
+  return alpha;
+}
+
+Status take_scale(AdapterConfig& adapter, const Json& config) {
+  const Json* r = find_member(config, "r");
+  const Json* alpha = find_member(config, "lora_alpha");
+  if (r == nullptr) return error("E_SCALE", "\"r\": expected a rank from 1 on, found nothing");
+  if (alpha == nullptr) return error("E_SCALE", "\"lora_alpha\": expected a number, found nothing");
+  Result<std::int64_t> rank = checked_rank("\"r\"", *r);
+  if (!rank) return forward_error(rank);
+  adapter.r = *rank;
+  Result<double> value = checked_alpha("\"lora_alpha\"", *alpha);
+  if (!value) return forward_error(value);
+  adapter.lora_alpha = *value;
+  return {};
+}
+
+// Calls take(pattern, value) for every entry of a pattern dictionary, in file order.
+template <class Take>
+Status for_each_pattern(const Json& config, std::string_view key, Take take) {
+  const Json* patterns = find_member(config, key);
+  if (patterns == nullptr) return {};
+  if (!patterns->is_object()) return error("E_BAD_JSON", "\"{}\": expected an object, found {}", key, shown(*patterns));
+  if (patterns->size() > kPatternsMax)
+    return error("E_PATTERN", "\"{}\": expected at most {} keys, found {}", key, kPatternsMax, patterns->size());
+  std::size_t expression_count = 0;
+  for (const auto& [name, value] : patterns->get_ref<const Json::object_t&>()) {
+    Result<ModulePattern> pattern = ModulePattern::compile(name);
+    if (!pattern) return error(pattern.error().code, "\"{}\": {}", key, pattern.error().message);
+    expression_count += pattern->is_plain() ? 0 : 1;
+    if (expression_count > kExpressionsMax) {
+      return error("E_PATTERN", "\"{}\": expected at most {} keys that are regular expressions, found more", key, kExpressionsMax);
+    }
+    if (Status taken = take(std::move(*pattern), value); !taken) return taken;
+  }
+  return {};
+}
+
+Status take_patterns(AdapterConfig& adapter, const Json& config) {
+  Status taken = for_each_pattern(config, "rank_pattern", [&](ModulePattern pattern, const Json& value) -> Status {
+    Result<std::int64_t> rank = checked_rank(fmt::format("\"rank_pattern\": {}", quote(pattern.key())), value);
+    if (!rank) return forward_error(rank);
+    adapter.rank_pattern.push_back({std::move(pattern), *rank});
+    return {};
+  });
+  if (!taken) return taken;
+  return for_each_pattern(config, "alpha_pattern", [&](ModulePattern pattern, const Json& value) -> Status {
+    Result<double> alpha = checked_alpha(fmt::format("\"alpha_pattern\": {}", quote(pattern.key())), value);
+    if (!alpha) return forward_error(alpha);
+    adapter.alpha_pattern.push_back({std::move(pattern), *alpha});
+    return {};
+  });
+}
+
+Status take_switches(AdapterConfig& adapter, const Json& config) {
+  for (auto [key, field] : {std::pair("use_rslora", &adapter.use_rslora), std::pair("use_dora", &adapter.use_dora),
+                            std::pair("lora_bias", &adapter.lora_bias)}) {
+    Result<std::optional<bool>> found = optional_bool_at(config, key);
+    if (!found) return forward_error(found);
+    *field = found->value_or(false);
+  }
+  Result<std::optional<std::string>> bias = optional_string_at(config, "bias");
+  if (!bias) return forward_error(bias);
+  const std::string name = bias->value_or("none");
+  if (name == "all") {
+    adapter.bias = AdapterBias::all;
+  } else if (name == "lora_only") {
+    adapter.bias = AdapterBias::lora_only;
+  } else if (name != "none") {
+    return error("E_UNSUPPORTED_OPTION", "\"bias\": expected none, all or lora_only, found {}", quote(name));
+  }
+  return {};
+}
+
+// Some schemes subtract their start from the base's weights, so that the adapter fits only the base they changed.
+Status take_initialization(AdapterConfig& adapter, const Json& config) {
+  constexpr std::array<std::string_view, 5> kKeepsBase = {"gaussian", "orthogonal", "eva", "mica", "lora_ga"};
+  const Json* scheme = find_member(config, "init_lora_weights");
+  adapter.init_lora_weights = scheme == nullptr ? "true" : scheme->is_string() ? scheme->get<std::string>() : scheme->dump();
+  if (scheme == nullptr || scheme->is_boolean()) return {};
+  if (!scheme->is_string()) return error("E_BAD_JSON", "\"init_lora_weights\": expected a boolean or a string, found {}", shown(*scheme));
+  if (std::find(kKeepsBase.begin(), kKeepsBase.end(), adapter.init_lora_weights) == kKeepsBase.end()) {
+    return error("E_BASE_MUTATED",
+                 "\"init_lora_weights\": {} changes the base model in training; save the adapter with PEFT's "
+                 "path_initial_model_for_weight_conversion, which makes an adapter of the unchanged base",
+                 quote(adapter.init_lora_weights));
+  }
+  if (adapter.init_lora_weights == "lora_ga") {
+    adapter.warnings.push_back(
+        "\"init_lora_weights\": lora_ga changed the base in training; the adapter is applied to the unchanged base, as PEFT does");
+  }
+  return {};
+}
+
+Status take_strings(std::vector<std::string>& out, const Json& config, std::string_view key) {
+  const Json* value = find_member(config, key);
+  if (value != nullptr && value->is_string()) {
+    out = {value->get<std::string>()};
+    return {};
+  }
+  Result<std::optional<std::vector<std::string>>> found = optional_strings_at(config, key);
+  if (!found) return forward_error(found);
+  out = found->value_or(std::vector<std::string>{});
+  return {};
+}
+
+Status take_diagnostics(AdapterConfig& adapter, const Json& config) {
+  if (Status taken = take_strings(adapter.target_modules, config, "target_modules"); !taken) return taken;
+  if (Status taken = take_strings(adapter.modules_to_save, config, "modules_to_save"); !taken) return taken;
+  for (auto [key, field] :
+       {std::pair("base_model_name_or_path", &adapter.base_model_name), std::pair("peft_version", &adapter.peft_version)}) {
+    Result<std::optional<std::string>> found = optional_string_at(config, key);
+    if (!found) return forward_error(found);
+    *field = found->value_or("");
+  }
+  const Json* layers = find_member(config, "layers_to_transform");
+  if (layers == nullptr) return {};
+  const auto take = [&](const Json& layer) {
+    if (layer.is_number_unsigned() && layer.get<std::uint64_t>() <= INT32_MAX)
+      adapter.layers_to_transform.push_back(layer.get<std::int64_t>());
+    return layer.is_number_integer();
+  };
+  const bool well_typed = layers->is_array() ? std::all_of(layers->begin(), layers->end(), take) : take(*layers);
+  if (!well_typed)
+    return error("E_BAD_JSON", "\"layers_to_transform\": expected an integer or a list of integers, found {}", shown(*layers));
+  return {};
+}
+
+void add_warnings(AdapterConfig& adapter) {
+  if (adapter.rank_pattern.empty() || adapter.alpha_pattern.empty() || !adapter.peft_version.empty()) return;
+  adapter.warnings.push_back(
+      "both rank_pattern and alpha_pattern are set and peft_version is not: PEFT before 0.14 matched them by other rules than are applied "
+      "here");
+}
+
+// The first pattern that matches, or nullptr.
+template <class Pattern>
+Result<const Pattern*> first_match(const std::vector<Pattern>& patterns, std::string_view module_path) {
+  for (const Pattern& candidate : patterns) {
+    Result<bool> matches = candidate.pattern.matches(module_path);
+    if (!matches) return forward_error(matches);
+    if (*matches) return &candidate;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+Result<std::int64_t> AdapterConfig::rank_of(std::string_view module_path) const {
+  Result<const RankPattern*> match = first_match(rank_pattern, module_path);
+  if (!match) return forward_error(match);
+  return *match != nullptr ? (*match)->rank : r;
+}
+
+Result<double> AdapterConfig::alpha_of(std::string_view module_path) const {
+  Result<const AlphaPattern*> match = first_match(alpha_pattern, module_path);
+  if (!match) return forward_error(match);
+  return *match != nullptr ? (*match)->alpha : lora_alpha;
+}
+
+Result<double> AdapterConfig::scale_of(std::string_view module_path) const {
+  Result<std::int64_t> rank = rank_of(module_path);
+  if (!rank) return forward_error(rank);
+  Result<double> alpha = alpha_of(module_path);
+  if (!alpha) return alpha;
+  const auto divisor = static_cast<double>(*rank);
+  return *alpha / (use_rslora ? std::sqrt(divisor) : divisor);
+}
+
+Result<AdapterConfig> parse_adapter_config(const Json& config) {
+  if (!config.is_object()) return error("E_BAD_JSON", "expected an object, found {}", type_name(config));
+  AdapterConfig adapter;
+  if (Status taken = take_type(adapter, config); !taken) return forward_error(taken);
+  if (Status served = check_adapter_config_keys(config); !served) return forward_error(served);
+  for (const auto take : {take_scale, take_patterns, take_switches, take_initialization, take_diagnostics}) {
+    if (Status taken = take(adapter, config); !taken) return forward_error(taken);
+  }
+  add_warnings(adapter);
+  return adapter;
+}
+
+Result<AdapterConfig> read_adapter_config(const std::string& folder) {
+  constexpr std::string_view kName = "adapter_config.json";
+  Result<Json> json = read_json_file(fmt::format("{}/{}", folder, kName), kConfigLimits);
+  if (!json && json.error().code == "E_NO_FILE") return error("E_NO_CONFIG", "expected {} in the adapter folder, found none", kName);
+  if (!json) return error(json.error().code == "E_TOO_LARGE" ? "E_BAD_JSON" : json.error().code, "{}", json.error().message);
+  Result<AdapterConfig> config = parse_adapter_config(*json);
+  if (!config) config.error().message = fmt::format("{}: {}", kName, config.error().message);
+  return config;
+}
+
+}  // namespace slora

@@ -1,0 +1,306 @@
+#include "formats/json.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <unordered_set>
+
+#include "base/check.h"
+#include "formats/file.h"
+
+namespace slora {
+namespace {
+
+// A pointer into the text that tells, from wherever the parser keeps its copy, how far the parser is.
+class CountingIterator {
+ public:
+  using iterator_category = std::forward_iterator_tag;
+  using value_type = char;
+  using difference_type = std::ptrdiff_t;
+  using pointer = const char*;
+  using reference = const char&;
+
+  CountingIterator(const char* at, const char** reached) : at_(at), reached_(reached) {}
+  reference operator*() const { return *at_; }
+  CountingIterator& operator++() {
+    *reached_ = ++at_;
+    return *this;
+  }
+  CountingIterator operator++(int) {
+    const CountingIterator before = *this;
+    ++*this;
+    return before;
+  }
+  bool operator==(const CountingIterator& other) const { return at_ == other.at_; }
+
+ private:
+  const char* at_;
+  const char** reached_;
+};
+
+// Builds the tree bottom-up from the parser's events: a value is complete before it is put into its parent, so that
+// nothing is copied when a container grows and duplicate keys are found by hashing.
+class TreeBuilder {
+ public:
+  explicit TreeBuilder(const JsonLimits& limits) : limits_(limits) {}
+
+  bool null() { return put(nullptr); }
+  bool boolean(bool value) { return put(value); }
+  bool number_integer(std::int64_t value) { return put(value); }
+  bool number_unsigned(std::uint64_t value) { return put(value); }
+  bool number_float(double value, const std::string&) { return put(value); }
+  bool string(std::string& value) { return put(std::move(value)); }
+  bool binary(Json::binary_t&) { return refuse("binary data in JSON text"); }
+  bool start_object(std::size_t) { return open(); }
+  bool start_array(std::size_t) { return open(); }
+
+  bool key(std::string& name) {
+    frames_.back().keys.push_back(std::move(name));
+    return true;
+  }
+
+  bool end_array() {
+    Json array(Json::value_t::array);
+    array.get_ref<Json::array_t&>() = std::move(frames_.back().values);
+    frames_.pop_back();
+    return attach(std::move(array));
+  }
+
+  bool end_object() {
+    Frame frame = std::move(frames_.back());
+    frames_.pop_back();
+    if (const std::string* twice = duplicate(frame.keys))
+      return refuse(fmt::format("the key {} stands twice in one object", quote(*twice)));
+    Json object(Json::value_t::object);
+    auto& members = object.get_ref<Json::object_t&>();
+    members.reserve(frame.keys.size());
+    for (std::size_t i = 0; i < frame.keys.size(); ++i) members.emplace_back(std::move(frame.keys[i]), std::move(frame.values[i]));
+    return attach(std::move(object));
+  }
+
+  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception& failure) {
+    std::string_view what = failure.what();
+    if (const std::size_t end = what.find("] "); end != std::string_view::npos) what.remove_prefix(end + 2);
+    return refuse(std::string(what));
+  }
+
+  [[nodiscard]] Json& root() { return root_; }
+  [[nodiscard]] const std::string& refusal() const { return refusal_; }
+
+ private:
+  struct Frame {
+    std::vector<std::string> keys;  // of an object, [values]
+    std::vector<Json> values;
+  };
+
+  template <class T>
+  bool put(T&& value) {
+    return count() && attach(Json(std::forward<T>(value)));
+  }
+
+  bool open() {
+    if (frames_.size() >= limits_.depth_max) return refuse(fmt::format("expected at most {} nested arrays and objects", limits_.depth_max));
+    frames_.emplace_back();
+    return count();
+  }
+
+  bool count() {
+    if (++value_count_ > limits_.values_max) return refuse(fmt::format("expected at most {} values in all", limits_.values_max));
+    return true;
+  }
+
+  bool attach(Json&& value) {
+    if (frames_.empty()) {
+      root_ = std::move(value);
+    } else {
+      frames_.back().values.push_back(std::move(value));
+    }
+    return true;
+  }
+
+  static const std::string* duplicate(const std::vector<std::string>& keys) {
+    std::unordered_set<std::string_view> seen;
+    seen.reserve(keys.size());
+    for (const std::string& key : keys) {
+      if (!seen.insert(key).second) return &key;
+    }
+    return nullptr;
+  }
+
+  bool refuse(std::string why) {
+    refusal_ = std::move(why);
+    return false;
+  }
+
+  const JsonLimits limits_;
+  std::vector<Frame> frames_;
+  std::size_t value_count_ = 0;
+  Json root_;
+  std::string refusal_;
+};
+
+// The parser quotes what it read last, whatever bytes that were and however many: keep the message short and printable.
+std::string printable(std::string message) {
+  constexpr std::size_t kHead = 200, kTail = 80;
+  for (char& c : message) {
+    if (c < ' ' || c > '~') c = '?';
+  }
+  if (message.size() > kHead + kTail) message = message.substr(0, kHead) + " ... " + message.substr(message.size() - kTail);
+  return message;
+}
+
+std::string shortened(std::string text, std::size_t bytes_max) {
+  return text.size() <= bytes_max ? text : text.substr(0, bytes_max - 3) + "...";
+}
+
+template <class T>
+Result<T> required(Result<std::optional<T>> found, std::string_view key, std::string_view expected) {
+  if (!found) return forward_error(found);
+  if (!*found) return error("E_BAD_JSON", "\"{}\": expected {}, found nothing", key, expected);
+  return std::move(**found);
+}
+
+tl::unexpected<Error> wrong_type(std::string_view key, std::string_view expected, const Json& found) {
+  return error("E_BAD_JSON", "\"{}\": expected {}, found {} ({})", key, expected, shown(found), type_name(found));
+}
+
+}  // namespace
+
+Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
+  if (text.size() > limits.bytes_max) {
+    return error("E_TOO_LARGE", "JSON text: expected at most {} bytes, found {}", limits.bytes_max, text.size());
+  }
+  // The parser takes a zero byte for the end of the text.
+  if (const std::size_t zero = text.find('\0'); zero != std::string_view::npos) {
+    return error("E_BAD_JSON", "byte {}: expected JSON text, found a zero byte", zero);
+  }
+  const char* reached = text.data();
+  TreeBuilder builder(limits);
+  const bool accepted =
+      Json::sax_parse(CountingIterator(text.data(), &reached), CountingIterator(text.data() + text.size(), &reached), &builder);
+  if (!accepted) {
+    const auto offset = static_cast<std::size_t>(reached - text.data());
+    const auto lines = std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(offset), '\n');
+    return error("E_BAD_JSON", "line {}, byte {}: {}", lines + 1, offset, printable(builder.refusal()));
+  }
+  return std::move(builder.root());
+}
+
+Result<std::string> read_text_file(const std::string& path, std::size_t bytes_max) {
+  Result<ReadOnlyFile> file = ReadOnlyFile::open(path);
+  if (!file) return forward_error(file);
+  if (file->bytes() > bytes_max) {
+    return error("E_TOO_LARGE", "{}: expected at most {} bytes, found {}", file->name(), bytes_max, file->bytes());
+  }
+  std::string text(static_cast<std::size_t>(file->bytes()), '\0');
+  const Status read = file->read_at(std::as_writable_bytes(std::span(text)), 0);
+  if (!read) return forward_error(Status(read));
+  return text;
+}
+
+Result<Json> read_json_file(const std::string& path, const JsonLimits& limits) {
+  const Result<std::string> text = read_text_file(path, limits.bytes_max);
+  if (!text) return forward_error(Result<std::string>(text));
+  Result<Json> json = parse_json(*text, limits);
+  if (!json) json.error().message = fmt::format("{}: {}", file_name(path), json.error().message);
+  return json;
+}
+
+std::string shown(const Json& value) {
+  if (value.is_structured() && value.size() > 16) return fmt::format("{} of {}", value.is_array() ? "array" : "object", value.size());
+  return shortened(value.dump(-1, ' ', true, Json::error_handler_t::replace), 60);
+}
+
+std::string quote(std::string_view text) {
+  return shortened(Json(text.substr(0, 120)).dump(-1, ' ', true, Json::error_handler_t::replace), 120);
+}
+
+std::string_view type_name(const Json& value) {
+  switch (value.type()) {
+    case Json::value_t::null:
+      return "null";
+    case Json::value_t::object:
+      return "an object";
+    case Json::value_t::array:
+      return "an array";
+    case Json::value_t::string:
+      return "a string";
+    case Json::value_t::boolean:
+      return "a boolean";
+    case Json::value_t::number_integer:
+    case Json::value_t::number_unsigned:
+      return "an integer";
+    case Json::value_t::number_float:
+      return "a number";
+    default:
+      return "something else";
+  }
+}
+
+bool is_off(const Json& value) {
+  if (value.is_number()) return value.get<double>() == 0.0;
+  if (value.is_boolean()) return !value.get<bool>();
+  if (value.is_string()) return value.get_ref<const std::string&>().empty();
+  return value.empty();
+}
+
+const Json* find_member(const Json& object, std::string_view key) {
+  check(object.is_object(), "a JSON object to look a key up in");
+  for (const auto& [name, value] : object.get_ref<const Json::object_t&>()) {
+    if (name == key) return value.is_null() ? nullptr : &value;
+  }
+  return nullptr;
+}
+
+Result<std::optional<std::int64_t>> optional_integer_at(const Json& object, std::string_view key) {
+  const Json* value = find_member(object, key);
+  if (value == nullptr) return std::nullopt;
+  const bool too_large = value->is_number_unsigned() && value->get<std::uint64_t>() > std::uint64_t{INT64_MAX};
+  if (!value->is_number_integer() || too_large) return wrong_type(key, "an integer of 64 bits", *value);
+  return value->get<std::int64_t>();
+}
+
+Result<std::optional<double>> optional_number_at(const Json& object, std::string_view key) {
+  const Json* value = find_member(object, key);
+  if (value == nullptr) return std::nullopt;
+  if (!value->is_number()) return wrong_type(key, "a number", *value);
+  return value->get<double>();
+}
+
+Result<std::optional<bool>> optional_bool_at(const Json& object, std::string_view key) {
+  const Json* value = find_member(object, key);
+  if (value == nullptr) return std::nullopt;
+  if (!value->is_boolean()) return wrong_type(key, "true or false", *value);
+  return value->get<bool>();
+}
+
+Result<std::optional<std::string>> optional_string_at(const Json& object, std::string_view key) {
+  const Json* value = find_member(object, key);
+  if (value == nullptr) return std::nullopt;
+  if (!value->is_string()) return wrong_type(key, "a string", *value);
+  return value->get<std::string>();
+}
+
+Result<std::optional<std::vector<std::string>>> optional_strings_at(const Json& object, std::string_view key) {
+  const Json* value = find_member(object, key);
+  if (value == nullptr) return std::nullopt;
+  if (!value->is_array()) return wrong_type(key, "a list of strings", *value);
+  std::vector<std::string> strings;
+  strings.reserve(value->size());
+  for (const Json& element : *value) {
+    if (!element.is_string()) return wrong_type(key, "a list of strings", *value);
+    strings.push_back(element.get<std::string>());
+  }
+  return strings;
+}
+
+Result<std::int64_t> integer_at(const Json& object, std::string_view key) {
+  return required(optional_integer_at(object, key), key, "an integer");
+}
+Result<double> number_at(const Json& object, std::string_view key) { return required(optional_number_at(object, key), key, "a number"); }
+Result<bool> bool_at(const Json& object, std::string_view key) { return required(optional_bool_at(object, key), key, "true or false"); }
+Result<std::string> string_at(const Json& object, std::string_view key) {
+  return required(optional_string_at(object, key), key, "a string");
+}
+
+}  // namespace slora

@@ -1,0 +1,167 @@
+#include "formats/model_config_keys.h"
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+namespace slora {
+namespace {
+
+// Keys of other families and of variants.
+constexpr std::array kRefused = {
+    "add_cross_attention",
+    "alibi",
+    "attention_multiplier",
+    "attn_logit_softcapping",
+    "attn_temperature_tuning",
+    "audio_config",
+    "clip_qkv",
+    "compression_config",
+    "embedding_multiplier",
+    "final_logit_softcapping",
+    "is_encoder_decoder",
+    "kv_lora_rank",
+    "logit_scale",
+    "logits_scaling",
+    "moe_intermediate_size",
+    "n_routed_experts",
+    "no_rope_layers",
+    "num_experts",
+    "num_experts_per_tok",
+    "num_local_experts",
+    "parallel_attn",
+    "pruned_heads",
+    "q_lora_rank",
+    "qk_layernorm",
+    "quantization_config",
+    "query_pre_attn_scalar",
+    "residual_multiplier",
+    "rope_interleave",
+    "rope_interleaved",
+    "rope_local_base_freq",
+    "rotary_pct",
+    "sparsity_config",
+    "text_config",
+    "use_mrope",
+    "use_qk_norm",
+    "vision_config",
+};
+
+// Keys that are read elsewhere, or that change nothing when serving.
+constexpr std::array kHarmless = {
+    "_attn_implementation",
+    "_attn_implementation_autoset",
+    "_name_or_path",
+    "architectures",
+    "attention_bias",
+    "attention_dropout",
+    "attn_implementation",
+    "auto_map",
+    "bad_words_ids",
+    "begin_suppress_tokens",
+    "bos_token_id",
+    "chunk_size_feed_forward",
+    "cross_attention_hidden_size",
+    "decoder_start_token_id",
+    "diversity_penalty",
+    "do_sample",
+    "dtype",
+    "early_stopping",
+    "encoder_no_repeat_ngram_size",
+    "eos_token_id",
+    "exponential_decay_length_penalty",
+    "finetuning_task",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "head_dim",
+    "hidden_act",
+    "hidden_size",
+    "id2label",
+    "initializer_range",
+    "intermediate_size",
+    "is_decoder",
+    "label2id",
+    "layer_types",
+    "length_penalty",
+    "max_length",
+    "max_position_embeddings",
+    "max_window_layers",
+    "min_length",
+    "mlp_bias",
+    "model_type",
+    "no_repeat_ngram_size",
+    "num_attention_heads",
+    "num_beam_groups",
+    "num_beams",
+    "num_hidden_layers",
+    "num_key_value_heads",
+    "num_return_sequences",
+    "original_max_position_embeddings",
+    "output_attentions",
+    "output_hidden_states",
+    "output_scores",
+    "pad_token_id",
+    "partial_rotary_factor",
+    "prefix",
+    "pretraining_tp",
+    "problem_type",
+    "remove_invalid_values",
+    "repetition_penalty",
+    "return_dict",
+    "return_dict_in_generate",
+    "rms_norm_eps",
+    "rope_parameters",
+    "rope_scaling",
+    "rope_theta",
+    "sep_token_id",
+    "sliding_window",
+    "suppress_tokens",
+    "task_specific_params",
+    "temperature",
+    "tf_legacy_loss",
+    "tie_encoder_decoder",
+    "tie_word_embeddings",
+    "tokenizer_class",
+    "top_k",
+    "top_p",
+    "torch_dtype",
+    "torchscript",
+    "transformers_version",
+    "typical_p",
+    "unsloth_fixed",
+    "unsloth_version",
+    "use_bfloat16",
+    "use_cache",
+    "use_sliding_window",
+    "vocab_size",
+};
+
+bool contains(const auto& sorted, std::string_view key) {
+  return std::binary_search(sorted.begin(), sorted.end(), key, [](std::string_view a, std::string_view b) { return a < b; });
+}
+
+static_assert(std::is_sorted(kRefused.begin(), kRefused.end(), [](std::string_view a, std::string_view b) { return a < b; }));
+static_assert(std::is_sorted(kHarmless.begin(), kHarmless.end(), [](std::string_view a, std::string_view b) { return a < b; }));
+
+// A factor of 1 changes nothing.
+bool is_one_factor(std::string_view key, const Json& value) {
+  const bool is_factor = key.ends_with("_multiplier") || key.ends_with("_scale") || key.ends_with("_scaling") || key == "rotary_pct";
+  return is_factor && value.is_number() && value.get<double>() == 1.0;
+}
+
+}  // namespace
+
+Status check_model_config_keys(std::vector<std::string>& warnings, const Json& config) {
+  for (const auto& [key, value] : config.get_ref<const Json::object_t&>()) {
+    if (is_off(value) || contains(kHarmless, key)) continue;
+    if (contains(kRefused, key)) {
+      if (is_one_factor(key, value)) continue;
+      return error("E_UNSUPPORTED_MODEL", "\"{}\": expected nothing, found {}; models with it are not served", key, shown(value));
+    }
+    warnings.push_back(fmt::format("config.json: {} ({}) is not known and ignored", quote(key), shown(value)));
+  }
+  return {};
+}
+
+}  // namespace slora

@@ -1,0 +1,155 @@
+#include "formats/rope_config.h"
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+namespace slora {
+namespace {
+
+constexpr std::array<std::string_view, 5> kKindNames = {"default", "linear", "llama3", "yarn", "dynamic"};
+
+constexpr std::array<std::string_view, 14> kKnownKeys = {"rope_type",       "type",
+                                                         "rope_theta",      "partial_rotary_factor",
+                                                         "factor",          "original_max_position_embeddings",
+                                                         "low_freq_factor", "high_freq_factor",
+                                                         "beta_fast",       "beta_slow",
+                                                         "truncate",        "attention_factor",
+                                                         "mscale",          "mscale_all_dim"};
+
+tl::unexpected<Error> impossible(std::string_view key, std::string_view expected, double found) {
+  return error("E_MODEL_CONFIG", "RoPE \"{}\": expected {}, found {}", key, expected, found);
+}
+
+// Reads a number into `out` where it is given, and holds it above `low`.
+Status take_number(double& out, const Json& params, std::string_view key, double low) {
+  Result<std::optional<double>> found = optional_number_at(params, key);
+  if (!found) return forward_error(found);
+  out = found->value_or(out);
+  if (!(out > low)) return impossible(key, fmt::format("a number above {}", low), out);
+  return {};
+}
+
+Result<RopeKind> kind_of(const Json& params) {
+  Result<std::optional<std::string>> name = optional_string_at(params, "rope_type");
+  if (name && !*name) name = optional_string_at(params, "type");
+  if (!name) return forward_error(name);
+  const std::string wanted = name->value_or("default");
+  const auto* at = std::find(kKindNames.begin(), kKindNames.end(), wanted);
+  if (at == kKindNames.end()) {
+    return error("E_UNSUPPORTED_MODEL", "RoPE \"rope_type\": expected {}, found {}", fmt::join(kKindNames, ", "), quote(wanted));
+  }
+  return static_cast<RopeKind>(at - kKindNames.begin());
+}
+
+Status refuse_unserved(const Json& config, const Json& params) {
+  for (const auto& [key, value] : params.get_ref<const Json::object_t&>()) {
+    if (value.is_null() || std::find(kKnownKeys.begin(), kKnownKeys.end(), key) != kKnownKeys.end()) continue;
+    return error("E_UNSUPPORTED_MODEL", "RoPE {}: expected nothing, found {}; this key is not served", quote(key), shown(value));
+  }
+  for (const Json* where : {&config, &params}) {
+    Result<std::optional<double>> fraction = optional_number_at(*where, "partial_rotary_factor");
+    if (!fraction) return forward_error(fraction);
+    if (fraction->value_or(1.0) != 1.0) {
+      return error("E_UNSUPPORTED_MODEL", "\"partial_rotary_factor\": expected 1, found {}; partly rotated heads are not served",
+                   **fraction);
+    }
+  }
+  return {};
+}
+
+// The length before the extension: beside the parameters, among them, or the model's own length.
+Result<std::int64_t> original_length(const Json& config, const Json& params, std::int64_t max_position_embeddings) {
+  constexpr std::string_view kKey = "original_max_position_embeddings";
+  Result<std::optional<std::int64_t>> length = optional_integer_at(config, kKey);
+  if (length && !*length) length = optional_integer_at(params, kKey);
+  if (!length) return forward_error(length);
+  const std::int64_t found = length->value_or(max_position_embeddings);
+  if (found < 1) return impossible(kKey, "a positive length", static_cast<double>(found));
+  return found;
+}
+
+Status take_factor(RopeConfig& rope, const Json& params) {
+  if (find_member(params, "factor") == nullptr) {
+    return error("E_MODEL_CONFIG", "RoPE \"factor\": expected a number, found nothing");
+  }
+  return take_number(rope.factor, params, "factor", 0.0);
+}
+
+Status take_llama3(RopeConfig& rope, const Json& params) {
+  for (const std::string_view key : {"low_freq_factor", "high_freq_factor"}) {
+    if (find_member(params, key) == nullptr) return error("E_MODEL_CONFIG", "RoPE \"{}\": expected a number, found nothing", key);
+  }
+  if (Status taken = take_number(rope.low_freq_factor, params, "low_freq_factor", 0.0); !taken) return taken;
+  return take_number(rope.high_freq_factor, params, "high_freq_factor", rope.low_freq_factor);
+}
+
+Status take_yarn(RopeConfig& rope, const Json& params) {
+  constexpr double kAny = -1e300;
+  double beta_fast = 0.0, beta_slow = 0.0;
+  if (Status taken = take_number(beta_fast, params, "beta_fast", -1.0); !taken) return taken;
+  if (Status taken = take_number(beta_slow, params, "beta_slow", -1.0); !taken) return taken;
+  rope.beta_fast = beta_fast != 0.0 ? beta_fast : rope.beta_fast;  // the reference takes 0 for "not given"
+  rope.beta_slow = beta_slow != 0.0 ? beta_slow : rope.beta_slow;
+  if (!(rope.beta_fast > 0.0 && rope.beta_slow > 0.0)) return impossible("beta_fast, beta_slow", "positive numbers", rope.beta_fast);
+  for (auto [key, field] : {std::pair("attention_factor", &rope.attention_factor), std::pair("mscale", &rope.mscale),
+                            std::pair("mscale_all_dim", &rope.mscale_all_dim)}) {
+    Result<std::optional<double>> found = optional_number_at(params, key);
+    if (!found) return forward_error(found);
+    if (found->value_or(0.0) < 0.0 || found->value_or(0.0) < kAny) return impossible(key, "a number from 0 on", **found);
+    *field = *found;
+  }
+  Result<std::optional<bool>> truncate = optional_bool_at(params, "truncate");
+  if (!truncate) return forward_error(truncate);
+  rope.truncate = truncate->value_or(true);
+  return {};
+}
+
+}  // namespace
+
+std::string_view name_of(RopeKind kind) { return kKindNames[static_cast<std::size_t>(kind)]; }
+
+Result<RopeConfig> parse_rope_config(const Json& config, std::int64_t max_position_embeddings) {
+  const Json none(Json::value_t::object);
+  const Json* found = find_member(config, "rope_scaling");
+  if (found == nullptr || found->empty()) found = find_member(config, "rope_parameters");
+  const Json& params = found != nullptr ? *found : none;
+  if (!params.is_object())
+    return error("E_BAD_JSON", "\"rope_scaling\" or \"rope_parameters\": expected an object, found {}", shown(params));
+
+  if (Status served = refuse_unserved(config, params); !served) return forward_error(served);
+  Result<RopeKind> kind = kind_of(params);
+  if (!kind) return forward_error(kind);
+  RopeConfig rope;
+  rope.kind = *kind;
+  if (Status taken = take_number(rope.theta, config, "rope_theta", 0.0); !taken) return forward_error(taken);
+  if (Status taken = take_number(rope.theta, params, "rope_theta", 0.0); !taken) return forward_error(taken);
+  if (rope.kind == RopeKind::default_) return rope;
+
+  Result<std::int64_t> length = original_length(config, params, max_position_embeddings);
+  if (!length) return forward_error(length);
+  Status taken;
+  switch (rope.kind) {
+    case RopeKind::llama3:
+      rope.original_max_position = *length;
+      taken = take_llama3(rope, params);
+      break;
+    case RopeKind::yarn:
+      rope.original_max_position = *length;
+      rope.factor = static_cast<double>(max_position_embeddings) / static_cast<double>(*length);  // where none is given
+      taken = take_yarn(rope, params);
+      break;
+    case RopeKind::dynamic:
+      rope.original_max_position = max_position_embeddings;
+      break;
+    default:
+      break;
+  }
+  if (taken && rope.kind == RopeKind::yarn) taken = take_number(rope.factor, params, "factor", 0.0);
+  if (taken && rope.kind != RopeKind::yarn) taken = take_factor(rope, params);
+  if (!taken) return forward_error(taken);
+  return rope;
+}
+
+}  // namespace slora
