@@ -168,7 +168,7 @@ void EngineLoop::sample(Tensor logits) {
 
 TokenEvent& EngineLoop::event_of(SequenceId id) {
   const auto [entry, fresh] = event_index_.try_emplace(id, events_.size());
-  if (fresh) events_.push_back({.sequence = id});
+  if (fresh) events_.emplace_back().sequence = id;
   return events_[entry->second];
 }
 

@@ -1,0 +1,351 @@
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <mutex>
+#include <optional>
+
+#include "engine/runtime.h"
+
+namespace slora {
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path kGolden = fs::path(SLORA_SOURCE_DIR) / "tests" / "golden";
+
+// Everything that came out for one sequence.
+struct Stream {
+  std::vector<TokenId> tokens;
+  std::vector<float> logprobs;
+  std::int32_t cached_tokens = 0;
+  std::optional<EndReason> end;
+  std::string error_code, error_message;
+  bool operator==(const Stream& other) const { return tokens == other.tokens && logprobs == other.logprobs && end == other.end; }
+};
+
+// Gathers events and lets tests wait for ends.
+class Collector {
+ public:
+  Engine::EventSink sink() {
+    return [this](std::vector<TokenEvent>&& events) {
+      const std::lock_guard lock(mutex_);
+      for (TokenEvent& event : events) {
+        Stream& stream = streams_[event.sequence];
+        EXPECT_FALSE(stream.end.has_value()) << "an event after the end";
+        if (event.token >= 0) {
+          stream.tokens.push_back(event.token);
+          stream.logprobs.push_back(event.logprob);
+        }
+        stream.cached_tokens = std::max(stream.cached_tokens, event.cached_tokens);
+        stream.end = event.end;
+        stream.error_code = event.error_code;
+        stream.error_message = event.error_message;
+      }
+      changed_.notify_all();
+    };
+  }
+  Stream wait(SequenceId id) {
+    std::unique_lock lock(mutex_);
+    EXPECT_TRUE(changed_.wait_for(lock, std::chrono::seconds(120), [&] { return streams_[id].end.has_value(); })) << "no end came";
+    return streams_[id];
+  }
+  void wait_for_tokens(SequenceId id, std::size_t count) {
+    std::unique_lock lock(mutex_);
+    EXPECT_TRUE(changed_.wait_for(lock, std::chrono::seconds(120), [&] { return streams_[id].tokens.size() >= count || streams_[id].end; }));
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<SequenceId, Stream> streams_;
+};
+
+struct Setting {
+  std::string backend = "reference";
+  int threads = 1;
+  std::int32_t page_tokens = 4;
+  std::uint32_t page_count = 4000;
+  std::int32_t step_tokens_max = 64;
+  std::int32_t running_max = 64;
+  std::size_t waiting_max = 1024;
+  fs::path adapters = kGolden / "mix32" / "adapters";
+};
+
+class TestEngine {
+ public:
+  explicit TestEngine(const Setting& setting) {
+    RuntimeOptions options;
+    options.model_folder = kGolden / "mix32";
+    options.model_name = "mix32";
+    options.backend = setting.backend;
+    options.threads = setting.threads;
+    options.page_tokens = setting.page_tokens;
+    options.step_tokens_max = setting.step_tokens_max;
+    options.running_max = setting.running_max;
+    options.waiting_max = setting.waiting_max;
+    options.adapter_folders = {setting.adapters};
+    const Result<ModelConfig> config = read_model_config(options.model_folder.string());
+    const DType kv = setting.backend == "reference" ? DType::f32 : DType::bf16;
+    options.pool_bytes = setting.page_count * make_kv_geometry(*config, kv, setting.page_tokens).page_bytes();
+    Result<std::unique_ptr<Runtime>> runtime = Runtime::create(std::move(options), collector_.sink());
+    if (!runtime) ADD_FAILURE() << runtime.error().message;
+    runtime_ = std::move(*runtime);
+  }
+
+  [[nodiscard]] GenerationRequest request(const std::string& adapter, std::vector<TokenId> prompt, std::int32_t output_tokens) {
+    GenerationRequest request;
+    request.id = runtime_->engine().next_sequence_id();
+    request.prompt = std::move(prompt);
+    request.output_tokens_max = output_tokens;
+    request.sampling.temperature = 0;
+    request.sampling.logprob_count = 0;
+    if (!adapter.empty()) {
+      Result<std::shared_ptr<const AdapterVersion>> version = runtime_->adapters().resolve(adapter);
+      if (!version) ADD_FAILURE() << version.error().message;
+      request.adapter = *version;
+    }
+    return request;
+  }
+  SequenceId submit(GenerationRequest request) {
+    const SequenceId id = request.id;
+    const Status submitted = runtime_->engine().submit(std::move(request));
+    EXPECT_TRUE(submitted) << submitted.error().message;
+    return id;
+  }
+  Stream wait(SequenceId id) { return collector_.wait(id); }
+  Collector& collector() { return collector_; }
+  Engine& engine() { return runtime_->engine(); }
+  Runtime& runtime() { return *runtime_; }
+
+ private:
+  Collector collector_;
+  std::unique_ptr<Runtime> runtime_;
+};
+
+std::vector<std::string> adapter_names() {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(kGolden / "mix32" / "adapters")) names.push_back(entry.path().filename().string());
+  std::ranges::sort(names);
+  return names;
+}
+
+// A list of requests that mixes adapters, base, lengths, greedy and sampled; the same at every call.
+std::vector<GenerationRequest> mixed_requests(TestEngine& engine, std::int32_t output_tokens) {
+  std::vector<GenerationRequest> requests;
+  std::vector<std::string> adapters = adapter_names();
+  for (std::size_t i = 0; i < adapters.size(); i += 4) adapters.insert(adapters.begin() + static_cast<std::ptrdiff_t>(i), "");
+  int index = 0;
+  for (const std::string& adapter : adapters) {
+    std::vector<TokenId> prompt;
+    const int length = 1 + (index * 7) % 23;
+    for (int i = 0; i < length; ++i) prompt.push_back((i < 9 ? i * 5 + 3 : index * 11 + i * 3) % 90 + 1);
+    GenerationRequest request = engine.request(adapter, std::move(prompt), output_tokens + index % 5);
+    if (index % 3 == 1) {
+      request.sampling.temperature = 0.9f;
+      request.sampling.top_p = 0.9f;
+      request.sampling.seed = static_cast<std::uint64_t>(index);
+      request.sampling.repetition_penalty = 1.1f;
+      request.sampling.frequency_penalty = 0.2f;
+    }
+    requests.push_back(std::move(request));
+    ++index;
+  }
+  return requests;
+}
+
+std::vector<Stream> run_together(TestEngine& engine, std::int32_t output_tokens) {
+  std::vector<SequenceId> ids;
+  for (GenerationRequest& request : mixed_requests(engine, output_tokens)) ids.push_back(engine.submit(std::move(request)));
+  std::vector<Stream> streams;
+  for (const SequenceId id : ids) streams.push_back(engine.wait(id));
+  return streams;
+}
+
+std::vector<Stream> run_one_by_one(TestEngine& engine, std::int32_t output_tokens) {
+  std::vector<Stream> streams;
+  for (GenerationRequest& request : mixed_requests(engine, output_tokens)) streams.push_back(engine.wait(engine.submit(std::move(request))));
+  return streams;
+}
+
+void expect_equal(const std::vector<Stream>& found, const std::vector<Stream>& expected, const std::string& what) {
+  ASSERT_EQ(found.size(), expected.size());
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    EXPECT_EQ(found[i].tokens, expected[i].tokens) << what << ", request " << i;
+    EXPECT_EQ(found[i].logprobs, expected[i].logprobs) << what << ", request " << i;
+    EXPECT_EQ(found[i].end, EndReason::length) << what << ", request " << i << ": " << found[i].error_message;
+  }
+}
+
+class EngineAnswers : public ::testing::TestWithParam<std::string> {
+ protected:
+  static constexpr std::int32_t kOutputTokens = 12;
+  [[nodiscard]] Setting setting() const { return {.backend = GetParam()}; }
+  [[nodiscard]] std::vector<Stream> alone() const {
+    TestEngine engine(setting());
+    return run_one_by_one(engine, kOutputTokens);
+  }
+};
+
+TEST_P(EngineAnswers, AreTheSameBitsAloneAndMixed) {
+  TestEngine engine(setting());
+  expect_equal(run_together(engine, kOutputTokens), alone(), "mixed");
+}
+
+TEST_P(EngineAnswers, AreTheSameBitsWithAnyChunkSize) {
+  const std::vector<Stream> expected = alone();
+  for (const std::int32_t step_tokens : {1, 2, 3, 5, 7, 16, 500}) {
+    Setting changed = setting();
+    changed.step_tokens_max = step_tokens;
+    TestEngine engine(changed);
+    expect_equal(run_together(engine, kOutputTokens), expected, std::to_string(step_tokens) + " tokens a step");
+  }
+}
+
+TEST_P(EngineAnswers, AreTheSameBitsWithAnyPageSizeAndThreadCount) {
+  const std::vector<Stream> expected = alone();
+  for (const std::int32_t page_tokens : {2, 8, 32}) {
+    Setting changed = setting();
+    changed.page_tokens = page_tokens;
+    changed.threads = page_tokens == 8 ? 2 : 1;
+    TestEngine engine(changed);
+    expect_equal(run_together(engine, kOutputTokens), expected, std::to_string(page_tokens) + " tokens a page");
+  }
+}
+
+TEST_P(EngineAnswers, AreTheSameBitsWhenPrefixesAreReused) {
+  const std::vector<Stream> expected = alone();
+  TestEngine engine(setting());
+  expect_equal(run_together(engine, kOutputTokens), expected, "first time");
+  const std::vector<Stream> again = run_together(engine, kOutputTokens);
+  expect_equal(again, expected, "second time");
+  EXPECT_TRUE(std::ranges::any_of(again, [](const Stream& stream) { return stream.cached_tokens > 0; })) << "nothing was reused";
+}
+
+// A pool that holds the largest adapter and a few sequences: adapters and prefixes are evicted all the time, sequences preempted.
+TEST_P(EngineAnswers, AreTheSameBitsUnderEvictionAndPreemption) {
+  const std::vector<Stream> expected = alone();
+  Setting changed = setting();
+  changed.page_tokens = 2;
+  std::uint32_t largest = 0;
+  {
+    TestEngine engine(changed);
+    for (const std::string& name : adapter_names()) largest = std::max(largest, (*engine.runtime().adapters().resolve(name))->page_count());
+  }
+  changed.page_count = largest + 60;
+  TestEngine engine(changed);
+  for (int round = 0; round < 3; ++round) expect_equal(run_together(engine, kOutputTokens), expected, "round " + std::to_string(round));
+  const SchedulerStats stats = engine.engine().stats().scheduler;
+  EXPECT_GT(stats.adapter_evictions, 0u);
+  EXPECT_GT(stats.prefix_evictions, 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, EngineAnswers, ::testing::Values("reference", "cpu"), [](const auto& info) { return info.param; });
+
+TEST(Engine, EndsASequenceThatIsCancelled) {
+  TestEngine engine({});
+  const SequenceId id = engine.submit(engine.request("", {1, 2, 3}, 90));
+  engine.collector().wait_for_tokens(id, 2);
+  engine.engine().cancel(id);
+  const Stream stream = engine.wait(id);
+  EXPECT_TRUE(stream.end == EndReason::cancelled || stream.end == EndReason::length);
+}
+
+TEST(Engine, EndsAtAnEndTokenAndNotBeforeMinTokens) {
+  TestEngine engine({});
+  const Stream free = engine.wait(engine.submit(engine.request("", {5, 6, 7}, 20)));
+  GenerationRequest request = engine.request("", {5, 6, 7}, 20);
+  request.sampling.end_tokens = {free.tokens[4]};
+  const Stream stopped = engine.wait(engine.submit(std::move(request)));
+  EXPECT_EQ(stopped.end, EndReason::stop);
+  const auto first = std::ranges::find(free.tokens, free.tokens[4]);
+  EXPECT_EQ(stopped.tokens, std::vector<TokenId>(free.tokens.begin(), first + 1));
+
+  request = engine.request("", {5, 6, 7}, 20);
+  request.sampling.end_tokens = {free.tokens[4]};
+  request.sampling.min_tokens = 15;
+  EXPECT_GE(engine.wait(engine.submit(std::move(request))).tokens.size(), 15u);
+}
+
+TEST(Engine, RefusesWhatCanNeverFit) {
+  TestEngine engine({});
+  GenerationRequest request = engine.request("", std::vector<TokenId>(50, 1), 1 << 20);
+  EXPECT_EQ(engine.engine().submit(std::move(request)).error().code, "never_fits");
+  EXPECT_EQ(engine.engine().submit(engine.request("", {}, 1)).error().code, "never_fits");
+}
+
+TEST(Engine, AnswersFullWhenItsQueueIs) {
+  TestEngine engine({.waiting_max = 3});
+  std::vector<SequenceId> accepted;
+  std::string code;
+  for (int i = 0; i < 50 && code.empty(); ++i) {
+    GenerationRequest request = engine.request("", {1, 2, 3}, 60);
+    const SequenceId id = request.id;
+    if (const Status submitted = engine.engine().submit(std::move(request)); submitted) {
+      accepted.push_back(id);
+    } else {
+      code = submitted.error().code;
+    }
+  }
+  EXPECT_EQ(code, "queue_full");
+  for (const SequenceId id : accepted) EXPECT_EQ(engine.wait(id).end, EndReason::length);
+}
+
+TEST(Engine, DrainsWhatItAcceptedAndRefusesTheRest) {
+  TestEngine engine({});
+  const SequenceId id = engine.submit(engine.request("", {1, 2, 3}, 40));
+  engine.engine().begin_drain();
+  EXPECT_EQ(engine.engine().submit(engine.request("", {1}, 1)).error().code, "draining");
+  EXPECT_EQ(engine.wait(id).end, EndReason::length);
+  while (!engine.engine().drained()) std::this_thread::yield();
+}
+
+class EngineWithOwnAdapters : public ::testing::Test {
+ protected:
+  EngineWithOwnAdapters() {
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+    for (const char* name : {"a21_r16", "a14_r8"}) fs::copy(kGolden / "mix32" / "adapters" / name, folder_ / name);
+  }
+  ~EngineWithOwnAdapters() override { fs::remove_all(folder_); }
+
+  const fs::path folder_ = fs::path(::testing::TempDir()) / ("slora_engine_test_" + std::to_string(::getpid()));
+};
+
+TEST_F(EngineWithOwnAdapters, FailsOnlyTheRequestsOfAnAdapterThatCannotBeLoaded) {
+  TestEngine engine({.adapters = folder_});
+  GenerationRequest broken = engine.request("a21_r16", {1, 2, 3}, 5);
+  fs::resize_file(folder_ / "a21_r16" / "adapter_model.safetensors", 1000);
+  const SequenceId broken_id = engine.submit(std::move(broken));
+  const SequenceId fine_id = engine.submit(engine.request("a14_r8", {1, 2, 3}, 5));
+  const Stream failed = engine.wait(broken_id);
+  EXPECT_EQ(failed.end, EndReason::adapter_failed);
+  EXPECT_FALSE(failed.error_message.empty());
+  EXPECT_EQ(engine.wait(fine_id).end, EndReason::length);
+  EXPECT_FALSE(engine.runtime().adapters().resolve("a21_r16").has_value());
+}
+
+TEST_F(EngineWithOwnAdapters, ServesANewContentUnderAnOldNameToNewRequestsOnly) {
+  TestEngine engine({.adapters = folder_});
+  const std::vector<TokenId> prompt = {4, 8, 15, 16, 23, 42};
+  const Stream before = engine.wait(engine.submit(engine.request("a21_r16", prompt, 30)));
+  const Stream other = engine.wait(engine.submit(engine.request("a14_r8", prompt, 30)));
+  ASSERT_NE(before.tokens, other.tokens);
+  const SequenceId running = engine.submit(engine.request("a21_r16", prompt, 30));
+  engine.collector().wait_for_tokens(running, 1);
+  for (const char* file : {"adapter_config.json", "adapter_model.safetensors"}) {
+    fs::copy_file(folder_ / "a14_r8" / file, folder_ / "new_file");
+    fs::rename(folder_ / "new_file", folder_ / "a21_r16" / file);
+  }
+  const SequenceId renewed = engine.submit(engine.request("a21_r16", prompt, 30));
+  EXPECT_EQ(engine.wait(running).tokens, before.tokens);
+  EXPECT_EQ(engine.wait(renewed).tokens, other.tokens);
+}
+
+}  // namespace
+}  // namespace slora

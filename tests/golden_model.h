@@ -1,0 +1,83 @@
+#pragma once
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <random>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "adapters/adapter_store.h"
+#include "backend/backend.h"
+#include "backend/page_arena.h"
+#include "comm/communicator.h"
+#include "formats/safetensors.h"
+#include "model/model.h"
+
+namespace slora::testing {
+
+// Where tests/golden/ lies.
+std::string golden_folder(const std::string& name);
+
+// The tensors of one expected.safetensors.
+class Expected {
+ public:
+  explicit Expected(const std::string& model);
+  [[nodiscard]] bool has(const std::string& name) const;
+  [[nodiscard]] std::vector<TokenId> tokens(const std::string& name) const;
+  [[nodiscard]] std::vector<float> floats(const std::string& name) const;
+  // The tensors whose names begin so.
+  [[nodiscard]] std::vector<std::string> names_with(const std::string& prefix) const;
+
+ private:
+  SafetensorsFile file_;
+};
+
+// Consecutive tokens of one stream to compute. Streams keep their pages from call to call, so a prompt may be cut anywhere.
+struct Piece {
+  int stream = 0;
+  std::vector<TokenId> tokens;
+  const AdapterView* adapter = nullptr;  // null: base
+};
+
+// A golden model on one backend, driven without scheduler: streams and adapters take pages in random order from one arena.
+class GoldenModel {
+ public:
+  struct Options {
+    std::string backend = "reference";
+    int threads = 1;
+    std::int32_t page_tokens = 4;
+    std::uint64_t page_seed = 1;
+  };
+  GoldenModel(const std::string& name, const Options& options);
+
+  // Loads adapters/NAME of the model's folder into the pool.
+  const AdapterView* adapter(const std::string& name);
+  // Logits of every row, piece after piece: [sum of tokens][vocab].
+  std::vector<std::vector<float>> run(const std::vector<Piece>& pieces);
+  // Logits of a prompt computed at once on a stream of its own.
+  std::vector<std::vector<float>> run_alone(const std::vector<TokenId>& tokens, const AdapterView* adapter = nullptr);
+  void forget_streams();
+
+  [[nodiscard]] const ModelConfig& config() const { return model_->config(); }
+
+ private:
+  struct Stream {
+    std::vector<PageIndex> pages;
+    std::int32_t position = 0;
+  };
+  PageIndex take_page();
+
+  std::string folder_;
+  std::unique_ptr<Backend> backend_;
+  SingleCommunicator communicator_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<PageArena> arena_;
+  std::unique_ptr<AdapterStore> store_;
+  std::vector<PageIndex> free_;
+  std::map<int, Stream> streams_;
+  std::map<std::string, std::unique_ptr<const AdapterView>> adapters_;
+  int next_own_stream_ = 1000000;
+};
+
+}  // namespace slora::testing

@@ -1,0 +1,166 @@
+// The network against transformers and peft: tests/golden/README.md says what the data is.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "golden_model.h"
+
+namespace slora::testing {
+namespace {
+
+struct BackendCase {
+  const char* backend;
+  bool exact_arithmetic;  // fp32: logits within 1e-4; else a relative error within 2e-2 at every position
+};
+
+std::vector<std::string> golden_models() {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(golden_folder(""))) {
+    if (std::filesystem::exists(entry.path() / "expected.safetensors")) names.push_back(entry.path().filename().string());
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+// One position's logits against the oracle's.
+void expect_close(const std::vector<float>& found, std::span<const float> expected, const BackendCase& backend, const std::string& what) {
+  ASSERT_EQ(found.size(), expected.size()) << what;
+  double difference = 0, reference = 0, largest = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    const double delta = static_cast<double>(found[i]) - static_cast<double>(expected[i]);
+    difference += delta * delta;
+    reference += static_cast<double>(expected[i]) * static_cast<double>(expected[i]);
+    largest = std::max(largest, std::abs(delta));
+  }
+  if (backend.exact_arithmetic) {
+    EXPECT_LE(largest, 1e-4) << what;
+  } else {
+    EXPECT_LE(std::sqrt(difference / reference), 2e-2) << what;
+  }
+}
+
+void expect_close(const std::vector<std::vector<float>>& found, const std::vector<float>& expected, const BackendCase& backend,
+                  const std::string& what) {
+  const std::size_t vocab = found.front().size();
+  ASSERT_EQ(expected.size() % vocab, 0u) << what;
+  const std::size_t rows = expected.size() / vocab;
+  ASSERT_LE(rows, found.size()) << what;
+  for (std::size_t row = 0; row < rows; ++row) {  // the golden file may hold the last positions only
+    const std::size_t position = found.size() - rows + row;
+    expect_close(found[position], std::span(expected).subspan(row * vocab, vocab), backend, what + " position " + std::to_string(position));
+    if (::testing::Test::HasFailure()) return;
+  }
+}
+
+class GoldenLogits : public ::testing::TestWithParam<std::tuple<std::string, BackendCase>> {
+ protected:
+  const std::string model_name_ = std::get<0>(GetParam());
+  const BackendCase backend_ = std::get<1>(GetParam());
+  Expected expected_{model_name_};
+};
+
+TEST_P(GoldenLogits, OfTheBaseEqualTransformers) {
+  for (const std::int32_t page_tokens : {1, 4, 16}) {
+    GoldenModel model(model_name_, {.backend = backend_.backend, .page_tokens = page_tokens});
+    for (const std::string& ids : expected_.names_with("ids.")) {
+      const std::string prompt = ids.substr(4);
+      if (!expected_.has("logits." + prompt)) continue;
+      expect_close(model.run_alone(expected_.tokens(ids)), expected_.floats("logits." + prompt), backend_, "prompt " + prompt);
+    }
+  }
+}
+
+TEST_P(GoldenLogits, OfEveryAdapterEqualPeft) {
+  if (!std::filesystem::exists(golden_folder(model_name_) + "/adapters")) GTEST_SKIP() << "no adapters for this model";
+  GoldenModel model(model_name_, {.backend = backend_.backend});
+  int compared = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(golden_folder(model_name_) + "/adapters")) {
+    const std::string adapter = entry.path().filename().string();
+    for (const std::string& name : expected_.names_with("logits." + adapter + ".")) {
+      const std::string prompt = name.substr(name.rfind('.') + 1);
+      expect_close(model.run_alone(expected_.tokens("ids." + prompt), model.adapter(adapter)), expected_.floats(name), backend_, name);
+      ++compared;
+    }
+    if (expected_.has("logits_tail." + adapter)) {
+      expect_close(model.run_alone(expected_.tokens("ids." + adapter), model.adapter(adapter)), expected_.floats("logits_tail." + adapter), backend_, adapter);
+      ++compared;
+    }
+  }
+  EXPECT_GT(compared, 0);
+}
+
+// The tokens that follow greedily, where the oracle's margin is larger than what rounding may do.
+TEST_P(GoldenLogits, LeadToTheSameGreedyTokens) {
+  GoldenModel model(model_name_, {.backend = backend_.backend});
+  const float margin_min = backend_.exact_arithmetic ? 1e-3f : 0.15f;
+  int compared = 0;
+  int stream = 0;
+  for (const std::string& name : expected_.names_with("greedy.")) {
+    const std::string what = name.substr(7);
+    const std::size_t dot = what.rfind('.');
+    const bool prompt_of_model = dot != std::string::npos || expected_.has("logits." + what);
+    const std::string prompt = dot == std::string::npos ? what : what.substr(dot + 1);
+    const std::string adapter = dot != std::string::npos ? what.substr(0, dot) : (prompt_of_model ? "" : what);
+    const std::vector<TokenId> greedy = expected_.tokens(name);
+    const std::vector<float> margin = expected_.floats("margin." + what);
+    std::vector<TokenId> next = expected_.tokens("ids." + prompt);
+    ++stream;
+    for (std::size_t i = 0; i < greedy.size() && margin[i] >= margin_min; ++i) {
+      const auto logits = model.run({{stream, next, adapter.empty() ? nullptr : model.adapter(adapter)}});
+      const auto likeliest = static_cast<TokenId>(std::ranges::max_element(logits.back()) - logits.back().begin());
+      ASSERT_EQ(likeliest, greedy[i]) << name << " token " << i << ", margin " << margin[i];
+      next = {likeliest};
+      ++compared;
+    }
+  }
+  EXPECT_GT(compared, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, GoldenLogits,
+                         ::testing::Combine(::testing::ValuesIn(golden_models()),
+                                            ::testing::Values(BackendCase{"reference", true}, BackendCase{"cpu", false})),
+                         [](const auto& info) { return std::get<0>(info.param) + "_" + std::get<1>(info.param).backend; });
+
+class MixedBatch : public ::testing::TestWithParam<BackendCase> {};
+
+// At least 32 adapters of ranks 1 to 64 and base rows in one forward pass: each as the oracle has it alone, and base rows exactly
+// as in a batch without adapters.
+TEST_P(MixedBatch, OfManyAdaptersAndBaseRowsEqualsEachAlone) {
+  const Expected expected("mix32");
+  GoldenModel model("mix32", {.backend = GetParam().backend});
+  std::vector<Piece> pieces;
+  std::vector<std::string> names;
+  int stream = 0;
+  const auto add_base = [&](const std::string& prompt) {
+    pieces.push_back({stream++, expected.tokens("ids." + prompt), nullptr});
+    names.push_back("base." + prompt);
+  };
+  add_base("2");
+  for (const std::string& tail : expected.names_with("logits_tail.")) {
+    const std::string adapter = tail.substr(12);
+    pieces.push_back({stream++, expected.tokens("ids." + adapter), model.adapter(adapter)});
+    names.push_back(adapter);
+    if (stream % 10 == 0) add_base("1");
+  }
+  add_base("3");
+  ASSERT_GE(pieces.size(), 32u + 3u);
+
+  const std::vector<std::vector<float>> rows = model.run(pieces);
+  std::size_t row = 0;
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    const std::vector<std::vector<float>> own(rows.begin() + static_cast<std::ptrdiff_t>(row),
+                                              rows.begin() + static_cast<std::ptrdiff_t>(row + pieces[i].tokens.size()));
+    row += pieces[i].tokens.size();
+    const bool base = names[i].starts_with("base.");
+    expect_close(own, expected.floats(base ? "logits." + names[i].substr(5) : "logits_tail." + names[i]), GetParam(), names[i]);
+    EXPECT_EQ(own, model.run_alone(pieces[i].tokens, pieces[i].adapter)) << names[i] << ": the same bits alone as in the batch";
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, MixedBatch, ::testing::Values(BackendCase{"reference", true}, BackendCase{"cpu", false}),
+                         [](const auto& info) { return std::string(info.param.backend); });
+
+}  // namespace
+}  // namespace slora::testing
