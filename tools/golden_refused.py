@@ -100,7 +100,7 @@ def broken_files():
 def options():
     """name -> (config changes, code, mentions): configs that ask for what is not served."""
     unsupported = {
-        "use_dora": True, "layer_replication": [[0, 1], [0, 2]], "target_parameters": ["mlp.experts.down_proj"], "alora_invocation_tokens": [5, 6],
+        "layer_replication": [[0, 1], [0, 2]], "target_parameters": ["mlp.experts.down_proj"], "alora_invocation_tokens": [5, 6],
         "trainable_token_indices": [3], "use_qalora": True, "use_bdlora": {"nblocks": 2}, "kasa_config": {"beta": 0.1}, "arrow_config": {"top_k": 2},
         "use_some_future_variant": True, "modules_to_save": ["norm"],
     }
@@ -113,6 +113,13 @@ def options():
         "peft_type_missing": ({"peft_type": ...}, "E_PEFT_TYPE", ["peft_type"]),
         "task_seq_cls": ({"task_type": "SEQ_CLS"}, "E_TASK", ["SEQ_CLS"]),
         "task_token_cls": ({"task_type": "TOKEN_CLS"}, "E_TASK", ["TOKEN_CLS"]),
+        "use_dora": ({"use_dora": True}, "E_UNSUPPORTED_OPTION", ["magnitude"]),
+        "use_dora_without_magnitudes": ({"use_dora": True}, "E_PAIR", ["use_dora"]),
+        "lora_bias_missing": ({"lora_bias": True}, "E_PAIR", ["lora_bias"]),
+        "bias_of_unknown_kind": ({"bias": "some"}, "E_UNSUPPORTED_OPTION", ["bias", "some"]),
+        "alpha_null": ({"lora_alpha": None}, "E_SCALE", ["lora_alpha"]),
+        "r_zero": ({"r": 0}, "E_SCALE", []),
+        "r_negative": ({"r": -2}, "E_RANK", ["-2"]),
         "alpha_missing": ({"lora_alpha": ...}, "E_SCALE", ["lora_alpha"]),
         "r_missing": ({"r": ...}, "E_SCALE", []),
         "rank_not_config": ({"r": 5}, "E_RANK", ["2", "5"]),
@@ -128,6 +135,8 @@ def options():
 def bad_tensors():
     """name -> (tensors, code, mentions) under a plain config."""
     norm = {"base_model.model.model.layers.0.input_layernorm.weight": torch.ones(HIDDEN, dtype=torch.bfloat16)}
+    tokens = "base_model.model.model.embed_tokens."
+    embedding = {f"{tokens}lora_embedding_A": torch.ones(RANK, 101), f"{tokens}lora_embedding_B": torch.ones(HIDDEN, RANK)}
     q0_a, q0_b = f"{Q0}.lora_A.weight", f"{Q0}.lora_B.weight"
     short = "layers.0.self_attn.q_proj"
     without = lambda name: {key: value for key, value in good().items() if key != name}  # noqa: E731
@@ -140,7 +149,10 @@ def bad_tensors():
         "inf_fp16": (with_value(q0_a, float("inf"), torch.float16), "E_NONFINITE", [short]),
         "minus_inf_fp32": (with_value(q0_a, float("-inf"), torch.float32), "E_NONFINITE", [short]),
         "unknown_tensor": (good() | {f"{Q0}.lora_C.weight": torch.ones(RANK, RANK)}, "E_UNKNOWN_TENSOR", ["lora_C"]),
-        "norm_tensor": (good() | norm, "E_UNKNOWN_TENSOR", ["input_layernorm"]),
+        "norm_tensor": (good() | norm, "E_UNSUPPORTED_OPTION", ["input_layernorm"]),
+        "embedding_lora": (good() | embedding, "E_UNSUPPORTED_OPTION", ["lora_embedding"]),
+        "no_prefix": (renamed("base_model.model.", ""), "E_UNKNOWN_TENSOR", ["base_model.model."]),
+        "same_part_twice": (good() | {f"{Q0}.lora_A.default.weight": good()[q0_a]}, "E_UNKNOWN_TENSOR", [short]),
         "unknown_module": (renamed("v_proj", "vv_proj"), "E_UNKNOWN_MODULE", ["vv_proj", "v_proj"]),
         "unknown_layer": (renamed("layers.1.", "layers.7."), "E_UNKNOWN_MODULE", ["layers.7.self_attn.q_proj"]),
         "other_prefix": (renamed("model.layers", "model.language_model.layers"), "E_UNKNOWN_MODULE", ["language_model"]),
