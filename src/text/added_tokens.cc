@@ -65,8 +65,9 @@ Result<AddedTokens::Token> AddedTokens::read_token(const Json& entry) {
   Result<std::string> content = string_at(entry, "content");
   if (!content) return forward_error(content);
   token.content = std::move(*content);
-  for (const auto& [key, flag] : {std::pair("single_word", &token.single_word), std::pair("lstrip", &token.lstrip), std::pair("rstrip", &token.rstrip),
-                                  std::pair("normalized", &token.normalized), std::pair("special", &token.special)}) {
+  for (const auto& [key, flag] :
+       {std::pair("single_word", &token.single_word), std::pair("lstrip", &token.lstrip), std::pair("rstrip", &token.rstrip),
+        std::pair("normalized", &token.normalized), std::pair("special", &token.special)}) {
     Result<bool> value = flag_at(entry, key, std::nullopt);
     if (!value) return forward_error(value);
     *flag = *value;

@@ -60,8 +60,10 @@ class AddedTokens {
     [[nodiscard]] std::optional<Match> find_longest_at(std::string_view text) const;
 
    private:
-    static std::uint64_t edge(std::size_t node, char byte) { return (static_cast<std::uint64_t>(node) << 8) | static_cast<unsigned char>(byte); }
-    std::unordered_map<std::uint64_t, std::size_t> edges_;      // (node, byte) to node; 0 is the root
+    static std::uint64_t edge(std::size_t node, char byte) {
+      return (static_cast<std::uint64_t>(node) << 8) | static_cast<unsigned char>(byte);
+    }
+    std::unordered_map<std::uint64_t, std::size_t> edges_;  // (node, byte) to node; 0 is the root
     std::vector<std::optional<std::size_t>> token_of_node_ = std::vector<std::optional<std::size_t>>(1);  // [nodes] index into tokens_
   };
 

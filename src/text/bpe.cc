@@ -91,7 +91,8 @@ Status Bpe::check_options(const Json& model) {
   for (const std::string_view key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
     Result<std::optional<std::string>> affix = optional_string_at(model, key);
     if (!affix) return forward_error(affix);
-    if (affix->has_value() && !(*affix)->empty()) return error("E_TOKENIZER", "tokenizer.json: model: {} \"{}\" is not supported", key, **affix);
+    if (affix->has_value() && !(*affix)->empty())
+      return error("E_TOKENIZER", "tokenizer.json: model: {} \"{}\" is not supported", key, **affix);
   }
   Result<std::optional<double>> dropout = optional_number_at(model, "dropout");
   if (!dropout) return forward_error(dropout);
@@ -112,8 +113,8 @@ Result<MergeTable> Bpe::read_merges(const Json& model, const Vocabulary& vocabul
     const std::optional<TokenId> right = vocabulary.find(pair->second);
     const std::optional<TokenId> merged = vocabulary.find(std::string(pair->first).append(pair->second));
     if (!left || !right || !merged) {
-      return error("E_TOKENIZER", "tokenizer.json: model: merge {} (\"{}\" with \"{}\") names a token outside the vocabulary", rank, pair->first,
-                   pair->second);
+      return error("E_TOKENIZER", "tokenizer.json: model: merge {} (\"{}\" with \"{}\") names a token outside the vocabulary", rank,
+                   pair->first, pair->second);
     }
     merges.add(*left, *right, {rank++, *merged});
   }

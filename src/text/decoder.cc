@@ -91,7 +91,8 @@ Status Decoder::add(const Json& step) {
   }
   if (is_joined()) {
     if (*type == "Fuse") return {};
-    if (*type != "Strip") return error("E_TOKENIZER", "tokenizer.json: decoder of type \"{}\" behind Fuse or ByteLevel is not supported", *type);
+    if (*type != "Strip")
+      return error("E_TOKENIZER", "tokenizer.json: decoder of type \"{}\" behind Fuse or ByteLevel is not supported", *type);
   }
   Result<Step> parsed = parse_step(step, *type);
   if (!parsed) return forward_error(parsed);

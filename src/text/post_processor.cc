@@ -62,10 +62,12 @@ Status PostProcessor::append_special(std::vector<TokenId>& out, const Json& step
   const Json* tokens = find_member(step, "special_tokens");
   const Json* token = tokens != nullptr && tokens->is_object() ? find_member(*tokens, name) : nullptr;
   const Json* ids = token != nullptr && token->is_object() ? find_member(*token, "ids") : nullptr;
-  if (ids == nullptr || !ids->is_array()) return error("E_TOKENIZER", "tokenizer.json: post_processor: special token \"{}\" has no ids", name);
+  if (ids == nullptr || !ids->is_array())
+    return error("E_TOKENIZER", "tokenizer.json: post_processor: special token \"{}\" has no ids", name);
   for (const Json& id : *ids) {
     const std::optional<TokenId> value = id.is_number_integer() ? checked_cast<TokenId>(id.get<std::int64_t>()) : std::nullopt;
-    if (!value || *value < 0) return error("E_TOKENIZER", "tokenizer.json: post_processor: special token \"{}\" has id {}", name, shown(id));
+    if (!value || *value < 0)
+      return error("E_TOKENIZER", "tokenizer.json: post_processor: special token \"{}\" has id {}", name, shown(id));
     out.push_back(*value);
   }
   return {};

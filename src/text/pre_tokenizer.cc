@@ -188,7 +188,8 @@ void PreTokenizer::run(const ByteLevel&, CutText& text) {
 
 void PreTokenizer::run(const Metaspace& step, CutText& text) {
   rewrite_pieces(text, [&](std::string& out, std::string_view piece, std::size_t index) {
-    const bool wants_prefix = step.scheme == PrependScheme::always || (step.scheme == PrependScheme::first && index == 0 && text.opens_input);
+    const bool wants_prefix =
+        step.scheme == PrependScheme::always || (step.scheme == PrependScheme::first && index == 0 && text.opens_input);
     if (wants_prefix && !piece.starts_with(' ') && !piece.starts_with(step.replacement)) out += step.replacement;
     for (const char c : piece) {
       if (c == ' ') {
@@ -238,7 +239,8 @@ std::vector<PreTokenizer::Stretch> PreTokenizer::find_stretches(std::string_view
   return stretches;
 }
 
-void PreTokenizer::append_pieces(std::vector<TextRange>& out, const std::vector<Stretch>& stretches, std::size_t offset, Behavior behavior) {
+void PreTokenizer::append_pieces(std::vector<TextRange>& out, const std::vector<Stretch>& stretches, std::size_t offset,
+                                 Behavior behavior) {
   const std::size_t first = out.size();
   const auto joins = [&](const Stretch& stretch, const Stretch* neighbour) {
     if (neighbour == nullptr) return false;
@@ -274,7 +276,9 @@ void PreTokenizer::append_pieces(std::vector<TextRange>& out, const std::vector<
       std::reverse(out.begin() + static_cast<std::ptrdiff_t>(first), out.end());
       break;
   }
-  out.erase(std::remove_if(out.begin() + static_cast<std::ptrdiff_t>(first), out.end(), [](const TextRange& r) { return r.begin == r.end; }), out.end());
+  out.erase(
+      std::remove_if(out.begin() + static_cast<std::ptrdiff_t>(first), out.end(), [](const TextRange& r) { return r.begin == r.end; }),
+      out.end());
   for (std::size_t i = first; i < out.size(); ++i) {
     out[i].begin += offset;
     out[i].end += offset;

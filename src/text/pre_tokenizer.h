@@ -17,7 +17,9 @@ struct CutText {
   std::vector<TextRange> pieces;
   bool opens_input = false;  // the first piece is the very start of what the caller gave
 
-  [[nodiscard]] std::string_view piece(const TextRange& range) const { return std::string_view(text).substr(range.begin, range.end - range.begin); }
+  [[nodiscard]] std::string_view piece(const TextRange& range) const {
+    return std::string_view(text).substr(range.begin, range.end - range.begin);
+  }
 };
 
 // The "pre_tokenizer" of a tokenizer.json: cuts a text into the words that the model encodes one by one. Immutable; any

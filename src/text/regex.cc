@@ -134,7 +134,8 @@ Result<pcre2_code*> compile_pcre(std::string_view pattern, std::string_view show
   pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
   int code = 0;
   PCRE2_SIZE offset = 0;
-  pcre2_code* compiled = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), options, &code, &offset, context.get());
+  pcre2_code* compiled =
+      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), options, &code, &offset, context.get());
   if (compiled == nullptr) {
     std::array<PCRE2_UCHAR, 160> message{};
     pcre2_get_error_message(code, message.data(), message.size());

@@ -62,7 +62,8 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, SpecialTokens spec
         ids.push_back(*part.token);
       } else {
         const bool opens_input = raw.range.begin == 0 && part.range.begin == 0;
-        encode_between(normalized.substr(part.range.begin, part.range.end - part.range.begin), opens_input, parts_->pre_tokenizer, parts_->model, ids);
+        encode_between(normalized.substr(part.range.begin, part.range.end - part.range.begin), opens_input, parts_->pre_tokenizer,
+                       parts_->model, ids);
       }
     }
   }

@@ -6,7 +6,8 @@ namespace slora {
 
 Result<const Json*> part_at(const Json& tokenizer_json, std::string_view key) {
   const Json* part = find_member(tokenizer_json, key);
-  if (part != nullptr && !part->is_object()) return error("E_TOKENIZER", "tokenizer.json: {}: expected an object, found {}", key, type_name(*part));
+  if (part != nullptr && !part->is_object())
+    return error("E_TOKENIZER", "tokenizer.json: {}: expected an object, found {}", key, type_name(*part));
   return part;
 }
 

@@ -1,0 +1,119 @@
+#include "text/detokenizer.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "text/utf8.h"
+
+namespace slora {
+namespace {
+
+std::shared_ptr<const Tokenizer> read_golden(const std::string& family) {
+  Result<Json> json = read_json_file(SLORA_SOURCE_DIR "/tests/golden/tokenizers/" + family + "/tokenizer.json");
+  EXPECT_TRUE(json.has_value());
+  Result<std::shared_ptr<const Tokenizer>> tokenizer = Tokenizer::from_json(json ? *json : Json::object());
+  EXPECT_TRUE(tokenizer.has_value());
+  return tokenizer ? *tokenizer : nullptr;
+}
+
+std::vector<std::string> push_all(Detokenizer& detokenizer, const std::vector<TokenId>& ids) {
+  std::vector<std::string> pieces;
+  for (const TokenId id : ids) pieces.push_back(detokenizer.push(id));
+  pieces.push_back(detokenizer.finish());
+  return pieces;
+}
+
+std::vector<std::string> stream(const Tokenizer& tokenizer, const std::vector<TokenId>& ids) {
+  Detokenizer detokenizer(tokenizer, SpecialText::skip);
+  return push_all(detokenizer, ids);
+}
+
+class DetokenizerOfFamily : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(DetokenizerOfFamily, PutsOutTheWholeTextInPiecesOfWholeCharacters) {
+  const auto tokenizer = read_golden(GetParam());
+  const auto size = static_cast<TokenId>(tokenizer->vocabulary_size());
+  for (unsigned seed = 0; seed < 500; ++seed) {
+    SCOPED_TRACE(seed);
+    std::mt19937 random(seed);
+    // Some sequences are mostly single bytes, which stand at the start of every one of these vocabularies.
+    std::uniform_int_distribution<TokenId> any(-1, seed % 2 == 0 ? size : 300);
+    std::vector<TokenId> ids(random() % 40);
+    for (TokenId& id : ids) id = any(random);
+    for (const SpecialText special : {SpecialText::keep, SpecialText::skip}) {
+      Detokenizer detokenizer(*tokenizer, special);
+      std::string joined;
+      for (const std::string& piece : push_all(detokenizer, ids)) {
+        EXPECT_TRUE(is_valid_utf8(piece));
+        joined += piece;
+      }
+      EXPECT_EQ(joined, tokenizer->decode(ids, special));
+    }
+  }
+}
+
+// What was emitted may not depend on what comes later: every prefix of the stream is a prefix of every longer text.
+TEST_P(DetokenizerOfFamily, NeverTakesTextBack) {
+  const auto tokenizer = read_golden(GetParam());
+  for (unsigned seed = 0; seed < 200; ++seed) {
+    SCOPED_TRACE(seed);
+    std::mt19937 random(seed);
+    std::uniform_int_distribution<TokenId> any(0, seed % 2 == 0 ? 500 : 270);
+    std::vector<TokenId> ids;
+    Detokenizer detokenizer(*tokenizer, SpecialText::keep);
+    std::string emitted;
+    for (int i = 0; i < 20; ++i) {
+      ids.push_back(any(random));
+      emitted += detokenizer.push(ids.back());
+      EXPECT_TRUE(tokenizer->decode(ids, SpecialText::keep).starts_with(emitted));
+      std::vector<TokenId> other = ids;
+      other.push_back(any(random));
+      EXPECT_TRUE(tokenizer->decode(other, SpecialText::keep).starts_with(emitted));
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, DetokenizerOfFamily, ::testing::Values("llama2", "llama3", "mistral", "qwen2"),
+                         [](const auto& family) { return std::string(family.param); });
+
+TEST(Detokenizer, HoldsBackHalfACharacter) {
+  const auto tokenizer = read_golden("llama3");
+  const std::vector<TokenId> ids = tokenizer->encode("\u20AC!", SpecialTokens::omit);  // the sign's three bytes are tokens of their own
+  ASSERT_EQ(ids.size(), 4U);
+  EXPECT_EQ(stream(*tokenizer, ids), (std::vector<std::string>{"", "", "\u20AC", "!", ""}));
+  EXPECT_EQ(stream(*tokenizer, {ids[0], ids[1]}), (std::vector<std::string>{"", "", "\uFFFD"}));
+  EXPECT_EQ(stream(*tokenizer, {ids[0], ids[3]}), (std::vector<std::string>{"", "\uFFFD!", ""}));
+}
+
+TEST(Detokenizer, HoldsBackByteTokensUntilTheirRunEndsOrBreaks) {
+  const auto tokenizer = read_golden("llama2");
+  const auto byte = [](int value) { return static_cast<TokenId>(3 + value); };
+  const TokenId a = tokenizer->token_id("a").value_or(-1);
+  EXPECT_EQ(stream(*tokenizer, {byte(0xC3), byte(0xA9), a}), (std::vector<std::string>{"", "", "éa", ""}));
+  EXPECT_EQ(stream(*tokenizer, {byte(0xC3), byte(0xA9)}), (std::vector<std::string>{"", "", "é"}));
+  EXPECT_EQ(stream(*tokenizer, {byte(0xC3), byte(0xA9), byte(0xFF), byte(0x41)}),
+            (std::vector<std::string>{"", "", "\uFFFD\uFFFD\uFFFD", "\uFFFD", ""}));
+  EXPECT_EQ(stream(*tokenizer, {byte(0xC3), a}), (std::vector<std::string>{"", "\uFFFDa", ""}));
+}
+
+TEST(Detokenizer, KeepsTheLeadingSpaceOfAContinuation) {
+  const auto tokenizer = read_golden("llama2");
+  const std::vector<TokenId> prompt = tokenizer->encode("the", SpecialTokens::add);
+  const std::vector<TokenId> answer = tokenizer->encode("the", SpecialTokens::omit);
+  Detokenizer fresh(*tokenizer, SpecialText::skip);
+  Detokenizer continued(*tokenizer, SpecialText::skip);
+  continued.continue_from(prompt);
+  std::string fresh_text;
+  std::string continued_text;
+  for (const TokenId id : answer) {
+    fresh_text += fresh.push(id);
+    continued_text += continued.push(id);
+  }
+  EXPECT_EQ(fresh_text, "the");
+  EXPECT_EQ(continued_text, " the");
+}
+
+}  // namespace
+}  // namespace slora
