@@ -1,6 +1,7 @@
 #include "engine/runtime.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "base/log.h"
 #include "comm/communicator.h"
@@ -90,6 +91,9 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   if (!weights) return forward_error(weights);
   parts.weight_bytes = packed_bytes(parts.config, *parts.backend);
 
+  if (options.page_tokens && (*options.page_tokens < 1 || *options.page_tokens > 64 || !std::has_single_bit(static_cast<unsigned>(*options.page_tokens)))) {
+    return error("E_PAGE_TOKENS", "--page-tokens: expected a power of two from 1 to 64, found {}", *options.page_tokens);
+  }
   const DType kv_dtype = parts.backend->kv_dtype();
   const KvGeometry kv = make_kv_geometry(parts.config, kv_dtype, options.page_tokens.value_or(default_page_tokens(parts.config, kv_dtype)));
   const Result<std::uint64_t> pool_bytes = choose_pool_bytes(options, kv.page_bytes());

@@ -1,0 +1,67 @@
+#include "engine/batch_builder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace slora {
+namespace {
+
+using ::testing::ElementsAre;
+
+// A plan of three spans: base [2 tokens, no output], adapter 7 [1 token], base [1 token], adapter 7 [2 tokens].
+class BatchBuilderTest : public ::testing::Test {
+ protected:
+  BatchBuilderTest() {
+    view_.z_cols_max = 24;
+    add(1, kNoAdapter, 4, {10, 11}, -1);
+    add(2, AdapterId{7}, 9, {20}, 0);
+    add(3, kNoAdapter, 0, {30}, 1);
+    add(4, AdapterId{7}, 2, {40, 41}, 2);
+    plan_.output_row_count = 3;
+  }
+  void add(std::uint64_t sequence, AdapterId adapter, std::int32_t position, const std::vector<TokenId>& tokens, std::int32_t output_row) {
+    plan_.spans.push_back({SequenceId{sequence}, adapter, position, static_cast<std::int32_t>(plan_.tokens.size()),
+                           static_cast<std::int32_t>(tokens.size()), static_cast<std::int32_t>(plan_.pages.size()), 1, output_row});
+    for (const TokenId token : tokens) plan_.tokens.push_back({token, -1});
+    plan_.pages.push_back(PageIndex{static_cast<std::uint32_t>(sequence)});
+  }
+  const ForwardBatch& build() {
+    return builder_.build(plan_, [&](AdapterId) { return &view_; });
+  }
+
+  AdapterView view_;
+  StepPlan plan_;
+  BatchBuilder builder_;
+};
+
+TEST_F(BatchBuilderTest, PutsRowsOfOneAdapterTogetherInOneSegment) {
+  const ForwardBatch& batch = build();
+  EXPECT_THAT(batch.tokens, ElementsAre(10, 11, 30, 20, 40, 41));
+  EXPECT_THAT(batch.positions, ElementsAre(4, 5, 0, 9, 2, 3));
+  ASSERT_EQ(batch.adapters.segments.size(), 1u);
+  EXPECT_EQ(batch.adapters.segments[0].row_begin, 3);
+  EXPECT_EQ(batch.adapters.segments[0].row_count, 3);
+  EXPECT_EQ(batch.adapters.segments[0].adapter, &view_);
+  EXPECT_EQ(batch.adapters.z_cols, 24);
+}
+
+TEST_F(BatchBuilderTest, KeepsOutputRowsInThePlansOrder) { EXPECT_THAT(build().output_rows, ElementsAre(3, 2, 5)); }
+
+TEST_F(BatchBuilderTest, GivesEverySpanItsOwnPages) {
+  const ForwardBatch& batch = build();
+  ASSERT_EQ(batch.spans.size(), 4u);
+  EXPECT_EQ(batch.spans[1].row_begin, 2);
+  EXPECT_EQ(batch.spans[1].pages.front(), PageIndex{3});
+  EXPECT_EQ(batch.spans[3].position_begin, 2);
+}
+
+TEST_F(BatchBuilderTest, NeedsNoSegmentsForBaseRows) {
+  plan_.clear();
+  add(1, kNoAdapter, 0, {1, 2, 3}, -1);
+  const ForwardBatch& batch = build();
+  EXPECT_TRUE(batch.adapters.segments.empty());
+  EXPECT_EQ(batch.adapters.z_cols, 0);
+}
+
+}  // namespace
+}  // namespace slora
