@@ -1,5 +1,4 @@
 #pragma once
-#include <array>
 #include <compare>
 #include <cstdint>
 #include <string>
@@ -14,27 +13,29 @@ namespace slora {
 struct FolderStamp {
   struct File {
     std::uint64_t device = 0, inode = 0, bytes = 0;
-    std::int64_t modified_ns = 0, changed_ns = 0;  // changed: also when the times were set back by hand
+    std::int64_t modified_ns = 0, changed_ns = 0;  // changed: moves even when the other is set back by hand
     auto operator<=>(const File&) const = default;
   };
   File config, weights;  // all zero for a file that is not there
   auto operator<=>(const FolderStamp&) const = default;
 };
 
-// Follows links. Files that are missing are a stamp too: they may come.
+// Follows links. Missing files have a stamp too: they may come.
 [[nodiscard]] FolderStamp stamp_of(const std::string& folder);
 
-// A PEFT folder whose config was read and whose weights are open with a checked header. No weight has been read.
+// A PEFT folder whose config was read and whose weights are open behind a checked header. No weight has been read.
 struct AdapterFolder {
-  std::string config_text;  // the bytes of adapter_config.json
   AdapterConfig config;
   SafetensorsFile weights;
 };
 
-// E_NO_CONFIG, E_PICKLE, E_SAFETENSORS and what the two readers say.
+// E_NO_CONFIG, E_PICKLE, E_SAFETENSORS and what the readers of the two files say.
 [[nodiscard]] Result<AdapterFolder> open_adapter_folder(const std::string& folder);
 
-// The quick look of a registration: reads the config and the length of the header.
+// The quick look of a registration, of thousands one after the other: reads the config and the length of the header.
 [[nodiscard]] Result<AdapterConfig> glance_at_adapter_folder(const std::string& folder);
+
+// Whether the folder holds any file that makes it an adapter, servable or not.
+[[nodiscard]] bool is_adapter_folder(const std::string& folder);
 
 }  // namespace slora

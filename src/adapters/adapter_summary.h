@@ -1,36 +1,35 @@
 #pragma once
-#include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "adapters/adapter_store.h"
+#include "adapters/adapter_image.h"
 #include "base/result.h"
 
 namespace slora {
 
 // What a person wants to know about an adapter folder before serving it.
 struct AdapterSummary {
-  std::string family;                // "LoRA" or "rsLoRA"
+  std::string_view family;           // "LoRA" or "rsLoRA"
   std::string base_model_name;       // as the folder says; may be empty
-  std::vector<std::string> targets;  // last names of the modules changed, sorted: "k_proj", "q_proj"
+  std::vector<std::string> targets;  // last names of the modules that it changes, sorted: "k_proj", "q_proj"
   std::int32_t module_count = 0;
-  std::int32_t rank_min = 0, rank_max = 0;
+  std::int64_t rank_min = 0, rank_max = 0;
   std::uint64_t parameter_count = 0;
   std::uint64_t file_bytes = 0;
   std::vector<std::string> warnings;
 };
 
-// What it costs on a certain base.
+// What it takes of a certain base's pool.
 struct AdapterCost {
-  std::uint64_t image_bytes = 0;  // pages x their size
   std::uint32_t page_count = 0;
+  std::uint64_t image_bytes = 0;  // in whole pages
 };
 
-// The summary from the folder alone, or why no base could serve it.
+// From the folder alone, without reading a weight; or why no base could serve it.
 [[nodiscard]] Result<AdapterSummary> describe_adapter(const std::string& folder);
-// Whether this base can serve it, and at what price.
-[[nodiscard]] Result<AdapterCost> cost_of_adapter(const std::string& folder, const AdapterBase& base);
+// Or why this base can't serve it. Reads all weights, so that it finds everything that serving would.
+[[nodiscard]] Result<AdapterCost> measure_adapter(const std::string& folder, const AdapterBase& base);
 
 }  // namespace slora

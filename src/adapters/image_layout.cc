@@ -98,8 +98,8 @@ Result<ImageLayout> make_image_layout(std::vector<AdapterRecord> records, const 
     if (record.has_bias()) {
       const std::size_t bias_bytes = static_cast<std::size_t>(record.out) * sizeof(float);
       if (bias_bytes > page_bytes) {
-        return error("E_TOO_LARGE", "a bias of {} numbers takes {} bytes, more than a page of {}; use larger pages (--page-tokens)", record.out,
-                     bias_bytes, page_bytes);
+        return error("E_TOO_LARGE", "a bias of {} numbers takes {} bytes, more than a page of {}; use larger pages (--page-tokens)",
+                     record.out, bias_bytes, page_bytes);
       }
       placed.bias = placer.place_whole(bias_bytes);
     }

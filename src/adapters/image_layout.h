@@ -48,7 +48,7 @@ struct ImageLayout {
   ImageFormat format;
   std::size_t page_bytes = 0;
   std::uint32_t page_count = 0;
-  std::size_t used_bytes = 0;  // what the numbers take; the rest of the pages is waste
+  std::size_t used_bytes = 0;        // what the numbers take; the rest of the pages is waste
   std::vector<ImageRecord> records;  // as given
   std::vector<ImageTile> tiles;
 };

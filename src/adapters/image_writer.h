@@ -13,6 +13,7 @@ namespace slora {
 // places; what no tensor covers becomes zero. Feeds `content` with names, types, shapes and bytes of all tensors. Takes a few
 // MiB of memory whatever the size of the adapter. E_NONFINITE names the tensor; after an error the pages hold nothing of use.
 // Requires: `layout` was made from this file's header; pages.size() == layout.page_count.
-[[nodiscard]] Status write_image(std::span<std::byte* const> pages, const ImageLayout& layout, const SafetensorsFile& file, Sha256& content);
+[[nodiscard]] Status write_image(std::span<std::byte* const> pages, const ImageLayout& layout, const SafetensorsFile& file,
+                                 Sha256& content);
 
 }  // namespace slora

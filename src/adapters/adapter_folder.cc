@@ -1,0 +1,83 @@
+#include "adapters/adapter_folder.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <string_view>
+#include <utility>
+
+#include "formats/file.h"
+
+namespace slora {
+namespace {
+
+constexpr std::string_view kConfig = "adapter_config.json";
+constexpr std::string_view kWeights = "adapter_model.safetensors";
+constexpr std::array<std::string_view, 3> kPickles = {"adapter_model.bin", "adapter_model.pt", "trainable_params.bin"};
+
+std::string in(const std::string& folder, std::string_view name) { return fmt::format("{}/{}", folder, name); }
+
+bool exists(const std::string& path) {
+  std::error_code ignored;  // what can't be looked at is not there for us
+  return std::filesystem::exists(path, ignored);
+}
+
+FolderStamp::File stamp_of_file(const std::string& path) {
+  struct stat status {};
+  if (stat(path.c_str(), &status) != 0) return {};
+  const auto nanoseconds = [](const timespec& time) { return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec; };
+  return {status.st_dev, status.st_ino, static_cast<std::uint64_t>(status.st_size), nanoseconds(status.st_mtim),
+          nanoseconds(status.st_ctim)};
+}
+
+Status check_weights_exist(const std::string& folder) {
+  if (exists(in(folder, kWeights))) return {};
+  const auto pickle = std::ranges::find_if(kPickles, [&](std::string_view name) { return exists(in(folder, name)); });
+  if (pickle == kPickles.end()) return error("E_SAFETENSORS", "expected {} in the adapter folder, found none", kWeights);
+  return error("E_PICKLE",
+               "expected {}, found only {}, a pickle, which may run any code when opened; load it with PEFT and save it again: "
+               "save_pretrained writes safetensors",
+               kWeights, *pickle);
+}
+
+}  // namespace
+
+FolderStamp stamp_of(const std::string& folder) { return {stamp_of_file(in(folder, kConfig)), stamp_of_file(in(folder, kWeights))}; }
+
+Result<AdapterFolder> open_adapter_folder(const std::string& folder) {
+  Result<AdapterConfig> config = read_adapter_config(folder);
+  if (!config) return forward_error(config);
+  if (Status status = check_weights_exist(folder); !status) return forward_error(status);
+  Result<SafetensorsFile> weights = SafetensorsFile::open(in(folder, kWeights));
+  if (!weights) return forward_error(weights);
+  return AdapterFolder{std::move(*config), std::move(*weights)};
+}
+
+Result<AdapterConfig> glance_at_adapter_folder(const std::string& folder) {
+  Result<AdapterConfig> config = read_adapter_config(folder);
+  if (!config) return config;
+  if (Status status = check_weights_exist(folder); !status) return forward_error(status);
+  Result<ReadOnlyFile> weights = ReadOnlyFile::open(in(folder, kWeights));
+  if (!weights) return forward_error(weights);
+  std::array<std::byte, 8> length{};  // little-endian
+  if (weights->bytes() < length.size())
+    return error("E_SAFETENSORS", "{}: expected at least 8 bytes, found {}", kWeights, weights->bytes());
+  if (Status read = weights->read_at(length, 0); !read) return forward_error(read);
+  std::uint64_t header_bytes = 0;
+  for (std::size_t i = length.size(); i-- > 0;) header_bytes = header_bytes << 8 | std::to_integer<std::uint64_t>(length[i]);
+  if (header_bytes > weights->bytes() - length.size()) {
+    return error("E_SAFETENSORS", "{}: expected a header within the file's {} bytes, found one of {}", kWeights, weights->bytes(),
+                 header_bytes);
+  }
+  return config;
+}
+
+bool is_adapter_folder(const std::string& folder) {
+  return exists(in(folder, kConfig)) || exists(in(folder, kWeights)) ||
+         std::ranges::any_of(kPickles, [&](std::string_view name) { return exists(in(folder, name)); });
+}
+
+}  // namespace slora

@@ -1,0 +1,49 @@
+#include "adapters/adapter_summary.h"
+
+#include <algorithm>
+#include <limits>
+#include <set>
+#include <utility>
+
+#include "adapters/lora_modules.h"
+#include "tensor/buffer.h"
+
+namespace slora {
+
+Result<AdapterSummary> describe_adapter(const std::string& folder) {
+  const Result<AdapterFolder> opened = open_adapter_folder(folder);
+  if (!opened) return tl::unexpected(opened.error());
+  const AdapterConfig& config = opened->config;
+  Result<LoraModules> lora = read_lora_modules(config, opened->weights.tensors(), std::numeric_limits<std::int64_t>::max());
+  if (!lora) return forward_error(lora);
+
+  AdapterSummary summary;
+  summary.family = config.use_rslora ? "rsLoRA" : "LoRA";
+  summary.base_model_name = config.base_model_name;
+  summary.module_count = static_cast<std::int32_t>(lora->modules.size());
+  summary.file_bytes = opened->weights.file_bytes();
+  summary.warnings = std::move(lora->warnings);
+  std::set<std::string> targets;
+  for (const LoraModule& module : lora->modules) {
+    targets.insert(module.path.substr(module.path.rfind('.') + 1));
+    if (module.rank == 0) continue;
+    summary.rank_min = summary.rank_min == 0 ? module.rank : std::min(summary.rank_min, module.rank);
+    summary.rank_max = std::max(summary.rank_max, module.rank);
+  }
+  summary.targets.assign(targets.begin(), targets.end());
+  for (const TensorInfo& tensor : opened->weights.tensors()) summary.parameter_count += tensor.bytes / bytes_of(tensor.dtype);
+  return summary;
+}
+
+Result<AdapterCost> measure_adapter(const std::string& folder, const AdapterBase& base) {
+  const Result<PreparedAdapter> adapter = prepare_adapter(folder, base);
+  if (!adapter) return tl::unexpected(adapter.error());
+  const std::uint32_t page_count = adapter->layout.page_count;
+  const Buffer image(page_count * base.page_bytes);
+  std::vector<std::byte*> pages;
+  for (std::uint32_t page = 0; page < page_count; ++page) pages.push_back(image.data() + page * base.page_bytes);
+  if (const Result<Sha256Digest> written = write_adapter(pages, folder, *adapter); !written) return tl::unexpected(written.error());
+  return AdapterCost{page_count, image.bytes()};
+}
+
+}  // namespace slora

@@ -1,0 +1,57 @@
+#pragma once
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "adapters/adapter_folder.h"
+#include "base/ids.h"
+#include "formats/sha256.h"
+
+namespace slora {
+
+// One content of one adapter: what a name pointed to when it was resolved. Small, for there may be thousands: where its numbers
+// lie is worked out again at each load. Any thread.
+class AdapterVersion {
+ public:
+  struct Origin {
+    std::string name;
+    std::string folder;
+    std::uint64_t generation = 0;
+    FolderStamp stamp;
+  };
+  AdapterVersion(AdapterId id, Origin origin, std::uint32_t page_count) : id_(id), origin_(std::move(origin)), page_count_(page_count) {}
+
+  [[nodiscard]] AdapterId id() const { return id_; }
+  [[nodiscard]] const std::string& name() const { return origin_.name; }
+  [[nodiscard]] const std::string& folder() const { return origin_.folder; }
+  // Counts the contents seen under the name, from 1.
+  [[nodiscard]] std::uint64_t generation() const { return origin_.generation; }
+  // The files it was made from.
+  [[nodiscard]] const FolderStamp& stamp() const { return origin_.stamp; }
+  [[nodiscard]] std::uint32_t page_count() const { return page_count_; }
+
+  // SHA-256 of config and tensors, once they have been read in full.
+  [[nodiscard]] std::optional<Sha256Digest> identity() const {
+    const std::lock_guard lock(mutex_);
+    return identity_;
+  }
+
+ private:
+  friend class AdapterStore;
+  // Records the first identity that is read; later says whether it still is the same.
+  [[nodiscard]] bool confirm_identity(const Sha256Digest& identity) const {
+    const std::lock_guard lock(mutex_);
+    if (!identity_) identity_ = identity;
+    return *identity_ == identity;
+  }
+
+  const AdapterId id_;
+  const Origin origin_;
+  const std::uint32_t page_count_;
+  mutable std::mutex mutex_;
+  mutable std::optional<Sha256Digest> identity_;  // guarded by mutex_
+};
+
+}  // namespace slora

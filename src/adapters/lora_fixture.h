@@ -1,0 +1,103 @@
+#pragma once
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "adapters/adapter_image.h"
+#include "base/check.h"
+#include "formats/model_config.h"
+#include "formats/module_table.h"
+#include "formats/safetensors_writer.h"
+
+namespace slora {
+
+// For tests: a folder that goes away with its owner.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "slora_adapters_XXXXXX").string();
+    check(mkdtemp(pattern.data()) != nullptr, "a temporary folder");
+    path_ = pattern;
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+  [[nodiscard]] std::string path() const { return path_.string(); }
+  [[nodiscard]] std::string operator/(const std::string& name) const { return (path_ / name).string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+inline void write_text(const std::string& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
+
+// For tests: a base of two layers with unequal widths and biases on q, k and v.
+inline ModuleTable test_modules() {
+  ModelConfig config;
+  config.vocab_size = 100;
+  config.hidden_size = 48;
+  config.intermediate_size = 80;
+  config.layer_count = 2;
+  config.head_count = 4;
+  config.kv_head_count = 2;
+  config.head_dim = 12;
+  config.qkv_bias = true;
+  return make_module_table(config);
+}
+
+inline AdapterBase test_base(ImageFormat format = {}, std::size_t page_bytes = 4096) {
+  return {.modules = test_modules(), .format = format, .page_bytes = page_bytes};
+}
+
+// For tests: a PEFT folder in the making.
+struct LoraFixture {
+  std::string config = R"({"peft_type": "LORA", "r": 4, "lora_alpha": 6})";
+  std::vector<TensorToWrite> tensors;
+
+  static std::vector<float> random_values(std::size_t count, unsigned seed) {
+    std::mt19937 random(seed);
+    std::vector<float> values(count);
+    // Eighths below 16: bf16 holds them exactly.
+    for (float& value : values) value = static_cast<float>(static_cast<int>(random() % 255) - 127) / 8;
+    return values;
+  }
+
+  LoraFixture& add(const std::string& name, std::vector<std::int64_t> shape, DType dtype = DType::f32,
+                   const std::string& prefix = "base_model.model.") {
+    std::size_t count = 1;
+    for (const std::int64_t dimension : shape) count *= static_cast<std::size_t>(dimension);
+    tensors.push_back(tensor_to_write(prefix + name, dtype, std::move(shape), random_values(count, static_cast<unsigned>(tensors.size()))));
+    return *this;
+  }
+
+  LoraFixture& add_pair(const std::string& module, std::int64_t rank, std::int64_t in, std::int64_t out, DType dtype = DType::f32) {
+    add(module + ".lora_A.weight", {rank, in}, dtype);
+    return add(module + ".lora_B.weight", {out, rank}, dtype);
+  }
+
+  const LoraFixture& write(const std::string& folder) const {
+    std::filesystem::create_directories(folder);
+    write_text(folder + "/adapter_config.json", config);
+    check(write_safetensors(folder + "/adapter_model.safetensors", tensors).has_value(), "a written file");
+    return *this;
+  }
+};
+
+inline LoraFixture small_lora() {
+  LoraFixture fixture;
+  fixture.add_pair("model.layers.0.self_attn.q_proj", 4, 48, 48);
+  fixture.add_pair("model.layers.1.mlp.down_proj", 4, 80, 48);
+  return fixture;
+}
+
+}  // namespace slora

@@ -1,0 +1,145 @@
+#include "adapters/lora_importer.h"
+
+#include <algorithm>
+#include <limits>
+#include <string_view>
+#include <tuple>
+#include <utility>
+
+#include "base/check.h"
+#include "formats/json.h"
+
+namespace slora {
+namespace {
+
+// Single-character edits between two names, for guesses only.
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);  // [b.size() + 1]: of a's first i characters to b's first j
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i);
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+// Whether one path is the other with something put before it.
+bool differs_by_prefix(std::string_view a, std::string_view b) {
+  if (a.size() < b.size()) std::swap(a, b);
+  return a.size() > b.size() && a.ends_with(b) && a[a.size() - b.size() - 1] == '.';
+}
+
+tl::unexpected<Error> refuse_unknown_module(std::string_view path, const ModuleTable& base) {
+  const ModuleEntry* nearest = nullptr;
+  std::size_t nearest_distance = std::numeric_limits<std::size_t>::max();
+  for (const ModuleEntry& entry : base.modules) {
+    if (differs_by_prefix(path, entry.path)) {
+      return error("E_UNKNOWN_MODULE", "the base has no module {}; it has \"{}\": the prefix differs", quote(path), entry.path);
+    }
+    const std::size_t distance = edit_distance(path, entry.path);
+    if (distance < nearest_distance) std::tie(nearest, nearest_distance) = std::make_pair(&entry, distance);
+  }
+  check(nearest != nullptr, "a base with modules");
+  return error("E_UNKNOWN_MODULE", "the base has no module {}; the nearest in its {} layers is \"{}\"", quote(path), base.layer_count,
+               nearest->path);
+}
+
+std::string base_name(const AdapterConfig& config) {
+  return config.base_model_name.empty() ? "another base" : quote(config.base_model_name);
+}
+
+bool agrees(const LoraModule& module, const ModuleEntry& entry) {
+  return module.out == entry.out && (module.rank == 0 || module.in == entry.in);
+}
+
+// Refuses when modules of the base are changed and not one of them has the shape that it has here.
+Status check_any_shape(const LoraModules& lora, const AdapterConfig& config, const ModuleTable& base) {
+  const LoraModule* first = nullptr;
+  const ModuleEntry* first_entry = nullptr;
+  for (const LoraModule& module : lora.modules) {
+    const ModuleEntry* entry = base.find(module.path);
+    if (entry == nullptr || module.rank == 0) continue;
+    if (agrees(module, *entry)) return {};
+    const bool tells_hidden = entry->in == base.hidden_size && module.in != entry->in;
+    if (first == nullptr || (tells_hidden && first_entry->in != base.hidden_size)) {
+      first = &module;
+      first_entry = entry;
+    }
+  }
+  if (first == nullptr) return {};
+  if (first_entry->in == base.hidden_size && first->in != first_entry->in) {
+    return error("E_WRONG_BASE", "trained for {} with hidden size {}; this base has {} ({}: expected {} inputs, found {})",
+                 base_name(config), first->in, base.hidden_size, first->path, first_entry->in, first->in);
+  }
+  return error("E_WRONG_BASE",
+               "trained for {}; no module has the shape it has here ({}: expected {} inputs and {} outputs, found {} and {})",
+               base_name(config), first->path, first_entry->in, first_entry->out, first->in, first->out);
+}
+
+Status check_shape(const LoraModule& module, const ModuleEntry& entry, const AdapterConfig& config) {
+  if (module.rank > 0 && module.in != entry.in) {
+    return error("E_SHAPE", "{}.lora_A: expected {} columns, the base's inputs, found {}; trained for {}", module.path, entry.in, module.in,
+                 base_name(config));
+  }
+  if (module.out != entry.out) {
+    return error("E_SHAPE", "{}.{}: expected {} rows, the base's outputs, found {}; trained for {}", module.path,
+                 module.rank > 0 ? "lora_B" : "bias", entry.out, module.out, base_name(config));
+  }
+  if (module.bias_replacing && !entry.has_bias) {
+    return error("E_SHAPE", "{}: expected no bias, as the base's module has none, found one; trained for {}", module.path,
+                 base_name(config));
+  }
+  return {};
+}
+
+// PEFT writes every bias of the base with bias = "all": one that is missing was lost on the way.
+Status check_all_biases(const LoraModules& lora, const ModuleTable& base) {
+  for (const ModuleEntry& entry : base.modules) {
+    if (!entry.has_bias) continue;
+    const auto at = std::ranges::find(lora.modules, entry.path, &LoraModule::path);
+    if (at == lora.modules.end() || !at->bias_replacing) {
+      return error("E_PAIR", "{}: expected a stored bias, as bias is \"all\", found none", entry.path);
+    }
+  }
+  return {};
+}
+
+AdapterRecord record_of(const LoraModule& module, const ModuleEntry& entry) {
+  AdapterRecord record;
+  record.site = entry.site;
+  record.slice_begin = entry.slice_begin;
+  record.out = entry.out;
+  record.in = entry.in;
+  record.rank = static_cast<std::int32_t>(module.rank);
+  record.scale = module.scale;
+  record.a = module.a;
+  record.b = module.b;
+  record.bias_added = module.bias_added;
+  record.bias_replacing = module.bias_replacing;
+  return record;
+}
+
+}  // namespace
+
+Result<AdapterPlan> import_lora(LoraModules lora, const AdapterConfig& config, const ModuleTable& base) {
+  if (Status status = check_any_shape(lora, config, base); !status) return forward_error(status);
+  AdapterPlan plan;
+  for (const LoraModule& module : lora.modules) {
+    const ModuleEntry* entry = base.find(module.path);
+    if (entry == nullptr) return refuse_unknown_module(module.path, base);
+    if (Status status = check_shape(module, *entry, config); !status) return forward_error(status);
+    plan.records.push_back(record_of(module, *entry));
+  }
+  if (config.bias == AdapterBias::all) {
+    if (Status status = check_all_biases(lora, base); !status) return forward_error(status);
+  }
+  std::ranges::sort(plan.records, {}, [](const AdapterRecord& record) { return std::make_tuple(record.site, record.slice_begin); });
+  plan.warnings = std::move(lora.warnings);
+  return plan;
+}
+
+}  // namespace slora

@@ -1,0 +1,279 @@
+#include "adapters/lora_importer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "adapters/adapter_image.h"
+#include "adapters/lora_fixture.h"
+#include "adapters/lora_modules.h"
+#include "formats/json.h"
+
+namespace slora {
+namespace {
+
+using ::testing::AnyOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr const char* kQ0 = "model.layers.0.self_attn.q_proj";
+constexpr const char* kV1 = "model.layers.1.self_attn.v_proj";
+
+Result<AdapterPlan> import(const LoraFixture& fixture, const ModuleTable& base = test_modules(), std::int64_t rank_max = 512) {
+  const Result<Json> json = parse_json(fixture.config);
+  if (!json) return tl::unexpected(json.error());
+  const Result<AdapterConfig> config = parse_adapter_config(*json);
+  if (!config) return tl::unexpected(config.error());
+  std::vector<TensorInfo> tensors;
+  for (const TensorToWrite& tensor : fixture.tensors) tensors.push_back({tensor.name, tensor.dtype, tensor.shape, 0, tensor.bytes.size()});
+  Result<LoraModules> modules = read_lora_modules(*config, tensors, rank_max);
+  if (!modules) return forward_error(modules);
+  return import_lora(std::move(*modules), *config, base);
+}
+
+void expect_refused(const LoraFixture& fixture, const std::string& code, const std::vector<std::string>& mentions) {
+  const Result<AdapterPlan> plan = import(fixture);
+  ASSERT_FALSE(plan) << "expected " << code;
+  EXPECT_EQ(plan.error().code, code) << plan.error().message;
+  for (const std::string& mention : mentions) EXPECT_THAT(plan.error().message, HasSubstr(mention));
+}
+
+TEST(LoraImporter, OrdersRecordsBySiteAndAddressesTheirSlices) {
+  LoraFixture fixture;
+  fixture.add_pair("model.layers.1.mlp.up_proj", 4, 48, 80);
+  fixture.add_pair(kV1, 4, 48, 24);
+  fixture.add_pair("model.layers.0.mlp.down_proj", 4, 80, 48);
+  fixture.add_pair(kQ0, 4, 48, 48);
+  const AdapterPlan plan = import(fixture).value();
+  ASSERT_EQ(plan.records.size(), 4u);
+  EXPECT_EQ(plan.records[0].site, (Site{0, SiteKind::qkv}));
+  EXPECT_EQ(plan.records[0].a, SourceTensor{6});
+  EXPECT_EQ(plan.records[0].b, SourceTensor{7});
+  EXPECT_EQ(plan.records[1].site, (Site{0, SiteKind::down}));
+  EXPECT_EQ(plan.records[2].site, (Site{1, SiteKind::qkv}));
+  EXPECT_EQ(plan.records[2].slice_begin, 48 + 24);
+  EXPECT_EQ(plan.records[3].slice_begin, 80);
+  EXPECT_EQ(plan.records[3].in, 48);
+  EXPECT_EQ(plan.records[3].out, 80);
+  EXPECT_EQ(plan.records[3].rank, 4);
+  EXPECT_FLOAT_EQ(plan.records[3].scale, 1.5f);
+  EXPECT_THAT(plan.warnings, IsEmpty());
+}
+
+TEST(LoraImporter, TakesRankAndScaleFromPatterns) {
+  LoraFixture fixture;
+  fixture.config = R"({"peft_type": "LORA", "r": 4, "lora_alpha": 6, "use_rslora": true, "peft_version": "0.18.0",
+                       "rank_pattern": {"v_proj": 9}, "alpha_pattern": {"layers.1.self_attn.v_proj": 12}})";
+  fixture.add_pair(kQ0, 4, 48, 48);
+  fixture.add_pair(kV1, 9, 48, 24);
+  const AdapterPlan plan = import(fixture).value();
+  EXPECT_FLOAT_EQ(plan.records[0].scale, 3.0f);
+  EXPECT_FLOAT_EQ(plan.records[1].scale, 4.0f);
+}
+
+TEST(LoraImporter, ReadsNamesOfRawStateDictionariesAndTrainingWrappers) {
+  for (const std::string name :
+       {"base_model.model.model.layers.0.self_attn.q_proj.lora_{}.default.weight",
+        "module.base_model.model.model.layers.0.self_attn.q_proj.lora_{}.weight",
+        "_orig_mod.module.base_model.model.model.layers.0.self_attn.q_proj.lora_{}.weight",
+        "_fsdp_wrapped_module.base_model.model.model.layers.0._fsdp_wrapped_module.self_attn.q_proj.lora_{}.my_task.weight"}) {
+    LoraFixture fixture;
+    for (const auto& [part, shape] : {std::pair("A", std::vector<std::int64_t>{4, 48}), std::pair("B", std::vector<std::int64_t>{48, 4})}) {
+      fixture.add(std::string(name).replace(name.find("{}"), 2, part), shape, DType::f32, "");
+    }
+    const Result<AdapterPlan> plan = import(fixture);
+    ASSERT_TRUE(plan) << plan.error().message;
+    EXPECT_EQ(plan->records.size(), 1u);
+  }
+}
+
+TEST(LoraImporter, AddsTheBiasOfBAndReplacesTheBasesBias) {
+  LoraFixture fixture;
+  fixture.config = R"({"peft_type": "LORA", "r": 4, "lora_alpha": 6, "lora_bias": true, "bias": "lora_only"})";
+  fixture.add_pair(kQ0, 4, 48, 48);
+  fixture.add(std::string(kQ0) + ".lora_B.bias", {48});
+  fixture.add(std::string(kQ0) + ".base_layer.bias", {48});
+  fixture.add(std::string(kV1) + ".bias", {24});  // of a module without A and B
+  const AdapterPlan plan = import(fixture).value();
+  ASSERT_EQ(plan.records.size(), 2u);
+  EXPECT_EQ(plan.records[0].bias_added, SourceTensor{2});
+  EXPECT_EQ(plan.records[0].bias_replacing, SourceTensor{3});
+  EXPECT_EQ(plan.records[1].rank, 0);
+  EXPECT_EQ(plan.records[1].bias_replacing, SourceTensor{4});
+  EXPECT_THAT(plan.warnings, IsEmpty());
+}
+
+TEST(LoraImporter, WarnsOfBiasesThatPeftLost) {
+  LoraFixture fixture = small_lora();
+  fixture.config = R"({"peft_type": "LORA", "r": 4, "lora_alpha": 6, "bias": "lora_only"})";
+  EXPECT_THAT(import(fixture).value().warnings, ElementsAre(HasSubstr("lora_only")));
+}
+
+TEST(LoraImporter, RefusesBiasAllThatLacksABias) {
+  LoraFixture fixture = small_lora();
+  fixture.config = R"({"peft_type": "LORA", "r": 4, "lora_alpha": 6, "bias": "all"})";
+  expect_refused(fixture, "E_PAIR", {"q_proj", "bias"});
+}
+
+TEST(LoraImporter, RefusesAStoredBiasWhereTheBaseHasNone) {
+  LoraFixture fixture = small_lora();
+  fixture.add("model.layers.1.mlp.down_proj.base_layer.bias", {48});
+  expect_refused(fixture, "E_SHAPE", {"layers.1.mlp.down_proj", "no bias"});
+}
+
+TEST(LoraImporter, ServesTheHeadButNotASavedCopyOfItsWeight) {
+  LoraFixture fixture;
+  fixture.add_pair("lm_head", 4, 48, 100);
+  EXPECT_EQ(import(fixture).value().records[0].site.kind, SiteKind::head);
+  fixture.add("lm_head.base_layer.weight", {100, 48});
+  expect_refused(fixture, "E_UNSUPPORTED_OPTION", {"lm_head.base_layer.weight", "save_embedding_layers"});
+}
+
+TEST(LoraImporter, RefusesKnownPartsThatNoKernelServesByName) {
+  for (const std::string name :
+       {"model.layers.0.self_attn.q_proj.lora_magnitude_vector", "model.layers.0.self_attn.q_proj.lora_magnitude_vector.weight",
+        "model.embed_tokens.lora_embedding_A", "model.embed_tokens.token_adapter.trainable_tokens_delta", "model.embed_tokens.weight"}) {
+    LoraFixture fixture = small_lora();
+    fixture.add(name, {4, 48});
+    expect_refused(fixture, "E_UNSUPPORTED_OPTION", {name});
+  }
+  LoraFixture fixture = small_lora();
+  fixture.config = R"({"peft_type": "LORA", "r": 4, "lora_alpha": 6, "modules_to_save": ["norm"]})";
+  EXPECT_THAT(import(fixture).value().warnings, ElementsAre(HasSubstr("modules_to_save")));
+  fixture.add("model.layers.0.input_layernorm.weight", {48});
+  expect_refused(fixture, "E_UNSUPPORTED_OPTION", {"modules_to_save", "input_layernorm"});
+}
+
+TEST(LoraImporter, ListsTheFirstTensorsItDoesNotKnow) {
+  LoraFixture fixture = small_lora();
+  for (int i = 0; i < 12; ++i) fixture.add("model.layers.0.self_attn.q_proj.lora_C" + std::to_string(i) + ".weight", {4});
+  const Result<AdapterPlan> plan = import(fixture);
+  ASSERT_FALSE(plan);
+  EXPECT_EQ(plan.error().code, "E_UNKNOWN_TENSOR");
+  EXPECT_THAT(plan.error().message,
+              AllOf(HasSubstr("12 of"), HasSubstr("lora_C0"), HasSubstr("lora_C9"), Not(HasSubstr("lora_C10")), HasSubstr("2 more")));
+}
+
+TEST(LoraImporter, RefusesNamesWithoutThePeftPrefix) {
+  LoraFixture fixture;
+  fixture.add(std::string(kQ0) + ".lora_A.weight", {4, 48}, DType::f32, "");
+  fixture.add(std::string(kQ0) + ".lora_B.weight", {48, 4}, DType::f32, "");
+  expect_refused(fixture, "E_UNKNOWN_TENSOR", {"base_model.model."});
+}
+
+TEST(LoraImporter, RefusesTwoTensorsForOnePart) {
+  LoraFixture fixture = small_lora();
+  fixture.add(std::string(kQ0) + ".lora_A.other.weight", {4, 48});
+  expect_refused(fixture, "E_UNKNOWN_TENSOR", {"lora_A.weight", "lora_A.other.weight"});
+}
+
+TEST(LoraImporter, SuggestsTheNearestModule) {
+  LoraFixture fixture = small_lora();
+  fixture.add_pair("model.layers.0.self_attn.vv_proj", 4, 48, 24);
+  expect_refused(fixture, "E_UNKNOWN_MODULE", {"vv_proj", "\"model.layers.0.self_attn.v_proj\""});
+  LoraFixture prefixed;
+  prefixed.add_pair("text.model.layers.0.self_attn.v_proj", 4, 48, 24);
+  expect_refused(prefixed, "E_UNKNOWN_MODULE", {"prefix"});
+}
+
+TEST(LoraImporter, TellsAnotherBaseFromAWrongShape) {
+  LoraFixture fixture;
+  fixture.config = R"({"peft_type": "LORA", "r": 4, "lora_alpha": 6, "base_model_name_or_path": "maker/model"})";
+  fixture.add_pair(kQ0, 4, 64, 64);
+  fixture.add_pair(kV1, 4, 64, 32);
+  expect_refused(fixture, "E_WRONG_BASE", {"64", "48", "maker/model"});
+  fixture.add_pair("model.layers.1.self_attn.q_proj", 4, 48, 48);
+  expect_refused(fixture, "E_SHAPE", {kQ0, "64", "48"});
+}
+
+TEST(LoraImporter, HoldsRanksToTheFileTheConfigAndTheServer) {
+  LoraFixture fixture;
+  fixture.add(std::string(kQ0) + ".lora_A.weight", {4, 48});
+  fixture.add(std::string(kQ0) + ".lora_B.weight", {48, 5});
+  expect_refused(fixture, "E_RANK", {kQ0});
+  LoraFixture other_rank;
+  other_rank.add_pair(kQ0, 5, 48, 48);
+  expect_refused(other_rank, "E_RANK", {kQ0, "4", "5"});
+  const Result<AdapterPlan> over_limit = import(small_lora(), test_modules(), 3);
+  ASSERT_FALSE(over_limit);
+  EXPECT_EQ(over_limit.error().code, "E_RANK");
+  EXPECT_THAT(over_limit.error().message, HasSubstr("limit of 3"));
+}
+
+TEST(LoraImporter, WantsPairsWhole) {
+  LoraFixture fixture = small_lora();
+  fixture.add(std::string(kV1) + ".lora_A.weight", {4, 48});
+  expect_refused(fixture, "E_PAIR", {kV1, "lora_B"});
+  LoraFixture bias = small_lora();
+  bias.add(std::string(kQ0) + ".lora_B.bias", {48});
+  expect_refused(bias, "E_PAIR", {kQ0, "lora_bias"});
+  LoraFixture no_bias = small_lora();
+  no_bias.config = R"({"peft_type": "LORA", "r": 4, "lora_alpha": 6, "lora_bias": true})";
+  expect_refused(no_bias, "E_PAIR", {kQ0, "lora_bias"});
+}
+
+TEST(LoraImporter, RefusesAScaleThatIsNoFloat) {
+  LoraFixture fixture = small_lora();
+  fixture.config = R"({"peft_type": "LORA", "r": 4, "lora_alpha": 1e300})";
+  expect_refused(fixture, "E_SCALE", {"q_proj"});
+}
+
+TEST(LoraImporter, RefusesEmptyTensorsAndFilesWithAHint) {
+  LoraFixture fixture = small_lora();
+  fixture.add(std::string(kV1) + ".lora_A.weight", {0});
+  expect_refused(fixture, "E_EMPTY", {kV1, "ZeRO-3"});
+  expect_refused(LoraFixture{}, "E_EMPTY", {"ZeRO-3"});
+}
+
+// Every folder of tests/golden/refused has one fault, which the store's whole path must find and name.
+TEST(LoraImporter, RefusesWhatTheGoldenFoldersGetWrong) {
+  const std::filesystem::path golden = std::filesystem::path(SLORA_SOURCE_DIR) / "tests/golden";
+  const ModelConfig model = read_model_config((golden / "mix32").string()).value();
+  const AdapterBase base{.modules = make_module_table(model), .format = {DType::bf16, 2}, .page_bytes = 4096};
+  int count = 0;
+  for (const auto& folder : std::filesystem::directory_iterator(golden / "refused")) {
+    SCOPED_TRACE(folder.path().filename().string());
+    const Json expected = read_json_file((folder.path() / "expected.json").string()).value();
+    Result<PreparedAdapter> adapter = prepare_adapter(folder.path().string(), base);
+    Error found;
+    if (adapter) {
+      std::vector<std::vector<std::byte>> memory(adapter->layout.page_count, std::vector<std::byte>(base.page_bytes));
+      std::vector<std::byte*> pages;
+      for (std::vector<std::byte>& page : memory) pages.push_back(page.data());
+      const Result<Sha256Digest> written = write_adapter(pages, folder.path().string(), *adapter);
+      ASSERT_FALSE(written) << "served";
+      found = written.error();
+    } else {
+      found = adapter.error();
+    }
+    EXPECT_EQ(found.code, expected["code"].get<std::string>()) << found.message;
+    for (const Json& mention : expected["mentions"]) EXPECT_THAT(found.message, HasSubstr(mention.get<std::string>()));
+    EXPECT_THAT(found.message, Not(HasSubstr(golden.string()))) << "a path of this machine in a message that clients see";
+    ++count;
+  }
+  EXPECT_GT(count, 50);
+}
+
+TEST(LoraImporter, TakesEveryGoldenAdapter) {
+  const std::filesystem::path golden = std::filesystem::path(SLORA_SOURCE_DIR) / "tests/golden";
+  int count = 0;
+  for (const auto& model : std::filesystem::directory_iterator(golden)) {
+    if (!std::filesystem::exists(model.path() / "adapters")) continue;
+    const ModelConfig config = read_model_config(model.path().string()).value();
+    const AdapterBase base{.modules = make_module_table(config), .format = {DType::bf16, 2}, .page_bytes = 4096};
+    for (const auto& folder : std::filesystem::directory_iterator(model.path() / "adapters")) {
+      const Result<PreparedAdapter> adapter = prepare_adapter(folder.path().string(), base);
+      EXPECT_TRUE(adapter) << folder.path() << ": " << adapter.error().message;
+      ++count;
+    }
+  }
+  EXPECT_GT(count, 60);
+}
+
+}  // namespace
+}  // namespace slora

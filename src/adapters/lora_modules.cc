@@ -1,0 +1,260 @@
+#include "adapters/lora_modules.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+
+#include "base/check.h"
+#include "formats/json.h"
+
+namespace slora {
+namespace {
+
+constexpr std::size_t kNamesShown = 10;
+
+using Segments = std::vector<std::string_view>;
+
+Segments segments_of(std::string_view name) {
+  Segments segments;
+  for (std::size_t begin = 0; begin <= name.size();) {
+    const std::size_t end = std::min(name.find('.', begin), name.size());
+    segments.push_back(name.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return segments;
+}
+
+std::string path_of(std::span<const std::string_view> segments) { return fmt::format("{}", fmt::join(segments, ".")); }
+
+bool contains(const Segments& segments, std::string_view segment) {
+  return std::find(segments.begin(), segments.end(), segment) != segments.end();
+}
+
+// The name within the base model: without the wrappers of training frameworks, without "base_model.model.", and without the
+// adapter's name that raw state dictionaries carry behind lora_A and its like. Empty for a name that does not begin so.
+Segments normalised(std::string_view name) {
+  Segments segments = segments_of(name);
+  std::erase_if(segments, [](std::string_view segment) { return segment == "_orig_mod" || segment == "_fsdp_wrapped_module"; });
+  const auto first = std::find_if(segments.begin(), segments.end(), [](std::string_view segment) { return segment != "module"; });
+  segments.erase(segments.begin(), first);
+  if (segments.size() < 3 || segments[0] != "base_model" || segments[1] != "model") return {};
+  segments.erase(segments.begin(), segments.begin() + 2);
+
+  const std::size_t count = segments.size();
+  const bool names_adapter =
+      count >= 3 && segments[count - 3].starts_with("lora_") && (segments.back() == "weight" || segments.back() == "bias");
+  if (names_adapter) segments.erase(segments.end() - 2);
+  return segments;
+}
+
+enum class Part : std::uint8_t { a, b, bias_added, bias_replacing };
+
+std::optional<SourceTensor>& slot_of(LoraModule& module, Part part) {
+  switch (part) {
+    case Part::a:
+      return module.a;
+    case Part::b:
+      return module.b;
+    case Part::bias_added:
+      return module.bias_added;
+    case Part::bias_replacing:
+      return module.bias_replacing;
+  }
+  fail_check("a part of a LoRA module", std::source_location::current());
+}
+
+struct Place {
+  std::string path;
+  Part part;
+};
+
+std::optional<Place> place_of(const Segments& segments) {
+  struct Ending {
+    std::array<std::string_view, 2> names;
+    Part part;
+  };
+  constexpr std::array kEndings = {Ending{{"lora_A", "weight"}, Part::a}, Ending{{"lora_B", "weight"}, Part::b},
+                                   Ending{{"lora_B", "bias"}, Part::bias_added}, Ending{{"base_layer", "bias"}, Part::bias_replacing}};
+  const std::span<const std::string_view> all(segments);
+  if (all.size() < 2) return std::nullopt;
+  for (const Ending& ending : kEndings) {
+    if (all.size() > 2 && std::ranges::equal(all.last(2), ending.names)) return Place{path_of(all.first(all.size() - 2)), ending.part};
+  }
+  // Before PEFT 0.7, and for modules without A and B since.
+  if (all.back() == "bias" && !all[all.size() - 2].starts_with("lora_"))
+    return Place{path_of(all.first(all.size() - 1)), Part::bias_replacing};
+  return std::nullopt;
+}
+
+// What a tensor is that we know but don't serve; empty for one that we don't know.
+std::string_view unserved_part(const Segments& segments, const AdapterConfig& config) {
+  if (contains(segments, "lora_magnitude_vector")) return "DoRA's magnitudes";
+  if (contains(segments, "lora_embedding_A") || contains(segments, "lora_embedding_B")) return "LoRA of the token embedding";
+  if (contains(segments, "trainable_tokens_delta")) return "trained token rows";
+  if (segments.size() < 2 || segments.back() != "weight") return {};
+  const std::string_view module = segments[segments.size() - 2];
+  if (module == "base_layer") return "a saved copy of the base's weight (save with save_embedding_layers=False to leave it out)";
+  // PEFT saves every module whose path ends with a name of the list: "norm" stands for "input_layernorm" too.
+  const bool listed = std::ranges::any_of(config.modules_to_save, [&](const std::string& name) { return module.ends_with(name); });
+  const bool is_known = module == "embed_tokens" || module == "lm_head" || module.ends_with("norm");
+  return listed || is_known ? "a weight that takes the place of the base's (modules_to_save)" : "";
+}
+
+Status check_types(std::span<const TensorInfo> tensors) {
+  constexpr std::string_view kHint = "DeepSpeed ZeRO-3 writes such files when the weights are not gathered before saving";
+  if (tensors.empty()) return error("E_EMPTY", "the file holds no tensor; {}", kHint);
+  for (const TensorInfo& tensor : tensors) {
+    if (tensor.bytes == 0) return error("E_EMPTY", "tensor {}: expected numbers, found none; {}", quote(tensor.name), kHint);
+  }
+  for (const TensorInfo& tensor : tensors) {
+    switch (tensor.dtype) {
+      case DType::f32:
+      case DType::f16:
+      case DType::bf16:
+      case DType::f64:
+        break;
+      default:
+        return error("E_DTYPE", "tensor {}: expected F32, F16, BF16 or F64, found {}", quote(tensor.name), name_of(tensor.dtype));
+    }
+  }
+  return {};
+}
+
+tl::unexpected<Error> refuse_unknown(const std::vector<std::string_view>& unknown) {
+  std::vector<std::string> shown;
+  for (std::size_t i = 0; i < std::min(unknown.size(), kNamesShown); ++i) shown.push_back(quote(unknown[i]));
+  const std::string more = unknown.size() > kNamesShown ? fmt::format(" and {} more", unknown.size() - kNamesShown) : "";
+  const bool unprefixed = normalised(unknown.front()).empty();
+  return error("E_UNKNOWN_TENSOR", "{} of the file's tensors fit no part of a LoRA adapter: {}{}{}", unknown.size(), fmt::join(shown, ", "),
+               more, unprefixed ? "; PEFT's names begin with \"base_model.model.\"" : "");
+}
+
+// Gives every tensor to its module.
+Result<std::vector<LoraModule>> grouped(const AdapterConfig& config, std::span<const TensorInfo> tensors) {
+  std::vector<LoraModule> modules;
+  std::unordered_map<std::string, std::size_t> index_of;
+  std::vector<std::string_view> unknown;
+  for (std::uint32_t i = 0; i < tensors.size(); ++i) {
+    const std::string& name = tensors[i].name;
+    const Segments segments = normalised(name);
+    if (const std::string_view part = unserved_part(segments, config); !part.empty()) {
+      return error("E_UNSUPPORTED_OPTION", "tensor {} is {}: not served yet", quote(name), part);
+    }
+    std::optional<Place> place = place_of(segments);
+    if (!place) {
+      unknown.push_back(name);
+      continue;
+    }
+    const auto [at, is_new] = index_of.try_emplace(place->path, modules.size());
+    if (is_new) modules.emplace_back().path = std::move(place->path);
+    std::optional<SourceTensor>& slot = slot_of(modules[at->second], place->part);
+    if (slot) {
+      return error("E_UNKNOWN_TENSOR", "tensors {} and {} fill the same part: expected the tensors of one adapter",
+                   quote(tensors[slot->value].name), quote(name));
+    }
+    slot = SourceTensor{i};
+  }
+  if (!unknown.empty()) return refuse_unknown(unknown);
+  if (config.use_dora) return error("E_PAIR", "use_dora is true, but the file holds no lora_magnitude_vector");
+  return modules;
+}
+
+std::string shape_of(const TensorInfo& tensor) { return fmt::format("[{}]", fmt::join(tensor.shape, ", ")); }
+
+Status check_dimensions(const TensorInfo& tensor, std::size_t count) {
+  if (tensor.shape.size() == count) return {};
+  return error("E_SHAPE", "tensor {}: expected {} dimensions, found {}", quote(tensor.name), count, shape_of(tensor));
+}
+
+Status check_bias(const TensorInfo& bias, std::int64_t out) {
+  if (const Status status = check_dimensions(bias, 1); !status) return status;
+  if (bias.shape[0] != out) return error("E_SHAPE", "tensor {}: expected [{}], found {}", quote(bias.name), out, shape_of(bias));
+  return {};
+}
+
+// Sizes and scale of one module's A and B.
+Status measure_low_rank(LoraModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors, std::int64_t rank_max) {
+  if (!module.a || !module.b) {
+    const std::string& name = tensors[(module.a ? module.a : module.b ? module.b : module.bias_added)->value].name;
+    return error("E_PAIR", "tensor {}: {} lacks {}", quote(name), quote(module.path),
+                 module.a   ? "lora_B"
+                 : module.b ? "lora_A"
+                            : "lora_A and lora_B");
+  }
+  const TensorInfo& a = tensors[module.a->value];
+  const TensorInfo& b = tensors[module.b->value];
+  for (const TensorInfo* tensor : {&a, &b}) {
+    if (const Status status = check_dimensions(*tensor, 2); !status) return status;
+  }
+  if (a.shape[0] != b.shape[1]) {
+    return error("E_RANK", "tensor {}: expected {} columns, the rank of lora_A {}, found {}", quote(b.name), a.shape[0], shape_of(a),
+                 shape_of(b));
+  }
+  module.rank = a.shape[0];
+  module.in = a.shape[1];
+  module.out = b.shape[0];
+  if (module.rank > rank_max)
+    return error("E_RANK", "tensor {}: rank {} is over this server's limit of {}", quote(a.name), module.rank, rank_max);
+  const Result<std::int64_t> rank = config.rank_of(module.path);
+  if (!rank) return tl::unexpected(rank.error());
+  if (*rank != module.rank) {
+    return error("E_RANK", "tensor {}: expected rank {} by adapter_config.json, found {}", quote(a.name), *rank, shape_of(a));
+  }
+  const Result<double> scale = config.scale_of(module.path);
+  if (!scale) return tl::unexpected(scale.error());
+  module.scale = static_cast<float>(*scale);
+  if (!std::isfinite(module.scale)) return error("E_SCALE", "{}: expected a finite scale, found {}", quote(module.path), *scale);
+  if (module.bias_added.has_value() != config.lora_bias) {
+    return error("E_PAIR", "{}: expected {} lora_B.bias, as lora_bias is {}, found {}", quote(module.path), config.lora_bias ? "a" : "no",
+                 config.lora_bias, config.lora_bias ? "none" : "one");
+  }
+  return {};
+}
+
+Status measure(LoraModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors, std::int64_t rank_max) {
+  if (module.a || module.b || module.bias_added) {
+    if (Status status = measure_low_rank(module, config, tensors, rank_max); !status) return status;
+  } else {
+    const TensorInfo& bias = tensors[module.bias_replacing->value];
+    if (Status status = check_dimensions(bias, 1); !status) return status;
+    module.out = bias.shape[0];
+  }
+  for (const std::optional<SourceTensor>& bias : {module.bias_added, module.bias_replacing}) {
+    if (!bias) continue;
+    if (Status status = check_bias(tensors[bias->value], module.out); !status) return status;
+  }
+  return {};
+}
+
+std::vector<std::string> warnings_of(const std::vector<LoraModule>& modules, const AdapterConfig& config) {
+  std::vector<std::string> warnings = config.warnings;
+  const bool stores_bias = std::ranges::any_of(modules, [](const LoraModule& module) { return module.bias_replacing.has_value(); });
+  if (config.bias == AdapterBias::lora_only && !stores_bias) {
+    warnings.push_back(
+        "bias is \"lora_only\" but the file holds no biases: PEFT 0.7 to 0.20 lost them when saving; served with the base's");
+  }
+  if (config.bias == AdapterBias::none && stores_bias) warnings.push_back("bias is \"none\" but the file holds biases: they are used");
+  if (!config.modules_to_save.empty()) {
+    warnings.push_back(
+        fmt::format("modules_to_save names {}, but the file holds no such weights", fmt::join(config.modules_to_save, ", ")));
+  }
+  return warnings;
+}
+
+}  // namespace
+
+Result<LoraModules> read_lora_modules(const AdapterConfig& config, std::span<const TensorInfo> tensors, std::int64_t rank_max) {
+  if (Status status = check_types(tensors); !status) return forward_error(status);
+  Result<std::vector<LoraModule>> modules = grouped(config, tensors);
+  if (!modules) return forward_error(modules);
+  for (LoraModule& module : *modules) {
+    if (Status status = measure(module, config, tensors, rank_max); !status) return forward_error(status);
+  }
+  std::vector<std::string> warnings = warnings_of(*modules, config);
+  return LoraModules{std::move(*modules), std::move(warnings)};
+}
+
+}  // namespace slora

@@ -1,0 +1,38 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "adapters/adapter_record.h"
+#include "base/result.h"
+#include "formats/adapter_config.h"
+#include "formats/safetensors.h"
+
+namespace slora {
+
+// A module that a LoRA file changes, before a base is known: its path as in the base, its shapes from the file.
+struct LoraModule {
+  std::string path;                            // "model.layers.0.self_attn.q_proj"
+  std::optional<SourceTensor> a;               // [rank, in]
+  std::optional<SourceTensor> b;               // [out, rank]
+  std::optional<SourceTensor> bias_added;      // [out]: lora_B.bias
+  std::optional<SourceTensor> bias_replacing;  // [out]: the base's own bias, trained along
+  std::int64_t rank = 0;                       // 0: only a bias
+  std::int64_t in = 0;                         // 0: only a bias
+  std::int64_t out = 0;
+  float scale = 1;
+};
+
+struct LoraModules {
+  std::vector<LoraModule> modules;  // in the order of the file
+  std::vector<std::string> warnings;
+};
+
+// Sorts the tensors of a PEFT LoRA file by module, using nothing but config and header. Every tensor finds its part or the
+// adapter is refused: E_EMPTY, E_DTYPE, E_UNSUPPORTED_OPTION, E_UNKNOWN_TENSOR, E_PAIR, E_SHAPE, E_RANK, E_SCALE, E_PATTERN.
+[[nodiscard]] Result<LoraModules> read_lora_modules(const AdapterConfig& config, std::span<const TensorInfo> tensors,
+                                                    std::int64_t rank_max);
+
+}  // namespace slora
