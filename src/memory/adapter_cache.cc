@@ -1,0 +1,200 @@
+#include "memory/adapter_cache.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "memory/prefix_index.h"
+
+namespace slora {
+
+AdapterHold::AdapterHold(AdapterHold&& other) noexcept
+    : cache_(std::exchange(other.cache_, nullptr)), adapter_(std::exchange(other.adapter_, kNoAdapter)), interest_(other.interest_) {}
+
+AdapterHold& AdapterHold::operator=(AdapterHold&& other) noexcept {
+  if (this == &other) return *this;
+  release();
+  cache_ = std::exchange(other.cache_, nullptr);
+  adapter_ = std::exchange(other.adapter_, kNoAdapter);
+  interest_ = other.interest_;
+  return *this;
+}
+
+void AdapterHold::release() {
+  if (AdapterCache* const cache = std::exchange(cache_, nullptr)) cache->release(std::exchange(adapter_, kNoAdapter), interest_);
+}
+
+AdapterCache::AdapterCache(PagePool& pool, EvictionOrder& order, PrefixIndex& prefixes, const CacheCosts& costs)
+    : pool_(pool), order_(order), prefixes_(prefixes), costs_(costs) {}
+
+AdapterState AdapterCache::state(AdapterId adapter) const {
+  const auto entry = entries_.find(adapter);
+  return entry == entries_.end() ? AdapterState::absent : entry->second.state;
+}
+
+bool AdapterCache::is_retired(AdapterId adapter) const {
+  const auto entry = entries_.find(adapter);
+  return entry != entries_.end() && entry->second.retired;
+}
+
+AdapterHold AdapterCache::hold(AdapterId adapter, AdapterInterest interest) {
+  if (adapter == kNoAdapter) return {};
+  Entry& entry = entries_[adapter];
+  check(interest != AdapterInterest::pinned || entry.state != AdapterState::absent, "only what has pages is pinned");
+  leave_order(entry);
+  ++count(entry, interest);
+  enter_order(entry);
+  return {*this, adapter, interest};
+}
+
+void AdapterCache::begin_load(AdapterId adapter, PageList pages) {
+  check(adapter != kNoAdapter && !pages.empty() && pages.owner() == owner_of(adapter), "pages taken for this adapter");
+  Entry& entry = entries_[adapter];
+  check(entry.state == AdapterState::absent, "an adapter is loaded once");
+  entry.state = AdapterState::loading;
+  entry.pages = std::move(pages);
+  ++loading_count_;
+}
+
+void AdapterCache::landed(AdapterId adapter) {
+  check(state(adapter) == AdapterState::loading, "what lands was loading");
+  Entry& entry = entries_[adapter];
+  entry.state = AdapterState::resident;
+  --loading_count_;
+  enter_order(entry);
+  tidy(adapter);
+}
+
+void AdapterCache::failed(AdapterId adapter) {
+  check(state(adapter) == AdapterState::loading, "what fails was loading");
+  Entry& entry = entries_[adapter];
+  check(count(entry, AdapterInterest::pinned) == 0, "nobody counts on an image that never comes");
+  entry.state = AdapterState::absent;
+  entry.pages = {};
+  --loading_count_;
+  tidy(adapter);
+}
+
+void AdapterCache::retire(AdapterId adapter) {
+  check(adapter != kNoAdapter, "the base model stays");
+  Entry& entry = entries_[adapter];
+  leave_order(entry);
+  entry.retired = true;
+  enter_order(entry);
+  tidy(adapter);
+}
+
+void AdapterCache::record_use(AdapterId adapter) {
+  if (adapter != kNoAdapter) ++entries_.at(adapter).use_count;
+}
+
+void AdapterCache::touch(AdapterId adapter) {
+  const auto found = entries_.find(adapter);
+  if (found == entries_.end() || !is_idle(found->second)) return;
+  leave_order(found->second);
+  enter_order(found->second);
+}
+
+void AdapterCache::evict(PageIndex first_page) {
+  const AdapterId adapter{pool_.owner(first_page).id};
+  Entry& entry = entries_.at(adapter);
+  check(is_idle(entry) && entry.pages.pages().front() == first_page, "only idle adapters are evicted");
+  drop_image(adapter, entry);
+  ++evictions_;
+  tidy(adapter);
+}
+
+double AdapterCache::value_of(std::uint32_t page_count) const {
+  return order_.value(1, costs_.adapter_load + costs_.adapter_page * page_count, page_count);
+}
+
+void AdapterCache::take_evicted(std::vector<AdapterId>& evicted) {
+  evicted.insert(evicted.end(), evicted_.begin(), evicted_.end());
+  evicted_.clear();
+}
+
+bool AdapterCache::is_idle(const Entry& entry) {
+  return entry.state == AdapterState::resident && entry.holds[static_cast<std::size_t>(AdapterInterest::pinned)] == 0;
+}
+
+void AdapterCache::leave_order(const Entry& entry) {
+  if (!is_idle(entry)) return;
+  order_.erase(entry.pages.pages().front());
+  idle_page_count_ -= entry.pages.size();
+}
+
+void AdapterCache::enter_order(const Entry& entry) {
+  if (!is_idle(entry)) return;
+  const std::uint32_t page_count = entry.pages.size();
+  const double value = order_.value(std::max(entry.use_count, 1u), costs_.adapter_load + costs_.adapter_page * page_count, page_count);
+  // What is awaited would be fetched again at once, and a retired content may be impossible to fetch again.
+  const bool dear = entry.holds[static_cast<std::size_t>(AdapterInterest::awaited)] > 0 || entry.retired;
+  order_.insert(entry.pages.pages().front(), value, dear ? EvictionTier::last_resort : EvictionTier::ordinary);
+  idle_page_count_ += page_count;
+}
+
+void AdapterCache::release(AdapterId adapter, AdapterInterest interest) {
+  Entry& entry = entries_.at(adapter);
+  leave_order(entry);
+  check(count(entry, interest) > 0, "a hold is released once");
+  --count(entry, interest);
+  enter_order(entry);
+  tidy(adapter);
+}
+
+void AdapterCache::tidy(AdapterId adapter) {
+  Entry& entry = entries_.at(adapter);
+  for (const std::uint32_t holds : entry.holds)
+    if (holds > 0) return;
+  if (entry.retired && entry.state != AdapterState::loading) {
+    if (entry.state == AdapterState::resident) drop_image(adapter, entry);
+    prefixes_.forget(adapter);
+  }
+  if (entry.state == AdapterState::absent) entries_.erase(adapter);
+}
+
+void AdapterCache::drop_image(AdapterId adapter, Entry& entry) {
+  leave_order(entry);
+  entry.state = AdapterState::absent;
+  entry.pages = {};
+  evicted_.push_back(adapter);
+}
+
+std::string AdapterCache::check_invariants(std::span<std::uint32_t> pages_seen) const {
+  std::uint32_t idle_page_count = 0;
+  std::size_t loading_count = 0;
+  for (const auto& [adapter, entry] : entries_) {
+    if ((entry.state == AdapterState::absent) != entry.pages.empty())
+      return fmt::format("adapter {}: {} pages do not agree with its state", adapter.value, entry.pages.size());
+    for (const PageIndex page : entry.pages.pages()) {
+      ++pages_seen[page.value];
+      if (pool_.owner(page) != owner_of(adapter)) return fmt::format("adapter {}: page {} is somebody else's", adapter.value, page.value);
+    }
+    if (entry.state == AdapterState::loading) ++loading_count;
+    if (is_idle(entry)) idle_page_count += entry.pages.size();
+    if (!entry.pages.empty() && order_.contains(entry.pages.pages().front()) != is_idle(entry))
+      return fmt::format("adapter {}: wrongly in or out of the eviction order", adapter.value);
+    bool needed = entry.state != AdapterState::absent && !(entry.retired && entry.state == AdapterState::resident);
+    for (const std::uint32_t holds : entry.holds) needed = needed || holds > 0;
+    if (!needed) return fmt::format("adapter {}: remembered without need", adapter.value);
+  }
+  if (idle_page_count != idle_page_count_)
+    return fmt::format("{} pages of idle adapters counted, {} are", idle_page_count_, idle_page_count);
+  if (loading_count != loading_count_) return fmt::format("{} adapters counted as loading, {} are", loading_count_, loading_count);
+  return {};
+}
+
+std::string AdapterCache::check_holds(const std::unordered_map<AdapterId, AdapterHoldCounts>& holds) const {
+  for (const auto& [adapter, counts] : holds)
+    if (!entries_.contains(adapter)) return fmt::format("adapter {}: held but not remembered", adapter.value);
+  for (const auto& [adapter, entry] : entries_) {
+    const auto found = holds.find(adapter);
+    if (entry.holds != (found == holds.end() ? AdapterHoldCounts{} : found->second))
+      return fmt::format("adapter {}: the holds counted are not those that exist", adapter.value);
+  }
+  return {};
+}
+
+}  // namespace slora

@@ -1,0 +1,60 @@
+#pragma once
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "base/ids.h"
+
+namespace slora {
+
+// Last resorts are taken after everything ordinary, whatever the values.
+enum class EvictionTier : std::uint8_t { ordinary, last_resort };
+
+// The order in which cached things are lost: cheapest first. A thing is named by its first page, so cached prefixes and idle
+// adapters stand in one heap. The value of a thing is (GreedyDual-Size-Frequency)
+//     floor + uses x cost to bring it back / pages
+// where the floor is the highest value lost so far: what isn't used any more is overtaken by what is, however dear it was.
+// Owned by PagedMemory, used on its thread; O(log n) per call, no allocation.
+class EvictionOrder {
+ public:
+  explicit EvictionOrder(std::uint32_t page_count);
+
+  [[nodiscard]] double value(std::uint32_t use_count, double cost, std::uint32_t page_count) const {
+    return floor_ + use_count * cost / page_count;
+  }
+
+  void insert(PageIndex item, double value, EvictionTier tier);
+  void erase(PageIndex item);
+  [[nodiscard]] bool contains(PageIndex item) const { return positions_[item.value] != kAbsent; }
+  [[nodiscard]] bool empty() const { return heap_.empty(); }
+  // Requires: !empty().
+  [[nodiscard]] PageIndex cheapest() const { return heap_.front().item; }
+  [[nodiscard]] bool cheapest_is_below(double value) const {
+    return !heap_.empty() && heap_.front().tier == EvictionTier::ordinary && heap_.front().value < value;
+  }
+  // Told before the cheapest is lost.
+  void raise_floor();
+
+ private:
+  struct Entry {
+    PageIndex item;
+    EvictionTier tier;
+    double value;
+    bool operator<(const Entry& other) const {
+      if (tier != other.tier) return tier < other.tier;
+      if (value != other.value) return value < other.value;
+      return item < other.item;
+    }
+  };
+  static constexpr std::uint32_t kAbsent = std::numeric_limits<std::uint32_t>::max();
+
+  void place(std::size_t at, const Entry& entry);
+  void sift_up(std::size_t at, const Entry& entry);
+  void sift_down(std::size_t at, const Entry& entry);
+
+  std::vector<Entry> heap_;
+  std::vector<std::uint32_t> positions_;  // [page_count] where in the heap, or kAbsent
+  double floor_ = 0;
+};
+
+}  // namespace slora

@@ -1,0 +1,227 @@
+#include "memory/prefix_index.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "base/check.h"
+
+namespace slora {
+namespace {
+
+// Fast, and of no consequence for correctness.
+std::uint64_t mix(std::uint64_t state, std::uint64_t value) {
+  state = (state ^ value) * 0x9e3779b97f4a7c15u;
+  return state ^ (state >> 32);
+}
+
+}  // namespace
+
+PrefixPin::PrefixPin(PrefixPin&& other) noexcept
+    : index_(other.index_), domain_(other.domain_), pages_(std::exchange(other.pages_, {})), trusted_(other.trusted_) {}
+
+PrefixPin& PrefixPin::operator=(PrefixPin&& other) noexcept {
+  if (this == &other) return *this;
+  release();
+  index_ = other.index_;
+  domain_ = other.domain_;
+  pages_ = std::exchange(other.pages_, {});
+  trusted_ = other.trusted_;
+  return *this;
+}
+
+void PrefixPin::release() {
+  if (!pages_.empty()) index_->unpin(*this);
+  pages_.clear();
+}
+
+PrefixIndex::PrefixIndex(PagePool& pool, EvictionOrder& order, std::int32_t page_tokens, double page_cost, PrefixHash hash)
+    : pool_(pool),
+      order_(order),
+      page_tokens_(static_cast<std::uint32_t>(page_tokens)),
+      page_cost_(page_cost),
+      hash_(hash),
+      nodes_(pool.page_count()),
+      tokens_(std::size_t{pool.page_count()} * page_tokens_),
+      buckets_(std::bit_ceil(std::size_t{pool.page_count()} + 1), kNone) {
+  check(page_tokens > 0, "pages that hold tokens");
+}
+
+PrefixIndex::~PrefixIndex() {
+  for (std::uint32_t page = 0; page < nodes_.size(); ++page)
+    if (nodes_[page].present) pool_.give_back(PageIndex{page}, owner_of(nodes_[page].domain));
+}
+
+PrefixPin PrefixIndex::match(const PrefixDomain& domain, std::span<const TokenId> tokens, std::uint32_t page_count_max) {
+  PrefixPin pin = begin(domain);
+  const std::size_t page_count = std::min<std::size_t>(tokens.size() / page_tokens_, page_count_max);
+  std::uint32_t parent = kNone;
+  for (std::size_t i = 0; i < page_count; ++i) {
+    const std::uint32_t page = find(domain, parent, tokens.subspan(i * page_tokens_, page_tokens_));
+    if (page == kNone) break;
+    this->pin(page);
+    pin.pages_.push_back(PageIndex{page});
+    parent = page;
+  }
+  return pin;
+}
+
+PageList PrefixIndex::extend(PrefixPin& pin, std::span<const TokenId> tokens, PageList& own) {
+  check(pin.index_ == this && tokens.size() == page_tokens_, "a pin of this index and one page of tokens");
+  const std::uint32_t parent = pin.pages_.empty() ? kNone : pin.pages_.back().value;
+  const std::uint32_t present = find(pin.domain_, parent, tokens);
+  if (present != kNone) {
+    this->pin(present);
+    pin.pages_.push_back(PageIndex{present});
+    return own.split_first();
+  }
+  const PageIndex page = own.hand_over_first(owner_of(pin.domain_));
+  link(page.value, pin.domain_, parent, tokens);
+  nodes_[page.value].pin_count = 1;
+  nodes_[page.value].use_count = 1;
+  pin.pages_.push_back(page);
+  return {};
+}
+
+void PrefixIndex::record_use(const PrefixPin& pin) {
+  for (const PageIndex page : pin.pages_) ++nodes_[page.value].use_count;
+}
+
+void PrefixIndex::evict(PageIndex page) {
+  remove(page.value);
+  ++evictions_;
+}
+
+void PrefixIndex::forget(AdapterId adapter) {
+  const auto first = first_of_adapter_.find(adapter);
+  if (first == first_of_adapter_.end()) return;
+  std::vector<std::uint32_t> pages;  // parents before children
+  for (std::uint32_t page = first->second; page != kNone; page = nodes_[page].next_sibling) pages.push_back(page);
+  for (std::size_t i = 0; i < pages.size(); ++i)
+    for (std::uint32_t page = nodes_[pages[i]].first_child; page != kNone; page = nodes_[page].next_sibling) pages.push_back(page);
+  for (std::size_t i = pages.size(); i > 0; --i)
+    if (nodes_[pages[i - 1]].pin_count == 0) remove(pages[i - 1]);
+}
+
+PageOwner PrefixIndex::owner_of(const PrefixDomain& domain) const { return {PageUse::prefix, domain.tenant, domain.adapter.value}; }
+
+std::span<TokenId> PrefixIndex::tokens_of(std::uint32_t page) {
+  return std::span(tokens_).subspan(std::size_t{page} * page_tokens_, page_tokens_);
+}
+
+std::uint32_t PrefixIndex::bucket_of(const PrefixDomain& domain, std::uint32_t parent, std::span<const TokenId> tokens) const {
+  if (hash_ == PrefixHash::all_equal) return 0;
+  std::uint64_t state = mix(mix(domain.tenant.value, domain.adapter.value), parent);
+  for (const TokenId token : tokens) state = mix(state, static_cast<std::uint32_t>(token));
+  return static_cast<std::uint32_t>(state & (buckets_.size() - 1));
+}
+
+std::uint32_t PrefixIndex::find(const PrefixDomain& domain, std::uint32_t parent, std::span<const TokenId> tokens) {
+  std::uint32_t page = buckets_[bucket_of(domain, parent, tokens)];
+  for (; page != kNone; page = nodes_[page].next_in_bucket) {
+    const Node& node = nodes_[page];
+    if (node.parent == parent && node.domain == domain && std::ranges::equal(tokens_of(page), tokens)) break;
+  }
+  return page;
+}
+
+std::uint32_t& PrefixIndex::first_sibling(const Node& node) {
+  if (node.parent != kNone) return nodes_[node.parent].first_child;
+  return first_of_adapter_.try_emplace(node.domain.adapter, kNone).first->second;
+}
+
+void PrefixIndex::link(std::uint32_t page, const PrefixDomain& domain, std::uint32_t parent, std::span<const TokenId> tokens) {
+  Node& node = nodes_[page];
+  check(!node.present, "a page is cached once");
+  node = Node{};
+  node.present = true;
+  node.domain = domain;
+  node.parent = parent;
+  std::ranges::copy(tokens, tokens_of(page).begin());
+
+  std::uint32_t& sibling = first_sibling(node);
+  node.next_sibling = sibling;
+  if (sibling != kNone) nodes_[sibling].previous_sibling = page;
+  sibling = page;
+
+  node.bucket = bucket_of(domain, parent, tokens);
+  node.next_in_bucket = buckets_[node.bucket];
+  buckets_[node.bucket] = page;
+}
+
+void PrefixIndex::remove(std::uint32_t page) {
+  Node& node = nodes_[page];
+  check(node.present && node.pin_count == 0 && node.first_child == kNone, "only unpinned leaves leave the cache");
+  order_.erase(PageIndex{page});
+  --unpinned_count_;
+
+  std::uint32_t* entry = &buckets_[node.bucket];
+  while (*entry != page) entry = &nodes_[*entry].next_in_bucket;
+  *entry = node.next_in_bucket;
+
+  if (node.next_sibling != kNone) nodes_[node.next_sibling].previous_sibling = node.previous_sibling;
+  if (node.previous_sibling != kNone)
+    nodes_[node.previous_sibling].next_sibling = node.next_sibling;
+  else
+    first_sibling(node) = node.next_sibling;
+
+  if (node.parent == kNone) {
+    if (first_sibling(node) == kNone) first_of_adapter_.erase(node.domain.adapter);
+  } else if (Node& parent = nodes_[node.parent]; parent.first_child == kNone && parent.pin_count == 0) {
+    order_.insert(PageIndex{node.parent}, parent.value, EvictionTier::ordinary);
+  }
+  node.present = false;
+  pool_.give_back(PageIndex{page}, owner_of(node.domain));
+}
+
+void PrefixIndex::pin(std::uint32_t page) {
+  Node& node = nodes_[page];
+  if (node.pin_count++ == 0) {
+    --unpinned_count_;
+    if (node.first_child == kNone) order_.erase(PageIndex{page});
+  }
+}
+
+void PrefixIndex::unpin(const PrefixPin& pin) {
+  for (std::size_t i = pin.pages_.size(); i > 0; --i) {  // leaves first
+    const PageIndex page = pin.pages_[i - 1];
+    Node& node = nodes_[page.value];
+    check(node.present && node.pin_count > 0, "a pinned page is cached");
+    if (--node.pin_count > 0) continue;
+    ++unpinned_count_;
+    node.value = order_.value(node.use_count, page_cost_, 1);
+    if (node.first_child != kNone) continue;
+    order_.insert(page, node.value, EvictionTier::ordinary);
+    if (!pin.trusted_) remove(page.value);
+  }
+}
+
+std::string PrefixIndex::check_invariants(std::span<const std::uint32_t> pins) const {
+  std::uint32_t unpinned_count = 0;
+  for (std::uint32_t page = 0; page < nodes_.size(); ++page) {
+    const Node& node = nodes_[page];
+    const bool owned = pool_.owner(PageIndex{page}).use == PageUse::prefix;
+    if (node.present != owned) return fmt::format("page {}: cached {}, but its owner says {}", page, node.present, owned);
+    if (!node.present) {
+      if (pins[page] != 0) return fmt::format("page {}: pinned but not cached", page);
+      continue;
+    }
+    if (pool_.owner(PageIndex{page}) != owner_of(node.domain)) return fmt::format("page {}: cached for somebody else than its owner", page);
+    if (node.pin_count != pins[page]) return fmt::format("page {}: {} pins counted, {} held", page, node.pin_count, pins[page]);
+    if (node.pin_count == 0) ++unpinned_count;
+    if (node.parent != kNone) {
+      const Node& parent = nodes_[node.parent];
+      if (!parent.present || parent.domain != node.domain)
+        return fmt::format("page {}: its parent {} left or changed hands", page, node.parent);
+      if (parent.pin_count < node.pin_count) return fmt::format("page {}: pinned more often than its parent {}", page, node.parent);
+    }
+    const bool evictable = node.pin_count == 0 && node.first_child == kNone;
+    if (order_.contains(PageIndex{page}) != evictable) return fmt::format("page {}: wrongly in or out of the eviction order", page);
+  }
+  if (unpinned_count != unpinned_count_) return fmt::format("{} unpinned prefix pages counted, {} are", unpinned_count_, unpinned_count);
+  return {};
+}
+
+}  // namespace slora

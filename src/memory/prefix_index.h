@@ -1,0 +1,124 @@
+#pragma once
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/ids.h"
+#include "memory/eviction_order.h"
+#include "memory/page_pool.h"
+
+namespace slora {
+
+// Prefixes are found only within one of these: one tenant's (or share group's) data under one exact adapter content.
+struct PrefixDomain {
+  TenantId tenant;
+  AdapterId adapter = kNoAdapter;
+  auto operator<=>(const PrefixDomain&) const = default;
+};
+
+// The search by hash is exact whatever the hash is; `all_equal` lets tests prove it.
+enum class PrefixHash : std::uint8_t { tokens, all_equal };
+
+class PrefixIndex;
+
+// Consecutive cached pages from position 0 on that may not be evicted while this lives. Must not outlive the index.
+class PrefixPin {
+ public:
+  PrefixPin() = default;
+  PrefixPin(PrefixPin&& other) noexcept;
+  PrefixPin& operator=(PrefixPin&& other) noexcept;
+  ~PrefixPin() { release(); }
+
+  [[nodiscard]] std::uint32_t size() const { return static_cast<std::uint32_t>(pages_.size()); }
+  [[nodiscard]] std::span<const PageIndex> pages() const { return pages_; }
+  [[nodiscard]] const PrefixDomain& domain() const { return domain_; }
+  // What the pages hold is in doubt: once unpinned they are dropped instead of cached, as far as nobody else uses them.
+  void distrust() { trusted_ = false; }
+
+ private:
+  friend class PrefixIndex;
+  PrefixPin(PrefixIndex& index, const PrefixDomain& domain) : index_(&index), domain_(domain) {}
+  void release();
+
+  PrefixIndex* index_ = nullptr;
+  PrefixDomain domain_;
+  std::vector<PageIndex> pages_;
+  bool trusted_ = true;
+};
+
+// Full pages of KV by the tokens they hold: a tree whose nodes are pages, found by comparing domain, parent and every token.
+// A node is pinned by each sequence whose page table it stands in, so pins never grow towards the leaves, and what is not pinned
+// can be evicted leaves first. Owned by PagedMemory, used on its thread; O(1) per page, O(log n) when it enters or leaves the
+// eviction order.
+class PrefixIndex {
+ public:
+  PrefixIndex(PagePool& pool, EvictionOrder& order, std::int32_t page_tokens, double page_cost, PrefixHash hash);
+  ~PrefixIndex();
+  PrefixIndex(const PrefixIndex&) = delete;
+  PrefixIndex& operator=(const PrefixIndex&) = delete;
+
+  // A pin on nothing, to be extended.
+  [[nodiscard]] PrefixPin begin(const PrefixDomain& domain) { return {*this, domain}; }
+  // Pins the longest cached prefix of `tokens` of at most `page_count_max` pages.
+  [[nodiscard]] PrefixPin match(const PrefixDomain& domain, std::span<const TokenId> tokens, std::uint32_t page_count_max);
+  // The first page of `own` was filled with `tokens` behind the pinned ones: it becomes a cached page, pinned too. If an equal page is
+  // already there, that one is pinned instead and the superfluous page is returned.
+  [[nodiscard]] PageList extend(PrefixPin& pin, std::span<const TokenId> tokens, PageList& own);
+
+  // Somebody runs on these pages: counts towards their value once they are unpinned.
+  void record_use(const PrefixPin& pin);
+  // Requires: `page` is the cheapest of the eviction order.
+  void evict(PageIndex page);
+  // Drops every page under `adapter` that is not pinned.
+  void forget(AdapterId adapter);
+
+  [[nodiscard]] std::uint32_t evictable_count() const { return unpinned_count_; }
+  [[nodiscard]] std::uint64_t evictions() const { return evictions_; }
+  // Recomputes counts, links and order. `pins` is how often each page stands in somebody's PrefixPin. [page_count]
+  [[nodiscard]] std::string check_invariants(std::span<const std::uint32_t> pins) const;
+
+ private:
+  friend class PrefixPin;
+  static constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
+
+  // The node of page p is nodes_[p].
+  struct Node {
+    bool present = false;
+    PrefixDomain domain;
+    std::uint32_t parent = kNone;  // a page, or kNone at position 0
+    std::uint32_t first_child = kNone, next_sibling = kNone, previous_sibling = kNone;
+    std::uint32_t bucket = kNone, next_in_bucket = kNone;
+    std::uint32_t pin_count = 0;
+    std::uint32_t use_count = 0;
+    double value = 0;  // in the eviction order, of the last use
+  };
+
+  [[nodiscard]] PageOwner owner_of(const PrefixDomain& domain) const;
+  [[nodiscard]] std::span<TokenId> tokens_of(std::uint32_t page);
+  [[nodiscard]] std::uint32_t bucket_of(const PrefixDomain& domain, std::uint32_t parent, std::span<const TokenId> tokens) const;
+  [[nodiscard]] std::uint32_t find(const PrefixDomain& domain, std::uint32_t parent, std::span<const TokenId> tokens);
+  void link(std::uint32_t page, const PrefixDomain& domain, std::uint32_t parent, std::span<const TokenId> tokens);
+  // Takes an unpinned leaf out of the tree and gives its page back.
+  void remove(std::uint32_t page);
+  // Where the list of `node`'s siblings begins.
+  [[nodiscard]] std::uint32_t& first_sibling(const Node& node);
+  void pin(std::uint32_t page);
+  void unpin(const PrefixPin& pin);
+
+  PagePool& pool_;
+  EvictionOrder& order_;
+  const std::uint32_t page_tokens_;
+  const double page_cost_;  // to compute a page's tokens again
+  const PrefixHash hash_;
+  std::vector<Node> nodes_;                                        // [page_count]
+  std::vector<TokenId> tokens_;                                    // [page_count, page_tokens]
+  std::vector<std::uint32_t> buckets_;                             // [power of two] first page, or kNone
+  std::unordered_map<AdapterId, std::uint32_t> first_of_adapter_;  // pages at position 0, over all tenants
+  std::uint32_t unpinned_count_ = 0;
+  std::uint64_t evictions_ = 0;
+};
+
+}  // namespace slora
