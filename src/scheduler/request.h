@@ -12,12 +12,12 @@ enum class PrefixUse : std::uint8_t { read_and_write, write_only };  // write_on
 // What the scheduler needs to know of one token stream. Built by the engine, const afterwards.
 struct SequenceRequest {
   SequenceId id;
-  TenantId tenant;                   // who is charged, and whose prefixes may be read
-  std::int32_t priority = 0;         // lower runs first
+  TenantId tenant;            // who is charged, and whose prefixes may be read
+  std::int32_t priority = 0;  // lower runs first
   Timestamp arrival{};
-  std::vector<TokenId> prompt;       // [1..]
+  std::vector<TokenId> prompt;  // [1..]
   std::int32_t output_tokens_max = 1;
-  AdapterId adapter = kNoAdapter;    // the exact content; prefixes are never shared between different ones
+  AdapterId adapter = kNoAdapter;  // the exact content; prefixes are never shared between different ones
   std::uint32_t adapter_page_count = 0;
   PrefixUse prefix_use = PrefixUse::read_and_write;
 };
@@ -28,6 +28,7 @@ enum class EndReason : std::uint8_t {
   cancelled,       // the client's or the operator's wish
   adapter_failed,  // its adapter could not be loaded
   failed,          // this sequence's own step failed (no finite logits, for example)
+  given_up,        // dropped in the queue by the policy
 };
 
 // Said exactly once for every sequence that was added.

@@ -2,35 +2,47 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/result.h"
+#include "memory/paged_memory.h"
 #include "scheduler/policy.h"
 #include "scheduler/request.h"
+#include "scheduler/sequence.h"
 #include "scheduler/step_plan.h"
+#include "scheduler/waiting_line.h"
 
 namespace slora {
 
 struct SchedulerOptions {
   std::uint32_t page_count = 0;
   std::int32_t page_tokens = 16;
-  std::int32_t step_tokens_max = 512;      // tokens of one step, decode and prefill together
-  std::int32_t running_max = 256;          // sequences in one step
-  std::size_t waiting_max = 1024;          // sequences in the queue
+  std::int32_t step_tokens_max = 512;  // tokens of one step, decode and prefill together
+  std::int32_t running_max = 256;      // admitted sequences; never more than step_tokens_max
+  std::size_t waiting_max = 1024;      // sequences in the queue
   std::size_t waiting_tokens_max = 1 << 22;
-  int depth = 1;                           // plans that may be uncommitted at once: 1 or 2
+  int depth = 1;     // plans that may be uncommitted at once: 1 or 2
+  CacheCosts costs;  // what eviction weighs
+  PrefixHash prefix_hash = PrefixHash::tokens;
 };
 
 struct SchedulerStats {
-  std::size_t running = 0, waiting = 0, loading = 0;
+  std::size_t running = 0, waiting = 0;  // sequences; who waits for an image only counts as running
+  std::size_t loading = 0;               // adapters
   std::size_t waiting_tokens = 0;
-  std::uint64_t preemptions = 0, prefix_query_tokens = 0, prefix_hit_tokens = 0, adapter_loads = 0, adapter_evictions = 0, prefix_evictions = 0;
+  std::uint64_t preemptions = 0, prefix_query_tokens = 0, prefix_hit_tokens = 0, adapter_loads = 0, adapter_evictions = 0,
+                prefix_evictions = 0;
   std::uint32_t pages_total = 0, pages_free = 0, pages_sequence = 0, pages_prefix = 0, pages_adapter = 0;
 };
 
 // Decides, step by step, who runs and with what pages. Pure: told the time, it owns no clock, thread, file or device.
-// One owner and thread: the engine's. Protocol per step: schedule(), run the plan, commit(); with depth 2 one more
-// schedule() may come before the commit.
+// One owner and thread: the engine's. Protocol per step: schedule(), take_evicted_adapters(), start the plan's loads, run the plan,
+// commit(); with depth 2 one more schedule() may come before the commit. An empty plan is not committed.
+//
+// Who waits how long: the oldest running sequence is never a victim of preemption and always advances, save while pages are on their
+// way back; a sequence is preempted at most kPreemptionsMax times; the head of the waiting line is never overtaken for pages, so it
+// starts at the latest when those running have ended. Only a sequence whose adapter is being loaded is passed by.
 class Scheduler {
  public:
   Scheduler(const SchedulerOptions& options, std::unique_ptr<Policy> policy);
@@ -68,8 +80,70 @@ class Scheduler {
   [[nodiscard]] std::string check_invariants() const;
 
  private:
-  struct State;
-  std::unique_ptr<State> state_;
+  static constexpr std::int32_t kPreemptionsMax = 3;        // then a sequence comes back only with its worst case reserved
+  static constexpr std::size_t kPrefetchSequenceCount = 8;  // next in line, whose adapters are loaded ahead
+
+  // What must outlive a plan that was not committed yet: the device may still read or write it.
+  struct UncommittedPlan {
+    std::uint64_t index;
+    std::vector<Holdings> kept;
+  };
+  struct Choice {
+    Sequence* sequence;
+    std::int32_t token_count;
+  };
+  // What schedule() has decided so far.
+  struct Step {
+    std::vector<Sequence*> line;  // waiting, in the order to try
+    std::vector<Sequence*> given_up;
+    std::size_t tried_count = 0;  // of line
+    std::vector<Choice> chosen;
+    std::vector<AdapterLoad> loads;
+    std::int32_t prompt_tokens_left = 0;
+    std::uint32_t promised_pages = 0;  // to those running, beyond what they hold
+    bool is_short_of_pages = false;    // somebody running got less than a token
+  };
+
+  void order(Timestamp now);
+  void admit_running();
+  void admit_waiting();
+  void prefetch();
+  void plan(StepPlan& out);
+
+  // Takes pages for up to `wanted` tokens and returns for how many there are pages now, preempting younger sequences for the first one.
+  [[nodiscard]] std::int32_t grow(Sequence& sequence, std::int32_t wanted);
+  [[nodiscard]] bool try_preempt_younger(const Sequence& than);
+  void preempt(Sequence& victim);
+  [[nodiscard]] bool try_admit(Sequence& sequence);
+  void begin_load(const Sequence& sequence, PageList pages);
+
+  void settle(Sequence& sequence, const PlannedSpan& span, const StepResult& result);
+  void store_full_pages(Sequence& sequence, std::int32_t computed_count);
+  void release(Sequence& sequence);
+  void end(Sequence& sequence, EndReason reason);
+
+  [[nodiscard]] Sequence* find(SequenceId id) const;
+  [[nodiscard]] UncommittedPlan* uncommitted_plan_of(const Sequence& sequence);
+  [[nodiscard]] bool pages_are_coming_back() const;
+  [[nodiscard]] std::uint32_t pages_for(std::int32_t token_count) const;
+  [[nodiscard]] std::uint32_t worst_pages(const Sequence& sequence) const { return pages_for(sequence.tokens_max()); }
+  [[nodiscard]] bool is_reserved(const Sequence& sequence) const { return sequence.preemption_count >= kPreemptionsMax; }
+  [[nodiscard]] std::uint32_t promised(const Sequence& sequence) const;
+  [[nodiscard]] std::string check_sequence(const Sequence& sequence) const;
+  [[nodiscard]] std::string check_counts() const;
+
+  const SchedulerOptions options_;
+  const std::unique_ptr<Policy> policy_;
+  PagedMemory memory_;  // outlives all that holds pages, below
+  std::unordered_map<SequenceId, std::unique_ptr<Sequence>> sequences_;
+  std::vector<Sequence*> running_;  // oldest first
+  WaitingLine line_;
+  std::vector<UncommittedPlan> uncommitted_;  // oldest first, at most options_.depth
+  Step step_;
+  std::vector<SequenceEnd> ended_;  // not yet reported
+  std::uint64_t next_serial_ = 1;
+  std::uint64_t next_plan_ = 1;
+  SchedulerStats totals_;  // only its running totals
 };
 
 // Tokens of one sequence (prompt and output together) that fit a pool of `page_count` pages beside an adapter.

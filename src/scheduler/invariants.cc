@@ -1,0 +1,105 @@
+// What must hold between any two calls of the scheduler, recomputed from nothing.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "scheduler/scheduler.h"
+
+namespace slora {
+namespace {
+
+// Counts every reference that somebody holds to a page.
+struct PageCensus {
+  explicit PageCensus(std::uint32_t page_count) : holders(page_count), pins(page_count) {}
+  std::vector<std::uint32_t> holders;  // [page_count] lists, adapters or the free list that hold it
+  std::vector<std::uint32_t> pins;     // [page_count] prefix pins it stands in
+};
+
+std::string count_holdings(PageCensus& census, const PagePool& pool, const Holdings& holdings) {
+  for (const PageIndex page : holdings.own.pages()) {
+    ++census.holders[page.value];
+    if (pool.owner(page) != holdings.own.owner()) return fmt::format("page {}: its owner is not who lists it", page.value);
+  }
+  for (const PageIndex page : holdings.prefix.pages()) ++census.pins[page.value];
+  return {};
+}
+
+}  // namespace
+
+std::string Scheduler::check_invariants() const {
+  const PagePool& pool = memory_.pool();
+  PageCensus census(pool.page_count());
+  for (const auto& [id, sequence] : sequences_)
+    if (std::string wrong = check_sequence(*sequence); !wrong.empty()) return wrong;
+  for (const auto& [id, sequence] : sequences_)
+    if (std::string wrong = count_holdings(census, pool, sequence->holdings); !wrong.empty()) return wrong;
+  for (const UncommittedPlan& plan : uncommitted_)
+    for (const Holdings& holdings : plan.kept)
+      if (std::string wrong = count_holdings(census, pool, holdings); !wrong.empty()) return wrong;
+
+  if (std::string wrong = memory_.prefixes().check_invariants(census.pins); !wrong.empty()) return wrong;
+  if (std::string wrong = memory_.adapters().check_invariants(census.holders); !wrong.empty()) return wrong;
+  for (const PageIndex page : pool.free_pages()) ++census.holders[page.value];
+  std::uint32_t prefix_count = 0;
+  for (std::uint32_t page = 0; page < pool.page_count(); ++page) {
+    const bool is_prefix = pool.owner(PageIndex{page}).use == PageUse::prefix;
+    prefix_count += is_prefix ? 1 : 0;
+    const std::uint32_t expected = is_prefix ? 0 : 1;
+    if (census.holders[page] != expected) return fmt::format("page {}: held by {} instead of {}", page, census.holders[page], expected);
+  }
+  if (prefix_count != pool.count(PageUse::prefix))
+    return fmt::format("{} prefix pages counted, {} are", pool.count(PageUse::prefix), prefix_count);
+  return check_counts();
+}
+
+std::string Scheduler::check_sequence(const Sequence& sequence) const {
+  const std::uint64_t id = sequence.request.id.value;
+  const Holdings& holdings = sequence.holdings;
+  const bool is_running = std::ranges::find(running_, &sequence) != running_.end();
+  if (is_running != (sequence.state == SequenceState::running)) return fmt::format("sequence {}: its state and its place disagree", id);
+  if (!is_running) {
+    const auto& place = sequence.state == SequenceState::preempted ? line_.preempted() : line_.queue();
+    if (std::ranges::count(place, &sequence) != 1) return fmt::format("sequence {}: does not stand in the line once", id);
+    if (holdings.page_count() > 0 || holdings.adapter.adapter() != kNoAdapter) return fmt::format("sequence {}: waits and holds pages", id);
+    return {};
+  }
+  if (holdings.adapter.adapter() != sequence.request.adapter) return fmt::format("sequence {}: runs without a pin on its adapter", id);
+  if (holdings.prefix.size() > 0 && holdings.prefix.domain() != PrefixDomain{sequence.request.tenant, sequence.request.adapter})
+    return fmt::format("sequence {}: reads prefixes of another domain", id);
+  const PageOwner owner{PageUse::sequence, sequence.request.tenant, id};
+  if (!holdings.own.empty() && holdings.own.owner() != owner) return fmt::format("sequence {}: holds pages of another", id);
+  if (holdings.page_count() < pages_for(sequence.planned)) return fmt::format("sequence {}: planned beyond its pages", id);
+  if (holdings.page_count() > worst_pages(sequence)) return fmt::format("sequence {}: holds more than it can ever need", id);
+  if (is_reserved(sequence) && holdings.page_count() != worst_pages(sequence)) return fmt::format("sequence {}: runs unreserved", id);
+  if (sequence.preemption_count > kPreemptionsMax) return fmt::format("sequence {}: preempted too often", id);
+  if (sequence.pending_count > std::ssize(uncommitted_)) return fmt::format("sequence {}: waits for a token that nobody computes", id);
+  return {};
+}
+
+std::string Scheduler::check_counts() const {
+  const auto by_serial = [](const Sequence* a, const Sequence* b) { return a->serial < b->serial; };
+  if (!std::ranges::is_sorted(running_, by_serial)) return "running sequences are not in the order of their age";
+  if (running_.size() + line_.size() != sequences_.size()) return "sequences got lost between waiting and running";
+  if (std::ssize(running_) > options_.running_max) return "more sequences run than may";
+  if (line_.queue_size() > options_.waiting_max) return "more sequences wait than may";
+  if (std::ssize(uncommitted_) > options_.depth) return "more plans are uncommitted than may be";
+  std::size_t queue_tokens = 0;
+  for (const Sequence* const sequence : line_.queue()) queue_tokens += sequence->tokens.size();
+  if (queue_tokens != line_.queue_tokens()) return fmt::format("{} waiting tokens counted, {} are", line_.queue_tokens(), queue_tokens);
+
+  std::unordered_map<AdapterId, AdapterHoldCounts> holds;
+  const auto count = [&](AdapterId adapter, AdapterInterest interest) {
+    if (adapter != kNoAdapter) ++holds[adapter][static_cast<std::size_t>(interest)];
+  };
+  for (const auto& [id, sequence] : sequences_) {
+    const bool awaits = sequence->state == SequenceState::preempted;
+    count(sequence->request.adapter, awaits ? AdapterInterest::awaited : AdapterInterest::named);
+    count(sequence->holdings.adapter.adapter(), AdapterInterest::pinned);
+  }
+  for (const UncommittedPlan& plan : uncommitted_)
+    for (const Holdings& kept : plan.kept) count(kept.adapter.adapter(), AdapterInterest::pinned);
+  return memory_.adapters().check_holds(holds);
+}
+
+}  // namespace slora

@@ -1,0 +1,260 @@
+#include "scheduler/scheduler.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <deque>
+#include <numeric>
+
+#include "scheduler/policies/fcfs.h"
+
+namespace slora {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+// Plays the engine: every row yields token 7 unless told otherwise, and the invariants are checked after every call.
+class Play {
+ public:
+  explicit Play(const SchedulerOptions& options) : scheduler(options, std::make_unique<FcfsPolicy>()) {}
+  ~Play() { EXPECT_EQ(scheduler.check_invariants(), ""); }
+
+  Status add(std::uint64_t id, std::int32_t prompt_count, std::int32_t output_tokens_max, std::uint64_t adapter = 0,
+             std::uint32_t pages = 0) {
+    std::vector<TokenId> prompt(static_cast<std::size_t>(prompt_count));
+    std::iota(prompt.begin(), prompt.end(), static_cast<TokenId>(id * 1000));
+    return add({.id = SequenceId{id},
+                .tenant = {},
+                .prompt = std::move(prompt),
+                .output_tokens_max = output_tokens_max,
+                .adapter = AdapterId{adapter},
+                .adapter_page_count = pages});
+  }
+  Status add(SequenceRequest request) {
+    request.arrival = Timestamp{arrival++};
+    Status status = scheduler.add(std::move(request));
+    expect_sound();
+    return status;
+  }
+
+  const StepPlan& schedule() {
+    StepPlan plan;
+    scheduler.schedule(plan, Timestamp{});
+    expect_sound();
+    latest = plan;
+    if (!plan.empty()) open.push_back(plan);
+    return latest;
+  }
+  void commit(const std::vector<std::pair<std::uint64_t, RowOutcome>>& outcomes = {}) {
+    ASSERT_FALSE(open.empty());
+    const StepPlan plan = std::move(open.front());
+    open.pop_front();
+    StepResult result;
+    result.rows.resize(static_cast<std::size_t>(plan.output_row_count), RowResult{7, RowOutcome::goes_on});
+    for (const PlannedSpan& span : plan.spans)
+      for (const auto& [id, outcome] : outcomes)
+        if (span.sequence.value == id && span.output_row >= 0) result.rows[static_cast<std::size_t>(span.output_row)].outcome = outcome;
+    scheduler.commit(plan, result, ended);
+    expect_sound();
+  }
+  const StepPlan& step(const std::vector<std::pair<std::uint64_t, RowOutcome>>& outcomes = {}) {
+    schedule();
+    if (!latest.empty()) commit(outcomes);
+    return latest;
+  }
+  void run_dry(int steps_max = 1000) {
+    for (int i = 0; i < steps_max && scheduler.stats().running + scheduler.stats().waiting > 0; ++i) {
+      step();
+      for (const AdapterLoad& load : latest.loads) scheduler.adapter_landed(load.adapter);
+    }
+    scheduler.take_ended(ended);
+    EXPECT_EQ(scheduler.stats().running + scheduler.stats().waiting, 0u);
+  }
+
+  // (sequence, tokens) of the latest plan.
+  std::vector<std::pair<std::uint64_t, std::int32_t>> spans() const {
+    std::vector<std::pair<std::uint64_t, std::int32_t>> out;
+    for (const PlannedSpan& span : latest.spans) out.emplace_back(span.sequence.value, span.token_count);
+    return out;
+  }
+  std::vector<std::pair<std::uint64_t, EndReason>> take_ended() {
+    scheduler.take_ended(ended);
+    std::vector<std::pair<std::uint64_t, EndReason>> out;
+    for (const SequenceEnd& end : ended) out.emplace_back(end.id.value, end.reason);
+    ended.clear();
+    return out;
+  }
+  void expect_sound() { EXPECT_EQ(scheduler.check_invariants(), ""); }
+
+  Scheduler scheduler;
+  StepPlan latest;
+  std::deque<StepPlan> open;
+  std::vector<SequenceEnd> ended;
+  std::int64_t arrival = 0;
+};
+
+SchedulerOptions small_options() {
+  SchedulerOptions options;
+  options.page_count = 16;
+  options.page_tokens = 4;
+  options.step_tokens_max = 16;
+  options.running_max = 8;
+  return options;
+}
+
+using Spans = std::vector<std::pair<std::uint64_t, std::int32_t>>;
+using Ends = std::vector<std::pair<std::uint64_t, EndReason>>;
+
+TEST(Scheduler, ComputesPromptThenOneTokenPerStepAndEndsByLength) {
+  Play play(small_options());
+  ASSERT_TRUE(play.add(1, 6, 3));
+  play.step();
+  EXPECT_EQ(play.spans(), (Spans{{1, 6}}));
+  EXPECT_EQ(play.latest.spans[0].output_row, 0);
+  EXPECT_EQ(play.latest.spans[0].page_count, 2);
+  play.step();
+  EXPECT_EQ(play.spans(), (Spans{{1, 1}}));
+  EXPECT_EQ(play.latest.spans[0].position_begin, 6);
+  EXPECT_EQ(play.latest.tokens[0].value, 7);
+  EXPECT_THAT(play.take_ended(), IsEmpty());
+  play.step();
+  EXPECT_EQ(play.take_ended(), (Ends{{1, EndReason::length}}));
+  EXPECT_TRUE(play.schedule().empty());
+}
+
+TEST(Scheduler, JoinsTheStepAfterAndLeavesAtOnce) {
+  Play play(small_options());
+  ASSERT_TRUE(play.add(1, 4, 8));
+  play.step();
+  ASSERT_TRUE(play.add(2, 4, 8));
+  play.step();
+  EXPECT_EQ(play.spans(), (Spans{{1, 1}, {2, 4}}));
+  play.step({{1, RowOutcome::stop}});
+  EXPECT_EQ(play.take_ended(), (Ends{{1, EndReason::stop}}));
+  play.step();
+  EXPECT_EQ(play.spans(), (Spans{{2, 1}}));
+}
+
+TEST(Scheduler, CutsPromptsToTheBudgetBehindTheSingleTokens) {
+  Play play(small_options());
+  ASSERT_TRUE(play.add(1, 4, 8));
+  play.step();
+  ASSERT_TRUE(play.add(2, 30, 2));
+  ASSERT_TRUE(play.add(3, 4, 2));
+  play.step();
+  EXPECT_EQ(play.spans(), (Spans{{1, 1}, {2, 15}}));
+  EXPECT_EQ(play.latest.spans[1].output_row, -1);
+  play.step();
+  EXPECT_EQ(play.spans(), (Spans{{1, 1}, {2, 15}}));
+  EXPECT_EQ(play.latest.spans[1].output_row, 1);
+  play.step();
+  EXPECT_EQ(play.spans(), (Spans{{1, 1}, {2, 1}, {3, 4}}));
+}
+
+TEST(Scheduler, RefusesWhatNeverFitsAndWhatExceedsTheQueue) {
+  SchedulerOptions options = small_options();
+  options.waiting_max = 1;
+  Play play(options);
+  const Status too_long = play.add(1, 60, 5);
+  ASSERT_FALSE(too_long);
+  EXPECT_EQ(too_long.error().code, "never_fits");
+  const Status too_long_beside_adapter = play.add(2, 40, 21, 5, 1);
+  ASSERT_FALSE(too_long_beside_adapter);
+  EXPECT_EQ(tokens_that_fit(options, 1), 60);
+  ASSERT_TRUE(play.add(3, 60, 4));
+  const Status full = play.add(4, 4, 4);
+  ASSERT_FALSE(full);
+  EXPECT_EQ(full.error().code, "queue_full");
+  play.run_dry();
+  EXPECT_EQ(play.take_ended(), (Ends{{3, EndReason::length}}));
+}
+
+TEST(Scheduler, WaitsForTheAdapterWhileOthersGoOn) {
+  Play play(small_options());
+  ASSERT_TRUE(play.add(1, 4, 8, 5, 2));
+  ASSERT_TRUE(play.add(2, 4, 8));
+  play.step();
+  EXPECT_EQ(play.spans(), (Spans{{2, 4}}));
+  ASSERT_EQ(play.latest.loads.size(), 1u);
+  EXPECT_EQ(play.latest.loads[0].adapter, AdapterId{5});
+  EXPECT_EQ(play.latest.loads[0].pages.size(), 2u);
+  play.step();
+  EXPECT_EQ(play.spans(), (Spans{{2, 1}}));
+  EXPECT_THAT(play.latest.loads, IsEmpty());
+  play.scheduler.adapter_landed(AdapterId{5});
+  play.step();
+  EXPECT_EQ(play.spans(), (Spans{{1, 4}, {2, 1}}));
+}
+
+TEST(Scheduler, AFailedLoadEndsOnlyItsOwnSequences) {
+  Play play(small_options());
+  ASSERT_TRUE(play.add(1, 4, 4, 5, 2));
+  ASSERT_TRUE(play.add(2, 4, 4, 5, 2));
+  ASSERT_TRUE(play.add(3, 4, 4, 6, 2));
+  ASSERT_TRUE(play.add(4, 4, 4));
+  play.step();
+  EXPECT_EQ(play.latest.loads.size(), 2u);
+  play.scheduler.adapter_failed(AdapterId{5});
+  EXPECT_EQ(play.take_ended(), (Ends{{1, EndReason::adapter_failed}, {2, EndReason::adapter_failed}}));
+  play.scheduler.adapter_landed(AdapterId{6});
+  play.run_dry();
+  EXPECT_EQ(play.take_ended(), (Ends{{4, EndReason::length}, {3, EndReason::length}}));
+
+  ASSERT_TRUE(play.add(5, 4, 4, 5, 2));  // and may be tried again
+  play.run_dry();
+  EXPECT_EQ(play.take_ended(), (Ends{{5, EndReason::length}}));
+}
+
+TEST(Scheduler, PreemptsTheYoungestAndComputesItAgain) {
+  Play play(small_options());
+  ASSERT_TRUE(play.add(1, 8, 40));
+  ASSERT_TRUE(play.add(2, 8, 40));
+  play.run_dry();
+  EXPECT_EQ(play.take_ended(), (Ends{{1, EndReason::length}, {2, EndReason::length}}));
+  EXPECT_GE(play.scheduler.stats().preemptions, 1u);
+}
+
+TEST(Scheduler, PreemptsNobodyMoreThanThreeTimes) {
+  SchedulerOptions options = small_options();
+  options.page_count = 12;
+  Play play(options);
+  std::uint64_t id = 1;
+  for (int step = 0; step < 600; ++step) {
+    if (play.scheduler.stats().waiting < 4) {
+      ASSERT_TRUE(play.add(id++, 3, 40));
+    }
+    play.step();  // the invariants hold the bound
+  }
+  EXPECT_GE(play.scheduler.stats().preemptions, 10u);
+}
+
+TEST(Scheduler, CancelsInEveryState) {
+  SchedulerOptions options = small_options();
+  options.running_max = 3;
+  Play play(options);
+  ASSERT_TRUE(play.add(1, 4, 50));
+  ASSERT_TRUE(play.add(2, 4, 50));
+  ASSERT_TRUE(play.add(3, 4, 4, 5, 2));
+  ASSERT_TRUE(play.add(4, 4, 4));
+  while (play.scheduler.stats().preemptions == 0) play.step();
+  play.scheduler.cancel(SequenceId{4});  // waiting
+  play.scheduler.cancel(SequenceId{3});  // its adapter is loading
+  play.scheduler.cancel(SequenceId{2});  // preempted
+  play.schedule();
+  play.scheduler.cancel(SequenceId{1});  // in an uncommitted plan
+  play.scheduler.cancel(SequenceId{1});  // ended
+  play.scheduler.cancel(SequenceId{99});
+  play.expect_sound();
+  EXPECT_EQ(play.take_ended(),
+            (Ends{{4, EndReason::cancelled}, {3, EndReason::cancelled}, {2, EndReason::cancelled}, {1, EndReason::cancelled}}));
+  play.commit();
+  EXPECT_THAT(play.take_ended(), IsEmpty());
+  play.scheduler.adapter_landed(AdapterId{5});
+  play.scheduler.clear_caches();
+  EXPECT_EQ(play.scheduler.stats().pages_free, options.page_count);
+}
+
+}  // namespace
+}  // namespace slora

@@ -1,0 +1,51 @@
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "memory/adapter_cache.h"
+#include "memory/page_pool.h"
+#include "memory/prefix_index.h"
+#include "scheduler/request.h"
+
+namespace slora {
+
+enum class SequenceState : std::uint8_t { waiting, preempted, running };
+
+// All that an admitted sequence has of the pool: its page table is the pinned prefix followed by its own pages.
+struct Holdings {
+  AdapterHold adapter;  // declared first: a retired adapter drops its prefixes when its last hold dies, and they must be unpinned then
+  PrefixPin prefix;
+  PageList own;
+
+  [[nodiscard]] std::uint32_t page_count() const { return prefix.size() + own.size(); }
+};
+
+// One token stream from add() to its end. Owned by the scheduler, on its thread.
+struct Sequence {
+  SequenceRequest request;   // its prompt has moved to `tokens`
+  std::uint64_t serial = 0;  // order of add(): the lower, the older
+  SequenceState state = SequenceState::waiting;
+  AdapterHold interest;  // in its adapter, beside the pin of a running one
+
+  std::vector<TokenId> tokens;  // prompt and the output that is known
+  std::int32_t prompt_count = 0;
+  std::int32_t planned = 0;        // tokens whose KV is or will be written by the plans made so far
+  std::int32_t pending_count = 0;  // tokens behind `tokens` that uncommitted plans will yield,
+  std::int32_t pending_row = -1;   // the last of them in this row
+  std::uint64_t last_plan = 0;     // that computes something of it
+  std::int32_t preemption_count = 0;
+  std::int32_t cached_count = 0;  // tokens read from the prefix cache at the last admission
+  Holdings holdings;
+
+  [[nodiscard]] std::int32_t known_count() const { return static_cast<std::int32_t>(tokens.size()); }
+  [[nodiscard]] std::int32_t output_count() const { return known_count() - prompt_count + pending_count; }
+  [[nodiscard]] std::int32_t tokens_max() const { return prompt_count + request.output_tokens_max; }
+  // Tokens that can be computed now: none behind the last output, whose KV nobody reads.
+  [[nodiscard]] std::int32_t remaining() const {
+    if (output_count() >= request.output_tokens_max) return 0;
+    return known_count() + pending_count - planned;
+  }
+};
+
+}  // namespace slora
