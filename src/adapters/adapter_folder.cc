@@ -33,6 +33,13 @@ FolderStamp::File stamp_of_file(const std::string& path) {
           nanoseconds(status.st_ctim)};
 }
 
+// Refuses what the config's reader knows and no importer serves: before the weights are looked at, for the file can't help.
+Result<AdapterConfig> read_served_config(const std::string& folder) {
+  Result<AdapterConfig> config = read_adapter_config(folder);
+  if (config && config->use_dora) return error("E_UNSUPPORTED_OPTION", "{}: \"use_dora\": DoRA is not served yet", kConfig);
+  return config;
+}
+
 Status check_weights_exist(const std::string& folder) {
   if (exists(in(folder, kWeights))) return {};
   const auto pickle = std::ranges::find_if(kPickles, [&](std::string_view name) { return exists(in(folder, name)); });
@@ -48,7 +55,7 @@ Status check_weights_exist(const std::string& folder) {
 FolderStamp stamp_of(const std::string& folder) { return {stamp_of_file(in(folder, kConfig)), stamp_of_file(in(folder, kWeights))}; }
 
 Result<AdapterFolder> open_adapter_folder(const std::string& folder) {
-  Result<AdapterConfig> config = read_adapter_config(folder);
+  Result<AdapterConfig> config = read_served_config(folder);
   if (!config) return forward_error(config);
   if (Status status = check_weights_exist(folder); !status) return forward_error(status);
   Result<SafetensorsFile> weights = SafetensorsFile::open(in(folder, kWeights));
@@ -57,7 +64,7 @@ Result<AdapterFolder> open_adapter_folder(const std::string& folder) {
 }
 
 Result<AdapterConfig> glance_at_adapter_folder(const std::string& folder) {
-  Result<AdapterConfig> config = read_adapter_config(folder);
+  Result<AdapterConfig> config = read_served_config(folder);
   if (!config) return config;
   if (Status status = check_weights_exist(folder); !status) return forward_error(status);
   Result<ReadOnlyFile> weights = ReadOnlyFile::open(in(folder, kWeights));

@@ -29,7 +29,7 @@ struct AdapterFolder {
   SafetensorsFile weights;
 };
 
-// E_NO_CONFIG, E_PICKLE, E_SAFETENSORS and what the readers of the two files say.
+// E_NO_CONFIG, E_PICKLE, E_UNSUPPORTED_OPTION, E_SAFETENSORS and what the readers of the two files say.
 [[nodiscard]] Result<AdapterFolder> open_adapter_folder(const std::string& folder);
 
 // The quick look of a registration, of thousands one after the other: reads the config and the length of the header.

@@ -99,8 +99,8 @@ std::string_view unserved_part(const Segments& segments, const AdapterConfig& co
   if (module == "base_layer") return "a saved copy of the base's weight (save with save_embedding_layers=False to leave it out)";
   // PEFT saves every module whose path ends with a name of the list: "norm" stands for "input_layernorm" too.
   const bool listed = std::ranges::any_of(config.modules_to_save, [&](const std::string& name) { return module.ends_with(name); });
-  const bool is_known = module == "embed_tokens" || module == "lm_head" || module.ends_with("norm");
-  return listed || is_known ? "a weight that takes the place of the base's (modules_to_save)" : "";
+  const bool is_embedding = module == "embed_tokens" || module == "lm_head";
+  return listed || is_embedding ? "a weight that takes the place of the base's (modules_to_save)" : "";
 }
 
 Status check_types(std::span<const TensorInfo> tensors) {
@@ -158,7 +158,6 @@ Result<std::vector<LoraModule>> grouped(const AdapterConfig& config, std::span<c
     slot = SourceTensor{i};
   }
   if (!unknown.empty()) return refuse_unknown(unknown);
-  if (config.use_dora) return error("E_PAIR", "use_dora is true, but the file holds no lora_magnitude_vector");
   return modules;
 }
 

@@ -1,0 +1,219 @@
+#include "adapters/image_writer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+
+#include "adapters/adapter_image.h"
+#include "adapters/lora_fixture.h"
+
+namespace slora {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr const char* kQ0 = "model.layers.0.self_attn.q_proj";
+constexpr const char* kDown1 = "model.layers.1.mlp.down_proj";
+
+// Memory for an image, full of what its last user left there.
+struct Pages {
+  explicit Pages(const ImageLayout& layout) : memory(layout.page_count, std::vector<std::byte>(layout.page_bytes, std::byte{0xff})) {
+    for (std::vector<std::byte>& page : memory) addresses.push_back(page.data());
+  }
+  std::vector<std::vector<std::byte>> memory;  // [page_count][page_bytes]
+  std::vector<std::byte*> addresses;
+};
+
+// A stored matrix put together from its tiles: [rows, cols].
+std::vector<float> gathered(const ImageLayout& layout, const ImageMatrix& matrix, const Pages& pages) {
+  const std::size_t element_bytes = bytes_of(layout.format.dtype);
+  std::vector<float> values(static_cast<std::size_t>(matrix.rows) * static_cast<std::size_t>(matrix.cols), NAN);
+  for (std::int32_t i = 0; i < matrix.tile_count; ++i) {
+    const ImageTile& tile = layout.tiles[static_cast<std::size_t>(matrix.tile_begin + i)];
+    for (std::int32_t row = 0; row < tile.row_count; ++row) {
+      const std::size_t element = static_cast<std::size_t>(row) * static_cast<std::size_t>(tile.col_count);
+      const std::byte* source = pages.addresses[tile.place.page] + tile.place.offset + element * element_bytes;
+      float* target = &values[static_cast<std::size_t>((tile.row_begin + row) * matrix.cols + tile.col_begin)];
+      convert_to_float(target, source, layout.format.dtype, static_cast<std::size_t>(tile.col_count));
+    }
+  }
+  return values;
+}
+
+std::vector<float> values_of(const TensorToWrite& tensor) {
+  std::vector<float> values(tensor.bytes.size() / bytes_of(tensor.dtype));
+  convert_to_float(values.data(), tensor.bytes.data(), tensor.dtype, values.size());
+  return values;
+}
+
+// The fixture's values at the places where kernels will look for them.
+void expect_round_trip(const LoraFixture& fixture, const AdapterBase& base) {
+  const TemporaryFolder folder;
+  fixture.write(folder.path());
+  const PreparedAdapter adapter = prepare_adapter(folder.path(), base).value();
+  Pages pages(adapter.layout);
+  ASSERT_TRUE(write_adapter(pages.addresses, folder.path(), adapter));
+  const std::int32_t interleave = base.format.b_interleave;
+  for (const ImageRecord& placed : adapter.layout.records) {
+    const AdapterRecord& record = placed.record;
+    const auto source = [&](const std::optional<SourceTensor>& tensor) {
+      const std::string& name = adapter.folder.weights.tensors()[tensor->value].name;
+      for (const TensorToWrite& written : fixture.tensors) {
+        if (written.name == name) return values_of(written);
+      }
+      return std::vector<float>{};
+    };
+    if (record.rank > 0) {
+      EXPECT_EQ(gathered(adapter.layout, placed.a, pages), source(record.a));
+      const std::vector<float> b = source(record.b);                                // [out, rank]
+      const std::vector<float> stored = gathered(adapter.layout, placed.b, pages);  // [ceil(rank / interleave), out * interleave]
+      for (std::int32_t row = 0; row < placed.b.rows; ++row) {
+        for (std::int32_t col = 0; col < placed.b.cols; ++col) {
+          const std::int32_t k = row * interleave + col % interleave, output = col / interleave;
+          const float expected = k < record.rank ? b[static_cast<std::size_t>(output * record.rank + k)] : 0.0f;
+          ASSERT_EQ(stored[static_cast<std::size_t>(row * placed.b.cols + col)], expected) << "row " << row << " column " << col;
+        }
+      }
+    }
+    if (!record.has_bias()) continue;
+    const std::vector<float> added =
+        record.bias_added ? source(record.bias_added) : std::vector<float>(static_cast<std::size_t>(record.out));
+    const std::vector<float> replacing =
+        record.bias_replacing ? source(record.bias_replacing) : std::vector<float>(static_cast<std::size_t>(record.out));
+    std::vector<float> bias(static_cast<std::size_t>(record.out));
+    std::memcpy(bias.data(), pages.addresses[placed.bias->page] + placed.bias->offset, bias.size() * sizeof(float));
+    for (std::size_t i = 0; i < bias.size(); ++i) EXPECT_FLOAT_EQ(bias[i], replacing[i] + record.scale * added[i]);
+  }
+}
+
+TEST(ImageWriter, PutsEveryNumberWhereTheLayoutSays) {
+  for (const std::size_t page_bytes : {256u, 1024u, 65536u}) {
+    for (const ImageFormat format : {ImageFormat{DType::f32, 1}, ImageFormat{DType::bf16, 2}, ImageFormat{DType::f16, 2}}) {
+      for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
+        SCOPED_TRACE(testing::Message() << page_bytes << " " << name_of(format.dtype) << " from " << name_of(dtype));
+        LoraFixture fixture;
+        fixture.config = R"({"peft_type": "LORA", "r": 5, "lora_alpha": 10, "rank_pattern": {"q_proj": 1}})";
+        fixture.add_pair(kQ0, 1, 48, 48, dtype);
+        fixture.add_pair(kDown1, 5, 80, 48, dtype);
+        expect_round_trip(fixture, test_base(format, page_bytes));
+      }
+    }
+  }
+}
+
+TEST(ImageWriter, ReadsTensorsLargerThanItsBuffer) {
+  ModelConfig config;
+  config.vocab_size = 100;
+  config.hidden_size = 1024;
+  config.intermediate_size = 2048;
+  config.layer_count = 1;
+  config.head_count = config.kv_head_count = 1;
+  config.head_dim = 64;
+  const AdapterBase base{.modules = make_module_table(config), .format = {DType::bf16, 2}, .page_bytes = 16384};
+  LoraFixture fixture;
+  fixture.config = R"({"peft_type": "LORA", "r": 75, "lora_alpha": 10})";
+  fixture.add_pair("model.layers.0.mlp.down_proj", 75, 2048, 1024);
+  expect_round_trip(fixture, base);
+}
+
+TEST(ImageWriter, SumsStoredAndScaledBiases) {
+  LoraFixture fixture;
+  fixture.config = R"({"peft_type": "LORA", "r": 3, "lora_alpha": 6, "lora_bias": true, "bias": "lora_only"})";
+  fixture.add_pair(kQ0, 3, 48, 48);
+  fixture.add(std::string(kQ0) + ".lora_B.bias", {48});
+  fixture.add(std::string(kQ0) + ".base_layer.bias", {48}, DType::f16);
+  fixture.add("model.layers.1.self_attn.v_proj.bias", {24}, DType::bf16);
+  expect_round_trip(fixture, test_base({DType::bf16, 2}, 1024));
+}
+
+TEST(ImageWriter, NarrowsDoubles) {
+  const TemporaryFolder folder;
+  LoraFixture fixture = small_lora();
+  for (TensorToWrite& tensor : fixture.tensors) {
+    const std::vector<float> values = values_of(tensor);
+    const std::vector<double> doubles(values.begin(), values.end());
+    tensor.dtype = DType::f64;
+    tensor.bytes.resize(doubles.size() * sizeof(double));
+    std::memcpy(tensor.bytes.data(), doubles.data(), tensor.bytes.size());
+  }
+  expect_round_trip(fixture, test_base());
+}
+
+TEST(ImageWriter, RefusesWhatIsNotFiniteByTensorAndElement) {
+  struct Case {
+    float value;
+    DType file, image;
+    bool refused;
+  };
+  const float inf = std::numeric_limits<float>::infinity();
+  for (const Case& c :
+       {Case{NAN, DType::bf16, DType::f32, true}, Case{-inf, DType::f32, DType::bf16, true}, Case{inf, DType::f16, DType::f32, true},
+        Case{65519.0f, DType::f32, DType::f16, false}, Case{-65520.0f, DType::f32, DType::f16, true},
+        Case{3.38e38f, DType::f32, DType::bf16, false}, Case{3.4e38f, DType::f32, DType::bf16, true}}) {
+    SCOPED_TRACE(testing::Message() << c.value << " in " << name_of(c.file) << " for " << name_of(c.image));
+    const TemporaryFolder folder;
+    LoraFixture fixture = small_lora();
+    std::vector<float> values = values_of(fixture.tensors[1]);
+    values[77] = c.value;
+    fixture.tensors[1] = tensor_to_write(fixture.tensors[1].name, c.file, fixture.tensors[1].shape, values);
+    fixture.write(folder.path());
+    const PreparedAdapter adapter = prepare_adapter(folder.path(), test_base({c.image, 1})).value();
+    Pages pages(adapter.layout);
+    const Result<Sha256Digest> written = write_adapter(pages.addresses, folder.path(), adapter);
+    ASSERT_EQ(!written, c.refused);
+    if (!c.refused) continue;
+    EXPECT_EQ(written.error().code, "E_NONFINITE");
+    EXPECT_THAT(written.error().message, AllOf(HasSubstr(fixture.tensors[1].name), HasSubstr("element 77")));
+  }
+}
+
+TEST(ImageWriter, RefusesABiasThatOverflowsWhenScaled) {
+  const TemporaryFolder folder;
+  LoraFixture fixture;
+  fixture.config = R"({"peft_type": "LORA", "r": 1, "lora_alpha": 100, "lora_bias": true})";
+  fixture.add_pair(kQ0, 1, 48, 48);
+  fixture.tensors.push_back(
+      tensor_to_write(std::string("base_model.model.") + kQ0 + ".lora_B.bias", DType::f32, {48}, std::vector<float>(48, 1e37f)));
+  fixture.write(folder.path());
+  const PreparedAdapter adapter = prepare_adapter(folder.path(), test_base()).value();
+  Pages pages(adapter.layout);
+  const Result<Sha256Digest> written = write_adapter(pages.addresses, folder.path(), adapter);
+  ASSERT_FALSE(written);
+  EXPECT_EQ(written.error().code, "E_NONFINITE");
+}
+
+TEST(ImageWriter, LeavesNothingOfThePagesLastUser) {
+  const TemporaryFolder folder;
+  small_lora().write(folder.path());
+  const PreparedAdapter adapter = prepare_adapter(folder.path(), test_base({DType::bf16, 2}, 1024)).value();
+  Pages first(adapter.layout), second(adapter.layout);
+  for (std::vector<std::byte>& page : second.memory) std::fill(page.begin(), page.end(), std::byte{0x11});
+  const Sha256Digest identity = write_adapter(first.addresses, folder.path(), adapter).value();
+  EXPECT_EQ(write_adapter(second.addresses, folder.path(), adapter).value(), identity);
+  EXPECT_EQ(first.memory, second.memory);
+}
+
+TEST(ImageWriter, GivesEveryContentAnotherIdentity) {
+  const auto identity_of = [](const LoraFixture& fixture) {
+    const TemporaryFolder folder;
+    fixture.write(folder.path());
+    const PreparedAdapter adapter = prepare_adapter(folder.path(), test_base()).value();
+    Pages pages(adapter.layout);
+    return write_adapter(pages.addresses, folder.path(), adapter).value();
+  };
+  const Sha256Digest identity = identity_of(small_lora());
+  EXPECT_EQ(identity_of(small_lora()), identity);
+  LoraFixture other_weight = small_lora();
+  other_weight.tensors[3].bytes[9] ^= std::byte{1};
+  EXPECT_NE(identity_of(other_weight), identity);
+  LoraFixture other_config = small_lora();
+  other_config.config += ' ';
+  EXPECT_NE(identity_of(other_config), identity);
+}
+
+}  // namespace
+}  // namespace slora
