@@ -111,7 +111,7 @@ LLAMA_BIAS = (
 
 
 def randomise(model, seed):
-    """A keeps a row's size near one; B is so large that the adapter moves a projection by half its size, whatever rank and alpha are."""
+    """A keeps a row's size near one; B makes the adapter move a projection by up to two fifths of its size, whatever rank and alpha are."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(tensor, deviation):
@@ -122,7 +122,8 @@ def randomise(model, seed):
             for key in module.lora_A:
                 a, b, scale = module.lora_A[key], module.lora_B[key], module.scaling[key]
                 normal(a.weight, a.weight.shape[1] ** -0.5)
-                normal(b.weight, 0.5 / (scale * b.weight.shape[1] ** 0.5))
+                rank = b.weight.shape[1]
+                normal(b.weight, 0.2 * min(rank, 4) ** 0.5 / (scale * rank**0.5))  # small ranks put all of it in few directions
                 if b.bias is not None:
                     normal(b.bias, 0.5 / scale)
         for name, tensor in sorted(model.named_parameters()):

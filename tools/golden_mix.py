@@ -49,6 +49,7 @@ def make(out: Path):
         model = adapters.make_adapter(path, spec, BASE.name, 7000 + index, lambda: models.load(folder))
         adapters.check(spec, model, models.logits(base, ids), lambda changed, ids=ids: models.logits(changed, ids))
         results = models.outputs(model, ids, spec.name)
+        models.check_bf16(spec.name, model, ids, results[f"logits.{spec.name}"])
         results[f"logits_tail.{spec.name}"] = results.pop(f"logits.{spec.name}")[-TAIL:]
         tensors |= results | {f"ids.{spec.name}": torch.tensor(ids, dtype=torch.int32)}
     models.write_expected(folder, tensors)
