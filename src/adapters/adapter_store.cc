@@ -170,13 +170,13 @@ Result<ImageLayout> AdapterStore::load(const AdapterVersion& version, std::span<
   if (adapter && adapter->layout.page_count != version.page_count()) return refuse_changed(version.name());
   const Result<Sha256Digest> identity = adapter ? write_adapter(pages, version.folder(), *adapter) : tl::unexpected(adapter.error());
   if (stamp_of(version.folder()) != version.stamp()) return refuse_changed(version.name());
-  if (!identity) return refuse(version.name(), identity.error());
+  if (!identity) {
+    const Error why = refuse(version.name(), identity.error()).value();
+    if (why.code != "E_READ") withdraw(version, std::make_unique<const Error>(why));  // a disk's fault may pass
+    return tl::unexpected(why);
+  }
   if (version.confirm_identity(*identity)) return std::move(adapter->layout);
-
-  // Other content behind the same stamp: nothing but reading it again can tell, so the name must not find this version again.
-  const std::lock_guard lock(mutex_);
-  const auto at = entries_.find(version.name());
-  if (at != entries_.end() && at->second.version.get() == &version) forget_version(at->second);
+  withdraw(version, nullptr);  // other content behind the same stamp: only reading can tell, so nobody may find this version again
   return refuse_changed(version.name());
 }
 
@@ -194,6 +194,14 @@ std::vector<AdapterListing> AdapterStore::list() const {
         {name, entry.folder, entry.refused ? std::optional(*entry.refused) : std::nullopt, entry.base_model_name, entry.rank});
   }
   return listings;
+}
+
+void AdapterStore::withdraw(const AdapterVersion& version, std::unique_ptr<const Error> refused) {
+  const std::lock_guard lock(mutex_);
+  const auto at = entries_.find(version.name());
+  if (at == entries_.end() || at->second.version.get() != &version) return;
+  forget_version(at->second);
+  at->second.refused = std::move(refused);
 }
 
 void AdapterStore::forget_version(Entry& entry) {

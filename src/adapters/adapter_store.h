@@ -49,7 +49,8 @@ class AdapterStore {
   [[nodiscard]] Result<std::shared_ptr<const AdapterVersion>> resolve(std::string_view name);
 
   // Reads the version's folder, writes its image into `pages` and says where everything is in them. For loader threads; the only
-  // place where weights are read. E_CHANGED when the folder no longer holds this version: the next resolve() makes a new one.
+  // place where weights are read. E_CHANGED when the folder no longer holds this version: the next resolve() makes a new one. A fault
+  // in the weights (E_NONFINITE) makes the name a refused one.
   // Requires: pages.size() == version.page_count(), each of base().page_bytes and aligned to 64 bytes.
   [[nodiscard]] Result<ImageLayout> load(const AdapterVersion& version, std::span<std::byte* const> pages);
 
@@ -79,6 +80,8 @@ class AdapterStore {
   [[nodiscard]] std::optional<Found> settle(std::string_view name, std::uint64_t registration, const FolderStamp& stamp,
                                             const Result<PreparedAdapter>& prepared);
   void forget_version(Entry& entry);
+  // Takes back what a name means when it still is this version: for another version with the next resolve(), or for a refusal.
+  void withdraw(const AdapterVersion& version, std::unique_ptr<const Error> refused);
 
   const AdapterBase base_;
   mutable std::mutex mutex_;

@@ -1,0 +1,290 @@
+#include "adapters/adapter_store.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "adapters/lora_fixture.h"
+
+namespace slora {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+// Memory for one version's image.
+struct Pages {
+  Pages(const AdapterStore& store, const AdapterVersion& version)
+      : memory(version.page_count(), std::vector<std::byte>(store.base().page_bytes)) {
+    for (std::vector<std::byte>& page : memory) addresses.push_back(page.data());
+  }
+  std::vector<std::vector<std::byte>> memory;
+  std::vector<std::byte*> addresses;
+};
+
+Result<ImageLayout> load(AdapterStore& store, const AdapterVersion& version) {
+  const Pages pages(store, version);
+  return store.load(version, pages.addresses);
+}
+
+LoraFixture lora_of_rank(int rank) {
+  LoraFixture fixture;
+  fixture.config = R"({"peft_type": "LORA", "r": )" + std::to_string(rank) + R"(, "lora_alpha": 8, "base_model_name_or_path": "a/base"})";
+  fixture.add_pair("model.layers.0.self_attn.q_proj", rank, 48, 48);
+  return fixture;
+}
+
+// Makes `folder` hold another adapter at one stroke.
+void replace(const std::string& folder, const LoraFixture& fixture) {
+  fixture.write(folder + ".new");
+  for (const char* name : {"/adapter_config.json", "/adapter_model.safetensors"})
+    std::filesystem::rename(folder + ".new" + name, folder + name);
+}
+
+TEST(AdapterStore, KnowsNamesFromPaths) {
+  for (const char* name : {"a", "sql", "org/sql-v1.2_b", "0"}) EXPECT_TRUE(AdapterStore::is_name(name)) << name;
+  for (const char* name : {"", ".", "..", "a/../b", "/etc", "-x", "_x", "a b", "a\n", "\xc3\xa4", "a:b"})
+    EXPECT_FALSE(AdapterStore::is_name(name)) << name;
+  EXPECT_TRUE(AdapterStore::is_name(std::string(128, 'a')));
+  EXPECT_FALSE(AdapterStore::is_name(std::string(129, 'a')));
+}
+
+TEST(AdapterStore, ResolvesANameToTheSameVersionAsLongAsNothingChanges) {
+  const TemporaryFolder root;
+  lora_of_rank(4).write(root / "sql");
+  AdapterStore store(test_base());
+  ASSERT_TRUE(store.add_folder("sql", root / "sql"));
+  const auto version = store.resolve("sql").value();
+  EXPECT_EQ(version->name(), "sql");
+  EXPECT_EQ(version->generation(), 1u);
+  EXPECT_NE(version->id(), kNoAdapter);
+  EXPECT_EQ(version->page_count(), 1u);
+  EXPECT_FALSE(version->identity());
+  EXPECT_EQ(store.resolve("sql").value(), version);
+
+  const ImageLayout layout = load(store, *version).value();
+  EXPECT_EQ(layout.records.size(), 1u);
+  EXPECT_TRUE(version->identity());
+  EXPECT_EQ(store.resolve("sql").value(), version);
+  EXPECT_THAT(store.take_retired(), IsEmpty());
+}
+
+TEST(AdapterStore, AnswersUnknownNamesWithNotFound) {
+  AdapterStore store(test_base());
+  EXPECT_EQ(store.resolve("sql").error().code, "not_found");
+  EXPECT_FALSE(store.remove("sql"));
+  EXPECT_EQ(store.add_folder("../sql", "/nowhere").error().code, "bad_name");
+}
+
+TEST(AdapterStore, ListsABrokenAdapterWithItsReasonAndTriesAgainWhenItWasMended) {
+  const TemporaryFolder root;
+  lora_of_rank(4).write(root / "good");
+  std::filesystem::create_directories(root / "bad");
+  write_text(root / "bad/adapter_config.json", R"({"peft_type": "VERA"})");
+  AdapterStore store(test_base());
+  EXPECT_EQ(store.add_root(root.path()).value(), 2);
+  const std::vector<AdapterListing> listings = store.list();
+  ASSERT_EQ(listings.size(), 2u);
+  EXPECT_EQ(listings[0].name, "bad");
+  ASSERT_TRUE(listings[0].refused);
+  EXPECT_EQ(listings[0].refused->code, "E_PEFT_TYPE");
+  EXPECT_EQ(listings[1].base_model_name, "a/base");
+  EXPECT_EQ(listings[1].rank, 4);
+  EXPECT_FALSE(listings[1].refused);
+
+  const auto refused = store.resolve("bad");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, "E_PEFT_TYPE");
+  EXPECT_THAT(refused.error().message, AllOf(HasSubstr("\"bad\""), HasSubstr("VERA"), Not(HasSubstr(root.path()))));
+
+  lora_of_rank(2).write(root / "bad");
+  EXPECT_TRUE(store.resolve("bad"));
+  EXPECT_FALSE(store.list()[0].refused);
+}
+
+TEST(AdapterStore, FindsFaultsOfTheHeaderAtTheFirstUse) {
+  const TemporaryFolder root;
+  LoraFixture fixture = lora_of_rank(4);
+  fixture.add("model.layers.0.self_attn.q_proj.lora_C.weight", {4, 4});
+  fixture.write(root / "sql");
+  AdapterStore store(test_base());
+  ASSERT_TRUE(store.add_folder("sql", root / "sql"));
+  EXPECT_FALSE(store.list()[0].refused);
+  EXPECT_EQ(store.resolve("sql").error().code, "E_UNKNOWN_TENSOR");
+  ASSERT_TRUE(store.list()[0].refused);
+  EXPECT_EQ(store.list()[0].refused->code, "E_UNKNOWN_TENSOR");
+}
+
+TEST(AdapterStore, AddsARootThatIsAnAdapterItself) {
+  const TemporaryFolder root;
+  lora_of_rank(4).write(root / "sql");
+  AdapterStore store(test_base());
+  EXPECT_EQ(store.add_root(root / "sql/").value(), 1);
+  EXPECT_TRUE(store.resolve("sql"));
+}
+
+TEST(AdapterStore, SkipsFoldersThatAreNoAdaptersAndNamesThatAreTaken) {
+  const TemporaryFolder root, other;
+  lora_of_rank(4).write(root / "sql");
+  lora_of_rank(2).write(root / "bad name");
+  lora_of_rank(2).write(other / "sql");
+  std::filesystem::create_directories(root / "notes");
+  write_text(root / "readme.md", "adapters");
+  std::filesystem::create_directory_symlink(other / "sql", root / "linked");
+  AdapterStore store(test_base());
+  EXPECT_EQ(store.add_root(root.path()).value(), 2);
+  EXPECT_EQ(store.add_root(other.path()).value(), 0);
+  EXPECT_EQ(store.list()[1].rank, 4);
+  EXPECT_EQ(store.list()[0].name, "linked");
+  EXPECT_TRUE(store.resolve("linked"));
+  EXPECT_EQ(store.add_root(root / "nowhere").error().code, "bad_folder");
+}
+
+TEST(AdapterStore, MakesANewVersionWhenTheFolderChangesAndRetiresTheOld) {
+  const TemporaryFolder root;
+  lora_of_rank(4).write(root / "sql");
+  AdapterStore store(test_base());
+  ASSERT_TRUE(store.add_folder("sql", root / "sql"));
+  const auto old = store.resolve("sql").value();
+  replace(root / "sql", lora_of_rank(40));
+  const auto now = store.resolve("sql").value();
+  EXPECT_NE(now->id(), old->id());
+  EXPECT_EQ(now->generation(), 2u);
+  EXPECT_GT(now->page_count(), old->page_count());
+  EXPECT_THAT(store.take_retired(), ElementsAre(old->id()));
+  EXPECT_THAT(store.take_retired(), IsEmpty());
+  EXPECT_EQ(load(store, *old).error().code, "E_CHANGED");
+  EXPECT_TRUE(load(store, *now));
+}
+
+TEST(AdapterStore, RefusesToLoadAFolderThatWasReplacedSinceItWasResolved) {
+  const TemporaryFolder root;
+  lora_of_rank(4).write(root / "sql");
+  AdapterStore store(test_base());
+  ASSERT_TRUE(store.add_folder("sql", root / "sql"));
+  const auto version = store.resolve("sql").value();
+  LoraFixture other = lora_of_rank(4);
+  other.tensors[0].bytes[7] ^= std::byte{1};  // same sizes, another weight
+  replace(root / "sql", other);
+  const auto layout = load(store, *version);
+  ASSERT_FALSE(layout);
+  EXPECT_EQ(layout.error().code, "E_CHANGED");
+  EXPECT_THAT(layout.error().message, HasSubstr("\"sql\""));
+  EXPECT_TRUE(load(store, *store.resolve("sql").value()));
+}
+
+TEST(AdapterStore, RefusesFromThenOnWhatOnlyLoadingFindsWrong) {
+  const TemporaryFolder root;
+  LoraFixture fixture = lora_of_rank(4);
+  std::fill_n(fixture.tensors[1].bytes.begin() + 8, 4, std::byte{0xff});
+  fixture.write(root / "sql");
+  AdapterStore store(test_base());
+  ASSERT_TRUE(store.add_folder("sql", root / "sql"));
+  const auto version = store.resolve("sql").value();
+  const auto layout = load(store, *version);
+  ASSERT_FALSE(layout);
+  EXPECT_EQ(layout.error().code, "E_NONFINITE");
+  EXPECT_THAT(layout.error().message, AllOf(HasSubstr("\"sql\""), HasSubstr("lora_B")));
+
+  EXPECT_EQ(store.resolve("sql").error().message, layout.error().message) << "refused from now on";
+  EXPECT_EQ(store.list()[0].refused->code, "E_NONFINITE");
+  EXPECT_THAT(store.take_retired(), ElementsAre(version->id()));
+  replace(root / "sql", lora_of_rank(4));
+  EXPECT_TRUE(load(store, *store.resolve("sql").value()));
+}
+
+TEST(AdapterStore, SurvivesFilesThatVanishOrShrink) {
+  const TemporaryFolder root;
+  lora_of_rank(4).write(root / "sql");
+  AdapterStore store(test_base());
+  ASSERT_TRUE(store.add_folder("sql", root / "sql"));
+  const auto version = store.resolve("sql").value();
+  const std::string weights = root / "sql/adapter_model.safetensors";
+  std::filesystem::resize_file(weights, std::filesystem::file_size(weights) - 1);
+  EXPECT_EQ(load(store, *version).error().code, "E_CHANGED");
+  EXPECT_EQ(store.resolve("sql").error().code, "E_SAFETENSORS");
+  EXPECT_THAT(store.take_retired(), ElementsAre(version->id()));
+  std::filesystem::remove(weights);
+  EXPECT_EQ(load(store, *version).error().code, "E_CHANGED");
+  EXPECT_EQ(store.resolve("sql").error().code, "E_SAFETENSORS");
+  std::filesystem::remove_all(root / "sql");
+  EXPECT_EQ(store.resolve("sql").error().code, "E_NO_CONFIG");
+  lora_of_rank(4).write(root / "sql");
+  EXPECT_EQ(store.resolve("sql").value()->generation(), 2u);
+}
+
+TEST(AdapterStore, GivesANameToAnotherFolderAtOnce) {
+  const TemporaryFolder root;
+  lora_of_rank(4).write(root / "one");
+  lora_of_rank(5).write(root / "two");
+  AdapterStore store(test_base());
+  ASSERT_TRUE(store.add_folder("sql", root / "one"));
+  const auto one = store.resolve("sql").value();
+  ASSERT_TRUE(store.add_folder("sql", root / "two"));
+  const auto two = store.resolve("sql").value();
+  EXPECT_EQ(two->generation(), 2u);
+  EXPECT_THAT(store.take_retired(), ElementsAre(one->id()));
+  EXPECT_TRUE(load(store, *one)) << "those who still run under it may bring it back";
+  EXPECT_TRUE(store.remove("sql"));
+  EXPECT_THAT(store.take_retired(), ElementsAre(two->id()));
+  EXPECT_EQ(store.resolve("sql").error().code, "not_found");
+}
+
+TEST(AdapterStore, KeepsItsWordWhileManyThreadsResolveLoadAndReplace) {
+  const TemporaryFolder root;
+  for (const char* name : {"a", "b", "c"}) lora_of_rank(3).write(root / name);
+  AdapterStore store(test_base({DType::bf16, 2}, 1024));
+  ASSERT_EQ(store.add_root(root.path()).value(), 3);
+  std::atomic<bool> stop = false;
+  std::atomic<int> loaded = 0;
+  const auto use = [&](unsigned seed) {
+    std::mt19937 random(seed);
+    while (!stop) {
+      const std::string name(1, static_cast<char>('a' + random() % 3));
+      const auto version = store.resolve(name);
+      if (!version) {
+        EXPECT_THAT(version.error().code, testing::AnyOf("not_found", "E_CHANGED", "E_RANK", "E_SHAPE", "E_SAFETENSORS"))
+            << version.error().message;
+        continue;
+      }
+      const auto layout = load(store, **version);
+      if (layout) {
+        ++loaded;
+        EXPECT_EQ(layout->page_count, (*version)->page_count());
+      } else {
+        EXPECT_EQ(layout.error().code, "E_CHANGED") << layout.error().message;
+      }
+    }
+  };
+  std::vector<AdapterId> retired;
+  {
+    std::vector<std::jthread> users;
+    for (unsigned seed = 1; seed <= 3; ++seed) users.emplace_back(use, seed);
+    std::mt19937 random(0);
+    while (loaded < 200) {
+      const std::string name(1, static_cast<char>('a' + random() % 3));
+      replace(root / name, lora_of_rank(1 + static_cast<int>(random() % 40)));
+      const bool is_removed = random() % 16 == 0 && store.remove(name);
+      if (is_removed || random() % 4 == 0) {
+        EXPECT_TRUE(store.add_folder(name, root / name));
+      }
+      for (const AdapterId id : store.take_retired()) retired.push_back(id);
+      EXPECT_EQ(store.list().size(), 3u);
+      const int seen = loaded;
+      for (int i = 0; i < 1000 && loaded < seen + 2; ++i) std::this_thread::yield();  // lets some finish between replacements
+    }
+    stop = true;
+  }
+  for (const char* name : {"a", "b", "c"}) EXPECT_TRUE(store.remove(name));
+  for (const AdapterId id : store.take_retired()) retired.push_back(id);
+  std::ranges::sort(retired);
+  for (std::size_t i = 0; i < retired.size(); ++i) ASSERT_EQ(retired[i], AdapterId{i + 1}) << "every version retires once";
+}
+
+}  // namespace
+}  // namespace slora

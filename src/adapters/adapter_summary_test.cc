@@ -1,0 +1,48 @@
+#include "adapters/adapter_summary.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "adapters/lora_fixture.h"
+
+namespace slora {
+namespace {
+
+using ::testing::ElementsAre;
+
+TEST(AdapterSummary, TellsFamilyTargetsRanksAndSize) {
+  const TemporaryFolder folder;
+  LoraFixture fixture;
+  fixture.config = R"({"peft_type": "LORA", "r": 4, "lora_alpha": 8, "use_rslora": true, "base_model_name_or_path": "a/base",
+                       "rank_pattern": {"v_proj": 7}})";
+  fixture.add_pair("model.layers.0.self_attn.q_proj", 4, 48, 48);
+  fixture.add_pair("model.layers.1.self_attn.q_proj", 4, 48, 48);
+  fixture.add_pair("model.layers.1.self_attn.v_proj", 7, 48, 24);
+  fixture.write(folder.path());
+  const AdapterSummary summary = describe_adapter(folder.path()).value();
+  EXPECT_EQ(summary.family, "rsLoRA");
+  EXPECT_EQ(summary.base_model_name, "a/base");
+  EXPECT_THAT(summary.targets, ElementsAre("q_proj", "v_proj"));
+  EXPECT_EQ(summary.module_count, 3);
+  EXPECT_EQ(summary.rank_min, 4);
+  EXPECT_EQ(summary.rank_max, 7);
+  EXPECT_EQ(summary.parameter_count, 2u * 4 * 96 + 7 * 72);
+  EXPECT_GT(summary.file_bytes, summary.parameter_count * 4);
+}
+
+TEST(AdapterSummary, MeasuresPagesOnABaseAndFindsWhatOnlyTheWeightsTell) {
+  const TemporaryFolder folder;
+  LoraFixture fixture = small_lora();
+  fixture.write(folder.path());
+  const AdapterBase base = test_base({DType::f32, 1}, 1024);
+  const AdapterCost cost = measure_adapter(folder.path(), base).value();
+  EXPECT_EQ(cost.image_bytes, cost.page_count * 1024u);
+  EXPECT_GE(cost.image_bytes, 4u * 4 * (96 + 128));
+  std::fill_n(fixture.tensors[0].bytes.begin(), 4, std::byte{0xff});
+  fixture.write(folder.path());
+  EXPECT_EQ(measure_adapter(folder.path(), base).error().code, "E_NONFINITE");
+  EXPECT_TRUE(describe_adapter(folder.path()));
+}
+
+}  // namespace
+}  // namespace slora
