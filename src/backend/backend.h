@@ -16,8 +16,12 @@ struct AdapterFormat {
   std::int32_t b_interleave = 1;
 };
 
+// Which of a backend's instruction sets to use. Results may differ between them, within each backend's tolerance.
+enum class Instructions : std::uint8_t { best, portable };
+
 struct BackendOptions {
   int threads = 0;  // 0: one for every core this process may use
+  Instructions instructions = Instructions::best;
 };
 
 // One device: its memory, its element types, and Ops. Constant after construction but for its Ops; one owner, used by

@@ -1,0 +1,146 @@
+#include "backend/cpu_backend.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "backend/applied_records.h"
+#include "kernels/cpu/attend.h"
+#include "kernels/cpu/embed.h"
+#include "kernels/cpu/gated.h"
+#include "kernels/cpu/linear.h"
+#include "kernels/cpu/rms_norm.h"
+#include "kernels/cpu/rope.h"
+#include "kernels/cpu/sample.h"
+#include "kernels/cpu/shrink.h"
+#include "kernels/cpu/store_kv.h"
+#include "kernels/reference/copy_pages.h"
+#include "kernels/reference/fill.h"
+#include "kernels/reference/gather_rows.h"
+
+namespace slora {
+namespace {
+
+cpu::PackedWeight packed(const LinearWeight& weight) {
+  return {reinterpret_cast<std::uint32_t*>(weight.packed.data()), weight.out, weight.in};
+}
+
+// Holds the threads and the scratch of its ops. Owned by its backend, used by the engine thread.
+class CpuOps final : public Ops {
+ public:
+  CpuOps(const cpu::Kernels& kernels, int threads)
+      : kernels_(kernels),
+        pool_(threads),
+        shrink_(kernels, pool_),
+        linear_(kernels, pool_),
+        attend_(kernels, pool_),
+        sample_(kernels, pool_) {}
+
+  void embed(Tensor out, std::span<const TokenId> ids, const LinearWeight& table) override {
+    check(std::cmp_equal(out.rows, ids.size()) && out.cols == table.in, "out [T, hidden]");
+    cpu::embed(pool_, out, ids, packed(table));
+  }
+
+  void rms_norm(Tensor out, Tensor in, std::span<const float> weight, float eps) override {
+    check(out.rows == in.rows && out.cols == in.cols && in.cols % static_cast<std::int64_t>(weight.size()) == 0,
+          "whole groups of in's shape");
+    cpu::rms_norm(kernels_, pool_, out, in, weight, eps);
+  }
+
+  void add_rms_norm(Tensor out, Tensor residual, Tensor x, std::span<const float> weight, float eps) override {
+    check(out.rows == x.rows && residual.rows == x.rows && residual.cols == x.cols && std::cmp_equal(x.cols, weight.size()),
+          "equal shapes");
+    cpu::add_rms_norm(kernels_, pool_, out, residual, x, weight, eps);
+  }
+
+  void shrink(Tensor z, Tensor x, const AdapterBatch& adapters, Site site) override {
+    find_applied_records(records_, adapters, site);
+    shrink_.run(z, x, records_);
+  }
+
+  void linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) override {
+    check(y.rows == x.rows && x.cols == weight.in && y.cols == weight.out, "y [T, out] = W [out, in] x [T, in]");
+    find_applied_records(records_, adapters, site);
+    linear_.run(y, x, packed(weight), weight.bias, z, records_);
+  }
+
+  void rope(Tensor x, std::span<const std::int32_t> positions, const RopeTable& table) override {
+    check(std::cmp_equal(x.rows, positions.size()) && x.cols % (2 * table.cos.cols) == 0, "whole heads, one position a row");
+    cpu::rope(kernels_, pool_, x, positions, table);
+  }
+
+  void store_kv(const KvLayer& layer, Tensor k, Tensor v, std::span<const SpanView> spans) override {
+    check(k.cols == layer.kv_heads * layer.head_dim && v.cols == k.cols, "k and v [T, kv_heads * head_dim]");
+    cpu::store_kv(pool_, layer, k, v, spans);
+  }
+
+  void attend(Tensor out, Tensor q, const KvLayer& layer, std::span<const SpanView> spans, const AttendParams& params) override {
+    check(q.cols == out.cols && q.cols % (layer.kv_heads * layer.head_dim) == 0, "whole groups of heads");
+    attend_.run(out, q, layer, spans, params);
+  }
+
+  void gated(Tensor out, Tensor gate_up, Activation activation) override {
+    check(gate_up.rows == out.rows && gate_up.cols == 2 * out.cols, "gate_up [T, 2n]");
+    cpu::gated(kernels_, pool_, out, gate_up, activation);
+  }
+
+  void gather_rows(Tensor out, Tensor in, std::span<const std::int32_t> rows) override {
+    check(std::cmp_equal(out.rows, rows.size()) && out.cols == in.cols && out.dtype == in.dtype, "out of in's type, a row each");
+    reference::gather_rows(out, in, rows);
+  }
+
+  void sample(std::span<SampledToken> out, Tensor logits, std::span<const SampleRow> rows) override {
+    check(out.size() == rows.size() && std::cmp_greater_equal(logits.rows, rows.size()), "a row of logits for every sample");
+    sample_.run(out, logits, rows);
+  }
+
+  void copy_pages(std::byte* base, std::size_t page_bytes, std::span<const PageCopy> copies) override {
+    reference::copy_pages(base, page_bytes, copies);
+  }
+
+  void fill(Tensor out, float value) override { reference::fill(out, value); }
+
+  [[nodiscard]] int thread_count() const { return pool_.thread_count(); }
+
+ private:
+  const cpu::Kernels& kernels_;
+  cpu::ThreadPool pool_;
+  cpu::Shrink shrink_;
+  cpu::Linear linear_;
+  cpu::Attend attend_;
+  cpu::Sample sample_;
+  std::vector<AppliedRecord> records_;
+};
+
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(const BackendOptions& options)
+      : kernels_(options.instructions == Instructions::portable ? cpu::portable_kernels() : cpu::best_kernels()),
+        ops_(kernels_, options.threads > 0 ? options.threads : cpu::usable_core_count()) {}
+
+  std::string_view name() const override { return "cpu"; }
+  std::string description() const override {
+    return fmt::format("{}, {} thread{}", kernels_.name, ops_.thread_count(), ops_.thread_count() == 1 ? "" : "s");
+  }
+  DType product_dtype() const override { return DType::bf16; }
+  DType kv_dtype() const override { return DType::bf16; }
+  AdapterFormat adapter_format() const override { return {DType::bf16, 2}; }
+
+  LinearWeight make_linear(std::int64_t out, std::int64_t in) override {
+    return {.out = out, .in = in, .packed = Buffer(linear_bytes(out, in)), .bias = {}};
+  }
+  void pack_rows(LinearWeight& weight, std::int64_t row_begin, Tensor rows) override { cpu::pack_rows(packed(weight), row_begin, rows); }
+  std::size_t linear_bytes(std::int64_t out, std::int64_t in) const override { return cpu::PackedWeight{nullptr, out, in}.bytes(); }
+  Buffer allocate(std::size_t bytes) override { return Buffer(bytes); }
+  Ops& ops() override { return ops_; }
+
+ private:
+  const cpu::Kernels& kernels_;
+  CpuOps ops_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> create_cpu_backend(const BackendOptions& options) { return std::make_unique<CpuBackend>(options); }
+
+}  // namespace slora

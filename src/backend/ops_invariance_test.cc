@@ -1,0 +1,181 @@
+// A result row depends on its own inputs only, bit for bit.
+#include "backend/op_fixture.h"
+
+namespace slora::testing {
+namespace {
+
+constexpr Site kSite{0, SiteKind::qkv};
+
+class OpsInvariance : public ::testing::TestWithParam<Variant> {
+ protected:
+  std::unique_ptr<Backend> backend_ = open(GetParam());
+  Numbers numbers_{23};
+};
+
+INSTANTIATE_TEST_SUITE_P(Backends, OpsInvariance, ::testing::ValuesIn(every_variant()),
+                         [](const auto& variant) { return std::string(variant.param.label); });
+
+// A product with three adapters over 40 rows, any run of which can be computed alone.
+class Projection {
+ public:
+  static constexpr std::int32_t kRows = 40, kOut = 203, kIn = 131, kZCols = 24;
+
+  Projection(Backend& backend, Numbers& numbers, Cuts cuts)
+      : backend_(&backend),
+        weight_(pack(backend, kOut, kIn, numbers.vector(kOut * kIn), DType::f32)),
+        x_(backend.product_dtype(), kRows, kIn, numbers.vector(kRows * kIn)) {
+    weight_.bias = numbers.vector(kOut);
+    for (const std::int32_t rank : {1, 5, 12}) {
+      adapters_.emplace_back(backend.adapter_format(), kSite,
+                             std::vector<MadeRecord>{make_record(numbers, 0, 101, kIn, rank), make_record(numbers, 101, 102, kIn, rank)},
+                             cuts);
+    }
+  }
+
+  // Rows [begin, begin + count): row r under adapter r / 3 modulo 4, where 3 is none.
+  [[nodiscard]] Matrix run(std::int32_t begin, std::int32_t count) const {
+    std::vector<AdapterSegment> segments;
+    for (std::int32_t row = begin; row < begin + count; ++row) {
+      const std::int32_t adapter = row / 3 % 4;
+      if (adapter == 3) continue;
+      const AdapterView* view = &adapters_[static_cast<std::size_t>(adapter)].view();
+      if (!segments.empty() && segments.back().adapter == view && segments.back().row_begin + segments.back().row_count == row - begin) {
+        ++segments.back().row_count;
+      } else {
+        segments.push_back({row - begin, 1, 0, 1.0f, view});
+      }
+    }
+    const AdapterBatch batch{segments, kZCols};
+    const Tensor x = x_.tensor().rows_from(begin, count);
+    const Matrix z(DType::f32, count, kZCols);
+    Matrix y(DType::f32, count, kOut);
+    backend_->ops().shrink(z, x, batch, kSite);
+    backend_->ops().linear(y, x, weight_, z, batch, kSite);
+    return y;
+  }
+
+ private:
+  Backend* backend_;
+  LinearWeight weight_;
+  Matrix x_;
+  std::deque<MadeAdapter> adapters_;
+};
+
+TEST_P(OpsInvariance, ARowOfAnAdaptedProductIsTheSameInBatchesOfEverySize) {
+  const Projection projection(*backend_, numbers_, {});
+  const Matrix whole = projection.run(0, Projection::kRows);
+  for (std::int32_t rows = 1; rows <= Projection::kRows; ++rows) {
+    const std::int32_t begin = (Projection::kRows - rows) / 2;
+    const Matrix part = projection.run(begin, rows);
+    EXPECT_TRUE(same_bits(part, whole.tensor().rows_from(begin, rows))) << rows << " rows from " << begin;
+  }
+}
+
+TEST_P(OpsInvariance, HowAdapterMatricesAreCutChangesNoBit) {
+  Numbers numbers(5);
+  const Projection whole(*backend_, numbers, {});
+  const Matrix want = whole.run(0, Projection::kRows);
+  for (const Cuts cuts : {Cuts{1, 64}, Cuts{1, 1 << 20}, Cuts{3, 1 << 20}, Cuts{2, 128}}) {
+    Numbers again(5);
+    const Projection cut(*backend_, again, cuts);
+    EXPECT_TRUE(same_bits(cut.run(0, Projection::kRows), want)) << "tiles of " << cuts.tile_rows << " x " << cuts.tile_cols;
+  }
+}
+
+// One sequence's attention, its tokens given in chunks.
+class Prompt {
+ public:
+  static constexpr std::int32_t kTokens = 101, kHeads = 14, kKvHeads = 2, kDim = 24;
+
+  explicit Prompt(Numbers& numbers)
+      : q_(DType::f32, kTokens, kHeads * kDim, numbers.vector(kTokens * kHeads * kDim)),
+        k_(DType::f32, kTokens, kKvHeads * kDim, numbers.vector(kTokens * kKvHeads * kDim)),
+        v_(DType::f32, kTokens, kKvHeads * kDim, numbers.vector(kTokens * kKvHeads * kDim)) {}
+
+  // Ends of the chunks, the last of which is kTokens.
+  [[nodiscard]] Matrix run(Backend& backend, std::int32_t page_tokens, std::int32_t window, const std::vector<std::int32_t>& ends) const {
+    const MadePool pool(backend, page_tokens, kKvHeads, kDim, kTokens);
+    Matrix out(backend.product_dtype(), kTokens, kHeads * kDim);
+    std::int32_t begin = 0;
+    for (const std::int32_t end : ends) {
+      const std::int32_t count = end - begin;
+      const std::vector<SpanView> spans = {pool.span(0, count, begin)};
+      backend.ops().store_kv(pool.layer(), k_.tensor().rows_from(begin, count), v_.tensor().rows_from(begin, count), spans);
+      backend.ops().attend(out.tensor().rows_from(begin, count), q_.tensor().rows_from(begin, count), pool.layer(), spans, {0.2f, window});
+      begin = end;
+    }
+    return out;
+  }
+
+ private:
+  Matrix q_, k_, v_;
+};
+
+TEST_P(OpsInvariance, APromptCutAnywhereAttendsToTheSameBits) {
+  const Prompt prompt(numbers_);
+  for (const std::int32_t window : {0, 21}) {
+    const Matrix whole = prompt.run(*backend_, 16, window, {Prompt::kTokens});
+    for (std::int32_t cut = 1; cut < Prompt::kTokens; ++cut) {
+      EXPECT_TRUE(same_bits(prompt.run(*backend_, 16, window, {cut, Prompt::kTokens}), whole)) << "cut at " << cut << ", window " << window;
+    }
+    std::vector<std::int32_t> one_by_one;
+    for (std::int32_t end = 1; end <= Prompt::kTokens; ++end) one_by_one.push_back(end);
+    EXPECT_TRUE(same_bits(prompt.run(*backend_, 16, window, one_by_one), whole)) << "decoded, window " << window;
+  }
+}
+
+TEST_P(OpsInvariance, PageSizeChangesNoBitOfAttention) {
+  const Prompt prompt(numbers_);
+  const Matrix want = prompt.run(*backend_, 16, 0, {Prompt::kTokens});
+  for (const std::int32_t page_tokens : {1, 2, 4, 8, 32, 64}) {
+    EXPECT_TRUE(same_bits(prompt.run(*backend_, page_tokens, 0, {50, Prompt::kTokens}), want)) << "pages of " << page_tokens;
+  }
+}
+
+TEST_P(OpsInvariance, ThreadsChangeNoBit) {
+  Variant alone = GetParam();
+  alone.threads = 1;
+  const std::unique_ptr<Backend> other = open(alone);
+  Numbers one(9), two(9);
+  EXPECT_TRUE(same_bits(Projection(*backend_, one, {}).run(0, Projection::kRows), Projection(*other, two, {}).run(0, Projection::kRows)));
+  const Prompt prompt(numbers_);
+  EXPECT_TRUE(same_bits(prompt.run(*backend_, 8, 0, {Prompt::kTokens}), prompt.run(*other, 8, 0, {Prompt::kTokens})));
+}
+
+TEST_P(OpsInvariance, SequencesOfABatchDoNotTouchOneAnother) {
+  constexpr std::int32_t kTokens = 45, kDim = 16, kCols = 3 * kDim;
+  const Matrix q(DType::f32, 2 * kTokens, kCols, numbers_.vector(2 * kTokens * kCols));
+  const Matrix k(DType::f32, 2 * kTokens, kDim, numbers_.vector(2 * kTokens * kDim));
+  const Matrix v(DType::f32, 2 * kTokens, kDim, numbers_.vector(2 * kTokens * kDim));
+  const MadePool pool(*backend_, 4, 1, kDim, 2 * kTokens + 4);
+  const SpanView all = pool.span(0, 0, 0);
+  const SpanView first{0, kTokens, 0, all.pages.subspan(0, 12)};
+  const SpanView second{kTokens, kTokens, 0, all.pages.subspan(12)};
+  const Matrix together(backend_->product_dtype(), 2 * kTokens, kCols);
+  const std::vector<SpanView> spans = {first, second};
+  backend_->ops().store_kv(pool.layer(), k, v, spans);
+  backend_->ops().attend(together, q, pool.layer(), spans, {0.25f, 0});
+  const Matrix alone(backend_->product_dtype(), 2 * kTokens, kCols);
+  for (const SpanView& span : spans) backend_->ops().attend(alone, q, pool.layer(), {&span, 1}, {0.25f, 0});
+  EXPECT_TRUE(same_bits(alone, together));
+}
+
+TEST_P(OpsInvariance, RowsOfElementwiseOpsAreTheSameAlone) {
+  constexpr std::int64_t kRows = 37, kCols = 90;
+  const std::vector<float> gain = numbers_.vector(kCols);
+  const Matrix x(DType::f32, kRows, kCols, numbers_.vector(kRows * kCols));
+  const Matrix norm(backend_->product_dtype(), kRows, kCols), norm_alone(backend_->product_dtype(), kRows, kCols);
+  const Matrix gated(backend_->product_dtype(), kRows, kCols / 2), gated_alone(backend_->product_dtype(), kRows, kCols / 2);
+  Ops& ops = backend_->ops();
+  ops.rms_norm(norm, x, gain, 1e-6f);
+  ops.gated(gated, x, Activation::silu);
+  for (std::int64_t row = 0; row < kRows; ++row) {
+    ops.rms_norm(norm_alone.tensor().rows_from(row, 1), x.tensor().rows_from(row, 1), gain, 1e-6f);
+    ops.gated(gated_alone.tensor().rows_from(row, 1), x.tensor().rows_from(row, 1), Activation::silu);
+  }
+  EXPECT_TRUE(same_bits(norm, norm_alone));
+  EXPECT_TRUE(same_bits(gated, gated_alone));
+}
+
+}  // namespace
+}  // namespace slora::testing

@@ -1,0 +1,25 @@
+#pragma once
+#include <span>
+#include <vector>
+
+#include "kernels/cpu/kernels.h"
+
+namespace slora::cpu {
+
+// Causal attention of q [T, heads * head_dim] fp32 (rounded to bf16) over keys and values as store_kv wrote them; out
+// [T, heads * head_dim] bf16. Query head h reads kv head h / (heads / kv_heads). Holds scratch; owned by a backend, called by its engine
+// thread.
+class Attend {
+ public:
+  Attend(const Kernels& kernels, ThreadPool& pool) : kernels_(kernels), pool_(pool) {}
+
+  void run(Tensor out, Tensor q, const KvLayer& layer, std::span<const SpanView> spans, const AttendParams& params);
+
+ private:
+  const Kernels& kernels_;
+  ThreadPool& pool_;
+  std::vector<AttendCall> calls_;
+  Scratch scratch_;
+};
+
+}  // namespace slora::cpu

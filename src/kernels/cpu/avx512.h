@@ -1,0 +1,32 @@
+#pragma once
+#include <immintrin.h>
+
+#include "kernels/cpu/simd.h"
+
+namespace slora::cpu {
+
+// AVX-512 with VDPBF16PS. Included only by files compiled for it.
+struct Avx512 {
+  static constexpr const char* kName = "avx512-bf16";
+  // Most rows of a tile of `vectors` x 16 columns that leaves the accumulators in registers.
+  static constexpr int rows_max(int vectors) { return vectors <= 2 ? 14 : vectors == 4 ? 6 : 3; }
+  static constexpr int kTileRows = 14;
+
+  // accumulator + the dot product of each lane's pairs of bf16.
+  [[gnu::always_inline]] static Floats dot(Floats accumulator, Words a, Words b) {
+    return __builtin_bit_cast(Floats, _mm512_dpbf16_ps(__builtin_bit_cast(__m512, accumulator), __builtin_bit_cast(__m512bh, a),
+                                                       __builtin_bit_cast(__m512bh, b)));
+  }
+  [[gnu::always_inline]] static Floats multiply_add(Floats a, Floats b, Floats c) {
+    return __builtin_bit_cast(Floats,
+                              _mm512_fmadd_ps(__builtin_bit_cast(__m512, a), __builtin_bit_cast(__m512, b), __builtin_bit_cast(__m512, c)));
+  }
+  [[gnu::always_inline]] static float sum(Floats value) { return _mm512_reduce_add_ps(__builtin_bit_cast(__m512, value)); }
+  [[gnu::always_inline]] static float maximum(Floats value) { return _mm512_reduce_max_ps(__builtin_bit_cast(__m512, value)); }
+  [[gnu::always_inline]] static void store_bfloat16(Bfloat16* to, Floats value) {
+    const __m256bh halves = _mm512_cvtneps_pbh(__builtin_bit_cast(__m512, value));
+    __builtin_memcpy(to, &halves, sizeof halves);
+  }
+};
+
+}  // namespace slora::cpu

@@ -1,0 +1,26 @@
+#pragma once
+#include "kernels/cpu/simd.h"
+
+namespace slora::cpu {
+
+template <class Isa>
+class GatedKernel {
+ public:
+  static void silu(Bfloat16* out, const float* gate, const float* up, std::int64_t count) {
+    std::int64_t i = 0;
+    for (; i + kLanes <= count; i += kLanes) Isa::store_bfloat16(out + i, silu(load(gate + i)) * load(up + i));
+    if (i == count) return;
+    alignas(32) Bfloat16 last[kLanes];
+    Isa::store_bfloat16(last, silu(load_head(gate + i, count - i)) * load_head(up + i, count - i));
+    __builtin_memcpy(out + i, last, static_cast<std::size_t>(count - i) * sizeof(Bfloat16));
+  }
+
+ private:
+  // x / (1 + exp(-x)), where exp(-x) stays finite.
+  [[gnu::always_inline]] static Floats silu(Floats x) {
+    const Floats exponent = x * -kLog2E;
+    return x / (1.0f + exp2<Isa>(exponent > 126.0f ? broadcast(126.0f) : exponent));
+  }
+};
+
+}  // namespace slora::cpu

@@ -1,0 +1,80 @@
+#pragma once
+#include <cstdint>
+#include <span>
+
+#include "kernels/cpu/packed_weight.h"
+#include "kernels/cpu/row_tiles.h"
+#include "tensor/kv_layer.h"
+#include "tensor/record_view.h"
+
+namespace slora::cpu {
+
+// One record of a product and its rows of z, packed.
+struct ExpandCall {
+  const AppliedRecord* applied = nullptr;
+  const RowTile* z_tiles = nullptr;  // of the record's `rank` columns of z; row_begin counts from the batch's first row
+  std::size_t tile_count = 0;
+};
+
+// All of y = W x + bias + records but which columns.
+struct LinearCall {
+  Tensor y;  // [T, out] fp32
+  PackedWeight weight;
+  const RowTile* x_tiles = nullptr;
+  std::size_t tile_count = 0;
+  std::span<const float> bias;  // [out] or empty
+  std::span<const ExpandCall> records;
+};
+
+// z [rows, rank rows] of one record, for some of its rows and some of its rank rows.
+struct ShrinkCall {
+  Tensor z;  // [T, z columns] fp32
+  Tensor x;  // [T, in] bf16
+  const AppliedRecord* applied = nullptr;
+  std::int32_t row_begin = 0;
+  std::int32_t row_count = 0;
+  std::int32_t rank_begin = 0;
+  std::int32_t rank_count = 0;
+};
+
+// Consecutive queries of one span for all heads of one kv head.
+struct AttendCall {
+  Tensor out;  // [T, heads * head_dim] bf16
+  Tensor q;    // [T, heads * head_dim] fp32
+  const KvLayer* layer = nullptr;
+  const SpanView* span = nullptr;
+  AttendParams params{};
+  std::int32_t group = 1;  // query heads of a kv head
+  std::int32_t kv_head = 0;
+  std::int32_t query_begin = 0;  // row within the span
+  std::int32_t query_count = 0;
+};
+
+// The inner loops, compiled for one instruction set. Constant. Results may differ between sets, never between calls of one.
+struct Kernels {
+  const char* name;
+  int tile_rows;  // height of packed row tiles
+
+  void (*linear_columns)(const LinearCall& call, std::int64_t panel_begin, std::int64_t panel_end);
+  void (*shrink)(const ShrinkCall& call);
+  // Bytes of scratch that a call of attend needs.
+  std::size_t (*attend_scratch_bytes)(const KvLayer& layer, std::int32_t group, std::int32_t query_count);
+  void (*attend)(const AttendCall& call, std::byte* scratch);
+  // One row: out f32 or bf16 = in / sqrt(mean(in^2) + eps) * weight, group after group of weight.size() columns.
+  void (*rms_norm)(std::byte* out, DType out_type, const float* in, std::int64_t cols, std::span<const float> weight, float eps);
+  void (*add)(float* sum, const float* x, std::int64_t count);
+  // out [count] bf16 = silu(gate) * up.
+  void (*gated_silu)(Bfloat16* out, const float* gate, const float* up, std::int64_t count);
+  // One head: (a, b) = (a cos - b sin, b cos + a sin).
+  void (*rope)(float* a, float* b, const float* cos, const float* sin, std::int64_t half);
+  // Largest of values; -inf when there are none. No NaN among them.
+  float (*maximum)(const float* values, std::int64_t count);
+  // out = exp((logits - highest) * inverse_temperature); returns their sum. Requires: no logit above `highest`. out may be logits.
+  double (*exp_weights)(float* out, const float* logits, std::int64_t count, float highest, float inverse_temperature);
+};
+
+[[nodiscard]] const Kernels& portable_kernels();
+// The fastest that this machine can run.
+[[nodiscard]] const Kernels& best_kernels();
+
+}  // namespace slora::cpu

@@ -1,0 +1,10 @@
+#include "kernels/cpu/kernels_avx512.h"
+
+#include "kernels/cpu/avx512.h"
+#include "kernels/cpu/kernels_of.h"
+
+namespace slora::cpu {
+
+const Kernels& avx512_kernels() { return kKernelsOf<Avx512>; }
+
+}  // namespace slora::cpu

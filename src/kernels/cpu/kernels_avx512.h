@@ -1,0 +1,9 @@
+#pragma once
+#include "kernels/cpu/kernels.h"
+
+namespace slora::cpu {
+
+// Requires: a machine with AVX-512 F, BW, VL, DQ and BF16.
+[[nodiscard]] const Kernels& avx512_kernels();
+
+}  // namespace slora::cpu

@@ -1,0 +1,30 @@
+#pragma once
+#include "kernels/cpu/attend_kernel.h"
+#include "kernels/cpu/gated_kernel.h"
+#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/linear_kernel.h"
+#include "kernels/cpu/rms_norm_kernel.h"
+#include "kernels/cpu/rope_kernel.h"
+#include "kernels/cpu/sample_kernel.h"
+#include "kernels/cpu/shrink_kernel.h"
+
+namespace slora::cpu {
+
+// The table of one instruction set. Included only by the file that is compiled for it.
+template <class Isa>
+inline constexpr Kernels kKernelsOf = {
+    .name = Isa::kName,
+    .tile_rows = Isa::kTileRows,
+    .linear_columns = &LinearKernel<Isa>::columns,
+    .shrink = &ShrinkKernel<Isa>::run,
+    .attend_scratch_bytes = &AttendKernel<Isa>::scratch_bytes,
+    .attend = &AttendKernel<Isa>::run,
+    .rms_norm = &RmsNormKernel<Isa>::run,
+    .add = &RmsNormKernel<Isa>::add,
+    .gated_silu = &GatedKernel<Isa>::silu,
+    .rope = &RopeKernel<Isa>::run,
+    .maximum = &SampleKernel<Isa>::maximum,
+    .exp_weights = &SampleKernel<Isa>::exp_weights,
+};
+
+}  // namespace slora::cpu

@@ -1,0 +1,164 @@
+#pragma once
+#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/tile.h"
+
+namespace slora::cpu {
+
+// A range of panels of y = W x + bias + records: the product tile by tile, then the bias and the records while y is in cache.
+template <class Isa>
+class LinearKernel {
+ public:
+  static void columns(const LinearCall& call, std::int64_t panel_begin, std::int64_t panel_end) {
+    multiply(call, panel_begin, panel_end);
+    const std::int64_t col_begin = panel_begin * PackedWeight::kPanelCols;
+    const std::int64_t col_end = least(panel_end * PackedWeight::kPanelCols, call.weight.out);
+    add_bias(call, col_begin, col_end);
+    for (const ExpandCall& expand : call.records) add_record(call, expand, col_begin, col_end);
+  }
+
+ private:
+  // Few rows take several panels at once, so that enough chains are in flight.
+  static void multiply(const LinearCall& call, std::int64_t panel_begin, std::int64_t panel_end) {
+    std::int64_t panel = panel_begin;
+    if (call.tile_count == 1) {
+      const RowTile& x = call.x_tiles[0];
+      for (; x.rows <= Isa::rows_max(8) && panel + 4 <= panel_end; panel += 4) {
+        tile_of_rows<Isa, 8, TileStart::zero>(x.rows, tile_args(call, x, panel));
+      }
+      for (; x.rows <= Isa::rows_max(4) && panel + 2 <= panel_end; panel += 2) {
+        tile_of_rows<Isa, 4, TileStart::zero>(x.rows, tile_args(call, x, panel));
+      }
+    }
+    for (; panel < panel_end; ++panel) {
+      for (std::size_t i = 0; i < call.tile_count; ++i) multiply_panel(call, call.x_tiles[i], panel);
+    }
+  }
+
+  static void multiply_panel(const LinearCall& call, const RowTile& x, std::int64_t panel) {
+    TileArgs args = tile_args(call, x, panel);
+    if constexpr (Isa::kTileRows <= Isa::rows_max(2)) {
+      tile_of_rows<Isa, 2, TileStart::zero>(x.rows, args);
+    } else {
+      for (int half = 0; half < 2 && args.cols > 0; ++half, args.out += kLanes, args.w += kLanes, args.cols -= kLanes) {
+        tile_of_rows<Isa, 1, TileStart::zero>(x.rows, args);
+      }
+    }
+  }
+
+  static TileArgs tile_args(const LinearCall& call, const RowTile& x, std::int64_t panel) {
+    const std::int64_t col = panel * PackedWeight::kPanelCols;
+    return {.out = call.y.row<float>(x.row_begin) + col,
+            .out_stride = call.y.row_stride,
+            .x = x.words,
+            .x_stride = x.rows,
+            .w = call.weight.panel(panel),
+            .pair_stride = PackedWeight::kPanelCols,
+            .panel_stride = call.weight.panel_words(),
+            .pairs = call.weight.pairs(),
+            .cols = call.weight.out - col};
+  }
+
+  static bool replaces_bias(const ExpandCall& expand) {
+    const RecordView& record = *expand.applied->record;
+    return record.bias != nullptr && record.bias_mode == BiasMode::replace;
+  }
+
+  // Rows of a record that replaces the base's bias get that instead, on its slice.
+  static void add_bias(const LinearCall& call, std::int64_t col_begin, std::int64_t col_end) {
+    bool any_replaces = false;
+    for (const ExpandCall& expand : call.records) any_replaces |= replaces_bias(expand);
+    if (call.bias.empty() && !any_replaces) return;
+    for (std::int64_t begin = col_begin; begin < col_end; begin += kBlockCols) {
+      const std::int64_t end = least(begin + kBlockCols, col_end);
+      float block[kBlockCols] = {};
+      for (std::int64_t row = 0; row < call.y.rows; ++row) {
+        const float* bias = call.bias.data() + begin;
+        if (any_replaces) {
+          if (!call.bias.empty()) __builtin_memcpy(block, bias, static_cast<std::size_t>(end - begin) * sizeof(float));
+          replace_bias(block, call, row, begin, end);
+          bias = block;
+        }
+        add_values(call.y.row<float>(row) + begin, bias, end - begin);
+      }
+    }
+  }
+
+  static void replace_bias(float* bias, const LinearCall& call, std::int64_t row, std::int64_t begin, std::int64_t end) {
+    if (call.bias.empty()) __builtin_memset(bias, 0, static_cast<std::size_t>(end - begin) * sizeof(float));
+    for (const ExpandCall& expand : call.records) {
+      const AppliedRecord& applied = *expand.applied;
+      if (!replaces_bias(expand) || row < applied.row_begin || row >= applied.row_begin + applied.row_count) continue;
+      const std::int64_t slice = applied.record->slice_begin;
+      const std::int64_t from = greatest(begin, slice);
+      const std::int64_t to = least(end, slice + applied.record->out);
+      if (from >= to) continue;
+      __builtin_memcpy(bias + (from - begin), applied.record->bias + (from - slice), static_cast<std::size_t>(to - from) * sizeof(float));
+    }
+  }
+
+  static void add_values(float* y, const float* values, std::int64_t count) {
+    std::int64_t i = 0;
+    for (; i + kLanes <= count; i += kLanes) store(y + i, load(y + i) + load(values + i));
+    if (i < count) store_head(y + i, load_head(y + i, count - i) + load_head(values + i, count - i), count - i);
+  }
+
+  // y += factor * values
+  static void add_scaled(float* y, const float* values, std::int64_t count, float factor) {
+    const Floats factors = broadcast(factor);
+    std::int64_t i = 0;
+    for (; i + kLanes <= count; i += kLanes) store(y + i, Isa::multiply_add(factors, load(values + i), load(y + i)));
+    if (i < count) {
+      store_head(y + i, Isa::multiply_add(factors, load_head(values + i, count - i), load_head(y + i, count - i)), count - i);
+    }
+  }
+
+  // The columns that the record's slice and [col_begin, col_end) share, in blocks whose deltas fit the stack.
+  static void add_record(const LinearCall& call, const ExpandCall& expand, std::int64_t col_begin, std::int64_t col_end) {
+    const AppliedRecord& applied = *expand.applied;
+    const RecordView& record = *applied.record;
+    const std::int64_t slice = record.slice_begin;
+    const std::int64_t begin = greatest(col_begin - slice, std::int64_t{0});
+    const std::int64_t end = least(col_end - slice, static_cast<std::int64_t>(record.out));
+    for (std::int64_t col = begin; col < end; col += kBlockCols) {
+      const std::int64_t cols = least(kBlockCols, end - col);
+      for (std::size_t i = 0; i < expand.tile_count; ++i) {
+        const RowTile& z = expand.z_tiles[i];
+        alignas(64) float delta[Isa::kTileRows * kBlockCols];
+        expand_tile(delta, record.b, z, col, cols);
+        for (int r = 0; r < z.rows; ++r) {
+          add_scaled(call.y.row<float>(z.row_begin + r) + slice + col, delta + r * kBlockCols, cols, applied.weight * record.scale);
+        }
+      }
+      if (record.bias == nullptr || record.bias_mode != BiasMode::add) continue;
+      for (std::int32_t r = 0; r < applied.row_count; ++r) {
+        add_scaled(call.y.row<float>(applied.row_begin + r) + slice + col, record.bias + col, cols, applied.weight);
+      }
+    }
+  }
+
+  // delta [rows, cols] = B z for columns [col, col + cols) of the slice. Tiles of B follow one another in rank, so the chains go on
+  // from tile to tile.
+  static void expand_tile(float* delta, const TiledMatrix& b, const RowTile& z, std::int64_t col, std::int64_t cols) {
+    __builtin_memset(delta, 0, static_cast<std::size_t>(z.rows * kBlockCols) * sizeof(float));
+    for (const Tile& tile : b) {
+      const std::int64_t tile_begin = tile.col_begin / 2;
+      const std::int64_t begin = greatest(col, tile_begin);
+      const std::int64_t end = least(col + cols, tile_begin + tile.col_count / 2);
+      if (begin >= end) continue;
+      TileArgs args{.out = delta + (begin - col),
+                    .out_stride = kBlockCols,
+                    .x = z.words + static_cast<std::int64_t>(tile.row_begin) * z.rows,
+                    .x_stride = z.rows,
+                    .w = reinterpret_cast<const std::uint32_t*>(tile.data) + (begin - tile_begin),
+                    .pair_stride = tile.col_count / 2,
+                    .panel_stride = 2 * kLanes,
+                    .pairs = tile.row_count,
+                    .cols = 0};
+      tile_of_columns<Isa, TileStart::out>(z.rows, args, end - begin);
+    }
+  }
+
+  static constexpr std::int64_t kBlockCols = 128;
+};
+
+}  // namespace slora::cpu

@@ -1,0 +1,43 @@
+#pragma once
+#include "kernels/cpu/simd.h"
+
+namespace slora::cpu {
+
+// What any compiler target can do.
+struct Portable {
+  static constexpr const char* kName = "portable";
+  // Most rows of a tile of `vectors` x 16 columns that leaves the accumulators in registers.
+  static constexpr int rows_max(int vectors) { return vectors == 1 ? 2 : 1; }
+  static constexpr int kTileRows = 2;
+
+  // accumulator + the dot product of each lane's pairs of bf16.
+  [[gnu::always_inline]] static Floats dot(Floats accumulator, Words a, Words b) {
+    accumulator += as_floats(a << 16) * as_floats(b << 16);
+    accumulator += as_floats(a & 0xffff0000u) * as_floats(b & 0xffff0000u);
+    return accumulator;
+  }
+  [[gnu::always_inline]] static Floats multiply_add(Floats a, Floats b, Floats c) { return a * b + c; }
+
+  [[gnu::always_inline]] static float sum(Floats value) {
+    float lanes[kLanes];
+    store(lanes, value);
+    for (int width = kLanes / 2; width > 0; width /= 2) {
+      for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
+    }
+    return lanes[0];
+  }
+  [[gnu::always_inline]] static float maximum(Floats value) {
+    float lanes[kLanes];
+    store(lanes, value);
+    for (int width = kLanes / 2; width > 0; width /= 2) {
+      for (int i = 0; i < width; ++i) lanes[i] = lanes[i] > lanes[i + width] ? lanes[i] : lanes[i + width];
+    }
+    return lanes[0];
+  }
+  [[gnu::always_inline]] static void store_bfloat16(Bfloat16* to, Floats value) {
+    const Halves halves = __builtin_convertvector(rounded_to_bfloat16(value), Halves);
+    __builtin_memcpy(to, &halves, sizeof halves);
+  }
+};
+
+}  // namespace slora::cpu

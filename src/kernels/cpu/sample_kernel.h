@@ -1,0 +1,48 @@
+#pragma once
+#include "kernels/cpu/simd.h"
+
+namespace slora::cpu {
+
+template <class Isa>
+class SampleKernel {
+ public:
+  static float maximum(const float* values, std::int64_t count) {
+    Floats highest = broadcast(-__builtin_inff());
+    std::int64_t i = 0;
+    for (; i + kLanes <= count; i += kLanes) highest = larger(highest, load(values + i));
+    float result = Isa::maximum(highest);
+    for (; i < count; ++i) result = values[i] > result ? values[i] : result;
+    return result;
+  }
+
+  // Sums stay in fp32 for a block of 1,024 and go on in double.
+  static double exp_weights(float* out, const float* logits, std::int64_t count, float highest, float inverse_temperature) {
+    constexpr std::int64_t kBlock = 1024;
+    double total = 0;
+    for (std::int64_t begin = 0; begin < count; begin += kBlock) {
+      const std::int64_t end = least(count, begin + kBlock);
+      Floats sum = {};
+      std::int64_t i = begin;
+      for (; i + kLanes <= end; i += kLanes) {
+        const Floats weight = weigh(load(logits + i), highest, inverse_temperature);
+        store(out + i, weight);
+        sum += weight;
+      }
+      if (i < end) {
+        const Floats weight = weigh(load_head(logits + i, end - i), highest, inverse_temperature);
+        store_head(out + i, weight, end - i);
+        for (std::int64_t lane = 0; lane < end - i; ++lane) total += static_cast<double>(out[i + lane]);
+      }
+      total += static_cast<double>(Isa::sum(sum));
+    }
+    return total;
+  }
+
+ private:
+  [[gnu::always_inline]] static Floats weigh(Floats logits, float highest, float inverse_temperature) {
+    const Floats x = (logits - highest) * (inverse_temperature * kLog2E);
+    return exp2<Isa>(x > 0.0f ? Floats{} : x);  // lanes beyond the row may hold anything
+  }
+};
+
+}  // namespace slora::cpu

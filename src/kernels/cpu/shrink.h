@@ -1,0 +1,23 @@
+#pragma once
+#include <span>
+#include <vector>
+
+#include "kernels/cpu/kernels.h"
+
+namespace slora::cpu {
+
+// z[t, z_begin + j] = A[j, :] x[t, :] for every applied record over row t. x [T, in] bf16, A [rank, in] bf16 in tiles, z fp32; the
+// rest of z stays as it is. Rows under one record read its A together. Holds scratch; owned by a backend, called by its engine thread.
+class Shrink {
+ public:
+  Shrink(const Kernels& kernels, ThreadPool& pool) : kernels_(kernels), pool_(pool) {}
+
+  void run(Tensor z, Tensor x, std::span<const AppliedRecord> records);
+
+ private:
+  const Kernels& kernels_;
+  ThreadPool& pool_;
+  std::vector<ShrinkCall> calls_;
+};
+
+}  // namespace slora::cpu

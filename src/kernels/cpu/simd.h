@@ -1,0 +1,93 @@
+#pragma once
+#include <cstdint>
+
+#include "tensor/dtype.h"
+
+namespace slora::cpu {
+
+// Sixteen lanes as compiler vectors: one AVX-512 register, or as many narrower ones as the target has. Kernels are written
+// once over them and compiled for each instruction set; only a product of bf16 pairs needs an instruction of its own
+// (portable.h, avx512.h). Everything here is always inlined, so that code compiled for one set never runs on another.
+inline constexpr int kLanes = 16;
+
+using Floats [[gnu::vector_size(64)]] = float;
+using Words [[gnu::vector_size(64)]] = std::uint32_t;  // each a pair of bf16: the element of the lower index in the low half
+using Ints [[gnu::vector_size(64)]] = std::int32_t;
+using Halves [[gnu::vector_size(32)]] = std::uint16_t;
+
+// In the place of std::min and std::max, which could be left as shared functions compiled for one instruction set.
+[[gnu::always_inline]] constexpr std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+[[gnu::always_inline]] constexpr std::int64_t greatest(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
+
+[[gnu::always_inline]] inline Floats load(const float* from) {
+  Floats out;
+  __builtin_memcpy(&out, from, sizeof out);
+  return out;
+}
+[[gnu::always_inline]] inline void store(float* to, Floats value) { __builtin_memcpy(to, &value, sizeof value); }
+
+// The first `count` lanes, the others 0.
+[[gnu::always_inline]] inline Floats load_head(const float* from, std::int64_t count) {
+  Floats out = {};
+  __builtin_memcpy(&out, from, static_cast<std::size_t>(count) * sizeof(float));
+  return out;
+}
+[[gnu::always_inline]] inline void store_head(float* to, Floats value, std::int64_t count) {
+  __builtin_memcpy(to, &value, static_cast<std::size_t>(count) * sizeof(float));
+}
+
+[[gnu::always_inline]] inline Words load_words(const void* from) {
+  Words out;
+  __builtin_memcpy(&out, from, sizeof out);
+  return out;
+}
+// The first `bytes` of a vector, the rest 0.
+[[gnu::always_inline]] inline Words load_words_head(const void* from, std::int64_t bytes) {
+  Words out = {};
+  __builtin_memcpy(&out, from, static_cast<std::size_t>(bytes));
+  return out;
+}
+
+[[gnu::always_inline]] inline Floats broadcast(float x) { return Floats{x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}; }
+[[gnu::always_inline]] inline Words broadcast_word(std::uint32_t x) { return Words{x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}; }
+[[gnu::always_inline]] inline Words broadcast_word_at(const void* from) {
+  std::uint32_t word;
+  __builtin_memcpy(&word, from, sizeof word);
+  return broadcast_word(word);
+}
+
+[[gnu::always_inline]] inline Floats as_floats(Words bits) { return __builtin_bit_cast(Floats, bits); }
+[[gnu::always_inline]] inline Words as_words(Floats value) { return __builtin_bit_cast(Words, value); }
+[[gnu::always_inline]] inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
+[[gnu::always_inline]] inline Floats smaller(Floats a, Floats b) { return a < b ? a : b; }
+[[gnu::always_inline]] inline Ints lane_indices() { return Ints{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}; }
+
+// The bits of the nearest bf16 in the low half of each lane, ties to even; NaN stays NaN.
+[[gnu::always_inline]] inline Words rounded_to_bfloat16(Floats value) {
+  const Words bits = as_words(value);
+  const Words rounded = (bits + (0x7fffu + ((bits >> 16) & 1u))) >> 16;
+  return value == value ? rounded : (bits >> 16) | 0x40u;
+}
+
+// 2^x: relative error below 3e-7, exactly 0 below -126 and for -inf. Requires: x < 127 or NaN. The same operations in the same order in
+// every lane.
+template <class Isa>
+[[gnu::always_inline]] inline Floats exp2(Floats x) {
+  const Floats magic = broadcast(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer, kept in the low bits
+  const Floats clamped = x < -126.0f ? broadcast(-126.0f) : x;
+  const Floats shifted = clamped + magic;
+  const Floats r = clamped - (shifted - magic);
+  Floats p = broadcast(1.535336188319500e-4f);
+  p = Isa::multiply_add(p, r, broadcast(1.339887440266574e-3f));
+  p = Isa::multiply_add(p, r, broadcast(9.618437357674640e-3f));
+  p = Isa::multiply_add(p, r, broadcast(5.550332471162809e-2f));
+  p = Isa::multiply_add(p, r, broadcast(2.402264791363012e-1f));
+  p = Isa::multiply_add(p, r, broadcast(6.931472028550421e-1f));
+  p = Isa::multiply_add(p, r, broadcast(1.0f));
+  const Floats power = as_floats(as_words(p) + (as_words(shifted) << 23));
+  return x < -126.0f ? Floats{} : power;
+}
+
+inline constexpr float kLog2E = 1.44269504088896340736f;
+
+}  // namespace slora::cpu

@@ -1,0 +1,13 @@
+#pragma once
+#include <span>
+
+#include "kernels/cpu/thread_pool.h"
+#include "tensor/kv_layer.h"
+#include "tensor/tensor.h"
+
+namespace slora::cpu {
+
+// Writes k and v [T, kv_heads * head_dim] fp32 of every span into its pages, rounded to bf16, as kv_words.h says.
+void store_kv(ThreadPool& pool, const KvLayer& layer, Tensor k, Tensor v, std::span<const SpanView> spans);
+
+}  // namespace slora::cpu

@@ -1,0 +1,124 @@
+#include "kernels/cpu/thread_pool.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <string>
+
+#include "base/check.h"
+
+namespace slora::cpu {
+namespace {
+
+constexpr int kSpins = 4000;  // some 50 microseconds: longer than the gaps between the loops of a step
+constexpr std::uint64_t kOpen = 1;
+constexpr std::uint64_t kWorkerInside = 2;
+
+void pause_briefly() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Cores granted by the quota of this process's cgroup (version 2), or 0 when there is none.
+int quota_core_count() {
+  std::string group;
+  std::ifstream groups("/proc/self/cgroup");
+  for (std::string line; std::getline(groups, line);) {
+    if (line.starts_with("0::")) group = line.substr(3);
+  }
+  int cores = 0;
+  for (std::string path = group;; path = path.substr(0, path.rfind('/'))) {  // every ancestor limits too
+    std::ifstream file("/sys/fs/cgroup" + path + "/cpu.max");
+    double quota = 0;
+    double period = 0;
+    if (file >> quota >> period && period > 0) {  // "max" is no number
+      const int granted = std::max(1, static_cast<int>(std::ceil(quota / period)));
+      cores = cores == 0 ? granted : std::min(cores, granted);
+    }
+    if (path.find('/') == std::string::npos) return cores;
+  }
+}
+
+}  // namespace
+
+int usable_core_count() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  int cores = static_cast<int>(std::thread::hardware_concurrency());
+  if (sched_getaffinity(0, sizeof set, &set) == 0) cores = CPU_COUNT(&set);
+  const int quota = quota_core_count();
+  return std::max(1, quota > 0 ? std::min(cores, quota) : cores);
+}
+
+ThreadPool::ThreadPool(int threads) {
+  check(threads >= 1, "at least the calling thread");
+  for (int worker = 1; worker < threads; ++worker) {
+    workers_.emplace_back([this, worker] { work(worker); });
+  }
+}
+
+ThreadPool::~ThreadPool() {
+  stopping_.store(true, std::memory_order_relaxed);
+  loop_number_.fetch_add(1, std::memory_order_release);
+  loop_number_.notify_all();
+  for (std::thread& worker : workers_) worker.join();
+}
+
+void ThreadPool::run(Loop loop) {
+  loop_ = loop;
+  next_.store(0, std::memory_order_relaxed);
+  joined_.store(kOpen, std::memory_order_release);
+  loop_number_.fetch_add(1, std::memory_order_release);
+  loop_number_.notify_all();
+  take_turns(0);
+  // Nobody may join any more; who is inside is finishing a call.
+  std::uint64_t inside = joined_.fetch_and(~kOpen, std::memory_order_acq_rel) & ~kOpen;
+  for (int spins = 0; inside != 0; inside = joined_.load(std::memory_order_acquire)) {
+    if (++spins < kSpins) {
+      pause_briefly();
+    } else {
+      std::this_thread::yield();
+    }
+  }
+}
+
+void ThreadPool::take_turns(int worker) {
+  const Loop loop = loop_;
+  for (std::int64_t index = next_.fetch_add(1, std::memory_order_relaxed); index < loop.count;
+       index = next_.fetch_add(1, std::memory_order_relaxed)) {
+    loop.call(loop.context, index, worker);
+  }
+}
+
+std::uint32_t ThreadPool::wait_for_loop(std::uint32_t seen) const {
+  for (int spins = 0; spins < kSpins; ++spins) {
+    const std::uint32_t number = loop_number_.load(std::memory_order_acquire);
+    if (number != seen) return number;
+    pause_briefly();
+  }
+  loop_number_.wait(seen, std::memory_order_acquire);
+  return loop_number_.load(std::memory_order_acquire);
+}
+
+void ThreadPool::work(int worker) {
+  std::uint32_t seen = 0;
+  while (true) {
+    seen = wait_for_loop(seen);
+    if (stopping_.load(std::memory_order_relaxed)) return;
+    std::uint64_t joined = joined_.load(std::memory_order_acquire);
+    bool inside = false;
+    while ((joined & kOpen) != 0 && !inside) {
+      inside = joined_.compare_exchange_weak(joined, joined + kWorkerInside, std::memory_order_acq_rel, std::memory_order_acquire);
+    }
+    if (!inside) continue;
+    take_turns(worker);
+    joined_.fetch_sub(kWorkerInside, std::memory_order_acq_rel);
+  }
+}
+
+}  // namespace slora::cpu

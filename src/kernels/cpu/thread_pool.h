@@ -1,0 +1,60 @@
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+namespace slora::cpu {
+
+// Threads that share the loops of one calling thread: the caller works too, and a worker that has not woken in time is not
+// waited for. Between loops workers spin for some microseconds and then sleep. Owned by a backend, called by its engine
+// thread; one loop at a time.
+class ThreadPool {
+ public:
+  // Requires: threads >= 1; the caller counts as one.
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  [[nodiscard]] int thread_count() const { return static_cast<int>(workers_.size()) + 1; }
+
+  // Calls fn(index, worker) once for every index in [0, count), in any order, on any of the threads; worker is in
+  // [0, thread_count()). Returns when all calls have returned.
+  template <class Function>
+  void parallel_for(std::int64_t count, Function&& fn) {
+    using Plain = std::remove_reference_t<Function>;
+    if (count <= 1 || workers_.empty()) {
+      for (std::int64_t index = 0; index < count; ++index) fn(index, 0);
+      return;
+    }
+    run({[](void* context, std::int64_t index, int worker) { (*static_cast<Plain*>(context))(index, worker); },
+         const_cast<void*>(static_cast<const void*>(&fn)), count});
+  }
+
+ private:
+  struct Loop {
+    void (*call)(void* context, std::int64_t index, int worker);
+    void* context;
+    std::int64_t count;
+  };
+
+  void run(Loop loop);
+  void work(int worker);
+  void take_turns(int worker);
+  [[nodiscard]] std::uint32_t wait_for_loop(std::uint32_t seen) const;
+
+  Loop loop_{};                                // written while no worker is inside
+  std::atomic<std::int64_t> next_{0};          // first index nobody has taken
+  std::atomic<std::uint32_t> loop_number_{0};  // grows by one with each loop; what sleeping workers wait on
+  // Lowest bit: the loop may be joined. The rest: workers inside, times two.
+  std::atomic<std::uint64_t> joined_{0};
+  std::atomic<bool> stopping_{false};
+  std::vector<std::thread> workers_;
+};
+
+// Threads worth running: the cores that this process may use, by affinity mask and cgroup quota; at least 1.
+[[nodiscard]] int usable_core_count();
+
+}  // namespace slora::cpu
