@@ -54,7 +54,13 @@ def mixed_dtypes(tensors):
 
 # Order decides: the first key that matches a module wins, in each dictionary on its own.
 PATTERNS = {
-    "rank_pattern": {"model.layers.1.self_attn.q_proj": 3, "(q|v)_proj": 7, "^model\\.layers\\.0\\.mlp.*": 5, ".*_proj": 2, "down_proj": 11},
+    "rank_pattern": {
+        "model.layers.1.self_attn.q_proj": 3,
+        "(q|v)_proj": 7,
+        "^model\\.layers\\.0\\.mlp.*": 5,
+        ".*_proj": 2,
+        "down_proj": 11,
+    },
     "alpha_pattern": {"layers\\.0\\..*_proj": 6, "q_proj": 20, "self_attn.k_proj": 9.5, "_proj": 1000, "mlp\\.(gate|up)_proj": 3},
 }
 
@@ -177,7 +183,9 @@ def check(spec, model, base_logits, run):
         config = model.peft_config["default"]
         modules = [name for name, module in model.base_model.model.named_modules() if isinstance(module, LoraLayer)]
         forward, backward = list(config.alpha_pattern), list(reversed(config.alpha_pattern))
-        assert forward == list(spec.edit["alpha_pattern"]) and any(first_match(forward, m) != first_match(backward, m) for m in modules), spec.name
+        assert forward == list(spec.edit["alpha_pattern"]) and any(
+            first_match(forward, m) != first_match(backward, m) for m in modules
+        ), spec.name
 
 
 def first_match(keys, module):

@@ -6,20 +6,53 @@ import torch
 
 import golden_adapters as adapters
 import golden_models as models
+import golden_specs as specs
 from golden_adapters import EVERY_LINEAR, Adapter, lora
 
 TAIL = 3  # positions whose logits are kept
-BASE = models.Model("mix32", 40, models.llama(**models.sizes(101, 48, 64, 6, 2), **models.rope(10000.0)), form=4)
+BASE = specs.Model("mix32", 40, specs.llama(**specs.sizes(101, 48, 64, 6, 2), **specs.rope(10000.0)), form=4)
 
 Q, K, V, O, GATE, UP, DOWN = EVERY_LINEAR
 RANKED_TARGETS = [
-    (1, EVERY_LINEAR), (1, (V,)), (2, EVERY_LINEAR), (2, (O, DOWN)), (3, EVERY_LINEAR), (3, (K,)), (4, (Q, K, V, O)), (4, (GATE, UP, DOWN)),
-    (5, EVERY_LINEAR), (5, (Q, V)), (6, (K, O, UP)), (7, EVERY_LINEAR), (7, (DOWN,)), (8, EVERY_LINEAR), (8, (Q, V)), (8, (Q, K, V, O)),
-    (9, (V, GATE)), (11, (Q, K)), (12, (O,)), (13, (K, V)), (15, (UP,)), (16, (Q, V)), (16, (GATE, DOWN)), (17, (K,)), (24, (V,)), (31, (Q,)),
-    (32, (K, V)), (33, (O,)), (47, (K,)), (48, (V,)), (63, (Q,)), (64, (V,)), (64, (DOWN,)),
+    (1, EVERY_LINEAR),
+    (1, (V,)),
+    (2, EVERY_LINEAR),
+    (2, (O, DOWN)),
+    (3, EVERY_LINEAR),
+    (3, (K,)),
+    (4, (Q, K, V, O)),
+    (4, (GATE, UP, DOWN)),
+    (5, EVERY_LINEAR),
+    (5, (Q, V)),
+    (6, (K, O, UP)),
+    (7, EVERY_LINEAR),
+    (7, (DOWN,)),
+    (8, EVERY_LINEAR),
+    (8, (Q, V)),
+    (8, (Q, K, V, O)),
+    (9, (V, GATE)),
+    (11, (Q, K)),
+    (12, (O,)),
+    (13, (K, V)),
+    (15, (UP,)),
+    (16, (Q, V)),
+    (16, (GATE, DOWN)),
+    (17, (K,)),
+    (24, (V,)),
+    (31, (Q,)),
+    (32, (K, V)),
+    (33, (O,)),
+    (47, (K,)),
+    (48, (V,)),
+    (63, (Q,)),
+    (64, (V,)),
+    (64, (DOWN,)),
 ]
 
-PATTERNS = {"rank_pattern": {"layers\\.1\\..*": 2, "q_proj": 19, "(gate|up)_proj": 5}, "alpha_pattern": {"v_proj": 3, ".*proj": 10, "o_proj": 500}}
+PATTERNS = {
+    "rank_pattern": {"layers\\.1\\..*": 2, "q_proj": 19, "(gate|up)_proj": 5},
+    "alpha_pattern": {"v_proj": 3, ".*proj": 10, "o_proj": 500},
+}
 
 
 def mixed_adapters():

@@ -20,8 +20,15 @@ Q1 = PREFIX.format(1) + "q_proj"
 def config(**changes):
     """A short adapter_config.json; a value of `...` leaves the key out."""
     keys = {
-        "base_model_name_or_path": "golden/mix32", "bias": "none", "init_lora_weights": True, "lora_alpha": 4, "lora_dropout": 0.0, "peft_type": "LORA",
-        "r": RANK, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": "golden/mix32",
+        "bias": "none",
+        "init_lora_weights": True,
+        "lora_alpha": 4,
+        "lora_dropout": 0.0,
+        "peft_type": "LORA",
+        "r": RANK,
+        "target_modules": ["q_proj", "v_proj"],
+        "task_type": "CAUSAL_LM",
     } | changes
     return {key: value for key, value in keys.items() if value is not ...}
 
@@ -58,10 +65,13 @@ def file_of(header, data=b""):
 
 def two_tensors(first, second, data_bytes):
     """Two bf16 tensors of 48 x 2 and 2 x 48 at the given offsets."""
-    return file_of({
-        f"{Q0}.lora_A.weight": {"dtype": "BF16", "shape": [RANK, HIDDEN], "data_offsets": first},
-        f"{Q0}.lora_B.weight": {"dtype": "BF16", "shape": [HIDDEN, RANK], "data_offsets": second},
-    }, bytes(data_bytes))
+    return file_of(
+        {
+            f"{Q0}.lora_A.weight": {"dtype": "BF16", "shape": [RANK, HIDDEN], "data_offsets": first},
+            f"{Q0}.lora_B.weight": {"dtype": "BF16", "shape": [HIDDEN, RANK], "data_offsets": second},
+        },
+        bytes(data_bytes),
+    )
 
 
 def one_tensor(dtype, shape, offsets, data_bytes):
@@ -100,9 +110,16 @@ def broken_files():
 def options():
     """name -> (config changes, code, mentions): configs that ask for what is not served."""
     unsupported = {
-        "layer_replication": [[0, 1], [0, 2]], "target_parameters": ["mlp.experts.down_proj"], "alora_invocation_tokens": [5, 6],
-        "trainable_token_indices": [3], "use_qalora": True, "use_bdlora": {"nblocks": 2}, "kasa_config": {"beta": 0.1}, "arrow_config": {"top_k": 2},
-        "use_some_future_variant": True, "modules_to_save": ["norm"],
+        "layer_replication": [[0, 1], [0, 2]],
+        "target_parameters": ["mlp.experts.down_proj"],
+        "alora_invocation_tokens": [5, 6],
+        "trainable_token_indices": [3],
+        "use_qalora": True,
+        "use_bdlora": {"nblocks": 2},
+        "kasa_config": {"beta": 0.1},
+        "arrow_config": {"top_k": 2},
+        "use_some_future_variant": True,
+        "modules_to_save": ["norm"],
     }
     made = {key: ({key: value}, "E_UNSUPPORTED_OPTION", [key]) for key, value in unsupported.items()}
     for scheme in ("pissa", "pissa_niter_4", "corda", "loftq", "some_future_scheme"):
@@ -189,7 +206,13 @@ def make(out: Path):
     write(root / "config_cut_off", "E_BAD_JSON", [], plain[:-20], weights)
     write(root / "config_is_a_list", "E_BAD_JSON", [], encoded([config()]), weights)
     write(root / "config_is_empty", "E_BAD_JSON", [], b"", weights)
-    write(root / "config_key_twice", "E_BAD_JSON", ["lora_alpha"], plain.replace(b'"lora_alpha": 4', b'"lora_alpha": 4, "lora_alpha": 8'), weights)
+    write(
+        root / "config_key_twice",
+        "E_BAD_JSON",
+        ["lora_alpha"],
+        plain.replace(b'"lora_alpha": 4', b'"lora_alpha": 4, "lora_alpha": 8'),
+        weights,
+    )
     write(root / "config_alpha_nan", "E_BAD_JSON", [], plain.replace(b'"lora_alpha": 4', b'"lora_alpha": NaN'), weights)
     write(root / "pickle_only", "E_PICKLE", ["adapter_model.bin"], plain, b"\x80\x02}q\x00.", "adapter_model.bin")
     write(root / "no_weights", "E_SAFETENSORS", ["adapter_model.safetensors"], plain, None)

@@ -17,12 +17,8 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 
 from golden_corpus import case_strings, training_lines  # noqa: E402
 
-LLAMA3_SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-QWEN2_SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+LLAMA3_SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+QWEN2_SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 
 ALPHABET_SIZE = 120  # rarer characters fall to bytes
 BYTE_TOKENS = [f"<0x{value:02X}>" for value in range(256)]
@@ -30,19 +26,25 @@ BYTE_TOKENS = [f"<0x{value:02X}>" for value in range(256)]
 
 def added_token(token_id, content, special=True):
     return {
-        "id": token_id, "content": content, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": special,
+        "id": token_id,
+        "content": content,
+        "single_word": False,
+        "lstrip": False,
+        "rstrip": False,
+        "normalized": False,
+        "special": special,
     }
 
 
 def train_byte_level(split, vocab_size):
     """Vocabulary and merges of a byte-level BPE whose words are cut by `split`."""
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(split), behavior="isolated"),
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-    ])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex(split), behavior="isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False, min_frequency=2)
+        vocab_size=vocab_size, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False, min_frequency=2
+    )
     tokenizer.train_from_iterator(training_lines(), trainer)
     model = json.loads(tokenizer.to_str())["model"]
     return model["vocab"], model["merges"]
@@ -63,7 +65,8 @@ def train_byte_fallback(specials, vocab_size):
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always", split=True)
     alphabet = common_characters(ALPHABET_SIZE)
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size, initial_alphabet=alphabet, limit_alphabet=len(alphabet), show_progress=False, min_frequency=2)
+        vocab_size=vocab_size, initial_alphabet=alphabet, limit_alphabet=len(alphabet), show_progress=False, min_frequency=2
+    )
     tokenizer.train_from_iterator(training_lines(), trainer)
     model = json.loads(tokenizer.to_str())["model"]
     trained = sorted(model["vocab"], key=model["vocab"].get)
@@ -78,8 +81,14 @@ def train_byte_fallback(specials, vocab_size):
 
 def bpe(vocab, merges, **switches):
     model = {
-        "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None, "end_of_word_suffix": None, "fuse_unk": False,
-        "byte_fallback": False, "ignore_merges": False,
+        "type": "BPE",
+        "dropout": None,
+        "unk_token": None,
+        "continuing_subword_prefix": None,
+        "end_of_word_suffix": None,
+        "fuse_unk": False,
+        "byte_fallback": False,
+        "ignore_merges": False,
     }
     return model | switches | {"vocab": vocab, "merges": merges}
 
@@ -93,16 +102,26 @@ def bos_template(token, token_id):
     return {
         "type": "TemplateProcessing",
         "single": [special, {"Sequence": {"id": "A", "type_id": 0}}],
-        "pair": [special, {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": token, "type_id": 1}}, {"Sequence": {"id": "B", "type_id": 1}}],
+        "pair": [
+            special,
+            {"Sequence": {"id": "A", "type_id": 0}},
+            {"SpecialToken": {"id": token, "type_id": 1}},
+            {"Sequence": {"id": "B", "type_id": 1}},
+        ],
         "special_tokens": {token: {"id": token, "ids": [token_id], "tokens": [token]}},
     }
 
 
 def metaspace_decoder():
-    return {"type": "Sequence", "decoders": [
-        {"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"},
-        {"type": "Strip", "content": " ", "start": 1, "stop": 0},
-    ]}
+    return {
+        "type": "Sequence",
+        "decoders": [
+            {"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "},
+            {"type": "ByteFallback"},
+            {"type": "Fuse"},
+            {"type": "Strip", "content": " ", "start": 1, "stop": 0},
+        ],
+    }
 
 
 def byte_level(**switches):
@@ -110,15 +129,23 @@ def byte_level(**switches):
 
 
 def split_then_bytes(split):
-    return {"type": "Sequence", "pretokenizers": [
-        {"type": "Split", "pattern": {"Regex": split}, "behavior": "Isolated", "invert": False}, byte_level(),
-    ]}
+    return {
+        "type": "Sequence",
+        "pretokenizers": [{"type": "Split", "pattern": {"Regex": split}, "behavior": "Isolated", "invert": False}, byte_level()],
+    }
 
 
 def tokenizer_file(added, normalizer, pre_tokenizer, post_processor, decoder, model):
     return {
-        "version": "1.0", "truncation": None, "padding": None, "added_tokens": added, "normalizer": normalizer, "pre_tokenizer": pre_tokenizer,
-        "post_processor": post_processor, "decoder": decoder, "model": model,
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": added,
+        "normalizer": normalizer,
+        "pre_tokenizer": pre_tokenizer,
+        "post_processor": post_processor,
+        "decoder": decoder,
+        "model": model,
     }
 
 
@@ -126,32 +153,70 @@ def llama2():
     vocab, merges = train_byte_fallback(["<unk>", "<s>", "</s>"], 420)
     file = tokenizer_file(
         [added_token(0, "<unk>"), added_token(1, "<s>"), added_token(2, "</s>")],
-        {"type": "Sequence", "normalizers": [
-            {"type": "Prepend", "prepend": "\u2581"}, {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}]},
-        None, bos_template("<s>", 1), metaspace_decoder(),
-        bpe(vocab, with_space(merges), unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+        {
+            "type": "Sequence",
+            "normalizers": [{"type": "Prepend", "prepend": "\u2581"}, {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}],
+        },
+        None,
+        bos_template("<s>", 1),
+        metaspace_decoder(),
+        bpe(vocab, with_space(merges), unk_token="<unk>", fuse_unk=True, byte_fallback=True),
+    )
     token = {"__type": "AddedToken", "lstrip": False, "normalized": False, "rstrip": False, "single_word": False}
     config = {
-        "add_bos_token": True, "add_eos_token": False, "bos_token": token | {"content": "<s>"}, "clean_up_tokenization_spaces": False,
-        "eos_token": token | {"content": "</s>"}, "legacy": False, "model_max_length": 1000000000000000019884624838656, "pad_token": None,
-        "padding_side": "right", "sp_model_kwargs": {}, "tokenizer_class": "LlamaTokenizer", "unk_token": token | {"content": "<unk>"},
+        "add_bos_token": True,
+        "add_eos_token": False,
+        "bos_token": token | {"content": "<s>"},
+        "clean_up_tokenization_spaces": False,
+        "eos_token": token | {"content": "</s>"},
+        "legacy": False,
+        "model_max_length": 1000000000000000019884624838656,
+        "pad_token": None,
+        "padding_side": "right",
+        "sp_model_kwargs": {},
+        "tokenizer_class": "LlamaTokenizer",
+        "unk_token": token | {"content": "<unk>"},
     }
     return file, config
 
 
 def mistral():
-    specials = ["<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[TOOL_CALLS]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]"]
+    specials = [
+        "<unk>",
+        "<s>",
+        "</s>",
+        "[INST]",
+        "[/INST]",
+        "[TOOL_CALLS]",
+        "[AVAILABLE_TOOLS]",
+        "[/AVAILABLE_TOOLS]",
+        "[TOOL_RESULTS]",
+        "[/TOOL_RESULTS]",
+    ]
     specials += [f"[control_{index}]" for index in range(8, 16)]
     vocab, merges = train_byte_fallback(specials, 460)
     file = tokenizer_file(
         [added_token(index, content) for index, content in enumerate(specials)],
-        None, {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "first", "split": False},
-        bos_template("<s>", 1), metaspace_decoder(),
-        bpe(vocab, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+        None,
+        {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "first", "split": False},
+        bos_template("<s>", 1),
+        metaspace_decoder(),
+        bpe(vocab, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True),
+    )
     config = {
-        "add_bos_token": True, "add_eos_token": False, "add_prefix_space": None, "added_tokens_decoder": decoder_map(file["added_tokens"]),
-        "bos_token": "<s>", "clean_up_tokenization_spaces": False, "eos_token": "</s>", "extra_special_tokens": {}, "legacy": False,
-        "model_max_length": 1000000000000000019884624838656, "pad_token": None, "tokenizer_class": "LlamaTokenizer", "unk_token": "<unk>",
+        "add_bos_token": True,
+        "add_eos_token": False,
+        "add_prefix_space": None,
+        "added_tokens_decoder": decoder_map(file["added_tokens"]),
+        "bos_token": "<s>",
+        "clean_up_tokenization_spaces": False,
+        "eos_token": "</s>",
+        "extra_special_tokens": {},
+        "legacy": False,
+        "model_max_length": 1000000000000000019884624838656,
+        "pad_token": None,
+        "tokenizer_class": "LlamaTokenizer",
+        "unk_token": "<unk>",
         "use_default_system_prompt": False,
     }
     return file, config
@@ -164,16 +229,39 @@ def llama3():
         if word not in vocab:
             vocab[word] = len(vocab)
     first = len(vocab)
-    names = ["<|begin_of_text|>", "<|end_of_text|>", "<|reserved_special_token_0|>", "<|reserved_special_token_1|>", "<|finetune_right_pad_id|>",
-             "<|reserved_special_token_2|>", "<|start_header_id|>", "<|end_header_id|>", "<|eom_id|>", "<|eot_id|>", "<|python_tag|>"]
+    names = [
+        "<|begin_of_text|>",
+        "<|end_of_text|>",
+        "<|reserved_special_token_0|>",
+        "<|reserved_special_token_1|>",
+        "<|finetune_right_pad_id|>",
+        "<|reserved_special_token_2|>",
+        "<|start_header_id|>",
+        "<|end_header_id|>",
+        "<|eom_id|>",
+        "<|eot_id|>",
+        "<|python_tag|>",
+    ]
     added = [added_token(first + index, name) for index, name in enumerate(names)]
     file = tokenizer_file(
-        added, None, split_then_bytes(LLAMA3_SPLIT),
-        {"type": "Sequence", "processors": [byte_level(add_prefix_space=True, trim_offsets=False, use_regex=True), bos_template(names[0], first)]},
-        byte_level(add_prefix_space=True, use_regex=True), bpe(vocab, with_space(merges), ignore_merges=True))
+        added,
+        None,
+        split_then_bytes(LLAMA3_SPLIT),
+        {
+            "type": "Sequence",
+            "processors": [byte_level(add_prefix_space=True, trim_offsets=False, use_regex=True), bos_template(names[0], first)],
+        },
+        byte_level(add_prefix_space=True, use_regex=True),
+        bpe(vocab, with_space(merges), ignore_merges=True),
+    )
     config = {
-        "added_tokens_decoder": decoder_map(added), "bos_token": names[0], "clean_up_tokenization_spaces": True, "eos_token": "<|eot_id|>",
-        "model_input_names": ["input_ids", "attention_mask"], "model_max_length": 131072, "tokenizer_class": "PreTrainedTokenizerFast",
+        "added_tokens_decoder": decoder_map(added),
+        "bos_token": names[0],
+        "clean_up_tokenization_spaces": True,
+        "eos_token": "<|eot_id|>",
+        "model_input_names": ["input_ids", "attention_mask"],
+        "model_max_length": 131072,
+        "tokenizer_class": "PreTrainedTokenizerFast",
     }
     return file, config
 
@@ -185,13 +273,28 @@ def qwen2():
     plain = ["<tool_call>", "</tool_call>", "<|fim_prefix|>", "<|fim_suffix|>"]
     added = [added_token(first + index, name, name in specials) for index, name in enumerate(specials + plain)]
     file = tokenizer_file(
-        added, {"type": "NFC"}, split_then_bytes(QWEN2_SPLIT), byte_level(trim_offsets=False), byte_level(trim_offsets=False),
-        bpe(vocab, merges, continuing_subword_prefix="", end_of_word_suffix=""))
+        added,
+        {"type": "NFC"},
+        split_then_bytes(QWEN2_SPLIT),
+        byte_level(trim_offsets=False),
+        byte_level(trim_offsets=False),
+        bpe(vocab, merges, continuing_subword_prefix="", end_of_word_suffix=""),
+    )
     file["pre_tokenizer"]["pretokenizers"][1]["trim_offsets"] = False
     config = {
-        "add_bos_token": False, "add_prefix_space": False, "added_tokens_decoder": decoder_map(added), "additional_special_tokens": specials[1:],
-        "bos_token": None, "clean_up_tokenization_spaces": False, "eos_token": "<|im_end|>", "errors": "replace", "model_max_length": 131072,
-        "pad_token": "<|endoftext|>", "split_special_tokens": False, "tokenizer_class": "Qwen2Tokenizer", "unk_token": None,
+        "add_bos_token": False,
+        "add_prefix_space": False,
+        "added_tokens_decoder": decoder_map(added),
+        "additional_special_tokens": specials[1:],
+        "bos_token": None,
+        "clean_up_tokenization_spaces": False,
+        "eos_token": "<|im_end|>",
+        "errors": "replace",
+        "model_max_length": 131072,
+        "pad_token": "<|endoftext|>",
+        "split_special_tokens": False,
+        "tokenizer_class": "Qwen2Tokenizer",
+        "unk_token": None,
     }
     return file, config
 
@@ -208,10 +311,15 @@ def encode_cases(tokenizer):
     for text in case_strings():
         ids = tokenizer.encode(text, add_special_tokens=False).ids
         ids_special = tokenizer.encode(text, add_special_tokens=True).ids
-        cases.append({
-            "text": text, "ids": ids, "ids_special": ids_special, "decoded": tokenizer.decode(ids, skip_special_tokens=False),
-            "decoded_skip_special": tokenizer.decode(ids_special, skip_special_tokens=True),
-        })
+        cases.append(
+            {
+                "text": text,
+                "ids": ids,
+                "ids_special": ids_special,
+                "decoded": tokenizer.decode(ids, skip_special_tokens=False),
+                "decoded_skip_special": tokenizer.decode(ids_special, skip_special_tokens=True),
+            }
+        )
     return cases
 
 
@@ -225,7 +333,11 @@ def decode_cases(tokenizer):
     lists += [[rng.randrange(size) for _ in range(rng.randint(2, 12))] for _ in range(60)]
     lists += [[rng.randrange(min(size, 260)) for _ in range(rng.randint(2, 8))] for _ in range(60)]
     return [
-        {"ids": ids, "decoded": tokenizer.decode(ids, skip_special_tokens=False), "decoded_skip_special": tokenizer.decode(ids, skip_special_tokens=True)}
+        {
+            "ids": ids,
+            "decoded": tokenizer.decode(ids, skip_special_tokens=False),
+            "decoded_skip_special": tokenizer.decode(ids, skip_special_tokens=True),
+        }
         for ids in lists
     ]
 
@@ -253,8 +365,10 @@ def write_json(path, value):
 
 def write_cases(path, cases, decodes):
     """One case per line, so that a changed case is one changed line."""
+
     def lines(items):
         return ",\n".join("    " + json.dumps(item, ensure_ascii=True) for item in items)
+
     path.write_text('{\n  "encode": [\n' + lines(cases) + '\n  ],\n  "decode": [\n' + lines(decodes) + "\n  ]\n}\n", encoding="utf-8")
 
 

@@ -12,7 +12,12 @@ import argparse
 import importlib
 from pathlib import Path
 
-PARTS = {"text": ("golden_tokenizers", "golden_chat"), "models": ("golden_models",), "mix32": ("golden_mix",), "refused": ("golden_refused",)}
+PARTS = {
+    "text": ("golden_tokenizers", "golden_chat"),
+    "models": ("golden_models",),
+    "mix32": ("golden_mix",),
+    "refused": ("golden_refused",),
+}
 
 
 def main():

@@ -1,10 +1,13 @@
 """What the checks of openai_client_test.py share: the server's address and names, expectations, reading of streams."""
 
+import asyncio
+import itertools
 import urllib.request
 
 import openai
-from openai import OpenAI
+from openai import AsyncOpenAI, OpenAI
 
+CONCURRENT = 16
 PROMPT = "The capital of France is"
 MESSAGES = [{"role": "user", "content": "Write one short sentence about the sea."}]
 
@@ -28,7 +31,9 @@ class Session:
         return self.client.completions.create(**({"model": self.base, "prompt": PROMPT, "max_tokens": 16, "temperature": 0} | keys))
 
     def chat(self, **keys):
-        return self.client.chat.completions.create(**({"model": self.base, "messages": MESSAGES, "max_tokens": 16, "temperature": 0} | keys))
+        return self.client.chat.completions.create(
+            **({"model": self.base, "messages": MESSAGES, "max_tokens": 16, "temperature": 0} | keys)
+        )
 
     def get(self, path):
         request = urllib.request.Request(self.root + path, headers={"Authorization": f"Bearer {self.key}"})
@@ -91,3 +96,25 @@ def streamed_chat(stream):
             roles += [choice.delta.role] if choice.delta.role else []
             reason = choice.finish_reason or reason
     return text, reason, roles
+
+
+def mixed_requests(session):
+    """CONCURRENT requests over all models: greedy and seeded, long and short."""
+    for index, name in zip(range(CONCURRENT), itertools.cycle(session.names)):
+        sampled = {"temperature": 0.9, "seed": index} if index % 3 == 1 else {"temperature": 0}
+        prompt = PROMPT if index % 2 == 0 else " ".join(f"word{number}" for number in range(index))
+        yield {"model": name, "prompt": prompt, "max_tokens": 8 + 3 * (index % 7), "stream": True, **sampled}
+
+
+async def stream_together(session, requests):
+    """Texts of completion streams that all run at once."""
+    client = AsyncOpenAI(base_url=session.root + "/v1", api_key=session.key, max_retries=0, timeout=300)
+
+    async def run(request):
+        text = ""
+        async for chunk in await client.completions.create(**request):
+            text += "".join(choice.text for choice in chunk.choices)
+        return text
+
+    async with client:
+        return await asyncio.gather(*(run(request) for request in requests))

@@ -22,13 +22,25 @@ import time
 import traceback
 
 import openai
-from openai import AsyncOpenAI, OpenAI
+from openai import OpenAI
 
 from openai_client_session import (
-    MESSAGES, PROMPT, Failed, Session, expect, expect_equal, expect_refused, expect_usage, streamed_chat, streamed_text)
+    CONCURRENT,
+    MESSAGES,
+    PROMPT,
+    Failed,
+    Session,
+    expect,
+    expect_equal,
+    expect_refused,
+    expect_usage,
+    mixed_requests,
+    stream_together,
+    streamed_chat,
+    streamed_text,
+)
 
 CHECKS = {}
-CONCURRENT = 16
 SETTLE_SECONDS = 15
 LONG = 4000  # tokens asked for, at most, by the client that goes away
 
@@ -121,8 +133,8 @@ def stop_strings(session):
     expect(len(whole) > 4, f"too little text to stop in: {whole!r}")
     middle = len(whole) // 2
     for length in (1, 2, min(5, len(whole) - middle)):
-        stop = whole[middle:middle + length]
-        wanted = whole[:whole.index(stop)]
+        stop = whole[middle : middle + length]
+        wanted = whole[: whole.index(stop)]
         for asked in (stop, [stop], ["\x00never", stop]):
             choice = session.complete(max_tokens=24, stop=asked, extra_body={"ignore_eos": True}).choices[0]
             expect_equal((choice.text, choice.finish_reason), (wanted, "stop"), f"stop={asked!r}")
@@ -133,8 +145,10 @@ def stop_strings(session):
 @check
 def seed(session):
     """A seed repeats a draw; seeds differ."""
+
     def draw(number):
         return session.complete(temperature=2.0, seed=number, max_tokens=24).choices[0].text
+
     expect_equal(draw(7), draw(7), "the same seed twice")
     expect(len({draw(number) for number in range(5)}) > 1, "five seeds drew the same text")
     streamed, _, _ = streamed_text(session.complete(temperature=2.0, seed=7, max_tokens=24, stream=True))
@@ -146,8 +160,13 @@ def sampling_fields(session):
     """top_k=1 is greedy; the other fields are taken."""
     greedy = session.complete().choices[0].text
     expect_equal(session.complete(temperature=1.0, extra_body={"top_k": 1}).choices[0].text, greedy, "top_k=1")
-    session.complete(temperature=0.8, top_p=0.9, presence_penalty=0.5, frequency_penalty=0.5,
-                     extra_body={"top_k": 20, "min_p": 0.05, "repetition_penalty": 1.1, "min_tokens": 2})
+    session.complete(
+        temperature=0.8,
+        top_p=0.9,
+        presence_penalty=0.5,
+        frequency_penalty=0.5,
+        extra_body={"top_k": 20, "min_p": 0.05, "repetition_penalty": 1.1, "min_tokens": 2},
+    )
 
 
 @check
@@ -232,7 +251,9 @@ def chat(session):
     """Chat of every model, streamed and not; the role comes first."""
     for name in session.names:
         plain = session.chat(model=name)
-        expect_equal((plain.object, plain.model, plain.choices[0].message.role), ("chat.completion", name, "assistant"), "object, model, role")
+        expect_equal(
+            (plain.object, plain.model, plain.choices[0].message.role), ("chat.completion", name, "assistant"), "object, model, role"
+        )
         expect_usage(plain.usage)
         text, reason, roles = streamed_chat(session.chat(model=name, stream=True))
         expect_equal((text, reason), (plain.choices[0].message.content, plain.choices[0].finish_reason), name)
@@ -248,7 +269,9 @@ def chat_forms(session):
     turns = [*MESSAGES, {"role": "assistant", "content": "The sea is wide."}, {"role": "user", "content": "And deep?"}]
     longer = session.chat(messages=turns)
     expect(longer.usage.prompt_tokens > parts.usage.prompt_tokens, "more turns are not more tokens")
-    limited = session.client.chat.completions.create(model=session.base, messages=MESSAGES, max_completion_tokens=3, extra_body={"ignore_eos": True})
+    limited = session.client.chat.completions.create(
+        model=session.base, messages=MESSAGES, max_completion_tokens=3, extra_body={"ignore_eos": True}
+    )
     expect_equal(limited.usage.completion_tokens, 3, "max_completion_tokens")
 
 
@@ -257,7 +280,8 @@ def unknown_fields(session):
     """Fields nobody knows are ignored; x-request-id comes back."""
     session.complete(user="someone", extra_body={"some_unknown_field": {"a": [1, 2]}})
     raw = session.client.completions.with_raw_response.create(
-        model=session.base, prompt=PROMPT, max_tokens=1, extra_headers={"x-request-id": "a-client-chose-this"})
+        model=session.base, prompt=PROMPT, max_tokens=1, extra_headers={"x-request-id": "a-client-chose-this"}
+    )
     expect_equal(raw.headers.get("x-request-id"), "a-client-chose-this", "x-request-id")
 
 
@@ -265,10 +289,20 @@ def unknown_fields(session):
 def bad_requests(session):
     """Values out of range or of another type are BadRequestError and name the field."""
     refused = [
-        ("temperature", {"temperature": -1}), ("temperature", {"temperature": "warm"}), ("top_p", {"top_p": 1.5}), ("max_tokens", {"max_tokens": -1}),
-        ("max_tokens", {"max_tokens": 10**9}), ("n", {"n": 0}), ("presence_penalty", {"presence_penalty": 9}), ("stop", {"stop": 5}),
-        ("top_k", {"extra_body": {"top_k": 0.5}}), ("min_p", {"extra_body": {"min_p": 2}}), ("logprobs", {"logprobs": -2}),
-        ("logit_bias", {"logit_bias": {"x": 1}}), ("prompt", {"prompt": [1, 10**9]}), ("seed", {"seed": "a"}),
+        ("temperature", {"temperature": -1}),
+        ("temperature", {"temperature": "warm"}),
+        ("top_p", {"top_p": 1.5}),
+        ("max_tokens", {"max_tokens": -1}),
+        ("max_tokens", {"max_tokens": 10**9}),
+        ("n", {"n": 0}),
+        ("presence_penalty", {"presence_penalty": 9}),
+        ("stop", {"stop": 5}),
+        ("top_k", {"extra_body": {"top_k": 0.5}}),
+        ("min_p", {"extra_body": {"min_p": 2}}),
+        ("logprobs", {"logprobs": -2}),
+        ("logit_bias", {"logit_bias": {"x": 1}}),
+        ("prompt", {"prompt": [1, 10**9]}),
+        ("seed", {"seed": "a"}),
     ]
     for word, keys in refused:
         expect_refused(openai.BadRequestError, lambda keys=keys: session.complete(**keys), word)
@@ -305,27 +339,6 @@ def disconnect(session):
     made = session.metric("vllm:generation_tokens_total") - made
     expect(made < asked or asked < 500, f"all {asked} tokens were made for nobody")
     expect_equal(session.complete().choices[0].text, before, "the next answer")
-
-
-def mixed_requests(session):
-    """CONCURRENT requests over all models: greedy and seeded, long and short."""
-    for index, name in zip(range(CONCURRENT), itertools.cycle(session.names)):
-        sampled = {"temperature": 0.9, "seed": index} if index % 3 == 1 else {"temperature": 0}
-        prompt = PROMPT if index % 2 == 0 else " ".join(f"word{number}" for number in range(index))
-        yield {"model": name, "prompt": prompt, "max_tokens": 8 + 3 * (index % 7), "stream": True, **sampled}
-
-
-async def stream_together(session, requests):
-    client = AsyncOpenAI(base_url=session.root + "/v1", api_key=session.key, max_retries=0, timeout=300)
-
-    async def run(request):
-        text = ""
-        async for chunk in await client.completions.create(**request):
-            text += "".join(choice.text for choice in chunk.choices)
-        return text
-
-    async with client:
-        return await asyncio.gather(*(run(request) for request in requests))
 
 
 @check
