@@ -1,0 +1,157 @@
+#include "formats/adapter_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "formats/temporary_folder.h"
+
+namespace slora {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+Json sample(const std::string& name) {
+  const Result<Json> json = read_json_file(std::string(SLORA_SOURCE_DIR) + "/tests/corpora/adapter_config/" + name + ".json");
+  EXPECT_TRUE(json) << name;
+  return *json;
+}
+AdapterConfig parsed(const std::string& name) {
+  Result<AdapterConfig> config = parse_adapter_config(sample(name));
+  EXPECT_TRUE(config) << name << ": " << (config ? "" : config.error().message);
+  return std::move(*config);
+}
+// What the reader says of PEFT's plain config with one key changed.
+std::string refusal(std::string_view key, std::string_view value) {
+  Json json = sample("plain");
+  json[std::string(key)] = *parse_json(value);
+  const Result<AdapterConfig> config = parse_adapter_config(json);
+  return config ? "accepted" : config.error().code + ": " + config.error().message;
+}
+
+TEST(AdapterConfig, ReadsWhatPeftWrites) {
+  const AdapterConfig plain = parsed("plain");
+  EXPECT_EQ(plain.peft_type, "LORA");
+  EXPECT_EQ(plain.task_type, "CAUSAL_LM");
+  EXPECT_EQ(plain.r, 8);
+  EXPECT_EQ(plain.lora_alpha, 16.0);
+  EXPECT_FALSE(plain.use_rslora || plain.use_dora || plain.lora_bias);
+  EXPECT_EQ(plain.bias, AdapterBias::none);
+  EXPECT_THAT(plain.target_modules, ElementsAre("q_proj"));
+  EXPECT_EQ(plain.init_lora_weights, "true");
+  EXPECT_EQ(plain.base_model_name, "tiny/base");
+  EXPECT_EQ(plain.peft_version, "0.21.2");
+  EXPECT_TRUE(plain.warnings.empty());
+  EXPECT_EQ(parsed("old_peft").peft_version, "");
+
+  const AdapterConfig biases = parsed("biases");
+  EXPECT_EQ(biases.bias, AdapterBias::all);
+  EXPECT_TRUE(biases.lora_bias);
+  EXPECT_THAT(biases.layers_to_transform, ElementsAre(0, 2));
+  EXPECT_THAT(biases.modules_to_save, ElementsAre("norm"));
+}
+
+TEST(AdapterConfig, ScalesByTheFirstPatternThatMatches) {
+  const AdapterConfig config = parsed("patterns");
+  ASSERT_EQ(config.rank_pattern.size(), 3u);
+  EXPECT_EQ(config.rank_pattern[0].pattern.key(), "layers.0.self_attn.q_proj");
+  EXPECT_EQ(*config.rank_of("model.layers.0.self_attn.q_proj"), 4);
+  EXPECT_EQ(*config.rank_of("model.layers.1.self_attn.q_proj"), 2);
+  EXPECT_EQ(*config.rank_of("model.layers.1.self_attn.k_proj"), 8);
+  EXPECT_EQ(*config.rank_of("model.layers.2.mlp.down_proj"), 16);
+  EXPECT_EQ(*config.rank_of("model.layers.12.mlp.down_proj"), 8);
+  EXPECT_EQ(*config.alpha_of("model.layers.0.mlp.down_proj"), 3.5);
+  EXPECT_DOUBLE_EQ(*config.scale_of("model.layers.2.mlp.down_proj"), 3.5 / 4.0);
+  EXPECT_DOUBLE_EQ(*config.scale_of("model.layers.1.self_attn.q_proj"), 16.0 / std::sqrt(2.0));
+  EXPECT_DOUBLE_EQ(*parsed("plain").scale_of("model.layers.1.self_attn.q_proj"), 2.0);
+}
+
+TEST(AdapterConfig, WarnsOfPatternsOfUnknownVersions) {
+  Json json = sample("patterns");
+  json.erase("peft_version");
+  EXPECT_EQ(parse_adapter_config(json)->warnings.size(), 1u);
+}
+
+TEST(AdapterConfig, RefusesOtherKindsOfAdapters) {
+  EXPECT_EQ(refusal("peft_type", "\"LOKR\""), "E_PEFT_TYPE: \"peft_type\": expected LORA, found \"LOKR\"");
+  EXPECT_THAT(refusal("peft_type", "null"), HasSubstr("E_PEFT_TYPE"));
+  EXPECT_THAT(refusal("peft_type", "1"), HasSubstr("E_BAD_JSON"));
+  EXPECT_THAT(refusal("task_type", "\"SEQ_CLS\""), HasSubstr("E_TASK"));
+  EXPECT_EQ(refusal("task_type", "null"), "accepted");
+}
+
+TEST(AdapterConfig, RefusesOptionsThatChangeTheNumbersByName) {
+  for (const auto& [key, value] :
+       {std::pair("use_qalora", "true"), std::pair("layer_replication", "[[0,4]]"), std::pair("target_parameters", R"(["experts"])"),
+        std::pair("alora_invocation_tokens", "[1,2]"), std::pair("kasa_config", R"({"a":1})"), std::pair("monteclora_config", R"({"a":1})"),
+        std::pair("arrow_config", R"({"a":1})"), std::pair("use_bdlora", R"({"a":1})"), std::pair("trainable_token_indices", "[5]"),
+        std::pair("ensure_weight_tying", "true"), std::pair("use_xyz", "true"), std::pair("new_thing", "2.5"),
+        std::pair("bias", "\"some\""), std::pair("megatron_config", R"({"a":1})")}) {
+    const std::string message = refusal(key, value);
+    EXPECT_THAT(message, HasSubstr("E_UNSUPPORTED_OPTION")) << key;
+    EXPECT_THAT(message, HasSubstr(key));
+  }
+}
+
+TEST(AdapterConfig, IgnoresKeysThatAreOffOrMatterInTrainingOnly) {
+  for (const auto& [key, value] :
+       {std::pair("use_xyz", "false"), std::pair("new_thing", "null"), std::pair("other", "{}"), std::pair("number", "0"),
+        std::pair("velora_config", R"({"a":1})"), std::pair("lora_dropout", "0.3"), std::pair("attention_dropout", "0.3"),
+        std::pair("eva_config", R"({"rho":2})"), std::pair("fan_in_fan_out", "true"), std::pair("exclude_modules", "\".*lm_head\""),
+        std::pair("layers_pattern", "\"layers\""), std::pair("layers_to_transform", "3")}) {
+    EXPECT_EQ(refusal(key, value), "accepted") << key;
+  }
+}
+
+TEST(AdapterConfig, RefusesInitializationsThatChangedTheBase) {
+  for (const std::string_view value : {"\"pissa\"", "\"pissa_niter_16\"", "\"olora\"", "\"corda\"", "\"loftq\"", "\"something\""}) {
+    EXPECT_THAT(refusal("init_lora_weights", value), HasSubstr("E_BASE_MUTATED")) << value;
+  }
+  for (const std::string_view value : {"true", "false", "null", "\"gaussian\"", "\"orthogonal\"", "\"eva\"", "\"mica\"", "\"lora_ga\""}) {
+    EXPECT_EQ(refusal("init_lora_weights", value), "accepted") << value;
+  }
+  EXPECT_THAT(refusal("init_lora_weights", "3"), HasSubstr("E_BAD_JSON"));
+}
+
+TEST(AdapterConfig, RefusesScalesAndRanksThatCantBe) {
+  EXPECT_THAT(refusal("r", "0"), HasSubstr("E_SCALE"));
+  EXPECT_THAT(refusal("r", "null"), HasSubstr("E_SCALE"));
+  EXPECT_THAT(refusal("lora_alpha", "null"), HasSubstr("E_SCALE"));
+  EXPECT_THAT(refusal("r", "-1"), HasSubstr("E_RANK"));
+  EXPECT_THAT(refusal("r", "18446744073709551615"), HasSubstr("E_RANK"));
+  EXPECT_THAT(refusal("r", "8.0"), HasSubstr("E_BAD_JSON"));
+  EXPECT_THAT(refusal("lora_alpha", "\"16\""), HasSubstr("E_BAD_JSON"));
+  EXPECT_EQ(refusal("lora_alpha", "22.627416997969522"), "accepted");
+  EXPECT_THAT(refusal("rank_pattern", R"({"q_proj":0})"), HasSubstr("E_SCALE: \"rank_pattern\": \"q_proj\""));
+  EXPECT_THAT(refusal("rank_pattern", R"({"q_proj":[true]})"), HasSubstr("E_BAD_JSON"));
+  EXPECT_THAT(refusal("alpha_pattern", R"({"q_proj":"x"})"), HasSubstr("E_BAD_JSON"));
+  EXPECT_THAT(refusal("rank_pattern", "[1]"), HasSubstr("E_BAD_JSON"));
+}
+
+TEST(AdapterConfig, BoundsPatterns) {
+  EXPECT_THAT(refusal("rank_pattern", R"({"(":4})"), HasSubstr("E_PATTERN: \"rank_pattern\""));
+  Json many(Json::value_t::object);
+  for (int i = 0; i < 65; ++i) many["layers\\." + std::to_string(i)] = 4;
+  EXPECT_THAT(refusal("rank_pattern", many.dump()), HasSubstr("at most 64 keys that are regular expressions"));
+  Json plain(Json::value_t::object);
+  for (int i = 0; i < 448; ++i) plain["layers." + std::to_string(i)] = 4;
+  EXPECT_EQ(refusal("alpha_pattern", plain.dump()), "accepted");
+}
+
+TEST(AdapterConfig, ReadsFromAFolder) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(read_adapter_config(folder.path()).error().code, "E_NO_CONFIG");
+  folder.write("adapter_config.json", sample("plain").dump());
+  EXPECT_TRUE(read_adapter_config(folder.path()));
+  folder.write("adapter_config.json", R"({"r":8,"r":16})");
+  const Result<AdapterConfig> twice = read_adapter_config(folder.path());
+  EXPECT_EQ(twice.error().code, "E_BAD_JSON");
+  EXPECT_THAT(twice.error().message, HasSubstr("adapter_config.json: line 1"));
+  EXPECT_EQ(twice.error().message.find(folder.path()), std::string::npos);
+}
+
+}  // namespace
+}  // namespace slora

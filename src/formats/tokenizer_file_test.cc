@@ -1,0 +1,88 @@
+#include "formats/tokenizer_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "formats/temporary_folder.h"
+
+namespace slora {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(TokenizerFiles, SaysWhatToDoWithoutTokenizerJson) {
+  const TemporaryFolder folder;
+  const Result<TokenizerFiles> files = read_tokenizer_files(folder.path());
+  ASSERT_FALSE(files);
+  EXPECT_EQ(files.error().code, "E_NO_TOKENIZER");
+  EXPECT_THAT(files.error().message, HasSubstr("tokenizer.model"));
+}
+
+TEST(TokenizerFiles, NeedsNothingButTokenizerJson) {
+  const TemporaryFolder folder;
+  folder.write("tokenizer.json", R"({"model":{"type":"BPE"}})");
+  const Result<TokenizerFiles> files = read_tokenizer_files(folder.path());
+  ASSERT_TRUE(files) << files.error().message;
+  EXPECT_EQ((*files->tokenizer)["model"]["type"], "BPE");
+  EXPECT_TRUE(files->chat_template.empty());
+  EXPECT_FALSE(files->bos_token || files->add_bos_token);
+}
+
+TEST(TokenizerFiles, ReadsSpecialTokensInBothForms) {
+  const TemporaryFolder folder;
+  folder.write("tokenizer.json", "{}");
+  folder.write(
+      "tokenizer_config.json",
+      R"({"bos_token":"<s>","eos_token":{"__type":"AddedToken","content":"</s>","lstrip":false},"unk_token":null,"add_bos_token":true,"chat_template":"{{ x }}"})");
+  folder.write("special_tokens_map.json", R"({"bos_token":"other","unk_token":{"content":"<unk>"}})");
+  const Result<TokenizerFiles> files = read_tokenizer_files(folder.path());
+  ASSERT_TRUE(files) << files.error().message;
+  EXPECT_EQ(files->bos_token, "<s>");
+  EXPECT_EQ(files->eos_token, "</s>");
+  EXPECT_EQ(files->unk_token, "<unk>");
+  EXPECT_EQ(files->add_bos_token, true);
+  EXPECT_EQ(files->chat_template, "{{ x }}");
+}
+
+TEST(TokenizerFiles, ReadsNamedTemplates) {
+  const TemporaryFolder folder;
+  folder.write("tokenizer.json", "{}");
+  folder.write("tokenizer_config.json", R"({"chat_template":[{"name":"default","template":"a"},{"name":"tool_use","template":"b"}]})");
+  const Result<TokenizerFiles> files = read_tokenizer_files(folder.path());
+  ASSERT_TRUE(files) << files.error().message;
+  EXPECT_EQ(files->chat_template, "a");
+  EXPECT_EQ(files->named_templates.at("tool_use"), "b");
+}
+
+TEST(TokenizerFiles, PrefersTemplatesInFilesOfTheirOwn) {
+  const TemporaryFolder folder;
+  folder.write("tokenizer.json", "{}");
+  folder.write("tokenizer_config.json", R"({"chat_template":"old"})");
+  folder.write("chat_template.jinja", "new");
+  folder.write("additional_chat_templates/rag.jinja", "cited");
+  const Result<TokenizerFiles> files = read_tokenizer_files(folder.path());
+  ASSERT_TRUE(files) << files.error().message;
+  EXPECT_EQ(files->chat_template, "new");
+  EXPECT_EQ(files->named_templates.at("rag"), "cited");
+}
+
+TEST(TokenizerFiles, NamesTheFileAtFault) {
+  const TemporaryFolder folder;
+  const auto refusal = [&] { return read_tokenizer_files(folder.path()).error().message; };
+  folder.write("tokenizer.json", "[]");
+  EXPECT_THAT(refusal(), HasSubstr("tokenizer.json: expected an object"));
+  folder.write("tokenizer.json", "{");
+  EXPECT_THAT(refusal(), HasSubstr("tokenizer.json: line 1"));
+  folder.write("tokenizer.json", "{}");
+  folder.write("tokenizer_config.json", R"({"chat_template":7})");
+  EXPECT_THAT(refusal(), HasSubstr("tokenizer_config.json: \"chat_template\""));
+  folder.write("tokenizer_config.json", R"({"bos_token":{"x":1}})");
+  EXPECT_THAT(refusal(), HasSubstr("tokenizer_config.json: \"bos_token\""));
+  folder.write("tokenizer_config.json", "[]");
+  EXPECT_THAT(refusal(), HasSubstr("tokenizer_config.json: expected an object"));
+}
+
+}  // namespace
+}  // namespace slora
