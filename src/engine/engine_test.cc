@@ -66,7 +66,7 @@ class Collector {
   std::map<SequenceId, Stream> streams_;
 };
 
-struct Setting {
+struct EngineSetting {
   std::string backend = "reference";
   int threads = 1;
   std::int32_t page_tokens = 4;
@@ -79,7 +79,7 @@ struct Setting {
 
 class TestEngine {
  public:
-  explicit TestEngine(const Setting& setting) {
+  explicit TestEngine(const EngineSetting& setting) {
     RuntimeOptions options;
     options.model_folder = kGolden / "mix32";
     options.model_name = "mix32";
@@ -185,7 +185,7 @@ void expect_equal(const std::vector<Stream>& found, const std::vector<Stream>& e
 class EngineAnswers : public ::testing::TestWithParam<std::string> {
  protected:
   static constexpr std::int32_t kOutputTokens = 12;
-  [[nodiscard]] Setting setting() const { return {.backend = GetParam()}; }
+  [[nodiscard]] EngineSetting setting() const { return {.backend = GetParam()}; }
   [[nodiscard]] std::vector<Stream> alone() const {
     TestEngine engine(setting());
     return run_one_by_one(engine, kOutputTokens);
@@ -200,7 +200,7 @@ TEST_P(EngineAnswers, AreTheSameBitsAloneAndMixed) {
 TEST_P(EngineAnswers, AreTheSameBitsWithAnyChunkSize) {
   const std::vector<Stream> expected = alone();
   for (const std::int32_t step_tokens : {1, 2, 3, 5, 7, 16, 500}) {
-    Setting changed = setting();
+    EngineSetting changed = setting();
     changed.step_tokens_max = step_tokens;
     TestEngine engine(changed);
     expect_equal(run_together(engine, kOutputTokens), expected, std::to_string(step_tokens) + " tokens a step");
@@ -210,7 +210,7 @@ TEST_P(EngineAnswers, AreTheSameBitsWithAnyChunkSize) {
 TEST_P(EngineAnswers, AreTheSameBitsWithAnyPageSizeAndThreadCount) {
   const std::vector<Stream> expected = alone();
   for (const std::int32_t page_tokens : {2, 8, 32}) {
-    Setting changed = setting();
+    EngineSetting changed = setting();
     changed.page_tokens = page_tokens;
     changed.threads = page_tokens == 8 ? 2 : 1;
     TestEngine engine(changed);
@@ -230,7 +230,7 @@ TEST_P(EngineAnswers, AreTheSameBitsWhenPrefixesAreReused) {
 // A pool that holds the largest adapter and a few sequences: adapters and prefixes are evicted all the time, sequences preempted.
 TEST_P(EngineAnswers, AreTheSameBitsUnderEvictionAndPreemption) {
   const std::vector<Stream> expected = alone();
-  Setting changed = setting();
+  EngineSetting changed = setting();
   changed.page_tokens = 2;
   std::uint32_t largest = 0;
   {
@@ -245,7 +245,7 @@ TEST_P(EngineAnswers, AreTheSameBitsUnderEvictionAndPreemption) {
   EXPECT_GT(stats.prefix_evictions, 0u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, EngineAnswers, ::testing::Values("reference", "cpu"), [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Backends, EngineAnswers, ::testing::Values("reference", "cpu"), [](const auto& test) { return test.param; });
 
 TEST(Engine, EndsASequenceThatIsCancelled) {
   TestEngine engine({});

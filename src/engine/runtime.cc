@@ -96,6 +96,10 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   }
   const DType kv_dtype = parts.backend->kv_dtype();
   const KvGeometry kv = make_kv_geometry(parts.config, kv_dtype, options.page_tokens.value_or(default_page_tokens(parts.config, kv_dtype)));
+  if (kv.page_bytes() < kPageBytesMin) {
+    return error("E_PAGE_TOKENS", "--page-tokens: pages of {} tokens are {} bytes on this model, and adapters need at least {}", kv.page_tokens,
+                 kv.page_bytes(), kPageBytesMin);
+  }
   const Result<std::uint64_t> pool_bytes = choose_pool_bytes(options, kv.page_bytes());
   if (!pool_bytes) return tl::unexpected(pool_bytes.error());
   parts.arena = std::make_unique<PageArena>(parts.backend->allocate(*pool_bytes), kv.page_bytes());
