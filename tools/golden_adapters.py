@@ -169,8 +169,9 @@ def check(spec, model, base_logits, run):
     adapter_logits = run(model)
     moved = (adapter_logits - base_logits).abs().max().item()
     assert moved > ADAPTER_MARGIN, (spec.name, moved)
+    stores_biases = spec.lora.get("bias", "none") != "none"
     for name, tensor in model.named_parameters():
-        if "lora_" not in name or "lora_A" in name and spec.lora["r"] == 1:
+        if "lora_" not in name and not (stores_biases and name.endswith(".bias")):
             continue
         kept = tensor.detach().clone()
         with torch.no_grad():
