@@ -14,8 +14,7 @@ struct WaitingSequence {
   AdapterId adapter;
   std::int32_t priority;
   Timestamp arrival;
-  std::int32_t tokens_to_compute;  // prompt and, after a preemption, what had been generated
-  std::int32_t preemption_count;
+  std::int32_t tokens_to_compute;  // its prompt
 };
 
 // The order in which waiting sequences are tried, and which to give up. Chosen at start, called by the scheduler at the start of each
@@ -23,8 +22,8 @@ struct WaitingSequence {
 class Policy {
  public:
   virtual ~Policy() = default;
-  // Permutes `order` (indices into `waiting`, which is sorted by arrival) into the order to try. A sequence that comes back after
-  // preemption is tried before anything else, whatever the policy says.
+  // Permutes `order` (indices into `waiting`, which is sorted by arrival) into the order to try. Sequences that come back after
+  // preemption are not among them: they are tried before anything else, whatever the policy says.
   virtual void order(std::span<const WaitingSequence> waiting, Timestamp now, std::vector<std::size_t>& order) = 0;
   // Appends the waiting sequences that are not worth starting any more. Called after order().
   virtual void give_up(std::span<const WaitingSequence> waiting, Timestamp now, std::vector<SequenceId>& out) = 0;

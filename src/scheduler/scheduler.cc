@@ -235,6 +235,17 @@ std::int32_t Scheduler::cached_tokens(SequenceId id) const {
   return sequence == nullptr ? 0 : std::min(sequence->cached_count, sequence->prompt_count);
 }
 
+std::uint32_t Scheduler::pages_of_adapter(AdapterId adapter) const {
+  const PagePool& pool = memory_.pool();
+  std::uint32_t count = 0;
+  for (std::uint32_t page = 0; page < pool.page_count(); ++page) {
+    const PageOwner& owner = pool.owner(PageIndex{page});
+    const bool is_cache = owner.use == PageUse::adapter || owner.use == PageUse::prefix;
+    count += is_cache && owner.id == adapter.value ? 1 : 0;
+  }
+  return count;
+}
+
 SchedulerStats Scheduler::stats() const {
   const PagePool& pool = memory_.pool();
   SchedulerStats stats = totals_;

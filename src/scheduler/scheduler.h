@@ -72,6 +72,8 @@ class Scheduler {
 
   // How many prompt tokens of this sequence were read from the prefix cache at its (last) admission.
   [[nodiscard]] std::int32_t cached_tokens(SequenceId id) const;
+  // Pages that the image and the cached prefixes of this content hold; looks at every page of the pool.
+  [[nodiscard]] std::uint32_t pages_of_adapter(AdapterId adapter) const;
   [[nodiscard]] SchedulerStats stats() const;
   // Requires: every sequence has ended. Gives back all cached prefixes and idle adapters (drain, tests).
   void clear_caches();

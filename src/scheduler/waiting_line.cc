@@ -16,8 +16,7 @@ void WaitingLine::add(Sequence& sequence) {
                                                      .adapter = request.adapter,
                                                      .priority = request.priority,
                                                      .arrival = request.arrival,
-                                                     .tokens_to_compute = sequence.known_count(),
-                                                     .preemption_count = 0});
+                                                     .tokens_to_compute = sequence.known_count()});
   queue_tokens_ += sequence.tokens.size();
 }
 

@@ -1,0 +1,81 @@
+#pragma once
+#include <cstdint>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/ids.h"
+#include "scheduler/step_plan.h"
+
+namespace slora {
+
+// Splittable counter-based generator: the same numbers on every machine.
+class SimulatedRandom {
+ public:
+  explicit SimulatedRandom(std::uint64_t seed) : state_(seed) {}
+  std::uint64_t next();
+  // [0, count). Requires: count > 0.
+  std::uint64_t below(std::uint64_t count) { return next() % count; }
+  std::int64_t between(std::int64_t least, std::int64_t most) {
+    return least + static_cast<std::int64_t>(below(static_cast<std::uint64_t>(most - least + 1)));
+  }
+  double unit() { return static_cast<double>(next() >> 11) * 0x1p-53; }
+  bool chance(double probability) { return unit() < probability; }
+
+ private:
+  std::uint64_t state_;
+};
+
+// A language model in one sentence: what a token leaves behind depends on itself, on all before it, on the tenant and on the adapter's
+// image, and so does the token that follows. As in a real one, a wrong, stale or foreign slot anywhere changes what comes out.
+struct SimulatedModel {
+  std::int32_t vocabulary = 4;
+  std::uint64_t stop_period = 40;  // one in so many tokens ends its sequence
+  std::uint64_t fail_period = 0;   // one in so many fails; 0: none
+
+  [[nodiscard]] static std::uint64_t image_word(AdapterId adapter, std::uint64_t word_index);
+  // What one word of an image adds to the image's digest.
+  [[nodiscard]] static std::uint64_t image_part(std::uint64_t word, std::uint64_t word_index);
+  [[nodiscard]] static std::uint64_t start(TenantId tenant, AdapterId adapter, std::uint64_t image_digest);
+  // What the slot of `token` holds when all before it sum up to `digest`.
+  [[nodiscard]] static std::uint64_t slot(std::uint64_t digest, TokenId token);
+  [[nodiscard]] static std::uint64_t add_slot(std::uint64_t digest, std::uint64_t slot, std::int32_t position);
+  [[nodiscard]] RowResult next(std::uint64_t digest) const;
+};
+
+// A device that does exactly what plans say, into pages that remember. Owned by the simulator.
+class SimulatedDevice {
+ public:
+  SimulatedDevice(const SimulatedModel& model, std::uint32_t page_count, std::int32_t page_tokens);
+
+  // While an image is on its way its pages hold noise.
+  void begin_load(const AdapterLoad& load);
+  void land(AdapterId adapter);
+  void fail(AdapterId adapter);
+  // The scheduler says that the image left.
+  void evict(AdapterId adapter);
+
+  // Reads and writes pages as the plan says; `previous` are the rows of the plan before. The digest behind each span goes to `digests`.
+  // Returns what is wrong with the plan on its face, or nothing.
+  [[nodiscard]] std::string run(const StepPlan& plan, std::span<const TenantId> tenants, const StepResult& previous, StepResult& result,
+                                std::vector<std::uint64_t>& digests);
+
+  [[nodiscard]] bool is_loading(AdapterId adapter) const { return loading_.contains(adapter); }
+  [[nodiscard]] bool is_resident(AdapterId adapter) const { return resident_.contains(adapter); }
+  // Of a resident image; empty for any other.
+  [[nodiscard]] std::span<const PageIndex> image_pages(AdapterId adapter) const;
+  [[nodiscard]] std::size_t image_count() const { return loading_.size() + resident_.size(); }
+
+ private:
+  [[nodiscard]] std::span<std::uint64_t> slots_of(PageIndex page);
+  void fill_with_noise(const std::vector<PageIndex>& pages);
+
+  const SimulatedModel model_;
+  const std::size_t page_tokens_;
+  std::vector<std::uint64_t> slots_;  // [page_count, page_tokens]
+  std::unordered_map<AdapterId, std::vector<PageIndex>> loading_, resident_;
+  SimulatedRandom noise_{1};
+};
+
+}  // namespace slora

@@ -1,0 +1,77 @@
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "scheduler/scheduler.h"
+#include "scheduler/simulated_device.h"
+
+namespace slora {
+
+enum class SimulatedPolicy : std::uint8_t { fcfs, whimsical };  // whimsical: any order, gives up now and then
+
+// One world to run the scheduler in: its size and how rough it is. Chances are per step.
+struct SimulationOptions {
+  std::uint64_t seed = 0;
+  SchedulerOptions scheduler;
+  SimulatedModel model;
+  SimulatedPolicy policy = SimulatedPolicy::fcfs;
+  std::int32_t prompt_tokens_max = 40, output_tokens_max = 40;
+  std::uint64_t adapter_count = 0;  // names, not contents
+  std::uint32_t adapter_pages_max = 1;
+  double adapter_skew = 1;  // Zipf's exponent
+  std::uint32_t tenant_count = 1;
+  std::int32_t priority_count = 1;
+  double burst_chance = 0.1;
+  std::int64_t burst_requests_max = 4;
+  double cancel_chance = 0;
+  double replace_chance = 0;
+  double load_fail_chance = 0;  // per load
+  std::int64_t load_steps_max = 4;
+  double adapter_chance = 0.7, write_only_chance = 0.05, familiar_chance = 0.5;  // per request
+};
+
+// Another world for every seed: each switches some hardships on and draws their rates (swarm testing).
+[[nodiscard]] SimulationOptions draw_options(std::uint64_t seed);
+
+struct SimulatedRequest {
+  SequenceRequest request;
+  std::int32_t earlier_prompt_count = -1;  // when it continues an earlier stream: how much of its prompt was that one's prompt
+};
+
+// Clients: whose requests come, with which prompts, for which adapters. Owned by the simulator.
+class SimulatedWorkload {
+ public:
+  explicit SimulatedWorkload(const SimulationOptions& options);
+
+  [[nodiscard]] SimulatedRequest draw_request(SimulatedRandom& random);
+  // A stream that ended may be continued by a later request of the same tenant.
+  void remember(const SequenceRequest& request, std::int32_t prompt_count, const std::vector<TokenId>& tokens);
+  // Puts a new content under some name; the old one is returned. Requires: adapter_count > 0.
+  [[nodiscard]] AdapterId replace_some(SimulatedRandom& random);
+
+ private:
+  struct Name {
+    AdapterId content;
+    std::uint32_t page_count;
+  };
+  struct Conversation {
+    TenantId tenant;
+    AdapterId adapter;
+    std::uint32_t adapter_page_count;
+    std::int32_t prompt_count;
+    std::vector<TokenId> tokens;
+  };
+  [[nodiscard]] std::size_t draw_name(SimulatedRandom& random) const;
+  [[nodiscard]] Name make_content(SimulatedRandom& random);
+  [[nodiscard]] std::vector<TokenId> draw_prompt(SimulatedRandom& random) const;
+
+  const SimulationOptions options_;
+  std::vector<Name> names_;
+  std::vector<double> popularity_;              // [adapter_count] cumulative
+  std::vector<std::vector<TokenId>> families_;  // prompts begin like one of these
+  std::vector<Conversation> conversations_;     // a ring of the latest
+  std::size_t next_conversation_ = 0;
+  std::uint64_t next_content_ = 1, next_sequence_ = 1;
+};
+
+}  // namespace slora

@@ -1,0 +1,297 @@
+#include "scheduler/simulator.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "scheduler/policies/fcfs.h"
+
+namespace slora {
+namespace {
+
+constexpr std::uint64_t kAgeMax = 6000;  // steps until everything must have ended; the worst seen is 1,708
+
+class WhimsicalPolicy final : public Policy {
+ public:
+  explicit WhimsicalPolicy(std::uint64_t seed) : random_(seed) {}
+  void order(std::span<const WaitingSequence>, Timestamp, std::vector<std::size_t>& order) override {
+    for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random_.below(i)]);
+  }
+  void give_up(std::span<const WaitingSequence> waiting, Timestamp, std::vector<SequenceId>& out) override {
+    if (random_.chance(0.02)) out.push_back(waiting[random_.below(waiting.size())].id);
+  }
+
+ private:
+  SimulatedRandom random_;
+};
+
+std::unique_ptr<Policy> make_policy(const SimulationOptions& options) {
+  if (options.policy == SimulatedPolicy::whimsical) return std::make_unique<WhimsicalPolicy>(options.seed);
+  return std::make_unique<FcfsPolicy>();
+}
+
+}  // namespace
+
+Simulator::Simulator(const SimulationOptions& options)
+    : options_(options),
+      random_(options.seed ^ 0xd1ce),
+      workload_(options),
+      device_(options.model, options.scheduler.page_count, options.scheduler.page_tokens),
+      scheduler_(options.scheduler, make_policy(options)) {}
+
+SimulationReport Simulator::run(std::uint64_t step_count) {
+  while (report_.steps < step_count && report_.failure.empty()) step(Arrivals::open);
+  for (std::uint64_t i = 0; i < kAgeMax && report_.failure.empty() && !(live_.empty() && open_.empty() && loads_.empty()); ++i)
+    step(Arrivals::closed);
+  if (report_.failure.empty()) check_empty();
+  return report_;
+}
+
+void Simulator::step(Arrivals arrivals) {
+  ++report_.steps;
+  if (arrivals == Arrivals::open) {
+    if (random_.chance(options_.burst_chance)) arrive();
+    if (random_.chance(options_.replace_chance)) replace_some();
+  }
+  progress_loads();
+  if (random_.chance(options_.cancel_chance)) cancel_some();
+  const bool may_schedule = std::ssize(open_) < options_.scheduler.depth;
+  if (may_schedule && (open_.empty() || random_.chance(0.6)))
+    schedule();
+  else
+    commit();
+  if (random_.chance(options_.cancel_chance)) cancel_some();
+  take_ends();
+  check_retired();
+}
+
+void Simulator::arrive() {
+  for (auto count = random_.between(1, options_.burst_requests_max); count > 0; --count) add(workload_.draw_request(random_));
+}
+
+void Simulator::add(SimulatedRequest drawn) {
+  SequenceRequest& request = drawn.request;
+  request.arrival = Timestamp{static_cast<std::int64_t>(report_.steps)};
+  page_counts_[request.adapter] = request.adapter_page_count;
+  const std::uint64_t id = request.id.value;
+  Stream stream = make_stream(request);
+  stream.earlier_prompt_count = drawn.earlier_prompt_count;
+  const Status status = scheduler_.add(std::move(request));
+  if (status) {
+    live_.emplace(id, std::move(stream));
+  } else {
+    const std::int64_t total = std::ssize(stream.request.prompt) + stream.request.output_tokens_max;
+    const bool fits = total <= tokens_that_fit(options_.scheduler, stream.request.adapter_page_count);
+    expect(fits == (status.error().code == "queue_full"), "only what doesn't fit the empty pool is refused for good", id);
+    saw(fits ? Situation::queue_was_full : Situation::never_fits);
+  }
+  check_sound();
+}
+
+void Simulator::cancel_some() {
+  if (live_.empty()) return;
+  Stream& stream = std::next(live_.begin(), static_cast<std::ptrdiff_t>(random_.below(live_.size())))->second;
+  if (stream.is_cancelled) return;
+  stream.is_cancelled = true;
+  if (!stream.is_started)
+    saw(device_.is_loading(stream.request.adapter) ? Situation::cancelled_while_loading : Situation::cancelled_while_waiting);
+  if (stream.is_started) saw(is_open(stream) ? Situation::cancelled_while_uncommitted : Situation::cancelled_while_running);
+  if (stream.restart_count > 0) saw(Situation::cancelled_after_preemption);
+  scheduler_.cancel(stream.request.id);
+  check_sound();
+}
+
+void Simulator::replace_some() {
+  if (options_.adapter_count == 0) return;
+  const AdapterId old = workload_.replace_some(random_);
+  for (const auto& [id, stream] : live_)
+    if (stream.request.adapter == old) saw(stream.is_started ? Situation::replaced_while_running : Situation::replaced_while_waiting);
+  retired_.insert(old);
+  scheduler_.retire_adapter(old);
+  check_sound();
+}
+
+void Simulator::progress_loads() {
+  const auto is_done = [&](const Load& load) { return load.done_step <= report_.steps; };
+  const auto first_done = std::stable_partition(loads_.begin(), loads_.end(), [&](const Load& load) { return !is_done(load); });
+  const std::vector<Load> done(first_done, loads_.end());
+  loads_.erase(first_done, loads_.end());
+  for (const Load& load : done) {
+    if (random_.chance(options_.load_fail_chance)) {
+      fail_load(load.adapter);
+      continue;
+    }
+    device_.land(load.adapter);
+    if (failed_once_.erase(load.adapter) > 0) saw(Situation::load_succeeded_after_failure);
+    const auto names = [&](const auto& entry) { return entry.second.request.adapter == load.adapter; };
+    if (std::ranges::none_of(live_, names)) saw(Situation::nobody_waits_for_load);
+    scheduler_.adapter_landed(load.adapter);
+    check_sound();
+  }
+}
+
+void Simulator::fail_load(AdapterId adapter) {
+  saw(Situation::load_failed);
+  take_ends();
+  failed_once_.insert(adapter);
+  failing_ = adapter;
+  device_.fail(adapter);
+  scheduler_.adapter_failed(adapter);
+  check_sound();
+  take_ends();
+  failing_ = kNoAdapter;
+  for (const auto& [id, stream] : live_) expect(stream.request.adapter != adapter, "a failed load ends all that asked for it", id);
+}
+
+void Simulator::schedule() {
+  OpenPlan next;
+  scheduler_.schedule(next.plan, Timestamp{static_cast<std::int64_t>(report_.steps)});
+  check_sound();
+  take_ends();
+  std::vector<AdapterId> evicted;
+  scheduler_.take_evicted_adapters(evicted);
+  for (const AdapterId adapter : evicted) {
+    expect(device_.is_resident(adapter), "only what is there is evicted", adapter.value);
+    device_.evict(adapter);
+    evicted_once_.insert(adapter);
+  }
+  check_plan(next.plan);
+  if (!report_.failure.empty()) return;
+  for (const AdapterLoad& load : next.plan.loads) {
+    expect(!device_.is_loading(load.adapter) && !device_.is_resident(load.adapter), "an adapter is loaded once", load.adapter.value);
+    if (evicted_once_.contains(load.adapter)) saw(Situation::adapter_came_back);
+    device_.begin_load(load);
+    loads_.push_back({load.adapter, report_.steps + static_cast<std::uint64_t>(random_.between(0, options_.load_steps_max))});
+  }
+  const bool idles = next.plan.empty() && open_.empty() && loads_.empty();
+  expect(!idles || live_.empty(), "something advances while somebody lives", live_.empty() ? 0 : live_.begin()->first);
+  for (const auto& [id, stream] : live_) expect(report_.steps - stream.arrival_step < kAgeMax, "everything ends in bounded time", id);
+
+  for (const PlannedSpan& span : next.plan.spans) next.tenants.push_back(live_.at(span.sequence.value).request.tenant);
+  if (!next.plan.empty()) open_.push_back(std::move(next));
+  if (random_.chance(0.5)) run_open_plans(open_.size());  // the others run as late as they can
+}
+
+void Simulator::run_open_plans(std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) {
+    OpenPlan& open = open_[i];
+    if (open.has_run) continue;
+    const std::string wrong = device_.run(open.plan, open.tenants, previous_result_, open.result, digests_);
+    expect(wrong.empty(), wrong);
+    if (!wrong.empty()) return;
+    open.has_run = true;
+    previous_result_ = open.result;
+    for (std::size_t k = 0; k < open.plan.spans.size(); ++k) check_span(open.plan.spans[k], digests_[k]);
+  }
+}
+
+void Simulator::commit() {
+  run_open_plans(1);
+  if (!report_.failure.empty()) return;
+  const OpenPlan open = std::move(open_.front());
+  open_.pop_front();
+  for (const PlannedSpan& span : open.plan.spans) settle(span, open.result);
+  scheduler_.commit(open.plan, open.result, ends_);
+  check_sound();
+  take_ends();
+  for (const PlannedSpan& span : open.plan.spans) {
+    const auto found = live_.find(span.sequence.value);
+    if (found == live_.end()) continue;
+    const Stream& stream = found->second;
+    const bool is_over = stream.emitted_count == stream.output_count && stream.end != EndReason::failed;
+    expect(!is_over, "a sequence ends with its last token", found->first);
+  }
+}
+
+// Books what a plan brought its client.
+void Simulator::settle(const PlannedSpan& span, const StepResult& result) {
+  const auto found = live_.find(span.sequence.value);
+  if (found == live_.end() || span.output_row < 0) return;
+  Stream& stream = found->second;
+  if (stream.is_cancelled) return;
+  const std::int32_t known = static_cast<std::int32_t>(stream.request.prompt.size()) + stream.emitted_count;
+  expect(span.position_begin + span.token_count == known, "every token is computed once and in order", found->first);
+  const RowResult& row = result.rows[static_cast<std::size_t>(span.output_row)];
+  if (row.outcome == RowOutcome::failed) {
+    saw(Situation::failed_step);
+    return;
+  }
+  const bool right = std::cmp_less(known, stream.tokens.size()) && stream.tokens[static_cast<std::size_t>(known)] == row.token;
+  expect(right, "every token is the one that its history yields", found->first);
+  ++stream.emitted_count;
+  if (row.outcome == RowOutcome::stop && is_open(stream)) saw(Situation::stopped_with_a_step_ahead);
+}
+
+void Simulator::take_ends() {
+  scheduler_.take_ended(ends_);
+  for (const SequenceEnd& end : ends_) check_end(end);
+  ends_.clear();
+}
+
+void Simulator::check_end(const SequenceEnd& end) {
+  const auto found = live_.find(end.id.value);
+  expect(found != live_.end(), "a sequence ends once", end.id.value);
+  if (found == live_.end()) return;
+  const Stream& stream = found->second;
+  switch (end.reason) {
+    case EndReason::cancelled:
+      expect(stream.is_cancelled, "only who was cancelled ends so", end.id.value);
+      break;
+    case EndReason::adapter_failed:
+      expect(stream.request.adapter == failing_, "a failed load ends only its own", end.id.value);
+      break;
+    case EndReason::given_up:
+      saw(Situation::given_up);
+      expect(options_.policy == SimulatedPolicy::whimsical && !stream.is_started, "only who waits is given up", end.id.value);
+      break;
+    default:
+      expect(end.reason == stream.end && stream.emitted_count == stream.output_count, "a sequence ends where its history does",
+             end.id.value);
+      if (!retired_.contains(stream.request.adapter))
+        workload_.remember(stream.request, static_cast<std::int32_t>(stream.request.prompt.size()), stream.tokens);
+  }
+  ++report_.ended;
+  report_.age_max = std::max(report_.age_max, report_.steps - stream.arrival_step);
+  live_.erase(found);
+}
+
+Simulator::Stream Simulator::make_stream(const SequenceRequest& request) const {
+  std::uint64_t image_digest = 0;
+  const std::uint64_t word_count = std::uint64_t{request.adapter_page_count} * static_cast<std::uint64_t>(options_.scheduler.page_tokens);
+  for (std::uint64_t i = 0; i < word_count; ++i)
+    image_digest += SimulatedModel::image_part(SimulatedModel::image_word(request.adapter, i), i);
+  std::uint64_t digest = SimulatedModel::start(request.tenant, request.adapter, image_digest);
+  Stream stream;
+  stream.tokens = request.prompt;
+  const auto extend = [&] {
+    for (std::size_t at = stream.digests.size(); at < stream.tokens.size(); ++at) {
+      digest = SimulatedModel::add_slot(digest, SimulatedModel::slot(digest, stream.tokens[at]), static_cast<std::int32_t>(at));
+      stream.digests.push_back(digest);
+    }
+  };
+  while (stream.output_count < request.output_tokens_max) {
+    extend();
+    const RowResult row = options_.model.next(digest);
+    if (row.outcome == RowOutcome::failed) {
+      stream.end = EndReason::failed;
+      break;
+    }
+    stream.tokens.push_back(row.token);
+    ++stream.output_count;
+    if (row.outcome == RowOutcome::stop) {
+      stream.end = EndReason::stop;
+      break;
+    }
+  }
+  stream.arrival_step = report_.steps;
+  stream.request = request;
+  return stream;
+}
+
+void Simulator::expect(bool holds, std::string_view what, std::uint64_t subject) {
+  if (holds || !report_.failure.empty()) return;
+  report_.failure = fmt::format("seed {}, step {}: this should hold: {} ({})", options_.seed, report_.steps, what, subject);
+}
+
+}  // namespace slora

@@ -1,0 +1,140 @@
+#pragma once
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "scheduler/scheduler.h"
+#include "scheduler/simulated_device.h"
+#include "scheduler/simulated_workload.h"
+
+namespace slora {
+
+// Situations that a simulation should meet now and then, or its world is too tame to prove anything.
+enum class Situation : std::uint8_t {
+  preempted_twice,
+  preempted_while_uncommitted,
+  cancelled_while_waiting,
+  cancelled_while_loading,
+  cancelled_while_running,
+  cancelled_while_uncommitted,
+  cancelled_after_preemption,
+  stopped_with_a_step_ahead,  // a row of the plan behind is for nobody
+  failed_step,
+  read_cached_prefix,
+  read_cached_output,  // what one request generated is another's prompt
+  prefix_evicted,
+  adapter_came_back,  // loaded again after its image was evicted
+  load_failed,
+  load_succeeded_after_failure,
+  replaced_while_running,
+  replaced_while_waiting,
+  nobody_waits_for_load,  // it landed for a sequence that is gone
+  no_page_free,
+  queue_was_full,
+  never_fits,
+  given_up,
+  count
+};
+inline constexpr std::size_t kSituationCount = static_cast<std::size_t>(Situation::count);
+[[nodiscard]] std::string_view name_of(Situation situation);
+
+struct SimulationReport {
+  std::string failure;  // the first thing found wrong, with seed and step, or empty
+  std::uint64_t steps = 0;
+  std::uint64_t ended = 0;
+  std::uint64_t age_max = 0;  // steps from a sequence's arrival to its end
+  std::array<std::uint64_t, kSituationCount> situations{};
+};
+
+// The production scheduler in a made-up world where everything goes wrong that can: bursts, cancellations, slow and failing loads,
+// replaced adapters, a tiny pool. After every call the scheduler's invariants are recomputed, and the simulator's own books are
+// compared: each sequence's tokens must be those of a pure function of its history and adapter, which they are only if every page
+// held what it should. One thread; a run is a function of its options.
+class Simulator {
+ public:
+  explicit Simulator(const SimulationOptions& options);
+
+  // `step_count` steps, then no more requests until everything has ended and all caches are cleared.
+  [[nodiscard]] SimulationReport run(std::uint64_t step_count);
+
+ private:
+  // What must come out for one request, computed before it runs.
+  struct Stream {
+    SequenceRequest request;
+    std::int32_t earlier_prompt_count = -1;  // see SimulatedRequest
+    std::vector<TokenId> tokens;             // prompt and the whole output
+    std::vector<std::uint64_t> digests;      // [known inputs] behind each position
+    EndReason end = EndReason::length;
+    std::int32_t output_count = 0;  // tokens of the whole output
+    std::int32_t emitted_count = 0;
+    std::int32_t planned_end = 0;  // of its latest span
+    int restart_count = 0;
+    bool is_started = false, is_cancelled = false;
+    std::uint64_t arrival_step = 0;
+    std::uint64_t last_plan = 0;
+  };
+  struct OpenPlan {
+    StepPlan plan;
+    std::vector<TenantId> tenants;  // of its spans
+    StepResult result;
+    bool has_run = false;
+  };
+  struct Load {
+    AdapterId adapter;
+    std::uint64_t done_step;
+  };
+  enum class Arrivals : std::uint8_t { open, closed };
+
+  void step(Arrivals arrivals);
+  void arrive();
+  void add(SimulatedRequest drawn);
+  void cancel_some();
+  void replace_some();
+  void progress_loads();
+  void fail_load(AdapterId adapter);
+
+  void schedule();
+  void check_plan(const StepPlan& plan);
+  void check_pages(const StepPlan& plan);
+  void check_overtaking(const Stream& started, const std::set<std::uint64_t>& in_plan);
+  void note_span(Stream& stream, const PlannedSpan& span, std::uint64_t plan_index);
+  void run_open_plans(std::size_t count);
+  void check_span(const PlannedSpan& span, std::uint64_t digest);
+  void commit();
+  void settle(const PlannedSpan& span, const StepResult& result);
+  void take_ends();
+  void check_end(const SequenceEnd& end);
+  void check_sound();
+  void check_retired();
+  void check_empty();
+
+  [[nodiscard]] Stream make_stream(const SequenceRequest& request) const;
+  [[nodiscard]] bool is_open(const Stream& stream) const { return !open_.empty() && stream.last_plan >= open_.front().plan.index; }
+  void saw(Situation situation) { ++report_.situations[static_cast<std::size_t>(situation)]; }
+  void expect(bool holds, std::string_view what, std::uint64_t subject = 0);
+
+  const SimulationOptions options_;
+  SimulatedRandom random_;
+  SimulatedWorkload workload_;
+  SimulatedDevice device_;
+  Scheduler scheduler_;
+  std::map<std::uint64_t, Stream> live_;
+  std::deque<OpenPlan> open_;   // uncommitted
+  StepResult previous_result_;  // of the plan that ran last
+  std::vector<Load> loads_;
+  std::map<AdapterId, std::uint32_t> page_counts_;  // of every content
+  std::set<AdapterId> retired_, evicted_once_, failed_once_;
+  std::vector<SequenceEnd> ends_;   // reported, not yet checked
+  AdapterId failing_ = kNoAdapter;  // whose sequences may end with adapter_failed now
+  std::vector<std::uint64_t> digests_;
+  SchedulerStats before_;  // the latest schedule()
+  SimulationReport report_;
+};
+
+}  // namespace slora

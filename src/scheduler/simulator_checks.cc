@@ -1,0 +1,169 @@
+// What the simulator holds every plan to.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "scheduler/simulator.h"
+
+namespace slora {
+
+void Simulator::check_plan(const StepPlan& plan) {
+  const SchedulerOptions& options = options_.scheduler;
+  expect(std::ssize(plan.tokens) <= options.step_tokens_max, "a step has no more tokens than it may", plan.tokens.size());
+  expect(std::ssize(plan.spans) <= options.running_max, "a step has no more sequences than it may", plan.spans.size());
+  std::set<std::uint64_t> in_plan;
+  for (const PlannedSpan& span : plan.spans) {
+    expect(in_plan.insert(span.sequence.value).second, "a sequence stands in a plan once", span.sequence.value);
+    expect(live_.contains(span.sequence.value), "only who lives is planned", span.sequence.value);
+    expect(span.token_count > 0, "a span has tokens", span.sequence.value);
+  }
+  check_pages(plan);
+  if (!report_.failure.empty()) return;
+  for (const PlannedSpan& span : plan.spans) check_overtaking(live_.at(span.sequence.value), in_plan);
+  for (const PlannedSpan& span : plan.spans) note_span(live_.at(span.sequence.value), span, plan.index);
+
+  const SchedulerStats stats = scheduler_.stats();
+  if (stats.pages_free == 0) saw(Situation::no_page_free);
+  if (stats.prefix_evictions > before_.prefix_evictions) saw(Situation::prefix_evicted);
+  if (stats.preemptions > before_.preemptions && !open_.empty()) saw(Situation::preempted_while_uncommitted);
+  before_ = stats;
+}
+
+// No page is written that anybody else reads or writes, in this plan or in one that is not committed yet; nor loaded into.
+void Simulator::check_pages(const StepPlan& plan) {
+  std::map<PageIndex, std::uint64_t> users;  // by uncommitted plans
+  for (const OpenPlan& open : open_) {
+    for (const PlannedSpan& span : open.plan.spans) {
+      for (const PageIndex page : open.plan.pages_of(span)) users[page] = span.sequence.value;
+      for (const PageIndex page : device_.image_pages(span.adapter)) users[page] = 0;
+    }
+  }
+  std::set<PageIndex> written;
+  const auto page_tokens = static_cast<std::size_t>(options_.scheduler.page_tokens);
+  for (const PlannedSpan& span : plan.spans) {
+    const std::span<const PageIndex> pages = plan.pages_of(span);
+    for (std::size_t i = static_cast<std::size_t>(span.position_begin) / page_tokens; i < pages.size(); ++i) {
+      expect(written.insert(pages[i]).second, "a page is written by one sequence", pages[i].value);
+      const auto user = users.find(pages[i]);
+      expect(user == users.end() || user->second == span.sequence.value, "a page of an uncommitted plan is not given away", pages[i].value);
+    }
+  }
+  for (const PlannedSpan& span : plan.spans) {
+    const std::span<const PageIndex> pages = plan.pages_of(span);
+    for (std::size_t i = 0; i < std::min(pages.size(), static_cast<std::size_t>(span.position_begin) / page_tokens); ++i)
+      expect(!written.contains(pages[i]), "a page that is read is not written", pages[i].value);
+    for (const PageIndex page : device_.image_pages(span.adapter))
+      expect(!written.contains(page), "an image in use is not written", page.value);
+  }
+  for (const AdapterLoad& load : plan.loads) {
+    expect(load.pages.size() == page_counts_[load.adapter], "an image gets its pages", load.adapter.value);
+    for (const PageIndex page : load.pages) {
+      expect(written.insert(page).second, "a page is loaded into for one adapter", page.value);
+      expect(!users.contains(page), "a page of an uncommitted plan is not loaded into", page.value);
+    }
+  }
+}
+
+// First come, first served: nobody is admitted before a sequence of its priority that came earlier and has no load to wait for. When
+// that was is only seen of sequences without an adapter: they start in the step that admits them.
+void Simulator::check_overtaking(const Stream& started, const std::set<std::uint64_t>& in_plan) {
+  if (started.is_started || started.request.adapter != kNoAdapter || options_.policy != SimulatedPolicy::fcfs) return;
+  const auto place = [](const Stream& stream) { return std::tuple(stream.request.priority, stream.request.arrival, stream.request.id); };
+  for (const auto& [id, stream] : live_) {
+    if (stream.is_started || stream.is_cancelled || in_plan.contains(id)) continue;
+    const AdapterId adapter = stream.request.adapter;
+    if (adapter != kNoAdapter && !device_.is_resident(adapter)) continue;
+    expect(place(started) < place(stream), "nobody is overtaken", id);
+  }
+}
+
+void Simulator::note_span(Stream& stream, const PlannedSpan& span, std::uint64_t plan_index) {
+  const bool restarts = stream.is_started && span.position_begin != stream.planned_end;  // elsewhere only after preemption
+  if (restarts && ++stream.restart_count == 2) saw(Situation::preempted_twice);
+  if (!stream.is_started || restarts) {
+    const std::int32_t cached = scheduler_.cached_tokens(span.sequence);
+    const auto prompt_count = static_cast<std::int32_t>(stream.request.prompt.size());
+    expect(cached == std::min(span.position_begin, prompt_count), "what was not computed was cached", span.sequence.value);
+    if (cached > 0) saw(Situation::read_cached_prefix);
+    if (!stream.is_started && stream.earlier_prompt_count >= 0 && cached > stream.earlier_prompt_count) saw(Situation::read_cached_output);
+    const bool reads = stream.request.prefix_use == PrefixUse::read_and_write;
+    expect(reads || span.position_begin == 0, "who wants all logits reads no prefix", span.sequence.value);
+  }
+  stream.is_started = true;
+  stream.planned_end = span.position_begin + span.token_count;
+  stream.last_plan = plan_index;
+}
+
+// What the device had in its pages behind this span is what the pure function says.
+void Simulator::check_span(const PlannedSpan& span, std::uint64_t digest) {
+  const auto found = live_.find(span.sequence.value);
+  if (found == live_.end()) return;
+  const Stream& stream = found->second;
+  const auto end = static_cast<std::size_t>(span.position_begin + span.token_count);
+  if (end <= stream.digests.size()) {
+    expect(stream.digests[end - 1] == digest, "the pages hold what the history wrote", found->first);
+  } else {
+    const bool is_ahead = options_.scheduler.depth == 2 && end == stream.digests.size() + 1;
+    expect(is_ahead, "nothing is computed behind the end but one step ahead", found->first);
+  }
+}
+
+void Simulator::check_sound() {
+  if (const std::string wrong = scheduler_.check_invariants(); !wrong.empty()) expect(false, wrong);
+}
+
+// Image and prefixes of a retired content go as soon as nobody uses them.
+void Simulator::check_retired() {
+  for (const AdapterId adapter : retired_) {
+    const auto names = [&](const auto& entry) { return entry.second.request.adapter == adapter; };
+    const auto runs = [&](const OpenPlan& open) {
+      return std::ranges::find(open.plan.spans, adapter, &PlannedSpan::adapter) != open.plan.spans.end();
+    };
+    if (device_.is_loading(adapter) || std::ranges::any_of(live_, names) || std::ranges::any_of(open_, runs)) continue;
+    expect(scheduler_.pages_of_adapter(adapter) == 0, "a retired adapter leaves nothing behind", adapter.value);
+  }
+}
+
+void Simulator::check_empty() {
+  expect(live_.empty() && open_.empty(), "everything ends", live_.empty() ? 0 : live_.begin()->first);
+  if (!report_.failure.empty()) return;
+  scheduler_.clear_caches();
+  check_sound();
+  std::vector<AdapterId> evicted;
+  scheduler_.take_evicted_adapters(evicted);
+  for (const AdapterId adapter : evicted) device_.evict(adapter);
+  expect(device_.image_count() == 0, "every image that left was reported", device_.image_count());
+  const SchedulerStats stats = scheduler_.stats();
+  expect(stats.pages_free == options_.scheduler.page_count, "all pages are free in the end", stats.pages_free);
+  expect(stats.running == 0 && stats.waiting == 0 && stats.waiting_tokens == 0 && stats.loading == 0, "nobody is left in the end");
+}
+
+std::string_view name_of(Situation situation) {
+  static constexpr std::array<std::string_view, kSituationCount> kNames = {"preempted twice",
+                                                                           "preempted while uncommitted",
+                                                                           "cancelled while waiting",
+                                                                           "cancelled while loading",
+                                                                           "cancelled while running",
+                                                                           "cancelled while uncommitted",
+                                                                           "cancelled after preemption",
+                                                                           "stopped with a step ahead",
+                                                                           "failed step",
+                                                                           "read cached prefix",
+                                                                           "read cached output",
+                                                                           "prefix evicted",
+                                                                           "adapter came back",
+                                                                           "load failed",
+                                                                           "load succeeded after failure",
+                                                                           "replaced while running",
+                                                                           "replaced while waiting",
+                                                                           "nobody waits for load",
+                                                                           "no page free",
+                                                                           "queue was full",
+                                                                           "never fits",
+                                                                           "given up"};
+  return kNames[static_cast<std::size_t>(situation)];
+}
+
+}  // namespace slora
