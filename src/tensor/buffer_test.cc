@@ -1,0 +1,65 @@
+#include "tensor/buffer.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+namespace slora {
+namespace {
+
+bool is_aligned(const Buffer& buffer, std::size_t to) { return reinterpret_cast<std::uintptr_t>(buffer.data()) % to == 0; }
+
+TEST(Buffer, IsZeroedAlignedAndWritableToTheEnd) {
+  for (const std::size_t bytes :
+       {std::size_t{1}, std::size_t{63}, std::size_t{4097}, (std::size_t{2} << 20) - 1, (std::size_t{2} << 20) + 1}) {
+    const Buffer buffer(bytes);
+    EXPECT_EQ(buffer.bytes(), bytes);
+    EXPECT_TRUE(is_aligned(buffer, 64));
+    EXPECT_TRUE(std::all_of(buffer.data(), buffer.data() + bytes, [](std::byte byte) { return byte == std::byte{0}; }));
+    buffer.data()[bytes - 1] = std::byte{1};
+  }
+}
+
+TEST(Buffer, BeginsOnAHugePageWhenItIsLarge) {
+  for (int i = 0; i < 8; ++i) EXPECT_TRUE(is_aligned(Buffer(std::size_t{3} << 20), std::size_t{2} << 20));
+}
+
+TEST(Buffer, TakesNoMemoryUntilItIsTouched) {
+  const Buffer buffer(std::size_t{1} << 36);
+  EXPECT_EQ(buffer.data()[std::size_t{1} << 35], std::byte{0});
+}
+
+TEST(Buffer, MovesWithItsMemory) {
+  Buffer first(128);
+  std::byte* data = first.data();
+  data[5] = std::byte{9};
+  Buffer second = std::move(first);
+  EXPECT_EQ(second.data(), data);
+  EXPECT_EQ(second.bytes(), 128u);
+  EXPECT_EQ(second.data()[5], std::byte{9});
+  second = Buffer(64);
+  EXPECT_EQ(second.bytes(), 64u);
+}
+
+TEST(Buffer, MayBeEmpty) {
+  EXPECT_EQ(Buffer().data(), nullptr);
+  EXPECT_EQ(Buffer(0).data(), nullptr);
+}
+
+TEST(Buffer, IsViewedAsAMatrix) {
+  const Buffer buffer(4 * 6 * 2);
+  const Tensor matrix = buffer.view(DType::bf16, 4, 6);
+  EXPECT_EQ(matrix.data, buffer.data());
+  EXPECT_EQ(matrix.row_stride, 6);
+  EXPECT_EQ(matrix.row_bytes(3) - buffer.data(), 36);
+}
+
+TEST(BufferDeathTest, RefusesViewsThatDoNotFit) {
+  const Buffer buffer(47);
+  EXPECT_DEATH(static_cast<void>(buffer.view(DType::bf16, 4, 6)), "a tensor no larger than its buffer");
+}
+
+}  // namespace
+}  // namespace slora
