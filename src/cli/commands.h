@@ -1,0 +1,56 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace slora {
+
+// What `slora serve | generate | inspect` were asked to do, as text from the command line. Each command returns the process's exit
+// code and says on standard error what went wrong.
+
+// The model, its adapters, and what they may take; common to the commands that run it.
+struct ModelArguments {
+  std::string model;
+  std::vector<std::string> adapters;      // --adapters DIR
+  std::vector<std::string> lora_modules;  // --lora-modules name=path
+  std::vector<std::string> served_model_names;
+  std::string backend = "auto";
+  int threads = 0;
+  std::string pool_memory;  // empty: chosen
+  std::optional<std::int32_t> page_tokens;
+  std::optional<std::int32_t> max_model_len;
+  std::size_t waiting_max = 1024;
+  std::string chat_template;  // file; empty: the model's own
+};
+
+struct ServeArguments {
+  ModelArguments model;
+  std::string host = "127.0.0.1";
+  std::uint16_t port = 8000;
+  std::vector<std::string> api_keys;
+  int drain_seconds = 30;
+};
+
+struct GenerateArguments {
+  ModelArguments model;
+  std::string adapter;  // a name, or an adapter's folder; empty: the base model
+  std::string prompt;   // continued as it is
+  std::string message;  // answered as a user's message
+  std::string input;    // JSONL file, "-" for standard input
+  std::int32_t max_tokens = 128;
+  double temperature = 0;
+  std::optional<std::int64_t> seed;
+};
+
+struct InspectArguments {
+  std::string folder;
+  std::string model;  // base model to hold an adapter against; may be empty
+  std::string backend = "auto";
+};
+
+[[nodiscard]] int run_serve(const ServeArguments& arguments);
+[[nodiscard]] int run_generate(const GenerateArguments& arguments);
+[[nodiscard]] int run_inspect(const InspectArguments& arguments);
+
+}  // namespace slora

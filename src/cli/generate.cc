@@ -1,0 +1,154 @@
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <limits>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "base/queue.h"
+#include "cli/commands.h"
+#include "cli/generate_lines.h"
+#include "cli/progress_bar.h"
+#include "cli/runtime_arguments.h"
+#include "server/engine_generator.h"
+#include "server/generation_job.h"
+#include "server/job_table.h"
+
+namespace slora {
+namespace {
+
+constexpr std::size_t kRunningMax = 256;  // requests handed to the engine at once
+
+// Where a job's answer goes when there is no client: into memory. The main thread is the I/O thread here.
+class LocalExchange final : public Exchange {
+ public:
+  const HttpRequest& request() const override { return request_; }
+  std::string take_body() override { return {}; }
+  void respond(HttpResponse response) override { answer_ = std::move(response); }
+  void begin_stream(std::string_view) override {}
+  void send(std::string_view) override {}
+  void end_stream() override {}
+  void break_stream() override {}
+  void on_gone(std::function<void()>) override {}
+
+  [[nodiscard]] const std::optional<HttpResponse>& answer() const { return answer_; }
+
+ private:
+  const HttpRequest request_;
+  std::optional<HttpResponse> answer_;
+};
+
+// Runs requests in one batch, as many at once as the engine takes, and gives their answers in input order.
+class Batch {
+ public:
+  Batch(const RequestPreparer& preparer, const JobServices& services, BoundedQueue<std::vector<TokenEvent>>& events)
+      : preparer_(preparer), services_(services), events_(events) {}
+
+  // `on_answer` is called with the index of each request and its answer, in order.
+  void run(std::span<const GenerateLine> lines, const std::function<void(std::size_t, const HttpResponse&)>& on_answer) {
+    ProgressBar bar;
+    std::size_t next = 0;
+    for (std::size_t told = 0; told < lines.size();) {
+      while (next < lines.size() && running_.size() < kRunningMax) start(next, lines[next]), ++next;
+      const auto first = running_.find(told);
+      if (first->second->answer()) {
+        on_answer(told, *first->second->answer());
+        running_.erase(first);
+        bar.show("Generating", ++told, lines.size());
+      } else {
+        services_.jobs.deliver(events_.pop().value_or(std::vector<TokenEvent>()));
+      }
+    }
+  }
+
+ private:
+  void start(std::size_t index, const GenerateLine& line) {
+    const auto exchange = std::make_shared<LocalExchange>();  // shared with its job
+    running_.emplace(index, exchange);
+    const auto job = std::make_shared<GenerationJob>(exchange, services_, random_());
+    if (line.error) return job->fail(*line.error);
+    job->start(preparer_.prepare(line.endpoint, line.body));
+  }
+
+  const RequestPreparer& preparer_;
+  const JobServices services_;
+  BoundedQueue<std::vector<TokenEvent>>& events_;
+  std::map<std::size_t, std::shared_ptr<LocalExchange>> running_;  // by index; answers wait here for their turn
+  std::mt19937_64 random_{std::random_device{}()};
+};
+
+Result<std::vector<GenerateLine>> read_lines(const GenerateArguments& arguments, const LineDefaults& defaults) {
+  if (arguments.input.empty()) return std::vector<GenerateLine>{make_line(arguments.prompt, arguments.message, defaults)};
+  std::ifstream file;
+  if (arguments.input != "-") {
+    file.open(arguments.input);
+    if (!file) return error("no_input", "--input: can't read {}", arguments.input);
+  }
+  std::vector<GenerateLine> lines;
+  std::istream& in = arguments.input == "-" ? std::cin : file;
+  for (std::string text; std::getline(in, text);) {
+    if (text.find_first_not_of(" \t\r") != std::string::npos) lines.push_back(parse_line(text, defaults));
+  }
+  return lines;
+}
+
+// An adapter given as a folder is registered under the folder's name.
+std::string register_adapter(const GenerateArguments& arguments, RuntimeOptions& options) {
+  const std::filesystem::path path(arguments.adapter);
+  if (!std::filesystem::exists(path / "adapter_config.json")) return arguments.adapter;
+  const std::string name = (path.has_filename() ? path : path.parent_path()).filename().string();
+  options.named_adapters.emplace_back(name, path);
+  return name;
+}
+
+}  // namespace
+
+int run_generate(const GenerateArguments& arguments) {
+  const int input_count = (arguments.prompt.empty() ? 0 : 1) + (arguments.message.empty() ? 0 : 1) + (arguments.input.empty() ? 0 : 1);
+  if (input_count != 1) return report({"bad_option", "give exactly one of --prompt, --message and --input", {}});
+  Result<RuntimeOptions> options = make_runtime_options(arguments.model);
+  if (!options) return report(options.error());
+
+  LineDefaults defaults{{}, arguments.max_tokens, arguments.temperature, arguments.seed};
+  if (!arguments.adapter.empty()) defaults.adapter = register_adapter(arguments, *options);
+  const Result<std::vector<GenerateLine>> lines = read_lines(arguments, defaults);
+  if (!lines) return report(lines.error());
+  std::optional<std::filesystem::path> chat_template;
+  if (!arguments.model.chat_template.empty()) chat_template = arguments.model.chat_template;
+  const Result<TextModel> text = TextModel::load(options->model_folder, chat_template);
+  if (!text) return report(text.error());
+
+  // Bounded by what the sequences in flight may generate.
+  BoundedQueue<std::vector<TokenEvent>> events(std::numeric_limits<std::size_t>::max());
+  auto bar = std::make_unique<ProgressBar>();
+  options->progress = [&bar](std::string_view what, std::uint64_t done, std::uint64_t total) { bar->show(what, done, total); };
+  Result<std::unique_ptr<Runtime>> runtime =
+      Runtime::create(std::move(*options), [&events](std::vector<TokenEvent>&& step) { (void)events.try_push(std::move(step)); });
+  bar.reset();
+  if (!runtime) return report(runtime.error());
+
+  const std::vector<std::string> names = model_names_of(arguments.model);
+  const SteadyClock clock;
+  JobTable jobs;
+  EngineGenerator generator((*runtime)->engine(), (*runtime)->adapters());
+  RequestMetrics metrics((*runtime)->metrics(), names.front());
+  const RequestPreparer preparer(names, (*runtime)->model_config().vocab_size, (*runtime)->generation_config(), *text, generator);
+  bool all_answered = true;
+  Batch batch(preparer, {generator, jobs, text->tokenizer(), metrics, clock}, events);
+  batch.run(*lines, [&](std::size_t index, const HttpResponse& answer) {
+    all_answered &= answer.status == 200;
+    if (arguments.input.empty() && answer.status != 200) {
+      report({"failed", Json::parse(answer.body)["error"]["message"].get<std::string>(), {}});
+    } else {
+      fmt::print("{}\n", arguments.input.empty() ? plain_text(answer.body) : output_line(index, answer.body));
+    }
+    std::fflush(stdout);
+  });
+  return all_answered ? 0 : 1;
+}
+
+}  // namespace slora

@@ -1,0 +1,70 @@
+#include "cli/generate_lines.h"
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "formats/json.h"
+
+namespace slora {
+namespace {
+
+GenerateLine complete(Json body, const LineDefaults& defaults) {
+  if (const Json* adapter = find_member(body, "adapter")) body["model"] = *adapter;
+  body.erase("adapter");
+  if (!body.contains("model") && !defaults.adapter.empty()) body["model"] = defaults.adapter;
+  if (!body.contains("max_tokens") && !body.contains("max_completion_tokens")) body["max_tokens"] = defaults.max_tokens;
+  if (!body.contains("temperature")) body["temperature"] = defaults.temperature;
+  if (!body.contains("seed") && defaults.seed) body["seed"] = *defaults.seed;
+  body["stream"] = false;
+  body.erase("stream_options");
+  const Endpoint endpoint = body.contains("messages") ? Endpoint::chat : Endpoint::completions;
+  return {endpoint, body.dump(), std::nullopt};
+}
+
+// The text of one choice of either endpoint.
+Json text_of(const Json& choice) { return choice.contains("message") ? choice["message"]["content"] : choice["text"]; }
+
+}  // namespace
+
+GenerateLine parse_line(std::string_view text, const LineDefaults& defaults) {
+  Result<Json> body = parse_json(text);
+  if (!body) return {Endpoint::completions, {}, Error{"invalid_request_error", body.error().message, {}}};
+  if (!body->is_object()) return {Endpoint::completions, {}, Error{"invalid_request_error", "expected a JSON object per line", {}}};
+  return complete(std::move(*body), defaults);
+}
+
+GenerateLine make_line(const std::string& prompt, const std::string& message, const LineDefaults& defaults) {
+  Json body = Json::object();
+  if (!prompt.empty()) {
+    body["prompt"] = prompt;
+  } else {
+    body["messages"] = Json::array({{{"role", "user"}, {"content", message}}});
+  }
+  return complete(std::move(body), defaults);
+}
+
+std::string output_line(std::size_t index, std::string_view body) {
+  const Json answer = Json::parse(body);
+  Json line = {{"index", index}};
+  if (answer.contains("error")) {
+    line["error"] = answer["error"];
+    return line.dump();
+  }
+  const Json& choices = answer["choices"];
+  line["model"] = answer["model"];
+  if (choices.size() == 1) {
+    line["text"] = text_of(choices[0]);
+    line["finish_reason"] = choices[0]["finish_reason"];
+  } else {
+    for (const Json& choice : choices) {
+      line["text"].push_back(text_of(choice));
+      line["finish_reason"].push_back(choice["finish_reason"]);
+    }
+  }
+  line["usage"] = answer["usage"];
+  return line.dump();
+}
+
+std::string plain_text(std::string_view body) { return text_of(Json::parse(body)["choices"][0]).get<std::string>(); }
+
+}  // namespace slora

@@ -1,0 +1,42 @@
+#include "cli/generate_lines.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "formats/json.h"
+
+namespace slora {
+namespace {
+
+TEST(GenerateLine, TakesTheDefaultsThatItDoesNotName) {
+  const LineDefaults defaults{"french", 32, 0.5, 7};
+  const GenerateLine line = parse_line(R"({"prompt": "Hello", "temperature": 1})", defaults);
+  ASSERT_FALSE(line.error);
+  EXPECT_EQ(line.endpoint, Endpoint::completions);
+  EXPECT_EQ(Json::parse(line.body), Json::parse(R"({"prompt": "Hello", "temperature": 1, "model": "french", "max_tokens": 32, "seed": 7, "stream": false})"));
+}
+
+TEST(GenerateLine, ItsAdapterIsTheModelOfTheRequest) {
+  const GenerateLine line = parse_line(R"({"messages": [{"role": "user", "content": "Hi"}], "adapter": "german", "stream": true})", {});
+  EXPECT_EQ(line.endpoint, Endpoint::chat);
+  EXPECT_EQ(Json::parse(line.body)["model"], "german");
+  EXPECT_EQ(Json::parse(line.body)["stream"], false);
+  EXPECT_FALSE(Json::parse(line.body).contains("adapter"));
+}
+
+TEST(GenerateLine, ABrokenLineCarriesItsError) {
+  EXPECT_TRUE(parse_line("{", {}).error);
+  EXPECT_TRUE(parse_line("[]", {}).error);
+}
+
+TEST(GenerateLine, OutputNamesItsInput) {
+  EXPECT_EQ(output_line(3, R"({"id":"x","model":"m","choices":[{"index":0,"text":"out","finish_reason":"stop"}],"usage":{"total_tokens":2}})"),
+            R"({"index":3,"model":"m","text":"out","finish_reason":"stop","usage":{"total_tokens":2}})");
+  EXPECT_EQ(output_line(0, R"({"model":"m","choices":[{"message":{"content":"a"},"finish_reason":"stop"},{"message":{"content":"b"},"finish_reason":"length"}],"usage":null})"),
+            R"({"index":0,"model":"m","text":["a","b"],"finish_reason":["stop","length"],"usage":null})");
+  EXPECT_EQ(output_line(1, R"({"error":{"message":"no"}})"), R"({"index":1,"error":{"message":"no"}})");
+}
+
+}  // namespace
+}  // namespace slora

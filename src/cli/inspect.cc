@@ -1,0 +1,125 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+#include "adapters/adapter_summary.h"
+#include "backend/backend.h"
+#include "cli/byte_size.h"
+#include "cli/commands.h"
+#include "cli/model_path.h"
+#include "cli/runtime_arguments.h"
+#include "formats/generation_config.h"
+#include "formats/model_files.h"
+#include "model/kv_geometry.h"
+#include "server/text_model.h"
+
+namespace slora {
+namespace {
+
+constexpr std::int32_t kRankMax = 512;
+
+void line(std::string_view what, std::string_view value) { fmt::print("{:<16}{}\n", what, value); }
+
+int refuse(std::string_view what, const Error& error) {
+  line(what, "refused");
+  line("reason", fmt::format("{}: {}", error.code, error.message));
+  return 1;
+}
+
+std::string dtypes_of(const ModelFiles& files) {
+  std::set<std::string> names;
+  for (const ModelTensor& tensor : files.tensors()) names.insert(std::string(name_of(tensor.info.dtype)));
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+std::uint64_t parameter_count(const ModelFiles& files) {
+  std::uint64_t count = 0;
+  for (const ModelTensor& tensor : files.tensors()) count += tensor.info.bytes / bytes_of(tensor.info.dtype);
+  return count;
+}
+
+// How the server would cut this model's KV cache, and what an adapter has to fit.
+Result<AdapterBase> make_adapter_base(const ModelConfig& config, const std::string& backend_name, KvGeometry& kv) {
+  const Result<std::unique_ptr<Backend>> backend = create_backend(backend_name, {.threads = 1});
+  if (!backend) return tl::unexpected<Error>(backend.error());
+  const DType kv_dtype = (*backend)->kv_dtype();
+  kv = make_kv_geometry(config, kv_dtype, default_page_tokens(config, kv_dtype));
+  const AdapterFormat format = (*backend)->adapter_format();
+  return AdapterBase{make_module_table(config), {format.dtype, format.b_interleave}, kv.page_bytes(), kRankMax};
+}
+
+int inspect_model(const InspectArguments& arguments) {
+  const Result<ModelConfig> config = read_model_config(arguments.folder);
+  if (!config) return refuse("model", config.error());
+  const Result<ModelFiles> files = ModelFiles::open(arguments.folder);
+  if (!files) return refuse("model", files.error());
+  const Result<GenerationConfig> generation = read_generation_config(arguments.folder, config->vocab_size);
+  if (!generation) return refuse("model", generation.error());
+  KvGeometry kv;
+  const Result<AdapterBase> base = make_adapter_base(*config, arguments.backend, kv);
+  if (!base) return report(base.error());
+
+  line("model", default_model_name(arguments.folder));
+  line("family", name_of(config->family));
+  line("shape", fmt::format("{} layers, hidden {}, intermediate {}, {} heads ({} for keys and values) of {}, vocabulary {}", config->layer_count,
+                            config->hidden_size, config->intermediate_size, config->head_count, config->kv_head_count, config->head_dim, config->vocab_size));
+  line("parameters", fmt::format("{}{}", parameter_count(*files), config->tie_embeddings ? " (embeddings tied)" : ""));
+  line("weights", fmt::format("{} in {}", shown_byte_size(files->total_bytes()), dtypes_of(*files)));
+  line("rope", fmt::format("{}, theta {}{}", name_of(config->rope.kind), config->rope.theta,
+                           config->rope.kind == RopeKind::default_ ? "" : fmt::format(", factor {}", config->rope.factor)));
+  const std::int32_t window = *std::ranges::max_element(config->window);
+  line("context", fmt::format("{} tokens{}", config->max_position_embeddings, window > 0 ? fmt::format(", sliding window {}", window) : ""));
+  line("end tokens", fmt::format("{}", fmt::join(generation->eos_token_ids, ", ")));
+  line("page", fmt::format("{} = {} tokens of KV cache for all layers, {} per token", shown_byte_size(kv.page_bytes()), kv.page_tokens,
+                           shown_byte_size(kv.page_bytes() / static_cast<std::size_t>(kv.page_tokens))));
+  const Result<TextModel> text = TextModel::load(arguments.folder, std::nullopt);
+  line("tokenizer", text ? fmt::format("{} tokens", text->tokenizer().vocabulary_size()) : "refused: " + text.error().message);
+  if (text) line("chats", text->chat_refusal() ? "refused: " + text->chat_refusal()->message : "served");
+  for (const std::string& warning : config->warnings) line("note", warning);
+  return text ? 0 : 1;
+}
+
+int inspect_adapter(const InspectArguments& arguments) {
+  const Result<AdapterSummary> summary = describe_adapter(arguments.folder);
+  if (!summary) return refuse("adapter", summary.error());
+  line("adapter", default_model_name(arguments.folder));
+  line("family", summary->family);
+  line("made for", summary->base_model_name.empty() ? "(its config does not say)" : summary->base_model_name);
+  line("targets", fmt::format("{} ({} modules)", fmt::join(summary->targets, ", "), summary->module_count));
+  line("ranks", summary->rank_min == summary->rank_max ? fmt::format("{}", summary->rank_max) : fmt::format("{} to {}", summary->rank_min, summary->rank_max));
+  line("parameters", fmt::format("{}", summary->parameter_count));
+  line("file", shown_byte_size(summary->file_bytes));
+  for (const std::string& warning : summary->warnings) line("note", warning);
+  if (arguments.model.empty()) {
+    line("pages", "(give --model DIR to see whether that base serves it, and what it takes)");
+    return 0;
+  }
+  if (const Status folder = check_model_folder(arguments.model); !folder) return report(folder.error());
+  const Result<ModelConfig> config = read_model_config(arguments.model);
+  if (!config) return report(config.error());
+  KvGeometry kv;
+  const Result<AdapterBase> base = make_adapter_base(*config, arguments.backend, kv);
+  if (!base) return report(base.error());
+  const Result<AdapterCost> cost = measure_adapter(arguments.folder, *base);
+  if (!cost) return refuse("on this base", cost.error());
+  line("on this base", "served");
+  line("pages", fmt::format("{} of {} ({} in the pool)", cost->page_count, shown_byte_size(base->page_bytes), shown_byte_size(cost->image_bytes)));
+  return 0;
+}
+
+}  // namespace
+
+int run_inspect(const InspectArguments& arguments) {
+  const std::filesystem::path folder(arguments.folder);
+  std::error_code ignored;
+  if (std::filesystem::exists(folder / "adapter_config.json", ignored)) return inspect_adapter(arguments);
+  if (const Status model = check_model_folder(arguments.folder); !model) {
+    if (!std::filesystem::is_directory(folder, ignored)) return report(model.error());
+    return report({"nothing_here", fmt::format("{} is neither a model (config.json) nor an adapter (adapter_config.json).", arguments.folder), {}});
+  }
+  return inspect_model(arguments);
+}
+
+}  // namespace slora

@@ -1,0 +1,108 @@
+#include <CLI/CLI.hpp>
+
+#include "cli/commands.h"
+
+namespace {
+
+using slora::GenerateArguments;
+using slora::InspectArguments;
+using slora::ModelArguments;
+using slora::ServeArguments;
+
+void add_model_options(CLI::App& command, ModelArguments& model) {
+  command.add_option("--model", model.model, "Folder of the base model: config.json, *.safetensors, tokenizer.json")->required()->type_name("DIR");
+  command.add_option("--adapters", model.adapters, "Folder of adapter folders (each is served under its folder's name), or one adapter folder; repeatable")
+      ->type_name("DIR");
+  command.add_option("--lora-modules", model.lora_modules, "Adapters under names of your choice; several may follow")->type_name("NAME=DIR");
+  command.add_option("--served-model-name", model.served_model_names, "Name of the base model in requests and answers [its folder's name]")->type_name("NAME");
+  command.add_option("--backend", model.backend, "cpu, reference (slow and exact), or auto: the best there is")->capture_default_str();
+  command.add_option("--threads", model.threads, "Threads that compute; 0: one per core")->check(CLI::Range(0, 1024))->capture_default_str();
+  command.add_option("--pool-memory", model.pool_memory, "Memory for KV cache, adapters and prefixes together, such as 4GiB or 512MB [half of what is free, at most 8GiB]")
+      ->type_name("SIZE");
+  command.add_option("--page-tokens", model.page_tokens, "Tokens per page, a power of two [what brings a page nearest to 1 MiB]")->check(CLI::Range(1, 4096));
+  command.add_option("--max-model-len", model.max_model_len, "Prompt and output of one request, in tokens [what model and pool allow]")
+      ->check(CLI::Range(2, 1 << 24));
+  command.add_option("--chat-template", model.chat_template, "Jinja file to use in place of the model's own chat template")->type_name("FILE");
+}
+
+CLI::App* add_serve(CLI::App& app, ServeArguments& arguments) {
+  CLI::App* command = app.add_subcommand("serve", "Serve a model and its adapters over HTTP, as OpenAI's API does");
+  add_model_options(*command, arguments.model);
+  command->add_option("--host", arguments.host, "Address to listen on; one that other machines reach needs --api-key")->capture_default_str();
+  command->add_option("--port", arguments.port, "Port to listen on; 0: any that is free")->capture_default_str();
+  command->add_option("--api-key", arguments.api_keys, "Key that clients must send as \"Authorization: Bearer KEY\"; repeatable")->type_name("KEY");
+  command->add_option("--max-waiting", arguments.model.waiting_max, "Sequences that may run or wait; more are answered 429")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  command->add_option("--drain-time", arguments.drain_seconds, "Seconds that running requests may take to finish after SIGTERM")
+      ->check(CLI::Range(0, 86400))
+      ->capture_default_str();
+  command->footer(
+      "Examples:\n"
+      "  slora serve --model models/Qwen2.5-0.5B-Instruct --adapters my-adapters\n"
+      "  slora serve --model models/llama --lora-modules sql=adapters/sql-v3 poems=adapters/poems --port 8080\n"
+      "  slora serve --model models/llama --host 0.0.0.0 --api-key \"$KEY\" --pool-memory 16GiB\n"
+      "An adapter is the \"model\" of a request:\n"
+      "  curl http://127.0.0.1:8000/v1/chat/completions -H 'Content-Type: application/json' \\\n"
+      "       -d '{\"model\": \"sql\", \"messages\": [{\"role\": \"user\", \"content\": \"Count all users\"}]}'");
+  return command;
+}
+
+CLI::App* add_generate(CLI::App& app, GenerateArguments& arguments) {
+  CLI::App* command = app.add_subcommand("generate", "Run prompts through a model and its adapters, without a server");
+  add_model_options(*command, arguments.model);
+  command->add_option("--adapter", arguments.adapter, "Adapter to use: a name, or an adapter's folder [the base model]")->type_name("NAME");
+  CLI::Option_group* input = command->add_option_group("What to run (exactly one)");
+  input->add_option("--prompt", arguments.prompt, "Text that the model continues");
+  input->add_option("--message", arguments.message, "Message that the model answers, by its chat template");
+  input->add_option("--input", arguments.input,
+                    "JSONL, one request per line: \"prompt\" or \"messages\", \"adapter\", and any field of the API (max_tokens, temperature, stop...); - reads "
+                    "standard input. All lines run in one batch")
+      ->type_name("FILE");
+  input->require_option(1);
+  command->add_option("--max-tokens", arguments.max_tokens, "Tokens to generate, at most")->check(CLI::Range(1, 1 << 24))->capture_default_str();
+  command->add_option("--temperature", arguments.temperature, "0: always the likeliest token")->check(CLI::Range(0.0, 100.0))->capture_default_str();
+  command->add_option("--seed", arguments.seed, "Makes draws repeatable [a random one]");
+  command->footer(
+      "Examples:\n"
+      "  slora generate --model models/llama --prompt 'Once upon a time'\n"
+      "  slora generate --model models/llama --adapter adapters/sql-v3 --message 'Count all users'\n"
+      "  slora generate --model models/llama --adapters adapters --input requests.jsonl > answers.jsonl\n"
+      "where requests.jsonl has lines such as\n"
+      "  {\"prompt\": \"SELECT\", \"adapter\": \"sql-v3\", \"max_tokens\": 64}\n"
+      "Answers come in the order of the lines. Exit code 1: a request was refused or failed.");
+  return command;
+}
+
+CLI::App* add_inspect(CLI::App& app, InspectArguments& arguments) {
+  CLI::App* command = app.add_subcommand("inspect", "Say what a model or adapter folder is, what it takes, or why it is refused");
+  command->add_option("folder", arguments.folder, "A model folder or an adapter folder")->required()->type_name("DIR");
+  command->add_option("--model", arguments.model, "For an adapter: the base model to hold it against")->type_name("DIR");
+  command->add_option("--backend", arguments.backend, "Whose pages to count: cpu, reference or auto")->capture_default_str();
+  command->footer(
+      "Examples:\n"
+      "  slora inspect models/llama\n"
+      "  slora inspect adapters/sql-v3 --model models/llama\n"
+      "Exit code 1: refused, with the reason.");
+  return command;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("slora: one base model, many LoRA adapters, one batch");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", "slora 0.1.0");
+  app.footer("Start with: slora serve --help");
+  app.get_formatter()->column_width(36);
+  ServeArguments serve;
+  GenerateArguments generate;
+  InspectArguments inspect;
+  const CLI::App* serve_command = add_serve(app, serve);
+  const CLI::App* generate_command = add_generate(app, generate);
+  add_inspect(app, inspect);
+  CLI11_PARSE(app, argc, argv);
+  if (serve_command->parsed()) return slora::run_serve(serve);
+  if (generate_command->parsed()) return slora::run_generate(generate);
+  return slora::run_inspect(inspect);
+}

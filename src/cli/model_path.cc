@@ -1,0 +1,54 @@
+#include "cli/model_path.h"
+
+#include <algorithm>
+#include <string_view>
+#include <system_error>
+
+namespace slora {
+namespace {
+
+bool is_hub_name(std::string_view text) {
+  const auto is_name_character = [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '.' || c == '_' || c == '-' || c == '/';
+  };
+  const bool has_one_slash = std::ranges::count(text, '/') == 1;
+  return has_one_slash && text.front() != '/' && text.front() != '.' && text.back() != '/' && std::ranges::all_of(text, is_name_character);
+}
+
+}  // namespace
+
+Status check_model_folder(const std::string& path) {
+  std::error_code ignored;
+  if (std::filesystem::exists(std::filesystem::path(path) / "config.json", ignored)) return {};
+  if (std::filesystem::is_directory(path, ignored)) {
+    return error("no_model", "{} has no config.json: expected a Hugging Face model folder (config.json, *.safetensors, tokenizer.json).", path);
+  }
+  if (!is_hub_name(path)) return error("no_model", "there is no folder {}.", path);
+  const std::string folder = "models/" + path.substr(path.find('/') + 1);
+  return error("no_model",
+               "there is no folder {0}. If you mean the model of that name on the Hugging Face Hub, download it first:\n"
+               "  pip install -U huggingface_hub\n"
+               "  hf download {0} --local-dir {1}\n"
+               "and give its folder: --model {1}",
+               path, folder);
+}
+
+std::string default_model_name(const std::filesystem::path& folder) {
+  std::error_code failure;
+  std::filesystem::path path = std::filesystem::absolute(folder, failure).lexically_normal();
+  if (!path.has_filename()) path = path.parent_path();
+  // A hub cache: models--ORG--NAME/snapshots/REVISION.
+  const std::filesystem::path repository = path.parent_path().parent_path();
+  std::string cached = repository.filename().string();
+  constexpr std::string_view prefix = "models--";
+  if (path.parent_path().filename() == "snapshots" && cached.starts_with(prefix)) {
+    cached.erase(0, prefix.size());
+    const std::size_t separator = cached.find("--");
+    if (separator != std::string::npos) cached.replace(separator, 2, "/");
+    return cached;
+  }
+  const std::string name = path.filename().string();
+  return name.empty() ? "model" : name;
+}
+
+}  // namespace slora

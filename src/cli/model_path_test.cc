@@ -1,0 +1,35 @@
+#include "cli/model_path.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace slora {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+TEST(ModelPath, AnswersAHubNameWithTheCommandThatDownloadsIt) {
+  const Status status = check_model_folder("Qwen/Qwen2.5-0.5B-Instruct");
+  ASSERT_FALSE(status);
+  EXPECT_THAT(status.error().message, HasSubstr("hf download Qwen/Qwen2.5-0.5B-Instruct --local-dir models/Qwen2.5-0.5B-Instruct"));
+}
+
+TEST(ModelPath, SaysWhatIsMissing) {
+  const Status missing = check_model_folder("/nowhere/at/all");
+  ASSERT_FALSE(missing);
+  EXPECT_THAT(missing.error().message, HasSubstr("no folder /nowhere/at/all"));
+  EXPECT_THAT(missing.error().message, Not(HasSubstr("hf download")));
+  const Status empty = check_model_folder("/proc");
+  ASSERT_FALSE(empty);
+  EXPECT_THAT(empty.error().message, HasSubstr("no config.json"));
+}
+
+TEST(ModelName, IsTheFoldersOrTheHubs) {
+  EXPECT_EQ(default_model_name("/data/models/llama-3"), "llama-3");
+  EXPECT_EQ(default_model_name("/data/models/llama-3/"), "llama-3");
+  EXPECT_EQ(default_model_name("/root/.cache/hub/models--Qwen--Qwen2.5-0.5B/snapshots/0123abcd"), "Qwen/Qwen2.5-0.5B");
+}
+
+}  // namespace
+}  // namespace slora

@@ -1,0 +1,49 @@
+#include "cli/runtime_arguments.h"
+
+#include <cstdio>
+
+#include "cli/byte_size.h"
+#include "cli/model_path.h"
+
+namespace slora {
+
+Result<RuntimeOptions> make_runtime_options(const ModelArguments& arguments) {
+  if (Status folder = check_model_folder(arguments.model); !folder) {
+    folder.error().message = "--model: " + folder.error().message;
+    return forward_error(folder);
+  }
+  RuntimeOptions options;
+  options.model_folder = arguments.model;
+  options.model_name = model_names_of(arguments).front();
+  options.backend = arguments.backend;
+  options.threads = arguments.threads;
+  options.page_tokens = arguments.page_tokens;
+  options.max_model_len = arguments.max_model_len;
+  options.waiting_max = arguments.waiting_max;
+  if (!arguments.pool_memory.empty()) {
+    const Result<std::uint64_t> bytes = parse_byte_size(arguments.pool_memory);
+    if (!bytes) return error("bad_option", "--pool-memory: {}", bytes.error().message);
+    options.pool_bytes = *bytes;
+  }
+  for (const std::string& folder : arguments.adapters) options.adapter_folders.emplace_back(folder);
+  for (const std::string& module : arguments.lora_modules) {
+    const std::size_t equals = module.find('=');
+    if (equals == std::string::npos || equals == 0 || equals + 1 == module.size()) {
+      return error("bad_option", "--lora-modules: expected name=path, found \"{}\"", module);
+    }
+    options.named_adapters.emplace_back(module.substr(0, equals), module.substr(equals + 1));
+  }
+  return options;
+}
+
+std::vector<std::string> model_names_of(const ModelArguments& arguments) {
+  if (!arguments.served_model_names.empty()) return arguments.served_model_names;
+  return {default_model_name(arguments.model), arguments.model};
+}
+
+int report(const Error& error) {
+  fmt::print(stderr, "slora: {}\n", error.message);
+  return 1;
+}
+
+}  // namespace slora

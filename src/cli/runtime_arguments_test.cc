@@ -1,0 +1,50 @@
+#include "cli/runtime_arguments.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace slora {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+ModelArguments golden_model() {
+  ModelArguments arguments;
+  arguments.model = std::string(SLORA_SOURCE_DIR) + "/tests/golden/llama2_mha";
+  return arguments;
+}
+
+TEST(RuntimeArguments, CarryTheOptions) {
+  ModelArguments arguments = golden_model();
+  arguments.pool_memory = "64MiB";
+  arguments.lora_modules = {"a=/adapters/a", "b=relative=path"};
+  const Result<RuntimeOptions> options = make_runtime_options(arguments);
+  ASSERT_TRUE(options) << options.error().message;
+  EXPECT_EQ(options->pool_bytes, std::uint64_t{64} << 20);
+  EXPECT_EQ(options->model_name, "llama2_mha");
+  EXPECT_THAT(options->named_adapters, ElementsAre(std::pair<std::string, std::filesystem::path>("a", "/adapters/a"),
+                                                   std::pair<std::string, std::filesystem::path>("b", "relative=path")));
+}
+
+TEST(RuntimeArguments, NameTheOptionAtFault) {
+  ModelArguments arguments = golden_model();
+  arguments.pool_memory = "much";
+  EXPECT_THAT(make_runtime_options(arguments).error().message, HasSubstr("--pool-memory"));
+  arguments = golden_model();
+  arguments.lora_modules = {"no path"};
+  EXPECT_THAT(make_runtime_options(arguments).error().message, HasSubstr("--lora-modules"));
+  arguments.model = "/nowhere";
+  EXPECT_THAT(make_runtime_options(arguments).error().message, HasSubstr("--model"));
+}
+
+TEST(RuntimeArguments, TheModelAnswersToItsFolderUnlessNamed) {
+  ModelArguments arguments;
+  arguments.model = "/models/base";
+  EXPECT_THAT(model_names_of(arguments), ElementsAre("base", "/models/base"));
+  arguments.served_model_names = {"my-model"};
+  EXPECT_THAT(model_names_of(arguments), ElementsAre("my-model"));
+}
+
+}  // namespace
+}  // namespace slora

@@ -1,0 +1,66 @@
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <cstdio>
+
+#include "cli/commands.h"
+#include "cli/progress_bar.h"
+#include "cli/runtime_arguments.h"
+#include "server/api_server.h"
+
+namespace slora {
+namespace {
+
+// Every connection takes a descriptor, and so does an adapter while it loads; some stay for the rest.
+constexpr std::size_t kOtherDescriptors = 256;
+
+// Raises the soft limit of open files to the hard one and returns how many connections that allows.
+std::size_t connections_allowed(std::size_t wanted) {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return wanted;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  getrlimit(RLIMIT_NOFILE, &limit);
+  const std::size_t descriptors = limit.rlim_cur;
+  return std::min(wanted, descriptors > 2 * kOtherDescriptors ? descriptors - kOtherDescriptors : descriptors / 2);
+}
+
+// The adapter that the printed example should name: the first that is served, else the base.
+std::string example_model(Runtime& runtime, const std::string& base) {
+  for (const AdapterListing& adapter : runtime.adapters().list()) {
+    if (!adapter.refused) return adapter.name;
+  }
+  return base;
+}
+
+}  // namespace
+
+int run_serve(const ServeArguments& arguments) {
+  Result<RuntimeOptions> runtime_options = make_runtime_options(arguments.model);
+  if (!runtime_options) return report(runtime_options.error());
+
+  ApiServerOptions options;
+  options.http.host = arguments.host;
+  options.http.port = arguments.port;
+  options.http.limits.connections_max = connections_allowed(options.http.limits.connections_max);
+  options.model_names = model_names_of(arguments.model);
+  options.api_keys = arguments.api_keys;
+  if (!arguments.model.chat_template.empty()) options.chat_template_file = arguments.model.chat_template;
+  options.drain_time = std::chrono::seconds(arguments.drain_seconds);
+
+  auto bar = std::make_unique<ProgressBar>();
+  runtime_options->progress = [&bar](std::string_view what, std::uint64_t done, std::uint64_t total) { bar->show(what, done, total); };
+  options.on_ready = [&](const std::string& url, Runtime& runtime) {
+    bar.reset();
+    for (const std::string& line : runtime.summary()) fmt::print("{}\n", line);
+    const std::string key = arguments.api_keys.empty() ? "" : " -H 'Authorization: Bearer YOUR_KEY'";
+    fmt::print("listening on {}\n", url);
+    fmt::print("try: curl {}/v1/completions{} -H 'Content-Type: application/json' -d '{{\"model\": \"{}\", \"prompt\": \"Hello\", \"max_tokens\": 32}}'\n", url,
+               key, example_model(runtime, options.model_names.front()));
+    std::fflush(stdout);
+  };
+  const Result<int> exit_code = run_api_server(options, std::move(*runtime_options));
+  return exit_code ? *exit_code : report(exit_code.error());
+}
+
+}  // namespace slora

@@ -1,0 +1,138 @@
+#include "server/api_server.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "base/log.h"
+#include "server/engine_generator.h"
+#include "server/openai_api.h"
+#include "server/status_api.h"
+
+namespace slora {
+namespace {
+
+constexpr std::size_t kPreparationsWaitingMax = 1024;
+
+Status check_exposure(const ApiServerOptions& options) {
+  if (is_loopback_host(options.http.host) || !options.api_keys.empty()) return {};
+  return error("needs_api_key",
+               "--host {} lets other machines in, and without --api-key any of them could use the server. Give --api-key KEY (clients send it as "
+               "\"Authorization: Bearer KEY\"), or leave --host at 127.0.0.1.",
+               options.http.host);
+}
+
+std::string url_of(const std::string& host, std::uint16_t port) {
+  if (host == "0.0.0.0" || host == "localhost") return fmt::format("http://127.0.0.1:{}", port);
+  if (host.find(':') != std::string::npos) return fmt::format("http://[{}]:{}", host == "::" ? "::1" : host, port);
+  return fmt::format("http://{}:{}", host, port);
+}
+
+// Ends the server in order: new requests are told, running ones finish, and what is left after the drain's time gets an error.
+// I/O thread.
+class Drain {
+ public:
+  Drain(HttpServer& http, Engine& engine, OpenAiApi& openai, StatusApi& status, JobTable& jobs, std::chrono::seconds time)
+      : http_(http), engine_(engine), openai_(openai), status_(status), jobs_(jobs), time_(time) {}
+
+  void on_signal() {
+    ++signal_count_;
+    if (signal_count_ > 1) return cut("a second signal came");
+    log_info("shutting down: {} requests have up to {} s to finish; a second signal ends them now", http_.stats().exchanges, time_.count());
+    openai_.begin_drain();
+    status_.begin_drain();
+    engine_.begin_drain();
+    http_.begin_drain();
+    http_.post_after(time_, [this] { cut("the time is over"); });
+    stop_when_done();
+  }
+  [[nodiscard]] int exit_code() const { return cut_ ? 1 : 0; }
+
+ private:
+  void stop_when_done() {
+    if (http_.stats().exchanges == 0) return http_.stop();
+    http_.post_after(std::chrono::milliseconds(20), [this] { stop_when_done(); });
+  }
+
+  void cut(std::string_view why) {
+    if (std::exchange(cut_, true)) return;
+    log_warning("shutting down now, {}: {} requests are cut off", why, http_.stats().exchanges);
+    jobs_.fail_all({"draining", "The server is shutting down.", {}});
+    http_.post_after(std::chrono::milliseconds(500), [this] { http_.stop(); });  // time for the errors to reach their clients
+  }
+
+  HttpServer& http_;
+  Engine& engine_;
+  OpenAiApi& openai_;
+  StatusApi& status_;
+  JobTable& jobs_;
+  const std::chrono::seconds time_;
+  int signal_count_ = 0;
+  bool cut_ = false;
+};
+
+RouteTable make_routes(OpenAiApi& openai, StatusApi& status) {
+  using Handed = std::shared_ptr<Exchange>;
+  return RouteTable({
+      {"POST", "/v1/completions", Role::user, [&](const Handed& exchange) { openai.complete(exchange); }},
+      {"POST", "/v1/chat/completions", Role::user, [&](const Handed& exchange) { openai.chat(exchange); }},
+      {"GET", "/v1/models", Role::user, [&](const Handed& exchange) { status.models(exchange); }},
+      {"GET", "/health", Role::open, [&](const Handed& exchange) { status.health(exchange); }},
+      {"GET", "/metrics", Role::open, [&](const Handed& exchange) { status.metrics(exchange); }},
+      {"GET", "/version", Role::open, [&](const Handed& exchange) { status.version(exchange); }},
+      {"GET", "/ping", Role::open, [&](const Handed& exchange) { status.ping(exchange); }},
+  });
+}
+
+void log_adapters(Runtime& runtime, const std::vector<std::string>& model_names) {
+  for (const AdapterListing& adapter : runtime.adapters().list()) {
+    if (adapter.refused) log_warning("adapter {} is refused: {}: {}", adapter.name, adapter.refused->code, adapter.refused->message);
+    if (std::ranges::find(model_names, adapter.name) != model_names.end()) {
+      log_warning("adapter {} has the name of the base model and can't be reached; rename it, or the model with --served-model-name", adapter.name);
+    }
+  }
+}
+
+}  // namespace
+
+Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runtime_options) {
+  if (Status exposure = check_exposure(options); !exposure) return forward_error(exposure);
+  // Declared in the order of who outlives whom: posted events find the table and the I/O context alive until the engine is gone.
+  Result<std::unique_ptr<HttpServer>> listening = HttpServer::listen(options.http);
+  if (!listening) return forward_error(listening);
+  HttpServer& http = **listening;
+  const Result<TextModel> text = TextModel::load(runtime_options.model_folder, options.chat_template_file);
+  if (!text) return tl::unexpected<Error>(text.error());
+  if (text->chat_refusal()) log_warning("chats are refused: {}", text->chat_refusal()->message);
+
+  JobTable jobs;
+  const auto deliver = [&](std::vector<TokenEvent>&& events) {
+    http.post([&jobs, events = std::move(events)]() mutable { jobs.deliver(std::move(events)); });
+  };
+  Result<std::unique_ptr<Runtime>> created = Runtime::create(std::move(runtime_options), deliver);
+  if (!created) return forward_error(created);
+  Runtime& runtime = **created;
+  log_adapters(runtime, options.model_names);
+
+  const SteadyClock clock;
+  EngineGenerator generator(runtime.engine(), runtime.adapters());
+  RequestMetrics metrics(runtime.metrics(), options.model_names.front());
+  const SchedulerOptions& scheduler = runtime.engine().options().scheduler;
+  runtime.metrics()
+      .gauge("vllm:cache_config_info", "Geometry of the pool.",
+             {{"block_size", std::to_string(scheduler.page_tokens)}, {"num_gpu_blocks", std::to_string(scheduler.page_count)}})
+      .set(1);
+  const RequestPreparer preparer(options.model_names, runtime.model_config().vocab_size, runtime.generation_config(), *text, generator);
+  WorkPool pool(options.text_threads, kPreparationsWaitingMax);
+  OpenAiApi openai(preparer, {generator, jobs, text->tokenizer(), metrics, clock}, pool, [&](std::function<void()> work) { http.post(std::move(work)); });
+  StatusApi status(options.model_names, runtime, jobs);
+  const RouteTable routes = make_routes(openai, status);
+  const ApiKeys keys(options.api_keys);
+  Drain drain(http, runtime.engine(), openai, status, jobs, options.drain_time);
+
+  if (options.on_ready) options.on_ready(url_of(options.http.host, http.port()), runtime);
+  http.run(routes, keys, [&](std::string_view path, int code) { metrics.count_response(path.empty() ? "other" : path, code); }, [&] { drain.on_signal(); });
+  return drain.exit_code();
+}
+
+}  // namespace slora

@@ -1,0 +1,30 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/ids.h"
+#include "base/result.h"
+#include "engine/generation.h"
+
+namespace slora {
+
+// What the HTTP side asks of an engine. Two implementations: the engine's (engine_generator.h), and tests' scripted one, which
+// makes full queues, failing loads and hanging steps happen when they are wanted. Any thread.
+class Generator {
+ public:
+  virtual ~Generator() = default;
+
+  [[nodiscard]] virtual SequenceId next_sequence_id() = 0;
+  // As Engine::submit: "queue_full", "draining" or "never_fits"; else one event with `end` will come.
+  [[nodiscard]] virtual Status submit(GenerationRequest request) = 0;
+  virtual void cancel(SequenceId id) = 0;
+  [[nodiscard]] virtual std::int32_t output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion* adapter) const = 0;
+  [[nodiscard]] virtual Timestamp heartbeat_age() const = 0;
+
+  // As AdapterStore::resolve: "not_found", or why the adapter is refused. Reads files.
+  [[nodiscard]] virtual Result<std::shared_ptr<const AdapterVersion>> resolve(std::string_view adapter_name) = 0;
+};
+
+}  // namespace slora

@@ -1,0 +1,52 @@
+#pragma once
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace slora {
+
+// A request as the connection has read it. `path` is the target's raw bytes before '?': nothing is ever decoded, so that
+// routing, authorisation and metrics can't see different paths.
+struct HttpRequest {
+  std::string method;
+  std::string path;
+  std::string authorization;
+  std::string content_type;
+  std::string request_id;  // the client's x-request-id, cleaned; a label to echo, never a key
+  std::string body;
+};
+
+struct HttpResponse {
+  int status = 200;
+  std::string content_type = "application/json";
+  std::vector<std::pair<std::string, std::string>> headers;
+  std::string body;
+};
+
+// One request being answered. Answered in one of two ways: respond(), or begin_stream(), send()..., end_stream() or break_stream().
+// I/O thread only; shared by the connection and by the work that answers it, since either may end first: after the
+// client has left, all calls are ignored.
+class Exchange {
+ public:
+  virtual ~Exchange() = default;
+
+  [[nodiscard]] virtual const HttpRequest& request() const = 0;
+  // Hands over the body, which may be large.
+  [[nodiscard]] virtual std::string take_body() = 0;
+
+  virtual void respond(HttpResponse response) = 0;
+
+  virtual void begin_stream(std::string_view content_type) = 0;
+  // Never blocks. A client that falls too far behind is dropped, as if it had left.
+  virtual void send(std::string_view bytes) = 0;
+  virtual void end_stream() = 0;
+  // Closes the connection before the stream's proper end, so that the client can't take it for whole.
+  virtual void break_stream() = 0;
+
+  // `gone` is called once if the client leaves before the answer is complete; never from within another call here.
+  virtual void on_gone(std::function<void()> gone) = 0;
+};
+
+}  // namespace slora

@@ -1,0 +1,14 @@
+#pragma once
+#include <string>
+#include <string_view>
+
+namespace slora {
+
+// JSON written directly: answers and events have a fixed form, and an event is written for every token.
+
+// `text` in quotes, escaped. Bytes that aren't UTF-8 become U+FFFD.
+void append_json_string(std::string& out, std::string_view text);
+// A finite number; infinities become the largest finite ones, since JSON has none.
+void append_json_number(std::string& out, double value);
+
+}  // namespace slora

@@ -1,0 +1,37 @@
+#include "server/openai_api.h"
+
+#include <string_view>
+#include <utility>
+
+#include "server/error_response.h"
+
+namespace slora {
+namespace {
+
+bool is_json(std::string_view content_type) {
+  return content_type.empty() || content_type == "application/json" || content_type.starts_with("application/json;") ||
+         content_type.starts_with("application/json ");
+}
+
+}  // namespace
+
+OpenAiApi::OpenAiApi(const RequestPreparer& preparer, const JobServices& services, WorkPool& pool, Post post)
+    : preparer_(preparer), services_(services), pool_(pool), post_(std::move(post)) {}
+
+void OpenAiApi::generate(Endpoint endpoint, const std::shared_ptr<Exchange>& exchange) {
+  const auto refuse = [&](const char* code, const char* message) { exchange->respond(error_response({code, message, {}})); };
+  if (draining_) return refuse("draining", "The server is shutting down and takes no new requests.");
+  if (!is_json(exchange->request().content_type)) return refuse("unsupported_media_type", "Send the body as Content-Type: application/json.");
+
+  // Shared as the job's class comment says.
+  const auto job = std::make_shared<GenerationJob>(exchange, services_, random_());
+  exchange->on_gone([job] { job->on_client_gone(); });
+  const bool taken = pool_.try_run([this, endpoint, job, body = exchange->take_body()] {
+    // Shared only because a std::function must be copyable.
+    const auto prepared = std::make_shared<Result<PreparedRequest>>(preparer_.prepare(endpoint, body));
+    post_([job, prepared] { job->start(std::move(*prepared)); });
+  });
+  if (!taken) job->fail({"queue_full", "Too many requests wait to be read; try again soon.", {}});
+}
+
+}  // namespace slora

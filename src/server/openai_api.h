@@ -1,0 +1,42 @@
+#pragma once
+#include <functional>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "server/generation_job.h"
+#include "server/http_types.h"
+#include "server/job_table.h"
+#include "server/request_preparer.h"
+#include "server/work_pool.h"
+
+namespace slora {
+
+// The endpoints that generate. Owns the jobs and the threads that prepare them; I/O thread but for what runs on those.
+class OpenAiApi {
+ public:
+  // Runs work on the I/O thread; any thread.
+  using Post = std::function<void(std::function<void()>)>;
+
+  // What it borrows outlives it.
+  OpenAiApi(const RequestPreparer& preparer, const JobServices& services, WorkPool& pool, Post post);
+
+  void complete(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::completions, exchange); }
+  void chat(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::chat, exchange); }
+
+  // New requests are refused from now on.
+  void begin_drain() { draining_ = true; }
+  [[nodiscard]] bool draining() const { return draining_; }
+
+ private:
+  void generate(Endpoint endpoint, const std::shared_ptr<Exchange>& exchange);
+
+  const RequestPreparer& preparer_;
+  const JobServices services_;
+  WorkPool& pool_;
+  const Post post_;
+  std::mt19937_64 random_{std::random_device{}()};
+  bool draining_ = false;
+};
+
+}  // namespace slora

@@ -1,0 +1,39 @@
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "metrics/metrics.h"
+
+namespace slora {
+
+// What clients saw of their requests, under the names that vLLM's dashboards and load tests read. Constant but for the counts; any thread.
+class RequestMetrics {
+ public:
+  // `registry` outlives it.
+  RequestMetrics(MetricsRegistry& registry, const std::string& model_name);
+
+  // One sequence's times, as the job that serves it keeps them. Zero: not reached.
+  struct Times {
+    Timestamp arrival{}, first_token{}, last_token{};
+  };
+  void count_prompt(std::int64_t prompt_tokens);
+  // A token came at `now`; `times` is as it was before.
+  void count_token(const Times& times, Timestamp now);
+  // `reason`: "stop", "length" or "abort".
+  void count_end(const Times& times, std::int64_t prompt_tokens, std::int64_t completion_tokens, std::string_view reason);
+  void count_unknown_fields(std::size_t count) { unknown_fields_.add(count); }
+  void count_response(std::string_view path, int status);
+
+ private:
+  Counter& success(std::string_view reason);
+
+  MetricsRegistry& registry_;
+  const MetricLabels labels_;
+  Counter &prompt_tokens_, &generation_tokens_, &unknown_fields_;
+  Histogram &time_to_first_token_, &inter_token_latency_, &time_per_output_token_, &end_to_end_, &decode_time_;
+  Histogram &request_prompt_tokens_, &request_generation_tokens_;
+};
+
+}  // namespace slora

@@ -1,0 +1,53 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/generation.h"
+#include "formats/generation_config.h"
+#include "server/generator.h"
+#include "server/request_spec.h"
+#include "server/text_model.h"
+
+namespace slora {
+
+// A request ready for the engine. Made once, const afterwards.
+struct PreparedRequest {
+  struct Prompt {
+    std::vector<TokenId> tokens;
+    std::string echo;  // its text, when the client wants it back
+    std::int32_t output_tokens_max = 0;
+  };
+
+  RequestSpec spec;
+  std::string model_name;                         // as the client asked for it
+  std::shared_ptr<const AdapterVersion> adapter;  // null: the base model
+  std::vector<Prompt> prompts;
+  SamplingParams sampling;  // of every sequence but for seed and choice
+};
+
+// From a body to a prepared request: parses, finds the adapter, renders, tokenises. The slow part of every request, so it runs on work
+// threads. What it borrows outlives it. Constant after construction; any thread.
+class RequestPreparer {
+ public:
+  RequestPreparer(std::vector<std::string> base_names, std::int32_t vocabulary_size, GenerationConfig defaults, const TextModel& text, Generator& generator);
+
+  [[nodiscard]] Result<PreparedRequest> prepare(Endpoint endpoint, std::string_view body) const;
+
+ private:
+  [[nodiscard]] Result<std::shared_ptr<const AdapterVersion>> find_adapter(const std::string& model) const;
+  [[nodiscard]] Status add_prompts(PreparedRequest& request) const;
+  [[nodiscard]] Status set_output_tokens(PreparedRequest& request) const;
+  [[nodiscard]] SamplingParams sampling_of(const RequestSpec& spec) const;
+
+  const std::vector<std::string> base_names_;
+  const std::int32_t vocabulary_size_;  // width of the logits
+  const GenerationConfig defaults_;
+  const TextModel& text_;
+  Generator& generator_;
+};
+
+}  // namespace slora

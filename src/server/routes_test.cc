@@ -1,0 +1,33 @@
+#include "server/routes.h"
+
+#include <gtest/gtest.h>
+
+namespace slora {
+namespace {
+
+RouteTable table() {
+  return RouteTable({{"GET", "/v1/models", Role::user, {}}, {"POST", "/v1/completions", Role::user, {}}, {"GET", "/health", Role::open, {}}, {"POST", "/health", Role::open, {}}});
+}
+
+TEST(RouteTable, FindsExactlyTheRegisteredPaths) {
+  const RouteTable routes = table();
+  const Result<const Route*> found = routes.find("GET", "/v1/models");
+  ASSERT_TRUE(found);
+  EXPECT_EQ((*found)->role, Role::user);
+  for (const char* path : {"/", "", "/v1/models/", "//v1/models", "/v1/./models", "/v1/x/../models", "/v1%2fmodels", "/V1/models", "/v1/models%00"}) {
+    const Result<const Route*> other = routes.find("GET", path);
+    ASSERT_FALSE(other) << path;
+    EXPECT_EQ(other.error().code, "not_found") << path;
+  }
+}
+
+TEST(RouteTable, NamesTheMethodsOfAPath) {
+  const RouteTable routes = table();
+  const Result<const Route*> wrong = routes.find("DELETE", "/health");
+  ASSERT_FALSE(wrong);
+  EXPECT_EQ(wrong.error().code, "method_not_allowed");
+  EXPECT_EQ(wrong.error().param, "GET, POST");
+}
+
+}  // namespace
+}  // namespace slora
