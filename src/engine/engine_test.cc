@@ -243,6 +243,7 @@ TEST_P(EngineAnswers, AreTheSameBitsUnderEvictionAndPreemption) {
   const SchedulerStats stats = engine.engine().stats().scheduler;
   EXPECT_GT(stats.adapter_evictions, 0u);
   EXPECT_GT(stats.prefix_evictions, 0u);
+  EXPECT_GT(stats.preemptions, 0u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, EngineAnswers, ::testing::Values("reference", "cpu"), [](const auto& test) { return test.param; });
