@@ -1,0 +1,57 @@
+#pragma once
+#include <string>
+
+#include "text/jinja_syntax.h"
+#include "text/jinja_token_stream.h"
+
+namespace slora::jinja {
+
+// Expressions of a template, with Jinja's precedences. Borrows the stream of one parse. After a failure expressions may be
+// null: the tree is thrown away.
+class ExpressionParser {
+ public:
+  explicit ExpressionParser(TokenStream& stream) : stream_(stream) {}
+
+  ExpressionPtr parse_expression();
+  // An expression in which "if" is not part: what a loop runs over.
+  ExpressionPtr parse_without_condition();
+  // One expression, or several with commas between them as a tuple.
+  ExpressionPtr parse_tuple();
+  // "name(arguments) | name ..." applied to `input`, which may be null.
+  ExpressionPtr parse_filters(ExpressionPtr input);
+  CallArguments parse_arguments();
+
+ private:
+  ExpressionPtr parse_conditional();
+  ExpressionPtr parse_or();
+  ExpressionPtr parse_and();
+  ExpressionPtr parse_not();
+  ExpressionPtr parse_comparison();
+  ExpressionPtr parse_sum();
+  ExpressionPtr parse_concatenation();
+  ExpressionPtr parse_product();
+  ExpressionPtr parse_power();
+  ExpressionPtr parse_signed();
+  ExpressionPtr parse_unary();
+  ExpressionPtr parse_primary();
+  ExpressionPtr parse_name();
+  ExpressionPtr parse_number();
+  ExpressionPtr parse_parentheses();
+  ExpressionPtr parse_list();
+  ExpressionPtr parse_dict();
+  ExpressionPtr parse_postfix(ExpressionPtr object);
+  ExpressionPtr parse_subscript(ExpressionPtr object, int line);
+  ExpressionPtr parse_postfix_and_filters(ExpressionPtr object);
+  ExpressionPtr parse_filter(ExpressionPtr input);
+  ExpressionPtr parse_test(ExpressionPtr input);
+
+  ExpressionPtr tuple_of(ExpressionPtr first, ExpressionPtr (ExpressionParser::*parse)());
+  template <class Kind>
+  ExpressionPtr make(int line, Kind kind);
+  ExpressionPtr binary(int line, BinaryOperator kind, ExpressionPtr left, ExpressionPtr right);
+
+  TokenStream& stream_;
+  int depth_ = 0;  // of nested calls, while going down
+};
+
+}  // namespace slora::jinja

@@ -1,0 +1,281 @@
+#include "text/jinja_interpreter.h"
+
+#include <utility>
+
+#include "text/jinja_filters.h"
+#include "text/jinja_functions.h"
+
+namespace slora::jinja {
+
+const Value* Scope::find(std::string_view name) const {
+  for (const Scope* scope = this; scope != nullptr; scope = scope->parent_.get()) {
+    for (const auto& [variable, value] : scope->variables_) {
+      if (variable == name) return &value;
+    }
+  }
+  return nullptr;
+}
+
+void Scope::set(std::string_view name, Value value) {
+  for (auto& [variable, old] : variables_) {
+    if (variable == name) {
+      old = std::move(value);
+      return;
+    }
+  }
+  variables_.emplace_back(std::string(name), std::move(value));
+}
+
+class Interpreter::Inner {
+ public:
+  Inner(Interpreter& interpreter, ScopePtr parent)
+      : interpreter_(interpreter), outer_(std::exchange(interpreter.scope_, std::make_shared<Scope>(std::move(parent)))) {}
+  explicit Inner(Interpreter& interpreter) : Inner(interpreter, interpreter.scope_) {}
+  Inner(const Inner&) = delete;
+  Inner& operator=(const Inner&) = delete;
+  ~Inner() { interpreter_.scope_ = std::move(outer_); }
+
+ private:
+  Interpreter& interpreter_;
+  ScopePtr outer_;
+};
+
+Interpreter::Interpreter(const Limits& limits) : machine_(limits), scope_(std::make_shared<Scope>(nullptr)) {
+  for (auto& [name, function] : global_functions(machine_)) scope_->set(name, function);
+}
+
+Result<std::string> Interpreter::run(const Template& root, const Value& context) {
+  std::string out;
+  out_ = &out;
+  if (const Dict* dict = context.if_dict()) {
+    for (const auto& [name, value] : dict->members) scope_->set(*name.if_text(), value);
+  }
+  execute(root.body);
+  if (machine_.failed()) return tl::unexpected<Error>(*machine_.failure());
+  return out;
+}
+
+Interpreter::Flow Interpreter::execute(const Body& body) {
+  for (const Statement& statement : body) {
+    const Flow flow = execute(statement);
+    if (flow != Flow::next || machine_.failed()) return flow;
+  }
+  return Flow::next;
+}
+
+Interpreter::Flow Interpreter::execute(const Statement& statement) {
+  machine_.set_line(statement.line);
+  if (!machine_.spend_steps(1) || !enter()) return Flow::next;
+  const Flow flow = std::visit([this](const auto& kind) { return run(kind); }, statement.kind);
+  --depth_;
+  return flow;
+}
+
+bool Interpreter::enter() {
+  if (depth_ >= machine_.limits().depth_max) {
+    machine_.fail("the template nests too deeply");
+    return false;
+  }
+  ++depth_;
+  return true;
+}
+
+void Interpreter::emit(std::string_view text) {
+  if (out_->size() + text.size() > machine_.limits().output_bytes_max) machine_.fail("the rendered text is too long");
+  if (!machine_.failed()) *out_ += text;
+}
+
+std::string Interpreter::capture(const Body& body) {
+  std::string text;
+  std::string* const outer = std::exchange(out_, &text);
+  execute(body);
+  out_ = outer;
+  machine_.spend_bytes(text.size());
+  return text;
+}
+
+Interpreter::Flow Interpreter::run(const Text& statement) {
+  emit(statement.text);
+  return Flow::next;
+}
+
+Interpreter::Flow Interpreter::run(const Output& statement) {
+  emit(machine_.text_of(evaluate(statement.value)));
+  return Flow::next;
+}
+
+Interpreter::Flow Interpreter::run(const If& statement) {
+  for (const If::Branch& branch : statement.branches) {
+    const bool taken = branch.condition == nullptr || evaluate(branch.condition).is_true();
+    if (machine_.failed()) break;
+    if (taken) return execute(branch.body);
+  }
+  return Flow::next;
+}
+
+Interpreter::Flow Interpreter::run(const For& statement) {
+  const std::vector<Value> items = loop_items(statement);
+  if (items.empty() && !machine_.failed()) return execute(statement.otherwise);
+  ++loop_depth_;
+  for (std::size_t i = 0; i < items.size() && !machine_.failed(); ++i) {
+    const Inner inner(*this);
+    scope_->set("loop", loop_value(items, i));
+    assign(statement.target, items[i]);
+    if (execute(statement.body) == Flow::break_loop) break;
+  }
+  --loop_depth_;
+  return Flow::next;
+}
+
+// The members that the loop's own condition lets through, so that `loop` counts only those.
+std::vector<Value> Interpreter::loop_items(const For& statement) {
+  std::vector<Value> items = machine_.iterate(evaluate(statement.items));
+  if (statement.condition == nullptr) return items;
+  std::vector<Value> chosen;
+  for (const Value& item : items) {
+    const Inner inner(*this);
+    assign(statement.target, item);
+    if (evaluate(statement.condition).is_true()) chosen.push_back(item);
+    if (machine_.failed()) break;
+  }
+  return chosen;
+}
+
+Value Interpreter::loop_value(const std::vector<Value>& items, std::size_t index) {
+  const auto count = static_cast<std::int64_t>(items.size());
+  const auto at = static_cast<std::int64_t>(index);
+  const auto cycle = [this, index](const Arguments& arguments) {
+    if (arguments.positional.empty()) return machine_.fail("loop.cycle needs values");
+    return arguments[index % arguments.positional.size()];
+  };
+  Dict loop;
+  const auto put = [&loop](std::string_view name, Value value) { loop.members.emplace_back(Value(name), std::move(value)); };
+  put("index", Value(at + 1));
+  put("index0", Value(at));
+  put("revindex", Value(count - at));
+  put("revindex0", Value(count - at - 1));
+  put("first", Value(at == 0));
+  put("last", Value(at == count - 1));
+  put("length", Value(count));
+  put("depth", Value(std::int64_t{loop_depth_}));
+  put("depth0", Value(std::int64_t{loop_depth_ - 1}));
+  if (index > 0) put("previtem", items[index - 1]);
+  if (index + 1 < items.size()) put("nextitem", items[index + 1]);
+  put("cycle", Value(Callable{"cycle", cycle}));
+  return machine_.make_dict(std::move(loop));
+}
+
+void Interpreter::assign(const Target& target, const Value& value) {
+  if (machine_.failed()) return;
+  if (target.attribute) {
+    const Value* object = scope_->find(target.names.front());
+    Namespace* names = object == nullptr ? nullptr : object->if_namespace();
+    if (names == nullptr) {
+      machine_.fail(fmt::format("'{}' is no namespace, so '{}' can't be set", target.names.front(), *target.attribute));
+    } else {
+      names->put(*target.attribute, value);
+    }
+    return;
+  }
+  if (!target.is_tuple) {
+    scope_->set(target.names.front(), value);
+    return;
+  }
+  const std::vector<Value> members = machine_.iterate(value);
+  if (members.size() != target.names.size()) {
+    machine_.fail(fmt::format("{} values can't be assigned to {} names", members.size(), target.names.size()));
+    return;
+  }
+  for (std::size_t i = 0; i < members.size(); ++i) scope_->set(target.names[i], members[i]);
+}
+
+Interpreter::Flow Interpreter::run(const Set& statement) {
+  assign(statement.target, evaluate(statement.value));
+  return Flow::next;
+}
+
+Interpreter::Flow Interpreter::run(const SetBlock& statement) {
+  std::string text;
+  {
+    const Inner inner(*this);
+    text = capture(statement.body);
+  }
+  assign(statement.target, apply_filters(statement.filters, std::move(text)));
+  return Flow::next;
+}
+
+Interpreter::Flow Interpreter::run(const FilterBlock& statement) {
+  std::string text;
+  {
+    const Inner inner(*this);
+    text = capture(statement.body);
+  }
+  emit(machine_.text_of(apply_filters(statement.filters, std::move(text))));
+  return Flow::next;
+}
+
+Value Interpreter::apply_filters(const ExpressionPtr& filters, std::string text) {
+  const Value input = machine_.make_text(std::move(text));
+  if (filters == nullptr) return input;
+  const Value* const outer = std::exchange(filter_input_, &input);
+  Value result = evaluate(filters);
+  filter_input_ = outer;
+  return result;
+}
+
+Interpreter::Flow Interpreter::run(const With& statement) {
+  std::vector<Value> values;  // all computed before the first is visible
+  for (const auto& [name, value] : statement.variables) values.push_back(evaluate(value));
+  const Inner inner(*this);
+  for (std::size_t i = 0; i < values.size(); ++i) scope_->set(statement.variables[i].first, values[i]);
+  return execute(statement.body);
+}
+
+Interpreter::Flow Interpreter::run(const Group& statement) { return execute(statement.body); }
+
+Interpreter::Flow Interpreter::run(const MacroDefinition& statement) {
+  scope_->set(statement.name, make_macro(statement));
+  return Flow::next;
+}
+
+Interpreter::Flow Interpreter::run(const CallBlock& statement) {
+  const auto& expression = std::get<Call>(statement.call->kind);
+  Arguments arguments = evaluate(expression.arguments);
+  arguments.named.emplace_back("caller", make_macro(statement.caller));
+  emit(machine_.text_of(call(expression, std::move(arguments))));
+  return Flow::next;
+}
+
+Value Interpreter::make_macro(const MacroDefinition& definition) {
+  const auto run_macro = [this, &definition, home = std::weak_ptr<Scope>(scope_)](const Arguments& arguments) {
+    const ScopePtr scope = home.lock();
+    if (scope == nullptr)
+      return machine_.fail(fmt::format("the macro '{}' is called outside of the block that defines it", definition.name));
+    return call_macro(definition, scope, arguments);
+  };
+  return Value(Callable{definition.name, run_macro});
+}
+
+Value Interpreter::call_macro(const MacroDefinition& definition, const ScopePtr& home, const Arguments& arguments) {
+  Parameters names;
+  for (const MacroDefinition::Parameter& parameter : definition.parameters) names.push_back(parameter.name);
+  Arguments given = arguments;
+  Value caller;
+  std::erase_if(given.named, [&](const auto& argument) {
+    if (argument.first == "caller") caller = argument.second;
+    return argument.first == "caller";
+  });
+  const Arguments bound = bind_arguments(machine_, definition.name, names, given);
+  if (machine_.failed()) return Value();
+
+  const Inner inner(*this, home);
+  if (!caller.is_undefined()) scope_->set("caller", caller);
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const MacroDefinition::Parameter& parameter = definition.parameters[i];
+    const bool absent = bound[i].is_undefined() && parameter.fallback != nullptr;
+    scope_->set(parameter.name, absent ? evaluate(parameter.fallback) : bound[i]);
+  }
+  return machine_.make_text(capture(definition.body));
+}
+
+}  // namespace slora::jinja

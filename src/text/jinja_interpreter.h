@@ -1,0 +1,96 @@
+#pragma once
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "text/jinja_machine.h"
+#include "text/jinja_syntax.h"
+
+namespace slora::jinja {
+
+// Variables of one block. Macros remember the scope they were defined in, weakly: it lives as long as its block runs.
+class Scope {
+ public:
+  explicit Scope(std::shared_ptr<Scope> parent) : parent_(std::move(parent)) {}
+
+  [[nodiscard]] const Value* find(std::string_view name) const;
+  void set(std::string_view name, Value value);
+
+ private:
+  std::shared_ptr<Scope> parent_;  // null for the outermost
+  std::vector<std::pair<std::string, Value>> variables_;
+};
+
+// One rendering of one template. Owned by its caller and thread; the template must outlive it.
+class Interpreter {
+ public:
+  explicit Interpreter(const Limits& limits);
+
+  // Requires: called once.
+  Result<std::string> run(const Template& root, const Value& context);
+
+ private:
+  using ScopePtr = std::shared_ptr<Scope>;
+  enum class Flow { next, break_loop, continue_loop };  // what a statement does to the loop around it
+  class Inner;                                          // a scope for as long as it lives
+
+  // Statements.
+  Flow execute(const Body& body);
+  Flow execute(const Statement& statement);
+  Flow run(const Text& statement);
+  Flow run(const Output& statement);
+  Flow run(const If& statement);
+  Flow run(const For& statement);
+  Flow run(const Set& statement);
+  Flow run(const SetBlock& statement);
+  Flow run(const MacroDefinition& statement);
+  Flow run(const CallBlock& statement);
+  Flow run(const FilterBlock& statement);
+  Flow run(const With& statement);
+  Flow run(const Group& statement);
+  Flow run(const Break&) { return Flow::break_loop; }
+  Flow run(const Continue&) { return Flow::continue_loop; }
+
+  // Takes one level of the stack, given back by --depth_; false, with an error, when there is none left.
+  bool enter();
+  void emit(std::string_view text);
+  // What a body puts out, caught.
+  std::string capture(const Body& body);
+  void assign(const Target& target, const Value& value);
+  std::vector<Value> loop_items(const For& statement);
+  Value loop_value(const std::vector<Value>& items, std::size_t index);
+  Value make_macro(const MacroDefinition& definition);
+  Value call_macro(const MacroDefinition& definition, const ScopePtr& home, const Arguments& arguments);
+  Value apply_filters(const ExpressionPtr& filters, std::string text);
+
+  // Expressions; null gives an undefined value.
+  Value evaluate(const ExpressionPtr& expression);
+  Value evaluate(const Literal& expression);
+  Value evaluate(const Name& expression);
+  Value evaluate(const Attribute& expression);
+  Value evaluate(const Subscript& expression);
+  Value evaluate(const Slice& expression);
+  Value evaluate(const Call& expression);
+  Value evaluate(const FilterCall& expression);
+  Value evaluate(const TestCall& expression);
+  Value evaluate(const Unary& expression);
+  Value evaluate(const Binary& expression);
+  Value evaluate(const Compare& expression);
+  Value evaluate(const Conditional& expression);
+  Value evaluate(const ListLiteral& expression);
+  Value evaluate(const DictLiteral& expression);
+  Arguments evaluate(const CallArguments& arguments);
+  Value call(const Call& expression, Arguments arguments);
+
+  Machine machine_;
+  ScopePtr scope_;
+  std::string* out_ = nullptr;           // where text goes: the rendering, or what is captured
+  const Value* filter_input_ = nullptr;  // of the chain that apply_filters runs
+  int depth_ = 0;
+  int loop_depth_ = 0;
+};
+
+}  // namespace slora::jinja

@@ -1,0 +1,22 @@
+#pragma once
+#include <optional>
+#include <string>
+
+#include "text/jinja_machine.h"
+#include "text/jinja_value.h"
+
+namespace slora::jinja {
+
+// How json.dumps writes a value.
+struct JsonStyle {
+  std::optional<std::string> indent;  // per level; nothing: all on one line
+  std::string item_separator = ", ";
+  std::string key_separator = ": ";
+  bool ensure_ascii = false;
+  bool sort_keys = false;
+};
+
+// The value as JSON; fails where Python can't write it (undefined values, functions).
+[[nodiscard]] std::string to_json(Machine& machine, const Value& value, const JsonStyle& style);
+
+}  // namespace slora::jinja

@@ -1,0 +1,169 @@
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "text/jinja_value.h"
+
+namespace slora::jinja {
+
+// A template as a tree. Made by the parser, constant afterwards. Depth is bounded, so that walks may recurse.
+
+struct Expression;
+using ExpressionPtr = std::unique_ptr<Expression>;  // null where a part is optional and absent
+
+struct CallArguments {
+  std::vector<ExpressionPtr> positional;
+  std::vector<std::pair<std::string, ExpressionPtr>> named;
+};
+
+struct Literal {
+  Value value;
+};
+struct Name {
+  std::string name;
+};
+struct Attribute {  // object.name
+  ExpressionPtr object;
+  std::string name;
+};
+struct Subscript {  // object[key]
+  ExpressionPtr object;
+  ExpressionPtr key;
+};
+struct Slice {  // object[start:stop:step]
+  ExpressionPtr object;
+  ExpressionPtr start;
+  ExpressionPtr stop;
+  ExpressionPtr step;
+};
+struct Call {
+  ExpressionPtr callee;
+  CallArguments arguments;
+};
+struct FilterCall {  // input | name(arguments); without input inside a filter block
+  ExpressionPtr input;
+  const Filter* filter;
+  CallArguments arguments;
+};
+struct TestCall {  // input is name(arguments)
+  ExpressionPtr input;
+  const Test* test;
+  CallArguments arguments;
+};
+enum class UnaryOperator { negate, plus, logical_not };
+struct Unary {
+  UnaryOperator kind;
+  ExpressionPtr operand;
+};
+enum class BinaryOperator { logical_and, logical_or, add, subtract, multiply, divide, floor_divide, modulo, power, concatenate };
+struct Binary {
+  BinaryOperator kind;
+  ExpressionPtr left;
+  ExpressionPtr right;
+};
+enum class Comparison { equal, not_equal, less, less_equal, greater, greater_equal, in, not_in };
+struct Compare {  // first < second <= third
+  ExpressionPtr first;
+  std::vector<std::pair<Comparison, ExpressionPtr>> rest;
+};
+struct Conditional {  // value if condition else otherwise
+  ExpressionPtr condition;
+  ExpressionPtr value;
+  ExpressionPtr otherwise;
+};
+struct ListLiteral {
+  std::vector<ExpressionPtr> members;
+  bool is_tuple;
+};
+struct DictLiteral {
+  std::vector<std::pair<ExpressionPtr, ExpressionPtr>> members;
+};
+
+struct Expression {
+  int line;
+  int depth;  // of the tree below
+  std::variant<Literal, Name, Attribute, Subscript, Slice, Call, FilterCall, TestCall, Unary, Binary, Compare, Conditional, ListLiteral,
+               DictLiteral>
+      kind;
+};
+
+struct Statement;
+using Body = std::vector<Statement>;
+
+// What a value is assigned to: a name, an attribute of a namespace, or a tuple of names.
+struct Target {
+  std::vector<std::string> names;
+  std::optional<std::string> attribute;  // of the only name
+  bool is_tuple = false;
+};
+
+struct Text {
+  std::string text;
+};
+struct Output {
+  ExpressionPtr value;
+};
+struct If {
+  struct Branch {
+    ExpressionPtr condition;  // null: else
+    Body body;
+  };
+  std::vector<Branch> branches;
+};
+struct For {
+  Target target;
+  ExpressionPtr items;
+  ExpressionPtr condition;
+  Body body;
+  Body otherwise;
+};
+struct Set {
+  Target target;
+  ExpressionPtr value;
+};
+struct SetBlock {
+  Target target;
+  ExpressionPtr filters;  // a chain of FilterCall
+  Body body;
+};
+struct MacroDefinition {
+  struct Parameter {
+    std::string name;
+    ExpressionPtr fallback;
+  };
+  std::string name;
+  std::vector<Parameter> parameters;
+  Body body;
+};
+struct CallBlock {  // {% call(parameters) macro(...) %}body{% endcall %}: body becomes caller()
+  MacroDefinition caller;
+  ExpressionPtr call;
+};
+struct FilterBlock {
+  ExpressionPtr filters;
+  Body body;
+};
+struct With {
+  std::vector<std::pair<std::string, ExpressionPtr>> variables;
+  Body body;
+};
+struct Group {  // {% generation %}: marks the assistant's tokens for training, which changes no text
+  Body body;
+};
+struct Break {};
+struct Continue {};
+
+struct Statement {
+  int line;
+  std::variant<Text, Output, If, For, Set, SetBlock, MacroDefinition, CallBlock, FilterBlock, With, Group, Break, Continue> kind;
+};
+
+struct Template {
+  Body body;
+};
+
+}  // namespace slora::jinja

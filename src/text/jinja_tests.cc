@@ -1,0 +1,107 @@
+#include "text/jinja_tests.h"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "text/jinja_filters.h"
+#include "text/python_text.h"
+#include "text/unicode.h"
+
+namespace slora::jinja {
+namespace {
+
+// Negative, zero, positive; an error where Python refuses.
+int ordered(Machine& machine, const Value& left, const Value& right) {
+  const std::optional<int> order = compare(left, right);
+  if (!order) machine.fail(fmt::format("'{}' and '{}' can't be ordered", left.type_name(), right.type_name()));
+  return order.value_or(0);
+}
+
+bool equal(Machine& machine, const Value& left, const Value& right) {
+  return machine.spend_steps(std::min(left.weight(), right.weight()) / 64) && equals(left, right);
+}
+
+// The remainder of an integer; an error for anything else.
+std::int64_t remainder(Machine& machine, const Value& value, std::int64_t divisor) {
+  const std::optional<std::int64_t> integer = value.if_integer();
+  if (!integer || divisor == 0) machine.fail("a remainder needs integers, and a divisor other than 0");
+  return integer && divisor != 0 && divisor != -1 ? *integer % divisor : 0;
+}
+
+const std::vector<Test>& all_tests() {
+  static const std::vector<Test> kTests = {
+      {"defined", false, [](Machine&, const Value& v, const Value&) { return !v.is_undefined(); }},
+      {"undefined", false, [](Machine&, const Value& v, const Value&) { return v.is_undefined(); }},
+      {"none", false, [](Machine&, const Value& v, const Value&) { return v.is_none(); }},
+      {"string", false, [](Machine&, const Value& v, const Value&) { return v.if_text() != nullptr; }},
+      {"mapping", false, [](Machine&, const Value& v, const Value&) { return v.if_dict() != nullptr; }},
+      {"iterable", false, [](Machine&, const Value& v, const Value&) { return length_of(v).has_value(); }},
+      {"sequence", false, [](Machine&, const Value& v, const Value&) { return length_of(v).has_value(); }},
+      {"number", false, [](Machine&, const Value& v, const Value&) { return v.is_number(); }},
+      {"integer", false, [](Machine&, const Value& v, const Value&) { return v.if_integer() && v.if_bool() == nullptr; }},
+      {"float", false, [](Machine&, const Value& v, const Value&) { return v.if_double() != nullptr; }},
+      {"boolean", false, [](Machine&, const Value& v, const Value&) { return v.if_bool() != nullptr; }},
+      {"true", false, [](Machine&, const Value& v, const Value&) { return v.if_bool() != nullptr && *v.if_bool(); }},
+      {"false", false, [](Machine&, const Value& v, const Value&) { return v.if_bool() != nullptr && !*v.if_bool(); }},
+      {"callable", false, [](Machine&, const Value& v, const Value&) { return v.if_callable() != nullptr; }},
+      {"lower", false, [](Machine& m, const Value& v, const Value&) { return is_lower(m.text_of(v)); }},
+      {"upper", false, [](Machine& m, const Value& v, const Value&) { return is_upper(m.text_of(v)); }},
+      {"odd", false, [](Machine& m, const Value& v, const Value&) { return remainder(m, v, 2) != 0; }},
+      {"even", false, [](Machine& m, const Value& v, const Value&) { return remainder(m, v, 2) == 0; }},
+      {"divisibleby", true, [](Machine& m, const Value& v, const Value& w) { return remainder(m, v, w.if_integer().value_or(0)) == 0; }},
+      {"in", true, [](Machine& m, const Value& v, const Value& w) { return contains(m, w, v); }},
+      {"sameas", true, [](Machine&, const Value& v, const Value& w) { return v.is_same_object(w); }},
+      {"eq", true, [](Machine& m, const Value& v, const Value& w) { return equal(m, v, w); }},
+      {"ne", true, [](Machine& m, const Value& v, const Value& w) { return !equal(m, v, w); }},
+      {"lt", true, [](Machine& m, const Value& v, const Value& w) { return ordered(m, v, w) < 0; }},
+      {"le", true, [](Machine& m, const Value& v, const Value& w) { return ordered(m, v, w) <= 0; }},
+      {"gt", true, [](Machine& m, const Value& v, const Value& w) { return ordered(m, v, w) > 0; }},
+      {"ge", true, [](Machine& m, const Value& v, const Value& w) { return ordered(m, v, w) >= 0; }},
+  };
+  return kTests;
+}
+
+}  // namespace
+
+const Test* find_test(std::string_view name) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 11> kAliases = {{{"==", "eq"},
+                                                                                       {"equalto", "eq"},
+                                                                                       {"!=", "ne"},
+                                                                                       {"<", "lt"},
+                                                                                       {"lessthan", "lt"},
+                                                                                       {"<=", "le"},
+                                                                                       {">", "gt"},
+                                                                                       {"greaterthan", "gt"},
+                                                                                       {">=", "ge"},
+                                                                                       {"True", "true"},
+                                                                                       {"False", "false"}}};
+  for (const auto& [alias, meant] : kAliases) {
+    if (name == alias) name = meant;
+  }
+  const auto test = std::find_if(all_tests().begin(), all_tests().end(), [name](const Test& entry) { return entry.name == name; });
+  return test == all_tests().end() ? nullptr : &*test;
+}
+
+bool apply(const Test& test, Machine& machine, const Value& input, const Arguments& arguments) {
+  const std::size_t expected = test.takes_argument ? 1 : 0;
+  if (arguments.positional.size() != expected || !arguments.named.empty()) {
+    machine.fail(fmt::format("the test '{}' takes {} arguments", test.name, expected));
+    return false;
+  }
+  return test.run(machine, input, arguments[0]);
+}
+
+bool contains(Machine& machine, const Value& container, const Value& member) {
+  if (!machine.spend_steps(container.weight() / 64)) return false;
+  if (const std::string* text = container.if_text()) {
+    if (member.if_text() != nullptr) return text->find(*member.if_text()) != std::string::npos;
+    machine.fail(fmt::format("'in <string>' requires a string on its left, found '{}'", member.type_name()));
+    return false;
+  }
+  if (const Dict* dict = container.if_dict()) return dict->find(member) != nullptr;
+  const std::vector<Value> members = machine.iterate(container);
+  return std::any_of(members.begin(), members.end(), [&](const Value& value) { return equal(machine, value, member); });
+}
+
+}  // namespace slora::jinja

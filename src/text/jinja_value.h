@@ -1,0 +1,141 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "formats/json.h"
+
+namespace slora::jinja {
+
+class Machine;
+class Value;
+struct Arguments;
+struct Callable;
+struct Dict;
+struct Filter;
+struct List;
+struct Namespace;
+struct Test;
+
+struct Undefined {
+  std::shared_ptr<const std::string> name;  // what was looked up, for messages; may be null
+};
+struct None {};
+using TextPtr = std::shared_ptr<const std::string>;  // valid UTF-8; never null, like the other pointers in a value
+using ListPtr = std::shared_ptr<const List>;
+using DictPtr = std::shared_ptr<const Dict>;
+using NamespacePtr = std::shared_ptr<Namespace>;
+using CallablePtr = std::shared_ptr<const Callable>;
+
+// A value of a template, as Python has it. Only namespaces change; the rest is shared freely within one rendering.
+class Value {
+ public:
+  Value() = default;  // undefined
+  explicit Value(std::nullptr_t) : data_(None{}) {}
+  explicit Value(bool value) : data_(value) {}
+  explicit Value(std::int64_t value) : data_(value) {}
+  explicit Value(double value) : data_(value) {}
+  explicit Value(std::string text) : data_(std::make_shared<const std::string>(std::move(text))) {}
+  explicit Value(std::string_view text) : Value(std::string(text)) {}
+  explicit Value(const char*) = delete;  // would become a bool
+  explicit Value(Undefined undefined) : data_(std::move(undefined)) {}
+  explicit Value(List list);
+  explicit Value(Dict dict);
+  explicit Value(NamespacePtr names) : data_(std::move(names)) {}
+  explicit Value(Callable callable);
+
+  [[nodiscard]] bool is_undefined() const { return std::holds_alternative<Undefined>(data_); }
+  [[nodiscard]] bool is_none() const { return std::holds_alternative<None>(data_); }
+  [[nodiscard]] bool is_number() const;  // booleans are numbers, as in Python
+  [[nodiscard]] const bool* if_bool() const { return std::get_if<bool>(&data_); }
+  [[nodiscard]] const double* if_double() const { return std::get_if<double>(&data_); }
+  [[nodiscard]] const Undefined* if_undefined() const { return std::get_if<Undefined>(&data_); }
+  // Integers and booleans.
+  [[nodiscard]] std::optional<std::int64_t> if_integer() const;
+  // Numbers of every kind.
+  [[nodiscard]] std::optional<double> if_number() const;
+  [[nodiscard]] const std::string* if_text() const { return get<std::string, TextPtr>(); }
+  [[nodiscard]] const List* if_list() const { return get<List, ListPtr>(); }
+  [[nodiscard]] const Dict* if_dict() const { return get<Dict, DictPtr>(); }
+  [[nodiscard]] Namespace* if_namespace() const;
+  [[nodiscard]] const Callable* if_callable() const { return get<Callable, CallablePtr>(); }
+  [[nodiscard]] bool is_same_object(const Value& other) const;
+
+  [[nodiscard]] bool is_true() const;
+  // Levels of lists and dictionaries.
+  [[nodiscard]] int depth() const;
+  // How large the value is when written out, about: members that are shared count as often as they appear.
+  [[nodiscard]] std::size_t weight() const;
+  // Python's name of the type, for messages.
+  [[nodiscard]] std::string_view type_name() const;
+
+ private:
+  template <class T, class Pointer>
+  const T* get() const {
+    const auto* pointer = std::get_if<Pointer>(&data_);
+    return pointer == nullptr ? nullptr : pointer->get();
+  }
+
+  std::variant<Undefined, None, bool, std::int64_t, double, TextPtr, ListPtr, DictPtr, NamespacePtr, CallablePtr> data_;
+};
+
+struct List {
+  std::vector<Value> members;
+  bool is_tuple = false;
+  int depth = 1;
+  std::size_t weight = 2;
+};
+
+// In order of insertion. Look-ups are linear: template dictionaries are small.
+struct Dict {
+  std::vector<std::pair<Value, Value>> members;
+  int depth = 1;
+  std::size_t weight = 2;
+
+  [[nodiscard]] const Value* find(std::string_view key) const;
+  [[nodiscard]] const Value* find(const Value& key) const;
+  void put(Value key, Value value);
+};
+
+struct Namespace {
+  std::vector<std::pair<std::string, Value>> members;
+
+  [[nodiscard]] const Value* find(std::string_view name) const;
+  void put(std::string_view name, Value value);
+};
+
+struct Callable {
+  std::string name;
+  std::function<Value(const Arguments&)> call;
+};
+
+// What a filter, test, method, function or macro is called with.
+struct Arguments {
+  std::vector<Value> positional;
+  std::vector<std::pair<std::string, Value>> named;
+
+  // An argument by place; undefined when there are fewer.
+  [[nodiscard]] const Value& operator[](std::size_t index) const;
+};
+
+[[nodiscard]] bool equals(const Value& left, const Value& right);
+// Negative, zero or positive; nothing when Python refuses to compare the two.
+[[nodiscard]] std::optional<int> compare(const Value& left, const Value& right);
+// str() and repr(). Time and memory as the weight.
+[[nodiscard]] std::string to_text(const Value& value);
+[[nodiscard]] std::string to_repr(const Value& value);
+// The members that a loop over the value sees; nothing when it can't be iterated.
+[[nodiscard]] std::optional<std::vector<Value>> members_of(const Value& value);
+// len(); nothing when the value has none.
+[[nodiscard]] std::optional<std::int64_t> length_of(const Value& value);
+
+[[nodiscard]] Value from_json(const Json& json);
+
+}  // namespace slora::jinja

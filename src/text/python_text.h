@@ -1,0 +1,46 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace slora {
+
+// Python's string functions, as far as templates use them. Text is valid UTF-8, lengths and indices are in code points.
+
+[[nodiscard]] bool is_python_space(char32_t code_point);  // str.isspace: White_Space and the four separators of ASCII
+// Without `characters` white space is stripped.
+[[nodiscard]] std::string_view strip_left(std::string_view text, std::optional<std::string_view> characters = std::nullopt);
+[[nodiscard]] std::string_view strip_right(std::string_view text, std::optional<std::string_view> characters = std::nullopt);
+
+[[nodiscard]] std::int64_t count_code_points(std::string_view text);
+// Byte offsets of all code points and of the end: [code points + 1].
+[[nodiscard]] std::vector<std::size_t> code_point_offsets(std::string_view text);
+
+// str.split and str.rsplit. Without `separator` at runs of white space; `splits_max` < 0: no limit. Requires: the separator
+// is not empty.
+[[nodiscard]] std::vector<std::string_view> split_left(std::string_view text, std::optional<std::string_view> separator,
+                                                       std::int64_t splits_max);
+[[nodiscard]] std::vector<std::string_view> split_right(std::string_view text, std::optional<std::string_view> separator,
+                                                        std::int64_t splits_max);
+[[nodiscard]] std::vector<std::string_view> split_lines(std::string_view text);
+
+// str.replace; `count_max` < 0: all.
+[[nodiscard]] std::string replace_text(std::string_view text, std::string_view from, std::string_view to, std::int64_t count_max);
+
+[[nodiscard]] std::string to_upper_case(std::string_view text);
+[[nodiscard]] std::string to_capitalized(std::string_view text);
+// str.title: a letter behind a letter becomes small, others large.
+[[nodiscard]] std::string to_title_case(std::string_view text);
+
+// str.islower and str.isupper: there are letters, and all are of that case.
+[[nodiscard]] bool is_lower(std::string_view text);
+[[nodiscard]] bool is_upper(std::string_view text);
+
+// repr() of a string and of a float.
+[[nodiscard]] std::string repr_of(std::string_view text);
+[[nodiscard]] std::string repr_of(double value);
+
+}  // namespace slora
