@@ -91,7 +91,12 @@ std::string SimulatedDevice::run(const StepPlan& plan, std::span<const TenantId>
       digest = SimulatedModel::add_slot(digest, slot, static_cast<std::int32_t>(position));
     }
     digests.push_back(digest);
-    if (span.output_row >= 0) result.rows[static_cast<std::size_t>(span.output_row)] = model_.next(digest);
+    if (span.output_row < 0) continue;
+    RowResult& row = result.rows[static_cast<std::size_t>(span.output_row)];
+    row = model_.next(digest);
+    if (row.outcome != RowOutcome::failed) continue;
+    for (auto position = static_cast<std::size_t>(span.position_begin); position < end; ++position)  // as if it had overflowed here
+      slots_of(pages[position / page_tokens_])[position % page_tokens_] = noise_.next();
   }
   return {};
 }

@@ -35,7 +35,7 @@ SimulationOptions draw_options(std::uint64_t seed) {
   options.prompt_tokens_max = std::clamp(capacity / 2, 4, 60);
   options.output_tokens_max = std::clamp(capacity / 2, 4, 60);
   options.model.stop_period = static_cast<std::uint64_t>(random.between(5, 200));
-  options.model.fail_period = random.chance(0.3) ? 300 : 0;
+  options.model.fail_period = random.chance(0.3) ? 80 : 0;
   options.policy = random.chance(0.2) ? SimulatedPolicy::whimsical : SimulatedPolicy::fcfs;
   options.adapter_count = random.chance(0.85) ? static_cast<std::uint64_t>(random.between(1, 16)) : 0;
   options.adapter_pages_max = static_cast<std::uint32_t>(random.between(1, scheduler.page_count / 4));

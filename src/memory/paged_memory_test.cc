@@ -1,0 +1,136 @@
+#include "memory/paged_memory.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+namespace slora {
+namespace {
+
+constexpr AdapterId kAdapter{5};
+
+PageList take(PagedMemory& memory, const PageOwner& owner, std::uint32_t count) {
+  PageList pages = memory.empty_list(owner);
+  memory.take(pages, count);
+  return pages;
+}
+
+void bring(PagedMemory& memory, AdapterId adapter, std::uint32_t page_count) {
+  memory.adapters().begin_load(adapter, take(memory, memory.adapters().owner_of(adapter), page_count));
+  memory.adapters().landed(adapter);
+}
+
+// Leaves one cached page per four tokens behind.
+void cache(PagedMemory& memory, const std::vector<TokenId>& tokens, AdapterId adapter = kNoAdapter) {
+  PrefixPin pin = memory.prefixes().begin({TenantId{}, adapter});
+  for (std::size_t at = 0; at + 4 <= tokens.size(); at += 4) {
+    PageList own = take(memory, {PageUse::sequence, TenantId{}, 1}, 1);
+    static_cast<void>(memory.prefixes().extend(pin, std::span(tokens).subspan(at, 4), own));
+  }
+}
+
+class PagedMemoryTest : public testing::Test {
+ protected:
+  PagedMemory memory{8, 4, CacheCosts{}, PrefixHash::tokens};
+};
+
+TEST_F(PagedMemoryTest, GivesExactlyWhatIsFreeOrEvictable) {
+  bring(memory, kAdapter, 3);
+  cache(memory, {1, 2, 3, 4, 5, 6, 7, 8});
+  EXPECT_EQ(memory.pool().free_count(), 3u);
+  EXPECT_EQ(memory.available(), 8u);
+  {
+    const AdapterHold pin = memory.adapters().hold(kAdapter, AdapterInterest::pinned);
+    EXPECT_EQ(memory.available(), 5u);
+    const PageList all = take(memory, {PageUse::sequence, TenantId{}, 1}, 5);
+    EXPECT_EQ(memory.available(), 0u);
+    EXPECT_TRUE(memory.adapters().is_resident(kAdapter));
+  }
+  const PageList all = take(memory, {PageUse::sequence, TenantId{}, 1}, 8);
+  EXPECT_EQ(memory.adapters().state(kAdapter), AdapterState::absent);
+}
+
+TEST_F(PagedMemoryTest, LeavesIdleAdaptersUntilTheMemoryIsWanted) {
+  bring(memory, kAdapter, 3);
+  { const PageList some = take(memory, {PageUse::sequence, TenantId{}, 1}, 5); }
+  EXPECT_TRUE(memory.adapters().is_resident(kAdapter));
+  const PageList more = take(memory, {PageUse::sequence, TenantId{}, 1}, 6);
+  EXPECT_FALSE(memory.adapters().is_resident(kAdapter));
+  std::vector<AdapterId> evicted;
+  memory.adapters().take_evicted(evicted);
+  EXPECT_EQ(evicted, std::vector{kAdapter});
+}
+
+TEST_F(PagedMemoryTest, LosesWhatIsCheapToBringBackBeforeWhatIsDear) {
+  cache(memory, {1, 2, 3, 4});  // computing is dearer than copying
+  bring(memory, kAdapter, 3);
+  const PageList pages = take(memory, {PageUse::sequence, TenantId{}, 1}, 5);
+  EXPECT_FALSE(memory.adapters().is_resident(kAdapter));
+  EXPECT_EQ(memory.pool().count(PageUse::prefix), 1u);
+}
+
+TEST_F(PagedMemoryTest, KeepsTheAdapterThatIsUsedMore) {
+  bring(memory, AdapterId{1}, 3);
+  bring(memory, AdapterId{2}, 3);
+  for (int use = 0; use < 3; ++use) {
+    const AdapterHold pin = memory.adapters().hold(AdapterId{1}, AdapterInterest::pinned);
+    memory.adapters().record_use(AdapterId{1});
+  }
+  const PageList pages = take(memory, {PageUse::sequence, TenantId{}, 1}, 3);
+  EXPECT_TRUE(memory.adapters().is_resident(AdapterId{1}));
+  EXPECT_FALSE(memory.adapters().is_resident(AdapterId{2}));
+}
+
+TEST_F(PagedMemoryTest, LosesAnAwaitedAdapterLast) {
+  bring(memory, AdapterId{1}, 4);
+  const AdapterHold awaited = memory.adapters().hold(AdapterId{1}, AdapterInterest::awaited);
+  cache(memory, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12});
+  const PageList most = take(memory, {PageUse::sequence, TenantId{}, 1}, 4);
+  EXPECT_TRUE(memory.adapters().is_resident(AdapterId{1}));
+  EXPECT_EQ(memory.available(), 4u);
+  const PageList rest = take(memory, {PageUse::sequence, TenantId{}, 1}, 4);
+  EXPECT_FALSE(memory.adapters().is_resident(AdapterId{1}));
+}
+
+TEST_F(PagedMemoryTest, TakesForPrefetchOnlyWhatIsWorthLess) {
+  cache(memory, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20});
+  PageList pages = memory.empty_list(memory.adapters().owner_of(kAdapter));
+  EXPECT_FALSE(memory.try_take_below(pages, 4, memory.adapters().value_of(4)));
+  EXPECT_TRUE(pages.empty());
+  EXPECT_TRUE(memory.try_take_below(pages, 3, memory.adapters().value_of(3)));
+  EXPECT_EQ(memory.pool().count(PageUse::prefix), 5u);
+}
+
+TEST_F(PagedMemoryTest, DropsARetiredAdapterWithItsLastHold) {
+  bring(memory, kAdapter, 2);
+  cache(memory, {1, 2, 3, 4}, kAdapter);
+  {
+    const AdapterHold named = memory.adapters().hold(kAdapter, AdapterInterest::named);
+    memory.adapters().retire(kAdapter);
+    EXPECT_TRUE(memory.adapters().is_resident(kAdapter));
+    EXPECT_TRUE(memory.adapters().is_retired(kAdapter));
+  }
+  EXPECT_EQ(memory.pool().free_count(), 8u);
+  memory.adapters().retire(AdapterId{77});  // never heard of
+  EXPECT_FALSE(memory.adapters().is_retired(AdapterId{77}));
+}
+
+TEST_F(PagedMemoryTest, DropsAnAdapterThatWasRetiredWhileLoading) {
+  memory.adapters().begin_load(kAdapter, take(memory, memory.adapters().owner_of(kAdapter), 2));
+  memory.adapters().retire(kAdapter);
+  EXPECT_EQ(memory.pool().free_count(), 6u);
+  memory.adapters().landed(kAdapter);
+  EXPECT_EQ(memory.pool().free_count(), 8u);
+}
+
+TEST_F(PagedMemoryTest, GivesThePagesOfAFailedLoadBack) {
+  memory.adapters().begin_load(kAdapter, take(memory, memory.adapters().owner_of(kAdapter), 2));
+  EXPECT_EQ(memory.available(), 6u);
+  EXPECT_EQ(memory.adapters().loading_count(), 1u);
+  memory.adapters().failed(kAdapter);
+  EXPECT_EQ(memory.pool().free_count(), 8u);
+  EXPECT_EQ(memory.adapters().state(kAdapter), AdapterState::absent);
+}
+
+}  // namespace
+}  // namespace slora
