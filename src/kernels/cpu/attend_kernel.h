@@ -101,14 +101,16 @@ class AttendKernel {
   static void attend_block(const AttendCall& call, const Room& room, std::int64_t row, std::int64_t rows, const KvBlock& block) {
     const std::int64_t pairs = call.layer->head_dim / 2;
     const auto height = static_cast<int>(rows);
-    multiply<TileStart::zero>(height, {.out = room.scores + row * kKeyBlock,
-                                       .out_stride = kKeyBlock,
-                                       .x = room.queries + row * pairs,
-                                       .x_stride = rows,
-                                       .w = block.keys,
-                                       .pair_stride = block.key_stride,
-                                       .pairs = pairs,
-                                       .cols = kKeyBlock});
+    multiply<TileStart::zero>(height,
+                              {.out = room.scores + row * kKeyBlock,
+                               .out_stride = kKeyBlock,
+                               .x = room.queries + row * pairs,
+                               .x_stride = rows,
+                               .w = block.keys,
+                               .pair_stride = block.key_stride,
+                               .pairs = pairs,
+                               .ahead = reinterpret_cast<const std::byte*>(room.scores)},
+                              kKeyBlock);
     bool all_full = true;
     for (std::int64_t r = row; r < row + rows; ++r) {
       const Range keys = visible_keys(call, r, block.position);
@@ -122,11 +124,11 @@ class AttendKernel {
                   .w = block.values,
                   .pair_stride = block.value_stride,
                   .pairs = kBlockPairs,
-                  .cols = room.dim};
-    if (all_full) return multiply<TileStart::out>(height, args);
+                  .ahead = reinterpret_cast<const std::byte*>(room.scores)};
+    if (all_full) return multiply<TileStart::out>(height, args, room.dim);
     for (std::int64_t r = row; r < row + rows; ++r, ++args.x, args.out += room.dim) {
       const Range keys = visible_keys(call, r, block.position);
-      if (keys.begin < keys.end) add_visible(args, keys);
+      if (keys.begin < keys.end) add_visible(args, room.dim, keys);
     }
   }
 
@@ -176,43 +178,41 @@ class AttendKernel {
   }
 
   // One row's visible keys: pairs of which only one key is visible have the other masked out of the values.
-  static void add_visible(TileArgs args, Range keys) {
+  static void add_visible(const TileArgs& args, std::int64_t dim, Range keys) {
     const std::int64_t first = keys.begin / 2;
     const std::int64_t last = (keys.end - 1) / 2;
     const std::uint32_t first_mask = keys.begin % 2 != 0 ? 0xffff0000u : 0xffffffffu;
     const std::uint32_t last_mask = keys.end % 2 != 0 ? 0x0000ffffu : 0xffffffffu;
-    if (first == last) return add_pair(args, first, first_mask & last_mask);
-    add_pair(args, first, first_mask);
+    if (first == last) return add_pair(args, dim, first, first_mask & last_mask);
+    add_pair(args, dim, first, first_mask);
     TileArgs middle = args;
     middle.x += (first + 1) * args.x_stride;
     middle.w += (first + 1) * args.pair_stride;
     middle.pairs = last - first - 1;
-    multiply<TileStart::out>(1, middle);
-    add_pair(args, last, last_mask);
+    multiply<TileStart::out>(1, middle, dim);
+    add_pair(args, dim, last, last_mask);
   }
 
-  static void add_pair(const TileArgs& args, std::int64_t pair, std::uint32_t mask) {
+  static void add_pair(const TileArgs& args, std::int64_t dim, std::int64_t pair, std::uint32_t mask) {
     const Words weight = broadcast_word(args.x[pair * args.x_stride] & mask);
-    for (std::int64_t d = 0; d < args.cols; d += kLanes) {
+    for (std::int64_t d = 0; d < dim; d += kLanes) {
       const Words values = load_words(args.w + pair * args.pair_stride + d) & mask;
       store(args.out + d, Isa::dot(load(args.out + d), values, weight));
     }
   }
 
-  // args.cols, a multiple of 16, in the widest tiles that hold `rows` rows.
+  // `cols`, a multiple of 16, in the widest tiles that hold `rows` rows.
   template <TileStart kStart>
-  static void multiply(int rows, TileArgs args) {
-    std::int64_t left = args.cols;
+  static void multiply(int rows, TileArgs args, std::int64_t cols) {
     const auto step = [&](auto tile_function, std::int64_t vectors) {
-      args.cols = vectors * kLanes;
-      tile_function(rows, args);
-      args.out += args.cols;
-      args.w += args.cols;
-      left -= args.cols;
+      tile_function(rows, args, 0);
+      args.out += vectors * kLanes;
+      args.w += vectors * kLanes;
+      cols -= vectors * kLanes;
     };
-    while (rows <= Isa::rows_max(4) && left >= 4 * kLanes) step(tile_of_rows<Isa, 4, kStart>, 4);
-    while (rows <= Isa::rows_max(2) && left >= 2 * kLanes) step(tile_of_rows<Isa, 2, kStart>, 2);
-    while (left > 0) step(tile_of_rows<Isa, 1, kStart>, 1);
+    while (rows <= Isa::rows_max(4) && cols >= 4 * kLanes) step(tile_of_rows<Isa, 4, kStart>, 4);
+    while (rows <= Isa::rows_max(2) && cols >= 2 * kLanes) step(tile_of_rows<Isa, 2, kStart>, 2);
+    while (cols > 0) step(tile_of_rows<Isa, 1, kStart>, 1);
   }
 
   static void finish_rows(const AttendCall& call, const Room& room, std::int64_t rows) {

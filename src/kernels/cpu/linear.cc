@@ -5,9 +5,15 @@
 namespace slora::cpu {
 namespace {
 
-// Panels that a thread takes at once: long runs of memory, yet eight turns or more for each thread.
-std::int64_t panels_per_turn(std::int64_t panel_count, int threads) {
-  return std::clamp(panel_count / (8 * static_cast<std::int64_t>(threads)), std::int64_t{1}, std::int64_t{4});
+// Panels that a thread takes at once: as many as a block holds, unless threads would then wait for the last to end.
+std::int64_t panels_per_turn(std::int64_t panel_count, std::int64_t threads) {
+  constexpr std::int64_t kPanelsMax = 4;
+  for (std::int64_t panels = kPanelsMax; panels > 1; --panels) {
+    const std::int64_t turns = (panel_count + panels - 1) / panels;
+    const std::int64_t longest = (turns + threads - 1) / threads * panels;
+    if (longest * threads <= panel_count + panel_count / 16) return panels;
+  }
+  return 1;
 }
 
 }  // namespace

@@ -17,37 +17,70 @@ class LinearKernel {
   }
 
  private:
-  // Few rows take several panels at once, so that enough chains are in flight.
+  // Few rows take several panels at once, so that enough chains are in flight; many rows go tile by tile over a block of weights that
+  // stays in cache, while the next block is asked for.
   static void multiply(const LinearCall& call, std::int64_t panel_begin, std::int64_t panel_end) {
-    std::int64_t panel = panel_begin;
-    if (call.tile_count == 1) {
-      const RowTile& x = call.x_tiles[0];
-      for (; x.rows <= Isa::rows_max(8) && panel + 4 <= panel_end; panel += 4) {
-        tile_of_rows<Isa, 8, TileStart::zero>(x.rows, tile_args(call, x, panel));
+    if (call.tile_count == 1) return multiply_once(call, call.x_tiles[0], panel_begin, panel_end);
+    const std::int64_t pairs = call.weight.pairs();
+    const std::int64_t block_count = (pairs + kBlockPairs - 1) / kBlockPairs;
+    for (std::int64_t block = 0; block < block_count; ++block) {
+      const std::int64_t begin = pairs * block / block_count;
+      const std::int64_t end = pairs * (block + 1) / block_count;
+      for (std::size_t i = 0; i < call.tile_count; ++i) {
+        for (std::int64_t panel = panel_begin; panel < panel_end; ++panel) {
+          TileArgs args = tile_args(call, call.x_tiles[i], panel);
+          args.x += begin * args.x_stride;
+          args.w += begin * args.pair_stride;
+          args.pairs = end - begin;
+          const std::uint32_t* next =
+              block + 1 < block_count ? args.w + args.pairs * args.pair_stride : call.weight.panel(panel + panel_end - panel_begin);
+          const std::int64_t step = kPairBytes / static_cast<std::int64_t>(call.tile_count);
+          args.ahead = reinterpret_cast<const std::byte*>(next) + static_cast<std::int64_t>(i) * args.pairs * step;
+          args.ahead_step = step;
+          if (block == 0) {
+            multiply_panel<TileStart::zero>(call.x_tiles[i].rows, args, columns_from(call, panel));
+          } else {
+            multiply_panel<TileStart::out>(call.x_tiles[i].rows, args, columns_from(call, panel));
+          }
+        }
       }
-      for (; x.rows <= Isa::rows_max(4) && panel + 2 <= panel_end; panel += 2) {
-        tile_of_rows<Isa, 4, TileStart::zero>(x.rows, tile_args(call, x, panel));
-      }
-    }
-    for (; panel < panel_end; ++panel) {
-      for (std::size_t i = 0; i < call.tile_count; ++i) multiply_panel(call, call.x_tiles[i], panel);
     }
   }
 
-  static void multiply_panel(const LinearCall& call, const RowTile& x, std::int64_t panel) {
-    TileArgs args = tile_args(call, x, panel);
-    if constexpr (Isa::kTileRows <= Isa::rows_max(2)) {
-      tile_of_rows<Isa, 2, TileStart::zero>(x.rows, args);
-    } else {
-      for (int half = 0; half < 2 && args.cols > 0; ++half, args.out += kLanes, args.w += kLanes, args.cols -= kLanes) {
-        tile_of_rows<Isa, 1, TileStart::zero>(x.rows, args);
-      }
+  static void multiply_once(const LinearCall& call, const RowTile& x, std::int64_t panel_begin, std::int64_t panel_end) {
+    std::int64_t panel = panel_begin;
+    for (; x.rows <= Isa::rows_max(8) && panel + 4 <= panel_end; panel += 4) {
+      tile_of_columns<Isa, 8, TileStart::zero>(x.rows, tile_args(call, x, panel), columns_from(call, panel));
     }
+    for (; x.rows <= Isa::rows_max(4) && panel + 2 <= panel_end; panel += 2) {
+      tile_of_columns<Isa, 4, TileStart::zero>(x.rows, tile_args(call, x, panel), columns_from(call, panel));
+    }
+    for (; panel < panel_end; ++panel) {
+      TileArgs args = tile_args(call, x, panel);
+      args.ahead = reinterpret_cast<const std::byte*>(args.w) + kAheadBytes;  // panels follow one another
+      args.ahead_step = kPairBytes;
+      multiply_panel<TileStart::zero>(x.rows, args, columns_from(call, panel));
+    }
+  }
+
+  template <TileStart kStart>
+  static void multiply_panel(int rows, TileArgs args, std::int64_t cols) {
+    if constexpr (Isa::kTileRows <= Isa::rows_max(2)) {
+      tile_of_columns<Isa, 2, kStart>(rows, args, cols);
+    } else {
+      tile_of_columns<Isa, 1, kStart>(rows, args, cols);
+      args.out += kLanes;
+      args.w += kLanes;
+      if (cols > kLanes) tile_of_columns<Isa, 1, kStart>(rows, args, cols - kLanes);
+    }
+  }
+
+  static std::int64_t columns_from(const LinearCall& call, std::int64_t panel) {
+    return call.weight.out - panel * PackedWeight::kPanelCols;
   }
 
   static TileArgs tile_args(const LinearCall& call, const RowTile& x, std::int64_t panel) {
-    const std::int64_t col = panel * PackedWeight::kPanelCols;
-    return {.out = call.y.row<float>(x.row_begin) + col,
+    return {.out = call.y.row<float>(x.row_begin) + panel * PackedWeight::kPanelCols,
             .out_stride = call.y.row_stride,
             .x = x.words,
             .x_stride = x.rows,
@@ -55,7 +88,8 @@ class LinearKernel {
             .pair_stride = PackedWeight::kPanelCols,
             .panel_stride = call.weight.panel_words(),
             .pairs = call.weight.pairs(),
-            .cols = call.weight.out - col};
+            .ahead = reinterpret_cast<const std::byte*>(x.words),
+            .ahead_step = 0};
   }
 
   static bool replaces_bias(const ExpandCall& expand) {
@@ -151,14 +185,19 @@ class LinearKernel {
                     .x_stride = z.rows,
                     .w = reinterpret_cast<const std::uint32_t*>(tile.data) + (begin - tile_begin),
                     .pair_stride = tile.col_count / 2,
-                    .panel_stride = 2 * kLanes,
                     .pairs = tile.row_count,
-                    .cols = 0};
-      tile_of_columns<Isa, TileStart::out>(z.rows, args, end - begin);
+                    .ahead = reinterpret_cast<const std::byte*>(z.words),
+                    .ahead_step = 0};
+      for (std::int64_t left = end - begin; left > 0; left -= kLanes, args.out += kLanes, args.w += kLanes) {
+        tile_of_columns<Isa, 1, TileStart::out, TileWeights::bounded>(z.rows, args, left);
+      }
     }
   }
 
   static constexpr std::int64_t kBlockCols = 128;
+  static constexpr std::int64_t kBlockPairs = 4096;  // 512 KiB of a panel
+  static constexpr std::int64_t kAheadBytes = 8192;
+  static constexpr std::int64_t kPairBytes = PackedWeight::kPanelCols * static_cast<std::int64_t>(sizeof(std::uint32_t));
 };
 
 }  // namespace slora::cpu

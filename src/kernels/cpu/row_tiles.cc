@@ -1,22 +1,37 @@
 #include "kernels/cpu/row_tiles.h"
 
+#include <algorithm>
+#include <cstring>
+
 namespace slora::cpu {
 namespace {
 
 constexpr std::int64_t kParallelWords = 8192;  // fewer are packed sooner than a thread is woken
+constexpr std::int64_t kTurnPairs = 512;
 constexpr std::int64_t kLineWords = 16;
 
-std::uint32_t bits_of(float value) { return to_bfloat16(value).bits; }
-std::uint32_t bits_of(Bfloat16 value) { return value.bits; }
+std::uint32_t word_at(const Bfloat16* row, std::int64_t pair) {
+  std::uint32_t word;
+  std::memcpy(&word, row + 2 * pair, sizeof word);
+  return word;
+}
+std::uint32_t word_at(const float* row, std::int64_t pair) {
+  return to_bfloat16(row[2 * pair]).bits | static_cast<std::uint32_t>(to_bfloat16(row[2 * pair + 1]).bits) << 16;
+}
+std::uint32_t last_word(Bfloat16 value) { return value.bits; }
+std::uint32_t last_word(float value) { return to_bfloat16(value).bits; }
 
+// Pairs [begin, end) of every row. Written in order: the rows are read from as many places at once.
 template <class T>
-void pack_tile(std::uint32_t* out, const RowTile& tile) {
+void pack_pairs(std::uint32_t* out, const RowTile& tile, std::int64_t begin, std::int64_t end) {
   const std::int64_t cols = tile.source.cols;
-  for (int r = 0; r < tile.rows; ++r) {
-    const T* row = tile.source.row<T>(r);
-    for (std::int64_t i = 0; i < cols / 2; ++i) out[i * tile.rows + r] = bits_of(row[2 * i]) | bits_of(row[2 * i + 1]) << 16;
-    if (cols % 2 != 0) out[cols / 2 * tile.rows + r] = bits_of(row[cols - 1]);
+  const auto* rows = tile.source.row<T>(0);
+  const std::int64_t stride = tile.source.row_stride;
+  for (std::int64_t i = begin; i < std::min(end, cols / 2); ++i) {
+    for (std::int64_t r = 0; r < tile.rows; ++r) out[i * tile.rows + r] = word_at(rows + r * stride, i);
   }
+  if (cols % 2 == 0 || end <= cols / 2) return;
+  for (std::int64_t r = 0; r < tile.rows; ++r) out[cols / 2 * tile.rows + r] = last_word(rows[r * stride + cols - 1]);
 }
 
 // One row of bf16 pairs is its own tile.
@@ -27,6 +42,7 @@ bool is_packed(const RowTile& tile) { return tile.rows == 1 && tile.source.dtype
 void RowTiles::clear() {
   tiles_.clear();
   offsets_.clear();
+  turns_.clear();
   words_count_ = 0;
 }
 
@@ -39,30 +55,31 @@ std::size_t RowTiles::add(Tensor source, std::int64_t row_begin) {
     const std::int64_t end = source.rows * (i + 1) / tile_count;
     tiles_.push_back({source.rows_from(begin, end - begin), row_begin + begin, static_cast<int>(end - begin), nullptr});
     offsets_.push_back(words_count_);
-    if (!is_packed(tiles_.back())) words_count_ += (pairs * (end - begin) + kLineWords - 1) / kLineWords * kLineWords;
+    if (is_packed(tiles_.back())) continue;
+    words_count_ += (pairs * (end - begin) + kLineWords - 1) / kLineWords * kLineWords;
+    for (std::int64_t pair = 0; pair < pairs; pair += kTurnPairs) turns_.push_back({tiles_.size() - 1, pair});
   }
   return first;
 }
 
 void RowTiles::pack(ThreadPool& pool) {
   auto* words = scratch_.take<std::uint32_t>(static_cast<std::size_t>(words_count_));
-  const auto pack_one = [&](std::int64_t index, int) {
-    RowTile& tile = tiles_[static_cast<std::size_t>(index)];
-    if (is_packed(tile)) {
-      tile.words = tile.source.row<const std::uint32_t>(0);
-      return;
-    }
-    std::uint32_t* out = words + offsets_[static_cast<std::size_t>(index)];
-    tile.words = out;
+  const auto pack_turn = [&](std::int64_t index, int) {
+    const Turn& turn = turns_[static_cast<std::size_t>(index)];
+    const RowTile& tile = tiles_[turn.tile];
+    std::uint32_t* out = words + offsets_[turn.tile];
     if (tile.source.dtype == DType::bf16) {
-      pack_tile<Bfloat16>(out, tile);
+      pack_pairs<Bfloat16>(out, tile, turn.pair_begin, turn.pair_begin + kTurnPairs);
     } else {
-      pack_tile<float>(out, tile);
+      pack_pairs<float>(out, tile, turn.pair_begin, turn.pair_begin + kTurnPairs);
     }
   };
-  const auto count = static_cast<std::int64_t>(tiles_.size());
-  if (words_count_ >= kParallelWords) return pool.parallel_for(count, pack_one);
-  for (std::int64_t index = 0; index < count; ++index) pack_one(index, 0);
+  for (std::size_t i = 0; i < tiles_.size(); ++i) {
+    tiles_[i].words = is_packed(tiles_[i]) ? tiles_[i].source.row<const std::uint32_t>(0) : words + offsets_[i];
+  }
+  const auto count = static_cast<std::int64_t>(turns_.size());
+  if (words_count_ >= kParallelWords) return pool.parallel_for(count, pack_turn);
+  for (std::int64_t index = 0; index < count; ++index) pack_turn(index, 0);
 }
 
 }  // namespace slora::cpu

@@ -32,9 +32,16 @@ class RowTiles {
   [[nodiscard]] std::size_t count() const { return tiles_.size(); }
 
  private:
+  // What a thread packs at once: some pairs of one tile.
+  struct Turn {
+    std::size_t tile;
+    std::int64_t pair_begin;
+  };
+
   const int tile_rows_;
   std::vector<RowTile> tiles_;
   std::vector<std::int64_t> offsets_;  // of each tile's words in the scratch
+  std::vector<Turn> turns_;
   std::int64_t words_count_ = 0;
   Scratch scratch_;
 };

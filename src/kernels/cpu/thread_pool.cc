@@ -55,7 +55,7 @@ int usable_core_count() {
   return std::max(1, quota > 0 ? std::min(cores, quota) : cores);
 }
 
-ThreadPool::ThreadPool(int threads) {
+ThreadPool::ThreadPool(int threads) : shares_(static_cast<std::size_t>(threads)) {
   check(threads >= 1, "at least the calling thread");
   for (int worker = 1; worker < threads; ++worker) {
     workers_.emplace_back([this, worker] { work(worker); });
@@ -71,7 +71,12 @@ ThreadPool::~ThreadPool() {
 
 void ThreadPool::run(Loop loop) {
   loop_ = loop;
-  next_.store(0, std::memory_order_relaxed);
+  const auto threads = static_cast<std::int64_t>(shares_.size());
+  for (std::int64_t i = 0; i < threads; ++i) {
+    Share& share = shares_[static_cast<std::size_t>(i)];
+    share.next.store(loop.count * i / threads, std::memory_order_relaxed);
+    share.end = loop.count * (i + 1) / threads;
+  }
   joined_.store(kOpen, std::memory_order_release);
   loop_number_.fetch_add(1, std::memory_order_release);
   loop_number_.notify_all();
@@ -89,9 +94,12 @@ void ThreadPool::run(Loop loop) {
 
 void ThreadPool::take_turns(int worker) {
   const Loop loop = loop_;
-  for (std::int64_t index = next_.fetch_add(1, std::memory_order_relaxed); index < loop.count;
-       index = next_.fetch_add(1, std::memory_order_relaxed)) {
-    loop.call(loop.context, index, worker);
+  for (std::size_t i = 0; i < shares_.size(); ++i) {
+    Share& share = shares_[(static_cast<std::size_t>(worker) + i) % shares_.size()];
+    for (std::int64_t index = share.next.fetch_add(1, std::memory_order_relaxed); index < share.end;
+         index = share.next.fetch_add(1, std::memory_order_relaxed)) {
+      loop.call(loop.context, index, worker);
+    }
   }
 }
 

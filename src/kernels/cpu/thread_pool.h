@@ -40,13 +40,19 @@ class ThreadPool {
     std::int64_t count;
   };
 
+  // A run of indices that one thread begins with, so that it goes through memory in order.
+  struct alignas(64) Share {
+    std::atomic<std::int64_t> next{0};
+    std::int64_t end = 0;  // written while no worker is inside
+  };
+
   void run(Loop loop);
   void work(int worker);
   void take_turns(int worker);
   [[nodiscard]] std::uint32_t wait_for_loop(std::uint32_t seen) const;
 
   Loop loop_{};                                // written while no worker is inside
-  std::atomic<std::int64_t> next_{0};          // first index nobody has taken
+  std::vector<Share> shares_;                  // one per thread; who is done with its own helps the next
   std::atomic<std::uint32_t> loop_number_{0};  // grows by one with each loop; what sleeping workers wait on
   // Lowest bit: the loop may be joined. The rest: workers inside, times two.
   std::atomic<std::uint64_t> joined_{0};

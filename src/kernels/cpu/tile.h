@@ -19,40 +19,33 @@ struct TileArgs {
   std::ptrdiff_t pair_stride = 0;
   std::ptrdiff_t panel_stride = 2 * kLanes;  // as it is when columns simply go on
   std::ptrdiff_t pairs = 0;
-  std::int64_t cols = 0;  // columns that `out` has, at most vectors * 16
+  const std::byte* ahead = nullptr;  // asked for meanwhile, ahead_step bytes with each pair
+  std::ptrdiff_t ahead_step = 0;
 };
 
-enum class TileStart { zero, out };          // where the sums start
-enum class TileWeights { padded, bounded };  // may w be read up to the whole vector, or only up to `cols`?
+enum class TileStart { zero, out };         // where the sums start
+enum class TileWeights { whole, bounded };  // may whole vectors of w be read, or only weight_bytes of its one vector?
 
 template <class Isa, int kRows, int kVectors, TileStart kStart, TileWeights kWeights>
-void tile(const TileArgs& args) {
-  static_assert(kWeights == TileWeights::padded || kVectors == 1);
-  const auto cols_of = [&](int v) { return args.cols - v * kLanes < kLanes ? args.cols - v * kLanes : kLanes; };
+void tile(const TileArgs& args, [[maybe_unused]] std::int64_t weight_bytes) {
+  static_assert(kWeights == TileWeights::whole || kVectors == 1);
   Floats sums[kRows][kVectors];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
-      sums[r][v] = Floats{};
-      if constexpr (kStart == TileStart::out) {
-        const float* from = args.out + r * args.out_stride + v * kLanes;
-        if (cols_of(v) == kLanes) {
-          sums[r][v] = load(from);
-        } else if (cols_of(v) > 0) {
-          sums[r][v] = load_head(from, cols_of(v));
-        }
-      }
-    }
+    for (int v = 0; v < kVectors; ++v) sums[r][v] = kStart == TileStart::out ? load(args.out + r * args.out_stride + v * kLanes) : Floats{};
   }
   const std::uint32_t* x = args.x;
   const std::uint32_t* w = args.w;
-  for (std::ptrdiff_t pair = 0; pair < args.pairs; ++pair, x += args.x_stride, w += args.pair_stride) {
+  const std::byte* ahead = args.ahead;
+  for (std::ptrdiff_t pair = 0; pair < args.pairs; ++pair, x += args.x_stride, w += args.pair_stride, ahead += args.ahead_step) {
+    __builtin_prefetch(ahead, 0, 2);
+    if constexpr (kRows * kVectors >= kLanes) __builtin_prefetch(ahead + 64, 0, 2);
     Words weights[kVectors];
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) {
       const std::uint32_t* from = w + (v / 2) * args.panel_stride + (v % 2) * kLanes;
-      weights[v] = kWeights == TileWeights::padded ? load_words(from) : load_words_head(from, args.cols * 4);
+      weights[v] = kWeights == TileWeights::whole ? load_words(from) : load_words_head(from, weight_bytes);
     }
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
@@ -64,38 +57,36 @@ void tile(const TileArgs& args) {
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
-      float* to = args.out + r * args.out_stride + v * kLanes;
-      if (cols_of(v) == kLanes) {
-        store(to, sums[r][v]);
-      } else if (cols_of(v) > 0) {
-        store_head(to, sums[r][v], cols_of(v));
-      }
-    }
+    for (int v = 0; v < kVectors; ++v) store(args.out + r * args.out_stride + v * kLanes, sums[r][v]);
   }
 }
 
-// The tile for `rows` rows. Requires: 1 <= rows <= Isa::rows_max(kVectors).
-template <class Isa, int kVectors, TileStart kStart, TileWeights kWeights = TileWeights::padded>
-void tile_of_rows(int rows, const TileArgs& args) {
-  using Function = void (*)(const TileArgs&);
+// The tile for `rows` rows and all of kVectors * 16 columns. Requires: 1 <= rows <= Isa::rows_max(kVectors).
+template <class Isa, int kVectors, TileStart kStart, TileWeights kWeights = TileWeights::whole>
+void tile_of_rows(int rows, const TileArgs& args, std::int64_t weight_bytes = 0) {
+  using Function = void (*)(const TileArgs&, std::int64_t);
   static constexpr auto kTable = []<int... kRow>(std::integer_sequence<int, kRow...>) {
     return std::array<Function, sizeof...(kRow)>{&tile<Isa, kRow + 1, kVectors, kStart, kWeights>...};
   }
   (std::make_integer_sequence<int, Isa::rows_max(kVectors)>{});
-  kTable[static_cast<std::size_t>(rows - 1)](args);
+  kTable[static_cast<std::size_t>(rows - 1)](args, weight_bytes);
 }
 
-// Any number of columns of a weight whose columns simply go on; `w` is not read beyond `cols`.
-template <class Isa, TileStart kStart>
-void tile_of_columns(int rows, TileArgs args, std::int64_t cols) {
-  for (; cols >= kLanes; cols -= kLanes, args.out += kLanes, args.w += kLanes) {
-    args.cols = kLanes;
-    tile_of_rows<Isa, 1, kStart>(rows, args);
+// The same where only the first `cols` columns of `out` are there: the tile works on a copy.
+template <class Isa, int kVectors, TileStart kStart, TileWeights kWeights = TileWeights::whole>
+void tile_of_columns(int rows, const TileArgs& args, std::int64_t cols) {
+  if (cols >= kVectors * kLanes) return tile_of_rows<Isa, kVectors, kStart>(rows, args);
+  alignas(64) float copy[Isa::rows_max(kVectors) * kVectors * kLanes];
+  TileArgs inner = args;
+  inner.out = copy;
+  inner.out_stride = kVectors * kLanes;
+  const std::size_t bytes = static_cast<std::size_t>(cols) * sizeof(float);
+  if constexpr (kStart == TileStart::out) {
+    __builtin_memset(copy, 0, sizeof copy);
+    for (int r = 0; r < rows; ++r) __builtin_memcpy(copy + r * inner.out_stride, args.out + r * args.out_stride, bytes);
   }
-  if (cols == 0) return;
-  args.cols = cols;
-  tile_of_rows<Isa, 1, kStart, TileWeights::bounded>(rows, args);
+  tile_of_rows<Isa, kVectors, kStart, kWeights>(rows, inner, cols * static_cast<std::int64_t>(sizeof(std::uint32_t)));
+  for (int r = 0; r < rows; ++r) __builtin_memcpy(args.out + r * args.out_stride, copy + r * inner.out_stride, bytes);
 }
 
 }  // namespace slora::cpu
