@@ -260,6 +260,7 @@ SchedulerStats Scheduler::stats() const {
   stats.pages_sequence = pool.count(PageUse::sequence);
   stats.pages_prefix = pool.count(PageUse::prefix);
   stats.pages_adapter = pool.count(PageUse::adapter);
+  stats.pages_evictable = memory_.available() - pool.free_count();
   return stats;
 }
 

@@ -34,6 +34,7 @@ struct SchedulerStats {
   std::uint64_t preemptions = 0, prefix_query_tokens = 0, prefix_hit_tokens = 0, adapter_loads = 0, adapter_evictions = 0,
                 prefix_evictions = 0;
   std::uint32_t pages_total = 0, pages_free = 0, pages_sequence = 0, pages_prefix = 0, pages_adapter = 0;
+  std::uint32_t pages_evictable = 0;  // of the cached ones: what nobody needs now
 };
 
 // Decides, step by step, who runs and with what pages. Pure: told the time, it owns no clock, thread, file or device.

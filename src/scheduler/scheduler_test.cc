@@ -3,109 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <deque>
-#include <numeric>
-
-#include "scheduler/policies/fcfs.h"
+#include "scheduler/scheduler_play.h"
 
 namespace slora {
 namespace {
 
-using testing::ElementsAre;
 using testing::IsEmpty;
-
-// Plays the engine: every row yields token 7 unless told otherwise, and the invariants are checked after every call.
-class Play {
- public:
-  explicit Play(const SchedulerOptions& options) : scheduler(options, std::make_unique<FcfsPolicy>()) {}
-  ~Play() { EXPECT_EQ(scheduler.check_invariants(), ""); }
-
-  Status add(std::uint64_t id, std::int32_t prompt_count, std::int32_t output_tokens_max, std::uint64_t adapter = 0,
-             std::uint32_t pages = 0) {
-    std::vector<TokenId> prompt(static_cast<std::size_t>(prompt_count));
-    std::iota(prompt.begin(), prompt.end(), static_cast<TokenId>(id * 1000));
-    return add({.id = SequenceId{id},
-                .tenant = {},
-                .prompt = std::move(prompt),
-                .output_tokens_max = output_tokens_max,
-                .adapter = AdapterId{adapter},
-                .adapter_page_count = pages});
-  }
-  Status add(SequenceRequest request) {
-    request.arrival = Timestamp{arrival++};
-    Status status = scheduler.add(std::move(request));
-    expect_sound();
-    return status;
-  }
-
-  const StepPlan& schedule() {
-    StepPlan plan;
-    scheduler.schedule(plan, Timestamp{});
-    expect_sound();
-    latest = plan;
-    if (!plan.empty()) open.push_back(plan);
-    return latest;
-  }
-  void commit(const std::vector<std::pair<std::uint64_t, RowOutcome>>& outcomes = {}) {
-    ASSERT_FALSE(open.empty());
-    const StepPlan plan = std::move(open.front());
-    open.pop_front();
-    StepResult result;
-    result.rows.resize(static_cast<std::size_t>(plan.output_row_count), RowResult{7, RowOutcome::goes_on});
-    for (const PlannedSpan& span : plan.spans)
-      for (const auto& [id, outcome] : outcomes)
-        if (span.sequence.value == id && span.output_row >= 0) result.rows[static_cast<std::size_t>(span.output_row)].outcome = outcome;
-    scheduler.commit(plan, result, ended);
-    expect_sound();
-  }
-  const StepPlan& step(const std::vector<std::pair<std::uint64_t, RowOutcome>>& outcomes = {}) {
-    schedule();
-    if (!latest.empty()) commit(outcomes);
-    return latest;
-  }
-  void run_dry(int steps_max = 1000) {
-    for (int i = 0; i < steps_max && scheduler.stats().running + scheduler.stats().waiting > 0; ++i) {
-      step();
-      for (const AdapterLoad& load : latest.loads) scheduler.adapter_landed(load.adapter);
-    }
-    scheduler.take_ended(ended);
-    EXPECT_EQ(scheduler.stats().running + scheduler.stats().waiting, 0u);
-  }
-
-  // (sequence, tokens) of the latest plan.
-  std::vector<std::pair<std::uint64_t, std::int32_t>> spans() const {
-    std::vector<std::pair<std::uint64_t, std::int32_t>> out;
-    for (const PlannedSpan& span : latest.spans) out.emplace_back(span.sequence.value, span.token_count);
-    return out;
-  }
-  std::vector<std::pair<std::uint64_t, EndReason>> take_ended() {
-    scheduler.take_ended(ended);
-    std::vector<std::pair<std::uint64_t, EndReason>> out;
-    for (const SequenceEnd& end : ended) out.emplace_back(end.id.value, end.reason);
-    ended.clear();
-    return out;
-  }
-  void expect_sound() { EXPECT_EQ(scheduler.check_invariants(), ""); }
-
-  Scheduler scheduler;
-  StepPlan latest;
-  std::deque<StepPlan> open;
-  std::vector<SequenceEnd> ended;
-  std::int64_t arrival = 0;
-};
-
-SchedulerOptions small_options() {
-  SchedulerOptions options;
-  options.page_count = 16;
-  options.page_tokens = 4;
-  options.step_tokens_max = 16;
-  options.running_max = 8;
-  return options;
-}
-
-using Spans = std::vector<std::pair<std::uint64_t, std::int32_t>>;
-using Ends = std::vector<std::pair<std::uint64_t, EndReason>>;
 
 TEST(Scheduler, ComputesPromptThenOneTokenPerStepAndEndsByLength) {
   Play play(small_options());

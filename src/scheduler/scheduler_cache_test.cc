@@ -1,0 +1,118 @@
+// Prefixes and adapters in the pool, as the scheduler uses them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "scheduler/scheduler_play.h"
+
+namespace slora {
+namespace {
+
+using testing::IsEmpty;
+
+TEST(SchedulerCaches, ReadsCachedPrefixesButAlwaysComputesTheLastToken) {
+  Play play(small_options());
+  ASSERT_TRUE(play.add(play.request(1, {1, 2, 3, 4, 5, 6, 7, 8}, 1)));
+  play.step();
+  ASSERT_TRUE(play.add(play.request(2, {1, 2, 3, 4, 5, 6, 7, 8}, 1)));
+  play.step();
+  EXPECT_EQ(play.spans(), (Spans{{2, 4}}));
+  EXPECT_EQ(play.latest.spans[0].position_begin, 4);
+  ASSERT_TRUE(play.add(play.request(3, {1, 2, 3, 4, 5, 6, 7, 8, 9}, 1)));
+  play.schedule();
+  EXPECT_EQ(play.spans(), (Spans{{3, 1}}));
+  EXPECT_EQ(play.scheduler.cached_tokens(SequenceId{3}), 8);
+  play.commit();
+  EXPECT_EQ(play.scheduler.stats().prefix_hit_tokens, 12u);
+}
+
+TEST(SchedulerCaches, ReadsWhatAnotherRequestGenerated) {
+  Play play(small_options());
+  ASSERT_TRUE(play.add(play.request(1, {1, 2, 3, 4}, 6)));  // generates sevens
+  play.run_dry();
+  ASSERT_TRUE(play.add(play.request(2, {1, 2, 3, 4, 7, 7, 7, 7, 7, 7, 9}, 1)));
+  play.step();
+  EXPECT_EQ(play.spans(), (Spans{{2, 3}}));
+}
+
+TEST(SchedulerCaches, SharesPrefixesNeitherBetweenTenantsNorAdaptersNorWithWriters) {
+  Play play(small_options());
+  ASSERT_TRUE(play.add(play.request(1, {1, 2, 3, 4, 5}, 1)));
+  play.step();
+  SequenceRequest other_tenant = play.request(2, {1, 2, 3, 4, 5}, 1);
+  other_tenant.tenant = TenantId{2};
+  SequenceRequest wants_logits = play.request(3, {1, 2, 3, 4, 5}, 1);
+  wants_logits.prefix_use = PrefixUse::write_only;
+  SequenceRequest adapted = play.request(4, {1, 2, 3, 4, 5}, 1);
+  adapted.adapter = AdapterId{5};
+  adapted.adapter_page_count = 1;
+  ASSERT_TRUE(play.add(other_tenant));
+  ASSERT_TRUE(play.add(wants_logits));
+  ASSERT_TRUE(play.add(adapted));
+  play.step();
+  EXPECT_EQ(play.spans(), (Spans{{2, 5}, {3, 5}}));
+  play.scheduler.adapter_landed(AdapterId{5});
+  play.step();
+  EXPECT_EQ(play.spans(), (Spans{{4, 5}}));
+}
+
+TEST(SchedulerCaches, CachesNothingOfAFailedSequence) {
+  Play play(small_options());
+  ASSERT_TRUE(play.add(play.request(1, {1, 2, 3, 4, 5}, 9)));
+  play.step();
+  EXPECT_EQ(play.scheduler.stats().pages_prefix, 1u);
+  play.step({{1, RowOutcome::failed}});
+  EXPECT_EQ(play.take_ended(), (Ends{{1, EndReason::failed}}));
+  EXPECT_EQ(play.scheduler.stats().pages_free, 16u);
+}
+
+TEST(SchedulerCaches, NeverEvictsAnAdapterInUse) {
+  Play play(small_options());
+  ASSERT_TRUE(play.add(1, 4, 20, 5, 6));
+  play.step();
+  play.scheduler.adapter_landed(AdapterId{5});
+  play.step();
+  ASSERT_TRUE(play.add(2, 4, 4, 6, 12));  // fits the empty pool, not beside the other
+  for (int step = 0; step < 18; ++step) {
+    play.step();
+    EXPECT_THAT(play.latest.loads, IsEmpty());
+    EXPECT_EQ(play.scheduler.stats().adapter_evictions, 0u);
+  }
+  play.step();
+  EXPECT_EQ(play.take_ended(), (Ends{{1, EndReason::length}}));
+  play.step();
+  EXPECT_EQ(play.latest.loads.size(), 1u);
+  EXPECT_EQ(play.scheduler.stats().adapter_evictions, 1u);
+}
+
+TEST(SchedulerCaches, LoadsAheadForTheNextInLine) {
+  SchedulerOptions options = small_options();
+  options.running_max = 1;
+  Play play(options);
+  ASSERT_TRUE(play.add(1, 4, 6));
+  ASSERT_TRUE(play.add(2, 4, 4, 5, 2));
+  play.step();
+  ASSERT_EQ(play.latest.loads.size(), 1u);
+  EXPECT_EQ(play.latest.loads[0].adapter, AdapterId{5});
+  EXPECT_EQ(play.scheduler.stats().running, 1u);
+  play.scheduler.adapter_landed(AdapterId{5});
+  while (play.take_ended().empty()) play.step();
+  play.step();
+  EXPECT_EQ(play.spans(), (Spans{{2, 4}}));  // no step is lost to the load
+}
+
+TEST(SchedulerCaches, KeepsARetiredAdapterForThoseWhoNamedIt) {
+  Play play(small_options());
+  ASSERT_TRUE(play.add(1, 4, 3, 5, 2));
+  play.step();
+  play.scheduler.adapter_landed(AdapterId{5});
+  play.step();
+  play.scheduler.retire_adapter(AdapterId{5});
+  EXPECT_EQ(play.scheduler.pages_of_adapter(AdapterId{5}), 3u);  // its image and a prefix
+  play.run_dry();
+  EXPECT_EQ(play.take_ended(), (Ends{{1, EndReason::length}}));
+  EXPECT_EQ(play.scheduler.pages_of_adapter(AdapterId{5}), 0u);
+  EXPECT_EQ(play.scheduler.stats().pages_free, 16u);
+}
+
+}  // namespace
+}  // namespace slora
