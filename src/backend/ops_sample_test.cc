@@ -1,0 +1,207 @@
+// Sampling on every backend: what is kept, what is drawn, and that all draw the same.
+#include <gmock/gmock.h>
+
+#include <limits>
+#include <map>
+
+#include "backend/op_fixture.h"
+
+namespace slora::testing {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::UnorderedElementsAre;
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+class OpsSample : public ::testing::TestWithParam<Variant> {
+ protected:
+  std::unique_ptr<Backend> backend_ = open(GetParam());
+
+  SampledToken sample(const std::vector<float>& logits, const SampleRow& row) {
+    const auto vocab = static_cast<std::int64_t>(logits.size());
+    const Matrix matrix(DType::f32, 1, vocab);
+    std::copy(logits.begin(), logits.end(), matrix.tensor().row<float>(0));
+    SampledToken out;
+    backend_->ops().sample({&out, 1}, matrix, {&row, 1});
+    return out;
+  }
+
+  // Shares of the tokens over many positions.
+  std::map<TokenId, double> shares(const std::vector<float>& logits, SampleRow row) {
+    constexpr int kDraws = 4000;
+    std::map<TokenId, double> out;
+    for (row.position = 0; row.position < kDraws; ++row.position) out[sample(logits, row).token] += 1.0 / kDraws;
+    return out;
+  }
+
+  static SampleRow greedy() {
+    SampleRow row;
+    row.temperature = 0;
+    return row;
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Backends, OpsSample, ::testing::ValuesIn(every_variant()),
+                         [](const auto& variant) { return std::string(variant.param.label); });
+
+TEST_P(OpsSample, GreedyTakesTheHighestAndTheLowestTokenOfEquals) {
+  EXPECT_EQ(sample({0, 3, -1, 3}, greedy()).token, 1);
+  EXPECT_EQ(sample({-5, -4}, greedy()).token, 1);
+  EXPECT_EQ(sample(std::vector<float>(100, 0.0f), greedy()).token, 0);
+}
+
+TEST_P(OpsSample, BrokenLogitsEndInATokenOrInNone) {
+  EXPECT_EQ(sample({kNan, 1, kNan, 2}, greedy()).token, 3);
+  EXPECT_EQ(sample({0, kInfinity, 5}, greedy()).token, 1);
+  EXPECT_EQ(sample({0, kInfinity, 5}, {}).token, 1);
+  EXPECT_EQ(sample(std::vector<float>(40, kNan), {}).token, -1);
+  EXPECT_EQ(sample(std::vector<float>(40, -kInfinity), greedy()).token, -1);
+  const std::vector<TokenId> all = {0, 1};
+  SampleRow row = greedy();
+  row.banned = all;
+  EXPECT_EQ(sample({1, 2}, row).token, -1);
+}
+
+TEST_P(OpsSample, BiasPenaltiesAndBansChangeTheChoice) {
+  const std::vector<float> logits = {1.0f, 2.0f, -1.0f, 1.9f};
+  const std::vector<TokenBias> bias = {{2, 10.0f}};
+  SampleRow row = greedy();
+  row.logit_bias = bias;
+  EXPECT_EQ(sample(logits, row).token, 2);
+
+  const std::vector<TokenId> banned = {1};
+  row = greedy();
+  row.banned = banned;
+  EXPECT_EQ(sample(logits, row).token, 3);
+
+  const std::vector<TokenCount> counts = {{1, 3}};
+  row = greedy();
+  row.output_counts = counts;
+  EXPECT_EQ(sample(logits, row).token, 1);
+  row.frequency_penalty = 0.1f;
+  EXPECT_EQ(sample(logits, row).token, 3) << "2.0 - 3 x 0.1";
+  row.frequency_penalty = 0;
+  row.presence_penalty = 0.09f;
+  EXPECT_EQ(sample(logits, row).token, 1) << "2.0 - 0.09";
+
+  const std::vector<TokenId> prompt = {1, 3};
+  row = greedy();
+  row.output_counts = counts;
+  row.prompt_tokens = prompt;
+  row.repetition_penalty = 1.5f;
+  EXPECT_EQ(sample(logits, row).token, 1) << "2.0 / 1.5 once, although it is in both lists";
+  row.repetition_penalty = 3.0f;
+  EXPECT_EQ(sample(logits, row).token, 0) << "2.0 / 3 and 1.9 / 3";
+  EXPECT_EQ(sample({-2.0f, -1.0f, -9.0f, -9.0f}, row).token, 0) << "negative logits are multiplied";
+}
+
+TEST_P(OpsSample, DrawsFollowTheDistribution) {
+  const std::map<TokenId, double> drawn = shares({std::log(0.5f), std::log(0.25f), std::log(0.125f), std::log(0.125f)}, {});
+  EXPECT_NEAR(drawn.at(0), 0.5, 0.03);
+  EXPECT_NEAR(drawn.at(1), 0.25, 0.03);
+  EXPECT_NEAR(drawn.at(3), 0.125, 0.03);
+}
+
+TEST_P(OpsSample, TopKTopPAndMinPKeepWhatTheySay) {
+  const std::vector<float> logits = {std::log(0.1f), std::log(0.4f), std::log(0.1f), std::log(0.2f), std::log(0.2f)};
+  const auto kept = [&](const SampleRow& row) {
+    std::vector<TokenId> tokens;
+    for (const auto& [token, share] : shares(logits, row)) tokens.push_back(token);
+    return tokens;
+  };
+  SampleRow row;
+  row.top_k = 1;
+  EXPECT_THAT(kept(row), ElementsAre(1));
+  row.top_k = 2;
+  EXPECT_THAT(kept(row), ElementsAre(1, 3, 4)) << "equals of the second stay";
+  row.top_k = 0;
+  row.top_p = 0.3f;
+  EXPECT_THAT(kept(row), ElementsAre(1));
+  row.top_p = 0.55f;
+  EXPECT_THAT(kept(row), ElementsAre(1, 3)) << "0.4 + 0.2, the lower token of equals first";
+  row.top_p = 0.75f;
+  row.top_k = 2;
+  EXPECT_THAT(kept(row), ElementsAre(1, 3)) << "0.4 + 0.2 of the 0.8 that top-k left";
+  row = {};
+  row.min_p = 0.45f;
+  EXPECT_THAT(kept(row), ElementsAre(1, 3, 4));
+  row.top_p = 0.0f;
+  EXPECT_THAT(kept(row), ElementsAre(1)) << "one token always stays";
+}
+
+TEST_P(OpsSample, LogprobsAreOfTheModelBeforeAnyChange) {
+  const std::vector<TokenId> banned = {1};
+  SampleRow row = greedy();
+  row.temperature = 0;
+  row.banned = banned;
+  row.logprob_count = 3;
+  const SampledToken out = sample({std::log(0.1f), std::log(0.5f), std::log(0.2f), std::log(0.2f)}, row);
+  EXPECT_EQ(out.token, 2);
+  EXPECT_NEAR(out.logprob, std::log(0.2), 1e-5);
+  ASSERT_EQ(out.top.size(), 3u);
+  EXPECT_EQ(out.top[0].token, 1);
+  EXPECT_EQ(out.top[1].token, 2) << "the lower token of equals first";
+  EXPECT_EQ(out.top[2].token, 3);
+  EXPECT_NEAR(out.top[0].logprob, std::log(0.5), 1e-5);
+  row.logprob_count = 0;
+  EXPECT_TRUE(sample({0, 1}, row).top.empty());
+}
+
+TEST_P(OpsSample, ADrawDependsOnSeedChoiceAndPositionOnly) {
+  const std::vector<float> logits(1000, 0.0f);
+  SampleRow row;
+  row.seed = 7;
+  const TokenId token = sample(logits, row).token;
+  EXPECT_EQ(sample(logits, row).token, token);
+  std::vector<TokenId> others;
+  for (int i = 0; i < 3; ++i) {
+    SampleRow other = row;
+    other.seed += i == 0;
+    other.choice += i == 1;
+    other.position += i == 2;
+    others.push_back(sample(logits, other).token);
+  }
+  others.push_back(token);
+  std::sort(others.begin(), others.end());
+  EXPECT_EQ(std::unique(others.begin(), others.end()), others.end());
+}
+
+// A vocabulary as large as a model's, with equal logits among the high ones.
+TEST(OpsSampleAgreement, EveryBackendDrawsTheSameTokens) {
+  constexpr std::int64_t kVocab = 20011;
+  std::vector<SampleRow> rows;
+  for (int i = 0; i < 60; ++i) {
+    SampleRow row;
+    row.temperature = i % 5 == 4 ? 0.0f : 0.3f + 0.4f * static_cast<float>(i % 4);
+    row.top_k = i % 3 == 1 ? 1 + 17 * i : 0;
+    row.top_p = i % 2 == 1 ? 0.3f + 0.01f * static_cast<float>(i) : 1.0f;
+    row.min_p = i % 7 == 3 ? 0.01f : 0.0f;
+    row.seed = static_cast<std::uint64_t>(i) * 977;
+    row.logprob_count = i % 4 == 0 ? i % 23 : -1;
+    rows.push_back(row);
+  }
+  const auto count = static_cast<std::int64_t>(rows.size());
+  std::vector<SampledToken> want;
+  for (const Variant& variant : every_variant()) {
+    const std::unique_ptr<Backend> backend = open(variant);
+    std::mt19937 random(3);
+    std::normal_distribution<float> normal(0, 3);
+    const Matrix logits(DType::f32, count, kVocab);
+    for (std::int64_t i = 0; i < count * kVocab; ++i)
+      logits.tensor().row<float>(i / kVocab)[i % kVocab] = std::round(normal(random) * 64) / 64;
+    std::vector<SampledToken> got(rows.size());
+    backend->ops().sample(got, logits, rows);
+    if (want.empty()) want = got;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      EXPECT_EQ(got[i].token, want[i].token) << variant.label << ", row " << i;
+      EXPECT_NEAR(got[i].logprob, want[i].logprob, 1e-4);
+      ASSERT_EQ(got[i].top.size(), want[i].top.size());
+      for (std::size_t j = 0; j < got[i].top.size(); ++j) EXPECT_EQ(got[i].top[j].token, want[i].top[j].token);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace slora::testing

@@ -1,0 +1,111 @@
+#pragma once
+#include <memory>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "backend/backend.h"
+
+namespace slora {
+
+// One call of an op: what it wrote to and, for projections, where in the model and under how many adapter segments.
+struct OpCall {
+  std::string_view op;
+  std::int64_t rows = 0;
+  std::int64_t cols = 0;
+  Site site{};
+  std::size_t segment_count = 0;
+};
+
+// Lists every call and hands it on. Owned by its backend, used by the engine thread.
+class RecordingOps final : public Ops {
+ public:
+  explicit RecordingOps(Ops& inner) : inner_(inner) {}
+
+  [[nodiscard]] const std::vector<OpCall>& calls() const { return calls_; }
+  void clear() { calls_.clear(); }
+
+  void embed(Tensor out, std::span<const TokenId> ids, const LinearWeight& table) override {
+    record("embed", out);
+    inner_.embed(out, ids, table);
+  }
+  void rms_norm(Tensor out, Tensor in, std::span<const float> weight, float eps) override {
+    record("rms_norm", out);
+    inner_.rms_norm(out, in, weight, eps);
+  }
+  void add_rms_norm(Tensor out, Tensor residual, Tensor x, std::span<const float> weight, float eps) override {
+    record("add_rms_norm", out);
+    inner_.add_rms_norm(out, residual, x, weight, eps);
+  }
+  void shrink(Tensor z, Tensor x, const AdapterBatch& adapters, Site site) override {
+    record("shrink", z, site, adapters.segments.size());
+    inner_.shrink(z, x, adapters, site);
+  }
+  void linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) override {
+    record("linear", y, site, adapters.segments.size());
+    inner_.linear(y, x, weight, z, adapters, site);
+  }
+  void rope(Tensor x, std::span<const std::int32_t> positions, const RopeTable& table) override {
+    record("rope", x);
+    inner_.rope(x, positions, table);
+  }
+  void store_kv(const KvLayer& layer, Tensor k, Tensor v, std::span<const SpanView> spans) override {
+    record("store_kv", k);
+    inner_.store_kv(layer, k, v, spans);
+  }
+  void attend(Tensor out, Tensor q, const KvLayer& layer, std::span<const SpanView> spans, const AttendParams& params) override {
+    record("attend", out);
+    inner_.attend(out, q, layer, spans, params);
+  }
+  void gated(Tensor out, Tensor gate_up, Activation activation) override {
+    record("gated", out);
+    inner_.gated(out, gate_up, activation);
+  }
+  void gather_rows(Tensor out, Tensor in, std::span<const std::int32_t> rows) override {
+    record("gather_rows", out);
+    inner_.gather_rows(out, in, rows);
+  }
+  void sample(std::span<SampledToken> out, Tensor logits, std::span<const SampleRow> rows) override {
+    record("sample", logits);
+    inner_.sample(out, logits, rows);
+  }
+  void copy_pages(std::byte* base, std::size_t page_bytes, std::span<const PageCopy> copies) override {
+    calls_.push_back({"copy_pages", static_cast<std::int64_t>(copies.size()), static_cast<std::int64_t>(page_bytes), {}, 0});
+    inner_.copy_pages(base, page_bytes, copies);
+  }
+  void fill(Tensor out, float value) override {
+    record("fill", out);
+    inner_.fill(out, value);
+  }
+
+ private:
+  void record(std::string_view op, Tensor out, Site site = {}, std::size_t segment_count = 0) {
+    calls_.push_back({op, out.rows, out.cols, site, segment_count});
+  }
+
+  Ops& inner_;
+  std::vector<OpCall> calls_;
+};
+
+// A test double: another backend, of which every op call is listed. Owned by a test.
+class RecordingBackend final : public Backend {
+ public:
+  explicit RecordingBackend(std::unique_ptr<Backend> inner) : inner_(std::move(inner)), ops_(inner_->ops()) {}
+
+  std::string_view name() const override { return inner_->name(); }
+  std::string description() const override { return inner_->description(); }
+  DType product_dtype() const override { return inner_->product_dtype(); }
+  DType kv_dtype() const override { return inner_->kv_dtype(); }
+  AdapterFormat adapter_format() const override { return inner_->adapter_format(); }
+  LinearWeight make_linear(std::int64_t out, std::int64_t in) override { return inner_->make_linear(out, in); }
+  void pack_rows(LinearWeight& weight, std::int64_t row_begin, Tensor rows) override { inner_->pack_rows(weight, row_begin, rows); }
+  std::size_t linear_bytes(std::int64_t out, std::int64_t in) const override { return inner_->linear_bytes(out, in); }
+  Buffer allocate(std::size_t bytes) override { return inner_->allocate(bytes); }
+  RecordingOps& ops() override { return ops_; }
+
+ private:
+  std::unique_ptr<Backend> inner_;
+  RecordingOps ops_;
+};
+
+}  // namespace slora

@@ -1,0 +1,50 @@
+#include "kernels/cpu/thread_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <vector>
+
+namespace slora::cpu {
+namespace {
+
+TEST(ThreadPool, CallsEveryIndexOnceForEveryCount) {
+  for (const int threads : {1, 2, 5}) {
+    ThreadPool pool(threads);
+    for (const std::int64_t count : {0, 1, 2, 3, 7, 100, 1001}) {
+      std::vector<std::atomic<int>> calls(static_cast<std::size_t>(count));
+      pool.parallel_for(count, [&](std::int64_t index, int worker) {
+        EXPECT_GE(worker, 0);
+        EXPECT_LT(worker, threads);
+        ++calls[static_cast<std::size_t>(index)];
+      });
+      for (const std::atomic<int>& call : calls) EXPECT_EQ(call, 1);
+    }
+  }
+}
+
+TEST(ThreadPool, WhatOneLoopWroteTheNextReads) {
+  ThreadPool pool(3);
+  std::vector<int> values(64, 0);
+  std::vector<int> mirrored(64, 0);
+  for (int round = 1; round <= 2000; ++round) {
+    pool.parallel_for(64, [&](std::int64_t index, int) { values[static_cast<std::size_t>(index)] = round; });
+    pool.parallel_for(
+        64, [&](std::int64_t index, int) { mirrored[static_cast<std::size_t>(index)] = values[static_cast<std::size_t>(63 - index)]; });
+    for (const int value : mirrored) ASSERT_EQ(value, round);
+  }
+}
+
+TEST(ThreadPool, GivesNoTwoCallsAtOnceTheSameWorker) {
+  ThreadPool pool(4);
+  std::vector<std::atomic<int>> busy(4);
+  pool.parallel_for(10000, [&](std::int64_t, int worker) {
+    EXPECT_EQ(busy[static_cast<std::size_t>(worker)]++, 0);
+    --busy[static_cast<std::size_t>(worker)];
+  });
+}
+
+TEST(UsableCoreCount, IsAtLeastOne) { EXPECT_GE(usable_core_count(), 1); }
+
+}  // namespace
+}  // namespace slora::cpu
