@@ -83,6 +83,7 @@ class Placer {
 
 Result<ImageLayout> make_image_layout(std::vector<AdapterRecord> records, const ImageFormat& format, std::size_t page_bytes) {
   check(page_bytes % kCacheLine == 0 && page_bytes >= kPageBytesMin, "pages of whole cache lines that hold a column block");
+  check(format.b_interleave >= 1 && kColumnBlock % format.b_interleave == 0, "blocks of whole groups of ranks");
   check(page_bytes <= std::numeric_limits<std::uint32_t>::max(), "pages that 32-bit offsets reach");
   ImageLayout layout{.format = format, .page_bytes = page_bytes, .page_count = 0, .used_bytes = 0, .records = {}, .tiles = {}};
   layout.records.reserve(records.size());

@@ -57,7 +57,8 @@ struct ImageLayout {
 // than a page are cut into column blocks whose lengths are multiples of kColumnBlock but for the last. Every tile starts at a
 // cache line. Wasted are at most one page, less than the longest row in each page, and (only where rows are not whole cache
 // lines) less than a cache line per tile. E_TOO_LARGE when a bias can't lie in one page.
-// Requires: records are served and ordered by (site, slice_begin); page_bytes is a multiple of 64 and at least kPageBytesMin.
+// Requires: records are served and ordered by (site, slice_begin); b_interleave divides kColumnBlock; page_bytes is a multiple of 64
+// and at least kPageBytesMin.
 inline constexpr std::int32_t kColumnBlock = 64;
 inline constexpr std::size_t kPageBytesMin = kColumnBlock * sizeof(float);
 [[nodiscard]] Result<ImageLayout> make_image_layout(std::vector<AdapterRecord> records, const ImageFormat& format, std::size_t page_bytes);

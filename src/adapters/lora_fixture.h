@@ -76,6 +76,10 @@ struct LoraFixture {
                    const std::string& prefix = "base_model.model.") {
     std::size_t count = 1;
     for (const std::int64_t dimension : shape) count *= static_cast<std::size_t>(dimension);
+    if (count == 0) {
+      tensors.push_back({prefix + name, dtype, std::move(shape), {}});
+      return *this;
+    }
     tensors.push_back(tensor_to_write(prefix + name, dtype, std::move(shape), random_values(count, static_cast<unsigned>(tensors.size()))));
     return *this;
   }
