@@ -14,7 +14,6 @@ namespace slora {
 enum class Family : std::uint8_t { llama, mistral, qwen2, qwen3 };
 
 std::string_view name_of(Family family);
-std::string_view name_of(RopeKind kind);
 
 // What `config.json` says about a causal language model, with the reference implementation's defaults filled in. Sizes are
 // positive, consistent, and small enough that products of two of them fit 64 bits.

@@ -35,12 +35,12 @@ bool is_common_escape(char c) {
 
 // PCRE2 knows more syntax than Python, and a little that means something else: keys that use it are no Python expressions
 // with the meaning that PEFT gave them. Says what is wrong, or nothing.
-std::optional<std::string> foreign_syntax(std::string_view key) {
+std::optional<std::string> foreign_syntax(std::string_view text) {
   constexpr std::array<std::string_view, 8> kGroups = {":", "=", "!", "<=", "<!", "P<", "P=", ">"};
   bool in_class = false;
-  for (std::size_t i = 0; i < key.size(); ++i) {
-    const std::string_view rest = key.substr(i + 1);
-    switch (key[i]) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const std::string_view rest = text.substr(i + 1);
+    switch (text[i]) {
       case '\\':
         if (rest.empty() || !is_common_escape(rest.front())) return "an escape that is not supported";
         ++i;
@@ -50,8 +50,7 @@ std::optional<std::string> foreign_syntax(std::string_view key) {
         if (in_class) break;
         in_class = true;
         i += rest.starts_with('^') ? 1 : 0;
-        i += key.substr(i + 1).starts_with(']') ? 1 : 0;  // there it stands for itself
-        if (key.substr(i + 1).starts_with("[:")) return "a named character class";
+        i += text.substr(i + 1).starts_with(']') ? 1 : 0;  // there it stands for itself
         break;
       case ']':
         in_class = false;
@@ -100,10 +99,11 @@ Result<ModulePattern> ModulePattern::compile(std::string_view key) {
   }
   ModulePattern pattern(key);
   if (std::all_of(key.begin(), key.end(), is_plain_character)) return pattern;
-  if (const std::optional<std::string> foreign = foreign_syntax(key)) {
+  const std::string group = fmt::format("({})", key);  // a key may say what kind of group it stands in
+  if (const std::optional<std::string> foreign = foreign_syntax(group)) {
     return refuse(key, fmt::format("expected an expression that Python and PCRE2 read alike, found {}", *foreign));
   }
-  const std::string whole = fmt::format("(.*\\.)?({})$", key);
+  const std::string whole = fmt::format("(.*\\.)?{}$", group);
   const std::unique_ptr<pcre2_compile_context, FreeCompileContext> context(pcre2_compile_context_create(nullptr));
   check(context != nullptr, "memory for a pattern");
   pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);

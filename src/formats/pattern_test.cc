@@ -54,8 +54,8 @@ TEST(ModulePattern, ReadsExpressionsAsPythonDoes) {
 
 TEST(ModulePattern, RefusesWhatPythonReadsOtherwise) {
   for (const std::string_view key :
-       {R"(\Kx)", R"(\p{L})", R"(\Q.\E)", R"(\v)", R"(\Z)", "(?<name>x)", "(?R)", "(?1)", "(?|a|b)", "(*ACCEPT)", "(?i)x", "(?C1)x",
-        "[[:alpha:]]", "[a[:digit:]]", "x{,2}", "(?(1)a|b)", "\\", "(?P>name)"}) {
+       {R"(\Kx)", R"(\p{L})",    R"(\Q.\E)",     R"(\v)", R"(\Z)",     "(?<name>x)", "(?R)",      "(?1)", "(?|a|b)", "(*ACCEPT)", "(?i)x",
+        "(?C1)x", "[[:alpha:]]", "[a[:digit:]]", "x{,2}", "(?(1)a|b)", "\\",         "(?P>name)", "?R",   "?|a|b",   "*ACCEPT",   "?"}) {
     EXPECT_TRUE(is_refused(key)) << key;
   }
 }

@@ -70,39 +70,56 @@ Result<std::int64_t> original_length(const Json& config, const Json& params, std
   return found;
 }
 
-Status take_factor(RopeConfig& rope, const Json& params) {
-  if (find_member(params, "factor") == nullptr) {
-    return error("E_MODEL_CONFIG", "RoPE \"factor\": expected a number, found nothing");
-  }
-  return take_number(rope.factor, params, "factor", 0.0);
+// Reads a number that must be given.
+Status take_required(double& out, const Json& params, std::string_view key, double low) {
+  if (find_member(params, key) == nullptr) return error("E_MODEL_CONFIG", "RoPE \"{}\": expected a number, found nothing", key);
+  return take_number(out, params, key, low);
 }
 
 Status take_llama3(RopeConfig& rope, const Json& params) {
-  for (const std::string_view key : {"low_freq_factor", "high_freq_factor"}) {
-    if (find_member(params, key) == nullptr) return error("E_MODEL_CONFIG", "RoPE \"{}\": expected a number, found nothing", key);
-  }
-  if (Status taken = take_number(rope.low_freq_factor, params, "low_freq_factor", 0.0); !taken) return taken;
-  return take_number(rope.high_freq_factor, params, "high_freq_factor", rope.low_freq_factor);
+  if (Status taken = take_required(rope.factor, params, "factor", 0.0); !taken) return taken;
+  if (Status taken = take_required(rope.low_freq_factor, params, "low_freq_factor", 0.0); !taken) return taken;
+  return take_required(rope.high_freq_factor, params, "high_freq_factor", rope.low_freq_factor);
 }
 
-Status take_yarn(RopeConfig& rope, const Json& params) {
-  constexpr double kAny = -1e300;
-  double beta_fast = 0.0, beta_slow = 0.0;
-  if (Status taken = take_number(beta_fast, params, "beta_fast", -1.0); !taken) return taken;
-  if (Status taken = take_number(beta_slow, params, "beta_slow", -1.0); !taken) return taken;
-  rope.beta_fast = beta_fast != 0.0 ? beta_fast : rope.beta_fast;  // the reference takes 0 for "not given"
-  rope.beta_slow = beta_slow != 0.0 ? beta_slow : rope.beta_slow;
-  if (!(rope.beta_fast > 0.0 && rope.beta_slow > 0.0)) return impossible("beta_fast, beta_slow", "positive numbers", rope.beta_fast);
+// The reference takes 0 for "not given".
+Status take_beta(double& out, const Json& params, std::string_view key) {
+  const Json* beta = find_member(params, key);
+  return beta != nullptr && is_off(*beta) ? Status() : take_number(out, params, key, 0.0);
+}
+
+Status take_yarn(RopeConfig& rope, const Json& params, std::int64_t max_position_embeddings) {
+  rope.factor = static_cast<double>(max_position_embeddings) / static_cast<double>(rope.original_max_position);  // where none is given
+  if (Status taken = take_number(rope.factor, params, "factor", 0.0); !taken) return taken;
+  if (Status taken = take_beta(rope.beta_fast, params, "beta_fast"); !taken) return taken;
+  if (Status taken = take_beta(rope.beta_slow, params, "beta_slow"); !taken) return taken;
   for (auto [key, field] : {std::pair("attention_factor", &rope.attention_factor), std::pair("mscale", &rope.mscale),
                             std::pair("mscale_all_dim", &rope.mscale_all_dim)}) {
     Result<std::optional<double>> found = optional_number_at(params, key);
     if (!found) return forward_error(found);
-    if (found->value_or(0.0) < 0.0 || found->value_or(0.0) < kAny) return impossible(key, "a number from 0 on", **found);
+    if (found->value_or(0.0) < 0.0) return impossible(key, "a number from 0 on", **found);
     *field = *found;
   }
   Result<std::optional<bool>> truncate = optional_bool_at(params, "truncate");
   if (!truncate) return forward_error(truncate);
   rope.truncate = truncate->value_or(true);
+  return {};
+}
+
+Status take_kind(RopeConfig& rope, const Json& params, std::int64_t max_position_embeddings) {
+  switch (rope.kind) {
+    case RopeKind::default_:
+      return {};
+    case RopeKind::linear:
+      return take_required(rope.factor, params, "factor", 0.0);
+    case RopeKind::llama3:
+      return take_llama3(rope, params);
+    case RopeKind::yarn:
+      return take_yarn(rope, params, max_position_embeddings);
+    case RopeKind::dynamic:
+      rope.original_max_position = max_position_embeddings;  // the reference looks at no other length
+      return take_required(rope.factor, params, "factor", 0.0);
+  }
   return {};
 }
 
@@ -115,40 +132,20 @@ Result<RopeConfig> parse_rope_config(const Json& config, std::int64_t max_positi
   const Json* found = find_member(config, "rope_scaling");
   if (found == nullptr || found->empty()) found = find_member(config, "rope_parameters");
   const Json& params = found != nullptr ? *found : none;
-  if (!params.is_object())
+  if (!params.is_object()) {
     return error("E_BAD_JSON", "\"rope_scaling\" or \"rope_parameters\": expected an object, found {}", shown(params));
-
+  }
   if (Status served = refuse_unserved(config, params); !served) return forward_error(served);
   Result<RopeKind> kind = kind_of(params);
   if (!kind) return forward_error(kind);
-  RopeConfig rope;
-  rope.kind = *kind;
-  if (Status taken = take_number(rope.theta, config, "rope_theta", 0.0); !taken) return forward_error(taken);
-  if (Status taken = take_number(rope.theta, params, "rope_theta", 0.0); !taken) return forward_error(taken);
-  if (rope.kind == RopeKind::default_) return rope;
-
   Result<std::int64_t> length = original_length(config, params, max_position_embeddings);
   if (!length) return forward_error(length);
-  Status taken;
-  switch (rope.kind) {
-    case RopeKind::llama3:
-      rope.original_max_position = *length;
-      taken = take_llama3(rope, params);
-      break;
-    case RopeKind::yarn:
-      rope.original_max_position = *length;
-      rope.factor = static_cast<double>(max_position_embeddings) / static_cast<double>(*length);  // where none is given
-      taken = take_yarn(rope, params);
-      break;
-    case RopeKind::dynamic:
-      rope.original_max_position = max_position_embeddings;
-      break;
-    default:
-      break;
-  }
-  if (taken && rope.kind == RopeKind::yarn) taken = take_number(rope.factor, params, "factor", 0.0);
-  if (taken && rope.kind != RopeKind::yarn) taken = take_factor(rope, params);
-  if (!taken) return forward_error(taken);
+  RopeConfig rope;
+  rope.kind = *kind;
+  rope.original_max_position = *length;
+  if (Status taken = take_number(rope.theta, config, "rope_theta", 1.0); !taken) return forward_error(taken);
+  if (Status taken = take_number(rope.theta, params, "rope_theta", 1.0); !taken) return forward_error(taken);
+  if (Status taken = take_kind(rope, params, max_position_embeddings); !taken) return forward_error(taken);
   return rope;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <optional>
+#include <string_view>
 
 #include "base/result.h"
 #include "formats/json.h"
@@ -8,6 +9,8 @@
 namespace slora {
 
 enum class RopeKind : std::uint8_t { default_, linear, llama3, yarn, dynamic };
+
+std::string_view name_of(RopeKind kind);
 
 // How positions become angles, with the defaults of the reference implementation filled in. Fields that a kind does not use
 // keep their defaults.
@@ -23,7 +26,7 @@ struct RopeConfig {
   std::optional<double> attention_factor;  // yarn; else from factor and the two that follow
   std::optional<double> mscale;            // yarn; used only when both are set and not 0
   std::optional<double> mscale_all_dim;    // yarn
-  std::int64_t original_max_position = 0;  // llama3, yarn: length before the extension; dynamic: up to here it equals default_
+  std::int64_t original_max_position = 0;  // length before an extension; up to here dynamic equals default_
 };
 
 // Reads `rope_theta` + `rope_scaling` (transformers 4) or `rope_parameters` (transformers 5) from a model's config.
