@@ -41,9 +41,10 @@ struct SchedulerStats {
 // One owner and thread: the engine's. Protocol per step: schedule(), take_evicted_adapters(), start the plan's loads, run the plan,
 // commit(); with depth 2 one more schedule() may come before the commit. An empty plan is not committed.
 //
-// Who waits how long: the oldest running sequence is never a victim of preemption and always advances, save while pages are on their
-// way back; a sequence is preempted at most kPreemptionsMax times; the head of the waiting line is never overtaken for pages, so it
-// starts at the latest when those running have ended. Only a sequence whose adapter is being loaded is passed by.
+// Who waits how long: the oldest running sequence is never a victim of preemption, and advances in every step once its adapter is
+// there, save while pages are on their way back to it: from a plan that is not committed, a load that has not landed, or sequences that
+// run reserved and need nothing to end. A sequence is preempted at most kPreemptionsMax times. The head of the waiting line is never
+// overtaken for pages, so it starts at the latest when those running have ended; only who waits for a load is passed by.
 class Scheduler {
  public:
   Scheduler(const SchedulerOptions& options, std::unique_ptr<Policy> policy);
@@ -104,7 +105,7 @@ class Scheduler {
     std::vector<AdapterLoad> loads;
     std::int32_t prompt_tokens_left = 0;
     std::uint32_t promised_pages = 0;  // to those running, beyond what they hold
-    bool is_short_of_pages = false;    // somebody running got less than a token
+    bool is_short_of_pages = false;    // somebody running, or the head of the line, did not get what it needs
   };
 
   void order(Timestamp now);
