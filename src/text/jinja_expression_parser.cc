@@ -13,49 +13,14 @@ namespace {
 // Of nested brackets, and of the tree that a chain of operators makes.
 constexpr int kDepthMax = 150;
 
-int depth_of(const ExpressionPtr& expression) { return expression == nullptr ? 0 : expression->depth; }
-int depth_of(const CallArguments& arguments) {
-  int depth = 0;
-  for (const ExpressionPtr& argument : arguments.positional) depth = std::max(depth, depth_of(argument));
-  for (const auto& [name, argument] : arguments.named) depth = std::max(depth, depth_of(argument));
-  return depth;
-}
-int children_depth(const Literal&) { return 0; }
-int children_depth(const Name&) { return 0; }
-int children_depth(const Attribute& kind) { return depth_of(kind.object); }
-int children_depth(const Subscript& kind) { return std::max(depth_of(kind.object), depth_of(kind.key)); }
-int children_depth(const Slice& kind) {
-  return std::max({depth_of(kind.object), depth_of(kind.start), depth_of(kind.stop), depth_of(kind.step)});
-}
-int children_depth(const Call& kind) { return std::max(depth_of(kind.callee), depth_of(kind.arguments)); }
-int children_depth(const FilterCall& kind) { return std::max(depth_of(kind.input), depth_of(kind.arguments)); }
-int children_depth(const TestCall& kind) { return std::max(depth_of(kind.input), depth_of(kind.arguments)); }
-int children_depth(const Unary& kind) { return depth_of(kind.operand); }
-int children_depth(const Binary& kind) { return std::max(depth_of(kind.left), depth_of(kind.right)); }
-int children_depth(const Conditional& kind) { return std::max({depth_of(kind.condition), depth_of(kind.value), depth_of(kind.otherwise)}); }
-int children_depth(const Compare& kind) {
-  int depth = depth_of(kind.first);
-  for (const auto& [comparison, operand] : kind.rest) depth = std::max(depth, depth_of(operand));
-  return depth;
-}
-int children_depth(const ListLiteral& kind) {
-  int depth = 0;
-  for (const ExpressionPtr& member : kind.members) depth = std::max(depth, depth_of(member));
-  return depth;
-}
-int children_depth(const DictLiteral& kind) {
-  int depth = 0;
-  for (const auto& [key, value] : kind.members) depth = std::max({depth, depth_of(key), depth_of(value)});
-  return depth;
-}
-
 }  // namespace
 
 template <class Kind>
 ExpressionPtr ExpressionParser::make(int line, Kind kind) {
-  const int depth = children_depth(kind) + 1;
-  if (depth > kDepthMax) stream_.fail("an expression is nested too deeply", line);
-  return std::make_unique<Expression>(Expression{line, depth, std::move(kind)});
+  auto expression = std::make_unique<Expression>(Expression{line, 1, std::move(kind)});
+  expression->depth = depth_below(*expression) + 1;
+  if (expression->depth > kDepthMax) stream_.fail("an expression is nested too deeply", line);
+  return expression;
 }
 
 ExpressionPtr ExpressionParser::binary(int line, BinaryOperator kind, ExpressionPtr left, ExpressionPtr right) {

@@ -43,6 +43,7 @@ Value filter_trim(Machine& machine, const Value& input, const Arguments& argumen
   const std::string text = machine.text_of(input);
   if (arguments[0].is_undefined() || arguments[0].is_none()) return machine.make_text(std::string(strip_left(strip_right(text))));
   const std::string characters = machine.text_of(arguments[0]);
+  if (!machine.spend_steps(text.size() * characters.size() / 64)) return Value();
   return machine.make_text(std::string(strip_left(strip_right(text, characters), characters)));
 }
 
@@ -167,7 +168,7 @@ Value filter_tojson(Machine& machine, const Value& input, const Arguments& argum
   if (const Value& indent = arguments[1]; !indent.is_undefined() && !indent.is_none()) {
     const std::int64_t width = indent.if_text() != nullptr ? 0 : std::clamp<std::int64_t>(integer_or(machine, indent, 0), 0, kIndentMax);
     style.indent = indent.if_text() != nullptr ? *indent.if_text() : std::string(static_cast<std::size_t>(width), ' ');
-    style.item_separator = ",";
+    style.item_separator.assign(1, ',');
   }
   if (const List* separators = arguments[2].if_list(); separators != nullptr && separators->members.size() == 2) {
     style.item_separator = machine.text_of(separators->members[0]);
@@ -216,7 +217,7 @@ const Filter* find_filter(std::string_view name) {
 }
 
 Value apply(const Filter& filter, Machine& machine, const Value& input, const Arguments& arguments) {
-  if (!machine.spend_steps(1)) return Value();
+  if (!machine.spend_steps(1 + input.weight() / 64)) return Value();
   if (filter.takes_any_arguments) return filter.run(machine, input, arguments);
   const Arguments bound = bind_arguments(machine, filter.name, filter.parameters, arguments);
   return machine.failed() ? Value() : filter.run(machine, input, bound);

@@ -6,6 +6,11 @@
 #include "text/jinja_functions.h"
 
 namespace slora::jinja {
+namespace {
+
+constexpr std::size_t kLoopSteps = 8;  // what `loop` and a scope cost in expressions
+
+}  // namespace
 
 const Value* Scope::find(std::string_view name) const {
   for (const Scope* scope = this; scope != nullptr; scope = scope->parent_.get()) {
@@ -116,14 +121,12 @@ Interpreter::Flow Interpreter::run(const If& statement) {
 Interpreter::Flow Interpreter::run(const For& statement) {
   const std::vector<Value> items = loop_items(statement);
   if (items.empty() && !machine_.failed()) return execute(statement.otherwise);
-  ++loop_depth_;
-  for (std::size_t i = 0; i < items.size() && !machine_.failed(); ++i) {
+  for (std::size_t i = 0; i < items.size() && machine_.spend_steps(kLoopSteps); ++i) {
     const Inner inner(*this);
     scope_->set("loop", loop_value(items, i));
     assign(statement.target, items[i]);
     if (execute(statement.body) == Flow::break_loop) break;
   }
-  --loop_depth_;
   return Flow::next;
 }
 
@@ -157,8 +160,8 @@ Value Interpreter::loop_value(const std::vector<Value>& items, std::size_t index
   put("first", Value(at == 0));
   put("last", Value(at == count - 1));
   put("length", Value(count));
-  put("depth", Value(std::int64_t{loop_depth_}));
-  put("depth0", Value(std::int64_t{loop_depth_ - 1}));
+  put("depth", Value(std::int64_t{1}));  // of recursive loops only
+  put("depth0", Value(std::int64_t{0}));
   if (index > 0) put("previtem", items[index - 1]);
   if (index + 1 < items.size()) put("nextitem", items[index + 1]);
   put("cycle", Value(Callable{"cycle", cycle}));

@@ -90,7 +90,6 @@ class Interpreter {
   std::string* out_ = nullptr;           // where text goes: the rendering, or what is captured
   const Value* filter_input_ = nullptr;  // of the chain that apply_filters runs
   int depth_ = 0;
-  int loop_depth_ = 0;
 };
 
 }  // namespace slora::jinja

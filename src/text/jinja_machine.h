@@ -14,8 +14,8 @@ namespace slora::jinja {
 
 // Bounds of one rendering. A template that a stranger wrote ends, and takes bounded memory and stack.
 struct Limits {
-  std::int64_t steps_max = 20'000'000;               // expressions, statements, members visited
-  std::int64_t bytes_max = std::int64_t{512} << 20;  // made in all, whether kept or not
+  std::int64_t steps_max = 5'000'000;                // expressions, statements, members visited
+  std::int64_t bytes_max = std::int64_t{256} << 20;  // made in all, whether kept or not
   std::size_t output_bytes_max = std::size_t{64} << 20;
   int depth_max = 600;        // of nested evaluations
   int value_depth_max = 200;  // of nested lists

@@ -33,6 +33,7 @@ template <Side side>
 Value strip(Machine& machine, const Value& object, const Arguments& arguments) {
   const std::optional<std::string> characters = optional_text(machine, arguments[0]);
   std::string_view text = text_of_object(object);
+  if (characters && !machine.spend_steps(text.size() * characters->size() / 64)) return Value();
   if (side != Side::right) text = strip_left(text, characters);
   if (side != Side::left) text = strip_right(text, characters);
   return machine.make_text(std::string(text));
@@ -59,7 +60,7 @@ Value partition(Machine& machine, const Value& object, const Arguments& argument
   const std::string separator = required_text(machine, arguments[0]);
   if (separator.empty()) return machine.fail("empty separator");
   const std::string_view text = text_of_object(object);
-  const std::size_t at = side == Side::left ? text.find(separator) : text.rfind(separator);
+  const std::size_t at = side == Side::left ? find_first(text, separator) : find_last(text, separator);
   std::vector<Value> parts;
   if (at == std::string_view::npos) {
     parts = {Value(side == Side::left ? text : ""), Value(std::string()), Value(side == Side::left ? "" : text)};
@@ -94,7 +95,7 @@ template <Side side>
 Value find(Machine& machine, const Value& object, const Arguments& arguments) {
   const std::string wanted = required_text(machine, arguments[0]);
   const std::string_view text = text_of_object(object);
-  const std::size_t at = side == Side::left ? text.find(wanted) : text.rfind(wanted);
+  const std::size_t at = side == Side::left ? find_first(text, wanted) : find_last(text, wanted);
   return Value(at == std::string_view::npos ? std::int64_t{-1} : count_code_points(text.substr(0, at)));
 }
 

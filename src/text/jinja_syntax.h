@@ -91,6 +91,9 @@ struct Expression {
       kind;
 };
 
+// The depth of the deepest part of an expression.
+[[nodiscard]] int depth_below(const Expression& expression);
+
 struct Statement;
 using Body = std::vector<Statement>;
 

@@ -11,6 +11,10 @@
 namespace slora::jinja {
 namespace {
 
+bool can_iterate(const Value& value) {
+  return value.if_text() != nullptr || value.if_list() != nullptr || value.if_dict() != nullptr || value.is_undefined();
+}
+
 // Negative, zero, positive; an error where Python refuses.
 int ordered(Machine& machine, const Value& left, const Value& right) {
   const std::optional<int> order = compare(left, right);
@@ -36,8 +40,8 @@ const std::vector<Test>& all_tests() {
       {"none", false, [](Machine&, const Value& v, const Value&) { return v.is_none(); }},
       {"string", false, [](Machine&, const Value& v, const Value&) { return v.if_text() != nullptr; }},
       {"mapping", false, [](Machine&, const Value& v, const Value&) { return v.if_dict() != nullptr; }},
-      {"iterable", false, [](Machine&, const Value& v, const Value&) { return length_of(v).has_value(); }},
-      {"sequence", false, [](Machine&, const Value& v, const Value&) { return length_of(v).has_value(); }},
+      {"iterable", false, [](Machine&, const Value& v, const Value&) { return can_iterate(v); }},
+      {"sequence", false, [](Machine&, const Value& v, const Value&) { return can_iterate(v); }},
       {"number", false, [](Machine&, const Value& v, const Value&) { return v.is_number(); }},
       {"integer", false, [](Machine&, const Value& v, const Value&) { return v.if_integer() && v.if_bool() == nullptr; }},
       {"float", false, [](Machine&, const Value& v, const Value&) { return v.if_double() != nullptr; }},
@@ -89,19 +93,24 @@ bool apply(const Test& test, Machine& machine, const Value& input, const Argumen
     machine.fail(fmt::format("the test '{}' takes {} arguments", test.name, expected));
     return false;
   }
-  return test.run(machine, input, arguments[0]);
+  return machine.spend_steps(1) && test.run(machine, input, arguments[0]);
 }
 
 bool contains(Machine& machine, const Value& container, const Value& member) {
   if (!machine.spend_steps(container.weight() / 64)) return false;
   if (const std::string* text = container.if_text()) {
-    if (member.if_text() != nullptr) return text->find(*member.if_text()) != std::string::npos;
+    if (member.if_text() != nullptr) return find_first(*text, *member.if_text()) != std::string::npos;
     machine.fail(fmt::format("'in <string>' requires a string on its left, found '{}'", member.type_name()));
     return false;
   }
   if (const Dict* dict = container.if_dict()) return dict->find(member) != nullptr;
-  const std::vector<Value> members = machine.iterate(container);
-  return std::any_of(members.begin(), members.end(), [&](const Value& value) { return equal(machine, value, member); });
+  if (container.is_undefined()) return false;
+  const List* list = container.if_list();
+  if (list == nullptr) {
+    machine.fail(fmt::format("'{}' object holds nothing to look for", container.type_name()));
+    return false;
+  }
+  return std::any_of(list->members.begin(), list->members.end(), [&](const Value& value) { return equal(machine, value, member); });
 }
 
 }  // namespace slora::jinja

@@ -107,7 +107,9 @@ bool Value::is_same_object(const Value& other) const {
 bool Value::is_true() const {
   if (is_undefined() || is_none()) return false;
   if (const std::optional<double> number = if_number()) return *number != 0;
-  if (const std::optional<std::int64_t> length = length_of(*this)) return *length != 0;
+  if (const std::string* text = if_text()) return !text->empty();
+  if (const List* list = if_list()) return !list->members.empty();
+  if (const Dict* dict = if_dict()) return !dict->members.empty();
   return true;
 }
 

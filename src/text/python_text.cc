@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 
 #include "base/result.h"
 #include "text/unicode.h"
@@ -67,7 +68,7 @@ std::vector<std::string_view> split_at_white_space(std::string_view text, std::i
   std::vector<std::string_view> words;
   for (text = strip_left(text); !text.empty(); text = strip_left(text)) {
     if (splits_max >= 0 && std::ssize(words) == splits_max) {
-      words.push_back(strip_right(text));
+      words.push_back(text);
       break;
     }
     std::size_t end = 0;
@@ -86,7 +87,7 @@ std::vector<std::string_view> split_at_white_space_from_right(std::string_view t
   std::vector<std::string_view> words;
   for (text = strip_right(text); !text.empty(); text = strip_right(text)) {
     if (splits_max >= 0 && std::ssize(words) == splits_max) {
-      words.push_back(strip_left(text));
+      words.push_back(text);
       break;
     }
     std::size_t begin = text.size();
@@ -137,11 +138,21 @@ std::vector<std::size_t> code_point_offsets(std::string_view text) {
   return offsets;
 }
 
+std::size_t find_first(std::string_view text, std::string_view wanted) {
+  const void* found = memmem(text.data(), text.size(), wanted.data(), wanted.size());
+  return found == nullptr ? std::string_view::npos : static_cast<std::size_t>(static_cast<const char*>(found) - text.data());
+}
+
+std::size_t find_last(std::string_view text, std::string_view wanted) {
+  const std::size_t at = find_first(std::string(text.rbegin(), text.rend()), std::string(wanted.rbegin(), wanted.rend()));
+  return at == std::string_view::npos ? at : text.size() - at - wanted.size();
+}
+
 std::vector<std::string_view> split_left(std::string_view text, std::optional<std::string_view> separator, std::int64_t splits_max) {
   if (!separator) return split_at_white_space(text, splits_max);
   std::vector<std::string_view> parts;
   while (splits_max < 0 || std::ssize(parts) < splits_max) {
-    const std::size_t at = text.find(*separator);
+    const std::size_t at = find_first(text, *separator);
     if (at == std::string_view::npos) break;
     parts.push_back(text.substr(0, at));
     text.remove_prefix(at + separator->size());
@@ -152,14 +163,13 @@ std::vector<std::string_view> split_left(std::string_view text, std::optional<st
 
 std::vector<std::string_view> split_right(std::string_view text, std::optional<std::string_view> separator, std::int64_t splits_max) {
   if (!separator) return split_at_white_space_from_right(text, splits_max);
+  const std::string reversed_text(text.rbegin(), text.rend());
+  const std::string reversed_separator(separator->rbegin(), separator->rend());
   std::vector<std::string_view> parts;
-  while (splits_max < 0 || std::ssize(parts) < splits_max) {
-    const std::size_t at = text.rfind(*separator);
-    if (at == std::string_view::npos) break;
-    parts.push_back(text.substr(at + separator->size()));
-    text = text.substr(0, at);
+  for (const std::string_view part : split_left(reversed_text, reversed_separator, splits_max)) {
+    const auto begin = reversed_text.size() - static_cast<std::size_t>(part.data() - reversed_text.data()) - part.size();
+    parts.push_back(text.substr(begin, part.size()));
   }
-  parts.push_back(text);
   std::reverse(parts.begin(), parts.end());
   return parts;
 }
@@ -194,7 +204,7 @@ std::string replace_text(std::string_view text, std::string_view from, std::stri
     return out.append(text);
   }
   for (; count_max < 0 || count < count_max; ++count) {
-    const std::size_t at = text.find(from);
+    const std::size_t at = find_first(text, from);
     if (at == std::string_view::npos) break;
     out.append(text.substr(0, at)).append(to);
     text.remove_prefix(at + from.size());

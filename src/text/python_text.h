@@ -19,6 +19,10 @@ namespace slora {
 // Byte offsets of all code points and of the end: [code points + 1].
 [[nodiscard]] std::vector<std::size_t> code_point_offsets(std::string_view text);
 
+// Byte offset of the first or last occurrence, npos when there is none. Linear, whatever is looked for.
+[[nodiscard]] std::size_t find_first(std::string_view text, std::string_view wanted);
+[[nodiscard]] std::size_t find_last(std::string_view text, std::string_view wanted);
+
 // str.split and str.rsplit. Without `separator` at runs of white space; `splits_max` < 0: no limit. Requires: the separator
 // is not empty.
 [[nodiscard]] std::vector<std::string_view> split_left(std::string_view text, std::optional<std::string_view> separator,

@@ -1,0 +1,189 @@
+#include "text/chat_template.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+namespace slora {
+namespace {
+
+using ::testing::HasSubstr;
+
+Json context() {
+  return Json::parse(R"({
+    "messages": [{"role": "system", "content": " Be kind. "}, {"role": "user", "content": "Hi"}, {"role": "assistant", "content": null}],
+    "bos_token": "<s>", "n": 7, "f": 2.5, "yes": true, "nothing": null, "word": "hello world", "numbers": [3, 1, 2],
+    "letters": ["b", "A", "c"], "table": {"b": 1, "A": [1, 2.5, null, true], "c": {"d": "\u00fc<\"'"}}})");
+}
+
+Result<std::string> try_render(const std::string& source, const Json& values = context()) {
+  Result<ChatTemplate> parsed = ChatTemplate::parse(source);
+  if (!parsed) return forward_error(parsed);
+  return parsed->render(values);
+}
+
+// The text, or what went wrong.
+std::string render(const std::string& source) {
+  const Result<std::string> text = try_render(source);
+  return text ? *text : text.error().message;
+}
+
+std::string show(const std::string& expression) { return render("{{ " + expression + " }}"); }
+
+TEST(ChatTemplate, RendersPublishedTemplatesAsTheReference) {
+  int files = 0;
+  for (const auto& file : std::filesystem::directory_iterator(SLORA_SOURCE_DIR "/tests/golden/chat")) {
+    const Result<Json> golden = read_json_file(file.path());
+    ASSERT_TRUE(golden.has_value()) << file.path();
+    const Result<ChatTemplate> chat = ChatTemplate::parse(golden->at("template").get<std::string>());
+    ASSERT_TRUE(chat.has_value()) << file.path() << chat.error().message;
+    for (const Json& entry : golden->at("cases")) {
+      Json values = {{"messages", entry.at("messages")}, {"add_generation_prompt", entry.at("add_generation_prompt")}};
+      for (const char* token : {"bos_token", "eos_token"}) {
+        if (!golden->at(token).is_null()) values[token] = golden->at(token);
+      }
+      if (entry.contains("variables")) values.update(entry.at("variables"));
+      const Result<std::string> text = chat->render(values);
+      if (entry.contains("text")) {
+        EXPECT_EQ(text ? *text : text.error().message, entry.at("text").get<std::string>()) << file.path() << entry;
+      } else {
+        ASSERT_FALSE(text.has_value()) << file.path() << entry;
+        EXPECT_EQ(text.error().message, entry.at("error").get<std::string>());
+        EXPECT_EQ(text.error().code, "invalid_request_error");
+      }
+    }
+    ++files;
+  }
+  EXPECT_GE(files, 9);
+}
+
+TEST(ChatTemplate, TakesWhiteSpaceAroundTagsAsTransformersDoes) {
+  EXPECT_EQ(render("a\n  {% if yes %}  \n b\n  {% endif %}\nc\n"), "a\n  \n b\nc");
+  EXPECT_EQ(render("a\n{% if yes %}\n b\n{% endif %}\nc"), "a\n b\nc");
+  EXPECT_EQ(render("a \n {%- if yes -%} \n b {%- endif %} c"), "ab c");
+  EXPECT_EQ(render("a\n  {%+ if yes +%}\nb{% endif %}"), "a\n  \nb");
+  EXPECT_EQ(render("x\n   {{ n }}\n   {{- n -}}\n  y"), "x\n   77y");
+  EXPECT_EQ(render("{# one #}\nx {#- two -#}  y"), "xy");
+  EXPECT_EQ(render("{% raw %}{{ n }}{% if %}{% endraw %}\n{{ n }}"), "{{ n }}{% if %}7");
+  EXPECT_EQ(render("a\r\nb\r{{ n }}\n\n"), "a\nb\n7\n");
+}
+
+TEST(ChatTemplate, ComputesAsPython) {
+  EXPECT_EQ(show("1 + 2 * 3 - -1"), "8");
+  EXPECT_EQ(show("[-7 // 2, -7 % 3, 7 / 2, 2 ** 10, 7 // 2.0]"), "[-4, 2, 3.5, 1024, 3.0]");
+  EXPECT_EQ(show("'a' ~ 1 ~ nothing ~ yes"), "a1NoneTrue");
+  EXPECT_EQ(show("[1, 2] + [3] == [1, 2, 3.0]"), "True");
+  EXPECT_EQ(show("1 < 2 < 3 and 'ell' in word and 9 not in numbers"), "True");
+  EXPECT_EQ(show("nothing or '' or 'x' if not nothing else 'y'"), "x");
+  EXPECT_EQ(show("[1e16, 1e-5, 0.1 + 0.2, 100.0, 123456789.125]"), "[1e+16, 1e-05, 0.30000000000000004, 100.0, 123456789.125]");
+  EXPECT_EQ(show("['it\\'s', 'a\"b', '\\n\\x01\\u00e9\\u200b']"), R"(["it's", 'a"b', '\n\x01é\u200b'])");
+  EXPECT_THAT(show("1 // 0"), HasSubstr("division by zero"));
+  EXPECT_THAT(show("9223372036854775807 + 1"), HasSubstr("too large"));
+  EXPECT_THAT(show("'a' + 1"), HasSubstr("unsupported operands for +: str and int"));
+}
+
+TEST(ChatTemplate, SlicesAndIndexesByCharacter) {
+  EXPECT_EQ(show("word[0] ~ word[-1] ~ word[1:3] ~ word[::-1]"), "hdeldlrow olleh");
+  EXPECT_EQ(show("'日本語'[1:] ~ '日本語'|length"), "本語3");
+  EXPECT_EQ(show("numbers[::-1] ~ numbers[:-1] ~ numbers[5:] ~ (numbers[9] is defined)"), "[2, 1, 3][3, 1][]False");
+}
+
+TEST(ChatTemplate, KnowsFilters) {
+  EXPECT_EQ(show("table | tojson"), R"({"b": 1, "A": [1, 2.5, null, true], "c": {"d": "ü<\"'"}})");
+  EXPECT_EQ(show("{'a': [1, {}], 'b': []} | tojson(indent=2)"), "{\n  \"a\": [\n    1,\n    {}\n  ],\n  \"b\": []\n}");
+  EXPECT_EQ(show("'a\\nb\\n\\nc' | indent(2)"), "a\n  b\n\n  c");
+  EXPECT_EQ(show("missing | default('x') ~ '' | default('y', true)"), "xy");
+  EXPECT_EQ(show("letters | sort | join(',') ~ numbers | sort(reverse=true) ~ letters | map('upper') | list"),
+            "A,b,c[3, 2, 1]['B', 'A', 'C']");
+  EXPECT_EQ(show("messages | selectattr('role', 'equalto', 'user') | map(attribute='content') | first"), "Hi");
+  EXPECT_EQ(show("messages | rejectattr('content') | list | length"), "1");
+  EXPECT_EQ(show("numbers | select('gt', 1) | list ~ numbers | reject('odd') | list"), "[3, 2][2]");
+  EXPECT_EQ(show("table | dictsort | map('first') | join ~ (table | items | list | length)"), "Abc3");
+  EXPECT_EQ(show("[1, 1, 'a', 'A'] | unique | list ~ numbers | max ~ numbers | sum"), "[1, 'a']36");
+  EXPECT_EQ(show("['5' | int, 'x' | int(9), '2.5' | float, 2.567 | round(2), -3 | abs]"), "[5, 9, 2.5, 2.57, 3]");
+  EXPECT_EQ(show("word | title ~ word | capitalize ~ '<a>' | e ~ ' x ' | trim"), "Hello WorldHello world&lt;a&gt;x");
+}
+
+TEST(ChatTemplate, KnowsMethods) {
+  EXPECT_EQ(show("'</think>ok'.split('</think>')[-1].lstrip('\\n') ~ ' a b '.split() ~ 'a.b.c'.rsplit('.', 1)"),
+            "ok['a', 'b']['a.b', 'c']");
+  EXPECT_EQ(show("word.startswith(('x', 'he')) ~ word.endswith('d') ~ word.find('o') ~ word.count('l')"), "TrueTrue43");
+  EXPECT_EQ(show("word.replace('l', 'L', 1) ~ ','.join(letters) ~ 'xxa'.removeprefix('x') ~ 'a-b'.partition('-')"),
+            "heLlo worldb,A,cxa('a', '-', 'b')");
+  EXPECT_EQ(show("table.items() | list | length ~ table.get('z', 5) ~ table.keys() | list ~ table.c.d"), "35['b', 'A', 'c']ü<\"'");
+  EXPECT_THAT(show("numbers.append(1)"), HasSubstr("'append' of a list is undefined or not supported"));
+}
+
+TEST(ChatTemplate, RunsLoops) {
+  EXPECT_EQ(
+      render("{% for i in numbers %}{{ loop.index }}{{ loop.revindex0 }}{{ loop.first }}{{ loop.last }}{{ loop.previtem }};{% endfor %}"),
+      "12TrueFalse;21FalseFalse3;30FalseTrue1;");
+  EXPECT_EQ(render("{% for k, v in table.items() if k != 'c' %}{{ k }}{{ loop.length }}{% endfor %}"), "b2A2");
+  EXPECT_EQ(render("{% for i in [] %}x{% else %}none{% endfor %}{% for i in missing %}x{% endfor %}"), "none");
+  EXPECT_EQ(render("{% for i in range(9) %}{% if i == 1 %}{% continue %}{% elif i > 3 %}{% break %}{% endif %}{{ i }}{% endfor %}"), "023");
+  EXPECT_EQ(render("{% set x = 1 %}{% for i in numbers %}{{ x }}{% set x = i %}{% endfor %}{{ x }}"), "1111");
+  EXPECT_EQ(render("{% set ns = namespace(x=0) %}{% for i in numbers %}{% set ns.x = ns.x + i %}{% endfor %}{{ ns.x }}"), "6");
+}
+
+TEST(ChatTemplate, RunsMacrosAndBlocks) {
+  EXPECT_EQ(render("{% macro f(a, b=2) %}{{ a }}-{{ b }} {% endmacro %}{{ f(1) }}{{ f(b=3, a=n) }}"), "1-2 7-3 ");
+  EXPECT_EQ(render("{% macro f(x) %}{{ x }}{% if x > 1 %}{{ f(x - 1) }}{% endif %}{% endmacro %}{{ f(3) }}"), "321");
+  EXPECT_EQ(render("{% macro f(v) %}[{{ caller(v) }}]{% endmacro %}{% call(q) f(3) %}b{{ q }}{% endcall %}"), "[b3]");
+  EXPECT_EQ(render("{% set x | upper %}a {{ n }}{% endset %}{% filter lower %}{{ x }}B{% endfilter %}{% with y = 1 %}{{ y }}{% endwith %}"),
+            "a 7b1");
+  EXPECT_EQ(render("{% generation %}{{ n }}{% endgeneration %}"), "7");
+}
+
+TEST(ChatTemplate, TreatsUndefinedAsJinja) {
+  EXPECT_EQ(render("[{{ missing }}{{ messages[2].name }}]{% if missing %}x{% endif %}{{ missing is defined }}"), "[]False");
+  EXPECT_THAT(show("missing.name"), HasSubstr("line 1: 'missing' is undefined"));
+  EXPECT_THAT(show("messages[0].a.b"), HasSubstr("'a' of a dict is undefined"));
+  EXPECT_THAT(show("missing + 'x'"), HasSubstr("'missing' (undefined)"));
+}
+
+TEST(ChatTemplate, NamesWhatItLacksWithItsLine) {
+  EXPECT_THAT(render("a\n{% include 'x' %}"), HasSubstr("line 2: the tag 'include' is not supported"));
+  EXPECT_THAT(render("\n\n{{ n | groupby('x') }}"), HasSubstr("line 3: the filter 'groupby' is not supported"));
+  EXPECT_THAT(render("{{ n is escaped }}"), HasSubstr("line 1: the test 'escaped' is not supported"));
+  EXPECT_THAT(render("\n{{ joiner(',') }}"), HasSubstr("line 2: 'joiner' is undefined or not supported"));
+  EXPECT_THAT(render("\n{% if n %}"), HasSubstr("endif"));
+  EXPECT_THAT(render("{{ n"), HasSubstr("not closed"));
+  EXPECT_THAT(render("{{ 'n }}"), HasSubstr("not closed"));
+  EXPECT_THAT(render("{{ n + }}"), HasSubstr("expected an expression"));
+  EXPECT_THAT(render("{% break %}"), HasSubstr("outside of a loop"));
+}
+
+TEST(ChatTemplate, GivesTheTemplatesOwnRefusalToTheClient) {
+  const Result<std::string> text = try_render("{{ raise_exception('Roles must alternate: ' ~ n) }}{{ missing.x }}");
+  ASSERT_FALSE(text.has_value());
+  EXPECT_EQ(text.error().code, "invalid_request_error");
+  EXPECT_EQ(text.error().message, "Roles must alternate: 7");
+}
+
+TEST(ChatTemplate, EndsWhateverTheTemplateDoes) {
+  const std::string loops = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}";
+  EXPECT_THAT(render(loops), HasSubstr("the template takes too m"));
+  EXPECT_THAT(render("{% set ns = namespace(x='x') %}{% for a in range(99) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}"),
+              HasSubstr("too much memory"));
+  EXPECT_THAT(render("{% for a in range(9999) %}{{ 'x' * 99999 }}{% endfor %}"), HasSubstr("too"));
+  EXPECT_THAT(show("'x' * 99999999999"), HasSubstr("too much memory"));
+  EXPECT_THAT(render("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}"), HasSubstr("nests too deeply"));
+  EXPECT_THAT(render("{% set ns = namespace(x=[]) %}{% for a in range(999) %}{% set ns.x = [ns.x] %}{% endfor %}"),
+              HasSubstr("nested too deeply"));
+  EXPECT_THAT(render("{% set ns = namespace(x=[1]) %}{% for a in range(99) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}"),
+              HasSubstr("too much memory"));
+  EXPECT_THAT(render(std::string(9999, '{')), HasSubstr("line 1"));
+  EXPECT_THAT(show(std::string(9999, '(') + "1" + std::string(9999, ')')), HasSubstr("nested too deeply"));
+  EXPECT_THAT(show(std::string(9999, '-') + "1"), HasSubstr("nested too deeply"));
+  std::string blocks;
+  for (int i = 0; i < 999; ++i) blocks += "{% if n %}";
+  EXPECT_THAT(render(blocks), HasSubstr("nested too deeply"));
+  EXPECT_EQ(render("{% set ns = namespace() %}{% set ns.me = ns %}{{ ns.me.me is defined }}"), "True");  // and no leak
+}
+
+TEST(ChatTemplate, ReplacesBytesThatAreNotUtf8) { EXPECT_EQ(render("a\xFF{{ n }}"), "a\uFFFD7"); }
+
+}  // namespace
+}  // namespace slora
