@@ -1,7 +1,6 @@
 #include "formats/json.h"
 
 #include <algorithm>
-#include <cmath>
 #include <nlohmann/json.hpp>
 #include <unordered_set>
 
@@ -193,14 +192,13 @@ Result<std::string> read_text_file(const std::string& path, std::size_t bytes_ma
     return error("E_TOO_LARGE", "{}: expected at most {} bytes, found {}", file->name(), bytes_max, file->bytes());
   }
   std::string text(static_cast<std::size_t>(file->bytes()), '\0');
-  const Status read = file->read_at(std::as_writable_bytes(std::span(text)), 0);
-  if (!read) return forward_error(Status(read));
+  if (Status read = file->read_at(std::as_writable_bytes(std::span(text)), 0); !read) return forward_error(read);
   return text;
 }
 
 Result<Json> read_json_file(const std::string& path, const JsonLimits& limits) {
-  const Result<std::string> text = read_text_file(path, limits.bytes_max);
-  if (!text) return forward_error(Result<std::string>(text));
+  Result<std::string> text = read_text_file(path, limits.bytes_max);
+  if (!text) return forward_error(text);
   Result<Json> json = parse_json(*text, limits);
   if (!json) json.error().message = fmt::format("{}: {}", file_name(path), json.error().message);
   return json;

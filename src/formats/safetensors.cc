@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <optional>
+#include <tuple>
 
 #include "base/check.h"
 #include "base/checked.h"
@@ -142,10 +143,9 @@ Result<SafetensorsHeader> parse_safetensors_header(std::string_view header, std:
   const JsonLimits json_limits{.bytes_max = header.size(), .depth_max = 4, .values_max = 16 * limits.tensors_max + (1 << 16)};
   const Result<Json> json = parse_json(header, json_limits);
   if (!json) return error("E_SAFETENSORS", "header: {}", json.error().message);
-  const auto& entries = json->get_ref<const Json::object_t&>();
 
   SafetensorsHeader parsed;
-  for (const auto& [name, entry] : entries) {
+  for (const auto& [name, entry] : json->get_ref<const Json::object_t&>()) {
     if (name == "__metadata__") {
       auto metadata = parse_metadata(entry);
       if (!metadata) return forward_error(metadata);
@@ -163,8 +163,7 @@ Result<SafetensorsHeader> parse_safetensors_header(std::string_view header, std:
     parsed.tensors.push_back(std::move(*tensor));
   }
   const std::uint64_t data_begin = kLengthBytes + header.size();
-  const Status placed = place(parsed.tensors, data_begin, file_bytes - data_begin);
-  if (!placed) return forward_error(Status(placed));
+  if (Status placed = place(parsed.tensors, data_begin, file_bytes - data_begin); !placed) return forward_error(placed);
   return parsed;
 }
 
@@ -178,7 +177,6 @@ SafetensorsFile::SafetensorsFile(ReadOnlyFile file, SafetensorsHeader header)
 Result<SafetensorsFile> SafetensorsFile::open(const std::string& path, const SafetensorsLimits& limits) {
   Result<ReadOnlyFile> file = ReadOnlyFile::open(path);
   if (!file) return forward_error(file);
-  const auto refused = [&](const Error& why) { return error(why.code, "{}: {}", file->name(), why.message); };
 
   std::array<std::byte, kLengthBytes> length{};
   if (file->bytes() < kLengthBytes) {
@@ -194,7 +192,7 @@ Result<SafetensorsFile> SafetensorsFile::open(const std::string& path, const Saf
   std::string header(static_cast<std::size_t>(header_bytes), '\0');
   if (Status read = file->read_at(std::as_writable_bytes(std::span(header)), kLengthBytes); !read) return forward_error(read);
   Result<SafetensorsHeader> parsed = parse_safetensors_header(header, file->bytes(), limits);
-  if (!parsed) return refused(parsed.error());
+  if (!parsed) return error(parsed.error().code, "{}: {}", file->name(), parsed.error().message);
   return SafetensorsFile(std::move(*file), std::move(*parsed));
 }
 
