@@ -30,7 +30,8 @@ Result<std::uint64_t> parse_byte_size(std::string_view text) {
   std::string_view unit = text.substr(static_cast<std::size_t>(end - text.data()));
   while (unit.starts_with(' ')) unit.remove_prefix(1);
   for (const auto& [name, factor] : kUnits) {
-    if (failure == std::errc() && name == unit && number >= 0 && number * factor < kBytesMax) return static_cast<std::uint64_t>(number * factor);
+    if (failure == std::errc() && name == unit && number >= 0 && number * factor < kBytesMax)
+      return static_cast<std::uint64_t>(number * factor);
   }
   return error("bad_size", "expected a size such as 4GiB, 512MB or 1073741824, found \"{}\"", text);
 }

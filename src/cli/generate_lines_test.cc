@@ -14,7 +14,8 @@ TEST(GenerateLine, TakesTheDefaultsThatItDoesNotName) {
   const GenerateLine line = parse_line(R"({"prompt": "Hello", "temperature": 1})", defaults);
   ASSERT_FALSE(line.error);
   EXPECT_EQ(line.endpoint, Endpoint::completions);
-  EXPECT_EQ(Json::parse(line.body), Json::parse(R"({"prompt": "Hello", "temperature": 1, "model": "french", "max_tokens": 32, "seed": 7, "stream": false})"));
+  EXPECT_EQ(Json::parse(line.body),
+            Json::parse(R"({"prompt": "Hello", "temperature": 1, "model": "french", "max_tokens": 32, "seed": 7, "stream": false})"));
 }
 
 TEST(GenerateLine, ItsAdapterIsTheModelOfTheRequest) {
@@ -31,10 +32,14 @@ TEST(GenerateLine, ABrokenLineCarriesItsError) {
 }
 
 TEST(GenerateLine, OutputNamesItsInput) {
-  EXPECT_EQ(output_line(3, R"({"id":"x","model":"m","choices":[{"index":0,"text":"out","finish_reason":"stop"}],"usage":{"total_tokens":2}})"),
-            R"({"index":3,"model":"m","text":"out","finish_reason":"stop","usage":{"total_tokens":2}})");
-  EXPECT_EQ(output_line(0, R"({"model":"m","choices":[{"message":{"content":"a"},"finish_reason":"stop"},{"message":{"content":"b"},"finish_reason":"length"}],"usage":null})"),
-            R"({"index":0,"model":"m","text":["a","b"],"finish_reason":["stop","length"],"usage":null})");
+  EXPECT_EQ(
+      output_line(3, R"({"id":"x","model":"m","choices":[{"index":0,"text":"out","finish_reason":"stop"}],"usage":{"total_tokens":2}})"),
+      R"({"index":3,"model":"m","text":"out","finish_reason":"stop","usage":{"total_tokens":2}})");
+  EXPECT_EQ(
+      output_line(
+          0,
+          R"({"model":"m","choices":[{"message":{"content":"a"},"finish_reason":"stop"},{"message":{"content":"b"},"finish_reason":"length"}],"usage":null})"),
+      R"({"index":0,"model":"m","text":["a","b"],"finish_reason":["stop","length"],"usage":null})");
   EXPECT_EQ(output_line(1, R"({"error":{"message":"no"}})"), R"({"index":1,"error":{"message":"no"}})");
 }
 

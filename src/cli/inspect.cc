@@ -63,14 +63,16 @@ int inspect_model(const InspectArguments& arguments) {
 
   line("model", default_model_name(arguments.folder));
   line("family", name_of(config->family));
-  line("shape", fmt::format("{} layers, hidden {}, intermediate {}, {} heads ({} for keys and values) of {}, vocabulary {}", config->layer_count,
-                            config->hidden_size, config->intermediate_size, config->head_count, config->kv_head_count, config->head_dim, config->vocab_size));
+  line("shape", fmt::format("{} layers, hidden {}, intermediate {}, {} heads ({} for keys and values) of {}, vocabulary {}",
+                            config->layer_count, config->hidden_size, config->intermediate_size, config->head_count, config->kv_head_count,
+                            config->head_dim, config->vocab_size));
   line("parameters", fmt::format("{}{}", parameter_count(*files), config->tie_embeddings ? " (embeddings tied)" : ""));
   line("weights", fmt::format("{} in {}", shown_byte_size(files->total_bytes()), dtypes_of(*files)));
   line("rope", fmt::format("{}, theta {}{}", name_of(config->rope.kind), config->rope.theta,
                            config->rope.kind == RopeKind::default_ ? "" : fmt::format(", factor {}", config->rope.factor)));
   const std::int32_t window = *std::ranges::max_element(config->window);
-  line("context", fmt::format("{} tokens{}", config->max_position_embeddings, window > 0 ? fmt::format(", sliding window {}", window) : ""));
+  line("context",
+       fmt::format("{} tokens{}", config->max_position_embeddings, window > 0 ? fmt::format(", sliding window {}", window) : ""));
   line("end tokens", fmt::format("{}", fmt::join(generation->eos_token_ids, ", ")));
   line("page", fmt::format("{} = {} tokens of KV cache for all layers, {} per token", shown_byte_size(kv.page_bytes()), kv.page_tokens,
                            shown_byte_size(kv.page_bytes() / static_cast<std::size_t>(kv.page_tokens))));
@@ -88,7 +90,8 @@ int inspect_adapter(const InspectArguments& arguments) {
   line("family", summary->family);
   line("made for", summary->base_model_name.empty() ? "(its config does not say)" : summary->base_model_name);
   line("targets", fmt::format("{} ({} modules)", fmt::join(summary->targets, ", "), summary->module_count));
-  line("ranks", summary->rank_min == summary->rank_max ? fmt::format("{}", summary->rank_max) : fmt::format("{} to {}", summary->rank_min, summary->rank_max));
+  line("ranks", summary->rank_min == summary->rank_max ? fmt::format("{}", summary->rank_max)
+                                                       : fmt::format("{} to {}", summary->rank_min, summary->rank_max));
   line("parameters", fmt::format("{}", summary->parameter_count));
   line("file", shown_byte_size(summary->file_bytes));
   for (const std::string& warning : summary->warnings) line("note", warning);
@@ -105,7 +108,8 @@ int inspect_adapter(const InspectArguments& arguments) {
   const Result<AdapterCost> cost = measure_adapter(arguments.folder, *base);
   if (!cost) return refuse("on this base", cost.error());
   line("on this base", "served");
-  line("pages", fmt::format("{} of {} ({} in the pool)", cost->page_count, shown_byte_size(base->page_bytes), shown_byte_size(cost->image_bytes)));
+  line("pages",
+       fmt::format("{} of {} ({} in the pool)", cost->page_count, shown_byte_size(base->page_bytes), shown_byte_size(cost->image_bytes)));
   return 0;
 }
 
@@ -117,7 +121,8 @@ int run_inspect(const InspectArguments& arguments) {
   if (std::filesystem::exists(folder / "adapter_config.json", ignored)) return inspect_adapter(arguments);
   if (const Status model = check_model_folder(arguments.folder); !model) {
     if (!std::filesystem::is_directory(folder, ignored)) return report(model.error());
-    return report({"nothing_here", fmt::format("{} is neither a model (config.json) nor an adapter (adapter_config.json).", arguments.folder), {}});
+    return report(
+        {"nothing_here", fmt::format("{} is neither a model (config.json) nor an adapter (adapter_config.json).", arguments.folder), {}});
   }
   return inspect_model(arguments);
 }

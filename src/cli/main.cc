@@ -10,27 +10,41 @@ using slora::ModelArguments;
 using slora::ServeArguments;
 
 void add_model_options(CLI::App& command, ModelArguments& model) {
-  command.add_option("--model", model.model, "Folder of the base model: config.json, *.safetensors, tokenizer.json")->required()->type_name("DIR");
-  command.add_option("--adapters", model.adapters, "Folder of adapter folders (each is served under its folder's name), or one adapter folder; repeatable")
+  command.add_option("--model", model.model, "Folder of the base model: config.json, *.safetensors, tokenizer.json")
+      ->required()
       ->type_name("DIR");
-  command.add_option("--lora-modules", model.lora_modules, "Adapters under names of your choice; several may follow")->type_name("NAME=DIR");
-  command.add_option("--served-model-name", model.served_model_names, "Name of the base model in requests and answers [its folder's name]")->type_name("NAME");
+  command
+      .add_option("--adapters", model.adapters,
+                  "Folder of adapter folders (each is served under its folder's name), or one adapter folder; repeatable")
+      ->type_name("DIR");
+  command.add_option("--lora-modules", model.lora_modules, "Adapters under names of your choice; several may follow")
+      ->type_name("NAME=DIR");
+  command.add_option("--served-model-name", model.served_model_names, "Name of the base model in requests and answers [its folder's name]")
+      ->type_name("NAME");
   command.add_option("--backend", model.backend, "cpu, reference (slow and exact), or auto: the best there is")->capture_default_str();
-  command.add_option("--threads", model.threads, "Threads that compute; 0: one per core")->check(CLI::Range(0, 1024))->capture_default_str();
-  command.add_option("--pool-memory", model.pool_memory, "Memory for KV cache, adapters and prefixes together, such as 4GiB or 512MB [half of what is free, at most 8GiB]")
+  command.add_option("--threads", model.threads, "Threads that compute; 0: one per core")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  command
+      .add_option("--pool-memory", model.pool_memory,
+                  "Memory for KV cache, adapters and prefixes together, such as 4GiB or 512MB [half of what is free, at most 8GiB]")
       ->type_name("SIZE");
-  command.add_option("--page-tokens", model.page_tokens, "Tokens per page, a power of two [what brings a page nearest to 1 MiB]")->check(CLI::Range(1, 4096));
+  command.add_option("--page-tokens", model.page_tokens, "Tokens per page, a power of two [what brings a page nearest to 1 MiB]")
+      ->check(CLI::Range(1, 4096));
   command.add_option("--max-model-len", model.max_model_len, "Prompt and output of one request, in tokens [what model and pool allow]")
       ->check(CLI::Range(2, 1 << 24));
-  command.add_option("--chat-template", model.chat_template, "Jinja file to use in place of the model's own chat template")->type_name("FILE");
+  command.add_option("--chat-template", model.chat_template, "Jinja file to use in place of the model's own chat template")
+      ->type_name("FILE");
 }
 
 CLI::App* add_serve(CLI::App& app, ServeArguments& arguments) {
   CLI::App* command = app.add_subcommand("serve", "Serve a model and its adapters over HTTP, as OpenAI's API does");
   add_model_options(*command, arguments.model);
-  command->add_option("--host", arguments.host, "Address to listen on; one that other machines reach needs --api-key")->capture_default_str();
+  command->add_option("--host", arguments.host, "Address to listen on; one that other machines reach needs --api-key")
+      ->capture_default_str();
   command->add_option("--port", arguments.port, "Port to listen on; 0: any that is free")->capture_default_str();
-  command->add_option("--api-key", arguments.api_keys, "Key that clients must send as \"Authorization: Bearer KEY\"; repeatable")->type_name("KEY");
+  command->add_option("--api-key", arguments.api_keys, "Key that clients must send as \"Authorization: Bearer KEY\"; repeatable")
+      ->type_name("KEY");
   command->add_option("--max-waiting", arguments.model.waiting_max, "Sequences that may run or wait; more are answered 429")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
@@ -55,13 +69,19 @@ CLI::App* add_generate(CLI::App& app, GenerateArguments& arguments) {
   CLI::Option_group* input = command->add_option_group("What to run (exactly one)");
   input->add_option("--prompt", arguments.prompt, "Text that the model continues");
   input->add_option("--message", arguments.message, "Message that the model answers, by its chat template");
-  input->add_option("--input", arguments.input,
-                    "JSONL, one request per line: \"prompt\" or \"messages\", \"adapter\", and any field of the API (max_tokens, temperature, stop...); - reads "
-                    "standard input. All lines run in one batch")
+  input
+      ->add_option("--input", arguments.input,
+                   "JSONL, one request per line: \"prompt\" or \"messages\", \"adapter\", and any field of the API (max_tokens, "
+                   "temperature, stop...); - reads "
+                   "standard input. All lines run in one batch")
       ->type_name("FILE");
   input->require_option(1);
-  command->add_option("--max-tokens", arguments.max_tokens, "Tokens to generate, at most")->check(CLI::Range(1, 1 << 24))->capture_default_str();
-  command->add_option("--temperature", arguments.temperature, "0: always the likeliest token")->check(CLI::Range(0.0, 100.0))->capture_default_str();
+  command->add_option("--max-tokens", arguments.max_tokens, "Tokens to generate, at most")
+      ->check(CLI::Range(1, 1 << 24))
+      ->capture_default_str();
+  command->add_option("--temperature", arguments.temperature, "0: always the likeliest token")
+      ->check(CLI::Range(0.0, 100.0))
+      ->capture_default_str();
   command->add_option("--seed", arguments.seed, "Makes draws repeatable [a random one]");
   command->footer(
       "Examples:\n"

@@ -21,7 +21,8 @@ Status check_model_folder(const std::string& path) {
   std::error_code ignored;
   if (std::filesystem::exists(std::filesystem::path(path) / "config.json", ignored)) return {};
   if (std::filesystem::is_directory(path, ignored)) {
-    return error("no_model", "{} has no config.json: expected a Hugging Face model folder (config.json, *.safetensors, tokenizer.json).", path);
+    return error("no_model", "{} has no config.json: expected a Hugging Face model folder (config.json, *.safetensors, tokenizer.json).",
+                 path);
   }
   if (!is_hub_name(path)) return error("no_model", "there is no folder {}.", path);
   const std::string folder = "models/" + path.substr(path.find('/') + 1);

@@ -33,6 +33,16 @@ std::string example_model(Runtime& runtime, const std::string& base) {
   return base;
 }
 
+std::string example_call(const Ready& ready, const std::string& model, std::string_view key) {
+  const std::string header = key.empty() ? "" : fmt::format(" -H 'Authorization: Bearer {}'", key);
+  const auto call = [&](std::string_view path, std::string_view input) {
+    return fmt::format(R"(curl {}{}{} -H 'Content-Type: application/json' -d '{{"model": "{}", {}, "max_tokens": 32, "temperature": 0}}')",
+                       ready.url, path, header, model, input);
+  };
+  if (!ready.serves_chats) return call("/v1/completions", R"("prompt": "Hello")");
+  return call("/v1/chat/completions", R"("messages": [{"role": "user", "content": "Hello"}])");
+}
+
 }  // namespace
 
 int run_serve(const ServeArguments& arguments) {
@@ -50,13 +60,12 @@ int run_serve(const ServeArguments& arguments) {
 
   auto bar = std::make_unique<ProgressBar>();
   runtime_options->progress = [&bar](std::string_view what, std::uint64_t done, std::uint64_t total) { bar->show(what, done, total); };
-  options.on_ready = [&](const std::string& url, Runtime& runtime) {
+  options.on_ready = [&](const Ready& ready, Runtime& runtime) {
     bar.reset();
     for (const std::string& line : runtime.summary()) fmt::print("{}\n", line);
-    const std::string key = arguments.api_keys.empty() ? "" : " -H 'Authorization: Bearer YOUR_KEY'";
-    fmt::print("listening on {}\n", url);
-    fmt::print("try: curl {}/v1/completions{} -H 'Content-Type: application/json' -d '{{\"model\": \"{}\", \"prompt\": \"Hello\", \"max_tokens\": 32}}'\n", url,
-               key, example_model(runtime, options.model_names.front()));
+    fmt::print("listening on {}\n", ready.url);
+    fmt::print("try: {}\n",
+               example_call(ready, example_model(runtime, options.model_names.front()), arguments.api_keys.empty() ? "" : "YOUR_KEY"));
     std::fflush(stdout);
   };
   const Result<int> exit_code = run_api_server(options, std::move(*runtime_options));

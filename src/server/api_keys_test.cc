@@ -19,7 +19,8 @@ TEST(ApiKeys, AskForOneOfTheKeysOnRoutesThatAreNotOpen) {
   EXPECT_TRUE(keys.allow(Role::open, ""));
   EXPECT_TRUE(keys.allow(Role::user, "Bearer first"));
   EXPECT_TRUE(keys.allow(Role::user, "Bearer second"));
-  for (const char* wrong : {"", "Bearer", "Bearer ", "Bearer firs", "Bearer first ", "bearer first", "Basic first", "first", "Bearer third"}) {
+  for (const char* wrong :
+       {"", "Bearer", "Bearer ", "Bearer firs", "Bearer first ", "bearer first", "Basic first", "first", "Bearer third"}) {
     EXPECT_FALSE(keys.allow(Role::user, wrong)) << wrong;
   }
   EXPECT_FALSE(keys.allow(Role::admin, "Bearer first"));
@@ -27,7 +28,8 @@ TEST(ApiKeys, AskForOneOfTheKeysOnRoutesThatAreNotOpen) {
 
 TEST(LoopbackHost, IsOnlyWhatOtherMachinesCannotReach) {
   for (const char* host : {"127.0.0.1", "127.1.2.3", "localhost", "::1"}) EXPECT_TRUE(is_loopback_host(host)) << host;
-  for (const char* host : {"0.0.0.0", "::", "10.0.0.1", "127.evil.example", "example.org", ""}) EXPECT_FALSE(is_loopback_host(host)) << host;
+  for (const char* host : {"0.0.0.0", "::", "10.0.0.1", "127.evil.example", "example.org", ""})
+    EXPECT_FALSE(is_loopback_host(host)) << host;
 }
 
 }  // namespace

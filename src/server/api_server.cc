@@ -16,10 +16,11 @@ constexpr std::size_t kPreparationsWaitingMax = 1024;
 
 Status check_exposure(const ApiServerOptions& options) {
   if (is_loopback_host(options.http.host) || !options.api_keys.empty()) return {};
-  return error("needs_api_key",
-               "--host {} lets other machines in, and without --api-key any of them could use the server. Give --api-key KEY (clients send it as "
-               "\"Authorization: Bearer KEY\"), or leave --host at 127.0.0.1.",
-               options.http.host);
+  return error(
+      "needs_api_key",
+      "--host {} lets other machines in, and without --api-key any of them could use the server. Give --api-key KEY (clients send it as "
+      "\"Authorization: Bearer KEY\"), or leave --host at 127.0.0.1.",
+      options.http.host);
 }
 
 std::string url_of(const std::string& host, std::uint16_t port) {
@@ -84,11 +85,11 @@ RouteTable make_routes(OpenAiApi& openai, StatusApi& status) {
   });
 }
 
-void log_adapters(Runtime& runtime, const std::vector<std::string>& model_names) {
+void warn_of_hidden_adapters(Runtime& runtime, const std::vector<std::string>& model_names) {
   for (const AdapterListing& adapter : runtime.adapters().list()) {
-    if (adapter.refused) log_warning("adapter {} is refused: {}: {}", adapter.name, adapter.refused->code, adapter.refused->message);
     if (std::ranges::find(model_names, adapter.name) != model_names.end()) {
-      log_warning("adapter {} has the name of the base model and can't be reached; rename it, or the model with --served-model-name", adapter.name);
+      log_warning("adapter {} has the name of the base model and can't be reached; rename it, or the model with --served-model-name",
+                  adapter.name);
     }
   }
 }
@@ -112,7 +113,7 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
   Result<std::unique_ptr<Runtime>> created = Runtime::create(std::move(runtime_options), deliver);
   if (!created) return forward_error(created);
   Runtime& runtime = **created;
-  log_adapters(runtime, options.model_names);
+  warn_of_hidden_adapters(runtime, options.model_names);
 
   const SteadyClock clock;
   EngineGenerator generator(runtime.engine(), runtime.adapters());
@@ -124,14 +125,17 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
       .set(1);
   const RequestPreparer preparer(options.model_names, runtime.model_config().vocab_size, runtime.generation_config(), *text, generator);
   WorkPool pool(options.text_threads, kPreparationsWaitingMax);
-  OpenAiApi openai(preparer, {generator, jobs, text->tokenizer(), metrics, clock}, pool, [&](std::function<void()> work) { http.post(std::move(work)); });
+  OpenAiApi openai(preparer, {generator, jobs, text->tokenizer(), metrics, clock}, pool,
+                   [&](std::function<void()> work) { http.post(std::move(work)); });
   StatusApi status(options.model_names, runtime, jobs);
   const RouteTable routes = make_routes(openai, status);
   const ApiKeys keys(options.api_keys);
   Drain drain(http, runtime.engine(), openai, status, jobs, options.drain_time);
 
-  if (options.on_ready) options.on_ready(url_of(options.http.host, http.port()), runtime);
-  http.run(routes, keys, [&](std::string_view path, int code) { metrics.count_response(path.empty() ? "other" : path, code); }, [&] { drain.on_signal(); });
+  options.on_ready({url_of(options.http.host, http.port()), !text->chat_refusal()}, runtime);
+  http.run(
+      routes, keys, [&](std::string_view path, int code) { metrics.count_response(path.empty() ? "other" : path, code); },
+      [&] { drain.on_signal(); });
   return drain.exit_code();
 }
 

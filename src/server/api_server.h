@@ -12,6 +12,11 @@
 
 namespace slora {
 
+struct Ready {
+  std::string url;  // that clients use
+  bool serves_chats = false;
+};
+
 struct ApiServerOptions {
   HttpServerOptions http;
   std::vector<std::string> model_names;  // [1..] names of the base model; the first is shown
@@ -19,12 +24,12 @@ struct ApiServerOptions {
   std::optional<std::filesystem::path> chat_template_file;
   std::chrono::seconds drain_time{30};
   std::size_t text_threads = 2;
-  // Told when requests are answered, with the address that clients use.
-  std::function<void(const std::string& url, Runtime& runtime)> on_ready;
+  // Told when requests are answered from now on.
+  std::function<void(const Ready& ready, Runtime& runtime)> on_ready;
 };
 
-// Serves a model until a signal ends it: listens, loads, answers, drains. 0 when nothing was cut off, 1 when the drain's time or a second signal cut
-// requests; an error when it could not start. The calling thread is the I/O thread.
+// Serves a model until a signal ends it: listens, loads, answers, drains. 0 when nothing was cut off, 1 when the drain's time or a second
+// signal cut requests; an error when it could not start. The calling thread is the I/O thread.
 [[nodiscard]] Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runtime_options);
 
 }  // namespace slora

@@ -78,7 +78,8 @@ void GenerationJob::on_event(std::size_t choice_index, const TokenEvent& event) 
   Choice& choice = choices_[choice_index];
   if (over_ || choice.ended) return;
   if (event.end == EndReason::adapter_failed || event.end == EndReason::failed) {
-    return fail({event.error_code.empty() ? "internal_error" : event.error_code, event.error_message, event.end == EndReason::failed ? "" : "model"});
+    return fail({event.error_code.empty() ? "internal_error" : event.error_code, event.error_message,
+                 event.end == EndReason::failed ? "" : "model"});
   }
   if (event.end == EndReason::cancelled) return fail({"draining", "The server is shutting down.", {}});
 
@@ -133,7 +134,8 @@ void GenerationJob::end_choice(Choice& choice, std::string_view finish_reason, s
 
 void GenerationJob::send_part(Choice& choice) {
   if (!std::exchange(streaming_, true)) exchange_->begin_stream("text/event-stream; charset=utf-8");
-  if (!std::exchange(choice.is_open, true) && request_.spec.endpoint == Endpoint::chat) exchange_->send(format_->role_event(choice.part.index));
+  if (!std::exchange(choice.is_open, true) && request_.spec.endpoint == Endpoint::chat)
+    exchange_->send(format_->role_event(choice.part.index));
   const Usage so_far = usage();
   exchange_->send(format_->part_event(choice.part, request_.spec.continuous_usage_stats ? &so_far : nullptr));
   choice.part.text.clear();

@@ -28,9 +28,9 @@ struct JobServices {
   const Clock& clock;
 };
 
-// Answers one generation request: submits its sequences, turns their tokens into text, and writes the answer. A stream begins with the first
-// token, so that what fails before is answered with a status of its own. I/O thread. Shared by the exchange, which tells it of a client that left,
-// and by the table, for as long as a sequence may still send events.
+// Answers one generation request: submits its sequences, turns their tokens into text, and writes the answer. A stream begins with the
+// first token, so that what fails before is answered with a status of its own. I/O thread. Shared by the exchange, which tells it of a
+// client that left, and by the table, for as long as a sequence may still send events.
 class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
  public:
   // `random` makes the id, and the seed where the client gave none.

@@ -35,7 +35,8 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   HttpConnection(const HttpConnection&) = delete;
   HttpConnection& operator=(const HttpConnection&) = delete;
 
-  asio::awaitable<void> serve();
+  // `self` lives in the coroutine's frame, which begins to run later.
+  asio::awaitable<void> serve(std::shared_ptr<HttpConnection> self);
 
   void enforce_deadline(TimePoint now) {
     if (now < deadline_) return;
@@ -84,8 +85,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   bool idle_ = false;  // waiting for a request's first byte
 };
 
-asio::awaitable<void> HttpConnection::serve() {
-  const std::shared_ptr<HttpConnection> self = shared_from_this();
+asio::awaitable<void> HttpConnection::serve([[maybe_unused]] std::shared_ptr<HttpConnection> self) {
   SystemError ignored;
   socket_.set_option(tcp::no_delay(true), ignored);
   socket_.non_blocking(true, ignored);
@@ -117,7 +117,8 @@ asio::awaitable<ConnectionUse> HttpConnection::serve_request() {
     const bool has_body = parser.chunked() || parser.content_length().value_or(0) > 0;
     co_return co_await refuse(route.error(), has_body ? ConnectionUse::close : use);
   }
-  std::unique_ptr<BodyRoom> room = BodyRoom::try_take(shared_, parser.chunked() ? shared_.limits.body_bytes_max : parser.content_length().value_or(0));
+  std::unique_ptr<BodyRoom> room =
+      BodyRoom::try_take(shared_, parser.chunked() ? shared_.limits.body_bytes_max : parser.content_length().value_or(0));
   if (!room) {
     Error full{"queue_full", "The server holds as many request bodies as it may; try again soon.", {}};
     co_return co_await refuse(std::move(full), ConnectionUse::close);
@@ -138,7 +139,8 @@ asio::awaitable<ConnectionUse> HttpConnection::serve_request() {
                       .body = std::move(parser.get().body())};
   const BodyForm stream_form = parser.get().version() == 11 ? BodyForm::chunked : BodyForm::until_close;
   // Shared with the handler: either may be done with it first.
-  const auto exchange = std::make_shared<HttpExchange>(std::move(request), std::move(room), stream_form, shared_, [this] { wake_.cancel(); });
+  const auto exchange =
+      std::make_shared<HttpExchange>(std::move(request), std::move(room), stream_form, shared_, [this] { wake_.cancel(); });
   exchange->set_use(use);
   watch_client(exchange);
   (*route)->handler(exchange);
@@ -197,7 +199,8 @@ asio::awaitable<Status> HttpConnection::read_body(Parser& parser) {
 asio::awaitable<Status> HttpConnection::read_more() {
   timed_out_ = false;
   SystemError failure;
-  const std::size_t bytes = co_await socket_.async_read_some(buffer_.prepare(kReadBytes), asio::redirect_error(asio::use_awaitable, failure));
+  const std::size_t bytes =
+      co_await socket_.async_read_some(buffer_.prepare(kReadBytes), asio::redirect_error(asio::use_awaitable, failure));
   deadline_ = failure ? TimePoint::max() : deadline_;
   if (failure && timed_out_ && !idle_) co_return error("request_timeout", "The request came too slowly.");
   if (failure) co_return error(kClosed, "closed");
@@ -216,8 +219,9 @@ asio::awaitable<Status> HttpConnection::write(std::string bytes) {
 
 asio::awaitable<ConnectionUse> HttpConnection::refuse(Error error, ConnectionUse use) {
   if (error.code == kClosed) co_return ConnectionUse::close;
+  const std::string methods = error.code == "method_not_allowed" ? std::exchange(error.param, {}) : std::string();
   HttpResponse response = error_response(error);
-  if (response.status == 405) response.headers.emplace_back("Allow", error.param);
+  if (!methods.empty()) response.headers.emplace_back("Allow", methods);
   if (shared_.on_response) shared_.on_response("", response.status);
   if (shared_.draining) use = ConnectionUse::close;
   std::string bytes = format_response_head({response, {}, BodyForm::sized, use}) + response.body;
@@ -297,7 +301,7 @@ asio::awaitable<void> HttpConnection::linger() {
 
 void start_connection(asio::io_context& io, tcp::socket socket, HttpConnections& shared) {
   const auto connection = std::make_shared<HttpConnection>(std::move(socket), shared);
-  asio::co_spawn(io, connection->serve(), [](const std::exception_ptr& thrown) {
+  asio::co_spawn(io, connection->serve(connection), [](const std::exception_ptr& thrown) {
     try {
       if (thrown) std::rethrow_exception(thrown);
     } catch (const std::exception& exception) {

@@ -1,6 +1,4 @@
 #pragma once
-#include <utility>  // Boost 1.74's coroutines use std::exchange without it
-
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <chrono>
@@ -8,6 +6,7 @@
 #include <functional>
 #include <string_view>
 #include <unordered_set>
+#include <utility>  // Boost 1.74's coroutines use std::exchange without it
 
 #include "server/http_limits.h"
 #include "server/routes.h"
@@ -18,6 +17,8 @@ class HttpConnection;
 
 // What the connections of one server share. Owned by the server; I/O thread.
 struct HttpConnections {
+  explicit HttpConnections(const HttpLimits& given) : limits(given) {}
+
   const HttpLimits limits;
   const RouteTable* routes = nullptr;
   const ApiKeys* keys = nullptr;

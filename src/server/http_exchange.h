@@ -33,7 +33,8 @@ class HttpExchange final : public Exchange {
   enum class Phase { waiting, streaming, complete, broken, gone };
 
   // `wake` tells the connection that there is something to do; it only takes note.
-  HttpExchange(HttpRequest request, std::unique_ptr<BodyRoom> room, BodyForm stream_form, HttpConnections& shared, std::function<void()> wake);
+  HttpExchange(HttpRequest request, std::unique_ptr<BodyRoom> room, BodyForm stream_form, HttpConnections& shared,
+               std::function<void()> wake);
 
   const HttpRequest& request() const override { return request_; }
   std::string take_body() override { return std::move(request_.body); }

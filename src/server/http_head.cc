@@ -86,20 +86,34 @@ Status check_field(std::string_view line, Framing& framing) {
 
 std::string_view reason_of(int status) {
   switch (status) {
-    case 200: return "OK";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 408: return "Request Timeout";
-    case 413: return "Content Too Large";
-    case 414: return "URI Too Long";
-    case 415: return "Unsupported Media Type";
-    case 429: return "Too Many Requests";
-    case 431: return "Request Header Fields Too Large";
-    case 503: return "Service Unavailable";
-    default: return "Internal Server Error";
+    case 200:
+      return "OK";
+    case 400:
+      return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 408:
+      return "Request Timeout";
+    case 413:
+      return "Content Too Large";
+    case 414:
+      return "URI Too Long";
+    case 415:
+      return "Unsupported Media Type";
+    case 429:
+      return "Too Many Requests";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 503:
+      return "Service Unavailable";
+    default:
+      return "Internal Server Error";
   }
 }
 
@@ -130,10 +144,12 @@ Status check_request_head(std::string_view head, const HttpLimits& limits) {
     const std::optional<std::string_view> line = take_line(head);
     if (!line) return error("bad_request", "The request head has a control character or a line that does not end in CRLF.");
     if (line->empty()) break;
-    if (field_count == limits.field_count_max) return error("head_too_large", "The request has more than {} header fields.", limits.field_count_max);
+    if (field_count == limits.field_count_max)
+      return error("head_too_large", "The request has more than {} header fields.", limits.field_count_max);
     if (Status field = check_field(*line, framing); !field) return field;
   }
-  if (framing.host_count > 1 || (is_http_1_1 && framing.host_count == 0)) return error("bad_request", "The request needs exactly one Host header.");
+  if (framing.host_count > 1 || (is_http_1_1 && framing.host_count == 0))
+    return error("bad_request", "The request needs exactly one Host header.");
   if (framing.content_length_count + framing.transfer_encoding_count > 1) {
     return error("bad_request", "The request says more than once where its body ends (Content-Length, Transfer-Encoding).");
   }

@@ -79,7 +79,9 @@ TEST(RequestHead, PathIsTheRawTargetBeforeTheQuery) {
 
 TEST(RequestId, KeepsOnlyHarmlessCharactersAndABoundedLength) {
   EXPECT_EQ(clean_request_id("req-1_a.b:C"), "req-1_a.b:C");
-  EXPECT_EQ(clean_request_id("a b\"<>\xc3\xa4" "c"), "abc");
+  EXPECT_EQ(clean_request_id("a b\"<>\xc3\xa4"
+                             "c"),
+            "abc");
   EXPECT_EQ(clean_request_id(std::string(1000, 'x')).size(), 128u);
 }
 

@@ -14,7 +14,7 @@ struct HttpLimits {
   std::size_t unsent_bytes_max = 1 << 20;    // of one stream
   std::size_t connections_max = 4096;        // more wait in the kernel's queue
   std::size_t body_bytes_per_second_min = 16 << 10;
-  std::chrono::seconds head_time{10};        // from the first byte to the last of a request's head
+  std::chrono::seconds head_time{10};  // from the first byte to the last of a request's head
   std::chrono::seconds body_idle_time{15};
   std::chrono::seconds keep_alive_time{60};
   std::chrono::seconds write_stall_time{30};

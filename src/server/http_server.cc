@@ -1,7 +1,5 @@
 #include "server/http_server.h"
 
-#include <utility>  // Boost 1.74's coroutines use std::exchange without it
-
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -11,6 +9,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <csignal>
+#include <utility>  // Boost 1.74's coroutines use std::exchange without it
 
 #include "base/log.h"
 #include "server/http_connection.h"
@@ -21,7 +20,7 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 
 struct HttpServer::State {
-  explicit State(const HttpServerOptions& options) : shared{.limits = options.limits} {}
+  explicit State(const HttpServerOptions& options) : shared(options.limits) {}
 
   asio::awaitable<void> accept();
   void watch_deadlines();
@@ -92,8 +91,8 @@ Result<std::unique_ptr<HttpServer>> HttpServer::listen(const HttpServerOptions& 
   if (!failure) acceptor.bind(endpoint, failure);
   if (!failure) acceptor.listen(asio::socket_base::max_listen_connections, failure);
   if (failure) {
-    return error("bad_address", "can't listen on {} port {}: {}. Choose another with --port (0 takes any that is free).", options.host, options.port,
-                 failure.message());
+    return error("bad_address", "can't listen on {} port {}: {}. Choose another with --port (0 takes any that is free).", options.host,
+                 options.port, failure.message());
   }
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(state)));
 }
@@ -132,6 +131,8 @@ void HttpServer::begin_drain() {
   close_idle_connections(state_->shared);
 }
 
-HttpServerStats HttpServer::stats() const { return {state_->shared.all.size(), state_->shared.exchange_count, state_->shared.bodies_bytes}; }
+HttpServerStats HttpServer::stats() const {
+  return {state_->shared.all.size(), state_->shared.exchange_count, state_->shared.bodies_bytes};
+}
 
 }  // namespace slora

@@ -32,7 +32,8 @@ TEST(JsonText, NumbersAreAlwaysFinite) {
   std::string out;
   append_json_number(out, -1.5);
   EXPECT_EQ(out, "-1.5");
-  for (const double value : {std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
+  for (const double value :
+       {std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
     out.clear();
     append_json_number(out, value);
     EXPECT_NO_THROW((void)nlohmann::json::parse(out)) << out;

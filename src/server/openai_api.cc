@@ -21,7 +21,8 @@ OpenAiApi::OpenAiApi(const RequestPreparer& preparer, const JobServices& service
 void OpenAiApi::generate(Endpoint endpoint, const std::shared_ptr<Exchange>& exchange) {
   const auto refuse = [&](const char* code, const char* message) { exchange->respond(error_response({code, message, {}})); };
   if (draining_) return refuse("draining", "The server is shutting down and takes no new requests.");
-  if (!is_json(exchange->request().content_type)) return refuse("unsupported_media_type", "Send the body as Content-Type: application/json.");
+  if (!is_json(exchange->request().content_type))
+    return refuse("unsupported_media_type", "Send the body as Content-Type: application/json.");
 
   // Shared as the job's class comment says.
   const auto job = std::make_shared<GenerationJob>(exchange, services_, random_());

@@ -14,8 +14,8 @@ namespace {
 constexpr float kLogprobMin = -9999.0F;  // vLLM's stand-in for minus infinity
 
 std::string usage_json(const Usage& usage) {
-  return fmt::format(R"({{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},"prompt_tokens_details":{{"cached_tokens":{}}}}})", usage.prompt_tokens,
-                     usage.completion_tokens, usage.prompt_tokens + usage.completion_tokens, usage.cached_tokens);
+  return fmt::format(R"({{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},"prompt_tokens_details":{{"cached_tokens":{}}}}})",
+                     usage.prompt_tokens, usage.completion_tokens, usage.prompt_tokens + usage.completion_tokens, usage.cached_tokens);
 }
 
 void append_end_of_choice(std::string& out, const ChoicePart& part) {
@@ -65,7 +65,8 @@ std::string OpenAiFormat::head(std::string_view object, std::string_view model_n
 }
 
 std::string OpenAiFormat::role_event(std::int32_t index) const {
-  return sse_event(fmt::format(R"({}{{"index":{},"delta":{{"role":"assistant","content":""}},"logprobs":null,"finish_reason":null}}]}})", chunk_head_, index));
+  return sse_event(fmt::format(R"({}{{"index":{},"delta":{{"role":"assistant","content":""}},"logprobs":null,"finish_reason":null}}]}})",
+                               chunk_head_, index));
 }
 
 std::string OpenAiFormat::part_event(const ChoicePart& part, const Usage* usage) const {
@@ -82,7 +83,9 @@ std::string OpenAiFormat::part_event(const ChoicePart& part, const Usage* usage)
   return sse_event(out);
 }
 
-std::string OpenAiFormat::usage_event(const Usage& usage) const { return sse_event(chunk_head_ + R"(],"usage":)" + usage_json(usage) + "}"); }
+std::string OpenAiFormat::usage_event(const Usage& usage) const {
+  return sse_event(chunk_head_ + R"(],"usage":)" + usage_json(usage) + "}");
+}
 
 std::string OpenAiFormat::body(std::span<const ChoicePart> choices, const Usage& usage) const {
   std::string out = body_head_;

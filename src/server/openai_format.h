@@ -38,7 +38,8 @@ struct ChoicePart {
 // The bodies and events of one answer in the form of its endpoint. Const after construction; `tokenizer` outlives it.
 class OpenAiFormat {
  public:
-  OpenAiFormat(const RequestSpec& spec, std::string_view model_name, std::string_view id, std::int64_t created_seconds, const Tokenizer& tokenizer);
+  OpenAiFormat(const RequestSpec& spec, std::string_view model_name, std::string_view id, std::int64_t created_seconds,
+               const Tokenizer& tokenizer);
 
   // Events as SSE frames. The role opens every choice of a chat.
   [[nodiscard]] std::string role_event(std::int32_t index) const;
@@ -57,7 +58,8 @@ class OpenAiFormat {
   void append_completion_logprobs(std::string& out, const ChoicePart& part) const;
   void append_chat_logprobs(std::string& out, std::span<const LogprobEntry> entries) const;
   void append_chat_token(std::string& out, TokenId token, float logprob) const;
-  [[nodiscard]] static std::string head(std::string_view object, std::string_view model_name, std::string_view id, std::int64_t created_seconds);
+  [[nodiscard]] static std::string head(std::string_view object, std::string_view model_name, std::string_view id,
+                                        std::int64_t created_seconds);
   [[nodiscard]] std::string token_text(TokenId token) const;
 
   const Endpoint endpoint_;

@@ -61,7 +61,8 @@ Result<ChatMessage> one_message(const std::string& place, const Json& value) {
   if (!value.is_object()) return expected_at(place, "an object with \"role\" and \"content\"", value);
   for (const char* unserved : {"tool_calls", "function_call", "tool_call_id", "audio"}) {
     const Json* member = find_member(value, unserved);
-    if (member != nullptr && !member->empty()) return field_error(place, "{}.{}: this field is not served yet, and would change the answer", place, unserved);
+    if (member != nullptr && !member->empty())
+      return field_error(place, "{}.{}: this field is not served yet, and would change the answer", place, unserved);
   }
   ChatMessage message;
   const Json* role = find_member(value, "role");
@@ -110,7 +111,8 @@ Status read_prompt(RequestSpec& spec, const Json& value, std::int32_t vocabulary
 
 Status read_messages(RequestSpec& spec, const Json& value, std::int32_t) {
   if (!value.is_array() || value.empty()) return expected_at("messages", "a list with at least one message", value);
-  if (value.size() > kMessagesMax) return field_error("messages", "messages: expected at most {} messages, found {}", kMessagesMax, value.size());
+  if (value.size() > kMessagesMax)
+    return field_error("messages", "messages: expected at most {} messages, found {}", kMessagesMax, value.size());
   for (std::size_t i = 0; i < value.size(); ++i) {
     Result<ChatMessage> message = one_message(fmt::format("messages[{}]", i), value[i]);
     if (!message) return forward_error(message);
@@ -121,7 +123,8 @@ Status read_messages(RequestSpec& spec, const Json& value, std::int32_t) {
 
 Status read_logit_bias(RequestSpec& spec, const Json& value, std::int32_t vocabulary_size) {
   if (!value.is_object()) return expected_at("logit_bias", "an object from token ids to numbers", value);
-  if (value.size() > kLogitBiasMax) return field_error("logit_bias", "logit_bias: expected at most {} tokens, found {}", kLogitBiasMax, value.size());
+  if (value.size() > kLogitBiasMax)
+    return field_error("logit_bias", "logit_bias: expected at most {} tokens, found {}", kLogitBiasMax, value.size());
   for (const auto& [key, bias] : value.items()) {
     TokenId token = -1;
     const auto [end, failure] = std::from_chars(key.data(), key.data() + key.size(), token);
@@ -164,7 +167,8 @@ Status read_stop_token_ids(RequestSpec& spec, const Json& value, std::int32_t vo
 
 Status read_stream_options(RequestSpec& spec, const Json& value, std::int32_t) {
   if (!value.is_object()) return expected_at("stream_options", "an object", value);
-  for (const auto& [name, target] : {std::pair{"include_usage", &RequestSpec::include_usage}, std::pair{"continuous_usage_stats", &RequestSpec::continuous_usage_stats}}) {
+  for (const auto& [name, target] : {std::pair{"include_usage", &RequestSpec::include_usage},
+                                     std::pair{"continuous_usage_stats", &RequestSpec::continuous_usage_stats}}) {
     const Json* member = find_member(value, name);
     if (member == nullptr) continue;
     if (!member->is_boolean()) return expected_at(fmt::format("stream_options.{}", name), "true or false", *member);

@@ -6,8 +6,10 @@ namespace slora {
 namespace {
 
 constexpr std::array kTokenSeconds = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0};
-constexpr std::array kRequestSeconds = {0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 240.0, 480.0};
-constexpr std::array kTokens = {1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0, 20000.0, 50000.0, 100000.0};
+constexpr std::array kRequestSeconds = {0.01, 0.02, 0.05, 0.1,  0.2,  0.3,  0.5,  0.8,   1.0,   1.5,  2.0,
+                                        2.5,  5.0,  10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 240.0, 480.0};
+constexpr std::array kTokens = {1.0,   2.0,    5.0,    10.0,   20.0,    50.0,    100.0,   200.0,
+                                500.0, 1000.0, 2000.0, 5000.0, 10000.0, 20000.0, 50000.0, 100000.0};
 
 }  // namespace
 
@@ -16,12 +18,16 @@ RequestMetrics::RequestMetrics(MetricsRegistry& registry, const std::string& mod
       labels_({{"model_name", model_name}}),
       prompt_tokens_(registry.counter("vllm:prompt_tokens_total", "Prompt tokens of sequences that produced a token.", labels_)),
       generation_tokens_(registry.counter("vllm:generation_tokens_total", "Tokens generated.", labels_)),
-      unknown_fields_(registry.counter("slora_unknown_request_fields_total", "Request fields that were ignored because nobody knows them.")),
-      time_to_first_token_(registry.histogram("vllm:time_to_first_token_seconds", "From a request's arrival to its first token.", kRequestSeconds, labels_)),
-      inter_token_latency_(registry.histogram("vllm:inter_token_latency_seconds", "Between two tokens of one sequence.", kTokenSeconds, labels_)),
-      time_per_output_token_(registry.histogram("vllm:request_time_per_output_token_seconds", "Mean time per token after the first, per sequence.",
-                                                kTokenSeconds, labels_)),
-      end_to_end_(registry.histogram("vllm:e2e_request_latency_seconds", "From a request's arrival to its last token.", kRequestSeconds, labels_)),
+      unknown_fields_(
+          registry.counter("slora_unknown_request_fields_total", "Request fields that were ignored because nobody knows them.")),
+      time_to_first_token_(
+          registry.histogram("vllm:time_to_first_token_seconds", "From a request's arrival to its first token.", kRequestSeconds, labels_)),
+      inter_token_latency_(
+          registry.histogram("vllm:inter_token_latency_seconds", "Between two tokens of one sequence.", kTokenSeconds, labels_)),
+      time_per_output_token_(registry.histogram("vllm:request_time_per_output_token_seconds",
+                                                "Mean time per token after the first, per sequence.", kTokenSeconds, labels_)),
+      end_to_end_(
+          registry.histogram("vllm:e2e_request_latency_seconds", "From a request's arrival to its last token.", kRequestSeconds, labels_)),
       decode_time_(registry.histogram("vllm:request_decode_time_seconds", "From the first token to the last.", kRequestSeconds, labels_)),
       request_prompt_tokens_(registry.histogram("vllm:request_prompt_tokens", "Prompt tokens per sequence.", kTokens, labels_)),
       request_generation_tokens_(registry.histogram("vllm:request_generation_tokens", "Generated tokens per sequence.", kTokens, labels_)) {
@@ -50,13 +56,17 @@ void RequestMetrics::count_end(const Times& times, std::int64_t prompt_tokens, s
   if (completion_tokens == 0) return;
   end_to_end_.observe(seconds(times.last_token - times.arrival));
   decode_time_.observe(seconds(times.last_token - times.first_token));
-  if (completion_tokens > 1) time_per_output_token_.observe(seconds(times.last_token - times.first_token) / static_cast<double>(completion_tokens - 1));
+  if (completion_tokens > 1)
+    time_per_output_token_.observe(seconds(times.last_token - times.first_token) / static_cast<double>(completion_tokens - 1));
   request_prompt_tokens_.observe(static_cast<double>(prompt_tokens));
   request_generation_tokens_.observe(static_cast<double>(completion_tokens));
 }
 
 void RequestMetrics::count_response(std::string_view path, int status) {
-  registry_.counter("slora_http_responses_total", "Answers by path and status.", {{"path", std::string(path)}, {"status", std::to_string(status)}}).add();
+  registry_
+      .counter("slora_http_responses_total", "Answers by path and status.",
+               {{"path", std::string(path)}, {"status", std::to_string(status)}})
+      .add();
 }
 
 }  // namespace slora

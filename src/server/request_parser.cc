@@ -24,9 +24,9 @@ constexpr double kPositiveMin = 1e-6;  // stands for "more than 0"
 // test for values that ask for nothing.
 using Reader = Status (*)(RequestSpec&, const Json&, std::int32_t vocabulary_size);
 using AsksForNothing = bool (*)(const Json&);
-using Target = std::variant<bool RequestSpec::*, std::optional<bool> RequestSpec::*, std::int32_t RequestSpec::*, std::optional<std::int32_t> RequestSpec::*,
-                            std::optional<std::int64_t> RequestSpec::*, float RequestSpec::*, std::optional<float> RequestSpec::*,
-                            std::string RequestSpec::*, Reader, AsksForNothing>;
+using Target = std::variant<bool RequestSpec::*, std::optional<bool> RequestSpec::*, std::int32_t RequestSpec::*,
+                            std::optional<std::int32_t> RequestSpec::*, std::optional<std::int64_t> RequestSpec::*, float RequestSpec::*,
+                            std::optional<float> RequestSpec::*, std::string RequestSpec::*, Reader, AsksForNothing>;
 
 struct Field {
   std::string_view name;
@@ -131,8 +131,7 @@ struct Assign {
     return {};
   }
   template <class T>
-    requires(std::is_same_v<T, bool> || std::is_same_v<T, std::optional<bool>>)
-  Status operator()(T RequestSpec::*target) const {
+  requires(std::is_same_v<T, bool> || std::is_same_v<T, std::optional<bool>>) Status operator()(T RequestSpec::*target) const {
     if (!value.is_boolean()) return wrong_type("true or false");
     spec.*target = value.get<bool>();
     return {};
@@ -153,8 +152,8 @@ struct Assign {
     constexpr bool wants_integer = std::is_integral_v<Number>;
     const std::optional<double> number = number_of(value, wants_integer);
     if (!number || *number < field.min || *number > field.max) {
-      return field_error(std::string(field.name), "{}: expected {} from {} to {}, found {}", field.name, wants_integer ? "an integer" : "a number",
-                         field.min, field.max, shown(value));
+      return field_error(std::string(field.name), "{}: expected {} from {} to {}, found {}", field.name,
+                         wants_integer ? "an integer" : "a number", field.min, field.max, shown(value));
     }
     spec.*target = wants_integer && value.is_number_integer() ? value.get<Number>() : static_cast<Number>(*number);
     return {};
@@ -224,7 +223,8 @@ std::vector<NumberField> number_fields() {
   std::vector<NumberField> fields;
   for (const Field& field : kFields) {
     if (field.min == field.max) continue;
-    const bool is_float = std::holds_alternative<float RequestSpec::*>(field.target) || std::holds_alternative<std::optional<float> RequestSpec::*>(field.target);
+    const bool is_float = std::holds_alternative<float RequestSpec::*>(field.target) ||
+                          std::holds_alternative<std::optional<float> RequestSpec::*>(field.target);
     fields.push_back({field.name, (field.endpoints & kCompletions) != 0, (field.endpoints & kChat) != 0, !is_float, field.min, field.max});
   }
   return fields;

@@ -19,9 +19,13 @@ T either(const std::optional<T>& asked, const std::optional<U>& model_default, T
 
 }  // namespace
 
-RequestPreparer::RequestPreparer(std::vector<std::string> base_names, std::int32_t vocabulary_size, GenerationConfig defaults, const TextModel& text,
-                                 Generator& generator)
-    : base_names_(std::move(base_names)), vocabulary_size_(vocabulary_size), defaults_(std::move(defaults)), text_(text), generator_(generator) {}
+RequestPreparer::RequestPreparer(std::vector<std::string> base_names, std::int32_t vocabulary_size, GenerationConfig defaults,
+                                 const TextModel& text, Generator& generator)
+    : base_names_(std::move(base_names)),
+      vocabulary_size_(vocabulary_size),
+      defaults_(std::move(defaults)),
+      text_(text),
+      generator_(generator) {}
 
 Result<PreparedRequest> RequestPreparer::prepare(Endpoint endpoint, std::string_view body) const {
   Result<RequestSpec> spec = parse_request(endpoint, body, vocabulary_size_);
@@ -45,7 +49,8 @@ Result<std::shared_ptr<const AdapterVersion>> RequestPreparer::find_adapter(cons
   if (adapter) return adapter;
   Error& refusal = adapter.error();
   if (refusal.code == "not_found") {
-    refusal = {"model_not_found", fmt::format("The model `{}` does not exist. GET /v1/models lists the base model and its adapters.", model), {}};
+    refusal = {
+        "model_not_found", fmt::format("The model `{}` does not exist. GET /v1/models lists the base model and its adapters.", model), {}};
   }
   refusal.param = "model";
   return adapter;
@@ -81,20 +86,25 @@ Status RequestPreparer::set_output_tokens(PreparedRequest& request) const {
   const char* prompt_field = spec.endpoint == Endpoint::chat ? "messages" : "prompt";
   for (PreparedRequest::Prompt& prompt : request.prompts) {
     if (prompt.tokens.empty()) return field_error(prompt_field, "{}: expected at least one token, found none", prompt_field);
+    if (const TokenId largest = std::ranges::max(prompt.tokens); largest >= vocabulary_size_) {
+      return field_error(prompt_field, "{}: its text has a token ({}) that the tokenizer knows and the model, with {} tokens, does not",
+                         prompt_field, largest, vocabulary_size_);
+    }
     const auto prompt_tokens = static_cast<std::int32_t>(prompt.tokens.size());
     const std::int32_t fitting = generator_.output_tokens_that_fit(prompt_tokens, request.adapter.get());
     const bool is_prompt_too_long = fitting < 1;
     if (is_prompt_too_long || spec.max_tokens.value_or(1) > fitting) {
-      return tl::unexpected<Error>(Error{"context_length_exceeded",
-                                         fmt::format("This model's context holds {} tokens here; the prompt has {} and {} were asked for as output.",
-                                                     std::int64_t{fitting} + prompt_tokens, prompt_tokens, spec.max_tokens.value_or(1)),
-                                         is_prompt_too_long ? prompt_field : "max_tokens"});
+      return tl::unexpected<Error>(
+          Error{"context_length_exceeded",
+                fmt::format("This model's context holds {} tokens here; the prompt has {} and {} were asked for as output.",
+                            std::int64_t{fitting} + prompt_tokens, prompt_tokens, spec.max_tokens.value_or(1)),
+                is_prompt_too_long ? prompt_field : "max_tokens"});
     }
     const std::int32_t by_default = spec.endpoint == Endpoint::chat ? fitting : std::min(fitting, kCompletionTokensDefault);
     prompt.output_tokens_max = spec.max_tokens.value_or(by_default);
     if (spec.min_tokens > prompt.output_tokens_max) {
-      return field_error("min_tokens", "min_tokens: expected at most the {} tokens of output that this request may have, found {}", prompt.output_tokens_max,
-                         spec.min_tokens);
+      return field_error("min_tokens", "min_tokens: expected at most the {} tokens of output that this request may have, found {}",
+                         prompt.output_tokens_max, spec.min_tokens);
     }
   }
   return {};

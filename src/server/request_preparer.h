@@ -33,7 +33,8 @@ struct PreparedRequest {
 // threads. What it borrows outlives it. Constant after construction; any thread.
 class RequestPreparer {
  public:
-  RequestPreparer(std::vector<std::string> base_names, std::int32_t vocabulary_size, GenerationConfig defaults, const TextModel& text, Generator& generator);
+  RequestPreparer(std::vector<std::string> base_names, std::int32_t vocabulary_size, GenerationConfig defaults, const TextModel& text,
+                  Generator& generator);
 
   [[nodiscard]] Result<PreparedRequest> prepare(Endpoint endpoint, std::string_view body) const;
 

@@ -7,7 +7,8 @@ Result<const Route*> RouteTable::find(std::string_view method, std::string_view 
     if (route.path == path && route.method == method) return &route;
   }
   const std::string methods = methods_of(path);
-  if (methods.empty()) return error("not_found", "There is nothing at this path. The API is at /v1/models, /v1/completions and /v1/chat/completions.");
+  if (methods.empty())
+    return error("not_found", "There is nothing at this path. The API is at /v1/models, /v1/completions and /v1/chat/completions.");
   return tl::unexpected<Error>(Error{"method_not_allowed", fmt::format("This path takes {}.", methods), methods});
 }
 

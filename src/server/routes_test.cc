@@ -6,7 +6,10 @@ namespace slora {
 namespace {
 
 RouteTable table() {
-  return RouteTable({{"GET", "/v1/models", Role::user, {}}, {"POST", "/v1/completions", Role::user, {}}, {"GET", "/health", Role::open, {}}, {"POST", "/health", Role::open, {}}});
+  return RouteTable({{"GET", "/v1/models", Role::user, {}},
+                     {"POST", "/v1/completions", Role::user, {}},
+                     {"GET", "/health", Role::open, {}},
+                     {"POST", "/health", Role::open, {}}});
 }
 
 TEST(RouteTable, FindsExactlyTheRegisteredPaths) {
@@ -14,7 +17,8 @@ TEST(RouteTable, FindsExactlyTheRegisteredPaths) {
   const Result<const Route*> found = routes.find("GET", "/v1/models");
   ASSERT_TRUE(found);
   EXPECT_EQ((*found)->role, Role::user);
-  for (const char* path : {"/", "", "/v1/models/", "//v1/models", "/v1/./models", "/v1/x/../models", "/v1%2fmodels", "/V1/models", "/v1/models%00"}) {
+  for (const char* path :
+       {"/", "", "/v1/models/", "//v1/models", "/v1/./models", "/v1/x/../models", "/v1%2fmodels", "/V1/models", "/v1/models%00"}) {
     const Result<const Route*> other = routes.find("GET", path);
     ASSERT_FALSE(other) << path;
     EXPECT_EQ(other.error().code, "not_found") << path;

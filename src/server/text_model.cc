@@ -28,14 +28,17 @@ Result<TextModel> TextModel::load(const std::filesystem::path& folder, const std
     source = std::move(*text);
   }
   if (source.empty()) {
-    model.chat_refusal_ = Error{"invalid_request_error", "This model has no chat template; use /v1/completions, or start the server with --chat-template FILE.", "messages"};
+    model.chat_refusal_ =
+        Error{"invalid_request_error",
+              "This model has no chat template; use /v1/completions, or start the server with --chat-template FILE.", "messages"};
     return model;
   }
   Result<ChatTemplate> chat_template = ChatTemplate::parse(std::move(source));
   if (chat_template) {
     model.chat_template_ = std::move(*chat_template);
   } else {
-    model.chat_refusal_ = Error{"invalid_request_error", "This model's chat template is not served: " + chat_template.error().message, "messages"};
+    model.chat_refusal_ =
+        Error{"invalid_request_error", "This model's chat template is not served: " + chat_template.error().message, "messages"};
   }
   return model;
 }

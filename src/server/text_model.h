@@ -16,7 +16,8 @@ namespace slora {
 class TextModel {
  public:
   // `chat_template_file` takes the place of the folder's own template. A template that can't be read refuses chats, not the model.
-  [[nodiscard]] static Result<TextModel> load(const std::filesystem::path& folder, const std::optional<std::filesystem::path>& chat_template_file);
+  [[nodiscard]] static Result<TextModel> load(const std::filesystem::path& folder,
+                                              const std::optional<std::filesystem::path>& chat_template_file);
 
   [[nodiscard]] const Tokenizer& tokenizer() const { return *tokenizer_; }
   // The conversation as the model's prompt, up to where its answer begins.

@@ -1,0 +1,302 @@
+#include "server/generation_job.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "formats/json.h"
+#include "server/job_table.h"
+
+namespace slora {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class ManualClock final : public Clock {
+ public:
+  Timestamp now() const override { return Timestamp(1); }
+};
+
+// Takes what it has room for and remembers it; tokens come from the tests.
+class ScriptedGenerator final : public Generator {
+ public:
+  SequenceId next_sequence_id() override { return SequenceId{++last_id}; }
+  Status submit(GenerationRequest request) override {
+    if (submitted.size() >= room) return error("queue_full", "full");
+    submitted.push_back(std::move(request));
+    return {};
+  }
+  void cancel(SequenceId id) override { cancelled.insert(id.value); }
+  std::int32_t output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion*) const override { return 64 - prompt_tokens; }
+  Timestamp heartbeat_age() const override { return {}; }
+  Result<std::shared_ptr<const AdapterVersion>> resolve(std::string_view name) override {
+    if (name == "broken") return error("E_RANK", "rank 0");
+    return error("not_found", "no adapter {}", name);
+  }
+
+  std::uint64_t last_id = 0;
+  std::size_t room = 100;
+  std::vector<GenerationRequest> submitted;
+  std::set<std::uint64_t> cancelled;
+};
+
+class RecordingExchange final : public Exchange {
+ public:
+  const HttpRequest& request() const override { return request_; }
+  std::string take_body() override { return {}; }
+  void respond(HttpResponse given) override { response = std::move(given); }
+  void begin_stream(std::string_view) override { began = true; }
+  void send(std::string_view bytes) override { stream += bytes; }
+  void end_stream() override { ended = true; }
+  void break_stream() override { broken = true; }
+  void on_gone(std::function<void()>) override {}
+
+  // The JSON of each event but the last one, [DONE].
+  std::vector<Json> events() const {
+    std::vector<Json> parsed;
+    std::string_view rest = stream;
+    while (!rest.empty()) {
+      const std::size_t end = rest.find("\n\n");
+      const std::string_view data = rest.substr(6, end - 6);
+      if (data != "[DONE]") parsed.push_back(Json::parse(data));
+      rest.remove_prefix(end + 2);
+    }
+    return parsed;
+  }
+
+  std::optional<HttpResponse> response;
+  std::string stream;
+  bool began = false, ended = false, broken = false;
+
+ private:
+  HttpRequest request_;
+};
+
+class GenerationJobTest : public ::testing::Test {
+ protected:
+  GenerationJobTest() {
+    GenerationConfig defaults;
+    defaults.eos_token_ids = {kEnd};
+    defaults.temperature = 0.5;
+    preparer.emplace(std::vector<std::string>{"base"}, kVocabulary, defaults, text, generator);
+  }
+
+  std::shared_ptr<GenerationJob> start(Endpoint endpoint, const std::string& body) {
+    exchange = std::make_shared<RecordingExchange>();
+    auto job = std::make_shared<GenerationJob>(exchange, JobServices{generator, jobs, text.tokenizer(), metrics, clock}, 7);
+    job->start(preparer->prepare(endpoint, body));
+    return job;
+  }
+  std::shared_ptr<GenerationJob> complete(const std::string& fields) {
+    return start(Endpoint::completions, R"({"prompt":"Hello",)" + fields + "}");
+  }
+
+  void deliver(std::size_t sequence, TokenId token, std::optional<EndReason> end = std::nullopt) {
+    TokenEvent event;
+    event.sequence = generator.submitted.at(sequence).id;
+    event.token = token;
+    event.end = end;
+    event.logprob = -0.5;
+    event.top = {{token, -0.5F}};
+    std::vector<TokenEvent> events;
+    events.push_back(std::move(event));
+    jobs.deliver(std::move(events));
+  }
+  // The tokens of `words`, one event each; the last ends by length.
+  void deliver_text(std::size_t sequence, const std::string& words) {
+    const std::vector<TokenId> tokens = text.tokenizer().encode(words, SpecialTokens::omit);
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      deliver(sequence, tokens[i], i + 1 == tokens.size() ? std::optional(EndReason::length) : std::nullopt);
+    }
+  }
+  Json body() const { return Json::parse(exchange->response.value().body); }
+
+  static constexpr std::int32_t kVocabulary = 200000;
+  static constexpr TokenId kEnd = 3;
+  TextModel text = TextModel::load(std::string(SLORA_SOURCE_DIR) + "/tests/golden/tokenizers/qwen2", std::nullopt).value();
+  ScriptedGenerator generator;
+  JobTable jobs;
+  MetricsRegistry registry;
+  RequestMetrics metrics{registry, "base"};
+  ManualClock clock;
+  std::optional<RequestPreparer> preparer;
+  std::shared_ptr<RecordingExchange> exchange;
+};
+
+TEST_F(GenerationJobTest, AnswersACompletionWhole) {
+  complete(R"("model":"base","max_tokens":8,"seed":11)");
+  ASSERT_EQ(generator.submitted.size(), 1u);
+  const GenerationRequest& sequence = generator.submitted[0];
+  EXPECT_EQ(sequence.output_tokens_max, 8);
+  EXPECT_EQ(sequence.sampling.seed, 11u);
+  EXPECT_EQ(sequence.sampling.temperature, 0.5F) << "the model's own default";
+  EXPECT_THAT(sequence.sampling.end_tokens, ElementsAre(kEnd));
+  deliver_text(0, " big world");
+  EXPECT_EQ(body()["object"], "text_completion");
+  EXPECT_EQ(body()["model"], "base");
+  EXPECT_EQ(body()["choices"][0]["text"], " big world");
+  EXPECT_EQ(body()["choices"][0]["finish_reason"], "length");
+  EXPECT_EQ(body()["choices"][0]["logprobs"], nullptr);
+  const auto prompt_tokens = static_cast<std::int64_t>(sequence.prompt.size());
+  EXPECT_EQ(body()["usage"]["prompt_tokens"], prompt_tokens);
+  EXPECT_EQ(body()["usage"]["total_tokens"].get<std::int64_t>(), prompt_tokens + body()["usage"]["completion_tokens"].get<std::int64_t>());
+}
+
+TEST_F(GenerationJobTest, StreamsOneEventPerTokenWithTheSameText) {
+  complete(R"("stream":true,"stream_options":{"include_usage":true})");
+  EXPECT_FALSE(exchange->began) << "what fails before the first token has a status of its own";
+  deliver_text(0, " a \xf0\x9f\x98\x80 b");
+  EXPECT_TRUE(exchange->ended);
+  const std::vector<Json> events = exchange->events();
+  const std::size_t token_count = text.tokenizer().encode(" a \xf0\x9f\x98\x80 b", SpecialTokens::omit).size();
+  ASSERT_EQ(events.size(), token_count + 1);
+  std::string joined;
+  for (std::size_t i = 0; i < token_count; ++i) {
+    joined += events[i]["choices"][0]["text"].get<std::string>();
+    EXPECT_EQ(events[i]["choices"][0]["finish_reason"], i + 1 == token_count ? Json("length") : Json());
+  }
+  EXPECT_EQ(joined, " a \xf0\x9f\x98\x80 b");
+  EXPECT_EQ(events.back()["choices"], Json::array());
+  EXPECT_EQ(events.back()["usage"]["completion_tokens"], token_count);
+  EXPECT_THAT(exchange->stream, ::testing::EndsWith("data: [DONE]\n\n"));
+}
+
+TEST_F(GenerationJobTest, AChatStreamOpensWithTheRole) {
+  const auto job = start(Endpoint::chat, R"({"messages":[{"role":"user","content":"Hi"}],"stream":true})");
+  if (text.chat_refusal()) GTEST_SKIP() << text.chat_refusal()->message;
+  deliver_text(0, "Hello");
+  const std::vector<Json> events = exchange->events();
+  EXPECT_EQ(events[0]["object"], "chat.completion.chunk");
+  EXPECT_EQ(events[0]["choices"][0]["delta"]["role"], "assistant");
+  EXPECT_EQ(events[1]["choices"][0]["delta"]["content"], "Hello");
+  for (const Json& event : events) EXPECT_FALSE(event.contains("usage"));
+}
+
+TEST_F(GenerationJobTest, StopStringsCutTheTextAndCancelTheSequence) {
+  complete(R"("stop":["wor"])");
+  deliver_text(0, " big world and more");
+  EXPECT_EQ(body()["choices"][0]["text"], " big ");
+  EXPECT_EQ(body()["choices"][0]["finish_reason"], "stop");
+  EXPECT_EQ(body()["choices"][0]["stop_reason"], "wor");
+  EXPECT_TRUE(generator.cancelled.contains(generator.submitted[0].id.value));
+}
+
+TEST_F(GenerationJobTest, MinTokensProtectTheTextFromStopStrings) {
+  complete(R"("stop":["big"],"min_tokens":2)");
+  deliver_text(0, " big world big end");
+  EXPECT_EQ(body()["choices"][0]["text"], " big world ");
+}
+
+TEST_F(GenerationJobTest, TheEndTokenIsCountedButNotShown) {
+  complete(R"("stop_token_ids":[5])");
+  deliver(0, 10);
+  deliver(0, 5, EndReason::stop);
+  EXPECT_EQ(body()["choices"][0]["finish_reason"], "stop");
+  EXPECT_EQ(body()["choices"][0]["stop_reason"], 5);
+  EXPECT_EQ(body()["choices"][0]["text"], text.tokenizer().token_bytes(10));
+  EXPECT_EQ(body()["usage"]["completion_tokens"], 2);
+}
+
+TEST_F(GenerationJobTest, IgnoreEosLeavesOnlyTheRequestsOwnEndTokens) {
+  complete(R"("ignore_eos":true,"stop_token_ids":[5])");
+  EXPECT_THAT(generator.submitted[0].sampling.end_tokens, ElementsAre(5));
+}
+
+TEST_F(GenerationJobTest, ChoicesOfSeveralPromptsKeepTheirOrder) {
+  start(Endpoint::completions, R"({"prompt":["Hello","World"],"n":2,"echo":true,"seed":1})");
+  ASSERT_EQ(generator.submitted.size(), 4u);
+  EXPECT_EQ(generator.submitted[0].sampling.choice, 0u);
+  EXPECT_EQ(generator.submitted[1].sampling.choice, 1u);
+  EXPECT_EQ(generator.submitted[2].sampling.choice, 0u);
+  for (const std::size_t sequence : {3u, 0u, 2u, 1u}) deliver_text(sequence, fmt::format(" {}", sequence));
+  std::vector<std::string> texts;
+  for (const Json& choice : body()["choices"]) texts.push_back(choice["text"]);
+  EXPECT_THAT(texts, ElementsAre("Hello 0", "Hello 1", "World 2", "World 3"));
+}
+
+TEST_F(GenerationJobTest, TellsLogprobsInTheFormOfTheEndpoint) {
+  complete(R"("logprobs":1)");
+  deliver_text(0, " big world");
+  const Json logprobs = body()["choices"][0]["logprobs"];
+  EXPECT_EQ(logprobs["tokens"], Json::array({" big", " world"}));
+  EXPECT_EQ(logprobs["token_logprobs"], Json::array({-0.5, -0.5}));
+  EXPECT_EQ(logprobs["text_offset"], Json::array({0, 4}));
+  EXPECT_EQ(logprobs["top_logprobs"][1], Json({{" world", -0.5}}));
+}
+
+TEST_F(GenerationJobTest, AFullQueueCancelsWhatWasTakenAndAnswers429) {
+  generator.room = 1;
+  complete(R"("n":3)");
+  EXPECT_EQ(exchange->response.value().status, 429);
+  EXPECT_TRUE(generator.cancelled.contains(generator.submitted[0].id.value));
+  deliver(0, -1, EndReason::cancelled);
+}
+
+TEST_F(GenerationJobTest, AClientThatLeavesCancelsEverySequence) {
+  const auto job = complete(R"("n":2,"stream":true)");
+  deliver(0, 10);
+  job->on_client_gone();
+  EXPECT_EQ(generator.cancelled.size(), 2u);
+  deliver(0, -1, EndReason::cancelled);
+  deliver(1, -1, EndReason::cancelled);
+  EXPECT_FALSE(exchange->ended);
+}
+
+TEST_F(GenerationJobTest, AClientThatLeftBeforeItsRequestWasReadCostsNothing) {
+  exchange = std::make_shared<RecordingExchange>();
+  const auto job = std::make_shared<GenerationJob>(exchange, JobServices{generator, jobs, text.tokenizer(), metrics, clock}, 7);
+  job->on_client_gone();
+  job->start(preparer->prepare(Endpoint::completions, R"({"prompt":"Hello"})"));
+  EXPECT_TRUE(generator.submitted.empty());
+}
+
+TEST_F(GenerationJobTest, AFailedLoadBeforeTheFirstTokenHasItsOwnStatus) {
+  complete(R"("stream":true)");
+  TokenEvent event;
+  event.sequence = generator.submitted[0].id;
+  event.end = EndReason::adapter_failed;
+  event.error_code = "E_NONFINITE";
+  event.error_message = "a NaN";
+  jobs.deliver({event});
+  EXPECT_EQ(exchange->response.value().status, 400);
+  EXPECT_EQ(body()["error"]["code"], "E_NONFINITE");
+  EXPECT_EQ(body()["error"]["param"], "model");
+}
+
+TEST_F(GenerationJobTest, AFailureInAStreamIsAnEventAndNoDone) {
+  complete(R"("stream":true)");
+  deliver(0, 10);
+  jobs.fail_all({"draining", "over", {}});
+  EXPECT_TRUE(exchange->broken);
+  EXPECT_EQ(exchange->events().back()["error"]["code"], "draining");
+  EXPECT_THAT(exchange->stream, ::testing::Not(HasSubstr("[DONE]")));
+  EXPECT_TRUE(generator.cancelled.contains(generator.submitted[0].id.value));
+}
+
+TEST_F(GenerationJobTest, RefusesModelsThatAreUnknownOrRefused) {
+  complete(R"("model":"nobody")");
+  EXPECT_EQ(exchange->response.value().status, 404);
+  EXPECT_EQ(body()["error"]["code"], "model_not_found");
+  complete(R"("model":"broken")");
+  EXPECT_EQ(exchange->response.value().status, 400);
+  EXPECT_EQ(body()["error"]["code"], "E_RANK");
+  EXPECT_EQ(body()["error"]["message"], "rank 0");
+}
+
+TEST_F(GenerationJobTest, RefusesWhatCanNeverFitAndClipsDefaults) {
+  complete(R"("max_tokens":64)");
+  EXPECT_EQ(exchange->response.value().status, 400);
+  EXPECT_EQ(body()["error"]["param"], "max_tokens");
+  const std::string tokens = fmt::format("[{}]", fmt::join(std::vector<int>(60, 1), ","));
+  start(Endpoint::completions, R"({"prompt":)" + tokens + "}");
+  ASSERT_EQ(generator.submitted.size(), 1u);
+  EXPECT_EQ(generator.submitted[0].output_tokens_max, 4);
+  start(Endpoint::completions, R"({"prompt":""})");
+  EXPECT_EQ(body()["error"]["param"], "prompt");
+}
+
+}  // namespace
+}  // namespace slora
