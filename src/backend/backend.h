@@ -16,8 +16,9 @@ struct AdapterFormat {
   std::int32_t b_interleave = 1;
 };
 
-// Which of a backend's instruction sets to use. Results may differ between them, within each backend's tolerance.
-enum class Instructions : std::uint8_t { best, portable };
+// Which of a backend's instruction sets to use. Results may differ between them, within each backend's tolerance. What the machine
+// lacks is replaced by the next it has.
+enum class Instructions : std::uint8_t { best, avx2, portable };
 
 struct BackendOptions {
   int threads = 0;  // 0: one for every core this process may use

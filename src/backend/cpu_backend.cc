@@ -25,6 +25,15 @@ cpu::PackedWeight packed(const LinearWeight& weight) {
   return {reinterpret_cast<std::uint32_t*>(weight.packed.data()), weight.out, weight.in};
 }
 
+const cpu::Kernels& kernels_for(Instructions instructions) {
+  const std::vector<const cpu::Kernels*> usable = cpu::usable_kernels();
+  if (instructions == Instructions::best) return *usable.front();
+  for (const cpu::Kernels* kernels : usable) {
+    if (instructions == Instructions::avx2 && std::string_view(kernels->name) == "avx2") return *kernels;
+  }
+  return *usable.back();
+}
+
 // Holds the threads and the scratch of its ops. Owned by its backend, used by the engine thread.
 class CpuOps final : public Ops {
  public:
@@ -115,8 +124,7 @@ class CpuOps final : public Ops {
 class CpuBackend final : public Backend {
  public:
   explicit CpuBackend(const BackendOptions& options)
-      : kernels_(options.instructions == Instructions::portable ? cpu::portable_kernels() : cpu::best_kernels()),
-        ops_(kernels_, options.threads > 0 ? options.threads : cpu::usable_core_count()) {}
+      : kernels_(kernels_for(options.instructions)), ops_(kernels_, options.threads > 0 ? options.threads : cpu::usable_core_count()) {}
 
   std::string_view name() const override { return "cpu"; }
   std::string description() const override {

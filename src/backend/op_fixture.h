@@ -22,7 +22,10 @@ struct Variant {
 };
 
 inline std::vector<Variant> every_variant() {
-  return {{"reference", "reference"}, {"cpu_best", "cpu"}, {"cpu_portable", "cpu", Instructions::portable}};
+  return {{"reference", "reference"},
+          {"cpu_best", "cpu"},
+          {"cpu_avx2", "cpu", Instructions::avx2},
+          {"cpu_portable", "cpu", Instructions::portable}};
 }
 
 inline std::unique_ptr<Backend> open(const Variant& variant) {

@@ -204,15 +204,19 @@ class AttendKernel {
   // `cols`, a multiple of 16, in the widest tiles that hold `rows` rows.
   template <TileStart kStart>
   static void multiply(int rows, TileArgs args, std::int64_t cols) {
-    const auto step = [&](auto tile_function, std::int64_t vectors) {
-      tile_function(rows, args, 0);
-      args.out += vectors * kLanes;
-      args.w += vectors * kLanes;
-      cols -= vectors * kLanes;
-    };
-    while (rows <= Isa::rows_max(4) && cols >= 4 * kLanes) step(tile_of_rows<Isa, 4, kStart>, 4);
-    while (rows <= Isa::rows_max(2) && cols >= 2 * kLanes) step(tile_of_rows<Isa, 2, kStart>, 2);
-    while (cols > 0) step(tile_of_rows<Isa, 1, kStart>, 1);
+    step<4, kStart>(rows, args, cols);
+    step<2, kStart>(rows, args, cols);
+    step<1, kStart>(rows, args, cols);
+  }
+
+  template <int kVectors, TileStart kStart>
+  static void step(int rows, TileArgs& args, std::int64_t& cols) {
+    if constexpr (Isa::rows_max(kVectors) > 0) {
+      constexpr std::int64_t kCols = kVectors * kLanes;
+      for (; rows <= Isa::rows_max(kVectors) && cols >= kCols; cols -= kCols, args.out += kCols, args.w += kCols) {
+        tile_of_rows<Isa, kVectors, kStart>(rows, args);
+      }
+    }
   }
 
   static void finish_rows(const AttendCall& call, const Room& room, std::int64_t rows) {

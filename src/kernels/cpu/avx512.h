@@ -8,9 +8,12 @@ namespace slora::cpu {
 // AVX-512 with VDPBF16PS. Included only by files compiled for it.
 struct Avx512 {
   static constexpr const char* kName = "avx512-bf16";
-  // Most rows of a tile of `vectors` x 16 columns that leaves the accumulators in registers.
+  // Most rows of a tile of `vectors` x 16 columns that leaves the sums in registers.
   static constexpr int rows_max(int vectors) { return vectors <= 2 ? 14 : vectors == 4 ? 6 : 3; }
   static constexpr int kTileRows = 14;
+
+  using TileFloats = Floats;
+  using TileWords = Words;
 
   // accumulator + the dot product of each lane's pairs of bf16.
   [[gnu::always_inline]] static Floats dot(Floats accumulator, Words a, Words b) {

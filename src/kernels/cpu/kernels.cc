@@ -1,19 +1,31 @@
 #include "kernels/cpu/kernels.h"
 
 #if defined(__x86_64__)
-#include "kernels/cpu/kernels_avx512.h"
+#include "kernels/cpu/kernels_x86.h"
 #endif
 
 namespace slora::cpu {
+namespace {
 
-const Kernels& best_kernels() {
+#if defined(__x86_64__)
+bool has_avx512_bf16() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bf16");
+}
+bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+#endif
+
+}  // namespace
+
+std::vector<const Kernels*> usable_kernels() {
+  std::vector<const Kernels*> usable;
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bf16");
-  if (avx512) return avx512_kernels();
+  if (has_avx512_bf16()) usable.push_back(&avx512_kernels());
+  if (has_avx2()) usable.push_back(&avx2_kernels());
 #endif
-  return portable_kernels();
+  usable.push_back(&portable_kernels());
+  return usable;
 }
 
 }  // namespace slora::cpu

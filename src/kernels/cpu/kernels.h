@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "kernels/cpu/packed_weight.h"
 #include "kernels/cpu/row_tiles.h"
@@ -74,7 +75,7 @@ struct Kernels {
 };
 
 [[nodiscard]] const Kernels& portable_kernels();
-// The fastest that this machine can run.
-[[nodiscard]] const Kernels& best_kernels();
+// All that this machine can run, the fastest first.
+[[nodiscard]] std::vector<const Kernels*> usable_kernels();
 
 }  // namespace slora::cpu

@@ -1,7 +1,6 @@
-#include "kernels/cpu/kernels_avx512.h"
-
 #include "kernels/cpu/avx512.h"
 #include "kernels/cpu/kernels_of.h"
+#include "kernels/cpu/kernels_x86.h"
 
 namespace slora::cpu {
 

@@ -49,18 +49,26 @@ class LinearKernel {
 
   static void multiply_once(const LinearCall& call, const RowTile& x, std::int64_t panel_begin, std::int64_t panel_end) {
     std::int64_t panel = panel_begin;
-    for (; x.rows <= Isa::rows_max(8) && panel + 4 <= panel_end; panel += 4) {
-      tile_of_columns<Isa, 8, TileStart::zero>(x.rows, tile_args(call, x, panel), columns_from(call, panel));
-    }
-    for (; x.rows <= Isa::rows_max(4) && panel + 2 <= panel_end; panel += 2) {
-      tile_of_columns<Isa, 4, TileStart::zero>(x.rows, tile_args(call, x, panel), columns_from(call, panel));
-    }
+    panel = multiply_side_by_side<8>(call, x, panel, panel_end);
+    panel = multiply_side_by_side<4>(call, x, panel, panel_end);
     for (; panel < panel_end; ++panel) {
       TileArgs args = tile_args(call, x, panel);
       args.ahead = reinterpret_cast<const std::byte*>(args.w) + kAheadBytes;  // panels follow one another
       args.ahead_step = kPairBytes;
       multiply_panel<TileStart::zero>(x.rows, args, columns_from(call, panel));
     }
+  }
+
+  // Returns the first panel that is left.
+  template <int kVectors>
+  static std::int64_t multiply_side_by_side(const LinearCall& call, const RowTile& x, std::int64_t panel, std::int64_t panel_end) {
+    constexpr std::int64_t kPanels = kVectors / 2;
+    if constexpr (Isa::rows_max(kVectors) > 0) {
+      for (; x.rows <= Isa::rows_max(kVectors) && panel + kPanels <= panel_end; panel += kPanels) {
+        tile_of_columns<Isa, kVectors, TileStart::zero>(x.rows, tile_args(call, x, panel), columns_from(call, panel));
+      }
+    }
+    return panel;
   }
 
   template <TileStart kStart>

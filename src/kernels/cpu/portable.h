@@ -6,14 +6,18 @@ namespace slora::cpu {
 // What any compiler target can do.
 struct Portable {
   static constexpr const char* kName = "portable";
-  // Most rows of a tile of `vectors` x 16 columns that leaves the accumulators in registers.
-  static constexpr int rows_max(int vectors) { return vectors == 1 ? 2 : 1; }
+  // Most rows of a tile of `vectors` x 16 columns that leaves the sums in registers; 0: not even one.
+  static constexpr int rows_max(int vectors) { return vectors == 1 ? 2 : vectors == 2 ? 1 : 0; }
   static constexpr int kTileRows = 2;
 
+  using TileFloats [[gnu::vector_size(16)]] = float;
+  using TileWords [[gnu::vector_size(16)]] = std::uint32_t;
+
   // accumulator + the dot product of each lane's pairs of bf16.
-  [[gnu::always_inline]] static Floats dot(Floats accumulator, Words a, Words b) {
-    accumulator += as_floats(a << 16) * as_floats(b << 16);
-    accumulator += as_floats(a & 0xffff0000u) * as_floats(b & 0xffff0000u);
+  template <class Sums, class Pairs>
+  [[gnu::always_inline]] static Sums dot(Sums accumulator, Pairs a, Pairs b) {
+    accumulator += __builtin_bit_cast(Sums, a << 16) * __builtin_bit_cast(Sums, b << 16);
+    accumulator += __builtin_bit_cast(Sums, a & 0xffff0000u) * __builtin_bit_cast(Sums, b & 0xffff0000u);
     return accumulator;
   }
   [[gnu::always_inline]] static Floats multiply_add(Floats a, Floats b, Floats c) { return a * b + c; }

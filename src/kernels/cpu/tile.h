@@ -26,14 +26,23 @@ struct TileArgs {
 enum class TileStart { zero, out };         // where the sums start
 enum class TileWeights { whole, bounded };  // may whole vectors of w be read, or only weight_bytes of its one vector?
 
+// kVectors x 16 columns in the registers of the instruction set, each of kWidth lanes.
 template <class Isa, int kRows, int kVectors, TileStart kStart, TileWeights kWeights>
 void tile(const TileArgs& args, [[maybe_unused]] std::int64_t weight_bytes) {
   static_assert(kWeights == TileWeights::whole || kVectors == 1);
-  Floats sums[kRows][kVectors];
+  using Sums = typename Isa::TileFloats;
+  using Pairs = typename Isa::TileWords;
+  constexpr int kWidth = sizeof(Sums) / sizeof(float);
+  constexpr int kRegisters = kVectors * kLanes / kWidth;
+  constexpr int kPanelCols = 2 * kLanes;
+  Sums sums[kRows][kRegisters];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) sums[r][v] = kStart == TileStart::out ? load(args.out + r * args.out_stride + v * kLanes) : Floats{};
+#pragma GCC unroll 16
+    for (int v = 0; v < kRegisters; ++v) {
+      sums[r][v] = Sums{};
+      if constexpr (kStart == TileStart::out) __builtin_memcpy(&sums[r][v], args.out + r * args.out_stride + v * kWidth, sizeof(Sums));
+    }
   }
   const std::uint32_t* x = args.x;
   const std::uint32_t* w = args.w;
@@ -41,23 +50,30 @@ void tile(const TileArgs& args, [[maybe_unused]] std::int64_t weight_bytes) {
   for (std::ptrdiff_t pair = 0; pair < args.pairs; ++pair, x += args.x_stride, w += args.pair_stride, ahead += args.ahead_step) {
     __builtin_prefetch(ahead, 0, 2);
     if constexpr (kRows * kVectors >= kLanes) __builtin_prefetch(ahead + 64, 0, 2);
-    Words weights[kVectors];
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
-      const std::uint32_t* from = w + (v / 2) * args.panel_stride + (v % 2) * kLanes;
-      weights[v] = kWeights == TileWeights::whole ? load_words(from) : load_words_head(from, weight_bytes);
+    Pairs weights[kRegisters];
+    if constexpr (kWeights == TileWeights::bounded) {
+      const Words head = load_words_head(w, weight_bytes);
+      __builtin_memcpy(weights, &head, sizeof head);
+    } else {
+#pragma GCC unroll 16
+      for (int v = 0; v < kRegisters; ++v) {
+        const int col = v * kWidth;
+        __builtin_memcpy(&weights[v], w + col / kPanelCols * args.panel_stride + col % kPanelCols, sizeof(Pairs));
+      }
     }
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
-      const Words value = broadcast_word_at(x + r);
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) sums[r][v] = Isa::dot(sums[r][v], weights[v], value);
+      std::uint32_t word;
+      __builtin_memcpy(&word, x + r, sizeof word);
+      const Pairs value = word - Pairs{};
+#pragma GCC unroll 16
+      for (int v = 0; v < kRegisters; ++v) sums[r][v] = Isa::dot(sums[r][v], weights[v], value);
     }
   }
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) store(args.out + r * args.out_stride + v * kLanes, sums[r][v]);
+#pragma GCC unroll 16
+    for (int v = 0; v < kRegisters; ++v) __builtin_memcpy(args.out + r * args.out_stride + v * kWidth, &sums[r][v], sizeof(Sums));
   }
 }
 
