@@ -101,16 +101,16 @@ class AttendKernel {
   static void attend_block(const AttendCall& call, const Room& room, std::int64_t row, std::int64_t rows, const KvBlock& block) {
     const std::int64_t pairs = call.layer->head_dim / 2;
     const auto height = static_cast<int>(rows);
-    multiply<TileStart::zero>(height,
-                              {.out = room.scores + row * kKeyBlock,
-                               .out_stride = kKeyBlock,
-                               .x = room.queries + row * pairs,
-                               .x_stride = rows,
-                               .w = block.keys,
-                               .pair_stride = block.key_stride,
-                               .pairs = pairs,
-                               .ahead = reinterpret_cast<const std::byte*>(room.scores)},
-                              kKeyBlock);
+    tile_strip<Isa, TileStart::zero>(height,
+                                     {.out = room.scores + row * kKeyBlock,
+                                      .out_stride = kKeyBlock,
+                                      .x = room.queries + row * pairs,
+                                      .x_stride = rows,
+                                      .w = block.keys,
+                                      .pair_stride = block.key_stride,
+                                      .pairs = pairs,
+                                      .ahead = reinterpret_cast<const std::byte*>(room.scores)},
+                                     kKeyBlock);
     bool all_full = true;
     for (std::int64_t r = row; r < row + rows; ++r) {
       const Range keys = visible_keys(call, r, block.position);
@@ -125,7 +125,7 @@ class AttendKernel {
                   .pair_stride = block.value_stride,
                   .pairs = kBlockPairs,
                   .ahead = reinterpret_cast<const std::byte*>(room.scores)};
-    if (all_full) return multiply<TileStart::out>(height, args, room.dim);
+    if (all_full) return tile_strip<Isa, TileStart::out>(height, args, room.dim);
     for (std::int64_t r = row; r < row + rows; ++r, ++args.x, args.out += room.dim) {
       const Range keys = visible_keys(call, r, block.position);
       if (keys.begin < keys.end) add_visible(args, room.dim, keys);
@@ -153,8 +153,8 @@ class AttendKernel {
       const Ints index = lane_indices();
       const auto begin = static_cast<std::int32_t>(keys.begin);
       const auto end = static_cast<std::int32_t>(keys.end);
-      low = (index >= begin) & (index < end) ? low : lowest;
-      high = (index + kLanes >= begin) & (index + kLanes < end) ? high : lowest;
+      low = ((index >= begin) & (index < end)) ? low : lowest;
+      high = ((index + kLanes >= begin) & (index + kLanes < end)) ? high : lowest;
     }
     const float before = room.highest[row];
     const float highest = Isa::maximum(larger(larger(low, high), broadcast(before)));
@@ -189,7 +189,7 @@ class AttendKernel {
     middle.x += (first + 1) * args.x_stride;
     middle.w += (first + 1) * args.pair_stride;
     middle.pairs = last - first - 1;
-    multiply<TileStart::out>(1, middle, dim);
+    tile_strip<Isa, TileStart::out>(1, middle, dim);
     add_pair(args, dim, last, last_mask);
   }
 
@@ -198,24 +198,6 @@ class AttendKernel {
     for (std::int64_t d = 0; d < dim; d += kLanes) {
       const Words values = load_words(args.w + pair * args.pair_stride + d) & mask;
       store(args.out + d, Isa::dot(load(args.out + d), values, weight));
-    }
-  }
-
-  // `cols`, a multiple of 16, in the widest tiles that hold `rows` rows.
-  template <TileStart kStart>
-  static void multiply(int rows, TileArgs args, std::int64_t cols) {
-    step<4, kStart>(rows, args, cols);
-    step<2, kStart>(rows, args, cols);
-    step<1, kStart>(rows, args, cols);
-  }
-
-  template <int kVectors, TileStart kStart>
-  static void step(int rows, TileArgs& args, std::int64_t& cols) {
-    if constexpr (Isa::rows_max(kVectors) > 0) {
-      constexpr std::int64_t kCols = kVectors * kLanes;
-      for (; rows <= Isa::rows_max(kVectors) && cols >= kCols; cols -= kCols, args.out += kCols, args.w += kCols) {
-        tile_of_rows<Isa, kVectors, kStart>(rows, args);
-      }
     }
   }
 

@@ -13,7 +13,7 @@ namespace slora::cpu {
 // One record of a product and its rows of z, packed.
 struct ExpandCall {
   const AppliedRecord* applied = nullptr;
-  const RowTile* z_tiles = nullptr;  // of the record's `rank` columns of z; row_begin counts from the batch's first row
+  const RowTile* z_tiles = nullptr;  // of weight * scale * the record's `rank` columns of z; row_begin counts from the batch's first row
   std::size_t tile_count = 0;
 };
 

@@ -30,7 +30,8 @@ void Linear::run(Tensor y, Tensor x, const PackedWeight& weight, std::span<const
     const std::size_t first = tiles_.count();
     if (applied.record->rank > 0) {
       check(applied.record->b.dtype == DType::bf16, "B in bf16");
-      tiles_.add(z.rows_from(applied.row_begin, applied.row_count).cols_from(applied.z_begin, applied.record->rank), applied.row_begin);
+      tiles_.add(z.rows_from(applied.row_begin, applied.row_count).cols_from(applied.z_begin, applied.record->rank), applied.row_begin,
+                 applied.weight * applied.record->scale);
     }
     first_tiles_.push_back(first);
     expands_.push_back({&applied, nullptr, tiles_.count() - first});

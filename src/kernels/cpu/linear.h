@@ -8,8 +8,8 @@ namespace slora::cpu {
 
 // y[t, :] = W x[t, :] + bias, and for every applied record over row t, on its slice, in the order of `records`:
 // + weight * (scale * B z + record bias), or the record's bias in the place of the base's. x [T, in] bf16, z [T, z columns] fp32
-// (rounded to bf16 for the product with B), B [ceil(rank / 2), 2 * out] bf16 with pairs of rank rows interleaved, y [T, out] fp32.
-// Holds scratch; owned by a backend, called by its engine thread.
+// (weight * scale * z is rounded to bf16 for the product with B), B [ceil(rank / 2), 2 * out] bf16 with pairs of rank rows interleaved, y
+// [T, out] fp32. Holds scratch; owned by a backend, called by its engine thread.
 class Linear {
  public:
   Linear(const Kernels& kernels, ThreadPool& pool) : kernels_(kernels), pool_(pool), tiles_(kernels.tile_rows) {}

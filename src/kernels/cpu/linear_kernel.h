@@ -154,51 +154,49 @@ class LinearKernel {
     }
   }
 
-  // The columns that the record's slice and [col_begin, col_end) share, in blocks whose deltas fit the stack.
+  // The columns that the record's slice and [col_begin, col_end) share. The chains of y go on through B, tile by tile in the order of
+  // ranks; z was scaled before.
   static void add_record(const LinearCall& call, const ExpandCall& expand, std::int64_t col_begin, std::int64_t col_end) {
     const AppliedRecord& applied = *expand.applied;
     const RecordView& record = *applied.record;
-    const std::int64_t slice = record.slice_begin;
-    const std::int64_t begin = greatest(col_begin - slice, std::int64_t{0});
-    const std::int64_t end = least(col_end - slice, static_cast<std::int64_t>(record.out));
-    for (std::int64_t col = begin; col < end; col += kBlockCols) {
-      const std::int64_t cols = least(kBlockCols, end - col);
+    const std::int64_t slice_begin = greatest(col_begin - record.slice_begin, 0);
+    const std::int64_t slice_end = least(col_end - record.slice_begin, record.out);
+    if (slice_begin >= slice_end) return;
+    for (const Tile& tile : record.b) {
+      const std::int64_t tile_begin = tile.col_begin / 2;
+      const std::int64_t begin = greatest(slice_begin, tile_begin);
+      const std::int64_t end = least(slice_end, tile_begin + tile.col_count / 2);
+      if (begin >= end) continue;
       for (std::size_t i = 0; i < expand.tile_count; ++i) {
         const RowTile& z = expand.z_tiles[i];
-        alignas(64) float delta[Isa::kTileRows * kBlockCols];
-        expand_tile(delta, record.b, z, col, cols);
-        for (int r = 0; r < z.rows; ++r) {
-          add_scaled(call.y.row<float>(z.row_begin + r) + slice + col, delta + r * kBlockCols, cols, applied.weight * record.scale);
-        }
+        tile_strip<Isa, TileStart::out>(z.rows,
+                                        {.out = call.y.row<float>(z.row_begin) + record.slice_begin + begin,
+                                         .out_stride = call.y.row_stride,
+                                         .x = z.words + static_cast<std::int64_t>(tile.row_begin) * z.rows,
+                                         .x_stride = z.rows,
+                                         .w = reinterpret_cast<const std::uint32_t*>(tile.data) + (begin - tile_begin),
+                                         .pair_stride = tile.col_count / 2,
+                                         .pairs = tile.row_count,
+                                         .ahead = reinterpret_cast<const std::byte*>(z.words)},
+                                        end - begin);
       }
-      if (record.bias == nullptr || record.bias_mode != BiasMode::add) continue;
-      for (std::int32_t r = 0; r < applied.row_count; ++r) {
-        add_scaled(call.y.row<float>(applied.row_begin + r) + slice + col, record.bias + col, cols, applied.weight);
-      }
+      ask_for_columns(tile, end - tile_begin, 2 * end - begin - tile_begin);
+    }
+    if (record.bias == nullptr || record.bias_mode != BiasMode::add) return;
+    for (std::int32_t r = 0; r < applied.row_count; ++r) {
+      add_scaled(call.y.row<float>(applied.row_begin + r) + record.slice_begin + slice_begin, record.bias + slice_begin,
+                 slice_end - slice_begin, applied.weight);
     }
   }
 
-  // delta [rows, cols] = B z for columns [col, col + cols) of the slice. Tiles of B follow one another in rank, so the chains go on
-  // from tile to tile.
-  static void expand_tile(float* delta, const TiledMatrix& b, const RowTile& z, std::int64_t col, std::int64_t cols) {
-    __builtin_memset(delta, 0, static_cast<std::size_t>(z.rows * kBlockCols) * sizeof(float));
-    for (const Tile& tile : b) {
-      const std::int64_t tile_begin = tile.col_begin / 2;
-      const std::int64_t begin = greatest(col, tile_begin);
-      const std::int64_t end = least(col + cols, tile_begin + tile.col_count / 2);
-      if (begin >= end) continue;
-      TileArgs args{.out = delta + (begin - col),
-                    .out_stride = kBlockCols,
-                    .x = z.words + static_cast<std::int64_t>(tile.row_begin) * z.rows,
-                    .x_stride = z.rows,
-                    .w = reinterpret_cast<const std::uint32_t*>(tile.data) + (begin - tile_begin),
-                    .pair_stride = tile.col_count / 2,
-                    .pairs = tile.row_count,
-                    .ahead = reinterpret_cast<const std::byte*>(z.words),
-                    .ahead_step = 0};
-      for (std::int64_t left = end - begin; left > 0; left -= kLanes, args.out += kLanes, args.w += kLanes) {
-        tile_of_columns<Isa, 1, TileStart::out, TileWeights::bounded>(z.rows, args, left);
-      }
+  // Columns [begin, end) of every row of B's tile: short runs far apart, which no hardware foresees.
+  static void ask_for_columns(const Tile& tile, std::int64_t begin, std::int64_t end) {
+    constexpr std::int64_t kLine = 64;
+    const std::int64_t row_bytes = tile.col_count * static_cast<std::int64_t>(sizeof(Bfloat16));
+    const std::int64_t first = begin * static_cast<std::int64_t>(sizeof(std::uint32_t));
+    const std::int64_t last = least(end * static_cast<std::int64_t>(sizeof(std::uint32_t)), row_bytes);
+    for (std::int64_t row = 0; row < tile.row_count; ++row) {
+      for (std::int64_t at = first; at < last; at += kLine) __builtin_prefetch(tile.data + row * row_bytes + at, 0, 2);
     }
   }
 

@@ -10,16 +10,16 @@ constexpr std::int64_t kParallelWords = 8192;  // fewer are packed sooner than a
 constexpr std::int64_t kTurnPairs = 512;
 constexpr std::int64_t kLineWords = 16;
 
-std::uint32_t word_at(const Bfloat16* row, std::int64_t pair) {
+std::uint32_t word_at(const Bfloat16* row, std::int64_t pair, float) {
   std::uint32_t word;
   std::memcpy(&word, row + 2 * pair, sizeof word);
   return word;
 }
-std::uint32_t word_at(const float* row, std::int64_t pair) {
-  return to_bfloat16(row[2 * pair]).bits | static_cast<std::uint32_t>(to_bfloat16(row[2 * pair + 1]).bits) << 16;
+std::uint32_t word_at(const float* row, std::int64_t pair, float factor) {
+  return to_bfloat16(factor * row[2 * pair]).bits | static_cast<std::uint32_t>(to_bfloat16(factor * row[2 * pair + 1]).bits) << 16;
 }
-std::uint32_t last_word(Bfloat16 value) { return value.bits; }
-std::uint32_t last_word(float value) { return to_bfloat16(value).bits; }
+std::uint32_t last_word(Bfloat16 value, float) { return value.bits; }
+std::uint32_t last_word(float value, float factor) { return to_bfloat16(factor * value).bits; }
 
 // Pairs [begin, end) of every row. Written in order: the rows are read from as many places at once.
 template <class T>
@@ -28,10 +28,10 @@ void pack_pairs(std::uint32_t* out, const RowTile& tile, std::int64_t begin, std
   const auto* rows = tile.source.row<T>(0);
   const std::int64_t stride = tile.source.row_stride;
   for (std::int64_t i = begin; i < std::min(end, cols / 2); ++i) {
-    for (std::int64_t r = 0; r < tile.rows; ++r) out[i * tile.rows + r] = word_at(rows + r * stride, i);
+    for (std::int64_t r = 0; r < tile.rows; ++r) out[i * tile.rows + r] = word_at(rows + r * stride, i, tile.factor);
   }
   if (cols % 2 == 0 || end <= cols / 2) return;
-  for (std::int64_t r = 0; r < tile.rows; ++r) out[cols / 2 * tile.rows + r] = last_word(rows[r * stride + cols - 1]);
+  for (std::int64_t r = 0; r < tile.rows; ++r) out[cols / 2 * tile.rows + r] = last_word(rows[r * stride + cols - 1], tile.factor);
 }
 
 // One row of bf16 pairs is its own tile.
@@ -46,14 +46,14 @@ void RowTiles::clear() {
   words_count_ = 0;
 }
 
-std::size_t RowTiles::add(Tensor source, std::int64_t row_begin) {
+std::size_t RowTiles::add(Tensor source, std::int64_t row_begin, float factor) {
   const std::size_t first = tiles_.size();
   const std::int64_t tile_count = (source.rows + tile_rows_ - 1) / tile_rows_;
   const std::int64_t pairs = (source.cols + 1) / 2;
   for (std::int64_t i = 0; i < tile_count; ++i) {
     const std::int64_t begin = source.rows * i / tile_count;
     const std::int64_t end = source.rows * (i + 1) / tile_count;
-    tiles_.push_back({source.rows_from(begin, end - begin), row_begin + begin, static_cast<int>(end - begin), nullptr});
+    tiles_.push_back({source.rows_from(begin, end - begin), row_begin + begin, static_cast<int>(end - begin), factor, nullptr});
     offsets_.push_back(words_count_);
     if (is_packed(tiles_.back())) continue;
     words_count_ += (pairs * (end - begin) + kLineWords - 1) / kLineWords * kLineWords;

@@ -14,6 +14,7 @@ struct RowTile {
   Tensor source;  // the rows, f32 or bf16
   std::int64_t row_begin = 0;
   int rows = 0;
+  float factor = 1;  // of rows in f32, applied before they are rounded
   const std::uint32_t* words = nullptr;
 };
 
@@ -24,7 +25,7 @@ class RowTiles {
 
   void clear();
   // Rows of `source`, the first of which is called `row_begin`, in tiles of nearly equal height. Returns the first tile's index.
-  std::size_t add(Tensor source, std::int64_t row_begin);
+  std::size_t add(Tensor source, std::int64_t row_begin, float factor = 1);
   // Packs all that was added.
   void pack(ThreadPool& pool);
 

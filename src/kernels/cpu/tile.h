@@ -105,4 +105,22 @@ void tile_of_columns(int rows, const TileArgs& args, std::int64_t cols) {
   for (int r = 0; r < rows; ++r) __builtin_memcpy(args.out + r * args.out_stride, copy + r * inner.out_stride, bytes);
 }
 
+// Any number of columns of a weight whose columns simply go on, in the widest tiles that hold `rows` rows. Neither w nor out is
+// touched beyond `cols`. Requires: 1 <= rows <= Isa::rows_max(1).
+template <class Isa, TileStart kStart>
+void tile_strip(int rows, TileArgs args, std::int64_t cols) {
+  const auto go = [&]<int kVectors>(std::integral_constant<int, kVectors>) {
+    if constexpr (Isa::rows_max(kVectors) > 0) {
+      constexpr std::int64_t kCols = kVectors * kLanes;
+      for (; rows <= Isa::rows_max(kVectors) && cols >= kCols; cols -= kCols, args.out += kCols, args.w += kCols) {
+        tile_of_rows<Isa, kVectors, kStart>(rows, args);
+      }
+    }
+  };
+  go(std::integral_constant<int, 4>{});
+  go(std::integral_constant<int, 2>{});
+  go(std::integral_constant<int, 1>{});
+  if (cols > 0) tile_of_columns<Isa, 1, kStart, TileWeights::bounded>(rows, args, cols);
+}
+
 }  // namespace slora::cpu
