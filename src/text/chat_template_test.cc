@@ -103,6 +103,7 @@ TEST(ChatTemplate, KnowsFilters) {
   EXPECT_EQ(show("table | dictsort | map('first') | join ~ (table | items | list | length)"), "Abc3");
   EXPECT_EQ(show("[1, 1, 'a', 'A'] | unique | list ~ numbers | max ~ numbers | sum"), "[1, 'a']36");
   EXPECT_EQ(show("['5' | int, 'x' | int(9), '2.5' | float, 2.567 | round(2), -3 | abs]"), "[5, 9, 2.5, 2.57, 3]");
+  EXPECT_EQ(show("'\u00e0b \u0105c(d' | title"), "Àb Ąc(D");
   EXPECT_EQ(show("word | title ~ word | capitalize ~ '<a>' | e ~ ' x ' | trim"), "Hello WorldHello world&lt;a&gt;x");
 }
 

@@ -54,7 +54,8 @@ Value filter_title(Machine& machine, const Value& input, const Arguments&) {
   std::string out;
   std::size_t begin = 0;
   const auto is_break = [&](std::size_t i) {
-    return kOpening.find(text[i]) != std::string_view::npos || is_python_space(static_cast<unsigned char>(text[i]));
+    const auto byte = static_cast<unsigned char>(text[i]);
+    return kOpening.find(text[i]) != std::string_view::npos || (byte < 0x80 && is_python_space(byte));
   };
   for (std::size_t i = 0; i <= text.size(); ++i) {
     if (i < text.size() && !is_break(i)) continue;

@@ -14,6 +14,10 @@ namespace {
 
 constexpr std::string_view kGpt2Pattern = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
+// \w+|[^\w\s]+ as Rust's engine reads it, which is not as Oniguruma does.
+constexpr std::string_view kWordsOrSymbols =
+    R"([\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200C}\x{200D}]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200C}\x{200D}\s]+)";
+
 // Rewrites each piece: `append(out, piece, index)` adds what it becomes.
 template <class Append>
 void rewrite_pieces(CutText& text, const Append& append) {
@@ -59,7 +63,7 @@ Status PreTokenizer::add(const Json& step) {
   if (*type == "Split") return add_split(step);
   if (*type == "ByteLevel") return add_byte_level(step);
   if (*type == "Metaspace") return add_metaspace(step);
-  if (*type == "Whitespace") return add_regex(R"([\w\x{200C}\x{200D}]+|[^\w\x{200C}\x{200D}\s]+)", Behavior::removed);
+  if (*type == "Whitespace") return add_regex(kWordsOrSymbols, Behavior::removed);
   if (*type == "WhitespaceSplit") {
     steps_.emplace_back(SplitCharacters{Characters::white_space, Behavior::removed});
     return {};

@@ -6,15 +6,21 @@
 #include <array>
 #include <optional>
 
+#include "text/newer_characters.h"
+
 namespace slora {
 namespace {
 
 // Enough for any text that a sane pattern splits; little enough that a mad one ends.
 constexpr std::uint32_t kMatchLimit = 5'000'000;
-constexpr std::uint32_t kDepthLimit = 10'000;
+constexpr std::uint32_t kDepthLimit = 1'000'000;
+constexpr std::uint32_t kHeapKibibytesMax = 256 << 10;
+constexpr std::size_t kJitStackBytesMin = 64 << 10;
+constexpr std::size_t kJitStackBytesMax = 64 << 20;  // a repeated group takes some bytes per repetition
 constexpr std::size_t kPatternBytesMax = 64 << 10;
 
-constexpr std::string_view kWord = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
+// What Oniguruma takes for a word character.
+constexpr std::string_view kWord = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE})";
 
 tl::unexpected<Error> unsupported(std::string_view what, std::string_view pattern) {
   return error("E_TOKENIZER", "regular expression \"{}\": {} is not supported", pattern, what);
@@ -60,6 +66,9 @@ class Rewriter {
       case 'b':
       case 'B':
         return put_boundary(kind);
+      case 'p':
+      case 'P':
+        return rewrite_property(kind);
       case 'u':
         if (pattern_.size() - at_ < 4) return unsupported("a short \\u", pattern_);
         out_ += fmt::format("\\x{{{}}}", pattern_.substr(at_, 4));
@@ -79,6 +88,20 @@ class Rewriter {
         out_ += kind;
         return {};
     }
+  }
+
+  // A name that is no general category is a script's; PCRE2 would add the characters that scripts share.
+  Status rewrite_property(char kind) {
+    const std::string_view rest = pattern_.substr(at_);
+    const std::size_t end = rest.find('}');
+    if (!rest.starts_with('{') || end == std::string_view::npos) return unsupported("a property without braces", pattern_);
+    std::string_view name = rest.substr(1, end - 1);
+    const bool negated = name.starts_with('^');
+    if (negated) name.remove_prefix(1);
+    const bool is_script = name.size() > 2 && name != "Any" && name != "Alphabetic";
+    out_ += fmt::format("\\{}{{{}{}{}}}", kind, negated ? "^" : "", is_script ? "sc:" : "", name);
+    at_ += end + 1;
+    return {};
   }
 
   Status rewrite_character() {
@@ -127,6 +150,7 @@ struct ReleaseMatch {
   void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
   void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
   void operator()(pcre2_compile_context* context) const { pcre2_compile_context_free(context); }
+  void operator()(pcre2_jit_stack* stack) const { pcre2_jit_stack_free(stack); }
 };
 
 Result<pcre2_code*> compile_pcre(std::string_view pattern, std::string_view shown, std::uint32_t options) {
@@ -166,10 +190,17 @@ Result<Regex> Regex::compile_literal(std::string_view text) {
 }
 
 std::vector<TextRange> Regex::find_all(std::string_view text) const {
+  if (has_newer_characters(text)) return find_all_known(with_older_characters(text));
+  return find_all_known(text);
+}
+
+std::vector<TextRange> Regex::find_all_known(std::string_view text) const {
   const std::unique_ptr<pcre2_match_data, ReleaseMatch> data(pcre2_match_data_create(1, nullptr));
   const std::unique_ptr<pcre2_match_context, ReleaseMatch> context(pcre2_match_context_create(nullptr));
   pcre2_set_match_limit(context.get(), kMatchLimit);
   pcre2_set_depth_limit(context.get(), kDepthLimit);
+  pcre2_set_heap_limit(context.get(), kHeapKibibytesMax);
+  std::unique_ptr<pcre2_jit_stack, ReleaseMatch> stack;  // made when the built-in one is too small
   const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
 
   std::vector<TextRange> matches;
@@ -177,8 +208,10 @@ std::vector<TextRange> Regex::find_all(std::string_view text) const {
   std::optional<std::size_t> last_end;
   while (at <= text.size()) {
     int found = pcre2_match(code_.get(), subject, text.size(), at, PCRE2_NO_UTF_CHECK, data.get(), context.get());
-    if (found == PCRE2_ERROR_JIT_STACKLIMIT) {
-      found = pcre2_match(code_.get(), subject, text.size(), at, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, data.get(), context.get());
+    if (found == PCRE2_ERROR_JIT_STACKLIMIT && stack == nullptr) {
+      stack.reset(pcre2_jit_stack_create(kJitStackBytesMin, kJitStackBytesMax, nullptr));
+      pcre2_jit_stack_assign(context.get(), nullptr, stack.get());
+      continue;
     }
     if (found < 0) break;
     const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(data.get());

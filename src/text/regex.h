@@ -27,6 +27,7 @@ class Regex {
   struct Release {
     void operator()(pcre2_real_code_8* code) const;
   };
+  [[nodiscard]] std::vector<TextRange> find_all_known(std::string_view text) const;
   explicit Regex(pcre2_real_code_8* code) : code_(code, Release{}) {}
 
   std::shared_ptr<const pcre2_real_code_8> code_;  // shared so that steps which hold a pattern stay copyable values

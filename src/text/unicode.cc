@@ -7,12 +7,15 @@
 #include <vector>
 
 #include "base/check.h"
+#include "text/newer_characters.h"
 #include "text/utf8.h"
 
 namespace slora {
 namespace {
 
-utf8proc_category_t category_of(char32_t code_point) { return utf8proc_category(static_cast<utf8proc_int32_t>(code_point)); }
+utf8proc_category_t category_of(char32_t code_point) {
+  return utf8proc_category(static_cast<utf8proc_int32_t>(older_character(code_point)));
+}
 
 bool in(char32_t code_point, char32_t first, char32_t last) { return code_point >= first && code_point <= last; }
 
@@ -20,6 +23,32 @@ bool in(char32_t code_point, char32_t first, char32_t last) { return code_point 
 bool is_other_alphabetic_symbol(char32_t code_point) {
   return in(code_point, 0x24B6, 0x24E9) || in(code_point, 0x1F130, 0x1F149) || in(code_point, 0x1F150, 0x1F169) ||
          in(code_point, 0x1F170, 0x1F189);
+}
+
+struct Range {
+  char32_t first;
+  char32_t last;
+};
+
+// Characters that decompose, compose or reorder today and did not in the Unicode version by which `tokenizers` normalises:
+// there they stay where and what they are. In order.
+// clang-format off
+constexpr std::array<Range, 48> kNeverNormalized = {{
+    {0x7FD, 0x7FD}, {0x898, 0x89F}, {0x8CA, 0x8D3}, {0x9FE, 0x9FE}, {0xC3C, 0xC3C}, {0xD3B, 0xD3C}, {0xEBA, 0xEBA}, {0x1715, 0x1715},
+    {0x1ABF, 0x1ACE}, {0x1DF6, 0x1DFA}, {0x32FF, 0x32FF}, {0xA7F2, 0xA7F4}, {0xA82C, 0xA82C}, {0xAB69, 0xAB69}, {0x10781, 0x10785},
+    {0x10787, 0x107B0}, {0x107B2, 0x107BA}, {0x10D24, 0x10D27}, {0x10EAB, 0x10EAC}, {0x10EFD, 0x10EFF}, {0x10F46, 0x10F50},
+    {0x10F82, 0x10F85}, {0x11070, 0x11070}, {0x1133B, 0x1133B}, {0x1145E, 0x1145E}, {0x11839, 0x1183A}, {0x11930, 0x11930},
+    {0x11935, 0x11935}, {0x11938, 0x11938}, {0x1193D, 0x1193E}, {0x11943, 0x11943}, {0x119E0, 0x119E0}, {0x11A34, 0x11A34},
+    {0x11A47, 0x11A47}, {0x11A99, 0x11A99}, {0x11D42, 0x11D42}, {0x11D44, 0x11D45}, {0x11D97, 0x11D97}, {0x11F41, 0x11F42},
+    {0x16FF0, 0x16FF1}, {0x1E030, 0x1E06D}, {0x1E08F, 0x1E08F}, {0x1E130, 0x1E136}, {0x1E2AE, 0x1E2AE}, {0x1E2EC, 0x1E2EF},
+    {0x1E4EC, 0x1E4EF}, {0x1F16C, 0x1F16C}, {0x1FBF0, 0x1FBF9}
+}};
+// clang-format on
+
+bool is_never_normalized(char32_t code_point) {
+  const auto* range =
+      std::lower_bound(kNeverNormalized.begin(), kNeverNormalized.end(), code_point, [](const Range& r, char32_t c) { return r.last < c; });
+  return range != kNeverNormalized.end() && range->first <= code_point;
 }
 
 bool is_ascii(std::string_view text) {
@@ -55,6 +84,24 @@ std::vector<utf8proc_int32_t> decompose(std::string_view text, utf8proc_option_t
     text.remove_prefix(next.bytes);
   }
   return code_points;
+}
+
+void append_form(std::string& out, std::string_view text, UnicodeForm form) {
+  if (is_ascii(text)) {
+    out += text;
+    return;
+  }
+  const bool compatible = form == UnicodeForm::nfkc || form == UnicodeForm::nfkd;
+  const bool composed = form == UnicodeForm::nfc || form == UnicodeForm::nfkc;
+  std::vector<utf8proc_int32_t> code_points =
+      decompose(text, static_cast<utf8proc_option_t>(UTF8PROC_DECOMPOSE | (compatible ? UTF8PROC_COMPAT : 0)));
+  sort_marks(code_points);
+  auto count = static_cast<utf8proc_ssize_t>(code_points.size());
+  if (composed) {
+    count = utf8proc_normalize_utf32(code_points.data(), count, static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+    check(count >= 0, "a composition that fits");
+  }
+  for (utf8proc_ssize_t i = 0; i < count; ++i) append_utf8(out, static_cast<char32_t>(code_points[static_cast<std::size_t>(i)]));
 }
 
 }  // namespace
@@ -100,20 +147,19 @@ bool is_punctuation(char32_t c) {
 }
 
 std::string to_unicode_form(std::string_view text, UnicodeForm form) {
-  if (is_ascii(text)) return std::string(text);
-  const bool compatible = form == UnicodeForm::nfkc || form == UnicodeForm::nfkd;
-  const bool composed = form == UnicodeForm::nfc || form == UnicodeForm::nfkc;
-  std::vector<utf8proc_int32_t> code_points =
-      decompose(text, static_cast<utf8proc_option_t>(UTF8PROC_DECOMPOSE | (compatible ? UTF8PROC_COMPAT : 0)));
-  sort_marks(code_points);
-  auto count = static_cast<utf8proc_ssize_t>(code_points.size());
-  if (composed) {
-    count = utf8proc_normalize_utf32(code_points.data(), count, static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
-    check(count >= 0, "a composition that fits");
-  }
   std::string out;
   out.reserve(text.size());
-  for (utf8proc_ssize_t i = 0; i < count; ++i) append_utf8(out, static_cast<char32_t>(code_points[static_cast<std::size_t>(i)]));
+  std::size_t begin = 0;  // of the stretch to normalise
+  for (std::size_t at = 0; at < text.size();) {
+    const CodePoint next = first_code_point(text.substr(at));
+    if (next.value >= kNeverNormalized.front().first && is_never_normalized(next.value)) {
+      append_form(out, text.substr(begin, at - begin), form);
+      append_utf8(out, next.value);
+      begin = at + next.bytes;
+    }
+    at += next.bytes;
+  }
+  append_form(out, text.substr(begin), form);
   return out;
 }
 

@@ -1,0 +1,68 @@
+#include "text/regex.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace slora {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+std::vector<std::string> matches(const std::string& pattern, const std::string& text) {
+  const Result<Regex> regex = Regex::compile(pattern);
+  if (!regex) return {regex.error().message};
+  std::vector<std::string> found;
+  for (const TextRange& match : regex->find_all(text)) found.push_back(text.substr(match.begin, match.end - match.begin));
+  return found;
+}
+
+TEST(Regex, ReadsClassesAsOniguruma) {
+  EXPECT_THAT(matches(R"(\s)", "a\u180E\u00A0\u2003b"), ElementsAre("\u00A0", "\u2003"));
+  EXPECT_THAT(matches(R"([^\s]+)", "a\u180E b"), ElementsAre("a\u180E", "b"));
+  EXPECT_THAT(matches(R"(\w+)", "caf\u00E9_1\u00B2-\u24B6"), ElementsAre("caf\u00E9_1\u00B2", "\u24B6"));
+  EXPECT_THAT(matches(R"(\W+)", "a-\u2014b"), ElementsAre("-\u2014"));
+  EXPECT_THAT(matches(R"(\b\d+\b)", "12 a3 45"), ElementsAre("12", "45"));
+  EXPECT_THAT(matches(R"(\h+)", "xFFg"), ElementsAre("FF"));
+  EXPECT_THAT(matches(R"(\p{Han}+)", "\u6F22\u5B57\u3001\u304B"), ElementsAre("\u6F22\u5B57"));
+  EXPECT_THAT(matches(R"(^.)", "ab\ncd"), ElementsAre("a", "c"));
+}
+
+TEST(Regex, KnowsLettersOfNewerUnicode) {
+  EXPECT_THAT(matches(R"(\p{L}+)", "a\U00010D50\uA7CBb"), ElementsAre("a\U00010D50\uA7CBb"));
+  EXPECT_THAT(matches(R"(\p{N})", "\U0001CCF5"), ElementsAre("\U0001CCF5"));
+  EXPECT_THAT(matches(R"(\p{Han})", "\U00031350"), ElementsAre("\U00031350"));
+}
+
+TEST(Regex, FindsEmptyMatchesOncePerPlace) { EXPECT_THAT(matches("x*", "axb"), ElementsAre("", "x", "")); }
+
+TEST(Regex, RepeatsGroupsOverLongTexts) {
+  EXPECT_THAT(matches("(?:ab|a)+",
+                      [] {
+                        std::string text;
+                        for (int i = 0; i < 300'000; ++i) text += "ab";
+                        return text;
+                      }()),
+              ElementsAre(::testing::SizeIs(600'000)));
+}
+
+TEST(Regex, EndsOnPatternsThatBacktrackWithoutEnd) { EXPECT_LE(matches("(a+)+$", std::string(60, 'a') + "b").size(), 1U); }
+
+TEST(Regex, RefusesWhatItReadsOtherwise) {
+  EXPECT_THAT(matches(R"([a-z&&[^x]])", "a"), ElementsAre(HasSubstr("intersection")));
+  EXPECT_THAT(matches(R"([a[bc]])", "a"), ElementsAre(HasSubstr("class within a class")));
+  EXPECT_THAT(matches(R"((?m:a))", "a"), ElementsAre(HasSubstr("(?m")));
+  EXPECT_THAT(matches(R"((*UTF)a)", "a"), ElementsAre(HasSubstr("(*U")));
+  EXPECT_THAT(matches(R"(\K)", "a"), ElementsAre(HasSubstr("\\K")));
+  EXPECT_THAT(matches("(", "a"), ElementsAre(HasSubstr("parenthesis")));
+}
+
+TEST(Regex, TakesALiteralAsItIs) {
+  const Result<Regex> regex = Regex::compile_literal("a.b");
+  ASSERT_TRUE(regex.has_value());
+  EXPECT_EQ(regex->find_all("axb a.b").size(), 1U);
+  EXPECT_EQ(regex->find_all("").size(), 0U);
+}
+
+}  // namespace
+}  // namespace slora
