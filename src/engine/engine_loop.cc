@@ -49,6 +49,7 @@ void EngineLoop::run(const std::stop_token& stop) {
     start_loads();
     if (!plan_.empty()) run_step();
     scheduler_.take_ended(ended_);
+    if (plan_.empty()) metrics_.update(scheduler_.stats(), 0, 0);  // ends without a step show too
     const bool idle = plan_.empty() && ended_.empty();
     publish();
     if (idle) inbox_.wait_for(kIdleWait);
