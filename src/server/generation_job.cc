@@ -17,7 +17,7 @@ std::int64_t seconds_since_epoch() {
   return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-std::string json_quoted(std::string_view text) {
+std::string json_string_of(std::string_view text) {
   std::string out;
   append_json_string(out, text);
   return out;
@@ -89,7 +89,7 @@ void GenerationJob::on_event(std::size_t choice_index, const TokenEvent& event) 
     StopMatcher::Output rest = choice.text->finish();
     choice.part.text += rest.text;
     if (rest.stop) {
-      end_choice(choice, "stop", json_quoted(request_.spec.stop[*rest.stop]));
+      end_choice(choice, "stop", json_string_of(request_.spec.stop[*rest.stop]));
     } else if (event.end == EndReason::stop) {
       const bool asked = std::ranges::find(request_.spec.stop_token_ids, event.token) != request_.spec.stop_token_ids.end();
       end_choice(choice, "stop", asked ? fmt::format("{}", event.token) : std::string());
@@ -121,7 +121,7 @@ void GenerationJob::take_token(Choice& choice, const TokenEvent& event) {
   choice.part.text += output.text;
   if (!output.stop) return;
   if (!event.end) services_.generator.cancel(choice.sequence);
-  end_choice(choice, "stop", json_quoted(request_.spec.stop[*output.stop]));
+  end_choice(choice, "stop", json_string_of(request_.spec.stop[*output.stop]));
 }
 
 void GenerationJob::end_choice(Choice& choice, std::string_view finish_reason, std::string stop_reason) {

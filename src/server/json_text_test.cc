@@ -8,25 +8,25 @@
 namespace slora {
 namespace {
 
-std::string quoted(std::string_view text) {
+std::string json_string(std::string_view text) {
   std::string out;
   append_json_string(out, text);
   return out;
 }
 
 TEST(JsonText, EscapesWhatJsonMustNotHoldAndNothingElse) {
-  EXPECT_EQ(quoted("plain \xc3\xa4"), "\"plain \xc3\xa4\"");
-  EXPECT_EQ(quoted("a\"b\\c\nd\te\rf"), R"("a\"b\\c\nd\te\rf")");
-  EXPECT_EQ(quoted(std::string_view("\x01\x00", 2)), R"("\u0001\u0000")");
+  EXPECT_EQ(json_string("plain \xc3\xa4"), "\"plain \xc3\xa4\"");
+  EXPECT_EQ(json_string("a\"b\\c\nd\te\rf"), R"("a\"b\\c\nd\te\rf")");
+  EXPECT_EQ(json_string(std::string_view("\x01\x00", 2)), R"("\u0001\u0000")");
 }
 
 TEST(JsonText, EveryByteComesBackFromAParser) {
   std::string ascii;
   for (char c = 0; c >= 0 && c < 127; ++c) ascii.push_back(c);
-  EXPECT_EQ(nlohmann::json::parse(quoted(ascii)).get<std::string>(), ascii);
+  EXPECT_EQ(nlohmann::json::parse(json_string(ascii)).get<std::string>(), ascii);
 }
 
-TEST(JsonText, BrokenUtf8BecomesReplacementCharacters) { EXPECT_EQ(quoted("a\xff"), "\"a\xEF\xBF\xBD\""); }
+TEST(JsonText, BrokenUtf8BecomesReplacementCharacters) { EXPECT_EQ(json_string("a\xff"), "\"a\xEF\xBF\xBD\""); }
 
 TEST(JsonText, NumbersAreAlwaysFinite) {
   std::string out;
@@ -36,7 +36,7 @@ TEST(JsonText, NumbersAreAlwaysFinite) {
        {std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
     out.clear();
     append_json_number(out, value);
-    EXPECT_NO_THROW((void)nlohmann::json::parse(out)) << out;
+    EXPECT_TRUE(nlohmann::json::accept(out)) << out;
   }
 }
 

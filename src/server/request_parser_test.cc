@@ -96,13 +96,14 @@ TEST(RequestParser, HoldsEveryNumberToItsBoundsOnBothEndpoints) {
         EXPECT_EQ(verdict(number(field.max)), "(accepted)") << field.name;
       }
       EXPECT_EQ(verdict("null"), "(accepted)") << field.name;
-      EXPECT_EQ(verdict(number(field.min - 1)), field.name) << field.name;
-      if (field.max < 1e18) {
+      const bool is_exact = field.max < 1e15;  // neighbours of larger bounds are the same double
+      if (is_exact) {
+        EXPECT_EQ(verdict(number(field.min - 1)), field.name) << field.name;
         EXPECT_EQ(verdict(number(field.max + 1)), field.name) << field.name;
       }
       for (const char* wrong : {"\"1\"", "true", "[]", "{}", "1e300", "-1e300", "18446744073709551615"})
         EXPECT_EQ(verdict(wrong), field.name) << field.name << wrong;
-      if (field.is_integer) {
+      if (field.is_integer && is_exact) {
         EXPECT_EQ(verdict(number(field.min) + ".5"), field.name) << field.name;
       }
     }

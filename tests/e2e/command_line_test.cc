@@ -1,0 +1,85 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <sstream>
+
+#include "e2e/demo_server.h"
+
+namespace slora {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(CommandLine, GenerateAnswersAsTheServerDoesInInputOrder) {
+  const std::string sentence = "Rosa painted a broken hat at the market.";
+  std::string input, served;
+  for (const char* adapter : {"shout", "yoda", "shout"}) {
+    input += Json({{"messages", {{{"role", "user"}, {"content", sentence}}}}, {"adapter", adapter}, {"max_tokens", 48}}).dump() + "\n";
+    served += chat_text(post(demo_server().port(), "/v1/chat/completions", chat_body(adapter, sentence))) + "\n";
+  }
+  std::vector<std::string> arguments = demo_arguments();
+  arguments.insert(arguments.begin(), "generate");
+  arguments.insert(arguments.end(), {"--input", "-"});
+  const Finished finished = run_slora(arguments, input + "{\"prompt\": 5}\n");
+  EXPECT_EQ(finished.exit_code, 1) << "one line is broken";
+  std::istringstream lines(finished.output);
+  std::string generated, line;
+  for (int index = 0; std::getline(lines, line);) {
+    const Json answer = Json::parse(line, nullptr, false);
+    if (!answer.is_object()) continue;  // a line of the log
+    EXPECT_EQ(answer["index"], index++);
+    if (answer.contains("text")) generated += answer["text"].get<std::string>() + "\n";
+    if (index == 4) {
+      EXPECT_EQ(answer["error"]["param"], "prompt");
+    }
+  }
+  EXPECT_EQ(generated, served);
+}
+
+TEST(CommandLine, GenerateTakesAnAdapterFolder) {
+  const Finished finished = run_slora({"generate", "--model", source_path("demo/model"), "--adapter", source_path("demo/adapters/shout"),
+                                       "--pool-memory", "64MiB", "--message", "Rosa painted a broken hat at the market."});
+  EXPECT_EQ(finished.exit_code, 0);
+  EXPECT_THAT(finished.output, HasSubstr("ROSA PAINTED A BROKEN HAT AT THE MARKET!\n"));
+}
+
+TEST(CommandLine, InspectDescribesAndRefuses) {
+  const Finished model = run_slora({"inspect", source_path("demo/model")});
+  EXPECT_EQ(model.exit_code, 0) << model.output;
+  for (const char* fact : {"llama", "vocabulary 1722", "BF16", "512 tokens"}) EXPECT_THAT(model.output, HasSubstr(fact));
+  const Finished adapter = run_slora({"inspect", source_path("demo/adapters/shout"), "--model", source_path("demo/model")});
+  EXPECT_EQ(adapter.exit_code, 0) << adapter.output;
+  EXPECT_THAT(adapter.output, HasSubstr("served"));
+  const Finished refused = run_slora({"inspect", source_path("tests/golden/refused/use_dora")});
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.output, HasSubstr("E_UNSUPPORTED_OPTION"));
+  const Finished wrong_base = run_slora({"inspect", source_path("demo/adapters/shout"), "--model", source_path("tests/golden/mix32")});
+  EXPECT_EQ(wrong_base.exit_code, 1);
+  EXPECT_THAT(wrong_base.output, HasSubstr("E_WRONG_BASE"));
+}
+
+TEST(CommandLine, ServeSaysWhatToDo) {
+  const Finished exposed = run_slora({"serve", "--model", source_path("demo/model"), "--host", "0.0.0.0"});
+  EXPECT_EQ(exposed.exit_code, 1);
+  EXPECT_THAT(exposed.output, HasSubstr("--api-key"));
+  const Finished hub = run_slora({"serve", "--model", "Qwen/Qwen2.5-0.5B-Instruct"});
+  EXPECT_EQ(hub.exit_code, 1);
+  EXPECT_THAT(hub.output, HasSubstr("hf download Qwen/Qwen2.5-0.5B-Instruct"));
+  std::vector<std::string> taken = demo_arguments();
+  taken.insert(taken.begin(), "serve");
+  taken.insert(taken.end(), {"--port", std::to_string(demo_server().port())});
+  const Finished busy = run_slora(taken);
+  EXPECT_EQ(busy.exit_code, 1);
+  EXPECT_THAT(busy.output, HasSubstr("--port"));
+}
+
+TEST(CommandLine, HelpTeachesWithExamples) {
+  for (const char* command : {"serve", "generate", "inspect"}) {
+    const Finished help = run_slora({command, "--help"});
+    EXPECT_EQ(help.exit_code, 0);
+    EXPECT_THAT(help.output, HasSubstr("Examples:"));
+  }
+}
+
+}  // namespace
+}  // namespace slora

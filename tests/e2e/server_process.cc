@@ -1,0 +1,123 @@
+#include "e2e/server_process.h"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+
+namespace slora {
+namespace {
+
+// The child's standard input is `input`, its output goes to the pipe whose reading end comes back.
+pid_t start(const std::vector<std::string>& arguments, int& input, int& output, std::uint64_t descriptors_max) {
+  std::vector<std::string> words = {SLORA_PROGRAM};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  std::vector<char*> pointers;
+  for (std::string& word : words) pointers.push_back(word.data());
+  pointers.push_back(nullptr);
+  std::array<int, 2> in{}, out{};
+  if (pipe(in.data()) != 0 || pipe(out.data()) != 0) return -1;
+  const pid_t process = fork();
+  if (process == 0) {
+    dup2(in[0], STDIN_FILENO);
+    dup2(out[1], STDOUT_FILENO);
+    dup2(out[1], STDERR_FILENO);
+    for (const int end : {in[0], in[1], out[0], out[1]}) close(end);
+    const rlimit limit{descriptors_max, descriptors_max};
+    if (descriptors_max != 0) setrlimit(RLIMIT_NOFILE, &limit);
+    execv(SLORA_PROGRAM, pointers.data());
+    _exit(127);
+  }
+  close(in[0]);
+  close(out[1]);
+  input = in[1];
+  output = out[0];
+  return process;
+}
+
+int wait_for(pid_t process) {
+  int status = 0;
+  if (waitpid(process, &status, 0) != process) return -1;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+// Appends what comes next; false at the end.
+bool read_some(int descriptor, std::string& text) {
+  std::array<char, 4096> buffer{};
+  const ssize_t bytes = read(descriptor, buffer.data(), buffer.size());
+  if (bytes > 0) text.append(buffer.data(), static_cast<std::size_t>(bytes));
+  return bytes > 0;
+}
+
+}  // namespace
+
+Finished run_slora(const std::vector<std::string>& arguments, const std::string& input) {
+  int to = -1, from = -1;
+  const pid_t process = start(arguments, to, from, 0);
+  const bool written = write(to, input.data(), input.size()) == static_cast<ssize_t>(input.size());
+  EXPECT_TRUE(written);
+  close(to);
+  Finished finished;
+  while (read_some(from, finished.output)) {
+  }
+  close(from);
+  finished.exit_code = wait_for(process);
+  return finished;
+}
+
+ServerProcess::ServerProcess(const std::vector<std::string>& arguments, std::uint64_t descriptors_max) {
+  std::vector<std::string> all = {"serve", "--port", "0"};
+  all.insert(all.end(), arguments.begin(), arguments.end());
+  int input = -1;
+  process_ = start(all, input, output_, descriptors_max);
+  close(input);
+  const std::string announcement = "listening on http://127.0.0.1:";
+  std::string text;
+  for (std::size_t at = std::string::npos; at == std::string::npos || text.find('\n', at) == std::string::npos;
+       at = text.find(announcement)) {
+    if (!read_some(output_, text)) {
+      ADD_FAILURE() << "the server ended before it listened:\n" << text;
+      return;
+    }
+  }
+  port_ = static_cast<std::uint16_t>(std::stoi(text.substr(text.find(announcement) + announcement.size())));
+}
+
+ServerProcess::~ServerProcess() {
+  if (process_ > 0) {
+    kill(process_, SIGKILL);
+    wait_for(process_);
+  }
+  close(output_);
+}
+
+void ServerProcess::signal(int number) const { kill(process_, number); }
+
+int ServerProcess::exit_code() {
+  std::string rest;
+  while (read_some(output_, rest)) {
+  }
+  const int code = wait_for(process_);
+  process_ = -1;
+  return code;
+}
+
+std::string source_path(const std::string& path) { return std::string(SLORA_SOURCE_DIR) + "/" + path; }
+
+std::vector<std::string> demo_arguments() {
+  return {"--model",
+          source_path("demo/model"),
+          "--served-model-name",
+          "demo",
+          "--adapters",
+          source_path("demo/adapters"),
+          "--lora-modules",
+          "broken=" + source_path("tests/golden/refused/use_dora"),
+          "--pool-memory",
+          "64MiB"};
+}
+
+}  // namespace slora

@@ -1,0 +1,42 @@
+#pragma once
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace slora {
+
+struct Finished {
+  int exit_code = -1;  // 128 + signal when a signal ended it
+  std::string output;  // of standard output and standard error together
+};
+
+// Runs the built program to its end.
+Finished run_slora(const std::vector<std::string>& arguments, const std::string& input = "");
+
+// A running `slora serve` on a port of its own, ended by the destructor. One thread.
+class ServerProcess {
+ public:
+  // Starts it with `--port 0` and waits until it listens; fails the test when it does not. `descriptors_max`: 0 for no limit.
+  explicit ServerProcess(const std::vector<std::string>& arguments, std::uint64_t descriptors_max = 0);
+  ~ServerProcess();
+  ServerProcess(const ServerProcess&) = delete;
+  ServerProcess& operator=(const ServerProcess&) = delete;
+
+  std::uint16_t port() const { return port_; }
+  void signal(int number) const;
+  // Waits for the end.
+  int exit_code();
+
+ private:
+  pid_t process_ = -1;
+  int output_ = -1;
+  std::uint16_t port_ = 0;
+};
+
+// Arguments that serve the demo with all its adapters, and one that is refused.
+std::vector<std::string> demo_arguments();
+std::string source_path(const std::string& path);
+
+}  // namespace slora
