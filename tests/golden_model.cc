@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <numeric>
 
 #include "engine/adapter_loader.h"
@@ -24,7 +25,7 @@ T value_of(Result<T> result) {
 
 }  // namespace
 
-std::string golden_folder(const std::string& name) { return std::string(SLORA_SOURCE_DIR) + "/tests/golden/" + name; }
+std::string golden_folder(const std::string& name) { return (std::filesystem::path(SLORA_SOURCE_DIR) / "tests" / "golden" / name).string(); }
 
 Expected::Expected(const std::string& model) : file_(value_of(SafetensorsFile::open(golden_folder(model) + "/expected.safetensors"))) {}
 
@@ -116,6 +117,7 @@ std::vector<std::vector<float>> GoldenModel::run(const std::vector<Piece>& piece
   batch.spans = spans;
   batch.adapters.segments = segments;
   batch.output_rows = rows;
+  batch.output_adapters = batch.adapters;  // every row is an output row
   const Tensor logits = model_->forward(batch, arena_->base());
   std::vector<std::vector<float>> out;
   for (std::int64_t row = 0; row < logits.rows; ++row) out.emplace_back(logits.row<float>(row), logits.row<float>(row) + logits.cols);

@@ -16,7 +16,7 @@
 
 namespace slora::testing {
 
-// Where tests/golden/ lies.
+// A folder below tests/golden/, or `name` itself when it is an absolute path.
 std::string golden_folder(const std::string& name);
 
 // The tensors of one expected.safetensors.

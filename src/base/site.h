@@ -17,6 +17,8 @@ struct Site {
   auto operator<=>(const Site&) const = default;
 };
 
+inline constexpr Site kHeadSite{0, SiteKind::head};
+
 constexpr std::string_view name_of(SiteKind kind) {
   constexpr std::array<std::string_view, kSiteKindCount> names = {"qkv", "o", "gate_up", "down", "head"};
   return names[static_cast<std::size_t>(kind)];

@@ -19,15 +19,17 @@ class BatchBuilder {
   [[nodiscard]] const ForwardBatch& build(const StepPlan& plan, const ViewOf& view_of);
 
  private:
-  void add_span(const StepPlan& plan, const PlannedSpan& span);
-  void add_segment(const AdapterView& view, std::int32_t row_begin, std::int32_t row_count);
+  void add_span(const StepPlan& plan, const PlannedSpan& span, const AdapterView* view);
+  void add_output_segments();
 
   std::vector<std::size_t> order_;         // indices of plan.spans, grouped by adapter
   std::vector<TokenId> tokens_;            // [T]
   std::vector<std::int32_t> positions_;    // [T]
   std::vector<SpanView> spans_;
   std::vector<AdapterSegment> segments_;
-  std::vector<std::int32_t> output_rows_;  // [plan.output_row_count]
+  std::vector<std::int32_t> output_rows_;           // [plan.output_row_count]
+  std::vector<const AdapterView*> output_views_;    // [plan.output_row_count]; null: the head is the base's
+  std::vector<AdapterSegment> output_segments_;
   ForwardBatch batch_;
 };
 

@@ -13,6 +13,7 @@ class BatchBuilderTest : public ::testing::Test {
  protected:
   BatchBuilderTest() {
     view_.z_cols_max = 24;
+    view_.sites.resize(kSiteKindCount);
     add(1, kNoAdapter, 4, {10, 11}, -1);
     add(2, AdapterId{7}, 9, {20}, 0);
     add(3, kNoAdapter, 0, {30}, 1);
@@ -53,6 +54,17 @@ TEST_F(BatchBuilderTest, GivesEverySpanItsOwnPages) {
   EXPECT_EQ(batch.spans[1].row_begin, 2);
   EXPECT_EQ(batch.spans[1].pages.front(), PageIndex{3});
   EXPECT_EQ(batch.spans[3].position_begin, 2);
+}
+
+TEST_F(BatchBuilderTest, GivesTheHeadSegmentsOfAdaptersThatChangeIt) {
+  EXPECT_TRUE(build().output_adapters.segments.empty());
+  view_.records.resize(1);
+  view_.sites[static_cast<std::size_t>(SiteKind::head)] = {0, 1, 4};
+  const ForwardBatch& batch = build();
+  ASSERT_EQ(batch.output_adapters.segments.size(), 2u);  // rows 0 and 2 are the adapter's, 1 is the base's
+  EXPECT_EQ(batch.output_adapters.segments[0].row_begin, 0);
+  EXPECT_EQ(batch.output_adapters.segments[1].row_begin, 2);
+  EXPECT_EQ(batch.output_adapters.z_cols, 24);
 }
 
 TEST_F(BatchBuilderTest, NeedsNoSegmentsForBaseRows) {

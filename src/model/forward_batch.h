@@ -14,6 +14,7 @@ struct ForwardBatch {
   std::span<const SpanView> spans;           // cover the rows in order
   AdapterBatch adapters;                     // segments over the rows
   std::span<const std::int32_t> output_rows;  // rows whose logits are wanted
+  AdapterBatch output_adapters;              // segments over the output rows, of adapters that change the head
 };
 
 }  // namespace slora

@@ -1,5 +1,7 @@
 #include "model/model.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "model/decoder_layer.h"
 
@@ -20,10 +22,11 @@ Tensor Model::forward(const ForwardBatch& batch, std::byte* pool) {
   const auto output_rows = static_cast<std::int64_t>(batch.output_rows.size());
   check(rows > 0 && rows <= limits_.step_tokens_max, "a batch of at least one token and at most step_tokens_max");
   check(output_rows <= limits_.output_rows_max, "at most output_rows_max rows of logits");
-  check(batch.adapters.z_cols <= limits_.z_cols_max, "at most z_cols_max columns of shrink results");
+  check(output_rows <= rows, "output rows among the rows");
+  check(std::max(batch.adapters.z_cols, batch.output_adapters.z_cols) <= limits_.z_cols_max, "at most z_cols_max columns of shrink results");
 
   Ops& ops = backend_.ops();
-  const Activations act = activations_.views(rows, batch.adapters.z_cols);
+  const Activations act = activations_.views(rows, std::max(batch.adapters.z_cols, batch.output_adapters.z_cols));
   const LayerContext context{ops, communicator_, config_, batch, rope_.view()};
 
   ops.embed(act.x, batch.tokens, weights_.embedding_table());
@@ -37,7 +40,9 @@ Tensor Model::forward(const ForwardBatch& batch, std::byte* pool) {
   if (output_rows == 0) return logits;
   const Tensor hidden = activations_.output_hidden(output_rows);
   ops.gather_rows(hidden, act.h, batch.output_rows);
-  ops.linear(logits, hidden, weights_.head, act.z, {}, Site{0, SiteKind::head});
+  const Tensor z = act.z.rows_from(0, output_rows);
+  ops.shrink(z, hidden, batch.output_adapters, kHeadSite);
+  ops.linear(logits, hidden, weights_.head, z, batch.output_adapters, kHeadSite);
   return logits;
 }
 
