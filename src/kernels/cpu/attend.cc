@@ -6,7 +6,7 @@
 namespace slora::cpu {
 namespace {
 
-constexpr std::int32_t kTurnRows = 28;  // (query, head) rows of a turn: keys that are copied or loaded serve all of them
+constexpr std::int32_t kTurnRows = 32;  // (query, head) rows of a turn: the lanes of two vectors
 
 std::size_t whole_lines(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
@@ -16,6 +16,7 @@ void Attend::run(Tensor out, Tensor q, const KvLayer& layer, std::span<const Spa
   check(out.dtype == DType::bf16 && q.dtype == DType::f32, "q in fp32, out in bf16");
   check(layer.head_dim % 2 == 0 && std::has_single_bit(static_cast<std::uint32_t>(layer.page_tokens)),
         "an even head_dim, a power of two of tokens in a page");
+  check(params.scale > 0, "a positive scale: the highest score is found before it is scaled");
   const auto group = static_cast<std::int32_t>(q.cols / layer.head_dim / layer.kv_heads);
   const std::int32_t turn_queries = std::max(1, kTurnRows / group);
   calls_.clear();
