@@ -71,7 +71,7 @@ TEST(Protocol, TakesChunkedBodiesAndExpectations) {
 }
 
 TEST(Protocol, BreaksOffBrokenChunks) {
-  for (const char* chunk : {"-2\r\nab\r\n", "0x2\r\nab\r\n", "zz\r\n", "fffffffffffffffff\r\n"}) {
+  for (const char* chunk : {"-2\r\nab\r\n", "0x2\r\nab\r\n0\r\n\r\n", "zz\r\n", "fffffffffffffffff\r\n"}) {
     Connection connection(demo_server().port());
     connection.send(std::string("POST /v1/completions HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n") + chunk);
     EXPECT_THAT(connection.read_reply().status, ::testing::AnyOf(400, 413)) << chunk;
