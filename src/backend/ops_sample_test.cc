@@ -129,6 +129,9 @@ TEST_P(OpsSample, TopKTopPAndMinPKeepWhatTheySay) {
   EXPECT_THAT(kept(row), ElementsAre(1, 3, 4));
   row.top_p = 0.0f;
   EXPECT_THAT(kept(row), ElementsAre(1)) << "one token always stays";
+  row = {};
+  row.min_p = 1.0f;
+  EXPECT_THAT(kept(row), ElementsAre(1));
 }
 
 TEST_P(OpsSample, LogprobsAreOfTheModelBeforeAnyChange) {
@@ -189,8 +192,12 @@ TEST(OpsSampleAgreement, EveryBackendDrawsTheSameTokens) {
     std::mt19937 random(3);
     std::normal_distribution<float> normal(0, 3);
     const Matrix logits(DType::f32, count, kVocab);
-    for (std::int64_t i = 0; i < count * kVocab; ++i)
-      logits.tensor().row<float>(i / kVocab)[i % kVocab] = std::round(normal(random) * 64) / 64;
+    for (std::int64_t i = 0; i < count; ++i) {
+      for (std::int64_t token = 0; token < kVocab; ++token) {
+        const float peak = i % 2 == 0 && token % 701 == 5 ? 9.0f : 0.0f;  // half of the rows are as sure as a model often is
+        logits.tensor().row<float>(i)[token] = peak + std::round(normal(random) * 64) / 64;
+      }
+    }
     std::vector<SampledToken> got(rows.size());
     backend->ops().sample(got, logits, rows);
     if (want.empty()) want = got;

@@ -72,6 +72,8 @@ struct Kernels {
   float (*maximum)(const float* values, std::int64_t count);
   // out = exp((logits - highest) * inverse_temperature); returns their sum. Requires: no logit above `highest`. out may be logits.
   double (*exp_weights)(float* out, const float* logits, std::int64_t count, float highest, float inverse_temperature);
+  // Indices, ascending, of values not below `bound`: how many, or out_max + 1 when there are more than out_max. out [out_max].
+  std::int64_t (*find_at_least)(std::int32_t* out, std::int64_t out_max, const float* values, std::int64_t count, float bound);
 };
 
 [[nodiscard]] const Kernels& portable_kernels();

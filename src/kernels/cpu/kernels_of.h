@@ -25,6 +25,7 @@ inline constexpr Kernels kKernelsOf = {
     .rope = &RopeKernel<Isa>::run,
     .maximum = &SampleKernel<Isa>::maximum,
     .exp_weights = &SampleKernel<Isa>::exp_weights,
+    .find_at_least = &SampleKernel<Isa>::find_at_least,
 };
 
 }  // namespace slora::cpu

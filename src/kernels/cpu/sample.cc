@@ -12,6 +12,16 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
+// By logit descending, then token ascending.
+struct Order {
+  std::span<const float> logits;
+  bool operator()(TokenId a, TokenId b) const {
+    const float x = logits[static_cast<std::size_t>(a)];
+    const float y = logits[static_cast<std::size_t>(b)];
+    return x != y ? x > y : a < b;
+  }
+};
+
 TokenId first_token_with(std::span<const float> logits, float logit) {
   return static_cast<TokenId>(std::find(logits.begin(), logits.end(), logit) - logits.begin());
 }
@@ -65,11 +75,7 @@ void Sample::report_logprobs(SampledToken& out, std::span<const float> logits, s
   out.logprob = logprob_of(out.token);
 
   // A heap of the best so far, the worst of them in front.
-  const auto better = [&](TokenId a, TokenId b) {
-    const float x = logits[static_cast<std::size_t>(a)];
-    const float y = logits[static_cast<std::size_t>(b)];
-    return x != y ? x > y : a < b;
-  };
+  const Order better{logits};
   std::vector<TokenId>& best = room.candidates;
   best.clear();
   for (TokenId token = 0; token < size && count > 0; ++token) {
@@ -97,18 +103,64 @@ TokenId Sample::draw(std::span<const float> logits, const SampleRow& row, Room& 
   if (row.min_p <= 0 && row.top_k <= 0 && row.top_p >= 1) {
     return walk(room.weights, share * total, [](std::size_t) { return true; });
   }
+  if (const std::optional<TokenId> near = draw_near(logits, row, total, room)) return *near;
   const Cut cut = find_cut(logits, row, highest, room);
   const auto kept = [&](std::size_t i) {
-    return room.weights[i] >= row.min_p && (logits[i] > cut.logit || (logits[i] == cut.logit && static_cast<TokenId>(i) <= cut.token));
+    return room.weights[i] >= std::min(row.min_p, 1.0f) &&
+           (logits[i] > cut.logit || (logits[i] == cut.logit && static_cast<TokenId>(i) <= cut.token));
   };
   double kept_total = 0;
   for (std::size_t i = 0; i < logits.size(); ++i) kept_total += kept(i) ? static_cast<double>(room.weights[i]) : 0.0;
   return walk(room.weights, share * kept_total, kept);
 }
 
+std::optional<TokenId> Sample::draw_near(std::span<const float> logits, const SampleRow& row, double total, Room& room) const {
+  constexpr float kNearWeight = 0x1p-14f;
+  constexpr std::int64_t kNearMax = 4096;
+  const float min_weight = std::min(row.min_p, 1.0f);  // the highest always stays
+  const bool complete = min_weight >= kNearWeight;     // min-p keeps no token that is not found here
+  std::vector<TokenId>& tokens = room.candidates;
+  tokens.resize(kNearMax);
+  const std::int64_t found = kernels_.find_at_least(tokens.data(), kNearMax, room.weights.data(), static_cast<std::int64_t>(logits.size()),
+                                                    complete ? min_weight : kNearWeight);
+  const bool has_k = row.top_k > 0 && found >= row.top_k;
+  if (found > kNearMax || (!complete && !has_k && (row.top_k > 0 || row.min_p > 0))) return std::nullopt;
+  tokens.resize(static_cast<std::size_t>(found));
+  std::sort(tokens.begin(), tokens.end(), Order{logits});
+
+  const auto weight_of = [&](TokenId token) { return static_cast<double>(room.weights[static_cast<std::size_t>(token)]); };
+  std::size_t kept = tokens.size();
+  if (has_k) {
+    const float lowest = logits[static_cast<std::size_t>(tokens[static_cast<std::size_t>(row.top_k) - 1])];
+    while (logits[static_cast<std::size_t>(tokens[kept - 1])] < lowest) --kept;
+  }
+  if (complete || has_k) {
+    total = 0;
+    for (std::size_t i = 0; i < kept; ++i) total += weight_of(tokens[i]);
+  }
+  double head = total;
+  if (row.top_p < 1) {
+    const double target = static_cast<double>(row.top_p) * total;
+    std::size_t length = 1;
+    head = weight_of(tokens[0]);
+    while (length < kept && head < target) head += weight_of(tokens[length++]);
+    if (head < target && !complete && !has_k) return std::nullopt;
+    kept = length;
+  }
+  tokens.resize(kept);
+  std::sort(tokens.begin(), tokens.end());
+  const double target = reference::uniform_draw(row.seed, row.choice, row.position) * head;
+  double sum = 0;
+  for (const TokenId token : tokens) {
+    sum += weight_of(token);
+    if (sum > target) return token;
+  }
+  return tokens.back();
+}
+
 Sample::Cut Sample::find_cut(std::span<const float> logits, const SampleRow& row, float highest, Room& room) {
   constexpr TokenId kAnyToken = std::numeric_limits<TokenId>::max();
-  WeightHistogram::Bounds bounds{highest, row.temperature, row.min_p, std::numeric_limits<float>::lowest()};
+  WeightHistogram::Bounds bounds{highest, row.temperature, std::min(row.min_p, 1.0f), std::numeric_limits<float>::lowest()};
   std::vector<TokenId>& tokens = room.candidates;
   if (row.top_k > 0) {
     const WeightHistogram histogram(logits, room.weights, bounds);

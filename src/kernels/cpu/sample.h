@@ -1,4 +1,5 @@
 #pragma once
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -19,9 +20,9 @@ class Sample {
 
  private:
   struct Room {
-    std::vector<float> weights;       // [vocab]
-    std::vector<float> raw;           // [vocab], for log-probabilities
-    std::vector<TokenId> candidates;  // of one bucket
+    std::vector<float> weights;  // [vocab]
+    std::vector<float> raw;      // [vocab], for log-probabilities
+    std::vector<TokenId> candidates;
   };
 
   // The lowest token that is kept: everything before it in the order (logit descending, token ascending) is kept too.
@@ -33,6 +34,8 @@ class Sample {
   void sample_row(SampledToken& out, std::span<float> logits, const SampleRow& row, Room& room) const;
   void report_logprobs(SampledToken& out, std::span<const float> logits, std::size_t count, Room& room) const;
   [[nodiscard]] TokenId draw(std::span<const float> logits, const SampleRow& row, Room& room) const;
+  // The draw, when all that may be kept is among few tokens with a weight worth looking at.
+  [[nodiscard]] std::optional<TokenId> draw_near(std::span<const float> logits, const SampleRow& row, double total, Room& room) const;
   [[nodiscard]] static Cut find_cut(std::span<const float> logits, const SampleRow& row, float highest, Room& room);
 
   const Kernels& kernels_;
