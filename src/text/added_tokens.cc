@@ -51,7 +51,9 @@ Result<AddedTokens> AddedTokens::from_json(const Json& tokenizer_json, const Voc
   for (std::size_t i = 0; i < added.tokens_.size(); ++i) {
     const Token& token = added.tokens_[i];
     if (token.normalized) {
-      added.normalized_.add(normalizer.apply(token.content), i);
+      std::string text = normalizer.apply(token.content);
+      added.normalized_.add(text, i);
+      added.normalized_texts_.insert_or_assign(token.id, std::move(text));
     } else {
       added.raw_.add(token.content, i);
     }
@@ -89,6 +91,11 @@ Status AddedTokens::add(Token token, std::int64_t id_in_file, const Vocabulary& 
   return {};
 }
 
+const std::string* AddedTokens::normalized_text(TokenId id) const {
+  const auto text = normalized_texts_.find(id);
+  return text == normalized_texts_.end() ? nullptr : &text->second;
+}
+
 // The steps and their order are those of `tokenizers`: a token that is refused for standing inside a word hides others
 // that overlap it, and white space taken by one token isn't given to the next.
 std::vector<AddedTokens::Part> AddedTokens::split(std::string_view text, const Trie& trie) const {
@@ -107,7 +114,7 @@ std::vector<AddedTokens::Part> AddedTokens::split(std::string_view text, const T
     if (token.lstrip) range.begin = std::max(covered, range.begin - trailing_white_space(text.substr(0, range.begin)));
     if (token.rstrip) range.end += leading_white_space(text.substr(range.end));
     if (covered < range.begin) parts.push_back({{covered, range.begin}, std::nullopt});
-    parts.push_back({range, token.id});
+    if (range.begin < range.end) parts.push_back({range, token.id});  // else the token before it took all of it as white space
     covered = range.end;
   }
   if (covered < text.size()) parts.push_back({{covered, text.size()}, std::nullopt});

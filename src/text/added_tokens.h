@@ -35,6 +35,9 @@ class AddedTokens {
   [[nodiscard]] std::vector<Part> split_normalized(std::string_view text) const { return split(text, normalized_); }
 
   [[nodiscard]] const Vocabulary& vocabulary() const { return vocabulary_; }
+  // The text that a decoder starts from, where it is not the token's own: a token that was looked for in normalised text is
+  // decoded from its normalised form. Nullptr for all others.
+  [[nodiscard]] const std::string* normalized_text(TokenId id) const;
   // By content: a token of the model with the text of a special one is special too.
   [[nodiscard]] bool is_special(std::string_view token_text) const { return special_.contains(std::string(token_text)); }
 
@@ -74,6 +77,7 @@ class AddedTokens {
   std::vector<Token> tokens_;
   Vocabulary vocabulary_;                    // of the added tokens alone
   std::unordered_set<std::string> special_;  // contents
+  std::unordered_map<TokenId, std::string> normalized_texts_;
   Trie raw_;
   Trie normalized_;
 };

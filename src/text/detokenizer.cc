@@ -15,7 +15,7 @@ void Detokenizer::continue_from(std::span<const TokenId> prompt) {
 
 std::string Detokenizer::push(TokenId id) {
   std::string out;
-  const std::string_view token = tokenizer_->token_text(id);
+  const std::string_view token = tokenizer_->parts_->text_to_decode(id);
   if (token.data() == nullptr || (special_ == SpecialText::skip && tokenizer_->is_special(id))) return out;
   stream_->push(token, out);
   return out;

@@ -22,6 +22,16 @@ void encode_between(std::string text, bool opens_input, const PreTokenizer& pre_
 
 }  // namespace
 
+std::string_view Tokenizer::Parts::token_text(TokenId id) const {
+  const Vocabulary& added = added_tokens.vocabulary();
+  return added.contains(id) ? added.text(id) : model.vocabulary().text(id);
+}
+
+std::string_view Tokenizer::Parts::text_to_decode(TokenId id) const {
+  const std::string* normalized = added_tokens.normalized_text(id);
+  return normalized != nullptr ? std::string_view(*normalized) : token_text(id);
+}
+
 Tokenizer::Tokenizer(std::unique_ptr<const Parts> parts) : parts_(std::move(parts)) {}
 Tokenizer::~Tokenizer() = default;
 
@@ -79,12 +89,9 @@ std::string Tokenizer::decode(std::span<const TokenId> ids, SpecialText special)
   return text;
 }
 
-std::string_view Tokenizer::token_text(TokenId id) const {
-  const Vocabulary& added = parts_->added_tokens.vocabulary();
-  return added.contains(id) ? added.text(id) : parts_->model.vocabulary().text(id);
-}
+std::string_view Tokenizer::token_text(TokenId id) const { return parts_->token_text(id); }
 
-std::string Tokenizer::token_bytes(TokenId id) const { return parts_->decoder.token_bytes(token_text(id)); }
+std::string Tokenizer::token_bytes(TokenId id) const { return parts_->decoder.token_bytes(parts_->text_to_decode(id)); }
 
 std::optional<TokenId> Tokenizer::token_id(std::string_view token_text) const {
   const std::optional<TokenId> added = parts_->added_tokens.vocabulary().find(token_text);

@@ -17,6 +17,10 @@ struct Tokenizer::Parts {
   Bpe model;
   PostProcessor post_processor;
   Decoder decoder;
+
+  // Null views for an id without a token.
+  [[nodiscard]] std::string_view token_text(TokenId id) const;
+  [[nodiscard]] std::string_view text_to_decode(TokenId id) const;
 };
 
 }  // namespace slora

@@ -119,6 +119,7 @@ TEST(Tokenizer, LooksForNormalizedAddedTokensInTheNormalizedText) {
   const auto tokenizer = make(json);
   EXPECT_THAT(tokenizer->encode("<x>A<X>", SpecialTokens::add), ElementsAre(7, 1, 7));
   EXPECT_THAT(tokenizer->encode("<Y><y>", SpecialTokens::add), ElementsAre(8, 0, 0, 0));
+  EXPECT_EQ(tokenizer->decode(std::vector<TokenId>{7, 8}, SpecialText::keep), "<x><Y>");
 }
 
 TEST(Tokenizer, TreatsBytesThatAreNotUtf8AsReplacementCharacters) {
