@@ -1,5 +1,6 @@
 // How near the cpu backend comes to what the machine can do, on the shape of Qwen2.5-0.5B: decoding against read bandwidth,
-// prefilling against the bf16 peak, both measured in the same run.
+// prefilling against the bf16 peak, both measured in the same run. Medians of five.
+//   cpu_floor [threads [decoded sequences or, from 64 on, prompt tokens]...]
 #include <fmt/format.h>
 
 #include <cstring>
@@ -47,35 +48,62 @@ double bytes_of_weights(const std::vector<LinearWeight>& weights) {
   return bytes;
 }
 
-// Activations of `rows` tokens and the K and V of one layer for `context` tokens.
+// What a step computes: one token of each of `sequences`, all at the same length, or a prompt's.
+struct Work {
+  std::int32_t sequences;
+  std::int32_t tokens;  // of each sequence
+  std::int32_t context;
+
+  [[nodiscard]] std::int32_t rows() const { return sequences * tokens; }
+  // Pairs of query and key.
+  [[nodiscard]] double pairs() const { return static_cast<double>(rows()) * (2.0 * context - tokens + 1) / 2; }
+};
+
+struct Limits {
+  double bandwidth;  // bytes per second
+  double peak;       // FLOP per second
+};
+
+// Activations, and the K and V of one layer.
 class Step {
  public:
-  Step(Backend& backend, std::int32_t rows, std::int32_t context)
-      : ops_(backend.ops()), rows_(rows), memory_(backend.allocate(std::size_t{1} << 30)) {
-    wide_ = take(DType::f32, 2 * kIntermediate);
-    x_ = take(DType::f32, kHidden);
-    residual_ = take(DType::f32, kHidden);
-    product_ = take(backend.product_dtype(), kIntermediate);
-    logits_ = take(DType::f32, kVocab, 1);
+  Step(Backend& backend, const Work& work)
+      : ops_(backend.ops()), rows_(work.rows()), head_rows_(work.sequences), memory_(backend.allocate(std::size_t{1} << 30)) {
+    wide_ = take(DType::f32, rows_, 2 * kIntermediate);
+    x_ = take(DType::f32, rows_, kHidden);
+    residual_ = take(DType::f32, rows_, kHidden);
+    product_ = take(backend.product_dtype(), rows_, kIntermediate);
+    logits_ = take(DType::f32, head_rows_, kVocab);
     ops_.fill(residual_, 0.5f);
     ops_.fill(x_, 0.25f);
     ops_.fill(product_, 0.125f);
     const std::size_t side = kPageTokens * kKvHeads * kDim * bytes_of(backend.kv_dtype());
-    pages_memory_ = backend.allocate(2 * side * static_cast<std::size_t>(context / kPageTokens + 1));
-    for (std::uint32_t page = 0; page <= static_cast<std::uint32_t>(context / kPageTokens); ++page) pages_.push_back({page});
+    const auto page_count = static_cast<std::uint32_t>((work.context + kPageTokens - 1) / kPageTokens);
+    pages_memory_ = backend.allocate(2 * side * page_count * static_cast<std::size_t>(work.sequences));
     layer_ = {pages_memory_.data(), 2 * side, 0, side, kPageTokens, kKvHeads, kDim};
-    for (std::int32_t row = 0; row < rows; ++row) positions_.push_back(context - rows + row);
-    table_memory_ = backend.allocate(static_cast<std::size_t>(context) * kDim * sizeof(float));
-    const Tensor table = table_memory_.view(DType::f32, context, kDim / 2);
+    for (std::uint32_t page = 0; page < page_count * static_cast<std::uint32_t>(work.sequences); ++page) pages_.push_back({page});
+    for (std::int32_t sequence = 0; sequence < work.sequences; ++sequence) {
+      const std::int32_t begin = work.context - work.tokens;
+      spans_.push_back({sequence * work.tokens, work.tokens, begin,
+                        std::span(pages_).subspan(static_cast<std::size_t>(sequence) * page_count, page_count)});
+      for (std::int32_t token = 0; token < work.tokens; ++token) positions_.push_back(begin + token);
+    }
+    table_memory_ = backend.allocate(static_cast<std::size_t>(work.context) * kDim * sizeof(float));
+    const Tensor table = table_memory_.view(DType::f32, work.context, kDim / 2);
     table_ = {table, table};
-    spans_ = {{0, rows, context - rows, pages_}};
+    sample_rows_.resize(static_cast<std::size_t>(head_rows_));
+    tokens_.resize(sample_rows_.size());
+    for (SampleRow& row : sample_rows_) {
+      row.temperature = 0.8f;
+      row.top_p = 0.95f;
+    }
   }
 
   void linear(const std::vector<LinearWeight>& weights, std::int64_t out, std::int64_t in) {
     for (const LinearWeight& weight : weights) ops_.linear(wide_.cols_from(0, out), product_.cols_from(0, in), weight, {}, {}, kSite);
   }
   void head(const Model& model) {
-    ops_.linear(logits_, product_.rows_from(rows_ - 1, 1).cols_from(0, kHidden), model.head[0], {}, {}, kSite);
+    ops_.linear(logits_, product_.rows_from(rows_ - head_rows_, head_rows_).cols_from(0, kHidden), model.head[0], {}, {}, kSite);
   }
   void norms() {
     for (int i = 0; i < 2 * kLayers; ++i) ops_.add_rms_norm(product_.cols_from(0, kHidden), residual_, x_, gain_, 1e-6f);
@@ -92,12 +120,7 @@ class Step {
       ops_.attend(product_.cols_from(0, kHeads * kDim), q, layer_, spans_, {0.125f, 0});
     }
   }
-  void sample() {
-    SampleRow row;
-    row.temperature = 0.8f;
-    row.top_p = 0.95f;
-    ops_.sample({&token_, 1}, logits_, {&row, 1});
-  }
+  void sample() { ops_.sample(tokens_, logits_, sample_rows_); }
   void all(const Model& model) {
     for (std::size_t layer = 0; layer < kLayers; ++layer) {
       const auto project = [&](const LinearWeight& weight, Tensor out) {
@@ -120,15 +143,14 @@ class Step {
   }
 
  private:
-  Tensor take(DType dtype, std::int64_t cols, std::int64_t rows = 0) {
-    const std::int64_t count = rows == 0 ? rows_ : rows;
-    const Tensor out{memory_.data() + used_, dtype, count, cols, cols};
-    used_ += (static_cast<std::size_t>(count * cols) * bytes_of(dtype) + 63) / 64 * 64;
+  Tensor take(DType dtype, std::int64_t rows, std::int64_t cols) {
+    const Tensor out{memory_.data() + used_, dtype, rows, cols, cols};
+    used_ += (static_cast<std::size_t>(rows * cols) * bytes_of(dtype) + 63) / 64 * 64;
     return out;
   }
 
   Ops& ops_;
-  std::int32_t rows_;
+  std::int32_t rows_, head_rows_;
   Buffer memory_, pages_memory_, table_memory_;
   std::size_t used_ = 0;
   Tensor wide_, x_, residual_, product_, logits_;
@@ -138,7 +160,8 @@ class Step {
   std::vector<std::int32_t> positions_;
   std::vector<SpanView> spans_;
   std::vector<float> gain_ = std::vector<float>(kHidden, 1.0f);
-  SampledToken token_;
+  std::vector<SampleRow> sample_rows_;
+  std::vector<SampledToken> tokens_;
 };
 
 // `limit`: seconds the machine needs at least.
@@ -146,15 +169,24 @@ void print_row(const char* what, double seconds, double limit) {
   fmt::print("  {:<32} {:>9.2f} ms {:>7.1f} %\n", what, seconds * 1e3, 100 * limit / seconds);
 }
 
-void measure(Backend& backend, const Model& model, std::int32_t rows, std::int32_t context, double bandwidth, double peak) {
-  Step step(backend, rows, context);
+Limits measure_limits(int threads) {
+  cpu::ThreadPool pool(threads > 0 ? threads : cpu::usable_core_count());
+  Buffer memory(std::size_t{1} << 30);
+  std::memset(memory.data(), 1, memory.bytes());
+  const Limits limits{read_bandwidth(pool, memory), bfloat16_peak(pool)};
+  fmt::print("\nread bandwidth {:.1f} GB/s, bf16 peak {:.0f} GFLOP/s\n", limits.bandwidth / 1e9, limits.peak / 1e9);
+  return {limits.bandwidth, limits.peak > 0 ? limits.peak : 1e15};  // no such instruction: shares are then of bandwidth alone
+}
+
+void measure(Backend& backend, const Model& model, const Work& work, const Limits& limits) {
+  Step step(backend, work);
   double floor = 0;
-  fmt::print("\n{} row{} at context {} (share: of the time the machine needs for bytes and products)\n", rows, rows == 1 ? "" : "s",
-             context);
+  fmt::print("{} sequence{} x {} token{} at length {}: time, and what the machine needs at least for bytes and products\n", work.sequences,
+             work.sequences == 1 ? "" : "s", work.tokens, work.tokens == 1 ? "" : "s", work.context);
   const auto measure_linear = [&](const char* what, const std::vector<LinearWeight>& weights, auto run) {
     const double bytes = bytes_of_weights(weights);
-    const bool one_row = &weights == &model.head;
-    const double limit = std::max(bytes / bandwidth, bytes * (one_row ? 1 : rows) / peak);
+    const double rows = &weights == &model.head ? work.sequences : work.rows();
+    const double limit = std::max(bytes / limits.bandwidth, bytes * rows / limits.peak);  // two bytes and two FLOP a weight
     floor += limit;
     print_row(what, median_seconds(run), limit);
   };
@@ -162,39 +194,38 @@ void measure(Backend& backend, const Model& model, std::int32_t rows, std::int32
   measure_linear("o x 24", model.o, [&] { step.linear(model.o, kHidden, kHeads * kDim); });
   measure_linear("gate_up x 24", model.gate_up, [&] { step.linear(model.gate_up, 2 * kIntermediate, kHidden); });
   measure_linear("down x 24", model.down, [&] { step.linear(model.down, kHidden, kIntermediate); });
-  measure_linear("head of one row", model.head, [&] { step.head(model); });
-  const double pairs = static_cast<double>(rows) * (2.0 * context - rows + 1) / 2;
-  print_row("rope, store_kv, attend x 24", median_seconds([&] { step.attention(); }), 4.0 * kLayers * kHeads * kDim * pairs / peak);
+  measure_linear("head", model.head, [&] { step.head(model); });
+  print_row("rope, store_kv, attend x 24", median_seconds([&] { step.attention(); }),
+            4.0 * kLayers * kHeads * kDim * work.pairs() / limits.peak);
   print_row("norms x 48", median_seconds([&] { step.norms(); }), 0);
   print_row("gated x 24", median_seconds([&] { step.gates(); }), 0);
   print_row("sample top-p", median_seconds([&] { step.sample(); }), 0);
   const double seconds = median_seconds([&] { step.all(model); });
   print_row("a whole step", seconds, floor);
-  fmt::print("  {:.1f} tokens/s\n", rows / seconds);
+  fmt::print("  {:.1f} tokens/s\n", work.rows() / seconds);
 }
 
-void run(int threads) {
+void run(int threads, const std::vector<std::int32_t>& sizes) {
+  constexpr std::int32_t kPromptFrom = 64;
+  constexpr std::int32_t kDecodeContext = 256;
   Result<std::unique_ptr<Backend>> backend = create_backend("cpu", {.threads = threads});
   check(backend.has_value(), "a cpu backend");
+  fmt::print("{}\n", (*backend)->description());
   const Model model(**backend);
-  double bandwidth = 0;
-  double peak = 0;
-  {
-    cpu::ThreadPool pool(threads > 0 ? threads : cpu::usable_core_count());
-    Buffer memory(std::size_t{1} << 30);
-    std::memset(memory.data(), 1, memory.bytes());
-    bandwidth = read_bandwidth(pool, memory);
-    peak = bfloat16_peak(pool);
+  for (const std::int32_t size : sizes) {
+    const Work work = size < kPromptFrom ? Work{size, 1, kDecodeContext} : Work{1, size, size};
+    measure(**backend, model, work, measure_limits(threads));  // anew each time: others may use the machine
   }
-  fmt::print("{}\nread bandwidth {:.1f} GB/s, bf16 peak {:.0f} GFLOP/s\n", (*backend)->description(), bandwidth / 1e9, peak / 1e9);
-  if (peak == 0) peak = 1e12;  // no such instruction: shares are then of bandwidth alone
-  for (const std::int32_t rows : {1, 4, 8, 16, 32, 128, 512}) measure(**backend, model, rows, std::max(rows, 256), bandwidth, peak);
 }
 
 }  // namespace
 }  // namespace slora::bench
 
 int main(int argc, char** argv) {
-  slora::bench::run(argc > 1 ? std::stoi(argv[1]) : 0);
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  std::vector<std::int32_t> sizes;
+  for (std::size_t i = 1; i < arguments.size(); ++i) sizes.push_back(std::stoi(arguments[i]));
+  if (sizes.empty()) sizes = {1, 4, 8, 16, 32, 128, 512};
+  slora::bench::run(arguments.empty() ? 0 : std::stoi(arguments[0]), sizes);
   return 0;
 }
