@@ -112,21 +112,21 @@ class LinearKernel {
     if (call.bias.empty() && !any_replaces) return;
     for (std::int64_t begin = col_begin; begin < col_end; begin += kBlockCols) {
       const std::int64_t end = least(begin + kBlockCols, col_end);
-      float block[kBlockCols] = {};
+      float block[kBlockCols];
       for (std::int64_t row = 0; row < call.y.rows; ++row) {
-        const float* bias = call.bias.data() + begin;
-        if (any_replaces) {
-          if (!call.bias.empty()) __builtin_memcpy(block, bias, static_cast<std::size_t>(end - begin) * sizeof(float));
-          replace_bias(block, call, row, begin, end);
-          bias = block;
-        }
-        add_values(call.y.row<float>(row) + begin, bias, end - begin);
+        if (any_replaces || row == 0) find_bias(block, call, row, begin, end);
+        add_values(call.y.row<float>(row) + begin, block, end - begin);
       }
     }
   }
 
-  static void replace_bias(float* bias, const LinearCall& call, std::int64_t row, std::int64_t begin, std::int64_t end) {
-    if (call.bias.empty()) __builtin_memset(bias, 0, static_cast<std::size_t>(end - begin) * sizeof(float));
+  static void find_bias(float* bias, const LinearCall& call, std::int64_t row, std::int64_t begin, std::int64_t end) {
+    const std::size_t bytes = static_cast<std::size_t>(end - begin) * sizeof(float);
+    if (call.bias.empty()) {
+      __builtin_memset(bias, 0, bytes);
+    } else {
+      __builtin_memcpy(bias, call.bias.data() + begin, bytes);
+    }
     for (const ExpandCall& expand : call.records) {
       const AppliedRecord& applied = *expand.applied;
       if (!replaces_bias(expand) || row < applied.row_begin || row >= applied.row_begin + applied.row_count) continue;
@@ -136,12 +136,6 @@ class LinearKernel {
       if (from >= to) continue;
       __builtin_memcpy(bias + (from - begin), applied.record->bias + (from - slice), static_cast<std::size_t>(to - from) * sizeof(float));
     }
-  }
-
-  static void add_values(float* y, const float* values, std::int64_t count) {
-    std::int64_t i = 0;
-    for (; i + kLanes <= count; i += kLanes) store(y + i, load(y + i) + load(values + i));
-    if (i < count) store_head(y + i, load_head(y + i, count - i) + load_head(values + i, count - i), count - i);
   }
 
   // y += factor * values

@@ -20,11 +20,7 @@ class RmsNormKernel {
     }
   }
 
-  static void add(float* sum, const float* x, std::int64_t count) {
-    std::int64_t i = 0;
-    for (; i + kLanes <= count; i += kLanes) store(sum + i, load(sum + i) + load(x + i));
-    if (i < count) store_head(sum + i, load_head(sum + i, count - i) + load_head(x + i, count - i), count - i);
-  }
+  static void add(float* sum, const float* x, std::int64_t count) { add_values(sum, x, count); }
 
  private:
   template <class T>

@@ -50,17 +50,10 @@ using Halves [[gnu::vector_size(32)]] = std::uint16_t;
 
 [[gnu::always_inline]] inline Floats broadcast(float x) { return Floats{x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}; }
 [[gnu::always_inline]] inline Words broadcast_word(std::uint32_t x) { return Words{x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}; }
-[[gnu::always_inline]] inline Words broadcast_word_at(const void* from) {
-  std::uint32_t word;
-  __builtin_memcpy(&word, from, sizeof word);
-  return broadcast_word(word);
-}
 
 [[gnu::always_inline]] inline Floats as_floats(Words bits) { return __builtin_bit_cast(Floats, bits); }
 [[gnu::always_inline]] inline Words as_words(Floats value) { return __builtin_bit_cast(Words, value); }
 [[gnu::always_inline]] inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
-[[gnu::always_inline]] inline Floats smaller(Floats a, Floats b) { return a < b ? a : b; }
-[[gnu::always_inline]] inline Ints lane_indices() { return Ints{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}; }
 
 // The bits of the nearest bf16 in the low half of each lane, ties to even; NaN stays NaN.
 [[gnu::always_inline]] inline Words rounded_to_bfloat16(Floats value) {
@@ -86,6 +79,13 @@ template <class Isa>
   p = Isa::multiply_add(p, r, broadcast(1.0f));
   const Floats power = as_floats(as_words(p) + (as_words(shifted) << 23));
   return x < -126.0f ? Floats{} : power;
+}
+
+// sum [count] += x [count]
+[[gnu::always_inline]] inline void add_values(float* sum, const float* x, std::int64_t count) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) store(sum + i, load(sum + i) + load(x + i));
+  if (i < count) store_head(sum + i, load_head(sum + i, count - i) + load_head(x + i, count - i), count - i);
 }
 
 inline constexpr float kLog2E = 1.44269504088896340736f;
