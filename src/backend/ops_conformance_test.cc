@@ -111,6 +111,22 @@ TEST_P(OpsConformance, ShrinkAndLinearApplyRecordsOfMixedRanksToTheirRowsAndSlic
   }
 }
 
+TEST_P(OpsConformance, ARecordMayBringTheOnlyBias) {
+  const LinearWeight weight = pack(*backend_, 40, 16, std::vector<float>(40 * 16, 0.0f), DType::f32);
+  MadeRecord record = make_record(numbers_, 3, 35, 16, 0);
+  record.bias = numbers_.vector(35);
+  for (const BiasMode mode : {BiasMode::add, BiasMode::replace}) {
+    record.bias_mode = mode;
+    const MadeAdapter adapter(backend_->adapter_format(), kSite, {record}, {});
+    const std::vector<AdapterSegment> segments = {{1, 1, 0, 1.0f, &adapter.view()}};
+    const Matrix y(DType::f32, 2, 40);
+    ops_.linear(y, Matrix(backend_->product_dtype(), 2, 16, numbers_.vector(32)), weight, {}, {segments, 0}, kSite);
+    std::vector<float> want(80, 0.0f);
+    std::copy(record.bias.begin(), record.bias.end(), want.begin() + 43);
+    EXPECT_EQ(values_of(y), want);
+  }
+}
+
 TEST_P(OpsConformance, ShrinkLeavesTheRestOfZAsItIs) {
   const MadeAdapter adapter(backend_->adapter_format(), kSite, {make_record(numbers_, 0, 8, 40, 3)}, {});
   const std::vector<AdapterSegment> segments = {{1, 1, 2, 1.0f, &adapter.view()}};
