@@ -12,8 +12,6 @@
 namespace slora {
 namespace {
 
-constexpr std::size_t kPreparationsWaitingMax = 1024;
-
 Status check_exposure(const ApiServerOptions& options) {
   if (is_loopback_host(options.http.host) || !options.api_keys.empty()) return {};
   return error(
@@ -124,9 +122,8 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
              {{"block_size", std::to_string(scheduler.page_tokens)}, {"num_gpu_blocks", std::to_string(scheduler.page_count)}})
       .set(1);
   const RequestPreparer preparer(options.model_names, runtime.model_config().vocab_size, runtime.generation_config(), *text, generator);
-  WorkPool pool(options.text_threads, kPreparationsWaitingMax);
-  OpenAiApi openai(preparer, {generator, jobs, text->tokenizer(), metrics, clock}, pool,
-                   [&](std::function<void()> work) { http.post(std::move(work)); });
+  const auto post = [&](std::function<void()> work) { http.post(std::move(work)); };
+  OpenAiApi openai(preparer, {generator, jobs, text->tokenizer(), metrics, clock}, post, options.text_threads);
   StatusApi status(options.model_names, runtime, jobs);
   const RouteTable routes = make_routes(openai, status);
   const ApiKeys keys(options.api_keys);

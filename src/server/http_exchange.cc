@@ -45,6 +45,7 @@ void HttpExchange::send(std::string_view bytes) {
 void HttpExchange::end_stream() {
   if (phase_ != Phase::streaming) return;
   if (stream_form_ == BodyForm::chunked) unsent_ += kLastChunk;
+  if (stream_form_ == BodyForm::until_close) use_ = ConnectionUse::close;
   finish(Phase::complete);
 }
 

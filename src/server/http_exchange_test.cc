@@ -43,6 +43,16 @@ TEST_F(HttpExchangeTest, StreamsInChunksAndEndsThem) {
   EXPECT_EQ(exchange->phase(), HttpExchange::Phase::complete);
 }
 
+TEST_F(HttpExchangeTest, AnOldClientReadsItsStreamUntilTheConnectionCloses) {
+  const auto exchange = make(BodyForm::until_close);
+  exchange->set_use(ConnectionUse::keep_alive);
+  exchange->begin_stream("text/event-stream");
+  exchange->send("x");
+  exchange->end_stream();
+  EXPECT_THAT(exchange->take_unsent(), EndsWith("Connection: close\r\n\r\nx"));
+  EXPECT_EQ(exchange->use(), ConnectionUse::close);
+}
+
 TEST_F(HttpExchangeTest, ABrokenStreamHasNoLastChunk) {
   const auto exchange = make();
   exchange->begin_stream("text/event-stream");

@@ -8,6 +8,8 @@
 namespace slora {
 namespace {
 
+constexpr std::size_t kPreparationsWaitingMax = 1024;
+
 bool is_json(std::string_view content_type) {
   return content_type.empty() || content_type == "application/json" || content_type.starts_with("application/json;") ||
          content_type.starts_with("application/json ");
@@ -15,8 +17,8 @@ bool is_json(std::string_view content_type) {
 
 }  // namespace
 
-OpenAiApi::OpenAiApi(const RequestPreparer& preparer, const JobServices& services, WorkPool& pool, Post post)
-    : preparer_(preparer), services_(services), pool_(pool), post_(std::move(post)) {}
+OpenAiApi::OpenAiApi(const RequestPreparer& preparer, const JobServices& services, Post post, std::size_t preparing_threads)
+    : preparer_(preparer), services_(services), post_(std::move(post)), pool_(preparing_threads, kPreparationsWaitingMax) {}
 
 void OpenAiApi::generate(Endpoint endpoint, const std::shared_ptr<Exchange>& exchange) {
   const auto refuse = [&](const char* code, const char* message) { exchange->respond(error_response({code, message, {}})); };

@@ -1,4 +1,5 @@
 #pragma once
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <random>
@@ -12,14 +13,19 @@
 
 namespace slora {
 
-// The endpoints that generate. Owns the jobs and the threads that prepare them; I/O thread but for what runs on those.
+// The endpoints that generate. Owns the threads that prepare requests; I/O thread but for what runs on those.
 class OpenAiApi {
  public:
   // Runs work on the I/O thread; any thread.
   using Post = std::function<void(std::function<void()>)>;
 
   // What it borrows outlives it.
-  OpenAiApi(const RequestPreparer& preparer, const JobServices& services, WorkPool& pool, Post post);
+  OpenAiApi(const RequestPreparer& preparer, const JobServices& services, Post post, std::size_t preparing_threads);
+
+  // Runs what is being prepared to its end.
+  ~OpenAiApi() = default;
+  OpenAiApi(const OpenAiApi&) = delete;
+  OpenAiApi& operator=(const OpenAiApi&) = delete;
 
   void complete(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::completions, exchange); }
   void chat(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::chat, exchange); }
@@ -33,10 +39,10 @@ class OpenAiApi {
 
   const RequestPreparer& preparer_;
   const JobServices services_;
-  WorkPool& pool_;
   const Post post_;
   std::mt19937_64 random_{std::random_device{}()};
   bool draining_ = false;
+  WorkPool pool_;  // last: its jobs use all others
 };
 
 }  // namespace slora
