@@ -29,7 +29,8 @@ function(slora_module name)
     add_library(${target} INTERFACE)
     target_link_libraries(${target} INTERFACE slora_options ${dependencies})
   endif()
-  set_property(GLOBAL APPEND PROPERTY slora_module_graph "${name}: ${arg_DEPENDS}")
+  list(JOIN arg_DEPENDS " " direct)  # spaces: a list within a list would become lines of its own
+  set_property(GLOBAL APPEND PROPERTY slora_module_graph "${name}: ${direct}")
 
   if(SLORA_TESTS AND tests)
     string(REPLACE "/" "_" test_program "${name}_test")
