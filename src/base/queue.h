@@ -7,8 +7,6 @@
 #include <utility>
 #include <vector>
 
-#include "base/clock.h"
-
 namespace slora {
 
 // A bounded queue between threads. Full is an answer, not a wait: try_push refuses. Any number of threads on both sides.
@@ -43,13 +41,6 @@ class BoundedQueue {
     T value = std::move(values_.front());
     values_.pop_front();
     return value;
-  }
-
-  // Waits until there is a value, the queue is closed, or `limit` has passed. True when there is a value.
-  bool wait_for(Timestamp limit) {
-    std::unique_lock lock(mutex_);
-    ready_.wait_for(lock, limit, [&] { return closed_ || !values_.empty(); });
-    return !values_.empty();
   }
 
   // No more pushes; those who wait wake up.

@@ -1,7 +1,6 @@
 #include "engine/adapter_loader.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "base/check.h"
 
@@ -47,9 +46,9 @@ std::unique_ptr<const AdapterView> make_adapter_view(const ImageLayout& layout, 
   return view;
 }
 
-// The queue needs no bound of its own: the scheduler starts a load only for pages that it has taken from the pool.
+// A load holds at least one page of the pool, so there are never more of them than pages.
 AdapterLoader::AdapterLoader(AdapterStore& store, const PageArena& arena, Inbox& inbox)
-    : store_(store), arena_(arena), inbox_(inbox), loads_(std::numeric_limits<std::size_t>::max()), thread_([this] { run(); }) {}
+    : store_(store), arena_(arena), inbox_(inbox), loads_(arena.page_count()), thread_([this] { run(); }) {}
 
 AdapterLoader::~AdapterLoader() {
   std::vector<Load> dropped;
@@ -60,7 +59,7 @@ AdapterLoader::~AdapterLoader() {
 
 void AdapterLoader::start(std::shared_ptr<const AdapterVersion> version, std::vector<PageIndex> pages) {
   const bool taken = loads_.try_push({std::move(version), std::move(pages)});
-  check(taken, "an open loader");
+  check(taken, "an open loader with room for a load per page");
 }
 
 void AdapterLoader::run() {

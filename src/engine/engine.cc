@@ -21,17 +21,11 @@ Status Engine::submit(GenerationRequest request) {
     return error("never_fits", "{} prompt tokens and {} output tokens were asked for; at most {} output tokens fit beside this prompt.", prompt_tokens,
                  request.output_tokens_max, std::max(fitting, 0));
   }
-  const SchedulerOptions& limits = options_.scheduler;
-  const std::size_t tokens = request.prompt.size();
-  if (loop_->live_count.fetch_add(1) >= limits.waiting_max) {
-    loop_->live_count.fetch_sub(1);
-    return error("queue_full", "{} sequences are running or waiting, which is the limit; try again later.", limits.waiting_max);
+  const auto in_vocabulary = [&](TokenId token) { return token >= 0 && token < loop_->vocab_size(); };
+  if (!std::ranges::all_of(request.prompt, in_vocabulary)) {
+    return error("bad_token", "The prompt holds a token id outside of the vocabulary: expected 0 to {}.", loop_->vocab_size() - 1);
   }
-  if (loop_->live_tokens.fetch_add(tokens) + tokens > limits.waiting_tokens_max) {
-    loop_->live_tokens.fetch_sub(tokens);
-    loop_->live_count.fetch_sub(1);
-    return error("queue_full", "The prompts that are running or waiting hold {} tokens, which is the limit; try again later.", limits.waiting_tokens_max);
-  }
+  if (Status reserved = loop_->try_reserve(request.prompt.size()); !reserved) return reserved;
   loop_->inbox().submit(std::move(request));
   return {};
 }
@@ -39,8 +33,6 @@ Status Engine::submit(GenerationRequest request) {
 void Engine::cancel(SequenceId id) { loop_->inbox().cancel(id); }
 
 void Engine::begin_drain() { draining_.store(true); }
-
-bool Engine::drained() const { return draining_.load() && loop_->live_count.load() == 0; }
 
 std::int32_t Engine::output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion* adapter) const {
   const std::int64_t pool = tokens_that_fit(options_.scheduler, adapter == nullptr ? 0 : adapter->page_count());

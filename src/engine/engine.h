@@ -48,15 +48,13 @@ class Engine {
 
   [[nodiscard]] SequenceId next_sequence_id() { return SequenceId{next_id_.fetch_add(1)}; }
 
-  // Refused with code "queue_full" or "draining" (try later) or "never_fits". Accepted means: exactly one event with `end` will come.
+  // Refused with code "queue_full" or "draining" (try later), "never_fits" or "bad_token". Accepted means: exactly one event with `end` will come.
   [[nodiscard]] Status submit(GenerationRequest request);
   // The client has left. Unknown ids are ignored.
   void cancel(SequenceId id);
 
   // Refuses new sequences from now on; those that were accepted go on.
   void begin_drain();
-  // True when draining and nothing is left.
-  [[nodiscard]] bool drained() const;
 
   // Output tokens a prompt of this length may be given, with this adapter: limited by max_model_len and by the empty pool. 0 or
   // less: the prompt itself is too long.

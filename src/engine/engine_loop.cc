@@ -35,6 +35,20 @@ EngineLoop::~EngineLoop() {
   thread_.join();
 }
 
+Status EngineLoop::try_reserve(std::size_t prompt_tokens) {
+  const SchedulerOptions& limits = options_.scheduler;
+  if (live_count_.fetch_add(1) >= limits.waiting_max) {
+    live_count_.fetch_sub(1);
+    return error("queue_full", "{} sequences are running or waiting, which is the limit; try again later.", limits.waiting_max);
+  }
+  if (live_tokens_.fetch_add(prompt_tokens) + prompt_tokens > limits.waiting_tokens_max) {
+    live_tokens_.fetch_sub(prompt_tokens);
+    live_count_.fetch_sub(1);
+    return error("queue_full", "The prompts that are running or waiting hold {} tokens, which is the limit; try again later.", limits.waiting_tokens_max);
+  }
+  return {};
+}
+
 EngineStats EngineLoop::stats() const {
   const std::lock_guard lock(stats_mutex_);
   return stats_;
@@ -42,7 +56,7 @@ EngineStats EngineLoop::stats() const {
 
 void EngineLoop::run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
-    heartbeat_.store(clock_.now().count(), std::memory_order_relaxed);
+    beat();
     take_inbox();
     scheduler_.schedule(plan_, clock_.now());
     drop_evicted_views();
@@ -125,11 +139,12 @@ void EngineLoop::drop_evicted_views() {
 
 void EngineLoop::run_step() {
   const Timestamp begin = clock_.now();
+  for (const PlannedSpan& span : plan_.spans) live_.at(span.sequence).note_step(begin);
   const ForwardBatch& batch = builder_.build(plan_, [this](AdapterId adapter) {
     const auto view = views_.find(adapter);
     return view == views_.end() ? nullptr : view->second.get();
   });
-  sample(model_.forward(batch, arena_.base()));
+  sample(model_.forward(batch, arena_.base(), [this] { beat(); }));
   scheduler_.commit(plan_, result_, ended_);
   metrics_.update(scheduler_.stats(), plan_.tokens.size(), seconds(clock_.now() - begin));
 }
@@ -152,6 +167,7 @@ void EngineLoop::sample(Tensor logits) {
     LiveSequence& sequence = live_.at(row_owners_[row]);
     SampledToken& token = sampled_[row];
     TokenEvent& event = event_of(row_owners_[row]);
+    event.started = sequence.started();
     if (sequence.output_count() == 0) event.cached_tokens = scheduler_.cached_tokens(row_owners_[row]);
     if (token.token < 0) {
       event.error_code = "no_finite_logits";
@@ -180,10 +196,11 @@ void EngineLoop::publish() {
     event.end = end.reason;
     const auto live = live_.find(end.id);
     check(live != live_.end(), "one end for every sequence");
+    event.started = live->second.started();
     const GenerationRequest& request = live->second.request();
     if (request.adapter) release_adapter(request.adapter->id(), event);
-    live_count.fetch_sub(1);
-    live_tokens.fetch_sub(request.prompt.size());
+    live_count_.fetch_sub(1);
+    live_tokens_.fetch_sub(request.prompt.size());
     live_.erase(live);
   }
   ended_.clear();
@@ -220,6 +237,7 @@ void EngineLoop::forget_if_unused(AdapterId adapter) {
 // The engine is going away: every sequence that is left ends, so that nobody waits for an event that never comes.
 void EngineLoop::end_all() {
   take_inbox();
+  ended_.clear();
   for (const auto& [id, sequence] : live_) ended_.push_back({id, EndReason::cancelled});
   plan_.clear();
   publish();

@@ -27,12 +27,13 @@ class EngineLoop {
   // Any thread.
   [[nodiscard]] EngineStats stats() const;
   [[nodiscard]] Timestamp heartbeat() const { return Timestamp{heartbeat_.load(std::memory_order_relaxed)}; }
-  // Sequences accepted and not yet ended, and their prompt tokens; raised by submit, lowered here.
-  std::atomic<std::size_t> live_count{0};
-  std::atomic<std::size_t> live_tokens{0};
+  // Makes room for one more sequence until it has ended, or answers "queue_full". Any thread.
+  [[nodiscard]] Status try_reserve(std::size_t prompt_tokens);
+  [[nodiscard]] std::int32_t vocab_size() const { return model_.config().vocab_size; }
 
  private:
   void run(const std::stop_token& stop);
+  void beat() { heartbeat_.store(clock_.now().count(), std::memory_order_relaxed); }
   void take_inbox();
   void add(GenerationRequest request);
   void take_outcome(LoadOutcome outcome);
@@ -78,6 +79,8 @@ class EngineLoop {
   std::vector<TokenEvent> events_;
   std::unordered_map<SequenceId, std::size_t> event_index_;  // of this step's events
 
+  std::atomic<std::size_t> live_count_{0};   // sequences accepted and not yet ended
+  std::atomic<std::size_t> live_tokens_{0};  // of their prompts
   std::atomic<std::int64_t> heartbeat_;
   mutable std::mutex stats_mutex_;
   EngineStats stats_;  // guarded by stats_mutex_

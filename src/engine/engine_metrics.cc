@@ -1,5 +1,6 @@
 #include "engine/engine_metrics.h"
 
+#include <algorithm>
 #include <array>
 
 namespace slora {
@@ -17,7 +18,7 @@ Gauge& pages(MetricsRegistry& registry, std::string_view owner) {
 EngineMetrics::EngineMetrics(MetricsRegistry& registry, const std::string& model_name)
     : running_(registry.gauge("vllm:num_requests_running", "Sequences that take part in steps.", {{"model_name", model_name}})),
       waiting_(registry.gauge("vllm:num_requests_waiting", "Sequences that wait for room or for their adapter.", {{"model_name", model_name}})),
-      kv_usage_(registry.gauge("vllm:kv_cache_usage_perc", "Share of the pool held by sequences and adapters; 1 is full.", {{"model_name", model_name}})),
+      kv_usage_(registry.gauge("vllm:kv_cache_usage_perc", "Share of the pool that is in use and can't be evicted; 1 is full.", {{"model_name", model_name}})),
       pages_free_(pages(registry, "free")),
       pages_sequence_(pages(registry, "sequence")),
       pages_prefix_(pages(registry, "prefix")),
@@ -35,9 +36,9 @@ EngineMetrics::EngineMetrics(MetricsRegistry& registry, const std::string& model
 
 void EngineMetrics::update(const SchedulerStats& now, std::size_t step_tokens, double step_seconds) {
   running_.set(static_cast<double>(now.running));
-  waiting_.set(static_cast<double>(now.waiting + now.loading));
-  const std::uint32_t total = now.pages_total == 0 ? 1 : now.pages_total;
-  kv_usage_.set(static_cast<double>(now.pages_sequence + now.pages_adapter) / static_cast<double>(total));
+  waiting_.set(static_cast<double>(now.waiting));
+  const std::uint32_t held = now.pages_total - now.pages_free - now.pages_evictable;
+  kv_usage_.set(static_cast<double>(held) / static_cast<double>(std::max(now.pages_total, 1u)));
   pages_free_.set(now.pages_free);
   pages_sequence_.set(now.pages_sequence);
   pages_prefix_.set(now.pages_prefix);

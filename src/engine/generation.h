@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "backend/op_args.h"
+#include "base/clock.h"
 #include "base/ids.h"
 #include "scheduler/request.h"
 
@@ -49,7 +50,8 @@ struct TokenEvent {
   std::vector<TokenLogprob> top;
   std::optional<EndReason> end;
   std::string error_code, error_message;  // with EndReason::adapter_failed and failed
-  std::int32_t cached_tokens = 0;         // prompt tokens that came from the prefix cache; in the first event
+  std::int32_t cached_tokens = 0;  // prompt tokens that came from the prefix cache; in the event of the first token
+  Timestamp started{};             // when the sequence was first in a step; zero when it never was
 };
 
 }  // namespace slora

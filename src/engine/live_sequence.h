@@ -21,6 +21,12 @@ class LiveSequence {
   [[nodiscard]] const GenerationRequest& request() const { return request_; }
   [[nodiscard]] std::int32_t output_count() const { return output_count_; }
 
+  // When it was first in a step; zero before.
+  [[nodiscard]] Timestamp started() const { return started_; }
+  void note_step(Timestamp now) {
+    if (started_ == Timestamp{}) started_ = now;
+  }
+
   // How to draw the next token; borrows from this object.
   [[nodiscard]] SampleRow sample_row() const {
     const SamplingParams& params = request_.sampling;
@@ -59,6 +65,7 @@ class LiveSequence {
 
  private:
   GenerationRequest request_;
+  Timestamp started_{};
   std::int32_t output_count_ = 0;
   std::vector<TokenCount> output_counts_;  // sorted by token; kept only when a penalty reads it
   std::vector<TokenId> prompt_tokens_;     // sorted, distinct; kept only for the repetition penalty

@@ -1,13 +1,17 @@
 #include "engine/memory_limits.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace slora {
 namespace {
+
+const std::string kCgroupRoot = "/sys/fs/cgroup";
 
 // A file that holds one number; nothing when it is missing or says "max".
 std::optional<std::uint64_t> read_number(const std::string& path) {
@@ -27,36 +31,46 @@ std::optional<std::uint64_t> meminfo_available() {
   return std::nullopt;
 }
 
-// The cgroup v2 folder of this process, below the usual mount point.
-std::string cgroup_folder() {
-  std::ifstream file("/proc/self/cgroup");
-  for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("0::")) return "/sys/fs/cgroup" + line.substr(3);
+// The value behind `key` in a file of "key value" lines; 0 when there is none.
+std::uint64_t read_statistic(const std::string& path, std::string_view key) {
+  std::ifstream file(path);
+  std::string name;
+  for (std::uint64_t value = 0; file >> name >> value;) {
+    if (name == key) return value;
   }
-  return "/sys/fs/cgroup";
+  return 0;
 }
 
-// What is left under one limit file and its usage file.
-std::optional<std::uint64_t> left_under(const std::string& limit_path, const std::string& usage_path) {
-  const std::optional<std::uint64_t> limit = read_number(limit_path), usage = read_number(usage_path);
+// The cgroup v2 folder of this process, below the usual mount point.
+std::filesystem::path cgroup_folder() {
+  std::ifstream file("/proc/self/cgroup");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("0::")) return kCgroupRoot + line.substr(3);
+  }
+  return kCgroupRoot;
+}
+
+// What is left under one limit. Cached file pages count as used there, but the system drops them when memory is wanted; after
+// reading a model they are most of it.
+std::optional<std::uint64_t> left_under(std::optional<std::uint64_t> limit, std::optional<std::uint64_t> usage, std::uint64_t droppable) {
   if (!limit || !usage) return std::nullopt;
-  return *limit > *usage ? *limit - *usage : 0;
+  const std::uint64_t used = *usage - std::min(*usage, droppable);
+  return *limit - std::min(*limit, used);
 }
 
 }  // namespace
 
+// A limit on any ancestor holds for this process too.
 std::uint64_t available_memory_bytes() {
-  const std::string own = cgroup_folder();
-  const std::optional<std::uint64_t> candidates[] = {
-      meminfo_available(),
-      left_under(own + "/memory.max", own + "/memory.current"),
-      left_under("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-      left_under("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-  };
-  std::uint64_t least = std::numeric_limits<std::uint64_t>::max();
-  for (const std::optional<std::uint64_t>& candidate : candidates) {
-    if (candidate) least = std::min(least, *candidate);
+  std::uint64_t least = meminfo_available().value_or(std::numeric_limits<std::uint64_t>::max());
+  const auto consider = [&](std::optional<std::uint64_t> left) { least = std::min(least, left.value_or(least)); };
+  for (std::filesystem::path folder = cgroup_folder(); folder.string().size() >= kCgroupRoot.size(); folder = folder.parent_path()) {
+    const std::string at = folder.string();
+    consider(left_under(read_number(at + "/memory.max"), read_number(at + "/memory.current"), read_statistic(at + "/memory.stat", "inactive_file")));
   }
+  const std::string version_1 = kCgroupRoot + "/memory";
+  consider(left_under(read_number(version_1 + "/memory.limit_in_bytes"), read_number(version_1 + "/memory.usage_in_bytes"),
+                      read_statistic(version_1 + "/memory.stat", "total_inactive_file")));
   return least == std::numeric_limits<std::uint64_t>::max() ? 0 : least;
 }
 

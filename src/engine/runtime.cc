@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
 
 #include "base/log.h"
 #include "comm/communicator.h"
@@ -12,7 +13,8 @@ namespace slora {
 namespace {
 
 constexpr std::uint64_t kPoolBytesDefaultMax = std::uint64_t{8} << 30;
-constexpr std::int32_t kAdapterRankMax = 512;
+constexpr std::uint64_t kPageCountMax = std::uint64_t{1} << 31;
+constexpr double kPositionsMax = 1 << 24;
 constexpr std::int32_t kWidestSiteModules = 3;  // q, k, v
 
 double gib(std::uint64_t bytes) { return static_cast<double>(bytes) / static_cast<double>(std::uint64_t{1} << 30); }
@@ -22,17 +24,30 @@ std::int64_t trained_positions(const ModelConfig& config) {
   const RopeConfig& rope = config.rope;
   if (rope.kind == RopeKind::dynamic) return rope.original_max_position;
   if (rope.kind == RopeKind::yarn) {
-    return std::max(config.max_position_embeddings, static_cast<std::int64_t>(rope.factor * static_cast<double>(rope.original_max_position)));
+    const double extended = std::min(rope.factor * static_cast<double>(rope.original_max_position), kPositionsMax);
+    return std::max(config.max_position_embeddings, static_cast<std::int64_t>(extended));
   }
   return config.max_position_embeddings;
 }
 
+// The packed weights, and then the pool, must fit what is free: memory is given when it is touched, so a promise that can't be kept
+// would end the process hours later.
+Status check_weight_bytes(std::uint64_t weight_bytes) {
+  const std::uint64_t available = available_memory_bytes();
+  if (available == 0 || weight_bytes <= available) return {};
+  return error("E_MEMORY", "model: its packed weights take {:.2f} GiB, and {:.2f} GiB of memory are free", gib(weight_bytes), gib(available));
+}
+
 Result<std::uint64_t> choose_pool_bytes(const RuntimeOptions& options, std::size_t page_bytes) {
-  const std::uint64_t wanted =
-      options.pool_bytes ? *options.pool_bytes : std::min(kPoolBytesDefaultMax, available_memory_bytes() / 2);
-  if (wanted < 4 * page_bytes) {
-    return error("E_POOL", "pool: {} bytes {} hold fewer than 4 pages of {} bytes; give more with --pool-memory or make pages smaller with --page-tokens",
-                 wanted, options.pool_bytes ? "(--pool-memory)" : "(half of the free memory)", page_bytes);
+  const std::uint64_t available = available_memory_bytes();
+  const std::uint64_t wanted = options.pool_bytes ? *options.pool_bytes : std::min(kPoolBytesDefaultMax, available / 2);
+  const std::string_view origin = options.pool_bytes ? "--pool-memory" : "half of the free memory";
+  if (available != 0 && wanted > available) {
+    return error("E_POOL", "--pool-memory: {:.2f} GiB were asked for, and {:.2f} GiB are free beside the weights", gib(wanted), gib(available));
+  }
+  if (wanted < 4 * page_bytes || wanted / page_bytes > kPageCountMax) {
+    return error("E_POOL", "pool: {} bytes ({}) are {} pages of {} bytes; expected 4 to {}: change --pool-memory or --page-tokens", wanted, origin,
+                 wanted / page_bytes, page_bytes, kPageCountMax);
   }
   return wanted / page_bytes * page_bytes;
 }
@@ -45,7 +60,11 @@ Result<std::int32_t> choose_max_model_len(const RuntimeOptions& options, const M
     return error("E_MAX_MODEL_LEN", "--max-model-len: {} is beyond the {} positions that the model was made for (config.json, {})", *options.max_model_len,
                  trained, config.rope.kind == RopeKind::dynamic ? "dynamic RoPE is served up to its original length" : "max_position_embeddings");
   }
-  return static_cast<std::int32_t>(std::min<std::int64_t>(*options.max_model_len, pool_tokens));
+  if (*options.max_model_len > pool_tokens) {
+    return error("E_MAX_MODEL_LEN", "--max-model-len: {} tokens do not fit the pool, which holds {}; give it more with --pool-memory", *options.max_model_len,
+                 pool_tokens);
+  }
+  return *options.max_model_len;
 }
 
 }  // namespace
@@ -84,6 +103,7 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
 
   const Result<ModelFiles> files = ModelFiles::open(folder);
   if (!files) return tl::unexpected(files.error());
+  if (Status fits = check_weight_bytes(packed_bytes(parts.config, *parts.backend)); !fits) return forward_error(fits);
   const auto progress = [&](std::uint64_t done, std::uint64_t total) {
     if (options.progress) options.progress("Loading weights", done, total);
   };
@@ -96,9 +116,9 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   }
   const DType kv_dtype = parts.backend->kv_dtype();
   const KvGeometry kv = make_kv_geometry(parts.config, kv_dtype, options.page_tokens.value_or(default_page_tokens(parts.config, kv_dtype)));
-  if (kv.page_bytes() < kPageBytesMin) {
-    return error("E_PAGE_TOKENS", "--page-tokens: pages of {} tokens are {} bytes on this model, and adapters need at least {}", kv.page_tokens,
-                 kv.page_bytes(), kPageBytesMin);
+  if (kv.page_bytes() < kPageBytesMin || kv.page_bytes() > std::numeric_limits<std::uint32_t>::max()) {
+    return error("E_PAGE_TOKENS", "--page-tokens: pages of {} tokens are {} bytes on this model; expected {} to {}", kv.page_tokens, kv.page_bytes(),
+                 kPageBytesMin, std::numeric_limits<std::uint32_t>::max());
   }
   const Result<std::uint64_t> pool_bytes = choose_pool_bytes(options, kv.page_bytes());
   if (!pool_bytes) return tl::unexpected(pool_bytes.error());

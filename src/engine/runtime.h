@@ -14,6 +14,9 @@
 
 namespace slora {
 
+// Largest rank that an adapter may have: bounds the room for shrink results.
+inline constexpr std::int32_t kAdapterRankMax = 512;
+
 struct RuntimeOptions {
   std::filesystem::path model_folder;
   std::string model_name;  // --served-model-name: label of the metrics

@@ -4,16 +4,19 @@
 
 namespace slora {
 
+void project(const LayerContext& context, const AdapterBatch& adapters, Site site, Tensor z, Tensor out, Tensor in, const LinearWeight& weight) {
+  context.ops.shrink(z, in, adapters, site);  // nothing without adapters
+  if (!adapters.segments.empty()) context.communicator.gather(z);
+  context.ops.linear(out, in, weight, z, adapters, site);  // one rounding: W x, expand, bias
+}
+
 void forward_layer(const LayerContext& context, const LayerWeights& weights, std::int32_t layer, const KvLayer& kv, const Activations& act) {
   Ops& ops = context.ops;
   const ModelConfig& config = context.config;
   const ForwardBatch& batch = context.batch;
   const auto eps = static_cast<float>(config.rms_norm_eps);
-  const auto project = [&](Tensor out, Tensor in, const LinearWeight& weight, SiteKind kind) {
-    const Site site{layer, kind};
-    ops.shrink(act.z, in, batch.adapters, site);  // nothing without adapters
-    if (!batch.adapters.segments.empty()) context.communicator.gather(act.z);
-    ops.linear(out, in, weight, act.z, batch.adapters, site);  // one rounding: W x, expand, bias
+  const auto project_at = [&](Tensor out, Tensor in, const LinearWeight& weight, SiteKind kind) {
+    project(context, batch.adapters, Site{layer, kind}, act.z, out, in, weight);
   };
   const std::int64_t q_width = config.q_width(), kv_width = config.kv_width();
   const Tensor q = act.qkv.cols_from(0, q_width);
@@ -21,7 +24,7 @@ void forward_layer(const LayerContext& context, const LayerWeights& weights, std
   const Tensor v = act.qkv.cols_from(q_width + kv_width, kv_width);
 
   ops.add_rms_norm(act.h, act.residual, act.x, weights.attn_norm, eps);
-  project(act.qkv, act.h, weights.qkv, SiteKind::qkv);
+  project_at(act.qkv, act.h, weights.qkv, SiteKind::qkv);
   if (config.qk_norm) {
     ops.rms_norm(q, q, weights.q_norm, eps);
     ops.rms_norm(k, k, weights.k_norm, eps);
@@ -30,13 +33,13 @@ void forward_layer(const LayerContext& context, const LayerWeights& weights, std
   ops.store_kv(kv, k, v, batch.spans);
   const float scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
   ops.attend(act.attn, q, kv, batch.spans, {scale, config.window[static_cast<std::size_t>(layer)]});
-  project(act.x, act.attn, weights.o, SiteKind::o);
+  project_at(act.x, act.attn, weights.o, SiteKind::o);
   context.communicator.all_reduce(act.x);
 
   ops.add_rms_norm(act.h, act.residual, act.x, weights.ffn_norm, eps);
-  project(act.gate_up, act.h, weights.gate_up, SiteKind::gate_up);
+  project_at(act.gate_up, act.h, weights.gate_up, SiteKind::gate_up);
   ops.gated(act.ff, act.gate_up, config.activation);
-  project(act.x, act.ff, weights.down, SiteKind::down);
+  project_at(act.x, act.ff, weights.down, SiteKind::down);
   context.communicator.all_reduce(act.x);
 }
 

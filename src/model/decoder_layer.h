@@ -19,6 +19,9 @@ struct LayerContext {
   RopeTable rope;
 };
 
+// out = weight in + bias, with what `adapters` do at `site`; z is room for their shrink results. [T, ...] each.
+void project(const LayerContext& context, const AdapterBatch& adapters, Site site, Tensor z, Tensor out, Tensor in, const LinearWeight& weight);
+
 // One layer: adds attention and MLP of the batch to act.residual (the last addend stays in act.x). `kv` is this layer's part
 // of the pool.
 void forward_layer(const LayerContext& context, const LayerWeights& weights, std::int32_t layer, const KvLayer& kv, const Activations& act);

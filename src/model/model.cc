@@ -17,7 +17,7 @@ Model::Model(ModelConfig config, ModelWeights weights, Backend& backend, Communi
       rope_(make_rope_frequencies(config_.rope, config_.head_dim), limits.position_count),
       activations_(config_, backend, limits.step_tokens_max, limits.z_cols_max, limits.output_rows_max) {}
 
-Tensor Model::forward(const ForwardBatch& batch, std::byte* pool) {
+Tensor Model::forward(const ForwardBatch& batch, std::byte* pool, const std::function<void()>& after_layer) {
   const auto rows = static_cast<std::int64_t>(batch.tokens.size());
   const auto output_rows = static_cast<std::int64_t>(batch.output_rows.size());
   check(rows > 0 && rows <= limits_.step_tokens_max, "a batch of at least one token and at most step_tokens_max");
@@ -33,6 +33,7 @@ Tensor Model::forward(const ForwardBatch& batch, std::byte* pool) {
   ops.fill(act.residual, 0.0f);
   for (std::int32_t layer = 0; layer < config_.layer_count; ++layer) {
     forward_layer(context, weights_.layers[static_cast<std::size_t>(layer)], layer, kv_.layer(layer, pool), act);
+    if (after_layer) after_layer();
   }
   ops.add_rms_norm(act.h, act.residual, act.x, weights_.norm, static_cast<float>(config_.rms_norm_eps));
 
@@ -40,9 +41,7 @@ Tensor Model::forward(const ForwardBatch& batch, std::byte* pool) {
   if (output_rows == 0) return logits;
   const Tensor hidden = activations_.output_hidden(output_rows);
   ops.gather_rows(hidden, act.h, batch.output_rows);
-  const Tensor z = act.z.rows_from(0, output_rows);
-  ops.shrink(z, hidden, batch.output_adapters, kHeadSite);
-  ops.linear(logits, hidden, weights_.head, z, batch.output_adapters, kHeadSite);
+  project(context, batch.output_adapters, kHeadSite, act.z.rows_from(0, output_rows), logits, hidden, weights_.head);
   return logits;
 }
 

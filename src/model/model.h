@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 
 #include "backend/backend.h"
 #include "comm/communicator.h"
@@ -28,12 +29,12 @@ class Model {
   Model(ModelConfig config, ModelWeights weights, Backend& backend, Communicator& communicator, const KvGeometry& kv, const ModelLimits& limits);
 
   // Logits [output_rows, vocab] fp32, valid until the next call. Writes K and V of the batch's rows into the pool at
-  // `pool`. Requires: the batch is within limits().
-  [[nodiscard]] Tensor forward(const ForwardBatch& batch, std::byte* pool);
+  // `pool`. `after_layer`, when there is one, is called as layers are done: a step may take long. Requires: the batch is within
+  // the limits.
+  [[nodiscard]] Tensor forward(const ForwardBatch& batch, std::byte* pool, const std::function<void()>& after_layer = {});
 
   [[nodiscard]] const ModelConfig& config() const { return config_; }
   [[nodiscard]] const KvGeometry& kv_geometry() const { return kv_; }
-  [[nodiscard]] const ModelLimits& limits() const { return limits_; }
   [[nodiscard]] Backend& backend() { return backend_; }
 
  private:

@@ -35,8 +35,11 @@ struct ModelWeights {
 // Told how many bytes of how many have been read.
 using LoadProgress = std::function<void(std::uint64_t done, std::uint64_t total)>;
 
-// Reads and packs every tensor, a few rows at a time, so that peak memory is the packed weights. Refuses by name a tensor
+// Holds the names and shapes of the files' tensors against the architecture, without reading a weight. Refuses by name a tensor
 // that is missing, has another shape, an element type that isn't a float, or that nothing in the model takes.
+[[nodiscard]] Status check_weights(const ModelFiles& files, const ModelConfig& config);
+
+// Reads and packs every tensor, a few rows at a time, so that peak memory is the packed weights. Refuses what check_weights refuses.
 [[nodiscard]] Result<ModelWeights> load_weights(const ModelFiles& files, const ModelConfig& config, Backend& backend, const LoadProgress& progress);
 
 // Bytes of the packed weights, for planning the pool.
