@@ -29,10 +29,10 @@ void OpenAiApi::generate(Endpoint endpoint, const std::shared_ptr<Exchange>& exc
   // Shared as the job's class comment says.
   const auto job = std::make_shared<GenerationJob>(exchange, services_, random_());
   exchange->on_gone([job] { job->on_client_gone(); });
-  const bool taken = pool_.try_run([this, endpoint, job, body = exchange->take_body()] {
-    // Shared only because a std::function must be copyable.
-    const auto prepared = std::make_shared<Result<PreparedRequest>>(preparer_.prepare(endpoint, body));
-    post_([job, prepared] { job->start(std::move(*prepared)); });
+  // The job is moved back to the I/O thread, never copied: its last reference must not end on a thread of the pool.
+  const bool taken = pool_.try_run([this, endpoint, job, body = exchange->take_body()]() mutable {
+    Result<PreparedRequest> prepared = preparer_.prepare(endpoint, body);
+    post_([job = std::move(job), prepared = std::move(prepared)]() mutable { job->start(std::move(prepared)); });
   });
   if (!taken) job->fail({"queue_full", "Too many requests wait to be read; try again soon.", {}});
 }

@@ -22,7 +22,7 @@ class OpenAiApi {
   // What it borrows outlives it.
   OpenAiApi(const RequestPreparer& preparer, const JobServices& services, Post post, std::size_t preparing_threads);
 
-  // Runs what is being prepared to its end.
+  // Waits for what is being prepared and drops what waits for it.
   ~OpenAiApi() = default;
   OpenAiApi(const OpenAiApi&) = delete;
   OpenAiApi& operator=(const OpenAiApi&) = delete;

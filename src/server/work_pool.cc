@@ -14,6 +14,9 @@ WorkPool::WorkPool(std::size_t thread_count, std::size_t waiting_max) : jobs_(wa
 
 WorkPool::~WorkPool() {
   jobs_.close();
+  std::vector<std::function<void()>> dropped;
+  jobs_.drain_into(dropped);
+  dropped.clear();
   for (std::thread& thread : threads_) thread.join();
 }
 

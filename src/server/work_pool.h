@@ -13,7 +13,7 @@ namespace slora {
 class WorkPool {
  public:
   WorkPool(std::size_t thread_count, std::size_t waiting_max);
-  // Runs what is queued and joins.
+  // Waits for what runs; what is queued is destroyed on the calling thread.
   ~WorkPool();
   WorkPool(const WorkPool&) = delete;
   WorkPool& operator=(const WorkPool&) = delete;

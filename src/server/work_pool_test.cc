@@ -4,20 +4,40 @@
 
 #include <atomic>
 #include <future>
+#include <memory>
+#include <thread>
 
 namespace slora {
 namespace {
 
-TEST(WorkPool, RunsWhatItTookBeforeItGoes) {
+TEST(WorkPool, RunsEverythingItTook) {
   std::atomic<int> done = 0;
-  {
-    WorkPool pool(2, 100);
-    for (int i = 0; i < 100; ++i) {
-      while (!pool.try_run([&] { ++done; })) {
-      }
-    }
+  std::promise<void> all_done;
+  WorkPool pool(2, 100);
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(pool.try_run([&] {
+      if (++done == 100) all_done.set_value();
+    }));
   }
-  EXPECT_EQ(done, 100);
+  all_done.get_future().wait();
+}
+
+TEST(WorkPool, DropsWhatWaitsOnTheOwnersThread) {
+  std::promise<void> started;
+  std::promise<std::thread::id> dropped;
+  const std::thread::id owner = std::this_thread::get_id();
+  bool ran_late = false;
+  {
+    WorkPool pool(1, 2);
+    ASSERT_TRUE(pool.try_run([&] {
+      started.set_value();
+      EXPECT_EQ(dropped.get_future().get(), owner) << "this one runs until the one that waits is gone";
+    }));
+    started.get_future().wait();
+    const auto tell = [&dropped](const bool*) { dropped.set_value(std::this_thread::get_id()); };
+    ASSERT_TRUE(pool.try_run([owned = std::shared_ptr<bool>(&ran_late, tell)] { *owned = true; }));
+  }
+  EXPECT_FALSE(ran_late);
 }
 
 TEST(WorkPool, RefusesWhenTooMuchWaits) {
