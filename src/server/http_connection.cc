@@ -57,7 +57,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
 
   asio::awaitable<ConnectionUse> serve_request();
   asio::awaitable<Status> read_head();
-  asio::awaitable<Status> read_body(Parser& parser);
+  asio::awaitable<Status> read_body(Parser& parser, BodyRoom& room);
   asio::awaitable<Status> read_more();
   asio::awaitable<Status> write(std::string bytes);
   asio::awaitable<ConnectionUse> refuse(Error error, ConnectionUse use);
@@ -73,6 +73,9 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   }
   [[nodiscard]] Error too_large() const {
     return {"request_too_large", fmt::format("The request's body is longer than {} bytes.", shared_.limits.body_bytes_max), {}};
+  }
+  [[nodiscard]] static Error no_room() {
+    return {"queue_full", "The server holds as many request bodies as it may; try again soon.", {}};
   }
   [[nodiscard]] std::string_view buffered() const { return {static_cast<const char*>(buffer_.data().data()), buffer_.size()}; }
 
@@ -117,13 +120,9 @@ asio::awaitable<ConnectionUse> HttpConnection::serve_request() {
     const bool has_body = parser.chunked() || parser.content_length().value_or(0) > 0;
     co_return co_await refuse(route.error(), has_body ? ConnectionUse::close : use);
   }
-  std::unique_ptr<BodyRoom> room =
-      BodyRoom::try_take(shared_, parser.chunked() ? shared_.limits.body_bytes_max : parser.content_length().value_or(0));
-  if (!room) {
-    Error full{"queue_full", "The server holds as many request bodies as it may; try again soon.", {}};
-    co_return co_await refuse(std::move(full), ConnectionUse::close);
-  }
-  const Status body = co_await read_body(parser);
+  std::unique_ptr<BodyRoom> room = BodyRoom::try_take(shared_, parser.content_length().value_or(0));
+  if (!room) co_return co_await refuse(no_room(), ConnectionUse::close);
+  const Status body = co_await read_body(parser, *room);
   if (!body) co_return co_await refuse(body.error(), ConnectionUse::close);
 
   const auto field = [&](http::field name) {
@@ -165,7 +164,7 @@ asio::awaitable<Status> HttpConnection::read_head() {
   }
 }
 
-asio::awaitable<Status> HttpConnection::read_body(Parser& parser) {
+asio::awaitable<Status> HttpConnection::read_body(Parser& parser, BodyRoom& room) {
   if (parser.get()[http::field::expect] == "100-continue" && buffer_.size() == 0) {
     std::string go_on = "HTTP/1.1 100 Continue\r\n\r\n";
     const Status written = co_await write(std::move(go_on));
@@ -191,6 +190,7 @@ asio::awaitable<Status> HttpConnection::read_body(Parser& parser) {
     if (failure && (failure != http::error::need_more || buffer_.size() > kReadAheadBytesMax)) {
       co_return error("bad_request", "The body's chunked coding is broken.");
     }
+    if (!room.try_grow_to(parser.get().body().size())) co_return tl::unexpected<Error>(no_room());
     needs_more = failure == http::error::need_more || buffer_.size() == 0;
   }
   co_return Status{};

@@ -7,6 +7,14 @@ std::unique_ptr<BodyRoom> BodyRoom::try_take(HttpConnections& shared, std::size_
   return std::unique_ptr<BodyRoom>(new BodyRoom(shared, bytes));
 }
 
+bool BodyRoom::try_grow_to(std::size_t bytes) {
+  if (bytes <= bytes_) return true;
+  if (shared_.bodies_bytes + (bytes - bytes_) > shared_.limits.bodies_bytes_max) return false;
+  shared_.bodies_bytes += bytes - bytes_;
+  bytes_ = bytes;
+  return true;
+}
+
 HttpExchange::HttpExchange(HttpRequest request, std::unique_ptr<BodyRoom> room, BodyForm stream_form, HttpConnections& shared,
                            std::function<void()> wake)
     : request_(std::move(request)), room_(std::move(room)), stream_form_(stream_form), shared_(shared), wake_(std::move(wake)) {}

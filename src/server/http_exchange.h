@@ -16,6 +16,8 @@ class BodyRoom {
  public:
   // Null when the bound is reached.
   [[nodiscard]] static std::unique_ptr<BodyRoom> try_take(HttpConnections& shared, std::size_t bytes);
+  // Takes more, or nothing when the bound is reached: for a body that does not say how long it will be.
+  [[nodiscard]] bool try_grow_to(std::size_t bytes);
   ~BodyRoom() { shared_.bodies_bytes -= bytes_; }
   BodyRoom(const BodyRoom&) = delete;
   BodyRoom& operator=(const BodyRoom&) = delete;
@@ -24,7 +26,7 @@ class BodyRoom {
   BodyRoom(HttpConnections& shared, std::size_t bytes) : shared_(shared), bytes_(bytes) { shared_.bodies_bytes += bytes_; }
 
   HttpConnections& shared_;
-  const std::size_t bytes_;
+  std::size_t bytes_;
 };
 
 // The connection's side of an exchange: bytes that wait to be written, and how the answer ends.

@@ -96,6 +96,17 @@ TEST_F(HttpExchangeTest, BodiesTakeRoomAndGiveItBack) {
   EXPECT_NE(BodyRoom::try_take(shared, 10), nullptr);
 }
 
+TEST_F(HttpExchangeTest, ABodyOfUnknownLengthTakesRoomAsItComes) {
+  {
+    const std::unique_ptr<BodyRoom> room = BodyRoom::try_take(shared, 0);
+    EXPECT_TRUE(room->try_grow_to(20));
+    EXPECT_TRUE(room->try_grow_to(10)) << "it has that already";
+    EXPECT_FALSE(room->try_grow_to(26));
+    EXPECT_EQ(shared.bodies_bytes, 20u);
+  }
+  EXPECT_EQ(shared.bodies_bytes, 0u);
+}
+
 TEST_F(HttpExchangeTest, ADrainingServerClosesAfterTheAnswer) {
   const auto exchange = make();
   shared.draining = true;
