@@ -15,6 +15,9 @@ struct BackendCase {
   bool exact_arithmetic;  // fp32: logits within 1e-4; else a relative error within 2e-2 at every position
 };
 
+// What ctest prints of a case.
+void PrintTo(const BackendCase& test, std::ostream* out) { *out << test.backend; }
+
 // The golden models that have this file or folder.
 std::vector<std::string> golden_models_with(const std::string& part) {
   std::vector<std::string> names;

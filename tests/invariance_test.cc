@@ -12,6 +12,9 @@ struct InvarianceCase {
   std::string backend, model, adapter;
 };
 
+// What ctest prints of a case.
+void PrintTo(const InvarianceCase& test, std::ostream* out) { *out << test.backend << ' ' << test.model << ' ' << test.adapter; }
+
 class Invariance : public ::testing::TestWithParam<InvarianceCase> {
  protected:
   [[nodiscard]] GoldenModel make(int threads, std::int32_t page_tokens, std::uint64_t page_seed) const {
