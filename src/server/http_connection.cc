@@ -50,6 +50,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
  private:
   using Parser = http::request_parser<http::string_body>;
   static constexpr std::size_t kReadBytes = 16 << 10;
+  static constexpr std::size_t kWriteBytes = 64 << 10;
   static constexpr std::size_t kReadAheadBytesMax = 64 << 10;
 
   // Error code of a Result when there is nobody to tell.
@@ -85,7 +86,8 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   boost::beast::flat_buffer buffer_;
   TimePoint deadline_ = TimePoint::max();
   bool timed_out_ = false;
-  bool idle_ = false;  // waiting for a request's first byte
+  bool idle_ = false;     // waiting for a request's first byte
+  bool is_head_ = false;  // the request's method, once it is known
 };
 
 asio::awaitable<void> HttpConnection::serve([[maybe_unused]] std::shared_ptr<HttpConnection> self) {
@@ -99,10 +101,12 @@ asio::awaitable<void> HttpConnection::serve([[maybe_unused]] std::shared_ptr<Htt
 }
 
 asio::awaitable<ConnectionUse> HttpConnection::serve_request() {
+  is_head_ = false;
   const Status head = co_await read_head();
   if (!head) co_return co_await refuse(head.error(), ConnectionUse::close);
 
   Parser parser;
+  parser.header_limit(static_cast<std::uint32_t>(shared_.limits.head_bytes_max));
   parser.body_limit(shared_.limits.body_bytes_max);
   SystemError failure;
   buffer_.consume(parser.put(buffer_.data(), failure));
@@ -114,6 +118,7 @@ asio::awaitable<ConnectionUse> HttpConnection::serve_request() {
     co_return co_await refuse(std::move(broken), ConnectionUse::close);
   }
 
+  is_head_ = parser.get().method() == http::verb::head;
   const ConnectionUse use = parser.get().keep_alive() ? ConnectionUse::keep_alive : ConnectionUse::close;
   const Result<const Route*> route = find_route(parser);
   if (!route) {
@@ -137,9 +142,9 @@ asio::awaitable<ConnectionUse> HttpConnection::serve_request() {
                       .request_id = clean_request_id({request_id.data(), request_id.size()}),
                       .body = std::move(parser.get().body())};
   const BodyForm stream_form = parser.get().version() == 11 ? BodyForm::chunked : BodyForm::until_close;
+  const BodyForm form = is_head_ ? BodyForm::left_out : stream_form;
   // Shared with the handler: either may be done with it first.
-  const auto exchange =
-      std::make_shared<HttpExchange>(std::move(request), std::move(room), stream_form, shared_, [this] { wake_.cancel(); });
+  const auto exchange = std::make_shared<HttpExchange>(std::move(request), std::move(room), form, shared_, [this] { wake_.cancel(); });
   exchange->set_use(use);
   watch_client(exchange);
   (*route)->handler(exchange);
@@ -209,9 +214,13 @@ asio::awaitable<Status> HttpConnection::read_more() {
 }
 
 asio::awaitable<Status> HttpConnection::write(std::string bytes) {
-  let_within(shared_.limits.write_stall_time);
   SystemError failure;
-  co_await asio::async_write(socket_, asio::buffer(bytes), asio::redirect_error(asio::use_awaitable, failure));
+  for (std::string_view rest = bytes; !rest.empty() && !failure;) {  // every piece has the time, however large the whole is
+    let_within(shared_.limits.write_stall_time);
+    const std::string_view piece = rest.substr(0, kWriteBytes);
+    co_await asio::async_write(socket_, asio::buffer(piece), asio::redirect_error(asio::use_awaitable, failure));
+    rest.remove_prefix(piece.size());
+  }
   deadline_ = TimePoint::max();
   if (failure) co_return error(kClosed, "closed");
   co_return Status{};
@@ -224,7 +233,8 @@ asio::awaitable<ConnectionUse> HttpConnection::refuse(Error error, ConnectionUse
   if (!methods.empty()) response.headers.emplace_back("Allow", methods);
   if (shared_.on_response) shared_.on_response("", response.status);
   if (shared_.draining) use = ConnectionUse::close;
-  std::string bytes = format_response_head({response, {}, BodyForm::sized, use}) + response.body;
+  std::string bytes = format_response_head({response, {}, is_head_ ? BodyForm::left_out : BodyForm::sized, use});
+  if (!is_head_) bytes += response.body;
   const Status written = co_await write(std::move(bytes));
   co_return written ? use : ConnectionUse::close;
 }
@@ -293,8 +303,8 @@ asio::awaitable<void> HttpConnection::linger() {
   socket_.shutdown(tcp::socket::shutdown_send, failure);
   let_within(std::chrono::seconds(2));
   std::string scratch(kReadBytes, '\0');
-  for (std::size_t bytes = 0; !failure && bytes < (1 << 20);) {
-    bytes += co_await socket_.async_read_some(asio::buffer(scratch), asio::redirect_error(asio::use_awaitable, failure));
+  while (!failure) {
+    co_await socket_.async_read_some(asio::buffer(scratch), asio::redirect_error(asio::use_awaitable, failure));
   }
   deadline_ = TimePoint::max();
 }

@@ -15,25 +15,27 @@ bool BodyRoom::try_grow_to(std::size_t bytes) {
   return true;
 }
 
-HttpExchange::HttpExchange(HttpRequest request, std::unique_ptr<BodyRoom> room, BodyForm stream_form, HttpConnections& shared,
+HttpExchange::HttpExchange(HttpRequest request, std::unique_ptr<BodyRoom> room, BodyForm form, HttpConnections& shared,
                            std::function<void()> wake)
-    : request_(std::move(request)), room_(std::move(room)), stream_form_(stream_form), shared_(shared), wake_(std::move(wake)) {}
+    : request_(std::move(request)), room_(std::move(room)), form_(form), shared_(shared), wake_(std::move(wake)) {}
 
 void HttpExchange::respond(HttpResponse response) {
   if (phase_ != Phase::waiting) return;
   if (shared_.on_response) shared_.on_response(request_.path, response.status);
-  unsent_ = format_response_head({response, request_.request_id, BodyForm::sized, use()});
-  unsent_ += response.body;
+  const bool is_left_out = form_ == BodyForm::left_out;
+  unsent_ = format_response_head({response, request_.request_id, is_left_out ? form_ : BodyForm::sized, use()});
+  if (!is_left_out) unsent_ += response.body;
   finish(Phase::complete);
 }
 
 void HttpExchange::begin_stream(std::string_view content_type) {
   if (phase_ != Phase::waiting) return;
+  if (form_ == BodyForm::until_close) use_ = ConnectionUse::close;
   if (shared_.on_response) shared_.on_response(request_.path, 200);
   HttpResponse head;
   head.content_type = content_type;
   head.headers = {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}};
-  unsent_ = format_response_head({head, request_.request_id, stream_form_, use()});
+  unsent_ = format_response_head({head, request_.request_id, form_, use()});
   phase_ = Phase::streaming;
   wake();
 }
@@ -42,7 +44,7 @@ void HttpExchange::send(std::string_view bytes) {
   if (phase_ != Phase::streaming || overflowed_ || bytes.empty()) return;
   if (unsent_.size() + bytes.size() > shared_.limits.unsent_bytes_max) {
     overflowed_ = true;
-  } else if (stream_form_ == BodyForm::chunked) {
+  } else if (form_ == BodyForm::chunked) {
     append_chunk(unsent_, bytes);
   } else {
     unsent_ += bytes;
@@ -52,8 +54,7 @@ void HttpExchange::send(std::string_view bytes) {
 
 void HttpExchange::end_stream() {
   if (phase_ != Phase::streaming) return;
-  if (stream_form_ == BodyForm::chunked) unsent_ += kLastChunk;
-  if (stream_form_ == BodyForm::until_close) use_ = ConnectionUse::close;
+  if (form_ == BodyForm::chunked) unsent_ += kLastChunk;
   finish(Phase::complete);
 }
 

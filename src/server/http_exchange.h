@@ -34,8 +34,8 @@ class HttpExchange final : public Exchange {
  public:
   enum class Phase { waiting, streaming, complete, broken, gone };
 
-  // `wake` tells the connection that there is something to do; it only takes note.
-  HttpExchange(HttpRequest request, std::unique_ptr<BodyRoom> room, BodyForm stream_form, HttpConnections& shared,
+  // `form`: of a stream, or left_out. `wake` tells the connection that there is something to do; it only takes note.
+  HttpExchange(HttpRequest request, std::unique_ptr<BodyRoom> room, BodyForm form, HttpConnections& shared,
                std::function<void()> wake);
 
   const HttpRequest& request() const override { return request_; }
@@ -66,7 +66,7 @@ class HttpExchange final : public Exchange {
 
   HttpRequest request_;
   const std::unique_ptr<BodyRoom> room_;
-  const BodyForm stream_form_;
+  const BodyForm form_;
   HttpConnections& shared_;
   std::function<void()> wake_;
   std::function<void()> gone_;

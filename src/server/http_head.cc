@@ -174,7 +174,8 @@ std::string format_response_head(const ResponseHead& head) {
   if (!response.content_type.empty()) out += fmt::format("Content-Type: {}\r\n", response.content_type);
   for (const auto& [name, value] : response.headers) out += fmt::format("{}: {}\r\n", name, value);
   if (!head.request_id.empty()) out += fmt::format("x-request-id: {}\r\n", head.request_id);
-  if (head.body_form == BodyForm::sized) out += fmt::format("Content-Length: {}\r\n", response.body.size());
+  if (head.body_form == BodyForm::sized || head.body_form == BodyForm::left_out)
+    out += fmt::format("Content-Length: {}\r\n", response.body.size());
   if (head.body_form == BodyForm::chunked) out += "Transfer-Encoding: chunked\r\n";
   if (head.use == ConnectionUse::close || head.body_form == BodyForm::until_close) out += "Connection: close\r\n";
   out += "\r\n";

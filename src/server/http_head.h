@@ -26,7 +26,8 @@ namespace slora {
 [[nodiscard]] std::string clean_request_id(std::string_view request_id);
 
 enum class ConnectionUse { keep_alive, close };
-enum class BodyForm { sized, chunked, until_close };
+// left_out: the answer to HEAD, which says the size of what it does not send.
+enum class BodyForm { sized, chunked, until_close, left_out };
 
 struct ResponseHead {
   const HttpResponse& response;

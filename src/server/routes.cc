@@ -3,8 +3,9 @@
 namespace slora {
 
 Result<const Route*> RouteTable::find(std::string_view method, std::string_view path) const {
+  const std::string_view wanted = method == "HEAD" ? "GET" : method;
   for (const Route& route : routes_) {
-    if (route.path == path && route.method == method) return &route;
+    if (route.path == path && route.method == wanted) return &route;
   }
   const std::string methods = methods_of(path);
   if (methods.empty())
@@ -18,6 +19,7 @@ std::string RouteTable::methods_of(std::string_view path) const {
     if (route.path != path) continue;
     if (!methods.empty()) methods += ", ";
     methods += route.method;
+    if (route.method == "GET") methods += ", HEAD";
   }
   return methods;
 }

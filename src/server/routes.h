@@ -24,7 +24,7 @@ class RouteTable {
  public:
   explicit RouteTable(std::vector<Route> routes) : routes_(std::move(routes)) {}
 
-  // The route, or "not_found", or "method_not_allowed" with the path's methods as `param`.
+  // The route (of GET for HEAD, which differs only in what is sent), or "not_found", or "method_not_allowed" with the path's methods as `param`.
   [[nodiscard]] Result<const Route*> find(std::string_view method, std::string_view path) const;
 
  private:

@@ -25,12 +25,20 @@ TEST(RouteTable, FindsExactlyTheRegisteredPaths) {
   }
 }
 
+TEST(RouteTable, TakesHeadWhereGetIsTaken) {
+  const RouteTable routes = table();
+  const Result<const Route*> models = routes.find("HEAD", "/v1/models");
+  ASSERT_TRUE(models);
+  EXPECT_EQ((*models)->role, Role::user);
+  EXPECT_FALSE(routes.find("HEAD", "/v1/completions"));
+}
+
 TEST(RouteTable, NamesTheMethodsOfAPath) {
   const RouteTable routes = table();
   const Result<const Route*> wrong = routes.find("DELETE", "/health");
   ASSERT_FALSE(wrong);
   EXPECT_EQ(wrong.error().code, "method_not_allowed");
-  EXPECT_EQ(wrong.error().param, "GET, POST");
+  EXPECT_EQ(wrong.error().param, "GET, HEAD, POST");
 }
 
 }  // namespace

@@ -113,6 +113,8 @@ Reply Connection::read_reply() {
   }
 }
 
+void Connection::drop_head() { buffer_.erase(0, buffer_.find("\r\n\r\n") + 4); }
+
 void Connection::reset() {
   const linger now{1, 0};
   setsockopt(socket_, SOL_SOCKET, SO_LINGER, &now, sizeof now);

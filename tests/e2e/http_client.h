@@ -38,6 +38,8 @@ class Connection {
   Reply read_reply();
   // What has come when `text` has, or at the end.
   std::string read_until(std::string_view text);
+  // Forgets what came up to the end of a head: of an answer that has no body.
+  void drop_head();
   // Ends at once, as a killed client does.
   void reset();
 

@@ -6,6 +6,7 @@
 namespace slora {
 namespace {
 
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 
 TEST(Protocol, CheapPathsAnswer) {
@@ -33,6 +34,32 @@ TEST(Protocol, AConnectionServesManyRequests) {
   EXPECT_TRUE(connection.read_reply().is_whole);
   connection.send(request);
   EXPECT_EQ(connection.read_reply().status, 200);
+}
+
+TEST(Protocol, HeadIsAnsweredWithoutABody) {
+  Connection connection(demo_server().port());
+  for (const char* path : {"/version", "/nothing", "/v1/completions"}) {
+    connection.send("HEAD " + std::string(path) + " HTTP/1.1\r\nHost: a\r\n\r\nGET /version HTTP/1.1\r\nHost: a\r\n\r\n");
+    EXPECT_THAT(connection.read_until("\r\n\r\n"), HasSubstr("Content-Length: ")) << path;
+    connection.drop_head();
+    const Reply next = connection.read_reply();
+    EXPECT_EQ(next.status, 200) << "the next answer begins right behind the head: " << path;
+    EXPECT_EQ(next.json()["version"], "0.1.0") << path;
+  }
+}
+
+TEST(Protocol, AnOldClientThatKeepsItsConnectionSeesTheEndOfAStream) {
+  const std::string body = R"({"prompt":"a","max_tokens":2,"stream":true})";
+  Connection connection(demo_server().port());
+  connection.send("POST /v1/completions HTTP/1.0\r\nConnection: keep-alive\r\nContent-Type: application/json\r\nContent-Length: " +
+                  std::to_string(body.size()) + "\r\n\r\n" + body);
+  const std::string answer = connection.read_until("no such text");
+  EXPECT_THAT(answer, HasSubstr("Connection: close"));
+  EXPECT_THAT(answer, EndsWith("data: [DONE]\n\n"));
+}
+
+TEST(Protocol, TakesHeadsUpToItsLimit) {
+  EXPECT_EQ(get(demo_server().port(), "/version", {"A: " + std::string(12 << 10, 'a')}).status, 200);
 }
 
 TEST(Protocol, EchoesTheRequestIdWithoutTrustingIt) {
