@@ -156,6 +156,19 @@ void DecoderStream::finish(std::string& out) {
   for (std::size_t index = 0; index < states_.size(); ++index) flush(index, out);
 }
 
+void DecoderStream::drop_held_back() {
+  for (std::size_t index = 0; index < states_.size(); ++index) {
+    State& state = states_[index];
+    const Decoder::Step& step = decoder_->steps_[index];
+    if (std::holds_alternative<Decoder::ByteFallback>(step)) {
+      state.pending.erase(0, state.checked);
+      state.checked = 0;
+    } else if (std::holds_alternative<Decoder::Strip>(step)) {
+      state.pending.clear();
+    }
+  }
+}
+
 void DecoderStream::feed(std::size_t index, std::string_view token, std::string& out) {
   if (index == states_.size()) {
     out += token;

@@ -57,6 +57,8 @@ class DecoderStream {
 
   // Appends the text that is certain after `token`: whole characters.
   void push(std::string_view token, std::string& out);
+  // Forgets the whole characters that are held back, as a caller may who wants only the text of what comes next.
+  void drop_held_back();
   // Appends what was held back. Nothing may be pushed afterwards.
   void finish(std::string& out);
 

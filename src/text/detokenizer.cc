@@ -1,8 +1,15 @@
 #include "text/detokenizer.h"
 
+#include <algorithm>
+
 #include "text/tokenizer_parts.h"
 
 namespace slora {
+namespace {
+
+constexpr std::size_t kContextTokens = 64;
+
+}  // namespace
 
 Detokenizer::Detokenizer(const Tokenizer& tokenizer, SpecialText special)
     : tokenizer_(&tokenizer), special_(special), stream_(std::make_unique<DecoderStream>(tokenizer.parts_->decoder)) {}
@@ -10,7 +17,10 @@ Detokenizer::Detokenizer(Detokenizer&&) noexcept = default;
 Detokenizer::~Detokenizer() = default;
 
 void Detokenizer::continue_from(std::span<const TokenId> prompt) {
-  for (const TokenId id : prompt) static_cast<void>(push(id));
+  // Only a start and what a last character may reach back to make a difference: a prompt's length must not cost.
+  const std::size_t skipped = prompt.size() - std::min(prompt.size(), kContextTokens);
+  for (const TokenId id : prompt.subspan(skipped)) static_cast<void>(push(id));
+  stream_->drop_held_back();
 }
 
 std::string Detokenizer::push(TokenId id) {

@@ -19,7 +19,8 @@ class Detokenizer {
   ~Detokenizer();
 
   // Makes what follows a continuation of `prompt`: the prompt's own text is dropped, and rules for the start of a text
-  // (a leading space to remove) no longer apply. Requires: nothing was pushed.
+  // (a leading space to remove) no longer apply. A character that the prompt left half is completed. Takes the same time for
+  // every prompt. Requires: nothing was pushed.
   void continue_from(std::span<const TokenId> prompt);
 
   // The text that is certain now: whole characters that no later token changes. Often empty.

@@ -98,6 +98,37 @@ TEST(Detokenizer, HoldsBackByteTokensUntilTheirRunEndsOrBreaks) {
   EXPECT_EQ(stream(*tokenizer, {byte(0xC3), a}), (std::vector<std::string>{"", "\uFFFDa", ""}));
 }
 
+TEST(Detokenizer, GivesNothingOfThePromptToTheContinuation) {
+  const auto tokenizer = read_golden("llama2");
+  const auto byte = [](int value) { return static_cast<TokenId>(3 + value); };
+  const TokenId a = tokenizer->token_id("a").value_or(-1);
+  const std::vector<TokenId> whole = {a, byte(0xC3), byte(0xA9)};
+  Detokenizer behind_whole(*tokenizer, SpecialText::skip);
+  behind_whole.continue_from(whole);
+  EXPECT_EQ(push_all(behind_whole, {byte(0xC3), byte(0xA8), a}), (std::vector<std::string>{"", "", "\u00E8a", ""}));
+
+  const std::vector<TokenId> half = {a, byte(0xC3), byte(0xA9), byte(0xC3)};
+  Detokenizer behind_half(*tokenizer, SpecialText::skip);
+  behind_half.continue_from(half);
+  EXPECT_EQ(push_all(behind_half, {byte(0xA8), a}), (std::vector<std::string>{"", "\u00E8a", ""}));
+
+  std::vector<TokenId> prompt(1000, a);
+  prompt.push_back(byte(0xC3));
+  Detokenizer behind_much(*tokenizer, SpecialText::skip);
+  behind_much.continue_from(prompt);
+  EXPECT_EQ(push_all(behind_much, {byte(0xA8), a}), (std::vector<std::string>{"", "\u00E8a", ""}));
+}
+
+TEST(Detokenizer, DropsSpacesAtThePromptsEndThatADecoderHoldsBack) {
+  const Json json = Json::parse(R"({"model": {"type": "BPE", "vocab": {"a": 0, " ": 1}, "merges": []},
+      "decoder": {"type": "Sequence", "decoders": [{"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 0, "stop": 1}]}})");
+  const Result<std::shared_ptr<const Tokenizer>> tokenizer = Tokenizer::from_json(json);
+  ASSERT_TRUE(tokenizer) << tokenizer.error().message;
+  Detokenizer detokenizer(**tokenizer, SpecialText::keep);
+  detokenizer.continue_from(std::vector<TokenId>{0, 1});
+  EXPECT_EQ(push_all(detokenizer, {0, 1}), (std::vector<std::string>{"a", "", ""}));
+}
+
 TEST(Detokenizer, KeepsTheLeadingSpaceOfAContinuation) {
   const auto tokenizer = read_golden("llama2");
   const std::vector<TokenId> prompt = tokenizer->encode("the", SpecialTokens::add);
