@@ -21,10 +21,11 @@
 namespace slora {
 namespace {
 
-constexpr std::size_t kRunningMax = 256;  // requests handed to the engine at once
+constexpr std::size_t kRunningMax = 256;                     // requests handed to the engine at once
+constexpr std::size_t kSequencesMax = kRunningMax * 32 * 8;  // what those may ask for: prompts times choices
 
-// Where a job's answer goes when there is no client: into memory. The main thread is the I/O thread here.
-class LocalExchange final : public Exchange {
+// Where a job's answer goes when there is no client. The main thread is the I/O thread here.
+class LocalExchange : public Exchange {
  public:
   const HttpRequest& request() const override { return request_; }
   std::string take_body() override { return {}; }
@@ -42,27 +43,54 @@ class LocalExchange final : public Exchange {
   std::optional<HttpResponse> answer_;
 };
 
-// Runs requests in one batch, as many at once as the engine takes, and gives their answers in input order.
+// Prints a stream's text as it comes.
+class PrintingExchange final : public LocalExchange {
+ public:
+  void respond(HttpResponse response) override { exit_code_ = report(error_of(response.body)); }
+  void send(std::string_view event) override {
+    const Result<std::string> text = event_text(event);
+    if (!text) exit_code_ = report(text.error());
+    fmt::print("{}", text.value_or(""));
+    std::fflush(stdout);
+  }
+  void end_stream() override {
+    fmt::print("\n");
+    exit_code_ = 0;
+  }
+
+  [[nodiscard]] const std::optional<int>& exit_code() const { return exit_code_; }
+
+ private:
+  std::optional<int> exit_code_;
+};
+
+using Events = BoundedQueue<std::vector<TokenEvent>>;
+
+// Runs requests in one batch, as many at once as the engine takes, and prints their answers in input order.
 class Batch {
  public:
-  Batch(const RequestPreparer& preparer, const JobServices& services, BoundedQueue<std::vector<TokenEvent>>& events)
+  Batch(const RequestPreparer& preparer, const JobServices& services, Events& events)
       : preparer_(preparer), services_(services), events_(events) {}
 
-  // `on_answer` is called with the index of each request and its answer, in order.
-  void run(std::span<const GenerateLine> lines, const std::function<void(std::size_t, const HttpResponse&)>& on_answer) {
+  // The exit code: 1 when a request was refused or failed.
+  int run(std::span<const GenerateLine> lines) {
     ProgressBar bar;
+    bool all_answered = true;
     std::size_t next = 0;
     for (std::size_t told = 0; told < lines.size();) {
-      while (next < lines.size() && running_.size() < kRunningMax) start(next, lines[next]), ++next;
+      for (; next < lines.size() && running_.size() < kRunningMax; ++next) start(next, lines[next]);
       const auto first = running_.find(told);
-      if (first->second->answer()) {
-        on_answer(told, *first->second->answer());
+      if (const std::optional<HttpResponse>& answer = first->second->answer()) {
+        all_answered &= answer->status == 200;
+        fmt::print("{}\n", output_line(told, answer->body));
+        std::fflush(stdout);
         running_.erase(first);
         bar.show("Generating", ++told, lines.size());
       } else {
         services_.jobs.deliver(events_.pop().value_or(std::vector<TokenEvent>()));
       }
     }
+    return all_answered ? 0 : 1;
   }
 
  private:
@@ -76,12 +104,13 @@ class Batch {
 
   const RequestPreparer& preparer_;
   const JobServices services_;
-  BoundedQueue<std::vector<TokenEvent>>& events_;
+  Events& events_;
   std::map<std::size_t, std::shared_ptr<LocalExchange>> running_;  // by index; answers wait here for their turn
   std::mt19937_64 random_{std::random_device{}()};
 };
 
-Result<std::vector<GenerateLine>> read_lines(const GenerateArguments& arguments, const LineDefaults& defaults) {
+Result<std::vector<GenerateLine>> read_lines(const GenerateArguments& arguments, LineDefaults defaults) {
+  defaults.stream = arguments.input.empty();
   if (arguments.input.empty()) return std::vector<GenerateLine>{make_line(arguments.prompt, arguments.message, defaults)};
   std::ifstream file;
   if (arguments.input != "-") {
@@ -94,6 +123,13 @@ Result<std::vector<GenerateLine>> read_lines(const GenerateArguments& arguments,
     if (text.find_first_not_of(" \t\r") != std::string::npos) lines.push_back(parse_line(text, defaults));
   }
   return lines;
+}
+
+int print_one(const GenerateLine& line, const RequestPreparer& preparer, const JobServices& services, Events& events) {
+  const auto exchange = std::make_shared<PrintingExchange>();  // shared with its job
+  std::make_shared<GenerationJob>(exchange, services, std::random_device{}())->start(preparer.prepare(line.endpoint, line.body));
+  while (!exchange->exit_code()) services.jobs.deliver(events.pop().value_or(std::vector<TokenEvent>()));
+  return *exchange->exit_code();
 }
 
 // An adapter given as a folder is registered under the folder's name.
@@ -113,6 +149,7 @@ int run_generate(const GenerateArguments& arguments) {
   Result<RuntimeOptions> options = make_runtime_options(arguments.model);
   if (!options) return report(options.error());
 
+  options->waiting_max = kSequencesMax;
   LineDefaults defaults{{}, arguments.max_tokens, arguments.temperature, arguments.seed};
   if (!arguments.adapter.empty()) defaults.adapter = register_adapter(arguments, *options);
   const Result<std::vector<GenerateLine>> lines = read_lines(arguments, defaults);
@@ -123,7 +160,7 @@ int run_generate(const GenerateArguments& arguments) {
   if (!text) return report(text.error());
 
   // Bounded by what the sequences in flight may generate.
-  BoundedQueue<std::vector<TokenEvent>> events(std::numeric_limits<std::size_t>::max());
+  Events events(std::numeric_limits<std::size_t>::max());
   auto bar = std::make_unique<ProgressBar>();
   options->progress = [&bar](std::string_view what, std::uint64_t done, std::uint64_t total) { bar->show(what, done, total); };
   Result<std::unique_ptr<Runtime>> runtime =
@@ -137,18 +174,9 @@ int run_generate(const GenerateArguments& arguments) {
   EngineGenerator generator((*runtime)->engine(), (*runtime)->adapters());
   RequestMetrics metrics((*runtime)->metrics(), names.front());
   const RequestPreparer preparer(names, (*runtime)->model_config().vocab_size, (*runtime)->generation_config(), *text, generator);
-  bool all_answered = true;
-  Batch batch(preparer, {generator, jobs, text->tokenizer(), metrics, clock}, events);
-  batch.run(*lines, [&](std::size_t index, const HttpResponse& answer) {
-    all_answered &= answer.status == 200;
-    if (arguments.input.empty() && answer.status != 200) {
-      report({"failed", Json::parse(answer.body)["error"]["message"].get<std::string>(), {}});
-    } else {
-      fmt::print("{}\n", arguments.input.empty() ? plain_text(answer.body) : output_line(index, answer.body));
-    }
-    std::fflush(stdout);
-  });
-  return all_answered ? 0 : 1;
+  const JobServices services{generator, jobs, text->tokenizer(), metrics, clock};
+  if (!arguments.input.empty()) return Batch(preparer, services, events).run(*lines);
+  return print_one(lines->front(), preparer, services, events);
 }
 
 }  // namespace slora

@@ -15,14 +15,19 @@ GenerateLine complete(Json body, const LineDefaults& defaults) {
   if (!body.contains("max_tokens") && !body.contains("max_completion_tokens")) body["max_tokens"] = defaults.max_tokens;
   if (!body.contains("temperature")) body["temperature"] = defaults.temperature;
   if (!body.contains("seed") && defaults.seed) body["seed"] = *defaults.seed;
-  body["stream"] = false;
+  body["stream"] = defaults.stream;
   body.erase("stream_options");
   const Endpoint endpoint = body.contains("messages") ? Endpoint::chat : Endpoint::completions;
   return {endpoint, body.dump(), std::nullopt};
 }
 
-// The text of one choice of either endpoint.
-Json text_of(const Json& choice) { return choice.contains("message") ? choice["message"]["content"] : choice["text"]; }
+// The text of one choice of either endpoint, whole or a part.
+Json text_of(const Json& choice) {
+  for (const char* holder : {"message", "delta"}) {
+    if (const Json* message = find_member(choice, holder)) return (*message)["content"];
+  }
+  return choice["text"];
+}
 
 }  // namespace
 
@@ -65,6 +70,18 @@ std::string output_line(std::size_t index, std::string_view body) {
   return line.dump();
 }
 
-std::string plain_text(std::string_view body) { return text_of(Json::parse(body)["choices"][0]).get<std::string>(); }
+Result<std::string> event_text(std::string_view event) {
+  constexpr std::string_view prefix = "data: ";
+  const Json answer = Json::parse(event.substr(prefix.size()), nullptr, false);
+  if (answer.is_discarded()) return std::string();
+  if (answer.contains("error")) return tl::unexpected<Error>(error_of(event.substr(prefix.size())));
+  const Json& choices = answer["choices"];
+  return choices.empty() ? std::string() : text_of(choices[0]).get<std::string>();
+}
+
+Error error_of(std::string_view body) {
+  const Json answer = Json::parse(body);
+  return {answer["error"]["code"].get<std::string>(), answer["error"]["message"].get<std::string>(), {}};
+}
 
 }  // namespace slora

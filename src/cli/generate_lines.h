@@ -22,6 +22,7 @@ struct LineDefaults {
   std::int32_t max_tokens = 128;
   double temperature = 0;
   std::optional<std::int64_t> seed;
+  bool stream = false;  // whether answers come as events
 };
 
 // A line of JSONL: {"prompt" or "messages", "adapter", and any field of the API}.
@@ -32,7 +33,9 @@ struct LineDefaults {
 // The answer's body as one line: {"index", "model", "text", "finish_reason", "usage"}, texts as a list when there are several; or
 // {"index", "error"}.
 [[nodiscard]] std::string output_line(std::size_t index, std::string_view body);
-// Just the generated text.
-[[nodiscard]] std::string plain_text(std::string_view body);
+// The text that one event of a stream brings; empty for [DONE]. An error's event gives the error.
+[[nodiscard]] Result<std::string> event_text(std::string_view event);
+// What the body of an error says.
+[[nodiscard]] Error error_of(std::string_view body);
 
 }  // namespace slora

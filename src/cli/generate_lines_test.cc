@@ -43,5 +43,14 @@ TEST(GenerateLine, OutputNamesItsInput) {
   EXPECT_EQ(output_line(1, R"({"error":{"message":"no"}})"), R"({"index":1,"error":{"message":"no"}})");
 }
 
+TEST(GenerateLine, EventsBringTheirText) {
+  EXPECT_EQ(event_text("data: {\"choices\":[{\"delta\":{\"content\":\"ab\"}}]}\n\n").value(), "ab");
+  EXPECT_EQ(event_text("data: {\"choices\":[{\"text\":\"cd\"}]}\n\n").value(), "cd");
+  EXPECT_EQ(event_text("data: [DONE]\n\n").value(), "");
+  const Result<std::string> failed = event_text("data: {\"error\":{\"code\":\"draining\",\"message\":\"over\"}}\n\n");
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().message, "over");
+}
+
 }  // namespace
 }  // namespace slora

@@ -9,6 +9,12 @@ using slora::InspectArguments;
 using slora::ModelArguments;
 using slora::ServeArguments;
 
+// A range that refuses by itself and leaves the help short.
+template <class T>
+CLI::Validator in_range(T min, T max) {
+  return CLI::Range(min, max).description("");
+}
+
 void add_model_options(CLI::App& command, ModelArguments& model) {
   command.add_option("--model", model.model, "Folder of the base model: config.json, *.safetensors, tokenizer.json")
       ->required()
@@ -21,18 +27,23 @@ void add_model_options(CLI::App& command, ModelArguments& model) {
       ->type_name("NAME=DIR");
   command.add_option("--served-model-name", model.served_model_names, "Name of the base model in requests and answers [its folder's name]")
       ->type_name("NAME");
-  command.add_option("--backend", model.backend, "cpu, reference (slow and exact), or auto: the best there is")->capture_default_str();
+  command.add_option("--backend", model.backend, "cpu, reference (slow and exact), or auto: the best there is")
+      ->type_name("NAME")
+      ->capture_default_str();
   command.add_option("--threads", model.threads, "Threads that compute; 0: one per core")
-      ->check(CLI::Range(0, 1024))
+      ->type_name("N")
+      ->check(in_range(0, 1024))
       ->capture_default_str();
   command
       .add_option("--pool-memory", model.pool_memory,
                   "Memory for KV cache, adapters and prefixes together, such as 4GiB or 512MB [half of what is free, at most 8GiB]")
       ->type_name("SIZE");
   command.add_option("--page-tokens", model.page_tokens, "Tokens per page, a power of two [what brings a page nearest to 1 MiB]")
-      ->check(CLI::Range(1, 4096));
+      ->type_name("N")
+      ->check(in_range(1, 4096));
   command.add_option("--max-model-len", model.max_model_len, "Prompt and output of one request, in tokens [what model and pool allow]")
-      ->check(CLI::Range(2, 1 << 24));
+      ->type_name("N")
+      ->check(in_range(2, 1 << 24));
   command.add_option("--chat-template", model.chat_template, "Jinja file to use in place of the model's own chat template")
       ->type_name("FILE");
 }
@@ -41,15 +52,19 @@ CLI::App* add_serve(CLI::App& app, ServeArguments& arguments) {
   CLI::App* command = app.add_subcommand("serve", "Serve a model and its adapters over HTTP, as OpenAI's API does");
   add_model_options(*command, arguments.model);
   command->add_option("--host", arguments.host, "Address to listen on; one that other machines reach needs --api-key")
+      ->type_name("ADDRESS")
       ->capture_default_str();
-  command->add_option("--port", arguments.port, "Port to listen on; 0: any that is free")->capture_default_str();
+  command->add_option("--port", arguments.port, "Port to listen on; 0: any that is free")->type_name("N")->capture_default_str();
   command->add_option("--api-key", arguments.api_keys, "Key that clients must send as \"Authorization: Bearer KEY\"; repeatable")
-      ->type_name("KEY");
+      ->type_name("KEY")
+      ->envname("SLORA_API_KEY");
   command->add_option("--max-waiting", arguments.model.waiting_max, "Sequences that may run or wait; more are answered 429")
-      ->check(CLI::Range(1, 1 << 20))
+      ->type_name("N")
+      ->check(in_range(1, 1 << 20))
       ->capture_default_str();
   command->add_option("--drain-time", arguments.drain_seconds, "Seconds that running requests may take to finish after SIGTERM")
-      ->check(CLI::Range(0, 86400))
+      ->type_name("N")
+      ->check(in_range(0, 86400))
       ->capture_default_str();
   command->footer(
       "Examples:\n"
@@ -58,7 +73,7 @@ CLI::App* add_serve(CLI::App& app, ServeArguments& arguments) {
       "  slora serve --model models/llama --host 0.0.0.0 --api-key \"$KEY\" --pool-memory 16GiB\n"
       "An adapter is the \"model\" of a request:\n"
       "  curl http://127.0.0.1:8000/v1/chat/completions -H 'Content-Type: application/json' \\\n"
-      "       -d '{\"model\": \"sql\", \"messages\": [{\"role\": \"user\", \"content\": \"Count all users\"}]}'");
+      "       -d '{\"model\": \"sql\", \"messages\": [{\"role\": \"user\", \"content\": \"Count all users\"}]}'\n");
   return command;
 }
 
@@ -77,12 +92,14 @@ CLI::App* add_generate(CLI::App& app, GenerateArguments& arguments) {
       ->type_name("FILE");
   input->require_option(1);
   command->add_option("--max-tokens", arguments.max_tokens, "Tokens to generate, at most")
-      ->check(CLI::Range(1, 1 << 24))
+      ->type_name("N")
+      ->check(in_range(1, 1 << 24))
       ->capture_default_str();
   command->add_option("--temperature", arguments.temperature, "0: always the likeliest token")
-      ->check(CLI::Range(0.0, 100.0))
+      ->type_name("T")
+      ->check(in_range(0.0, 100.0))
       ->capture_default_str();
-  command->add_option("--seed", arguments.seed, "Makes draws repeatable [a random one]");
+  command->add_option("--seed", arguments.seed, "Makes draws repeatable [a random one]")->type_name("N");
   command->footer(
       "Examples:\n"
       "  slora generate --model models/llama --prompt 'Once upon a time'\n"
@@ -90,7 +107,7 @@ CLI::App* add_generate(CLI::App& app, GenerateArguments& arguments) {
       "  slora generate --model models/llama --adapters adapters --input requests.jsonl > answers.jsonl\n"
       "where requests.jsonl has lines such as\n"
       "  {\"prompt\": \"SELECT\", \"adapter\": \"sql-v3\", \"max_tokens\": 64}\n"
-      "Answers come in the order of the lines. Exit code 1: a request was refused or failed.");
+      "Answers come in the order of the lines. Exit code 1: a request was refused or failed.\n");
   return command;
 }
 
@@ -98,22 +115,24 @@ CLI::App* add_inspect(CLI::App& app, InspectArguments& arguments) {
   CLI::App* command = app.add_subcommand("inspect", "Say what a model or adapter folder is, what it takes, or why it is refused");
   command->add_option("folder", arguments.folder, "A model folder or an adapter folder")->required()->type_name("DIR");
   command->add_option("--model", arguments.model, "For an adapter: the base model to hold it against")->type_name("DIR");
-  command->add_option("--backend", arguments.backend, "Whose pages to count: cpu, reference or auto")->capture_default_str();
+  command->add_option("--backend", arguments.backend, "Whose pages to count: cpu, reference or auto")
+      ->type_name("NAME")
+      ->capture_default_str();
   command->footer(
       "Examples:\n"
       "  slora inspect models/llama\n"
       "  slora inspect adapters/sql-v3 --model models/llama\n"
-      "Exit code 1: refused, with the reason.");
+      "Exit code 1: refused, with the reason.\n");
   return command;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("slora: one base model, many LoRA adapters, one batch");
+  CLI::App app("slora: one base model, many LoRA adapters, one batch", "slora");
   app.require_subcommand(1);
   app.set_version_flag("--version", "slora 0.1.0");
-  app.footer("Start with: slora serve --help");
+  app.footer("Start with: slora serve --help\n");
   app.get_formatter()->column_width(36);
   ServeArguments serve;
   GenerateArguments generate;

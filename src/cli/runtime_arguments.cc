@@ -1,5 +1,6 @@
 #include "cli/runtime_arguments.h"
 
+#include <bit>
 #include <cstdio>
 
 #include "cli/byte_size.h"
@@ -24,6 +25,9 @@ Result<RuntimeOptions> make_runtime_options(const ModelArguments& arguments) {
     const Result<std::uint64_t> bytes = parse_byte_size(arguments.pool_memory);
     if (!bytes) return error("bad_option", "--pool-memory: {}", bytes.error().message);
     options.pool_bytes = *bytes;
+  }
+  if (options.page_tokens && !std::has_single_bit(static_cast<std::uint32_t>(*options.page_tokens))) {
+    return error("bad_option", "--page-tokens: expected a power of two such as 16, found {}", *options.page_tokens);
   }
   for (const std::string& folder : arguments.adapters) options.adapter_folders.emplace_back(folder);
   for (const std::string& module : arguments.lora_modules) {

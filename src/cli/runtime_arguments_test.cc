@@ -34,6 +34,9 @@ TEST(RuntimeArguments, NameTheOptionAtFault) {
   arguments = golden_model();
   arguments.lora_modules = {"no path"};
   EXPECT_THAT(make_runtime_options(arguments).error().message, HasSubstr("--lora-modules"));
+  arguments = golden_model();
+  arguments.page_tokens = 12;
+  EXPECT_THAT(make_runtime_options(arguments).error().message, HasSubstr("--page-tokens"));
   arguments.model = "/nowhere";
   EXPECT_THAT(make_runtime_options(arguments).error().message, HasSubstr("--model"));
 }
