@@ -136,7 +136,8 @@ std::uint32_t Scheduler::promised(const Sequence& sequence) const {
   const std::uint32_t worst = worst_pages(sequence);
   if (memory_.adapters().is_resident(sequence.request.adapter)) return std::min(worst - held, 1u);
   const std::int32_t first = std::min(sequence.remaining(), options_.step_tokens_max);
-  return std::min(pages_for(sequence.planned + first) + 1, worst) - held;
+  const std::uint32_t wanted = std::min(pages_for(sequence.planned + first) + 1, worst);
+  return wanted > held ? wanted - held : 0;  // who runs reserved has more already
 }
 
 std::int64_t tokens_that_fit(const SchedulerOptions& options, std::uint32_t adapter_page_count) {

@@ -72,6 +72,8 @@ std::string Scheduler::check_sequence(const Sequence& sequence) const {
   if (holdings.page_count() < pages_for(sequence.planned)) return fmt::format("sequence {}: planned beyond its pages", id);
   if (holdings.page_count() > worst_pages(sequence)) return fmt::format("sequence {}: holds more than it can ever need", id);
   if (is_reserved(sequence) && holdings.page_count() != worst_pages(sequence)) return fmt::format("sequence {}: runs unreserved", id);
+  if (promised(sequence) > worst_pages(sequence) - holdings.page_count())
+    return fmt::format("sequence {}: promised more than it can ever need", id);
   if (sequence.preemption_count > kPreemptionsMax) return fmt::format("sequence {}: preempted too often", id);
   if (sequence.pending_count > std::ssize(uncommitted_)) return fmt::format("sequence {}: waits for a token that nobody computes", id);
   return {};

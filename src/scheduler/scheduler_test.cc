@@ -133,6 +133,34 @@ TEST(Scheduler, PreemptsNobodyMoreThanThreeTimes) {
   EXPECT_GE(play.scheduler.stats().preemptions, 10u);
 }
 
+TEST(Scheduler, PromisesNothingMoreToAReservedSequenceWhoseImageIsLoading) {
+  SchedulerOptions options = small_options();
+  options.running_max = 2;
+  Play play(options);
+  for (std::uint64_t id = 1; id <= 3; ++id) {
+    SequenceRequest older = Play::request(id, {0}, 63);
+    older.priority = 1;
+    ASSERT_TRUE(play.add(older));
+  }
+  ASSERT_TRUE(play.add(4, 8, 46, 9, 2));  // the youngest, but first in line
+  play.step();
+  play.scheduler.adapter_landed(AdapterId{9});
+  for (std::uint64_t count = 1; count <= 3; ++count) {
+    for (int step = 0; step < 100 && play.scheduler.stats().preemptions < count; ++step) play.step();
+    ASSERT_EQ(play.scheduler.stats().preemptions, count);
+    if (count < 3) play.scheduler.cancel(SequenceId{count});
+  }
+  for (int step = 0; step < 100 && play.scheduler.stats().pages_adapter > 0; ++step) play.step();
+  play.scheduler.cancel(SequenceId{3});
+  play.step();  // the invariants hold what is promised
+  EXPECT_EQ(play.latest.loads.size(), 1u);
+  EXPECT_EQ(play.scheduler.stats().pages_sequence, 14u);
+  ASSERT_TRUE(play.add(5, 16, 1));
+  EXPECT_TRUE(play.step().empty());
+  play.scheduler.adapter_landed(AdapterId{9});
+  play.run_dry();
+}
+
 TEST(Scheduler, CancelsInEveryState) {
   SchedulerOptions options = small_options();
   options.running_max = 3;

@@ -162,6 +162,7 @@ void Simulator::schedule() {
     expect(!device_.is_loading(load.adapter) && !device_.is_resident(load.adapter), "an adapter is loaded once", load.adapter.value);
     if (evicted_once_.contains(load.adapter)) saw(Situation::adapter_came_back);
     device_.begin_load(load);
+    load_plans_[load.adapter] = next.plan.index;
     loads_.push_back({load.adapter, report_.steps + static_cast<std::uint64_t>(random_.between(0, options_.load_steps_max))});
   }
   const bool idles = next.plan.empty() && open_.empty() && loads_.empty();

@@ -19,6 +19,7 @@ namespace slora {
 enum class Situation : std::uint8_t {
   preempted_twice,
   preempted_while_uncommitted,
+  reserved_while_loading,  // back for the last time, behind a load
   cancelled_while_waiting,
   cancelled_while_loading,
   cancelled_while_running,
@@ -129,6 +130,7 @@ class Simulator {
   StepResult previous_result_;  // of the plan that ran last
   std::vector<Load> loads_;
   std::map<AdapterId, std::uint32_t> page_counts_;  // of every content
+  std::map<AdapterId, std::uint64_t> load_plans_;   // the plan that began the latest load
   std::set<AdapterId> retired_, evicted_once_, failed_once_;
   std::vector<SequenceEnd> ends_;   // reported, not yet checked
   AdapterId failing_ = kNoAdapter;  // whose sequences may end with adapter_failed now

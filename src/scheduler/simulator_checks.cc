@@ -82,6 +82,9 @@ void Simulator::check_overtaking(const Stream& started, const std::set<std::uint
 void Simulator::note_span(Stream& stream, const PlannedSpan& span, std::uint64_t plan_index) {
   const bool restarts = stream.is_started && span.position_begin != stream.planned_end;  // elsewhere only after preemption
   if (restarts && ++stream.restart_count == 2) saw(Situation::preempted_twice);
+  const auto load = load_plans_.find(stream.request.adapter);
+  const bool was_loaded = load != load_plans_.end() && load->second > stream.last_plan;
+  if (restarts && was_loaded && stream.restart_count >= 3) saw(Situation::reserved_while_loading);
   if (!stream.is_started || restarts) {
     const std::int32_t cached = scheduler_.cached_tokens(span.sequence);
     const auto prompt_count = static_cast<std::int32_t>(stream.request.prompt.size());
@@ -143,6 +146,7 @@ void Simulator::check_empty() {
 std::string_view name_of(Situation situation) {
   static constexpr std::array<std::string_view, kSituationCount> kNames = {"preempted twice",
                                                                            "preempted while uncommitted",
+                                                                           "reserved while loading",
                                                                            "cancelled while waiting",
                                                                            "cancelled while loading",
                                                                            "cancelled while running",

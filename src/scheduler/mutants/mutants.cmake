@@ -92,6 +92,9 @@ slora_mutant(uncommitted_plan_loses_its_pages scheduler/admission.cc
 slora_mutant(adapter_pages_are_not_asked_for scheduler/admission.cc
   "needed + adapter_pages + step_.promised_pages"
   "needed")
+slora_mutant(reserved_is_promised_what_it_has scheduler/admission.cc
+  "wanted > held ? wanted - held : 0"
+  "wanted - held")
 
 # Steps
 slora_mutant(head_of_the_line_is_overtaken scheduler/scheduler.cc
