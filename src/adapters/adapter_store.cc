@@ -20,6 +20,9 @@ tl::unexpected<Error> refuse_changed(std::string_view name) {
   return error("E_CHANGED", "adapter \"{}\": its files changed while it was read; try again", name);
 }
 
+// A disk's fault says nothing about the adapter, so it is no reason to refuse it from then on.
+bool may_pass(const Error& why) { return why.code == "E_READ"; }
+
 // The folders to add, sorted; `root` itself when it is an adapter.
 Result<std::vector<std::filesystem::path>> adapter_folders_of(const std::string& root) {
   std::error_code failed;
@@ -86,8 +89,9 @@ void AdapterStore::add(std::string name, std::string folder) {
     entry.base_model_name = config->base_model_name;
     entry.rank = config->r;
   } else {
-    entry.refused = std::make_unique<const Error>(refuse(name, config.error()).value());
-    log_warning("refused: {} ({})", entry.refused->message, entry.refused->code);
+    const Error why = refuse(name, config.error()).value();
+    log_warning("refused: {} ({})", why.message, why.code);
+    if (!may_pass(why)) entry.refused = std::make_unique<const Error>(why);
   }
 
   const std::lock_guard lock(mutex_);
@@ -147,6 +151,7 @@ std::optional<AdapterStore::Found> AdapterStore::settle(std::string_view name, s
   if (at == entries_.end() || at->second.registration != registration) return std::nullopt;
   Entry& entry = at->second;
   if (std::optional<Found> found = known(entry, stamp)) return found;
+  if (!prepared && may_pass(prepared.error())) return Found(refuse(name, prepared.error()));
 
   forget_version(entry);
   entry.stamp = stamp;
@@ -167,12 +172,15 @@ Result<ImageLayout> AdapterStore::load(const AdapterVersion& version, std::span<
   check(pages.size() == version.page_count(), "as many pages as the adapter's image has");
   if (stamp_of(version.folder()) != version.stamp()) return refuse_changed(version.name());
   Result<PreparedAdapter> adapter = prepare_adapter(version.folder(), base_);
-  if (adapter && adapter->layout.page_count != version.page_count()) return refuse_changed(version.name());
+  if (adapter && adapter->layout.page_count != version.page_count()) {
+    withdraw(version, nullptr);
+    return refuse_changed(version.name());
+  }
   const Result<Sha256Digest> identity = adapter ? write_adapter(pages, version.folder(), *adapter) : tl::unexpected(adapter.error());
   if (stamp_of(version.folder()) != version.stamp()) return refuse_changed(version.name());
   if (!identity) {
     const Error why = refuse(version.name(), identity.error()).value();
-    if (why.code != "E_READ") withdraw(version, std::make_unique<const Error>(why));  // a disk's fault may pass
+    if (!may_pass(why)) withdraw(version, std::make_unique<const Error>(why));
     return tl::unexpected(why);
   }
   if (version.confirm_identity(*identity)) return std::move(adapter->layout);
@@ -206,6 +214,7 @@ void AdapterStore::withdraw(const AdapterVersion& version, std::unique_ptr<const
 
 void AdapterStore::forget_version(Entry& entry) {
   if (!entry.version) return;
+  entry.version->mark_retired();
   retired_.push_back(entry.version->id());
   entry.version.reset();
 }

@@ -40,7 +40,7 @@ class AdapterStore {
   // Adds the adapter folders in `root`, or `root` itself when it is one, each named after its folder. Names that are taken keep
   // their meaning. The number added; "bad_folder" when `root` can't be listed.
   [[nodiscard]] Result<std::int32_t> add_root(const std::string& root);
-  // False when there was none.
+  // Takes the name away, for the routes that unload adapters. False when there was none.
   bool remove(std::string_view name);
 
   // The content that `name` means at this moment; "not_found", or the reason why it is refused. Looks at the folder's files each
@@ -50,7 +50,7 @@ class AdapterStore {
 
   // Reads the version's folder, writes its image into `pages` and says where everything is in them. For loader threads; the only
   // place where weights are read. E_CHANGED when the folder no longer holds this version: the next resolve() makes a new one. A fault
-  // in the weights (E_NONFINITE) makes the name a refused one.
+  // in the weights (E_NONFINITE) makes the name a refused one; a fault of the disk (E_READ) is told and forgotten, here and in resolve().
   // Requires: pages.size() == version.page_count(), each of base().page_bytes and aligned to 64 bytes.
   [[nodiscard]] Result<ImageLayout> load(const AdapterVersion& version, std::span<std::byte* const> pages);
 

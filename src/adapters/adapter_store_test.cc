@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <filesystem>
@@ -216,6 +217,57 @@ TEST(AdapterStore, SurvivesFilesThatVanishOrShrink) {
   EXPECT_EQ(store.resolve("sql").error().code, "E_NO_CONFIG");
   lora_of_rank(4).write(root / "sql");
   EXPECT_EQ(store.resolve("sql").value()->generation(), 2u);
+}
+
+// Lets nobody open files while it lives.
+class NoMoreFiles {
+ public:
+  NoMoreFiles() {
+    check(getrlimit(RLIMIT_NOFILE, &before_) == 0, "the limit is known");
+    const rlimit none{0, before_.rlim_max};
+    check(setrlimit(RLIMIT_NOFILE, &none) == 0, "a limit may be lowered");
+  }
+  ~NoMoreFiles() { check(setrlimit(RLIMIT_NOFILE, &before_) == 0, "and be raised again"); }
+  NoMoreFiles(const NoMoreFiles&) = delete;
+  NoMoreFiles& operator=(const NoMoreFiles&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+TEST(AdapterStore, ForgetsFaultsOfTheDiskThatPass) {
+  const TemporaryFolder root;
+  lora_of_rank(4).write(root / "sql");
+  AdapterStore store(test_base());
+  {
+    const NoMoreFiles fault;
+    ASSERT_TRUE(store.add_folder("sql", root / "sql"));
+    EXPECT_EQ(store.resolve("sql").error().code, "E_READ");
+  }
+  EXPECT_FALSE(store.list()[0].refused);
+  const auto version = store.resolve("sql").value();
+  {
+    const NoMoreFiles fault;
+    EXPECT_EQ(store.resolve("sql").value(), version) << "which needs to open nothing";
+    EXPECT_EQ(load(store, *version).error().code, "E_READ");
+  }
+  EXPECT_TRUE(load(store, *version));
+  EXPECT_THAT(store.take_retired(), IsEmpty());
+}
+
+TEST(AdapterStore, MarksAVersionBeforeItTellsOfItsRetirement) {
+  const TemporaryFolder root;
+  lora_of_rank(4).write(root / "sql");
+  AdapterStore store(test_base());
+  ASSERT_TRUE(store.add_folder("sql", root / "sql"));
+  const auto old = store.resolve("sql").value();
+  EXPECT_FALSE(old->is_retired());
+  replace(root / "sql", lora_of_rank(5));
+  const auto now = store.resolve("sql").value();
+  EXPECT_TRUE(old->is_retired());
+  EXPECT_FALSE(now->is_retired());
+  EXPECT_TRUE(store.remove("sql"));
+  EXPECT_TRUE(now->is_retired());
 }
 
 TEST(AdapterStore, GivesANameToAnotherFolderAtOnce) {

@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <mutex>
 #include <optional>
@@ -38,8 +39,12 @@ class AdapterVersion {
     return identity_;
   }
 
+  // True from before the store tells of the retirement: who uses a version for the first time behind that sees it here.
+  [[nodiscard]] bool is_retired() const { return retired_.load(std::memory_order_acquire); }
+
  private:
   friend class AdapterStore;
+  void mark_retired() const { retired_.store(true, std::memory_order_release); }
   // Records the first identity that is read; later says whether it still is the same.
   [[nodiscard]] bool confirm_identity(const Sha256Digest& identity) const {
     const std::lock_guard lock(mutex_);
@@ -50,6 +55,7 @@ class AdapterVersion {
   const AdapterId id_;
   const Origin origin_;
   const std::uint32_t page_count_;
+  mutable std::atomic<bool> retired_ = false;
   mutable std::mutex mutex_;
   mutable std::optional<Sha256Digest> identity_;  // guarded by mutex_
 };
