@@ -2,6 +2,8 @@
 
 #include <openssl/crypto.h>
 
+#include <algorithm>
+
 namespace slora {
 namespace {
 
@@ -17,14 +19,19 @@ ApiKeys::ApiKeys(std::span<const std::string> user_keys) {
   for (const std::string& key : user_keys) user_digests_.push_back(digest_of(key));
 }
 
-bool ApiKeys::allow(Role role, std::string_view authorization) const {
-  if (role == Role::open || user_digests_.empty()) return true;
-  constexpr std::string_view scheme = "Bearer ";
-  if (!authorization.starts_with(scheme)) return false;
+std::optional<TenantId> ApiKeys::admit(Role role, std::string_view authorization) const {
+  if (role == Role::open || user_digests_.empty()) return TenantId{0};
+  constexpr std::string_view scheme = "bearer ";
+  const auto equal = [](char given, char lower) { return given == lower || (given >= 'A' && given <= 'Z' && given - 'A' + 'a' == lower); };
+  const std::string_view given = authorization.substr(0, scheme.size());
+  if (!std::ranges::equal(given, scheme, equal)) return std::nullopt;
   const Sha256Digest digest = digest_of(authorization.substr(scheme.size()));
-  int match_count = 0;
-  for (const Sha256Digest& known : user_digests_) match_count += CRYPTO_memcmp(digest.data(), known.data(), digest.size()) == 0 ? 1 : 0;
-  return role == Role::user && match_count > 0;
+  std::uint32_t tenant = 0;
+  for (std::uint32_t i = 0; i < user_digests_.size(); ++i) {
+    if (CRYPTO_memcmp(digest.data(), user_digests_[i].data(), digest.size()) == 0) tenant = i + 1;
+  }
+  if (role != Role::user || tenant == 0) return std::nullopt;
+  return TenantId{tenant};
 }
 
 bool is_loopback_host(std::string_view host) {

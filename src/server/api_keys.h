@@ -1,10 +1,12 @@
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/ids.h"
 #include "formats/sha256.h"
 
 namespace slora {
@@ -18,8 +20,9 @@ class ApiKeys {
  public:
   explicit ApiKeys(std::span<const std::string> user_keys);
 
-  // Whether the bearer of this Authorization header may use a route of `role`. Takes the same time whichever key is compared.
-  [[nodiscard]] bool allow(Role role, std::string_view authorization) const;
+  // Who the bearer of this Authorization header is, or nothing when a route of `role` is not for them. Keys are tenants from 1 on, in
+  // the order they were given; open routes and a server without keys know only the operator. Takes the same time whichever key matches.
+  [[nodiscard]] std::optional<TenantId> admit(Role role, std::string_view authorization) const;
 
  private:
   std::vector<Sha256Digest> user_digests_;

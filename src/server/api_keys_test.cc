@@ -9,21 +9,21 @@ namespace {
 
 TEST(ApiKeys, AllowEverythingWhenThereAreNone) {
   const ApiKeys keys({});
-  EXPECT_TRUE(keys.allow(Role::user, ""));
-  EXPECT_TRUE(keys.allow(Role::admin, "Bearer whatever"));
+  EXPECT_TRUE(keys.admit(Role::user, ""));
+  EXPECT_TRUE(keys.admit(Role::admin, "Bearer whatever"));
 }
 
 TEST(ApiKeys, AskForOneOfTheKeysOnRoutesThatAreNotOpen) {
   const std::vector<std::string> given = {"first", "second"};
   const ApiKeys keys(given);
-  EXPECT_TRUE(keys.allow(Role::open, ""));
-  EXPECT_TRUE(keys.allow(Role::user, "Bearer first"));
-  EXPECT_TRUE(keys.allow(Role::user, "Bearer second"));
+  EXPECT_TRUE(keys.admit(Role::open, ""));
+  EXPECT_EQ(keys.admit(Role::user, "Bearer first"), TenantId{1});
+  EXPECT_EQ(keys.admit(Role::user, "bearer second"), TenantId{2});
   for (const char* wrong :
-       {"", "Bearer", "Bearer ", "Bearer firs", "Bearer first ", "bearer first", "Basic first", "first", "Bearer third"}) {
-    EXPECT_FALSE(keys.allow(Role::user, wrong)) << wrong;
+       {"", "Bearer", "Bearer ", "Bearer firs", "Bearer first ", "Bearer  first", "Bearerfirst", "Basic first", "first", "Bearer third"}) {
+    EXPECT_FALSE(keys.admit(Role::user, wrong)) << wrong;
   }
-  EXPECT_FALSE(keys.allow(Role::admin, "Bearer first"));
+  EXPECT_FALSE(keys.admit(Role::admin, "Bearer first"));
 }
 
 TEST(LoopbackHost, IsOnlyWhatOtherMachinesCannotReach) {

@@ -32,6 +32,8 @@ constexpr std::array kAnswers = {
     Answer{"internal_error", 500, kServer},
     Answer{"draining", 503, kServer},
     Answer{"engine_stalled", 503, kServer},
+    Answer{"given_up", 503, kServer},
+    Answer{"E_READ", 503, kServer},     // of the adapter's files; they were read before
     Answer{"E_CHANGED", 503, kServer},  // the adapter's folder changed between naming and loading it
     Answer{"no_finite_logits", 500, kServer},
 };

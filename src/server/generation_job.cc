@@ -42,6 +42,7 @@ Status GenerationJob::submit_all() {
   const RequestSpec& spec = request_.spec;
   const auto n = static_cast<std::size_t>(spec.n);
   choices_.resize(request_.prompts.size() * n);
+  cached_tokens_.resize(request_.prompts.size());
   for (std::size_t i = 0; i < choices_.size(); ++i) {
     Choice& choice = choices_[i];
     choice.sequence = services_.generator.next_sequence_id();
@@ -54,7 +55,7 @@ Status GenerationJob::submit_all() {
 
     GenerationRequest sequence;
     sequence.id = choice.sequence;
-    sequence.priority = spec.priority;
+    sequence.tenant = exchange_->request().tenant;
     sequence.prompt = prompt.tokens;
     sequence.output_tokens_max = prompt.output_tokens_max;
     sequence.adapter = request_.adapter;
@@ -81,9 +82,11 @@ void GenerationJob::on_event(std::size_t choice_index, const TokenEvent& event) 
     return fail({event.error_code.empty() ? "internal_error" : event.error_code, event.error_message,
                  event.end == EndReason::failed ? "" : "model"});
   }
+  if (event.end == EndReason::given_up) return fail({"given_up", "The request waited too long for its turn; try again later.", {}});
   if (event.end == EndReason::cancelled) return fail({"draining", "The server is shutting down.", {}});
 
-  cached_tokens_ += event.cached_tokens;
+  std::int64_t& cached_tokens = cached_tokens_[choice.prompt_index];
+  cached_tokens = std::max<std::int64_t>(cached_tokens, event.cached_tokens);
   if (event.token >= 0) take_token(choice, event);
   if (event.end && !choice.ended) {
     StopMatcher::Output rest = choice.text->finish();
@@ -105,6 +108,7 @@ void GenerationJob::take_token(Choice& choice, const TokenEvent& event) {
   const Timestamp now = services_.clock.now();
   if (choice.token_count == 0) {
     services_.metrics.count_prompt(prompt_tokens_of(choice));
+    choice.times.started = event.started;
     choice.times.first_token = now;
   }
   services_.metrics.count_token(choice.times, now);
@@ -181,7 +185,7 @@ Usage GenerationJob::usage() const {
   Usage usage;
   for (const PreparedRequest::Prompt& prompt : request_.prompts) usage.prompt_tokens += static_cast<std::int64_t>(prompt.tokens.size());
   for (const Choice& choice : choices_) usage.completion_tokens += choice.token_count;
-  usage.cached_tokens = cached_tokens_;
+  for (const std::int64_t cached_tokens : cached_tokens_) usage.cached_tokens += cached_tokens;
   return usage;
 }
 

@@ -75,11 +75,11 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
   const Timestamp arrival_;
   PreparedRequest request_;
   std::optional<OpenAiFormat> format_;
-  std::vector<Choice> choices_;  // [prompts * n]
-  std::size_t open_count_ = 0;   // choices that have not ended
-  std::int64_t cached_tokens_ = 0;
-  bool streaming_ = false;  // the stream has begun
-  bool over_ = false;       // nothing more will be written
+  std::vector<Choice> choices_;              // [prompts * n]
+  std::vector<std::int64_t> cached_tokens_;  // [prompts] the most that any choice of the prompt found
+  std::size_t open_count_ = 0;               // choices that have not ended
+  bool streaming_ = false;                   // the stream has begun
+  bool over_ = false;                        // nothing more will be written
 };
 
 }  // namespace slora

@@ -291,6 +291,26 @@ TEST_F(GenerationJobTest, AFailedLoadBeforeTheFirstTokenHasItsOwnStatus) {
   EXPECT_EQ(body()["error"]["param"], "model");
 }
 
+TEST_F(GenerationJobTest, ASequenceThatWasGivenUpIsNotAShortAnswer) {
+  complete(R"("max_tokens":8)");
+  deliver(0, -1, EndReason::given_up);
+  EXPECT_EQ(exchange->response.value().status, 503);
+  EXPECT_EQ(body()["error"]["code"], "given_up");
+}
+
+TEST_F(GenerationJobTest, CountsCachedTokensOncePerPrompt) {
+  complete(R"("n":2)");
+  for (const auto& [sequence, cached_tokens] : {std::pair{0u, 0}, {1u, 1}}) {
+    TokenEvent event;
+    event.sequence = generator.submitted[sequence].id;
+    event.token = 10;
+    event.end = EndReason::length;
+    event.cached_tokens = cached_tokens;
+    jobs.deliver({event});
+  }
+  EXPECT_EQ(body()["usage"]["prompt_tokens_details"]["cached_tokens"], 1);
+}
+
 TEST_F(GenerationJobTest, AFailureInAStreamIsAnEventAndNoDone) {
   complete(R"("stream":true)");
   deliver(0, 10);

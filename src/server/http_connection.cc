@@ -25,6 +25,12 @@ using asio::ip::tcp;
 using SystemError = boost::system::error_code;
 using TimePoint = std::chrono::steady_clock::time_point;
 
+// The exchange outlives its connection's interest in it, however that ends.
+struct Detach {
+  HttpExchange& exchange;
+  ~Detach() { exchange.detach(); }
+};
+
 // One client. Owned by its own coroutine; I/O thread.
 class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
  public:
@@ -65,7 +71,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   asio::awaitable<ConnectionUse> answer(HttpExchange& exchange);
   asio::awaitable<void> linger();
 
-  Result<const Route*> find_route(const Parser& parser) const;
+  Result<const Route*> find_route(const Parser& parser);
   void watch_client(std::weak_ptr<HttpExchange> watched);
   void let_within(std::chrono::steady_clock::duration time) { deadline_ = std::chrono::steady_clock::now() + time; }
   void cancel() {
@@ -75,9 +81,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   [[nodiscard]] Error too_large() const {
     return {"request_too_large", fmt::format("The request's body is longer than {} bytes.", shared_.limits.body_bytes_max), {}};
   }
-  [[nodiscard]] static Error no_room() {
-    return {"queue_full", "The server holds as many request bodies as it may; try again soon.", {}};
-  }
+  [[nodiscard]] static Error no_room() { return {"queue_full", "The server holds as many request bodies as it may; try again soon.", {}}; }
   [[nodiscard]] std::string_view buffered() const { return {static_cast<const char*>(buffer_.data().data()), buffer_.size()}; }
 
   HttpConnections& shared_;
@@ -86,8 +90,9 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   boost::beast::flat_buffer buffer_;
   TimePoint deadline_ = TimePoint::max();
   bool timed_out_ = false;
-  bool idle_ = false;     // waiting for a request's first byte
-  bool is_head_ = false;  // the request's method, once it is known
+  bool idle_ = false;               // waiting for a request's first byte
+  bool is_head_ = false;            // the request's method, once it is known
+  std::optional<TenantId> tenant_;  // who sent it, once it is known
 };
 
 asio::awaitable<void> HttpConnection::serve([[maybe_unused]] std::shared_ptr<HttpConnection> self) {
@@ -137,20 +142,19 @@ asio::awaitable<ConnectionUse> HttpConnection::serve_request() {
   const auto request_id = parser.get()["x-request-id"];
   HttpRequest request{.method = std::string((*route)->method),
                       .path = std::string((*route)->path),
-                      .authorization = field(http::field::authorization),
                       .content_type = field(http::field::content_type),
                       .request_id = clean_request_id({request_id.data(), request_id.size()}),
-                      .body = std::move(parser.get().body())};
+                      .body = std::move(parser.get().body()),
+                      .tenant = *tenant_};
   const BodyForm stream_form = parser.get().version() == 11 ? BodyForm::chunked : BodyForm::until_close;
   const BodyForm form = is_head_ ? BodyForm::left_out : stream_form;
   // Shared with the handler: either may be done with it first.
   const auto exchange = std::make_shared<HttpExchange>(std::move(request), std::move(room), form, shared_, [this] { wake_.cancel(); });
+  const Detach detach{*exchange};
   exchange->set_use(use);
   watch_client(exchange);
   (*route)->handler(exchange);
-  const ConnectionUse next = co_await answer(*exchange);
-  exchange->detach();
-  co_return next;
+  co_return co_await answer(*exchange);
 }
 
 // Leaves a complete and checked head at the start of the buffer.
@@ -239,13 +243,14 @@ asio::awaitable<ConnectionUse> HttpConnection::refuse(Error error, ConnectionUse
   co_return written ? use : ConnectionUse::close;
 }
 
-Result<const Route*> HttpConnection::find_route(const Parser& parser) const {
+Result<const Route*> HttpConnection::find_route(const Parser& parser) {
   const auto& head = parser.get();
   Result<const Route*> route = shared_.routes->find({head.method_string().data(), head.method_string().size()},
                                                     path_of({head.target().data(), head.target().size()}));
   if (!route) return route;
   const auto authorization = head[http::field::authorization];
-  if (!shared_.keys->allow((*route)->role, {authorization.data(), authorization.size()})) {
+  tenant_ = shared_.keys->admit((*route)->role, {authorization.data(), authorization.size()});
+  if (!tenant_) {
     return error("invalid_api_key", "This path needs a key of this server: send the header \"Authorization: Bearer KEY\".");
   }
   return route;

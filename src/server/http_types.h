@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/ids.h"
+
 namespace slora {
 
 // A request as the connection has read it. `path` is the target's raw bytes before '?': nothing is ever decoded, so that
@@ -12,10 +14,10 @@ namespace slora {
 struct HttpRequest {
   std::string method;
   std::string path;
-  std::string authorization;
   std::string content_type;
   std::string request_id;  // the client's x-request-id, cleaned; a label to echo, never a key
   std::string body;
+  TenantId tenant;  // whose key it brought; the operator's where there are none
 };
 
 struct HttpResponse {

@@ -37,8 +37,9 @@ Result<Prompt> one_prompt(const std::string& place, const Json& value, std::int3
 }
 
 // A message's content: a string, a list of text parts (joined by line breaks, as vLLM does for templates that take strings), or
-// nothing.
-Result<std::string> content_text(const std::string& place, const Json* content) {
+// nothing where the model spoke.
+Result<std::string> content_text(const std::string& place, const Json* content, std::string_view role) {
+  if (content == nullptr && role != "assistant") return field_error(place, "{}: this field is needed", place);
   if (content == nullptr) return std::string();
   if (content->is_string()) return content->get<std::string>();
   if (!content->is_array()) return expected_at(place, "a string or a list of parts", *content);
@@ -74,7 +75,7 @@ Result<ChatMessage> one_message(const std::string& place, const Json& value) {
     if (!name->is_string()) return expected_at(place + ".name", "a string", *name);
     message.name = name->get<std::string>();
   }
-  Result<std::string> content = content_text(place + ".content", find_member(value, "content"));
+  Result<std::string> content = content_text(place + ".content", find_member(value, "content"), message.role);
   if (!content) return forward_error(content);
   message.content = std::move(*content);
   return message;
@@ -165,6 +166,10 @@ Status read_stop_token_ids(RequestSpec& spec, const Json& value, std::int32_t vo
   return {};
 }
 
+Status read_priority(RequestSpec&, const Json& value, std::int32_t) {
+  return value.is_number_integer() ? Status{} : expected_at("priority", "an integer", value);
+}
+
 Status read_stream_options(RequestSpec& spec, const Json& value, std::int32_t) {
   if (!value.is_object()) return expected_at("stream_options", "an object", value);
   for (const auto& [name, target] : {std::pair{"include_usage", &RequestSpec::include_usage},
@@ -174,6 +179,7 @@ Status read_stream_options(RequestSpec& spec, const Json& value, std::int32_t) {
     if (!member->is_boolean()) return expected_at(fmt::format("stream_options.{}", name), "true or false", *member);
     spec.*target = member->get<bool>();
   }
+  spec.continuous_usage_stats &= spec.include_usage;
   return {};
 }
 

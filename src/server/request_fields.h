@@ -21,6 +21,8 @@ Status read_chat_logprobs(RequestSpec& spec, const Json& value, std::int32_t voc
 // A string or a list of them.
 Status read_stop(RequestSpec& spec, const Json& value, std::int32_t vocabulary_size);
 Status read_stop_token_ids(RequestSpec& spec, const Json& value, std::int32_t vocabulary_size);
+// Held to its form and not followed: a client must not put itself before others.
+Status read_priority(RequestSpec& spec, const Json& value, std::int32_t vocabulary_size);
 Status read_stream_options(RequestSpec& spec, const Json& value, std::int32_t vocabulary_size);
 
 }  // namespace slora

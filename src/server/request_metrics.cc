@@ -28,7 +28,13 @@ RequestMetrics::RequestMetrics(MetricsRegistry& registry, const std::string& mod
                                                 "Mean time per token after the first, per sequence.", kTokenSeconds, labels_)),
       end_to_end_(
           registry.histogram("vllm:e2e_request_latency_seconds", "From a request's arrival to its last token.", kRequestSeconds, labels_)),
+      queue_time_(
+          registry.histogram("vllm:request_queue_time_seconds", "From a request's arrival to its first step.", kRequestSeconds, labels_)),
+      prefill_time_(
+          registry.histogram("vllm:request_prefill_time_seconds", "From the first step to the first token.", kRequestSeconds, labels_)),
       decode_time_(registry.histogram("vllm:request_decode_time_seconds", "From the first token to the last.", kRequestSeconds, labels_)),
+      inference_time_(
+          registry.histogram("vllm:request_inference_time_seconds", "From the first step to the last token.", kRequestSeconds, labels_)),
       request_prompt_tokens_(registry.histogram("vllm:request_prompt_tokens", "Prompt tokens per sequence.", kTokens, labels_)),
       request_generation_tokens_(registry.histogram("vllm:request_generation_tokens", "Generated tokens per sequence.", kTokens, labels_)) {
   for (const char* reason : {"stop", "length", "abort"}) success(reason);  // shown as 0 before the first
@@ -55,6 +61,9 @@ void RequestMetrics::count_end(const Times& times, std::int64_t prompt_tokens, s
   success(reason).add();
   if (completion_tokens == 0) return;
   end_to_end_.observe(seconds(times.last_token - times.arrival));
+  queue_time_.observe(seconds(times.started - times.arrival));
+  prefill_time_.observe(seconds(times.first_token - times.started));
+  inference_time_.observe(seconds(times.last_token - times.started));
   decode_time_.observe(seconds(times.last_token - times.first_token));
   if (completion_tokens > 1)
     time_per_output_token_.observe(seconds(times.last_token - times.first_token) / static_cast<double>(completion_tokens - 1));

@@ -16,7 +16,7 @@ class RequestMetrics {
 
   // One sequence's times, as the job that serves it keeps them. Zero: not reached.
   struct Times {
-    Timestamp arrival{}, first_token{}, last_token{};
+    Timestamp arrival{}, started{}, first_token{}, last_token{};
   };
   void count_prompt(std::int64_t prompt_tokens);
   // A token came at `now`; `times` is as it was before.
@@ -32,7 +32,8 @@ class RequestMetrics {
   MetricsRegistry& registry_;
   const MetricLabels labels_;
   Counter &prompt_tokens_, &generation_tokens_, &unknown_fields_;
-  Histogram &time_to_first_token_, &inter_token_latency_, &time_per_output_token_, &end_to_end_, &decode_time_;
+  Histogram &time_to_first_token_, &inter_token_latency_, &time_per_output_token_, &end_to_end_;
+  Histogram &queue_time_, &prefill_time_, &decode_time_, &inference_time_;
   Histogram &request_prompt_tokens_, &request_generation_tokens_;
 };
 

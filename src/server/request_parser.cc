@@ -36,6 +36,7 @@ struct Field {
 };
 
 bool never(const Json&) { return false; }
+bool anything(const Json&) { return true; }
 bool is_true(const Json& value) { return value == true; }
 bool is_false(const Json& value) { return value == false; }
 bool is_empty(const Json& value) { return value.empty() || value == ""; }
@@ -68,7 +69,7 @@ constexpr Field kFields[] = {
     {"logprobs", kCompletions, &RequestSpec::logprobs, 0, 20},
     {"logprobs", kChat, read_chat_logprobs},
     {"top_logprobs", kChat, &RequestSpec::logprobs, 0, 20},
-    {"priority", kBoth, &RequestSpec::priority, -kIntMax, kIntMax},
+    {"priority", kBoth, read_priority},
     {"stop", kBoth, read_stop},
     {"stop_token_ids", kBoth, read_stop_token_ids},
     {"ignore_eos", kBoth, &RequestSpec::ignore_eos},
@@ -79,6 +80,7 @@ constexpr Field kFields[] = {
     {"stream", kBoth, &RequestSpec::stream},
     {"stream_options", kBoth, read_stream_options},
 
+    {"user", kBoth, anything},  // a label for OpenAI's own records
     {"best_of", kBoth, is_one},
     {"suffix", kCompletions, is_empty},
     {"echo", kChat, is_false},
@@ -177,6 +179,10 @@ const Field* find_field(std::string_view name, Endpoint endpoint) {
 Status check_together(const RequestSpec& spec, const Json& body) {
   if (spec.endpoint == Endpoint::completions && spec.prompts.empty()) return field_error("prompt", "prompt: this field is needed");
   if (spec.endpoint == Endpoint::chat && spec.messages.empty()) return field_error("messages", "messages: this field is needed");
+  if (spec.prompts.size() * static_cast<std::size_t>(spec.n) > kSequencesMax) {
+    return field_error("n", "n: expected at most {} answers in all, found {} prompts with {} each", kSequencesMax, spec.prompts.size(),
+                       spec.n);
+  }
   if (spec.max_tokens && spec.min_tokens > *spec.max_tokens) {
     return field_error("min_tokens", "min_tokens: expected at most max_tokens ({}), found {}", *spec.max_tokens, spec.min_tokens);
   }
@@ -212,6 +218,9 @@ Result<RequestSpec> parse_request(Endpoint endpoint, std::string_view body, std:
       if (!assigned) return tl::unexpected<Error>(assigned.error());
     }
   }
+  // The newer name of max_tokens wins, whichever came last.
+  const Json* newer = endpoint == Endpoint::chat ? find_member(*json, "max_completion_tokens") : nullptr;
+  if (newer != nullptr) spec.max_tokens = newer->get<std::int32_t>();
   const Status together = check_together(spec, *json);
   if (!together) return tl::unexpected<Error>(together.error());
   const Json* logprobs = find_member(*json, "logprobs");

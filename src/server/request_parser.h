@@ -10,6 +10,7 @@ namespace slora {
 
 // What a request may ask for, at most.
 inline constexpr std::size_t kPromptsMax = 32;
+inline constexpr std::size_t kSequencesMax = 64;  // prompts times n: an answer that is no stream is held whole
 inline constexpr std::size_t kMessagesMax = 4096;
 inline constexpr std::size_t kStopsMax = 16;
 inline constexpr std::size_t kStopBytesMax = 256;

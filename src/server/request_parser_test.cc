@@ -72,6 +72,7 @@ TEST(RequestParser, NamesThePlaceWithinMessages) {
                                         {"[1]", "messages[0]"},
                                         {R"([{"content":"a"}])", "messages[0]"},
                                         {R"([{"role":"user","content":1}])", "messages[0].content"},
+                                        {R"([{"role":"user"}])", "messages[0].content"},
                                         {R"([{"role":"user","content":[{"type":"image_url","image_url":"x"}]}])", "messages[0].content[0]"},
                                         {R"([{"role":"assistant","tool_calls":[{"id":"1"}]}])", "messages[0]"}}) {
     EXPECT_EQ(param_of(parse_request(Endpoint::chat, std::string(R"({"messages":)") + messages + "}", kVocabulary)), param) << messages;
@@ -110,6 +111,20 @@ TEST(RequestParser, HoldsEveryNumberToItsBoundsOnBothEndpoints) {
   }
 }
 
+TEST(RequestParser, TheNewerNameOfMaxTokensWins) {
+  EXPECT_EQ(chat(R"("max_completion_tokens":5,"max_tokens":9)").value().max_tokens, 5);
+  EXPECT_EQ(chat(R"("max_tokens":9,"max_completion_tokens":5)").value().max_tokens, 5);
+}
+
+TEST(RequestParser, BoundsTheAnswersOfOneRequest) {
+  const auto verdict = [](int prompts) {
+    const std::string list = fmt::format("{}", fmt::join(std::vector<std::string>(static_cast<std::size_t>(prompts), R"("a")"), ","));
+    return param_of(parse_request(Endpoint::completions, R"({"n":8,"prompt":[)" + list + "]}", kVocabulary));
+  };
+  EXPECT_EQ(verdict(8), "(accepted)");
+  EXPECT_EQ(verdict(9), "n");
+}
+
 TEST(RequestParser, TakesWholeNumbersWrittenAsFractions) { EXPECT_EQ(completion(R"("max_tokens":5.0)").value().max_tokens, 5); }
 
 TEST(RequestParser, ReadsStopsAndBiases) {
@@ -145,7 +160,7 @@ TEST(RequestParser, LogprobsAreANumberInCompletionsAndASwitchInChats) {
 }
 
 TEST(RequestParser, IgnoresAndCountsUnknownFields) {
-  EXPECT_EQ(completion(R"("made_up":1,"other":{"a":[]},"user":"u")").value().unknown_field_count, 3u);
+  EXPECT_EQ(completion(R"("made_up":1,"other":{"a":[]},"user":"u")").value().unknown_field_count, 2u);
   EXPECT_EQ(completion(R"("messages":[])").value().unknown_field_count, 1u) << "a field of another endpoint";
 }
 

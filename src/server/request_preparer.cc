@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "formats/json.h"
 #include "server/error_response.h"
 #include "server/request_parser.h"
 
@@ -49,8 +50,9 @@ Result<std::shared_ptr<const AdapterVersion>> RequestPreparer::find_adapter(cons
   if (adapter) return adapter;
   Error& refusal = adapter.error();
   if (refusal.code == "not_found") {
-    refusal = {
-        "model_not_found", fmt::format("The model `{}` does not exist. GET /v1/models lists the base model and its adapters.", model), {}};
+    refusal = {"model_not_found",
+               fmt::format("The model {} does not exist. GET /v1/models lists the base model and its adapters.", quote(model)),
+               {}};
   }
   refusal.param = "model";
   return adapter;

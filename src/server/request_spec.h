@@ -42,7 +42,6 @@ struct RequestSpec {
   std::optional<std::int64_t> seed;
   std::vector<TokenBias> logit_bias;
   std::optional<std::int32_t> logprobs;  // how many of the most likely tokens to tell beside the chosen one
-  std::int32_t priority = 0;
 
   std::vector<std::string> stop;
   std::vector<TokenId> stop_token_ids;
