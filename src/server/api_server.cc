@@ -13,6 +13,8 @@ namespace slora {
 namespace {
 
 Status check_exposure(const ApiServerOptions& options) {
+  if (std::ranges::find(options.api_keys, "") != options.api_keys.end())
+    return error("bad_api_key", "--api-key: expected a key, found nothing");
   if (is_loopback_host(options.http.host) || !options.api_keys.empty()) return {};
   return error(
       "needs_api_key",
@@ -37,7 +39,7 @@ class Drain {
   void on_signal() {
     ++signal_count_;
     if (signal_count_ > 1) return cut("a second signal came");
-    log_info("shutting down: {} requests have up to {} s to finish; a second signal ends them now", http_.stats().exchanges, time_.count());
+    log_info("shutting down: {} requests have up to {} s to finish; a second signal ends them now", http_.exchange_count(), time_.count());
     openai_.begin_drain();
     status_.begin_drain();
     engine_.begin_drain();
@@ -49,14 +51,16 @@ class Drain {
 
  private:
   void stop_when_done() {
-    if (http_.stats().exchanges == 0) return http_.stop();
+    if (http_.exchange_count() == 0) return http_.stop();
     http_.post_after(std::chrono::milliseconds(20), [this] { stop_when_done(); });
   }
 
   void cut(std::string_view why) {
     if (std::exchange(cut_, true)) return;
-    log_warning("shutting down now, {}: {} requests are cut off", why, http_.stats().exchanges);
-    jobs_.fail_all({"draining", "The server is shutting down.", {}});
+    log_warning("shutting down now, {}: {} requests are cut off", why, http_.exchange_count());
+    const Error draining{"draining", "The server is shutting down.", {}};
+    openai_.fail_preparing(draining);
+    jobs_.fail_all(draining);
     http_.post_after(std::chrono::milliseconds(500), [this] { http_.stop(); });  // time for the errors to reach their clients
   }
 
@@ -129,7 +133,8 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
   const ApiKeys keys(options.api_keys);
   Drain drain(http, runtime.engine(), openai, status, jobs, options.drain_time);
 
-  options.on_ready({url_of(options.http.host, http.port()), !text->chat_refusal()}, runtime);
+  // Told by the running server, when signals are already heard.
+  http.post([&] { options.on_ready({url_of(options.http.host, http.port()), !text->chat_refusal()}, runtime); });
   http.run(
       routes, keys, [&](std::string_view path, int code) { metrics.count_response(path.empty() ? "other" : path, code); },
       [&] { drain.on_signal(); });

@@ -131,8 +131,6 @@ void HttpServer::begin_drain() {
   close_idle_connections(state_->shared);
 }
 
-HttpServerStats HttpServer::stats() const {
-  return {state_->shared.all.size(), state_->shared.exchange_count, state_->shared.bodies_bytes};
-}
+std::size_t HttpServer::exchange_count() const { return state_->shared.exchange_count; }
 
 }  // namespace slora

@@ -20,12 +20,6 @@ struct HttpServerOptions {
   HttpLimits limits;
 };
 
-struct HttpServerStats {
-  std::size_t connections = 0;
-  std::size_t exchanges = 0;     // requests whose answer isn't complete
-  std::size_t bodies_bytes = 0;  // held for them
-};
-
 // Connections in, exchanges out: reads requests within the limits, finds route and right before it reads a body, and writes the
 // answers. The thread in run() is the I/O thread; everything but post() and stop() happens on it.
 class HttpServer {
@@ -51,7 +45,8 @@ class HttpServer {
   // From now on answers close their connections, and idle ones are closed. New requests are still read, so that they can be told.
   void begin_drain();
 
-  [[nodiscard]] HttpServerStats stats() const;
+  // Requests whose answer isn't complete.
+  [[nodiscard]] std::size_t exchange_count() const;
 
  private:
   struct State;

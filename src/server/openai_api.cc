@@ -1,5 +1,6 @@
 #include "server/openai_api.h"
 
+#include <algorithm>
 #include <string_view>
 #include <utility>
 
@@ -10,9 +11,12 @@ namespace {
 
 constexpr std::size_t kPreparationsWaitingMax = 1024;
 
+// Nothing else, and not nothing: a page that a browser shows may send every other type to a server on this machine without asking.
 bool is_json(std::string_view content_type) {
-  return content_type.empty() || content_type == "application/json" || content_type.starts_with("application/json;") ||
-         content_type.starts_with("application/json ");
+  constexpr std::string_view json = "application/json";
+  const std::string_view type = content_type.substr(0, content_type.find_first_of("; \t"));
+  const auto equal = [](char given, char lower) { return given == lower || (given >= 'A' && given <= 'Z' && given - 'A' + 'a' == lower); };
+  return std::ranges::equal(type, json, equal);
 }
 
 }  // namespace
@@ -32,9 +36,17 @@ void OpenAiApi::generate(Endpoint endpoint, const std::shared_ptr<Exchange>& exc
   // The job is moved back to the I/O thread, never copied: its last reference must not end on a thread of the pool.
   const bool taken = pool_.try_run([this, endpoint, job, body = exchange->take_body()]() mutable {
     Result<PreparedRequest> prepared = preparer_.prepare(endpoint, body);
-    post_([job = std::move(job), prepared = std::move(prepared)]() mutable { job->start(std::move(prepared)); });
+    post_([this, job = std::move(job), prepared = std::move(prepared)]() mutable {
+      preparing_.erase(job);
+      job->start(std::move(prepared));
+    });
   });
+  if (taken) preparing_.insert(job);
   if (!taken) job->fail({"queue_full", "Too many requests wait to be read; try again soon.", {}});
+}
+
+void OpenAiApi::fail_preparing(const Error& error) {
+  for (const std::shared_ptr<GenerationJob>& job : preparing_) job->fail(error);
 }
 
 }  // namespace slora

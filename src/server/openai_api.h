@@ -3,7 +3,7 @@
 #include <functional>
 #include <memory>
 #include <random>
-#include <vector>
+#include <unordered_set>
 
 #include "server/generation_job.h"
 #include "server/http_types.h"
@@ -32,7 +32,8 @@ class OpenAiApi {
 
   // New requests are refused from now on.
   void begin_drain() { draining_ = true; }
-  [[nodiscard]] bool draining() const { return draining_; }
+  // Ends with `error` what has not been submitted yet.
+  void fail_preparing(const Error& error);
 
  private:
   void generate(Endpoint endpoint, const std::shared_ptr<Exchange>& exchange);
@@ -42,6 +43,7 @@ class OpenAiApi {
   const Post post_;
   std::mt19937_64 random_{std::random_device{}()};
   bool draining_ = false;
+  std::unordered_set<std::shared_ptr<GenerationJob>> preparing_;
   WorkPool pool_;  // last: its jobs use all others
 };
 

@@ -94,7 +94,7 @@ void StatusApi::metrics(const std::shared_ptr<Exchange>& exchange) const {
 
 void StatusApi::version(const std::shared_ptr<Exchange>& exchange) const {
   HttpResponse response;
-  response.body = R"({"version":"0.1.0"})";
+  response.body = R"({"version":")" SLORA_VERSION R"("})";
   exchange->respond(std::move(response));
 }
 

@@ -91,7 +91,7 @@ TEST(Protocol, TakesChunkedBodiesAndExpectations) {
 
   Connection expecting(demo_server().port());
   expecting.send("POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: " + std::to_string(body.size()) +
-                 "\r\nExpect: 100-continue\r\n\r\n");
+                 "\r\nContent-Type: Application/JSON; charset=utf-8\r\nExpect: 100-continue\r\n\r\n");
   EXPECT_THAT(expecting.read_until("\r\n\r\n"), HasSubstr("100 Continue"));
   expecting.send(body);
   EXPECT_THAT(expecting.read_until("text_completion"), HasSubstr("200 OK"));
@@ -119,9 +119,12 @@ TEST(Protocol, BoundsHeadsAndBodies) {
 }
 
 TEST(Protocol, RefusesBodiesOfAnotherType) {
-  Connection connection(demo_server().port());
-  connection.send("POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}");
-  EXPECT_EQ(connection.read_reply().status, 415);
+  for (const std::string type :
+       {"Content-Type: text/plain\r\n", "Content-Type: application/x-www-form-urlencoded\r\n", "Content-Type: application/jsonp\r\n", ""}) {
+    Connection connection(demo_server().port());
+    connection.send("POST /v1/completions HTTP/1.1\r\nHost: a\r\n" + type + "Content-Length: 2\r\n\r\n{}");
+    EXPECT_EQ(connection.read_reply().status, 415) << type;
+  }
 }
 
 }  // namespace
