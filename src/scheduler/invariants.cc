@@ -83,7 +83,8 @@ std::string Scheduler::check_counts() const {
   const auto by_serial = [](const Sequence* a, const Sequence* b) { return a->serial < b->serial; };
   if (!std::ranges::is_sorted(running_, by_serial)) return "running sequences are not in the order of their age";
   if (running_.size() + line_.size() != sequences_.size()) return "sequences got lost between waiting and running";
-  if (std::ssize(running_) > options_.running_max) return "more sequences run than may";
+  if (loading_sequence_count() > slot_count()) return "more sequences wait for an image than may";
+  if (running_.size() > 2 * slot_count()) return "more sequences are admitted than may be";
   if (line_.queue_size() > options_.waiting_max) return "more sequences wait than may";
   if (std::ssize(uncommitted_) > options_.depth) return "more plans are uncommitted than may be";
   std::size_t queue_tokens = 0;

@@ -68,12 +68,17 @@ void Scheduler::order(Timestamp now) {
 void Scheduler::admit_running() {
   step_.promised_pages = 0;
   step_.prompt_tokens_left = options_.step_tokens_max;
+  std::size_t resident_count = 0;
   for (const Sequence* const sequence : running_) {
     step_.promised_pages += promised(*sequence);
-    if (sequence->remaining() == 1) --step_.prompt_tokens_left;
+    if (!memory_.adapters().is_resident(sequence->request.adapter)) continue;
+    if (++resident_count <= slot_count() && sequence->remaining() == 1) --step_.prompt_tokens_left;
   }
+  resident_count = 0;
   for (std::size_t i = 0; i < running_.size(); ++i) {  // preemption shortens the list, always behind i
     Sequence& sequence = *running_[i];
+    // Images that land may make more ready than there are slots: then the youngest pause.
+    if (memory_.adapters().is_resident(sequence.request.adapter) && ++resident_count > slot_count()) break;
     const std::int32_t remaining = sequence.remaining();
     const std::int32_t wanted = remaining == 1 ? 1 : std::min(remaining, step_.prompt_tokens_left);
     if (wanted == 0 || !memory_.adapters().is_resident(sequence.request.adapter)) continue;
@@ -86,10 +91,15 @@ void Scheduler::admit_running() {
 // Preempted sequences first, then the queue in the policy's order, up to the first that doesn't fit.
 void Scheduler::admit_waiting() {
   if (step_.is_short_of_pages) return;
-  const auto running_max = static_cast<std::size_t>(std::min(options_.running_max, options_.step_tokens_max));
+  const std::size_t slots = slot_count();
+  std::size_t loading_count = loading_sequence_count();
   for (; step_.tried_count < step_.line.size(); ++step_.tried_count) {
-    if (running_.size() >= running_max || step_.prompt_tokens_left == 0) return;
-    if (try_admit(*step_.line[step_.tried_count])) continue;
+    if (running_.size() - loading_count >= slots || loading_count >= slots || step_.prompt_tokens_left == 0) return;
+    Sequence& next = *step_.line[step_.tried_count];
+    if (try_admit(next)) {
+      if (!memory_.adapters().is_resident(next.request.adapter)) ++loading_count;
+      continue;
+    }
     step_.is_short_of_pages = true;
     return;
   }
@@ -249,9 +259,9 @@ std::uint32_t Scheduler::pages_of_adapter(AdapterId adapter) const {
 SchedulerStats Scheduler::stats() const {
   const PagePool& pool = memory_.pool();
   SchedulerStats stats = totals_;
-  stats.running = running_.size();
+  stats.loading = loading_sequence_count();
+  stats.running = running_.size() - stats.loading;
   stats.waiting = line_.size();
-  stats.loading = memory_.adapters().loading_count();
   stats.waiting_tokens = line_.queue_tokens();
   stats.adapter_evictions = memory_.adapters().evictions();
   stats.prefix_evictions = memory_.prefixes().evictions();
@@ -262,6 +272,11 @@ SchedulerStats Scheduler::stats() const {
   stats.pages_adapter = pool.count(PageUse::adapter);
   stats.pages_evictable = memory_.available() - pool.free_count();
   return stats;
+}
+
+std::size_t Scheduler::loading_sequence_count() const {
+  const auto is_loading = [&](const Sequence* sequence) { return !memory_.adapters().is_resident(sequence->request.adapter); };
+  return static_cast<std::size_t>(std::ranges::count_if(running_, is_loading));
 }
 
 void Scheduler::clear_caches() {

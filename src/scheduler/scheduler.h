@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -19,7 +20,7 @@ struct SchedulerOptions {
   std::uint32_t page_count = 0;
   std::int32_t page_tokens = 16;
   std::int32_t step_tokens_max = 512;  // tokens of one step, decode and prefill together
-  std::int32_t running_max = 256;      // admitted sequences; never more than step_tokens_max
+  std::int32_t running_max = 256;      // sequences of one step, and again as many that wait for their image; at most step_tokens_max
   std::size_t waiting_max = 1024;      // sequences in the queue
   std::size_t waiting_tokens_max = 1 << 22;
   int depth = 1;     // plans that may be uncommitted at once: 1 or 2
@@ -28,8 +29,9 @@ struct SchedulerOptions {
 };
 
 struct SchedulerStats {
-  std::size_t running = 0, waiting = 0;  // sequences; who waits for an image only counts as running
-  std::size_t loading = 0;               // adapters
+  std::size_t running = 0;  // sequences that take part in steps
+  std::size_t loading = 0;  // sequences that were admitted and whose adapter is still coming
+  std::size_t waiting = 0;  // sequences in line
   std::size_t waiting_tokens = 0;
   std::uint64_t preemptions = 0, prefix_query_tokens = 0, prefix_hit_tokens = 0, adapter_loads = 0, adapter_evictions = 0,
                 prefix_evictions = 0;
@@ -129,6 +131,8 @@ class Scheduler {
   [[nodiscard]] Sequence* find(SequenceId id) const;
   [[nodiscard]] UncommittedPlan* uncommitted_plan_of(const Sequence& sequence);
   [[nodiscard]] bool pages_are_coming_back() const;
+  [[nodiscard]] std::size_t loading_sequence_count() const;
+  [[nodiscard]] std::size_t slot_count() const { return static_cast<std::size_t>(std::min(options_.running_max, options_.step_tokens_max)); }
   [[nodiscard]] std::uint32_t pages_for(std::int32_t token_count) const;
   [[nodiscard]] std::uint32_t worst_pages(const Sequence& sequence) const { return pages_for(sequence.tokens_max()); }
   [[nodiscard]] bool is_reserved(const Sequence& sequence) const { return sequence.preemption_count >= kPreemptionsMax; }

@@ -64,12 +64,12 @@ class Play {
     return latest;
   }
   void run_dry(int steps_max = 1000) {
-    for (int i = 0; i < steps_max && scheduler.stats().running + scheduler.stats().waiting > 0; ++i) {
+    for (int i = 0; i < steps_max && live_count() > 0; ++i) {
       step();
       for (const AdapterLoad& load : latest.loads) scheduler.adapter_landed(load.adapter);
     }
     scheduler.take_ended(ended);
-    EXPECT_EQ(scheduler.stats().running + scheduler.stats().waiting, 0u);
+    EXPECT_EQ(live_count(), 0u);
   }
 
   // (sequence, tokens) of the latest plan.
@@ -84,6 +84,10 @@ class Play {
     for (const SequenceEnd& end : ended) out.emplace_back(end.id.value, end.reason);
     ended.clear();
     return out;
+  }
+  std::size_t live_count() const {
+    const SchedulerStats stats = scheduler.stats();
+    return stats.running + stats.loading + stats.waiting;
   }
   void expect_sound() { EXPECT_EQ(scheduler.check_invariants(), ""); }
 

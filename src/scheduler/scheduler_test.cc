@@ -91,6 +91,27 @@ TEST(Scheduler, WaitsForTheAdapterWhileOthersGoOn) {
   EXPECT_EQ(play.spans(), (Spans{{1, 4}, {2, 1}}));
 }
 
+TEST(Scheduler, LetsOthersRunWhileSequencesWaitForTheirImages) {
+  SchedulerOptions options = small_options();
+  options.running_max = 2;
+  Play play(options);
+  ASSERT_TRUE(play.add(1, 1, 3, 5, 1));
+  ASSERT_TRUE(play.add(2, 1, 9));
+  ASSERT_TRUE(play.add(3, 1, 9));
+  play.step();
+  EXPECT_EQ(play.spans(), (Spans{{2, 1}, {3, 1}}));
+  EXPECT_EQ(play.scheduler.stats().loading, 1u);
+  EXPECT_EQ(play.scheduler.stats().running, 2u);
+  play.scheduler.adapter_landed(AdapterId{5});
+  for (int i = 0; i < 3; ++i) {
+    play.step();
+    EXPECT_EQ(play.spans(), (Spans{{1, 1}, {2, 1}})) << "the youngest pauses";
+  }
+  play.step();
+  EXPECT_EQ(play.spans(), (Spans{{2, 1}, {3, 1}}));
+  play.run_dry();
+}
+
 TEST(Scheduler, AFailedLoadEndsOnlyItsOwnSequences) {
   Play play(small_options());
   ASSERT_TRUE(play.add(1, 4, 4, 5, 2));
@@ -137,14 +158,14 @@ TEST(Scheduler, PromisesNothingMoreToAReservedSequenceWhoseImageIsLoading) {
   SchedulerOptions options = small_options();
   options.running_max = 2;
   Play play(options);
+  ASSERT_TRUE(play.add(9, 1, 1, 9, 2));
+  play.run_dry();  // brings the adapter
   for (std::uint64_t id = 1; id <= 3; ++id) {
     SequenceRequest older = Play::request(id, {0}, 63);
     older.priority = 1;
     ASSERT_TRUE(play.add(older));
   }
   ASSERT_TRUE(play.add(4, 8, 46, 9, 2));  // the youngest, but first in line
-  play.step();
-  play.scheduler.adapter_landed(AdapterId{9});
   for (std::uint64_t count = 1; count <= 3; ++count) {
     for (int step = 0; step < 100 && play.scheduler.stats().preemptions < count; ++step) play.step();
     ASSERT_EQ(play.scheduler.stats().preemptions, count);
@@ -163,7 +184,7 @@ TEST(Scheduler, PromisesNothingMoreToAReservedSequenceWhoseImageIsLoading) {
 
 TEST(Scheduler, CancelsInEveryState) {
   SchedulerOptions options = small_options();
-  options.running_max = 3;
+  options.running_max = 2;
   Play play(options);
   ASSERT_TRUE(play.add(1, 4, 50));
   ASSERT_TRUE(play.add(2, 4, 50));
