@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -17,6 +18,7 @@
 #include "server/engine_generator.h"
 #include "server/generation_job.h"
 #include "server/job_table.h"
+#include "text/utf8.h"
 
 namespace slora {
 namespace {
@@ -78,7 +80,7 @@ class Batch {
     bool all_answered = true;
     std::size_t next = 0;
     for (std::size_t told = 0; told < lines.size();) {
-      for (; next < lines.size() && running_.size() < kRunningMax; ++next) start(next, lines[next]);
+      while (next < lines.size() && running_.size() < kRunningMax && try_start(next, lines[next])) ++next;
       const auto first = running_.find(told);
       if (const std::optional<HttpResponse>& answer = first->second->answer()) {
         all_answered &= answer->status == 200;
@@ -94,12 +96,20 @@ class Batch {
   }
 
  private:
-  void start(std::size_t index, const GenerateLine& line) {
+  // False when the engine is full of lines that will make room.
+  bool try_start(std::size_t index, const GenerateLine& line) {
     const auto exchange = std::make_shared<LocalExchange>();  // shared with its job
-    running_.emplace(index, exchange);
     const auto job = std::make_shared<GenerationJob>(exchange, services_, random_());
-    if (line.error) return job->fail(*line.error);
-    job->start(preparer_.prepare(line.endpoint, line.body));
+    if (line.error) {
+      job->fail(*line.error);
+    } else {
+      job->start(preparer_.prepare(line.endpoint, line.body));
+    }
+    const bool is_full = exchange->answer() && exchange->answer()->status == 429;
+    const auto runs = [](const auto& entry) { return !entry.second->answer(); };
+    if (is_full && std::any_of(running_.begin(), running_.end(), runs)) return false;
+    running_.emplace(index, exchange);
+    return true;
   }
 
   const RequestPreparer& preparer_;
@@ -146,6 +156,10 @@ std::string register_adapter(const GenerateArguments& arguments, RuntimeOptions&
 int run_generate(const GenerateArguments& arguments) {
   const int input_count = (arguments.prompt.empty() ? 0 : 1) + (arguments.message.empty() ? 0 : 1) + (arguments.input.empty() ? 0 : 1);
   if (input_count != 1) return report({"bad_option", "give exactly one of --prompt, --message and --input", {}});
+  for (const auto& [option, value] :
+       {std::pair{"--prompt", &arguments.prompt}, {"--message", &arguments.message}, {"--adapter", &arguments.adapter}}) {
+    if (!is_valid_utf8(*value)) return report({"bad_option", fmt::format("{}: expected UTF-8", option), {}});
+  }
   Result<RuntimeOptions> options = make_runtime_options(arguments.model);
   if (!options) return report(options.error());
 

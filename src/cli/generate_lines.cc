@@ -9,7 +9,8 @@ namespace slora {
 namespace {
 
 GenerateLine complete(Json body, const LineDefaults& defaults) {
-  if (const Json* adapter = find_member(body, "adapter")) body["model"] = *adapter;
+  // A copy first: the new member may move the others.
+  if (const Json* adapter = find_member(body, "adapter")) body["model"] = Json(*adapter);
   body.erase("adapter");
   if (!body.contains("model") && !defaults.adapter.empty()) body["model"] = defaults.adapter;
   if (!body.contains("max_tokens") && !body.contains("max_completion_tokens")) body["max_tokens"] = defaults.max_tokens;

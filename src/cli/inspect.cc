@@ -10,15 +10,15 @@
 #include "cli/commands.h"
 #include "cli/model_path.h"
 #include "cli/runtime_arguments.h"
+#include "engine/runtime.h"
 #include "formats/generation_config.h"
 #include "formats/model_files.h"
 #include "model/kv_geometry.h"
+#include "model/weights.h"
 #include "server/text_model.h"
 
 namespace slora {
 namespace {
-
-constexpr std::int32_t kRankMax = 512;
 
 void line(std::string_view what, std::string_view value) { fmt::print("{:<16}{}\n", what, value); }
 
@@ -47,7 +47,7 @@ Result<AdapterBase> make_adapter_base(const ModelConfig& config, const std::stri
   const DType kv_dtype = (*backend)->kv_dtype();
   kv = make_kv_geometry(config, kv_dtype, default_page_tokens(config, kv_dtype));
   const AdapterFormat format = (*backend)->adapter_format();
-  return AdapterBase{make_module_table(config), {format.dtype, format.b_interleave}, kv.page_bytes(), kRankMax};
+  return AdapterBase{make_module_table(config), {format.dtype, format.b_interleave}, kv.page_bytes(), kAdapterRankMax};
 }
 
 int inspect_model(const InspectArguments& arguments) {
@@ -55,6 +55,7 @@ int inspect_model(const InspectArguments& arguments) {
   if (!config) return refuse("model", config.error());
   const Result<ModelFiles> files = ModelFiles::open(arguments.folder);
   if (!files) return refuse("model", files.error());
+  if (const Status weights = check_weights(*files, *config); !weights) return refuse("model", weights.error());
   const Result<GenerationConfig> generation = read_generation_config(arguments.folder, config->vocab_size);
   if (!generation) return refuse("model", generation.error());
   KvGeometry kv;

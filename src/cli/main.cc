@@ -38,9 +38,9 @@ void add_model_options(CLI::App& command, ModelArguments& model) {
       .add_option("--pool-memory", model.pool_memory,
                   "Memory for KV cache, adapters and prefixes together, such as 4GiB or 512MB [half of what is free, at most 8GiB]")
       ->type_name("SIZE");
-  command.add_option("--page-tokens", model.page_tokens, "Tokens per page, a power of two [what brings a page nearest to 1 MiB]")
+  command.add_option("--page-tokens", model.page_tokens, "Tokens per page, a power of two up to 64 [what brings a page nearest to 1 MiB]")
       ->type_name("N")
-      ->check(in_range(1, 4096));
+      ->check(in_range(1, 64));
   command.add_option("--max-model-len", model.max_model_len, "Prompt and output of one request, in tokens [what model and pool allow]")
       ->type_name("N")
       ->check(in_range(2, 1 << 24));
@@ -131,7 +131,7 @@ CLI::App* add_inspect(CLI::App& app, InspectArguments& arguments) {
 int main(int argc, char** argv) {
   CLI::App app("slora: one base model, many LoRA adapters, one batch", "slora");
   app.require_subcommand(1);
-  app.set_version_flag("--version", "slora 0.1.0");
+  app.set_version_flag("--version", "slora " SLORA_VERSION);
   app.footer("Start with: slora serve --help\n");
   app.get_formatter()->column_width(36);
   ServeArguments serve;

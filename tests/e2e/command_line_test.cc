@@ -43,6 +43,12 @@ TEST(CommandLine, GenerateTakesAnAdapterFolder) {
   EXPECT_THAT(finished.output, HasSubstr("ROSA PAINTED A BROKEN HAT AT THE MARKET!\n"));
 }
 
+TEST(CommandLine, GenerateNamesAnOptionThatIsNotText) {
+  const Finished finished = run_slora({"generate", "--model", source_path("demo/model"), "--prompt", "a\xff"});
+  EXPECT_EQ(finished.exit_code, 1);
+  EXPECT_THAT(finished.output, HasSubstr("--prompt"));
+}
+
 TEST(CommandLine, InspectDescribesAndRefuses) {
   const Finished model = run_slora({"inspect", source_path("demo/model")});
   EXPECT_EQ(model.exit_code, 0) << model.output;
@@ -62,6 +68,9 @@ TEST(CommandLine, ServeSaysWhatToDo) {
   const Finished exposed = run_slora({"serve", "--model", source_path("demo/model"), "--host", "0.0.0.0"});
   EXPECT_EQ(exposed.exit_code, 1);
   EXPECT_THAT(exposed.output, HasSubstr("--api-key"));
+  const Finished keyless = run_slora({"serve", "--model", source_path("demo/model"), "--api-key", ""});
+  EXPECT_EQ(keyless.exit_code, 1);
+  EXPECT_THAT(keyless.output, HasSubstr("--api-key"));
   const Finished hub = run_slora({"serve", "--model", "Qwen/Qwen2.5-0.5B-Instruct"});
   EXPECT_EQ(hub.exit_code, 1);
   EXPECT_THAT(hub.output, HasSubstr("hf download Qwen/Qwen2.5-0.5B-Instruct"));
