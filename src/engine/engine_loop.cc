@@ -95,13 +95,17 @@ void EngineLoop::add(GenerationRequest request) {
     ++used.sequence_count;
   }
   const SequenceId id = request.id;
+  const std::shared_ptr<const AdapterVersion> version = request.adapter;
   live_.emplace(id, LiveSequence(std::move(request)));
   if (const Status added = scheduler_.add(std::move(wanted)); !added) {
     TokenEvent& event = event_of(id);
     event.error_code = added.error().code;
     event.error_message = added.error().message;
     ended_.push_back({id, EndReason::failed});
+    return;
   }
+  // Its name may have been given to another content between resolve and submit; the store told of that before anybody held this one.
+  if (version && version->is_retired()) scheduler_.retire_adapter(version->id());
 }
 
 void EngineLoop::take_outcome(LoadOutcome outcome) {

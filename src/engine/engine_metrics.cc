@@ -36,7 +36,7 @@ EngineMetrics::EngineMetrics(MetricsRegistry& registry, const std::string& model
 
 void EngineMetrics::update(const SchedulerStats& now, std::size_t step_tokens, double step_seconds) {
   running_.set(static_cast<double>(now.running));
-  waiting_.set(static_cast<double>(now.waiting));
+  waiting_.set(static_cast<double>(now.waiting + now.loading));
   const std::uint32_t held = now.pages_total - now.pages_free - now.pages_evictable;
   kv_usage_.set(static_cast<double>(held) / static_cast<double>(std::max(now.pages_total, 1u)));
   pages_free_.set(now.pages_free);
