@@ -25,10 +25,10 @@ std::size_t connections_allowed(std::size_t wanted) {
   return std::min(wanted, descriptors > 2 * kOtherDescriptors ? descriptors - kOtherDescriptors : descriptors / 2);
 }
 
-// The adapter that the printed example should name: the first that is served, else the base.
+// The adapter that the printed example should name: the first that can be served, else the base.
 std::string example_model(Runtime& runtime, const std::string& base) {
   for (const AdapterListing& adapter : runtime.adapters().list()) {
-    if (!adapter.refused) return adapter.name;
+    if (runtime.adapters().resolve(adapter.name)) return adapter.name;
   }
   return base;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "adapters/adapter_version.h"
 #include "formats/json.h"
 #include "server/error_response.h"
 #include "server/request_parser.h"
@@ -47,7 +48,14 @@ Result<PreparedRequest> RequestPreparer::prepare(Endpoint endpoint, std::string_
 Result<std::shared_ptr<const AdapterVersion>> RequestPreparer::find_adapter(const std::string& model) const {
   if (std::ranges::find(base_names_, model) != base_names_.end()) return std::shared_ptr<const AdapterVersion>();
   Result<std::shared_ptr<const AdapterVersion>> adapter = generator_.resolve(model);
-  if (adapter) return adapter;
+  if (adapter) {
+    if (generator_.output_tokens_that_fit(0, adapter->get()) > 0) return adapter;
+    Error refused{"E_TOO_LARGE",
+                  fmt::format("adapter {}: its {} pages leave no room for a sequence in the pool; the server needs more --pool-memory", quote(model),
+                              (*adapter)->page_count()),
+                  "model"};
+    return tl::unexpected(std::move(refused));
+  }
   Error& refusal = adapter.error();
   if (refusal.code == "not_found") {
     refusal = {"model_not_found",
