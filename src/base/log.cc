@@ -3,6 +3,8 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <string>
+
 namespace slora {
 namespace {
 
@@ -28,7 +30,14 @@ spdlog::level::level_enum to_spdlog(LogLevel level) {
 
 }  // namespace
 
-void log_line(LogLevel level, std::string_view line) { logger().log(to_spdlog(level), spdlog::string_view_t(line.data(), line.size())); }
+// Names from outside may hold control characters, which could forge lines or steer a terminal.
+void log_line(LogLevel level, std::string_view line) {
+  std::string safe(line);
+  for (char& c : safe) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  logger().log(to_spdlog(level), spdlog::string_view_t(safe.data(), safe.size()));
+}
 
 void set_log_level(LogLevel level) { logger().set_level(to_spdlog(level)); }
 
