@@ -2,7 +2,7 @@
 #
 # Declares the module in the current folder: every x.cc becomes part of library slora_NAME, every x_test.cc part of the
 # program NAME_test, every x_fuzz.cc a fuzz target of its own (preset fuzz). DEPENDS names modules and is written to
-# module_graph.txt, against which tools/check_layers.py holds every #include.
+# module_graph.txt, against which tests/architecture_test.cc holds every #include.
 set_property(GLOBAL PROPERTY slora_module_graph "")
 
 function(slora_module name)

@@ -3,12 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "formats/json.h"
+#include "formats/temporary_folder.h"
 #include "server/job_table.h"
 
 namespace slora {
@@ -77,12 +76,6 @@ class RecordingExchange final : public Exchange {
   HttpRequest request_;
 };
 
-std::filesystem::path template_file() {
-  const std::filesystem::path path = std::filesystem::path(::testing::TempDir()) / "slora_chat_template.jinja";
-  std::ofstream(path) << "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant:";
-  return path;
-}
-
 class GenerationJobTest : public ::testing::Test {
  protected:
   GenerationJobTest() {
@@ -124,7 +117,10 @@ class GenerationJobTest : public ::testing::Test {
 
   static constexpr std::int32_t kVocabulary = 200000;
   static constexpr TokenId kEnd = 3;
-  TextModel text = TextModel::load(std::string(SLORA_SOURCE_DIR) + "/tests/golden/tokenizers/qwen2", template_file()).value();
+  const TemporaryFolder folder;
+  const std::string chat_template = folder.write(
+      "chat_template.jinja", "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant:");
+  TextModel text = TextModel::load(std::string(SLORA_SOURCE_DIR) + "/tests/golden/tokenizers/qwen2", chat_template).value();
   ScriptedGenerator generator;
   JobTable jobs;
   MetricsRegistry registry;
