@@ -26,9 +26,18 @@ struct SamplingParams {
   std::uint64_t seed = 0;
   std::uint32_t choice = 0;  // which of n
   std::vector<TokenBias> logit_bias;
-  std::int32_t logprob_count = -1;  // -1: none; 0: the chosen token's; n: and the n most likely
-  std::int32_t min_tokens = 0;      // end tokens are not drawn before
-  std::vector<TokenId> end_tokens;  // ending the sequence when drawn: the model's and the request's (empty with ignore_eos)
+  std::int32_t logprob_count = -1;         // -1: none; 0: the chosen token's; n: and the n most likely
+  std::int32_t prompt_logprob_count = -1;  // -1: none; 0: each prompt token's own; n: and the n most likely in its place
+  std::int32_t min_tokens = 0;             // end tokens are not drawn before
+  std::vector<TokenId> end_tokens;         // ending the sequence when drawn: the model's and the request's (empty with ignore_eos)
+};
+
+// What the model's own distribution, before temperature and penalties, said of one prompt token, given the tokens before it.
+struct PromptLogprob {
+  TokenId token = -1;
+  float logprob = 0;
+  std::int32_t rank = 0;          // 1: the most likely of the vocabulary
+  std::vector<TokenLogprob> top;  // most likely first
 };
 
 // One sequence to generate. `id` is made by Engine::next_sequence_id, never by a client.
@@ -48,6 +57,7 @@ struct TokenEvent {
   TokenId token = -1;  // -1: no token came with this event
   float logprob = 0;
   std::vector<TokenLogprob> top;
+  std::vector<PromptLogprob> prompt_logprobs;  // [prompt - 1], of the tokens at 1 and on; in the event of the first token, if asked for
   std::optional<EndReason> end;
   std::string error_code, error_message;  // with EndReason::adapter_failed and failed
   std::int32_t cached_tokens = 0;  // prompt tokens that came from the prefix cache; in the event of the first token
