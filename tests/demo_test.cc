@@ -69,7 +69,8 @@ class DemoTest : public ::testing::Test {
   }
 
   static SequenceId submit(const Example& example) {
-    const Result<std::string> prompt = text_->render(std::vector<ChatMessage>{{.role = "user", .content = example.prompt, .name = {}}});
+    const Json messages = Json::array({{{"role", "user"}, {"content", example.prompt}}});
+    const Result<std::string> prompt = text_->render({.messages = messages});
     check(prompt.has_value(), "a chat template that renders a message");
     GenerationRequest request;
     request.id = runtime_->engine().next_sequence_id();

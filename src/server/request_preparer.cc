@@ -1,6 +1,7 @@
 #include "server/request_preparer.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "adapters/adapter_version.h"
@@ -17,6 +18,16 @@ template <class T, class U>
 T either(const std::optional<T>& asked, const std::optional<U>& model_default, T otherwise) {
   if (asked) return *asked;
   return model_default ? static_cast<T>(*model_default) : otherwise;
+}
+
+Json json_of(const std::vector<ChatMessage>& messages) {
+  Json list = Json::array();
+  for (const ChatMessage& message : messages) {
+    Json entry = {{"role", message.role}, {"content", message.content}};
+    if (!message.name.empty()) entry["name"] = message.name;
+    list.push_back(std::move(entry));
+  }
+  return list;
 }
 
 }  // namespace
@@ -70,7 +81,8 @@ Status RequestPreparer::add_prompts(PreparedRequest& request) const {
   const RequestSpec& spec = request.spec;
   const Tokenizer& tokenizer = text_.tokenizer();
   if (spec.endpoint == Endpoint::chat) {
-    const Result<std::string> text = text_.render(spec.messages);
+    const Json messages = json_of(spec.messages);
+    const Result<std::string> text = text_.render({.messages = messages});
     if (!text) return tl::unexpected<Error>(text.error());
     // Templates write the special tokens themselves.
     const SpecialTokens special = spec.add_special_tokens.value_or(false) ? SpecialTokens::add : SpecialTokens::omit;

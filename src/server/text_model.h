@@ -2,12 +2,10 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 
 #include "base/result.h"
-#include "server/request_spec.h"
-#include "text/chat_template.h"
+#include "text/chat_renderer.h"
 #include "text/tokenizer.h"
 
 namespace slora {
@@ -20,8 +18,8 @@ class TextModel {
                                               const std::optional<std::filesystem::path>& chat_template_file);
 
   [[nodiscard]] const Tokenizer& tokenizer() const { return *tokenizer_; }
-  // The conversation as the model's prompt, up to where its answer begins.
-  [[nodiscard]] Result<std::string> render(std::span<const ChatMessage> messages) const;
+  // The conversation as the model's prompt.
+  [[nodiscard]] Result<std::string> render(const Conversation& conversation) const;
   // Why chats are refused; nothing when they are served.
   [[nodiscard]] const std::optional<Error>& chat_refusal() const { return chat_refusal_; }
 
@@ -29,9 +27,8 @@ class TextModel {
   TextModel() = default;
 
   std::shared_ptr<const Tokenizer> tokenizer_;  // shared as the tokenizer itself demands
-  std::optional<ChatTemplate> chat_template_;
+  std::optional<ChatRenderer> chat_;            // nothing when chats are refused
   std::optional<Error> chat_refusal_;
-  std::optional<std::string> bos_token_, eos_token_;
 };
 
 }  // namespace slora
