@@ -34,10 +34,11 @@ struct ServeArguments {
 
 struct GenerateArguments {
   ModelArguments model;
-  std::string adapter;  // a name, or an adapter's folder; empty: the base model
-  std::string prompt;   // continued as it is
-  std::string message;  // answered as a user's message
-  std::string input;    // JSONL file, "-" for standard input
+  std::string adapter;       // a name, or an adapter's folder; empty: the base model
+  std::string prompt;        // continued as it is
+  std::string message;       // answered as a user's message
+  std::string conversation;  // JSON file of messages, "-" for standard input
+  std::string input;         // JSONL file, "-" for standard input
   std::int32_t max_tokens = 128;
   double temperature = 0;
   std::optional<std::int64_t> seed;

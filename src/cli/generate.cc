@@ -1,14 +1,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
+#include <iterator>
 #include <limits>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <sstream>
 
 #include "base/queue.h"
 #include "cli/commands.h"
@@ -119,18 +122,36 @@ class Batch {
   std::mt19937_64 random_{std::random_device{}()};
 };
 
+// Standard input for "-".
+Result<std::string> read_input(std::string_view option, const std::string& path) {
+  std::ifstream file;
+  if (path != "-") file.open(path, std::ios::binary);
+  std::istream& in = path == "-" ? std::cin : file;
+  std::string text(std::istreambuf_iterator<char>(in), {});
+  if (!in) return error("no_input", "{}: can't read {}", option, path);
+  return text;
+}
+
 Result<std::vector<GenerateLine>> read_lines(const GenerateArguments& arguments, LineDefaults defaults) {
   defaults.stream = arguments.input.empty();
-  if (arguments.input.empty()) return std::vector<GenerateLine>{make_line(arguments.prompt, arguments.message, defaults)};
-  std::ifstream file;
-  if (arguments.input != "-") {
-    file.open(arguments.input);
-    if (!file) return error("no_input", "--input: can't read {}", arguments.input);
+  if (!arguments.conversation.empty()) {
+    const Result<std::string> text = read_input("--conversation", arguments.conversation);
+    if (!text) return tl::unexpected(text.error());
+    const GenerateLine line = parse_conversation(*text, defaults);
+    if (line.error) return error("bad_input", "--conversation: {}: {}", arguments.conversation, line.error->message);
+    return std::vector<GenerateLine>{line};
   }
+  if (arguments.input.empty()) return std::vector<GenerateLine>{make_line(arguments.prompt, arguments.message, defaults)};
+  const Result<std::string> text = read_input("--input", arguments.input);
+  if (!text) return tl::unexpected(text.error());
   std::vector<GenerateLine> lines;
-  std::istream& in = arguments.input == "-" ? std::cin : file;
-  for (std::string text; std::getline(in, text);) {
-    if (text.find_first_not_of(" \t\r") != std::string::npos) lines.push_back(parse_line(text, defaults));
+  std::istringstream in(*text);
+  std::size_t number = 0;
+  for (std::string line; std::getline(in, line);) {
+    ++number;
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    lines.push_back(parse_line(line, defaults));
+    if (std::optional<Error>& failure = lines.back().error) failure->message = fmt::format("line {}: {}", number, failure->message);
   }
   return lines;
 }
@@ -154,8 +175,10 @@ std::string register_adapter(const GenerateArguments& arguments, RuntimeOptions&
 }  // namespace
 
 int run_generate(const GenerateArguments& arguments) {
-  const int input_count = (arguments.prompt.empty() ? 0 : 1) + (arguments.message.empty() ? 0 : 1) + (arguments.input.empty() ? 0 : 1);
-  if (input_count != 1) return report({"bad_option", "give exactly one of --prompt, --message and --input", {}});
+  const std::array inputs = {&arguments.prompt, &arguments.message, &arguments.conversation, &arguments.input};
+  if (std::ranges::count_if(inputs, [](const std::string* input) { return !input->empty(); }) != 1) {
+    return report({"bad_option", "give exactly one of --prompt, --message, --conversation and --input", {}});
+  }
   for (const auto& [option, value] :
        {std::pair{"--prompt", &arguments.prompt}, {"--message", &arguments.message}, {"--adapter", &arguments.adapter}}) {
     if (!is_valid_utf8(*value)) return report({"bad_option", fmt::format("{}: expected UTF-8", option), {}});

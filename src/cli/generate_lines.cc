@@ -39,6 +39,19 @@ GenerateLine parse_line(std::string_view text, const LineDefaults& defaults) {
   return complete(std::move(*body), defaults);
 }
 
+GenerateLine parse_conversation(std::string_view text, const LineDefaults& defaults) {
+  const auto refuse = [](std::string message) {
+    return GenerateLine{Endpoint::chat, {}, Error{"invalid_request_error", std::move(message), {}}};
+  };
+  Result<Json> json = parse_json(text);
+  if (!json) return refuse(json.error().message);
+  Json body = json->is_array() ? Json{{"messages", std::move(*json)}} : std::move(*json);
+  if (!body.is_object() || !body.contains("messages")) return refuse("expected a list of messages, or an object with \"messages\"");
+  const Json* n = find_member(body, "n");
+  if (n != nullptr && *n != 1) return refuse("n: expected 1 for one conversation; --input takes requests with several answers");
+  return complete(std::move(body), defaults);
+}
+
 GenerateLine make_line(const std::string& prompt, const std::string& message, const LineDefaults& defaults) {
   Json body = Json::object();
   if (!prompt.empty()) {

@@ -27,6 +27,8 @@ struct LineDefaults {
 
 // A line of JSONL: {"prompt" or "messages", "adapter", and any field of the API}.
 [[nodiscard]] GenerateLine parse_line(std::string_view text, const LineDefaults& defaults);
+// A list of messages, or an object as in JSONL that has "messages" and asks for one answer.
+[[nodiscard]] GenerateLine parse_conversation(std::string_view text, const LineDefaults& defaults);
 // A prompt, or when that is empty a message.
 [[nodiscard]] GenerateLine make_line(const std::string& prompt, const std::string& message, const LineDefaults& defaults);
 

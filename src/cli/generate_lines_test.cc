@@ -31,6 +31,24 @@ TEST(GenerateLine, ABrokenLineCarriesItsError) {
   EXPECT_TRUE(parse_line("[]", {}).error);
 }
 
+TEST(GenerateLine, AConversationIsAListOfMessagesOrARequest) {
+  const LineDefaults defaults{"french", 32, 0, std::nullopt, true};
+  const GenerateLine list = parse_conversation(R"([{"role": "user", "content": "Hi"}])", defaults);
+  ASSERT_FALSE(list.error);
+  EXPECT_EQ(list.endpoint, Endpoint::chat);
+  EXPECT_EQ(Json::parse(list.body)["messages"], Json::parse(R"([{"role": "user", "content": "Hi"}])"));
+  EXPECT_EQ(Json::parse(list.body)["model"], "french");
+
+  const GenerateLine request = parse_conversation(R"({"messages": [], "tools": [], "max_tokens": 5})", defaults);
+  ASSERT_FALSE(request.error);
+  EXPECT_EQ(Json::parse(request.body)["max_tokens"], 5);
+  EXPECT_TRUE(Json::parse(request.body).contains("tools"));
+
+  for (const char* broken : {"[", "3", "{}", R"({"prompt": "Hi"})", R"({"messages": [], "n": 2})"}) {
+    EXPECT_TRUE(parse_conversation(broken, defaults).error) << broken;
+  }
+}
+
 TEST(GenerateLine, OutputNamesItsInput) {
   EXPECT_EQ(
       output_line(3, R"({"id":"x","model":"m","choices":[{"index":0,"text":"out","finish_reason":"stop"}],"usage":{"total_tokens":2}})"),

@@ -85,6 +85,12 @@ CLI::App* add_generate(CLI::App& app, GenerateArguments& arguments) {
   input->add_option("--prompt", arguments.prompt, "Text that the model continues");
   input->add_option("--message", arguments.message, "Message that the model answers, by its chat template");
   input
+      ->add_option(
+          "--conversation", arguments.conversation,
+          "JSON of a conversation to answer: a list of messages, or an object with \"messages\", \"tools\" and any other field of the API; "
+          "- reads standard input")
+      ->type_name("FILE");
+  input
       ->add_option("--input", arguments.input,
                    "JSONL, one request per line: \"prompt\" or \"messages\", \"adapter\", and any field of the API (max_tokens, "
                    "temperature, stop...); - reads "
@@ -104,6 +110,7 @@ CLI::App* add_generate(CLI::App& app, GenerateArguments& arguments) {
       "Examples:\n"
       "  slora generate --model models/llama --prompt 'Once upon a time'\n"
       "  slora generate --model models/llama --adapter adapters/sql-v3 --message 'Count all users'\n"
+      "  slora generate --model models/llama --conversation - <<< '[{\"role\": \"user\", \"content\": \"Hello\"}]'\n"
       "  slora generate --model models/llama --adapters adapters --input requests.jsonl > answers.jsonl\n"
       "where requests.jsonl has lines such as\n"
       "  {\"prompt\": \"SELECT\", \"adapter\": \"sql-v3\", \"max_tokens\": 64}\n"
