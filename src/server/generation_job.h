@@ -8,12 +8,13 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "server/answer.h"
 #include "server/choice_text.h"
 #include "server/generator.h"
 #include "server/http_types.h"
-#include "server/openai_format.h"
 #include "server/request_metrics.h"
 #include "server/request_preparer.h"
+#include "server/response_format.h"
 
 namespace slora {
 
@@ -43,43 +44,38 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
   // Ends it with an error, whatever it has written so far.
   void fail(const Error& error);
 
-  [[nodiscard]] bool uses_adapter() const { return request_.adapter != nullptr; }
-  [[nodiscard]] const std::string& model_name() const { return request_.model_name; }
-  [[nodiscard]] bool has_token(std::size_t choice_index) const { return choices_[choice_index].token_count > 0; }
+  [[nodiscard]] bool uses_adapter() const { return answer_.request.adapter != nullptr; }
+  [[nodiscard]] const std::string& model_name() const { return answer_.request.model_name; }
+  [[nodiscard]] bool has_token(std::size_t choice_index) const { return !answer_.choices[choice_index].tokens.empty(); }
 
  private:
+  // One sequence on its way to becoming a choice of the answer.
   struct Choice {
     SequenceId sequence;
-    std::size_t prompt_index = 0;
     std::optional<ChoiceText> text;
-    ChoicePart part;  // what has not been sent: the whole choice, or the next event's part
-    std::int64_t token_count = 0;
+    NewPart unsent;                   // of a stream
     std::size_t character_count = 0;  // of the tokens told in log-probabilities
     RequestMetrics::Times times;
-    bool is_open = false;  // its first event has been written
     bool ended = false;
   };
 
   [[nodiscard]] Status submit_all();
-  void take_token(Choice& choice, const TokenEvent& event);
-  void end_choice(Choice& choice, std::string_view finish_reason, std::string stop_reason);
-  void send_part(Choice& choice);
+  void take_token(std::size_t choice_index, const TokenEvent& event);
+  void end_choice(std::size_t choice_index, std::string_view finish_reason, std::string stop_reason);
+  void send_part(std::size_t choice_index);
   void complete();
   void cancel_all(std::string_view reason);
-  [[nodiscard]] Usage usage() const;
-  [[nodiscard]] std::int64_t prompt_tokens_of(const Choice& choice) const;
 
   const std::shared_ptr<Exchange> exchange_;
   const JobServices services_;
   const std::uint64_t random_;
   const Timestamp arrival_;
-  PreparedRequest request_;
-  std::optional<OpenAiFormat> format_;
-  std::vector<Choice> choices_;              // [prompts * n]
-  std::vector<std::int64_t> cached_tokens_;  // [prompts] the most that any choice of the prompt found
-  std::size_t open_count_ = 0;               // choices that have not ended
-  bool streaming_ = false;                   // the stream has begun
-  bool over_ = false;                        // nothing more will be written
+  Answer answer_;
+  std::unique_ptr<ResponseFormat> format_;
+  std::vector<Choice> choices_;  // [prompts * n], as answer_.choices
+  std::size_t open_count_ = 0;   // choices that have not ended
+  bool streaming_ = false;       // the stream has begun
+  bool over_ = false;            // nothing more will be written
 };
 
 }  // namespace slora

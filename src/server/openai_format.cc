@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "server/json_text.h"
@@ -18,16 +19,20 @@ std::string usage_json(const Usage& usage) {
                      usage.prompt_tokens, usage.completion_tokens, usage.prompt_tokens + usage.completion_tokens, usage.cached_tokens);
 }
 
-void append_end_of_choice(std::string& out, const ChoicePart& part) {
+void append_end_of_choice(std::string& out, const AnsweredChoice& choice) {
   out += R"(,"finish_reason":)";
-  if (part.finish_reason.empty()) {
+  if (choice.finish_reason.empty()) {
     out += "null";
   } else {
-    append_json_string(out, part.finish_reason);
+    append_json_string(out, choice.finish_reason);
   }
   out += R"(,"stop_reason":)";
-  out += part.stop_reason.empty() ? "null" : part.stop_reason;
+  out += choice.stop_reason.empty() ? "null" : choice.stop_reason;
   out += "}";
+}
+
+std::int64_t seconds_since_epoch() {
+  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
 void append_logprob(std::string& out, float logprob) { append_json_number(out, std::max(logprob, kLogprobMin)); }
@@ -45,81 +50,82 @@ void append_list(std::string& out, const List& list, Append append) {
 
 }  // namespace
 
-std::string sse_event(std::string_view json) { return fmt::format("data: {}\n\n", json); }
-
-OpenAiFormat::OpenAiFormat(const RequestSpec& spec, std::string_view model_name, std::string_view id, std::int64_t created_seconds,
-                           const Tokenizer& tokenizer)
-    : endpoint_(spec.endpoint),
-      wants_logprobs_(spec.logprobs.has_value()),
-      chunk_head_(head(endpoint_ == Endpoint::chat ? "chat.completion.chunk" : "text_completion", model_name, id, created_seconds)),
-      body_head_(head(endpoint_ == Endpoint::chat ? "chat.completion" : "text_completion", model_name, id, created_seconds)),
+OpenAiFormat::OpenAiFormat(const PreparedRequest& request, std::uint64_t random, const Tokenizer& tokenizer)
+    : is_chat_(request.spec.endpoint == Endpoint::chat),
+      wants_logprobs_(request.spec.logprobs.has_value()),
+      chunk_head_(head(is_chat_ ? "chat.completion.chunk" : "text_completion", request, random)),
+      body_head_(head(is_chat_ ? "chat.completion" : "text_completion", request, random)),
       tokenizer_(tokenizer) {}
 
-std::string OpenAiFormat::head(std::string_view object, std::string_view model_name, std::string_view id, std::int64_t created_seconds) {
-  std::string out = R"({"id":)";
-  append_json_string(out, id);
-  out += fmt::format(R"(,"object":"{}","created":{},"model":)", object, created_seconds);
-  append_json_string(out, model_name);
+std::string OpenAiFormat::head(std::string_view object, const PreparedRequest& request, std::uint64_t random) const {
+  std::string out = fmt::format(R"({{"id":"{}-{:016x}","object":"{}","created":{},"model":)", is_chat_ ? "chatcmpl" : "cmpl", random,
+                                object, seconds_since_epoch());
+  append_json_string(out, request.model_name);
   out += R"(,"choices":[)";
   return out;
 }
 
-std::string OpenAiFormat::role_event(std::int32_t index) const {
-  return sse_event(fmt::format(R"({}{{"index":{},"delta":{{"role":"assistant","content":""}},"logprobs":null,"finish_reason":null}}]}})",
-                               chunk_head_, index));
-}
-
-std::string OpenAiFormat::part_event(const ChoicePart& part, const Usage* usage) const {
+std::string OpenAiFormat::part_event(const Answer& answer, const NewPart& part) const {
+  const AnsweredChoice& choice = answer.choices[part.choice_index];
+  std::string events;
+  if (is_chat_ && part.is_first) {
+    events =
+        sse_event(fmt::format(R"({}{{"index":{},"delta":{{"role":"assistant","content":""}},"logprobs":null,"finish_reason":null}}]}})",
+                              chunk_head_, part.choice_index));
+  }
   std::string out = chunk_head_;
-  out += fmt::format(R"({{"index":{},)", part.index);
-  out += endpoint_ == Endpoint::chat ? R"("delta":{"content":)" : R"("text":)";
-  append_json_string(out, part.text);
-  if (endpoint_ == Endpoint::chat) out += "}";
-  append_logprobs(out, part);
-  append_end_of_choice(out, part);
+  out += fmt::format(R"({{"index":{},)", part.choice_index);
+  out += is_chat_ ? R"("delta":{"content":)" : R"("text":)";
+  append_json_string(out, std::string_view(choice.text).substr(part.text_begin));
+  if (is_chat_) out += "}";
+  append_logprobs(out, std::span(choice.tokens).subspan(part.token_begin));
+  append_end_of_choice(out, choice);
   out += "]";
-  if (usage != nullptr) out += R"(,"usage":)" + usage_json(*usage);
+  if (answer.request.spec.continuous_usage_stats) out += R"(,"usage":)" + usage_json(answer.usage());
   out += "}";
-  return sse_event(out);
+  return events + sse_event(out);
 }
 
-std::string OpenAiFormat::usage_event(const Usage& usage) const {
-  return sse_event(chunk_head_ + R"(],"usage":)" + usage_json(usage) + "}");
+std::string OpenAiFormat::end_of_stream(const Answer& answer) const {
+  std::string events;
+  if (answer.request.spec.include_usage) events = sse_event(chunk_head_ + R"(],"usage":)" + usage_json(answer.usage()) + "}");
+  return events + sse_event("[DONE]");
 }
 
-std::string OpenAiFormat::body(std::span<const ChoicePart> choices, const Usage& usage) const {
+std::string OpenAiFormat::body(const Answer& answer) const {
   std::string out = body_head_;
-  for (const ChoicePart& choice : choices) {
-    if (&choice != choices.data()) out += ",";
-    out += fmt::format(R"({{"index":{},)", choice.index);
-    out += endpoint_ == Endpoint::chat ? R"("message":{"role":"assistant","content":)" : R"("text":)";
+  for (std::size_t i = 0; i < answer.choices.size(); ++i) {
+    const AnsweredChoice& choice = answer.choices[i];
+    if (i != 0) out += ",";
+    out += fmt::format(R"({{"index":{},)", i);
+    out += is_chat_ ? R"("message":{"role":"assistant","content":)" : R"("text":)";
     append_json_string(out, choice.text);
-    if (endpoint_ == Endpoint::chat) out += "}";
-    append_logprobs(out, choice);
+    if (is_chat_) out += "}";
+    append_logprobs(out, choice.tokens);
     append_end_of_choice(out, choice);
   }
-  out += R"(],"usage":)" + usage_json(usage) + "}";
+  out += R"(],"usage":)" + usage_json(answer.usage()) + "}";
   return out;
 }
 
-void OpenAiFormat::append_logprobs(std::string& out, const ChoicePart& part) const {
+void OpenAiFormat::append_logprobs(std::string& out, std::span<const AnsweredToken> tokens) const {
   out += R"(,"logprobs":)";
   if (!wants_logprobs_) {
     out += "null";
-  } else if (endpoint_ == Endpoint::chat) {
-    append_chat_logprobs(out, part.logprobs);
+  } else if (is_chat_) {
+    append_chat_logprobs(out, tokens);
   } else {
-    append_completion_logprobs(out, part);
+    append_completion_logprobs(out, tokens);
   }
 }
 
-void OpenAiFormat::append_completion_logprobs(std::string& out, const ChoicePart& part) const {
+void OpenAiFormat::append_completion_logprobs(std::string& out, std::span<const AnsweredToken> tokens) const {
   out += R"({"tokens":)";
-  append_list(out, part.logprobs, [&](const LogprobEntry& entry) { append_json_string(out, token_text(entry.token)); });
+  append_list(out, tokens, [&](const AnsweredToken& entry) { append_json_string(out, token_text(entry.token)); });
   out += R"(,"token_logprobs":)";
-  append_list(out, part.logprobs, [&](const LogprobEntry& entry) { append_logprob(out, entry.logprob); });
+  append_list(out, tokens, [&](const AnsweredToken& entry) { append_logprob(out, entry.logprob); });
   out += R"(,"top_logprobs":)";
-  append_list(out, part.logprobs, [&](const LogprobEntry& entry) {
+  append_list(out, tokens, [&](const AnsweredToken& entry) {
     // Keys are texts, so that of tokens with one text (parts of characters) the likeliest counts. The chosen token is always there.
     std::vector<std::string> told;
     out += "{";
@@ -137,17 +143,13 @@ void OpenAiFormat::append_completion_logprobs(std::string& out, const ChoicePart
     out += "}";
   });
   out += R"(,"text_offset":)";
-  std::size_t offset = part.text_offset;
-  append_list(out, part.logprobs, [&](const LogprobEntry& entry) {
-    out += fmt::format("{}", offset);
-    offset += character_count(entry.token);
-  });
+  append_list(out, tokens, [&](const AnsweredToken& entry) { out += fmt::format("{}", entry.text_offset); });
   out += "}";
 }
 
-void OpenAiFormat::append_chat_logprobs(std::string& out, std::span<const LogprobEntry> entries) const {
+void OpenAiFormat::append_chat_logprobs(std::string& out, std::span<const AnsweredToken> tokens) const {
   out += R"({"content":)";
-  append_list(out, entries, [&](const LogprobEntry& entry) {
+  append_list(out, tokens, [&](const AnsweredToken& entry) {
     append_chat_token(out, entry.token, entry.logprob);
     out += R"(,"top_logprobs":)";
     append_list(out, entry.top, [&](const TokenLogprob& top) {
@@ -170,10 +172,5 @@ void OpenAiFormat::append_chat_token(std::string& out, TokenId token, float logp
 }
 
 std::string OpenAiFormat::token_text(TokenId token) const { return to_valid_utf8(tokenizer_.token_bytes(token)); }
-
-std::size_t OpenAiFormat::character_count(TokenId token) const {
-  const std::string text = token_text(token);
-  return static_cast<std::size_t>(std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
-}
 
 }  // namespace slora

@@ -1,0 +1,15 @@
+#include "server/response_format.h"
+
+#include <fmt/format.h>
+
+#include "server/openai_format.h"
+
+namespace slora {
+
+std::unique_ptr<ResponseFormat> make_response_format(const PreparedRequest& request, std::uint64_t random, const Tokenizer& tokenizer) {
+  return std::make_unique<OpenAiFormat>(request, random, tokenizer);
+}
+
+std::string sse_event(std::string_view json) { return fmt::format("data: {}\n\n", json); }
+
+}  // namespace slora
