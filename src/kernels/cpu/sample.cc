@@ -4,23 +4,15 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/cpu/logprobs.h"
 #include "kernels/cpu/weight_histogram.h"
 #include "kernels/reference/adjust_logits.h"
+#include "kernels/reference/logprobs.h"
 
 namespace slora::cpu {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-// By logit descending, then token ascending.
-struct Order {
-  std::span<const float> logits;
-  bool operator()(TokenId a, TokenId b) const {
-    const float x = logits[static_cast<std::size_t>(a)];
-    const float y = logits[static_cast<std::size_t>(b)];
-    return x != y ? x > y : a < b;
-  }
-};
 
 TokenId first_token_with(std::span<const float> logits, float logit) {
   return static_cast<TokenId>(std::find(logits.begin(), logits.end(), logit) - logits.begin());
@@ -63,34 +55,10 @@ void Sample::sample_row(SampledToken& out, std::span<float> logits, const Sample
   room.raw.assign(logits.begin(), logits.end());
   reference::adjust_logits(logits, row);
   out.token = draw(logits, row, room);
-  if (out.token >= 0) report_logprobs(out, room.raw, static_cast<std::size_t>(row.logprob_count), room);
-}
-
-void Sample::report_logprobs(SampledToken& out, std::span<const float> logits, std::size_t count, Room& room) const {
-  const auto size = static_cast<std::int64_t>(logits.size());
-  const float highest = kernels_.maximum(logits.data(), size);
-  const double total = kernels_.exp_weights(room.weights.data(), logits.data(), size, highest, 1.0f);
-  const double normaliser = static_cast<double>(highest) + std::log(total);
-  const auto logprob_of = [&](TokenId token) { return static_cast<float>(logits[static_cast<std::size_t>(token)] - normaliser); };
-  out.logprob = logprob_of(out.token);
-
-  // A heap of the best so far, the worst of them in front.
-  const Order better{logits};
-  std::vector<TokenId>& best = room.candidates;
-  best.clear();
-  for (TokenId token = 0; token < size && count > 0; ++token) {
-    const float logit = logits[static_cast<std::size_t>(token)];
-    if (logit == -kInfinity) continue;
-    if (best.size() == count) {
-      if (logit <= logits[static_cast<std::size_t>(best.front())]) continue;
-      std::pop_heap(best.begin(), best.end(), better);
-      best.pop_back();
-    }
-    best.push_back(token);
-    std::push_heap(best.begin(), best.end(), better);
-  }
-  std::sort(best.begin(), best.end(), better);
-  for (const TokenId token : best) out.top.push_back({token, logprob_of(token)});
+  if (out.token < 0) return;
+  const double normaliser = log_sum_exp(kernels_, room.weights, room.raw);
+  out.logprob = reference::logprob_of(out.token, room.raw, normaliser);
+  find_most_likely(out.top, room.candidates, room.raw, normaliser, row.logprob_count);
 }
 
 TokenId Sample::draw(std::span<const float> logits, const SampleRow& row, Room& room) const {

@@ -32,7 +32,6 @@ class Sample {
   };
 
   void sample_row(SampledToken& out, std::span<float> logits, const SampleRow& row, Room& room) const;
-  void report_logprobs(SampledToken& out, std::span<const float> logits, std::size_t count, Room& room) const;
   [[nodiscard]] TokenId draw(std::span<const float> logits, const SampleRow& row, Room& room) const;
   // The draw, when all that may be kept is among few tokens with a weight worth looking at.
   [[nodiscard]] std::optional<TokenId> draw_near(std::span<const float> logits, const SampleRow& row, double total, Room& room) const;

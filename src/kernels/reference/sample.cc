@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/reference/adjust_logits.h"
+#include "kernels/reference/logprobs.h"
 
 namespace slora::reference {
 namespace {
@@ -11,32 +12,6 @@ namespace {
 using Logits = std::span<const float>;
 
 float logit_of(Logits logits, TokenId token) { return logits[static_cast<std::size_t>(token)]; }
-
-// All tokens with a finite logit, by logit descending, then token ascending.
-std::vector<TokenId> ordered_tokens(Logits logits) {
-  std::vector<TokenId> tokens;
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    if (std::isfinite(logits[i])) tokens.push_back(static_cast<TokenId>(i));
-  }
-  std::stable_sort(tokens.begin(), tokens.end(), [&](TokenId a, TokenId b) { return logit_of(logits, a) > logit_of(logits, b); });
-  return tokens;
-}
-
-double log_sum_exp(Logits logits) {
-  const double highest = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - highest);
-  return highest + std::log(sum);
-}
-
-std::vector<TokenLogprob> most_likely(Logits logits, double normaliser, std::size_t count) {
-  std::vector<TokenLogprob> top;
-  for (const TokenId token : ordered_tokens(logits)) {
-    if (top.size() == count) break;
-    top.push_back({token, static_cast<float>(logit_of(logits, token) - normaliser)});
-  }
-  return top;
-}
 
 // Shortens the order `tokens` to what min-p, top-k and top-p keep. weights [tokens].
 void truncate(std::vector<TokenId>& tokens, Logits logits, const std::vector<double>& weights, const SampleRow& row) {
@@ -87,8 +62,8 @@ void sample_row(SampledToken& out, std::span<float> logits, const SampleRow& row
   out.token = draw(logits, row);
   if (out.token < 0 || row.logprob_count < 0) return;
   const double normaliser = log_sum_exp(raw);
-  out.logprob = static_cast<float>(logit_of(raw, out.token) - normaliser);
-  out.top = most_likely(raw, normaliser, static_cast<std::size_t>(row.logprob_count));
+  out.logprob = logprob_of(out.token, raw, normaliser);
+  out.top = most_likely(raw, normaliser, row.logprob_count);
 }
 
 }  // namespace

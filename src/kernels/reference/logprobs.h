@@ -1,0 +1,30 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/sampling.h"
+
+namespace slora::reference {
+
+// Of one row of logits [vocab], each of them finite or -inf. The order of tokens is by logit descending, then token ascending.
+
+// All tokens with a finite logit, in order.
+[[nodiscard]] std::vector<TokenId> ordered_tokens(std::span<const float> logits);
+
+// The place of a token in the order of the whole vocabulary, from 1 on.
+[[nodiscard]] std::int32_t rank_of(TokenId token, std::span<const float> logits);
+
+// log(sum(exp(logit))). Requires: one logit is finite.
+[[nodiscard]] double log_sum_exp(std::span<const float> logits);
+
+// logit - normaliser, rounded once.
+[[nodiscard]] inline float logprob_of(TokenId token, std::span<const float> logits, double normaliser) {
+  return static_cast<float>(static_cast<double>(logits[static_cast<std::size_t>(token)]) - normaliser);
+}
+
+// The first `count` tokens of the order.
+[[nodiscard]] std::vector<TokenLogprob> most_likely(std::span<const float> logits, double normaliser, std::int32_t count);
+
+}  // namespace slora::reference
