@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "backend/applied_records.h"
@@ -12,6 +13,7 @@
 #include "kernels/cpu/rms_norm.h"
 #include "kernels/cpu/rope.h"
 #include "kernels/cpu/sample.h"
+#include "kernels/cpu/score.h"
 #include "kernels/cpu/shrink.h"
 #include "kernels/cpu/store_kv.h"
 #include "kernels/reference/copy_pages.h"
@@ -43,7 +45,8 @@ class CpuOps final : public Ops {
         shrink_(kernels, pool_),
         linear_(kernels, pool_),
         attend_(kernels, pool_),
-        sample_(kernels, pool_) {}
+        sample_(kernels, pool_),
+        score_(kernels, pool_) {}
 
   void embed(Tensor out, std::span<const TokenId> ids, const LinearWeight& table) override {
     check(std::cmp_equal(out.rows, ids.size()) && out.cols == table.in, "out [T, hidden]");
@@ -103,6 +106,13 @@ class CpuOps final : public Ops {
     sample_.run(out, logits, rows);
   }
 
+  void score(std::span<PromptLogprob> out, Tensor logits, std::span<const ScoreRow> rows) override {
+    check(out.size() == rows.size() && std::cmp_greater_equal(logits.rows, rows.size()), "a row of logits for every score");
+    const auto in_vocabulary = [&](const ScoreRow& row) { return row.token >= 0 && row.token < logits.cols; };
+    check(std::ranges::all_of(rows, in_vocabulary), "tokens of the vocabulary");
+    score_.run(out, logits, rows);
+  }
+
   void copy_pages(std::byte* base, std::size_t page_bytes, std::span<const PageCopy> copies) override {
     reference::copy_pages(base, page_bytes, copies);
   }
@@ -118,6 +128,7 @@ class CpuOps final : public Ops {
   cpu::Linear linear_;
   cpu::Attend attend_;
   cpu::Sample sample_;
+  cpu::Score score_;
   std::vector<AppliedRecord> records_;
 };
 

@@ -7,6 +7,7 @@
 #include "base/activation.h"
 #include "base/ids.h"
 #include "base/sampling.h"
+#include "base/scoring.h"
 #include "base/site.h"
 #include "tensor/buffer.h"
 #include "tensor/kv_layer.h"
@@ -15,8 +16,8 @@
 
 namespace slora {
 
-// What Ops take. Views that kernels know too are in tensor/ (RecordView, KvLayer, SpanView, RopeTable) and base/sampling.h.
-// All of them borrow; what they point to outlives the step.
+// What Ops take. Views that kernels know too are in tensor/ (RecordView, KvLayer, SpanView, RopeTable), base/sampling.h and
+// base/scoring.h. All of them borrow; what they point to outlives the step.
 
 // The weight of one linear product y = W x + bias, W [out, in], in the layout of the backend that packed it.
 struct LinearWeight {

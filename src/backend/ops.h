@@ -50,6 +50,10 @@ class Ops {
   // Draws out[i] from logits row i [rows.size(), vocab] fp32; the logits are scratch afterwards.
   virtual void sample(std::span<SampledToken> out, Tensor logits, std::span<const SampleRow> rows) = 0;
 
+  // out[i] = log softmax(logits row i)[rows[i].token], its rank, and the most likely tokens. logits [rows.size(), vocab] fp32, scratch
+  // afterwards. The same bits as sample tells of the same logits.
+  virtual void score(std::span<PromptLogprob> out, Tensor logits, std::span<const ScoreRow> rows) = 0;
+
   // Copies whole pages of the pool.
   virtual void copy_pages(std::byte* base, std::size_t page_bytes, std::span<const PageCopy> copies) = 0;
 

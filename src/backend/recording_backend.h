@@ -69,6 +69,10 @@ class RecordingOps final : public Ops {
     record("sample", logits);
     inner_.sample(out, logits, rows);
   }
+  void score(std::span<PromptLogprob> out, Tensor logits, std::span<const ScoreRow> rows) override {
+    record("score", logits);
+    inner_.score(out, logits, rows);
+  }
   void copy_pages(std::byte* base, std::size_t page_bytes, std::span<const PageCopy> copies) override {
     calls_.push_back({"copy_pages", static_cast<std::int64_t>(copies.size()), static_cast<std::int64_t>(page_bytes), {}, 0});
     inner_.copy_pages(base, page_bytes, copies);

@@ -1,5 +1,6 @@
 #include "backend/reference_backend.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "backend/applied_records.h"
@@ -13,6 +14,7 @@
 #include "kernels/reference/rms_norm.h"
 #include "kernels/reference/rope.h"
 #include "kernels/reference/sample.h"
+#include "kernels/reference/score.h"
 #include "kernels/reference/shrink.h"
 #include "kernels/reference/store_kv.h"
 
@@ -80,6 +82,13 @@ class ReferenceOps final : public Ops {
   void sample(std::span<SampledToken> out, Tensor logits, std::span<const SampleRow> rows) override {
     check(out.size() == rows.size() && std::cmp_greater_equal(logits.rows, rows.size()), "a row of logits for every sample");
     reference::sample(out, logits, rows);
+  }
+
+  void score(std::span<PromptLogprob> out, Tensor logits, std::span<const ScoreRow> rows) override {
+    check(out.size() == rows.size() && std::cmp_greater_equal(logits.rows, rows.size()), "a row of logits for every score");
+    const auto in_vocabulary = [&](const ScoreRow& row) { return row.token >= 0 && row.token < logits.cols; };
+    check(std::ranges::all_of(rows, in_vocabulary), "tokens of the vocabulary");
+    reference::score(out, logits, rows);
   }
 
   void copy_pages(std::byte* base, std::size_t page_bytes, std::span<const PageCopy> copies) override {

@@ -1,0 +1,113 @@
+// Scoring known tokens on every backend: likelihood, rank, and the same bits as sampling tells.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "backend/op_fixture.h"
+
+namespace slora::testing {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+// As a model of a large vocabulary gives them, with equals. [rows, vocab]
+std::vector<float> made_logits(std::int64_t rows, std::int64_t vocab) {
+  std::mt19937 random(11);
+  std::normal_distribution<float> normal(0, 3);
+  std::vector<float> out(static_cast<std::size_t>(rows * vocab));
+  for (float& logit : out) logit = std::round(normal(random) * 64) / 64;
+  return out;
+}
+
+class OpsScore : public ::testing::TestWithParam<Variant> {
+ protected:
+  std::unique_ptr<Backend> backend_ = open(GetParam());
+
+  PromptLogprob score(const std::vector<float>& logits, const ScoreRow& row) {
+    const Matrix matrix(DType::f32, 1, static_cast<std::int64_t>(logits.size()), logits);
+    PromptLogprob out;
+    backend_->ops().score({&out, 1}, matrix, {&row, 1});
+    return out;
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Backends, OpsScore, ::testing::ValuesIn(every_variant()),
+                         [](const auto& variant) { return std::string(variant.param.label); });
+
+TEST_P(OpsScore, TellsLikelihoodRankAndTheMostLikely) {
+  const std::vector<float> logits = {std::log(0.1f), std::log(0.5f), std::log(0.2f), std::log(0.2f)};
+  const PromptLogprob out = score(logits, {.token = 3, .logprob_count = 2});
+  EXPECT_EQ(out.token, 3);
+  EXPECT_NEAR(out.logprob, std::log(0.2), 1e-5);
+  EXPECT_EQ(out.rank, 3) << "the lower token of equals first";
+  ASSERT_EQ(out.top.size(), 2u);
+  EXPECT_EQ(out.top[0].token, 1);
+  EXPECT_NEAR(out.top[0].logprob, std::log(0.5), 1e-5);
+  EXPECT_EQ(out.top[1].token, 2);
+  EXPECT_EQ(score(logits, {.token = 1, .logprob_count = 0}).rank, 1);
+  EXPECT_EQ(score(logits, {.token = 0, .logprob_count = 0}).rank, 4);
+  EXPECT_TRUE(score(logits, {.token = 0, .logprob_count = 0}).top.empty());
+  EXPECT_EQ(score(logits, {.token = 0, .logprob_count = 9}).top.size(), 4u);
+}
+
+TEST_P(OpsScore, BrokenLogitsAreImpossibleTokensOrARowWithoutRank) {
+  const PromptLogprob impossible = score({1, kNan, -kInfinity, 2}, {.token = 2, .logprob_count = 4});
+  EXPECT_EQ(impossible.logprob, -kInfinity);
+  EXPECT_EQ(impossible.rank, 4);
+  EXPECT_EQ(impossible.top.size(), 2u);
+  const PromptLogprob broken = score(std::vector<float>(40, kNan), {.token = 2, .logprob_count = 4});
+  EXPECT_EQ(broken.rank, 0);
+  EXPECT_TRUE(broken.top.empty());
+}
+
+TEST_P(OpsScore, TellsTheSameBitsAsSamplingAndPlacesTokensWhereTheyStand) {
+  constexpr std::int64_t kRows = 5, kVocab = 4099;
+  const std::vector<float> values = made_logits(kRows, kVocab);
+  const Matrix for_sample(DType::f32, kRows, kVocab, values), for_score(DType::f32, kRows, kVocab, values);
+  SampleRow greedy_row;
+  greedy_row.temperature = 0;
+  greedy_row.logprob_count = 30;
+  const std::vector<SampleRow> sample_rows(kRows, greedy_row);
+  std::vector<SampledToken> sampled(kRows);
+  backend_->ops().sample(sampled, for_sample, sample_rows);
+
+  std::vector<ScoreRow> rows;
+  for (std::size_t i = 0; i < kRows; ++i) rows.push_back({.token = sampled[i].top[5 * i].token, .logprob_count = 30});
+  std::vector<PromptLogprob> scored(kRows);
+  backend_->ops().score(scored, for_score, rows);
+  for (std::size_t i = 0; i < kRows; ++i) {
+    EXPECT_EQ(scored[i].rank, static_cast<std::int32_t>(5 * i + 1));
+    EXPECT_EQ(scored[i].logprob, sampled[i].top[5 * i].logprob);
+    ASSERT_EQ(scored[i].top.size(), sampled[i].top.size());
+    for (std::size_t k = 0; k < scored[i].top.size(); ++k) {
+      EXPECT_EQ(scored[i].top[k].token, sampled[i].top[k].token);
+      EXPECT_EQ(scored[i].top[k].logprob, sampled[i].top[k].logprob);
+    }
+  }
+}
+
+TEST(OpsScoreAgreement, EveryBackendTellsTheSame) {
+  constexpr std::int64_t kRows = 40, kVocab = 20011;
+  const std::vector<float> values = made_logits(kRows, kVocab);
+  std::vector<ScoreRow> rows;
+  for (std::int32_t i = 0; i < kRows; ++i)
+    rows.push_back({.token = (i * 7919) % static_cast<std::int32_t>(kVocab), .logprob_count = i % 23});
+  std::vector<PromptLogprob> want;
+  for (const Variant& variant : every_variant()) {
+    const Matrix logits(DType::f32, kRows, kVocab, values);
+    std::vector<PromptLogprob> got(rows.size());
+    open(variant)->ops().score(got, logits, rows);
+    if (want.empty()) want = got;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      EXPECT_EQ(got[i].rank, want[i].rank) << variant.label << ", row " << i;
+      EXPECT_NEAR(got[i].logprob, want[i].logprob, 1e-4);
+      ASSERT_EQ(got[i].top.size(), want[i].top.size());
+      for (std::size_t j = 0; j < got[i].top.size(); ++j) EXPECT_EQ(got[i].top[j].token, want[i].top[j].token);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace slora::testing

@@ -1,0 +1,13 @@
+#pragma once
+#include <span>
+
+#include "base/scoring.h"
+#include "tensor/tensor.h"
+
+namespace slora::reference {
+
+// out[i] = log softmax(logits row i)[rows[i].token], the token's rank, and the most likely tokens. logits [rows.size(), vocab] fp32,
+// scratch afterwards. A row without a finite logit gives rank 0.
+void score(std::span<PromptLogprob> out, Tensor logits, std::span<const ScoreRow> rows);
+
+}  // namespace slora::reference
