@@ -32,14 +32,6 @@ struct SamplingParams {
   std::vector<TokenId> end_tokens;         // ending the sequence when drawn: the model's and the request's (empty with ignore_eos)
 };
 
-// What the model's own distribution, before temperature and penalties, said of one prompt token, given the tokens before it.
-struct PromptLogprob {
-  TokenId token = -1;
-  float logprob = 0;
-  std::int32_t rank = 0;          // 1: the most likely of the vocabulary
-  std::vector<TokenLogprob> top;  // most likely first
-};
-
 // One sequence to generate. `id` is made by Engine::next_sequence_id, never by a client.
 struct GenerationRequest {
   SequenceId id;
