@@ -7,7 +7,7 @@
 
 namespace slora {
 
-enum class PrefixUse : std::uint8_t { read_and_write, write_only };  // write_only: every prompt token's logits are wanted
+enum class PrefixUse : std::uint8_t { read_and_write, write_only };  // write_only: the prompt is scored, so all of it is computed
 
 // What the scheduler needs to know of one token stream. Built by the engine, const afterwards.
 struct SequenceRequest {

@@ -154,6 +154,12 @@ void Scheduler::plan(StepPlan& out) {
       sequence.pending_row = span.output_row;
       ++sequence.pending_count;
     }
+    if (sequence.request.prefix_use == PrefixUse::write_only) {
+      const std::int32_t scored_end = std::min(end, sequence.prompt_count - 1);  // no prompt token is behind the last one
+      span.scored_begin = std::max(span.position_begin, sequence.scored);        // what is computed again was scored before
+      span.scored_count = std::max(scored_end - span.scored_begin, 0);
+      sequence.scored = std::max(scored_end, sequence.scored);
+    }
     sequence.planned = end;
     sequence.last_plan = out.index;
     out.spans.push_back(span);

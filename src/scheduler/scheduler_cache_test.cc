@@ -55,6 +55,40 @@ TEST(SchedulerCaches, SharesPrefixesNeitherBetweenTenantsNorAdaptersNorWithWrite
   EXPECT_EQ(play.spans(), (Spans{{4, 5}}));
 }
 
+// Positions that are scored, of sequence 1 in every plan.
+std::vector<std::pair<std::int32_t, std::int32_t>> scores_until_the_end(Play& play) {
+  std::vector<std::pair<std::int32_t, std::int32_t>> scores;
+  while (play.live_count() > 0) {
+    play.step();
+    for (const PlannedSpan& span : play.latest.spans)
+      if (span.sequence.value == 1 && span.scored_count > 0) scores.emplace_back(span.scored_begin, span.scored_count);
+  }
+  return scores;
+}
+
+TEST(SchedulerCaches, ScoresAPromptOnceWhateverIsCachedAndHoweverItIsCut) {
+  SchedulerOptions options = small_options();
+  options.step_tokens_max = 3;
+  Play play(options);
+  ASSERT_TRUE(play.add(play.request(2, {1, 2, 3, 4, 5, 6, 7, 8}, 1)));
+  play.run_dry();
+  SequenceRequest scored = play.request(1, {1, 2, 3, 4, 5, 6, 7, 8}, 3);
+  scored.prefix_use = PrefixUse::write_only;
+  ASSERT_TRUE(play.add(scored));
+  EXPECT_EQ(scores_until_the_end(play), (std::vector<std::pair<std::int32_t, std::int32_t>>{{0, 3}, {3, 3}, {6, 1}}));
+}
+
+TEST(SchedulerCaches, ScoresOneTokenPromptsAndOrdinaryOnesNever) {
+  Play play(small_options());
+  SequenceRequest scored = play.request(1, {1}, 3);
+  scored.prefix_use = PrefixUse::write_only;
+  ASSERT_TRUE(play.add(scored));
+  EXPECT_TRUE(scores_until_the_end(play).empty());
+  Play other(small_options());
+  ASSERT_TRUE(other.add(other.request(1, {1, 2, 3, 4, 5, 6}, 3)));
+  EXPECT_TRUE(scores_until_the_end(other).empty());
+}
+
 TEST(SchedulerCaches, CachesNothingOfAFailedSequence) {
   Play play(small_options());
   ASSERT_TRUE(play.add(play.request(1, {1, 2, 3, 4, 5}, 9)));

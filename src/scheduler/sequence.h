@@ -31,6 +31,7 @@ struct Sequence {
   std::vector<TokenId> tokens;  // prompt and the output that is known
   std::int32_t prompt_count = 0;
   std::int32_t planned = 0;        // tokens whose KV is or will be written by the plans made so far
+  std::int32_t scored = 0;         // positions of the prompt that plans have scored
   std::int32_t pending_count = 0;  // tokens behind `tokens` that uncommitted plans will yield,
   std::int32_t pending_row = -1;   // the last of them in this row
   std::uint64_t last_plan = 0;     // that computes something of it

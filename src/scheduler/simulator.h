@@ -27,6 +27,7 @@ enum class Situation : std::uint8_t {
   cancelled_after_preemption,
   stopped_with_a_step_ahead,  // a row of the plan behind is for nobody
   failed_step,
+  scored_over_preemption,  // part of the prompt before, part after
   read_cached_prefix,
   read_cached_output,  // what one request generated is another's prompt
   prefix_evicted,
@@ -75,6 +76,7 @@ class Simulator {
     std::int32_t output_count = 0;  // tokens of the whole output
     std::int32_t emitted_count = 0;
     std::int32_t planned_end = 0;  // of its latest span
+    std::int32_t scored_count = 0;  // positions of its prompt
     int restart_count = 0;
     bool is_started = false, is_cancelled = false;
     std::uint64_t arrival_step = 0;
@@ -105,6 +107,7 @@ class Simulator {
   void check_pages(const StepPlan& plan);
   void check_overtaking(const Stream& started, const std::set<std::uint64_t>& in_plan);
   void note_span(Stream& stream, const PlannedSpan& span, std::uint64_t plan_index);
+  void note_scores(Stream& stream, const PlannedSpan& span);
   void run_open_plans(std::size_t count);
   void check_span(const PlannedSpan& span, std::uint64_t digest);
   void commit();

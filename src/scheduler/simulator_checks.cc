@@ -92,11 +92,30 @@ void Simulator::note_span(Stream& stream, const PlannedSpan& span, std::uint64_t
     if (cached > 0) saw(Situation::read_cached_prefix);
     if (!stream.is_started && stream.earlier_prompt_count >= 0 && cached > stream.earlier_prompt_count) saw(Situation::read_cached_output);
     const bool reads = stream.request.prefix_use == PrefixUse::read_and_write;
-    expect(reads || span.position_begin == 0, "who wants all logits reads no prefix", span.sequence.value);
+    expect(reads || span.position_begin == 0, "a prompt that is scored reads no prefix", span.sequence.value);
+    const bool is_scoring = stream.scored_count > 0 && stream.scored_count < prompt_count - 1;
+    if (restarts && is_scoring) saw(Situation::scored_over_preemption);
   }
+  note_scores(stream, span);
   stream.is_started = true;
   stream.planned_end = span.position_begin + span.token_count;
   stream.last_plan = plan_index;
+}
+
+// Every position that a prompt token follows is scored once, in order, in the step that computes it, before the first token comes.
+void Simulator::note_scores(Stream& stream, const PlannedSpan& span) {
+  const std::uint64_t id = span.sequence.value;
+  const auto prompt_count = static_cast<std::int32_t>(stream.request.prompt.size());
+  const bool is_scored = stream.request.prefix_use == PrefixUse::write_only;
+  if (span.scored_count > 0) {
+    const std::int32_t end = span.scored_begin + span.scored_count;
+    expect(is_scored, "only who asked is scored", id);
+    expect(span.scored_begin == stream.scored_count, "positions are scored once and in order", id);
+    expect(span.scored_begin >= span.position_begin && end <= span.position_begin + span.token_count, "what is scored is computed", id);
+    expect(end < prompt_count, "only prompt tokens are scored", id);
+    stream.scored_count += span.scored_count;
+  }
+  if (is_scored && span.output_row >= 0) expect(stream.scored_count == prompt_count - 1, "a prompt is scored before its first token", id);
 }
 
 // What the device had in its pages behind this span is what the pure function says.
@@ -154,6 +173,7 @@ std::string_view name_of(Situation situation) {
                                                                            "cancelled after preemption",
                                                                            "stopped with a step ahead",
                                                                            "failed step",
+                                                                           "scored over preemption",
                                                                            "read cached prefix",
                                                                            "read cached output",
                                                                            "prefix evicted",

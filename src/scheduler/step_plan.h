@@ -23,6 +23,9 @@ struct PlannedSpan {
   std::int32_t page_begin;  // range in StepPlan::pages: the sequence's page table from position 0 on
   std::int32_t page_count;
   std::int32_t output_row;  // index in StepResult::rows, or -1 when the span ends before the last known token
+  // Of a scored prompt: the positions here whose logits say how likely the prompt token behind them was. Each stands in one plan.
+  std::int32_t scored_begin = 0;
+  std::int32_t scored_count = 0;
 };
 
 // An adapter image to bring into `pages`; the pages are reserved for it until it landed or failed.

@@ -80,6 +80,9 @@ slora_mutant(last_prompt_token_is_not_computed scheduler/admission.cc
 slora_mutant(every_prompt_reads_prefixes scheduler/admission.cc
   "request.prefix_use == PrefixUse::read_and_write"
   "true")
+slora_mutant(preempted_prompt_reads_prefixes scheduler/admission.cc
+  "request.prefix_use == PrefixUse::read_and_write"
+  "request.prefix_use == PrefixUse::read_and_write || sequence.preemption_count > 0")
 slora_mutant(tenants_share_prefixes scheduler/admission.cc
   "domain{request.tenant, request.adapter}"
   "domain{TenantId{}, request.adapter}")
@@ -109,6 +112,12 @@ slora_mutant(names_the_wrong_row scheduler/scheduler.cc
 slora_mutant(every_chunk_has_an_output scheduler/scheduler.cc
   "if (choice.token_count == sequence.remaining())"
   "if (choice.token_count > 0)")
+slora_mutant(preempted_prompt_is_scored_again scheduler/scheduler.cc
+  "std::max(span.position_begin, sequence.scored)"
+  "span.position_begin")
+slora_mutant(last_prompt_token_is_scored scheduler/scheduler.cc
+  "std::min(end, sequence.prompt_count - 1)"
+  "std::min(end, sequence.prompt_count)")
 slora_mutant(page_is_cached_before_it_is_full scheduler/scheduler.cc
   "static_cast<std::size_t>(computed_count) / page_tokens"
   "static_cast<std::size_t>(computed_count + 1) / page_tokens")
