@@ -116,9 +116,8 @@ std::vector<std::vector<float>> GoldenModel::run(const std::vector<Piece>& piece
   batch.positions = positions;
   batch.spans = spans;
   batch.adapters.segments = segments;
-  batch.output_rows = rows;
-  batch.output_adapters = batch.adapters;  // every row is an output row
-  const Tensor logits = model_->forward(batch, arena_->base());
+  model_->forward(batch, arena_->base());
+  const Tensor logits = model_->logits(batch, {rows, batch.adapters});  // every row is an output row
   std::vector<std::vector<float>> out;
   for (std::int64_t row = 0; row < logits.rows; ++row) out.emplace_back(logits.row<float>(row), logits.row<float>(row) + logits.cols);
   return out;

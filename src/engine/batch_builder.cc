@@ -17,8 +17,8 @@ const ForwardBatch& BatchBuilder::build(const StepPlan& plan, const ViewOf& view
   positions_.clear();
   spans_.clear();
   segments_.clear();
-  output_rows_.assign(static_cast<std::size_t>(plan.output_row_count), -1);
-  output_views_.assign(static_cast<std::size_t>(plan.output_row_count), nullptr);
+  row_begins_.assign(plan.spans.size(), 0);
+  head_views_.assign(plan.spans.size(), nullptr);
   batch_.adapters.z_cols = 0;
 
   for (std::size_t first = 0; first < order_.size();) {
@@ -26,25 +26,27 @@ const ForwardBatch& BatchBuilder::build(const StepPlan& plan, const ViewOf& view
     const AdapterView* const view = adapter == kNoAdapter ? nullptr : view_of(adapter);
     check(view != nullptr || adapter == kNoAdapter, "a resident image for every adapter that a plan names");
     const auto row_begin = static_cast<std::int32_t>(tokens_.size());
-    for (; first < order_.size() && plan.spans[order_[first]].adapter == adapter; ++first) add_span(plan, plan.spans[order_[first]], view);
+    const AdapterView* const head_view = view != nullptr && !view->at(kHeadSite).empty() ? view : nullptr;
+    for (; first < order_.size() && plan.spans[order_[first]].adapter == adapter; ++first) {
+      row_begins_[order_[first]] = static_cast<std::int32_t>(tokens_.size());
+      head_views_[order_[first]] = head_view;
+      add_span(plan, plan.spans[order_[first]]);
+    }
     if (view == nullptr) continue;
     // Segments do not overlap here, so each may use the z columns from 0 on.
     segments_.push_back({row_begin, static_cast<std::int32_t>(tokens_.size()) - row_begin, 0, 1.0f, view});
     batch_.adapters.z_cols = std::max(batch_.adapters.z_cols, view->z_cols_max);
   }
-  check(std::ranges::find(output_rows_, -1) == output_rows_.end(), "every output row belongs to a span");
-  add_output_segments();
+  add_output_rows(plan);
 
   batch_.tokens = tokens_;
   batch_.positions = positions_;
   batch_.spans = spans_;
   batch_.adapters.segments = segments_;
-  batch_.output_rows = output_rows_;
-  batch_.output_adapters.segments = output_segments_;
   return batch_;
 }
 
-void BatchBuilder::add_span(const StepPlan& plan, const PlannedSpan& span, const AdapterView* view) {
+void BatchBuilder::add_span(const StepPlan& plan, const PlannedSpan& span) {
   const auto row_begin = static_cast<std::int32_t>(tokens_.size());
   std::int32_t position = span.position_begin;
   for (const InputToken& token : plan.tokens_of(span)) {
@@ -53,25 +55,43 @@ void BatchBuilder::add_span(const StepPlan& plan, const PlannedSpan& span, const
     positions_.push_back(position++);
   }
   spans_.push_back({row_begin, span.token_count, span.position_begin, plan.pages_of(span)});
-  if (span.output_row < 0) return;
-  const auto output_row = static_cast<std::size_t>(span.output_row);
-  output_rows_[output_row] = row_begin + span.token_count - 1;
-  if (view != nullptr && !view->at(kHeadSite).empty()) output_views_[output_row] = view;
 }
 
-void BatchBuilder::add_output_segments() {
+void BatchBuilder::add_output_rows(const StepPlan& plan) {
+  output_rows_.assign(static_cast<std::size_t>(plan.output_row_count), -1);
+  output_views_.assign(static_cast<std::size_t>(plan.output_row_count), nullptr);
+  for (std::size_t i = 0; i < plan.spans.size(); ++i) {
+    const PlannedSpan& span = plan.spans[i];
+    if (span.output_row < 0) continue;
+    output_rows_[static_cast<std::size_t>(span.output_row)] = row_begins_[i] + span.token_count - 1;
+    output_views_[static_cast<std::size_t>(span.output_row)] = head_views_[i];
+  }
+  check(std::ranges::find(output_rows_, -1) == output_rows_.end(), "every output row belongs to a span");
+  for (std::size_t i = 0; i < plan.spans.size(); ++i) {
+    const PlannedSpan& span = plan.spans[i];
+    for (std::int32_t k = 0; k < span.scored_count; ++k) {
+      output_rows_.push_back(row_begins_[i] + span.scored_begin - span.position_begin + k);
+      output_views_.push_back(head_views_[i]);
+    }
+  }
+}
+
+const OutputBlock& BatchBuilder::output_block(std::size_t begin, std::size_t count) {
   output_segments_.clear();
-  batch_.output_adapters.z_cols = 0;
-  for (std::size_t row = 0; row < output_views_.size(); ++row) {
-    const AdapterView* const view = output_views_[row];
+  block_.adapters.z_cols = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const AdapterView* const view = output_views_[begin + i];
     if (view == nullptr) continue;
-    if (row > 0 && output_views_[row - 1] == view) {
+    if (i > 0 && output_views_[begin + i - 1] == view) {
       ++output_segments_.back().row_count;
     } else {
-      output_segments_.push_back({static_cast<std::int32_t>(row), 1, 0, 1.0f, view});
+      output_segments_.push_back({static_cast<std::int32_t>(i), 1, 0, 1.0f, view});
     }
-    batch_.output_adapters.z_cols = std::max(batch_.output_adapters.z_cols, view->z_cols_max);
+    block_.adapters.z_cols = std::max(block_.adapters.z_cols, view->z_cols_max);
   }
+  block_.rows = std::span(output_rows_).subspan(begin, count);
+  block_.adapters.segments = output_segments_;
+  return block_;
 }
 
 }  // namespace slora

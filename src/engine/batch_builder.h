@@ -18,19 +18,27 @@ class BatchBuilder {
   // The batch borrows from the builder and from `plan`; valid until the next build. Requires: the plan's tokens are values.
   [[nodiscard]] const ForwardBatch& build(const StepPlan& plan, const ViewOf& view_of);
 
+  // Rows of the batch whose logits are wanted: the plan's output rows, then those that score prompts, in the plan's order.
+  [[nodiscard]] std::size_t output_row_count() const { return output_rows_.size(); }
+  // Some of them; valid until the next call.
+  [[nodiscard]] const OutputBlock& output_block(std::size_t begin, std::size_t count);
+
  private:
-  void add_span(const StepPlan& plan, const PlannedSpan& span, const AdapterView* view);
-  void add_output_segments();
+  void add_span(const StepPlan& plan, const PlannedSpan& span);
+  void add_output_rows(const StepPlan& plan);
 
   std::vector<std::size_t> order_;         // indices of plan.spans, grouped by adapter
   std::vector<TokenId> tokens_;            // [T]
   std::vector<std::int32_t> positions_;    // [T]
   std::vector<SpanView> spans_;
   std::vector<AdapterSegment> segments_;
-  std::vector<std::int32_t> output_rows_;           // [plan.output_row_count]
-  std::vector<const AdapterView*> output_views_;    // [plan.output_row_count]; null: the head is the base's
-  std::vector<AdapterSegment> output_segments_;
+  std::vector<std::int32_t> row_begins_;          // [plan.spans] in the batch
+  std::vector<const AdapterView*> head_views_;    // [plan.spans] null: the head is the base's
+  std::vector<std::int32_t> output_rows_;         // [output rows]
+  std::vector<const AdapterView*> output_views_;  // [output rows]
+  std::vector<AdapterSegment> output_segments_;   // of the latest block
   ForwardBatch batch_;
+  OutputBlock block_;
 };
 
 }  // namespace slora

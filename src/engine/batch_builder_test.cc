@@ -46,7 +46,22 @@ TEST_F(BatchBuilderTest, PutsRowsOfOneAdapterTogetherInOneSegment) {
   EXPECT_EQ(batch.adapters.z_cols, 24);
 }
 
-TEST_F(BatchBuilderTest, KeepsOutputRowsInThePlansOrder) { EXPECT_THAT(build().output_rows, ElementsAre(3, 2, 5)); }
+TEST_F(BatchBuilderTest, KeepsOutputRowsInThePlansOrder) {
+  (void)build();
+  EXPECT_EQ(builder_.output_row_count(), 3u);
+  EXPECT_THAT(builder_.output_block(0, 3).rows, ElementsAre(3, 2, 5));
+}
+
+TEST_F(BatchBuilderTest, PutsTheRowsThatScorePromptsBehindTheOutputRows) {
+  plan_.spans[3].scored_begin = 2;
+  plan_.spans[3].scored_count = 1;
+  plan_.spans[0].scored_begin = 4;
+  plan_.spans[0].scored_count = 2;
+  (void)build();
+  EXPECT_EQ(builder_.output_row_count(), 6u);
+  EXPECT_THAT(builder_.output_block(0, 2).rows, ElementsAre(3, 2));
+  EXPECT_THAT(builder_.output_block(2, 4).rows, ElementsAre(5, 0, 1, 4));
+}
 
 TEST_F(BatchBuilderTest, GivesEverySpanItsOwnPages) {
   const ForwardBatch& batch = build();
@@ -57,14 +72,23 @@ TEST_F(BatchBuilderTest, GivesEverySpanItsOwnPages) {
 }
 
 TEST_F(BatchBuilderTest, GivesTheHeadSegmentsOfAdaptersThatChangeIt) {
-  EXPECT_TRUE(build().output_adapters.segments.empty());
+  (void)build();
+  EXPECT_TRUE(builder_.output_block(0, 3).adapters.segments.empty());
   view_.records.resize(1);
   view_.sites[static_cast<std::size_t>(SiteKind::head)] = {0, 1, 4};
-  const ForwardBatch& batch = build();
-  ASSERT_EQ(batch.output_adapters.segments.size(), 2u);  // rows 0 and 2 are the adapter's, 1 is the base's
-  EXPECT_EQ(batch.output_adapters.segments[0].row_begin, 0);
-  EXPECT_EQ(batch.output_adapters.segments[1].row_begin, 2);
-  EXPECT_EQ(batch.output_adapters.z_cols, 24);
+  plan_.spans[3].scored_begin = 2;
+  plan_.spans[3].scored_count = 1;
+  (void)build();
+  const OutputBlock& whole = builder_.output_block(0, 4);
+  ASSERT_EQ(whole.adapters.segments.size(), 2u);  // rows 0, 2 and 3 are the adapter's, 1 is the base's
+  EXPECT_EQ(whole.adapters.segments[0].row_begin, 0);
+  EXPECT_EQ(whole.adapters.segments[1].row_begin, 2);
+  EXPECT_EQ(whole.adapters.segments[1].row_count, 2);
+  EXPECT_EQ(whole.adapters.z_cols, 24);
+  const OutputBlock& rest = builder_.output_block(2, 2);
+  ASSERT_EQ(rest.adapters.segments.size(), 1u);
+  EXPECT_EQ(rest.adapters.segments[0].row_begin, 0);
+  EXPECT_EQ(rest.adapters.segments[0].row_count, 2);
 }
 
 TEST_F(BatchBuilderTest, NeedsNoSegmentsForBaseRows) {

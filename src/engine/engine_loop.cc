@@ -87,6 +87,7 @@ void EngineLoop::add(GenerationRequest request) {
   wanted.arrival = clock_.now();
   wanted.prompt = request.prompt;
   wanted.output_tokens_max = request.output_tokens_max;
+  if (request.sampling.prompt_logprob_count >= 0) wanted.prefix_use = PrefixUse::write_only;
   if (request.adapter) {
     wanted.adapter = request.adapter->id();
     wanted.adapter_page_count = request.adapter->page_count();
@@ -148,43 +149,91 @@ void EngineLoop::run_step() {
     const auto view = views_.find(adapter);
     return view == views_.end() ? nullptr : view->second.get();
   });
-  sample(model_.forward(batch, arena_.base(), [this] { beat(); }));
+  model_.forward(batch, arena_.base(), [this] { beat(); });
+  ask_rows();
+  answer_rows(batch);
+  take_scores();
+  take_samples();
   scheduler_.commit(plan_, result_, ended_);
   metrics_.update(scheduler_.stats(), plan_.tokens.size(), seconds(clock_.now() - begin));
 }
 
-// Fills result_ and this step's events from the logits [output rows, vocab].
-void EngineLoop::sample(Tensor logits) {
-  const auto rows = static_cast<std::size_t>(plan_.output_row_count);
-  row_owners_.assign(rows, SequenceId{});
-  sample_rows_.resize(rows);
-  sampled_.resize(rows);
-  result_.rows.assign(rows, RowResult{});
+// What is wanted of the output rows.
+void EngineLoop::ask_rows() {
+  sample_rows_.resize(static_cast<std::size_t>(plan_.output_row_count));
+  score_rows_.clear();
+  for (const PlannedSpan& span : plan_.spans) {
+    const LiveSequence& sequence = live_.at(span.sequence);
+    if (span.output_row >= 0) sample_rows_[static_cast<std::size_t>(span.output_row)] = sequence.sample_row();
+    for (std::int32_t i = 0; i < span.scored_count; ++i) score_rows_.push_back(sequence.score_row(span.scored_begin + i));
+  }
+}
+
+// Samples and scores the output rows, as many at a time as the model has room for logits.
+void EngineLoop::answer_rows(const ForwardBatch& batch) {
+  Ops& ops = model_.backend().ops();
+  const auto block_rows = static_cast<std::size_t>(model_.limits().output_rows_max);
+  sampled_.resize(sample_rows_.size());
+  scored_.resize(score_rows_.size());
+  for (std::size_t begin = 0; begin < builder_.output_row_count(); begin += block_rows) {
+    const std::size_t end = std::min(begin + block_rows, builder_.output_row_count());
+    const std::size_t score_begin = std::clamp(sample_rows_.size(), begin, end);
+    const std::size_t sample_count = score_begin - begin, score_count = end - score_begin;
+    const Tensor logits = model_.logits(batch, builder_.output_block(begin, end - begin));
+    if (sample_count > 0) {
+      ops.sample(std::span(sampled_).subspan(begin, sample_count), logits, std::span(sample_rows_).subspan(begin, sample_count));
+    }
+    if (score_count > 0) {
+      const std::size_t first = score_begin - sample_rows_.size();
+      ops.score(std::span(scored_).subspan(first, score_count),
+                logits.rows_from(static_cast<std::int64_t>(sample_count), static_cast<std::int64_t>(score_count)),
+                std::span(score_rows_).subspan(first, score_count));
+    }
+    beat();
+  }
+}
+
+void EngineLoop::take_scores() {
+  std::span<PromptLogprob> rest = scored_;
+  for (const PlannedSpan& span : plan_.spans) {
+    if (span.scored_count == 0) continue;
+    const auto count = static_cast<std::size_t>(span.scored_count);
+    live_.at(span.sequence).take_scores(span.scored_begin, rest.first(count));
+    rest = rest.subspan(count);
+  }
+}
+
+// Fills result_ and this step's events.
+void EngineLoop::take_samples() {
+  result_.rows.assign(sampled_.size(), RowResult{});
   for (const PlannedSpan& span : plan_.spans) {
     if (span.output_row < 0) continue;
     const auto row = static_cast<std::size_t>(span.output_row);
-    row_owners_[row] = span.sequence;
-    sample_rows_[row] = live_.at(span.sequence).sample_row();
+    take_sample(live_.at(span.sequence), sampled_[row], event_of(span.sequence), result_.rows[row]);
   }
-  if (rows != 0) model_.backend().ops().sample(sampled_, logits, sample_rows_);
-  for (std::size_t row = 0; row < rows; ++row) {
-    LiveSequence& sequence = live_.at(row_owners_[row]);
-    SampledToken& token = sampled_[row];
-    TokenEvent& event = event_of(row_owners_[row]);
-    event.started = sequence.started();
-    if (sequence.output_count() == 0) event.cached_tokens = scheduler_.cached_tokens(row_owners_[row]);
-    if (token.token < 0) {
-      event.error_code = "no_finite_logits";
-      event.error_message = "The model gave no finite logits for this sequence.";
-      result_.rows[row] = {-1, RowOutcome::failed};
-      continue;
-    }
-    event.token = token.token;
-    event.logprob = token.logprob;
-    event.top = std::move(token.top);
-    sequence.append(token.token);
-    result_.rows[row] = {token.token, sequence.ends_with(token.token) ? RowOutcome::stop : RowOutcome::goes_on};
+}
+
+void EngineLoop::take_sample(LiveSequence& sequence, SampledToken& token, TokenEvent& event, RowResult& result) {
+  const bool is_first = sequence.output_count() == 0;
+  bool is_finite = token.token >= 0;
+  event.started = sequence.started();
+  if (is_first) event.cached_tokens = scheduler_.cached_tokens(event.sequence);
+  if (is_first && sequence.wants_prompt_logprobs()) {
+    std::optional<std::vector<PromptLogprob>> logprobs = sequence.take_prompt_logprobs();
+    is_finite = is_finite && logprobs;
+    if (is_finite) event.prompt_logprobs = std::move(*logprobs);
   }
+  if (!is_finite) {
+    event.error_code = "no_finite_logits";
+    event.error_message = "The model gave no finite logits for this sequence.";
+    result = {-1, RowOutcome::failed};
+    return;
+  }
+  event.token = token.token;
+  event.logprob = token.logprob;
+  event.top = std::move(token.top);
+  sequence.append(token.token);
+  result = {token.token, sequence.ends_with(token.token) ? RowOutcome::stop : RowOutcome::goes_on};
 }
 
 TokenEvent& EngineLoop::event_of(SequenceId id) {

@@ -40,7 +40,11 @@ class EngineLoop {
   void start_loads();
   void drop_evicted_views();
   void run_step();
-  void sample(Tensor logits);
+  void ask_rows();
+  void answer_rows(const ForwardBatch& batch);
+  void take_samples();
+  void take_sample(LiveSequence& sequence, SampledToken& token, TokenEvent& event, RowResult& result);
+  void take_scores();
   void publish();
   void release_adapter(AdapterId adapter, TokenEvent& event);
   void forget_if_unused(AdapterId adapter);
@@ -71,9 +75,10 @@ class EngineLoop {
   Inbox::Contents told_;
   StepPlan plan_;
   StepResult result_;
-  std::vector<SequenceId> row_owners_;   // [output rows]
-  std::vector<SampleRow> sample_rows_;   // [output rows]
-  std::vector<SampledToken> sampled_;    // [output rows]
+  std::vector<SampleRow> sample_rows_;  // [plan_.output_row_count]
+  std::vector<SampledToken> sampled_;   // [plan_.output_row_count]
+  std::vector<ScoreRow> score_rows_;    // [rows that score prompts]
+  std::vector<PromptLogprob> scored_;   // [rows that score prompts]
   std::vector<SequenceEnd> ended_;
   std::vector<AdapterId> evicted_;
   std::vector<TokenEvent> events_;

@@ -1,14 +1,19 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
+#include <optional>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "backend/op_args.h"
+#include "base/check.h"
 #include "engine/generation.h"
 
 namespace slora {
 
-// What sampling must remember of one sequence while it lives. Owned by the engine thread.
+// What sampling and scoring must remember of one sequence while it lives. Owned by the engine thread.
 class LiveSequence {
  public:
   explicit LiveSequence(GenerationRequest request) : request_(std::move(request)) {
@@ -49,6 +54,23 @@ class LiveSequence {
     return row;
   }
 
+  [[nodiscard]] bool wants_prompt_logprobs() const { return request_.sampling.prompt_logprob_count >= 0; }
+  // What the logits at a position of the prompt are asked: how likely the token behind it was.
+  [[nodiscard]] ScoreRow score_row(std::int32_t position) const {
+    return {request_.prompt[static_cast<std::size_t>(position) + 1], request_.sampling.prompt_logprob_count};
+  }
+  // Takes the answers of `scored`, of positions from `position` on. Positions come in order and once.
+  void take_scores(std::int32_t position, std::span<PromptLogprob> scored) {
+    check(std::cmp_equal(prompt_logprobs_.size(), position), "every position of the prompt is scored once");
+    std::ranges::move(scored, std::back_inserter(prompt_logprobs_));
+  }
+  // All of them at once, or nothing when the model gave no finite logits somewhere. Requires: the whole prompt was scored.
+  [[nodiscard]] std::optional<std::vector<PromptLogprob>> take_prompt_logprobs() {
+    check(prompt_logprobs_.size() + 1 == request_.prompt.size(), "every position of the prompt is scored before the first token");
+    if (std::ranges::find(prompt_logprobs_, 0, &PromptLogprob::rank) != prompt_logprobs_.end()) return std::nullopt;
+    return std::move(prompt_logprobs_);
+  }
+
   void append(TokenId token) {
     ++output_count_;
     const SamplingParams& params = request_.sampling;
@@ -69,6 +91,7 @@ class LiveSequence {
   std::int32_t output_count_ = 0;
   std::vector<TokenCount> output_counts_;  // sorted by token; kept only when a penalty reads it
   std::vector<TokenId> prompt_tokens_;     // sorted, distinct; kept only for the repetition penalty
+  std::vector<PromptLogprob> prompt_logprobs_;  // of the tokens from 1 on, until the first token of the output
 };
 
 }  // namespace slora

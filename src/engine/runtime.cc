@@ -15,6 +15,7 @@ namespace {
 constexpr std::uint64_t kPoolBytesDefaultMax = std::uint64_t{8} << 30;
 constexpr std::uint64_t kPageCountMax = std::uint64_t{1} << 31;
 constexpr double kPositionsMax = 1 << 24;
+constexpr std::int32_t kOutputRowsMin = 32;     // logits at a time, so that scoring a prompt reads the head's weights seldom
 constexpr std::int32_t kWidestSiteModules = 3;  // q, k, v
 
 double gib(std::uint64_t bytes) { return static_cast<double>(bytes) / static_cast<double>(std::uint64_t{1} << 30); }
@@ -135,7 +136,8 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   if (!max_model_len) return tl::unexpected(max_model_len.error());
   parts.max_model_len = engine.max_model_len = *max_model_len;
 
-  const ModelLimits limits{options.step_tokens_max, engine.scheduler.running_max, kWidestSiteModules * kAdapterRankMax, parts.max_model_len};
+  const ModelLimits limits{options.step_tokens_max, std::max(engine.scheduler.running_max, kOutputRowsMin),
+                           kWidestSiteModules * kAdapterRankMax, parts.max_model_len};
   const AdapterFormat format = parts.backend->adapter_format();
   parts.adapters = std::make_unique<AdapterStore>(
       AdapterBase{make_module_table(parts.config), {format.dtype, format.b_interleave}, kv.page_bytes(), kAdapterRankMax});

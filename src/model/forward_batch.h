@@ -9,12 +9,16 @@ namespace slora {
 
 // The input of one forward pass: T rows, span after span. Built by the engine's batch builder, const afterwards.
 struct ForwardBatch {
-  std::span<const TokenId> tokens;           // [T]
-  std::span<const std::int32_t> positions;   // [T]
-  std::span<const SpanView> spans;           // cover the rows in order
-  AdapterBatch adapters;                     // segments over the rows
-  std::span<const std::int32_t> output_rows;  // rows whose logits are wanted
-  AdapterBatch output_adapters;              // segments over the output rows, of adapters that change the head
+  std::span<const TokenId> tokens;          // [T]
+  std::span<const std::int32_t> positions;  // [T]
+  std::span<const SpanView> spans;          // cover the rows in order
+  AdapterBatch adapters;                    // segments over the rows
+};
+
+// Rows of a batch whose logits are wanted, as many as fit the model's buffer at once.
+struct OutputBlock {
+  std::span<const std::int32_t> rows;
+  AdapterBatch adapters;  // segments over `rows`, of adapters that change the head
 };
 
 }  // namespace slora

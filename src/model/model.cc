@@ -1,9 +1,8 @@
 #include "model/model.h"
 
-#include <algorithm>
+#include <utility>
 
 #include "base/check.h"
-#include "model/decoder_layer.h"
 
 namespace slora {
 
@@ -17,17 +16,16 @@ Model::Model(ModelConfig config, ModelWeights weights, Backend& backend, Communi
       rope_(make_rope_frequencies(config_.rope, config_.head_dim), limits.position_count),
       activations_(config_, backend, limits.step_tokens_max, limits.z_cols_max, limits.output_rows_max) {}
 
-Tensor Model::forward(const ForwardBatch& batch, std::byte* pool, const std::function<void()>& after_layer) {
+LayerContext Model::context_of(const ForwardBatch& batch) { return {backend_.ops(), communicator_, config_, batch, rope_.view()}; }
+
+void Model::forward(const ForwardBatch& batch, std::byte* pool, const std::function<void()>& after_layer) {
   const auto rows = static_cast<std::int64_t>(batch.tokens.size());
-  const auto output_rows = static_cast<std::int64_t>(batch.output_rows.size());
   check(rows > 0 && rows <= limits_.step_tokens_max, "a batch of at least one token and at most step_tokens_max");
-  check(output_rows <= limits_.output_rows_max, "at most output_rows_max rows of logits");
-  check(output_rows <= rows, "output rows among the rows");
-  check(std::max(batch.adapters.z_cols, batch.output_adapters.z_cols) <= limits_.z_cols_max, "at most z_cols_max columns of shrink results");
+  check(batch.adapters.z_cols <= limits_.z_cols_max, "at most z_cols_max columns of shrink results");
 
   Ops& ops = backend_.ops();
-  const Activations act = activations_.views(rows, std::max(batch.adapters.z_cols, batch.output_adapters.z_cols));
-  const LayerContext context{ops, communicator_, config_, batch, rope_.view()};
+  const Activations act = activations_.views(rows, batch.adapters.z_cols);
+  const LayerContext context = context_of(batch);
 
   ops.embed(act.x, batch.tokens, weights_.embedding_table());
   ops.fill(act.residual, 0.0f);
@@ -36,12 +34,18 @@ Tensor Model::forward(const ForwardBatch& batch, std::byte* pool, const std::fun
     if (after_layer) after_layer();
   }
   ops.add_rms_norm(act.h, act.residual, act.x, weights_.norm, static_cast<float>(config_.rms_norm_eps));
+}
 
-  const Tensor logits = activations_.logits(output_rows);
-  if (output_rows == 0) return logits;
-  const Tensor hidden = activations_.output_hidden(output_rows);
-  ops.gather_rows(hidden, act.h, batch.output_rows);
-  project(context, batch.output_adapters, kHeadSite, act.z.rows_from(0, output_rows), logits, hidden, weights_.head);
+Tensor Model::logits(const ForwardBatch& batch, const OutputBlock& block) {
+  const auto rows = static_cast<std::int64_t>(block.rows.size());
+  check(rows > 0 && rows <= limits_.output_rows_max, "at least one row of logits and at most output_rows_max");
+  check(std::cmp_less_equal(rows, batch.tokens.size()), "output rows among the batch's rows");
+  check(block.adapters.z_cols <= limits_.z_cols_max, "at most z_cols_max columns of shrink results");
+
+  const Activations act = activations_.views(static_cast<std::int64_t>(batch.tokens.size()), block.adapters.z_cols);
+  const Tensor hidden = activations_.output_hidden(rows), logits = activations_.logits(rows);
+  backend_.ops().gather_rows(hidden, act.h, block.rows);
+  project(context_of(batch), block.adapters, kHeadSite, act.z.rows_from(0, rows), logits, hidden, weights_.head);
   return logits;
 }
 

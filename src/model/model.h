@@ -6,6 +6,7 @@
 #include "comm/communicator.h"
 #include "formats/model_config.h"
 #include "model/activations.h"
+#include "model/decoder_layer.h"
 #include "model/forward_batch.h"
 #include "model/kv_geometry.h"
 #include "model/rope.h"
@@ -21,23 +22,29 @@ struct ModelLimits {
   std::int64_t position_count = 2048;  // positions that occur
 };
 
-// One decoder for every family: the config's flags say what differs. Owns weights and activations; forward() is called by
-// the engine thread only.
+// One decoder for every family: the config's flags say what differs. Owns weights and activations; forward() and logits() are
+// called by the engine thread only.
 class Model {
  public:
   // `backend` and `communicator` outlive the model.
   Model(ModelConfig config, ModelWeights weights, Backend& backend, Communicator& communicator, const KvGeometry& kv, const ModelLimits& limits);
 
-  // Logits [output_rows, vocab] fp32, valid until the next call. Writes K and V of the batch's rows into the pool at
-  // `pool`. `after_layer`, when there is one, is called as layers are done: a step may take long. Requires: the batch is within
-  // the limits.
-  [[nodiscard]] Tensor forward(const ForwardBatch& batch, std::byte* pool, const std::function<void()>& after_layer = {});
+  // Computes what logits() reads, and writes K and V of the batch's rows into the pool at `pool`. `after_layer`, when there is one,
+  // is called as layers are done: a step may take long. Requires: the batch is within the limits.
+  void forward(const ForwardBatch& batch, std::byte* pool, const std::function<void()>& after_layer = {});
+
+  // Logits [block.rows, vocab] fp32, valid until the next call. Requires: forward() was last called for `batch`; at most
+  // output_rows_max rows.
+  [[nodiscard]] Tensor logits(const ForwardBatch& batch, const OutputBlock& block);
 
   [[nodiscard]] const ModelConfig& config() const { return config_; }
   [[nodiscard]] const KvGeometry& kv_geometry() const { return kv_; }
+  [[nodiscard]] const ModelLimits& limits() const { return limits_; }
   [[nodiscard]] Backend& backend() { return backend_; }
 
  private:
+  [[nodiscard]] LayerContext context_of(const ForwardBatch& batch);
+
   const ModelConfig config_;
   const ModelWeights weights_;
   Backend& backend_;
