@@ -82,9 +82,16 @@ Result<AdapterConfig> glance_at_adapter_folder(const std::string& folder) {
   return config;
 }
 
-bool is_adapter_folder(const std::string& folder) {
-  return exists(in(folder, kConfig)) || exists(in(folder, kWeights)) ||
-         std::ranges::any_of(kPickles, [&](std::string_view name) { return exists(in(folder, name)); });
+bool is_adapter_folder(const std::string& folder) { return !adapter_files_of(folder).empty(); }
+
+bool is_complete_adapter_folder(const std::string& folder) { return exists(in(folder, kConfig)) && adapter_files_of(folder).size() > 1; }
+
+std::vector<std::string> adapter_files_of(const std::string& folder) {
+  std::vector<std::string> files;
+  for (const std::string_view name : {kConfig, kWeights, kPickles[0], kPickles[1], kPickles[2]}) {
+    if (std::string path = in(folder, name); exists(path)) files.push_back(std::move(path));
+  }
+  return files;
 }
 
 }  // namespace slora

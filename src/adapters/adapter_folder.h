@@ -2,6 +2,7 @@
 #include <compare>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "formats/adapter_config.h"
@@ -37,5 +38,9 @@ struct AdapterFolder {
 
 // Whether the folder holds any file that makes it an adapter, servable or not.
 [[nodiscard]] bool is_adapter_folder(const std::string& folder);
+// Whether it holds all that such a folder needs, so that nothing of it is still to come.
+[[nodiscard]] bool is_complete_adapter_folder(const std::string& folder);
+// The paths of those files that it holds.
+[[nodiscard]] std::vector<std::string> adapter_files_of(const std::string& folder);
 
 }  // namespace slora

@@ -8,6 +8,7 @@
 #include "adapters/lora_importer.h"
 #include "adapters/lora_modules.h"
 #include "formats/json.h"
+#include "tensor/buffer.h"
 
 namespace slora {
 namespace {
@@ -37,6 +38,14 @@ Result<Sha256Digest> write_adapter(std::span<std::byte* const> pages, const std:
   content.update(std::as_bytes(std::span(*config)));
   if (Status status = write_image(pages, adapter.layout, adapter.folder.weights, content); !status) return forward_error(status);
   return content.finish();
+}
+
+Result<Sha256Digest> rehearse_adapter(const std::string& folder, const PreparedAdapter& adapter) {
+  const ImageLayout& layout = adapter.layout;
+  const Buffer image(layout.page_count * layout.page_bytes);
+  std::vector<std::byte*> pages;
+  for (std::uint32_t page = 0; page < layout.page_count; ++page) pages.push_back(image.data() + page * layout.page_bytes);
+  return write_adapter(pages, folder, adapter);
 }
 
 }  // namespace slora

@@ -34,5 +34,7 @@ struct PreparedAdapter {
 // Requires: pages.size() == adapter.layout.page_count.
 [[nodiscard]] Result<Sha256Digest> write_adapter(std::span<std::byte* const> pages, const std::string& folder,
                                                  const PreparedAdapter& adapter);
+// The same into memory that goes away again: finds every fault that serving would.
+[[nodiscard]] Result<Sha256Digest> rehearse_adapter(const std::string& folder, const PreparedAdapter& adapter);
 
 }  // namespace slora

@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <utility>
 
+#include "adapters/adapter_roots.h"
+#include "base/check.h"
 #include "base/log.h"
 
 namespace slora {
@@ -20,23 +22,16 @@ tl::unexpected<Error> refuse_changed(std::string_view name) {
   return error("E_CHANGED", "adapter \"{}\": its files changed while it was read; try again", name);
 }
 
+tl::unexpected<Error> refuse_name() {
+  return error("bad_name",
+               "an adapter's name begins with a letter or digit and has at most {} letters, digits, '.', '_', '/' and '-', but no \"..\"",
+               kNameBytesMax);
+}
+
+tl::unexpected<Error> refuse_taken(std::string_view name) { return error("name_taken", "there is an adapter \"{}\" already", name); }
+
 // A disk's fault says nothing about the adapter, so it is no reason to refuse it from then on.
 bool may_pass(const Error& why) { return why.code == "E_READ"; }
-
-// The folders to add, sorted; `root` itself when it is an adapter.
-Result<std::vector<std::filesystem::path>> adapter_folders_of(const std::string& root) {
-  std::error_code failed;
-  std::filesystem::path top = std::filesystem::absolute(root, failed).lexically_normal();
-  if (!top.has_filename()) top = top.parent_path();  // "adapters/" as "adapters"
-  if (is_adapter_folder(top.string())) return std::vector{top};
-  std::vector<std::filesystem::path> folders;
-  for (std::filesystem::directory_iterator at(top, failed), end; !failed && at != end; at.increment(failed)) {
-    if (is_adapter_folder(at->path().string())) folders.push_back(at->path());
-  }
-  if (failed) return error("bad_folder", "{}: can't be listed: {}", root, failed.message());
-  std::ranges::sort(folders);
-  return folders;
-}
 
 }  // namespace
 
@@ -49,65 +44,116 @@ bool AdapterStore::is_name(std::string_view name) {
 }
 
 Status AdapterStore::add_folder(std::string_view name, const std::string& folder) {
-  if (!is_name(name)) {
-    return error("bad_name",
-                 "an adapter's name begins with a letter or digit and has at most {} letters, digits, '.', '_', '/' and '-', but no \"..\"",
-                 kNameBytesMax);
-  }
-  add(std::string(name), folder);
+  if (!is_name(name)) return refuse_name();
+  const bool is_added = add(name, folder, TakenName::replace);
+  check(is_added, "a name that may be replaced");
   return {};
 }
 
-Result<std::int32_t> AdapterStore::add_root(const std::string& root) {
-  const Result<std::vector<std::filesystem::path>> folders = adapter_folders_of(root);
-  if (!folders) return tl::unexpected(folders.error());
-  std::int32_t added = 0;
-  for (const std::filesystem::path& folder : *folders) {
-    const std::string name = folder.filename().string();
-    const auto is_taken = [&] {
-      const std::lock_guard lock(mutex_);
-      return entries_.contains(name);
-    };
-    if (!is_name(name)) {
-      log_warning("folder {} holds an adapter, but its name can't be an adapter's; left out", folder.string());
-    } else if (is_taken()) {
-      log_warning("folder {} is left out: adapter \"{}\" is there already", folder.string(), name);
-    } else {
-      add(name, folder.string());
-      ++added;
-    }
-  }
-  return added;
+Status AdapterStore::add_new_folder(std::string_view name, const std::string& folder) {
+  if (!is_name(name)) return refuse_name();
+  if (add(name, folder, TakenName::refuse)) return {};
+  return refuse_taken(name);
 }
 
-void AdapterStore::add(std::string name, std::string folder) {
+Result<std::int32_t> AdapterStore::add_root(const std::string& root) {
+  const Result<std::vector<std::string>> folders = adapter_folders_of(root);
+  if (!folders) return tl::unexpected(folders.error());
+  std::int32_t added_count = 0;
+  for (const std::string& folder : *folders) {
+    const Status added = add_new_folder(std::filesystem::path(folder).filename().string(), folder);
+    if (!added) log_warning("folder {} is left out: {}", folder, added.error().message);
+    added_count += added ? 1 : 0;
+  }
+  return added_count;
+}
+
+bool AdapterStore::add(std::string_view name, const std::string& folder, TakenName taken) {
   Entry entry;
   entry.stamp = stamp_of(folder);
+  entry.folder = folder;
   const Result<AdapterConfig> config = glance_at_adapter_folder(folder);
-  entry.folder = std::move(folder);
   if (config) {
     entry.base_model_name = config->base_model_name;
     entry.rank = config->r;
-  } else {
-    const Error why = refuse(name, config.error()).value();
-    log_warning("refused: {} ({})", why.message, why.code);
-    if (!may_pass(why)) entry.refused = std::make_unique<const Error>(why);
+  } else if (!may_pass(config.error())) {
+    entry.refused = std::make_unique<const Error>(refuse(name, config.error()).value());
   }
 
   const std::lock_guard lock(mutex_);
-  Entry& place = entries_[std::move(name)];
+  if (taken == TakenName::refuse && entries_.contains(name)) return false;
+  if (!config) log_warning("refused: {} ({})", refuse(name, config.error()).value().message, config.error().code);
+  put(name, std::move(entry));
+  return true;
+}
+
+Result<ExaminedAdapter> AdapterStore::examine(const std::string& folder, std::uint32_t page_count_max) const {
+  const FolderStamp stamp = stamp_of(folder);
+  const Result<PreparedAdapter> prepared = prepare_adapter(folder, base_);
+  if (!prepared) return tl::unexpected(prepared.error());
+  const std::uint32_t page_count = prepared->layout.page_count;
+  if (page_count > page_count_max) {
+    return error("E_TOO_LARGE", "its image takes {} pages, and the pool has {} for it; the server needs more --pool-memory", page_count,
+                 page_count_max);
+  }
+  const Result<Sha256Digest> identity = rehearse_adapter(folder, *prepared);
+  if (stamp_of(folder) != stamp) return error("E_CHANGED", "its files changed while they were read; try again");
+  if (!identity) return tl::unexpected(identity.error());
+  const AdapterConfig& config = prepared->folder.config;
+  return ExaminedAdapter{folder, stamp, config.base_model_name, config.r, page_count, *identity, prepared->warnings};
+}
+
+Status AdapterStore::install(std::string_view name, const ExaminedAdapter& adapter, TakenName taken) {
+  if (!is_name(name)) return refuse_name();
+  const std::lock_guard lock(mutex_);
+  const auto at = entries_.find(name);
+  if (at != entries_.end() && taken == TakenName::refuse) return refuse_taken(name);
+  const bool is_the_same = at != entries_.end() && at->second.folder == adapter.folder && at->second.stamp == adapter.stamp;
+  if (is_the_same && at->second.version) return {};  // whose image is of use still
+  Entry entry;
+  entry.folder = adapter.folder;
+  entry.stamp = adapter.stamp;
+  entry.base_model_name = adapter.base_model_name;
+  entry.rank = adapter.rank;
+  Entry& place = put(name, std::move(entry));
+  make_version(name, place, adapter.page_count);
+  const bool is_first = place.version->confirm_identity(adapter.identity);
+  check(is_first, "a new version without an identity");
+  for (const std::string& warning : adapter.warnings) log_warning("adapter \"{}\": {}", name, warning);
+  return {};
+}
+
+AdapterStore::Entry& AdapterStore::put(std::string_view name, Entry entry) {
+  Entry& place = entries_[std::string(name)];
   forget_version(place);
   entry.registration = ++registration_count_;
   entry.generation = place.generation;
-  place = std::move(entry);
+  return place = std::move(entry);
+}
+
+void AdapterStore::erase(Entries::iterator at) {
+  forget_version(at->second);
+  entries_.erase(at);
+}
+
+void AdapterStore::make_version(std::string_view name, Entry& entry, std::uint32_t page_count) {
+  const AdapterVersion::Origin origin{std::string(name), entry.folder, ++entry.generation, entry.stamp};
+  entry.version = std::make_shared<const AdapterVersion>(AdapterId{++version_count_}, origin, page_count);
 }
 
 bool AdapterStore::remove(std::string_view name) {
   const std::lock_guard lock(mutex_);
   const auto at = entries_.find(name);
   if (at == entries_.end()) return false;
-  forget_version(at->second);
-  entries_.erase(at);
+  erase(at);
+  return true;
+}
+
+bool AdapterStore::remove_folder(std::string_view name, const std::string& folder) {
+  const std::lock_guard lock(mutex_);
+  const auto at = entries_.find(name);
+  if (at == entries_.end() || at->second.folder != folder) return false;
+  erase(at);
   return true;
 }
 
@@ -156,9 +202,7 @@ std::optional<AdapterStore::Found> AdapterStore::settle(std::string_view name, s
   forget_version(entry);
   entry.stamp = stamp;
   if (prepared) {
-    entry.version = std::make_shared<const AdapterVersion>(
-        AdapterId{++version_count_}, AdapterVersion::Origin{std::string(name), entry.folder, ++entry.generation, stamp},
-        prepared->layout.page_count);
+    make_version(name, entry, prepared->layout.page_count);
     entry.refused.reset();
     for (const std::string& warning : prepared->warnings) log_warning("adapter \"{}\": {}", name, warning);
   } else {

@@ -26,6 +26,20 @@ struct AdapterListing {
   std::int64_t rank = 0;         // the config's default; 0 when the config could not be read
 };
 
+// An adapter folder that was read whole and found fit to be served: what install() can put under a name at one stroke.
+struct ExaminedAdapter {
+  std::string folder;
+  FolderStamp stamp;
+  std::string base_model_name;
+  std::int64_t rank = 0;  // the config's default
+  std::uint32_t page_count = 0;
+  Sha256Digest identity{};
+  std::vector<std::string> warnings;
+};
+
+// What becomes of a name that already means an adapter.
+enum class TakenName { refuse, replace };
+
 // The adapters that a server knows, by name. Any thread; files are read outside of the lock.
 class AdapterStore {
  public:
@@ -37,11 +51,20 @@ class AdapterStore {
   // Lets `name` mean this folder from now on, whatever it meant before. Reads the config and the header's length only. An adapter
   // that can't be served is listed with its reason; an error is only a name that is none ("bad_name").
   [[nodiscard]] Status add_folder(std::string_view name, const std::string& folder);
+  // The same for a name that means nothing yet; else "name_taken".
+  [[nodiscard]] Status add_new_folder(std::string_view name, const std::string& folder);
   // Adds the adapter folders in `root`, or `root` itself when it is one, each named after its folder. Names that are taken keep
   // their meaning. The number added; "bad_folder" when `root` can't be listed.
   [[nodiscard]] Result<std::int32_t> add_root(const std::string& root);
-  // Takes the name away, for the routes that unload adapters. False when there was none.
+  // Reads all of the folder, weights too, and changes nothing. What serving would refuse is refused, and E_TOO_LARGE beyond so many pages.
+  [[nodiscard]] Result<ExaminedAdapter> examine(const std::string& folder, std::uint32_t page_count_max) const;
+  // Lets `name` mean what was examined. "bad_name", or "name_taken" with TakenName::refuse; then, and until then, it keeps its meaning.
+  [[nodiscard]] Status install(std::string_view name, const ExaminedAdapter& adapter, TakenName taken);
+
+  // Takes the name away; sequences that run under it go on. False when there was none.
   bool remove(std::string_view name);
+  // The same when the name means this folder; false when it means another or nothing.
+  bool remove_folder(std::string_view name, const std::string& folder);
 
   // The content that `name` means at this moment; "not_found", or the reason why it is refused. Looks at the folder's files each
   // time: when they changed, the old version retires and a new one is made.
@@ -72,10 +95,14 @@ class AdapterStore {
     std::shared_ptr<const AdapterVersion> version;
     std::unique_ptr<const Error> refused;
   };
+  using Entries = std::map<std::string, Entry, std::less<>>;
   using Found = Result<std::shared_ptr<const AdapterVersion>>;
 
-  void add(std::string name, std::string folder);
-  // The lock must be held.
+  [[nodiscard]] bool add(std::string_view name, const std::string& folder, TakenName taken);
+  // The lock must be held, in all of these.
+  Entry& put(std::string_view name, Entry entry);
+  void erase(Entries::iterator at);
+  void make_version(std::string_view name, Entry& entry, std::uint32_t page_count);
   [[nodiscard]] static std::optional<Found> known(const Entry& entry, const FolderStamp& stamp);
   [[nodiscard]] std::optional<Found> settle(std::string_view name, std::uint64_t registration, const FolderStamp& stamp,
                                             const Result<PreparedAdapter>& prepared);
@@ -85,10 +112,10 @@ class AdapterStore {
 
   const AdapterBase base_;
   mutable std::mutex mutex_;
-  std::map<std::string, Entry, std::less<>> entries_;  // guarded by mutex_
-  std::vector<AdapterId> retired_;                     // guarded by mutex_
-  std::uint64_t registration_count_ = 0;               // guarded by mutex_
-  std::uint64_t version_count_ = 0;                    // guarded by mutex_; also the last AdapterId given
+  Entries entries_;                       // guarded by mutex_
+  std::vector<AdapterId> retired_;        // guarded by mutex_
+  std::uint64_t registration_count_ = 0;  // guarded by mutex_
+  std::uint64_t version_count_ = 0;       // guarded by mutex_; also the last AdapterId given
 };
 
 }  // namespace slora

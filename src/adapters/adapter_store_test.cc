@@ -287,6 +287,68 @@ TEST(AdapterStore, GivesANameToAnotherFolderAtOnce) {
   EXPECT_EQ(store.resolve("sql").error().code, "not_found");
 }
 
+TEST(AdapterStore, InstallsWhatWasExaminedAtOneStroke) {
+  const TemporaryFolder root;
+  lora_of_rank(4).write(root / "one");
+  lora_of_rank(5).write(root / "two");
+  AdapterStore store(test_base());
+  ASSERT_TRUE(store.install("sql", store.examine(root / "one", 100).value(), TakenName::refuse));
+  const auto one = store.resolve("sql").value();
+  EXPECT_TRUE(one->identity()) << "the whole content was read";
+  EXPECT_EQ(store.list()[0].rank, 4);
+  EXPECT_TRUE(load(store, *one));
+
+  const ExaminedAdapter two = store.examine(root / "two", 100).value();
+  EXPECT_EQ(store.install("sql", two, TakenName::refuse).error().code, "name_taken");
+  EXPECT_EQ(store.resolve("sql").value(), one);
+  EXPECT_EQ(store.install("../sql", two, TakenName::replace).error().code, "bad_name");
+  ASSERT_TRUE(store.install("sql", two, TakenName::replace));
+  EXPECT_EQ(store.resolve("sql").value()->folder(), root / "two");
+  EXPECT_EQ(store.resolve("sql").value()->generation(), 2u);
+  EXPECT_THAT(store.take_retired(), ElementsAre(one->id()));
+  EXPECT_TRUE(load(store, *one)) << "those who still run under it may bring it back";
+}
+
+TEST(AdapterStore, KeepsAVersionThatIsInstalledAgain) {
+  const TemporaryFolder root;
+  lora_of_rank(4).write(root / "one");
+  AdapterStore store(test_base());
+  ASSERT_TRUE(store.add_folder("sql", root / "one"));
+  const auto version = store.resolve("sql").value();
+  ASSERT_TRUE(store.install("sql", store.examine(root / "one", 100).value(), TakenName::replace));
+  EXPECT_EQ(store.resolve("sql").value(), version);
+  EXPECT_THAT(store.take_retired(), IsEmpty());
+}
+
+TEST(AdapterStore, ExaminesEverythingThatServingWouldFindWrong) {
+  const TemporaryFolder root;
+  LoraFixture infinite = lora_of_rank(4);
+  std::fill_n(infinite.tensors[1].bytes.begin() + 8, 4, std::byte{0xff});
+  infinite.write(root / "infinite");
+  LoraFixture wide = lora_of_rank(4);
+  wide.tensors.clear();
+  wide.add_pair("model.layers.0.self_attn.q_proj", 4, 64, 64).write(root / "wide");
+  lora_of_rank(4).write(root / "good");
+  const AdapterStore store(test_base());
+  EXPECT_EQ(store.examine(root / "infinite", 100).error().code, "E_NONFINITE");
+  EXPECT_EQ(store.examine(root / "wide", 100).error().code, "E_WRONG_BASE");
+  EXPECT_EQ(store.examine(root / "nowhere", 100).error().code, "E_NO_CONFIG");
+  const std::uint32_t page_count = store.examine(root / "good", 100).value().page_count;
+  EXPECT_EQ(store.examine(root / "good", page_count - 1).error().code, "E_TOO_LARGE");
+  EXPECT_THAT(store.list(), IsEmpty());
+}
+
+TEST(AdapterStore, RemovesANameOnlyWithItsFolder) {
+  const TemporaryFolder root;
+  lora_of_rank(4).write(root / "one");
+  AdapterStore store(test_base());
+  ASSERT_TRUE(store.add_folder("sql", root / "one"));
+  EXPECT_FALSE(store.remove_folder("sql", root / "two"));
+  EXPECT_FALSE(store.remove_folder("lqs", root / "one"));
+  EXPECT_TRUE(store.remove_folder("sql", root / "one"));
+  EXPECT_EQ(store.resolve("sql").error().code, "not_found");
+}
+
 TEST(AdapterStore, KeepsItsWordWhileManyThreadsResolveLoadAndReplace) {
   const TemporaryFolder root;
   for (const char* name : {"a", "b", "c"}) lora_of_rank(3).write(root / name);

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "adapters/lora_modules.h"
-#include "tensor/buffer.h"
 
 namespace slora {
 
@@ -38,12 +37,9 @@ Result<AdapterSummary> describe_adapter(const std::string& folder) {
 Result<AdapterCost> measure_adapter(const std::string& folder, const AdapterBase& base) {
   const Result<PreparedAdapter> adapter = prepare_adapter(folder, base);
   if (!adapter) return tl::unexpected(adapter.error());
+  if (const Result<Sha256Digest> read = rehearse_adapter(folder, *adapter); !read) return tl::unexpected(read.error());
   const std::uint32_t page_count = adapter->layout.page_count;
-  const Buffer image(page_count * base.page_bytes);
-  std::vector<std::byte*> pages;
-  for (std::uint32_t page = 0; page < page_count; ++page) pages.push_back(image.data() + page * base.page_bytes);
-  if (const Result<Sha256Digest> written = write_adapter(pages, folder, *adapter); !written) return tl::unexpected(written.error());
-  return AdapterCost{page_count, image.bytes()};
+  return AdapterCost{page_count, std::uint64_t{page_count} * base.page_bytes};
 }
 
 }  // namespace slora

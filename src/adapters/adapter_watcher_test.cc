@@ -1,0 +1,124 @@
+#include "adapters/adapter_watcher.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "adapters/lora_fixture.h"
+
+namespace slora {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+struct AdapterWatcherTest : ::testing::Test {
+  AdapterWatcherTest() {
+    small_lora().write(root / "first");
+    store.add_root(root.path()).value();
+    watcher.emplace(store, std::vector{root.path()});
+  }
+  std::vector<std::string> names() const {
+    std::vector<std::string> names;
+    for (const AdapterListing& adapter : store.list()) names.push_back(adapter.name);
+    return names;
+  }
+  void look(int count) {
+    for (int i = 0; i < count; ++i) watcher->look();
+  }
+
+  const TemporaryFolder root;
+  AdapterStore store{test_base()};
+  std::optional<AdapterWatcher> watcher;
+};
+
+TEST_F(AdapterWatcherTest, AddsAFolderThatRestedFromOneLookToTheNext) {
+  look(2);
+  EXPECT_THAT(names(), ElementsAre("first"));
+  small_lora().write(root / "second");
+  look(1);
+  EXPECT_THAT(names(), ElementsAre("first"));
+  look(1);
+  EXPECT_THAT(names(), ElementsAre("first", "second"));
+  EXPECT_TRUE(store.resolve("second"));
+}
+
+TEST_F(AdapterWatcherTest, WaitsForAFolderThatIsStillWritten) {
+  const std::string weights = root / "second/adapter_model.safetensors";
+  small_lora().write(root / "second");
+  const std::uintmax_t bytes = fs::file_size(weights);
+  fs::rename(root / "second/adapter_config.json", root / "config");
+  look(3);
+  EXPECT_THAT(names(), ElementsAre("first")) << "no config yet";
+  fs::rename(root / "config", root / "second/adapter_config.json");
+  fs::rename(weights, root / "weights");
+  look(3);
+  EXPECT_THAT(names(), ElementsAre("first")) << "no weights yet";
+  fs::rename(root / "weights", weights);
+  for (const std::uintmax_t part : {bytes / 4, bytes / 2, bytes}) {
+    fs::resize_file(weights, part);
+    look(1);
+    EXPECT_THAT(names(), ElementsAre("first")) << part << " bytes";
+  }
+  look(1);
+  EXPECT_THAT(names(), ElementsAre("first", "second"));
+}
+
+TEST_F(AdapterWatcherTest, ListsAFolderThatRestsBrokenWithItsReason) {
+  fs::create_directories(root / "pickled");
+  write_text(root / "pickled/adapter_config.json", R"({"peft_type": "LORA", "r": 4, "lora_alpha": 4})");
+  write_text(root / "pickled/adapter_model.bin", "x");
+  look(2);
+  ASSERT_THAT(names(), ElementsAre("first", "pickled"));
+  EXPECT_EQ(store.list()[1].refused->code, "E_PICKLE");
+}
+
+TEST_F(AdapterWatcherTest, TakesTheNamesOfMissingFoldersAway) {
+  const auto version = store.resolve("first").value();
+  fs::remove_all(root / "first");
+  look(1);
+  EXPECT_THAT(names(), IsEmpty());
+  EXPECT_TRUE(version->is_retired());
+  small_lora().write(root / "first");
+  look(2);
+  EXPECT_THAT(names(), ElementsAre("first"));
+}
+
+TEST_F(AdapterWatcherTest, LeavesNamesAloneThatItDidNotGive) {
+  const TemporaryFolder elsewhere;
+  small_lora().write(elsewhere / "given");
+  small_lora().write(root / "other");
+  ASSERT_TRUE(store.add_folder("given", elsewhere / "given"));
+  ASSERT_TRUE(store.add_folder("other", elsewhere / "given"));
+  look(3);
+  EXPECT_THAT(names(), ElementsAre("first", "given", "other"));
+  fs::remove_all(root / "other");
+  fs::remove_all(elsewhere / "given");
+  look(1);
+  EXPECT_THAT(names(), ElementsAre("first", "given", "other")) << "refused with their reason from now on";
+}
+
+TEST_F(AdapterWatcherTest, LetsAnUnloadedNameStayAwayUntilItsFolderComesAgain) {
+  EXPECT_TRUE(store.remove("first"));
+  look(3);
+  EXPECT_THAT(names(), IsEmpty());
+  fs::rename(root / "first", root / ".first");
+  look(1);
+  fs::rename(root / ".first", root / "first");
+  look(2);
+  EXPECT_THAT(names(), ElementsAre("first"));
+}
+
+TEST_F(AdapterWatcherTest, KeepsAllNamesWhileTheRootCannotBeListed) {
+  fs::rename(root.path(), root.path() + ".away");
+  look(2);
+  EXPECT_THAT(names(), ElementsAre("first"));
+  fs::rename(root.path() + ".away", root.path());
+  look(2);
+  EXPECT_THAT(names(), ElementsAre("first"));
+}
+
+}  // namespace
+}  // namespace slora
