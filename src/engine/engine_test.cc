@@ -1,139 +1,11 @@
-#include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <chrono>
-#include <condition_variable>
-#include <filesystem>
 #include <fstream>
-#include <map>
-#include <mutex>
-#include <optional>
 
-#include "engine/runtime.h"
+#include "engine/engine_fixture.h"
 
-namespace slora {
+namespace slora::testing {
 namespace {
-
-namespace fs = std::filesystem;
-
-const fs::path kGolden = fs::path(SLORA_SOURCE_DIR) / "tests" / "golden";
-
-// Everything that came out for one sequence.
-struct Stream {
-  std::vector<TokenId> tokens;
-  std::vector<float> logprobs;
-  std::int32_t cached_tokens = 0;
-  std::optional<EndReason> end;
-  std::string error_code, error_message;
-  bool operator==(const Stream& other) const { return tokens == other.tokens && logprobs == other.logprobs && end == other.end; }
-};
-
-// Gathers events and lets tests wait for ends.
-class Collector {
- public:
-  Engine::EventSink sink() {
-    return [this](std::vector<TokenEvent>&& events) {
-      const std::lock_guard lock(mutex_);
-      for (TokenEvent& event : events) {
-        Stream& stream = streams_[event.sequence];
-        EXPECT_FALSE(stream.end.has_value()) << "an event after the end";
-        if (event.token >= 0) {
-          stream.tokens.push_back(event.token);
-          stream.logprobs.push_back(event.logprob);
-        }
-        stream.cached_tokens = std::max(stream.cached_tokens, event.cached_tokens);
-        stream.end = event.end;
-        stream.error_code = event.error_code;
-        stream.error_message = event.error_message;
-      }
-      changed_.notify_all();
-    };
-  }
-  Stream wait(SequenceId id) {
-    std::unique_lock lock(mutex_);
-    EXPECT_TRUE(changed_.wait_for(lock, std::chrono::seconds(120), [&] { return streams_[id].end.has_value(); })) << "no end came";
-    return streams_[id];
-  }
-  void wait_for_tokens(SequenceId id, std::size_t count) {
-    std::unique_lock lock(mutex_);
-    EXPECT_TRUE(changed_.wait_for(lock, std::chrono::seconds(120), [&] { return streams_[id].tokens.size() >= count || streams_[id].end; }));
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::map<SequenceId, Stream> streams_;
-};
-
-struct EngineSetting {
-  std::string backend = "reference";
-  int threads = 1;
-  std::int32_t page_tokens = 4;
-  std::uint32_t page_count = 4000;
-  std::int32_t step_tokens_max = 64;
-  std::int32_t running_max = 64;
-  std::size_t waiting_max = 1024;
-  fs::path adapters = kGolden / "mix32" / "adapters";
-};
-
-class TestEngine {
- public:
-  explicit TestEngine(const EngineSetting& setting) {
-    RuntimeOptions options;
-    options.model_folder = kGolden / "mix32";
-    options.model_name = "mix32";
-    options.backend = setting.backend;
-    options.threads = setting.threads;
-    options.page_tokens = setting.page_tokens;
-    options.step_tokens_max = setting.step_tokens_max;
-    options.running_max = setting.running_max;
-    options.waiting_max = setting.waiting_max;
-    options.adapter_folders = {setting.adapters};
-    const Result<ModelConfig> config = read_model_config(options.model_folder.string());
-    const DType kv = setting.backend == "reference" ? DType::f32 : DType::bf16;
-    options.pool_bytes = setting.page_count * make_kv_geometry(*config, kv, setting.page_tokens).page_bytes();
-    Result<std::unique_ptr<Runtime>> runtime = Runtime::create(std::move(options), collector_.sink());
-    if (!runtime) ADD_FAILURE() << runtime.error().message;
-    runtime_ = std::move(*runtime);
-  }
-
-  [[nodiscard]] GenerationRequest request(const std::string& adapter, std::vector<TokenId> prompt, std::int32_t output_tokens) {
-    GenerationRequest request;
-    request.id = runtime_->engine().next_sequence_id();
-    request.prompt = std::move(prompt);
-    request.output_tokens_max = output_tokens;
-    request.sampling.temperature = 0;
-    request.sampling.logprob_count = 0;
-    if (!adapter.empty()) {
-      Result<std::shared_ptr<const AdapterVersion>> version = runtime_->adapters().resolve(adapter);
-      if (!version) ADD_FAILURE() << version.error().message;
-      request.adapter = *version;
-    }
-    return request;
-  }
-  SequenceId submit(GenerationRequest request) {
-    const SequenceId id = request.id;
-    const Status submitted = runtime_->engine().submit(std::move(request));
-    EXPECT_TRUE(submitted) << submitted.error().message;
-    return id;
-  }
-  Stream wait(SequenceId id) { return collector_.wait(id); }
-  Collector& collector() { return collector_; }
-  Engine& engine() { return runtime_->engine(); }
-  Runtime& runtime() { return *runtime_; }
-
- private:
-  Collector collector_;
-  std::unique_ptr<Runtime> runtime_;
-};
-
-std::vector<std::string> adapter_names() {
-  std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(kGolden / "mix32" / "adapters")) names.push_back(entry.path().filename().string());
-  std::ranges::sort(names);
-  return names;
-}
 
 // A list of requests that mixes adapters, base, lengths, greedy and sampled; the same at every call.
 std::vector<GenerationRequest> mixed_requests(TestEngine& engine, std::int32_t output_tokens) {
@@ -350,4 +222,4 @@ TEST_F(EngineWithOwnAdapters, ServesANewContentUnderAnOldNameToNewRequestsOnly) 
 }
 
 }  // namespace
-}  // namespace slora
+}  // namespace slora::testing
