@@ -29,6 +29,7 @@ struct ServeArguments {
   std::string host = "127.0.0.1";
   std::uint16_t port = 8000;
   std::vector<std::string> api_keys;
+  std::vector<std::string> admin_api_keys;
   int drain_seconds = 30;
 };
 

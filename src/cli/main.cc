@@ -58,6 +58,12 @@ CLI::App* add_serve(CLI::App& app, ServeArguments& arguments) {
   command->add_option("--api-key", arguments.api_keys, "Key that clients must send as \"Authorization: Bearer KEY\"; repeatable")
       ->type_name("KEY")
       ->envname("SLORA_API_KEY");
+  command
+      ->add_option("--admin-api-key", arguments.admin_api_keys,
+                   "Key of the operator, who may do all that others may, and load and unload adapters; repeatable. Without any key at all, "
+                   "everybody on this machine may")
+      ->type_name("KEY")
+      ->envname("SLORA_ADMIN_API_KEY");
   command->add_option("--max-waiting", arguments.model.waiting_max, "Sequences that may run or wait; more are answered 429")
       ->type_name("N")
       ->check(in_range(1, 1 << 20))

@@ -55,6 +55,7 @@ int run_serve(const ServeArguments& arguments) {
   options.http.limits.connections_max = connections_allowed(options.http.limits.connections_max);
   options.model_names = model_names_of(arguments.model);
   options.api_keys = arguments.api_keys;
+  options.admin_api_keys = arguments.admin_api_keys;
   if (!arguments.model.chat_template.empty()) options.chat_template_file = arguments.model.chat_template;
   options.drain_time = std::chrono::seconds(arguments.drain_seconds);
 
@@ -64,8 +65,8 @@ int run_serve(const ServeArguments& arguments) {
     bar.reset();
     for (const std::string& line : runtime.summary()) fmt::print("{}\n", line);
     fmt::print("listening on {}\n", ready.url);
-    fmt::print("try: {}\n",
-               example_call(ready, example_model(runtime, options.model_names.front()), arguments.api_keys.empty() ? "" : "YOUR_KEY"));
+    const bool needs_key = !arguments.api_keys.empty() || !arguments.admin_api_keys.empty();
+    fmt::print("try: {}\n", example_call(ready, example_model(runtime, options.model_names.front()), needs_key ? "YOUR_KEY" : ""));
     std::fflush(stdout);
   };
   const Result<int> exit_code = run_api_server(options, std::move(*runtime_options));

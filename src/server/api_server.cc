@@ -13,9 +13,11 @@ namespace slora {
 namespace {
 
 Status check_exposure(const ApiServerOptions& options) {
-  if (std::ranges::find(options.api_keys, "") != options.api_keys.end())
-    return error("bad_api_key", "--api-key: expected a key, found nothing");
-  if (is_loopback_host(options.http.host) || !options.api_keys.empty()) return {};
+  for (const auto& [option, keys] : {std::pair{"--api-key", &options.api_keys}, {"--admin-api-key", &options.admin_api_keys}}) {
+    if (std::ranges::find(*keys, "") != keys->end()) return error("bad_api_key", "{}: expected a key, found nothing", option);
+  }
+  const bool has_keys = !options.api_keys.empty() || !options.admin_api_keys.empty();
+  if (is_loopback_host(options.http.host) || has_keys) return {};
   return error(
       "needs_api_key",
       "--host {} lets other machines in, and without --api-key any of them could use the server. Give --api-key KEY (clients send it as "
@@ -130,7 +132,7 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
   OpenAiApi openai(preparer, {generator, jobs, text->tokenizer(), metrics, clock}, post, options.text_threads);
   StatusApi status(options.model_names, runtime, jobs);
   const RouteTable routes = make_routes(openai, status);
-  const ApiKeys keys(options.api_keys);
+  const ApiKeys keys(options.api_keys, options.admin_api_keys);
   Drain drain(http, runtime.engine(), openai, status, jobs, options.drain_time);
 
   // Told by the running server, when signals are already heard.

@@ -21,6 +21,7 @@ struct ApiServerOptions {
   HttpServerOptions http;
   std::vector<std::string> model_names;  // [1..] names of the base model; the first is shown
   std::vector<std::string> api_keys;
+  std::vector<std::string> admin_api_keys;
   std::optional<std::filesystem::path> chat_template_file;
   std::chrono::seconds drain_time{30};
   std::size_t text_threads = 2;

@@ -20,6 +20,7 @@ constexpr std::string_view kServer = "server_error";
 // Codes that are not here are reasons why a request or its adapter is refused: 400.
 constexpr std::array kAnswers = {
     Answer{"invalid_api_key", 401, "authentication_error"},
+    Answer{"not_permitted", 403, "permission_error"},
     Answer{"not_found", 404, kInvalid},
     Answer{"model_not_found", 404, kInvalid},
     Answer{"method_not_allowed", 405, kInvalid},

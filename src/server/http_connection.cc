@@ -72,6 +72,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   asio::awaitable<void> linger();
 
   Result<const Route*> find_route(const Parser& parser);
+  static std::string rest_of_path(const Parser& parser, const Route& route);
   void watch_client(std::weak_ptr<HttpExchange> watched);
   void let_within(std::chrono::steady_clock::duration time) { deadline_ = std::chrono::steady_clock::now() + time; }
   void cancel() {
@@ -90,9 +91,9 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   boost::beast::flat_buffer buffer_;
   TimePoint deadline_ = TimePoint::max();
   bool timed_out_ = false;
-  bool idle_ = false;               // waiting for a request's first byte
-  bool is_head_ = false;            // the request's method, once it is known
-  std::optional<TenantId> tenant_;  // who sent it, once it is known
+  bool idle_ = false;     // waiting for a request's first byte
+  bool is_head_ = false;  // the request's method, once it is known
+  TenantId tenant_;       // who sent it, once it is known
 };
 
 asio::awaitable<void> HttpConnection::serve([[maybe_unused]] std::shared_ptr<HttpConnection> self) {
@@ -142,10 +143,11 @@ asio::awaitable<ConnectionUse> HttpConnection::serve_request() {
   const auto request_id = parser.get()["x-request-id"];
   HttpRequest request{.method = std::string((*route)->method),
                       .path = std::string((*route)->path),
+                      .path_rest = rest_of_path(parser, **route),
                       .content_type = field(http::field::content_type),
                       .request_id = clean_request_id({request_id.data(), request_id.size()}),
                       .body = std::move(parser.get().body()),
-                      .tenant = *tenant_};
+                      .tenant = tenant_};
   const BodyForm stream_form = parser.get().version() == 11 ? BodyForm::chunked : BodyForm::until_close;
   const BodyForm form = is_head_ ? BodyForm::left_out : stream_form;
   // Shared with the handler: either may be done with it first.
@@ -249,11 +251,15 @@ Result<const Route*> HttpConnection::find_route(const Parser& parser) {
                                                     path_of({head.target().data(), head.target().size()}));
   if (!route) return route;
   const auto authorization = head[http::field::authorization];
-  tenant_ = shared_.keys->admit((*route)->role, {authorization.data(), authorization.size()});
-  if (!tenant_) {
-    return error("invalid_api_key", "This path needs a key of this server: send the header \"Authorization: Bearer KEY\".");
-  }
+  const Result<TenantId> tenant = shared_.keys->admit((*route)->role, {authorization.data(), authorization.size()});
+  if (!tenant) return tl::unexpected(tenant.error());
+  tenant_ = *tenant;
   return route;
+}
+
+std::string HttpConnection::rest_of_path(const Parser& parser, const Route& route) {
+  const auto target = parser.get().target();
+  return std::string(path_of({target.data(), target.size()}).substr(route.fixed_path().size()));
 }
 
 // Writes what the exchange holds until it is over.

@@ -9,11 +9,12 @@
 
 namespace slora {
 
-// A request as the connection has read it. `path` is the target's raw bytes before '?': nothing is ever decoded, so that
-// routing, authorisation and metrics can't see different paths.
+// A request as the connection has read it. `path` is the route's: the target's raw bytes before '?' were compared with it and nothing
+// was decoded, so that routing, authorisation and metrics can't see different paths.
 struct HttpRequest {
   std::string method;
   std::string path;
+  std::string path_rest;  // what stood in the place of the path's part in braces; raw bytes
   std::string content_type;
   std::string request_id;  // the client's x-request-id, cleaned; a label to echo, never a key
   std::string body;

@@ -9,7 +9,8 @@ RouteTable table() {
   return RouteTable({{"GET", "/v1/models", Role::user, {}},
                      {"POST", "/v1/completions", Role::user, {}},
                      {"GET", "/health", Role::open, {}},
-                     {"POST", "/health", Role::open, {}}});
+                     {"POST", "/health", Role::open, {}},
+                     {"GET", "/v1/models/{model}", Role::user, {}}});
 }
 
 TEST(RouteTable, FindsExactlyTheRegisteredPaths) {
@@ -23,6 +24,18 @@ TEST(RouteTable, FindsExactlyTheRegisteredPaths) {
     ASSERT_FALSE(other) << path;
     EXPECT_EQ(other.error().code, "not_found") << path;
   }
+}
+
+TEST(RouteTable, TakesTheRestOfAPathForAPartInBraces) {
+  const RouteTable routes = table();
+  for (const char* path : {"/v1/models/sql", "/v1/models/org/sql", "/v1/models/%2e%2e"}) {
+    const Result<const Route*> found = routes.find("GET", path);
+    ASSERT_TRUE(found) << path;
+    EXPECT_EQ((*found)->path, "/v1/models/{model}");
+    EXPECT_EQ((*found)->fixed_path(), "/v1/models/");
+  }
+  EXPECT_EQ(routes.find("GET", "/v1/models/").error().code, "not_found");
+  EXPECT_EQ(routes.find("POST", "/v1/models/sql").error().param, "GET, HEAD");
 }
 
 TEST(RouteTable, TakesHeadWhereGetIsTaken) {
