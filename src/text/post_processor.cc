@@ -6,6 +6,15 @@
 #include "text/tokenizer_json.h"
 
 namespace slora {
+namespace {
+
+Result<TokenId> id_of(const Json& entry, std::string_view token) {
+  const std::optional<TokenId> id = entry.is_number_integer() ? checked_cast<TokenId>(entry.get<std::int64_t>()) : std::nullopt;
+  if (!id || *id < 0) return error("E_TOKENIZER", "tokenizer.json: post_processor: special token \"{}\" has id {}", token, shown(entry));
+  return *id;
+}
+
+}  // namespace
 
 Result<PostProcessor> PostProcessor::from_json(const Json& tokenizer_json) {
   Result<const Json*> part = part_at(tokenizer_json, "post_processor");
@@ -22,6 +31,7 @@ Status PostProcessor::add(const Json& step) {
   if (!type) return forward_error(type);
   if (*type == "ByteLevel") return {};  // moves offsets only
   if (*type == "TemplateProcessing") return add_template(step);
+  if (*type == "BertProcessing" || *type == "RobertaProcessing") return add_pair(step);
   if (*type == "Sequence") {
     Result<const Json*> list = sequence_at(step, "processors", "post_processor");
     if (!list) return forward_error(list);
@@ -58,17 +68,31 @@ Status PostProcessor::add_template(const Json& step) {
   return {};
 }
 
+// "cls" stands before the text, "sep" behind it: each is ["its text", its id].
+Status PostProcessor::add_pair(const Json& step) {
+  const auto add_token = [&step](std::vector<TokenId>& out, std::vector<TokenId>::const_iterator at, std::string_view key) -> Status {
+    const Json* token = find_member(step, key);
+    if (token == nullptr || !token->is_array() || token->size() != 2)
+      return error("E_TOKENIZER", "tokenizer.json: post_processor: \"{}\" must be a list of a token and its id", key);
+    Result<TokenId> id = id_of((*token)[1], key);
+    if (!id) return forward_error(id);
+    out.insert(at, *id);
+    return {};
+  };
+  if (Status added = add_token(before_, before_.begin(), "cls"); !added) return added;
+  return add_token(after_, after_.end(), "sep");
+}
+
 Status PostProcessor::append_special(std::vector<TokenId>& out, const Json& step, const std::string& name) {
   const Json* tokens = find_member(step, "special_tokens");
   const Json* token = tokens != nullptr && tokens->is_object() ? find_member(*tokens, name) : nullptr;
   const Json* ids = token != nullptr && token->is_object() ? find_member(*token, "ids") : nullptr;
   if (ids == nullptr || !ids->is_array())
     return error("E_TOKENIZER", "tokenizer.json: post_processor: special token \"{}\" has no ids", name);
-  for (const Json& id : *ids) {
-    const std::optional<TokenId> value = id.is_number_integer() ? checked_cast<TokenId>(id.get<std::int64_t>()) : std::nullopt;
-    if (!value || *value < 0)
-      return error("E_TOKENIZER", "tokenizer.json: post_processor: special token \"{}\" has id {}", name, shown(id));
-    out.push_back(*value);
+  for (const Json& entry : *ids) {
+    Result<TokenId> id = id_of(entry, name);
+    if (!id) return forward_error(id);
+    out.push_back(*id);
   }
   return {};
 }

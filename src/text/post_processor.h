@@ -19,6 +19,7 @@ class PostProcessor {
  private:
   Status add(const Json& step);
   Status add_template(const Json& step);
+  Status add_pair(const Json& step);
   static Status append_special(std::vector<TokenId>& out, const Json& step, const std::string& name);
 
   std::vector<TokenId> before_;

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <optional>
+#include <utility>
 
 #include "text/newer_characters.h"
 
@@ -19,8 +20,18 @@ constexpr std::size_t kJitStackBytesMin = 64 << 10;
 constexpr std::size_t kJitStackBytesMax = 64 << 20;  // a repeated group takes some bytes per repetition
 constexpr std::size_t kPatternBytesMax = 64 << 10;
 
-// What Oniguruma takes for a word character.
+// What Oniguruma takes for a word character: within a class it leaves out superscripts and fractions of Latin 1.
+constexpr std::string_view kWordInClass = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
 constexpr std::string_view kWord = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE})";
+
+// Its bracket classes, which take in more than PCRE2's.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kBracketClasses = {{{"alpha", R"(\p{Alphabetic})"},
+                                                                                          {"alnum", R"(\p{Alphabetic}\p{Nd})"},
+                                                                                          {"digit", R"(\p{Nd})"},
+                                                                                          {"punct", R"(\p{P}\p{S})"},
+                                                                                          {"space", R"(\p{White_Space})"},
+                                                                                          {"word", kWordInClass},
+                                                                                          {"xdigit", "0-9a-fA-F"}}};
 
 tl::unexpected<Error> unsupported(std::string_view what, std::string_view pattern) {
   return error("E_TOKENIZER", "regular expression \"{}\": {} is not supported", pattern, what);
@@ -53,7 +64,7 @@ class Rewriter {
         out_ += R"(\P{White_Space})";
         return {};
       case 'w':
-        put_class(kWord);
+        put_class(in_class_ ? kWordInClass : kWord);
         return {};
       case 'h':
         put_class("0-9a-fA-F");
@@ -108,13 +119,7 @@ class Rewriter {
     const std::string_view rest = pattern_.substr(at_);
     if (in_class_) {
       if (rest.starts_with("&&")) return unsupported("an intersection of classes", pattern_);
-      if (rest.starts_with("[:")) {
-        const std::size_t end = rest.find(":]");
-        if (end == std::string_view::npos) return unsupported("a class within a class", pattern_);
-        out_ += rest.substr(0, end + 2);
-        at_ += end + 2;
-        return {};
-      }
+      if (rest.starts_with("[:")) return rewrite_bracket_class();
       if (rest[0] == '[') return unsupported("a class within a class", pattern_);
       in_class_ = rest[0] != ']';
     } else if (rest[0] == '[') {
@@ -129,6 +134,17 @@ class Rewriter {
     out_ += rest[0];
     ++at_;
     return {};
+  }
+
+  Status rewrite_bracket_class() {
+    const std::string_view rest = pattern_.substr(at_);
+    for (const auto& [name, members] : kBracketClasses) {
+      if (!rest.starts_with(fmt::format("[:{}:]", name))) continue;
+      out_ += members;
+      at_ += name.size() + 4;
+      return {};
+    }
+    return unsupported(fmt::format("\"{}\"", rest.substr(0, rest.find(']') + 1)), pattern_);
   }
 
   void put_class(std::string_view members) { out_ += in_class_ ? std::string(members) : fmt::format("[{}]", members); }

@@ -24,6 +24,9 @@ TEST(Regex, ReadsClassesAsOniguruma) {
   EXPECT_THAT(matches(R"(\W+)", "a-\u2014b"), ElementsAre("-\u2014"));
   EXPECT_THAT(matches(R"(\b\d+\b)", "12 a3 45"), ElementsAre("12", "45"));
   EXPECT_THAT(matches(R"(\h+)", "xFFg"), ElementsAre("FF"));
+  EXPECT_THAT(matches(R"([\w-]+)", "a\u00B2b"), ElementsAre("a", "b"));
+  EXPECT_THAT(matches(R"([[:punct:]]+)", "a$\u20AC!b"), ElementsAre("$\u20AC!"));
+  EXPECT_THAT(matches(R"([^[:alnum:]]+)", "\u0915\u093F7-"), ElementsAre("-"));
   EXPECT_THAT(matches(R"(\p{Han}+)", "\u6F22\u5B57\u3001\u304B"), ElementsAre("\u6F22\u5B57"));
   EXPECT_THAT(matches(R"(^.)", "ab\ncd"), ElementsAre("a", "c"));
 }
@@ -51,6 +54,7 @@ TEST(Regex, EndsOnPatternsThatBacktrackWithoutEnd) { EXPECT_LE(matches("(a+)+$",
 TEST(Regex, RefusesWhatItReadsOtherwise) {
   EXPECT_THAT(matches(R"([a-z&&[^x]])", "a"), ElementsAre(HasSubstr("intersection")));
   EXPECT_THAT(matches(R"([a[bc]])", "a"), ElementsAre(HasSubstr("class within a class")));
+  EXPECT_THAT(matches(R"([[:graph:]])", "a"), ElementsAre(HasSubstr("[:graph:]")));
   EXPECT_THAT(matches(R"((?m:a))", "a"), ElementsAre(HasSubstr("(?m")));
   EXPECT_THAT(matches(R"((*UTF)a)", "a"), ElementsAre(HasSubstr("(*U")));
   EXPECT_THAT(matches(R"(\K)", "a"), ElementsAre(HasSubstr("\\K")));
