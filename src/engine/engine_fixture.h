@@ -24,6 +24,8 @@ inline const fs::path kGolden = fs::path(SLORA_SOURCE_DIR) / "tests" / "golden";
 struct Stream {
   std::vector<TokenId> tokens;
   std::vector<float> logprobs;
+  std::vector<std::vector<TokenLogprob>> top;
+  std::vector<PromptLogprob> prompt_logprobs;
   std::int32_t cached_tokens = 0;
   std::optional<EndReason> end;
   std::string error_code, error_message;
@@ -39,9 +41,14 @@ class Collector {
       for (TokenEvent& event : events) {
         Stream& stream = streams_[event.sequence];
         EXPECT_FALSE(stream.end.has_value()) << "an event after the end";
+        if (!event.prompt_logprobs.empty()) {
+          EXPECT_TRUE(event.token >= 0 && stream.tokens.empty()) << "they come with the first token";
+          stream.prompt_logprobs = std::move(event.prompt_logprobs);
+        }
         if (event.token >= 0) {
           stream.tokens.push_back(event.token);
           stream.logprobs.push_back(event.logprob);
+          stream.top.push_back(std::move(event.top));
         }
         stream.cached_tokens = std::max(stream.cached_tokens, event.cached_tokens);
         stream.end = event.end;
@@ -68,6 +75,7 @@ class Collector {
 };
 
 struct EngineSetting {
+  std::string model = "mix32";
   std::string backend = "reference";
   int threads = 1;
   std::int32_t page_tokens = 4;
@@ -82,15 +90,15 @@ class TestEngine {
  public:
   explicit TestEngine(const EngineSetting& setting) {
     RuntimeOptions options;
-    options.model_folder = kGolden / "mix32";
-    options.model_name = "mix32";
+    options.model_folder = kGolden / setting.model;
+    options.model_name = setting.model;
     options.backend = setting.backend;
     options.threads = setting.threads;
     options.page_tokens = setting.page_tokens;
     options.step_tokens_max = setting.step_tokens_max;
     options.running_max = setting.running_max;
     options.waiting_max = setting.waiting_max;
-    options.adapter_folders = {setting.adapters};
+    if (!setting.adapters.empty()) options.adapter_folders = {setting.adapters};
     const Result<ModelConfig> config = read_model_config(options.model_folder.string());
     const DType kv = setting.backend == "reference" ? DType::f32 : DType::bf16;
     options.pool_bytes = setting.page_count * make_kv_geometry(*config, kv, setting.page_tokens).page_bytes();
