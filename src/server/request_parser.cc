@@ -1,203 +1,137 @@
 #include "server/request_parser.h"
 
+#include <algorithm>
 #include <cmath>
-#include <limits>
 #include <nlohmann/json.hpp>
-#include <span>
+#include <optional>
 #include <type_traits>
 
 #include "formats/json.h"
-#include "server/error_response.h"
-#include "server/request_fields.h"
+#include "server/field_error.h"
+#include "server/request_table.h"
 
 namespace slora {
 namespace {
 
-constexpr unsigned kCompletions = 1;
-constexpr unsigned kChat = 2;
-constexpr unsigned kBoth = 3;
-constexpr double kIntMax = std::numeric_limits<std::int32_t>::max();
-constexpr double kSeedMax = 9.2e18;    // an int64 with room for rounding
-constexpr double kPositiveMin = 1e-6;  // stands for "more than 0"
-
-// Where a field goes. The last two: a reader for what has a form of its own, and fields that are known but not served, with the
-// test for values that ask for nothing.
-using Reader = Status (*)(RequestSpec&, const Json&, std::int32_t vocabulary_size);
-using AsksForNothing = bool (*)(const Json&);
-using Target = std::variant<bool RequestSpec::*, std::optional<bool> RequestSpec::*, std::int32_t RequestSpec::*,
-                            std::optional<std::int32_t> RequestSpec::*, std::optional<std::int64_t> RequestSpec::*, float RequestSpec::*,
-                            std::optional<float> RequestSpec::*, std::string RequestSpec::*, Reader, AsksForNothing>;
-
-struct Field {
-  std::string_view name;
-  unsigned endpoints;
-  Target target;
-  double min = 0, max = 0;  // of numbers
-};
-
-bool never(const Json&) { return false; }
-bool anything(const Json&) { return true; }
-bool is_true(const Json& value) { return value == true; }
-bool is_false(const Json& value) { return value == false; }
-bool is_empty(const Json& value) { return value.empty() || value == ""; }
-bool is_one(const Json& value) { return value == 1; }
-bool is_text_format(const Json& value) {
-  const Json* type = value.is_object() ? find_member(value, "type") : nullptr;
-  return type != nullptr && *type == "text";
-}
-bool is_text_modality(const Json& value) { return value == Json::array({"text"}); }
-bool is_no_tool_choice(const Json& value) { return value == "none" || value == "auto"; }
-
-// Everything that a request may say. Caps: a request must not cost more than its bytes suggest.
-constexpr Field kFields[] = {
-    {"model", kBoth, &RequestSpec::model},
-    {"prompt", kCompletions, read_prompt},
-    {"messages", kChat, read_messages},
-    {"n", kBoth, &RequestSpec::n, 1, 8},
-    {"max_tokens", kBoth, &RequestSpec::max_tokens, 1, kIntMax},
-    {"max_completion_tokens", kChat, &RequestSpec::max_tokens, 1, kIntMax},
-    {"min_tokens", kBoth, &RequestSpec::min_tokens, 0, kIntMax},
-    {"temperature", kBoth, &RequestSpec::temperature, 0, 100},
-    {"top_p", kBoth, &RequestSpec::top_p, kPositiveMin, 1},
-    {"top_k", kBoth, &RequestSpec::top_k, -1, kIntMax},
-    {"min_p", kBoth, &RequestSpec::min_p, 0, 1},
-    {"repetition_penalty", kBoth, &RequestSpec::repetition_penalty, kPositiveMin, 100},
-    {"presence_penalty", kBoth, &RequestSpec::presence_penalty, -2, 2},
-    {"frequency_penalty", kBoth, &RequestSpec::frequency_penalty, -2, 2},
-    {"seed", kBoth, &RequestSpec::seed, -kSeedMax, kSeedMax},
-    {"logit_bias", kBoth, read_logit_bias},
-    {"logprobs", kCompletions, &RequestSpec::logprobs, 0, 20},
-    {"logprobs", kChat, read_chat_logprobs},
-    {"top_logprobs", kChat, &RequestSpec::logprobs, 0, 20},
-    {"priority", kBoth, read_priority},
-    {"stop", kBoth, read_stop},
-    {"stop_token_ids", kBoth, read_stop_token_ids},
-    {"ignore_eos", kBoth, &RequestSpec::ignore_eos},
-    {"include_stop_str_in_output", kBoth, &RequestSpec::include_stop_str_in_output},
-    {"skip_special_tokens", kBoth, &RequestSpec::skip_special_tokens},
-    {"add_special_tokens", kBoth, &RequestSpec::add_special_tokens},
-    {"echo", kCompletions, &RequestSpec::echo},
-    {"stream", kBoth, &RequestSpec::stream},
-    {"stream_options", kBoth, read_stream_options},
-
-    {"user", kBoth, anything},  // a label for OpenAI's own records
-    {"best_of", kBoth, is_one},
-    {"suffix", kCompletions, is_empty},
-    {"echo", kChat, is_false},
-    {"prompt_logprobs", kBoth, never},
-    {"prompt_embeds", kBoth, never},
-    {"truncate_prompt_tokens", kBoth, never},
-    {"use_beam_search", kBoth, is_false},
-    {"bad_words", kBoth, is_empty},
-    {"allowed_token_ids", kBoth, never},
-    {"logits_processors", kBoth, is_empty},
-    {"response_format", kBoth, is_text_format},
-    {"structured_outputs", kBoth, never},
-    {"guided_json", kBoth, never},
-    {"guided_regex", kBoth, never},
-    {"guided_choice", kBoth, never},
-    {"guided_grammar", kBoth, never},
-    {"tools", kChat, is_empty},
-    {"tool_choice", kChat, is_no_tool_choice},
-    {"functions", kChat, is_empty},
-    {"function_call", kChat, is_no_tool_choice},
-    {"audio", kChat, never},
-    {"modalities", kChat, is_text_modality},
-    {"chat_template", kChat, never},
-    {"chat_template_kwargs", kChat, is_empty},
-    {"documents", kChat, is_empty},
-    {"continue_final_message", kChat, is_false},
-    {"add_generation_prompt", kChat, is_true},
-    {"cache_salt", kBoth, never},
-    {"lora_path", kBoth, never},
-    {"adapter_id", kBoth, never},
-};
-
-std::optional<double> number_of(const Json& value, bool wants_integer) {
-  if (!value.is_number()) return std::nullopt;
-  const double number = value.get<double>();
-  if (!std::isfinite(number) || (wants_integer && number != std::floor(number))) return std::nullopt;
-  return number;
+// A whole number, also when it is written as a fraction (5.0).
+std::optional<std::int64_t> integer_of(const Json& value) {
+  if (value.is_number_unsigned() && value.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
+    return std::nullopt;
+  if (value.is_number_integer()) return value.get<std::int64_t>();
+  constexpr double exact_max = 9007199254740992;  // 2^53
+  const double number = value.is_number() ? value.get<double>() : std::nan("");
+  if (!(std::abs(number) <= exact_max) || number != std::floor(number)) return std::nullopt;
+  return static_cast<std::int64_t>(number);
 }
 
-// Assigns one field; a visitor over what it may be.
-struct Assign {
+// Sets the member that a field names, if it names one.
+template <class Member, class Value>
+void set(RequestSpec& spec, const Member& member, const Value& value) {
+  const auto assign = [&](auto target) {
+    using Target = decltype(target);
+    if constexpr (!std::is_same_v<Target, std::monostate>) {
+      using Held = std::remove_reference_t<decltype(spec.*target)>;
+      if constexpr (std::is_same_v<Held, std::int32_t> || std::is_same_v<Held, std::optional<std::int32_t>>) {
+        spec.*target = static_cast<std::int32_t>(value);
+      } else if constexpr (std::is_same_v<Held, float> || std::is_same_v<Held, std::optional<float>>) {
+        spec.*target = static_cast<float>(value);
+      } else {
+        spec.*target = value;
+      }
+    }
+  };
+  std::visit(assign, member);
+}
+
+// Reads one field; a visitor over what it may be.
+struct ReadField {
   RequestSpec& spec;
-  const Field& field;
+  const std::string name;
   const Json& value;
   std::int32_t vocabulary_size;
 
-  Status operator()(std::string RequestSpec::*target) const {
-    if (!value.is_string()) return wrong_type("a string");
-    spec.*target = value.get<std::string>();
-    return {};
-  }
-  template <class T>
-  requires(std::is_same_v<T, bool> || std::is_same_v<T, std::optional<bool>>) Status operator()(T RequestSpec::*target) const {
-    if (!value.is_boolean()) return wrong_type("true or false");
-    spec.*target = value.get<bool>();
-    return {};
-  }
-  Status operator()(std::int32_t RequestSpec::*target) const { return assign_number(target, std::int32_t{}); }
-  Status operator()(std::optional<std::int32_t> RequestSpec::*target) const { return assign_number(target, std::int32_t{}); }
-  Status operator()(std::optional<std::int64_t> RequestSpec::*target) const { return assign_number(target, std::int64_t{}); }
-  Status operator()(float RequestSpec::*target) const { return assign_number(target, float{}); }
-  Status operator()(std::optional<float> RequestSpec::*target) const { return assign_number(target, float{}); }
-  Status operator()(Reader read) const { return read(spec, value, vocabulary_size); }
-  Status operator()(AsksForNothing asks_for_nothing) const {
-    if (asks_for_nothing(value)) return {};
-    return field_error(std::string(field.name), "{}: this field is not served yet, and would change the answer; leave it out.", field.name);
-  }
-
-  template <class T, class Number>
-  Status assign_number(T RequestSpec::*target, Number) const {
-    constexpr bool wants_integer = std::is_integral_v<Number>;
-    const std::optional<double> number = number_of(value, wants_integer);
+  Status operator()(const IntegerField& field) const {
+    const std::optional<std::int64_t> number = integer_of(value);
     if (!number || *number < field.min || *number > field.max) {
-      return field_error(std::string(field.name), "{}: expected {} from {} to {}, found {}", field.name,
-                         wants_integer ? "an integer" : "a number", field.min, field.max, shown(value));
+      return expected_at(name, fmt::format("an integer from {} to {}", field.min, field.max), value);
     }
-    spec.*target = wants_integer && value.is_number_integer() ? value.get<Number>() : static_cast<Number>(*number);
+    set(spec, field.member, *number);
     return {};
   }
 
-  Status wrong_type(std::string_view expected) const {
-    return field_error(std::string(field.name), "{}: expected {}, found {}", field.name, expected, shown(value));
+  Status operator()(const NumberField& field) const {
+    const double number = value.is_number() ? value.get<double>() : std::nan("");
+    if (!(number >= field.min && number <= field.max)) {
+      return expected_at(name, fmt::format("a number from {} to {}", field.min, field.max), value);
+    }
+    set(spec, field.member, number);
+    return {};
   }
+
+  Status operator()(const FlagField& field) const {
+    if (!value.is_boolean()) return expected_at(name, "true or false", value);
+    set(spec, field.member, value.get<bool>());
+    return {};
+  }
+
+  Status operator()(const TextField& field) const {
+    if (!value.is_string()) return expected_at(name, "a string", value);
+    set(spec, field.member, value.get_ref<const std::string&>());
+    return {};
+  }
+
+  Status operator()(const FixedField& field) const {
+    const Json accepted = Json::parse(field.accepted);
+    if (std::ranges::find(accepted, value) != accepted.end()) return {};
+    if (accepted.empty()) return field_error(name, "{}: this field is not served, and would change the answer; leave it out", name);
+    std::vector<std::string> served;
+    for (const Json& one : accepted) served.push_back(one.dump());
+    return field_error(name, "{}: expected {}, since nothing else is served, found {}", name, fmt::join(served, " or "), shown(value));
+  }
+
+  Status operator()(const FormField& field) const { return field.read(spec, value, vocabulary_size); }
 };
 
-unsigned bit_of(Endpoint endpoint) { return endpoint == Endpoint::chat ? kChat : kCompletions; }
-
-const Field* find_field(std::string_view name, Endpoint endpoint) {
-  for (const Field& field : kFields) {
-    if (field.name == name && (field.endpoints & bit_of(endpoint)) != 0) return &field;
+const Field* find_field(std::string_view name, FieldSet set) {
+  for (const Field& field : request_fields()) {
+    if (field.name == name && (field.sets & set) != 0) return &field;
   }
   return nullptr;
 }
 
+Status check_output(const RequestSpec& spec) {
+  if (spec.scores_only() && !spec.echo) {
+    return field_error("max_tokens", "max_tokens: expected at least 1, or 0 together with \"echo\": true, found 0");
+  }
+  if (spec.output_tokens() && spec.min_tokens > *spec.output_tokens()) {
+    return field_error("min_tokens", "min_tokens: expected at most max_tokens ({}), found {}", *spec.output_tokens(), spec.min_tokens);
+  }
+  if (spec.top_logprobs.value_or(0) > 0 && !spec.chat_logprobs) {
+    return field_error("top_logprobs", "top_logprobs: allowed only together with \"logprobs\": true");
+  }
+  if (spec.stream && spec.prompt_logprobs.value_or(0) > 0) {
+    return field_error("prompt_logprobs", "prompt_logprobs: not told in streams; leave out \"stream\"");
+  }
+  return {};
+}
+
 // What no field can see alone.
 Status check_together(const RequestSpec& spec, const Json& body) {
-  if (spec.endpoint == Endpoint::completions && spec.prompts.empty()) return field_error("prompt", "prompt: this field is needed");
-  if (spec.endpoint == Endpoint::chat && spec.messages.empty()) return field_error("messages", "messages: this field is needed");
+  const bool is_chat = spec.endpoint == Endpoint::chat;
+  if (!is_chat && spec.prompts.empty()) return field_error("prompt", "prompt: this field is needed");
+  if (is_chat && spec.messages.empty()) return field_error("messages", "messages: this field is needed");
   if (spec.prompts.size() * static_cast<std::size_t>(spec.n) > kSequencesMax) {
     return field_error("n", "n: expected at most {} answers in all, found {} prompts with {} each", kSequencesMax, spec.prompts.size(),
                        spec.n);
   }
-  if (spec.max_tokens && spec.min_tokens > *spec.max_tokens) {
-    return field_error("min_tokens", "min_tokens: expected at most max_tokens ({}), found {}", *spec.max_tokens, spec.min_tokens);
-  }
-  if (!spec.stream && find_member(body, "stream_options") != nullptr) {
+  const Json* stream_options = find_member(body, "stream_options");
+  if (!spec.stream && stream_options != nullptr && !stream_options->empty()) {
     return field_error("stream_options", "stream_options: allowed only together with \"stream\": true");
   }
-  if (spec.echo && spec.logprobs) {
-    return field_error("echo", "echo: not served yet together with logprobs; leave one of them out");
+  if (spec.continue_final_message && spec.add_generation_prompt.value_or(false)) {
+    return field_error("add_generation_prompt", "add_generation_prompt: expected false where continue_final_message is true, found true");
   }
-  const Json* chat_logprobs = spec.endpoint == Endpoint::chat ? find_member(body, "logprobs") : nullptr;
-  const bool asked = chat_logprobs != nullptr && *chat_logprobs == true;
-  if (spec.endpoint == Endpoint::chat && spec.logprobs.value_or(0) > 0 && !asked) {
-    return field_error("top_logprobs", "top_logprobs: allowed only together with \"logprobs\": true");
-  }
-  return {};
+  return check_output(spec);
 }
 
 }  // namespace
@@ -210,33 +144,18 @@ Result<RequestSpec> parse_request(Endpoint endpoint, std::string_view body, std:
   RequestSpec spec;
   spec.endpoint = endpoint;
   for (const auto& [name, value] : json->items()) {
-    const Field* field = find_field(name, endpoint);
+    const Field* field = find_field(name, field_set_of(endpoint));
     if (field == nullptr) {
       ++spec.unknown_field_count;
     } else if (!value.is_null()) {
-      const Status assigned = std::visit(Assign{spec, *field, value, vocabulary_size}, field->target);
-      if (!assigned) return tl::unexpected<Error>(assigned.error());
+      const Status read = std::visit(ReadField{spec, name, value, vocabulary_size}, field->kind);
+      if (!read) return tl::unexpected<Error>(read.error());
     }
   }
-  // The newer name of max_tokens wins, whichever came last.
-  const Json* newer = endpoint == Endpoint::chat ? find_member(*json, "max_completion_tokens") : nullptr;
-  if (newer != nullptr) spec.max_tokens = newer->get<std::int32_t>();
   const Status together = check_together(spec, *json);
   if (!together) return tl::unexpected<Error>(together.error());
-  const Json* logprobs = find_member(*json, "logprobs");
-  if (endpoint == Endpoint::chat && (logprobs == nullptr || *logprobs == false)) spec.logprobs.reset();
+  if (spec.chat_logprobs) spec.logprobs = spec.top_logprobs.value_or(0);
   return spec;
-}
-
-std::vector<NumberField> number_fields() {
-  std::vector<NumberField> fields;
-  for (const Field& field : kFields) {
-    if (field.min == field.max) continue;
-    const bool is_float = std::holds_alternative<float RequestSpec::*>(field.target) ||
-                          std::holds_alternative<std::optional<float> RequestSpec::*>(field.target);
-    fields.push_back({field.name, (field.endpoints & kCompletions) != 0, (field.endpoints & kChat) != 0, !is_float, field.min, field.max});
-  }
-  return fields;
 }
 
 }  // namespace slora

@@ -3,6 +3,8 @@
 #include <string_view>
 
 #include "base/check.h"
+#include "server/conversation_fields.h"
+#include "server/request_fields.h"
 #include "server/request_parser.h"
 
 // The input is a request's body. Whatever it is: refused with a message, or a request within every bound, on both endpoints.
@@ -18,6 +20,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
     check(spec->n >= 1 && spec->n <= 8, "a bounded number of choices");
     check(spec->prompts.size() <= kPromptsMax && spec->messages.size() <= kMessagesMax, "a bounded number of prompts");
+    check(spec->tools.size() <= kToolsMax && spec->documents.size() <= kDocumentsMax, "a bounded number of tools");
+    for (const auto& [asked, max] : {std::pair(spec->logprobs, kLogprobsMax), std::pair(spec->prompt_logprobs, kLogprobsMax)})
+      check(!asked || (*asked >= 0 && *asked <= max), "a bounded number of log-probabilities");
+    check(spec->scores_only() ? spec->echo : spec->output_tokens().value_or(1) >= 1, "output, or a prompt to score");
     check(spec->stop.size() <= kStopsMax && spec->logit_bias.size() <= kLogitBiasMax, "bounded lists");
     for (const TokenId token : spec->stop_token_ids) check(token >= 0 && token < vocabulary_size, "stop tokens of the vocabulary");
     for (const TokenBias& bias : spec->logit_bias)

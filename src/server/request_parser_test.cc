@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "formats/json.h"
@@ -61,59 +62,62 @@ TEST(RequestParser, ReadsMessagesWithTextOrTextParts) {
                                                  kVocabulary);
   ASSERT_TRUE(spec) << spec.error().message;
   ASSERT_EQ(spec->messages.size(), 3u);
-  EXPECT_EQ(spec->messages[0].content, "s");
-  EXPECT_EQ(spec->messages[1].content, "a\nb");
-  EXPECT_EQ(spec->messages[1].name, "n");
-  EXPECT_EQ(spec->messages[2].content, "");
+  EXPECT_EQ(spec->messages[0], Json({{"role", "system"}, {"content", "s"}}));
+  EXPECT_EQ(spec->messages[1], Json({{"role", "user"}, {"content", "a\nb"}, {"name", "n"}}));
+  EXPECT_EQ(spec->messages[2], Json({{"role", "assistant"}, {"content", ""}}));
 }
 
 TEST(RequestParser, NamesThePlaceWithinMessages) {
-  for (const auto& [messages, param] : {std::pair{"[]", "messages"},
-                                        {"[1]", "messages[0]"},
-                                        {R"([{"content":"a"}])", "messages[0]"},
-                                        {R"([{"role":"user","content":1}])", "messages[0].content"},
-                                        {R"([{"role":"user"}])", "messages[0].content"},
-                                        {R"([{"role":"user","content":[{"type":"image_url","image_url":"x"}]}])", "messages[0].content[0]"},
-                                        {R"([{"role":"assistant","tool_calls":[{"id":"1"}]}])", "messages[0]"}}) {
+  for (const auto& [messages, param] :
+       {std::pair{"[]", "messages"},
+        {"[1]", "messages[0]"},
+        {R"([{"content":"a"}])", "messages[0].role"},
+        {R"([{"role":"user","content":1}])", "messages[0].content"},
+        {R"([{"role":"user"}])", "messages[0].content"},
+        {R"([{"role":"user","content":[{"type":"image_url","image_url":"x"}]}])", "messages[0].content[0].type"},
+        {R"([{"role":"user","content":"a"},{"role":"user","content":[{"type":"text"}]}])", "messages[1].content[0].text"},
+        {R"([{"role":"user","content":"a","name":1}])", "messages[0].name"},
+        {R"([{"role":"assistant","audio":{"id":"1"}}])", "messages[0].audio"},
+        {R"([{"role":"assistant","tool_calls":{}}])", "messages[0].tool_calls"},
+        {R"([{"role":"assistant","tool_calls":[{"id":"1"}]}])", "messages[0].tool_calls[0].function"},
+        {R"([{"role":"assistant","tool_calls":[{"id":1,"function":{"name":"f"}}]}])", "messages[0].tool_calls[0].id"},
+        {R"([{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":[]}}]}])",
+         "messages[0].tool_calls[0].function.arguments"},
+        {R"([{"role":"assistant","tool_calls":[{"type":"web","function":{"name":"f"}}]}])", "messages[0].tool_calls[0].type"},
+        {R"([{"role":"tool","content":"a","tool_call_id":5}])", "messages[0].tool_call_id"}}) {
     EXPECT_EQ(param_of(parse_request(Endpoint::chat, std::string(R"({"messages":)") + messages + "}", kVocabulary)), param) << messages;
   }
 }
 
-TEST(RequestParser, HoldsEveryNumberToItsBoundsOnBothEndpoints) {
-  for (const NumberField& field : number_fields()) {
-    for (const Endpoint endpoint : {Endpoint::completions, Endpoint::chat}) {
-      if (!(endpoint == Endpoint::chat ? field.in_chat : field.in_completions)) continue;
-      const auto verdict = [&](const std::string& value) {
-        const std::string fields = fmt::format(R"("{}":{})", field.name, value) +
-                                   (endpoint == Endpoint::chat && field.name == "top_logprobs" ? R"(,"logprobs":true)" : "");
-        return param_of(endpoint == Endpoint::chat ? chat(fields) : completion(fields));
-      };
-      const auto number = [&](double value) {
-        return field.is_integer ? fmt::format("{}", static_cast<std::int64_t>(value)) : fmt::format("{}", value);
-      };
-      const bool needs_max_tokens = field.name == "min_tokens";
-      EXPECT_EQ(verdict(number(field.min)), "(accepted)") << field.name;
-      if (!needs_max_tokens) {
-        EXPECT_EQ(verdict(number(field.max)), "(accepted)") << field.name;
-      }
-      EXPECT_EQ(verdict("null"), "(accepted)") << field.name;
-      const bool is_exact = field.max < 1e15;  // neighbours of larger bounds are the same double
-      if (is_exact) {
-        EXPECT_EQ(verdict(number(field.min - 1)), field.name) << field.name;
-        EXPECT_EQ(verdict(number(field.max + 1)), field.name) << field.name;
-      }
-      for (const char* wrong : {"\"1\"", "true", "[]", "{}", "1e300", "-1e300", "18446744073709551615"})
-        EXPECT_EQ(verdict(wrong), field.name) << field.name << wrong;
-      if (field.is_integer && is_exact) {
-        EXPECT_EQ(verdict(number(field.min) + ".5"), field.name) << field.name;
-      }
-    }
-  }
+TEST(RequestParser, GivesTemplatesTheArgumentsOfToolCallsAsObjects) {
+  const auto arguments = [](const std::string& given) {
+    const std::string call = R"({"id":"1","type":"function","function":{"name":"f","arguments":)" + given + "}}";
+    const Result<RequestSpec> spec =
+        parse_request(Endpoint::chat, R"({"messages":[{"role":"assistant","content":null,"tool_calls":[)" + call + "]}]}", kVocabulary);
+    return spec ? spec->messages[0]["tool_calls"][0]["function"]["arguments"] : Json(spec.error().message);
+  };
+  EXPECT_EQ(arguments(R"("{\"a\": [1]}")"), Json({{"a", Json::array({1})}}));
+  EXPECT_EQ(arguments(R"({"a":1})"), Json({{"a", 1}}));
+  EXPECT_EQ(arguments(R"("")"), Json::object());
+  EXPECT_EQ(arguments("null"), Json::object());
+  EXPECT_EQ(arguments(R"("{\"a\": ")"), "{\"a\": ") << "what a model wrote wrongly in an earlier turn stays what it is";
+}
+
+TEST(RequestParser, PassesOnWhatChatTemplatesRead) {
+  const RequestSpec spec = chat(R"("tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}],
+      "documents":[{"title":"t","text":"x"}],"chat_template_kwargs":{"enable_thinking":false},"chat_template":"rag","tool_choice":"auto")")
+                               .value();
+  EXPECT_EQ(spec.tools[0]["function"]["name"], "f");
+  EXPECT_EQ(spec.documents[0]["title"], "t");
+  EXPECT_EQ(spec.chat_template_kwargs["enable_thinking"], false);
+  EXPECT_EQ(spec.chat_template, "rag");
+  EXPECT_TRUE(chat(R"("tools":[],"documents":[])").value().tools.is_null());
 }
 
 TEST(RequestParser, TheNewerNameOfMaxTokensWins) {
-  EXPECT_EQ(chat(R"("max_completion_tokens":5,"max_tokens":9)").value().max_tokens, 5);
-  EXPECT_EQ(chat(R"("max_tokens":9,"max_completion_tokens":5)").value().max_tokens, 5);
+  EXPECT_EQ(chat(R"("max_completion_tokens":5,"max_tokens":9)").value().output_tokens(), 5);
+  EXPECT_EQ(chat(R"("max_tokens":9,"max_completion_tokens":5)").value().output_tokens(), 5);
+  EXPECT_EQ(param_of(chat(R"("max_tokens":9,"max_completion_tokens":5,"min_tokens":6)")), "min_tokens");
 }
 
 TEST(RequestParser, BoundsTheAnswersOfOneRequest) {
@@ -164,22 +168,11 @@ TEST(RequestParser, IgnoresAndCountsUnknownFields) {
   EXPECT_EQ(completion(R"("messages":[])").value().unknown_field_count, 1u) << "a field of another endpoint";
 }
 
-TEST(RequestParser, RefusesByNameWhatWouldChangeTheAnswer) {
-  for (const char* name : {"best_of", "suffix", "prompt_logprobs", "use_beam_search", "bad_words", "allowed_token_ids", "response_format",
-                           "structured_outputs", "guided_json", "lora_path", "adapter_id", "cache_salt", "truncate_prompt_tokens"}) {
-    EXPECT_EQ(param_of(completion(fmt::format(R"("{}":["x"])", name))), name);
-    EXPECT_EQ(param_of(completion(fmt::format(R"("{}":null)", name))), "(accepted)") << name;
-  }
-  for (const char* name : {"tools", "tool_choice", "functions", "audio", "modalities", "chat_template", "continue_final_message", "echo"}) {
-    EXPECT_EQ(param_of(chat(fmt::format(R"("{}":["x"])", name))), name);
-  }
-}
-
-TEST(RequestParser, AcceptsUnservedFieldsThatAskForNothing) {
-  EXPECT_TRUE(chat(
-      R"("response_format":{"type":"text"},"tool_choice":"auto","tools":[],"modalities":["text"],"echo":false,"add_generation_prompt":true)"));
-  EXPECT_TRUE(completion(R"("best_of":1,"suffix":"","use_beam_search":false)"));
-  EXPECT_EQ(param_of(chat(R"("response_format":{"type":5})")), "response_format");
+TEST(RequestParser, AnAdapterHasOneNameOnly) {
+  EXPECT_EQ(completion(R"("lora_path":"a","adapter_id":"a","model":"m")").value().adapter, "a");
+  EXPECT_EQ(completion(R"("lora_path":"","adapter_id":"a")").value().adapter_field, "adapter_id");
+  EXPECT_EQ(param_of(completion(R"("lora_path":"a","adapter_id":"b")")), "adapter_id");
+  EXPECT_EQ(param_of(completion(R"("lora_path":["a"])")), "lora_path");
 }
 
 TEST(RequestParser, SeesWhatFieldsSayTogether) {
@@ -187,8 +180,14 @@ TEST(RequestParser, SeesWhatFieldsSayTogether) {
   EXPECT_EQ(param_of(completion(R"("stream_options":{"include_usage":true})")), "stream_options");
   EXPECT_EQ(param_of(completion(R"("stream":true,"stream_options":{"include_usage":1})")), "stream_options.include_usage");
   EXPECT_TRUE(completion(R"("stream":true,"stream_options":{"include_usage":true})").value().include_usage);
-  EXPECT_EQ(param_of(completion(R"("echo":true,"logprobs":1)")), "echo");
-  EXPECT_TRUE(completion(R"("echo":true)").value().echo);
+  EXPECT_TRUE(completion(R"("stream_options":{})"));
+  EXPECT_TRUE(completion(R"("echo":true,"logprobs":1,"max_tokens":0)").value().scores_only());
+  EXPECT_EQ(param_of(completion(R"("max_tokens":0)")), "max_tokens");
+  EXPECT_EQ(param_of(completion(R"("prompt_logprobs":1,"stream":true)")), "prompt_logprobs");
+  EXPECT_TRUE(completion(R"("prompt_logprobs":0,"stream":true)"));
+  EXPECT_TRUE(chat(R"("continue_final_message":true)"));
+  EXPECT_TRUE(chat(R"("continue_final_message":true,"add_generation_prompt":false)"));
+  EXPECT_EQ(param_of(chat(R"("continue_final_message":true,"add_generation_prompt":true)")), "add_generation_prompt");
 }
 
 TEST(RequestParser, RefusesBodiesThatAreNoStrictJsonObject) {
@@ -202,10 +201,24 @@ TEST(RequestParser, RefusesBodiesThatAreNoStrictJsonObject) {
   }
 }
 
+TEST(RequestParser, TakesTheSamplesThatFuzzingStartsFrom) {
+  std::size_t count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(std::string(SLORA_SOURCE_DIR) + "/tests/corpora/request")) {
+    const std::string body = read_text_file(entry.path().string(), 1 << 20).value();
+    const Endpoint endpoint = Json::parse(body).contains("messages") ? Endpoint::chat : Endpoint::completions;
+    const Result<RequestSpec> spec = parse_request(endpoint, body, kVocabulary);
+    EXPECT_TRUE(spec) << entry.path() << ": " << spec.error().message;
+    ++count;
+  }
+  EXPECT_GE(count, 4u);
+}
+
 TEST(RequestParser, MessagesSayExpectedAndFound) {
   EXPECT_THAT(completion(R"("temperature":"hot")").error().message,
               HasSubstr("temperature: expected a number from 0 to 100, found \"hot\""));
   EXPECT_THAT(completion(R"("n":9)").error().message, HasSubstr("n: expected an integer from 1 to 8, found 9"));
+  EXPECT_THAT(completion(R"("best_of":2)").error().message, HasSubstr("best_of: expected 1, since nothing else is served, found 2"));
+  EXPECT_THAT(completion(R"("guided_json":{})").error().message, HasSubstr("guided_json: this field is not served"));
 }
 
 }  // namespace

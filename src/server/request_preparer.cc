@@ -20,14 +20,23 @@ T either(const std::optional<T>& asked, const std::optional<U>& model_default, T
   return model_default ? static_cast<T>(*model_default) : otherwise;
 }
 
-Json json_of(const std::vector<ChatMessage>& messages) {
-  Json list = Json::array();
-  for (const ChatMessage& message : messages) {
-    Json entry = {{"role", message.role}, {"content", message.content}};
-    if (!message.name.empty()) entry["name"] = message.name;
-    list.push_back(std::move(entry));
+// Shortens a prompt to `count` tokens.
+void truncate(std::vector<TokenId>& tokens, std::size_t count, KeptEnd kept) {
+  if (tokens.size() <= count) return;
+  if (kept == KeptEnd::last) {
+    tokens.erase(tokens.begin(), tokens.end() - static_cast<std::ptrdiff_t>(count));
+  } else {
+    tokens.resize(count);
   }
-  return list;
+}
+
+// As vLLM: what a request says of reasoning are variables of the template.
+Json template_variables(const RequestSpec& spec) {
+  Json variables = spec.chat_template_kwargs.is_null() ? Json::object() : spec.chat_template_kwargs;
+  if (spec.reasoning_effort.empty()) return variables;
+  variables["reasoning_effort"] = spec.reasoning_effort;
+  if (!variables.contains("enable_thinking")) variables["enable_thinking"] = spec.reasoning_effort != "none";
+  return variables;
 }
 
 }  // namespace
@@ -46,9 +55,14 @@ Result<PreparedRequest> RequestPreparer::prepare(Endpoint endpoint, std::string_
 
   PreparedRequest request;
   request.spec = std::move(*spec);
-  request.model_name = request.spec.model.empty() ? base_names_.front() : request.spec.model;
+  Result<std::string> name = name_of_model(request.spec);
+  if (!name) return forward_error(name);
+  request.model_name = std::move(*name);
   Result<std::shared_ptr<const AdapterVersion>> adapter = find_adapter(request.model_name);
-  if (!adapter) return forward_error(adapter);
+  if (!adapter) {
+    adapter.error().param = request.spec.adapter.empty() ? "model" : request.spec.adapter_field;
+    return forward_error(adapter);
+  }
   request.adapter = std::move(*adapter);
   request.sampling = sampling_of(request.spec);
   if (Status added = add_prompts(request); !added) return forward_error(added);
@@ -56,15 +70,26 @@ Result<PreparedRequest> RequestPreparer::prepare(Endpoint endpoint, std::string_
   return request;
 }
 
+bool RequestPreparer::is_base(const std::string& model) const { return std::ranges::find(base_names_, model) != base_names_.end(); }
+
+Result<std::string> RequestPreparer::name_of_model(const RequestSpec& spec) const {
+  if (spec.adapter.empty()) return spec.model.empty() ? base_names_.front() : spec.model;
+  if (!spec.model.empty() && !is_base(spec.model) && spec.model != spec.adapter) {
+    return field_error(spec.adapter_field, "{}: model names {}, and this field {}", spec.adapter_field, quote(spec.model),
+                       quote(spec.adapter));
+  }
+  return spec.adapter;
+}
+
 Result<std::shared_ptr<const AdapterVersion>> RequestPreparer::find_adapter(const std::string& model) const {
-  if (std::ranges::find(base_names_, model) != base_names_.end()) return std::shared_ptr<const AdapterVersion>();
+  if (is_base(model)) return std::shared_ptr<const AdapterVersion>();
   Result<std::shared_ptr<const AdapterVersion>> adapter = generator_.resolve(model);
   if (adapter) {
     if (generator_.output_tokens_that_fit(0, adapter->get()) > 0) return adapter;
     Error refused{"E_TOO_LARGE",
-                  fmt::format("adapter {}: its {} pages leave no room for a sequence in the pool; the server needs more --pool-memory", quote(model),
-                              (*adapter)->page_count()),
-                  "model"};
+                  fmt::format("adapter {}: its {} pages leave no room for a sequence in the pool; the server needs more --pool-memory",
+                              quote(model), (*adapter)->page_count()),
+                  {}};
     return tl::unexpected(std::move(refused));
   }
   Error& refusal = adapter.error();
@@ -73,34 +98,63 @@ Result<std::shared_ptr<const AdapterVersion>> RequestPreparer::find_adapter(cons
                fmt::format("The model {} does not exist. GET /v1/models lists the base model and its adapters.", quote(model)),
                {}};
   }
-  refusal.param = "model";
   return adapter;
 }
 
 Status RequestPreparer::add_prompts(PreparedRequest& request) const {
   const RequestSpec& spec = request.spec;
-  const Tokenizer& tokenizer = text_.tokenizer();
   if (spec.endpoint == Endpoint::chat) {
-    const Json messages = json_of(spec.messages);
-    const Result<std::string> text = text_.render({.messages = messages});
-    if (!text) return tl::unexpected<Error>(text.error());
-    // Templates write the special tokens themselves.
-    const SpecialTokens special = spec.add_special_tokens.value_or(false) ? SpecialTokens::add : SpecialTokens::omit;
-    request.prompts.push_back({tokenizer.encode(*text, special), {}, 0});
-    return {};
+    if (Status added = add_conversation(request); !added) return added;
   }
+  const Tokenizer& tokenizer = text_.tokenizer();
+  const SpecialText special_text = spec.skip_special_tokens ? SpecialText::skip : SpecialText::keep;
   for (const Prompt& prompt : spec.prompts) {
     PreparedRequest::Prompt& prepared = request.prompts.emplace_back();
-    if (const auto* text = std::get_if<std::string>(&prompt)) {
-      const SpecialTokens special = spec.add_special_tokens.value_or(true) ? SpecialTokens::add : SpecialTokens::omit;
-      prepared.tokens = tokenizer.encode(*text, special);
-      if (spec.echo) prepared.echo = *text;
-    } else {
+    const auto* text = std::get_if<std::string>(&prompt);
+    if (text == nullptr) {
       prepared.tokens = std::get<std::vector<TokenId>>(prompt);
-      if (spec.echo) prepared.echo = tokenizer.decode(prepared.tokens, spec.skip_special_tokens ? SpecialText::skip : SpecialText::keep);
+    } else {
+      prepared.tokens = tokenizer.encode(*text, spec.add_special_tokens.value_or(true) ? SpecialTokens::add : SpecialTokens::omit);
     }
+    const std::size_t whole = prepared.tokens.size();
+    if (const auto room = tokens_to_keep(request)) truncate(prepared.tokens, *room, spec.kept_end);
+    const bool is_whole_text = text != nullptr && prepared.tokens.size() == whole;
+    if (spec.echo) prepared.echo = is_whole_text ? *text : tokenizer.decode(prepared.tokens, special_text);
   }
   return {};
+}
+
+Status RequestPreparer::add_conversation(PreparedRequest& request) const {
+  const RequestSpec& spec = request.spec;
+  const auto given = [](const Json& part) { return part.is_null() ? nullptr : &part; };
+  const Json variables = template_variables(spec);
+  Conversation conversation{.messages = spec.messages};
+  conversation.tools = given(spec.tools);
+  conversation.documents = given(spec.documents);
+  conversation.kwargs = &variables;
+  if (spec.chat_template) conversation.template_name = *spec.chat_template;
+  conversation.add_generation_prompt = spec.add_generation_prompt.value_or(!spec.continue_final_message);
+  conversation.continue_final_message = spec.continue_final_message;
+  const Result<std::string> text = text_.render(conversation);
+  if (!text) return tl::unexpected<Error>(text.error());
+
+  PreparedRequest::Prompt& prompt = request.prompts.emplace_back();
+  // Templates write the special tokens themselves.
+  const SpecialTokens special = spec.add_special_tokens.value_or(false) ? SpecialTokens::add : SpecialTokens::omit;
+  prompt.tokens = text_.tokenizer().encode(*text, special);
+  if (const auto room = tokens_to_keep(request)) truncate(prompt.tokens, *room, spec.kept_end);
+  const Json& last = spec.messages.back();
+  if (spec.echo && last["role"] == "assistant") prompt.echo = last["content"].get<std::string>();
+  return {};
+}
+
+std::optional<std::size_t> RequestPreparer::tokens_to_keep(const PreparedRequest& request) const {
+  const RequestSpec& spec = request.spec;
+  if (!spec.truncate_prompt_tokens) return std::nullopt;
+  if (*spec.truncate_prompt_tokens >= 0) return static_cast<std::size_t>(*spec.truncate_prompt_tokens);
+  const std::int32_t by_default = spec.endpoint == Endpoint::chat ? 1 : kCompletionTokensDefault;
+  const std::int64_t context = std::int64_t{1} + generator_.output_tokens_that_fit(1, request.adapter.get());
+  return static_cast<std::size_t>(std::max<std::int64_t>(context - std::max(spec.output_tokens().value_or(by_default), 1), 1));
 }
 
 Status RequestPreparer::set_output_tokens(PreparedRequest& request) const {
@@ -115,15 +169,18 @@ Status RequestPreparer::set_output_tokens(PreparedRequest& request) const {
     const auto prompt_tokens = static_cast<std::int32_t>(prompt.tokens.size());
     const std::int32_t fitting = generator_.output_tokens_that_fit(prompt_tokens, request.adapter.get());
     const bool is_prompt_too_long = fitting < 1;
-    if (is_prompt_too_long || spec.max_tokens.value_or(1) > fitting) {
+    const std::optional<std::int32_t> asked = spec.output_tokens();
+    if (is_prompt_too_long || asked.value_or(1) > fitting) {
       return tl::unexpected<Error>(
           Error{"context_length_exceeded",
                 fmt::format("This model's context holds {} tokens here; the prompt has {} and {} were asked for as output.",
-                            std::int64_t{fitting} + prompt_tokens, prompt_tokens, spec.max_tokens.value_or(1)),
-                is_prompt_too_long ? prompt_field : "max_tokens"});
+                            std::int64_t{fitting} + prompt_tokens, prompt_tokens, asked.value_or(1)),
+                is_prompt_too_long           ? prompt_field
+                : spec.max_completion_tokens ? "max_completion_tokens"
+                                             : "max_tokens"});
     }
     const std::int32_t by_default = spec.endpoint == Endpoint::chat ? fitting : std::min(fitting, kCompletionTokensDefault);
-    prompt.output_tokens_max = spec.max_tokens.value_or(by_default);
+    prompt.output_tokens_max = std::max(asked.value_or(by_default), 1);  // the engine draws one at least
     if (spec.min_tokens > prompt.output_tokens_max) {
       return field_error("min_tokens", "min_tokens: expected at most the {} tokens of output that this request may have, found {}",
                          prompt.output_tokens_max, spec.min_tokens);
@@ -143,7 +200,10 @@ SamplingParams RequestPreparer::sampling_of(const RequestSpec& spec) const {
   sampling.frequency_penalty = spec.frequency_penalty;
   sampling.logit_bias = spec.logit_bias;
   sampling.logprob_count = spec.logprobs.value_or(-1);
+  const bool echoes_logprobs = spec.echo && spec.endpoint == Endpoint::completions;
+  sampling.prompt_logprob_count = std::max(spec.prompt_logprobs.value_or(-1), echoes_logprobs ? spec.logprobs.value_or(-1) : -1);
   sampling.min_tokens = spec.min_tokens;
+  if (spec.scores_only()) return sampling;
   if (!spec.ignore_eos) sampling.end_tokens = defaults_.eos_token_ids;
   for (const TokenId token : spec.stop_token_ids) {
     if (std::ranges::find(sampling.end_tokens, token) == sampling.end_tokens.end()) sampling.end_tokens.push_back(token);

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,7 +24,7 @@ struct PreparedRequest {
   };
 
   RequestSpec spec;
-  std::string model_name;                         // as the client asked for it
+  std::string model_name;                         // the base's or the adapter's, as the client asked for it
   std::shared_ptr<const AdapterVersion> adapter;  // null: the base model
   std::vector<Prompt> prompts;
   SamplingParams sampling;  // of every sequence but for seed and choice
@@ -39,8 +40,13 @@ class RequestPreparer {
   [[nodiscard]] Result<PreparedRequest> prepare(Endpoint endpoint, std::string_view body) const;
 
  private:
+  [[nodiscard]] bool is_base(const std::string& model) const;
+  [[nodiscard]] Result<std::string> name_of_model(const RequestSpec& spec) const;
   [[nodiscard]] Result<std::shared_ptr<const AdapterVersion>> find_adapter(const std::string& model) const;
   [[nodiscard]] Status add_prompts(PreparedRequest& request) const;
+  [[nodiscard]] Status add_conversation(PreparedRequest& request) const;
+  // Nothing: all.
+  [[nodiscard]] std::optional<std::size_t> tokens_to_keep(const PreparedRequest& request) const;
   [[nodiscard]] Status set_output_tokens(PreparedRequest& request) const;
   [[nodiscard]] SamplingParams sampling_of(const RequestSpec& spec) const;
 

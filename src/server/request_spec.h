@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <variant>
@@ -8,16 +9,14 @@
 
 #include "base/ids.h"
 #include "engine/generation.h"
+#include "formats/json.h"
 
 namespace slora {
 
 enum class Endpoint : std::uint8_t { completions, chat };
 
-struct ChatMessage {
-  std::string role;
-  std::string content;  // text parts joined
-  std::string name;     // may be empty
-};
+// Which end of a prompt that is too long is kept.
+enum class KeptEnd : std::uint8_t { last, first };
 
 using Prompt = std::variant<std::string, std::vector<TokenId>>;
 
@@ -25,12 +24,26 @@ using Prompt = std::variant<std::string, std::vector<TokenId>>;
 // endpoint; const afterwards. Empty optionals are filled from the model's generation_config.json.
 struct RequestSpec {
   Endpoint endpoint = Endpoint::completions;
-  std::string model;                  // empty: the base model
-  std::vector<Prompt> prompts;        // completions: at least one
-  std::vector<ChatMessage> messages;  // chat: at least one
+  std::string model;          // empty: the base model
+  std::string adapter;        // an adapter named apart from the model; empty: none
+  std::string adapter_field;  // where
+
+  std::vector<Prompt> prompts;  // completions: at least one
+  bool prompts_are_list = false;
+  std::optional<std::int32_t> truncate_prompt_tokens;  // how many are kept; -1: as many as there is room for
+  KeptEnd kept_end = KeptEnd::last;
+  std::optional<bool> add_special_tokens;
+
+  // Chat: at least one message, as templates want them: contents are texts, arguments of tool calls objects. What is absent is null.
+  Json messages, tools, documents, chat_template_kwargs;
+  std::optional<std::string> chat_template;  // the name of one of the model's own
+  std::string reasoning_effort;              // empty: not given
+  std::optional<bool> add_generation_prompt;
+  bool continue_final_message = false;
 
   std::int32_t n = 1;
-  std::optional<std::int32_t> max_tokens;
+  std::optional<std::int32_t> max_tokens;  // 0: the prompt is scored, nothing generated
+  std::optional<std::int32_t> max_completion_tokens;
   std::int32_t min_tokens = 0;
   std::optional<float> temperature;
   std::optional<float> top_p;
@@ -41,21 +54,30 @@ struct RequestSpec {
   float frequency_penalty = 0;
   std::optional<std::int64_t> seed;
   std::vector<TokenBias> logit_bias;
+
   std::optional<std::int32_t> logprobs;  // how many of the most likely tokens to tell beside the chosen one
+  bool chat_logprobs = false;            // chat: whether, top_logprobs: how many; parse_request() makes `logprobs` of them
+  std::optional<std::int32_t> top_logprobs;
+  std::optional<std::int32_t> prompt_logprobs;
 
   std::vector<std::string> stop;
   std::vector<TokenId> stop_token_ids;
   bool ignore_eos = false;
   bool include_stop_str_in_output = false;
   bool skip_special_tokens = true;
-  std::optional<bool> add_special_tokens;
 
   bool echo = false;
+  bool return_token_ids = false;
+  bool return_tokens_as_token_ids = false;
   bool stream = false;
   bool include_usage = false;
   bool continuous_usage_stats = false;
 
   std::size_t unknown_field_count = 0;
+
+  // The newer name wins. Nothing: as many as the endpoint gives by default.
+  [[nodiscard]] std::optional<std::int32_t> output_tokens() const { return max_completion_tokens ? max_completion_tokens : max_tokens; }
+  [[nodiscard]] bool scores_only() const { return max_tokens == 0; }
 };
 
 }  // namespace slora

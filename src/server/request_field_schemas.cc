@@ -1,0 +1,126 @@
+#include <nlohmann/json.hpp>
+
+#include "server/conversation_fields.h"
+#include "server/request_fields.h"
+
+namespace slora {
+namespace {
+
+Json token_id(std::int32_t vocabulary_size) { return {{"type", "integer"}, {"minimum", 0}, {"maximum", vocabulary_size - 1}}; }
+
+Json list_of(Json items) { return {{"type", "array"}, {"items", std::move(items)}}; }
+
+// A member that may be null.
+Json optional(Json schema) { return {{"anyOf", Json::array({std::move(schema), Json{{"type", "null"}}})}}; }
+
+Json object(Json properties, const std::vector<std::string>& required) {
+  Json schema = {{"type", "object"}, {"properties", std::move(properties)}};
+  if (!required.empty()) schema["required"] = required;
+  return schema;
+}
+
+Json text() { return {{"type", "string"}}; }
+
+Json function_type() { return {{"enum", Json::array({"function", nullptr})}}; }
+
+Json tool_call() {
+  const Json function = object(
+      {{"name", text()}, {"arguments", {{"type", {"string", "object", "null"}}, {"description", "The object as JSON text, or itself."}}}},
+      {"name"});
+  return object({{"id", optional(text())}, {"type", function_type()}, {"function", function}}, {"function"});
+}
+
+Json tool_calls() {
+  Json schema = list_of(tool_call());
+  schema["maxItems"] = kToolsMax;
+  return schema;
+}
+
+Json content() {
+  const Json part = object({{"type", {{"const", "text"}}}, {"text", text()}}, {"type", "text"});
+  return {{"anyOf", Json::array({text(), list_of(part)})}};
+}
+
+}  // namespace
+
+Json prompt_schema(std::int32_t vocabulary_size) {
+  Json ids = list_of(token_id(vocabulary_size));
+  ids["minItems"] = 1;
+  Json texts = list_of(text());
+  Json lists = list_of(ids);
+  for (Json* many : {&texts, &lists}) {
+    (*many)["minItems"] = 1;
+    (*many)["maxItems"] = kPromptsMax;
+  }
+  return {{"anyOf", Json::array({text(), std::move(ids), std::move(texts), std::move(lists)})}};
+}
+
+Json adapter_name_schema(std::int32_t) { return text(); }
+
+Json logit_bias_schema(std::int32_t) {
+  return {{"type", "object"},
+          {"propertyNames", {{"pattern", "^[0-9]+$"}}},
+          {"maxProperties", kLogitBiasMax},
+          {"additionalProperties", {{"type", "number"}, {"minimum", -kLogitBiasSizeMax}, {"maximum", kLogitBiasSizeMax}}}};
+}
+
+Json stop_schema(std::int32_t) {
+  Json one = {{"type", "string"}, {"minLength", 1}, {"maxLength", kStopBytesMax}};
+  Json alone = one;
+  alone.erase("minLength");  // an empty one is none
+  Json list = list_of(std::move(one));
+  list["maxItems"] = kStopsMax;
+  return {{"anyOf", Json::array({std::move(alone), std::move(list)})}};
+}
+
+Json stop_token_ids_schema(std::int32_t vocabulary_size) {
+  Json schema = list_of(token_id(vocabulary_size));
+  schema["maxItems"] = kStopTokensMax;
+  return schema;
+}
+
+Json truncation_side_schema(std::int32_t) { return {{"enum", {"left", "right"}}}; }
+
+Json stream_options_schema(std::int32_t) {
+  const Json flag = {{"type", {"boolean", "null"}}};
+  return object({{"include_usage", flag}, {"continuous_usage_stats", flag}}, {});
+}
+
+Json messages_schema(std::int32_t) {
+  const Json role = {{"type", "string"}, {"minLength", 1}};
+  const Json more = {{"name", optional(text())},
+                     {"tool_call_id", optional(text())},
+                     {"reasoning", optional(text())},
+                     {"reasoning_content", optional(text())},
+                     {"function_call", {{"type", "null"}}},
+                     {"audio", {{"type", "null"}}},
+                     {"tool_calls", optional(tool_calls())}};
+  Json spoken = more;
+  spoken.update({{"role", {{"const", "assistant"}}}, {"content", optional(content())}});
+  Json other = more;
+  other.update({{"role", role}, {"content", content()}});
+  Json schema = list_of({{"anyOf", Json::array({object(std::move(other), {"role", "content"}), object(std::move(spoken), {"role"})})}});
+  schema["minItems"] = 1;
+  schema["maxItems"] = kMessagesMax;
+  return schema;
+}
+
+Json tools_schema(std::int32_t) {
+  const Json function =
+      object({{"name", text()}, {"description", optional(text())}, {"parameters", {{"type", {"object", "null"}}}}}, {"name"});
+  Json schema = list_of(object({{"type", function_type()}, {"function", function}}, {"function"}));
+  schema["maxItems"] = kToolsMax;
+  return schema;
+}
+
+Json documents_schema(std::int32_t) {
+  Json schema = list_of({{"type", "object"}});
+  schema["maxItems"] = kDocumentsMax;
+  return schema;
+}
+
+Json chat_template_kwargs_schema(std::int32_t) { return {{"type", "object"}}; }
+
+Json reasoning_effort_schema(std::int32_t) { return {{"enum", {"none", "minimal", "low", "medium", "high", "xhigh", "max"}}}; }
+
+}  // namespace slora
