@@ -8,7 +8,6 @@
 #include "server/error_response.h"
 #include "server/job_table.h"
 #include "server/json_text.h"
-#include "text/utf8.h"
 
 namespace slora {
 namespace {
@@ -17,10 +16,6 @@ std::string json_string_of(std::string_view text) {
   std::string out;
   append_json_string(out, text);
   return out;
-}
-
-std::size_t character_count(std::string_view text) {
-  return static_cast<std::size_t>(std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
 }
 
 }  // namespace
@@ -42,7 +37,7 @@ Status GenerationJob::submit_all() {
   const auto n = static_cast<std::size_t>(request.spec.n);
   choices_.resize(request.prompts.size() * n);
   answer_.choices.resize(choices_.size());
-  answer_.cached_tokens.resize(request.prompts.size());
+  answer_.prompts.resize(request.prompts.size());
   for (std::size_t i = 0; i < choices_.size(); ++i) {
     const std::size_t prompt_index = i / n;
     const PreparedRequest::Prompt& prompt = request.prompts[prompt_index];
@@ -87,8 +82,9 @@ void GenerationJob::on_event(std::size_t choice_index, const TokenEvent& event) 
   if (event.end == EndReason::given_up) return fail({"given_up", "The request waited too long for its turn; try again later.", {}});
   if (event.end == EndReason::cancelled) return fail({"draining", "The server is shutting down.", {}});
 
-  std::int64_t& cached_tokens = answer_.cached_tokens[answered.prompt_index];
-  cached_tokens = std::max<std::int64_t>(cached_tokens, event.cached_tokens);
+  AnsweredPrompt& prompt = answer_.prompts[answered.prompt_index];
+  prompt.cached_tokens = std::max<std::int64_t>(prompt.cached_tokens, event.cached_tokens);
+  if (prompt.logprobs.empty()) prompt.logprobs = event.prompt_logprobs;
   if (event.token >= 0) take_token(choice_index, event);
   if (event.end && !choice.ended) {
     const RequestSpec& spec = answer_.request.spec;
@@ -116,11 +112,13 @@ void GenerationJob::take_token(std::size_t choice_index, const TokenEvent& event
     services_.metrics.count_prompt(answer_.usage_of(answered).prompt_tokens);
     choice.times.started = event.started;
     choice.times.first_token = now;
+    if (spec.echo && spec.logprobs) choice.character_count = prompt_characters(answered);
   }
+  if (spec.scores_only()) return;  // the engine draws one token at least
   services_.metrics.count_token(choice.times, now);
   choice.times.last_token = now;
   answered.tokens.push_back({event.token, event.logprob, event.top, choice.character_count});
-  if (spec.logprobs) choice.character_count += character_count(to_valid_utf8(services_.tokenizer.token_bytes(event.token)));
+  if (spec.logprobs) choice.character_count += told_characters(services_.tokenizer, event.token);
   // The token that ended the sequence is no part of its text.
   if (event.end == EndReason::stop && !spec.include_stop_str_in_output) return;
   StopMatcher::Output output = choice.text->push(event.token);
@@ -128,6 +126,12 @@ void GenerationJob::take_token(std::size_t choice_index, const TokenEvent& event
   if (!output.stop) return;
   if (!event.end) services_.generator.cancel(choice.sequence);
   end_choice(choice_index, "stop", json_string_of(spec.stop[*output.stop]));
+}
+
+std::size_t GenerationJob::prompt_characters(const AnsweredChoice& answered) const {
+  std::size_t count = 0;
+  for (const TokenId token : answer_.prompt_tokens_of(answered)) count += told_characters(services_.tokenizer, token);
+  return count;
 }
 
 void GenerationJob::end_choice(std::size_t choice_index, std::string_view finish_reason, std::string stop_reason) {

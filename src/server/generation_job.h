@@ -61,6 +61,7 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
 
   [[nodiscard]] Status submit_all();
   void take_token(std::size_t choice_index, const TokenEvent& event);
+  [[nodiscard]] std::size_t prompt_characters(const AnsweredChoice& answered) const;
   void end_choice(std::size_t choice_index, std::string_view finish_reason, std::string stop_reason);
   void send_part(std::size_t choice_index);
   void complete();

@@ -2,17 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <chrono>
-#include <utility>
+#include <span>
 
 #include "server/json_text.h"
-#include "text/utf8.h"
 
 namespace slora {
 namespace {
-
-constexpr float kLogprobMin = -9999.0F;  // vLLM's stand-in for minus infinity
 
 std::string usage_json(const Usage& usage) {
   return fmt::format(R"({{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},"prompt_tokens_details":{{"cached_tokens":{}}}}})",
@@ -28,34 +24,23 @@ void append_end_of_choice(std::string& out, const AnsweredChoice& choice) {
   }
   out += R"(,"stop_reason":)";
   out += choice.stop_reason.empty() ? "null" : choice.stop_reason;
-  out += "}";
+}
+
+void append_ids(std::string& out, std::string_view field, std::span<const TokenId> tokens) {
+  out += fmt::format(R"(,"{}":[{}])", field, fmt::join(tokens, ","));
 }
 
 std::int64_t seconds_since_epoch() {
   return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-void append_logprob(std::string& out, float logprob) { append_json_number(out, std::max(logprob, kLogprobMin)); }
-
-template <class List, class Append>
-void append_list(std::string& out, const List& list, Append append) {
-  out += "[";
-  bool first = true;
-  for (const auto& entry : list) {
-    if (!std::exchange(first, false)) out += ",";
-    append(entry);
-  }
-  out += "]";
-}
-
 }  // namespace
 
 OpenAiFormat::OpenAiFormat(const PreparedRequest& request, std::uint64_t random, const Tokenizer& tokenizer)
     : is_chat_(request.spec.endpoint == Endpoint::chat),
-      wants_logprobs_(request.spec.logprobs.has_value()),
       chunk_head_(head(is_chat_ ? "chat.completion.chunk" : "text_completion", request, random)),
       body_head_(head(is_chat_ ? "chat.completion" : "text_completion", request, random)),
-      tokenizer_(tokenizer) {}
+      logprobs_(tokenizer, request.spec.return_tokens_as_token_ids ? OpenAiLogprobs::TokenNames::ids : OpenAiLogprobs::TokenNames::texts) {}
 
 std::string OpenAiFormat::head(std::string_view object, const PreparedRequest& request, std::uint64_t random) const {
   std::string out = fmt::format(R"({{"id":"{}-{:016x}","object":"{}","created":{},"model":)", is_chat_ ? "chatcmpl" : "cmpl", random,
@@ -66,24 +51,25 @@ std::string OpenAiFormat::head(std::string_view object, const PreparedRequest& r
 }
 
 std::string OpenAiFormat::part_event(const Answer& answer, const NewPart& part) const {
-  const AnsweredChoice& choice = answer.choices[part.choice_index];
-  std::string events;
-  if (is_chat_ && part.is_first) {
-    events =
-        sse_event(fmt::format(R"({}{{"index":{},"delta":{{"role":"assistant","content":""}},"logprobs":null,"finish_reason":null}}]}})",
-                              chunk_head_, part.choice_index));
-  }
   std::string out = chunk_head_;
-  out += fmt::format(R"({{"index":{},)", part.choice_index);
-  out += is_chat_ ? R"("delta":{"content":)" : R"("text":)";
-  append_json_string(out, std::string_view(choice.text).substr(part.text_begin));
-  if (is_chat_) out += "}";
-  append_logprobs(out, std::span(choice.tokens).subspan(part.token_begin));
-  append_end_of_choice(out, choice);
+  append_choice(out, answer, part, "delta");
   out += "]";
-  if (answer.request.spec.continuous_usage_stats) out += R"(,"usage":)" + usage_json(answer.usage());
+  if (answer.request.spec.continuous_usage_stats) out += R"(,"usage":)" + usage_json(answer.usage_of(answer.choices[part.choice_index]));
   out += "}";
-  return events + sse_event(out);
+  return is_chat_ && part.is_first ? role_event(answer, part.choice_index) + sse_event(out) : sse_event(out);
+}
+
+std::string OpenAiFormat::role_event(const Answer& answer, std::size_t choice_index) const {
+  const AnsweredChoice& choice = answer.choices[choice_index];
+  std::string out = fmt::format(R"({}{{"index":{},"delta":{{"role":"assistant","content":""}},"logprobs":null,"finish_reason":null}}])",
+                                chunk_head_, choice_index);
+  if (answer.request.spec.return_token_ids) append_ids(out, "prompt_token_ids", answer.prompt_tokens_of(choice));
+  if (answer.request.spec.continuous_usage_stats) {
+    Usage before = answer.usage_of(choice);
+    before.completion_tokens = 0;
+    out += R"(,"usage":)" + usage_json(before);
+  }
+  return sse_event(out + "}");
 }
 
 std::string OpenAiFormat::end_of_stream(const Answer& answer) const {
@@ -93,84 +79,59 @@ std::string OpenAiFormat::end_of_stream(const Answer& answer) const {
 }
 
 std::string OpenAiFormat::body(const Answer& answer) const {
+  const RequestSpec& spec = answer.request.spec;
   std::string out = body_head_;
   for (std::size_t i = 0; i < answer.choices.size(); ++i) {
-    const AnsweredChoice& choice = answer.choices[i];
     if (i != 0) out += ",";
-    out += fmt::format(R"({{"index":{},)", i);
-    out += is_chat_ ? R"("message":{"role":"assistant","content":)" : R"("text":)";
-    append_json_string(out, choice.text);
-    if (is_chat_) out += "}";
-    append_logprobs(out, choice.tokens);
-    append_end_of_choice(out, choice);
+    append_choice(out, answer, {i, true, 0, 0}, "message");
   }
-  out += R"(],"usage":)" + usage_json(answer.usage()) + "}";
-  return out;
+  out += R"(],"service_tier":null,"system_fingerprint":null,"usage":)" + usage_json(answer.usage());
+  if (is_chat_) {
+    if (spec.prompt_logprobs) out += R"(,"prompt_logprobs":)" + logprobs_.prompt(answer.prompts.front().logprobs);
+    if (spec.return_token_ids) append_ids(out, "prompt_token_ids", answer.request.prompts.front().tokens);
+  }
+  return out + "}";
 }
 
-void OpenAiFormat::append_logprobs(std::string& out, std::span<const AnsweredToken> tokens) const {
+void OpenAiFormat::append_choice(std::string& out, const Answer& answer, const NewPart& part, std::string_view chat_field) const {
+  const RequestSpec& spec = answer.request.spec;
+  const AnsweredChoice& choice = answer.choices[part.choice_index];
+  out += fmt::format(R"({{"index":{},)", part.choice_index);
+  if (is_chat_) {
+    const std::string_view role = chat_field == "message" ? R"("role":"assistant",)" : "";
+    out += fmt::format(R"("{}":{{{}"content":)", chat_field, role);
+  } else {
+    out += R"("text":)";
+  }
+  append_json_string(out, std::string_view(choice.text).substr(part.text_begin));
+  if (is_chat_) out += "}";
+  append_logprobs(out, answer, part);
+  append_end_of_choice(out, choice);
+  if (spec.return_token_ids) {
+    if (!is_chat_ && part.is_first) append_ids(out, "prompt_token_ids", answer.prompt_tokens_of(choice));
+    std::vector<TokenId> tokens;
+    for (std::size_t i = part.token_begin; i < choice.tokens.size(); ++i) tokens.push_back(choice.tokens[i].token);
+    append_ids(out, "token_ids", tokens);
+  }
+  if (!is_chat_ && !spec.stream && spec.prompt_logprobs) {
+    out += R"(,"prompt_logprobs":)" + logprobs_.prompt(answer.prompts[choice.prompt_index].logprobs);
+  }
+  out += "}";
+}
+
+void OpenAiFormat::append_logprobs(std::string& out, const Answer& answer, const NewPart& part) const {
+  const RequestSpec& spec = answer.request.spec;
+  const AnsweredChoice& choice = answer.choices[part.choice_index];
+  const auto tokens = std::span(choice.tokens).subspan(part.token_begin);
   out += R"(,"logprobs":)";
-  if (!wants_logprobs_) {
+  if (!spec.logprobs) {
     out += "null";
   } else if (is_chat_) {
-    append_chat_logprobs(out, tokens);
+    out += logprobs_.chat(tokens);
   } else {
-    append_completion_logprobs(out, tokens);
+    const auto echoed = spec.echo && part.is_first ? std::span(answer.prompt_tokens_of(choice)) : std::span<const TokenId>();
+    out += logprobs_.completion(echoed, answer.prompts[choice.prompt_index].logprobs, tokens);
   }
 }
-
-void OpenAiFormat::append_completion_logprobs(std::string& out, std::span<const AnsweredToken> tokens) const {
-  out += R"({"tokens":)";
-  append_list(out, tokens, [&](const AnsweredToken& entry) { append_json_string(out, token_text(entry.token)); });
-  out += R"(,"token_logprobs":)";
-  append_list(out, tokens, [&](const AnsweredToken& entry) { append_logprob(out, entry.logprob); });
-  out += R"(,"top_logprobs":)";
-  append_list(out, tokens, [&](const AnsweredToken& entry) {
-    // Keys are texts, so that of tokens with one text (parts of characters) the likeliest counts. The chosen token is always there.
-    std::vector<std::string> told;
-    out += "{";
-    const auto tell = [&](TokenId token, float logprob) {
-      std::string text = token_text(token);
-      if (std::ranges::find(told, text) != told.end()) return;
-      if (!told.empty()) out += ",";
-      append_json_string(out, text);
-      out += ":";
-      append_logprob(out, logprob);
-      told.push_back(std::move(text));
-    };
-    for (const TokenLogprob& top : entry.top) tell(top.token, top.logprob);
-    tell(entry.token, entry.logprob);
-    out += "}";
-  });
-  out += R"(,"text_offset":)";
-  append_list(out, tokens, [&](const AnsweredToken& entry) { out += fmt::format("{}", entry.text_offset); });
-  out += "}";
-}
-
-void OpenAiFormat::append_chat_logprobs(std::string& out, std::span<const AnsweredToken> tokens) const {
-  out += R"({"content":)";
-  append_list(out, tokens, [&](const AnsweredToken& entry) {
-    append_chat_token(out, entry.token, entry.logprob);
-    out += R"(,"top_logprobs":)";
-    append_list(out, entry.top, [&](const TokenLogprob& top) {
-      append_chat_token(out, top.token, top.logprob);
-      out += "}";
-    });
-    out += "}";
-  });
-  out += "}";
-}
-
-// Leaves the object open.
-void OpenAiFormat::append_chat_token(std::string& out, TokenId token, float logprob) const {
-  out += R"({"token":)";
-  append_json_string(out, token_text(token));
-  out += R"(,"logprob":)";
-  append_logprob(out, logprob);
-  out += R"(,"bytes":)";
-  append_list(out, tokenizer_.token_bytes(token), [&](char byte) { out += fmt::format("{}", static_cast<unsigned char>(byte)); });
-}
-
-std::string OpenAiFormat::token_text(TokenId token) const { return to_valid_utf8(tokenizer_.token_bytes(token)); }
 
 }  // namespace slora

@@ -1,10 +1,10 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <string>
 #include <string_view>
 
+#include "server/openai_logprobs.h"
 #include "server/response_format.h"
 #include "text/tokenizer.h"
 
@@ -22,16 +22,13 @@ class OpenAiFormat final : public ResponseFormat {
 
  private:
   [[nodiscard]] std::string head(std::string_view object, const PreparedRequest& request, std::uint64_t random) const;
-  void append_logprobs(std::string& out, std::span<const AnsweredToken> tokens) const;
-  void append_completion_logprobs(std::string& out, std::span<const AnsweredToken> tokens) const;
-  void append_chat_logprobs(std::string& out, std::span<const AnsweredToken> tokens) const;
-  void append_chat_token(std::string& out, TokenId token, float logprob) const;
-  [[nodiscard]] std::string token_text(TokenId token) const;
+  [[nodiscard]] std::string role_event(const Answer& answer, std::size_t choice_index) const;
+  void append_choice(std::string& out, const Answer& answer, const NewPart& part, std::string_view chat_field) const;
+  void append_logprobs(std::string& out, const Answer& answer, const NewPart& part) const;
 
   const bool is_chat_;
-  const bool wants_logprobs_;
   const std::string chunk_head_, body_head_;  // `{"id":...,"choices":[`
-  const Tokenizer& tokenizer_;
+  const OpenAiLogprobs logprobs_;
 };
 
 }  // namespace slora

@@ -1,0 +1,35 @@
+#pragma once
+#include <span>
+#include <string>
+
+#include "server/answer.h"
+
+namespace slora {
+
+// Log-probabilities as JSON, in the forms that OpenAI's endpoints and vLLM give them. Const after construction; `tokenizer` outlives it.
+class OpenAiLogprobs {
+ public:
+  // How tokens are named: by their text, or as "token_id:ID".
+  enum class TokenNames { texts, ids };
+
+  OpenAiLogprobs(const Tokenizer& tokenizer, TokenNames names) : tokenizer_(tokenizer), names_(names) {}
+
+  // Of /v1/completions: {"tokens", "token_logprobs", "top_logprobs", "text_offset"}; `echoed` is the prompt, or empty, and `scores` are of
+  // all its tokens but the first, which has none.
+  [[nodiscard]] std::string completion(std::span<const TokenId> echoed, std::span<const PromptLogprob> scores,
+                                       std::span<const AnsweredToken> tokens) const;
+  // Of /v1/chat/completions: {"content": [...]}.
+  [[nodiscard]] std::string chat(std::span<const AnsweredToken> tokens) const;
+  // vLLM's prompt_logprobs: [null, {"ID": {"logprob", "rank", "decoded_token"}}, ...].
+  [[nodiscard]] std::string prompt(std::span<const PromptLogprob> scores) const;
+
+ private:
+  void append_top(std::string& out, TokenId token, float logprob, std::span<const TokenLogprob> top) const;
+  void append_chat_token(std::string& out, TokenId token, float logprob) const;
+  [[nodiscard]] std::string name_of(TokenId token) const;
+
+  const Tokenizer& tokenizer_;
+  const TokenNames names_;
+};
+
+}  // namespace slora
