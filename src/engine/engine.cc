@@ -32,6 +32,8 @@ Status Engine::submit(GenerationRequest request) {
 
 void Engine::cancel(SequenceId id) { loop_->inbox().cancel(id); }
 
+void Engine::clear_caches(std::function<void(bool)> told) { loop_->inbox().clear_caches(std::move(told)); }
+
 void Engine::begin_drain() { draining_.store(true); }
 
 std::int32_t Engine::output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion* adapter) const {

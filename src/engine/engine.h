@@ -18,8 +18,9 @@ namespace slora {
 
 struct EngineOptions {
   SchedulerOptions scheduler;
-  std::int32_t max_model_len = 0;     // prompt and output of one sequence, at most
-  std::string model_name;             // label of the metrics
+  std::int32_t max_model_len = 0;   // prompt and output of one sequence, at most
+  std::int32_t loader_threads = 4;  // adapters that are loaded at once
+  std::string model_name;           // label of the metrics
 };
 
 class EngineLoop;
@@ -31,8 +32,8 @@ struct EngineStats {
   std::size_t adapters_resident = 0, adapters_loading = 0;
 };
 
-// Plans to tokens. Owns the loop's thread, which owns scheduler, batch and model activations; a loader thread writes adapter
-// images into pages that the scheduler gave it. submit, cancel, stats and heartbeat: any thread.
+// Plans to tokens. Owns the loop's thread, which owns scheduler, batch and model activations; loader threads write adapter
+// images into pages that the scheduler gave them. submit, cancel, stats and heartbeat: any thread.
 class Engine {
  public:
   // Called on the engine thread once per step with everything that happened in it; must not block. Events of one sequence
@@ -52,6 +53,10 @@ class Engine {
   [[nodiscard]] Status submit(GenerationRequest request);
   // The client has left. Unknown ids are ignored.
   void cancel(SequenceId id);
+
+  // Drops all cached prefixes and idle adapters unless a sequence runs or waits. `told`, on the engine thread, hears whether it was done
+  // and must not block.
+  void clear_caches(std::function<void(bool)> told);
 
   // Refuses new sequences from now on; those that were accepted go on.
   void begin_drain();

@@ -24,7 +24,9 @@ EngineLoop::EngineLoop(const EngineOptions& options, Model& model, PageArena& ar
       metrics_(metrics, options.model_name),
       scheduler_(options.scheduler, std::make_unique<FcfsPolicy>()),
       heartbeat_(clock_.now().count()),
-      loader_(adapters, arena, inbox_) {
+      // A load holds at least one page of the pool, so there are never more of them than pages.
+      loader_(options.loader_threads, arena.page_count(), inbox_,
+              [&](const AdapterVersion& version, std::span<const PageIndex> pages) { return bring_in(adapters, arena, version, pages); }) {
   stats_.scheduler = scheduler_.stats();
   thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
 }
@@ -77,6 +79,11 @@ void EngineLoop::take_inbox() {
   for (GenerationRequest& request : told_.submissions) add(std::move(request));
   for (const SequenceId id : told_.cancellations) scheduler_.cancel(id);
   for (const AdapterId adapter : adapters_.take_retired()) scheduler_.retire_adapter(adapter);
+  for (const std::function<void(bool)>& told : told_.clearings) {
+    const bool is_idle = live_.empty();
+    if (is_idle) scheduler_.clear_caches();
+    told(is_idle);
+  }
 }
 
 void EngineLoop::add(GenerationRequest request) {

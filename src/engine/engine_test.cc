@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <future>
 
 #include "engine/engine_fixture.h"
 
@@ -127,6 +128,31 @@ TEST(Engine, EndsASequenceThatIsCancelled) {
   engine.engine().cancel(id);
   const Stream stream = engine.wait(id);
   EXPECT_TRUE(stream.end == EndReason::cancelled || stream.end == EndReason::length);
+}
+
+bool clear_caches(Engine& engine) {
+  std::promise<bool> done;
+  engine.clear_caches([&](bool was_done) { done.set_value(was_done); });
+  return done.get_future().get();
+}
+
+TEST(Engine, ClearsItsCachesWhenNothingRuns) {
+  TestEngine engine({});
+  const std::vector<TokenId> prompt(40, 7);
+  const std::string adapter = adapter_names().back();
+  const Stream first = engine.wait(engine.submit(engine.request(adapter, prompt, 4)));
+  EXPECT_GT(engine.wait(engine.submit(engine.request(adapter, prompt, 4))).cached_tokens, 0);
+
+  std::vector<SequenceId> running;  // many, so that they still run when the engine hears of the next call
+  for (int i = 0; i < 200; ++i) running.push_back(engine.submit(engine.request(adapter, prompt, 50)));
+  EXPECT_FALSE(clear_caches(engine.engine()));
+  for (const SequenceId id : running) engine.engine().cancel(id);
+  for (const SequenceId id : running) (void)engine.wait(id);
+
+  EXPECT_TRUE(clear_caches(engine.engine()));
+  const Stream again = engine.wait(engine.submit(engine.request(adapter, prompt, 4)));
+  EXPECT_EQ(again.cached_tokens, 0);
+  EXPECT_TRUE(again == first);
 }
 
 TEST(Engine, EndsAtAnEndTokenAndNotBeforeMinTokens) {

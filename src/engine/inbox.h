@@ -1,6 +1,7 @@
 #pragma once
 #include <condition_variable>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -18,18 +19,21 @@ struct LoadOutcome {
 };
 
 // What other threads tell the engine thread, in one place. Bounded by its users: submissions by the engine's admission,
-// cancellations by live sequences, outcomes by loads under way. Any thread may tell; the engine thread takes.
+// cancellations by live sequences, outcomes by loads under way, clearings by the connections that wait for one. Any thread may tell; the
+// engine thread takes.
 class Inbox {
  public:
   struct Contents {
     std::vector<GenerationRequest> submissions;
     std::vector<SequenceId> cancellations;
     std::vector<LoadOutcome> outcomes;
+    std::vector<std::function<void(bool)>> clearings;  // of the caches: told whether it was done
 
     void clear() {
       submissions.clear();
       cancellations.clear();
       outcomes.clear();
+      clearings.clear();
     }
   };
 
@@ -41,6 +45,9 @@ class Inbox {
   }
   void report(LoadOutcome outcome) {
     tell([&] { waiting_.outcomes.push_back(std::move(outcome)); });
+  }
+  void clear_caches(std::function<void(bool)> told) {
+    tell([&] { waiting_.clearings.push_back(std::move(told)); });
   }
   void wake() {
     tell([] {});
