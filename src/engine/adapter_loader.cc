@@ -1,6 +1,7 @@
 #include "engine/adapter_loader.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 
@@ -46,33 +47,38 @@ std::unique_ptr<const AdapterView> make_adapter_view(const ImageLayout& layout, 
   return view;
 }
 
-// A load holds at least one page of the pool, so there are never more of them than pages.
-AdapterLoader::AdapterLoader(AdapterStore& store, const PageArena& arena, Inbox& inbox)
-    : store_(store), arena_(arena), inbox_(inbox), loads_(arena.page_count()), thread_([this] { run(); }) {}
+Result<std::unique_ptr<const AdapterView>> bring_in(AdapterStore& store, const PageArena& arena, const AdapterVersion& version,
+                                                    std::span<const PageIndex> pages) {
+  std::vector<std::byte*> addresses;
+  addresses.reserve(pages.size());
+  for (const PageIndex page : pages) addresses.push_back(arena.page(page));
+  const Result<ImageLayout> layout = store.load(version, addresses);
+  if (!layout) return tl::unexpected(layout.error());
+  return make_adapter_view(*layout, addresses, store.base().modules.layer_count);
+}
+
+AdapterLoader::AdapterLoader(std::int32_t thread_count, std::size_t loads_max, Inbox& inbox, BringIn bring_in)
+    : bring_in_(std::move(bring_in)), inbox_(inbox), loads_(loads_max) {
+  check(thread_count > 0, "a thread to load with");
+  for (std::int32_t i = 0; i < thread_count; ++i) threads_.emplace_back([this] { run(); });
+}
 
 AdapterLoader::~AdapterLoader() {
-  std::vector<Load> dropped;
-  loads_.drain_into(dropped);
+  {
+    std::vector<Load> dropped;
+    loads_.drain_into(dropped);
+  }
   loads_.close();
-  thread_.join();
+  for (std::thread& thread : threads_) thread.join();
 }
 
 void AdapterLoader::start(std::shared_ptr<const AdapterVersion> version, std::vector<PageIndex> pages) {
   const bool taken = loads_.try_push({std::move(version), std::move(pages)});
-  check(taken, "an open loader with room for a load per page");
+  check(taken, "an open loader with room for the load");
 }
 
 void AdapterLoader::run() {
-  while (const std::optional<Load> load = loads_.pop()) inbox_.report({load->version->id(), bring_in(*load)});
-}
-
-Result<std::unique_ptr<const AdapterView>> AdapterLoader::bring_in(const Load& load) const {
-  std::vector<std::byte*> pages;
-  pages.reserve(load.pages.size());
-  for (const PageIndex page : load.pages) pages.push_back(arena_.page(page));
-  const Result<ImageLayout> layout = store_.load(*load.version, pages);
-  if (!layout) return tl::unexpected(layout.error());
-  return make_adapter_view(*layout, pages, store_.base().modules.layer_count);
+  while (const std::optional<Load> load = loads_.pop()) inbox_.report({load->version->id(), bring_in_(*load->version, load->pages)});
 }
 
 }  // namespace slora

@@ -1,4 +1,7 @@
 #pragma once
+#include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <thread>
@@ -15,11 +18,19 @@ namespace slora {
 [[nodiscard]] std::unique_ptr<const AdapterView> make_adapter_view(const ImageLayout& layout, std::span<std::byte* const> pages,
                                                                    std::int32_t layer_count);
 
-// Brings adapter images into pool pages on a thread of its own, one after the other, and reports to the inbox. start() is
-// called by the engine thread; the destructor waits for the load under way and drops the others.
+// Reads the adapter's folder and writes its image into these pages of the arena. Any thread.
+[[nodiscard]] Result<std::unique_ptr<const AdapterView>> bring_in(AdapterStore& store, const PageArena& arena,
+                                                                  const AdapterVersion& version, std::span<const PageIndex> pages);
+
+// Brings adapters in on a few threads of its own, so that a folder on a slow disk delays no other, and reports to the inbox. start()
+// is called by the engine thread; the destructor waits for the loads under way and drops the others.
 class AdapterLoader {
  public:
-  AdapterLoader(AdapterStore& store, const PageArena& arena, Inbox& inbox);
+  // How one adapter is brought in; called on the loader's threads, several at once.
+  using BringIn = std::function<Result<std::unique_ptr<const AdapterView>>(const AdapterVersion&, std::span<const PageIndex> pages)>;
+
+  // At most `loads_max` loads wait or are under way at any time.
+  AdapterLoader(std::int32_t thread_count, std::size_t loads_max, Inbox& inbox, BringIn bring_in);
   ~AdapterLoader();
   AdapterLoader(const AdapterLoader&) = delete;
   AdapterLoader& operator=(const AdapterLoader&) = delete;
@@ -33,13 +44,11 @@ class AdapterLoader {
     std::vector<PageIndex> pages;
   };
   void run();
-  [[nodiscard]] Result<std::unique_ptr<const AdapterView>> bring_in(const Load& load) const;
 
-  AdapterStore& store_;
-  const PageArena& arena_;
+  const BringIn bring_in_;
   Inbox& inbox_;
   BoundedQueue<Load> loads_;
-  std::thread thread_;
+  std::vector<std::thread> threads_;
 };
 
 }  // namespace slora

@@ -26,7 +26,7 @@ EngineLoop::EngineLoop(const EngineOptions& options, Model& model, PageArena& ar
       heartbeat_(clock_.now().count()),
       // A load holds at least one page of the pool, so there are never more of them than pages.
       loader_(options.loader_threads, arena.page_count(), inbox_,
-              [&](const AdapterVersion& version, std::span<const PageIndex> pages) { return bring_in(adapters, arena, version, pages); }) {
+              [this](const AdapterVersion& version, std::span<const PageIndex> pages) { return bring_in(adapters_, arena_, version, pages); }) {
   stats_.scheduler = scheduler_.stats();
   thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
 }
