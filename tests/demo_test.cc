@@ -74,7 +74,7 @@ class DemoTest : public ::testing::Test {
     check(prompt.has_value(), "a chat template that renders a message");
     GenerationRequest request;
     request.id = runtime_->engine().next_sequence_id();
-    request.prompt = text_->tokenizer().encode(*prompt, SpecialTokens::omit);
+    request.prompt = text_->tokenizer().encode(*prompt, SpecialTokens::omit).value();
     request.output_tokens_max = kAnswerTokensMax;
     request.sampling.temperature = 0;
     request.sampling.end_tokens = runtime_->generation_config().eos_token_ids;

@@ -30,8 +30,10 @@ Json result_of(const Tokenizer& tokenizer, const Json& input) {
   std::vector<TokenId> ids;
   if (input.is_string()) {
     const auto text = input.get<std::string>();
-    result["plain"] = tokenizer.encode(text, SpecialTokens::omit);
-    ids = tokenizer.encode(text, SpecialTokens::add);
+    const Result<std::vector<TokenId>> plain = tokenizer.encode(text, SpecialTokens::omit);
+    if (!plain) return Json{{"refused", plain.error().message}};
+    result["plain"] = *plain;
+    ids = tokenizer.encode(text, SpecialTokens::add).value_or(std::vector<TokenId>());
   } else {
     ids = input.get<std::vector<TokenId>>();
   }

@@ -108,7 +108,7 @@ class GenerationJobTest : public ::testing::Test {
   }
   // The tokens of `words`, one event each; the last ends by length.
   void deliver_text(std::size_t sequence, const std::string& words) {
-    const std::vector<TokenId> tokens = text.tokenizer().encode(words, SpecialTokens::omit);
+    const std::vector<TokenId> tokens = text.tokenizer().encode(words, SpecialTokens::omit).value();
     for (std::size_t i = 0; i < tokens.size(); ++i) {
       deliver(sequence, tokens[i], i + 1 == tokens.size() ? std::optional(EndReason::length) : std::nullopt);
     }
@@ -155,7 +155,7 @@ TEST_F(GenerationJobTest, StreamsOneEventPerTokenWithTheSameText) {
   deliver_text(0, " a \xf0\x9f\x98\x80 b");
   EXPECT_TRUE(exchange->ended);
   const std::vector<Json> events = exchange->events();
-  const std::size_t token_count = text.tokenizer().encode(" a \xf0\x9f\x98\x80 b", SpecialTokens::omit).size();
+  const std::size_t token_count = text.tokenizer().encode(" a \xf0\x9f\x98\x80 b", SpecialTokens::omit).value().size();
   ASSERT_EQ(events.size(), token_count + 1);
   std::string joined;
   for (std::size_t i = 0; i < token_count; ++i) {
@@ -240,7 +240,7 @@ TEST_F(GenerationJobTest, TellsLogprobsInTheFormOfTheEndpoint) {
   EXPECT_EQ(joined, " big world");
 
   start(Endpoint::chat, R"({"messages":[{"role":"user","content":"Hi"}],"logprobs":true,"top_logprobs":1})");
-  const TokenId half = text.tokenizer().encode("\xf0\x9f\x98\x80", SpecialTokens::omit).front();
+  const TokenId half = text.tokenizer().encode("\xf0\x9f\x98\x80", SpecialTokens::omit).value().front();
   deliver(1, half, EndReason::length);
   const Json entry = body()["choices"][0]["logprobs"]["content"][0];
   EXPECT_EQ(entry["token"], "\xef\xbf\xbd") << "half a character";

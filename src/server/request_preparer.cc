@@ -114,7 +114,10 @@ Status RequestPreparer::add_prompts(PreparedRequest& request) const {
     if (text == nullptr) {
       prepared.tokens = std::get<std::vector<TokenId>>(prompt);
     } else {
-      prepared.tokens = tokenizer.encode(*text, spec.add_special_tokens.value_or(true) ? SpecialTokens::add : SpecialTokens::omit);
+      const SpecialTokens special = spec.add_special_tokens.value_or(true) ? SpecialTokens::add : SpecialTokens::omit;
+      Result<std::vector<TokenId>> tokens = tokenizer.encode(*text, special);
+      if (!tokens) return forward_error(tokens);
+      prepared.tokens = std::move(*tokens);
     }
     const std::size_t whole = prepared.tokens.size();
     if (const auto room = tokens_to_keep(request)) truncate(prepared.tokens, *room, spec.kept_end);
@@ -141,7 +144,9 @@ Status RequestPreparer::add_conversation(PreparedRequest& request) const {
   PreparedRequest::Prompt& prompt = request.prompts.emplace_back();
   // Templates write the special tokens themselves.
   const SpecialTokens special = spec.add_special_tokens.value_or(false) ? SpecialTokens::add : SpecialTokens::omit;
-  prompt.tokens = text_.tokenizer().encode(*text, special);
+  Result<std::vector<TokenId>> tokens = text_.tokenizer().encode(*text, special);
+  if (!tokens) return forward_error(tokens);
+  prompt.tokens = std::move(*tokens);
   if (const auto room = tokens_to_keep(request)) truncate(prompt.tokens, *room, spec.kept_end);
   const Json& last = spec.messages.back();
   if (spec.echo && last["role"] == "assistant") prompt.echo = last["content"].get<std::string>();

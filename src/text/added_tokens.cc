@@ -9,24 +9,11 @@
 namespace slora {
 namespace {
 
-std::size_t trailing_white_space(std::string_view text) {
-  std::size_t bytes = 0;
-  while (bytes < text.size()) {
-    const CodePoint last = last_code_point(text.substr(0, text.size() - bytes));
-    if (!is_white_space(last.value)) break;
-    bytes += last.bytes;
-  }
-  return bytes;
-}
+constexpr std::size_t kContentBytesMax = 4096;  // at each place of a text this much may be compared
 
-std::size_t leading_white_space(std::string_view text) {
-  std::size_t bytes = 0;
-  while (bytes < text.size()) {
-    const CodePoint first = first_code_point(text.substr(bytes));
-    if (!is_white_space(first.value)) break;
-    bytes += first.bytes;
-  }
-  return bytes;
+// Where the white space in front of `begin` starts, not before `covered`.
+std::size_t begin_with_white_space(std::string_view text, std::size_t covered, std::size_t begin) {
+  return begin < covered ? covered : begin - trailing_white_space(text.substr(covered, begin - covered));
 }
 
 bool is_inside_word(std::string_view before, std::string_view after) {
@@ -51,9 +38,10 @@ Result<AddedTokens> AddedTokens::from_json(const Json& tokenizer_json, const Voc
   for (std::size_t i = 0; i < added.tokens_.size(); ++i) {
     const Token& token = added.tokens_[i];
     if (token.normalized) {
-      std::string text = normalizer.apply(token.content);
-      added.normalized_.add(text, i);
-      added.normalized_texts_.insert_or_assign(token.id, std::move(text));
+      Result<std::string> text = normalizer.apply(token.content);
+      if (!text) return forward_error(text);
+      added.normalized_.add(*text, i);
+      added.normalized_texts_.insert_or_assign(token.id, std::move(*text));
     } else {
       added.raw_.add(token.content, i);
     }
@@ -66,6 +54,8 @@ Result<AddedTokens::Token> AddedTokens::read_token(const Json& entry) {
   Token token;
   Result<std::string> content = string_at(entry, "content");
   if (!content) return forward_error(content);
+  if (content->size() > kContentBytesMax)
+    return error("E_TOKENIZER", "tokenizer.json: added_tokens: expected at most {} bytes, found {}", kContentBytesMax, content->size());
   token.content = std::move(*content);
   for (const auto& [key, flag] :
        {std::pair("single_word", &token.single_word), std::pair("lstrip", &token.lstrip), std::pair("rstrip", &token.rstrip),
@@ -111,8 +101,9 @@ std::vector<AddedTokens::Part> AddedTokens::split(std::string_view text, const T
     TextRange range{at, at + match->bytes};
     at = range.end;
     if (token.single_word && is_inside_word(text.substr(0, range.begin), text.substr(range.end))) continue;
-    if (token.lstrip) range.begin = std::max(covered, range.begin - trailing_white_space(text.substr(0, range.begin)));
-    if (token.rstrip) range.end += leading_white_space(text.substr(range.end));
+    if (token.lstrip) range.begin = begin_with_white_space(text, covered, range.begin);
+    // What an earlier token took behind itself is white space, and not walked again.
+    if (token.rstrip) range.end = std::max(range.end, covered) + leading_white_space(text.substr(std::max(range.end, covered)));
     if (covered < range.begin) parts.push_back({{covered, range.begin}, std::nullopt});
     if (range.begin < range.end) parts.push_back({range, token.id});  // else the token before it took all of it as white space
     covered = range.end;

@@ -5,7 +5,6 @@
 #include <optional>
 
 #include "text/byte_level.h"
-#include "text/normalizer.h"
 #include "text/tokenizer_json.h"
 #include "text/utf8.h"
 
@@ -19,6 +18,15 @@ std::optional<char> byte_of(std::string_view token) {
   const char* end = token.data() + 5;
   if (std::from_chars(token.data() + 3, end, value, 16).ptr != end) return std::nullopt;
   return static_cast<char>(static_cast<unsigned char>(value));
+}
+
+std::string replace_all(std::string_view text, std::string_view pattern, std::string_view content) {
+  std::string out;
+  for (std::size_t at = text.find(pattern); at != std::string_view::npos; at = text.find(pattern)) {
+    out.append(text.substr(0, at)).append(content);
+    text.remove_prefix(at + pattern.size());
+  }
+  return out.append(text);
 }
 
 std::string without_meta(std::string_view token, char32_t replacement, bool drop) {
@@ -105,7 +113,7 @@ Result<Decoder::Step> Decoder::parse_step(const Json& step, const std::string& t
   if (type == "ByteLevel") return ByteLevel{};
   if (type == "Fuse") return Fuse{};
   if (type == "Replace") {
-    Result<Regex> pattern = pattern_at(step, "decoder");
+    Result<std::string> pattern = literal_pattern_at(step, "decoder");
     if (!pattern) return forward_error(pattern);
     Result<std::string> content = string_at(step, "content");
     if (!content) return forward_error(content);

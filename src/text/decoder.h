@@ -7,7 +7,6 @@
 
 #include "base/result.h"
 #include "formats/json.h"
-#include "text/regex.h"
 
 namespace slora {
 
@@ -25,7 +24,7 @@ class Decoder {
 
   struct JoinWithSpaces {};  // what `tokenizers` does without a decoder
   struct Replace {
-    Regex pattern;
+    std::string pattern;
     std::string content;
   };
   struct Metaspace {

@@ -18,9 +18,11 @@ Result<Normalizer> Normalizer::from_json(const Json& tokenizer_json) {
   return normalizer;
 }
 
-std::string Normalizer::apply(std::string text) const {
+Result<std::string> Normalizer::apply(std::string text) const {
   for (const Step& step : steps_) {
-    text = std::visit([&](const auto& kind) { return run(kind, std::move(text)); }, step);
+    Result<std::string> rewritten = std::visit([&](const auto& kind) { return run(kind, std::move(text)); }, step);
+    if (!rewritten) return rewritten;
+    text = std::move(*rewritten);
   }
   return text;
 }
@@ -71,42 +73,33 @@ Result<Normalizer::Step> Normalizer::parse_step(const Json& step, const std::str
   return unsupported_step("normalizer", type);
 }
 
-std::string Normalizer::run(const UnicodeForm& step, std::string text) { return to_unicode_form(text, step); }
+Result<std::string> Normalizer::run(const UnicodeForm& step, std::string text) { return to_unicode_form(text, step); }
 
-std::string Normalizer::run(const Prepend& step, std::string text) { return text.empty() ? std::move(text) : step.prefix + text; }
+Result<std::string> Normalizer::run(const Prepend& step, std::string text) { return text.empty() ? std::move(text) : step.prefix + text; }
 
-std::string Normalizer::run(const Replace& step, std::string text) { return replace_all(text, step.pattern, step.content); }
-
-std::string Normalizer::run(const Strip& step, std::string text) {
-  std::string_view rest = text;
-  while (step.left && !rest.empty()) {
-    const CodePoint first = first_code_point(rest);
-    if (!is_white_space(first.value)) break;
-    rest.remove_prefix(first.bytes);
-  }
-  while (step.right && !rest.empty()) {
-    const CodePoint last = last_code_point(rest);
-    if (!is_white_space(last.value)) break;
-    rest.remove_suffix(last.bytes);
-  }
-  return std::string(rest);
-}
-
-std::string Normalizer::run(const Lowercase&, std::string text) { return to_lower_case(text); }
-
-std::string Normalizer::run(const ByteLevel&, std::string text) { return to_byte_level(text); }
-
-std::string replace_all(std::string_view text, const Regex& pattern, std::string_view content) {
+Result<std::string> Normalizer::run(const Replace& step, std::string text) {
+  const Result<std::vector<TextRange>> matches = step.pattern.find_all(text);
+  if (!matches) return tl::unexpected<Error>(matches.error());
   std::string out;
   out.reserve(text.size());
   std::size_t copied = 0;
-  for (const TextRange& match : pattern.find_all(text)) {
-    out += text.substr(copied, match.begin - copied);
-    out += content;
+  for (const TextRange& match : *matches) {
+    out.append(text, copied, match.begin - copied);
+    out += step.content;
     copied = match.end;
   }
-  out += text.substr(copied);
-  return out;
+  return out.append(text, copied);
 }
+
+Result<std::string> Normalizer::run(const Strip& step, std::string text) {
+  std::string_view rest = text;
+  if (step.left) rest.remove_prefix(leading_white_space(rest));
+  if (step.right) rest.remove_suffix(trailing_white_space(rest));
+  return std::string(rest);
+}
+
+Result<std::string> Normalizer::run(const Lowercase&, std::string text) { return to_lower_case(text); }
+
+Result<std::string> Normalizer::run(const ByteLevel&, std::string text) { return to_byte_level(text); }
 
 }  // namespace slora

@@ -18,7 +18,7 @@ class Normalizer {
   [[nodiscard]] static Result<Normalizer> from_json(const Json& tokenizer_json);
 
   // Requires: `text` is valid UTF-8.
-  [[nodiscard]] std::string apply(std::string text) const;
+  [[nodiscard]] Result<std::string> apply(std::string text) const;
 
  private:
   struct Prepend {
@@ -39,17 +39,14 @@ class Normalizer {
   Status add(const Json& step);
   Result<Step> parse_step(const Json& step, const std::string& type);
 
-  static std::string run(const UnicodeForm& step, std::string text);
-  static std::string run(const Prepend& step, std::string text);
-  static std::string run(const Replace& step, std::string text);
-  static std::string run(const Strip& step, std::string text);
-  static std::string run(const Lowercase& step, std::string text);
-  static std::string run(const ByteLevel& step, std::string text);
+  static Result<std::string> run(const UnicodeForm& step, std::string text);
+  static Result<std::string> run(const Prepend& step, std::string text);
+  static Result<std::string> run(const Replace& step, std::string text);
+  static Result<std::string> run(const Strip& step, std::string text);
+  static Result<std::string> run(const Lowercase& step, std::string text);
+  static Result<std::string> run(const ByteLevel& step, std::string text);
 
   std::vector<Step> steps_;
 };
-
-// `text` with every match of `pattern` replaced by `content`.
-[[nodiscard]] std::string replace_all(std::string_view text, const Regex& pattern, std::string_view content);
 
 }  // namespace slora

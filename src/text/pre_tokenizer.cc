@@ -43,10 +43,11 @@ Result<PreTokenizer> PreTokenizer::from_json(const Json& tokenizer_json) {
   return pre_tokenizer;
 }
 
-void PreTokenizer::apply(CutText& text) const {
+Status PreTokenizer::apply(CutText& text) const {
   for (const Step& step : steps_) {
-    std::visit([&](const auto& kind) { run(kind, text); }, step);
+    if (Status status = std::visit([&](const auto& kind) { return run(kind, text); }, step); !status) return status;
   }
+  return {};
 }
 
 Status PreTokenizer::add(const Json& step) {
@@ -157,40 +158,43 @@ Result<PreTokenizer::Behavior> PreTokenizer::behavior_at(const Json& step) {
   return error("E_TOKENIZER", "tokenizer.json: pre_tokenizer: behavior \"{}\" is not supported", *name);
 }
 
-void PreTokenizer::run(const Split& step, CutText& text) {
+Status PreTokenizer::run(const Split& step, CutText& text) {
   std::vector<TextRange> pieces;
   for (const TextRange& range : text.pieces) {
-    std::vector<Stretch> stretches = find_stretches(text.piece(range), step.pattern);
+    Result<std::vector<Stretch>> stretches = find_stretches(text.piece(range), step.pattern);
+    if (!stretches) return forward_error(stretches);
     if (step.invert) {
-      for (Stretch& stretch : stretches) stretch.matches = !stretch.matches;
+      for (Stretch& stretch : *stretches) stretch.matches = !stretch.matches;
     }
-    append_pieces(pieces, stretches, range.begin, step.behavior);
+    append_pieces(pieces, *stretches, range.begin, step.behavior);
   }
-  if (pieces.empty() || pieces.front().begin != 0) text.opens_input = false;
-  text.pieces = std::move(pieces);
+  text.replace_pieces(std::move(pieces));
+  return {};
 }
 
-void PreTokenizer::run(const SplitCharacters& step, CutText& text) {
+Status PreTokenizer::run(const SplitCharacters& step, CutText& text) {
   std::vector<TextRange> pieces;
   for (const TextRange& range : text.pieces) {
     append_pieces(pieces, find_stretches(text.piece(range), step.characters), range.begin, step.behavior);
   }
-  if (pieces.empty() || pieces.front().begin != 0) text.opens_input = false;
-  text.pieces = std::move(pieces);
+  text.replace_pieces(std::move(pieces));
+  return {};
 }
 
-void PreTokenizer::run(const AddPrefixSpace&, CutText& text) {
+Status PreTokenizer::run(const AddPrefixSpace&, CutText& text) {
   rewrite_pieces(text, [](std::string& out, std::string_view piece, std::size_t) {
     if (!piece.starts_with(' ')) out += ' ';
     out += piece;
   });
+  return {};
 }
 
-void PreTokenizer::run(const ByteLevel&, CutText& text) {
+Status PreTokenizer::run(const ByteLevel&, CutText& text) {
   rewrite_pieces(text, [](std::string& out, std::string_view piece, std::size_t) { out += to_byte_level(piece); });
+  return {};
 }
 
-void PreTokenizer::run(const Metaspace& step, CutText& text) {
+Status PreTokenizer::run(const Metaspace& step, CutText& text) {
   rewrite_pieces(text, [&](std::string& out, std::string_view piece, std::size_t index) {
     const bool wants_prefix =
         step.scheme == PrependScheme::always || (step.scheme == PrependScheme::first && index == 0 && text.opens_input);
@@ -203,12 +207,15 @@ void PreTokenizer::run(const Metaspace& step, CutText& text) {
       }
     }
   });
+  return {};
 }
 
-std::vector<PreTokenizer::Stretch> PreTokenizer::find_stretches(std::string_view piece, const Regex& pattern) {
+Result<std::vector<PreTokenizer::Stretch>> PreTokenizer::find_stretches(std::string_view piece, const Regex& pattern) {
+  const Result<std::vector<TextRange>> matches = pattern.find_all(piece);
+  if (!matches) return tl::unexpected<Error>(matches.error());
   std::vector<Stretch> stretches;
   std::size_t covered = 0;
-  for (const TextRange& match : pattern.find_all(piece)) {
+  for (const TextRange& match : *matches) {
     if (covered != match.begin) stretches.push_back({{covered, match.begin}, false});
     stretches.push_back({match, true});
     covered = match.end;

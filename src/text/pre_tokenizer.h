@@ -1,6 +1,7 @@
 #pragma once
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -20,6 +21,10 @@ struct CutText {
   [[nodiscard]] std::string_view piece(const TextRange& range) const {
     return std::string_view(text).substr(range.begin, range.end - range.begin);
   }
+  void replace_pieces(std::vector<TextRange> cut) {
+    opens_input = opens_input && !cut.empty() && cut.front().begin == 0;
+    pieces = std::move(cut);
+  }
 };
 
 // The "pre_tokenizer" of a tokenizer.json: cuts a text into the words that the model encodes one by one. Immutable; any
@@ -28,7 +33,8 @@ class PreTokenizer {
  public:
   [[nodiscard]] static Result<PreTokenizer> from_json(const Json& tokenizer_json);
 
-  void apply(CutText& text) const;
+  // Refused where a pattern is (see Regex::find_all).
+  Status apply(CutText& text) const;
 
  private:
   // What becomes of the stretches that match (delimiters): removed, kept as pieces of their own, one piece per run of
@@ -67,13 +73,13 @@ class PreTokenizer {
   Status add_metaspace(const Json& step);
   Status add_regex(std::string_view pattern, Behavior behavior);
 
-  static void run(const Split& step, CutText& text);
-  static void run(const SplitCharacters& step, CutText& text);
-  static void run(const AddPrefixSpace& step, CutText& text);
-  static void run(const ByteLevel& step, CutText& text);
-  static void run(const Metaspace& step, CutText& text);
+  static Status run(const Split& step, CutText& text);
+  static Status run(const SplitCharacters& step, CutText& text);
+  static Status run(const AddPrefixSpace& step, CutText& text);
+  static Status run(const ByteLevel& step, CutText& text);
+  static Status run(const Metaspace& step, CutText& text);
 
-  static std::vector<Stretch> find_stretches(std::string_view piece, const Regex& pattern);
+  static Result<std::vector<Stretch>> find_stretches(std::string_view piece, const Regex& pattern);
   static std::vector<Stretch> find_stretches(std::string_view piece, Characters characters);
   static void append_pieces(std::vector<TextRange>& out, const std::vector<Stretch>& stretches, std::size_t offset, Behavior behavior);
 

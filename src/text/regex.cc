@@ -205,12 +205,12 @@ Result<Regex> Regex::compile_literal(std::string_view text) {
   return Regex(*code);
 }
 
-std::vector<TextRange> Regex::find_all(std::string_view text) const {
+Result<std::vector<TextRange>> Regex::find_all(std::string_view text) const {
   if (has_newer_characters(text)) return find_all_known(with_older_characters(text));
   return find_all_known(text);
 }
 
-std::vector<TextRange> Regex::find_all_known(std::string_view text) const {
+Result<std::vector<TextRange>> Regex::find_all_known(std::string_view text) const {
   const std::unique_ptr<pcre2_match_data, ReleaseMatch> data(pcre2_match_data_create(1, nullptr));
   const std::unique_ptr<pcre2_match_context, ReleaseMatch> context(pcre2_match_context_create(nullptr));
   pcre2_set_match_limit(context.get(), kMatchLimit);
@@ -229,7 +229,12 @@ std::vector<TextRange> Regex::find_all_known(std::string_view text) const {
       pcre2_jit_stack_assign(context.get(), nullptr, stack.get());
       continue;
     }
-    if (found < 0) break;
+    if (found == PCRE2_ERROR_NOMATCH) break;
+    if (found < 0) {
+      return error("invalid_request_error",
+                   "A text of {} bytes can't be cut into tokens: at byte {} the tokenizer's own pattern needs more steps than are allowed.",
+                   text.size(), at);
+    }
     const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(data.get());
     const TextRange match{bounds[0], bounds[1]};
     // An empty match right behind the last one is none; the search goes on one character further.

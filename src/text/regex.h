@@ -19,15 +19,15 @@ class Regex {
   // A pattern that matches `text` itself.
   [[nodiscard]] static Result<Regex> compile_literal(std::string_view text);
 
-  // All matches from left to right, as Oniguruma's iterator yields them. Where the bounds on backtracking are reached the
-  // rest of the text has no match. Requires: `text` is valid UTF-8.
-  [[nodiscard]] std::vector<TextRange> find_all(std::string_view text) const;
+  // All matches from left to right, as Oniguruma's iterator yields them. Refused when the pattern backtracks too often on
+  // `text`, which the patterns of published tokenizers never do. Requires: `text` is valid UTF-8.
+  [[nodiscard]] Result<std::vector<TextRange>> find_all(std::string_view text) const;
 
  private:
   struct Release {
     void operator()(pcre2_real_code_8* code) const;
   };
-  [[nodiscard]] std::vector<TextRange> find_all_known(std::string_view text) const;
+  [[nodiscard]] Result<std::vector<TextRange>> find_all_known(std::string_view text) const;
   explicit Regex(pcre2_real_code_8* code) : code_(code, Release{}) {}
 
   std::shared_ptr<const pcre2_real_code_8> code_;  // shared so that steps which hold a pattern stay copyable values

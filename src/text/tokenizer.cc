@@ -9,19 +9,6 @@
 #include "text/utf8.h"
 
 namespace slora {
-namespace {
-
-// Words that stand between two added tokens, from the text as it is to ids.
-void encode_between(std::string text, bool opens_input, const PreTokenizer& pre_tokenizer, const Bpe& model, std::vector<TokenId>& out) {
-  if (text.empty()) return;
-  CutText cut{std::move(text), {}, opens_input};
-  cut.pieces.push_back({0, cut.text.size()});
-  pre_tokenizer.apply(cut);
-  for (const TextRange& piece : cut.pieces) model.encode(cut.piece(piece), out);
-}
-
-}  // namespace
-
 std::string_view Tokenizer::Parts::token_text(TokenId id) const {
   const Vocabulary& added = added_tokens.vocabulary();
   return added.contains(id) ? added.text(id) : model.vocabulary().text(id);
@@ -54,29 +41,31 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_json(const Json& tokeni
                                           std::move(*post_processor), std::move(*decoder)}));
 }
 
-std::vector<TokenId> Tokenizer::encode(std::string_view text, SpecialTokens special) const {
+Result<std::vector<TokenId>> Tokenizer::encode(std::string_view text, SpecialTokens special) const {
   const std::string valid = to_valid_utf8(text);
   std::vector<TokenId> ids;
   ids.reserve(valid.size() / 3 + 4);
-  const std::vector<TokenId>& before = parts_->post_processor.before();
-  const std::vector<TokenId>& after = parts_->post_processor.after();
-  if (special == SpecialTokens::add) ids.insert(ids.end(), before.begin(), before.end());
+  if (special == SpecialTokens::add) ids = parts_->post_processor.before();
   for (const AddedTokens::Part& raw : parts_->added_tokens.split_raw(valid)) {
     if (raw.token) {
       ids.push_back(*raw.token);
       continue;
     }
-    const std::string normalized = parts_->normalizer.apply(valid.substr(raw.range.begin, raw.range.end - raw.range.begin));
-    for (const AddedTokens::Part& part : parts_->added_tokens.split_normalized(normalized)) {
+    Result<std::string> normalized = parts_->normalizer.apply(valid.substr(raw.range.begin, raw.range.end - raw.range.begin));
+    if (!normalized) return forward_error(normalized);
+    for (const AddedTokens::Part& part : parts_->added_tokens.split_normalized(*normalized)) {
       if (part.token) {
         ids.push_back(*part.token);
-      } else {
-        const bool opens_input = raw.range.begin == 0 && part.range.begin == 0;
-        encode_between(normalized.substr(part.range.begin, part.range.end - part.range.begin), opens_input, parts_->pre_tokenizer,
-                       parts_->model, ids);
+        continue;
       }
+      std::string between = normalized->substr(part.range.begin, part.range.end - part.range.begin);
+      const std::size_t bytes = between.size();
+      CutText cut{std::move(between), {{0, bytes}}, raw.range.begin == 0 && part.range.begin == 0};
+      if (Status status = parts_->pre_tokenizer.apply(cut); !status) return forward_error(status);
+      for (const TextRange& piece : cut.pieces) parts_->model.encode(cut.piece(piece), ids);
     }
   }
+  const std::vector<TokenId>& after = parts_->post_processor.after();
   if (special == SpecialTokens::add) ids.insert(ids.end(), after.begin(), after.end());
   return ids;
 }

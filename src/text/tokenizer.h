@@ -28,8 +28,9 @@ class Tokenizer {
   explicit Tokenizer(std::unique_ptr<const Parts> parts);
   ~Tokenizer();
 
-  // Special and added tokens written in the text become their ids. Bytes that aren't UTF-8 count as U+FFFD.
-  [[nodiscard]] std::vector<TokenId> encode(std::string_view text, SpecialTokens special) const;
+  // Special and added tokens written in the text become their ids. Bytes that aren't UTF-8 count as U+FFFD. Refused (and no wrong ids)
+  // only where a pattern of the file backtracks without end, which no published one does.
+  [[nodiscard]] Result<std::vector<TokenId>> encode(std::string_view text, SpecialTokens special) const;
   // Ids without a token are passed over. Always valid UTF-8. A stream of tokens is decoded by Detokenizer.
   [[nodiscard]] std::string decode(std::span<const TokenId> ids, SpecialText special) const;
 

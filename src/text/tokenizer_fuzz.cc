@@ -21,16 +21,17 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const Result<std::shared_ptr<const Tokenizer>> tokenizer = Tokenizer::from_json(*json);
   if (!tokenizer) return 0;
 
-  const std::vector<TokenId> ids = (*tokenizer)->encode(text, SpecialTokens::add);
+  const Result<std::vector<TokenId>> ids = (*tokenizer)->encode(text, SpecialTokens::add);
+  if (!ids) return 0;
   Detokenizer detokenizer(**tokenizer, SpecialText::keep);
   std::string streamed;
-  for (const TokenId id : ids) {
+  for (const TokenId id : *ids) {
     const std::string piece = detokenizer.push(id);
     check(is_valid_utf8(piece), "pieces of whole characters");
     streamed += piece;
     static_cast<void>((*tokenizer)->token_bytes(id));
   }
   streamed += detokenizer.finish();
-  check(streamed == (*tokenizer)->decode(ids, SpecialText::keep), "a stream equal to the whole");
+  check(streamed == (*tokenizer)->decode(*ids, SpecialText::keep), "a stream equal to the whole");
   return 0;
 }

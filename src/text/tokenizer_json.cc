@@ -35,6 +35,14 @@ Result<Regex> pattern_at(const Json& step, std::string_view part) {
   return error("E_TOKENIZER", "tokenizer.json: {}: a step without a pattern {{\"String\": ...}} or {{\"Regex\": ...}}", part);
 }
 
+Result<std::string> literal_pattern_at(const Json& step, std::string_view part) {
+  const Json* pattern = find_member(step, "pattern");
+  const Json* text = pattern != nullptr && pattern->is_object() ? find_member(*pattern, "String") : nullptr;
+  if (text == nullptr || !text->is_string() || text->get_ref<const std::string&>().empty())
+    return error("E_TOKENIZER", "tokenizer.json: {}: only a pattern {{\"String\": ...}} of some text is supported", part);
+  return text->get<std::string>();
+}
+
 Result<char32_t> character_at(const Json& step, std::string_view key, std::string_view part) {
   Result<std::string> text = string_at(step, key);
   if (!text) return forward_error(text);

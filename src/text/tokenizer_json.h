@@ -19,6 +19,8 @@ namespace slora {
 [[nodiscard]] Result<const Json*> sequence_at(const Json& step, std::string_view key, std::string_view part);
 // The pattern of a step, compiled.
 [[nodiscard]] Result<Regex> pattern_at(const Json& step, std::string_view part);
+// The text of a step's pattern that may be no regular expression.
+[[nodiscard]] Result<std::string> literal_pattern_at(const Json& step, std::string_view part);
 // A string of exactly one character.
 [[nodiscard]] Result<char32_t> character_at(const Json& step, std::string_view key, std::string_view part);
 [[nodiscard]] Result<bool> flag_at(const Json& step, std::string_view key, std::optional<bool> fallback);

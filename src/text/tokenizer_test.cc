@@ -53,8 +53,8 @@ TEST_P(GoldenTokenizer, EncodesAndDecodesAsTheReference) {
     const auto text = entry.at("text").get<std::string>();
     const auto ids = entry.at("ids").get<std::vector<TokenId>>();
     const auto ids_special = entry.at("ids_special").get<std::vector<TokenId>>();
-    EXPECT_EQ(tokenizer->encode(text, SpecialTokens::omit), ids) << text;
-    EXPECT_EQ(tokenizer->encode(text, SpecialTokens::add), ids_special) << text;
+    EXPECT_EQ(tokenizer->encode(text, SpecialTokens::omit).value(), ids) << text;
+    EXPECT_EQ(tokenizer->encode(text, SpecialTokens::add).value(), ids_special) << text;
     EXPECT_EQ(tokenizer->decode(ids, SpecialText::keep), entry.at("decoded").get<std::string>()) << text;
     EXPECT_EQ(tokenizer->decode(ids_special, SpecialText::skip), entry.at("decoded_skip_special").get<std::string>()) << text;
   }
@@ -73,7 +73,7 @@ TEST_P(GoldenTokenizer, AgreesWithTheReferenceOnTheSample) {
   ASSERT_EQ(strings.size(), 2400U);
   ASSERT_EQ(ids.size(), strings.size());
   for (std::size_t i = 0; i < strings.size(); ++i) {
-    EXPECT_EQ(tokenizer->encode(strings[i].get<std::string>(), SpecialTokens::omit), ids[i].get<std::vector<TokenId>>()) << strings[i];
+    EXPECT_EQ(tokenizer->encode(strings[i].get<std::string>(), SpecialTokens::omit).value(), ids[i].get<std::vector<TokenId>>()) << strings[i];
   }
 }
 
@@ -82,32 +82,32 @@ INSTANTIATE_TEST_SUITE_P(Families, GoldenTokenizer, ::testing::Values("gpt2", "l
 
 TEST(Tokenizer, MergesTheLowestRankFirst) {
   const auto tokenizer = make(tiny());
-  EXPECT_THAT(tokenizer->encode("ab", SpecialTokens::add), ElementsAre(4));
-  EXPECT_THAT(tokenizer->encode("aba", SpecialTokens::add), ElementsAre(6));  // "b a" comes before "a b"
-  EXPECT_THAT(tokenizer->encode("abab", SpecialTokens::add), ElementsAre(6, 2));
+  EXPECT_THAT(tokenizer->encode("ab", SpecialTokens::add).value(), ElementsAre(4));
+  EXPECT_THAT(tokenizer->encode("aba", SpecialTokens::add).value(), ElementsAre(6));  // "b a" comes before "a b"
+  EXPECT_THAT(tokenizer->encode("abab", SpecialTokens::add).value(), ElementsAre(6, 2));
 }
 
 TEST(Tokenizer, GivesUnknownCharactersTheUnknownToken) {
   Json json = tiny();
-  EXPECT_THAT(make(json)->encode("xyab", SpecialTokens::add), ElementsAre(0, 0, 4));
+  EXPECT_THAT(make(json)->encode("xyab", SpecialTokens::add).value(), ElementsAre(0, 0, 4));
   json["model"]["fuse_unk"] = true;
-  EXPECT_THAT(make(json)->encode("xyab", SpecialTokens::add), ElementsAre(0, 4));
+  EXPECT_THAT(make(json)->encode("xyab", SpecialTokens::add).value(), ElementsAre(0, 4));
   json["model"].erase("unk_token");
-  EXPECT_THAT(make(json)->encode("xyab", SpecialTokens::add), ElementsAre(4));
+  EXPECT_THAT(make(json)->encode("xyab", SpecialTokens::add).value(), ElementsAre(4));
 }
 
 TEST(Tokenizer, TakesWordsThatAreTokensAsTheyAreWhenMergesAreIgnored) {
   Json json = tiny();
   json["model"]["vocab"]["abab"] = 7;
-  EXPECT_THAT(make(json)->encode("abab", SpecialTokens::add), ElementsAre(6, 2));
+  EXPECT_THAT(make(json)->encode("abab", SpecialTokens::add).value(), ElementsAre(6, 2));
   json["model"]["ignore_merges"] = true;
-  EXPECT_THAT(make(json)->encode("abab", SpecialTokens::add), ElementsAre(7));
+  EXPECT_THAT(make(json)->encode("abab", SpecialTokens::add).value(), ElementsAre(7));
 }
 
 TEST(Tokenizer, FindsTheLongestAddedTokenAtEachPlace) {
   Json json = tiny();
   json["added_tokens"] = {added(7, "<x>"), added(8, "<x><x>"), added(2, "b")};
-  EXPECT_THAT(make(json)->encode("a<x>b<x><x><x>", SpecialTokens::add), ElementsAre(1, 7, 2, 8, 7));
+  EXPECT_THAT(make(json)->encode("a<x>b<x><x><x>", SpecialTokens::add).value(), ElementsAre(1, 7, 2, 8, 7));
 }
 
 TEST(Tokenizer, LetsAddedTokensTakeWhiteSpaceAndRefuseWords) {
@@ -116,11 +116,11 @@ TEST(Tokenizer, LetsAddedTokensTakeWhiteSpaceAndRefuseWords) {
   json["added_tokens"][0]["lstrip"] = true;
   json["added_tokens"][1]["rstrip"] = true;
   json["added_tokens"][2]["single_word"] = true;
-  EXPECT_THAT(make(json)->encode("a  <l> a", SpecialTokens::add), ElementsAre(1, 7, 3, 1));
-  EXPECT_THAT(make(json)->encode("a <r>  a", SpecialTokens::add), ElementsAre(1, 3, 8, 1));
-  EXPECT_THAT(make(json)->encode("<r> <l>", SpecialTokens::add), ElementsAre(8, 7));
-  EXPECT_THAT(make(json)->encode("b <w>", SpecialTokens::add), ElementsAre(2, 3, 9));
-  EXPECT_THAT(make(json)->encode("b<w>", SpecialTokens::add), ElementsAre(2, 0, 0, 0));
+  EXPECT_THAT(make(json)->encode("a  <l> a", SpecialTokens::add).value(), ElementsAre(1, 7, 3, 1));
+  EXPECT_THAT(make(json)->encode("a <r>  a", SpecialTokens::add).value(), ElementsAre(1, 3, 8, 1));
+  EXPECT_THAT(make(json)->encode("<r> <l>", SpecialTokens::add).value(), ElementsAre(8, 7));
+  EXPECT_THAT(make(json)->encode("b <w>", SpecialTokens::add).value(), ElementsAre(2, 3, 9));
+  EXPECT_THAT(make(json)->encode("b<w>", SpecialTokens::add).value(), ElementsAre(2, 0, 0, 0));
 }
 
 TEST(Tokenizer, LooksForNormalizedAddedTokensInTheNormalizedText) {
@@ -129,8 +129,8 @@ TEST(Tokenizer, LooksForNormalizedAddedTokensInTheNormalizedText) {
   json["added_tokens"] = {added(7, "<X>"), added(8, "<Y>")};
   json["added_tokens"][0]["normalized"] = true;
   const auto tokenizer = make(json);
-  EXPECT_THAT(tokenizer->encode("<x>A<X>", SpecialTokens::add), ElementsAre(7, 1, 7));
-  EXPECT_THAT(tokenizer->encode("<Y><y>", SpecialTokens::add), ElementsAre(8, 0, 0, 0));
+  EXPECT_THAT(tokenizer->encode("<x>A<X>", SpecialTokens::add).value(), ElementsAre(7, 1, 7));
+  EXPECT_THAT(tokenizer->encode("<Y><y>", SpecialTokens::add).value(), ElementsAre(8, 0, 0, 0));
   EXPECT_EQ(tokenizer->decode(std::vector<TokenId>{7, 8}, SpecialText::keep), "<x><Y>");
 }
 
@@ -138,8 +138,8 @@ TEST(Tokenizer, PutsTokensAroundTheText) {
   Json json = tiny();
   for (const char* type : {"BertProcessing", "RobertaProcessing"}) {
     json["post_processor"] = {{"type", type}, {"cls", {"b", 2}}, {"sep", {"ab", 4}}};
-    EXPECT_THAT(make(json)->encode("a", SpecialTokens::add), ElementsAre(2, 1, 4));
-    EXPECT_THAT(make(json)->encode("a", SpecialTokens::omit), ElementsAre(1));
+    EXPECT_THAT(make(json)->encode("a", SpecialTokens::add).value(), ElementsAre(2, 1, 4));
+    EXPECT_THAT(make(json)->encode("a", SpecialTokens::omit).value(), ElementsAre(1));
   }
   json["post_processor"]["sep"] = {"ab", -1};
   EXPECT_THAT(refusal(json), HasSubstr("-1"));
@@ -151,10 +151,10 @@ TEST(Tokenizer, TreatsBytesThatAreNotUtf8AsReplacementCharacters) {
   Json json = tiny();
   json["model"]["vocab"]["\uFFFD"] = 7;
   const auto tokenizer = make(json);
-  EXPECT_THAT(tokenizer->encode("a\xFF\xE2\x82", SpecialTokens::add), ElementsAre(1, 7, 7));
+  EXPECT_THAT(tokenizer->encode("a\xFF\xE2\x82", SpecialTokens::add).value(), ElementsAre(1, 7, 7));
   EXPECT_THAT(tokenizer->encode("\xE2\x82"
                                 "a",
-                                SpecialTokens::add),
+                                SpecialTokens::add).value(),
               ElementsAre(7, 1));
 }
 
@@ -173,6 +173,22 @@ TEST(Tokenizer, KnowsItsTokens) {
   EXPECT_EQ(make(read_golden("llama2/tokenizer.json"))->token_bytes(3 + 0x80), "\x80");
 }
 
+TEST(Tokenizer, RefusesTextsThatItsPatternNeverEndsOn) {
+  const std::string text = std::string(60, 'a') + "b";
+  const Json pattern = {{"Regex", "(a+)+$"}};
+  Json splits = tiny();
+  splits["pre_tokenizer"] = {{"type", "Split"}, {"pattern", pattern}, {"behavior", "Isolated"}, {"invert", false}};
+  Json replaces = tiny();
+  replaces["normalizer"] = {{"type", "Replace"}, {"pattern", pattern}, {"content", ""}};
+  for (const Json& json : {splits, replaces}) {
+    const auto tokenizer = make(json);
+    EXPECT_TRUE(tokenizer->encode("aaa", SpecialTokens::add).has_value());
+    const Result<std::vector<TokenId>> ids = tokenizer->encode(text, SpecialTokens::add);
+    ASSERT_FALSE(ids.has_value());
+    EXPECT_THAT(ids.error().message, HasSubstr("more steps"));
+  }
+}
+
 TEST(Tokenizer, RefusesByNameWhatItLacks) {
   Json json = tiny();
   json["model"]["type"] = "WordPiece";
@@ -186,6 +202,9 @@ TEST(Tokenizer, RefusesByNameWhatItLacks) {
   json = tiny();
   json["decoder"] = {{"type", "CTC"}};
   EXPECT_THAT(refusal(json), HasSubstr("CTC"));
+  json = tiny();
+  json["decoder"] = {{"type", "Replace"}, {"pattern", {{"Regex", "a"}}}, {"content", ""}};
+  EXPECT_THAT(refusal(json), HasSubstr("String"));
   json = tiny();
   json["post_processor"] = {{"type", "Unheard"}};
   EXPECT_THAT(refusal(json), HasSubstr("Unheard"));

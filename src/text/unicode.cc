@@ -111,6 +111,26 @@ bool is_white_space(char32_t c) {
          c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
+std::size_t trailing_white_space(std::string_view text) {
+  std::size_t bytes = 0;
+  while (bytes < text.size()) {
+    const CodePoint last = last_code_point(text.substr(0, text.size() - bytes));
+    if (!is_white_space(last.value)) break;
+    bytes += last.bytes;
+  }
+  return bytes;
+}
+
+std::size_t leading_white_space(std::string_view text) {
+  std::size_t bytes = 0;
+  while (bytes < text.size()) {
+    const CodePoint first = first_code_point(text.substr(bytes));
+    if (!is_white_space(first.value)) break;
+    bytes += first.bytes;
+  }
+  return bytes;
+}
+
 bool is_word(char32_t code_point) {
   switch (category_of(code_point)) {
     case UTF8PROC_CATEGORY_LU:

@@ -15,6 +15,10 @@ enum class UnicodeForm { nfc, nfd, nfkc, nfkd };
 // Requires: `text` is valid UTF-8. O(n log n), also for long runs of combining marks.
 [[nodiscard]] std::string to_unicode_form(std::string_view text, UnicodeForm form);
 
+// How many bytes at the start or the end are white space. Requires: `text` is valid UTF-8.
+[[nodiscard]] std::size_t leading_white_space(std::string_view text);
+[[nodiscard]] std::size_t trailing_white_space(std::string_view text);
+
 // Character by character, without rules that look at neighbours.
 [[nodiscard]] std::string to_lower_case(std::string_view text);
 
