@@ -10,6 +10,13 @@ from openai import AsyncOpenAI, OpenAI
 CONCURRENT = 16
 PROMPT = "The capital of France is"
 MESSAGES = [{"role": "user", "content": "Write one short sentence about the sea."}]
+CHECKS = {}  # by name
+
+
+def check(function):
+    """Marks a check: a function of the session, with a sentence that says what it holds to."""
+    CHECKS[function.__name__] = function
+    return function
 
 
 class Session:
