@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <vector>
 
 #include "base/check.h"
@@ -43,12 +44,21 @@ constexpr std::array<Range, 48> kNeverNormalized = {{
     {0x16FF0, 0x16FF1}, {0x1E030, 0x1E06D}, {0x1E08F, 0x1E08F}, {0x1E130, 0x1E136}, {0x1E2AE, 0x1E2AE}, {0x1E2EC, 0x1E2EF},
     {0x1E4EC, 0x1E4EF}, {0x1F16C, 0x1F16C}, {0x1FBF0, 0x1FBF9}
 }};
+
+// Characters that are punctuation today and were none in the Unicode version by which `tokenizers` cuts at punctuation, or the other way.
+// In order.
+constexpr std::array<Range, 32> kPunctuationByOneVersion = {{
+    {0x61D, 0x61D}, {0x9FD, 0x9FD}, {0xA76, 0xA76}, {0xC77, 0xC77}, {0xC84, 0xC84}, {0x166D, 0x166D}, {0x1B7D, 0x1B7E}, {0x2E43, 0x2E4F},
+    {0x2E52, 0x2E5D}, {0x10EAD, 0x10EAD}, {0x10F55, 0x10F59}, {0x10F86, 0x10F89}, {0x111C9, 0x111C9}, {0x1144B, 0x1144F},
+    {0x1145A, 0x1145B}, {0x1145D, 0x1145D}, {0x11660, 0x1166C}, {0x116B9, 0x116B9}, {0x1183B, 0x1183B}, {0x11944, 0x11946},
+    {0x119E2, 0x119E2}, {0x11A3F, 0x11A46}, {0x11A9A, 0x11A9C}, {0x11A9E, 0x11AA2}, {0x11C41, 0x11C45}, {0x11C70, 0x11C71},
+    {0x11EF7, 0x11EF8}, {0x11FFF, 0x11FFF}, {0x12FF1, 0x12FF2}, {0x16E97, 0x16E9A}, {0x16FE2, 0x16FE2}, {0x1E95E, 0x1E95F}
+}};
 // clang-format on
 
-bool is_never_normalized(char32_t code_point) {
-  const auto* range =
-      std::lower_bound(kNeverNormalized.begin(), kNeverNormalized.end(), code_point, [](const Range& r, char32_t c) { return r.last < c; });
-  return range != kNeverNormalized.end() && range->first <= code_point;
+bool is_in(std::span<const Range> ranges, char32_t code_point) {
+  const auto range = std::lower_bound(ranges.begin(), ranges.end(), code_point, [](const Range& r, char32_t c) { return r.last < c; });
+  return range != ranges.end() && range->first <= code_point;
 }
 
 bool is_ascii(std::string_view text) {
@@ -162,8 +172,9 @@ bool is_letter(char32_t code_point) {
 
 bool is_punctuation(char32_t c) {
   if (c < 0x80) return in(c, '!', '/') || in(c, ':', '@') || in(c, '[', '`') || in(c, '{', '~');
-  const utf8proc_category_t category = category_of(c);
-  return category >= UTF8PROC_CATEGORY_PC && category <= UTF8PROC_CATEGORY_PO;
+  const utf8proc_category_t category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
+  const bool is_punctuation_today = category >= UTF8PROC_CATEGORY_PC && category <= UTF8PROC_CATEGORY_PO;
+  return is_punctuation_today != is_in(kPunctuationByOneVersion, c);
 }
 
 std::string to_unicode_form(std::string_view text, UnicodeForm form) {
@@ -172,7 +183,7 @@ std::string to_unicode_form(std::string_view text, UnicodeForm form) {
   std::size_t begin = 0;  // of the stretch to normalise
   for (std::size_t at = 0; at < text.size();) {
     const CodePoint next = first_code_point(text.substr(at));
-    if (next.value >= kNeverNormalized.front().first && is_never_normalized(next.value)) {
+    if (next.value >= kNeverNormalized.front().first && is_in(kNeverNormalized, next.value)) {
       append_form(out, text.substr(begin, at - begin), form);
       append_utf8(out, next.value);
       begin = at + next.bytes;
