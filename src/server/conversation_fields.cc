@@ -140,54 +140,53 @@ Status check_list(const std::string& place, const Json& value, std::size_t count
 
 }  // namespace
 
-Status read_messages(RequestSpec& spec, const Json& value, std::int32_t) {
-  if (!value.is_array() || value.empty()) return expected_at("messages", "a list with at least one message", value);
+Status read_messages(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t) {
+  if (!value.is_array() || value.empty()) return expected_at(place, "a list with at least one message", value);
   if (value.size() > kMessagesMax)
-    return field_error("messages", "messages: expected at most {} messages, found {}", kMessagesMax, value.size());
+    return field_error(place, "{}: expected at most {} messages, found {}", place, kMessagesMax, value.size());
   spec.messages = Json::array();
   for (std::size_t i = 0; i < value.size(); ++i) {
-    Result<Json> message = message_of(fmt::format("messages[{}]", i), value[i]);
+    Result<Json> message = message_of(fmt::format("{}[{}]", place, i), value[i]);
     if (!message) return forward_error(message);
     spec.messages.push_back(std::move(*message));
   }
   return {};
 }
 
-Status read_tools(RequestSpec& spec, const Json& value, std::int32_t) {
-  if (Status checked = check_list("tools", value, kToolsMax, check_tool); !checked) return checked;
+Status read_tools(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t) {
+  if (Status checked = check_list(place, value, kToolsMax, check_tool); !checked) return checked;
   if (const std::size_t bytes = value.dump().size(); bytes > kToolBytesMax) {
-    return field_error("tools", "tools: expected at most {} bytes of JSON, found {}", kToolBytesMax, bytes);
+    return field_error(place, "{}: expected at most {} bytes of JSON, found {}", place, kToolBytesMax, bytes);
   }
   if (!value.empty()) spec.tools = value;
   return {};
 }
 
-Status read_documents(RequestSpec& spec, const Json& value, std::int32_t) {
-  const auto check_document = [](const std::string& place, const Json& document) -> Status {
-    if (!document.is_object()) return expected_at(place, "an object such as {\"title\": ..., \"text\": ...}", document);
+Status read_documents(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t) {
+  const auto check_document = [](const std::string& at, const Json& document) -> Status {
+    if (!document.is_object()) return expected_at(at, "an object such as {\"title\": ..., \"text\": ...}", document);
     return {};
   };
-  if (Status checked = check_list("documents", value, kDocumentsMax, check_document); !checked) return checked;
+  if (Status checked = check_list(place, value, kDocumentsMax, check_document); !checked) return checked;
   if (!value.empty()) spec.documents = value;
   return {};
 }
 
-Status read_chat_template_kwargs(RequestSpec& spec, const Json& value, std::int32_t) {
-  if (!value.is_object()) return expected_at("chat_template_kwargs", "an object", value);
+Status read_chat_template_kwargs(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t) {
+  if (!value.is_object()) return expected_at(place, "an object", value);
   for (const char* taken : {"messages", "tools", "documents", "chat_template", "tokenize"}) {
     if (value.contains(taken)) {
-      return field_error(fmt::format("chat_template_kwargs.{}", taken), "chat_template_kwargs: {} is no variable that can be set here",
-                         taken);
+      return field_error(fmt::format("{}.{}", place, taken), "{}: {} is no variable that can be set here", place, taken);
     }
   }
   spec.chat_template_kwargs = value;
   return {};
 }
 
-Status read_reasoning_effort(RequestSpec& spec, const Json& value, std::int32_t vocabulary_size) {
+Status read_reasoning_effort(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size) {
   const Json schema = reasoning_effort_schema(vocabulary_size);
   const Json& words = schema["enum"];
-  if (std::ranges::find(words, value) == words.end()) return expected_at("reasoning_effort", "one of " + words.dump(), value);
+  if (std::ranges::find(words, value) == words.end()) return expected_at(place, "one of " + words.dump(), value);
   spec.reasoning_effort = value.get<std::string>();
   return {};
 }

@@ -31,18 +31,6 @@ Result<Prompt> one_prompt(const std::string& place, const Json& value, std::int3
   return Prompt(std::move(*ids));
 }
 
-Status read_adapter_name(RequestSpec& spec, const char* field, const Json& value) {
-  if (!value.is_string()) return expected_at(field, "the name of an adapter", value);
-  const std::string& name = value.get_ref<const std::string&>();
-  if (name.empty()) return {};
-  if (!spec.adapter.empty() && spec.adapter != name) {
-    return field_error(field, "{}: {} names {}, and this field {}", field, spec.adapter_field, quote(spec.adapter), quote(name));
-  }
-  spec.adapter = name;
-  spec.adapter_field = field;
-  return {};
-}
-
 Status add_stop(RequestSpec& spec, const std::string& place, const Json& value) {
   if (!value.is_string()) return expected_at(place, "a string", value);
   const std::string& text = value.get_ref<const std::string&>();
@@ -55,78 +43,86 @@ Status add_stop(RequestSpec& spec, const std::string& place, const Json& value) 
 
 }  // namespace
 
-Status read_prompt(RequestSpec& spec, const Json& value, std::int32_t vocabulary_size) {
+Status read_prompt(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size) {
   spec.prompts_are_list = value.is_array() && !value.empty() && (value[0].is_string() || value[0].is_array());
   if (!spec.prompts_are_list) {
-    Result<Prompt> prompt = one_prompt("prompt", value, vocabulary_size);
+    Result<Prompt> prompt = one_prompt(place, value, vocabulary_size);
     if (!prompt) return forward_error(prompt);
     spec.prompts.push_back(std::move(*prompt));
     return {};
   }
-  if (value.size() > kPromptsMax) return field_error("prompt", "prompt: expected at most {} prompts, found {}", kPromptsMax, value.size());
+  if (value.size() > kPromptsMax) return field_error(place, "{}: expected at most {} prompts, found {}", place, kPromptsMax, value.size());
   for (std::size_t i = 0; i < value.size(); ++i) {
-    Result<Prompt> prompt = one_prompt(fmt::format("prompt[{}]", i), value[i], vocabulary_size);
+    Result<Prompt> prompt = one_prompt(fmt::format("{}[{}]", place, i), value[i], vocabulary_size);
     if (!prompt) return forward_error(prompt);
     spec.prompts.push_back(std::move(*prompt));
   }
   return {};
 }
 
-Status read_lora_path(RequestSpec& spec, const Json& value, std::int32_t) { return read_adapter_name(spec, "lora_path", value); }
+Status read_adapter_name(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t) {
+  if (!value.is_string()) return expected_at(place, "the name of an adapter", value);
+  const std::string& name = value.get_ref<const std::string&>();
+  if (name.empty()) return {};
+  if (!spec.adapter.empty() && spec.adapter != name) {
+    return field_error(place, "{}: {} names {}, and this field {}", place, spec.adapter_field, quote(spec.adapter), quote(name));
+  }
+  spec.adapter = name;
+  spec.adapter_field = place;
+  return {};
+}
 
-Status read_adapter_id(RequestSpec& spec, const Json& value, std::int32_t) { return read_adapter_name(spec, "adapter_id", value); }
-
-Status read_logit_bias(RequestSpec& spec, const Json& value, std::int32_t vocabulary_size) {
-  if (!value.is_object()) return expected_at("logit_bias", "an object from token ids to numbers", value);
+Status read_logit_bias(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size) {
+  if (!value.is_object()) return expected_at(place, "an object from token ids to numbers", value);
   if (value.size() > kLogitBiasMax)
-    return field_error("logit_bias", "logit_bias: expected at most {} tokens, found {}", kLogitBiasMax, value.size());
+    return field_error(place, "{}: expected at most {} tokens, found {}", place, kLogitBiasMax, value.size());
   for (const auto& [key, bias] : value.items()) {
     TokenId token = -1;
     const auto [end, failure] = std::from_chars(key.data(), key.data() + key.size(), token);
     if (failure != std::errc() || end != key.data() + key.size() || token < 0 || token >= vocabulary_size) {
-      return field_error("logit_bias", "logit_bias: expected token ids from 0 to {}, found {}", vocabulary_size - 1, shown(Json(key)));
+      return field_error(place, "{}: expected token ids from 0 to {}, found {}", place, vocabulary_size - 1, shown(Json(key)));
     }
     const bool fits = bias.is_number() && std::abs(bias.get<double>()) <= kLogitBiasSizeMax;
-    if (!fits) return expected_at("logit_bias", "biases from -100 to 100", bias);
+    if (!fits) return expected_at(place, "biases from -100 to 100", bias);
     spec.logit_bias.push_back({token, bias.get<float>()});
   }
   return {};
 }
 
-Status read_stop(RequestSpec& spec, const Json& value, std::int32_t) {
-  if (value.is_string()) return value.get_ref<const std::string&>().empty() ? Status{} : add_stop(spec, "stop", value);
-  if (!value.is_array()) return expected_at("stop", "a string or a list of strings", value);
-  if (value.size() > kStopsMax) return field_error("stop", "stop: expected at most {} strings, found {}", kStopsMax, value.size());
+Status read_stop(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t) {
+  if (value.is_string()) return value.get_ref<const std::string&>().empty() ? Status{} : add_stop(spec, place, value);
+  if (!value.is_array()) return expected_at(place, "a string or a list of strings", value);
+  if (value.size() > kStopsMax) return field_error(place, "{}: expected at most {} strings, found {}", place, kStopsMax, value.size());
   for (std::size_t i = 0; i < value.size(); ++i) {
-    if (Status added = add_stop(spec, fmt::format("stop[{}]", i), value[i]); !added) return added;
+    if (Status added = add_stop(spec, fmt::format("{}[{}]", place, i), value[i]); !added) return added;
   }
   return {};
 }
 
-Status read_stop_token_ids(RequestSpec& spec, const Json& value, std::int32_t vocabulary_size) {
-  if (!value.is_array()) return expected_at("stop_token_ids", "a list of token ids", value);
+Status read_stop_token_ids(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size) {
+  if (!value.is_array()) return expected_at(place, "a list of token ids", value);
   if (value.size() > kStopTokensMax) {
-    return field_error("stop_token_ids", "stop_token_ids: expected at most {} ids, found {}", kStopTokensMax, value.size());
+    return field_error(place, "{}: expected at most {} ids, found {}", place, kStopTokensMax, value.size());
   }
-  Result<std::vector<TokenId>> ids = token_ids("stop_token_ids", value, vocabulary_size);
+  Result<std::vector<TokenId>> ids = token_ids(place, value, vocabulary_size);
   if (!ids) return forward_error(ids);
   spec.stop_token_ids = std::move(*ids);
   return {};
 }
 
-Status read_truncation_side(RequestSpec& spec, const Json& value, std::int32_t) {
-  if (value != "left" && value != "right") return expected_at("truncation_side", "\"left\" or \"right\"", value);
+Status read_truncation_side(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t) {
+  if (value != "left" && value != "right") return expected_at(place, "\"left\" or \"right\"", value);
   spec.kept_end = value == "left" ? KeptEnd::last : KeptEnd::first;
   return {};
 }
 
-Status read_stream_options(RequestSpec& spec, const Json& value, std::int32_t) {
-  if (!value.is_object()) return expected_at("stream_options", "an object", value);
+Status read_stream_options(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t) {
+  if (!value.is_object()) return expected_at(place, "an object", value);
   for (const auto& [name, target] : {std::pair{"include_usage", &RequestSpec::include_usage},
                                      std::pair{"continuous_usage_stats", &RequestSpec::continuous_usage_stats}}) {
     const Json* member = find_member(value, name);
     if (member == nullptr) continue;
-    if (!member->is_boolean()) return expected_at(fmt::format("stream_options.{}", name), "true or false", *member);
+    if (!member->is_boolean()) return expected_at(fmt::format("{}.{}", place, name), "true or false", *member);
     spec.*target = member->get<bool>();
   }
   spec.continuous_usage_stats &= spec.include_usage;

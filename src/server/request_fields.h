@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "base/result.h"
 #include "formats/json.h"
@@ -16,28 +17,27 @@ inline constexpr std::size_t kLogitBiasMax = 1024;
 inline constexpr double kLogitBiasSizeMax = 100;
 inline constexpr std::int64_t kLogprobsMax = 20;
 
-// Fields that have a form of their own: reading, and the JSON schema of what is read. Values are not null. Each reader names the place
-// at fault as OpenAI does: "prompt[1][0]".
+// Fields that have a form of their own: reading, and the JSON schema of what is read. Values are not null. `place` is where
+// the field stands; each reader names the place at fault beneath it as OpenAI does: "prompt[1][0]".
 
 // A string, token ids, or a list of either.
-Status read_prompt(RequestSpec& spec, const Json& value, std::int32_t vocabulary_size);
+Status read_prompt(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
 Json prompt_schema(std::int32_t vocabulary_size);
 // Names, never paths: what they name is looked up among the adapters that are served.
-Status read_lora_path(RequestSpec& spec, const Json& value, std::int32_t vocabulary_size);
-Status read_adapter_id(RequestSpec& spec, const Json& value, std::int32_t vocabulary_size);
+Status read_adapter_name(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
 Json adapter_name_schema(std::int32_t vocabulary_size);
 // {"token id": bias}
-Status read_logit_bias(RequestSpec& spec, const Json& value, std::int32_t vocabulary_size);
+Status read_logit_bias(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
 Json logit_bias_schema(std::int32_t vocabulary_size);
 // A string or a list of them.
-Status read_stop(RequestSpec& spec, const Json& value, std::int32_t vocabulary_size);
+Status read_stop(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
 Json stop_schema(std::int32_t vocabulary_size);
-Status read_stop_token_ids(RequestSpec& spec, const Json& value, std::int32_t vocabulary_size);
+Status read_stop_token_ids(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
 Json stop_token_ids_schema(std::int32_t vocabulary_size);
 // "left" or "right".
-Status read_truncation_side(RequestSpec& spec, const Json& value, std::int32_t vocabulary_size);
+Status read_truncation_side(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
 Json truncation_side_schema(std::int32_t vocabulary_size);
-Status read_stream_options(RequestSpec& spec, const Json& value, std::int32_t vocabulary_size);
+Status read_stream_options(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
 Json stream_options_schema(std::int32_t vocabulary_size);
 
 }  // namespace slora

@@ -89,7 +89,7 @@ struct ReadField {
     return field_error(name, "{}: expected {}, since nothing else is served, found {}", name, fmt::join(served, " or "), shown(value));
   }
 
-  Status operator()(const FormField& field) const { return field.read(spec, value, vocabulary_size); }
+  Status operator()(const FormField& field) const { return field.read(spec, name, value, vocabulary_size); }
 };
 
 const Field* find_field(std::string_view name, FieldSet set) {

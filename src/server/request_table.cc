@@ -20,8 +20,8 @@ using Spec = RequestSpec;
 // Caps: a request must not cost more than its bytes suggest.
 constexpr Field kFields[] = {
     {"model", kBoth, TextField{&Spec::model}, "The base model or an adapter, as GET /v1/models lists them. The base model when absent."},
-    {"lora_path", kBoth, FormField{read_lora_path, adapter_name_schema}, "The name of an adapter; the same as naming it in model."},
-    {"adapter_id", kBoth, FormField{read_adapter_id, adapter_name_schema}, "The name of an adapter; the same as naming it in model."},
+    {"lora_path", kBoth, FormField{read_adapter_name, adapter_name_schema}, "The name of an adapter; the same as naming it in model."},
+    {"adapter_id", kBoth, FormField{read_adapter_name, adapter_name_schema}, "The name of an adapter; the same as naming it in model."},
     {"prompt", kCompletionFields, FormField{read_prompt, prompt_schema}, "A text, token ids, or a list of either."},
     {"messages", kChatFields, FormField{read_messages, messages_schema}, "The conversation so far."},
 

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <variant>
 
@@ -34,9 +35,9 @@ struct TextField {
 struct FixedField {
   std::string_view accepted;  // a JSON list
 };
-// What has a form of its own. `read` gets no null; `schema` is the JSON schema of what it takes.
+// What has a form of its own. `read` gets no null, and where the field stands; `schema` is the JSON schema of what it takes.
 struct FormField {
-  Status (*read)(RequestSpec& spec, const Json& value, std::int32_t vocabulary_size);
+  Status (*read)(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
   Json (*schema)(std::int32_t vocabulary_size);
 };
 
