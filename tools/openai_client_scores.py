@@ -63,7 +63,8 @@ def prompt_logprobs(session):
         expect(2 <= len(entry) <= 3 and all(other["decoded_token"] for other in entry.values()), f"{entry}")
     chat = session.chat(extra_body={"prompt_logprobs": 1})
     expect_equal(len(chat.model_extra["prompt_logprobs"]), chat.usage.prompt_tokens, "prompt_logprobs of the chat")
-    expect_refused(openai.BadRequestError, lambda: list(session.complete(stream=True, extra_body={"prompt_logprobs": 1})), "prompt_logprobs")
+    streamed = {"stream": True, "extra_body": {"prompt_logprobs": 1}}
+    expect_refused(openai.BadRequestError, lambda: list(session.complete(**streamed)), "prompt_logprobs")
 
 
 @check

@@ -4,11 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "formats/json.h"
 #include "formats/temporary_folder.h"
 #include "server/job_table.h"
+#include "server/scripted_generator.h"
 
 namespace slora {
 namespace {
@@ -19,29 +19,6 @@ using ::testing::HasSubstr;
 class ManualClock final : public Clock {
  public:
   Timestamp now() const override { return Timestamp(1); }
-};
-
-// Takes what it has room for and remembers it; tokens come from the tests.
-class ScriptedGenerator final : public Generator {
- public:
-  SequenceId next_sequence_id() override { return SequenceId{++last_id}; }
-  Status submit(GenerationRequest request) override {
-    if (submitted.size() >= room) return error("queue_full", "full");
-    submitted.push_back(std::move(request));
-    return {};
-  }
-  void cancel(SequenceId id) override { cancelled.insert(id.value); }
-  std::int32_t output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion*) const override { return 64 - prompt_tokens; }
-  Timestamp heartbeat_age() const override { return {}; }
-  Result<std::shared_ptr<const AdapterVersion>> resolve(std::string_view name) override {
-    if (name == "broken") return error("E_RANK", "rank 0");
-    return error("not_found", "no adapter {}", name);
-  }
-
-  std::uint64_t last_id = 0;
-  std::size_t room = 100;
-  std::vector<GenerationRequest> submitted;
-  std::set<std::uint64_t> cancelled;
 };
 
 class RecordingExchange final : public Exchange {
@@ -95,8 +72,9 @@ class GenerationJobTest : public ::testing::Test {
     return start(Endpoint::completions, R"({"prompt":"Hello",)" + fields + "}");
   }
 
-  void deliver(std::size_t sequence, TokenId token, std::optional<EndReason> end = std::nullopt) {
+  void deliver(std::size_t sequence, TokenId token, std::optional<EndReason> end = std::nullopt, std::vector<PromptLogprob> scores = {}) {
     TokenEvent event;
+    event.prompt_logprobs = std::move(scores);
     event.sequence = generator.submitted.at(sequence).id;
     event.token = token;
     event.end = end;
@@ -248,6 +226,100 @@ TEST_F(GenerationJobTest, TellsLogprobsInTheFormOfTheEndpoint) {
   EXPECT_EQ(entry["top_logprobs"][0]["bytes"], entry["bytes"]);
 }
 
+TEST_F(GenerationJobTest, ScoresAPromptAndDropsTheTokenThatWasDrawn) {
+  start(Endpoint::completions, R"({"prompt":[10,20,30],"echo":true,"max_tokens":0,"logprobs":1})");
+  ASSERT_EQ(generator.submitted.size(), 1u);
+  EXPECT_EQ(generator.submitted[0].output_tokens_max, 1);
+  EXPECT_EQ(generator.submitted[0].sampling.prompt_logprob_count, 1);
+  EXPECT_TRUE(generator.submitted[0].sampling.end_tokens.empty()) << "the end of what is dropped is no reason";
+  deliver(0, 40, EndReason::length, {{20, -2, 7, {{21, -1}}}, {30, -3, 1, {{30, -3}}}});
+  const Json choice = body()["choices"][0];
+  const auto told = [this](TokenId token) { return told_text(text.tokenizer(), token); };
+  EXPECT_EQ(choice["text"], told(10) + told(20) + told(30));
+  EXPECT_EQ(choice["finish_reason"], "length");
+  EXPECT_EQ(choice["logprobs"]["tokens"], Json({told(10), told(20), told(30)}));
+  EXPECT_EQ(choice["logprobs"]["token_logprobs"], Json({nullptr, -2.0, -3.0}));
+  EXPECT_EQ(choice["logprobs"]["top_logprobs"][1], Json({{told(21), -1.0}, {told(20), -2.0}}));
+  EXPECT_EQ(body()["usage"]["completion_tokens"], 0);
+}
+
+TEST_F(GenerationJobTest, OffsetsGoOnFromTheEchoedPromptToTheOutput) {
+  start(Endpoint::completions, R"({"prompt":[10,20],"echo":true,"max_tokens":2,"logprobs":0,"stream":true})");
+  deliver(0, 40, std::nullopt, {{20, -2, 7, {}}});
+  deliver(0, 50, EndReason::length);
+  std::size_t offset = 0;
+  std::string joined;
+  for (const Json& event : exchange->events()) {
+    const Json choice = event["choices"][0];
+    joined += choice["text"].get<std::string>();
+    for (std::size_t i = 0; i < choice["logprobs"]["tokens"].size(); ++i) {
+      EXPECT_EQ(choice["logprobs"]["text_offset"][i], offset);
+      offset += choice["logprobs"]["tokens"][i].get<std::string>().size();
+    }
+  }
+  EXPECT_EQ(joined.size(), offset) << "tokens of plain characters";
+  EXPECT_EQ(exchange->events().size(), 2u);
+}
+
+TEST_F(GenerationJobTest, TellsPromptLogprobsWhereVllmDoes) {
+  const std::vector<PromptLogprob> scores = {{20, -2, 7, {{21, -1}, {20, -2}}}};
+  const auto told = [this](double logprob, int rank, TokenId token) {
+    return Json({{"logprob", logprob}, {"rank", rank}, {"decoded_token", told_text(text.tokenizer(), token)}});
+  };
+  const Json expected = Json::array({nullptr, {{"20", told(-2, 7, 20)}, {"21", told(-1, 1, 21)}}});
+  start(Endpoint::completions, R"({"prompt":[10,20],"prompt_logprobs":2,"max_tokens":1,"n":2})");
+  for (const std::size_t sequence : {1u, 0u}) deliver(sequence, 40, EndReason::length, scores);
+  EXPECT_EQ(body()["choices"][0]["prompt_logprobs"], expected);
+  EXPECT_EQ(body()["choices"][1]["prompt_logprobs"], expected);
+  start(Endpoint::chat, R"({"messages":[{"role":"user","content":"Hi"}],"prompt_logprobs":2})");
+  deliver(2, 40, EndReason::length, scores);
+  EXPECT_EQ(body()["prompt_logprobs"], expected);
+  EXPECT_FALSE(body()["choices"][0].contains("prompt_logprobs"));
+}
+
+TEST_F(GenerationJobTest, TellsTokenIdsWhereVllmDoes) {
+  start(Endpoint::completions, R"({"prompt":[10,20],"return_token_ids":true,"stream":true})");
+  deliver(0, 40);
+  deliver(0, kEnd, EndReason::stop);
+  const Json first = exchange->events()[0]["choices"][0];
+  EXPECT_EQ(first["prompt_token_ids"], Json({10, 20}));
+  EXPECT_EQ(first["token_ids"], Json({40}));
+  const Json second = exchange->events()[1]["choices"][0];
+  EXPECT_FALSE(second.contains("prompt_token_ids"));
+  EXPECT_EQ(second["token_ids"], Json({kEnd})) << "the token that ended it, too";
+
+  start(Endpoint::chat, R"({"messages":[{"role":"user","content":"Hi"}],"return_token_ids":true})");
+  deliver(1, 40, EndReason::length);
+  EXPECT_EQ(body()["prompt_token_ids"], Json(generator.submitted[1].prompt));
+  EXPECT_EQ(body()["choices"][0]["token_ids"], Json({40}));
+}
+
+TEST_F(GenerationJobTest, NamesTokensByTheirIdsWhenAsked) {
+  complete(R"("logprobs":1,"return_tokens_as_token_ids":true)");
+  deliver(0, 40, EndReason::length);
+  EXPECT_EQ(body()["choices"][0]["logprobs"]["tokens"], Json({"token_id:40"}));
+  EXPECT_EQ(body()["choices"][0]["logprobs"]["top_logprobs"][0], Json({{"token_id:40", -0.5}}));
+}
+
+TEST_F(GenerationJobTest, UsageInAStreamIsTheChoicesOwn) {
+  complete(R"("n":2,"stream":true,"stream_options":{"include_usage":true,"continuous_usage_stats":true})");
+  deliver(0, 40);
+  deliver(1, 40, EndReason::length);
+  deliver(0, 41, EndReason::length);
+  std::vector<int> counts;
+  for (const Json& event : exchange->events()) counts.push_back(event["usage"]["completion_tokens"]);
+  EXPECT_THAT(counts, ElementsAre(1, 1, 2, 3));
+}
+
+TEST_F(GenerationJobTest, AChatEchoesTheAssistantsLastMessage) {
+  start(Endpoint::chat, R"({"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"So "}],"echo":true})");
+  deliver_text(0, "big");
+  EXPECT_EQ(body()["choices"][0]["message"]["content"], "So big");
+  start(Endpoint::chat, R"({"messages":[{"role":"user","content":"Hi"}],"echo":true})");
+  deliver_text(1, "big");
+  EXPECT_EQ(body()["choices"][0]["message"]["content"], "big");
+}
+
 TEST_F(GenerationJobTest, AFullQueueCancelsWhatWasTakenAndAnswers429) {
   generator.room = 1;
   complete(R"("n":3)");
@@ -315,28 +387,6 @@ TEST_F(GenerationJobTest, AFailureInAStreamIsAnEventAndNoDone) {
   EXPECT_EQ(exchange->events().back()["error"]["code"], "draining");
   EXPECT_THAT(exchange->stream, ::testing::Not(HasSubstr("[DONE]")));
   EXPECT_TRUE(generator.cancelled.contains(generator.submitted[0].id.value));
-}
-
-TEST_F(GenerationJobTest, RefusesModelsThatAreUnknownOrRefused) {
-  complete(R"("model":"nobody")");
-  EXPECT_EQ(exchange->response.value().status, 404);
-  EXPECT_EQ(body()["error"]["code"], "model_not_found");
-  complete(R"("model":"broken")");
-  EXPECT_EQ(exchange->response.value().status, 400);
-  EXPECT_EQ(body()["error"]["code"], "E_RANK");
-  EXPECT_EQ(body()["error"]["message"], "rank 0");
-}
-
-TEST_F(GenerationJobTest, RefusesWhatCanNeverFitAndClipsDefaults) {
-  complete(R"("max_tokens":64)");
-  EXPECT_EQ(exchange->response.value().status, 400);
-  EXPECT_EQ(body()["error"]["param"], "max_tokens");
-  const std::string tokens = fmt::format("[{}]", fmt::join(std::vector<int>(60, 1), ","));
-  start(Endpoint::completions, R"({"prompt":)" + tokens + "}");
-  ASSERT_EQ(generator.submitted.size(), 1u);
-  EXPECT_EQ(generator.submitted[0].output_tokens_max, 4);
-  start(Endpoint::completions, R"({"prompt":""})");
-  EXPECT_EQ(body()["error"]["param"], "prompt");
 }
 
 }  // namespace
