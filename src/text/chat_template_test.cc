@@ -147,7 +147,7 @@ TEST(ChatTemplate, TreatsUndefinedAsJinja) {
 TEST(ChatTemplate, NamesWhatItLacksWithItsLine) {
   EXPECT_THAT(render("a\n{% include 'x' %}"), HasSubstr("line 2: the tag 'include' is not supported"));
   EXPECT_THAT(render("\n\n{{ n | groupby('x') }}"), HasSubstr("line 3: the filter 'groupby' is not supported"));
-  EXPECT_THAT(render("{{ n is escaped }}"), HasSubstr("line 1: the test 'escaped' is not supported"));
+  EXPECT_THAT(render("{{ n is later }}"), HasSubstr("line 1: the test 'later' is not supported"));
   EXPECT_THAT(render("\n{{ joiner(',') }}"), HasSubstr("line 2: 'joiner' is undefined or not supported"));
   EXPECT_THAT(render("\n{% if n %}"), HasSubstr("endif"));
   EXPECT_THAT(render("{{ n"), HasSubstr("not closed"));

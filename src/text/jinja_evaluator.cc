@@ -55,12 +55,14 @@ Value Interpreter::call(const Call& expression, Arguments arguments) {
 }
 
 Value Interpreter::evaluate(const FilterCall& expression) {
+  if (expression.filter == nullptr) return machine_.fail(lacking_filter(expression.name));
   const Value input = expression.input == nullptr ? *filter_input_ : evaluate(expression.input);
   const Arguments arguments = evaluate(expression.arguments);
   return machine_.failed() ? Value() : apply(*expression.filter, machine_, input, arguments);
 }
 
 Value Interpreter::evaluate(const TestCall& expression) {
+  if (expression.test == nullptr) return machine_.fail(lacking_test(expression.name));
   const Value input = evaluate(expression.input);
   const Arguments arguments = evaluate(expression.arguments);
   return machine_.failed() ? Value() : Value(apply(*expression.test, machine_, input, arguments));
@@ -71,7 +73,9 @@ Value Interpreter::evaluate(const Unary& expression) {
   if (machine_.failed()) return Value();
   if (expression.kind == UnaryOperator::logical_not) return Value(!operand.is_true());
   if (expression.kind == UnaryOperator::negate) return negate(machine_, operand);
-  return operand.is_number() ? operand : machine_.fail(fmt::format("a sign needs a number, found '{}'", operand.type_name()));
+  if (operand.if_double() != nullptr) return operand;
+  const std::optional<std::int64_t> integer = operand.if_integer();
+  return integer ? Value(*integer) : machine_.fail(fmt::format("a sign needs a number, found '{}'", operand.type_name()));
 }
 
 Value Interpreter::evaluate(const Binary& expression) {
@@ -102,13 +106,14 @@ Value Interpreter::evaluate(const Conditional& expression) {
 Value Interpreter::evaluate(const ListLiteral& expression) {
   std::vector<Value> members;
   for (const ExpressionPtr& member : expression.members) members.push_back(evaluate(member));
-  return expression.is_tuple ? machine_.make_tuple(std::move(members)) : machine_.make_list(std::move(members));
+  return machine_.make_list(std::move(members), expression.is_tuple ? ListKind::tuple : ListKind::list);
 }
 
 Value Interpreter::evaluate(const DictLiteral& expression) {
   Dict dict;
   for (const auto& [key, value] : expression.members) {
     Value name = evaluate(key);
+    if (!is_hashable(name)) return machine_.fail(fmt::format("unhashable type: '{}'", name.type_name()));
     dict.put(std::move(name), evaluate(value));
   }
   return machine_.make_dict(std::move(dict));
@@ -117,7 +122,19 @@ Value Interpreter::evaluate(const DictLiteral& expression) {
 Arguments Interpreter::evaluate(const CallArguments& arguments) {
   Arguments values;
   for (const ExpressionPtr& argument : arguments.positional) values.positional.push_back(evaluate(argument));
+  if (arguments.spread != nullptr) {
+    const std::vector<Value> more = machine_.iterate(evaluate(arguments.spread));
+    values.positional.insert(values.positional.end(), more.begin(), more.end());
+  }
   for (const auto& [name, argument] : arguments.named) values.named.emplace_back(name, evaluate(argument));
+  if (arguments.spread_named != nullptr) {
+    const Value more = evaluate(arguments.spread_named);
+    if (more.if_dict() == nullptr) machine_.fail(fmt::format("the argument behind ** must be a mapping, found '{}'", more.type_name()));
+    for (const auto& [name, value] : more.if_dict() == nullptr ? Dict{}.members : more.if_dict()->members) {
+      if (name.if_text() == nullptr) machine_.fail("the keys of the argument behind ** must be strings");
+      values.named.emplace_back(to_text(name), value);
+    }
+  }
   return values;
 }
 

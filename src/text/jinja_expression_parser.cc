@@ -13,6 +13,30 @@ namespace {
 // Of nested brackets, and of the tree that a chain of operators makes.
 constexpr int kDepthMax = 150;
 
+// Operators between two operands, all from left to right, by how tightly they bind. Between "and" and the sums stand "not"
+// and the comparisons, which have a shape of their own.
+struct InfixOperator {
+  TokenKind token;
+  std::string_view text;
+  BinaryOperator kind;
+};
+constexpr std::size_t kAndLevel = 1;
+constexpr std::size_t kSumLevel = 2;
+const std::vector<std::vector<InfixOperator>>& infix_levels() {
+  static const std::vector<std::vector<InfixOperator>> kLevels = {
+      {{TokenKind::name, "or", BinaryOperator::logical_or}},
+      {{TokenKind::name, "and", BinaryOperator::logical_and}},
+      {{TokenKind::symbol, "+", BinaryOperator::add}, {TokenKind::symbol, "-", BinaryOperator::subtract}},
+      {{TokenKind::symbol, "~", BinaryOperator::concatenate}},
+      {{TokenKind::symbol, "*", BinaryOperator::multiply},
+       {TokenKind::symbol, "/", BinaryOperator::divide},
+       {TokenKind::symbol, "//", BinaryOperator::floor_divide},
+       {TokenKind::symbol, "%", BinaryOperator::modulo}},
+      {{TokenKind::symbol, "**", BinaryOperator::power}},
+  };
+  return kLevels;
+}
+
 }  // namespace
 
 template <class Kind>
@@ -21,10 +45,6 @@ ExpressionPtr ExpressionParser::make(int line, Kind kind) {
   expression->depth = depth_below(*expression) + 1;
   if (expression->depth > kDepthMax) stream_.fail("an expression is nested too deeply", line);
   return expression;
-}
-
-ExpressionPtr ExpressionParser::binary(int line, BinaryOperator kind, ExpressionPtr left, ExpressionPtr right) {
-  return make(line, Binary{kind, std::move(left), std::move(right)});
 }
 
 ExpressionPtr ExpressionParser::parse_expression() {
@@ -58,33 +78,37 @@ ExpressionPtr ExpressionParser::tuple_of(ExpressionPtr first, ExpressionPtr (Exp
 }
 
 ExpressionPtr ExpressionParser::parse_conditional() {
+  const std::size_t lacking = stream_.mark_lacking();
   ExpressionPtr value = parse_or();
   while (stream_.at_name("if")) {
     const int line = stream_.take().line;
     ExpressionPtr condition = parse_or();
     ExpressionPtr otherwise = stream_.skip_name("else") ? parse_expression() : nullptr;
     value = make(line, Conditional{std::move(condition), std::move(value), std::move(otherwise)});
+    stream_.forgive_lacking(lacking);
   }
   return value;
 }
 
-ExpressionPtr ExpressionParser::parse_or() {
-  ExpressionPtr left = parse_and();
-  while (stream_.at_name("or")) {
+ExpressionPtr ExpressionParser::parse_binary(std::size_t level) {
+  const auto parse_operand = [&] {
+    if (level == kAndLevel) return parse_not();
+    return level + 1 == infix_levels().size() ? parse_unary() : parse_binary(level + 1);
+  };
+  const std::vector<InfixOperator>& operators = infix_levels()[level];
+  ExpressionPtr left = parse_operand();
+  while (true) {
+    const auto found = std::find_if(operators.begin(), operators.end(), [&](const InfixOperator& infix) {
+      return stream_.at(infix.token) && stream_.now().text == infix.text;
+    });
+    if (found == operators.end()) return left;
     const int line = stream_.take().line;
-    left = binary(line, BinaryOperator::logical_or, std::move(left), parse_and());
+    left = make(line, Binary{found->kind, std::move(left), parse_operand()});
   }
-  return left;
 }
 
-ExpressionPtr ExpressionParser::parse_and() {
-  ExpressionPtr left = parse_not();
-  while (stream_.at_name("and")) {
-    const int line = stream_.take().line;
-    left = binary(line, BinaryOperator::logical_and, std::move(left), parse_not());
-  }
-  return left;
-}
+ExpressionPtr ExpressionParser::parse_or() { return parse_binary(0); }
+ExpressionPtr ExpressionParser::parse_sum() { return parse_binary(kSumLevel); }
 
 ExpressionPtr ExpressionParser::parse_not() {
   if (!stream_.at_name("not")) return parse_comparison();
@@ -120,46 +144,6 @@ ExpressionPtr ExpressionParser::parse_comparison() {
   }
   if (compare.rest.empty()) return std::move(compare.first);
   return make(line, std::move(compare));
-}
-
-ExpressionPtr ExpressionParser::parse_sum() {
-  ExpressionPtr left = parse_concatenation();
-  while (stream_.at_symbol("+") || stream_.at_symbol("-")) {
-    const Token symbol = stream_.take();
-    left = binary(symbol.line, symbol.text == "+" ? BinaryOperator::add : BinaryOperator::subtract, std::move(left), parse_concatenation());
-  }
-  return left;
-}
-
-ExpressionPtr ExpressionParser::parse_concatenation() {
-  ExpressionPtr left = parse_product();
-  while (stream_.at_symbol("~")) {
-    const int line = stream_.take().line;
-    left = binary(line, BinaryOperator::concatenate, std::move(left), parse_product());
-  }
-  return left;
-}
-
-ExpressionPtr ExpressionParser::parse_product() {
-  ExpressionPtr left = parse_power();
-  while (stream_.at_symbol("*") || stream_.at_symbol("/") || stream_.at_symbol("//") || stream_.at_symbol("%")) {
-    const Token symbol = stream_.take();
-    const BinaryOperator kind = symbol.text == "*"    ? BinaryOperator::multiply
-                                : symbol.text == "/"  ? BinaryOperator::divide
-                                : symbol.text == "//" ? BinaryOperator::floor_divide
-                                                      : BinaryOperator::modulo;
-    left = binary(symbol.line, kind, std::move(left), parse_power());
-  }
-  return left;
-}
-
-ExpressionPtr ExpressionParser::parse_power() {
-  ExpressionPtr left = parse_unary();
-  while (stream_.at_symbol("**")) {
-    const int line = stream_.take().line;
-    left = binary(line, BinaryOperator::power, std::move(left), parse_unary());
-  }
-  return left;
 }
 
 ExpressionPtr ExpressionParser::parse_unary() { return parse_postfix_and_filters(parse_signed()); }
@@ -203,6 +187,7 @@ ExpressionPtr ExpressionParser::parse_name() {
   if (token.text == "true" || token.text == "True") return make(token.line, Literal{Value(true)});
   if (token.text == "false" || token.text == "False") return make(token.line, Literal{Value(false)});
   if (token.text == "none" || token.text == "None") return make(token.line, Literal{Value(nullptr)});
+  special_names_ |= {token.text == "varargs", token.text == "kwargs", token.text == "caller"};
   return make(token.line, Name{token.text});
 }
 
@@ -294,13 +279,17 @@ CallArguments ExpressionParser::parse_arguments() {
   CallArguments arguments;
   stream_.expect_symbol("(");
   while (!stream_.at_symbol(")") && !stream_.failed()) {
-    if (stream_.at_symbol("*") || stream_.at_symbol("**")) {
-      stream_.fail("arguments by * and ** are not supported", stream_.line());
+    if (arguments.spread_named != nullptr || (arguments.spread != nullptr && stream_.at_symbol("*"))) {
+      stream_.fail_expected("')' behind spread arguments");
+    } else if (stream_.skip_symbol("*")) {
+      arguments.spread = parse_expression();
+    } else if (stream_.skip_symbol("**")) {
+      arguments.spread_named = parse_expression();
     } else if (stream_.at(TokenKind::name) && stream_.next().kind == TokenKind::symbol && stream_.next().text == "=") {
       std::string name = stream_.take().text;
       stream_.take();
       arguments.named.emplace_back(std::move(name), parse_expression());
-    } else if (!arguments.named.empty()) {
+    } else if (!arguments.named.empty() || arguments.spread != nullptr) {
       stream_.fail("an argument without a name follows one with a name", stream_.line());
     } else {
       arguments.positional.push_back(parse_expression());
@@ -339,10 +328,10 @@ ExpressionPtr ExpressionParser::parse_filter(ExpressionPtr input) {
   const int line = stream_.line();
   const std::string name = stream_.expect_any_name("the name of a filter");
   const Filter* filter = find_filter(name);
-  if (filter == nullptr) stream_.fail(fmt::format("the filter '{}' is not supported", name), line);
+  if (filter == nullptr) stream_.lack(lacking_filter(name), line);
   CallArguments arguments;
   if (stream_.at_symbol("(")) arguments = parse_arguments();
-  return make(line, FilterCall{std::move(input), filter, std::move(arguments)});
+  return make(line, FilterCall{std::move(input), filter, name, std::move(arguments)});
 }
 
 ExpressionPtr ExpressionParser::parse_test(ExpressionPtr input) {
@@ -350,17 +339,17 @@ ExpressionPtr ExpressionParser::parse_test(ExpressionPtr input) {
   const bool negated = stream_.skip_name("not");
   const std::string name = stream_.expect_any_name("the name of a test");
   const Test* test = find_test(name);
-  if (test == nullptr) stream_.fail(fmt::format("the test '{}' is not supported", name), line);
+  if (test == nullptr) stream_.lack(lacking_test(name), line);
   CallArguments arguments;
-  const bool ends = stream_.at_name("else") || stream_.at_name("or") || stream_.at_name("and") || stream_.at_name("is") ||
-                    stream_.at_name("if") || stream_.at_name("in") || stream_.at_name("not");
+  const bool ends = stream_.at_name("else") || stream_.at_name("or") || stream_.at_name("and");
+  if (stream_.at_name("is")) stream_.fail("tests can't be chained with 'is'", line);
   if (stream_.at_symbol("(")) {
     arguments = parse_arguments();
   } else if ((stream_.at(TokenKind::name) && !ends) || stream_.at(TokenKind::string) || stream_.at(TokenKind::integer) ||
              stream_.at(TokenKind::number) || stream_.at_symbol("[") || stream_.at_symbol("{")) {
     arguments.positional.push_back(parse_postfix(parse_primary()));
   }
-  ExpressionPtr result = make(line, TestCall{std::move(input), test, std::move(arguments)});
+  ExpressionPtr result = make(line, TestCall{std::move(input), test, name, std::move(arguments)});
   return negated ? make(line, Unary{UnaryOperator::logical_not, std::move(result)}) : std::move(result);
 }
 

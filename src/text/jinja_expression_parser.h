@@ -20,17 +20,16 @@ class ExpressionParser {
   // "name(arguments) | name ..." applied to `input`, which may be null.
   ExpressionPtr parse_filters(ExpressionPtr input);
   CallArguments parse_arguments();
+  // What was named since it was last set back.
+  SpecialNames& special_names() { return special_names_; }
 
  private:
   ExpressionPtr parse_conditional();
   ExpressionPtr parse_or();
-  ExpressionPtr parse_and();
   ExpressionPtr parse_not();
   ExpressionPtr parse_comparison();
   ExpressionPtr parse_sum();
-  ExpressionPtr parse_concatenation();
-  ExpressionPtr parse_product();
-  ExpressionPtr parse_power();
+  ExpressionPtr parse_binary(std::size_t level);
   ExpressionPtr parse_signed();
   ExpressionPtr parse_unary();
   ExpressionPtr parse_primary();
@@ -48,9 +47,9 @@ class ExpressionParser {
   ExpressionPtr tuple_of(ExpressionPtr first, ExpressionPtr (ExpressionParser::*parse)());
   template <class Kind>
   ExpressionPtr make(int line, Kind kind);
-  ExpressionPtr binary(int line, BinaryOperator kind, ExpressionPtr left, ExpressionPtr right);
 
   TokenStream& stream_;
+  SpecialNames special_names_;
   int depth_ = 0;  // of nested calls, while going down
 };
 

@@ -2,23 +2,38 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 
+#include "text/jinja_format.h"
 #include "text/jinja_json.h"
 #include "text/python_text.h"
 #include "text/unicode.h"
+#include "text/utf8.h"
 
 namespace slora::jinja {
 namespace {
 
 constexpr std::int64_t kIndentMax = 1000;
 
+// The digits of a number as Python reads it: without white space around and underscores between digits.
+std::string digits_of(std::string_view text) {
+  text = strip_left(strip_right(text));
+  const auto is_digit = [&](std::size_t i) { return i < text.size() && std::isalnum(static_cast<unsigned char>(text[i])) != 0; };
+  std::string digits;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool separates = text[i] == '_' && i > 0 && is_digit(i - 1) && is_digit(i + 1);
+    if (!separates && !(i == 0 && text[i] == '+')) digits += text[i];
+  }
+  return digits;
+}
+
 // What a text or number is as a float.
 std::optional<double> number_of(Machine& machine, const Value& value) {
   if (const std::optional<double> number = value.if_number()) return number;
   if (value.if_text() == nullptr) return std::nullopt;
-  const std::string text(strip_left(strip_right(machine.text_of(value))));
+  const std::string text = digits_of(machine.text_of(value));
   double number = 0;
   const std::from_chars_result end = std::from_chars(text.data(), text.data() + text.size(), number);
   if (end.ec != std::errc() || end.ptr != text.data() + text.size()) return std::nullopt;
@@ -28,40 +43,41 @@ std::optional<double> number_of(Machine& machine, const Value& value) {
 std::optional<std::int64_t> whole_number_of(Machine& machine, const Value& value, int base) {
   if (const std::optional<std::int64_t> integer = value.if_integer()) return integer;
   if (value.if_text() != nullptr) {
-    std::string text(strip_left(strip_right(machine.text_of(value))));
-    if (text.starts_with('+')) text.erase(0, 1);
+    const std::string text = digits_of(machine.text_of(value));
     std::int64_t integer = 0;
     const std::from_chars_result end = std::from_chars(text.data(), text.data() + text.size(), integer, base);
     if (end.ec == std::errc() && end.ptr == text.data() + text.size()) return integer;
   }
   const std::optional<double> number = number_of(machine, value);
-  if (!number || !(std::fabs(*number) < 9e18)) return std::nullopt;
+  if (!number || !std::isfinite(*number)) return std::nullopt;
+  if (std::fabs(*number) >= 9e18) {
+    machine.fail("an integer is too large");
+    return std::nullopt;
+  }
   return static_cast<std::int64_t>(*number);
 }
 
 Value filter_trim(Machine& machine, const Value& input, const Arguments& arguments) {
   const std::string text = machine.text_of(input);
-  if (arguments[0].is_undefined() || arguments[0].is_none()) return machine.make_text(std::string(strip_left(strip_right(text))));
+  if (arguments[0].is_undefined() || arguments[0].is_none())
+    return machine.make_text(std::string(strip_left(strip_right(text))), kind_of(input));
   const std::string characters = machine.text_of(arguments[0]);
   if (!machine.spend_steps(text.size() * characters.size() / 64)) return Value();
-  return machine.make_text(std::string(strip_left(strip_right(text, characters), characters)));
+  return machine.make_text(std::string(strip_left(strip_right(text, characters), characters)), kind_of(input));
 }
 
 // Jinja's title: a word begins behind white space, "-" and opening brackets.
 Value filter_title(Machine& machine, const Value& input, const Arguments&) {
   const std::string text = machine.text_of(input);
-  constexpr std::string_view kOpening = "-({[<";
+  constexpr std::u32string_view kOpening = U"-({[<";
   std::string out;
-  std::size_t begin = 0;
-  const auto is_break = [&](std::size_t i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    return kOpening.find(text[i]) != std::string_view::npos || (byte < 0x80 && is_python_space(byte));
-  };
-  for (std::size_t i = 0; i <= text.size(); ++i) {
-    if (i < text.size() && !is_break(i)) continue;
-    out += to_capitalized(std::string_view(text).substr(begin, i - begin));
-    if (i < text.size()) out += text[i];
-    begin = i + 1;
+  bool begins_word = true;
+  for (std::string_view rest = text; !rest.empty();) {
+    const CodePoint next = first_code_point(rest);
+    const std::string_view character = rest.substr(0, next.bytes);
+    out += begins_word ? to_upper_case(character) : to_lower_case(character);
+    begins_word = is_python_space(next.value) || kOpening.find(next.value) != std::u32string_view::npos;
+    rest.remove_prefix(next.bytes);
   }
   return machine.make_text(std::move(out));
 }
@@ -75,32 +91,15 @@ Value filter_replace(Machine& machine, const Value& input, const Arguments& argu
 }
 
 Value filter_escape(Machine& machine, const Value& input, const Arguments&) {
-  std::string out;
-  for (const char c : machine.text_of(input)) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      case '"':
-        out += "&#34;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return machine.make_text(std::move(out));
+  return input.is_markup() ? input : machine.make_text(escape_html(machine.text_of(input)), TextKind::markup);
+}
+
+Value filter_forceescape(Machine& machine, const Value& input, const Arguments&) {
+  return machine.make_text(escape_html(machine.text_of(input)), TextKind::markup);
 }
 
 Value filter_indent(Machine& machine, const Value& input, const Arguments& arguments) {
+  if (input.if_text() == nullptr) return machine.fail(fmt::format("indent needs a string, found '{}'", input.type_name()));
   const std::string* text_width = arguments[0].if_text();
   const std::int64_t width = text_width != nullptr ? 0 : std::clamp<std::int64_t>(integer_or(machine, arguments[0], 4), 0, kIndentMax);
   const std::string indent = text_width != nullptr ? *text_width : std::string(static_cast<std::size_t>(width), ' ');
@@ -115,18 +114,57 @@ Value filter_indent(Machine& machine, const Value& input, const Arguments& argum
     if (i == 0 ? first : blank || !lines[i].empty()) out += indent;
     out += lines[i];
   }
-  return machine.make_text(std::move(out));
+  return machine.make_text(std::move(out), kind_of(input));
+}
+
+Value filter_center(Machine& machine, const Value& input, const Arguments& arguments) {
+  const Value text = machine.make_text(machine.text_of(input), kind_of(input));
+  const Value width = arguments[0].is_undefined() ? Value(std::int64_t{80}) : arguments[0];
+  return machine.failed() ? Value() : call_method(machine, text, "center", {{width}, {}});
+}
+
+// Runs of word characters.
+Value filter_wordcount(Machine& machine, const Value& input, const Arguments&) {
+  const std::string text = machine.text_of(input);
+  std::int64_t count = 0;
+  bool in_word = false;
+  for (std::string_view rest = text; !rest.empty();) {
+    const CodePoint next = first_code_point(rest);
+    const bool is_part = is_letter(next.value) || is_numeric(next.value) || next.value == '_';
+    if (is_part && !in_word) ++count;
+    in_word = is_part;
+    rest.remove_prefix(next.bytes);
+  }
+  return Value(count);
+}
+
+Value filter_format(Machine& machine, const Value& input, const Arguments& arguments) {
+  if (!arguments.positional.empty() && !arguments.named.empty())
+    return machine.fail("format takes arguments with names or without, not both");
+  const std::string format = machine.text_of(input);
+  if (arguments.named.empty())
+    return format_percent(machine, format, kind_of(input), machine.make_list(arguments.positional, ListKind::tuple));
+  Dict names;
+  for (const auto& [name, value] : arguments.named) names.put(Value(name), value);
+  return format_percent(machine, format, kind_of(input), machine.make_dict(std::move(names)));
+}
+
+Value fail_undefined(Machine& machine, const Value& input) {
+  const Undefined* undefined = input.if_undefined();
+  return machine.fail(fmt::format("{} is undefined", undefined->name == nullptr ? "a value" : *undefined->name));
 }
 
 Value filter_int(Machine& machine, const Value& input, const Arguments& arguments) {
   const std::int64_t base = integer_or(machine, arguments[1], 10);
   if (base < 2 || base > 36) return machine.fail(fmt::format("the base {} is not supported", base));
+  if (input.is_undefined()) return fail_undefined(machine, input);
   const std::optional<std::int64_t> integer = whole_number_of(machine, input, static_cast<int>(base));
   if (integer) return Value(*integer);
   return arguments[0].is_undefined() ? Value(std::int64_t{0}) : arguments[0];
 }
 
 Value filter_float(Machine& machine, const Value& input, const Arguments& arguments) {
+  if (input.is_undefined()) return fail_undefined(machine, input);
   const std::optional<double> number = number_of(machine, input);
   if (number) return Value(*number);
   return arguments[0].is_undefined() ? Value(0.0) : arguments[0];
@@ -139,16 +177,33 @@ Value filter_abs(Machine& machine, const Value& input, const Arguments&) {
   return Value(*integer < 0 ? -*integer : *integer);
 }
 
+// To even where two are as near, in decimals as they are written out: Python's round().
+double rounded(double number, std::int64_t precision) {
+  if (precision < 0) {
+    const double scale = std::pow(10.0, static_cast<double>(-precision));
+    return std::nearbyint(number / scale) * scale;
+  }
+  std::array<char, 800> buffer{};
+  const char* end =
+      std::to_chars(buffer.data(), buffer.data() + buffer.size(), number, std::chars_format::fixed, static_cast<int>(precision)).ptr;
+  std::from_chars(buffer.data(), end, number);
+  return number;
+}
+
 Value filter_round(Machine& machine, const Value& input, const Arguments& arguments) {
   const std::optional<double> number = input.if_number();
   if (!number) return machine.fail(fmt::format("round needs a number, found '{}'", input.type_name()));
-  const double scale = std::pow(10.0, static_cast<double>(std::clamp<std::int64_t>(integer_or(machine, arguments[0], 0), -300, 300)));
+  const std::int64_t precision = std::clamp<std::int64_t>(integer_or(machine, arguments[0], 0), -300, 300);
   const std::string method = text_or(machine, arguments[1], "common");
-  const double scaled = *number * scale;
-  if (method == "ceil") return Value(std::ceil(scaled) / scale);
-  if (method == "floor") return Value(std::floor(scaled) / scale);
-  if (method != "common") return machine.fail(fmt::format("round has no method '{}'", method));
-  return Value(std::isfinite(scaled) ? std::nearbyint(scaled) / scale : *number);
+  if (method == "common") {
+    if (const std::optional<std::int64_t> integer = input.if_integer(); integer && precision >= 0) return Value(*integer);
+    const double result = std::isfinite(*number) ? rounded(*number, precision) : *number;
+    return input.if_integer() ? Value(static_cast<std::int64_t>(result)) : Value(result);
+  }
+  const double scale = std::pow(10.0, static_cast<double>(precision));
+  if (method == "ceil") return Value((std::ceil(*number * scale) + 0.0) / scale);
+  if (method == "floor") return Value((std::floor(*number * scale) + 0.0) / scale);
+  return machine.fail(fmt::format("round has no method '{}'", method));
 }
 
 Value filter_default(Machine&, const Value& input, const Arguments& arguments) {
@@ -184,15 +239,25 @@ Value filter_tojson(Machine& machine, const Value& input, const Arguments& argum
 const std::vector<Filter>& scalar_filters() {
   static const std::vector<Filter> kFilters = {
       {"trim", {"chars"}, false, filter_trim},
-      {"upper", {}, false, [](Machine& m, const Value& v, const Arguments&) { return m.make_text(to_upper_case(m.text_of(v))); }},
-      {"lower", {}, false, [](Machine& m, const Value& v, const Arguments&) { return m.make_text(to_lower_case(m.text_of(v))); }},
+      {"upper",
+       {},
+       false,
+       [](Machine& m, const Value& v, const Arguments&) { return m.make_text(to_upper_case(m.text_of(v)), kind_of(v)); }},
+      {"lower",
+       {},
+       false,
+       [](Machine& m, const Value& v, const Arguments&) { return m.make_text(to_lower_case(m.text_of(v)), kind_of(v)); }},
       {"capitalize", {}, false, [](Machine& m, const Value& v, const Arguments&) { return m.make_text(to_capitalized(m.text_of(v))); }},
       {"title", {}, false, filter_title},
       {"replace", {"old", "new", "count"}, false, filter_replace},
-      {"string", {}, false, [](Machine& m, const Value& v, const Arguments&) { return m.make_text(m.text_of(v)); }},
-      {"safe", {}, false, [](Machine& m, const Value& v, const Arguments&) { return m.make_text(m.text_of(v)); }},
+      {"string", {}, false, [](Machine& m, const Value& v, const Arguments&) { return m.make_text(m.text_of(v), kind_of(v)); }},
+      {"safe", {}, false, [](Machine& m, const Value& v, const Arguments&) { return m.make_text(m.text_of(v), TextKind::markup); }},
       {"escape", {}, false, filter_escape},
+      {"forceescape", {}, false, filter_forceescape},
       {"indent", {"width", "first", "blank"}, false, filter_indent},
+      {"center", {"width"}, false, filter_center},
+      {"wordcount", {}, false, filter_wordcount},
+      {"format", {}, true, filter_format},
       {"int", {"default", "base"}, false, filter_int},
       {"float", {"default"}, false, filter_float},
       {"abs", {}, false, filter_abs},
@@ -216,6 +281,8 @@ const Filter* find_filter(std::string_view name) {
   }
   return nullptr;
 }
+
+std::string lacking_filter(std::string_view name) { return fmt::format("the filter '{}' is not supported", name); }
 
 Value apply(const Filter& filter, Machine& machine, const Value& input, const Arguments& arguments) {
   if (!machine.spend_steps(1 + input.weight() / 64)) return Value();

@@ -27,7 +27,7 @@ Value range(Machine& machine, const Arguments& arguments) {
     members.emplace_back(i);
     if (__builtin_add_overflow(i, step, &i)) break;
   }
-  return machine.make_list(std::move(members));
+  return machine.make_range(std::move(members), bounds);
 }
 
 Value make_namespace(Machine& machine, const Arguments& arguments) {
@@ -79,8 +79,8 @@ std::vector<std::pair<std::string, Value>> global_functions(Machine& machine) {
                                                                            {"strftime_now", strftime_now}}};
   std::vector<std::pair<std::string, Value>> globals;
   for (const auto& [name, function] : kFunctions) {
-    globals.emplace_back(name,
-                         Value(Callable{name, [&machine, run = function](const Arguments& arguments) { return run(machine, arguments); }}));
+    globals.emplace_back(name, Value(Callable{fmt::format("<function {}>", name),
+                                              [&machine, run = function](const Arguments& arguments) { return run(machine, arguments); }}));
   }
   return globals;
 }

@@ -1,9 +1,11 @@
 #include "text/jinja_interpreter.h"
 
+#include <optional>
 #include <utility>
 
 #include "text/jinja_filters.h"
 #include "text/jinja_functions.h"
+#include "text/python_text.h"
 
 namespace slora::jinja {
 namespace {
@@ -164,7 +166,7 @@ Value Interpreter::loop_value(const std::vector<Value>& items, std::size_t index
   put("depth0", Value(std::int64_t{0}));
   if (index > 0) put("previtem", items[index - 1]);
   if (index + 1 < items.size()) put("nextitem", items[index + 1]);
-  put("cycle", Value(Callable{"cycle", cycle}));
+  put("cycle", Value(Callable{"<method cycle>", cycle}));
   return machine_.make_dict(std::move(loop));
 }
 
@@ -256,27 +258,44 @@ Value Interpreter::make_macro(const MacroDefinition& definition) {
       return machine_.fail(fmt::format("the macro '{}' is called outside of the block that defines it", definition.name));
     return call_macro(definition, scope, arguments);
   };
-  return Value(Callable{definition.name, run_macro});
+  return Value(Callable{fmt::format("<Macro {}>", repr_of(std::string_view(definition.name))), run_macro});
 }
 
 Value Interpreter::call_macro(const MacroDefinition& definition, const ScopePtr& home, const Arguments& arguments) {
-  Parameters names;
-  for (const MacroDefinition::Parameter& parameter : definition.parameters) names.push_back(parameter.name);
-  Arguments given = arguments;
-  Value caller;
-  std::erase_if(given.named, [&](const auto& argument) {
-    if (argument.first == "caller") caller = argument.second;
-    return argument.first == "caller";
-  });
-  const Arguments bound = bind_arguments(machine_, definition.name, names, given);
-  if (machine_.failed()) return Value();
+  const std::size_t count = definition.parameters.size();
+  std::vector<std::optional<Value>> bound(count);
+  std::vector<Value> varargs;
+  Dict kwargs;
+  std::optional<Value> caller;
+  for (std::size_t i = 0; i < arguments.positional.size(); ++i) {
+    if (i < count) bound[i] = arguments.positional[i];
+    if (i >= count) varargs.push_back(arguments.positional[i]);
+  }
+  for (const auto& [name, value] : arguments.named) {
+    std::size_t i = 0;
+    while (i < count && definition.parameters[i].name != name) ++i;
+    if (i < count && bound[i]) return machine_.fail(fmt::format("the macro '{}' is given '{}' twice", definition.name, name));
+    if (i < count) {
+      bound[i] = value;
+    } else if (name == "caller" && definition.special_names.caller) {
+      caller = value;
+    } else {
+      kwargs.put(Value(name), value);
+    }
+  }
+  if (!varargs.empty() && !definition.special_names.varargs)
+    return machine_.fail(
+        fmt::format("the macro '{}' takes at most {} arguments, {} were given", definition.name, count, arguments.positional.size()));
+  if (!kwargs.members.empty() && !definition.special_names.kwargs)
+    return machine_.fail(fmt::format("the macro '{}' has no argument '{}'", definition.name, to_text(kwargs.members.front().first)));
 
   const Inner inner(*this, home);
-  if (!caller.is_undefined()) scope_->set("caller", caller);
-  for (std::size_t i = 0; i < names.size(); ++i) {
+  if (definition.special_names.caller) scope_->set("caller", caller.value_or(Value()));
+  if (definition.special_names.varargs) scope_->set("varargs", machine_.make_list(std::move(varargs), ListKind::tuple));
+  if (definition.special_names.kwargs) scope_->set("kwargs", machine_.make_dict(std::move(kwargs)));
+  for (std::size_t i = 0; i < count; ++i) {
     const MacroDefinition::Parameter& parameter = definition.parameters[i];
-    const bool absent = bound[i].is_undefined() && parameter.fallback != nullptr;
-    scope_->set(parameter.name, absent ? evaluate(parameter.fallback) : bound[i]);
+    scope_->set(parameter.name, bound[i] ? *bound[i] : evaluate(parameter.fallback));
   }
   return machine_.make_text(capture(definition.body));
 }

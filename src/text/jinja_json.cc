@@ -27,7 +27,7 @@ class Writer {
       out_ += std::to_string(*integer);
     } else if (const std::string* text = value.if_text()) {
       write_text(*text);
-    } else if (const List* list = value.if_list()) {
+    } else if (const List* list = value.if_list(); list != nullptr && list->kind <= ListKind::tuple) {
       write_list(*list);
     } else if (const Dict* dict = value.if_dict()) {
       write_dict(*dict);
@@ -85,19 +85,26 @@ class Writer {
   }
 
   void write_dict(const Dict& dict) {
-    std::vector<std::pair<std::string, const Value*>> members;
-    for (const auto& [key, value] : dict.members) members.emplace_back(key_text(key), &value);
-    if (style_.sort_keys) {
-      std::stable_sort(members.begin(), members.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-    }
+    std::vector<std::pair<Value, Value>> members = dict.members;
+    if (style_.sort_keys) sort_by_key(members);
     open('{');
     for (const auto& [key, value] : members) {
       next_item();
-      write_text(key);
+      write_text(key_text(key));
       out_ += style_.key_separator;
-      write(*value);
+      write(value);
     }
     close('}', members.empty());
+  }
+
+  void sort_by_key(std::vector<std::pair<Value, Value>>& members) {
+    for (const auto& member : members) {
+      if (compare(members.front().first, member.first)) continue;
+      machine_.fail("keys of different types can't be ordered");
+      return;
+    }
+    std::stable_sort(members.begin(), members.end(),
+                     [](const auto& a, const auto& b) { return compare(a.first, b.first).value_or(0) < 0; });
   }
 
   std::string key_text(const Value& key) {

@@ -246,13 +246,18 @@ class Lexer {
         continue;
       }
       const char kind = text[++i];
-      constexpr std::string_view kNames = "ntrabfv0\\'\"";
-      constexpr std::string_view kValues("\n\t\r\a\b\f\v\0\\'\"", 11);
+      constexpr std::string_view kNames = "ntrabfv\\'\"";
+      constexpr std::string_view kValues = "\n\t\r\a\b\f\v\\'\"";
       const std::size_t digit_count = kind == 'x' ? 2 : kind == 'u' ? 4 : kind == 'U' ? 8 : 0;
       const std::string_view digits = text.substr(i + 1, digit_count);
       std::uint32_t value = 0;
       if (const std::size_t index = kNames.find(kind); index != std::string_view::npos) {
         out += kValues[index];
+      } else if (kind >= '0' && kind <= '7') {
+        const std::string_view octal = text.substr(i, std::min<std::size_t>(3, text.substr(i).find_first_not_of("01234567")));
+        std::from_chars(octal.data(), octal.data() + octal.size(), value, 8);
+        append_utf8(out, static_cast<char32_t>(value));
+        i += octal.size() - 1;
       } else if (digit_count > 0 && digits.size() == digit_count &&
                  std::from_chars(digits.data(), digits.data() + digits.size(), value, 16).ptr == digits.data() + digits.size()) {
         const bool is_character = value <= 0x10FFFF && (value < 0xD800 || value > 0xDFFF);

@@ -1,6 +1,7 @@
 #include "text/jinja_machine.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "text/utf8.h"
 
@@ -37,27 +38,40 @@ std::string Machine::text_of(const Value& value) {
   return to_text(value);
 }
 
-Value Machine::make_text(std::string text) {
+Value Machine::make_text(std::string text, TextKind kind) {
   if (!spend_bytes(text.size() + sizeof(std::string))) return Value();
-  return Value(std::move(text));
+  return Value(std::move(text), kind);
 }
 
-Value Machine::make_list(std::vector<Value> members) {
+Value Machine::checked(Value value) { return value.depth() > limits_.value_depth_max ? fail("values are nested too deeply") : value; }
+
+Value Machine::make_list(std::vector<Value> members, ListKind kind) {
   if (!spend_bytes(members.size() * sizeof(Value) + sizeof(List))) return Value();
-  Value list(List{std::move(members), false});
-  return list.depth() > limits_.value_depth_max ? fail("lists are nested too deeply") : list;
+  return checked(Value(List{std::move(members), kind}));
 }
 
-Value Machine::make_tuple(std::vector<Value> members) {
+Value Machine::make_range(std::vector<Value> members, const std::array<std::int64_t, 3>& bounds) {
   if (!spend_bytes(members.size() * sizeof(Value) + sizeof(List))) return Value();
-  Value tuple(List{std::move(members), true});
-  return tuple.depth() > limits_.value_depth_max ? fail("lists are nested too deeply") : tuple;
+  return Value(List{std::move(members), ListKind::range, bounds});
+}
+
+Value Machine::make_iterator(const std::function<std::vector<Value>()>& compute) {
+  if (failed()) return Value();
+  Iterator iterator{compute()};
+  const bool has_budget = steps_ <= limits_.steps_max && bytes_ <= limits_.bytes_max;
+  if (has_budget) iterator.failure = std::exchange(error_, std::nullopt);
+  if (!spend_bytes(iterator.members.size() * sizeof(Value) + sizeof(Iterator))) return Value();
+  return checked(Value(std::move(iterator)));
 }
 
 Value Machine::make_dict(Dict members) {
   if (!spend_bytes(members.members.size() * 2 * sizeof(Value) + sizeof(Dict))) return Value();
-  Value dict(std::move(members));
-  return dict.depth() > limits_.value_depth_max ? fail("dictionaries are nested too deeply") : dict;
+  return checked(Value(std::move(members)));
+}
+
+Value Machine::make_callable(Callable callable) {
+  if (!spend_bytes(sizeof(Callable))) return Value();
+  return checked(Value(std::move(callable)));
 }
 
 Value Machine::make_namespace(Namespace names) {
@@ -67,9 +81,14 @@ Value Machine::make_namespace(Namespace names) {
 }
 
 std::vector<Value> Machine::iterate(const Value& value) {
-  const std::optional<std::int64_t> length = length_of(value);
+  const Iterator* iterator = value.if_iterator();
+  const std::optional<std::int64_t> length = iterator != nullptr ? std::ssize(iterator->members) : length_of(value);
   if (!length) {
     fail(fmt::format("'{}' object is not iterable", value.type_name()));
+    return {};
+  }
+  if (iterator != nullptr && iterator->failure) {
+    if (!error_) error_ = iterator->failure;
     return {};
   }
   if (!spend_bytes(static_cast<std::size_t>(*length) * (value.if_text() != nullptr ? 64 : sizeof(Value)))) return {};

@@ -18,7 +18,7 @@ struct Limits {
   std::int64_t bytes_max = std::int64_t{256} << 20;  // made in all, whether kept or not
   std::size_t output_bytes_max = std::size_t{64} << 20;
   int depth_max = 600;        // of nested evaluations
-  int value_depth_max = 200;  // of nested lists
+  int value_depth_max = 200;  // of values that hold values
 };
 
 // What all of one rendering shares: the budget and the first error. After a failure everything returns at once with an
@@ -41,10 +41,14 @@ class Machine {
   bool spend_bytes(std::size_t count);
   // str() of a value, paid for.
   [[nodiscard]] std::string text_of(const Value& value);
-  [[nodiscard]] Value make_text(std::string text);
-  [[nodiscard]] Value make_list(std::vector<Value> members);
-  [[nodiscard]] Value make_tuple(std::vector<Value> members);
+  [[nodiscard]] Value make_text(std::string text, TextKind kind = TextKind::plain);
+  [[nodiscard]] Value make_list(std::vector<Value> members, ListKind kind = ListKind::list);
+  [[nodiscard]] Value make_range(std::vector<Value> members, const std::array<std::int64_t, 3>& bounds);
+  // An iterator over what `compute` gives. An error in it is one of looking through the iterator, as in Python; a budget that is
+  // used up stays an error.
+  [[nodiscard]] Value make_iterator(const std::function<std::vector<Value>()>& compute);
   [[nodiscard]] Value make_dict(Dict dict);
+  [[nodiscard]] Value make_callable(Callable callable);
   [[nodiscard]] Value make_namespace(Namespace names);
   // The members a loop sees; an error and none when there can be none.
   [[nodiscard]] std::vector<Value> iterate(const Value& value);
@@ -54,6 +58,8 @@ class Machine {
   [[nodiscard]] int line() const { return line_; }
 
  private:
+  Value checked(Value value);
+
   const Limits limits_;
   std::int64_t steps_ = 0;
   std::int64_t bytes_ = 0;
@@ -61,6 +67,9 @@ class Machine {
   std::optional<Error> error_;
   std::vector<NamespacePtr> namespaces_;  // emptied at the end: they may hold one another in circles
 };
+
+// What becomes of text made from `value`.
+[[nodiscard]] inline TextKind kind_of(const Value& value) { return value.is_markup() ? TextKind::markup : TextKind::plain; }
 
 // Names of the parameters of a filter, test, method or function. All are optional as far as bind_arguments() is concerned.
 using Parameters = std::vector<std::string_view>;

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/checked.h"
+#include "text/jinja_format.h"
 #include "text/jinja_tests.h"
 #include "text/python_text.h"
 
@@ -103,10 +104,16 @@ Value calculate_numbers(Machine& machine, BinaryOperator kind, double a, double 
   if (kind == BinaryOperator::divide) return Value(a / b);
   if (kind == BinaryOperator::floor_divide) return Value(std::floor(a / b));
   const double remainder = std::fmod(a, b);
-  return Value(remainder != 0 && (remainder < 0) != (b < 0) ? remainder + b : remainder);
+  if (remainder == 0) return Value(std::copysign(0.0, b));
+  return Value((remainder < 0) != (b < 0) ? remainder + b : remainder);
 }
 
-// A text or list `count` times.
+// What "+" and "*" join: texts, lists and tuples.
+bool is_sequence(const Value& value) {
+  return value.if_text() != nullptr || (value.if_list() != nullptr && value.if_list()->kind <= ListKind::tuple);
+}
+
+// A text, list or tuple `count` times.
 Value repeat(Machine& machine, const Value& value, std::int64_t count) {
   const auto times = static_cast<std::size_t>(std::max<std::int64_t>(count, 0));
   const std::optional<std::size_t> weight = checked_mul(times, value.weight());
@@ -114,13 +121,25 @@ Value repeat(Machine& machine, const Value& value, std::int64_t count) {
   if (const std::string* text = value.if_text()) {
     std::string out;
     for (std::size_t i = 0; i < times; ++i) out += *text;
-    return machine.make_text(std::move(out));
+    return machine.make_text(std::move(out), kind_of(value));
   }
   std::vector<Value> members;
   for (std::size_t i = 0; i < times; ++i) members.insert(members.end(), value.if_list()->members.begin(), value.if_list()->members.end());
-  return value.if_list()->is_tuple ? machine.make_tuple(std::move(members)) : machine.make_list(std::move(members));
+  return machine.make_list(std::move(members), value.if_list()->kind);
 }
 
+// Markup escapes what it is joined with.
+Value add_texts(Machine& machine, const Value& left, const Value& right) {
+  const TextKind kind = left.is_markup() ? TextKind::markup : kind_of(right);
+  const auto part = [&](const Value& value) {
+    return kind == kind_of(value) ? machine.text_of(value) : escape_html(machine.text_of(value));
+  };
+  std::string text = part(left);
+  text += part(right);
+  return machine.make_text(std::move(text), kind);
+}
+
+// The operator ~, which makes plain text of all it is given.
 Value concatenate(Machine& machine, const Value& left, const Value& right) {
   std::string text = machine.text_of(left);
   text += machine.text_of(right);
@@ -130,13 +149,13 @@ Value concatenate(Machine& machine, const Value& left, const Value& right) {
 }  // namespace
 
 Value add(Machine& machine, const Value& left, const Value& right) {
-  if (left.if_text() != nullptr && right.if_text() != nullptr) return concatenate(machine, left, right);
+  if (left.if_text() != nullptr && right.if_text() != nullptr) return add_texts(machine, left, right);
   const List* first = left.if_list();
   const List* second = right.if_list();
-  if (first != nullptr && second != nullptr && first->is_tuple == second->is_tuple) {
+  if (first != nullptr && second != nullptr && first->kind == second->kind && is_sequence(left)) {
     std::vector<Value> members = first->members;
     members.insert(members.end(), second->members.begin(), second->members.end());
-    return first->is_tuple ? machine.make_tuple(std::move(members)) : machine.make_list(std::move(members));
+    return machine.make_list(std::move(members), first->kind);
   }
   if (!left.is_number() || !right.is_number()) return fail_operands(machine, BinaryOperator::add, left, right);
   return calculate(machine, BinaryOperator::add, left, right);
@@ -148,10 +167,10 @@ Value calculate(Machine& machine, BinaryOperator kind, const Value& left, const 
   if (left.is_number() && right.is_number()) return calculate_numbers(machine, kind, *left.if_number(), *right.if_number());
   if (kind == BinaryOperator::add && !left.is_number()) return add(machine, left, right);
   if (kind == BinaryOperator::multiply) {
-    if ((left.if_text() != nullptr || left.if_list() != nullptr) && right.if_integer()) return repeat(machine, left, *right.if_integer());
-    if ((right.if_text() != nullptr || right.if_list() != nullptr) && left.if_integer()) return repeat(machine, right, *left.if_integer());
+    if (is_sequence(left) && right.if_integer()) return repeat(machine, left, *right.if_integer());
+    if (is_sequence(right) && left.if_integer()) return repeat(machine, right, *left.if_integer());
   }
-  if (kind == BinaryOperator::modulo && left.if_text() != nullptr) return machine.fail("formatting by % is not supported");
+  if (kind == BinaryOperator::modulo && left.if_text() != nullptr) return format_percent(machine, *left.if_text(), kind_of(left), right);
   return fail_operands(machine, kind, left, right);
 }
 
@@ -186,7 +205,9 @@ bool holds(Machine& machine, Comparison kind, const Value& left, const Value& ri
 
 Value slice(Machine& machine, const Value& object, const Value& start, const Value& stop, const Value& step) {
   const std::optional<std::int64_t> length = length_of(object);
-  if (!length || object.if_dict() != nullptr) return machine.fail(fmt::format("{} can't be sliced", name_of_operand(object)));
+  if (object.is_undefined()) return machine.fail(fmt::format("{} can't be sliced", name_of_operand(object)));
+  const bool is_view = object.if_list() != nullptr && object.if_list()->kind > ListKind::range;
+  if (!length || object.if_dict() != nullptr || is_view) return machine.fail(fmt::format("{} can't be sliced", name_of_operand(object)));
   const std::int64_t stride = integer_or(machine, step, 1);
   if (stride == 0) return machine.fail("a slice's step can't be 0");
   // Python's bounds: negative ones count from the end, all are clamped to what the direction can visit.
@@ -208,12 +229,16 @@ Value slice(Machine& machine, const Value& object, const Value& start, const Val
     const std::vector<std::size_t> offsets = code_point_offsets(*text);
     std::string out;
     for (const std::size_t i : indices) out += text->substr(offsets[i], offsets[i + 1] - offsets[i]);
-    return machine.make_text(std::move(out));
+    return machine.make_text(std::move(out), kind_of(object));
   }
   std::vector<Value> members;
   if (const List* list = object.if_list()) {
     for (const std::size_t i : indices) members.push_back(list->members[i]);
-    if (list->is_tuple) return machine.make_tuple(std::move(members));
+    if (list->kind == ListKind::range) {
+      const auto [begin, end, pace] = list->bounds;
+      return machine.make_range(std::move(members), {begin + first * pace, begin + last * pace, pace * stride});
+    }
+    return machine.make_list(std::move(members), list->kind);
   }
   return machine.make_list(std::move(members));
 }

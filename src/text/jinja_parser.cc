@@ -18,6 +18,7 @@ class Parser {
 
   Result<Template> run() {
     Template root{parse_body({})};
+    stream_.fail_lacking(0);
     if (stream_.failed()) return tl::unexpected<Error>(*stream_.failure());
     return root;
   }
@@ -72,13 +73,7 @@ class Parser {
     if (word == "call") return parse_call(out, line);
     if (word == "filter") return parse_filter(out, line);
     if (word == "with") return parse_with(out, line);
-    if (word == "generation") {
-      end_tag();
-      Body body = parse_body({"endgeneration"});
-      end_block("endgeneration");
-      out.push_back({line, Group{std::move(body)}});
-      return;
-    }
+    if (word == "generation") return parse_generation(out, line);
     if (word == "break" || word == "continue") {
       if (loops_ == 0) stream_.fail(fmt::format("'{}' outside of a loop", word), line);
       end_tag();
@@ -92,7 +87,23 @@ class Parser {
     stream_.fail(fmt::format("the tag '{}' is not supported", word), line);
   }
 
+  void parse_generation(Body& out, int line) {
+    end_tag();
+    Body body = parse_inner_body({"endgeneration"});
+    end_block("endgeneration");
+    out.push_back({line, Group{std::move(body)}});
+  }
+
+  // A body with variables of its own. Jinja looks for filters and tests in it even when it stands under a condition.
+  Body parse_inner_body(Words ends) {
+    const std::size_t lacking = stream_.mark_lacking();
+    Body body = parse_body(ends);
+    stream_.fail_lacking(lacking);
+    return body;
+  }
+
   void parse_if(Body& out, int line) {
+    const std::size_t lacking = stream_.mark_lacking();
     If node;
     ExpressionPtr condition = expressions_.parse_tuple();
     while (!stream_.failed()) {
@@ -111,6 +122,7 @@ class Parser {
       }
     }
     end_block("endif");
+    stream_.forgive_lacking(lacking);
     out.push_back({line, std::move(node)});
   }
 
@@ -123,11 +135,11 @@ class Parser {
     if (stream_.at_name("recursive")) stream_.fail("a recursive loop is not supported", line);
     end_tag();
     ++loops_;
-    node.body = parse_body({"else", "endfor"});
+    node.body = parse_inner_body({"else", "endfor"});
     --loops_;
     if (stream_.skip_name("else")) {
       end_tag();
-      node.otherwise = parse_body({"endfor"});
+      node.otherwise = parse_inner_body({"endfor"});
     }
     end_block("endfor");
     out.push_back({line, std::move(node)});
@@ -159,7 +171,7 @@ class Parser {
     }
     ExpressionPtr filters = stream_.skip_symbol("|") ? expressions_.parse_filters(nullptr) : nullptr;
     end_tag();
-    Body body = parse_body({"endset"});
+    Body body = parse_inner_body({"endset"});
     end_block("endset");
     out.push_back({line, SetBlock{std::move(target), std::move(filters), std::move(body)}});
   }
@@ -177,21 +189,23 @@ class Parser {
     return parameters;
   }
 
-  // A body in which the loops around it can't be left.
-  Body parse_function_body(std::string_view end) {
+  // The body of a macro or call block, in which the loops around it can't be left.
+  void parse_function_body(MacroDefinition& node, std::string_view end) {
     end_tag();
     const int loops = std::exchange(loops_, 0);
-    Body body = parse_body({end});
+    const SpecialNames outer = std::exchange(expressions_.special_names(), {});
+    node.body = parse_inner_body({end});
+    node.special_names = expressions_.special_names();
+    expressions_.special_names() |= outer;
     loops_ = loops;
     end_block(end);
-    return body;
   }
 
   void parse_macro(Body& out, int line) {
     MacroDefinition node;
     node.name = stream_.expect_any_name("the name of a macro");
     node.parameters = parse_parameters();
-    node.body = parse_function_body("endmacro");
+    parse_function_body(node, "endmacro");
     out.push_back({line, std::move(node)});
   }
 
@@ -201,14 +215,14 @@ class Parser {
     if (stream_.at_symbol("(")) node.caller.parameters = parse_parameters();
     node.call = expressions_.parse_expression();
     if (node.call != nullptr && !std::holds_alternative<Call>(node.call->kind)) stream_.fail("a call block needs a call", line);
-    node.caller.body = parse_function_body("endcall");
+    parse_function_body(node.caller, "endcall");
     out.push_back({line, std::move(node)});
   }
 
   void parse_filter(Body& out, int line) {
     ExpressionPtr filters = expressions_.parse_filters(nullptr);
     end_tag();
-    Body body = parse_body({"endfilter"});
+    Body body = parse_inner_body({"endfilter"});
     end_block("endfilter");
     out.push_back({line, FilterBlock{std::move(filters), std::move(body)}});
   }
@@ -222,7 +236,7 @@ class Parser {
       if (!stream_.skip_symbol(",")) break;
     }
     end_tag();
-    node.body = parse_body({"endwith"});
+    node.body = parse_inner_body({"endwith"});
     end_block("endwith");
     out.push_back({line, std::move(node)});
   }

@@ -57,7 +57,8 @@ std::vector<Value> sorted_by(Machine& machine, const std::vector<Value>& items, 
     if (!order) machine.fail(fmt::format("'{}' and '{}' can't be ordered", a.first.type_name(), b.first.type_name()));
     return order.value_or(0) < 0;
   };
-  if (std::any_of(keys.begin(), keys.end(), [&](const auto& key) { return !compare(keys.front().first, key.first).has_value(); })) {
+  if (keys.size() > 1 &&
+      std::any_of(keys.begin(), keys.end(), [&](const auto& key) { return !compare(keys.front().first, key.first).has_value(); })) {
     machine.fail("values of different types can't be ordered");
     return {};
   }
@@ -85,11 +86,15 @@ Value filter_join(Machine& machine, const Value& input, const Arguments& argumen
 }
 
 Value filter_first(Machine& machine, const Value& input, const Arguments&) {
+  if (Iterator* iterator = input.if_iterator(); iterator != nullptr && iterator->next < iterator->members.size()) {
+    return iterator->members[iterator->next++];
+  }
   const std::vector<Value> items = machine.iterate(input);
   return items.empty() ? Value() : items.front();
 }
 
 Value filter_last(Machine& machine, const Value& input, const Arguments&) {
+  if (input.if_iterator() != nullptr) return machine.fail(fmt::format("'{}' object is not reversible", input.type_name()));
   const std::vector<Value> items = machine.iterate(input);
   return items.empty() ? Value() : items.back();
 }
@@ -99,66 +104,94 @@ Value filter_list(Machine& machine, const Value& input, const Arguments&) { retu
 Value filter_reverse(Machine& machine, const Value& input, const Arguments&) {
   std::vector<Value> items = machine.iterate(input);
   std::reverse(items.begin(), items.end());
-  if (input.if_text() == nullptr) return machine.make_list(std::move(items));
+  if (input.if_iterator() != nullptr) return machine.make_list(std::move(items));
+  if (input.if_text() == nullptr) return machine.make_iterator([&] { return items; });
   std::string out;
   for (const Value& item : items) out += *item.if_text();
-  return machine.make_text(std::move(out));
+  return machine.make_text(std::move(out), kind_of(input));
 }
 
-Value filter_map(Machine& machine, const Value& input, const Arguments& arguments) {
+// What map, select and their like look through: nothing where the input is not true.
+std::vector<Value> items_or_none(Machine& machine, const Value& input) {
+  return input.is_true() ? machine.iterate(input) : std::vector<Value>();
+}
+
+std::vector<Value> mapped(Machine& machine, const Value& input, const Arguments& arguments) {
   std::vector<Value> out;
   if (const Value* attribute = named(arguments, "attribute"); attribute != nullptr && arguments.positional.empty()) {
-    for (const Value& item : machine.iterate(input)) out.push_back(path_of(machine, item, *attribute, named(arguments, "default")));
-    return machine.make_list(std::move(out));
+    for (const Value& item : items_or_none(machine, input)) {
+      Value member = path_of(machine, item, *attribute, named(arguments, "default"));
+      if (machine.failed()) break;
+      out.push_back(std::move(member));
+    }
+    return out;
   }
   const std::string* name = arguments[0].if_text();
   const Filter* filter = name == nullptr ? nullptr : find_filter(*name);
-  if (filter == nullptr) return machine.fail(fmt::format("map has no filter '{}'", to_text(arguments[0])));
-  const Arguments rest{{arguments.positional.begin() + 1, arguments.positional.end()}, arguments.named};
-  for (const Value& item : machine.iterate(input)) {
-    out.push_back(apply(*filter, machine, item, rest));
+  const Arguments rest{
+      {arguments.positional.begin() + std::min<std::ptrdiff_t>(1, std::ssize(arguments.positional)), arguments.positional.end()},
+      arguments.named};
+  for (const Value& item : items_or_none(machine, input)) {
+    Value result = filter == nullptr ? machine.fail(lacking_filter(to_text(arguments[0]))) : apply(*filter, machine, item, rest);
     if (machine.failed()) break;
+    out.push_back(std::move(result));
   }
-  return machine.make_list(std::move(out));
+  return out;
 }
 
-// select, reject, selectattr, rejectattr: members for which a test (or their truth) is `wanted`.
-Value choose(Machine& machine, const Value& input, const Arguments& arguments, bool by_attribute, bool wanted) {
-  const std::size_t test_index = by_attribute ? 1 : 0;
-  if (by_attribute && arguments.positional.empty()) return machine.fail("selectattr and rejectattr need the name of an attribute");
-  const Test* test = nullptr;
-  Arguments rest;
-  if (arguments.positional.size() > test_index) {
-    const std::string* name = arguments[test_index].if_text();
-    test = name == nullptr ? nullptr : find_test(*name);
-    if (test == nullptr) return machine.fail(fmt::format("the test '{}' is not supported", to_text(arguments[test_index])));
-    rest.positional.assign(arguments.positional.begin() + static_cast<std::ptrdiff_t>(test_index) + 1, arguments.positional.end());
-  }
+Value filter_map(Machine& machine, const Value& input, const Arguments& arguments) {
+  return machine.make_iterator([&] { return mapped(machine, input, arguments); });
+}
+
+enum class Subject { item, attribute };  // what select and selectattr test
+enum class Wanted { holds, fails };      // what select and reject let through
+template <Subject subject, Wanted wanted>
+std::vector<Value> chosen(Machine& machine, const Value& input, const Arguments& arguments) {
+  constexpr std::size_t kTestIndex = subject == Subject::attribute ? 1 : 0;
   std::vector<Value> out;
-  for (const Value& item : machine.iterate(input)) {
-    if (!machine.spend_steps(1)) break;
-    const Value subject = by_attribute ? path_of(machine, item, arguments[0], nullptr) : item;
-    if ((test == nullptr ? subject.is_true() : apply(*test, machine, subject, rest)) == wanted) out.push_back(item);
+  for (const Value& item : items_or_none(machine, input)) {
+    if (arguments.positional.size() < kTestIndex) machine.fail("the name of an attribute is needed");
+    const Value value = subject == Subject::attribute ? path_of(machine, item, arguments[0], nullptr) : item;
+    bool holds = value.is_true();
+    if (arguments.positional.size() > kTestIndex) {
+      const std::string* name = arguments[kTestIndex].if_text();
+      const Test* test = name == nullptr ? nullptr : find_test(*name);
+      if (test == nullptr) machine.fail(lacking_test(to_text(arguments[kTestIndex])));
+      const Arguments rest{{arguments.positional.begin() + kTestIndex + 1, arguments.positional.end()}, arguments.named};
+      holds = !machine.failed() && apply(*test, machine, value, rest);
+    }
+    if (machine.failed() || !machine.spend_steps(1)) break;
+    if (holds == (wanted == Wanted::holds)) out.push_back(item);
   }
-  return machine.make_list(std::move(out));
+  return out;
+}
+
+template <Subject subject, Wanted wanted>
+Value filter_choose(Machine& machine, const Value& input, const Arguments& arguments) {
+  return machine.make_iterator([&] { return chosen<subject, wanted>(machine, input, arguments); });
 }
 
 Value filter_unique(Machine& machine, const Value& input, const Arguments& arguments) {
-  std::vector<Value> out;
-  std::vector<Value> seen;
-  for (const Value& item : machine.iterate(input)) {
-    const Value key = key_of(machine, item, arguments[0], arguments[1]);
-    if (!machine.spend_steps(seen.size())) break;
-    if (std::any_of(seen.begin(), seen.end(), [&](const Value& other) { return equals(key, other); })) continue;
-    seen.push_back(key);
-    out.push_back(item);
-  }
-  return machine.make_list(std::move(out));
+  return machine.make_iterator([&] {
+    std::vector<Value> out;
+    std::vector<Value> seen;
+    for (const Value& item : machine.iterate(input)) {
+      const Value key = key_of(machine, item, arguments[0], arguments[1]);
+      if (!is_hashable(key)) machine.fail(fmt::format("unhashable type: '{}'", key.type_name()));
+      if (machine.failed() || !machine.spend_steps(seen.size())) break;
+      if (std::any_of(seen.begin(), seen.end(), [&](const Value& other) { return equals(key, other); })) continue;
+      seen.push_back(key);
+      out.push_back(item);
+    }
+    return out;
+  });
 }
 
 Value filter_sort(Machine& machine, const Value& input, const Arguments& arguments) {
-  return machine.make_list(sorted_by(machine, machine.iterate(input), arguments[0].is_true(),
-                                     [&](const Value& item) { return key_of(machine, item, arguments[1], arguments[2]); }));
+  return machine.make_list(sorted_by(machine, machine.iterate(input), arguments[0].is_true(), [&](const Value& item) {
+    // In a list, as in Jinja: keys that are equal then need no order.
+    return Value(List{{key_of(machine, item, arguments[1], arguments[2])}});
+  }));
 }
 
 Value filter_min(Machine& machine, const Value& input, const Arguments& arguments) {
@@ -183,17 +216,58 @@ Value filter_sum(Machine& machine, const Value& input, const Arguments& argument
 }
 
 Value filter_items(Machine& machine, const Value& input, const Arguments&) {
-  std::vector<Value> out;
-  if (input.is_undefined()) return machine.make_list({});
-  const Dict* dict = input.if_dict();
-  if (dict == nullptr) return machine.fail("items needs a mapping");
-  for (const auto& [key, value] : dict->members) out.push_back(machine.make_tuple({key, value}));
-  return machine.make_list(std::move(out));
+  return machine.make_iterator([&]() -> std::vector<Value> {
+    if (input.is_undefined()) return {};
+    if (input.if_dict() != nullptr) return pairs_of(machine, *input.if_dict());
+    machine.fail("items needs a mapping");
+    return {};
+  });
+}
+
+// Lists of `count` members each, the last filled up if asked.
+Value filter_batch(Machine& machine, const Value& input, const Arguments& arguments) {
+  return machine.make_iterator([&] {
+    const std::int64_t count = integer_or(machine, arguments[0], 0);
+    if (count < 1) machine.fail("batch needs a positive number");
+    std::vector<Value> out;
+    std::vector<Value> batch;
+    for (const Value& item : machine.iterate(input)) {
+      if (machine.failed()) break;
+      if (std::ssize(batch) == count) out.push_back(machine.make_list(std::exchange(batch, {})));
+      batch.push_back(item);
+    }
+    const bool fills = !arguments[1].is_undefined() && !arguments[1].is_none();
+    while (!batch.empty() && fills && std::ssize(batch) < count && machine.spend_bytes(sizeof(Value))) batch.push_back(arguments[1]);
+    if (!batch.empty()) out.push_back(machine.make_list(std::move(batch)));
+    return out;
+  });
+}
+
+// `count` lists of about equal length, the shorter ones filled up if asked.
+Value filter_slice(Machine& machine, const Value& input, const Arguments& arguments) {
+  return machine.make_iterator([&] {
+    const std::int64_t count = integer_or(machine, arguments[0], 0);
+    if (count < 1) machine.fail("slice needs a positive number");
+    const std::vector<Value> items = machine.iterate(input);
+    std::vector<Value> out;
+    auto next = items.begin();
+    for (std::int64_t i = 0; i < count && machine.spend_steps(1); ++i) {
+      const bool is_longer = i < std::ssize(items) % count;
+      const auto end = next + std::ssize(items) / count + (is_longer ? 1 : 0);
+      std::vector<Value> part(next, end);
+      const bool fills = !arguments[1].is_undefined() && !arguments[1].is_none();
+      if (fills && !is_longer) part.push_back(arguments[1]);
+      out.push_back(machine.make_list(std::move(part)));
+      next = end;
+    }
+    return out;
+  });
 }
 
 Value filter_dictsort(Machine& machine, const Value& input, const Arguments& arguments) {
   const std::string by = text_or(machine, arguments[1], "key");
   if (by != "key" && by != "value") return machine.fail("dictsort sorts by 'key' or 'value'");
+  if (input.is_undefined()) return machine.fail("dictsort needs a mapping");
   const Value pairs = filter_items(machine, input, {});
   return machine.make_list(sorted_by(machine, machine.iterate(pairs), arguments[2].is_true(), [&](const Value& pair) {
     return key_of(machine, pair.if_list()->members[by == "key" ? 0 : 1], arguments[0], Value());
@@ -206,6 +280,12 @@ Value filter_attr(Machine& machine, const Value& input, const Arguments& argumen
 
 }  // namespace
 
+std::vector<Value> pairs_of(Machine& machine, const Dict& dict) {
+  std::vector<Value> pairs;
+  for (const auto& [key, value] : dict.members) pairs.push_back(machine.make_list({key, value}, ListKind::tuple));
+  return pairs;
+}
+
 const std::vector<Filter>& sequence_filters() {
   static const std::vector<Filter> kFilters = {
       {"join", {"d", "attribute"}, false, filter_join},
@@ -214,10 +294,12 @@ const std::vector<Filter>& sequence_filters() {
       {"list", {}, false, filter_list},
       {"reverse", {}, false, filter_reverse},
       {"map", {}, true, filter_map},
-      {"select", {}, true, [](Machine& m, const Value& v, const Arguments& a) { return choose(m, v, a, false, true); }},
-      {"reject", {}, true, [](Machine& m, const Value& v, const Arguments& a) { return choose(m, v, a, false, false); }},
-      {"selectattr", {}, true, [](Machine& m, const Value& v, const Arguments& a) { return choose(m, v, a, true, true); }},
-      {"rejectattr", {}, true, [](Machine& m, const Value& v, const Arguments& a) { return choose(m, v, a, true, false); }},
+      {"select", {}, true, filter_choose<Subject::item, Wanted::holds>},
+      {"reject", {}, true, filter_choose<Subject::item, Wanted::fails>},
+      {"selectattr", {}, true, filter_choose<Subject::attribute, Wanted::holds>},
+      {"rejectattr", {}, true, filter_choose<Subject::attribute, Wanted::fails>},
+      {"batch", {"linecount", "fill_with"}, false, filter_batch},
+      {"slice", {"slices", "fill_with"}, false, filter_slice},
       {"unique", {"case_sensitive", "attribute"}, false, filter_unique},
       {"sort", {"reverse", "case_sensitive", "attribute"}, false, filter_sort},
       {"min", {"case_sensitive", "attribute"}, false, filter_min},

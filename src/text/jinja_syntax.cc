@@ -7,7 +7,7 @@ namespace {
 
 int depth_of(const ExpressionPtr& expression) { return expression == nullptr ? 0 : expression->depth; }
 int depth_of(const CallArguments& arguments) {
-  int depth = 0;
+  int depth = std::max(depth_of(arguments.spread), depth_of(arguments.spread_named));
   for (const ExpressionPtr& argument : arguments.positional) depth = std::max(depth, depth_of(argument));
   for (const auto& [name, argument] : arguments.named) depth = std::max(depth, depth_of(argument));
   return depth;

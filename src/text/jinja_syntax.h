@@ -18,6 +18,8 @@ using ExpressionPtr = std::unique_ptr<Expression>;  // null where a part is opti
 struct CallArguments {
   std::vector<ExpressionPtr> positional;
   std::vector<std::pair<std::string, ExpressionPtr>> named;
+  ExpressionPtr spread;        // *list
+  ExpressionPtr spread_named;  // **dictionary
 };
 
 struct Literal {
@@ -46,12 +48,14 @@ struct Call {
 };
 struct FilterCall {  // input | name(arguments); without input inside a filter block
   ExpressionPtr input;
-  const Filter* filter;
+  const Filter* filter;  // null: we lack it, which is an error once it is used
+  std::string name;
   CallArguments arguments;
 };
 struct TestCall {  // input is name(arguments)
   ExpressionPtr input;
-  const Test* test;
+  const Test* test;  // null: we lack it
+  std::string name;
   CallArguments arguments;
 };
 enum class UnaryOperator { negate, plus, logical_not };
@@ -133,6 +137,19 @@ struct SetBlock {
   ExpressionPtr filters;  // a chain of FilterCall
   Body body;
 };
+// What a macro's body names: only then may a call give it more than the parameters.
+struct SpecialNames {
+  bool varargs = false;
+  bool kwargs = false;
+  bool caller = false;
+
+  SpecialNames& operator|=(const SpecialNames& other) {
+    varargs |= other.varargs;
+    kwargs |= other.kwargs;
+    caller |= other.caller;
+    return *this;
+  }
+};
 struct MacroDefinition {
   struct Parameter {
     std::string name;
@@ -141,6 +158,7 @@ struct MacroDefinition {
   std::string name;
   std::vector<Parameter> parameters;
   Body body;
+  SpecialNames special_names;
 };
 struct CallBlock {  // {% call(parameters) macro(...) %}body{% endcall %}: body becomes caller()
   MacroDefinition caller;

@@ -5,14 +5,18 @@
 #include <vector>
 
 #include "text/jinja_filters.h"
+#include "text/jinja_operators.h"
 #include "text/python_text.h"
 #include "text/unicode.h"
 
 namespace slora::jinja {
 namespace {
 
-bool can_iterate(const Value& value) {
-  return value.if_text() != nullptr || value.if_list() != nullptr || value.if_dict() != nullptr || value.is_undefined();
+bool can_iterate(const Value& value) { return length_of(value).has_value() || value.if_iterator() != nullptr; }
+
+// What has a length and members by index or key.
+bool is_sequence(const Value& value) {
+  return length_of(value).has_value() && (value.if_list() == nullptr || value.if_list()->kind <= ListKind::range);
 }
 
 // Negative, zero, positive; an error where Python refuses.
@@ -26,11 +30,16 @@ bool equal(Machine& machine, const Value& left, const Value& right) {
   return machine.spend_steps(std::min(left.weight(), right.weight()) / 64) && equals(left, right);
 }
 
-// The remainder of an integer; an error for anything else.
-std::int64_t remainder(Machine& machine, const Value& value, std::int64_t divisor) {
-  const std::optional<std::int64_t> integer = value.if_integer();
-  if (!integer || divisor == 0) machine.fail("a remainder needs integers, and a divisor other than 0");
-  return integer && divisor != 0 && divisor != -1 ? *integer % divisor : 0;
+// value % divisor == remainder
+bool leaves(Machine& machine, const Value& value, const Value& divisor, std::int64_t remainder) {
+  const Value rest = calculate(machine, BinaryOperator::modulo, value, divisor);
+  return !machine.failed() && equals(rest, Value(remainder));
+}
+
+// The name of a filter or test; nothing for other values.
+std::string_view name_of(Machine& machine, const Value& value) {
+  if (!is_hashable(value)) machine.fail(fmt::format("unhashable type: '{}'", value.type_name()));
+  return value.if_text() == nullptr ? std::string_view() : *value.if_text();
 }
 
 const std::vector<Test>& all_tests() {
@@ -39,21 +48,24 @@ const std::vector<Test>& all_tests() {
       {"undefined", false, [](Machine&, const Value& v, const Value&) { return v.is_undefined(); }},
       {"none", false, [](Machine&, const Value& v, const Value&) { return v.is_none(); }},
       {"string", false, [](Machine&, const Value& v, const Value&) { return v.if_text() != nullptr; }},
+      {"escaped", false, [](Machine&, const Value& v, const Value&) { return v.is_markup(); }},
+      {"filter", false, [](Machine& m, const Value& v, const Value&) { return find_filter(name_of(m, v)) != nullptr; }},
+      {"test", false, [](Machine& m, const Value& v, const Value&) { return find_test(name_of(m, v)) != nullptr; }},
       {"mapping", false, [](Machine&, const Value& v, const Value&) { return v.if_dict() != nullptr; }},
       {"iterable", false, [](Machine&, const Value& v, const Value&) { return can_iterate(v); }},
-      {"sequence", false, [](Machine&, const Value& v, const Value&) { return can_iterate(v); }},
+      {"sequence", false, [](Machine&, const Value& v, const Value&) { return is_sequence(v); }},
       {"number", false, [](Machine&, const Value& v, const Value&) { return v.is_number(); }},
       {"integer", false, [](Machine&, const Value& v, const Value&) { return v.if_integer() && v.if_bool() == nullptr; }},
       {"float", false, [](Machine&, const Value& v, const Value&) { return v.if_double() != nullptr; }},
       {"boolean", false, [](Machine&, const Value& v, const Value&) { return v.if_bool() != nullptr; }},
       {"true", false, [](Machine&, const Value& v, const Value&) { return v.if_bool() != nullptr && *v.if_bool(); }},
       {"false", false, [](Machine&, const Value& v, const Value&) { return v.if_bool() != nullptr && !*v.if_bool(); }},
-      {"callable", false, [](Machine&, const Value& v, const Value&) { return v.if_callable() != nullptr; }},
+      {"callable", false, [](Machine&, const Value& v, const Value&) { return v.if_callable() != nullptr || v.is_undefined(); }},
       {"lower", false, [](Machine& m, const Value& v, const Value&) { return is_lower(m.text_of(v)); }},
       {"upper", false, [](Machine& m, const Value& v, const Value&) { return is_upper(m.text_of(v)); }},
-      {"odd", false, [](Machine& m, const Value& v, const Value&) { return remainder(m, v, 2) != 0; }},
-      {"even", false, [](Machine& m, const Value& v, const Value&) { return remainder(m, v, 2) == 0; }},
-      {"divisibleby", true, [](Machine& m, const Value& v, const Value& w) { return remainder(m, v, w.if_integer().value_or(0)) == 0; }},
+      {"odd", false, [](Machine& m, const Value& v, const Value&) { return leaves(m, v, Value(std::int64_t{2}), 1); }},
+      {"even", false, [](Machine& m, const Value& v, const Value&) { return leaves(m, v, Value(std::int64_t{2}), 0); }},
+      {"divisibleby", true, [](Machine& m, const Value& v, const Value& w) { return leaves(m, v, w, 0); }},
       {"in", true, [](Machine& m, const Value& v, const Value& w) { return contains(m, w, v); }},
       {"sameas", true, [](Machine&, const Value& v, const Value& w) { return v.is_same_object(w); }},
       {"eq", true, [](Machine& m, const Value& v, const Value& w) { return equal(m, v, w); }},
@@ -87,6 +99,8 @@ const Test* find_test(std::string_view name) {
   return test == all_tests().end() ? nullptr : &*test;
 }
 
+std::string lacking_test(std::string_view name) { return fmt::format("the test '{}' is not supported", name); }
+
 bool apply(const Test& test, Machine& machine, const Value& input, const Arguments& arguments) {
   const std::size_t expected = test.takes_argument ? 1 : 0;
   if (arguments.positional.size() != expected || !arguments.named.empty()) {
@@ -103,14 +117,13 @@ bool contains(Machine& machine, const Value& container, const Value& member) {
     machine.fail(fmt::format("'in <string>' requires a string on its left, found '{}'", member.type_name()));
     return false;
   }
-  if (const Dict* dict = container.if_dict()) return dict->find(member) != nullptr;
-  if (container.is_undefined()) return false;
-  const List* list = container.if_list();
-  if (list == nullptr) {
-    machine.fail(fmt::format("'{}' object holds nothing to look for", container.type_name()));
-    return false;
+  if (const Dict* dict = container.if_dict()) {
+    if (!is_hashable(member)) machine.fail(fmt::format("unhashable type: '{}'", member.type_name()));
+    return dict->find(member) != nullptr;
   }
-  return std::any_of(list->members.begin(), list->members.end(), [&](const Value& value) { return equal(machine, value, member); });
+  if (container.is_undefined()) return false;
+  const std::vector<Value> members = machine.iterate(container);
+  return std::any_of(members.begin(), members.end(), [&](const Value& value) { return equal(machine, value, member); });
 }
 
 }  // namespace slora::jinja

@@ -1,4 +1,5 @@
 #pragma once
+#include <string>
 #include <string_view>
 
 #include "text/jinja_machine.h"
@@ -15,6 +16,7 @@ struct Test {
 
 // Nullptr when there is none of that name.
 [[nodiscard]] const Test* find_test(std::string_view name);
+[[nodiscard]] std::string lacking_test(std::string_view name);  // says so
 [[nodiscard]] bool apply(const Test& test, Machine& machine, const Value& input, const Arguments& arguments);
 
 // `container` holds `member`: the operator "in".

@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -57,12 +58,23 @@ class TokenStream {
     if (!error_) error_ = Error{"E_CHAT_TEMPLATE", fmt::format("chat template, line {}: {}", line, what), {}};
     at_ = tokens_.size() - 1;
   }
+
+  // What the template names and we lack is an error, unless it stands under a condition: there Jinja too complains only when
+  // it gets that far. Marks are counts of what was lacking so far.
+  void lack(std::string what, int line) { lacking_.emplace_back(std::move(what), line); }
+  [[nodiscard]] std::size_t mark_lacking() const { return lacking_.size(); }
+  void forgive_lacking(std::size_t mark) { lacking_.resize(std::min(mark, lacking_.size())); }
+  void fail_lacking(std::size_t mark) {
+    if (mark < lacking_.size()) fail(lacking_[mark].first, lacking_[mark].second);
+  }
+
   [[nodiscard]] bool failed() const { return error_.has_value(); }
   [[nodiscard]] const std::optional<Error>& failure() const { return error_; }
 
  private:
   std::vector<Token> tokens_;
   std::size_t at_ = 0;
+  std::vector<std::pair<std::string, int>> lacking_;  // what, and its line
   std::optional<Error> error_;
 };
 

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "base/result.h"
 #include "text/python_text.h"
 #include "text/utf8.h"
 
@@ -27,7 +26,7 @@ int compare_numbers(const Value& left, const Value& right) {
 }
 
 bool equal_lists(const List& left, const List& right) {
-  return left.is_tuple == right.is_tuple &&
+  return left.kind == right.kind &&
          std::equal(left.members.begin(), left.members.end(), right.members.begin(), right.members.end(), equals);
 }
 
@@ -38,15 +37,37 @@ bool equal_dicts(const Dict& left, const Dict& right) {
          });
 }
 
+std::string_view list_type(ListKind kind) {
+  switch (kind) {
+    case ListKind::list:
+      return "list";
+    case ListKind::tuple:
+      return "tuple";
+    case ListKind::range:
+      return "range";
+    case ListKind::keys:
+      return "dict_keys";
+    case ListKind::values:
+      return "dict_values";
+    default:
+      return "dict_items";
+  }
+}
+
 std::string list_repr(const List& list) {
-  std::string out(1, list.is_tuple ? '(' : '[');
+  if (list.kind == ListKind::range) {
+    const auto [start, stop, step] = list.bounds;
+    return step == 1 ? fmt::format("range({}, {})", start, stop) : fmt::format("range({}, {}, {})", start, stop, step);
+  }
+  const bool is_tuple = list.kind == ListKind::tuple;
+  std::string out(1, is_tuple ? '(' : '[');
   for (std::size_t i = 0; i < list.members.size(); ++i) {
     if (i > 0) out += ", ";
     out += to_repr(list.members[i]);
   }
-  if (list.is_tuple && list.members.size() == 1) out += ',';
-  out += list.is_tuple ? ')' : ']';
-  return out;
+  if (is_tuple && list.members.size() == 1) out += ',';
+  out += is_tuple ? ')' : ']';
+  return is_tuple || list.kind == ListKind::list ? out : fmt::format("{}({})", list_type(list.kind), out);
 }
 
 std::string dict_repr(const Dict& dict) {
@@ -59,6 +80,18 @@ std::string dict_repr(const Dict& dict) {
 }
 
 }  // namespace
+
+Value::Value(std::string text, TextKind kind) {
+  auto shared = std::make_shared<const std::string>(std::move(text));
+  if (kind == TextKind::plain) data_ = std::move(shared);
+  if (kind == TextKind::markup) data_ = Markup{std::move(shared)};
+}
+
+const std::string* Value::if_text() const {
+  if (const auto* text = std::get_if<TextPtr>(&data_)) return text->get();
+  const auto* markup = std::get_if<Markup>(&data_);
+  return markup == nullptr ? nullptr : markup->text.get();
+}
 
 Value::Value(List list) {
   for (const Value& member : list.members) {
@@ -76,7 +109,17 @@ Value::Value(Dict dict) {
   data_ = std::make_shared<const Dict>(std::move(dict));
 }
 
+Value::Value(Iterator iterator) {
+  for (const Value& member : iterator.members) iterator.depth = std::max(iterator.depth, member.depth() + 1);
+  data_ = std::make_shared<Iterator>(std::move(iterator));
+}
+
 Value::Value(Callable callable) : data_(std::make_shared<const Callable>(std::move(callable))) {}
+
+Iterator* Value::if_iterator() const {
+  const auto* pointer = std::get_if<IteratorPtr>(&data_);
+  return pointer == nullptr ? nullptr : pointer->get();
+}
 
 Namespace* Value::if_namespace() const {
   const auto* pointer = std::get_if<NamespacePtr>(&data_);
@@ -100,8 +143,8 @@ std::optional<double> Value::if_number() const {
 bool Value::is_same_object(const Value& other) const {
   if (data_.index() != other.data_.index()) return false;
   if (if_text() != nullptr || is_number() || is_none() || is_undefined()) return equals(*this, other);
-  return if_list() == other.if_list() && if_dict() == other.if_dict() && if_namespace() == other.if_namespace() &&
-         if_callable() == other.if_callable();
+  return if_list() == other.if_list() && if_dict() == other.if_dict() && if_iterator() == other.if_iterator() &&
+         if_namespace() == other.if_namespace() && if_callable() == other.if_callable();
 }
 
 bool Value::is_true() const {
@@ -116,6 +159,8 @@ bool Value::is_true() const {
 int Value::depth() const {
   if (const List* list = if_list()) return list->depth;
   if (const Dict* dict = if_dict()) return dict->depth;
+  if (const Iterator* iterator = if_iterator()) return iterator->depth;
+  if (const Callable* callable = if_callable()) return callable->depth;
   return 0;
 }
 
@@ -133,8 +178,9 @@ std::string_view Value::type_name() const {
   if (if_double() != nullptr) return "float";
   if (if_integer()) return "int";
   if (if_text() != nullptr) return "str";
-  if (const List* list = if_list()) return list->is_tuple ? "tuple" : "list";
+  if (const List* list = if_list()) return list_type(list->kind);
   if (if_dict() != nullptr) return "dict";
+  if (if_iterator() != nullptr) return "generator";
   return if_namespace() != nullptr ? "namespace" : "function";
 }
 
@@ -185,14 +231,19 @@ const Value& Arguments::operator[](std::size_t index) const {
   return index < positional.size() ? positional[index] : kAbsent;
 }
 
+bool is_hashable(const Value& value) {
+  if (value.if_dict() != nullptr) return false;
+  const List* list = value.if_list();
+  if (list == nullptr || list->kind == ListKind::range) return true;
+  return list->kind == ListKind::tuple && std::all_of(list->members.begin(), list->members.end(), is_hashable);
+}
+
 bool equals(const Value& left, const Value& right) {
   if (left.is_number() && right.is_number()) return compare_numbers(left, right) == 0 && *left.if_number() == *right.if_number();
   if (left.if_text() != nullptr && right.if_text() != nullptr) return *left.if_text() == *right.if_text();
   if (left.if_list() != nullptr && right.if_list() != nullptr) return equal_lists(*left.if_list(), *right.if_list());
   if (left.if_dict() != nullptr && right.if_dict() != nullptr) return equal_dicts(*left.if_dict(), *right.if_dict());
-  if (left.if_namespace() != nullptr || left.if_callable() != nullptr) {
-    return left.if_namespace() == right.if_namespace() && left.if_callable() == right.if_callable();
-  }
+  if (left.if_iterator() != nullptr || left.if_namespace() != nullptr || left.if_callable() != nullptr) return left.is_same_object(right);
   return (left.is_none() && right.is_none()) || (left.is_undefined() && right.is_undefined());
 }
 
@@ -200,7 +251,8 @@ std::optional<int> compare(const Value& left, const Value& right) {
   if (left.is_number() && right.is_number()) return compare_numbers(left, right);
   if (left.if_text() != nullptr && right.if_text() != nullptr)
     return sign_of(*left.if_text(), *right.if_text());  // bytes order as code points do
-  if (left.if_list() != nullptr && right.if_list() != nullptr && left.if_list()->is_tuple == right.if_list()->is_tuple) {
+  if (left.if_list() != nullptr && right.if_list() != nullptr && left.if_list()->kind == right.if_list()->kind &&
+      left.if_list()->kind <= ListKind::tuple) {
     const std::vector<Value>& a = left.if_list()->members;
     const std::vector<Value>& b = right.if_list()->members;
     for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
@@ -223,11 +275,40 @@ std::string to_repr(const Value& value) {
   if (const bool* flag = value.if_bool()) return *flag ? "True" : "False";
   if (const double* number = value.if_double()) return repr_of(*number);
   if (const std::optional<std::int64_t> integer = value.if_integer()) return std::to_string(*integer);
-  if (const std::string* text = value.if_text()) return repr_of(std::string_view(*text));
+  if (const std::string* text = value.if_text()) {
+    return value.is_markup() ? fmt::format("Markup({})", repr_of(std::string_view(*text))) : repr_of(std::string_view(*text));
+  }
   if (const List* list = value.if_list()) return list_repr(*list);
   if (const Dict* dict = value.if_dict()) return dict_repr(*dict);
+  if (value.if_iterator() != nullptr) return "<generator>";
   if (value.if_namespace() != nullptr) return "<Namespace>";
-  return fmt::format("<{}>", value.if_callable()->name);
+  return value.if_callable()->shown;
+}
+
+std::string escape_html(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    switch (c) {
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      case '"':
+        out += "&#34;";
+        break;
+      default:
+        out += c;
+    }
+  }
+  return out;
 }
 
 std::optional<std::vector<Value>> members_of(const Value& value) {
@@ -243,6 +324,11 @@ std::optional<std::vector<Value>> members_of(const Value& value) {
       members.emplace_back(rest.substr(0, bytes));
       rest.remove_prefix(bytes);
     }
+    return members;
+  }
+  if (Iterator* iterator = value.if_iterator()) {
+    members.assign(iterator->members.begin() + static_cast<std::ptrdiff_t>(std::exchange(iterator->next, iterator->members.size())),
+                   iterator->members.end());
     return members;
   }
   if (value.is_undefined()) return members;

@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -10,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/result.h"
 #include "formats/json.h"
 
 namespace slora::jinja {
@@ -20,6 +22,7 @@ struct Arguments;
 struct Callable;
 struct Dict;
 struct Filter;
+struct Iterator;
 struct List;
 struct Namespace;
 struct Test;
@@ -29,12 +32,20 @@ struct Undefined {
 };
 struct None {};
 using TextPtr = std::shared_ptr<const std::string>;  // valid UTF-8; never null, like the other pointers in a value
+struct Markup {
+  TextPtr text;
+};
 using ListPtr = std::shared_ptr<const List>;
 using DictPtr = std::shared_ptr<const Dict>;
+using IteratorPtr = std::shared_ptr<Iterator>;
 using NamespacePtr = std::shared_ptr<Namespace>;
 using CallablePtr = std::shared_ptr<const Callable>;
 
-// A value of a template, as Python has it. Only namespaces change; the rest is shared freely within one rendering.
+// Text, or text that the filters safe and escape marked as HTML: joined with other text, it escapes that.
+enum class TextKind { plain, markup };
+
+// A value of a template, as Python has it. Only namespaces and iterators change; the rest is shared freely within one
+// rendering.
 class Value {
  public:
   Value() = default;  // undefined
@@ -42,12 +53,13 @@ class Value {
   explicit Value(bool value) : data_(value) {}
   explicit Value(std::int64_t value) : data_(value) {}
   explicit Value(double value) : data_(value) {}
-  explicit Value(std::string text) : data_(std::make_shared<const std::string>(std::move(text))) {}
+  explicit Value(std::string text, TextKind kind = TextKind::plain);
   explicit Value(std::string_view text) : Value(std::string(text)) {}
   explicit Value(const char*) = delete;  // would become a bool
   explicit Value(Undefined undefined) : data_(std::move(undefined)) {}
   explicit Value(List list);
   explicit Value(Dict dict);
+  explicit Value(Iterator iterator);
   explicit Value(NamespacePtr names) : data_(std::move(names)) {}
   explicit Value(Callable callable);
 
@@ -61,15 +73,17 @@ class Value {
   [[nodiscard]] std::optional<std::int64_t> if_integer() const;
   // Numbers of every kind.
   [[nodiscard]] std::optional<double> if_number() const;
-  [[nodiscard]] const std::string* if_text() const { return get<std::string, TextPtr>(); }
+  [[nodiscard]] const std::string* if_text() const;
+  [[nodiscard]] bool is_markup() const { return std::holds_alternative<Markup>(data_); }
   [[nodiscard]] const List* if_list() const { return get<List, ListPtr>(); }
   [[nodiscard]] const Dict* if_dict() const { return get<Dict, DictPtr>(); }
+  [[nodiscard]] Iterator* if_iterator() const;
   [[nodiscard]] Namespace* if_namespace() const;
   [[nodiscard]] const Callable* if_callable() const { return get<Callable, CallablePtr>(); }
   [[nodiscard]] bool is_same_object(const Value& other) const;
 
   [[nodiscard]] bool is_true() const;
-  // Levels of lists and dictionaries.
+  // Levels of values that hold values.
   [[nodiscard]] int depth() const;
   // How large the value is when written out, about: members that are shared count as often as they appear.
   [[nodiscard]] std::size_t weight() const;
@@ -83,12 +97,17 @@ class Value {
     return pointer == nullptr ? nullptr : pointer->get();
   }
 
-  std::variant<Undefined, None, bool, std::int64_t, double, TextPtr, ListPtr, DictPtr, NamespacePtr, CallablePtr> data_;
+  std::variant<Undefined, None, bool, std::int64_t, double, TextPtr, Markup, ListPtr, DictPtr, IteratorPtr, NamespacePtr, CallablePtr>
+      data_;
 };
+
+// What Python calls a sequence of members that don't change: tuples and lists, and what can only be looked through.
+enum class ListKind { list, tuple, range, keys, values, items };
 
 struct List {
   std::vector<Value> members;
-  bool is_tuple = false;
+  ListKind kind = ListKind::list;
+  std::array<std::int64_t, 3> bounds = {};  // of a range: start, stop, step
   int depth = 1;
   std::size_t weight = 2;
 };
@@ -104,6 +123,14 @@ struct Dict {
   void put(Value key, Value value);
 };
 
+// What filters such as map give: true whatever it yields, without a length, and empty once it was looked through.
+struct Iterator {
+  std::vector<Value> members;
+  std::size_t next = 0;
+  std::optional<Error> failure = {};  // what looking through it meets behind its members
+  int depth = 1;
+};
+
 struct Namespace {
   std::vector<std::pair<std::string, Value>> members;
 
@@ -112,8 +139,9 @@ struct Namespace {
 };
 
 struct Callable {
-  std::string name;
+  std::string shown;  // repr()
   std::function<Value(const Arguments&)> call;
+  int depth = 0;  // of the values that `call` holds
 };
 
 // What a filter, test, method, function or macro is called with.
@@ -125,13 +153,17 @@ struct Arguments {
   [[nodiscard]] const Value& operator[](std::size_t index) const;
 };
 
+// Whether Python takes the value as a key.
+[[nodiscard]] bool is_hashable(const Value& value);
 [[nodiscard]] bool equals(const Value& left, const Value& right);
 // Negative, zero or positive; nothing when Python refuses to compare the two.
 [[nodiscard]] std::optional<int> compare(const Value& left, const Value& right);
 // str() and repr(). Time and memory as the weight.
 [[nodiscard]] std::string to_text(const Value& value);
 [[nodiscard]] std::string to_repr(const Value& value);
-// The members that a loop over the value sees; nothing when it can't be iterated.
+// The text with its special characters as HTML has them.
+[[nodiscard]] std::string escape_html(std::string_view text);
+// The members that a loop over the value sees, taken from an iterator; nothing when it can't be iterated.
 [[nodiscard]] std::optional<std::vector<Value>> members_of(const Value& value);
 // len(); nothing when the value has none.
 [[nodiscard]] std::optional<std::int64_t> length_of(const Value& value);

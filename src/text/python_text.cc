@@ -15,6 +15,8 @@
 namespace slora {
 namespace {
 
+constexpr char32_t kSharpS = 0xDF;  // one letter whose capitals are two
+
 bool is_stripped(char32_t code_point, const std::optional<std::string_view>& characters) {
   if (!characters) return is_python_space(code_point);
   std::string_view rest = *characters;
@@ -27,7 +29,14 @@ bool is_stripped(char32_t code_point, const std::optional<std::string_view>& cha
 }
 
 char32_t upper_of(char32_t c) { return static_cast<char32_t>(utf8proc_toupper(static_cast<utf8proc_int32_t>(c))); }
-char32_t title_of(char32_t c) { return static_cast<char32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(c))); }
+
+void append_title(std::string& out, char32_t c) {
+  if (c == kSharpS) {
+    out += "Ss";
+  } else {
+    append_utf8(out, static_cast<char32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(c))));
+  }
+}
 
 bool is_cased(char32_t c) {
   const utf8proc_category_t category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
@@ -174,7 +183,7 @@ std::vector<std::string_view> split_right(std::string_view text, std::optional<s
   return parts;
 }
 
-std::vector<std::string_view> split_lines(std::string_view text) {
+std::vector<std::string_view> split_lines(std::string_view text, LineEnds ends) {
   constexpr std::u32string_view kBreaks = U"\n\r\v\f\x1C\x1D\x1E\u0085\u2028\u2029";
   std::vector<std::string_view> lines;
   std::size_t begin = 0;
@@ -184,7 +193,7 @@ std::vector<std::string_view> split_lines(std::string_view text) {
     at += next.bytes;
     if (kBreaks.find(next.value) == std::u32string_view::npos) continue;
     if (next.value == U'\r' && at < text.size() && text[at] == '\n') ++at;
-    lines.push_back(text.substr(begin, end - begin));
+    lines.push_back(text.substr(begin, (ends == LineEnds::keep ? at : end) - begin));
     begin = at;
   }
   if (begin < text.size()) lines.push_back(text.substr(begin));
@@ -216,7 +225,7 @@ std::string to_upper_case(std::string_view text) {
   std::string out;
   while (!text.empty()) {
     const CodePoint next = first_code_point(text);
-    if (next.value == 0xDF) {
+    if (next.value == kSharpS) {
       out += "SS";
     } else {
       append_utf8(out, upper_of(next.value));
@@ -230,7 +239,7 @@ std::string to_capitalized(std::string_view text) {
   if (text.empty()) return {};
   const CodePoint first = first_code_point(text);
   std::string out;
-  append_utf8(out, title_of(first.value));
+  append_title(out, first.value);
   return out + to_lower_case(text.substr(first.bytes));
 }
 
@@ -242,12 +251,48 @@ std::string to_title_case(std::string_view text) {
     if (behind_letter) {
       out += to_lower_case(text.substr(0, next.bytes));
     } else {
-      append_utf8(out, title_of(next.value));
+      append_title(out, next.value);
     }
     behind_letter = is_cased(next.value);
     text.remove_prefix(next.bytes);
   }
   return out;
+}
+
+std::string to_swapped_case(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const CodePoint next = first_code_point(text);
+    const std::string_view character = text.substr(0, next.bytes);
+    out += is_upper(character) ? to_lower_case(character) : to_upper_case(character);
+    text.remove_prefix(next.bytes);
+  }
+  return out;
+}
+
+std::string to_folded_case(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const CodePoint next = first_code_point(text);
+    std::array<utf8proc_int32_t, 8> folded{};
+    int boundary = 0;
+    const utf8proc_ssize_t count =
+        utf8proc_decompose_char(static_cast<utf8proc_int32_t>(next.value), folded.data(), std::ssize(folded), UTF8PROC_CASEFOLD, &boundary);
+    for (utf8proc_ssize_t i = 0; i < count; ++i) append_utf8(out, static_cast<char32_t>(folded[static_cast<std::size_t>(i)]));
+    text.remove_prefix(next.bytes);
+  }
+  return out;
+}
+
+bool is_python_decimal(char32_t c) { return utf8proc_category(static_cast<utf8proc_int32_t>(c)) == UTF8PROC_CATEGORY_ND; }
+
+bool is_python_digit(char32_t c) {
+  constexpr std::u32string_view kSetDigits = U"\u00B2\u00B3\u00B9";  // and the blocks below
+  const auto in = [c](char32_t first, char32_t last) { return c >= first && c <= last; };
+  return is_python_decimal(c) || kSetDigits.find(c) != std::u32string_view::npos || c == 0x2070 || in(0x2074, 0x2079) ||
+         in(0x2080, 0x2089) || in(0x2460, 0x2468) || in(0x2474, 0x247C) || in(0x2488, 0x2490) || c == 0x24EA || in(0x24F5, 0x24FD) ||
+         c == 0x24FF || in(0x2776, 0x277E) || in(0x2780, 0x2788) || in(0x278A, 0x2792) || in(0x1369, 0x1371) || c == 0x19DA ||
+         in(0x10A40, 0x10A43) || in(0x10E60, 0x10E68) || in(0x11052, 0x1105A) || in(0x1F100, 0x1F10A);
 }
 
 bool is_lower(std::string_view text) { return is_all_of_case(text, UTF8PROC_CATEGORY_LL); }

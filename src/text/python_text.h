@@ -29,7 +29,8 @@ namespace slora {
                                                        std::int64_t splits_max);
 [[nodiscard]] std::vector<std::string_view> split_right(std::string_view text, std::optional<std::string_view> separator,
                                                         std::int64_t splits_max);
-[[nodiscard]] std::vector<std::string_view> split_lines(std::string_view text);
+enum class LineEnds { drop, keep };
+[[nodiscard]] std::vector<std::string_view> split_lines(std::string_view text, LineEnds ends = LineEnds::drop);
 
 // str.replace; `count_max` < 0: all.
 [[nodiscard]] std::string replace_text(std::string_view text, std::string_view from, std::string_view to, std::int64_t count_max);
@@ -38,6 +39,12 @@ namespace slora {
 [[nodiscard]] std::string to_capitalized(std::string_view text);
 // str.title: a letter behind a letter becomes small, others large.
 [[nodiscard]] std::string to_title_case(std::string_view text);
+
+[[nodiscard]] std::string to_swapped_case(std::string_view text);
+[[nodiscard]] std::string to_folded_case(std::string_view text);
+
+[[nodiscard]] bool is_python_decimal(char32_t code_point);  // str.isdecimal: general category Nd
+[[nodiscard]] bool is_python_digit(char32_t code_point);    // str.isdigit: decimals, and digits set as superscripts and the like
 
 // str.islower and str.isupper: there are letters, and all are of that case.
 [[nodiscard]] bool is_lower(std::string_view text);
