@@ -98,7 +98,7 @@ Status take_template_files(TokenizerFiles& files, const std::string& folder) {
 Status take_config(TokenizerFiles& files, const Json& config) {
   if (Status taken = take_tokens(files, config); !taken) return taken;
   if (Status taken = take_templates(files, config); !taken) return taken;
-  for (auto [key, field] : {std::pair("add_bos_token", &files.add_bos_token), std::pair("add_eos_token", &files.add_eos_token)}) {
+  for (auto [key, field] : {std::pair("legacy", &files.legacy), std::pair("add_prefix_space", &files.add_prefix_space)}) {
     Result<std::optional<bool>> found = optional_bool_at(config, key);
     if (!found) return forward_error(found);
     *field = *found;
@@ -128,6 +128,11 @@ Result<TokenizerFiles> read_tokenizer_files(const std::string& folder) {
   Result<Json> config = read_optional_object(folder + "/tokenizer_config.json");
   if (!config) return forward_error(config);
   if (Status taken = take_config(files, *config); !taken) return in_file("tokenizer_config.json", taken.error());
+  Result<Json> model = read_optional_object(folder + "/config.json");
+  if (!model) return forward_error(model);
+  Result<std::optional<std::string>> model_type = optional_string_at(*model, "model_type");
+  if (!model_type) return in_file("config.json", model_type.error());
+  files.model_type = model_type->value_or("");
   Result<Json> special = read_optional_object(folder + "/special_tokens_map.json");
   if (!special) return forward_error(special);
   if (Status taken = take_tokens(files, *special); !taken) return in_file("special_tokens_map.json", taken.error());

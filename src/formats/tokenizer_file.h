@@ -18,9 +18,12 @@ struct TokenizerFiles {
   std::optional<std::string> eos_token;
   std::optional<std::string> unk_token;
   std::optional<std::string> pad_token;
-  std::optional<bool> add_bos_token;
-  std::optional<bool> add_eos_token;
-  std::string tokenizer_class;  // diagnostics
+  // What decides about steps beside tokenizer.json (text/tokenizer_class.h). Its post-processor decides alone about added tokens: like
+  // transformers 5 we don't read "add_bos_token" and "add_eos_token".
+  std::string tokenizer_class;
+  std::string model_type;  // from config.json; empty without one
+  std::optional<bool> legacy;
+  std::optional<bool> add_prefix_space;
 };
 
 // E_NO_TOKENIZER when the folder has no tokenizer.json; E_BAD_JSON, E_TOO_LARGE.

@@ -27,7 +27,8 @@ TEST(TokenizerFiles, NeedsNothingButTokenizerJson) {
   ASSERT_TRUE(files) << files.error().message;
   EXPECT_EQ((*files->tokenizer)["model"]["type"], "BPE");
   EXPECT_TRUE(files->chat_template.empty());
-  EXPECT_FALSE(files->bos_token || files->add_bos_token);
+  EXPECT_FALSE(files->bos_token || files->legacy || files->add_prefix_space);
+  EXPECT_EQ(files->model_type, "");
 }
 
 TEST(TokenizerFiles, ReadsSpecialTokensInBothForms) {
@@ -35,15 +36,27 @@ TEST(TokenizerFiles, ReadsSpecialTokensInBothForms) {
   folder.write("tokenizer.json", "{}");
   folder.write(
       "tokenizer_config.json",
-      R"({"bos_token":"<s>","eos_token":{"__type":"AddedToken","content":"</s>","lstrip":false},"unk_token":null,"add_bos_token":true,"chat_template":"{{ x }}"})");
+      R"({"bos_token":"<s>","eos_token":{"__type":"AddedToken","content":"</s>","lstrip":false},"unk_token":null,"add_bos_token":false,"chat_template":"{{ x }}"})");
   folder.write("special_tokens_map.json", R"({"bos_token":"other","unk_token":{"content":"<unk>"}})");
   const Result<TokenizerFiles> files = read_tokenizer_files(folder.path());
   ASSERT_TRUE(files) << files.error().message;
   EXPECT_EQ(files->bos_token, "<s>");
   EXPECT_EQ(files->eos_token, "</s>");
   EXPECT_EQ(files->unk_token, "<unk>");
-  EXPECT_EQ(files->add_bos_token, true);
   EXPECT_EQ(files->chat_template, "{{ x }}");
+}
+
+TEST(TokenizerFiles, ReadsWhatDecidesAboutSteps) {
+  const TemporaryFolder folder;
+  folder.write("tokenizer.json", "{}");
+  folder.write("config.json", R"({"model_type":"llama"})");
+  folder.write("tokenizer_config.json", R"({"tokenizer_class":"LlamaTokenizer","legacy":false,"add_prefix_space":null})");
+  const Result<TokenizerFiles> files = read_tokenizer_files(folder.path());
+  ASSERT_TRUE(files) << files.error().message;
+  EXPECT_EQ(files->model_type, "llama");
+  EXPECT_EQ(files->tokenizer_class, "LlamaTokenizer");
+  EXPECT_EQ(files->legacy, false);
+  EXPECT_FALSE(files->add_prefix_space.has_value());
 }
 
 TEST(TokenizerFiles, ReadsNamedTemplates) {

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "formats/tokenizer_file.h"
+#include "text/tokenizer_class.h"
 
 namespace slora {
 namespace {
@@ -14,6 +15,7 @@ constexpr std::size_t kTemplateBytesMax = 1 << 20;
 Result<TextModel> TextModel::load(const std::filesystem::path& folder, const std::optional<std::filesystem::path>& chat_template_file) {
   Result<TokenizerFiles> files = read_tokenizer_files(folder.string());
   if (!files) return forward_error(files);
+  apply_tokenizer_class(*files);
   Result<std::shared_ptr<const Tokenizer>> tokenizer = Tokenizer::from_json(*files->tokenizer);
   if (!tokenizer) return forward_error(tokenizer);
 
