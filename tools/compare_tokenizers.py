@@ -76,13 +76,34 @@ def random_id_lists(tokenizer, count, seed):
     return [[rng.randrange(min(size, 300) if index % 2 else size) for _ in range(rng.randint(1, 12))] for index in range(count)]
 
 
+def without_panic(work):
+    """What `work` gives; nothing where the package panics, which it does on a few texts with the variants."""
+    try:
+        return work()
+    except BaseException as panic:
+        if type(panic).__name__ != "PanicException":
+            raise
+        return None
+
+
+def ids_of(tokenizer, texts, special):
+    encodings = without_panic(lambda: tokenizer.encode_batch(texts, add_special_tokens=special))
+    if encodings is None:
+        encodings = [without_panic(lambda text=text: tokenizer.encode(text, add_special_tokens=special)) for text in texts]
+    return iter([None if encoding is None else encoding.ids for encoding in encodings])
+
+
 def expected_of(tokenizer, inputs):
+    """A result for each input; nothing for those on which the package panics."""
     texts = [item for item in inputs if isinstance(item, str)]
-    plain = iter([encoding.ids for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)])
-    special = iter([encoding.ids for encoding in tokenizer.encode_batch(texts, add_special_tokens=True)])
+    plain = ids_of(tokenizer, texts, special=False)
+    special = ids_of(tokenizer, texts, special=True)
     for item in inputs:
         ids = next(special) if isinstance(item, str) else item
         result = {"plain": next(plain)} if isinstance(item, str) else {}
+        if ids is None:
+            yield None
+            continue
         yield result | {
             "ids": ids,
             "kept": tokenizer.decode(ids, skip_special_tokens=False),
@@ -107,7 +128,7 @@ def compare(program, name, path, strings, seed):
     assert len(results) == len(inputs), "a result for each input"
     different = 0
     for item, expected, found in zip(inputs, expected_of(tokenizer, inputs), results):
-        if expected == found:
+        if expected in (found, None):
             continue
         different += 1
         if different <= SHOWN_MAX:
