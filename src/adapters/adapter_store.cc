@@ -22,12 +22,6 @@ tl::unexpected<Error> refuse_changed(std::string_view name) {
   return error("E_CHANGED", "adapter \"{}\": its files changed while it was read; try again", name);
 }
 
-tl::unexpected<Error> refuse_name() {
-  return error("bad_name",
-               "an adapter's name begins with a letter or digit and has at most {} letters, digits, '.', '_', '/' and '-', but no \"..\"",
-               kNameBytesMax);
-}
-
 tl::unexpected<Error> refuse_taken(std::string_view name) { return error("name_taken", "there is an adapter \"{}\" already", name); }
 
 // A disk's fault says nothing about the adapter, so it is no reason to refuse it from then on.
@@ -43,15 +37,22 @@ bool AdapterStore::is_name(std::string_view name) {
   return std::ranges::all_of(name, [](char c) { return is_alphanumeric(c) || c == '.' || c == '_' || c == '/' || c == '-'; });
 }
 
+Status AdapterStore::check_name(std::string_view name) {
+  if (is_name(name)) return {};
+  return error("bad_name",
+               "an adapter's name begins with a letter or digit and has at most {} letters, digits, '.', '_', '/' and '-', but no \"..\"",
+               kNameBytesMax);
+}
+
 Status AdapterStore::add_folder(std::string_view name, const std::string& folder) {
-  if (!is_name(name)) return refuse_name();
+  if (Status usable = check_name(name); !usable) return usable;
   const bool is_added = add(name, folder, TakenName::replace);
   check(is_added, "a name that may be replaced");
   return {};
 }
 
 Status AdapterStore::add_new_folder(std::string_view name, const std::string& folder) {
-  if (!is_name(name)) return refuse_name();
+  if (Status usable = check_name(name); !usable) return usable;
   if (add(name, folder, TakenName::refuse)) return {};
   return refuse_taken(name);
 }
@@ -104,7 +105,7 @@ Result<ExaminedAdapter> AdapterStore::examine(const std::string& folder, std::ui
 }
 
 Status AdapterStore::install(std::string_view name, const ExaminedAdapter& adapter, TakenName taken) {
-  if (!is_name(name)) return refuse_name();
+  if (Status usable = check_name(name); !usable) return usable;
   const std::lock_guard lock(mutex_);
   const auto at = entries_.find(name);
   if (at != entries_.end() && taken == TakenName::refuse) return refuse_taken(name);
@@ -241,11 +242,25 @@ std::vector<AdapterListing> AdapterStore::list() const {
   const std::lock_guard lock(mutex_);
   std::vector<AdapterListing> listings;
   listings.reserve(entries_.size());
-  for (const auto& [name, entry] : entries_) {
-    listings.push_back(
-        {name, entry.folder, entry.refused ? std::optional(*entry.refused) : std::nullopt, entry.base_model_name, entry.rank});
-  }
+  for (const auto& [name, entry] : entries_) listings.push_back(listing_of(name, entry));
   return listings;
+}
+
+std::optional<AdapterListing> AdapterStore::find(std::string_view name) const {
+  const std::lock_guard lock(mutex_);
+  const auto at = entries_.find(name);
+  if (at == entries_.end()) return std::nullopt;
+  return listing_of(at->first, at->second);
+}
+
+AdapterCounts AdapterStore::counts() const {
+  const std::lock_guard lock(mutex_);
+  const auto refused = std::ranges::count_if(entries_, [](const auto& entry) { return entry.second.refused != nullptr; });
+  return {entries_.size(), static_cast<std::size_t>(refused)};
+}
+
+AdapterListing AdapterStore::listing_of(const std::string& name, const Entry& entry) {
+  return {name, entry.folder, entry.refused ? std::optional(*entry.refused) : std::nullopt, entry.base_model_name, entry.rank};
 }
 
 void AdapterStore::withdraw(const AdapterVersion& version, std::unique_ptr<const Error> refused) {

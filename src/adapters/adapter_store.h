@@ -26,6 +26,10 @@ struct AdapterListing {
   std::int64_t rank = 0;         // the config's default; 0 when the config could not be read
 };
 
+struct AdapterCounts {
+  std::size_t registered = 0, refused = 0;
+};
+
 // An adapter folder that was read whole and found fit to be served: what install() can put under a name at one stroke.
 struct ExaminedAdapter {
   std::string folder;
@@ -47,6 +51,8 @@ class AdapterStore {
 
   // [A-Za-z0-9][A-Za-z0-9._/-]{0,127} without "..".
   [[nodiscard]] static bool is_name(std::string_view name);
+  // "bad_name" when it is none.
+  [[nodiscard]] static Status check_name(std::string_view name);
 
   // Lets `name` mean this folder from now on, whatever it meant before. Reads the config and the header's length only. An adapter
   // that can't be served is listed with its reason; an error is only a name that is none ("bad_name").
@@ -81,6 +87,8 @@ class AdapterStore {
   [[nodiscard]] std::vector<AdapterId> take_retired();
 
   [[nodiscard]] std::vector<AdapterListing> list() const;  // sorted by name
+  [[nodiscard]] std::optional<AdapterListing> find(std::string_view name) const;
+  [[nodiscard]] AdapterCounts counts() const;
   [[nodiscard]] const AdapterBase& base() const { return base_; }
 
  private:
@@ -103,6 +111,7 @@ class AdapterStore {
   Entry& put(std::string_view name, Entry entry);
   void erase(Entries::iterator at);
   void make_version(std::string_view name, Entry& entry, std::uint32_t page_count);
+  [[nodiscard]] static AdapterListing listing_of(const std::string& name, const Entry& entry);
   [[nodiscard]] static std::optional<Found> known(const Entry& entry, const FolderStamp& stamp);
   [[nodiscard]] std::optional<Found> settle(std::string_view name, std::uint64_t registration, const FolderStamp& stamp,
                                             const Result<PreparedAdapter>& prepared);
