@@ -31,6 +31,7 @@ struct ServeArguments {
   std::vector<std::string> api_keys;
   std::vector<std::string> admin_api_keys;
   int drain_seconds = 30;
+  int watch_seconds = 0;  // 0: --adapters is read once
 };
 
 struct GenerateArguments {

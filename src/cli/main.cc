@@ -64,6 +64,13 @@ CLI::App* add_serve(CLI::App& app, ServeArguments& arguments) {
                    "everybody on this machine may")
       ->type_name("KEY")
       ->envname("SLORA_ADMIN_API_KEY");
+  command
+      ->add_option("--watch-adapters", arguments.watch_seconds,
+                   "Look at --adapters every so many seconds, 5 when the number is left out, for folders that come and go")
+      ->type_name("[N]")
+      ->expected(0, 1)
+      ->default_str("5")
+      ->check(in_range(1, 86400));
   command->add_option("--max-waiting", arguments.model.waiting_max, "Sequences that may run or wait; more are answered 429")
       ->type_name("N")
       ->check(in_range(1, 1 << 20))

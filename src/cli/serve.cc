@@ -53,7 +53,8 @@ int run_serve(const ServeArguments& arguments) {
   options.http.host = arguments.host;
   options.http.port = arguments.port;
   options.http.limits.connections_max = connections_allowed(options.http.limits.connections_max);
-  options.model_names = model_names_of(arguments.model);
+  options.model_names = {model_names_of(arguments.model), std::max<std::size_t>(1, arguments.model.served_model_names.size())};
+  options.watch_interval = std::chrono::seconds(arguments.watch_seconds);
   options.api_keys = arguments.api_keys;
   options.admin_api_keys = arguments.admin_api_keys;
   if (!arguments.model.chat_template.empty()) options.chat_template_file = arguments.model.chat_template;
@@ -66,7 +67,7 @@ int run_serve(const ServeArguments& arguments) {
     for (const std::string& line : runtime.summary()) fmt::print("{}\n", line);
     fmt::print("listening on {}\n", ready.url);
     const bool needs_key = !arguments.api_keys.empty() || !arguments.admin_api_keys.empty();
-    fmt::print("try: {}\n", example_call(ready, example_model(runtime, options.model_names.front()), needs_key ? "YOUR_KEY" : ""));
+    fmt::print("try: {}\n", example_call(ready, example_model(runtime, options.model_names.all.front()), needs_key ? "YOUR_KEY" : ""));
     std::fflush(stdout);
   };
   const Result<int> exit_code = run_api_server(options, std::move(*runtime_options));

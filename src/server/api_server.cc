@@ -5,9 +5,8 @@
 #include <utility>
 
 #include "base/log.h"
+#include "server/api_routes.h"
 #include "server/engine_generator.h"
-#include "server/openai_api.h"
-#include "server/status_api.h"
 
 namespace slora {
 namespace {
@@ -76,17 +75,10 @@ class Drain {
   bool cut_ = false;
 };
 
-RouteTable make_routes(OpenAiApi& openai, StatusApi& status) {
-  using Handed = std::shared_ptr<Exchange>;
-  return RouteTable({
-      {"POST", "/v1/completions", Role::user, [&](const Handed& exchange) { openai.complete(exchange); }},
-      {"POST", "/v1/chat/completions", Role::user, [&](const Handed& exchange) { openai.chat(exchange); }},
-      {"GET", "/v1/models", Role::user, [&](const Handed& exchange) { status.models(exchange); }},
-      {"GET", "/health", Role::open, [&](const Handed& exchange) { status.health(exchange); }},
-      {"GET", "/metrics", Role::open, [&](const Handed& exchange) { status.metrics(exchange); }},
-      {"GET", "/version", Role::open, [&](const Handed& exchange) { status.version(exchange); }},
-      {"GET", "/ping", Role::open, [&](const Handed& exchange) { status.ping(exchange); }},
-  });
+std::vector<std::string> roots_of(const RuntimeOptions& options) {
+  std::vector<std::string> roots;
+  for (const std::filesystem::path& folder : options.adapter_folders) roots.push_back(folder.string());
+  return roots;
 }
 
 void warn_of_hidden_adapters(Runtime& runtime, const std::vector<std::string>& model_names) {
@@ -114,24 +106,32 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
   const auto deliver = [&](std::vector<TokenEvent>&& events) {
     http.post([&jobs, events = std::move(events)]() mutable { jobs.deliver(std::move(events)); });
   };
+  const std::string model_path = runtime_options.model_folder.string();
+  const std::vector<std::string> roots = roots_of(runtime_options);
   Result<std::unique_ptr<Runtime>> created = Runtime::create(std::move(runtime_options), deliver);
   if (!created) return forward_error(created);
   Runtime& runtime = **created;
-  warn_of_hidden_adapters(runtime, options.model_names);
+  const std::vector<std::string>& names = options.model_names.all;
+  warn_of_hidden_adapters(runtime, names);
 
   const SteadyClock clock;
   EngineGenerator generator(runtime.engine(), runtime.adapters());
-  RequestMetrics metrics(runtime.metrics(), options.model_names.front());
+  RequestMetrics metrics(runtime.metrics(), names.front());
   const SchedulerOptions& scheduler = runtime.engine().options().scheduler;
   runtime.metrics()
       .gauge("vllm:cache_config_info", "Geometry of the pool.",
              {{"block_size", std::to_string(scheduler.page_tokens)}, {"num_gpu_blocks", std::to_string(scheduler.page_count)}})
       .set(1);
-  const RequestPreparer preparer(options.model_names, runtime.model_config().vocab_size, runtime.generation_config(), *text, generator);
+  const std::int32_t vocabulary_size = runtime.model_config().vocab_size;
+  const RequestPreparer preparer(names, vocabulary_size, runtime.generation_config(), *text, generator);
   const auto post = [&](std::function<void()> work) { http.post(std::move(work)); };
   OpenAiApi openai(preparer, {generator, jobs, text->tokenizer(), metrics, clock}, post, options.text_threads);
-  StatusApi status(options.model_names, runtime, jobs);
-  const RouteTable routes = make_routes(openai, status);
+  TokenizeApi tokenize(preparer, text->tokenizer(), vocabulary_size, runtime.max_model_len(), post);
+  StatusApi status(options.model_names, runtime, jobs, [&] { return openai.preparing_count() + jobs.request_count(); });
+  InfoApi info(names.front(), model_path, runtime, post);
+  AdapterApi adapters(runtime.adapters(), {names, roots, scheduler.page_count - 1, options.watch_interval}, post,
+                      [&](std::chrono::milliseconds delay, std::function<void()> work) { http.post_after(delay, std::move(work)); });
+  const RouteTable routes = make_routes({openai, tokenize, status, info, adapters}, vocabulary_size);
   const ApiKeys keys(options.api_keys, options.admin_api_keys);
   Drain drain(http, runtime.engine(), openai, status, jobs, options.drain_time);
 

@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "engine/runtime.h"
 #include "server/http_server.h"
+#include "server/status_api.h"
 
 namespace slora {
 
@@ -19,10 +20,11 @@ struct Ready {
 
 struct ApiServerOptions {
   HttpServerOptions http;
-  std::vector<std::string> model_names;  // [1..] names of the base model; the first is shown
+  ModelNames model_names;
   std::vector<std::string> api_keys;
   std::vector<std::string> admin_api_keys;
   std::optional<std::filesystem::path> chat_template_file;
+  std::chrono::seconds watch_interval{0};  // how often --adapters is looked at for folders that come and go; 0: never
   std::chrono::seconds drain_time{30};
   std::size_t text_threads = 2;
   // Told when requests are answered from now on.

@@ -29,6 +29,12 @@ void JobTable::fail_all(const Error& error) {
   for (const std::shared_ptr<GenerationJob>& job : jobs) job->fail(error);
 }
 
+std::size_t JobTable::request_count() const {
+  std::set<const GenerationJob*> jobs;
+  for (const auto& [id, place] : jobs_) jobs.insert(place.job.get());
+  return jobs.size();
+}
+
 JobTable::AdapterUse JobTable::adapters_in_use() const {
   std::set<std::string> running, waiting;
   for (const auto& [id, place] : jobs_) {

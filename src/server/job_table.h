@@ -25,6 +25,8 @@ class JobTable {
   // Ends what is running with `error`.
   void fail_all(const Error& error);
 
+  [[nodiscard]] std::size_t request_count() const;
+
   struct AdapterUse {
     std::vector<std::string> running, waiting;  // adapter names, sorted, without repeats
   };

@@ -1,23 +1,15 @@
 #include "server/openai_api.h"
 
-#include <algorithm>
 #include <string_view>
 #include <utility>
 
+#include "server/answer_pool.h"
 #include "server/error_response.h"
 
 namespace slora {
 namespace {
 
 constexpr std::size_t kPreparationsWaitingMax = 1024;
-
-// Nothing else, and not nothing: a page that a browser shows may send every other type to a server on this machine without asking.
-bool is_json(std::string_view content_type) {
-  constexpr std::string_view json = "application/json";
-  const std::string_view type = content_type.substr(0, content_type.find_first_of("; \t"));
-  const auto equal = [](char given, char lower) { return given == lower || (given >= 'A' && given <= 'Z' && given - 'A' + 'a' == lower); };
-  return std::ranges::equal(type, json, equal);
-}
 
 }  // namespace
 

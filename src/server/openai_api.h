@@ -32,6 +32,8 @@ class OpenAiApi {
 
   // New requests are refused from now on.
   void begin_drain() { draining_ = true; }
+  // Requests that are not submitted yet.
+  [[nodiscard]] std::size_t preparing_count() const { return preparing_.size(); }
   // Ends with `error` what has not been submitted yet.
   void fail_preparing(const Error& error);
 

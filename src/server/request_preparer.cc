@@ -50,6 +50,14 @@ RequestPreparer::RequestPreparer(std::vector<std::string> base_names, std::int32
       generator_(generator) {}
 
 Result<PreparedRequest> RequestPreparer::prepare(Endpoint endpoint, std::string_view body) const {
+  Result<PreparedRequest> request = read(endpoint, body);
+  if (!request) return request;
+  request->sampling = sampling_of(request->spec);
+  if (Status set = set_output_tokens(*request); !set) return forward_error(set);
+  return request;
+}
+
+Result<PreparedRequest> RequestPreparer::read(Endpoint endpoint, std::string_view body) const {
   Result<RequestSpec> spec = parse_request(endpoint, body, vocabulary_size_);
   if (!spec) return forward_error(spec);
 
@@ -64,10 +72,15 @@ Result<PreparedRequest> RequestPreparer::prepare(Endpoint endpoint, std::string_
     return forward_error(adapter);
   }
   request.adapter = std::move(*adapter);
-  request.sampling = sampling_of(request.spec);
   if (Status added = add_prompts(request); !added) return forward_error(added);
-  if (Status set = set_output_tokens(request); !set) return forward_error(set);
   return request;
+}
+
+Status RequestPreparer::check_model(const std::string& model) const {
+  Result<std::shared_ptr<const AdapterVersion>> adapter = find_adapter(model);
+  if (adapter) return {};
+  adapter.error().param = "model";
+  return forward_error(adapter);
 }
 
 bool RequestPreparer::is_base(const std::string& model) const { return std::ranges::find(base_names_, model) != base_names_.end(); }

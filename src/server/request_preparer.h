@@ -38,6 +38,10 @@ class RequestPreparer {
                   Generator& generator);
 
   [[nodiscard]] Result<PreparedRequest> prepare(Endpoint endpoint, std::string_view body) const;
+  // The same without room for output, however long the prompts are: for those who want to know their tokens.
+  [[nodiscard]] Result<PreparedRequest> read(Endpoint endpoint, std::string_view body) const;
+  // Whether requests may name this model.
+  [[nodiscard]] Status check_model(const std::string& model) const;
 
  private:
   [[nodiscard]] bool is_base(const std::string& model) const;

@@ -1,0 +1,25 @@
+#pragma once
+#include <cstdint>
+
+#include "server/adapter_api.h"
+#include "server/info_api.h"
+#include "server/openai_api.h"
+#include "server/routes.h"
+#include "server/status_api.h"
+#include "server/tokenize_api.h"
+
+namespace slora {
+
+// Who answers. All outlive the table.
+struct Apis {
+  OpenAiApi& openai;
+  TokenizeApi& tokenize;
+  StatusApi& status;
+  InfoApi& info;
+  AdapterApi& adapters;
+};
+
+// Every route of the server with its description, and at /openapi.json the description of all of them.
+[[nodiscard]] RouteTable make_routes(Apis apis, std::int32_t vocabulary_size);
+
+}  // namespace slora

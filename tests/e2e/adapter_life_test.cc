@@ -1,0 +1,212 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <filesystem>
+#include <thread>
+
+#include "e2e/demo_server.h"
+#include "formats/temporary_folder.h"
+
+namespace slora {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+
+constexpr const char* kSentence = "Rosa painted a broken hat at the market.";
+constexpr const char* kShouted = "ROSA PAINTED A BROKEN HAT AT THE MARKET!";
+
+// A server of the demo model over adapters of its own, that come, change and go.
+struct AdapterLife : ::testing::Test {
+  AdapterLife() {
+    copy("shout", "shout");
+    copy("yoda", "stock/yoda");
+    fs::create_directories(root.file("stock/broken"));
+    fs::copy_file(source_path("tests/golden/refused/use_dora/adapter_config.json"), root.file("stock/broken/adapter_config.json"));
+  }
+  void start(const std::vector<std::string>& more = {}) {
+    std::vector<std::string> arguments = {
+        "--model", source_path("demo/model"), "--served-model-name", "demo", "--adapters", root.path(), "--pool-memory", "64MiB"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    server.emplace(arguments);
+  }
+  void copy(const std::string& adapter, const std::string& to) const {
+    fs::create_directories(root.file(to));
+    fs::copy(source_path("demo/adapters/" + adapter), root.file(to));
+  }
+  Reply ask(const std::string& path, const Json& body, const std::vector<std::string>& headers = {}) const {
+    return post(server->port(), path, body, headers);
+  }
+  Reply load(const std::string& name, const std::string& path, bool in_place = false) const {
+    return ask("/v1/load_lora_adapter", {{"lora_name", name}, {"lora_path", path}, {"load_inplace", in_place}});
+  }
+  std::string says(const std::string& model) const { return chat_text(ask("/v1/chat/completions", chat_body(model, kSentence))); }
+  bool lists(const std::string& name) const {
+    return get(server->port(), "/v1/models").body.find("\"id\":\"" + name + "\"") != std::string::npos;
+  }
+  // Polls, since folders are looked at every second; a minute at most.
+  bool comes_to_list(const std::string& name, bool wanted) const {
+    for (int i = 0; i < 600; ++i) {
+      if (lists(name) == wanted) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+    return false;
+  }
+
+  const TemporaryFolder root;
+  std::optional<ServerProcess> server;
+};
+
+TEST_F(AdapterLife, LoadsAndUnloadsAsVllmDoes) {
+  start();
+  EXPECT_EQ(says("master"), "status 404");
+  const Reply loaded = load("master", "stock/yoda");
+  EXPECT_EQ(loaded.status, 200) << loaded.body;
+  EXPECT_EQ(loaded.body, "Success: LoRA adapter 'master' added successfully.");
+  EXPECT_TRUE(lists("master"));
+  const std::string yoda = says("master");
+  EXPECT_NE(yoda, says("demo"));
+  EXPECT_NE(yoda, kShouted);
+
+  const Reply taken = load("master", root.file("shout"));
+  EXPECT_EQ(taken.status, 400);
+  EXPECT_EQ(taken.json()["error"]["param"], "lora_name");
+  EXPECT_EQ(says("master"), yoda);
+  EXPECT_EQ(load("master", root.file("shout"), true).status, 200);
+  EXPECT_EQ(says("master"), kShouted);
+
+  const Reply unloaded = ask("/v1/unload_lora_adapter", {{"lora_name", "master"}, {"lora_int_id", 3}});
+  EXPECT_EQ(unloaded.status, 200);
+  EXPECT_EQ(unloaded.body, "Success: LoRA adapter 'master' removed successfully.");
+  EXPECT_EQ(says("master"), "status 404");
+  EXPECT_FALSE(lists("master"));
+  EXPECT_EQ(ask("/v1/unload_lora_adapter", {{"lora_name", "master"}}).status, 404);
+  EXPECT_EQ(says("shout"), kShouted) << "another name of the same folder";
+}
+
+TEST_F(AdapterLife, KeepsANamesMeaningWhenTheNewContentIsRefused) {
+  start();
+  ASSERT_EQ(says("shout"), kShouted);
+  fs::copy(root.file("stock/yoda"), root.file("stock/torn"), fs::copy_options::recursive);
+  fs::resize_file(root.file("stock/torn/adapter_model.safetensors"), 1000);
+  for (const auto& [path, status, code] :
+       std::vector<std::tuple<std::string, int, std::string>>{{"stock/broken", 400, "E_UNSUPPORTED_OPTION"},
+                                                              {"stock/torn", 400, "E_SAFETENSORS"},
+                                                              {"stock", 400, "E_NO_CONFIG"},
+                                                              {"stock/nobody", 404, "not_found"},
+                                                              {"/etc", 403, "not_permitted"},
+                                                              {"../" + root.path(), 403, "not_permitted"}}) {
+    const Reply refused = load("shout", path, true);
+    EXPECT_EQ(refused.status, status) << path << refused.body;
+    EXPECT_EQ(refused.json()["error"]["code"], code) << path;
+    EXPECT_EQ(refused.json()["error"]["param"], "lora_path") << path;
+    EXPECT_EQ(says("shout"), kShouted) << path;
+  }
+  for (const char* name : {"", "../up", "demo", "a b"}) {
+    const Reply refused = load(name, "stock/yoda", true);
+    EXPECT_EQ(refused.status, 400) << name;
+    EXPECT_EQ(refused.json()["error"]["param"], "lora_name") << name;
+  }
+  EXPECT_EQ(get(server->port(), "/v1/models").json()["data"].size(), 2u);
+}
+
+TEST_F(AdapterLife, LetsRunningRequestsFinishUnderTheOldContent) {
+  start({"--backend", "reference"});
+  Json body = long_stream_body();
+  body["model"] = "shout";
+  body["temperature"] = 0;
+  const Json whole = ask("/v1/completions", body).events();
+  Connection running(server->port());
+  running.send_request("POST", "/v1/completions", body.dump());
+  running.read_until("data: ");
+  EXPECT_EQ(load("shout", "stock/yoda", true).status, 200);
+  EXPECT_NE(says("shout"), kShouted) << "new requests have the new content";
+  EXPECT_EQ(ask("/v1/unload_lora_adapter", {{"lora_name", "shout"}}).status, 200);
+  EXPECT_EQ(says("shout"), "status 404");
+  const Reply reply = running.read_reply();
+  EXPECT_TRUE(reply.is_whole);
+  ASSERT_EQ(reply.events().size(), whole.size());
+  for (std::size_t i = 0; i < whole.size(); ++i) EXPECT_EQ(reply.events()[i]["choices"][0]["text"], whole[i]["choices"][0]["text"]);
+}
+
+TEST_F(AdapterLife, SpeaksSglangsFormToo) {
+  start();
+  const Reply loaded = ask("/load_lora_adapter", {{"lora_name", "master"}, {"lora_path", "stock/yoda"}, {"pinned", true}});
+  EXPECT_EQ(loaded.status, 200) << loaded.body;
+  EXPECT_EQ(loaded.json()["success"], true);
+  EXPECT_TRUE(loaded.json()["loaded_adapters"].contains("master"));
+  EXPECT_TRUE(loaded.json()["loaded_adapters"].contains("shout"));
+  const Reply again = ask("/load_lora_adapter", {{"lora_name", "master"}, {"lora_path", "shout"}});
+  EXPECT_EQ(again.status, 400);
+  EXPECT_EQ(again.json()["success"], false);
+  EXPECT_EQ(again.json()["error_message"], again.json()["error"]["message"]);
+  const Reply unloaded = ask("/unload_lora_adapter", {{"lora_name", "master"}});
+  EXPECT_EQ(unloaded.json()["success"], true);
+  EXPECT_FALSE(unloaded.json()["loaded_adapters"].contains("master"));
+}
+
+TEST_F(AdapterLife, IsTheOperatorsWhereThereAreKeys) {
+  start({"--api-key", "user", "--admin-api-key", "root"});
+  const std::string user = "Authorization: Bearer user", root_key = "Authorization: Bearer root";
+  const Json body = {{"lora_name", "master"}, {"lora_path", "stock/yoda"}};
+  for (const char* path :
+       {"/v1/load_lora_adapter", "/v1/unload_lora_adapter", "/load_lora_adapter", "/unload_lora_adapter", "/flush_cache"}) {
+    EXPECT_EQ(ask(path, body).status, 401) << path;
+    const Reply refused = ask(path, body, {user});
+    EXPECT_EQ(refused.status, 403) << path;
+    EXPECT_EQ(refused.json()["error"]["code"], "not_permitted");
+    EXPECT_THAT(refused.json()["error"]["message"].get<std::string>(), HasSubstr("--admin-api-key"));
+  }
+  EXPECT_EQ(ask("/v1/load_lora_adapter", body, {root_key}).status, 200);
+  EXPECT_EQ(get(server->port(), "/v1/models/master", {user}).status, 200);
+  EXPECT_EQ(get(server->port(), "/v1/models/master", {root_key}).status, 200) << "who may do all that others may";
+}
+
+TEST_F(AdapterLife, FollowsFoldersThatComeAndGo) {
+  start({"--watch-adapters", "1"});
+  EXPECT_FALSE(lists("spanish"));
+  copy("spanish", "spanish");
+  EXPECT_TRUE(comes_to_list("spanish", true));
+  EXPECT_THAT(says("spanish"), HasSubstr("Rosa"));
+  fs::remove_all(root.file("spanish"));
+  EXPECT_TRUE(comes_to_list("spanish", false));
+  EXPECT_EQ(says("spanish"), "status 404");
+  EXPECT_EQ(says("shout"), kShouted);
+}
+
+TEST_F(AdapterLife, ReadsTheFoldersOnceUnlessAsked) {
+  start();
+  copy("spanish", "spanish");
+  EXPECT_EQ(says("spanish"), "status 404");
+  EXPECT_EQ(load("spanish", "spanish").status, 200);
+}
+
+TEST_F(AdapterLife, ChangesUnderLoadDisturbNobody) {
+  start();
+  std::atomic<bool> stop = false;
+  std::vector<std::jthread> clients;
+  std::atomic<int> shouted = 0;
+  for (int i = 0; i < 3; ++i) {
+    clients.emplace_back([&] {
+      while (!stop) {
+        EXPECT_EQ(says("shout"), kShouted);
+        ++shouted;
+      }
+    });
+  }
+  for (int round = 0; round < 20 || shouted < 12; ++round) {
+    EXPECT_EQ(load("other", round % 2 == 0 ? "stock/yoda" : "shout", true).status, 200);
+    if (round % 2 != 0) {
+      EXPECT_EQ(says("other"), kShouted);
+    }
+    EXPECT_EQ(ask("/v1/unload_lora_adapter", {{"lora_name", "other"}}).status, 200);
+  }
+  stop = true;
+  clients.clear();
+  EXPECT_EQ(metric(server->port(), "vllm:num_requests_running"), 0);
+}
+
+}  // namespace
+}  // namespace slora
