@@ -144,6 +144,7 @@ Status read_messages(RequestSpec& spec, const std::string& place, const Json& va
   if (!value.is_array() || value.empty()) return expected_at(place, "a list with at least one message", value);
   if (value.size() > kMessagesMax)
     return field_error(place, "{}: expected at most {} messages, found {}", place, kMessagesMax, value.size());
+  spec.prompt_field = place;
   spec.messages = Json::array();
   for (std::size_t i = 0; i < value.size(); ++i) {
     Result<Json> message = message_of(fmt::format("{}[{}]", place, i), value[i]);

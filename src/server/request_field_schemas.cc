@@ -10,6 +10,14 @@ Json token_id(std::int32_t vocabulary_size) { return {{"type", "integer"}, {"min
 
 Json list_of(Json items) { return {{"type", "array"}, {"items", std::move(items)}}; }
 
+// As many as there may be prompts.
+Json some_of(Json items) {
+  Json schema = list_of(std::move(items));
+  schema["minItems"] = 1;
+  schema["maxItems"] = kPromptsMax;
+  return schema;
+}
+
 // A member that may be null.
 Json optional(Json schema) { return {{"anyOf", Json::array({std::move(schema), Json{{"type", "null"}}})}}; }
 
@@ -43,19 +51,26 @@ Json content() {
 
 }  // namespace
 
-Json prompt_schema(std::int32_t vocabulary_size) {
+Json texts_schema(std::int32_t) { return {{"anyOf", Json::array({text(), some_of(text())})}}; }
+
+Json input_ids_schema(std::int32_t vocabulary_size) {
   Json ids = list_of(token_id(vocabulary_size));
   ids["minItems"] = 1;
-  Json texts = list_of(text());
-  Json lists = list_of(ids);
-  for (Json* many : {&texts, &lists}) {
-    (*many)["minItems"] = 1;
-    (*many)["maxItems"] = kPromptsMax;
-  }
-  return {{"anyOf", Json::array({text(), std::move(ids), std::move(texts), std::move(lists)})}};
+  return {{"anyOf", Json::array({ids, some_of(ids)})}};
 }
 
+Json prompt_schema(std::int32_t vocabulary_size) {
+  Json schema = texts_schema(vocabulary_size);
+  const Json ids = input_ids_schema(vocabulary_size);
+  for (const Json& form : ids["anyOf"]) schema["anyOf"].push_back(form);
+  return schema;
+}
+
+Json input_schema(std::int32_t) { return text(); }
+
 Json adapter_name_schema(std::int32_t) { return text(); }
+
+Json adapter_names_schema(std::int32_t) { return {{"anyOf", Json::array({text(), list_of(optional(text()))})}}; }
 
 Json logit_bias_schema(std::int32_t) {
   return {{"type", "object"},

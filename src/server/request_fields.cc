@@ -44,6 +44,8 @@ Status add_stop(RequestSpec& spec, const std::string& place, const Json& value) 
 }  // namespace
 
 Status read_prompt(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size) {
+  if (!spec.prompts.empty()) return field_error(place, "{}: expected either {} or {}, found both", place, spec.prompt_field, place);
+  spec.prompt_field = place;
   spec.prompts_are_list = value.is_array() && !value.empty() && (value[0].is_string() || value[0].is_array());
   if (!spec.prompts_are_list) {
     Result<Prompt> prompt = one_prompt(place, value, vocabulary_size);
@@ -60,6 +62,23 @@ Status read_prompt(RequestSpec& spec, const std::string& place, const Json& valu
   return {};
 }
 
+Status read_texts(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size) {
+  const bool is_list = value.is_array() && !value.empty() && value[0].is_string();
+  if (!value.is_string() && !is_list) return expected_at(place, "a string or a list of strings", value);
+  return read_prompt(spec, place, value, vocabulary_size);
+}
+
+Status read_input_ids(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size) {
+  const bool is_list = value.is_array() && !value.empty() && !value[0].is_string();
+  if (!is_list) return expected_at(place, "a list of token ids or a list of such lists", value);
+  return read_prompt(spec, place, value, vocabulary_size);
+}
+
+Status read_input(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size) {
+  if (!value.is_string()) return expected_at(place, "a string", value);
+  return read_prompt(spec, place, value, vocabulary_size);
+}
+
 Status read_adapter_name(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t) {
   if (!value.is_string()) return expected_at(place, "the name of an adapter", value);
   const std::string& name = value.get_ref<const std::string&>();
@@ -70,6 +89,15 @@ Status read_adapter_name(RequestSpec& spec, const std::string& place, const Json
   spec.adapter = name;
   spec.adapter_field = place;
   return {};
+}
+
+Status read_adapter_names(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size) {
+  if (!value.is_array()) return read_adapter_name(spec, place, value, vocabulary_size);
+  for (const Json& name : value) {
+    if (name != value[0]) return expected_at(place, "one adapter for all prompts of a request", value);
+  }
+  if (value.empty() || value[0].is_null()) return {};
+  return read_adapter_name(spec, place, value[0], vocabulary_size);
 }
 
 Status read_logit_bias(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size) {

@@ -23,9 +23,20 @@ inline constexpr std::int64_t kLogprobsMax = 20;
 // A string, token ids, or a list of either.
 Status read_prompt(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
 Json prompt_schema(std::int32_t vocabulary_size);
+// The same where texts and token ids have fields of their own, of which one may be given.
+Status read_texts(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
+Json texts_schema(std::int32_t vocabulary_size);
+Status read_input_ids(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
+Json input_ids_schema(std::int32_t vocabulary_size);
+// One text.
+Status read_input(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
+Json input_schema(std::int32_t vocabulary_size);
 // Names, never paths: what they name is looked up among the adapters that are served.
 Status read_adapter_name(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
 Json adapter_name_schema(std::int32_t vocabulary_size);
+// A name, or a list that names one adapter for each prompt: the same for all.
+Status read_adapter_names(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
+Json adapter_names_schema(std::int32_t vocabulary_size);
 // {"token id": bias}
 Status read_logit_bias(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
 Json logit_bias_schema(std::int32_t vocabulary_size);

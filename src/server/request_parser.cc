@@ -43,6 +43,9 @@ void set(RequestSpec& spec, const Member& member, const Value& value) {
   std::visit(assign, member);
 }
 
+// Reads all fields of an object; `place` is where it stands, with a dot behind: empty for the body.
+Status read_fields(RequestSpec& spec, const std::string& place, const Json& object, FieldSet set, std::int32_t vocabulary_size);
+
 // Reads one field; a visitor over what it may be.
 struct ReadField {
   RequestSpec& spec;
@@ -90,6 +93,11 @@ struct ReadField {
   }
 
   Status operator()(const FormField& field) const { return field.read(spec, name, value, vocabulary_size); }
+
+  Status operator()(const ObjectField& field) const {
+    if (!value.is_object()) return expected_at(name, "an object", value);
+    return read_fields(spec, name + ".", value, field.members, vocabulary_size);
+  }
 };
 
 const Field* find_field(std::string_view name, FieldSet set) {
@@ -99,15 +107,36 @@ const Field* find_field(std::string_view name, FieldSet set) {
   return nullptr;
 }
 
+Status read_fields(RequestSpec& spec, const std::string& place, const Json& object, FieldSet set, std::int32_t vocabulary_size) {
+  for (const auto& [name, value] : object.items()) {
+    const Field* field = find_field(name, set);
+    if (field == nullptr) {
+      ++spec.unknown_field_count;
+    } else if (!value.is_null()) {
+      if (Status read = std::visit(ReadField{spec, place + name, value, vocabulary_size}, field->kind); !read) return read;
+    }
+  }
+  return {};
+}
+
 Status check_output(const RequestSpec& spec) {
+  const EndpointWords words = words_of(spec.endpoint);
   if (spec.scores_only() && !spec.echo) {
     return field_error("max_tokens", "max_tokens: expected at least 1, or 0 together with \"echo\": true, found 0");
   }
-  if (spec.output_tokens() && spec.min_tokens > *spec.output_tokens()) {
-    return field_error("min_tokens", "min_tokens: expected at most max_tokens ({}), found {}", *spec.output_tokens(), spec.min_tokens);
+  if (spec.truncate_prompt_tokens == 0) {
+    return field_error("truncate_prompt_tokens", "truncate_prompt_tokens: expected how many tokens are kept, or -1, found 0");
   }
-  if (spec.top_logprobs.value_or(0) > 0 && !spec.chat_logprobs) {
+  if (spec.output_tokens() && spec.min_tokens > *spec.output_tokens()) {
+    return field_error(std::string(words.min_tokens), "{}: expected at most {} ({}), found {}", words.min_tokens, words.output_tokens,
+                       *spec.output_tokens(), spec.min_tokens);
+  }
+  if (spec.endpoint == Endpoint::chat && spec.top_logprobs.value_or(0) > 0 && !spec.wants_logprobs) {
     return field_error("top_logprobs", "top_logprobs: allowed only together with \"logprobs\": true");
+  }
+  if (spec.stream && spec.logprob_start_len >= 0) {
+    return field_error("logprob_start_len", "logprob_start_len: expected -1 together with \"stream\": true, found {}",
+                       spec.logprob_start_len);
   }
   if (spec.stream && spec.prompt_logprobs.value_or(0) > 0) {
     return field_error("prompt_logprobs", "prompt_logprobs: not told in streams; leave out \"stream\"");
@@ -117,9 +146,11 @@ Status check_output(const RequestSpec& spec) {
 
 // What no field can see alone.
 Status check_together(const RequestSpec& spec, const Json& body) {
-  const bool is_chat = spec.endpoint == Endpoint::chat;
-  if (!is_chat && spec.prompts.empty()) return field_error("prompt", "prompt: this field is needed");
-  if (is_chat && spec.messages.empty()) return field_error("messages", "messages: this field is needed");
+  if (spec.prompts.empty() && spec.messages.empty()) {
+    const std::string_view needed = words_of(spec.endpoint).prompt;
+    return field_error(std::string(needed), "{}: this field is needed{}", needed,
+                       spec.endpoint == Endpoint::sglang ? " where there is no input_ids" : "");
+  }
   if (spec.prompts.size() * static_cast<std::size_t>(spec.n) > kSequencesMax) {
     return field_error("n", "n: expected at most {} answers in all, found {} prompts with {} each", kSequencesMax, spec.prompts.size(),
                        spec.n);
@@ -134,6 +165,16 @@ Status check_together(const RequestSpec& spec, const Json& body) {
   return check_output(spec);
 }
 
+// What the endpoint's own words mean in those of all.
+void complete(RequestSpec& spec) {
+  if (spec.wants_logprobs) spec.logprobs = spec.top_logprobs.value_or(0);
+  if (spec.endpoint == Endpoint::sglang && spec.logprobs && spec.logprob_start_len >= 0) spec.prompt_logprobs = spec.logprobs;
+  if (spec.endpoint == Endpoint::slora) {
+    spec.logprobs = 0;
+    if (!spec.do_sample) spec.temperature = 0;
+  }
+}
+
 }  // namespace
 
 Result<RequestSpec> parse_request(Endpoint endpoint, std::string_view body, std::int32_t vocabulary_size) {
@@ -142,19 +183,13 @@ Result<RequestSpec> parse_request(Endpoint endpoint, std::string_view body, std:
   if (!json->is_object()) return error("invalid_request_error", "The body: expected a JSON object, found {}", type_name(*json));
 
   RequestSpec spec;
-  spec.endpoint = endpoint;
-  for (const auto& [name, value] : json->items()) {
-    const Field* field = find_field(name, field_set_of(endpoint));
-    if (field == nullptr) {
-      ++spec.unknown_field_count;
-    } else if (!value.is_null()) {
-      const Status read = std::visit(ReadField{spec, name, value, vocabulary_size}, field->kind);
-      if (!read) return tl::unexpected<Error>(read.error());
-    }
-  }
+  const bool is_slora = endpoint == Endpoint::sglang && json->contains("inputs");
+  spec.endpoint = is_slora ? Endpoint::slora : endpoint;
+  spec.stream = endpoint == Endpoint::slora;
+  if (Status read = read_fields(spec, "", *json, field_set_of(spec.endpoint), vocabulary_size); !read) return forward_error(read);
   const Status together = check_together(spec, *json);
   if (!together) return tl::unexpected<Error>(together.error());
-  if (spec.chat_logprobs) spec.logprobs = spec.top_logprobs.value_or(0);
+  complete(spec);
   return spec;
 }
 

@@ -8,11 +8,10 @@
 #include "formats/json.h"
 #include "server/error_response.h"
 #include "server/request_parser.h"
+#include "server/request_table.h"
 
 namespace slora {
 namespace {
-
-constexpr std::int32_t kCompletionTokensDefault = 16;  // as OpenAI's completions
 
 template <class T, class U>
 T either(const std::optional<T>& asked, const std::optional<U>& model_default, T otherwise) {
@@ -28,6 +27,11 @@ void truncate(std::vector<TokenId>& tokens, std::size_t count, KeptEnd kept) {
   } else {
     tokens.resize(count);
   }
+}
+
+// The middle of the message is what OpenAI's clients look for.
+tl::unexpected<Error> too_long(std::string_view field, std::string_view what) {
+  return tl::unexpected<Error>(Error{"context_length_exceeded", fmt::format("{}: {}", field, what), std::string(field)});
 }
 
 // As vLLM: what a request says of reasoning are variables of the template.
@@ -170,14 +174,15 @@ std::optional<std::size_t> RequestPreparer::tokens_to_keep(const PreparedRequest
   const RequestSpec& spec = request.spec;
   if (!spec.truncate_prompt_tokens) return std::nullopt;
   if (*spec.truncate_prompt_tokens >= 0) return static_cast<std::size_t>(*spec.truncate_prompt_tokens);
-  const std::int32_t by_default = spec.endpoint == Endpoint::chat ? 1 : kCompletionTokensDefault;
+  const std::int32_t by_default = words_of(spec.endpoint).output_tokens_default;
   const std::int64_t context = std::int64_t{1} + generator_.output_tokens_that_fit(1, request.adapter.get());
   return static_cast<std::size_t>(std::max<std::int64_t>(context - std::max(spec.output_tokens().value_or(by_default), 1), 1));
 }
 
 Status RequestPreparer::set_output_tokens(PreparedRequest& request) const {
   const RequestSpec& spec = request.spec;
-  const char* prompt_field = spec.endpoint == Endpoint::chat ? "messages" : "prompt";
+  const EndpointWords words = words_of(spec.endpoint);
+  const std::string& prompt_field = spec.prompt_field;
   for (PreparedRequest::Prompt& prompt : request.prompts) {
     if (prompt.tokens.empty()) return field_error(prompt_field, "{}: expected at least one token, found none", prompt_field);
     if (const TokenId largest = std::ranges::max(prompt.tokens); largest >= vocabulary_size_) {
@@ -186,22 +191,22 @@ Status RequestPreparer::set_output_tokens(PreparedRequest& request) const {
     }
     const auto prompt_tokens = static_cast<std::int32_t>(prompt.tokens.size());
     const std::int32_t fitting = generator_.output_tokens_that_fit(prompt_tokens, request.adapter.get());
-    const bool is_prompt_too_long = fitting < 1;
-    const std::optional<std::int32_t> asked = spec.output_tokens();
-    if (is_prompt_too_long || asked.value_or(1) > fitting) {
-      return tl::unexpected<Error>(
-          Error{"context_length_exceeded",
-                fmt::format("This model's context holds {} tokens here; the prompt has {} and {} were asked for as output.",
-                            std::int64_t{fitting} + prompt_tokens, prompt_tokens, asked.value_or(1)),
-                is_prompt_too_long           ? prompt_field
-                : spec.max_completion_tokens ? "max_completion_tokens"
-                                             : "max_tokens"});
+    const std::int64_t context = std::int64_t{fitting} + prompt_tokens;
+    if (fitting < 1) {
+      return too_long(prompt_field, fmt::format("expected at most {} tokens, found {}. This model's maximum context length is {} tokens.",
+                                                context - 1, prompt_tokens, context));
     }
-    const std::int32_t by_default = spec.endpoint == Endpoint::chat ? fitting : std::min(fitting, kCompletionTokensDefault);
+    const std::optional<std::int32_t> asked = spec.output_tokens();
+    if (asked.value_or(1) > fitting) {
+      return too_long(spec.max_completion_tokens ? "max_completion_tokens" : words.output_tokens,
+                      fmt::format("expected at most {}, found {}. This model's maximum context length is {} tokens, and the prompt has {}.",
+                                  fitting, *asked, context, prompt_tokens));
+    }
+    const std::int32_t by_default = words.output_tokens_default == 0 ? fitting : std::min(fitting, words.output_tokens_default);
     prompt.output_tokens_max = std::max(asked.value_or(by_default), 1);  // the engine draws one at least
     if (spec.min_tokens > prompt.output_tokens_max) {
-      return field_error("min_tokens", "min_tokens: expected at most the {} tokens of output that this request may have, found {}",
-                         prompt.output_tokens_max, spec.min_tokens);
+      return field_error(std::string(words.min_tokens), "{}: expected at most the {} tokens of output that this request may have, found {}",
+                         words.min_tokens, prompt.output_tokens_max, spec.min_tokens);
     }
   }
   return {};

@@ -24,6 +24,8 @@ Json default_of(const Member& member) {
   return std::visit(held, member);
 }
 
+Json schema_of_fields(FieldSet set, std::string_view needed, std::int32_t vocabulary_size);
+
 // The schema of one field's values but null; a visitor over what it may be.
 struct SchemaOf {
   std::int32_t vocabulary_size;
@@ -34,6 +36,7 @@ struct SchemaOf {
   Json operator()(const TextField&) const { return {{"type", "string"}}; }
   Json operator()(const FixedField& field) const { return {{"enum", Json::parse(field.accepted)}}; }
   Json operator()(const FormField& field) const { return field.schema(vocabulary_size); }
+  Json operator()(const ObjectField& field) const { return schema_of_fields(field.members, "", vocabulary_size); }
 };
 
 Json default_of_field(const Field& field) {
@@ -56,23 +59,30 @@ Json or_null(Json schema) {
   return schema;
 }
 
-}  // namespace
-
-Json request_schema(Endpoint endpoint, std::int32_t vocabulary_size) {
-  const std::string_view needed = endpoint == Endpoint::chat ? "messages" : "prompt";
+// Of an object with these fields; `needed` is the one that must be there, or empty.
+Json schema_of_fields(FieldSet set, std::string_view needed, std::int32_t vocabulary_size) {
   Json properties = Json::object();
   for (const Field& field : request_fields()) {
-    if ((field.sets & field_set_of(endpoint)) == 0) continue;
+    if ((field.sets & set) == 0) continue;
     Json schema = std::visit(SchemaOf{vocabulary_size}, field.kind);
     if (field.name != needed) schema = or_null(std::move(schema));
     schema["description"] = field.description;
     if (const Json by_default = default_of_field(field); !by_default.is_null()) schema["default"] = by_default;
     properties[field.name] = std::move(schema);
   }
-  return {{"type", "object"},
-          {"description", "Null is the same as absent. Fields that are not listed are ignored."},
-          {"properties", std::move(properties)},
-          {"required", Json::array({needed})}};
+  Json object = {{"type", "object"}, {"properties", std::move(properties)}};
+  if (!needed.empty()) object["required"] = Json::array({needed});
+  return object;
+}
+
+}  // namespace
+
+Json request_schema(Endpoint endpoint, std::int32_t vocabulary_size) {
+  // SGLang takes token ids instead.
+  const std::string_view needed = endpoint == Endpoint::sglang ? "" : words_of(endpoint).prompt;
+  Json schema = schema_of_fields(field_set_of(endpoint), needed, vocabulary_size);
+  schema["description"] = "Null is the same as absent. Fields that are not listed are ignored.";
+  return schema;
 }
 
 }  // namespace slora

@@ -11,7 +11,7 @@ namespace slora {
 namespace {
 
 TEST(RequestSchema, HasEveryFieldOfItsEndpointAndNoOther) {
-  for (const Endpoint endpoint : {Endpoint::completions, Endpoint::chat}) {
+  for (const Endpoint endpoint : {Endpoint::completions, Endpoint::chat, Endpoint::sglang, Endpoint::slora}) {
     const Json schema = request_schema(endpoint, 100);
     std::size_t field_count = 0;
     for (const Field& field : request_fields()) {
@@ -21,8 +21,17 @@ TEST(RequestSchema, HasEveryFieldOfItsEndpointAndNoOther) {
       EXPECT_EQ(schema["properties"][field.name]["description"], field.description);
     }
     EXPECT_EQ(schema["properties"].size(), field_count);
-    EXPECT_EQ(schema["required"], Json::array({endpoint == Endpoint::chat ? "messages" : "prompt"}));
   }
+  EXPECT_EQ(request_schema(Endpoint::chat, 100)["required"], Json::array({"messages"}));
+  EXPECT_EQ(request_schema(Endpoint::slora, 100)["required"], Json::array({"inputs"}));
+  EXPECT_FALSE(request_schema(Endpoint::sglang, 100).contains("required")) << "text or input_ids";
+}
+
+TEST(RequestSchema, DescribesObjectsOfFields) {
+  const Json parameters = request_schema(Endpoint::slora, 100)["properties"]["parameters"];
+  EXPECT_EQ(parameters["type"], Json::array({"object", "null"}));
+  EXPECT_EQ(parameters["properties"]["max_new_tokens"]["minimum"], 1);
+  EXPECT_FALSE(parameters["properties"].contains("min_new_tokens")) << "SGLang's";
 }
 
 TEST(RequestSchema, TellsRangesDefaultsAndNull) {

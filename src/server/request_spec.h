@@ -13,7 +13,8 @@
 
 namespace slora {
 
-enum class Endpoint : std::uint8_t { completions, chat };
+// Whose form a request has: OpenAI's two, SGLang's /generate, or the S-LoRA paper's /generate and /generate_stream.
+enum class Endpoint : std::uint8_t { completions, chat, sglang, slora };
 
 // Which end of a prompt that is too long is kept.
 enum class KeptEnd : std::uint8_t { last, first };
@@ -28,7 +29,8 @@ struct RequestSpec {
   std::string adapter;        // an adapter named apart from the model; empty: none
   std::string adapter_field;  // where
 
-  std::vector<Prompt> prompts;  // completions: at least one
+  std::vector<Prompt> prompts;  // but for chats: at least one
+  std::string prompt_field;     // where prompts or messages stand
   bool prompts_are_list = false;
   std::optional<std::int32_t> truncate_prompt_tokens;  // how many are kept; -1: as many as there is room for
   KeptEnd kept_end = KeptEnd::last;
@@ -56,9 +58,10 @@ struct RequestSpec {
   std::vector<TokenBias> logit_bias;
 
   std::optional<std::int32_t> logprobs;  // how many of the most likely tokens to tell beside the chosen one
-  bool chat_logprobs = false;            // chat: whether, top_logprobs: how many; parse_request() makes `logprobs` of them
+  bool wants_logprobs = false;           // where it is asked apart from how many: parse_request() makes `logprobs` of it and top_logprobs
   std::optional<std::int32_t> top_logprobs;
   std::optional<std::int32_t> prompt_logprobs;
+  std::int32_t logprob_start_len = -1;  // SGLang: the first token of the prompt whose log-probability is told; -1: none
 
   std::vector<std::string> stop;
   std::vector<TokenId> stop_token_ids;
@@ -69,6 +72,10 @@ struct RequestSpec {
   bool echo = false;
   bool return_token_ids = false;
   bool return_tokens_as_token_ids = false;
+  bool return_text_in_logprobs = false;  // SGLang
+  bool return_details = false;           // S-LoRA: tell the tokens too
+  bool do_sample = false;                // S-LoRA: else the likeliest token always
+  std::string rid;                       // SGLang: what the client calls the request; empty: an id is made
   bool stream = false;
   bool include_usage = false;
   bool continuous_usage_stats = false;

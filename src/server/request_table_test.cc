@@ -29,6 +29,12 @@ const std::map<std::string_view, Probes>& probes_of_forms() {
       {"prompt",
        {{R"("")", "[0,99]", R"(["a"])", "[[1],[2,3]]"}, {"1", "[]", "{}", "true", "[-1]", "[100]", "[1.5]", R"(["a",1])", "[[]]"}}},
       {"messages", {{R"([{"role":"user","content":"a"}])"}, {"1", "[]", "{}", "true", R"("a")", "[{}]", R"([{"role":1,"content":"a"}])"}}},
+      {"text", {{R"("")", R"("a")", R"(["a","b"])"}, {"1", "[]", "{}", "[1]", R"(["a",1])"}}},
+      {"input_ids", {{"[0,99]", "[[1],[2,3]]"}, {"1", "[]", "{}", R"("a")", R"(["a"])", "[-1]", "[100]", "[[]]"}}},
+      {"inputs", {{R"("")", R"("a")"}, {"1", "[]", "{}", "[1]", R"(["a"])"}}},
+      {"lora_path of sglang", {{R"("a")", "[]", R"(["a","a"])", "[null,null]"}, {"1", "{}", "true", "[1]", R"(["a","b"])"}}},
+      {"lora_dir", {{R"("a")", R"("")"}, {"1", "[]", "{}", "true"}}},
+      {"stop_sequences", {{R"("")", R"("a")", "[]", R"(["a","b"])"}, {"1", "{}", "true", R"([""])", "[1]"}}},
       {"logit_bias",
        {{"{}", R"({"0":-100,"99":100})"}, {"1", "[]", R"("a")", R"({"100":1})", R"({"0":-101})", R"({"0":101})", R"({"a":1})"}}},
       {"stop", {{R"("")", R"("a")", "[]", R"(["a","b"])"}, {"1", "{}", "true", R"([""])", "[1]"}}},
@@ -68,56 +74,93 @@ struct ProbesOf {
     return probes;
   }
   Probes operator()(const FormField&) const { return probes_of_forms().at(name); }
+  Probes operator()(const ObjectField&) const { return {{"{}"}, {"1", "true", R"("a")", "[]"}}; }
 };
 
-// What some fields need beside them.
-std::map<std::string, std::string> company_of(const Field& field, Endpoint endpoint) {
-  std::map<std::string, std::string> members;
-  if (endpoint == Endpoint::chat) {
-    members["messages"] = R"([{"role":"user","content":"p"}])";
-  } else {
-    members["prompt"] = R"("p")";
+// Where fields of one set stand: in the body, or in an object in it.
+struct Place {
+  Endpoint endpoint;
+  FieldSet set;
+  std::string object;  // empty: in the body
+};
+
+const std::vector<Place>& places() {
+  static const std::vector<Place> places = {
+      {Endpoint::completions, kCompletionFields, ""},
+      {Endpoint::chat, kChatFields, ""},
+      {Endpoint::sglang, kSglangFields, ""},
+      {Endpoint::sglang, kSglangSamplingFields, "sampling_params"},
+      {Endpoint::slora, kSloraFields, ""},
+      {Endpoint::slora, kSloraParameterFields, "parameters"},
+  };
+  return places;
+}
+
+bool is_prompt(const Field& field) {
+  for (const char* name : {"prompt", "messages", "text", "input_ids", "inputs"}) {
+    if (field.name == name) return true;
   }
+  return false;
+}
+
+Probes probes_of(const Field& field, const Place& place) {
+  const bool takes_lists = field.name == "lora_path" && place.set == kSglangFields;
+  return std::visit(ProbesOf{takes_lists ? "lora_path of sglang" : field.name}, field.kind);
+}
+
+// An object with one field and what it needs beside it, as JSON text.
+std::string object_with(const Field& field, Endpoint endpoint, const std::string& value, bool in_body) {
+  std::map<std::string, std::string> members;
+  if (in_body && !is_prompt(field))
+    members[std::string(words_of(endpoint).prompt)] = endpoint == Endpoint::chat ? R"([{"role":"user","content":"p"}])" : R"("p")";
   if (field.name == "top_logprobs") members["logprobs"] = "true";
   if (field.name == "max_tokens" && endpoint == Endpoint::completions) members["echo"] = "true";
   if (field.name == "stream_options") members["stream"] = "true";
-  return members;
+  members[std::string(field.name)] = value;
+  std::string body;
+  for (const auto& [name, text] : members) body += (body.empty() ? "{\"" : ",\"") + name + "\":" + text;
+  return body + "}";
 }
 
 // The field that is refused, or "".
-std::string verdict(const Field& field, Endpoint endpoint, const std::string& value) {
-  std::map<std::string, std::string> members = company_of(field, endpoint);
-  members[std::string(field.name)] = value;
-  std::string body = "{";
-  for (const auto& [name, text] : members) body += (body.size() == 1 ? "\"" : ",\"") + name + "\":" + text;
-  const Result<RequestSpec> spec = parse_request(endpoint, body + "}", kVocabulary);
+std::string verdict(const Field& field, const Place& place, const std::string& value) {
+  std::string body = object_with(field, place.endpoint, value, place.object.empty());
+  if (!place.object.empty()) body = fmt::format(R"({{"{}":"p","{}":{}}})", words_of(place.endpoint).prompt, place.object, body);
+  const Result<RequestSpec> spec = parse_request(place.endpoint, body, kVocabulary);
   if (spec) return "";
   EXPECT_EQ(spec.error().code, "invalid_request_error");
-  return spec.error().param.substr(0, spec.error().param.find_first_of(".["));
+  std::string param = spec.error().param;
+  if (!place.object.empty() && param.starts_with(place.object + ".")) param = param.substr(place.object.size() + 1);
+  return param.substr(0, param.find_first_of(".["));
 }
 
 TEST(RequestTable, EveryFieldIsHeldToItsRangeAndTypeOnEveryEndpoint) {
   std::size_t tried_count = 0;
   for (const Field& field : request_fields()) {
-    for (const Endpoint endpoint : {Endpoint::completions, Endpoint::chat}) {
-      if ((field.sets & field_set_of(endpoint)) == 0) continue;
-      const Probes probes = std::visit(ProbesOf{field.name}, field.kind);
+    for (const Place& place : places()) {
+      if ((field.sets & place.set) == 0) continue;
+      const Probes probes = probes_of(field, place);
       ASSERT_FALSE(probes.refused.empty()) << field.name;
-      for (const std::string& value : probes.taken) EXPECT_EQ(verdict(field, endpoint, value), "") << field.name << ": " << value;
-      for (const std::string& value : probes.refused) EXPECT_EQ(verdict(field, endpoint, value), field.name) << value;
+      for (const std::string& value : probes.taken) EXPECT_EQ(verdict(field, place, value), "") << field.name << ": " << value;
+      for (const std::string& value : probes.refused) EXPECT_EQ(verdict(field, place, value), field.name) << value;
       tried_count += probes.taken.size() + probes.refused.size();
     }
   }
-  EXPECT_GT(tried_count, 500u);
+  EXPECT_GT(tried_count, 800u);
 }
 
 TEST(RequestTable, NullIsTheSameAsAbsent) {
   for (const Field& field : request_fields()) {
-    for (const Endpoint endpoint : {Endpoint::completions, Endpoint::chat}) {
-      if ((field.sets & field_set_of(endpoint)) == 0) continue;
-      const bool is_needed = field.name == "prompt" || field.name == "messages";
-      EXPECT_EQ(verdict(field, endpoint, "null"), is_needed ? field.name : "");
+    for (const Place& place : places()) {
+      if ((field.sets & place.set) == 0) continue;
+      EXPECT_EQ(verdict(field, place, "null"), is_prompt(field) ? words_of(place.endpoint).prompt : "") << field.name;
     }
+  }
+}
+
+TEST(RequestTable, EveryFieldStandsSomewhere) {
+  for (const Field& field : request_fields()) {
+    EXPECT_TRUE(std::ranges::any_of(places(), [&](const Place& place) { return (field.sets & place.set) != 0; })) << field.name;
   }
 }
 

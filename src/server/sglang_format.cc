@@ -1,0 +1,142 @@
+#include "server/sglang_format.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "server/json_text.h"
+
+namespace slora {
+namespace {
+
+// Calls append(entry) for each, with commas between, in brackets.
+template <class List, class Append>
+void append_list(std::string& out, const List& list, Append append) {
+  out += "[";
+  bool first = true;
+  for (const auto& entry : list) {
+    if (!std::exchange(first, false)) out += ",";
+    append(entry);
+  }
+  out += "]";
+}
+
+bool is_list(const RequestSpec& spec) { return spec.prompts_are_list || spec.n > 1; }
+
+}  // namespace
+
+std::string SglangFormat::body(const Answer& answer) const {
+  std::string out;
+  if (!is_list(answer.request.spec)) {
+    append_choice(out, answer, 0);
+    return out;
+  }
+  out += "[";
+  for (std::size_t i = 0; i < answer.choices.size(); ++i) {
+    if (i != 0) out += ",";
+    append_choice(out, answer, i);
+  }
+  return out + "]";
+}
+
+std::string SglangFormat::part_event(const Answer& answer, const NewPart& part) const {
+  std::string out;
+  append_choice(out, answer, part.choice_index);
+  return sse_event(out);
+}
+
+std::string SglangFormat::end_of_stream(const Answer&) const { return sse_event("[DONE]"); }
+
+void SglangFormat::append_choice(std::string& out, const Answer& answer, std::size_t choice_index) const {
+  const RequestSpec& spec = answer.request.spec;
+  const AnsweredChoice& choice = answer.choices[choice_index];
+  const Usage usage = answer.usage_of(choice);
+  out += R"({"text":)";
+  append_json_string(out, choice.text);
+  out += R"(,"output_ids":)";
+  append_list(out, choice.tokens, [&](const AnsweredToken& token) { out += fmt::format("{}", token.token); });
+  out += R"(,"meta_info":{"id":)";
+  const std::string id = spec.rid.empty() ? fmt::format("{:016x}", random_) : spec.rid;
+  append_json_string(out, is_list(spec) ? fmt::format("{}_{}", id, choice_index) : id);
+  out += R"(,"finish_reason":)";
+  append_finish_reason(out, choice);
+  out += fmt::format(R"(,"prompt_tokens":{},"completion_tokens":{},"cached_tokens":{})", usage.prompt_tokens, usage.completion_tokens,
+                     usage.cached_tokens);
+  if (spec.logprobs) append_logprobs(out, answer, choice);
+  out += "}";
+  if (is_list(spec)) out += fmt::format(R"(,"index":{})", choice_index);
+  out += "}";
+}
+
+void SglangFormat::append_finish_reason(std::string& out, const AnsweredChoice& choice) const {
+  if (choice.finish_reason.empty()) {
+    out += "null";
+  } else if (choice.finish_reason == "length") {
+    out += fmt::format(R"({{"type":"length","length":{}}})", choice.tokens.size());
+  } else if (!choice.stop_reason.empty()) {
+    out += fmt::format(R"({{"type":"stop","matched":{}}})", choice.stop_reason);
+  } else {
+    out += fmt::format(R"({{"type":"stop","matched":{}}})", choice.tokens.back().token);  // an end token of the model
+  }
+}
+
+void SglangFormat::append_logprobs(std::string& out, const Answer& answer, const AnsweredChoice& choice) const {
+  const RequestSpec& spec = answer.request.spec;
+  append_prompt_logprobs(out, answer, choice);
+  out += R"(,"output_token_logprobs":)";
+  append_list(out, choice.tokens, [&](const AnsweredToken& token) { append_logprob(out, spec, token.token, &token.logprob); });
+  if (*spec.logprobs == 0) return;
+  out += R"(,"output_top_logprobs":)";
+  append_list(out, choice.tokens, [&](const AnsweredToken& token) {
+    append_list(out, token.top, [&](const TokenLogprob& top) { append_logprob(out, spec, top.token, &top.logprob); });
+  });
+}
+
+// Of the prompt's tokens from the asked-for place on; the first of a prompt has no log-probability.
+void SglangFormat::append_prompt_logprobs(std::string& out, const Answer& answer, const AnsweredChoice& choice) const {
+  const RequestSpec& spec = answer.request.spec;
+  const std::vector<TokenId>& prompt = answer.prompt_tokens_of(choice);
+  const std::vector<PromptLogprob>& told = answer.prompts[choice.prompt_index].logprobs;
+  const bool asked = spec.prompt_logprobs.has_value() && told.size() + 1 == prompt.size();
+  const std::size_t begin = asked ? std::min(static_cast<std::size_t>(spec.logprob_start_len), prompt.size()) : prompt.size();
+
+  const auto append_positions = [&](const char* name, auto append) {
+    out += fmt::format(R"(,"{}":[)", name);
+    for (std::size_t position = begin; position < prompt.size(); ++position) {
+      if (position != begin) out += ",";
+      append(position);
+    }
+    out += "]";
+  };
+  append_positions("input_token_logprobs", [&](std::size_t position) {
+    append_logprob(out, spec, prompt[position], position == 0 ? nullptr : &told[position - 1].logprob);
+  });
+  if (*spec.logprobs == 0) return;
+  append_positions("input_top_logprobs", [&](std::size_t position) {
+    if (position == 0) {
+      out += "null";
+    } else {
+      append_list(out, told[position - 1].top, [&](const TokenLogprob& top) { append_logprob(out, spec, top.token, &top.logprob); });
+    }
+  });
+}
+
+// [log-probability or null, token, text or null]
+void SglangFormat::append_logprob(std::string& out, const RequestSpec& spec, TokenId token, const float* logprob) const {
+  out += "[";
+  if (logprob == nullptr) {
+    out += "null";
+  } else {
+    append_json_number(out, *logprob);
+  }
+  out += fmt::format(",{},", token);
+  if (spec.return_text_in_logprobs) {
+    append_json_string(out, told_text(tokenizer_, token));
+  } else {
+    out += "null";
+  }
+  out += "]";
+}
+
+}  // namespace slora
