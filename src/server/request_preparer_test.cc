@@ -77,7 +77,7 @@ TEST_F(RequestPreparerTest, KeepsTheEndOfPromptsThatAreTooLong) {
   EXPECT_EQ(tokens(complete(R"("truncate_prompt_tokens":9)")).size(), 5u);
   EXPECT_EQ(tokens(complete(R"("truncate_prompt_tokens":-1,"max_tokens":60)")).size(), 4u);
   EXPECT_EQ(tokens(complete(R"("truncate_prompt_tokens":-1)")).size(), 5u);
-  EXPECT_EQ(refusal_of(complete(R"("truncate_prompt_tokens":0)")), "invalid_request_error prompt");
+  EXPECT_EQ(refusal_of(complete(R"("truncate_prompt_tokens":0)")), "invalid_request_error truncate_prompt_tokens");
   EXPECT_EQ(tokens(chat(R"("truncate_prompt_tokens":1)")).size(), 1u);
   const Result<PreparedRequest> cut = complete(R"("truncate_prompt_tokens":2,"echo":true)");
   EXPECT_EQ(cut->prompts[0].echo, text.tokenizer().decode({{13, 14}}, SpecialText::skip)) << "what is echoed is what the model saw";
@@ -105,7 +105,7 @@ TEST_F(RequestPreparerTest, GivesTheTemplateWhatTheRequestSays) {
 TEST_F(RequestPreparerTest, RefusesWhatCanNeverFitAndClipsDefaults) {
   EXPECT_EQ(refusal_of(complete(R"("max_tokens":60)")), "context_length_exceeded max_tokens");
   EXPECT_EQ(refusal_of(chat(R"("max_completion_tokens":64)")), "context_length_exceeded max_completion_tokens");
-  EXPECT_THAT(complete(R"("max_tokens":60)").error().message, HasSubstr("holds 64 tokens here; the prompt has 5 and 60"));
+  EXPECT_THAT(complete(R"("max_tokens":60)").error().message, HasSubstr("max_tokens: expected at most 59, found 60. This model's maximum context length is 64 tokens"));
   const auto prompt_of_length = [this](std::size_t length) {
     const std::string tokens = fmt::format("[{}]", fmt::join(std::vector<int>(length, 1), ","));
     return preparer->prepare(Endpoint::completions, R"({"prompt":)" + tokens + "}");
