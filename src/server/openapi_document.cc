@@ -59,7 +59,8 @@ std::set<int> refusals_of(const Route& route) {
 Json answers_of(const Route& route) {
   Json content = Json::object();
   for (const RouteAbout::Answer& answer : route.about.answers) {
-    if (!answer.content_type.empty()) content[answer.content_type]["schema"] = answer.body ? *answer.body : Json{{"type", "string"}};
+    if (answer.content_type.empty()) continue;
+    content[answer.content_type] = answer.body ? Json{{"schema", *answer.body}} : Json::object();
   }
   Json responses = Json::object();
   responses["200"]["description"] = "Done.";

@@ -18,7 +18,7 @@ struct RouteAbout {
   std::shared_ptr<const Json> body;  // JSON Schema of its request body; null: it takes none. Shared by aliases of one route
   struct Answer {
     std::string content_type;          // empty: no body
-    std::shared_ptr<const Json> body;  // JSON Schema; null: text
+    std::shared_ptr<const Json> body;  // JSON Schema; null: text, or events
   };
   std::vector<Answer> answers;  // to 200: one, or a whole one and a stream
   std::vector<int> refusals;    // statuses beside those that its role and its body bring with them
