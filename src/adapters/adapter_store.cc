@@ -263,6 +263,24 @@ AdapterListing AdapterStore::listing_of(const std::string& name, const Entry& en
   return {name, entry.folder, entry.refused ? std::optional(*entry.refused) : std::nullopt, entry.base_model_name, entry.rank};
 }
 
+std::optional<std::string> AdapterStore::name_of_folder(std::string_view name_or_path) const {
+  const std::filesystem::path normal = std::filesystem::path(name_or_path).lexically_normal();
+  std::string end = (normal.has_filename() ? normal : normal.parent_path()).string();  // "adapters/sql/" as "adapters/sql"
+  if (end.empty() || end == "." || end == "/") return std::nullopt;
+  if (end.front() != '/') end.insert(end.begin(), '/');
+  const bool is_whole = normal.is_absolute();
+
+  const std::lock_guard lock(mutex_);
+  if (entries_.contains(name_or_path)) return std::string(name_or_path);
+  std::optional<std::string> found;
+  for (const auto& [name, entry] : entries_) {
+    if (is_whole ? entry.folder != end : !entry.folder.ends_with(end)) continue;
+    if (found) return std::nullopt;
+    found = name;
+  }
+  return found;
+}
+
 void AdapterStore::withdraw(const AdapterVersion& version, std::unique_ptr<const Error> refused) {
   const std::lock_guard lock(mutex_);
   const auto at = entries_.find(version.name());

@@ -88,6 +88,9 @@ class AdapterStore {
 
   [[nodiscard]] std::vector<AdapterListing> list() const;  // sorted by name
   [[nodiscard]] std::optional<AdapterListing> find(std::string_view name) const;
+  // The adapter that is meant by a name, or by its folder: all of the path, or so much of its end, by whole parts, that no other
+  // adapter's folder ends so. No file is looked at.
+  [[nodiscard]] std::optional<std::string> name_of_folder(std::string_view name_or_path) const;
   [[nodiscard]] AdapterCounts counts() const;
   [[nodiscard]] const AdapterBase& base() const { return base_; }
 

@@ -82,6 +82,22 @@ TEST(AdapterStore, AnswersUnknownNamesWithNotFound) {
   EXPECT_EQ(store.add_folder("../sql", "/nowhere").error().code, "bad_name");
 }
 
+TEST(AdapterStore, KnowsAnAdapterByItsNameOrByTheEndOfItsFolder) {
+  const TemporaryFolder root;
+  for (const char* folder : {"a/sql", "b/sql", "b/poems"}) lora_of_rank(4).write(root / folder);
+  AdapterStore store(test_base());
+  ASSERT_TRUE(store.add_folder("first", root / "a/sql"));
+  ASSERT_TRUE(store.add_folder("second", root / "b/sql"));
+  ASSERT_TRUE(store.add_folder("third", root / "b/poems"));
+  EXPECT_EQ(store.name_of_folder("first"), "first");
+  EXPECT_EQ(store.name_of_folder(root / "a/sql"), "first");
+  EXPECT_EQ(store.name_of_folder("./b/sql/"), "second");
+  EXPECT_EQ(store.name_of_folder("poems"), "third");
+  EXPECT_EQ(store.name_of_folder("sql"), std::nullopt) << "two of them";
+  for (const char* none : {"", ".", "/", "ems", "/poems", "../b/poems", "/b/sql"})
+    EXPECT_EQ(store.name_of_folder(none), std::nullopt) << none;
+}
+
 TEST(AdapterStore, ListsABrokenAdapterWithItsReasonAndTriesAgainWhenItWasMended) {
   const TemporaryFolder root;
   lora_of_rank(4).write(root / "good");

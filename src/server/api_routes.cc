@@ -64,6 +64,27 @@ void add_generation(std::vector<Route>& routes, OpenAiApi& openai, std::int32_t 
                     Role::user,
                     [&openai](const Handed& exchange) { openai.chat(exchange); },
                     {"Answer a conversation.", schema(request_schema(Endpoint::chat, vocabulary_size)), answers, kGenerationRefusals}});
+
+  const Json sglang = request_schema(Endpoint::sglang, vocabulary_size), slora = request_schema(Endpoint::slora, vocabulary_size);
+  const Schema text = object_with({{"text", "string"}, {"output_ids", "array"}, {"meta_info", "object"}});
+  const Schema generated = object_with({{"generated_text", "array"}, {"count_output_tokens", "integer"}});
+  const Json texts = {{"type", "array"}, {"items", *text}};
+  routes.push_back({"POST",
+                    "/generate",
+                    Role::user,
+                    [&openai](const Handed& exchange) { openai.generate_as_sglang(exchange); },
+                    {"Continue texts, in SGLang's form or, where the body has \"inputs\", in the S-LoRA paper's.",
+                     schema({{"anyOf", {sglang, slora}}}),
+                     {json_answer(schema({{"anyOf", {*text, texts, *generated}}})), {"text/event-stream", nullptr}},
+                     kGenerationRefusals}});
+  routes.push_back({"POST",
+                    "/generate_stream",
+                    Role::user,
+                    [&openai](const Handed& exchange) { openai.generate_stream(exchange); },
+                    {"Continue a text by server-sent events, in the S-LoRA paper's form.",
+                     schema(slora),
+                     {{"text/event-stream", nullptr}},
+                     kGenerationRefusals}});
 }
 
 void add_text(std::vector<Route>& routes, TokenizeApi& tokenize, std::int32_t vocabulary_size) {

@@ -17,6 +17,7 @@ class EngineGenerator final : public Generator {
   }
   Timestamp heartbeat_age() const override { return engine_.heartbeat_age(); }
   Result<std::shared_ptr<const AdapterVersion>> resolve(std::string_view adapter_name) override { return adapters_.resolve(adapter_name); }
+  std::optional<std::string> adapter_in_folder(std::string_view path) const override { return adapters_.name_of_folder(path); }
 
  private:
   Engine& engine_;

@@ -1,6 +1,8 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "base/clock.h"
@@ -25,6 +27,8 @@ class Generator {
 
   // As AdapterStore::resolve: "not_found", or why the adapter is refused. Reads files.
   [[nodiscard]] virtual Result<std::shared_ptr<const AdapterVersion>> resolve(std::string_view adapter_name) = 0;
+  // As AdapterStore::name_of_folder.
+  [[nodiscard]] virtual std::optional<std::string> adapter_in_folder(std::string_view path) const = 0;
 };
 
 }  // namespace slora

@@ -29,6 +29,8 @@ class OpenAiApi {
 
   void complete(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::completions, exchange); }
   void chat(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::chat, exchange); }
+  void generate_as_sglang(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::sglang, exchange); }
+  void generate_stream(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::slora, exchange); }
 
   // New requests are refused from now on.
   void begin_drain() { draining_ = true; }

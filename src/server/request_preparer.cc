@@ -91,6 +91,7 @@ bool RequestPreparer::is_base(const std::string& model) const { return std::rang
 
 Result<std::string> RequestPreparer::name_of_model(const RequestSpec& spec) const {
   if (spec.adapter.empty()) return spec.model.empty() ? base_names_.front() : spec.model;
+  if (spec.endpoint == Endpoint::slora) return generator_.adapter_in_folder(spec.adapter).value_or(spec.adapter);
   if (!spec.model.empty() && !is_base(spec.model) && spec.model != spec.adapter) {
     return field_error(spec.adapter_field, "{}: model names {}, and this field {}", spec.adapter_field, quote(spec.model),
                        quote(spec.adapter));

@@ -70,6 +70,15 @@ TEST_F(RequestPreparerTest, FindsAnAdapterThatIsNamedApart) {
   EXPECT_EQ(refusal_of(complete(R"("adapter_id":"broken")")), "E_RANK adapter_id");
 }
 
+TEST_F(RequestPreparerTest, FindsTheAdapterOfTheSloraPapersRequestsByItsFolder) {
+  const auto stream = [&](const std::string& fields) { return preparer->prepare(Endpoint::slora, R"({"inputs":"Hi")" + fields + "}"); };
+  EXPECT_EQ(stream("")->model_name, "base");
+  EXPECT_EQ(stream(R"(,"lora_dir":"adapters/fine")")->model_name, "fine");
+  EXPECT_EQ(stream(R"(,"lora_dir":"fine")")->model_name, "fine");
+  EXPECT_EQ(refusal_of(stream(R"(,"lora_dir":"/etc")")), "model_not_found lora_dir");
+  EXPECT_EQ(refusal_of(stream(R"(,"parameters":{"max_new_tokens":99})")), "context_length_exceeded parameters.max_new_tokens");
+}
+
 TEST_F(RequestPreparerTest, KeepsTheEndOfPromptsThatAreTooLong) {
   const auto tokens = [](const Result<PreparedRequest>& request) { return request.value().prompts[0].tokens; };
   EXPECT_THAT(tokens(complete(R"("truncate_prompt_tokens":2)")), ElementsAre(13, 14));
@@ -105,7 +114,8 @@ TEST_F(RequestPreparerTest, GivesTheTemplateWhatTheRequestSays) {
 TEST_F(RequestPreparerTest, RefusesWhatCanNeverFitAndClipsDefaults) {
   EXPECT_EQ(refusal_of(complete(R"("max_tokens":60)")), "context_length_exceeded max_tokens");
   EXPECT_EQ(refusal_of(chat(R"("max_completion_tokens":64)")), "context_length_exceeded max_completion_tokens");
-  EXPECT_THAT(complete(R"("max_tokens":60)").error().message, HasSubstr("max_tokens: expected at most 59, found 60. This model's maximum context length is 64 tokens"));
+  EXPECT_THAT(complete(R"("max_tokens":60)").error().message,
+              HasSubstr("max_tokens: expected at most 59, found 60. This model's maximum context length is 64 tokens"));
   const auto prompt_of_length = [this](std::size_t length) {
     const std::string tokens = fmt::format("[{}]", fmt::join(std::vector<int>(length, 1), ","));
     return preparer->prepare(Endpoint::completions, R"({"prompt":)" + tokens + "}");

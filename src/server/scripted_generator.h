@@ -29,6 +29,9 @@ class ScriptedGenerator final : public Generator {
     if (name == "fine") return std::make_shared<const AdapterVersion>(AdapterId{1}, AdapterVersion::Origin{"fine", {}, 1, {}}, 1);
     return error("not_found", "no adapter {}", name);
   }
+  std::optional<std::string> adapter_in_folder(std::string_view path) const override {
+    return path == "adapters/fine" ? std::optional<std::string>("fine") : std::nullopt;
+  }
 
   std::uint64_t last_id = 0;
   std::size_t room = 100;
