@@ -18,6 +18,7 @@
 #include "cli/generate_lines.h"
 #include "cli/progress_bar.h"
 #include "cli/runtime_arguments.h"
+#include "formats/json.h"
 #include "server/engine_generator.h"
 #include "server/generation_job.h"
 #include "server/job_table.h"
@@ -52,8 +53,8 @@ class LocalExchange : public Exchange {
 class PrintingExchange final : public LocalExchange {
  public:
   void respond(HttpResponse response) override { exit_code_ = report(error_of(response.body)); }
-  void send(std::string_view event) override {
-    const Result<std::string> text = event_text(event);
+  void send(std::string_view events) override {
+    const Result<std::string> text = events_text(events);
     if (!text) exit_code_ = report(text.error());
     fmt::print("{}", text.value_or(""));
     std::fflush(stdout);
@@ -172,6 +173,13 @@ std::string register_adapter(const GenerateArguments& arguments, RuntimeOptions&
   return name;
 }
 
+// `name`: empty for the base.
+Status check_adapter(const std::string& name, const std::vector<std::string>& base_names, const AdapterStore& adapters) {
+  if (name.empty() || adapters.find(name) || std::ranges::find(base_names, name) != base_names.end()) return {};
+  return error("bad_option", "--adapter: {} is neither a folder with an adapter nor the name of one of --adapters or --lora-modules",
+               quote(name));
+}
+
 }  // namespace
 
 int run_generate(const GenerateArguments& arguments) {
@@ -204,6 +212,8 @@ int run_generate(const GenerateArguments& arguments) {
       Runtime::create(std::move(*options), [&events](std::vector<TokenEvent>&& step) { (void)events.try_push(std::move(step)); });
   bar.reset();
   if (!runtime) return report(runtime.error());
+  if (Status known = check_adapter(defaults.adapter, model_names_of(arguments.model), (*runtime)->adapters()); !known)
+    return report(known.error());
 
   const std::vector<std::string> names = model_names_of(arguments.model);
   const SteadyClock clock;

@@ -84,13 +84,21 @@ std::string output_line(std::size_t index, std::string_view body) {
   return line.dump();
 }
 
-Result<std::string> event_text(std::string_view event) {
+Result<std::string> events_text(std::string_view events) {
   constexpr std::string_view prefix = "data: ";
-  const Json answer = Json::parse(event.substr(prefix.size()), nullptr, false);
-  if (answer.is_discarded()) return std::string();
-  if (answer.contains("error")) return tl::unexpected<Error>(error_of(event.substr(prefix.size())));
-  const Json& choices = answer["choices"];
-  return choices.empty() ? std::string() : text_of(choices[0]).get<std::string>();
+  constexpr std::string_view end = "\n\n";
+  std::string text;
+  while (!events.empty()) {
+    const std::size_t length = events.find(end);
+    const std::string_view data = events.substr(0, length).substr(prefix.size());
+    events.remove_prefix(length + end.size());
+    const Json answer = Json::parse(data, nullptr, false);
+    if (answer.is_discarded()) continue;
+    if (answer.contains("error")) return tl::unexpected<Error>(error_of(data));
+    const Json& choices = answer["choices"];
+    if (!choices.empty()) text += text_of(choices[0]).get<std::string>();
+  }
+  return text;
 }
 
 Error error_of(std::string_view body) {

@@ -35,8 +35,8 @@ struct LineDefaults {
 // The answer's body as one line: {"index", "model", "text", "finish_reason", "usage"}, texts as a list when there are several; or
 // {"index", "error"}.
 [[nodiscard]] std::string output_line(std::size_t index, std::string_view body);
-// The text that one event of a stream brings; empty for [DONE]. An error's event gives the error.
-[[nodiscard]] Result<std::string> event_text(std::string_view event);
+// The text that whole events of a stream bring together; [DONE] brings none. An error's event gives the error.
+[[nodiscard]] Result<std::string> events_text(std::string_view events);
 // What the body of an error says.
 [[nodiscard]] Error error_of(std::string_view body);
 

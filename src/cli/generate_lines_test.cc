@@ -62,10 +62,11 @@ TEST(GenerateLine, OutputNamesItsInput) {
 }
 
 TEST(GenerateLine, EventsBringTheirText) {
-  EXPECT_EQ(event_text("data: {\"choices\":[{\"delta\":{\"content\":\"ab\"}}]}\n\n").value(), "ab");
-  EXPECT_EQ(event_text("data: {\"choices\":[{\"text\":\"cd\"}]}\n\n").value(), "cd");
-  EXPECT_EQ(event_text("data: [DONE]\n\n").value(), "");
-  const Result<std::string> failed = event_text("data: {\"error\":{\"code\":\"draining\",\"message\":\"over\"}}\n\n");
+  EXPECT_EQ(events_text("data: {\"choices\":[{\"delta\":{\"content\":\"ab\"}}]}\n\n").value(), "ab");
+  EXPECT_EQ(events_text("data: {\"choices\":[{\"text\":\"cd\"}]}\n\n").value(), "cd");
+  EXPECT_EQ(events_text("data: [DONE]\n\n").value(), "");
+  EXPECT_EQ(events_text("data: {\"choices\":[{\"text\":\"a\"}]}\n\ndata: {\"choices\":[{\"text\":\"b\"}]}\n\n").value(), "ab");
+  const Result<std::string> failed = events_text("data: {\"error\":{\"code\":\"draining\",\"message\":\"over\"}}\n\n");
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().message, "over");
 }
