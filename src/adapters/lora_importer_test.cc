@@ -134,6 +134,20 @@ TEST(LoraImporter, ServesTheHeadButNotASavedCopyOfItsWeight) {
   expect_refused(fixture, "E_UNSUPPORTED_OPTION", {"lm_head.base_layer.weight", "save_embedding_layers"});
 }
 
+TEST(LoraImporter, WarnsOfWeightsThatTheConfigDoesNotTarget) {
+  LoraFixture fixture = small_lora();
+  const auto with_targets = [&](const std::string& targets) {
+    fixture.config = R"({"peft_type": "LORA", "r": 4, "lora_alpha": 6, "target_modules": )" + targets + "}";
+    return import(fixture).value().warnings;
+  };
+  EXPECT_THAT(with_targets(R"(["q_proj"])"), ElementsAre(AllOf(HasSubstr("down_proj"), HasSubstr("target_modules"))));
+  EXPECT_THAT(with_targets(R"(["proj", "layers.0.self_attn.q_proj"])"), ElementsAre(HasSubstr("down_proj")));
+  for (const char* targets : {R"(["q_proj", "down_proj", "k_proj"])", R"(["model.layers.0.self_attn.q_proj", "mlp.down_proj"])",
+                              R"("all-linear")", R"(".*(q|down)_proj")", "null"}) {
+    EXPECT_THAT(with_targets(targets), IsEmpty()) << targets;
+  }
+}
+
 TEST(LoraImporter, RefusesKnownPartsThatNoKernelServesByName) {
   for (const std::string name :
        {"model.layers.0.self_attn.q_proj.lora_magnitude_vector", "model.layers.0.self_attn.q_proj.lora_magnitude_vector.weight",

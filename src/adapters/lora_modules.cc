@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <set>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
@@ -228,6 +229,24 @@ Status measure(LoraModule& module, const AdapterConfig& config, std::span<const 
   return {};
 }
 
+bool is_named(std::string_view path, std::string_view target) {
+  return path == target || (path.size() > target.size() && path.ends_with(target) && path[path.size() - target.size() - 1] == '.');
+}
+
+// Last names of the low-rank modules that target_modules, where it is a list of names, does not name; sorted.
+std::set<std::string> untargeted(const std::vector<LoraModule>& modules, const AdapterConfig& config) {
+  const std::vector<std::string>& targets = config.target_modules;
+  const bool is_expression =
+      targets.size() == 1 && (targets[0] == "all-linear" || targets[0].find_first_of("\\*+?|()[]^$") != std::string::npos);
+  std::set<std::string> names;
+  if (targets.empty() || is_expression) return names;
+  for (const LoraModule& module : modules) {
+    const bool is_targeted = std::ranges::any_of(targets, [&](const std::string& target) { return is_named(module.path, target); });
+    if (module.rank != 0 && !is_targeted) names.insert(module.path.substr(module.path.rfind('.') + 1));
+  }
+  return names;
+}
+
 std::vector<std::string> warnings_of(const std::vector<LoraModule>& modules, const AdapterConfig& config) {
   std::vector<std::string> warnings = config.warnings;
   const bool stores_bias = std::ranges::any_of(modules, [](const LoraModule& module) { return module.bias_replacing.has_value(); });
@@ -239,6 +258,11 @@ std::vector<std::string> warnings_of(const std::vector<LoraModule>& modules, con
   if (!config.modules_to_save.empty()) {
     warnings.push_back(
         fmt::format("modules_to_save names {}, but the file holds no such weights", fmt::join(config.modules_to_save, ", ")));
+  }
+  if (const std::set<std::string> names = untargeted(modules, config); !names.empty()) {
+    warnings.push_back(
+        fmt::format("the file holds weights for {}, which target_modules does not name: they are applied, PEFT leaves them out",
+                    fmt::join(names, ", ")));
   }
   return warnings;
 }
