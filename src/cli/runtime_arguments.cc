@@ -5,6 +5,8 @@
 
 #include "cli/byte_size.h"
 #include "cli/model_path.h"
+#include "formats/json.h"
+#include "text/utf8.h"
 
 namespace slora {
 
@@ -12,6 +14,12 @@ Result<RuntimeOptions> make_runtime_options(const ModelArguments& arguments) {
   if (Status folder = check_model_folder(arguments.model); !folder) {
     folder.error().message = "--model: " + folder.error().message;
     return forward_error(folder);
+  }
+  std::vector<std::string> shown_names = arguments.served_model_names;
+  if (shown_names.empty()) shown_names = {default_model_name(arguments.model)};
+  for (const std::string& name : shown_names) {
+    if (name.empty() || !is_valid_utf8(name))
+      return error("bad_option", "--served-model-name: expected a name in UTF-8, found {}", quote(name));
   }
   RuntimeOptions options;
   options.model_folder = arguments.model;

@@ -27,6 +27,18 @@ TEST(RuntimeArguments, CarryTheOptions) {
                                                    std::pair<std::string, std::filesystem::path>("b", "relative=path")));
 }
 
+TEST(RuntimeArguments, TakeNamesThatJsonAndMetricsCanCarry) {
+  ModelArguments arguments = golden_model();
+  arguments.served_model_names = {"mod\xc3\xa8le"};
+  EXPECT_TRUE(make_runtime_options(arguments));
+  for (const char* name : {"", "mod\xe8le"}) {
+    arguments.served_model_names = {"good", name};
+    const Result<RuntimeOptions> options = make_runtime_options(arguments);
+    ASSERT_FALSE(options);
+    EXPECT_THAT(options.error().message, HasSubstr("--served-model-name"));
+  }
+}
+
 TEST(RuntimeArguments, NameTheOptionAtFault) {
   ModelArguments arguments = golden_model();
   arguments.pool_memory = "much";

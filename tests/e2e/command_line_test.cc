@@ -49,6 +49,13 @@ TEST(CommandLine, GenerateNamesAnOptionThatIsNotText) {
   EXPECT_THAT(finished.output, HasSubstr("--prompt"));
 }
 
+TEST(CommandLine, GenerateSaysWhereItLookedForAnAdapter) {
+  const Finished finished =
+      run_slora({"generate", "--model", source_path("demo/model"), "--adapter", "nobody", "--pool-memory", "64MiB", "--prompt", "a"});
+  EXPECT_EQ(finished.exit_code, 1);
+  EXPECT_THAT(finished.output, AllOf(HasSubstr("--adapter"), HasSubstr("\"nobody\""), HasSubstr("--adapters")));
+}
+
 TEST(CommandLine, InspectDescribesAndRefuses) {
   const Finished model = run_slora({"inspect", source_path("demo/model")});
   EXPECT_EQ(model.exit_code, 0) << model.output;
