@@ -29,6 +29,20 @@ void truncate(std::vector<TokenId>& tokens, std::size_t count, KeptEnd kept) {
   }
 }
 
+// The log-probabilities of prompts are held for the whole of an answer, and written at once: 4 Mi make some 250 MB of JSON.
+Status check_scores(const PreparedRequest& request) {
+  constexpr std::size_t scores_max = std::size_t{1} << 22;
+  std::size_t tokens = 0;
+  for (const PreparedRequest::Prompt& prompt : request.prompts) tokens += prompt.tokens.size();
+  const auto per_token = static_cast<std::size_t>(request.sampling.prompt_logprob_count + 1);
+  const std::size_t count = tokens * per_token * static_cast<std::size_t>(request.spec.n);
+  if (count <= scores_max) return {};
+  const char* field = request.spec.endpoint == Endpoint::sglang ? "top_logprobs_num"
+                      : request.spec.prompt_logprobs            ? "prompt_logprobs"
+                                                                : "logprobs";
+  return field_error(field, "{}: expected at most {} log-probabilities of prompts in one answer, found {}", field, scores_max, count);
+}
+
 // The middle of the message is what OpenAI's clients look for.
 tl::unexpected<Error> too_long(std::string_view field, std::string_view what) {
   return tl::unexpected<Error>(Error{"context_length_exceeded", fmt::format("{}: {}", field, what), std::string(field)});
@@ -58,6 +72,7 @@ Result<PreparedRequest> RequestPreparer::prepare(Endpoint endpoint, std::string_
   if (!request) return request;
   request->sampling = sampling_of(request->spec);
   if (Status set = set_output_tokens(*request); !set) return forward_error(set);
+  if (Status fitting = check_scores(*request); !fitting) return forward_error(fitting);
   return request;
 }
 
@@ -224,8 +239,9 @@ SamplingParams RequestPreparer::sampling_of(const RequestSpec& spec) const {
   sampling.frequency_penalty = spec.frequency_penalty;
   sampling.logit_bias = spec.logit_bias;
   sampling.logprob_count = spec.logprobs.value_or(-1);
-  const bool echoes_logprobs = spec.echo && spec.endpoint == Endpoint::completions;
-  sampling.prompt_logprob_count = std::max(spec.prompt_logprobs.value_or(-1), echoes_logprobs ? spec.logprobs.value_or(-1) : -1);
+  const std::int32_t echoed = spec.echo && spec.endpoint == Endpoint::completions ? spec.logprobs.value_or(-1) : -1;
+  const std::int32_t told = spec.stream ? -1 : spec.prompt_logprobs.value_or(-1);
+  sampling.prompt_logprob_count = std::max(echoed, told);
   sampling.min_tokens = spec.min_tokens;
   if (spec.scores_only()) return sampling;
   if (!spec.ignore_eos) sampling.end_tokens = defaults_.eos_token_ids;

@@ -98,7 +98,20 @@ TEST_F(RequestPreparerTest, AsksForTheLogprobsOfPromptsThatAreTold) {
   EXPECT_EQ(count(complete(R"("logprobs":3,"echo":true)")), 3);
   EXPECT_EQ(count(complete(R"("logprobs":3,"echo":true,"prompt_logprobs":5)")), 5);
   EXPECT_EQ(count(complete(R"("prompt_logprobs":0)")), 0);
+  EXPECT_EQ(count(complete(R"("prompt_logprobs":0,"stream":true)")), -1) << "a stream tells none";
   EXPECT_EQ(count(chat(R"("logprobs":true,"top_logprobs":2,"echo":true)")), -1) << "a chat's echo is text";
+}
+
+TEST_F(RequestPreparerTest, BoundsTheLogprobsOfOneAnswer) {
+  generator.context = 200000;
+  const auto score = [this](const std::string& fields) {
+    const std::string tokens = fmt::format("[{}]", fmt::join(std::vector<int>(100000, 1), ","));
+    return preparer->prepare(Endpoint::completions, R"({"prompt":)" + tokens + "," + fields + "}");
+  };
+  EXPECT_TRUE(score(R"("prompt_logprobs":20)"));
+  EXPECT_TRUE(score(R"("logprobs":20,"n":8)"));
+  EXPECT_EQ(refusal_of(score(R"("prompt_logprobs":20,"n":2)")), "invalid_request_error prompt_logprobs");
+  EXPECT_EQ(refusal_of(score(R"("logprobs":20,"echo":true,"n":2)")), "invalid_request_error logprobs");
 }
 
 TEST_F(RequestPreparerTest, GivesTheTemplateWhatTheRequestSays) {

@@ -22,7 +22,7 @@ class ScriptedGenerator final : public Generator {
     return {};
   }
   void cancel(SequenceId id) override { cancelled.insert(id.value); }
-  std::int32_t output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion*) const override { return 64 - prompt_tokens; }
+  std::int32_t output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion*) const override { return context - prompt_tokens; }
   Timestamp heartbeat_age() const override { return {}; }
   Result<std::shared_ptr<const AdapterVersion>> resolve(std::string_view name) override {
     if (name == "broken") return error("E_RANK", "rank 0");
@@ -33,6 +33,7 @@ class ScriptedGenerator final : public Generator {
     return path == "adapters/fine" ? std::optional<std::string>("fine") : std::nullopt;
   }
 
+  std::int32_t context = 64;
   std::uint64_t last_id = 0;
   std::size_t room = 100;
   std::vector<GenerationRequest> submitted;
