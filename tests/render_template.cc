@@ -3,7 +3,7 @@
 // Each line in is an object: {"template": source, "variables": object}, rendered as it is, or {"template": source,
 // "conversation": {"messages": list, "tools": list, "documents": list, "kwargs": object, "add_generation_prompt": bool,
 // "continue_final_message": bool}, "tokens": object}, rendered as the server does. Each line out is {"text": text} or {"error":
-// message, "code": code}.
+// message, "code": code}; and {"takes_parts": bool}, whether contents are lists of parts to the template.
 #include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -51,7 +51,9 @@ int run() {
     const auto source = line->at("template").get<std::string>();
     const Json* variables = find_member(*line, "variables");
     const Result<std::string> result = variables != nullptr ? render_variables(source, *variables) : render_conversation(source, *line);
-    const Json answer = result ? Json{{"text", *result}} : Json{{"error", result.error().message}, {"code", result.error().code}};
+    Json answer = result ? Json{{"text", *result}} : Json{{"error", result.error().message}, {"code", result.error().code}};
+    const Result<ChatTemplate> parsed = ChatTemplate::parse(source);
+    answer["takes_parts"] = parsed && parsed->loops_over_content();
     std::cout << answer.dump() << '\n';
   }
   return 0;

@@ -3,8 +3,9 @@
     python tools/compare_templates.py --program build/tests/render_template --templates FOLDER    # every *.jinja* of a folder
     python tools/compare_templates.py --program build/tests/render_template --random 20000        # generated expressions
 
-Every template meets every conversation below, with and without a generation prompt. Both must give the same text, the same
-words of raise_exception, or both an error of another kind.
+Every template meets every conversation of template_conversations.py: with and without a generation prompt as plain variables of
+the template, and with its last message continued as the server renders it. Both must give the same text, the same words of
+raise_exception, or both an error of another kind.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from pathlib import Path
 import jinja2
 from template_conversations import CONVERSATIONS, TOKENS
 from template_expressions import VARIABLES, random_templates
-from transformers.utils.chat_template_utils import _compile_jinja_template
+from transformers.utils.chat_template_utils import _compile_jinja_template, render_jinja_template
 
 
 def by_jinja(source, variables):
@@ -34,6 +35,37 @@ def by_jinja(source, variables):
         return {"error": "recursion", "is_own": False}
     except Exception as error:  # whatever Python raises inside a template
         return {"error": f"{type(error).__name__}: {error}", "is_own": False}
+
+
+def continued_by_transformers(source, conversation, takes_parts):
+    """What apply_chat_template makes of a last message that is to be continued, given messages as the server passes them on."""
+    messages = [{key: value for key, value in message.items() if value is not None} for message in conversation["messages"]]
+    for message in messages:
+        content = message.get("content", [])
+        if takes_parts and isinstance(content, str) and message["role"] != "tool":
+            message["content"] = [{"type": "text", "text": content}]
+        elif isinstance(content, list) and not takes_parts:
+            message["content"] = "\n".join(part["text"] for part in content)
+        elif isinstance(content, list) and message["role"] == "tool":
+            message["content"] = "\n".join(part["text"] for part in content)
+        if "tool_calls" in message and not message["tool_calls"]:
+            del message["tool_calls"]
+        reasoning = [message[key] for key in ("reasoning_content", "thinking", "reasoning") if key in message]
+        if reasoning:  # vLLM's name for it; transformers fills in the other two
+            message.setdefault("reasoning", reasoning[0])
+    variables = TOKENS | {key: value for key, value in conversation.items() if key not in ("messages", "tools", "documents")}
+    try:
+        texts, _ = render_jinja_template(
+            [messages],
+            tools=conversation.get("tools"),
+            documents=conversation.get("documents"),
+            chat_template=source,
+            continue_final_message=True,
+            **variables,
+        )
+        return {"text": texts[0]}
+    except Exception as error:  # whatever Python raises
+        return {"error": str(error), "is_own": type(error) is jinja2.exceptions.TemplateError}
 
 
 def by_slora(program, lines):
@@ -78,22 +110,56 @@ def report_difference(name, source, expected, found):
     print("  found   ", shortened(found))
 
 
-def compare(program, cases, shown_max):
-    """cases: (name, source, variables). Prints what differs and returns how many do."""
-    results = by_slora(program, [{"template": source, "variables": variables} for _, source, variables in cases])
-    counts = collections.Counter()
-    for (name, source, variables), found in zip(cases, results, strict=True):
-        expected = by_jinja(source, variables)
+class Tally:
+    def __init__(self, shown_max):
+        self.counts = collections.Counter()
+        self.shown_max = shown_max
+
+    def add(self, name, source, expected, found):
         if "at0x" in re.sub(r"[^\w]", "", json.dumps(expected).lower()):
-            counts["prints an address, not compared"] += 1
-            continue
+            self.counts["prints an address, not compared"] += 1
+            return
         kind = "text" if "text" in expected else "raise_exception" if expected["is_own"] else "error"
-        counts[f"{kind} {'equal' if is_equal(expected, found) else 'different'}"] += 1
+        self.counts[f"{kind} {'equal' if is_equal(expected, found) else 'different'}"] += 1
         if not is_equal(expected, found):
-            counts["different"] += 1
-            if counts["different"] <= shown_max:
+            self.counts["different"] += 1
+            if self.counts["different"] <= self.shown_max:
                 report_difference(name, source, expected, found)
-    return counts
+
+
+def compare_variables(program, cases, tally):
+    """cases: (name, source, variables)"""
+    results = by_slora(program, [{"template": source, "variables": variables} for _, source, variables in cases])
+    for (name, source, variables), found in zip(cases, results, strict=True):
+        tally.add(name, source, by_jinja(source, variables), found)
+
+
+def is_served(conversation):
+    """Whether the server takes the conversation at all: texts only."""
+    contents = [message.get("content") for message in conversation["messages"]]
+    parts = [part for content in contents if isinstance(content, list) for part in content]
+    return contents and not any(isinstance(content, dict) for content in contents) and all(part["type"] == "text" for part in parts)
+
+
+def compare_continued(program, folder, tally):
+    cases = []
+    for path in sorted(Path(folder).iterdir()):
+        source = path.read_text(encoding="utf-8")
+        for name, conversation in CONVERSATIONS.items():
+            if is_served(conversation):
+                cases.append((f"{path.name} / {name} / continued", source, conversation))
+    lines = []
+    for _, source, conversation in cases:
+        kwargs = {key: value for key, value in conversation.items() if key not in ("messages", "tools", "documents")}
+        asked = {"messages": conversation["messages"], "kwargs": kwargs, "continue_final_message": True}
+        for key in ("tools", "documents"):
+            asked[key] = conversation.get(key)
+        lines.append({"template": source, "tokens": TOKENS, "conversation": asked})
+    for (name, source, conversation), found in zip(cases, by_slora(program, lines), strict=True):
+        expected = continued_by_transformers(source, conversation, found["takes_parts"])
+        if "error" in expected and not expected["is_own"] and "error" in found:
+            found["code"] = "E_ANY"  # transformers has its own refusals of what can't be continued
+        tally.add(name, source, expected, found)
 
 
 def template_cases(folder):
@@ -116,16 +182,18 @@ def main():
     parser.add_argument("--shown", type=int, default=20, help="how many differences to print")
     arguments = parser.parse_args()
 
-    cases = []
+    tally = Tally(arguments.shown)
     if arguments.templates:
-        cases += template_cases(arguments.templates)
-        print(f"{len(cases) // (2 * len(CONVERSATIONS))} templates, {2 * len(CONVERSATIONS)} renderings of each")
-    for index, source in enumerate(random_templates(arguments.random, arguments.seed)):
-        cases.append((f"random {index}, seed {arguments.seed}", source, VARIABLES))
-    counts = compare(arguments.program, cases, arguments.shown)
-    for kind in sorted(counts):
-        print(f"{counts[kind]:8} {kind}")
-    sys.exit(1 if counts["different"] else 0)
+        cases = template_cases(arguments.templates)
+        print(f"{len(cases) // (2 * len(CONVERSATIONS))} templates, {len(CONVERSATIONS)} conversations")
+        compare_variables(arguments.program, cases, tally)
+        compare_continued(arguments.program, arguments.templates, tally)
+    sources = random_templates(arguments.random, arguments.seed)
+    cases = [(f"random {index}, seed {arguments.seed}", source, VARIABLES) for index, source in enumerate(sources)]
+    compare_variables(arguments.program, cases, tally)
+    for kind in sorted(tally.counts):
+        print(f"{tally.counts[kind]:8} {kind}")
+    sys.exit(1 if tally.counts["different"] else 0)
 
 
 if __name__ == "__main__":

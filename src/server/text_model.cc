@@ -27,15 +27,13 @@ Result<TextModel> TextModel::load(const std::filesystem::path& folder, const std
     files->chat_template = std::move(*text);
     files->named_templates.clear();
   }
-  if (files->chat_template.empty() && files->named_templates.empty()) {
-    model.chat_refusal_ =
-        Error{"invalid_request_error",
-              "This model has no chat template; use /v1/completions, or start the server with --chat-template FILE.", "messages"};
-    return model;
-  }
   Result<ChatRenderer> chat = ChatRenderer::create(*files);
   if (chat) {
     model.chat_ = std::move(*chat);
+  } else if (chat.error().code == "E_NO_CHAT_TEMPLATE") {
+    model.chat_refusal_ =
+        Error{"invalid_request_error",
+              "This model has no chat template; use /v1/completions, or start the server with --chat-template FILE.", "messages"};
   } else {
     model.chat_refusal_ = Error{"invalid_request_error", "This model's chat template is not served: " + chat.error().message, "messages"};
   }

@@ -1,31 +1,62 @@
 #include "text/chat_renderer.h"
 
 #include <nlohmann/json.hpp>
+#include <utility>
+
+#include "text/chat_messages.h"
+#include "text/python_text.h"
 
 namespace slora {
 namespace {
 
 constexpr std::string_view kDefaultName = "default";
+// Written behind the text that is to be continued, and looked for in the rendering: as transformers does, with the space that
+// shows whether the template strips texts.
+constexpr std::string_view kContinueTag = "CONTINUE_FINAL_MESSAGE_TAG ";
+
+tl::unexpected<Error> refuse(std::string param, std::string_view what) {
+  return tl::unexpected(Error{"invalid_request_error", fmt::format("{}: {}", param, what), std::move(param)});
+}
 
 Json or_null(const Json* value) { return value == nullptr ? Json() : *value; }
+
+// Writes the tag behind the last message's text and returns that text. Requires: content in the template's format.
+Result<std::string> tag_final_message(Json& messages, const Json& original) {
+  if (find_member(original.back(), "content") == nullptr)
+    return refuse("continue_final_message", "the last message has no content to continue");
+  Json& content = messages.back()["content"];
+  Json* text = content.is_string() ? &content : content.empty() ? nullptr : &content.back()["text"];
+  if (text == nullptr) return refuse("continue_final_message", "the last message has no text to continue");
+  auto whole = text->get<std::string>();
+  *text = whole + std::string(kContinueTag);
+  return whole;
+}
+
+Result<std::string> cut_at_tag(std::string rendered, std::string_view final_text) {
+  const std::string_view bare_tag = strip_right(kContinueTag);
+  const std::size_t at = rendered.rfind(bare_tag);
+  if (at == std::string::npos || rendered.find(strip_left(strip_right(final_text))) == std::string::npos) {
+    return refuse("continue_final_message", "the model's chat template doesn't write the last message as it is, so it can't be continued");
+  }
+  const bool keeps_spaces = std::string_view(rendered).substr(at).starts_with(kContinueTag);
+  rendered.resize(at);
+  if (!keeps_spaces) rendered.resize(strip_right(rendered).size());
+  return rendered;
+}
 
 }  // namespace
 
 Result<ChatRenderer> ChatRenderer::create(const TokenizerFiles& files) {
-  if (files.chat_template.empty() && files.named_templates.empty()) return error("E_NO_CHAT_TEMPLATE", "the model has no chat template");
   ChatRenderer renderer;
-  const auto add = [&renderer](std::string_view name, const std::string& source) -> Status {
-    Result<ChatTemplate> parsed = ChatTemplate::parse(source);
-    if (!parsed) return forward_error(parsed);
-    renderer.templates_.emplace(name, std::move(*parsed));
-    return {};
+  const auto add = [&renderer](std::string_view name, const std::string& source) {
+    renderer.templates_.emplace(name, Named{ChatTemplate::parse(source), source.find("content") != std::string::npos});
   };
-  if (!files.chat_template.empty()) {
-    if (Status added = add(kDefaultName, files.chat_template); !added) return forward_error(added);
-  }
-  for (const auto& [name, source] : files.named_templates) {
-    if (Status added = add(name, source); !added) return forward_error(added);
-  }
+  if (!files.chat_template.empty()) add(kDefaultName, files.chat_template);
+  for (const auto& [name, source] : files.named_templates) add(name, source);
+  if (renderer.templates_.empty()) return error("E_NO_CHAT_TEMPLATE", "the model has no chat template");
+  const auto usual = renderer.templates_.find(kDefaultName);
+  if (usual != renderer.templates_.end() && !usual->second.parsed) return tl::unexpected(usual->second.parsed.error());
+
   for (const auto& [name, token] : {std::pair("bos_token", files.bos_token), std::pair("eos_token", files.eos_token),
                                     std::pair("unk_token", files.unk_token), std::pair("pad_token", files.pad_token)}) {
     if (token) renderer.special_tokens_.emplace(name, *token);
@@ -33,41 +64,53 @@ Result<ChatRenderer> ChatRenderer::create(const TokenizerFiles& files) {
   return renderer;
 }
 
-Result<const ChatTemplate*> ChatRenderer::choose(const Conversation& conversation) const {
+Result<const ChatRenderer::Named*> ChatRenderer::choose(const Conversation& conversation) const {
   const auto named = [this](std::string_view name) {
     const auto found = templates_.find(name);
     return found == templates_.end() ? nullptr : &found->second;
   };
-  const ChatTemplate* chosen = nullptr;
+  const Named* chosen = nullptr;
   if (conversation.template_name) {
     chosen = named(*conversation.template_name);
   } else {
     if (conversation.tools != nullptr) chosen = named("tool_use");
-    if (chosen == nullptr && conversation.documents != nullptr) chosen = named("rag");
+    if (conversation.tools == nullptr && conversation.documents != nullptr) chosen = named("rag");
     if (chosen == nullptr) chosen = named(kDefaultName);
   }
-  if (chosen != nullptr) return chosen;
-  std::vector<std::string_view> names;
-  for (const auto& [name, ignored] : templates_) names.push_back(name);
-  return tl::unexpected(Error{"invalid_request_error",
-                              fmt::format("chat_template: expected one of this model's templates ({}), found {}", fmt::join(names, ", "),
-                                          quote(conversation.template_name.value_or(kDefaultName))),
-                              "chat_template"});
+  if (chosen != nullptr && chosen->parsed) return chosen;
+  if (chosen != nullptr) return tl::unexpected(chosen->parsed.error());
+  std::vector<std::string> names;
+  for (const auto& [name, ignored] : templates_) names.push_back(quote(name));
+  return refuse("chat_template", fmt::format("expected the name of one of this model's templates ({}), found {}", fmt::join(names, ", "),
+                                             quote(conversation.template_name.value_or(kDefaultName))));
 }
 
 Result<std::string> ChatRenderer::render(const Conversation& conversation) const {
-  const Result<const ChatTemplate*> chosen = choose(conversation);
+  const Result<const Named*> chosen = choose(conversation);
   if (!chosen) return tl::unexpected(chosen.error());
+  const ChatTemplate& chat_template = *(*chosen)->parsed;
+  Result<Json> messages =
+      to_template_messages(conversation.messages, chat_template.loops_over_content() ? ContentFormat::parts : ContentFormat::text);
+  if (!messages) return forward_error(messages);
+  std::string final_text;
+  if (conversation.continue_final_message) {
+    if (!(*chosen)->names_content) return refuse("continue_final_message", "the model's chat template writes no content");
+    Result<std::string> tagged = tag_final_message(*messages, conversation.messages);
+    if (!tagged) return tagged;
+    final_text = std::move(*tagged);
+  }
+
   Json context = Json::object();
   for (const auto& [name, token] : special_tokens_) context[name] = token;
-  context["messages"] = conversation.messages;
-  context["tools"] = or_null(conversation.tools);
-  context["documents"] = or_null(conversation.documents);
   context["add_generation_prompt"] = conversation.add_generation_prompt;
   if (conversation.kwargs != nullptr) context.update(*conversation.kwargs);
-  Result<std::string> text = (*chosen)->render(context);
+  context["messages"] = std::move(*messages);
+  context["tools"] = or_null(conversation.tools);
+  context["documents"] = or_null(conversation.documents);
+  Result<std::string> text = chat_template.render(context);
   if (!text && text.error().param.empty()) text.error().param = "messages";
-  return text;
+  if (!text || !conversation.continue_final_message) return text;
+  return cut_at_tag(std::move(*text), final_text);
 }
 
 }  // namespace slora

@@ -26,18 +26,26 @@ struct Conversation {
 // Constant after construction; any thread.
 class ChatRenderer {
  public:
-  // Fails when the folder has no template, or one that is not served.
+  // Fails when there is no template, or when the default one is not served.
   [[nodiscard]] static Result<ChatRenderer> create(const TokenizerFiles& files);
 
   // The conversation as the model's prompt. What the client did wrong comes back as invalid_request_error with its field.
+  //
+  // The template is the one that is named; else "tool_use" where there are tools, "rag" where there are documents and no tools,
+  // if the model has such ones; else "default".
   [[nodiscard]] Result<std::string> render(const Conversation& conversation) const;
 
  private:
+  struct Named {
+    Result<ChatTemplate> parsed;
+    bool names_content;  // its source holds the word: else no message could be continued
+  };
+
   ChatRenderer() = default;
 
-  [[nodiscard]] Result<const ChatTemplate*> choose(const Conversation& conversation) const;
+  [[nodiscard]] Result<const Named*> choose(const Conversation& conversation) const;
 
-  std::map<std::string, ChatTemplate, std::less<>> templates_;
+  std::map<std::string, Named, std::less<>> templates_;
   std::map<std::string, std::string, std::less<>> special_tokens_;
 };
 

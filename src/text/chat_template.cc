@@ -2,13 +2,15 @@
 
 #include <nlohmann/json.hpp>
 
+#include "text/jinja_content.h"
 #include "text/jinja_interpreter.h"
 #include "text/jinja_parser.h"
 #include "text/utf8.h"
 
 namespace slora {
 
-ChatTemplate::ChatTemplate(std::shared_ptr<const jinja::Template> root) : root_(std::move(root)) {}
+ChatTemplate::ChatTemplate(std::shared_ptr<const jinja::Template> root)
+    : root_(std::move(root)), loops_over_content_(jinja::loops_over_content(*root_)) {}
 
 Result<ChatTemplate> ChatTemplate::parse(std::string source) {
   Result<jinja::Template> root = jinja::parse(to_valid_utf8(source));

@@ -23,10 +23,14 @@ class ChatTemplate {
   // the template itself refuses by raise_exception comes back with code invalid_request_error.
   [[nodiscard]] Result<std::string> render(const Json& context) const;
 
+  // Whether it wants a message's content as a list of parts.
+  [[nodiscard]] bool loops_over_content() const { return loops_over_content_; }
+
  private:
   explicit ChatTemplate(std::shared_ptr<const jinja::Template> root);
 
   std::shared_ptr<const jinja::Template> root_;  // shared so that copies of this value stay cheap
+  bool loops_over_content_ = false;
 };
 
 }  // namespace slora

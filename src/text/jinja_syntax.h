@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -95,7 +96,8 @@ struct Expression {
       kind;
 };
 
-// The depth of the deepest part of an expression.
+// The expressions that an expression is directly made of, and how deep the deepest of them is.
+void visit_parts(const Expression& expression, const std::function<void(const Expression&)>& visit);
 [[nodiscard]] int depth_below(const Expression& expression);
 
 struct Statement;
@@ -186,5 +188,12 @@ struct Statement {
 struct Template {
   Body body;
 };
+
+// The bodies directly inside a statement.
+[[nodiscard]] std::vector<const Body*> bodies_of(const Statement& statement);
+// All statements of a body, with those inside of them.
+void visit_statements(const Body& body, const std::function<void(const Statement&)>& visit);
+// All expressions of a statement, with their parts but not those of statements inside of it.
+void visit_expressions(const Statement& statement, const std::function<void(const Expression&)>& visit);
 
 }  // namespace slora::jinja

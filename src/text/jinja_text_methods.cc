@@ -22,10 +22,10 @@ std::string required_text(Machine& machine, const Value& argument) {
   return machine.text_of(argument);
 }
 
-// What becomes part of `object`: markup escapes other text.
+// What becomes part of `object`: markup takes every value, and escapes what is no markup.
 std::string text_for(Machine& machine, const Value& object, const Value& argument) {
-  const std::string text = required_text(machine, argument);
-  return object.is_markup() && !argument.is_markup() ? escape_html(text) : text;
+  if (!object.is_markup()) return required_text(machine, argument);
+  return argument.is_markup() ? machine.text_of(argument) : escape_html(machine.text_of(argument));
 }
 
 enum class Side { left, right, both };
