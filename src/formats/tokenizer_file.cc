@@ -16,6 +16,7 @@ constexpr JsonLimits kConfigLimits{.bytes_max = std::size_t{8} << 20};
 constexpr std::size_t kTemplateBytesMax = std::size_t{1} << 20;
 constexpr std::size_t kTemplatesMax = 64;
 
+tl::unexpected<Error> in_file(std::string_view name, const Error& why) { return error(why.code, "{}: {}", name, why.message); }
 bool is_absent(const Error& why) { return why.code == "E_NO_FILE"; }
 
 // An object, or an empty one where there is no such file.
@@ -78,9 +79,15 @@ Status take_template_file(std::string& out, const std::string& path) {
   return {};
 }
 
-// Files of their own go before the config: chat_template.jinja, and additional_chat_templates/NAME.jinja.
+// Files of their own go before the config: chat_template.jinja, and additional_chat_templates/NAME.jinja. What older processors
+// wrote, chat_template.json, is taken where there is no other.
 Status take_template_files(TokenizerFiles& files, const std::string& folder) {
   if (Status taken = take_template_file(files.chat_template, folder + "/chat_template.jinja"); !taken) return taken;
+  if (files.chat_template.empty()) {
+    Result<Json> older = read_optional_object(folder + "/chat_template.json");
+    if (!older) return forward_error(older);
+    if (Status taken = take_templates(files, *older); !taken) return in_file("chat_template.json", taken.error());
+  }
   std::error_code ignored;
   std::vector<std::filesystem::path> found;
   for (std::filesystem::directory_iterator at(folder + "/additional_chat_templates", ignored), end; !ignored && at != end;
@@ -108,8 +115,6 @@ Status take_config(TokenizerFiles& files, const Json& config) {
   files.tokenizer_class = name->value_or("");
   return {};
 }
-
-tl::unexpected<Error> in_file(std::string_view name, const Error& why) { return error(why.code, "{}: {}", name, why.message); }
 
 }  // namespace
 

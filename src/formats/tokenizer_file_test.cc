@@ -81,6 +81,18 @@ TEST(TokenizerFiles, PrefersTemplatesInFilesOfTheirOwn) {
   EXPECT_EQ(files->named_templates.at("rag"), "cited");
 }
 
+TEST(TokenizerFiles, ReadsTheTemplateOfOlderProcessorsWhereThereIsNoOther) {
+  const TemporaryFolder folder;
+  folder.write("tokenizer.json", "{}");
+  folder.write("chat_template.json", R"({"chat_template":"older"})");
+  EXPECT_EQ(read_tokenizer_files(folder.path())->chat_template, "older");
+  folder.write("tokenizer_config.json", R"({"chat_template":"config"})");
+  EXPECT_EQ(read_tokenizer_files(folder.path())->chat_template, "config");
+  folder.write("tokenizer_config.json", "{}");
+  folder.write("chat_template.json", R"({"chat_template":5})");
+  EXPECT_THAT(read_tokenizer_files(folder.path()).error().message, HasSubstr("chat_template.json: \"chat_template\": expected a string"));
+}
+
 TEST(TokenizerFiles, NamesTheFileAtFault) {
   const TemporaryFolder folder;
   const auto refusal = [&] { return read_tokenizer_files(folder.path()).error().message; };
