@@ -1,21 +1,23 @@
 #include "text/bpe.h"
 
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <queue>
 #include <utility>
 
+#include "base/check.h"
 #include "text/tokenizer_json.h"
 #include "text/utf8.h"
 
 namespace slora {
 namespace {
 
-constexpr std::ptrdiff_t kNone = -1;
+constexpr std::int32_t kNone = -1;
 
 // A merge that was possible when it was queued: at `position`, of the token there with its right neighbour.
 struct Candidate {
   std::uint32_t rank;
-  std::ptrdiff_t position;
+  std::int32_t position;
   TokenId merged;
 };
 struct IsLater {
@@ -122,6 +124,7 @@ Result<MergeTable> Bpe::read_merges(const Json& model, const Vocabulary& vocabul
 }
 
 void Bpe::encode(std::string_view word, std::vector<TokenId>& out) const {
+  check(word.size() <= std::numeric_limits<std::int32_t>::max(), "a word whose positions have 32 bits");
   if (word.empty()) return;
   if (ignore_merges_) {
     if (const std::optional<TokenId> token = vocabulary_.find(word)) {
@@ -132,7 +135,7 @@ void Bpe::encode(std::string_view word, std::vector<TokenId>& out) const {
   std::vector<Symbol> symbols = start_symbols(word);
   merge_all(symbols);
   for (const Symbol& symbol : symbols) {
-    if (!symbol.merged_away) out.push_back(symbol.token);
+    if (symbol.token != kNone) out.push_back(symbol.token);
   }
 }
 
@@ -144,9 +147,9 @@ std::vector<Bpe::Symbol> Bpe::start_symbols(std::string_view word) const {
   symbols.reserve(word.size());
   bool unknown_pending = false;
   const auto add = [&symbols](TokenId token) {
-    const std::ptrdiff_t index = std::ssize(symbols);
+    const auto index = static_cast<std::int32_t>(symbols.size());
     if (index > 0) symbols.back().next = index;
-    symbols.push_back({token, index - 1, kNone, false});
+    symbols.push_back({token, index - 1, kNone});
   };
   while (!word.empty()) {
     const std::string_view character = word.substr(0, first_code_point(word).bytes);
@@ -178,24 +181,24 @@ void Bpe::merge_all(std::vector<Symbol>& symbols) const {
   std::vector<Candidate> heap;
   heap.reserve(symbols.size());
   std::priority_queue<Candidate, std::vector<Candidate>, IsLater> queue(IsLater{}, std::move(heap));
-  const auto consider = [&](std::ptrdiff_t left, std::ptrdiff_t right) {
+  const auto consider = [&](std::int32_t left, std::int32_t right) {
     const Merge* merge = merges_.find(symbols[left].token, symbols[right].token);
     if (merge != nullptr) queue.push({merge->rank, left, merge->merged});
   };
-  for (std::ptrdiff_t i = 0; i + 1 < std::ssize(symbols); ++i) consider(i, i + 1);
+  for (std::int32_t i = 0; i + 1 < std::ssize(symbols); ++i) consider(i, i + 1);
 
   while (!queue.empty()) {
     const Candidate candidate = queue.top();
     queue.pop();
     Symbol& left = symbols[candidate.position];
-    if (left.merged_away || left.next == kNone) continue;
+    if (left.token == kNone || left.next == kNone) continue;
     Symbol& right = symbols[left.next];
     const Merge* merge = merges_.find(left.token, right.token);
     if (merge == nullptr || merge->merged != candidate.merged) continue;
 
     left.token = candidate.merged;
     left.next = right.next;
-    right.merged_away = true;
+    right.token = kNone;
     if (left.next != kNone) {
       symbols[left.next].previous = candidate.position;
       consider(candidate.position, left.next);

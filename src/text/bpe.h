@@ -1,6 +1,7 @@
 #pragma once
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -18,18 +19,17 @@ class Bpe {
  public:
   [[nodiscard]] static Result<Bpe> from_json(const Json& tokenizer_json);
 
-  // Appends the tokens of `word`. O(n log n) in its length. Requires: valid UTF-8.
+  // Appends the tokens of `word`. O(n log n) in its length. Requires: valid UTF-8, less than 2 GiB.
   void encode(std::string_view word, std::vector<TokenId>& out) const;
 
   [[nodiscard]] const Vocabulary& vocabulary() const { return vocabulary_; }
 
  private:
-  // A token of the word so far, in a doubly linked list inside a vector. `next` == kNone: the last.
+  // A token of the word so far, in a doubly linked list inside a vector. Small, since a word may be a whole text.
   struct Symbol {
-    TokenId token;
-    std::ptrdiff_t previous;
-    std::ptrdiff_t next;
-    bool merged_away;
+    TokenId token;          // kNone: merged into the one before
+    std::int32_t previous;  // index of a neighbour, or kNone
+    std::int32_t next;
   };
 
   Bpe(Vocabulary vocabulary, MergeTable merges);
