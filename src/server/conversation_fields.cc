@@ -11,14 +11,11 @@ namespace {
 
 tl::unexpected<Error> needed_at(const std::string& place) { return field_error(place, "{}: this field is needed", place); }
 
-// A message's content: a string, a list of text parts (joined by line breaks, as vLLM does for templates that take strings), or
-// nothing where the model spoke.
-Result<std::string> content_text(const std::string& place, const Json* content, std::string_view role) {
-  if (content == nullptr && role != "assistant") return needed_at(place);
-  if (content == nullptr) return std::string();
-  if (content->is_string()) return content->get<std::string>();
+// A message's content: a string, a list of text parts, or nothing where the model spoke.
+Status check_content(const std::string& place, const Json* content, std::string_view role) {
+  if (content == nullptr) return role == "assistant" ? Status{} : needed_at(place);
+  if (content->is_string()) return {};
   if (!content->is_array()) return expected_at(place, "a string or a list of parts", *content);
-  std::string text;
   for (std::size_t i = 0; i < content->size(); ++i) {
     const Json& part = (*content)[i];
     const std::string part_place = fmt::format("{}[{}]", place, i);
@@ -26,13 +23,11 @@ Result<std::string> content_text(const std::string& place, const Json* content, 
     const Json* type = find_member(part, "type");
     if (type == nullptr) return needed_at(part_place + ".type");
     if (*type != "text") return expected_at(part_place + ".type", "\"text\", the only kind of part that is served,", *type);
-    const Json* part_text = find_member(part, "text");
-    if (part_text == nullptr) return needed_at(part_place + ".text");
-    if (!part_text->is_string()) return expected_at(part_place + ".text", "a string", *part_text);
-    if (i != 0) text += "\n";
-    text += part_text->get_ref<const std::string&>();
+    const Json* text = find_member(part, "text");
+    if (text == nullptr) return needed_at(part_place + ".text");
+    if (!text->is_string()) return expected_at(part_place + ".text", "a string", *text);
   }
-  return text;
+  return {};
 }
 
 // Copies members of `from` that are strings or absent.
@@ -99,10 +94,11 @@ Result<Json> message_of(const std::string& place, const Json& value) {
   if (role == nullptr) return needed_at(place + ".role");
   if (!role->is_string() || *role == "") return expected_at(place + ".role", "a string such as \"user\"", *role);
   Json message = {{"role", *role}};
-  Result<std::string> content = content_text(place + ".content", find_member(value, "content"), role->get_ref<const std::string&>());
-  if (!content) return forward_error(content);
-  message["content"] = std::move(*content);
-  if (Status copied = copy_texts(message, place, value, {"name", "tool_call_id", "reasoning_content", "reasoning"}); !copied) {
+  const Json* content = find_member(value, "content");
+  if (Status checked = check_content(place + ".content", content, role->get_ref<const std::string&>()); !checked)
+    return forward_error(checked);
+  if (content != nullptr) message["content"] = *content;
+  if (Status copied = copy_texts(message, place, value, {"name", "tool_call_id", "reasoning_content", "reasoning", "thinking"}); !copied) {
     return forward_error(copied);
   }
   if (const Json* given = find_member(value, "tool_calls")) {

@@ -318,6 +318,12 @@ TEST_F(GenerationJobTest, AChatEchoesTheAssistantsLastMessage) {
   start(Endpoint::chat, R"({"messages":[{"role":"user","content":"Hi"}],"echo":true})");
   deliver_text(1, "big");
   EXPECT_EQ(body()["choices"][0]["message"]["content"], "big");
+  start(Endpoint::chat, R"({"messages":[{"role":"assistant","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}],"echo":true})");
+  deliver_text(2, "big");
+  EXPECT_EQ(body()["choices"][0]["message"]["content"], "a\nbbig");
+  start(Endpoint::chat, R"({"messages":[{"role":"assistant","content":null}],"echo":true})");
+  deliver_text(3, "big");
+  EXPECT_EQ(body()["choices"][0]["message"]["content"], "big");
 }
 
 TEST_F(GenerationJobTest, AFullQueueCancelsWhatWasTakenAndAnswers429) {

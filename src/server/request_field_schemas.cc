@@ -103,13 +103,10 @@ Json stream_options_schema(std::int32_t) {
 
 Json messages_schema(std::int32_t) {
   const Json role = {{"type", "string"}, {"minLength", 1}};
-  const Json more = {{"name", optional(text())},
-                     {"tool_call_id", optional(text())},
-                     {"reasoning", optional(text())},
-                     {"reasoning_content", optional(text())},
-                     {"function_call", {{"type", "null"}}},
-                     {"audio", {{"type", "null"}}},
-                     {"tool_calls", optional(tool_calls())}};
+  const Json more = {{"name", optional(text())},      {"tool_call_id", optional(text())},
+                     {"reasoning", optional(text())}, {"reasoning_content", optional(text())},
+                     {"thinking", optional(text())},  {"function_call", {{"type", "null"}}},
+                     {"audio", {{"type", "null"}}},   {"tool_calls", optional(tool_calls())}};
   Json spoken = more;
   spoken.update({{"role", {{"const", "assistant"}}}, {"content", optional(content())}});
   Json other = more;

@@ -48,6 +48,16 @@ tl::unexpected<Error> too_long(std::string_view field, std::string_view what) {
   return tl::unexpected<Error>(Error{"context_length_exceeded", fmt::format("{}: {}", field, what), std::string(field)});
 }
 
+// Of a checked message: its parts are texts.
+std::string text_of_content(const Json& message) {
+  const Json* content = find_member(message, "content");
+  if (content == nullptr) return {};
+  if (content->is_string()) return content->get<std::string>();
+  std::string text;
+  for (const Json& part : *content) text += (text.empty() ? "" : "\n") + part["text"].get<std::string>();
+  return text;
+}
+
 // As vLLM: what a request says of reasoning are variables of the template.
 Json template_variables(const RequestSpec& spec) {
   Json variables = spec.chat_template_kwargs.is_null() ? Json::object() : spec.chat_template_kwargs;
@@ -182,7 +192,7 @@ Status RequestPreparer::add_conversation(PreparedRequest& request) const {
   prompt.tokens = std::move(*tokens);
   if (const auto room = tokens_to_keep(request)) truncate(prompt.tokens, *room, spec.kept_end);
   const Json& last = spec.messages.back();
-  if (spec.echo && last["role"] == "assistant") prompt.echo = last["content"].get<std::string>();
+  if (spec.echo && last["role"] == "assistant") prompt.echo = text_of_content(last);
   return {};
 }
 

@@ -36,7 +36,7 @@ struct RequestSpec {
   KeptEnd kept_end = KeptEnd::last;
   std::optional<bool> add_special_tokens;
 
-  // Chat: at least one message, as templates want them: contents are texts, arguments of tool calls objects. What is absent is null.
+  // Chat: at least one message; arguments of tool calls are objects, as templates want them. What is absent is null.
   Json messages, tools, documents, chat_template_kwargs;
   std::optional<std::string> chat_template;  // the name of one of the model's own
   std::string reasoning_effort;              // empty: not given
