@@ -252,48 +252,24 @@ std::vector<PreTokenizer::Stretch> PreTokenizer::find_stretches(std::string_view
 
 void PreTokenizer::append_pieces(std::vector<TextRange>& out, const std::vector<Stretch>& stretches, std::size_t offset,
                                  Behavior behavior) {
-  const std::size_t first = out.size();
-  const auto joins = [&](const Stretch& stretch, const Stretch* neighbour) {
-    if (neighbour == nullptr) return false;
-    if (behavior == Behavior::contiguous) return stretch.matches == neighbour->matches;
-    return stretch.matches && !neighbour->matches;
+  const auto are_joined = [behavior](const Stretch& left, const Stretch& right) {
+    if (behavior == Behavior::contiguous) return left.matches == right.matches;
+    if (behavior == Behavior::merged_with_previous) return right.matches && !left.matches;
+    if (behavior == Behavior::merged_with_next) return left.matches && !right.matches;
+    return false;
   };
-  const auto count = static_cast<std::ptrdiff_t>(stretches.size());
-  switch (behavior) {
-    case Behavior::removed:
-    case Behavior::isolated:
-      for (const Stretch& stretch : stretches) {
-        if (behavior == Behavior::isolated || !stretch.matches) out.push_back(stretch.range);
-      }
-      break;
-    case Behavior::contiguous:
-    case Behavior::merged_with_previous:
-      for (std::ptrdiff_t i = 0; i < count; ++i) {
-        if (joins(stretches[i], i == 0 ? nullptr : &stretches[i - 1])) {
-          out.back().end = stretches[i].range.end;
-        } else {
-          out.push_back(stretches[i].range);
-        }
-      }
-      break;
-    case Behavior::merged_with_next:
-      for (std::ptrdiff_t i = count - 1; i >= 0; --i) {
-        if (joins(stretches[i], i == count - 1 ? nullptr : &stretches[i + 1])) {
-          out.back().begin = stretches[i].range.begin;
-        } else {
-          out.push_back(stretches[i].range);
-        }
-      }
-      std::reverse(out.begin() + static_cast<std::ptrdiff_t>(first), out.end());
-      break;
+  const auto first = static_cast<std::ptrdiff_t>(out.size());
+  for (std::size_t i = 0; i < stretches.size(); ++i) {
+    const Stretch& stretch = stretches[i];
+    if (behavior == Behavior::removed && stretch.matches) continue;
+    if (i > 0 && are_joined(stretches[i - 1], stretch)) {
+      out.back().end = offset + stretch.range.end;
+    } else {
+      out.push_back({offset + stretch.range.begin, offset + stretch.range.end});
+    }
   }
-  out.erase(
-      std::remove_if(out.begin() + static_cast<std::ptrdiff_t>(first), out.end(), [](const TextRange& r) { return r.begin == r.end; }),
-      out.end());
-  for (std::size_t i = first; i < out.size(); ++i) {
-    out[i].begin += offset;
-    out[i].end += offset;
-  }
+  // A pattern may match nothing at a place: that decides what is joined, and is no piece.
+  out.erase(std::remove_if(out.begin() + first, out.end(), [](const TextRange& r) { return r.begin == r.end; }), out.end());
 }
 
 }  // namespace slora
