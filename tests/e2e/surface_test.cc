@@ -1,8 +1,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <ctime>
 #include <map>
 #include <set>
+#include <sstream>
 
 #include "e2e/demo_server.h"
 
@@ -142,6 +144,33 @@ TEST(FlushCache, DropsPrefixesWhenNothingRuns) {
     EXPECT_EQ(refused.status, 400);
     EXPECT_EQ(refused.json()["error"]["code"], "busy");
   }
+}
+
+std::string lora_info(std::uint16_t at) {
+  const std::string text = get(at, "/metrics").body;
+  const std::size_t begin = text.find("\nvllm:lora_requests_info{") + 1;
+  EXPECT_EQ(text.find("\nvllm:lora_requests_info{", begin), std::string::npos) << "one sample, not one for each time";
+  return text.substr(begin, text.find('\n', begin) - begin);
+}
+
+TEST(Info, TellsWhoRunsAndWhichAdaptersAreInUse) {
+  std::vector<std::string> arguments = demo_arguments();
+  arguments.insert(arguments.end(), {"--backend", "reference"});
+  const ServerProcess server(arguments);
+  Json body = long_stream_body();
+  body["model"] = "shout";
+  Connection running(server.port());
+  running.send_request("POST", "/v1/completions", body.dump());
+  running.read_until("data: ");
+  EXPECT_EQ(get(server.port(), "/load").json(), Json({{"server_load", 1}}));
+  const std::string in_use = lora_info(server.port());
+  EXPECT_THAT(in_use, HasSubstr(R"(running_lora_adapters="shout")"));
+  EXPECT_NEAR(std::stod(in_use.substr(in_use.rfind(' '))), static_cast<double>(std::time(nullptr)), 60);
+  EXPECT_EQ(metric(server.port(), "slora_adapters_resident"), 1);
+  EXPECT_EQ(metric(server.port(), "slora_adapters_refused"), 1);
+  EXPECT_TRUE(running.read_reply().is_whole);
+  EXPECT_EQ(get(server.port(), "/load").json(), Json({{"server_load", 0}}));
+  EXPECT_THAT(lora_info(server.port()), HasSubstr(R"(running_lora_adapters="")"));
 }
 
 // Methods by path, as a server's description has them.
