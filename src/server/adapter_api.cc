@@ -8,6 +8,7 @@
 #include "adapters/adapter_roots.h"
 #include "base/log.h"
 #include "server/error_response.h"
+#include "server/plain_response.h"
 
 namespace slora {
 namespace {
@@ -23,13 +24,6 @@ constexpr std::array kSglangLoadFields = {kName, kPath,
                                                      "Makes no difference: what is used stays in memory, the rest while there is room."},
                                           SmallField{"lora_id", FieldForm::text, FieldNeed::optional, "Not needed here."}};
 constexpr std::array kSglangUnloadFields = {kName, SmallField{"lora_id", FieldForm::text, FieldNeed::optional, "Not needed here."}};
-
-HttpResponse text_response(std::string text) {
-  HttpResponse response;
-  response.content_type = "text/plain; charset=utf-8";
-  response.body = std::move(text);
-  return response;
-}
 
 tl::unexpected<Error> refuse(const Error& why, std::string param) {
   return tl::unexpected(Error{why.code, fmt::format("{}: {}", param, why.message), param});

@@ -1,9 +1,7 @@
 #pragma once
-#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <memory>
-#include <string>
 #include <string_view>
 
 #include "server/http_types.h"

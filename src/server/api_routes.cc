@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "server/openapi_document.h"
+#include "server/plain_response.h"
 #include "server/request_schema.h"
 
 namespace slora {
@@ -184,11 +185,7 @@ RouteTable make_routes(Apis apis, std::int32_t vocabulary_size) {
   routes.push_back({"GET",
                     "/openapi.json",
                     Role::open,
-                    [description](const Handed& exchange) {
-                      HttpResponse response;
-                      response.body = *description;
-                      exchange->respond(std::move(response));
-                    },
+                    [description](const Handed& exchange) { exchange->respond(json_response(*description)); },
                     {"This description.", nullptr, {json_answer(object_with({{"openapi", "string"}, {"paths", "object"}}))}, {}}});
   RouteTable table(std::move(routes));
   *description = openapi_document(table).dump();

@@ -5,22 +5,17 @@
 
 #include "formats/json.h"
 #include "server/error_response.h"
+#include "server/plain_response.h"
 
 namespace slora {
 namespace {
 
-HttpResponse json_response(const Json& body) {
-  HttpResponse response;
-  response.body = body.dump(-1, ' ', false, Json::error_handler_t::replace);
-  return response;
-}
+// Paths may hold bytes that are no UTF-8.
+HttpResponse json_of(const Json& body) { return json_response(body.dump(-1, ' ', false, Json::error_handler_t::replace)); }
 
 HttpResponse flush_response(bool was_done) {
   if (!was_done) return error_response({"busy", "Requests run or wait, so nothing was dropped; ask again when they have ended.", {}});
-  HttpResponse response;
-  response.content_type = "text/plain; charset=utf-8";
-  response.body = "Cache flushed.\n";
-  return response;
+  return text_response("Cache flushed.\n");
 }
 
 }  // namespace
@@ -29,15 +24,15 @@ InfoApi::InfoApi(std::string model_name, std::string model_path, Runtime& runtim
     : model_name_(std::move(model_name)), model_path_(std::move(model_path)), runtime_(runtime), post_(std::move(post)) {}
 
 void InfoApi::model(const std::shared_ptr<Exchange>& exchange) const {
-  exchange->respond(json_response({{"model_path", model_path_},
-                                   {"served_model_name", model_name_},
-                                   {"tokenizer_path", model_path_},
-                                   {"is_generation", true},
-                                   {"preferred_sampling_params", nullptr},
-                                   {"weight_version", "default"},
-                                   {"has_image_understanding", false},
-                                   {"has_audio_understanding", false},
-                                   {"model_type", name_of(runtime_.model_config().family)}}));
+  exchange->respond(json_of({{"model_path", model_path_},
+                             {"served_model_name", model_name_},
+                             {"tokenizer_path", model_path_},
+                             {"is_generation", true},
+                             {"preferred_sampling_params", nullptr},
+                             {"weight_version", "default"},
+                             {"has_image_understanding", false},
+                             {"has_audio_understanding", false},
+                             {"model_type", name_of(runtime_.model_config().family)}}));
 }
 
 void InfoApi::server(const std::shared_ptr<Exchange>& exchange) const {
@@ -49,20 +44,20 @@ void InfoApi::server(const std::shared_ptr<Exchange>& exchange) const {
                       {"pages_total", stats.scheduler.pages_total},
                       {"pages_free", stats.scheduler.pages_free},
                       {"adapters_resident", stats.adapters_resident}};
-  exchange->respond(json_response({{"version", SLORA_VERSION},
-                                   {"model_path", model_path_},
-                                   {"served_model_name", model_name_},
-                                   {"tokenizer_path", model_path_},
-                                   {"context_length", runtime_.max_model_len()},
-                                   {"page_size", scheduler.page_tokens},
-                                   {"max_total_num_tokens", std::int64_t{scheduler.page_count} * scheduler.page_tokens},
-                                   {"max_running_requests", scheduler.running_max},
-                                   {"max_queued_requests", scheduler.waiting_max},
-                                   {"chunked_prefill_size", scheduler.step_tokens_max},
-                                   {"tp_size", 1},
-                                   {"dp_size", 1},
-                                   {"enable_lora", true},
-                                   {"internal_states", Json::array({state})}}));
+  exchange->respond(json_of({{"version", SLORA_VERSION},
+                             {"model_path", model_path_},
+                             {"served_model_name", model_name_},
+                             {"tokenizer_path", model_path_},
+                             {"context_length", runtime_.max_model_len()},
+                             {"page_size", scheduler.page_tokens},
+                             {"max_total_num_tokens", std::int64_t{scheduler.page_count} * scheduler.page_tokens},
+                             {"max_running_requests", scheduler.running_max},
+                             {"max_queued_requests", scheduler.waiting_max},
+                             {"chunked_prefill_size", scheduler.step_tokens_max},
+                             {"tp_size", 1},
+                             {"dp_size", 1},
+                             {"enable_lora", true},
+                             {"internal_states", Json::array({state})}}));
 }
 
 void InfoApi::flush_cache(const std::shared_ptr<Exchange>& exchange) const {

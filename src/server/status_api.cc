@@ -12,6 +12,7 @@
 #include "metrics/prometheus.h"
 #include "server/error_response.h"
 #include "server/json_text.h"
+#include "server/plain_response.h"
 
 namespace slora {
 namespace {
@@ -44,12 +45,6 @@ std::optional<std::string> percent_decoded(std::string_view text) {
 void write_gauge(PrometheusWriter& writer, std::string_view name, std::string_view help, std::size_t value) {
   writer.family(name, help, MetricKind::gauge);
   writer.sample({}, std::uint64_t{value});
-}
-
-HttpResponse json_response(std::string body) {
-  HttpResponse response;
-  response.body = std::move(body);
-  return response;
 }
 
 }  // namespace
