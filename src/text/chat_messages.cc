@@ -5,6 +5,8 @@
 namespace slora {
 namespace {
 
+constexpr std::size_t kMembersMax = 64;  // of a message, which is looked through for each
+
 tl::unexpected<Error> refuse(std::string place, std::string_view what) {
   return tl::unexpected(Error{"invalid_request_error", fmt::format("{}: {}", place, what), std::move(place)});
 }
@@ -62,6 +64,7 @@ Result<Json> to_template_messages(const Json& messages, ContentFormat format) {
   for (std::size_t i = 0; i < messages.size(); ++i) {
     const std::string place = fmt::format("messages[{}]", i);
     if (!messages[i].is_object()) return refuse(place, "expected an object with \"role\" and \"content\"");
+    if (messages[i].size() > kMembersMax) return refuse(place, fmt::format("expected at most {} members", kMembersMax));
     const Json* role = find_member(messages[i], "role");
     Result<Json> content = content_of(place + ".content", find_member(messages[i], "content"), format, role != nullptr && *role == "tool");
     if (!content) return content;

@@ -54,6 +54,9 @@ TEST(ChatMessages, NameReasoningAsEveryTemplateExpectsIt) {
 TEST(ChatMessages, NameThePartAtFault) {
   EXPECT_THAT(converted("[]", ContentFormat::text), HasSubstr("messages messages: expected a list with at least one message"));
   EXPECT_THAT(converted("[1]", ContentFormat::text), HasSubstr("messages[0] messages[0]: expected an object"));
+  std::string members;
+  for (int i = 0; i < 65; ++i) members += fmt::format(R"("m{}":1,)", i);
+  EXPECT_THAT(converted("[{" + members + R"("role":"user"}])", ContentFormat::text), HasSubstr("expected at most 64 members"));
   EXPECT_THAT(converted(R"([{"role":"user","content":5}])", ContentFormat::parts), HasSubstr("messages[0].content "));
   for (const ContentFormat format : {ContentFormat::text, ContentFormat::parts}) {
     EXPECT_THAT(converted(R"([{"role":"user","content":[{"type":"text","text":"a"},{"type":"image_url"}]}])", format),

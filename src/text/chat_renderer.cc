@@ -9,6 +9,7 @@
 namespace slora {
 namespace {
 
+constexpr std::size_t kVariablesMax = 256;  // a context is looked through for each
 constexpr std::string_view kDefaultName = "default";
 // Written behind the text that is to be continued, and looked for in the rendering: as transformers does, with the space that
 // shows whether the template strips texts.
@@ -89,6 +90,10 @@ Result<std::string> ChatRenderer::render(const Conversation& conversation) const
   const Result<const Named*> chosen = choose(conversation);
   if (!chosen) return tl::unexpected(chosen.error());
   const ChatTemplate& chat_template = *(*chosen)->parsed;
+  if (conversation.kwargs != nullptr && conversation.kwargs->size() > kVariablesMax) {
+    return refuse("chat_template_kwargs",
+                  fmt::format("expected at most {} variables, found {}", kVariablesMax, conversation.kwargs->size()));
+  }
   Result<Json> messages =
       to_template_messages(conversation.messages, chat_template.loops_over_content() ? ContentFormat::parts : ContentFormat::text);
   if (!messages) return forward_error(messages);

@@ -42,6 +42,13 @@ TEST(ChatRenderer, PassesVariablesOnButNotOverTheConversation) {
   EXPECT_EQ(render(renderer, {.messages = kHello, .kwargs = &kwargs}), "False <b> 1 0");
 }
 
+TEST(ChatRenderer, TakesABoundedNumberOfVariables) {
+  Json kwargs = Json::object();
+  for (int i = 0; i < 257; ++i) kwargs[fmt::format("k{}", i)] = i;
+  EXPECT_THAT(render(renderer_of("x"), {.messages = kHello, .kwargs = &kwargs}),
+              HasSubstr("chat_template_kwargs | chat_template_kwargs: expected at most 256"));
+}
+
 TEST(ChatRenderer, ChoosesAmongNamedTemplates) {
   const ChatRenderer renderer = renderer_of("usual", {{"tool_use", "tools"}, {"rag", "documents"}});
   EXPECT_EQ(render(renderer, {.messages = kHello}), "usual");

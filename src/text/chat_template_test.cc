@@ -163,18 +163,43 @@ TEST(ChatTemplate, GivesTheTemplatesOwnRefusalToTheClient) {
   EXPECT_EQ(text.error().message, "Roles must alternate: 7");
 }
 
-TEST(ChatTemplate, EndsWhateverTheTemplateDoes) {
-  const std::string loops = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}";
-  EXPECT_THAT(render(loops), HasSubstr("the template takes too m"));
-  EXPECT_THAT(render("{% set ns = namespace(x='x') %}{% for a in range(99) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}"),
-              HasSubstr("too much memory"));
-  EXPECT_THAT(render("{% for a in range(9999) %}{{ 'x' * 99999 }}{% endfor %}"), HasSubstr("too"));
-  EXPECT_THAT(show("'x' * 99999999999"), HasSubstr("too much memory"));
-  EXPECT_THAT(render("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}"), HasSubstr("nests too deeply"));
-  EXPECT_THAT(render("{% set ns = namespace(x=[]) %}{% for a in range(999) %}{% set ns.x = [ns.x] %}{% endfor %}"),
-              HasSubstr("nested too deeply"));
-  EXPECT_THAT(render("{% set ns = namespace(x=[1]) %}{% for a in range(99) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}"),
-              HasSubstr("too much memory"));
+TEST(ChatTemplate, StopsAtItsLimitOfSteps) {
+  const auto expect_stop = [](const std::string& source) {
+    EXPECT_THAT(render(source), HasSubstr("the template takes too many steps")) << source;
+  };
+  expect_stop("{% macro f(n) %}{% for i in range(2) %}{{ f(n + 1) if n < 90 }}{% endfor %}{% endmacro %}{{ f(0) }}");
+  expect_stop("{% set s = range(99999) | list %}{% for i in range(9999) %}{{ -1 in s }}{% endfor %}");
+  expect_stop("{{ range(99999) | unique | list | length }}");
+}
+
+TEST(ChatTemplate, StopsAtItsLimitOfMemory) {
+  const auto expect_stop = [](const std::string& source) {
+    EXPECT_THAT(render(source), HasSubstr("the template takes too much memory")) << source;
+  };
+  expect_stop("{% set ns = namespace(x='x') %}{% for a in range(99) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}");
+  expect_stop("{% for a in range(9999) %}{% set x = 'x' * 99999 %}{% endfor %}");
+  expect_stop("{% set ns = namespace(x=[1]) %}{% for a in range(25) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}");
+  expect_stop("{{ 'x' * 99999999999 }}");
+  expect_stop("{{ 'x'.ljust(99999999999) }}");
+  expect_stop("{{ 'x'.zfill(99999999999) }}");
+  expect_stop("{{ 'x' | center(99999999999) }}");
+  expect_stop("{{ [1] | batch(99999999999, 2) | list }}");
+  expect_stop("{{ ('a' * 100000).replace('a', 'b' * 100000) }}");
+  EXPECT_THAT(render("{{ '%99999999d' % 1 }}"), HasSubstr("the width of a format is too large"));
+  EXPECT_THAT(render("{{ '{:.99999999f}'.format(1.5) }}"), HasSubstr("the width of a format is too large"));
+}
+
+TEST(ChatTemplate, StopsAtItsLimitOfOutput) {
+  EXPECT_THAT(render("{% set x = 'x' * 1000000 %}{% for a in range(70) %}{{ x }}{% endfor %}"), HasSubstr("the rendered text is too long"));
+}
+
+TEST(ChatTemplate, StopsAtItsLimitsOfDepth) {
+  EXPECT_THAT(render("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}"), HasSubstr("the template nests too deeply"));
+  for (const char* deeper : {"[ns.x]", "(ns.x,)", "{'x': ns.x}", "[ns.x] | map('list')", "[ns.x].index", "{'x': ns.x}.items()"}) {
+    const std::string source =
+        "{% set ns = namespace(x=[]) %}{% for a in range(99999) %}{% set ns.x = " + std::string(deeper) + " %}{% endfor %}";
+    EXPECT_THAT(render(source), HasSubstr("values are nested too deeply")) << source;
+  }
   EXPECT_THAT(render(std::string(9999, '{')), HasSubstr("line 1"));
   EXPECT_THAT(show(std::string(9999, '(') + "1" + std::string(9999, ')')), HasSubstr("nested too deeply"));
   EXPECT_THAT(show(std::string(9999, '-') + "1"), HasSubstr("nested too deeply"));
@@ -182,6 +207,23 @@ TEST(ChatTemplate, EndsWhateverTheTemplateDoes) {
   for (int i = 0; i < 999; ++i) blocks += "{% if n %}";
   EXPECT_THAT(render(blocks), HasSubstr("nested too deeply"));
   EXPECT_EQ(render("{% set ns = namespace() %}{% set ns.me = ns %}{{ ns.me.me is defined }}"), "True");  // and no leak
+}
+
+TEST(ChatTemplate, ReadsSourcesUpToAMegabyte) {
+  const std::size_t bytes_max = std::size_t{1} << 20;
+  EXPECT_EQ(render(std::string(bytes_max, 'x')).size(), bytes_max);
+  EXPECT_EQ(render(std::string(bytes_max + 1, 'x')), "the chat template has 1048577 bytes, at most 1048576 are read");
+}
+
+TEST(ChatTemplate, LooksUpInDictionariesOfAnySize) {
+  std::string members;
+  for (int i = 0; i < 100'000; ++i) members += fmt::format("{}\"k{}\":{}", i == 0 ? "" : ",", i, i);
+  const Json values = parse_json(fmt::format(R"({{"large":{{{0}}},"same":{{{0}}},{0}}})", members)).value();
+  EXPECT_EQ(try_render("{{ large.k99999 }}{{ 'k50000' in large }}{{ large.get('k7') }}{{ large.other is defined }}{{ k99999 }}"
+                       "{{ large == same }}{{ dict(large, k3=0) | length }}",
+                       values)
+                .value(),
+            "99999True7False99999True100000");
 }
 
 TEST(ChatTemplate, ReplacesBytesThatAreNotUtf8) { EXPECT_EQ(render("a\xFF{{ n }}"), "a\uFFFD7"); }

@@ -62,7 +62,7 @@ Value filter_trim(Machine& machine, const Value& input, const Arguments& argumen
   if (arguments[0].is_undefined() || arguments[0].is_none())
     return machine.make_text(std::string(strip_left(strip_right(text))), kind_of(input));
   const std::string characters = machine.text_of(arguments[0]);
-  if (!machine.spend_steps(text.size() * characters.size() / 64)) return Value();
+  if (!machine.spend_walk(text.size() * characters.size())) return Value();
   return machine.make_text(std::string(strip_left(strip_right(text, characters), characters)), kind_of(input));
 }
 
@@ -285,7 +285,7 @@ const Filter* find_filter(std::string_view name) {
 std::string lacking_filter(std::string_view name) { return fmt::format("the filter '{}' is not supported", name); }
 
 Value apply(const Filter& filter, Machine& machine, const Value& input, const Arguments& arguments) {
-  if (!machine.spend_steps(1 + input.weight() / 64)) return Value();
+  if (!machine.spend_walk(input.weight())) return Value();
   if (filter.takes_any_arguments) return filter.run(machine, input, arguments);
   const Arguments bound = bind_arguments(machine, filter.name, filter.parameters, arguments);
   return machine.failed() ? Value() : filter.run(machine, input, bound);

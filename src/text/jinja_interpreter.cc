@@ -16,22 +16,12 @@ constexpr std::size_t kLoopSteps = 8;  // what `loop` and a scope cost in expres
 
 const Value* Scope::find(std::string_view name) const {
   for (const Scope* scope = this; scope != nullptr; scope = scope->parent_.get()) {
-    for (const auto& [variable, value] : scope->variables_) {
-      if (variable == name) return &value;
-    }
+    if (const auto variable = scope->variables_.find(name); variable != scope->variables_.end()) return &variable->second;
   }
   return nullptr;
 }
 
-void Scope::set(std::string_view name, Value value) {
-  for (auto& [variable, old] : variables_) {
-    if (variable == name) {
-      old = std::move(value);
-      return;
-    }
-  }
-  variables_.emplace_back(std::string(name), std::move(value));
-}
+void Scope::set(std::string_view name, Value value) { variables_.insert_or_assign(std::string(name), std::move(value)); }
 
 class Interpreter::Inner {
  public:
@@ -178,7 +168,7 @@ void Interpreter::assign(const Target& target, const Value& value) {
     if (names == nullptr) {
       machine_.fail(fmt::format("'{}' is no namespace, so '{}' can't be set", target.names.front(), *target.attribute));
     } else {
-      names->put(*target.attribute, value);
+      names->members.insert_or_assign(*target.attribute, value);
     }
     return;
   }

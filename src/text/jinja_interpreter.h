@@ -1,4 +1,5 @@
 #pragma once
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -21,7 +22,7 @@ class Scope {
 
  private:
   std::shared_ptr<Scope> parent_;  // null for the outermost
-  std::vector<std::pair<std::string, Value>> variables_;
+  std::map<std::string, Value, std::less<>> variables_;
 };
 
 // One rendering of one template. Owned by its caller and thread; the template must outlive it.

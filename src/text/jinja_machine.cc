@@ -7,6 +7,12 @@
 
 namespace slora::jinja {
 
+namespace {
+
+constexpr std::size_t kBytesPerStep = 32;
+
+}  // namespace
+
 Machine::~Machine() {
   for (const NamespacePtr& names : namespaces_) names->members.clear();
 }
@@ -22,13 +28,15 @@ Value Machine::refuse(std::string message) {
 }
 
 bool Machine::spend_steps(std::size_t count) {
-  steps_ += static_cast<std::int64_t>(count);
+  steps_ += static_cast<std::int64_t>(std::min(count, std::size_t{1} << 40));
   if (steps_ > limits_.steps_max) fail("the template takes too many steps");
   return !failed();
 }
 
+bool Machine::spend_walk(std::size_t weight) { return spend_steps(1 + weight / kBytesPerStep); }
+
 bool Machine::spend_bytes(std::size_t count) {
-  bytes_ += static_cast<std::int64_t>(count);
+  bytes_ += static_cast<std::int64_t>(std::min(count, std::size_t{1} << 40));
   if (bytes_ > limits_.bytes_max) fail("the template takes too much memory");
   return !failed();
 }

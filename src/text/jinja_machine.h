@@ -38,6 +38,7 @@ class Machine {
 
   // Takes from the budget; false, with an error, when it is used up.
   bool spend_steps(std::size_t count);
+  bool spend_walk(std::size_t weight);  // steps for looking through a value of that weight
   bool spend_bytes(std::size_t count);
   // str() of a value, paid for.
   [[nodiscard]] std::string text_of(const Value& value);

@@ -96,7 +96,7 @@ Value as_markup_of(const Value& object, const Value& result) {
 
 Value method_of(Machine& machine, const Value& object, const Method& method) {
   const auto call = [&machine, object, &method](const Arguments& arguments) {
-    if (!machine.spend_steps(1 + object.weight() / 64)) return Value();
+    if (!machine.spend_walk(object.weight())) return Value();
     if (!method.parameters) return as_markup_of(object, method.run(machine, object, arguments));
     const Arguments bound = bind_arguments(machine, method.name, *method.parameters, arguments);
     return machine.failed() ? Value() : as_markup_of(object, method.run(machine, object, bound));
@@ -112,7 +112,10 @@ Value attribute_of(Machine& machine, const Value& object, std::string_view name)
   if (const Method* method = find_method(object, name)) return method_of(machine, object, *method);
   const Value* member = nullptr;
   if (const Dict* dict = object.if_dict()) member = dict->find(name);
-  if (const Namespace* names = object.if_namespace()) member = names->find(name);
+  if (const Namespace* names = object.if_namespace()) {
+    const auto found = names->members.find(name);
+    if (found != names->members.end()) member = &found->second;
+  }
   return member != nullptr ? *member : undefined_member(object, name);
 }
 
@@ -132,7 +135,7 @@ Value subscript_of(Machine& machine, const Value& object, const Value& key) {
   const std::int64_t index = *key.if_integer() < 0 ? *key.if_integer() + *length : *key.if_integer();
   if (index < 0 || index >= *length) return undefined_member(object, to_text(key));
   if (const List* list = object.if_list()) return list->members[static_cast<std::size_t>(index)];
-  if (!machine.spend_steps(object.weight() / 64)) return Value();
+  if (!machine.spend_walk(object.weight())) return Value();
   std::string_view text = *object.if_text();
   for (std::int64_t i = 0; i < index; ++i) text.remove_prefix(first_code_point(text).bytes);
   return machine.make_text(std::string(text.substr(0, first_code_point(text).bytes)), kind_of(object));

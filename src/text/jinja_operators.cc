@@ -183,7 +183,7 @@ Value negate(Machine& machine, const Value& value) {
 bool holds(Machine& machine, Comparison kind, const Value& left, const Value& right) {
   if (kind == Comparison::in) return contains(machine, right, left);
   if (kind == Comparison::not_in) return !contains(machine, right, left);
-  if (!machine.spend_steps(std::min(left.weight(), right.weight()) / 64)) return false;
+  if (!machine.spend_walk(std::min(left.weight(), right.weight()))) return false;
   if (kind == Comparison::equal) return equals(left, right);
   if (kind == Comparison::not_equal) return !equals(left, right);
   const std::optional<int> order = compare(left, right);

@@ -49,7 +49,9 @@ std::vector<Value> sorted_by(Machine& machine, const std::vector<Value>& items, 
                              const std::function<Value(const Value&)>& key_of_item) {
   std::vector<std::pair<Value, std::size_t>> keys;  // [items] key, place in `items`
   for (std::size_t i = 0; i < items.size(); ++i) keys.emplace_back(key_of_item(items[i]), i);
-  if (!machine.spend_steps(items.size() * 20)) return {};
+  std::size_t weight = 0;
+  for (const auto& [key, index] : keys) weight += key.weight();
+  if (!machine.spend_walk(weight * 20)) return {};  // about the logarithm of how many there are
   // The order must stay a valid one even where keys don't compare, so the first failure makes all of them equal.
   const auto less = [&](const auto& a, const auto& b) {
     if (machine.failed()) return false;
@@ -178,7 +180,7 @@ Value filter_unique(Machine& machine, const Value& input, const Arguments& argum
     for (const Value& item : machine.iterate(input)) {
       const Value key = key_of(machine, item, arguments[0], arguments[1]);
       if (!is_hashable(key)) machine.fail(fmt::format("unhashable type: '{}'", key.type_name()));
-      if (machine.failed() || !machine.spend_steps(seen.size())) break;
+      if (machine.failed() || !machine.spend_walk(seen.size() * (key.weight() + 16))) break;
       if (std::any_of(seen.begin(), seen.end(), [&](const Value& other) { return equals(key, other); })) continue;
       seen.push_back(key);
       out.push_back(item);

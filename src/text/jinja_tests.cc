@@ -27,7 +27,7 @@ int ordered(Machine& machine, const Value& left, const Value& right) {
 }
 
 bool equal(Machine& machine, const Value& left, const Value& right) {
-  return machine.spend_steps(std::min(left.weight(), right.weight()) / 64) && equals(left, right);
+  return machine.spend_walk(std::min(left.weight(), right.weight())) && equals(left, right);
 }
 
 // value % divisor == remainder
@@ -111,7 +111,7 @@ bool apply(const Test& test, Machine& machine, const Value& input, const Argumen
 }
 
 bool contains(Machine& machine, const Value& container, const Value& member) {
-  if (!machine.spend_steps(container.weight() / 64)) return false;
+  if (!machine.spend_walk(container.weight())) return false;
   if (const std::string* text = container.if_text()) {
     if (member.if_text() != nullptr) return find_first(*text, *member.if_text()) != std::string::npos;
     machine.fail(fmt::format("'in <string>' requires a string on its left, found '{}'", member.type_name()));

@@ -33,7 +33,7 @@ template <Side side>
 Value strip(Machine& machine, const Value& object, const Arguments& arguments) {
   const std::optional<std::string> characters = optional_text(machine, arguments[0]);
   std::string_view text = text_of_object(object);
-  if (characters && !machine.spend_steps(text.size() * characters->size() / 64)) return Value();
+  if (characters && !machine.spend_walk(text.size() * characters->size())) return Value();
   if (side != Side::right) text = strip_left(text, characters);
   if (side != Side::left) text = strip_right(text, characters);
   return machine.make_text(std::string(text));

@@ -10,6 +10,7 @@
 namespace slora::jinja {
 namespace {
 
+constexpr std::size_t kUnindexedMax = 16;                 // members of a dictionary that are looked through one by one
 constexpr std::size_t kWeightMax = std::size_t{1} << 60;  // far beyond every budget, far from wrapping
 
 std::size_t saturating_add(std::size_t a, std::size_t b) { return std::min(a + b, kWeightMax); }
@@ -106,6 +107,7 @@ Value::Value(Dict dict) {
     dict.depth = std::max({dict.depth, key.depth() + 1, value.depth() + 1});
     dict.weight = saturating_add(dict.weight, saturating_add(key.weight(), value.weight() + 4));
   }
+  dict.make_index();
   data_ = std::make_shared<const Dict>(std::move(dict));
 }
 
@@ -184,7 +186,23 @@ std::string_view Value::type_name() const {
   return if_namespace() != nullptr ? "namespace" : "function";
 }
 
+std::optional<std::size_t> Dict::place_of(const Value& key) const {
+  const std::string* text = key.if_text();
+  if (text != nullptr && !places_.empty()) {
+    const auto place = places_.find(*text);
+    return place == places_.end() ? std::nullopt : std::optional(place->second);
+  }
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    if (equals(members[i].first, key)) return i;
+  }
+  return std::nullopt;
+}
+
 const Value* Dict::find(std::string_view key) const {
+  if (!places_.empty()) {
+    const auto place = places_.find(key);
+    return place == places_.end() ? nullptr : &members[place->second].second;
+  }
   for (const auto& [name, value] : members) {
     if (const std::string* text = name.if_text(); text != nullptr && *text == key) return &value;
   }
@@ -192,38 +210,28 @@ const Value* Dict::find(std::string_view key) const {
 }
 
 const Value* Dict::find(const Value& key) const {
-  if (const std::string* text = key.if_text()) return find(*text);
-  for (const auto& [name, value] : members) {
-    if (equals(name, key)) return &value;
-  }
-  return nullptr;
+  const std::optional<std::size_t> place = place_of(key);
+  return place ? &members[*place].second : nullptr;
 }
 
 void Dict::put(Value key, Value value) {
-  for (auto& [name, old] : members) {
-    if (equals(name, key)) {
-      old = std::move(value);
-      return;
-    }
+  if (const std::optional<std::size_t> place = place_of(key)) {
+    members[*place].second = std::move(value);
+    return;
   }
   members.emplace_back(std::move(key), std::move(value));
+  if (members.size() == kUnindexedMax + 1) {
+    make_index();
+  } else if (const std::string* text = members.back().first.if_text(); text != nullptr && !places_.empty()) {
+    places_.emplace(*text, members.size() - 1);
+  }
 }
 
-const Value* Namespace::find(std::string_view name) const {
-  for (const auto& [member, value] : members) {
-    if (member == name) return &value;
+void Dict::make_index() {
+  places_.clear();
+  for (std::size_t i = 0; i < members.size() && members.size() > kUnindexedMax; ++i) {
+    if (const std::string* text = members[i].first.if_text()) places_.emplace(*text, i);
   }
-  return nullptr;
-}
-
-void Namespace::put(std::string_view name, Value value) {
-  for (auto& [member, old] : members) {
-    if (member == name) {
-      old = std::move(value);
-      return;
-    }
-  }
-  members.emplace_back(std::string(name), std::move(value));
 }
 
 const Value& Arguments::operator[](std::size_t index) const {

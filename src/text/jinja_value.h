@@ -3,10 +3,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -112,7 +114,7 @@ struct List {
   std::size_t weight = 2;
 };
 
-// In order of insertion. Look-ups are linear: template dictionaries are small.
+// In order of insertion. Clients give dictionaries of any size, so large ones have an index of their text keys.
 struct Dict {
   std::vector<std::pair<Value, Value>> members;
   int depth = 1;
@@ -121,6 +123,13 @@ struct Dict {
   [[nodiscard]] const Value* find(std::string_view key) const;
   [[nodiscard]] const Value* find(const Value& key) const;
   void put(Value key, Value value);
+  // To be called when members were added by hand.
+  void make_index();
+
+ private:
+  std::optional<std::size_t> place_of(const Value& key) const;
+
+  std::unordered_map<std::string_view, std::size_t> places_;  // of text keys, which the members hold; empty for small ones
 };
 
 // What filters such as map give: true whatever it yields, without a length, and empty once it was looked through.
@@ -132,10 +141,7 @@ struct Iterator {
 };
 
 struct Namespace {
-  std::vector<std::pair<std::string, Value>> members;
-
-  [[nodiscard]] const Value* find(std::string_view name) const;
-  void put(std::string_view name, Value value);
+  std::map<std::string, Value, std::less<>> members;
 };
 
 struct Callable {
