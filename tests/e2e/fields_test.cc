@@ -86,33 +86,42 @@ std::vector<Json> probes_of(const Json& schema) {
   return probes;
 }
 
-// Bodies that are answered, to which fields are added one by one.
-Json plain_body(const std::string& path) {
-  Json body = {{"max_tokens", 2}};
-  if (path == "/v1/completions") body["prompt"] = {5, 6};
-  if (path == "/v1/chat/completions") body["messages"] = {{{"role", "user"}, {"content", "Hi"}}};
-  return body;
+// A route, a body that is answered, and where in it fields are set one by one.
+struct Place {
+  std::string path;
+  Json body;
+  std::string member;  // of the body; empty: the body itself
+  std::size_t refused_count_min;
+};
+
+// The schema of what stands at the place: of the first form that has the body's first field, where there are several.
+Json schema_at(const Json& operation, const Place& place) {
+  Json schema = operation["requestBody"]["content"]["application/json"]["schema"];
+  for (const Json& form : schema.value("anyOf", Json::array())) {
+    if (schema.contains("anyOf") && form["properties"].contains(place.body.begin().key())) schema = Json(form);
+  }
+  return place.member.empty() ? schema : schema["properties"][place.member];
 }
 
-class Fields : public ::testing::TestWithParam<const char*> {};
+class Fields : public ::testing::TestWithParam<Place> {};
 
 TEST_P(Fields, AreHeldToThePublishedSchema) {
-  const std::string path = GetParam();
+  const Place& place = GetParam();
   const std::uint16_t port = demo_server().port();
-  const Json operation = get(port, "/openapi.json").json()["paths"][path]["post"];
-  const Json properties = operation["requestBody"]["content"]["application/json"]["schema"]["properties"];
-  ASSERT_GT(properties.size(), 50u);
+  const Json operation = get(port, "/openapi.json").json()["paths"][place.path]["post"];
+  const Json published = schema_at(operation, place);
   std::size_t refused_count = 0;
-  for (const auto& [name, schema] : properties.items()) {
+  for (const auto& [name, schema] : published["properties"].items()) {
     for (const Json& value : probes_of(schema)) {
-      Json body = plain_body(path);
-      body[name] = value;
-      const Reply reply = post(port, path, body);
+      Json body = place.body;
+      (place.member.empty() ? body : body[place.member])[name] = value;
+      const Reply reply = post(port, place.path, body);
       ASSERT_TRUE(operation["responses"].contains(std::to_string(reply.status))) << name << ": " << value << " " << reply.status;
       if (reply.status == 400) {
-        const std::string param = reply.json()["error"]["param"];
-        EXPECT_EQ(param.substr(0, param.find_first_of(".[")), name) << value << " " << reply.body;
-        EXPECT_THAT(reply.json()["error"]["message"].get<std::string>(), ::testing::HasSubstr(name));
+        const Json error = reply.json()["error"];
+        const std::string field = place.member.empty() ? name : place.member + "." + name;
+        EXPECT_THAT(error["param"].get<std::string>(), ::testing::StartsWith(field)) << value << " " << reply.body;
+        EXPECT_THAT(error["message"].get<std::string>(), ::testing::HasSubstr(field)) << value;
       }
       if (!allows(schema, value)) {
         ++refused_count;
@@ -120,11 +129,20 @@ TEST_P(Fields, AreHeldToThePublishedSchema) {
       }
     }
   }
-  EXPECT_GT(refused_count, 500u);
+  EXPECT_GT(refused_count, place.refused_count_min);
   EXPECT_EQ(metric(port, "vllm:num_requests_running"), 0);
   EXPECT_EQ(metric(port, "vllm:num_requests_waiting"), 0);
 }
-INSTANTIATE_TEST_SUITE_P(Routes, Fields, ::testing::Values("/v1/completions", "/v1/chat/completions"));
+
+const Json kMessages = {{{"role", "user"}, {"content", "Hi"}}};
+INSTANTIATE_TEST_SUITE_P(
+    Places, Fields,
+    ::testing::Values(Place{"/v1/completions", {{"prompt", {5, 6}}, {"max_tokens", 2}}, "", 500},
+                      Place{"/v1/chat/completions", {{"messages", kMessages}, {"max_tokens", 2}}, "", 500},
+                      Place{"/generate", {{"text", "Hi"}, {"sampling_params", {{"max_new_tokens", 2}}}}, "", 100},
+                      Place{"/generate", {{"text", "Hi"}, {"sampling_params", {{"max_new_tokens", 2}}}}, "sampling_params", 100},
+                      Place{"/generate_stream", {{"inputs", "Hi"}, {"parameters", {{"max_new_tokens", 2}}}}, "", 20},
+                      Place{"/generate_stream", {{"inputs", "Hi"}, {"parameters", {{"max_new_tokens", 2}}}}, "parameters", 100}));
 
 }  // namespace
 }  // namespace slora
