@@ -13,7 +13,7 @@ VARIABLES = {
     "zero": 0,
     "f": 2.5,
     "g": -0.125,
-    "big": 1e22,
+    "big": 1e17,
     "yes": True,
     "no": False,
     "nothing": None,
