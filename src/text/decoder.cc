@@ -73,7 +73,7 @@ Result<Decoder> Decoder::from_json(const Json& tokenizer_json) {
   Decoder decoder;
   if (*part == nullptr) {
     decoder.steps_.emplace_back(JoinWithSpaces{});
-  } else if (Status status = decoder.add(**part); !status) {
+  } else if (Status status = decoder.add(**part, "decoder"); !status) {
     return forward_error(status);
   }
   return decoder;
@@ -86,41 +86,36 @@ bool Decoder::is_joined() const {
   return false;
 }
 
-Status Decoder::add(const Json& step) {
-  Result<std::string> type = type_at(step, "decoder");
+Status Decoder::add(const Json& step, const std::string& path) {
+  Result<std::string> type = type_at(step, path);
   if (!type) return forward_error(type);
   if (*type == "Sequence") {
-    Result<const Json*> list = sequence_at(step, "decoders", "decoder");
-    if (!list) return forward_error(list);
-    for (const Json& member : **list) {
-      if (Status status = add(member); !status) return status;
-    }
-    return {};
+    return add_steps(step, "decoders", path, [this](const Json& member, const std::string& at) { return add(member, at); });
   }
   if (is_joined()) {
     if (*type == "Fuse") return {};
     if (*type != "Strip")
       return error("E_TOKENIZER", "tokenizer.json: decoder of type \"{}\" behind Fuse or ByteLevel is not supported", *type);
   }
-  Result<Step> parsed = parse_step(step, *type);
+  Result<Step> parsed = parse_step(step, *type, path);
   if (!parsed) return forward_error(parsed);
   steps_.push_back(std::move(*parsed));
   return {};
 }
 
-Result<Decoder::Step> Decoder::parse_step(const Json& step, const std::string& type) const {
+Result<Decoder::Step> Decoder::parse_step(const Json& step, const std::string& type, const std::string& path) const {
   if (type == "ByteFallback") return ByteFallback{};
   if (type == "ByteLevel") return ByteLevel{};
   if (type == "Fuse") return Fuse{};
   if (type == "Replace") {
-    Result<std::string> pattern = literal_pattern_at(step, "decoder");
+    Result<std::string> pattern = literal_pattern_at(step, path);
     if (!pattern) return forward_error(pattern);
     Result<std::string> content = string_at(step, "content");
     if (!content) return forward_error(content);
     return Replace{std::move(*pattern), std::move(*content)};
   }
   if (type == "Metaspace") {
-    Result<char32_t> replacement = character_at(step, "replacement", "decoder");
+    Result<char32_t> replacement = character_at(step, "replacement", path);
     if (!replacement) return forward_error(replacement);
     Result<std::optional<std::string>> scheme = optional_string_at(step, "prepend_scheme");
     if (!scheme) return forward_error(scheme);
@@ -129,7 +124,7 @@ Result<Decoder::Step> Decoder::parse_step(const Json& step, const std::string& t
     return Metaspace{*replacement, scheme->value_or(*add_prefix_space ? "always" : "never") != "never"};
   }
   if (type == "Strip") {
-    Result<char32_t> content = character_at(step, "content", "decoder");
+    Result<char32_t> content = character_at(step, "content", path);
     if (!content) return forward_error(content);
     Result<std::size_t> start_count = count_at(step, "start");
     if (!start_count) return forward_error(start_count);
@@ -137,7 +132,7 @@ Result<Decoder::Step> Decoder::parse_step(const Json& step, const std::string& t
     if (!stop_count) return forward_error(stop_count);
     return Strip{*content, *start_count, *stop_count, is_joined()};
   }
-  return unsupported_step("decoder", type);
+  return unsupported_step(path, type);
 }
 
 std::string Decoder::token_bytes(std::string_view token) const {

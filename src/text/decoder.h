@@ -42,8 +42,8 @@ class Decoder {
   };
   using Step = std::variant<JoinWithSpaces, Replace, Metaspace, ByteFallback, ByteLevel, Fuse, Strip>;
 
-  Status add(const Json& step);
-  Result<Step> parse_step(const Json& step, const std::string& type) const;
+  Status add(const Json& step, const std::string& path);
+  Result<Step> parse_step(const Json& step, const std::string& type, const std::string& path) const;
   [[nodiscard]] bool is_joined() const;
 
   std::vector<Step> steps_;

@@ -13,7 +13,7 @@ Result<Normalizer> Normalizer::from_json(const Json& tokenizer_json) {
   if (!part) return forward_error(part);
   Normalizer normalizer;
   if (*part != nullptr) {
-    if (Status status = normalizer.add(**part); !status) return forward_error(status);
+    if (Status status = normalizer.add(**part, "normalizer"); !status) return forward_error(status);
   }
   return normalizer;
 }
@@ -27,24 +27,19 @@ Result<std::string> Normalizer::apply(std::string text) const {
   return text;
 }
 
-Status Normalizer::add(const Json& step) {
-  Result<std::string> type = type_at(step, "normalizer");
+Status Normalizer::add(const Json& step, const std::string& path) {
+  Result<std::string> type = type_at(step, path);
   if (!type) return forward_error(type);
   if (*type == "Sequence") {
-    Result<const Json*> list = sequence_at(step, "normalizers", "normalizer");
-    if (!list) return forward_error(list);
-    for (const Json& member : **list) {
-      if (Status status = add(member); !status) return status;
-    }
-    return {};
+    return add_steps(step, "normalizers", path, [this](const Json& member, const std::string& at) { return add(member, at); });
   }
-  Result<Step> parsed = parse_step(step, *type);
+  Result<Step> parsed = parse_step(step, *type, path);
   if (!parsed) return forward_error(parsed);
   steps_.push_back(std::move(*parsed));
   return {};
 }
 
-Result<Normalizer::Step> Normalizer::parse_step(const Json& step, const std::string& type) {
+Result<Normalizer::Step> Normalizer::parse_step(const Json& step, const std::string& type, const std::string& path) {
   if (type == "NFC") return UnicodeForm::nfc;
   if (type == "NFD") return UnicodeForm::nfd;
   if (type == "NFKC") return UnicodeForm::nfkc;
@@ -57,7 +52,7 @@ Result<Normalizer::Step> Normalizer::parse_step(const Json& step, const std::str
     return Prepend{std::move(*prefix)};
   }
   if (type == "Replace") {
-    Result<Regex> pattern = pattern_at(step, "normalizer");
+    Result<Regex> pattern = pattern_at(step, path);
     if (!pattern) return forward_error(pattern);
     Result<std::string> content = string_at(step, "content");
     if (!content) return forward_error(content);
@@ -70,7 +65,7 @@ Result<Normalizer::Step> Normalizer::parse_step(const Json& step, const std::str
     if (!right) return forward_error(right);
     return Strip{*left, *right};
   }
-  return unsupported_step("normalizer", type);
+  return unsupported_step(path, type);
 }
 
 Result<std::string> Normalizer::run(const UnicodeForm& step, std::string text) { return to_unicode_form(text, step); }

@@ -36,8 +36,8 @@ class Normalizer {
   struct ByteLevel {};
   using Step = std::variant<UnicodeForm, Prepend, Replace, Strip, Lowercase, ByteLevel>;
 
-  Status add(const Json& step);
-  Result<Step> parse_step(const Json& step, const std::string& type);
+  Status add(const Json& step, const std::string& path);
+  Result<Step> parse_step(const Json& step, const std::string& type, const std::string& path);
 
   static Result<std::string> run(const UnicodeForm& step, std::string text);
   static Result<std::string> run(const Prepend& step, std::string text);

@@ -21,26 +21,21 @@ Result<PostProcessor> PostProcessor::from_json(const Json& tokenizer_json) {
   if (!part) return forward_error(part);
   PostProcessor processor;
   if (*part != nullptr) {
-    if (Status status = processor.add(**part); !status) return forward_error(status);
+    if (Status status = processor.add(**part, "post_processor"); !status) return forward_error(status);
   }
   return processor;
 }
 
-Status PostProcessor::add(const Json& step) {
-  Result<std::string> type = type_at(step, "post_processor");
+Status PostProcessor::add(const Json& step, const std::string& path) {
+  Result<std::string> type = type_at(step, path);
   if (!type) return forward_error(type);
   if (*type == "ByteLevel") return {};  // moves offsets only
   if (*type == "TemplateProcessing") return add_template(step);
   if (*type == "BertProcessing" || *type == "RobertaProcessing") return add_pair(step);
   if (*type == "Sequence") {
-    Result<const Json*> list = sequence_at(step, "processors", "post_processor");
-    if (!list) return forward_error(list);
-    for (const Json& member : **list) {
-      if (Status status = add(member); !status) return status;
-    }
-    return {};
+    return add_steps(step, "processors", path, [this](const Json& member, const std::string& at) { return add(member, at); });
   }
-  return unsupported_step("post_processor", *type);
+  return unsupported_step(path, *type);
 }
 
 Status PostProcessor::add_template(const Json& step) {

@@ -17,7 +17,7 @@ class PostProcessor {
   [[nodiscard]] const std::vector<TokenId>& after() const { return after_; }
 
  private:
-  Status add(const Json& step);
+  Status add(const Json& step, const std::string& path);
   Status add_template(const Json& step);
   Status add_pair(const Json& step);
   static Status append_special(std::vector<TokenId>& out, const Json& step, const std::string& name);

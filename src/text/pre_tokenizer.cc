@@ -38,7 +38,7 @@ Result<PreTokenizer> PreTokenizer::from_json(const Json& tokenizer_json) {
   if (!part) return forward_error(part);
   PreTokenizer pre_tokenizer;
   if (*part != nullptr) {
-    if (Status status = pre_tokenizer.add(**part); !status) return forward_error(status);
+    if (Status status = pre_tokenizer.add(**part, "pre_tokenizer"); !status) return forward_error(status);
   }
   return pre_tokenizer;
 }
@@ -50,20 +50,15 @@ Status PreTokenizer::apply(CutText& text) const {
   return {};
 }
 
-Status PreTokenizer::add(const Json& step) {
-  Result<std::string> type = type_at(step, "pre_tokenizer");
+Status PreTokenizer::add(const Json& step, const std::string& path) {
+  Result<std::string> type = type_at(step, path);
   if (!type) return forward_error(type);
   if (*type == "Sequence") {
-    Result<const Json*> list = sequence_at(step, "pretokenizers", "pre_tokenizer");
-    if (!list) return forward_error(list);
-    for (const Json& member : **list) {
-      if (Status status = add(member); !status) return status;
-    }
-    return {};
+    return add_steps(step, "pretokenizers", path, [this](const Json& member, const std::string& at) { return add(member, at); });
   }
-  if (*type == "Split") return add_split(step);
+  if (*type == "Split") return add_split(step, path);
   if (*type == "ByteLevel") return add_byte_level(step);
-  if (*type == "Metaspace") return add_metaspace(step);
+  if (*type == "Metaspace") return add_metaspace(step, path);
   if (*type == "Whitespace") return add_regex(kWordsOrSymbols, Behavior::removed);
   if (*type == "WhitespaceSplit") {
     steps_.emplace_back(SplitCharacters{Characters::white_space, Behavior::removed});
@@ -81,11 +76,11 @@ Status PreTokenizer::add(const Json& step) {
     steps_.emplace_back(SplitCharacters{Characters::punctuation, *behavior});
     return {};
   }
-  return unsupported_step("pre_tokenizer", *type);
+  return unsupported_step(path, *type);
 }
 
-Status PreTokenizer::add_split(const Json& step) {
-  Result<Regex> pattern = pattern_at(step, "pre_tokenizer");
+Status PreTokenizer::add_split(const Json& step, const std::string& path) {
+  Result<Regex> pattern = pattern_at(step, path);
   if (!pattern) return forward_error(pattern);
   Result<Behavior> behavior = behavior_at(step);
   if (!behavior) return forward_error(behavior);
@@ -110,8 +105,8 @@ Status PreTokenizer::add_byte_level(const Json& step) {
   return {};
 }
 
-Status PreTokenizer::add_metaspace(const Json& step) {
-  Result<char32_t> replacement = character_at(step, "replacement", "pre_tokenizer");
+Status PreTokenizer::add_metaspace(const Json& step, const std::string& path) {
+  Result<char32_t> replacement = character_at(step, "replacement", path);
   if (!replacement) return forward_error(replacement);
   Metaspace metaspace{{}, PrependScheme::always};
   append_utf8(metaspace.replacement, *replacement);

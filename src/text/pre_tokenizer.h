@@ -67,10 +67,10 @@ class PreTokenizer {
   };
 
   static Result<Behavior> behavior_at(const Json& step);
-  Status add(const Json& step);
-  Status add_split(const Json& step);
+  Status add(const Json& step, const std::string& path);
+  Status add_split(const Json& step, const std::string& path);
   Status add_byte_level(const Json& step);
-  Status add_metaspace(const Json& step);
+  Status add_metaspace(const Json& step, const std::string& path);
   Status add_regex(std::string_view pattern, Behavior behavior);
 
   static Status run(const Split& step, CutText& text);

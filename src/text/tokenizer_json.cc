@@ -11,18 +11,22 @@ Result<const Json*> part_at(const Json& tokenizer_json, std::string_view key) {
   return part;
 }
 
-Result<std::string> type_at(const Json& step, std::string_view part) {
-  if (!step.is_object()) return error("E_TOKENIZER", "tokenizer.json: {}: expected an object, found {}", part, type_name(step));
+Result<std::string> type_at(const Json& step, std::string_view path) {
+  if (!step.is_object()) return error("E_TOKENIZER", "tokenizer.json: {}: expected an object, found {}", path, type_name(step));
   return string_at(step, "type");
 }
 
-Result<const Json*> sequence_at(const Json& step, std::string_view key, std::string_view part) {
-  const Json* list = find_member(step, key);
-  if (list == nullptr || !list->is_array()) return error("E_TOKENIZER", "tokenizer.json: {}: Sequence without a list \"{}\"", part, key);
-  return list;
+Status add_steps(const Json& sequence, std::string_view key, std::string_view path,
+                 const std::function<Status(const Json& step, const std::string& path)>& add) {
+  const Json* list = find_member(sequence, key);
+  if (list == nullptr || !list->is_array()) return error("E_TOKENIZER", "tokenizer.json: {}: Sequence without a list \"{}\"", path, key);
+  for (std::size_t i = 0; i < list->size(); ++i) {
+    if (Status added = add((*list)[i], fmt::format("{}.{}[{}]", path, key, i)); !added) return added;
+  }
+  return {};
 }
 
-Result<Regex> pattern_at(const Json& step, std::string_view part) {
+Result<Regex> pattern_at(const Json& step, std::string_view path) {
   const Json* pattern = find_member(step, "pattern");
   if (pattern != nullptr && pattern->is_object()) {
     if (const Json* text = find_member(*pattern, "String"); text != nullptr && text->is_string()) {
@@ -32,25 +36,25 @@ Result<Regex> pattern_at(const Json& step, std::string_view part) {
       return Regex::compile(regex->get_ref<const std::string&>());
     }
   }
-  return error("E_TOKENIZER", "tokenizer.json: {}: a step without a pattern {{\"String\": ...}} or {{\"Regex\": ...}}", part);
+  return error("E_TOKENIZER", "tokenizer.json: {}: a step without a pattern {{\"String\": ...}} or {{\"Regex\": ...}}", path);
 }
 
-Result<std::string> literal_pattern_at(const Json& step, std::string_view part) {
+Result<std::string> literal_pattern_at(const Json& step, std::string_view path) {
   const Json* pattern = find_member(step, "pattern");
   const Json* text = pattern != nullptr && pattern->is_object() ? find_member(*pattern, "String") : nullptr;
   if (text == nullptr || !text->is_string() || text->get_ref<const std::string&>().empty())
-    return error("E_TOKENIZER", "tokenizer.json: {}: only a pattern {{\"String\": ...}} of some text is supported", part);
+    return error("E_TOKENIZER", "tokenizer.json: {}: only a pattern {{\"String\": ...}} of some text is supported", path);
   return text->get<std::string>();
 }
 
-Result<char32_t> character_at(const Json& step, std::string_view key, std::string_view part) {
+Result<char32_t> character_at(const Json& step, std::string_view key, std::string_view path) {
   Result<std::string> text = string_at(step, key);
   if (!text) return forward_error(text);
   if (!text->empty()) {
     const CodePoint first = first_code_point(*text);
     if (first.bytes == text->size()) return first.value;
   }
-  return error("E_TOKENIZER", "tokenizer.json: {}: {} must be one character, found \"{}\"", part, key, *text);
+  return error("E_TOKENIZER", "tokenizer.json: {}: {} must be one character, found \"{}\"", path, key, *text);
 }
 
 Result<bool> flag_at(const Json& step, std::string_view key, std::optional<bool> fallback) {
@@ -61,8 +65,8 @@ Result<bool> flag_at(const Json& step, std::string_view key, std::optional<bool>
   return error("E_TOKENIZER", "tokenizer.json: \"{}\" is missing", key);
 }
 
-tl::unexpected<Error> unsupported_step(std::string_view part, std::string_view type) {
-  return error("E_TOKENIZER", "tokenizer.json: {} of type \"{}\" is not supported", part, type);
+tl::unexpected<Error> unsupported_step(std::string_view path, std::string_view type) {
+  return error("E_TOKENIZER", "tokenizer.json: {} of type \"{}\" is not supported", path, type);
 }
 
 }  // namespace slora

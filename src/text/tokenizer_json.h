@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -10,21 +11,22 @@
 namespace slora {
 
 // What the parts of a tokenizer.json have in common: an object with "type", or null; a "Sequence" of such; a pattern that
-// is {"String": "..."} or {"Regex": "..."}. `part` names the place for messages, for example "normalizer".
+// is {"String": "..."} or {"Regex": "..."}. `path` names the place for messages, for example "normalizer.normalizers[1]".
 
 // The member `key` of `tokenizer_json`, nullptr when absent or null; refused when it is no object.
 [[nodiscard]] Result<const Json*> part_at(const Json& tokenizer_json, std::string_view key);
-[[nodiscard]] Result<std::string> type_at(const Json& step, std::string_view part);
-// The list under `key` of a Sequence. Never null.
-[[nodiscard]] Result<const Json*> sequence_at(const Json& step, std::string_view key, std::string_view part);
+[[nodiscard]] Result<std::string> type_at(const Json& step, std::string_view path);
+// Calls `add` with each step in the list `key` of a Sequence and its path, up to the first that is refused.
+Status add_steps(const Json& sequence, std::string_view key, std::string_view path,
+                 const std::function<Status(const Json& step, const std::string& path)>& add);
 // The pattern of a step, compiled.
-[[nodiscard]] Result<Regex> pattern_at(const Json& step, std::string_view part);
+[[nodiscard]] Result<Regex> pattern_at(const Json& step, std::string_view path);
 // The text of a step's pattern that may be no regular expression.
-[[nodiscard]] Result<std::string> literal_pattern_at(const Json& step, std::string_view part);
+[[nodiscard]] Result<std::string> literal_pattern_at(const Json& step, std::string_view path);
 // A string of exactly one character.
-[[nodiscard]] Result<char32_t> character_at(const Json& step, std::string_view key, std::string_view part);
+[[nodiscard]] Result<char32_t> character_at(const Json& step, std::string_view key, std::string_view path);
 [[nodiscard]] Result<bool> flag_at(const Json& step, std::string_view key, std::optional<bool> fallback);
 
-[[nodiscard]] tl::unexpected<Error> unsupported_step(std::string_view part, std::string_view type);
+[[nodiscard]] tl::unexpected<Error> unsupported_step(std::string_view path, std::string_view type);
 
 }  // namespace slora
