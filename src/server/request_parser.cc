@@ -24,20 +24,22 @@ std::optional<std::int64_t> integer_of(const Json& value) {
   return static_cast<std::int64_t>(number);
 }
 
+template <class T>
+struct Held {
+  using Value = T;
+};
+template <class T>
+struct Held<std::optional<T>> {
+  using Value = T;
+};
+
 // Sets the member that a field names, if it names one.
 template <class Member, class Value>
 void set(RequestSpec& spec, const Member& member, const Value& value) {
   const auto assign = [&](auto target) {
-    using Target = decltype(target);
-    if constexpr (!std::is_same_v<Target, std::monostate>) {
-      using Held = std::remove_reference_t<decltype(spec.*target)>;
-      if constexpr (std::is_same_v<Held, std::int32_t> || std::is_same_v<Held, std::optional<std::int32_t>>) {
-        spec.*target = static_cast<std::int32_t>(value);
-      } else if constexpr (std::is_same_v<Held, float> || std::is_same_v<Held, std::optional<float>>) {
-        spec.*target = static_cast<float>(value);
-      } else {
-        spec.*target = value;
-      }
+    if constexpr (!std::is_same_v<decltype(target), std::monostate>) {
+      using Target = typename Held<std::remove_reference_t<decltype(spec.*target)>>::Value;
+      spec.*target = static_cast<Target>(value);
     }
   };
   std::visit(assign, member);
