@@ -59,7 +59,8 @@ Result<std::vector<std::string>> adapter_folders_of(const std::string& root) {
 
 Result<std::string> find_adapter_folder(std::span<const std::string> roots, std::string_view path) {
   if (roots.empty()) return error("not_permitted", "the server was started without --adapters, so no path may be named");
-  if (path.empty() || path.find('\0') != std::string_view::npos) return refuse_path();
+  constexpr std::size_t bytes_max = 4096;  // as the system's PATH_MAX
+  if (path.empty() || path.size() > bytes_max || path.find('\0') != std::string_view::npos) return refuse_path();
   std::optional<Error> refusal;
   bool may_be_there = false;
   for (const std::string& root : roots) {

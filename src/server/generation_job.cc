@@ -58,6 +58,8 @@ Status GenerationJob::submit_all() {
     sequence.sampling = request.sampling;
     sequence.sampling.seed = request.spec.seed ? static_cast<std::uint64_t>(*request.spec.seed) : random_ + prompt_index;
     sequence.sampling.choice = static_cast<std::uint32_t>(i % n);
+    // The choices of a prompt share what is told of it; but in a stream each tells it with its own first token.
+    if (!request.spec.stream && i % n != 0) sequence.sampling.prompt_logprob_count = -1;
 
     services_.jobs.add(choice.sequence, shared_from_this(), i);
     if (Status submitted = services_.generator.submit(std::move(sequence)); !submitted) {

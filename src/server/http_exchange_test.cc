@@ -81,6 +81,15 @@ TEST_F(HttpExchangeTest, HoldsNoMoreThanItsBoundForASlowClient) {
   EXPECT_LE(exchange->take_unsent().size(), 1200u);
 }
 
+TEST_F(HttpExchangeTest, SendsOneEventOfAnyLengthToAClientThatKeepsUp) {
+  const auto exchange = make();
+  exchange->begin_stream("text/event-stream");
+  (void)exchange->take_unsent();
+  exchange->send(std::string(5000, 'x'));
+  EXPECT_FALSE(exchange->overflowed());
+  EXPECT_GT(exchange->take_unsent().size(), 5000u);
+}
+
 TEST_F(HttpExchangeTest, TellsOfAClientThatLeftUnlessTheAnswerIsComplete) {
   int gone = 0;
   const auto leaving = make();

@@ -11,7 +11,7 @@ struct HttpLimits {
   std::size_t field_count_max = 64;
   std::size_t body_bytes_max = 4 << 20;
   std::size_t bodies_bytes_max = 256 << 20;  // of all requests that are being read or worked on
-  std::size_t unsent_bytes_max = 1 << 20;    // of one stream
+  std::size_t unsent_bytes_max = 4 << 20;    // of one stream, or a single event
   std::size_t connections_max = 4096;        // more wait in the kernel's queue
   std::size_t body_bytes_per_second_min = 16 << 10;
   std::chrono::seconds head_time{10};  // from the first byte to the last of a request's head

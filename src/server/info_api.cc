@@ -62,7 +62,7 @@ void InfoApi::server(const std::shared_ptr<Exchange>& exchange) const {
 
 void InfoApi::flush_cache(const std::shared_ptr<Exchange>& exchange) const {
   // The exchange is moved to the engine's thread and back: its last reference must end here.
-  runtime_.engine().clear_caches([post = post_, exchange](bool was_done) mutable {
+  runtime_.engine().clear_caches([post = post_, exchange = exchange](bool was_done) mutable {
     post([exchange = std::move(exchange), was_done] { exchange->respond(flush_response(was_done)); });
   });
 }

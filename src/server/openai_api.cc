@@ -26,7 +26,7 @@ void OpenAiApi::generate(Endpoint endpoint, const std::shared_ptr<Exchange>& exc
   const auto job = std::make_shared<GenerationJob>(exchange, services_, random_());
   exchange->on_gone([job] { job->on_client_gone(); });
   // The job is moved back to the I/O thread, never copied: its last reference must not end on a thread of the pool.
-  const bool taken = pool_.try_run([this, endpoint, job, body = exchange->take_body()]() mutable {
+  const bool taken = pool_.try_run([this, endpoint, job = job, body = exchange->take_body()]() mutable {
     Result<PreparedRequest> prepared = preparer_.prepare(endpoint, body);
     post_([this, job = std::move(job), prepared = std::move(prepared)]() mutable {
       preparing_.erase(job);

@@ -68,7 +68,7 @@ Json prompt_schema(std::int32_t vocabulary_size) {
 
 Json input_schema(std::int32_t) { return text(); }
 
-Json adapter_name_schema(std::int32_t) { return text(); }
+Json adapter_name_schema(std::int32_t) { return {{"type", "string"}, {"maxLength", kAdapterNameBytesMax}}; }
 
 Json adapter_names_schema(std::int32_t) { return {{"anyOf", Json::array({text(), list_of(optional(text()))})}}; }
 

@@ -83,6 +83,9 @@ Status read_adapter_name(RequestSpec& spec, const std::string& place, const Json
   if (!value.is_string()) return expected_at(place, "the name of an adapter", value);
   const std::string& name = value.get_ref<const std::string&>();
   if (name.empty()) return {};
+  if (name.size() > kAdapterNameBytesMax) {
+    return field_error(place, "{}: expected at most {} bytes, found {}", place, kAdapterNameBytesMax, name.size());
+  }
   if (!spec.adapter.empty() && spec.adapter != name) {
     return field_error(place, "{}: {} names {}, and this field {}", place, spec.adapter_field, quote(spec.adapter), quote(name));
   }

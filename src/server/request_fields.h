@@ -10,6 +10,7 @@
 namespace slora {
 
 inline constexpr std::size_t kPromptsMax = 32;
+inline constexpr std::size_t kAdapterNameBytesMax = 4096;  // a folder may be meant
 inline constexpr std::size_t kStopsMax = 16;
 inline constexpr std::size_t kStopBytesMax = 256;
 inline constexpr std::size_t kStopTokensMax = 256;

@@ -81,7 +81,11 @@ struct ReadField {
 
   Status operator()(const TextField& field) const {
     if (!value.is_string()) return expected_at(name, "a string", value);
-    set(spec, field.member, value.get_ref<const std::string&>());
+    const std::string& text = value.get_ref<const std::string&>();
+    if (text.size() > field.bytes_max) {
+      return field_error(name, "{}: expected a string of at most {} bytes, found {} bytes", name, field.bytes_max, text.size());
+    }
+    set(spec, field.member, text);
     return {};
   }
 
@@ -154,10 +158,12 @@ Status check_together(const RequestSpec& spec, const Json& body) {
                        spec.endpoint == Endpoint::sglang ? " where there is no input_ids" : "");
   }
   if (spec.prompts.size() * static_cast<std::size_t>(spec.n) > kSequencesMax) {
-    return field_error("n", "n: expected at most {} answers in all, found {} prompts with {} each", kSequencesMax, spec.prompts.size(),
-                       spec.n);
+    const char* field = spec.endpoint == Endpoint::sglang ? "sampling_params.n" : "n";
+    return field_error(field, "{}: expected at most {} answers in all, found {} prompts with {} each", field, kSequencesMax,
+                       spec.prompts.size(), spec.n);
   }
-  const Json* stream_options = find_member(body, "stream_options");
+  const bool has_options = find_field("stream_options", field_set_of(spec.endpoint)) != nullptr;
+  const Json* stream_options = has_options ? find_member(body, "stream_options") : nullptr;
   if (!spec.stream && stream_options != nullptr && !stream_options->empty()) {
     return field_error("stream_options", "stream_options: allowed only together with \"stream\": true");
   }

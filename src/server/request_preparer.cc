@@ -29,9 +29,10 @@ void truncate(std::vector<TokenId>& tokens, std::size_t count, KeptEnd kept) {
   }
 }
 
-// The log-probabilities of prompts are held for the whole of an answer, and written at once: 4 Mi make some 250 MB of JSON.
+// The log-probabilities of prompts are held for the whole of an answer, and written at once: 256 Ki make some 16 MB of JSON. In a stream
+// all of a prompt's are one event.
 Status check_scores(const PreparedRequest& request) {
-  constexpr std::size_t scores_max = std::size_t{1} << 22;
+  const std::size_t scores_max = request.spec.stream ? std::size_t{1} << 15 : std::size_t{1} << 18;
   std::size_t tokens = 0;
   for (const PreparedRequest::Prompt& prompt : request.prompts) tokens += prompt.tokens.size();
   const auto per_token = static_cast<std::size_t>(request.sampling.prompt_logprob_count + 1);
@@ -40,7 +41,27 @@ Status check_scores(const PreparedRequest& request) {
   const char* field = request.spec.endpoint == Endpoint::sglang ? "top_logprobs_num"
                       : request.spec.prompt_logprobs            ? "prompt_logprobs"
                                                                 : "logprobs";
-  return field_error(field, "{}: expected at most {} log-probabilities of prompts in one answer, found {}", field, scores_max, count);
+  return field_error(field, "{}: expected at most {} log-probabilities of prompts in one {}, found {}", field, scores_max,
+                     request.spec.stream ? "stream" : "answer", count);
+}
+
+// SGLang's streams tell all of a choice again with each token, so that they grow with the square of its length.
+Status check_stream(const PreparedRequest& request) {
+  const RequestSpec& spec = request.spec;
+  if (spec.endpoint != Endpoint::sglang || !spec.stream) return {};
+  constexpr std::size_t bytes_max = std::size_t{256} << 20;
+  constexpr std::size_t bytes_of_token = 12, bytes_of_logprob = 40;  // about
+  const std::size_t per_token = bytes_of_token + bytes_of_logprob * static_cast<std::size_t>(spec.logprobs ? *spec.logprobs + 1 : 0);
+  std::size_t bytes = 0;
+  for (const PreparedRequest::Prompt& prompt : request.prompts) {
+    const auto tokens = static_cast<std::size_t>(prompt.output_tokens_max);
+    bytes += tokens * tokens / 2 * per_token * static_cast<std::size_t>(spec.n);
+  }
+  if (bytes <= bytes_max) return {};
+  return field_error("stream",
+                     "stream: its events, which repeat all that came before, would have about {} bytes; expected at most {}: ask for "
+                     "less output or fewer choices, or use /v1/completions",
+                     bytes, bytes_max);
 }
 
 // The middle of the message is what OpenAI's clients look for.
@@ -83,6 +104,7 @@ Result<PreparedRequest> RequestPreparer::prepare(Endpoint endpoint, std::string_
   request->sampling = sampling_of(request->spec);
   if (Status set = set_output_tokens(*request); !set) return forward_error(set);
   if (Status fitting = check_scores(*request); !fitting) return forward_error(fitting);
+  if (Status fitting = check_stream(*request); !fitting) return forward_error(fitting);
   return request;
 }
 

@@ -103,15 +103,29 @@ TEST_F(RequestPreparerTest, AsksForTheLogprobsOfPromptsThatAreTold) {
 }
 
 TEST_F(RequestPreparerTest, BoundsTheLogprobsOfOneAnswer) {
-  generator.context = 200000;
+  generator.context = 20000;
   const auto score = [this](const std::string& fields) {
-    const std::string tokens = fmt::format("[{}]", fmt::join(std::vector<int>(100000, 1), ","));
+    const std::string tokens = fmt::format("[{}]", fmt::join(std::vector<int>(10000, 1), ","));
     return preparer->prepare(Endpoint::completions, R"({"prompt":)" + tokens + "," + fields + "}");
   };
   EXPECT_TRUE(score(R"("prompt_logprobs":20)"));
   EXPECT_TRUE(score(R"("logprobs":20,"n":8)"));
   EXPECT_EQ(refusal_of(score(R"("prompt_logprobs":20,"n":2)")), "invalid_request_error prompt_logprobs");
   EXPECT_EQ(refusal_of(score(R"("logprobs":20,"echo":true,"n":2)")), "invalid_request_error logprobs");
+  EXPECT_TRUE(score(R"("logprobs":2,"echo":true,"stream":true)"));
+  EXPECT_EQ(refusal_of(score(R"("logprobs":20,"echo":true,"stream":true)")), "invalid_request_error logprobs") << "one event holds them";
+}
+
+TEST_F(RequestPreparerTest, BoundsStreamsThatRepeatThemselves) {
+  generator.context = 100000;
+  const auto stream = [this](int tokens, const std::string& fields) {
+    return refusal_of(preparer->prepare(
+        Endpoint::sglang, fmt::format(R"({{"text":"Hi","stream":true,"sampling_params":{{"max_new_tokens":{}}}{}}})", tokens, fields)));
+  };
+  EXPECT_EQ(stream(5000, ""), "");
+  EXPECT_EQ(stream(50000, ""), "invalid_request_error stream");
+  EXPECT_EQ(stream(5000, R"(,"return_logprob":true,"top_logprobs_num":20)"), "invalid_request_error stream");
+  EXPECT_TRUE(preparer->prepare(Endpoint::sglang, R"({"text":"Hi","sampling_params":{"max_new_tokens":50000}})"));
 }
 
 TEST_F(RequestPreparerTest, GivesTheTemplateWhatTheRequestSays) {

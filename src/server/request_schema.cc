@@ -33,7 +33,7 @@ struct SchemaOf {
   Json operator()(const IntegerField& field) const { return {{"type", "integer"}, {"minimum", field.min}, {"maximum", field.max}}; }
   Json operator()(const NumberField& field) const { return {{"type", "number"}, {"minimum", field.min}, {"maximum", field.max}}; }
   Json operator()(const FlagField&) const { return {{"type", "boolean"}}; }
-  Json operator()(const TextField&) const { return {{"type", "string"}}; }
+  Json operator()(const TextField& field) const { return {{"type", "string"}, {"maxLength", field.bytes_max}}; }
   Json operator()(const FixedField& field) const { return {{"enum", Json::parse(field.accepted)}}; }
   Json operator()(const FormField& field) const { return field.schema(vocabulary_size); }
   Json operator()(const ObjectField& field) const { return schema_of_fields(field.members, "", vocabulary_size); }

@@ -95,7 +95,7 @@ constexpr Field kFields[] = {
     {"sampling_params", kSglangFields, ObjectField{kSglangSamplingFields}, "How tokens are drawn, and how many."},
     {"lora_path", kSglangFields, FormField{read_adapter_names, adapter_names_schema},
      "The name of an adapter. The base model when absent."},
-    {"rid", kSglangFields, TextField{&Spec::rid}, "What the request is called in the answer."},
+    {"rid", kSglangFields, TextField{&Spec::rid, 128}, "What the request is called in the answer."},
     {"return_logprob", kSglangFields, FlagField{&Spec::wants_logprobs}, "Tell each token's log-probability."},
     {"top_logprobs_num", kSglangFields, IntegerField{&Spec::top_logprobs, 0, kLogprobsMax},
      "With return_logprob: so many of the likeliest tokens."},

@@ -37,6 +37,7 @@ struct FlagField {
 };
 struct TextField {
   MemberOf<std::string, std::optional<std::string>> member;
+  std::size_t bytes_max = std::size_t{4} << 10;
 };
 // Known, and served for some values only: those that ask for what is done anyway.
 struct FixedField {

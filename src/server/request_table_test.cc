@@ -66,7 +66,10 @@ struct ProbesOf {
              fmt::format("{}", std::nextafter(field.max, 1e9))}};
   }
   Probes operator()(const FlagField&) const { return {{"true", "false"}, {"0", "1", R"("true")", "[]", "{}"}}; }
-  Probes operator()(const TextField&) const { return {{R"("a")", R"("")"}, {"1", "true", "[]", "{}"}}; }
+  Probes operator()(const TextField& field) const {
+    const auto text = [](std::size_t bytes) { return '"' + std::string(bytes, 'a') + '"'; };
+    return {{R"("")", text(field.bytes_max)}, {"1", "true", "[]", "{}", text(field.bytes_max + 1)}};
+  }
   Probes operator()(const FixedField& field) const {
     Probes probes{{}, {R"("other")", "7", R"({"other":1})", R"(["other"])"}};
     const Json accepted = Json::parse(field.accepted);

@@ -34,8 +34,6 @@ Status check_field(const SmallField& field, const Json& value, std::int32_t voca
       return value.is_boolean() ? Status{} : expected_at(name, "true or false", value);
     case FieldForm::integer:
       return value.is_number_integer() ? Status{} : expected_at(name, "an integer", value);
-    case FieldForm::text_or_integer:
-      return is_text || value.is_number_integer() ? Status{} : expected_at(name, "a string or an integer", value);
     case FieldForm::token_ids:
       return check_token_ids(name, value, vocabulary_size);
   }
@@ -50,8 +48,6 @@ Json schema_of(FieldForm form, std::int32_t vocabulary_size) {
       return {{"type", Json::array({"boolean"})}};
     case FieldForm::integer:
       return {{"type", Json::array({"integer"})}};
-    case FieldForm::text_or_integer:
-      return {{"type", Json::array({"string", "integer"})}, {"minLength", 1}};
     case FieldForm::token_ids:
       return {{"type", Json::array({"array"})}, {"items", {{"type", "integer"}, {"minimum", 0}, {"maximum", vocabulary_size - 1}}}};
   }

@@ -10,7 +10,7 @@ namespace slora {
 
 // Bodies of a few plain fields: what routes beside generation take. One table per body is both its validator and its schema.
 
-enum class FieldForm : std::uint8_t { text, flag, integer, text_or_integer, token_ids };
+enum class FieldForm : std::uint8_t { text, flag, integer, token_ids };
 enum class FieldNeed : std::uint8_t { needed, optional };
 
 struct SmallField {

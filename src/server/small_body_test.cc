@@ -13,7 +13,6 @@ constexpr std::array kFields = {
     SmallField{"name", FieldForm::text, FieldNeed::needed, "a name"},
     SmallField{"again", FieldForm::flag, FieldNeed::optional, "again"},
     SmallField{"count", FieldForm::integer, FieldNeed::optional, "a count"},
-    SmallField{"label", FieldForm::text_or_integer, FieldNeed::optional, "a label"},
     SmallField{"tokens", FieldForm::token_ids, FieldNeed::optional, "ids"},
 };
 
@@ -26,8 +25,8 @@ std::string param_of(std::string_view body) {
 
 TEST(SmallBody, GivesTheFieldsOfItsTable) {
   const Json fields =
-      parse_small_body(kFields, R"({"name": "a", "again": true, "count": null, "label": -3, "tokens": [0, 99], "more": {}})", 100).value();
-  EXPECT_EQ(fields, Json({{"name", "a"}, {"again", true}, {"label", -3}, {"tokens", {0, 99}}}));
+      parse_small_body(kFields, R"({"name": "a", "again": true, "count": null, "tokens": [0, 99], "more": {}})", 100).value();
+  EXPECT_EQ(fields, Json({{"name", "a"}, {"again", true}, {"tokens", {0, 99}}}));
 }
 
 TEST(SmallBody, RefusesByNameWhatHasNotItsForm) {
@@ -38,8 +37,6 @@ TEST(SmallBody, RefusesByNameWhatHasNotItsForm) {
                                                              {R"({"name": 1})", "name"},
                                                              {R"({"name": "a", "again": 1})", "again"},
                                                              {R"({"name": "a", "count": 1.5})", "count"},
-                                                             {R"({"name": "a", "label": ""})", "label"},
-                                                             {R"({"name": "a", "label": []})", "label"},
                                                              {R"({"name": "a", "tokens": 1})", "tokens"},
                                                              {R"({"name": "a", "tokens": [1, 100]})", "tokens[1]"},
                                                              {R"({"name": "a", "tokens": [-1]})", "tokens[0]"},
@@ -56,7 +53,6 @@ TEST(SmallBody, DescribesWhatItTakes) {
   EXPECT_EQ(schema["required"], Json::array({"name"}));
   ASSERT_EQ(schema["properties"].size(), kFields.size());
   EXPECT_EQ(schema["properties"]["name"]["type"], Json::array({"string"}));
-  EXPECT_EQ(schema["properties"]["label"]["type"], Json::array({"string", "integer", "null"}));
   EXPECT_EQ(schema["properties"]["tokens"]["items"]["maximum"], 99);
 }
 

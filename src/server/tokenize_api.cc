@@ -61,7 +61,11 @@ HttpResponse TokenizeApi::tokenize_now(std::string_view body) const {
   if (!own) return error_response(own.error());
   const Json whole = Json::parse(body);
   const bool is_chat = find_member(whole, "prompt") == nullptr && find_member(whole, "messages") != nullptr;
-  const Result<PreparedRequest> request = preparer_.read(is_chat ? Endpoint::chat : Endpoint::completions, body);
+  Json prompt = Json::object();
+  for (const char* name : is_chat ? std::span<const char* const>(kConversationFields) : kPromptFields) {
+    if (const Json* member = find_member(whole, name)) prompt[name] = *member;
+  }
+  const Result<PreparedRequest> request = preparer_.read(is_chat ? Endpoint::chat : Endpoint::completions, prompt.dump());
   if (!request) return error_response(request.error());
   if (!is_chat && !whole["prompt"].is_string()) return error_response(expected_at("prompt", "a string", whole["prompt"]).value());
 
