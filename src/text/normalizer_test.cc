@@ -16,9 +16,7 @@ std::string normalized(const Json& step, const std::string& text) {
   return normalizer->apply(text).value();
 }
 
-Json replace(const Json& pattern, const std::string& content) {
-  return {{"type", "Replace"}, {"pattern", pattern}, {"content", content}};
-}
+Json replace(const Json& pattern, const std::string& content) { return {{"type", "Replace"}, {"pattern", pattern}, {"content", content}}; }
 
 TEST(Normalizer, LeavesTextsAloneWithoutAStep) {
   EXPECT_EQ(normalized(nullptr, " e\u0301 "), " e\u0301 ");

@@ -26,12 +26,12 @@ constexpr std::string_view kWord = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{B2}\x{B3
 
 // Its bracket classes, which take in more than PCRE2's.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kBracketClasses = {{{"alpha", R"(\p{Alphabetic})"},
-                                                                                          {"alnum", R"(\p{Alphabetic}\p{Nd})"},
-                                                                                          {"digit", R"(\p{Nd})"},
-                                                                                          {"punct", R"(\p{P}\p{S})"},
-                                                                                          {"space", R"(\p{White_Space})"},
-                                                                                          {"word", kWordInClass},
-                                                                                          {"xdigit", "0-9a-fA-F"}}};
+                                                                                           {"alnum", R"(\p{Alphabetic}\p{Nd})"},
+                                                                                           {"digit", R"(\p{Nd})"},
+                                                                                           {"punct", R"(\p{P}\p{S})"},
+                                                                                           {"space", R"(\p{White_Space})"},
+                                                                                           {"word", kWordInClass},
+                                                                                           {"xdigit", "0-9a-fA-F"}}};
 
 tl::unexpected<Error> unsupported(std::string_view what, std::string_view pattern) {
   return error("E_TOKENIZER", "regular expression \"{}\": {} is not supported", pattern, what);

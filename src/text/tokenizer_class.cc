@@ -23,9 +23,8 @@ void apply_tokenizer_class(TokenizerFiles& files) {
 
   const bool adds_prefix_space = files.add_prefix_space.value_or(true);
   const std::string_view scheme = !adds_prefix_space ? "never" : files.legacy.value_or(false) ? "always" : "first";
-  Json decoders = Json::array({{{"type", "Replace"}, {"pattern", {{"String", kMeta}}}, {"content", " "}},
-                               Json{{"type", "ByteFallback"}},
-                               Json{{"type", "Fuse"}}});
+  Json decoders = Json::array(
+      {{{"type", "Replace"}, {"pattern", {{"String", kMeta}}}, {"content", " "}}, Json{{"type", "ByteFallback"}}, Json{{"type", "Fuse"}}});
   if (adds_prefix_space) decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
   Json& json = *files.tokenizer;
   json["normalizer"] = nullptr;
