@@ -80,7 +80,8 @@ INSTANTIATE_TEST_SUITE_P(Families, DetokenizerOfFamily, ::testing::Values("gpt2"
 
 TEST(Detokenizer, HoldsBackHalfACharacter) {
   const auto tokenizer = read_golden("llama3");
-  const std::vector<TokenId> ids = tokenizer->encode("\u20AC!", SpecialTokens::omit).value();  // the sign's three bytes are tokens of their own
+  const std::vector<TokenId> ids =
+      tokenizer->encode("\u20AC!", SpecialTokens::omit).value();  // the sign's three bytes are tokens of their own
   ASSERT_EQ(ids.size(), 4U);
   EXPECT_EQ(stream(*tokenizer, ids), (std::vector<std::string>{"", "", "\u20AC", "!", ""}));
   EXPECT_EQ(stream(*tokenizer, {ids[0], ids[1]}), (std::vector<std::string>{"", "", "\uFFFD"}));
