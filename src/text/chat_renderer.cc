@@ -36,7 +36,7 @@ Result<std::string> tag_final_message(Json& messages, const Json& original) {
 Result<std::string> cut_at_tag(std::string rendered, std::string_view final_text) {
   const std::string_view bare_tag = strip_right(kContinueTag);
   const std::size_t at = rendered.rfind(bare_tag);
-  if (at == std::string::npos || rendered.find(strip_left(strip_right(final_text))) == std::string::npos) {
+  if (at == std::string::npos || find_first(rendered, strip_left(strip_right(final_text))) == std::string::npos) {
     return refuse("continue_final_message", "the model's chat template doesn't write the last message as it is, so it can't be continued");
   }
   const bool keeps_spaces = std::string_view(rendered).substr(at).starts_with(kContinueTag);

@@ -97,6 +97,15 @@ TEST(ChatRenderer, ContinuesTheLastMessage) {
             "Hello</s>Hi there ");
 }
 
+// Nearly the same text twice: what compares it place by place takes minutes.
+TEST(ChatRenderer, ContinuesLongMessagesInTimeThatGrowsWithThem) {
+  const Json messages = {{{"role", "user"}, {"content", std::string(2 << 20, 'a')}},
+                         {{"role", "assistant"}, {"content", std::string(1 << 20, 'a') + "b"}}};
+  const ChatRenderer renderer = renderer_of("{% for message in messages %}{{ message.content }}\n{% endfor %}");
+  const std::string text = render(renderer, {.messages = messages, .add_generation_prompt = false, .continue_final_message = true});
+  EXPECT_EQ(text.size(), (2u << 20) + 1 + (1u << 20) + 1);
+}
+
 TEST(ChatRenderer, SaysWhyAMessageCannotBeContinued) {
   const auto why = [](const std::string& source, const std::string& messages) {
     const Json list = Json::parse(messages);

@@ -9,6 +9,7 @@
 namespace slora {
 namespace {
 
+using ::testing::AnyOf;
 using ::testing::HasSubstr;
 
 Json context() {
@@ -213,6 +214,27 @@ TEST(ChatTemplate, ReadsSourcesUpToAMegabyte) {
   const std::size_t bytes_max = std::size_t{1} << 20;
   EXPECT_EQ(render(std::string(bytes_max, 'x')).size(), bytes_max);
   EXPECT_EQ(render(std::string(bytes_max + 1, 'x')), "the chat template has 1048577 bytes, at most 1048576 are read");
+}
+
+// A value that holds itself twice at each of 60 levels is small to keep and endless to look through.
+TEST(ChatTemplate, PaysForEveryWalkThroughAValue) {
+  const std::string lists = "{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}";
+  const std::string tuples = "{% set ns = namespace(x=(1,)) %}{% for i in range(60) %}{% set ns.x = (ns.x, ns.x) %}{% endfor %}";
+  for (const char* walk :
+       {"table[ns.x]", "numbers[ns.x]", "nobody[ns.x]", "table.get(ns.x)", "{ns.x: 1}", "ns.x in table", "ns.x is lt(ns.x)",
+        "ns.x is ge(ns.x)", "ns.x == ns.x", "[ns.x, ns.x] | unique | list", "[1] | select(ns.x) | list"}) {
+    for (const std::string& value : {lists, tuples}) {
+      EXPECT_THAT(render(value + "{{ " + walk + " }}"), AnyOf(HasSubstr("too many steps"), HasSubstr("too much memory"))) << walk;
+    }
+  }
+}
+
+TEST(ChatTemplate, RefusesIntegersBeyond64Bits) {
+  for (const char* beyond : {"9223372036854775807 | round(-19)", "range(3, 100, 2)[::9223372036854775807]",
+                             "range(0, 9, 4611686018427387904)[::2]", "9223372036854775807 + 1"}) {
+    EXPECT_THAT(show(beyond), AnyOf(HasSubstr("too large"), HasSubstr("beyond 64 bits"))) << beyond;
+  }
+  EXPECT_EQ(show("range(0, 10, 3)[::2]"), "range(0, 12, 6)");
 }
 
 TEST(ChatTemplate, LooksUpInDictionariesOfAnySize) {

@@ -113,7 +113,7 @@ Value Interpreter::evaluate(const DictLiteral& expression) {
   Dict dict;
   for (const auto& [key, value] : expression.members) {
     Value name = evaluate(key);
-    if (!is_hashable(name)) return machine_.fail(fmt::format("unhashable type: '{}'", name.type_name()));
+    if (!machine_.check_key(name)) return Value();
     dict.put(std::move(name), evaluate(value));
   }
   return machine_.make_dict(std::move(dict));
@@ -132,7 +132,7 @@ Arguments Interpreter::evaluate(const CallArguments& arguments) {
     if (more.if_dict() == nullptr) machine_.fail(fmt::format("the argument behind ** must be a mapping, found '{}'", more.type_name()));
     for (const auto& [name, value] : more.if_dict() == nullptr ? Dict{}.members : more.if_dict()->members) {
       if (name.if_text() == nullptr) machine_.fail("the keys of the argument behind ** must be strings");
-      values.named.emplace_back(to_text(name), value);
+      values.named.emplace_back(machine_.text_of(name), value);
     }
   }
   return values;

@@ -198,7 +198,9 @@ Value filter_round(Machine& machine, const Value& input, const Arguments& argume
   if (method == "common") {
     if (const std::optional<std::int64_t> integer = input.if_integer(); integer && precision >= 0) return Value(*integer);
     const double result = std::isfinite(*number) ? rounded(*number, precision) : *number;
-    return input.if_integer() ? Value(static_cast<std::int64_t>(result)) : Value(result);
+    if (!input.if_integer()) return Value(result);
+    if (std::abs(result) >= 0x1p63) return machine.fail("round: the result is beyond 64 bits");
+    return Value(static_cast<std::int64_t>(result));
   }
   const double scale = std::pow(10.0, static_cast<double>(precision));
   if (method == "ceil") return Value((std::ceil(*number * scale) + 0.0) / scale);

@@ -34,7 +34,7 @@ Value make_namespace(Machine& machine, const Arguments& arguments) {
   Namespace names;
   for (const Value& source : arguments.positional) {
     if (source.if_dict() == nullptr) return machine.fail("namespace takes dictionaries and named arguments");
-    for (const auto& [key, value] : source.if_dict()->members) names.members.insert_or_assign(to_text(key), value);
+    for (const auto& [key, value] : source.if_dict()->members) names.members.insert_or_assign(machine.text_of(key), value);
   }
   for (const auto& [name, value] : arguments.named) names.members.insert_or_assign(name, value);
   return machine.make_namespace(std::move(names));

@@ -1,5 +1,7 @@
 #include "text/jinja_machine.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -38,6 +40,12 @@ bool Machine::spend_walk(std::size_t weight) { return spend_steps(1 + weight / k
 bool Machine::spend_bytes(std::size_t count) {
   bytes_ += static_cast<std::int64_t>(std::min(count, std::size_t{1} << 40));
   if (bytes_ > limits_.bytes_max) fail("the template takes too much memory");
+  return !failed();
+}
+
+bool Machine::check_key(const Value& key) {
+  if (!spend_walk(key.weight())) return false;
+  if (!is_hashable(key)) fail(fmt::format("unhashable type: '{}'", key.type_name()));
   return !failed();
 }
 

@@ -40,6 +40,8 @@ class Machine {
   bool spend_steps(std::size_t count);
   bool spend_walk(std::size_t weight);  // steps for looking through a value of that weight
   bool spend_bytes(std::size_t count);
+  // Pays for the walk through a key that is about to be looked up, or fails where it can't be one.
+  bool check_key(const Value& key);
   // str() of a value, paid for.
   [[nodiscard]] std::string text_of(const Value& value);
   [[nodiscard]] Value make_text(std::string text, TextKind kind = TextKind::plain);

@@ -9,7 +9,7 @@ namespace slora::jinja {
 namespace {
 
 Value get(Machine& machine, const Value& object, const Arguments& arguments) {
-  if (!is_hashable(arguments[0])) return machine.fail(fmt::format("unhashable type: '{}'", arguments[0].type_name()));
+  if (!machine.check_key(arguments[0])) return Value();
   if (const Value* value = object.if_dict()->find(arguments[0])) return *value;
   return arguments[1].is_undefined() ? Value(nullptr) : arguments[1];
 }
@@ -125,15 +125,16 @@ Value call_method(Machine& machine, const Value& object, std::string_view name, 
 
 // A key wins over a method of that name.
 Value subscript_of(Machine& machine, const Value& object, const Value& key) {
-  if (is_undefined_object(machine, object, to_text(key))) return Value();
+  if (object.is_undefined() && is_undefined_object(machine, object, machine.text_of(key))) return Value();
+  if (!machine.spend_walk(key.weight())) return Value();
   if (const Dict* dict = object.if_dict()) {
     if (const Value* member = dict->find(key)) return *member;
   }
   if (const std::string* name = key.if_text()) return attribute_of(machine, object, *name);
   const std::optional<std::int64_t> length = object.if_dict() == nullptr ? length_of(object) : std::nullopt;
-  if (!length || !key.if_integer()) return undefined_member(object, to_text(key));
+  if (!length || !key.if_integer()) return undefined_member(object, machine.text_of(key));
   const std::int64_t index = *key.if_integer() < 0 ? *key.if_integer() + *length : *key.if_integer();
-  if (index < 0 || index >= *length) return undefined_member(object, to_text(key));
+  if (index < 0 || index >= *length) return undefined_member(object, machine.text_of(key));
   if (const List* list = object.if_list()) return list->members[static_cast<std::size_t>(index)];
   if (!machine.spend_walk(object.weight())) return Value();
   std::string_view text = *object.if_text();

@@ -235,8 +235,14 @@ Value slice(Machine& machine, const Value& object, const Value& start, const Val
   if (const List* list = object.if_list()) {
     for (const std::size_t i : indices) members.push_back(list->members[i]);
     if (list->kind == ListKind::range) {
-      const auto [begin, end, pace] = list->bounds;
-      return machine.make_range(std::move(members), {begin + first * pace, begin + last * pace, pace * stride});
+      const std::int64_t begin = list->bounds[0], pace = list->bounds[2];
+      const auto at = [begin, pace](std::int64_t index) {
+        const std::optional<std::int64_t> way = checked_mul(index, pace);
+        return way ? checked_add(begin, *way) : std::nullopt;
+      };
+      const std::optional<std::int64_t> from = at(first), to = at(last), step_of_range = checked_mul(pace, stride);
+      if (!from || !to || !step_of_range) return machine.fail("an integer is too large");
+      return machine.make_range(std::move(members), {*from, *to, *step_of_range});
     }
     return machine.make_list(std::move(members), list->kind);
   }

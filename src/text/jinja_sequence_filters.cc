@@ -134,7 +134,7 @@ std::vector<Value> mapped(Machine& machine, const Value& input, const Arguments&
       {arguments.positional.begin() + std::min<std::ptrdiff_t>(1, std::ssize(arguments.positional)), arguments.positional.end()},
       arguments.named};
   for (const Value& item : items_or_none(machine, input)) {
-    Value result = filter == nullptr ? machine.fail(lacking_filter(to_text(arguments[0]))) : apply(*filter, machine, item, rest);
+    Value result = filter == nullptr ? machine.fail(lacking_filter(machine.text_of(arguments[0]))) : apply(*filter, machine, item, rest);
     if (machine.failed()) break;
     out.push_back(std::move(result));
   }
@@ -158,7 +158,7 @@ std::vector<Value> chosen(Machine& machine, const Value& input, const Arguments&
     if (arguments.positional.size() > kTestIndex) {
       const std::string* name = arguments[kTestIndex].if_text();
       const Test* test = name == nullptr ? nullptr : find_test(*name);
-      if (test == nullptr) machine.fail(lacking_test(to_text(arguments[kTestIndex])));
+      if (test == nullptr) machine.fail(lacking_test(machine.text_of(arguments[kTestIndex])));
       const Arguments rest{{arguments.positional.begin() + kTestIndex + 1, arguments.positional.end()}, arguments.named};
       holds = !machine.failed() && apply(*test, machine, value, rest);
     }
@@ -179,8 +179,7 @@ Value filter_unique(Machine& machine, const Value& input, const Arguments& argum
     std::vector<Value> seen;
     for (const Value& item : machine.iterate(input)) {
       const Value key = key_of(machine, item, arguments[0], arguments[1]);
-      if (!is_hashable(key)) machine.fail(fmt::format("unhashable type: '{}'", key.type_name()));
-      if (machine.failed() || !machine.spend_walk(seen.size() * (key.weight() + 16))) break;
+      if (!machine.check_key(key) || !machine.spend_walk(seen.size() * (key.weight() + 16))) break;
       if (std::any_of(seen.begin(), seen.end(), [&](const Value& other) { return equals(key, other); })) continue;
       seen.push_back(key);
       out.push_back(item);

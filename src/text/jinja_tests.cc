@@ -21,6 +21,7 @@ bool is_sequence(const Value& value) {
 
 // Negative, zero, positive; an error where Python refuses.
 int ordered(Machine& machine, const Value& left, const Value& right) {
+  if (!machine.spend_walk(std::min(left.weight(), right.weight()))) return 0;
   const std::optional<int> order = compare(left, right);
   if (!order) machine.fail(fmt::format("'{}' and '{}' can't be ordered", left.type_name(), right.type_name()));
   return order.value_or(0);
@@ -38,7 +39,7 @@ bool leaves(Machine& machine, const Value& value, const Value& divisor, std::int
 
 // The name of a filter or test; nothing for other values.
 std::string_view name_of(Machine& machine, const Value& value) {
-  if (!is_hashable(value)) machine.fail(fmt::format("unhashable type: '{}'", value.type_name()));
+  if (!machine.check_key(value)) return {};
   return value.if_text() == nullptr ? std::string_view() : *value.if_text();
 }
 
@@ -118,8 +119,7 @@ bool contains(Machine& machine, const Value& container, const Value& member) {
     return false;
   }
   if (const Dict* dict = container.if_dict()) {
-    if (!is_hashable(member)) machine.fail(fmt::format("unhashable type: '{}'", member.type_name()));
-    return dict->find(member) != nullptr;
+    return machine.check_key(member) && dict->find(member) != nullptr;
   }
   if (container.is_undefined()) return false;
   const std::vector<Value> members = machine.iterate(container);
