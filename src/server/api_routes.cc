@@ -51,19 +51,19 @@ RouteAbout::Answer text_answer() { return {"text/plain", nullptr}; }
 // What generation may be refused with: no such model, a model that fails, a server that shuts down.
 const std::vector<int> kGenerationRefusals = {404, 500, 503};
 
-void add_generation(std::vector<Route>& routes, OpenAiApi& openai, std::int32_t vocabulary_size) {
+void add_generation(std::vector<Route>& routes, GenerationApi& generation, std::int32_t vocabulary_size) {
   const Schema answer = object_with(
       {{"id", "string"}, {"object", "string"}, {"created", "integer"}, {"model", "string"}, {"choices", "array"}, {"usage", "object"}});
   const std::vector<RouteAbout::Answer> answers = {json_answer(answer), {"text/event-stream", nullptr}};
   routes.push_back({"POST",
                     "/v1/completions",
                     Role::user,
-                    [&openai](const Handed& exchange) { openai.complete(exchange); },
+                    [&generation](const Handed& exchange) { generation.complete(exchange); },
                     {"Continue texts.", schema(request_schema(Endpoint::completions, vocabulary_size)), answers, kGenerationRefusals}});
   routes.push_back({"POST",
                     "/v1/chat/completions",
                     Role::user,
-                    [&openai](const Handed& exchange) { openai.chat(exchange); },
+                    [&generation](const Handed& exchange) { generation.chat(exchange); },
                     {"Answer a conversation.", schema(request_schema(Endpoint::chat, vocabulary_size)), answers, kGenerationRefusals}});
 
   const Json sglang = request_schema(Endpoint::sglang, vocabulary_size), slora = request_schema(Endpoint::slora, vocabulary_size);
@@ -73,7 +73,7 @@ void add_generation(std::vector<Route>& routes, OpenAiApi& openai, std::int32_t 
   routes.push_back({"POST",
                     "/generate",
                     Role::user,
-                    [&openai](const Handed& exchange) { openai.generate_as_sglang(exchange); },
+                    [&generation](const Handed& exchange) { generation.generate_as_sglang(exchange); },
                     {"Continue texts, in SGLang's form or, where the body has \"inputs\", in the S-LoRA paper's.",
                      schema({{"anyOf", {sglang, slora}}}),
                      {json_answer(schema({{"anyOf", {*text, texts, *generated}}})), {"text/event-stream", nullptr}},
@@ -81,7 +81,7 @@ void add_generation(std::vector<Route>& routes, OpenAiApi& openai, std::int32_t 
   routes.push_back({"POST",
                     "/generate_stream",
                     Role::user,
-                    [&openai](const Handed& exchange) { openai.generate_stream(exchange); },
+                    [&generation](const Handed& exchange) { generation.generate_stream(exchange); },
                     {"Continue a text by server-sent events, in the S-LoRA paper's form.",
                      schema(slora),
                      {{"text/event-stream", nullptr}},
@@ -182,7 +182,7 @@ void add_adapters(std::vector<Route>& routes, AdapterApi& adapters) {
 
 RouteTable make_routes(Apis apis, std::int32_t vocabulary_size) {
   std::vector<Route> routes;
-  add_generation(routes, apis.openai, vocabulary_size);
+  add_generation(routes, apis.generation, vocabulary_size);
   add_text(routes, apis.tokenize, vocabulary_size);
   add_status(routes, apis.status);
   add_info(routes, apis.info);

@@ -2,8 +2,8 @@
 #include <cstdint>
 
 #include "server/adapter_api.h"
+#include "server/generation_api.h"
 #include "server/info_api.h"
-#include "server/openai_api.h"
 #include "server/routes.h"
 #include "server/status_api.h"
 #include "server/tokenize_api.h"
@@ -12,7 +12,7 @@ namespace slora {
 
 // Who answers. All outlive the table.
 struct Apis {
-  OpenAiApi& openai;
+  GenerationApi& generation;
   TokenizeApi& tokenize;
   StatusApi& status;
   InfoApi& info;

@@ -34,14 +34,14 @@ std::string url_of(const std::string& host, std::uint16_t port) {
 // I/O thread.
 class Drain {
  public:
-  Drain(HttpServer& http, Engine& engine, OpenAiApi& openai, StatusApi& status, JobTable& jobs, std::chrono::seconds time)
-      : http_(http), engine_(engine), openai_(openai), status_(status), jobs_(jobs), time_(time) {}
+  Drain(HttpServer& http, Engine& engine, GenerationApi& generation, StatusApi& status, JobTable& jobs, std::chrono::seconds time)
+      : http_(http), engine_(engine), generation_(generation), status_(status), jobs_(jobs), time_(time) {}
 
   void on_signal() {
     ++signal_count_;
     if (signal_count_ > 1) return cut("a second signal came");
     log_info("shutting down: {} requests have up to {} s to finish; a second signal ends them now", http_.exchange_count(), time_.count());
-    openai_.begin_drain();
+    generation_.begin_drain();
     status_.begin_drain();
     engine_.begin_drain();
     http_.begin_drain();
@@ -60,14 +60,14 @@ class Drain {
     if (std::exchange(cut_, true)) return;
     log_warning("shutting down now, {}: {} requests are cut off", why, http_.exchange_count());
     const Error draining{"draining", "The server is shutting down.", {}};
-    openai_.fail_preparing(draining);
+    generation_.fail_preparing(draining);
     jobs_.fail_all(draining);
     http_.post_after(std::chrono::milliseconds(500), [this] { http_.stop(); });  // time for the errors to reach their clients
   }
 
   HttpServer& http_;
   Engine& engine_;
-  OpenAiApi& openai_;
+  GenerationApi& generation_;
   StatusApi& status_;
   JobTable& jobs_;
   const std::chrono::seconds time_;
@@ -125,15 +125,15 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
   const std::int32_t vocabulary_size = runtime.model_config().vocab_size;
   const RequestPreparer preparer(names, vocabulary_size, runtime.generation_config(), *text, generator);
   const auto post = [&](std::function<void()> work) { http.post(std::move(work)); };
-  OpenAiApi openai(preparer, {generator, jobs, text->tokenizer(), metrics, clock}, post, options.text_threads);
+  GenerationApi generation(preparer, {generator, jobs, text->tokenizer(), metrics, clock}, post, options.text_threads);
   TokenizeApi tokenize(preparer, *text, vocabulary_size, runtime.max_model_len(), post);
-  StatusApi status(options.model_names, runtime, jobs, [&] { return openai.preparing_count() + jobs.request_count(); });
+  StatusApi status(options.model_names, runtime, jobs, [&] { return generation.preparing_count() + jobs.request_count(); });
   InfoApi info(names.front(), model_path, runtime, post);
   AdapterApi adapters(runtime.adapters(), {names, roots, scheduler.page_count - 1, options.watch_interval}, post,
                       [&](std::chrono::milliseconds delay, std::function<void()> work) { http.post_after(delay, std::move(work)); });
-  const RouteTable routes = make_routes({openai, tokenize, status, info, adapters}, vocabulary_size);
+  const RouteTable routes = make_routes({generation, tokenize, status, info, adapters}, vocabulary_size);
   const ApiKeys keys(options.api_keys, options.admin_api_keys);
-  Drain drain(http, runtime.engine(), openai, status, jobs, options.drain_time);
+  Drain drain(http, runtime.engine(), generation, status, jobs, options.drain_time);
 
   // Told by the running server, when signals are already heard.
   http.post([&] { options.on_ready({url_of(options.http.host, http.port()), !text->chat_refusal()}, runtime); });

@@ -10,5 +10,17 @@ namespace slora {
 void append_json_string(std::string& out, std::string_view text);
 // A finite number; infinities become the largest finite ones, since JSON has none.
 void append_json_number(std::string& out, double value);
+// A list of what `append` writes for each entry.
+template <class List, class Append>
+void append_json_list(std::string& out, const List& list, Append append) {
+  out += '[';
+  bool is_first = true;
+  for (const auto& entry : list) {
+    if (!is_first) out += ',';
+    is_first = false;
+    append(entry);
+  }
+  out += ']';
+}
 
 }  // namespace slora

@@ -14,19 +14,6 @@ constexpr float kLogprobMin = -9999.0F;  // vLLM's stand-in for minus infinity
 
 void append_logprob(std::string& out, float logprob) { append_json_number(out, std::max(logprob, kLogprobMin)); }
 
-// A JSON list of what `append` writes for each entry.
-template <class List, class Append>
-void append_json_list(std::string& out, const List& list, Append append) {
-  out += "[";
-  bool is_first = true;
-  for (const auto& entry : list) {
-    if (!is_first) out += ",";
-    is_first = false;
-    append(entry);
-  }
-  out += "]";
-}
-
 }  // namespace
 
 std::string OpenAiLogprobs::completion(std::span<const TokenId> echoed, std::span<const PromptLogprob> scores,

@@ -3,24 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <utility>
+#include <ranges>
 
 #include "server/json_text.h"
 
 namespace slora {
 namespace {
-
-// Calls append(entry) for each, with commas between, in brackets.
-template <class List, class Append>
-void append_list(std::string& out, const List& list, Append append) {
-  out += "[";
-  bool first = true;
-  for (const auto& entry : list) {
-    if (!std::exchange(first, false)) out += ",";
-    append(entry);
-  }
-  out += "]";
-}
 
 bool is_list(const RequestSpec& spec) { return spec.prompts_are_list || spec.n > 1; }
 
@@ -28,16 +16,13 @@ bool is_list(const RequestSpec& spec) { return spec.prompts_are_list || spec.n >
 
 std::string SglangFormat::body(const Answer& answer) const {
   std::string out;
-  if (!is_list(answer.request.spec)) {
-    append_choice(out, answer, 0);
-    return out;
+  const auto append = [&](std::size_t choice_index) { append_choice(out, answer, choice_index); };
+  if (is_list(answer.request.spec)) {
+    append_json_list(out, std::views::iota(std::size_t{0}, answer.choices.size()), append);
+  } else {
+    append(0);
   }
-  out += "[";
-  for (std::size_t i = 0; i < answer.choices.size(); ++i) {
-    if (i != 0) out += ",";
-    append_choice(out, answer, i);
-  }
-  return out + "]";
+  return out;
 }
 
 std::string SglangFormat::part_event(const Answer& answer, const NewPart& part) const {
@@ -55,7 +40,7 @@ void SglangFormat::append_choice(std::string& out, const Answer& answer, std::si
   out += R"({"text":)";
   append_json_string(out, choice.text);
   out += R"(,"output_ids":)";
-  append_list(out, choice.tokens, [&](const AnsweredToken& token) { out += fmt::format("{}", token.token); });
+  append_json_list(out, choice.tokens, [&](const AnsweredToken& token) { out += fmt::format("{}", token.token); });
   out += R"(,"meta_info":{"id":)";
   const std::string id = spec.rid.empty() ? fmt::format("{:016x}", random_) : spec.rid;
   append_json_string(out, is_list(spec) ? fmt::format("{}_{}", id, choice_index) : id);
@@ -85,11 +70,11 @@ void SglangFormat::append_logprobs(std::string& out, const Answer& answer, const
   const RequestSpec& spec = answer.request.spec;
   append_prompt_logprobs(out, answer, choice);
   out += R"(,"output_token_logprobs":)";
-  append_list(out, choice.tokens, [&](const AnsweredToken& token) { append_logprob(out, spec, token.token, &token.logprob); });
+  append_json_list(out, choice.tokens, [&](const AnsweredToken& token) { append_logprob(out, spec, token.token, &token.logprob); });
   if (*spec.logprobs == 0) return;
   out += R"(,"output_top_logprobs":)";
-  append_list(out, choice.tokens, [&](const AnsweredToken& token) {
-    append_list(out, token.top, [&](const TokenLogprob& top) { append_logprob(out, spec, top.token, &top.logprob); });
+  append_json_list(out, choice.tokens, [&](const AnsweredToken& token) {
+    append_json_list(out, token.top, [&](const TokenLogprob& top) { append_logprob(out, spec, top.token, &top.logprob); });
   });
 }
 
@@ -102,12 +87,8 @@ void SglangFormat::append_prompt_logprobs(std::string& out, const Answer& answer
   const std::size_t begin = asked ? std::min(static_cast<std::size_t>(spec.logprob_start_len), prompt.size()) : prompt.size();
 
   const auto append_positions = [&](const char* name, auto append) {
-    out += fmt::format(R"(,"{}":[)", name);
-    for (std::size_t position = begin; position < prompt.size(); ++position) {
-      if (position != begin) out += ",";
-      append(position);
-    }
-    out += "]";
+    out += fmt::format(R"(,"{}":)", name);
+    append_json_list(out, std::views::iota(begin, prompt.size()), append);
   };
   append_positions("input_token_logprobs", [&](std::size_t position) {
     append_logprob(out, spec, prompt[position], position == 0 ? nullptr : &told[position - 1].logprob);
@@ -117,7 +98,7 @@ void SglangFormat::append_prompt_logprobs(std::string& out, const Answer& answer
     if (position == 0) {
       out += "null";
     } else {
-      append_list(out, told[position - 1].top, [&](const TokenLogprob& top) { append_logprob(out, spec, top.token, &top.logprob); });
+      append_json_list(out, told[position - 1].top, [&](const TokenLogprob& top) { append_logprob(out, spec, top.token, &top.logprob); });
     }
   });
 }

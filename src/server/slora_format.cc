@@ -14,16 +14,14 @@ std::string SloraFormat::body(const Answer& answer) const {
   append_json_string(out, choice.text);
   out += fmt::format(R"(],"count_output_tokens":{})", choice.tokens.size());
   if (answer.request.spec.return_details) {
-    out += R"(,"tokens":[)";
-    for (std::size_t i = 0; i < choice.tokens.size(); ++i) {
-      const AnsweredToken& token = choice.tokens[i];
-      out += fmt::format(R"({}{{"id":{},"logprob":)", i == 0 ? "" : ",", token.token);
+    out += R"(,"tokens":)";
+    append_json_list(out, choice.tokens, [&](const AnsweredToken& token) {
+      out += fmt::format(R"({{"id":{},"logprob":)", token.token);
       append_json_number(out, token.logprob);
       out += R"(,"text":)";
       append_json_string(out, told_text(tokenizer_, token.token));
       out += "}";
-    }
-    out += "]";
+    });
   }
   return out + "}";
 }

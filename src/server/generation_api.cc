@@ -1,4 +1,4 @@
-#include "server/openai_api.h"
+#include "server/generation_api.h"
 
 #include <string_view>
 #include <utility>
@@ -13,10 +13,10 @@ constexpr std::size_t kPreparationsWaitingMax = 1024;
 
 }  // namespace
 
-OpenAiApi::OpenAiApi(const RequestPreparer& preparer, const JobServices& services, Post post, std::size_t preparing_threads)
+GenerationApi::GenerationApi(const RequestPreparer& preparer, const JobServices& services, Post post, std::size_t preparing_threads)
     : preparer_(preparer), services_(services), post_(std::move(post)), pool_(preparing_threads, kPreparationsWaitingMax) {}
 
-void OpenAiApi::generate(Endpoint endpoint, const std::shared_ptr<Exchange>& exchange) {
+void GenerationApi::generate(Endpoint endpoint, const std::shared_ptr<Exchange>& exchange) {
   const auto refuse = [&](const char* code, const char* message) { exchange->respond(error_response({code, message, {}})); };
   if (draining_) return refuse("draining", "The server is shutting down and takes no new requests.");
   if (!is_json(exchange->request().content_type))
@@ -37,7 +37,7 @@ void OpenAiApi::generate(Endpoint endpoint, const std::shared_ptr<Exchange>& exc
   if (!taken) job->fail({"queue_full", "Too many requests wait to be read; try again soon.", {}});
 }
 
-void OpenAiApi::fail_preparing(const Error& error) {
+void GenerationApi::fail_preparing(const Error& error) {
   for (const std::shared_ptr<GenerationJob>& job : preparing_) job->fail(error);
 }
 

@@ -14,18 +14,18 @@
 namespace slora {
 
 // The endpoints that generate. Owns the threads that prepare requests; I/O thread but for what runs on those.
-class OpenAiApi {
+class GenerationApi {
  public:
   // Runs work on the I/O thread; any thread.
   using Post = std::function<void(std::function<void()>)>;
 
   // What it borrows outlives it.
-  OpenAiApi(const RequestPreparer& preparer, const JobServices& services, Post post, std::size_t preparing_threads);
+  GenerationApi(const RequestPreparer& preparer, const JobServices& services, Post post, std::size_t preparing_threads);
 
   // Waits for what is being prepared and drops what waits for it.
-  ~OpenAiApi() = default;
-  OpenAiApi(const OpenAiApi&) = delete;
-  OpenAiApi& operator=(const OpenAiApi&) = delete;
+  ~GenerationApi() = default;
+  GenerationApi(const GenerationApi&) = delete;
+  GenerationApi& operator=(const GenerationApi&) = delete;
 
   void complete(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::completions, exchange); }
   void chat(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::chat, exchange); }
