@@ -106,14 +106,6 @@ void add_text(std::vector<Route>& routes, TokenizeApi& tokenize, std::int32_t vo
                      schema(TokenizeApi::detokenize_schema(vocabulary_size)),
                      {json_answer(object_with({{"prompt", "string"}}))},
                      {404, 503}}});
-  routes.push_back({"GET",
-                    "/tokenizer_info",
-                    Role::user,
-                    [&tokenize](const Handed& exchange) { tokenize.tokenizer_info(exchange); },
-                    {"The tokenizer's class, its special tokens and the chat template.",
-                     nullptr,
-                     {json_answer(object_with({{"tokenizer_class", "string"}}))},
-                     {}}});
 }
 
 void add_status(std::vector<Route>& routes, StatusApi& status) {

@@ -126,7 +126,7 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
   const RequestPreparer preparer(names, vocabulary_size, runtime.generation_config(), *text, generator);
   const auto post = [&](std::function<void()> work) { http.post(std::move(work)); };
   GenerationApi generation(preparer, {generator, jobs, text->tokenizer(), metrics, clock}, post, options.text_threads);
-  TokenizeApi tokenize(preparer, *text, vocabulary_size, runtime.max_model_len(), post);
+  TokenizeApi tokenize(preparer, text->tokenizer(), vocabulary_size, runtime.max_model_len(), post);
   StatusApi status(options.model_names, runtime, jobs, [&] { return generation.preparing_count() + jobs.request_count(); });
   InfoApi info(names.front(), model_path, runtime, post);
   AdapterApi adapters(runtime.adapters(), {names, roots, scheduler.page_count - 1, options.watch_interval}, post,

@@ -1,7 +1,6 @@
 #include "server/text_model.h"
 
 #include <nlohmann/json.hpp>
-#include <utility>
 
 #include "formats/tokenizer_file.h"
 #include "text/tokenizer_class.h"
@@ -10,16 +9,6 @@ namespace slora {
 namespace {
 
 constexpr std::size_t kTemplateBytesMax = 1 << 20;
-
-std::string info_of(const TokenizerFiles& files) {
-  Json info = {{"tokenizer_class", files.tokenizer_class.empty() ? "PreTrainedTokenizerFast" : files.tokenizer_class}};
-  for (const auto& [name, token] : {std::pair("bos_token", &files.bos_token), std::pair("eos_token", &files.eos_token),
-                                    std::pair("unk_token", &files.unk_token), std::pair("pad_token", &files.pad_token)}) {
-    if (*token) info[name] = **token;
-  }
-  if (!files.chat_template.empty()) info["chat_template"] = files.chat_template;
-  return info.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 }  // namespace
 
@@ -38,7 +27,6 @@ Result<TextModel> TextModel::load(const std::filesystem::path& folder, const std
     files->chat_template = std::move(*text);
     files->named_templates.clear();
   }
-  model.tokenizer_info_ = info_of(*files);
   Result<ChatRenderer> chat = ChatRenderer::create(*files);
   if (chat) {
     model.chat_ = std::move(*chat);

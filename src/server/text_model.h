@@ -20,8 +20,6 @@ class TextModel {
   [[nodiscard]] const Tokenizer& tokenizer() const { return *tokenizer_; }
   // The conversation as the model's prompt.
   [[nodiscard]] Result<std::string> render(const Conversation& conversation) const;
-  // What clients that tokenise themselves ask for, as tokenizer_config.json names it: class, special tokens, chat template. JSON.
-  [[nodiscard]] const std::string& tokenizer_info() const { return tokenizer_info_; }
   // Why chats are refused; nothing when they are served.
   [[nodiscard]] const std::optional<Error>& chat_refusal() const { return chat_refusal_; }
 
@@ -31,7 +29,6 @@ class TextModel {
   std::shared_ptr<const Tokenizer> tokenizer_;  // shared as the tokenizer itself demands
   std::optional<ChatRenderer> chat_;            // nothing when chats are refused
   std::optional<Error> chat_refusal_;
-  std::string tokenizer_info_;
 };
 
 }  // namespace slora

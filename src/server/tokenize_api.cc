@@ -9,7 +9,6 @@
 #include "server/error_response.h"
 #include "server/field_error.h"
 #include "server/json_text.h"
-#include "server/plain_response.h"
 #include "server/request_schema.h"
 
 namespace slora {
@@ -41,9 +40,13 @@ Json schema_of(Endpoint endpoint, std::span<const char* const> names, std::int32
 
 }  // namespace
 
-TokenizeApi::TokenizeApi(const RequestPreparer& preparer, const TextModel& text, std::int32_t vocabulary_size, std::int32_t max_model_len,
-                         AnswerPool::Post post)
-    : preparer_(preparer), text_(text), vocabulary_size_(vocabulary_size), max_model_len_(max_model_len), pool_(std::move(post), 1) {}
+TokenizeApi::TokenizeApi(const RequestPreparer& preparer, const Tokenizer& tokenizer, std::int32_t vocabulary_size,
+                         std::int32_t max_model_len, AnswerPool::Post post)
+    : preparer_(preparer),
+      tokenizer_(tokenizer),
+      vocabulary_size_(vocabulary_size),
+      max_model_len_(max_model_len),
+      pool_(std::move(post), 1) {}
 
 void TokenizeApi::tokenize(const std::shared_ptr<Exchange>& exchange) {
   pool_.answer_json(exchange, [this](std::string_view body) { return tokenize_now(body); });
@@ -51,10 +54,6 @@ void TokenizeApi::tokenize(const std::shared_ptr<Exchange>& exchange) {
 
 void TokenizeApi::detokenize(const std::shared_ptr<Exchange>& exchange) {
   pool_.answer_json(exchange, [this](std::string_view body) { return detokenize_now(body); });
-}
-
-void TokenizeApi::tokenizer_info(const std::shared_ptr<Exchange>& exchange) const {
-  exchange->respond(json_response(text_.tokenizer_info()));
 }
 
 HttpResponse TokenizeApi::tokenize_now(std::string_view body) const {
@@ -82,7 +81,7 @@ HttpResponse TokenizeApi::tokenize_now(std::string_view body) const {
   out += '[';
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     if (i != 0) out += ',';
-    append_json_string(out, text_.tokenizer().token_text(tokens[i]));
+    append_json_string(out, tokenizer_.token_text(tokens[i]));
   }
   out += "]}";
   return response;
@@ -97,7 +96,7 @@ HttpResponse TokenizeApi::detokenize_now(std::string_view body) const {
   const auto tokens = given->at("tokens").get<std::vector<TokenId>>();
   HttpResponse response;
   response.body = R"({"prompt":)";
-  append_json_string(response.body, text_.tokenizer().decode(tokens, SpecialText::keep));
+  append_json_string(response.body, tokenizer_.decode(tokens, SpecialText::keep));
   response.body += '}';
   return response;
 }

@@ -7,7 +7,7 @@
 #include "server/http_types.h"
 #include "server/request_preparer.h"
 #include "server/small_body.h"
-#include "server/text_model.h"
+#include "text/tokenizer.h"
 
 namespace slora {
 
@@ -16,12 +16,11 @@ namespace slora {
 class TokenizeApi {
  public:
   // What it borrows outlives it.
-  TokenizeApi(const RequestPreparer& preparer, const TextModel& text, std::int32_t vocabulary_size, std::int32_t max_model_len,
+  TokenizeApi(const RequestPreparer& preparer, const Tokenizer& tokenizer, std::int32_t vocabulary_size, std::int32_t max_model_len,
               AnswerPool::Post post);
 
   void tokenize(const std::shared_ptr<Exchange>& exchange);
   void detokenize(const std::shared_ptr<Exchange>& exchange);
-  void tokenizer_info(const std::shared_ptr<Exchange>& exchange) const;
 
   // JSON Schemas of the two bodies.
   [[nodiscard]] static Json tokenize_schema(std::int32_t vocabulary_size);
@@ -33,7 +32,7 @@ class TokenizeApi {
   [[nodiscard]] HttpResponse detokenize_now(std::string_view body) const;
 
   const RequestPreparer& preparer_;
-  const TextModel& text_;
+  const Tokenizer& tokenizer_;
   const std::int32_t vocabulary_size_;
   const std::int32_t max_model_len_;
   AnswerPool pool_;  // last: its work uses all others

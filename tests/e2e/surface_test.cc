@@ -123,13 +123,6 @@ TEST(Info, TellsNoSecrets) {
   }
 }
 
-TEST(TokenizerInfo, NamesSpecialTokensThatTokenizeKnows) {
-  const Json info = get(port(), "/tokenizer_info").json();
-  EXPECT_TRUE(info["chat_template"].is_string());
-  const Json told = post(port(), "/tokenize", {{"prompt", info["eos_token"]}, {"add_special_tokens", false}}).json();
-  EXPECT_EQ(told["count"], 1);
-}
-
 TEST(FlushCache, DropsPrefixesWhenNothingRuns) {
   std::vector<std::string> arguments = demo_arguments();
   arguments.insert(arguments.end(), {"--backend", "reference"});  // so slow that a stream lasts
