@@ -33,26 +33,11 @@ Result<ImageLayout> load(AdapterStore& store, const AdapterVersion& version) {
   return store.load(version, pages.addresses);
 }
 
-LoraFixture lora_of_rank(int rank) {
-  LoraFixture fixture;
-  fixture.config = R"({"peft_type": "LORA", "r": )" + std::to_string(rank) + R"(, "lora_alpha": 8, "base_model_name_or_path": "a/base"})";
-  fixture.add_pair("model.layers.0.self_attn.q_proj", rank, 48, 48);
-  return fixture;
-}
-
 // Makes `folder` hold another adapter at one stroke.
 void replace(const std::string& folder, const LoraFixture& fixture) {
   fixture.write(folder + ".new");
   for (const char* name : {"/adapter_config.json", "/adapter_model.safetensors"})
     std::filesystem::rename(folder + ".new" + name, folder + name);
-}
-
-TEST(AdapterStore, KnowsNamesFromPaths) {
-  for (const char* name : {"a", "sql", "org/sql-v1.2_b", "0"}) EXPECT_TRUE(AdapterStore::is_name(name)) << name;
-  for (const char* name : {"", ".", "..", "a/../b", "/etc", "-x", "_x", "a b", "a\n", "\xc3\xa4", "a:b"})
-    EXPECT_FALSE(AdapterStore::is_name(name)) << name;
-  EXPECT_TRUE(AdapterStore::is_name(std::string(128, 'a')));
-  EXPECT_FALSE(AdapterStore::is_name(std::string(129, 'a')));
 }
 
 TEST(AdapterStore, ResolvesANameToTheSameVersionAsLongAsNothingChanges) {
@@ -80,22 +65,6 @@ TEST(AdapterStore, AnswersUnknownNamesWithNotFound) {
   EXPECT_EQ(store.resolve("sql").error().code, "not_found");
   EXPECT_FALSE(store.remove("sql"));
   EXPECT_EQ(store.add_folder("../sql", "/nowhere").error().code, "bad_name");
-}
-
-TEST(AdapterStore, KnowsAnAdapterByItsNameOrByTheEndOfItsFolder) {
-  const TemporaryFolder root;
-  for (const char* folder : {"a/sql", "b/sql", "b/poems"}) lora_of_rank(4).write(root / folder);
-  AdapterStore store(test_base());
-  ASSERT_TRUE(store.add_folder("first", root / "a/sql"));
-  ASSERT_TRUE(store.add_folder("second", root / "b/sql"));
-  ASSERT_TRUE(store.add_folder("third", root / "b/poems"));
-  EXPECT_EQ(store.name_of_folder("first"), "first");
-  EXPECT_EQ(store.name_of_folder(root / "a/sql"), "first");
-  EXPECT_EQ(store.name_of_folder("./b/sql/"), "second");
-  EXPECT_EQ(store.name_of_folder("poems"), "third");
-  EXPECT_EQ(store.name_of_folder("sql"), std::nullopt) << "two of them";
-  for (const char* none : {"", ".", "/", "ems", "/poems", "../b/poems", "/b/sql"})
-    EXPECT_EQ(store.name_of_folder(none), std::nullopt) << none;
 }
 
 TEST(AdapterStore, ListsABrokenAdapterWithItsReasonAndTriesAgainWhenItWasMended) {
@@ -135,31 +104,6 @@ TEST(AdapterStore, FindsFaultsOfTheHeaderAtTheFirstUse) {
   EXPECT_EQ(store.resolve("sql").error().code, "E_UNKNOWN_TENSOR");
   ASSERT_TRUE(store.list()[0].refused);
   EXPECT_EQ(store.list()[0].refused->code, "E_UNKNOWN_TENSOR");
-}
-
-TEST(AdapterStore, AddsARootThatIsAnAdapterItself) {
-  const TemporaryFolder root;
-  lora_of_rank(4).write(root / "sql");
-  AdapterStore store(test_base());
-  EXPECT_EQ(store.add_root(root / "sql/").value(), 1);
-  EXPECT_TRUE(store.resolve("sql"));
-}
-
-TEST(AdapterStore, SkipsFoldersThatAreNoAdaptersAndNamesThatAreTaken) {
-  const TemporaryFolder root, other;
-  lora_of_rank(4).write(root / "sql");
-  lora_of_rank(2).write(root / "bad name");
-  lora_of_rank(2).write(other / "sql");
-  std::filesystem::create_directories(root / "notes");
-  write_text(root / "readme.md", "adapters");
-  std::filesystem::create_directory_symlink(other / "sql", root / "linked");
-  AdapterStore store(test_base());
-  EXPECT_EQ(store.add_root(root.path()).value(), 2);
-  EXPECT_EQ(store.add_root(other.path()).value(), 0);
-  EXPECT_EQ(store.list()[1].rank, 4);
-  EXPECT_EQ(store.list()[0].name, "linked");
-  EXPECT_TRUE(store.resolve("linked"));
-  EXPECT_EQ(store.add_root(root / "nowhere").error().code, "bad_folder");
 }
 
 TEST(AdapterStore, MakesANewVersionWhenTheFolderChangesAndRetiresTheOld) {

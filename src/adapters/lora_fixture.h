@@ -104,4 +104,12 @@ inline LoraFixture small_lora() {
   return fixture;
 }
 
+// An adapter of one projection.
+inline LoraFixture lora_of_rank(int rank) {
+  LoraFixture fixture;
+  fixture.config = R"({"peft_type": "LORA", "r": )" + std::to_string(rank) + R"(, "lora_alpha": 8, "base_model_name_or_path": "a/base"})";
+  fixture.add_pair("model.layers.0.self_attn.q_proj", rank, 48, 48);
+  return fixture;
+}
+
 }  // namespace slora

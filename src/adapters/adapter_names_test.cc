@@ -1,0 +1,65 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "adapters/adapter_store.h"
+#include "adapters/lora_fixture.h"
+
+namespace slora {
+namespace {
+
+using ::testing::ElementsAre;
+
+TEST(AdapterNames, KnowsNamesFromPaths) {
+  for (const char* name : {"a", "sql", "org/sql-v1.2_b", "0"}) EXPECT_TRUE(AdapterStore::is_name(name)) << name;
+  for (const char* name : {"", ".", "..", "a/../b", "/etc", "-x", "_x", "a b", "a\n", "\xc3\xa4", "a:b"})
+    EXPECT_FALSE(AdapterStore::is_name(name)) << name;
+  EXPECT_TRUE(AdapterStore::is_name(std::string(128, 'a')));
+  EXPECT_FALSE(AdapterStore::is_name(std::string(129, 'a')));
+}
+
+TEST(AdapterNames, KnowsAnAdapterByItsNameOrByTheEndOfItsFolder) {
+  const TemporaryFolder root;
+  for (const char* folder : {"a/sql", "b/sql", "b/poems"}) lora_of_rank(4).write(root / folder);
+  AdapterStore store(test_base());
+  ASSERT_TRUE(store.add_folder("first", root / "a/sql"));
+  ASSERT_TRUE(store.add_folder("second", root / "b/sql"));
+  ASSERT_TRUE(store.add_folder("third", root / "b/poems"));
+  EXPECT_EQ(store.name_of_folder("first"), "first");
+  EXPECT_EQ(store.name_of_folder(root / "a/sql"), "first");
+  EXPECT_EQ(store.name_of_folder("./b/sql/"), "second");
+  EXPECT_EQ(store.name_of_folder("poems"), "third");
+  EXPECT_EQ(store.name_of_folder("sql"), std::nullopt) << "two of them";
+  for (const char* none : {"", ".", "/", "ems", "/poems", "../b/poems", "/b/sql"})
+    EXPECT_EQ(store.name_of_folder(none), std::nullopt) << none;
+}
+
+TEST(AdapterNames, AddsARootThatIsAnAdapterItself) {
+  const TemporaryFolder root;
+  lora_of_rank(4).write(root / "sql");
+  AdapterStore store(test_base());
+  EXPECT_EQ(store.add_root(root / "sql/").value(), 1);
+  EXPECT_TRUE(store.resolve("sql"));
+}
+
+TEST(AdapterNames, SkipsFoldersThatAreNoAdaptersAndNamesThatAreTaken) {
+  const TemporaryFolder root, other;
+  lora_of_rank(4).write(root / "sql");
+  lora_of_rank(2).write(root / "bad name");
+  lora_of_rank(2).write(other / "sql");
+  std::filesystem::create_directories(root / "notes");
+  write_text(root / "readme.md", "adapters");
+  std::filesystem::create_directory_symlink(other / "sql", root / "linked");
+  AdapterStore store(test_base());
+  EXPECT_EQ(store.add_root(root.path()).value(), 2);
+  EXPECT_EQ(store.add_root(other.path()).value(), 0);
+  EXPECT_EQ(store.list()[1].rank, 4);
+  EXPECT_EQ(store.list()[0].name, "linked");
+  EXPECT_TRUE(store.resolve("linked"));
+  EXPECT_EQ(store.add_root(root / "nowhere").error().code, "bad_folder");
+}
+
+}  // namespace
+}  // namespace slora
