@@ -7,12 +7,12 @@
 #include "server/request_fields.h"
 #include "server/request_parser.h"
 
-// The input is a request's body. Whatever it is: refused with a message, or a request within every bound, on both endpoints.
+// The input is a request's body. Whatever it is: refused with a message, or a request within every bound, on every endpoint.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace slora;
   constexpr std::int32_t vocabulary_size = 1000;
   const std::string_view body(reinterpret_cast<const char*>(data), size);
-  for (const Endpoint endpoint : {Endpoint::completions, Endpoint::chat}) {
+  for (const Endpoint endpoint : {Endpoint::completions, Endpoint::chat, Endpoint::sglang, Endpoint::slora}) {
     const Result<RequestSpec> spec = parse_request(endpoint, body, vocabulary_size);
     if (!spec) {
       check(!spec.error().message.empty(), "a reason for every refusal");

@@ -206,12 +206,15 @@ TEST(RequestParser, TakesTheSamplesThatFuzzingStartsFrom) {
   std::size_t count = 0;
   for (const auto& entry : std::filesystem::directory_iterator(std::string(SLORA_SOURCE_DIR) + "/tests/corpora/request")) {
     const std::string body = read_text_file(entry.path().string(), 1 << 20).value();
-    const Endpoint endpoint = Json::parse(body).contains("messages") ? Endpoint::chat : Endpoint::completions;
+    Endpoint endpoint = Endpoint::sglang;
+    for (const auto& [name, owner] : {std::pair("messages", Endpoint::chat), std::pair("prompt", Endpoint::completions)}) {
+      if (Json::parse(body).contains(name)) endpoint = owner;
+    }
     const Result<RequestSpec> spec = parse_request(endpoint, body, kVocabulary);
     EXPECT_TRUE(spec) << entry.path() << ": " << spec.error().message;
     ++count;
   }
-  EXPECT_GE(count, 4u);
+  EXPECT_GE(count, 6u);
 }
 
 TEST(RequestParser, MessagesSayExpectedAndFound) {
