@@ -32,13 +32,23 @@ tl::unexpected<Error> refuse_key() {
   return error("invalid_api_key", "This path needs a key of this server: send the header \"Authorization: Bearer KEY\".");
 }
 
+// "[::1]:8000" as "::1".
+std::string_view name_of_host(std::string_view header) {
+  if (header.starts_with('[')) return header.substr(1, header.find(']') - 1);
+  return header.substr(0, header.find(':'));
+}
+
 }  // namespace
 
 ApiKeys::ApiKeys(std::span<const std::string> user_keys, std::span<const std::string> admin_keys)
     : user_digests_(digests_of(user_keys)), admin_digests_(digests_of(admin_keys)) {}
 
-Result<TenantId> ApiKeys::admit(Role role, std::string_view authorization) const {
-  if (role == Role::open || (user_digests_.empty() && admin_digests_.empty())) return TenantId{0};
+Result<TenantId> ApiKeys::admit(Role role, std::string_view authorization, std::string_view host_header) const {
+  const bool has_keys = !user_digests_.empty() || !admin_digests_.empty();
+  if (!has_keys && role == Role::admin && !host_header.empty() && !is_loopback_host(name_of_host(host_header))) {
+    return error("not_permitted", "Without --admin-api-key, this path is for requests to localhost; this one is for another host.");
+  }
+  if (role == Role::open || !has_keys) return TenantId{0};
   constexpr std::string_view scheme = "bearer ";
   const auto equal = [](char given, char lower) { return given == lower || (given >= 'A' && given <= 'Z' && given - 'A' + 'a' == lower); };
   const std::string_view given = authorization.substr(0, scheme.size());

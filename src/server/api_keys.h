@@ -22,8 +22,9 @@ class ApiKeys {
 
   // Who the bearer of this Authorization header is; "invalid_api_key", or "not_permitted" when a route is not for this key. Users' keys
   // are tenants from 1 on, in the order they were given; open routes, the operator's keys and a server without keys know only the
-  // operator. Takes the same time whichever key matches.
-  [[nodiscard]] Result<TenantId> admit(Role role, std::string_view authorization) const;
+  // operator. Takes the same time whichever key matches. Without keys, the operator's routes are for requests whose Host header names this
+  // machine: a page whose name was made to mean 127.0.0.1 has another.
+  [[nodiscard]] Result<TenantId> admit(Role role, std::string_view authorization, std::string_view host_header) const;
 
  private:
   std::vector<Sha256Digest> user_digests_, admin_digests_;

@@ -251,7 +251,9 @@ Result<const Route*> HttpConnection::find_route(const Parser& parser) {
                                                     path_of({head.target().data(), head.target().size()}));
   if (!route) return route;
   const auto authorization = head[http::field::authorization];
-  const Result<TenantId> tenant = shared_.keys->admit((*route)->role, {authorization.data(), authorization.size()});
+  const auto host = head[http::field::host];
+  const Result<TenantId> tenant =
+      shared_.keys->admit((*route)->role, {authorization.data(), authorization.size()}, {host.data(), host.size()});
   if (!tenant) return tl::unexpected(tenant.error());
   tenant_ = *tenant;
   return route;
