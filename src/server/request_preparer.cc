@@ -79,6 +79,15 @@ std::string text_of_content(const Json& message) {
   return text;
 }
 
+// Of text that one token stands for.
+std::size_t longest_token_bytes(const Tokenizer& tokenizer) {
+  std::size_t longest = 1;
+  for (std::size_t id = 0; id < tokenizer.vocabulary_size(); ++id) {
+    longest = std::max(longest, tokenizer.token_text(static_cast<TokenId>(id)).size());
+  }
+  return longest;
+}
+
 // As vLLM: what a request says of reasoning are variables of the template.
 Json template_variables(const RequestSpec& spec) {
   Json variables = spec.chat_template_kwargs.is_null() ? Json::object() : spec.chat_template_kwargs;
@@ -94,12 +103,13 @@ RequestPreparer::RequestPreparer(std::vector<std::string> base_names, std::int32
                                  const TextModel& text, Generator& generator)
     : base_names_(std::move(base_names)),
       vocabulary_size_(vocabulary_size),
+      token_bytes_max_(longest_token_bytes(text.tokenizer())),
       defaults_(std::move(defaults)),
       text_(text),
       generator_(generator) {}
 
 Result<PreparedRequest> RequestPreparer::prepare(Endpoint endpoint, std::string_view body) const {
-  Result<PreparedRequest> request = read(endpoint, body);
+  Result<PreparedRequest> request = build(endpoint, body, LongText::refused);
   if (!request) return request;
   request->sampling = sampling_of(request->spec);
   if (Status set = set_output_tokens(*request); !set) return forward_error(set);
@@ -109,6 +119,10 @@ Result<PreparedRequest> RequestPreparer::prepare(Endpoint endpoint, std::string_
 }
 
 Result<PreparedRequest> RequestPreparer::read(Endpoint endpoint, std::string_view body) const {
+  return build(endpoint, body, LongText::taken);
+}
+
+Result<PreparedRequest> RequestPreparer::build(Endpoint endpoint, std::string_view body, LongText long_text) const {
   Result<RequestSpec> spec = parse_request(endpoint, body, vocabulary_size_);
   if (!spec) return forward_error(spec);
 
@@ -123,7 +137,7 @@ Result<PreparedRequest> RequestPreparer::read(Endpoint endpoint, std::string_vie
     return forward_error(adapter);
   }
   request.adapter = std::move(*adapter);
-  if (Status added = add_prompts(request); !added) return forward_error(added);
+  if (Status added = add_prompts(request, long_text); !added) return forward_error(added);
   return request;
 }
 
@@ -166,10 +180,10 @@ Result<std::shared_ptr<const AdapterVersion>> RequestPreparer::find_adapter(cons
   return adapter;
 }
 
-Status RequestPreparer::add_prompts(PreparedRequest& request) const {
+Status RequestPreparer::add_prompts(PreparedRequest& request, LongText long_text) const {
   const RequestSpec& spec = request.spec;
   if (spec.endpoint == Endpoint::chat) {
-    if (Status added = add_conversation(request); !added) return added;
+    if (Status added = add_conversation(request, long_text); !added) return added;
   }
   const Tokenizer& tokenizer = text_.tokenizer();
   const SpecialText special_text = spec.skip_special_tokens ? SpecialText::skip : SpecialText::keep;
@@ -180,7 +194,7 @@ Status RequestPreparer::add_prompts(PreparedRequest& request) const {
       prepared.tokens = std::get<std::vector<TokenId>>(prompt);
     } else {
       const SpecialTokens special = spec.add_special_tokens.value_or(true) ? SpecialTokens::add : SpecialTokens::omit;
-      Result<std::vector<TokenId>> tokens = tokenizer.encode(*text, special);
+      Result<std::vector<TokenId>> tokens = tokens_of(request, *text, special, long_text);
       if (!tokens) return forward_error(tokens);
       prepared.tokens = std::move(*tokens);
     }
@@ -192,7 +206,7 @@ Status RequestPreparer::add_prompts(PreparedRequest& request) const {
   return {};
 }
 
-Status RequestPreparer::add_conversation(PreparedRequest& request) const {
+Status RequestPreparer::add_conversation(PreparedRequest& request, LongText long_text) const {
   const RequestSpec& spec = request.spec;
   const auto given = [](const Json& part) { return part.is_null() ? nullptr : &part; };
   const Json variables = template_variables(spec);
@@ -209,13 +223,27 @@ Status RequestPreparer::add_conversation(PreparedRequest& request) const {
   PreparedRequest::Prompt& prompt = request.prompts.emplace_back();
   // Templates write the special tokens themselves.
   const SpecialTokens special = spec.add_special_tokens.value_or(false) ? SpecialTokens::add : SpecialTokens::omit;
-  Result<std::vector<TokenId>> tokens = text_.tokenizer().encode(*text, special);
+  Result<std::vector<TokenId>> tokens = tokens_of(request, *text, special, long_text);
   if (!tokens) return forward_error(tokens);
   prompt.tokens = std::move(*tokens);
   if (const auto room = tokens_to_keep(request)) truncate(prompt.tokens, *room, spec.kept_end);
   const Json& last = spec.messages.back();
   if (spec.echo && last["role"] == "assistant") prompt.echo = text_of_content(last);
   return {};
+}
+
+// What can't fit is refused before it is tokenised, so that megabytes of it hold nobody up.
+Result<std::vector<TokenId>> RequestPreparer::tokens_of(const PreparedRequest& request, std::string_view text, SpecialTokens special,
+                                                        LongText long_text) const {
+  constexpr std::size_t left_out_max = 4;  // a tokenizer may drop or shorten parts of a text, such as white space beside special tokens
+  const std::int64_t context = std::int64_t{1} + generator_.output_tokens_that_fit(1, request.adapter.get());
+  const std::size_t bytes_max = static_cast<std::size_t>(std::max<std::int64_t>(context, 1)) * token_bytes_max_ * left_out_max;
+  if (long_text == LongText::refused && !request.spec.truncate_prompt_tokens && text.size() > bytes_max) {
+    return too_long(request.spec.prompt_field,
+                    fmt::format("expected at most {} bytes of text, found {}. This model's maximum context length is {} tokens.", bytes_max,
+                                text.size(), context));
+  }
+  return text_.tokenizer().encode(text, special);
 }
 
 std::optional<std::size_t> RequestPreparer::tokens_to_keep(const PreparedRequest& request) const {

@@ -47,8 +47,12 @@ class RequestPreparer {
   [[nodiscard]] bool is_base(const std::string& model) const;
   [[nodiscard]] Result<std::string> name_of_model(const RequestSpec& spec) const;
   [[nodiscard]] Result<std::shared_ptr<const AdapterVersion>> find_adapter(const std::string& model) const;
-  [[nodiscard]] Status add_prompts(PreparedRequest& request) const;
-  [[nodiscard]] Status add_conversation(PreparedRequest& request) const;
+  enum class LongText : std::uint8_t { refused, taken };
+  [[nodiscard]] Result<PreparedRequest> build(Endpoint endpoint, std::string_view body, LongText long_text) const;
+  [[nodiscard]] Status add_prompts(PreparedRequest& request, LongText long_text) const;
+  [[nodiscard]] Status add_conversation(PreparedRequest& request, LongText long_text) const;
+  [[nodiscard]] Result<std::vector<TokenId>> tokens_of(const PreparedRequest& request, std::string_view text, SpecialTokens special,
+                                                       LongText long_text) const;
   // Nothing: all.
   [[nodiscard]] std::optional<std::size_t> tokens_to_keep(const PreparedRequest& request) const;
   [[nodiscard]] Status set_output_tokens(PreparedRequest& request) const;
@@ -56,6 +60,7 @@ class RequestPreparer {
 
   const std::vector<std::string> base_names_;
   const std::int32_t vocabulary_size_;  // width of the logits
+  const std::size_t token_bytes_max_;
   const GenerationConfig defaults_;
   const TextModel& text_;
   Generator& generator_;

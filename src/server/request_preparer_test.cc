@@ -116,6 +116,14 @@ TEST_F(RequestPreparerTest, BoundsTheLogprobsOfOneAnswer) {
   EXPECT_EQ(refusal_of(score(R"("logprobs":20,"echo":true,"stream":true)")), "invalid_request_error logprobs") << "one event holds them";
 }
 
+TEST_F(RequestPreparerTest, RefusesTextThatCannotFitBeforeItIsTokenised) {
+  const std::string body = R"({"prompt":")" + std::string(1 << 20, 'a') + R"("})";
+  const Result<PreparedRequest> refused = preparer->prepare(Endpoint::completions, body);
+  EXPECT_EQ(refusal_of(refused), "context_length_exceeded prompt");
+  EXPECT_THAT(refused.error().message, HasSubstr("bytes of text, found 1048576. This model's maximum context length is 64 tokens"));
+  EXPECT_TRUE(preparer->read(Endpoint::completions, body)) << "whoever counts tokens gets them";
+}
+
 TEST_F(RequestPreparerTest, BoundsStreamsThatRepeatThemselves) {
   generator.context = 100000;
   const auto stream = [this](int tokens, const std::string& fields) {
