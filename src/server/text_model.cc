@@ -28,6 +28,9 @@ Result<TextModel> TextModel::load(const std::filesystem::path& folder, const std
     files->named_templates.clear();
   }
   Result<ChatRenderer> chat = ChatRenderer::create(*files);
+  if (!chat && chat_template_file) {
+    return error("E_CHAT_TEMPLATE", "--chat-template: {}: {}", chat_template_file->string(), chat.error().message);
+  }
   if (chat) {
     model.chat_ = std::move(*chat);
   } else if (chat.error().code == "E_NO_CHAT_TEMPLATE") {

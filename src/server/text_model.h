@@ -13,7 +13,8 @@ namespace slora {
 // The text side of a model folder: its tokenizer and how it writes conversations. Constant after construction; any thread.
 class TextModel {
  public:
-  // `chat_template_file` takes the place of the folder's own template. A template that can't be read refuses chats, not the model.
+  // `chat_template_file` takes the place of the folder's own templates, and must be one. A folder's template that can't be read refuses
+  // chats, not the model.
   [[nodiscard]] static Result<TextModel> load(const std::filesystem::path& folder,
                                               const std::optional<std::filesystem::path>& chat_template_file);
 
