@@ -74,6 +74,12 @@ std::string output_line(std::size_t index, std::string_view body) {
   if (choices.size() == 1) {
     line["text"] = text_of(choices[0]);
     line["finish_reason"] = choices[0]["finish_reason"];
+    for (const Json* holder : {&choices[0], &answer}) {
+      for (const char* asked : {"logprobs", "prompt_logprobs", "token_ids", "prompt_token_ids"}) {
+        const Json* told = find_member(*holder, asked);
+        if (told != nullptr && !told->is_null()) line[asked] = *told;
+      }
+    }
   } else {
     for (const Json& choice : choices) {
       line["text"].push_back(text_of(choice));

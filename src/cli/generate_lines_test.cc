@@ -58,6 +58,11 @@ TEST(GenerateLine, OutputNamesItsInput) {
           0,
           R"({"model":"m","choices":[{"message":{"content":"a"},"finish_reason":"stop"},{"message":{"content":"b"},"finish_reason":"length"}],"usage":null})"),
       R"({"index":0,"model":"m","text":["a","b"],"finish_reason":["stop","length"],"usage":null})");
+  EXPECT_EQ(
+      output_line(
+          2,
+          R"({"model":"m","choices":[{"text":"a","logprobs":{"tokens":["a"]},"token_ids":[5],"finish_reason":"stop"}],"usage":null,"prompt_logprobs":null})"),
+      R"({"index":2,"model":"m","text":"a","finish_reason":"stop","logprobs":{"tokens":["a"]},"token_ids":[5],"usage":null})");
   EXPECT_EQ(output_line(1, R"({"error":{"message":"no"}})"), R"({"index":1,"error":{"message":"no"}})");
 }
 
