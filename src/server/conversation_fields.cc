@@ -22,7 +22,7 @@ Status check_content(const std::string& place, const Json* content, std::string_
     if (!part.is_object()) return expected_at(part_place, "an object with \"type\" and \"text\"", part);
     const Json* type = find_member(part, "type");
     if (type == nullptr) return needed_at(part_place + ".type");
-    if (*type != "text") return expected_at(part_place + ".type", "\"text\", the only kind of part that is served,", *type);
+    if (*type != "text") return expected_at(part_place + ".type", "\"text\", the only kind of part that is served", *type);
     const Json* text = find_member(part, "text");
     if (text == nullptr) return needed_at(part_place + ".text");
     if (!text->is_string()) return expected_at(part_place + ".text", "a string", *text);

@@ -111,7 +111,7 @@ constexpr Field kFields[] = {
     {"inputs", kSloraFields, FormField{read_input, input_schema}, "The text to continue."},
     {"lora_dir", kSloraFields, FormField{read_adapter_name, adapter_name_schema},
      "An adapter's name, or its folder as far as it tells which is meant. The base model when absent."},
-    {"model_dir", kSloraFields, TextField{}, "There is one base model."},
+    {"model_dir", kSloraFields, TextField{}, "Not followed: there is one base model."},
     {"parameters", kSloraFields, ObjectField{kSloraParameterFields}, "How tokens are drawn, and how many."},
     {"do_sample", kSloraParameterFields, FlagField{&Spec::do_sample}, "Draw tokens; the likeliest token always when false."},
     {"stop_sequences", kSloraParameterFields, FormField{read_stop, stop_schema}, "Texts that end the output; they are left out of it."},
