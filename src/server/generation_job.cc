@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/log.h"
 #include "server/error_response.h"
 #include "server/job_table.h"
 #include "server/json_text.h"
@@ -174,7 +175,9 @@ void GenerationJob::on_client_gone() {
 void GenerationJob::fail(const Error& error) {
   if (std::exchange(over_, true)) return;
   cancel_all("abort");
-  if (!streaming_) return exchange_->respond(error_response(error));
+  HttpResponse response = error_response(error);
+  if (response.status == 500) log_warning("a request for {} failed: {} ({})", answer_.request.model_name, error.message, error.code);
+  if (!streaming_) return exchange_->respond(std::move(response));
   exchange_->send(sse_event(error_body(error)));
   exchange_->break_stream();
 }
