@@ -9,6 +9,7 @@
 #include "server/error_response.h"
 #include "server/request_parser.h"
 #include "server/request_table.h"
+#include "text/chat_messages.h"
 
 namespace slora {
 namespace {
@@ -67,16 +68,6 @@ Status check_stream(const PreparedRequest& request) {
 // The middle of the message is what OpenAI's clients look for.
 tl::unexpected<Error> too_long(std::string_view field, std::string_view what) {
   return tl::unexpected<Error>(Error{"context_length_exceeded", fmt::format("{}: {}", field, what), std::string(field)});
-}
-
-// Of a checked message: its parts are texts.
-std::string text_of_content(const Json& message) {
-  const Json* content = find_member(message, "content");
-  if (content == nullptr) return {};
-  if (content->is_string()) return content->get<std::string>();
-  std::string text;
-  for (const Json& part : *content) text += (text.empty() ? "" : "\n") + part["text"].get<std::string>();
-  return text;
 }
 
 // Of text that one token stands for.
@@ -228,7 +219,11 @@ Status RequestPreparer::add_conversation(PreparedRequest& request, LongText long
   prompt.tokens = std::move(*tokens);
   if (const auto room = tokens_to_keep(request)) truncate(prompt.tokens, *room, spec.kept_end);
   const Json& last = spec.messages.back();
-  if (spec.echo && last["role"] == "assistant") prompt.echo = text_of_content(last);
+  if (spec.echo && last["role"] == "assistant") {
+    const Result<Json> told = to_template_messages(Json::array({last}), ContentFormat::text);
+    if (!told) return tl::unexpected<Error>(told.error());
+    prompt.echo = told->front()["content"].get<std::string>();
+  }
   return {};
 }
 

@@ -116,6 +116,17 @@ TEST_F(RequestPreparerTest, BoundsTheLogprobsOfOneAnswer) {
   EXPECT_EQ(refusal_of(score(R"("logprobs":20,"echo":true,"stream":true)")), "invalid_request_error logprobs") << "one event holds them";
 }
 
+TEST_F(RequestPreparerTest, EchoesTheLastMessageAsTheTemplateGotIt) {
+  const auto echo_of = [this](const std::string& content) {
+    return preparer->prepare(Endpoint::chat, R"({"echo":true,"messages":[{"role":"assistant","content":)" + content + "}]}")
+        ->prompts[0]
+        .echo;
+  };
+  EXPECT_EQ(echo_of(R"("Hi")"), "Hi");
+  EXPECT_EQ(echo_of(R"([{"type":"text","text":""},{"type":"text","text":"Hi"}])"), "\nHi");
+  EXPECT_EQ(echo_of("null"), "");
+}
+
 TEST_F(RequestPreparerTest, RefusesTextThatCannotFitBeforeItIsTokenised) {
   const std::string body = R"({"prompt":")" + std::string(1 << 20, 'a') + R"("})";
   const Result<PreparedRequest> refused = preparer->prepare(Endpoint::completions, body);
