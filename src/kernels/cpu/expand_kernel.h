@@ -1,0 +1,121 @@
+#pragma once
+#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/tile.h"
+
+namespace slora::cpu {
+
+// What a product has and gets beside W x.
+struct ExpandArgs {
+  Tensor y;                     // [T, out] fp32
+  std::span<const float> bias;  // [out] or empty
+  std::span<const ExpandCall> records;
+};
+
+// What a product adds to y = W x while y is in cache: its bias, or what records put in its place, then the records in their order.
+template <class Isa>
+class ExpandKernel {
+ public:
+  static void add(const ExpandArgs& args, std::int64_t col_begin, std::int64_t col_end) {
+    add_bias(args, col_begin, col_end);
+    for (const ExpandCall& expand : args.records) add_record(args, expand, col_begin, col_end);
+  }
+
+ private:
+  static bool replaces_bias(const ExpandCall& expand) {
+    const RecordView& record = *expand.applied->record;
+    return record.bias != nullptr && record.bias_mode == BiasMode::replace;
+  }
+
+  // Rows of a record that replaces the base's bias get that instead, on its slice.
+  static void add_bias(const ExpandArgs& args, std::int64_t col_begin, std::int64_t col_end) {
+    bool any_replaces = false;
+    for (const ExpandCall& expand : args.records) any_replaces |= replaces_bias(expand);
+    if (args.bias.empty() && !any_replaces) return;
+    for (std::int64_t begin = col_begin; begin < col_end; begin += kBlockCols) {
+      const std::int64_t end = least(begin + kBlockCols, col_end);
+      float block[kBlockCols];
+      for (std::int64_t row = 0; row < args.y.rows; ++row) {
+        if (any_replaces || row == 0) find_bias(block, args, row, begin, end);
+        add_values(args.y.row<float>(row) + begin, block, end - begin);
+      }
+    }
+  }
+
+  static void find_bias(float* bias, const ExpandArgs& args, std::int64_t row, std::int64_t begin, std::int64_t end) {
+    const std::size_t bytes = static_cast<std::size_t>(end - begin) * sizeof(float);
+    if (args.bias.empty()) {
+      __builtin_memset(bias, 0, bytes);
+    } else {
+      __builtin_memcpy(bias, args.bias.data() + begin, bytes);
+    }
+    for (const ExpandCall& expand : args.records) {
+      const AppliedRecord& applied = *expand.applied;
+      if (!replaces_bias(expand) || row < applied.row_begin || row >= applied.row_begin + applied.row_count) continue;
+      const std::int64_t slice = applied.record->slice_begin;
+      const std::int64_t from = greatest(begin, slice);
+      const std::int64_t to = least(end, slice + applied.record->out);
+      if (from >= to) continue;
+      __builtin_memcpy(bias + (from - begin), applied.record->bias + (from - slice), static_cast<std::size_t>(to - from) * sizeof(float));
+    }
+  }
+
+  // y += factor * values
+  static void add_scaled(float* y, const float* values, std::int64_t count, float factor) {
+    const Floats factors = broadcast(factor);
+    std::int64_t i = 0;
+    for (; i + kLanes <= count; i += kLanes) store(y + i, Isa::multiply_add(factors, load(values + i), load(y + i)));
+    if (i < count) {
+      store_head(y + i, Isa::multiply_add(factors, load_head(values + i, count - i), load_head(y + i, count - i)), count - i);
+    }
+  }
+
+  // The columns that the record's slice and [col_begin, col_end) share. The chains of y go on through B, tile by tile in the order of
+  // ranks; z was scaled before.
+  static void add_record(const ExpandArgs& args, const ExpandCall& expand, std::int64_t col_begin, std::int64_t col_end) {
+    const AppliedRecord& applied = *expand.applied;
+    const RecordView& record = *applied.record;
+    const std::int64_t slice_begin = greatest(col_begin - record.slice_begin, 0);
+    const std::int64_t slice_end = least(col_end - record.slice_begin, record.out);
+    if (slice_begin >= slice_end) return;
+    for (const Tile& tile : record.b) {
+      const std::int64_t tile_begin = tile.col_begin / 2;
+      const std::int64_t begin = greatest(slice_begin, tile_begin);
+      const std::int64_t end = least(slice_end, tile_begin + tile.col_count / 2);
+      if (begin >= end) continue;
+      for (std::size_t i = 0; i < expand.tile_count; ++i) {
+        const RowTile& z = expand.z_tiles[i];
+        tile_strip<Isa, TileStart::out>(z.rows,
+                                        {.out = args.y.row<float>(z.row_begin) + record.slice_begin + begin,
+                                         .out_stride = args.y.row_stride,
+                                         .x = z.words + static_cast<std::int64_t>(tile.row_begin) * z.rows,
+                                         .x_stride = z.rows,
+                                         .w = reinterpret_cast<const std::uint32_t*>(tile.data) + (begin - tile_begin),
+                                         .pair_stride = tile.col_count / 2,
+                                         .pairs = tile.row_count,
+                                         .ahead = reinterpret_cast<const std::byte*>(z.words)},
+                                        end - begin);
+      }
+      ask_for_columns(tile, end - tile_begin, 2 * end - begin - tile_begin);
+    }
+    if (record.bias == nullptr || record.bias_mode != BiasMode::add) return;
+    for (std::int32_t r = 0; r < applied.row_count; ++r) {
+      add_scaled(args.y.row<float>(applied.row_begin + r) + record.slice_begin + slice_begin, record.bias + slice_begin,
+                 slice_end - slice_begin, applied.weight);
+    }
+  }
+
+  // Columns [begin, end) of every row of B's tile: short runs far apart, which no hardware foresees.
+  static void ask_for_columns(const Tile& tile, std::int64_t begin, std::int64_t end) {
+    constexpr std::int64_t kLine = 64;
+    const std::int64_t row_bytes = tile.col_count * static_cast<std::int64_t>(sizeof(Bfloat16));
+    const std::int64_t first = begin * static_cast<std::int64_t>(sizeof(std::uint32_t));
+    const std::int64_t last = least(end * static_cast<std::int64_t>(sizeof(std::uint32_t)), row_bytes);
+    for (std::int64_t row = 0; row < tile.row_count; ++row) {
+      for (std::int64_t at = first; at < last; at += kLine) __builtin_prefetch(tile.data + row * row_bytes + at, 0, 2);
+    }
+  }
+
+  static constexpr std::int64_t kBlockCols = 128;
+};
+
+}  // namespace slora::cpu
