@@ -1,5 +1,6 @@
 #include <CLI/CLI.hpp>
 
+#include "cli/bench_command.h"
 #include "cli/commands.h"
 
 namespace {
@@ -160,8 +161,10 @@ int main(int argc, char** argv) {
   const CLI::App* serve_command = add_serve(app, serve);
   const CLI::App* generate_command = add_generate(app, generate);
   add_inspect(app, inspect);
+  const slora::BenchCommand bench(app);
   CLI11_PARSE(app, argc, argv);
   if (serve_command->parsed()) return slora::run_serve(serve);
   if (generate_command->parsed()) return slora::run_generate(generate);
+  if (bench.parsed()) return bench.run();
   return slora::run_inspect(inspect);
 }

@@ -1,0 +1,30 @@
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "formats/json.h"
+
+namespace slora::bench {
+
+// What a figure needs beside it to mean something later: the machine, the program, and when.
+struct MachineFacts {
+  std::string cpu;           // its name as the system says
+  int cores = 0;             // that this process may use
+  std::string instructions;  // of those that matter here: "avx2 avx512f avx512bf16"
+  std::uint64_t memory_bytes = 0;
+  std::string huge_pages;  // the system's mode: always, madvise or never
+  std::string system;      // kernel and architecture
+  std::string compiler;
+  std::string commit;
+  std::string date;  // UTC
+};
+
+[[nodiscard]] MachineFacts machine_facts();
+[[nodiscard]] Json to_json(const MachineFacts& facts);
+
+// Memory of this process at most until now, and how much of its memory lies in huge pages now. 0 when the system does not say.
+[[nodiscard]] std::uint64_t peak_memory_bytes();
+[[nodiscard]] std::uint64_t huge_page_bytes();
+
+}  // namespace slora::bench

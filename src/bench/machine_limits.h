@@ -1,0 +1,52 @@
+#pragma once
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "bench/peak_loops.h"
+#include "bench/read_loops.h"
+#include "kernels/cpu/thread_pool.h"
+
+namespace slora::bench {
+
+// What a machine can do at most, at one moment, with all threads: shared machines change within minutes.
+struct MachineLimits {
+  double bandwidth = 0;             // bytes read per second
+  double fp32_peak = 0;             // operations per second; a multiplication and an addition are two
+  std::optional<double> bf16_peak;  // none: the machine has no such instruction
+  std::optional<double> int8_peak;
+
+  // Of products in this arithmetic, which are computed in fp32 where there is no instruction for it.
+  [[nodiscard]] double peak(Arithmetic arithmetic) const;
+};
+
+[[nodiscard]] MachineLimits mean(const MachineLimits& a, const MachineLimits& b);
+
+// Measures the limits over and over. Holds threads of its own, which sleep between measurements; used by one thread.
+class MachineProbe {
+ public:
+  // Bandwidth is that of reading `memory`, which outlives the probe. The way of reading is chosen here, by trying all.
+  MachineProbe(int threads, std::span<const std::span<const std::byte>> memory);
+
+  [[nodiscard]] MachineLimits measure();
+  // "avx512, 4 streams, 4096 bytes ahead".
+  [[nodiscard]] std::string reading() const;
+  [[nodiscard]] std::size_t read_bytes() const { return read_bytes_; }
+
+ private:
+  void read(const ReadLoop& loop, std::size_t piece_count);
+  [[nodiscard]] double peak_of(const PeakLoop& loop);
+
+  cpu::ThreadPool pool_;
+  std::vector<std::span<const std::byte>> pieces_;
+  std::size_t read_bytes_ = 0;  // of all pieces
+  ReadLoop loop_{};
+  std::vector<PeakLoop> peaks_;
+};
+
+// The middle one; of an even number the mean of the two. Requires: there are some.
+[[nodiscard]] double median(std::vector<double> values);
+
+}  // namespace slora::bench
