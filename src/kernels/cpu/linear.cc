@@ -5,16 +5,7 @@
 namespace slora::cpu {
 namespace {
 
-// Panels that a thread takes at once: as many as a block holds, unless threads would then wait for the last to end.
-std::int64_t panels_per_turn(std::int64_t panel_count, std::int64_t threads) {
-  constexpr std::int64_t kPanelsMax = 4;
-  for (std::int64_t panels = kPanelsMax; panels > 1; --panels) {
-    const std::int64_t turns = (panel_count + panels - 1) / panels;
-    const std::int64_t longest = (turns + threads - 1) / threads * panels;
-    if (longest * threads <= panel_count + panel_count / 16) return panels;
-  }
-  return 1;
-}
+constexpr std::int64_t kTurnPanels = 4;  // at most: as many as a block holds
 
 }  // namespace
 
@@ -40,10 +31,8 @@ void Linear::run(Tensor y, Tensor x, const PackedWeight& weight, std::span<const
   for (std::size_t i = 0; i < expands_.size(); ++i) expands_[i].z_tiles = tiles_.tile(first_tiles_[i]);
 
   const LinearCall call{y, weight, tiles_.tile(0), x_tile_count, bias, expands_};
-  const std::int64_t panels = weight.panel_count();
-  const std::int64_t step = panels_per_turn(panels, pool_.thread_count());
-  pool_.parallel_for((panels + step - 1) / step,
-                     [&](std::int64_t turn, int) { kernels_.linear_columns(call, turn * step, std::min((turn + 1) * step, panels)); });
+  pool_.parallel_ranges(weight.panel_count(), kTurnPanels,
+                        [&](std::int64_t begin, std::int64_t end, int) { kernels_.linear_columns(call, begin, end); });
 }
 
 }  // namespace slora::cpu

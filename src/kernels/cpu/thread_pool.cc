@@ -95,11 +95,18 @@ void ThreadPool::run(Loop loop) {
 void ThreadPool::take_turns(int worker) {
   const Loop loop = loop_;
   for (std::size_t i = 0; i < shares_.size(); ++i) {
-    Share& share = shares_[(static_cast<std::size_t>(worker) + i) % shares_.size()];
-    for (std::int64_t index = share.next.fetch_add(1, std::memory_order_relaxed); index < share.end;
-         index = share.next.fetch_add(1, std::memory_order_relaxed)) {
-      loop.call(loop.context, index, worker);
-    }
+    take_share(shares_[(static_cast<std::size_t>(worker) + i) % shares_.size()], loop, worker);
+  }
+}
+
+// Runs of half of what is left, so that the last of a share are short.
+void ThreadPool::take_share(Share& share, const Loop& loop, int worker) {
+  std::int64_t begin = share.next.load(std::memory_order_relaxed);
+  while (begin < share.end) {
+    const std::int64_t end = begin + std::clamp<std::int64_t>((share.end - begin) / 2, 1, loop.run_max);
+    if (!share.next.compare_exchange_weak(begin, end, std::memory_order_relaxed)) continue;
+    loop.call(loop.context, begin, end, worker);
+    begin = share.next.load(std::memory_order_relaxed);
   }
 }
 

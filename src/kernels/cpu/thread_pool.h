@@ -24,20 +24,28 @@ class ThreadPool {
   // [0, thread_count()). Returns when all calls have returned.
   template <class Function>
   void parallel_for(std::int64_t count, Function&& fn) {
+    parallel_ranges(count, 1, [&](std::int64_t begin, std::int64_t, int worker) { fn(begin, worker); });
+  }
+
+  // The same with runs of indices: calls fn(begin, end, worker) with runs of at most `run_max` that together are [0, count). Runs get
+  // shorter towards the end, so that no thread waits long for the last.
+  template <class Function>
+  void parallel_ranges(std::int64_t count, std::int64_t run_max, Function&& fn) {
     using Plain = std::remove_reference_t<Function>;
-    if (count <= 1 || workers_.empty()) {
-      for (std::int64_t index = 0; index < count; ++index) fn(index, 0);
+    if (count <= run_max || workers_.empty()) {
+      for (std::int64_t begin = 0; begin < count; begin += run_max) fn(begin, begin + run_max < count ? begin + run_max : count, 0);
       return;
     }
-    run({[](void* context, std::int64_t index, int worker) { (*static_cast<Plain*>(context))(index, worker); },
-         const_cast<void*>(static_cast<const void*>(&fn)), count});
+    run({[](void* context, std::int64_t begin, std::int64_t end, int worker) { (*static_cast<Plain*>(context))(begin, end, worker); },
+         const_cast<void*>(static_cast<const void*>(&fn)), count, run_max});
   }
 
  private:
   struct Loop {
-    void (*call)(void* context, std::int64_t index, int worker);
+    void (*call)(void* context, std::int64_t begin, std::int64_t end, int worker);
     void* context;
     std::int64_t count;
+    std::int64_t run_max;
   };
 
   // A run of indices that one thread begins with, so that it goes through memory in order.
@@ -49,6 +57,7 @@ class ThreadPool {
   void run(Loop loop);
   void work(int worker);
   void take_turns(int worker);
+  void take_share(Share& share, const Loop& loop, int worker);
   [[nodiscard]] std::uint32_t wait_for_loop(std::uint32_t seen) const;
 
   Loop loop_{};                                // written while no worker is inside

@@ -23,6 +23,23 @@ TEST(ThreadPool, CallsEveryIndexOnceForEveryCount) {
   }
 }
 
+TEST(ThreadPool, CutsEveryCountIntoRunsOfAtMostTheLongest) {
+  for (const int threads : {1, 2, 5}) {
+    ThreadPool pool(threads);
+    for (const std::int64_t run_max : {1, 3, 4}) {
+      for (const std::int64_t count : {0, 1, 2, 7, 100, 1001}) {
+        std::vector<std::atomic<int>> calls(static_cast<std::size_t>(count));
+        pool.parallel_ranges(count, run_max, [&](std::int64_t begin, std::int64_t end, int) {
+          EXPECT_LT(begin, end);
+          EXPECT_LE(end - begin, run_max);
+          for (std::int64_t index = begin; index < end; ++index) ++calls[static_cast<std::size_t>(index)];
+        });
+        for (const std::atomic<int>& call : calls) EXPECT_EQ(call, 1);
+      }
+    }
+  }
+}
+
 TEST(ThreadPool, WhatOneLoopWroteTheNextReads) {
   ThreadPool pool(3);
   std::vector<int> values(64, 0);
