@@ -56,6 +56,8 @@ struct Kernels {
   const char* name;
   int tile_rows;  // height of packed row tiles
 
+  // Pairs [pair_begin, pair_end) of a tile's rows into out [pairs, rows].
+  void (*pack_rows)(std::uint32_t* out, const RowTile& tile, std::int64_t pair_begin, std::int64_t pair_end);
   void (*linear_columns)(const LinearCall& call, std::int64_t panel_begin, std::int64_t panel_end);
   void (*shrink)(const ShrinkCall& call);
   // Bytes of scratch that a call of attend needs.

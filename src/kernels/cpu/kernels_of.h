@@ -5,6 +5,7 @@
 #include "kernels/cpu/linear_kernel.h"
 #include "kernels/cpu/rms_norm_kernel.h"
 #include "kernels/cpu/rope_kernel.h"
+#include "kernels/cpu/row_tiles_kernel.h"
 #include "kernels/cpu/sample_kernel.h"
 #include "kernels/cpu/shrink_kernel.h"
 
@@ -15,6 +16,7 @@ template <class Isa>
 inline constexpr Kernels kKernelsOf = {
     .name = Isa::kName,
     .tile_rows = Isa::kTileRows,
+    .pack_rows = &RowTilesKernel<Isa>::pack,
     .linear_columns = &LinearKernel<Isa>::columns,
     .shrink = &ShrinkKernel<Isa>::run,
     .attend_scratch_bytes = &AttendKernel<Isa>::scratch_bytes,

@@ -12,7 +12,7 @@ namespace slora::cpu {
 // [T, out] fp32. Holds scratch; owned by a backend, called by its engine thread.
 class Linear {
  public:
-  Linear(const Kernels& kernels, ThreadPool& pool) : kernels_(kernels), pool_(pool), tiles_(kernels.tile_rows) {}
+  Linear(const Kernels& kernels, ThreadPool& pool) : kernels_(kernels), pool_(pool), tiles_(kernels) {}
 
   void run(Tensor y, Tensor x, const PackedWeight& weight, std::span<const float> bias, Tensor z, std::span<const AppliedRecord> records);
 

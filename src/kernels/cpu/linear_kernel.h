@@ -100,7 +100,7 @@ class LinearKernel {
             .ahead_step = 0};
   }
 
-  static constexpr std::int64_t kBlockPairs = 4096;  // 512 KiB of a panel
+  static constexpr std::int64_t kBlockPairs = 1024;  // 128 KiB of a panel: four of them and the tile of x stay in the second cache
   static constexpr std::int64_t kAheadBytes = 8192;
   static constexpr std::int64_t kPairBytes = PackedWeight::kPanelCols * static_cast<std::int64_t>(sizeof(std::uint32_t));
 };

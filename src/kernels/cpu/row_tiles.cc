@@ -1,7 +1,8 @@
 #include "kernels/cpu/row_tiles.h"
 
 #include <algorithm>
-#include <cstring>
+
+#include "kernels/cpu/kernels.h"
 
 namespace slora::cpu {
 namespace {
@@ -9,30 +10,6 @@ namespace {
 constexpr std::int64_t kParallelWords = 8192;  // fewer are packed sooner than a thread is woken
 constexpr std::int64_t kTurnPairs = 512;
 constexpr std::int64_t kLineWords = 16;
-
-std::uint32_t word_at(const Bfloat16* row, std::int64_t pair, float) {
-  std::uint32_t word;
-  std::memcpy(&word, row + 2 * pair, sizeof word);
-  return word;
-}
-std::uint32_t word_at(const float* row, std::int64_t pair, float factor) {
-  return to_bfloat16(factor * row[2 * pair]).bits | static_cast<std::uint32_t>(to_bfloat16(factor * row[2 * pair + 1]).bits) << 16;
-}
-std::uint32_t last_word(Bfloat16 value, float) { return value.bits; }
-std::uint32_t last_word(float value, float factor) { return to_bfloat16(factor * value).bits; }
-
-// Pairs [begin, end) of every row. Written in order: the rows are read from as many places at once.
-template <class T>
-void pack_pairs(std::uint32_t* out, const RowTile& tile, std::int64_t begin, std::int64_t end) {
-  const std::int64_t cols = tile.source.cols;
-  const auto* rows = tile.source.row<T>(0);
-  const std::int64_t stride = tile.source.row_stride;
-  for (std::int64_t i = begin; i < std::min(end, cols / 2); ++i) {
-    for (std::int64_t r = 0; r < tile.rows; ++r) out[i * tile.rows + r] = word_at(rows + r * stride, i, tile.factor);
-  }
-  if (cols % 2 == 0 || end <= cols / 2) return;
-  for (std::int64_t r = 0; r < tile.rows; ++r) out[cols / 2 * tile.rows + r] = last_word(rows[r * stride + cols - 1], tile.factor);
-}
 
 // One row of bf16 pairs is its own tile.
 bool is_packed(const RowTile& tile) { return tile.rows == 1 && tile.source.dtype == DType::bf16 && tile.source.cols % 2 == 0; }
@@ -48,7 +25,7 @@ void RowTiles::clear() {
 
 std::size_t RowTiles::add(Tensor source, std::int64_t row_begin, float factor) {
   const std::size_t first = tiles_.size();
-  const std::int64_t tile_count = (source.rows + tile_rows_ - 1) / tile_rows_;
+  const std::int64_t tile_count = (source.rows + kernels_.tile_rows - 1) / kernels_.tile_rows;
   const std::int64_t pairs = (source.cols + 1) / 2;
   for (std::int64_t i = 0; i < tile_count; ++i) {
     const std::int64_t begin = source.rows * i / tile_count;
@@ -68,11 +45,8 @@ void RowTiles::pack(ThreadPool& pool) {
     const Turn& turn = turns_[static_cast<std::size_t>(index)];
     const RowTile& tile = tiles_[turn.tile];
     std::uint32_t* out = words + offsets_[turn.tile];
-    if (tile.source.dtype == DType::bf16) {
-      pack_pairs<Bfloat16>(out, tile, turn.pair_begin, turn.pair_begin + kTurnPairs);
-    } else {
-      pack_pairs<float>(out, tile, turn.pair_begin, turn.pair_begin + kTurnPairs);
-    }
+    const std::int64_t pairs = (tile.source.cols + 1) / 2;
+    kernels_.pack_rows(out, tile, turn.pair_begin, std::min(pairs, turn.pair_begin + kTurnPairs));
   };
   for (std::size_t i = 0; i < tiles_.size(); ++i) {
     tiles_[i].words = is_packed(tiles_[i]) ? tiles_[i].source.row<const std::uint32_t>(0) : words + offsets_[i];

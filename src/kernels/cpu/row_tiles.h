@@ -8,6 +8,8 @@
 
 namespace slora::cpu {
 
+struct Kernels;
+
 // Up to a tile's height of consecutive rows as products read them: words [pairs, rows] of bf16 pairs along each row; an odd last
 // element is paired with 0.
 struct RowTile {
@@ -21,7 +23,7 @@ struct RowTile {
 // Cuts rows into tiles and packs them. Keeps its room from step to step; owned by a backend, used by its engine thread.
 class RowTiles {
  public:
-  explicit RowTiles(int tile_rows) : tile_rows_(tile_rows) {}
+  explicit RowTiles(const Kernels& kernels) : kernels_(kernels) {}
 
   void clear();
   // Rows of `source`, the first of which is called `row_begin`, in tiles of nearly equal height. Returns the first tile's index.
@@ -39,7 +41,7 @@ class RowTiles {
     std::int64_t pair_begin;
   };
 
-  const int tile_rows_;
+  const Kernels& kernels_;
   std::vector<RowTile> tiles_;
   std::vector<std::int64_t> offsets_;  // of each tile's words in the scratch
   std::vector<Turn> turns_;

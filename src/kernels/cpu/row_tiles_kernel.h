@@ -1,0 +1,78 @@
+#pragma once
+#include "kernels/cpu/row_tiles.h"
+#include "kernels/cpu/simd.h"
+
+namespace slora::cpu {
+
+// Packs a tile's rows: blocks of sixteen pairs are transposed in registers.
+template <class Isa>
+class RowTilesKernel {
+ public:
+  // Pairs [begin, end) of every row into `out` [pairs, rows]. The same bits whatever the range.
+  // Requires: at most sixteen rows.
+  static void pack(std::uint32_t* out, const RowTile& tile, std::int64_t begin, std::int64_t end) {
+    const std::int64_t cols = tile.source.cols;
+    const std::int64_t rows = tile.rows;
+    std::int64_t pair = begin;
+    // A whole vector is stored for each pair, and what is too much of it is overwritten by the next: the last pairs go one by one.
+    for (; (pair + kLanes - 1) * rows + kLanes <= end * rows && 2 * (pair + kLanes) <= cols; pair += kLanes) {
+      Words block[kLanes];
+      for (std::int64_t r = 0; r < rows; ++r) block[r] = words_of_row(tile, r, pair);
+      for (std::int64_t r = rows; r < kLanes; ++r) block[r] = block[0];
+      transpose(block);
+      for (int i = 0; i < kLanes; ++i) __builtin_memcpy(out + (pair + i) * rows, &block[i], sizeof(Words));
+    }
+    for (; pair < end; ++pair) {
+      for (std::int64_t r = 0; r < rows; ++r) out[pair * rows + r] = word_at(tile, r, pair);
+    }
+  }
+
+ private:
+  // Sixteen pairs of one row.
+  [[gnu::always_inline]] static Words words_of_row(const RowTile& tile, std::int64_t row, std::int64_t pair) {
+    if (tile.source.dtype == DType::bf16) return load_words(tile.source.row<const Bfloat16>(row) + 2 * pair);
+    const float* from = tile.source.row<const float>(row) + 2 * pair;
+    const Words first = rounded_to_bfloat16(load(from) * tile.factor);
+    const Words second = rounded_to_bfloat16(load(from + kLanes) * tile.factor);
+    const Ints even = {0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30};
+    return __builtin_shuffle(first, second, even) | (__builtin_shuffle(first, second, even + 1) << 16);
+  }
+
+  // An odd last element is paired with 0.
+  static std::uint32_t word_at(const RowTile& tile, std::int64_t row, std::int64_t pair) {
+    const bool is_whole = 2 * pair + 1 < tile.source.cols;
+    if (tile.source.dtype == DType::bf16) {
+      const Bfloat16* from = tile.source.row<const Bfloat16>(row) + 2 * pair;
+      return from[0].bits | (is_whole ? static_cast<std::uint32_t>(from[1].bits) << 16 : 0u);
+    }
+    const float* from = tile.source.row<const float>(row) + 2 * pair;
+    return to_bfloat16(tile.factor * from[0]).bits |
+           (is_whole ? static_cast<std::uint32_t>(to_bfloat16(tile.factor * from[1]).bits) << 16 : 0u);
+  }
+
+  // Rows become columns: elements change places with those 8, 4, 2 and 1 rows and columns off.
+  [[gnu::always_inline]] static void transpose(Words (&block)[kLanes]) {
+    const Ints low8 = {0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23}, high8 = low8 + 8;
+    const Ints low4 = {0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27}, high4 = low4 + 4;
+    const Ints low2 = {0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29}, high2 = low2 + 2;
+    const Ints low1 = {0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30}, high1 = low1 + 1;
+    exchange<8>(block, low8, high8);
+    exchange<4>(block, low4, high4);
+    exchange<2>(block, low2, high2);
+    exchange<1>(block, low1, high1);
+  }
+
+  template <int kDistance>
+  [[gnu::always_inline]] static void exchange(Words (&block)[kLanes], Ints low, Ints high) {
+#pragma GCC unroll 16
+    for (int r = 0; r < kLanes; ++r) {
+      if ((r & kDistance) != 0) continue;
+      const Words a = block[r];
+      const Words b = block[r + kDistance];
+      block[r] = __builtin_shuffle(a, b, low);
+      block[r + kDistance] = __builtin_shuffle(a, b, high);
+    }
+  }
+};
+
+}  // namespace slora::cpu
