@@ -171,6 +171,23 @@ TEST_P(OpsSample, ADrawDependsOnSeedChoiceAndPositionOnly) {
   EXPECT_EQ(std::unique(others.begin(), others.end()), others.end());
 }
 
+// What every backend draws of the same logits [rows.size(), vocab]; rows are checked against the reference's.
+void expect_agreement(const std::vector<float>& values, std::int64_t vocab, const std::vector<SampleRow>& rows) {
+  std::vector<SampledToken> want;
+  for (const Variant& variant : every_variant()) {
+    const Matrix logits(DType::f32, static_cast<std::int64_t>(rows.size()), vocab, values);
+    std::vector<SampledToken> got(rows.size());
+    open(variant)->ops().sample(got, logits, rows);
+    if (want.empty()) want = got;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      EXPECT_EQ(got[i].token, want[i].token) << variant.label << ", row " << i;
+      EXPECT_NEAR(got[i].logprob, want[i].logprob, 1e-4);
+      ASSERT_EQ(got[i].top.size(), want[i].top.size());
+      for (std::size_t j = 0; j < got[i].top.size(); ++j) EXPECT_EQ(got[i].top[j].token, want[i].top[j].token);
+    }
+  }
+}
+
 // A vocabulary as large as a model's, with equal logits among the high ones.
 TEST(OpsSampleAgreement, EveryBackendDrawsTheSameTokens) {
   constexpr std::int64_t kVocab = 20011;
@@ -185,28 +202,62 @@ TEST(OpsSampleAgreement, EveryBackendDrawsTheSameTokens) {
     row.logprob_count = i % 4 == 0 ? i % 23 : -1;
     rows.push_back(row);
   }
-  const auto count = static_cast<std::int64_t>(rows.size());
-  std::vector<SampledToken> want;
-  for (const Variant& variant : every_variant()) {
-    const std::unique_ptr<Backend> backend = open(variant);
-    std::mt19937 random(3);
-    std::normal_distribution<float> normal(0, 3);
-    const Matrix logits(DType::f32, count, kVocab);
-    for (std::int64_t i = 0; i < count; ++i) {
+  std::mt19937 random(3);
+  std::normal_distribution<float> normal(0, 3);
+  std::vector<float> values;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    for (std::int64_t token = 0; token < kVocab; ++token) {
+      const float peak = i % 2 == 0 && token % 701 == 5 ? 9.0f : 0.0f;  // half of the rows are as sure as a model often is
+      values.push_back(peak + std::round(normal(random) * 64) / 64);
+    }
+  }
+  expect_agreement(values, kVocab, rows);
+}
+
+// Nearly the whole vocabulary is kept, or a part of it that ends among many tokens that are nearly or exactly as likely.
+TEST(OpsSampleAgreement, EveryBackendDrawsTheSameTokensWhenMostAreAlike) {
+  constexpr std::int64_t kVocab = 40009;
+  std::mt19937 random(5);
+  std::normal_distribution<float> normal(0, 1);
+  for (const float spread : {0.0f, 1e-3f, 0.6f, 6.0f}) {
+    std::vector<SampleRow> rows;
+    std::vector<float> values;
+    for (int i = 0; i < 24; ++i) {
+      SampleRow row;
+      row.temperature = i % 3 == 0 ? 1.0f : 0.7f;
+      row.top_k = i % 4 == 1 ? 30000 : i % 4 == 2 ? 3000 : 0;
+      row.top_p = i % 2 == 0 ? 0.95f : i % 5 == 0 ? 0.999f : 0.2f;
+      row.min_p = i % 6 == 5 ? 0.02f : 0.0f;
+      row.seed = static_cast<std::uint64_t>(i) * 31;
+      row.logprob_count = i % 8 == 0 ? 3 : -1;
+      rows.push_back(row);
       for (std::int64_t token = 0; token < kVocab; ++token) {
-        const float peak = i % 2 == 0 && token % 701 == 5 ? 9.0f : 0.0f;  // half of the rows are as sure as a model often is
-        logits.tensor().row<float>(i)[token] = peak + std::round(normal(random) * 64) / 64;
+        const float logit = spread * normal(random);
+        values.push_back(i % 2 == 0 ? logit : std::round(logit * 32) / 32);
       }
     }
-    std::vector<SampledToken> got(rows.size());
-    backend->ops().sample(got, logits, rows);
-    if (want.empty()) want = got;
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      EXPECT_EQ(got[i].token, want[i].token) << variant.label << ", row " << i;
-      EXPECT_NEAR(got[i].logprob, want[i].logprob, 1e-4);
-      ASSERT_EQ(got[i].top.size(), want[i].top.size());
-      for (std::size_t j = 0; j < got[i].top.size(); ++j) EXPECT_EQ(got[i].top[j].token, want[i].top[j].token);
-    }
+    expect_agreement(values, kVocab, rows);
+  }
+}
+
+TEST_P(OpsSample, ARowsDrawDependsOnNoOtherRow) {
+  constexpr std::int64_t kRows = 5, kVocab = 9001;
+  Numbers numbers(23);
+  const std::vector<float> values = numbers.vector(kRows * kVocab);
+  std::vector<SampleRow> rows(kRows);
+  for (std::size_t i = 0; i < kRows; ++i) {
+    rows[i].top_p = 0.5f + 0.1f * static_cast<float>(i);
+    rows[i].seed = i;
+    rows[i].logprob_count = 2;
+  }
+  const Matrix together(DType::f32, kRows, kVocab, values);
+  std::vector<SampledToken> out(kRows);
+  backend_->ops().sample(out, together, rows);
+  for (std::size_t i = 0; i < kRows; ++i) {
+    const auto begin = values.begin() + static_cast<std::ptrdiff_t>(i * kVocab);
+    const SampledToken alone = sample({begin, begin + kVocab}, rows[i]);
+    EXPECT_EQ(alone.token, out[i].token);
+    EXPECT_EQ(alone.logprob, out[i].logprob);
   }
 }
 

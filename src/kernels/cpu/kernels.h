@@ -5,6 +5,7 @@
 
 #include "kernels/cpu/packed_weight.h"
 #include "kernels/cpu/row_tiles.h"
+#include "kernels/cpu/weight_census.h"
 #include "tensor/kv_layer.h"
 #include "tensor/record_view.h"
 
@@ -70,12 +71,16 @@ struct Kernels {
   void (*gated_silu)(Bfloat16* out, const float* gate, const float* up, std::int64_t count);
   // One head: (a, b) = (a cos - b sin, b cos + a sin).
   void (*rope)(float* a, float* b, const float* cos, const float* sin, std::int64_t half);
-  // Largest of values; -inf when there are none. No NaN among them.
-  float (*maximum)(const float* values, std::int64_t count);
-  // out = exp((logits - highest) * inverse_temperature); returns their sum. Requires: no logit above `highest`. out may be logits.
-  double (*exp_weights)(float* out, const float* logits, std::int64_t count, float highest, float inverse_temperature);
-  // Indices, ascending, of values not below `bound`: how many, or out_max + 1 when there are more than out_max. out [out_max].
-  std::int64_t (*find_at_least)(std::int32_t* out, std::int64_t out_max, const float* values, std::int64_t count, float bound);
+  Peak (*find_peak)(const float* values, std::int64_t count);
+  // Indices, ascending, of values above `bound`: how many. out [count]. No NaN among the values.
+  std::int64_t (*find_above)(std::int32_t* out, const float* values, std::int64_t count, float bound);
+  // out = exp((logits - highest) * inverse_temperature), and the sum of each kWeightBlock of them; returns the sum of all. Requires: no
+  // logit above `highest`, none is NaN.
+  double (*exp_weights)(float* out, double* block_sums, const float* logits, std::int64_t count, float highest, float inverse_temperature);
+  // Counts and sums weights, and writes what is above, by blocks, and the indices, ascending, of the first inside_max that are inside.
+  // above_sums [blocks], inside [inside_max + kLanes]. Requires: weights are not negative, range.low is above 0.
+  Census (*take_census)(double* above_sums, std::int32_t* inside, std::int64_t inside_max, const float* weights, std::int64_t count,
+                        const WeightRange& range);
 };
 
 [[nodiscard]] const Kernels& portable_kernels();

@@ -25,9 +25,10 @@ inline constexpr Kernels kKernelsOf = {
     .add = &RmsNormKernel<Isa>::add,
     .gated_silu = &GatedKernel<Isa>::silu,
     .rope = &RopeKernel<Isa>::run,
-    .maximum = &SampleKernel<Isa>::maximum,
+    .find_peak = &SampleKernel<Isa>::find_peak,
+    .find_above = &SampleKernel<Isa>::find_above,
     .exp_weights = &SampleKernel<Isa>::exp_weights,
-    .find_at_least = &SampleKernel<Isa>::find_at_least,
+    .take_census = &SampleKernel<Isa>::take_census,
 };
 
 }  // namespace slora::cpu

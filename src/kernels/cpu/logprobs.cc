@@ -8,33 +8,45 @@
 
 namespace slora::cpu {
 
-double log_sum_exp(const Kernels& kernels, std::span<float> weights, std::span<const float> logits) {
-  const auto size = static_cast<std::int64_t>(logits.size());
-  const float highest = kernels.maximum(logits.data(), size);
-  const double total = kernels.exp_weights(weights.data(), logits.data(), size, highest, 1.0f);
-  return static_cast<double>(highest) + std::log(total);
+void Logprobs::normalise(std::span<const float> logits, float highest) {
+  logits_ = logits;
+  weights_.resize(logits.size());
+  block_sums_.resize((logits.size() + kWeightBlock - 1) / kWeightBlock);
+  const double total = kernels_->exp_weights(weights_.data(), block_sums_.data(), logits.data(), std::ssize(logits), highest, 1.0f);
+  normaliser_ = static_cast<double>(highest) + std::log(total);
 }
 
-void find_most_likely(std::vector<TokenLogprob>& out, std::vector<TokenId>& best, std::span<const float> logits, double normaliser,
-                      std::int32_t count) {
-  // A heap of the best so far, the worst of them in front.
-  const Order better{logits};
-  best.clear();
-  for (TokenId token = 0; token < std::ssize(logits) && count > 0; ++token) {
-    const float logit = logits[static_cast<std::size_t>(token)];
-    if (logit == -std::numeric_limits<float>::infinity()) continue;
-    if (std::ssize(best) == count) {
-      if (logit <= logits[static_cast<std::size_t>(best.front())]) continue;
-      std::pop_heap(best.begin(), best.end(), better);
-      best.pop_back();
-    }
-    best.push_back(token);
-    std::push_heap(best.begin(), best.end(), better);
-  }
-  std::sort(best.begin(), best.end(), better);
+float Logprobs::of(TokenId token) const { return reference::logprob_of(token, logits_, normaliser_); }
+
+void Logprobs::find_most_likely(std::vector<TokenLogprob>& out, std::int32_t count) {
   out.clear();
-  out.reserve(best.size());
-  for (const TokenId token : best) out.push_back({token, reference::logprob_of(token, logits, normaliser)});
+  if (count <= 0) return;
+  const auto better = [&](TokenId a, TokenId b) {
+    const float x = logits_[static_cast<std::size_t>(a)];
+    const float y = logits_[static_cast<std::size_t>(b)];
+    return x != y ? x > y : a < b;
+  };
+  // A heap of the best so far, the worst of them in front; of each block only what beats it is looked at.
+  found_.resize(kWeightBlock);
+  best_.clear();
+  float bound = -std::numeric_limits<float>::infinity();
+  for (std::int64_t begin = 0; begin < std::ssize(logits_); begin += kWeightBlock) {
+    const std::int64_t block = std::min(kWeightBlock, std::ssize(logits_) - begin);
+    const std::int64_t found = kernels_->find_above(found_.data(), logits_.data() + begin, block, bound);
+    for (const TokenId place : std::span(found_).first(static_cast<std::size_t>(found))) {
+      const auto token = static_cast<TokenId>(begin + place);
+      if (std::ssize(best_) == count) {
+        if (!better(token, best_.front())) continue;
+        std::ranges::pop_heap(best_, better);
+        best_.pop_back();
+      }
+      best_.push_back(token);
+      std::ranges::push_heap(best_, better);
+    }
+    if (std::ssize(best_) == count) bound = logits_[static_cast<std::size_t>(best_.front())];
+  }
+  std::ranges::sort(best_, better);
+  for (const TokenId token : best_) out.push_back({token, of(token)});
 }
 
 }  // namespace slora::cpu

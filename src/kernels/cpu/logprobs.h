@@ -8,21 +8,26 @@
 
 namespace slora::cpu {
 
-// By logit descending, then token ascending.
-struct Order {
-  std::span<const float> logits;
-  bool operator()(TokenId a, TokenId b) const {
-    const float x = logits[static_cast<std::size_t>(a)];
-    const float y = logits[static_cast<std::size_t>(b)];
-    return x != y ? x > y : a < b;
-  }
+// Log-probabilities under one row of logits [vocab], each finite or -inf. Holds scratch that grows to the vocabulary; one thread's.
+class Logprobs {
+ public:
+  explicit Logprobs(const Kernels& kernels) : kernels_(&kernels) {}
+
+  // Starts anew. logits outlive their use here. Requires: `highest` is the largest of them and finite.
+  void normalise(std::span<const float> logits, float highest);
+
+  [[nodiscard]] float of(TokenId token) const;
+  // Replaces `out` by the first `count` tokens with a finite logit, by logit descending, then token ascending.
+  void find_most_likely(std::vector<TokenLogprob>& out, std::int32_t count);
+
+ private:
+  const Kernels* kernels_;
+  std::span<const float> logits_;   // [vocab]
+  double normaliser_ = 0;           // log(sum(exp(logit)))
+  std::vector<float> weights_;      // [vocab]
+  std::vector<double> block_sums_;  // [blocks of the vocabulary]
+  std::vector<TokenId> found_;      // [kWeightBlock]
+  std::vector<TokenId> best_;
 };
-
-// log(sum(exp(logit))) of logits [vocab], finite or -inf and one of them finite. weights [vocab] is scratch.
-[[nodiscard]] double log_sum_exp(const Kernels& kernels, std::span<float> weights, std::span<const float> logits);
-
-// Replaces `out` by the first `count` tokens with a finite logit in the order. `best` is scratch.
-void find_most_likely(std::vector<TokenLogprob>& out, std::vector<TokenId>& best, std::span<const float> logits, double normaliser,
-                      std::int32_t count);
 
 }  // namespace slora::cpu

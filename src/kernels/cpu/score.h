@@ -4,26 +4,24 @@
 
 #include "base/scoring.h"
 #include "kernels/cpu/kernels.h"
+#include "kernels/cpu/logprobs.h"
 
 namespace slora::cpu {
 
 // What reference::score does, without sorting the vocabulary. Holds scratch; owned by a backend, called by its engine thread.
 class Score {
  public:
-  Score(const Kernels& kernels, ThreadPool& pool) : kernels_(kernels), pool_(pool), rooms_(static_cast<std::size_t>(pool.thread_count())) {}
+  Score(const Kernels& kernels, ThreadPool& pool)
+      : kernels_(kernels), pool_(pool), logprobs_(static_cast<std::size_t>(pool.thread_count()), Logprobs(kernels)) {}
 
   void run(std::span<PromptLogprob> out, Tensor logits, std::span<const ScoreRow> rows);
 
  private:
-  struct Room {
-    std::vector<float> weights;  // [vocab]
-    std::vector<TokenId> candidates;
-  };
-  void score_row(PromptLogprob& out, std::span<float> logits, const ScoreRow& row, Room& room) const;
+  void score_row(PromptLogprob& out, std::span<float> logits, const ScoreRow& row, Logprobs& logprobs) const;
 
   const Kernels& kernels_;
   ThreadPool& pool_;
-  std::vector<Room> rooms_;  // one per thread
+  std::vector<Logprobs> logprobs_;  // one per thread
 };
 
 }  // namespace slora::cpu
