@@ -4,16 +4,23 @@
 #include <cstring>
 
 namespace slora {
+namespace {
 
-float to_float(Float16 value) {
+// Without branches, and not to be replaced from outside, so that loops over it become vector instructions. A subnormal is mantissa x 2^-24:
+// the difference of two numbers whose last bits are worth that much.
+float widened(Float16 value) {
+  constexpr std::uint32_t kRebias = 112u << 23, kSmallestNormal = 113u << 23, kInfinity = 0x1fu << 23;
   const std::uint32_t sign = static_cast<std::uint32_t>(value.bits & 0x8000u) << 16;
-  const std::uint32_t exponent = (value.bits >> 10) & 0x1fu;
-  const std::uint32_t mantissa = value.bits & 0x3ffu;
-  if (exponent == 0x1fu) return std::bit_cast<float>(sign | 0x7f800000u | (mantissa << 13));
-  if (exponent != 0) return std::bit_cast<float>(sign | ((exponent + 112u) << 23) | (mantissa << 13));
-  const float magnitude = std::ldexp(static_cast<float>(mantissa), -24);  // subnormal: mantissa x 2^-24
-  return sign != 0 ? -magnitude : magnitude;
+  const std::uint32_t magnitude = static_cast<std::uint32_t>(value.bits & 0x7fffu) << 13;
+  const std::uint32_t normal = magnitude + kRebias + (magnitude >= kInfinity ? kRebias : 0);
+  const float subnormal = std::bit_cast<float>(magnitude + kSmallestNormal) - std::bit_cast<float>(kSmallestNormal);
+  const std::uint32_t is_normal = 0u - static_cast<std::uint32_t>(magnitude >= 1u << 23);  // all bits or none
+  return std::bit_cast<float>(sign | (normal & is_normal) | (std::bit_cast<std::uint32_t>(subnormal) & ~is_normal));
 }
+
+}  // namespace
+
+float to_float(Float16 value) { return widened(value); }
 
 Float16 to_float16(float value) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
@@ -36,6 +43,8 @@ void convert_to_float(float* out, const void* source, DType dtype, std::size_t c
     for (std::size_t i = 0; i < count; ++i) {
       if constexpr (std::is_same_v<T, double>) {
         out[i] = static_cast<float>(in[i]);
+      } else if constexpr (std::is_same_v<T, Float16>) {
+        out[i] = widened(in[i]);
       } else {
         out[i] = to_float(in[i]);
       }
