@@ -2,27 +2,56 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 namespace slora::cpu {
 namespace {
 
 constexpr std::int64_t kBlockPairs = 128;  // 32 rows of them: 16 KiB, which stays in the first cache while the panel's rows go by
+constexpr std::int64_t kSide = 4;          // of the squares of words that are turned in registers
 
-// Words of `pairs` bf16 pairs from `count` elements of a row; a missing last element is 0.
-void read_pairs(std::uint32_t* out, const std::byte* row, DType dtype, std::int64_t begin, std::int64_t count) {
-  std::array<float, 2 * kBlockPairs + 1> wide;
+using Square [[gnu::vector_size(16)]] = std::uint32_t;
+using RowWords = std::array<std::uint32_t, kBlockPairs>;
+
+// `count` elements of a row as pairs of bf16; a missing last element is 0.
+void read_pairs(RowWords& out, const std::byte* row, DType dtype, std::int64_t begin, std::int64_t count) {
   const std::byte* from = row + begin * static_cast<std::int64_t>(bytes_of(dtype));
+  const auto size = static_cast<std::size_t>(count);
+  if (count % 2 != 0) out[size / 2] = 0;
   if (dtype == DType::bf16) {
-    const auto* halves = reinterpret_cast<const Bfloat16*>(from);
-    for (std::int64_t i = 0; i < count / 2; ++i) out[i] = halves[2 * i].bits | static_cast<std::uint32_t>(halves[2 * i + 1].bits) << 16;
-    if (count % 2 != 0) out[count / 2] = halves[count - 1].bits;
+    std::memcpy(out.data(), from, size * sizeof(Bfloat16));
     return;
   }
-  convert_to_float(wide.data(), from, dtype, static_cast<std::size_t>(count));
-  wide[static_cast<std::size_t>(count)] = 0;
-  for (std::int64_t i = 0; i < (count + 1) / 2; ++i) {
-    const float* pair = wide.data() + 2 * i;
-    out[i] = to_bfloat16(pair[0]).bits | static_cast<std::uint32_t>(to_bfloat16(pair[1]).bits) << 16;
+  std::array<float, 2 * kBlockPairs> wide;
+  convert_to_float(wide.data(), from, dtype, size);
+  convert_from_float(out.data(), DType::bf16, wide.data(), size);
+}
+
+// out [4 pairs, 4 rows], pairs a panel's width apart = the transpose of rows [4, 4 pairs].
+void turn_square(std::uint32_t* out, const RowWords* rows, std::int64_t pair) {
+  Square a, b, c, d;
+  std::memcpy(&a, rows[0].data() + pair, sizeof a);
+  std::memcpy(&b, rows[1].data() + pair, sizeof b);
+  std::memcpy(&c, rows[2].data() + pair, sizeof c);
+  std::memcpy(&d, rows[3].data() + pair, sizeof d);
+  constexpr Square kLow{0, 4, 1, 5}, kHigh{2, 6, 3, 7}, kFirst{0, 1, 4, 5}, kSecond{2, 3, 6, 7};
+  const Square ab_low = __builtin_shuffle(a, b, kLow), ab_high = __builtin_shuffle(a, b, kHigh);
+  const Square cd_low = __builtin_shuffle(c, d, kLow), cd_high = __builtin_shuffle(c, d, kHigh);
+  const std::array<Square, kSide> turned{__builtin_shuffle(ab_low, cd_low, kFirst), __builtin_shuffle(ab_low, cd_low, kSecond),
+                                         __builtin_shuffle(ab_high, cd_high, kFirst), __builtin_shuffle(ab_high, cd_high, kSecond)};
+  for (const Square& square : turned) {
+    std::memcpy(out, &square, sizeof square);
+    out += PackedWeight::kPanelCols;
+  }
+}
+
+// Puts `pairs` words of `count` rows next to one another; out: the first row's column of the panel.
+void turn_rows(std::uint32_t* out, const RowWords* rows, std::int64_t count, std::int64_t pairs) {
+  const std::int64_t whole = count == kSide ? pairs / kSide * kSide : 0;
+  for (std::int64_t pair = 0; pair < whole; pair += kSide) turn_square(out + pair * PackedWeight::kPanelCols, rows, pair);
+  for (std::int64_t row = 0; row < count; ++row) {
+    for (std::int64_t pair = whole; pair < pairs; ++pair)
+      out[pair * PackedWeight::kPanelCols + row] = rows[row][static_cast<std::size_t>(pair)];
   }
 }
 
@@ -30,16 +59,17 @@ void read_pairs(std::uint32_t* out, const std::byte* row, DType dtype, std::int6
 
 void pack_rows(const PackedWeight& weight, std::int64_t row_begin, Tensor rows) {
   check(row_begin >= 0 && row_begin + rows.rows <= weight.out && rows.cols == weight.in, "rows of the weight");
-  std::array<std::uint32_t, kBlockPairs> words;
+  std::array<RowWords, kSide> words;
   for (std::int64_t n = row_begin; n < row_begin + rows.rows;) {
     std::uint32_t* panel = weight.panel(n / PackedWeight::kPanelCols);
     const std::int64_t panel_end = std::min(row_begin + rows.rows, (n / PackedWeight::kPanelCols + 1) * PackedWeight::kPanelCols);
     for (std::int64_t begin = 0; begin < weight.in; begin += 2 * kBlockPairs) {
       const std::int64_t count = std::min(2 * kBlockPairs, weight.in - begin);
-      for (std::int64_t row = n; row < panel_end; ++row) {
-        read_pairs(words.data(), rows.row_bytes(row - row_begin), rows.dtype, begin, count);
-        std::uint32_t* out = panel + begin / 2 * PackedWeight::kPanelCols + row % PackedWeight::kPanelCols;
-        for (std::int64_t i = 0; i < (count + 1) / 2; ++i) out[i * PackedWeight::kPanelCols] = words[static_cast<std::size_t>(i)];
+      for (std::int64_t row = n; row < panel_end; row += kSide) {
+        const std::int64_t side = std::min(kSide, panel_end - row);
+        for (std::int64_t i = 0; i < side; ++i)
+          read_pairs(words[static_cast<std::size_t>(i)], rows.row_bytes(row + i - row_begin), rows.dtype, begin, count);
+        turn_rows(panel + begin / 2 * PackedWeight::kPanelCols + row % PackedWeight::kPanelCols, words.data(), side, (count + 1) / 2);
       }
     }
     n = panel_end;
