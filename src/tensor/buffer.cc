@@ -2,10 +2,14 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
+
 namespace slora {
 namespace {
 
 constexpr std::size_t kHugePageBytes = std::size_t{2} << 20;
+constexpr std::size_t kMappingBytes = std::size_t{256} << 20;  // of an arena, given physical memory piece by piece as it is touched
+constexpr std::size_t kAlignment = 4096;                       // of its pieces
 
 std::size_t rounded_up(std::size_t bytes, std::size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
@@ -29,9 +33,19 @@ Buffer::Buffer(std::size_t bytes) : bytes_(bytes) {
     start += lead;
     madvise(start, kept, MADV_HUGEPAGE);  // only advice: without huge pages everything still works
   }
-  data_ = std::unique_ptr<std::byte, Release>(start, Release{kept});
+  data_ = std::shared_ptr<std::byte>(start, [kept](std::byte* data) { munmap(data, kept); });
 }
 
-void Buffer::Release::operator()(std::byte* data) const { munmap(data, bytes); }
+Buffer BufferArena::take(std::size_t bytes) {
+  if (bytes == 0) return {};
+  const std::size_t begin = rounded_up(used_, kAlignment);
+  if (begin > mapping_.bytes() || bytes > mapping_.bytes() - begin) {
+    mapping_ = Buffer(std::max(bytes, kMappingBytes));
+    used_ = bytes;
+    return {mapping_.data_, bytes};
+  }
+  used_ = begin + bytes;
+  return {std::shared_ptr<std::byte>(mapping_.data_, mapping_.data() + begin), bytes};
+}
 
 }  // namespace slora

@@ -2,6 +2,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include "tensor/tensor.h"
 
@@ -15,6 +16,9 @@ class Buffer {
   // Ends the process when the system has no such memory: sizes are checked against the limits before they get here.
   explicit Buffer(std::size_t bytes);
 
+  Buffer(Buffer&&) = default;
+  Buffer& operator=(Buffer&&) = default;
+
   [[nodiscard]] std::byte* data() const { return data_.get(); }
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
 
@@ -25,12 +29,23 @@ class Buffer {
   }
 
  private:
-  struct Release {
-    std::size_t bytes;  // no initialiser: it would make the default constructor unusable inside Buffer
-    void operator()(std::byte* data) const;
-  };
-  std::unique_ptr<std::byte, Release> data_;
+  friend class BufferArena;
+  Buffer(std::shared_ptr<std::byte> data, std::size_t bytes) : data_(std::move(data)), bytes_(bytes) {}
+
+  std::shared_ptr<std::byte> data_;  // shared by all buffers of one mapping, which goes back with the last of them
   std::size_t bytes_ = 0;
+};
+
+// Cuts buffers from large mappings, one after another, for what comes in many pieces and stays: small pieces lie in huge pages too,
+// and no piece ends in a huge page of its own. Owned and used by one thread; buffers outlive it.
+class BufferArena {
+ public:
+  // As Buffer(bytes).
+  [[nodiscard]] Buffer take(std::size_t bytes);
+
+ private:
+  Buffer mapping_;  // the newest
+  std::size_t used_ = 0;
 };
 
 }  // namespace slora

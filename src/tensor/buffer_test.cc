@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <utility>
+#include <vector>
 
 namespace slora {
 namespace {
@@ -54,6 +55,45 @@ TEST(Buffer, IsViewedAsAMatrix) {
   EXPECT_EQ(matrix.data, buffer.data());
   EXPECT_EQ(matrix.row_stride, 6);
   EXPECT_EQ(matrix.row_bytes(3) - buffer.data(), 36);
+}
+
+TEST(BufferArena, CutsZeroedBuffersFromOneMapping) {
+  BufferArena arena;
+  const Buffer first = arena.take(100);
+  const Buffer second = arena.take(5000);
+  EXPECT_EQ(first.bytes(), 100u);
+  EXPECT_EQ(second.bytes(), 5000u);
+  EXPECT_GE(second.data(), first.data() + first.bytes());
+  EXPECT_LT(second.data(), first.data() + (std::size_t{2} << 20)) << "the rest of the same huge page";
+  for (const Buffer* buffer : {&first, &second}) {
+    EXPECT_TRUE(is_aligned(*buffer, 64));
+    EXPECT_TRUE(std::all_of(buffer->data(), buffer->data() + buffer->bytes(), [](std::byte byte) { return byte == std::byte{0}; }));
+  }
+  EXPECT_EQ(arena.take(0).data(), nullptr);
+}
+
+TEST(BufferArena, TakesAnyMixOfSizes) {
+  BufferArena arena;
+  std::vector<Buffer> buffers;
+  for (const std::size_t bytes :
+       {std::size_t{1} << 20, std::size_t{300} << 20, std::size_t{100} << 20, std::size_t{100} << 20, std::size_t{100} << 20}) {
+    Buffer& buffer = buffers.emplace_back(arena.take(bytes));
+    ASSERT_EQ(buffer.bytes(), bytes);
+    buffer.data()[0] = buffer.data()[bytes - 1] = std::byte{7};
+  }
+  std::ranges::sort(buffers, {}, &Buffer::data);
+  for (std::size_t i = 1; i < buffers.size(); ++i) EXPECT_LE(buffers[i - 1].data() + buffers[i - 1].bytes(), buffers[i].data());
+}
+
+TEST(BufferArena, LivesOnInItsBuffers) {
+  Buffer kept;
+  {
+    BufferArena arena;
+    static_cast<void>(arena.take(64));
+    kept = arena.take(64);
+  }
+  kept.data()[63] = std::byte{3};
+  EXPECT_EQ(kept.data()[63], std::byte{3});
 }
 
 TEST(BufferDeathTest, RefusesViewsThatDoNotFit) {
