@@ -26,7 +26,7 @@ struct BackendOptions {
 };
 
 // One device: its memory, its element types, and Ops. Constant after construction but for its Ops; one owner, used by
-// the engine thread; `pack_rows` may be called by a loading thread before the engine starts.
+// the engine thread; `pack_rows` may be called by loading threads before the engine starts.
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -34,6 +34,8 @@ class Backend {
   [[nodiscard]] virtual std::string_view name() const = 0;
   // One line for the log: instruction set and threads, or the device's name.
   [[nodiscard]] virtual std::string description() const = 0;
+  // Threads of this process that it computes with; loading uses as many.
+  [[nodiscard]] virtual int thread_count() const = 0;
   // Element type of what linear products read (norm, attention and gated outputs).
   [[nodiscard]] virtual DType product_dtype() const = 0;
   [[nodiscard]] virtual DType kv_dtype() const = 0;
@@ -41,7 +43,7 @@ class Backend {
 
   // Room for W [out, in]; then pack_rows fills it, any order, every row once.
   [[nodiscard]] virtual LinearWeight make_linear(std::int64_t out, std::int64_t in) = 0;
-  // Rows [row_begin, row_begin + rows.rows) of W from host memory in f32, f16 or bf16.
+  // Rows [row_begin, row_begin + rows.rows) of W from host memory in f32, f16 or bf16. Several threads may pack different rows.
   virtual void pack_rows(LinearWeight& weight, std::int64_t row_begin, Tensor rows) = 0;
   // Bytes that make_linear will take, for planning.
   [[nodiscard]] virtual std::size_t linear_bytes(std::int64_t out, std::int64_t in) const = 0;

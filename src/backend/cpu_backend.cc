@@ -141,12 +141,13 @@ class CpuBackend final : public Backend {
   std::string description() const override {
     return fmt::format("{}, {} thread{}", kernels_.name, ops_.thread_count(), ops_.thread_count() == 1 ? "" : "s");
   }
+  int thread_count() const override { return ops_.thread_count(); }
   DType product_dtype() const override { return DType::bf16; }
   DType kv_dtype() const override { return DType::bf16; }
   AdapterFormat adapter_format() const override { return {DType::bf16, 2}; }
 
   LinearWeight make_linear(std::int64_t out, std::int64_t in) override {
-    return {.out = out, .in = in, .packed = Buffer(linear_bytes(out, in)), .bias = {}};
+    return {.out = out, .in = in, .packed = arena_.take(linear_bytes(out, in)), .bias = {}};
   }
   void pack_rows(LinearWeight& weight, std::int64_t row_begin, Tensor rows) override { cpu::pack_rows(packed(weight), row_begin, rows); }
   std::size_t linear_bytes(std::int64_t out, std::int64_t in) const override { return cpu::PackedWeight{nullptr, out, in}.bytes(); }
@@ -155,6 +156,7 @@ class CpuBackend final : public Backend {
 
  private:
   const cpu::Kernels& kernels_;
+  BufferArena arena_;  // of weights
   CpuOps ops_;
 };
 

@@ -98,6 +98,7 @@ class RecordingBackend final : public Backend {
 
   std::string_view name() const override { return inner_->name(); }
   std::string description() const override { return inner_->description(); }
+  int thread_count() const override { return inner_->thread_count(); }
   DType product_dtype() const override { return inner_->product_dtype(); }
   DType kv_dtype() const override { return inner_->kv_dtype(); }
   AdapterFormat adapter_format() const override { return inner_->adapter_format(); }

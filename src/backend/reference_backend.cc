@@ -105,6 +105,7 @@ class ReferenceBackend final : public Backend {
  public:
   std::string_view name() const override { return "reference"; }
   std::string description() const override { return "plain fp32 loops, one thread"; }
+  int thread_count() const override { return 1; }
   DType product_dtype() const override { return DType::f32; }
   DType kv_dtype() const override { return DType::f32; }
   AdapterFormat adapter_format() const override { return {DType::f32, 1}; }

@@ -4,12 +4,8 @@
 #include <map>
 #include <string>
 
-#include "base/check.h"
-
 namespace slora {
 namespace {
-
-constexpr std::size_t kChunkBytes = std::size_t{8} << 20;
 
 std::string shape_text(std::span<const std::int64_t> shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
 
@@ -48,59 +44,6 @@ bool is_superfluous(std::string_view name, const ModelConfig& config) {
   return name.ends_with(".rotary_emb.inv_freq") || (config.tie_embeddings && name == "lm_head.weight");
 }
 
-// Reads tensors one by one. Requires: check_weights found nothing.
-class WeightLoader {
- public:
-  WeightLoader(const ModelFiles& files, Backend& backend, const LoadProgress& progress) : files_(files), backend_(backend), progress_(progress) {}
-
-  // Tensor `name` as fp32.
-  Status read_vector(std::vector<float>& out, const std::string& name) {
-    const ModelTensor& tensor = find(name);
-    scratch_.resize(tensor.info.bytes);
-    if (Status read = files_.read(tensor, scratch_); !read) return read;
-    out.resize(scratch_.size() / bytes_of(tensor.info.dtype));
-    convert_to_float(out.data(), scratch_.data(), tensor.info.dtype, out.size());
-    report(scratch_.size());
-    return {};
-  }
-
-  // Rows [row_begin, row_begin + rows) of `weight` from tensor `name` [rows, weight.in].
-  Status read_rows(LinearWeight& weight, std::int64_t row_begin, const std::string& name) {
-    const ModelTensor& tensor = find(name);
-    const DType dtype = tensor.info.dtype;
-    const std::int64_t rows = tensor.info.shape[0];
-    const std::size_t row_bytes = static_cast<std::size_t>(weight.in) * bytes_of(dtype);
-    // Whole groups of 64 rows, so that a backend packs full panels.
-    const std::int64_t rows_per_chunk = std::max<std::int64_t>(64, static_cast<std::int64_t>(kChunkBytes / row_bytes) / 64 * 64);
-    for (std::int64_t begin = 0; begin < rows; begin += rows_per_chunk) {
-      const std::int64_t count = std::min(rows_per_chunk, rows - begin);
-      scratch_.resize(static_cast<std::size_t>(count) * row_bytes);
-      if (Status read = files_.read_part(tensor, static_cast<std::uint64_t>(begin) * row_bytes, scratch_); !read) return read;
-      backend_.pack_rows(weight, row_begin + begin, Tensor{scratch_.data(), dtype, count, weight.in, weight.in});
-      report(scratch_.size());
-    }
-    return {};
-  }
-
- private:
-  [[nodiscard]] const ModelTensor& find(const std::string& name) const {
-    const ModelTensor* tensor = files_.find(name);
-    check(tensor != nullptr, "a tensor that check_weights saw");
-    return *tensor;
-  }
-
-  void report(std::size_t bytes) {
-    done_ += bytes;
-    if (progress_) progress_(done_, files_.total_bytes());
-  }
-
-  const ModelFiles& files_;
-  Backend& backend_;
-  const LoadProgress& progress_;
-  std::vector<std::byte> scratch_;
-  std::uint64_t done_ = 0;
-};
-
 // One module of a fused product: tensor `name`.weight [rows, in], and `name`.bias [rows] when `bias`.
 struct Part {
   std::string name;
@@ -108,49 +51,52 @@ struct Part {
   bool bias;
 };
 
-Result<LinearWeight> load_product(WeightLoader& loader, Backend& backend, std::int64_t in, const std::vector<Part>& parts) {
-  std::int64_t out = 0;
-  for (const Part& part : parts) out += part.rows;
-  LinearWeight weight = backend.make_linear(out, in);
-  if (std::ranges::any_of(parts, &Part::bias)) weight.bias.assign(static_cast<std::size_t>(out), 0.0f);
-  std::int64_t row = 0;
-  for (const Part& part : parts) {
-    if (Status read = loader.read_rows(weight, row, part.name + ".weight"); !read) return forward_error(read);
-    if (part.bias) {
-      std::vector<float> bias;
-      if (Status read = loader.read_vector(bias, part.name + ".bias"); !read) return forward_error(read);
-      std::ranges::copy(bias, weight.bias.begin() + row);
-    }
-    row += part.rows;
+// Makes room for weights and tells a reader which tensors go there. Requires: check_weights found nothing.
+class WeightPlacer {
+ public:
+  WeightPlacer(WeightReader& reader, Backend& backend) : reader_(reader), backend_(backend) {}
+
+  void place_vector(std::vector<float>& out, std::int64_t size, const std::string& name) {
+    out.resize(static_cast<std::size_t>(size));
+    reader_.add_vector(out, name);
   }
-  return weight;
-}
 
-Result<LayerWeights> load_layer(WeightLoader& loader, Backend& backend, const ModelConfig& config, std::int32_t index) {
-  const std::string prefix = fmt::format("model.layers.{}.", index);
-  const std::string attn = prefix + "self_attn.", mlp = prefix + "mlp.";
-  const std::int64_t q = config.q_width(), kv = config.kv_width();
-  LayerWeights layer;
-  const auto product = [&](LinearWeight& out, std::int64_t in, const std::vector<Part>& parts) -> Status {
-    Result<LinearWeight> loaded = load_product(loader, backend, in, parts);
-    if (!loaded) return forward_error(loaded);
-    out = std::move(*loaded);
-    return {};
-  };
+  void place_product(LinearWeight& weight, std::int64_t in, const std::vector<Part>& parts) {
+    std::int64_t out = 0;
+    for (const Part& part : parts) out += part.rows;
+    weight = backend_.make_linear(out, in);
+    if (std::ranges::any_of(parts, &Part::bias)) weight.bias.assign(static_cast<std::size_t>(out), 0.0f);
+    std::int64_t row = 0;
+    for (const Part& part : parts) {
+      reader_.add_rows(weight, row, part.name + ".weight");
+      if (part.bias) {
+        const std::span<float> biases(weight.bias);
+        reader_.add_vector(biases.subspan(static_cast<std::size_t>(row), static_cast<std::size_t>(part.rows)), part.name + ".bias");
+      }
+      row += part.rows;
+    }
+  }
 
-  Status status = loader.read_vector(layer.attn_norm, prefix + "input_layernorm.weight");
-  if (status) status = product(layer.qkv, config.hidden_size,
-                               {{attn + "q_proj", q, config.qkv_bias}, {attn + "k_proj", kv, config.qkv_bias}, {attn + "v_proj", kv, config.qkv_bias}});
-  if (status && config.qk_norm) status = loader.read_vector(layer.q_norm, attn + "q_norm.weight");
-  if (status && config.qk_norm) status = loader.read_vector(layer.k_norm, attn + "k_norm.weight");
-  if (status) status = product(layer.o, q, {{attn + "o_proj", config.hidden_size, config.o_bias}});
-  if (status) status = loader.read_vector(layer.ffn_norm, prefix + "post_attention_layernorm.weight");
-  if (status) status = product(layer.gate_up, config.hidden_size,
-                               {{mlp + "gate_proj", config.intermediate_size, config.mlp_bias}, {mlp + "up_proj", config.intermediate_size, config.mlp_bias}});
-  if (status) status = product(layer.down, config.intermediate_size, {{mlp + "down_proj", config.hidden_size, config.mlp_bias}});
-  if (!status) return forward_error(status);
-  return layer;
-}
+  void place_layer(LayerWeights& layer, const ModelConfig& config, std::int32_t index) {
+    const std::string prefix = fmt::format("model.layers.{}.", index);
+    const std::string attn = prefix + "self_attn.", mlp = prefix + "mlp.";
+    const std::int64_t hidden = config.hidden_size, inner = config.intermediate_size, q = config.q_width(), kv = config.kv_width();
+    place_vector(layer.attn_norm, hidden, prefix + "input_layernorm.weight");
+    place_product(layer.qkv, hidden, {{attn + "q_proj", q, config.qkv_bias}, {attn + "k_proj", kv, config.qkv_bias}, {attn + "v_proj", kv, config.qkv_bias}});
+    if (config.qk_norm) {
+      place_vector(layer.q_norm, config.head_dim, attn + "q_norm.weight");
+      place_vector(layer.k_norm, config.head_dim, attn + "k_norm.weight");
+    }
+    place_product(layer.o, q, {{attn + "o_proj", hidden, config.o_bias}});
+    place_vector(layer.ffn_norm, hidden, prefix + "post_attention_layernorm.weight");
+    place_product(layer.gate_up, hidden, {{mlp + "gate_proj", inner, config.mlp_bias}, {mlp + "up_proj", inner, config.mlp_bias}});
+    place_product(layer.down, inner, {{mlp + "down_proj", hidden, config.mlp_bias}});
+  }
+
+ private:
+  WeightReader& reader_;
+  Backend& backend_;
+};
 
 }  // namespace
 
@@ -176,23 +122,15 @@ Status check_weights(const ModelFiles& files, const ModelConfig& config) {
 
 Result<ModelWeights> load_weights(const ModelFiles& files, const ModelConfig& config, Backend& backend, const LoadProgress& progress) {
   if (Status checked = check_weights(files, config); !checked) return forward_error(checked);
-  WeightLoader loader(files, backend, progress);
+  WeightReader reader(files, backend);
+  WeightPlacer placer(reader, backend);
   ModelWeights weights;
-  weights.head = backend.make_linear(config.vocab_size, config.hidden_size);
-  LinearWeight* embedding = &weights.head;
-  if (!config.tie_embeddings) {
-    weights.embedding = backend.make_linear(config.vocab_size, config.hidden_size);
-    embedding = &weights.embedding;
-  }
-  Status status = loader.read_rows(*embedding, 0, "model.embed_tokens.weight");
-  if (status && !config.tie_embeddings) status = loader.read_rows(weights.head, 0, "lm_head.weight");
-  for (std::int32_t i = 0; status && i < config.layer_count; ++i) {
-    Result<LayerWeights> layer = load_layer(loader, backend, config, i);
-    if (!layer) return forward_error(layer);
-    weights.layers.push_back(std::move(*layer));
-  }
-  if (status) status = loader.read_vector(weights.norm, "model.norm.weight");
-  if (!status) return forward_error(status);
+  placer.place_product(config.tie_embeddings ? weights.head : weights.embedding, config.hidden_size, {{"model.embed_tokens", config.vocab_size, false}});
+  if (!config.tie_embeddings) placer.place_product(weights.head, config.hidden_size, {{"lm_head", config.vocab_size, false}});
+  weights.layers.resize(static_cast<std::size_t>(config.layer_count));
+  for (std::int32_t i = 0; i < config.layer_count; ++i) placer.place_layer(weights.layers[static_cast<std::size_t>(i)], config, i);
+  placer.place_vector(weights.norm, config.hidden_size, "model.norm.weight");
+  if (Status read = reader.read(progress); !read) return forward_error(read);
   return weights;
 }
 

@@ -1,12 +1,12 @@
 #pragma once
 #include <cstdint>
-#include <functional>
 #include <string_view>
 #include <vector>
 
 #include "backend/backend.h"
 #include "formats/model_config.h"
 #include "formats/model_files.h"
+#include "model/weight_reader.h"
 
 namespace slora {
 
@@ -32,14 +32,11 @@ struct ModelWeights {
   [[nodiscard]] const LinearWeight& embedding_table() const { return embedding.out != 0 ? embedding : head; }
 };
 
-// Told how many bytes of how many have been read.
-using LoadProgress = std::function<void(std::uint64_t done, std::uint64_t total)>;
-
 // Holds the names and shapes of the files' tensors against the architecture, without reading a weight. Refuses by name a tensor
 // that is missing, has another shape, an element type that isn't a float, or that nothing in the model takes.
 [[nodiscard]] Status check_weights(const ModelFiles& files, const ModelConfig& config);
 
-// Reads and packs every tensor, a few rows at a time, so that peak memory is the packed weights. Refuses what check_weights refuses.
+// Reads and packs every tensor, so that peak memory is the packed weights and one chunk a thread. Refuses what check_weights refuses.
 [[nodiscard]] Result<ModelWeights> load_weights(const ModelFiles& files, const ModelConfig& config, Backend& backend, const LoadProgress& progress);
 
 // Bytes of the packed weights, for planning the pool.

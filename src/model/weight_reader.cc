@@ -1,0 +1,110 @@
+#include "model/weight_reader.h"
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <tuple>
+
+#include "base/check.h"
+
+namespace slora {
+namespace {
+
+constexpr std::uint64_t kChunkBytes = std::uint64_t{1} << 20;  // stays in a core's cache between reading and packing
+constexpr std::int64_t kRowGroup = 64;                         // rows that a backend packs best together
+
+}  // namespace
+
+const ModelTensor& WeightReader::find(const std::string& name) const {
+  const ModelTensor* tensor = files_.find(name);
+  check(tensor != nullptr, "a tensor of the files");
+  return *tensor;
+}
+
+void WeightReader::add_vector(std::span<float> out, const std::string& name) {
+  const ModelTensor& tensor = find(name);
+  check(out.size() * bytes_of(tensor.info.dtype) == tensor.info.bytes, "a vector of the tensor's size");
+  chunks_.push_back({&tensor, 0, tensor.info.bytes, nullptr, 0, out.data()});
+}
+
+void WeightReader::add_rows(LinearWeight& weight, std::int64_t row_begin, const std::string& name) {
+  const ModelTensor& tensor = find(name);
+  const std::uint64_t row_bytes = static_cast<std::uint64_t>(weight.in) * bytes_of(tensor.info.dtype);
+  const std::int64_t rows = tensor.info.shape[0];
+  check(static_cast<std::uint64_t>(rows) * row_bytes == tensor.info.bytes, "a matrix of the weight's width");
+  const std::int64_t rows_per_chunk = std::max(kRowGroup, static_cast<std::int64_t>(kChunkBytes / row_bytes) / kRowGroup * kRowGroup);
+  for (std::int64_t row = 0; row < rows; row += rows_per_chunk) {
+    const auto count = static_cast<std::uint64_t>(std::min(rows_per_chunk, rows - row));
+    chunks_.push_back({&tensor, static_cast<std::uint64_t>(row) * row_bytes, count * row_bytes, &weight, row_begin + row, nullptr});
+  }
+}
+
+Status WeightReader::read_chunk(const Chunk& chunk, std::span<std::byte> bytes) const {
+  const DType dtype = chunk.tensor->info.dtype;
+  if (Status read = files_.read_part(*chunk.tensor, chunk.begin, bytes); !read) return read;
+  if (chunk.weight == nullptr) {
+    convert_to_float(chunk.out, bytes.data(), dtype, bytes.size() / bytes_of(dtype));
+    return {};
+  }
+  const std::int64_t in = chunk.weight->in;
+  const auto rows = static_cast<std::int64_t>(bytes.size() / bytes_of(dtype)) / in;
+  backend_.pack_rows(*chunk.weight, chunk.row_begin, Tensor{bytes.data(), dtype, rows, in, in});
+  return {};
+}
+
+// The threads of one read(): each takes the next chunk until all are taken or one failed.
+class WeightReader::Threads {
+ public:
+  explicit Threads(const WeightReader& reader) : reader_(reader) {
+    for (const Chunk& chunk : reader.chunks_) chunk_bytes_max_ = std::max(chunk_bytes_max_, chunk.bytes);
+  }
+
+  Status run(const LoadProgress& progress) {
+    {
+      std::vector<std::jthread> others;
+      for (int i = 1; i < reader_.backend_.thread_count(); ++i) others.emplace_back([this] { work({}); });
+      work(progress);
+    }
+    if (failure_) return tl::unexpected(*failure_);
+    if (progress) progress(done_bytes_, reader_.files_.total_bytes());
+    return {};
+  }
+
+ private:
+  void work(const LoadProgress& progress) {
+    std::vector<std::byte> room(chunk_bytes_max_);
+    for (;;) {
+      const std::size_t index = next_.fetch_add(1, std::memory_order_relaxed);
+      if (index >= reader_.chunks_.size()) return;
+      const Chunk& chunk = reader_.chunks_[index];
+      if (const Status read = reader_.read_chunk(chunk, std::span(room).first(chunk.bytes)); !read) return fail(read.error());
+      const std::uint64_t done = done_bytes_.fetch_add(chunk.bytes, std::memory_order_relaxed) + chunk.bytes;
+      if (progress) progress(done, reader_.files_.total_bytes());
+    }
+  }
+
+  void fail(const Error& why) {
+    next_.store(reader_.chunks_.size(), std::memory_order_relaxed);
+    const std::scoped_lock lock(mutex_);
+    if (!failure_) failure_ = why;
+  }
+
+  const WeightReader& reader_;
+  std::size_t chunk_bytes_max_ = 0;
+  std::atomic<std::size_t> next_{0};
+  std::atomic<std::uint64_t> done_bytes_{0};
+  std::mutex mutex_;
+  std::optional<Error> failure_;  // the first; guarded by mutex_ while threads run
+};
+
+Status WeightReader::read(const LoadProgress& progress) {
+  std::sort(chunks_.begin(), chunks_.end(), [](const Chunk& a, const Chunk& b) {
+    const auto place = [](const Chunk& chunk) { return std::tuple(chunk.tensor->file_index, chunk.tensor->info.offset + chunk.begin); };
+    return place(a) < place(b);
+  });
+  return Threads(*this).run(progress);
+}
+
+}  // namespace slora
