@@ -16,10 +16,22 @@ class Attend {
   void run(Tensor out, Tensor q, const KvLayer& layer, std::span<const SpanView> spans, const AttendParams& params);
 
  private:
+  // Calls that are parts of one: calls_[begin, end).
+  struct Merge {
+    std::size_t begin, end;
+    std::size_t part_bytes;
+  };
+
+  void plan(Tensor out, Tensor q, const KvLayer& layer, std::span<const SpanView> spans, const AttendParams& params);
+  void split_long_calls(const KvLayer& layer);
+
   const Kernels& kernels_;
   ThreadPool& pool_;
-  std::vector<AttendCall> calls_;
+  std::vector<AttendCall> whole_;
+  std::vector<AttendCall> calls_;  // the same, the long ones in parts
+  std::vector<Merge> merges_;
   Scratch scratch_;
+  Scratch parts_;
 };
 
 }  // namespace slora::cpu

@@ -1,88 +1,113 @@
 #pragma once
+#include "kernels/cpu/attend_state.h"
+#include "kernels/cpu/attend_tile.h"
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/kv_words.h"
-#include "kernels/cpu/tile.h"
 
 namespace slora::cpu {
 
-// Attention of a few queries under one kv head, block by block of 32 keys that begin at multiples of 32, with running maximum and
-// sum. Rows are (query, head of the group). Scores lie with rows along the lanes, so that softmax needs no sum across lanes and its
-// weights come out as the next product reads them. Keys that a row does not see are left out by position, never by value: pages may
-// hold anything there. So the bits of a row depend on its query, its position and the keys up to it, and on nothing else.
+// Attention of a few queries under one kv head. Rows are (query, head of the group), in tiles that fit the registers. Keys are split at
+// multiples of kSplitKeys: each split is a softmax of its own, block by block with running maximum and sum, and splits are merged in
+// order, whoever computed them. Scores and weights lie with keys along the lanes. Keys that a row does not see are left out by
+// position, never by value: pages may hold anything there. So the bits of a row depend on its query, its position and the keys up to
+// it, and on nothing else.
 template <class Isa>
 class AttendKernel {
  public:
-  static std::size_t scratch_bytes(const KvLayer& layer, std::int32_t group, std::int32_t query_count) {
-    return lay_out(nullptr, layer, group * query_count).bytes;
+  static std::size_t scratch_bytes(const KvLayer& layer, std::int64_t rows) { return lay_out(nullptr, layer, rows).bytes; }
+  static std::size_t part_bytes(const KvLayer& layer, std::int64_t rows) {
+    return static_cast<std::size_t>(State::words(rows, layer.head_dim)) * sizeof(float);
   }
 
-  static void run(const AttendCall& call, std::byte* scratch) {
-    const KvLayer& layer = *call.layer;
+  static void run(const AttendCall& call, const AttendCall* next, std::byte* scratch) {
     const std::int64_t rows = call.query_count * call.group;
-    const Room room = lay_out(scratch, layer, rows);
+    Room room = lay_out(scratch, *call.layer, rows);
+    if (call.part != nullptr) room.states[0] = part_state(call);
     start_rows(call, room, rows);
-    const std::int64_t first = first_key(call, position_of(call, 0));
-    const std::int64_t end = position_of(call, rows - 1) + 1;
-    for (std::int64_t begin = first / kKeyBlock * kKeyBlock; begin < end; begin += kKeyBlock) {
-      const KvBlock block = find_block(layer, call.span->pages, call.kv_head, begin, end, room.keys, room.values);
-      for (std::int64_t row = 0; row < rows; row += kRowBlock) {
-        const std::int64_t height = least(kRowBlock, rows - row);
-        if (height <= kLanes) {
-          attend_block<1>(call, room, row, height, block);
-        } else {
-          attend_block<2>(call, room, row, height, block);
-        }
+    for (std::int64_t begin = call.key_begin; begin < call.key_end; begin = split_end(begin)) {
+      const bool first = begin == call.key_begin;
+      const State& state = room.states[first ? 0 : 1];
+      state.clear();
+      const std::int64_t end = least(split_end(begin), call.key_end);
+      for (std::int64_t position = begin / kKeyBlock * kKeyBlock; position < end; position += kKeyBlock) {
+        KvBlock block;
+        const std::int64_t wanted = greatest(begin, position) / kLineKeys * kLineKeys;
+        find_block(block, *call.layer, call.span->pages, call.kv_head, position, wanted, least(end, position + kKeyBlock), room.copies);
+        find_ahead(call, next, position, room);
+        for (std::int64_t row = 0; row < rows; row += kTileRows) attend_block(call, room, state, row, least(kTileRows, rows - row), block);
       }
+      if (!first) room.states[0].merge(state);
     }
-    finish_rows(call, room, rows);
+    if (call.part == nullptr) finish_rows(call, room.states[0]);
+  }
+
+  // Rows of out from what run() left in the parts of one call.
+  static void merge(std::span<const AttendCall> parts) {
+    const State state = part_state(parts[0]);
+    for (std::size_t i = 1; i < parts.size(); ++i) state.merge(part_state(parts[i]));
+    finish_rows(parts[0], state);
   }
 
  private:
-  static constexpr std::int64_t kRowBlock = 2 * kLanes;
-  static constexpr std::int64_t kBlockPairs = kKeyBlock / 2;
+  using State = AttendState<Isa>;
 
-  // Scratch; row blocks are padded to 32 rows, dim is head_dim in whole vectors.
+  static constexpr std::int64_t kTileRows = Isa::kTileRows;
+  static constexpr int kKeyVectors = Isa::rows_max(2) >= Isa::kTileRows ? 2 : 1;
+  static constexpr std::int64_t kLineKeys = 2 * kLanes;  // of a line of weights
+  static constexpr std::int64_t kBlockLines = kKeyBlock / kLineKeys;
+  static constexpr std::int64_t kAheadKeys = 128;
+  static constexpr std::ptrdiff_t kCacheLine = 64;
+  static constexpr float kLowest = -__builtin_inff();
+
+  // Where to ask for memory while 32 keys and their values are read.
+  struct Ahead {
+    const std::byte* keys;
+    const std::byte* values;
+  };
+
   struct Room {
-    std::int64_t dim;
-    std::uint32_t* queries;  // per row block [head_dim / 2, lanes], lanes = 16 or 32
-    std::uint32_t* weights;  // [16, lanes]: of each pair of keys
-    std::uint32_t* keys;     // [head_dim / 2, 32], for blocks that several pages hold
-    std::uint32_t* values;   // [16, dim]
-    float* scores;           // [32 keys, lanes]
-    float* sums;             // [rows, dim]: weighted values so far
-    float* highest;          // [rows]
-    float* totals;           // [rows]
+    State states[2];  // of all splits so far, and of the one at hand
+    KvRoom copies;
+    std::int32_t* positions;         // [rows]
+    std::uint32_t* queries;          // per tile [head_dim / 32, rows of the tile, 16]
+    std::uint32_t* weights;          // [4, rows of a tile, 16]: of each pair of keys
+    float* scores;                   // [rows of a tile, 128]
+    const std::uint32_t** key_runs;  // [head_dim / 32]
+    const std::byte** key_ahead;     // [head_dim / 32]
+    Ahead ahead[kBlockLines];
     std::size_t bytes;
   };
 
   static Room lay_out(std::byte* scratch, const KvLayer& layer, std::int64_t rows) {
     Room room{};
     std::size_t used = 0;
-    const auto take = [&](std::int64_t words) {
-      std::byte* begin = scratch == nullptr ? nullptr : scratch + used;
-      used += static_cast<std::size_t>((words + kLanes - 1) / kLanes * kLanes) * sizeof(float);
-      return begin;
+    const auto take = [&]<class T>(T*& begin, std::int64_t count) {
+      begin = scratch == nullptr ? nullptr : reinterpret_cast<T*>(scratch + used);
+      used += (static_cast<std::size_t>(count) * sizeof(T) + 63) / 64 * 64;
     };
-    const std::int64_t padded = (rows + kRowBlock - 1) / kRowBlock * kRowBlock;
-    room.dim = (layer.head_dim + kLanes - 1) / kLanes * kLanes;
-    room.queries = reinterpret_cast<std::uint32_t*>(take(padded * layer.head_dim / 2));
-    room.weights = reinterpret_cast<std::uint32_t*>(take(kRowBlock * kBlockPairs));
-    room.keys = reinterpret_cast<std::uint32_t*>(take(layer.head_dim / 2 * kKeyBlock));
-    room.values = reinterpret_cast<std::uint32_t*>(take(kBlockPairs * room.dim));
-    room.scores = reinterpret_cast<float*>(take(kKeyBlock * kRowBlock));
-    room.sums = reinterpret_cast<float*>(take(rows * room.dim));
-    room.highest = reinterpret_cast<float*>(take(padded));
-    room.totals = reinterpret_cast<float*>(take(padded));
+    const std::int64_t pairs = layer.head_dim / 2;
+    const std::int64_t lines = (pairs + kLanes - 1) / kLanes;
+    for (State& state : room.states) {
+      float* memory = nullptr;
+      take(memory, State::words(rows, layer.head_dim));
+      state = State::at(memory, rows, layer.head_dim);
+    }
+    take(room.copies.keys, pairs * kKeyBlock);
+    take(room.copies.values, kKeyBlock / 2 * State::whole_vectors(layer.head_dim));
+    take(room.positions, rows);
+    take(room.queries, lines * rows * kLanes);
+    take(room.weights, kBlockLines * kTileRows * kLanes);
+    take(room.scores, kTileRows * kKeyBlock);
+    take(room.key_runs, lines);
+    take(room.key_ahead, lines);
     room.bytes = used;
     return room;
   }
 
-  static std::int64_t position_of(const AttendCall& call, std::int64_t row) {
-    return call.span->position_begin + call.query_begin + row / call.group;
+  static State part_state(const AttendCall& call) {
+    return State::at(reinterpret_cast<float*>(call.part), call.query_count * call.group, call.layer->head_dim);
   }
-  static std::int64_t first_key(const AttendCall& call, std::int64_t position) {
-    return call.params.window > 0 ? greatest(0, position - call.params.window + 1) : 0;
-  }
+  static std::int64_t split_end(std::int64_t key) { return (key / kSplitKeys + 1) * kSplitKeys; }
   static std::int64_t batch_row(const AttendCall& call, std::int64_t row) {
     return call.span->row_begin + call.query_begin + row / call.group;
   }
@@ -91,182 +116,214 @@ class AttendKernel {
   }
 
   static void start_rows(const AttendCall& call, const Room& room, std::int64_t rows) {
-    const std::int64_t pairs = call.layer->head_dim / 2;
-    for (std::int64_t begin = 0; begin < rows; begin += kRowBlock) {
-      const std::int64_t height = least(kRowBlock, rows - begin);
-      const std::int64_t lanes = height <= kLanes ? kLanes : kRowBlock;
-      std::uint32_t* block = room.queries + begin * pairs;
-      __builtin_memset(block, 0, static_cast<std::size_t>(lanes * pairs) * sizeof(std::uint32_t));
+    const std::int64_t dim = call.layer->head_dim;
+    const std::int64_t lines = (dim / 2 + kLanes - 1) / kLanes;
+    for (std::int64_t begin = 0; begin < rows; begin += kTileRows) {
+      const std::int64_t height = least(kTileRows, rows - begin);
       for (std::int64_t r = 0; r < height; ++r) {
-        const float* q = call.q.row<const float>(batch_row(call, begin + r)) + column(call, begin + r);
-        for (std::int64_t i = 0; i < pairs; ++i) block[i * lanes + r] = word_of(q[2 * i], q[2 * i + 1]);
+        const std::int64_t row = begin + r;
+        room.positions[row] = static_cast<std::int32_t>(call.span->position_begin + call.query_begin + row / call.group);
+        const float* q = call.q.row<const float>(batch_row(call, row)) + column(call, row);
+        for (std::int64_t line = 0; line < lines; ++line) {
+          const std::int64_t rest = dim - line * kLineKeys;
+          const Floats low = rest >= kLanes ? load(q + line * kLineKeys) : load_head(q + line * kLineKeys, rest);
+          const Floats high = rest >= kLineKeys ? load(q + line * kLineKeys + kLanes)
+                              : rest > kLanes   ? load_head(q + line * kLineKeys + kLanes, rest - kLanes)
+                                                : Floats{};
+          const Words words = Isa::bfloat16_words(low, high);
+          __builtin_memcpy(room.queries + (begin * lines + line * height + r) * kLanes, &words, sizeof words);
+        }
       }
     }
-    __builtin_memset(room.sums, 0, static_cast<std::size_t>(rows * room.dim) * sizeof(float));
-    for (std::int64_t row = 0; row < (rows + kRowBlock - 1) / kRowBlock * kRowBlock; ++row) {
-      room.highest[row] = -__builtin_inff();
-      room.totals[row] = 0;
+  }
+
+  // What to ask for while the block at `position` is read: keys further on, then those of the next call.
+  static void find_ahead(const AttendCall& call, const AttendCall* next, std::int64_t position, Room& room) {
+    for (std::int64_t line = 0; line < kBlockLines; ++line) {
+      const AttendCall* source = &call;
+      std::int64_t key = position + line * kLineKeys + kAheadKeys;
+      if (key >= call.key_end && next != nullptr) {
+        source = next;
+        key += next->key_begin / kLineKeys * kLineKeys - (call.key_end + kLineKeys - 1) / kLineKeys * kLineKeys;
+      }
+      room.ahead[line] = nothing_ahead(room);
+      if (key < source->key_begin / kLineKeys * kLineKeys || key >= source->key_end) continue;
+      const KvLayer& layer = *source->layer;
+      const PageIndex page = source->span->pages[static_cast<std::size_t>(key / layer.page_tokens)];
+      const std::int64_t offset = key % layer.page_tokens * layer.head_dim / 2;
+      room.ahead[line] = {reinterpret_cast<const std::byte*>(key_words(layer, page, source->kv_head) + offset),
+                          reinterpret_cast<const std::byte*>(value_words(layer, page, source->kv_head) + offset)};
     }
+  }
+  static Ahead nothing_ahead(const Room& room) {
+    const auto* in_cache = reinterpret_cast<const std::byte*>(room.scores);
+    return {in_cache, in_cache};
   }
 
   // Keys of a block that a row sees.
   struct Range {
     std::int64_t begin, end;
+
+    [[nodiscard]] bool empty() const { return begin >= end; }
   };
 
-  static Range visible_keys(const AttendCall& call, std::int64_t row, std::int64_t block_position) {
-    const std::int64_t position = position_of(call, row);
-    return {greatest(first_key(call, position) - block_position, 0), least(position + 1 - block_position, kKeyBlock)};
+  static Range visible_keys(const AttendCall& call, std::int64_t position, std::int64_t block_position) {
+    const std::int64_t first = call.params.window > 0 ? position - call.params.window + 1 : 0;
+    return {greatest(first - block_position, 0), least(position + 1 - block_position, kKeyBlock)};
   }
 
-  // Rows [row, row + rows) of one row block of kVectors x 16 lanes over one block of keys.
-  template <int kVectors>
-  static void attend_block(const AttendCall& call, const Room& room, std::int64_t row, std::int64_t rows, const KvBlock& block) {
-    constexpr std::int64_t kWidth = kVectors * kLanes;
-    score_keys<kVectors>(call, room, row, block);
-    // Ranges grow with the row: what the first and the last see tells what all see.
-    const Range first = visible_keys(call, row, block.position);
-    const Range last = visible_keys(call, row + rows - 1, block.position);
-    const Range common{last.begin, first.end};
-    std::int32_t begins[kWidth];
-    std::int32_t ends[kWidth];
-    const bool all_full = common.begin == 0 && common.end == kKeyBlock;
-    for (std::int64_t lane = 0; lane < kWidth && !all_full; ++lane) {
-      const Range keys = visible_keys(call, least(row + lane, row + rows - 1), block.position);
-      begins[lane] = static_cast<std::int32_t>(keys.begin);
-      ends[lane] = static_cast<std::int32_t>(keys.end);
-    }
-    for (int v = 0; v < kVectors; ++v) {
-      if (!all_full) mask_scores(room.scores + v * kLanes, kWidth, begins + v * kLanes, ends + v * kLanes);
-      weigh(room, row + v * kLanes, rows - v * kLanes, room.scores + v * kLanes, room.weights + v * kLanes, kWidth,
-            call.params.scale * kLog2E);
-    }
-    add_values(call, room, row, rows, block, common, kWidth);
+  // Rows [row, row + rows) of one tile over one block of keys.
+  static void attend_block(const AttendCall& call, const Room& room, const State& state, std::int64_t row, std::int64_t rows,
+                           const KvBlock& block) {
+    Range visible[kTileRows];
+    for (std::int64_t r = 0; r < rows; ++r) visible[r] = visible_keys(call, room.positions[row + r], block.position);
+    // Ranges grow with the row: what the first and the last see tells what any and what all see.
+    const Range any{visible[0].begin, visible[rows - 1].end};
+    if (any.empty()) return;
+    score_keys(call, room, row, rows, block, any);
+    weigh(room, state, row, rows, visible, call.params.scale * kLog2E);
+    add_values(room, state, row, rows, block, visible);
   }
 
-  // scores [32 keys, lanes] = K q
-  template <int kVectors>
-  static void score_keys(const AttendCall& call, const Room& room, std::int64_t row, const KvBlock& block) {
-    constexpr std::int64_t kWidth = kVectors * kLanes;
-    constexpr std::int64_t kTiles = (kKeyBlock + Isa::rows_max(kVectors) - 1) / Isa::rows_max(kVectors);
+  // scores [rows, 128] = q K for all lines of keys that any row sees
+  static void score_keys(const AttendCall& call, const Room& room, std::int64_t row, std::int64_t rows, const KvBlock& block, Range any) {
     const std::int64_t pairs = call.layer->head_dim / 2;
-    for (std::int64_t tile = 0; tile < kTiles; ++tile) {
-      const std::int64_t begin = kKeyBlock * tile / kTiles;
-      const std::int64_t end = kKeyBlock * (tile + 1) / kTiles;
-      tile_of_rows<Isa, kVectors, TileStart::zero>(static_cast<int>(end - begin),
-                                                   {.out = room.scores + begin * kWidth,
-                                                    .out_stride = kWidth,
-                                                    .x = block.keys + begin,
-                                                    .x_stride = block.key_stride,
-                                                    .w = room.queries + row * pairs,
-                                                    .pair_stride = kWidth,
-                                                    .pairs = pairs,
-                                                    .ahead = reinterpret_cast<const std::byte*>(room.scores)});
+    const std::int64_t lines = (pairs + kLanes - 1) / kLanes;
+    for (std::int64_t line = any.begin / kLineKeys; line * kLineKeys < any.end; ++line) {
+      const std::byte* ahead = (row == 0 ? room.ahead[line] : nothing_ahead(room)).keys;
+      for (int v = 0; v < 2; v += kKeyVectors) {
+        const std::int64_t key = line * kLineKeys + v * kLanes;
+        if (key >= any.end) break;
+        const std::uint32_t* keys = block.keys[key / kLanes];
+        for (std::int64_t i = 0; i < lines; ++i) {
+          room.key_runs[i] = keys + i * kLanes * block.key_stride;
+          room.key_ahead[i] = ahead + (v * pairs + i * kKeyVectors * kLanes) * kCacheLine;
+        }
+        AttendTileArgs args{.out = room.scores + key,
+                            .out_stride = kKeyBlock,
+                            .x = room.queries + row * lines * kLanes,
+                            .runs = room.key_runs,
+                            .run_shift = 4,
+                            .pair_stride = block.key_stride,
+                            .end = pairs,
+                            .ahead = room.key_ahead,
+                            .ahead_step = kKeyVectors * kCacheLine};
+        // A second vector that nobody sees may have no page.
+        if (kKeyVectors == 2) args.vector_stride = key + kLanes < any.end ? block.keys[key / kLanes + 1] - keys : 0;
+        attend_tile_of_rows<Isa, kTileRows, kKeyVectors, AttendStart::zero>(rows, args);
+      }
     }
   }
 
-  static void mask_scores(float* scores, std::int64_t stride, const std::int32_t* begins, const std::int32_t* ends) {
-    Ints begin;
-    Ints end;
-    __builtin_memcpy(&begin, begins, sizeof begin);
-    __builtin_memcpy(&end, ends, sizeof end);
-    for (std::int32_t key = 0; key < kKeyBlock; ++key) {
-      float* at = scores + key * stride;
-      store(at, ((key >= begin) & (key < end)) ? load(at) : broadcast(-__builtin_inff()));
-    }
+  // Sixteen scores of a row; those it does not see are the lowest.
+  static Floats seen_scores(const float* scores, std::int64_t key, Range visible) {
+    const Floats values = load(scores + key);
+    if (key >= visible.begin && key + kLanes <= visible.end) return values;
+    const Ints keys = Ints{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15} + static_cast<std::int32_t>(key);
+    return ((keys >= static_cast<std::int32_t>(visible.begin)) & (keys < static_cast<std::int32_t>(visible.end))) ? values
+                                                                                                                  : broadcast(kLowest);
   }
 
-  // Scores of up to 16 rows to bf16 weights relative to the highest score so far; what was summed before is scaled to that. A row
-  // that sees no key of the block keeps what it has.
-  static void weigh(const Room& room, std::int64_t row, std::int64_t rows, const float* scores, std::uint32_t* weights, std::int64_t stride,
-                    float scale) {
-    const Floats before = load(room.highest + row);
-    Floats highest = load(scores);
-    for (std::int64_t key = 1; key < kKeyBlock; ++key) highest = larger(highest, load(scores + key * stride));
-    highest = larger(highest * scale, before);
-    const Floats lowest = broadcast(-__builtin_inff());
-    const Floats origin = highest == lowest ? Floats{} : highest;
-    const Floats scales = broadcast(scale);
-    Floats total = {};
-    for (std::int64_t pair = 0; pair < kBlockPairs; ++pair) {
-      const Words even = rounded_to_bfloat16(exp2<Isa>(Isa::multiply_add(load(scores + 2 * pair * stride), scales, -origin)));
-      const Words odd = rounded_to_bfloat16(exp2<Isa>(Isa::multiply_add(load(scores + (2 * pair + 1) * stride), scales, -origin)));
-      const Words word = even | (odd << 16);
-      __builtin_memcpy(weights + pair * stride, &word, sizeof word);
-      total += as_floats(even << 16);  // the sum is of what will be multiplied, so that the weights add up to 1
-      total += as_floats(odd << 16);
+  // Scores to bf16 weights relative to the highest score so far; what was summed before is scaled to that.
+  static void weigh(const Room& room, const State& state, std::int64_t row, std::int64_t rows, const Range* visible, float scale) {
+    Floats peaks = broadcast(kLowest);
+    for (std::int64_t r = 0; r < rows; ++r) {
+      if (visible[r].empty()) continue;
+      const float* scores = room.scores + r * kKeyBlock;
+      Floats peak = broadcast(kLowest);
+      for (std::int64_t key = visible[r].begin / kLanes * kLanes; key < visible[r].end; key += kLanes) {
+        peak = larger(peak, seen_scores(scores, key, visible[r]));
+      }
+      peaks[r] = Isa::maximum(peak);
     }
+    const Floats before = load(state.highest + row);
+    const Floats highest = larger(peaks * scale, before);
+    const Floats origin = highest == broadcast(kLowest) ? Floats{} : highest;
     const Floats factor = exp2<Isa>(before - origin);
-    store(room.highest + row, highest);
-    store(room.totals + row, load(room.totals + row) * factor + total);
-    for (std::int64_t r = 0; r < least(rows, kLanes); ++r) {
-      if (factor[r] == 1.0f) continue;
-      float* sums = room.sums + (row + r) * room.dim;
-      for (std::int64_t d = 0; d < room.dim; d += kLanes) store(sums + d, load(sums + d) * factor[r]);
+    for (std::int64_t r = 0; r < rows; ++r) {
+      if (visible[r].empty()) continue;
+      state.highest[row + r] = highest[r];
+      if (factor[r] != 1.0f) {
+        float* sums = state.sums + (row + r) * state.dim;
+        for (std::int64_t d = 0; d < state.dim; d += kLanes) store(sums + d, load(sums + d) * factor[r]);
+      }
+      Floats total = load(state.totals + (row + r) * kLanes) * factor[r];
+      const float* scores = room.scores + r * kKeyBlock;
+      const auto weight = [&](std::int64_t key) {
+        return exp2<Isa>(Isa::multiply_add(seen_scores(scores, key, visible[r]), broadcast(scale), broadcast(-origin[r])));
+      };
+      for (std::int64_t line = visible[r].begin / kLineKeys; line * kLineKeys < visible[r].end; ++line) {
+        const Words words = Isa::bfloat16_words(weight(line * kLineKeys), weight(line * kLineKeys + kLanes));
+        __builtin_memcpy(room.weights + (line * rows + r) * kLanes, &words, sizeof words);
+        // The sum is of what will be multiplied, so that the weights add up to 1.
+        total = Isa::dot(total, words, broadcast_word(0x3f803f80));
+      }
+      store(state.totals + (row + r) * kLanes, total);
     }
   }
 
-  // sums += weights V: pairs of keys that only some rows see row by row, those between that all see in tiles. Each row takes its
+  // sums += weights V: pairs of keys that all rows see in tiles, those before and after that only some see row by row. Each row takes its
   // pairs in order.
-  static void add_values(const AttendCall& call, const Room& room, std::int64_t row, std::int64_t rows, const KvBlock& block, Range common,
-                         std::int64_t width) {
-    const std::int64_t common_begin = (common.begin + 1) / 2;
-    const std::int64_t common_end = greatest(common.end / 2, common_begin);
-    const bool is_common = common.begin < common.end && common_begin < common_end;
-    TileArgs args{.out = room.sums + row * room.dim,
-                  .out_stride = room.dim,
-                  .x = room.weights,
-                  .x_stride = width,
-                  .w = block.values,
-                  .pair_stride = block.value_stride,
-                  .pairs = 0,
-                  .ahead = reinterpret_cast<const std::byte*>(room.scores)};
-    const auto add_outside = [&](bool before) {
-      for (std::int64_t r = 0; r < rows; ++r) {
-        const Range keys = visible_keys(call, row + r, block.position);
-        if (keys.begin >= keys.end) continue;
-        const std::int64_t end = is_common && before ? common_begin : (keys.end + 1) / 2;
-        for (std::int64_t pair = is_common && !before ? common_end : keys.begin / 2; pair < end; ++pair) {
-          add_pair(args, room.dim, r, pair, keys);
+  static void add_values(const Room& room, const State& state, std::int64_t row, std::int64_t rows, const KvBlock& block,
+                         const Range* visible) {
+    Range common{(visible[rows - 1].begin + 1) / 2, visible[0].end / 2};
+    if (common.empty()) common = {kKeyBlock / 2, kKeyBlock / 2};
+    for (std::int64_t r = 0; r < rows && visible[0].begin / 2 < common.begin; ++r) {
+      add_pairs(room, state, row, r, rows, block, visible[r], {visible[r].begin / 2, least(common.begin, (visible[r].end + 1) / 2)});
+    }
+    if (!common.empty()) add_common(room, state, row, rows, block, common);
+    for (std::int64_t r = 0; r < rows && visible[rows - 1].end > 2 * common.end; ++r) {
+      add_pairs(room, state, row, r, rows, block, visible[r], {common.end, (visible[r].end + 1) / 2});
+    }
+  }
+
+  static void add_common(const Room& room, const State& state, std::int64_t row, std::int64_t rows, const KvBlock& block, Range pairs) {
+    const std::byte* ahead[kBlockLines];
+    for (std::int64_t line = 0; line < kBlockLines; ++line) ahead[line] = (row == 0 ? room.ahead[line] : nothing_ahead(room)).values;
+    AttendTileArgs args{.out = state.sums + row * state.dim,
+                        .out_stride = state.dim,
+                        .x = room.weights,
+                        .runs = block.values,
+                        .run_shift = block.value_shift,
+                        .pair_stride = block.value_stride,
+                        .begin = pairs.begin,
+                        .end = pairs.end,
+                        .ahead = ahead};
+    std::int64_t column = 0;
+    const auto go = [&]<int kVectors>(std::integral_constant<int, kVectors>) {
+      constexpr std::int64_t kCols = kVectors * kLanes;
+      constexpr int kRowsMax = static_cast<int>(least(Isa::rows_max(kVectors), kTileRows));
+      if constexpr (kRowsMax > 0) {
+        for (; rows <= kRowsMax && state.dim - column >= kCols; column += kCols) {
+          args.run_offset = column;
+          args.ahead_offset = column * kCacheLine;
+          args.ahead_step = kVectors * kCacheLine;
+          attend_tile_of_rows<Isa, kRowsMax, kVectors, AttendStart::out>(rows, args);
+          args.out += kCols;
         }
       }
     };
-    if (is_common && common_begin > 0) add_outside(true);
-    if (is_common) {
-      TileArgs inner = args;
-      inner.x += common_begin * width;
-      inner.w += common_begin * block.value_stride;
-      inner.pairs = common_end - common_begin;
-      for (std::int64_t r = 0; r < rows; r += Isa::kTileRows) {
-        tile_strip<Isa, TileStart::out>(static_cast<int>(least(Isa::kTileRows, rows - r)), inner, room.dim);
-        inner.out += Isa::kTileRows * room.dim;
-        inner.x += Isa::kTileRows;
-      }
-    }
-    if (!is_common || common_end < kBlockPairs) add_outside(false);
+    go(std::integral_constant<int, 4>{});
+    go(std::integral_constant<int, 2>{});
+    go(std::integral_constant<int, 1>{});
   }
 
-  // One row and one pair; a key of it that the row does not see is masked out of the values.
-  static void add_pair(const TileArgs& args, std::int64_t dim, std::int64_t row, std::int64_t pair, Range keys) {
-    const std::uint32_t mask = (2 * pair < keys.begin ? 0u : 0x0000ffffu) | (2 * pair + 1 >= keys.end ? 0u : 0xffff0000u);
-    const Words weight = broadcast_word(args.x[pair * args.x_stride + row] & mask);
-    float* out = args.out + row * args.out_stride;
-    for (std::int64_t d = 0; d < dim; d += kLanes) {
-      const Words values = load_words(args.w + pair * args.pair_stride + d) & mask;
-      store(out + d, Isa::dot(load(out + d), values, weight));
+  // Pairs of row `r` of a tile; a key of them that it does not see is masked out of the values.
+  static void add_pairs(const Room& room, const State& state, std::int64_t row, std::int64_t r, std::int64_t rows, const KvBlock& block,
+                        Range visible, Range pairs) {
+    float* out = state.sums + (row + r) * state.dim;
+    const std::int64_t run_pairs = std::int64_t{1} << block.value_shift;
+    for (std::int64_t pair = pairs.begin; pair < pairs.end; ++pair) {
+      const std::uint32_t mask = (2 * pair < visible.begin ? 0u : 0x0000ffffu) | (2 * pair + 1 >= visible.end ? 0u : 0xffff0000u);
+      const Words weight = broadcast_word(room.weights[(pair / kLanes * rows + r) * kLanes + pair % kLanes] & mask);
+      const std::uint32_t* values = block.values[pair >> block.value_shift] + (pair & (run_pairs - 1)) * block.value_stride;
+      for (std::int64_t d = 0; d < state.dim; d += kLanes) store(out + d, Isa::dot(load(out + d), load_words(values + d) & mask, weight));
     }
   }
 
-  static void finish_rows(const AttendCall& call, const Room& room, std::int64_t rows) {
-    const std::int64_t dim = call.layer->head_dim;
-    for (std::int64_t row = 0; row < rows; ++row) {
-      Bfloat16* out = call.out.row<Bfloat16>(batch_row(call, row)) + column(call, row);
-      const float* sums = room.sums + row * room.dim;
-      for (std::int64_t d = 0; d < dim; d += kLanes) {
-        alignas(32) Bfloat16 rounded[kLanes];
-        Isa::store_bfloat16(rounded, load(sums + d) / room.totals[row]);
-        __builtin_memcpy(out + d, rounded, static_cast<std::size_t>(least(kLanes, dim - d)) * sizeof(Bfloat16));
-      }
+  static void finish_rows(const AttendCall& call, const State& state) {
+    for (std::int64_t row = 0; row < state.rows; ++row) {
+      state.write_row(call.out.row<Bfloat16>(batch_row(call, row)) + column(call, row), row, call.layer->head_dim);
     }
   }
 };

@@ -26,6 +26,10 @@ struct Avx512 {
   }
   [[gnu::always_inline]] static float sum(Floats value) { return _mm512_reduce_add_ps(__builtin_bit_cast(__m512, value)); }
   [[gnu::always_inline]] static float maximum(Floats value) { return _mm512_reduce_max_ps(__builtin_bit_cast(__m512, value)); }
+  // Two vectors rounded to bf16, neighbours in one word.
+  [[gnu::always_inline]] static Words bfloat16_words(Floats low, Floats high) {
+    return __builtin_bit_cast(Words, _mm512_cvtne2ps_pbh(__builtin_bit_cast(__m512, high), __builtin_bit_cast(__m512, low)));
+  }
   [[gnu::always_inline]] static void store_bfloat16(Bfloat16* to, Floats value) {
     const __m256bh halves = _mm512_cvtneps_pbh(__builtin_bit_cast(__m512, value));
     __builtin_memcpy(to, &halves, sizeof halves);

@@ -39,7 +39,7 @@ struct ShrinkCall {
   std::int32_t rank_count = 0;
 };
 
-// Consecutive queries of one span for all heads of one kv head.
+// Consecutive queries of one span for all heads of one kv head, over some of the keys they see.
 struct AttendCall {
   Tensor out;  // [T, heads * head_dim] bf16
   Tensor q;    // [T, heads * head_dim] fp32
@@ -50,6 +50,9 @@ struct AttendCall {
   std::int32_t kv_head = 0;
   std::int32_t query_begin = 0;  // row within the span
   std::int32_t query_count = 0;
+  std::int64_t key_begin = 0;  // absolute positions
+  std::int64_t key_end = 0;
+  std::byte* part = nullptr;  // where the result stays to be merged; null: these are all keys, and it goes to out
 };
 
 // The inner loops, compiled for one instruction set. Constant. Results may differ between sets, never between calls of one.
@@ -61,9 +64,13 @@ struct Kernels {
   void (*pack_rows)(std::uint32_t* out, const RowTile& tile, std::int64_t pair_begin, std::int64_t pair_end);
   void (*linear_columns)(const LinearCall& call, std::int64_t panel_begin, std::int64_t panel_end);
   void (*shrink)(const ShrinkCall& call);
-  // Bytes of scratch that a call of attend needs.
-  std::size_t (*attend_scratch_bytes)(const KvLayer& layer, std::int32_t group, std::int32_t query_count);
-  void (*attend)(const AttendCall& call, std::byte* scratch);
+  // Bytes of scratch that a call of attend over `rows` pairs of query and head needs, and of a part it leaves.
+  std::size_t (*attend_scratch_bytes)(const KvLayer& layer, std::int64_t rows);
+  std::size_t (*attend_part_bytes)(const KvLayer& layer, std::int64_t rows);
+  // `next`: what this thread is likely to do then, or null.
+  void (*attend)(const AttendCall& call, const AttendCall* next, std::byte* scratch);
+  // Rows of out from all parts of one call, in the order of their keys.
+  void (*attend_merge)(std::span<const AttendCall> parts);
   // One row: out f32 or bf16 = in / sqrt(mean(in^2) + eps) * weight, group after group of weight.size() columns.
   void (*rms_norm)(std::byte* out, DType out_type, const float* in, std::int64_t cols, std::span<const float> weight, float eps);
   void (*add)(float* sum, const float* x, std::int64_t count);

@@ -1,61 +1,88 @@
 #include "kernels/cpu/kv_words.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 namespace slora::cpu {
 namespace {
 
-void copy_keys(std::uint32_t* keys, const std::uint32_t* from, const KvLayer& layer, std::int64_t tokens) {
-  for (std::int32_t i = 0; i < layer.head_dim / 2; ++i) {
-    std::memcpy(keys + i * kKeyBlock, from + static_cast<std::int64_t>(i) * layer.page_tokens,
-                static_cast<std::size_t>(tokens) * sizeof(std::uint32_t));
+// The pages of one head, walked by token.
+struct Pages {
+  const KvLayer& layer;
+  std::span<const PageIndex> pages;
+  std::int32_t kv_head;
+  int shift = std::countr_zero(static_cast<std::uint32_t>(layer.page_tokens));
+
+  [[nodiscard]] PageIndex page_of(std::int64_t token) const { return pages[static_cast<std::size_t>(token >> shift)]; }
+  [[nodiscard]] std::int64_t slot_of(std::int64_t token) const { return token & (layer.page_tokens - 1); }
+  [[nodiscard]] const std::uint32_t* keys(std::int64_t token) const { return key_words(layer, page_of(token), kv_head) + slot_of(token); }
+  // Of the token's pair.
+  [[nodiscard]] const std::uint32_t* values(std::int64_t token) const {
+    return value_words(layer, page_of(token), kv_head) + slot_of(token) / 2 * layer.head_dim;
+  }
+};
+
+template <std::size_t kTokens>
+void copy_keys(std::uint32_t* keys, const std::uint32_t* from, std::int64_t pairs) {
+  for (std::int64_t i = 0; i < pairs; ++i) std::memcpy(keys + i * kLanes, from + i * static_cast<std::int64_t>(kTokens), kTokens * 4);
+}
+
+void find_keys(KvBlock& block, const Pages& pages, std::int64_t begin, std::int64_t end, std::uint32_t* room) {
+  const std::int64_t pairs = pages.layer.head_dim / 2;
+  const std::int32_t page_tokens = pages.layer.page_tokens;
+  const bool in_place = page_tokens >= kLanes;
+  block.key_stride = in_place ? page_tokens : kLanes;
+  for (std::int64_t token = begin / kLanes * kLanes; token < end; token += kLanes) {
+    const std::int64_t vector = (token - block.position) / kLanes;
+    std::uint32_t* copy = room + vector * pairs * kLanes;
+    block.keys[vector] = in_place ? pages.keys(token) : copy;
+    for (std::int64_t t = 0; t < kLanes && token + t < end && !in_place; t += page_tokens) {
+      const std::uint32_t* from = pages.keys(token + t);
+      if (page_tokens == 8) copy_keys<8>(copy + t, from, pairs);
+      if (page_tokens == 4) copy_keys<4>(copy + t, from, pairs);
+      if (page_tokens == 2) copy_keys<2>(copy + t, from, pairs);
+      if (page_tokens == 1) copy_keys<1>(copy + t, from, pairs);
+    }
   }
 }
 
-// `token`: of the block. Pages of one token hold no pairs.
-void copy_values(std::uint32_t* values, const std::uint32_t* from, const KvLayer& layer, std::int64_t token, std::int64_t tokens,
-                 std::int64_t stride) {
-  if (layer.page_tokens > 1) {
-    for (std::int64_t pair = 0; pair < tokens / 2; ++pair) {
-      std::memcpy(values + (token / 2 + pair) * stride, from + pair * layer.head_dim,
-                  static_cast<std::size_t>(layer.head_dim) * sizeof(std::uint32_t));
-    }
-    return;
-  }
-  auto* halves = reinterpret_cast<std::uint16_t*>(values + token / 2 * stride) + token % 2;
+// Pages of one token hold no pairs.
+void copy_value(std::uint32_t* pair, const std::uint32_t* from, std::int64_t token, std::int32_t head_dim) {
+  auto* halves = reinterpret_cast<std::uint16_t*>(pair) + token % 2;
   const auto* elements = reinterpret_cast<const std::uint16_t*>(from);
-  for (std::int32_t d = 0; d < layer.head_dim; ++d) halves[2 * d] = elements[d];
+  for (std::int32_t d = 0; d < head_dim; ++d) halves[2 * d] = elements[d];
+}
+
+void find_values(KvBlock& block, const Pages& pages, std::int64_t begin, std::int64_t end, std::uint32_t* room) {
+  const std::int32_t page_tokens = pages.layer.page_tokens;
+  const std::int32_t head_dim = pages.layer.head_dim;
+  const bool in_place = page_tokens > 1 && head_dim % kLanes == 0;
+  block.value_stride = (head_dim + kLanes - 1) / kLanes * kLanes;
+  block.value_shift = in_place ? std::min(pages.shift, 5) - 1 : 4;
+  const std::int64_t run = std::int64_t{2} << block.value_shift;
+  for (std::int64_t token = begin / run * run; token < end; token += run) {
+    std::uint32_t* copy = room + (token - block.position) / 2 * block.value_stride;
+    block.values[(token - block.position) / run] = in_place ? pages.values(token) : copy;
+    for (std::int64_t t = 0; t < run && token + t < end && !in_place; t += page_tokens == 1 ? 1 : 2) {
+      std::uint32_t* pair = copy + t / 2 * block.value_stride;
+      if (page_tokens == 1) {
+        copy_value(pair, pages.values(token + t), t, head_dim);
+      } else {
+        std::memcpy(pair, pages.values(token + t), static_cast<std::size_t>(head_dim) * sizeof(std::uint32_t));
+      }
+    }
+  }
 }
 
 }  // namespace
 
-KvBlock find_block(const KvLayer& layer, std::span<const PageIndex> pages, std::int32_t kv_head, std::int64_t position, std::int64_t end,
-                   std::uint32_t* keys, std::uint32_t* values) {
-  const std::int64_t stride = (layer.head_dim + kLanes - 1) / kLanes * kLanes;
-  KvBlock block{position, keys, kKeyBlock, values, stride};
-  const bool one_page = layer.page_tokens >= kKeyBlock;
-  const bool whole_vectors = layer.head_dim % kLanes == 0;
-  const std::int64_t run = std::min<std::int64_t>(layer.page_tokens, kKeyBlock);
-  for (std::int64_t token = 0; token < kKeyBlock && position + token < end; token += run) {
-    const PageIndex page = pages[static_cast<std::size_t>((position + token) / layer.page_tokens)];
-    const std::int64_t slot = (position + token) % layer.page_tokens;
-    const std::uint32_t* page_keys = key_words(layer, page, kv_head) + slot;
-    const std::uint32_t* page_values = value_words(layer, page, kv_head) + slot / 2 * layer.head_dim;
-    if (one_page) {
-      block.keys = page_keys;
-      block.key_stride = layer.page_tokens;
-    } else {
-      copy_keys(keys + token, page_keys, layer, run);
-    }
-    if (one_page && whole_vectors) {
-      block.values = page_values;
-      block.value_stride = layer.head_dim;
-    } else {
-      copy_values(values, page_values, layer, token, run, stride);
-    }
-  }
-  return block;
+void find_block(KvBlock& block, const KvLayer& layer, std::span<const PageIndex> pages, std::int32_t kv_head, std::int64_t position,
+                std::int64_t begin, std::int64_t end, const KvRoom& room) {
+  block.position = position;
+  const Pages walked{layer, pages, kv_head};
+  find_keys(block, walked, begin, end, room.keys);
+  find_values(block, walked, begin, end, room.values);
 }
 
 }  // namespace slora::cpu

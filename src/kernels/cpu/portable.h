@@ -38,6 +38,13 @@ struct Portable {
     }
     return lanes[0];
   }
+  // Two vectors rounded to bf16, neighbours in one word.
+  [[gnu::always_inline]] static Words bfloat16_words(Floats low, Floats high) {
+    Bfloat16 halves[2 * kLanes];
+    store_bfloat16(halves, low);
+    store_bfloat16(halves + kLanes, high);
+    return load_words(halves);
+  }
   [[gnu::always_inline]] static void store_bfloat16(Bfloat16* to, Floats value) {
     const Halves halves = __builtin_convertvector(rounded_to_bfloat16(value), Halves);
     __builtin_memcpy(to, &halves, sizeof halves);

@@ -1,0 +1,89 @@
+#pragma once
+#include <array>
+#include <cstddef>
+#include <utility>
+
+#include "kernels/cpu/simd.h"
+
+namespace slora::cpu {
+
+// Attention's product: out [rows, cols] (= or +=) sum over pairs of x * w, both in words of two bf16. x lies in lines of 16 pairs, one a
+// row, as softmax writes its weights; w [pairs, cols] in runs of pairs, as pages hold it. Every element is one chain of dot
+// instructions in the order of the pairs, whatever the tile's shape and however the pairs are cut into calls.
+struct AttendTileArgs {
+  float* out = nullptr;
+  std::ptrdiff_t out_stride = 0;
+  const std::uint32_t* x = nullptr;            // [pairs / 16, rows, 16]
+  const std::uint32_t* const* runs = nullptr;  // where every 2^run_shift pairs of w begin; at most 16
+  int run_shift = 0;
+  std::ptrdiff_t run_offset = 0;  // words from there to the tile's first column
+  std::ptrdiff_t pair_stride = 0;
+  std::ptrdiff_t vector_stride = kLanes;
+  std::ptrdiff_t begin = 0;  // pairs [begin, end)
+  std::ptrdiff_t end = 0;
+  const std::byte* const* ahead = nullptr;  // for every 16 pairs, where to ask for a line with each vector of w
+  std::ptrdiff_t ahead_offset = 0;
+  std::ptrdiff_t ahead_step = 0;  // bytes from pair to pair
+};
+
+enum class AttendStart { zero, out };  // where the sums start
+
+template <class Isa, int kRows, int kVectors, AttendStart kStart>
+void attend_tile(const AttendTileArgs& args) {
+  using Sums = typename Isa::TileFloats;
+  using Pairs = typename Isa::TileWords;
+  constexpr std::ptrdiff_t kLine = 64;
+  constexpr int kWidth = sizeof(Sums) / sizeof(float);
+  constexpr int kParts = kLanes / kWidth;  // registers of a vector
+  Sums sums[kRows][kVectors * kParts];
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors * kParts; ++v) {
+      sums[r][v] = Sums{};
+      if constexpr (kStart == AttendStart::out) __builtin_memcpy(&sums[r][v], args.out + r * args.out_stride + v * kWidth, sizeof(Sums));
+    }
+  }
+  const std::ptrdiff_t run_pairs = std::ptrdiff_t{1} << args.run_shift;
+  for (std::ptrdiff_t pair = args.begin; pair < args.end;) {
+    const std::ptrdiff_t in_run = pair & (run_pairs - 1);
+    const std::ptrdiff_t stop = least(args.end, pair - in_run + run_pairs);
+    const std::uint32_t* x = args.x + pair / kLanes * kRows * kLanes + pair % kLanes;
+    const std::uint32_t* w = args.runs[pair >> args.run_shift] + args.run_offset + in_run * args.pair_stride;
+    const std::byte* ahead = args.ahead[pair / kLanes] + args.ahead_offset + pair % kLanes * args.ahead_step;
+    for (; pair < stop; ++pair, ++x, w += args.pair_stride, ahead += args.ahead_step) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) __builtin_prefetch(ahead + v * kLine, 0, 2);
+      Pairs columns[kVectors * kParts];
+#pragma GCC unroll 16
+      for (int v = 0; v < kVectors * kParts; ++v) {
+        __builtin_memcpy(&columns[v], w + v / kParts * args.vector_stride + v % kParts * kWidth, sizeof(Pairs));
+      }
+#pragma GCC unroll 16
+      for (int r = 0; r < kRows; ++r) {
+        std::uint32_t word;
+        __builtin_memcpy(&word, x + r * kLanes, sizeof word);
+        const Pairs value = word - Pairs{};
+#pragma GCC unroll 16
+        for (int v = 0; v < kVectors * kParts; ++v) sums[r][v] = Isa::dot(sums[r][v], columns[v], value);
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors * kParts; ++v) __builtin_memcpy(args.out + r * args.out_stride + v * kWidth, &sums[r][v], sizeof(Sums));
+  }
+}
+
+// The tile for `rows` rows. Requires: 1 <= rows <= kRowsMax.
+template <class Isa, int kRowsMax, int kVectors, AttendStart kStart>
+void attend_tile_of_rows(std::int64_t rows, const AttendTileArgs& args) {
+  static constexpr auto kTable = []<int... kRow>(std::integer_sequence<int, kRow...>) {
+    return std::array<void (*)(const AttendTileArgs&), sizeof...(kRow)>{&attend_tile<Isa, kRow + 1, kVectors, kStart>...};
+  }
+  (std::make_integer_sequence<int, kRowsMax>{});
+  kTable[static_cast<std::size_t>(rows - 1)](args);
+}
+
+}  // namespace slora::cpu
