@@ -12,7 +12,8 @@
 namespace slora::cpu {
 namespace {
 
-constexpr int kSpins = 4000;  // some 50 microseconds: longer than the gaps between the loops of a step
+constexpr int kSpins = 16000;      // some 50 microseconds: longer than the gaps between the loops of a step
+constexpr int kSpinsPerPause = 8;  // virtual machines may take many pauses in a row for a wait worth interrupting
 constexpr std::uint64_t kOpen = 1;
 constexpr std::uint64_t kWorkerInside = 2;
 
@@ -85,7 +86,7 @@ void ThreadPool::run(Loop loop) {
   std::uint64_t inside = joined_.fetch_and(~kOpen, std::memory_order_acq_rel) & ~kOpen;
   for (int spins = 0; inside != 0; inside = joined_.load(std::memory_order_acquire)) {
     if (++spins < kSpins) {
-      pause_briefly();
+      if (spins % kSpinsPerPause == 0) pause_briefly();
     } else {
       std::this_thread::yield();
     }
@@ -114,7 +115,7 @@ std::uint32_t ThreadPool::wait_for_loop(std::uint32_t seen) const {
   for (int spins = 0; spins < kSpins; ++spins) {
     const std::uint32_t number = loop_number_.load(std::memory_order_acquire);
     if (number != seen) return number;
-    pause_briefly();
+    if (spins % kSpinsPerPause == 0) pause_briefly();
   }
   loop_number_.wait(seen, std::memory_order_acquire);
   return loop_number_.load(std::memory_order_acquire);
