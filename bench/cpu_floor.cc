@@ -73,6 +73,7 @@ class Step {
     x_ = take(DType::f32, rows_, kHidden);
     residual_ = take(DType::f32, rows_, kHidden);
     product_ = take(backend.product_dtype(), rows_, kIntermediate);
+    inner_ = take(backend.product_dtype(), rows_, kIntermediate);
     logits_ = take(DType::f32, head_rows_, kVocab);
     ops_.fill(residual_, 0.5f);
     ops_.fill(x_, 0.25f);
@@ -108,8 +109,10 @@ class Step {
   void norms() {
     for (int i = 0; i < 2 * kLayers; ++i) ops_.add_rms_norm(product_.cols_from(0, kHidden), residual_, x_, gain_, 1e-6f);
   }
-  void gates() {
-    for (int i = 0; i < kLayers; ++i) ops_.gated(product_, wide_, Activation::silu);
+  void gate_up(const Model& model) {
+    for (const LinearWeight& weight : model.gate_up) {
+      ops_.linear_gated(inner_, product_.cols_from(0, kHidden), weight, {}, {}, kSite, Activation::silu);
+    }
   }
   void attention() {
     const Tensor q = wide_.cols_from(0, kHeads * kDim);
@@ -134,9 +137,8 @@ class Step {
       ops_.attend(product_.cols_from(0, kHeads * kDim), wide_.cols_from(0, kHeads * kDim), layer_, spans_, {0.125f, 0});
       project(model.o[layer], x_);
       ops_.add_rms_norm(product_.cols_from(0, kHidden), residual_, x_, gain_, 1e-6f);
-      project(model.gate_up[layer], wide_);
-      ops_.gated(product_, wide_, Activation::silu);
-      project(model.down[layer], x_);
+      ops_.linear_gated(inner_, product_.cols_from(0, kHidden), model.gate_up[layer], {}, {}, kSite, Activation::silu);
+      ops_.linear(x_, inner_, model.down[layer], {}, {}, kSite);
     }
     head(model);
     sample();
@@ -153,7 +155,7 @@ class Step {
   std::int32_t rows_, head_rows_;
   Buffer memory_, pages_memory_, table_memory_;
   std::size_t used_ = 0;
-  Tensor wide_, x_, residual_, product_, logits_;
+  Tensor wide_, x_, residual_, product_, inner_, logits_;
   RopeTable table_;
   KvLayer layer_;
   std::vector<PageIndex> pages_;
@@ -192,13 +194,12 @@ void measure(Backend& backend, const Model& model, const Work& work, const Limit
   };
   measure_linear("qkv x 24", model.qkv, [&] { step.linear(model.qkv, kQkv, kHidden); });
   measure_linear("o x 24", model.o, [&] { step.linear(model.o, kHidden, kHeads * kDim); });
-  measure_linear("gate_up x 24", model.gate_up, [&] { step.linear(model.gate_up, 2 * kIntermediate, kHidden); });
+  measure_linear("gate_up x 24", model.gate_up, [&] { step.gate_up(model); });
   measure_linear("down x 24", model.down, [&] { step.linear(model.down, kHidden, kIntermediate); });
   measure_linear("head", model.head, [&] { step.head(model); });
   print_row("rope, store_kv, attend x 24", median_seconds([&] { step.attention(); }),
             4.0 * kLayers * kHeads * kDim * work.pairs() / limits.peak);
   print_row("norms x 48", median_seconds([&] { step.norms(); }), 0);
-  print_row("gated x 24", median_seconds([&] { step.gates(); }), 0);
   print_row("sample top-p", median_seconds([&] { step.sample(); }), 0);
   const double seconds = median_seconds([&] { step.all(model); });
   print_row("a whole step", seconds, floor);

@@ -8,7 +8,6 @@
 #include "backend/applied_records.h"
 #include "kernels/cpu/attend.h"
 #include "kernels/cpu/embed.h"
-#include "kernels/cpu/gated.h"
 #include "kernels/cpu/linear.h"
 #include "kernels/cpu/rms_norm.h"
 #include "kernels/cpu/rope.h"
@@ -76,6 +75,14 @@ class CpuOps final : public Ops {
     linear_.run(y, x, packed(weight), weight.bias, z, records_);
   }
 
+  void linear_gated(Tensor out, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site,
+                    Activation activation) override {
+    check(out.rows == x.rows && x.cols == weight.in && 2 * out.cols == weight.out, "out [T, n], W [2n, in] x [T, in]");
+    check(activation == Activation::silu, "an activation that kernels know");
+    find_applied_records(records_, adapters, site);
+    linear_.run_gated(out, x, packed(weight), weight.bias, z, records_);
+  }
+
   void rope(Tensor x, std::span<const std::int32_t> positions, const RopeTable& table) override {
     check(std::cmp_equal(x.rows, positions.size()) && x.cols % (2 * table.cos.cols) == 0, "whole heads, one position a row");
     cpu::rope(kernels_, pool_, x, positions, table);
@@ -89,11 +96,6 @@ class CpuOps final : public Ops {
   void attend(Tensor out, Tensor q, const KvLayer& layer, std::span<const SpanView> spans, const AttendParams& params) override {
     check(q.cols == out.cols && q.cols % (layer.kv_heads * layer.head_dim) == 0, "whole groups of heads");
     attend_.run(out, q, layer, spans, params);
-  }
-
-  void gated(Tensor out, Tensor gate_up, Activation activation) override {
-    check(gate_up.rows == out.rows && gate_up.cols == 2 * out.cols, "gate_up [T, 2n]");
-    cpu::gated(kernels_, pool_, out, gate_up, activation);
   }
 
   void gather_rows(Tensor out, Tensor in, std::span<const std::int32_t> rows) override {

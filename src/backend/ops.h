@@ -31,6 +31,10 @@ class Ops {
   // type. x [T, in] product type, y [T, out] fp32.
   virtual void linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) = 0;
 
+  // out[t, i] = activation(y[t, i]) * y[t, n + i], y [T, 2n] as linear would give it. out [T, n] product type, W [2n, in].
+  virtual void linear_gated(Tensor out, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site,
+                            Activation activation) = 0;
+
   // Rotates every head of x [T, heads * 2 * table.cos.cols] fp32 in place by its row's position (half-split pairs, as Hugging Face).
   virtual void rope(Tensor x, std::span<const std::int32_t> positions, const RopeTable& table) = 0;
 
@@ -40,9 +44,6 @@ class Ops {
   // Causal attention of q [T, heads * head_dim] fp32 over the stored keys and values; out [T, heads * head_dim] product type.
   // Grouped heads: query head h reads kv head h / (heads / kv_heads).
   virtual void attend(Tensor out, Tensor q, const KvLayer& layer, std::span<const SpanView> spans, const AttendParams& params) = 0;
-
-  // out[t, i] = activation(gate_up[t, i]) * gate_up[t, n + i]. gate_up [T, 2n] fp32, out [T, n] product type.
-  virtual void gated(Tensor out, Tensor gate_up, Activation activation) = 0;
 
   // out[i, :] = in[rows[i], :], same type.
   virtual void gather_rows(Tensor out, Tensor in, std::span<const std::int32_t> rows) = 0;

@@ -242,22 +242,32 @@ TEST_P(OpsConformance, AttendIsCausalGroupedWindowedSoftmaxOverPages) {
   }
 }
 
-TEST_P(OpsConformance, GatedIsSiluTimesUpEvenForHugeNumbers) {
-  for (const std::int64_t cols : {1, 16, 37, 64}) {
-    std::vector<float> x = numbers_.vector(4 * 2 * cols);
-    for (std::size_t i = 0; i < x.size(); ++i) x[i] *= static_cast<float>(i % 7) * 4;
-    x[0] = 1000;
-    x[static_cast<std::size_t>(2 * cols)] = -1000;
-    std::vector<double> want;
-    for (std::int64_t t = 0; t < 4; ++t) {
-      for (std::int64_t i = 0; i < cols; ++i) {
-        const double gate = x[static_cast<std::size_t>(t * 2 * cols + i)];
-        want.push_back(gate / (1 + std::exp(-gate)) * x[static_cast<std::size_t>(t * 2 * cols + cols + i)]);
+TEST_P(OpsConformance, LinearGatedIsSiluOfAProductsFirstHalfTimesItsSecond) {
+  constexpr std::int64_t kIn = 33;
+  for (const std::int32_t n : {1, 16, 37, 64, 160}) {
+    std::vector<float> w = numbers_.vector(2 * n * kIn);
+    for (std::size_t i = 0; i < static_cast<std::size_t>(kIn); ++i) w[i] *= 300;  // huge gates, of both signs
+    LinearWeight weight = pack(*backend_, 2 * n, kIn, w, DType::bf16);
+    weight.bias = numbers_.vector(2 * n);
+    std::vector<MadeRecord> records = {make_record(numbers_, 0, n, kIn, 3), make_record(numbers_, n, n, kIn, 4)};
+    records[1].bias = numbers_.vector(n);
+    records[1].bias_mode = BiasMode::replace;
+    const MadeAdapter adapter(backend_->adapter_format(), kSite, records, {});
+    for (const std::int32_t rows : {1, 5, 40, 90}) {
+      const std::vector<AdapterSegment> segments = {{0, (rows + 1) / 2, 0, 1.0f, &adapter.view()}};
+      const AdapterBatch batch{segments, 7};
+      const Matrix x(backend_->product_dtype(), rows, kIn, numbers_.vector(rows * kIn)), z(DType::f32, rows, 7);
+      const Matrix y(DType::f32, rows, 2 * n), out(backend_->product_dtype(), rows, n);
+      ops_.shrink(z, x, batch, kSite);
+      ops_.linear(y, x, weight, z, batch, kSite);
+      ops_.linear_gated(out, x, weight, z, batch, kSite, Activation::silu);
+      std::vector<double> want;
+      for (std::int32_t t = 0; t < rows; ++t) {
+        const float* row = y.tensor().row<float>(t);
+        for (std::int32_t i = 0; i < n; ++i) want.push_back(row[i] / (1 + std::exp(-static_cast<double>(row[i]))) * row[n + i]);
       }
+      EXPECT_LT(relative_error(values_of(out), want), product_tolerance()) << rows << " rows, " << n << " columns";
     }
-    const Matrix out(backend_->product_dtype(), 4, cols);
-    ops_.gated(out, Matrix(DType::f32, 4, 2 * cols, x), Activation::silu);
-    EXPECT_LT(relative_error(values_of(out), want), product_tolerance());
   }
 }
 

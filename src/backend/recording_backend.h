@@ -45,6 +45,11 @@ class RecordingOps final : public Ops {
     record("linear", y, site, adapters.segments.size());
     inner_.linear(y, x, weight, z, adapters, site);
   }
+  void linear_gated(Tensor out, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site,
+                    Activation activation) override {
+    record("linear_gated", out, site, adapters.segments.size());
+    inner_.linear_gated(out, x, weight, z, adapters, site, activation);
+  }
   void rope(Tensor x, std::span<const std::int32_t> positions, const RopeTable& table) override {
     record("rope", x);
     inner_.rope(x, positions, table);
@@ -56,10 +61,6 @@ class RecordingOps final : public Ops {
   void attend(Tensor out, Tensor q, const KvLayer& layer, std::span<const SpanView> spans, const AttendParams& params) override {
     record("attend", out);
     inner_.attend(out, q, layer, spans, params);
-  }
-  void gated(Tensor out, Tensor gate_up, Activation activation) override {
-    record("gated", out);
-    inner_.gated(out, gate_up, activation);
   }
   void gather_rows(Tensor out, Tensor in, std::span<const std::int32_t> rows) override {
     record("gather_rows", out);

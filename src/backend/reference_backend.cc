@@ -54,6 +54,15 @@ class ReferenceOps final : public Ops {
     reference::linear(y, x, matrix_of(weight), weight.bias, z, records_);
   }
 
+  void linear_gated(Tensor out, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site,
+                    Activation activation) override {
+    check(out.rows == x.rows && 2 * out.cols == weight.out, "out [T, n], W [2n, in]");
+    gate_up_.resize(static_cast<std::size_t>(x.rows * weight.out));
+    const Tensor y{reinterpret_cast<std::byte*>(gate_up_.data()), DType::f32, x.rows, weight.out, weight.out};
+    linear(y, x, weight, z, adapters, site);
+    reference::gated(out, y, activation);
+  }
+
   void rope(Tensor x, std::span<const std::int32_t> positions, const RopeTable& table) override {
     check(std::cmp_equal(x.rows, positions.size()) && x.cols % (2 * table.cos.cols) == 0, "whole heads, one position a row");
     reference::rope(x, positions, table);
@@ -67,11 +76,6 @@ class ReferenceOps final : public Ops {
   void attend(Tensor out, Tensor q, const KvLayer& layer, std::span<const SpanView> spans, const AttendParams& params) override {
     check(q.cols == out.cols && q.cols % (layer.kv_heads * layer.head_dim) == 0, "whole groups of heads");
     reference::attend(out, q, layer, spans, params);
-  }
-
-  void gated(Tensor out, Tensor gate_up, Activation activation) override {
-    check(gate_up.rows == out.rows && gate_up.cols == 2 * out.cols, "gate_up [T, 2n]");
-    reference::gated(out, gate_up, activation);
   }
 
   void gather_rows(Tensor out, Tensor in, std::span<const std::int32_t> rows) override {
@@ -99,6 +103,7 @@ class ReferenceOps final : public Ops {
 
  private:
   std::vector<AppliedRecord> records_;
+  std::vector<float> gate_up_;  // [T, 2n]
 };
 
 class ReferenceBackend final : public Backend {

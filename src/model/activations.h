@@ -15,7 +15,6 @@ struct Activations {
   Tensor z;         // [T, z columns] fp32: shrink results
   Tensor qkv;       // [T, q + 2 kv] fp32
   Tensor attn;      // [T, q] product
-  Tensor gate_up;   // [T, 2 intermediate] fp32
   Tensor ff;        // [T, intermediate] product
 };
 

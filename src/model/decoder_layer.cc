@@ -4,9 +4,23 @@
 
 namespace slora {
 
-void project(const LayerContext& context, const AdapterBatch& adapters, Site site, Tensor z, Tensor out, Tensor in, const LinearWeight& weight) {
+namespace {
+
+void shrink(const LayerContext& context, const AdapterBatch& adapters, Site site, Tensor z, Tensor in) {
   context.ops.shrink(z, in, adapters, site);  // nothing without adapters
   if (!adapters.segments.empty()) context.communicator.gather(z);
+}
+
+// act.ff = activation(gate) * up of act.h
+void project_gated(const LayerContext& context, const AdapterBatch& adapters, Site site, const Activations& act, const LinearWeight& weight) {
+  shrink(context, adapters, site, act.z, act.h);
+  context.ops.linear_gated(act.ff, act.h, weight, act.z, adapters, site, context.config.activation);
+}
+
+}  // namespace
+
+void project(const LayerContext& context, const AdapterBatch& adapters, Site site, Tensor z, Tensor out, Tensor in, const LinearWeight& weight) {
+  shrink(context, adapters, site, z, in);
   context.ops.linear(out, in, weight, z, adapters, site);  // one rounding: W x, expand, bias
 }
 
@@ -37,8 +51,7 @@ void forward_layer(const LayerContext& context, const LayerWeights& weights, std
   context.communicator.all_reduce(act.x);
 
   ops.add_rms_norm(act.h, act.residual, act.x, weights.ffn_norm, eps);
-  project_at(act.gate_up, act.h, weights.gate_up, SiteKind::gate_up);
-  ops.gated(act.ff, act.gate_up, config.activation);
+  project_gated(context, batch.adapters, Site{layer, SiteKind::gate_up}, act, weights.gate_up);
   project_at(act.x, act.ff, weights.down, SiteKind::down);
   context.communicator.all_reduce(act.x);
 }

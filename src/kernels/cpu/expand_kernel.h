@@ -6,9 +6,12 @@ namespace slora::cpu {
 
 // What a product has and gets beside W x.
 struct ExpandArgs {
-  Tensor y;                     // [T, out] fp32
+  Tensor y;                     // [T, columns of the product from col_begin on] fp32
   std::span<const float> bias;  // [out] or empty
   std::span<const ExpandCall> records;
+  std::int64_t col_begin = 0;
+
+  [[nodiscard]] float* at(std::int64_t row, std::int64_t col) const { return y.row<float>(row) + (col - col_begin); }
 };
 
 // What a product adds to y = W x while y is in cache: its bias, or what records put in its place, then the records in their order.
@@ -36,7 +39,7 @@ class ExpandKernel {
       float block[kBlockCols];
       for (std::int64_t row = 0; row < args.y.rows; ++row) {
         if (any_replaces || row == 0) find_bias(block, args, row, begin, end);
-        add_values(args.y.row<float>(row) + begin, block, end - begin);
+        add_values(args.at(row, begin), block, end - begin);
       }
     }
   }
@@ -85,7 +88,7 @@ class ExpandKernel {
       for (std::size_t i = 0; i < expand.tile_count; ++i) {
         const RowTile& z = expand.z_tiles[i];
         tile_strip<Isa, TileStart::out>(z.rows,
-                                        {.out = args.y.row<float>(z.row_begin) + record.slice_begin + begin,
+                                        {.out = args.at(z.row_begin, record.slice_begin + begin),
                                          .out_stride = args.y.row_stride,
                                          .x = z.words + static_cast<std::int64_t>(tile.row_begin) * z.rows,
                                          .x_stride = z.rows,
@@ -99,8 +102,8 @@ class ExpandKernel {
     }
     if (record.bias == nullptr || record.bias_mode != BiasMode::add) return;
     for (std::int32_t r = 0; r < applied.row_count; ++r) {
-      add_scaled(args.y.row<float>(applied.row_begin + r) + record.slice_begin + slice_begin, record.bias + slice_begin,
-                 slice_end - slice_begin, applied.weight);
+      add_scaled(args.at(applied.row_begin + r, record.slice_begin + slice_begin), record.bias + slice_begin, slice_end - slice_begin,
+                 applied.weight);
     }
   }
 

@@ -20,12 +20,13 @@ struct ExpandCall {
 
 // All of y = W x + bias + records but which columns.
 struct LinearCall {
-  Tensor y;  // [T, out] fp32
+  Tensor y;  // [T, columns of W x from col_begin on] fp32
   PackedWeight weight;
   const RowTile* x_tiles = nullptr;
   std::size_t tile_count = 0;
   std::span<const float> bias;  // [out] or empty
   std::span<const ExpandCall> records;
+  std::int64_t col_begin = 0;
 };
 
 // z [rows, rank rows] of one record, for some of its rows and some of its rank rows.

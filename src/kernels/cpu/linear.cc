@@ -5,18 +5,57 @@
 namespace slora::cpu {
 namespace {
 
-constexpr std::int64_t kTurnPanels = 4;  // at most: as many as a block holds
+constexpr std::int64_t kPanelCols = PackedWeight::kPanelCols;
+constexpr std::int64_t kTurnPanels = 4;       // at most: as many as a block holds
+constexpr std::int64_t kGatedTurnPanels = 4;  // of many rows, from either half: their y stays in cache
+constexpr std::int64_t kGatedRows = 64;       // so many rows are many
 
 }  // namespace
 
 void Linear::run(Tensor y, Tensor x, const PackedWeight& weight, std::span<const float> bias, Tensor z,
                  std::span<const AppliedRecord> records) {
   check(x.dtype == DType::bf16 && y.dtype == DType::f32, "x in bf16, y in fp32");
+  pack_tiles(x, z, records);
+  const LinearCall call{y, weight, tiles_.tile(0), x_tile_count_, bias, expands_};
+  pool_.parallel_ranges(weight.panel_count(), kTurnPanels,
+                        [&](std::int64_t begin, std::int64_t end, int) { kernels_.linear_columns(call, begin, end); });
+}
+
+void Linear::run_gated(Tensor out, Tensor x, const PackedWeight& weight, std::span<const float> bias, Tensor z,
+                       std::span<const AppliedRecord> records) {
+  check(x.dtype == DType::bf16 && out.dtype == DType::bf16, "x and out in bf16");
+  pack_tiles(x, z, records);
+  const std::int64_t turn_panels = x.rows < kGatedRows ? kTurnPanels : kGatedTurnPanels;
+  const std::int64_t width = (turn_panels + 1) * kPanelCols;  // one more, since the second half may begin within a panel
+  const std::int64_t room = x.rows * width;
+  auto* scratch = scratch_.take<float>(static_cast<std::size_t>(2 * room * pool_.thread_count()));
+  LinearCall call{{}, weight, tiles_.tile(0), x_tile_count_, bias, expands_};
+  // y's columns [begin, end) of every row; returns where the first of them lies.
+  const auto multiply = [&](LinearCall half, float* y, std::int64_t begin, std::int64_t end) {
+    const std::int64_t panel_begin = begin / kPanelCols;
+    half.col_begin = panel_begin * kPanelCols;
+    half.y = {reinterpret_cast<std::byte*>(y), DType::f32, x.rows, width, width};
+    kernels_.linear_columns(half, panel_begin, (end + kPanelCols - 1) / kPanelCols);
+    return y + (begin - half.col_begin);
+  };
+  pool_.parallel_ranges((out.cols + kPanelCols - 1) / kPanelCols, turn_panels,
+                        [&](std::int64_t panel_begin, std::int64_t panel_end, int worker) {
+                          const std::int64_t begin = panel_begin * kPanelCols, end = std::min(panel_end * kPanelCols, out.cols);
+                          float* own = scratch + 2 * room * worker;
+                          const float* gate = multiply(call, own, begin, end);
+                          const float* up = multiply(call, own + room, out.cols + begin, out.cols + end);
+                          for (std::int64_t t = 0; t < x.rows; ++t) {
+                            kernels_.gated_silu(out.row<Bfloat16>(t) + begin, gate + t * width, up + t * width, end - begin);
+                          }
+                        });
+}
+
+void Linear::pack_tiles(Tensor x, Tensor z, std::span<const AppliedRecord> records) {
   tiles_.clear();
   expands_.clear();
   first_tiles_.clear();
   tiles_.add(x, 0);
-  const std::size_t x_tile_count = tiles_.count();
+  x_tile_count_ = tiles_.count();
   for (const AppliedRecord& applied : records) {
     const std::size_t first = tiles_.count();
     if (applied.record->rank > 0) {
@@ -29,10 +68,6 @@ void Linear::run(Tensor y, Tensor x, const PackedWeight& weight, std::span<const
   }
   tiles_.pack(pool_);
   for (std::size_t i = 0; i < expands_.size(); ++i) expands_[i].z_tiles = tiles_.tile(first_tiles_[i]);
-
-  const LinearCall call{y, weight, tiles_.tile(0), x_tile_count, bias, expands_};
-  pool_.parallel_ranges(weight.panel_count(), kTurnPanels,
-                        [&](std::int64_t begin, std::int64_t end, int) { kernels_.linear_columns(call, begin, end); });
 }
 
 }  // namespace slora::cpu

@@ -15,13 +15,21 @@ class Linear {
   Linear(const Kernels& kernels, ThreadPool& pool) : kernels_(kernels), pool_(pool), tiles_(kernels) {}
 
   void run(Tensor y, Tensor x, const PackedWeight& weight, std::span<const float> bias, Tensor z, std::span<const AppliedRecord> records);
+  // out[t, i] = silu(y[t, i]) * y[t, n + i], out [T, n] bf16: y [T, 2n] is only ever there by some columns, which stay in cache.
+  void run_gated(Tensor out, Tensor x, const PackedWeight& weight, std::span<const float> bias, Tensor z,
+                 std::span<const AppliedRecord> records);
 
  private:
+  // Fills tiles_ with rows of x and of z, and expands_.
+  void pack_tiles(Tensor x, Tensor z, std::span<const AppliedRecord> records);
+
   const Kernels& kernels_;
   ThreadPool& pool_;
   RowTiles tiles_;
   std::vector<ExpandCall> expands_;
   std::vector<std::size_t> first_tiles_;  // of each expand
+  std::size_t x_tile_count_ = 0;
+  Scratch scratch_;
 };
 
 }  // namespace slora::cpu

@@ -13,7 +13,7 @@ class LinearKernel {
     multiply(call, panel_begin, panel_end);
     const std::int64_t col_begin = panel_begin * PackedWeight::kPanelCols;
     const std::int64_t col_end = least(panel_end * PackedWeight::kPanelCols, call.weight.out);
-    ExpandKernel<Isa>::add({call.y, call.bias, call.records}, col_begin, col_end);
+    ExpandKernel<Isa>::add({call.y, call.bias, call.records, call.col_begin}, col_begin, col_end);
   }
 
  private:
@@ -88,7 +88,7 @@ class LinearKernel {
   }
 
   static TileArgs tile_args(const LinearCall& call, const RowTile& x, std::int64_t panel) {
-    return {.out = call.y.row<float>(x.row_begin) + panel * PackedWeight::kPanelCols,
+    return {.out = call.y.row<float>(x.row_begin) + (panel * PackedWeight::kPanelCols - call.col_begin),
             .out_stride = call.y.row_stride,
             .x = x.words,
             .x_stride = x.rows,
