@@ -181,8 +181,15 @@ class AttendKernel {
     const Range any{visible[0].begin, visible[rows - 1].end};
     if (any.empty()) return;
     score_keys(call, room, row, rows, block, any);
-    weigh(room, state, row, rows, visible, call.params.scale * kLog2E);
-    add_values(room, state, row, rows, block, visible);
+    const float scale = call.params.scale * kLog2E;
+    if (visible[rows - 1].begin == 0 && visible[0].end == kKeyBlock) {
+      weigh<true>(room, state, row, rows, visible, scale);
+      add_common(room, state, row, rows, block, {0, kKeyBlock / 2});
+    } else {
+      hide_unseen(room, rows, visible);
+      weigh<false>(room, state, row, rows, visible, scale);
+      add_values(room, state, row, rows, block, visible);
+    }
   }
 
   // scores [rows, 128] = q K for all lines of keys that any row sees
@@ -215,55 +222,69 @@ class AttendKernel {
     }
   }
 
-  // Sixteen scores of a row; those it does not see are the lowest.
-  static Floats seen_scores(const float* scores, std::int64_t key, Range visible) {
-    const Floats values = load(scores + key);
-    if (key >= visible.begin && key + kLanes <= visible.end) return values;
-    const Ints keys = Ints{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15} + static_cast<std::int32_t>(key);
-    return ((keys >= static_cast<std::int32_t>(visible.begin)) & (keys < static_cast<std::int32_t>(visible.end))) ? values
-                                                                                                                  : broadcast(kLowest);
+  // Gives keys that rows do not see, in lines that they do, the lowest score.
+  static void hide_unseen(const Room& room, std::int64_t rows, const Range* visible) {
+    const Ints lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    for (std::int64_t r = 0; r < rows; ++r) {
+      const auto begin = static_cast<std::int32_t>(visible[r].begin);
+      const auto end = static_cast<std::int32_t>(visible[r].end);
+      for (std::int64_t key = begin / kLineKeys * kLineKeys; key < (end + kLineKeys - 1) / kLineKeys * kLineKeys; key += kLanes) {
+        float* at = room.scores + r * kKeyBlock + key;
+        const Ints keys = lanes + static_cast<std::int32_t>(key);
+        store(at, ((keys >= begin) & (keys < end)) ? load(at) : broadcast(kLowest));
+      }
+    }
   }
 
-  // Scores to bf16 weights relative to the highest score so far; what was summed before is scaled to that.
+  // Scores to bf16 weights relative to the highest score so far; what was summed before is scaled to that. kWhole: all rows see all keys.
+  template <bool kWhole>
   static void weigh(const Room& room, const State& state, std::int64_t row, std::int64_t rows, const Range* visible, float scale) {
-    Floats peaks = broadcast(kLowest);
+    const auto for_lines = [&](std::int64_t r, auto&& visit) {
+      const std::int64_t end = kWhole ? kBlockLines : (visible[r].end + kLineKeys - 1) / kLineKeys;
+      for (std::int64_t line = kWhole ? 0 : visible[r].begin / kLineKeys; line < end; ++line) visit(line);
+    };
+    alignas(64) float peaks[kLanes] = {};
     for (std::int64_t r = 0; r < rows; ++r) {
-      if (visible[r].empty()) continue;
-      const float* scores = room.scores + r * kKeyBlock;
       Floats peak = broadcast(kLowest);
-      for (std::int64_t key = visible[r].begin / kLanes * kLanes; key < visible[r].end; key += kLanes) {
-        peak = larger(peak, seen_scores(scores, key, visible[r]));
-      }
+      for_lines(r, [&](std::int64_t line) {
+        const float* scores = room.scores + r * kKeyBlock + line * kLineKeys;
+        peak = larger(larger(load(scores), load(scores + kLanes)), peak);
+      });
       peaks[r] = Isa::maximum(peak);
     }
     const Floats before = load(state.highest + row);
-    const Floats highest = larger(peaks * scale, before);
+    const Floats highest = larger(load(peaks) * scale, before);
     const Floats origin = highest == broadcast(kLowest) ? Floats{} : highest;
-    const Floats factor = exp2<Isa>(before - origin);
+    alignas(64) float factors[kLanes];
+    alignas(64) float origins[kLanes];
+    store(peaks, highest);
+    store(origins, origin);
+    store(factors, Isa::exp2(before - origin));
     for (std::int64_t r = 0; r < rows; ++r) {
-      if (visible[r].empty()) continue;
-      state.highest[row + r] = highest[r];
-      if (factor[r] != 1.0f) {
+      if (!kWhole && visible[r].empty()) continue;
+      state.highest[row + r] = peaks[r];
+      if (factors[r] != 1.0f) {
         float* sums = state.sums + (row + r) * state.dim;
-        for (std::int64_t d = 0; d < state.dim; d += kLanes) store(sums + d, load(sums + d) * factor[r]);
+        for (std::int64_t d = 0; d < state.dim; d += kLanes) store(sums + d, load(sums + d) * factors[r]);
       }
-      Floats total = load(state.totals + (row + r) * kLanes) * factor[r];
-      const float* scores = room.scores + r * kKeyBlock;
-      const auto weight = [&](std::int64_t key) {
-        return exp2<Isa>(Isa::multiply_add(seen_scores(scores, key, visible[r]), broadcast(scale), broadcast(-origin[r])));
-      };
-      for (std::int64_t line = visible[r].begin / kLineKeys; line * kLineKeys < visible[r].end; ++line) {
-        const Words words = Isa::bfloat16_words(weight(line * kLineKeys), weight(line * kLineKeys + kLanes));
+      Floats total = load(state.totals + (row + r) * kLanes) * factors[r];
+      const Floats scales = broadcast(scale);
+      const Floats shift = broadcast(-origins[r]);
+      for_lines(r, [&](std::int64_t line) {
+        const float* scores = room.scores + r * kKeyBlock + line * kLineKeys;
+        const Floats low = Isa::exp2(Isa::multiply_add(load(scores), scales, shift));
+        const Floats high = Isa::exp2(Isa::multiply_add(load(scores + kLanes), scales, shift));
+        const Words words = Isa::bfloat16_words(low, high);
         __builtin_memcpy(room.weights + (line * rows + r) * kLanes, &words, sizeof words);
         // The sum is of what will be multiplied, so that the weights add up to 1.
         total = Isa::dot(total, words, broadcast_word(0x3f803f80));
-      }
+      });
       store(state.totals + (row + r) * kLanes, total);
     }
   }
 
-  // sums += weights V: pairs of keys that all rows see in tiles, those before and after that only some see row by row. Each row takes its
-  // pairs in order.
+  // sums += weights V where not all is visible: pairs of keys that all rows see in tiles, those before and after that only some see row by
+  // row. Each row takes its pairs in order.
   static void add_values(const Room& room, const State& state, std::int64_t row, std::int64_t rows, const KvBlock& block,
                          const Range* visible) {
     Range common{(visible[rows - 1].begin + 1) / 2, visible[0].end / 2};

@@ -33,8 +33,8 @@ struct AttendState {
     for (std::int64_t row = 0; row < rows; ++row) {
       if (later.highest[row] == -__builtin_inff()) continue;
       const float peak = highest[row] > later.highest[row] ? highest[row] : later.highest[row];
-      const Floats factor = exp2<Isa>(broadcast(highest[row] - peak));
-      const Floats later_factor = exp2<Isa>(broadcast(later.highest[row] - peak));
+      const Floats factor = Isa::exp2(broadcast(highest[row] - peak));
+      const Floats later_factor = Isa::exp2(broadcast(later.highest[row] - peak));
       const auto join = [&](float* to, const float* from) {
         // Rows that knew nothing take over bit by bit: 0 x 0 may have a sign.
         store(to, highest[row] == -__builtin_inff() ? load(from) : Isa::multiply_add(load(to), factor, load(from) * later_factor));

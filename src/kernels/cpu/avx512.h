@@ -26,6 +26,17 @@ struct Avx512 {
   }
   [[gnu::always_inline]] static float sum(Floats value) { return _mm512_reduce_add_ps(__builtin_bit_cast(__m512, value)); }
   [[gnu::always_inline]] static float maximum(Floats value) { return _mm512_reduce_max_ps(__builtin_bit_cast(__m512, value)); }
+  // 2^x: relative error below 3e-6, exact for 0 and -inf. Requires: x < 127 or NaN.
+  [[gnu::always_inline]] static Floats exp2(Floats x) {
+    constexpr int kFromFloor = 1;
+    const auto r = __builtin_bit_cast(Floats, _mm512_reduce_ps(__builtin_bit_cast(__m512, x), kFromFloor));
+    Floats p = broadcast(0.013426647521555424f);
+    p = multiply_add(p, r, broadcast(0.05224253237247467f));
+    p = multiply_add(p, r, broadcast(0.2412801831960678f));
+    p = multiply_add(p, r, broadcast(0.6930448412895203f));
+    p = multiply_add(p, r, broadcast(1.0f));
+    return __builtin_bit_cast(Floats, _mm512_scalef_ps(__builtin_bit_cast(__m512, p), __builtin_bit_cast(__m512, x)));  // by 2^floor(x)
+  }
   // Two vectors rounded to bf16, neighbours in one word.
   [[gnu::always_inline]] static Words bfloat16_words(Floats low, Floats high) {
     return __builtin_bit_cast(Words, _mm512_cvtne2ps_pbh(__builtin_bit_cast(__m512, high), __builtin_bit_cast(__m512, low)));

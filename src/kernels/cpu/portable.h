@@ -38,6 +38,7 @@ struct Portable {
     }
     return lanes[0];
   }
+  [[gnu::always_inline]] static Floats exp2(Floats x) { return cpu::exp2<Portable>(x); }
   // Two vectors rounded to bf16, neighbours in one word.
   [[gnu::always_inline]] static Words bfloat16_words(Floats low, Floats high) {
     Bfloat16 halves[2 * kLanes];
