@@ -8,6 +8,7 @@
 #include "comm/communicator.h"
 #include "engine/memory_limits.h"
 #include "formats/model_files.h"
+#include "model/random_weights.h"
 
 namespace slora {
 namespace {
@@ -51,6 +52,17 @@ Result<std::uint64_t> choose_pool_bytes(const RuntimeOptions& options, std::size
                  wanted / page_bytes, page_bytes, kPageCountMax);
   }
   return wanted / page_bytes * page_bytes;
+}
+
+Result<ModelWeights> make_weights(const RuntimeOptions& options, const ModelConfig& config, Backend& backend) {
+  const auto progress = [&](std::uint64_t done, std::uint64_t total) {
+    if (options.progress) options.progress("Loading weights", done, total);
+  };
+  if (Status fits = check_weight_bytes(packed_bytes(config, backend)); !fits) return forward_error(fits);
+  if (options.random_weights_seed) return random_weights(config, backend, *options.random_weights_seed, progress);
+  const Result<ModelFiles> files = ModelFiles::open(options.model_folder.string());
+  if (!files) return tl::unexpected(files.error());
+  return load_weights(*files, config, backend, progress);
 }
 
 Result<std::int32_t> choose_max_model_len(const RuntimeOptions& options, const ModelConfig& config, std::int64_t pool_tokens) {
@@ -102,13 +114,7 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   if (!backend) return forward_error(backend);
   parts.backend = std::move(*backend);
 
-  const Result<ModelFiles> files = ModelFiles::open(folder);
-  if (!files) return tl::unexpected(files.error());
-  if (Status fits = check_weight_bytes(packed_bytes(parts.config, *parts.backend)); !fits) return forward_error(fits);
-  const auto progress = [&](std::uint64_t done, std::uint64_t total) {
-    if (options.progress) options.progress("Loading weights", done, total);
-  };
-  Result<ModelWeights> weights = load_weights(*files, parts.config, *parts.backend, progress);
+  Result<ModelWeights> weights = make_weights(options, parts.config, *parts.backend);
   if (!weights) return forward_error(weights);
   parts.weight_bytes = packed_bytes(parts.config, *parts.backend);
 
@@ -154,6 +160,7 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
 
 const ModelConfig& Runtime::model_config() const { return parts_->config; }
 const GenerationConfig& Runtime::generation_config() const { return parts_->generation; }
+Model& Runtime::model() { return *parts_->model; }
 Engine& Runtime::engine() { return *parts_->engine; }
 AdapterStore& Runtime::adapters() { return *parts_->adapters; }
 MetricsRegistry& Runtime::metrics() { return parts_->metrics; }

@@ -20,6 +20,7 @@ inline constexpr std::int32_t kAdapterRankMax = 512;
 struct RuntimeOptions {
   std::filesystem::path model_folder;
   std::string model_name;  // --served-model-name: label of the metrics
+  std::optional<std::uint64_t> random_weights_seed;  // weights are drawn, and the folder needs a config.json only
   std::string backend = "auto";
   int threads = 0;                                     // 0: as many as there are cores for us
   std::optional<std::uint64_t> pool_bytes;             // none: chosen from what is free
@@ -43,6 +44,7 @@ class Runtime {
 
   [[nodiscard]] const ModelConfig& model_config() const;
   [[nodiscard]] const GenerationConfig& generation_config() const;
+  [[nodiscard]] Model& model();
   [[nodiscard]] Engine& engine();
   [[nodiscard]] AdapterStore& adapters();
   [[nodiscard]] MetricsRegistry& metrics();

@@ -38,6 +38,7 @@ class Model {
   [[nodiscard]] Tensor logits(const ForwardBatch& batch, const OutputBlock& block);
 
   [[nodiscard]] const ModelConfig& config() const { return config_; }
+  [[nodiscard]] const ModelWeights& weights() const { return weights_; }
   [[nodiscard]] const KvGeometry& kv_geometry() const { return kv_; }
   [[nodiscard]] const ModelLimits& limits() const { return limits_; }
   [[nodiscard]] Backend& backend() { return backend_; }
