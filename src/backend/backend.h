@@ -20,9 +20,14 @@ struct AdapterFormat {
 // lacks is replaced by the next it has.
 enum class Instructions : std::uint8_t { best, avx2, portable };
 
+// How the weights of products and the embedding are kept: as bf16, or as bytes with a scale for every group of inputs, which takes half
+// the memory and loses some accuracy. Adapters and KV are not affected.
+enum class WeightStorage : std::uint8_t { bf16, int8 };
+
 struct BackendOptions {
   int threads = 0;  // 0: one for every core this process may use
   Instructions instructions = Instructions::best;
+  WeightStorage weights = WeightStorage::bf16;
 };
 
 // One device: its memory, its element types, and Ops. Constant after construction but for its Ops; one owner, used by
@@ -54,7 +59,8 @@ class Backend {
   [[nodiscard]] virtual Ops& ops() = 0;
 };
 
-// The backend called `name`: "reference" or "cpu" ("auto" picks the best there is). Unknown names are refused with the list.
+// The backend called `name`: "reference" or "cpu" ("auto" picks the best there is). Unknown names are refused with the list, and so
+// are weights that the backend doesn't keep: "reference" has fp32 only, which is what the others are held against.
 [[nodiscard]] Result<std::unique_ptr<Backend>> create_backend(std::string_view name, const BackendOptions& options);
 
 }  // namespace slora

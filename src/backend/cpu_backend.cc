@@ -22,8 +22,12 @@
 namespace slora {
 namespace {
 
-cpu::PackedWeight packed(const LinearWeight& weight) {
-  return {reinterpret_cast<std::uint32_t*>(weight.packed.data()), weight.out, weight.in};
+// Calls fn with the view of the weight that its storage has.
+template <class Function>
+auto visit_packed(WeightStorage storage, const LinearWeight& weight, Function&& fn) {
+  auto* words = reinterpret_cast<std::uint32_t*>(weight.packed.data());
+  if (storage == WeightStorage::int8) return fn(cpu::Int8Weight{words, weight.out, weight.in});
+  return fn(cpu::PackedWeight{words, weight.out, weight.in});
 }
 
 const cpu::Kernels& kernels_for(Instructions instructions) {
@@ -38,8 +42,9 @@ const cpu::Kernels& kernels_for(Instructions instructions) {
 // Holds the threads and the scratch of its ops. Owned by its backend, used by the engine thread.
 class CpuOps final : public Ops {
  public:
-  CpuOps(const cpu::Kernels& kernels, int threads)
+  CpuOps(const cpu::Kernels& kernels, int threads, WeightStorage weights)
       : kernels_(kernels),
+        weights_(weights),
         pool_(threads),
         shrink_(kernels, pool_),
         linear_(kernels, pool_),
@@ -49,7 +54,7 @@ class CpuOps final : public Ops {
 
   void embed(Tensor out, std::span<const TokenId> ids, const LinearWeight& table) override {
     check(std::cmp_equal(out.rows, ids.size()) && out.cols == table.in, "out [T, hidden]");
-    cpu::embed(pool_, out, ids, packed(table));
+    visit_packed(weights_, table, [&](const auto& packed) { cpu::embed(pool_, out, ids, packed); });
   }
 
   void rms_norm(Tensor out, Tensor in, std::span<const float> weight, float eps) override {
@@ -72,7 +77,7 @@ class CpuOps final : public Ops {
   void linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) override {
     check(y.rows == x.rows && x.cols == weight.in && y.cols == weight.out, "y [T, out] = W [out, in] x [T, in]");
     find_applied_records(records_, adapters, site);
-    linear_.run(y, x, packed(weight), weight.bias, z, records_);
+    visit_packed(weights_, weight, [&](const auto& packed) { linear_.run(y, x, packed, weight.bias, z, records_); });
   }
 
   void linear_gated(Tensor out, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site,
@@ -80,7 +85,7 @@ class CpuOps final : public Ops {
     check(out.rows == x.rows && x.cols == weight.in && 2 * out.cols == weight.out, "out [T, n], W [2n, in] x [T, in]");
     check(activation == Activation::silu, "an activation that kernels know");
     find_applied_records(records_, adapters, site);
-    linear_.run_gated(out, x, packed(weight), weight.bias, z, records_);
+    visit_packed(weights_, weight, [&](const auto& packed) { linear_.run_gated(out, x, packed, weight.bias, z, records_); });
   }
 
   void rope(Tensor x, std::span<const std::int32_t> positions, const RopeTable& table) override {
@@ -125,6 +130,7 @@ class CpuOps final : public Ops {
 
  private:
   const cpu::Kernels& kernels_;
+  const WeightStorage weights_;
   cpu::ThreadPool pool_;
   cpu::Shrink shrink_;
   cpu::Linear linear_;
@@ -137,11 +143,14 @@ class CpuOps final : public Ops {
 class CpuBackend final : public Backend {
  public:
   explicit CpuBackend(const BackendOptions& options)
-      : kernels_(kernels_for(options.instructions)), ops_(kernels_, options.threads > 0 ? options.threads : cpu::usable_core_count()) {}
+      : kernels_(kernels_for(options.instructions)),
+        weights_(options.weights),
+        ops_(kernels_, options.threads > 0 ? options.threads : cpu::usable_core_count(), options.weights) {}
 
   std::string_view name() const override { return "cpu"; }
   std::string description() const override {
-    return fmt::format("{}, {} thread{}", kernels_.name, ops_.thread_count(), ops_.thread_count() == 1 ? "" : "s");
+    return fmt::format("{}, {} thread{}, weights in {}", kernels_.name, ops_.thread_count(), ops_.thread_count() == 1 ? "" : "s",
+                       weights_ == WeightStorage::int8 ? "int8" : "bf16");
   }
   int thread_count() const override { return ops_.thread_count(); }
   DType product_dtype() const override { return DType::bf16; }
@@ -151,13 +160,18 @@ class CpuBackend final : public Backend {
   LinearWeight make_linear(std::int64_t out, std::int64_t in) override {
     return {.out = out, .in = in, .packed = arena_.take(linear_bytes(out, in)), .bias = {}};
   }
-  void pack_rows(LinearWeight& weight, std::int64_t row_begin, Tensor rows) override { cpu::pack_rows(packed(weight), row_begin, rows); }
-  std::size_t linear_bytes(std::int64_t out, std::int64_t in) const override { return cpu::PackedWeight{nullptr, out, in}.bytes(); }
+  void pack_rows(LinearWeight& weight, std::int64_t row_begin, Tensor rows) override {
+    visit_packed(weights_, weight, [&](const auto& packed) { cpu::pack_rows(packed, row_begin, rows); });
+  }
+  std::size_t linear_bytes(std::int64_t out, std::int64_t in) const override {
+    return visit_packed(weights_, {.out = out, .in = in, .packed = {}, .bias = {}}, [](const auto& packed) { return packed.bytes(); });
+  }
   Buffer allocate(std::size_t bytes) override { return Buffer(bytes); }
   Ops& ops() override { return ops_; }
 
  private:
   const cpu::Kernels& kernels_;
+  const WeightStorage weights_;
   BufferArena arena_;  // of weights
   CpuOps ops_;
 };

@@ -5,7 +5,12 @@ namespace slora {
 
 Result<std::unique_ptr<Backend>> create_backend(std::string_view name, const BackendOptions& options) {
   if (name == "cpu" || name == "auto") return create_cpu_backend(options);
-  if (name == "reference") return create_reference_backend();
+  if (name == "reference") {
+    if (options.weights == WeightStorage::int8) {
+      return error("E_WEIGHTS", "--weights: the reference backend keeps fp32 only; choose the cpu backend for int8");
+    }
+    return create_reference_backend();
+  }
   return error("E_BACKEND", "there is no backend called '{}': choose auto, cpu or reference", name);
 }
 

@@ -19,6 +19,7 @@ struct Variant {
   const char* backend;
   Instructions instructions = Instructions::best;
   int threads = 2;
+  WeightStorage weights = WeightStorage::bf16;
 };
 
 inline std::vector<Variant> every_variant() {
@@ -28,9 +29,16 @@ inline std::vector<Variant> every_variant() {
           {"cpu_portable", "cpu", Instructions::portable}};
 }
 
+// Those that keep weights in bytes, whose products are held against a formula of their own.
+inline std::vector<Variant> int8_variants() {
+  return {{"int8_best", "cpu", Instructions::best, 2, WeightStorage::int8},
+          {"int8_avx2", "cpu", Instructions::avx2, 2, WeightStorage::int8},
+          {"int8_portable", "cpu", Instructions::portable, 2, WeightStorage::int8}};
+}
+
 inline std::unique_ptr<Backend> open(const Variant& variant) {
-  Result<std::unique_ptr<Backend>> backend =
-      create_backend(variant.backend, BackendOptions{.threads = variant.threads, .instructions = variant.instructions});
+  Result<std::unique_ptr<Backend>> backend = create_backend(
+      variant.backend, BackendOptions{.threads = variant.threads, .instructions = variant.instructions, .weights = variant.weights});
   EXPECT_TRUE(backend.has_value());
   return std::move(*backend);
 }

@@ -14,6 +14,8 @@ class OpsInvariance : public ::testing::TestWithParam<Variant> {
 
 INSTANTIATE_TEST_SUITE_P(Backends, OpsInvariance, ::testing::ValuesIn(every_variant()),
                          [](const auto& variant) { return std::string(variant.param.label); });
+INSTANTIATE_TEST_SUITE_P(WeightsInBytes, OpsInvariance, ::testing::ValuesIn(int8_variants()),
+                         [](const auto& variant) { return std::string(variant.param.label); });
 
 // A product with three adapters over 40 rows, any run of which can be computed alone.
 class Projection {

@@ -5,20 +5,34 @@
 
 namespace slora::cpu {
 
-// AVX-512 with VDPBF16PS. Included only by files compiled for it.
+// AVX-512 with VDPBF16PS and VPDPBUSD. Included only by files compiled for it.
 struct Avx512 {
   static constexpr const char* kName = "avx512-bf16";
   // Most rows of a tile of `vectors` x 16 columns that leaves the sums in registers.
   static constexpr int rows_max(int vectors) { return vectors <= 2 ? 14 : vectors == 4 ? 6 : 3; }
   static constexpr int kTileRows = 14;
+  // The same with an integer beside every sum.
+  static constexpr int int8_rows_max(int vectors) { return vectors <= 2 ? 7 : vectors == 4 ? 3 : 1; }
+  static constexpr int kInt8TileRows = 7;
 
   using TileFloats = Floats;
   using TileWords = Words;
+  using TileInts = Ints;
+  using TileHalves = Halves;
 
   // accumulator + the dot product of each lane's pairs of bf16.
   [[gnu::always_inline]] static Floats dot(Floats accumulator, Words a, Words b) {
     return __builtin_bit_cast(Floats, _mm512_dpbf16_ps(__builtin_bit_cast(__m512, accumulator), __builtin_bit_cast(__m512bh, a),
                                                        __builtin_bit_cast(__m512bh, b)));
+  }
+  // accumulator + the products of each lane's four bytes, unsigned in a, signed in b.
+  [[gnu::always_inline]] static Ints dot_bytes(Ints accumulator, Words a, Words b) {
+    return __builtin_bit_cast(Ints, _mm512_dpbusd_epi32(__builtin_bit_cast(__m512i, accumulator), __builtin_bit_cast(__m512i, a),
+                                                        __builtin_bit_cast(__m512i, b)));
+  }
+  // Rounded to the nearest integer, ties to even. No product before it is fused with it.
+  [[gnu::always_inline]] static Ints nearest(Floats value) {
+    return __builtin_bit_cast(Ints, _mm512_cvtps_epi32(__builtin_bit_cast(__m512, value)));
   }
   [[gnu::always_inline]] static Floats multiply_add(Floats a, Floats b, Floats c) {
     return __builtin_bit_cast(Floats,

@@ -6,8 +6,9 @@ namespace slora::cpu {
 namespace {
 
 // One row lies 128 bytes apart: each word is a cache line of its own, asked for ahead.
+constexpr std::int64_t kAhead = 32;
+
 void embed_row(float* out, const PackedWeight& table, TokenId token) {
-  constexpr std::int64_t kAhead = 32;
   const std::uint32_t* words = table.panel(token / PackedWeight::kPanelCols) + token % PackedWeight::kPanelCols;
   const std::int64_t pairs = table.pairs();
   for (std::int64_t i = 0; i < pairs; ++i) {
@@ -18,9 +19,25 @@ void embed_row(float* out, const PackedWeight& table, TokenId token) {
   }
 }
 
-}  // namespace
+void embed_row(float* out, const Int8Weight& table, TokenId token) {
+  const std::int64_t panel = token / Int8Weight::kPanelCols;
+  const std::int64_t col = token % Int8Weight::kPanelCols;
+  for (std::int64_t group = 0; group < table.group_count(); ++group) {
+    const std::uint32_t* words = table.group(panel, group);
+    const std::int64_t quads = table.quads_of(group);
+    const float scale = to_float(reinterpret_cast<const Bfloat16*>(words + quads * Int8Weight::kPanelCols)[col]);
+    const std::int64_t end = std::min(table.in, (group + 1) * Int8Weight::kGroup);
+    for (std::int64_t k = group * Int8Weight::kGroup; k < end; ++k) {
+      const std::int64_t quad = k / 4 % Int8Weight::kGroupQuads;
+      if (k % 4 == 0) __builtin_prefetch(words + (quad + kAhead) * Int8Weight::kPanelCols + col);  // beyond the group lies the next
+      const std::uint32_t byte = words[quad * Int8Weight::kPanelCols + col] >> (8 * (k % 4)) & 0xffu;
+      out[k] = scale * static_cast<float>(static_cast<std::int32_t>(byte) - 128);
+    }
+  }
+}
 
-void embed(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const PackedWeight& table) {
+template <class Weight>
+void embed_rows(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const Weight& table) {
   constexpr std::int64_t kElementCost = 8;  // mostly cache misses
   for_rows(pool, out.rows, kElementCost * out.cols, [&](std::int64_t t) {
     const TokenId token = ids[static_cast<std::size_t>(t)];
@@ -28,5 +45,10 @@ void embed(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const Pac
     embed_row(out.row<float>(t), table, token);
   });
 }
+
+}  // namespace
+
+void embed(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const PackedWeight& table) { embed_rows(pool, out, ids, table); }
+void embed(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const Int8Weight& table) { embed_rows(pool, out, ids, table); }
 
 }  // namespace slora::cpu

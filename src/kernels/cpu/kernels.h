@@ -3,6 +3,8 @@
 #include <span>
 #include <vector>
 
+#include "kernels/cpu/int8_rows.h"
+#include "kernels/cpu/int8_weight.h"
 #include "kernels/cpu/packed_weight.h"
 #include "kernels/cpu/row_tiles.h"
 #include "kernels/cpu/weight_census.h"
@@ -24,6 +26,16 @@ struct LinearCall {
   PackedWeight weight;
   const RowTile* x_tiles = nullptr;
   std::size_t tile_count = 0;
+  std::span<const float> bias;  // [out] or empty
+  std::span<const ExpandCall> records;
+  std::int64_t col_begin = 0;
+};
+
+// The same where W is in bytes.
+struct Int8LinearCall {
+  Tensor y;  // [T, columns of W x from col_begin on] fp32
+  Int8Weight weight;
+  std::span<const Int8RowTile> tiles;
   std::span<const float> bias;  // [out] or empty
   std::span<const ExpandCall> records;
   std::int64_t col_begin = 0;
@@ -60,10 +72,14 @@ struct AttendCall {
 struct Kernels {
   const char* name;
   int tile_rows;  // height of packed row tiles
+  int int8_tile_rows;  // the same over weights in bytes
 
   // Pairs [pair_begin, pair_end) of a tile's rows into out [pairs, rows].
   void (*pack_rows)(std::uint32_t* out, const RowTile& tile, std::int64_t pair_begin, std::int64_t pair_end);
   void (*linear_columns)(const LinearCall& call, std::int64_t panel_begin, std::int64_t panel_end);
+  void (*int8_linear_columns)(const Int8LinearCall& call, std::int64_t panel_begin, std::int64_t panel_end);
+  // Fills groups [group_begin, group_end) of the tile.
+  void (*int8_quantise)(const Int8RowTile& tile, std::int64_t group_begin, std::int64_t group_end);
   void (*shrink)(const ShrinkCall& call);
   // Bytes of scratch that a call of attend over `rows` pairs of query and head needs, and of a part it leaves.
   std::size_t (*attend_scratch_bytes)(const KvLayer& layer, std::int64_t rows);

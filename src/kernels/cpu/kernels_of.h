@@ -1,6 +1,8 @@
 #pragma once
 #include "kernels/cpu/attend_kernel.h"
 #include "kernels/cpu/gated_kernel.h"
+#include "kernels/cpu/int8_linear_kernel.h"
+#include "kernels/cpu/int8_rows_kernel.h"
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/linear_kernel.h"
 #include "kernels/cpu/rms_norm_kernel.h"
@@ -16,8 +18,11 @@ template <class Isa>
 inline constexpr Kernels kKernelsOf = {
     .name = Isa::kName,
     .tile_rows = Isa::kTileRows,
+    .int8_tile_rows = Isa::kInt8TileRows,
     .pack_rows = &RowTilesKernel<Isa>::pack,
     .linear_columns = &LinearKernel<Isa>::columns,
+    .int8_linear_columns = &Int8LinearKernel<Isa>::columns,
+    .int8_quantise = &Int8RowsKernel<Isa>::quantise,
     .shrink = &ShrinkKernel<Isa>::run,
     .attend_scratch_bytes = &AttendKernel<Isa>::scratch_bytes,
     .attend_part_bytes = &AttendKernel<Isa>::part_bytes,

@@ -3,7 +3,7 @@
 
 namespace slora::cpu {
 
-// Requires: a machine with AVX-512 F, BW, VL, DQ and BF16.
+// Requires: a machine with AVX-512 F, BW, VL, DQ, BF16 and VNNI.
 [[nodiscard]] const Kernels& avx512_kernels();
 // Requires: a machine with AVX2 and FMA.
 [[nodiscard]] const Kernels& avx2_kernels();

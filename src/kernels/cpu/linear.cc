@@ -6,9 +6,7 @@ namespace slora::cpu {
 namespace {
 
 constexpr std::int64_t kPanelCols = PackedWeight::kPanelCols;
-constexpr std::int64_t kTurnPanels = 4;       // at most: as many as a block holds
-constexpr std::int64_t kGatedTurnPanels = 4;  // of many rows, from either half: their y stays in cache
-constexpr std::int64_t kGatedRows = 64;       // so many rows are many
+constexpr std::int64_t kTurnPanels = 4;  // at most: as many as a block holds
 
 }  // namespace
 
@@ -21,33 +19,53 @@ void Linear::run(Tensor y, Tensor x, const PackedWeight& weight, std::span<const
                         [&](std::int64_t begin, std::int64_t end, int) { kernels_.linear_columns(call, begin, end); });
 }
 
+void Linear::run(Tensor y, Tensor x, const Int8Weight& weight, std::span<const float> bias, Tensor z,
+                 std::span<const AppliedRecord> records) {
+  check(x.dtype == DType::bf16 && y.dtype == DType::f32, "x in bf16, y in fp32");
+  pack_tiles({}, z, records);
+  const Int8LinearCall call{y, weight, int8_rows_.pack(x, pool_), bias, expands_};
+  pool_.parallel_ranges(weight.panel_count(), kTurnPanels,
+                        [&](std::int64_t begin, std::int64_t end, int) { kernels_.int8_linear_columns(call, begin, end); });
+}
+
 void Linear::run_gated(Tensor out, Tensor x, const PackedWeight& weight, std::span<const float> bias, Tensor z,
                        std::span<const AppliedRecord> records) {
   check(x.dtype == DType::bf16 && out.dtype == DType::bf16, "x and out in bf16");
   pack_tiles(x, z, records);
-  const std::int64_t turn_panels = x.rows < kGatedRows ? kTurnPanels : kGatedTurnPanels;
-  const std::int64_t width = (turn_panels + 1) * kPanelCols;  // one more, since the second half may begin within a panel
-  const std::int64_t room = x.rows * width;
+  gate(out, LinearCall{{}, weight, tiles_.tile(0), x_tile_count_, bias, expands_}, kernels_.linear_columns);
+}
+
+void Linear::run_gated(Tensor out, Tensor x, const Int8Weight& weight, std::span<const float> bias, Tensor z,
+                       std::span<const AppliedRecord> records) {
+  check(x.dtype == DType::bf16 && out.dtype == DType::bf16, "x and out in bf16");
+  pack_tiles({}, z, records);
+  gate(out, Int8LinearCall{{}, weight, int8_rows_.pack(x, pool_), bias, expands_}, kernels_.int8_linear_columns);
+}
+
+template <class Call>
+void Linear::gate(Tensor out, const Call& product, void (*columns)(const Call& call, std::int64_t panel_begin, std::int64_t panel_end)) {
+  constexpr std::int64_t kWidth = (kTurnPanels + 1) * kPanelCols;  // one more, since the second half may begin within a panel
+  const std::int64_t room = out.rows * kWidth;
   auto* scratch = scratch_.take<float>(static_cast<std::size_t>(2 * room * pool_.thread_count()));
-  LinearCall call{{}, weight, tiles_.tile(0), x_tile_count_, bias, expands_};
   // y's columns [begin, end) of every row; returns where the first of them lies.
-  const auto multiply = [&](LinearCall half, float* y, std::int64_t begin, std::int64_t end) {
+  const auto multiply = [&](float* y, std::int64_t begin, std::int64_t end) {
     const std::int64_t panel_begin = begin / kPanelCols;
-    half.col_begin = panel_begin * kPanelCols;
-    half.y = {reinterpret_cast<std::byte*>(y), DType::f32, x.rows, width, width};
-    kernels_.linear_columns(half, panel_begin, (end + kPanelCols - 1) / kPanelCols);
-    return y + (begin - half.col_begin);
+    Call call = product;
+    call.col_begin = panel_begin * kPanelCols;
+    call.y = {reinterpret_cast<std::byte*>(y), DType::f32, out.rows, kWidth, kWidth};
+    columns(call, panel_begin, (end + kPanelCols - 1) / kPanelCols);
+    return y + (begin - call.col_begin);
   };
-  pool_.parallel_ranges((out.cols + kPanelCols - 1) / kPanelCols, turn_panels,
-                        [&](std::int64_t panel_begin, std::int64_t panel_end, int worker) {
-                          const std::int64_t begin = panel_begin * kPanelCols, end = std::min(panel_end * kPanelCols, out.cols);
-                          float* own = scratch + 2 * room * worker;
-                          const float* gate = multiply(call, own, begin, end);
-                          const float* up = multiply(call, own + room, out.cols + begin, out.cols + end);
-                          for (std::int64_t t = 0; t < x.rows; ++t) {
-                            kernels_.gated_silu(out.row<Bfloat16>(t) + begin, gate + t * width, up + t * width, end - begin);
-                          }
-                        });
+  const auto run_panels = [&](std::int64_t panel_begin, std::int64_t panel_end, int worker) {
+    const std::int64_t begin = panel_begin * kPanelCols, end = std::min(panel_end * kPanelCols, out.cols);
+    float* own = scratch + 2 * room * worker;
+    const float* gate = multiply(own, begin, end);
+    const float* up = multiply(own + room, out.cols + begin, out.cols + end);
+    for (std::int64_t t = 0; t < out.rows; ++t) {
+      kernels_.gated_silu(out.row<Bfloat16>(t) + begin, gate + t * kWidth, up + t * kWidth, end - begin);
+    }
+  };
+  pool_.parallel_ranges((out.cols + kPanelCols - 1) / kPanelCols, kTurnPanels, run_panels);
 }
 
 void Linear::pack_tiles(Tensor x, Tensor z, std::span<const AppliedRecord> records) {

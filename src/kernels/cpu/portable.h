@@ -9,9 +9,14 @@ struct Portable {
   // Most rows of a tile of `vectors` x 16 columns that leaves the sums in registers; 0: not even one.
   static constexpr int rows_max(int vectors) { return vectors == 1 ? 2 : vectors == 2 ? 1 : 0; }
   static constexpr int kTileRows = 2;
+  // With an integer beside every sum, which is touched once a group and may be in memory.
+  static constexpr int int8_rows_max(int vectors) { return rows_max(vectors); }
+  static constexpr int kInt8TileRows = kTileRows;
 
   using TileFloats [[gnu::vector_size(16)]] = float;
   using TileWords [[gnu::vector_size(16)]] = std::uint32_t;
+  using TileInts [[gnu::vector_size(16)]] = std::int32_t;
+  using TileHalves [[gnu::vector_size(8)]] = std::uint16_t;
 
   // accumulator + the dot product of each lane's pairs of bf16.
   template <class Sums, class Pairs>
@@ -20,7 +25,23 @@ struct Portable {
     accumulator += __builtin_bit_cast(Sums, a & 0xffff0000u) * __builtin_bit_cast(Sums, b & 0xffff0000u);
     return accumulator;
   }
-  [[gnu::always_inline]] static Floats multiply_add(Floats a, Floats b, Floats c) { return a * b + c; }
+  // Rounded to the nearest integer, ties to even. Requires: below 2^22.
+  [[gnu::always_inline]] static Ints nearest(Floats value) {
+    constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, kept in the low bits
+    return __builtin_bit_cast(Ints, value + broadcast(kMagic)) - __builtin_bit_cast(std::int32_t, kMagic);
+  }
+  // accumulator + the products of each lane's four bytes, unsigned in a, signed in b.
+  [[gnu::always_inline]] static TileInts dot_bytes(TileInts accumulator, TileWords a, TileWords b) {
+    for (int shift = 0; shift < 32; shift += 8) {
+      const auto signed_byte = __builtin_bit_cast(TileInts, b << (24 - shift)) >> 24;
+      accumulator += __builtin_bit_cast(TileInts, a >> shift & 0xffu) * signed_byte;
+    }
+    return accumulator;
+  }
+  template <class Vector>
+  [[gnu::always_inline]] static Vector multiply_add(Vector a, Vector b, Vector c) {
+    return a * b + c;
+  }
 
   [[gnu::always_inline]] static float sum(Floats value) {
     float lanes[kLanes];

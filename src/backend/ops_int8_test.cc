@@ -1,0 +1,191 @@
+// Ops over weights in bytes against the same formula in double precision, with weights and activations rounded as they are kept.
+#include <gmock/gmock.h>
+
+#include "backend/op_fixture.h"
+#include "kernels/cpu/int8_weight.h"
+
+namespace slora::testing {
+namespace {
+
+constexpr Site kSite{0, SiteKind::qkv};
+constexpr double kExact = 2e-6;  // fp32 sums of exact integers
+constexpr std::int64_t kGroup = cpu::Int8Weight::kGroup;
+
+class OpsInt8 : public ::testing::TestWithParam<Variant> {
+ protected:
+  std::unique_ptr<Backend> backend_ = open(GetParam());
+  Ops& ops_ = backend_->ops();
+  Numbers numbers_{29};
+
+  // y = W x of `rows` rows.
+  [[nodiscard]] std::vector<float> product(const LinearWeight& weight, const std::vector<float>& x, std::int64_t rows) {
+    const Matrix y(DType::f32, rows, weight.out);
+    ops_.linear(y, Matrix(DType::bf16, rows, weight.in, x), weight, {}, {}, kSite);
+    return values_of(y);
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Backends, OpsInt8, ::testing::ValuesIn(int8_variants()),
+                         [](const auto& variant) { return std::string(variant.param.label); });
+
+float rounded_up_to_bfloat16(float value) {
+  float out = to_float(to_bfloat16(value));
+  if (out < value) out = std::bit_cast<float>(std::bit_cast<std::uint32_t>(out) + 0x10000u);
+  return out;
+}
+
+enum class Kept { weights, activations };
+
+// Rows [., cols] with every group of a row rounded to 255 levels. The scale of weights is a bf16.
+std::vector<double> rounded(const std::vector<float>& values, std::int64_t cols, Kept kept) {
+  std::vector<double> out(values.size());
+  for (std::size_t row = 0; row < values.size(); row += static_cast<std::size_t>(cols)) {
+    for (std::int64_t begin = 0; begin < cols; begin += kGroup) {
+      const float* group = values.data() + row + begin;
+      const std::int64_t count = std::min(kGroup, cols - begin);
+      float largest = 0;
+      for (std::int64_t i = 0; i < count; ++i) largest = std::max(largest, std::abs(group[i]));
+      if (largest == 0) continue;
+      const float scale = kept == Kept::weights ? rounded_up_to_bfloat16(largest / 127.0f) : largest / 127.0f;
+      const float inverse = kept == Kept::weights ? 1.0f / scale : 127.0f / largest;
+      for (std::int64_t i = 0; i < count; ++i) {
+        out[row + static_cast<std::size_t>(begin + i)] = static_cast<double>(scale) * std::nearbyint(group[i] * inverse);
+      }
+    }
+  }
+  return out;
+}
+
+TEST_P(OpsInt8, LinearIsTheProductOfRoundedWeightsAndActivationsForEveryShapeAndFileType) {
+  struct Shape {
+    std::int64_t rows, out, in;
+  };
+  const std::vector<Shape> shapes = {{1, 1, 1},     {1, 33, 7},     {1, 161, 896}, {2, 32, 64},   {2, 257, 127},
+                                     {3, 128, 129}, {4, 130, 33},   {5, 31, 300},  {6, 257, 65},  {7, 64, 1},
+                                     {7, 40, 2048}, {8, 96, 128},   {13, 40, 897}, {14, 129, 63}, {15, 16, 16},
+                                     {16, 50, 384}, {29, 100, 258}, {64, 161, 80}, {3, 70, 4864}, {9, 48, 1663}};
+  for (const Shape& shape : shapes) {
+    for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
+      const std::vector<float> w = numbers_.vector(shape.out * shape.in);
+      const std::vector<float> x = numbers_.vector(shape.rows * shape.in);
+      LinearWeight weight = pack(*backend_, shape.out, shape.in, w, dtype);
+      weight.bias = numbers_.vector(dtype == DType::f16 ? 0 : shape.out);
+      const std::vector<double> wide_w = rounded(w, shape.in, Kept::weights), wide_x = rounded(x, shape.in, Kept::activations);
+      std::vector<double> want;
+      for (std::int64_t t = 0; t < shape.rows; ++t) {
+        for (std::int64_t n = 0; n < shape.out; ++n) {
+          double sum = weight.bias.empty() ? 0 : weight.bias[static_cast<std::size_t>(n)];
+          for (std::int64_t k = 0; k < shape.in; ++k) {
+            sum += wide_w[static_cast<std::size_t>(n * shape.in + k)] * wide_x[static_cast<std::size_t>(t * shape.in + k)];
+          }
+          want.push_back(sum);
+        }
+      }
+      EXPECT_LT(relative_error(product(weight, x, shape.rows), want), kExact)
+          << shape.rows << " x " << shape.out << " x " << shape.in << " from " << name_of(dtype);
+    }
+  }
+}
+
+TEST_P(OpsInt8, ARowOfALongProductIsTheSameInBatchesOfEverySize) {
+  constexpr std::int64_t kRows = 31, kOut = 161, kIn = 2100;
+  const LinearWeight weight = pack(*backend_, kOut, kIn, numbers_.vector(kOut * kIn), DType::bf16);
+  const Matrix x(DType::bf16, kRows, kIn, numbers_.vector(kRows * kIn));
+  const Matrix whole(DType::f32, kRows, kOut);
+  ops_.linear(whole, x, weight, {}, {}, kSite);
+  for (std::int64_t rows = 1; rows < kRows; ++rows) {
+    const Matrix part(DType::f32, rows, kOut);
+    ops_.linear(part, x.tensor().rows_from(kRows - rows, rows), weight, {}, {}, kSite);
+    EXPECT_TRUE(same_bits(part, whole.tensor().rows_from(kRows - rows, rows))) << rows << " rows";
+  }
+}
+
+TEST_P(OpsInt8, SumsOfTheLargestNumbersDoNotOverflow) {
+  constexpr std::int64_t kIn = 8192;
+  const std::vector<float> ones(static_cast<std::size_t>(33 * kIn), 1.0f);
+  const LinearWeight weight = pack(*backend_, 33, kIn, ones, DType::f32);
+  const float scale = rounded_up_to_bfloat16(1.0f / 127.0f);
+  const float kept = scale * std::nearbyint(1.0f / scale);
+  for (const float sign : {1.0f, -1.0f}) {
+    const std::vector<float> x(kIn, sign);
+    EXPECT_THAT(product(weight, x, 1), ::testing::Each(::testing::FloatNear(sign * kept * kIn, 0.01f)));
+  }
+}
+
+TEST_P(OpsInt8, EmbedReadsRowsOfThePackedTableAsProductsDo) {
+  for (const std::int64_t hidden : {1, 17, 64, 128, 129, 896}) {
+    const std::vector<float> table = numbers_.vector(70 * hidden);
+    const LinearWeight weight = pack(*backend_, 70, hidden, table, DType::bf16);
+    const std::vector<double> want = rounded(table, hidden, Kept::weights);
+    const std::vector<TokenId> ids = {69, 0, 33, 32, 33};
+    const Matrix out(DType::f32, 5, hidden);
+    ops_.embed(out, ids, weight);
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      for (std::int64_t k = 0; k < hidden; ++k) {
+        EXPECT_EQ(out.tensor().row<float>(static_cast<std::int64_t>(i))[k],
+                  static_cast<float>(want[static_cast<std::size_t>(ids[i] * hidden + k)]));
+      }
+    }
+  }
+}
+
+TEST_P(OpsInt8, WhatIsNoNumberStaysNone) {
+  std::vector<float> w = numbers_.vector(40 * 300), x = numbers_.vector(3 * 300);
+  w[5 * 300 + 290] = INFINITY;
+  w[7 * 300] = -NAN;
+  x[300 + 131] = NAN;
+  const std::vector<float> y = product(pack(*backend_, 40, 300, w, DType::f32), x, 3);
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    const bool spoilt = i / 40 == 1 || i % 40 == 5 || i % 40 == 7;
+    EXPECT_EQ(std::isnan(y[i]), spoilt) << "row " << i / 40 << ", output " << i % 40;
+  }
+}
+
+TEST_P(OpsInt8, NumbersNearZeroAreZero) {
+  std::vector<float> w(32 * 128, 1e-38f), x(128, 1e-38f);
+  const LinearWeight tiny = pack(*backend_, 32, 128, w, DType::f32);
+  EXPECT_THAT(product(tiny, std::vector<float>(128, 1.0f), 1), ::testing::Each(0.0f));
+  const LinearWeight ones = pack(*backend_, 32, 128, std::vector<float>(32 * 128, 1.0f), DType::f32);
+  EXPECT_THAT(product(ones, x, 1), ::testing::Each(0.0f));
+}
+
+TEST_P(OpsInt8, RecordsAddOntoTheProductInSixteenBits) {
+  constexpr std::int32_t kRows = 9, kOut = 70, kIn = 200;
+  LinearWeight weight = pack(*backend_, kOut, kIn, std::vector<float>(kOut * kIn, 0.0f), DType::bf16);
+  weight.bias = numbers_.vector(kOut);
+  const std::vector<float> x = numbers_.vector(kRows * kIn);
+  const MadeRecord record = make_record(numbers_, 10, 45, kIn, 6);
+  const MadeAdapter adapter(backend_->adapter_format(), kSite, {record}, {});
+  const std::vector<AdapterSegment> segments = {{2, 5, 0, 1.0f, &adapter.view()}};
+  const AdapterBatch batch{segments, 6};
+  std::vector<double> want;
+  for (std::int32_t t = 0; t < kRows; ++t) {
+    for (std::int32_t n = 0; n < kOut; ++n) {
+      double y = weight.bias[static_cast<std::size_t>(n)];
+      for (std::int32_t j = 0; j < record.rank && t >= 2 && t < 7 && n >= 10 && n < 55; ++j) {
+        double z = 0;
+        for (std::int32_t k = 0; k < kIn; ++k)
+          z += static_cast<double>(record.a[static_cast<std::size_t>(j * kIn + k)]) * x[static_cast<std::size_t>(t * kIn + k)];
+        y += record.scale * z * record.b[static_cast<std::size_t>(j * record.out + n - 10)];
+      }
+      want.push_back(y);
+    }
+  }
+  const Matrix in(DType::bf16, kRows, kIn, x), z(DType::f32, kRows, 6), y(DType::f32, kRows, kOut);
+  ops_.shrink(z, in, batch, kSite);
+  ops_.linear(y, in, weight, z, batch, kSite);
+  EXPECT_LT(relative_error(values_of(y), want), 5e-3);  // z is rounded to bf16
+}
+
+TEST(Int8Weights, TakeHalfTheMemoryAndAreRefusedByTheReferenceBackend) {
+  const auto bytes = [](WeightStorage weights) {
+    return (*create_backend("cpu", {.threads = 1, .weights = weights}))->linear_bytes(9728, 896);
+  };
+  EXPECT_LT(static_cast<double>(bytes(WeightStorage::int8)), 0.51 * static_cast<double>(bytes(WeightStorage::bf16)));
+  const auto refused = create_backend("reference", {.weights = WeightStorage::int8});
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, "E_WEIGHTS");
+}
+
+}  // namespace
+}  // namespace slora::testing

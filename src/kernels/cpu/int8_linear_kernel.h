@@ -1,0 +1,115 @@
+#pragma once
+#include "kernels/cpu/expand_kernel.h"
+#include "kernels/cpu/int8_tile.h"
+#include "kernels/cpu/kernels.h"
+
+namespace slora::cpu {
+
+// A range of panels of y = W x + bias + records, W in bytes: the product tile by tile, then what is added while y is in cache.
+template <class Isa>
+class Int8LinearKernel {
+ public:
+  static void columns(const Int8LinearCall& call, std::int64_t panel_begin, std::int64_t panel_end) {
+    if (call.tiles.size() == 1) {
+      multiply_once(call, panel_begin, panel_end);
+    } else {
+      multiply(call, panel_begin, panel_end);
+    }
+    const std::int64_t col_begin = panel_begin * Int8Weight::kPanelCols;
+    const std::int64_t col_end = least(panel_end * Int8Weight::kPanelCols, call.weight.out);
+    ExpandKernel<Isa>::add({call.y, call.bias, call.records, call.col_begin}, col_begin, col_end);
+  }
+
+ private:
+  // Groups of inputs [begin, end).
+  struct Groups {
+    std::int64_t begin, end;
+  };
+
+  // Few rows take several panels at once, so that enough chains are in flight.
+  static void multiply_once(const Int8LinearCall& call, std::int64_t panel_begin, std::int64_t panel_end) {
+    const Int8RowTile& x = call.tiles[0];
+    std::int64_t panel = panel_begin;
+    panel = multiply_side_by_side<8>(call, panel, panel_end);
+    panel = multiply_side_by_side<4>(call, panel, panel_end);
+    for (; panel < panel_end; ++panel) {
+      Int8TileArgs args = tile_args(call, x, panel, {0, call.weight.group_count()});
+      args.ahead = reinterpret_cast<const std::byte*>(args.w) + kAheadBytes;  // panels follow one another
+      args.ahead_step = kQuadBytes;
+      multiply_panel(x.rows, args, columns_from(call, panel));
+    }
+  }
+
+  // Returns the first panel that is left.
+  template <int kVectors>
+  static std::int64_t multiply_side_by_side(const Int8LinearCall& call, std::int64_t panel, std::int64_t panel_end) {
+    constexpr std::int64_t kPanels = kVectors / 2;
+    if constexpr (Isa::int8_rows_max(kVectors) > 0) {
+      const Int8RowTile& x = call.tiles[0];
+      for (; x.rows <= Isa::int8_rows_max(kVectors) && panel + kPanels <= panel_end; panel += kPanels) {
+        const Int8TileArgs args = tile_args(call, x, panel, {0, call.weight.group_count()});
+        int8_tile_of_columns<Isa, kVectors>(x.rows, args, columns_from(call, panel));
+      }
+    }
+    return panel;
+  }
+
+  // Many rows go by, tile after tile, before a block of weights that stays in the first cache; meanwhile the next block is asked for.
+  static void multiply(const Int8LinearCall& call, std::int64_t panel_begin, std::int64_t panel_end) {
+    const std::int64_t group_count = call.weight.group_count();
+    const std::int64_t block_count = (group_count + kBlockGroups - 1) / kBlockGroups;
+    const auto tile_count = static_cast<std::int64_t>(call.tiles.size());
+    const std::int64_t asking = least(tile_count, kAskingTiles);
+    for (std::int64_t block = 0; block < block_count; ++block) {
+      const Groups groups{group_count * block / block_count, group_count * (block + 1) / block_count};
+      for (std::int64_t panel = panel_begin; panel < panel_end; ++panel) {
+        const auto* next = reinterpret_cast<const std::byte*>(panel + 1 < panel_end      ? call.weight.group(panel + 1, groups.begin)
+                                                              : groups.end < group_count ? call.weight.group(panel_begin, groups.end)
+                                                                                         : call.weight.panel(panel_end));
+        for (std::int64_t i = 0; i < tile_count; ++i) {
+          const Int8RowTile& x = call.tiles[static_cast<std::size_t>(i)];
+          Int8TileArgs args = tile_args(call, x, panel, groups);
+          if (i < asking) {
+            args.ahead_step = kQuadBytes / asking;
+            args.ahead = next + i * args.ahead_step * (groups.end - groups.begin) * Int8Weight::kGroupQuads;
+          }
+          multiply_panel(x.rows, args, columns_from(call, panel));
+        }
+      }
+    }
+  }
+
+  static void multiply_panel(int rows, Int8TileArgs args, std::int64_t cols) {
+    if constexpr (Isa::kInt8TileRows <= Isa::int8_rows_max(2)) {
+      int8_tile_of_columns<Isa, 2>(rows, args, cols);
+    } else {
+      int8_tile_of_columns<Isa, 1>(rows, args, cols);
+      args.out += kLanes;
+      args.col_begin = kLanes;
+      if (cols > kLanes) int8_tile_of_columns<Isa, 1>(rows, args, cols - kLanes);
+    }
+  }
+
+  static std::int64_t columns_from(const Int8LinearCall& call, std::int64_t panel) {
+    return call.weight.out - panel * Int8Weight::kPanelCols;
+  }
+
+  static Int8TileArgs tile_args(const Int8LinearCall& call, const Int8RowTile& x, std::int64_t panel, Groups groups) {
+    return {.out = call.y.row<float>(x.row_begin) + (panel * Int8Weight::kPanelCols - call.col_begin),
+            .out_stride = call.y.row_stride,
+            .x = x.group(groups.begin),
+            .w = call.weight.group(panel, groups.begin),
+            .panel_stride = call.weight.panel_words(),
+            .group_count = groups.end - groups.begin,
+            .last_quads = call.weight.quads_of(groups.end - 1),
+            .start = groups.begin == 0 ? TileStart::zero : TileStart::out,
+            .ahead = reinterpret_cast<const std::byte*>(x.words)};
+  }
+
+  static constexpr std::int64_t kBlockGroups = 7;  // 28 KiB of a panel
+  static constexpr std::int64_t kAskingTiles = 8;
+  static constexpr std::int64_t kAheadBytes = 8192;
+  static constexpr std::int64_t kQuadBytes = Int8Weight::kPanelCols * static_cast<std::int64_t>(sizeof(std::uint32_t));
+};
+
+}  // namespace slora::cpu

@@ -1,0 +1,42 @@
+#include "kernels/cpu/int8_rows.h"
+
+#include <algorithm>
+
+#include "kernels/cpu/kernels.h"
+
+namespace slora::cpu {
+namespace {
+
+constexpr std::int64_t kParallelElements = 16384;  // fewer are packed sooner than a thread is woken
+constexpr std::int64_t kTurnGroups = 4;
+constexpr std::int64_t kLineWords = 16;
+
+}  // namespace
+
+std::span<const Int8RowTile> Int8Rows::pack(Tensor x, ThreadPool& pool) {
+  const std::int64_t tile_count = (x.rows + kernels_.int8_tile_rows - 1) / kernels_.int8_tile_rows;
+  const std::int64_t group_count = (x.cols + Int8Weight::kGroup - 1) / Int8Weight::kGroup;
+  const std::int64_t row_words = group_count * (Int8Weight::kGroupQuads + Int8RowTile::kTailWords);
+  const std::int64_t tile_words = (row_words * kernels_.int8_tile_rows + kLineWords - 1) / kLineWords * kLineWords;
+  auto* words = scratch_.take<std::uint32_t>(static_cast<std::size_t>(tile_count * tile_words));
+  tiles_.clear();
+  for (std::int64_t i = 0; i < tile_count; ++i) {
+    const std::int64_t begin = x.rows * i / tile_count;
+    const std::int64_t end = x.rows * (i + 1) / tile_count;
+    tiles_.push_back({x.rows_from(begin, end - begin), begin, static_cast<int>(end - begin), words + i * tile_words});
+  }
+  const std::int64_t turns_per_tile = (group_count + kTurnGroups - 1) / kTurnGroups;
+  const auto pack_turn = [&](std::int64_t turn, int) {
+    const std::int64_t begin = turn % turns_per_tile * kTurnGroups;
+    kernels_.int8_quantise(tiles_[static_cast<std::size_t>(turn / turns_per_tile)], begin, std::min(begin + kTurnGroups, group_count));
+  };
+  const std::int64_t turns = tile_count * turns_per_tile;
+  if (x.rows * x.cols >= kParallelElements) {
+    pool.parallel_for(turns, pack_turn);
+  } else {
+    for (std::int64_t turn = 0; turn < turns; ++turn) pack_turn(turn, 0);
+  }
+  return tiles_;
+}
+
+}  // namespace slora::cpu

@@ -1,0 +1,87 @@
+#pragma once
+#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/simd.h"
+
+namespace slora::cpu {
+
+// Rows of bf16 rounded group by group to 255 levels about 0, the outermost at the group's largest magnitude.
+template <class Isa>
+class Int8RowsKernel {
+ public:
+  // Groups [group_begin, group_end) of every row of the tile.
+  static void quantise(const Int8RowTile& tile, std::int64_t group_begin, std::int64_t group_end) {
+    const std::int64_t rows = tile.rows;
+    const std::int64_t cols = tile.source.cols;
+    for (std::int64_t group = group_begin; group < group_end; ++group) {
+      const std::int64_t begin = group * Int8Weight::kGroup;
+      const std::int64_t count = least(Int8Weight::kGroup, cols - begin);
+      const std::int64_t quads = (count + 3) / 4;
+      std::uint32_t* out = tile.group(group);
+      Row quantised[Isa::kInt8TileRows];
+      for (std::int64_t r = 0; r < rows; ++r) quantise_row(quantised[r], tile.source.row<const Bfloat16>(r) + begin, count);
+      for (std::int64_t i = 0; i < quads; ++i) {  // written in order: the rows are read from as many places at once
+        for (std::int64_t r = 0; r < rows; ++r) __builtin_memcpy(out + i * rows + r, quantised[r].bytes + 4 * i, sizeof *out);
+      }
+      out += quads * rows;
+      for (std::int64_t r = 0; r < rows; ++r) {
+        __builtin_memcpy(out + r, &quantised[r].scale, sizeof *out);
+        __builtin_memcpy(out + rows + r, &quantised[r].start, sizeof *out);
+      }
+    }
+  }
+
+ private:
+  static constexpr int kVectors = Int8Weight::kGroup / kLanes;
+  static constexpr float kLargestMin = 0x1p-100f;  // below, 127 / largest might overflow: such a group is 0
+
+  using Bytes [[gnu::vector_size(kLanes)]] = std::int8_t;
+
+  struct Row {
+    alignas(64) std::int8_t bytes[Int8Weight::kGroup];
+    float scale;
+    std::int32_t start;  // -128 times the sum of bytes
+  };
+
+  static void quantise_row(Row& out, const Bfloat16* from, std::int64_t count) {
+    Bfloat16 padded[Int8Weight::kGroup];
+    if (count < Int8Weight::kGroup) {
+      __builtin_memset(padded, 0, sizeof padded);
+      __builtin_memcpy(padded, from, static_cast<std::size_t>(count) * sizeof(Bfloat16));
+      from = padded;
+    }
+    Words values[kVectors];
+    Ints largest = {};  // of magnitudes: their bits have the order of the numbers, and NaN is above all
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) {
+      Halves halves;
+      __builtin_memcpy(&halves, from + v * kLanes, sizeof halves);
+      values[v] = __builtin_convertvector(halves, Words) << 16;
+      const Ints magnitude = __builtin_bit_cast(Ints, values[v] & 0x7fffffffu);
+      largest = magnitude > largest ? magnitude : largest;
+    }
+    const float limit = __builtin_bit_cast(float, fold(largest, [](Ints a, Ints b) { return a > b ? a : b; }));
+    const bool tiny = limit < kLargestMin;
+    const Floats inverse = broadcast(tiny ? 0.0f : 127.0f / limit);
+    Ints sum = {};
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) {
+      const Ints rounded = Isa::nearest(as_floats(values[v]) * inverse);
+      sum += rounded;
+      const Bytes bytes = __builtin_convertvector(rounded, Bytes);
+      __builtin_memcpy(out.bytes + v * kLanes, &bytes, sizeof bytes);
+    }
+    out.scale = tiny ? 0.0f : limit / 127.0f;
+    out.start = -128 * fold(sum, [](Ints a, Ints b) { return a + b; });
+  }
+
+  template <class Combine>
+  [[gnu::always_inline]] static std::int32_t fold(Ints value, Combine combine) {
+    value = combine(value, __builtin_shufflevector(value, value, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+    value = combine(value, __builtin_shufflevector(value, value, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11));
+    value = combine(value, __builtin_shufflevector(value, value, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13));
+    value = combine(value, __builtin_shufflevector(value, value, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14));
+    return value[0];
+  }
+};
+
+}  // namespace slora::cpu

@@ -1,0 +1,43 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "tensor/tensor.h"
+
+namespace slora::cpu {
+
+// W [out, in] in bytes as products read it, with a scale for every output and group of kGroup inputs: W[n, k] is scale[n, k / kGroup] *
+// (byte[n, k] - 128). Panels of 32 outputs; in a panel group after group, each [quads, 32] words of four bytes (W[n, 4k] in the lowest)
+// and then [32] scales in bf16, so that reading is one pass over memory. quads = kGroup / 4, in the last group ceil(its inputs / 4);
+// what is beyond `in` may be any number, and beyond `out` all is 0. A view; owns nothing.
+struct Int8Weight {
+  static constexpr std::int64_t kPanelCols = 32;
+  static constexpr std::int64_t kGroup = 128;
+  static constexpr std::int64_t kGroupQuads = kGroup / 4;
+  static constexpr std::int64_t kScaleWords = kPanelCols / 2;
+
+  std::uint32_t* words = nullptr;
+  std::int64_t out = 0;
+  std::int64_t in = 0;
+
+  [[nodiscard]] static constexpr std::int64_t words_of(std::int64_t quads) { return quads * kPanelCols + kScaleWords; }
+  [[nodiscard]] std::int64_t group_count() const { return (in + kGroup - 1) / kGroup; }
+  [[nodiscard]] std::int64_t panel_count() const { return (out + kPanelCols - 1) / kPanelCols; }
+  [[nodiscard]] std::int64_t panel_words() const { return (in + 3) / 4 * kPanelCols + group_count() * kScaleWords; }
+  [[nodiscard]] std::uint32_t* panel(std::int64_t index) const { return words + index * panel_words(); }
+  [[nodiscard]] std::uint32_t* group(std::int64_t panel_index, std::int64_t index) const {
+    return panel(panel_index) + index * words_of(kGroupQuads);
+  }
+  // Words along the inputs of this group.
+  [[nodiscard]] std::int64_t quads_of(std::int64_t group_index) const {
+    const std::int64_t rest = (in + 3) / 4 - group_index * kGroupQuads;
+    return rest < kGroupQuads ? rest : kGroupQuads;
+  }
+  [[nodiscard]] std::size_t bytes() const { return static_cast<std::size_t>(panel_count() * panel_words()) * sizeof(std::uint32_t); }
+};
+
+// Rows [row_begin, row_begin + rows.rows) of W from f32, f16 or bf16, each group rounded to 255 levels about 0, the outermost at its
+// largest magnitude. A group that holds NaN or infinity makes every product with it NaN. The memory was zero before.
+void pack_rows(const Int8Weight& weight, std::int64_t row_begin, Tensor rows);
+
+}  // namespace slora::cpu
