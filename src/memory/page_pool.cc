@@ -24,6 +24,12 @@ void PageList::give_back() {
   pages_.clear();
 }
 
+void PageList::drop_first() {
+  check(!pages_.empty(), "a page to give back");
+  pool_->give_back(pages_.front(), owner_);
+  pages_.erase(pages_.begin());
+}
+
 PageIndex PageList::hand_over_first(const PageOwner& to) {
   check(!pages_.empty(), "a page to hand over");
   const PageIndex page = pages_.front();

@@ -35,6 +35,10 @@ class PageList {
   [[nodiscard]] std::span<const PageIndex> pages() const { return pages_; }
   [[nodiscard]] const PageOwner& owner() const { return owner_; }
 
+  // Room for so many without another allocation.
+  void reserve(std::size_t count) { pages_.reserve(count); }
+  // Gives the first page back.
+  void drop_first();
   // Hands the first page to another owner, who has to give it back to the pool.
   [[nodiscard]] PageIndex hand_over_first(const PageOwner& to);
   // A list of its own with the first page.

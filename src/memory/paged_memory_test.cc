@@ -25,7 +25,7 @@ void cache(PagedMemory& memory, const std::vector<TokenId>& tokens, AdapterId ad
   PrefixPin pin = memory.prefixes().begin({TenantId{}, adapter});
   for (std::size_t at = 0; at + 4 <= tokens.size(); at += 4) {
     PageList own = take(memory, {PageUse::sequence, TenantId{}, 1}, 1);
-    static_cast<void>(memory.prefixes().extend(pin, std::span(tokens).subspan(at, 4), own));
+    static_cast<void>(memory.prefixes().try_extend(pin, std::span(tokens).subspan(at, 4), own));
   }
 }
 

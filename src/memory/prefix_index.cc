@@ -68,21 +68,21 @@ PrefixPin PrefixIndex::match(const PrefixDomain& domain, std::span<const TokenId
   return pin;
 }
 
-PageList PrefixIndex::extend(PrefixPin& pin, std::span<const TokenId> tokens, PageList& own) {
+bool PrefixIndex::try_extend(PrefixPin& pin, std::span<const TokenId> tokens, PageList& own) {
   check(pin.index_ == this && tokens.size() == page_tokens_, "a pin of this index and one page of tokens");
   const std::uint32_t parent = pin.pages_.empty() ? kNone : pin.pages_.back().value;
   const std::uint32_t present = find(pin.domain_, parent, tokens);
   if (present != kNone) {
     this->pin(present);
     pin.pages_.push_back(PageIndex{present});
-    return own.split_first();
+    return false;
   }
   const PageIndex page = own.hand_over_first(owner_of(pin.domain_));
   link(page.value, pin.domain_, parent, tokens);
   nodes_[page.value].pin_count = 1;
   nodes_[page.value].use_count = 1;
   pin.pages_.push_back(page);
-  return {};
+  return true;
 }
 
 void PrefixIndex::record_use(const PrefixPin& pin) {
@@ -95,10 +95,10 @@ void PrefixIndex::evict(PageIndex page) {
 }
 
 void PrefixIndex::forget(AdapterId adapter) {
-  const auto first = first_of_adapter_.find(adapter);
-  if (first == first_of_adapter_.end()) return;
   std::vector<std::uint32_t> pages;  // parents before children
-  for (std::uint32_t page = first->second; page != kNone; page = nodes_[page].next_sibling) pages.push_back(page);
+  for (std::uint32_t page = first_root_; page != kNone; page = nodes_[page].next_sibling) {
+    if (nodes_[page].domain.adapter == adapter) pages.push_back(page);
+  }
   for (std::size_t i = 0; i < pages.size(); ++i)
     for (std::uint32_t page = nodes_[pages[i]].first_child; page != kNone; page = nodes_[page].next_sibling) pages.push_back(page);
   for (std::size_t i = pages.size(); i > 0; --i)
@@ -127,10 +127,7 @@ std::uint32_t PrefixIndex::find(const PrefixDomain& domain, std::uint32_t parent
   return page;
 }
 
-std::uint32_t& PrefixIndex::first_sibling(const Node& node) {
-  if (node.parent != kNone) return nodes_[node.parent].first_child;
-  return first_of_adapter_.try_emplace(node.domain.adapter, kNone).first->second;
-}
+std::uint32_t& PrefixIndex::first_sibling(const Node& node) { return node.parent == kNone ? first_root_ : nodes_[node.parent].first_child; }
 
 void PrefixIndex::link(std::uint32_t page, const PrefixDomain& domain, std::uint32_t parent, std::span<const TokenId> tokens) {
   Node& node = nodes_[page];
@@ -167,10 +164,8 @@ void PrefixIndex::remove(std::uint32_t page) {
   else
     first_sibling(node) = node.next_sibling;
 
-  if (node.parent == kNone) {
-    if (first_sibling(node) == kNone) first_of_adapter_.erase(node.domain.adapter);
-  } else if (Node& parent = nodes_[node.parent]; parent.first_child == kNone && parent.pin_count == 0) {
-    order_.insert(PageIndex{node.parent}, parent.value, EvictionTier::ordinary);
+  if (node.parent != kNone && nodes_[node.parent].first_child == kNone && nodes_[node.parent].pin_count == 0) {
+    order_.insert(PageIndex{node.parent}, nodes_[node.parent].value, EvictionTier::ordinary);
   }
   node.present = false;
   pool_.give_back(PageIndex{page}, owner_of(node.domain));

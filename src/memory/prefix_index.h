@@ -3,7 +3,6 @@
 #include <limits>
 #include <span>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "base/ids.h"
@@ -35,6 +34,8 @@ class PrefixPin {
   [[nodiscard]] std::uint32_t size() const { return static_cast<std::uint32_t>(pages_.size()); }
   [[nodiscard]] std::span<const PageIndex> pages() const { return pages_; }
   [[nodiscard]] const PrefixDomain& domain() const { return domain_; }
+  // Room for so many pages without another allocation.
+  void reserve(std::size_t page_count) { pages_.reserve(page_count); }
   // What the pages hold is in doubt: once unpinned they are dropped instead of cached, as far as nobody else uses them.
   void distrust() { trusted_ = false; }
 
@@ -64,15 +65,15 @@ class PrefixIndex {
   [[nodiscard]] PrefixPin begin(const PrefixDomain& domain) { return {*this, domain}; }
   // Pins the longest cached prefix of `tokens` of at most `page_count_max` pages.
   [[nodiscard]] PrefixPin match(const PrefixDomain& domain, std::span<const TokenId> tokens, std::uint32_t page_count_max);
-  // The first page of `own` was filled with `tokens` behind the pinned ones: it becomes a cached page, pinned too. If an equal page is
-  // already there, that one is pinned instead and the superfluous page is returned.
-  [[nodiscard]] PageList extend(PrefixPin& pin, std::span<const TokenId> tokens, PageList& own);
+  // The first page of `own` was filled with `tokens` behind the pinned ones: it becomes a cached page, pinned too. False when an equal
+  // page is already there: then that one is pinned instead, and the page in `own` is superfluous.
+  [[nodiscard]] bool try_extend(PrefixPin& pin, std::span<const TokenId> tokens, PageList& own);
 
   // Somebody runs on these pages: counts towards their value once they are unpinned.
   void record_use(const PrefixPin& pin);
   // Requires: `page` is the cheapest of the eviction order.
   void evict(PageIndex page);
-  // Drops every page under `adapter` that is not pinned.
+  // Drops every page under `adapter` that is not pinned; looks at every page at position 0.
   void forget(AdapterId adapter);
 
   [[nodiscard]] std::uint32_t evictable_count() const { return unpinned_count_; }
@@ -113,10 +114,10 @@ class PrefixIndex {
   const std::uint32_t page_tokens_;
   const double page_cost_;  // to compute a page's tokens again
   const PrefixHash hash_;
-  std::vector<Node> nodes_;                                        // [page_count]
-  std::vector<TokenId> tokens_;                                    // [page_count, page_tokens]
-  std::vector<std::uint32_t> buckets_;                             // [power of two] first page, or kNone
-  std::unordered_map<AdapterId, std::uint32_t> first_of_adapter_;  // pages at position 0, over all tenants
+  std::vector<Node> nodes_;             // [page_count]
+  std::vector<TokenId> tokens_;         // [page_count, page_tokens]
+  std::vector<std::uint32_t> buckets_;  // [power of two] first page, or kNone
+  std::uint32_t first_root_ = kNone;    // of the pages at position 0, over all domains
   std::uint32_t unpinned_count_ = 0;
   std::uint64_t evictions_ = 0;
 };

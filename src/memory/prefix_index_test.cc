@@ -24,7 +24,7 @@ struct World {
     while ((pin.size() + 1) * kPageTokens <= tokens.size()) {
       PageList own = pool.empty_list({PageUse::sequence, domain.tenant, 1});
       pool.take(own, 1);
-      static_cast<void>(index.extend(pin, tokens.subspan(pin.size() * kPageTokens, kPageTokens), own));
+      static_cast<void>(index.try_extend(pin, tokens.subspan(pin.size() * kPageTokens, kPageTokens), own));
     }
     return pin;
   }
@@ -81,12 +81,11 @@ TEST(PrefixIndex, GivesTheSecondWriterTheFirstOnesPage) {
   world.pool.take(first_own, 1);
   world.pool.take(second_own, 1);
   const PageIndex page = first_own.pages()[0];
-  EXPECT_TRUE(world.index.extend(first, tokens, first_own).empty());
-  {
-    const PageList superfluous = world.index.extend(second, tokens, second_own);
-    EXPECT_EQ(superfluous.size(), 1u);
-    EXPECT_EQ(second.pages()[0], page);
-  }
+  EXPECT_TRUE(world.index.try_extend(first, tokens, first_own));
+  EXPECT_FALSE(world.index.try_extend(second, tokens, second_own));
+  EXPECT_EQ(second.pages()[0], page);
+  EXPECT_EQ(second_own.size(), 1u);
+  second_own.drop_first();
   EXPECT_EQ(world.pool.free_count(), 15u);
 }
 

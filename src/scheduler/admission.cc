@@ -77,6 +77,10 @@ bool Scheduler::try_admit(Sequence& sequence) {
   const std::uint32_t adapter_pages = loads ? request.adapter_page_count : 0;
   if (memory_.available() < needed + adapter_pages + step_.promised_pages) return false;
 
+  // Room for all that it can come to, so that its steps allocate nothing.
+  holdings.prefix.reserve(worst_pages(sequence));
+  holdings.own.reserve(worst_pages(sequence));
+  sequence.tokens.reserve(static_cast<std::size_t>(sequence.tokens_max()));
   if (loads) {
     PageList pages = memory_.empty_list(adapters.owner_of(request.adapter));
     memory_.take(pages, adapter_pages);

@@ -128,6 +128,9 @@ void Scheduler::plan(StepPlan& out) {
   out.index = next_plan_;
   out.loads.swap(step_.loads);
   if (step_.chosen.empty()) return;
+  std::size_t pages_max = 0;  // that these tables can come to: they grow for many steps, the room at once
+  for (const Choice& choice : step_.chosen) pages_max += worst_pages(*choice.sequence);
+  out.pages.reserve(pages_max);
   for (const Choice& choice : step_.chosen) {
     Sequence& sequence = *choice.sequence;
     const std::int32_t end = sequence.planned + choice.token_count;
@@ -208,9 +211,13 @@ void Scheduler::store_full_pages(Sequence& sequence, std::int32_t computed_count
   const std::size_t full_count = static_cast<std::size_t>(computed_count) / page_tokens;
   while (holdings.prefix.size() < full_count) {
     const std::span<const TokenId> tokens = std::span(sequence.tokens).subspan(holdings.prefix.size() * page_tokens, page_tokens);
-    PageList superfluous = memory_.prefixes().extend(holdings.prefix, tokens, holdings.own);
+    if (memory_.prefixes().try_extend(holdings.prefix, tokens, holdings.own)) continue;
     UncommittedPlan* const plan = uncommitted_plan_of(sequence);
-    if (plan != nullptr && !superfluous.empty()) plan->kept.push_back({.adapter = {}, .prefix = {}, .own = std::move(superfluous)});
+    if (plan == nullptr) {
+      holdings.own.drop_first();
+    } else {
+      plan->kept.push_back({.adapter = {}, .prefix = {}, .own = holdings.own.split_first()});
+    }
   }
 }
 

@@ -55,11 +55,11 @@ slora_mutant(pinned_prefix_is_evicted memory/prefix_index.cc
   "    if (node.first_child == kNone) order_.erase(PageIndex{page});"
   "")
 slora_mutant(parent_is_forgotten_after_its_last_leaf memory/prefix_index.cc
-  "    order_.insert(PageIndex{node.parent}, parent.value, EvictionTier::ordinary);"
+  "    order_.insert(PageIndex{node.parent}, nodes_[node.parent].value, EvictionTier::ordinary);"
   "")
-slora_mutant(superfluous_page_stays_in_the_table memory/prefix_index.cc
-  "    return own.split_first();"
-  "    return {};")
+slora_mutant(superfluous_page_stays_in_the_table scheduler/scheduler.cc
+  "      holdings.own.drop_first();\n"
+  "")
 
 # Admission
 slora_mutant(preempted_keeps_its_pages scheduler/admission.cc
@@ -125,8 +125,8 @@ slora_mutant(failed_step_is_trusted scheduler/scheduler.cc
   "    sequence.holdings.prefix.distrust();\n"
   "    if (is_running) store_full_pages(sequence, span.position_begin + span.token_count);\n")
 slora_mutant(replaced_page_is_free_at_once scheduler/scheduler.cc
-  "plan != nullptr && !superfluous.empty()"
-  "false")
+  "if (plan == nullptr) {"
+  "if (true) {")
 slora_mutant(goes_on_after_its_length scheduler/scheduler.cc
   "sequence.known_count() == sequence.tokens_max()"
   "sequence.known_count() > sequence.tokens_max()")
