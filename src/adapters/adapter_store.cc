@@ -234,7 +234,9 @@ Result<ImageLayout> AdapterStore::load(const AdapterVersion& version, std::span<
 }
 
 std::vector<AdapterId> AdapterStore::take_retired() {
+  if (!has_retired_.load(std::memory_order_acquire)) return {};
   const std::lock_guard lock(mutex_);
+  has_retired_.store(false, std::memory_order_relaxed);
   return std::exchange(retired_, {});
 }
 
@@ -293,6 +295,7 @@ void AdapterStore::forget_version(Entry& entry) {
   if (!entry.version) return;
   entry.version->mark_retired();
   retired_.push_back(entry.version->id());
+  has_retired_.store(true, std::memory_order_release);
   entry.version.reset();
 }
 

@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -83,7 +84,7 @@ class AdapterStore {
   // Requires: pages.size() == version.page_count(), each of base().page_bytes and aligned to 64 bytes.
   [[nodiscard]] Result<ImageLayout> load(const AdapterVersion& version, std::span<std::byte* const> pages);
 
-  // Versions that no name means any more, each told once: their images are of no use to new sequences.
+  // Versions that no name means any more, each told once: their images are of no use to new sequences. Takes no lock when there are none.
   [[nodiscard]] std::vector<AdapterId> take_retired();
 
   [[nodiscard]] std::vector<AdapterListing> list() const;  // sorted by name
@@ -126,6 +127,7 @@ class AdapterStore {
   mutable std::mutex mutex_;
   Entries entries_;                       // guarded by mutex_
   std::vector<AdapterId> retired_;        // guarded by mutex_
+  std::atomic<bool> has_retired_{false};  // written under mutex_
   std::uint64_t registration_count_ = 0;  // guarded by mutex_
   std::uint64_t version_count_ = 0;       // guarded by mutex_; also the last AdapterId given
 };
