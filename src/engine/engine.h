@@ -37,7 +37,8 @@ struct EngineStats {
 class Engine {
  public:
   // Called on the engine thread once per step with everything that happened in it; must not block. Events of one sequence
-  // come in order.
+  // come in order. It takes them, or reads them where they are: room that it leaves in the vector, the same or another, is used for the
+  // next step's.
   using EventSink = std::function<void(std::vector<TokenEvent>&&)>;
 
   // `model`, `arena`, `adapters` and `metrics` outlive the engine. Starts the threads.

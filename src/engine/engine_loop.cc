@@ -27,7 +27,7 @@ EngineLoop::EngineLoop(const EngineOptions& options, Model& model, PageArena& ar
       // A load holds at least one page of the pool, so there are never more of them than pages.
       loader_(options.loader_threads, arena.page_count(), inbox_,
               [this](const AdapterVersion& version, std::span<const PageIndex> pages) { return bring_in(adapters_, arena_, version, pages); }) {
-  stats_.scheduler = scheduler_.stats();
+  publish_stats();
   thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
 }
 
@@ -49,11 +49,6 @@ Status EngineLoop::try_reserve(std::size_t prompt_tokens) {
     return error("queue_full", "The prompts that are running or waiting hold {} tokens, which is the limit; try again later.", limits.waiting_tokens_max);
   }
   return {};
-}
-
-EngineStats EngineLoop::stats() const {
-  const std::lock_guard lock(stats_mutex_);
-  return stats_;
 }
 
 void EngineLoop::run(const std::stop_token& stop) {
@@ -104,9 +99,9 @@ void EngineLoop::add(GenerationRequest request) {
   }
   const SequenceId id = request.id;
   const std::shared_ptr<const AdapterVersion> version = request.adapter;
-  live_.emplace(id, LiveSequence(std::move(request)));
+  LiveSequence& live = live_.emplace(id, LiveSequence(std::move(request))).first->second;
   if (const Status added = scheduler_.add(std::move(wanted)); !added) {
-    TokenEvent& event = event_of(id);
+    TokenEvent& event = event_of(live);
     event.error_code = added.error().code;
     event.error_message = added.error().message;
     ended_.push_back({id, EndReason::failed});
@@ -216,7 +211,8 @@ void EngineLoop::take_samples() {
   for (const PlannedSpan& span : plan_.spans) {
     if (span.output_row < 0) continue;
     const auto row = static_cast<std::size_t>(span.output_row);
-    take_sample(live_.at(span.sequence), sampled_[row], event_of(span.sequence), result_.rows[row]);
+    LiveSequence& sequence = live_.at(span.sequence);
+    take_sample(sequence, sampled_[row], event_of(sequence), result_.rows[row]);
   }
 }
 
@@ -239,23 +235,29 @@ void EngineLoop::take_sample(LiveSequence& sequence, SampledToken& token, TokenE
   event.token = token.token;
   event.logprob = token.logprob;
   event.top = std::move(token.top);
+  if (event.top.capacity() > 0 && !spare_tops_.empty()) {
+    token.top = std::move(spare_tops_.back());
+    spare_tops_.pop_back();
+  }
   sequence.append(token.token);
   result = {token.token, sequence.ends_with(token.token) ? RowOutcome::stop : RowOutcome::goes_on};
 }
 
-TokenEvent& EngineLoop::event_of(SequenceId id) {
-  const auto [entry, fresh] = event_index_.try_emplace(id, events_.size());
-  if (fresh) events_.emplace_back().sequence = id;
-  return events_[entry->second];
+TokenEvent& EngineLoop::event_of(LiveSequence& sequence) {
+  if (const std::optional<std::size_t> index = sequence.event_index(turn_)) return events_[*index];
+  sequence.set_event_index(turn_, events_.size());
+  TokenEvent& event = events_.emplace_back();
+  event.sequence = sequence.request().id;
+  return event;
 }
 
 // Attaches the ends to this step's events, forgets the sequences, and hands everything to the sink.
 void EngineLoop::publish() {
   for (const SequenceEnd& end : ended_) {
-    TokenEvent& event = event_of(end.id);
-    event.end = end.reason;
     const auto live = live_.find(end.id);
     check(live != live_.end(), "one end for every sequence");
+    TokenEvent& event = event_of(live->second);
+    event.end = end.reason;
     event.started = live->second.started();
     const GenerationRequest& request = live->second.request();
     if (request.adapter) release_adapter(request.adapter->id(), event);
@@ -264,17 +266,29 @@ void EngineLoop::publish() {
     live_.erase(live);
   }
   ended_.clear();
-  event_index_.clear();
-  {
-    const std::lock_guard lock(stats_mutex_);
-    stats_.scheduler = scheduler_.stats();
-    if (!plan_.empty()) ++stats_.steps;
-    stats_.adapters_resident = views_.size();
-    stats_.adapters_loading = loading_since_.size();
-  }
+  if (!plan_.empty()) ++step_count_;
+  publish_stats();
+  ++turn_;
   if (events_.empty()) return;
+  const std::size_t event_count = events_.size();
   sink_(std::move(events_));
-  events_ = {};
+  keep_top_lists();
+  events_.clear();
+  events_.reserve(event_count);  // at once, when the sink took the room
+}
+
+void EngineLoop::publish_stats() {
+  published_stats_.publish({.scheduler = scheduler_.stats(),
+                            .steps = step_count_,
+                            .adapters_resident = views_.size(),
+                            .adapters_loading = loading_since_.size()});
+}
+
+// Takes back the lists of log-probabilities in what the sink left, no more of them than a step fills.
+void EngineLoop::keep_top_lists() {
+  for (TokenEvent& event : events_) {
+    if (event.top.capacity() > 0 && spare_tops_.size() < sampled_.size()) spare_tops_.push_back(std::move(event.top));
+  }
 }
 
 // One sequence fewer names this adapter. The reason of a failed load goes into `event`.

@@ -1,6 +1,5 @@
 #pragma once
 #include <atomic>
-#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <thread>
@@ -13,6 +12,7 @@
 #include "engine/engine_metrics.h"
 #include "engine/inbox.h"
 #include "engine/live_sequence.h"
+#include "engine/snapshot.h"
 
 namespace slora {
 
@@ -25,7 +25,7 @@ class EngineLoop {
 
   Inbox& inbox() { return inbox_; }
   // Any thread.
-  [[nodiscard]] EngineStats stats() const;
+  [[nodiscard]] EngineStats stats() const { return published_stats_.read(); }
   [[nodiscard]] Timestamp heartbeat() const { return Timestamp{heartbeat_.load(std::memory_order_relaxed)}; }
   // Makes room for one more sequence until it has ended, or answers "queue_full". Any thread.
   [[nodiscard]] Status try_reserve(std::size_t prompt_tokens);
@@ -48,7 +48,9 @@ class EngineLoop {
   void publish();
   void release_adapter(AdapterId adapter, TokenEvent& event);
   void forget_if_unused(AdapterId adapter);
-  TokenEvent& event_of(SequenceId id);
+  TokenEvent& event_of(LiveSequence& sequence);
+  void publish_stats();
+  void keep_top_lists();
   void end_all();
 
   const EngineOptions options_;
@@ -81,14 +83,15 @@ class EngineLoop {
   std::vector<PromptLogprob> scored_;   // [rows that score prompts]
   std::vector<SequenceEnd> ended_;
   std::vector<AdapterId> evicted_;
-  std::vector<TokenEvent> events_;
-  std::unordered_map<SequenceId, std::size_t> event_index_;  // of this step's events
+  std::vector<TokenEvent> events_;                     // of this turn
+  std::uint64_t turn_ = 1;                             // of the loop
+  std::vector<std::vector<TokenLogprob>> spare_tops_;  // lists that came back from the sink, for sampled_
 
   std::atomic<std::size_t> live_count_{0};   // sequences accepted and not yet ended
   std::atomic<std::size_t> live_tokens_{0};  // of their prompts
   std::atomic<std::int64_t> heartbeat_;
-  mutable std::mutex stats_mutex_;
-  EngineStats stats_;  // guarded by stats_mutex_
+  std::uint64_t step_count_ = 0;
+  Snapshot<EngineStats> published_stats_;
 
   AdapterLoader loader_;
   std::jthread thread_;  // last: starts when everything is there

@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <functional>
@@ -53,17 +54,18 @@ class Inbox {
     tell([] {});
   }
 
-  // Replaces `out` by everything told since the last call; never waits.
+  // Replaces `out` by everything told since the last call. Takes no lock when that is nothing.
   void drain_into(Contents& out) {
     out.clear();
+    if (!told_.load(std::memory_order_acquire)) return;
     const std::lock_guard lock(mutex_);
     std::swap(out, waiting_);
-    told_ = false;
+    told_.store(false, std::memory_order_relaxed);
   }
   // Waits until something is told, at most `limit`.
   void wait_for(Timestamp limit) {
     std::unique_lock lock(mutex_);
-    ready_.wait_for(lock, limit, [&] { return told_; });
+    ready_.wait_for(lock, limit, [&] { return told_.load(std::memory_order_relaxed); });
   }
 
  private:
@@ -72,15 +74,15 @@ class Inbox {
     {
       const std::lock_guard lock(mutex_);
       change();
-      told_ = true;
+      told_.store(true, std::memory_order_release);
     }
     ready_.notify_one();
   }
 
   std::mutex mutex_;
   std::condition_variable ready_;
-  Contents waiting_;   // guarded by mutex_
-  bool told_ = false;  // guarded by mutex_
+  Contents waiting_;               // guarded by mutex_
+  std::atomic<bool> told_{false};  // written under mutex_
 };
 
 }  // namespace slora

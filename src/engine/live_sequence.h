@@ -17,6 +17,7 @@ namespace slora {
 class LiveSequence {
  public:
   explicit LiveSequence(GenerationRequest request) : request_(std::move(request)) {
+    if (counts_outputs()) output_counts_.reserve(static_cast<std::size_t>(request_.output_tokens_max));
     if (request_.sampling.repetition_penalty == 1) return;
     prompt_tokens_ = request_.prompt;
     std::ranges::sort(prompt_tokens_);
@@ -30,6 +31,15 @@ class LiveSequence {
   [[nodiscard]] Timestamp started() const { return started_; }
   void note_step(Timestamp now) {
     if (started_ == Timestamp{}) started_ = now;
+  }
+
+  // Which of the events of a turn of the loop is its own.
+  [[nodiscard]] std::optional<std::size_t> event_index(std::uint64_t turn) const {
+    return turn == event_turn_ ? std::optional(event_index_) : std::nullopt;
+  }
+  void set_event_index(std::uint64_t turn, std::size_t index) {
+    event_turn_ = turn;
+    event_index_ = index;
   }
 
   // How to draw the next token; borrows from this object.
@@ -73,8 +83,7 @@ class LiveSequence {
 
   void append(TokenId token) {
     ++output_count_;
-    const SamplingParams& params = request_.sampling;
-    if (params.repetition_penalty == 1 && params.presence_penalty == 0 && params.frequency_penalty == 0) return;
+    if (!counts_outputs()) return;
     const auto at = std::ranges::lower_bound(output_counts_, token, {}, &TokenCount::token);
     if (at != output_counts_.end() && at->token == token) {
       ++at->count;
@@ -86,11 +95,18 @@ class LiveSequence {
   [[nodiscard]] bool ends_with(TokenId token) const { return std::ranges::find(request_.sampling.end_tokens, token) != request_.sampling.end_tokens.end(); }
 
  private:
+  [[nodiscard]] bool counts_outputs() const {
+    const SamplingParams& params = request_.sampling;
+    return params.repetition_penalty != 1 || params.presence_penalty != 0 || params.frequency_penalty != 0;
+  }
+
   GenerationRequest request_;
   Timestamp started_{};
   std::int32_t output_count_ = 0;
-  std::vector<TokenCount> output_counts_;  // sorted by token; kept only when a penalty reads it
-  std::vector<TokenId> prompt_tokens_;     // sorted, distinct; kept only for the repetition penalty
+  std::uint64_t event_turn_ = 0;
+  std::size_t event_index_ = 0;                 // in the events of that turn
+  std::vector<TokenCount> output_counts_;       // sorted by token; kept only when a penalty reads it
+  std::vector<TokenId> prompt_tokens_;          // sorted, distinct; kept only for the repetition penalty
   std::vector<PromptLogprob> prompt_logprobs_;  // of the tokens from 1 on, until the first token of the output
 };
 

@@ -46,6 +46,7 @@ void Logprobs::find_most_likely(std::vector<TokenLogprob>& out, std::int32_t cou
     if (std::ssize(best_) == count) bound = logits_[static_cast<std::size_t>(best_.front())];
   }
   std::ranges::sort(best_, better);
+  out.reserve(best_.size());
   for (const TokenId token : best_) out.push_back({token, of(token)});
 }
 

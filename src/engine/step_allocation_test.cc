@@ -1,0 +1,125 @@
+// A step allocates nothing once it is warm: this program counts every operator new.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+#include <semaphore>
+
+#include "engine/engine_fixture.h"
+
+namespace {
+
+thread_local std::size_t allocation_count = 0;
+
+void* allocate(std::size_t size, std::size_t alignment) {
+  ++allocation_count;
+  const std::size_t rounded = (std::max<std::size_t>(size, 1) + alignment - 1) / alignment * alignment;
+  void* const memory = alignment <= __STDCPP_DEFAULT_NEW_ALIGNMENT__ ? std::malloc(rounded) : std::aligned_alloc(alignment, rounded);
+  if (memory == nullptr) std::abort();
+  return memory;
+}
+
+}  // namespace
+
+void* operator new(std::size_t size) { return allocate(size, __STDCPP_DEFAULT_NEW_ALIGNMENT__); }
+void* operator new(std::size_t size, std::align_val_t alignment) { return allocate(size, static_cast<std::size_t>(alignment)); }
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+
+namespace slora::testing {
+namespace {
+
+// Counts what the engine thread allocates from one call of the sink to the next: one step. Warm are the steps with a token for every
+// sequence, but for the first of them.
+class StepCounter {
+ public:
+  explicit StepCounter(std::size_t sequence_count) : sequence_count_(sequence_count) {}
+
+  Engine::EventSink sink() {
+    return [this](std::vector<TokenEvent>&& events) {
+      held_.wait(true);
+      const std::size_t count = allocation_count - count_before_;
+      const auto ended = std::ranges::count_if(events, [](const TokenEvent& event) { return event.end.has_value(); });
+      if (events.size() == sequence_count_ && ended == 0 && ++full_steps_ > kWarmUpSteps) {
+        ++warm_steps_;
+        allocations_ += count;
+      }
+      if (ended > 0) ended_.release(ended);
+      count_before_ = allocation_count;
+    };
+  }
+  // Holds the engine in the sink, so that all that is submitted meanwhile begins together.
+  void hold() { held_ = true; }
+  void let_go() {
+    held_ = false;
+    held_.notify_all();
+  }
+  void wait_for_ends() {
+    for (std::size_t i = 0; i < sequence_count_; ++i) ASSERT_TRUE(ended_.try_acquire_for(std::chrono::seconds(120)));
+  }
+  [[nodiscard]] std::size_t warm_steps() const { return warm_steps_; }
+  [[nodiscard]] std::size_t allocations() const { return allocations_; }
+
+ private:
+  static constexpr std::size_t kWarmUpSteps = 4;
+
+  const std::size_t sequence_count_;
+  std::size_t count_before_ = 0, full_steps_ = 0;  // of the engine thread
+  std::atomic<std::size_t> warm_steps_{0}, allocations_{0};
+  std::counting_semaphore<> ended_{0};
+  std::atomic<bool> held_{false};
+};
+
+class StepAllocation : public ::testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Threads, StepAllocation, ::testing::Values(1, 2));
+
+TEST_P(StepAllocation, NothingIsAllocatedInAWarmStep) {
+  constexpr std::int32_t kOutputTokens = 150;  // 37 new pages for each
+  const std::vector<std::string> adapters = {"", "a21_r16", "a14_r8", "", "a21_r16", "a16_r9", "", "a14_r8"};
+  StepCounter counter(adapters.size());
+  RuntimeOptions options;
+  options.model_folder = kGolden / "mix32";
+  options.model_name = "mix32";
+  options.backend = "cpu";
+  options.threads = GetParam();
+  options.page_tokens = 4;
+  options.step_tokens_max = 64;
+  options.running_max = 16;
+  options.pool_bytes = std::uint64_t{64} << 20;
+  options.adapter_folders = {kGolden / "mix32" / "adapters"};
+  Result<std::unique_ptr<Runtime>> runtime = Runtime::create(std::move(options), counter.sink());
+  ASSERT_TRUE(runtime) << runtime.error().message;
+  Engine& engine = (*runtime)->engine();
+
+  std::vector<GenerationRequest> requests;
+  for (std::size_t i = 0; i < adapters.size(); ++i) {
+    GenerationRequest& request = requests.emplace_back();
+    for (std::size_t token = 0; token < 3 + 5 * i; ++token) request.prompt.push_back(static_cast<TokenId>(2 + (7 * i + token) % 60));
+    if (!adapters[i].empty()) request.adapter = (*runtime)->adapters().resolve(adapters[i]).value();
+    request.sampling.temperature = i % 2 == 0 ? 0.0f : 0.8f;
+    if (i % 4 == 1) request.sampling.top_p = 0.9f;
+    if (i == 3) request.sampling.top_k = 20;
+    if (i == 4) request.sampling.repetition_penalty = 1.2f;
+    if (i == 5) request.sampling.presence_penalty = 0.5f;
+    if (i >= 6) request.sampling.logprob_count = 5;
+    request.sampling.seed = i;
+  }
+  for (const std::int32_t output_tokens : {1, kOutputTokens}) {  // first, to bring the adapters in
+    counter.hold();
+    for (GenerationRequest request : requests) {
+      request.id = engine.next_sequence_id();
+      request.output_tokens_max = output_tokens;
+      EXPECT_TRUE(engine.submit(std::move(request)));
+    }
+    counter.let_go();
+    counter.wait_for_ends();
+  }
+  EXPECT_GT(counter.warm_steps(), 100u);
+  EXPECT_EQ(counter.allocations(), 0u);
+}
+
+}  // namespace
+}  // namespace slora::testing
