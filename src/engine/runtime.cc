@@ -110,7 +110,7 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   Result<GenerationConfig> generation = read_generation_config(folder, parts.config.vocab_size);
   if (!generation) return forward_error(generation);
   parts.generation = std::move(*generation);
-  Result<std::unique_ptr<Backend>> backend = create_backend(options.backend, {.threads = options.threads});
+  Result<std::unique_ptr<Backend>> backend = create_backend(options.backend, {.threads = options.threads, .weights = options.weights});
   if (!backend) return forward_error(backend);
   parts.backend = std::move(*backend);
 

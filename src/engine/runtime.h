@@ -23,6 +23,7 @@ struct RuntimeOptions {
   std::optional<std::uint64_t> random_weights_seed;  // weights are drawn, and the folder needs a config.json only
   std::string backend = "auto";
   int threads = 0;                                     // 0: as many as there are cores for us
+  WeightStorage weights = WeightStorage::bf16;
   std::optional<std::uint64_t> pool_bytes;             // none: chosen from what is free
   std::optional<std::int32_t> page_tokens;             // none: chosen from the model's shape
   std::optional<std::int32_t> max_model_len;           // none: what the model and the pool allow
