@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <limits>
+#include <nlohmann/json.hpp>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -63,6 +64,13 @@ double MachineLimits::peak(Arithmetic arithmetic) const {
       return int8_peak.value_or(peak(Arithmetic::bf16));
   }
   fail_check("a known arithmetic", std::source_location::current());
+}
+
+Json to_json(const MachineLimits& limits) {
+  Json json = {{"bytes_per_second", limits.bandwidth}, {"fp32_per_second", limits.fp32_peak}};
+  if (limits.bf16_peak) json["bf16_per_second"] = *limits.bf16_peak;
+  if (limits.int8_peak) json["int8_per_second"] = *limits.int8_peak;
+  return json;
 }
 
 MachineLimits mean(const MachineLimits& a, const MachineLimits& b) {

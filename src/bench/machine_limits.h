@@ -7,6 +7,7 @@
 
 #include "bench/peak_loops.h"
 #include "bench/read_loops.h"
+#include "formats/json.h"
 #include "kernels/cpu/thread_pool.h"
 
 namespace slora::bench {
@@ -22,6 +23,7 @@ struct MachineLimits {
   [[nodiscard]] double peak(Arithmetic arithmetic) const;
 };
 
+[[nodiscard]] Json to_json(const MachineLimits& limits);
 [[nodiscard]] MachineLimits mean(const MachineLimits& a, const MachineLimits& b);
 
 // Measures the limits over and over. Holds threads of its own, which sleep between measurements; used by one thread.

@@ -5,12 +5,20 @@
 namespace slora {
 
 BenchCommand::BenchCommand(CLI::App& app)
-    : command_(app.add_subcommand("bench", "Measure what this machine can do, and how near slora comes to it")),
-      machine_(command_->add_subcommand("machine", "Measure what the machine can do at most: read memory, multiply")) {
+    : command_(app.add_subcommand("bench", "Measure how near slora comes to what this machine can do")),
+      offline_(add_bench_offline(*command_, offline_arguments_)),
+      kernels_(add_bench_kernels(*command_, kernels_arguments_)) {
   command_->require_subcommand(1);
-  machine_->add_option("--threads", threads_, "Threads that read and compute; 0: one per core")->type_name("N")->capture_default_str();
+  CLI::App* machine = command_->add_subcommand("machine", "Measure what the machine can do: read memory, multiply");
+  machine->add_option("--threads", machine_threads_, "Threads that read and compute; 0: one per core")
+      ->type_name("N")
+      ->capture_default_str();
 }
 
-int BenchCommand::run() const { return run_bench_machine(threads_); }
+int BenchCommand::run(const std::string& command_line) const {
+  if (offline_->parsed()) return run_bench_offline(offline_arguments_, command_line);
+  if (kernels_->parsed()) return run_bench_kernels(kernels_arguments_, command_line);
+  return run_bench_machine(machine_threads_);
+}
 
 }  // namespace slora

@@ -147,6 +147,12 @@ CLI::App* add_inspect(CLI::App& app, InspectArguments& arguments) {
   return command;
 }
 
+std::string joined(int argc, const char* const* argv) {
+  std::string line;
+  for (int i = 0; i < argc; ++i) line += (i > 0 ? " " : "") + std::string(argv[i]);
+  return line;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -165,6 +171,6 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   if (serve_command->parsed()) return slora::run_serve(serve);
   if (generate_command->parsed()) return slora::run_generate(generate);
-  if (bench.parsed()) return bench.run();
+  if (bench.parsed()) return bench.run(joined(argc, argv));
   return slora::run_inspect(inspect);
 }

@@ -9,11 +9,13 @@
 
 namespace slora {
 
-// A folder of a test's own, gone with everything in it when the object dies.
+// A folder of one's own, gone with everything in it when the object dies.
 class TemporaryFolder {
  public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "slora-XXXXXX").string();
+  TemporaryFolder() : TemporaryFolder(std::filesystem::temp_directory_path()) {}
+  // Requires: `parent` is a folder that may be written.
+  explicit TemporaryFolder(const std::filesystem::path& parent) {
+    std::string name = (parent / "slora-XXXXXX").string();
     check(mkdtemp(name.data()) != nullptr, "a temporary folder");
     path_ = name;
   }

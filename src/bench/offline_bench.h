@@ -1,0 +1,64 @@
+#pragma once
+#include <atomic>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "bench/engine_runner.h"
+#include "bench/machine_limits.h"
+#include "bench/model_source.h"
+#include "bench/offline_options.h"
+#include "bench/offline_row.h"
+#include "bench/random_adapters.h"
+
+namespace slora::bench {
+
+// What the rows are measured on.
+struct OfflineSetup {
+  ModelSource model;
+  std::string backend = "auto";
+  int threads = 0;
+  WeightStorage weights = WeightStorage::bf16;
+  std::optional<std::uint64_t> pool_bytes;  // none: what the rows need
+  std::filesystem::path scratch;            // folder for adapters
+  std::function<void(std::string_view what, std::uint64_t done, std::uint64_t total)> progress;
+};
+
+// Measures a whole engine from outside: by when its events come. One thread beside the engine's.
+class OfflineBench {
+ public:
+  [[nodiscard]] static Result<std::unique_ptr<OfflineBench>> create(const OfflineSetup& setup, const OfflineOptions& options);
+
+  // Measures row after row and tells of each. Returns early, without an error, when `stop` has become true.
+  [[nodiscard]] Status run(const std::function<void(const OfflineRow&)>& on_row, const std::atomic<bool>& stop);
+
+  // Lines for people: model, backend, pool, how long it took to load.
+  [[nodiscard]] std::vector<std::string> summary() const;
+  [[nodiscard]] const MachineProbe& probe() const { return probe_; }
+
+ private:
+  OfflineBench(const OfflineSetup& setup, const OfflineOptions& options, std::unique_ptr<EngineRunner> runner, double load_seconds);
+
+  [[nodiscard]] Result<OfflineRow> measure(const PlannedRow& plan);
+  [[nodiscard]] Status provide_adapters(const PlannedRow& plan);
+  [[nodiscard]] Status measure_prefill(OfflineRow& row);
+  [[nodiscard]] Status measure_decode(OfflineRow& row);
+  [[nodiscard]] Status measure_requests(OfflineRow& row);
+  void count_work(OfflineRow& row) const;
+  [[nodiscard]] std::vector<SequenceToRun> sequences_of(const PlannedRow& plan, std::int32_t prompt_tokens, std::int32_t output_tokens,
+                                                        std::int64_t count);
+
+  const OfflineSetup setup_;
+  const OfflineOptions options_;
+  const std::unique_ptr<EngineRunner> runner_;
+  const double load_seconds_;
+  RandomAdapters adapters_;
+  MachineProbe probe_;
+  std::uint64_t next_seed_ = 0;  // of prompts that must not have been seen before
+  std::int64_t next_turn_ = 0;   // of the adapters in lists
+};
+
+}  // namespace slora::bench

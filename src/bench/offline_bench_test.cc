@@ -1,0 +1,98 @@
+#include "bench/offline_bench.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "bench/bench_fixture.h"
+#include "formats/temporary_folder.h"
+
+namespace slora::bench {
+namespace {
+
+class OfflineBenchTest : public ::testing::Test {
+ protected:
+  OfflineBenchTest() {
+    setup_.model = *find_model(folder_.write("tiny/config.json", testing::kTinyConfig), folder_.path());
+    setup_.threads = 1;
+    setup_.scratch = folder_.path();
+    options_.prompts = {20};
+    options_.batches = {1, 3};
+    options_.contexts = {40};
+    options_.repeats = 3;
+    options_.steps = 2;
+  }
+
+  std::vector<OfflineRow> run() {
+    std::vector<OfflineRow> rows;
+    Result<std::unique_ptr<OfflineBench>> bench = OfflineBench::create(setup_, options_);
+    EXPECT_TRUE(bench) << bench.error().message;
+    const std::atomic<bool> stop = false;
+    const Status ran = (*bench)->run([&](const OfflineRow& row) { rows.push_back(row); }, stop);
+    EXPECT_TRUE(ran) << ran.error().message;
+    return rows;
+  }
+
+  TemporaryFolder folder_;
+  OfflineSetup setup_;
+  OfflineOptions options_;
+};
+
+TEST_F(OfflineBenchTest, MeasuresEveryRowOfThePlan) {
+  options_.requests = 4;
+  options_.registered = {5};
+  const std::vector<OfflineRow> rows = run();
+  ASSERT_EQ(rows.size(), plan_rows(options_).size());
+  for (const OfflineRow& row : rows) {
+    EXPECT_EQ(row.seconds.size(), 3u);
+    EXPECT_GT(row.tokens_per_second, 0);
+    EXPECT_GT(row.limits.bandwidth, 0);
+    EXPECT_EQ(row.floor_seconds > 0, row.plan.kind != OfflineKind::requests);
+    EXPECT_FALSE(to_json(row).dump().empty());
+    EXPECT_FALSE(offline_table_line(row).empty());
+  }
+}
+
+TEST_F(OfflineBenchTest, DecodesAtTheContextThatWasAskedFor) {
+  options_.uses = {AdapterUse::none};
+  options_.prompts = {};
+  const std::vector<OfflineRow> rows = run();
+  ASSERT_EQ(rows.size(), 2u);
+  for (const OfflineRow& row : rows) EXPECT_NEAR(row.context, 40, 8);
+}
+
+TEST_F(OfflineBenchTest, SumsOfFloorsAreNoLowerThanTheFloor) {
+  for (const OfflineRow& row : run()) EXPECT_GE(row.by_op_seconds, row.floor_seconds * (1 - 1e-9));
+}
+
+TEST(OfflinePlan, LeavesOutWhatHoldsTooManyTokens) {
+  OfflineOptions options;
+  options.uses = {AdapterUse::none};
+  options.prompts = {};
+  options.batches = {1, 4};
+  options.contexts = {100, 1000};
+  options.context_tokens_max = 1000;
+  const std::vector<PlannedRow> rows = plan_rows(options);
+  ASSERT_EQ(rows.size(), 3u);
+  EXPECT_EQ(rows.back().batch, 1);
+  EXPECT_EQ(rows.back().tokens, 1000);
+}
+
+TEST(ModelSource, NamesTheShapesWhenItFindsNothing) {
+  const TemporaryFolder folder;
+  const Result<ModelSource> model = find_model("nowhere", folder.path());
+  ASSERT_FALSE(model);
+  EXPECT_NE(model.error().message.find("Qwen2.5-0.5B"), std::string::npos);
+}
+
+TEST(ModelSource, DrawsWeightsWhereThereIsAConfigAlone) {
+  const TemporaryFolder folder;
+  folder.write("shape/config.json", testing::kTinyConfig);
+  EXPECT_EQ(find_model(folder.file("shape"), folder.path())->weights, WeightSource::random);
+  folder.write("shape/model.safetensors", "");
+  EXPECT_EQ(find_model(folder.file("shape"), folder.path())->weights, WeightSource::files);
+  EXPECT_EQ(find_model("Qwen2.5-0.5B", folder.path())->weights, WeightSource::random);
+}
+
+}  // namespace
+}  // namespace slora::bench

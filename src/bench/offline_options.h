@@ -1,0 +1,67 @@
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "bench/random_adapters.h"
+#include "formats/model_config.h"
+
+namespace slora::bench {
+
+enum class AdapterUse : std::uint8_t { none, shared, distinct };  // by the sequences of a batch
+
+// Which adapters the sequences of a row have.
+struct AdapterSetting {
+  AdapterUse use = AdapterUse::none;
+  AdapterKind kind;
+  std::int32_t registered = 0;  // how many take turns in a list of requests
+
+  // The adapter of a row's sequence, or an empty name.
+  [[nodiscard]] std::string adapter_of(std::int64_t sequence_index) const;
+};
+// "base", "one r16 all", "each r16 all", "1000 r16 all".
+[[nodiscard]] std::string name_of(const AdapterSetting& setting);
+
+enum class OfflineKind : std::uint8_t {
+  prefill,   // one prompt, to its first token
+  decode,    // steps that give every sequence of a batch one more token
+  requests,  // a list of requests, a batch of them at a time
+};
+
+// What to measure. Every combination of batch, context and adapters is a row, and so is every one of prompt and adapters.
+struct OfflineOptions {
+  std::vector<std::int32_t> prompts = {128, 512};
+  std::vector<std::int32_t> batches = {1, 2, 4, 8, 16, 32};
+  std::vector<std::int32_t> contexts = {128, 1024, 8192};
+  std::int64_t context_tokens_max = 16384;  // of a batch together; rows that would need more are left out
+  std::vector<AdapterUse> uses = {AdapterUse::none, AdapterUse::shared, AdapterUse::distinct};
+  std::vector<AdapterKind> kinds = {AdapterKind{}};
+  std::int32_t requests = 0;             // of a list, for each batch and setting; 0: no lists
+  std::vector<std::int32_t> registered;  // adapters that take turns in a list; empty: as many as the batch
+  std::int32_t request_prompt_tokens = 128, request_output_tokens = 64;
+  double top_p = 1;  // below 1: tokens are drawn at temperature 0.8
+  std::int32_t repeats = 5;
+  std::int32_t steps = 16;  // of a repetition of decoding
+};
+
+struct PlannedRow {
+  OfflineKind kind = OfflineKind::decode;
+  AdapterSetting adapters;
+  std::int32_t batch = 1;
+  std::int32_t tokens = 0;  // of the prompt, or of the context
+};
+
+// The rows in the order to measure them; what needs more than context_tokens_max is not among them.
+[[nodiscard]] std::vector<PlannedRow> plan_rows(const OfflineOptions& options);
+
+// Decoding measures the tokens in the middle of what its sequences generate: this many of them, and how many in all.
+[[nodiscard]] std::int32_t measured_tokens(const OfflineOptions& options);
+[[nodiscard]] std::int32_t generated_tokens(const OfflineOptions& options);
+// Tokens of the prompts that decode at this context, on average over the measured steps.
+[[nodiscard]] std::int32_t prompt_tokens_for(const OfflineOptions& options, std::int32_t context);
+
+// Tokens of the longest sequence, and bytes of pool that the rows need so that nothing is evicted which a row still wants.
+[[nodiscard]] std::int32_t longest_sequence(const OfflineOptions& options);
+[[nodiscard]] std::uint64_t pool_bytes_for(const OfflineOptions& options, const ModelConfig& config, DType kv_dtype);
+
+}  // namespace slora::bench

@@ -1,0 +1,82 @@
+#pragma once
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backend/backend.h"
+#include "bench/machine_limits.h"
+#include "bench/op_row.h"
+#include "bench/random_numbers.h"
+#include "formats/model_config.h"
+#include "model/kv_geometry.h"
+
+namespace slora::bench {
+
+enum class OpGroup : std::uint8_t { products, adapters, attention, rows, sampling };
+
+struct OpOptions {
+  std::vector<OpGroup> groups = {OpGroup::products, OpGroup::adapters, OpGroup::attention, OpGroup::rows, OpGroup::sampling};
+  std::vector<std::int32_t> rows = {1, 2, 4, 8, 16, 32, 64, 128, 512};
+  std::vector<std::int32_t> ranks = {8, 16, 64};
+  std::vector<std::int32_t> contexts = {128, 1024, 8192};
+  std::string backend = "auto";
+  BackendOptions backend_options;
+  int repeats = 5;
+};
+
+// Measures a backend's ops one by one at a model's shapes. What a step would read from memory is read from memory here too: each op has
+// so many copies of its weights, adapters or pages, used in turn, that no cache holds them. One thread beside the backend's.
+class OpBench {
+ public:
+  using OnRow = std::function<void(const OpRow&)>;
+
+  [[nodiscard]] static Result<std::unique_ptr<OpBench>> create(const ModelConfig& config, const OpOptions& options);
+
+  // Measures row after row and tells of each; ends early when `stop` has become true.
+  void run(const OnRow& on_row, const std::atomic<bool>& stop);
+
+  [[nodiscard]] std::string description() const { return backend_->description(); }
+  [[nodiscard]] const MachineProbe& probe() const { return probe_; }
+
+ private:
+  OpBench(const ModelConfig& config, const OpOptions& options, std::unique_ptr<Backend> backend);
+
+  // A call of the op on copy `index` of what it reads.
+  using Call = std::function<void(std::size_t index)>;
+  void measure(OpRow row, std::size_t copy_count, const Call& call);
+  [[nodiscard]] bool stopped() const { return stop_->load(); }
+
+  void run_products();
+  void run_product(const std::string& name, std::int64_t out, std::int64_t in, std::int32_t rows_max);
+  void run_adapters();
+  void run_adapters_of(std::int32_t rank, std::int64_t rows, std::int64_t adapter_count);
+  void run_attention();
+  void run_attend(const std::string& name, std::int32_t sequences, std::int32_t tokens, std::int32_t context);
+  void run_rows();
+  void run_sampling();
+
+  [[nodiscard]] LinearWeight random_product(std::int64_t out, std::int64_t in);
+  // Tensors [rows, cols] of the op at hand, each until the next call.
+  [[nodiscard]] Tensor product_input(std::int64_t rows, std::int64_t cols);
+  [[nodiscard]] Tensor product_output(std::int64_t rows, std::int64_t cols);
+  [[nodiscard]] Tensor float_output(std::int64_t rows, std::int64_t cols);
+  [[nodiscard]] Arithmetic arithmetic() const {
+    return options_.backend_options.weights == WeightStorage::int8 ? Arithmetic::int8 : Arithmetic::bf16;
+  }
+
+  const ModelConfig config_;
+  const OpOptions options_;
+  const std::unique_ptr<Backend> backend_;
+  Buffer read_memory_;  // what bandwidth is measured on
+  MachineProbe probe_;
+  MachineLimits limits_;  // the latest
+  RandomNumbers random_{1};
+  Buffer input_, product_output_, float_output_;
+  const OnRow* on_row_ = nullptr;
+  const std::atomic<bool>* stop_ = nullptr;
+};
+
+}  // namespace slora::bench

@@ -1,0 +1,123 @@
+#include "bench/random_adapters.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <system_error>
+
+#include "bench/random_numbers.h"
+#include "formats/json.h"
+#include "formats/module_table.h"
+#include "formats/safetensors_writer.h"
+
+namespace slora::bench {
+namespace {
+
+// A thousand large adapters would fill a disk. Those beyond share the weight files of the first, by hard links, under configs of their own:
+// other contents by their hashes, which are read, checked and placed one by one.
+constexpr std::int32_t kWeightFilesMax = 64;
+constexpr std::array<std::int32_t, 3> kMixedRanks = {8, 16, 64};
+
+bool is_target(const ModuleEntry& module, AdapterTargets targets) {
+  if (module.site.kind == SiteKind::head) return false;
+  return targets == AdapterTargets::all || module.path.ends_with(".q_proj") || module.path.ends_with(".v_proj");
+}
+
+// [rows, cols] bf16 with signs and fractions drawn, magnitudes from 0.5 to 2 times the largest power of two up to `size`.
+TensorToWrite random_tensor(std::string name, std::int64_t rows, std::int64_t cols, double size, RandomNumbers& random) {
+  constexpr std::uint16_t kSignAndFraction = 0x807f;
+  constexpr int kExponentBias = 127, kFractionBits = 7;
+  const int exponent = kExponentBias + static_cast<int>(std::floor(std::log2(size))) - 1;
+  TensorToWrite tensor{
+      std::move(name), DType::bf16, {rows, cols}, std::vector<std::byte>(static_cast<std::size_t>(rows * cols) * sizeof(Bfloat16))};
+  auto* numbers = reinterpret_cast<Bfloat16*>(tensor.bytes.data());
+  for (std::int64_t i = 0; i < rows * cols; ++i) {
+    const auto bits = static_cast<std::uint16_t>(random.next() >> 48);
+    const int drawn = exponent + (bits >> 8 & 1);
+    numbers[i].bits = static_cast<std::uint16_t>((bits & kSignAndFraction) | drawn << kFractionBits);
+  }
+  return tensor;
+}
+
+Status write_config(const std::filesystem::path& folder, std::int32_t rank, AdapterTargets targets, std::int32_t index) {
+  Json modules = {"q_proj", "v_proj"};
+  if (targets == AdapterTargets::all) modules = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
+  const Json config = {{"peft_type", "LORA"}, {"task_type", "CAUSAL_LM"}, {"base_model_name_or_path", fmt::format("random-{}", index)},
+                       {"r", rank},           {"lora_alpha", rank},       {"target_modules", modules},
+                       {"bias", "none"}};
+  std::ofstream file(folder / "adapter_config.json");
+  file << config.dump(2) << '\n';
+  file.close();
+  if (!file) return error("E_WRITE", "{}: adapter_config.json can't be written", folder.string());
+  return {};
+}
+
+}  // namespace
+
+std::int32_t AdapterKind::rank_of(std::int32_t index) const {
+  return rank > 0 ? rank : kMixedRanks[static_cast<std::size_t>(index) % kMixedRanks.size()];
+}
+
+std::string name_of(const AdapterKind& kind) {
+  const std::string_view targets = kind.targets == AdapterTargets::all ? "all" : "qv";
+  return kind.rank > 0 ? fmt::format("r{} {}", kind.rank, targets) : fmt::format("mixed {}", targets);
+}
+
+std::uint64_t parameter_count(const ModelConfig& config, AdapterTargets targets, std::int32_t rank) {
+  std::uint64_t count = 0;
+  for (const ModuleEntry& module : make_module_table(config).modules) {
+    if (is_target(module, targets)) count += static_cast<std::uint64_t>(rank) * static_cast<std::uint64_t>(module.in + module.out);
+  }
+  return count;
+}
+
+std::string RandomAdapters::adapter_name(const AdapterKind& kind, std::int32_t index) {
+  std::string name = name_of(kind);
+  name[name.find(' ')] = '-';
+  return fmt::format("{}-{}", name, index);
+}
+
+std::filesystem::path RandomAdapters::folder_of(const AdapterKind& kind, std::int32_t index) const {
+  return folder_ / adapter_name(kind, index);
+}
+
+Status RandomAdapters::provide(AdapterStore& store, const AdapterKind& kind, std::int32_t count) {
+  for (std::int32_t& provided = counts_[kind]; provided < count; ++provided) {
+    if (Status written = write(kind, provided); !written) return written;
+    const std::string name = adapter_name(kind, provided);
+    if (Status added = store.add_folder(name, folder_of(kind, provided).string()); !added) return added;
+  }
+  return {};
+}
+
+Status RandomAdapters::write(const AdapterKind& kind, std::int32_t index) const {
+  const std::filesystem::path folder = folder_of(kind, index);
+  const std::int32_t rank = kind.rank_of(index);
+  std::error_code failure;
+  std::filesystem::create_directories(folder, failure);
+  if (failure) return error("E_WRITE", "{}: {}", folder.string(), failure.message());
+  if (Status written = write_config(folder, rank, kind.targets, index); !written) return written;
+  constexpr std::string_view kWeights = "adapter_model.safetensors";
+  // As many files as a multiple of the ranks, so that a link has its adapter's rank.
+  constexpr std::int32_t kFiles =
+      kWeightFilesMax / static_cast<std::int32_t>(kMixedRanks.size()) * static_cast<std::int32_t>(kMixedRanks.size());
+  if (index >= kFiles) {
+    std::filesystem::create_hard_link(folder_of(kind, index % kFiles) / kWeights, folder / kWeights, failure);
+    if (failure) return error("E_WRITE", "{}: {}", folder.string(), failure.message());
+    return {};
+  }
+  RandomNumbers random(static_cast<std::uint64_t>(index) + 1);
+  std::vector<TensorToWrite> tensors;
+  for (const ModuleEntry& module : make_module_table(config_).modules) {
+    if (!is_target(module, kind.targets)) continue;
+    const std::string name = "base_model.model." + module.path;
+    tensors.push_back(random_tensor(name + ".lora_A.weight", rank, module.in, 1 / std::sqrt(module.in), random));
+    tensors.push_back(random_tensor(name + ".lora_B.weight", module.out, rank, 0.1 / std::sqrt(rank), random));
+  }
+  return write_safetensors((folder / kWeights).string(), tensors);
+}
+
+}  // namespace slora::bench

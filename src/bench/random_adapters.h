@@ -1,0 +1,47 @@
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "adapters/adapter_store.h"
+#include "formats/model_config.h"
+
+namespace slora::bench {
+
+enum class AdapterTargets : std::uint8_t { qv, all };  // of each layer: q and v, or all seven projections
+
+// Adapters that are alike but for their numbers.
+struct AdapterKind {
+  std::int32_t rank = 16;  // 0: 8, 16 and 64 in turn
+  AdapterTargets targets = AdapterTargets::all;
+  auto operator<=>(const AdapterKind&) const = default;
+
+  [[nodiscard]] std::int32_t rank_of(std::int32_t index) const;
+};
+// "r16 all", "mixed qv".
+[[nodiscard]] std::string name_of(const AdapterKind& kind);
+// Numbers of an adapter of this rank, of all its modules.
+[[nodiscard]] std::uint64_t parameter_count(const ModelConfig& config, AdapterTargets targets, std::int32_t rank);
+
+// PEFT folders of random numbers for one model, written below a folder and registered under names of their own. Nothing is removed. One
+// thread.
+class RandomAdapters {
+ public:
+  // `folder` is there and stays until the last adapter has been loaded.
+  RandomAdapters(std::filesystem::path folder, const ModelConfig& config) : folder_(std::move(folder)), config_(config) {}
+
+  // Lets `store` know the first `count` adapters of a kind.
+  [[nodiscard]] Status provide(AdapterStore& store, const AdapterKind& kind, std::int32_t count);
+  [[nodiscard]] static std::string adapter_name(const AdapterKind& kind, std::int32_t index);
+
+ private:
+  [[nodiscard]] Status write(const AdapterKind& kind, std::int32_t index) const;
+  [[nodiscard]] std::filesystem::path folder_of(const AdapterKind& kind, std::int32_t index) const;
+
+  const std::filesystem::path folder_;
+  const ModelConfig config_;
+  std::map<AdapterKind, std::int32_t> counts_;  // that were provided
+};
+
+}  // namespace slora::bench

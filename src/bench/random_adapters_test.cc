@@ -1,0 +1,54 @@
+#include "bench/random_adapters.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "adapters/adapter_image.h"
+#include "bench/bench_fixture.h"
+#include "formats/json.h"
+#include "formats/temporary_folder.h"
+
+namespace slora::bench {
+namespace {
+
+class RandomAdaptersTest : public ::testing::Test {
+ protected:
+  const ModelConfig config_ = *parse_model_config(*parse_json(testing::kTinyConfig));
+  const AdapterBase base_{make_module_table(config_), {DType::bf16, 2}, 4096, 512};
+  AdapterStore store_{base_};
+  TemporaryFolder folder_;
+  RandomAdapters adapters_{folder_.path(), config_};
+};
+
+TEST_F(RandomAdaptersTest, AreServedAndDifferInContent) {
+  constexpr std::int32_t kCount = 70;  // more than there are weight files
+  const AdapterKind kind{0, AdapterTargets::all};
+  ASSERT_TRUE(adapters_.provide(store_, kind, kCount));
+  std::set<Sha256Digest> contents;
+  for (std::int32_t i = 0; i < kCount; ++i) {
+    const std::string folder = folder_.file(RandomAdapters::adapter_name(kind, i));
+    const Result<ExaminedAdapter> examined = store_.examine(folder, 1000);
+    ASSERT_TRUE(examined) << examined.error().message;
+    EXPECT_EQ(examined->rank, kind.rank_of(i));
+    contents.insert(examined->identity);
+  }
+  EXPECT_EQ(contents.size(), kCount);
+}
+
+TEST_F(RandomAdaptersTest, ChangeWhatTheirKindSays) {
+  const AdapterKind kind{8, AdapterTargets::qv};
+  ASSERT_TRUE(adapters_.provide(store_, kind, 1));
+  const Result<PreparedAdapter> adapter = prepare_adapter(folder_.file("r8-qv-0"), base_);
+  ASSERT_TRUE(adapter) << adapter.error().message;
+  EXPECT_EQ(adapter->layout.records.size(), 4u) << "q and v of two layers";
+  std::uint64_t parameters = 0;
+  for (const ImageRecord& record : adapter->layout.records) {
+    parameters += static_cast<std::uint64_t>(record.record.rank) * static_cast<std::uint64_t>(record.record.in + record.record.out);
+  }
+  EXPECT_EQ(parameters, parameter_count(config_, kind.targets, kind.rank));
+}
+
+}  // namespace
+}  // namespace slora::bench

@@ -1,0 +1,35 @@
+#pragma once
+#include <condition_variable>
+#include <mutex>
+#include <vector>
+
+#include "engine/engine.h"
+
+namespace slora::bench {
+
+// What came out of one turn of the engine, and when.
+struct WatchedStep {
+  Timestamp at{};
+  std::vector<TokenEvent> events;
+};
+
+// Keeps what an engine tells. The engine's thread writes, one other reads; it is woken when sequences end, not at every step.
+class StepWatch {
+ public:
+  // To be given to the engine; the watch outlives it.
+  [[nodiscard]] Engine::EventSink sink();
+
+  // Everything since the last call, once `count` sequences have ended since then.
+  [[nodiscard]] std::vector<WatchedStep> wait_for_ends(std::size_t count);
+  // The same, or everything until `deadline` when that comes first.
+  [[nodiscard]] std::vector<WatchedStep> wait_for_ends(std::size_t count, Timestamp deadline);
+
+ private:
+  const SteadyClock clock_;
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  std::vector<WatchedStep> steps_;  // guarded by mutex_
+  std::size_t end_count_ = 0;       // guarded by mutex_
+};
+
+}  // namespace slora::bench

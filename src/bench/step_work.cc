@@ -1,0 +1,74 @@
+#include "bench/step_work.h"
+
+#include <algorithm>
+
+namespace slora::bench {
+namespace {
+
+constexpr double kAdapterBytes = 2;  // of a number, as the pool holds it
+
+Work product(const LinearWeight& weight, std::int64_t rows) {
+  return {static_cast<double>(weight.packed.bytes()), 2.0 * static_cast<double>(rows * weight.out * weight.in), 0};
+}
+
+// Keys that queries of positions [begin, begin + count) see in all, where a window of 0 shows everything before.
+double pair_count(const SpanShape& span, std::int64_t window) {
+  double pairs = 0;
+  if (window == 0) return static_cast<double>(span.count) * static_cast<double>(2 * span.begin + span.count + 1) / 2;
+  for (std::int64_t i = 0; i < span.count; ++i) pairs += static_cast<double>(std::min(span.begin + i + 1, window));
+  return pairs;
+}
+
+// Attention of all layers.
+Work attention(const Model& model, std::span<const SpanShape> spans) {
+  const ModelConfig& config = model.config();
+  const double token_bytes = 2.0 * config.kv_width() * static_cast<double>(bytes_of(model.kv_geometry().dtype));
+  Work work;
+  for (const std::int64_t window : config.window) {
+    for (const SpanShape& span : spans) {
+      const std::int64_t seen = window == 0 ? span.begin + span.count : std::min(span.begin + span.count, window + span.count - 1);
+      work.bytes += token_bytes * static_cast<double>(seen);
+      work.other_operations += 4.0 * config.q_width() * pair_count(span, window);
+    }
+  }
+  return work;
+}
+
+}  // namespace
+
+Work& Work::operator+=(const Work& other) {
+  bytes += other.bytes;
+  weight_operations += other.weight_operations;
+  other_operations += other.other_operations;
+  return *this;
+}
+
+double floor_seconds(const Work& work, Arithmetic weights, const MachineLimits& limits) {
+  return std::max(work.bytes / limits.bandwidth,
+                  work.weight_operations / limits.peak(weights) + work.other_operations / limits.peak(Arithmetic::bf16));
+}
+
+std::vector<Work> work_of(const Model& model, const StepShape& step) {
+  std::int64_t rows = 0;
+  for (const SpanShape& span : step.spans) rows += span.count;
+  Work qkv, o, gate_up, down, adapters;
+  for (const LayerWeights& layer : model.weights().layers) {
+    qkv += product(layer.qkv, rows);
+    o += product(layer.o, rows);
+    gate_up += product(layer.gate_up, rows);
+    down += product(layer.down, rows);
+  }
+  for (const AdapterShare& adapter : step.adapters) {
+    const auto parameters = static_cast<double>(adapter.parameters);
+    adapters += {kAdapterBytes * parameters, 0, 2 * parameters * static_cast<double>(adapter.rows)};
+  }
+  return {qkv, o, gate_up, down, product(model.weights().head, step.output_rows), attention(model, step.spans), adapters};
+}
+
+Work sum(std::span<const Work> works) {
+  Work total;
+  for (const Work& work : works) total += work;
+  return total;
+}
+
+}  // namespace slora::bench

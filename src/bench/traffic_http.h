@@ -1,0 +1,49 @@
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bench/traffic_answer.h"
+#include "bench/traffic_target.h"
+
+namespace slora::bench {
+
+// Requests that go to a server as streamed /v1/completions, over connections that stay open, one request at a time on each. Its work
+// takes cores from a server on the same machine, so it does as little of it as it can. One thread.
+class TrafficHttp final : public TrafficTarget {
+ public:
+  // `url` such as http://127.0.0.1:8000. `key` may be empty.
+  [[nodiscard]] static Result<std::unique_ptr<TrafficHttp>> create(const std::string& url, const std::string& key);
+  ~TrafficHttp() override;
+
+  [[nodiscard]] Result<std::vector<std::string>> adapter_names() override;
+  [[nodiscard]] Status send(std::size_t request, const TrafficRequest& content) override;
+  [[nodiscard]] Status wait(std::vector<TrafficEvent>& events, Timestamp until) override;
+
+ private:
+  struct Connection {
+    int socket = -1;
+    bool is_busy = false;
+    std::size_t request = 0;
+    std::int32_t output_tokens = 0;  // that were asked for
+    std::int32_t received_tokens = 0;
+    TrafficAnswer answer;
+  };
+
+  explicit TrafficHttp(int poll) : poll_(poll) {}
+  [[nodiscard]] Result<std::size_t> idle_connection();
+  [[nodiscard]] Result<int> connect() const;
+  [[nodiscard]] std::string head_of(std::string_view method, std::string_view path, std::size_t body_bytes) const;
+  [[nodiscard]] Result<std::string> get(std::string_view path);
+  void receive(std::vector<TrafficEvent>& events, Connection& connection);
+  void end(TrafficEvent& event, Connection& connection, std::string error);
+
+  const int poll_;  // epoll's descriptor
+  std::string host_, port_, key_;
+  std::string base_model_;
+  std::vector<Connection> connections_;
+  std::vector<char> received_;
+};
+
+}  // namespace slora::bench

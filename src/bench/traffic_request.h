@@ -1,0 +1,36 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+
+namespace slora::bench {
+
+// A closed loop of requests: each stream sends its next when its last has ended. Equal options make equal requests, wherever they are sent.
+struct TrafficOptions {
+  std::int32_t streams = 8;
+  std::int32_t requests = 64;  // of all streams together
+  std::int32_t input_tokens = 128, output_tokens = 64;
+  std::int32_t adapter_count = 0;   // the requests use the first so many in turn; 0: the base model
+  std::int32_t vocabulary = 32000;  // prompts hold token ids below
+  std::uint64_t seed = 1;
+
+  // Beside the streams, in every second phase: requests that each name an adapter which nobody has named before.
+  double cold_per_second = 0;
+  double phase_seconds = 5;
+};
+
+struct TrafficRequest {
+  std::vector<TokenId> prompt;  // [1..]
+  std::int32_t output_tokens = 1;
+  std::string adapter;  // its name; empty: the base
+};
+
+// The request of this number, counted over all streams. Requires: at least options.adapter_count names.
+[[nodiscard]] TrafficRequest traffic_request(const TrafficOptions& options, const std::vector<std::string>& adapters, std::size_t number);
+// A short request for an adapter that is to be loaded.
+[[nodiscard]] TrafficRequest cold_request(const TrafficOptions& options, const std::string& adapter, std::size_t number);
+
+}  // namespace slora::bench

@@ -1,0 +1,36 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "bench/traffic_request.h"
+
+namespace slora::bench {
+
+// What happened to a request: tokens came, or it ended, or both.
+struct TrafficEvent {
+  std::size_t request = 0;  // as it was sent
+  Timestamp at{};
+  std::int32_t token_count = 0;
+  std::int64_t cached_tokens = 0;  // of its prompt, from the prefix cache; told once
+  bool ended = false;
+  std::string error;  // why it ended early; else empty
+};
+
+// Who answers requests: an engine in this process, or a server. One thread.
+class TrafficTarget {
+ public:
+  virtual ~TrafficTarget() = default;
+
+  // Names of all adapters, sorted.
+  [[nodiscard]] virtual Result<std::vector<std::string>> adapter_names() = 0;
+  // An error here ends the whole run; what fails later fails alone.
+  [[nodiscard]] virtual Status send(std::size_t request, const TrafficRequest& content) = 0;
+  // Appends what has happened since the last call. Waits for a request to end, but not beyond `until`; may return early.
+  [[nodiscard]] virtual Status wait(std::vector<TrafficEvent>& events, Timestamp until) = 0;
+};
+
+}  // namespace slora::bench

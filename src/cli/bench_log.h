@@ -1,0 +1,26 @@
+#pragma once
+#include <fstream>
+#include <string>
+
+#include "base/result.h"
+#include "bench/machine_limits.h"
+#include "formats/json.h"
+
+namespace slora {
+
+// Prints what machine and program the figures are of.
+void print_machine(const bench::MachineProbe& probe);
+// The same, with the command, for the record.
+[[nodiscard]] Json machine_record(const std::string& command_line, const bench::MachineProbe& probe);
+
+// Rows as lines of JSON, each written as soon as it is there. Does nothing without a file.
+class BenchLog {
+ public:
+  [[nodiscard]] Status open(const std::string& path);
+  void write(const Json& line);
+
+ private:
+  std::ofstream file_;
+};
+
+}  // namespace slora

@@ -1,0 +1,207 @@
+#include "cli/bench_offline.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "bench/machine_facts.h"
+#include "bench/offline_bench.h"
+#include "cli/bench_log.h"
+#include "cli/byte_size.h"
+#include "cli/interrupt.h"
+#include "cli/progress_bar.h"
+#include "cli/runtime_arguments.h"
+#include "formats/temporary_folder.h"
+
+namespace slora {
+namespace {
+
+using bench::AdapterKind;
+using bench::AdapterTargets;
+using bench::AdapterUse;
+
+CLI::Validator in_range(std::int32_t min, std::int32_t max) { return CLI::Range(min, max).description(""); }
+
+// "16", or "mixed" as 0.
+Result<std::int32_t> parse_rank(const std::string& text) {
+  if (text == "mixed") return 0;
+  std::int32_t rank = 0;
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), rank);
+  if (failure == std::errc() && end == text.data() + text.size() && rank >= 1 && rank <= kAdapterRankMax) return rank;
+  return error("bad_option", "--ranks: expected numbers from 1 to {}, or mixed, found \"{}\"", kAdapterRankMax, text);
+}
+
+Result<bench::OfflineOptions> make_options(const BenchOfflineArguments& arguments) {
+  bench::OfflineOptions options = arguments.options;
+  options.kinds.clear();
+  for (const std::string& targets : arguments.targets) {
+    for (const std::string& text : arguments.ranks) {
+      const Result<std::int32_t> rank = parse_rank(text);
+      if (!rank) return tl::unexpected(rank.error());
+      options.kinds.push_back({*rank, targets == "all" ? AdapterTargets::all : AdapterTargets::qv});
+    }
+  }
+  options.uses.clear();
+  for (const std::string& use : arguments.adapters) {
+    options.uses.push_back(use == "none" ? AdapterUse::none : use == "shared" ? AdapterUse::shared : AdapterUse::distinct);
+  }
+  if (arguments.quick) {
+    options.prompts = {16};
+    options.batches = {1, 2};
+    options.contexts = {32};
+    options.repeats = 2;
+    options.steps = 4;
+  }
+  return options;
+}
+
+void print_head(const bench::OfflineBench& offline) {
+  print_machine(offline.probe());
+  for (const std::string& line : offline.summary()) fmt::print("{}\n", line);
+  fmt::print("\n{}\n", bench::offline_table_head());
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+CLI::App* add_bench_offline(CLI::App& bench, BenchOfflineArguments& arguments) {
+  CLI::App* command = bench.add_subcommand("offline", "Measure prefill and decode through the whole engine, without a server");
+  const auto add_list = [&](const char* name, auto& list, const char* what) {
+    return command->add_option(name, list, what)->delimiter(',')->type_name("N,...")->capture_default_str();
+  };
+  bench::OfflineOptions& options = arguments.options;
+  command
+      ->add_option("--model", arguments.model,
+                   "A model folder; a folder or file with a config.json alone (weights are drawn at random); or a shape that comes with "
+                   "slora: Qwen2.5-0.5B, Llama-3.2-1B, Llama-3.1-8B")
+      ->type_name("MODEL")
+      ->capture_default_str();
+  add_list("--prompt", options.prompts, "Prompt lengths to prefill")->check(in_range(1, 1 << 20));
+  add_list("--batch", options.batches, "Sequences that decode at once")->check(in_range(1, 256));
+  add_list("--context", options.contexts, "Tokens that each of them holds")->check(in_range(2, 1 << 20));
+  command->add_option("--context-tokens", options.context_tokens_max, "Leave out rows whose sequences hold more than this together")
+      ->type_name("N")
+      ->check(in_range(1, 1 << 30))
+      ->capture_default_str();
+  add_list("--adapters", arguments.adapters, "Of a batch: none, one shared, each sequence a distinct one")
+      ->type_name("USE,...")
+      ->check(CLI::IsMember({"none", "shared", "distinct"}).description(""));
+  add_list("--ranks", arguments.ranks, "Ranks of the adapters; mixed: 8, 16 and 64 in turn");
+  add_list("--targets", arguments.targets, "Modules that they change: qv, or all seven of a layer")
+      ->type_name("qv|all")
+      ->check(CLI::IsMember({"qv", "all"}).description(""));
+  command->add_option("--requests", options.requests, "Also run lists of so many requests, --batch of them at a time [no lists]")
+      ->type_name("N")
+      ->check(in_range(1, 1 << 20));
+  add_list("--adapter-count", options.registered, "Adapters that take turns in a list where each request uses another [--batch]")
+      ->check(in_range(1, 100000));
+  command->add_option("--request-prompt", options.request_prompt_tokens, "Prompt tokens of a list's requests")
+      ->type_name("N")
+      ->check(in_range(1, 1 << 20))
+      ->capture_default_str();
+  command->add_option("--request-output", options.request_output_tokens, "Output tokens of a list's requests")
+      ->type_name("N")
+      ->check(in_range(1, 1 << 20))
+      ->capture_default_str();
+  command->add_option("--top-p", options.top_p, "Draw tokens at temperature 0.8 with this top-p [1: the likeliest]")
+      ->type_name("P")
+      ->check(CLI::Range(0.01, 1.0).description(""));
+  command->add_option("--repeats", options.repeats, "Repetitions of each row; the figure is the median of theirs")
+      ->type_name("N")
+      ->check(in_range(1, 1000))
+      ->capture_default_str();
+  command->add_option("--steps", options.steps, "Decode steps of a repetition; its time is their median")
+      ->type_name("N")
+      ->check(in_range(1, 10000))
+      ->capture_default_str();
+  command->add_option("--backend", arguments.backend, "cpu, reference or auto")->type_name("NAME")->capture_default_str();
+  command->add_option("--threads", arguments.threads, "Threads that compute; 0: one per core")
+      ->type_name("N")
+      ->check(in_range(0, 1024))
+      ->capture_default_str();
+  command->add_option("--weights", arguments.weights, "How weights are kept: bf16, or int8 with scales")
+      ->type_name("bf16|int8")
+      ->check(CLI::IsMember({"bf16", "int8"}).description(""))
+      ->capture_default_str();
+  command
+      ->add_option("--pool-memory", arguments.pool_memory,
+                   "Memory for KV cache and adapters, such as 4GiB; less than the default makes them take turns [what the rows need]")
+      ->type_name("SIZE");
+  command->add_option("--scratch", arguments.scratch, "Folder for the random adapters while they are needed [the system's]")
+      ->type_name("DIR");
+  command->add_option("--json", arguments.json, "Also write the rows there: a line of JSON for the machine, and one for each row")
+      ->type_name("FILE");
+  command->add_flag("--quick", arguments.quick, "Few and short rows, to see that it runs; figures mean little");
+  command->footer(
+      "Every row is a median of repetitions, through engine, scheduler and sampler. Columns:\n"
+      "  tokens/s, ms          of all sequences; of a decode step, or of a prompt up to its first token\n"
+      "  MB, GFLOP             what that must read (weights, KV cache, adapters) and compute at least\n"
+      "  GB/s, GFLOP/s         what the machine can do: measured before and after the row, the mean of both\n"
+      "  floor ms              the larger of MB by GB/s and GFLOP by GFLOP/s: no program can be faster\n"
+      "  share                 of the floor that was reached\n"
+      "  by op ms              the sum of the floors of all ops: the least for ops that run one after the other\n"
+      "Examples:\n"
+      "  slora bench offline\n"
+      "  slora bench offline --model Llama-3.2-1B --adapters none --context 128 --json llama.jsonl\n"
+      "  slora bench offline --adapters none,shared,distinct --batch 16 --context 128 --ranks 8,16,64,mixed --targets qv,all\n"
+      "  slora bench offline --adapters distinct --batch 16 --requests 128 --adapter-count 16,1000 --pool-memory 1GiB --prompt 128 "
+      "--context 128\n");
+  return command;
+}
+
+int run_bench_offline(const BenchOfflineArguments& arguments, const std::string& command_line) {
+  const Result<bench::OfflineOptions> options = make_options(arguments);
+  if (!options) return report(options.error());
+  bench::OfflineSetup setup;
+  if (!arguments.pool_memory.empty()) {
+    const Result<std::uint64_t> bytes = parse_byte_size(arguments.pool_memory);
+    if (!bytes) return report({"bad_option", "--pool-memory: " + bytes.error().message, {}});
+    setup.pool_bytes = *bytes;
+  }
+  if (!arguments.scratch.empty() && !std::filesystem::is_directory(arguments.scratch)) {
+    return report({"bad_option", fmt::format("--scratch: there is no folder {}", arguments.scratch), {}});
+  }
+  BenchLog log;
+  if (Status opened = log.open(arguments.json); !opened) return report(opened.error());
+
+  const Interrupt interrupt;
+  const TemporaryFolder scratch(arguments.scratch.empty() ? std::filesystem::temp_directory_path()
+                                                          : std::filesystem::path(arguments.scratch));
+  Result<bench::ModelSource> model = bench::find_model(arguments.model, scratch.path());
+  if (!model) return report({"bad_option", "--model: " + model.error().message, {}});
+  setup.model = *model;
+  setup.backend = arguments.backend;
+  setup.threads = arguments.threads;
+  setup.weights = arguments.weights == "int8" ? WeightStorage::int8 : WeightStorage::bf16;
+  setup.scratch = scratch.path();
+  auto bar = std::make_unique<ProgressBar>();
+  setup.progress = [&bar](std::string_view what, std::uint64_t done, std::uint64_t total) { bar->show(what, done, total); };
+  Result<std::unique_ptr<bench::OfflineBench>> offline = bench::OfflineBench::create(setup, *options);
+  bar = std::make_unique<ProgressBar>();
+  if (!offline) return report(offline.error());
+
+  print_head(**offline);
+  Json head = machine_record(command_line, (*offline)->probe());
+  head["model"] = setup.model.name;
+  head["setup"] = (*offline)->summary();
+  log.write(head);
+  const Status ran = (*offline)->run(
+      [&](const bench::OfflineRow& row) {
+        bar = std::make_unique<ProgressBar>();  // its line gives way
+        fmt::print("{}\n", bench::offline_table_line(row));
+        std::fflush(stdout);
+        log.write(to_json(row));
+      },
+      interrupt.wished());
+  bar.reset();
+  if (!ran) return report(ran.error());
+  fmt::print("\nmemory: {} at most\n", shown_byte_size(bench::peak_memory_bytes()));
+  log.write({{"peak_memory_bytes", bench::peak_memory_bytes()}});
+  return 0;
+}
+
+}  // namespace slora

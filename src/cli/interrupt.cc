@@ -1,0 +1,40 @@
+#include "cli/interrupt.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+namespace slora {
+namespace {
+
+constexpr timespec kPatience{0, 100'000'000};  // how often the thread looks whether it should end
+constexpr int kInterrupted = 130;              // exit code, as shells have it
+
+sigset_t signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  return set;
+}
+
+}  // namespace
+
+Interrupt::Interrupt() {
+  const sigset_t set = signals();
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  thread_ = std::jthread([this](const std::stop_token& stop) { wait(stop); });
+}
+
+void Interrupt::wait(const std::stop_token& stop) {
+  const sigset_t set = signals();
+  while (!stop.stop_requested()) {
+    if (sigtimedwait(&set, nullptr, &kPatience) < 0) continue;
+    if (wished_.exchange(true)) _exit(kInterrupted);
+    fmt::print(stderr, "\nstopping behind this row; once more to stop at once\n");
+  }
+}
+
+}  // namespace slora
