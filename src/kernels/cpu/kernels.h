@@ -50,6 +50,7 @@ struct ShrinkCall {
   std::int32_t row_count = 0;
   std::int32_t rank_begin = 0;
   std::int32_t rank_count = 0;
+  const std::byte* ahead = nullptr;  // what the thread reads then, asked for meanwhile; or nullptr
 };
 
 // Consecutive queries of one span for all heads of one kv head, over some of the keys they see.

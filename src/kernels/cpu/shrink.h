@@ -15,6 +15,8 @@ class Shrink {
   void run(Tensor z, Tensor x, std::span<const AppliedRecord> records);
 
  private:
+  [[nodiscard]] std::int32_t ranks_of_turn(std::span<const AppliedRecord> records) const;
+
   const Kernels& kernels_;
   ThreadPool& pool_;
   std::vector<ShrinkCall> calls_;
