@@ -20,7 +20,19 @@ class ExpandKernel {
  public:
   static void add(const ExpandArgs& args, std::int64_t col_begin, std::int64_t col_end) {
     add_bias(args, col_begin, col_end);
-    for (const ExpandCall& expand : args.records) add_record(args, expand, col_begin, col_end);
+    for (const ExpandCall& expand : args.records) {
+      if (!expand.is_late) add_record(args, expand, col_begin, col_end);
+    }
+  }
+
+  // y += factor * values
+  static void add_scaled(float* y, const float* values, std::int64_t count, float factor) {
+    const Floats factors = broadcast(factor);
+    std::int64_t i = 0;
+    for (; i + kLanes <= count; i += kLanes) store(y + i, Isa::multiply_add(factors, load(values + i), load(y + i)));
+    if (i < count) {
+      store_head(y + i, Isa::multiply_add(factors, load_head(values + i, count - i), load_head(y + i, count - i)), count - i);
+    }
   }
 
  private:
@@ -59,16 +71,6 @@ class ExpandKernel {
       const std::int64_t to = least(end, slice + applied.record->out);
       if (from >= to) continue;
       __builtin_memcpy(bias + (from - begin), applied.record->bias + (from - slice), static_cast<std::size_t>(to - from) * sizeof(float));
-    }
-  }
-
-  // y += factor * values
-  static void add_scaled(float* y, const float* values, std::int64_t count, float factor) {
-    const Floats factors = broadcast(factor);
-    std::int64_t i = 0;
-    for (; i + kLanes <= count; i += kLanes) store(y + i, Isa::multiply_add(factors, load(values + i), load(y + i)));
-    if (i < count) {
-      store_head(y + i, Isa::multiply_add(factors, load_head(values + i, count - i), load_head(y + i, count - i)), count - i);
     }
   }
 

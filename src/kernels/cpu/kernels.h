@@ -18,7 +18,18 @@ struct ExpandCall {
   const AppliedRecord* applied = nullptr;
   const RowTile* z_tiles = nullptr;  // of weight * scale * the record's `rank` columns of z; row_begin counts from the batch's first row
   std::size_t tile_count = 0;
+  bool is_late = false;  // added when the product is done, but for a bias in the place of the product's
 };
+
+// Records over the same few rows, on columns [col_begin, col_end) of y.
+struct ExpandLateTurn {
+  Tensor y;  // [T, out] fp32
+  Tensor z;  // [T, z columns] fp32
+  std::span<const AppliedRecord> records;
+  std::int64_t col_begin = 0;
+  std::int64_t col_end = 0;
+};
+inline constexpr std::int32_t kExpandLateRows = 8;
 
 // All of y = W x + bias + records but which columns.
 struct LinearCall {
@@ -82,6 +93,8 @@ struct Kernels {
   // Fills groups [group_begin, group_end) of the tile.
   void (*int8_quantise)(const Int8RowTile& tile, std::int64_t group_begin, std::int64_t group_end);
   void (*shrink)(const ShrinkCall& call);
+  // `next`: what the thread does then, or nullptr. Requires: at most kExpandLateRows rows.
+  void (*expand_late)(const ExpandLateTurn& turn, const ExpandLateTurn* next);
   // Bytes of scratch that a call of attend over `rows` pairs of query and head needs, and of a part it leaves.
   std::size_t (*attend_scratch_bytes)(const KvLayer& layer, std::int64_t rows);
   std::size_t (*attend_part_bytes)(const KvLayer& layer, std::int64_t rows);

@@ -1,5 +1,6 @@
 #pragma once
 #include "kernels/cpu/attend_kernel.h"
+#include "kernels/cpu/expand_late_kernel.h"
 #include "kernels/cpu/gated_kernel.h"
 #include "kernels/cpu/int8_linear_kernel.h"
 #include "kernels/cpu/int8_rows_kernel.h"
@@ -24,6 +25,7 @@ inline constexpr Kernels kKernelsOf = {
     .int8_linear_columns = &Int8LinearKernel<Isa>::columns,
     .int8_quantise = &Int8RowsKernel<Isa>::quantise,
     .shrink = &ShrinkKernel<Isa>::run,
+    .expand_late = &ExpandLateKernel<Isa>::run,
     .attend_scratch_bytes = &AttendKernel<Isa>::scratch_bytes,
     .attend_part_bytes = &AttendKernel<Isa>::part_bytes,
     .attend = &AttendKernel<Isa>::run,

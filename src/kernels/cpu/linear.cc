@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/cpu/for_rows.h"
+
 namespace slora::cpu {
 namespace {
 
@@ -13,37 +15,40 @@ constexpr std::int64_t kTurnPanels = 4;  // at most: as many as a block holds
 void Linear::run(Tensor y, Tensor x, const PackedWeight& weight, std::span<const float> bias, Tensor z,
                  std::span<const AppliedRecord> records) {
   check(x.dtype == DType::bf16 && y.dtype == DType::f32, "x in bf16, y in fp32");
-  pack_tiles(x, z, records);
+  pack_tiles(x, z, records, x.rows);
   const LinearCall call{y, weight, tiles_.tile(0), x_tile_count_, bias, expands_};
   pool_.parallel_ranges(weight.panel_count(), kTurnPanels,
                         [&](std::int64_t begin, std::int64_t end, int) { kernels_.linear_columns(call, begin, end); });
+  late_.run(y);
 }
 
 void Linear::run(Tensor y, Tensor x, const Int8Weight& weight, std::span<const float> bias, Tensor z,
                  std::span<const AppliedRecord> records) {
   check(x.dtype == DType::bf16 && y.dtype == DType::f32, "x in bf16, y in fp32");
-  pack_tiles({}, z, records);
+  pack_tiles({}, z, records, x.rows);
   const Int8LinearCall call{y, weight, int8_rows_.pack(x, pool_), bias, expands_};
   pool_.parallel_ranges(weight.panel_count(), kTurnPanels,
                         [&](std::int64_t begin, std::int64_t end, int) { kernels_.int8_linear_columns(call, begin, end); });
+  late_.run(y);
 }
 
 void Linear::run_gated(Tensor out, Tensor x, const PackedWeight& weight, std::span<const float> bias, Tensor z,
                        std::span<const AppliedRecord> records) {
   check(x.dtype == DType::bf16 && out.dtype == DType::bf16, "x and out in bf16");
-  pack_tiles(x, z, records);
+  pack_tiles(x, z, records, x.rows);
   gate(out, LinearCall{{}, weight, tiles_.tile(0), x_tile_count_, bias, expands_}, kernels_.linear_columns);
 }
 
 void Linear::run_gated(Tensor out, Tensor x, const Int8Weight& weight, std::span<const float> bias, Tensor z,
                        std::span<const AppliedRecord> records) {
   check(x.dtype == DType::bf16 && out.dtype == DType::bf16, "x and out in bf16");
-  pack_tiles({}, z, records);
+  pack_tiles({}, z, records, x.rows);
   gate(out, Int8LinearCall{{}, weight, int8_rows_.pack(x, pool_), bias, expands_}, kernels_.int8_linear_columns);
 }
 
 template <class Call>
 void Linear::gate(Tensor out, const Call& product, void (*columns)(const Call& call, std::int64_t panel_begin, std::int64_t panel_end)) {
+  if (!late_.empty()) return gate_late(out, product, columns);
   constexpr std::int64_t kWidth = (kTurnPanels + 1) * kPanelCols;  // one more, since the second half may begin within a panel
   const std::int64_t room = out.rows * kWidth;
   auto* scratch = scratch_.take<float>(static_cast<std::size_t>(2 * room * pool_.thread_count()));
@@ -68,21 +73,35 @@ void Linear::gate(Tensor out, const Call& product, void (*columns)(const Call& c
   pool_.parallel_ranges((out.cols + kPanelCols - 1) / kPanelCols, kTurnPanels, run_panels);
 }
 
-void Linear::pack_tiles(Tensor x, Tensor z, std::span<const AppliedRecord> records) {
+template <class Call>
+void Linear::gate_late(Tensor out, Call product, void (*columns)(const Call& call, std::int64_t panel_begin, std::int64_t panel_end)) {
+  const std::int64_t width = 2 * out.cols;
+  auto* y = scratch_.take<float>(static_cast<std::size_t>(out.rows * width));
+  product.y = {reinterpret_cast<std::byte*>(y), DType::f32, out.rows, width, width};
+  pool_.parallel_ranges(product.weight.panel_count(), kTurnPanels,
+                        [&](std::int64_t begin, std::int64_t end, int) { columns(product, begin, end); });
+  late_.run(product.y);
+  for_rows(pool_, out.rows, width,
+           [&](std::int64_t t) { kernels_.gated_silu(out.row<Bfloat16>(t), y + t * width, y + t * width + out.cols, out.cols); });
+}
+
+void Linear::pack_tiles(Tensor x, Tensor z, std::span<const AppliedRecord> records, std::int64_t rows) {
   tiles_.clear();
   expands_.clear();
   first_tiles_.clear();
   tiles_.add(x, 0);
   x_tile_count_ = tiles_.count();
+  late_.pick(z, records, rows);
   for (const AppliedRecord& applied : records) {
     const std::size_t first = tiles_.count();
-    if (applied.record->rank > 0) {
-      check(applied.record->b.dtype == DType::bf16, "B in bf16");
+    const bool is_late = late_.holds(applied);
+    check(applied.record->rank == 0 || applied.record->b.dtype == DType::bf16, "B in bf16");
+    if (applied.record->rank > 0 && !is_late) {
       tiles_.add(z.rows_from(applied.row_begin, applied.row_count).cols_from(applied.z_begin, applied.record->rank), applied.row_begin,
                  applied.weight * applied.record->scale);
     }
     first_tiles_.push_back(first);
-    expands_.push_back({&applied, nullptr, tiles_.count() - first});
+    expands_.push_back({&applied, nullptr, tiles_.count() - first, is_late});
   }
   tiles_.pack(pool_);
   for (std::size_t i = 0; i < expands_.size(); ++i) expands_[i].z_tiles = tiles_.tile(first_tiles_[i]);

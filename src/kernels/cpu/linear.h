@@ -2,6 +2,7 @@
 #include <span>
 #include <vector>
 
+#include "kernels/cpu/expand_late.h"
 #include "kernels/cpu/kernels.h"
 
 namespace slora::cpu {
@@ -12,7 +13,8 @@ namespace slora::cpu {
 // [T, out] fp32. Holds scratch; owned by a backend, called by its engine thread.
 class Linear {
  public:
-  Linear(const Kernels& kernels, ThreadPool& pool) : kernels_(kernels), pool_(pool), tiles_(kernels), int8_rows_(kernels) {}
+  Linear(const Kernels& kernels, ThreadPool& pool)
+      : kernels_(kernels), pool_(pool), tiles_(kernels), int8_rows_(kernels), late_(kernels, pool) {}
 
   void run(Tensor y, Tensor x, const PackedWeight& weight, std::span<const float> bias, Tensor z, std::span<const AppliedRecord> records);
   // x is quantised too: the exact product of both roundings, summed in fp32 over groups.
@@ -26,10 +28,13 @@ class Linear {
 
  private:
   // Fills tiles_ with rows of x, which may be none, and of z, and expands_.
-  void pack_tiles(Tensor x, Tensor z, std::span<const AppliedRecord> records);
+  void pack_tiles(Tensor x, Tensor z, std::span<const AppliedRecord> records, std::int64_t rows);
   // The product's y, of which `columns` computes some, is gated into out.
   template <class Call>
   void gate(Tensor out, const Call& product, void (*columns)(const Call& call, std::int64_t panel_begin, std::int64_t panel_end));
+  // The same where records are added late: all of y is there at once.
+  template <class Call>
+  void gate_late(Tensor out, Call product, void (*columns)(const Call& call, std::int64_t panel_begin, std::int64_t panel_end));
 
   const Kernels& kernels_;
   ThreadPool& pool_;
@@ -38,6 +43,7 @@ class Linear {
   Int8Rows int8_rows_;
   std::vector<ExpandCall> expands_;
   std::vector<std::size_t> first_tiles_;  // of each expand
+  ExpandLate late_;
   Scratch scratch_;  // of each thread, gate and up of some columns: [2, T, columns] fp32
 };
 

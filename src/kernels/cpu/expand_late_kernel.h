@@ -1,0 +1,174 @@
+#pragma once
+#include "kernels/cpu/expand_kernel.h"
+#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/simd.h"
+
+namespace slora::cpu {
+
+// Records of few rows, whose cost is the bytes of B: B goes by row after row, so that memory is read in long runs, while y stays in the
+// first cache. Each element of y is the same chain of dot instructions in the order of the ranks as with the product.
+template <class Isa>
+class ExpandLateKernel {
+ public:
+  static void run(const ExpandLateTurn& turn, const ExpandLateTurn* next) {
+    Ahead ahead(turn, next);
+    for (const AppliedRecord& applied : turn.records) {
+      const Range slice = slice_of(turn, applied);
+      for (Range cols = block_at(applied, slice, slice.begin); cols.begin < cols.end; cols = block_at(applied, slice, cols.end)) {
+        for (const Tile& tile : applied.record->b) add_tile(turn, applied, tile, cols_of(tile, cols), ahead);
+        add_bias(turn, applied, cols);
+      }
+    }
+  }
+
+ private:
+  static constexpr std::int64_t kChunkCols = 64;
+  static constexpr std::int64_t kVectors = kChunkCols / kLanes;
+
+  struct Range {
+    std::int64_t begin, end;
+  };
+
+  // What the columns of the turn and the record's slice share, as columns of the slice.
+  static Range slice_of(const ExpandLateTurn& turn, const AppliedRecord& applied) {
+    const RecordView& record = *applied.record;
+    return {greatest(turn.col_begin - record.slice_begin, 0), least(turn.col_end - record.slice_begin, record.out)};
+  }
+
+  // Columns from `begin` on whose y stays in the first cache.
+  static Range block_at(const AppliedRecord& applied, Range slice, std::int64_t begin) {
+    constexpr std::int64_t kElements = 8192;
+    return {begin, least(begin + greatest(kElements / applied.row_count / kChunkCols, 1) * kChunkCols, slice.end)};
+  }
+
+  // Of the columns those that lie in the tile.
+  static Range cols_of(const Tile& tile, Range cols) {
+    return {greatest(cols.begin, tile.col_begin / 2), least(cols.end, (tile.col_begin + tile.col_count) / 2)};
+  }
+
+  // B[pair, col]. Requires: the tile holds it.
+  static const std::uint32_t* words_at(const Tile& tile, std::int64_t pair, std::int64_t col) {
+    return reinterpret_cast<const std::uint32_t*>(tile.data) + (pair - tile.row_begin) * (tile.col_count / 2) + (col - tile.col_begin / 2);
+  }
+
+  // Walks over what a turn reads of B, and then over the start of the next turn, some way ahead of the sums.
+  class Ahead {
+   public:
+    Ahead(const ExpandLateTurn& turn, const ExpandLateTurn* next) : turn_(&turn), next_(next) {
+      start_record();
+      for (int i = 0; i < kChunks; ++i) ask();
+    }
+
+    // For a chunk of columns of one row.
+    [[gnu::always_inline]] void ask() {
+      if (at_ >= end_ && !find_run()) return;
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) __builtin_prefetch(at_ + v * kLanes, 0, 3);
+      at_ += kChunkCols;
+    }
+
+   private:
+    static constexpr int kChunks = 8;
+
+    bool find_run() {
+      while (record_ < turn_->records.size()) {
+        const AppliedRecord& applied = turn_->records[record_];
+        const TiledMatrix& b = applied.record->b;
+        if (block_.begin >= block_.end) {
+          ++record_;
+          start_record();
+        } else if (tile_ == b.tile_count) {
+          tile_ = 0;
+          block_ = block_at(applied, slice_of(*turn_, applied), block_.end);
+        } else if (pair_ == b.tiles[tile_].row_count) {
+          pair_ = 0;
+          ++tile_;
+        } else {
+          const Tile& tile = b.tiles[tile_];
+          const Range cols = cols_of(tile, block_);
+          at_ = words_at(tile, tile.row_begin + pair_, cols.begin);
+          end_ = at_ + (cols.end - cols.begin);
+          ++pair_;
+          if (at_ < end_) return true;
+        }
+      }
+      return false;
+    }
+
+    void start_record() {
+      if (record_ == turn_->records.size() && next_ != nullptr) {
+        turn_ = next_;
+        next_ = nullptr;
+        record_ = 0;
+      }
+      if (record_ == turn_->records.size()) return;
+      const AppliedRecord& applied = turn_->records[record_];
+      const Range slice = slice_of(*turn_, applied);
+      block_ = block_at(applied, slice, slice.begin);
+    }
+
+    const ExpandLateTurn* turn_;
+    const ExpandLateTurn* next_;
+    std::size_t record_ = 0;
+    Range block_{};
+    std::int32_t tile_ = 0;
+    std::int32_t pair_ = 0;
+    const std::uint32_t* at_ = nullptr;
+    const std::uint32_t* end_ = nullptr;
+  };
+
+  static void add_tile(const ExpandLateTurn& turn, const AppliedRecord& applied, const Tile& tile, Range cols, Ahead& ahead) {
+    if (cols.begin >= cols.end) return;
+    for (std::int64_t pair = tile.row_begin; pair < tile.row_begin + tile.row_count; ++pair) {
+      add_row(turn, applied, pair, words_at(tile, pair, cols.begin), cols, ahead);
+    }
+  }
+
+  static void add_row(const ExpandLateTurn& turn, const AppliedRecord& applied, std::int64_t pair, const std::uint32_t* w, Range cols,
+                      Ahead& ahead) {
+    Words z[kExpandLateRows];
+    for (std::int64_t r = 0; r < applied.row_count; ++r) z[r] = broadcast_word(word_of(turn.z, applied, r, pair));
+    float* y = turn.y.row<float>(applied.row_begin) + applied.record->slice_begin + cols.begin;
+    const std::int64_t count = cols.end - cols.begin;
+    std::int64_t col = 0;
+    for (; col + kChunkCols <= count; col += kChunkCols) {
+      ahead.ask();
+      Words weights[kVectors];
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) weights[v] = load_words(w + col + v * kLanes);
+      for (std::int64_t r = 0; r < applied.row_count; ++r) {
+        float* out = y + r * turn.y.row_stride + col;
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) store(out + v * kLanes, Isa::dot(load(out + v * kLanes), weights[v], z[r]));
+      }
+    }
+    if (col < count) ahead.ask();
+    for (; col < count; col += kLanes) {
+      const std::int64_t lanes = least(kLanes, count - col);
+      const Words weights = load_words_head(w + col, lanes * static_cast<std::int64_t>(sizeof(std::uint32_t)));
+      for (std::int64_t r = 0; r < applied.row_count; ++r) {
+        float* out = y + r * turn.y.row_stride + col;
+        store_head(out, Isa::dot(load_head(out, lanes), weights, z[r]), lanes);
+      }
+    }
+  }
+
+  // weight * scale * z of two ranks, as products take it; an odd last rank is paired with 0.
+  static std::uint32_t word_of(Tensor z, const AppliedRecord& applied, std::int64_t row, std::int64_t pair) {
+    const float* from = z.row<float>(applied.row_begin + row) + applied.z_begin + 2 * pair;
+    const Floats values = {from[0], 2 * pair + 1 < applied.record->rank ? from[1] : 0.0f};
+    const Words bits = rounded_to_bfloat16(values * (applied.weight * applied.record->scale));
+    return bits[0] | bits[1] << 16;
+  }
+
+  static void add_bias(const ExpandLateTurn& turn, const AppliedRecord& applied, Range cols) {
+    const RecordView& record = *applied.record;
+    if (record.bias == nullptr || record.bias_mode != BiasMode::add) return;
+    for (std::int64_t r = 0; r < applied.row_count; ++r) {
+      float* y = turn.y.row<float>(applied.row_begin + r) + record.slice_begin + cols.begin;
+      ExpandKernel<Isa>::add_scaled(y, record.bias + cols.begin, cols.end - cols.begin, applied.weight);
+    }
+  }
+};
+
+}  // namespace slora::cpu
