@@ -98,20 +98,25 @@ TEST_P(OpsInvariance, HowAdapterMatricesAreCutChangesNoBit) {
   }
 }
 
+struct PromptShape {
+  std::int32_t tokens, heads, kv_heads, dim;
+};
+constexpr PromptShape kShort = {101, 14, 2, 24};
+constexpr PromptShape kLong = {1100, 3, 1, 16};  // longer than what attention sums at once
+
 // One sequence's attention, its tokens given in chunks.
 class Prompt {
  public:
-  static constexpr std::int32_t kTokens = 101, kHeads = 14, kKvHeads = 2, kDim = 24;
+  explicit Prompt(Numbers& numbers, PromptShape shape = kShort)
+      : shape_(shape),
+        q_(DType::f32, shape.tokens, shape.heads * shape.dim, numbers.vector(shape.tokens * shape.heads * shape.dim)),
+        k_(DType::f32, shape.tokens, shape.kv_heads * shape.dim, numbers.vector(shape.tokens * shape.kv_heads * shape.dim)),
+        v_(DType::f32, shape.tokens, shape.kv_heads * shape.dim, numbers.vector(shape.tokens * shape.kv_heads * shape.dim)) {}
 
-  explicit Prompt(Numbers& numbers)
-      : q_(DType::f32, kTokens, kHeads * kDim, numbers.vector(kTokens * kHeads * kDim)),
-        k_(DType::f32, kTokens, kKvHeads * kDim, numbers.vector(kTokens * kKvHeads * kDim)),
-        v_(DType::f32, kTokens, kKvHeads * kDim, numbers.vector(kTokens * kKvHeads * kDim)) {}
-
-  // Ends of the chunks, the last of which is kTokens.
+  // Ends of the chunks, the last of which is all tokens.
   [[nodiscard]] Matrix run(Backend& backend, std::int32_t page_tokens, std::int32_t window, const std::vector<std::int32_t>& ends) const {
-    const MadePool pool(backend, page_tokens, kKvHeads, kDim, kTokens);
-    Matrix out(backend.product_dtype(), kTokens, kHeads * kDim);
+    const MadePool pool(backend, page_tokens, shape_.kv_heads, shape_.dim, shape_.tokens);
+    Matrix out(backend.product_dtype(), shape_.tokens, shape_.heads * shape_.dim);
     std::int32_t begin = 0;
     for (const std::int32_t end : ends) {
       const std::int32_t count = end - begin;
@@ -124,38 +129,61 @@ class Prompt {
   }
 
  private:
+  PromptShape shape_;
   Matrix q_, k_, v_;
 };
 
 TEST_P(OpsInvariance, APromptCutAnywhereAttendsToTheSameBits) {
   const Prompt prompt(numbers_);
   for (const std::int32_t window : {0, 21}) {
-    const Matrix whole = prompt.run(*backend_, 16, window, {Prompt::kTokens});
-    for (std::int32_t cut = 1; cut < Prompt::kTokens; ++cut) {
-      EXPECT_TRUE(same_bits(prompt.run(*backend_, 16, window, {cut, Prompt::kTokens}), whole)) << "cut at " << cut << ", window " << window;
+    const Matrix whole = prompt.run(*backend_, 16, window, {kShort.tokens});
+    for (std::int32_t cut = 1; cut < kShort.tokens; ++cut) {
+      EXPECT_TRUE(same_bits(prompt.run(*backend_, 16, window, {cut, kShort.tokens}), whole)) << "cut at " << cut << ", window " << window;
     }
     std::vector<std::int32_t> one_by_one;
-    for (std::int32_t end = 1; end <= Prompt::kTokens; ++end) one_by_one.push_back(end);
+    for (std::int32_t end = 1; end <= kShort.tokens; ++end) one_by_one.push_back(end);
     EXPECT_TRUE(same_bits(prompt.run(*backend_, 16, window, one_by_one), whole)) << "decoded, window " << window;
+  }
+}
+
+TEST_P(OpsInvariance, ALongPromptInFewOrManyChunksAttendsToTheSameBits) {
+  const Prompt prompt(numbers_, kLong);
+  std::vector<std::int32_t> last_one_by_one;
+  for (std::int32_t end = kLong.tokens - 90; end <= kLong.tokens; ++end) last_one_by_one.push_back(end);
+  for (const std::int32_t window : {0, 300}) {
+    const Matrix whole = prompt.run(*backend_, 32, window, {kLong.tokens});
+    for (const std::int32_t cut : {1, 127, 128, 129, 511, 512, 513, 811, 812, 1024, 1099}) {
+      EXPECT_TRUE(same_bits(prompt.run(*backend_, 32, window, {cut, kLong.tokens}), whole)) << "cut at " << cut << ", window " << window;
+    }
+    EXPECT_TRUE(same_bits(prompt.run(*backend_, 32, window, {500, 600, 820, 1000, kLong.tokens}), whole)) << "chunks, window " << window;
+    EXPECT_TRUE(same_bits(prompt.run(*backend_, 32, window, last_one_by_one), whole)) << "decoded, window " << window;
   }
 }
 
 TEST_P(OpsInvariance, PageSizeChangesNoBitOfAttention) {
   const Prompt prompt(numbers_);
-  const Matrix want = prompt.run(*backend_, 16, 0, {Prompt::kTokens});
+  const Prompt long_prompt(numbers_, kLong);
+  const Matrix want = prompt.run(*backend_, 16, 0, {kShort.tokens});
+  const Matrix want_long = long_prompt.run(*backend_, 16, 0, {kLong.tokens});
   for (const std::int32_t page_tokens : {1, 2, 4, 8, 32, 64}) {
-    EXPECT_TRUE(same_bits(prompt.run(*backend_, page_tokens, 0, {50, Prompt::kTokens}), want)) << "pages of " << page_tokens;
+    EXPECT_TRUE(same_bits(prompt.run(*backend_, page_tokens, 0, {50, kShort.tokens}), want)) << "pages of " << page_tokens;
+    EXPECT_TRUE(same_bits(long_prompt.run(*backend_, page_tokens, 0, {kLong.tokens - 1, kLong.tokens}), want_long)) << "pages of " << page_tokens;
   }
 }
 
 TEST_P(OpsInvariance, ThreadsChangeNoBit) {
-  Variant alone = GetParam();
-  alone.threads = 1;
-  const std::unique_ptr<Backend> other = open(alone);
-  Numbers one(9), two(9);
-  EXPECT_TRUE(same_bits(Projection(*backend_, one, {}).run(0, Projection::kRows), Projection(*other, two, {}).run(0, Projection::kRows)));
-  const Prompt prompt(numbers_);
-  EXPECT_TRUE(same_bits(prompt.run(*backend_, 8, 0, {Prompt::kTokens}), prompt.run(*other, 8, 0, {Prompt::kTokens})));
+  for (const int threads : {1, 5}) {
+    Variant changed = GetParam();
+    changed.threads = threads;
+    const std::unique_ptr<Backend> other = open(changed);
+    Numbers one(9), two(9);
+    EXPECT_TRUE(same_bits(Projection(*backend_, one, {}).run(0, Projection::kRows), Projection(*other, two, {}).run(0, Projection::kRows)));
+    const Prompt prompt(numbers_);
+    EXPECT_TRUE(same_bits(prompt.run(*backend_, 8, 0, {kShort.tokens}), prompt.run(*other, 8, 0, {kShort.tokens})));
+    const Prompt long_prompt(numbers_, kLong);
+    const std::vector<std::int32_t> ends = {kLong.tokens - 20, kLong.tokens - 1, kLong.tokens};
+    EXPECT_TRUE(same_bits(long_prompt.run(*backend_, 8, 0, ends), long_prompt.run(*other, 8, 0, ends)));
+  }
 }
 
 TEST_P(OpsInvariance, SequencesOfABatchDoNotTouchOneAnother) {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <bit>
 
-#include "kernels/cpu/kv_words.h"
+#include "kernels/cpu/kv_block.h"
 
 namespace slora::cpu {
 namespace {

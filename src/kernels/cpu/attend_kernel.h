@@ -2,7 +2,7 @@
 #include "kernels/cpu/attend_state.h"
 #include "kernels/cpu/attend_tile.h"
 #include "kernels/cpu/kernels.h"
-#include "kernels/cpu/kv_words.h"
+#include "kernels/cpu/kv_block.h"
 
 namespace slora::cpu {
 
@@ -23,6 +23,7 @@ class AttendKernel {
     const std::int64_t rows = call.query_count * call.group;
     Room room = lay_out(scratch, *call.layer, rows);
     if (call.part != nullptr) room.states[0] = part_state(call);
+    room.block.point_at(room.queries);
     start_rows(call, room, rows);
     for (std::int64_t begin = call.key_begin; begin < call.key_end; begin = split_end(begin)) {
       const bool first = begin == call.key_begin;
@@ -30,11 +31,8 @@ class AttendKernel {
       state.clear();
       const std::int64_t end = least(split_end(begin), call.key_end);
       for (std::int64_t position = begin / kKeyBlock * kKeyBlock; position < end; position += kKeyBlock) {
-        KvBlock block;
-        const std::int64_t wanted = greatest(begin, position) / kLineKeys * kLineKeys;
-        find_block(block, *call.layer, call.span->pages, call.kv_head, position, wanted, least(end, position + kKeyBlock), room.copies);
-        find_ahead(call, next, position, room);
-        for (std::int64_t row = 0; row < rows; row += kTileRows) attend_block(call, room, state, row, least(kTileRows, rows - row), block);
+        find_block(call, next, position, room);
+        for (std::int64_t row = 0; row < rows; row += kTileRows) attend_block(call, room, state, row, least(kTileRows, rows - row));
       }
       if (!first) room.states[0].merge(state);
     }
@@ -50,31 +48,26 @@ class AttendKernel {
 
  private:
   using State = AttendState<Isa>;
+  using Block = KvBlock<Isa>;
 
   static constexpr std::int64_t kTileRows = Isa::kTileRows;
   static constexpr int kKeyVectors = Isa::rows_max(2) >= Isa::kTileRows ? 2 : 1;
   static constexpr std::int64_t kLineKeys = 2 * kLanes;  // of a line of weights
   static constexpr std::int64_t kBlockLines = kKeyBlock / kLineKeys;
-  static constexpr std::int64_t kAheadKeys = 128;
-  static constexpr std::ptrdiff_t kCacheLine = 64;
   static constexpr float kLowest = -__builtin_inff();
 
-  // Where to ask for memory while 32 keys and their values are read.
-  struct Ahead {
-    const std::byte* keys;
-    const std::byte* values;
-  };
-
   struct Room {
-    State states[2];  // of all splits so far, and of the one at hand
+    State states[2];        // of all splits so far, and of the one at hand
+    std::int64_t position;  // of the block's first key
+    Block block;
+    Block ahead;  // what will be read next, or again the block where that is nothing
     KvRoom copies;
-    std::int32_t* positions;         // [rows]
-    std::uint32_t* queries;          // per tile [head_dim / 32, rows of the tile, 16]
-    std::uint32_t* weights;          // [4, rows of a tile, 16]: of each pair of keys
-    float* scores;                   // [rows of a tile, 128]
-    const std::uint32_t** key_runs;  // [head_dim / 32]
-    const std::byte** key_ahead;     // [head_dim / 32]
-    Ahead ahead[kBlockLines];
+    std::int32_t* positions;           // [rows]
+    std::uint32_t* queries;            // per tile [head_dim / 32, rows of the tile, 16]
+    std::uint32_t* weights;            // [4, rows of a tile, 16]: of each pair of keys
+    float* scores;                     // [rows of a tile, 128]
+    const std::uint32_t** key_runs;    // [head_dim / 32]
+    const std::uint32_t** ahead_runs;  // [head_dim / 32]
     std::size_t bytes;
   };
 
@@ -99,7 +92,7 @@ class AttendKernel {
     take(room.weights, kBlockLines * kTileRows * kLanes);
     take(room.scores, kTileRows * kKeyBlock);
     take(room.key_runs, lines);
-    take(room.key_ahead, lines);
+    take(room.ahead_runs, lines);
     room.bytes = used;
     return room;
   }
@@ -137,27 +130,30 @@ class AttendKernel {
     }
   }
 
-  // What to ask for while the block at `position` is read: keys further on, then those of the next call.
-  static void find_ahead(const AttendCall& call, const AttendCall* next, std::int64_t position, Room& room) {
-    for (std::int64_t line = 0; line < kBlockLines; ++line) {
-      const AttendCall* source = &call;
-      std::int64_t key = position + line * kLineKeys + kAheadKeys;
-      if (key >= call.key_end && next != nullptr) {
-        source = next;
-        key += next->key_begin / kLineKeys * kLineKeys - (call.key_end + kLineKeys - 1) / kLineKeys * kLineKeys;
-      }
-      room.ahead[line] = nothing_ahead(room);
-      if (key < source->key_begin / kLineKeys * kLineKeys || key >= source->key_end) continue;
-      const KvLayer& layer = *source->layer;
-      const PageIndex page = source->span->pages[static_cast<std::size_t>(key / layer.page_tokens)];
-      const std::int64_t offset = key % layer.page_tokens * layer.head_dim / 2;
-      room.ahead[line] = {reinterpret_cast<const std::byte*>(key_words(layer, page, source->kv_head) + offset),
-                          reinterpret_cast<const std::byte*>(value_words(layer, page, source->kv_head) + offset)};
-    }
+  static KvRange range_of(const AttendCall& call, std::int64_t position) {
+    return {call.layer,
+            call.span->pages.data(),
+            call.kv_head,
+            position,
+            greatest(call.key_begin / kLineKeys * kLineKeys, position),
+            least(call.key_end, position + kKeyBlock)};
   }
-  static Ahead nothing_ahead(const Room& room) {
-    const auto* in_cache = reinterpret_cast<const std::byte*>(room.scores);
-    return {in_cache, in_cache};
+
+  // The block at `position`, and what will be read a block later: keys of this call, then, following on in whole lines, of the next.
+  static void find_block(const AttendCall& call, const AttendCall* next, std::int64_t position, Room& room) {
+    const KvRange range = range_of(call, position);
+    const KvRange ahead = range_of(call, position + kKeyBlock);
+    room.position = position;
+    room.block.find(range);
+    room.block.copy(range, ahead, room.copies);
+    room.ahead = room.block;
+    room.ahead.find(ahead);
+    const std::int64_t over = position + 2 * kKeyBlock - (call.key_end + kLineKeys - 1) / kLineKeys * kLineKeys;
+    if (over <= 0 || next == nullptr) return;
+    const std::int64_t first = next->key_begin / kLineKeys * kLineKeys;
+    KvRange later = range_of(*next, first + over - kKeyBlock);
+    later.begin = greatest(later.begin, first);
+    room.ahead.find(later);
   }
 
   // Keys of a block that a row sees.
@@ -173,54 +169,54 @@ class AttendKernel {
   }
 
   // Rows [row, row + rows) of one tile over one block of keys.
-  static void attend_block(const AttendCall& call, const Room& room, const State& state, std::int64_t row, std::int64_t rows,
-                           const KvBlock& block) {
+  static void attend_block(const AttendCall& call, const Room& room, const State& state, std::int64_t row, std::int64_t rows) {
     Range visible[kTileRows];
-    for (std::int64_t r = 0; r < rows; ++r) visible[r] = visible_keys(call, room.positions[row + r], block.position);
+    for (std::int64_t r = 0; r < rows; ++r) visible[r] = visible_keys(call, room.positions[row + r], room.position);
     // Ranges grow with the row: what the first and the last see tells what any and what all see.
     const Range any{visible[0].begin, visible[rows - 1].end};
     if (any.empty()) return;
-    score_keys(call, room, row, rows, block, any);
+    score_keys(call, room, row, rows, any);
     const float scale = call.params.scale * kLog2E;
     if (visible[rows - 1].begin == 0 && visible[0].end == kKeyBlock) {
       weigh<true>(room, state, row, rows, visible, scale);
-      add_common(room, state, row, rows, block, {0, kKeyBlock / 2});
+      add_common(room, state, row, rows, {0, kKeyBlock / 2});
     } else {
       hide_unseen(room, rows, visible);
       weigh<false>(room, state, row, rows, visible, scale);
-      add_values(room, state, row, rows, block, visible);
+      add_values(room, state, row, rows, visible);
     }
   }
 
   // scores [rows, 128] = q K for all lines of keys that any row sees
-  static void score_keys(const AttendCall& call, const Room& room, std::int64_t row, std::int64_t rows, const KvBlock& block, Range any) {
+  static void score_keys(const AttendCall& call, const Room& room, std::int64_t row, std::int64_t rows, Range any) {
     const std::int64_t pairs = call.layer->head_dim / 2;
     const std::int64_t lines = (pairs + kLanes - 1) / kLanes;
-    for (std::int64_t line = any.begin / kLineKeys; line * kLineKeys < any.end; ++line) {
-      const std::byte* ahead = (row == 0 ? room.ahead[line] : nothing_ahead(room)).keys;
-      for (int v = 0; v < 2; v += kKeyVectors) {
-        const std::int64_t key = line * kLineKeys + v * kLanes;
-        if (key >= any.end) break;
-        const std::uint32_t* keys = block.keys[key / kLanes];
-        for (std::int64_t i = 0; i < lines; ++i) {
-          room.key_runs[i] = keys + i * kLanes * block.key_stride;
-          room.key_ahead[i] = ahead + (v * pairs + i * kKeyVectors * kLanes) * kCacheLine;
-        }
-        AttendTileArgs args{.out = room.scores + key,
-                            .out_stride = kKeyBlock,
-                            .x = room.queries + row * lines * kLanes,
-                            .runs = room.key_runs,
-                            .run_shift = 4,
-                            .pair_stride = block.key_stride,
-                            .end = pairs,
-                            .ahead = room.key_ahead,
-                            .ahead_step = kKeyVectors * kCacheLine};
-        // A second vector that nobody sees may have no page.
-        if (kKeyVectors == 2) args.vector_stride = key + kLanes < any.end ? block.keys[key / kLanes + 1] - keys : 0;
-        attend_tile_of_rows<Isa, kTileRows, kKeyVectors, AttendStart::zero>(rows, args);
+    const std::uint32_t* const* keys = room.block.keys;
+    const std::uint32_t* const* ahead = ahead_of(room, row).keys;
+    for (std::int64_t key = any.begin / kLineKeys * kLineKeys; key < any.end; key += kKeyVectors * kLanes) {
+      const std::int64_t vector = key / kLanes;
+      for (std::int64_t i = 0; i < lines; ++i) {
+        room.key_runs[i] = keys[vector] + i * kLanes * room.block.key_stride;
+        room.ahead_runs[i] = ahead[vector] + i * kLanes * room.block.key_stride;
       }
+      AttendTileArgs args{.out = room.scores + key,
+                          .out_stride = kKeyBlock,
+                          .x = room.queries + row * lines * kLanes,
+                          .runs = room.key_runs,
+                          .ahead = room.ahead_runs,
+                          .run_shift = 4,
+                          .pair_stride = room.block.key_stride,
+                          .end = pairs};
+      if constexpr (kKeyVectors == 2) {  // a second vector that nobody sees may have no page
+        args.vector_stride = key + kLanes < any.end ? keys[vector + 1] - keys[vector] : 0;
+        args.ahead_stride = ahead[vector + 1] - ahead[vector];
+      }
+      attend_tile_of_rows<Isa, kTileRows, kKeyVectors, AttendStart::zero>(rows, args);
     }
   }
+
+  // The first tile asks for what the others will find.
+  static const Block& ahead_of(const Room& room, std::int64_t row) { return row == 0 ? room.ahead : room.block; }
 
   // Gives keys that rows do not see, in lines that they do, the lowest score.
   static void hide_unseen(const Room& room, std::int64_t rows, const Range* visible) {
@@ -285,31 +281,29 @@ class AttendKernel {
 
   // sums += weights V where not all is visible: pairs of keys that all rows see in tiles, those before and after that only some see row by
   // row. Each row takes its pairs in order.
-  static void add_values(const Room& room, const State& state, std::int64_t row, std::int64_t rows, const KvBlock& block,
-                         const Range* visible) {
+  static void add_values(const Room& room, const State& state, std::int64_t row, std::int64_t rows, const Range* visible) {
     Range common{(visible[rows - 1].begin + 1) / 2, visible[0].end / 2};
     if (common.empty()) common = {kKeyBlock / 2, kKeyBlock / 2};
     for (std::int64_t r = 0; r < rows && visible[0].begin / 2 < common.begin; ++r) {
-      add_pairs(room, state, row, r, rows, block, visible[r], {visible[r].begin / 2, least(common.begin, (visible[r].end + 1) / 2)});
+      add_pairs(room, state, row, r, rows, visible[r], {visible[r].begin / 2, least(common.begin, (visible[r].end + 1) / 2)});
     }
-    if (!common.empty()) add_common(room, state, row, rows, block, common);
+    if (!common.empty()) add_common(room, state, row, rows, common);
+    if (row == 0) room.ahead.ask_for_values(common.end, (visible[rows - 1].end + kLineKeys - 1) / kLineKeys * kLanes);
     for (std::int64_t r = 0; r < rows && visible[rows - 1].end > 2 * common.end; ++r) {
-      add_pairs(room, state, row, r, rows, block, visible[r], {common.end, (visible[r].end + 1) / 2});
+      add_pairs(room, state, row, r, rows, visible[r], {common.end, (visible[r].end + 1) / 2});
     }
   }
 
-  static void add_common(const Room& room, const State& state, std::int64_t row, std::int64_t rows, const KvBlock& block, Range pairs) {
-    const std::byte* ahead[kBlockLines];
-    for (std::int64_t line = 0; line < kBlockLines; ++line) ahead[line] = (row == 0 ? room.ahead[line] : nothing_ahead(room)).values;
+  static void add_common(const Room& room, const State& state, std::int64_t row, std::int64_t rows, Range pairs) {
     AttendTileArgs args{.out = state.sums + row * state.dim,
                         .out_stride = state.dim,
                         .x = room.weights,
-                        .runs = block.values,
-                        .run_shift = block.value_shift,
-                        .pair_stride = block.value_stride,
+                        .runs = room.block.values,
+                        .ahead = ahead_of(room, row).values,
+                        .run_shift = room.block.value_shift,
+                        .pair_stride = room.block.value_stride,
                         .begin = pairs.begin,
-                        .end = pairs.end,
-                        .ahead = ahead};
+                        .end = pairs.end};
     std::int64_t column = 0;
     const auto go = [&]<int kVectors>(std::integral_constant<int, kVectors>) {
       constexpr std::int64_t kCols = kVectors * kLanes;
@@ -317,8 +311,6 @@ class AttendKernel {
       if constexpr (kRowsMax > 0) {
         for (; rows <= kRowsMax && state.dim - column >= kCols; column += kCols) {
           args.run_offset = column;
-          args.ahead_offset = column * kCacheLine;
-          args.ahead_step = kVectors * kCacheLine;
           attend_tile_of_rows<Isa, kRowsMax, kVectors, AttendStart::out>(rows, args);
           args.out += kCols;
         }
@@ -330,8 +322,9 @@ class AttendKernel {
   }
 
   // Pairs of row `r` of a tile; a key of them that it does not see is masked out of the values.
-  static void add_pairs(const Room& room, const State& state, std::int64_t row, std::int64_t r, std::int64_t rows, const KvBlock& block,
-                        Range visible, Range pairs) {
+  static void add_pairs(const Room& room, const State& state, std::int64_t row, std::int64_t r, std::int64_t rows, Range visible,
+                        Range pairs) {
+    const Block& block = room.block;
     float* out = state.sums + (row + r) * state.dim;
     const std::int64_t run_pairs = std::int64_t{1} << block.value_shift;
     for (std::int64_t pair = pairs.begin; pair < pairs.end; ++pair) {

@@ -13,17 +13,16 @@ namespace slora::cpu {
 struct AttendTileArgs {
   float* out = nullptr;
   std::ptrdiff_t out_stride = 0;
-  const std::uint32_t* x = nullptr;            // [pairs / 16, rows, 16]
-  const std::uint32_t* const* runs = nullptr;  // where every 2^run_shift pairs of w begin; at most 16
+  const std::uint32_t* x = nullptr;             // [pairs / 16, rows, 16]
+  const std::uint32_t* const* runs = nullptr;   // where every 2^run_shift pairs of w begin; at most 16
+  const std::uint32_t* const* ahead = nullptr;  // runs of the same shape that are asked for meanwhile
   int run_shift = 0;
   std::ptrdiff_t run_offset = 0;  // words from there to the tile's first column
   std::ptrdiff_t pair_stride = 0;
   std::ptrdiff_t vector_stride = kLanes;
-  std::ptrdiff_t begin = 0;  // pairs [begin, end)
+  std::ptrdiff_t ahead_stride = kLanes;  // between vectors there
+  std::ptrdiff_t begin = 0;              // pairs [begin, end)
   std::ptrdiff_t end = 0;
-  const std::byte* const* ahead = nullptr;  // for every 16 pairs, where to ask for a line with each vector of w
-  std::ptrdiff_t ahead_offset = 0;
-  std::ptrdiff_t ahead_step = 0;  // bytes from pair to pair
 };
 
 enum class AttendStart { zero, out };  // where the sums start
@@ -32,7 +31,6 @@ template <class Isa, int kRows, int kVectors, AttendStart kStart>
 void attend_tile(const AttendTileArgs& args) {
   using Sums = typename Isa::TileFloats;
   using Pairs = typename Isa::TileWords;
-  constexpr std::ptrdiff_t kLine = 64;
   constexpr int kWidth = sizeof(Sums) / sizeof(float);
   constexpr int kParts = kLanes / kWidth;  // registers of a vector
   Sums sums[kRows][kVectors * kParts];
@@ -50,10 +48,10 @@ void attend_tile(const AttendTileArgs& args) {
     const std::ptrdiff_t stop = least(args.end, pair - in_run + run_pairs);
     const std::uint32_t* x = args.x + pair / kLanes * kRows * kLanes + pair % kLanes;
     const std::uint32_t* w = args.runs[pair >> args.run_shift] + args.run_offset + in_run * args.pair_stride;
-    const std::byte* ahead = args.ahead[pair / kLanes] + args.ahead_offset + pair % kLanes * args.ahead_step;
-    for (; pair < stop; ++pair, ++x, w += args.pair_stride, ahead += args.ahead_step) {
+    const std::ptrdiff_t ahead = args.ahead[pair >> args.run_shift] - args.runs[pair >> args.run_shift];
+    for (; pair < stop; ++pair, ++x, w += args.pair_stride) {
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) __builtin_prefetch(ahead + v * kLine, 0, 2);
+      for (int v = 0; v < kVectors; ++v) __builtin_prefetch(w + ahead + v * args.ahead_stride, 0, 3);
       Pairs columns[kVectors * kParts];
 #pragma GCC unroll 16
       for (int v = 0; v < kVectors * kParts; ++v) {
