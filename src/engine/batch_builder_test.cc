@@ -91,6 +91,14 @@ TEST_F(BatchBuilderTest, GivesTheHeadSegmentsOfAdaptersThatChangeIt) {
   EXPECT_EQ(rest.adapters.segments[0].row_count, 2);
 }
 
+TEST_F(BatchBuilderTest, AsksForNoLogitsOfChunksThatEndBeforeTheirPrompts) {
+  plan_.clear();
+  add(1, kNoAdapter, 0, {1, 2, 3}, -1);
+  add(2, AdapterId{7}, 4, {5, 6}, -1);
+  (void)build();
+  EXPECT_EQ(builder_.output_row_count(), 0u);
+}
+
 TEST_F(BatchBuilderTest, NeedsNoSegmentsForBaseRows) {
   plan_.clear();
   add(1, kNoAdapter, 0, {1, 2, 3}, -1);

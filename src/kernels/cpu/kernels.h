@@ -110,6 +110,8 @@ struct Kernels {
   // One head: (a, b) = (a cos - b sin, b cos + a sin).
   void (*rope)(float* a, float* b, const float* cos, const float* sin, std::int64_t half);
   Peak (*find_peak)(const float* values, std::int64_t count);
+  // How many values are above `bound`. No NaN among the values.
+  std::int64_t (*count_above)(const float* values, std::int64_t count, float bound);
   // Indices, ascending, of values above `bound`: how many. out [count]. No NaN among the values.
   std::int64_t (*find_above)(std::int32_t* out, const float* values, std::int64_t count, float bound);
   // out = exp((logits - highest) * inverse_temperature), and the sum of each kWeightBlock of them; returns the sum of all. Requires: no

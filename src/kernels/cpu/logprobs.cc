@@ -18,6 +18,18 @@ void Logprobs::normalise(std::span<const float> logits, float highest) {
 
 float Logprobs::of(TokenId token) const { return reference::logprob_of(token, logits_, normaliser_); }
 
+std::int32_t Logprobs::rank_of(TokenId token) const {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const auto at = static_cast<std::size_t>(token);
+  const float own = logits_[at];
+  if (own == -kInfinity) return reference::rank_of(token, logits_);
+  const auto count_above = [&](std::span<const float> logits, float bound) {
+    return kernels_->count_above(logits.data(), std::ssize(logits), bound);
+  };
+  const std::int64_t before = count_above(logits_.first(at), std::nextafter(own, -kInfinity));  // equals too
+  return static_cast<std::int32_t>(before + count_above(logits_.subspan(at), own)) + 1;
+}
+
 void Logprobs::find_most_likely(std::vector<TokenLogprob>& out, std::int32_t count) {
   out.clear();
   if (count <= 0) return;

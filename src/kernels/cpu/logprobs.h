@@ -17,6 +17,8 @@ class Logprobs {
   void normalise(std::span<const float> logits, float highest);
 
   [[nodiscard]] float of(TokenId token) const;
+  // The token's place by logit descending, then token ascending, from 1 on.
+  [[nodiscard]] std::int32_t rank_of(TokenId token) const;
   // Replaces `out` by the first `count` tokens with a finite logit, by logit descending, then token ascending.
   void find_most_likely(std::vector<TokenLogprob>& out, std::int32_t count);
 

@@ -46,6 +46,16 @@ class SampleKernel {
     return peak;
   }
 
+  static std::int64_t count_above(const float* values, std::int64_t count, float bound) {
+    Ints above = {};
+    std::int64_t i = 0;
+    for (; i + kLanes <= count; i += kLanes) above -= load(values + i) > bound;  // true is -1
+    std::int64_t total = 0;
+    for (int lane = 0; lane < kLanes; ++lane) total += above[lane];
+    for (; i < count; ++i) total += values[i] > bound ? 1 : 0;
+    return total;
+  }
+
   // Most stretches hold none and are passed over 64 at a time.
   static std::int64_t find_above(std::int32_t* out, const float* values, std::int64_t count, float bound) {
     constexpr std::int64_t kStretch = 4 * kLanes;
@@ -91,18 +101,32 @@ class SampleKernel {
 
   static Census take_census(double* above_sums, std::int32_t* inside, std::int64_t inside_max, const float* weights, std::int64_t count,
                             const WeightRange& range) {
+    if (inside_max > 0) return take_census_listing<Listing::inside>(above_sums, inside, inside_max, weights, count, range);
+    return take_census_listing<Listing::nothing>(above_sums, inside, inside_max, weights, count, range);
+  }
+
+ private:
+  enum class Listing { nothing, inside };
+
+  // Without a branch on a weight: where the range begins and ends is in nobody's prediction.
+  template <Listing listing>
+  static Census take_census_listing(double* above_sums, std::int32_t* inside, std::int64_t inside_max, const float* weights,
+                                    std::int64_t count, const WeightRange& range) {
     const Floats low = broadcast(range.low), high = broadcast(range.high);
     Census census;
     std::int64_t found = 0;
-    Ints above_count = {};
+    Ints above_count = {}, low_count = {};
     for (std::int64_t begin = 0; begin < count; begin += kWeightBlock) {
       const std::int64_t end = least(count, begin + kWeightBlock);
       Floats above_sum = {}, inside_sum = {};
       const auto add = [&](Floats weight, std::int64_t i) __attribute__((always_inline)) {
         above_sum += weight >= high ? weight : Floats{};
-        above_count += weight >= high ? Ints{} + 1 : Ints{};
+        above_count -= weight >= high;  // true is -1
+        low_count -= weight >= low;
         inside_sum += ((weight >= low) & (weight < high)) ? weight : Floats{};
-        found += append_inside(inside + least(found, inside_max), static_cast<std::int32_t>(i), weight, low, high);
+        if constexpr (listing == Listing::inside) {
+          found += append_inside(inside + least(found, inside_max), static_cast<std::int32_t>(i), weight, low, high);
+        }
       };
       std::int64_t i = begin;
       for (; i + kLanes <= end; i += kLanes) add(load(weights + i), i);
@@ -112,12 +136,13 @@ class SampleKernel {
       census.above_sum += block_sum;
       census.inside_sum += static_cast<double>(Isa::sum(inside_sum));
     }
-    for (int lane = 0; lane < kLanes; ++lane) census.above_count += above_count[lane];
-    census.inside_count = found;
+    for (int lane = 0; lane < kLanes; ++lane) {
+      census.above_count += above_count[lane];
+      census.inside_count += low_count[lane] - above_count[lane];
+    }
     return census;
   }
 
- private:
   [[gnu::always_inline]] static Floats weigh(Floats logits, float highest, float inverse_temperature) {
     const Floats x = (logits - highest) * (inverse_temperature * kLog2E);
     return exp2<Isa>(x > 0.0f ? Floats{} : x);  // lanes beyond the row may hold anything
@@ -136,7 +161,6 @@ class SampleKernel {
     const auto floats = __builtin_bit_cast(__m512, weight);
     const __mmask16 from_low = _mm512_cmp_ps_mask(floats, __builtin_bit_cast(__m512, low), _CMP_GE_OQ);
     const __mmask16 marks = _mm512_mask_cmp_ps_mask(from_low, floats, __builtin_bit_cast(__m512, high), _CMP_LT_OQ);
-    if (marks == 0) return 0;
     _mm512_storeu_si512(out, _mm512_maskz_compress_epi32(marks, __builtin_bit_cast(__m512i, lanes)));
     return __builtin_popcount(marks);
 #else

@@ -3,7 +3,6 @@
 #include <limits>
 
 #include "kernels/reference/adjust_logits.h"
-#include "kernels/reference/logprobs.h"
 
 namespace slora::cpu {
 
@@ -28,7 +27,7 @@ void Score::score_row(PromptLogprob& out, std::span<float> logits, const ScoreRo
   if (peak.value == -std::numeric_limits<float>::infinity()) return;
   logprobs.normalise(logits, peak.value);
   out.logprob = logprobs.of(row.token);
-  out.rank = reference::rank_of(row.token, logits);
+  out.rank = logprobs.rank_of(row.token);
   logprobs.find_most_likely(out.top, row.logprob_count);
 }
 

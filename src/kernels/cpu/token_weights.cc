@@ -9,7 +9,7 @@
 namespace slora::cpu {
 namespace {
 
-constexpr std::int64_t kListed = 4096;                   // tokens that are worth a list of their own
+constexpr std::int64_t kListed = 8192;                   // tokens that are worth a list of their own
 constexpr std::int64_t kSorted = 32;                     // that are put in order rather than counted once more
 const std::uint32_t kAboveAll = bits_of_weight(1.125f);  // the heaviest weigh 1
 
@@ -61,8 +61,13 @@ bool TokenWeights::try_cut(double target, Measure measure) {
   const BitRange all{bits_of_weight(bound_), kAboveAll};
   const double total = above(census_, measure);
   const bool is_short = std::ssize(weights_) <= kListed;
-  const BitRange first = is_short ? all : guess_cut(weights_, all.low, target, total, measure, kListed);
-  const auto found = find_cut(target, measure, all, total, first, kListed, [&](const BitRange& range) {
+  const CutGuess guess = is_short ? CutGuess{all, true} : guess_cut(weights_, all.low, target, total, measure, kListed);
+  bool may_be_few = guess.is_few;
+  const auto found = find_cut(target, measure, all, total, guess.range, kListed, [&](const BitRange& range) {
+    if (!std::exchange(may_be_few, true)) {  // no list, for one that is short after all
+      take_census(range, 0);
+      if (census_.inside_count > kListed) return census_;
+    }
     take_census(range, range.width() == 1 ? weights_.size() : static_cast<std::size_t>(kListed));
     return census_;
   });

@@ -9,7 +9,7 @@ namespace slora::cpu {
 
 // Sampled are 16 weights of every 2,048, put into buckets of an eighth of an octave. The lighter tokens are many and well sampled, so
 // what the target leaves out is what is looked for.
-BitRange guess_cut(std::span<const float> weights, std::uint32_t floor, double target, double total, Measure measure, std::int64_t few) {
+CutGuess guess_cut(std::span<const float> weights, std::uint32_t floor, double target, double total, Measure measure, std::int64_t few) {
   constexpr std::uint32_t kBucketBits = 20;
   constexpr std::uint32_t kBuckets = 256;
   constexpr std::uint32_t kTopBucket = std::bit_cast<std::uint32_t>(1.0f) >> kBucketBits;
@@ -38,11 +38,11 @@ BitRange guess_cut(std::span<const float> weights, std::uint32_t floor, double t
   first -= std::min(first, 1u);
   std::int32_t around = 0;
   for (std::uint32_t bucket = first; bucket < end; ++bucket) around += counts[bucket];
-  const auto around_max = static_cast<std::int32_t>(few / static_cast<std::int64_t>(2 * kStride));
+  const auto around_max = static_cast<std::int32_t>(few / static_cast<std::int64_t>(4 * kStride));
   while (first > 0 && around + counts[first - 1] <= around_max) around += counts[--first];
   while (end < kBuckets && around + counts[end] <= around_max) around += counts[end++];
   const std::uint32_t low = end == kBuckets ? floor : std::max(floor, (kTopBucket - end + 1) << kBucketBits);
-  return {low, std::max(low + 1, (kTopBucket - first + 1) << kBucketBits)};
+  return {{low, std::max(low + 1, (kTopBucket - first + 1) << kBucketBits)}, around <= 2 * around_max};
 }
 
 }  // namespace slora::cpu

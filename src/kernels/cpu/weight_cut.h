@@ -28,9 +28,14 @@ inline double inside(const Census& census, Measure measure) {
   return measure == Measure::weight ? census.inside_sum : static_cast<double>(census.inside_count);
 }
 
+struct CutGuess {
+  BitRange range;
+  bool is_few;  // so many that may be inside
+};
+
 // Where to begin looking for the range at which the weights from the heaviest on measure `target`, of `total` altogether: from a sample of
 // the weights of at least `floor`, with as many of them around it as are few.
-[[nodiscard]] BitRange guess_cut(std::span<const float> weights, std::uint32_t floor, double target, double total, Measure measure,
+[[nodiscard]] CutGuess guess_cut(std::span<const float> weights, std::uint32_t floor, double target, double total, Measure measure,
                                  std::int64_t few);
 
 // Narrows a range of weights until what is above it measures less than `target`, with what is inside it does not, and few are inside, or
@@ -63,7 +68,7 @@ template <class Take>
     if (turn % 3 < 2 && width > 16) {  // where a straight line says, and a little around it
       const double fraction = std::clamp((at_low - target) / (at_low - at_high), 0.0, 1.0);
       const auto middle = open.low + static_cast<std::uint32_t>(fraction * (width - 1));
-      next = {middle - std::min(middle - open.low, width / 16), middle + std::min(open.high - middle, width / 16 + 1)};
+      next = {middle - std::min(middle - open.low, width / 8), middle + std::min(open.high - middle, width / 8 + 1)};
     } else {  // the middle third, so that it ends soon whatever the weights are
       next = {open.low + width / 3, open.low + width / 3 + std::max(width / 3, 1u)};
     }
