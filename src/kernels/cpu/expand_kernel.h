@@ -18,10 +18,15 @@ struct ExpandArgs {
 template <class Isa>
 class ExpandKernel {
  public:
-  static void add(const ExpandArgs& args, std::int64_t col_begin, std::int64_t col_end) {
-    add_bias(args, col_begin, col_end);
+  struct Range {
+    std::int64_t begin, end;
+  };
+
+  // Requires: no tile of z lies in these rows and in others.
+  static void add(const ExpandArgs& args, Range rows, Range cols) {
+    add_bias(args, rows, cols);
     for (const ExpandCall& expand : args.records) {
-      if (!expand.is_late) add_record(args, expand, col_begin, col_end);
+      if (!expand.is_late) add_record(args, expand, rows, cols);
     }
   }
 
@@ -42,15 +47,15 @@ class ExpandKernel {
   }
 
   // Rows of a record that replaces the base's bias get that instead, on its slice.
-  static void add_bias(const ExpandArgs& args, std::int64_t col_begin, std::int64_t col_end) {
+  static void add_bias(const ExpandArgs& args, Range rows, Range cols) {
     bool any_replaces = false;
     for (const ExpandCall& expand : args.records) any_replaces |= replaces_bias(expand);
     if (args.bias.empty() && !any_replaces) return;
-    for (std::int64_t begin = col_begin; begin < col_end; begin += kBlockCols) {
-      const std::int64_t end = least(begin + kBlockCols, col_end);
+    for (std::int64_t begin = cols.begin; begin < cols.end; begin += kBlockCols) {
+      const std::int64_t end = least(begin + kBlockCols, cols.end);
       float block[kBlockCols];
-      for (std::int64_t row = 0; row < args.y.rows; ++row) {
-        if (any_replaces || row == 0) find_bias(block, args, row, begin, end);
+      for (std::int64_t row = rows.begin; row < rows.end; ++row) {
+        if (any_replaces || row == rows.begin) find_bias(block, args, row, begin, end);
         add_values(args.at(row, begin), block, end - begin);
       }
     }
@@ -74,20 +79,22 @@ class ExpandKernel {
     }
   }
 
-  // The columns that the record's slice and [col_begin, col_end) share. The chains of y go on through B, tile by tile in the order of
+  // What the record's slice and rows share with these. The chains of y go on through B, tile by tile in the order of
   // ranks; z was scaled before.
-  static void add_record(const ExpandArgs& args, const ExpandCall& expand, std::int64_t col_begin, std::int64_t col_end) {
+  static void add_record(const ExpandArgs& args, const ExpandCall& expand, Range rows, Range cols) {
     const AppliedRecord& applied = *expand.applied;
     const RecordView& record = *applied.record;
-    const std::int64_t slice_begin = greatest(col_begin - record.slice_begin, 0);
-    const std::int64_t slice_end = least(col_end - record.slice_begin, record.out);
-    if (slice_begin >= slice_end) return;
+    const Range mine = {greatest(rows.begin, applied.row_begin), least(rows.end, applied.row_begin + applied.row_count)};
+    const std::int64_t slice_begin = greatest(cols.begin - record.slice_begin, 0);
+    const std::int64_t slice_end = least(cols.end - record.slice_begin, record.out);
+    if (slice_begin >= slice_end || mine.begin >= mine.end) return;
+    const std::size_t first_tile = find_tile(expand, mine.begin);
     for (const Tile& tile : record.b) {
       const std::int64_t tile_begin = tile.col_begin / 2;
       const std::int64_t begin = greatest(slice_begin, tile_begin);
       const std::int64_t end = least(slice_end, tile_begin + tile.col_count / 2);
       if (begin >= end) continue;
-      for (std::size_t i = 0; i < expand.tile_count; ++i) {
+      for (std::size_t i = first_tile; i < expand.tile_count && expand.z_tiles[i].row_begin < mine.end; ++i) {
         const RowTile& z = expand.z_tiles[i];
         tile_strip<Isa, TileStart::out>(z.rows,
                                         {.out = args.at(z.row_begin, record.slice_begin + begin),
@@ -100,13 +107,26 @@ class ExpandKernel {
                                          .ahead = reinterpret_cast<const std::byte*>(z.words)},
                                         end - begin);
       }
-      ask_for_columns(tile, end - tile_begin, 2 * end - begin - tile_begin);
+      if (mine.begin == applied.row_begin) ask_for_columns(tile, end - tile_begin, 2 * end - begin - tile_begin);
     }
     if (record.bias == nullptr || record.bias_mode != BiasMode::add) return;
-    for (std::int32_t r = 0; r < applied.row_count; ++r) {
-      add_scaled(args.at(applied.row_begin + r, record.slice_begin + slice_begin), record.bias + slice_begin, slice_end - slice_begin,
-                 applied.weight);
+    for (std::int64_t row = mine.begin; row < mine.end; ++row) {
+      add_scaled(args.at(row, record.slice_begin + slice_begin), record.bias + slice_begin, slice_end - slice_begin, applied.weight);
     }
+  }
+
+  // The first of the record's tiles that begins at `row` or after it.
+  static std::size_t find_tile(const ExpandCall& expand, std::int64_t row) {
+    std::size_t begin = 0;
+    for (std::size_t end = expand.tile_count; begin < end;) {
+      const std::size_t middle = (begin + end) / 2;
+      if (expand.z_tiles[middle].row_begin < row) {
+        begin = middle + 1;
+      } else {
+        end = middle;
+      }
+    }
+    return begin;
   }
 
   // Columns [begin, end) of every row of B's tile: short runs far apart, which no hardware foresees.

@@ -17,7 +17,7 @@ class Int8LinearKernel {
     }
     const std::int64_t col_begin = panel_begin * Int8Weight::kPanelCols;
     const std::int64_t col_end = least(panel_end * Int8Weight::kPanelCols, call.weight.out);
-    ExpandKernel<Isa>::add({call.y, call.bias, call.records, call.col_begin}, col_begin, col_end);
+    ExpandKernel<Isa>::add({call.y, call.bias, call.records, call.col_begin}, {0, call.y.rows}, {col_begin, col_end});
   }
 
  private:

@@ -97,14 +97,26 @@ void Linear::pack_tiles(Tensor x, Tensor z, std::span<const AppliedRecord> recor
     const bool is_late = late_.holds(applied);
     check(applied.record->rank == 0 || applied.record->b.dtype == DType::bf16, "B in bf16");
     if (applied.record->rank > 0 && !is_late) {
-      tiles_.add(z.rows_from(applied.row_begin, applied.row_count).cols_from(applied.z_begin, applied.record->rank), applied.row_begin,
-                 applied.weight * applied.record->scale);
+      add_z_tiles(z.cols_from(applied.z_begin, applied.record->rank), applied);
     }
     first_tiles_.push_back(first);
     expands_.push_back({&applied, nullptr, tiles_.count() - first, is_late});
   }
   tiles_.pack(pool_);
   for (std::size_t i = 0; i < expands_.size(); ++i) expands_[i].z_tiles = tiles_.tile(first_tiles_[i]);
+}
+
+// Cut where the tiles of x are: a tile's records are added as soon as its product is done.
+void Linear::add_z_tiles(Tensor z, const AppliedRecord& applied) {
+  const std::int64_t row_end = applied.row_begin + applied.row_count;
+  const float factor = applied.weight * applied.record->scale;
+  if (x_tile_count_ == 0) tiles_.add(z.rows_from(applied.row_begin, applied.row_count), applied.row_begin, factor);
+  for (std::size_t i = 0; i < x_tile_count_; ++i) {
+    const RowTile x = *tiles_.tile(i);
+    const std::int64_t begin = std::max<std::int64_t>(x.row_begin, applied.row_begin);
+    const std::int64_t end = std::min(x.row_begin + x.rows, row_end);
+    if (begin < end) tiles_.add(z.rows_from(begin, end - begin), begin, factor);
+  }
 }
 
 }  // namespace slora::cpu

@@ -29,6 +29,7 @@ class Linear {
  private:
   // Fills tiles_ with rows of x, which may be none, and of z, and expands_.
   void pack_tiles(Tensor x, Tensor z, std::span<const AppliedRecord> records, std::int64_t rows);
+  void add_z_tiles(Tensor z, const AppliedRecord& applied);
   // The product's y, of which `columns` computes some, is gated into out.
   template <class Call>
   void gate(Tensor out, const Call& product, void (*columns)(const Call& call, std::int64_t panel_begin, std::int64_t panel_end));

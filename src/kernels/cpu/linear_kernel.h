@@ -10,17 +10,15 @@ template <class Isa>
 class LinearKernel {
  public:
   static void columns(const LinearCall& call, std::int64_t panel_begin, std::int64_t panel_end) {
-    multiply(call, panel_begin, panel_end);
-    const std::int64_t col_begin = panel_begin * PackedWeight::kPanelCols;
-    const std::int64_t col_end = least(panel_end * PackedWeight::kPanelCols, call.weight.out);
-    ExpandKernel<Isa>::add({call.y, call.bias, call.records, call.col_begin}, col_begin, col_end);
+    if (call.tile_count > 1) return multiply(call, panel_begin, panel_end);
+    multiply_once(call, call.x_tiles[0], panel_begin, panel_end);
+    add(call, call.x_tiles[0], panel_begin, panel_end);
   }
 
  private:
   // Few rows take several panels at once, so that enough chains are in flight; many rows go tile by tile over a block of weights that
   // stays in cache, while the next block is asked for.
   static void multiply(const LinearCall& call, std::int64_t panel_begin, std::int64_t panel_end) {
-    if (call.tile_count == 1) return multiply_once(call, call.x_tiles[0], panel_begin, panel_end);
     const std::int64_t pairs = call.weight.pairs();
     const std::int64_t block_count = (pairs + kBlockPairs - 1) / kBlockPairs;
     for (std::int64_t block = 0; block < block_count; ++block) {
@@ -43,6 +41,7 @@ class LinearKernel {
             multiply_panel<TileStart::out>(call.x_tiles[i].rows, args, columns_from(call, panel));
           }
         }
+        if (block + 1 == block_count) add(call, call.x_tiles[i], panel_begin, panel_end);
       }
     }
   }
@@ -81,6 +80,11 @@ class LinearKernel {
       args.w += kLanes;
       if (cols > kLanes) tile_of_columns<Isa, 1, kStart>(rows, args, cols - kLanes);
     }
+  }
+
+  static void add(const LinearCall& call, const RowTile& x, std::int64_t panel_begin, std::int64_t panel_end) {
+    ExpandKernel<Isa>::add({call.y, call.bias, call.records, call.col_begin}, {x.row_begin, x.row_begin + x.rows},
+                           {panel_begin * PackedWeight::kPanelCols, least(panel_end * PackedWeight::kPanelCols, call.weight.out)});
   }
 
   static std::int64_t columns_from(const LinearCall& call, std::int64_t panel) {
