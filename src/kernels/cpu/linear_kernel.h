@@ -10,7 +10,7 @@ template <class Isa>
 class LinearKernel {
  public:
   static void columns(const LinearCall& call, std::int64_t panel_begin, std::int64_t panel_end) {
-    if (call.tile_count > 1) return multiply(call, panel_begin, panel_end);
+    if (call.tile_count != 1) return multiply(call, panel_begin, panel_end);
     multiply_once(call, call.x_tiles[0], panel_begin, panel_end);
     add(call, call.x_tiles[0], panel_begin, panel_end);
   }
