@@ -16,6 +16,7 @@ struct ModelArguments {
   std::vector<std::string> lora_modules;  // --lora-modules name=path
   std::vector<std::string> served_model_names;
   std::string backend = "auto";
+  std::string weights = "bf16";
   int threads = 0;
   std::string pool_memory;  // empty: chosen
   std::optional<std::int32_t> page_tokens;

@@ -31,6 +31,12 @@ void add_model_options(CLI::App& command, ModelArguments& model) {
   command.add_option("--backend", model.backend, "cpu, reference (slow and exact), or auto: the best there is")
       ->type_name("NAME")
       ->capture_default_str();
+  command
+      .add_option("--weights", model.weights,
+                  "How weights are kept: bf16, or int8: half the memory and nearly twice as fast, for slightly other answers (cpu backend "
+                  "only; adapters stay as they are)")
+      ->type_name("NAME")
+      ->capture_default_str();
   command.add_option("--threads", model.threads, "Threads that compute; 0: one per core")
       ->type_name("N")
       ->check(in_range(0, 1024))

@@ -25,6 +25,10 @@ Result<RuntimeOptions> make_runtime_options(const ModelArguments& arguments) {
   options.model_folder = arguments.model;
   options.model_name = model_names_of(arguments).front();
   options.backend = arguments.backend;
+  if (arguments.weights != "bf16" && arguments.weights != "int8") {
+    return error("bad_option", "--weights: expected bf16 or int8, found {}", quote(arguments.weights));
+  }
+  options.weights = arguments.weights == "int8" ? WeightStorage::int8 : WeightStorage::bf16;
   options.threads = arguments.threads;
   options.page_tokens = arguments.page_tokens;
   options.max_model_len = arguments.max_model_len;

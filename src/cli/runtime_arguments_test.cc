@@ -19,8 +19,10 @@ TEST(RuntimeArguments, CarryTheOptions) {
   ModelArguments arguments = golden_model();
   arguments.pool_memory = "64MiB";
   arguments.lora_modules = {"a=/adapters/a", "b=relative=path"};
+  arguments.weights = "int8";
   const Result<RuntimeOptions> options = make_runtime_options(arguments);
   ASSERT_TRUE(options) << options.error().message;
+  EXPECT_EQ(options->weights, WeightStorage::int8);
   EXPECT_EQ(options->pool_bytes, std::uint64_t{64} << 20);
   EXPECT_EQ(options->model_name, "llama2_mha");
   EXPECT_THAT(options->named_adapters, ElementsAre(std::pair<std::string, std::filesystem::path>("a", "/adapters/a"),
@@ -46,6 +48,9 @@ TEST(RuntimeArguments, NameTheOptionAtFault) {
   arguments = golden_model();
   arguments.lora_modules = {"no path"};
   EXPECT_THAT(make_runtime_options(arguments).error().message, HasSubstr("--lora-modules"));
+  arguments = golden_model();
+  arguments.weights = "int4";
+  EXPECT_THAT(make_runtime_options(arguments).error().message, HasSubstr("--weights"));
   arguments = golden_model();
   arguments.page_tokens = 12;
   EXPECT_THAT(make_runtime_options(arguments).error().message, HasSubstr("--page-tokens"));
