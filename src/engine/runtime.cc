@@ -4,6 +4,7 @@
 #include <bit>
 #include <limits>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "comm/communicator.h"
 #include "engine/memory_limits.h"
@@ -93,6 +94,7 @@ struct Runtime::Parts {
   MetricsRegistry metrics;
   std::int32_t max_model_len = 0;
   std::uint64_t weight_bytes = 0;
+  double loading_seconds = 0;
   std::unique_ptr<Engine> engine;  // last: uses all others
 };
 
@@ -114,8 +116,10 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   if (!backend) return forward_error(backend);
   parts.backend = std::move(*backend);
 
+  const Timestamp start = SteadyClock().now();
   Result<ModelWeights> weights = make_weights(options, parts.config, *parts.backend);
   if (!weights) return forward_error(weights);
+  parts.loading_seconds = seconds(SteadyClock().now() - start);
   parts.weight_bytes = packed_bytes(parts.config, *parts.backend);
 
   if (options.page_tokens && (*options.page_tokens < 1 || *options.page_tokens > 64 || !std::has_single_bit(static_cast<unsigned>(*options.page_tokens)))) {
@@ -170,8 +174,9 @@ std::vector<std::string> Runtime::summary() const {
   const Parts& parts = *parts_;
   const KvGeometry& kv = parts.model->kv_geometry();
   std::vector<std::string> lines;
-  lines.push_back(fmt::format("model: {}, {} layers, hidden {}, vocabulary {}, weights {:.2f} GiB as packed", name_of(parts.config.family),
-                              parts.config.layer_count, parts.config.hidden_size, parts.config.vocab_size, gib(parts.weight_bytes)));
+  lines.push_back(fmt::format("model: {}, {} layers, hidden {}, vocabulary {}, weights {:.2f} GiB as packed, loaded in {:.2f} s ({:.2f} GiB/s)",
+                              name_of(parts.config.family), parts.config.layer_count, parts.config.hidden_size, parts.config.vocab_size,
+                              gib(parts.weight_bytes), parts.loading_seconds, gib(parts.weight_bytes) / parts.loading_seconds));
   lines.push_back(fmt::format("backend: {}", parts.backend->description()));
   lines.push_back(fmt::format("pool: {:.2f} GiB, {} pages of {} KiB ({} tokens each), shared by KV cache, adapters and cached prefixes; context {} tokens",
                               gib(parts.arena->page_bytes() * std::uint64_t{parts.arena->page_count()}), parts.arena->page_count(),
