@@ -18,7 +18,7 @@ struct AdapterFormat {
 
 // Which of a backend's instruction sets to use. Results may differ between them, within each backend's tolerance. What the machine
 // lacks is replaced by the next it has.
-enum class Instructions : std::uint8_t { best, avx2, portable };
+enum class Instructions : std::uint8_t { best, avx512, avx2, portable };
 
 // How the weights of products and the embedding are kept: as bf16, or as bytes with a scale for every group of inputs, which takes half
 // the memory and loses some accuracy. Adapters and KV are not affected.

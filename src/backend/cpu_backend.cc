@@ -30,13 +30,17 @@ auto visit_packed(WeightStorage storage, const LinearWeight& weight, Function&& 
   return fn(cpu::PackedWeight{words, weight.out, weight.in});
 }
 
+// A set of instructions by the name of its kernels; sets that only `best` chooses have no other.
+Instructions instructions_of(std::string_view name) {
+  if (name == "avx512") return Instructions::avx512;
+  if (name == "avx2") return Instructions::avx2;
+  return name == "portable" ? Instructions::portable : Instructions::best;
+}
+
+// The first that is not beyond what was asked for: kernels come fastest first, as the enumerators do.
 const cpu::Kernels& kernels_for(Instructions instructions) {
   const std::vector<const cpu::Kernels*> usable = cpu::usable_kernels();
-  if (instructions == Instructions::best) return *usable.front();
-  for (const cpu::Kernels* kernels : usable) {
-    if (instructions == Instructions::avx2 && std::string_view(kernels->name) == "avx2") return *kernels;
-  }
-  return *usable.back();
+  return **std::ranges::find_if(usable, [&](const cpu::Kernels* kernels) { return instructions_of(kernels->name) >= instructions; });
 }
 
 // Holds the threads and the scratch of its ops. Owned by its backend, used by the engine thread.

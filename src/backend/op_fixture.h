@@ -25,6 +25,7 @@ struct Variant {
 inline std::vector<Variant> every_variant() {
   return {{"reference", "reference"},
           {"cpu_best", "cpu"},
+          {"cpu_avx512", "cpu", Instructions::avx512},
           {"cpu_avx2", "cpu", Instructions::avx2},
           {"cpu_portable", "cpu", Instructions::portable}};
 }
@@ -32,6 +33,7 @@ inline std::vector<Variant> every_variant() {
 // Those that keep weights in bytes, whose products are held against a formula of their own.
 inline std::vector<Variant> int8_variants() {
   return {{"int8_best", "cpu", Instructions::best, 2, WeightStorage::int8},
+          {"int8_avx512", "cpu", Instructions::avx512, 2, WeightStorage::int8},
           {"int8_avx2", "cpu", Instructions::avx2, 2, WeightStorage::int8},
           {"int8_portable", "cpu", Instructions::portable, 2, WeightStorage::int8}};
 }

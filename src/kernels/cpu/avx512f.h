@@ -1,0 +1,38 @@
+#pragma once
+#include <immintrin.h>
+
+#include "kernels/cpu/portable.h"
+
+namespace slora::cpu {
+
+// AVX-512 of machines that have no products of bf16: sixteen lanes are one register, and the compiler makes one instruction of each
+// product and sum (products of bf16 are exact in fp32, so that changes no sum of them). Included only by the file compiled for it.
+struct Avx512F : Portable {
+  static constexpr const char* kName = "avx512";
+  static constexpr int rows_max(int vectors) { return vectors <= 2 ? 12 : vectors == 4 ? 5 : 2; }
+  static constexpr int kTileRows = 12;
+  static constexpr int int8_rows_max(int vectors) { return vectors <= 2 ? 7 : vectors == 4 ? 3 : 1; }
+  static constexpr int kInt8TileRows = 7;
+
+  using TileFloats = Floats;
+  using TileWords = Words;
+  using TileInts = Ints;
+  using TileHalves = Halves;
+
+  // Rounded to the nearest integer, ties to even. No product before it is fused with it.
+  [[gnu::always_inline]] static Ints nearest(Floats value) {
+    return __builtin_bit_cast(Ints, _mm512_cvtps_epi32(__builtin_bit_cast(__m512, value)));
+  }
+
+  // Even and odd bytes as words of 16 bits: the instruction that takes bytes would saturate.
+  [[gnu::always_inline]] static Ints dot_bytes(Ints accumulator, Words a, Words b) {
+    const auto wide_a = __builtin_bit_cast(__m512i, a);
+    const auto wide_b = __builtin_bit_cast(__m512i, b);
+    const __m512i even =
+        _mm512_madd_epi16(_mm512_and_si512(wide_a, _mm512_set1_epi16(0xff)), _mm512_srai_epi16(_mm512_slli_epi16(wide_b, 8), 8));
+    const __m512i odd = _mm512_madd_epi16(_mm512_srli_epi16(wide_a, 8), _mm512_srai_epi16(wide_b, 8));
+    return accumulator + __builtin_bit_cast(Ints, even) + __builtin_bit_cast(Ints, odd);
+  }
+};
+
+}  // namespace slora::cpu

@@ -1,0 +1,9 @@
+#include "kernels/cpu/avx512f.h"
+#include "kernels/cpu/kernels_of.h"
+#include "kernels/cpu/kernels_x86.h"
+
+namespace slora::cpu {
+
+const Kernels& avx512f_kernels() { return kKernelsOf<Avx512F>; }
+
+}  // namespace slora::cpu

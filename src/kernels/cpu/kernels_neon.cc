@@ -1,0 +1,9 @@
+#include "kernels/cpu/kernels_arm64.h"
+#include "kernels/cpu/kernels_of.h"
+#include "kernels/cpu/neon.h"
+
+namespace slora::cpu {
+
+const Kernels& neon_kernels() { return kKernelsOf<Neon>; }
+
+}  // namespace slora::cpu
