@@ -27,6 +27,17 @@ T value_of(Result<T> result) {
 
 std::string golden_folder(const std::string& name) { return (std::filesystem::path(SLORA_SOURCE_DIR) / "tests" / "golden" / name).string(); }
 
+std::vector<std::string> golden_models_with(const std::string& part) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(golden_folder(""))) {
+    if (std::filesystem::exists(entry.path() / "config.json") && std::filesystem::exists(entry.path() / part)) {
+      names.push_back(entry.path().filename().string());
+    }
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
 Expected::Expected(const std::string& model) : file_(value_of(SafetensorsFile::open(golden_folder(model) + "/expected.safetensors"))) {}
 
 bool Expected::has(const std::string& name) const { return file_.find(name) != nullptr; }
@@ -56,7 +67,7 @@ std::vector<std::string> Expected::names_with(const std::string& prefix) const {
 }
 
 GoldenModel::GoldenModel(const std::string& name, const Options& options)
-    : folder_(golden_folder(name)), backend_(value_of(create_backend(options.backend, {.threads = options.threads}))) {
+    : folder_(golden_folder(name)), backend_(value_of(create_backend(options.backend, {.threads = options.threads, .weights = options.weights}))) {
   ModelConfig config = value_of(read_model_config(folder_));
   const ModelFiles files = value_of(ModelFiles::open(folder_));
   ModelWeights weights = value_of(load_weights(files, config, *backend_, {}));
@@ -82,8 +93,10 @@ PageIndex GoldenModel::take_page() {
 
 const AdapterView* GoldenModel::adapter(const std::string& name) {
   if (const auto known = adapters_.find(name); known != adapters_.end()) return known->second.get();
-  check(store_->add_folder(name, folder_ + "/adapters/" + name).has_value(), "a good name");
-  const auto version = value_of(store_->resolve(name));
+  const std::filesystem::path folder = std::filesystem::path(folder_) / "adapters" / name;
+  const std::string known_as = folder.filename().string();
+  check(store_->add_folder(known_as, folder.string()).has_value(), "a good name");
+  const auto version = value_of(store_->resolve(known_as));
   std::vector<std::byte*> pages;
   for (std::uint32_t i = 0; i < version->page_count(); ++i) pages.push_back(arena_->page(take_page()));
   const ImageLayout layout = value_of(store_->load(*version, pages));

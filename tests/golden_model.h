@@ -18,6 +18,8 @@ namespace slora::testing {
 
 // A folder below tests/golden/, or `name` itself when it is an absolute path.
 std::string golden_folder(const std::string& name);
+// The golden models that have this file or folder.
+std::vector<std::string> golden_models_with(const std::string& part);
 
 // The tensors of one expected.safetensors.
 class Expected {
@@ -48,10 +50,11 @@ class GoldenModel {
     int threads = 1;
     std::int32_t page_tokens = 4;
     std::uint64_t page_seed = 1;
+    WeightStorage weights = WeightStorage::bf16;  // reference keeps fp32
   };
   GoldenModel(const std::string& name, const Options& options);
 
-  // Loads adapters/NAME of the model's folder into the pool.
+  // Loads adapters/NAME of the model's folder, or the folder NAME when it is an absolute path, into the pool.
   const AdapterView* adapter(const std::string& name);
   // Logits of every row, piece after piece: [sum of tokens][vocab].
   std::vector<std::vector<float>> run(const std::vector<Piece>& pieces);

@@ -18,18 +18,6 @@ struct BackendCase {
 // What ctest prints of a case.
 void PrintTo(const BackendCase& test, std::ostream* out) { *out << test.backend; }
 
-// The golden models that have this file or folder.
-std::vector<std::string> golden_models_with(const std::string& part) {
-  std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(golden_folder(""))) {
-    if (std::filesystem::exists(entry.path() / "config.json") && std::filesystem::exists(entry.path() / part)) {
-      names.push_back(entry.path().filename().string());
-    }
-  }
-  std::ranges::sort(names);
-  return names;
-}
-
 // One position's logits against the oracle's.
 void expect_close(const std::vector<float>& found, std::span<const float> expected, const BackendCase& backend, const std::string& what) {
   ASSERT_EQ(found.size(), expected.size()) << what;
