@@ -33,11 +33,13 @@ Result<EngineRun> EngineRunner::run(std::span<const SequenceToRun> sequences, st
   EngineRun run;
   run.begin = SteadyClock().now();
   for (std::size_t running = 0; run.sequences.size() < sequences.size() || running > 0;) {
-    for (; running < batch && run.sequences.size() < sequences.size(); ++running) {
-      Result<SequenceId> id = submit(sequences[run.sequences.size()]);
-      if (!id) return forward_error(id);
-      run.sequences.push_back(*id);
-    }
+    const bool is_first = run.sequences.empty();
+    if (is_first) watch_.hold();
+    const std::size_t next = run.sequences.size();
+    Status submitted = submit(run, sequences.subspan(next, std::min(batch - running, sequences.size() - next)));
+    if (is_first) watch_.release();
+    if (!submitted) return forward_error(submitted);
+    running += run.sequences.size() - next;
     const bool all_are_in = run.sequences.size() == sequences.size();
     std::vector<WatchedStep> steps = watch_.wait_for_ends(all_are_in ? running : 1);
     if (Status ended = check_ends(steps); !ended) return forward_error(ended);
@@ -48,6 +50,15 @@ Result<EngineRun> EngineRunner::run(std::span<const SequenceToRun> sequences, st
     std::ranges::move(steps, std::back_inserter(run.steps));
   }
   return run;
+}
+
+Status EngineRunner::submit(EngineRun& run, std::span<const SequenceToRun> sequences) {
+  for (const SequenceToRun& sequence : sequences) {
+    Result<SequenceId> id = submit(sequence);
+    if (!id) return forward_error(id);
+    run.sequences.push_back(*id);
+  }
+  return {};
 }
 
 Result<SequenceId> EngineRunner::submit(const SequenceToRun& sequence) {

@@ -43,6 +43,7 @@ class EngineRunner {
 
  private:
   explicit EngineRunner(double top_p) : top_p_(top_p) {}
+  [[nodiscard]] Status submit(EngineRun& run, std::span<const SequenceToRun> sequences);
   [[nodiscard]] Result<SequenceId> submit(const SequenceToRun& sequence);
 
   const double top_p_;

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
-#include "commit.h"
+#include "bench/commit.h"
 #include "kernels/cpu/thread_pool.h"
 
 namespace slora::bench {
@@ -76,7 +76,7 @@ MachineFacts machine_facts() {
     if (facts.cpu.empty()) facts.cpu = names.machine;
   }
   facts.compiler = kCompiler;
-  facts.commit = kCommit;
+  facts.commit = commit();
   facts.date = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
   return facts;
 }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/check.h"
@@ -37,6 +38,13 @@ std::string_view name_of(AdapterUse use) {
 std::string shape_text(const PlannedRow& plan) {
   if (plan.kind == OfflineKind::prefill) return fmt::format("prefill {}", plan.tokens);
   return fmt::format("{} {} x {}", name_of(plan.kind), plan.batch, plan.tokens);
+}
+
+// Whether the machine's limits moved while the row was measured, so that its share says little.
+bool is_unsteady(const OfflineRow& row) {
+  constexpr double kSteady = 1.15;
+  const auto moved = [](double a, double b) { return std::max(a, b) > kSteady * std::min(a, b); };
+  return moved(row.before.bandwidth, row.after.bandwidth) || moved(row.before.peak(row.arithmetic), row.after.peak(row.arithmetic));
 }
 
 }  // namespace
@@ -86,9 +94,10 @@ std::string offline_table_line(const OfflineRow& row) {
     return names + fmt::format(" {:>9.0f}   next token {:.1f} ms, p99 {:.1f} ms; {} adapter loads", time * 1e3, row.token_seconds_p50 * 1e3,
                                row.token_seconds_p99 * 1e3, row.adapter_loads);
   }
-  return names + fmt::format(" {:>9.2f} {:>9.1f} {:>8.2f} {:>7.1f} {:>8.0f} {:>9.2f} {:>5.1f} % {:>9.2f}", time * 1e3, row.work.bytes / 1e6,
-                             row.work.operations() / 1e9, row.limits.bandwidth / 1e9, row.limits.peak(row.arithmetic) / 1e9,
-                             row.floor_seconds * 1e3, 100 * row.floor_seconds / time, row.by_op_seconds * 1e3);
+  return names + fmt::format(" {:>9.2f} {:>9.1f} {:>8.2f} {:>7.1f} {:>8.0f} {:>9.2f} {:>5.1f} % {:>9.2f}{}", time * 1e3,
+                             row.work.bytes / 1e6, row.work.operations() / 1e9, row.limits.bandwidth / 1e9,
+                             row.limits.peak(row.arithmetic) / 1e9, row.floor_seconds * 1e3, 100 * row.floor_seconds / time,
+                             row.by_op_seconds * 1e3, is_unsteady(row) ? " ~" : "");
 }
 
 }  // namespace slora::bench

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cmath>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "base/check.h"
@@ -14,9 +16,7 @@
 namespace slora::bench {
 namespace {
 
-constexpr std::size_t kReadMemoryBytes = std::size_t{512} << 20;
-constexpr std::size_t kColdBytes = std::size_t{192} << 20;  // more than caches hold
-constexpr double kRepetitionSeconds = 0.01;                 // at least, however short a call is
+constexpr double kRepetitionSeconds = 0.01;  // at least, however short a call is
 constexpr std::size_t kCopiesMax = 4096;
 constexpr std::int32_t kHeadRowsMax = 64;
 constexpr std::array<std::int32_t, 5> kAttendBatches = {1, 4, 8, 16, 32};
@@ -27,10 +27,6 @@ Buffer filled(std::size_t bytes) {
   Buffer memory(bytes);
   std::memset(memory.data(), kFillByte, bytes);
   return memory;
-}
-
-std::size_t copies_for(double bytes) {
-  return bytes == 0 ? 1 : std::clamp<std::size_t>(static_cast<std::size_t>(static_cast<double>(kColdBytes) / bytes) + 1, 1, kCopiesMax);
 }
 
 // The adapters of a call: each with records for gate and up, in memory of their own.
@@ -95,7 +91,7 @@ OpBench::OpBench(const ModelConfig& config, const OpOptions& options, std::uniqu
     : config_(config),
       options_(options),
       backend_(std::move(backend)),
-      read_memory_(filled(kReadMemoryBytes)),
+      read_memory_(filled(2 * options.cold_bytes)),
       probe_(backend_->thread_count(), std::array{std::span<const std::byte>(read_memory_.data(), read_memory_.bytes())}) {}
 
 void OpBench::run(const OnRow& on_row, const std::atomic<bool>& stop) {
@@ -123,8 +119,12 @@ void OpBench::run(const OnRow& on_row, const std::atomic<bool>& stop) {
   }
 }
 
+std::size_t OpBench::copies_for(double bytes) const {
+  return std::min(static_cast<std::size_t>(static_cast<double>(options_.cold_bytes) / bytes) + 1, kCopiesMax);
+}
+
 // Calls go through the copies in turn, as the layers of a step do.
-void OpBench::measure(OpRow row, std::size_t copy_count, const Call& call) {
+std::vector<double> OpBench::time_calls(std::size_t copy_count, const Call& call) const {
   const SteadyClock clock;
   const auto call_all = [&](std::size_t rounds) {
     const Timestamp begin = clock.now();
@@ -136,7 +136,13 @@ void OpBench::measure(OpRow row, std::size_t copy_count, const Call& call) {
   call_all(1);
   const double once = call_all(1) * static_cast<double>(copy_count);
   const std::size_t rounds = once >= kRepetitionSeconds ? 1 : static_cast<std::size_t>(kRepetitionSeconds / once) + 1;
-  for (int repeat = 0; repeat < options_.repeats; ++repeat) row.seconds.push_back(call_all(rounds));
+  std::vector<double> times;
+  for (int repeat = 0; repeat < options_.repeats; ++repeat) times.push_back(call_all(rounds));
+  return times;
+}
+
+void OpBench::measure(OpRow row, std::size_t copy_count, const Call& call) {
+  row.seconds = time_calls(copy_count, call);
   const MachineLimits after = probe_.measure();
   row.limits = mean(limits_, after);
   limits_ = after;
@@ -168,6 +174,7 @@ void OpBench::run_product(const std::string& name, std::int64_t out, std::int64_
     row.rows = rows;
     row.work = {static_cast<double>(bytes), 2.0 * static_cast<double>(rows * out * in), 0};
     row.arithmetic = arithmetic();
+    row.baseline_seconds = baseline_seconds({rows, out, in, weights.size(), backend_->thread_count()});
     measure(std::move(row), weights.size(), [&](std::size_t copy) {
       if (is_gated) {
         backend_->ops().linear_gated(y, x, weights[copy], {}, {}, Site{0, SiteKind::gate_up}, config_.activation);
@@ -176,6 +183,16 @@ void OpBench::run_product(const std::string& name, std::int64_t out, std::int64_
       }
     });
   }
+}
+
+// Its threads go on spinning for a while, and are waited for.
+std::optional<double> OpBench::baseline_seconds(const OneDnnShape& shape) {
+  const Call product = make_onednn_product(shape);
+  if (!product) return std::nullopt;
+  const double time = median(time_calls(shape.copy_count, product));
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  limits_ = probe_.measure();
+  return time;
 }
 
 LinearWeight OpBench::random_product(std::int64_t out, std::int64_t in) {

@@ -2,12 +2,14 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "backend/backend.h"
 #include "bench/machine_limits.h"
+#include "bench/onednn_product.h"
 #include "bench/op_row.h"
 #include "bench/random_numbers.h"
 #include "formats/model_config.h"
@@ -25,6 +27,7 @@ struct OpOptions {
   std::string backend = "auto";
   BackendOptions backend_options;
   int repeats = 5;
+  std::size_t cold_bytes = std::size_t{192} << 20;  // that an op goes through before it comes back: more than caches hold
 };
 
 // Measures a backend's ops one by one at a model's shapes. What a step would read from memory is read from memory here too: each op has
@@ -46,6 +49,10 @@ class OpBench {
 
   // A call of the op on copy `index` of what it reads.
   using Call = std::function<void(std::size_t index)>;
+  // Copies of so many bytes that are cold when their turn comes again. Requires: bytes > 0.
+  [[nodiscard]] std::size_t copies_for(double bytes) const;
+  [[nodiscard]] std::vector<double> time_calls(std::size_t copy_count, const Call& call) const;
+  [[nodiscard]] std::optional<double> baseline_seconds(const OneDnnShape& shape);
   void measure(OpRow row, std::size_t copy_count, const Call& call);
   [[nodiscard]] bool stopped() const { return stop_->load(); }
 

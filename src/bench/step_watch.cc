@@ -10,11 +10,23 @@ Engine::EventSink StepWatch::sink() {
   return [this](std::vector<TokenEvent>&& events) {
     const Timestamp now = clock_.now();
     const auto ends = std::ranges::count_if(events, [](const TokenEvent& event) { return event.end.has_value(); });
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
+    released_.wait(lock, [this] { return !is_held_; });
     steps_.push_back({now, std::move(events)});
     end_count_ += static_cast<std::size_t>(ends);
     if (ends > 0) ended_.notify_one();
   };
+}
+
+void StepWatch::hold() {
+  const std::lock_guard lock(mutex_);
+  is_held_ = true;
+}
+
+void StepWatch::release() {
+  const std::lock_guard lock(mutex_);
+  is_held_ = false;
+  released_.notify_all();
 }
 
 std::vector<WatchedStep> StepWatch::wait_for_ends(std::size_t count) {

@@ -19,6 +19,10 @@ class StepWatch {
   // To be given to the engine; the watch outlives it.
   [[nodiscard]] Engine::EventSink sink();
 
+  // From hold() to release() the engine waits at the end of a step, so that sequences which are handed in meanwhile run together.
+  void hold();
+  void release();
+
   // Everything since the last call, once `count` sequences have ended since then.
   [[nodiscard]] std::vector<WatchedStep> wait_for_ends(std::size_t count);
   // The same, or everything until `deadline` when that comes first.
@@ -27,9 +31,10 @@ class StepWatch {
  private:
   const SteadyClock clock_;
   std::mutex mutex_;
-  std::condition_variable ended_;
+  std::condition_variable ended_, released_;
   std::vector<WatchedStep> steps_;  // guarded by mutex_
   std::size_t end_count_ = 0;       // guarded by mutex_
+  bool is_held_ = false;            // guarded by mutex_
 };
 
 }  // namespace slora::bench

@@ -144,6 +144,7 @@ CLI::App* add_bench_offline(CLI::App& bench, BenchOfflineArguments& arguments) {
       "  floor ms              the larger of MB by GB/s and GFLOP by GFLOP/s: no program can be faster\n"
       "  share                 of the floor that was reached\n"
       "  by op ms              the sum of the floors of all ops: the least for ops that run one after the other\n"
+      "  ~                     the machine's limits moved by more than 15 % during the row: measure again\n"
       "Examples:\n"
       "  slora bench offline\n"
       "  slora bench offline --model Llama-3.2-1B --adapters none --context 128 --json llama.jsonl\n"

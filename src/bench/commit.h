@@ -1,0 +1,9 @@
+#pragma once
+#include <string_view>
+
+namespace slora::bench {
+
+// What the program was built from: "1f0e...", with "-dirty" when files differed from it; "unknown" outside of a repository.
+[[nodiscard]] std::string_view commit();
+
+}  // namespace slora::bench
