@@ -22,7 +22,8 @@ TrafficRequest traffic_request(const TrafficOptions& options, const std::vector<
   const auto adapter_count = static_cast<std::size_t>(options.adapter_count);
   check(adapter_count <= adapters.size(), "as many adapters as take turns");
   TrafficRequest request{random_prompt(options, options.input_tokens, number), options.output_tokens, {}};
-  if (adapter_count > 0) request.adapter = adapters[number % adapter_count];
+  const std::size_t turn = static_cast<std::size_t>(options.seed) * static_cast<std::size_t>(options.requests) + number;
+  if (adapter_count > 0) request.adapter = adapters[turn % adapter_count];
   return request;
 }
 

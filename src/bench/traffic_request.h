@@ -13,7 +13,7 @@ struct TrafficOptions {
   std::int32_t streams = 8;
   std::int32_t requests = 64;  // of all streams together
   std::int32_t input_tokens = 128, output_tokens = 64;
-  std::int32_t adapter_count = 0;   // the requests use the first so many in turn; 0: the base model
+  std::int32_t adapter_count = 0;   // the requests use the first so many in turn, and the next seed goes on from there; 0: the base model
   std::int32_t vocabulary = 32000;  // prompts hold token ids below
   std::uint64_t seed = 1;
 

@@ -2,8 +2,10 @@
 #include <CLI/CLI.hpp>
 #include <string>
 
+#include "cli/bench_adapters.h"
 #include "cli/bench_kernels.h"
 #include "cli/bench_offline.h"
+#include "cli/bench_traffic.h"
 
 namespace slora {
 
@@ -25,6 +27,10 @@ class BenchCommand {
   const CLI::App* const offline_;
   BenchKernelsArguments kernels_arguments_;
   const CLI::App* const kernels_;
+  BenchTrafficArguments traffic_arguments_;
+  const CLI::App* const traffic_;
+  BenchAdaptersArguments adapters_arguments_;
+  const CLI::App* const adapters_;
   int machine_threads_ = 0;
 };
 

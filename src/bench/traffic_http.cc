@@ -1,0 +1,212 @@
+#include "bench/traffic_http.h"
+
+#include <fmt/format.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "formats/json.h"
+
+namespace slora::bench {
+namespace {
+
+constexpr std::size_t kReceiveBytes = std::size_t{1} << 16;
+constexpr std::size_t kConnectionsMax = 4096;
+constexpr std::string_view kScheme = "http://";
+
+std::string reason() { return std::strerror(errno); }
+
+Status send_all(int socket, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t sent = ::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0) return error("E_HTTP", "a request can't be sent: {}", reason());
+    bytes.remove_prefix(static_cast<std::size_t>(sent));
+  }
+  return {};
+}
+
+std::string body_of(const TrafficRequest& content, std::string_view base_model) {
+  return fmt::format(
+      R"({{"model":{},"prompt":[{}],"max_tokens":{},"temperature":0,"ignore_eos":true,"stream":true,"stream_options":{{"include_usage":true}}}})",
+      Json(content.adapter.empty() ? base_model : content.adapter).dump(), fmt::join(content.prompt, ","), content.output_tokens);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<TrafficHttp>> TrafficHttp::create(const std::string& url, const std::string& key) {
+  const std::string address = url.starts_with(kScheme) ? url.substr(kScheme.size(), url.find('/', kScheme.size()) - kScheme.size()) : "";
+  if (address.empty()) return error("bad_option", "--url: expected an address such as http://127.0.0.1:8000, found {}", url);
+  const int poll = epoll_create1(EPOLL_CLOEXEC);
+  if (poll < 0) return error("E_HTTP", "no epoll: {}", reason());
+  auto target = std::unique_ptr<TrafficHttp>(new TrafficHttp(poll));
+  const std::size_t colon = address.rfind(':');
+  target->host_ = address.substr(0, colon);
+  target->port_ = colon == std::string::npos ? "80" : address.substr(colon + 1);
+  target->key_ = key;
+  target->received_.resize(kReceiveBytes);
+  return target;
+}
+
+TrafficHttp::~TrafficHttp() {
+  for (const Connection& connection : connections_) close(connection.socket);
+  close(poll_);
+}
+
+// The models with a parent are the adapters, as vLLM's server says it too.
+Result<std::vector<std::string>> TrafficHttp::adapter_names() {
+  Result<std::string> text = get("/v1/models");
+  if (!text) return forward_error(text);
+  const Result<Json> models = parse_json(*text);
+  if (!models) return tl::unexpected(models.error());
+  const Json* list = models->is_object() ? find_member(*models, "data") : nullptr;
+  if (list == nullptr || !list->is_array()) return error("E_HTTP", "/v1/models: expected a list \"data\", found {}", shown(*models));
+  std::vector<std::string> names;
+  for (const Json& model : *list) {
+    const Result<std::string> name = string_at(model, "id");
+    if (!name) return tl::unexpected(name.error());
+    if (find_member(model, "parent") != nullptr) {
+      names.push_back(*name);
+    } else if (base_model_.empty()) {
+      base_model_ = *name;
+    }
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+Status TrafficHttp::send(std::size_t request, const TrafficRequest& content) {
+  const Result<std::size_t> index = idle_connection();
+  if (!index) return tl::unexpected(index.error());
+  Connection& connection = connections_[*index];
+  connection.is_busy = true;
+  connection.request = request;
+  connection.output_tokens = content.output_tokens;
+  connection.received_tokens = 0;
+  connection.answer = TrafficAnswer();
+  const std::string body = body_of(content, base_model_);
+  return send_all(connection.socket, head_of("POST", "/v1/completions", body.size()) + body);
+}
+
+Status TrafficHttp::wait(std::vector<TrafficEvent>& events, Timestamp until) {
+  const SteadyClock clock;
+  const auto patience = std::chrono::ceil<std::chrono::milliseconds>(until - clock.now());
+  std::array<epoll_event, 256> ready{};
+  const auto wait_ms = static_cast<int>(std::clamp<std::int64_t>(patience.count(), 0, 1000));
+  const int count = epoll_wait(poll_, ready.data(), static_cast<int>(ready.size()), wait_ms);
+  if (count < 0 && errno != EINTR) return error("E_HTTP", "waiting for answers: {}", reason());
+  for (int i = 0; i < count; ++i) receive(events, connections_[ready[static_cast<std::size_t>(i)].data.u64]);
+  return {};
+}
+
+void TrafficHttp::receive(std::vector<TrafficEvent>& events, Connection& connection) {
+  const ssize_t count = recv(connection.socket, received_.data(), received_.size(), MSG_DONTWAIT);
+  if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (!connection.is_busy) {  // an idle connection that the server closes
+    close(std::exchange(connection.socket, -1));
+    return;
+  }
+  TrafficEvent& event = events.emplace_back();
+  event.request = connection.request;
+  event.at = SteadyClock().now();
+  if (count <= 0) return end(event, connection, count < 0 ? reason() : "the server closed the connection");
+  const Result<std::int32_t> tokens = connection.answer.push({received_.data(), static_cast<std::size_t>(count)});
+  if (!tokens) return end(event, connection, tokens.error().message);
+  event.token_count = *tokens;
+  connection.received_tokens += *tokens;
+  if (!connection.answer.is_over()) return;
+  const std::int64_t told = connection.answer.output_tokens();
+  event.cached_tokens = connection.answer.cached_tokens();
+  event.ended = true;
+  connection.is_busy = false;
+  if (told != connection.output_tokens || connection.received_tokens != connection.output_tokens) {
+    event.error = fmt::format("expected {} tokens, found {} events, and {} as the server counts", connection.output_tokens,
+                              connection.received_tokens, told);
+  }
+}
+
+// The connection is of no use any more.
+void TrafficHttp::end(TrafficEvent& event, Connection& connection, std::string error) {
+  event.ended = true;
+  event.error = std::move(error);
+  close(std::exchange(connection.socket, -1));
+  connection.is_busy = false;
+}
+
+Result<std::size_t> TrafficHttp::idle_connection() {
+  const auto at = std::ranges::find(connections_, false, &Connection::is_busy);
+  const auto index = static_cast<std::size_t>(at - connections_.begin());
+  if (at == connections_.end()) {
+    if (connections_.size() == kConnectionsMax) return error("E_HTTP", "more than {} requests at once", kConnectionsMax);
+    connections_.emplace_back();
+  } else if (at->socket >= 0) {
+    return index;
+  }
+  const Result<int> socket = connect();
+  if (!socket) return tl::unexpected(socket.error());
+  connections_[index].socket = *socket;
+  epoll_event wanted{};
+  wanted.events = EPOLLIN;
+  wanted.data.u64 = index;
+  if (epoll_ctl(poll_, EPOLL_CTL_ADD, *socket, &wanted) != 0) return error("E_HTTP", "watching a connection: {}", reason());
+  return index;
+}
+
+Result<int> TrafficHttp::connect() const {
+  addrinfo wanted{};
+  wanted.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (const int failure = getaddrinfo(host_.c_str(), port_.c_str(), &wanted, &found); failure != 0) {
+    return error("bad_option", "--url: {}: {}", host_, gai_strerror(failure));
+  }
+  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> addresses(found, freeaddrinfo);
+  const int descriptor = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (descriptor < 0 || ::connect(descriptor, found->ai_addr, found->ai_addrlen) != 0) {
+    const std::string why = reason();
+    if (descriptor >= 0) close(descriptor);
+    return error("E_HTTP", "no connection to {}:{}: {}", host_, port_, why);
+  }
+  const int on = 1;
+  setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  return descriptor;
+}
+
+std::string TrafficHttp::head_of(std::string_view method, std::string_view path, std::size_t body_bytes) const {
+  std::string head = fmt::format("{} {} HTTP/1.1\r\nHost: {}:{}\r\n", method, path, host_, port_);
+  if (!key_.empty()) head += fmt::format("Authorization: Bearer {}\r\n", key_);
+  if (body_bytes > 0) head += fmt::format("Content-Type: application/json\r\nContent-Length: {}\r\n", body_bytes);
+  return head + "\r\n";
+}
+
+// On a connection of its own, which the server closes behind the answer.
+Result<std::string> TrafficHttp::get(std::string_view path) {
+  const Result<int> socket = connect();
+  if (!socket) return tl::unexpected(socket.error());
+  std::string head = head_of("GET", path, 0);
+  head.insert(head.size() - 2, "Connection: close\r\n");
+  const Status sent = send_all(*socket, head);
+  std::string text;
+  while (sent) {
+    const ssize_t count = recv(*socket, received_.data(), received_.size(), 0);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) break;
+    text.append(received_.data(), static_cast<std::size_t>(count));
+  }
+  close(*socket);
+  if (!sent) return tl::unexpected(sent.error());
+  const std::size_t end = text.find("\r\n\r\n");
+  if (!text.starts_with("HTTP/1.1 200") || end == std::string::npos) {
+    return error("E_HTTP", "GET {}: {}", path, text.empty() ? "no answer" : text.substr(0, text.find("\r\n")));
+  }
+  return text.substr(end + 4);
+}
+
+}  // namespace slora::bench

@@ -1,0 +1,119 @@
+#include "bench/traffic_run.h"
+
+#include <algorithm>
+#include <cmath>
+#include <ctime>
+#include <utility>
+
+namespace slora::bench {
+namespace {
+
+constexpr Timestamp kWait = std::chrono::milliseconds(200);  // at most, between two looks at `stop`
+
+double processor_seconds() {
+  timespec spent{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &spent);
+  return static_cast<double>(spent.tv_sec) + static_cast<double>(spent.tv_nsec) * 1e-9;
+}
+
+// One run while it lasts. One thread.
+class TrafficLoop {
+ public:
+  TrafficLoop(TrafficTarget& target, const TrafficOptions& options, const Clock& clock, std::vector<std::string> adapters)
+      : target_(target), options_(options), clock_(clock), adapters_(std::move(adapters)) {
+    next_cold_adapter_ = static_cast<std::size_t>(options_.adapter_count);
+    run_.begin = clock_.now();
+  }
+
+  Result<TrafficRun> run(const std::function<void(std::uint64_t, std::uint64_t)>& progress, const std::atomic<bool>& stop) {
+    const double processor_begin = processor_seconds();
+    const auto total = static_cast<std::size_t>(options_.requests);
+    std::vector<TrafficEvent> events;
+    while (stream_count_ > 0 || cold_count_ > 0 || (sent_ < total && !stop.load())) {
+      const bool goes_on = sent_ < total && !stop.load();
+      const auto streams = static_cast<std::size_t>(options_.streams);
+      for (; goes_on && stream_count_ < streams && sent_ < total; ++sent_, ++stream_count_) {
+        if (Status sent = send(false, traffic_request(options_, adapters_, sent_)); !sent) return forward_error(sent);
+      }
+      if (stream_count_ > 0) {
+        if (Status sent = send_cold(); !sent) return forward_error(sent);
+      }
+      events.clear();
+      if (Status waited = target_.wait(events, next_look()); !waited) return forward_error(waited);
+      const std::size_t running = stream_count_;
+      for (const TrafficEvent& event : events) take(event);
+      if (stream_count_ < running) progress(sent_ - stream_count_, total);
+    }
+    run_.processor_seconds = processor_seconds() - processor_begin;
+    return std::move(run_);
+  }
+
+ private:
+  Status send(bool is_cold, const TrafficRequest& request) {
+    TrafficRecord& record = run_.records.emplace_back();
+    record.is_cold = is_cold;
+    record.tokens.reserve(static_cast<std::size_t>(request.output_tokens));
+    record.sent = clock_.now();
+    return target_.send(run_.records.size() - 1, request);
+  }
+
+  // Sends a cold request when it is time for one.
+  Status send_cold() {
+    const Timestamp now = clock_.now();
+    if (options_.cold_per_second <= 0 || phase_of(options_, now - run_.begin) % 2 == 0 || now < next_cold_at_) return {};
+    if (next_cold_adapter_ == adapters_.size()) {
+      run_.ran_out_of_adapters = true;
+      return {};
+    }
+    next_cold_at_ = now + cold_interval();
+    ++cold_count_;
+    const std::size_t adapter = next_cold_adapter_++;
+    return send(true, cold_request(options_, adapters_[adapter], adapter));
+  }
+
+  void take(const TrafficEvent& event) {
+    TrafficRecord& record = run_.records[event.request];
+    record.tokens.insert(record.tokens.end(), static_cast<std::size_t>(event.token_count), event.at);
+    record.cached_tokens += event.cached_tokens;
+    if (!event.ended) return;
+    record.ended = event.at;
+    record.error = event.error;
+    --(record.is_cold ? cold_count_ : stream_count_);
+  }
+
+  [[nodiscard]] Timestamp next_look() const {
+    const Timestamp now = clock_.now(), look = now + kWait;
+    if (options_.cold_per_second <= 0) return look;
+    return std::clamp(next_cold_at_, now + cold_interval() / 10, look);
+  }
+  [[nodiscard]] Timestamp cold_interval() const { return Timestamp(std::llround(1e9 / options_.cold_per_second)); }
+
+  TrafficTarget& target_;
+  const TrafficOptions options_;
+  const Clock& clock_;
+  const std::vector<std::string> adapters_;
+  TrafficRun run_;
+  std::size_t sent_ = 0;                           // to the streams
+  std::size_t stream_count_ = 0, cold_count_ = 0;  // requests that run
+  std::size_t next_cold_adapter_ = 0;
+  Timestamp next_cold_at_{};
+};
+
+}  // namespace
+
+std::int64_t phase_of(const TrafficOptions& options, Timestamp since_begin) {
+  return static_cast<std::int64_t>(seconds(since_begin) / options.phase_seconds);
+}
+
+Result<TrafficRun> run_traffic(TrafficTarget& target, const TrafficOptions& options, const Clock& clock,
+                               const std::function<void(std::uint64_t, std::uint64_t)>& progress, const std::atomic<bool>& stop) {
+  Result<std::vector<std::string>> adapters = target.adapter_names();
+  if (!adapters) return forward_error(adapters);
+  const auto needed = static_cast<std::size_t>(options.adapter_count) + (options.cold_per_second > 0 ? 1 : 0);
+  if (adapters->size() < needed) {
+    return error("bad_option", "--adapter-count: {} adapters are needed, and there are {}", needed, adapters->size());
+  }
+  return TrafficLoop(target, options, clock, std::move(*adapters)).run(progress, stop);
+}
+
+}  // namespace slora::bench

@@ -1,0 +1,38 @@
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "bench/traffic_target.h"
+
+namespace slora::bench {
+
+// What became of one request.
+struct TrafficRecord {
+  bool is_cold = false;
+  Timestamp sent{};
+  std::vector<Timestamp> tokens;  // when each came
+  Timestamp ended{};              // zero: not yet
+  std::int64_t cached_tokens = 0;
+  std::string error;
+};
+
+struct TrafficRun {
+  Timestamp begin{};
+  std::vector<TrafficRecord> records;  // in the order of sending
+  bool ran_out_of_adapters = false;    // fewer cold requests were sent than were asked for
+  double processor_seconds = 0;        // of this process
+};
+
+// Phases are of equal length, the first without cold requests.
+[[nodiscard]] std::int64_t phase_of(const TrafficOptions& options, Timestamp since_begin);
+
+// Sends what `options` ask for, and waits for all of it. `progress`: told how many requests of how many have ended. When `stop` becomes
+// true, no more is sent. An error when not one request can be sent.
+[[nodiscard]] Result<TrafficRun> run_traffic(TrafficTarget& target, const TrafficOptions& options, const Clock& clock,
+                                             const std::function<void(std::uint64_t, std::uint64_t)>& progress,
+                                             const std::atomic<bool>& stop);
+
+}  // namespace slora::bench

@@ -1,0 +1,59 @@
+#include "cli/bench_adapters.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "bench/model_source.h"
+#include "bench/random_adapters.h"
+#include "cli/byte_size.h"
+#include "cli/progress_bar.h"
+#include "cli/runtime_arguments.h"
+#include "formats/model_config.h"
+#include "formats/temporary_folder.h"
+
+namespace slora {
+
+CLI::App* add_bench_adapters(CLI::App& bench, BenchAdaptersArguments& arguments) {
+  CLI::App* command = bench.add_subcommand("adapters", "Write adapters of random numbers, for servers that are to be measured");
+  command->add_option("folder", arguments.folder, "Where the adapter folders go; made if it is not there")->required()->type_name("DIR");
+  command->add_option("--model", arguments.model, "For which model: as `slora bench offline` takes it")
+      ->type_name("MODEL")
+      ->capture_default_str();
+  command->add_option("--count", arguments.count, "How many; those beyond 63 share weight files by hard links")
+      ->type_name("N")
+      ->check(CLI::Range(1, 100000).description(""))
+      ->capture_default_str();
+  command->add_option("--rank", arguments.rank, "Their rank")
+      ->type_name("N")
+      ->check(CLI::Range(1, kAdapterRankMax).description(""))
+      ->capture_default_str();
+  command->add_option("--targets", arguments.targets, "Modules that they change: qv, or all seven of a layer")
+      ->type_name("qv|all")
+      ->check(CLI::IsMember({"qv", "all"}).description(""))
+      ->capture_default_str();
+  return command;
+}
+
+int run_bench_adapters(const BenchAdaptersArguments& arguments) {
+  const TemporaryFolder scratch;
+  const Result<bench::ModelSource> model = bench::find_model(arguments.model, scratch.path());
+  if (!model) return report({"bad_option", "--model: " + model.error().message, {}});
+  const Result<ModelConfig> config = read_model_config(model->folder.string());
+  if (!config) return report(config.error());
+  const auto targets = arguments.targets == "all" ? bench::AdapterTargets::all : bench::AdapterTargets::qv;
+  const bench::AdapterKind kind{arguments.rank, targets};
+  const bench::RandomAdapters adapters(arguments.folder, *config);
+  {
+    ProgressBar bar;
+    for (std::int32_t i = 0; i < arguments.count; ++i) {
+      bar.show("Adapters", static_cast<std::uint64_t>(i), static_cast<std::uint64_t>(arguments.count));
+      if (Status written = adapters.write(kind, i); !written) return report(written.error());
+    }
+  }
+  const std::uint64_t bytes = bench::parameter_count(*config, targets, arguments.rank) * sizeof(Bfloat16);
+  fmt::print("{} adapters of {} in {}\n", arguments.count, shown_byte_size(bytes), arguments.folder);
+  return 0;
+}
+
+}  // namespace slora
