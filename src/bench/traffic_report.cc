@@ -48,6 +48,7 @@ std::string shown(const TrafficTimes& times) {
 TrafficReport report_of(const TrafficOptions& options, const TrafficRun& run) {
   TrafficReport report;
   report.processor_seconds = run.processor_seconds;
+  report.cold_count = run.cold_count;
   report.ran_out_of_adapters = run.ran_out_of_adapters;
   std::vector<const TrafficRecord*> streams;
   std::vector<double> first, cold_first, next, next_without, next_with;
@@ -107,6 +108,7 @@ Json to_json(const TrafficReport& report) {
                {"processor_seconds", report.processor_seconds}};
   if (report.error_count > 0) json["first_error"] = report.first_error;
   if (report.next_token_with_cold.count > 0) {
+    json["cold_requests"] = report.cold_count;
     json["cold_first_token_seconds"] = to_json(report.cold_first_token);
     json["next_token_seconds_without_cold"] = to_json(report.next_token_without);
     json["next_token_seconds_with_cold"] = to_json(report.next_token_with_cold);

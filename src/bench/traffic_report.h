@@ -28,6 +28,7 @@ struct TrafficReport {
   std::string first_error;
   double processor_seconds = 0;  // of the process that sent them
 
+  std::int32_t cold_count = 0;
   TrafficTimes cold_first_token;                          // of the cold requests
   TrafficTimes next_token_without, next_token_with_cold;  // in the phases of either kind
   bool ran_out_of_adapters = false;

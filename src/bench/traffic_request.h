@@ -20,6 +20,7 @@ struct TrafficOptions {
   // Beside the streams, in every second phase: requests that each name an adapter which nobody has named before.
   double cold_per_second = 0;
   double phase_seconds = 5;
+  std::int32_t cold_begin = 0;  // so many adapters beyond adapter_count were named by runs before
 };
 
 struct TrafficRequest {

@@ -21,7 +21,7 @@ class TrafficLoop {
  public:
   TrafficLoop(TrafficTarget& target, const TrafficOptions& options, const Clock& clock, std::vector<std::string> adapters)
       : target_(target), options_(options), clock_(clock), adapters_(std::move(adapters)) {
-    next_cold_adapter_ = static_cast<std::size_t>(options_.adapter_count);
+    next_cold_adapter_ = static_cast<std::size_t>(options_.adapter_count) + static_cast<std::size_t>(options_.cold_begin);
     run_.begin = clock_.now();
   }
 
@@ -61,12 +61,13 @@ class TrafficLoop {
   Status send_cold() {
     const Timestamp now = clock_.now();
     if (options_.cold_per_second <= 0 || phase_of(options_, now - run_.begin) % 2 == 0 || now < next_cold_at_) return {};
-    if (next_cold_adapter_ == adapters_.size()) {
+    if (next_cold_adapter_ >= adapters_.size()) {
       run_.ran_out_of_adapters = true;
       return {};
     }
     next_cold_at_ = now + cold_interval();
     ++cold_count_;
+    ++run_.cold_count;
     const std::size_t adapter = next_cold_adapter_++;
     return send(true, cold_request(options_, adapters_[adapter], adapter));
   }

@@ -22,8 +22,9 @@ struct TrafficRecord {
 struct TrafficRun {
   Timestamp begin{};
   std::vector<TrafficRecord> records;  // in the order of sending
-  bool ran_out_of_adapters = false;    // fewer cold requests were sent than were asked for
-  double processor_seconds = 0;        // of this process
+  std::int32_t cold_count = 0;
+  bool ran_out_of_adapters = false;  // fewer cold requests were sent than were asked for
+  double processor_seconds = 0;      // of this process
 };
 
 // Phases are of equal length, the first without cold requests.

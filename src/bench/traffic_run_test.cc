@@ -154,6 +154,7 @@ TEST(TrafficRun, NamesEachColdAdapterOnceAndInSecondPhasesOnly) {
     EXPECT_GE(target.sent[i].adapter, "a004");
   }
   EXPECT_EQ(named.size(), 10u);
+  EXPECT_EQ(run->cold_count, 10);
   EXPECT_TRUE(run->ran_out_of_adapters);
 }
 

@@ -156,6 +156,7 @@ int run_bench_traffic(const BenchTrafficArguments& arguments, const std::string&
     log.write(record);
     rates.push_back(figures->tokens_per_second);
     error_count += figures->error_count;
+    options.cold_begin += figures->cold_count;
   }
   if (rates.size() > 1) fmt::print("\nmedian       {:.1f} tokens/s of {} runs\n", bench::median(rates), rates.size());
   return error_count == 0 ? 0 : 1;
