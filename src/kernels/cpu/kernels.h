@@ -83,7 +83,7 @@ struct AttendCall {
 // The inner loops, compiled for one instruction set. Constant. Results may differ between sets, never between calls of one.
 struct Kernels {
   const char* name;
-  int tile_rows;  // height of packed row tiles
+  int tile_rows;       // height of packed row tiles
   int int8_tile_rows;  // the same over weights in bytes
 
   // Pairs [pair_begin, pair_end) of a tile's rows into out [pairs, rows].
