@@ -223,7 +223,7 @@ void OfflineBench::count_work(OfflineRow& row) const {
   const SpanShape span = is_prefill ? SpanShape{0, plan.tokens} : SpanShape{std::llround(row.context) - 1, 1};
   step.spans.assign(static_cast<std::size_t>(plan.batch), span);
   const AdapterSetting& adapters = plan.adapters;
-  const std::int64_t adapter_count = adapters.use == AdapterUse::none ? 0 : adapters.use == AdapterUse::shared ? 1 : plan.batch;
+  const std::int64_t adapter_count = adapters.count_in(plan.batch);
   for (std::int64_t i = 0; i < adapter_count; ++i) {
     const std::int32_t rank = adapters.kind.rank_of(static_cast<std::int32_t>(i));
     step.adapters.push_back(

@@ -78,6 +78,20 @@ TEST(OfflinePlan, LeavesOutWhatHoldsTooManyTokens) {
   EXPECT_EQ(rows.back().tokens, 1000);
 }
 
+TEST(OfflinePlan, LetsLargerBatchesTakeTurnsWithTheirAdapters) {
+  OfflineOptions options;
+  options.uses = {AdapterUse::distinct};
+  options.prompts = {};
+  options.batches = {4, 16};
+  options.contexts = {100};
+  options.registered = {8, 1000};
+  const std::vector<PlannedRow> rows = plan_rows(options);
+  ASSERT_EQ(rows.size(), 3u);
+  EXPECT_EQ(rows[1].adapters.count_in(16), 16);
+  EXPECT_EQ(rows[2].adapters.count_in(16), 8);
+  EXPECT_EQ(rows[2].adapters.adapter_of(9), rows[2].adapters.adapter_of(1));
+}
+
 TEST(ModelSource, NamesTheShapesWhenItFindsNothing) {
   const TemporaryFolder folder;
   const Result<ModelSource> model = find_model("nowhere", folder.path());

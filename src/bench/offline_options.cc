@@ -41,6 +41,17 @@ void add_lists(std::vector<PlannedRow>& rows, const OfflineOptions& options, Ada
   }
 }
 
+// The last row again for every number of adapters that its sequences would have to share.
+void add_turns(std::vector<PlannedRow>& rows, const OfflineOptions& options) {
+  PlannedRow row = rows.back();
+  if (row.adapters.use != AdapterUse::distinct) return;
+  for (const std::int32_t count : options.registered) {
+    if (count >= row.batch) continue;
+    row.adapters.registered = count;
+    rows.push_back(row);
+  }
+}
+
 // Of one of its sequences, when it is longest.
 std::int32_t sequence_tokens(const OfflineOptions& options, const PlannedRow& row) {
   switch (row.kind) {
@@ -56,14 +67,19 @@ std::int32_t sequence_tokens(const OfflineOptions& options, const PlannedRow& ro
 
 std::uint64_t adapter_bytes(const PlannedRow& row, const ModelConfig& config) {
   const AdapterSetting& setting = row.adapters;
-  if (setting.use == AdapterUse::none) return 0;
-  const std::int32_t count = setting.use == AdapterUse::shared ? 1 : row.batch;
+  const std::int32_t count = setting.count_in(row.batch);
   std::uint64_t bytes = 0;
   for (std::int32_t i = 0; i < count; ++i) bytes += sizeof(float) * parameter_count(config, setting.kind.targets, setting.kind.rank_of(i));
   return bytes;
 }
 
 }  // namespace
+
+std::int32_t AdapterSetting::count_in(std::int32_t batch) const {
+  if (use == AdapterUse::none) return 0;
+  if (use == AdapterUse::shared) return 1;
+  return registered > 0 ? std::min(registered, batch) : batch;
+}
 
 std::string AdapterSetting::adapter_of(std::int64_t sequence_index) const {
   if (use == AdapterUse::none) return {};
@@ -89,6 +105,7 @@ std::vector<PlannedRow> plan_rows(const OfflineOptions& options) {
       for (const std::int32_t batch : options.batches) {
         if (std::int64_t{batch} * context > options.context_tokens_max || (is_twin && batch == 1)) continue;
         rows.push_back({OfflineKind::decode, setting, batch, context});
+        add_turns(rows, options);
       }
     }
     add_lists(rows, options, setting);

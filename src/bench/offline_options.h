@@ -14,12 +14,14 @@ enum class AdapterUse : std::uint8_t { none, shared, distinct };  // by the sequ
 struct AdapterSetting {
   AdapterUse use = AdapterUse::none;
   AdapterKind kind;
-  std::int32_t registered = 0;  // how many take turns in a list of requests
+  std::int32_t registered = 0;  // how many take turns; 0: each sequence has its own
 
+  // Different adapters of `batch` sequences.
+  [[nodiscard]] std::int32_t count_in(std::int32_t batch) const;
   // The adapter of a row's sequence, or an empty name.
   [[nodiscard]] std::string adapter_of(std::int64_t sequence_index) const;
 };
-// "base", "one r16 all", "each r16 all", "1000 r16 all".
+// "base", "one r16 all", "each r16 all", "8 r16 all".
 [[nodiscard]] std::string name_of(const AdapterSetting& setting);
 
 enum class OfflineKind : std::uint8_t {
@@ -37,7 +39,7 @@ struct OfflineOptions {
   std::vector<AdapterUse> uses = {AdapterUse::none, AdapterUse::shared, AdapterUse::distinct};
   std::vector<AdapterKind> kinds = {AdapterKind{}};
   std::int32_t requests = 0;             // of a list, for each batch and setting; 0: no lists
-  std::vector<std::int32_t> registered;  // adapters that take turns in a list; empty: as many as the batch
+  std::vector<std::int32_t> registered;  // adapters that take turns in a list, or in a larger batch; empty: as many as the batch
   std::int32_t request_prompt_tokens = 128, request_output_tokens = 64;
   double top_p = 1;  // below 1: tokens are drawn at temperature 0.8
   std::int32_t repeats = 5;

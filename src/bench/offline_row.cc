@@ -55,13 +55,13 @@ Json to_json(const OfflineRow& row) {
   Json json = {{"row", name_of(plan.kind)}, {"batch", plan.batch}, {"tokens", plan.tokens}, {"adapters", name_of(adapters.use)}};
   if (adapters.use != AdapterUse::none) {
     json["rank"] = adapters.kind.rank > 0 ? Json(adapters.kind.rank) : Json("mixed");
+    if (adapters.registered > 0) json["registered"] = adapters.registered;
     json["targets"] = adapters.kind.targets == AdapterTargets::all ? "all" : "qv";
   }
   json["tokens_per_second"] = row.tokens_per_second;
   json["seconds"] = median(row.seconds);
   json["repetition_seconds"] = row.seconds;
   if (plan.kind == OfflineKind::requests) {
-    if (adapters.registered > 0) json["registered"] = adapters.registered;
     json["output_tokens"] = row.output_tokens;
     json["token_seconds_p50"] = row.token_seconds_p50;
     json["token_seconds_p99"] = row.token_seconds_p99;

@@ -97,7 +97,8 @@ CLI::App* add_bench_offline(CLI::App& bench, BenchOfflineArguments& arguments) {
   command->add_option("--requests", options.requests, "Also run lists of so many requests, --batch of them at a time [no lists]")
       ->type_name("N")
       ->check(in_range(1, 1 << 20));
-  add_list("--adapter-count", options.registered, "Adapters that take turns in a list where each request uses another [--batch]")
+  add_list("--adapter-count", options.registered,
+           "Adapters that the distinct ones take turns with, in lists and in larger batches [--batch]")
       ->check(in_range(1, 100000));
   command->add_option("--request-prompt", options.request_prompt_tokens, "Prompt tokens of a list's requests")
       ->type_name("N")
