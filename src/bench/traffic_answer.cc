@@ -6,8 +6,6 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "formats/json.h"
-
 namespace slora::bench {
 namespace {
 
@@ -22,6 +20,7 @@ std::string field_of(std::string_view head, std::string_view name) {
   const std::size_t at = small.find(key);
   if (at == std::string::npos) return {};
   const std::size_t begin = small.find_first_not_of(' ', at + key.size());
+  if (begin == std::string::npos) return {};
   return small.substr(begin, small.find("\r\n", begin) - begin);
 }
 
@@ -120,11 +119,22 @@ Status TrafficAnswer::take_event(std::string_view line) {
   }
   const Result<Json> told = parse_json(json);
   if (!told) return tl::unexpected(told.error());
-  if (!told->contains("usage")) return error("E_HTTP", "{}", json);
-  const Json usage = told->value("usage", Json::object());
-  output_tokens_ = usage.value("completion_tokens", std::int64_t{0});
-  const Json details = usage.value("prompt_tokens_details", Json());
-  if (details.is_object()) cached_tokens_ = details.value("cached_tokens", std::int64_t{0});
+  const Json* usage = find_member(*told, "usage");
+  if (usage == nullptr) return error("E_HTTP", "{}", json);
+  return take_usage(*usage);
+}
+
+Status TrafficAnswer::take_usage(const Json& usage) {
+  if (!usage.is_object()) return broken("its usage is no object");
+  const Result<std::optional<std::int64_t>> output_tokens = optional_integer_at(usage, "completion_tokens");
+  if (!output_tokens) return broken(output_tokens.error().message);
+  output_tokens_ = output_tokens->value_or(0);
+  const Json* details = find_member(usage, "prompt_tokens_details");
+  if (details == nullptr) return {};
+  if (!details->is_object()) return broken("its prompt_tokens_details are no object");
+  const Result<std::optional<std::int64_t>> cached_tokens = optional_integer_at(*details, "cached_tokens");
+  if (!cached_tokens) return broken(cached_tokens.error().message);
+  cached_tokens_ = cached_tokens->value_or(0);
   return {};
 }
 

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "formats/json.h"
 
 namespace slora::bench {
 
@@ -31,6 +32,7 @@ class TrafficAnswer {
   [[nodiscard]] bool complete_line(std::string_view& bytes, std::string_view end);
   [[nodiscard]] Status take_body(std::string_view bytes);
   [[nodiscard]] Status take_event(std::string_view line);
+  [[nodiscard]] Status take_usage(const Json& usage);
   [[nodiscard]] tl::unexpected<Error> refusal() const;
 
   State state_ = State::head;

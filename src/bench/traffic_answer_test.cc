@@ -65,9 +65,28 @@ TEST(TrafficAnswer, TellsOfAnErrorInTheStream) {
 TEST(TrafficAnswer, RefusesBrokenAnswers) {
   for (const std::string& bytes :
        {std::string("SSH-2.0-OpenSSH\r\n\r\n"), std::string("HTTP/1.1 200 OK\r\n\r\n"), fmt::format("{}zz\r\n", kHead),
-        fmt::format("{}1\r\nab\r\n", kHead), fmt::format("{}0\r\n\r\nmore", kHead)}) {
+        fmt::format("{}1\r\nab\r\n", kHead), fmt::format("{}0\r\n\r\nmore", kHead),
+        std::string("HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n"), std::string("HTTP/1.1 200 OK\r\nContent-Length: \r\n\r\n")}) {
     TrafficAnswer answer;
     EXPECT_EQ(push_all(answer, bytes, bytes.size()), -1) << bytes;
+  }
+}
+
+TEST(TrafficAnswer, RefusesUsageOfOtherTypes) {
+  for (const std::string_view usage : {"null", "7", "[]", R"({"completion_tokens":"2"})", R"({"completion_tokens":2.5})",
+                                       R"({"prompt_tokens_details":[16]})", R"({"prompt_tokens_details":{"cached_tokens":true}})"}) {
+    TrafficAnswer answer;
+    EXPECT_FALSE(answer.push(fmt::format("{}{}", kHead, chunk(fmt::format("data: {{\"choices\":[],\"usage\":{}}}\n\n", usage))))) << usage;
+  }
+}
+
+TEST(TrafficAnswer, TakesUsageThatLeavesOutWhatIsNotCounted) {
+  for (const std::string_view usage :
+       {R"({})", R"({"prompt_tokens_details":null})", R"({"completion_tokens":null,"prompt_tokens_details":{}})"}) {
+    TrafficAnswer answer;
+    EXPECT_TRUE(answer.push(fmt::format("{}{}", kHead, chunk(fmt::format("data: {{\"choices\":[],\"usage\":{}}}\n\n", usage))))) << usage;
+    EXPECT_EQ(answer.output_tokens(), 0);
+    EXPECT_EQ(answer.cached_tokens(), 0);
   }
 }
 
