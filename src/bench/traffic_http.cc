@@ -71,6 +71,7 @@ Result<std::vector<std::string>> TrafficHttp::adapter_names() {
   if (list == nullptr || !list->is_array()) return error("E_HTTP", "/v1/models: expected a list \"data\", found {}", shown(*models));
   std::vector<std::string> names;
   for (const Json& model : *list) {
+    if (!model.is_object()) return error("E_HTTP", "/v1/models: expected objects in \"data\", found {}", shown(model));
     const Result<std::string> name = string_at(model, "id");
     if (!name) return tl::unexpected(name.error());
     if (find_member(model, "parent") != nullptr) {
