@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/bench_command.h"
+#include "cli/bench_command_line.h"
 #include "cli/commands.h"
 
 namespace {
@@ -153,12 +154,6 @@ CLI::App* add_inspect(CLI::App& app, InspectArguments& arguments) {
   return command;
 }
 
-std::string joined(int argc, const char* const* argv) {
-  std::string line;
-  for (int i = 0; i < argc; ++i) line += (i > 0 ? " " : "") + std::string(argv[i]);
-  return line;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -177,6 +172,6 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   if (serve_command->parsed()) return slora::run_serve(serve);
   if (generate_command->parsed()) return slora::run_generate(generate);
-  if (bench.parsed()) return bench.run(joined(argc, argv));
+  if (bench.parsed()) return bench.run(slora::shown_command_line({argv, static_cast<std::size_t>(argc)}));
   return slora::run_inspect(inspect);
 }
