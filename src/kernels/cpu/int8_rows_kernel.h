@@ -33,6 +33,7 @@ class Int8RowsKernel {
  private:
   static constexpr int kVectors = Int8Weight::kGroup / kLanes;
   static constexpr float kLargestMin = 0x1p-100f;  // below, 127 / largest might overflow: such a group is 0
+  static constexpr float kLargestMax = 0x1.fffffep+127f;
 
   using Bytes [[gnu::vector_size(kLanes)]] = std::int8_t;
 
@@ -60,6 +61,12 @@ class Int8RowsKernel {
       largest = magnitude > largest ? magnitude : largest;
     }
     const float limit = __builtin_bit_cast(float, fold(largest, [](Ints a, Ints b) { return a > b ? a : b; }));
+    if (!(limit <= kLargestMax)) {  // what is no number has no nearest integer
+      __builtin_memset(out.bytes, 0, sizeof out.bytes);
+      out.scale = __builtin_nanf("");
+      out.start = 0;
+      return;
+    }
     const bool tiny = limit < kLargestMin;
     const Floats inverse = broadcast(tiny ? 0.0f : 127.0f / limit);
     Ints sum = {};
