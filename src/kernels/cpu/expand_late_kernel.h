@@ -153,12 +153,13 @@ class ExpandLateKernel {
     }
   }
 
-  // weight * scale * z of two ranks, as products take it; an odd last rank is paired with 0.
+  // weight * scale * z of two ranks, as products take it; an odd last rank is paired with 0, whatever the factor is.
   static std::uint32_t word_of(Tensor z, const AppliedRecord& applied, std::int64_t row, std::int64_t pair) {
     const float* from = z.row<float>(applied.row_begin + row) + applied.z_begin + 2 * pair;
-    const Floats values = {from[0], 2 * pair + 1 < applied.record->rank ? from[1] : 0.0f};
+    const bool is_whole = 2 * pair + 1 < applied.record->rank;
+    const Floats values = {from[0], is_whole ? from[1] : 0.0f};
     const Words bits = rounded_to_bfloat16(values * (applied.weight * applied.record->scale));
-    return bits[0] | bits[1] << 16;
+    return is_whole ? bits[0] | bits[1] << 16 : bits[0];
   }
 
   static void add_bias(const ExpandLateTurn& turn, const AppliedRecord& applied, Range cols) {
