@@ -65,7 +65,7 @@ template <class Take>
       at_high = until_high;
     }
     const std::uint32_t width = open.width();
-    if (turn % 3 < 2 && width > 16) {  // where a straight line says, and a little around it
+    if (turn % 3 < 2 && width > 16 && at_low > at_high) {  // where a straight line says, and a little around it
       const double fraction = std::clamp((at_low - target) / (at_low - at_high), 0.0, 1.0);
       const auto middle = open.low + static_cast<std::uint32_t>(fraction * (width - 1));
       next = {middle - std::min(middle - open.low, width / 8), middle + std::min(open.high - middle, width / 8 + 1)};
