@@ -32,7 +32,8 @@ class LinearKernel {
           args.pairs = end - begin;
           const std::uint32_t* next =
               block + 1 < block_count ? args.w + args.pairs * args.pair_stride : call.weight.panel(panel + panel_end - panel_begin);
-          const std::int64_t step = kPairBytes / static_cast<std::int64_t>(call.tile_count);
+          const auto tile_count = static_cast<std::int64_t>(call.tile_count);
+          const std::int64_t step = (kPairBytes + tile_count - 1) / tile_count;  // rounded up: no line may be left out
           args.ahead = reinterpret_cast<const std::byte*>(next) + static_cast<std::int64_t>(i) * args.pairs * step;
           args.ahead_step = step;
           if (block == 0) {
