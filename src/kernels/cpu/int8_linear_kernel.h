@@ -70,7 +70,7 @@ class Int8LinearKernel {
           const Int8RowTile& x = call.tiles[static_cast<std::size_t>(i)];
           Int8TileArgs args = tile_args(call, x, panel, groups);
           if (i < asking) {
-            args.ahead_step = kQuadBytes / asking;
+            args.ahead_step = (kQuadBytes + asking - 1) / asking;  // rounded up: no line may be left out
             args.ahead = next + i * args.ahead_step * (groups.end - groups.begin) * Int8Weight::kGroupQuads;
           }
           multiply_panel(x.rows, args, columns_from(call, panel));
