@@ -85,7 +85,7 @@ class TrafficLoop {
   [[nodiscard]] Timestamp next_look() const {
     const Timestamp now = clock_.now(), look = now + kWait;
     if (options_.cold_per_second <= 0) return look;
-    return std::clamp(next_cold_at_, now + cold_interval() / 10, look);
+    return std::min(std::max(next_cold_at_, now + cold_interval() / 10), look);
   }
   [[nodiscard]] Timestamp cold_interval() const { return Timestamp(std::llround(1e9 / options_.cold_per_second)); }
 

@@ -39,7 +39,8 @@ class ScriptedTarget final : public TrafficTarget {
     running_max = std::max(running_max, running_.size());
     return {};
   }
-  Status wait(std::vector<TrafficEvent>& events, Timestamp) override {
+  Status wait(std::vector<TrafficEvent>& events, Timestamp until) override {
+    wait_max = std::max(wait_max, until - clock.now());
     clock.time += std::chrono::milliseconds(1);
     for (Running& running : running_) {
       TrafficEvent& event = events.emplace_back();
@@ -56,6 +57,7 @@ class ScriptedTarget final : public TrafficTarget {
   TestClock clock;
   std::vector<TrafficRequest> sent;
   std::size_t running_max = 0;
+  Timestamp wait_max{};
   std::optional<std::size_t> failing;
 
  private:
@@ -156,6 +158,14 @@ TEST(TrafficRun, NamesEachColdAdapterOnceAndInSecondPhasesOnly) {
   EXPECT_EQ(named.size(), 10u);
   EXPECT_EQ(run->cold_count, 10);
   EXPECT_TRUE(run->ran_out_of_adapters);
+}
+
+TEST(TrafficRun, LooksAtWhetherToStopHoweverRareColdRequestsAre) {
+  ScriptedTarget target(5);
+  TrafficOptions options = small_options();
+  options.cold_per_second = 0.01;
+  ASSERT_TRUE(run_traffic(target, options, target.clock, kSilent, kGoOn));
+  EXPECT_LE(target.wait_max, std::chrono::seconds(1));
 }
 
 TEST(TrafficReport, SortsTimesBetweenTokensByPhase) {

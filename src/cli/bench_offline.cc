@@ -11,6 +11,7 @@
 #include "bench/machine_facts.h"
 #include "bench/offline_bench.h"
 #include "cli/bench_log.h"
+#include "cli/bench_range.h"
 #include "cli/byte_size.h"
 #include "cli/interrupt.h"
 #include "cli/progress_bar.h"
@@ -110,7 +111,7 @@ CLI::App* add_bench_offline(CLI::App& bench, BenchOfflineArguments& arguments) {
       ->capture_default_str();
   command->add_option("--top-p", options.top_p, "Draw tokens at temperature 0.8 with this top-p [1: the likeliest]")
       ->type_name("P")
-      ->check(CLI::Range(0.01, 1.0).description(""));
+      ->check(real_range(0.01, 1));
   command->add_option("--repeats", options.repeats, "Repetitions of each row; the figure is the median of theirs")
       ->type_name("N")
       ->check(in_range(1, 1000))

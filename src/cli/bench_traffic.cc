@@ -12,6 +12,7 @@
 #include "bench/traffic_http.h"
 #include "bench/traffic_report.h"
 #include "cli/bench_log.h"
+#include "cli/bench_range.h"
 #include "cli/byte_size.h"
 #include "cli/interrupt.h"
 #include "cli/progress_bar.h"
@@ -63,10 +64,10 @@ void add_request_options(CLI::App& command, bench::TrafficOptions& options) {
                   "Besides, in every second phase: so many short requests a second, each for an adapter beyond --adapter-count that nobody "
                   "has named before")
       ->type_name("R")
-      ->check(CLI::Range(0.0, 1000.0).description(""));
+      ->check(real_range(0.01, 1000));
   command.add_option("--phase-seconds", options.phase_seconds, "Length of a phase")
       ->type_name("S")
-      ->check(CLI::Range(1.0, 3600.0).description(""))
+      ->check(real_range(1, 3600))
       ->capture_default_str();
 }
 

@@ -1,0 +1,16 @@
+#include "cli/bench_range.h"
+
+#include <fmt/format.h>
+
+namespace slora {
+
+CLI::Validator real_range(double min, double max) {
+  const auto refusal = [min, max](const std::string& text) {
+    double value = 0;
+    const bool is_inside = CLI::detail::lexical_cast(text, value) && value >= min && value <= max;
+    return is_inside ? std::string() : fmt::format("Value {} not in range [{} - {}]", text, min, max);
+  };
+  return {refusal, ""};
+}
+
+}  // namespace slora
