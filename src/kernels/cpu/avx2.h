@@ -5,8 +5,7 @@
 
 namespace slora::cpu {
 
-// AVX2 with FMA: sixteen lanes are two registers, and the compiler makes one instruction of each product and sum (products of bf16
-// are exact in fp32, so that changes no sum of them). Included only by the file compiled for it.
+// AVX2 with FMA: sixteen lanes are two registers. Included only by the file compiled for it.
 struct Avx2 : Portable {
   static constexpr const char* kName = "avx2";
   static constexpr int rows_max(int vectors) { return vectors == 1 ? 4 : vectors == 2 ? 2 : 1; }
@@ -19,16 +18,53 @@ struct Avx2 : Portable {
   using TileInts [[gnu::vector_size(32)]] = std::int32_t;
   using TileHalves [[gnu::vector_size(16)]] = std::uint16_t;
 
-  // Rounded to the nearest integer, ties to even. No product before it is fused with it.
-  [[gnu::always_inline]] static Ints nearest(Floats value) {
-    Ints out;
-    for (int i = 0; i < kLanes; i += 8) {
-      __m256 part;
-      __builtin_memcpy(&part, reinterpret_cast<const float*>(&value) + i, sizeof part);
-      const __m256i rounded = _mm256_cvtps_epi32(part);
-      __builtin_memcpy(reinterpret_cast<std::int32_t*>(&out) + i, &rounded, sizeof rounded);
-    }
+  // One of the two registers of sixteen lanes, and sixteen lanes of two registers: by memory, which compilers see through.
+  template <class Half, class Vector>
+  [[gnu::always_inline]] static Half low(const Vector& value) {
+    Half half;
+    __builtin_memcpy(&half, &value, sizeof half);
+    return half;
+  }
+  template <class Half, class Vector>
+  [[gnu::always_inline]] static Half high(const Vector& value) {
+    Half half;
+    __builtin_memcpy(&half, reinterpret_cast<const std::byte*>(&value) + sizeof half, sizeof half);
+    return half;
+  }
+  template <class Vector, class Half>
+  [[gnu::always_inline]] static Vector join(Half low, Half high) {
+    Vector out;
+    __builtin_memcpy(&out, &low, sizeof low);
+    __builtin_memcpy(reinterpret_cast<std::byte*>(&out) + sizeof low, &high, sizeof high);
     return out;
+  }
+
+  // accumulator + the dot product of each lane's pairs of bf16, of which the product is exact in fp32.
+  [[gnu::always_inline]] static TileFloats dot(TileFloats accumulator, TileWords a, TileWords b) {
+    accumulator = multiply_add(__builtin_bit_cast(TileFloats, a << 16), __builtin_bit_cast(TileFloats, b << 16), accumulator);
+    return multiply_add(__builtin_bit_cast(TileFloats, a & 0xffff0000u), __builtin_bit_cast(TileFloats, b & 0xffff0000u), accumulator);
+  }
+  [[gnu::always_inline]] static Floats dot(Floats accumulator, Words a, Words b) {
+    return join<Floats>(dot(low<TileFloats>(accumulator), low<TileWords>(a), low<TileWords>(b)),
+                        dot(high<TileFloats>(accumulator), high<TileWords>(a), high<TileWords>(b)));
+  }
+  // a * b + c, rounded once.
+  [[gnu::always_inline]] static TileFloats multiply_add(TileFloats a, TileFloats b, TileFloats c) {
+    return __builtin_bit_cast(TileFloats,
+                              _mm256_fmadd_ps(__builtin_bit_cast(__m256, a), __builtin_bit_cast(__m256, b), __builtin_bit_cast(__m256, c)));
+  }
+  [[gnu::always_inline]] static Floats multiply_add(Floats a, Floats b, Floats c) {
+    return join<Floats>(multiply_add(low<TileFloats>(a), low<TileFloats>(b), low<TileFloats>(c)),
+                        multiply_add(high<TileFloats>(a), high<TileFloats>(b), high<TileFloats>(c)));
+  }
+  [[gnu::always_inline]] static Floats exp2(Floats x) { return cpu::exp2<Avx2>(x); }
+
+  // Rounded to the nearest integer, ties to even.
+  [[gnu::always_inline]] static TileInts nearest(TileFloats value) {
+    return __builtin_bit_cast(TileInts, _mm256_cvtps_epi32(__builtin_bit_cast(__m256, value)));
+  }
+  [[gnu::always_inline]] static Ints nearest(Floats value) {
+    return join<Ints>(nearest(low<TileFloats>(value)), nearest(high<TileFloats>(value)));
   }
 
   // Even and odd bytes as words of 16 bits: the instruction that takes bytes would saturate.

@@ -5,8 +5,7 @@
 
 namespace slora::cpu {
 
-// AVX-512 of machines that have no products of bf16: sixteen lanes are one register, and the compiler makes one instruction of each
-// product and sum (products of bf16 are exact in fp32, so that changes no sum of them). Included only by the file compiled for it.
+// AVX-512 of machines that have no products of bf16: sixteen lanes are one register. Included only by the file compiled for it.
 struct Avx512F : Portable {
   static constexpr const char* kName = "avx512";
   static constexpr int rows_max(int vectors) { return vectors <= 2 ? 12 : vectors == 4 ? 5 : 2; }
@@ -19,7 +18,19 @@ struct Avx512F : Portable {
   using TileInts = Ints;
   using TileHalves = Halves;
 
-  // Rounded to the nearest integer, ties to even. No product before it is fused with it.
+  // accumulator + the dot product of each lane's pairs of bf16, of which the product is exact in fp32.
+  [[gnu::always_inline]] static Floats dot(Floats accumulator, Words a, Words b) {
+    accumulator = multiply_add(as_floats(a << 16), as_floats(b << 16), accumulator);
+    return multiply_add(as_floats(a & 0xffff0000u), as_floats(b & 0xffff0000u), accumulator);
+  }
+  // a * b + c, rounded once.
+  [[gnu::always_inline]] static Floats multiply_add(Floats a, Floats b, Floats c) {
+    return __builtin_bit_cast(Floats,
+                              _mm512_fmadd_ps(__builtin_bit_cast(__m512, a), __builtin_bit_cast(__m512, b), __builtin_bit_cast(__m512, c)));
+  }
+  [[gnu::always_inline]] static Floats exp2(Floats x) { return cpu::exp2<Avx512F>(x); }
+
+  // Rounded to the nearest integer, ties to even.
   [[gnu::always_inline]] static Ints nearest(Floats value) {
     return __builtin_bit_cast(Ints, _mm512_cvtps_epi32(__builtin_bit_cast(__m512, value)));
   }

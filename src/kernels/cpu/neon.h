@@ -5,8 +5,7 @@
 
 namespace slora::cpu {
 
-// Every arm64: sixteen lanes are four of its 32 registers, and the compiler makes one instruction of each product and sum (products of
-// bf16 are exact in fp32, so that changes no sum of them). Included only by the file compiled for it.
+// Every arm64: sixteen lanes are four of its 32 registers. Included only by the file compiled for it.
 struct Neon : Portable {
   static constexpr const char* kName = "neon";
   static constexpr int rows_max(int vectors) { return 4 / vectors; }
@@ -14,14 +13,40 @@ struct Neon : Portable {
   static constexpr int int8_rows_max(int vectors) { return rows_max(vectors); }
   static constexpr int kInt8TileRows = kTileRows;
 
-  // Rounded to the nearest integer, ties to even. No product before it is fused with it.
-  [[gnu::always_inline]] static Ints nearest(Floats value) {
-    Ints out;
-    for (int i = 0; i < kLanes; i += 4) {
-      const int32x4_t rounded = vcvtnq_s32_f32(vld1q_f32(reinterpret_cast<const float*>(&value) + i));
-      __builtin_memcpy(reinterpret_cast<std::int32_t*>(&out) + i, &rounded, sizeof rounded);
+  // accumulator + the dot product of each lane's pairs of bf16, of which the product is exact in fp32.
+  template <class Sums, class Pairs>
+  [[gnu::always_inline]] static Sums dot(Sums accumulator, Pairs a, Pairs b) {
+    accumulator = multiply_add(__builtin_bit_cast(Sums, a << 16), __builtin_bit_cast(Sums, b << 16), accumulator);
+    return multiply_add(__builtin_bit_cast(Sums, a & 0xffff0000u), __builtin_bit_cast(Sums, b & 0xffff0000u), accumulator);
+  }
+  // a * b + c, rounded once.
+  template <class Vector>
+  [[gnu::always_inline]] static Vector multiply_add(Vector a, Vector b, Vector c) {
+    Vector out;
+    for (std::size_t i = 0; i < sizeof(Vector) / sizeof(float32x4_t); ++i) {
+      const float32x4_t part = vfmaq_f32(part_of(c, i), part_of(a, i), part_of(b, i));
+      __builtin_memcpy(reinterpret_cast<float*>(&out) + i * 4, &part, sizeof part);
     }
     return out;
+  }
+  [[gnu::always_inline]] static Floats exp2(Floats x) { return cpu::exp2<Neon>(x); }
+
+  // Rounded to the nearest integer, ties to even.
+  [[gnu::always_inline]] static Ints nearest(Floats value) {
+    Ints out;
+    for (std::size_t i = 0; i < 4; ++i) {
+      const int32x4_t rounded = vcvtnq_s32_f32(part_of(value, i));
+      __builtin_memcpy(reinterpret_cast<std::int32_t*>(&out) + i * 4, &rounded, sizeof rounded);
+    }
+    return out;
+  }
+
+ private:
+  template <class Vector>
+  [[gnu::always_inline]] static float32x4_t part_of(const Vector& value, std::size_t i) {
+    float32x4_t part;
+    __builtin_memcpy(&part, reinterpret_cast<const float*>(&value) + i * 4, sizeof part);
+    return part;
   }
 };
 
