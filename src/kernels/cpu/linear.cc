@@ -9,6 +9,8 @@ namespace {
 
 constexpr std::int64_t kPanelCols = PackedWeight::kPanelCols;
 constexpr std::int64_t kTurnPanels = 4;  // at most: as many as a block holds
+// More rows don't take four panels side by side; then half of gate and half of up, and what is asked for of both, fill the second cache.
+constexpr std::int64_t kSideBySideRows = 3;
 
 }  // namespace
 
@@ -70,7 +72,8 @@ void Linear::gate(Tensor out, const Call& product, void (*columns)(const Call& c
       kernels_.gated_silu(out.row<Bfloat16>(t) + begin, gate + t * kWidth, up + t * kWidth, end - begin);
     }
   };
-  pool_.parallel_ranges((out.cols + kPanelCols - 1) / kPanelCols, kTurnPanels, run_panels);
+  const std::int64_t run_max = out.rows <= kSideBySideRows ? kTurnPanels : kTurnPanels / 2;
+  pool_.parallel_ranges((out.cols + kPanelCols - 1) / kPanelCols, run_max, run_panels);
 }
 
 template <class Call>
