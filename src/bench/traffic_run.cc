@@ -100,20 +100,33 @@ class TrafficLoop {
   Timestamp next_cold_at_{};
 };
 
+// Names of all adapters of the target.
+Result<std::vector<std::string>> enough_adapters(TrafficTarget& target, const TrafficOptions& options) {
+  Result<std::vector<std::string>> adapters = target.adapter_names();
+  if (!adapters) return adapters;
+  const auto needed = static_cast<std::size_t>(options.adapter_count) + (options.cold_per_second > 0 ? 1 : 0);
+  if (adapters->size() < needed) {
+    return error("bad_option", "--adapter-count: {} adapters are needed, and there are {}", needed, adapters->size());
+  }
+  return adapters;
+}
+
 }  // namespace
 
 std::int64_t phase_of(const TrafficOptions& options, Timestamp since_begin) {
   return static_cast<std::int64_t>(seconds(since_begin) / options.phase_seconds);
 }
 
+Status can_run_traffic(TrafficTarget& target, const TrafficOptions& options) {
+  Result<std::vector<std::string>> adapters = enough_adapters(target, options);
+  if (!adapters) return forward_error(adapters);
+  return {};
+}
+
 Result<TrafficRun> run_traffic(TrafficTarget& target, const TrafficOptions& options, const Clock& clock,
                                const std::function<void(std::uint64_t, std::uint64_t)>& progress, const std::atomic<bool>& stop) {
-  Result<std::vector<std::string>> adapters = target.adapter_names();
+  Result<std::vector<std::string>> adapters = enough_adapters(target, options);
   if (!adapters) return forward_error(adapters);
-  const auto needed = static_cast<std::size_t>(options.adapter_count) + (options.cold_per_second > 0 ? 1 : 0);
-  if (adapters->size() < needed) {
-    return error("bad_option", "--adapter-count: {} adapters are needed, and there are {}", needed, adapters->size());
-  }
   return TrafficLoop(target, options, clock, std::move(*adapters)).run(progress, stop);
 }
 

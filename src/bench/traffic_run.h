@@ -30,6 +30,9 @@ struct TrafficRun {
 // Phases are of equal length, the first without cold requests.
 [[nodiscard]] std::int64_t phase_of(const TrafficOptions& options, Timestamp since_begin);
 
+// An error when the target does not answer, or has fewer adapters than `options` ask for.
+[[nodiscard]] Status can_run_traffic(TrafficTarget& target, const TrafficOptions& options);
+
 // Sends what `options` ask for, and waits for all of it. `progress`: told how many requests of how many have ended. When `stop` becomes
 // true, no more is sent. An error when not one request can be sent.
 [[nodiscard]] Result<TrafficRun> run_traffic(TrafficTarget& target, const TrafficOptions& options, const Clock& clock,

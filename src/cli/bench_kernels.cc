@@ -85,8 +85,6 @@ CLI::App* add_bench_kernels(CLI::App& bench, BenchKernelsArguments& arguments) {
 }
 
 int run_bench_kernels(const BenchKernelsArguments& arguments, const std::string& command_line) {
-  BenchLog log;
-  if (Status opened = log.open(arguments.json); !opened) return report(opened.error());
   const Interrupt interrupt;
   const TemporaryFolder scratch;
   const Result<bench::ModelSource> model = bench::find_model(arguments.model, scratch.path());
@@ -95,6 +93,8 @@ int run_bench_kernels(const BenchKernelsArguments& arguments, const std::string&
   if (!config) return report(config.error());
   const Result<std::unique_ptr<bench::OpBench>> ops = bench::OpBench::create(*config, make_options(arguments));
   if (!ops) return report(ops.error());
+  BenchLog log;
+  if (Status opened = log.open(arguments.json); !opened) return report(opened.error());
 
   print_machine((*ops)->probe());
   fmt::print("backend: {}\nmodel: {}\n\n{}\n", (*ops)->description(), model->name, bench::op_table_head());
@@ -109,6 +109,7 @@ int run_bench_kernels(const BenchKernelsArguments& arguments, const std::string&
         log.write(to_json(row));
       },
       interrupt.wished());
+  if (Status closed = log.close(); !closed) return report(closed.error());
   return 0;
 }
 

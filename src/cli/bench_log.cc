@@ -26,6 +26,7 @@ Json machine_record(const std::string& command_line, const bench::MachineProbe& 
 
 Status BenchLog::open(const std::string& path) {
   if (path.empty()) return {};
+  path_ = path;
   file_.open(path, std::ios::binary | std::ios::trunc);
   if (!file_) return error("bad_option", "--json: {} can't be written", path);
   return {};
@@ -33,6 +34,13 @@ Status BenchLog::open(const std::string& path) {
 
 void BenchLog::write(const Json& line) {
   if (file_.is_open()) file_ << line.dump() << std::endl;
+}
+
+Status BenchLog::close() {
+  if (!file_.is_open()) return {};
+  file_.close();
+  if (!file_) return error("E_WRITE", "--json: {} could not be written to its end", path_);
+  return {};
 }
 
 }  // namespace slora

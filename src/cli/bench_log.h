@@ -16,10 +16,14 @@ void print_machine(const bench::MachineProbe& probe);
 // Rows as lines of JSON, each written as soon as it is there. Does nothing without a file.
 class BenchLog {
  public:
+  // What `path` held is gone: open when nothing else can be refused.
   [[nodiscard]] Status open(const std::string& path);
   void write(const Json& line);
+  // An error when not every line could be written.
+  [[nodiscard]] Status close();
 
  private:
+  std::string path_;
   std::ofstream file_;
 };
 

@@ -168,9 +168,6 @@ int run_bench_offline(const BenchOfflineArguments& arguments, const std::string&
   if (!arguments.scratch.empty() && !std::filesystem::is_directory(arguments.scratch)) {
     return report({"bad_option", fmt::format("--scratch: there is no folder {}", arguments.scratch), {}});
   }
-  BenchLog log;
-  if (Status opened = log.open(arguments.json); !opened) return report(opened.error());
-
   const Interrupt interrupt;
   const TemporaryFolder scratch(arguments.scratch.empty() ? std::filesystem::temp_directory_path()
                                                           : std::filesystem::path(arguments.scratch));
@@ -186,6 +183,8 @@ int run_bench_offline(const BenchOfflineArguments& arguments, const std::string&
   Result<std::unique_ptr<bench::OfflineBench>> offline = bench::OfflineBench::create(setup, *options);
   bar = std::make_unique<ProgressBar>();
   if (!offline) return report(offline.error());
+  BenchLog log;
+  if (Status opened = log.open(arguments.json); !opened) return report(opened.error());
 
   print_head(**offline);
   Json head = machine_record(command_line, (*offline)->probe());
@@ -204,6 +203,7 @@ int run_bench_offline(const BenchOfflineArguments& arguments, const std::string&
   if (!ran) return report(ran.error());
   fmt::print("\nmemory: {} at most\n", shown_byte_size(bench::peak_memory_bytes()));
   log.write({{"peak_memory_bytes", bench::peak_memory_bytes()}});
+  if (Status closed = log.close(); !closed) return report(closed.error());
   return 0;
 }
 

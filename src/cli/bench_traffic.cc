@@ -134,13 +134,14 @@ CLI::App* add_bench_traffic(CLI::App& bench, BenchTrafficArguments& arguments) {
 }
 
 int run_bench_traffic(const BenchTrafficArguments& arguments, const std::string& command_line) {
-  BenchLog log;
-  if (Status opened = log.open(arguments.json); !opened) return report(opened.error());
   const Interrupt interrupt;
   const TemporaryFolder scratch;
   Result<std::unique_ptr<bench::TrafficTarget>> target =
       arguments.url.empty() ? make_engine(arguments, scratch.path()) : make_server(arguments);
   if (!target) return report(target.error());
+  if (Status ready = bench::can_run_traffic(**target, arguments.options); !ready) return report(ready.error());
+  BenchLog log;
+  if (Status opened = log.open(arguments.json); !opened) return report(opened.error());
 
   log.write({{"command", command_line}, {"machine", to_json(bench::machine_facts())}, {"options", to_json(arguments.options)}});
   std::vector<double> rates;
@@ -160,6 +161,7 @@ int run_bench_traffic(const BenchTrafficArguments& arguments, const std::string&
     options.cold_begin += figures->cold_count;
   }
   if (rates.size() > 1) fmt::print("\nmedian       {:.1f} tokens/s of {} runs\n", bench::median(rates), rates.size());
+  if (Status closed = log.close(); !closed) return report(closed.error());
   return error_count == 0 ? 0 : 1;
 }
 
