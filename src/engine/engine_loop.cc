@@ -146,7 +146,7 @@ void EngineLoop::drop_evicted_views() {
 
 void EngineLoop::run_step() {
   const Timestamp begin = clock_.now();
-  for (const PlannedSpan& span : plan_.spans) live_.at(span.sequence).note_step(begin);
+  for (const PlannedSpan& span : plan_.spans) live_.at(span.sequence).note_step(begin, vocab_size());
   const ForwardBatch& batch = builder_.build(plan_, [this](AdapterId adapter) {
     const auto view = views_.find(adapter);
     return view == views_.end() ? nullptr : view->second.get();

@@ -17,7 +17,6 @@ namespace slora {
 class LiveSequence {
  public:
   explicit LiveSequence(GenerationRequest request) : request_(std::move(request)) {
-    if (counts_outputs()) output_counts_.reserve(static_cast<std::size_t>(request_.output_tokens_max));
     if (request_.sampling.repetition_penalty == 1) return;
     prompt_tokens_ = request_.prompt;
     std::ranges::sort(prompt_tokens_);
@@ -29,8 +28,11 @@ class LiveSequence {
 
   // When it was first in a step; zero before.
   [[nodiscard]] Timestamp started() const { return started_; }
-  void note_step(Timestamp now) {
-    if (started_ == Timestamp{}) started_ = now;
+  // Room for its counts is made in the first of its steps, so that waiting costs none. Takes how many tokens there are.
+  void note_step(Timestamp now, std::int32_t vocab_size) {
+    if (started_ != Timestamp{}) return;
+    started_ = now;
+    if (counts_outputs()) output_counts_.reserve(static_cast<std::size_t>(std::min(request_.output_tokens_max, vocab_size)));
   }
 
   // Which of the events of a turn of the loop is its own.
