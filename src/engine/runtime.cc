@@ -55,7 +55,8 @@ Result<std::uint64_t> choose_pool_bytes(const RuntimeOptions& options, std::size
   return wanted / page_bytes * page_bytes;
 }
 
-Result<ModelWeights> make_weights(const RuntimeOptions& options, const ModelConfig& config, Backend& backend) {
+// `file_bytes`: what files held, or as it was when the weights are drawn.
+Result<ModelWeights> make_weights(const RuntimeOptions& options, const ModelConfig& config, Backend& backend, std::uint64_t& file_bytes) {
   const auto progress = [&](std::uint64_t done, std::uint64_t total) {
     if (options.progress) options.progress("Loading weights", done, total);
   };
@@ -63,6 +64,7 @@ Result<ModelWeights> make_weights(const RuntimeOptions& options, const ModelConf
   if (options.random_weights_seed) return random_weights(config, backend, *options.random_weights_seed, progress);
   const Result<ModelFiles> files = ModelFiles::open(options.model_folder.string());
   if (!files) return tl::unexpected(files.error());
+  file_bytes = files->total_bytes();
   return load_weights(*files, config, backend, progress);
 }
 
@@ -94,6 +96,7 @@ struct Runtime::Parts {
   MetricsRegistry metrics;
   std::int32_t max_model_len = 0;
   std::uint64_t weight_bytes = 0;
+  std::uint64_t file_bytes = 0;  // that were read; 0: weights were drawn
   double loading_seconds = 0;
   std::unique_ptr<Engine> engine;  // last: uses all others
 };
@@ -117,7 +120,7 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   parts.backend = std::move(*backend);
 
   const Timestamp start = SteadyClock().now();
-  Result<ModelWeights> weights = make_weights(options, parts.config, *parts.backend);
+  Result<ModelWeights> weights = make_weights(options, parts.config, *parts.backend, parts.file_bytes);
   if (!weights) return forward_error(weights);
   parts.loading_seconds = seconds(SteadyClock().now() - start);
   parts.weight_bytes = packed_bytes(parts.config, *parts.backend);
@@ -174,9 +177,11 @@ std::vector<std::string> Runtime::summary() const {
   const Parts& parts = *parts_;
   const KvGeometry& kv = parts.model->kv_geometry();
   std::vector<std::string> lines;
-  lines.push_back(fmt::format("model: {}, {} layers, hidden {}, vocabulary {}, weights {:.2f} GiB as packed, loaded in {:.2f} s ({:.2f} GiB/s)",
-                              name_of(parts.config.family), parts.config.layer_count, parts.config.hidden_size, parts.config.vocab_size,
-                              gib(parts.weight_bytes), parts.loading_seconds, gib(parts.weight_bytes) / parts.loading_seconds));
+  const std::string loading = parts.file_bytes == 0 ? fmt::format("drawn in {:.2f} s", parts.loading_seconds)
+                                                    : fmt::format("{:.2f} GiB of files read in {:.2f} s ({:.2f} GiB/s)", gib(parts.file_bytes),
+                                                                  parts.loading_seconds, gib(parts.file_bytes) / parts.loading_seconds);
+  lines.push_back(fmt::format("model: {}, {} layers, hidden {}, vocabulary {}, weights {:.2f} GiB as packed, {}", name_of(parts.config.family),
+                              parts.config.layer_count, parts.config.hidden_size, parts.config.vocab_size, gib(parts.weight_bytes), loading));
   lines.push_back(fmt::format("backend: {}", parts.backend->description()));
   lines.push_back(fmt::format("pool: {:.2f} GiB, {} pages of {} KiB ({} tokens each), shared by KV cache, adapters and cached prefixes; context {} tokens",
                               gib(parts.arena->page_bytes() * std::uint64_t{parts.arena->page_count()}), parts.arena->page_count(),
