@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::uint64_t kChunkBytes = std::uint64_t{1} << 20;  // stays in a core's cache between reading and packing
 constexpr std::int64_t kRowGroup = 64;                         // rows that a backend packs best together
+constexpr std::int64_t kRowGroupMin = 32;                      // of wide rows, even when these are beyond a chunk
 
 }  // namespace
 
@@ -34,7 +35,8 @@ void WeightReader::add_rows(LinearWeight& weight, std::int64_t row_begin, const 
   const std::uint64_t row_bytes = static_cast<std::uint64_t>(weight.in) * bytes_of(tensor.info.dtype);
   const std::int64_t rows = tensor.info.shape[0];
   check(static_cast<std::uint64_t>(rows) * row_bytes == tensor.info.bytes, "a matrix of the weight's width");
-  const std::int64_t rows_per_chunk = std::max(kRowGroup, static_cast<std::int64_t>(kChunkBytes / row_bytes) / kRowGroup * kRowGroup);
+  const auto fitting = static_cast<std::int64_t>(kChunkBytes / row_bytes);
+  const std::int64_t rows_per_chunk = fitting < kRowGroup ? kRowGroupMin : fitting / kRowGroup * kRowGroup;
   for (std::int64_t row = 0; row < rows; row += rows_per_chunk) {
     const auto count = static_cast<std::uint64_t>(std::min(rows_per_chunk, rows - row));
     chunks_.push_back({&tensor, static_cast<std::uint64_t>(row) * row_bytes, count * row_bytes, &weight, row_begin + row, nullptr});

@@ -136,12 +136,27 @@ class MeasuringBackend final : public Backend {
   std::atomic<std::int64_t> bytes_max_{0}, rows_{0};
 };
 
-TEST_F(WeightReaderTest, HoldsNoMoreThanAMebibyteAThread) {
+TEST_F(WeightReaderTest, TakesNoMoreThanAMebibyteOfRowsAtOnce) {
   MeasuringBackend backend(backend_of(2));
   LinearWeight weight;
   std::vector<float> vector;
   ASSERT_TRUE(read(weight, vector, backend, {}).has_value());
   EXPECT_EQ(backend.rows(), kFirstRows + kSecondRows);
+  EXPECT_LE(backend.bytes_max(), 1 << 20);
+}
+
+TEST_F(WeightReaderTest, TakesNoMoreThanAMebibyteOfWideRowsAtOnce) {
+  constexpr std::int64_t kWideRows = 70, kWideIn = 14336;
+  const std::vector<float> values(kWideRows * kWideIn, 0.5f);
+  const TemporaryFolder folder;
+  ASSERT_TRUE(write_safetensors(folder.file("model.safetensors"), {tensor_to_write("wide", DType::bf16, {kWideRows, kWideIn}, values)}));
+  const ModelFiles files = std::move(*ModelFiles::open(folder.path()));
+  MeasuringBackend backend(backend_of(2));
+  LinearWeight weight = backend.make_linear(kWideRows, kWideIn);
+  WeightReader reader(files, backend);
+  reader.add_rows(weight, 0, "wide");
+  ASSERT_TRUE(reader.read({}).has_value());
+  EXPECT_EQ(backend.rows(), kWideRows);
   EXPECT_LE(backend.bytes_max(), 1 << 20);
 }
 
