@@ -14,7 +14,7 @@ struct AttendTileArgs {
   float* out = nullptr;
   std::ptrdiff_t out_stride = 0;
   const std::uint32_t* x = nullptr;             // [pairs / 16, rows, 16]
-  const std::uint32_t* const* runs = nullptr;   // where every 2^run_shift pairs of w begin; at most 16
+  const std::uint32_t* const* runs = nullptr;   // where every 2^run_shift pairs of w begin; at most 64
   const std::uint32_t* const* ahead = nullptr;  // runs of the same shape that are asked for meanwhile
   int run_shift = 0;
   std::ptrdiff_t run_offset = 0;  // words from there to the tile's first column
