@@ -13,6 +13,8 @@ class Logprobs {
  public:
   explicit Logprobs(const Kernels& kernels) : kernels_(&kernels) {}
 
+  // Room for a vocabulary and the `count` most likely of it, so that later calls allocate nothing.
+  void reserve(std::size_t vocab_size, std::int32_t count);
   // Starts anew. logits outlive their use here. Requires: `highest` is the largest of them and finite.
   void normalise(std::span<const float> logits, float highest);
 

@@ -1,5 +1,6 @@
 #include "kernels/cpu/sample.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "kernels/reference/adjust_logits.h"
@@ -26,7 +27,20 @@ TokenId draw(std::span<const float> logits, const Peak& peak, const SampleRow& r
 
 }  // namespace
 
+// For all threads: which of them takes rows of what kind, and when for the first time, is chance.
+void Sample::reserve(std::size_t vocab_size, std::span<const SampleRow> rows) {
+  std::int32_t logprob_count = -1;
+  for (const SampleRow& row : rows) logprob_count = std::max(logprob_count, row.logprob_count);
+  for (Room& room : rooms_) {
+    room.weights.reserve(vocab_size);
+    if (logprob_count < 0) continue;
+    room.logprobs.reserve(vocab_size, logprob_count);
+    room.raw.reserve(vocab_size);
+  }
+}
+
 void Sample::run(std::span<SampledToken> out, Tensor logits, std::span<const SampleRow> rows) {
+  reserve(static_cast<std::size_t>(logits.cols), rows);
   pool_.parallel_for(static_cast<std::int64_t>(rows.size()), [&](std::int64_t i, int worker) {
     const auto index = static_cast<std::size_t>(i);
     sample_row(out[index], {logits.row<float>(i), static_cast<std::size_t>(logits.cols)}, rows[index],

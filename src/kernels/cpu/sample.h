@@ -28,6 +28,7 @@ class Sample {
     std::vector<float> raw;  // [vocab] the logits before any change
   };
 
+  void reserve(std::size_t vocab_size, std::span<const SampleRow> rows);
   void sample_row(SampledToken& out, std::span<float> logits, const SampleRow& row, Room& room) const;
   void sample_with_logprobs(SampledToken& out, std::span<float> logits, const Peak& peak, const SampleRow& row, Room& room) const;
   [[nodiscard]] TokenId adjust_and_draw(std::span<float> logits, Peak peak, const SampleRow& row, TokenWeights& weights) const;

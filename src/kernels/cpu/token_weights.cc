@@ -17,17 +17,23 @@ std::size_t block_count(std::size_t count) { return (count + kWeightBlock - 1) /
 
 }  // namespace
 
+void TokenWeights::reserve(std::size_t vocab_size) {
+  weights_.reserve(vocab_size);
+  block_sums_.reserve(block_count(vocab_size));
+  inside_room_.reserve(vocab_size + kLanes);
+  // As many only when all of a row are alike.
+  inside_weights_.reserve(vocab_size);
+  inside_sums_.reserve(block_count(vocab_size));
+  few_room_.reserve(vocab_size + kLanes);
+  candidates_.reserve(vocab_size);
+}
+
 void TokenWeights::weigh(std::span<const float> logits, float highest, float temperature) {
   const std::size_t size = logits.size();
   logits_ = logits;
   weights_.resize(size);
   block_sums_.resize(block_count(size));
   inside_room_.resize(size + kLanes);
-  // As many only when all of a row are alike.
-  inside_weights_.reserve(size);
-  inside_sums_.reserve(block_count(size));
-  few_room_.reserve(size + kLanes);
-  candidates_.reserve(size);
   inside_ = {};
   bound_ = weight_of_bits(kLowestWeightBits);
   census_ = {};

@@ -17,6 +17,8 @@ class TokenWeights {
  public:
   explicit TokenWeights(const Kernels& kernels) : kernels_(&kernels) {}
 
+  // Room for a vocabulary, so that later calls allocate nothing.
+  void reserve(std::size_t vocab_size);
   // Starts anew. logits [vocab] outlive their use here. Requires: none above `highest`, which is finite and one of them; none is NaN.
   void weigh(std::span<const float> logits, float highest, float temperature);
 
