@@ -36,8 +36,9 @@ CLI::App* add_bench_adapters(CLI::App& bench, BenchAdaptersArguments& arguments)
 }
 
 int run_bench_adapters(const BenchAdaptersArguments& arguments) {
-  const TemporaryFolder scratch;
-  const Result<bench::ModelSource> model = bench::find_model(arguments.model, scratch.path());
+  const Result<TemporaryFolder> scratch = TemporaryFolder::create();
+  if (!scratch) return report(scratch.error());
+  const Result<bench::ModelSource> model = bench::find_model(arguments.model, scratch->path());
   if (!model) return report({"bad_option", "--model: " + model.error().message, {}});
   const Result<ModelConfig> config = read_model_config(model->folder.string());
   if (!config) return report(config.error());

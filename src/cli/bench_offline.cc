@@ -60,6 +60,13 @@ Result<bench::OfflineOptions> make_options(const BenchOfflineArguments& argument
   return options;
 }
 
+Result<TemporaryFolder> make_scratch(const std::string& parent) {
+  if (parent.empty()) return TemporaryFolder::create();
+  Result<TemporaryFolder> folder = TemporaryFolder::create_in(parent);
+  if (!folder) return error("bad_option", "--scratch: {}", folder.error().message);
+  return folder;
+}
+
 void print_head(const bench::OfflineBench& offline) {
   print_machine(offline.probe());
   for (const std::string& line : offline.summary()) fmt::print("{}\n", line);
@@ -165,19 +172,16 @@ int run_bench_offline(const BenchOfflineArguments& arguments, const std::string&
     if (!bytes) return report({"bad_option", "--pool-memory: " + bytes.error().message, {}});
     setup.pool_bytes = *bytes;
   }
-  if (!arguments.scratch.empty() && !std::filesystem::is_directory(arguments.scratch)) {
-    return report({"bad_option", fmt::format("--scratch: there is no folder {}", arguments.scratch), {}});
-  }
   const Interrupt interrupt;
-  const TemporaryFolder scratch(arguments.scratch.empty() ? std::filesystem::temp_directory_path()
-                                                          : std::filesystem::path(arguments.scratch));
-  Result<bench::ModelSource> model = bench::find_model(arguments.model, scratch.path());
+  const Result<TemporaryFolder> scratch = make_scratch(arguments.scratch);
+  if (!scratch) return report(scratch.error());
+  Result<bench::ModelSource> model = bench::find_model(arguments.model, scratch->path());
   if (!model) return report({"bad_option", "--model: " + model.error().message, {}});
   setup.model = *model;
   setup.backend = arguments.backend;
   setup.threads = arguments.threads;
   setup.weights = arguments.weights == "int8" ? WeightStorage::int8 : WeightStorage::bf16;
-  setup.scratch = scratch.path();
+  setup.scratch = scratch->path();
   auto bar = std::make_unique<ProgressBar>();
   setup.progress = [&bar](std::string_view what, std::uint64_t done, std::uint64_t total) { bar->show(what, done, total); };
   Result<std::unique_ptr<bench::OfflineBench>> offline = bench::OfflineBench::create(setup, *options);

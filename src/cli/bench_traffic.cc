@@ -135,9 +135,10 @@ CLI::App* add_bench_traffic(CLI::App& bench, BenchTrafficArguments& arguments) {
 
 int run_bench_traffic(const BenchTrafficArguments& arguments, const std::string& command_line) {
   const Interrupt interrupt;
-  const TemporaryFolder scratch;
+  const Result<TemporaryFolder> scratch = TemporaryFolder::create();
+  if (!scratch) return report(scratch.error());
   Result<std::unique_ptr<bench::TrafficTarget>> target =
-      arguments.url.empty() ? make_engine(arguments, scratch.path()) : make_server(arguments);
+      arguments.url.empty() ? make_engine(arguments, scratch->path()) : make_server(arguments);
   if (!target) return report(target.error());
   if (Status ready = bench::can_run_traffic(**target, arguments.options); !ready) return report(ready.error());
   BenchLog log;

@@ -1,30 +1,48 @@
 #pragma once
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/check.h"
+#include "base/result.h"
 
 namespace slora {
 
 // A folder of one's own, gone with everything in it when the object dies.
 class TemporaryFolder {
  public:
-  TemporaryFolder() : TemporaryFolder(std::filesystem::temp_directory_path()) {}
-  // Requires: `parent` is a folder that may be written.
-  explicit TemporaryFolder(const std::filesystem::path& parent) {
-    std::string name = (parent / "slora-XXXXXX").string();
-    check(mkdtemp(name.data()) != nullptr, "a temporary folder");
-    path_ = name;
+  // In the system's folder for such, for tests. Requires: it may be written.
+  TemporaryFolder() {
+    Result<TemporaryFolder> made = create();
+    check(made.has_value(), "a temporary folder");
+    path_ = std::exchange(made->path_, {});
   }
+  TemporaryFolder(TemporaryFolder&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+  TemporaryFolder& operator=(TemporaryFolder&&) = delete;
   ~TemporaryFolder() {
     std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
+    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
   }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+  // In the system's folder for such, or E_WRITE.
+  static Result<TemporaryFolder> create() {
+    std::error_code failure;
+    const std::filesystem::path parent = std::filesystem::temp_directory_path(failure);
+    if (failure) return error("E_WRITE", "TMPDIR: {}", failure.message());
+    Result<TemporaryFolder> folder = create_in(parent);
+    if (!folder) return error("E_WRITE", "TMPDIR: {}", folder.error().message);
+    return folder;
+  }
+  static Result<TemporaryFolder> create_in(const std::filesystem::path& parent) {
+    std::string path = (parent / "slora-XXXXXX").string();
+    if (mkdtemp(path.data()) == nullptr) return error("E_WRITE", "no folder can be made in {}: {}", parent.string(), std::strerror(errno));
+    return TemporaryFolder(Path{std::move(path)});
+  }
 
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] std::string file(std::string_view name) const { return path_ + "/" + std::string(name); }
@@ -38,7 +56,12 @@ class TemporaryFolder {
   }
 
  private:
-  std::string path_;
+  struct Path {
+    std::string path;
+  };
+  explicit TemporaryFolder(Path made) : path_(std::move(made.path)) {}
+
+  std::string path_;  // empty: moved from
 };
 
 }  // namespace slora
