@@ -97,8 +97,12 @@ Status RandomAdapters::write(const AdapterKind& kind, std::int32_t index) const 
   const std::filesystem::path folder = folder_of(kind, index);
   const std::int32_t rank = kind.rank_of(index);
   std::error_code failure;
-  std::filesystem::create_directories(folder, failure);
+  std::filesystem::create_directories(folder_, failure);
+  if (failure) return error("E_WRITE", "{}: {}", folder_.string(), failure.message());
+  // Others may share the weight file of a folder that is there.
+  const bool is_new = std::filesystem::create_directory(folder, failure);
   if (failure) return error("E_WRITE", "{}: {}", folder.string(), failure.message());
+  if (!is_new) return error("E_WRITE", "{} is there already", folder.string());
   if (Status written = write_config(folder, rank, kind.targets, index); !written) return written;
   constexpr std::string_view kWeights = "adapter_model.safetensors";
   // As many files as a multiple of the ranks, so that a link has its adapter's rank.

@@ -33,7 +33,7 @@ class RandomAdapters {
 
   // Lets `store` know the first `count` adapters of a kind.
   [[nodiscard]] Status provide(AdapterStore& store, const AdapterKind& kind, std::int32_t count);
-  // Writes the folder of one, named as the adapter. Requires: those before it were written.
+  // Writes the folder of one, named as the adapter; an error when it is there. Requires: those before it were written.
   [[nodiscard]] Status write(const AdapterKind& kind, std::int32_t index) const;
   [[nodiscard]] static std::string adapter_name(const AdapterKind& kind, std::int32_t index);
 

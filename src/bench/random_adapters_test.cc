@@ -50,5 +50,15 @@ TEST_F(RandomAdaptersTest, ChangeWhatTheirKindSays) {
   EXPECT_EQ(parameters, parameter_count(config_, kind.targets, kind.rank));
 }
 
+TEST_F(RandomAdaptersTest, AreNotWrittenOverOthers) {
+  const AdapterKind kind{8, AdapterTargets::qv};
+  ASSERT_TRUE(adapters_.write(kind, 0));
+  const std::string config = folder_.write("r8-qv-0/adapter_config.json", "{}");
+  const Status written = adapters_.write(kind, 0);
+  ASSERT_FALSE(written);
+  EXPECT_NE(written.error().message.find("r8-qv-0"), std::string::npos);
+  EXPECT_EQ(*read_text_file(config, 100), "{}");
+}
+
 }  // namespace
 }  // namespace slora::bench
