@@ -20,6 +20,8 @@ namespace {
 
 constexpr std::size_t kReceiveBytes = std::size_t{1} << 16;
 constexpr std::size_t kConnectionsMax = 4096;
+constexpr std::size_t kGetBytesMax = std::size_t{16} << 20;
+constexpr timeval kGetPatience = {30, 0};  // between two pieces of the answer
 constexpr std::string_view kScheme = "http://";
 
 std::string reason() { return std::strerror(errno); }
@@ -48,8 +50,12 @@ Result<std::unique_ptr<TrafficHttp>> TrafficHttp::create(const std::string& url,
   const int poll = epoll_create1(EPOLL_CLOEXEC);
   if (poll < 0) return error("E_HTTP", "no epoll: {}", reason());
   auto target = std::unique_ptr<TrafficHttp>(new TrafficHttp(poll));
-  const std::size_t colon = address.rfind(':');
-  target->host_ = address.substr(0, colon);
+  // An IPv6 address has colons of its own, in brackets.
+  const std::size_t host_end = address.starts_with('[') ? address.find(']') : 0;
+  if (host_end == std::string::npos) return error("bad_option", "--url: expected a ] behind the address, found {}", url);
+  const std::size_t colon = address.find(':', host_end);
+  target->authority_ = address;
+  target->host_ = host_end > 0 ? address.substr(1, host_end - 1) : address.substr(0, colon);
   target->port_ = colon == std::string::npos ? "80" : address.substr(colon + 1);
   target->key_ = key;
   target->received_.resize(kReceiveBytes);
@@ -123,6 +129,9 @@ void TrafficHttp::receive(std::vector<TrafficEvent>& events, Connection& connect
   if (!tokens) return end(event, connection, tokens.error().message);
   event.token_count = *tokens;
   connection.received_tokens += *tokens;
+  if (connection.received_tokens > connection.output_tokens) {
+    return end(event, connection, fmt::format("more than the {} tokens that were asked for", connection.output_tokens));
+  }
   if (!connection.answer.is_over()) return;
   const std::int64_t told = connection.answer.output_tokens();
   event.cached_tokens = connection.answer.cached_tokens();
@@ -169,19 +178,22 @@ Result<int> TrafficHttp::connect() const {
     return error("bad_option", "--url: {}: {}", host_, gai_strerror(failure));
   }
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> addresses(found, freeaddrinfo);
-  const int descriptor = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (descriptor < 0 || ::connect(descriptor, found->ai_addr, found->ai_addrlen) != 0) {
-    const std::string why = reason();
+  std::string why;
+  for (const addrinfo* address = found; address != nullptr; address = address->ai_next) {
+    const int descriptor = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (descriptor >= 0 && ::connect(descriptor, address->ai_addr, address->ai_addrlen) == 0) {
+      const int on = 1;
+      setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+      return descriptor;
+    }
+    why = reason();
     if (descriptor >= 0) close(descriptor);
-    return error("E_HTTP", "no connection to {}:{}: {}", host_, port_, why);
   }
-  const int on = 1;
-  setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  return descriptor;
+  return error("E_HTTP", "no connection to {}: {}", authority_, why);
 }
 
 std::string TrafficHttp::head_of(std::string_view method, std::string_view path, std::size_t body_bytes) const {
-  std::string head = fmt::format("{} {} HTTP/1.1\r\nHost: {}:{}\r\n", method, path, host_, port_);
+  std::string head = fmt::format("{} {} HTTP/1.1\r\nHost: {}\r\n", method, path, authority_);
   if (!key_.empty()) head += fmt::format("Authorization: Bearer {}\r\n", key_);
   if (body_bytes > 0) head += fmt::format("Content-Type: application/json\r\nContent-Length: {}\r\n", body_bytes);
   return head + "\r\n";
@@ -194,15 +206,21 @@ Result<std::string> TrafficHttp::get(std::string_view path) {
   std::string head = head_of("GET", path, 0);
   head.insert(head.size() - 2, "Connection: close\r\n");
   const Status sent = send_all(*socket, head);
-  std::string text;
+  setsockopt(*socket, SOL_SOCKET, SO_RCVTIMEO, &kGetPatience, sizeof kGetPatience);
+  std::string text, why;
   while (sent) {
     const ssize_t count = recv(*socket, received_.data(), received_.size(), 0);
     if (count < 0 && errno == EINTR) continue;
+    if (count < 0) why = errno == EAGAIN ? fmt::format("nothing came for {} seconds", kGetPatience.tv_sec) : reason();
     if (count <= 0) break;
     text.append(received_.data(), static_cast<std::size_t>(count));
+    if (text.size() <= kGetBytesMax) continue;
+    why = fmt::format("more than {} bytes", kGetBytesMax);
+    break;
   }
   close(*socket);
   if (!sent) return tl::unexpected(sent.error());
+  if (!why.empty()) return error("E_HTTP", "GET {}: {}", path, why);
   const std::size_t end = text.find("\r\n\r\n");
   if (!text.starts_with("HTTP/1.1 200") || end == std::string::npos) {
     return error("E_HTTP", "GET {}: {}", path, text.empty() ? "no answer" : text.substr(0, text.find("\r\n")));

@@ -40,8 +40,9 @@ class TrafficHttp final : public TrafficTarget {
   void end(TrafficEvent& event, Connection& connection, std::string error);
 
   const int poll_;  // epoll's descriptor
-  std::string host_, port_, key_;
-  std::string base_model_;
+  // As the URL has them: together, and apart.
+  std::string authority_, host_, port_;
+  std::string key_, base_model_;
   std::vector<Connection> connections_;
   std::vector<char> received_;
 };
