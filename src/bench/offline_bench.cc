@@ -182,7 +182,9 @@ Status OfflineBench::measure_decode(OfflineRow& row) {
   const DecodeSteps steps = find_decode_steps(*run, prompt_tokens);
   const auto wanted = static_cast<std::size_t>(measured_tokens(options_));
   if (steps.seconds.size() < wanted) {
-    return error("E_RUN", "only {} steps had all {} sequences in them, {} were wanted: the pool may be too small (--pool-memory)",
+    return error("E_RUN",
+                 "only {} steps had all {} sequences in them, {} were wanted. A pool that is too small for them (--pool-memory) is one of "
+                 "the reasons; prompts that were still computed, or sequences that the scheduler kept waiting, are others",
                  steps.seconds.size(), batch, wanted);
   }
   const auto begin = static_cast<std::ptrdiff_t>((steps.seconds.size() - wanted) / 2);
@@ -223,11 +225,9 @@ void OfflineBench::count_work(OfflineRow& row) const {
   const SpanShape span = is_prefill ? SpanShape{0, plan.tokens} : SpanShape{std::llround(row.context) - 1, 1};
   step.spans.assign(static_cast<std::size_t>(plan.batch), span);
   const AdapterSetting& adapters = plan.adapters;
-  const std::int64_t adapter_count = adapters.count_in(plan.batch);
-  for (std::int64_t i = 0; i < adapter_count; ++i) {
-    const std::int32_t rank = adapters.kind.rank_of(static_cast<std::int32_t>(i));
-    step.adapters.push_back(
-        {parameter_count(runner_->runtime().model_config(), adapters.kind.targets, rank), span.count * plan.batch / adapter_count});
+  for (std::int32_t i = 0; i < adapters.count_in(plan.batch); ++i) {
+    step.adapters.push_back({parameter_count(runner_->runtime().model_config(), adapters.kind.targets, adapters.kind.rank_of(i)),
+                             span.count * adapters.sequences_of(i, plan.batch)});
   }
   const Model& model = runner_->runtime().model();
   const std::vector<Work> works = work_of(model, step);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "bench/bench_fixture.h"
@@ -90,6 +91,14 @@ TEST(OfflinePlan, LetsLargerBatchesTakeTurnsWithTheirAdapters) {
   EXPECT_EQ(rows[1].adapters.count_in(16), 16);
   EXPECT_EQ(rows[2].adapters.count_in(16), 8);
   EXPECT_EQ(rows[2].adapters.adapter_of(9), rows[2].adapters.adapter_of(1));
+}
+
+TEST(OfflinePlan, CountsEverySequenceOfABatchUnderOneAdapter) {
+  const AdapterSetting setting{AdapterUse::distinct, {}, 8};
+  std::map<std::string, std::int32_t> counts;
+  for (std::int32_t i = 0; i < 20; ++i) ++counts[setting.adapter_of(i)];
+  ASSERT_EQ(setting.count_in(20), 8);
+  for (std::int32_t i = 0; i < 8; ++i) EXPECT_EQ(setting.sequences_of(i, 20), counts[setting.adapter_of(i)]) << i;
 }
 
 TEST(ModelSource, NamesTheShapesWhenItFindsNothing) {

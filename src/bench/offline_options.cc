@@ -81,6 +81,11 @@ std::int32_t AdapterSetting::count_in(std::int32_t batch) const {
   return registered > 0 ? std::min(registered, batch) : batch;
 }
 
+std::int32_t AdapterSetting::sequences_of(std::int32_t index, std::int32_t batch) const {
+  const std::int32_t count = count_in(batch);
+  return batch / count + (index < batch % count ? 1 : 0);
+}
+
 std::string AdapterSetting::adapter_of(std::int64_t sequence_index) const {
   if (use == AdapterUse::none) return {};
   if (use == AdapterUse::shared) return RandomAdapters::adapter_name(kind, 0);

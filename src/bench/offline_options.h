@@ -18,6 +18,8 @@ struct AdapterSetting {
 
   // Different adapters of `batch` sequences.
   [[nodiscard]] std::int32_t count_in(std::int32_t batch) const;
+  // Sequences of `batch` that have the adapter of this index. Requires: index < count_in(batch).
+  [[nodiscard]] std::int32_t sequences_of(std::int32_t index, std::int32_t batch) const;
   // The adapter of a row's sequence, or an empty name.
   [[nodiscard]] std::string adapter_of(std::int64_t sequence_index) const;
 };
