@@ -71,7 +71,7 @@ TrafficReport report_of(const TrafficOptions& options, const TrafficRun& run) {
   }
   report.seconds = seconds(last - run.begin);
   if (report.seconds > 0) report.tokens_per_second = static_cast<double>(report.output_tokens) / report.seconds;
-  report.steady_tokens_per_second = steady_rate(streams);
+  if (options.requests > options.streams) report.steady_tokens_per_second = steady_rate(streams);
   report.first_token = times_of(std::move(first));
   report.next_token = times_of(std::move(next));
   if (options.cold_per_second <= 0) return report;
@@ -120,16 +120,19 @@ Json to_json(const TrafficReport& report) {
 std::vector<std::string> lines_of(const TrafficReport& report) {
   std::vector<std::string> lines = {
       fmt::format("output       {} tokens in {:.2f} s: {:.1f} tokens/s", report.output_tokens, report.seconds, report.tokens_per_second),
-      fmt::format("steady       {:.1f} tokens/s", report.steady_tokens_per_second),
-      fmt::format("first token  {}", shown(report.first_token)),
-      fmt::format("next token   {}", shown(report.next_token)),
-      fmt::format("processor    {:.2f} s of this process", report.processor_seconds),
   };
+  if (report.steady_tokens_per_second > 0) lines.push_back(fmt::format("steady       {:.1f} tokens/s", report.steady_tokens_per_second));
+  lines.push_back(fmt::format("first token  {}", shown(report.first_token)));
+  lines.push_back(fmt::format("next token   {}", shown(report.next_token)));
+  lines.push_back(fmt::format("processor    {:.2f} s of this process", report.processor_seconds));
   if (report.next_token_with_cold.count > 0) {
-    const double growth = report.next_token_with_cold.p50 / report.next_token_without.p50 - 1;
     lines.push_back(fmt::format("cold         first token {}", shown(report.cold_first_token)));
-    lines.push_back(fmt::format("  without    next token {}", shown(report.next_token_without)));
-    lines.push_back(fmt::format("  with       next token {}: {:+.1f} %", shown(report.next_token_with_cold), growth * 100));
+    std::string growth;
+    if (report.next_token_without.count > 0) {
+      lines.push_back(fmt::format("  without    next token {}", shown(report.next_token_without)));
+      growth = fmt::format(": {:+.1f} %", (report.next_token_with_cold.p50 / report.next_token_without.p50 - 1) * 100);
+    }
+    lines.push_back(fmt::format("  with       next token {}{}", shown(report.next_token_with_cold), growth));
   }
   if (report.ran_out_of_adapters) lines.emplace_back("cold         ended early: every adapter has been named");
   if (report.cached_tokens > 0) {

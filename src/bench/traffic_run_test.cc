@@ -168,6 +168,20 @@ TEST(TrafficRun, LooksAtWhetherToStopHoweverRareColdRequestsAre) {
   EXPECT_LE(target.wait_max, std::chrono::seconds(1));
 }
 
+TEST(TrafficReport, HasNoSteadyRateWhereNoStreamSendsTwice) {
+  TrafficOptions options = small_options();
+  for (const bool sends_twice : {true, false}) {
+    options.requests = sends_twice ? 10 : options.streams;
+    ScriptedTarget target(4);
+    const Result<TrafficRun> run = run_traffic(target, options, target.clock, kSilent, kGoOn);
+    ASSERT_TRUE(run);
+    const TrafficReport report = report_of(options, *run);
+    EXPECT_EQ(report.steady_tokens_per_second > 0, sends_twice);
+    const std::vector<std::string> lines = lines_of(report);
+    EXPECT_EQ(std::ranges::count_if(lines, [](const std::string& line) { return line.starts_with("steady"); }), sends_twice ? 1 : 0);
+  }
+}
+
 TEST(TrafficReport, SortsTimesBetweenTokensByPhase) {
   TrafficOptions options;
   options.cold_per_second = 1;
