@@ -20,8 +20,7 @@ constexpr double kRepetitionSeconds = 0.01;  // at least, however short a call i
 constexpr std::size_t kCopiesMax = 4096;
 constexpr std::int32_t kHeadRowsMax = 64;
 constexpr std::array<std::int32_t, 5> kAttendBatches = {1, 4, 8, 16, 32};
-constexpr std::int64_t kAttendTokensMax = 32768;  // that the sequences of a call hold together
-constexpr int kFillByte = 0x3c;                   // bf16 numbers of 0.0115, fp32 ones too
+constexpr int kFillByte = 0x3c;  // bf16 numbers of 0.0115, fp32 ones too
 
 Buffer filled(std::size_t bytes) {
   Buffer memory(bytes);

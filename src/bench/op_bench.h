@@ -19,6 +19,9 @@ namespace slora::bench {
 
 enum class OpGroup : std::uint8_t { products, adapters, attention, rows, sampling };
 
+// That the sequences of a call hold together.
+constexpr std::int32_t kAttendTokensMax = 32768;
+
 struct OpOptions {
   std::vector<OpGroup> groups = {OpGroup::products, OpGroup::adapters, OpGroup::attention, OpGroup::rows, OpGroup::sampling};
   std::vector<std::int32_t> rows = {1, 2, 4, 8, 16, 32, 64, 128, 512};

@@ -24,6 +24,7 @@ constexpr std::pair<const char*, OpGroup> kGroups[] = {{"products", OpGroup::pro
                                                        {"sampling", OpGroup::sampling}};
 
 Instructions instructions_of(const std::string& name) {
+  if (name == "avx512") return Instructions::avx512;
   if (name == "avx2") return Instructions::avx2;
   return name == "portable" ? Instructions::portable : Instructions::best;
 }
@@ -56,14 +57,17 @@ CLI::App* add_bench_kernels(CLI::App& bench, BenchKernelsArguments& arguments) {
       ->check(CLI::IsMember({"products", "adapters", "attention", "rows", "sampling"}).description(""));
   add_list("--rows", options.rows, "Rows of a batch")->check(CLI::Range(1, 4096).description(""));
   add_list("--ranks", options.ranks, "Ranks of adapters")->check(CLI::Range(1, 512).description(""));
-  add_list("--context", options.contexts, "Tokens that decoding sequences hold")->check(CLI::Range(1, 1 << 20).description(""));
+  constexpr std::int32_t kTokensMax = bench::kAttendTokensMax;
+  static_assert(kTokensMax == 32768, "as the help says it");
+  add_list("--context", options.contexts, "Tokens that decoding sequences hold; batches of more than 32768 together are left out")
+      ->check(CLI::Range(1, kTokensMax).description(""));
   command->add_option("--weights", arguments.weights, "How weights are kept: bf16, or int8 with scales")
       ->type_name("bf16|int8")
       ->check(CLI::IsMember({"bf16", "int8"}).description(""))
       ->capture_default_str();
-  command->add_option("--instructions", arguments.instructions, "best, avx2 or portable, as far as the machine has them")
+  command->add_option("--instructions", arguments.instructions, "best, avx512, avx2 or portable, as far as the machine has them")
       ->type_name("NAME")
-      ->check(CLI::IsMember({"best", "avx2", "portable"}).description(""))
+      ->check(CLI::IsMember({"best", "avx512", "avx2", "portable"}).description(""))
       ->capture_default_str();
   command->add_option("--backend", options.backend, "cpu, reference or auto")->type_name("NAME")->capture_default_str();
   command->add_option("--threads", options.backend_options.threads, "Threads that compute; 0: one per core")
