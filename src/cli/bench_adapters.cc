@@ -16,7 +16,9 @@ namespace slora {
 
 CLI::App* add_bench_adapters(CLI::App& bench, BenchAdaptersArguments& arguments) {
   CLI::App* command = bench.add_subcommand("adapters", "Write adapters of random numbers, for servers that are to be measured");
-  command->add_option("folder", arguments.folder, "Where the adapter folders go; made if it is not there")->required()->type_name("DIR");
+  command->add_option("folder", arguments.folder, "Where the adapter folders go; made if it is not there. None is written over")
+      ->required()
+      ->type_name("DIR");
   command->add_option("--model", arguments.model, "For which model: as `slora bench offline` takes it")
       ->type_name("MODEL")
       ->capture_default_str();

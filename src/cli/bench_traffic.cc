@@ -25,24 +25,34 @@ namespace {
 CLI::Validator in_range(std::int32_t min, std::int32_t max) { return CLI::Range(min, max).description(""); }
 
 void add_target_options(CLI::App& command, BenchTrafficArguments& arguments) {
-  command.add_option("--url", arguments.url, "Server to send to, such as http://127.0.0.1:8000 [an engine in this process, without HTTP]")
-      ->type_name("URL");
+  CLI::Option* url = command.add_option("--url", arguments.url,
+                                        "Server to send to, such as http://127.0.0.1:8000 [an engine in this process, without HTTP]");
+  url->type_name("URL");
   command.add_option("--api-key", arguments.api_key, "The server's key")->type_name("KEY")->envname("SLORA_API_KEY");
   command.add_option("--model", arguments.model, "Without --url: a model as `slora bench offline` takes it")
       ->type_name("MODEL")
-      ->capture_default_str();
-  command.add_option("--adapters", arguments.adapters, "Without --url: folder of adapter folders; repeatable")->type_name("DIR");
-  command.add_option("--backend", arguments.backend, "Without --url: cpu, reference or auto")->type_name("NAME")->capture_default_str();
+      ->capture_default_str()
+      ->excludes(url);
+  command.add_option("--adapters", arguments.adapters, "Without --url: folder of adapter folders; repeatable")
+      ->type_name("DIR")
+      ->excludes(url);
+  command.add_option("--backend", arguments.backend, "Without --url: cpu, reference or auto")
+      ->type_name("NAME")
+      ->capture_default_str()
+      ->excludes(url);
   command.add_option("--threads", arguments.threads, "Without --url: threads that compute; 0: one per core")
       ->type_name("N")
       ->check(in_range(0, 1024))
-      ->capture_default_str();
+      ->capture_default_str()
+      ->excludes(url);
   command.add_option("--weights", arguments.weights, "Without --url: bf16, or int8 with scales")
       ->type_name("bf16|int8")
       ->check(CLI::IsMember({"bf16", "int8"}).description(""))
-      ->capture_default_str();
+      ->capture_default_str()
+      ->excludes(url);
   command.add_option("--pool-memory", arguments.pool_memory, "Without --url: memory for KV cache and adapters, as `slora serve` takes it")
-      ->type_name("SIZE");
+      ->type_name("SIZE")
+      ->excludes(url);
 }
 
 void add_request_options(CLI::App& command, bench::TrafficOptions& options) {
