@@ -33,7 +33,7 @@ class Snapshot {
       for (std::size_t i = 0; i < words.size(); ++i) words[i] = words_[i].load(std::memory_order_acquire);
     } while (version % 2 != 0 || version_.load(std::memory_order_relaxed) != version);
     T value;
-    std::memcpy(&value, words.data(), sizeof value);
+    std::memcpy(static_cast<void*>(&value), words.data(), sizeof value);
     return value;
   }
 
