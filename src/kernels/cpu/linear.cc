@@ -8,7 +8,9 @@ namespace slora::cpu {
 namespace {
 
 constexpr std::int64_t kPanelCols = PackedWeight::kPanelCols;
-constexpr std::int64_t kTurnPanels = 4;  // at most: as many as a block holds
+constexpr std::int64_t kTurnPanels = 4;  // at most: as many as few rows take side by side
+// Several tiles of rows pay for long turns: the first turn of a product finds no weights in cache, and threads end farther apart.
+std::int64_t turn_panels(std::size_t tile_count) { return tile_count <= 1 ? kTurnPanels : kTurnPanels / 2; }
 // More rows don't take four panels side by side; then half of gate and half of up, and what is asked for of both, fill the second cache.
 constexpr std::int64_t kSideBySideRows = 3;
 
@@ -19,7 +21,7 @@ void Linear::run(Tensor y, Tensor x, const PackedWeight& weight, std::span<const
   check(x.dtype == DType::bf16 && y.dtype == DType::f32, "x in bf16, y in fp32");
   pack_tiles(x, z, records, x.rows);
   const LinearCall call{y, weight, tiles_.tile(0), x_tile_count_, bias, expands_};
-  pool_.parallel_ranges(weight.panel_count(), kTurnPanels,
+  pool_.parallel_ranges(weight.panel_count(), turn_panels(x_tile_count_),
                         [&](std::int64_t begin, std::int64_t end, int) { kernels_.linear_columns(call, begin, end); });
   late_.run(y);
 }
