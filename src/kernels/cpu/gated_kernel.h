@@ -19,7 +19,7 @@ class GatedKernel {
   // x / (1 + exp(-x)), where exp(-x) stays finite.
   [[gnu::always_inline]] static Floats silu(Floats x) {
     const Floats exponent = x * -kLog2E;
-    return x / (1.0f + exp2<Isa>(exponent > 126.0f ? broadcast(126.0f) : exponent));
+    return x / (1.0f + Isa::exp2(exponent > 126.0f ? broadcast(126.0f) : exponent));
   }
 };
 
