@@ -7,6 +7,7 @@
 #include "bench/model_source.h"
 #include "bench/random_adapters.h"
 #include "cli/byte_size.h"
+#include "cli/option_range.h"
 #include "cli/progress_bar.h"
 #include "cli/runtime_arguments.h"
 #include "formats/model_config.h"
@@ -24,11 +25,11 @@ CLI::App* add_bench_adapters(CLI::App& bench, BenchAdaptersArguments& arguments)
       ->capture_default_str();
   command->add_option("--count", arguments.count, "How many; those beyond 63 share weight files by hard links")
       ->type_name("N")
-      ->check(CLI::Range(1, 100000).description(""))
+      ->check(in_range(1, 100000))
       ->capture_default_str();
   command->add_option("--rank", arguments.rank, "Their rank")
       ->type_name("N")
-      ->check(CLI::Range(1, kAdapterRankMax).description(""))
+      ->check(in_range(1, kAdapterRankMax))
       ->capture_default_str();
   command->add_option("--targets", arguments.targets, "Modules that they change: qv, or all seven of a layer")
       ->type_name("qv|all")

@@ -9,6 +9,7 @@
 #include "bench/model_source.h"
 #include "cli/bench_log.h"
 #include "cli/interrupt.h"
+#include "cli/option_range.h"
 #include "cli/runtime_arguments.h"
 #include "formats/temporary_folder.h"
 
@@ -55,12 +56,12 @@ CLI::App* add_bench_kernels(CLI::App& bench, BenchKernelsArguments& arguments) {
   add_list("--ops", arguments.groups, "What to measure: products, adapters, attention, rows, sampling [all]")
       ->type_name("OPS,...")
       ->check(CLI::IsMember({"products", "adapters", "attention", "rows", "sampling"}).description(""));
-  add_list("--rows", options.rows, "Rows of a batch")->check(CLI::Range(1, 4096).description(""));
-  add_list("--ranks", options.ranks, "Ranks of adapters")->check(CLI::Range(1, 512).description(""));
+  add_list("--rows", options.rows, "Rows of a batch")->check(in_range(1, 4096));
+  add_list("--ranks", options.ranks, "Ranks of adapters")->check(in_range(1, 512));
   constexpr std::int32_t kTokensMax = bench::kAttendTokensMax;
   static_assert(kTokensMax == 32768, "as the help says it");
   add_list("--context", options.contexts, "Tokens that decoding sequences hold; batches of more than 32768 together are left out")
-      ->check(CLI::Range(1, kTokensMax).description(""));
+      ->check(in_range(1, kTokensMax));
   command->add_option("--weights", arguments.weights, "How weights are kept: bf16, or int8 with scales")
       ->type_name("bf16|int8")
       ->check(CLI::IsMember({"bf16", "int8"}).description(""))
@@ -72,11 +73,11 @@ CLI::App* add_bench_kernels(CLI::App& bench, BenchKernelsArguments& arguments) {
   command->add_option("--backend", options.backend, "cpu, reference or auto")->type_name("NAME")->capture_default_str();
   command->add_option("--threads", options.backend_options.threads, "Threads that compute; 0: one per core")
       ->type_name("N")
-      ->check(CLI::Range(0, 1024).description(""))
+      ->check(in_range(0, 1024))
       ->capture_default_str();
   command->add_option("--repeats", options.repeats, "Repetitions of each row; the figure is their median")
       ->type_name("N")
-      ->check(CLI::Range(1, 1000).description(""))
+      ->check(in_range(1, 1000))
       ->capture_default_str();
   command->add_option("--json", arguments.json, "Also write the rows there, a line of JSON each")->type_name("FILE");
   command->footer(

@@ -11,9 +11,9 @@
 #include "bench/machine_facts.h"
 #include "bench/offline_bench.h"
 #include "cli/bench_log.h"
-#include "cli/bench_range.h"
 #include "cli/byte_size.h"
 #include "cli/interrupt.h"
+#include "cli/option_range.h"
 #include "cli/progress_bar.h"
 #include "cli/runtime_arguments.h"
 #include "formats/temporary_folder.h"
@@ -24,8 +24,6 @@ namespace {
 using bench::AdapterKind;
 using bench::AdapterTargets;
 using bench::AdapterUse;
-
-CLI::Validator in_range(std::int32_t min, std::int32_t max) { return CLI::Range(min, max).description(""); }
 
 // "16", or "mixed" as 0.
 Result<std::int32_t> parse_rank(const std::string& text) {

@@ -12,17 +12,15 @@
 #include "bench/traffic_http.h"
 #include "bench/traffic_report.h"
 #include "cli/bench_log.h"
-#include "cli/bench_range.h"
 #include "cli/byte_size.h"
 #include "cli/interrupt.h"
+#include "cli/option_range.h"
 #include "cli/progress_bar.h"
 #include "cli/runtime_arguments.h"
 #include "formats/temporary_folder.h"
 
 namespace slora {
 namespace {
-
-CLI::Validator in_range(std::int32_t min, std::int32_t max) { return CLI::Range(min, max).description(""); }
 
 void add_target_options(CLI::App& command, BenchTrafficArguments& arguments) {
   CLI::Option* url = command.add_option("--url", arguments.url,

@@ -3,19 +3,16 @@
 #include "cli/bench_command.h"
 #include "cli/bench_command_line.h"
 #include "cli/commands.h"
+#include "cli/option_range.h"
 
 namespace {
 
 using slora::GenerateArguments;
+using slora::in_range;
 using slora::InspectArguments;
 using slora::ModelArguments;
+using slora::real_range;
 using slora::ServeArguments;
-
-// A range that refuses by itself and leaves the help short.
-template <class T>
-CLI::Validator in_range(T min, T max) {
-  return CLI::Range(min, max).description("");
-}
 
 void add_model_options(CLI::App& command, ModelArguments& model) {
   command.add_option("--model", model.model, "Folder of the base model: config.json, *.safetensors, tokenizer.json")
@@ -124,7 +121,7 @@ CLI::App* add_generate(CLI::App& app, GenerateArguments& arguments) {
       ->capture_default_str();
   command->add_option("--temperature", arguments.temperature, "0: always the likeliest token")
       ->type_name("T")
-      ->check(in_range(0.0, 100.0))
+      ->check(real_range(0, 100))
       ->capture_default_str();
   command->add_option("--seed", arguments.seed, "Makes draws repeatable [a random one]")->type_name("N");
   command->footer(

@@ -1,9 +1,14 @@
-#include "cli/bench_range.h"
+#include "cli/option_range.h"
 
 #include <gtest/gtest.h>
 
 namespace slora {
 namespace {
+
+TEST(WholeRange, TakesItsEndsAndRefusesWhatIsNoNumberInside) {
+  for (const char* text : {"1", "7", "9"}) EXPECT_EQ(in_range(1, 9)(std::string(text)), "") << text;
+  for (const char* text : {"0", "10", "-1", "nan", "ten", ""}) EXPECT_NE(in_range(1, 9)(std::string(text)), "") << text;
+}
 
 TEST(RealRange, TakesItsEndsAndWhatIsBetween) {
   for (const char* text : {"0.01", "1", "1e1"}) EXPECT_EQ(real_range(0.01, 10)(std::string(text)), "") << text;

@@ -1,8 +1,10 @@
-#include "cli/bench_range.h"
+#include "cli/option_range.h"
 
 #include <fmt/format.h>
 
 namespace slora {
+
+CLI::Validator in_range(std::int32_t min, std::int32_t max) { return CLI::Range(min, max).description(""); }
 
 CLI::Validator real_range(double min, double max) {
   const auto refusal = [min, max](const std::string& text) {
