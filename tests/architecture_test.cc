@@ -50,7 +50,8 @@ TEST(Architecture, ModulesAreDeclaredInAnOrderWithoutCycles) {
   const auto graph = read_direct_dependencies();
   ASSERT_GE(graph.size(), 10u) << "the module graph was not written";
   for (const auto& [module, dependencies] : graph) {
-    for (const std::string& dependency : dependencies) EXPECT_TRUE(graph.contains(dependency)) << module << " depends on unknown " << dependency;
+    for (const std::string& dependency : dependencies)
+      EXPECT_TRUE(graph.contains(dependency)) << module << " depends on unknown " << dependency;
     std::set<std::string> reached;
     add_reachable(graph, module, reached);
     EXPECT_FALSE(reached.contains(module)) << module << " depends on itself";
@@ -85,7 +86,8 @@ TEST(Architecture, EveryIncludeStaysWithinItsModulesDependencies) {
 
 // Rule of memory/ and scheduler/: no device, file, thread or clock of their own.
 TEST(Architecture, DecidingModulesUseNoDeviceFileThreadOrClock) {
-  const std::regex forbidden(R"re(#include\s+<(thread|mutex|shared_mutex|condition_variable|future|fstream|filesystem|iostream|unistd\.h|fcntl\.h)>|::now\()re");
+  const std::regex forbidden(
+      R"re(#include\s+<(thread|mutex|shared_mutex|condition_variable|future|fstream|filesystem|iostream|unistd\.h|fcntl\.h)>|::now\()re");
   for (const char* module : {"memory", "scheduler"}) {
     for (const fs::directory_entry& entry : fs::recursive_directory_iterator(fs::path(SLORA_SOURCE_DIR) / "src" / module)) {
       if (entry.path().extension() != ".h" && entry.path().extension() != ".cc") continue;

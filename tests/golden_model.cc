@@ -25,7 +25,9 @@ T value_of(Result<T> result) {
 
 }  // namespace
 
-std::string golden_folder(const std::string& name) { return (std::filesystem::path(SLORA_SOURCE_DIR) / "tests" / "golden" / name).string(); }
+std::string golden_folder(const std::string& name) {
+  return (std::filesystem::path(SLORA_SOURCE_DIR) / "tests" / "golden" / name).string();
+}
 
 std::vector<std::string> golden_models_with(const std::string& part) {
   std::vector<std::string> names;
@@ -67,15 +69,18 @@ std::vector<std::string> Expected::names_with(const std::string& prefix) const {
 }
 
 GoldenModel::GoldenModel(const std::string& name, const Options& options)
-    : folder_(golden_folder(name)), backend_(value_of(create_backend(options.backend, {.threads = options.threads, .weights = options.weights}))) {
+    : folder_(golden_folder(name)),
+      backend_(value_of(create_backend(options.backend, {.threads = options.threads, .weights = options.weights}))) {
   ModelConfig config = value_of(read_model_config(folder_));
   const ModelFiles files = value_of(ModelFiles::open(folder_));
   ModelWeights weights = value_of(load_weights(files, config, *backend_, {}));
   const KvGeometry kv = make_kv_geometry(config, backend_->kv_dtype(), options.page_tokens);
   arena_ = std::make_unique<PageArena>(backend_->allocate(kPagesMax * kv.page_bytes()), kv.page_bytes());
   const AdapterFormat format = backend_->adapter_format();
-  store_ = std::make_unique<AdapterStore>(AdapterBase{make_module_table(config), {format.dtype, format.b_interleave}, kv.page_bytes(), 512});
-  model_ = std::make_unique<Model>(std::move(config), std::move(weights), *backend_, communicator_, kv, ModelLimits{kRowsMax, kRowsMax, 1536, 256});
+  store_ =
+      std::make_unique<AdapterStore>(AdapterBase{make_module_table(config), {format.dtype, format.b_interleave}, kv.page_bytes(), 512});
+  model_ = std::make_unique<Model>(std::move(config), std::move(weights), *backend_, communicator_, kv,
+                                   ModelLimits{kRowsMax, kRowsMax, 1536, 256});
   free_.resize(kPagesMax);
   for (std::uint32_t page = 0; page < kPagesMax; ++page) free_[page] = PageIndex{page};
   std::mt19937_64 random(options.page_seed);

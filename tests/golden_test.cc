@@ -79,7 +79,8 @@ TEST_P(GoldenAdapters, GiveTheLogitsOfPeft) {
       ++compared;
     }
     if (expected_.has("logits_tail." + adapter)) {
-      expect_close(model.run_alone(expected_.tokens("ids." + adapter), model.adapter(adapter)), expected_.floats("logits_tail." + adapter), backend_, adapter);
+      expect_close(model.run_alone(expected_.tokens("ids." + adapter), model.adapter(adapter)), expected_.floats("logits_tail." + adapter),
+                   backend_, adapter);
       ++compared;
     }
   }
@@ -116,7 +117,8 @@ TEST_P(GoldenLogits, LeadToTheSameGreedyTokens) {
 const auto kBackends = ::testing::Values(BackendCase{"reference", true}, BackendCase{"cpu", false});
 const auto kName = [](const auto& test) { return std::get<0>(test.param) + "_" + std::get<1>(test.param).backend; };
 
-INSTANTIATE_TEST_SUITE_P(Models, GoldenLogits, ::testing::Combine(::testing::ValuesIn(golden_models_with("expected.safetensors")), kBackends), kName);
+INSTANTIATE_TEST_SUITE_P(Models, GoldenLogits,
+                         ::testing::Combine(::testing::ValuesIn(golden_models_with("expected.safetensors")), kBackends), kName);
 INSTANTIATE_TEST_SUITE_P(Models, GoldenAdapters, ::testing::Combine(::testing::ValuesIn(golden_models_with("adapters")), kBackends), kName);
 
 class MixedBatch : public ::testing::TestWithParam<BackendCase> {};
@@ -155,8 +157,7 @@ TEST_P(MixedBatch, OfManyAdaptersAndBaseRowsEqualsEachAlone) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, MixedBatch, kBackends,
-                         [](const auto& test) { return std::string(test.param.backend); });
+INSTANTIATE_TEST_SUITE_P(Backends, MixedBatch, kBackends, [](const auto& test) { return std::string(test.param.backend); });
 
 }  // namespace
 }  // namespace slora::testing

@@ -18,9 +18,12 @@ void PrintTo(const InvarianceCase& test, std::ostream* out) { *out << test.backe
 class Invariance : public ::testing::TestWithParam<InvarianceCase> {
  protected:
   [[nodiscard]] GoldenModel make(int threads, std::int32_t page_tokens, std::uint64_t page_seed) const {
-    return GoldenModel(GetParam().model, {.backend = GetParam().backend, .threads = threads, .page_tokens = page_tokens, .page_seed = page_seed});
+    return GoldenModel(GetParam().model,
+                       {.backend = GetParam().backend, .threads = threads, .page_tokens = page_tokens, .page_seed = page_seed});
   }
-  static const AdapterView* adapter_of(GoldenModel& model) { return GetParam().adapter.empty() ? nullptr : model.adapter(GetParam().adapter); }
+  static const AdapterView* adapter_of(GoldenModel& model) {
+    return GetParam().adapter.empty() ? nullptr : model.adapter(GetParam().adapter);
+  }
 
   const std::vector<TokenId> prompt_ = Expected(GetParam().model).tokens("ids.3");
 };

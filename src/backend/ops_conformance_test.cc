@@ -224,9 +224,10 @@ std::vector<double> attention(const AttendShape& shape, const std::vector<float>
 }
 
 TEST_P(OpsConformance, AttendIsCausalGroupedWindowedSoftmaxOverPages) {
-  const std::vector<AttendShape> shapes = {{2, 1, 8, 1, 5, 0},    {4, 4, 16, 2, 37, 0},   {7, 1, 64, 32, 70, 0},   {14, 2, 64, 16, 40, 7},
-                                           {6, 2, 24, 8, 66, 33}, {3, 3, 80, 32, 65, 0},  {4, 2, 128, 64, 130, 0}, {2, 2, 10, 4, 33, 1},
-                                           {9, 3, 16, 1, 34, 16}, {14, 2, 64, 32, 96, 40}, {3, 1, 16, 8, 1100, 0},  {2, 2, 100, 32, 600, 200}};
+  const std::vector<AttendShape> shapes = {{2, 1, 8, 1, 5, 0},      {4, 4, 16, 2, 37, 0},   {7, 1, 64, 32, 70, 0},
+                                           {14, 2, 64, 16, 40, 7},  {6, 2, 24, 8, 66, 33},  {3, 3, 80, 32, 65, 0},
+                                           {4, 2, 128, 64, 130, 0}, {2, 2, 10, 4, 33, 1},   {9, 3, 16, 1, 34, 16},
+                                           {14, 2, 64, 32, 96, 40}, {3, 1, 16, 8, 1100, 0}, {2, 2, 100, 32, 600, 200}};
   for (const AttendShape& shape : shapes) {
     const std::int32_t dim = shape.head_dim, kv_cols = shape.kv_heads * dim, cols = shape.heads * dim;
     const std::vector<float> q = numbers_.vector(shape.tokens * cols), k = numbers_.vector(shape.tokens * kv_cols),

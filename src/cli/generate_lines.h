@@ -32,8 +32,8 @@ struct LineDefaults {
 // A prompt, or when that is empty a message.
 [[nodiscard]] GenerateLine make_line(const std::string& prompt, const std::string& message, const LineDefaults& defaults);
 
-// The answer's body as one line: {"index", "model", "text", "finish_reason", "usage"}, texts as a list when there are several, and where there
-// is one, the log-probabilities and token ids that were asked for; or
+// The answer's body as one line: {"index", "model", "text", "finish_reason", "usage"}, texts as a list when there are several, and where
+// there is one, the log-probabilities and token ids that were asked for; or
 // {"index", "error"}.
 [[nodiscard]] std::string output_line(std::size_t index, std::string_view body);
 // The text that whole events of a stream bring together; [DONE] brings none. An error's event gives the error.

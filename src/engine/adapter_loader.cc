@@ -14,7 +14,8 @@ TiledMatrix view_of(const ImageMatrix& matrix, const AdapterView& view, DType dt
 
 }  // namespace
 
-std::unique_ptr<const AdapterView> make_adapter_view(const ImageLayout& layout, std::span<std::byte* const> pages, std::int32_t layer_count) {
+std::unique_ptr<const AdapterView> make_adapter_view(const ImageLayout& layout, std::span<std::byte* const> pages,
+                                                     std::int32_t layer_count) {
   const auto address_of = [&](const ImagePlace& place) { return pages[place.page] + place.offset; };
   auto view = std::make_unique<AdapterView>();
   view->tiles.reserve(layout.tiles.size());
@@ -25,7 +26,8 @@ std::unique_ptr<const AdapterView> make_adapter_view(const ImageLayout& layout, 
   view->records.reserve(layout.records.size());
   for (const ImageRecord& image : layout.records) {
     const AdapterRecord& record = image.record;
-    AdapterView::Range& range = view->sites[static_cast<std::size_t>(record.site.layer * kSiteKindCount + static_cast<int>(record.site.kind))];
+    AdapterView::Range& range =
+        view->sites[static_cast<std::size_t>(record.site.layer * kSiteKindCount + static_cast<int>(record.site.kind))];
     if (range.count == 0) range.begin = static_cast<std::int32_t>(view->records.size());
     check(range.begin + range.count == static_cast<std::int32_t>(view->records.size()), "records ordered by site");
     RecordView out;

@@ -27,9 +27,9 @@ class BatchBuilder {
   void add_span(const StepPlan& plan, const PlannedSpan& span);
   void add_output_rows(const StepPlan& plan);
 
-  std::vector<std::size_t> order_;         // indices of plan.spans, grouped by adapter
-  std::vector<TokenId> tokens_;            // [T]
-  std::vector<std::int32_t> positions_;    // [T]
+  std::vector<std::size_t> order_;       // indices of plan.spans, grouped by adapter
+  std::vector<TokenId> tokens_;          // [T]
+  std::vector<std::int32_t> positions_;  // [T]
   std::vector<SpanView> spans_;
   std::vector<AdapterSegment> segments_;
   std::vector<std::int32_t> row_begins_;          // [plan.spans] in the batch

@@ -6,7 +6,8 @@
 
 namespace slora {
 
-Engine::Engine(const EngineOptions& options, Model& model, PageArena& arena, AdapterStore& adapters, MetricsRegistry& metrics, EventSink sink)
+Engine::Engine(const EngineOptions& options, Model& model, PageArena& arena, AdapterStore& adapters, MetricsRegistry& metrics,
+               EventSink sink)
     : options_(options), loop_(std::make_unique<EngineLoop>(options, model, arena, adapters, metrics, std::move(sink))) {}
 
 Engine::~Engine() = default;
@@ -18,8 +19,8 @@ Status Engine::submit(GenerationRequest request) {
   const std::int32_t fitting = output_tokens_that_fit(prompt_tokens, request.adapter.get());
   if (request.prompt.empty()) return error("never_fits", "The prompt is empty: expected at least one token.");
   if (request.output_tokens_max < 1 || request.output_tokens_max > fitting) {
-    return error("never_fits", "{} prompt tokens and {} output tokens were asked for; at most {} output tokens fit beside this prompt.", prompt_tokens,
-                 request.output_tokens_max, std::max(fitting, 0));
+    return error("never_fits", "{} prompt tokens and {} output tokens were asked for; at most {} output tokens fit beside this prompt.",
+                 prompt_tokens, request.output_tokens_max, std::max(fitting, 0));
   }
   const auto in_vocabulary = [&](TokenId token) { return token >= 0 && token < loop_->vocab_size(); };
   if (!std::ranges::all_of(request.prompt, in_vocabulary)) {

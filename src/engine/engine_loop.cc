@@ -25,8 +25,9 @@ EngineLoop::EngineLoop(const EngineOptions& options, Model& model, PageArena& ar
       scheduler_(options.scheduler, std::make_unique<FcfsPolicy>()),
       heartbeat_(clock_.now().count()),
       // A load holds at least one page of the pool, so there are never more of them than pages.
-      loader_(options.loader_threads, arena.page_count(), inbox_,
-              [this](const AdapterVersion& version, std::span<const PageIndex> pages) { return bring_in(adapters_, arena_, version, pages); }) {
+      loader_(options.loader_threads, arena.page_count(), inbox_, [this](const AdapterVersion& version, std::span<const PageIndex> pages) {
+        return bring_in(adapters_, arena_, version, pages);
+      }) {
   publish_stats();
   thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
 }
@@ -46,7 +47,8 @@ Status EngineLoop::try_reserve(std::size_t prompt_tokens) {
   if (live_tokens_.fetch_add(prompt_tokens) + prompt_tokens > limits.waiting_tokens_max) {
     live_tokens_.fetch_sub(prompt_tokens);
     live_count_.fetch_sub(1);
-    return error("queue_full", "The prompts that are running or waiting hold {} tokens, which is the limit; try again later.", limits.waiting_tokens_max);
+    return error("queue_full", "The prompts that are running or waiting hold {} tokens, which is the limit; try again later.",
+                 limits.waiting_tokens_max);
   }
   return {};
 }

@@ -17,22 +17,28 @@ Gauge& pages(MetricsRegistry& registry, std::string_view owner) {
 
 EngineMetrics::EngineMetrics(MetricsRegistry& registry, const std::string& model_name)
     : running_(registry.gauge("vllm:num_requests_running", "Sequences that take part in steps.", {{"model_name", model_name}})),
-      waiting_(registry.gauge("vllm:num_requests_waiting", "Sequences that wait for room or for their adapter.", {{"model_name", model_name}})),
-      kv_usage_(registry.gauge("vllm:kv_cache_usage_perc", "Share of the pool that is in use and can't be evicted; 1 is full.", {{"model_name", model_name}})),
+      waiting_(
+          registry.gauge("vllm:num_requests_waiting", "Sequences that wait for room or for their adapter.", {{"model_name", model_name}})),
+      kv_usage_(registry.gauge("vllm:kv_cache_usage_perc", "Share of the pool that is in use and can't be evicted; 1 is full.",
+                               {{"model_name", model_name}})),
       pages_free_(pages(registry, "free")),
       pages_sequence_(pages(registry, "sequence")),
       pages_prefix_(pages(registry, "prefix")),
       pages_adapter_(pages(registry, "adapter")),
-      preemptions_(registry.counter("vllm:num_preemptions_total", "Sequences that gave up their pages and were computed again.", {{"model_name", model_name}})),
-      prefix_queries_(registry.counter("vllm:prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache.", {{"model_name", model_name}})),
-      prefix_hits_(registry.counter("vllm:prefix_cache_hits_total", "Prompt tokens found in the prefix cache.", {{"model_name", model_name}})),
+      preemptions_(registry.counter("vllm:num_preemptions_total", "Sequences that gave up their pages and were computed again.",
+                                    {{"model_name", model_name}})),
+      prefix_queries_(registry.counter("vllm:prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache.",
+                                       {{"model_name", model_name}})),
+      prefix_hits_(
+          registry.counter("vllm:prefix_cache_hits_total", "Prompt tokens found in the prefix cache.", {{"model_name", model_name}})),
       adapter_loads_(registry.counter("slora_adapter_loads_total", "Adapter images brought into the pool.")),
       adapter_load_failures_(registry.counter("slora_adapter_load_failures_total", "Adapter loads that failed.")),
       adapter_evictions_(registry.counter("slora_adapter_evictions_total", "Adapter images that left the pool.")),
       prefix_evictions_(registry.counter("slora_prefix_evictions_total", "Cached prefix pages that left the pool.")),
       step_tokens_(registry.histogram("vllm:iteration_tokens_total", "Tokens of one step.", kTokenBounds, {{"model_name", model_name}})),
       step_seconds_(registry.histogram("slora_step_seconds", "Time of one step.", kSecondsBounds)),
-      adapter_load_seconds_(registry.histogram("slora_adapter_load_seconds", "Time from planning an adapter load to its landing.", kSecondsBounds)) {}
+      adapter_load_seconds_(
+          registry.histogram("slora_adapter_load_seconds", "Time from planning an adapter load to its landing.", kSecondsBounds)) {}
 
 void EngineMetrics::update(const SchedulerStats& now, std::size_t step_tokens, double step_seconds) {
   running_.set(static_cast<double>(now.running));

@@ -52,8 +52,8 @@ struct TokenEvent {
   std::vector<PromptLogprob> prompt_logprobs;  // [prompt - 1], of the tokens at 1 and on; in the event of the first token, if asked for
   std::optional<EndReason> end;
   std::string error_code, error_message;  // with EndReason::adapter_failed and failed
-  std::int32_t cached_tokens = 0;  // prompt tokens that came from the prefix cache; in the event of the first token
-  Timestamp started{};             // when the sequence was first in a step; zero when it never was
+  std::int32_t cached_tokens = 0;         // prompt tokens that came from the prefix cache; in the event of the first token
+  Timestamp started{};                    // when the sequence was first in a step; zero when it never was
 };
 
 }  // namespace slora

@@ -94,7 +94,9 @@ class LiveSequence {
     }
   }
 
-  [[nodiscard]] bool ends_with(TokenId token) const { return std::ranges::find(request_.sampling.end_tokens, token) != request_.sampling.end_tokens.end(); }
+  [[nodiscard]] bool ends_with(TokenId token) const {
+    return std::ranges::find(request_.sampling.end_tokens, token) != request_.sampling.end_tokens.end();
+  }
 
  private:
   [[nodiscard]] bool counts_outputs() const {

@@ -38,7 +38,8 @@ std::int64_t trained_positions(const ModelConfig& config) {
 Status check_weight_bytes(std::uint64_t weight_bytes) {
   const std::uint64_t available = available_memory_bytes();
   if (available == 0 || weight_bytes <= available) return {};
-  return error("E_MEMORY", "model: its packed weights take {:.2f} GiB, and {:.2f} GiB of memory are free", gib(weight_bytes), gib(available));
+  return error("E_MEMORY", "model: its packed weights take {:.2f} GiB, and {:.2f} GiB of memory are free", gib(weight_bytes),
+               gib(available));
 }
 
 Result<std::uint64_t> choose_pool_bytes(const RuntimeOptions& options, std::size_t page_bytes) {
@@ -46,11 +47,12 @@ Result<std::uint64_t> choose_pool_bytes(const RuntimeOptions& options, std::size
   const std::uint64_t wanted = options.pool_bytes ? *options.pool_bytes : std::min(kPoolBytesDefaultMax, available / 2);
   const std::string_view origin = options.pool_bytes ? "--pool-memory" : "half of the free memory";
   if (available != 0 && wanted > available) {
-    return error("E_POOL", "--pool-memory: {:.2f} GiB were asked for, and {:.2f} GiB are free beside the weights", gib(wanted), gib(available));
+    return error("E_POOL", "--pool-memory: {:.2f} GiB were asked for, and {:.2f} GiB are free beside the weights", gib(wanted),
+                 gib(available));
   }
   if (wanted < 4 * page_bytes || wanted / page_bytes > kPageCountMax) {
-    return error("E_POOL", "pool: {} bytes ({}) are {} pages of {} bytes; expected 4 to {}: change --pool-memory or --page-tokens", wanted, origin,
-                 wanted / page_bytes, page_bytes, kPageCountMax);
+    return error("E_POOL", "pool: {} bytes ({}) are {} pages of {} bytes; expected 4 to {}: change --pool-memory or --page-tokens", wanted,
+                 origin, wanted / page_bytes, page_bytes, kPageCountMax);
   }
   return wanted / page_bytes * page_bytes;
 }
@@ -73,12 +75,13 @@ Result<std::int32_t> choose_max_model_len(const RuntimeOptions& options, const M
   if (!options.max_model_len) return static_cast<std::int32_t>(std::min({trained, pool_tokens, std::int64_t{1} << 20}));
   if (*options.max_model_len < 2) return error("E_MAX_MODEL_LEN", "--max-model-len: expected at least 2, found {}", *options.max_model_len);
   if (*options.max_model_len > trained) {
-    return error("E_MAX_MODEL_LEN", "--max-model-len: {} is beyond the {} positions that the model was made for (config.json, {})", *options.max_model_len,
-                 trained, config.rope.kind == RopeKind::dynamic ? "dynamic RoPE is served up to its original length" : "max_position_embeddings");
+    return error("E_MAX_MODEL_LEN", "--max-model-len: {} is beyond the {} positions that the model was made for (config.json, {})",
+                 *options.max_model_len, trained,
+                 config.rope.kind == RopeKind::dynamic ? "dynamic RoPE is served up to its original length" : "max_position_embeddings");
   }
   if (*options.max_model_len > pool_tokens) {
-    return error("E_MAX_MODEL_LEN", "--max-model-len: {} tokens do not fit the pool, which holds {}; give it more with --pool-memory", *options.max_model_len,
-                 pool_tokens);
+    return error("E_MAX_MODEL_LEN", "--max-model-len: {} tokens do not fit the pool, which holds {}; give it more with --pool-memory",
+                 *options.max_model_len, pool_tokens);
   }
   return *options.max_model_len;
 }
@@ -125,14 +128,15 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   parts.loading_seconds = seconds(SteadyClock().now() - start);
   parts.weight_bytes = packed_bytes(parts.config, *parts.backend);
 
-  if (options.page_tokens && (*options.page_tokens < 1 || *options.page_tokens > 64 || !std::has_single_bit(static_cast<unsigned>(*options.page_tokens)))) {
+  if (options.page_tokens &&
+      (*options.page_tokens < 1 || *options.page_tokens > 64 || !std::has_single_bit(static_cast<unsigned>(*options.page_tokens)))) {
     return error("E_PAGE_TOKENS", "--page-tokens: expected a power of two from 1 to 64, found {}", *options.page_tokens);
   }
   const DType kv_dtype = parts.backend->kv_dtype();
   const KvGeometry kv = make_kv_geometry(parts.config, kv_dtype, options.page_tokens.value_or(default_page_tokens(parts.config, kv_dtype)));
   if (kv.page_bytes() < kPageBytesMin || kv.page_bytes() > std::numeric_limits<std::uint32_t>::max()) {
-    return error("E_PAGE_TOKENS", "--page-tokens: pages of {} tokens are {} bytes on this model; expected {} to {}", kv.page_tokens, kv.page_bytes(),
-                 kPageBytesMin, std::numeric_limits<std::uint32_t>::max());
+    return error("E_PAGE_TOKENS", "--page-tokens: pages of {} tokens are {} bytes on this model; expected {} to {}", kv.page_tokens,
+                 kv.page_bytes(), kPageBytesMin, std::numeric_limits<std::uint32_t>::max());
   }
   const Result<std::uint64_t> pool_bytes = choose_pool_bytes(options, kv.page_bytes());
   if (!pool_bytes) return tl::unexpected(pool_bytes.error());
@@ -177,15 +181,18 @@ std::vector<std::string> Runtime::summary() const {
   const Parts& parts = *parts_;
   const KvGeometry& kv = parts.model->kv_geometry();
   std::vector<std::string> lines;
-  const std::string loading = parts.file_bytes == 0 ? fmt::format("drawn in {:.2f} s", parts.loading_seconds)
-                                                    : fmt::format("{:.2f} GiB of files read in {:.2f} s ({:.2f} GiB/s)", gib(parts.file_bytes),
-                                                                  parts.loading_seconds, gib(parts.file_bytes) / parts.loading_seconds);
-  lines.push_back(fmt::format("model: {}, {} layers, hidden {}, vocabulary {}, weights {:.2f} GiB as packed, {}", name_of(parts.config.family),
-                              parts.config.layer_count, parts.config.hidden_size, parts.config.vocab_size, gib(parts.weight_bytes), loading));
+  const std::string loading = parts.file_bytes == 0
+                                  ? fmt::format("drawn in {:.2f} s", parts.loading_seconds)
+                                  : fmt::format("{:.2f} GiB of files read in {:.2f} s ({:.2f} GiB/s)", gib(parts.file_bytes),
+                                                parts.loading_seconds, gib(parts.file_bytes) / parts.loading_seconds);
+  lines.push_back(fmt::format("model: {}, {} layers, hidden {}, vocabulary {}, weights {:.2f} GiB as packed, {}",
+                              name_of(parts.config.family), parts.config.layer_count, parts.config.hidden_size, parts.config.vocab_size,
+                              gib(parts.weight_bytes), loading));
   lines.push_back(fmt::format("backend: {}", parts.backend->description()));
-  lines.push_back(fmt::format("pool: {:.2f} GiB, {} pages of {} KiB ({} tokens each), shared by KV cache, adapters and cached prefixes; context {} tokens",
-                              gib(parts.arena->page_bytes() * std::uint64_t{parts.arena->page_count()}), parts.arena->page_count(),
-                              kv.page_bytes() / 1024, kv.page_tokens, parts.max_model_len));
+  lines.push_back(fmt::format(
+      "pool: {:.2f} GiB, {} pages of {} KiB ({} tokens each), shared by KV cache, adapters and cached prefixes; context {} tokens",
+      gib(parts.arena->page_bytes() * std::uint64_t{parts.arena->page_count()}), parts.arena->page_count(), kv.page_bytes() / 1024,
+      kv.page_tokens, parts.max_model_len));
   const std::vector<AdapterListing> adapters = parts.adapters->list();
   const auto refused = std::ranges::count_if(adapters, [](const AdapterListing& adapter) { return adapter.refused.has_value(); });
   lines.push_back(fmt::format("adapters: {} registered, {} refused", adapters.size(), refused));

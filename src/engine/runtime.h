@@ -19,15 +19,15 @@ inline constexpr std::int32_t kAdapterRankMax = 512;
 
 struct RuntimeOptions {
   std::filesystem::path model_folder;
-  std::string model_name;  // --served-model-name: label of the metrics
+  std::string model_name;                            // --served-model-name: label of the metrics
   std::optional<std::uint64_t> random_weights_seed;  // weights are drawn, and the folder needs a config.json only
   std::string backend = "auto";
-  int threads = 0;                                     // 0: as many as there are cores for us
+  int threads = 0;  // 0: as many as there are cores for us
   WeightStorage weights = WeightStorage::bf16;
-  std::optional<std::uint64_t> pool_bytes;             // none: chosen from what is free
-  std::optional<std::int32_t> page_tokens;             // none: chosen from the model's shape
-  std::optional<std::int32_t> max_model_len;           // none: what the model and the pool allow
-  std::vector<std::filesystem::path> adapter_folders;  // --adapters: folders of adapter folders, or adapter folders
+  std::optional<std::uint64_t> pool_bytes;                                    // none: chosen from what is free
+  std::optional<std::int32_t> page_tokens;                                    // none: chosen from the model's shape
+  std::optional<std::int32_t> max_model_len;                                  // none: what the model and the pool allow
+  std::vector<std::filesystem::path> adapter_folders;                         // --adapters: folders of adapter folders, or adapter folders
   std::vector<std::pair<std::string, std::filesystem::path>> named_adapters;  // --lora-modules
   std::int32_t step_tokens_max = 512;
   std::int32_t running_max = 256;

@@ -20,11 +20,15 @@ ActivationBuffers::ActivationBuffers(const ModelConfig& config, Backend& backend
     std::int64_t rows, cols;
   };
   const Wanted wanted[] = {
-      {&all_.x, DType::f32, rows_max, hidden},         {&all_.residual, DType::f32, rows_max, hidden},
-      {&all_.h, product, rows_max, hidden},            {&all_.z, DType::f32, rows_max, z_cols_max},
-      {&all_.qkv, DType::f32, rows_max, qkv},          {&all_.attn, product, rows_max, q},
+      {&all_.x, DType::f32, rows_max, hidden},
+      {&all_.residual, DType::f32, rows_max, hidden},
+      {&all_.h, product, rows_max, hidden},
+      {&all_.z, DType::f32, rows_max, z_cols_max},
+      {&all_.qkv, DType::f32, rows_max, qkv},
+      {&all_.attn, product, rows_max, q},
       {&all_.ff, product, rows_max, inner},
-      {&output_hidden_, product, output_rows_max, hidden}, {&logits_, DType::f32, output_rows_max, config.vocab_size},
+      {&output_hidden_, product, output_rows_max, hidden},
+      {&logits_, DType::f32, output_rows_max, config.vocab_size},
   };
   std::size_t bytes = 0;
   for (const Wanted& want : wanted) bytes += aligned_bytes(want.dtype, want.rows, want.cols);
@@ -39,7 +43,7 @@ ActivationBuffers::ActivationBuffers(const ModelConfig& config, Backend& backend
 Activations ActivationBuffers::views(std::int64_t rows, std::int64_t z_cols) const {
   Tensor z = all_.z;
   z.cols = z.row_stride = z_cols;
-  return {all_.x.rows_from(0, rows),   all_.residual.rows_from(0, rows), all_.h.rows_from(0, rows),       z.rows_from(0, rows),
+  return {all_.x.rows_from(0, rows),   all_.residual.rows_from(0, rows), all_.h.rows_from(0, rows), z.rows_from(0, rows),
           all_.qkv.rows_from(0, rows), all_.attn.rows_from(0, rows),     all_.ff.rows_from(0, rows)};
 }
 

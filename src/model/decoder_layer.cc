@@ -12,19 +12,22 @@ void shrink(const LayerContext& context, const AdapterBatch& adapters, Site site
 }
 
 // act.ff = activation(gate) * up of act.h
-void project_gated(const LayerContext& context, const AdapterBatch& adapters, Site site, const Activations& act, const LinearWeight& weight) {
+void project_gated(const LayerContext& context, const AdapterBatch& adapters, Site site, const Activations& act,
+                   const LinearWeight& weight) {
   shrink(context, adapters, site, act.z, act.h);
   context.ops.linear_gated(act.ff, act.h, weight, act.z, adapters, site, context.config.activation);
 }
 
 }  // namespace
 
-void project(const LayerContext& context, const AdapterBatch& adapters, Site site, Tensor z, Tensor out, Tensor in, const LinearWeight& weight) {
+void project(const LayerContext& context, const AdapterBatch& adapters, Site site, Tensor z, Tensor out, Tensor in,
+             const LinearWeight& weight) {
   shrink(context, adapters, site, z, in);
   context.ops.linear(out, in, weight, z, adapters, site);  // one rounding: W x, expand, bias
 }
 
-void forward_layer(const LayerContext& context, const LayerWeights& weights, std::int32_t layer, const KvLayer& kv, const Activations& act) {
+void forward_layer(const LayerContext& context, const LayerWeights& weights, std::int32_t layer, const KvLayer& kv,
+                   const Activations& act) {
   Ops& ops = context.ops;
   const ModelConfig& config = context.config;
   const ForwardBatch& batch = context.batch;

@@ -18,7 +18,7 @@ namespace slora {
 struct ModelLimits {
   std::int32_t step_tokens_max = 512;
   std::int32_t output_rows_max = 256;
-  std::int32_t z_cols_max = 1536;     // ranks of all adapters over one row and site
+  std::int32_t z_cols_max = 1536;      // ranks of all adapters over one row and site
   std::int64_t position_count = 2048;  // positions that occur
 };
 
@@ -27,7 +27,8 @@ struct ModelLimits {
 class Model {
  public:
   // `backend` and `communicator` outlive the model.
-  Model(ModelConfig config, ModelWeights weights, Backend& backend, Communicator& communicator, const KvGeometry& kv, const ModelLimits& limits);
+  Model(ModelConfig config, ModelWeights weights, Backend& backend, Communicator& communicator, const KvGeometry& kv,
+        const ModelLimits& limits);
 
   // Computes what logits() reads, and writes K and V of the batch's rows into the pool at `pool`. `after_layer`, when there is one,
   // is called as layers are done: a step may take long. Requires: the batch is within the limits.

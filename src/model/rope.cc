@@ -68,11 +68,14 @@ RopeFrequencies make_rope_frequencies(const RopeConfig& config, std::int32_t hea
   RopeFrequencies out{default_inverse(config.theta, head_dim), 1.0f};
   switch (config.kind) {
     case RopeKind::default_:
-    case RopeKind::dynamic: break;
+    case RopeKind::dynamic:
+      break;
     case RopeKind::linear:
       for (float& frequency : out.inverse) frequency = static_cast<float>(frequency / config.factor);
       break;
-    case RopeKind::llama3: slow_long_waves(out.inverse, config); break;
+    case RopeKind::llama3:
+      slow_long_waves(out.inverse, config);
+      break;
     case RopeKind::yarn:
       blend_by_wavelength(out.inverse, config, head_dim);
       out.attention_factor = static_cast<float>(yarn_attention_factor(config));

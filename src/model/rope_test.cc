@@ -18,14 +18,16 @@ void expect_frequencies(const RopeConfig& config, const std::vector<float>& expe
 }
 
 TEST(Rope, DefaultFrequenciesAreTransformers) {
-  expect_frequencies({}, {1.f, 0.316227764f, 0.100000001f, 0.0316227786f, 0.00999999978f, 0.00316227786f, 0.00100000005f, 0.000316227786f}, 1);
+  expect_frequencies({}, {1.f, 0.316227764f, 0.100000001f, 0.0316227786f, 0.00999999978f, 0.00316227786f, 0.00100000005f, 0.000316227786f},
+                     1);
 }
 
 TEST(Rope, LinearFrequenciesAreTransformers) {
   RopeConfig config;
   config.kind = RopeKind::linear;
   config.factor = 4;
-  expect_frequencies(config, {0.25f, 0.079056941f, 0.0250000004f, 0.00790569466f, 0.00249999994f, 0.000790569466f, 0.000250000012f, 7.90569466e-05f}, 1);
+  expect_frequencies(
+      config, {0.25f, 0.079056941f, 0.0250000004f, 0.00790569466f, 0.00249999994f, 0.000790569466f, 0.000250000012f, 7.90569466e-05f}, 1);
 }
 
 TEST(Rope, Llama3FrequenciesAreTransformers) {
@@ -34,7 +36,8 @@ TEST(Rope, Llama3FrequenciesAreTransformers) {
   config.theta = 500000;
   config.factor = 8;
   config.original_max_position = 64;
-  expect_frequencies(config, {1.f, 0.079403013f, 0.00470075384f, 0.000911583134f, 0.000176776681f, 3.42810235e-05f, 6.64786967e-06f, 1.28917316e-06f}, 1);
+  expect_frequencies(
+      config, {1.f, 0.079403013f, 0.00470075384f, 0.000911583134f, 0.000176776681f, 3.42810235e-05f, 6.64786967e-06f, 1.28917316e-06f}, 1);
 }
 
 TEST(Rope, YarnFrequenciesAndAttentionFactorAreTransformers) {
@@ -42,14 +45,16 @@ TEST(Rope, YarnFrequenciesAndAttentionFactorAreTransformers) {
   config.kind = RopeKind::yarn;
   config.factor = 4;
   config.original_max_position = 64;
-  expect_frequencies(config, {1.f, 0.237170815f, 0.049999997f, 0.00790569466f, 0.00249999994f, 0.000790569466f, 0.000250000012f, 7.90569466e-05f},
+  expect_frequencies(config,
+                     {1.f, 0.237170815f, 0.049999997f, 0.00790569466f, 0.00249999994f, 0.000790569466f, 0.000250000012f, 7.90569466e-05f},
                      1.13862944f);
   config.beta_fast = 16;
   config.beta_slow = 2;
   config.mscale = 0.7;
   config.mscale_all_dim = 0.3;
   config.truncate = false;
-  expect_frequencies(config, {1.f, 0.14849025f, 0.0250000004f, 0.00790569466f, 0.00249999994f, 0.000790569466f, 0.000250000012f, 7.90569466e-05f},
+  expect_frequencies(config,
+                     {1.f, 0.14849025f, 0.0250000004f, 0.00790569466f, 0.00249999994f, 0.000790569466f, 0.000250000012f, 7.90569466e-05f},
                      1.05323768f);
 }
 

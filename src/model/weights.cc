@@ -82,7 +82,8 @@ class WeightPlacer {
     const std::string attn = prefix + "self_attn.", mlp = prefix + "mlp.";
     const std::int64_t hidden = config.hidden_size, inner = config.intermediate_size, q = config.q_width(), kv = config.kv_width();
     place_vector(layer.attn_norm, hidden, prefix + "input_layernorm.weight");
-    place_product(layer.qkv, hidden, {{attn + "q_proj", q, config.qkv_bias}, {attn + "k_proj", kv, config.qkv_bias}, {attn + "v_proj", kv, config.qkv_bias}});
+    place_product(layer.qkv, hidden,
+                  {{attn + "q_proj", q, config.qkv_bias}, {attn + "k_proj", kv, config.qkv_bias}, {attn + "v_proj", kv, config.qkv_bias}});
     if (config.qk_norm) {
       place_vector(layer.q_norm, config.head_dim, attn + "q_norm.weight");
       place_vector(layer.k_norm, config.head_dim, attn + "k_norm.weight");
@@ -106,7 +107,8 @@ Status check_weights(const ModelFiles& files, const ModelConfig& config) {
     const ModelTensor* tensor = files.find(name);
     if (tensor == nullptr) return error("E_MISSING_TENSOR", "model: tensor '{}' {} is missing", name, shape_text(shape));
     if (tensor->info.shape != shape) {
-      return error("E_SHAPE", "model: tensor '{}': expected shape {} (from config.json), found {}", name, shape_text(shape), shape_text(tensor->info.shape));
+      return error("E_SHAPE", "model: tensor '{}': expected shape {} (from config.json), found {}", name, shape_text(shape),
+                   shape_text(tensor->info.shape));
     }
     const DType dtype = tensor->info.dtype;
     if (dtype != DType::f32 && dtype != DType::f16 && dtype != DType::bf16) {
@@ -115,7 +117,8 @@ Status check_weights(const ModelFiles& files, const ModelConfig& config) {
   }
   for (const ModelTensor& tensor : files.tensors()) {
     if (shapes.contains(tensor.info.name) || is_superfluous(tensor.info.name, config)) continue;
-    return error("E_UNKNOWN_TENSOR", "model: tensor '{}' has no place in this architecture; serving without it would give other answers", tensor.info.name);
+    return error("E_UNKNOWN_TENSOR", "model: tensor '{}' has no place in this architecture; serving without it would give other answers",
+                 tensor.info.name);
   }
   return {};
 }
@@ -125,7 +128,8 @@ Result<ModelWeights> load_weights(const ModelFiles& files, const ModelConfig& co
   WeightReader reader(files, backend);
   WeightPlacer placer(reader, backend);
   ModelWeights weights;
-  placer.place_product(config.tie_embeddings ? weights.head : weights.embedding, config.hidden_size, {{"model.embed_tokens", config.vocab_size, false}});
+  placer.place_product(config.tie_embeddings ? weights.head : weights.embedding, config.hidden_size,
+                       {{"model.embed_tokens", config.vocab_size, false}});
   if (!config.tie_embeddings) placer.place_product(weights.head, config.hidden_size, {{"lm_head", config.vocab_size, false}});
   weights.layers.resize(static_cast<std::size_t>(config.layer_count));
   for (std::int32_t i = 0; i < config.layer_count; ++i) placer.place_layer(weights.layers[static_cast<std::size_t>(i)], config, i);

@@ -132,7 +132,9 @@ class Scheduler {
   [[nodiscard]] UncommittedPlan* uncommitted_plan_of(const Sequence& sequence);
   [[nodiscard]] bool pages_are_coming_back() const;
   [[nodiscard]] std::size_t loading_sequence_count() const;
-  [[nodiscard]] std::size_t slot_count() const { return static_cast<std::size_t>(std::min(options_.running_max, options_.step_tokens_max)); }
+  [[nodiscard]] std::size_t slot_count() const {
+    return static_cast<std::size_t>(std::min(options_.running_max, options_.step_tokens_max));
+  }
   [[nodiscard]] std::uint32_t pages_for(std::int32_t token_count) const;
   [[nodiscard]] std::uint32_t worst_pages(const Sequence& sequence) const { return pages_for(sequence.tokens_max()); }
   [[nodiscard]] bool is_reserved(const Sequence& sequence) const { return sequence.preemption_count >= kPreemptionsMax; }

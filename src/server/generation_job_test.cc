@@ -96,8 +96,8 @@ class GenerationJobTest : public ::testing::Test {
   static constexpr std::int32_t kVocabulary = 200000;
   static constexpr TokenId kEnd = 3;
   const TemporaryFolder folder;
-  const std::string chat_template = folder.write(
-      "chat_template.jinja", "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant:");
+  const std::string chat_template =
+      folder.write("chat_template.jinja", "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant:");
   TextModel text = TextModel::load(std::string(SLORA_SOURCE_DIR) + "/tests/golden/tokenizers/qwen2", chat_template).value();
   ScriptedGenerator generator;
   JobTable jobs;
@@ -318,7 +318,8 @@ TEST_F(GenerationJobTest, AChatEchoesTheAssistantsLastMessage) {
   start(Endpoint::chat, R"({"messages":[{"role":"user","content":"Hi"}],"echo":true})");
   deliver_text(1, "big");
   EXPECT_EQ(body()["choices"][0]["message"]["content"], "big");
-  start(Endpoint::chat, R"({"messages":[{"role":"assistant","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}],"echo":true})");
+  start(Endpoint::chat,
+        R"({"messages":[{"role":"assistant","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}],"echo":true})");
   deliver_text(2, "big");
   EXPECT_EQ(body()["choices"][0]["message"]["content"], "a\nbbig");
   start(Endpoint::chat, R"({"messages":[{"role":"assistant","content":null}],"echo":true})");

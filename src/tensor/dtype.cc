@@ -51,24 +51,33 @@ void convert_to_float(float* out, const void* source, DType dtype, std::size_t c
     }
   };
   switch (dtype) {
-    case DType::f32: std::memcpy(out, source, count * sizeof(float)); return;
-    case DType::f16: return widen(Float16{});
-    case DType::bf16: return widen(Bfloat16{});
-    case DType::f64: return widen(double{});
-    default: check(false, "a float element type");
+    case DType::f32:
+      std::memcpy(out, source, count * sizeof(float));
+      return;
+    case DType::f16:
+      return widen(Float16{});
+    case DType::bf16:
+      return widen(Bfloat16{});
+    case DType::f64:
+      return widen(double{});
+    default:
+      check(false, "a float element type");
   }
 }
 
 void convert_from_float(void* out, DType dtype, const float* source, std::size_t count) {
   switch (dtype) {
-    case DType::f32: std::memcpy(out, source, count * sizeof(float)); return;
+    case DType::f32:
+      std::memcpy(out, source, count * sizeof(float));
+      return;
     case DType::f16:
       for (std::size_t i = 0; i < count; ++i) static_cast<Float16*>(out)[i] = to_float16(source[i]);
       return;
     case DType::bf16:
       for (std::size_t i = 0; i < count; ++i) static_cast<Bfloat16*>(out)[i] = to_bfloat16(source[i]);
       return;
-    default: check(false, "a float element type that tensors are stored in");
+    default:
+      check(false, "a float element type that tensors are stored in");
   }
 }
 

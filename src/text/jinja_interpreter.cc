@@ -277,7 +277,8 @@ Value Interpreter::call_macro(const MacroDefinition& definition, const ScopePtr&
     return machine_.fail(
         fmt::format("the macro '{}' takes at most {} arguments, {} were given", definition.name, count, arguments.positional.size()));
   if (!kwargs.members.empty() && !definition.special_names.kwargs)
-    return machine_.fail(fmt::format("the macro '{}' has no argument '{}'", definition.name, machine_.text_of(kwargs.members.front().first)));
+    return machine_.fail(
+        fmt::format("the macro '{}' has no argument '{}'", definition.name, machine_.text_of(kwargs.members.front().first)));
 
   const Inner inner(*this, home);
   if (definition.special_names.caller) scope_->set("caller", caller.value_or(Value()));
