@@ -123,13 +123,21 @@ class Batch {
   std::mt19937_64 random_{std::random_device{}()};
 };
 
+constexpr std::size_t kPieceBytes = std::size_t{1} << 16;
+constexpr std::size_t kInputBytesMax = std::size_t{1} << 30;
+
 // Standard input for "-".
 Result<std::string> read_input(std::string_view option, const std::string& path) {
   std::ifstream file;
   if (path != "-") file.open(path, std::ios::binary);
   std::istream& in = path == "-" ? std::cin : file;
-  std::string text(std::istreambuf_iterator<char>(in), {});
-  if (!in) return error("no_input", "{}: can't read {}", option, path);
+  std::string text, piece(kPieceBytes, '\0');
+  // A stream's iterators throw where its read() only fails: at a folder, for one.
+  while (in.read(piece.data(), kPieceBytes) || in.gcount() > 0) {
+    text.append(piece, 0, static_cast<std::size_t>(in.gcount()));
+    if (text.size() > kInputBytesMax) return error("no_input", "{}: {}: expected at most {} bytes", option, path, kInputBytesMax);
+  }
+  if (!in.eof() || in.bad()) return error("no_input", "{}: can't read {}", option, path);
   return text;
 }
 
@@ -185,7 +193,7 @@ Status check_adapter(const std::string& name, const std::vector<std::string>& ba
 int run_generate(const GenerateArguments& arguments) {
   const std::array inputs = {&arguments.prompt, &arguments.message, &arguments.conversation, &arguments.input};
   if (std::ranges::count_if(inputs, [](const std::string* input) { return !input->empty(); }) != 1) {
-    return report({"bad_option", "give exactly one of --prompt, --message, --conversation and --input", {}});
+    return report({"bad_option", "give exactly one of --prompt, --message, --conversation and --input, and not an empty one", {}});
   }
   for (const auto& [option, value] :
        {std::pair{"--prompt", &arguments.prompt}, {"--message", &arguments.message}, {"--adapter", &arguments.adapter}}) {

@@ -49,6 +49,14 @@ TEST(CommandLine, GenerateNamesAnOptionThatIsNotText) {
   EXPECT_THAT(finished.output, HasSubstr("--prompt"));
 }
 
+TEST(CommandLine, GenerateRefusesInputThatIsNoFile) {
+  for (const char* option : {"--input", "--conversation"}) {
+    const Finished finished = run_slora({"generate", "--model", source_path("demo/model"), option, source_path("demo")});
+    EXPECT_EQ(finished.exit_code, 1) << option;
+    EXPECT_THAT(finished.output, AllOf(HasSubstr(option), HasSubstr("can't read")));
+  }
+}
+
 TEST(CommandLine, GenerateSaysWhereItLookedForAnAdapter) {
   const Finished finished =
       run_slora({"generate", "--model", source_path("demo/model"), "--adapter", "nobody", "--pool-memory", "64MiB", "--prompt", "a"});
