@@ -1,5 +1,6 @@
 #include "cli/runtime_arguments.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstdio>
 
@@ -47,7 +48,11 @@ Result<RuntimeOptions> make_runtime_options(const ModelArguments& arguments) {
     if (equals == std::string::npos || equals == 0 || equals + 1 == module.size()) {
       return error("bad_option", "--lora-modules: expected name=path, found \"{}\"", module);
     }
-    options.named_adapters.emplace_back(module.substr(0, equals), module.substr(equals + 1));
+    const std::string name = module.substr(0, equals);
+    if (std::ranges::find(options.named_adapters, name, [](const auto& named) { return named.first; }) != options.named_adapters.end()) {
+      return error("bad_option", "--lora-modules: the name {} is given twice", quote(name));
+    }
+    options.named_adapters.emplace_back(name, module.substr(equals + 1));
   }
   return options;
 }

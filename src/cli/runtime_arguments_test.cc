@@ -48,6 +48,8 @@ TEST(RuntimeArguments, NameTheOptionAtFault) {
   arguments = golden_model();
   arguments.lora_modules = {"no path"};
   EXPECT_THAT(make_runtime_options(arguments).error().message, HasSubstr("--lora-modules"));
+  arguments.lora_modules = {"a=/one", "b=/two", "a=/three"};
+  EXPECT_THAT(make_runtime_options(arguments).error().message, HasSubstr("\"a\" is given twice"));
   arguments = golden_model();
   arguments.weights = "int4";
   EXPECT_THAT(make_runtime_options(arguments).error().message, HasSubstr("--weights"));
