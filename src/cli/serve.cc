@@ -64,10 +64,12 @@ int run_serve(const ServeArguments& arguments) {
   runtime_options->progress = [&bar](std::string_view what, std::uint64_t done, std::uint64_t total) { bar->show(what, done, total); };
   options.on_ready = [&](const Ready& ready, Runtime& runtime) {
     bar.reset();
+    // First: it may find adapters that are refused, and the summary counts those.
+    const std::string model = example_model(runtime, options.model_names.all.front());
     for (const std::string& line : runtime.summary()) fmt::print("{}\n", line);
     fmt::print("listening on {}\n", ready.url);
     const bool needs_key = !arguments.api_keys.empty() || !arguments.admin_api_keys.empty();
-    fmt::print("try: {}\n", example_call(ready, example_model(runtime, options.model_names.all.front()), needs_key ? "YOUR_KEY" : ""));
+    fmt::print("try: {}\n", example_call(ready, model, needs_key ? "YOUR_KEY" : ""));
     std::fflush(stdout);
   };
   const Result<int> exit_code = run_api_server(options, std::move(*runtime_options));

@@ -22,6 +22,10 @@ constexpr std::int32_t kWidestSiteModules = 3;  // q, k, v
 
 double gib(std::uint64_t bytes) { return static_cast<double>(bytes) / static_cast<double>(std::uint64_t{1} << 30); }
 
+std::string shown(std::uint64_t bytes) {
+  return bytes >> 30 > 0 ? fmt::format("{:.2f} GiB", gib(bytes)) : fmt::format("{:.1f} MiB", 1024 * gib(bytes));
+}
+
 // Positions that the model was made for.
 std::int64_t trained_positions(const ModelConfig& config) {
   const RopeConfig& rope = config.rope;
@@ -181,18 +185,17 @@ std::vector<std::string> Runtime::summary() const {
   const Parts& parts = *parts_;
   const KvGeometry& kv = parts.model->kv_geometry();
   std::vector<std::string> lines;
-  const std::string loading = parts.file_bytes == 0
-                                  ? fmt::format("drawn in {:.2f} s", parts.loading_seconds)
-                                  : fmt::format("{:.2f} GiB of files read in {:.2f} s ({:.2f} GiB/s)", gib(parts.file_bytes),
-                                                parts.loading_seconds, gib(parts.file_bytes) / parts.loading_seconds);
-  lines.push_back(fmt::format("model: {}, {} layers, hidden {}, vocabulary {}, weights {:.2f} GiB as packed, {}",
-                              name_of(parts.config.family), parts.config.layer_count, parts.config.hidden_size, parts.config.vocab_size,
-                              gib(parts.weight_bytes), loading));
+  const std::string loading = parts.file_bytes == 0 ? fmt::format("drawn in {:.2f} s", parts.loading_seconds)
+                                                    : fmt::format("{} of files read in {:.2f} s ({:.2f} GiB/s)", shown(parts.file_bytes),
+                                                                  parts.loading_seconds, gib(parts.file_bytes) / parts.loading_seconds);
+  lines.push_back(fmt::format("model: {}, {} layers, hidden {}, vocabulary {}, weights {} as packed, {}", name_of(parts.config.family),
+                              parts.config.layer_count, parts.config.hidden_size, parts.config.vocab_size, shown(parts.weight_bytes),
+                              loading));
   lines.push_back(fmt::format("backend: {}", parts.backend->description()));
-  lines.push_back(fmt::format(
-      "pool: {:.2f} GiB, {} pages of {} KiB ({} tokens each), shared by KV cache, adapters and cached prefixes; context {} tokens",
-      gib(parts.arena->page_bytes() * std::uint64_t{parts.arena->page_count()}), parts.arena->page_count(), kv.page_bytes() / 1024,
-      kv.page_tokens, parts.max_model_len));
+  lines.push_back(
+      fmt::format("pool: {}, {} pages of {} KiB ({} tokens each), shared by KV cache, adapters and cached prefixes; context {} tokens",
+                  shown(parts.arena->page_bytes() * std::uint64_t{parts.arena->page_count()}), parts.arena->page_count(),
+                  kv.page_bytes() / 1024, kv.page_tokens, parts.max_model_len));
   const std::vector<AdapterListing> adapters = parts.adapters->list();
   const auto refused = std::ranges::count_if(adapters, [](const AdapterListing& adapter) { return adapter.refused.has_value(); });
   lines.push_back(fmt::format("adapters: {} registered, {} refused", adapters.size(), refused));
