@@ -7,7 +7,7 @@ usage: openai_client_test.py --url http://127.0.0.1:8000 --model BASE --adapters
 Needs only the `openai` package, in an environment of its own:
 
     python3 -m venv /tmp/client && /tmp/client/bin/pip install openai
-    build/slora serve --model demo/model --adapters demo/adapters &
+    build/serve/bin/slora serve --model demo/model --adapters demo/adapters &
     /tmp/client/bin/python tools/openai_client_test.py --model MODEL --adapters ADAPTER ...
 
 Prints one line per check and ends with 1 if any failed. Answers are compared exactly: greedy or seeded requests must
