@@ -50,10 +50,14 @@ TrafficReport report_of(const TrafficOptions& options, const TrafficRun& run) {
   report.processor_seconds = run.processor_seconds;
   report.cold_count = run.cold_count;
   report.ran_out_of_adapters = run.ran_out_of_adapters;
+  report.interrupted = run.interrupted;
   std::vector<const TrafficRecord*> streams;
   std::vector<double> first, cold_first, next, next_without, next_with;
   Timestamp last = run.begin;
   for (const TrafficRecord& record : run.records) {
+    const bool was_given_up = record.ended == Timestamp{};
+    ++(was_given_up ? report.given_up_count : report.ended_count);
+    if (was_given_up) continue;
     if (!record.error.empty() && report.error_count++ == 0) report.first_error = record.error;
     if (!record.error.empty() || record.tokens.empty()) continue;
     (record.is_cold ? cold_first : first).push_back(seconds(record.tokens.front() - record.sent));
@@ -105,7 +109,12 @@ Json to_json(const TrafficReport& report) {
                {"next_token_seconds", to_json(report.next_token)},
                {"cached_tokens", report.cached_tokens},
                {"errors", report.error_count},
-               {"processor_seconds", report.processor_seconds}};
+               {"processor_seconds", report.processor_seconds},
+               {"interrupted", report.interrupted}};
+  if (report.interrupted) {
+    json["ended_requests"] = report.ended_count;
+    json["given_up_requests"] = report.given_up_count;
+  }
   if (report.error_count > 0) json["first_error"] = report.first_error;
   if (report.next_token_with_cold.count > 0) {
     json["cold_requests"] = report.cold_count;
@@ -137,6 +146,9 @@ std::vector<std::string> lines_of(const TrafficReport& report) {
   if (report.ran_out_of_adapters) lines.emplace_back("cold         ended early: every adapter has been named");
   if (report.cached_tokens > 0) {
     lines.push_back(fmt::format("cached       {} prompt tokens were known already: choose another --seed", report.cached_tokens));
+  }
+  if (report.interrupted) {
+    lines.push_back(fmt::format("interrupted  {} requests had ended, {} were given up", report.ended_count, report.given_up_count));
   }
   lines.push_back(fmt::format("errors       {}{}", report.error_count, report.error_count > 0 ? ", the first: " + report.first_error : ""));
   return lines;

@@ -15,7 +15,7 @@ struct TrafficTimes {
   double p50 = 0, p99 = 0;
 };
 
-// What a run comes to. Requests that failed count as such and in nothing else.
+// What a run comes to. Requests that failed count as such and in nothing else, and so do those that were given up.
 struct TrafficReport {
   std::int64_t output_tokens = 0;
   double seconds = 0;                   // from the first request to the last token
@@ -27,6 +27,8 @@ struct TrafficReport {
   std::size_t error_count = 0;          // of streams and cold requests
   std::string first_error;
   double processor_seconds = 0;  // of the process that sent them
+  bool interrupted = false;
+  std::size_t ended_count = 0, given_up_count = 0;  // of streams and cold requests; those that failed have ended
 
   std::int32_t cold_count = 0;
   TrafficTimes cold_first_token;                          // of the cold requests

@@ -9,6 +9,7 @@ namespace slora::bench {
 namespace {
 
 constexpr Timestamp kWait = std::chrono::milliseconds(200);  // at most, between two looks at `stop`
+constexpr Timestamp kSilenceMax = std::chrono::seconds(300);
 
 double processor_seconds() {
   timespec spent{};
@@ -29,10 +30,11 @@ class TrafficLoop {
     const double processor_begin = processor_seconds();
     const auto total = static_cast<std::size_t>(options_.requests);
     std::vector<TrafficEvent> events;
-    while (stream_count_ > 0 || cold_count_ > 0 || (sent_ < total && !stop.load())) {
-      const bool goes_on = sent_ < total && !stop.load();
+    while (stream_count_ > 0 || cold_count_ > 0 || sent_ < total) {
+      run_.interrupted = stop.load();
+      if (run_.interrupted) break;
       const auto streams = static_cast<std::size_t>(options_.streams);
-      for (; goes_on && stream_count_ < streams && sent_ < total; ++sent_, ++stream_count_) {
+      for (; stream_count_ < streams && sent_ < total; ++sent_, ++stream_count_) {
         if (Status sent = send(false, traffic_request(options_, adapters_, sent_)); !sent) return forward_error(sent);
       }
       if (stream_count_ > 0) {
@@ -41,6 +43,7 @@ class TrafficLoop {
       events.clear();
       if (Status waited = target_.wait(events, next_look()); !waited) return forward_error(waited);
       const std::size_t running = stream_count_;
+      if (Status heard = check_silence(events); !heard) return forward_error(heard);
       for (const TrafficEvent& event : events) take(event);
       if (stream_count_ < running) progress(sent_ - stream_count_, total);
     }
@@ -54,6 +57,7 @@ class TrafficLoop {
     record.is_cold = is_cold;
     record.tokens.reserve(static_cast<std::size_t>(request.output_tokens));
     record.sent = clock_.now();
+    if (stream_count_ + cold_count_ == 0) heard_at_ = record.sent;
     return target_.send(run_.records.size() - 1, request);
   }
 
@@ -70,6 +74,15 @@ class TrafficLoop {
     ++run_.cold_count;
     const std::size_t adapter = next_cold_adapter_++;
     return send(true, cold_request(options_, adapters_[adapter], adapter));
+  }
+
+  // Of all requests together: one alone may well wait for longer.
+  Status check_silence(const std::vector<TrafficEvent>& events) {
+    const Timestamp now = clock_.now();
+    if (!events.empty()) heard_at_ = now;
+    if (now - heard_at_ < kSilenceMax) return {};
+    return error("E_RUN", "nothing has come for {:.0f} seconds, while {} requests waited for their answers", seconds(kSilenceMax),
+                 stream_count_ + cold_count_);
   }
 
   void take(const TrafficEvent& event) {
@@ -98,6 +111,7 @@ class TrafficLoop {
   std::size_t stream_count_ = 0, cold_count_ = 0;  // requests that run
   std::size_t next_cold_adapter_ = 0;
   Timestamp next_cold_at_{};
+  Timestamp heard_at_{};  // when something came last; before that, when the first of those that run was sent
 };
 
 // Names of all adapters of the target.

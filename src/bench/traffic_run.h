@@ -14,7 +14,7 @@ struct TrafficRecord {
   bool is_cold = false;
   Timestamp sent{};
   std::vector<Timestamp> tokens;  // when each came
-  Timestamp ended{};              // zero: not yet
+  Timestamp ended{};              // zero: it was given up
   std::int64_t cached_tokens = 0;
   std::string error;
 };
@@ -24,6 +24,7 @@ struct TrafficRun {
   std::vector<TrafficRecord> records;  // in the order of sending
   std::int32_t cold_count = 0;
   bool ran_out_of_adapters = false;  // fewer cold requests were sent than were asked for
+  bool interrupted = false;          // before all had been sent and had ended
   double processor_seconds = 0;      // of this process
 };
 
@@ -34,7 +35,8 @@ struct TrafficRun {
 [[nodiscard]] Status can_run_traffic(TrafficTarget& target, const TrafficOptions& options);
 
 // Sends what `options` ask for, and waits for all of it. `progress`: told how many requests of how many have ended. When `stop` becomes
-// true, no more is sent. An error when not one request can be sent.
+// true, requests that run are given up: the target is of no use any more. An error when not one request can be sent, or when the target
+// is silent for minutes.
 [[nodiscard]] Result<TrafficRun> run_traffic(TrafficTarget& target, const TrafficOptions& options, const Clock& clock,
                                              const std::function<void(std::uint64_t, std::uint64_t)>& progress,
                                              const std::atomic<bool>& stop);

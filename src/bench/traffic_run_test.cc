@@ -41,6 +41,11 @@ class ScriptedTarget final : public TrafficTarget {
   }
   Status wait(std::vector<TrafficEvent>& events, Timestamp until) override {
     wait_max = std::max(wait_max, until - clock.now());
+    if (sent.size() > silent_behind) {
+      is_silent = true;
+      clock.time = until;
+      return {};
+    }
     clock.time += std::chrono::milliseconds(1);
     for (Running& running : running_) {
       TrafficEvent& event = events.emplace_back();
@@ -59,6 +64,8 @@ class ScriptedTarget final : public TrafficTarget {
   std::size_t running_max = 0;
   Timestamp wait_max{};
   std::optional<std::size_t> failing;
+  std::size_t silent_behind = SIZE_MAX;  // requests; when more were sent, nothing comes any more
+  std::atomic<bool> is_silent = false;
 
  private:
   struct Running {
@@ -139,6 +146,27 @@ TEST(TrafficRun, SendsNothingMoreWhenStopped) {
   EXPECT_TRUE(run->records.empty());
 }
 
+TEST(TrafficRun, GivesUpWhatRunsWhenStopped) {
+  ScriptedTarget target(4);
+  target.silent_behind = 3;
+  const Result<TrafficRun> run = run_traffic(target, small_options(), target.clock, kSilent, target.is_silent);
+  ASSERT_TRUE(run);
+  EXPECT_TRUE(run->interrupted);
+  const TrafficReport report = report_of(small_options(), *run);
+  EXPECT_EQ(report.ended_count, 3u);
+  EXPECT_EQ(report.given_up_count, 3u);
+}
+
+TEST(TrafficRun, EndsWithAnErrorWhenNothingComesForMinutes) {
+  ScriptedTarget target(4);
+  target.silent_behind = 5;
+  const Timestamp begin = target.clock.now();
+  const Result<TrafficRun> run = run_traffic(target, small_options(), target.clock, kSilent, kGoOn);
+  ASSERT_FALSE(run);
+  EXPECT_NE(run.error().message.find("nothing has come for 300 seconds"), std::string::npos) << run.error().message;
+  EXPECT_LT(target.clock.now() - begin, std::chrono::seconds(302));
+}
+
 TEST(TrafficRun, NamesEachColdAdapterOnceAndInSecondPhasesOnly) {
   ScriptedTarget target(14);
   TrafficOptions options = small_options();
@@ -166,6 +194,26 @@ TEST(TrafficRun, LooksAtWhetherToStopHoweverRareColdRequestsAre) {
   options.cold_per_second = 0.01;
   ASSERT_TRUE(run_traffic(target, options, target.clock, kSilent, kGoOn));
   EXPECT_LE(target.wait_max, std::chrono::seconds(1));
+}
+
+TEST(TrafficReport, CountsWhatWasGivenUpNeitherAsAnAnswerNorAsAnError) {
+  TrafficRun run;
+  run.begin = std::chrono::seconds(1);
+  run.interrupted = true;
+  const auto at = [&](std::int64_t milliseconds) { return run.begin + Timestamp(std::chrono::milliseconds(milliseconds)); };
+  run.records = {
+      {false, at(0), {at(10), at(20)}, at(20), 0, {}}, {false, at(0), {at(500), at(900)}, {}, 0, {}}, {false, at(20), {}, {}, 0, {}}};
+  const TrafficReport report = report_of(small_options(), run);
+  EXPECT_EQ(report.output_tokens, 2);
+  EXPECT_EQ(report.first_token.count, 1u);
+  EXPECT_EQ(report.next_token.count, 1u);
+  EXPECT_EQ(report.error_count, 0u);
+  EXPECT_EQ(report.ended_count, 1u);
+  EXPECT_EQ(report.given_up_count, 2u);
+  EXPECT_DOUBLE_EQ(report.seconds, 0.02);
+  EXPECT_EQ(to_json(report)["interrupted"], true);
+  const std::vector<std::string> lines = lines_of(report);
+  EXPECT_TRUE(std::ranges::any_of(lines, [](const std::string& line) { return line.starts_with("interrupted"); }));
 }
 
 TEST(TrafficReport, HasNoSteadyRateWhereNoStreamSendsTwice) {

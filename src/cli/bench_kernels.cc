@@ -90,7 +90,7 @@ CLI::App* add_bench_kernels(CLI::App& bench, BenchKernelsArguments& arguments) {
 }
 
 int run_bench_kernels(const BenchKernelsArguments& arguments, const std::string& command_line) {
-  const Interrupt interrupt;
+  const Interrupt interrupt("stopping behind this row");
   const Result<TemporaryFolder> scratch = TemporaryFolder::create();
   if (!scratch) return report(scratch.error());
   const Result<bench::ModelSource> model = bench::find_model(arguments.model, scratch->path());

@@ -170,7 +170,7 @@ int run_bench_offline(const BenchOfflineArguments& arguments, const std::string&
     if (!bytes) return report({"bad_option", "--pool-memory: " + bytes.error().message, {}});
     setup.pool_bytes = *bytes;
   }
-  const Interrupt interrupt;
+  const Interrupt interrupt("stopping behind this row");
   const Result<TemporaryFolder> scratch = make_scratch(arguments.scratch);
   if (!scratch) return report(scratch.error());
   Result<bench::ModelSource> model = bench::find_model(arguments.model, scratch->path());

@@ -142,7 +142,7 @@ CLI::App* add_bench_traffic(CLI::App& bench, BenchTrafficArguments& arguments) {
 }
 
 int run_bench_traffic(const BenchTrafficArguments& arguments, const std::string& command_line) {
-  const Interrupt interrupt;
+  const Interrupt interrupt("stopping; what ended is reported");
   const Result<TemporaryFolder> scratch = TemporaryFolder::create();
   if (!scratch) return report(scratch.error());
   Result<std::unique_ptr<bench::TrafficTarget>> target =
@@ -165,7 +165,7 @@ int run_bench_traffic(const BenchTrafficArguments& arguments, const std::string&
     Json record = to_json(*figures);
     record["seed"] = options.seed;
     log.write(record);
-    rates.push_back(figures->tokens_per_second);
+    if (!figures->interrupted) rates.push_back(figures->tokens_per_second);
     error_count += figures->error_count;
     options.cold_begin += figures->cold_count;
   }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <utility>
 
 namespace slora {
 namespace {
@@ -22,7 +23,7 @@ sigset_t signals() {
 
 }  // namespace
 
-Interrupt::Interrupt() {
+Interrupt::Interrupt(std::string what_follows) : what_follows_(std::move(what_follows)) {
   const sigset_t set = signals();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   thread_ = std::jthread([this](const std::stop_token& stop) { wait(stop); });
@@ -33,7 +34,7 @@ void Interrupt::wait(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     if (sigtimedwait(&set, nullptr, &kPatience) < 0) continue;
     if (wished_.exchange(true)) _exit(kInterrupted);
-    fmt::print(stderr, "\nstopping behind this row; once more to stop at once\n");
+    fmt::print(stderr, "\n{}; once more to end at once\n", what_follows_);
   }
 }
 

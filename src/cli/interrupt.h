@@ -1,5 +1,6 @@
 #pragma once
 #include <atomic>
+#include <string>
 #include <thread>
 
 namespace slora {
@@ -8,7 +9,8 @@ namespace slora {
 // one ends it at once. To be made before other threads, which it keeps the signals from. Has a thread of its own.
 class Interrupt {
  public:
-  Interrupt();
+  // `what_follows`: what the first signal leads to, as the user is told.
+  explicit Interrupt(std::string what_follows);
   Interrupt(const Interrupt&) = delete;
   Interrupt& operator=(const Interrupt&) = delete;
 
@@ -18,6 +20,7 @@ class Interrupt {
  private:
   void wait(const std::stop_token& stop);
 
+  const std::string what_follows_;
   std::atomic<bool> wished_ = false;
   std::jthread thread_;  // last: it uses the others
 };
