@@ -75,7 +75,7 @@ TrafficReport report_of(const TrafficOptions& options, const TrafficRun& run) {
   }
   report.seconds = seconds(last - run.begin);
   if (report.seconds > 0) report.tokens_per_second = static_cast<double>(report.output_tokens) / report.seconds;
-  if (options.requests > options.streams) report.steady_tokens_per_second = steady_rate(streams);
+  if (options.requests > options.streams && !run.interrupted) report.steady_tokens_per_second = steady_rate(streams);
   report.first_token = times_of(std::move(first));
   report.next_token = times_of(std::move(next));
   if (options.cold_per_second <= 0) return report;

@@ -20,7 +20,7 @@ struct TrafficReport {
   std::int64_t output_tokens = 0;
   double seconds = 0;                   // from the first request to the last token
   double tokens_per_second = 0;         // over those seconds
-  double steady_tokens_per_second = 0;  // while all streams were busy and no longer in their first request; 0: never
+  double steady_tokens_per_second = 0;  // while all streams were busy and no longer in their first request; 0: never, or interrupted
   TrafficTimes first_token;             // of a request, since it was sent
   TrafficTimes next_token;              // between two tokens of a request
   std::int64_t cached_tokens = 0;       // of the prompts: work that was not done

@@ -142,7 +142,7 @@ CLI::App* add_bench_traffic(CLI::App& bench, BenchTrafficArguments& arguments) {
 }
 
 int run_bench_traffic(const BenchTrafficArguments& arguments, const std::string& command_line) {
-  const Interrupt interrupt("stopping; what ended is reported");
+  const Interrupt interrupt("stopping");
   const Result<TemporaryFolder> scratch = TemporaryFolder::create();
   if (!scratch) return report(scratch.error());
   Result<std::unique_ptr<bench::TrafficTarget>> target =
