@@ -7,6 +7,7 @@
 #include "bench/model_source.h"
 #include "bench/random_adapters.h"
 #include "cli/byte_size.h"
+#include "cli/interrupt.h"
 #include "cli/option_range.h"
 #include "cli/progress_bar.h"
 #include "cli/runtime_arguments.h"
@@ -27,10 +28,7 @@ CLI::App* add_bench_adapters(CLI::App& bench, BenchAdaptersArguments& arguments)
       ->type_name("N")
       ->check(in_range(1, 100000))
       ->capture_default_str();
-  command->add_option("--rank", arguments.rank, "Their rank")
-      ->type_name("N")
-      ->check(in_range(1, kAdapterRankMax))
-      ->capture_default_str();
+  command->add_option("--rank", arguments.rank, "Their rank")->type_name("N")->check(in_range(1, kAdapterRankMax))->capture_default_str();
   command->add_option("--targets", arguments.targets, "Modules that they change: qv, or all seven of a layer")
       ->type_name("qv|all")
       ->check(CLI::IsMember({"qv", "all"}).description(""))
@@ -39,6 +37,7 @@ CLI::App* add_bench_adapters(CLI::App& bench, BenchAdaptersArguments& arguments)
 }
 
 int run_bench_adapters(const BenchAdaptersArguments& arguments) {
+  const Interrupt interrupt("stopping behind this adapter");
   const Result<TemporaryFolder> scratch = TemporaryFolder::create();
   if (!scratch) return report(scratch.error());
   const Result<bench::ModelSource> model = bench::find_model(arguments.model, scratch->path());
@@ -48,16 +47,19 @@ int run_bench_adapters(const BenchAdaptersArguments& arguments) {
   const auto targets = arguments.targets == "all" ? bench::AdapterTargets::all : bench::AdapterTargets::qv;
   const bench::AdapterKind kind{arguments.rank, targets};
   const bench::RandomAdapters adapters(arguments.folder, *config);
+  std::int32_t count = 0;
   {
     ProgressBar bar;
-    for (std::int32_t i = 0; i < arguments.count; ++i) {
-      bar.show("Adapters", static_cast<std::uint64_t>(i), static_cast<std::uint64_t>(arguments.count));
-      if (Status written = adapters.write(kind, i); !written) return report(written.error());
+    for (; count < arguments.count && !interrupt.wished().load(); ++count) {
+      bar.show("Adapters", static_cast<std::uint64_t>(count), static_cast<std::uint64_t>(arguments.count));
+      if (Status written = adapters.write(kind, count); !written) return report(written.error());
     }
   }
   const std::uint64_t bytes = bench::parameter_count(*config, targets, arguments.rank) * sizeof(Bfloat16);
-  fmt::print("{} adapters of {} in {}\n", arguments.count, shown_byte_size(bytes), arguments.folder);
-  return 0;
+  fmt::print("{} adapters of {} in {}\n", count, shown_byte_size(bytes), arguments.folder);
+  if (!interrupt.wished().load()) return 0;
+  fmt::print("interrupted: {} of {} adapters were written\n", count, arguments.count);
+  return kInterrupted;
 }
 
 }  // namespace slora

@@ -15,7 +15,7 @@ struct BenchAdaptersArguments {
 };
 
 CLI::App* add_bench_adapters(CLI::App& bench, BenchAdaptersArguments& arguments);
-// Returns the process's exit code.
+// Returns the process's exit code: 130 when it was interrupted.
 [[nodiscard]] int run_bench_adapters(const BenchAdaptersArguments& arguments);
 
 }  // namespace slora

@@ -108,15 +108,21 @@ int run_bench_kernels(const BenchKernelsArguments& arguments, const std::string&
   head["model"] = model->name;
   head["backend"] = (*ops)->description();
   log.write(head);
+  std::size_t row_count = 0;
   (*ops)->run(
       [&](const bench::OpRow& row) {
+        ++row_count;
         fmt::print("{}\n", bench::op_table_line(row));
         std::fflush(stdout);
         log.write(to_json(row));
       },
       interrupt.wished());
+  const bool interrupted = interrupt.wished().load();
+  if (interrupted) log.write({{"interrupted", true}});
   if (Status closed = log.close(); !closed) return report(closed.error());
-  return 0;
+  if (!interrupted) return 0;
+  fmt::print("interrupted: {} rows were measured, others were not\n", row_count);
+  return kInterrupted;
 }
 
 }  // namespace slora

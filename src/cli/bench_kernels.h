@@ -18,7 +18,7 @@ struct BenchKernelsArguments {
 };
 
 CLI::App* add_bench_kernels(CLI::App& bench, BenchKernelsArguments& arguments);
-// `command_line`: as it was typed, for the record. Returns the process's exit code.
+// `command_line`: as it was typed, for the record. Returns the process's exit code: 130 when it was interrupted.
 [[nodiscard]] int run_bench_kernels(const BenchKernelsArguments& arguments, const std::string& command_line);
 
 }  // namespace slora

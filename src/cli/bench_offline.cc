@@ -193,8 +193,10 @@ int run_bench_offline(const BenchOfflineArguments& arguments, const std::string&
   head["model"] = setup.model.name;
   head["setup"] = (*offline)->summary();
   log.write(head);
+  std::size_t row_count = 0;
   const Status ran = (*offline)->run(
       [&](const bench::OfflineRow& row) {
+        ++row_count;
         bar = std::make_unique<ProgressBar>();  // its line gives way
         fmt::print("{}\n", bench::offline_table_line(row));
         std::fflush(stdout);
@@ -204,9 +206,12 @@ int run_bench_offline(const BenchOfflineArguments& arguments, const std::string&
   bar.reset();
   if (!ran) return report(ran.error());
   fmt::print("\nmemory: {} at most\n", shown_byte_size(bench::peak_memory_bytes()));
-  log.write({{"peak_memory_bytes", bench::peak_memory_bytes()}});
+  const bool interrupted = interrupt.wished().load();
+  log.write({{"peak_memory_bytes", bench::peak_memory_bytes()}, {"interrupted", interrupted}});
   if (Status closed = log.close(); !closed) return report(closed.error());
-  return 0;
+  if (!interrupted) return 0;
+  fmt::print("interrupted: {} of {} rows were measured\n", row_count, bench::plan_rows(*options).size());
+  return kInterrupted;
 }
 
 }  // namespace slora

@@ -22,7 +22,7 @@ struct BenchOfflineArguments {
 };
 
 CLI::App* add_bench_offline(CLI::App& bench, BenchOfflineArguments& arguments);
-// `command_line`: as it was typed, for the record. Returns the process's exit code.
+// `command_line`: as it was typed, for the record. Returns the process's exit code: 130 when it was interrupted.
 [[nodiscard]] int run_bench_offline(const BenchOfflineArguments& arguments, const std::string& command_line);
 
 }  // namespace slora

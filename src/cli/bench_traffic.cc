@@ -171,6 +171,10 @@ int run_bench_traffic(const BenchTrafficArguments& arguments, const std::string&
   }
   if (rates.size() > 1) fmt::print("\nmedian       {:.1f} tokens/s of {} runs\n", bench::median(rates), rates.size());
   if (Status closed = log.close(); !closed) return report(closed.error());
+  if (interrupt.wished().load()) {
+    fmt::print("interrupted: {} of {} runs came to their end\n", rates.size(), arguments.repeats);
+    return kInterrupted;
+  }
   return error_count == 0 ? 0 : 1;
 }
 

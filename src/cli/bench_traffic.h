@@ -23,7 +23,8 @@ struct BenchTrafficArguments {
 };
 
 CLI::App* add_bench_traffic(CLI::App& bench, BenchTrafficArguments& arguments);
-// `command_line`: as it was typed, for the record. Returns the process's exit code: 1 also when a request failed.
+// `command_line`: as it was typed, for the record. Returns the process's exit code: 1 also when a request failed, 130
+// when it was interrupted.
 [[nodiscard]] int run_bench_traffic(const BenchTrafficArguments& arguments, const std::string& command_line);
 
 }  // namespace slora

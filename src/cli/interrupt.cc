@@ -11,7 +11,6 @@ namespace slora {
 namespace {
 
 constexpr timespec kPatience{0, 100'000'000};  // how often the thread looks whether it should end
-constexpr int kInterrupted = 130;              // exit code, as shells have it
 
 sigset_t signals() {
   sigset_t set;

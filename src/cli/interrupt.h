@@ -5,6 +5,8 @@
 
 namespace slora {
 
+inline constexpr int kInterrupted = 130;  // exit code, as shells have it
+
 // Makes Ctrl-C and SIGTERM a wish to stop rather than the end of the process, so that what was written to scratch folders goes; the second
 // one ends it at once. To be made before other threads, which it keeps the signals from. Has a thread of its own.
 class Interrupt {
