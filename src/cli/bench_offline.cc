@@ -48,14 +48,19 @@ Result<bench::OfflineOptions> make_options(const BenchOfflineArguments& argument
   for (const std::string& use : arguments.adapters) {
     options.uses.push_back(use == "none" ? AdapterUse::none : use == "shared" ? AdapterUse::shared : AdapterUse::distinct);
   }
-  if (arguments.quick) {
-    options.prompts = {16};
-    options.batches = {1, 2};
-    options.contexts = {32};
-    options.repeats = 2;
-    options.steps = 4;
-  }
   return options;
+}
+
+// What --quick stands for, as its help says it, but for what was given.
+void make_quick(bench::OfflineOptions& options, const CLI::App& command) {
+  const auto set = [&](const char* name, auto& value, auto quick) {
+    if (command.count(name) == 0) value = quick;
+  };
+  set("--prompt", options.prompts, std::vector<std::int32_t>{16});
+  set("--batch", options.batches, std::vector<std::int32_t>{1, 2});
+  set("--context", options.contexts, std::vector<std::int32_t>{32});
+  set("--repeats", options.repeats, 2);
+  set("--steps", options.steps, 4);
 }
 
 Result<TemporaryFolder> make_scratch(const std::string& parent) {
@@ -142,7 +147,12 @@ CLI::App* add_bench_offline(CLI::App& bench, BenchOfflineArguments& arguments) {
       ->type_name("DIR");
   command->add_option("--json", arguments.json, "Also write the rows there: a line of JSON for the machine, and one for each row")
       ->type_name("FILE");
-  command->add_flag("--quick", arguments.quick, "Few and short rows, to see that it runs; figures mean little");
+  command->add_flag("--quick", arguments.quick,
+                    "For what of it is not given: --prompt 16 --batch 1,2 --context 32 --repeats 2 --steps 4. Shows that it runs; figures "
+                    "mean little");
+  command->parse_complete_callback([command, &arguments] {
+    if (arguments.quick) make_quick(arguments.options, *command);
+  });
   command->footer(
       "Every row is a median of repetitions, through engine, scheduler and sampler. Columns:\n"
       "  tokens/s, ms          of all sequences; of a decode step, or of a prompt up to its first token\n"
