@@ -75,6 +75,13 @@ double percentile(std::vector<double>& values, double share) {
   return *at;
 }
 
+// The runtime speaks of --max-model-len, which no bench has.
+Error in_our_options(const Error& refusal, const OfflineOptions& options) {
+  constexpr std::string_view kTheirs = "--max-model-len: ";
+  if (!refusal.message.starts_with(kTheirs) || plan_rows(options).empty()) return refusal;
+  return {"bad_option", longest_sequence_text(options) + " are needed; " + refusal.message.substr(kTheirs.size()), {}};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<OfflineBench>> OfflineBench::create(const OfflineSetup& setup, const OfflineOptions& options) {
@@ -94,7 +101,7 @@ Result<std::unique_ptr<OfflineBench>> OfflineBench::create(const OfflineSetup& s
   const SteadyClock clock;
   const Timestamp begin = clock.now();
   Result<std::unique_ptr<EngineRunner>> runner = EngineRunner::create(std::move(runtime), options.top_p);
-  if (!runner) return forward_error(runner);
+  if (!runner) return tl::unexpected(in_our_options(runner.error(), options));
   const double load_seconds = seconds(clock.now() - begin);
   return std::unique_ptr<OfflineBench>(new OfflineBench(setup, options, std::move(*runner), load_seconds));
 }

@@ -62,6 +62,25 @@ TEST_F(OfflineBenchTest, DecodesAtTheContextThatWasAskedFor) {
   for (const OfflineRow& row : rows) EXPECT_NEAR(row.context, 40, 8);
 }
 
+TEST_F(OfflineBenchTest, NamesItsOwnOptionsWhenTheModelTakesNoSuchSequences) {
+  const auto refusal = [this] {
+    const Result<std::unique_ptr<OfflineBench>> bench = OfflineBench::create(setup_, options_);
+    return bench ? "none" : bench.error().message;
+  };
+  options_.contexts = {40, 512};
+  std::string message = refusal();
+  EXPECT_TRUE(message.starts_with("--context 512 with --repeats 3 and --steps 2: sequences of 527 tokens are needed; ")) << message;
+  EXPECT_NE(message.find("512 positions"), std::string::npos) << message;
+  options_.contexts = {40};
+  options_.prompts = {512};
+  message = refusal();
+  EXPECT_TRUE(message.starts_with("--prompt 512: sequences of 513 tokens")) << message;
+  options_.prompts = {20};
+  setup_.pool_bytes = 1;
+  message = refusal();
+  EXPECT_EQ(message.find("--max-model-len"), std::string::npos) << message;
+}
+
 TEST_F(OfflineBenchTest, SumsOfFloorsAreNoLowerThanTheFloor) {
   for (const OfflineRow& row : run()) EXPECT_GE(row.by_op_seconds, row.floor_seconds * (1 - 1e-9));
 }
@@ -77,6 +96,16 @@ TEST(OfflinePlan, LeavesOutWhatHoldsTooManyTokens) {
   ASSERT_EQ(rows.size(), 3u);
   EXPECT_EQ(rows.back().batch, 1);
   EXPECT_EQ(rows.back().tokens, 1000);
+}
+
+TEST(OfflinePlan, NamesWhatItLeavesOut) {
+  OfflineOptions options;
+  options.batches = {1, 4};
+  options.contexts = {100, 1000};
+  options.context_tokens_max = 1000;
+  EXPECT_EQ(left_out_text(options), "left out: 3 rows that hold more than --context-tokens 1000: decode 4 x 1000");
+  options.context_tokens_max = 4000;
+  EXPECT_EQ(left_out_text(options), "");
 }
 
 TEST(OfflinePlan, LetsLargerBatchesTakeTurnsWithTheirAdapters) {

@@ -65,6 +65,31 @@ std::int32_t sequence_tokens(const OfflineOptions& options, const PlannedRow& ro
   fail_check("a known kind of row", std::source_location::current());
 }
 
+bool is_left_out(const OfflineOptions& options, const PlannedRow& row) {
+  return row.kind == OfflineKind::decode && std::int64_t{row.batch} * row.tokens > options.context_tokens_max;
+}
+
+// Those that are left out too.
+std::vector<PlannedRow> all_rows(const OfflineOptions& options) {
+  std::vector<PlannedRow> rows;
+  for (const AdapterSetting& setting : settings_of(options)) {
+    // One sequence under one adapter is the same row whether others would share it or not.
+    const bool is_twin = setting.use == AdapterUse::distinct && has(options, AdapterUse::shared);
+    for (const std::int32_t prompt : options.prompts) {
+      if (!is_twin) rows.push_back({OfflineKind::prefill, setting, 1, prompt});
+    }
+    for (const std::int32_t context : options.contexts) {
+      for (const std::int32_t batch : options.batches) {
+        if (is_twin && batch == 1) continue;
+        rows.push_back({OfflineKind::decode, setting, batch, context});
+        add_turns(rows, options);
+      }
+    }
+    add_lists(rows, options, setting);
+  }
+  return rows;
+}
+
 std::uint64_t adapter_bytes(const PlannedRow& row, const ModelConfig& config) {
   const AdapterSetting& setting = row.adapters;
   const std::int32_t count = setting.count_in(row.batch);
@@ -99,23 +124,23 @@ std::string name_of(const AdapterSetting& setting) {
 }
 
 std::vector<PlannedRow> plan_rows(const OfflineOptions& options) {
-  std::vector<PlannedRow> rows;
-  for (const AdapterSetting& setting : settings_of(options)) {
-    // One sequence under one adapter is the same row whether others would share it or not.
-    const bool is_twin = setting.use == AdapterUse::distinct && has(options, AdapterUse::shared);
-    for (const std::int32_t prompt : options.prompts) {
-      if (!is_twin) rows.push_back({OfflineKind::prefill, setting, 1, prompt});
-    }
-    for (const std::int32_t context : options.contexts) {
-      for (const std::int32_t batch : options.batches) {
-        if (std::int64_t{batch} * context > options.context_tokens_max || (is_twin && batch == 1)) continue;
-        rows.push_back({OfflineKind::decode, setting, batch, context});
-        add_turns(rows, options);
-      }
-    }
-    add_lists(rows, options, setting);
-  }
+  std::vector<PlannedRow> rows = all_rows(options);
+  std::erase_if(rows, [&](const PlannedRow& row) { return is_left_out(options, row); });
   return rows;
+}
+
+std::string left_out_text(const OfflineOptions& options) {
+  std::size_t count = 0;
+  std::vector<std::string> shapes;  // once each, whatever the adapters
+  for (const PlannedRow& row : all_rows(options)) {
+    if (!is_left_out(options, row)) continue;
+    ++count;
+    std::string shape = fmt::format("decode {} x {}", row.batch, row.tokens);
+    if (std::ranges::find(shapes, shape) == shapes.end()) shapes.push_back(std::move(shape));
+  }
+  if (count == 0) return {};
+  return fmt::format("left out: {} rows that hold more than --context-tokens {}: {}", count, options.context_tokens_max,
+                     fmt::join(shapes, ", "));
 }
 
 std::int32_t measured_tokens(const OfflineOptions& options) { return options.repeats * options.steps; }
@@ -130,6 +155,24 @@ std::int32_t longest_sequence(const OfflineOptions& options) {
   std::int32_t longest = 2;
   for (const PlannedRow& row : plan_rows(options)) longest = std::max(longest, sequence_tokens(options, row));
   return longest;
+}
+
+std::string longest_sequence_text(const OfflineOptions& options) {
+  const std::vector<PlannedRow> rows = plan_rows(options);
+  check(!rows.empty(), "a planned row");
+  const PlannedRow& row = *std::ranges::max_element(rows, {}, [&](const PlannedRow& planned) { return sequence_tokens(options, planned); });
+  const std::int32_t tokens = sequence_tokens(options, row);
+  switch (row.kind) {
+    case OfflineKind::prefill:
+      return fmt::format("--prompt {}: sequences of {} tokens", row.tokens, tokens);
+    case OfflineKind::decode:
+      return fmt::format("--context {} with --repeats {} and --steps {}: sequences of {} tokens", row.tokens, options.repeats,
+                         options.steps, tokens);
+    case OfflineKind::requests:
+      return fmt::format("--request-prompt {} and --request-output {}: sequences of {} tokens", row.tokens, options.request_output_tokens,
+                         tokens);
+  }
+  fail_check("a known kind of row", std::source_location::current());
 }
 
 std::uint64_t pool_bytes_for(const OfflineOptions& options, const ModelConfig& config, DType kv_dtype) {

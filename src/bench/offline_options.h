@@ -57,6 +57,8 @@ struct PlannedRow {
 
 // The rows in the order to measure them; what needs more than context_tokens_max is not among them.
 [[nodiscard]] std::vector<PlannedRow> plan_rows(const OfflineOptions& options);
+// How many rows those are, and which; empty when there are none.
+[[nodiscard]] std::string left_out_text(const OfflineOptions& options);
 
 // Decoding measures the tokens in the middle of what its sequences generate: this many of them, and how many in all.
 [[nodiscard]] std::int32_t measured_tokens(const OfflineOptions& options);
@@ -64,6 +66,8 @@ struct PlannedRow {
 // Tokens of the prompts that decode at this context, on average over the measured steps.
 [[nodiscard]] std::int32_t prompt_tokens_for(const OfflineOptions& options, std::int32_t context);
 
+// "--context 512 with --repeats 5 and --steps 16: sequences of 595 tokens": what asks for the longest sequence. Requires: a planned row.
+[[nodiscard]] std::string longest_sequence_text(const OfflineOptions& options);
 // Tokens of the longest sequence, and bytes of pool that the rows need so that nothing is evicted which a row still wants.
 [[nodiscard]] std::int32_t longest_sequence(const OfflineOptions& options);
 [[nodiscard]] std::uint64_t pool_bytes_for(const OfflineOptions& options, const ModelConfig& config, DType kv_dtype);

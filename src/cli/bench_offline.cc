@@ -70,9 +70,10 @@ Result<TemporaryFolder> make_scratch(const std::string& parent) {
   return folder;
 }
 
-void print_head(const bench::OfflineBench& offline) {
+void print_head(const bench::OfflineBench& offline, const std::string& left_out) {
   print_machine(offline.probe());
   for (const std::string& line : offline.summary()) fmt::print("{}\n", line);
+  if (!left_out.empty()) fmt::print("{}\n", left_out);
   fmt::print("\n{}\n", bench::offline_table_head());
   std::fflush(stdout);
 }
@@ -198,7 +199,7 @@ int run_bench_offline(const BenchOfflineArguments& arguments, const std::string&
   BenchLog log;
   if (Status opened = log.open(arguments.json); !opened) return report(opened.error());
 
-  print_head(**offline);
+  print_head(**offline, bench::left_out_text(*options));
   Json head = machine_record(command_line, (*offline)->probe());
   head["model"] = setup.model.name;
   head["setup"] = (*offline)->summary();
