@@ -95,6 +95,7 @@ Result<std::unique_ptr<OfflineBench>> OfflineBench::create(const OfflineSetup& s
   runtime.threads = setup.threads;
   runtime.weights = setup.weights;
   const DType kv_dtype = setup.backend == "reference" ? DType::f32 : DType::bf16;
+  runtime.pool_memory = PoolMemory::at_start;  // rows are to tell what a server does that has run for a while
   runtime.pool_bytes = setup.pool_bytes ? *setup.pool_bytes : pool_bytes_for(options, *config, kv_dtype);
   runtime.max_model_len = longest_sequence(options);
   runtime.progress = setup.progress;

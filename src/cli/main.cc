@@ -69,6 +69,10 @@ CLI::App* add_serve(CLI::App& app, ServeArguments& arguments) {
                    "everybody on this machine may")
       ->type_name("KEY")
       ->envname("SLORA_ADMIN_API_KEY");
+  command->add_flag(
+      "--prefault-pool", arguments.prefault_pool,
+      "Take the pool's memory from the system at the start instead of at first use: the start takes longer, the first prompts "
+      "and adapter loads don't");
   command
       ->add_option("--watch-adapters", arguments.watch_seconds,
                    "Look at --adapters every so many seconds, 5 when the number is left out, for folders that come and go")

@@ -48,6 +48,7 @@ std::string example_call(const Ready& ready, const std::string& model, std::stri
 int run_serve(const ServeArguments& arguments) {
   Result<RuntimeOptions> runtime_options = make_runtime_options(arguments.model);
   if (!runtime_options) return report(runtime_options.error());
+  if (arguments.prefault_pool) runtime_options->pool_memory = PoolMemory::at_start;
 
   ApiServerOptions options;
   options.http.host = arguments.host;

@@ -1,5 +1,7 @@
 #include "engine/memory_limits.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -12,6 +14,8 @@ namespace slora {
 namespace {
 
 const std::string kCgroupRoot = "/sys/fs/cgroup";
+constexpr std::size_t kPrefaultBytes = std::size_t{64} << 20;  // between two reports
+constexpr std::size_t kSmallPageBytes = 4096;
 
 // A file that holds one number; nothing when it is missing or says "max".
 std::optional<std::uint64_t> read_number(const std::string& path) {
@@ -66,12 +70,26 @@ std::uint64_t available_memory_bytes() {
   const auto consider = [&](std::optional<std::uint64_t> left) { least = std::min(least, left.value_or(least)); };
   for (std::filesystem::path folder = cgroup_folder(); folder.string().size() >= kCgroupRoot.size(); folder = folder.parent_path()) {
     const std::string at = folder.string();
-    consider(left_under(read_number(at + "/memory.max"), read_number(at + "/memory.current"), read_statistic(at + "/memory.stat", "inactive_file")));
+    consider(left_under(read_number(at + "/memory.max"), read_number(at + "/memory.current"),
+                        read_statistic(at + "/memory.stat", "inactive_file")));
   }
   const std::string version_1 = kCgroupRoot + "/memory";
   consider(left_under(read_number(version_1 + "/memory.limit_in_bytes"), read_number(version_1 + "/memory.usage_in_bytes"),
                       read_statistic(version_1 + "/memory.stat", "total_inactive_file")));
   return least == std::numeric_limits<std::uint64_t>::max() ? 0 : least;
+}
+
+void prefault(std::span<std::byte> memory, const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
+  for (std::size_t begin = 0; begin < memory.size(); begin += kPrefaultBytes) {
+    const std::span<std::byte> piece = memory.subspan(begin, std::min(kPrefaultBytes, memory.size() - begin));
+    if (madvise(piece.data(), piece.size(), MADV_POPULATE_WRITE) != 0) {  // before Linux 5.14
+      for (std::size_t at = 0; at < piece.size(); at += kSmallPageBytes) {
+        volatile std::byte& first = piece[at];
+        first = std::byte{first};
+      }
+    }
+    progress(begin + piece.size(), memory.size());
+  }
 }
 
 }  // namespace slora

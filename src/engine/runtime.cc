@@ -144,7 +144,13 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   }
   const Result<std::uint64_t> pool_bytes = choose_pool_bytes(options, kv.page_bytes());
   if (!pool_bytes) return tl::unexpected(pool_bytes.error());
-  parts.arena = std::make_unique<PageArena>(parts.backend->allocate(*pool_bytes), kv.page_bytes());
+  Buffer pool = parts.backend->allocate(*pool_bytes);
+  if (options.pool_memory == PoolMemory::at_start) {
+    prefault({pool.data(), pool.bytes()}, [&](std::uint64_t done, std::uint64_t total) {
+      if (options.progress) options.progress("Preparing the pool", done, total);
+    });
+  }
+  parts.arena = std::make_unique<PageArena>(std::move(pool), kv.page_bytes());
 
   EngineOptions engine;
   engine.scheduler.page_count = parts.arena->page_count();

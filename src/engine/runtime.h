@@ -17,6 +17,9 @@ namespace slora {
 // Largest rank that an adapter may have: bounds the room for shrink results.
 inline constexpr std::int32_t kAdapterRankMax = 512;
 
+// When the system gives the pool its physical memory.
+enum class PoolMemory : std::uint8_t { at_first_use, at_start };
+
 struct RuntimeOptions {
   std::filesystem::path model_folder;
   std::string model_name;                            // --served-model-name: label of the metrics
@@ -24,7 +27,8 @@ struct RuntimeOptions {
   std::string backend = "auto";
   int threads = 0;  // 0: as many as there are cores for us
   WeightStorage weights = WeightStorage::bf16;
-  std::optional<std::uint64_t> pool_bytes;                                    // none: chosen from what is free
+  std::optional<std::uint64_t> pool_bytes;  // none: chosen from what is free
+  PoolMemory pool_memory = PoolMemory::at_first_use;
   std::optional<std::int32_t> page_tokens;                                    // none: chosen from the model's shape
   std::optional<std::int32_t> max_model_len;                                  // none: what the model and the pool allow
   std::vector<std::filesystem::path> adapter_folders;                         // --adapters: folders of adapter folders, or adapter folders
