@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -53,7 +54,8 @@ void add_target_options(CLI::App& command, BenchTrafficArguments& arguments) {
       ->excludes(url);
 }
 
-void add_request_options(CLI::App& command, bench::TrafficOptions& options) {
+void add_request_options(CLI::App& command, BenchTrafficArguments& arguments) {
+  bench::TrafficOptions& options = arguments.options;
   const auto add_count = [&](const char* name, std::int32_t& count, std::int32_t min, const char* what) {
     command.add_option(name, count, what)->type_name("N")->check(in_range(min, 1 << 24))->capture_default_str();
   };
@@ -62,7 +64,13 @@ void add_request_options(CLI::App& command, bench::TrafficOptions& options) {
   add_count("--input-tokens", options.input_tokens, 1, "Tokens of a prompt");
   add_count("--output-tokens", options.output_tokens, 1, "Tokens of an answer; nothing ends it before");
   add_count("--adapter-count", options.adapter_count, 0, "Adapters that requests use in turn, the first by name; 0: the base model");
-  add_count("--vocabulary", options.vocabulary, 1, "Prompts hold random token ids below");
+  static_assert(bench::TrafficOptions().vocabulary == 32000, "as the help says it");
+  command
+      .add_option("--vocabulary", arguments.vocabulary,
+                  "Prompts hold random token ids below [32000; without --url at most what the model has, with --url give less for a model "
+                  "that has less]")
+      ->type_name("N")
+      ->check(in_range(1, 1 << 24));
   command.add_option("--seed", options.seed, "Makes the prompts; a server that has seen them answers from its prefix cache")
       ->type_name("N")
       ->check(in_range(0, 1 << 30))
@@ -79,9 +87,24 @@ void add_request_options(CLI::App& command, bench::TrafficOptions& options) {
       ->capture_default_str();
 }
 
-Result<std::unique_ptr<bench::TrafficTarget>> make_engine(const BenchTrafficArguments& arguments, const std::string& scratch) {
+// An engine refuses ids that its model does not have; what a server has nobody knows.
+Result<std::int32_t> choose_vocabulary(const BenchTrafficArguments& arguments, const bench::ModelSource& model) {
+  const Result<ModelConfig> config = read_model_config(model.folder.string());
+  if (!config) return tl::unexpected(config.error());
+  const std::int32_t known = config->vocab_size;
+  if (!arguments.vocabulary) return std::min(arguments.options.vocabulary, known);
+  if (*arguments.vocabulary <= known) return *arguments.vocabulary;
+  return error("bad_option", "--vocabulary: expected at most the {} tokens of the model, found {}", known, *arguments.vocabulary);
+}
+
+// Also chooses the vocabulary of the requests.
+Result<std::unique_ptr<bench::TrafficTarget>> make_engine(bench::TrafficOptions& requests, const BenchTrafficArguments& arguments,
+                                                          const std::string& scratch) {
   const Result<bench::ModelSource> model = bench::find_model(arguments.model, scratch);
   if (!model) return error("bad_option", "--model: {}", model.error().message);
+  const Result<std::int32_t> vocabulary = choose_vocabulary(arguments, *model);
+  if (!vocabulary) return tl::unexpected(vocabulary.error());
+  requests.vocabulary = *vocabulary;
   RuntimeOptions options;
   options.model_folder = model->folder;
   options.model_name = model->name;
@@ -121,7 +144,7 @@ Result<bench::TrafficReport> run_once(bench::TrafficTarget& target, const bench:
 CLI::App* add_bench_traffic(CLI::App& bench, BenchTrafficArguments& arguments) {
   CLI::App* command = bench.add_subcommand("traffic", "Measure a list of requests: through the engine, or sent to a server");
   add_target_options(*command, arguments);
-  add_request_options(*command, arguments.options);
+  add_request_options(*command, arguments);
   command->add_option("--repeats", arguments.repeats, "Runs, each with the next seed")
       ->type_name("N")
       ->check(in_range(1, 1000))
@@ -145,17 +168,18 @@ int run_bench_traffic(const BenchTrafficArguments& arguments, const std::string&
   const Interrupt interrupt("stopping");
   const Result<TemporaryFolder> scratch = TemporaryFolder::create();
   if (!scratch) return report(scratch.error());
+  bench::TrafficOptions options = arguments.options;
+  options.vocabulary = arguments.vocabulary.value_or(options.vocabulary);
   Result<std::unique_ptr<bench::TrafficTarget>> target =
-      arguments.url.empty() ? make_engine(arguments, scratch->path()) : make_server(arguments);
+      arguments.url.empty() ? make_engine(options, arguments, scratch->path()) : make_server(arguments);
   if (!target) return report(target.error());
-  if (Status ready = bench::can_run_traffic(**target, arguments.options); !ready) return report(ready.error());
+  if (Status ready = bench::can_run_traffic(**target, options); !ready) return report(ready.error());
   BenchLog log;
   if (Status opened = log.open(arguments.json); !opened) return report(opened.error());
 
-  log.write({{"command", command_line}, {"machine", to_json(bench::machine_facts())}, {"options", to_json(arguments.options)}});
+  log.write({{"command", command_line}, {"machine", to_json(bench::machine_facts())}, {"options", to_json(options)}});
   std::vector<double> rates;
   std::size_t error_count = 0;
-  bench::TrafficOptions options = arguments.options;
   for (std::int32_t i = 0; i < arguments.repeats && !interrupt.wished().load(); ++i, ++options.seed) {
     const Result<bench::TrafficReport> figures = run_once(**target, options, interrupt.wished());
     if (!figures) return report(figures.error());

@@ -1,5 +1,6 @@
 #pragma once
 #include <CLI/CLI.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,7 +20,8 @@ struct BenchTrafficArguments {
   std::string pool_memory;  // empty: chosen
   std::string json;         // file; empty: none
   std::int32_t repeats = 1;
-  bench::TrafficOptions options;
+  std::optional<std::int32_t> vocabulary;  // none: chosen
+  bench::TrafficOptions options;           // but for the vocabulary
 };
 
 CLI::App* add_bench_traffic(CLI::App& bench, BenchTrafficArguments& arguments);

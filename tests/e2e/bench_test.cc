@@ -43,6 +43,27 @@ TEST(BenchTraffic, NamesTheFirstRefusal) {
   EXPECT_THAT(finished.output, AllOf(HasSubstr("errors       2"), HasSubstr("max_tokens")));
 }
 
+TEST(BenchTraffic, KeepsToTheVocabularyOfTheModel) {
+  const std::string path = ::testing::TempDir() + "traffic." + std::to_string(getpid()) + ".jsonl";
+  const std::vector<std::string> arguments = {"bench",           "traffic", "--model",    source_path("demo/model"),
+                                              "--pool-memory",   "16MiB",   "--requests", "3",
+                                              "--output-tokens", "4",       "--json",     path};
+  const Finished finished = run_slora(arguments);
+  EXPECT_EQ(finished.exit_code, 0) << finished.output;
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  std::filesystem::remove(path);
+  const Json head = Json::parse(line, nullptr, false);
+  ASSERT_TRUE(head.is_object()) << line;
+  EXPECT_EQ(head["options"]["vocabulary"], 1722);
+  std::vector<std::string> beyond = arguments;
+  beyond.insert(beyond.end(), {"--vocabulary", "1723"});
+  const Finished refused = run_slora(beyond);
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.output, HasSubstr("--vocabulary: expected at most the 1722 tokens of the model, found 1723"));
+}
+
 TEST(BenchTraffic, SaysWhatIsMissing) {
   const Finished adapters = run_traffic({"--requests", "2", "--adapter-count", "400", "--vocabulary", "1700"});
   EXPECT_EQ(adapters.exit_code, 1);
