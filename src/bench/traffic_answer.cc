@@ -91,7 +91,9 @@ Status TrafficAnswer::take_head(std::string_view head) {
     state_ = State::chunk_size;
     return {};
   }
-  if (!read_number(body_bytes_left_, field_of(head, "content-length"), 10)) return broken("neither chunks nor a length");
+  if (!read_number(body_bytes_left_, field_of(head, "content-length"), 10)) {
+    return broken("expected chunks or a Content-Length, found neither");
+  }
   state_ = body_bytes_left_ > 0 ? State::sized : State::over;
   return {};
 }

@@ -72,6 +72,13 @@ TEST(TrafficAnswer, RefusesBrokenAnswers) {
   }
 }
 
+TEST(TrafficAnswer, SaysWhatItMissesWhereOnlyTheEndOfTheConnectionEndsTheAnswer) {
+  TrafficAnswer answer;
+  const Result<std::int32_t> tokens = answer.push("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\ndata: [DONE]\n\n");
+  ASSERT_FALSE(tokens);
+  EXPECT_EQ(tokens.error().message, "the answer is broken: expected chunks or a Content-Length, found neither");
+}
+
 TEST(TrafficAnswer, RefusesUsageOfOtherTypes) {
   for (const std::string_view usage : {"null", "7", "[]", R"({"completion_tokens":"2"})", R"({"completion_tokens":2.5})",
                                        R"({"prompt_tokens_details":[16]})", R"({"prompt_tokens_details":{"cached_tokens":true}})"}) {

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
@@ -36,6 +37,39 @@ Status send_all(int socket, std::string_view bytes) {
   return {};
 }
 
+struct Address {
+  std::string authority, host, port;
+};
+
+Result<std::string> parse_port(std::string_view text) {
+  std::uint16_t port = 0;
+  const char* const end = text.data() + text.size();
+  const auto [read_end, failure] = std::from_chars(text.data(), end, port);
+  if (failure == std::errc() && read_end == end && port > 0) return std::string(text);
+  return error("bad_option", "--url: expected a port from 1 to 65535, found {}", text);
+}
+
+Result<Address> parse_url(std::string_view url) {
+  const std::size_t begin = url.starts_with(kScheme) ? kScheme.size() : url.size();
+  const std::string_view authority = url.substr(begin, url.find('/', begin) - begin);
+  const std::string_view path = url.substr(begin + authority.size());
+  // An IPv6 address has colons of its own, in brackets.
+  const std::size_t host_end = authority.starts_with('[') ? authority.find(']') : 0;
+  if (host_end == std::string_view::npos) return error("bad_option", "--url: expected a ] behind the address, found {}", url);
+  const std::size_t colon = std::min(authority.find(':', host_end), authority.size());
+  const std::string_view host = host_end > 0 ? authority.substr(1, host_end - 1) : authority.substr(0, colon);
+  if (host.empty() || (host_end > 0 && colon != host_end + 1)) {
+    return error("bad_option", "--url: expected an address such as http://127.0.0.1:8000, found {}", url);
+  }
+  // A server's paths are known; one behind a path of its own would not be found.
+  if (!path.empty() && path != "/" && path != "/v1" && path != "/v1/") {
+    return error("bad_option", "--url: expected nothing or /v1 behind the address, found {}", path);
+  }
+  Result<std::string> port = colon < authority.size() ? parse_port(authority.substr(colon + 1)) : "80";
+  if (!port) return forward_error(port);
+  return Address{std::string(authority), std::string(host), std::move(*port)};
+}
+
 std::string body_of(const TrafficRequest& content, std::string_view base_model) {
   return fmt::format(
       R"({{"model":{},"prompt":[{}],"max_tokens":{},"temperature":0,"ignore_eos":true,"stream":true,"stream_options":{{"include_usage":true}}}})",
@@ -45,18 +79,14 @@ std::string body_of(const TrafficRequest& content, std::string_view base_model) 
 }  // namespace
 
 Result<std::unique_ptr<TrafficHttp>> TrafficHttp::create(const std::string& url, const std::string& key) {
-  const std::string address = url.starts_with(kScheme) ? url.substr(kScheme.size(), url.find('/', kScheme.size()) - kScheme.size()) : "";
-  if (address.empty()) return error("bad_option", "--url: expected an address such as http://127.0.0.1:8000, found {}", url);
+  Result<Address> address = parse_url(url);
+  if (!address) return forward_error(address);
   const int poll = epoll_create1(EPOLL_CLOEXEC);
   if (poll < 0) return error("E_HTTP", "no epoll: {}", reason());
   auto target = std::unique_ptr<TrafficHttp>(new TrafficHttp(poll));
-  // An IPv6 address has colons of its own, in brackets.
-  const std::size_t host_end = address.starts_with('[') ? address.find(']') : 0;
-  if (host_end == std::string::npos) return error("bad_option", "--url: expected a ] behind the address, found {}", url);
-  const std::size_t colon = address.find(':', host_end);
-  target->authority_ = address;
-  target->host_ = host_end > 0 ? address.substr(1, host_end - 1) : address.substr(0, colon);
-  target->port_ = colon == std::string::npos ? "80" : address.substr(colon + 1);
+  target->authority_ = std::move(address->authority);
+  target->host_ = std::move(address->host);
+  target->port_ = std::move(address->port);
   target->key_ = key;
   target->received_.resize(kReceiveBytes);
   return target;
@@ -72,14 +102,14 @@ Result<std::vector<std::string>> TrafficHttp::adapter_names() {
   Result<std::string> text = get("/v1/models");
   if (!text) return forward_error(text);
   const Result<Json> models = parse_json(*text);
-  if (!models) return tl::unexpected(models.error());
+  if (!models) return error("E_HTTP", "GET /v1/models: expected JSON, found something else: {}", models.error().message);
   const Json* list = models->is_object() ? find_member(*models, "data") : nullptr;
-  if (list == nullptr || !list->is_array()) return error("E_HTTP", "/v1/models: expected a list \"data\", found {}", shown(*models));
+  if (list == nullptr || !list->is_array()) return error("E_HTTP", "GET /v1/models: expected a list \"data\", found {}", shown(*models));
   std::vector<std::string> names;
   for (const Json& model : *list) {
-    if (!model.is_object()) return error("E_HTTP", "/v1/models: expected objects in \"data\", found {}", shown(model));
+    if (!model.is_object()) return error("E_HTTP", "GET /v1/models: expected objects in \"data\", found {}", shown(model));
     const Result<std::string> name = string_at(model, "id");
-    if (!name) return tl::unexpected(name.error());
+    if (!name) return error("E_HTTP", "GET /v1/models: {}", name.error().message);
     if (find_member(model, "parent") != nullptr) {
       names.push_back(*name);
     } else if (base_model_.empty()) {

@@ -13,7 +13,7 @@ namespace slora::bench {
 // takes cores from a server on the same machine, so it does as little of it as it can. One thread.
 class TrafficHttp final : public TrafficTarget {
  public:
-  // `url` such as http://127.0.0.1:8000. `key` may be empty.
+  // `url` such as http://127.0.0.1:8000, with or without /v1. `key` may be empty.
   [[nodiscard]] static Result<std::unique_ptr<TrafficHttp>> create(const std::string& url, const std::string& key);
   ~TrafficHttp() override;
 
