@@ -1,6 +1,7 @@
 #include "cli/bench_command.h"
 
 #include "cli/bench_machine.h"
+#include "cli/option_range.h"
 
 namespace slora {
 
@@ -14,6 +15,7 @@ BenchCommand::BenchCommand(CLI::App& app)
   CLI::App* machine = command_->add_subcommand("machine", "Measure what the machine can do: read memory, multiply");
   machine->add_option("--threads", machine_threads_, "Threads that read and compute; 0: one per core")
       ->type_name("N")
+      ->check(in_range(0, 1024))
       ->capture_default_str();
 }
 
