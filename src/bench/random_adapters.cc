@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cerrno>
 #include <cmath>
+#include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <system_error>
@@ -42,16 +44,23 @@ TensorToWrite random_tensor(std::string name, std::int64_t rows, std::int64_t co
   return tensor;
 }
 
+// Requires: errno was 0 before the file was opened; streams leave there what the system said.
+tl::unexpected<Error> not_written(const std::filesystem::path& file) {
+  return error("E_WRITE", "{} can't be written: {}", file.string(), errno != 0 ? std::strerror(errno) : "its stream failed");
+}
+
 Status write_config(const std::filesystem::path& folder, std::int32_t rank, AdapterTargets targets, std::int32_t index) {
   Json modules = {"q_proj", "v_proj"};
   if (targets == AdapterTargets::all) modules = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
   const Json config = {{"peft_type", "LORA"}, {"task_type", "CAUSAL_LM"}, {"base_model_name_or_path", fmt::format("random-{}", index)},
                        {"r", rank},           {"lora_alpha", rank},       {"target_modules", modules},
                        {"bias", "none"}};
-  std::ofstream file(folder / "adapter_config.json");
+  const std::filesystem::path path = folder / "adapter_config.json";
+  errno = 0;
+  std::ofstream file(path);
   file << config.dump(2) << '\n';
   file.close();
-  if (!file) return error("E_WRITE", "{}: adapter_config.json can't be written", folder.string());
+  if (!file) return not_written(path);
   return {};
 }
 
@@ -95,7 +104,6 @@ Status RandomAdapters::provide(AdapterStore& store, const AdapterKind& kind, std
 
 Status RandomAdapters::write(const AdapterKind& kind, std::int32_t index) const {
   const std::filesystem::path folder = folder_of(kind, index);
-  const std::int32_t rank = kind.rank_of(index);
   std::error_code failure;
   std::filesystem::create_directories(folder_, failure);
   if (failure) return error("E_WRITE", "{}: {}", folder_.string(), failure.message());
@@ -103,12 +111,22 @@ Status RandomAdapters::write(const AdapterKind& kind, std::int32_t index) const 
   const bool is_new = std::filesystem::create_directory(folder, failure);
   if (failure) return error("E_WRITE", "{}: {}", folder.string(), failure.message());
   if (!is_new) return error("E_WRITE", "{} is there already", folder.string());
+  Status written = write_files(kind, index);
+  // Half a folder would be refused by servers, and by the next run.
+  if (!written) std::filesystem::remove_all(folder, failure);
+  return written;
+}
+
+Status RandomAdapters::write_files(const AdapterKind& kind, std::int32_t index) const {
+  const std::filesystem::path folder = folder_of(kind, index);
+  const std::int32_t rank = kind.rank_of(index);
   if (Status written = write_config(folder, rank, kind.targets, index); !written) return written;
   constexpr std::string_view kWeights = "adapter_model.safetensors";
   // As many files as a multiple of the ranks, so that a link has its adapter's rank.
   constexpr std::int32_t kFiles =
       kWeightFilesMax / static_cast<std::int32_t>(kMixedRanks.size()) * static_cast<std::int32_t>(kMixedRanks.size());
   if (index >= kFiles) {
+    std::error_code failure;
     std::filesystem::create_hard_link(folder_of(kind, index % kFiles) / kWeights, folder / kWeights, failure);
     if (failure) return error("E_WRITE", "{}: {}", folder.string(), failure.message());
     return {};
@@ -121,7 +139,9 @@ Status RandomAdapters::write(const AdapterKind& kind, std::int32_t index) const 
     tensors.push_back(random_tensor(name + ".lora_A.weight", rank, module.in, 1 / std::sqrt(module.in), random));
     tensors.push_back(random_tensor(name + ".lora_B.weight", module.out, rank, 0.1 / std::sqrt(rank), random));
   }
-  return write_safetensors((folder / kWeights).string(), tensors);
+  errno = 0;
+  if (!write_safetensors((folder / kWeights).string(), tensors)) return not_written(folder / kWeights);
+  return {};
 }
 
 }  // namespace slora::bench

@@ -24,8 +24,8 @@ struct AdapterKind {
 // Numbers of an adapter of this rank, of all its modules.
 [[nodiscard]] std::uint64_t parameter_count(const ModelConfig& config, AdapterTargets targets, std::int32_t rank);
 
-// PEFT folders of random numbers for one model, written below a folder and registered under names of their own. Nothing is removed. One
-// thread.
+// PEFT folders of random numbers for one model, written below a folder and registered under names of their own. Whole ones are not
+// removed. One thread.
 class RandomAdapters {
  public:
   // `folder` is there and stays until the last adapter has been loaded.
@@ -33,11 +33,14 @@ class RandomAdapters {
 
   // Lets `store` know the first `count` adapters of a kind.
   [[nodiscard]] Status provide(AdapterStore& store, const AdapterKind& kind, std::int32_t count);
-  // Writes the folder of one, named as the adapter; an error when it is there. Requires: those before it were written.
+  // Writes the folder of one, named as the adapter, whole or not at all; an error when it is there. Requires: those before it were
+  // written.
   [[nodiscard]] Status write(const AdapterKind& kind, std::int32_t index) const;
   [[nodiscard]] static std::string adapter_name(const AdapterKind& kind, std::int32_t index);
 
  private:
+  // Into the adapter's folder, which is there.
+  [[nodiscard]] Status write_files(const AdapterKind& kind, std::int32_t index) const;
   [[nodiscard]] std::filesystem::path folder_of(const AdapterKind& kind, std::int32_t index) const;
 
   const std::filesystem::path folder_;

@@ -1,7 +1,10 @@
 #include "bench/random_adapters.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <csignal>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -58,6 +61,27 @@ TEST_F(RandomAdaptersTest, AreNotWrittenOverOthers) {
   ASSERT_FALSE(written);
   EXPECT_NE(written.error().message.find("r8-qv-0"), std::string::npos);
   EXPECT_EQ(*read_text_file(config, 100), "{}");
+}
+
+// The limit on the length of files stands for a disk that is full.
+TEST_F(RandomAdaptersTest, SayWhyTheyCannotBeWrittenAndLeaveNoHalves) {
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit small{1000, before.rlim_max};
+  const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
+  setrlimit(RLIMIT_FSIZE, &small);
+  const Status written = adapters_.write({8, AdapterTargets::all}, 0);
+  setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, old_handler);
+  ASSERT_FALSE(written);
+  EXPECT_EQ(written.error().message, folder_.file("r8-all-0/adapter_model.safetensors can't be written: File too large"));
+  EXPECT_FALSE(std::filesystem::exists(folder_.file("r8-all-0")));
+  EXPECT_TRUE(adapters_.write({8, AdapterTargets::all}, 0));
+}
+
+TEST_F(RandomAdaptersTest, LeaveNoHalvesWhereTheFileToShareIsMissing) {
+  ASSERT_FALSE(adapters_.write({8, AdapterTargets::all}, 63));
+  EXPECT_FALSE(std::filesystem::exists(folder_.file("r8-all-63")));
 }
 
 }  // namespace
