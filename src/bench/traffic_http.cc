@@ -22,7 +22,7 @@ namespace {
 constexpr std::size_t kReceiveBytes = std::size_t{1} << 16;
 constexpr std::size_t kConnectionsMax = 4096;
 constexpr std::size_t kGetBytesMax = std::size_t{16} << 20;
-constexpr timeval kGetPatience = {30, 0};  // between two pieces of the answer
+constexpr timeval kPatience = {30, 0};  // with a connection, between two pieces that are sent, or of what is got
 constexpr std::string_view kScheme = "http://";
 
 std::string reason() { return std::strerror(errno); }
@@ -31,6 +31,7 @@ Status send_all(int socket, std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t sent = ::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0 && errno == EAGAIN) return error("E_HTTP", "a request can't be sent: nothing was taken for {} seconds", kPatience.tv_sec);
     if (sent < 0) return error("E_HTTP", "a request can't be sent: {}", reason());
     bytes.remove_prefix(static_cast<std::size_t>(sent));
   }
@@ -211,12 +212,13 @@ Result<int> TrafficHttp::connect() const {
   std::string why;
   for (const addrinfo* address = found; address != nullptr; address = address->ai_next) {
     const int descriptor = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (descriptor >= 0) setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &kPatience, sizeof kPatience);
     if (descriptor >= 0 && ::connect(descriptor, address->ai_addr, address->ai_addrlen) == 0) {
       const int on = 1;
       setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
       return descriptor;
     }
-    why = reason();
+    why = errno == EINPROGRESS ? fmt::format("no answer for {} seconds", kPatience.tv_sec) : reason();
     if (descriptor >= 0) close(descriptor);
   }
   return error("E_HTTP", "no connection to {}: {}", authority_, why);
@@ -236,12 +238,12 @@ Result<std::string> TrafficHttp::get(std::string_view path) {
   std::string head = head_of("GET", path, 0);
   head.insert(head.size() - 2, "Connection: close\r\n");
   const Status sent = send_all(*socket, head);
-  setsockopt(*socket, SOL_SOCKET, SO_RCVTIMEO, &kGetPatience, sizeof kGetPatience);
+  setsockopt(*socket, SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof kPatience);
   std::string text, why;
   while (sent) {
     const ssize_t count = recv(*socket, received_.data(), received_.size(), 0);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) why = errno == EAGAIN ? fmt::format("nothing came for {} seconds", kGetPatience.tv_sec) : reason();
+    if (count < 0) why = errno == EAGAIN ? fmt::format("nothing came for {} seconds", kPatience.tv_sec) : reason();
     if (count <= 0) break;
     text.append(received_.data(), static_cast<std::size_t>(count));
     if (text.size() <= kGetBytesMax) continue;
