@@ -9,8 +9,10 @@ namespace {
 
 constexpr std::int64_t kPanelCols = PackedWeight::kPanelCols;
 constexpr std::int64_t kTurnPanels = 4;  // at most: as many as few rows take side by side
-// Several tiles of rows pay for long turns: the first turn of a product finds no weights in cache, and threads end farther apart.
+// With several tiles of rows long turns cost time: nothing has asked for the weights of a thread's first turn, and threads end up to a turn
+// apart. One tile asks for its weights in a line, whatever the turns. None: x is in bytes.
 std::int64_t turn_panels(std::size_t tile_count) { return tile_count <= 1 ? kTurnPanels : kTurnPanels / 2; }
+
 // More rows don't take four panels side by side; then half of gate and half of up, and what is asked for of both, fill the second cache.
 constexpr std::int64_t kSideBySideRows = 3;
 
@@ -83,7 +85,7 @@ void Linear::gate_late(Tensor out, Call product, void (*columns)(const Call& cal
   const std::int64_t width = 2 * out.cols;
   auto* y = scratch_.take<float>(static_cast<std::size_t>(out.rows * width));
   product.y = {reinterpret_cast<std::byte*>(y), DType::f32, out.rows, width, width};
-  pool_.parallel_ranges(product.weight.panel_count(), kTurnPanels,
+  pool_.parallel_ranges(product.weight.panel_count(), turn_panels(x_tile_count_),
                         [&](std::int64_t begin, std::int64_t end, int) { columns(product, begin, end); });
   late_.run(product.y);
   for_rows(pool_, out.rows, width,
