@@ -72,7 +72,7 @@ CLI::App* add_serve(CLI::App& app, ServeArguments& arguments) {
   command->add_flag(
       "--prefault-pool", arguments.prefault_pool,
       "Take the pool's memory from the system at the start instead of at first use: the start takes longer, the first prompts "
-      "and adapter loads don't");
+      "and adapter loads are as fast as later ones");
   command
       ->add_option("--watch-adapters", arguments.watch_seconds,
                    "Look at --adapters every so many seconds, 5 when the number is left out, for folders that come and go")

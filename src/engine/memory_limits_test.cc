@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <vector>
@@ -11,7 +12,7 @@
 namespace slora {
 namespace {
 
-constexpr std::size_t kPageBytes = 4096;
+const auto kPageBytes = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
 
 std::size_t resident_page_count(std::span<std::byte> memory) {
   std::vector<unsigned char> resident((memory.size() + kPageBytes - 1) / kPageBytes);
@@ -20,19 +21,19 @@ std::size_t resident_page_count(std::span<std::byte> memory) {
 }
 
 TEST(Prefault, GivesEveryPageItsMemoryAndKeepsWhatThePagesHold) {
-  constexpr std::size_t kBytes = (std::size_t{65} << 20) + 3 * kPageBytes;  // more than one piece, the last of them short
-  const Buffer buffer(kBytes);
-  const std::span<std::byte> memory(buffer.data(), kBytes);
-  memory[kBytes - 1] = std::byte{7};
-  ASSERT_LT(resident_page_count(memory), kBytes / kPageBytes);
+  const std::size_t bytes = (std::size_t{65} << 20) + 3 * kPageBytes;  // more than one piece, the last of them short
+  const Buffer buffer(bytes);
+  const std::span<std::byte> memory(buffer.data(), bytes);
+  memory[bytes - 1] = std::byte{7};
+  ASSERT_LT(resident_page_count(memory), bytes / kPageBytes);
   std::vector<std::uint64_t> reports;
   prefault(memory, [&](std::uint64_t done, std::uint64_t total) {
-    EXPECT_EQ(total, kBytes);
+    EXPECT_EQ(total, bytes);
     reports.push_back(done);
   });
-  EXPECT_EQ(resident_page_count(memory), kBytes / kPageBytes);
-  EXPECT_EQ(memory[kBytes - 1], std::byte{7});
-  EXPECT_EQ(reports, (std::vector<std::uint64_t>{std::uint64_t{64} << 20, kBytes}));
+  EXPECT_EQ(resident_page_count(memory), bytes / kPageBytes);
+  EXPECT_EQ(memory[bytes - 1], std::byte{7});
+  EXPECT_EQ(reports, (std::vector<std::uint64_t>{std::uint64_t{64} << 20, bytes}));
 }
 
 TEST(Prefault, IsDoneAtOnceWithNoMemory) {

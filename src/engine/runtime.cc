@@ -61,6 +61,20 @@ Result<std::uint64_t> choose_pool_bytes(const RuntimeOptions& options, std::size
   return wanted / page_bytes * page_bytes;
 }
 
+// Last before the engine: it takes long, and by now the rest has its memory.
+Status take_pool_memory(const RuntimeOptions& options, const PageArena& arena) {
+  const std::uint64_t bytes = arena.page_bytes() * std::uint64_t{arena.page_count()};
+  const std::uint64_t available = available_memory_bytes();
+  if (available != 0 && bytes > available) {
+    return error("E_POOL", "pool: its {} are to be taken at the start, and {} are free; give less --pool-memory", shown(bytes),
+                 shown(available));
+  }
+  prefault({arena.base(), bytes}, [&](std::uint64_t done, std::uint64_t total) {
+    if (options.progress) options.progress("Preparing the pool", done, total);
+  });
+  return {};
+}
+
 // `file_bytes`: what files held, or as it was when the weights are drawn.
 Result<ModelWeights> make_weights(const RuntimeOptions& options, const ModelConfig& config, Backend& backend, std::uint64_t& file_bytes) {
   const auto progress = [&](std::uint64_t done, std::uint64_t total) {
@@ -144,13 +158,7 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   }
   const Result<std::uint64_t> pool_bytes = choose_pool_bytes(options, kv.page_bytes());
   if (!pool_bytes) return tl::unexpected(pool_bytes.error());
-  Buffer pool = parts.backend->allocate(*pool_bytes);
-  if (options.pool_memory == PoolMemory::at_start) {
-    prefault({pool.data(), pool.bytes()}, [&](std::uint64_t done, std::uint64_t total) {
-      if (options.progress) options.progress("Preparing the pool", done, total);
-    });
-  }
-  parts.arena = std::make_unique<PageArena>(std::move(pool), kv.page_bytes());
+  parts.arena = std::make_unique<PageArena>(parts.backend->allocate(*pool_bytes), kv.page_bytes());
 
   EngineOptions engine;
   engine.scheduler.page_count = parts.arena->page_count();
@@ -174,6 +182,9 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   }
   for (const std::filesystem::path& root : options.adapter_folders) {
     if (const Result<std::int32_t> added = parts.adapters->add_root(root.string()); !added) return tl::unexpected(added.error());
+  }
+  if (options.pool_memory == PoolMemory::at_start) {
+    if (Status taken = take_pool_memory(options, *parts.arena); !taken) return forward_error(taken);
   }
   parts.engine = std::make_unique<Engine>(engine, *parts.model, *parts.arena, *parts.adapters, parts.metrics, std::move(sink));
   return runtime;
