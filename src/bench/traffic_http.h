@@ -20,6 +20,7 @@ class TrafficHttp final : public TrafficTarget {
   [[nodiscard]] Result<std::vector<std::string>> adapter_names() override;
   [[nodiscard]] Status send(std::size_t request, const TrafficRequest& content) override;
   [[nodiscard]] Status wait(std::vector<TrafficEvent>& events, Timestamp until) override;
+  [[nodiscard]] std::optional<Timestamp> silence_max() const override { return std::chrono::seconds(300); }
 
  private:
   struct Connection {

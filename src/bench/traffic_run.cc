@@ -9,7 +9,6 @@ namespace slora::bench {
 namespace {
 
 constexpr Timestamp kWait = std::chrono::milliseconds(200);  // at most, between two looks at `stop`
-constexpr Timestamp kSilenceMax = std::chrono::seconds(300);
 
 double processor_seconds() {
   timespec spent{};
@@ -34,7 +33,7 @@ class TrafficLoop {
       run_.interrupted = stop.load();
       if (run_.interrupted) break;
       const auto streams = static_cast<std::size_t>(options_.streams);
-      for (; stream_count_ < streams && sent_ < total; ++sent_, ++stream_count_) {
+      for (; stream_count_ < streams && sent_ < total && !stop.load(); ++sent_, ++stream_count_) {
         if (Status sent = send(false, traffic_request(options_, adapters_, sent_)); !sent) return forward_error(sent);
       }
       if (stream_count_ > 0) {
@@ -57,8 +56,9 @@ class TrafficLoop {
     record.is_cold = is_cold;
     record.tokens.reserve(static_cast<std::size_t>(request.output_tokens));
     record.sent = clock_.now();
-    if (stream_count_ + cold_count_ == 0) heard_at_ = record.sent;
-    return target_.send(run_.records.size() - 1, request);
+    Status sent = target_.send(run_.records.size() - 1, request);
+    heard_at_ = clock_.now();  // connecting may have taken long
+    return sent;
   }
 
   // Sends a cold request when it is time for one.
@@ -80,8 +80,9 @@ class TrafficLoop {
   Status check_silence(const std::vector<TrafficEvent>& events) {
     const Timestamp now = clock_.now();
     if (!events.empty()) heard_at_ = now;
-    if (now - heard_at_ < kSilenceMax) return {};
-    return error("E_RUN", "nothing has come for {:.0f} seconds, while {} requests waited for their answers", seconds(kSilenceMax),
+    const std::optional<Timestamp> silence_max = target_.silence_max();
+    if (!silence_max || now - heard_at_ < *silence_max) return {};
+    return error("E_RUN", "nothing has come for {:.0f} seconds, while {} requests waited for their answers", seconds(*silence_max),
                  stream_count_ + cold_count_);
   }
 

@@ -33,6 +33,7 @@ class ScriptedTarget final : public TrafficTarget {
     for (std::int32_t i = 0; i < adapter_count_; ++i) names.push_back(fmt::format("a{:03}", i));
     return names;
   }
+  [[nodiscard]] std::optional<Timestamp> silence_max() const override { return std::chrono::seconds(300); }
   Status send(std::size_t request, const TrafficRequest& content) override {
     running_.push_back({request, content.output_tokens});
     sent.push_back(content);

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,8 @@ class TrafficTarget {
   [[nodiscard]] virtual Status send(std::size_t request, const TrafficRequest& content) = 0;
   // Appends what has happened since the last call. Waits for a request to end, but not beyond `until`; may return early.
   [[nodiscard]] virtual Status wait(std::vector<TrafficEvent>& events, Timestamp until) = 0;
+  // After so long without any event, while requests run, nothing will come any more; none: it always will.
+  [[nodiscard]] virtual std::optional<Timestamp> silence_max() const { return std::nullopt; }
 };
 
 }  // namespace slora::bench
