@@ -22,7 +22,9 @@ TEST(Models, AreToldOneByOne) {
   EXPECT_EQ(base["parent"], nullptr);
   const Json adapter = get(port(), "/v1/models/shout").json();
   EXPECT_EQ(adapter["parent"], "demo");
-  for (const Json& listed : get(port(), "/v1/models").json()["data"]) {
+  const Json models = get(port(), "/v1/models").json();
+  ASSERT_FALSE(models["data"].empty());
+  for (const Json& listed : models["data"]) {
     EXPECT_EQ(get(port(), "/v1/models/" + listed["id"].get<std::string>()).json(), listed);
   }
   const Reply unknown = get(port(), "/v1/models/nobody%20here");
