@@ -56,8 +56,9 @@ class TrafficLoop {
     record.is_cold = is_cold;
     record.tokens.reserve(static_cast<std::size_t>(request.output_tokens));
     record.sent = clock_.now();
+    if (stream_count_ + cold_count_ == 0) heard_at_ = record.sent;
     Status sent = target_.send(run_.records.size() - 1, request);
-    heard_at_ = clock_.now();  // connecting may have taken long
+    heard_at_ += clock_.now() - record.sent;  // who sends hears nothing meanwhile
     return sent;
   }
 

@@ -168,6 +168,19 @@ TEST(TrafficRun, EndsWithAnErrorWhenNothingComesForMinutes) {
   EXPECT_LT(target.clock.now() - begin, std::chrono::seconds(302));
 }
 
+TEST(TrafficRun, TakesWhatItSendsForNoSignOfLife) {
+  ScriptedTarget target(1000);
+  target.silent_behind = 5;
+  TrafficOptions options = small_options();
+  options.cold_per_second = 2;
+  options.phase_seconds = 1;
+  const Timestamp begin = target.clock.now();
+  const Result<TrafficRun> run = run_traffic(target, options, target.clock, kSilent, kGoOn);
+  ASSERT_FALSE(run);
+  EXPECT_GT(target.sent.size(), 100u) << "cold requests were sent all the while";
+  EXPECT_LT(target.clock.now() - begin, std::chrono::seconds(302));
+}
+
 TEST(TrafficRun, NamesEachColdAdapterOnceAndInSecondPhasesOnly) {
   ScriptedTarget target(14);
   TrafficOptions options = small_options();
