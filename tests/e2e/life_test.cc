@@ -32,6 +32,14 @@ bool becomes(std::uint16_t port, std::string_view name, double wanted) {
   return false;
 }
 
+TEST(Life, APrefaultedPoolHasItsMemoryFromTheStart) {
+  constexpr std::uint64_t kPoolBytes = std::uint64_t{256} << 20;
+  std::vector<std::string> arguments = {"--model", source_path("demo/model"), "--pool-memory", "256MiB"};
+  EXPECT_LT(ServerProcess(arguments).resident_bytes(), kPoolBytes);
+  arguments.emplace_back("--prefault-pool");
+  EXPECT_GE(ServerProcess(arguments).resident_bytes(), kPoolBytes);
+}
+
 TEST(Life, AClientThatLeavesFreesItsSequence) {
   const ServerProcess server(slow_arguments());
   for (const bool stream : {true, false}) {

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <csignal>
+#include <fstream>
 
 namespace slora {
 namespace {
@@ -92,6 +93,13 @@ ServerProcess::~ServerProcess() {
     wait_for(process_);
   }
   close(output_);
+}
+
+std::uint64_t ServerProcess::resident_bytes() const {
+  std::ifstream file("/proc/" + std::to_string(process_) + "/statm");
+  std::uint64_t all_pages = 0, resident_pages = 0;
+  file >> all_pages >> resident_pages;
+  return resident_pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
 void ServerProcess::signal(int number) const { kill(process_, number); }

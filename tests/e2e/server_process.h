@@ -25,6 +25,8 @@ class ServerProcess {
   ServerProcess& operator=(const ServerProcess&) = delete;
 
   std::uint16_t port() const { return port_; }
+  // Physical memory that it holds.
+  std::uint64_t resident_bytes() const;
   void signal(int number) const;
   // Waits for the end.
   int exit_code();
