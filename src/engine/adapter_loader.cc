@@ -59,28 +59,16 @@ Result<std::unique_ptr<const AdapterView>> bring_in(AdapterStore& store, const P
   return make_adapter_view(*layout, addresses, store.base().modules.layer_count);
 }
 
-AdapterLoader::AdapterLoader(std::int32_t thread_count, std::size_t loads_max, Inbox& inbox, BringIn bring_in)
-    : bring_in_(std::move(bring_in)), inbox_(inbox), loads_(loads_max) {
-  check(thread_count > 0, "a thread to load with");
-  for (std::int32_t i = 0; i < thread_count; ++i) threads_.emplace_back([this] { run(); });
-}
-
-AdapterLoader::~AdapterLoader() {
-  {
-    std::vector<Load> dropped;
-    loads_.drain_into(dropped);
-  }
-  loads_.close();
-  for (std::thread& thread : threads_) thread.join();
+AdapterLoader::AdapterLoader(std::size_t thread_count, std::size_t loads_max, Inbox& inbox, BringIn bring_in)
+    : bring_in_(std::move(bring_in)), inbox_(inbox), pool_(thread_count, loads_max) {
+  check(thread_count > 0, "expected at least one loader thread");
 }
 
 void AdapterLoader::start(std::shared_ptr<const AdapterVersion> version, std::vector<PageIndex> pages) {
-  const bool taken = loads_.try_push({std::move(version), std::move(pages)});
-  check(taken, "an open loader with room for the load");
-}
-
-void AdapterLoader::run() {
-  while (const std::optional<Load> load = loads_.pop()) inbox_.report({load->version->id(), bring_in_(*load->version, load->pages)});
+  const bool is_queued = pool_.try_run([this, version = std::move(version), pages = std::move(pages)] {
+    inbox_.report({version->id(), bring_in_(*version, pages)});
+  });
+  check(is_queued, "expected at most loads_max loads at a time");
 }
 
 }  // namespace slora

@@ -4,12 +4,11 @@
 #include <functional>
 #include <memory>
 #include <span>
-#include <thread>
 #include <vector>
 
 #include "adapters/adapter_store.h"
 #include "backend/page_arena.h"
-#include "base/queue.h"
+#include "base/work_pool.h"
 #include "engine/inbox.h"
 
 namespace slora {
@@ -22,33 +21,23 @@ namespace slora {
 [[nodiscard]] Result<std::unique_ptr<const AdapterView>> bring_in(AdapterStore& store, const PageArena& arena,
                                                                   const AdapterVersion& version, std::span<const PageIndex> pages);
 
-// Brings adapters in on a few threads of its own, so that a folder on a slow disk delays no other, and reports to the inbox. start()
-// is called by the engine thread; the destructor waits for the loads under way and drops the others.
+// Loads adapters on a few threads of its own, so that a folder on a slow disk delays no other, and reports the outcomes to the inbox.
+// start() is called by the engine thread; the destructor waits for the loads that are running and drops the queued ones.
 class AdapterLoader {
  public:
   // How one adapter is brought in; called on the loader's threads, several at once.
   using BringIn = std::function<Result<std::unique_ptr<const AdapterView>>(const AdapterVersion&, std::span<const PageIndex> pages)>;
 
   // At most `loads_max` loads wait or are under way at any time.
-  AdapterLoader(std::int32_t thread_count, std::size_t loads_max, Inbox& inbox, BringIn bring_in);
-  ~AdapterLoader();
-  AdapterLoader(const AdapterLoader&) = delete;
-  AdapterLoader& operator=(const AdapterLoader&) = delete;
+  AdapterLoader(std::size_t thread_count, std::size_t loads_max, Inbox& inbox, BringIn bring_in);
 
   // Requires: `pages` are reserved for this image until its outcome has been reported.
   void start(std::shared_ptr<const AdapterVersion> version, std::vector<PageIndex> pages);
 
  private:
-  struct Load {
-    std::shared_ptr<const AdapterVersion> version;
-    std::vector<PageIndex> pages;
-  };
-  void run();
-
   const BringIn bring_in_;
   Inbox& inbox_;
-  BoundedQueue<Load> loads_;
-  std::vector<std::thread> threads_;
+  WorkPool pool_;  // last: its jobs use the others
 };
 
 }  // namespace slora

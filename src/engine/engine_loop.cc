@@ -25,9 +25,9 @@ EngineLoop::EngineLoop(const EngineOptions& options, Model& model, PageArena& ar
       scheduler_(options.scheduler, std::make_unique<FcfsPolicy>()),
       heartbeat_(clock_.now().count()),
       // A load holds at least one page of the pool, so there are never more of them than pages.
-      loader_(options.loader_threads, arena.page_count(), inbox_, [this](const AdapterVersion& version, std::span<const PageIndex> pages) {
-        return bring_in(adapters_, arena_, version, pages);
-      }) {
+      loader_(
+          static_cast<std::size_t>(options.loader_threads), arena.page_count(), inbox_,
+          [this](const AdapterVersion& version, std::span<const PageIndex> pages) { return bring_in(adapters_, arena_, version, pages); }) {
   publish_stats();
   thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
 }

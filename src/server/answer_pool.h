@@ -4,8 +4,8 @@
 #include <memory>
 #include <string_view>
 
+#include "base/work_pool.h"
 #include "server/http_types.h"
-#include "server/work_pool.h"
 
 namespace slora {
 

@@ -9,7 +9,7 @@
 #include "server/http_types.h"
 #include "server/job_table.h"
 #include "server/request_preparer.h"
-#include "server/work_pool.h"
+#include "base/work_pool.h"
 
 namespace slora {
 

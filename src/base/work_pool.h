@@ -8,17 +8,17 @@
 
 namespace slora {
 
-// A few threads for work that would hold up the I/O thread: parsing, templates, tokenising. Bounded: a full pool is an answer.
-// Owned by the server; try_run from any thread.
+// A fixed number of threads that run jobs in the order they came, so that slow work (parsing, templates, reading files) holds up no
+// other thread. The queue is bounded: try_run refuses when it is full. try_run may be called from any thread.
 class WorkPool {
  public:
   WorkPool(std::size_t thread_count, std::size_t waiting_max);
-  // Waits for what runs; what is queued is destroyed on the calling thread.
+  // Waits for the jobs that are running; queued ones are destroyed, without being run, on the calling thread.
   ~WorkPool();
   WorkPool(const WorkPool&) = delete;
   WorkPool& operator=(const WorkPool&) = delete;
 
-  // False when too much waits already.
+  // False when `waiting_max` jobs are queued already, or the pool is being destroyed.
   [[nodiscard]] bool try_run(std::function<void()> job) { return jobs_.try_push(std::move(job)); }
 
  private:

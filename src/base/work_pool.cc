@@ -1,4 +1,4 @@
-#include "server/work_pool.h"
+#include "base/work_pool.h"
 
 #include <optional>
 
