@@ -1,18 +1,32 @@
-# slora_module(NAME [DEPENDS module...] [LIBRARIES target...])
+# slora_module(NAME [DEPENDS module...] [LIBRARIES target...] [TESTING module...])
 #
-# Declares the module in the current folder: every x.cc becomes part of library slora_NAME, every x_test.cc part of the
-# program NAME_test, every x_fuzz.cc a fuzz target of its own (preset fuzz). DEPENDS names modules and is written to
-# module_graph.txt, against which tests/architecture_test.cc holds every #include.
+# Declares the module in the current folder:
+#   x.cc           part of library slora_NAME
+#   testing/x.cc   part of library slora_NAME_testing: simulators, fixtures and doubles, which only tests link
+#   x_test.cc      part of program NAME_test, here and in testing/
+#   x_fuzz.cc      a fuzz target of its own (preset fuzz)
+# DEPENDS names the modules that it uses, TESTING those whose testing/ its tests use besides its own and base's. Both are written to
+# module_graph.txt, against which tests/architecture_test.cc checks every #include.
 set_property(GLOBAL PROPERTY slora_module_graph "")
 
+# slora_test_program(NAME source... LIBRARIES target...): a program of tests. -O1: compiling them costs more than running them.
+function(slora_test_program name)
+  cmake_parse_arguments(arg "" "" "LIBRARIES" ${ARGN})
+  add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
+  target_link_libraries(${name} PRIVATE ${arg_LIBRARIES} slora_base_testing GTest::gmock GTest::gtest_main)
+  target_compile_options(${name} PRIVATE -O1)
+endfunction()
+
 function(slora_module name)
-  cmake_parse_arguments(arg "" "" "DEPENDS;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(arg "" "" "DEPENDS;LIBRARIES;TESTING" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS *.cc policies/*.cc)
-  set(tests ${sources})
+  file(GLOB testing_sources CONFIGURE_DEPENDS testing/*.cc)
+  set(tests ${sources} ${testing_sources})
   set(fuzzers ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
   list(FILTER fuzzers INCLUDE REGEX "_fuzz\\.cc$")
   list(FILTER sources EXCLUDE REGEX "(_test|_fuzz|/main)\\.cc$")
+  list(FILTER testing_sources EXCLUDE REGEX "_test\\.cc$")
 
   set(dependencies "")
   foreach(module IN LISTS arg_DEPENDS)
@@ -32,18 +46,36 @@ function(slora_module name)
   list(JOIN arg_DEPENDS " " direct)  # spaces: a list within a list would become lines of its own
   set_property(GLOBAL APPEND PROPERTY slora_module_graph "${name}: ${direct}")
 
+  if(SLORA_TESTS OR SLORA_FUZZ)
+    set(testing "${name}")
+    set(testing_targets ${target})
+    if(NOT name STREQUAL "base")
+      list(APPEND arg_TESTING base)
+    endif()
+    foreach(module IN LISTS arg_TESTING)
+      string(APPEND testing " ${module}/testing")
+      string(REPLACE "/" "_" testing_target "slora_${module}_testing")
+      list(APPEND testing_targets ${testing_target})
+    endforeach()
+    set_property(GLOBAL APPEND PROPERTY slora_module_graph "${name}/testing: ${testing}")
+    if(testing_sources)
+      add_library(${target}_testing STATIC ${testing_sources})
+      target_link_libraries(${target}_testing PUBLIC ${testing_targets})
+    else()
+      add_library(${target}_testing INTERFACE)
+      target_link_libraries(${target}_testing INTERFACE ${testing_targets})
+    endif()
+  endif()
   if(SLORA_TESTS AND tests)
     string(REPLACE "/" "_" test_program "${name}_test")
-    add_executable(${test_program} ${tests})
-    target_link_libraries(${test_program} PRIVATE ${target} GTest::gmock GTest::gtest_main)
-    target_compile_definitions(${test_program} PRIVATE SLORA_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+    slora_test_program(${test_program} ${tests} LIBRARIES ${target}_testing)
     gtest_discover_tests(${test_program} PROPERTIES TIMEOUT 600 DISCOVERY_TIMEOUT 60)
   endif()
   if(SLORA_FUZZ)
     foreach(source IN LISTS fuzzers)
       get_filename_component(fuzzer ${source} NAME_WE)
       add_executable(${fuzzer} ${source})
-      target_link_libraries(${fuzzer} PRIVATE ${target})
+      target_link_libraries(${fuzzer} PRIVATE ${target}_testing)
       target_link_options(${fuzzer} PRIVATE -fsanitize=fuzzer)
     endforeach()
   endif()

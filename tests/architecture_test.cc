@@ -1,5 +1,5 @@
-// Holds the source tree to the module graph that the CMake files declare: an #include goes to the own module, to a declared
-// dependency, or to what that one may include.
+// Checks the source tree against the module graph that the CMake files declare: an #include goes to the own module, to a declared
+// dependency, or to what that one may include. Only tests include a module's testing/ folder.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -10,9 +10,12 @@
 #include <sstream>
 #include <string>
 
+#include "base/testing/source_path.h"
+
 namespace {
 
 namespace fs = std::filesystem;
+using slora::source_path;
 
 std::map<std::string, std::set<std::string>> read_direct_dependencies() {
   std::map<std::string, std::set<std::string>> graph;
@@ -61,7 +64,7 @@ TEST(Architecture, ModulesAreDeclaredInAnOrderWithoutCycles) {
 TEST(Architecture, EveryIncludeStaysWithinItsModulesDependencies) {
   const auto graph = read_direct_dependencies();
   const std::regex include_line(R"re(^\s*#include\s+"([^"]+)")re");
-  const fs::path root = fs::path(SLORA_SOURCE_DIR) / "src";
+  const fs::path root = source_path("src");
   int includes = 0;
   for (const fs::directory_entry& entry : fs::recursive_directory_iterator(root)) {
     const fs::path extension = entry.path().extension();
@@ -69,8 +72,12 @@ TEST(Architecture, EveryIncludeStaysWithinItsModulesDependencies) {
     const std::string path = fs::relative(entry.path(), root).string();
     const std::string module = module_of(graph, path);
     ASSERT_FALSE(module.empty()) << path << " belongs to no module";
-    std::set<std::string> allowed{module};
-    add_reachable(graph, module, allowed);
+    const std::string stem = entry.path().stem().string();
+    const bool is_test = stem.ends_with("_test") || stem.ends_with("_fuzz");
+    const std::string testing = module + "/testing";
+    const std::string& origin = is_test && graph.contains(testing) ? testing : module;
+    std::set<std::string> allowed{origin};
+    add_reachable(graph, origin, allowed);
     std::ifstream file(entry.path());
     for (std::string line; std::getline(file, line);) {
       std::smatch match;
@@ -89,9 +96,9 @@ TEST(Architecture, DecidingModulesUseNoDeviceFileThreadOrClock) {
   const std::regex forbidden(
       R"re(#include\s+<(thread|mutex|shared_mutex|condition_variable|future|fstream|filesystem|iostream|unistd\.h|fcntl\.h)>|::now\()re");
   for (const char* module : {"memory", "scheduler"}) {
-    for (const fs::directory_entry& entry : fs::recursive_directory_iterator(fs::path(SLORA_SOURCE_DIR) / "src" / module)) {
+    for (const fs::directory_entry& entry : fs::recursive_directory_iterator(source_path("src/" + std::string(module)))) {
       if (entry.path().extension() != ".h" && entry.path().extension() != ".cc") continue;
-      if (entry.path().stem().string().ends_with("_test")) continue;
+      if (entry.path().stem().string().ends_with("_test") || entry.path().parent_path().filename() == "testing") continue;
       std::ifstream file(entry.path());
       for (std::string line; std::getline(file, line);) EXPECT_FALSE(std::regex_search(line, forbidden)) << entry.path() << ": " << line;
     }

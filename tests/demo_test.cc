@@ -8,6 +8,7 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 
+#include "base/testing/source_path.h"
 #include "engine/runtime.h"
 #include "formats/file.h"
 #include "formats/json.h"
@@ -23,7 +24,7 @@ struct Example {
   std::string adapter, prompt, expected;
 };
 
-std::string demo_folder(const std::string& part) { return std::string(SLORA_SOURCE_DIR) + "/demo/" + part; }
+std::string demo_folder(const std::string& part) { return source_path("demo/" + part); }
 
 // The held-out examples of adapters; those of the base, under an empty name, are left out.
 std::vector<Example> read_examples() {

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <numeric>
 
+#include "base/testing/source_path.h"
 #include "engine/adapter_loader.h"
 #include "formats/model_files.h"
 
@@ -25,9 +26,7 @@ T value_of(Result<T> result) {
 
 }  // namespace
 
-std::string golden_folder(const std::string& name) {
-  return (std::filesystem::path(SLORA_SOURCE_DIR) / "tests" / "golden" / name).string();
-}
+std::string golden_folder(const std::string& name) { return source_path("tests/golden/" + name); }
 
 std::vector<std::string> golden_models_with(const std::string& part) {
   std::vector<std::string> names;

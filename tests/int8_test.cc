@@ -7,6 +7,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "base/testing/source_path.h"
 #include "formats/file.h"
 #include "formats/json.h"
 #include "golden_model.h"
@@ -132,7 +133,7 @@ std::vector<Text> demo_texts(const std::string& demo) {
 }
 
 TEST(Int8, KeepsTheAnswersOfTheDemoAndNearlyTheirProbabilities) {
-  const std::string demo = std::string(SLORA_SOURCE_DIR) + "/demo";
+  const std::string demo = source_path("demo");
   const Pair found = compare("demo", demo + "/model", demo_texts(demo));
   EXPECT_LE(found.int8.next_mean(), kSlack * kInt8OverBf16 * found.bf16.next_mean());
   EXPECT_GE(found.int8.likeliest_share(), 0.98);

@@ -11,6 +11,7 @@
 #include "adapters/adapter_image.h"
 #include "adapters/lora_fixture.h"
 #include "adapters/lora_modules.h"
+#include "base/testing/source_path.h"
 #include "formats/json.h"
 
 namespace slora {
@@ -246,7 +247,7 @@ TEST(LoraImporter, RefusesEmptyTensorsAndFilesWithAHint) {
 
 // Every folder of tests/golden/refused has one fault, which the store's whole path must find and name.
 TEST(LoraImporter, RefusesWhatTheGoldenFoldersGetWrong) {
-  const std::filesystem::path golden = std::filesystem::path(SLORA_SOURCE_DIR) / "tests/golden";
+  const std::filesystem::path golden = source_path("tests/golden");
   const ModelConfig model = read_model_config((golden / "mix32").string()).value();
   const AdapterBase base{.modules = make_module_table(model), .format = {DType::bf16, 2}, .page_bytes = 4096};
   int count = 0;
@@ -274,7 +275,7 @@ TEST(LoraImporter, RefusesWhatTheGoldenFoldersGetWrong) {
 }
 
 TEST(LoraImporter, TakesEveryGoldenAdapter) {
-  const std::filesystem::path golden = std::filesystem::path(SLORA_SOURCE_DIR) / "tests/golden";
+  const std::filesystem::path golden = source_path("tests/golden");
   int count = 0;
   for (const auto& model : std::filesystem::directory_iterator(golden)) {
     if (!std::filesystem::exists(model.path() / "adapters")) continue;

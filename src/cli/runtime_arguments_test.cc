@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/testing/source_path.h"
+
 namespace slora {
 namespace {
 
@@ -11,7 +13,7 @@ using ::testing::HasSubstr;
 
 ModelArguments golden_model() {
   ModelArguments arguments;
-  arguments.model = std::string(SLORA_SOURCE_DIR) + "/tests/golden/llama2_mha";
+  arguments.model = source_path("tests/golden/llama2_mha");
   return arguments;
 }
 

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/testing/source_path.h"
 #include "engine/runtime.h"
 
 // What tests of the engine share: a golden model with its adapters behind an engine, and all that comes out of it.
@@ -18,7 +19,7 @@ namespace slora::testing {
 
 namespace fs = std::filesystem;
 
-inline const fs::path kGolden = fs::path(SLORA_SOURCE_DIR) / "tests" / "golden";
+inline const fs::path kGolden = source_path("tests/golden");
 
 // Everything that came out for one sequence.
 struct Stream {
@@ -65,7 +66,8 @@ class Collector {
   }
   void wait_for_tokens(SequenceId id, std::size_t count) {
     std::unique_lock lock(mutex_);
-    EXPECT_TRUE(changed_.wait_for(lock, std::chrono::seconds(120), [&] { return streams_[id].tokens.size() >= count || streams_[id].end; }));
+    EXPECT_TRUE(
+        changed_.wait_for(lock, std::chrono::seconds(120), [&] { return streams_[id].tokens.size() >= count || streams_[id].end; }));
   }
 
  private:

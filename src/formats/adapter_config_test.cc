@@ -6,6 +6,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "base/testing/source_path.h"
 #include "formats/temporary_folder.h"
 
 namespace slora {
@@ -15,7 +16,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 Json sample(const std::string& name) {
-  const Result<Json> json = read_json_file(std::string(SLORA_SOURCE_DIR) + "/tests/corpora/adapter_config/" + name + ".json");
+  const Result<Json> json = read_json_file(source_path("tests/corpora/adapter_config/" + name + ".json"));
   EXPECT_TRUE(json) << name;
   return *json;
 }

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/testing/source_path.h"
 #include "formats/json.h"
 #include "server/request_parser.h"
 #include "server/sglang_format.h"
@@ -32,7 +33,7 @@ class GenerateFormsTest : public ::testing::Test {
     return answer;
   }
 
-  const TextModel text = TextModel::load(std::string(SLORA_SOURCE_DIR) + "/tests/golden/tokenizers/qwen2", std::nullopt).value();
+  const TextModel text = TextModel::load(source_path("tests/golden/tokenizers/qwen2"), std::nullopt).value();
   const Tokenizer& tokenizer = text.tokenizer();
 };
 

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/testing/source_path.h"
 #include "formats/json.h"
 #include "formats/temporary_folder.h"
 #include "server/job_table.h"
@@ -98,7 +99,7 @@ class GenerationJobTest : public ::testing::Test {
   const TemporaryFolder folder;
   const std::string chat_template =
       folder.write("chat_template.jinja", "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant:");
-  TextModel text = TextModel::load(std::string(SLORA_SOURCE_DIR) + "/tests/golden/tokenizers/qwen2", chat_template).value();
+  TextModel text = TextModel::load(source_path("tests/golden/tokenizers/qwen2"), chat_template).value();
   ScriptedGenerator generator;
   JobTable jobs;
   MetricsRegistry registry;

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "base/testing/source_path.h"
 #include "formats/json.h"
 
 namespace slora {
@@ -204,7 +205,7 @@ TEST(RequestParser, RefusesBodiesThatAreNoStrictJsonObject) {
 
 TEST(RequestParser, TakesTheSamplesThatFuzzingStartsFrom) {
   std::size_t count = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(std::string(SLORA_SOURCE_DIR) + "/tests/corpora/request")) {
+  for (const auto& entry : std::filesystem::directory_iterator(source_path("tests/corpora/request"))) {
     const std::string body = read_text_file(entry.path().string(), 1 << 20).value();
     Endpoint endpoint = Endpoint::sglang;
     for (const auto& [name, owner] : {std::pair("messages", Endpoint::chat), std::pair("prompt", Endpoint::completions)}) {

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/testing/source_path.h"
 #include "formats/temporary_folder.h"
 #include "server/scripted_generator.h"
 
@@ -43,7 +44,7 @@ class RequestPreparerTest : public ::testing::Test {
                                                  "{% if tools %}tools {{ tools | length }}\n{% endif %}{% if mood %}{{ mood }}\n{% endif %}"
                                                  "{% if reasoning_effort %}{{ reasoning_effort }} {{ enable_thinking }}\n{% endif %}"
                                                  "{% if add_generation_prompt %}assistant:{% endif %}");
-  TextModel text = TextModel::load(std::string(SLORA_SOURCE_DIR) + "/tests/golden/tokenizers/qwen2", chat_template).value();
+  TextModel text = TextModel::load(source_path("tests/golden/tokenizers/qwen2"), chat_template).value();
   ScriptedGenerator generator;
   std::optional<RequestPreparer> preparer;
 };

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "base/testing/source_path.h"
 #include "formats/temporary_folder.h"
 
 namespace slora {
@@ -17,7 +18,7 @@ using ::testing::HasSubstr;
 class TextModelTest : public ::testing::Test {
  protected:
   TextModelTest() {
-    std::filesystem::copy_file(SLORA_SOURCE_DIR "/tests/golden/tokenizers/qwen2/tokenizer.json", folder_.path() + "/tokenizer.json");
+    std::filesystem::copy_file(source_path("tests/golden/tokenizers/qwen2/tokenizer.json"), folder_.path() + "/tokenizer.json");
   }
 
   TextModel load(const std::optional<std::filesystem::path>& file = std::nullopt) const {

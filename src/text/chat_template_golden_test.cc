@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/testing/source_path.h"
 #include "text/chat_template.h"
 
 // What jinja2 makes of templates of ours (tools/golden_chat_constructs.py), and we too.
@@ -9,7 +10,7 @@
 namespace slora {
 namespace {
 
-Json read_golden(const std::string& name) { return read_json_file(SLORA_SOURCE_DIR "/tests/golden/chat_constructs/" + name).value(); }
+Json read_golden(const std::string& name) { return read_json_file(source_path("tests/golden/chat_constructs/" + name)).value(); }
 
 // In the form of the golden file: a text, the words of raise_exception, or that it fails in another way.
 Json outcome_of(const std::string& source, const Json& variables) {

@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "base/testing/source_path.h"
+
 namespace slora {
 namespace {
 
@@ -35,7 +37,7 @@ std::string show(const std::string& expression) { return render("{{ " + expressi
 
 TEST(ChatTemplate, RendersPublishedTemplatesAsTheReference) {
   int files = 0;
-  for (const auto& file : std::filesystem::directory_iterator(SLORA_SOURCE_DIR "/tests/golden/chat")) {
+  for (const auto& file : std::filesystem::directory_iterator(source_path("tests/golden/chat"))) {
     const Result<Json> golden = read_json_file(file.path());
     ASSERT_TRUE(golden.has_value()) << file.path();
     const Result<ChatTemplate> chat = ChatTemplate::parse(golden->at("template").get<std::string>());

@@ -5,13 +5,14 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "base/testing/source_path.h"
 #include "text/utf8.h"
 
 namespace slora {
 namespace {
 
 std::shared_ptr<const Tokenizer> read_golden(const std::string& family) {
-  Result<Json> json = read_json_file(SLORA_SOURCE_DIR "/tests/golden/tokenizers/" + family + "/tokenizer.json");
+  Result<Json> json = read_json_file(source_path("tests/golden/tokenizers/" + family + "/tokenizer.json"));
   EXPECT_TRUE(json.has_value());
   Result<std::shared_ptr<const Tokenizer>> tokenizer = Tokenizer::from_json(json ? *json : Json::object());
   EXPECT_TRUE(tokenizer.has_value());

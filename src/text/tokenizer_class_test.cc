@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/testing/source_path.h"
 #include "text/tokenizer.h"
 
 namespace slora {
@@ -14,7 +15,7 @@ using ::testing::ElementsAre;
 
 // The golden tokenizer `name` as the files of a model of type `model_type`.
 TokenizerFiles golden_files(const std::string& name, const std::string& model_type) {
-  Result<TokenizerFiles> files = read_tokenizer_files(SLORA_SOURCE_DIR "/tests/golden/tokenizers/" + name);
+  Result<TokenizerFiles> files = read_tokenizer_files(source_path("tests/golden/tokenizers/" + name));
   EXPECT_TRUE(files.has_value());
   files->model_type = model_type;
   return std::move(*files);

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/testing/source_path.h"
 #include "text/detokenizer.h"
 
 namespace slora {
@@ -14,7 +15,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 Json read_golden(const std::string& file) {
-  Result<Json> json = read_json_file(SLORA_SOURCE_DIR "/tests/golden/tokenizers/" + file);
+  Result<Json> json = read_json_file(source_path("tests/golden/tokenizers/" + file));
   EXPECT_TRUE(json.has_value()) << file;
   return json ? std::move(*json) : Json::object();
 }

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "base/testing/source_path.h"
 #include "e2e/demo_server.h"
 #include "formats/temporary_folder.h"
 

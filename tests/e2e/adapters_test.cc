@@ -4,6 +4,7 @@
 #include <map>
 #include <thread>
 
+#include "base/testing/source_path.h"
 #include "e2e/demo_server.h"
 
 namespace slora {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/testing/source_path.h"
 #include "e2e/demo_server.h"
 
 namespace slora {

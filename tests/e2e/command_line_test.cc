@@ -3,6 +3,7 @@
 
 #include <sstream>
 
+#include "base/testing/source_path.h"
 #include "e2e/demo_server.h"
 
 namespace slora {

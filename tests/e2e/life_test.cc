@@ -6,6 +6,7 @@
 #include <list>
 #include <thread>
 
+#include "base/testing/source_path.h"
 #include "e2e/demo_server.h"
 
 namespace slora {

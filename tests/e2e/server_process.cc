@@ -9,6 +9,8 @@
 #include <csignal>
 #include <fstream>
 
+#include "base/testing/source_path.h"
+
 namespace slora {
 namespace {
 
@@ -112,8 +114,6 @@ int ServerProcess::exit_code() {
   process_ = -1;
   return code;
 }
-
-std::string source_path(const std::string& path) { return std::string(SLORA_SOURCE_DIR) + "/" + path; }
 
 std::vector<std::string> demo_arguments() {
   return {"--model",

@@ -39,6 +39,5 @@ class ServerProcess {
 
 // Arguments that serve the demo with all its adapters, and one that is refused.
 std::vector<std::string> demo_arguments();
-std::string source_path(const std::string& path);
 
 }  // namespace slora

@@ -6,6 +6,7 @@
 #include <set>
 #include <sstream>
 
+#include "base/testing/source_path.h"
 #include "e2e/demo_server.h"
 
 namespace slora {
