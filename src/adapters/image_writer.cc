@@ -1,5 +1,7 @@
 #include "adapters/image_writer.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
 #include <cmath>

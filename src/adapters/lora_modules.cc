@@ -1,5 +1,7 @@
 #include "adapters/lora_modules.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>

@@ -1,5 +1,6 @@
 #include "base/log.h"
 
+#include <fmt/format.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
@@ -42,6 +43,8 @@ void log_line(LogLevel level, std::string_view line) {
   }
   logger().log(to_spdlog(level), spdlog::string_view_t(safe.data(), safe.size()));
 }
+
+void format_log_line(LogLevel level, fmt::string_view format, fmt::format_args args) { log_line(level, fmt::vformat(format, args)); }
 
 void set_log_level(LogLevel level) { logger().set_level(to_spdlog(level)); }
 

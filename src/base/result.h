@@ -1,5 +1,5 @@
 #pragma once
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <string>
 #include <tl/expected.hpp>
@@ -19,10 +19,13 @@ template <class T>
 using Result = tl::expected<T, Error>;
 using Status = Result<void>;
 
+// An error with no param whose message is formatted from `args`. Callers use error(), which checks the format when it is compiled.
+[[nodiscard]] tl::unexpected<Error> format_error(std::string code, fmt::string_view format, fmt::format_args args);
+
 // return error("E_SHAPE", "{}: expected {}, found {}", name, expected, found);
 template <class... Args>
 [[nodiscard]] tl::unexpected<Error> error(std::string code, fmt::format_string<Args...> format, Args&&... args) {
-  return tl::unexpected<Error>(Error{std::move(code), fmt::format(format, std::forward<Args>(args)...), {}});
+  return format_error(std::move(code), format, fmt::make_format_args(args...));
 }
 
 // Hands an error on to a caller whose Result has another type: `if (!a) return forward_error(a);`

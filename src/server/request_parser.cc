@@ -1,5 +1,7 @@
 #include "server/request_parser.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>

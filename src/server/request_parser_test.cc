@@ -1,5 +1,7 @@
 #include "server/request_parser.h"
 
+#include <fmt/format.h>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -1,5 +1,7 @@
 #include "server/tokenize_api.h"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <nlohmann/json.hpp>
 #include <string>

@@ -1,5 +1,7 @@
 #include "text/chat_renderer.h"
 
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 #include <utility>
 
