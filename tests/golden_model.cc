@@ -75,9 +75,7 @@ GoldenModel::GoldenModel(const std::string& name, const Options& options)
   ModelWeights weights = value_of(load_weights(files, config, *backend_, {}));
   const KvGeometry kv = make_kv_geometry(config, backend_->kv_dtype(), options.page_tokens);
   arena_ = std::make_unique<PageArena>(backend_->allocate(kPagesMax * kv.page_bytes()), kv.page_bytes());
-  const AdapterFormat format = backend_->adapter_format();
-  store_ =
-      std::make_unique<AdapterStore>(AdapterBase{make_module_table(config), {format.dtype, format.b_interleave}, kv.page_bytes(), 512});
+  store_ = std::make_unique<AdapterStore>(AdapterBase{make_module_table(config), backend_->adapter_format(), kv.page_bytes(), 512});
   model_ = std::make_unique<Model>(std::move(config), std::move(weights), *backend_, communicator_, kv,
                                    ModelLimits{kRowsMax, kRowsMax, 1536, 256});
   free_.resize(kPagesMax);

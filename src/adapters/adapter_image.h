@@ -16,7 +16,7 @@ namespace slora {
 // What adapters are made for: the base's modules, and the form that images take in the pool.
 struct AdapterBase {
   ModuleTable modules;
-  ImageFormat format;
+  AdapterFormat format;
   std::size_t page_bytes = 0;
   std::int32_t rank_max = 512;
 };

@@ -81,7 +81,7 @@ class Placer {
 
 }  // namespace
 
-Result<ImageLayout> make_image_layout(std::vector<AdapterRecord> records, const ImageFormat& format, std::size_t page_bytes) {
+Result<ImageLayout> make_image_layout(std::vector<AdapterRecord> records, const AdapterFormat& format, std::size_t page_bytes) {
   check(page_bytes % kCacheLine == 0 && page_bytes >= kPageBytesMin, "pages of whole cache lines that hold a column block");
   check(format.b_interleave >= 1 && kColumnBlock % format.b_interleave == 0, "blocks of whole groups of ranks");
   check(page_bytes <= std::numeric_limits<std::uint32_t>::max(), "pages that 32-bit offsets reach");

@@ -6,16 +6,9 @@
 
 #include "adapters/adapter_record.h"
 #include "base/result.h"
-#include "tensor/dtype.h"
+#include "tensor/adapter_format.h"
 
 namespace slora {
-
-// How a backend wants adapter matrices in pages: element type, and how many rank rows of B lie interleaved (2: elements
-// (rank 2k, rank 2k + 1) of each output next to each other; an odd last rank is paired with zeros).
-struct ImageFormat {
-  DType dtype = DType::f32;  // f32, f16 or bf16
-  std::int32_t b_interleave = 1;
-};
 
 // A place in an image, which is a list of pages.
 struct ImagePlace {
@@ -45,7 +38,7 @@ struct ImageRecord {
 
 // Where every number of an adapter lies in its pages. Plain data, const after make_image_layout.
 struct ImageLayout {
-  ImageFormat format;
+  AdapterFormat format;
   std::size_t page_bytes = 0;
   std::uint32_t page_count = 0;
   std::size_t used_bytes = 0;        // what the numbers take; the rest of the pages is waste
@@ -61,6 +54,7 @@ struct ImageLayout {
 // and at least kPageBytesMin.
 inline constexpr std::int32_t kColumnBlock = 64;
 inline constexpr std::size_t kPageBytesMin = kColumnBlock * sizeof(float);
-[[nodiscard]] Result<ImageLayout> make_image_layout(std::vector<AdapterRecord> records, const ImageFormat& format, std::size_t page_bytes);
+[[nodiscard]] Result<ImageLayout> make_image_layout(std::vector<AdapterRecord> records, const AdapterFormat& format,
+                                                    std::size_t page_bytes);
 
 }  // namespace slora

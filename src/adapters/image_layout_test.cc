@@ -97,7 +97,7 @@ void expect_sound(const ImageLayout& layout, const std::vector<AdapterRecord>& r
 }
 
 // Bytes of the longest thing that is never split: a row that fits a page, a column block, a bias.
-std::size_t longest_whole_bytes(const std::vector<AdapterRecord>& records, const ImageFormat& format, std::size_t page_bytes) {
+std::size_t longest_whole_bytes(const std::vector<AdapterRecord>& records, const AdapterFormat& format, std::size_t page_bytes) {
   std::size_t longest = 0;
   for (const AdapterRecord& record : records) {
     for (const std::int32_t cols : {record.in, record.out * format.b_interleave}) {
@@ -158,7 +158,7 @@ TEST(ImageLayout, CoversEveryMatrixOnceAndWastesLittleWhateverTheSizes) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     std::mt19937 random(seed);
     const auto draw = [&](int from, int to) { return std::uniform_int_distribution<int>(from, to)(random); };
-    const ImageFormat format = draw(0, 1) == 0 ? ImageFormat{DType::f32, 1} : ImageFormat{DType::bf16, 2};
+    const AdapterFormat format = draw(0, 1) == 0 ? AdapterFormat{DType::f32, 1} : AdapterFormat{DType::bf16, 2};
     const bool whole_lines = draw(0, 1) == 0;  // sizes as in real models: every row is a whole number of cache lines
     const std::size_t page_bytes = 1024u << draw(0, 6);
     std::vector<AdapterRecord> records;

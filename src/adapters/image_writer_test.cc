@@ -92,7 +92,7 @@ void expect_round_trip(const LoraFixture& fixture, const AdapterBase& base) {
 
 TEST(ImageWriter, PutsEveryNumberWhereTheLayoutSays) {
   for (const std::size_t page_bytes : {256u, 1024u, 65536u}) {
-    for (const ImageFormat format : {ImageFormat{DType::f32, 1}, ImageFormat{DType::bf16, 2}, ImageFormat{DType::f16, 2}}) {
+    for (const AdapterFormat format : {AdapterFormat{DType::f32, 1}, AdapterFormat{DType::bf16, 2}, AdapterFormat{DType::f16, 2}}) {
       for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
         SCOPED_TRACE(testing::Message() << page_bytes << " " << name_of(format.dtype) << " from " << name_of(dtype));
         LoraFixture fixture;

@@ -55,7 +55,7 @@ inline ModuleTable test_modules() {
   return make_module_table(config);
 }
 
-inline AdapterBase test_base(ImageFormat format = {}, std::size_t page_bytes = 4096) {
+inline AdapterBase test_base(AdapterFormat format = {}, std::size_t page_bytes = 4096) {
   return {.modules = test_modules(), .format = format, .page_bytes = page_bytes};
 }
 

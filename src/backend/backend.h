@@ -6,15 +6,9 @@
 #include "backend/op_args.h"
 #include "backend/ops.h"
 #include "base/result.h"
+#include "tensor/adapter_format.h"
 
 namespace slora {
-
-// How a backend wants adapter matrices in pages: element type, and how many rank rows of B lie interleaved
-// (2: elements (rank 2k, rank 2k + 1) of each output next to each other; an odd last rank is paired with zeros).
-struct AdapterFormat {
-  DType dtype = DType::f32;
-  std::int32_t b_interleave = 1;
-};
 
 // Which of a backend's instruction sets to use. Results may differ between them, within each backend's tolerance. What the machine
 // lacks is replaced by the next it has.

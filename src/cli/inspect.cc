@@ -46,8 +46,7 @@ Result<AdapterBase> make_adapter_base(const ModelConfig& config, const std::stri
   if (!backend) return tl::unexpected<Error>(backend.error());
   const DType kv_dtype = (*backend)->kv_dtype();
   kv = make_kv_geometry(config, kv_dtype, default_page_tokens(config, kv_dtype));
-  const AdapterFormat format = (*backend)->adapter_format();
-  return AdapterBase{make_module_table(config), {format.dtype, format.b_interleave}, kv.page_bytes(), kAdapterRankMax};
+  return AdapterBase{make_module_table(config), (*backend)->adapter_format(), kv.page_bytes(), kAdapterRankMax};
 }
 
 int inspect_model(const InspectArguments& arguments) {

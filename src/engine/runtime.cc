@@ -173,9 +173,8 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
 
   const ModelLimits limits{options.step_tokens_max, std::max(engine.scheduler.running_max, kOutputRowsMin),
                            kWidestSiteModules * kAdapterRankMax, parts.max_model_len};
-  const AdapterFormat format = parts.backend->adapter_format();
   parts.adapters = std::make_unique<AdapterStore>(
-      AdapterBase{make_module_table(parts.config), {format.dtype, format.b_interleave}, kv.page_bytes(), kAdapterRankMax});
+      AdapterBase{make_module_table(parts.config), parts.backend->adapter_format(), kv.page_bytes(), kAdapterRankMax});
   parts.model = std::make_unique<Model>(parts.config, std::move(*weights), *parts.backend, parts.communicator, kv, limits);
   for (const auto& [name, path] : options.named_adapters) {
     if (const Status added = parts.adapters->add_folder(name, path.string()); !added) return tl::unexpected(added.error());

@@ -1,0 +1,15 @@
+#pragma once
+#include <cstdint>
+
+#include "tensor/dtype.h"
+
+namespace slora {
+
+// How a backend stores the matrices of adapters in pages: element type, and how many rank rows of B are interleaved (2: elements
+// (rank 2k, rank 2k + 1) of each output next to each other; an odd last rank is paired with zeros).
+struct AdapterFormat {
+  DType dtype = DType::f32;  // f32, f16 or bf16
+  std::int32_t b_interleave = 1;
+};
+
+}  // namespace slora
