@@ -1,84 +1,76 @@
 #pragma once
 #include <cstdint>
-#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/ids.h"
 #include "base/site.h"
-#include "formats/rope_config.h"
+#include "tensor/dtype.h"
 
 namespace slora {
 
 // A tensor of an adapter's file: index into its header's list, in the order of the bytes.
 using SourceTensor = Id<struct SourceTensorTag, std::uint32_t>;
 
-// What an adapter does to one linear module W [out, in] of the base, for every family:
-//   y = sum_k g_k * W(u_k * x) + g_1 * e * scale * B(d * (A x)) + S x + c
-// Parts that are absent cost nothing. Plain data: which tensor fills which part; made by an importer, const afterwards.
+// What a tensor of an adapter's file is to the linear module that it changes. Importers, image layout, image writer and the loader's
+// view all use this one list; docs/add_an_adapter_family.md lists what a new kind needs.
+enum class PartKind : std::uint8_t {
+  a,               // [rank, in]
+  b,               // [out, rank]
+  bias_added,      // [out]: scaled like B and added to the base's bias
+  bias_replacing,  // [out]: used instead of the base's bias
+};
+
+// The block of a source tensor that an image holds: the whole tensor, or what belongs to one shard. A vector is one row.
+struct SourceSlice {
+  std::int32_t row_begin = 0, row_count = 0;
+  std::int32_t col_begin = 0, col_count = 0;
+};
+
+// A part as stored in the image: a matrix [rows, cols] in tiles [tile_begin, tile_begin + tile_count) of the layout, ordered by
+// (row_begin, col_begin). A vector is one row in one tile.
+struct StoredMatrix {
+  std::int32_t rows = 0, cols = 0;
+  std::int32_t tile_begin = 0, tile_count = 0;
+  DType dtype = DType::f32;
+};
+
+// One tensor on its way from the file to the kernels: an importer says what it is and where it is read from, make_image_layout where
+// it is stored, and the loader turns that into addresses (RecordView).
+struct AdapterPart {
+  PartKind kind = PartKind::a;
+  SourceTensor source;
+  SourceSlice slice;    // set when the base's shapes have been checked
+  StoredMatrix stored;  // set by make_image_layout
+};
+
+// The part of this kind, or nullptr.
+[[nodiscard]] inline const AdapterPart* find_part(std::span<const AdapterPart> parts, PartKind kind) {
+  for (const AdapterPart& part : parts) {
+    if (part.kind == kind) return &part;
+  }
+  return nullptr;
+}
+
+// What an adapter does to one linear module W [out, in] of the base:
+//   y = W x + scale * B (A x) + c,  c = scale * bias_added + (bias_replacing, or else the base's bias)
+// A part that is missing adds nothing. Plain data, made by an importer.
 struct AdapterRecord {
   Site site{};
   std::int32_t slice_begin = 0;  // first output column of the module within its site
   std::int32_t out = 0;
   std::int32_t in = 0;
-
   std::int32_t rank = 0;  // 0: no low-rank part
   float scale = 1;
-  std::optional<SourceTensor> a;  // [rank, in]
-  std::optional<SourceTensor> b;  // [out, rank]
-  std::optional<SourceTensor> d;  // [rank]
-  std::optional<SourceTensor> e;  // [out]
+  std::vector<AdapterPart> parts;  // at most one of a kind, ordered by kind
 
-  struct Term {
-    std::optional<SourceTensor> u;  // [in]
-    std::optional<SourceTensor> g;  // [out]
-  };
-  std::vector<Term> terms;  // [K]; empty: one term W x
-
-  struct Sparse {
-    SourceTensor indices;  // [2, nonzeros]: rows, columns
-    SourceTensor values;   // [nonzeros]
-  };
-  std::optional<Sparse> s;
-
-  // c = replacing + scale * added when `replacing` is there, which takes the place of the base's bias; else base + scale * added.
-  std::optional<SourceTensor> bias_replacing;  // [out]
-  std::optional<SourceTensor> bias_added;      // [out]
-
-  [[nodiscard]] bool has_bias() const { return bias_replacing || bias_added; }
-  // Whether every part of the record has a kernel today: low rank and bias. Importers refuse all others.
-  [[nodiscard]] bool is_served() const { return !d && !e && terms.empty() && !s && a.has_value() == b.has_value(); }
+  [[nodiscard]] const AdapterPart* find(PartKind kind) const { return find_part(parts, kind); }
 };
 
-// What an adapter does beside its linear modules. All parts are optional.
-struct AdapterSide {
-  struct EmbedRows {
-    std::vector<TokenId> tokens;  // sorted
-    SourceTensor rows;            // [tokens.size(), hidden], in the place of the base's
-  };
-  struct EmbedLowRank {
-    SourceTensor a;                 // [rank, vocab]
-    SourceTensor b;                 // [hidden, rank]
-    std::optional<SourceTensor> g;  // [hidden]
-    float scale = 1;
-  };
-  struct NormGain {
-    std::string module;  // path of a norm of the base
-    SourceTensor gain;   // [hidden]
-  };
-  std::optional<EmbedRows> embed_rows;
-  std::optional<EmbedLowRank> embed_low_rank;
-  std::vector<NormGain> norm_gains;
-  std::optional<SourceTensor> lm_head;     // [vocab, hidden], in the place of the base's
-  std::optional<RopeConfig> rope;          // positions as this adapter was trained with
-  std::int32_t vocab_added = 0;            // tokens behind the base's vocabulary
-  std::vector<TokenId> invocation_tokens;  // acts from their last occurrence on; empty: everywhere
-};
-
-// All that an importer found out from a folder without reading a weight.
+// What an importer found in a folder without reading a weight.
 struct AdapterPlan {
   std::vector<AdapterRecord> records;  // ordered by (site, slice_begin), one per module
-  AdapterSide side;
   std::vector<std::string> warnings;
 };
 

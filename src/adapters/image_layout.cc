@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <source_location>
 #include <utility>
 
 #include "base/check.h"
@@ -13,14 +14,15 @@ constexpr std::size_t kCacheLine = 64;
 
 constexpr std::size_t rounded_up(std::size_t value, std::size_t unit) { return (value + unit - 1) / unit * unit; }
 
-// Hands out places from the first page on, and never looks back.
+// Assigns places from the first page on, in the order of the calls. One thread.
 class Placer {
  public:
-  Placer(ImageLayout& layout, std::size_t element_bytes) : layout_(layout), element_bytes_(element_bytes) {}
+  explicit Placer(ImageLayout& layout) : layout_(layout) {}
 
-  ImageMatrix place_matrix(std::int32_t rows, std::int32_t cols) {
-    ImageMatrix matrix{rows, cols, static_cast<std::int32_t>(layout_.tiles.size()), 0};
-    if (cols * element_bytes_ <= layout_.page_bytes) {
+  StoredMatrix place_matrix(std::int32_t rows, std::int32_t cols) {
+    const DType dtype = layout_.format.dtype;
+    StoredMatrix matrix{rows, cols, static_cast<std::int32_t>(layout_.tiles.size()), 0, dtype};
+    if (cols * bytes_of(dtype) <= layout_.page_bytes) {
       place_rows(matrix);
     } else {
       place_split_rows(matrix);
@@ -29,38 +31,43 @@ class Placer {
     return matrix;
   }
 
-  // Requires: bytes <= page_bytes.
-  ImagePlace place_whole(std::size_t bytes) {
-    if (room() < bytes) turn_page();
-    return take(bytes);
+  // Requires: `count` fp32 numbers fit in a page.
+  StoredMatrix place_vector(std::int32_t count) {
+    const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(float);
+    if (free_bytes() < bytes) start_page();
+    const auto tile_begin = static_cast<std::int32_t>(layout_.tiles.size());
+    layout_.tiles.push_back({take(bytes), 0, 1, 0, count});
+    return {1, count, tile_begin, 1, DType::f32};
   }
 
  private:
-  void place_rows(const ImageMatrix& matrix) {
-    const std::size_t row_bytes = matrix.cols * element_bytes_;
+  void place_rows(const StoredMatrix& matrix) {
+    const std::size_t row_bytes = matrix.cols * bytes_of(matrix.dtype);
     for (std::int32_t row = 0; row < matrix.rows;) {
-      if (room() < row_bytes) turn_page();
-      const auto count = static_cast<std::int32_t>(std::min<std::size_t>(room() / row_bytes, static_cast<std::size_t>(matrix.rows - row)));
+      if (free_bytes() < row_bytes) start_page();
+      const auto count =
+          static_cast<std::int32_t>(std::min<std::size_t>(free_bytes() / row_bytes, static_cast<std::size_t>(matrix.rows - row)));
       layout_.tiles.push_back({take(count * row_bytes), row, count, 0, matrix.cols});
       row += count;
     }
   }
 
-  void place_split_rows(const ImageMatrix& matrix) {
+  void place_split_rows(const StoredMatrix& matrix) {
+    const std::size_t element_bytes = bytes_of(matrix.dtype);
     for (std::int32_t row = 0; row < matrix.rows; ++row) {
       for (std::int32_t col = 0; col < matrix.cols;) {
-        if (room() < kColumnBlock * element_bytes_) turn_page();
-        const auto blocks = static_cast<std::int32_t>(room() / (kColumnBlock * element_bytes_));
+        if (free_bytes() < kColumnBlock * element_bytes) start_page();
+        const auto blocks = static_cast<std::int32_t>(free_bytes() / (kColumnBlock * element_bytes));
         const std::int32_t count = std::min(blocks * kColumnBlock, matrix.cols - col);
-        layout_.tiles.push_back({take(count * element_bytes_), row, 1, col, count});
+        layout_.tiles.push_back({take(count * element_bytes), row, 1, col, count});
         col += count;
       }
     }
   }
 
-  [[nodiscard]] std::size_t room() const { return layout_.page_bytes - offset_; }
+  [[nodiscard]] std::size_t free_bytes() const { return layout_.page_bytes - offset_; }
 
-  void turn_page() {
+  void start_page() {
     ++page_;
     offset_ = 0;
   }
@@ -74,38 +81,53 @@ class Placer {
   }
 
   ImageLayout& layout_;
-  const std::size_t element_bytes_;
   std::uint32_t page_ = 0;
   std::size_t offset_ = 0;  // a multiple of kCacheLine
 };
 
+Result<StoredMatrix> place_bias(Placer& placer, std::int32_t out, std::size_t page_bytes) {
+  const std::size_t bias_bytes = static_cast<std::size_t>(out) * sizeof(float);
+  if (bias_bytes <= page_bytes) return placer.place_vector(out);
+  return error("E_TOO_LARGE", "a bias of {} numbers takes {} bytes, more than a page of {}; use larger pages (--page-tokens)", out,
+               bias_bytes, page_bytes);
+}
+
+// Requires: the parts of lower kinds are placed.
+Result<StoredMatrix> place_part(Placer& placer, const AdapterRecord& record, const AdapterPart& part, const ImageLayout& layout) {
+  const SourceSlice& slice = part.slice;
+  switch (part.kind) {
+    case PartKind::a:
+      return placer.place_matrix(slice.row_count, slice.col_count);
+    case PartKind::b: {
+      const std::int32_t interleave = layout.format.b_interleave;
+      return placer.place_matrix((slice.col_count + interleave - 1) / interleave, slice.row_count * interleave);
+    }
+    case PartKind::bias_added:
+      return place_bias(placer, slice.col_count, layout.page_bytes);
+    case PartKind::bias_replacing: {
+      const AdapterPart* const added = record.find(PartKind::bias_added);  // the image holds their sum
+      return added != nullptr ? added->stored : place_bias(placer, slice.col_count, layout.page_bytes);
+    }
+  }
+  fail_check("expected a kind of part", std::source_location::current());
+}
+
 }  // namespace
 
 Result<ImageLayout> make_image_layout(std::vector<AdapterRecord> records, const AdapterFormat& format, std::size_t page_bytes) {
-  check(page_bytes % kCacheLine == 0 && page_bytes >= kPageBytesMin, "pages of whole cache lines that hold a column block");
-  check(format.b_interleave >= 1 && kColumnBlock % format.b_interleave == 0, "blocks of whole groups of ranks");
-  check(page_bytes <= std::numeric_limits<std::uint32_t>::max(), "pages that 32-bit offsets reach");
-  ImageLayout layout{.format = format, .page_bytes = page_bytes, .page_count = 0, .used_bytes = 0, .records = {}, .tiles = {}};
-  layout.records.reserve(records.size());
-  Placer placer(layout, bytes_of(format.dtype));
-  for (AdapterRecord& record : records) {
-    check(record.is_served(), "importers refuse parts that no kernel serves");
-    ImageRecord placed;
-    if (record.rank > 0) {
-      const std::int32_t b_rows = (record.rank + format.b_interleave - 1) / format.b_interleave;
-      placed.a = placer.place_matrix(record.rank, record.in);
-      placed.b = placer.place_matrix(b_rows, record.out * format.b_interleave);
+  check(page_bytes % kCacheLine == 0 && page_bytes >= kPageBytesMin, "expected pages of whole cache lines that hold a column block");
+  check(format.b_interleave >= 1 && kColumnBlock % format.b_interleave == 0, "expected column blocks of whole groups of ranks");
+  check(page_bytes <= std::numeric_limits<std::uint32_t>::max(), "expected pages whose offsets fit 32 bits");
+  ImageLayout layout{
+      .format = format, .page_bytes = page_bytes, .page_count = 0, .used_bytes = 0, .records = std::move(records), .tiles = {}};
+  Placer placer(layout);
+  for (AdapterRecord& record : layout.records) {
+    check(std::ranges::is_sorted(record.parts, {}, &AdapterPart::kind), "expected a record's parts to be ordered by kind");
+    for (AdapterPart& part : record.parts) {
+      const Result<StoredMatrix> stored = place_part(placer, record, part, layout);
+      if (!stored) return tl::unexpected(stored.error());
+      part.stored = *stored;
     }
-    if (record.has_bias()) {
-      const std::size_t bias_bytes = static_cast<std::size_t>(record.out) * sizeof(float);
-      if (bias_bytes > page_bytes) {
-        return error("E_TOO_LARGE", "a bias of {} numbers takes {} bytes, more than a page of {}; use larger pages (--page-tokens)",
-                     record.out, bias_bytes, page_bytes);
-      }
-      placed.bias = placer.place_whole(bias_bytes);
-    }
-    placed.record = std::move(record);
-    layout.records.push_back(std::move(placed));
   }
   return layout;
 }

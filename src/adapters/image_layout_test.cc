@@ -9,19 +9,35 @@
 namespace slora {
 namespace {
 
+void add_part(AdapterRecord& record, PartKind kind, SourceSlice slice) {
+  const auto source = static_cast<std::uint32_t>(record.parts.size());
+  record.parts.push_back({.kind = kind, .source = {source}, .slice = slice, .stored = {}});
+}
+
 AdapterRecord low_rank(std::int32_t rank, std::int32_t in, std::int32_t out) {
   AdapterRecord record;
   record.in = in;
   record.out = out;
   record.rank = rank;
-  record.a = SourceTensor{0};
-  record.b = SourceTensor{1};
+  add_part(record, PartKind::a, {0, rank, 0, in});
+  add_part(record, PartKind::b, {0, out, 0, rank});
   return record;
 }
 
 AdapterRecord with_bias(AdapterRecord record) {
-  record.bias_added = SourceTensor{2};
+  add_part(record, PartKind::bias_added, {0, 1, 0, record.out});
   return record;
+}
+
+AdapterRecord only_bias(std::int32_t out) {
+  AdapterRecord record;
+  record.out = out;
+  add_part(record, PartKind::bias_replacing, {0, 1, 0, out});
+  return record;
+}
+
+bool has_bias(const AdapterRecord& record) {
+  return record.find(PartKind::bias_added) != nullptr || record.find(PartKind::bias_replacing) != nullptr;
 }
 
 // What the pages hold, byte by byte, so that nothing lies on anything else.
@@ -48,10 +64,10 @@ class Coverage {
 };
 
 // Tiles in order, each starting where the one before ended, cover the matrix exactly.
-void expect_covers(const ImageLayout& layout, const ImageMatrix& matrix, std::int32_t rows, std::int32_t cols, Coverage& coverage) {
+void expect_covers(const ImageLayout& layout, const StoredMatrix& matrix, std::int32_t rows, std::int32_t cols, Coverage& coverage) {
   ASSERT_EQ(matrix.rows, rows);
   ASSERT_EQ(matrix.cols, cols);
-  const std::size_t element_bytes = bytes_of(layout.format.dtype);
+  const std::size_t element_bytes = bytes_of(matrix.dtype);
   const bool split = cols * element_bytes > layout.page_bytes;
   std::int32_t row = 0, col = 0;
   for (std::int32_t i = 0; i < matrix.tile_count; ++i) {
@@ -78,20 +94,26 @@ void expect_covers(const ImageLayout& layout, const ImageMatrix& matrix, std::in
   ASSERT_EQ(col, 0);
 }
 
-// Checks everything the layout promises but the waste.
+// Checks everything the layout promises but how little it leaves unused.
 void expect_sound(const ImageLayout& layout, const std::vector<AdapterRecord>& records) {
   Coverage coverage(layout);
   ASSERT_EQ(layout.records.size(), records.size());
   const std::int32_t interleave = layout.format.b_interleave;
-  for (std::size_t i = 0; i < records.size(); ++i) {
-    const AdapterRecord& record = records[i];
-    if (record.rank > 0) {
-      expect_covers(layout, layout.records[i].a, record.rank, record.in, coverage);
-      expect_covers(layout, layout.records[i].b, (record.rank + interleave - 1) / interleave, record.out * interleave, coverage);
+  for (const AdapterRecord& record : layout.records) {
+    for (const AdapterPart& part : record.parts) {
+      if (part.kind == PartKind::a) {
+        expect_covers(layout, part.stored, record.rank, record.in, coverage);
+        ASSERT_EQ(part.stored.dtype, layout.format.dtype);
+      } else if (part.kind == PartKind::b) {
+        expect_covers(layout, part.stored, (record.rank + interleave - 1) / interleave, record.out * interleave, coverage);
+        ASSERT_EQ(part.stored.dtype, layout.format.dtype);
+      } else {
+        ASSERT_EQ(part.stored.tile_count, 1) << "a vector is not split";
+        ASSERT_EQ(part.stored.dtype, DType::f32);
+        expect_covers(layout, part.stored, 1, record.out, coverage);
+      }
+      if (::testing::Test::HasFatalFailure()) return;
     }
-    ASSERT_EQ(layout.records[i].bias.has_value(), record.has_bias());
-    if (record.has_bias()) coverage.take(*layout.records[i].bias, static_cast<std::size_t>(record.out) * sizeof(float));
-    if (::testing::Test::HasFatalFailure()) return;
   }
   EXPECT_EQ(layout.used_bytes, coverage.taken_bytes());
 }
@@ -104,7 +126,7 @@ std::size_t longest_whole_bytes(const std::vector<AdapterRecord>& records, const
       const std::size_t row_bytes = static_cast<std::size_t>(cols) * bytes_of(format.dtype);
       longest = std::max(longest, row_bytes <= page_bytes ? row_bytes : kColumnBlock * bytes_of(format.dtype));
     }
-    if (record.has_bias()) longest = std::max(longest, static_cast<std::size_t>(record.out) * sizeof(float));
+    if (has_bias(record)) longest = std::max(longest, static_cast<std::size_t>(record.out) * sizeof(float));
   }
   return longest;
 }
@@ -135,15 +157,47 @@ TEST(ImageLayout, CutsRowsLongerThanAPageIntoColumnBlocks) {
   const std::vector<AdapterRecord> records = {low_rank(2, 1000, 70)};
   const ImageLayout layout = make_image_layout(records, {DType::bf16, 2}, 1024).value();
   expect_sound(layout, records);
-  EXPECT_GE(layout.records[0].a.tile_count, 4);
+  EXPECT_GE(layout.records[0].find(PartKind::a)->stored.tile_count, 4);
 }
 
 TEST(ImageLayout, InterleavesRanksOfBAndRoundsTheLastPairUp) {
   const std::vector<AdapterRecord> records = {low_rank(5, 32, 48)};
   const ImageLayout layout = make_image_layout(records, {DType::bf16, 2}, 4096).value();
   expect_sound(layout, records);
-  EXPECT_EQ(layout.records[0].b.rows, 3);
-  EXPECT_EQ(layout.records[0].b.cols, 96);
+  EXPECT_EQ(layout.records[0].find(PartKind::b)->stored.rows, 3);
+  EXPECT_EQ(layout.records[0].find(PartKind::b)->stored.cols, 96);
+}
+
+TEST(ImageLayout, StoresBothBiasesOfAModuleAsOne) {
+  AdapterRecord both = with_bias(low_rank(2, 64, 32));
+  add_part(both, PartKind::bias_replacing, {0, 1, 0, 32});
+  const ImageLayout layout = make_image_layout({both}, {DType::bf16, 2}, 4096).value();
+  EXPECT_EQ(layout.tiles.size(), 3u);
+  EXPECT_EQ(layout.records[0].find(PartKind::bias_added)->stored.tile_begin,
+            layout.records[0].find(PartKind::bias_replacing)->stored.tile_begin);
+}
+
+TEST(ImageLayout, TakesTheSizesOfSlices) {
+  AdapterRecord shard = with_bias(low_rank(8, 64, 128));
+  shard.parts[0].slice = {2, 2, 0, 64};   // ranks 2 and 3 of A
+  shard.parts[1].slice = {32, 32, 0, 8};  // outputs 32 to 63 of B, of all ranks
+  shard.parts[2].slice = {0, 1, 32, 32};
+  const ImageLayout layout = make_image_layout({shard}, {DType::bf16, 2}, 4096).value();
+  const std::vector<AdapterPart>& parts = layout.records[0].parts;
+  EXPECT_EQ(parts[0].stored.rows, 2);
+  EXPECT_EQ(parts[0].stored.cols, 64);
+  EXPECT_EQ(parts[1].stored.rows, 4);
+  EXPECT_EQ(parts[1].stored.cols, 64);
+  EXPECT_EQ(parts[2].stored.cols, 32);
+  EXPECT_EQ(layout.used_bytes, 2u * (2 * 64 + 8 * 32) + 4u * 32);
+}
+
+TEST(ImageLayout, TakesNothingForAnEmptySlice) {
+  AdapterRecord shard = low_rank(1, 64, 128);
+  shard.parts[0].slice = {1, 0, 0, 64};  // a shard beyond the rank
+  const ImageLayout layout = make_image_layout({shard}, {DType::bf16, 2}, 4096).value();
+  EXPECT_EQ(layout.records[0].parts[0].stored.tile_count, 0);
+  EXPECT_EQ(layout.used_bytes, 2u * 2 * 128);
 }
 
 TEST(ImageLayout, RefusesABiasThatNoPageHolds) {
@@ -167,14 +221,14 @@ TEST(ImageLayout, CoversEveryMatrixOnceAndWastesLittleWhateverTheSizes) {
       const int unit = whole_lines ? 32 : 1;
       AdapterRecord record = low_rank(draw(1, 20), unit * draw(1, 2000 / unit), unit * draw(1, 2000 / unit));
       if (draw(0, 3) == 0 && static_cast<std::size_t>(record.out) * sizeof(float) <= page_bytes) record = with_bias(record);
-      if (draw(0, 9) == 0 && record.has_bias()) record.rank = 0;
+      if (draw(0, 9) == 0 && has_bias(record)) record = only_bias(record.out);
       records.push_back(record);
     }
     const ImageLayout layout = make_image_layout(records, format, page_bytes).value();
     expect_sound(layout, records);
     if (HasFatalFailure()) return;
     const std::size_t waste = layout.page_count * page_bytes - layout.used_bytes;
-    const std::size_t padding = whole_lines ? 0 : 63 * (layout.tiles.size() + records.size());
+    const std::size_t padding = whole_lines ? 0 : 63 * layout.tiles.size();
     EXPECT_LE(waste, page_bytes + layout.page_count * (longest_whole_bytes(records, format, page_bytes) - 1) + padding);
   }
 }

@@ -17,7 +17,7 @@
 namespace slora {
 namespace {
 
-constexpr std::int64_t kChunkElements = 1 << 16;  // read at a time, in whole rows; as fp32 they stay in the second cache
+constexpr std::int64_t kChunkElements = 1 << 16;  // read at a time, in whole rows; as fp32 they fit in L2
 
 // Numbers of smaller magnitude are finite after rounding to `dtype`; false for NaN and infinity as well.
 float bound_of(DType dtype) {
@@ -31,8 +31,8 @@ float bound_of(DType dtype) {
   }
 }
 
-// Whether every number's magnitude is below `bound`. Compares bits, in which NaN is above infinity, and has no branch in its loop, so that
-// it becomes vector instructions.
+// Whether every number's magnitude is below `bound`. Compares bits, where NaN is above infinity, without a branch in the loop, so that the
+// compiler vectorizes it.
 bool all_are_below(std::span<const float> values, float bound) {
   const auto bound_bits = std::bit_cast<std::int32_t>(bound);
   std::int32_t beyond = 0;
@@ -40,51 +40,59 @@ bool all_are_below(std::span<const float> values, float bound) {
   return beyond == 0;
 }
 
-// Rows [row_begin, row_begin + row_count) of a tensor, as fp32.
+// Rows [row_begin, row_begin + row_count) of a slice of a tensor, as fp32.
 struct Chunk {
   std::int64_t row_begin;
   std::int64_t row_count;
-  std::int64_t cols;
-  std::span<const float> values;  // [row_count, cols]
+  std::int64_t col_count;
+  std::int64_t stride;  // elements from one row to the next: the columns of the tensor
+  const float* values;  // [row_count, col_count]
+
+  [[nodiscard]] const float* row(std::int64_t row) const { return values + (row - row_begin) * stride; }
 };
 
-// Reads a tensor chunk by chunk, hashing the bytes on the way. One thread.
+// Reads tensors chunk by chunk, and hashes their bytes as it goes. One thread.
 class TensorReader {
  public:
   TensorReader(const SafetensorsFile& file, Sha256& content) : file_(file), content_(content) {}
 
-  // Calls take(chunk) from the first row to the last, until it fails. Every number's magnitude is below `bound`.
+  // Reads the whole tensor, since the hash covers it, and calls take(chunk) with what lies in `slice`, from the first row to the last,
+  // until take fails. E_NONFINITE when a magnitude anywhere in the tensor is not below `bound`.
   template <class Take>
-  Status read(const TensorInfo& tensor, float bound, Take take) {
+  Status read(const TensorInfo& tensor, const SourceSlice& slice, float bound, Take take) {
     const std::int64_t rows = tensor.shape.size() == 2 ? tensor.shape[0] : 1;
     const std::int64_t cols = tensor.shape.back();
+    check(slice.row_begin + slice.row_count <= rows && slice.col_begin + slice.col_count <= cols, "expected a slice within its tensor");
     const std::int64_t rows_per_chunk = std::max<std::int64_t>(1, kChunkElements / cols);
     const std::string header =
         fmt::format("{}:{} {} {} ", tensor.name.size(), tensor.name, name_of(tensor.dtype), fmt::join(tensor.shape, ","));
     content_.update(std::as_bytes(std::span(header)));
     for (std::int64_t row = 0; row < rows; row += rows_per_chunk) {
-      const Chunk chunk{row, std::min(rows_per_chunk, rows - row), cols, {}};
-      Result<std::span<const float>> values = next(tensor, chunk, bound);
+      const std::int64_t row_end = std::min(row + rows_per_chunk, rows);
+      Result<const float*> values = next(tensor, row * cols, (row_end - row) * cols, bound);
       if (!values) return forward_error(values);
-      if (Status taken = take(Chunk{chunk.row_begin, chunk.row_count, cols, *values}); !taken) return taken;
+      const std::int64_t begin = std::max<std::int64_t>(row, slice.row_begin);
+      const std::int64_t end = std::min<std::int64_t>(row_end, slice.row_begin + slice.row_count);
+      if (begin >= end) continue;
+      const float* const first = *values + (begin - row) * cols + slice.col_begin;
+      if (Status taken = take(Chunk{begin - slice.row_begin, end - begin, slice.col_count, cols, first}); !taken) return taken;
     }
     return {};
   }
 
  private:
-  Result<std::span<const float>> next(const TensorInfo& tensor, const Chunk& chunk, float bound) {
-    const auto begin = static_cast<std::size_t>(chunk.row_begin * chunk.cols),
-               count = static_cast<std::size_t>(chunk.row_count * chunk.cols);
+  // Elements [begin, begin + count) of the tensor.
+  Result<const float*> next(const TensorInfo& tensor, std::int64_t begin, std::int64_t count, float bound) {
     const std::size_t element_bytes = bytes_of(tensor.dtype);
-    bytes_.resize(count * element_bytes);
-    if (Status read = file_.read_part(tensor, begin * element_bytes, bytes_); !read) return forward_error(read);
+    bytes_.resize(static_cast<std::size_t>(count) * element_bytes);
+    if (Status read = file_.read_part(tensor, static_cast<std::size_t>(begin) * element_bytes, bytes_); !read) return forward_error(read);
     content_.update(bytes_);
-    values_.resize(count);
-    convert_to_float(values_.data(), bytes_.data(), tensor.dtype, count);
-    if (all_are_below(values_, bound)) return std::span<const float>(values_);
+    values_.resize(static_cast<std::size_t>(count));
+    convert_to_float(values_.data(), bytes_.data(), tensor.dtype, values_.size());
+    if (all_are_below(values_, bound)) return values_.data();
     const auto bad = std::ranges::find_if_not(values_, [bound](float value) { return std::abs(value) < bound; });
     return error("E_NONFINITE", "tensor {}: expected finite numbers of a magnitude below {}, found {} at element {}", quote(tensor.name),
-                 bound, *bad, begin + static_cast<std::size_t>(bad - values_.begin()));
+                 bound, *bad, begin + (bad - values_.begin()));
   }
 
   const SafetensorsFile& file_;
@@ -100,33 +108,32 @@ class ImageWriter {
     for (std::byte* page : pages_) std::fill_n(page, layout_.page_bytes, std::byte{0});
   }
 
-  // Rows of A [rank, in] as they are.
-  void write_a(const ImageMatrix& matrix, const Chunk& chunk) {
+  // Rows as they are.
+  void write_rows(const StoredMatrix& matrix, const Chunk& chunk) {
     for (const ImageTile& tile : tiles_of(matrix)) {
       const std::int64_t begin = std::max<std::int64_t>(tile.row_begin, chunk.row_begin);
       const std::int64_t end = std::min<std::int64_t>(tile.row_begin + tile.row_count, chunk.row_begin + chunk.row_count);
       for (std::int64_t row = begin; row < end; ++row) {
-        const float* values = &chunk.values[static_cast<std::size_t>((row - chunk.row_begin) * chunk.cols + tile.col_begin)];
-        store(tile, (row - tile.row_begin) * tile.col_count, values, tile.col_count);
+        store(tile, (row - tile.row_begin) * tile.col_count, chunk.row(row) + tile.col_begin, tile.col_count);
       }
     }
   }
 
-  // Rows of B [out, rank], which become columns: stored row p, column o * interleave + j holds rank p * interleave + j of output o.
-  void write_b(const ImageMatrix& matrix, const Chunk& chunk) {
-    const std::int64_t interleave = layout_.format.b_interleave, rank = chunk.cols;
+  // Rows of B [out, rank] as columns: stored row p, column o * interleave + j holds rank p * interleave + j of output o.
+  void write_transposed(const StoredMatrix& matrix, const Chunk& chunk) {
+    const std::int64_t interleave = layout_.format.b_interleave, rank = chunk.col_count;
     for (const ImageTile& tile : tiles_of(matrix)) {
       const std::int64_t begin = std::max<std::int64_t>(tile.col_begin, chunk.row_begin * interleave);
       const std::int64_t end = std::min<std::int64_t>(tile.col_begin + tile.col_count, (chunk.row_begin + chunk.row_count) * interleave);
       if (begin >= end) continue;
-      const std::int64_t output_begin = begin / interleave - chunk.row_begin, output_count = (end - begin) / interleave;
+      const std::int64_t output_begin = begin / interleave, output_count = (end - begin) / interleave;
       line_.assign(static_cast<std::size_t>(end - begin), 0.0f);
       for (std::int64_t row = 0; row < tile.row_count; ++row) {
         for (std::int64_t j = 0; j < interleave; ++j) {
           const std::int64_t k = (tile.row_begin + row) * interleave + j;
           if (k < rank) {
-            const float* column = &chunk.values[static_cast<std::size_t>(output_begin * rank + k)];
-            for (std::int64_t i = 0; i < output_count; ++i) line_[static_cast<std::size_t>(i * interleave + j)] = column[i * rank];
+            const float* column = chunk.row(output_begin) + k;
+            for (std::int64_t i = 0; i < output_count; ++i) line_[static_cast<std::size_t>(i * interleave + j)] = column[i * chunk.stride];
           } else {
             for (std::int64_t i = 0; i < output_count; ++i) line_[static_cast<std::size_t>(i * interleave + j)] = 0.0f;
           }
@@ -136,19 +143,20 @@ class ImageWriter {
     }
   }
 
-  // Adds factor x values [out] to a bias. False when a sum is not finite.
-  [[nodiscard]] bool add_bias(ImagePlace place, const Chunk& chunk, float factor) {
-    auto* bias = reinterpret_cast<float*>(pages_[place.page] + place.offset);  // [out]
+  // Adds factor x a row to a stored vector. False when a sum is not finite.
+  [[nodiscard]] bool add_vector(const StoredMatrix& vector, const Chunk& chunk, float factor) {
+    const ImagePlace& place = tiles_of(vector).front().place;
+    auto* sums = reinterpret_cast<float*>(pages_[place.page] + place.offset);  // [vector.cols]
     bool finite = true;
-    for (std::size_t i = 0; i < chunk.values.size(); ++i) {
-      bias[i] += factor * chunk.values[i];
-      finite = finite && std::isfinite(bias[i]);
+    for (std::int64_t i = 0; i < chunk.col_count; ++i) {
+      sums[i] += factor * chunk.values[i];
+      finite = finite && std::isfinite(sums[i]);
     }
     return finite;
   }
 
  private:
-  [[nodiscard]] std::span<const ImageTile> tiles_of(const ImageMatrix& matrix) const {
+  [[nodiscard]] std::span<const ImageTile> tiles_of(const StoredMatrix& matrix) const {
     return std::span(layout_.tiles).subspan(static_cast<std::size_t>(matrix.tile_begin), static_cast<std::size_t>(matrix.tile_count));
   }
 
@@ -162,47 +170,41 @@ class ImageWriter {
   std::vector<float> line_;
 };
 
-enum class Part : std::uint8_t { a, b, bias_added, bias_replacing };
-
+// Where the numbers of a tensor go.
 struct Destination {
-  const ImageRecord* record = nullptr;
-  Part part = Part::a;
+  const AdapterRecord* record = nullptr;
+  const AdapterPart* part = nullptr;
 };
 
-// [tensors of the file]: where each belongs.
+// [tensor_count]
 std::vector<Destination> destinations_of(const ImageLayout& layout, std::size_t tensor_count) {
   std::vector<Destination> destinations(tensor_count);
-  for (const ImageRecord& placed : layout.records) {
-    const AdapterRecord& record = placed.record;
-    for (const auto& [source, part] :
-         {std::pair(record.a, Part::a), std::pair(record.b, Part::b), std::pair(record.bias_added, Part::bias_added),
-          std::pair(record.bias_replacing, Part::bias_replacing)}) {
-      if (source) destinations.at(source->value) = {&placed, part};
-    }
+  for (const AdapterRecord& record : layout.records) {
+    for (const AdapterPart& part : record.parts) destinations.at(part.source.value) = {&record, &part};
   }
   return destinations;
 }
 
-Status write_tensor(ImageWriter& writer, TensorReader& reader, const TensorInfo& tensor, const Destination& destination, DType dtype) {
-  const ImageRecord& placed = *destination.record;
-  switch (destination.part) {
-    case Part::a:
-      return reader.read(tensor, bound_of(dtype), [&](const Chunk& chunk) -> Status {
-        writer.write_a(placed.a, chunk);
+Status write_part(ImageWriter& writer, TensorReader& reader, const TensorInfo& tensor, const Destination& destination, DType dtype) {
+  const AdapterPart& part = *destination.part;
+  switch (part.kind) {
+    case PartKind::a:
+      return reader.read(tensor, part.slice, bound_of(dtype), [&](const Chunk& chunk) -> Status {
+        writer.write_rows(part.stored, chunk);
         return {};
       });
-    case Part::b:
-      return reader.read(tensor, bound_of(dtype), [&](const Chunk& chunk) -> Status {
-        writer.write_b(placed.b, chunk);
+    case PartKind::b:
+      return reader.read(tensor, part.slice, bound_of(dtype), [&](const Chunk& chunk) -> Status {
+        writer.write_transposed(part.stored, chunk);
         return {};
       });
-    case Part::bias_added:
-    case Part::bias_replacing:
+    case PartKind::bias_added:
+    case PartKind::bias_replacing:
       break;
   }
-  const float factor = destination.part == Part::bias_added ? placed.record.scale : 1.0f;
-  return reader.read(tensor, bound_of(DType::f32), [&](const Chunk& chunk) -> Status {
-    if (writer.add_bias(*placed.bias, chunk, factor)) return {};
+  const float factor = part.kind == PartKind::bias_added ? destination.record->scale : 1.0f;
+  return reader.read(tensor, part.slice, bound_of(DType::f32), [&](const Chunk& chunk) -> Status {
+    if (writer.add_vector(part.stored, chunk, factor)) return {};
     return error("E_NONFINITE", "tensor {}: expected a finite bias, found one that overflows when scaled by {}", quote(tensor.name),
                  factor);
   });
@@ -211,13 +213,13 @@ Status write_tensor(ImageWriter& writer, TensorReader& reader, const TensorInfo&
 }  // namespace
 
 Status write_image(std::span<std::byte* const> pages, const ImageLayout& layout, const SafetensorsFile& file, Sha256& content) {
-  check(pages.size() == layout.page_count, "as many pages as the layout wants");
+  check(pages.size() == layout.page_count, "expected as many pages as the layout has");
   ImageWriter writer(pages, layout);
   TensorReader reader(file, content);
   const std::vector<Destination> destinations = destinations_of(layout, file.tensors().size());
   for (std::size_t i = 0; i < destinations.size(); ++i) {
-    check(destinations[i].record != nullptr, "a place for every tensor");
-    if (Status status = write_tensor(writer, reader, file.tensors()[i], destinations[i], layout.format.dtype); !status) return status;
+    check(destinations[i].part != nullptr, "expected a part for every tensor");
+    if (Status status = write_part(writer, reader, file.tensors()[i], destinations[i], layout.format.dtype); !status) return status;
   }
   return {};
 }

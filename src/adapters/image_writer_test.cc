@@ -3,10 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <random>
+#include <utility>
 
 #include "adapters/adapter_image.h"
 #include "adapters/lora_fixture.h"
@@ -29,8 +31,8 @@ struct Pages {
 };
 
 // A stored matrix put together from its tiles: [rows, cols].
-std::vector<float> gathered(const ImageLayout& layout, const ImageMatrix& matrix, const Pages& pages) {
-  const std::size_t element_bytes = bytes_of(layout.format.dtype);
+std::vector<float> gathered(const ImageLayout& layout, const StoredMatrix& matrix, const Pages& pages) {
+  const std::size_t element_bytes = bytes_of(matrix.dtype);
   std::vector<float> values(static_cast<std::size_t>(matrix.rows) * static_cast<std::size_t>(matrix.cols), NAN);
   for (std::int32_t i = 0; i < matrix.tile_count; ++i) {
     const ImageTile& tile = layout.tiles[static_cast<std::size_t>(matrix.tile_begin + i)];
@@ -38,7 +40,7 @@ std::vector<float> gathered(const ImageLayout& layout, const ImageMatrix& matrix
       const std::size_t element = static_cast<std::size_t>(row) * static_cast<std::size_t>(tile.col_count);
       const std::byte* source = pages.addresses[tile.place.page] + tile.place.offset + element * element_bytes;
       float* target = &values[static_cast<std::size_t>((tile.row_begin + row) * matrix.cols + tile.col_begin)];
-      convert_to_float(target, source, layout.format.dtype, static_cast<std::size_t>(tile.col_count));
+      convert_to_float(target, source, matrix.dtype, static_cast<std::size_t>(tile.col_count));
     }
   }
   return values;
@@ -50,44 +52,60 @@ std::vector<float> values_of(const TensorToWrite& tensor) {
   return values;
 }
 
-// The fixture's values at the places where kernels will look for them.
+// The block of `tensor` [rows, cols] that `slice` names, row after row.
+std::vector<float> block_of(const TensorToWrite& tensor, const SourceSlice& slice) {
+  const std::vector<float> values = values_of(tensor);
+  const std::int64_t cols = tensor.shape.back();
+  std::vector<float> block;
+  for (std::int64_t row = slice.row_begin; row < slice.row_begin + slice.row_count; ++row) {
+    const auto begin = values.begin() + row * cols + slice.col_begin;
+    block.insert(block.end(), begin, begin + slice.col_count);
+  }
+  return block;
+}
+
+// What lies in the image of a layout: for each record the fixture's values, where kernels will look for them.
+void expect_image(const LoraFixture& fixture, const ImageLayout& layout, const SafetensorsFile& file, const Pages& pages) {
+  const std::int32_t interleave = layout.format.b_interleave;
+  const auto source = [&](const AdapterPart& part) {
+    const std::string& name = file.tensors()[part.source.value].name;
+    return block_of(*std::ranges::find(fixture.tensors, name, &TensorToWrite::name), part.slice);
+  };
+  for (const AdapterRecord& record : layout.records) {
+    if (const AdapterPart* a = record.find(PartKind::a)) {
+      EXPECT_EQ(gathered(layout, a->stored, pages), source(*a));
+    }
+    if (const AdapterPart* part = record.find(PartKind::b)) {
+      const std::vector<float> b = source(*part);                               // [outputs, ranks]
+      const std::vector<float> stored = gathered(layout, part->stored, pages);  // [ceil(ranks / interleave), outputs * interleave]
+      const std::int32_t ranks = part->slice.col_count;
+      ASSERT_EQ(part->stored.cols, part->slice.row_count * interleave);
+      for (std::int32_t row = 0; row < part->stored.rows; ++row) {
+        for (std::int32_t col = 0; col < part->stored.cols; ++col) {
+          const std::int32_t k = row * interleave + col % interleave, output = col / interleave;
+          const float expected = k < ranks ? b[static_cast<std::size_t>(output * ranks + k)] : 0.0f;
+          ASSERT_EQ(stored[static_cast<std::size_t>(row * part->stored.cols + col)], expected) << "row " << row << " column " << col;
+        }
+      }
+    }
+    const AdapterPart* const added = record.find(PartKind::bias_added);
+    const AdapterPart* const replacing = record.find(PartKind::bias_replacing);
+    if (added == nullptr && replacing == nullptr) continue;
+    const std::vector<float> bias = gathered(layout, (added != nullptr ? added : replacing)->stored, pages);
+    const std::vector<float> none(bias.size());
+    const std::vector<float> summed = added != nullptr ? source(*added) : none;
+    const std::vector<float> base = replacing != nullptr ? source(*replacing) : none;
+    for (std::size_t i = 0; i < bias.size(); ++i) EXPECT_FLOAT_EQ(bias[i], base[i] + record.scale * summed[i]);
+  }
+}
+
 void expect_round_trip(const LoraFixture& fixture, const AdapterBase& base) {
   const TemporaryFolder folder;
   fixture.write(folder.path());
   const PreparedAdapter adapter = prepare_adapter(folder.path(), base).value();
   Pages pages(adapter.layout);
   ASSERT_TRUE(write_adapter(pages.addresses, folder.path(), adapter));
-  const std::int32_t interleave = base.format.b_interleave;
-  for (const ImageRecord& placed : adapter.layout.records) {
-    const AdapterRecord& record = placed.record;
-    const auto source = [&](const std::optional<SourceTensor>& tensor) {
-      const std::string& name = adapter.folder.weights.tensors()[tensor->value].name;
-      for (const TensorToWrite& written : fixture.tensors) {
-        if (written.name == name) return values_of(written);
-      }
-      return std::vector<float>{};
-    };
-    if (record.rank > 0) {
-      EXPECT_EQ(gathered(adapter.layout, placed.a, pages), source(record.a));
-      const std::vector<float> b = source(record.b);                                // [out, rank]
-      const std::vector<float> stored = gathered(adapter.layout, placed.b, pages);  // [ceil(rank / interleave), out * interleave]
-      for (std::int32_t row = 0; row < placed.b.rows; ++row) {
-        for (std::int32_t col = 0; col < placed.b.cols; ++col) {
-          const std::int32_t k = row * interleave + col % interleave, output = col / interleave;
-          const float expected = k < record.rank ? b[static_cast<std::size_t>(output * record.rank + k)] : 0.0f;
-          ASSERT_EQ(stored[static_cast<std::size_t>(row * placed.b.cols + col)], expected) << "row " << row << " column " << col;
-        }
-      }
-    }
-    if (!record.has_bias()) continue;
-    const std::vector<float> added =
-        record.bias_added ? source(record.bias_added) : std::vector<float>(static_cast<std::size_t>(record.out));
-    const std::vector<float> replacing =
-        record.bias_replacing ? source(record.bias_replacing) : std::vector<float>(static_cast<std::size_t>(record.out));
-    std::vector<float> bias(static_cast<std::size_t>(record.out));
-    std::memcpy(bias.data(), pages.addresses[placed.bias->page] + placed.bias->offset, bias.size() * sizeof(float));
-    for (std::size_t i = 0; i < bias.size(); ++i) EXPECT_FLOAT_EQ(bias[i], replacing[i] + record.scale * added[i]);
-  }
+  expect_image(fixture, adapter.layout, adapter.folder.weights, pages);
 }
 
 TEST(ImageWriter, PutsEveryNumberWhereTheLayoutSays) {
@@ -128,6 +146,39 @@ TEST(ImageWriter, SumsStoredAndScaledBiases) {
   fixture.add(std::string(kQ0) + ".base_layer.bias", {48}, DType::f16);
   fixture.add("model.layers.1.self_attn.v_proj.bias", {24}, DType::bf16);
   expect_round_trip(fixture, test_base({DType::bf16, 2}, 1024));
+}
+
+TEST(ImageWriter, WritesTheSlicesOfAShard) {
+  const TemporaryFolder folder;
+  LoraFixture fixture;
+  fixture.config = R"({"peft_type": "LORA", "r": 5, "lora_alpha": 10, "lora_bias": true, "bias": "lora_only"})";
+  fixture.add_pair(kQ0, 5, 48, 48);
+  fixture.add(std::string(kQ0) + ".lora_B.bias", {48});
+  fixture.add(std::string(kQ0) + ".base_layer.bias", {48});
+  fixture.write(folder.path());
+  PreparedAdapter whole = prepare_adapter(folder.path(), test_base({DType::bf16, 2}, 1024)).value();
+  Pages whole_pages(whole.layout);
+  const Sha256Digest identity = write_adapter(whole_pages.addresses, folder.path(), whole).value();
+
+  // Split by outputs and ranks, then by inputs.
+  for (const auto& [a, b] :
+       {std::pair(SourceSlice{2, 3, 0, 48}, SourceSlice{16, 20, 0, 5}), std::pair(SourceSlice{0, 5, 12, 24}, SourceSlice{24, 24, 1, 3}),
+        std::pair(SourceSlice{5, 0, 0, 48}, SourceSlice{0, 48, 0, 5})}) {
+    std::vector<AdapterRecord> records = whole.layout.records;
+    std::vector<AdapterPart>& parts = records[0].parts;
+    ASSERT_EQ(parts.size(), 4u);
+    parts[0].slice = a;
+    parts[1].slice = b;
+    parts[2].slice = parts[3].slice = {0, 1, b.row_begin, b.row_count};
+    const ImageLayout layout = make_image_layout(std::move(records), {DType::bf16, 2}, 1024).value();
+    Pages pages(layout);
+    Sha256 content;
+    ASSERT_TRUE(write_image(pages.addresses, layout, whole.folder.weights, content));
+    expect_image(fixture, layout, whole.folder.weights, pages);
+    PreparedAdapter sliced{std::move(whole.folder), layout, {}};
+    EXPECT_EQ(write_adapter(pages.addresses, folder.path(), sliced).value(), identity) << "the whole content counts, not the slice";
+    whole.folder = std::move(sliced.folder);
+  }
 }
 
 TEST(ImageWriter, NarrowsDoubles) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <source_location>
 #include <string_view>
 #include <tuple>
 #include <utility>
@@ -89,7 +90,7 @@ Status check_shape(const LoraModule& module, const ModuleEntry& entry, const Ada
     return error("E_SHAPE", "{}.{}: expected {} rows, the base's outputs, found {}; trained for {}", module.path,
                  module.rank > 0 ? "lora_B" : "bias", entry.out, module.out, base_name(config));
   }
-  if (module.bias_replacing && !entry.has_bias) {
+  if (module.find(PartKind::bias_replacing) != nullptr && !entry.has_bias) {
     return error("E_SHAPE", "{}: expected no bias, as the base's module has none, found one; trained for {}", module.path,
                  base_name(config));
   }
@@ -101,25 +102,37 @@ Status check_all_biases(const LoraModules& lora, const ModuleTable& base) {
   for (const ModuleEntry& entry : base.modules) {
     if (!entry.has_bias) continue;
     const auto at = std::ranges::find(lora.modules, entry.path, &LoraModule::path);
-    if (at == lora.modules.end() || !at->bias_replacing) {
+    if (at == lora.modules.end() || at->find(PartKind::bias_replacing) == nullptr) {
       return error("E_PAIR", "{}: expected a stored bias, as bias is \"all\", found none", entry.path);
     }
   }
   return {};
 }
 
+// The whole tensor of a part.
+SourceSlice whole(PartKind kind, const AdapterRecord& record) {
+  switch (kind) {
+    case PartKind::a:
+      return {0, record.rank, 0, record.in};
+    case PartKind::b:
+      return {0, record.out, 0, record.rank};
+    case PartKind::bias_added:
+    case PartKind::bias_replacing:
+      return {0, 1, 0, record.out};
+  }
+  fail_check("expected a kind of part", std::source_location::current());
+}
+
 AdapterRecord record_of(const LoraModule& module, const ModuleEntry& entry) {
-  AdapterRecord record;
-  record.site = entry.site;
-  record.slice_begin = entry.slice_begin;
-  record.out = entry.out;
-  record.in = entry.in;
-  record.rank = static_cast<std::int32_t>(module.rank);
-  record.scale = module.scale;
-  record.a = module.a;
-  record.b = module.b;
-  record.bias_added = module.bias_added;
-  record.bias_replacing = module.bias_replacing;
+  AdapterRecord record{.site = entry.site,
+                       .slice_begin = entry.slice_begin,
+                       .out = entry.out,
+                       .in = entry.in,
+                       .rank = static_cast<std::int32_t>(module.rank),
+                       .scale = module.scale,
+                       .parts = module.parts};
+  std::ranges::sort(record.parts, {}, &AdapterPart::kind);
+  for (AdapterPart& part : record.parts) part.slice = whole(part.kind, record);
   return record;
 }
 

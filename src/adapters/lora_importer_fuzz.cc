@@ -13,7 +13,7 @@
 
 namespace {
 
-// "NAME TYPE DIMENSION..." in bytes, of which the last are single digits of base 256: whatever a header could say.
+// "NAME TYPE DIMENSION...": after the name, one byte for the type and one for each dimension.
 slora::TensorInfo tensor_from(std::string_view line) {
   slora::TensorInfo tensor;
   const std::size_t end = line.find(' ');
@@ -60,11 +60,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t byte
 
   std::vector<int> uses(tensors.size());
   for (const AdapterRecord& record : plan->records) {
-    for (const auto& source : {record.a, record.b, record.bias_added, record.bias_replacing}) {
-      if (source) ++uses.at(source->value);
-    }
+    for (const AdapterPart& part : record.parts) ++uses.at(part.source.value);
   }
-  for (const int count : uses) check(count == 1, "every tensor used once");
-  check(make_image_layout(std::move(plan->records), {DType::bf16, 2}, 4096).has_value(), "an image of a plan for a small base");
+  for (const int count : uses) check(count == 1, "expected every tensor to be used once");
+  check(make_image_layout(std::move(plan->records), {DType::bf16, 2}, 4096).has_value(), "expected an image of a plan for a small base");
   return 0;
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <optional>
 #include <set>
 #include <string_view>
 #include <unordered_map>
@@ -53,42 +54,28 @@ Segments normalised(std::string_view name) {
   return segments;
 }
 
-enum class Part : std::uint8_t { a, b, bias_added, bias_replacing };
-
-std::optional<SourceTensor>& slot_of(LoraModule& module, Part part) {
-  switch (part) {
-    case Part::a:
-      return module.a;
-    case Part::b:
-      return module.b;
-    case Part::bias_added:
-      return module.bias_added;
-    case Part::bias_replacing:
-      return module.bias_replacing;
-  }
-  fail_check("a part of a LoRA module", std::source_location::current());
-}
-
-struct Place {
+// The module and the part of it that a tensor's name means.
+struct NamedPart {
   std::string path;
-  Part part;
+  PartKind kind;
 };
 
-std::optional<Place> place_of(const Segments& segments) {
+std::optional<NamedPart> named_part(const Segments& segments) {
   struct Ending {
     std::array<std::string_view, 2> names;
-    Part part;
+    PartKind kind;
   };
-  constexpr std::array kEndings = {Ending{{"lora_A", "weight"}, Part::a}, Ending{{"lora_B", "weight"}, Part::b},
-                                   Ending{{"lora_B", "bias"}, Part::bias_added}, Ending{{"base_layer", "bias"}, Part::bias_replacing}};
+  constexpr std::array kEndings = {Ending{{"lora_A", "weight"}, PartKind::a}, Ending{{"lora_B", "weight"}, PartKind::b},
+                                   Ending{{"lora_B", "bias"}, PartKind::bias_added},
+                                   Ending{{"base_layer", "bias"}, PartKind::bias_replacing}};
   const std::span<const std::string_view> all(segments);
   if (all.size() < 2) return std::nullopt;
   for (const Ending& ending : kEndings) {
-    if (all.size() > 2 && std::ranges::equal(all.last(2), ending.names)) return Place{path_of(all.first(all.size() - 2)), ending.part};
+    if (all.size() > 2 && std::ranges::equal(all.last(2), ending.names)) return NamedPart{path_of(all.first(all.size() - 2)), ending.kind};
   }
   // Before PEFT 0.7, and for modules without A and B since.
   if (all.back() == "bias" && !all[all.size() - 2].starts_with("lora_"))
-    return Place{path_of(all.first(all.size() - 1)), Part::bias_replacing};
+    return NamedPart{path_of(all.first(all.size() - 1)), PartKind::bias_replacing};
   return std::nullopt;
 }
 
@@ -146,19 +133,19 @@ Result<std::vector<LoraModule>> grouped(const AdapterConfig& config, std::span<c
     if (const std::string_view part = unserved_part(segments, config); !part.empty()) {
       return error("E_UNSUPPORTED_OPTION", "tensor {} is {}: not served yet", quote(name), part);
     }
-    std::optional<Place> place = place_of(segments);
-    if (!place) {
+    std::optional<NamedPart> named = named_part(segments);
+    if (!named) {
       unknown.push_back(name);
       continue;
     }
-    const auto [at, is_new] = index_of.try_emplace(place->path, modules.size());
-    if (is_new) modules.emplace_back().path = std::move(place->path);
-    std::optional<SourceTensor>& slot = slot_of(modules[at->second], place->part);
-    if (slot) {
+    const auto [at, is_new] = index_of.try_emplace(named->path, modules.size());
+    if (is_new) modules.emplace_back().path = std::move(named->path);
+    LoraModule& module = modules[at->second];
+    if (const AdapterPart* other = module.find(named->kind)) {
       return error("E_UNKNOWN_TENSOR", "tensors {} and {} fill the same part: expected the tensors of one adapter",
-                   quote(tensors[slot->value].name), quote(name));
+                   quote(tensors[other->source.value].name), quote(name));
     }
-    slot = SourceTensor{i};
+    module.parts.push_back({.kind = named->kind, .source = {i}, .slice = {}, .stored = {}});
   }
   if (!unknown.empty()) return refuse_unknown(unknown);
   return modules;
@@ -179,15 +166,18 @@ Status check_bias(const TensorInfo& bias, std::int64_t out) {
 
 // Sizes and scale of one module's A and B.
 Status measure_low_rank(LoraModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors, std::int64_t rank_max) {
-  if (!module.a || !module.b) {
-    const std::string& name = tensors[(module.a ? module.a : module.b ? module.b : module.bias_added)->value].name;
-    return error("E_PAIR", "tensor {}: {} lacks {}", quote(name), quote(module.path),
-                 module.a   ? "lora_B"
-                 : module.b ? "lora_A"
-                            : "lora_A and lora_B");
+  const AdapterPart* const part_a = module.find(PartKind::a);
+  const AdapterPart* const part_b = module.find(PartKind::b);
+  const AdapterPart* const bias = module.find(PartKind::bias_added);
+  if (part_a == nullptr || part_b == nullptr) {
+    const AdapterPart* const present = part_a != nullptr ? part_a : part_b != nullptr ? part_b : bias;
+    return error("E_PAIR", "tensor {}: {} lacks {}", quote(tensors[present->source.value].name), quote(module.path),
+                 part_a != nullptr   ? "lora_B"
+                 : part_b != nullptr ? "lora_A"
+                                     : "lora_A and lora_B");
   }
-  const TensorInfo& a = tensors[module.a->value];
-  const TensorInfo& b = tensors[module.b->value];
+  const TensorInfo& a = tensors[part_a->source.value];
+  const TensorInfo& b = tensors[part_b->source.value];
   for (const TensorInfo* tensor : {&a, &b}) {
     if (const Status status = check_dimensions(*tensor, 2); !status) return status;
   }
@@ -209,7 +199,7 @@ Status measure_low_rank(LoraModule& module, const AdapterConfig& config, std::sp
   if (!scale) return tl::unexpected(scale.error());
   module.scale = static_cast<float>(*scale);
   if (!std::isfinite(module.scale)) return error("E_SCALE", "{}: expected a finite scale, found {}", quote(module.path), *scale);
-  if (module.bias_added.has_value() != config.lora_bias) {
+  if ((bias != nullptr) != config.lora_bias) {
     return error("E_PAIR", "{}: expected {} lora_B.bias, as lora_bias is {}, found {}", quote(module.path), config.lora_bias ? "a" : "no",
                  config.lora_bias, config.lora_bias ? "none" : "one");
   }
@@ -217,16 +207,18 @@ Status measure_low_rank(LoraModule& module, const AdapterConfig& config, std::sp
 }
 
 Status measure(LoraModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors, std::int64_t rank_max) {
-  if (module.a || module.b || module.bias_added) {
+  const AdapterPart* const replacing = module.find(PartKind::bias_replacing);
+  const bool has_only_bias = replacing != nullptr && module.parts.size() == 1;
+  if (!has_only_bias) {
     if (Status status = measure_low_rank(module, config, tensors, rank_max); !status) return status;
   } else {
-    const TensorInfo& bias = tensors[module.bias_replacing->value];
+    const TensorInfo& bias = tensors[replacing->source.value];
     if (Status status = check_dimensions(bias, 1); !status) return status;
     module.out = bias.shape[0];
   }
-  for (const std::optional<SourceTensor>& bias : {module.bias_added, module.bias_replacing}) {
-    if (!bias) continue;
-    if (Status status = check_bias(tensors[bias->value], module.out); !status) return status;
+  for (const AdapterPart* bias : {module.find(PartKind::bias_added), replacing}) {
+    if (bias == nullptr) continue;
+    if (Status status = check_bias(tensors[bias->source.value], module.out); !status) return status;
   }
   return {};
 }
@@ -251,7 +243,8 @@ std::set<std::string> untargeted(const std::vector<LoraModule>& modules, const A
 
 std::vector<std::string> warnings_of(const std::vector<LoraModule>& modules, const AdapterConfig& config) {
   std::vector<std::string> warnings = config.warnings;
-  const bool stores_bias = std::ranges::any_of(modules, [](const LoraModule& module) { return module.bias_replacing.has_value(); });
+  const bool stores_bias =
+      std::ranges::any_of(modules, [](const LoraModule& module) { return module.find(PartKind::bias_replacing) != nullptr; });
   if (config.bias == AdapterBias::lora_only && !stores_bias) {
     warnings.push_back(
         "bias is \"lora_only\" but the file holds no biases: PEFT 0.7 to 0.20 lost them when saving; served with the base's");

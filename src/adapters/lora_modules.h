@@ -1,6 +1,5 @@
 #pragma once
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,15 +13,14 @@ namespace slora {
 
 // A module that a LoRA file changes, before a base is known: its path as in the base, its shapes from the file.
 struct LoraModule {
-  std::string path;                            // "model.layers.0.self_attn.q_proj"
-  std::optional<SourceTensor> a;               // [rank, in]
-  std::optional<SourceTensor> b;               // [out, rank]
-  std::optional<SourceTensor> bias_added;      // [out]: lora_B.bias
-  std::optional<SourceTensor> bias_replacing;  // [out]: the base's own bias, trained along
-  std::int64_t rank = 0;                       // 0: only a bias
-  std::int64_t in = 0;                         // 0: only a bias
+  std::string path;                // "model.layers.0.self_attn.q_proj"
+  std::vector<AdapterPart> parts;  // at most one of a kind, in the order of the file; not yet sliced
+  std::int64_t rank = 0;           // 0: only a bias
+  std::int64_t in = 0;             // 0: only a bias
   std::int64_t out = 0;
   float scale = 1;
+
+  [[nodiscard]] const AdapterPart* find(PartKind kind) const { return find_part(parts, kind); }
 };
 
 struct LoraModules {

@@ -47,8 +47,8 @@ TEST_F(RandomAdaptersTest, ChangeWhatTheirKindSays) {
   ASSERT_TRUE(adapter) << adapter.error().message;
   EXPECT_EQ(adapter->layout.records.size(), 4u) << "q and v of two layers";
   std::uint64_t parameters = 0;
-  for (const ImageRecord& record : adapter->layout.records) {
-    parameters += static_cast<std::uint64_t>(record.record.rank) * static_cast<std::uint64_t>(record.record.in + record.record.out);
+  for (const AdapterRecord& record : adapter->layout.records) {
+    parameters += static_cast<std::uint64_t>(record.rank) * static_cast<std::uint64_t>(record.in + record.out);
   }
   EXPECT_EQ(parameters, parameter_count(config_, kind.targets, kind.rank));
 }

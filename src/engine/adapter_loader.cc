@@ -8,40 +8,50 @@
 namespace slora {
 namespace {
 
-TiledMatrix view_of(const ImageMatrix& matrix, const AdapterView& view, DType dtype) {
-  return {view.tiles.data() + matrix.tile_begin, matrix.tile_count, matrix.rows, matrix.cols, dtype};
+TiledMatrix view_of(const StoredMatrix& matrix, const AdapterView& view) {
+  return {view.tiles.data() + matrix.tile_begin, matrix.tile_count, matrix.rows, matrix.cols, matrix.dtype};
+}
+
+void add_part(RecordView& record, const AdapterPart& part, const AdapterView& view) {
+  switch (part.kind) {
+    case PartKind::a:
+      record.a = view_of(part.stored, view);
+      return;
+    case PartKind::b:
+      record.b = view_of(part.stored, view);
+      return;
+    case PartKind::bias_added:
+    case PartKind::bias_replacing:
+      record.bias = reinterpret_cast<const float*>(view_of(part.stored, view).tiles->data);
+      if (part.kind == PartKind::bias_replacing) record.bias_mode = BiasMode::replace;
+      return;
+  }
 }
 
 }  // namespace
 
 std::unique_ptr<const AdapterView> make_adapter_view(const ImageLayout& layout, std::span<std::byte* const> pages,
                                                      std::int32_t layer_count) {
-  const auto address_of = [&](const ImagePlace& place) { return pages[place.page] + place.offset; };
   auto view = std::make_unique<AdapterView>();
   view->tiles.reserve(layout.tiles.size());
   for (const ImageTile& tile : layout.tiles) {
-    view->tiles.push_back({address_of(tile.place), tile.row_begin, tile.row_count, tile.col_begin, tile.col_count});
+    view->tiles.push_back({pages[tile.place.page] + tile.place.offset, tile.row_begin, tile.row_count, tile.col_begin, tile.col_count});
   }
   view->sites.resize(static_cast<std::size_t>(layer_count) * kSiteKindCount);
   view->records.reserve(layout.records.size());
-  for (const ImageRecord& image : layout.records) {
-    const AdapterRecord& record = image.record;
+  for (const AdapterRecord& record : layout.records) {
     AdapterView::Range& range =
         view->sites[static_cast<std::size_t>(record.site.layer * kSiteKindCount + static_cast<int>(record.site.kind))];
     if (range.count == 0) range.begin = static_cast<std::int32_t>(view->records.size());
-    check(range.begin + range.count == static_cast<std::int32_t>(view->records.size()), "records ordered by site");
-    RecordView out;
+    check(range.begin + range.count == static_cast<std::int32_t>(view->records.size()), "expected records ordered by site");
+    RecordView& out = view->records.emplace_back();
     out.slice_begin = record.slice_begin;
     out.out = record.out;
     out.in = record.in;
     out.rank = record.rank;
     out.z_begin = range.z_cols;
     out.scale = record.scale;
-    out.a = view_of(image.a, *view, layout.format.dtype);
-    out.b = view_of(image.b, *view, layout.format.dtype);
-    if (image.bias) out.bias = reinterpret_cast<const float*>(address_of(*image.bias));
-    out.bias_mode = record.bias_replacing ? BiasMode::replace : BiasMode::add;
-    view->records.push_back(out);
+    for (const AdapterPart& part : record.parts) add_part(out, part, *view);
     ++range.count;
     range.z_cols += record.rank;
     view->z_cols_max = std::max(view->z_cols_max, range.z_cols);
