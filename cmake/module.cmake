@@ -9,12 +9,13 @@
 # module_graph.txt, against which tests/architecture_test.cc checks every #include.
 set_property(GLOBAL PROPERTY slora_module_graph "")
 
-# slora_test_program(NAME source... LIBRARIES target...): a program of tests. -O1: compiling them costs more than running them.
+# slora_test_program(NAME source... LIBRARIES target...): a program of tests. -O1: compiling tests costs more than running them.
 function(slora_test_program name)
   cmake_parse_arguments(arg "" "" "LIBRARIES" ${ARGN})
   add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
-  target_link_libraries(${name} PRIVATE ${arg_LIBRARIES} slora_base_testing GTest::gmock GTest::gtest_main)
+  target_link_libraries(${name} PRIVATE ${arg_LIBRARIES} slora_base_testing)
   target_compile_options(${name} PRIVATE -O1)
+  target_precompile_headers(${name} REUSE_FROM slora_base_testing)
 endfunction()
 
 function(slora_module name)
@@ -39,6 +40,7 @@ function(slora_module name)
   if(sources)
     add_library(${target} STATIC ${sources})
     target_link_libraries(${target} PUBLIC slora_options ${dependencies})
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ${SLORA_UNITY})
   else()
     add_library(${target} INTERFACE)
     target_link_libraries(${target} INTERFACE slora_options ${dependencies})
