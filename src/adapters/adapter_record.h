@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/ids.h"
-#include "base/site.h"
+#include "ops/site.h"
 #include "tensor/dtype.h"
 
 namespace slora {

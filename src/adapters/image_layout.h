@@ -5,7 +5,7 @@
 
 #include "adapters/adapter_record.h"
 #include "base/result.h"
-#include "tensor/adapter_format.h"
+#include "ops/adapter_format.h"
 
 namespace slora {
 

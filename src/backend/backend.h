@@ -6,7 +6,7 @@
 #include "backend/op_args.h"
 #include "backend/ops.h"
 #include "base/result.h"
-#include "tensor/adapter_format.h"
+#include "ops/adapter_format.h"
 
 namespace slora {
 

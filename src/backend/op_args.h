@@ -4,14 +4,15 @@
 #include <span>
 #include <vector>
 
-#include "base/activation.h"
 #include "base/ids.h"
-#include "base/sampling.h"
-#include "base/scoring.h"
-#include "base/site.h"
+#include "ops/activation.h"
+#include "ops/kv_layer.h"
+#include "ops/record_view.h"
+#include "ops/rope_table.h"
+#include "ops/sampling.h"
+#include "ops/scoring.h"
+#include "ops/site.h"
 #include "tensor/buffer.h"
-#include "tensor/kv_layer.h"
-#include "tensor/record_view.h"
 #include "tensor/tensor.h"
 
 namespace slora {

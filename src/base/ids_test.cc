@@ -2,11 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include <set>
 #include <type_traits>
 #include <unordered_set>
-
-#include "base/site.h"
 
 namespace slora {
 namespace {
@@ -18,13 +15,6 @@ TEST(Ids, AreDistinctTypesThatCompareAndHash) {
   EXPECT_EQ(AdapterId{}, kNoAdapter);
   const std::unordered_set<SequenceId> ids = {SequenceId{1}, SequenceId{2}, SequenceId{1}};
   EXPECT_EQ(ids.size(), 2u);
-}
-
-TEST(Site, OrdersByLayerAndNamesItsKind) {
-  const std::set<Site> sites = {{1, SiteKind::qkv}, {0, SiteKind::down}, {0, SiteKind::o}};
-  EXPECT_EQ(*sites.begin(), (Site{0, SiteKind::o}));
-  EXPECT_EQ(name_of(SiteKind::gate_up), "gate_up");
-  EXPECT_EQ(name_of(SiteKind::head), "head");
 }
 
 }  // namespace

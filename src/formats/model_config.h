@@ -4,10 +4,10 @@
 #include <string_view>
 #include <vector>
 
-#include "base/activation.h"
 #include "base/result.h"
 #include "formats/json.h"
 #include "formats/rope_config.h"
+#include "ops/activation.h"
 
 namespace slora {
 

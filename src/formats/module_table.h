@@ -4,8 +4,8 @@
 #include <string_view>
 #include <vector>
 
-#include "base/site.h"
 #include "formats/model_config.h"
+#include "ops/site.h"
 
 namespace slora {
 

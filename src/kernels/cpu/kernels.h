@@ -8,8 +8,8 @@
 #include "kernels/cpu/packed_weight.h"
 #include "kernels/cpu/row_tiles.h"
 #include "kernels/cpu/weight_census.h"
-#include "tensor/kv_layer.h"
-#include "tensor/record_view.h"
+#include "ops/kv_layer.h"
+#include "ops/record_view.h"
 
 namespace slora::cpu {
 

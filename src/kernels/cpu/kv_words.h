@@ -1,6 +1,6 @@
 #pragma once
 #include "kernels/cpu/simd.h"
-#include "tensor/kv_layer.h"
+#include "ops/kv_layer.h"
 
 namespace slora::cpu {
 

@@ -3,8 +3,8 @@
 #include <span>
 #include <vector>
 
-#include "base/sampling.h"
 #include "kernels/cpu/kernels.h"
+#include "ops/sampling.h"
 
 namespace slora::cpu {
 

@@ -2,6 +2,7 @@
 #include <span>
 
 #include "kernels/cpu/kernels.h"
+#include "ops/rope_table.h"
 
 namespace slora::cpu {
 

@@ -2,10 +2,10 @@
 #include <span>
 #include <vector>
 
-#include "base/sampling.h"
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/logprobs.h"
 #include "kernels/cpu/token_weights.h"
+#include "ops/sampling.h"
 
 namespace slora::cpu {
 

@@ -2,9 +2,9 @@
 #include <span>
 #include <vector>
 
-#include "base/scoring.h"
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/logprobs.h"
+#include "ops/scoring.h"
 
 namespace slora::cpu {
 

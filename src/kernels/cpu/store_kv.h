@@ -2,7 +2,7 @@
 #include <span>
 
 #include "kernels/cpu/thread_pool.h"
-#include "tensor/kv_layer.h"
+#include "ops/kv_layer.h"
 #include "tensor/tensor.h"
 
 namespace slora::cpu {

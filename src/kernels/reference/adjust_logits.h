@@ -2,7 +2,7 @@
 #include <cstdint>
 #include <span>
 
-#include "base/sampling.h"
+#include "ops/sampling.h"
 
 namespace slora::reference {
 

@@ -2,7 +2,7 @@
 #include <cstddef>
 #include <span>
 
-#include "tensor/kv_layer.h"
+#include "ops/kv_layer.h"
 
 namespace slora::reference {
 

@@ -1,5 +1,5 @@
 #pragma once
-#include "base/activation.h"
+#include "ops/activation.h"
 #include "tensor/tensor.h"
 
 namespace slora::reference {

@@ -1,7 +1,7 @@
 #pragma once
 #include <span>
 
-#include "tensor/record_view.h"
+#include "ops/record_view.h"
 
 namespace slora::reference {
 

@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "base/sampling.h"
+#include "ops/sampling.h"
 
 namespace slora::reference {
 

@@ -2,7 +2,7 @@
 #include <cstdint>
 #include <span>
 
-#include "tensor/tensor.h"
+#include "ops/rope_table.h"
 
 namespace slora::reference {
 

@@ -1,7 +1,7 @@
 #pragma once
 #include <span>
 
-#include "base/sampling.h"
+#include "ops/sampling.h"
 #include "tensor/tensor.h"
 
 namespace slora::reference {

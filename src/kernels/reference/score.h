@@ -1,7 +1,7 @@
 #pragma once
 #include <span>
 
-#include "base/scoring.h"
+#include "ops/scoring.h"
 #include "tensor/tensor.h"
 
 namespace slora::reference {

@@ -1,7 +1,7 @@
 #pragma once
 #include <span>
 
-#include "tensor/kv_layer.h"
+#include "ops/kv_layer.h"
 #include "tensor/tensor.h"
 
 namespace slora::reference {

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "base/ids.h"
-#include "base/sampling.h"
+#include "ops/sampling.h"
 
 namespace slora {
 

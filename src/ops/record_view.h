@@ -1,7 +1,7 @@
 #pragma once
 #include <cstdint>
 
-#include "tensor/tensor.h"
+#include "ops/tiled_matrix.h"
 
 namespace slora {
 
