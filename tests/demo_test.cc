@@ -53,7 +53,7 @@ class DemoTest : public ::testing::Test {
       const std::lock_guard lock(mutex_);
       for (const TokenEvent& event : events) {
         Answer& answer = answers_[event.sequence];
-        if (event.token >= 0) answer.tokens.push_back(event.token);
+        if (event.token.id >= 0) answer.tokens.push_back(event.token.id);
         answer.ended = event.end.has_value();
       }
       changed_.notify_all();

@@ -112,7 +112,7 @@ class CpuOps final : public Ops {
     reference::gather_rows(out, in, rows);
   }
 
-  void sample(std::span<SampledToken> out, Tensor logits, std::span<const SampleRow> rows) override {
+  void sample(std::span<Token> out, Tensor logits, std::span<const SampleRow> rows) override {
     check(out.size() == rows.size() && std::cmp_greater_equal(logits.rows, rows.size()), "a row of logits for every sample");
     sample_.run(out, logits, rows);
   }

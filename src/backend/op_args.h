@@ -10,8 +10,8 @@
 #include "ops/record_view.h"
 #include "ops/rope_table.h"
 #include "ops/sampling.h"
-#include "ops/scoring.h"
 #include "ops/site.h"
+#include "ops/token.h"
 #include "tensor/buffer.h"
 #include "tensor/tensor.h"
 

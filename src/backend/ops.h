@@ -49,7 +49,7 @@ class Ops {
   virtual void gather_rows(Tensor out, Tensor in, std::span<const std::int32_t> rows) = 0;
 
   // Draws out[i] from logits row i [rows.size(), vocab] fp32; the logits are scratch afterwards.
-  virtual void sample(std::span<SampledToken> out, Tensor logits, std::span<const SampleRow> rows) = 0;
+  virtual void sample(std::span<Token> out, Tensor logits, std::span<const SampleRow> rows) = 0;
 
   // out[i] = log softmax(logits row i)[rows[i].token], its rank, and the most likely tokens. logits [rows.size(), vocab] fp32, scratch
   // afterwards. The same bits as sample tells of the same logits.

@@ -19,82 +19,74 @@ class OpsSample : public ::testing::TestWithParam<Variant> {
  protected:
   std::unique_ptr<Backend> backend_ = open(GetParam());
 
-  SampledToken sample(const std::vector<float>& logits, const SampleRow& row) {
+  // Draws with `params`; `row` holds what else the test wants.
+  Token sample(const std::vector<float>& logits, const SamplingParams& params, SampleRow row = {}) {
+    row.params = &params;
     const auto vocab = static_cast<std::int64_t>(logits.size());
     const Matrix matrix(DType::f32, 1, vocab);
     std::copy(logits.begin(), logits.end(), matrix.tensor().row<float>(0));
-    SampledToken out;
+    Token out;
     backend_->ops().sample({&out, 1}, matrix, {&row, 1});
     return out;
   }
 
   // Shares of the tokens over many positions.
-  std::map<TokenId, double> shares(const std::vector<float>& logits, SampleRow row) {
+  std::map<TokenId, double> shares(const std::vector<float>& logits, const SamplingParams& params) {
     constexpr int kDraws = 4000;
     std::map<TokenId, double> out;
-    for (row.position = 0; row.position < kDraws; ++row.position) out[sample(logits, row).token] += 1.0 / kDraws;
+    for (SampleRow row; row.position < kDraws; ++row.position) out[sample(logits, params, row).id] += 1.0 / kDraws;
     return out;
   }
 
-  static SampleRow greedy() {
-    SampleRow row;
-    row.temperature = 0;
-    return row;
-  }
+  static SamplingParams greedy() { return {.temperature = 0}; }
 };
 
 INSTANTIATE_TEST_SUITE_P(Backends, OpsSample, ::testing::ValuesIn(every_variant()),
                          [](const auto& variant) { return std::string(variant.param.label); });
 
 TEST_P(OpsSample, GreedyTakesTheHighestAndTheLowestTokenOfEquals) {
-  EXPECT_EQ(sample({0, 3, -1, 3}, greedy()).token, 1);
-  EXPECT_EQ(sample({-5, -4}, greedy()).token, 1);
-  EXPECT_EQ(sample(std::vector<float>(100, 0.0f), greedy()).token, 0);
+  EXPECT_EQ(sample({0, 3, -1, 3}, greedy()).id, 1);
+  EXPECT_EQ(sample({-5, -4}, greedy()).id, 1);
+  EXPECT_EQ(sample(std::vector<float>(100, 0.0f), greedy()).id, 0);
 }
 
 TEST_P(OpsSample, BrokenLogitsEndInATokenOrInNone) {
-  EXPECT_EQ(sample({kNan, 1, kNan, 2}, greedy()).token, 3);
-  EXPECT_EQ(sample({0, kInfinity, 5}, greedy()).token, 1);
-  EXPECT_EQ(sample({0, kInfinity, 5}, {}).token, 1);
-  EXPECT_EQ(sample(std::vector<float>(40, kNan), {}).token, -1);
-  EXPECT_EQ(sample(std::vector<float>(40, -kInfinity), greedy()).token, -1);
+  EXPECT_EQ(sample({kNan, 1, kNan, 2}, greedy()).id, 3);
+  EXPECT_EQ(sample({0, kInfinity, 5}, greedy()).id, 1);
+  EXPECT_EQ(sample({0, kInfinity, 5}, {}).id, 1);
+  EXPECT_EQ(sample(std::vector<float>(40, kNan), {}).id, -1);
+  EXPECT_EQ(sample(std::vector<float>(40, -kInfinity), greedy()).id, -1);
   const std::vector<TokenId> all = {0, 1};
-  SampleRow row = greedy();
-  row.banned = all;
-  EXPECT_EQ(sample({1, 2}, row).token, -1);
+  EXPECT_EQ(sample({1, 2}, greedy(), {.banned = all}).id, -1);
 }
 
 TEST_P(OpsSample, BiasPenaltiesAndBansChangeTheChoice) {
   const std::vector<float> logits = {1.0f, 2.0f, -1.0f, 1.9f};
-  const std::vector<TokenBias> bias = {{2, 10.0f}};
-  SampleRow row = greedy();
-  row.logit_bias = bias;
-  EXPECT_EQ(sample(logits, row).token, 2);
+  SamplingParams params = greedy();
+  params.logit_bias = {{2, 10.0f}};
+  EXPECT_EQ(sample(logits, params).id, 2);
 
   const std::vector<TokenId> banned = {1};
-  row = greedy();
-  row.banned = banned;
-  EXPECT_EQ(sample(logits, row).token, 3);
+  EXPECT_EQ(sample(logits, greedy(), {.banned = banned}).id, 3);
 
   const std::vector<TokenCount> counts = {{1, 3}};
-  row = greedy();
-  row.output_counts = counts;
-  EXPECT_EQ(sample(logits, row).token, 1);
-  row.frequency_penalty = 0.1f;
-  EXPECT_EQ(sample(logits, row).token, 3) << "2.0 - 3 x 0.1";
-  row.frequency_penalty = 0;
-  row.presence_penalty = 0.09f;
-  EXPECT_EQ(sample(logits, row).token, 1) << "2.0 - 0.09";
+  const SampleRow after_output{.output_counts = counts};
+  params = greedy();
+  EXPECT_EQ(sample(logits, params, after_output).id, 1);
+  params.frequency_penalty = 0.1f;
+  EXPECT_EQ(sample(logits, params, after_output).id, 3) << "2.0 - 3 x 0.1";
+  params.frequency_penalty = 0;
+  params.presence_penalty = 0.09f;
+  EXPECT_EQ(sample(logits, params, after_output).id, 1) << "2.0 - 0.09";
 
   const std::vector<TokenId> prompt = {1, 3};
-  row = greedy();
-  row.output_counts = counts;
-  row.prompt_tokens = prompt;
-  row.repetition_penalty = 1.5f;
-  EXPECT_EQ(sample(logits, row).token, 1) << "2.0 / 1.5 once, although it is in both lists";
-  row.repetition_penalty = 3.0f;
-  EXPECT_EQ(sample(logits, row).token, 0) << "2.0 / 3 and 1.9 / 3";
-  EXPECT_EQ(sample({-2.0f, -1.0f, -9.0f, -9.0f}, row).token, 0) << "negative logits are multiplied";
+  const SampleRow after_both{.output_counts = counts, .prompt_tokens = prompt};
+  params = greedy();
+  params.repetition_penalty = 1.5f;
+  EXPECT_EQ(sample(logits, params, after_both).id, 1) << "2.0 / 1.5 once, although it is in both lists";
+  params.repetition_penalty = 3.0f;
+  EXPECT_EQ(sample(logits, params, after_both).id, 0) << "2.0 / 3 and 1.9 / 3";
+  EXPECT_EQ(sample({-2.0f, -1.0f, -9.0f, -9.0f}, params, after_both).id, 0) << "negative logits are multiplied";
 }
 
 TEST_P(OpsSample, DrawsFollowTheDistribution) {
@@ -106,81 +98,82 @@ TEST_P(OpsSample, DrawsFollowTheDistribution) {
 
 TEST_P(OpsSample, TopKTopPAndMinPKeepWhatTheySay) {
   const std::vector<float> logits = {std::log(0.1f), std::log(0.4f), std::log(0.1f), std::log(0.2f), std::log(0.2f)};
-  const auto kept = [&](const SampleRow& row) {
+  const auto kept = [&](const SamplingParams& params) {
     std::vector<TokenId> tokens;
-    for (const auto& [token, share] : shares(logits, row)) tokens.push_back(token);
+    for (const auto& [token, share] : shares(logits, params)) tokens.push_back(token);
     return tokens;
   };
-  SampleRow row;
-  row.top_k = 1;
-  EXPECT_THAT(kept(row), ElementsAre(1));
-  row.top_k = 2;
-  EXPECT_THAT(kept(row), ElementsAre(1, 3, 4)) << "equals of the second stay";
-  row.top_k = 0;
-  row.top_p = 0.3f;
-  EXPECT_THAT(kept(row), ElementsAre(1));
-  row.top_p = 0.55f;
-  EXPECT_THAT(kept(row), ElementsAre(1, 3)) << "0.4 + 0.2, the lower token of equals first";
-  row.top_p = 0.75f;
-  row.top_k = 2;
-  EXPECT_THAT(kept(row), ElementsAre(1, 3)) << "0.4 + 0.2 of the 0.8 that top-k left";
-  row = {};
-  row.min_p = 0.45f;
-  EXPECT_THAT(kept(row), ElementsAre(1, 3, 4));
-  row.top_p = 0.0f;
-  EXPECT_THAT(kept(row), ElementsAre(1)) << "one token always stays";
-  row = {};
-  row.min_p = 1.0f;
-  EXPECT_THAT(kept(row), ElementsAre(1));
+  SamplingParams params;
+  params.top_k = 1;
+  EXPECT_THAT(kept(params), ElementsAre(1));
+  params.top_k = 2;
+  EXPECT_THAT(kept(params), ElementsAre(1, 3, 4)) << "equals of the second stay";
+  params.top_k = 0;
+  params.top_p = 0.3f;
+  EXPECT_THAT(kept(params), ElementsAre(1));
+  params.top_p = 0.55f;
+  EXPECT_THAT(kept(params), ElementsAre(1, 3)) << "0.4 + 0.2, the lower token of equals first";
+  params.top_p = 0.75f;
+  params.top_k = 2;
+  EXPECT_THAT(kept(params), ElementsAre(1, 3)) << "0.4 + 0.2 of the 0.8 that top-k left";
+  params = {};
+  params.min_p = 0.45f;
+  EXPECT_THAT(kept(params), ElementsAre(1, 3, 4));
+  params.top_p = 0.0f;
+  EXPECT_THAT(kept(params), ElementsAre(1)) << "one token always stays";
+  params = {};
+  params.min_p = 1.0f;
+  EXPECT_THAT(kept(params), ElementsAre(1));
 }
 
 TEST_P(OpsSample, LogprobsAreOfTheModelBeforeAnyChange) {
   const std::vector<TokenId> banned = {1};
-  SampleRow row = greedy();
-  row.temperature = 0;
-  row.banned = banned;
-  row.logprob_count = 3;
-  const SampledToken out = sample({std::log(0.1f), std::log(0.5f), std::log(0.2f), std::log(0.2f)}, row);
-  EXPECT_EQ(out.token, 2);
+  SamplingParams params = greedy();
+  params.logprob_count = 3;
+  const Token out = sample({std::log(0.1f), std::log(0.5f), std::log(0.2f), std::log(0.2f)}, params, {.banned = banned});
+  EXPECT_EQ(out.id, 2);
   EXPECT_NEAR(out.logprob, std::log(0.2), 1e-5);
   ASSERT_EQ(out.top.size(), 3u);
   EXPECT_EQ(out.top[0].token, 1);
   EXPECT_EQ(out.top[1].token, 2) << "the lower token of equals first";
   EXPECT_EQ(out.top[2].token, 3);
   EXPECT_NEAR(out.top[0].logprob, std::log(0.5), 1e-5);
-  row.logprob_count = 0;
-  EXPECT_TRUE(sample({0, 1}, row).top.empty());
+  params.logprob_count = 0;
+  EXPECT_TRUE(sample({0, 1}, params).top.empty());
 }
 
 TEST_P(OpsSample, ADrawDependsOnSeedChoiceAndPositionOnly) {
   const std::vector<float> logits(1000, 0.0f);
-  SampleRow row;
-  row.seed = 7;
-  const TokenId token = sample(logits, row).token;
-  EXPECT_EQ(sample(logits, row).token, token);
+  const SamplingParams params{.seed = 7};
+  const TokenId token = sample(logits, params).id;
+  EXPECT_EQ(sample(logits, params).id, token);
   std::vector<TokenId> others;
   for (int i = 0; i < 3; ++i) {
-    SampleRow other = row;
-    other.seed += i == 0;
-    other.choice += i == 1;
-    other.position += i == 2;
-    others.push_back(sample(logits, other).token);
+    const SamplingParams other{.seed = i == 0 ? 8u : 7u};
+    others.push_back(sample(logits, other, {.choice = i == 1 ? 1u : 0u, .position = i == 2 ? 1u : 0u}).id);
   }
   others.push_back(token);
   std::sort(others.begin(), others.end());
   EXPECT_EQ(std::unique(others.begin(), others.end()), others.end());
 }
 
-// What every backend draws of the same logits [rows.size(), vocab]; rows are checked against the reference's.
-void expect_agreement(const std::vector<float>& values, std::int64_t vocab, const std::vector<SampleRow>& rows) {
-  std::vector<SampledToken> want;
+std::vector<SampleRow> rows_of(const std::vector<SamplingParams>& params) {
+  std::vector<SampleRow> rows;
+  for (const SamplingParams& one : params) rows.push_back({.params = &one});
+  return rows;
+}
+
+// What every backend draws from the same logits [params.size(), vocab]; rows are checked against the reference's.
+void expect_agreement(const std::vector<float>& values, std::int64_t vocab, const std::vector<SamplingParams>& params) {
+  const std::vector<SampleRow> rows = rows_of(params);
+  std::vector<Token> want;
   for (const Variant& variant : every_variant()) {
     const Matrix logits(DType::f32, static_cast<std::int64_t>(rows.size()), vocab, values);
-    std::vector<SampledToken> got(rows.size());
+    std::vector<Token> got(rows.size());
     open(variant)->ops().sample(got, logits, rows);
     if (want.empty()) want = got;
     for (std::size_t i = 0; i < rows.size(); ++i) {
-      EXPECT_EQ(got[i].token, want[i].token) << variant.label << ", row " << i;
+      EXPECT_EQ(got[i].id, want[i].id) << variant.label << ", row " << i;
       EXPECT_NEAR(got[i].logprob, want[i].logprob, 1e-4);
       ASSERT_EQ(got[i].top.size(), want[i].top.size());
       for (std::size_t j = 0; j < got[i].top.size(); ++j) EXPECT_EQ(got[i].top[j].token, want[i].top[j].token);
@@ -191,9 +184,9 @@ void expect_agreement(const std::vector<float>& values, std::int64_t vocab, cons
 // A vocabulary as large as a model's, with equal logits among the high ones.
 TEST(OpsSampleAgreement, EveryBackendDrawsTheSameTokens) {
   constexpr std::int64_t kVocab = 20011;
-  std::vector<SampleRow> rows;
+  std::vector<SamplingParams> rows;
   for (int i = 0; i < 60; ++i) {
-    SampleRow row;
+    SamplingParams row;
     row.temperature = i % 5 == 4 ? 0.0f : 0.3f + 0.4f * static_cast<float>(i % 4);
     row.top_k = i % 3 == 1 ? 1 + 17 * i : 0;
     row.top_p = i % 2 == 1 ? 0.3f + 0.01f * static_cast<float>(i) : 1.0f;
@@ -220,10 +213,10 @@ TEST(OpsSampleAgreement, EveryBackendDrawsTheSameTokensWhenMostAreAlike) {
   std::mt19937 random(5);
   std::normal_distribution<float> normal(0, 1);
   for (const float spread : {0.0f, 1e-3f, 0.6f, 6.0f}) {
-    std::vector<SampleRow> rows;
+    std::vector<SamplingParams> rows;
     std::vector<float> values;
     for (int i = 0; i < 24; ++i) {
-      SampleRow row;
+      SamplingParams row;
       row.temperature = i % 3 == 0 ? 1.0f : 0.7f;
       row.top_k = i % 4 == 1 ? 30000 : i % 4 == 2 ? 3000 : 0;
       row.top_p = i % 2 == 0 ? 0.95f : i % 5 == 0 ? 0.999f : 0.2f;
@@ -244,19 +237,19 @@ TEST_P(OpsSample, ARowsDrawDependsOnNoOtherRow) {
   constexpr std::int64_t kRows = 5, kVocab = 9001;
   Numbers numbers(23);
   const std::vector<float> values = numbers.vector(kRows * kVocab);
-  std::vector<SampleRow> rows(kRows);
+  std::vector<SamplingParams> params(kRows);
   for (std::size_t i = 0; i < kRows; ++i) {
-    rows[i].top_p = 0.5f + 0.1f * static_cast<float>(i);
-    rows[i].seed = i;
-    rows[i].logprob_count = 2;
+    params[i].top_p = 0.5f + 0.1f * static_cast<float>(i);
+    params[i].seed = i;
+    params[i].logprob_count = 2;
   }
   const Matrix together(DType::f32, kRows, kVocab, values);
-  std::vector<SampledToken> out(kRows);
-  backend_->ops().sample(out, together, rows);
+  std::vector<Token> out(kRows);
+  backend_->ops().sample(out, together, rows_of(params));
   for (std::size_t i = 0; i < kRows; ++i) {
     const auto begin = values.begin() + static_cast<std::ptrdiff_t>(i * kVocab);
-    const SampledToken alone = sample({begin, begin + kVocab}, rows[i]);
-    EXPECT_EQ(alone.token, out[i].token);
+    const Token alone = sample({begin, begin + kVocab}, params[i]);
+    EXPECT_EQ(alone.id, out[i].id);
     EXPECT_EQ(alone.logprob, out[i].logprob);
   }
 }

@@ -39,38 +39,38 @@ INSTANTIATE_TEST_SUITE_P(Backends, OpsScore, ::testing::ValuesIn(every_variant()
 TEST_P(OpsScore, TellsLikelihoodRankAndTheMostLikely) {
   const std::vector<float> logits = {std::log(0.1f), std::log(0.5f), std::log(0.2f), std::log(0.2f)};
   const PromptLogprob out = score(logits, {.token = 3, .logprob_count = 2});
-  EXPECT_EQ(out.token, 3);
-  EXPECT_NEAR(out.logprob, std::log(0.2), 1e-5);
+  EXPECT_EQ(out.token.id, 3);
+  EXPECT_NEAR(out.token.logprob, std::log(0.2), 1e-5);
   EXPECT_EQ(out.rank, 3) << "the lower token of equals first";
-  ASSERT_EQ(out.top.size(), 2u);
-  EXPECT_EQ(out.top[0].token, 1);
-  EXPECT_NEAR(out.top[0].logprob, std::log(0.5), 1e-5);
-  EXPECT_EQ(out.top[1].token, 2);
+  ASSERT_EQ(out.token.top.size(), 2u);
+  EXPECT_EQ(out.token.top[0].token, 1);
+  EXPECT_NEAR(out.token.top[0].logprob, std::log(0.5), 1e-5);
+  EXPECT_EQ(out.token.top[1].token, 2);
   EXPECT_EQ(score(logits, {.token = 1, .logprob_count = 0}).rank, 1);
   EXPECT_EQ(score(logits, {.token = 0, .logprob_count = 0}).rank, 4);
-  EXPECT_TRUE(score(logits, {.token = 0, .logprob_count = 0}).top.empty());
-  EXPECT_EQ(score(logits, {.token = 0, .logprob_count = 9}).top.size(), 4u);
+  EXPECT_TRUE(score(logits, {.token = 0, .logprob_count = 0}).token.top.empty());
+  EXPECT_EQ(score(logits, {.token = 0, .logprob_count = 9}).token.top.size(), 4u);
 }
 
 TEST_P(OpsScore, BrokenLogitsAreImpossibleTokensOrARowWithoutRank) {
   const PromptLogprob impossible = score({1, kNan, -kInfinity, 2}, {.token = 2, .logprob_count = 4});
-  EXPECT_EQ(impossible.logprob, -kInfinity);
+  EXPECT_EQ(impossible.token.logprob, -kInfinity);
   EXPECT_EQ(impossible.rank, 4);
-  EXPECT_EQ(impossible.top.size(), 2u);
+  EXPECT_EQ(impossible.token.top.size(), 2u);
   const PromptLogprob broken = score(std::vector<float>(40, kNan), {.token = 2, .logprob_count = 4});
   EXPECT_EQ(broken.rank, 0);
-  EXPECT_TRUE(broken.top.empty());
+  EXPECT_TRUE(broken.token.top.empty());
 }
 
 TEST_P(OpsScore, TellsTheSameBitsAsSamplingAndPlacesTokensWhereTheyStand) {
   constexpr std::int64_t kRows = 5, kVocab = 4099;
   const std::vector<float> values = made_logits(kRows, kVocab);
   const Matrix for_sample(DType::f32, kRows, kVocab, values), for_score(DType::f32, kRows, kVocab, values);
-  SampleRow greedy_row;
-  greedy_row.temperature = 0;
-  greedy_row.logprob_count = 30;
-  const std::vector<SampleRow> sample_rows(kRows, greedy_row);
-  std::vector<SampledToken> sampled(kRows);
+  SamplingParams greedy;
+  greedy.temperature = 0;
+  greedy.logprob_count = 30;
+  const std::vector<SampleRow> sample_rows(kRows, {.params = &greedy});
+  std::vector<Token> sampled(kRows);
   backend_->ops().sample(sampled, for_sample, sample_rows);
 
   std::vector<ScoreRow> rows;
@@ -79,11 +79,11 @@ TEST_P(OpsScore, TellsTheSameBitsAsSamplingAndPlacesTokensWhereTheyStand) {
   backend_->ops().score(scored, for_score, rows);
   for (std::size_t i = 0; i < kRows; ++i) {
     EXPECT_EQ(scored[i].rank, static_cast<std::int32_t>(5 * i + 1));
-    EXPECT_EQ(scored[i].logprob, sampled[i].top[5 * i].logprob);
-    ASSERT_EQ(scored[i].top.size(), sampled[i].top.size());
-    for (std::size_t k = 0; k < scored[i].top.size(); ++k) {
-      EXPECT_EQ(scored[i].top[k].token, sampled[i].top[k].token);
-      EXPECT_EQ(scored[i].top[k].logprob, sampled[i].top[k].logprob);
+    EXPECT_EQ(scored[i].token.logprob, sampled[i].top[5 * i].logprob);
+    ASSERT_EQ(scored[i].token.top.size(), sampled[i].top.size());
+    for (std::size_t k = 0; k < scored[i].token.top.size(); ++k) {
+      EXPECT_EQ(scored[i].token.top[k].token, sampled[i].top[k].token);
+      EXPECT_EQ(scored[i].token.top[k].logprob, sampled[i].top[k].logprob);
     }
   }
 }
@@ -102,9 +102,9 @@ TEST(OpsScoreAgreement, EveryBackendTellsTheSame) {
     if (want.empty()) want = got;
     for (std::size_t i = 0; i < rows.size(); ++i) {
       EXPECT_EQ(got[i].rank, want[i].rank) << variant.label << ", row " << i;
-      EXPECT_NEAR(got[i].logprob, want[i].logprob, 1e-4);
-      ASSERT_EQ(got[i].top.size(), want[i].top.size());
-      for (std::size_t j = 0; j < got[i].top.size(); ++j) EXPECT_EQ(got[i].top[j].token, want[i].top[j].token);
+      EXPECT_NEAR(got[i].token.logprob, want[i].token.logprob, 1e-4);
+      ASSERT_EQ(got[i].token.top.size(), want[i].token.top.size());
+      for (std::size_t j = 0; j < got[i].token.top.size(); ++j) EXPECT_EQ(got[i].token.top[j].token, want[i].token.top[j].token);
     }
   }
 }

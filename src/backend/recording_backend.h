@@ -66,7 +66,7 @@ class RecordingOps final : public Ops {
     record("gather_rows", out);
     inner_.gather_rows(out, in, rows);
   }
-  void sample(std::span<SampledToken> out, Tensor logits, std::span<const SampleRow> rows) override {
+  void sample(std::span<Token> out, Tensor logits, std::span<const SampleRow> rows) override {
     record("sample", logits);
     inner_.sample(out, logits, rows);
   }

@@ -42,7 +42,7 @@ DecodeSteps find_decode_steps(const EngineRun& run, std::int32_t prompt_tokens) 
     double tokens = 0;
     for (const TokenEvent& event : step.events) {
       std::int32_t& count = output_counts[event.sequence];
-      is_pure = is_pure && event.token >= 0 && !event.end && count > 0;
+      is_pure = is_pure && event.token.id >= 0 && !event.end && count > 0;
       tokens += prompt_tokens + count;
       ++count;
     }
@@ -60,7 +60,7 @@ void add_token_distances(std::vector<double>& distances, const EngineRun& run) {
   std::unordered_map<SequenceId, Timestamp> last;
   for (const WatchedStep& step : run.steps) {
     for (const TokenEvent& event : step.events) {
-      if (event.token < 0) continue;
+      if (event.token.id < 0) continue;
       const auto [at, is_first] = last.try_emplace(event.sequence, step.at);
       if (!is_first) distances.push_back(seconds(step.at - at->second));
       at->second = step.at;

@@ -327,12 +327,9 @@ void OpBench::run_sampling() {
     for (const std::int32_t rows : options_.rows) {
       if (rows > kRowsMax || stopped()) continue;
       const Tensor logits = float_output(rows, vocab);
-      std::vector<SampleRow> wanted(static_cast<std::size_t>(rows));
-      for (SampleRow& row : wanted) {
-        row.temperature = top_p < 1 ? 0.8f : 0.0f;
-        row.top_p = top_p;
-      }
-      std::vector<SampledToken> tokens(wanted.size());
+      const SamplingParams params{.temperature = top_p < 1 ? 0.8f : 0.0f, .top_p = top_p};
+      const std::vector<SampleRow> wanted(static_cast<std::size_t>(rows), {.params = &params});
+      std::vector<Token> tokens(wanted.size());
       OpRow row;
       row.op = top_p < 1 ? "sample top-p 0.95" : "sample greedy";
       row.shape = fmt::format("{} tokens", vocab);

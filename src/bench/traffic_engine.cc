@@ -40,7 +40,7 @@ Status TrafficEngine::wait(std::vector<TrafficEvent>& events, Timestamp until) {
       TrafficEvent& event = events.emplace_back();
       event.request = request->second;
       event.at = step.at;
-      event.token_count = told.token >= 0 ? 1 : 0;
+      event.token_count = told.token.id >= 0 ? 1 : 0;
       event.cached_tokens = told.cached_tokens;
       event.ended = told.end.has_value();
       if (!told.end) continue;

@@ -50,7 +50,8 @@ class Engine {
 
   [[nodiscard]] SequenceId next_sequence_id() { return SequenceId{next_id_.fetch_add(1)}; }
 
-  // Refused with code "queue_full" or "draining" (try later), "never_fits" or "bad_token". Accepted means: exactly one event with `end` will come.
+  // Refused with code "queue_full" or "draining" (try later), "never_fits" or "bad_token". Accepted means: exactly one event with `end`
+  // will come.
   [[nodiscard]] Status submit(GenerationRequest request);
   // The client has left. Unknown ids are ignored.
   void cancel(SequenceId id);

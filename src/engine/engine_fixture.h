@@ -43,13 +43,13 @@ class Collector {
         Stream& stream = streams_[event.sequence];
         EXPECT_FALSE(stream.end.has_value()) << "an event after the end";
         if (!event.prompt_logprobs.empty()) {
-          EXPECT_TRUE(event.token >= 0 && stream.tokens.empty()) << "they come with the first token";
+          EXPECT_TRUE(event.token.id >= 0 && stream.tokens.empty()) << "they come with the first token";
           stream.prompt_logprobs = std::move(event.prompt_logprobs);
         }
-        if (event.token >= 0) {
-          stream.tokens.push_back(event.token);
-          stream.logprobs.push_back(event.logprob);
-          stream.top.push_back(std::move(event.top));
+        if (event.token.id >= 0) {
+          stream.tokens.push_back(event.token.id);
+          stream.logprobs.push_back(event.token.logprob);
+          stream.top.push_back(std::move(event.token.top));
         }
         stream.cached_tokens = std::max(stream.cached_tokens, event.cached_tokens);
         stream.end = event.end;

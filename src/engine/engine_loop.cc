@@ -71,15 +71,15 @@ void EngineLoop::run(const std::stop_token& stop) {
 }
 
 void EngineLoop::take_inbox() {
-  inbox_.drain_into(told_);
-  for (LoadOutcome& outcome : told_.outcomes) take_outcome(std::move(outcome));
-  for (GenerationRequest& request : told_.submissions) add(std::move(request));
-  for (const SequenceId id : told_.cancellations) scheduler_.cancel(id);
+  inbox_.drain_into(inbox_contents_);
+  for (LoadOutcome& outcome : inbox_contents_.outcomes) take_outcome(std::move(outcome));
+  for (GenerationRequest& request : inbox_contents_.submissions) add(std::move(request));
+  for (const SequenceId id : inbox_contents_.cancellations) scheduler_.cancel(id);
   for (const AdapterId adapter : adapters_.take_retired()) scheduler_.retire_adapter(adapter);
-  for (const std::function<void(bool)>& told : told_.clearings) {
+  for (const std::function<void(bool)>& on_done : inbox_contents_.clearings) {
     const bool is_idle = live_.empty();
     if (is_idle) scheduler_.clear_caches();
-    told(is_idle);
+    on_done(is_idle);
   }
 }
 
@@ -89,15 +89,13 @@ void EngineLoop::add(GenerationRequest request) {
   wanted.tenant = request.tenant;
   wanted.priority = request.priority;
   wanted.arrival = clock_.now();
-  wanted.prompt = request.prompt;
+  wanted.prompt.assign(request.prompt.begin(), request.prompt.end());  // its own list, for it appends the output
   wanted.output_tokens_max = request.output_tokens_max;
   if (request.sampling.prompt_logprob_count >= 0) wanted.prefix_use = PrefixUse::write_only;
   if (request.adapter) {
     wanted.adapter = request.adapter->id();
     wanted.adapter_page_count = request.adapter->page_count();
-    UsedAdapter& used = used_adapters_[wanted.adapter];
-    used.version = request.adapter;
-    ++used.sequence_count;
+    adapter_use_.acquire(request.adapter);
   }
   const SequenceId id = request.id;
   const std::shared_ptr<const AdapterVersion> version = request.adapter;
@@ -109,118 +107,70 @@ void EngineLoop::add(GenerationRequest request) {
     ended_.push_back({id, EndReason::failed});
     return;
   }
-  // Its name may have been given to another content between resolve and submit; the store told of that before anybody held this one.
+  // The version may have been retired after the client's thread resolved it, and take_retired() have reported that before this sequence
+  // held the adapter, when there was nothing to retire; so look again.
   if (version && version->is_retired()) scheduler_.retire_adapter(version->id());
 }
 
 void EngineLoop::take_outcome(LoadOutcome outcome) {
-  const auto since = loading_since_.find(outcome.adapter);
-  check(since != loading_since_.end(), "an outcome for a load that was started");
-  const double load_seconds = seconds(clock_.now() - since->second);
-  loading_since_.erase(since);
+  const Timestamp now = clock_.now();
   if (outcome.view) {
-    views_[outcome.adapter] = std::move(*outcome.view);
-    metrics_.adapter_landed(load_seconds);
+    const Timestamp since = adapter_use_.land(outcome.adapter, std::move(*outcome.view));
+    metrics_.adapter_landed(seconds(now - since));
     scheduler_.adapter_landed(outcome.adapter);
   } else {
     log_warning("adapter load failed: {}", outcome.view.error().message);
-    used_adapters_.at(outcome.adapter).failure = std::move(outcome.view).error();
+    adapter_use_.fail(outcome.adapter, std::move(outcome.view).error());
     metrics_.adapter_failed();
     scheduler_.adapter_failed(outcome.adapter);
   }
-  forget_if_unused(outcome.adapter);
 }
 
 void EngineLoop::start_loads() {
-  for (const AdapterLoad& load : plan_.loads) {
-    const auto used = used_adapters_.find(load.adapter);
-    check(used != used_adapters_.end(), "loads only for adapters of live sequences");
-    loading_since_[load.adapter] = clock_.now();
-    loader_.start(used->second.version, load.pages);
-  }
+  for (const AdapterLoad& load : plan_.loads) loader_.start(adapter_use_.begin_load(load.adapter, clock_.now()), load.pages);
 }
 
 void EngineLoop::drop_evicted_views() {
   evicted_.clear();
   scheduler_.take_evicted_adapters(evicted_);
-  for (const AdapterId adapter : evicted_) views_.erase(adapter);
+  for (const AdapterId adapter : evicted_) adapter_use_.evict(adapter);
 }
 
 void EngineLoop::run_step() {
   const Timestamp begin = clock_.now();
-  for (const PlannedSpan& span : plan_.spans) live_.at(span.sequence).note_step(begin, vocab_size());
-  const ForwardBatch& batch = builder_.build(plan_, [this](AdapterId adapter) {
-    const auto view = views_.find(adapter);
-    return view == views_.end() ? nullptr : view->second.get();
-  });
+  find_sequences(begin);
+  const ForwardBatch& batch = builder_.build(plan_, [this](AdapterId adapter) { return adapter_use_.view_of(adapter); });
   model_.forward(batch, arena_.base(), [this] { beat(); });
-  ask_rows();
-  answer_rows(batch);
-  take_scores();
-  take_samples();
+  output_rows_.prepare(plan_, span_sequences_);
+  output_rows_.compute(model_, batch, builder_, [this] { beat(); });
+  output_rows_.move_scores_to(span_sequences_, plan_);
+  take_tokens();
   scheduler_.commit(plan_, result_, ended_);
   metrics_.update(scheduler_.stats(), plan_.tokens.size(), seconds(clock_.now() - begin));
 }
 
-// What is wanted of the output rows.
-void EngineLoop::ask_rows() {
-  sample_rows_.resize(static_cast<std::size_t>(plan_.output_row_count));
-  score_rows_.clear();
+// Of each span of the plan, looked up once; references into the map stay valid until the sequence ends.
+void EngineLoop::find_sequences(Timestamp now) {
+  span_sequences_.clear();
   for (const PlannedSpan& span : plan_.spans) {
-    const LiveSequence& sequence = live_.at(span.sequence);
-    if (span.output_row >= 0) sample_rows_[static_cast<std::size_t>(span.output_row)] = sequence.sample_row();
-    for (std::int32_t i = 0; i < span.scored_count; ++i) score_rows_.push_back(sequence.score_row(span.scored_begin + i));
-  }
-}
-
-// Samples and scores the output rows, as many at a time as the model has room for logits.
-void EngineLoop::answer_rows(const ForwardBatch& batch) {
-  Ops& ops = model_.backend().ops();
-  const auto block_rows = static_cast<std::size_t>(model_.limits().output_rows_max);
-  sampled_.resize(sample_rows_.size());
-  scored_.resize(score_rows_.size());
-  for (std::size_t begin = 0; begin < builder_.output_row_count(); begin += block_rows) {
-    const std::size_t end = std::min(begin + block_rows, builder_.output_row_count());
-    const std::size_t score_begin = std::clamp(sample_rows_.size(), begin, end);
-    const std::size_t sample_count = score_begin - begin, score_count = end - score_begin;
-    const Tensor logits = model_.logits(batch, builder_.output_block(begin, end - begin));
-    if (sample_count > 0) {
-      ops.sample(std::span(sampled_).subspan(begin, sample_count), logits, std::span(sample_rows_).subspan(begin, sample_count));
-    }
-    if (score_count > 0) {
-      const std::size_t first = score_begin - sample_rows_.size();
-      ops.score(std::span(scored_).subspan(first, score_count),
-                logits.rows_from(static_cast<std::int64_t>(sample_count), static_cast<std::int64_t>(score_count)),
-                std::span(score_rows_).subspan(first, score_count));
-    }
-    beat();
-  }
-}
-
-void EngineLoop::take_scores() {
-  std::span<PromptLogprob> rest = scored_;
-  for (const PlannedSpan& span : plan_.spans) {
-    if (span.scored_count == 0) continue;
-    const auto count = static_cast<std::size_t>(span.scored_count);
-    live_.at(span.sequence).take_scores(span.scored_begin, rest.first(count));
-    rest = rest.subspan(count);
+    LiveSequence& sequence = live_.at(span.sequence);
+    sequence.note_step(now, vocab_size());
+    span_sequences_.push_back(&sequence);
   }
 }
 
 // Fills result_ and this step's events.
-void EngineLoop::take_samples() {
-  result_.rows.assign(sampled_.size(), RowResult{});
-  for (const PlannedSpan& span : plan_.spans) {
-    if (span.output_row < 0) continue;
-    const auto row = static_cast<std::size_t>(span.output_row);
-    LiveSequence& sequence = live_.at(span.sequence);
-    take_sample(sequence, sampled_[row], event_of(sequence), result_.rows[row]);
+void EngineLoop::take_tokens() {
+  result_.rows.assign(static_cast<std::size_t>(plan_.output_row_count), RowResult{});
+  for (std::size_t i = 0; i < plan_.spans.size(); ++i) {
+    const std::int32_t row = plan_.spans[i].output_row;
+    if (row >= 0) take_token(*span_sequences_[i], row, event_of(*span_sequences_[i]), result_.rows[static_cast<std::size_t>(row)]);
   }
 }
 
-void EngineLoop::take_sample(LiveSequence& sequence, SampledToken& token, TokenEvent& event, RowResult& result) {
+void EngineLoop::take_token(LiveSequence& sequence, std::int32_t row, TokenEvent& event, RowResult& result) {
   const bool is_first = sequence.output_count() == 0;
-  bool is_finite = token.token >= 0;
+  bool is_finite = output_rows_.token(row).id >= 0;
   event.started = sequence.started();
   if (is_first) event.cached_tokens = scheduler_.cached_tokens(event.sequence);
   if (is_first && sequence.wants_prompt_logprobs()) {
@@ -234,83 +184,62 @@ void EngineLoop::take_sample(LiveSequence& sequence, SampledToken& token, TokenE
     result = {-1, RowOutcome::failed};
     return;
   }
-  event.token = token.token;
-  event.logprob = token.logprob;
-  event.top = std::move(token.top);
-  if (event.top.capacity() > 0 && !spare_tops_.empty()) {
-    token.top = std::move(spare_tops_.back());
-    spare_tops_.pop_back();
-  }
-  sequence.append(token.token);
-  result = {token.token, sequence.ends_with(token.token) ? RowOutcome::stop : RowOutcome::goes_on};
+  event.token = output_rows_.take_token(row);
+  const TokenId token = event.token.id;
+  sequence.append(token);
+  result = {token, sequence.ends_with(token) ? RowOutcome::stop : RowOutcome::goes_on};
 }
 
 TokenEvent& EngineLoop::event_of(LiveSequence& sequence) {
-  if (const std::optional<std::size_t> index = sequence.event_index(turn_)) return events_[*index];
-  sequence.set_event_index(turn_, events_.size());
+  if (const std::optional<std::size_t> index = sequence.event_index(iteration_)) return events_[*index];
+  sequence.set_event_index(iteration_, events_.size());
   TokenEvent& event = events_.emplace_back();
   event.sequence = sequence.request().id;
   return event;
 }
 
-// Attaches the ends to this step's events, forgets the sequences, and hands everything to the sink.
+// Attaches the ends to this iteration's events, forgets the sequences, and passes everything to the sink.
 void EngineLoop::publish() {
-  for (const SequenceEnd& end : ended_) {
-    const auto live = live_.find(end.id);
-    check(live != live_.end(), "one end for every sequence");
-    TokenEvent& event = event_of(live->second);
-    event.end = end.reason;
-    event.started = live->second.started();
-    const GenerationRequest& request = live->second.request();
-    if (request.adapter) release_adapter(request.adapter->id(), event);
-    live_count_.fetch_sub(1);
-    live_tokens_.fetch_sub(request.prompt.size());
-    live_.erase(live);
-  }
+  for (const SequenceEnd& end : ended_) end_sequence(end);
   ended_.clear();
   if (!plan_.empty()) ++step_count_;
   publish_stats();
-  ++turn_;
+  ++iteration_;
   if (events_.empty()) return;
   const std::size_t event_count = events_.size();
   sink_(std::move(events_));
-  keep_top_lists();
+  for (TokenEvent& event : events_) output_rows_.recycle(event.token);
   events_.clear();
-  events_.reserve(event_count);  // at once, when the sink took the room
+  events_.reserve(event_count);  // in one allocation, if the sink moved the vector away
+}
+
+void EngineLoop::end_sequence(const SequenceEnd& end) {
+  const auto live = live_.find(end.id);
+  check(live != live_.end(), "expected one end for every sequence");
+  const GenerationRequest& request = live->second.request();
+  TokenEvent& event = event_of(live->second);
+  event.end = end.reason;
+  event.started = live->second.started();
+  if (request.adapter) {
+    const Error* const failure = adapter_use_.failure_of(request.adapter->id());
+    if (end.reason == EndReason::adapter_failed && failure != nullptr) {
+      event.error_code = failure->code;
+      event.error_message = failure->message;
+    }
+    adapter_use_.release(request.adapter->id());
+  }
+  live_count_.fetch_sub(1);
+  live_tokens_.fetch_sub(request.prompt.size());
+  live_.erase(live);
 }
 
 void EngineLoop::publish_stats() {
   published_stats_.publish({.scheduler = scheduler_.stats(),
                             .steps = step_count_,
-                            .adapters_resident = views_.size(),
-                            .adapters_loading = loading_since_.size()});
+                            .adapters_resident = adapter_use_.resident_count(),
+                            .adapters_loading = adapter_use_.loading_count()});
 }
 
-// Takes back the lists of log-probabilities in what the sink left, no more of them than a step fills.
-void EngineLoop::keep_top_lists() {
-  for (TokenEvent& event : events_) {
-    if (event.top.capacity() > 0 && spare_tops_.size() < sampled_.size()) spare_tops_.push_back(std::move(event.top));
-  }
-}
-
-// One sequence fewer names this adapter. The reason of a failed load goes into `event`.
-void EngineLoop::release_adapter(AdapterId adapter, TokenEvent& event) {
-  const auto used = used_adapters_.find(adapter);
-  check(used != used_adapters_.end(), "a version for every adapter of a live sequence");
-  if (event.end == EndReason::adapter_failed && used->second.failure) {
-    event.error_code = used->second.failure->code;
-    event.error_message = used->second.failure->message;
-  }
-  --used->second.sequence_count;
-  forget_if_unused(adapter);
-}
-
-void EngineLoop::forget_if_unused(AdapterId adapter) {
-  const auto used = used_adapters_.find(adapter);
-  if (used != used_adapters_.end() && used->second.sequence_count == 0 && !loading_since_.contains(adapter)) used_adapters_.erase(used);
-}
-
-// The engine is going away: every sequence that is left ends, so that nobody waits for an event that never comes.
 void EngineLoop::end_all() {
   take_inbox();
   ended_.clear();

@@ -7,11 +7,13 @@
 #include <vector>
 
 #include "engine/adapter_loader.h"
+#include "engine/adapter_use.h"
 #include "engine/batch_builder.h"
 #include "engine/engine.h"
 #include "engine/engine_metrics.h"
 #include "engine/inbox.h"
 #include "engine/live_sequence.h"
+#include "engine/output_rows.h"
 #include "engine/snapshot.h"
 
 namespace slora {
@@ -27,7 +29,7 @@ class EngineLoop {
   // Any thread.
   [[nodiscard]] EngineStats stats() const { return published_stats_.read(); }
   [[nodiscard]] Timestamp heartbeat() const { return Timestamp{heartbeat_.load(std::memory_order_relaxed)}; }
-  // Makes room for one more sequence until it has ended, or answers "queue_full". Any thread.
+  // Counts one more sequence until it has ended, or refuses with "queue_full". Any thread.
   [[nodiscard]] Status try_reserve(std::size_t prompt_tokens);
   [[nodiscard]] std::int32_t vocab_size() const { return model_.config().vocab_size; }
 
@@ -40,17 +42,13 @@ class EngineLoop {
   void start_loads();
   void drop_evicted_views();
   void run_step();
-  void ask_rows();
-  void answer_rows(const ForwardBatch& batch);
-  void take_samples();
-  void take_sample(LiveSequence& sequence, SampledToken& token, TokenEvent& event, RowResult& result);
-  void take_scores();
+  void find_sequences(Timestamp now);
+  void take_tokens();
+  void take_token(LiveSequence& sequence, std::int32_t row, TokenEvent& event, RowResult& result);
   void publish();
-  void release_adapter(AdapterId adapter, TokenEvent& event);
-  void forget_if_unused(AdapterId adapter);
+  void end_sequence(const SequenceEnd& end);
   TokenEvent& event_of(LiveSequence& sequence);
   void publish_stats();
-  void keep_top_lists();
   void end_all();
 
   const EngineOptions options_;
@@ -65,27 +63,17 @@ class EngineLoop {
   // Of the engine thread only:
   Scheduler scheduler_;
   BatchBuilder builder_;
+  OutputRows output_rows_;
+  AdapterUse adapter_use_;
   std::unordered_map<SequenceId, LiveSequence> live_;
-  struct UsedAdapter {
-    std::shared_ptr<const AdapterVersion> version;
-    std::size_t sequence_count = 0;  // live sequences that name it
-    std::optional<Error> failure;    // of its last load
-  };
-  std::unordered_map<AdapterId, UsedAdapter> used_adapters_;
-  std::unordered_map<AdapterId, std::unique_ptr<const AdapterView>> views_;  // resident images
-  std::unordered_map<AdapterId, Timestamp> loading_since_;
-  Inbox::Contents told_;
+  Inbox::Contents inbox_contents_;
   StepPlan plan_;
+  std::vector<LiveSequence*> span_sequences_;  // [plan_.spans]
   StepResult result_;
-  std::vector<SampleRow> sample_rows_;  // [plan_.output_row_count]
-  std::vector<SampledToken> sampled_;   // [plan_.output_row_count]
-  std::vector<ScoreRow> score_rows_;    // [rows that score prompts]
-  std::vector<PromptLogprob> scored_;   // [rows that score prompts]
   std::vector<SequenceEnd> ended_;
   std::vector<AdapterId> evicted_;
-  std::vector<TokenEvent> events_;                     // of this turn
-  std::uint64_t turn_ = 1;                             // of the loop
-  std::vector<std::vector<TokenLogprob>> spare_tops_;  // lists that came back from the sink, for sampled_
+  std::vector<TokenEvent> events_;  // of this iteration
+  std::uint64_t iteration_ = 1;     // of the loop
 
   std::atomic<std::size_t> live_count_{0};   // sequences accepted and not yet ended
   std::atomic<std::size_t> live_tokens_{0};  // of their prompts

@@ -42,7 +42,8 @@ std::vector<Stream> run_together(TestEngine& engine, std::int32_t output_tokens)
 
 std::vector<Stream> run_one_by_one(TestEngine& engine, std::int32_t output_tokens) {
   std::vector<Stream> streams;
-  for (GenerationRequest& request : mixed_requests(engine, output_tokens)) streams.push_back(engine.wait(engine.submit(std::move(request))));
+  for (GenerationRequest& request : mixed_requests(engine, output_tokens))
+    streams.push_back(engine.wait(engine.submit(std::move(request))));
   return streams;
 }
 

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <vector>
 
+#include "backend/op_args.h"
 #include "base/clock.h"
 #include "base/result.h"
 #include "engine/generation.h"

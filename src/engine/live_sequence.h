@@ -7,18 +7,17 @@
 #include <utility>
 #include <vector>
 
-#include "backend/op_args.h"
 #include "base/check.h"
 #include "engine/generation.h"
 
 namespace slora {
 
-// What sampling and scoring must remember of one sequence while it lives. Owned by the engine thread.
+// What sampling and scoring must remember of one sequence from its submission to its end. Owned by the engine thread.
 class LiveSequence {
  public:
   explicit LiveSequence(GenerationRequest request) : request_(std::move(request)) {
-    if (request_.sampling.repetition_penalty == 1) return;
-    prompt_tokens_ = request_.prompt;
+    if (!request_.sampling.penalises_repetition()) return;
+    prompt_tokens_.assign(request_.prompt.begin(), request_.prompt.end());
     std::ranges::sort(prompt_tokens_);
     prompt_tokens_.erase(std::unique(prompt_tokens_.begin(), prompt_tokens_.end()), prompt_tokens_.end());
   }
@@ -26,59 +25,51 @@ class LiveSequence {
   [[nodiscard]] const GenerationRequest& request() const { return request_; }
   [[nodiscard]] std::int32_t output_count() const { return output_count_; }
 
-  // When it was first in a step; zero before.
+  // When it was first part of a step; zero before.
   [[nodiscard]] Timestamp started() const { return started_; }
-  // Room for its counts is made in the first of its steps, so that waiting costs none. Takes how many tokens there are.
+  // Called for each of its steps. The first one reserves memory for the token counts, so that waiting sequences take none and later steps
+  // allocate nothing.
   void note_step(Timestamp now, std::int32_t vocab_size) {
     if (started_ != Timestamp{}) return;
     started_ = now;
     if (counts_outputs()) output_counts_.reserve(static_cast<std::size_t>(std::min(request_.output_tokens_max, vocab_size)));
   }
 
-  // Which of the events of a turn of the loop is its own.
-  [[nodiscard]] std::optional<std::size_t> event_index(std::uint64_t turn) const {
-    return turn == event_turn_ ? std::optional(event_index_) : std::nullopt;
+  // The index of its event among those of an iteration of the engine's loop, if it has one there.
+  [[nodiscard]] std::optional<std::size_t> event_index(std::uint64_t iteration) const {
+    return iteration == event_iteration_ ? std::optional(event_index_) : std::nullopt;
   }
-  void set_event_index(std::uint64_t turn, std::size_t index) {
-    event_turn_ = turn;
+  void set_event_index(std::uint64_t iteration, std::size_t index) {
+    event_iteration_ = iteration;
     event_index_ = index;
   }
 
   // How to draw the next token; borrows from this object.
   [[nodiscard]] SampleRow sample_row() const {
     const SamplingParams& params = request_.sampling;
-    SampleRow row;
-    row.temperature = params.temperature;
-    row.top_p = params.top_p;
-    row.top_k = params.top_k;
-    row.min_p = params.min_p;
-    row.repetition_penalty = params.repetition_penalty;
-    row.presence_penalty = params.presence_penalty;
-    row.frequency_penalty = params.frequency_penalty;
-    row.seed = params.seed;
-    row.choice = params.choice;
-    row.position = static_cast<std::uint32_t>(output_count_);
-    row.output_counts = output_counts_;
-    row.prompt_tokens = prompt_tokens_;
-    row.logit_bias = params.logit_bias;
-    if (output_count_ < params.min_tokens) row.banned = params.end_tokens;
-    row.logprob_count = params.logprob_count;
-    return row;
+    const bool bans_end = output_count_ < params.min_tokens;
+    return {.params = &params,
+            .choice = request_.choice,
+            .position = static_cast<std::uint32_t>(output_count_),
+            .output_counts = output_counts_,
+            .prompt_tokens = prompt_tokens_,
+            .banned = bans_end ? std::span(params.end_tokens) : std::span<const TokenId>()};
   }
 
   [[nodiscard]] bool wants_prompt_logprobs() const { return request_.sampling.prompt_logprob_count >= 0; }
-  // What the logits at a position of the prompt are asked: how likely the token behind it was.
+  // What to look up in the logits of a position of the prompt: the token that follows it.
   [[nodiscard]] ScoreRow score_row(std::int32_t position) const {
     return {request_.prompt[static_cast<std::size_t>(position) + 1], request_.sampling.prompt_logprob_count};
   }
-  // Takes the answers of `scored`, of positions from `position` on. Positions come in order and once.
+  // Moves the results of `scored` out, those of the positions from `position` on. Positions come in order, each once.
   void take_scores(std::int32_t position, std::span<PromptLogprob> scored) {
-    check(std::cmp_equal(prompt_logprobs_.size(), position), "every position of the prompt is scored once");
+    check(std::cmp_equal(prompt_logprobs_.size(), position), "expected every position of the prompt to be scored once");
     std::ranges::move(scored, std::back_inserter(prompt_logprobs_));
   }
-  // All of them at once, or nothing when the model gave no finite logits somewhere. Requires: the whole prompt was scored.
+  // All of them at once, or nothing when the model gave no finite logits at some position. Requires: the whole prompt was scored.
   [[nodiscard]] std::optional<std::vector<PromptLogprob>> take_prompt_logprobs() {
-    check(prompt_logprobs_.size() + 1 == request_.prompt.size(), "every position of the prompt is scored before the first token");
+    check(prompt_logprobs_.size() + 1 == request_.prompt.size(),
+          "expected every position of the prompt to be scored before the first token");
     if (std::ranges::find(prompt_logprobs_, 0, &PromptLogprob::rank) != prompt_logprobs_.end()) return std::nullopt;
     return std::move(prompt_logprobs_);
   }
@@ -99,16 +90,13 @@ class LiveSequence {
   }
 
  private:
-  [[nodiscard]] bool counts_outputs() const {
-    const SamplingParams& params = request_.sampling;
-    return params.repetition_penalty != 1 || params.presence_penalty != 0 || params.frequency_penalty != 0;
-  }
+  [[nodiscard]] bool counts_outputs() const { return request_.sampling.penalises_repetition() || request_.sampling.penalises_presence(); }
 
   GenerationRequest request_;
   Timestamp started_{};
   std::int32_t output_count_ = 0;
-  std::uint64_t event_turn_ = 0;
-  std::size_t event_index_ = 0;                 // in the events of that turn
+  std::uint64_t event_iteration_ = 0;           // the latest in which it had an event
+  std::size_t event_index_ = 0;                 // among the events of that iteration
   std::vector<TokenCount> output_counts_;       // sorted by token; kept only when a penalty reads it
   std::vector<TokenId> prompt_tokens_;          // sorted, distinct; kept only for the repetition penalty
   std::vector<PromptLogprob> prompt_logprobs_;  // of the tokens from 1 on, until the first token of the output

@@ -14,11 +14,11 @@ LiveSequence scored_sequence() {
 
 std::vector<PromptLogprob> answers(const std::vector<std::int32_t>& ranks) {
   std::vector<PromptLogprob> out;
-  for (const std::int32_t rank : ranks) out.push_back({.token = 1, .logprob = -1, .rank = rank, .top = {}});
+  for (const std::int32_t rank : ranks) out.push_back({.token = {.id = 1, .logprob = -1, .top = {}}, .rank = rank});
   return out;
 }
 
-TEST(LiveSequence, AsksAtEveryPositionForTheTokenBehindIt) {
+TEST(LiveSequence, ScoresAtEveryPositionTheTokenThatFollows) {
   const LiveSequence sequence = scored_sequence();
   EXPECT_EQ(sequence.score_row(0).token, 6);
   EXPECT_EQ(sequence.score_row(2).token, 8);

@@ -23,7 +23,8 @@ std::string text_of(const std::vector<TokenLogprob>& top) {
 std::string text_of(const std::vector<PromptLogprob>& logprobs) {
   std::string text;
   for (const PromptLogprob& entry : logprobs) {
-    text += fmt::format("{} rank {},{}\n", text_of(TokenLogprob{entry.token, entry.logprob}), entry.rank, text_of(entry.top));
+    text +=
+        fmt::format("{} rank {},{}\n", text_of(TokenLogprob{entry.token.id, entry.token.logprob}), entry.rank, text_of(entry.token.top));
   }
   return text;
 }
@@ -113,21 +114,21 @@ TEST_P(PromptLogprobs, AreOfEveryTokenButTheFirst) {
   TestEngine engine(setting());
   for (const std::string& adapter : adapters_) {
     for (const std::size_t length : {1, 2, 17}) {
-      GenerationRequest request = engine.request(adapter, std::vector<TokenId>(length, 5), 1);
-      std::iota(request.prompt.begin(), request.prompt.end(), 7);
-      const std::vector<TokenId> prompt = request.prompt;
+      std::vector<TokenId> prompt(length);
+      std::iota(prompt.begin(), prompt.end(), 7);
+      GenerationRequest request = engine.request(adapter, prompt, 1);
       const std::int32_t vocab = engine.runtime().model_config().vocab_size;
       request.sampling.prompt_logprob_count = vocab + 5;
       const Stream stream = engine.wait(engine.submit(std::move(request)));
       ASSERT_EQ(stream.prompt_logprobs.size() + 1, length);
       for (std::size_t i = 0; i + 1 < length; ++i) {
         const PromptLogprob& entry = stream.prompt_logprobs[i];
-        EXPECT_EQ(entry.token, prompt[i + 1]);
-        ASSERT_EQ(std::ssize(entry.top), vocab);
-        const TokenLogprob& own = entry.top[static_cast<std::size_t>(entry.rank) - 1];
-        EXPECT_EQ(text_of(own), text_of(TokenLogprob{entry.token, entry.logprob})) << "a token stands where its rank says";
+        EXPECT_EQ(entry.token.id, prompt[i + 1]);
+        ASSERT_EQ(std::ssize(entry.token.top), vocab);
+        const TokenLogprob& own = entry.token.top[static_cast<std::size_t>(entry.rank) - 1];
+        EXPECT_EQ(text_of(own), text_of(TokenLogprob{entry.token.id, entry.token.logprob})) << "a token stands where its rank says";
         double sum = 0;
-        for (const TokenLogprob& top : entry.top) sum += std::exp(static_cast<double>(top.logprob));
+        for (const TokenLogprob& top : entry.token.top) sum += std::exp(static_cast<double>(top.logprob));
         EXPECT_NEAR(sum, 1, 1e-5);
       }
     }
@@ -159,9 +160,9 @@ TEST_P(PromptLogprobs, AreWhatDecodingTellsOfTheSameTokens) {
     ASSERT_EQ(scored.prompt_logprobs.size() + 1, whole.size());
     for (std::size_t i = 0; i < generated.tokens.size(); ++i) {
       const PromptLogprob& entry = scored.prompt_logprobs[prompt.size() - 1 + i];
-      EXPECT_EQ(entry.token, generated.tokens[i]);
-      EXPECT_EQ(entry.logprob, generated.logprobs[i]) << adapter << ", output token " << i;
-      EXPECT_EQ(text_of(entry.top), text_of(generated.top[i])) << adapter << ", output token " << i;
+      EXPECT_EQ(entry.token.id, generated.tokens[i]);
+      EXPECT_EQ(entry.token.logprob, generated.logprobs[i]) << adapter << ", output token " << i;
+      EXPECT_EQ(text_of(entry.token.top), text_of(generated.top[i])) << adapter << ", output token " << i;
     }
   }
 }

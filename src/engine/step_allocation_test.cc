@@ -103,7 +103,9 @@ TEST_P(StepAllocation, NothingIsAllocatedInAWarmStep) {
   std::vector<GenerationRequest> requests;
   for (std::size_t i = 0; i < adapters.size(); ++i) {
     GenerationRequest& request = requests.emplace_back();
-    for (std::size_t token = 0; token < 3 + 5 * i; ++token) request.prompt.push_back(static_cast<TokenId>(2 + (7 * i + token) % 60));
+    std::vector<TokenId> prompt;
+    for (std::size_t token = 0; token < 3 + 5 * i; ++token) prompt.push_back(static_cast<TokenId>(2 + (7 * i + token) % 60));
+    request.prompt = std::move(prompt);
     if (!adapters[i].empty()) request.adapter = (*runtime)->adapters().resolve(adapters[i]).value();
     request.sampling.temperature = i % 2 == 0 ? 0.0f : 0.8f;
     if (i % 4 == 1) request.sampling.top_p = 0.9f;

@@ -7,21 +7,18 @@
 
 namespace slora {
 
-struct TokenCount {
-  TokenId token;
-  std::int32_t count;
-};
 struct TokenBias {
   TokenId token;
   float bias;
 };
-struct TokenLogprob {
+struct TokenCount {
   TokenId token;
-  float logprob;
+  std::int32_t count;
 };
 
-// How one row of logits becomes a token. Order as vLLM: bias, penalties, temperature, min-p, top-k, top-p, draw.
-struct SampleRow {
+// How the tokens of one request are drawn, from the API to the kernels. Values are validated by the API; below it nobody checks them again.
+// Kernels apply them in vLLM's order: bias, penalties, temperature, min-p, top-k, top-p, draw.
+struct SamplingParams {
   float temperature = 1;  // 0: greedy
   float top_p = 1;
   std::int32_t top_k = 0;  // 0: all
@@ -30,21 +27,30 @@ struct SampleRow {
   float presence_penalty = 0;
   float frequency_penalty = 0;
   std::uint64_t seed = 0;
-  std::uint32_t choice = 0;
-  std::uint32_t position = 0;                 // draws are keyed by (seed, choice, position)
-  std::span<const TokenCount> output_counts;  // tokens generated so far, sorted by token
-  std::span<const TokenId> prompt_tokens;     // distinct tokens of the prompt, sorted (repetition penalty counts them too)
-  std::span<const TokenBias> logit_bias;
-  std::span<const TokenId> banned;  // never drawn (min_tokens bans end tokens)
-  std::int32_t logprob_count = -1;  // -1: none; n: the chosen token's and the n most likely
+  std::vector<TokenBias> logit_bias{};
+  std::int32_t logprob_count = -1;         // -1: none; n: the drawn token's and the n most likely tokens'
+  std::int32_t prompt_logprob_count = -1;  // -1: none; n: each prompt token's own and the n most likely tokens' at its position
+  std::int32_t min_tokens = 0;             // end tokens are not drawn before this many
+  std::vector<TokenId> end_tokens{};       // drawing one ends the sequence: the model's and the request's (empty with ignore_eos)
+
+  [[nodiscard]] bool penalises_repetition() const { return repetition_penalty != 1; }
+  [[nodiscard]] bool penalises_presence() const { return presence_penalty != 0 || frequency_penalty != 0; }
 };
 
-// `logprob` and `top` are of the model's own distribution, before bias, penalties and temperature, as vLLM's default
-// ("raw_logprobs"). `token` is -1 when no logit that may be drawn is finite.
-struct SampledToken {
+// One row of logits to draw a token from: the parameters and the state of its sequence. Everything is borrowed.
+struct SampleRow {
+  const SamplingParams* params = nullptr;       // never null when it reaches an op
+  std::uint32_t choice = 0;                     // which of the request's n choices
+  std::uint32_t position = 0;                   // tokens drawn before; random numbers are keyed by (seed, choice, position)
+  std::span<const TokenCount> output_counts{};  // tokens drawn so far, sorted by token; may be empty when no penalty needs them
+  std::span<const TokenId> prompt_tokens{};     // distinct tokens of the prompt, sorted; may be empty without a repetition penalty
+  std::span<const TokenId> banned{};            // never drawn (end tokens before min_tokens)
+};
+
+// One row of logits to look up the likelihood of a known token in.
+struct ScoreRow {
   TokenId token = -1;
-  float logprob = 0;
-  std::vector<TokenLogprob> top;  // most likely first
+  std::int32_t logprob_count = 0;  // of the most likely tokens, in addition to the token's own
 };
 
 }  // namespace slora

@@ -5,17 +5,15 @@
 #include <string_view>
 #include <vector>
 
-#include "backend/op_args.h"
+#include "ops/token.h"
 #include "server/request_preparer.h"
 
 namespace slora {
 
-// A token as it will be told.
+// A token of the output.
 struct AnsweredToken {
-  TokenId token = -1;
-  float logprob = 0;
-  std::vector<TokenLogprob> top;  // most likely first
-  std::size_t text_offset = 0;    // characters of the tokens told before it, the echoed prompt's too; only with log-probabilities
+  Token token;
+  std::size_t text_offset = 0;  // characters of the tokens before it, the echoed prompt's too; only with log-probabilities
 };
 
 struct AnsweredChoice {
@@ -44,7 +42,7 @@ struct Answer {
   std::vector<AnsweredPrompt> prompts;
   std::vector<AnsweredChoice> choices;  // [prompts * n]
 
-  [[nodiscard]] const std::vector<TokenId>& prompt_tokens_of(const AnsweredChoice& choice) const {
+  [[nodiscard]] const SharedTokens& prompt_tokens_of(const AnsweredChoice& choice) const {
     return request.prompts[choice.prompt_index].tokens;
   }
   [[nodiscard]] Usage usage() const;

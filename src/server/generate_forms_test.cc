@@ -25,10 +25,10 @@ class GenerateFormsTest : public ::testing::Test {
     answer.request.prompts.push_back({.tokens = {5, 6, 7}, .echo = {}, .output_tokens_max = 2});
     answer.prompts.resize(1);
     answer.prompts[0].cached_tokens = 2;
-    answer.prompts[0].logprobs = {{6, -1.0F, 1, {{6, -1.0F}}}, {7, -2.0F, 3, {{9, -0.5F}}}};
+    answer.prompts[0].logprobs = {{.token = {6, -1.0F, {{6, -1.0F}}}, .rank = 1}, {.token = {7, -2.0F, {{9, -0.5F}}}, .rank = 3}};
     AnsweredChoice& choice = answer.choices.emplace_back();
     choice.text = " big";
-    choice.tokens = {{.token = 10, .logprob = -0.25F, .top = {{10, -0.25F}}}, {.token = 11, .logprob = -0.5F, .top = {{12, -0.125F}}}};
+    choice.tokens = {{.token = {10, -0.25F, {{10, -0.25F}}}}, {.token = {11, -0.5F, {{12, -0.125F}}}}};
     choice.finish_reason = "length";
     return answer;
   }

@@ -58,7 +58,7 @@ Status GenerationJob::submit_all() {
     sequence.adapter = request.adapter;
     sequence.sampling = request.sampling;
     sequence.sampling.seed = request.spec.seed ? static_cast<std::uint64_t>(*request.spec.seed) : random_ + prompt_index;
-    sequence.sampling.choice = static_cast<std::uint32_t>(i % n);
+    sequence.choice = static_cast<std::uint32_t>(i % n);
     // The choices of a prompt share what is told of it; but in a stream each tells it with its own first token.
     if (!request.spec.stream && i % n != 0) sequence.sampling.prompt_logprob_count = -1;
 
@@ -88,7 +88,7 @@ void GenerationJob::on_event(std::size_t choice_index, const TokenEvent& event) 
   AnsweredPrompt& prompt = answer_.prompts[answered.prompt_index];
   prompt.cached_tokens = std::max<std::int64_t>(prompt.cached_tokens, event.cached_tokens);
   if (prompt.logprobs.empty()) prompt.logprobs = event.prompt_logprobs;
-  if (event.token >= 0) take_token(choice_index, event);
+  if (event.token.id >= 0) take_token(choice_index, event);
   if (event.end && !choice.ended) {
     const RequestSpec& spec = answer_.request.spec;
     StopMatcher::Output rest = choice.text->finish();
@@ -96,8 +96,8 @@ void GenerationJob::on_event(std::size_t choice_index, const TokenEvent& event) 
     if (rest.stop) {
       end_choice(choice_index, "stop", json_string_of(spec.stop[*rest.stop]));
     } else if (event.end == EndReason::stop) {
-      const bool asked = std::ranges::find(spec.stop_token_ids, event.token) != spec.stop_token_ids.end();
-      end_choice(choice_index, "stop", asked ? fmt::format("{}", event.token) : std::string());
+      const bool asked = std::ranges::find(spec.stop_token_ids, event.token.id) != spec.stop_token_ids.end();
+      end_choice(choice_index, "stop", asked ? fmt::format("{}", event.token.id) : std::string());
     } else {
       end_choice(choice_index, "length", {});
     }
@@ -120,11 +120,11 @@ void GenerationJob::take_token(std::size_t choice_index, const TokenEvent& event
   if (spec.scores_only()) return;  // the engine draws one token at least
   services_.metrics.count_token(choice.times, now);
   choice.times.last_token = now;
-  answered.tokens.push_back({event.token, event.logprob, event.top, choice.character_count});
-  if (spec.logprobs) choice.character_count += told_characters(services_.tokenizer, event.token);
+  answered.tokens.push_back({event.token, choice.character_count});
+  if (spec.logprobs) choice.character_count += told_characters(services_.tokenizer, event.token.id);
   // The token that ended the sequence is no part of its text.
   if (event.end == EndReason::stop && !spec.include_stop_str_in_output) return;
-  StopMatcher::Output output = choice.text->push(event.token);
+  StopMatcher::Output output = choice.text->push(event.token.id);
   answered.text += output.text;
   if (!output.stop) return;
   if (!event.end) services_.generator.cancel(choice.sequence);

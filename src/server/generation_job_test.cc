@@ -77,10 +77,8 @@ class GenerationJobTest : public ::testing::Test {
     TokenEvent event;
     event.prompt_logprobs = std::move(scores);
     event.sequence = generator.submitted.at(sequence).id;
-    event.token = token;
+    event.token = {.id = token, .logprob = -0.5F, .top = {{token, -0.5F}}};
     event.end = end;
-    event.logprob = -0.5;
-    event.top = {{token, -0.5F}};
     std::vector<TokenEvent> events;
     events.push_back(std::move(event));
     jobs.deliver(std::move(events));
@@ -194,9 +192,9 @@ TEST_F(GenerationJobTest, IgnoreEosLeavesOnlyTheRequestsOwnEndTokens) {
 TEST_F(GenerationJobTest, ChoicesOfSeveralPromptsKeepTheirOrder) {
   start(Endpoint::completions, R"({"prompt":["Hello","World"],"n":2,"echo":true,"seed":1})");
   ASSERT_EQ(generator.submitted.size(), 4u);
-  EXPECT_EQ(generator.submitted[0].sampling.choice, 0u);
-  EXPECT_EQ(generator.submitted[1].sampling.choice, 1u);
-  EXPECT_EQ(generator.submitted[2].sampling.choice, 0u);
+  EXPECT_EQ(generator.submitted[0].choice, 0u);
+  EXPECT_EQ(generator.submitted[1].choice, 1u);
+  EXPECT_EQ(generator.submitted[2].choice, 0u);
   for (const std::size_t sequence : {3u, 0u, 2u, 1u}) deliver_text(sequence, fmt::format(" {}", sequence));
   std::vector<std::string> texts;
   const Json answer = body();
@@ -233,7 +231,7 @@ TEST_F(GenerationJobTest, ScoresAPromptAndDropsTheTokenThatWasDrawn) {
   EXPECT_EQ(generator.submitted[0].output_tokens_max, 1);
   EXPECT_EQ(generator.submitted[0].sampling.prompt_logprob_count, 1);
   EXPECT_TRUE(generator.submitted[0].sampling.end_tokens.empty()) << "the end of what is dropped is no reason";
-  deliver(0, 40, EndReason::length, {{20, -2, 7, {{21, -1}}}, {30, -3, 1, {{30, -3}}}});
+  deliver(0, 40, EndReason::length, {{.token = {20, -2, {{21, -1}}}, .rank = 7}, {.token = {30, -3, {{30, -3}}}, .rank = 1}});
   const Json choice = body()["choices"][0];
   const auto told = [this](TokenId token) { return told_text(text.tokenizer(), token); };
   EXPECT_EQ(choice["text"], told(10) + told(20) + told(30));
@@ -246,7 +244,7 @@ TEST_F(GenerationJobTest, ScoresAPromptAndDropsTheTokenThatWasDrawn) {
 
 TEST_F(GenerationJobTest, OffsetsGoOnFromTheEchoedPromptToTheOutput) {
   start(Endpoint::completions, R"({"prompt":[10,20],"echo":true,"max_tokens":2,"logprobs":0,"stream":true})");
-  deliver(0, 40, std::nullopt, {{20, -2, 7, {}}});
+  deliver(0, 40, std::nullopt, {{.token = {20, -2, {}}, .rank = 7}});
   deliver(0, 50, EndReason::length);
   std::size_t offset = 0;
   std::string joined;
@@ -263,7 +261,7 @@ TEST_F(GenerationJobTest, OffsetsGoOnFromTheEchoedPromptToTheOutput) {
 }
 
 TEST_F(GenerationJobTest, TellsPromptLogprobsWhereVllmDoes) {
-  const std::vector<PromptLogprob> scores = {{20, -2, 7, {{21, -1}, {20, -2}}}};
+  const std::vector<PromptLogprob> scores = {{.token = {20, -2, {{21, -1}, {20, -2}}}, .rank = 7}};
   const auto told = [this](double logprob, int rank, TokenId token) {
     return Json({{"logprob", logprob}, {"rank", rank}, {"decoded_token", told_text(text.tokenizer(), token)}});
   };
@@ -291,7 +289,7 @@ TEST_F(GenerationJobTest, TellsTokenIdsWhereVllmDoes) {
 
   start(Endpoint::chat, R"({"messages":[{"role":"user","content":"Hi"}],"return_token_ids":true})");
   deliver(1, 40, EndReason::length);
-  EXPECT_EQ(body()["prompt_token_ids"], Json(generator.submitted[1].prompt));
+  EXPECT_EQ(body()["prompt_token_ids"], Json(std::vector(generator.submitted[1].prompt.begin(), generator.submitted[1].prompt.end())));
   EXPECT_EQ(body()["choices"][0]["token_ids"], Json({40}));
 }
 
@@ -379,7 +377,7 @@ TEST_F(GenerationJobTest, CountsCachedTokensOncePerPrompt) {
   for (const auto& [sequence, cached_tokens] : {std::pair{0u, 0}, {1u, 1}}) {
     TokenEvent event;
     event.sequence = generator.submitted[sequence].id;
-    event.token = 10;
+    event.token.id = 10;
     event.end = EndReason::length;
     event.cached_tokens = cached_tokens;
     jobs.deliver({event});

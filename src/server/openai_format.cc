@@ -110,7 +110,7 @@ void OpenAiFormat::append_choice(std::string& out, const Answer& answer, const N
   if (spec.return_token_ids) {
     if (!is_chat_ && part.is_first) append_ids(out, "prompt_token_ids", answer.prompt_tokens_of(choice));
     std::vector<TokenId> tokens;
-    for (std::size_t i = part.token_begin; i < choice.tokens.size(); ++i) tokens.push_back(choice.tokens[i].token);
+    for (std::size_t i = part.token_begin; i < choice.tokens.size(); ++i) tokens.push_back(choice.tokens[i].token.id);
     append_ids(out, "token_ids", tokens);
   }
   if (!is_chat_ && !spec.stream && spec.prompt_logprobs) {

@@ -30,25 +30,25 @@ std::string OpenAiLogprobs::completion(std::span<const TokenId> echoed, std::spa
       logprobs += "null";
       tops += "null";
     } else {
-      append_logprob(logprobs, scores[i - 1].logprob);
-      append_top(tops, echoed[i], scores[i - 1].logprob, scores[i - 1].top);
+      append_logprob(logprobs, scores[i - 1].token.logprob);
+      append_top(tops, scores[i - 1].token);
     }
     offsets += fmt::format("{}", offset);
     offset += told_characters(tokenizer_, echoed[i]);
   }
-  for (const AnsweredToken& token : tokens) {
+  for (const AnsweredToken& answered : tokens) {
     next();
-    append_json_string(names, name_of(token.token));
-    append_logprob(logprobs, token.logprob);
-    append_top(tops, token.token, token.logprob, token.top);
-    offsets += fmt::format("{}", token.text_offset);
+    append_json_string(names, name_of(answered.token.id));
+    append_logprob(logprobs, answered.token.logprob);
+    append_top(tops, answered.token);
+    offsets += fmt::format("{}", answered.text_offset);
   }
   for (std::string* list : {&names, &logprobs, &tops, &offsets}) *list += list->empty() ? "[]" : "]";
   return fmt::format(R"({{"tokens":{},"token_logprobs":{},"top_logprobs":{},"text_offset":{}}})", names, logprobs, tops, offsets);
 }
 
 // Keys are texts, so that of tokens with one text (parts of characters) the likeliest counts. The token itself is always there.
-void OpenAiLogprobs::append_top(std::string& out, TokenId token, float logprob, std::span<const TokenLogprob> top) const {
+void OpenAiLogprobs::append_top(std::string& out, const Token& token) const {
   std::vector<std::string> told;
   out += "{";
   const auto tell = [&](TokenId one, float its_logprob) {
@@ -60,17 +60,17 @@ void OpenAiLogprobs::append_top(std::string& out, TokenId token, float logprob, 
     append_logprob(out, its_logprob);
     told.push_back(std::move(name));
   };
-  for (const TokenLogprob& one : top) tell(one.token, one.logprob);
-  tell(token, logprob);
+  for (const TokenLogprob& one : token.top) tell(one.token, one.logprob);
+  tell(token.id, token.logprob);
   out += "}";
 }
 
 std::string OpenAiLogprobs::chat(std::span<const AnsweredToken> tokens) const {
   std::string out = R"({"content":)";
-  append_json_list(out, tokens, [&](const AnsweredToken& token) {
-    append_chat_token(out, token.token, token.logprob);
+  append_json_list(out, tokens, [&](const AnsweredToken& answered) {
+    append_chat_token(out, answered.token.id, answered.token.logprob);
     out += R"(,"top_logprobs":)";
-    append_json_list(out, token.top, [&](const TokenLogprob& top) {
+    append_json_list(out, answered.token.top, [&](const TokenLogprob& top) {
       append_chat_token(out, top.token, top.logprob);
       out += "}";
     });
@@ -100,11 +100,12 @@ std::string OpenAiLogprobs::prompt(std::span<const PromptLogprob> scores) const 
       append_json_string(out, told_text(tokenizer_, token));
       out += "}";
     };
-    append_token(score.token, score.logprob, score.rank);
-    for (std::size_t i = 0; i < score.top.size(); ++i) {
-      if (score.top[i].token == score.token) continue;
+    const Token& own = score.token;
+    append_token(own.id, own.logprob, score.rank);
+    for (std::size_t i = 0; i < own.top.size(); ++i) {
+      if (own.top[i].token == own.id) continue;
       out += ",";
-      append_token(score.top[i].token, score.top[i].logprob, static_cast<std::int64_t>(i) + 1);
+      append_token(own.top[i].token, own.top[i].logprob, static_cast<std::int64_t>(i) + 1);
     }
     out += "}";
   }

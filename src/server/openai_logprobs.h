@@ -24,7 +24,7 @@ class OpenAiLogprobs {
   [[nodiscard]] std::string prompt(std::span<const PromptLogprob> scores) const;
 
  private:
-  void append_top(std::string& out, TokenId token, float logprob, std::span<const TokenLogprob> top) const;
+  void append_top(std::string& out, const Token& token) const;
   void append_chat_token(std::string& out, TokenId token, float logprob) const;
   [[nodiscard]] std::string name_of(TokenId token) const;
 

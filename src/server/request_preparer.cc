@@ -181,18 +181,20 @@ Status RequestPreparer::add_prompts(PreparedRequest& request, LongText long_text
   for (const Prompt& prompt : spec.prompts) {
     PreparedRequest::Prompt& prepared = request.prompts.emplace_back();
     const auto* text = std::get_if<std::string>(&prompt);
+    std::vector<TokenId> tokens;
     if (text == nullptr) {
-      prepared.tokens = std::get<std::vector<TokenId>>(prompt);
+      tokens = std::get<std::vector<TokenId>>(prompt);
     } else {
       const SpecialTokens special = spec.add_special_tokens.value_or(true) ? SpecialTokens::add : SpecialTokens::omit;
-      Result<std::vector<TokenId>> tokens = tokens_of(request, *text, special, long_text);
-      if (!tokens) return forward_error(tokens);
-      prepared.tokens = std::move(*tokens);
+      Result<std::vector<TokenId>> encoded = tokens_of(request, *text, special, long_text);
+      if (!encoded) return forward_error(encoded);
+      tokens = std::move(*encoded);
     }
-    const std::size_t whole = prepared.tokens.size();
-    if (const auto room = tokens_to_keep(request)) truncate(prepared.tokens, *room, spec.kept_end);
-    const bool is_whole_text = text != nullptr && prepared.tokens.size() == whole;
-    if (spec.echo) prepared.echo = is_whole_text ? *text : tokenizer.decode(prepared.tokens, special_text);
+    const std::size_t whole = tokens.size();
+    if (const auto count = tokens_to_keep(request)) truncate(tokens, *count, spec.kept_end);
+    const bool is_whole_text = text != nullptr && tokens.size() == whole;
+    if (spec.echo) prepared.echo = is_whole_text ? *text : tokenizer.decode(tokens, special_text);
+    prepared.tokens = std::move(tokens);
   }
   return {};
 }
@@ -216,8 +218,8 @@ Status RequestPreparer::add_conversation(PreparedRequest& request, LongText long
   const SpecialTokens special = spec.add_special_tokens.value_or(false) ? SpecialTokens::add : SpecialTokens::omit;
   Result<std::vector<TokenId>> tokens = tokens_of(request, *text, special, long_text);
   if (!tokens) return forward_error(tokens);
+  if (const auto count = tokens_to_keep(request)) truncate(*tokens, *count, spec.kept_end);
   prompt.tokens = std::move(*tokens);
-  if (const auto room = tokens_to_keep(request)) truncate(prompt.tokens, *room, spec.kept_end);
   const Json& last = spec.messages.back();
   if (spec.echo && last["role"] == "assistant") {
     const Result<Json> told = to_template_messages(Json::array({last}), ContentFormat::text);

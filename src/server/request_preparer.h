@@ -18,8 +18,8 @@ namespace slora {
 // A request ready for the engine. Made once, const afterwards.
 struct PreparedRequest {
   struct Prompt {
-    std::vector<TokenId> tokens;
-    std::string echo;  // its text, when the client wants it back
+    SharedTokens tokens;  // with the sequences that are made of it
+    std::string echo;     // its text, when the client wants it back
     std::int32_t output_tokens_max = 0;
   };
 
@@ -27,7 +27,7 @@ struct PreparedRequest {
   std::string model_name;                         // the base's or the adapter's, as the client asked for it
   std::shared_ptr<const AdapterVersion> adapter;  // null: the base model
   std::vector<Prompt> prompts;
-  SamplingParams sampling;  // of every sequence but for seed and choice
+  SamplingParams sampling;  // of every sequence but for the seed
 };
 
 // From a body to a prepared request: parses, finds the adapter, renders, tokenises. The slow part of every request, so it runs on work

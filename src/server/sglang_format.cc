@@ -40,7 +40,7 @@ void SglangFormat::append_choice(std::string& out, const Answer& answer, std::si
   out += R"({"text":)";
   append_json_string(out, choice.text);
   out += R"(,"output_ids":)";
-  append_json_list(out, choice.tokens, [&](const AnsweredToken& token) { out += fmt::format("{}", token.token); });
+  append_json_list(out, choice.tokens, [&](const AnsweredToken& token) { out += fmt::format("{}", token.token.id); });
   out += R"(,"meta_info":{"id":)";
   const std::string id = spec.rid.empty() ? fmt::format("{:016x}", random_) : spec.rid;
   append_json_string(out, is_list(spec) ? fmt::format("{}_{}", id, choice_index) : id);
@@ -62,7 +62,7 @@ void SglangFormat::append_finish_reason(std::string& out, const AnsweredChoice& 
   } else if (!choice.stop_reason.empty()) {
     out += fmt::format(R"({{"type":"stop","matched":{}}})", choice.stop_reason);
   } else {
-    out += fmt::format(R"({{"type":"stop","matched":{}}})", choice.tokens.back().token);  // an end token of the model
+    out += fmt::format(R"({{"type":"stop","matched":{}}})", choice.tokens.back().token.id);  // an end token of the model
   }
 }
 
@@ -70,18 +70,19 @@ void SglangFormat::append_logprobs(std::string& out, const Answer& answer, const
   const RequestSpec& spec = answer.request.spec;
   append_prompt_logprobs(out, answer, choice);
   out += R"(,"output_token_logprobs":)";
-  append_json_list(out, choice.tokens, [&](const AnsweredToken& token) { append_logprob(out, spec, token.token, &token.logprob); });
+  append_json_list(out, choice.tokens,
+                   [&](const AnsweredToken& token) { append_logprob(out, spec, token.token.id, &token.token.logprob); });
   if (*spec.logprobs == 0) return;
   out += R"(,"output_top_logprobs":)";
   append_json_list(out, choice.tokens, [&](const AnsweredToken& token) {
-    append_json_list(out, token.top, [&](const TokenLogprob& top) { append_logprob(out, spec, top.token, &top.logprob); });
+    append_json_list(out, token.token.top, [&](const TokenLogprob& top) { append_logprob(out, spec, top.token, &top.logprob); });
   });
 }
 
 // Of the prompt's tokens from the asked-for place on; the first of a prompt has no log-probability.
 void SglangFormat::append_prompt_logprobs(std::string& out, const Answer& answer, const AnsweredChoice& choice) const {
   const RequestSpec& spec = answer.request.spec;
-  const std::vector<TokenId>& prompt = answer.prompt_tokens_of(choice);
+  const SharedTokens& prompt = answer.prompt_tokens_of(choice);
   const std::vector<PromptLogprob>& told = answer.prompts[choice.prompt_index].logprobs;
   const bool asked = spec.prompt_logprobs.has_value() && told.size() + 1 == prompt.size();
   const std::size_t begin = asked ? std::min(static_cast<std::size_t>(spec.logprob_start_len), prompt.size()) : prompt.size();
@@ -91,14 +92,15 @@ void SglangFormat::append_prompt_logprobs(std::string& out, const Answer& answer
     append_json_list(out, std::views::iota(begin, prompt.size()), append);
   };
   append_positions("input_token_logprobs", [&](std::size_t position) {
-    append_logprob(out, spec, prompt[position], position == 0 ? nullptr : &told[position - 1].logprob);
+    append_logprob(out, spec, prompt[position], position == 0 ? nullptr : &told[position - 1].token.logprob);
   });
   if (*spec.logprobs == 0) return;
   append_positions("input_top_logprobs", [&](std::size_t position) {
     if (position == 0) {
       out += "null";
     } else {
-      append_json_list(out, told[position - 1].top, [&](const TokenLogprob& top) { append_logprob(out, spec, top.token, &top.logprob); });
+      append_json_list(out, told[position - 1].token.top,
+                       [&](const TokenLogprob& top) { append_logprob(out, spec, top.token, &top.logprob); });
     }
   });
 }

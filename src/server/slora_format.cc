@@ -16,10 +16,10 @@ std::string SloraFormat::body(const Answer& answer) const {
   if (answer.request.spec.return_details) {
     out += R"(,"tokens":)";
     append_json_list(out, choice.tokens, [&](const AnsweredToken& token) {
-      out += fmt::format(R"({{"id":{},"logprob":)", token.token);
-      append_json_number(out, token.logprob);
+      out += fmt::format(R"({{"id":{},"logprob":)", token.token.id);
+      append_json_number(out, token.token.logprob);
       out += R"(,"text":)";
-      append_json_string(out, told_text(tokenizer_, token.token));
+      append_json_string(out, told_text(tokenizer_, token.token.id));
       out += "}";
     });
   }
@@ -30,14 +30,14 @@ std::string SloraFormat::part_event(const Answer& answer, const NewPart& part) c
   const AnsweredChoice& choice = answer.choices[part.choice_index];
   std::string out = R"({"token":{"id":)";
   if (part.token_begin < choice.tokens.size()) {
-    out += fmt::format(R"({},"text":)", choice.tokens[part.token_begin].token);
+    out += fmt::format(R"({},"text":)", choice.tokens[part.token_begin].token.id);
   } else {
     out += R"(null,"text":)";
   }
   append_json_string(out, std::string_view(choice.text).substr(part.text_begin));
   out += R"(,"logprob":)";
   if (part.token_begin < choice.tokens.size()) {
-    append_json_number(out, choice.tokens[part.token_begin].logprob);
+    append_json_number(out, choice.tokens[part.token_begin].token.logprob);
   } else {
     out += "null";
   }

@@ -71,7 +71,7 @@ HttpResponse TokenizeApi::tokenize_now(std::string_view body) const {
   if (!request) return error_response(request.error());
   if (!is_chat && !whole["prompt"].is_string()) return error_response(expected_at("prompt", "a string", whole["prompt"]).value());
 
-  const std::vector<TokenId>& tokens = request->prompts.front().tokens;
+  const SharedTokens& tokens = request->prompts.front().tokens;
   HttpResponse response;
   std::string& out = response.body;
   out =

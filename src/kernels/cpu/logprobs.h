@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "kernels/cpu/kernels.h"
-#include "ops/sampling.h"
+#include "ops/token.h"
 
 namespace slora::cpu {
 

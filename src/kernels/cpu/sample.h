@@ -6,6 +6,7 @@
 #include "kernels/cpu/logprobs.h"
 #include "kernels/cpu/token_weights.h"
 #include "ops/sampling.h"
+#include "ops/token.h"
 
 namespace slora::cpu {
 
@@ -18,7 +19,7 @@ class Sample {
       : kernels_(kernels), pool_(pool), rooms_(static_cast<std::size_t>(pool.thread_count()), Room(kernels)) {}
 
   // Reuses the room that out[i].top has.
-  void run(std::span<SampledToken> out, Tensor logits, std::span<const SampleRow> rows);
+  void run(std::span<Token> out, Tensor logits, std::span<const SampleRow> rows);
 
  private:
   struct Room {
@@ -29,8 +30,8 @@ class Sample {
   };
 
   void reserve(std::size_t vocab_size, std::span<const SampleRow> rows);
-  void sample_row(SampledToken& out, std::span<float> logits, const SampleRow& row, Room& room) const;
-  void sample_with_logprobs(SampledToken& out, std::span<float> logits, const Peak& peak, const SampleRow& row, Room& room) const;
+  void sample_row(Token& out, std::span<float> logits, const SampleRow& row, Room& room) const;
+  void sample_with_logprobs(Token& out, std::span<float> logits, const Peak& peak, const SampleRow& row, Room& room) const;
   [[nodiscard]] TokenId adjust_and_draw(std::span<float> logits, Peak peak, const SampleRow& row, TokenWeights& weights) const;
   [[nodiscard]] Peak peak_of(std::span<const float> logits) const { return kernels_.find_peak(logits.data(), std::ssize(logits)); }
 

@@ -15,10 +15,10 @@ void Score::run(std::span<PromptLogprob> out, Tensor logits, std::span<const Sco
 }
 
 void Score::score_row(PromptLogprob& out, std::span<float> logits, const ScoreRow& row, Logprobs& logprobs) const {
-  out.token = row.token;
-  out.logprob = 0;
+  out.token.id = row.token;
+  out.token.logprob = 0;
+  out.token.top.clear();
   out.rank = 0;
-  out.top.clear();
   Peak peak = kernels_.find_peak(logits.data(), std::ssize(logits));
   if (!peak.is_orderly) {
     if (!reference::make_logits_orderly(logits)) return;
@@ -26,9 +26,9 @@ void Score::score_row(PromptLogprob& out, std::span<float> logits, const ScoreRo
   }
   if (peak.value == -std::numeric_limits<float>::infinity()) return;
   logprobs.normalise(logits, peak.value);
-  out.logprob = logprobs.of(row.token);
+  out.token.logprob = logprobs.of(row.token);
   out.rank = logprobs.rank_of(row.token);
-  logprobs.find_most_likely(out.top, row.logprob_count);
+  logprobs.find_most_likely(out.token.top, row.logprob_count);
 }
 
 }  // namespace slora::cpu

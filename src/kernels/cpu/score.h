@@ -4,7 +4,8 @@
 
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/logprobs.h"
-#include "ops/scoring.h"
+#include "ops/sampling.h"
+#include "ops/token.h"
 
 namespace slora::cpu {
 

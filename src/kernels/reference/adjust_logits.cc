@@ -17,9 +17,10 @@ float& logit_of(std::span<float> logits, TokenId token) {
 
 // Tokens of the prompt and of the output, each once: both lists are sorted.
 void penalise_repetition(std::span<float> logits, const SampleRow& row) {
+  const float penalty = row.params->repetition_penalty;
   const auto penalise = [&](TokenId token) {
     float& logit = logit_of(logits, token);
-    logit = logit > 0 ? logit / row.repetition_penalty : logit * row.repetition_penalty;
+    logit = logit > 0 ? logit / penalty : logit * penalty;
   };
   std::size_t next = 0;
   for (const TokenId token : row.prompt_tokens) {
@@ -50,12 +51,18 @@ bool make_logits_orderly(std::span<float> logits) {
   return any_finite;
 }
 
+bool adjusts_logits(const SampleRow& row) {
+  const SamplingParams& params = *row.params;
+  return params.penalises_repetition() || params.penalises_presence() || !params.logit_bias.empty() || !row.banned.empty();
+}
+
 void adjust_logits(std::span<float> logits, const SampleRow& row) {
-  for (const TokenBias& bias : row.logit_bias) logit_of(logits, bias.token) += bias.bias;
-  if (row.repetition_penalty != 1) penalise_repetition(logits, row);
-  if (row.presence_penalty != 0 || row.frequency_penalty != 0) {
+  const SamplingParams& params = *row.params;
+  for (const TokenBias& bias : params.logit_bias) logit_of(logits, bias.token) += bias.bias;
+  if (params.penalises_repetition()) penalise_repetition(logits, row);
+  if (params.penalises_presence()) {
     for (const TokenCount& output : row.output_counts) {
-      logit_of(logits, output.token) -= row.presence_penalty + row.frequency_penalty * static_cast<float>(output.count);
+      logit_of(logits, output.token) -= params.presence_penalty + params.frequency_penalty * static_cast<float>(output.count);
     }
   }
   for (const TokenId token : row.banned) logit_of(logits, token) = -kInfinity;

@@ -9,6 +9,9 @@ namespace slora::reference {
 // Makes every logit finite or -inf: NaN becomes -inf, +inf the largest finite number. False when no logit was finite.
 bool make_logits_orderly(std::span<float> logits);
 
+// Whether adjust_logits() would change anything.
+[[nodiscard]] bool adjusts_logits(const SampleRow& row);
+
 // Bias, then repetition, presence and frequency penalties, then bans, as vLLM and Hugging Face define them. logits [vocab].
 void adjust_logits(std::span<float> logits, const SampleRow& row);
 

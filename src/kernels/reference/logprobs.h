@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "ops/sampling.h"
+#include "ops/token.h"
 
 namespace slora::reference {
 

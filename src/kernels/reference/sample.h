@@ -2,6 +2,7 @@
 #include <span>
 
 #include "ops/sampling.h"
+#include "ops/token.h"
 #include "tensor/tensor.h"
 
 namespace slora::reference {
@@ -9,6 +10,6 @@ namespace slora::reference {
 // Draws out[i] from logits row i [rows.size(), vocab] fp32, which is scratch afterwards. With weights w = exp((logit - max) / T):
 // min-p keeps w >= min_p, top-k keeps logits not below the k-th largest, top-p keeps the shortest head of the order
 // (logit descending, token ascending) whose share of the kept weight reaches top_p; the draw walks what is left by token.
-void sample(std::span<SampledToken> out, Tensor logits, std::span<const SampleRow> rows);
+void sample(std::span<Token> out, Tensor logits, std::span<const SampleRow> rows);
 
 }  // namespace slora::reference

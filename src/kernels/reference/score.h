@@ -1,7 +1,8 @@
 #pragma once
 #include <span>
 
-#include "ops/scoring.h"
+#include "ops/sampling.h"
+#include "ops/token.h"
 #include "tensor/tensor.h"
 
 namespace slora::reference {

@@ -2,6 +2,7 @@
 #include <span>
 
 #include "ops/record_view.h"
+#include "tensor/tensor.h"
 
 namespace slora::reference {
 
