@@ -5,7 +5,7 @@
 #include <cmath>
 #include <filesystem>
 
-#include "engine/engine_fixture.h"
+#include "engine/testing/engine_fixture.h"
 #include "golden_model.h"
 
 namespace slora::testing {

@@ -1,7 +1,7 @@
 // Every op of every backend against the same formula in double precision.
 #include <gmock/gmock.h>
 
-#include "backend/op_fixture.h"
+#include "backend/testing/op_fixture.h"
 
 namespace slora::testing {
 namespace {

@@ -1,7 +1,7 @@
 // Ops over weights in bytes against the same formula in double precision, with weights and activations rounded as they are kept.
 #include <gmock/gmock.h>
 
-#include "backend/op_fixture.h"
+#include "backend/testing/op_fixture.h"
 #include "kernels/cpu/int8_weight.h"
 
 namespace slora::testing {

@@ -1,5 +1,5 @@
 // A result row depends on its own inputs only, bit for bit.
-#include "backend/op_fixture.h"
+#include "backend/testing/op_fixture.h"
 
 namespace slora::testing {
 namespace {
@@ -167,7 +167,8 @@ TEST_P(OpsInvariance, PageSizeChangesNoBitOfAttention) {
   const Matrix want_long = long_prompt.run(*backend_, 16, 0, {kLong.tokens});
   for (const std::int32_t page_tokens : {1, 2, 4, 8, 32, 64}) {
     EXPECT_TRUE(same_bits(prompt.run(*backend_, page_tokens, 0, {50, kShort.tokens}), want)) << "pages of " << page_tokens;
-    EXPECT_TRUE(same_bits(long_prompt.run(*backend_, page_tokens, 0, {kLong.tokens - 1, kLong.tokens}), want_long)) << "pages of " << page_tokens;
+    EXPECT_TRUE(same_bits(long_prompt.run(*backend_, page_tokens, 0, {kLong.tokens - 1, kLong.tokens}), want_long))
+        << "pages of " << page_tokens;
   }
 }
 

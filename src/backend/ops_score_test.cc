@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "backend/op_fixture.h"
+#include "backend/testing/op_fixture.h"
 
 namespace slora::testing {
 namespace {

@@ -3,7 +3,7 @@
 #include <fstream>
 #include <future>
 
-#include "engine/engine_fixture.h"
+#include "engine/testing/engine_fixture.h"
 
 namespace slora::testing {
 namespace {

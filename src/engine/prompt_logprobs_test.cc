@@ -6,7 +6,7 @@
 #include <numeric>
 #include <random>
 
-#include "engine/engine_fixture.h"
+#include "engine/testing/engine_fixture.h"
 #include "formats/safetensors_writer.h"
 #include "formats/temporary_folder.h"
 

@@ -7,7 +7,7 @@
 #include <new>
 #include <semaphore>
 
-#include "engine/engine_fixture.h"
+#include "engine/testing/engine_fixture.h"
 
 namespace {
 

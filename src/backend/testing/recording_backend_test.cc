@@ -1,8 +1,8 @@
-#include "backend/recording_backend.h"
+#include "backend/testing/recording_backend.h"
 
 #include <gmock/gmock.h>
 
-#include "backend/op_fixture.h"
+#include "backend/testing/op_fixture.h"
 
 namespace slora::testing {
 namespace {
