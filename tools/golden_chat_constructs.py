@@ -90,39 +90,39 @@ type {{ function.name }} = (_: {{ type_of(function.parameters) if function.param
 {%- endif %}
 """
 
-# Calls as XML; alternating roles; results grouped between neighbours; break, continue, call and filter blocks.
-XML = """{% macro element(name, attributes={}) %}
-<{{ name }}{% for key, value in attributes.items() %} {{ key }}="{{ value | string | e }}"{% endfor %}>{{ caller() if caller is defined else "" }}</{{ name }}>
+# Calls as XML; alternating roles; results grouped between neighbours; break and continue.
+XML = """{% macro element(name, body, attributes={}) %}
+<{{ name }}{% for key, value in attributes.items() %} {{ key }}="{{ value | string | safe }}"{% endfor %}>{{ body }}</{{ name }}>
 {% endmacro %}
-{% macro joined(separator) %}{{ varargs | map("string") | join(separator) }}{% for key, value in kwargs | dictsort %};{{ key }}={{ value }}{% endfor %}{% endmacro %}
+{% macro joined(separator, names, options={}) %}{{ names | map("string") | join(separator) }}{% for key, value in options | dictsort %};{{ key }}={{ value }}{% endfor %}{% endmacro %}
 {% set system, turns = (messages[0].content, messages[1:]) if messages and messages[0].role == "system" else (none, messages) %}
 {% if not turns %}{{ raise_exception("A conversation needs a turn besides the system's.") }}{% endif %}
 {% set roles = turns | map(attribute="role") | list %}
 {% for role in roles %}
     {% if role == "tool" %}{% continue %}{% endif %}
     {% if loop.previtem is defined and role == loop.previtem %}
-        {{ raise_exception("Two turns of %s, at %d" | format(role, loop.index)) }}
+        {{ raise_exception("Two turns of {}, at {}".format(role, loop.index)) }}
     {% endif %}
     {% if loop.index > 50 %}{% break %}{% endif %}
 {% endfor %}
 {% if system is not none %}
-{% call element("system", {"length": system | length}) %}{{ system }}{% endcall %}
+{{ element("system", system, {"length": system | length}) }}
 {% endif %}
 {% if tools is iterable and tools is not string and tools | length > 0 %}
 <tools count="{{ tools | count }}">
     {% for tool in tools | sort(attribute="function.name") %}
         {% set function = tool.function %}
         {% set properties = function.parameters.properties.items() | list %}
-{{ joined(", ", function.name, properties | length, *properties | map("first") | list, **{"strict": function.strict | default(false)}) }}
+{{ joined(", ", [function.name, properties | length] + properties | map("first") | list, options={"strict": function.strict | default(false)}) }}
         {% for key, schema in properties %}
-  {{ "%-10s|%5s" % (key, loop.revindex) }} {{ "{:>12}|{!r}".format(schema.type | string | truncated if schema is string else key, schema.get("description", "")) }}
+  {{ "{}|{}".format(key, loop.revindex) }} {{ "{}: {}".format(schema.type | string | truncated if schema is string else key, [schema.get("description", "")]) }}
         {% endfor %}
     {% endfor %}
 </tools>
 {% endif %}
 {% for message in turns %}
     {% if message["role"] == "user" %}
-{% call element("user") %}{{ message["content"] | trim }}{% endcall %}
+{{ element("user", message["content"] | trim) }}
     {% elif message["role"] == "assistant" %}
         {% set body %}
             {%- if "</think>" in (message.content or "") -%}
@@ -137,7 +137,7 @@ XML = """{% macro element(name, attributes={}) %}
 <call name="{{ call["function"]["name"].upper().replace("_", "-") }}">
             {%- if call.function.arguments is mapping %}
                 {%- for name, value in call.function.arguments.items() %}
-{{ name.ljust(8, ".") }}{{ value if value is string else value | tojson(indent=1) }}
+{{ name }}: {{ value if value is string else value | tojson(indent=1) }}
                 {%- endfor %}
             {%- else %}
 {{ call.function.arguments }}
@@ -149,9 +149,8 @@ XML = """{% macro element(name, attributes={}) %}
         {% if loop.first or loop.previtem.role != "tool" %}
 <results>
         {% endif %}
-        {% filter indent(2, true) %}
-{{ message.content if message.content is string else message.content | tojson(sort_keys=true, separators=(",", ":")) }}
-        {% endfilter %}
+        {% set result = message.content if message.content is string else message.content | tojson(sort_keys=true, separators=(",", ":")) %}
+{{ result | indent(2, true) }}
 
         {% if loop.last or loop.nextitem.role != "tool" %}
 </results>
@@ -183,7 +182,7 @@ PARTS = """{%- set count = namespace(images=0) -%}
 {{- bos_token ~ "mode=" ~ mode }}
 {%- if date_string is not defined %}
     {%- if strftime_now is defined and false %}{%- set date_string = strftime_now("%d %b %Y") %}{%- else %}{%- set date_string = "26 Jul 2024" %}{%- endif %}
-{%- endif %}, {{ date_string }}{{ ", budget %.1f" % (thinking_budget / 2) if thinking_budget is defined and 0 < thinking_budget <= 4096 }}
+{%- endif %}, {{ date_string }}{{ ", budget {}".format(thinking_budget / 2) if thinking_budget is defined and 0 < thinking_budget <= 4096 }}
 {%- for document in documents or [] %}
 [{{ loop.index }}] {{ document.title | title }}: {{ document["text"].splitlines() | join(" / ") }}
 {%- endfor %}

@@ -104,18 +104,18 @@ TEST(ChatTemplate, KnowsFilters) {
   EXPECT_EQ(show("messages | rejectattr('content') | list | length"), "1");
   EXPECT_EQ(show("numbers | select('gt', 1) | list ~ numbers | reject('odd') | list"), "[3, 2][2]");
   EXPECT_EQ(show("table | dictsort | map('first') | join ~ (table | items | list | length)"), "Abc3");
-  EXPECT_EQ(show("[1, 1, 'a', 'A'] | unique | list ~ numbers | max ~ numbers | sum"), "[1, 'a']36");
-  EXPECT_EQ(show("['5' | int, 'x' | int(9), '2.5' | float, 2.567 | round(2), -3 | abs]"), "[5, 9, 2.5, 2.57, 3]");
+  EXPECT_EQ(show("[1, 1, 'a', 'A'] | unique | list ~ numbers | max ~ numbers | min"), "[1, 'a']31");
+  EXPECT_EQ(show("['5' | int, 'x' | int(9), '2.5' | float]"), "[5, 9, 2.5]");
   EXPECT_EQ(show("'\u00e0b \u0105c(d' | title"), "Àb Ąc(D");
-  EXPECT_EQ(show("word | title ~ word | capitalize ~ '<a>' | e ~ ' x ' | trim"), "Hello WorldHello world&lt;a&gt;x");
+  EXPECT_EQ(show("word | title ~ word | capitalize ~ ('<a>' | safe + '<b>') ~ ' x ' | trim"), "Hello WorldHello world<a><b>x");
 }
 
 TEST(ChatTemplate, KnowsMethods) {
   EXPECT_EQ(show("'</think>ok'.split('</think>')[-1].lstrip('\\n') ~ ' a b '.split() ~ 'a.b.c'.rsplit('.', 1)"),
             "ok['a', 'b']['a.b', 'c']");
   EXPECT_EQ(show("word.startswith(('x', 'he')) ~ word.endswith('d') ~ word.find('o') ~ word.count('l')"), "TrueTrue43");
-  EXPECT_EQ(show("word.replace('l', 'L', 1) ~ ','.join(letters) ~ 'xxa'.removeprefix('x') ~ 'a-b'.partition('-')"),
-            "heLlo worldb,A,cxa('a', '-', 'b')");
+  EXPECT_EQ(show("word.replace('l', 'L', 1) ~ ','.join(letters) ~ 'xxa'.removeprefix('x') ~ '<{}|{{}}{}>'.format(n, none)"),
+            "heLlo worldb,A,cxa<7|{}None>");
   EXPECT_EQ(show("table.items() | list | length ~ table.get('z', 5) ~ table.keys() | list ~ table.c.d"), "35['b', 'A', 'c']ü<\"'");
   EXPECT_THAT(show("numbers.append(1)"), HasSubstr("'append' of a list is undefined or not supported"));
 }
@@ -134,9 +134,9 @@ TEST(ChatTemplate, RunsLoops) {
 TEST(ChatTemplate, RunsMacrosAndBlocks) {
   EXPECT_EQ(render("{% macro f(a, b=2) %}{{ a }}-{{ b }} {% endmacro %}{{ f(1) }}{{ f(b=3, a=n) }}"), "1-2 7-3 ");
   EXPECT_EQ(render("{% macro f(x) %}{{ x }}{% if x > 1 %}{{ f(x - 1) }}{% endif %}{% endmacro %}{{ f(3) }}"), "321");
-  EXPECT_EQ(render("{% macro f(v) %}[{{ caller(v) }}]{% endmacro %}{% call(q) f(3) %}b{{ q }}{% endcall %}"), "[b3]");
-  EXPECT_EQ(render("{% set x | upper %}a {{ n }}{% endset %}{% filter lower %}{{ x }}B{% endfilter %}{% with y = 1 %}{{ y }}{% endwith %}"),
-            "a 7b1");
+  EXPECT_THAT(render("{% macro f(a) %}{% endmacro %}{{ f(1, 2) }}"), HasSubstr("the macro 'f' takes at most 1 arguments, 2 were given"));
+  EXPECT_THAT(render("{% macro f(a) %}{% endmacro %}{{ f(b=2) }}"), HasSubstr("the macro 'f' has no argument 'b'"));
+  EXPECT_EQ(render("{% set x %}a {{ n }}{% endset %}{{ x | upper }}{% with y = 1 %}{{ y }}{% endwith %}"), "A 71");
   EXPECT_EQ(render("{% generation %}{{ n }}{% endgeneration %}"), "7");
 }
 
@@ -157,6 +157,44 @@ TEST(ChatTemplate, NamesWhatItLacksWithItsLine) {
   EXPECT_THAT(render("{{ 'n }}"), HasSubstr("not closed"));
   EXPECT_THAT(render("{{ n + }}"), HasSubstr("expected an expression"));
   EXPECT_THAT(render("{% break %}"), HasSubstr("outside of a loop"));
+}
+
+// Parts of Jinja that no published chat template uses.
+TEST(ChatTemplate, RefusesByNameWhatPublishedTemplatesDoNotUse) {
+  for (const char* filter :
+       {"abs",    "attr",  "batch", "center",    "e",   "escape",   "filesizeformat", "forceescape", "format",    "groupby",  "pprint",
+        "random", "round", "slice", "striptags", "sum", "truncate", "urlencode",      "urlize",      "wordcount", "wordwrap", "xmlattr"}) {
+    const std::string expected = fmt::format("line 1: the filter '{}' is not supported", filter);
+    EXPECT_THAT(show(fmt::format("word | {}", filter)), HasSubstr(expected));
+    EXPECT_THAT(show(fmt::format("letters | map('{}') | list", filter)), HasSubstr(expected));
+  }
+  for (const char* test : {"escaped", "filter", "lower", "test", "upper"}) {
+    const std::string expected = fmt::format("line 1: the test '{}' is not supported", test);
+    EXPECT_THAT(show(fmt::format("word is {}", test)), HasSubstr(expected));
+    EXPECT_THAT(show(fmt::format("letters | select('{}') | list", test)), HasSubstr(expected));
+  }
+  for (const char* method : {"casefold",  "center",    "encode",  "expandtabs", "format_map", "index",    "isalnum",   "isalpha",
+                             "isascii",   "isdecimal", "isdigit", "islower",    "isnumeric",  "isspace",  "isupper",   "ljust",
+                             "partition", "rfind",     "rindex",  "rjust",      "rpartition", "swapcase", "translate", "zfill"}) {
+    EXPECT_THAT(show(fmt::format("word.{}(1)", method)),
+                HasSubstr(fmt::format("line 1: '{}' of a str is undefined or not supported", method)));
+  }
+  EXPECT_THAT(show("'%s' % n"), HasSubstr("line 1: formatting a string with % is not supported"));
+  for (const char* field : {"{0}", "{a}", "{:>8}", "{!r}", "{", "}"}) {
+    EXPECT_THAT(show(fmt::format("'{}'.format(n)", field)), HasSubstr("line 1: 'format' supports fields of the form {} only")) << field;
+  }
+  EXPECT_THAT(show("'{}{}'.format(n)"), HasSubstr("'format' has more fields than arguments"));
+  EXPECT_THAT(show("word.find('l', 3)"), HasSubstr("line 1: find takes at most 1 arguments, 2 were given"));
+  EXPECT_THAT(show("range(5)[1:]"), HasSubstr("line 1: range can't be sliced"));
+  EXPECT_THAT(show("range(*numbers)"), HasSubstr("line 1: a spread argument ('*') is not supported"));
+  EXPECT_THAT(show("dict(**table)"), HasSubstr("line 1: a spread argument ('**') is not supported"));
+  EXPECT_THAT(render("\n{% filter upper %}a{% endfilter %}"), HasSubstr("line 2: the tag 'filter' is not supported"));
+  EXPECT_THAT(render("\n{% call f() %}a{% endcall %}"), HasSubstr("line 2: the tag 'call' is not supported"));
+  EXPECT_THAT(render("{% set x | upper %}a{% endset %}"), HasSubstr("line 1: a filter on a 'set' block is not supported"));
+  for (const char* name : {"varargs", "kwargs", "caller"}) {
+    EXPECT_THAT(render(fmt::format("{{% macro f() %}}{{{{ {} }}}}{{% endmacro %}}", name)),
+                HasSubstr(fmt::format("'{}' is not supported", name)));
+  }
 }
 
 TEST(ChatTemplate, GivesTheTemplatesOwnRefusalToTheClient) {
@@ -183,13 +221,8 @@ TEST(ChatTemplate, StopsAtItsLimitOfMemory) {
   expect_stop("{% for a in range(9999) %}{% set x = 'x' * 99999 %}{% endfor %}");
   expect_stop("{% set ns = namespace(x=[1]) %}{% for a in range(25) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}");
   expect_stop("{{ 'x' * 99999999999 }}");
-  expect_stop("{{ 'x'.ljust(99999999999) }}");
-  expect_stop("{{ 'x'.zfill(99999999999) }}");
-  expect_stop("{{ 'x' | center(99999999999) }}");
-  expect_stop("{{ [1] | batch(99999999999, 2) | list }}");
   expect_stop("{{ ('a' * 100000).replace('a', 'b' * 100000) }}");
-  EXPECT_THAT(render("{{ '%99999999d' % 1 }}"), HasSubstr("the width of a format is too large"));
-  EXPECT_THAT(render("{{ '{:.99999999f}'.format(1.5) }}"), HasSubstr("the width of a format is too large"));
+  expect_stop("{% set ns = namespace(x='x') %}{% for a in range(99) %}{% set ns.x = '{}{}'.format(ns.x, ns.x) %}{% endfor %}");
 }
 
 TEST(ChatTemplate, StopsAtItsLimitOfOutput) {
@@ -232,11 +265,9 @@ TEST(ChatTemplate, PaysForEveryWalkThroughAValue) {
 }
 
 TEST(ChatTemplate, RefusesIntegersBeyond64Bits) {
-  for (const char* beyond : {"9223372036854775807 | round(-19)", "range(3, 100, 2)[::9223372036854775807]",
-                             "range(0, 9, 4611686018427387904)[::2]", "9223372036854775807 + 1"}) {
-    EXPECT_THAT(show(beyond), AnyOf(HasSubstr("too large"), HasSubstr("beyond 64 bits"))) << beyond;
+  for (const char* beyond : {"9223372036854775807 + 1", "-9223372036854775807 - 2", "4611686018427387904 * 2", "2 ** 63", "1e19 | int"}) {
+    EXPECT_THAT(show(beyond), HasSubstr("too large")) << beyond;
   }
-  EXPECT_EQ(show("range(0, 10, 3)[::2]"), "range(0, 12, 6)");
 }
 
 TEST(ChatTemplate, LooksUpInDictionariesOfAnySize) {

@@ -42,9 +42,8 @@ Value Interpreter::evaluate(const Slice& expression) {
   return machine_.failed() ? Value() : slice(machine_, object, start, stop, step);
 }
 
-Value Interpreter::evaluate(const Call& expression) { return call(expression, evaluate(expression.arguments)); }
-
-Value Interpreter::call(const Call& expression, Arguments arguments) {
+Value Interpreter::evaluate(const Call& expression) {
+  const Arguments arguments = evaluate(expression.arguments);
   const Value callee = evaluate(expression.callee);
   if (machine_.failed()) return Value();
   if (const Callable* callable = callee.if_callable()) return callable->call(arguments);
@@ -56,7 +55,7 @@ Value Interpreter::call(const Call& expression, Arguments arguments) {
 
 Value Interpreter::evaluate(const FilterCall& expression) {
   if (expression.filter == nullptr) return machine_.fail(lacking_filter(expression.name));
-  const Value input = expression.input == nullptr ? *filter_input_ : evaluate(expression.input);
+  const Value input = evaluate(expression.input);
   const Arguments arguments = evaluate(expression.arguments);
   return machine_.failed() ? Value() : apply(*expression.filter, machine_, input, arguments);
 }
@@ -122,19 +121,7 @@ Value Interpreter::evaluate(const DictLiteral& expression) {
 Arguments Interpreter::evaluate(const CallArguments& arguments) {
   Arguments values;
   for (const ExpressionPtr& argument : arguments.positional) values.positional.push_back(evaluate(argument));
-  if (arguments.spread != nullptr) {
-    const std::vector<Value> more = machine_.iterate(evaluate(arguments.spread));
-    values.positional.insert(values.positional.end(), more.begin(), more.end());
-  }
   for (const auto& [name, argument] : arguments.named) values.named.emplace_back(name, evaluate(argument));
-  if (arguments.spread_named != nullptr) {
-    const Value more = evaluate(arguments.spread_named);
-    if (more.if_dict() == nullptr) machine_.fail(fmt::format("the argument behind ** must be a mapping, found '{}'", more.type_name()));
-    for (const auto& [name, value] : more.if_dict() == nullptr ? Dict{}.members : more.if_dict()->members) {
-      if (name.if_text() == nullptr) machine_.fail("the keys of the argument behind ** must be strings");
-      values.named.emplace_back(machine_.text_of(name), value);
-    }
-  }
   return values;
 }
 

@@ -187,7 +187,8 @@ ExpressionPtr ExpressionParser::parse_name() {
   if (token.text == "true" || token.text == "True") return make(token.line, Literal{Value(true)});
   if (token.text == "false" || token.text == "False") return make(token.line, Literal{Value(false)});
   if (token.text == "none" || token.text == "None") return make(token.line, Literal{Value(nullptr)});
-  special_names_ |= {token.text == "varargs", token.text == "kwargs", token.text == "caller"};
+  if (token.text == "varargs" || token.text == "kwargs" || token.text == "caller")
+    stream_.fail(fmt::format("'{}' is not supported", token.text), token.line);
   return make(token.line, Name{token.text});
 }
 
@@ -279,17 +280,13 @@ CallArguments ExpressionParser::parse_arguments() {
   CallArguments arguments;
   stream_.expect_symbol("(");
   while (!stream_.at_symbol(")") && !stream_.failed()) {
-    if (arguments.spread_named != nullptr || (arguments.spread != nullptr && stream_.at_symbol("*"))) {
-      stream_.fail_expected("')' behind spread arguments");
-    } else if (stream_.skip_symbol("*")) {
-      arguments.spread = parse_expression();
-    } else if (stream_.skip_symbol("**")) {
-      arguments.spread_named = parse_expression();
+    if (stream_.at_symbol("*") || stream_.at_symbol("**")) {
+      stream_.fail(fmt::format("a spread argument ('{}') is not supported", stream_.now().text), stream_.line());
     } else if (stream_.at(TokenKind::name) && stream_.next().kind == TokenKind::symbol && stream_.next().text == "=") {
       std::string name = stream_.take().text;
       stream_.take();
       arguments.named.emplace_back(std::move(name), parse_expression());
-    } else if (!arguments.named.empty() || arguments.spread != nullptr) {
+    } else if (!arguments.named.empty()) {
       stream_.fail("an argument without a name follows one with a name", stream_.line());
     } else {
       arguments.positional.push_back(parse_expression());
@@ -315,13 +312,6 @@ ExpressionPtr ExpressionParser::parse_postfix_and_filters(ExpressionPtr object) 
     }
   }
   return object;
-}
-
-ExpressionPtr ExpressionParser::parse_filters(ExpressionPtr input) {
-  do {
-    input = parse_filter(std::move(input));
-  } while (stream_.skip_symbol("|"));
-  return input;
 }
 
 ExpressionPtr ExpressionParser::parse_filter(ExpressionPtr input) {

@@ -17,11 +17,6 @@ class ExpressionParser {
   ExpressionPtr parse_without_condition();
   // One expression, or several with commas between them as a tuple.
   ExpressionPtr parse_tuple();
-  // "name(arguments) | name ..." applied to `input`, which may be null.
-  ExpressionPtr parse_filters(ExpressionPtr input);
-  CallArguments parse_arguments();
-  // What was named since it was last set back.
-  SpecialNames& special_names() { return special_names_; }
 
  private:
   ExpressionPtr parse_conditional();
@@ -41,6 +36,7 @@ class ExpressionParser {
   ExpressionPtr parse_postfix(ExpressionPtr object);
   ExpressionPtr parse_subscript(ExpressionPtr object, int line);
   ExpressionPtr parse_postfix_and_filters(ExpressionPtr object);
+  CallArguments parse_arguments();
   ExpressionPtr parse_filter(ExpressionPtr input);
   ExpressionPtr parse_test(ExpressionPtr input);
 
@@ -49,7 +45,6 @@ class ExpressionParser {
   ExpressionPtr make(int line, Kind kind);
 
   TokenStream& stream_;
-  SpecialNames special_names_;
   int depth_ = 0;  // of nested calls, while going down
 };
 

@@ -6,7 +6,6 @@
 #include <charconv>
 #include <cmath>
 
-#include "text/jinja_format.h"
 #include "text/jinja_json.h"
 #include "text/python_text.h"
 #include "text/unicode.h"
@@ -59,11 +58,9 @@ std::optional<std::int64_t> whole_number_of(Machine& machine, const Value& value
 
 Value filter_trim(Machine& machine, const Value& input, const Arguments& arguments) {
   const std::string text = machine.text_of(input);
-  if (arguments[0].is_undefined() || arguments[0].is_none())
-    return machine.make_text(std::string(strip_left(strip_right(text))), kind_of(input));
-  const std::string characters = machine.text_of(arguments[0]);
-  if (!machine.spend_walk(text.size() * characters.size())) return Value();
-  return machine.make_text(std::string(strip_left(strip_right(text, characters), characters)), kind_of(input));
+  const std::optional<std::string> characters = optional_text(machine, arguments[0]);
+  if (characters && !machine.spend_walk(text.size() * characters->size())) return Value();
+  return machine.make_text(std::string(strip_left(strip_right(text, characters), characters)));
 }
 
 // Jinja's title: a word begins behind white space, "-" and opening brackets.
@@ -90,14 +87,6 @@ Value filter_replace(Machine& machine, const Value& input, const Arguments& argu
   return machine.make_text(replace_text(text, from, to, integer_or(machine, arguments[2], -1)));
 }
 
-Value filter_escape(Machine& machine, const Value& input, const Arguments&) {
-  return input.is_markup() ? input : machine.make_text(escape_html(machine.text_of(input)), TextKind::markup);
-}
-
-Value filter_forceescape(Machine& machine, const Value& input, const Arguments&) {
-  return machine.make_text(escape_html(machine.text_of(input)), TextKind::markup);
-}
-
 Value filter_indent(Machine& machine, const Value& input, const Arguments& arguments) {
   if (input.if_text() == nullptr) return machine.fail(fmt::format("indent needs a string, found '{}'", input.type_name()));
   const std::string* text_width = arguments[0].if_text();
@@ -114,39 +103,7 @@ Value filter_indent(Machine& machine, const Value& input, const Arguments& argum
     if (i == 0 ? first : blank || !lines[i].empty()) out += indent;
     out += lines[i];
   }
-  return machine.make_text(std::move(out), kind_of(input));
-}
-
-Value filter_center(Machine& machine, const Value& input, const Arguments& arguments) {
-  const Value text = machine.make_text(machine.text_of(input), kind_of(input));
-  const Value width = arguments[0].is_undefined() ? Value(std::int64_t{80}) : arguments[0];
-  return machine.failed() ? Value() : call_method(machine, text, "center", {{width}, {}});
-}
-
-// Runs of word characters.
-Value filter_wordcount(Machine& machine, const Value& input, const Arguments&) {
-  const std::string text = machine.text_of(input);
-  std::int64_t count = 0;
-  bool in_word = false;
-  for (std::string_view rest = text; !rest.empty();) {
-    const CodePoint next = first_code_point(rest);
-    const bool is_part = is_letter(next.value) || is_numeric(next.value) || next.value == '_';
-    if (is_part && !in_word) ++count;
-    in_word = is_part;
-    rest.remove_prefix(next.bytes);
-  }
-  return Value(count);
-}
-
-Value filter_format(Machine& machine, const Value& input, const Arguments& arguments) {
-  if (!arguments.positional.empty() && !arguments.named.empty())
-    return machine.fail("format takes arguments with names or without, not both");
-  const std::string format = machine.text_of(input);
-  if (arguments.named.empty())
-    return format_percent(machine, format, kind_of(input), machine.make_list(arguments.positional, ListKind::tuple));
-  Dict names;
-  for (const auto& [name, value] : arguments.named) names.put(Value(name), value);
-  return format_percent(machine, format, kind_of(input), machine.make_dict(std::move(names)));
+  return machine.make_text(std::move(out));
 }
 
 Value fail_undefined(Machine& machine, const Value& input) {
@@ -168,44 +125,6 @@ Value filter_float(Machine& machine, const Value& input, const Arguments& argume
   const std::optional<double> number = number_of(machine, input);
   if (number) return Value(*number);
   return arguments[0].is_undefined() ? Value(0.0) : arguments[0];
-}
-
-Value filter_abs(Machine& machine, const Value& input, const Arguments&) {
-  if (const double* number = input.if_double()) return Value(std::fabs(*number));
-  const std::optional<std::int64_t> integer = input.if_integer();
-  if (!integer || *integer == INT64_MIN) return machine.fail(fmt::format("abs needs a number, found '{}'", input.type_name()));
-  return Value(*integer < 0 ? -*integer : *integer);
-}
-
-// To even where two are as near, in decimals as they are written out: Python's round().
-double rounded(double number, std::int64_t precision) {
-  if (precision < 0) {
-    const double scale = std::pow(10.0, static_cast<double>(-precision));
-    return std::nearbyint(number / scale) * scale;
-  }
-  std::array<char, 800> buffer{};
-  const char* end =
-      std::to_chars(buffer.data(), buffer.data() + buffer.size(), number, std::chars_format::fixed, static_cast<int>(precision)).ptr;
-  std::from_chars(buffer.data(), end, number);
-  return number;
-}
-
-Value filter_round(Machine& machine, const Value& input, const Arguments& arguments) {
-  const std::optional<double> number = input.if_number();
-  if (!number) return machine.fail(fmt::format("round needs a number, found '{}'", input.type_name()));
-  const std::int64_t precision = std::clamp<std::int64_t>(integer_or(machine, arguments[0], 0), -300, 300);
-  const std::string method = text_or(machine, arguments[1], "common");
-  if (method == "common") {
-    if (const std::optional<std::int64_t> integer = input.if_integer(); integer && precision >= 0) return Value(*integer);
-    const double result = std::isfinite(*number) ? rounded(*number, precision) : *number;
-    if (!input.if_integer()) return Value(result);
-    if (std::abs(result) >= 0x1p63) return machine.fail("round: the result is beyond 64 bits");
-    return Value(static_cast<std::int64_t>(result));
-  }
-  const double scale = std::pow(10.0, static_cast<double>(precision));
-  if (method == "ceil") return Value((std::ceil(*number * scale) + 0.0) / scale);
-  if (method == "floor") return Value((std::floor(*number * scale) + 0.0) / scale);
-  return machine.fail(fmt::format("round has no method '{}'", method));
 }
 
 Value filter_default(Machine&, const Value& input, const Arguments& arguments) {
@@ -241,29 +160,17 @@ Value filter_tojson(Machine& machine, const Value& input, const Arguments& argum
 const std::vector<Filter>& scalar_filters() {
   static const std::vector<Filter> kFilters = {
       {"trim", {"chars"}, false, filter_trim},
-      {"upper",
-       {},
-       false,
-       [](Machine& m, const Value& v, const Arguments&) { return m.make_text(to_upper_case(m.text_of(v)), kind_of(v)); }},
-      {"lower",
-       {},
-       false,
-       [](Machine& m, const Value& v, const Arguments&) { return m.make_text(to_lower_case(m.text_of(v)), kind_of(v)); }},
+      {"upper", {}, false, [](Machine& m, const Value& v, const Arguments&) { return m.make_text(to_upper_case(m.text_of(v))); }},
+      {"lower", {}, false, [](Machine& m, const Value& v, const Arguments&) { return m.make_text(to_lower_case(m.text_of(v))); }},
       {"capitalize", {}, false, [](Machine& m, const Value& v, const Arguments&) { return m.make_text(to_capitalized(m.text_of(v))); }},
       {"title", {}, false, filter_title},
       {"replace", {"old", "new", "count"}, false, filter_replace},
-      {"string", {}, false, [](Machine& m, const Value& v, const Arguments&) { return m.make_text(m.text_of(v), kind_of(v)); }},
-      {"safe", {}, false, [](Machine& m, const Value& v, const Arguments&) { return m.make_text(m.text_of(v), TextKind::markup); }},
-      {"escape", {}, false, filter_escape},
-      {"forceescape", {}, false, filter_forceescape},
+      {"string", {}, false, [](Machine& m, const Value& v, const Arguments&) { return m.make_text(m.text_of(v)); }},
+      // Chat templates are rendered without escaping of HTML, so what is marked as safe stays as it is.
+      {"safe", {}, false, [](Machine& m, const Value& v, const Arguments&) { return m.make_text(m.text_of(v)); }},
       {"indent", {"width", "first", "blank"}, false, filter_indent},
-      {"center", {"width"}, false, filter_center},
-      {"wordcount", {}, false, filter_wordcount},
-      {"format", {}, true, filter_format},
       {"int", {"default", "base"}, false, filter_int},
       {"float", {"default"}, false, filter_float},
-      {"abs", {}, false, filter_abs},
-      {"round", {"precision", "method"}, false, filter_round},
       {"default", {"default_value", "boolean"}, false, filter_default},
       {"length", {}, false, filter_length},
       {"tojson", {"ensure_ascii", "indent", "separators", "sort_keys"}, false, filter_tojson},
@@ -272,11 +179,8 @@ const std::vector<Filter>& scalar_filters() {
 }
 
 const Filter* find_filter(std::string_view name) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kAliases = {
-      {{"d", "default"}, {"count", "length"}, {"e", "escape"}}};
-  for (const auto& [alias, meant] : kAliases) {
-    if (name == alias) name = meant;
-  }
+  if (name == "d") name = "default";
+  if (name == "count") name = "length";
   for (const std::vector<Filter>* filters : {&scalar_filters(), &sequence_filters()}) {
     const auto filter = std::find_if(filters->begin(), filters->end(), [name](const Filter& entry) { return entry.name == name; });
     if (filter != filters->end()) return &*filter;

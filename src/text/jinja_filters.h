@@ -28,7 +28,6 @@ struct Filter {
 
 // object.attribute and object[key] as templates see them: a method or a member; undefined when there is none.
 [[nodiscard]] Value attribute_of(Machine& machine, const Value& object, std::string_view name);
-[[nodiscard]] Value call_method(Machine& machine, const Value& object, std::string_view name, const Arguments& arguments);
 [[nodiscard]] Value subscript_of(Machine& machine, const Value& object, const Value& key);
 
 }  // namespace slora::jinja

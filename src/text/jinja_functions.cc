@@ -79,8 +79,7 @@ std::vector<std::pair<std::string, Value>> global_functions(Machine& machine) {
                                                                            {"strftime_now", strftime_now}}};
   std::vector<std::pair<std::string, Value>> globals;
   for (const auto& [name, function] : kFunctions) {
-    globals.emplace_back(name, Value(Callable{fmt::format("<function {}>", name),
-                                              [&machine, run = function](const Arguments& arguments) { return run(machine, arguments); }}));
+    globals.emplace_back(name, Value(Callable{[&machine, run = function](const Arguments& arguments) { return run(machine, arguments); }}));
   }
   return globals;
 }

@@ -5,7 +5,6 @@
 
 #include "text/jinja_filters.h"
 #include "text/jinja_functions.h"
-#include "text/python_text.h"
 
 namespace slora::jinja {
 namespace {
@@ -152,11 +151,9 @@ Value Interpreter::loop_value(const std::vector<Value>& items, std::size_t index
   put("first", Value(at == 0));
   put("last", Value(at == count - 1));
   put("length", Value(count));
-  put("depth", Value(std::int64_t{1}));  // of recursive loops only
-  put("depth0", Value(std::int64_t{0}));
   if (index > 0) put("previtem", items[index - 1]);
   if (index + 1 < items.size()) put("nextitem", items[index + 1]);
-  put("cycle", Value(Callable{"<method cycle>", cycle}));
+  put("cycle", Value(Callable{cycle}));
   return machine_.make_dict(std::move(loop));
 }
 
@@ -195,27 +192,8 @@ Interpreter::Flow Interpreter::run(const SetBlock& statement) {
     const Inner inner(*this);
     text = capture(statement.body);
   }
-  assign(statement.target, apply_filters(statement.filters, std::move(text)));
+  assign(statement.target, machine_.make_text(std::move(text)));
   return Flow::next;
-}
-
-Interpreter::Flow Interpreter::run(const FilterBlock& statement) {
-  std::string text;
-  {
-    const Inner inner(*this);
-    text = capture(statement.body);
-  }
-  emit(machine_.text_of(apply_filters(statement.filters, std::move(text))));
-  return Flow::next;
-}
-
-Value Interpreter::apply_filters(const ExpressionPtr& filters, std::string text) {
-  const Value input = machine_.make_text(std::move(text));
-  if (filters == nullptr) return input;
-  const Value* const outer = std::exchange(filter_input_, &input);
-  Value result = evaluate(filters);
-  filter_input_ = outer;
-  return result;
 }
 
 Interpreter::Flow Interpreter::run(const With& statement) {
@@ -233,14 +211,6 @@ Interpreter::Flow Interpreter::run(const MacroDefinition& statement) {
   return Flow::next;
 }
 
-Interpreter::Flow Interpreter::run(const CallBlock& statement) {
-  const auto& expression = std::get<Call>(statement.call->kind);
-  Arguments arguments = evaluate(expression.arguments);
-  arguments.named.emplace_back("caller", make_macro(statement.caller));
-  emit(machine_.text_of(call(expression, std::move(arguments))));
-  return Flow::next;
-}
-
 Value Interpreter::make_macro(const MacroDefinition& definition) {
   const auto run_macro = [this, &definition, home = std::weak_ptr<Scope>(scope_)](const Arguments& arguments) {
     const ScopePtr scope = home.lock();
@@ -248,42 +218,25 @@ Value Interpreter::make_macro(const MacroDefinition& definition) {
       return machine_.fail(fmt::format("the macro '{}' is called outside of the block that defines it", definition.name));
     return call_macro(definition, scope, arguments);
   };
-  return Value(Callable{fmt::format("<Macro {}>", repr_of(std::string_view(definition.name))), run_macro});
+  return Value(Callable{run_macro});
 }
 
 Value Interpreter::call_macro(const MacroDefinition& definition, const ScopePtr& home, const Arguments& arguments) {
   const std::size_t count = definition.parameters.size();
-  std::vector<std::optional<Value>> bound(count);
-  std::vector<Value> varargs;
-  Dict kwargs;
-  std::optional<Value> caller;
-  for (std::size_t i = 0; i < arguments.positional.size(); ++i) {
-    if (i < count) bound[i] = arguments.positional[i];
-    if (i >= count) varargs.push_back(arguments.positional[i]);
-  }
+  if (arguments.positional.size() > count)
+    return machine_.fail(
+        fmt::format("the macro '{}' takes at most {} arguments, {} were given", definition.name, count, arguments.positional.size()));
+  std::vector<std::optional<Value>> bound(arguments.positional.begin(), arguments.positional.end());
+  bound.resize(count);
   for (const auto& [name, value] : arguments.named) {
     std::size_t i = 0;
     while (i < count && definition.parameters[i].name != name) ++i;
-    if (i < count && bound[i]) return machine_.fail(fmt::format("the macro '{}' is given '{}' twice", definition.name, name));
-    if (i < count) {
-      bound[i] = value;
-    } else if (name == "caller" && definition.special_names.caller) {
-      caller = value;
-    } else {
-      kwargs.put(Value(name), value);
-    }
+    if (i == count) return machine_.fail(fmt::format("the macro '{}' has no argument '{}'", definition.name, name));
+    if (bound[i]) return machine_.fail(fmt::format("the macro '{}' is given '{}' twice", definition.name, name));
+    bound[i] = value;
   }
-  if (!varargs.empty() && !definition.special_names.varargs)
-    return machine_.fail(
-        fmt::format("the macro '{}' takes at most {} arguments, {} were given", definition.name, count, arguments.positional.size()));
-  if (!kwargs.members.empty() && !definition.special_names.kwargs)
-    return machine_.fail(
-        fmt::format("the macro '{}' has no argument '{}'", definition.name, machine_.text_of(kwargs.members.front().first)));
 
   const Inner inner(*this, home);
-  if (definition.special_names.caller) scope_->set("caller", caller.value_or(Value()));
-  if (definition.special_names.varargs) scope_->set("varargs", machine_.make_list(std::move(varargs), ListKind::tuple));
-  if (definition.special_names.kwargs) scope_->set("kwargs", machine_.make_dict(std::move(kwargs)));
   for (std::size_t i = 0; i < count; ++i) {
     const MacroDefinition::Parameter& parameter = definition.parameters[i];
     scope_->set(parameter.name, bound[i] ? *bound[i] : evaluate(parameter.fallback));

@@ -48,8 +48,6 @@ class Interpreter {
   Flow run(const Set& statement);
   Flow run(const SetBlock& statement);
   Flow run(const MacroDefinition& statement);
-  Flow run(const CallBlock& statement);
-  Flow run(const FilterBlock& statement);
   Flow run(const With& statement);
   Flow run(const Group& statement);
   Flow run(const Break&) { return Flow::break_loop; }
@@ -65,7 +63,6 @@ class Interpreter {
   Value loop_value(const std::vector<Value>& items, std::size_t index);
   Value make_macro(const MacroDefinition& definition);
   Value call_macro(const MacroDefinition& definition, const ScopePtr& home, const Arguments& arguments);
-  Value apply_filters(const ExpressionPtr& filters, std::string text);
 
   // Expressions; null gives an undefined value.
   Value evaluate(const ExpressionPtr& expression);
@@ -84,12 +81,10 @@ class Interpreter {
   Value evaluate(const ListLiteral& expression);
   Value evaluate(const DictLiteral& expression);
   Arguments evaluate(const CallArguments& arguments);
-  Value call(const Call& expression, Arguments arguments);
 
   Machine machine_;
   ScopePtr scope_;
-  std::string* out_ = nullptr;           // where text goes: the rendering, or what is captured
-  const Value* filter_input_ = nullptr;  // of the chain that apply_filters runs
+  std::string* out_ = nullptr;  // where text goes: the rendering, or what is captured
   int depth_ = 0;
 };
 

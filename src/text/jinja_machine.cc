@@ -54,9 +54,9 @@ std::string Machine::text_of(const Value& value) {
   return to_text(value);
 }
 
-Value Machine::make_text(std::string text, TextKind kind) {
+Value Machine::make_text(std::string text) {
   if (!spend_bytes(text.size() + sizeof(std::string))) return Value();
-  return Value(std::move(text), kind);
+  return Value(std::move(text));
 }
 
 Value Machine::checked(Value value) { return value.depth() > limits_.value_depth_max ? fail("values are nested too deeply") : value; }
@@ -71,13 +71,9 @@ Value Machine::make_range(std::vector<Value> members, const std::array<std::int6
   return Value(List{std::move(members), ListKind::range, bounds});
 }
 
-Value Machine::make_iterator(const std::function<std::vector<Value>()>& compute) {
-  if (failed()) return Value();
-  Iterator iterator{compute()};
-  const bool has_budget = steps_ <= limits_.steps_max && bytes_ <= limits_.bytes_max;
-  if (has_budget) iterator.failure = std::exchange(error_, std::nullopt);
-  if (!spend_bytes(iterator.members.size() * sizeof(Value) + sizeof(Iterator))) return Value();
-  return checked(Value(std::move(iterator)));
+Value Machine::make_iterator(std::vector<Value> members) {
+  if (!spend_bytes(members.size() * sizeof(Value) + sizeof(Iterator))) return Value();
+  return checked(Value(Iterator{std::move(members)}));
 }
 
 Value Machine::make_dict(Dict members) {
@@ -101,10 +97,6 @@ std::vector<Value> Machine::iterate(const Value& value) {
   const std::optional<std::int64_t> length = iterator != nullptr ? std::ssize(iterator->members) : length_of(value);
   if (!length) {
     fail(fmt::format("'{}' object is not iterable", value.type_name()));
-    return {};
-  }
-  if (iterator != nullptr && iterator->failure) {
-    if (!error_) error_ = iterator->failure;
     return {};
   }
   if (!spend_bytes(static_cast<std::size_t>(*length) * (value.if_text() != nullptr ? 64 : sizeof(Value)))) return {};
@@ -134,6 +126,12 @@ std::int64_t integer_or(Machine& machine, const Value& argument, std::int64_t fa
   const std::optional<std::int64_t> integer = argument.if_integer();
   if (!integer) machine.fail(fmt::format("expected an integer, found '{}'", argument.type_name()));
   return integer.value_or(fallback);
+}
+
+std::optional<std::string> optional_text(Machine& machine, const Value& argument) {
+  if (argument.is_undefined() || argument.is_none()) return std::nullopt;
+  if (argument.if_text() == nullptr) machine.fail(fmt::format("expected a string, found '{}'", argument.type_name()));
+  return machine.text_of(argument);
 }
 
 std::string text_or(Machine& machine, const Value& argument, std::string_view fallback) {

@@ -44,12 +44,10 @@ class Machine {
   bool check_key(const Value& key);
   // str() of a value, paid for.
   [[nodiscard]] std::string text_of(const Value& value);
-  [[nodiscard]] Value make_text(std::string text, TextKind kind = TextKind::plain);
+  [[nodiscard]] Value make_text(std::string text);
   [[nodiscard]] Value make_list(std::vector<Value> members, ListKind kind = ListKind::list);
   [[nodiscard]] Value make_range(std::vector<Value> members, const std::array<std::int64_t, 3>& bounds);
-  // An iterator over what `compute` gives. An error in it is one of looking through the iterator, as in Python; a budget that is
-  // used up stays an error.
-  [[nodiscard]] Value make_iterator(const std::function<std::vector<Value>()>& compute);
+  [[nodiscard]] Value make_iterator(std::vector<Value> members);
   [[nodiscard]] Value make_dict(Dict dict);
   [[nodiscard]] Value make_callable(Callable callable);
   [[nodiscard]] Value make_namespace(Namespace names);
@@ -71,9 +69,6 @@ class Machine {
   std::vector<NamespacePtr> namespaces_;  // emptied at the end: they may hold one another in circles
 };
 
-// What becomes of text made from `value`.
-[[nodiscard]] inline TextKind kind_of(const Value& value) { return value.is_markup() ? TextKind::markup : TextKind::plain; }
-
 // Names of the parameters of a filter, test, method or function. All are optional as far as bind_arguments() is concerned.
 using Parameters = std::vector<std::string_view>;
 
@@ -82,6 +77,8 @@ using Parameters = std::vector<std::string_view>;
 
 // An argument as an integer: `fallback` when it is undefined or None; fails when it is none.
 [[nodiscard]] std::int64_t integer_or(Machine& machine, const Value& argument, std::int64_t fallback);
+// An argument that must be text: nothing when it is undefined or None; fails when it is anything else.
+[[nodiscard]] std::optional<std::string> optional_text(Machine& machine, const Value& argument);
 // An argument as text: `fallback` when undefined or None; other values are written out.
 [[nodiscard]] std::string text_or(Machine& machine, const Value& argument, std::string_view fallback);
 

@@ -84,24 +84,14 @@ bool is_undefined_object(Machine& machine, const Value& object, std::string_view
   return true;
 }
 
-// What a method of markup gives is markup too.
-Value as_markup_of(const Value& object, const Value& result) {
-  if (!object.is_markup()) return result;
-  if (const std::string* text = result.if_text()) return Value(*text, TextKind::markup);
-  if (result.if_list() == nullptr) return result;
-  List list{{}, result.if_list()->kind};
-  for (const Value& member : result.if_list()->members) list.members.push_back(as_markup_of(object, member));
-  return Value(std::move(list));
-}
-
 Value method_of(Machine& machine, const Value& object, const Method& method) {
   const auto call = [&machine, object, &method](const Arguments& arguments) {
     if (!machine.spend_walk(object.weight())) return Value();
-    if (!method.parameters) return as_markup_of(object, method.run(machine, object, arguments));
+    if (!method.parameters) return method.run(machine, object, arguments);
     const Arguments bound = bind_arguments(machine, method.name, *method.parameters, arguments);
-    return machine.failed() ? Value() : as_markup_of(object, method.run(machine, object, bound));
+    return machine.failed() ? Value() : method.run(machine, object, bound);
   };
-  return machine.make_callable({fmt::format("<method {}>", method.name), call, object.depth() + 1});
+  return machine.make_callable({call, object.depth() + 1});
 }
 
 }  // namespace
@@ -117,10 +107,6 @@ Value attribute_of(Machine& machine, const Value& object, std::string_view name)
     if (found != names->members.end()) member = &found->second;
   }
   return member != nullptr ? *member : undefined_member(object, name);
-}
-
-Value call_method(Machine& machine, const Value& object, std::string_view name, const Arguments& arguments) {
-  return attribute_of(machine, object, name).if_callable()->call(arguments);
 }
 
 // A key wins over a method of that name.
@@ -139,7 +125,7 @@ Value subscript_of(Machine& machine, const Value& object, const Value& key) {
   if (!machine.spend_walk(object.weight())) return Value();
   std::string_view text = *object.if_text();
   for (std::int64_t i = 0; i < index; ++i) text.remove_prefix(first_code_point(text).bytes);
-  return machine.make_text(std::string(text.substr(0, first_code_point(text).bytes)), kind_of(object));
+  return machine.make_text(std::string(text.substr(0, first_code_point(text).bytes)));
 }
 
 }  // namespace slora::jinja

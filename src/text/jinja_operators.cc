@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "base/checked.h"
-#include "text/jinja_format.h"
 #include "text/jinja_tests.h"
 #include "text/python_text.h"
 
@@ -121,35 +120,22 @@ Value repeat(Machine& machine, const Value& value, std::int64_t count) {
   if (const std::string* text = value.if_text()) {
     std::string out;
     for (std::size_t i = 0; i < times; ++i) out += *text;
-    return machine.make_text(std::move(out), kind_of(value));
+    return machine.make_text(std::move(out));
   }
   std::vector<Value> members;
   for (std::size_t i = 0; i < times; ++i) members.insert(members.end(), value.if_list()->members.begin(), value.if_list()->members.end());
   return machine.make_list(std::move(members), value.if_list()->kind);
 }
 
-// Markup escapes what it is joined with.
-Value add_texts(Machine& machine, const Value& left, const Value& right) {
-  const TextKind kind = left.is_markup() ? TextKind::markup : kind_of(right);
-  const auto part = [&](const Value& value) {
-    return kind == kind_of(value) ? machine.text_of(value) : escape_html(machine.text_of(value));
-  };
-  std::string text = part(left);
-  text += part(right);
-  return machine.make_text(std::move(text), kind);
-}
-
-// The operator ~, which makes plain text of all it is given.
+// What ~ makes of any two values, and + of two texts.
 Value concatenate(Machine& machine, const Value& left, const Value& right) {
   std::string text = machine.text_of(left);
   text += machine.text_of(right);
   return machine.make_text(std::move(text));
 }
 
-}  // namespace
-
 Value add(Machine& machine, const Value& left, const Value& right) {
-  if (left.if_text() != nullptr && right.if_text() != nullptr) return add_texts(machine, left, right);
+  if (left.if_text() != nullptr && right.if_text() != nullptr) return concatenate(machine, left, right);
   const List* first = left.if_list();
   const List* second = right.if_list();
   if (first != nullptr && second != nullptr && first->kind == second->kind && is_sequence(left)) {
@@ -157,20 +143,21 @@ Value add(Machine& machine, const Value& left, const Value& right) {
     members.insert(members.end(), second->members.begin(), second->members.end());
     return machine.make_list(std::move(members), first->kind);
   }
-  if (!left.is_number() || !right.is_number()) return fail_operands(machine, BinaryOperator::add, left, right);
-  return calculate(machine, BinaryOperator::add, left, right);
+  return fail_operands(machine, BinaryOperator::add, left, right);
 }
+
+}  // namespace
 
 Value calculate(Machine& machine, BinaryOperator kind, const Value& left, const Value& right) {
   if (kind == BinaryOperator::concatenate) return concatenate(machine, left, right);
   if (left.if_integer() && right.if_integer()) return calculate_integers(machine, kind, *left.if_integer(), *right.if_integer());
   if (left.is_number() && right.is_number()) return calculate_numbers(machine, kind, *left.if_number(), *right.if_number());
-  if (kind == BinaryOperator::add && !left.is_number()) return add(machine, left, right);
+  if (kind == BinaryOperator::add) return add(machine, left, right);
   if (kind == BinaryOperator::multiply) {
     if (is_sequence(left) && right.if_integer()) return repeat(machine, left, *right.if_integer());
     if (is_sequence(right) && left.if_integer()) return repeat(machine, right, *left.if_integer());
   }
-  if (kind == BinaryOperator::modulo && left.if_text() != nullptr) return format_percent(machine, *left.if_text(), kind_of(left), right);
+  if (kind == BinaryOperator::modulo && left.if_text() != nullptr) return machine.fail("formatting a string with % is not supported");
   return fail_operands(machine, kind, left, right);
 }
 
@@ -206,7 +193,7 @@ bool holds(Machine& machine, Comparison kind, const Value& left, const Value& ri
 Value slice(Machine& machine, const Value& object, const Value& start, const Value& stop, const Value& step) {
   const std::optional<std::int64_t> length = length_of(object);
   if (object.is_undefined()) return machine.fail(fmt::format("{} can't be sliced", name_of_operand(object)));
-  const bool is_view = object.if_list() != nullptr && object.if_list()->kind > ListKind::range;
+  const bool is_view = object.if_list() != nullptr && object.if_list()->kind > ListKind::tuple;
   if (!length || object.if_dict() != nullptr || is_view) return machine.fail(fmt::format("{} can't be sliced", name_of_operand(object)));
   const std::int64_t stride = integer_or(machine, step, 1);
   if (stride == 0) return machine.fail("a slice's step can't be 0");
@@ -229,24 +216,11 @@ Value slice(Machine& machine, const Value& object, const Value& start, const Val
     const std::vector<std::size_t> offsets = code_point_offsets(*text);
     std::string out;
     for (const std::size_t i : indices) out += text->substr(offsets[i], offsets[i + 1] - offsets[i]);
-    return machine.make_text(std::move(out), kind_of(object));
+    return machine.make_text(std::move(out));
   }
   std::vector<Value> members;
-  if (const List* list = object.if_list()) {
-    for (const std::size_t i : indices) members.push_back(list->members[i]);
-    if (list->kind == ListKind::range) {
-      const std::int64_t begin = list->bounds[0], pace = list->bounds[2];
-      const auto at = [begin, pace](std::int64_t index) {
-        const std::optional<std::int64_t> way = checked_mul(index, pace);
-        return way ? checked_add(begin, *way) : std::nullopt;
-      };
-      const std::optional<std::int64_t> from = at(first), to = at(last), step_of_range = checked_mul(pace, stride);
-      if (!from || !to || !step_of_range) return machine.fail("an integer is too large");
-      return machine.make_range(std::move(members), {*from, *to, *step_of_range});
-    }
-    return machine.make_list(std::move(members), list->kind);
-  }
-  return machine.make_list(std::move(members));
+  for (const std::size_t i : indices) members.push_back(object.if_list()->members[i]);
+  return machine.make_list(std::move(members), object.if_list()->kind);
 }
 
 }  // namespace slora::jinja

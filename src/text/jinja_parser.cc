@@ -70,8 +70,6 @@ class Parser {
     if (word == "for") return parse_for(out, line);
     if (word == "set") return parse_set(out, line);
     if (word == "macro") return parse_macro(out, line);
-    if (word == "call") return parse_call(out, line);
-    if (word == "filter") return parse_filter(out, line);
     if (word == "with") return parse_with(out, line);
     if (word == "generation") return parse_generation(out, line);
     if (word == "break" || word == "continue") {
@@ -169,11 +167,11 @@ class Parser {
       out.push_back({line, Set{std::move(target), std::move(value)}});
       return;
     }
-    ExpressionPtr filters = stream_.skip_symbol("|") ? expressions_.parse_filters(nullptr) : nullptr;
+    if (stream_.at_symbol("|")) stream_.fail("a filter on a 'set' block is not supported", line);
     end_tag();
     Body body = parse_inner_body({"endset"});
     end_block("endset");
-    out.push_back({line, SetBlock{std::move(target), std::move(filters), std::move(body)}});
+    out.push_back({line, SetBlock{std::move(target), std::move(body)}});
   }
 
   std::vector<MacroDefinition::Parameter> parse_parameters() {
@@ -189,42 +187,17 @@ class Parser {
     return parameters;
   }
 
-  // The body of a macro or call block, in which the loops around it can't be left.
-  void parse_function_body(MacroDefinition& node, std::string_view end) {
-    end_tag();
-    const int loops = std::exchange(loops_, 0);
-    const SpecialNames outer = std::exchange(expressions_.special_names(), {});
-    node.body = parse_inner_body({end});
-    node.special_names = expressions_.special_names();
-    expressions_.special_names() |= outer;
-    loops_ = loops;
-    end_block(end);
-  }
-
+  // The loops around a macro can't be left from its body.
   void parse_macro(Body& out, int line) {
     MacroDefinition node;
     node.name = stream_.expect_any_name("the name of a macro");
     node.parameters = parse_parameters();
-    parse_function_body(node, "endmacro");
-    out.push_back({line, std::move(node)});
-  }
-
-  void parse_call(Body& out, int line) {
-    CallBlock node;
-    node.caller.name = "caller";
-    if (stream_.at_symbol("(")) node.caller.parameters = parse_parameters();
-    node.call = expressions_.parse_expression();
-    if (node.call != nullptr && !std::holds_alternative<Call>(node.call->kind)) stream_.fail("a call block needs a call", line);
-    parse_function_body(node.caller, "endcall");
-    out.push_back({line, std::move(node)});
-  }
-
-  void parse_filter(Body& out, int line) {
-    ExpressionPtr filters = expressions_.parse_filters(nullptr);
     end_tag();
-    Body body = parse_inner_body({"endfilter"});
-    end_block("endfilter");
-    out.push_back({line, FilterBlock{std::move(filters), std::move(body)}});
+    const int loops = std::exchange(loops_, 0);
+    node.body = parse_inner_body({"endmacro"});
+    loops_ = loops;
+    end_block("endmacro");
+    out.push_back({line, std::move(node)});
   }
 
   void parse_with(Body& out, int line) {

@@ -3,7 +3,6 @@
 #include <functional>
 
 #include "text/jinja_filters.h"
-#include "text/jinja_operators.h"
 #include "text/jinja_tests.h"
 #include "text/python_text.h"
 #include "text/unicode.h"
@@ -107,10 +106,10 @@ Value filter_reverse(Machine& machine, const Value& input, const Arguments&) {
   std::vector<Value> items = machine.iterate(input);
   std::reverse(items.begin(), items.end());
   if (input.if_iterator() != nullptr) return machine.make_list(std::move(items));
-  if (input.if_text() == nullptr) return machine.make_iterator([&] { return items; });
+  if (input.if_text() == nullptr) return machine.make_iterator(std::move(items));
   std::string out;
   for (const Value& item : items) out += *item.if_text();
-  return machine.make_text(std::move(out), kind_of(input));
+  return machine.make_text(std::move(out));
 }
 
 // What map, select and their like look through: nothing where the input is not true.
@@ -118,7 +117,7 @@ std::vector<Value> items_or_none(Machine& machine, const Value& input) {
   return input.is_true() ? machine.iterate(input) : std::vector<Value>();
 }
 
-std::vector<Value> mapped(Machine& machine, const Value& input, const Arguments& arguments) {
+Value filter_map(Machine& machine, const Value& input, const Arguments& arguments) {
   std::vector<Value> out;
   if (const Value* attribute = named(arguments, "attribute"); attribute != nullptr && arguments.positional.empty()) {
     for (const Value& item : items_or_none(machine, input)) {
@@ -126,7 +125,7 @@ std::vector<Value> mapped(Machine& machine, const Value& input, const Arguments&
       if (machine.failed()) break;
       out.push_back(std::move(member));
     }
-    return out;
+    return machine.make_iterator(std::move(out));
   }
   const std::string* name = arguments[0].if_text();
   const Filter* filter = name == nullptr ? nullptr : find_filter(*name);
@@ -138,17 +137,13 @@ std::vector<Value> mapped(Machine& machine, const Value& input, const Arguments&
     if (machine.failed()) break;
     out.push_back(std::move(result));
   }
-  return out;
-}
-
-Value filter_map(Machine& machine, const Value& input, const Arguments& arguments) {
-  return machine.make_iterator([&] { return mapped(machine, input, arguments); });
+  return machine.make_iterator(std::move(out));
 }
 
 enum class Subject { item, attribute };  // what select and selectattr test
 enum class Wanted { holds, fails };      // what select and reject let through
 template <Subject subject, Wanted wanted>
-std::vector<Value> chosen(Machine& machine, const Value& input, const Arguments& arguments) {
+Value filter_choose(Machine& machine, const Value& input, const Arguments& arguments) {
   constexpr std::size_t kTestIndex = subject == Subject::attribute ? 1 : 0;
   std::vector<Value> out;
   for (const Value& item : items_or_none(machine, input)) {
@@ -165,27 +160,20 @@ std::vector<Value> chosen(Machine& machine, const Value& input, const Arguments&
     if (machine.failed() || !machine.spend_steps(1)) break;
     if (holds == (wanted == Wanted::holds)) out.push_back(item);
   }
-  return out;
-}
-
-template <Subject subject, Wanted wanted>
-Value filter_choose(Machine& machine, const Value& input, const Arguments& arguments) {
-  return machine.make_iterator([&] { return chosen<subject, wanted>(machine, input, arguments); });
+  return machine.make_iterator(std::move(out));
 }
 
 Value filter_unique(Machine& machine, const Value& input, const Arguments& arguments) {
-  return machine.make_iterator([&] {
-    std::vector<Value> out;
-    std::vector<Value> seen;
-    for (const Value& item : machine.iterate(input)) {
-      const Value key = key_of(machine, item, arguments[0], arguments[1]);
-      if (!machine.check_key(key) || !machine.spend_walk(seen.size() * (key.weight() + 16))) break;
-      if (std::any_of(seen.begin(), seen.end(), [&](const Value& other) { return equals(key, other); })) continue;
-      seen.push_back(key);
-      out.push_back(item);
-    }
-    return out;
-  });
+  std::vector<Value> out;
+  std::vector<Value> seen;
+  for (const Value& item : machine.iterate(input)) {
+    const Value key = key_of(machine, item, arguments[0], arguments[1]);
+    if (!machine.check_key(key) || !machine.spend_walk(seen.size() * (key.weight() + 16))) break;
+    if (std::any_of(seen.begin(), seen.end(), [&](const Value& other) { return equals(key, other); })) continue;
+    seen.push_back(key);
+    out.push_back(item);
+  }
+  return machine.make_iterator(std::move(out));
 }
 
 Value filter_sort(Machine& machine, const Value& input, const Arguments& arguments) {
@@ -207,62 +195,9 @@ Value filter_max(Machine& machine, const Value& input, const Arguments& argument
   return sorted.empty() ? Value() : sorted.front();
 }
 
-Value filter_sum(Machine& machine, const Value& input, const Arguments& arguments) {
-  Value sum = arguments[1].is_undefined() ? Value(std::int64_t{0}) : arguments[1];
-  for (const Value& item : machine.iterate(input)) {
-    const Value part = arguments[0].is_undefined() || arguments[0].is_none() ? item : path_of(machine, item, arguments[0], nullptr);
-    sum = add(machine, sum, part);
-  }
-  return sum;
-}
-
 Value filter_items(Machine& machine, const Value& input, const Arguments&) {
-  return machine.make_iterator([&]() -> std::vector<Value> {
-    if (input.is_undefined()) return {};
-    if (input.if_dict() != nullptr) return pairs_of(machine, *input.if_dict());
-    machine.fail("items needs a mapping");
-    return {};
-  });
-}
-
-// Lists of `count` members each, the last filled up if asked.
-Value filter_batch(Machine& machine, const Value& input, const Arguments& arguments) {
-  return machine.make_iterator([&] {
-    const std::int64_t count = integer_or(machine, arguments[0], 0);
-    if (count < 1) machine.fail("batch needs a positive number");
-    std::vector<Value> out;
-    std::vector<Value> batch;
-    for (const Value& item : machine.iterate(input)) {
-      if (machine.failed()) break;
-      if (std::ssize(batch) == count) out.push_back(machine.make_list(std::exchange(batch, {})));
-      batch.push_back(item);
-    }
-    const bool fills = !arguments[1].is_undefined() && !arguments[1].is_none();
-    while (!batch.empty() && fills && std::ssize(batch) < count && machine.spend_bytes(sizeof(Value))) batch.push_back(arguments[1]);
-    if (!batch.empty()) out.push_back(machine.make_list(std::move(batch)));
-    return out;
-  });
-}
-
-// `count` lists of about equal length, the shorter ones filled up if asked.
-Value filter_slice(Machine& machine, const Value& input, const Arguments& arguments) {
-  return machine.make_iterator([&] {
-    const std::int64_t count = integer_or(machine, arguments[0], 0);
-    if (count < 1) machine.fail("slice needs a positive number");
-    const std::vector<Value> items = machine.iterate(input);
-    std::vector<Value> out;
-    auto next = items.begin();
-    for (std::int64_t i = 0; i < count && machine.spend_steps(1); ++i) {
-      const bool is_longer = i < std::ssize(items) % count;
-      const auto end = next + std::ssize(items) / count + (is_longer ? 1 : 0);
-      std::vector<Value> part(next, end);
-      const bool fills = !arguments[1].is_undefined() && !arguments[1].is_none();
-      if (fills && !is_longer) part.push_back(arguments[1]);
-      out.push_back(machine.make_list(std::move(part)));
-      next = end;
-    }
-    return out;
-  });
+  if (input.is_undefined()) return machine.make_iterator({});
+  return input.if_dict() != nullptr ? machine.make_iterator(pairs_of(machine, *input.if_dict())) : machine.fail("items needs a mapping");
 }
 
 Value filter_dictsort(Machine& machine, const Value& input, const Arguments& arguments) {
@@ -273,10 +208,6 @@ Value filter_dictsort(Machine& machine, const Value& input, const Arguments& arg
   return machine.make_list(sorted_by(machine, machine.iterate(pairs), arguments[2].is_true(), [&](const Value& pair) {
     return key_of(machine, pair.if_list()->members[by == "key" ? 0 : 1], arguments[0], Value());
   }));
-}
-
-Value filter_attr(Machine& machine, const Value& input, const Arguments& arguments) {
-  return input.if_dict() != nullptr ? Value() : attribute_of(machine, input, machine.text_of(arguments[0]));
 }
 
 }  // namespace
@@ -299,16 +230,12 @@ const std::vector<Filter>& sequence_filters() {
       {"reject", {}, true, filter_choose<Subject::item, Wanted::fails>},
       {"selectattr", {}, true, filter_choose<Subject::attribute, Wanted::holds>},
       {"rejectattr", {}, true, filter_choose<Subject::attribute, Wanted::fails>},
-      {"batch", {"linecount", "fill_with"}, false, filter_batch},
-      {"slice", {"slices", "fill_with"}, false, filter_slice},
       {"unique", {"case_sensitive", "attribute"}, false, filter_unique},
       {"sort", {"reverse", "case_sensitive", "attribute"}, false, filter_sort},
       {"min", {"case_sensitive", "attribute"}, false, filter_min},
       {"max", {"case_sensitive", "attribute"}, false, filter_max},
-      {"sum", {"attribute", "start"}, false, filter_sum},
       {"items", {}, false, filter_items},
       {"dictsort", {"case_sensitive", "by", "reverse"}, false, filter_dictsort},
-      {"attr", {"name"}, false, filter_attr},
   };
   return kFilters;
 }

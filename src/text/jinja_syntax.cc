@@ -32,18 +32,13 @@ class PartVisitor {
   }
 
   void operator()(const Text&) const {}
+  void operator()(const SetBlock&) const {}
   void operator()(const Break&) const {}
   void operator()(const Continue&) const {}
   void operator()(const Group&) const {}
   void operator()(const Output& kind) const { all(kind.value); }
   void operator()(const For& kind) const { all(kind.items, kind.condition); }
   void operator()(const Set& kind) const { all(kind.value); }
-  void operator()(const SetBlock& kind) const { all(kind.filters); }
-  void operator()(const FilterBlock& kind) const { all(kind.filters); }
-  void operator()(const CallBlock& kind) const {
-    all(kind.call);
-    (*this)(kind.caller);
-  }
   void operator()(const If& kind) const {
     for (const If::Branch& branch : kind.branches) all(branch.condition);
   }
@@ -65,7 +60,6 @@ class PartVisitor {
   void visit(const CallArguments& arguments) const {
     for (const ExpressionPtr& argument : arguments.positional) visit(argument);
     for (const auto& [name, argument] : arguments.named) visit(argument);
-    all(arguments.spread, arguments.spread_named);
   }
 
   const std::function<void(const Expression&)>& visit_;
@@ -91,8 +85,6 @@ std::vector<const Body*> bodies_of(const Statement& statement) {
     for (const If::Branch& branch : node->branches) bodies.push_back(&branch.body);
   } else if (const auto* loop = std::get_if<For>(&statement.kind)) {
     bodies = {&loop->body, &loop->otherwise};
-  } else if (const auto* call = std::get_if<CallBlock>(&statement.kind)) {
-    bodies = {&call->caller.body};
   } else {
     std::visit(
         [&bodies](const auto& kind) {

@@ -19,8 +19,6 @@ using ExpressionPtr = std::unique_ptr<Expression>;  // null where a part is opti
 struct CallArguments {
   std::vector<ExpressionPtr> positional;
   std::vector<std::pair<std::string, ExpressionPtr>> named;
-  ExpressionPtr spread;        // *list
-  ExpressionPtr spread_named;  // **dictionary
 };
 
 struct Literal {
@@ -47,7 +45,7 @@ struct Call {
   ExpressionPtr callee;
   CallArguments arguments;
 };
-struct FilterCall {  // input | name(arguments); without input inside a filter block
+struct FilterCall {  // input | name(arguments)
   ExpressionPtr input;
   const Filter* filter;  // null: we lack it, which is an error once it is used
   std::string name;
@@ -136,21 +134,7 @@ struct Set {
 };
 struct SetBlock {
   Target target;
-  ExpressionPtr filters;  // a chain of FilterCall
   Body body;
-};
-// What a macro's body names: only then may a call give it more than the parameters.
-struct SpecialNames {
-  bool varargs = false;
-  bool kwargs = false;
-  bool caller = false;
-
-  SpecialNames& operator|=(const SpecialNames& other) {
-    varargs |= other.varargs;
-    kwargs |= other.kwargs;
-    caller |= other.caller;
-    return *this;
-  }
 };
 struct MacroDefinition {
   struct Parameter {
@@ -159,15 +143,6 @@ struct MacroDefinition {
   };
   std::string name;
   std::vector<Parameter> parameters;
-  Body body;
-  SpecialNames special_names;
-};
-struct CallBlock {  // {% call(parameters) macro(...) %}body{% endcall %}: body becomes caller()
-  MacroDefinition caller;
-  ExpressionPtr call;
-};
-struct FilterBlock {
-  ExpressionPtr filters;
   Body body;
 };
 struct With {
@@ -182,7 +157,7 @@ struct Continue {};
 
 struct Statement {
   int line;
-  std::variant<Text, Output, If, For, Set, SetBlock, MacroDefinition, CallBlock, FilterBlock, With, Group, Break, Continue> kind;
+  std::variant<Text, Output, If, For, Set, SetBlock, MacroDefinition, With, Group, Break, Continue> kind;
 };
 
 struct Template {

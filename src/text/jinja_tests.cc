@@ -4,10 +4,8 @@
 #include <array>
 #include <vector>
 
-#include "text/jinja_filters.h"
 #include "text/jinja_operators.h"
 #include "text/python_text.h"
-#include "text/unicode.h"
 
 namespace slora::jinja {
 namespace {
@@ -37,21 +35,12 @@ bool leaves(Machine& machine, const Value& value, const Value& divisor, std::int
   return !machine.failed() && equals(rest, Value(remainder));
 }
 
-// The name of a filter or test; nothing for other values.
-std::string_view name_of(Machine& machine, const Value& value) {
-  if (!machine.check_key(value)) return {};
-  return value.if_text() == nullptr ? std::string_view() : *value.if_text();
-}
-
 const std::vector<Test>& all_tests() {
   static const std::vector<Test> kTests = {
       {"defined", false, [](Machine&, const Value& v, const Value&) { return !v.is_undefined(); }},
       {"undefined", false, [](Machine&, const Value& v, const Value&) { return v.is_undefined(); }},
       {"none", false, [](Machine&, const Value& v, const Value&) { return v.is_none(); }},
       {"string", false, [](Machine&, const Value& v, const Value&) { return v.if_text() != nullptr; }},
-      {"escaped", false, [](Machine&, const Value& v, const Value&) { return v.is_markup(); }},
-      {"filter", false, [](Machine& m, const Value& v, const Value&) { return find_filter(name_of(m, v)) != nullptr; }},
-      {"test", false, [](Machine& m, const Value& v, const Value&) { return find_test(name_of(m, v)) != nullptr; }},
       {"mapping", false, [](Machine&, const Value& v, const Value&) { return v.if_dict() != nullptr; }},
       {"iterable", false, [](Machine&, const Value& v, const Value&) { return can_iterate(v); }},
       {"sequence", false, [](Machine&, const Value& v, const Value&) { return is_sequence(v); }},
@@ -62,8 +51,6 @@ const std::vector<Test>& all_tests() {
       {"true", false, [](Machine&, const Value& v, const Value&) { return v.if_bool() != nullptr && *v.if_bool(); }},
       {"false", false, [](Machine&, const Value& v, const Value&) { return v.if_bool() != nullptr && !*v.if_bool(); }},
       {"callable", false, [](Machine&, const Value& v, const Value&) { return v.if_callable() != nullptr || v.is_undefined(); }},
-      {"lower", false, [](Machine& m, const Value& v, const Value&) { return is_lower(m.text_of(v)); }},
-      {"upper", false, [](Machine& m, const Value& v, const Value&) { return is_upper(m.text_of(v)); }},
       {"odd", false, [](Machine& m, const Value& v, const Value&) { return leaves(m, v, Value(std::int64_t{2}), 1); }},
       {"even", false, [](Machine& m, const Value& v, const Value&) { return leaves(m, v, Value(std::int64_t{2}), 0); }},
       {"divisibleby", true, [](Machine& m, const Value& v, const Value& w) { return leaves(m, v, w, 0); }},

@@ -82,17 +82,7 @@ std::string dict_repr(const Dict& dict) {
 
 }  // namespace
 
-Value::Value(std::string text, TextKind kind) {
-  auto shared = std::make_shared<const std::string>(std::move(text));
-  if (kind == TextKind::plain) data_ = std::move(shared);
-  if (kind == TextKind::markup) data_ = Markup{std::move(shared)};
-}
-
-const std::string* Value::if_text() const {
-  if (const auto* text = std::get_if<TextPtr>(&data_)) return text->get();
-  const auto* markup = std::get_if<Markup>(&data_);
-  return markup == nullptr ? nullptr : markup->text.get();
-}
+Value::Value(std::string text) : data_(std::make_shared<const std::string>(std::move(text))) {}
 
 Value::Value(List list) {
   for (const Value& member : list.members) {
@@ -283,40 +273,11 @@ std::string to_repr(const Value& value) {
   if (const bool* flag = value.if_bool()) return *flag ? "True" : "False";
   if (const double* number = value.if_double()) return repr_of(*number);
   if (const std::optional<std::int64_t> integer = value.if_integer()) return std::to_string(*integer);
-  if (const std::string* text = value.if_text()) {
-    return value.is_markup() ? fmt::format("Markup({})", repr_of(std::string_view(*text))) : repr_of(std::string_view(*text));
-  }
+  if (const std::string* text = value.if_text()) return repr_of(std::string_view(*text));
   if (const List* list = value.if_list()) return list_repr(*list);
   if (const Dict* dict = value.if_dict()) return dict_repr(*dict);
   if (value.if_iterator() != nullptr) return "<generator>";
-  if (value.if_namespace() != nullptr) return "<Namespace>";
-  return value.if_callable()->shown;
-}
-
-std::string escape_html(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      case '"':
-        out += "&#34;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
+  return value.if_namespace() != nullptr ? "<Namespace>" : "<function>";
 }
 
 std::optional<std::vector<Value>> members_of(const Value& value) {

@@ -34,17 +34,11 @@ struct Undefined {
 };
 struct None {};
 using TextPtr = std::shared_ptr<const std::string>;  // valid UTF-8; never null, like the other pointers in a value
-struct Markup {
-  TextPtr text;
-};
 using ListPtr = std::shared_ptr<const List>;
 using DictPtr = std::shared_ptr<const Dict>;
 using IteratorPtr = std::shared_ptr<Iterator>;
 using NamespacePtr = std::shared_ptr<Namespace>;
 using CallablePtr = std::shared_ptr<const Callable>;
-
-// Text, or text that the filters safe and escape marked as HTML: joined with other text, it escapes that.
-enum class TextKind { plain, markup };
 
 // A value of a template, as Python has it. Only namespaces and iterators change; the rest is shared freely within one
 // rendering.
@@ -55,7 +49,7 @@ class Value {
   explicit Value(bool value) : data_(value) {}
   explicit Value(std::int64_t value) : data_(value) {}
   explicit Value(double value) : data_(value) {}
-  explicit Value(std::string text, TextKind kind = TextKind::plain);
+  explicit Value(std::string text);
   explicit Value(std::string_view text) : Value(std::string(text)) {}
   explicit Value(const char*) = delete;  // would become a bool
   explicit Value(Undefined undefined) : data_(std::move(undefined)) {}
@@ -75,8 +69,7 @@ class Value {
   [[nodiscard]] std::optional<std::int64_t> if_integer() const;
   // Numbers of every kind.
   [[nodiscard]] std::optional<double> if_number() const;
-  [[nodiscard]] const std::string* if_text() const;
-  [[nodiscard]] bool is_markup() const { return std::holds_alternative<Markup>(data_); }
+  [[nodiscard]] const std::string* if_text() const { return get<std::string, TextPtr>(); }
   [[nodiscard]] const List* if_list() const { return get<List, ListPtr>(); }
   [[nodiscard]] const Dict* if_dict() const { return get<Dict, DictPtr>(); }
   [[nodiscard]] Iterator* if_iterator() const;
@@ -99,8 +92,7 @@ class Value {
     return pointer == nullptr ? nullptr : pointer->get();
   }
 
-  std::variant<Undefined, None, bool, std::int64_t, double, TextPtr, Markup, ListPtr, DictPtr, IteratorPtr, NamespacePtr, CallablePtr>
-      data_;
+  std::variant<Undefined, None, bool, std::int64_t, double, TextPtr, ListPtr, DictPtr, IteratorPtr, NamespacePtr, CallablePtr> data_;
 };
 
 // What Python calls a sequence of members that don't change: tuples and lists, and what can only be looked through.
@@ -136,7 +128,6 @@ struct Dict {
 struct Iterator {
   std::vector<Value> members;
   std::size_t next = 0;
-  std::optional<Error> failure = {};  // what looking through it meets behind its members
   int depth = 1;
 };
 
@@ -145,7 +136,6 @@ struct Namespace {
 };
 
 struct Callable {
-  std::string shown;  // repr()
   std::function<Value(const Arguments&)> call;
   int depth = 0;  // of the values that `call` holds
 };
@@ -167,8 +157,6 @@ struct Arguments {
 // str() and repr(). Time and memory as the weight.
 [[nodiscard]] std::string to_text(const Value& value);
 [[nodiscard]] std::string to_repr(const Value& value);
-// The text with its special characters as HTML has them.
-[[nodiscard]] std::string escape_html(std::string_view text);
 // The members that a loop over the value sees, taken from an iterator; nothing when it can't be iterated.
 [[nodiscard]] std::optional<std::vector<Value>> members_of(const Value& value);
 // len(); nothing when the value has none.

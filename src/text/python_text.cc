@@ -43,19 +43,6 @@ bool is_cased(char32_t c) {
   return category == UTF8PROC_CATEGORY_LU || category == UTF8PROC_CATEGORY_LL || category == UTF8PROC_CATEGORY_LT;
 }
 
-bool is_all_of_case(std::string_view text, utf8proc_category_t wanted) {
-  bool any = false;
-  while (!text.empty()) {
-    const CodePoint next = first_code_point(text);
-    if (is_cased(next.value)) {
-      if (utf8proc_category(static_cast<utf8proc_int32_t>(next.value)) != wanted) return false;
-      any = true;
-    }
-    text.remove_prefix(next.bytes);
-  }
-  return any;
-}
-
 // str.isprintable: no controls, unassigned code points or separators but the space.
 bool is_printable(char32_t c) {
   switch (utf8proc_category(static_cast<utf8proc_int32_t>(c))) {
@@ -150,11 +137,6 @@ std::vector<std::size_t> code_point_offsets(std::string_view text) {
 std::size_t find_first(std::string_view text, std::string_view wanted) {
   const void* found = memmem(text.data(), text.size(), wanted.data(), wanted.size());
   return found == nullptr ? std::string_view::npos : static_cast<std::size_t>(static_cast<const char*>(found) - text.data());
-}
-
-std::size_t find_last(std::string_view text, std::string_view wanted) {
-  const std::size_t at = find_first(std::string(text.rbegin(), text.rend()), std::string(wanted.rbegin(), wanted.rend()));
-  return at == std::string_view::npos ? at : text.size() - at - wanted.size();
 }
 
 std::vector<std::string_view> split_left(std::string_view text, std::optional<std::string_view> separator, std::int64_t splits_max) {
@@ -258,45 +240,6 @@ std::string to_title_case(std::string_view text) {
   }
   return out;
 }
-
-std::string to_swapped_case(std::string_view text) {
-  std::string out;
-  while (!text.empty()) {
-    const CodePoint next = first_code_point(text);
-    const std::string_view character = text.substr(0, next.bytes);
-    out += is_upper(character) ? to_lower_case(character) : to_upper_case(character);
-    text.remove_prefix(next.bytes);
-  }
-  return out;
-}
-
-std::string to_folded_case(std::string_view text) {
-  std::string out;
-  while (!text.empty()) {
-    const CodePoint next = first_code_point(text);
-    std::array<utf8proc_int32_t, 8> folded{};
-    int boundary = 0;
-    const utf8proc_ssize_t count =
-        utf8proc_decompose_char(static_cast<utf8proc_int32_t>(next.value), folded.data(), std::ssize(folded), UTF8PROC_CASEFOLD, &boundary);
-    for (utf8proc_ssize_t i = 0; i < count; ++i) append_utf8(out, static_cast<char32_t>(folded[static_cast<std::size_t>(i)]));
-    text.remove_prefix(next.bytes);
-  }
-  return out;
-}
-
-bool is_python_decimal(char32_t c) { return utf8proc_category(static_cast<utf8proc_int32_t>(c)) == UTF8PROC_CATEGORY_ND; }
-
-bool is_python_digit(char32_t c) {
-  constexpr std::u32string_view kSetDigits = U"\u00B2\u00B3\u00B9";  // and the blocks below
-  const auto in = [c](char32_t first, char32_t last) { return c >= first && c <= last; };
-  return is_python_decimal(c) || kSetDigits.find(c) != std::u32string_view::npos || c == 0x2070 || in(0x2074, 0x2079) ||
-         in(0x2080, 0x2089) || in(0x2460, 0x2468) || in(0x2474, 0x247C) || in(0x2488, 0x2490) || c == 0x24EA || in(0x24F5, 0x24FD) ||
-         c == 0x24FF || in(0x2776, 0x277E) || in(0x2780, 0x2788) || in(0x278A, 0x2792) || in(0x1369, 0x1371) || c == 0x19DA ||
-         in(0x10A40, 0x10A43) || in(0x10E60, 0x10E68) || in(0x11052, 0x1105A) || in(0x1F100, 0x1F10A);
-}
-
-bool is_lower(std::string_view text) { return is_all_of_case(text, UTF8PROC_CATEGORY_LL); }
-bool is_upper(std::string_view text) { return is_all_of_case(text, UTF8PROC_CATEGORY_LU); }
 
 std::string repr_of(std::string_view text) {
   const bool doubles = text.find('\'') != std::string_view::npos && text.find('"') == std::string_view::npos;

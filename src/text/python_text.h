@@ -19,9 +19,8 @@ namespace slora {
 // Byte offsets of all code points and of the end: [code points + 1].
 [[nodiscard]] std::vector<std::size_t> code_point_offsets(std::string_view text);
 
-// Byte offset of the first or last occurrence, npos when there is none. Linear, whatever is looked for.
+// Byte offset of the first occurrence, npos when there is none. Linear, whatever is looked for.
 [[nodiscard]] std::size_t find_first(std::string_view text, std::string_view wanted);
-[[nodiscard]] std::size_t find_last(std::string_view text, std::string_view wanted);
 
 // str.split and str.rsplit. Without `separator` at runs of white space; `splits_max` < 0: no limit. Requires: the separator
 // is not empty.
@@ -39,16 +38,6 @@ enum class LineEnds { drop, keep };
 [[nodiscard]] std::string to_capitalized(std::string_view text);
 // str.title: a letter behind a letter becomes small, others large.
 [[nodiscard]] std::string to_title_case(std::string_view text);
-
-[[nodiscard]] std::string to_swapped_case(std::string_view text);
-[[nodiscard]] std::string to_folded_case(std::string_view text);
-
-[[nodiscard]] bool is_python_decimal(char32_t code_point);  // str.isdecimal: general category Nd
-[[nodiscard]] bool is_python_digit(char32_t code_point);    // str.isdigit: decimals, and digits set as superscripts and the like
-
-// str.islower and str.isupper: there are letters, and all are of that case.
-[[nodiscard]] bool is_lower(std::string_view text);
-[[nodiscard]] bool is_upper(std::string_view text);
 
 // repr() of a string and of a float.
 [[nodiscard]] std::string repr_of(std::string_view text);

@@ -165,11 +165,6 @@ bool is_numeric(char32_t code_point) {
   return category == UTF8PROC_CATEGORY_ND || category == UTF8PROC_CATEGORY_NL || category == UTF8PROC_CATEGORY_NO;
 }
 
-bool is_letter(char32_t code_point) {
-  const utf8proc_category_t category = category_of(code_point);
-  return category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO;
-}
-
 bool is_punctuation(char32_t c) {
   if (c < 0x80) return in(c, '!', '/') || in(c, ':', '@') || in(c, '[', '`') || in(c, '{', '~');
   const utf8proc_category_t category = utf8proc_category(static_cast<utf8proc_int32_t>(c));

@@ -8,7 +8,6 @@ namespace slora {
 [[nodiscard]] bool is_white_space(char32_t code_point);  // White_Space: char::is_whitespace, \s
 [[nodiscard]] bool is_word(char32_t code_point);         // \w
 [[nodiscard]] bool is_numeric(char32_t code_point);      // general category N
-[[nodiscard]] bool is_letter(char32_t code_point);       // general category L
 [[nodiscard]] bool is_punctuation(char32_t code_point);  // ASCII punctuation and general category P
 
 enum class UnicodeForm { nfc, nfd, nfkc, nfkd };
