@@ -23,11 +23,4 @@ struct Filter {
 [[nodiscard]] const std::vector<Filter>& scalar_filters();
 [[nodiscard]] const std::vector<Filter>& sequence_filters();
 
-// The members of a dictionary as tuples of key and value.
-[[nodiscard]] std::vector<Value> pairs_of(Machine& machine, const Dict& dict);
-
-// object.attribute and object[key] as templates see them: a method or a member; undefined when there is none.
-[[nodiscard]] Value attribute_of(Machine& machine, const Value& object, std::string_view name);
-[[nodiscard]] Value subscript_of(Machine& machine, const Value& object, const Value& key);
-
 }  // namespace slora::jinja

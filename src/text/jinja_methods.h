@@ -1,5 +1,4 @@
 #pragma once
-#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -8,14 +7,11 @@
 
 namespace slora::jinja {
 
-// object.name(arguments)
-struct Method {
-  std::string_view name;
-  std::optional<Parameters> parameters;  // nothing: any, passed on as written
-  Value (*run)(Machine& machine, const Value& object, const Arguments& arguments);
-};
+// object.attribute and object[key] as templates see them: a method or a member; undefined when there is none.
+[[nodiscard]] Value attribute_of(Machine& machine, const Value& object, std::string_view name);
+[[nodiscard]] Value subscript_of(Machine& machine, const Value& object, const Value& key);
 
-// Those of text. What would change a list or dictionary is left out everywhere, as in transformers' sandbox.
-[[nodiscard]] const std::vector<Method>& text_methods();
+// The members of a dictionary as tuples of key and value.
+[[nodiscard]] std::vector<Value> pairs_of(Machine& machine, const Dict& dict);
 
 }  // namespace slora::jinja

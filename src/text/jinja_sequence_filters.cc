@@ -3,6 +3,7 @@
 #include <functional>
 
 #include "text/jinja_filters.h"
+#include "text/jinja_methods.h"
 #include "text/jinja_tests.h"
 #include "text/python_text.h"
 #include "text/unicode.h"
@@ -211,12 +212,6 @@ Value filter_dictsort(Machine& machine, const Value& input, const Arguments& arg
 }
 
 }  // namespace
-
-std::vector<Value> pairs_of(Machine& machine, const Dict& dict) {
-  std::vector<Value> pairs;
-  for (const auto& [key, value] : dict.members) pairs.push_back(machine.make_list({key, value}, ListKind::tuple));
-  return pairs;
-}
 
 const std::vector<Filter>& sequence_filters() {
   static const std::vector<Filter> kFilters = {
