@@ -9,7 +9,7 @@
 namespace slora {
 namespace {
 
-constexpr std::size_t kContentBytesMax = 4096;  // at each place of a text this much may be compared
+constexpr std::size_t kContentBytesMax = 4096;  // up to this much is compared at each position of a text
 
 // Where the white space in front of `begin` starts, not before `covered`.
 std::size_t begin_with_white_space(std::string_view text, std::size_t covered, std::size_t begin) {
@@ -86,7 +86,7 @@ const std::string* AddedTokens::normalized_text(TokenId id) const {
   return text == normalized_texts_.end() ? nullptr : &text->second;
 }
 
-// The steps and their order are those of `tokenizers`: a token that is refused for standing inside a word hides others
+// The steps and their order are those of `tokenizers`: a token that is rejected because it is inside a word hides others
 // that overlap it, and white space taken by one token isn't given to the next.
 std::vector<AddedTokens::Part> AddedTokens::split(std::string_view text, const Trie& trie) const {
   std::vector<Part> parts;
@@ -102,10 +102,10 @@ std::vector<AddedTokens::Part> AddedTokens::split(std::string_view text, const T
     at = range.end;
     if (token.single_word && is_inside_word(text.substr(0, range.begin), text.substr(range.end))) continue;
     if (token.lstrip) range.begin = begin_with_white_space(text, covered, range.begin);
-    // What an earlier token took behind itself is white space, and not walked again.
+    // The white space that belongs to an earlier token's match is not scanned again.
     if (token.rstrip) range.end = std::max(range.end, covered) + leading_white_space(text.substr(std::max(range.end, covered)));
     if (covered < range.begin) parts.push_back({{covered, range.begin}, std::nullopt});
-    if (range.begin < range.end) parts.push_back({range, token.id});  // else the token before it took all of it as white space
+    if (range.begin < range.end) parts.push_back({range, token.id});  // else the previous token matched all of it as white space
     covered = range.end;
   }
   if (covered < text.size()) parts.push_back({{covered, text.size()}, std::nullopt});

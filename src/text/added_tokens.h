@@ -16,7 +16,7 @@
 
 namespace slora {
 
-// The "added_tokens" of a tokenizer.json: tokens found in a text as they are written, before the model sees the rest.
+// The "added_tokens" of a tokenizer.json: tokens that are matched literally in the text before the model tokenises the rest.
 // Immutable; any number of threads.
 class AddedTokens {
  public:
@@ -26,16 +26,16 @@ class AddedTokens {
     std::optional<TokenId> token;
   };
 
-  // Tokens that the vocabulary lacks get the ids that follow it, as in `tokenizers`; a file that says otherwise is refused.
+  // Tokens missing from the vocabulary get the ids after its last one, as in `tokenizers`; a file with other ids is refused.
   [[nodiscard]] static Result<AddedTokens> from_json(const Json& tokenizer_json, const Vocabulary& model, const Normalizer& normalizer);
 
-  // The text cut at tokens that are looked for before normalisation.
+  // Splits the text at the tokens that are matched before normalisation.
   [[nodiscard]] std::vector<Part> split_raw(std::string_view text) const { return split(text, raw_); }
-  // The normalised text cut at tokens that are looked for after it.
+  // Splits the normalised text at the tokens that are matched after normalisation.
   [[nodiscard]] std::vector<Part> split_normalized(std::string_view text) const { return split(text, normalized_); }
 
   [[nodiscard]] const Vocabulary& vocabulary() const { return vocabulary_; }
-  // The text that a decoder starts from, where it is not the token's own: a token that was looked for in normalised text is
+  // The text that decoding starts from where it differs from the token's content: a token that is matched in normalised text is
   // decoded from its normalised form. Nullptr for all others.
   [[nodiscard]] const std::string* normalized_text(TokenId id) const;
   // By content: a token of the model with the text of a special one is special too.
@@ -46,13 +46,13 @@ class AddedTokens {
     TokenId id = 0;
     std::string content;
     bool single_word = false;  // not inside a word
-    bool lstrip = false;       // takes the white space before it
-    bool rstrip = false;       // and behind it
-    bool normalized = false;   // looked for in the normalised text
+    bool lstrip = false;       // also matches the white space before it
+    bool rstrip = false;       // also matches the white space after it
+    bool normalized = false;   // matched in the normalised text
     bool special = false;
   };
 
-  // Finds the longest token at a place: a tree of bytes with its edges in one table.
+  // Finds the longest token at a position: a trie over bytes whose edges are in one hash table.
   class Trie {
    public:
     void add(std::string_view text, std::size_t token_index);

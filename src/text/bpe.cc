@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::int32_t kNone = -1;
 
-// A merge that was possible when it was queued: at `position`, of the token there with its right neighbour.
+// A merge that was possible when it was queued: the token at `position` with its right neighbour.
 struct Candidate {
   std::uint32_t rank;
   std::int32_t position;
@@ -87,7 +87,7 @@ Result<Bpe> Bpe::from_json(const Json& tokenizer_json) {
 Status Bpe::check_options(const Json& model) {
   Result<std::optional<std::string>> type = optional_string_at(model, "type");
   if (!type) return forward_error(type);
-  // Files from before the field existed are BPE when they have merges.
+  // Older files have no "type"; they are BPE when they have merges.
   const std::string name = type->value_or(find_member(model, "merges") != nullptr ? "BPE" : "unknown");
   if (name != "BPE") return unsupported_step("model", name);
   for (const std::string_view key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
@@ -124,7 +124,7 @@ Result<MergeTable> Bpe::read_merges(const Json& model, const Vocabulary& vocabul
 }
 
 void Bpe::encode(std::string_view word, std::vector<TokenId>& out) const {
-  check(word.size() <= std::numeric_limits<std::int32_t>::max(), "a word whose positions have 32 bits");
+  check(word.size() <= std::numeric_limits<std::int32_t>::max(), "expected a word shorter than 2 GiB");
   if (word.empty()) return;
   if (ignore_merges_) {
     if (const std::optional<TokenId> token = vocabulary_.find(word)) {
@@ -140,8 +140,8 @@ void Bpe::encode(std::string_view word, std::vector<TokenId>& out) const {
 }
 
 // One symbol per character, or per byte of a character that the vocabulary lacks, or the unknown token for it. A pending
-// unknown token is added before the next character's own token; one that byte tokens follow comes after them, since
-// `tokenizers` has it so.
+// unknown token is added before the next character's own token; one that byte tokens follow comes after them, as in
+// `tokenizers`.
 std::vector<Bpe::Symbol> Bpe::start_symbols(std::string_view word) const {
   std::vector<Symbol> symbols;
   symbols.reserve(word.size());
@@ -175,8 +175,8 @@ bool Bpe::has_byte_tokens(std::string_view character) const {
   return true;
 }
 
-// Always the merge of lowest rank, of equals the leftmost. Candidates that an earlier merge has overtaken are recognised
-// when they come up: the pair at their position no longer makes their token.
+// Always applies the merge of the lowest rank, the leftmost of equal ones. Candidates that an earlier merge made obsolete are
+// recognised when they are taken from the queue: the pair at their position no longer merges into their token.
 void Bpe::merge_all(std::vector<Symbol>& symbols) const {
   std::vector<Candidate> heap;
   heap.reserve(symbols.size());

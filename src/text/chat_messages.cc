@@ -5,7 +5,7 @@
 namespace slora {
 namespace {
 
-constexpr std::size_t kMembersMax = 64;  // of a message, which is looked through for each
+constexpr std::size_t kMembersMax = 64;  // of a message; each look-up is linear
 
 tl::unexpected<Error> refuse(std::string place, std::string_view what) {
   return tl::unexpected(Error{"invalid_request_error", fmt::format("{}: {}", place, what), std::move(place)});
@@ -32,7 +32,7 @@ Result<Json> joined_parts(const std::string& place, const Json& parts) {
 
 Result<Json> content_of(const std::string& place, const Json* content, ContentFormat format, bool is_tool_result) {
   if (content == nullptr) return format == ContentFormat::parts ? Json::array() : Json("");
-  // Results of tools are texts in every template.
+  // Every template expects the results of tools as text.
   if (content->is_array() && (format == ContentFormat::text || is_tool_result)) return joined_parts(place, *content);
   if (content->is_array()) {
     if (const Result<Json> checked = joined_parts(place, *content); !checked) return tl::unexpected(checked.error());

@@ -11,10 +11,10 @@
 namespace slora {
 namespace {
 
-constexpr std::size_t kVariablesMax = 256;  // a context is looked through for each
+constexpr std::size_t kVariablesMax = 256;  // of a context; each look-up is linear
 constexpr std::string_view kDefaultName = "default";
-// Written behind the text that is to be continued, and looked for in the rendering: as transformers does, with the space that
-// shows whether the template strips texts.
+// Appended to the text that is to be continued, and searched for in the rendered text, as transformers does. The space shows
+// whether the template strips texts.
 constexpr std::string_view kContinueTag = "CONTINUE_FINAL_MESSAGE_TAG ";
 
 tl::unexpected<Error> refuse(std::string param, std::string_view what) {
@@ -23,7 +23,7 @@ tl::unexpected<Error> refuse(std::string param, std::string_view what) {
 
 Json or_null(const Json* value) { return value == nullptr ? Json() : *value; }
 
-// Writes the tag behind the last message's text and returns that text. Requires: content in the template's format.
+// Appends the tag to the last message's text and returns that text. Requires: content in the template's format.
 Result<std::string> tag_final_message(Json& messages, const Json& original) {
   if (find_member(original.back(), "content") == nullptr)
     return refuse("continue_final_message", "the last message has no content to continue");

@@ -97,7 +97,7 @@ TEST(ChatRenderer, ContinuesTheLastMessage) {
             "Hello</s>Hi there ");
 }
 
-// Nearly the same text twice: what compares it place by place takes minutes.
+// Nearly the same text twice: a comparison at every position would take minutes.
 TEST(ChatRenderer, ContinuesLongMessagesInTimeThatGrowsWithThem) {
   const Json messages = {{{"role", "user"}, {"content", std::string(2 << 20, 'a')}},
                          {{"role", "assistant"}, {"content", std::string(1 << 20, 'a') + "b"}}};

@@ -15,11 +15,11 @@ namespace slora {
 namespace jinja {
 namespace {
 
-constexpr int kPassesMax = 8;  // of variables that hold variables that hold messages
+constexpr int kPassesMax = 8;  // of assignments of one such variable to another
 
 using Names = std::set<std::string, std::less<>>;
 
-// What filters, tests and slices are applied to.
+// The expression below all filters, tests and slices.
 const Expression* core_of(const Expression* expression) {
   while (expression != nullptr) {
     if (const auto* filter = std::get_if<FilterCall>(&expression->kind)) {
@@ -93,7 +93,7 @@ class Search {
     }
   }
 
-  // A macro that is somewhere given a message's content, and loops over that parameter.
+  // Whether a call passes a message's content to the macro, and the macro loops over that parameter.
   bool loops_over_argument(const MacroDefinition& macro) const {
     Names parameters;
     const auto [first, last] = calls_.equal_range(macro.name);
@@ -114,7 +114,7 @@ class Search {
     return found;
   }
 
-  // A loop over a variable called content, outside of macros.
+  // Whether there is a loop over a variable named "content" outside of macros.
   static bool loops_over_plain_name(const Body& body) {
     return std::any_of(body.begin(), body.end(), [](const Statement& statement) {
       if (std::holds_alternative<MacroDefinition>(statement.kind)) return false;
@@ -128,7 +128,7 @@ class Search {
   const Template& root_;
   Names lists_;                                                 // variables that hold messages
   Names messages_;                                              // variables that hold one message
-  std::multimap<std::string, const Call*, std::less<>> calls_;  // by what is called
+  std::multimap<std::string, const Call*, std::less<>> calls_;  // by name of the callee
 };
 
 }  // namespace

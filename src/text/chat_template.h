@@ -11,19 +11,19 @@ namespace jinja {
 struct Template;
 }
 
-// A model's chat template: messages to the prompt's text. The Jinja that published templates use, set up as transformers
+// A model's chat template: messages to the prompt's text. Supports the Jinja that published templates use, configured as transformers
 // does (trim_blocks, lstrip_blocks, loop controls, tojson, raise_exception, strftime_now), with budgets on steps, output
 // and depth. Immutable once parsed; any number of threads.
 class ChatTemplate {
  public:
-  // What the template uses and we lack is named with its line.
+  // An unsupported construct is an error that names it and its line.
   [[nodiscard]] static Result<ChatTemplate> parse(std::string source);
 
-  // `context`: messages, bos_token, eos_token, add_generation_prompt, tools and whatever else the template may name. What
-  // the template itself refuses by raise_exception comes back with code invalid_request_error.
+  // `context`: messages, bos_token, eos_token, add_generation_prompt, tools and whatever else the template may name. A call
+  // of raise_exception in the template is returned as an error with code invalid_request_error.
   [[nodiscard]] Result<std::string> render(const Json& context) const;
 
-  // Whether it wants a message's content as a list of parts.
+  // Whether it expects a message's content as a list of parts.
   [[nodiscard]] bool loops_over_content() const { return loops_over_content_; }
 
  private:

@@ -7,7 +7,7 @@
 #include "text/chat_template.h"
 #include "text/utf8.h"
 
-// The input is a template. Whatever it is: refused with a message, or rendered to valid UTF-8 within the budgets.
+// The input is a template: it is refused with a message, or rendered to valid UTF-8 within the budgets.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace slora;
   static const Json context = Json::parse(R"({
@@ -18,6 +18,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const Result<ChatTemplate> chat = ChatTemplate::parse(std::string(reinterpret_cast<const char*>(data), size));
   if (!chat) return 0;
   const Result<std::string> text = chat->render(context);
-  if (text) check(is_valid_utf8(*text), "a rendering in UTF-8");
+  if (text) check(is_valid_utf8(*text), "expected the rendered text to be valid UTF-8");
   return 0;
 }

@@ -5,14 +5,14 @@
 #include "base/testing/source_path.h"
 #include "text/chat_template.h"
 
-// What jinja2 makes of templates of ours (tools/golden_chat_constructs.py), and we too.
+// Compares with what jinja2 renders from our own templates (tools/golden_chat_constructs.py).
 
 namespace slora {
 namespace {
 
 Json read_golden(const std::string& name) { return read_json_file(source_path("tests/golden/chat_constructs/" + name)).value(); }
 
-// In the form of the golden file: a text, the words of raise_exception, or that it fails in another way.
+// In the form of the golden file: the text, the message of raise_exception, or "fails" for any other error.
 Json outcome_of(const std::string& source, const Json& variables) {
   const Result<ChatTemplate> parsed = ChatTemplate::parse(source);
   const Result<std::string> text = parsed ? parsed->render(variables) : tl::unexpected(parsed.error());

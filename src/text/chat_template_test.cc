@@ -27,7 +27,7 @@ Result<std::string> try_render(const std::string& source, const Json& values = c
   return parsed->render(values);
 }
 
-// The text, or what went wrong.
+// The rendered text, or the error message.
 std::string render(const std::string& source) {
   const Result<std::string> text = try_render(source);
   return text ? *text : text.error().message;
@@ -147,7 +147,7 @@ TEST(ChatTemplate, TreatsUndefinedAsJinja) {
   EXPECT_THAT(show("missing + 'x'"), HasSubstr("'missing' (undefined)"));
 }
 
-TEST(ChatTemplate, NamesWhatItLacksWithItsLine) {
+TEST(ChatTemplate, NamesWhatIsUnsupportedWithItsLine) {
   EXPECT_THAT(render("a\n{% include 'x' %}"), HasSubstr("line 2: the tag 'include' is not supported"));
   EXPECT_THAT(render("\n\n{{ n | groupby('x') }}"), HasSubstr("line 3: the filter 'groupby' is not supported"));
   EXPECT_THAT(render("{{ n is later }}"), HasSubstr("line 1: the test 'later' is not supported"));
@@ -242,7 +242,7 @@ TEST(ChatTemplate, StopsAtItsLimitsOfDepth) {
   std::string blocks;
   for (int i = 0; i < 999; ++i) blocks += "{% if n %}";
   EXPECT_THAT(render(blocks), HasSubstr("nested too deeply"));
-  EXPECT_EQ(render("{% set ns = namespace() %}{% set ns.me = ns %}{{ ns.me.me is defined }}"), "True");  // and no leak
+  EXPECT_EQ(render("{% set ns = namespace() %}{% set ns.me = ns %}{{ ns.me.me is defined }}"), "True");  // without a leak
 }
 
 TEST(ChatTemplate, ReadsSourcesUpToAMegabyte) {
@@ -251,8 +251,8 @@ TEST(ChatTemplate, ReadsSourcesUpToAMegabyte) {
   EXPECT_EQ(render(std::string(bytes_max + 1, 'x')), "the chat template has 1048577 bytes, at most 1048576 are read");
 }
 
-// A value that holds itself twice at each of 60 levels is small to keep and endless to look through.
-TEST(ChatTemplate, PaysForEveryWalkThroughAValue) {
+// A value that contains another twice, over 60 levels, is small in memory, but a traversal visits 2^60 members.
+TEST(ChatTemplate, CountsEveryTraversalOfAValue) {
   const std::string lists = "{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}";
   const std::string tuples = "{% set ns = namespace(x=(1,)) %}{% for i in range(60) %}{% set ns.x = (ns.x, ns.x) %}{% endfor %}";
   for (const char* walk :

@@ -11,7 +11,7 @@
 namespace slora {
 namespace {
 
-// The byte that "<0xE4>" writes.
+// The byte of a token such as "<0xE4>".
 std::optional<char> byte_of(std::string_view token) {
   if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return std::nullopt;
   unsigned value = 0;
@@ -188,7 +188,7 @@ void DecoderStream::flush(std::size_t index, std::string& out) {
   } else if (std::holds_alternative<Decoder::ByteLevel>(step)) {
     if (!state.pending.empty()) feed(index + 1, kReplacementCharacter, out);
   }
-  // What a Strip holds back at the end is what it strips.
+  // The characters that Strip still holds back at the end are those to strip.
 }
 
 void DecoderStream::run(const Decoder::JoinWithSpaces&, std::size_t index, std::string_view token, std::string& out) {
@@ -204,8 +204,8 @@ void DecoderStream::run(const Decoder::Metaspace& step, std::size_t index, std::
   feed(index + 1, without_meta(token, step.replacement, is_first && step.drops_first), out);
 }
 
-// A run of byte tokens is text when all of it is UTF-8, else one U+FFFD per byte: nothing is certain before the run ends
-// or breaks.
+// A run of byte tokens becomes its text if all of it is valid UTF-8, else one U+FFFD per byte. So no text can be emitted before the
+// run ends or is invalid.
 void DecoderStream::run(const Decoder::ByteFallback&, std::size_t index, std::string_view token, std::string& out) {
   if (const std::optional<char> byte = byte_of(token)) {
     feed_byte(index, *byte, out);
@@ -274,7 +274,7 @@ void DecoderStream::run(const Decoder::Strip& step, std::size_t index, std::stri
     token.remove_prefix(first.bytes);
     ++state.stripped;
   }
-  // The last characters are held back where the text's end may strip them.
+  // Holds back the last characters if they are stripped at the end of the text.
   std::string text = std::exchange(state.pending, {});
   text += token;
   const std::string_view kept = strip_token(text, step.content, 0, step.stop_count);

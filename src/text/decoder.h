@@ -11,12 +11,12 @@
 namespace slora {
 
 // The "decoder" of a tokenizer.json: steps from the tokens' texts to a text. Immutable; any number of threads. Steps up to
-// the one that joins the tokens (ByteLevel, Fuse) see a token at a time, those behind it one text that grows.
+// the one that joins the tokens (ByteLevel, Fuse) process one token at a time, those after it one growing text.
 class Decoder {
  public:
   [[nodiscard]] static Result<Decoder> from_json(const Json& tokenizer_json);
 
-  // The bytes that one token stands for inside a text.
+  // The bytes of one token inside a text.
   [[nodiscard]] std::string token_bytes(std::string_view token) const;
 
  private:
@@ -38,7 +38,7 @@ class Decoder {
     char32_t content;
     std::size_t start_count;
     std::size_t stop_count;
-    bool is_joined;  // behind the step that joins
+    bool is_joined;  // after the step that joins
   };
   using Step = std::variant<JoinWithSpaces, Replace, Metaspace, ByteFallback, ByteLevel, Fuse, Strip>;
 
@@ -49,30 +49,30 @@ class Decoder {
   std::vector<Step> steps_;
 };
 
-// One text in the making. Owned by one stream and its thread; the decoder must outlive it.
+// The decoding of one text, token by token. Owned by one stream and its thread; the decoder must outlive it.
 class DecoderStream {
  public:
   explicit DecoderStream(const Decoder& decoder);
 
-  // Appends the text that is certain after `token`: whole characters.
+  // Appends the text that no later token can change after `token`: whole characters.
   void push(std::string_view token, std::string& out);
-  // Forgets the whole characters that are held back, as a caller may who wants only the text of what comes next.
+  // Drops the whole characters that are held back, for a caller that needs only the text of later tokens.
   void drop_held_back();
-  // Appends what was held back. Nothing may be pushed afterwards.
+  // Appends the text that was held back. Requires: push() is not called afterwards.
   void finish(std::string& out);
 
  private:
-  // What a step remembers between tokens. Which members count depends on the step.
+  // The state of a step between tokens. Each step uses some of the members.
   struct State {
-    bool started = false;      // a token has passed
+    bool started = false;      // a token was processed
     std::string pending;       // held back: bytes of a character, of a run of byte tokens, characters to strip
     std::size_t checked = 0;   // of `pending`: bytes known to be whole characters
-    bool is_broken = false;    // the run of byte tokens can't be UTF-8 any more
-    std::size_t stripped = 0;  // characters taken from the start
+    bool is_broken = false;    // the run of byte tokens is invalid UTF-8
+    std::size_t stripped = 0;  // characters removed from the start
     bool strips = true;        // the text is still at its start
   };
 
-  // Hands `token` to the steps from `index` on.
+  // Passes `token` to the steps from `index` on.
   void feed(std::size_t index, std::string_view token, std::string& out);
   void flush(std::size_t index, std::string& out);
 

@@ -17,7 +17,7 @@ Detokenizer::Detokenizer(Detokenizer&&) noexcept = default;
 Detokenizer::~Detokenizer() = default;
 
 void Detokenizer::continue_from(std::span<const TokenId> prompt) {
-  // Only a start and what a last character may reach back to make a difference: a prompt's length must not cost.
+  // Only the first token and those of the last character matter, so the cost does not depend on the length of the prompt.
   const std::size_t skipped = prompt.size() - std::min(prompt.size(), kContextTokens);
   for (const TokenId id : prompt.subspan(skipped)) static_cast<void>(push(id));
   stream_->drop_held_back();

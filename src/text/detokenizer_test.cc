@@ -39,7 +39,7 @@ TEST_P(DetokenizerOfFamily, PutsOutTheWholeTextInPiecesOfWholeCharacters) {
   for (unsigned seed = 0; seed < 500; ++seed) {
     SCOPED_TRACE(seed);
     std::mt19937 random(seed);
-    // Some sequences are mostly single bytes, which stand at the start of every one of these vocabularies.
+    // Some sequences are mostly single bytes, which are the first tokens of each of these vocabularies.
     std::uniform_int_distribution<TokenId> any(-1, seed % 2 == 0 ? size : 300);
     std::vector<TokenId> ids(random() % 40);
     for (TokenId& id : ids) id = any(random);
@@ -55,7 +55,7 @@ TEST_P(DetokenizerOfFamily, PutsOutTheWholeTextInPiecesOfWholeCharacters) {
   }
 }
 
-// What was emitted may not depend on what comes later: every prefix of the stream is a prefix of every longer text.
+// Emitted text must not depend on later tokens: every prefix of the stream is a prefix of every longer text.
 TEST_P(DetokenizerOfFamily, NeverTakesTextBack) {
   const auto tokenizer = read_golden(GetParam());
   for (unsigned seed = 0; seed < 200; ++seed) {
@@ -105,20 +105,20 @@ TEST(Detokenizer, GivesNothingOfThePromptToTheContinuation) {
   const auto byte = [](int value) { return static_cast<TokenId>(3 + value); };
   const TokenId a = tokenizer->token_id("a").value_or(-1);
   const std::vector<TokenId> whole = {a, byte(0xC3), byte(0xA9)};
-  Detokenizer behind_whole(*tokenizer, SpecialText::skip);
-  behind_whole.continue_from(whole);
-  EXPECT_EQ(push_all(behind_whole, {byte(0xC3), byte(0xA8), a}), (std::vector<std::string>{"", "", "\u00E8a", ""}));
+  Detokenizer after_whole(*tokenizer, SpecialText::skip);
+  after_whole.continue_from(whole);
+  EXPECT_EQ(push_all(after_whole, {byte(0xC3), byte(0xA8), a}), (std::vector<std::string>{"", "", "\u00E8a", ""}));
 
   const std::vector<TokenId> half = {a, byte(0xC3), byte(0xA9), byte(0xC3)};
-  Detokenizer behind_half(*tokenizer, SpecialText::skip);
-  behind_half.continue_from(half);
-  EXPECT_EQ(push_all(behind_half, {byte(0xA8), a}), (std::vector<std::string>{"", "\u00E8a", ""}));
+  Detokenizer after_half(*tokenizer, SpecialText::skip);
+  after_half.continue_from(half);
+  EXPECT_EQ(push_all(after_half, {byte(0xA8), a}), (std::vector<std::string>{"", "\u00E8a", ""}));
 
   std::vector<TokenId> prompt(1000, a);
   prompt.push_back(byte(0xC3));
-  Detokenizer behind_much(*tokenizer, SpecialText::skip);
-  behind_much.continue_from(prompt);
-  EXPECT_EQ(push_all(behind_much, {byte(0xA8), a}), (std::vector<std::string>{"", "\u00E8a", ""}));
+  Detokenizer after_long_prompt(*tokenizer, SpecialText::skip);
+  after_long_prompt.continue_from(prompt);
+  EXPECT_EQ(push_all(after_long_prompt, {byte(0xA8), a}), (std::vector<std::string>{"", "\u00E8a", ""}));
 }
 
 TEST(Detokenizer, DropsSpacesAtThePromptsEndThatADecoderHoldsBack) {

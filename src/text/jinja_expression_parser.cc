@@ -10,11 +10,11 @@
 namespace slora::jinja {
 namespace {
 
-// Of nested brackets, and of the tree that a chain of operators makes.
+// Of nested brackets, and of the tree that a chain of operators becomes.
 constexpr int kDepthMax = 150;
 
-// Operators between two operands, all from left to right, by how tightly they bind. Between "and" and the sums stand "not"
-// and the comparisons, which have a shape of their own.
+// Left-associative binary operators, by increasing precedence. Between "and" and the sums are "not" and the comparisons, which have
+// functions of their own.
 struct InfixOperator {
   TokenKind token;
   std::string_view text;
@@ -78,14 +78,14 @@ ExpressionPtr ExpressionParser::tuple_of(ExpressionPtr first, ExpressionPtr (Exp
 }
 
 ExpressionPtr ExpressionParser::parse_conditional() {
-  const std::size_t lacking = stream_.mark_lacking();
+  const std::size_t mark = stream_.unsupported_count();
   ExpressionPtr value = parse_or();
   while (stream_.at_name("if")) {
     const int line = stream_.take().line;
     ExpressionPtr condition = parse_or();
     ExpressionPtr otherwise = stream_.skip_name("else") ? parse_expression() : nullptr;
     value = make(line, Conditional{std::move(condition), std::move(value), std::move(otherwise)});
-    stream_.forgive_lacking(lacking);
+    stream_.drop_unsupported(mark);
   }
   return value;
 }
@@ -148,7 +148,7 @@ ExpressionPtr ExpressionParser::parse_comparison() {
 
 ExpressionPtr ExpressionParser::parse_unary() { return parse_postfix_and_filters(parse_signed()); }
 
-// Postfixes bind to what a sign is in front of, filters to the signed value.
+// Postfixes apply before a sign, filters after it.
 ExpressionPtr ExpressionParser::parse_signed() {
   if (!stream_.at_symbol("-") && !stream_.at_symbol("+")) return parse_postfix(parse_primary());
   const Token sign = stream_.take();
@@ -248,7 +248,7 @@ ExpressionPtr ExpressionParser::parse_postfix(ExpressionPtr object) {
         ExpressionPtr key = parse_number();
         object = make(line, Subscript{std::move(object), std::move(key)});
       } else {
-        object = make(line, Attribute{std::move(object), stream_.expect_any_name("a name behind '.'")});
+        object = make(line, Attribute{std::move(object), stream_.expect_any_name("a name after '.'")});
       }
     } else if (stream_.skip_symbol("[")) {
       object = parse_subscript(std::move(object), line);
@@ -318,7 +318,7 @@ ExpressionPtr ExpressionParser::parse_filter(ExpressionPtr input) {
   const int line = stream_.line();
   const std::string name = stream_.expect_any_name("the name of a filter");
   const Filter* filter = find_filter(name);
-  if (filter == nullptr) stream_.lack(lacking_filter(name), line);
+  if (filter == nullptr) stream_.add_unsupported(unsupported_filter(name), line);
   CallArguments arguments;
   if (stream_.at_symbol("(")) arguments = parse_arguments();
   return make(line, FilterCall{std::move(input), filter, name, std::move(arguments)});
@@ -329,7 +329,7 @@ ExpressionPtr ExpressionParser::parse_test(ExpressionPtr input) {
   const bool negated = stream_.skip_name("not");
   const std::string name = stream_.expect_any_name("the name of a test");
   const Test* test = find_test(name);
-  if (test == nullptr) stream_.lack(lacking_test(name), line);
+  if (test == nullptr) stream_.add_unsupported(unsupported_test(name), line);
   CallArguments arguments;
   const bool ends = stream_.at_name("else") || stream_.at_name("or") || stream_.at_name("and");
   if (stream_.at_name("is")) stream_.fail("tests can't be chained with 'is'", line);

@@ -6,16 +6,16 @@
 
 namespace slora::jinja {
 
-// Expressions of a template, with Jinja's precedences. Borrows the stream of one parse. After a failure expressions may be
-// null: the tree is thrown away.
+// Parses the expressions of a template, with Jinja's precedences. Borrows the token stream of one parse. After an error, expressions
+// may be null; the tree must not be used.
 class ExpressionParser {
  public:
   explicit ExpressionParser(TokenStream& stream) : stream_(stream) {}
 
   ExpressionPtr parse_expression();
-  // An expression in which "if" is not part: what a loop runs over.
+  // An expression without a trailing "if": the items of a loop.
   ExpressionPtr parse_without_condition();
-  // One expression, or several with commas between them as a tuple.
+  // One expression, or several separated by commas as a tuple.
   ExpressionPtr parse_tuple();
 
  private:
@@ -45,7 +45,7 @@ class ExpressionParser {
   ExpressionPtr make(int line, Kind kind);
 
   TokenStream& stream_;
-  int depth_ = 0;  // of nested calls, while going down
+  int depth_ = 0;  // of the current recursion
 };
 
 }  // namespace slora::jinja

@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::int64_t kIndentMax = 1000;
 
-// The digits of a number as Python reads it: without white space around and underscores between digits.
+// The text of a number without what Python ignores: white space around it and underscores between digits.
 std::string digits_of(std::string_view text) {
   text = strip_left(strip_right(text));
   const auto is_digit = [&](std::size_t i) { return i < text.size() && std::isalnum(static_cast<unsigned char>(text[i])) != 0; };
@@ -28,7 +28,7 @@ std::string digits_of(std::string_view text) {
   return digits;
 }
 
-// What a text or number is as a float.
+// The value as a float; nothing if it is neither a number nor the text of one.
 std::optional<double> number_of(Machine& machine, const Value& value) {
   if (const std::optional<double> number = value.if_number()) return number;
   if (value.if_text() == nullptr) return std::nullopt;
@@ -59,11 +59,11 @@ std::optional<std::int64_t> whole_number_of(Machine& machine, const Value& value
 Value filter_trim(Machine& machine, const Value& input, const Arguments& arguments) {
   const std::string text = machine.text_of(input);
   const std::optional<std::string> characters = optional_text(machine, arguments[0]);
-  if (characters && !machine.spend_walk(text.size() * characters->size())) return Value();
+  if (characters && !machine.spend_traversal(text.size() * characters->size())) return Value();
   return machine.make_text(std::string(strip_left(strip_right(text, characters), characters)));
 }
 
-// Jinja's title: a word begins behind white space, "-" and opening brackets.
+// Jinja's title, unlike str.title: a word begins after white space, "-" and opening brackets.
 Value filter_title(Machine& machine, const Value& input, const Arguments&) {
   const std::string text = machine.text_of(input);
   constexpr std::u32string_view kOpening = U"-({[<";
@@ -188,10 +188,10 @@ const Filter* find_filter(std::string_view name) {
   return nullptr;
 }
 
-std::string lacking_filter(std::string_view name) { return fmt::format("the filter '{}' is not supported", name); }
+std::string unsupported_filter(std::string_view name) { return fmt::format("the filter '{}' is not supported", name); }
 
 Value apply(const Filter& filter, Machine& machine, const Value& input, const Arguments& arguments) {
-  if (!machine.spend_walk(input.weight())) return Value();
+  if (!machine.spend_traversal(input.weight())) return Value();
   if (filter.takes_any_arguments) return filter.run(machine, input, arguments);
   const Arguments bound = bind_arguments(machine, filter.name, filter.parameters, arguments);
   return machine.failed() ? Value() : filter.run(machine, input, bound);

@@ -10,13 +10,13 @@ namespace slora::jinja {
 struct Filter {
   std::string_view name;
   Parameters parameters;
-  bool takes_any_arguments;  // passed on as written: map, select and their like
+  bool takes_any_arguments;  // passed to run() unchanged: map, select and similar filters
   Value (*run)(Machine& machine, const Value& input, const Arguments& arguments);
 };
 
-// Nullptr when there is none of that name.
+// Nullptr if there is no filter of that name.
 [[nodiscard]] const Filter* find_filter(std::string_view name);
-[[nodiscard]] std::string lacking_filter(std::string_view name);  // says so
+[[nodiscard]] std::string unsupported_filter(std::string_view name);  // the error message for such a name
 [[nodiscard]] Value apply(const Filter& filter, Machine& machine, const Value& input, const Arguments& arguments);
 
 // The filters on texts and numbers, and those on lists and dictionaries.

@@ -9,7 +9,7 @@
 namespace slora::jinja {
 namespace {
 
-constexpr std::int64_t kRangeMax = 100'000;  // the sandbox of Jinja has the same bound
+constexpr std::int64_t kRangeMax = 100'000;  // the limit of Jinja's sandbox
 
 Value range(Machine& machine, const Arguments& arguments) {
   const std::size_t count = arguments.positional.size();

@@ -8,7 +8,7 @@
 
 namespace slora::jinja {
 
-// What every template may call: range, namespace, dict, raise_exception, strftime_now. They borrow the machine.
+// The functions that every template may call: range, namespace, dict, raise_exception, strftime_now. They borrow the machine.
 [[nodiscard]] std::vector<std::pair<std::string, Value>> global_functions(Machine& machine);
 
 }  // namespace slora::jinja

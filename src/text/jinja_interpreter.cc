@@ -12,7 +12,7 @@
 namespace slora::jinja {
 namespace {
 
-constexpr std::size_t kLoopSteps = 8;  // what `loop` and a scope cost in expressions
+constexpr std::size_t kLoopSteps = 8;  // cost of one iteration for `loop` and its scope, in steps
 
 }  // namespace
 
@@ -124,7 +124,7 @@ Interpreter::Flow Interpreter::run(const For& statement) {
   return Flow::next;
 }
 
-// The members that the loop's own condition lets through, so that `loop` counts only those.
+// The members that pass the loop's own condition; `loop` counts only those.
 std::vector<Value> Interpreter::loop_items(const For& statement) {
   std::vector<Value> items = machine_.iterate(evaluate(statement.items));
   if (statement.condition == nullptr) return items;
@@ -200,7 +200,7 @@ Interpreter::Flow Interpreter::run(const SetBlock& statement) {
 }
 
 Interpreter::Flow Interpreter::run(const With& statement) {
-  std::vector<Value> values;  // all computed before the first is visible
+  std::vector<Value> values;  // all evaluated before the first is visible
   for (const auto& [name, value] : statement.variables) values.push_back(evaluate(value));
   const Inner inner(*this);
   for (std::size_t i = 0; i < values.size(); ++i) scope_->set(statement.variables[i].first, values[i]);
@@ -294,14 +294,14 @@ Value Interpreter::evaluate(const Call& expression) {
 }
 
 Value Interpreter::evaluate(const FilterCall& expression) {
-  if (expression.filter == nullptr) return machine_.fail(lacking_filter(expression.name));
+  if (expression.filter == nullptr) return machine_.fail(unsupported_filter(expression.name));
   const Value input = evaluate(expression.input);
   const Arguments arguments = evaluate(expression.arguments);
   return machine_.failed() ? Value() : apply(*expression.filter, machine_, input, arguments);
 }
 
 Value Interpreter::evaluate(const TestCall& expression) {
-  if (expression.test == nullptr) return machine_.fail(lacking_test(expression.name));
+  if (expression.test == nullptr) return machine_.fail(unsupported_test(expression.name));
   const Value input = evaluate(expression.input);
   const Arguments arguments = evaluate(expression.arguments);
   return machine_.failed() ? Value() : Value(apply(*expression.test, machine_, input, arguments));

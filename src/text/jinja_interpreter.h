@@ -12,7 +12,7 @@
 
 namespace slora::jinja {
 
-// Variables of one block. Macros remember the scope they were defined in, weakly: it lives as long as its block runs.
+// Variables of one block. A macro has a weak reference to the scope that defines it, which lives as long as its block runs.
 class Scope {
  public:
   explicit Scope(std::shared_ptr<Scope> parent) : parent_(std::move(parent)) {}
@@ -36,7 +36,7 @@ class Interpreter {
  private:
   using ScopePtr = std::shared_ptr<Scope>;
   enum class Flow { next, break_loop, continue_loop };  // what a statement does to the loop around it
-  class Inner;                                          // a scope for as long as it lives
+  class Inner;                                          // opens a scope for its own lifetime
 
   // Statements.
   Flow execute(const Body& body);
@@ -53,10 +53,10 @@ class Interpreter {
   Flow run(const Break&) { return Flow::break_loop; }
   Flow run(const Continue&) { return Flow::continue_loop; }
 
-  // Takes one level of the stack, given back by --depth_; false, with an error, when there is none left.
+  // Increments depth_, which the caller decrements again; false, with an error, if the maximum is reached.
   bool enter();
   void emit(std::string_view text);
-  // What a body puts out, caught.
+  // The output of a body as a string.
   std::string capture(const Body& body);
   void assign(const Target& target, const Value& value);
   std::vector<Value> loop_items(const For& statement);
@@ -64,7 +64,7 @@ class Interpreter {
   Value make_macro(const MacroDefinition& definition);
   Value call_macro(const MacroDefinition& definition, const ScopePtr& home, const Arguments& arguments);
 
-  // Expressions; null gives an undefined value.
+  // Expressions. Null evaluates to an undefined value.
   Value evaluate(const ExpressionPtr& expression);
   Value evaluate(const Literal& expression);
   Value evaluate(const Name& expression);
@@ -84,7 +84,7 @@ class Interpreter {
 
   Machine machine_;
   ScopePtr scope_;
-  std::string* out_ = nullptr;  // where text goes: the rendering, or what is captured
+  std::string* out_ = nullptr;  // destination of the output: the rendered text, or a captured body
   int depth_ = 0;
 };
 

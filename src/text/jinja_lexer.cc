@@ -27,7 +27,7 @@ std::string with_plain_newlines(std::string_view source) {
       out += source[i];
     }
   }
-  if (out.ends_with('\n')) out.pop_back();  // Jinja drops one newline at the end
+  if (out.ends_with('\n')) out.pop_back();  // Jinja removes one newline at the end
   return out;
 }
 
@@ -58,7 +58,7 @@ class Lexer {
 
   void skip_white_space() { advance(rest().size() - strip_left(rest()).size()); }
 
-  // Text up to the next tag, cut as the tag's white space control says, and the tag.
+  // Reads the text up to the next tag, trimmed by the tag's white space control, and the tag.
   Status read_text_and_tag() {
     std::size_t open = rest().find('{');
     while (open != std::string_view::npos && !is_tag_at(at_ + open)) open = rest().find('{', open + 1);
@@ -88,7 +88,7 @@ class Lexer {
     return index + 1 < source_.size() && (source_[index + 1] == '{' || source_[index + 1] == '%' || source_[index + 1] == '#');
   }
 
-  // Behind the closing "%}" or "#}" with sign `sign` in front: what the sign takes of the text that follows.
+  // After a closing "%}" or "#}": skips the white space that `sign`, the character before it, removes from the following text.
   void close_tag(char sign) {
     if (sign == '-') {
       const std::size_t before = at_;
@@ -111,7 +111,7 @@ class Lexer {
     return {};
   }
 
-  // The length of `word` with white space around it at the start of `text`, if it stands there.
+  // The length of `word` and the white space around it, if `text` begins with them.
   static std::optional<std::size_t> length_of_word(std::string_view text, std::string_view word) {
     const std::string_view from_word = strip_left(text);
     if (!from_word.starts_with(word)) return std::nullopt;
@@ -149,7 +149,7 @@ class Lexer {
 
   Status read_tag(bool is_output) {
     const std::string_view close = is_output ? "}}" : "%}";
-    std::size_t depth = 0;  // of brackets: inside them "}}" closes two dictionaries
+    std::size_t depth = 0;  // of open brackets; inside them "}}" closes two dictionaries
     while (true) {
       skip_white_space();
       if (rest().empty()) return fail("a tag is not closed");
@@ -194,7 +194,7 @@ class Lexer {
     return {};
   }
 
-  // Digits from `at` on, underscores between them left out.
+  // Appends the digits from `at` on, without underscores between them.
   std::size_t read_digits(std::size_t at, std::string& out) const {
     while (at < source_.size() && (is_digit(source_[at]) || (source_[at] == '_' && at + 1 < source_.size() && is_digit(source_[at + 1])))) {
       if (source_[at] != '_') out += source_[at];
@@ -204,17 +204,17 @@ class Lexer {
   }
 
   Status read_number() {
-    const bool behind_dot = !tokens_.empty() && tokens_.back().kind == TokenKind::symbol && tokens_.back().text == ".";
+    const bool after_dot = !tokens_.empty() && tokens_.back().kind == TokenKind::symbol && tokens_.back().text == ".";
     const auto digit_at = [&](std::size_t index) { return index < source_.size() && is_digit(source_[index]); };
     std::string digits;
     std::size_t end = read_digits(at_, digits);
     bool is_integer = true;
-    if (!behind_dot && end < source_.size() && source_[end] == '.' && digit_at(end + 1)) {
+    if (!after_dot && end < source_.size() && source_[end] == '.' && digit_at(end + 1)) {
       is_integer = false;
       digits += '.';
       end = read_digits(end + 1, digits);
     }
-    if (!behind_dot && end < source_.size() && (source_[end] == 'e' || source_[end] == 'E')) {
+    if (!after_dot && end < source_.size() && (source_[end] == 'e' || source_[end] == 'E')) {
       const std::size_t sign = end + 1 < source_.size() && (source_[end + 1] == '+' || source_[end + 1] == '-') ? 1 : 0;
       if (digit_at(end + 1 + sign)) {
         is_integer = false;
@@ -237,7 +237,7 @@ class Lexer {
     return {};
   }
 
-  // Python's escapes. Those it doesn't know stay as they are.
+  // Replaces Python's escape sequences. Unknown ones stay unchanged.
   static std::string unescape(std::string_view text) {
     std::string out;
     for (std::size_t i = 0; i < text.size(); ++i) {

@@ -35,7 +35,7 @@ bool Machine::spend_steps(std::size_t count) {
   return !failed();
 }
 
-bool Machine::spend_walk(std::size_t weight) { return spend_steps(1 + weight / kBytesPerStep); }
+bool Machine::spend_traversal(std::size_t weight) { return spend_steps(1 + weight / kBytesPerStep); }
 
 bool Machine::spend_bytes(std::size_t count) {
   bytes_ += static_cast<std::int64_t>(std::min(count, std::size_t{1} << 40));
@@ -44,7 +44,7 @@ bool Machine::spend_bytes(std::size_t count) {
 }
 
 bool Machine::check_key(const Value& key) {
-  if (!spend_walk(key.weight())) return false;
+  if (!spend_traversal(key.weight())) return false;
   if (!is_hashable(key)) fail(fmt::format("unhashable type: '{}'", key.type_name()));
   return !failed();
 }

@@ -12,17 +12,17 @@
 
 namespace slora::jinja {
 
-// Bounds of one rendering. A template that a stranger wrote ends, and takes bounded memory and stack.
+// Limits of one rendering: templates are untrusted input, so time, memory and stack are bounded.
 struct Limits {
   std::int64_t steps_max = 5'000'000;                // expressions, statements, members visited
-  std::int64_t bytes_max = std::int64_t{256} << 20;  // made in all, whether kept or not
+  std::int64_t bytes_max = std::int64_t{256} << 20;  // allocated in total, freed ones included
   std::size_t output_bytes_max = std::size_t{64} << 20;
   int depth_max = 600;        // of nested evaluations
-  int value_depth_max = 200;  // of values that hold values
+  int value_depth_max = 200;  // of values that contain values
 };
 
-// What all of one rendering shares: the budget and the first error. After a failure everything returns at once with an
-// undefined value that nobody sees; callers of loops ask failed(). Owned by one rendering and its thread.
+// The state that one rendering shares: its budget and the first error. After an error every function returns an undefined value
+// at once, which is never rendered; loops check failed(). Owned by one rendering and its thread.
 class Machine {
  public:
   explicit Machine(const Limits& limits) : limits_(limits) {}
@@ -32,17 +32,17 @@ class Machine {
 
   [[nodiscard]] bool failed() const { return error_.has_value(); }
   [[nodiscard]] const std::optional<Error>& failure() const { return error_; }
-  // Both keep the first error and return an undefined value.
+  // Record an error unless there is one already, and return an undefined value.
   Value fail(std::string_view what);
-  Value refuse(std::string message);  // raise_exception: the template's own words, without ours
+  Value refuse(std::string message);  // for raise_exception: the template's own message, without line and prefix
 
-  // Takes from the budget; false, with an error, when it is used up.
+  // Subtract from the budget; false, with an error, when it is exhausted.
   bool spend_steps(std::size_t count);
-  bool spend_walk(std::size_t weight);  // steps for looking through a value of that weight
+  bool spend_traversal(std::size_t weight);  // steps for a traversal of a value of that weight
   bool spend_bytes(std::size_t count);
-  // Pays for the walk through a key that is about to be looked up, or fails where it can't be one.
+  // Subtracts the cost of hashing or comparing a key; fails if the value is not hashable.
   bool check_key(const Value& key);
-  // str() of a value, paid for.
+  // str() of a value; subtracts its cost.
   [[nodiscard]] std::string text_of(const Value& value);
   [[nodiscard]] Value make_text(std::string text);
   [[nodiscard]] Value make_list(std::vector<Value> members, ListKind kind = ListKind::list);
@@ -51,7 +51,7 @@ class Machine {
   [[nodiscard]] Value make_dict(Dict dict);
   [[nodiscard]] Value make_callable(Callable callable);
   [[nodiscard]] Value make_namespace(Namespace names);
-  // The members a loop sees; an error and none when there can be none.
+  // The members that a loop iterates over; none, with an error, if the value is not iterable.
   [[nodiscard]] std::vector<Value> iterate(const Value& value);
 
   [[nodiscard]] const Limits& limits() const { return limits_; }
@@ -66,20 +66,20 @@ class Machine {
   std::int64_t bytes_ = 0;
   int line_ = 0;
   std::optional<Error> error_;
-  std::vector<NamespacePtr> namespaces_;  // emptied at the end: they may hold one another in circles
+  std::vector<NamespacePtr> namespaces_;  // cleared at the end, because they may contain one another (reference cycles)
 };
 
-// Names of the parameters of a filter, test, method or function. All are optional as far as bind_arguments() is concerned.
+// Names of the parameters of a filter, test, method or function. bind_arguments() treats all as optional.
 using Parameters = std::vector<std::string_view>;
 
-// Arguments put into the order of `parameters`, absent ones undefined. Fails when there are too many or a name is unknown.
+// The arguments in the order of `parameters`, absent ones undefined. Fails if there are too many or a name is unknown.
 [[nodiscard]] Arguments bind_arguments(Machine& machine, std::string_view callee, const Parameters& parameters, const Arguments& arguments);
 
-// An argument as an integer: `fallback` when it is undefined or None; fails when it is none.
+// An argument as an integer: `fallback` if it is undefined or None; fails for other types.
 [[nodiscard]] std::int64_t integer_or(Machine& machine, const Value& argument, std::int64_t fallback);
-// An argument that must be text: nothing when it is undefined or None; fails when it is anything else.
+// An argument as text: nothing if it is undefined or None; fails for other types.
 [[nodiscard]] std::optional<std::string> optional_text(Machine& machine, const Value& argument);
-// An argument as text: `fallback` when undefined or None; other values are written out.
+// str() of an argument: `fallback` if it is undefined or None.
 [[nodiscard]] std::string text_or(Machine& machine, const Value& argument, std::string_view fallback);
 
 }  // namespace slora::jinja

@@ -14,7 +14,7 @@ namespace {
 // object.name(arguments)
 struct Method {
   std::string_view name;
-  std::optional<Parameters> parameters;  // nothing: any, passed on as written
+  std::optional<Parameters> parameters;  // empty: any arguments, passed to run() unchanged
   Value (*run)(Machine& machine, const Value& object, const Arguments& arguments);
 };
 
@@ -87,7 +87,7 @@ template <Side side>
 Value strip(Machine& machine, const Value& object, const Arguments& arguments) {
   const std::optional<std::string> characters = optional_text(machine, arguments[0]);
   std::string_view text = text_of_object(object);
-  if (characters && !machine.spend_walk(text.size() * characters->size())) return Value();
+  if (characters && !machine.spend_traversal(text.size() * characters->size())) return Value();
   if (side != Side::right) text = strip_left(text, characters);
   if (side != Side::left) text = strip_right(text, characters);
   return machine.make_text(std::string(text));
@@ -109,7 +109,7 @@ Value split(Machine& machine, const Value& object, const Arguments& arguments) {
   return list_of_texts(machine, side == Side::left ? split_left(text, separator, splits_max) : split_right(text, separator, splits_max));
 }
 
-// startswith and endswith: one affix, or any of a tuple's.
+// startswith and endswith: one affix, or any in a tuple.
 template <Side side>
 Value has_affix(Machine& machine, const Value& object, const Arguments& arguments) {
   const std::string& text = text_of_object(object);
@@ -230,7 +230,7 @@ Value undefined_member(const Value& object, std::string_view name) {
   return Value(Undefined{std::make_shared<const std::string>(fmt::format("'{}' of a {}", name, object.type_name()))});
 }
 
-// Fails where there is nothing to look into.
+// Fails if the object is undefined, which has no members.
 bool is_undefined_object(Machine& machine, const Value& object, std::string_view wanted) {
   const Undefined* undefined = object.if_undefined();
   if (undefined == nullptr) return false;
@@ -240,7 +240,7 @@ bool is_undefined_object(Machine& machine, const Value& object, std::string_view
 
 Value method_of(Machine& machine, const Value& object, const Method& method) {
   const auto call = [&machine, object, &method](const Arguments& arguments) {
-    if (!machine.spend_walk(object.weight())) return Value();
+    if (!machine.spend_traversal(object.weight())) return Value();
     if (!method.parameters) return method.run(machine, object, arguments);
     const Arguments bound = bind_arguments(machine, method.name, *method.parameters, arguments);
     return machine.failed() ? Value() : method.run(machine, object, bound);
@@ -256,7 +256,7 @@ std::vector<Value> pairs_of(Machine& machine, const Dict& dict) {
   return pairs;
 }
 
-// A method wins over a key of that name.
+// A method takes precedence over a key of that name.
 Value attribute_of(Machine& machine, const Value& object, std::string_view name) {
   if (is_undefined_object(machine, object, name)) return Value();
   if (const Method* method = find_method(object, name)) return method_of(machine, object, *method);
@@ -269,10 +269,10 @@ Value attribute_of(Machine& machine, const Value& object, std::string_view name)
   return member != nullptr ? *member : undefined_member(object, name);
 }
 
-// A key wins over a method of that name.
+// A key takes precedence over a method of that name.
 Value subscript_of(Machine& machine, const Value& object, const Value& key) {
   if (object.is_undefined() && is_undefined_object(machine, object, machine.text_of(key))) return Value();
-  if (!machine.spend_walk(key.weight())) return Value();
+  if (!machine.spend_traversal(key.weight())) return Value();
   if (const Dict* dict = object.if_dict()) {
     if (const Value* member = dict->find(key)) return *member;
   }
@@ -282,7 +282,7 @@ Value subscript_of(Machine& machine, const Value& object, const Value& key) {
   const std::int64_t index = *key.if_integer() < 0 ? *key.if_integer() + *length : *key.if_integer();
   if (index < 0 || index >= *length) return undefined_member(object, machine.text_of(key));
   if (const List* list = object.if_list()) return list->members[static_cast<std::size_t>(index)];
-  if (!machine.spend_walk(object.weight())) return Value();
+  if (!machine.spend_traversal(object.weight())) return Value();
   std::string_view text = *object.if_text();
   for (std::int64_t i = 0; i < index; ++i) text.remove_prefix(first_code_point(text).bytes);
   return machine.make_text(std::string(text.substr(0, first_code_point(text).bytes)));

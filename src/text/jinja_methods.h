@@ -7,7 +7,7 @@
 
 namespace slora::jinja {
 
-// object.attribute and object[key] as templates see them: a method or a member; undefined when there is none.
+// object.name and object[key]: a method or a member; undefined if there is none.
 [[nodiscard]] Value attribute_of(Machine& machine, const Value& object, std::string_view name);
 [[nodiscard]] Value subscript_of(Machine& machine, const Value& object, const Value& key);
 

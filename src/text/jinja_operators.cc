@@ -107,7 +107,7 @@ Value calculate_numbers(Machine& machine, BinaryOperator kind, double a, double 
   return Value((remainder < 0) != (b < 0) ? remainder + b : remainder);
 }
 
-// What "+" and "*" join: texts, lists and tuples.
+// The types that "+" concatenates and "*" repeats.
 bool is_sequence(const Value& value) {
   return value.if_text() != nullptr || (value.if_list() != nullptr && value.if_list()->kind <= ListKind::tuple);
 }
@@ -127,7 +127,7 @@ Value repeat(Machine& machine, const Value& value, std::int64_t count) {
   return machine.make_list(std::move(members), value.if_list()->kind);
 }
 
-// What ~ makes of any two values, and + of two texts.
+// The operator ~ of any two values, and + of two texts.
 Value concatenate(Machine& machine, const Value& left, const Value& right) {
   std::string text = machine.text_of(left);
   text += machine.text_of(right);
@@ -170,7 +170,7 @@ Value negate(Machine& machine, const Value& value) {
 bool holds(Machine& machine, Comparison kind, const Value& left, const Value& right) {
   if (kind == Comparison::in) return contains(machine, right, left);
   if (kind == Comparison::not_in) return !contains(machine, right, left);
-  if (!machine.spend_walk(std::min(left.weight(), right.weight()))) return false;
+  if (!machine.spend_traversal(std::min(left.weight(), right.weight()))) return false;
   if (kind == Comparison::equal) return equals(left, right);
   if (kind == Comparison::not_equal) return !equals(left, right);
   const std::optional<int> order = compare(left, right);
@@ -197,7 +197,7 @@ Value slice(Machine& machine, const Value& object, const Value& start, const Val
   if (!length || object.if_dict() != nullptr || is_view) return machine.fail(fmt::format("{} can't be sliced", name_of_operand(object)));
   const std::int64_t stride = integer_or(machine, step, 1);
   if (stride == 0) return machine.fail("a slice's step can't be 0");
-  // Python's bounds: negative ones count from the end, all are clamped to what the direction can visit.
+  // Python's bounds: negative ones count from the end, and all are clamped to the range that the direction can visit.
   const std::int64_t lowest = stride > 0 ? 0 : -1;
   const std::int64_t highest = stride > 0 ? *length : *length - 1;
   const auto bound = [&](const Value& value, std::int64_t fallback) {

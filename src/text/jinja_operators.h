@@ -7,7 +7,7 @@
 
 namespace slora::jinja {
 
-// Python's arithmetic on values; an error where Python raises one, and where an integer leaves 64 bits.
+// Python's arithmetic on values. Fails where Python raises an error, and if an integer exceeds 64 bits.
 [[nodiscard]] Value calculate(Machine& machine, BinaryOperator kind, const Value& left, const Value& right);
 [[nodiscard]] Value negate(Machine& machine, const Value& value);
 [[nodiscard]] bool holds(Machine& machine, Comparison kind, const Value& left, const Value& right);

@@ -18,7 +18,7 @@ class Parser {
 
   Result<Template> run() {
     Template root{parse_body({})};
-    stream_.fail_lacking(0);
+    stream_.fail_if_unsupported(0);
     if (stream_.failed()) return tl::unexpected<Error>(*stream_.failure());
     return root;
   }
@@ -30,8 +30,8 @@ class Parser {
     return std::any_of(words.begin(), words.end(), [&](std::string_view word) { return stream_.at_name(word); });
   }
 
-  // Statements up to a tag that begins with one of `ends`, or to the end of the template when there are none. The stream
-  // then stands at that word.
+  // Statements up to a tag that begins with one of `ends`, or to the end of the template if `ends` is empty. Leaves the stream at
+  // that word.
   Body parse_body(Words ends) {
     Body body;
     if (++nesting_ > kNestingMax) stream_.fail("blocks are nested too deeply", stream_.line());
@@ -57,7 +57,7 @@ class Parser {
     return body;
   }
 
-  // Takes the word that ended a body and the end of its tag.
+  // Skips the word that ended a body and the end of its tag.
   void end_block(std::string_view word) {
     stream_.skip_name(word);
     end_tag();
@@ -92,16 +92,16 @@ class Parser {
     out.push_back({line, Group{std::move(body)}});
   }
 
-  // A body with variables of its own. Jinja looks for filters and tests in it even when it stands under a condition.
+  // A body with its own scope. Jinja reports unknown filters and tests in it even if the body is inside a condition.
   Body parse_inner_body(Words ends) {
-    const std::size_t lacking = stream_.mark_lacking();
+    const std::size_t mark = stream_.unsupported_count();
     Body body = parse_body(ends);
-    stream_.fail_lacking(lacking);
+    stream_.fail_if_unsupported(mark);
     return body;
   }
 
   void parse_if(Body& out, int line) {
-    const std::size_t lacking = stream_.mark_lacking();
+    const std::size_t mark = stream_.unsupported_count();
     If node;
     ExpressionPtr condition = expressions_.parse_tuple();
     while (!stream_.failed()) {
@@ -120,7 +120,7 @@ class Parser {
       }
     }
     end_block("endif");
-    stream_.forgive_lacking(lacking);
+    stream_.drop_unsupported(mark);
     out.push_back({line, std::move(node)});
   }
 
@@ -143,7 +143,7 @@ class Parser {
     out.push_back({line, std::move(node)});
   }
 
-  // Names with commas between them, with or without brackets around; or one attribute of a namespace.
+  // Names separated by commas, with or without parentheses; or one attribute of a namespace.
   Target parse_target(std::string_view closing) {
     Target target;
     const bool brackets = stream_.skip_symbol("(");
@@ -155,7 +155,7 @@ class Parser {
       target.names.push_back(stream_.expect_any_name("a name to assign to"));
     } while (stream_.skip_symbol(","));
     if (brackets) stream_.expect_symbol(")");
-    if (!target.is_tuple && stream_.skip_symbol(".")) target.attribute = stream_.expect_any_name("a name behind '.'");
+    if (!target.is_tuple && stream_.skip_symbol(".")) target.attribute = stream_.expect_any_name("a name after '.'");
     return target;
   }
 
@@ -187,7 +187,7 @@ class Parser {
     return parameters;
   }
 
-  // The loops around a macro can't be left from its body.
+  // Break and continue in a macro don't apply to the loops around it.
   void parse_macro(Body& out, int line) {
     MacroDefinition node;
     node.name = stream_.expect_any_name("the name of a macro");
@@ -217,7 +217,7 @@ class Parser {
   TokenStream stream_;
   ExpressionParser expressions_;
   int nesting_ = 0;
-  int loops_ = 0;  // around the statement, within its macro
+  int loops_ = 0;  // open loops around the statement, inside its macro
 };
 
 }  // namespace

@@ -6,7 +6,7 @@
 
 namespace slora::jinja {
 
-// The tree of a template, or what is wrong or missing in it with its line.
+// Parses a template to its tree. Errors name the line and what is wrong or unsupported there.
 [[nodiscard]] Result<Template> parse(std::string_view source);
 
 }  // namespace slora::jinja

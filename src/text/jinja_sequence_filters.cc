@@ -11,7 +11,7 @@
 namespace slora::jinja {
 namespace {
 
-// A named argument of a filter that takes any; nullptr when absent.
+// A named argument; nullptr if absent.
 const Value* named(const Arguments& arguments, std::string_view name) {
   for (const auto& [key, value] : arguments.named) {
     if (key == name) return &value;
@@ -37,22 +37,22 @@ Value path_of(Machine& machine, Value item, const Value& path, const Value* fall
   return item;
 }
 
-// What sort, unique, min and max compare: the attribute, without regard to case unless asked.
+// The sort key for sort, unique, min and max: the item or its attribute, in lower case unless case_sensitive.
 Value key_of(Machine& machine, const Value& item, const Value& case_sensitive, const Value& attribute) {
   const Value key = attribute.is_undefined() || attribute.is_none() ? item : path_of(machine, item, attribute, nullptr);
   if (key.if_text() == nullptr || case_sensitive.is_true()) return key;
   return machine.make_text(to_lower_case(*key.if_text()));
 }
 
-// Stable, by keys computed once. Fails where two keys can't be compared.
+// Stable sort by keys that are computed once. Fails if two keys can't be compared.
 std::vector<Value> sorted_by(Machine& machine, const std::vector<Value>& items, bool reverse,
                              const std::function<Value(const Value&)>& key_of_item) {
-  std::vector<std::pair<Value, std::size_t>> keys;  // [items] key, place in `items`
+  std::vector<std::pair<Value, std::size_t>> keys;  // [items] key, index in `items`
   for (std::size_t i = 0; i < items.size(); ++i) keys.emplace_back(key_of_item(items[i]), i);
   std::size_t weight = 0;
   for (const auto& [key, index] : keys) weight += key.weight();
-  if (!machine.spend_walk(weight * 20)) return {};  // about the logarithm of how many there are
-  // The order must stay a valid one even where keys don't compare, so the first failure makes all of them equal.
+  if (!machine.spend_traversal(weight * 20)) return {};  // 20: about log2 of the largest number of items
+  // After the first failure all keys compare equal, because std::stable_sort needs a strict weak order.
   const auto less = [&](const auto& a, const auto& b) {
     if (machine.failed()) return false;
     const std::optional<int> order = compare(a.first, b.first);
@@ -113,7 +113,7 @@ Value filter_reverse(Machine& machine, const Value& input, const Arguments&) {
   return machine.make_text(std::move(out));
 }
 
-// What map, select and their like look through: nothing where the input is not true.
+// The items for map, select and similar filters: none if the input is false.
 std::vector<Value> items_or_none(Machine& machine, const Value& input) {
   return input.is_true() ? machine.iterate(input) : std::vector<Value>();
 }
@@ -134,15 +134,16 @@ Value filter_map(Machine& machine, const Value& input, const Arguments& argument
       {arguments.positional.begin() + std::min<std::ptrdiff_t>(1, std::ssize(arguments.positional)), arguments.positional.end()},
       arguments.named};
   for (const Value& item : items_or_none(machine, input)) {
-    Value result = filter == nullptr ? machine.fail(lacking_filter(machine.text_of(arguments[0]))) : apply(*filter, machine, item, rest);
+    Value result =
+        filter == nullptr ? machine.fail(unsupported_filter(machine.text_of(arguments[0]))) : apply(*filter, machine, item, rest);
     if (machine.failed()) break;
     out.push_back(std::move(result));
   }
   return machine.make_iterator(std::move(out));
 }
 
-enum class Subject { item, attribute };  // what select and selectattr test
-enum class Wanted { holds, fails };      // what select and reject let through
+enum class Subject { item, attribute };  // what is tested: the item (select) or its attribute (selectattr)
+enum class Wanted { holds, fails };      // which items are kept: by select those that pass, by reject those that fail
 template <Subject subject, Wanted wanted>
 Value filter_choose(Machine& machine, const Value& input, const Arguments& arguments) {
   constexpr std::size_t kTestIndex = subject == Subject::attribute ? 1 : 0;
@@ -154,7 +155,7 @@ Value filter_choose(Machine& machine, const Value& input, const Arguments& argum
     if (arguments.positional.size() > kTestIndex) {
       const std::string* name = arguments[kTestIndex].if_text();
       const Test* test = name == nullptr ? nullptr : find_test(*name);
-      if (test == nullptr) machine.fail(lacking_test(machine.text_of(arguments[kTestIndex])));
+      if (test == nullptr) machine.fail(unsupported_test(machine.text_of(arguments[kTestIndex])));
       const Arguments rest{{arguments.positional.begin() + kTestIndex + 1, arguments.positional.end()}, arguments.named};
       holds = !machine.failed() && apply(*test, machine, value, rest);
     }
@@ -169,7 +170,7 @@ Value filter_unique(Machine& machine, const Value& input, const Arguments& argum
   std::vector<Value> seen;
   for (const Value& item : machine.iterate(input)) {
     const Value key = key_of(machine, item, arguments[0], arguments[1]);
-    if (!machine.check_key(key) || !machine.spend_walk(seen.size() * (key.weight() + 16))) break;
+    if (!machine.check_key(key) || !machine.spend_traversal(seen.size() * (key.weight() + 16))) break;
     if (std::any_of(seen.begin(), seen.end(), [&](const Value& other) { return equals(key, other); })) continue;
     seen.push_back(key);
     out.push_back(item);
@@ -179,7 +180,7 @@ Value filter_unique(Machine& machine, const Value& input, const Arguments& argum
 
 Value filter_sort(Machine& machine, const Value& input, const Arguments& arguments) {
   return machine.make_list(sorted_by(machine, machine.iterate(input), arguments[0].is_true(), [&](const Value& item) {
-    // In a list, as in Jinja: keys that are equal then need no order.
+    // As a list, as in Jinja: equal keys then need not be orderable.
     return Value(List{{key_of(machine, item, arguments[1], arguments[2])}});
   }));
 }

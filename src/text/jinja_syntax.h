@@ -11,10 +11,10 @@
 
 namespace slora::jinja {
 
-// A template as a tree. Made by the parser, constant afterwards. Depth is bounded, so that walks may recurse.
+// The syntax tree of a template. Built by the parser, constant afterwards. Its depth is bounded, so recursive traversal is safe.
 
 struct Expression;
-using ExpressionPtr = std::unique_ptr<Expression>;  // null where a part is optional and absent
+using ExpressionPtr = std::unique_ptr<Expression>;  // null: an optional part that is absent
 
 struct CallArguments {
   std::vector<ExpressionPtr> positional;
@@ -47,13 +47,13 @@ struct Call {
 };
 struct FilterCall {  // input | name(arguments)
   ExpressionPtr input;
-  const Filter* filter;  // null: we lack it, which is an error once it is used
+  const Filter* filter;  // null: not supported, an error when it is evaluated
   std::string name;
   CallArguments arguments;
 };
 struct TestCall {  // input is name(arguments)
   ExpressionPtr input;
-  const Test* test;  // null: we lack it
+  const Test* test;  // null: not supported
   std::string name;
   CallArguments arguments;
 };
@@ -88,20 +88,20 @@ struct DictLiteral {
 
 struct Expression {
   int line;
-  int depth;  // of the tree below
+  int depth;  // of the subtree
   std::variant<Literal, Name, Attribute, Subscript, Slice, Call, FilterCall, TestCall, Unary, Binary, Compare, Conditional, ListLiteral,
                DictLiteral>
       kind;
 };
 
-// The expressions that an expression is directly made of, and how deep the deepest of them is.
+// The direct operands of an expression, and the largest depth of them.
 void visit_parts(const Expression& expression, const std::function<void(const Expression&)>& visit);
 [[nodiscard]] int depth_below(const Expression& expression);
 
 struct Statement;
 using Body = std::vector<Statement>;
 
-// What a value is assigned to: a name, an attribute of a namespace, or a tuple of names.
+// The target of an assignment: a name, an attribute of a namespace, or a tuple of names.
 struct Target {
   std::vector<std::string> names;
   std::optional<std::string> attribute;  // of the only name
@@ -149,7 +149,7 @@ struct With {
   std::vector<std::pair<std::string, ExpressionPtr>> variables;
   Body body;
 };
-struct Group {  // {% generation %}: marks the assistant's tokens for training, which changes no text
+struct Group {  // {% generation %}: marks the assistant's tokens for training; the text is unchanged
   Body body;
 };
 struct Break {};
@@ -166,9 +166,9 @@ struct Template {
 
 // The bodies directly inside a statement.
 [[nodiscard]] std::vector<const Body*> bodies_of(const Statement& statement);
-// All statements of a body, with those inside of them.
+// All statements of a body, nested ones included.
 void visit_statements(const Body& body, const std::function<void(const Statement&)>& visit);
-// All expressions of a statement, with their parts but not those of statements inside of it.
+// All expressions of a statement and their parts, without those of nested statements.
 void visit_expressions(const Statement& statement, const std::function<void(const Expression&)>& visit);
 
 }  // namespace slora::jinja

@@ -12,21 +12,21 @@ namespace {
 
 bool can_iterate(const Value& value) { return length_of(value).has_value() || value.if_iterator() != nullptr; }
 
-// What has a length and members by index or key.
+// Whether the value has a length and members by index or key.
 bool is_sequence(const Value& value) {
   return length_of(value).has_value() && (value.if_list() == nullptr || value.if_list()->kind <= ListKind::range);
 }
 
-// Negative, zero, positive; an error where Python refuses.
+// Negative, zero or positive; fails if Python raises an error.
 int ordered(Machine& machine, const Value& left, const Value& right) {
-  if (!machine.spend_walk(std::min(left.weight(), right.weight()))) return 0;
+  if (!machine.spend_traversal(std::min(left.weight(), right.weight()))) return 0;
   const std::optional<int> order = compare(left, right);
   if (!order) machine.fail(fmt::format("'{}' and '{}' can't be ordered", left.type_name(), right.type_name()));
   return order.value_or(0);
 }
 
 bool equal(Machine& machine, const Value& left, const Value& right) {
-  return machine.spend_walk(std::min(left.weight(), right.weight())) && equals(left, right);
+  return machine.spend_traversal(std::min(left.weight(), right.weight())) && equals(left, right);
 }
 
 // value % divisor == remainder
@@ -87,7 +87,7 @@ const Test* find_test(std::string_view name) {
   return test == all_tests().end() ? nullptr : &*test;
 }
 
-std::string lacking_test(std::string_view name) { return fmt::format("the test '{}' is not supported", name); }
+std::string unsupported_test(std::string_view name) { return fmt::format("the test '{}' is not supported", name); }
 
 bool apply(const Test& test, Machine& machine, const Value& input, const Arguments& arguments) {
   const std::size_t expected = test.takes_argument ? 1 : 0;
@@ -99,7 +99,7 @@ bool apply(const Test& test, Machine& machine, const Value& input, const Argumen
 }
 
 bool contains(Machine& machine, const Value& container, const Value& member) {
-  if (!machine.spend_walk(container.weight())) return false;
+  if (!machine.spend_traversal(container.weight())) return false;
   if (const std::string* text = container.if_text()) {
     if (member.if_text() != nullptr) return find_first(*text, *member.if_text()) != std::string::npos;
     machine.fail(fmt::format("'in <string>' requires a string on its left, found '{}'", member.type_name()));

@@ -14,12 +14,12 @@ struct Test {
   bool (*run)(Machine& machine, const Value& input, const Value& argument);
 };
 
-// Nullptr when there is none of that name.
+// Nullptr if there is no test of that name.
 [[nodiscard]] const Test* find_test(std::string_view name);
-[[nodiscard]] std::string lacking_test(std::string_view name);  // says so
+[[nodiscard]] std::string unsupported_test(std::string_view name);  // the error message for such a name
 [[nodiscard]] bool apply(const Test& test, Machine& machine, const Value& input, const Arguments& arguments);
 
-// `container` holds `member`: the operator "in".
+// The operator "in".
 [[nodiscard]] bool contains(Machine& machine, const Value& container, const Value& member);
 
 }  // namespace slora::jinja

@@ -11,8 +11,8 @@
 
 namespace slora::jinja {
 
-// Tokens as the parsers walk over them, and the first thing that is wrong. After a failure the stream stands at its end, so
-// that every loop over it ends. Owned by one parse.
+// The tokens of one parse, and the first error. After an error the stream is at its end, so that every loop over it ends. Owned
+// by one parse.
 class TokenStream {
  public:
   // Requires: the last token is the end.
@@ -49,7 +49,7 @@ class TokenStream {
     return {};
   }
 
-  // Keep the first error and move to the end.
+  // Record an error unless there is one already, and move to the end.
   void fail_expected(std::string_view expected) {
     const bool is_end = at(TokenKind::end) || at(TokenKind::tag_end) || at(TokenKind::output_end);
     fail(fmt::format("expected {}, found {}", expected, is_end ? "the end" : fmt::format("'{}'", now().text)), line());
@@ -59,13 +59,13 @@ class TokenStream {
     at_ = tokens_.size() - 1;
   }
 
-  // What the template names and we lack is an error, unless it stands under a condition: there Jinja too complains only when
-  // it gets that far. Marks are counts of what was lacking so far.
-  void lack(std::string what, int line) { lacking_.emplace_back(std::move(what), line); }
-  [[nodiscard]] std::size_t mark_lacking() const { return lacking_.size(); }
-  void forgive_lacking(std::size_t mark) { lacking_.resize(std::min(mark, lacking_.size())); }
-  void fail_lacking(std::size_t mark) {
-    if (mark < lacking_.size()) fail(lacking_[mark].first, lacking_[mark].second);
+  // An unsupported filter or test is an error, unless it is inside a condition: there it is one only when it is evaluated, as in
+  // Jinja. A mark is the number of unsupported names so far.
+  void add_unsupported(std::string what, int line) { unsupported_.emplace_back(std::move(what), line); }
+  [[nodiscard]] std::size_t unsupported_count() const { return unsupported_.size(); }
+  void drop_unsupported(std::size_t mark) { unsupported_.resize(std::min(mark, unsupported_.size())); }
+  void fail_if_unsupported(std::size_t mark) {
+    if (mark < unsupported_.size()) fail(unsupported_[mark].first, unsupported_[mark].second);
   }
 
   [[nodiscard]] bool failed() const { return error_.has_value(); }
@@ -74,7 +74,7 @@ class TokenStream {
  private:
   std::vector<Token> tokens_;
   std::size_t at_ = 0;
-  std::vector<std::pair<std::string, int>> lacking_;  // what, and its line
+  std::vector<std::pair<std::string, int>> unsupported_;  // message, and its line
   std::optional<Error> error_;
 };
 

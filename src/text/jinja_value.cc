@@ -10,8 +10,8 @@
 namespace slora::jinja {
 namespace {
 
-constexpr std::size_t kUnindexedMax = 16;                 // members of a dictionary that are looked through one by one
-constexpr std::size_t kWeightMax = std::size_t{1} << 60;  // far beyond every budget, far from wrapping
+constexpr std::size_t kUnindexedMax = 16;                 // dictionaries up to this size are searched linearly
+constexpr std::size_t kWeightMax = std::size_t{1} << 60;  // above every budget, without risk of overflow
 
 std::size_t saturating_add(std::size_t a, std::size_t b) { return std::min(a + b, kWeightMax); }
 
@@ -20,7 +20,7 @@ int sign_of(const T& left, const T& right) {
   return left < right ? -1 : right < left ? 1 : 0;
 }
 
-// Integers and floats compared without losing the integers' last digits.
+// Compares two integers as integers, because a float does not represent all of them.
 int compare_numbers(const Value& left, const Value& right) {
   if (left.if_integer() && right.if_integer()) return sign_of(*left.if_integer(), *right.if_integer());
   return sign_of(*left.if_number(), *right.if_number());
@@ -248,7 +248,7 @@ bool equals(const Value& left, const Value& right) {
 std::optional<int> compare(const Value& left, const Value& right) {
   if (left.is_number() && right.is_number()) return compare_numbers(left, right);
   if (left.if_text() != nullptr && right.if_text() != nullptr)
-    return sign_of(*left.if_text(), *right.if_text());  // bytes order as code points do
+    return sign_of(*left.if_text(), *right.if_text());  // the order of UTF-8 bytes is the order of code points
   if (left.if_list() != nullptr && right.if_list() != nullptr && left.if_list()->kind == right.if_list()->kind &&
       left.if_list()->kind <= ListKind::tuple) {
     const std::vector<Value>& a = left.if_list()->members;

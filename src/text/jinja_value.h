@@ -30,7 +30,7 @@ struct Namespace;
 struct Test;
 
 struct Undefined {
-  std::shared_ptr<const std::string> name;  // what was looked up, for messages; may be null
+  std::shared_ptr<const std::string> name;  // the name that was looked up, for messages; may be null
 };
 struct None {};
 using TextPtr = std::shared_ptr<const std::string>;  // valid UTF-8; never null, like the other pointers in a value
@@ -40,8 +40,7 @@ using IteratorPtr = std::shared_ptr<Iterator>;
 using NamespacePtr = std::shared_ptr<Namespace>;
 using CallablePtr = std::shared_ptr<const Callable>;
 
-// A value of a template, as Python has it. Only namespaces and iterators change; the rest is shared freely within one
-// rendering.
+// A Python value of a template. Only namespaces and iterators are mutable; everything else is shared within one rendering.
 class Value {
  public:
   Value() = default;  // undefined
@@ -51,7 +50,7 @@ class Value {
   explicit Value(double value) : data_(value) {}
   explicit Value(std::string text);
   explicit Value(std::string_view text) : Value(std::string(text)) {}
-  explicit Value(const char*) = delete;  // would become a bool
+  explicit Value(const char*) = delete;  // would convert to bool
   explicit Value(Undefined undefined) : data_(std::move(undefined)) {}
   explicit Value(List list);
   explicit Value(Dict dict);
@@ -78,9 +77,9 @@ class Value {
   [[nodiscard]] bool is_same_object(const Value& other) const;
 
   [[nodiscard]] bool is_true() const;
-  // Levels of values that hold values.
+  // The nesting depth of values that contain values.
   [[nodiscard]] int depth() const;
-  // How large the value is when written out, about: members that are shared count as often as they appear.
+  // About the length of the value as text; shared members count as often as they appear.
   [[nodiscard]] std::size_t weight() const;
   // Python's name of the type, for messages.
   [[nodiscard]] std::string_view type_name() const;
@@ -95,7 +94,7 @@ class Value {
   std::variant<Undefined, None, bool, std::int64_t, double, TextPtr, ListPtr, DictPtr, IteratorPtr, NamespacePtr, CallablePtr> data_;
 };
 
-// What Python calls a sequence of members that don't change: tuples and lists, and what can only be looked through.
+// Python's types of sequences and views: lists, tuples, ranges, and the views of a dictionary.
 enum class ListKind { list, tuple, range, keys, values, items };
 
 struct List {
@@ -106,7 +105,7 @@ struct List {
   std::size_t weight = 2;
 };
 
-// In order of insertion. Clients give dictionaries of any size, so large ones have an index of their text keys.
+// Members in order of insertion. Dictionaries come from clients and may have any size, so large ones have an index of text keys.
 struct Dict {
   std::vector<std::pair<Value, Value>> members;
   int depth = 1;
@@ -115,16 +114,16 @@ struct Dict {
   [[nodiscard]] const Value* find(std::string_view key) const;
   [[nodiscard]] const Value* find(const Value& key) const;
   void put(Value key, Value value);
-  // To be called when members were added by hand.
+  // Must be called after members were modified directly.
   void make_index();
 
  private:
   std::optional<std::size_t> place_of(const Value& key) const;
 
-  std::unordered_map<std::string_view, std::size_t> places_;  // of text keys, which the members hold; empty for small ones
+  std::unordered_map<std::string_view, std::size_t> places_;  // index by text key, a view of the members; empty for small dictionaries
 };
 
-// What filters such as map give: true whatever it yields, without a length, and empty once it was looked through.
+// The result of filters such as map, like Python's generators: always true, without a length, empty after one iteration.
 struct Iterator {
   std::vector<Value> members;
   std::size_t next = 0;
@@ -137,29 +136,29 @@ struct Namespace {
 
 struct Callable {
   std::function<Value(const Arguments&)> call;
-  int depth = 0;  // of the values that `call` holds
+  int depth = 0;  // of the values that `call` captures
 };
 
-// What a filter, test, method, function or macro is called with.
+// The arguments of a call of a filter, test, method, function or macro.
 struct Arguments {
   std::vector<Value> positional;
   std::vector<std::pair<std::string, Value>> named;
 
-  // An argument by place; undefined when there are fewer.
+  // A positional argument; undefined if there are fewer.
   [[nodiscard]] const Value& operator[](std::size_t index) const;
 };
 
-// Whether Python takes the value as a key.
+// Whether the value may be a key of a dictionary.
 [[nodiscard]] bool is_hashable(const Value& value);
 [[nodiscard]] bool equals(const Value& left, const Value& right);
-// Negative, zero or positive; nothing when Python refuses to compare the two.
+// Negative, zero or positive; nothing if Python can't order the two.
 [[nodiscard]] std::optional<int> compare(const Value& left, const Value& right);
-// str() and repr(). Time and memory as the weight.
+// str() and repr(). Time and memory are proportional to the weight.
 [[nodiscard]] std::string to_text(const Value& value);
 [[nodiscard]] std::string to_repr(const Value& value);
-// The members that a loop over the value sees, taken from an iterator; nothing when it can't be iterated.
+// The members that a loop over the value visits; exhausts an iterator. Nothing if the value is not iterable.
 [[nodiscard]] std::optional<std::vector<Value>> members_of(const Value& value);
-// len(); nothing when the value has none.
+// len(); nothing if the value has no length.
 [[nodiscard]] std::optional<std::int64_t> length_of(const Value& value);
 
 [[nodiscard]] Value from_json(const Json& json);

@@ -7,13 +7,13 @@
 
 namespace slora {
 
-// What a pair of tokens merges into, and how early (lower ranks merge first).
+// The token that a pair merges into, and its rank (lower ranks merge first).
 struct Merge {
   std::uint32_t rank;
   TokenId merged;
 };
 
-// Merges by pair: an open-addressing table, since encoding is mostly look-ups that fail. Constant once filled.
+// Merges by pair. An open-addressing hash table, because most look-ups during encoding fail. Constant once filled.
 class MergeTable {
  public:
   explicit MergeTable(std::size_t merge_count);

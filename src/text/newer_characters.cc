@@ -11,7 +11,7 @@ namespace {
 struct Range {
   char32_t first;
   char32_t last;
-  char32_t stand_in;
+  char32_t replacement;
 };
 
 // Code points that Unicode 14 had not assigned and Unicode 16 has, in order.
@@ -51,13 +51,13 @@ constexpr std::array<Range, 126> kRanges = {{
 }};
 // clang-format on
 
-constexpr unsigned char kLeadByteMin = 0xE0;  // all of them have three or four bytes
+constexpr unsigned char kLeadByteMin = 0xE0;  // all newer characters have three or four bytes
 
 }  // namespace
 
 char32_t older_character(char32_t code_point) {
   const auto* range = std::lower_bound(kRanges.begin(), kRanges.end(), code_point, [](const Range& r, char32_t c) { return r.last < c; });
-  return range != kRanges.end() && range->first <= code_point ? range->stand_in : code_point;
+  return range != kRanges.end() && range->first <= code_point ? range->replacement : code_point;
 }
 
 bool has_newer_characters(std::string_view text) {

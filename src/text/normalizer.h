@@ -14,7 +14,7 @@ namespace slora {
 // The "normalizer" of a tokenizer.json: steps that rewrite a text before it is split. Immutable; any number of threads.
 class Normalizer {
  public:
-  // The step of `tokenizer_json`, none when it has none.
+  // The normalizer of `tokenizer_json`; without one, texts stay unchanged.
   [[nodiscard]] static Result<Normalizer> from_json(const Json& tokenizer_json);
 
   // Requires: `text` is valid UTF-8.

@@ -29,7 +29,7 @@ Result<PostProcessor> PostProcessor::from_json(const Json& tokenizer_json) {
 Status PostProcessor::add(const Json& step, const std::string& path) {
   Result<std::string> type = type_at(step, path);
   if (!type) return forward_error(type);
-  if (*type == "ByteLevel") return {};  // moves offsets only
+  if (*type == "ByteLevel") return {};  // changes offsets only, not tokens
   if (*type == "TemplateProcessing") return add_template(step);
   if (*type == "BertProcessing" || *type == "RobertaProcessing") return add_pair(step);
   if (*type == "Sequence") {
@@ -63,7 +63,7 @@ Status PostProcessor::add_template(const Json& step) {
   return {};
 }
 
-// "cls" stands before the text, "sep" behind it: each is ["its text", its id].
+// "cls" is added before the text, "sep" after it; each is [text, id].
 Status PostProcessor::add_pair(const Json& step) {
   const auto add_token = [&step](std::vector<TokenId>& out, std::vector<TokenId>::const_iterator at, std::string_view key) -> Status {
     const Json* token = find_member(step, key);

@@ -8,7 +8,7 @@
 
 namespace slora {
 
-// The "post_processor" of a tokenizer.json: the tokens that it puts around a single text. Immutable.
+// The "post_processor" of a tokenizer.json: the tokens that it adds around a single text. Immutable.
 class PostProcessor {
  public:
   [[nodiscard]] static Result<PostProcessor> from_json(const Json& tokenizer_json);

@@ -14,11 +14,11 @@ namespace {
 
 constexpr std::string_view kGpt2Pattern = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
-// \w+|[^\w\s]+ as Rust's engine reads it, which is not as Oniguruma does.
+// \w+|[^\w\s]+ with the character classes of Rust's regex crate, which differ from Oniguruma's.
 constexpr std::string_view kWordsOrSymbols =
     R"([\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200C}\x{200D}]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200C}\x{200D}\s]+)";
 
-// Rewrites each piece: `append(out, piece, index)` adds what it becomes.
+// Rewrites each piece: `append(out, piece, index)` appends the replacement.
 template <class Append>
 void rewrite_pieces(CutText& text, const Append& append) {
   std::string out;
@@ -121,7 +121,7 @@ Status PreTokenizer::add_metaspace(const Json& step, const std::string& path) {
       return error("E_TOKENIZER", "tokenizer.json: pre_tokenizer: prepend_scheme \"{}\" is not supported", **scheme);
     }
   }
-  // Older files say add_prefix_space instead; they mean the scheme only where it is false.
+  // Older files have add_prefix_space instead, which sets the scheme only if it is false.
   Result<bool> add_prefix_space = flag_at(step, "add_prefix_space", true);
   if (!add_prefix_space) return forward_error(add_prefix_space);
   if (!*add_prefix_space && !scheme->has_value()) metaspace.scheme = PrependScheme::never;
@@ -263,7 +263,7 @@ void PreTokenizer::append_pieces(std::vector<TextRange>& out, const std::vector<
       out.push_back({offset + stretch.range.begin, offset + stretch.range.end});
     }
   }
-  // A pattern may match nothing at a place: that decides what is joined, and is no piece.
+  // An empty match affects what is joined, but is no piece.
   out.erase(std::remove_if(out.begin() + first, out.end(), [](const TextRange& r) { return r.begin == r.end; }), out.end());
 }
 

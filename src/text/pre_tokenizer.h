@@ -11,12 +11,12 @@
 
 namespace slora {
 
-// A text on its way to words: the text as rewritten so far and the pieces it is cut into, in order. Pieces cover all of
-// the text that is still wanted and are never empty.
+// A text that is being split into words: the text as rewritten so far, and its pieces in order. Pieces cover all of the text
+// that was not removed, and are never empty.
 struct CutText {
   std::string text;
   std::vector<TextRange> pieces;
-  bool opens_input = false;  // the first piece is the very start of what the caller gave
+  bool opens_input = false;  // the first piece is the start of the caller's text
 
   [[nodiscard]] std::string_view piece(const TextRange& range) const {
     return std::string_view(text).substr(range.begin, range.end - range.begin);
@@ -27,18 +27,18 @@ struct CutText {
   }
 };
 
-// The "pre_tokenizer" of a tokenizer.json: cuts a text into the words that the model encodes one by one. Immutable; any
+// The "pre_tokenizer" of a tokenizer.json: splits a text into the words that the model encodes one by one. Immutable; any
 // number of threads.
 class PreTokenizer {
  public:
   [[nodiscard]] static Result<PreTokenizer> from_json(const Json& tokenizer_json);
 
-  // Refused where a pattern is (see Regex::find_all).
+  // Fails if a pattern backtracks too often (see Regex::find_all).
   Status apply(CutText& text) const;
 
  private:
-  // What becomes of the stretches that match (delimiters): removed, kept as pieces of their own, one piece per run of
-  // equals, or joined to a neighbour.
+  // What happens to the parts that match (delimiters): they are removed, become pieces, become one piece per run of
+  // adjacent matches, or are joined to a neighbour.
   enum class Behavior { removed, isolated, contiguous, merged_with_previous, merged_with_next };
   enum class PrependScheme { always, first, never };
   enum class Characters { numeric, white_space, punctuation };
@@ -60,7 +60,7 @@ class PreTokenizer {
   };
   using Step = std::variant<Split, SplitCharacters, AddPrefixSpace, ByteLevel, Metaspace>;
 
-  // A stretch of a piece that matches, or one between matches.
+  // A part of a piece that matches, or one between matches.
   struct Stretch {
     TextRange range;
     bool matches;

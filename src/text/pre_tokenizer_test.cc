@@ -31,7 +31,7 @@ Json metaspace(const std::string& scheme, bool split) {
   return {{"type", "Metaspace"}, {"replacement", "_"}, {"prepend_scheme", scheme}, {"split", split}};
 }
 
-// All words here are what `tokenizers` 0.23 gives.
+// All expected words were produced by `tokenizers` 0.23.
 TEST(PreTokenizer, TreatsMatchesAsTheBehaviorSays) {
   const auto cut_at_dashes = [](const std::string& behavior, bool invert) {
     return cut(split({{"String", "-"}}, behavior, invert), "the-final--countdown");
@@ -63,15 +63,15 @@ TEST(PreTokenizer, CutsAtKindsOfCharacters) {
 
 TEST(PreTokenizer, WritesSpacesAsMetaspaces) {
   const Json digits = {{"type", "Digits"}};
-  const auto behind_digits = [&](const std::string& scheme) {
+  const auto after_digits = [&](const std::string& scheme) {
     return cut({{"type", "Sequence"}, {"pretokenizers", {digits, metaspace(scheme, true)}}}, "a1 b");
   };
   EXPECT_THAT(cut(metaspace("always", true), "Hey  you"), ElementsAre("_Hey", "_", "_you"));
   EXPECT_THAT(cut(metaspace("always", false), "Hey  you"), ElementsAre("_Hey__you"));
   EXPECT_THAT(cut(metaspace("never", true), "Hey  you"), ElementsAre("Hey", "_", "_you"));
-  EXPECT_THAT(behind_digits("always"), ElementsAre("_a", "_1", "_b"));
-  EXPECT_THAT(behind_digits("first"), ElementsAre("_a", "1", "_b"));
-  EXPECT_THAT(behind_digits("never"), ElementsAre("a", "1", "_b"));
+  EXPECT_THAT(after_digits("always"), ElementsAre("_a", "_1", "_b"));
+  EXPECT_THAT(after_digits("first"), ElementsAre("_a", "1", "_b"));
+  EXPECT_THAT(after_digits("never"), ElementsAre("a", "1", "_b"));
 }
 
 TEST(PreTokenizer, WritesBytesAsCharacters) {

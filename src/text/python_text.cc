@@ -15,7 +15,7 @@
 namespace slora {
 namespace {
 
-constexpr char32_t kSharpS = 0xDF;  // one letter whose capitals are two
+constexpr char32_t kSharpS = 0xDF;  // its upper case is the two letters "SS"
 
 bool is_stripped(char32_t code_point, const std::optional<std::string_view>& characters) {
   if (!characters) return is_python_space(code_point);
@@ -185,7 +185,7 @@ std::vector<std::string_view> split_lines(std::string_view text, LineEnds ends) 
 std::string replace_text(std::string_view text, std::string_view from, std::string_view to, std::int64_t count_max) {
   std::string out;
   std::int64_t count = 0;
-  if (from.empty()) {  // between all characters, and at both ends
+  if (from.empty()) {  // an empty string is found between all characters, and at both ends
     for (; (count_max < 0 || count < count_max) && !text.empty(); ++count) {
       const std::size_t bytes = first_code_point(text).bytes;
       out.append(to).append(text.substr(0, bytes));
@@ -227,15 +227,15 @@ std::string to_capitalized(std::string_view text) {
 
 std::string to_title_case(std::string_view text) {
   std::string out;
-  bool behind_letter = false;
+  bool after_letter = false;
   while (!text.empty()) {
     const CodePoint next = first_code_point(text);
-    if (behind_letter) {
+    if (after_letter) {
       out += to_lower_case(text.substr(0, next.bytes));
     } else {
       append_title(out, next.value);
     }
-    behind_letter = is_cased(next.value);
+    after_letter = is_cased(next.value);
     text.remove_prefix(next.bytes);
   }
   return out;

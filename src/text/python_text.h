@@ -11,7 +11,7 @@ namespace slora {
 // Python's string functions, as far as templates use them. Text is valid UTF-8, lengths and indices are in code points.
 
 [[nodiscard]] bool is_python_space(char32_t code_point);  // str.isspace: White_Space and the four separators of ASCII
-// Without `characters` white space is stripped.
+// Strips white space unless `characters` are given.
 [[nodiscard]] std::string_view strip_left(std::string_view text, std::optional<std::string_view> characters = std::nullopt);
 [[nodiscard]] std::string_view strip_right(std::string_view text, std::optional<std::string_view> characters = std::nullopt);
 
@@ -19,10 +19,10 @@ namespace slora {
 // Byte offsets of all code points and of the end: [code points + 1].
 [[nodiscard]] std::vector<std::size_t> code_point_offsets(std::string_view text);
 
-// Byte offset of the first occurrence, npos when there is none. Linear, whatever is looked for.
+// Byte offset of the first occurrence, npos when there is none. Takes linear time for every input.
 [[nodiscard]] std::size_t find_first(std::string_view text, std::string_view wanted);
 
-// str.split and str.rsplit. Without `separator` at runs of white space; `splits_max` < 0: no limit. Requires: the separator
+// str.split and str.rsplit. Without a `separator` they split at runs of white space; `splits_max` < 0: no limit. Requires: the separator
 // is not empty.
 [[nodiscard]] std::vector<std::string_view> split_left(std::string_view text, std::optional<std::string_view> separator,
                                                        std::int64_t splits_max);
@@ -36,7 +36,7 @@ enum class LineEnds { drop, keep };
 
 [[nodiscard]] std::string to_upper_case(std::string_view text);
 [[nodiscard]] std::string to_capitalized(std::string_view text);
-// str.title: a letter behind a letter becomes small, others large.
+// str.title: a letter after a letter becomes lower case, others become title case.
 [[nodiscard]] std::string to_title_case(std::string_view text);
 
 // repr() of a string and of a float.

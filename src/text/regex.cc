@@ -12,19 +12,19 @@
 namespace slora {
 namespace {
 
-// Enough for any text that a sane pattern splits; little enough that a mad one ends.
+// Far above the needs of published patterns; low enough that a pattern with exponential backtracking ends soon.
 constexpr std::uint32_t kMatchLimit = 5'000'000;
 constexpr std::uint32_t kDepthLimit = 1'000'000;
 constexpr std::uint32_t kHeapKibibytesMax = 256 << 10;
 constexpr std::size_t kJitStackBytesMin = 64 << 10;
-constexpr std::size_t kJitStackBytesMax = 64 << 20;  // a repeated group takes some bytes per repetition
+constexpr std::size_t kJitStackBytesMax = 64 << 20;  // a repeated group needs some bytes of stack per repetition
 constexpr std::size_t kPatternBytesMax = 64 << 10;
 
-// What Oniguruma takes for a word character: within a class it leaves out superscripts and fractions of Latin 1.
+// Oniguruma's word characters. Inside a class they exclude the superscripts and fractions of Latin-1.
 constexpr std::string_view kWordInClass = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
 constexpr std::string_view kWord = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE})";
 
-// Its bracket classes, which take in more than PCRE2's.
+// Oniguruma's bracket classes, which contain more characters than PCRE2's.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kBracketClasses = {{{"alpha", R"(\p{Alphabetic})"},
                                                                                            {"alnum", R"(\p{Alphabetic}\p{Nd})"},
                                                                                            {"digit", R"(\p{Nd})"},
@@ -37,7 +37,7 @@ tl::unexpected<Error> unsupported(std::string_view what, std::string_view patter
   return error("E_TOKENIZER", "regular expression \"{}\": {} is not supported", pattern, what);
 }
 
-// Oniguruma's dialect to PCRE2's, where they differ: \s and \w follow other Unicode properties, \h is a hex digit, \u is an
+// Translates Oniguruma's syntax to PCRE2's where they differ: \s and \w follow other Unicode properties, \h is a hex digit, \u is an
 // escape, character classes nest and intersect.
 class Rewriter {
  public:
@@ -64,10 +64,10 @@ class Rewriter {
         out_ += R"(\P{White_Space})";
         return {};
       case 'w':
-        put_class(in_class_ ? kWordInClass : kWord);
+        append_class(in_class_ ? kWordInClass : kWord);
         return {};
       case 'h':
-        put_class("0-9a-fA-F");
+        append_class("0-9a-fA-F");
         return {};
       case 'W':
       case 'H':
@@ -76,7 +76,7 @@ class Rewriter {
         return {};
       case 'b':
       case 'B':
-        return put_boundary(kind);
+        return append_boundary(kind);
       case 'p':
       case 'P':
         return rewrite_property(kind);
@@ -101,7 +101,7 @@ class Rewriter {
     }
   }
 
-  // A name that is no general category is a script's; PCRE2 would add the characters that scripts share.
+  // A name that is no general category is a script; PCRE2 by default also matches characters that several scripts share.
   Status rewrite_property(char kind) {
     const std::string_view rest = pattern_.substr(at_);
     const std::size_t end = rest.find('}');
@@ -147,9 +147,9 @@ class Rewriter {
     return unsupported(fmt::format("\"{}\"", rest.substr(0, rest.find(']') + 1)), pattern_);
   }
 
-  void put_class(std::string_view members) { out_ += in_class_ ? std::string(members) : fmt::format("[{}]", members); }
+  void append_class(std::string_view members) { out_ += in_class_ ? std::string(members) : fmt::format("[{}]", members); }
 
-  Status put_boundary(char kind) {
+  Status append_boundary(char kind) {
     if (in_class_) return unsupported(fmt::format("\\{} within a class", kind), pattern_);
     out_ += kind == 'b' ? fmt::format("(?:(?<=[{0}])(?![{0}])|(?<![{0}])(?=[{0}]))", kWord)
                         : fmt::format("(?:(?<=[{0}])(?=[{0}])|(?<![{0}])(?![{0}]))", kWord);
@@ -181,7 +181,7 @@ Result<pcre2_code*> compile_pcre(std::string_view pattern, std::string_view show
     pcre2_get_error_message(code, message.data(), message.size());
     return error("E_TOKENIZER", "regular expression \"{}\": {}", shown, reinterpret_cast<const char*>(message.data()));
   }
-  pcre2_jit_compile(compiled, PCRE2_JIT_COMPLETE);  // where it can't, matching is slower and the same
+  pcre2_jit_compile(compiled, PCRE2_JIT_COMPLETE);  // if this fails, matching is slower but gives the same results
   return compiled;
 }
 
@@ -206,17 +206,17 @@ Result<Regex> Regex::compile_literal(std::string_view text) {
 }
 
 Result<std::vector<TextRange>> Regex::find_all(std::string_view text) const {
-  if (has_newer_characters(text)) return find_all_known(with_older_characters(text));
-  return find_all_known(text);
+  if (has_newer_characters(text)) return match_all(with_older_characters(text));
+  return match_all(text);
 }
 
-Result<std::vector<TextRange>> Regex::find_all_known(std::string_view text) const {
+Result<std::vector<TextRange>> Regex::match_all(std::string_view text) const {
   const std::unique_ptr<pcre2_match_data, ReleaseMatch> data(pcre2_match_data_create(1, nullptr));
   const std::unique_ptr<pcre2_match_context, ReleaseMatch> context(pcre2_match_context_create(nullptr));
   pcre2_set_match_limit(context.get(), kMatchLimit);
   pcre2_set_depth_limit(context.get(), kDepthLimit);
   pcre2_set_heap_limit(context.get(), kHeapKibibytesMax);
-  std::unique_ptr<pcre2_jit_stack, ReleaseMatch> stack;  // made when the built-in one is too small
+  std::unique_ptr<pcre2_jit_stack, ReleaseMatch> stack;  // allocated when the built-in stack is too small
   const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
 
   std::vector<TextRange> matches;
@@ -237,7 +237,7 @@ Result<std::vector<TextRange>> Regex::find_all_known(std::string_view text) cons
     }
     const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(data.get());
     const TextRange match{bounds[0], bounds[1]};
-    // An empty match right behind the last one is none; the search goes on one character further.
+    // An empty match directly after the previous match does not count; search again one character later.
     if (match.begin == match.end && last_end == match.end) {
       at += at < text.size() ? first_code_point(text.substr(at)).bytes : 1;
       continue;

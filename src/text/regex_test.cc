@@ -55,8 +55,8 @@ TEST(Regex, RefusesTextsThatMakeItBacktrackWithoutEnd) {
   EXPECT_THAT(matches("(a+)+$", std::string(60, 'a') + "b"), ElementsAre(HasSubstr("more steps")));
 }
 
-// Runs that a word pattern might walk again and again: published ones cut them in one pass.
-TEST(Regex, CutsHostileRunsWithPublishedPatterns) {
+// Long runs could make a pattern quadratic; published ones split them in one pass.
+TEST(Regex, SplitsLongRunsWithPublishedPatternsInOnePass) {
   const std::string gpt2 = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
   const std::string llama3 =
       R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
@@ -73,7 +73,7 @@ TEST(Regex, CutsHostileRunsWithPublishedPatterns) {
   }
 }
 
-TEST(Regex, RefusesWhatItReadsOtherwise) {
+TEST(Regex, RefusesWhatPcre2InterpretsDifferently) {
   EXPECT_THAT(matches(R"([a-z&&[^x]])", "a"), ElementsAre(HasSubstr("intersection")));
   EXPECT_THAT(matches(R"([a[bc]])", "a"), ElementsAre(HasSubstr("class within a class")));
   EXPECT_THAT(matches(R"([[:graph:]])", "a"), ElementsAre(HasSubstr("[:graph:]")));
@@ -83,7 +83,7 @@ TEST(Regex, RefusesWhatItReadsOtherwise) {
   EXPECT_THAT(matches("(", "a"), ElementsAre(HasSubstr("parenthesis")));
 }
 
-TEST(Regex, TakesALiteralAsItIs) {
+TEST(Regex, MatchesALiteralLiterally) {
   const Result<Regex> regex = Regex::compile_literal("a.b");
   ASSERT_TRUE(regex.has_value());
   EXPECT_EQ(regex->find_all("axb a.b")->size(), 1U);

@@ -9,7 +9,7 @@ namespace slora {
 
 StopMatcher::StopMatcher(std::vector<std::string> stops, StopText stop_text) : stop_text_(stop_text) {
   for (std::string& stop : stops) {
-    check(!stop.empty(), "a stop string that is not empty");
+    check(!stop.empty(), "expected a stop string that is not empty");
     Needle needle{std::move(stop), {}, 0};
     needle.border.resize(needle.text.size());
     std::size_t length = 0;
@@ -39,7 +39,7 @@ StopMatcher::Output StopMatcher::push(std::string_view piece) {
       return output;
     }
   }
-  std::size_t open = 0;  // longest end of the text that a stop string may begin with
+  std::size_t open = 0;  // longest suffix of the text that is a prefix of a stop string
   for (const Needle& needle : needles_) open = std::max(open, needle.matched);
   Output output{held_.substr(0, held_.size() - open), std::nullopt};
   held_.erase(0, held_.size() - open);

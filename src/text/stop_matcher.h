@@ -7,24 +7,24 @@
 
 namespace slora {
 
-// Whether the stop string that ended a text is part of it.
+// Whether the stop string stays at the end of the text.
 enum class StopText { exclude, include };
 
-// Finds stop strings in a text that arrives in pieces, however the pieces are cut. Text that may be the start of a stop
-// string is held back. The match that ends first counts; of those that end together the longest. Linear in the text, per
+// Finds stop strings in a text that arrives in pieces of any size. Text that may be the start of a stop
+// string is held back. The match that ends first is taken; of several with the same end, the longest. Linear in the text, per
 // stop string. Owned by one stream and its thread.
 class StopMatcher {
  public:
   struct Output {
     std::string text;                 // safe to emit
-    std::optional<std::size_t> stop;  // index of the stop string that was hit; nothing may be pushed afterwards
+    std::optional<std::size_t> stop;  // index of the stop string that was found; push() must not be called afterwards
   };
 
   // Requires: no stop string is empty.
   StopMatcher(std::vector<std::string> stops, StopText stop_text);
 
   [[nodiscard]] Output push(std::string_view piece);
-  // What was held back, when the text ends without a stop string.
+  // The text that was held back, when the text ends without a stop string.
   [[nodiscard]] std::string finish();
 
  private:

@@ -52,7 +52,7 @@ TEST(StopMatcher, TakesTheMatchThatEndsFirstAndOfThoseTheLongest) {
 
 TEST(StopMatcher, PassesEverythingWithoutStopStrings) { EXPECT_EQ(run({}, {"a", "b"}), (Outcome{"ab", std::nullopt})); }
 
-// However the text is cut, the outcome is that of a plain search.
+// For every division into pieces the result equals that of a search in the whole text.
 TEST(StopMatcher, DoesNotDependOnWhereTheTextIsCut) {
   for (unsigned seed = 0; seed < 2000; ++seed) {
     SCOPED_TRACE(seed);

@@ -13,30 +13,30 @@
 
 namespace slora {
 
-// Whether encoding adds what the file's post-processor adds around a text (for example <s> in front).
+// Whether encoding applies the file's post-processor, which adds tokens around a text (for example <s> before it).
 enum class SpecialTokens { add, omit };
-// Whether special tokens leave a trace in decoded text.
+// Whether decoded text contains the text of special tokens.
 enum class SpecialText { skip, keep };
 
-// Text to token ids and back, as the `tokenizers` package does it from the same tokenizer.json. Immutable once made; any
-// number of threads. Shared, since requests outlive a reload of the model's files.
+// Text to token ids and back, as the `tokenizers` package does it from the same tokenizer.json. Immutable; any number of
+// threads. Shared, because requests outlive a reload of the model's files.
 class Tokenizer {
  public:
-  // Refuses by name what it cannot do exactly: models other than BPE, unknown steps, subword prefixes.
+  // Refuses by name what it does not implement exactly: models other than BPE, unknown steps, subword prefixes.
   [[nodiscard]] static Result<std::shared_ptr<const Tokenizer>> from_json(const Json& tokenizer_json);
   struct Parts;
   explicit Tokenizer(std::unique_ptr<const Parts> parts);
   ~Tokenizer();
 
-  // Special and added tokens written in the text become their ids. Bytes that aren't UTF-8 count as U+FFFD. Refused (and no wrong ids)
-  // only where a pattern of the file backtracks without end, which no published one does.
+  // Special and added tokens that occur in the text become their ids. Bytes that aren't UTF-8 are treated as U+FFFD. Fails only if a
+  // pattern of the file backtracks too often, which no published one does.
   [[nodiscard]] Result<std::vector<TokenId>> encode(std::string_view text, SpecialTokens special) const;
-  // Ids without a token are passed over. Always valid UTF-8. A stream of tokens is decoded by Detokenizer.
+  // Ids without a token are skipped. Always valid UTF-8. A stream of tokens is decoded by Detokenizer.
   [[nodiscard]] std::string decode(std::span<const TokenId> ids, SpecialText special) const;
 
   // The token as the vocabulary spells it ("Ġthe", "▁the", "<0x0A>"); empty for an id without a token.
   [[nodiscard]] std::string_view token_text(TokenId id) const;
-  // The bytes that the token stands for inside a text (" the", "\n"); may be part of a character.
+  // The bytes of the token inside a text (" the", "\n"); may be part of a character.
   [[nodiscard]] std::string token_bytes(TokenId id) const;
   [[nodiscard]] std::optional<TokenId> token_id(std::string_view token_text) const;
   [[nodiscard]] bool is_special(TokenId id) const;

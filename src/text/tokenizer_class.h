@@ -3,9 +3,9 @@
 
 namespace slora {
 
-// Makes the steps of `files.tokenizer` those that the folder's tokenizer runs in transformers 5, so that our ids are its AutoTokenizer's:
-// for some classes it takes the vocabulary, the merges and the post-processor of tokenizer.json and writes the other steps itself. Of the
-// folders we serve that changes something for "LlamaTokenizer" (docs/decisions/003-which-tokenizer-a-folder-means.md).
+// Replaces the steps of `files.tokenizer` by those that transformers 5 runs for the folder's tokenizer class, so that our ids equal those
+// of its AutoTokenizer: for some classes it reads only the vocabulary, the merges and the post-processor from tokenizer.json. Of the
+// classes that are supported this affects "LlamaTokenizer" (docs/decisions/003-which-tokenizer-a-folder-means.md).
 void apply_tokenizer_class(TokenizerFiles& files);
 
 }  // namespace slora

@@ -9,8 +9,8 @@
 #include "text/tokenizer.h"
 #include "text/utf8.h"
 
-// The input is a tokenizer.json, a zero byte, and a text. Whatever they are: refused with a message, or encoded and decoded
-// without a fault, the stream equal to the whole.
+// The input is a tokenizer.json, a zero byte, and a text. The file is refused with a message, or the text is encoded and decoded,
+// with streamed decoding equal to decoding the whole.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace slora;
   const std::string_view input(reinterpret_cast<const char*>(data), size);
@@ -27,11 +27,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::string streamed;
   for (const TokenId id : *ids) {
     const std::string piece = detokenizer.push(id);
-    check(is_valid_utf8(piece), "pieces of whole characters");
+    check(is_valid_utf8(piece), "expected pieces of whole characters");
     streamed += piece;
     static_cast<void>((*tokenizer)->token_bytes(id));
   }
   streamed += detokenizer.finish();
-  check(streamed == (*tokenizer)->decode(*ids, SpecialText::keep), "a stream equal to the whole");
+  check(streamed == (*tokenizer)->decode(*ids, SpecialText::keep), "expected the streamed text to equal the text of the whole");
   return 0;
 }

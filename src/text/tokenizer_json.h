@@ -10,18 +10,18 @@
 
 namespace slora {
 
-// What the parts of a tokenizer.json have in common: an object with "type", or null; a "Sequence" of such; a pattern that
-// is {"String": "..."} or {"Regex": "..."}. `path` names the place for messages, for example "normalizer.normalizers[1]".
+// The forms that all parts of a tokenizer.json share: an object with "type", or null; a "Sequence" of such; a pattern that
+// is {"String": "..."} or {"Regex": "..."}. `path` is the location for messages, for example "normalizer.normalizers[1]".
 
 // The member `key` of `tokenizer_json`, nullptr when absent or null; refused when it is no object.
 [[nodiscard]] Result<const Json*> part_at(const Json& tokenizer_json, std::string_view key);
 [[nodiscard]] Result<std::string> type_at(const Json& step, std::string_view path);
-// Calls `add` with each step in the list `key` of a Sequence and its path, up to the first that is refused.
+// Calls `add` with each step in the list `key` of a Sequence and its path, up to the first that fails.
 Status add_steps(const Json& sequence, std::string_view key, std::string_view path,
                  const std::function<Status(const Json& step, const std::string& path)>& add);
 // The pattern of a step, compiled.
 [[nodiscard]] Result<Regex> pattern_at(const Json& step, std::string_view path);
-// The text of a step's pattern that may be no regular expression.
+// The text of a step's pattern, which must not be a regular expression.
 [[nodiscard]] Result<std::string> literal_pattern_at(const Json& step, std::string_view path);
 // A string of exactly one character.
 [[nodiscard]] Result<char32_t> character_at(const Json& step, std::string_view key, std::string_view path);

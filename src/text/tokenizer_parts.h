@@ -9,7 +9,7 @@
 
 namespace slora {
 
-// What a tokenizer is made of, in the order in which a text passes through.
+// The parts of a tokenizer, in the order in which they process a text.
 struct Tokenizer::Parts {
   AddedTokens added_tokens;
   Normalizer normalizer;
@@ -18,7 +18,7 @@ struct Tokenizer::Parts {
   PostProcessor post_processor;
   Decoder decoder;
 
-  // Null views for an id without a token.
+  // Views with null data for an id without a token.
   [[nodiscard]] std::string_view token_text(TokenId id) const;
   [[nodiscard]] std::string_view text_to_decode(TokenId id) const;
 };

@@ -66,7 +66,7 @@ TEST_P(GoldenTokenizer, EncodesAndDecodesAsTheReference) {
   }
 }
 
-// Seeded strings, drawn before anyone saw what becomes of them; decoding them gives back what the reference decodes.
+// Random strings from a fixed seed; encoding and decoding them equals the reference.
 TEST_P(GoldenTokenizer, AgreesWithTheReferenceOnTheSample) {
   const auto tokenizer = make(read_golden(GetParam() + std::string("/tokenizer.json")));
   const Json strings = read_golden("sample.json");

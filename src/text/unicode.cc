@@ -20,7 +20,7 @@ utf8proc_category_t category_of(char32_t code_point) {
 
 bool in(char32_t code_point, char32_t first, char32_t last) { return code_point >= first && code_point <= last; }
 
-// Letters by the property Other_Alphabetic that are no letters, numbers or marks by category: circled and squared ones.
+// Characters with the property Other_Alphabetic that are no letters, numbers or marks by category: circled and squared letters.
 bool is_other_alphabetic_symbol(char32_t code_point) {
   return in(code_point, 0x24B6, 0x24E9) || in(code_point, 0x1F130, 0x1F149) || in(code_point, 0x1F150, 0x1F169) ||
          in(code_point, 0x1F170, 0x1F189);
@@ -31,8 +31,8 @@ struct Range {
   char32_t last;
 };
 
-// Characters that decompose, compose or reorder today and did not in the Unicode version by which `tokenizers` normalises:
-// there they stay where and what they are. In order.
+// Characters that normalisation changes in current Unicode, but not in the older version that `tokenizers` normalises by; they must
+// stay unchanged. Sorted.
 // clang-format off
 constexpr std::array<Range, 48> kNeverNormalized = {{
     {0x7FD, 0x7FD}, {0x898, 0x89F}, {0x8CA, 0x8D3}, {0x9FE, 0x9FE}, {0xC3C, 0xC3C}, {0xD3B, 0xD3C}, {0xEBA, 0xEBA}, {0x1715, 0x1715},
@@ -45,8 +45,8 @@ constexpr std::array<Range, 48> kNeverNormalized = {{
     {0x1E4EC, 0x1E4EF}, {0x1F16C, 0x1F16C}, {0x1FBF0, 0x1FBF9}
 }};
 
-// Characters that are punctuation today and were none in the Unicode version by which `tokenizers` cuts at punctuation, or the other way.
-// In order.
+// Characters that are punctuation in current Unicode but not in the older version that `tokenizers` splits at punctuation by, or the
+// reverse. Sorted.
 constexpr std::array<Range, 32> kPunctuationByOneVersion = {{
     {0x61D, 0x61D}, {0x9FD, 0x9FD}, {0xA76, 0xA76}, {0xC77, 0xC77}, {0xC84, 0xC84}, {0x166D, 0x166D}, {0x1B7D, 0x1B7E}, {0x2E43, 0x2E4F},
     {0x2E52, 0x2E5D}, {0x10EAD, 0x10EAD}, {0x10F55, 0x10F59}, {0x10F86, 0x10F89}, {0x111C9, 0x111C9}, {0x1144B, 0x1144F},
@@ -65,8 +65,8 @@ bool is_ascii(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
 }
 
-// Puts the marks after each starter into the order of their combining classes. utf8proc's own ordering is quadratic in
-// the length of such a run, which a request may choose.
+// Sorts the marks after each starter by combining class. utf8proc's own ordering is quadratic in
+// the length of such a run, which a request controls.
 void sort_marks(std::vector<utf8proc_int32_t>& code_points) {
   const auto class_of = [](utf8proc_int32_t c) { return utf8proc_get_property(c)->combining_class; };
   const auto is_starter = [&](utf8proc_int32_t c) { return class_of(c) == 0; };
@@ -89,7 +89,7 @@ std::vector<utf8proc_int32_t> decompose(std::string_view text, utf8proc_option_t
     int last_boundclass = 0;
     const utf8proc_ssize_t count = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(next.value), buffer.data(),
                                                            static_cast<utf8proc_ssize_t>(buffer.size()), options, &last_boundclass);
-    check(count >= 0 && count <= static_cast<utf8proc_ssize_t>(buffer.size()), "a decomposition that fits");
+    check(count >= 0 && count <= static_cast<utf8proc_ssize_t>(buffer.size()), "expected a decomposition to fit the buffer");
     code_points.insert(code_points.end(), buffer.begin(), buffer.begin() + count);
     text.remove_prefix(next.bytes);
   }
@@ -109,7 +109,7 @@ void append_form(std::string& out, std::string_view text, UnicodeForm form) {
   auto count = static_cast<utf8proc_ssize_t>(code_points.size());
   if (composed) {
     count = utf8proc_normalize_utf32(code_points.data(), count, static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
-    check(count >= 0, "a composition that fits");
+    check(count >= 0, "expected the composition to succeed");
   }
   for (utf8proc_ssize_t i = 0; i < count; ++i) append_utf8(out, static_cast<char32_t>(code_points[static_cast<std::size_t>(i)]));
 }
@@ -175,7 +175,7 @@ bool is_punctuation(char32_t c) {
 std::string to_unicode_form(std::string_view text, UnicodeForm form) {
   std::string out;
   out.reserve(text.size());
-  std::size_t begin = 0;  // of the stretch to normalise
+  std::size_t begin = 0;  // of the part to normalise
   for (std::size_t at = 0; at < text.size();) {
     const CodePoint next = first_code_point(text.substr(at));
     if (next.value >= kNeverNormalized.front().first && is_in(kNeverNormalized, next.value)) {

@@ -39,7 +39,7 @@ TEST(Unicode, KnowsWordsNumbersAndPunctuation) {
   EXPECT_TRUE(is_numeric(U'7') && is_numeric(U'\u00BD') && is_numeric(U'\u2167'));
   EXPECT_TRUE(is_punctuation(U'$') && is_punctuation(U'\u3002'));
   EXPECT_FALSE(is_punctuation(U'\u20AC'));
-  EXPECT_TRUE(is_punctuation(U'\u166D'));   // a symbol since Unicode 12, which the reference doesn't know
+  EXPECT_TRUE(is_punctuation(U'\u166D'));   // a symbol since Unicode 12, which is newer than the reference's version
   EXPECT_FALSE(is_punctuation(U'\u2E43'));  // punctuation since Unicode 9
 }
 

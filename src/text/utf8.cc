@@ -9,8 +9,8 @@ std::uint8_t byte_at(std::string_view bytes, std::size_t index) { return static_
 
 bool is_continuation(std::uint8_t byte) { return (byte & 0xC0) == 0x80; }
 
-// How long the character with this first byte is, and which second bytes it allows (no overlong forms, surrogates or
-// values beyond U+10FFFF). No length: not a first byte.
+// The length of a character with this first byte, and its valid second bytes (no overlong forms, surrogates or
+// values beyond U+10FFFF). Length 0: not a valid first byte.
 struct Lead {
   std::size_t bytes;
   std::uint8_t second_min;

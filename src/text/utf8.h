@@ -11,8 +11,8 @@ struct TextRange {
   std::size_t end = 0;
 };
 
-// What some bytes begin with: a character; bytes that can't be one (the longest such part, as Unicode advises, so that
-// every decoder puts the same number of U+FFFD); or the start of a character that the bytes end in.
+// What a byte sequence begins with: a character; invalid bytes (the longest such part, as Unicode recommends, so that every
+// decoder writes the same number of U+FFFD); or an incomplete character at its end.
 enum class Utf8Kind { character, invalid, incomplete };
 struct Utf8Unit {
   Utf8Kind kind;
@@ -33,11 +33,11 @@ void append_utf8(std::string& out, char32_t code_point);
 
 inline constexpr std::string_view kReplacementCharacter = "\xEF\xBF\xBD";  // U+FFFD
 
-// Moves what is certain from `pending` to `out`: characters, and U+FFFD for what can't be one. The start of a character
-// stays behind.
+// Moves complete characters from `pending` to `out`, and U+FFFD for invalid bytes. An incomplete character at the end stays in
+// `pending`.
 void move_valid_utf8(std::string& pending, std::string& out);
 [[nodiscard]] bool is_valid_utf8(std::string_view bytes);
-// The text with U+FFFD in place of what isn't UTF-8.
+// The text with U+FFFD instead of invalid bytes.
 [[nodiscard]] std::string to_valid_utf8(std::string_view bytes);
 
 }  // namespace slora

@@ -24,7 +24,7 @@ TEST(Utf8, RefusesOverlongFormsSurrogatesAndTooLargeValues) {
   }
 }
 
-// The numbers of replacement characters that Unicode's chapter on conformance recommends (3.9, table 3-8 and following).
+// The numbers of replacement characters that the Unicode Standard recommends (3.9, table 3-8 and following).
 TEST(Utf8, ReplacesTheLongestImpossiblePart) {
   EXPECT_EQ(to_valid_utf8("a\xF1\x80\x80\xE1\x80\xC2"
                           "b\x80"

@@ -3,7 +3,7 @@
 namespace slora {
 namespace {
 
-constexpr std::int64_t kIdMax = 4'000'000;  // the largest vocabularies have a tenth of it
+constexpr std::int64_t kIdMax = 4'000'000;  // about ten times the largest published vocabulary
 
 }  // namespace
 
@@ -12,7 +12,7 @@ Status Vocabulary::add(std::string_view text, std::int64_t id) {
   const auto [entry, added] = ids_.insert_or_assign(std::string(text), static_cast<TokenId>(id));
   const auto index = static_cast<std::size_t>(id);
   if (index >= texts_.size()) texts_.resize(index + 1);
-  texts_[index] = entry->first;  // keys of a node-based table never move
+  texts_[index] = entry->first;  // keys of a node-based map have stable addresses
   return {};
 }
 

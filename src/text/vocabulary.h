@@ -11,21 +11,21 @@
 
 namespace slora {
 
-// Token texts by id and ids by text. Ids may leave gaps. Belongs to the tokenizer that is being made; constant afterwards.
+// Token texts by id and ids by text. Ids may have gaps. Owned by a tokenizer; constant once that is constructed.
 class Vocabulary {
  public:
   Vocabulary() = default;
   Vocabulary(Vocabulary&&) = default;
   Vocabulary& operator=(Vocabulary&&) = default;
 
-  // A later text for an id, or id for a text, replaces the earlier one. Refuses ids that would make the table huge.
+  // A later text for an id, or id for a text, replaces the earlier one. Refuses ids above 4 million, which would need a huge table.
   Status add(std::string_view text, std::int64_t id);
 
   [[nodiscard]] std::optional<TokenId> find(std::string_view text) const;
   [[nodiscard]] bool contains(TokenId id) const;
   // Empty for an id without a token.
   [[nodiscard]] std::string_view text(TokenId id) const;
-  // How many texts have an id.
+  // The number of texts with an id.
   [[nodiscard]] std::size_t token_count() const { return ids_.size(); }
   // One more than the largest id.
   [[nodiscard]] std::size_t size() const { return texts_.size(); }
