@@ -11,9 +11,9 @@ namespace slora {
 namespace {
 
 constexpr JsonLimits kConfigLimits{.bytes_max = std::size_t{16} << 20, .values_max = std::size_t{1} << 20};
-constexpr std::int64_t kRankMax = 65536;  // what a server accepts is its own, smaller limit
+constexpr std::int64_t kRankMax = 65536;  // the server has a smaller limit of its own
 constexpr std::size_t kPatternsMax = 4096;
-constexpr std::size_t kExpressionsMax = 64;  // patterns that are no plain paths: they cost time for every module
+constexpr std::size_t kExpressionsMax = 64;  // patterns that are regular expressions, which are matched against every module
 
 Status take_type(AdapterConfig& adapter, const Json& config) {
   Result<std::optional<std::string>> type = optional_string_at(config, "peft_type");
@@ -117,7 +117,7 @@ Status take_switches(AdapterConfig& adapter, const Json& config) {
   return {};
 }
 
-// Some schemes subtract their start from the base's weights, so that the adapter fits only the base they changed.
+// Some schemes subtract the initial B A from the base's weights, so the adapter fits only that changed base.
 Status take_initialization(AdapterConfig& adapter, const Json& config) {
   constexpr std::array<std::string_view, 5> kKeepsBase = {"gaussian", "orthogonal", "eva", "mica", "lora_ga"};
   const Json* scheme = find_member(config, "init_lora_weights");

@@ -23,8 +23,9 @@ struct AlphaPattern {
   double alpha;  // finite
 };
 
-// What `adapter_config.json` of a PEFT folder says and serving needs. Tensor names and shapes in the file are the truth;
-// from here come scale, switches and diagnostics. Module paths are as in the base: "model.layers.0.self_attn.q_proj".
+// The parts of a PEFT folder's `adapter_config.json` that serving needs. Which tensors an adapter has, and their shapes, is read from
+// its weight file; the config provides scale, switches and diagnostics. Module paths are those of the base:
+// "model.layers.0.self_attn.q_proj".
 struct AdapterConfig {
   std::string peft_type;    // "LORA"
   std::string task_type;    // "CAUSAL_LM" or empty
@@ -35,7 +36,7 @@ struct AdapterConfig {
   bool lora_bias = false;  // lora_B has a bias
   AdapterBias bias = AdapterBias::none;
   std::vector<RankPattern> rank_pattern;    // in file order: the first match wins
-  std::vector<AlphaPattern> alpha_pattern;  // in file order, searched on its own
+  std::vector<AlphaPattern> alpha_pattern;  // in file order, independent of rank_pattern
   std::vector<std::string> target_modules;  // diagnostics: a list, or one expression or "all-linear"
   std::vector<std::int64_t> layers_to_transform;
   std::vector<std::string> modules_to_save;
@@ -44,16 +45,16 @@ struct AdapterConfig {
   std::string peft_version;       // since PEFT 0.18
   std::vector<std::string> warnings;
 
-  // Rank, alpha and scale (the factor before B A x) of the module at this path. E_PATTERN when matching hits its bounds.
+  // Rank, alpha and scale (the factor before B A x) of the module at this path. E_PATTERN if matching exceeds its limits.
   [[nodiscard]] Result<std::int64_t> rank_of(std::string_view module_path) const;
   [[nodiscard]] Result<double> alpha_of(std::string_view module_path) const;
   [[nodiscard]] Result<double> scale_of(std::string_view module_path) const;
 };
 
-// Refuses by name what would change the numbers and is not understood: E_BAD_JSON, E_PEFT_TYPE, E_UNSUPPORTED_OPTION,
+// Refuses by name every setting that would change the results and is not supported: E_BAD_JSON, E_PEFT_TYPE, E_UNSUPPORTED_OPTION,
 // E_TASK, E_BASE_MUTATED, E_SCALE, E_RANK, E_PATTERN.
 Result<AdapterConfig> parse_adapter_config(const Json& config);
-// Reads `folder`/adapter_config.json; E_NO_CONFIG when there is none.
+// Reads `folder`/adapter_config.json; E_NO_CONFIG if there is none.
 Result<AdapterConfig> read_adapter_config(const std::string& folder);
 
 }  // namespace slora

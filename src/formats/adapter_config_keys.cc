@@ -8,7 +8,7 @@
 namespace slora {
 namespace {
 
-// Keys that are read, whose effect is already in the tensors, or that matter in training only.
+// Keys that are read elsewhere, whose effect is already contained in the tensors, or that matter in training only.
 constexpr std::array<std::string_view, 31> kServed = {
     "alpha_pattern",
     "auto_mapping",

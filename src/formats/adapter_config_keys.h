@@ -4,8 +4,8 @@
 
 namespace slora {
 
-// Refuses (E_UNSUPPORTED_OPTION) every key of an adapter's config that may change the numbers and is not read, unless its
-// value switches it off: new variants of LoRA appear as new keys, and ignoring one gives silently wrong text.
+// Refuses (E_UNSUPPORTED_OPTION) every unknown key of an adapter's config, unless its value switches it off: new variants of LoRA
+// are new keys, and ignoring one would produce wrong text without an error.
 Status check_adapter_config_keys(const Json& config);
 
 }  // namespace slora

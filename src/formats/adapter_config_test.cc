@@ -25,7 +25,7 @@ AdapterConfig parsed(const std::string& name) {
   EXPECT_TRUE(config) << name << ": " << (config ? "" : config.error().message);
   return std::move(*config);
 }
-// What the reader says of PEFT's plain config with one key changed.
+// The result of reading PEFT's plain config with one key changed.
 std::string refusal(std::string_view key, std::string_view value) {
   Json json = sample("plain");
   json[std::string(key)] = *parse_json(value);

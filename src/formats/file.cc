@@ -13,7 +13,7 @@
 namespace slora {
 namespace {
 
-// Linux reads at most this much in one call.
+// The most that Linux reads in one call.
 constexpr std::size_t kReadBytesMax = std::size_t{1} << 30;
 
 std::string reason(int code) { return std::generic_category().message(code); }
@@ -27,7 +27,7 @@ std::string_view file_name(std::string_view path) {
 
 Result<ReadOnlyFile> ReadOnlyFile::open(const std::string& path) {
   std::string name(file_name(path));
-  // Without O_NONBLOCK, opening a pipe would wait for somebody to write into it.
+  // Without O_NONBLOCK, opening a pipe would block until it has a writer.
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) {
     const int code = errno;

@@ -10,11 +10,11 @@
 
 namespace slora {
 
-// An open regular file, read by position and never mapped, so that a file which shrinks gives an error and no signal.
-// Messages name the file without its folder, for they may reach clients. Move-only; reads on any thread.
+// An open regular file, read with pread and never mapped, so that reading a file that shrinks is an error instead of a signal.
+// Messages name the file without its folder, because they may be sent to clients. Move-only; reads on any thread.
 class ReadOnlyFile {
  public:
-  // E_NO_FILE when nothing is there, E_READ when it is no regular file or may not be read. Follows links.
+  // E_NO_FILE if it does not exist, E_READ if it is no regular file or not readable. Follows links.
   static Result<ReadOnlyFile> open(const std::string& path);
 
   ReadOnlyFile(ReadOnlyFile&& other) noexcept
@@ -25,7 +25,7 @@ class ReadOnlyFile {
   [[nodiscard]] const std::string& name() const { return name_; }
   // Its length when it was opened.
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
-  // Fills `out` with the bytes from `offset` on, or E_READ, also when the file has become too short for that.
+  // Fills `out` with the bytes from `offset` on. E_READ, also if the file has become too short.
   [[nodiscard]] Status read_at(std::span<std::byte> out, std::uint64_t offset) const;
 
  private:

@@ -10,8 +10,7 @@ namespace {
 constexpr JsonLimits kLimits{.bytes_max = std::size_t{4} << 20};
 constexpr std::size_t kEndTokensMax = 1024;
 
-// The ids of a member that is an id or a list of ids. Ids outside the vocabulary can't occur (-1 is written for "none"), so
-// they are left out.
+// The ids of a member that is an id or a list of ids, without ids outside the vocabulary, which can't occur (files use -1 for "none").
 Result<std::vector<TokenId>> token_ids_at(const Json& config, std::string_view key, std::int32_t vocab_size) {
   std::vector<TokenId> ids;
   const Json* value = find_member(config, key);

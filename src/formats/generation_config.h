@@ -10,7 +10,7 @@
 
 namespace slora {
 
-// What a model folder says about ending and sampling. Sampling fields are empty where the folder is silent.
+// A model folder's end tokens and default sampling parameters. Parameters that the folder does not set are empty.
 struct GenerationConfig {
   std::vector<TokenId> eos_token_ids;  // any of them ends a sequence; sorted, without repeats
   std::optional<TokenId> bos_token_id;
@@ -23,8 +23,8 @@ struct GenerationConfig {
   std::optional<double> repetition_penalty;
 };
 
-// `generation` is generation_config.json (null when there is none), `config` is config.json, which fills in token ids that
-// the former does not name. Ids lie in [0, vocab_size).
+// `generation` is generation_config.json (null when there is none), `config` is config.json, which provides token ids that
+// the former lacks. Ids lie in [0, vocab_size).
 Result<GenerationConfig> parse_generation_config(const Json& generation, const Json& config, std::int32_t vocab_size);
 // Reads `folder`/generation_config.json, where there is one, and `folder`/config.json.
 Result<GenerationConfig> read_generation_config(const std::string& folder, std::int32_t vocab_size);

@@ -10,7 +10,7 @@
 namespace slora {
 namespace {
 
-// A pointer into the text that tells, from wherever the parser keeps its copy, how far the parser is.
+// An iterator over the text that reports the position of the parser, which holds a copy of it.
 class CountingIterator {
  public:
   using iterator_category = std::forward_iterator_tag;
@@ -38,7 +38,7 @@ class CountingIterator {
 };
 
 // Builds the tree bottom-up from the parser's events: a value is complete before it is put into its parent, so that
-// nothing is copied when a container grows and duplicate keys are found by hashing.
+// nothing is copied when a container grows and finds duplicate keys by hashing.
 class TreeBuilder {
  public:
   explicit TreeBuilder(const JsonLimits& limits) : limits_(limits) {}
@@ -138,7 +138,7 @@ class TreeBuilder {
   std::string refusal_;
 };
 
-// The parser quotes what it read last, whatever bytes that were and however many: keep the message short and printable.
+// The parser quotes the last bytes it read, which may be long and unprintable: keep the message short and printable.
 std::string printable(std::string message) {
   constexpr std::size_t kHead = 200, kTail = 80;
   for (char& c : message) {
@@ -169,7 +169,7 @@ Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
   if (text.size() > limits.bytes_max) {
     return error("E_TOO_LARGE", "JSON text: expected at most {} bytes, found {}", limits.bytes_max, text.size());
   }
-  // The parser takes a zero byte for the end of the text.
+  // The parser would treat a zero byte as the end of the text.
   if (const std::size_t zero = text.find('\0'); zero != std::string_view::npos) {
     return error("E_BAD_JSON", "byte {}: expected JSON text, found a zero byte", zero);
   }
@@ -243,7 +243,7 @@ bool is_off(const Json& value) {
 }
 
 const Json* find_member(const Json& object, std::string_view key) {
-  check(object.is_object(), "a JSON object to look a key up in");
+  check(object.is_object(), "expected a JSON object");
   for (const auto& [name, value] : object.get_ref<const Json::object_t&>()) {
     if (name == key) return value.is_null() ? nullptr : &value;
   }

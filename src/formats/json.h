@@ -11,21 +11,21 @@
 
 namespace slora {
 
-// Keys keep the order of the file: in PEFT's patterns the first match wins. Look-ups are linear, so tables with many keys
-// are walked, not searched.
+// Keys keep the order of the file, because in PEFT's patterns the first match wins. Look-ups are linear, so tables with many keys
+// must be iterated.
 using Json = nlohmann::ordered_json;
 
 struct JsonLimits {
   std::size_t bytes_max = std::size_t{16} << 20;
   std::size_t depth_max = 64;                     // of nested arrays and objects
-  std::size_t values_max = std::size_t{8} << 20;  // of values in all, so that a small text can't become a large tree
+  std::size_t values_max = std::size_t{8} << 20;  // values in total, so that a small text can't become a large tree
 };
 
-// The value that `text` holds, or E_BAD_JSON with line, byte offset and what was expected. Strict: UTF-8, no duplicate
+// Parses `text`; errors are E_BAD_JSON with line, byte offset and what was expected. Strict: UTF-8, no duplicate
 // keys, no comments, numbers in range, nothing after the value.
 Result<Json> parse_json(std::string_view text, const JsonLimits& limits = {});
 
-// The content of a regular file of at most `bytes_max` bytes; E_NO_FILE, E_TOO_LARGE or E_READ.
+// The content of a regular file of at most `bytes_max` bytes, or E_NO_FILE, E_TOO_LARGE or E_READ.
 Result<std::string> read_text_file(const std::string& path, std::size_t bytes_max);
 Result<Json> read_json_file(const std::string& path, const JsonLimits& limits = {});
 
@@ -39,7 +39,7 @@ std::string_view type_name(const Json& value);
 // Whether a value means "not used": null, false, 0, or an empty string, list or object.
 bool is_off(const Json& value);
 
-// The member `key` of `object`, or nullptr when it is absent or null. Requires: `object` is an object.
+// The member `key` of `object`, or nullptr if it is absent or null. Requires: `object` is an object.
 const Json* find_member(const Json& object, std::string_view key);
 
 // Members with the type that the caller expects, else E_BAD_JSON naming key, expected and found.

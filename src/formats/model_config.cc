@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::size_t kConfigBytesMax = std::size_t{4} << 20;
 
-// What the reference implementation takes where a config is silent.
+// The reference implementation's defaults for absent keys.
 struct FamilyDefaults {
   std::string_view model_type;
   std::string_view architecture;
@@ -44,7 +44,7 @@ Status check_architecture(const Json& config, Family family) {
   return error("E_UNSUPPORTED_MODEL", "\"architectures\": expected {}, found {}", expected, shown(*find_member(config, "architectures")));
 }
 
-// A size from 1 to `most`; `fallback` where the key is absent or null, or an error when there is none.
+// A size from 1 to `most`; `fallback` if the key is absent or null, or an error if there is no fallback.
 Result<std::int32_t> size_at(const Json& config, std::string_view key, std::int32_t most,
                              std::optional<std::int64_t> fallback = std::nullopt) {
   Result<std::optional<std::int64_t>> size = optional_integer_at(config, key);
@@ -72,7 +72,7 @@ Status take_sizes(ModelConfig& model, const Json& config) {
   take(model.intermediate_size, "intermediate_size", 1 << 24);
   take(model.layer_count, "num_hidden_layers", 1 << 12);
   take(model.head_count, "num_attention_heads", 1 << 13);
-  // Other families have a fixed default, which is right for one size of model only.
+  // Other families have a fixed default, which is right for one model size only.
   const bool as_many = model.family == Family::llama || config.contains("num_key_value_heads");
   take(model.kv_head_count, "num_key_value_heads", 1 << 13, as_many ? std::optional<std::int64_t>(model.head_count) : std::nullopt);
   if (!taken) return taken;
@@ -128,7 +128,7 @@ Status take_biases(ModelConfig& model, const Json& config) {
       break;
     case Family::qwen2:
       model.qkv_bias = true;
-      break;  // whatever the config says
+      break;  // independent of the config
     case Family::mistral:
       if (has_attention_bias) return error("E_UNSUPPORTED_MODEL", "\"attention_bias\": expected false for mistral, found true");
   }
@@ -140,7 +140,7 @@ Status take_biases(ModelConfig& model, const Json& config) {
   return {};
 }
 
-// The window that layers with one have, or 0: by the rules of each family's configuration class.
+// The size of the attention window, or 0 for none, by the rules of each family's configuration class.
 Result<std::int32_t> common_window(const ModelConfig& model, const Json& config) {
   if (model.family == Family::llama) {
     const Json* window = find_member(config, "sliding_window");

@@ -15,8 +15,8 @@ enum class Family : std::uint8_t { llama, mistral, qwen2, qwen3 };
 
 std::string_view name_of(Family family);
 
-// What `config.json` says about a causal language model, with the reference implementation's defaults filled in. Sizes are
-// positive, consistent, and small enough that products of two of them fit 64 bits.
+// A causal language model's `config.json`, with the reference implementation's defaults for absent keys. Sizes are positive,
+// consistent, and small enough that products of two of them fit in 64 bits.
 struct ModelConfig {
   Family family = Family::llama;
   std::int32_t vocab_size = 0;
@@ -42,8 +42,8 @@ struct ModelConfig {
   [[nodiscard]] std::int32_t kv_width() const { return kv_head_count * head_dim; }
 };
 
-// E_NO_CONFIG, E_BAD_JSON, E_MODEL_CONFIG (a value that can't be) or E_UNSUPPORTED_MODEL (something that would change the
-// numbers and is not served), always with key and value.
+// E_NO_CONFIG, E_BAD_JSON, E_MODEL_CONFIG (an impossible value) or E_UNSUPPORTED_MODEL (a setting that would change the results and is
+// not supported), always with key and value.
 Result<ModelConfig> parse_model_config(const Json& config);
 // Reads `folder`/config.json.
 Result<ModelConfig> read_model_config(const std::string& folder);

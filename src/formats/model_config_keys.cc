@@ -8,7 +8,7 @@
 namespace slora {
 namespace {
 
-// Keys of other families and of variants.
+// Keys of unsupported families and variants.
 constexpr std::array kRefused = {
     "add_cross_attention",
     "alibi",

@@ -7,8 +7,8 @@
 
 namespace slora {
 
-// Refuses (E_UNSUPPORTED_MODEL) keys of a model's config that change the numbers and that no family here knows, unless their
-// value switches them off. Keys that nobody knows are named in `warnings`.
+// Refuses (E_UNSUPPORTED_MODEL) keys of a model's config that change the results and are not supported, unless their value switches
+// them off. Unknown keys are listed in `warnings`.
 Status check_model_config_keys(std::vector<std::string>& warnings, const Json& config);
 
 }  // namespace slora

@@ -26,7 +26,7 @@ ModelConfig parsed(const std::string& name) {
   EXPECT_TRUE(config->warnings.empty()) << name << ": " << testing::PrintToString(config->warnings);
   return *config;
 }
-// What the reader says of a sample with one key changed.
+// The result of reading a sample config with one key changed.
 std::string refusal(const std::string& name, std::string_view key, std::string_view value) {
   Json json = sample(name);
   json[std::string(key)] = *parse_json(value);

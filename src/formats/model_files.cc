@@ -13,10 +13,10 @@ namespace {
 
 constexpr std::string_view kSingleFile = "model.safetensors";
 constexpr std::string_view kIndexFile = "model.safetensors.index.json";
-constexpr std::size_t kShardsMax = 512;  // each stays open
+constexpr std::size_t kShardsMax = 512;  // each file stays open
 constexpr JsonLimits kIndexLimits{.bytes_max = std::size_t{64} << 20, .depth_max = 8, .values_max = std::size_t{2} << 20};
 
-// The tensors that the index gives to each shard, in the order of the index.
+// The tensors that the index assigns to each shard, in the order of the index.
 using ShardMap = std::map<std::string, std::vector<std::string>>;
 
 tl::unexpected<Error> refuse(std::string_view what) { return error("E_MODEL_FILES", "{}: {}", kIndexFile, what); }

@@ -11,14 +11,14 @@
 
 namespace slora {
 
-// A tensor of a model folder and the file that holds it.
+// A tensor of a model folder and the file that contains it.
 struct ModelTensor {
   TensorInfo info;
   std::size_t file_index = 0;
 };
 
-// All tensors of a model folder: `model.safetensors`, or the shards that `model.safetensors.index.json` names. Complete
-// after open(): every shard's header has been checked, and index and shards name the same tensors. Reads on any thread.
+// All tensors of a model folder: `model.safetensors`, or the shards listed in `model.safetensors.index.json`. open()
+// checks the header of every shard, and that index and shards name the same tensors. Reads on any thread.
 class ModelFiles {
  public:
   static Result<ModelFiles> open(const std::string& folder);
@@ -30,7 +30,7 @@ class ModelFiles {
 
   // Requires: `tensor` is one of tensors(), and out.size() == tensor.info.bytes.
   [[nodiscard]] Status read(const ModelTensor& tensor, std::span<std::byte> out) const;
-  // Reads out.size() bytes of the tensor from `begin`. Requires: they lie in it.
+  // Reads out.size() bytes of the tensor from `begin`. Requires: they are inside the tensor.
   [[nodiscard]] Status read_part(const ModelTensor& tensor, std::uint64_t begin, std::span<std::byte> out) const;
 
  private:

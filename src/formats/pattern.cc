@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::size_t kKeyBytesMax = 512;
 constexpr std::size_t kPathBytesMax = 512;
-constexpr std::uint32_t kMatchSteps = 10'000;  // an ordinary key takes about a hundred
+constexpr std::uint32_t kMatchSteps = 10'000;  // an ordinary key needs about a hundred
 constexpr std::uint32_t kMatchDepth = 1'000;
 constexpr std::uint32_t kMatchHeapKib = 1'024;
 
@@ -26,15 +26,15 @@ bool is_plain_character(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
 }
 
-// What stands after a backslash and means the same in Python and PCRE2.
+// Escapes with the same meaning in Python and PCRE2.
 bool is_common_escape(char c) {
   constexpr std::string_view kLetters = "AbBdDsSwWnrtfa";
   const bool is_alphanumeric = is_plain_character(c) && c != '_' && c != '-' && c != '.';
   return !is_alphanumeric || (c >= '0' && c <= '9') || kLetters.find(c) != std::string_view::npos;
 }
 
-// PCRE2 knows more syntax than Python, and a little that means something else: keys that use it are no Python expressions
-// with the meaning that PEFT gave them. Says what is wrong, or nothing.
+// PCRE2 has syntax that Python lacks, and some with another meaning: a key that uses it would not match as it does in PEFT. Returns
+// a description of the first such construct, or nothing.
 std::optional<std::string> foreign_syntax(std::string_view text) {
   constexpr std::array<std::string_view, 8> kGroups = {":", "=", "!", "<=", "<!", "P<", "P=", ">"};
   bool in_class = false;
@@ -50,7 +50,7 @@ std::optional<std::string> foreign_syntax(std::string_view text) {
         if (in_class) break;
         in_class = true;
         i += rest.starts_with('^') ? 1 : 0;
-        i += text.substr(i + 1).starts_with(']') ? 1 : 0;  // there it stands for itself
+        i += text.substr(i + 1).starts_with(']') ? 1 : 0;  // in this position it is a literal
         break;
       case ']':
         in_class = false;
@@ -99,13 +99,13 @@ Result<ModulePattern> ModulePattern::compile(std::string_view key) {
   }
   ModulePattern pattern(key);
   if (std::all_of(key.begin(), key.end(), is_plain_character)) return pattern;
-  const std::string group = fmt::format("({})", key);  // a key may say what kind of group it stands in
+  const std::string group = fmt::format("({})", key);  // the key may begin with "?", which makes it a special group
   if (const std::optional<std::string> foreign = foreign_syntax(group)) {
     return refuse(key, fmt::format("expected an expression that Python and PCRE2 read alike, found {}", *foreign));
   }
   const std::string whole = fmt::format("(.*\\.)?{}$", group);
   const std::unique_ptr<pcre2_compile_context, FreeCompileContext> context(pcre2_compile_context_create(nullptr));
-  check(context != nullptr, "memory for a pattern");
+  check(context != nullptr, "expected PCRE2 to allocate a compile context");
   pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
   int code = 0;
   PCRE2_SIZE at = 0;
@@ -127,7 +127,7 @@ Result<bool> ModulePattern::matches(std::string_view path) const {
   if (is_plain()) return matches_plain(key_, path);
   const std::unique_ptr<pcre2_match_context, FreeMatchContext> context(pcre2_match_context_create(nullptr));
   const std::unique_ptr<pcre2_match_data, FreeMatchData> data(pcre2_match_data_create(1, nullptr));
-  check(context != nullptr && data != nullptr, "memory for a match");
+  check(context != nullptr && data != nullptr, "expected PCRE2 to allocate a match context and match data");
   pcre2_set_match_limit(context.get(), kMatchSteps);
   pcre2_set_depth_limit(context.get(), kMatchDepth);
   pcre2_set_heap_limit(context.get(), kMatchHeapKib);

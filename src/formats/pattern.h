@@ -10,17 +10,17 @@ struct pcre2_real_code_8;
 namespace slora {
 
 // PEFT's rule for the keys of rank_pattern and alpha_pattern: KEY matches a module path when Python's
-// re.match("(.*\.)?(KEY)$", path) does. Regular expressions come from strangers: their syntax is held to what Python and
-// PCRE2 understand alike, their length, backtracking and memory are bounded. Constant after compile(); any thread.
+// re.match("(.*\.)?(KEY)$", path) does. The expressions are untrusted input: only syntax with the same meaning in Python
+// and PCRE2 is accepted, and length, backtracking and memory are bounded. Constant after compile(); any thread.
 class ModulePattern {
  public:
-  // E_PATTERN when the key is too long, or no expression, or one that Python reads otherwise.
+  // E_PATTERN if the key is too long, no valid expression, or one that Python interprets differently.
   static Result<ModulePattern> compile(std::string_view key);
 
-  // E_PATTERN when the bounds are reached.
+  // E_PATTERN if the limits are exceeded.
   [[nodiscard]] Result<bool> matches(std::string_view path) const;
   [[nodiscard]] const std::string& key() const { return key_; }
-  // Whether the key is a plain path (with Python's meaning of '.'): such keys cost nothing to match.
+  // Whether the key is a plain path (with Python's meaning of '.'): such keys are matched without PCRE2.
   [[nodiscard]] bool is_plain() const { return code_ == nullptr; }
 
  private:

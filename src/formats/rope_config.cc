@@ -24,7 +24,7 @@ tl::unexpected<Error> impossible(std::string_view key, std::string_view expected
   return error("E_MODEL_CONFIG", "RoPE \"{}\": expected {}, found {}", key, expected, found);
 }
 
-// Reads a number into `out` where it is given, and holds it above `low`.
+// Reads an optional number into `out`, which must be greater than `low`.
 Status take_number(double& out, const Json& params, std::string_view key, double low) {
   Result<std::optional<double>> found = optional_number_at(params, key);
   if (!found) return forward_error(found);
@@ -61,7 +61,7 @@ Status refuse_unserved(const Json& config, const Json& params) {
   return {};
 }
 
-// The length before the extension: beside the parameters, among them, or the model's own length.
+// The context length before the extension: a key of the config, a key of the RoPE parameters, or the model's own length.
 Result<std::int64_t> original_length(const Json& config, const Json& params, std::int64_t max_position_embeddings) {
   constexpr std::string_view kKey = "original_max_position_embeddings";
   Result<std::optional<std::int64_t>> length = optional_integer_at(config, kKey);
@@ -72,7 +72,7 @@ Result<std::int64_t> original_length(const Json& config, const Json& params, std
   return found;
 }
 
-// Reads a number that must be given.
+// Reads a required number.
 Status take_required(double& out, const Json& params, std::string_view key, double low) {
   if (find_member(params, key) == nullptr) return error("E_MODEL_CONFIG", "RoPE \"{}\": expected a number, found nothing", key);
   return take_number(out, params, key, low);
@@ -84,14 +84,14 @@ Status take_llama3(RopeConfig& rope, const Json& params) {
   return take_required(rope.high_freq_factor, params, "high_freq_factor", rope.low_freq_factor);
 }
 
-// The reference takes 0 for "not given".
+// The reference implementation treats 0 as absent.
 Status take_beta(double& out, const Json& params, std::string_view key) {
   const Json* beta = find_member(params, key);
   return beta != nullptr && is_off(*beta) ? Status() : take_number(out, params, key, 0.0);
 }
 
 Status take_yarn(RopeConfig& rope, const Json& params, std::int64_t max_position_embeddings) {
-  rope.factor = static_cast<double>(max_position_embeddings) / static_cast<double>(rope.original_max_position);  // where none is given
+  rope.factor = static_cast<double>(max_position_embeddings) / static_cast<double>(rope.original_max_position);  // if absent
   if (Status taken = take_number(rope.factor, params, "factor", 0.0); !taken) return taken;
   if (Status taken = take_beta(rope.beta_fast, params, "beta_fast"); !taken) return taken;
   if (Status taken = take_beta(rope.beta_slow, params, "beta_slow"); !taken) return taken;
@@ -119,7 +119,7 @@ Status take_kind(RopeConfig& rope, const Json& params, std::int64_t max_position
     case RopeKind::yarn:
       return take_yarn(rope, params, max_position_embeddings);
     case RopeKind::dynamic:
-      rope.original_max_position = max_position_embeddings;  // the reference looks at no other length
+      rope.original_max_position = max_position_embeddings;  // the reference implementation uses no other length
       return take_required(rope.factor, params, "factor", 0.0);
   }
   return {};

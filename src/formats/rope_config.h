@@ -12,8 +12,8 @@ enum class RopeKind : std::uint8_t { default_, linear, llama3, yarn, dynamic };
 
 std::string_view name_of(RopeKind kind);
 
-// How positions become angles, with the defaults of the reference implementation filled in. Fields that a kind does not use
-// keep their defaults.
+// The parameters of rotary position embeddings, with the reference implementation's defaults. Fields that a kind does not use keep
+// their defaults.
 struct RopeConfig {
   RopeKind kind = RopeKind::default_;
   double theta = 10000.0;
@@ -23,14 +23,14 @@ struct RopeConfig {
   double beta_fast = 32.0;                 // yarn
   double beta_slow = 1.0;                  // yarn
   bool truncate = true;                    // yarn: round the correction range to whole dimensions
-  std::optional<double> attention_factor;  // yarn; else from factor and the two that follow
+  std::optional<double> attention_factor;  // yarn; computed from factor and the next two if absent
   std::optional<double> mscale;            // yarn; used only when both are set and not 0
   std::optional<double> mscale_all_dim;    // yarn
-  std::int64_t original_max_position = 0;  // length before an extension; up to here dynamic equals default_
+  std::int64_t original_max_position = 0;  // context length before the extension; up to it, dynamic equals default_
 };
 
 // Reads `rope_theta` + `rope_scaling` (transformers 4) or `rope_parameters` (transformers 5) from a model's config.
-// E_UNSUPPORTED_MODEL for kinds and keys that are not served.
+// E_UNSUPPORTED_MODEL for unsupported kinds and keys.
 Result<RopeConfig> parse_rope_config(const Json& config, std::int64_t max_position_embeddings);
 
 }  // namespace slora

@@ -14,7 +14,7 @@
 namespace slora {
 namespace {
 
-constexpr std::uint64_t kLengthBytes = 8;  // the header's length stands first, little-endian
+constexpr std::uint64_t kLengthBytes = 8;  // the file begins with the length of the header, little-endian
 constexpr std::size_t kDimensionsMax = 8;
 
 std::optional<DType> dtype_of(std::string_view name) {
@@ -28,7 +28,7 @@ std::optional<DType> dtype_of(std::string_view name) {
 
 std::optional<std::uint64_t> size_from(const Json& value) {
   if (value.is_number_unsigned()) return value.get<std::uint64_t>();
-  return std::nullopt;  // the parser gives non-negative integers as unsigned, so all else is negative or no integer
+  return std::nullopt;  // the parser represents non-negative integers as unsigned, so any other value is negative or no integer
 }
 
 tl::unexpected<Error> refuse(std::string_view tensor, std::string_view what) {
@@ -50,7 +50,7 @@ Result<std::vector<std::int64_t>> parse_shape(std::string_view name, const Json&
   return dimensions;
 }
 
-// The bytes that dtype and shape call for; nothing when they don't fit 64 bits at some step, also where a later dimension is 0.
+// The number of bytes for a dtype and shape; nothing if a partial product exceeds 64 bits, even if a later dimension is 0.
 std::optional<std::uint64_t> bytes_for(DType dtype, const std::vector<std::int64_t>& shape) {
   std::optional<std::uint64_t> bytes = bytes_of(dtype);
   for (const std::int64_t dimension : shape) {
@@ -60,7 +60,7 @@ std::optional<std::uint64_t> bytes_for(DType dtype, const std::vector<std::int64
   return bytes;
 }
 
-// Reads one entry; `offset` still counts from the end of the header.
+// Reads one entry; `offset` is relative to the end of the header.
 Result<TensorInfo> parse_tensor(const std::string& name, const Json& entry) {
   if (!entry.is_object()) return refuse(name, fmt::format("expected an object, found {}", shown(entry)));
   const Json* dtype_name = nullptr;
@@ -107,7 +107,7 @@ Result<std::vector<std::pair<std::string, std::string>>> parse_metadata(const Js
   return metadata;
 }
 
-// Sorts by place and makes offsets count from the start of the file.
+// Sorts by offset and makes offsets relative to the start of the file.
 Status place(std::vector<TensorInfo>& tensors, std::uint64_t data_begin, std::uint64_t data_bytes) {
   std::sort(tensors.begin(), tensors.end(), [](const TensorInfo& a, const TensorInfo& b) {
     return std::tie(a.offset, a.bytes, a.name) < std::tie(b.offset, b.bytes, b.name);
@@ -204,12 +204,12 @@ const TensorInfo* SafetensorsFile::find(std::string_view name) const {
 }
 
 Status SafetensorsFile::read(const TensorInfo& tensor, std::span<std::byte> out) const {
-  check(out.size() == tensor.bytes, "a buffer of the tensor's size");
+  check(out.size() == tensor.bytes, "expected a buffer of the tensor's size");
   return read_part(tensor, 0, out);
 }
 
 Status SafetensorsFile::read_part(const TensorInfo& tensor, std::uint64_t begin, std::span<std::byte> out) const {
-  check(begin <= tensor.bytes && out.size() <= tensor.bytes - begin, "a part that lies in the tensor");
+  check(begin <= tensor.bytes && out.size() <= tensor.bytes - begin, "expected a range inside the tensor");
   Status read = file_.read_at(out, tensor.offset + begin);
   if (!read) return error(read.error().code, "tensor {}: {}", quote(tensor.name), read.error().message);
   return read;

@@ -27,7 +27,7 @@ struct SafetensorsLimits {
   std::size_t tensors_max = 65536;
   std::size_t name_bytes_max = 512;
 };
-// For base models, whose headers name many more tensors.
+// Limits for base models, whose headers name many more tensors.
 inline constexpr SafetensorsLimits kModelFileLimits{.header_bytes_max = 100'000'000, .tensors_max = 1 << 20};
 
 struct SafetensorsHeader {
@@ -40,8 +40,8 @@ struct SafetensorsHeader {
 // names tensor, expected and found.
 Result<SafetensorsHeader> parse_safetensors_header(std::string_view header, std::uint64_t file_bytes, const SafetensorsLimits& limits = {});
 
-// An open safetensors file whose header has been checked. Bytes are read into the caller's memory, never mapped: a file that
-// changes meanwhile gives an error or other numbers, never a signal. Reading is const and may happen on several threads.
+// An open safetensors file whose header has been checked. Bytes are read into the caller's memory, never mapped: if the file
+// changes meanwhile, a read returns an error or other values, but never raises a signal. Several threads may read at once.
 class SafetensorsFile {
  public:
   static Result<SafetensorsFile> open(const std::string& path, const SafetensorsLimits& limits = {});
@@ -56,7 +56,7 @@ class SafetensorsFile {
 
   // Reads a whole tensor. Requires: `tensor` is one of tensors(), out.size() == tensor.bytes.
   [[nodiscard]] Status read(const TensorInfo& tensor, std::span<std::byte> out) const;
-  // Reads out.size() bytes of the tensor from `begin`. Requires: they lie in it.
+  // Reads out.size() bytes of the tensor from `begin`. Requires: they are inside the tensor.
   [[nodiscard]] Status read_part(const TensorInfo& tensor, std::uint64_t begin, std::span<std::byte> out) const;
 
  private:

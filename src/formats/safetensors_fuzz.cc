@@ -4,7 +4,7 @@
 #include "base/check.h"
 #include "formats/safetensors.h"
 
-// The bytes are a whole file: a header that is accepted describes exactly the bytes after it.
+// The input is a whole file: an accepted header describes exactly the bytes after it.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t bytes) {
   using namespace slora;
   if (bytes < 8) return 0;
@@ -15,12 +15,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t byte
   if (!header) return 0;
   std::uint64_t at = 8 + header_bytes;
   for (const TensorInfo& tensor : header->tensors) {
-    check(tensor.offset == at, "tensors without gaps");
+    check(tensor.offset == at, "expected tensors without gaps");
     std::uint64_t expected = bytes_of(tensor.dtype);
     for (const std::int64_t dimension : tensor.shape) expected *= static_cast<std::uint64_t>(dimension);
-    check(tensor.bytes == expected && tensor.bytes <= bytes - at, "a tensor of its shape's size within the file");
+    check(tensor.bytes == expected && tensor.bytes <= bytes - at, "expected a tensor of its shape's size within the file");
     at += tensor.bytes;
   }
-  check(at == bytes, "tensors that end at the end of the file");
+  check(at == bytes, "expected tensors up to the end of the file");
   return 0;
 }

@@ -13,7 +13,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// What the reader says of a header in a file with `data_bytes` after it.
+// The result of reading a header that is followed by `data_bytes` bytes.
 std::string refusal(const std::string& header, std::uint64_t data_bytes, const SafetensorsLimits& limits = {}) {
   const Result<SafetensorsHeader> parsed = parse_safetensors_header(header, 8 + header.size() + data_bytes, limits);
   return parsed ? "accepted" : parsed.error().code + ": " + parsed.error().message;

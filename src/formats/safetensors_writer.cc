@@ -12,7 +12,7 @@ namespace slora {
 TensorToWrite tensor_to_write(std::string name, DType dtype, std::vector<std::int64_t> shape, const std::vector<float>& values) {
   std::int64_t count = 1;
   for (const std::int64_t dimension : shape) count *= dimension;
-  check(count == static_cast<std::int64_t>(values.size()), "as many values as the shape says");
+  check(count == static_cast<std::int64_t>(values.size()), "expected as many values as the shape has elements");
   TensorToWrite tensor{std::move(name), dtype, std::move(shape), std::vector<std::byte>(values.size() * bytes_of(dtype))};
   convert_from_float(tensor.bytes.data(), dtype, values.data(), values.size());
   return tensor;

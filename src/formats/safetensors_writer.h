@@ -17,10 +17,10 @@ struct TensorToWrite {
   std::vector<std::byte> bytes;
 };
 
-// `values` rounded to `dtype` (f32, f16 or bf16). Requires: as many values as the shape says.
+// `values` rounded to `dtype` (f32, f16 or bf16). Requires: the number of values is that of the shape.
 TensorToWrite tensor_to_write(std::string name, DType dtype, std::vector<std::int64_t> shape, const std::vector<float>& values);
 
-// Writes a safetensors file with the tensors in this order, replacing what is there. For tests and tools.
+// Writes a safetensors file with the tensors in this order, replacing an existing file. For tests and benchmarks.
 [[nodiscard]] Status write_safetensors(const std::string& path, const std::vector<TensorToWrite>& tensors);
 
 }  // namespace slora

@@ -7,18 +7,19 @@
 namespace slora {
 
 Sha256::Sha256() : context_(EVP_MD_CTX_new()) {
-  check(context_ != nullptr && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1, "a SHA-256 context");
+  check(context_ != nullptr && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1,
+        "expected OpenSSL to create a SHA-256 context");
 }
 
 void Sha256::update(std::span<const std::byte> bytes) {
-  check(EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()) == 1, "a SHA-256 that is not finished");
+  check(EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()) == 1, "expected an unfinished SHA-256");
 }
 
 Sha256Digest Sha256::finish() {
   Sha256Digest digest;
   unsigned int size = 0;
   check(EVP_DigestFinal_ex(context_.get(), reinterpret_cast<unsigned char*>(digest.data()), &size) == 1 && size == digest.size(),
-        "a SHA-256 that is finished once");
+        "expected finish() to be called once");
   return digest;
 }
 

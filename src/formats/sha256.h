@@ -11,7 +11,7 @@ namespace slora {
 
 using Sha256Digest = std::array<std::byte, 32>;
 
-// SHA-256 of bytes that come in pieces. One thread; done after finish().
+// SHA-256 of bytes that arrive in pieces. One thread; must not be used after finish().
 class Sha256 {
  public:
   Sha256();

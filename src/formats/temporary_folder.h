@@ -13,13 +13,13 @@
 
 namespace slora {
 
-// A folder of one's own, gone with everything in it when the object dies.
+// A new folder that is deleted with its content by the destructor.
 class TemporaryFolder {
  public:
-  // In the system's folder for such, for tests. Requires: it may be written.
+  // In the system's temporary folder, for tests. Requires: that is writable.
   TemporaryFolder() {
     Result<TemporaryFolder> made = create();
-    check(made.has_value(), "a temporary folder");
+    check(made.has_value(), "expected a temporary folder to be created");
     path_ = std::exchange(made->path_, {});
   }
   TemporaryFolder(TemporaryFolder&& other) noexcept : path_(std::exchange(other.path_, {})) {}
@@ -29,7 +29,7 @@ class TemporaryFolder {
     if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
   }
 
-  // In the system's folder for such, or E_WRITE.
+  // In the system's temporary folder, or E_WRITE.
   static Result<TemporaryFolder> create() {
     std::error_code failure;
     const std::filesystem::path parent = std::filesystem::temp_directory_path(failure);
@@ -47,7 +47,7 @@ class TemporaryFolder {
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] std::string file(std::string_view name) const { return path_ + "/" + std::string(name); }
 
-  // Writes a file, with the folders on its way, and returns its path.
+  // Writes a file and creates its parent folders; returns its path.
   std::string write(std::string_view name, std::string_view content) const {
     const std::string path = file(name);
     std::filesystem::create_directories(std::filesystem::path(path).parent_path());

@@ -19,7 +19,7 @@ constexpr std::size_t kTemplatesMax = 64;
 tl::unexpected<Error> in_file(std::string_view name, const Error& why) { return error(why.code, "{}: {}", name, why.message); }
 bool is_absent(const Error& why) { return why.code == "E_NO_FILE"; }
 
-// An object, or an empty one where there is no such file.
+// An object; an empty one if there is no such file.
 Result<Json> read_optional_object(const std::string& path) {
   Result<Json> json = read_json_file(path, kConfigLimits);
   if (!json && is_absent(json.error())) return Json(Json::value_t::object);
@@ -47,7 +47,7 @@ Status take_tokens(TokenizerFiles& files, const Json& config) {
   return {};
 }
 
-// "chat_template": the template, or a list of named ones of which "default" is the usual one.
+// "chat_template": the template, or a list of named templates, of which "default" is the default one.
 Status take_templates(TokenizerFiles& files, const Json& config) {
   const Json* found = find_member(config, "chat_template");
   if (found == nullptr) return {};
@@ -79,8 +79,8 @@ Status take_template_file(std::string& out, const std::string& path) {
   return {};
 }
 
-// Files of their own go before the config: chat_template.jinja, and additional_chat_templates/NAME.jinja. What older processors
-// wrote, chat_template.json, is taken where there is no other.
+// Separate files take precedence over the config: chat_template.jinja and additional_chat_templates/NAME.jinja. chat_template.json, which
+// older processors wrote, is used if there is no other.
 Status take_template_files(TokenizerFiles& files, const std::string& folder) {
   if (Status taken = take_template_file(files.chat_template, folder + "/chat_template.jinja"); !taken) return taken;
   if (files.chat_template.empty()) {
