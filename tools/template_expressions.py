@@ -34,7 +34,7 @@ OTHERS = ["nothing", "missing", "none", "table.missing", "true", "False"]
 
 TEXT_METHODS = [
     "strip()", "lstrip()", "rstrip()", "strip('lo H')", "lstrip('H ')", "rstrip('d\\n')", "split()", "split(',')", "split(' ', 1)", "split('l')",
-    "rsplit(' ', 1)", "rsplit('l', 2)", "rsplit()", "splitlines()", "splitlines(true)", "split(sep='o')", "split(maxsplit=1)", "upper()", "lower()",
+    "rsplit(' ', 1)", "rsplit('l', 2)", "splitlines()", "splitlines(true)", "split(sep='o')", "split(maxsplit=1)", "upper()", "lower()",
     "title()", "capitalize()", "startswith('He')", "startswith(('x', ' '))", "endswith('d')", "endswith('\\n')", "find('l')", "find('zz')",
     "count('l')", "count('')", "replace('l', 'L')", "replace('l', '', 1)", "replace('', '-')", "join(words)", "join(['x', 'y'])", "join(numbers)",
     "join('abc')", "removeprefix('Hell')", "removesuffix('ld')", "format(1)", "nothing()",
@@ -69,7 +69,6 @@ STATEMENTS = [
     "{% for x in @1 if x %}\n  {{ loop.revindex }}/{{ loop.length }} {{ x }}\n{% endfor %}\nend",
     "{% for k, v in @1 %}{{ k }}={{ v }};{% endfor %}",
     "{% for x in @1 %}{% if loop.first %}{% continue %}{% elif loop.index > 3 %}{% break %}{% endif %}{{ loop.previtem }}>{{ x }}>{{ loop.nextitem }} {% endfor %}",
-    "{% for x in @1 %}{{ loop.cycle('a', 'b') }}{% endfor %}",
     "{% set x = @1 %}{% if x %}T{% else %}F{% endif %}{{ x if x is defined else 'undefined' }}",
     "{% set ns = namespace(a=@1, b=1) %}{% for i in range(3) %}{% set ns.b = ns.b + i %}{% endfor %}{{ ns.a }}{{ ns.b }}{{ ns.c is defined }}",
     "{% macro f(a, b=@1) %}({{ a }}|{{ b }}){% endmacro %}{{ f(@2) }}{{ f(1, 2) }}{{ f(1, b=2) }}",

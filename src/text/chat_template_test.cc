@@ -75,7 +75,7 @@ TEST(ChatTemplate, TakesWhiteSpaceAroundTagsAsTransformersDoes) {
 
 TEST(ChatTemplate, ComputesAsPython) {
   EXPECT_EQ(show("1 + 2 * 3 - -1"), "8");
-  EXPECT_EQ(show("[-7 // 2, -7 % 3, 7 / 2, 2 ** 10, 7 // 2.0]"), "[-4, 2, 3.5, 1024, 3.0]");
+  EXPECT_EQ(show("[-7 // 2, -7 % 3, 7 / 2, 7 // 2.0]"), "[-4, 2, 3.5, 3.0]");
   EXPECT_EQ(show("'a' ~ 1 ~ nothing ~ yes"), "a1NoneTrue");
   EXPECT_EQ(show("[1, 2] + [3] == [1, 2, 3.0]"), "True");
   EXPECT_EQ(show("1 < 2 < 3 and 'ell' in word and 9 not in numbers"), "True");
@@ -185,6 +185,11 @@ TEST(ChatTemplate, RefusesByNameWhatPublishedTemplatesDoNotUse) {
   }
   EXPECT_THAT(show("'{}{}'.format(n)"), HasSubstr("'format' has more fields than arguments"));
   EXPECT_THAT(show("word.find('l', 3)"), HasSubstr("line 1: find takes at most 1 arguments, 2 were given"));
+  EXPECT_THAT(show("2 ** 3"), HasSubstr("line 1: expected '}}', found '**'"));
+  EXPECT_THAT(show("word.rsplit()"), HasSubstr("line 1: rsplit without a separator is not supported"));
+  EXPECT_THAT(show("'ff' | int(0, 16)"), HasSubstr("line 1: int takes at most 1 arguments, 2 were given"));
+  EXPECT_THAT(render("{% for x in letters %}{{ loop.cycle('a', 'b') }}{% endfor %}"),
+              HasSubstr("'cycle' of a dict is undefined or not supported"));
   EXPECT_THAT(show("range(5)[1:]"), HasSubstr("line 1: range can't be sliced"));
   EXPECT_THAT(show("range(*numbers)"), HasSubstr("line 1: a spread argument ('*') is not supported"));
   EXPECT_THAT(show("dict(**table)"), HasSubstr("line 1: a spread argument ('**') is not supported"));
@@ -265,7 +270,7 @@ TEST(ChatTemplate, CountsEveryTraversalOfAValue) {
 }
 
 TEST(ChatTemplate, RefusesIntegersBeyond64Bits) {
-  for (const char* beyond : {"9223372036854775807 + 1", "-9223372036854775807 - 2", "4611686018427387904 * 2", "2 ** 63", "1e19 | int"}) {
+  for (const char* beyond : {"9223372036854775807 + 1", "-9223372036854775807 - 2", "4611686018427387904 * 2", "1e19 | int"}) {
     EXPECT_THAT(show(beyond), HasSubstr("too large")) << beyond;
   }
 }

@@ -32,7 +32,6 @@ const std::vector<std::vector<InfixOperator>>& infix_levels() {
        {TokenKind::symbol, "/", BinaryOperator::divide},
        {TokenKind::symbol, "//", BinaryOperator::floor_divide},
        {TokenKind::symbol, "%", BinaryOperator::modulo}},
-      {{TokenKind::symbol, "**", BinaryOperator::power}},
   };
   return kLevels;
 }

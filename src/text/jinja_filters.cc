@@ -1,7 +1,6 @@
 #include "text/jinja_filters.h"
 
 #include <algorithm>
-#include <array>
 #include <cctype>
 #include <charconv>
 #include <cmath>
@@ -32,20 +31,20 @@ std::string digits_of(std::string_view text) {
 std::optional<double> number_of(Machine& machine, const Value& value) {
   if (const std::optional<double> number = value.if_number()) return number;
   if (value.if_text() == nullptr) return std::nullopt;
-  const std::string text = digits_of(machine.text_of(value));
+  const std::string digits = digits_of(machine.text_of(value));
   double number = 0;
-  const std::from_chars_result end = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (end.ec != std::errc() || end.ptr != text.data() + text.size()) return std::nullopt;
+  const std::from_chars_result end = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  if (end.ec != std::errc() || end.ptr != digits.data() + digits.size()) return std::nullopt;
   return number;
 }
 
-std::optional<std::int64_t> whole_number_of(Machine& machine, const Value& value, int base) {
+std::optional<std::int64_t> whole_number_of(Machine& machine, const Value& value) {
   if (const std::optional<std::int64_t> integer = value.if_integer()) return integer;
   if (value.if_text() != nullptr) {
-    const std::string text = digits_of(machine.text_of(value));
+    const std::string digits = digits_of(machine.text_of(value));
     std::int64_t integer = 0;
-    const std::from_chars_result end = std::from_chars(text.data(), text.data() + text.size(), integer, base);
-    if (end.ec == std::errc() && end.ptr == text.data() + text.size()) return integer;
+    const std::from_chars_result end = std::from_chars(digits.data(), digits.data() + digits.size(), integer);
+    if (end.ec == std::errc() && end.ptr == digits.data() + digits.size()) return integer;
   }
   const std::optional<double> number = number_of(machine, value);
   if (!number || !std::isfinite(*number)) return std::nullopt;
@@ -112,10 +111,8 @@ Value fail_undefined(Machine& machine, const Value& input) {
 }
 
 Value filter_int(Machine& machine, const Value& input, const Arguments& arguments) {
-  const std::int64_t base = integer_or(machine, arguments[1], 10);
-  if (base < 2 || base > 36) return machine.fail(fmt::format("the base {} is not supported", base));
   if (input.is_undefined()) return fail_undefined(machine, input);
-  const std::optional<std::int64_t> integer = whole_number_of(machine, input, static_cast<int>(base));
+  const std::optional<std::int64_t> integer = whole_number_of(machine, input);
   if (integer) return Value(*integer);
   return arguments[0].is_undefined() ? Value(std::int64_t{0}) : arguments[0];
 }
@@ -169,7 +166,7 @@ const std::vector<Filter>& scalar_filters() {
       // Chat templates are rendered without escaping of HTML, so what is marked as safe stays as it is.
       {"safe", {}, false, [](Machine& m, const Value& v, const Arguments&) { return m.make_text(m.text_of(v)); }},
       {"indent", {"width", "first", "blank"}, false, filter_indent},
-      {"int", {"default", "base"}, false, filter_int},
+      {"int", {"default"}, false, filter_int},
       {"float", {"default"}, false, filter_float},
       {"default", {"default_value", "boolean"}, false, filter_default},
       {"length", {}, false, filter_length},

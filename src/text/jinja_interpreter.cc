@@ -141,10 +141,6 @@ std::vector<Value> Interpreter::loop_items(const For& statement) {
 Value Interpreter::loop_value(const std::vector<Value>& items, std::size_t index) {
   const auto count = static_cast<std::int64_t>(items.size());
   const auto at = static_cast<std::int64_t>(index);
-  const auto cycle = [this, index](const Arguments& arguments) {
-    if (arguments.positional.empty()) return machine_.fail("loop.cycle needs values");
-    return arguments[index % arguments.positional.size()];
-  };
   Dict loop;
   const auto put = [&loop](std::string_view name, Value value) { loop.members.emplace_back(Value(name), std::move(value)); };
   put("index", Value(at + 1));
@@ -156,7 +152,6 @@ Value Interpreter::loop_value(const std::vector<Value>& items, std::size_t index
   put("length", Value(count));
   if (index > 0) put("previtem", items[index - 1]);
   if (index + 1 < items.size()) put("nextitem", items[index + 1]);
-  put("cycle", Value(Callable{cycle}));
   return machine_.make_dict(std::move(loop));
 }
 

@@ -103,10 +103,12 @@ template <Side side>
 Value split(Machine& machine, const Value& object, const Arguments& arguments) {
   const std::optional<std::string> separator = optional_text(machine, arguments[0]);
   if (separator && separator->empty()) return machine.fail("empty separator");
+  if (side == Side::right && !separator) return machine.fail("rsplit without a separator is not supported");
   const std::int64_t splits_max = integer_or(machine, arguments[1], -1);
   const std::string& text = text_of_object(object);
   if (!machine.spend_bytes(text.size() * 2)) return Value();
-  return list_of_texts(machine, side == Side::left ? split_left(text, separator, splits_max) : split_right(text, separator, splits_max));
+  return list_of_texts(
+      machine, side == Side::left ? split_left(text, separator, splits_max) : split_right(text, separator.value_or(""), splits_max));
 }
 
 // startswith and endswith: one affix, or any in a tuple.

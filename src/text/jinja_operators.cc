@@ -24,8 +24,6 @@ std::string_view symbol_of(BinaryOperator kind) {
       return "//";
     case BinaryOperator::modulo:
       return "%";
-    case BinaryOperator::power:
-      return "**";
     default:
       return "~";
   }
@@ -42,18 +40,6 @@ Value fail_operands(Machine& machine, BinaryOperator kind, const Value& left, co
       fmt::format("unsupported operands for {}: {} and {}", symbol_of(kind), name_of_operand(left), name_of_operand(right)));
 }
 
-std::optional<std::int64_t> integer_power(std::int64_t base, std::int64_t exponent) {
-  std::int64_t result = 1;
-  for (std::int64_t i = 0; i < exponent; ++i) {
-    if (base == 0 || base == 1) return base;
-    if (base == -1) return exponent % 2 == 0 ? 1 : -1;
-    const std::optional<std::int64_t> next = checked_mul(result, base);
-    if (!next) return std::nullopt;
-    result = *next;
-  }
-  return result;
-}
-
 // Division rounds down, and a remainder has the divisor's sign.
 std::int64_t floor_quotient(std::int64_t a, std::int64_t b) { return a / b - ((a % b != 0 && (a % b < 0) != (b < 0)) ? 1 : 0); }
 
@@ -68,10 +54,6 @@ Value calculate_integers(Machine& machine, BinaryOperator kind, std::int64_t a, 
       break;
     case BinaryOperator::multiply:
       result = checked_mul(a, b);
-      break;
-    case BinaryOperator::power:
-      if (b < 0) return Value(std::pow(static_cast<double>(a), static_cast<double>(b)));
-      result = integer_power(a, b);
       break;
     default:
       if (b == 0) return machine.fail("division by zero");
@@ -94,8 +76,6 @@ Value calculate_numbers(Machine& machine, BinaryOperator kind, double a, double 
       return Value(a - b);
     case BinaryOperator::multiply:
       return Value(a * b);
-    case BinaryOperator::power:
-      return Value(std::pow(a, b));
     default:
       break;
   }

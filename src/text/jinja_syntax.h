@@ -62,7 +62,7 @@ struct Unary {
   UnaryOperator kind;
   ExpressionPtr operand;
 };
-enum class BinaryOperator { logical_and, logical_or, add, subtract, multiply, divide, floor_divide, modulo, power, concatenate };
+enum class BinaryOperator { logical_and, logical_or, add, subtract, multiply, divide, floor_divide, modulo, concatenate };
 struct Binary {
   BinaryOperator kind;
   ExpressionPtr left;

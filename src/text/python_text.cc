@@ -79,26 +79,6 @@ std::vector<std::string_view> split_at_white_space(std::string_view text, std::i
   return words;
 }
 
-std::vector<std::string_view> split_at_white_space_from_right(std::string_view text, std::int64_t splits_max) {
-  std::vector<std::string_view> words;
-  for (text = strip_right(text); !text.empty(); text = strip_right(text)) {
-    if (splits_max >= 0 && std::ssize(words) == splits_max) {
-      words.push_back(text);
-      break;
-    }
-    std::size_t begin = text.size();
-    while (begin > 0) {
-      const CodePoint last = last_code_point(text.substr(0, begin));
-      if (is_python_space(last.value)) break;
-      begin -= last.bytes;
-    }
-    words.push_back(text.substr(begin));
-    text = text.substr(0, begin);
-  }
-  std::reverse(words.begin(), words.end());
-  return words;
-}
-
 }  // namespace
 
 bool is_python_space(char32_t code_point) { return is_white_space(code_point) || (code_point >= 0x1C && code_point <= 0x1F); }
@@ -152,10 +132,9 @@ std::vector<std::string_view> split_left(std::string_view text, std::optional<st
   return parts;
 }
 
-std::vector<std::string_view> split_right(std::string_view text, std::optional<std::string_view> separator, std::int64_t splits_max) {
-  if (!separator) return split_at_white_space_from_right(text, splits_max);
+std::vector<std::string_view> split_right(std::string_view text, std::string_view separator, std::int64_t splits_max) {
   const std::string reversed_text(text.rbegin(), text.rend());
-  const std::string reversed_separator(separator->rbegin(), separator->rend());
+  const std::string reversed_separator(separator.rbegin(), separator.rend());
   std::vector<std::string_view> parts;
   for (const std::string_view part : split_left(reversed_text, reversed_separator, splits_max)) {
     const auto begin = reversed_text.size() - static_cast<std::size_t>(part.data() - reversed_text.data()) - part.size();

@@ -22,12 +22,11 @@ namespace slora {
 // Byte offset of the first occurrence, npos when there is none. Takes linear time for every input.
 [[nodiscard]] std::size_t find_first(std::string_view text, std::string_view wanted);
 
-// str.split and str.rsplit. Without a `separator` they split at runs of white space; `splits_max` < 0: no limit. Requires: the separator
-// is not empty.
+// str.split and str.rsplit. Without a `separator` split_left() splits at runs of white space; `splits_max` < 0: no limit. Requires: the
+// separator is not empty.
 [[nodiscard]] std::vector<std::string_view> split_left(std::string_view text, std::optional<std::string_view> separator,
                                                        std::int64_t splits_max);
-[[nodiscard]] std::vector<std::string_view> split_right(std::string_view text, std::optional<std::string_view> separator,
-                                                        std::int64_t splits_max);
+[[nodiscard]] std::vector<std::string_view> split_right(std::string_view text, std::string_view separator, std::int64_t splits_max);
 enum class LineEnds { drop, keep };
 [[nodiscard]] std::vector<std::string_view> split_lines(std::string_view text, LineEnds ends = LineEnds::drop);
 
