@@ -39,7 +39,7 @@ TEST(ChatMessages, KeepResultsOfToolsAsText) {
             R"([{"role":"tool","content":"a\nb","tool_call_id":"1"},{"role":"tool","content":"c"}])");
 }
 
-TEST(ChatMessages, LeaveOutWhatIsNullAndCallsThatAreNone) {
+TEST(ChatMessages, LeaveOutNullMembersAndEmptyToolCalls) {
   EXPECT_EQ(converted(R"([{"role":"developer","content":"x","name":null,"tool_calls":[],"prefix":true}])", ContentFormat::text),
             R"([{"role":"developer","content":"x","prefix":true}])");
 }
@@ -51,7 +51,7 @@ TEST(ChatMessages, NameReasoningAsEveryTemplateExpectsIt) {
             R"([{"role":"assistant","content":"x","thinking":"a","reasoning_content":"b","reasoning":"b"}])");
 }
 
-TEST(ChatMessages, NameThePartAtFault) {
+TEST(ChatMessages, ErrorsNameThePart) {
   EXPECT_THAT(converted("[]", ContentFormat::text), HasSubstr("messages messages: expected a list with at least one message"));
   EXPECT_THAT(converted("[1]", ContentFormat::text), HasSubstr("messages[0] messages[0]: expected an object"));
   std::string members;

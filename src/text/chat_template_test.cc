@@ -62,7 +62,7 @@ TEST(ChatTemplate, RendersPublishedTemplatesAsTheReference) {
   EXPECT_GE(files, 9);
 }
 
-TEST(ChatTemplate, TakesWhiteSpaceAroundTagsAsTransformersDoes) {
+TEST(ChatTemplate, RemovesWhiteSpaceAroundTagsAsTransformers) {
   EXPECT_EQ(render("a\n  {% if yes %}  \n b\n  {% endif %}\nc\n"), "a\n  \n b\nc");
   EXPECT_EQ(render("a\n{% if yes %}\n b\n{% endif %}\nc"), "a\n b\nc");
   EXPECT_EQ(render("a \n {%- if yes -%} \n b {%- endif %} c"), "ab c");
@@ -202,7 +202,7 @@ TEST(ChatTemplate, RefusesByNameWhatPublishedTemplatesDoNotUse) {
   }
 }
 
-TEST(ChatTemplate, GivesTheTemplatesOwnRefusalToTheClient) {
+TEST(ChatTemplate, ReturnsTheMessageOfRaiseExceptionToTheClient) {
   const Result<std::string> text = try_render("{{ raise_exception('Roles must alternate: ' ~ n) }}{{ missing.x }}");
   ASSERT_FALSE(text.has_value());
   EXPECT_EQ(text.error().code, "invalid_request_error");

@@ -79,7 +79,7 @@ TEST_P(DetokenizerOfFamily, NeverTakesTextBack) {
 INSTANTIATE_TEST_SUITE_P(Families, DetokenizerOfFamily, ::testing::Values("gpt2", "llama2", "llama3", "mistral", "qwen2"),
                          [](const auto& family) { return std::string(family.param); });
 
-TEST(Detokenizer, HoldsBackHalfACharacter) {
+TEST(Detokenizer, HoldsBackAnIncompleteCharacter) {
   const auto tokenizer = read_golden("llama3");
   const std::vector<TokenId> ids =
       tokenizer->encode("\u20AC!", SpecialTokens::omit).value();  // the sign's three bytes are tokens of their own
@@ -100,7 +100,7 @@ TEST(Detokenizer, HoldsBackByteTokensUntilTheirRunEndsOrBreaks) {
   EXPECT_EQ(stream(*tokenizer, {byte(0xC3), a}), (std::vector<std::string>{"", "\uFFFDa", ""}));
 }
 
-TEST(Detokenizer, GivesNothingOfThePromptToTheContinuation) {
+TEST(Detokenizer, ReturnsNoTextOfThePromptInAContinuation) {
   const auto tokenizer = read_golden("llama2");
   const auto byte = [](int value) { return static_cast<TokenId>(3 + value); };
   const TokenId a = tokenizer->token_id("a").value_or(-1);

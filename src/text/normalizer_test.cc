@@ -18,7 +18,7 @@ std::string normalized(const Json& step, const std::string& text) {
 
 Json replace(const Json& pattern, const std::string& content) { return {{"type", "Replace"}, {"pattern", pattern}, {"content", content}}; }
 
-TEST(Normalizer, LeavesTextsAloneWithoutAStep) {
+TEST(Normalizer, ReturnsTextsUnchangedWithoutAStep) {
   EXPECT_EQ(normalized(nullptr, " e\u0301 "), " e\u0301 ");
   EXPECT_EQ(normalized({{"type", "Sequence"}, {"normalizers", Json::array()}}, " e\u0301 "), " e\u0301 ");
 }
@@ -43,7 +43,7 @@ TEST(Normalizer, RunsStepsInTheirOrder) {
   EXPECT_EQ(normalized({{"type", "Sequence"}, {"normalizers", {meta, prepend}}}, "a b"), " a_b");
 }
 
-TEST(Normalizer, RefusesByNameWhatItLacks) {
+TEST(Normalizer, RefusesUnsupportedPartsByName) {
   EXPECT_THAT(normalized({{"type", "StripAccents"}}, ""), HasSubstr("normalizer of type \"StripAccents\""));
   EXPECT_THAT(normalized({{"type", "Replace"}, {"content", ""}}, ""), HasSubstr("pattern"));
   EXPECT_THAT(normalized(replace({{"Regex", "("}}, ""), ""), HasSubstr("regular expression"));

@@ -52,7 +52,7 @@ TEST(PreTokenizer, LetsEmptyMatchesDecideWhatIsJoined) {
   EXPECT_THAT(cut(split({{"Regex", "x*"}}, "MergedWithNext", false), "axxb"), ElementsAre("a", "xxb"));
 }
 
-TEST(PreTokenizer, CutsAtKindsOfCharacters) {
+TEST(PreTokenizer, SplitsAtClassesOfCharacters) {
   EXPECT_THAT(cut({{"type", "Digits"}, {"individual_digits", false}}, "a12½b3"), ElementsAre("a", "12½", "b", "3"));
   EXPECT_THAT(cut({{"type", "Digits"}, {"individual_digits", true}}, "a12½b3"), ElementsAre("a", "1", "2", "½", "b", "3"));
   EXPECT_THAT(cut({{"type", "Punctuation"}}, "a!?b"), ElementsAre("a", "!", "?", "b"));

@@ -98,7 +98,7 @@ TEST(Tokenizer, GivesUnknownCharactersTheUnknownToken) {
   EXPECT_THAT(make(json)->encode("xyab", SpecialTokens::add).value(), ElementsAre(4));
 }
 
-TEST(Tokenizer, TakesWordsThatAreTokensAsTheyAreWhenMergesAreIgnored) {
+TEST(Tokenizer, KeepsWordsThatAreTokensIfMergesAreIgnored) {
   Json json = tiny();
   json["model"]["vocab"]["abab"] = 7;
   EXPECT_THAT(make(json)->encode("abab", SpecialTokens::add).value(), ElementsAre(6, 2));
@@ -112,7 +112,7 @@ TEST(Tokenizer, FindsTheLongestAddedTokenAtEachPlace) {
   EXPECT_THAT(make(json)->encode("a<x>b<x><x><x>", SpecialTokens::add).value(), ElementsAre(1, 7, 2, 8, 7));
 }
 
-TEST(Tokenizer, LetsAddedTokensTakeWhiteSpaceAndRefuseWords) {
+TEST(Tokenizer, AppliesStripAndSingleWordOfAddedTokens) {
   Json json = tiny();
   json["added_tokens"] = {added(7, "<l>"), added(8, "<r>"), added(9, "<w>")};
   json["added_tokens"][0]["lstrip"] = true;
@@ -136,7 +136,7 @@ TEST(Tokenizer, LooksForNormalizedAddedTokensInTheNormalizedText) {
   EXPECT_EQ(tokenizer->decode(std::vector<TokenId>{7, 8}, SpecialText::keep), "<x><Y>");
 }
 
-TEST(Tokenizer, PutsTokensAroundTheText) {
+TEST(Tokenizer, AddsTokensAroundTheText) {
   Json json = tiny();
   for (const char* type : {"BertProcessing", "RobertaProcessing"}) {
     json["post_processor"] = {{"type", type}, {"cls", {"b", 2}}, {"sep", {"ab", 4}}};
@@ -177,7 +177,7 @@ TEST(Tokenizer, KnowsItsTokens) {
   EXPECT_EQ(make(read_golden("llama2/tokenizer.json"))->token_bytes(3 + 0x80), "\x80");
 }
 
-TEST(Tokenizer, RefusesTextsThatItsPatternNeverEndsOn) {
+TEST(Tokenizer, FailsOnTextsWithUnboundedBacktracking) {
   const std::string text = std::string(60, 'a') + "b";
   const Json pattern = {{"Regex", "(a+)+$"}};
   Json splits = tiny();
@@ -193,7 +193,7 @@ TEST(Tokenizer, RefusesTextsThatItsPatternNeverEndsOn) {
   }
 }
 
-TEST(Tokenizer, RefusesByNameWhatItLacks) {
+TEST(Tokenizer, RefusesUnsupportedPartsByName) {
   Json json = tiny();
   json["model"]["type"] = "WordPiece";
   EXPECT_THAT(refusal(json), HasSubstr("WordPiece"));
