@@ -131,12 +131,11 @@ class Search {
   std::multimap<std::string, const Call*, std::less<>> calls_;  // by name of the callee
 };
 
-}  // namespace
-
 // Whether a template loops over the parts of a message's content, and so expects a list of parts instead of a text. Inferred from
 // its loops by vLLM's rules.
-static bool loops_over_content(const Template& root) { return Search(root).run(); }
+bool loops_over_content(const Template& root) { return Search(root).run(); }
 
+}  // namespace
 }  // namespace jinja
 
 ChatTemplate::ChatTemplate(std::shared_ptr<const jinja::Template> root)
