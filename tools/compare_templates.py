@@ -3,9 +3,9 @@
     python tools/compare_templates.py --program build/tests/render_template --templates FOLDER    # every *.jinja* of a folder
     python tools/compare_templates.py --program build/tests/render_template --random 20000        # generated expressions
 
-Every template meets every conversation of template_conversations.py: with and without a generation prompt as plain variables of
-the template, and with its last message continued as the server renders it. Both must give the same text, the same words of
-raise_exception, or both an error of another kind.
+Every template is rendered with every conversation of template_conversations.py: with and without a generation prompt as plain variables
+of the template, and with its last message continued as the server does. Both must render the same text, fail with the same message of
+raise_exception, or both fail with another error.
 """
 
 import argparse

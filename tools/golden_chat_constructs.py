@@ -1,9 +1,9 @@
-"""Templates of ours in every construct that published templates use, and what jinja2, set up by transformers, makes of them.
+"""Writes goldens for our own templates, which use every construct that published templates use, as jinja2 in transformers renders them.
 
     python tools/golden_chat_constructs.py tests/golden/chat_constructs
 
-Four whole templates meet the conversations of template_conversations.py; and 2,000 small templates, generated from a seed, meet
-one set of variables. src/text/chat_template_golden_test.cc compares.
+Four complete templates are rendered with every conversation of template_conversations.py, and 2,000 small random templates from a
+fixed seed with one set of variables. src/text/chat_template_golden_test.cc compares our results with them.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Random templates over a small grammar, for comparison with jinja2: most give a value, many an error."""
+"""Random templates from a small grammar of the supported constructs, for comparison with jinja2: most render, many fail in both."""
 
 import random
 
