@@ -51,7 +51,7 @@ FILTERS = [
     "selectattr('w') | list", "selectattr('v', '>=', 2) | map(attribute='v') | list", "rejectattr('k', 'eq', 'Y') | list", "rejectattr('w') | list",
     "selectattr('k', 'in', ['x']) | list | length", "selectattr('w', 'defined') | list", "selectattr('k') | first", "select('string') | first",
     "min", "max", "min(attribute='v')", "max(case_sensitive=true)", "dictsort", "dictsort(true)",
-    "dictsort(by='value')", "dictsort(reverse=true)", "items | list", "items", "indent", "indent(2, true)", "indent('>>', blank=true)", "safe", "count",
+    "dictsort(by='value')", "dictsort(reverse=true)", "items | list", "items", "indent", "indent(2, true)", "indent('>>', blank=true)", "count",
     "title | lower", "upper | reverse", "first | upper", "list | last", "list | length", "sort | first",
     "tojson | length", "map('length') | list", "map('first') | list", "map('tojson') | join(',')", "map('int') | list",
 ]  # fmt: skip
@@ -61,7 +61,7 @@ TESTS = [
     "gt(2)", "ge 1", "le 2", "sameas none", "sameas true", "not none", "not defined", "not string", "in table", "==(7)",
 ]  # fmt: skip
 BINARY = ["+", "-", "*", "/", "//", "%", "~", "==", "!=", "<", "<=", ">", ">=", "in", "not in", "and", "or"]
-FORMATS = ["'{{}} {{}}'.format({0}, {1})", "'<{{}}>'.format({0})", "'{{{{}}}}'.format()", "'{{}}{{}}'.format({0})"]
+FORMATS = ["'{{}} {{}}'.format({0}, {1})", "'<{{}}>'.format({0})", "'{{{{}}}}'.format()", "'{{}}{{}}'.format({0})", "({0} | string | safe + {1} | string) ~ '<'", "({1} | string + {0} | safe) ~ {1}"]
 SLICES = ["[0]", "[-1]", "[1:]", "[:2]", "[::-1]", "[1:-1]", "[::2]", "[-2:]", "[5:1:-1]", "[9]", "['k']", "['b']", "[:0]", "[n]", "[none:2]", "[1:][0]", "['missing']"]
 
 STATEMENTS = [
@@ -71,9 +71,9 @@ STATEMENTS = [
     "{% for x in @1 %}{% if loop.first %}{% continue %}{% elif loop.index > 3 %}{% break %}{% endif %}{{ loop.previtem }}>{{ x }}>{{ loop.nextitem }} {% endfor %}",
     "{% set x = @1 %}{% if x %}T{% else %}F{% endif %}{{ x if x is defined else 'undefined' }}",
     "{% set ns = namespace(a=@1, b=1) %}{% for i in range(3) %}{% set ns.b = ns.b + i %}{% endfor %}{{ ns.a }}{{ ns.b }}{{ ns.c is defined }}",
-    "{% macro f(a, b=@1) %}({{ a }}|{{ b }}){% endmacro %}{{ f(@2) }}{{ f(1, 2) }}{{ f(1, b=2) }}",
-    "{% macro f(a) %}{{ a }}{% endmacro %}{{ f(@1, 1) }}",
-    "{% macro f(a) %}{{ a }}{{ b }}{% endmacro %}{% set b = @1 %}{{ f(1) }}{{ f() }}",
+    "{% macro show(a, b=@1) %}({{ a }}|{{ b }}){% endmacro %}{{ show(@2) }}{{ show(1, 2) }}{{ show(1, b=2) }}",
+    "{% macro show(a) %}{{ a }}{% endmacro %}{{ show(@1, 1) }}",
+    "{% macro show(a) %}{{ a }}{{ b }}{% endmacro %}{% set b = @1 %}{{ show(1) }}{{ show() }}",
     "{% set a, b = @1, @2 %}{{ b }}{{ a }}",
     "{% set x %}\n  {{ @1 }}\n{% endset %}[{{ x }}]{% set y %}a{{ @2 }}{% endset %}{{ y | upper }}",
     "{% with a = @1, b = @2 %}{{ a }}{{ b }}{% endwith %}{{ a is defined }}",

@@ -107,7 +107,8 @@ TEST(ChatTemplate, KnowsFilters) {
   EXPECT_EQ(show("[1, 1, 'a', 'A'] | unique | list ~ numbers | max ~ numbers | min"), "[1, 'a']31");
   EXPECT_EQ(show("['5' | int, 'x' | int(9), '2.5' | float]"), "[5, 9, 2.5]");
   EXPECT_EQ(show("'\u00e0b \u0105c(d' | title"), "Àb Ąc(D");
-  EXPECT_EQ(show("word | title ~ word | capitalize ~ ('<a>' | safe + '<b>') ~ ' x ' | trim"), "Hello WorldHello world<a><b>x");
+  EXPECT_EQ(show("word | title ~ word | capitalize ~ ('<a>' | safe + '<b>') ~ '<c>' ~ ' x ' | trim"),
+            "Hello WorldHello world<a>&lt;b&gt;<c>x");
 }
 
 TEST(ChatTemplate, KnowsMethods) {
@@ -178,6 +179,9 @@ TEST(ChatTemplate, RefusesByNameWhatPublishedTemplatesDoNotUse) {
                              "partition", "rfind",     "rindex",  "rjust",      "rpartition", "swapcase", "translate", "zfill"}) {
     EXPECT_THAT(show(fmt::format("word.{}(1)", method)),
                 HasSubstr(fmt::format("line 1: '{}' of a str is undefined or not supported", method)));
+  }
+  for (const char* change : {"| trim", "| upper", "| indent", "| reverse", ".strip()", "[0]", "[1:]", "* 2"}) {
+    EXPECT_THAT(show(fmt::format("(word | safe) {}", change)), HasSubstr("changing text marked by the filter 'safe' is not supported"));
   }
   EXPECT_THAT(show("'%s' % n"), HasSubstr("line 1: formatting a string with % is not supported"));
   for (const char* field : {"{0}", "{a}", "{:>8}", "{!r}", "{", "}"}) {

@@ -1,6 +1,7 @@
 #include "text/jinja_filters.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <charconv>
 #include <cmath>
@@ -77,6 +78,12 @@ Value filter_title(Machine& machine, const Value& input, const Arguments&) {
   }
   return machine.make_text(std::move(out));
 }
+
+Value filter_string(Machine& machine, const Value& input, const Arguments&) {
+  return input.is_safe_text() ? input : machine.make_text(machine.text_of(input));
+}
+
+Value filter_safe(Machine& machine, const Value& input, const Arguments&) { return Value::safe_text(machine.text_of(input)); }
 
 Value filter_replace(Machine& machine, const Value& input, const Arguments& arguments) {
   const std::string text = machine.text_of(input);
@@ -162,9 +169,8 @@ const std::vector<Filter>& scalar_filters() {
       {"capitalize", {}, false, [](Machine& m, const Value& v, const Arguments&) { return m.make_text(to_capitalized(m.text_of(v))); }},
       {"title", {}, false, filter_title},
       {"replace", {"old", "new", "count"}, false, filter_replace},
-      {"string", {}, false, [](Machine& m, const Value& v, const Arguments&) { return m.make_text(m.text_of(v)); }},
-      // Chat templates are rendered without escaping of HTML, so what is marked as safe stays as it is.
-      {"safe", {}, false, [](Machine& m, const Value& v, const Arguments&) { return m.make_text(m.text_of(v)); }},
+      {"string", {}, false, filter_string},
+      {"safe", {}, false, filter_safe},
       {"indent", {"width", "first", "blank"}, false, filter_indent},
       {"int", {"default"}, false, filter_int},
       {"float", {"default"}, false, filter_float},
@@ -189,6 +195,8 @@ std::string unsupported_filter(std::string_view name) { return fmt::format("the 
 
 Value apply(const Filter& filter, Machine& machine, const Value& input, const Arguments& arguments) {
   if (!machine.spend_traversal(input.weight())) return Value();
+  constexpr std::array<std::string_view, 6> kKeepMark = {"capitalize", "indent", "lower", "reverse", "trim", "upper"};  // in Jinja
+  if (std::find(kKeepMark.begin(), kKeepMark.end(), filter.name) != kKeepMark.end() && !machine.check_not_safe(input)) return Value();
   if (filter.takes_any_arguments) return filter.run(machine, input, arguments);
   const Arguments bound = bind_arguments(machine, filter.name, filter.parameters, arguments);
   return machine.failed() ? Value() : filter.run(machine, input, bound);

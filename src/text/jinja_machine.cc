@@ -49,6 +49,11 @@ bool Machine::check_key(const Value& key) {
   return !failed();
 }
 
+bool Machine::check_not_safe(const Value& value) {
+  if (value.is_safe_text()) fail("changing text marked by the filter 'safe' is not supported");
+  return !failed();
+}
+
 std::string Machine::text_of(const Value& value) {
   if (!spend_bytes(value.weight())) return {};
   return to_text(value);

@@ -45,6 +45,8 @@ class Machine {
   // str() of a value; subtracts its cost.
   [[nodiscard]] std::string text_of(const Value& value);
   [[nodiscard]] Value make_text(std::string text);
+  // Fails if the value is text marked as safe: only printing, comparing and joining it are supported.
+  bool check_not_safe(const Value& value);
   [[nodiscard]] Value make_list(std::vector<Value> members, ListKind kind = ListKind::list);
   [[nodiscard]] Value make_range(std::vector<Value> members, const std::array<std::int64_t, 3>& bounds);
   [[nodiscard]] Value make_iterator(std::vector<Value> members);

@@ -242,7 +242,7 @@ bool is_undefined_object(Machine& machine, const Value& object, std::string_view
 
 Value method_of(Machine& machine, const Value& object, const Method& method) {
   const auto call = [&machine, object, &method](const Arguments& arguments) {
-    if (!machine.spend_traversal(object.weight())) return Value();
+    if (!machine.spend_traversal(object.weight()) || !machine.check_not_safe(object)) return Value();
     if (!method.parameters) return method.run(machine, object, arguments);
     const Arguments bound = bind_arguments(machine, method.name, *method.parameters, arguments);
     return machine.failed() ? Value() : method.run(machine, object, bound);
@@ -284,7 +284,7 @@ Value subscript_of(Machine& machine, const Value& object, const Value& key) {
   const std::int64_t index = *key.if_integer() < 0 ? *key.if_integer() + *length : *key.if_integer();
   if (index < 0 || index >= *length) return undefined_member(object, machine.text_of(key));
   if (const List* list = object.if_list()) return list->members[static_cast<std::size_t>(index)];
-  if (!machine.spend_traversal(object.weight())) return Value();
+  if (!machine.spend_traversal(object.weight()) || !machine.check_not_safe(object)) return Value();
   std::string_view text = *object.if_text();
   for (std::int64_t i = 0; i < index; ++i) text.remove_prefix(first_code_point(text).bytes);
   return machine.make_text(std::string(text.substr(0, first_code_point(text).bytes)));

@@ -1,6 +1,7 @@
 #include "text/jinja_operators.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "base/checked.h"
@@ -94,6 +95,7 @@ bool is_sequence(const Value& value) {
 
 // A text, list or tuple `count` times.
 Value repeat(Machine& machine, const Value& value, std::int64_t count) {
+  if (!machine.check_not_safe(value)) return Value();
   const auto times = static_cast<std::size_t>(std::max<std::int64_t>(count, 0));
   const std::optional<std::size_t> weight = checked_mul(times, value.weight());
   if (!weight || !machine.spend_bytes(std::min(*weight, std::size_t{1} << 40))) return machine.fail("the template takes too much memory");
@@ -107,7 +109,29 @@ Value repeat(Machine& machine, const Value& value, std::int64_t count) {
   return machine.make_list(std::move(members), value.if_list()->kind);
 }
 
-// The operator ~ of any two values, and + of two texts.
+std::string escape_html(std::string_view text) {
+  constexpr std::array<std::pair<char, std::string_view>, 5> kEscapes = {
+      {{'&', "&amp;"}, {'<', "&lt;"}, {'>', "&gt;"}, {'\'', "&#39;"}, {'"', "&#34;"}}};
+  std::string out;
+  for (const char c : text) {
+    const auto* escape = std::find_if(kEscapes.begin(), kEscapes.end(), [c](const auto& entry) { return entry.first == c; });
+    out += escape == kEscapes.end() ? std::string_view(&c, 1) : escape->second;
+  }
+  return out;
+}
+
+Value add_texts(Machine& machine, const Value& left, const Value& right) {
+  const bool is_safe = left.is_safe_text() || right.is_safe_text();
+  std::string text;
+  for (const Value* part : {&left, &right}) {
+    const std::string shown = machine.text_of(*part);
+    text += is_safe && !part->is_safe_text() ? escape_html(shown) : shown;
+  }
+  if (!is_safe) return machine.make_text(std::move(text));
+  return machine.spend_bytes(text.size() + sizeof(std::string)) ? Value::safe_text(std::move(text)) : Value();
+}
+
+// The operator ~, whose result is never marked as safe.
 Value concatenate(Machine& machine, const Value& left, const Value& right) {
   std::string text = machine.text_of(left);
   text += machine.text_of(right);
@@ -115,7 +139,7 @@ Value concatenate(Machine& machine, const Value& left, const Value& right) {
 }
 
 Value add(Machine& machine, const Value& left, const Value& right) {
-  if (left.if_text() != nullptr && right.if_text() != nullptr) return concatenate(machine, left, right);
+  if (left.if_text() != nullptr && right.if_text() != nullptr) return add_texts(machine, left, right);
   const List* first = left.if_list();
   const List* second = right.if_list();
   if (first != nullptr && second != nullptr && first->kind == second->kind && is_sequence(left)) {
@@ -171,6 +195,7 @@ bool holds(Machine& machine, Comparison kind, const Value& left, const Value& ri
 }
 
 Value slice(Machine& machine, const Value& object, const Value& start, const Value& stop, const Value& step) {
+  if (!machine.check_not_safe(object)) return Value();
   const std::optional<std::int64_t> length = length_of(object);
   if (object.is_undefined()) return machine.fail(fmt::format("{} can't be sliced", name_of_operand(object)));
   const bool is_view = object.if_list() != nullptr && object.if_list()->kind > ListKind::tuple;

@@ -84,6 +84,17 @@ std::string dict_repr(const Dict& dict) {
 
 Value::Value(std::string text) : data_(std::make_shared<const std::string>(std::move(text))) {}
 
+Value Value::safe_text(std::string text) {
+  Value value;
+  value.data_ = SafeText{std::make_shared<const std::string>(std::move(text))};
+  return value;
+}
+
+const std::string* Value::if_text() const {
+  const auto* safe = std::get_if<SafeText>(&data_);
+  return safe != nullptr ? safe->text.get() : get<std::string, TextPtr>();
+}
+
 Value::Value(List list) {
   for (const Value& member : list.members) {
     list.depth = std::max(list.depth, member.depth() + 1);
@@ -273,7 +284,10 @@ std::string to_repr(const Value& value) {
   if (const bool* flag = value.if_bool()) return *flag ? "True" : "False";
   if (const double* number = value.if_double()) return repr_of(*number);
   if (const std::optional<std::int64_t> integer = value.if_integer()) return std::to_string(*integer);
-  if (const std::string* text = value.if_text()) return repr_of(std::string_view(*text));
+  if (const std::string* text = value.if_text()) {
+    const std::string shown = repr_of(std::string_view(*text));
+    return value.is_safe_text() ? fmt::format("Markup({})", shown) : shown;
+  }
   if (const List* list = value.if_list()) return list_repr(*list);
   if (const Dict* dict = value.if_dict()) return dict_repr(*dict);
   if (value.if_iterator() != nullptr) return "<generator>";

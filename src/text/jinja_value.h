@@ -34,6 +34,9 @@ struct Undefined {
 };
 struct None {};
 using TextPtr = std::shared_ptr<const std::string>;  // valid UTF-8; never null, like the other pointers in a value
+struct SafeText {
+  TextPtr text;
+};
 using ListPtr = std::shared_ptr<const List>;
 using DictPtr = std::shared_ptr<const Dict>;
 using IteratorPtr = std::shared_ptr<Iterator>;
@@ -58,6 +61,9 @@ class Value {
   explicit Value(NamespacePtr names) : data_(std::move(names)) {}
   explicit Value(Callable callable);
 
+  // Text that the filter safe marked as HTML: other text that + joins to it is escaped.
+  [[nodiscard]] static Value safe_text(std::string text);
+
   [[nodiscard]] bool is_undefined() const { return std::holds_alternative<Undefined>(data_); }
   [[nodiscard]] bool is_none() const { return std::holds_alternative<None>(data_); }
   [[nodiscard]] bool is_number() const;  // booleans are numbers, as in Python
@@ -68,7 +74,8 @@ class Value {
   [[nodiscard]] std::optional<std::int64_t> if_integer() const;
   // Numbers of every kind.
   [[nodiscard]] std::optional<double> if_number() const;
-  [[nodiscard]] const std::string* if_text() const { return get<std::string, TextPtr>(); }
+  [[nodiscard]] const std::string* if_text() const;  // marked as safe or not
+  [[nodiscard]] bool is_safe_text() const { return std::holds_alternative<SafeText>(data_); }
   [[nodiscard]] const List* if_list() const { return get<List, ListPtr>(); }
   [[nodiscard]] const Dict* if_dict() const { return get<Dict, DictPtr>(); }
   [[nodiscard]] Iterator* if_iterator() const;
@@ -91,7 +98,8 @@ class Value {
     return pointer == nullptr ? nullptr : pointer->get();
   }
 
-  std::variant<Undefined, None, bool, std::int64_t, double, TextPtr, ListPtr, DictPtr, IteratorPtr, NamespacePtr, CallablePtr> data_;
+  std::variant<Undefined, None, bool, std::int64_t, double, TextPtr, SafeText, ListPtr, DictPtr, IteratorPtr, NamespacePtr, CallablePtr>
+      data_;
 };
 
 // Python's types of sequences and views: lists, tuples, ranges, and the views of a dictionary.
