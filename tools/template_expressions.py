@@ -110,7 +110,10 @@ class Generator:
         if choice == 5:
             return f"({inner}) is {self.random.choice(TESTS)}"
         if choice < 8:
-            return f"{self.bracketed(inner)} {self.random.choice(BINARY)} {self.bracketed(self.expression(depth - 1))}"
+            operator = self.random.choice(BINARY)
+            if operator == "%":  # of strings it is not supported
+                return f"({self.random.choice(NUMBERS)}) % ({self.random.choice(NUMBERS)})"
+            return f"{self.bracketed(inner)} {operator} {self.bracketed(self.expression(depth - 1))}"
         if choice == 8:  # of what is no constant: folding those, Jinja takes what can't be sliced for undefined
             sliced = self.random.choice([inner, self.leaf()])
             if "range(" in sliced:  # slices of ranges are not supported
