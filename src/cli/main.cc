@@ -1,7 +1,7 @@
 #include <CLI/CLI.hpp>
+#include <string_view>
 
-#include "cli/bench_command.h"
-#include "cli/bench_command_line.h"
+#include "cli/bench_program.h"
 #include "cli/commands.h"
 #include "cli/option_range.h"
 
@@ -158,6 +158,8 @@ CLI::App* add_inspect(CLI::App& app, InspectArguments& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // Before anything is parsed: the words after it are another program's.
+  if (argc > 1 && std::string_view(argv[1]) == "bench") return slora::run_bench_program(argv);
   CLI::App app("slora: one base model, many LoRA adapters, one batch", "slora");
   app.require_subcommand(1);
   app.set_version_flag("--version", "slora " SLORA_VERSION);
@@ -169,10 +171,9 @@ int main(int argc, char** argv) {
   const CLI::App* serve_command = add_serve(app, serve);
   const CLI::App* generate_command = add_generate(app, generate);
   add_inspect(app, inspect);
-  const slora::BenchCommand bench(app);
+  app.add_subcommand("bench", "Measure how near slora comes to what this machine can do");  // listed here, run below
   CLI11_PARSE(app, argc, argv);
   if (serve_command->parsed()) return slora::run_serve(serve);
   if (generate_command->parsed()) return slora::run_generate(generate);
-  if (bench.parsed()) return bench.run(slora::shown_command_line({argv, static_cast<std::size_t>(argc)}));
   return slora::run_inspect(inspect);
 }

@@ -1,13 +1,33 @@
-#include "cli/bench_log.h"
+#include "bench/command/log.h"
 
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "bench/machine_facts.h"
 #include "cli/byte_size.h"
 
 namespace slora {
+
+std::string shown_command_line(std::span<const char* const> words) {
+  constexpr std::string_view kKeyOption = "--api-key", kBlank = "***";
+  std::string line;
+  bool is_key = false;
+  for (const std::string_view word : words) {
+    if (!line.empty()) line += ' ';
+    const bool has_key = word.starts_with(kKeyOption) && word.substr(kKeyOption.size()).starts_with('=');
+    if (is_key) {
+      line += kBlank;
+    } else if (has_key) {
+      line.append(kKeyOption).append("=").append(kBlank);
+    } else {
+      line += word;
+    }
+    is_key = !is_key && word == kKeyOption;
+  }
+  return line;
+}
 
 void print_machine(const bench::MachineProbe& probe) {
   const bench::MachineFacts facts = bench::machine_facts();

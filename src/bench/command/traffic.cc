@@ -1,4 +1,4 @@
-#include "cli/bench_traffic.h"
+#include "bench/command/traffic.h"
 
 #include <fmt/format.h>
 
@@ -7,12 +7,12 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "bench/command/log.h"
 #include "bench/machine_facts.h"
 #include "bench/model_source.h"
 #include "bench/traffic_engine.h"
 #include "bench/traffic_http.h"
 #include "bench/traffic_report.h"
-#include "cli/bench_log.h"
 #include "cli/byte_size.h"
 #include "cli/interrupt.h"
 #include "cli/option_range.h"

@@ -1,8 +1,9 @@
-#include "cli/bench_log.h"
+#include "bench/command/log.h"
 
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "formats/temporary_folder.h"
 
@@ -39,6 +40,16 @@ TEST(BenchLog, TellsOfAFullDisk) {
   ASSERT_TRUE(log.open("/dev/full"));
   log.write({{"row", 1}});
   EXPECT_FALSE(log.close());
+}
+
+TEST(BenchCommandLine, KeepsWhatWasTyped) {
+  const std::vector<const char*> words = {"slora", "bench", "traffic", "--seed=2", "--api-keys"};
+  EXPECT_EQ(shown_command_line(words), "slora bench traffic --seed=2 --api-keys");
+}
+
+TEST(BenchCommandLine, BlanksKeys) {
+  const std::vector<const char*> words = {"slora", "--api-key", "secret", "--api-key=secret", "--seed", "2", "--api-key"};
+  EXPECT_EQ(shown_command_line(words), "slora --api-key *** --api-key=*** --seed 2 --api-key");
 }
 
 }  // namespace

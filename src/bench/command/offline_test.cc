@@ -1,4 +1,4 @@
-#include "cli/bench_offline.h"
+#include "bench/command/offline.h"
 
 #include <gtest/gtest.h>
 

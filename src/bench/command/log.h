@@ -1,5 +1,6 @@
 #pragma once
 #include <fstream>
+#include <span>
 #include <string>
 
 #include "base/result.h"
@@ -7,6 +8,9 @@
 #include "formats/json.h"
 
 namespace slora {
+
+// The words of a command as they were typed, with API keys blanked, for records that others read.
+[[nodiscard]] std::string shown_command_line(std::span<const char* const> words);
 
 // Prints what machine and program the figures are of.
 void print_machine(const bench::MachineProbe& probe);

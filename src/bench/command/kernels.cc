@@ -1,4 +1,4 @@
-#include "cli/bench_kernels.h"
+#include "bench/command/kernels.h"
 
 #include <fmt/format.h>
 
@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "bench/command/log.h"
 #include "bench/model_source.h"
-#include "cli/bench_log.h"
 #include "cli/interrupt.h"
 #include "cli/option_range.h"
 #include "cli/runtime_arguments.h"

@@ -1,4 +1,4 @@
-#include "cli/bench_adapters.h"
+#include "bench/command/adapters.h"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "cli/bench_offline.h"
+#include "bench/command/offline.h"
 
 #include <fmt/format.h>
 
@@ -8,9 +8,9 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "bench/command/log.h"
 #include "bench/machine_facts.h"
 #include "bench/offline_bench.h"
-#include "cli/bench_log.h"
 #include "cli/byte_size.h"
 #include "cli/interrupt.h"
 #include "cli/option_range.h"

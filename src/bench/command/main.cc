@@ -1,0 +1,17 @@
+#include <CLI/CLI.hpp>
+#include <span>
+#include <string_view>
+
+#include "bench/command/bench_command.h"
+#include "bench/command/log.h"
+
+// slora-bench, which `slora bench` runs with its own words: those from "bench" on are the command.
+int main(int argc, char** argv) {
+  const std::string command_line = slora::shown_command_line({argv, static_cast<std::size_t>(argc)});
+  const int skipped = argc > 1 && std::string_view(argv[1]) == "bench" ? 1 : 0;
+  CLI::App app("Measure how near slora comes to what this machine can do", "slora bench");
+  app.get_formatter()->column_width(36);
+  const slora::BenchCommand bench(app);
+  CLI11_PARSE(app, argc - skipped, argv + skipped);
+  return bench.run(command_line);
+}
