@@ -1,7 +1,7 @@
 #pragma once
 #include <string_view>
 
-// What tests of bench share: a model that is small enough to be drawn and run in no time.
+// A model config small enough for random weights to be made and run within a test.
 namespace slora::bench::testing {
 
 inline constexpr std::string_view kTinyConfig = R"({

@@ -3,7 +3,7 @@
 
 namespace slora::bench {
 
-// What the program was built from: "1f0e...", with "-dirty" when files differed from it; "unknown" outside of a repository.
+// The commit that the program was built from: "1f0e...", with "-dirty" if files differed from it; "unknown" outside of a repository.
 [[nodiscard]] std::string_view commit();
 
 }  // namespace slora::bench

@@ -8,7 +8,7 @@ namespace {
 
 constexpr float kTemperature = 0.8f;
 
-// Why a sequence ended before its time, if one did.
+// Why a sequence ended early, if one did.
 Status check_ends(std::span<const WatchedStep> steps) {
   for (const WatchedStep& step : steps) {
     for (const TokenEvent& event : step.events) {

@@ -12,30 +12,30 @@
 
 namespace slora::bench {
 
-// A request to measure. It runs to its full length: nothing that is drawn ends it.
+// A request to measure. It runs to its full length: no sampled token ends it.
 struct SequenceToRun {
   std::vector<TokenId> prompt;  // [1..]
   std::int32_t output_tokens = 1;
   std::string adapter;  // its name; empty: the base
 };
 
-// All that came out of some sequences.
+// All steps of a set of sequences.
 struct EngineRun {
-  Timestamp begin{};                  // when the first was handed in
+  Timestamp begin{};                  // when the first was submitted
   std::vector<SequenceId> sequences;  // as given
   std::vector<WatchedStep> steps;
 };
 
-// Sends sequences through a whole engine and waits for them. One thread beside the engine's.
+// Runs sequences through a whole engine and waits for them. One thread in addition to the engine's.
 class EngineRunner {
  public:
-  // Below 1, tokens are drawn at temperature 0.8 with this top-p; else the likeliest is taken.
+  // Below 1, tokens are sampled at temperature 0.8 with this top-p; else greedily.
   [[nodiscard]] static Result<std::unique_ptr<EngineRunner>> create(RuntimeOptions options, double top_p);
 
-  // Hands in all of them, at most `batch` at a time: one more when one has ended. An error when one fails.
+  // Submits all of them, at most `batch` at a time: the next when one has ended. An error when one fails.
   [[nodiscard]] Result<EngineRun> run(std::span<const SequenceToRun> sequences, std::size_t batch);
 
-  // Tokens drawn from the vocabulary by `seed`.
+  // Random tokens of the vocabulary, determined by `seed`.
   [[nodiscard]] std::vector<TokenId> random_prompt(std::int64_t token_count, std::uint64_t seed) const;
 
   [[nodiscard]] Runtime& runtime() { return *runtime_; }

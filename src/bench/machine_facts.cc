@@ -21,7 +21,7 @@ constexpr std::string_view kCompiler = __VERSION__;
 constexpr std::string_view kCompiler = "GCC " __VERSION__;
 #endif
 
-// What stands behind the colon of the first line that begins with `key`.
+// The text after the colon of the first line that begins with `key`.
 std::string value_of(const std::string& path, std::string_view key) {
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {

@@ -14,10 +14,10 @@ namespace slora::bench {
 namespace {
 
 constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
-constexpr std::size_t kReadBytesMax = std::size_t{1} << 30;   // of larger memory every so many pieces are read
-constexpr std::size_t kTriedBytesMax = std::size_t{1} << 28;  // while the way of reading is chosen
+constexpr std::size_t kReadBytesMax = std::size_t{1} << 30;   // of larger memory, every n-th piece is read
+constexpr std::size_t kTriedBytesMax = std::size_t{1} << 28;  // while the read loop is chosen
 constexpr int kReadRuns = 5, kTriedRuns = 3, kPeakRuns = 5;
-constexpr int kPeakTurnsPerThread = 4;  // so that a thread that was late leaves its turns to others
+constexpr int kPeakItemsPerThread = 4;  // more than one, so that other threads can take over from one that is delayed
 
 template <class Function>
 double median_seconds(int runs, Function&& run) {
@@ -49,7 +49,7 @@ std::vector<std::span<const std::byte>> cut(std::span<const std::span<const std:
 }  // namespace
 
 double median(std::vector<double> values) {
-  check(!values.empty(), "values to take the median of");
+  check(!values.empty(), "expected values to take the median of");
   std::ranges::sort(values);
   return (values[(values.size() - 1) / 2] + values[values.size() / 2]) / 2;
 }
@@ -63,7 +63,7 @@ double MachineLimits::peak(Arithmetic arithmetic) const {
     case Arithmetic::int8:
       return int8_peak.value_or(peak(Arithmetic::bf16));
   }
-  fail_check("a known arithmetic", std::source_location::current());
+  fail_check("expected a known arithmetic", std::source_location::current());
 }
 
 Json to_json(const MachineLimits& limits) {
@@ -83,7 +83,7 @@ MachineLimits mean(const MachineLimits& a, const MachineLimits& b) {
 
 MachineProbe::MachineProbe(int threads, std::span<const std::span<const std::byte>> memory)
     : pool_(threads > 0 ? threads : cpu::usable_core_count()), pieces_(cut(memory)), peaks_(usable_peak_loops()) {
-  check(!pieces_.empty(), "memory to read");
+  check(!pieces_.empty(), "expected memory to read");
   for (const std::span<const std::byte> piece : pieces_) read_bytes_ += piece.size();
   const std::size_t tried = std::min(pieces_.size(), kTriedBytesMax / kPieceBytes);
   double least = std::numeric_limits<double>::infinity();
@@ -113,7 +113,7 @@ std::string MachineProbe::reading() const {
                      loop_.ahead_bytes);
 }
 
-// Neighbouring pieces are one thread's, as far as may be, and are read in order.
+// Each thread reads neighbouring pieces, in order, as far as possible.
 void MachineProbe::read(const ReadLoop& loop, std::size_t piece_count) {
   std::atomic<std::uint64_t> total{0};
   pool_.parallel_for(static_cast<std::int64_t>(piece_count), [&](std::int64_t index, int) {
@@ -124,9 +124,9 @@ void MachineProbe::read(const ReadLoop& loop, std::size_t piece_count) {
 
 double MachineProbe::peak_of(const PeakLoop& loop) {
   std::atomic<double> total{0};
-  const int turns = kPeakTurnsPerThread * pool_.thread_count();
-  const double time = median_seconds(kPeakRuns, [&] { pool_.parallel_for(turns, [&](std::int64_t, int) { total = total + loop.run(); }); });
-  return turns * loop.operations_per_run / time;
+  const int items = kPeakItemsPerThread * pool_.thread_count();
+  const double time = median_seconds(kPeakRuns, [&] { pool_.parallel_for(items, [&](std::int64_t, int) { total = total + loop.run(); }); });
+  return items * loop.operations_per_run / time;
 }
 
 }  // namespace slora::bench

@@ -12,24 +12,24 @@
 
 namespace slora::bench {
 
-// What a machine can do at most, at one moment, with all threads: shared machines change within minutes.
+// What the machine can do at most with all threads, as measured at one moment: on shared machines it changes within minutes.
 struct MachineLimits {
   double bandwidth = 0;             // bytes read per second
   double fp32_peak = 0;             // operations per second; a multiplication and an addition are two
   std::optional<double> bf16_peak;  // none: the machine has no such instruction
   std::optional<double> int8_peak;
 
-  // Of products in this arithmetic, which are computed in fp32 where there is no instruction for it.
+  // The peak of products in this arithmetic, which are computed in fp32 on machines without an instruction for it.
   [[nodiscard]] double peak(Arithmetic arithmetic) const;
 };
 
 [[nodiscard]] Json to_json(const MachineLimits& limits);
 [[nodiscard]] MachineLimits mean(const MachineLimits& a, const MachineLimits& b);
 
-// Measures the limits over and over. Holds threads of its own, which sleep between measurements; used by one thread.
+// Measures the limits as often as asked. Owns its threads, which sleep between measurements; used by one thread.
 class MachineProbe {
  public:
-  // Bandwidth is that of reading `memory`, which outlives the probe. The way of reading is chosen here, by trying all.
+  // Bandwidth is that of reading `memory`, which outlives the probe. The constructor tries all read loops and keeps the fastest.
   MachineProbe(int threads, std::span<const std::span<const std::byte>> memory);
 
   [[nodiscard]] MachineLimits measure();
@@ -48,7 +48,7 @@ class MachineProbe {
   std::vector<PeakLoop> peaks_;
 };
 
-// The middle one; of an even number the mean of the two. Requires: there are some.
+// The median; for an even number the mean of the middle two. Requires: values is not empty.
 [[nodiscard]] double median(std::vector<double> values);
 
 }  // namespace slora::bench

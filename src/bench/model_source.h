@@ -15,8 +15,8 @@ struct ModelSource {
   WeightSource weights = WeightSource::files;
 };
 
-// A folder with weights; a folder with a config.json alone, or such a file, whose weights are to be drawn; or the name of a shape that
-// comes with the program. Shapes and files are copied below `scratch`.
+// A folder with weights; a folder with only a config.json, or such a file, for random weights; or the name of a built-in shape. Shapes
+// and files are copied into `scratch`.
 [[nodiscard]] Result<ModelSource> find_model(const std::string& model, const std::filesystem::path& scratch);
 
 }  // namespace slora::bench

@@ -4,7 +4,7 @@
 
 namespace slora::bench {
 
-// A model's shape that comes with the program: bench/shapes/NAME/config.json.
+// A built-in model shape: bench/shapes/NAME/config.json.
 struct NamedShape {
   std::string_view name;
   std::string_view config;  // the file's text

@@ -12,7 +12,7 @@
 namespace slora::bench {
 namespace {
 
-constexpr std::uint64_t kFreshSeeds = std::uint64_t{1} << 32;  // beyond those of the prompts that are used again and again
+constexpr std::uint64_t kFreshSeeds = std::uint64_t{1} << 32;  // above those of the prompts that are reused
 
 std::vector<std::span<const std::byte>> weight_memory(const ModelWeights& weights) {
   std::vector<std::span<const std::byte>> memory;
@@ -27,10 +27,10 @@ std::vector<std::span<const std::byte>> weight_memory(const ModelWeights& weight
   return memory;
 }
 
-// Steps in which every sequence of a batch got one more token and nothing else was done.
+// The steps in which each sequence of a batch got one token and nothing else ran.
 struct DecodeSteps {
   std::vector<double> seconds;
-  std::vector<double> contexts;  // tokens that a sequence held, on average
+  std::vector<double> contexts;  // mean tokens per sequence
 };
 
 DecodeSteps find_decode_steps(const EngineRun& run, std::int32_t prompt_tokens) {
@@ -55,7 +55,7 @@ DecodeSteps find_decode_steps(const EngineRun& run, std::int32_t prompt_tokens) 
   return found;
 }
 
-// Between the tokens of each sequence.
+// Times between consecutive tokens of a sequence.
 void add_token_distances(std::vector<double>& distances, const EngineRun& run) {
   std::unordered_map<SequenceId, Timestamp> last;
   for (const WatchedStep& step : run.steps) {
@@ -75,7 +75,7 @@ double percentile(std::vector<double>& values, double share) {
   return *at;
 }
 
-// The runtime speaks of --max-model-len, which no bench has.
+// Replaces the runtime's message, which names --max-model-len: bench has no such option.
 Error in_our_options(const Error& refusal, const OfflineOptions& options) {
   constexpr std::string_view kTheirs = "--max-model-len: ";
   if (!refusal.message.starts_with(kTheirs) || plan_rows(options).empty()) return refusal;
@@ -95,7 +95,7 @@ Result<std::unique_ptr<OfflineBench>> OfflineBench::create(const OfflineSetup& s
   runtime.threads = setup.threads;
   runtime.weights = setup.weights;
   const DType kv_dtype = setup.backend == "reference" ? DType::f32 : DType::bf16;
-  runtime.pool_memory = PoolMemory::at_start;  // rows are to tell what a server does that has run for a while
+  runtime.pool_memory = PoolMemory::at_start;  // as in a server that has been running for a while
   runtime.pool_bytes = setup.pool_bytes ? *setup.pool_bytes : pool_bytes_for(options, *config, kv_dtype);
   runtime.max_model_len = longest_sequence(options);
   runtime.progress = setup.progress;
@@ -164,7 +164,7 @@ Status OfflineBench::provide_adapters(const PlannedRow& plan) {
   return adapters_.provide(runner_->runtime().adapters(), setting.kind, count);
 }
 
-// Each repetition has a prompt of its own, so that no prefix is known.
+// Each repetition has a new prompt, so that no prefix is cached.
 Status OfflineBench::measure_prefill(OfflineRow& row) {
   for (std::int32_t repeat = -1; repeat < options_.repeats; ++repeat) {
     if (repeat == 0) row.before = probe_.measure();
@@ -177,7 +177,7 @@ Status OfflineBench::measure_prefill(OfflineRow& row) {
   return {};
 }
 
-// The prompts are computed before: what is measured finds them in the prefix cache, so that all sequences decode at once.
+// The prompts are prefilled beforehand, so that the measured run finds them in the prefix cache and all sequences decode at once.
 Status OfflineBench::measure_decode(OfflineRow& row) {
   const std::int32_t prompt_tokens = prompt_tokens_for(options_, row.plan.tokens);
   const auto batch = static_cast<std::size_t>(row.plan.batch);
@@ -245,14 +245,14 @@ void OfflineBench::count_work(OfflineRow& row) const {
   for (const Work& work : works) row.by_op_seconds += floor_seconds(work, row.arithmetic, row.limits);
 }
 
-// Decoding takes the same prompts again and again; everything else takes new ones, and lists the adapters in turn.
+// Decoding reuses its prompts; all else takes new ones, and lists use the adapters in rotation.
 std::vector<SequenceToRun> OfflineBench::sequences_of(const PlannedRow& plan, std::int32_t prompt_tokens, std::int32_t output_tokens,
                                                       std::int64_t count) {
   std::vector<SequenceToRun> sequences;
   for (std::int64_t i = 0; i < count; ++i) {
     const std::uint64_t seed = plan.kind == OfflineKind::decode ? static_cast<std::uint64_t>(i) : kFreshSeeds + next_seed_++;
-    const std::int64_t turn = plan.kind == OfflineKind::requests ? next_turn_++ : i;
-    sequences.push_back({runner_->random_prompt(prompt_tokens, seed), output_tokens, plan.adapters.adapter_of(turn)});
+    const std::int64_t adapter = plan.kind == OfflineKind::requests ? next_adapter_++ : i;
+    sequences.push_back({runner_->random_prompt(prompt_tokens, seed), output_tokens, plan.adapters.adapter_of(adapter)});
   }
   return sequences;
 }

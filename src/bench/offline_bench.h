@@ -16,7 +16,7 @@
 
 namespace slora::bench {
 
-// What the rows are measured on.
+// What the rows are measured with.
 struct OfflineSetup {
   ModelSource model;
   std::string backend = "auto";
@@ -27,15 +27,15 @@ struct OfflineSetup {
   std::function<void(std::string_view what, std::uint64_t done, std::uint64_t total)> progress;
 };
 
-// Measures a whole engine from outside: by when its events come. One thread beside the engine's.
+// Measures a whole engine from the times of its events. One thread in addition to the engine's.
 class OfflineBench {
  public:
   [[nodiscard]] static Result<std::unique_ptr<OfflineBench>> create(const OfflineSetup& setup, const OfflineOptions& options);
 
-  // Measures row after row and tells of each. Returns early, without an error, when `stop` has become true.
+  // Measures the rows in order and reports each. Returns early, without an error, when `stop` has become true.
   [[nodiscard]] Status run(const std::function<void(const OfflineRow&)>& on_row, const std::atomic<bool>& stop);
 
-  // Lines for people: model, backend, pool, how long it took to load.
+  // Lines to print: model, backend, pool, load time.
   [[nodiscard]] std::vector<std::string> summary() const;
   [[nodiscard]] const MachineProbe& probe() const { return probe_; }
 
@@ -57,8 +57,8 @@ class OfflineBench {
   const double load_seconds_;
   RandomAdapters adapters_;
   MachineProbe probe_;
-  std::uint64_t next_seed_ = 0;  // of prompts that must not have been seen before
-  std::int64_t next_turn_ = 0;   // of the adapters in lists
+  std::uint64_t next_seed_ = 0;    // of prompts that must not be in the prefix cache
+  std::int64_t next_adapter_ = 0;  // which adapter is next in lists
 };
 
 }  // namespace slora::bench

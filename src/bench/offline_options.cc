@@ -11,7 +11,7 @@ namespace slora::bench {
 namespace {
 
 constexpr std::int32_t kFirstSteps = 3;   // not measured: caches and threads warm up
-constexpr std::int32_t kSpareSteps = 12;  // sequences do not begin in the same step
+constexpr std::int32_t kSpareSteps = 12;  // because sequences do not all start in the same step
 constexpr std::uint64_t kSpareBytes = std::uint64_t{64} << 20;
 
 std::vector<AdapterSetting> settings_of(const OfflineOptions& options) {
@@ -41,8 +41,8 @@ void add_lists(std::vector<PlannedRow>& rows, const OfflineOptions& options, Ada
   }
 }
 
-// The last row again for every number of adapters that its sequences would have to share.
-void add_turns(std::vector<PlannedRow>& rows, const OfflineOptions& options) {
+// Repeats the last row for every number of adapters that its sequences have to share.
+void add_rotations(std::vector<PlannedRow>& rows, const OfflineOptions& options) {
   PlannedRow row = rows.back();
   if (row.adapters.use != AdapterUse::distinct) return;
   for (const std::int32_t count : options.registered) {
@@ -52,7 +52,7 @@ void add_turns(std::vector<PlannedRow>& rows, const OfflineOptions& options) {
   }
 }
 
-// Of one of its sequences, when it is longest.
+// Final length of one of its sequences.
 std::int32_t sequence_tokens(const OfflineOptions& options, const PlannedRow& row) {
   switch (row.kind) {
     case OfflineKind::prefill:
@@ -62,18 +62,18 @@ std::int32_t sequence_tokens(const OfflineOptions& options, const PlannedRow& ro
     case OfflineKind::requests:
       return row.tokens + options.request_output_tokens;
   }
-  fail_check("a known kind of row", std::source_location::current());
+  fail_check("expected a known kind of row", std::source_location::current());
 }
 
 bool is_left_out(const OfflineOptions& options, const PlannedRow& row) {
   return row.kind == OfflineKind::decode && std::int64_t{row.batch} * row.tokens > options.context_tokens_max;
 }
 
-// Those that are left out too.
+// All rows, including the skipped ones.
 std::vector<PlannedRow> all_rows(const OfflineOptions& options) {
   std::vector<PlannedRow> rows;
   for (const AdapterSetting& setting : settings_of(options)) {
-    // One sequence under one adapter is the same row whether others would share it or not.
+    // For a single sequence, shared and distinct adapters are the same row.
     const bool is_twin = setting.use == AdapterUse::distinct && has(options, AdapterUse::shared);
     for (const std::int32_t prompt : options.prompts) {
       if (!is_twin) rows.push_back({OfflineKind::prefill, setting, 1, prompt});
@@ -82,7 +82,7 @@ std::vector<PlannedRow> all_rows(const OfflineOptions& options) {
       for (const std::int32_t batch : options.batches) {
         if (is_twin && batch == 1) continue;
         rows.push_back({OfflineKind::decode, setting, batch, context});
-        add_turns(rows, options);
+        add_rotations(rows, options);
       }
     }
     add_lists(rows, options, setting);
@@ -131,7 +131,7 @@ std::vector<PlannedRow> plan_rows(const OfflineOptions& options) {
 
 std::string left_out_text(const OfflineOptions& options) {
   std::size_t count = 0;
-  std::vector<std::string> shapes;  // once each, whatever the adapters
+  std::vector<std::string> shapes;  // once each, for any number of adapters
   for (const PlannedRow& row : all_rows(options)) {
     if (!is_left_out(options, row)) continue;
     ++count;
@@ -159,7 +159,7 @@ std::int32_t longest_sequence(const OfflineOptions& options) {
 
 std::string longest_sequence_text(const OfflineOptions& options) {
   const std::vector<PlannedRow> rows = plan_rows(options);
-  check(!rows.empty(), "a planned row");
+  check(!rows.empty(), "expected a planned row");
   const PlannedRow& row = *std::ranges::max_element(rows, {}, [&](const PlannedRow& planned) { return sequence_tokens(options, planned); });
   const std::int32_t tokens = sequence_tokens(options, row);
   switch (row.kind) {
@@ -172,7 +172,7 @@ std::string longest_sequence_text(const OfflineOptions& options) {
       return fmt::format("--request-prompt {} and --request-output {}: sequences of {} tokens", row.tokens, options.request_output_tokens,
                          tokens);
   }
-  fail_check("a known kind of row", std::source_location::current());
+  fail_check("expected a known kind of row", std::source_location::current());
 }
 
 std::uint64_t pool_bytes_for(const OfflineOptions& options, const ModelConfig& config, DType kv_dtype) {

@@ -8,44 +8,44 @@
 
 namespace slora::bench {
 
-enum class AdapterUse : std::uint8_t { none, shared, distinct };  // by the sequences of a batch
+enum class AdapterUse : std::uint8_t { none, shared, distinct };  // among the sequences of a batch
 
-// Which adapters the sequences of a row have.
+// Which adapters the sequences of a row use.
 struct AdapterSetting {
   AdapterUse use = AdapterUse::none;
   AdapterKind kind;
-  std::int32_t registered = 0;  // how many take turns; 0: each sequence has its own
+  std::int32_t registered = 0;  // how many are used in rotation; 0: each sequence has its own
 
-  // Different adapters of `batch` sequences.
+  // Number of different adapters among `batch` sequences.
   [[nodiscard]] std::int32_t count_in(std::int32_t batch) const;
-  // Sequences of `batch` that have the adapter of this index. Requires: index < count_in(batch).
+  // How many of `batch` sequences use the adapter of this index. Requires: index < count_in(batch).
   [[nodiscard]] std::int32_t sequences_of(std::int32_t index, std::int32_t batch) const;
-  // The adapter of a row's sequence, or an empty name.
+  // The name of the adapter of a row's sequence; empty for the base.
   [[nodiscard]] std::string adapter_of(std::int64_t sequence_index) const;
 };
 // "base", "one r16 all", "each r16 all", "8 r16 all".
 [[nodiscard]] std::string name_of(const AdapterSetting& setting);
 
 enum class OfflineKind : std::uint8_t {
-  prefill,   // one prompt, to its first token
-  decode,    // steps that give every sequence of a batch one more token
+  prefill,   // one prompt, up to its first token
+  decode,    // steps in which every sequence of a batch gets one token
   requests,  // a list of requests, a batch of them at a time
 };
 
-// What to measure. Every combination of batch, context and adapters is a row, and so is every one of prompt and adapters.
+// What to measure. Every combination of batch, context and adapters is a row, and every combination of prompt and adapters.
 struct OfflineOptions {
   std::vector<std::int32_t> prompts = {128, 512};
   std::vector<std::int32_t> batches = {1, 2, 4, 8, 16, 32};
   std::vector<std::int32_t> contexts = {128, 1024, 8192};
-  std::int64_t context_tokens_max = 16384;  // of a batch together; rows that would need more are left out
+  std::int64_t context_tokens_max = 16384;  // of all sequences of a batch; rows that would need more are skipped
   std::vector<AdapterUse> uses = {AdapterUse::none, AdapterUse::shared, AdapterUse::distinct};
   std::vector<AdapterKind> kinds = {AdapterKind{}};
-  std::int32_t requests = 0;             // of a list, for each batch and setting; 0: no lists
-  std::vector<std::int32_t> registered;  // adapters that take turns in a list, or in a larger batch; empty: as many as the batch
+  std::int32_t requests = 0;             // in a list, for each batch and setting; 0: no lists
+  std::vector<std::int32_t> registered;  // adapters used in rotation in a list or a larger batch; empty: as many as the batch
   std::int32_t request_prompt_tokens = 128, request_output_tokens = 64;
-  double top_p = 1;  // below 1: tokens are drawn at temperature 0.8
+  double top_p = 1;  // below 1: tokens are sampled at temperature 0.8
   std::int32_t repeats = 5;
-  std::int32_t steps = 16;  // of a repetition of decoding
+  std::int32_t steps = 16;  // in one repetition of decoding
 };
 
 struct PlannedRow {
@@ -55,20 +55,20 @@ struct PlannedRow {
   std::int32_t tokens = 0;  // of the prompt, or of the context
 };
 
-// The rows in the order to measure them; what needs more than context_tokens_max is not among them.
+// The rows to measure, in order, without those that need more than context_tokens_max.
 [[nodiscard]] std::vector<PlannedRow> plan_rows(const OfflineOptions& options);
-// How many rows those are, and which; empty when there are none.
+// Text that says how many rows were skipped for that, and which; empty if none.
 [[nodiscard]] std::string left_out_text(const OfflineOptions& options);
 
-// Decoding measures the tokens in the middle of what its sequences generate: this many of them, and how many in all.
+// Decoding measures steps in the middle of what its sequences generate: how many, and how many tokens are generated in all.
 [[nodiscard]] std::int32_t measured_tokens(const OfflineOptions& options);
 [[nodiscard]] std::int32_t generated_tokens(const OfflineOptions& options);
-// Tokens of the prompts that decode at this context, on average over the measured steps.
+// Prompt length for which the measured steps have this context on average.
 [[nodiscard]] std::int32_t prompt_tokens_for(const OfflineOptions& options, std::int32_t context);
 
-// "--context 512 with --repeats 5 and --steps 16: sequences of 595 tokens": what asks for the longest sequence. Requires: a planned row.
+// "--context 512 with --repeats 5 and --steps 16: sequences of 595 tokens": what needs the longest sequence. Requires: a planned row.
 [[nodiscard]] std::string longest_sequence_text(const OfflineOptions& options);
-// Tokens of the longest sequence, and bytes of pool that the rows need so that nothing is evicted which a row still wants.
+// Tokens of the longest sequence, and the pool bytes with which nothing is evicted that a row still needs.
 [[nodiscard]] std::int32_t longest_sequence(const OfflineOptions& options);
 [[nodiscard]] std::uint64_t pool_bytes_for(const OfflineOptions& options, const ModelConfig& config, DType kv_dtype);
 

@@ -19,7 +19,7 @@ std::string_view name_of(OfflineKind kind) {
     case OfflineKind::requests:
       return "requests";
   }
-  fail_check("a known kind of row", std::source_location::current());
+  fail_check("expected a known kind of row", std::source_location::current());
 }
 
 std::string_view name_of(AdapterUse use) {
@@ -31,7 +31,7 @@ std::string_view name_of(AdapterUse use) {
     case AdapterUse::distinct:
       return "distinct";
   }
-  fail_check("a known use of adapters", std::source_location::current());
+  fail_check("expected a known use of adapters", std::source_location::current());
 }
 
 // "prefill 512", "decode 16 x 1024", "requests 16 x 128".
@@ -40,7 +40,7 @@ std::string shape_text(const PlannedRow& plan) {
   return fmt::format("{} {} x {}", name_of(plan.kind), plan.batch, plan.tokens);
 }
 
-// Whether the machine's limits moved while the row was measured, so that its share says little.
+// Whether the machine's limits changed while the row was measured, so that its share is unreliable.
 bool is_unsteady(const OfflineRow& row) {
   constexpr double kSteady = 1.15;
   const auto moved = [](double a, double b) { return std::max(a, b) > kSteady * std::min(a, b); };
@@ -85,7 +85,7 @@ std::string offline_table_head() {
                      "GFLOP", "GB/s", "GFLOP/s", "floor ms", "share", "by op ms");
 }
 
-// Of lists: tokens per second, and how long a sequence waits for its next token.
+// Lists: tokens per second, and the times between tokens of a sequence.
 std::string offline_table_line(const OfflineRow& row) {
   const double time = median(row.seconds);
   const std::string names =

@@ -10,28 +10,28 @@
 
 namespace slora::bench {
 
-// What was measured of one setting, and what the machine would have needed at least.
+// The measurement of one setting, and the least time the machine could have needed.
 struct OfflineRow {
   PlannedRow plan;
-  double context = 0;           // of decoding: tokens that a sequence held, on average over the measured steps
-  std::vector<double> seconds;  // of a step, of a prompt, or of the list: one for each repetition, itself a median
+  double context = 0;           // decoding: tokens per sequence, averaged over the measured steps
+  std::vector<double> seconds;  // per step, prompt or list: one for each repetition, itself a median
   double tokens_per_second = 0;
-  MachineLimits limits;  // mean of what was measured just before and just after
+  MachineLimits limits;  // mean of the measurements just before and just after
   MachineLimits before, after;
-  Arithmetic arithmetic = Arithmetic::bf16;  // of products with the weights
-  Work work;                                 // of that step or prompt; nothing for lists
-  double floor_seconds = 0;                  // of the work as a whole
-  double by_op_seconds = 0;                  // the sum of the ops' floors: what ops can reach that run one after the other
+  Arithmetic arithmetic = Arithmetic::bf16;  // of the products with weights
+  Work work;                                 // of a step or prompt; none for lists
+  double floor_seconds = 0;                  // of the work as a whole: reading and computing overlap perfectly
+  double by_op_seconds = 0;                  // sum of the ops' floors: the least when ops run one after the other
 
-  // Of lists only.
+  // Lists only.
   std::int64_t output_tokens = 0;
-  double token_seconds_p50 = 0, token_seconds_p99 = 0;  // between two tokens of a sequence
+  double token_seconds_p50 = 0, token_seconds_p99 = 0;  // between consecutive tokens of a sequence
   std::uint64_t adapter_loads = 0;
 };
 
 [[nodiscard]] Json to_json(const OfflineRow& row);
 
-// A table for people: the line of names, and a line of figures for each row.
+// The printed table: its header, and a line for each row.
 [[nodiscard]] std::string offline_table_head();
 [[nodiscard]] std::string offline_table_line(const OfflineRow& row);
 

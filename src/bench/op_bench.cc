@@ -16,11 +16,11 @@
 namespace slora::bench {
 namespace {
 
-constexpr double kRepetitionSeconds = 0.01;  // at least, however short a call is
+constexpr double kRepetitionSeconds = 0.01;  // minimum, however short a call is
 constexpr std::size_t kCopiesMax = 4096;
 constexpr std::int32_t kHeadRowsMax = 64;
 constexpr std::array<std::int32_t, 5> kAttendBatches = {1, 4, 8, 16, 32};
-constexpr int kFillByte = 0x3c;  // bf16 numbers of 0.0115, fp32 ones too
+constexpr int kFillByte = 0x3c;  // 0.0115 in bf16, and similar in fp32
 
 Buffer filled(std::size_t bytes) {
   Buffer memory(bytes);
@@ -28,7 +28,7 @@ Buffer filled(std::size_t bytes) {
   return memory;
 }
 
-// The adapters of a call: each with records for gate and up, in memory of their own.
+// The adapters of a call, each with records for gate and up in separate memory.
 class GateUpAdapters {
  public:
   GateUpAdapters(const ModelConfig& config, const AdapterFormat& format, std::int32_t rank, std::int64_t count, std::int64_t rows)
@@ -122,7 +122,7 @@ std::size_t OpBench::copies_for(double bytes) const {
   return std::min(static_cast<std::size_t>(static_cast<double>(options_.cold_bytes) / bytes) + 1, kCopiesMax);
 }
 
-// Calls go through the copies in turn, as the layers of a step do.
+// Calls use the copies in rotation, as the layers of a step use their weights.
 std::vector<double> OpBench::time_calls(std::size_t copy_count, const Call& call) const {
   const SteadyClock clock;
   const auto call_all = [&](std::size_t rounds) {
@@ -184,7 +184,7 @@ void OpBench::run_product(const std::string& name, std::int64_t out, std::int64_
   }
 }
 
-// Its threads go on spinning for a while, and are waited for.
+// oneDNN's threads keep spinning for a while after a call: waits until they sleep before measuring the limits again.
 std::optional<double> OpBench::baseline_seconds(const OneDnnShape& shape) {
   const Call product = make_onednn_product(shape);
   if (!product) return std::nullopt;
@@ -195,7 +195,7 @@ std::optional<double> OpBench::baseline_seconds(const OneDnnShape& shape) {
 }
 
 LinearWeight OpBench::random_product(std::int64_t out, std::int64_t in) {
-  constexpr std::int64_t kShift = 7;  // rows are runs of one list, each from a little further on
+  constexpr std::int64_t kShift = 7;  // each row is a window of one list, shifted by this much from the previous
   std::vector<Bfloat16> numbers(static_cast<std::size_t>(in + kShift * out));
   for (Bfloat16& number : numbers) number = to_bfloat16(static_cast<float>(random_.below(201)) * 0.001f - 0.1f);
   LinearWeight weight = backend_->make_linear(out, in);
@@ -214,7 +214,7 @@ void OpBench::run_adapters() {
   }
 }
 
-// The shrink, and the product with what the adapters add to it: the bytes and operations of both are the row's.
+// Shrink, and expand as part of the product: the row counts the bytes and operations of both.
 void OpBench::run_adapters_of(std::int32_t rank, std::int64_t rows, std::int64_t adapter_count) {
   const std::int64_t in = config_.hidden_size, inner = config_.intermediate_size;
   const double parameters_a = 2.0 * rank * static_cast<double>(in), parameters_b = 2.0 * rank * static_cast<double>(inner);
@@ -293,7 +293,7 @@ void OpBench::run_attend(const std::string& name, std::int32_t sequences, std::i
   });
 }
 
-// Ops whose rows stay in caches between the ops around them.
+// Ops whose inputs are still in caches from the op before.
 void OpBench::run_rows() {
   const std::int64_t hidden = config_.hidden_size;
   const std::vector<float> gain(static_cast<std::size_t>(hidden), 1.0f);
@@ -319,7 +319,7 @@ void OpBench::run_rows() {
   }
 }
 
-// Logits are written anew before each call, outside of the time, for drawing changes them.
+// Logits are rewritten before each call, outside of the measured time, because sampling modifies them.
 void OpBench::run_sampling() {
   const std::int64_t vocab = config_.vocab_size;
   constexpr std::int32_t kRowsMax = 64;

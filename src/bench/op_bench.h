@@ -19,7 +19,7 @@ namespace slora::bench {
 
 enum class OpGroup : std::uint8_t { products, adapters, attention, rows, sampling };
 
-// That the sequences of a call hold together.
+// Limit of the tokens that the sequences of a call hold together.
 constexpr std::int32_t kAttendTokensMax = 32768;
 
 struct OpOptions {
@@ -30,18 +30,18 @@ struct OpOptions {
   std::string backend = "auto";
   BackendOptions backend_options;
   int repeats = 5;
-  std::size_t cold_bytes = std::size_t{192} << 20;  // that an op goes through before it comes back: more than caches hold
+  std::size_t cold_bytes = std::size_t{192} << 20;  // that an op reads before it reuses the same copy: more than the caches hold
 };
 
-// Measures a backend's ops one by one at a model's shapes. What a step would read from memory is read from memory here too: each op has
-// so many copies of its weights, adapters or pages, used in turn, that no cache holds them. One thread beside the backend's.
+// Measures single ops of a backend at a model's shapes. What a step would read from memory is read from memory here too: each op uses
+// enough copies of its weights, adapters or pages in rotation to exceed the caches. One thread in addition to the backend's.
 class OpBench {
  public:
   using OnRow = std::function<void(const OpRow&)>;
 
   [[nodiscard]] static Result<std::unique_ptr<OpBench>> create(const ModelConfig& config, const OpOptions& options);
 
-  // Measures row after row and tells of each; ends early when `stop` has become true.
+  // Measures the rows in order and reports each; ends early when `stop` has become true.
   void run(const OnRow& on_row, const std::atomic<bool>& stop);
 
   [[nodiscard]] std::string description() const { return backend_->description(); }
@@ -50,9 +50,9 @@ class OpBench {
  private:
   OpBench(const ModelConfig& config, const OpOptions& options, std::unique_ptr<Backend> backend);
 
-  // A call of the op on copy `index` of what it reads.
+  // Calls the op on copy `index` of its inputs.
   using Call = std::function<void(std::size_t index)>;
-  // Copies of so many bytes that are cold when their turn comes again. Requires: bytes > 0.
+  // Number of copies of this size with which each is out of the caches when it is used again. Requires: bytes > 0.
   [[nodiscard]] std::size_t copies_for(double bytes) const;
   [[nodiscard]] std::vector<double> time_calls(std::size_t copy_count, const Call& call) const;
   [[nodiscard]] std::optional<double> baseline_seconds(const OneDnnShape& shape);
@@ -69,7 +69,7 @@ class OpBench {
   void run_sampling();
 
   [[nodiscard]] LinearWeight random_product(std::int64_t out, std::int64_t in);
-  // Tensors [rows, cols] of the op at hand, each until the next call.
+  // Tensors [rows, cols] of the current op, valid until the next call.
   [[nodiscard]] Tensor product_input(std::int64_t rows, std::int64_t cols);
   [[nodiscard]] Tensor product_output(std::int64_t rows, std::int64_t cols);
   [[nodiscard]] Tensor float_output(std::int64_t rows, std::int64_t cols);
@@ -80,7 +80,7 @@ class OpBench {
   const ModelConfig config_;
   const OpOptions options_;
   const std::unique_ptr<Backend> backend_;
-  Buffer read_memory_;  // what bandwidth is measured on
+  Buffer read_memory_;  // which the bandwidth measurement reads
   MachineProbe probe_;
   MachineLimits limits_;  // the latest
   RandomNumbers random_{1};

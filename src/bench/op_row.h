@@ -10,18 +10,18 @@
 
 namespace slora::bench {
 
-// What was measured of one op at one size.
+// The measurement of one op at one size.
 struct OpRow {
   std::string op;               // "linear gate_up", "attend decode"
-  std::string shape;            // what does not change with the rows
+  std::string shape;            // without the number of rows
   std::int64_t rows = 1;        // of the batch
   std::vector<double> seconds;  // of a call, one for each repetition
-  Work work;                    // of a call; no bytes: what it reads stays in caches
+  Work work;                    // of a call; no bytes: its inputs stay in caches
   Arithmetic arithmetic = Arithmetic::bf16;
-  MachineLimits limits;                    // mean of what was measured just before and just after
+  MachineLimits limits;                    // mean of the measurements just before and just after
   std::optional<double> baseline_seconds;  // of the same product by oneDNN
 
-  // The least time that the machine needs, or 0 when nothing is known.
+  // The least time that the machine needs, or 0 when unknown.
   [[nodiscard]] double floor() const;
 };
 

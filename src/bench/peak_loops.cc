@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kRounds = 200'000;
 
-// Sums that each wait for themselves only. All loops over them unroll, so that they stay in registers.
+// Independent accumulators. All loops over them unroll, so that they stay in registers.
 constexpr int kNarrowChains = 12;
 using NarrowFloats = float __attribute__((vector_size(16)));
 
@@ -21,7 +21,7 @@ double run_plain() {
     for (int i = 0; i < kNarrowChains; ++i) {
       sums[i] = sums[i] * factor + factor;
 #if defined(__x86_64__)
-      asm volatile("" : "+x"(sums[i]));  // no chain may be reasoned away
+      asm volatile("" : "+x"(sums[i]));  // keeps the compiler from simplifying the chain
 #elif defined(__aarch64__)
       asm volatile("" : "+w"(sums[i]));
 #endif

@@ -18,8 +18,8 @@
 namespace slora::bench {
 namespace {
 
-// A thousand large adapters would fill a disk. Those beyond share the weight files of the first, by hard links, under configs of their own:
-// other contents by their hashes, which are read, checked and placed one by one.
+// A thousand large adapters would fill a disk. Further adapters share the weight files of the first ones by hard links, with a different
+// config each: so their content hash differs, and each is read, checked and loaded by itself.
 constexpr std::int32_t kWeightFilesMax = 64;
 constexpr std::array<std::int32_t, 3> kMixedRanks = {8, 16, 64};
 
@@ -28,7 +28,7 @@ bool is_target(const ModuleEntry& module, AdapterTargets targets) {
   return targets == AdapterTargets::all || module.path.ends_with(".q_proj") || module.path.ends_with(".v_proj");
 }
 
-// [rows, cols] bf16 with signs and fractions drawn, magnitudes from 0.5 to 2 times the largest power of two up to `size`.
+// [rows, cols] bf16 with random signs and fractions, magnitudes from 0.5 to 2 times the largest power of two up to `size`.
 TensorToWrite random_tensor(std::string name, std::int64_t rows, std::int64_t cols, double size, RandomNumbers& random) {
   constexpr std::uint16_t kSignAndFraction = 0x807f;
   constexpr int kExponentBias = 127, kFractionBits = 7;
@@ -44,7 +44,7 @@ TensorToWrite random_tensor(std::string name, std::int64_t rows, std::int64_t co
   return tensor;
 }
 
-// Requires: errno was 0 before the file was opened; streams leave there what the system said.
+// Requires: errno was 0 before the file was opened; streams leave the system's error there.
 tl::unexpected<Error> not_written(const std::filesystem::path& file) {
   return error("E_WRITE", "{} can't be written: {}", file.string(), errno != 0 ? std::strerror(errno) : "its stream failed");
 }
@@ -107,12 +107,12 @@ Status RandomAdapters::write(const AdapterKind& kind, std::int32_t index) const 
   std::error_code failure;
   std::filesystem::create_directories(folder_, failure);
   if (failure) return error("E_WRITE", "{}: {}", folder_.string(), failure.message());
-  // Others may share the weight file of a folder that is there.
+  // Other adapters may share the weight file of an existing folder.
   const bool is_new = std::filesystem::create_directory(folder, failure);
   if (failure) return error("E_WRITE", "{}: {}", folder.string(), failure.message());
   if (!is_new) return error("E_WRITE", "{} is there already", folder.string());
   Status written = write_files(kind, index);
-  // Half a folder would be refused by servers, and by the next run.
+  // An incomplete folder would be refused by servers, and by the next run.
   if (!written) std::filesystem::remove_all(folder, failure);
   return written;
 }
@@ -122,7 +122,7 @@ Status RandomAdapters::write_files(const AdapterKind& kind, std::int32_t index) 
   const std::int32_t rank = kind.rank_of(index);
   if (Status written = write_config(folder, rank, kind.targets, index); !written) return written;
   constexpr std::string_view kWeights = "adapter_model.safetensors";
-  // As many files as a multiple of the ranks, so that a link has its adapter's rank.
+  // A multiple of the number of ranks, so that a linked file has its adapter's rank.
   constexpr std::int32_t kFiles =
       kWeightFilesMax / static_cast<std::int32_t>(kMixedRanks.size()) * static_cast<std::int32_t>(kMixedRanks.size());
   if (index >= kFiles) {

@@ -11,9 +11,9 @@ namespace slora::bench {
 
 enum class AdapterTargets : std::uint8_t { qv, all };  // of each layer: q and v, or all seven projections
 
-// Adapters that are alike but for their numbers.
+// A group of adapters that differ only in their numbers.
 struct AdapterKind {
-  std::int32_t rank = 16;  // 0: 8, 16 and 64 in turn
+  std::int32_t rank = 16;  // 0: 8, 16 and 64 in rotation
   AdapterTargets targets = AdapterTargets::all;
   auto operator<=>(const AdapterKind&) const = default;
 
@@ -21,31 +21,30 @@ struct AdapterKind {
 };
 // "r16 all", "mixed qv".
 [[nodiscard]] std::string name_of(const AdapterKind& kind);
-// Numbers of an adapter of this rank, of all its modules.
+// Number of parameters of an adapter of this rank.
 [[nodiscard]] std::uint64_t parameter_count(const ModelConfig& config, AdapterTargets targets, std::int32_t rank);
 
-// PEFT folders of random numbers for one model, written below a folder and registered under names of their own. Whole ones are not
-// removed. One thread.
+// Writes PEFT folders of random numbers for one model below a folder, and registers them. Completed ones are not removed. One thread.
 class RandomAdapters {
  public:
-  // `folder` is there and stays until the last adapter has been loaded.
+  // `folder` exists and stays until the last adapter has been loaded.
   RandomAdapters(std::filesystem::path folder, const ModelConfig& config) : folder_(std::move(folder)), config_(config) {}
 
-  // Lets `store` know the first `count` adapters of a kind.
+  // Registers the first `count` adapters of a kind with `store`, and writes those that are new.
   [[nodiscard]] Status provide(AdapterStore& store, const AdapterKind& kind, std::int32_t count);
-  // Writes the folder of one, named as the adapter, whole or not at all; an error when it is there. Requires: those before it were
+  // Writes the folder of one adapter, completely or not at all; an error when it exists. Requires: those with a lower index were
   // written.
   [[nodiscard]] Status write(const AdapterKind& kind, std::int32_t index) const;
   [[nodiscard]] static std::string adapter_name(const AdapterKind& kind, std::int32_t index);
 
  private:
-  // Into the adapter's folder, which is there.
+  // Into the adapter's folder, which exists.
   [[nodiscard]] Status write_files(const AdapterKind& kind, std::int32_t index) const;
   [[nodiscard]] std::filesystem::path folder_of(const AdapterKind& kind, std::int32_t index) const;
 
   const std::filesystem::path folder_;
   const ModelConfig config_;
-  std::map<AdapterKind, std::int32_t> counts_;  // that were provided
+  std::map<AdapterKind, std::int32_t> counts_;  // registered so far
 };
 
 }  // namespace slora::bench

@@ -63,7 +63,7 @@ TEST_F(RandomAdaptersTest, AreNotWrittenOverOthers) {
   EXPECT_EQ(*read_text_file(config, 100), "{}");
 }
 
-// The limit on the length of files stands for a disk that is full.
+// A limit on file sizes simulates a full disk.
 TEST_F(RandomAdaptersTest, SayWhyTheyCannotBeWrittenAndLeaveNoHalves) {
   rlimit before{};
   ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);

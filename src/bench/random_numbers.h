@@ -3,7 +3,7 @@
 
 namespace slora::bench {
 
-// splitmix64, by Sebastiano Vigna: a few operations a number, any seed will do.
+// splitmix64, by Sebastiano Vigna: a few operations per number, any seed is valid.
 class RandomNumbers {
  public:
   explicit RandomNumbers(std::uint64_t seed) : state_(seed) {}

@@ -7,7 +7,7 @@ namespace {
 
 using Line = std::uint64_t __attribute__((vector_size(64)));
 
-// `data` as kStreams runs, read side by side.
+// Reads `data` as kStreams regions in parallel.
 template <int kStreams, int kAheadBytes>
 [[gnu::always_inline]] inline std::uint64_t read_streams(const std::byte* data, std::size_t bytes) {
   constexpr std::size_t kTurnBytes = 256;

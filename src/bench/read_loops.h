@@ -6,18 +6,18 @@
 
 namespace slora::bench {
 
-// One way of reading memory: plain loads that sum up what they read. Which is the fastest depends on the machine.
+// A way of reading memory: loads whose values are summed. Which is the fastest depends on the machine.
 struct ReadLoop {
   std::string_view instructions;  // "avx512" or "plain"
-  int streams;                    // places that are read side by side
-  int ahead_bytes;                // how far ahead lines are asked for; 0: the machine's own prefetchers are left alone
+  int streams;                    // regions that are read in parallel
+  int ahead_bytes;                // prefetch distance; 0: hardware prefetchers only
   std::uint64_t (*read)(const std::byte* data, std::size_t bytes);
 };
 
-// Multiples of this are read whole by every loop; what is beyond is left out.
+// Every loop reads whole multiples of this and skips the rest.
 inline constexpr std::size_t kReadUnitBytes = 4096;
 
-// Those that this machine can run.
+// The loops that this machine can run.
 [[nodiscard]] std::vector<ReadLoop> usable_read_loops();
 
 }  // namespace slora::bench

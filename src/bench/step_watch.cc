@@ -32,7 +32,7 @@ void StepWatch::release() {
 std::vector<WatchedStep> StepWatch::wait_for_ends(std::size_t count) {
   std::unique_lock lock(mutex_);
   ended_.wait(lock, [&] { return end_count_ >= count; });
-  end_count_ = 0;  // those beyond `count` are in what is returned
+  end_count_ = 0;  // ends beyond `count` are in the returned steps too
   return std::exchange(steps_, {});
 }
 

@@ -7,19 +7,19 @@
 
 namespace slora::bench {
 
-// What came out of one turn of the engine, and when.
+// The events of one iteration of the engine loop, and when they arrived.
 struct WatchedStep {
   Timestamp at{};
   std::vector<TokenEvent> events;
 };
 
-// Keeps what an engine tells. The engine's thread writes, one other reads; it is woken when sequences end, not at every step.
+// Collects an engine's events. The engine's thread writes, one other reads; it is woken when sequences end, not at every step.
 class StepWatch {
  public:
-  // To be given to the engine; the watch outlives it.
+  // The sink for the engine; the watch outlives it.
   [[nodiscard]] Engine::EventSink sink();
 
-  // From hold() to release() the engine waits at the end of a step, so that sequences which are handed in meanwhile run together.
+  // From hold() to release() the engine waits at the end of a step, so that sequences submitted in between start together.
   void hold();
   void release();
 

@@ -5,13 +5,13 @@
 namespace slora::bench {
 namespace {
 
-constexpr double kAdapterBytes = 2;  // of a number, as the pool holds it
+constexpr double kAdapterBytes = 2;  // per number, as stored in the pool
 
 Work product(const LinearWeight& weight, std::int64_t rows) {
   return {static_cast<double>(weight.packed.bytes()), 2.0 * static_cast<double>(rows * weight.out * weight.in), 0};
 }
 
-// Keys that queries of positions [begin, begin + count) see in all, where a window of 0 shows everything before.
+// Total keys that queries at positions [begin, begin + count) attend to; window 0: all positions before.
 double pair_count(const SpanShape& span, std::int64_t window) {
   double pairs = 0;
   if (window == 0) return static_cast<double>(span.count) * static_cast<double>(2 * span.begin + span.count + 1) / 2;
@@ -19,7 +19,7 @@ double pair_count(const SpanShape& span, std::int64_t window) {
   return pairs;
 }
 
-// Attention of all layers.
+// Attention in all layers.
 Work attention(const Model& model, std::span<const SpanShape> spans) {
   const ModelConfig& config = model.config();
   const double token_bytes = 2.0 * config.kv_width() * static_cast<double>(bytes_of(model.kv_geometry().dtype));

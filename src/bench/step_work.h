@@ -8,7 +8,7 @@
 
 namespace slora::bench {
 
-// What must be read and computed, at least. Activations are left out: they stay in caches.
+// The least that must be read and computed. Activations do not count: they stay in caches.
 struct Work {
   double bytes = 0;
   double weight_operations = 0;  // of products with the base's weights; a multiplication and an addition are two
@@ -18,7 +18,7 @@ struct Work {
   [[nodiscard]] double operations() const { return weight_operations + other_operations; }
 };
 
-// Seconds that a machine with these limits takes for it at least: reading and computing at once, both at full speed.
+// The least time on a machine with these limits: reading and computing in parallel, both at full speed.
 [[nodiscard]] double floor_seconds(const Work& work, Arithmetic weights, const MachineLimits& limits);
 
 // Consecutive tokens of one sequence in a step.
@@ -35,11 +35,11 @@ struct AdapterShare {
 
 struct StepShape {
   std::vector<SpanShape> spans;
-  std::int64_t output_rows = 0;  // that need logits
+  std::int64_t output_rows = 0;  // rows that need logits
   std::vector<AdapterShare> adapters;
 };
 
-// The work of a step, op by op: the products of all layers, the head, attention, adapters.
+// The work of a step by op: the products of all layers, the head, attention, adapters.
 [[nodiscard]] std::vector<Work> work_of(const Model& model, const StepShape& step);
 [[nodiscard]] Work sum(std::span<const Work> works);
 

@@ -12,7 +12,7 @@ namespace {
 constexpr std::size_t kLineBytesMax = std::size_t{1} << 20;
 constexpr std::string_view kProtocol = "HTTP/1.1 ";
 
-// Value of a header field, its letters made small; empty when it is not there.
+// Value of a header field in lower case; empty when missing.
 std::string field_of(std::string_view head, std::string_view name) {
   std::string small(head);
   std::ranges::transform(small, small.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
@@ -39,7 +39,7 @@ Result<std::int32_t> TrafficAnswer::push(std::string_view bytes) {
     if (Status advanced = advance(bytes); !advanced) return forward_error(advanced);
   }
   if (is_over() && status_ != 200) return refusal();
-  if (!bytes.empty()) return broken("bytes behind its end");
+  if (!bytes.empty()) return broken("bytes after its end");
   return new_tokens_;
 }
 
@@ -57,7 +57,7 @@ Status TrafficAnswer::advance(std::string_view& bytes) {
   return {};
 }
 
-// Moves bytes up to `end` into line_; false when `end` has not come yet.
+// Moves bytes up to `end` into line_; false when `end` has not arrived yet.
 bool TrafficAnswer::complete_line(std::string_view& bytes, std::string_view end) {
   const std::size_t old_bytes = line_.size();
   const std::size_t begin = old_bytes - std::min(old_bytes, end.size() - 1);
@@ -98,7 +98,7 @@ Status TrafficAnswer::take_head(std::string_view head) {
   return {};
 }
 
-// Of a refusal all is kept; of a stream the line that has not come whole.
+// Keeps the whole body of a refusal, but only the incomplete last line of a stream.
 Status TrafficAnswer::take_body(std::string_view bytes) {
   body_ += bytes;
   if (body_.size() > kLineBytesMax) return broken("an endless line");
@@ -119,9 +119,9 @@ Status TrafficAnswer::take_event(std::string_view line) {
     ++new_tokens_;
     return {};
   }
-  const Result<Json> told = parse_json(json);
-  if (!told) return tl::unexpected(told.error());
-  const Json* usage = find_member(*told, "usage");
+  const Result<Json> parsed = parse_json(json);
+  if (!parsed) return tl::unexpected(parsed.error());
+  const Json* usage = find_member(*parsed, "usage");
   if (usage == nullptr) return error("E_HTTP", "{}", json);
   return take_usage(*usage);
 }

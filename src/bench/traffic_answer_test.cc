@@ -16,7 +16,7 @@ constexpr std::string_view kUsage =
 
 std::string chunk(std::string_view bytes) { return fmt::format("{:x}\r\n{}\r\n", bytes.size(), bytes); }
 
-// Pushes `bytes` in pieces of `piece_bytes`; the tokens that came, or -1 after an error.
+// Pushes `bytes` in pieces of `piece_bytes`; returns the tokens counted, or -1 after an error.
 std::int32_t push_all(TrafficAnswer& answer, std::string_view bytes, std::size_t piece_bytes) {
   std::int32_t count = 0;
   for (std::size_t at = 0; at < bytes.size(); at += piece_bytes) {

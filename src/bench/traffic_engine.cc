@@ -35,16 +35,16 @@ Status TrafficEngine::send(std::size_t request, const TrafficRequest& content) {
 
 Status TrafficEngine::wait(std::vector<TrafficEvent>& events, Timestamp until) {
   for (const WatchedStep& step : watch_.wait_for_ends(1, until)) {
-    for (const TokenEvent& told : step.events) {
-      const auto request = requests_.find(told.sequence);
+    for (const TokenEvent& reported : step.events) {
+      const auto request = requests_.find(reported.sequence);
       TrafficEvent& event = events.emplace_back();
       event.request = request->second;
       event.at = step.at;
-      event.token_count = told.token.id >= 0 ? 1 : 0;
-      event.cached_tokens = told.cached_tokens;
-      event.ended = told.end.has_value();
-      if (!told.end) continue;
-      if (*told.end != EndReason::length) event.error = told.error_message.empty() ? "it was ended early" : told.error_message;
+      event.token_count = reported.token.id >= 0 ? 1 : 0;
+      event.cached_tokens = reported.cached_tokens;
+      event.ended = reported.end.has_value();
+      if (!reported.end) continue;
+      if (*reported.end != EndReason::length) event.error = reported.error_message.empty() ? "it was ended early" : reported.error_message;
       requests_.erase(request);
     }
   }

@@ -8,7 +8,7 @@
 
 namespace slora::bench {
 
-// Requests that go straight into an engine in this process. One thread beside the engine's.
+// Sends requests to an engine in this process. One thread in addition to the engine's.
 class TrafficEngine final : public TrafficTarget {
  public:
   [[nodiscard]] static Result<std::unique_ptr<TrafficEngine>> create(RuntimeOptions options);
@@ -24,7 +24,7 @@ class TrafficEngine final : public TrafficTarget {
 
   StepWatch watch_;  // outlives the engine
   std::unique_ptr<Runtime> runtime_;
-  std::unordered_map<SequenceId, std::size_t> requests_;  // that run
+  std::unordered_map<SequenceId, std::size_t> requests_;  // running ones
 };
 
 }  // namespace slora::bench

@@ -22,7 +22,7 @@ namespace {
 constexpr std::size_t kReceiveBytes = std::size_t{1} << 16;
 constexpr std::size_t kConnectionsMax = 4096;
 constexpr std::size_t kGetBytesMax = std::size_t{16} << 20;
-constexpr timeval kPatience = {30, 0};  // with a connection, between two pieces that are sent, or of what is got
+constexpr timeval kTimeout = {30, 0};  // timeout of connecting, sending and receiving
 constexpr std::string_view kScheme = "http://";
 
 std::string reason() { return std::strerror(errno); }
@@ -31,7 +31,8 @@ Status send_all(int socket, std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t sent = ::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (sent < 0 && errno == EINTR) continue;
-    if (sent < 0 && errno == EAGAIN) return error("E_HTTP", "a request can't be sent: nothing was taken for {} seconds", kPatience.tv_sec);
+    if (sent < 0 && errno == EAGAIN)
+      return error("E_HTTP", "a request can't be sent: nothing was accepted for {} seconds", kTimeout.tv_sec);
     if (sent < 0) return error("E_HTTP", "a request can't be sent: {}", reason());
     bytes.remove_prefix(static_cast<std::size_t>(sent));
   }
@@ -54,17 +55,17 @@ Result<Address> parse_url(std::string_view url) {
   const std::size_t begin = url.starts_with(kScheme) ? kScheme.size() : url.size();
   const std::string_view authority = url.substr(begin, url.find('/', begin) - begin);
   const std::string_view path = url.substr(begin + authority.size());
-  // An IPv6 address has colons of its own, in brackets.
+  // An IPv6 address in brackets contains colons.
   const std::size_t host_end = authority.starts_with('[') ? authority.find(']') : 0;
-  if (host_end == std::string_view::npos) return error("bad_option", "--url: expected a ] behind the address, found {}", url);
+  if (host_end == std::string_view::npos) return error("bad_option", "--url: expected a ] after the address, found {}", url);
   const std::size_t colon = std::min(authority.find(':', host_end), authority.size());
   const std::string_view host = host_end > 0 ? authority.substr(1, host_end - 1) : authority.substr(0, colon);
   if (host.empty() || (host_end > 0 && colon != host_end + 1)) {
     return error("bad_option", "--url: expected an address such as http://127.0.0.1:8000, found {}", url);
   }
-  // A server's paths are known; one behind a path of its own would not be found.
+  // Servers below another path are not supported.
   if (!path.empty() && path != "/" && path != "/v1" && path != "/v1/") {
-    return error("bad_option", "--url: expected nothing or /v1 behind the address, found {}", path);
+    return error("bad_option", "--url: expected nothing or /v1 after the address, found {}", path);
   }
   Result<std::string> port = colon < authority.size() ? parse_port(authority.substr(colon + 1)) : "80";
   if (!port) return forward_error(port);
@@ -98,7 +99,7 @@ TrafficHttp::~TrafficHttp() {
   close(poll_);
 }
 
-// The models with a parent are the adapters, as vLLM's server says it too.
+// The models with a parent are the adapters, in vLLM's server too.
 Result<std::vector<std::string>> TrafficHttp::adapter_names() {
   Result<std::string> text = get("/v1/models");
   if (!text) return forward_error(text);
@@ -148,7 +149,7 @@ Status TrafficHttp::wait(std::vector<TrafficEvent>& events, Timestamp until) {
 void TrafficHttp::receive(std::vector<TrafficEvent>& events, Connection& connection) {
   const ssize_t count = recv(connection.socket, received_.data(), received_.size(), MSG_DONTWAIT);
   if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (!connection.is_busy) {  // an idle connection that the server closes
+  if (!connection.is_busy) {  // the server closed an idle connection
     close(std::exchange(connection.socket, -1));
     return;
   }
@@ -164,17 +165,17 @@ void TrafficHttp::receive(std::vector<TrafficEvent>& events, Connection& connect
     return end(event, connection, fmt::format("more than the {} tokens that were asked for", connection.output_tokens));
   }
   if (!connection.answer.is_over()) return;
-  const std::int64_t told = connection.answer.output_tokens();
+  const std::int64_t reported = connection.answer.output_tokens();
   event.cached_tokens = connection.answer.cached_tokens();
   event.ended = true;
   connection.is_busy = false;
-  if (told != connection.output_tokens || connection.received_tokens != connection.output_tokens) {
+  if (reported != connection.output_tokens || connection.received_tokens != connection.output_tokens) {
     event.error = fmt::format("expected {} tokens, found {} events, and {} as the server counts", connection.output_tokens,
-                              connection.received_tokens, told);
+                              connection.received_tokens, reported);
   }
 }
 
-// The connection is of no use any more.
+// Closes the connection.
 void TrafficHttp::end(TrafficEvent& event, Connection& connection, std::string error) {
   event.ended = true;
   event.error = std::move(error);
@@ -212,13 +213,13 @@ Result<int> TrafficHttp::connect() const {
   std::string why;
   for (const addrinfo* address = found; address != nullptr; address = address->ai_next) {
     const int descriptor = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (descriptor >= 0) setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &kPatience, sizeof kPatience);
+    if (descriptor >= 0) setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &kTimeout, sizeof kTimeout);
     if (descriptor >= 0 && ::connect(descriptor, address->ai_addr, address->ai_addrlen) == 0) {
       const int on = 1;
       setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
       return descriptor;
     }
-    why = errno == EINPROGRESS ? fmt::format("no answer for {} seconds", kPatience.tv_sec) : reason();
+    why = errno == EINPROGRESS ? fmt::format("no answer for {} seconds", kTimeout.tv_sec) : reason();
     if (descriptor >= 0) close(descriptor);
   }
   return error("E_HTTP", "no connection to {}: {}", authority_, why);
@@ -231,19 +232,19 @@ std::string TrafficHttp::head_of(std::string_view method, std::string_view path,
   return head + "\r\n";
 }
 
-// On a connection of its own, which the server closes behind the answer.
+// Uses a new connection, which the server closes after the answer.
 Result<std::string> TrafficHttp::get(std::string_view path) {
   const Result<int> socket = connect();
   if (!socket) return tl::unexpected(socket.error());
   std::string head = head_of("GET", path, 0);
   head.insert(head.size() - 2, "Connection: close\r\n");
   const Status sent = send_all(*socket, head);
-  setsockopt(*socket, SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof kPatience);
+  setsockopt(*socket, SOL_SOCKET, SO_RCVTIMEO, &kTimeout, sizeof kTimeout);
   std::string text, why;
   while (sent) {
     const ssize_t count = recv(*socket, received_.data(), received_.size(), 0);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) why = errno == EAGAIN ? fmt::format("nothing came for {} seconds", kPatience.tv_sec) : reason();
+    if (count < 0) why = errno == EAGAIN ? fmt::format("nothing was received for {} seconds", kTimeout.tv_sec) : reason();
     if (count <= 0) break;
     text.append(received_.data(), static_cast<std::size_t>(count));
     if (text.size() <= kGetBytesMax) continue;

@@ -9,8 +9,8 @@
 
 namespace slora::bench {
 
-// Requests that go to a server as streamed /v1/completions, over connections that stay open, one request at a time on each. Its work
-// takes cores from a server on the same machine, so it does as little of it as it can. One thread.
+// Sends requests to a server as streamed /v1/completions, over keep-alive connections with one request at a time on each. It does as
+// little work as possible, because a server on the same machine needs the cores. One thread.
 class TrafficHttp final : public TrafficTarget {
  public:
   // `url` such as http://127.0.0.1:8000, with or without /v1. `key` may be empty.
@@ -27,7 +27,7 @@ class TrafficHttp final : public TrafficTarget {
     int socket = -1;
     bool is_busy = false;
     std::size_t request = 0;
-    std::int32_t output_tokens = 0;  // that were asked for
+    std::int32_t output_tokens = 0;  // as requested
     std::int32_t received_tokens = 0;
     TrafficAnswer answer;
   };
@@ -40,8 +40,8 @@ class TrafficHttp final : public TrafficTarget {
   void receive(std::vector<TrafficEvent>& events, Connection& connection);
   void end(TrafficEvent& event, Connection& connection, std::string error);
 
-  const int poll_;  // epoll's descriptor
-  // As the URL has them: together, and apart.
+  const int poll_;  // epoll descriptor
+  // From the URL: "host:port", and both separately.
   std::string authority_, host_, port_;
   std::string key_, base_model_;
   std::vector<Connection> connections_;

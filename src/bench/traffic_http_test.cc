@@ -25,7 +25,7 @@ TEST(TrafficHttp, RefusesPortsThatAreNone) {
 
 TEST(TrafficHttp, RefusesPathsThatItWouldNotUse) {
   for (const std::string path : {"/v2", "/v1/completions", "//", "/v1?x=1", "/proxy/v1"}) {
-    EXPECT_EQ(refusal_of("http://127.0.0.1:8000" + path), "--url: expected nothing or /v1 behind the address, found " + path);
+    EXPECT_EQ(refusal_of("http://127.0.0.1:8000" + path), "--url: expected nothing or /v1 after the address, found " + path);
   }
 }
 

@@ -8,7 +8,7 @@
 namespace slora::bench {
 namespace {
 
-// What follows a change of phases belongs to neither: loads that began before it still run.
+// The time just after a phase change counts for neither phase: loads that began before it are still running.
 constexpr double kSettleSeconds = 0.5;
 
 TrafficTimes times_of(std::vector<double> values) {
@@ -29,7 +29,7 @@ double steady_rate(const std::vector<const TrafficRecord*>& records) {
   return count == 0 ? 0 : static_cast<double>(count) / seconds(end - begin);
 }
 
-// The phase that a time between two tokens lies in; none when it touches what follows a change.
+// The phase that an interval between tokens belongs to; none when it overlaps the time after a change.
 std::optional<std::int64_t> settled_phase(const TrafficOptions& options, Timestamp from, Timestamp to) {
   const std::int64_t phase = phase_of(options, from);
   if (phase_of(options, to) != phase) return std::nullopt;

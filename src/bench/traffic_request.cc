@@ -6,8 +6,8 @@
 namespace slora::bench {
 namespace {
 
-constexpr std::int32_t kColdInputTokens = 8, kColdOutputTokens = 1;  // what they cost the streams is the load, not the step
-constexpr std::uint64_t kColdSeeds = std::uint64_t{1} << 31;         // beyond the numbers of all other requests
+constexpr std::int32_t kColdInputTokens = 8, kColdOutputTokens = 1;  // short, so that they cost the streams the load, not the step
+constexpr std::uint64_t kColdSeeds = std::uint64_t{1} << 31;         // above the indices of all other requests
 
 std::vector<TokenId> random_prompt(const TrafficOptions& options, std::int32_t token_count, std::uint64_t number) {
   RandomNumbers random(options.seed << 32 | number);
@@ -20,10 +20,10 @@ std::vector<TokenId> random_prompt(const TrafficOptions& options, std::int32_t t
 
 TrafficRequest traffic_request(const TrafficOptions& options, const std::vector<std::string>& adapters, std::size_t number) {
   const auto adapter_count = static_cast<std::size_t>(options.adapter_count);
-  check(adapter_count <= adapters.size(), "as many adapters as take turns");
+  check(adapter_count <= adapters.size(), "expected at least adapter_count adapters");
   TrafficRequest request{random_prompt(options, options.input_tokens, number), options.output_tokens, {}};
-  const std::size_t turn = static_cast<std::size_t>(options.seed) * static_cast<std::size_t>(options.requests) + number;
-  if (adapter_count > 0) request.adapter = adapters[turn % adapter_count];
+  const std::size_t index = static_cast<std::size_t>(options.seed) * static_cast<std::size_t>(options.requests) + number;
+  if (adapter_count > 0) request.adapter = adapters[index % adapter_count];
   return request;
 }
 

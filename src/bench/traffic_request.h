@@ -8,19 +8,20 @@
 
 namespace slora::bench {
 
-// A closed loop of requests: each stream sends its next when its last has ended. Equal options make equal requests, wherever they are sent.
+// A closed loop of requests: each stream sends its next request when the last has ended. Equal options make equal requests, whatever the
+// target.
 struct TrafficOptions {
   std::int32_t streams = 8;
   std::int32_t requests = 64;  // of all streams together
   std::int32_t input_tokens = 128, output_tokens = 64;
-  std::int32_t adapter_count = 0;   // the requests use the first so many in turn, and the next seed goes on from there; 0: the base model
-  std::int32_t vocabulary = 32000;  // prompts hold token ids below
+  std::int32_t adapter_count = 0;   // requests use the first N in rotation, and the next seed continues it; 0: the base model
+  std::int32_t vocabulary = 32000;  // prompts have token ids below this
   std::uint64_t seed = 1;
 
-  // Beside the streams, in every second phase: requests that each name an adapter which nobody has named before.
+  // In addition to the streams, in every second phase: requests that each name an adapter which has not been used before.
   double cold_per_second = 0;
   double phase_seconds = 5;
-  std::int32_t cold_begin = 0;  // so many adapters beyond adapter_count were named by runs before
+  std::int32_t cold_begin = 0;  // adapters beyond adapter_count that earlier runs used
 };
 
 struct TrafficRequest {
@@ -29,9 +30,9 @@ struct TrafficRequest {
   std::string adapter;  // its name; empty: the base
 };
 
-// The request of this number, counted over all streams. Requires: at least options.adapter_count names.
+// The request with this index, counted over all streams. Requires: at least options.adapter_count names.
 [[nodiscard]] TrafficRequest traffic_request(const TrafficOptions& options, const std::vector<std::string>& adapters, std::size_t number);
-// A short request for an adapter that is to be loaded.
+// A short request for an adapter that must be loaded first.
 [[nodiscard]] TrafficRequest cold_request(const TrafficOptions& options, const std::string& adapter, std::size_t number);
 
 }  // namespace slora::bench

@@ -8,7 +8,7 @@
 namespace slora::bench {
 namespace {
 
-constexpr Timestamp kWait = std::chrono::milliseconds(200);  // at most, between two looks at `stop`
+constexpr Timestamp kWait = std::chrono::milliseconds(200);  // longest time between two checks of `stop`
 
 double processor_seconds() {
   timespec spent{};
@@ -16,7 +16,7 @@ double processor_seconds() {
   return static_cast<double>(spent.tv_sec) + static_cast<double>(spent.tv_nsec) * 1e-9;
 }
 
-// One run while it lasts. One thread.
+// The state of a run. One thread.
 class TrafficLoop {
  public:
   TrafficLoop(TrafficTarget& target, const TrafficOptions& options, const Clock& clock, std::vector<std::string> adapters)
@@ -42,7 +42,7 @@ class TrafficLoop {
       events.clear();
       if (Status waited = target_.wait(events, next_look()); !waited) return forward_error(waited);
       const std::size_t running = stream_count_;
-      if (Status heard = check_silence(events); !heard) return forward_error(heard);
+      if (Status status = check_silence(events); !status) return forward_error(status);
       for (const TrafficEvent& event : events) take(event);
       if (stream_count_ < running) progress(sent_ - stream_count_, total);
     }
@@ -56,13 +56,13 @@ class TrafficLoop {
     record.is_cold = is_cold;
     record.tokens.reserve(static_cast<std::size_t>(request.output_tokens));
     record.sent = clock_.now();
-    if (stream_count_ + cold_count_ == 0) heard_at_ = record.sent;
+    if (stream_count_ + cold_count_ == 0) last_event_at_ = record.sent;
     Status sent = target_.send(run_.records.size() - 1, request);
-    heard_at_ += clock_.now() - record.sent;  // who sends hears nothing meanwhile
+    last_event_at_ += clock_.now() - record.sent;  // nothing is received while sending
     return sent;
   }
 
-  // Sends a cold request when it is time for one.
+  // Sends a cold request when one is due.
   Status send_cold() {
     const Timestamp now = clock_.now();
     if (options_.cold_per_second <= 0 || phase_of(options_, now - run_.begin) % 2 == 0 || now < next_cold_at_) return {};
@@ -77,13 +77,13 @@ class TrafficLoop {
     return send(true, cold_request(options_, adapters_[adapter], adapter));
   }
 
-  // Of all requests together: one alone may well wait for longer.
+  // Over all requests: a single one may wait longer.
   Status check_silence(const std::vector<TrafficEvent>& events) {
     const Timestamp now = clock_.now();
-    if (!events.empty()) heard_at_ = now;
+    if (!events.empty()) last_event_at_ = now;
     const std::optional<Timestamp> silence_max = target_.silence_max();
-    if (!silence_max || now - heard_at_ < *silence_max) return {};
-    return error("E_RUN", "nothing has come for {:.0f} seconds, while {} requests waited for their answers", seconds(*silence_max),
+    if (!silence_max || now - last_event_at_ < *silence_max) return {};
+    return error("E_RUN", "nothing was received for {:.0f} seconds, while {} requests waited for their answers", seconds(*silence_max),
                  stream_count_ + cold_count_);
   }
 
@@ -109,11 +109,11 @@ class TrafficLoop {
   const Clock& clock_;
   const std::vector<std::string> adapters_;
   TrafficRun run_;
-  std::size_t sent_ = 0;                           // to the streams
-  std::size_t stream_count_ = 0, cold_count_ = 0;  // requests that run
+  std::size_t sent_ = 0;                           // by the streams
+  std::size_t stream_count_ = 0, cold_count_ = 0;  // running requests
   std::size_t next_cold_adapter_ = 0;
   Timestamp next_cold_at_{};
-  Timestamp heard_at_{};  // when something came last; before that, when the first of those that run was sent
+  Timestamp last_event_at_{};  // last event; before any, when the first running request was sent
 };
 
 // Names of all adapters of the target.

@@ -23,7 +23,7 @@ struct TestClock final : Clock {
   Timestamp time = std::chrono::seconds(1);
 };
 
-// Answers each request with a token every millisecond; keeps what it was sent.
+// Answers each request with a token every millisecond, and records the requests.
 class ScriptedTarget final : public TrafficTarget {
  public:
   explicit ScriptedTarget(std::int32_t adapter_count) : adapter_count_(adapter_count) {}
@@ -42,7 +42,7 @@ class ScriptedTarget final : public TrafficTarget {
   }
   Status wait(std::vector<TrafficEvent>& events, Timestamp until) override {
     wait_max = std::max(wait_max, until - clock.now());
-    if (sent.size() > silent_behind) {
+    if (sent.size() > silent_after) {
       is_silent = true;
       clock.time = until;
       return {};
@@ -65,7 +65,7 @@ class ScriptedTarget final : public TrafficTarget {
   std::size_t running_max = 0;
   Timestamp wait_max{};
   std::optional<std::size_t> failing;
-  std::size_t silent_behind = SIZE_MAX;  // requests; when more were sent, nothing comes any more
+  std::size_t silent_after = SIZE_MAX;  // after this many requests no event arrives any more
   std::atomic<bool> is_silent = false;
 
  private:
@@ -149,7 +149,7 @@ TEST(TrafficRun, SendsNothingMoreWhenStopped) {
 
 TEST(TrafficRun, GivesUpWhatRunsWhenStopped) {
   ScriptedTarget target(4);
-  target.silent_behind = 3;
+  target.silent_after = 3;
   const Result<TrafficRun> run = run_traffic(target, small_options(), target.clock, kSilent, target.is_silent);
   ASSERT_TRUE(run);
   EXPECT_TRUE(run->interrupted);
@@ -160,17 +160,17 @@ TEST(TrafficRun, GivesUpWhatRunsWhenStopped) {
 
 TEST(TrafficRun, EndsWithAnErrorWhenNothingComesForMinutes) {
   ScriptedTarget target(4);
-  target.silent_behind = 5;
+  target.silent_after = 5;
   const Timestamp begin = target.clock.now();
   const Result<TrafficRun> run = run_traffic(target, small_options(), target.clock, kSilent, kGoOn);
   ASSERT_FALSE(run);
-  EXPECT_NE(run.error().message.find("nothing has come for 300 seconds"), std::string::npos) << run.error().message;
+  EXPECT_NE(run.error().message.find("nothing was received for 300 seconds"), std::string::npos) << run.error().message;
   EXPECT_LT(target.clock.now() - begin, std::chrono::seconds(302));
 }
 
 TEST(TrafficRun, TakesWhatItSendsForNoSignOfLife) {
   ScriptedTarget target(1000);
-  target.silent_behind = 5;
+  target.silent_after = 5;
   TrafficOptions options = small_options();
   options.cold_per_second = 2;
   options.phase_seconds = 1;

@@ -37,7 +37,7 @@ CLI::App* add_bench_adapters(CLI::App& bench, BenchAdaptersArguments& arguments)
 }
 
 int run_bench_adapters(const BenchAdaptersArguments& arguments) {
-  const Interrupt interrupt("stopping behind this adapter");
+  const Interrupt interrupt("stopping after this adapter");
   const Result<TemporaryFolder> scratch = TemporaryFolder::create();
   if (!scratch) return report(scratch.error());
   const Result<bench::ModelSource> model = bench::find_model(arguments.model, scratch->path());

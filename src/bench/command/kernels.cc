@@ -81,7 +81,7 @@ CLI::App* add_bench_kernels(CLI::App& bench, BenchKernelsArguments& arguments) {
       ->capture_default_str();
   command->add_option("--json", arguments.json, "Also write the rows there, a line of JSON each")->type_name("FILE");
   command->footer(
-      "What a step reads from memory is read from memory here: ops go through many copies of it in turn. GB/s and GFLOP/s are the op's;\n"
+      "What a step reads from memory is read from memory here: ops use many copies of it in rotation. GB/s and GFLOP/s are the op's;\n"
       "its floor is what the machine's own, measured before and after each row, allow. Ops without one work on what caches hold.\n"
       "Examples:\n"
       "  slora bench kernels\n"
@@ -90,7 +90,7 @@ CLI::App* add_bench_kernels(CLI::App& bench, BenchKernelsArguments& arguments) {
 }
 
 int run_bench_kernels(const BenchKernelsArguments& arguments, const std::string& command_line) {
-  const Interrupt interrupt("stopping behind this row");
+  const Interrupt interrupt("stopping after this row");
   const Result<TemporaryFolder> scratch = TemporaryFolder::create();
   if (!scratch) return report(scratch.error());
   const Result<bench::ModelSource> model = bench::find_model(arguments.model, scratch->path());

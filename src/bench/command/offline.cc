@@ -51,7 +51,7 @@ Result<bench::OfflineOptions> make_options(const BenchOfflineArguments& argument
   return options;
 }
 
-// What --quick stands for, as its help says it, but for what was given.
+// Applies the values of --quick (see its help) to the options that were not given.
 void make_quick(bench::OfflineOptions& options, const CLI::App& command) {
   const auto set = [&](const char* name, auto& value, auto quick) {
     if (command.count(name) == 0) value = quick;
@@ -88,8 +88,8 @@ CLI::App* add_bench_offline(CLI::App& bench, BenchOfflineArguments& arguments) {
   bench::OfflineOptions& options = arguments.options;
   command
       ->add_option("--model", arguments.model,
-                   "A model folder; a folder or file with a config.json alone (weights are drawn at random); or a shape that comes with "
-                   "slora: Qwen2.5-0.5B, Llama-3.2-1B, Llama-3.1-8B")
+                   "A model folder; a folder or file with only a config.json (for random weights); or a built-in shape: "
+                   "Qwen2.5-0.5B, Llama-3.2-1B, Llama-3.1-8B")
       ->type_name("MODEL")
       ->capture_default_str();
   add_list("--prompt", options.prompts, "Prompt lengths to prefill")->check(in_range(1, 1 << 20));
@@ -102,15 +102,14 @@ CLI::App* add_bench_offline(CLI::App& bench, BenchOfflineArguments& arguments) {
   add_list("--adapters", arguments.adapters, "Of a batch: none, one shared, each sequence a distinct one")
       ->type_name("USE,...")
       ->check(CLI::IsMember({"none", "shared", "distinct"}).description(""));
-  add_list("--ranks", arguments.ranks, "Ranks of the adapters; mixed: 8, 16 and 64 in turn");
+  add_list("--ranks", arguments.ranks, "Ranks of the adapters; mixed: 8, 16 and 64 in rotation");
   add_list("--targets", arguments.targets, "Modules that they change: qv, or all seven of a layer")
       ->type_name("qv|all")
       ->check(CLI::IsMember({"qv", "all"}).description(""));
-  command->add_option("--requests", options.requests, "Also run lists of so many requests, --batch of them at a time [no lists]")
+  command->add_option("--requests", options.requests, "Also run lists of this many requests, --batch of them at a time [no lists]")
       ->type_name("N")
       ->check(in_range(1, 1 << 20));
-  add_list("--adapter-count", options.registered,
-           "Adapters that the distinct ones take turns with, in lists and in larger batches [--batch]")
+  add_list("--adapter-count", options.registered, "Number of distinct adapters used in rotation, in lists and in larger batches [--batch]")
       ->check(in_range(1, 100000));
   command->add_option("--request-prompt", options.request_prompt_tokens, "Prompt tokens of a list's requests")
       ->type_name("N")
@@ -141,16 +140,18 @@ CLI::App* add_bench_offline(CLI::App& bench, BenchOfflineArguments& arguments) {
       ->check(CLI::IsMember({"bf16", "int8"}).description(""))
       ->capture_default_str();
   command
-      ->add_option("--pool-memory", arguments.pool_memory,
-                   "Memory for KV cache and adapters, such as 4GiB; less than the default makes them take turns [what the rows need]")
+      ->add_option(
+          "--pool-memory", arguments.pool_memory,
+          "Memory for KV cache and adapters, such as 4GiB; with less than the default they are evicted and reloaded [what the rows need]")
       ->type_name("SIZE");
   command->add_option("--scratch", arguments.scratch, "Folder for the random adapters while they are needed [the system's]")
       ->type_name("DIR");
   command->add_option("--json", arguments.json, "Also write the rows there: a line of JSON for the machine, and one for each row")
       ->type_name("FILE");
-  command->add_flag("--quick", arguments.quick,
-                    "For what of it is not given: --prompt 16 --batch 1,2 --context 32 --repeats 2 --steps 4. Shows that it runs; figures "
-                    "mean little");
+  command->add_flag(
+      "--quick", arguments.quick,
+      "For those of these that are not given: --prompt 16 --batch 1,2 --context 32 --repeats 2 --steps 4. Shows that it runs; figures "
+      "mean little");
   command->parse_complete_callback([command, &arguments] {
     if (arguments.quick) make_quick(arguments.options, *command);
   });
@@ -181,7 +182,7 @@ int run_bench_offline(const BenchOfflineArguments& arguments, const std::string&
     if (!bytes) return report({"bad_option", "--pool-memory: " + bytes.error().message, {}});
     setup.pool_bytes = *bytes;
   }
-  const Interrupt interrupt("stopping behind this row");
+  const Interrupt interrupt("stopping after this row");
   const Result<TemporaryFolder> scratch = make_scratch(arguments.scratch);
   if (!scratch) return report(scratch.error());
   Result<bench::ModelSource> model = bench::find_model(arguments.model, scratch->path());
@@ -208,7 +209,7 @@ int run_bench_offline(const BenchOfflineArguments& arguments, const std::string&
   const Status ran = (*offline)->run(
       [&](const bench::OfflineRow& row) {
         ++row_count;
-        bar = std::make_unique<ProgressBar>();  // its line gives way
+        bar = std::make_unique<ProgressBar>();  // clears its line
         fmt::print("{}\n", bench::offline_table_line(row));
         std::fflush(stdout);
         log.write(to_json(row));

@@ -63,7 +63,7 @@ void add_request_options(CLI::App& command, BenchTrafficArguments& arguments) {
   add_count("--requests", options.requests, 1, "Requests of all streams together");
   add_count("--input-tokens", options.input_tokens, 1, "Tokens of a prompt");
   add_count("--output-tokens", options.output_tokens, 1, "Tokens of an answer; nothing ends it before");
-  add_count("--adapter-count", options.adapter_count, 0, "Adapters that requests use in turn, the first by name; 0: the base model");
+  add_count("--adapter-count", options.adapter_count, 0, "Adapters that requests use in rotation, the first by name; 0: the base model");
   static_assert(bench::TrafficOptions().vocabulary == 32000, "as the help says it");
   command
       .add_option("--vocabulary", arguments.vocabulary,
@@ -77,8 +77,8 @@ void add_request_options(CLI::App& command, BenchTrafficArguments& arguments) {
       ->capture_default_str();
   command
       .add_option("--cold-per-second", options.cold_per_second,
-                  "Besides, in every second phase: so many short requests a second, each for an adapter beyond --adapter-count that nobody "
-                  "has named before")
+                  "In addition, in every second phase: this many short requests per second, each for an adapter beyond --adapter-count "
+                  "that has not been used before")
       ->type_name("R")
       ->check(real_range(0.01, 1000));
   command.add_option("--phase-seconds", options.phase_seconds, "Length of a phase")
@@ -87,7 +87,7 @@ void add_request_options(CLI::App& command, BenchTrafficArguments& arguments) {
       ->capture_default_str();
 }
 
-// An engine refuses ids that its model does not have; what a server has nobody knows.
+// An engine refuses ids that its model does not have; a server's vocabulary is unknown.
 Result<std::int32_t> choose_vocabulary(const BenchTrafficArguments& arguments, const bench::ModelSource& model) {
   const Result<ModelConfig> config = read_model_config(model.folder.string());
   if (!config) return tl::unexpected(config.error());

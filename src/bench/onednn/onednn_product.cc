@@ -13,7 +13,7 @@
 namespace slora::bench {
 namespace {
 
-constexpr int kFillByte = 0x3c;  // bf16 numbers of 0.0115, in whatever layout
+constexpr int kFillByte = 0x3c;  // 0.0115 in bf16, in any layout
 
 Buffer filled(std::size_t bytes) {
   Buffer memory(bytes);
@@ -21,7 +21,7 @@ Buffer filled(std::size_t bytes) {
   return memory;
 }
 
-// The library's objects and the memory that they work on, huge pages where there are some.
+// The library's objects and their memory, in huge pages where available.
 class Product {
  public:
   explicit Product(const OneDnnShape& shape) : engine_(dnnl::engine::kind::cpu, 0), stream_(engine_), threads_(shape.threads) {
@@ -62,7 +62,7 @@ class Product {
 
 std::function<void(std::size_t index)> make_onednn_product(const OneDnnShape& shape) {
   try {
-    const auto product = std::make_shared<Product>(shape);  // shared: a std::function is copied
+    const auto product = std::make_shared<Product>(shape);  // shared because std::function requires a copyable callable
     return [product](std::size_t index) { product->run(index); };
   } catch (const dnnl::error&) {
     return {};
