@@ -5,7 +5,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "bench/bench_fixture.h"
+#include "bench/testing/tiny_config.h"
 #include "formats/temporary_folder.h"
 
 namespace slora::bench {

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "bench/bench_fixture.h"
+#include "bench/testing/tiny_config.h"
 #include "formats/json.h"
 
 namespace slora::bench {

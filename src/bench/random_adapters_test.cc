@@ -9,7 +9,7 @@
 #include <set>
 
 #include "adapters/adapter_image.h"
-#include "bench/bench_fixture.h"
+#include "bench/testing/tiny_config.h"
 #include "formats/json.h"
 #include "formats/temporary_folder.h"
 

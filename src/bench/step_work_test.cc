@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "bench/bench_fixture.h"
+#include "bench/testing/tiny_config.h"
 #include "comm/communicator.h"
 #include "formats/json.h"
 #include "model/random_weights.h"

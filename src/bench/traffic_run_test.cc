@@ -6,9 +6,9 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "bench/bench_fixture.h"
 #include "bench/model_source.h"
 #include "bench/random_adapters.h"
+#include "bench/testing/tiny_config.h"
 #include "bench/traffic_engine.h"
 #include "bench/traffic_report.h"
 #include "formats/temporary_folder.h"
