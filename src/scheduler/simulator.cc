@@ -156,6 +156,7 @@ void Simulator::schedule() {
     device_.evict(adapter);
     evicted_once_.insert(adapter);
   }
+  add_to_digest(next.plan);
   check_plan(next.plan);
   if (!report_.failure.empty()) return;
   for (const AdapterLoad& load : next.plan.loads) {
@@ -172,6 +173,25 @@ void Simulator::schedule() {
   for (const PlannedSpan& span : next.plan.spans) next.tenants.push_back(live_.at(span.sequence.value).request.tenant);
   if (!next.plan.empty()) open_.push_back(std::move(next));
   if (random_.chance(0.5)) run_open_plans(open_.size());  // the others run as late as they can
+}
+
+void Simulator::add_to_digest(const StepPlan& plan) {
+  const auto add = [&](std::uint64_t value) {
+    report_.plan_digest = (report_.plan_digest ^ value) * 0x9e3779b97f4a7c15u;
+    report_.plan_digest ^= report_.plan_digest >> 32;
+  };
+  add(plan.index);
+  for (const PlannedSpan& span : plan.spans) {
+    add(span.sequence.value);
+    add(static_cast<std::uint32_t>(span.position_begin));
+    add(static_cast<std::uint32_t>(span.token_count));
+    add(static_cast<std::uint32_t>(span.output_row));
+    for (const PageIndex page : plan.pages_of(span)) add(page.value);
+  }
+  for (const AdapterLoad& load : plan.loads) {
+    add(load.adapter.value);
+    for (const PageIndex page : load.pages) add(page.value);
+  }
 }
 
 void Simulator::run_open_plans(std::size_t count) {

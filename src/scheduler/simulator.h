@@ -50,7 +50,8 @@ struct SimulationReport {
   std::string failure;  // the first thing found wrong, with seed and step, or empty
   std::uint64_t steps = 0;
   std::uint64_t ended = 0;
-  std::uint64_t age_max = 0;  // steps from a sequence's arrival to its end
+  std::uint64_t age_max = 0;      // steps from a sequence's arrival to its end
+  std::uint64_t plan_digest = 0;  // of every plan that was made, in order: equal digests mean equal decisions
   std::array<std::uint64_t, kSituationCount> situations{};
 };
 
@@ -75,7 +76,7 @@ class Simulator {
     EndReason end = EndReason::length;
     std::int32_t output_count = 0;  // tokens of the whole output
     std::int32_t emitted_count = 0;
-    std::int32_t planned_end = 0;  // of its latest span
+    std::int32_t planned_end = 0;   // of its latest span
     std::int32_t scored_count = 0;  // positions of its prompt
     int restart_count = 0;
     bool is_started = false, is_cancelled = false;
@@ -103,6 +104,7 @@ class Simulator {
   void fail_load(AdapterId adapter);
 
   void schedule();
+  void add_to_digest(const StepPlan& plan);
   void check_plan(const StepPlan& plan);
   void check_pages(const StepPlan& plan);
   void check_overtaking(const Stream& started, const std::set<std::uint64_t>& in_plan);

@@ -30,6 +30,7 @@ TEST(Simulator, PlaysAWorldAgainExactly) {
     EXPECT_EQ(first.steps, second.steps);
     EXPECT_EQ(first.ended, second.ended);
     EXPECT_EQ(first.situations, second.situations);
+    EXPECT_EQ(first.plan_digest, second.plan_digest);
   }
 }
 
