@@ -1,5 +1,6 @@
 // The scheduler's arithmetic of pages: who gets them, who loses them.
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "base/check.h"
@@ -10,7 +11,6 @@ namespace slora {
 std::int32_t Scheduler::grow(Sequence& sequence, std::int32_t wanted) {
   Holdings& holdings = sequence.holdings;
   const auto room = [&] { return static_cast<std::int32_t>(holdings.page_count()) * options_.page_tokens - sequence.planned; };
-  step_.promised_pages -= promised(sequence);
   while (room() == 0 && memory_.available() == 0) {
     step_.is_short_of_pages = true;
     if (pages_are_coming_back() || !try_preempt_younger(sequence)) break;
@@ -19,11 +19,11 @@ std::int32_t Scheduler::grow(Sequence& sequence, std::int32_t wanted) {
   if (needed > holdings.page_count()) {
     // Beyond the one page it needs to advance at all, a prompt leaves to the others what they were promised.
     const std::uint32_t least = room() == 0 ? 1 : 0;
-    const std::uint32_t unpromised = memory_.available() - std::min(memory_.available(), step_.promised_pages);
-    const std::uint32_t granted = std::min({std::max(least, unpromised), memory_.available(), needed - holdings.page_count()});
-    memory_.take(holdings.own, granted);
+    const std::uint32_t granted =
+        std::min({std::max(least, budget_.available_to(sequence.promise)), memory_.available(), needed - holdings.page_count()});
+    sequence.promise.take(holdings.own, granted);
+    sequence.promise.renew(pages_to_promise(sequence));
   }
-  step_.promised_pages += promised(sequence);
   return std::min(wanted, room());
 }
 
@@ -41,7 +41,7 @@ bool Scheduler::try_preempt_younger(const Sequence& than) {
 }
 
 void Scheduler::preempt(Sequence& victim) {
-  step_.promised_pages -= promised(victim);
+  victim.promise = {};
   std::erase(running_, &victim);
   victim.interest = memory_.adapters().hold(victim.request.adapter, AdapterInterest::awaited);
   release(victim);
@@ -75,7 +75,8 @@ bool Scheduler::try_admit(Sequence& sequence) {
   const std::uint32_t worst = worst_pages(sequence) - held;
   const std::uint32_t needed = is_reserved(sequence) ? worst : std::min(pages_for(cached + wanted) - held + 1, worst);
   const std::uint32_t adapter_pages = loads ? request.adapter_page_count : 0;
-  if (memory_.available() < needed + adapter_pages + step_.promised_pages) return false;
+  std::optional<PagePromise> promise = budget_.try_reserve(needed + adapter_pages);
+  if (!promise) return false;
 
   // Room for all that it can come to, so that its steps allocate nothing.
   holdings.prefix.reserve(worst_pages(sequence));
@@ -83,11 +84,11 @@ bool Scheduler::try_admit(Sequence& sequence) {
   sequence.tokens.reserve(static_cast<std::size_t>(sequence.tokens_max()));
   if (loads) {
     PageList pages = memory_.empty_list(adapters.owner_of(request.adapter));
-    memory_.take(pages, adapter_pages);
+    promise->take(pages, adapter_pages);
     begin_load(sequence, std::move(pages));
     holdings.adapter = adapters.hold(request.adapter, AdapterInterest::pinned);
   }
-  if (is_reserved(sequence)) memory_.take(holdings.own, worst);
+  if (is_reserved(sequence)) promise->take(holdings.own, worst);
   if (reads_prefix) totals_.prefix_query_tokens += static_cast<std::uint64_t>(known);
   totals_.prefix_hit_tokens += static_cast<std::uint64_t>(cached);
   memory_.prefixes().record_use(holdings.prefix);
@@ -99,7 +100,8 @@ bool Scheduler::try_admit(Sequence& sequence) {
   sequence.holdings = std::move(holdings);
   const auto older = [](const Sequence* a, const Sequence* b) { return a->serial < b->serial; };
   running_.insert(std::ranges::upper_bound(running_, &sequence, older), &sequence);
-  step_.promised_pages += promised(sequence);
+  sequence.promise = std::move(*promise);
+  sequence.promise.renew(pages_to_promise(sequence));
   if (!adapters.is_resident(request.adapter)) return true;
 
   const std::int32_t token_count = grow(sequence, wanted);
@@ -135,7 +137,7 @@ std::uint32_t Scheduler::pages_for(std::int32_t token_count) const {
 }
 
 // One page beyond what it holds, if it can still grow; before it starts, also those of its first tokens.
-std::uint32_t Scheduler::promised(const Sequence& sequence) const {
+std::uint32_t Scheduler::pages_to_promise(const Sequence& sequence) const {
   const std::uint32_t held = sequence.holdings.page_count();
   const std::uint32_t worst = worst_pages(sequence);
   if (memory_.adapters().is_resident(sequence.request.adapter)) return std::min(worst - held, 1u);

@@ -62,6 +62,7 @@ std::string Scheduler::check_sequence(const Sequence& sequence) const {
     const auto& place = sequence.state == SequenceState::preempted ? line_.preempted() : line_.queue();
     if (std::ranges::count(place, &sequence) != 1) return fmt::format("sequence {}: does not stand in the line once", id);
     if (holdings.page_count() > 0 || holdings.adapter.adapter() != kNoAdapter) return fmt::format("sequence {}: waits and holds pages", id);
+    if (sequence.promise.count() > 0) return fmt::format("sequence {}: waits and is promised pages", id);
     return {};
   }
   if (holdings.adapter.adapter() != sequence.request.adapter) return fmt::format("sequence {}: runs without a pin on its adapter", id);
@@ -72,7 +73,9 @@ std::string Scheduler::check_sequence(const Sequence& sequence) const {
   if (holdings.page_count() < pages_for(sequence.planned)) return fmt::format("sequence {}: planned beyond its pages", id);
   if (holdings.page_count() > worst_pages(sequence)) return fmt::format("sequence {}: holds more than it can ever need", id);
   if (is_reserved(sequence) && holdings.page_count() != worst_pages(sequence)) return fmt::format("sequence {}: runs unreserved", id);
-  if (promised(sequence) > worst_pages(sequence) - holdings.page_count())
+  if (sequence.promise.count() != pages_to_promise(sequence))
+    return fmt::format("sequence {}: promised {} pages instead of {}", id, sequence.promise.count(), pages_to_promise(sequence));
+  if (sequence.promise.count() > worst_pages(sequence) - holdings.page_count())
     return fmt::format("sequence {}: promised more than it can ever need", id);
   if (sequence.preemption_count > kPreemptionsMax) return fmt::format("sequence {}: preempted too often", id);
   if (sequence.pending_count > std::ssize(uncommitted_)) return fmt::format("sequence {}: waits for a token that nobody computes", id);
@@ -89,6 +92,9 @@ std::string Scheduler::check_counts() const {
   if (std::ssize(uncommitted_) > options_.depth) return "more plans are uncommitted than may be";
   std::size_t queue_tokens = 0;
   for (const Sequence* const sequence : line_.queue()) queue_tokens += sequence->tokens.size();
+  std::uint32_t promised = 0;
+  for (const Sequence* const sequence : running_) promised += sequence->promise.count();
+  if (promised != budget_.promised()) return fmt::format("{} pages counted as promised, {} are", budget_.promised(), promised);
   if (queue_tokens != line_.queue_tokens()) return fmt::format("{} waiting tokens counted, {} are", line_.queue_tokens(), queue_tokens);
 
   std::unordered_map<AdapterId, AdapterHoldCounts> holds;

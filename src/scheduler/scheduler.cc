@@ -8,7 +8,10 @@
 namespace slora {
 
 Scheduler::Scheduler(const SchedulerOptions& options, std::unique_ptr<Policy> policy)
-    : options_(options), policy_(std::move(policy)), memory_(options.page_count, options.page_tokens, options.costs, options.prefix_hash) {
+    : options_(options),
+      policy_(std::move(policy)),
+      memory_(options.page_count, options.page_tokens, options.costs, options.prefix_hash),
+      budget_(memory_) {
   check(policy_ != nullptr, "a policy");
   check(options_.page_tokens > 0 && options_.step_tokens_max > 0 && options_.running_max > 0, "room for one token");
   check(options_.depth == 1 || options_.depth == 2, "one or two uncommitted plans");
@@ -66,11 +69,9 @@ void Scheduler::order(Timestamp now) {
 
 // Each running sequence gets its next tokens, oldest first; if there are no pages for them, the youngest is preempted.
 void Scheduler::admit_running() {
-  step_.promised_pages = 0;
   step_.prompt_tokens_left = options_.step_tokens_max;
   std::size_t resident_count = 0;
   for (const Sequence* const sequence : running_) {
-    step_.promised_pages += promised(*sequence);
     if (!memory_.adapters().is_resident(sequence->request.adapter)) continue;
     if (++resident_count <= slot_count() && sequence->remaining() == 1) --step_.prompt_tokens_left;
   }
@@ -117,7 +118,7 @@ void Scheduler::prefetch() {
     if (adapter == kNoAdapter || adapters.state(adapter) != AdapterState::absent) continue;
     const std::uint32_t page_count = sequence.request.adapter_page_count;
     PageList pages = memory_.empty_list(adapters.owner_of(adapter));
-    if (memory_.available() < page_count + step_.promised_pages) return;
+    if (budget_.unpromised() < page_count) return;
     if (!memory_.try_take_below(pages, page_count, adapters.value_of(page_count))) return;
     begin_load(sequence, std::move(pages));
   }
@@ -238,7 +239,11 @@ void Scheduler::end(Sequence& sequence, EndReason reason) {
   sequences_.erase(id);
 }
 
-void Scheduler::adapter_landed(AdapterId adapter) { memory_.adapters().landed(adapter); }
+void Scheduler::adapter_landed(AdapterId adapter) {
+  memory_.adapters().landed(adapter);
+  for (Sequence* const sequence : running_)
+    if (sequence->request.adapter == adapter) sequence->promise.renew(pages_to_promise(*sequence));
+}
 
 void Scheduler::adapter_failed(AdapterId adapter) {
   std::vector<Sequence*> lost;

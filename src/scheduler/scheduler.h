@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "memory/page_budget.h"
 #include "memory/paged_memory.h"
 #include "scheduler/policy.h"
 #include "scheduler/request.h"
@@ -106,8 +107,7 @@ class Scheduler {
     std::vector<Choice> chosen;
     std::vector<AdapterLoad> loads;
     std::int32_t prompt_tokens_left = 0;
-    std::uint32_t promised_pages = 0;  // to those running, beyond what they hold
-    bool is_short_of_pages = false;    // somebody running, or the head of the line, did not get what it needs
+    bool is_short_of_pages = false;  // somebody running, or the head of the line, did not get what it needs
   };
 
   void order(Timestamp now);
@@ -138,13 +138,14 @@ class Scheduler {
   [[nodiscard]] std::uint32_t pages_for(std::int32_t token_count) const;
   [[nodiscard]] std::uint32_t worst_pages(const Sequence& sequence) const { return pages_for(sequence.tokens_max()); }
   [[nodiscard]] bool is_reserved(const Sequence& sequence) const { return sequence.preemption_count >= kPreemptionsMax; }
-  [[nodiscard]] std::uint32_t promised(const Sequence& sequence) const;
+  [[nodiscard]] std::uint32_t pages_to_promise(const Sequence& sequence) const;
   [[nodiscard]] std::string check_sequence(const Sequence& sequence) const;
   [[nodiscard]] std::string check_counts() const;
 
   const SchedulerOptions options_;
   const std::unique_ptr<Policy> policy_;
   PagedMemory memory_;  // outlives all that holds pages, below
+  PageBudget budget_;
   std::unordered_map<SequenceId, std::unique_ptr<Sequence>> sequences_;
   std::vector<Sequence*> running_;  // oldest first
   WaitingLine line_;

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "memory/adapter_cache.h"
+#include "memory/page_budget.h"
 #include "memory/page_pool.h"
 #include "memory/prefix_index.h"
 #include "scheduler/request.h"
@@ -38,6 +39,7 @@ struct Sequence {
   std::int32_t preemption_count = 0;
   std::int32_t cached_count = 0;  // tokens read from the prefix cache at the last admission
   Holdings holdings;
+  PagePromise promise;  // pages that it may still take while it runs
 
   [[nodiscard]] std::int32_t known_count() const { return static_cast<std::int32_t>(tokens.size()); }
   [[nodiscard]] std::int32_t output_count() const { return known_count() - prompt_count + pending_count; }

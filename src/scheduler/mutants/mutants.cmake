@@ -72,7 +72,7 @@ slora_mutant(reserved_is_preempted scheduler/admission.cc
   "is_reserved(victim) || !gives"
   "!gives")
 slora_mutant(nothing_is_reserved scheduler/admission.cc
-  "  if (is_reserved(sequence)) memory_.take(holdings.own, worst);\n"
+  "  if (is_reserved(sequence)) promise->take(holdings.own, worst);\n"
   "")
 slora_mutant(last_prompt_token_is_not_computed scheduler/admission.cc
   "(known - 1) / options_.page_tokens"
@@ -93,8 +93,8 @@ slora_mutant(uncommitted_plan_loses_its_pages scheduler/admission.cc
   "plan->kept.push_back(std::move(holdings));"
   "plan->kept.push_back({});")
 slora_mutant(adapter_pages_are_not_asked_for scheduler/admission.cc
-  "needed + adapter_pages + step_.promised_pages"
-  "needed")
+  "budget_.try_reserve(needed + adapter_pages)"
+  "budget_.try_reserve(needed)")
 slora_mutant(reserved_is_promised_what_it_has scheduler/admission.cc
   "wanted > held ? wanted - held : 0"
   "wanted - held")
