@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "scheduler/scheduler_play.h"
+#include "scheduler/testing/scheduler_play.h"
 
 namespace slora {
 namespace {

@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "scheduler/simulator.h"
+#include "scheduler/testing/simulator.h"
 
 namespace {
 

@@ -14,14 +14,14 @@ function(slora_mutant name file original mutated)
   get_filename_component(stem "${file}" NAME)
   file(GENERATE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/mutants/${name}/${stem}" CONTENT "${source}")
   add_executable(mutant_${name} "${CMAKE_CURRENT_BINARY_DIR}/mutants/${name}/${stem}" $<TARGET_OBJECTS:mutant_caught>)
-  target_link_libraries(mutant_${name} PRIVATE slora_scheduler)
+  target_link_libraries(mutant_${name} PRIVATE slora_scheduler_testing)
   target_compile_options(mutant_${name} PRIVATE -O0 -w)
   add_test(NAME Mutant.${name} COMMAND mutant_${name})
   set_tests_properties(Mutant.${name} PROPERTIES TIMEOUT 120)
 endfunction()
 
 add_library(mutant_caught OBJECT mutants/caught.cc)
-target_link_libraries(mutant_caught PRIVATE slora_scheduler)
+target_link_libraries(mutant_caught PRIVATE slora_scheduler_testing)
 
 # Pages
 slora_mutant(evicts_an_adapter_in_use memory/adapter_cache.cc

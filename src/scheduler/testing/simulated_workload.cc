@@ -1,4 +1,4 @@
-#include "scheduler/simulated_workload.h"
+#include "scheduler/testing/simulated_workload.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "scheduler/simulated_device.h"
+#include "scheduler/testing/simulated_device.h"
 
 #include <fmt/format.h>
 

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "scheduler/scheduler.h"
-#include "scheduler/simulated_device.h"
+#include "scheduler/testing/simulated_device.h"
 
 namespace slora {
 

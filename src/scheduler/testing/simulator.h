@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "scheduler/scheduler.h"
-#include "scheduler/simulated_device.h"
-#include "scheduler/simulated_workload.h"
+#include "scheduler/testing/simulated_device.h"
+#include "scheduler/testing/simulated_workload.h"
 
 namespace slora {
 

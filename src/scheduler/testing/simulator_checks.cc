@@ -5,7 +5,7 @@
 #include <tuple>
 #include <utility>
 
-#include "scheduler/simulator.h"
+#include "scheduler/testing/simulator.h"
 
 namespace slora {
 

@@ -1,4 +1,4 @@
-#include "scheduler/simulator.h"
+#include "scheduler/testing/simulator.h"
 
 #include <gtest/gtest.h>
 
