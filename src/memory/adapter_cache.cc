@@ -53,7 +53,7 @@ void AdapterCache::begin_load(AdapterId adapter, PageList pages) {
   check(adapter != kNoAdapter && !pages.empty() && pages.owner() == owner_of(adapter), "pages taken for this adapter");
   Entry& entry = entries_[adapter];
   check(entry.state == AdapterState::absent, "an adapter is loaded once");
-  entry.state = AdapterState::loading;
+  set_state(adapter, entry, AdapterState::loading);
   entry.pages = std::move(pages);
   ++loading_count_;
 }
@@ -61,7 +61,7 @@ void AdapterCache::begin_load(AdapterId adapter, PageList pages) {
 void AdapterCache::landed(AdapterId adapter) {
   check(state(adapter) == AdapterState::loading, "what lands was loading");
   Entry& entry = entries_[adapter];
-  entry.state = AdapterState::resident;
+  set_state(adapter, entry, AdapterState::resident);
   --loading_count_;
   enter_order(entry);
   tidy(adapter);
@@ -71,7 +71,7 @@ void AdapterCache::failed(AdapterId adapter) {
   check(state(adapter) == AdapterState::loading, "what fails was loading");
   Entry& entry = entries_[adapter];
   check(count(entry, AdapterInterest::pinned) == 0, "nobody counts on an image that never comes");
-  entry.state = AdapterState::absent;
+  set_state(adapter, entry, AdapterState::absent);
   entry.pages = {};
   --loading_count_;
   tidy(adapter);
@@ -157,9 +157,14 @@ void AdapterCache::tidy(AdapterId adapter) {
 
 void AdapterCache::drop_image(AdapterId adapter, Entry& entry) {
   leave_order(entry);
-  entry.state = AdapterState::absent;
+  set_state(adapter, entry, AdapterState::absent);
   entry.pages = {};
   evicted_.push_back(adapter);
+}
+
+void AdapterCache::set_state(AdapterId adapter, Entry& entry, AdapterState state) {
+  entry.state = state;
+  changed_.push_back(adapter);
 }
 
 std::string AdapterCache::check_invariants(std::span<std::uint32_t> pages_seen) const {

@@ -85,6 +85,9 @@ class AdapterCache {
 
   // Moves the adapters whose image left since the last call to the end of `evicted`.
   void take_evicted(std::vector<AdapterId>& evicted);
+  // Adapters whose state changed since clear_changed(), in order; one may stand there more than once.
+  [[nodiscard]] std::span<const AdapterId> changed() const { return changed_; }
+  void clear_changed() { changed_.clear(); }
   [[nodiscard]] std::uint32_t evictable_count() const { return idle_page_count_; }
   [[nodiscard]] std::size_t loading_count() const { return loading_count_; }
   [[nodiscard]] std::uint64_t evictions() const { return evictions_; }
@@ -114,6 +117,7 @@ class AdapterCache {
   // After interest was lost: drops what is retired and no longer needed, and entries that say nothing.
   void tidy(AdapterId adapter);
   void drop_image(AdapterId adapter, Entry& entry);
+  void set_state(AdapterId adapter, Entry& entry, AdapterState state);
 
   PagePool& pool_;
   EvictionOrder& order_;
@@ -121,6 +125,7 @@ class AdapterCache {
   const CacheCosts costs_;
   std::unordered_map<AdapterId, Entry> entries_;  // in the pool, or named
   std::vector<AdapterId> evicted_;
+  std::vector<AdapterId> changed_;
   std::uint32_t idle_page_count_ = 0;
   std::size_t loading_count_ = 0;
   std::uint64_t evictions_ = 0;

@@ -68,6 +68,16 @@ PrefixPin PrefixIndex::match(const PrefixDomain& domain, std::span<const TokenId
   return pin;
 }
 
+std::uint32_t PrefixIndex::count(const PrefixDomain& domain, std::span<const TokenId> tokens, std::uint32_t page_count_max) const {
+  const std::size_t page_count = std::min<std::size_t>(tokens.size() / page_tokens_, page_count_max);
+  std::uint32_t parent = kNone, count = 0;
+  for (; count < page_count; ++count) {
+    parent = find(domain, parent, tokens.subspan(std::size_t{count} * page_tokens_, page_tokens_));
+    if (parent == kNone) break;
+  }
+  return count;
+}
+
 bool PrefixIndex::try_extend(PrefixPin& pin, std::span<const TokenId> tokens, PageList& own) {
   check(pin.index_ == this && tokens.size() == page_tokens_, "a pin of this index and one page of tokens");
   const std::uint32_t parent = pin.pages_.empty() ? kNone : pin.pages_.back().value;
@@ -107,7 +117,7 @@ void PrefixIndex::forget(AdapterId adapter) {
 
 PageOwner PrefixIndex::owner_of(const PrefixDomain& domain) const { return {PageUse::prefix, domain.tenant, domain.adapter.value}; }
 
-std::span<TokenId> PrefixIndex::tokens_of(std::uint32_t page) {
+std::span<const TokenId> PrefixIndex::tokens_of(std::uint32_t page) const {
   return std::span(tokens_).subspan(std::size_t{page} * page_tokens_, page_tokens_);
 }
 
@@ -118,7 +128,7 @@ std::uint32_t PrefixIndex::bucket_of(const PrefixDomain& domain, std::uint32_t p
   return static_cast<std::uint32_t>(state & (buckets_.size() - 1));
 }
 
-std::uint32_t PrefixIndex::find(const PrefixDomain& domain, std::uint32_t parent, std::span<const TokenId> tokens) {
+std::uint32_t PrefixIndex::find(const PrefixDomain& domain, std::uint32_t parent, std::span<const TokenId> tokens) const {
   std::uint32_t page = buckets_[bucket_of(domain, parent, tokens)];
   for (; page != kNone; page = nodes_[page].next_in_bucket) {
     const Node& node = nodes_[page];
@@ -136,7 +146,7 @@ void PrefixIndex::link(std::uint32_t page, const PrefixDomain& domain, std::uint
   node.present = true;
   node.domain = domain;
   node.parent = parent;
-  std::ranges::copy(tokens, tokens_of(page).begin());
+  std::ranges::copy(tokens, tokens_.begin() + static_cast<std::ptrdiff_t>(std::size_t{page} * page_tokens_));
 
   std::uint32_t& sibling = first_sibling(node);
   node.next_sibling = sibling;

@@ -65,6 +65,8 @@ class PrefixIndex {
   [[nodiscard]] PrefixPin begin(const PrefixDomain& domain) { return {*this, domain}; }
   // Pins the longest cached prefix of `tokens` of at most `page_count_max` pages.
   [[nodiscard]] PrefixPin match(const PrefixDomain& domain, std::span<const TokenId> tokens, std::uint32_t page_count_max);
+  // How many pages match() would pin now.
+  [[nodiscard]] std::uint32_t count(const PrefixDomain& domain, std::span<const TokenId> tokens, std::uint32_t page_count_max) const;
   // The first page of `own` was filled with `tokens` behind the pinned ones: it becomes a cached page, pinned too. False when an equal
   // page is already there: then that one is pinned instead, and the page in `own` is superfluous.
   [[nodiscard]] bool try_extend(PrefixPin& pin, std::span<const TokenId> tokens, PageList& own);
@@ -98,9 +100,9 @@ class PrefixIndex {
   };
 
   [[nodiscard]] PageOwner owner_of(const PrefixDomain& domain) const;
-  [[nodiscard]] std::span<TokenId> tokens_of(std::uint32_t page);
+  [[nodiscard]] std::span<const TokenId> tokens_of(std::uint32_t page) const;
   [[nodiscard]] std::uint32_t bucket_of(const PrefixDomain& domain, std::uint32_t parent, std::span<const TokenId> tokens) const;
-  [[nodiscard]] std::uint32_t find(const PrefixDomain& domain, std::uint32_t parent, std::span<const TokenId> tokens);
+  [[nodiscard]] std::uint32_t find(const PrefixDomain& domain, std::uint32_t parent, std::span<const TokenId> tokens) const;
   void link(std::uint32_t page, const PrefixDomain& domain, std::uint32_t parent, std::span<const TokenId> tokens);
   // Takes an unpinned leaf out of the tree and gives its page back.
   void remove(std::uint32_t page);

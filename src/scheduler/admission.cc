@@ -8,32 +8,43 @@
 
 namespace slora {
 
+std::int32_t Scheduler::prompt_share(const SequenceView& view) {
+  if (step_.prompt_tokens_left == 0) return 0;
+  return policy_.prompt_tokens(view, step_.chosen.empty() ? 1 : 0, step_.prompt_tokens_left);
+}
+
+void Scheduler::make_space(std::size_t place) {
+  while (!has_space(*step_.running[place].sequence) && memory_.available() == 0) {
+    step_.is_short_of_pages = true;
+    if (pages_are_coming_back() || !try_preempt_after(place)) return;
+  }
+}
+
+bool Scheduler::has_space(const Sequence& sequence) const {
+  return std::cmp_greater(sequence.holdings.page_count() * static_cast<std::uint32_t>(options_.page_tokens), sequence.planned);
+}
+
 std::int32_t Scheduler::grow(Sequence& sequence, std::int32_t wanted) {
   Holdings& holdings = sequence.holdings;
-  const auto room = [&] { return static_cast<std::int32_t>(holdings.page_count()) * options_.page_tokens - sequence.planned; };
-  while (room() == 0 && memory_.available() == 0) {
-    step_.is_short_of_pages = true;
-    if (pages_are_coming_back() || !try_preempt_younger(sequence)) break;
-  }
   const std::uint32_t needed = pages_for(sequence.planned + wanted);
   if (needed > holdings.page_count()) {
     // Beyond the one page it needs to advance at all, a prompt leaves to the others what they were promised.
-    const std::uint32_t least = room() == 0 ? 1 : 0;
+    const std::uint32_t least = has_space(sequence) ? 0 : 1;
     const std::uint32_t granted =
         std::min({std::max(least, budget_.available_to(sequence.promise)), memory_.available(), needed - holdings.page_count()});
     sequence.promise.take(holdings.own, granted);
     sequence.promise.renew(pages_to_promise(sequence));
   }
-  return std::min(wanted, room());
+  return std::min(wanted, static_cast<std::int32_t>(holdings.page_count()) * options_.page_tokens - sequence.planned);
 }
 
-bool Scheduler::try_preempt_younger(const Sequence& than) {
-  for (std::size_t i = running_.size(); i > 0; --i) {
-    Sequence& victim = *running_[i - 1];
-    if (victim.serial <= than.serial) return false;
+bool Scheduler::try_preempt_after(std::size_t place) {
+  for (std::size_t i = step_.running.size(); i > place + 1; --i) {
+    Sequence& victim = *step_.running[i - 1].sequence;
     // One that waits for its image and holds nothing else has nothing to give yet.
     const bool gives = victim.holdings.page_count() > 0 || memory_.adapters().state(victim.request.adapter) == AdapterState::resident;
     if (is_reserved(victim) || !gives) continue;
+    step_.running.erase(step_.running.begin() + static_cast<std::ptrdiff_t>(i - 1));
     preempt(victim);
     return true;
   }
@@ -49,10 +60,51 @@ void Scheduler::preempt(Sequence& victim) {
   victim.planned = 0;
   ++victim.preemption_count;
   ++totals_.preemptions;
-  line_.add_preempted(victim);
+  line_.add(victim, make_view(victim));
 }
 
-bool Scheduler::try_admit(Sequence& sequence) {
+namespace {
+
+bool reads_prefix(const Sequence& sequence) { return sequence.request.prefix_use == PrefixUse::read_and_write; }
+
+// Pages of its known tokens that may come from the prefix cache: the last token is always computed.
+std::uint32_t prefix_pages_max(const Sequence& sequence, std::int32_t page_tokens) {
+  return reads_prefix(sequence) ? static_cast<std::uint32_t>((sequence.known_count() - 1) / page_tokens) : 0;
+}
+
+}  // namespace
+
+SequenceView Scheduler::make_view(const Sequence& sequence) const {
+  const SequenceRequest& request = sequence.request;
+  const std::uint32_t pages_max = worst_pages(sequence);
+  SequenceView view{.id = request.id,
+                    .tenant = request.tenant,
+                    .adapter = request.adapter,
+                    .priority = request.priority,
+                    .arrival = request.arrival,
+                    .deadline = request.deadline,
+                    .tokens_to_compute = sequence.remaining(),
+                    .output_count = sequence.output_count(),
+                    .output_tokens_max = request.output_tokens_max,
+                    .cached_tokens = sequence.cached_count,
+                    .page_count = sequence.holdings.page_count(),
+                    .pages_to_start = 0,
+                    .pages_max = pages_max,
+                    .adapter_page_count = request.adapter_page_count,
+                    .adapter_state = AdapterState::resident,
+                    .preemption_count = sequence.preemption_count,
+                    .overtaken_count = sequence.overtaken_count};
+  if (request.adapter != kNoAdapter) view.adapter_state = memory_.adapters().state(request.adapter);
+  if (sequence.state == SequenceState::running) return view;
+  const std::int32_t first = std::min(sequence.known_count(), options_.step_tokens_max);
+  view.pages_to_start = is_reserved(sequence) ? pages_max : std::min(pages_for(first) + 1, pages_max);
+  const std::uint32_t cached =
+      memory_.prefixes().count({request.tenant, request.adapter}, sequence.tokens, prefix_pages_max(sequence, options_.page_tokens));
+  view.cached_tokens = static_cast<std::int32_t>(cached) * options_.page_tokens;
+  return view;
+}
+
+bool Scheduler::try_admit(Sequence& sequence, std::int32_t share) {
   if (uncommitted_plan_of(sequence) != nullptr) return false;  // preempted while its last token is still being computed
   const SequenceRequest& request = sequence.request;
   AdapterCache& adapters = memory_.adapters();
@@ -63,20 +115,20 @@ bool Scheduler::try_admit(Sequence& sequence) {
   Holdings holdings;
   if (!loads) holdings.adapter = adapters.hold(request.adapter, AdapterInterest::pinned);
   const PrefixDomain domain{request.tenant, request.adapter};
-  const bool reads_prefix = request.prefix_use == PrefixUse::read_and_write;
-  const std::uint32_t prefix_max =
-      reads_prefix ? static_cast<std::uint32_t>((known - 1) / options_.page_tokens) : 0;  // the last is computed
-  holdings.prefix = memory_.prefixes().match(domain, sequence.tokens, prefix_max);
+  holdings.prefix = memory_.prefixes().match(domain, sequence.tokens, prefix_pages_max(sequence, options_.page_tokens));
   holdings.own = memory_.empty_list({PageUse::sequence, request.tenant, request.id.value});
 
   const std::uint32_t held = holdings.prefix.size();
   const std::int32_t cached = static_cast<std::int32_t>(held) * options_.page_tokens;
-  const std::int32_t wanted = std::min(known - cached, step_.prompt_tokens_left);
+  const std::int32_t wanted = std::min(known - cached, share);
   const std::uint32_t worst = worst_pages(sequence) - held;
   const std::uint32_t needed = is_reserved(sequence) ? worst : std::min(pages_for(cached + wanted) - held + 1, worst);
   const std::uint32_t adapter_pages = loads ? request.adapter_page_count : 0;
   std::optional<PagePromise> promise = budget_.try_reserve(needed + adapter_pages);
-  if (!promise) return false;
+  if (!promise) {
+    line_.view_of(sequence).cached_tokens = cached;
+    return false;
+  }
 
   // Room for all that it can come to, so that its steps allocate nothing.
   holdings.prefix.reserve(worst_pages(sequence));
@@ -89,12 +141,13 @@ bool Scheduler::try_admit(Sequence& sequence) {
     holdings.adapter = adapters.hold(request.adapter, AdapterInterest::pinned);
   }
   if (is_reserved(sequence)) promise->take(holdings.own, worst);
-  if (reads_prefix) totals_.prefix_query_tokens += static_cast<std::uint64_t>(known);
+  if (reads_prefix(sequence)) totals_.prefix_query_tokens += static_cast<std::uint64_t>(known);
   totals_.prefix_hit_tokens += static_cast<std::uint64_t>(cached);
   memory_.prefixes().record_use(holdings.prefix);
   adapters.record_use(request.adapter);
   line_.remove(sequence);
   sequence.state = SequenceState::running;
+  sequence.overtaken_count = 0;
   sequence.interest = adapters.hold(request.adapter, AdapterInterest::named);
   sequence.planned = sequence.cached_count = cached;
   sequence.holdings = std::move(holdings);
@@ -105,10 +158,27 @@ bool Scheduler::try_admit(Sequence& sequence) {
   if (!adapters.is_resident(request.adapter)) return true;
 
   const std::int32_t token_count = grow(sequence, wanted);
-  check(token_count > 0, "what was admitted has pages for a token");
+  check(token_count > 0, "expected pages for a token of a sequence that was admitted");
+  step_.chosen.push_back({&sequence, token_count, wanted < std::min(known - cached, step_.prompt_tokens_left)});
   step_.prompt_tokens_left -= token_count;
-  step_.chosen.push_back({&sequence, token_count});
   return true;
+}
+
+bool Scheduler::try_pass_over(Sequence& sequence) {
+  step_.is_short_of_pages = true;
+  if (std::cmp_greater_equal(step_.passed_over.size(), step_.misfits_max)) return false;
+  if (sequence.state == SequenceState::preempted || sequence.overtaken_count >= options_.overtaken_max) return false;
+  step_.passed_over.push_back(&sequence);
+  return true;
+}
+
+bool Scheduler::count_overtaking() {
+  bool may_go_on = true;
+  for (Sequence* const sequence : step_.passed_over) {
+    line_.view_of(*sequence).overtaken_count = ++sequence->overtaken_count;
+    may_go_on = may_go_on && sequence->overtaken_count < options_.overtaken_max;
+  }
+  return may_go_on;
 }
 
 void Scheduler::begin_load(const Sequence& sequence, PageList pages) {
@@ -116,6 +186,8 @@ void Scheduler::begin_load(const Sequence& sequence, PageList pages) {
   step_.loads.push_back({sequence.request.adapter, {numbers.begin(), numbers.end()}});
   memory_.adapters().begin_load(sequence.request.adapter, std::move(pages));
   ++totals_.adapter_loads;
+  const SequenceRequest& request = sequence.request;
+  policy_.add_charge({.id = request.id, .tenant = request.tenant, .adapter = request.adapter, .adapter_pages = request.adapter_page_count});
 }
 
 void Scheduler::release(Sequence& sequence) {

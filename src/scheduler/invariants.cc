@@ -62,6 +62,7 @@ std::string Scheduler::check_sequence(const Sequence& sequence) const {
     const auto& place = sequence.state == SequenceState::preempted ? line_.preempted() : line_.queue();
     if (std::ranges::count(place, &sequence) != 1) return fmt::format("sequence {}: does not stand in the line once", id);
     if (holdings.page_count() > 0 || holdings.adapter.adapter() != kNoAdapter) return fmt::format("sequence {}: waits and holds pages", id);
+    if (std::string wrong = check_view(sequence); !wrong.empty()) return wrong;
     if (sequence.promise.count() > 0) return fmt::format("sequence {}: waits and is promised pages", id);
     return {};
   }
@@ -77,8 +78,31 @@ std::string Scheduler::check_sequence(const Sequence& sequence) const {
     return fmt::format("sequence {}: promised {} pages instead of {}", id, sequence.promise.count(), pages_to_promise(sequence));
   if (sequence.promise.count() > worst_pages(sequence) - holdings.page_count())
     return fmt::format("sequence {}: promised more than it can ever need", id);
+  if (sequence.overtaken_count > 0) return fmt::format("sequence {}: runs and counts as overtaken", id);
   if (sequence.preemption_count > kPreemptionsMax) return fmt::format("sequence {}: preempted too often", id);
   if (sequence.pending_count > std::ssize(uncommitted_)) return fmt::format("sequence {}: waits for a token that nobody computes", id);
+  return {};
+}
+
+// What policies see of a sequence in the line is kept up to date by hand, but for adapters whose change is seen by the next step.
+std::string Scheduler::check_view(const Sequence& sequence) const {
+  const std::uint64_t id = sequence.request.id.value;
+  const bool is_preempted = sequence.state == SequenceState::preempted;
+  const auto place = is_preempted ? line_.preempted() : line_.queue();
+  const auto views = is_preempted ? line_.preempted_views() : line_.queue_views();
+  if (place.size() != views.size()) return "the line has not a view for every sequence";
+  const SequenceView& kept = views[static_cast<std::size_t>(std::ranges::find(place, &sequence) - place.begin())];
+  const AdapterId adapter = sequence.request.adapter;
+  const AdapterState state = adapter == kNoAdapter ? AdapterState::resident : memory_.adapters().state(adapter);
+  const std::span<const AdapterId> changed = memory_.adapters().changed();
+  const bool is_stale = std::ranges::find(changed, adapter) != changed.end();
+  if (kept.id != sequence.request.id || kept.arrival != sequence.request.arrival)
+    return fmt::format("sequence {}: its view is another's", id);
+  if (kept.adapter_state != state && !is_stale) return fmt::format("sequence {}: its view has another adapter state", id);
+  if (kept.preemption_count != sequence.preemption_count || kept.overtaken_count != sequence.overtaken_count)
+    return fmt::format("sequence {}: its view counts something else", id);
+  if (sequence.overtaken_count > options_.overtaken_max) return fmt::format("sequence {}: overtaken too often", id);
+  if (is_preempted && sequence.overtaken_count > 0) return fmt::format("sequence {}: overtaken after it was preempted", id);
   return {};
 }
 

@@ -1,32 +1,88 @@
 #pragma once
+#include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/ids.h"
+#include "memory/adapter_cache.h"
 #include "scheduler/request.h"
 
 namespace slora {
 
-// What a policy may know of one waiting sequence.
-struct WaitingSequence {
+// What a policy may know of one sequence, at the start of a step.
+struct SequenceView {
   SequenceId id;
   TenantId tenant;
   AdapterId adapter;
-  std::int32_t priority;
-  Timestamp arrival;
-  std::int32_t tokens_to_compute;  // its prompt
+  std::int32_t priority = 0;  // lower is served earlier
+  Timestamp arrival{};
+  Timestamp deadline = kNoDeadline;    // of its first token
+  std::int32_t tokens_to_compute = 0;  // known tokens whose KV is not written: a prompt, one generated token, or both after preemption
+  std::int32_t output_count = 0, output_tokens_max = 0;
+  // Running: tokens that were read from the prefix cache. Otherwise those of tokens_to_compute that were found there when the sequence
+  // came into the line, or when it last did not fit; the cache may hold more or fewer by now.
+  std::int32_t cached_tokens = 0;
+  std::uint32_t page_count = 0;      // that it holds, cached prefix included; 0 while it waits
+  std::uint32_t pages_to_start = 0;  // that admission asks for if nothing is cached, without its adapter
+  std::uint32_t pages_max = 0;       // that it holds when it has generated all it may
+  std::uint32_t adapter_page_count = 0;
+  AdapterState adapter_state = AdapterState::resident;  // of the base model: always resident
+  std::int32_t preemption_count = 0;
+  std::int32_t overtaken_count = 0;  // sequences that were admitted past it while it did not fit
 };
 
-// The order in which waiting sequences are tried, and which to give up. Chosen at start, called by the scheduler at the start of each
-// step; knows nothing of pages.
+struct StepView {
+  std::span<const SequenceView> waiting;    // by arrival
+  std::span<const SequenceView> preempted;  // oldest first; tried before those waiting, whatever the policy decides
+  std::span<const SequenceView> running;    // oldest first; includes sequences whose adapter is still loading
+  Timestamp now{};
+  std::int32_t prompt_tokens_max = 0;  // of this step, beside one token for each sequence that generates
+  std::uint32_t pages_available = 0;   // free or evictable, and promised to no running sequence
+};
+
+// What a policy decides for one step. Indices point into the spans of the StepView; none may appear twice in a list.
+struct StepDecision {
+  // The order in which waiting sequences are tried; initially by arrival. One that is left out is not tried in this step, unless nothing
+  // runs: then those left out follow by arrival.
+  std::vector<std::size_t> queue;
+  // Waiting sequences that end with EndReason::given_up. Initially none.
+  std::vector<std::size_t> given_up;
+  // The order in which running sequences get their next tokens; all of them, initially by age. When pages run out, the last one is
+  // preempted first. The scheduler puts the oldest in front.
+  std::vector<std::size_t> running;
+  // How many waiting sequences that do not fit may be passed over in this step; initially 0: the first of them ends admission. The
+  // scheduler bounds how often one sequence is passed over, and no preempted one is.
+  std::int32_t misfits_max = 0;
+};
+
+// Service that a sequence got, or that was spent on it. Each event is reported once; what is zero did not happen.
+struct ServiceCharge {
+  SequenceId id;
+  TenantId tenant;
+  AdapterId adapter;
+  std::int32_t prompt_tokens = 0;      // of the prompt, computed for the first time
+  std::int32_t recomputed_tokens = 0;  // of prompt and output, computed before and lost by preemption
+  std::int32_t output_tokens = 0;      // generated
+  std::uint32_t adapter_pages = 0;     // of an image whose load was started for it
+  std::optional<EndReason> end{};      // it left
+};
+
+// Who is served when. Chosen at start and owned by the scheduler, which calls it on its thread: charge() and decide() at the start of
+// every step, prompt_tokens() while the step is made. It decides within the scheduler's laws (scheduler.h) and cannot break them.
 class Policy {
  public:
   virtual ~Policy() = default;
-  // Permutes `order` (indices into `waiting`, which is sorted by arrival) into the order to try. Sequences that come back after
-  // preemption are not among them: they are tried before anything else, whatever the policy says.
-  virtual void order(std::span<const WaitingSequence> waiting, Timestamp now, std::vector<std::size_t>& order) = 0;
-  // Appends the waiting sequences that are not worth starting any more. Called after order().
-  virtual void give_up(std::span<const WaitingSequence> waiting, Timestamp now, std::vector<SequenceId>& out) = 0;
+  // What happened since the last call: tokens of the plans made, output of the plans committed, loads, ends.
+  virtual void charge(std::span<const ServiceCharge> charges) = 0;
+  // `decision` arrives with its initial values.
+  virtual void decide(const StepView& view, StepDecision& decision) = 0;
+  // How many of the `left` prompt tokens of this step a prompt may take, from 0 (none in this step) to `left`; anything else is taken for
+  // the nearer of the two. Called for running prompts in the decided order, then for each sequence that is tried. What is left in the end
+  // goes to prompts that got less than they could use, and the first to run in a step gets one token at least.
+  [[nodiscard]] virtual std::int32_t prompt_tokens(const SequenceView& sequence, std::int32_t left) = 0;
 };
 
 }  // namespace slora

@@ -7,15 +7,18 @@
 
 namespace slora {
 
+inline constexpr Timestamp kNoDeadline = Timestamp::max();
+
 enum class PrefixUse : std::uint8_t { read_and_write, write_only };  // write_only: the prompt is scored, so all of it is computed
 
 // What the scheduler needs to know of one token stream. Built by the engine, const afterwards.
 struct SequenceRequest {
   SequenceId id;
   TenantId tenant;            // who is charged, and whose prefixes may be read
-  std::int32_t priority = 0;  // lower runs first
+  std::int32_t priority = 0;  // lower is served earlier
   Timestamp arrival{};
-  std::vector<TokenId> prompt;  // [1..]
+  Timestamp deadline = kNoDeadline;  // of its first token; only policies look at it
+  std::vector<TokenId> prompt;       // [1..]
   std::int32_t output_tokens_max = 1;
   AdapterId adapter = kNoAdapter;  // the exact content; prefixes are never shared between different ones
   std::uint32_t adapter_page_count = 0;

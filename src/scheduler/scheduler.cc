@@ -1,6 +1,7 @@
 #include "scheduler/scheduler.h"
 
 #include <algorithm>
+#include <ranges>
 #include <utility>
 
 #include "base/check.h"
@@ -9,10 +10,9 @@ namespace slora {
 
 Scheduler::Scheduler(const SchedulerOptions& options, std::unique_ptr<Policy> policy)
     : options_(options),
-      policy_(std::move(policy)),
       memory_(options.page_count, options.page_tokens, options.costs, options.prefix_hash),
-      budget_(memory_) {
-  check(policy_ != nullptr, "a policy");
+      budget_(memory_),
+      policy_(std::move(policy)) {
   check(options_.page_tokens > 0 && options_.step_tokens_max > 0 && options_.running_max > 0, "room for one token");
   check(options_.depth == 1 || options_.depth == 2, "one or two uncommitted plans");
 }
@@ -38,7 +38,7 @@ Status Scheduler::add(SequenceRequest request) {
   sequence->prompt_count = static_cast<std::int32_t>(prompt_count);
   sequence->tokens = std::move(request.prompt);
   sequence->request = std::move(request);
-  line_.add(*sequence);
+  line_.add(*sequence, make_view(*sequence));
   sequences_.emplace(sequence->request.id, std::move(sequence));
   return {};
 }
@@ -50,77 +50,126 @@ void Scheduler::cancel(SequenceId id) {
 void Scheduler::schedule(StepPlan& out, Timestamp now) {
   check(uncommitted_.size() < static_cast<std::size_t>(options_.depth), "a plan is committed before too many are made");
   out.clear();
-  order(now);
+  decide(now);
   admit_running();
   admit_waiting();
+  share_rest();
   prefetch();
   plan(out);
 }
 
-// The waiting line, without those that the policy gives up.
-void Scheduler::order(Timestamp now) {
+namespace {
+
+bool is_ready(const SequenceView& view) { return view.adapter_state == AdapterState::resident; }
+
+// What a step has for prompts beside one token for each of its sequences that generate.
+std::int32_t prompt_tokens_of(const auto& running, std::size_t slot_count, std::int32_t step_tokens_max) {
+  std::size_t ready_count = 0;
+  for (const SequenceView& view : running) {
+    if (!is_ready(view)) continue;
+    if (++ready_count > slot_count) break;
+    if (view.tokens_to_compute == 1) --step_tokens_max;
+  }
+  return step_tokens_max;
+}
+
+}  // namespace
+
+// Asks the policy, and lets those go that it gives up.
+void Scheduler::decide(Timestamp now) {
   step_.chosen.clear();
   step_.loads.clear();
-  step_.tried_count = 0;
+  step_.passed_over.clear();
   step_.is_short_of_pages = false;
-  line_.order(*policy_, now, step_.line, step_.given_up);
-  for (Sequence* const sequence : step_.given_up) end(*sequence, EndReason::given_up);
+  for (const AdapterId adapter : memory_.adapters().changed()) line_.set_adapter_state(adapter, memory_.adapters().state(adapter));
+  memory_.adapters().clear_changed();
+
+  policy_.begin_step();
+  for (const Sequence* const sequence : running_) policy_.add_running(make_view(*sequence));
+  const StepDecision& decision =
+      policy_.decide({.waiting = line_.queue_views(),
+                      .preempted = line_.preempted_views(),
+                      .running = {},
+                      .now = now,
+                      .prompt_tokens_max = prompt_tokens_of(policy_.running(), slot_count(), options_.step_tokens_max),
+                      .pages_available = budget_.unpromised()});
+  step_.misfits_max = std::min(decision.misfits_max, kMisfitsMax);
+  step_.running.clear();
+  for (const std::size_t index : decision.running) step_.running.push_back({running_[index], &policy_.running()[index]});
+  step_.line.assign(line_.preempted().begin(), line_.preempted().end());
+  for (const std::size_t index : decision.queue) step_.line.push_back(line_.queue()[index]);
+  step_.given_up.clear();
+  for (const std::size_t index : decision.given_up) step_.given_up.push_back(line_.queue()[index]);
+  line_.remove_from_queue(decision.given_up);
+  for (Sequence* const sequence : step_.given_up) forget(*sequence, EndReason::given_up);
 }
 
-// Each running sequence gets its next tokens, oldest first; if there are no pages for them, the youngest is preempted.
+// Each running sequence gets its next tokens, in the decided order; if there are no pages for them, the last one is preempted.
 void Scheduler::admit_running() {
-  step_.prompt_tokens_left = options_.step_tokens_max;
-  std::size_t resident_count = 0;
-  for (const Sequence* const sequence : running_) {
-    if (!memory_.adapters().is_resident(sequence->request.adapter)) continue;
-    if (++resident_count <= slot_count() && sequence->remaining() == 1) --step_.prompt_tokens_left;
-  }
-  resident_count = 0;
-  for (std::size_t i = 0; i < running_.size(); ++i) {  // preemption shortens the list, always behind i
-    Sequence& sequence = *running_[i];
-    // Images that land may make more ready than there are slots: then the youngest pause.
-    if (memory_.adapters().is_resident(sequence.request.adapter) && ++resident_count > slot_count()) break;
-    const std::int32_t remaining = sequence.remaining();
-    const std::int32_t wanted = remaining == 1 ? 1 : std::min(remaining, step_.prompt_tokens_left);
-    if (wanted == 0 || !memory_.adapters().is_resident(sequence.request.adapter)) continue;
-    const std::int32_t token_count = grow(sequence, wanted);
+  const auto views = step_.running | std::views::transform([](const Ranked& ranked) -> const SequenceView& { return *ranked.view; });
+  step_.prompt_tokens_left = prompt_tokens_of(views, slot_count(), options_.step_tokens_max);
+  std::size_t ready_count = 0;
+  for (std::size_t i = 0; i < step_.running.size(); ++i) {  // preemption shortens the list, always after i
+    const auto [sequence, view] = step_.running[i];
+    if (!is_ready(*view)) continue;
+    if (++ready_count > slot_count()) break;  // images that landed may make more ready than there are slots: the last ones pause
+    const std::int32_t remaining = sequence->remaining();
+    const std::int32_t usable = remaining == 1 ? 1 : std::min(remaining, step_.prompt_tokens_left);
+    if (usable == 0) continue;
+    const std::int32_t wanted = remaining == 1 ? 1 : std::min(usable, prompt_share(*view));
+    if (wanted > 0) make_space(i);
+    const std::int32_t token_count = wanted > 0 ? grow(*sequence, wanted) : 0;
     if (remaining > 1) step_.prompt_tokens_left -= token_count;
-    if (token_count > 0) step_.chosen.push_back({&sequence, token_count});
+    if (token_count > 0 || wanted == 0) step_.chosen.push_back({sequence, token_count, wanted < usable});
   }
 }
 
-// Preempted sequences first, then the queue in the policy's order, up to the first that doesn't fit.
+// Preempted sequences first, then the queue in the policy's order, up to the first that doesn't fit and may not be passed over.
 void Scheduler::admit_waiting() {
   if (step_.is_short_of_pages) return;
   const std::size_t slots = slot_count();
   std::size_t loading_count = loading_sequence_count();
-  for (; step_.tried_count < step_.line.size(); ++step_.tried_count) {
+  for (Sequence* const next : step_.line) {
     if (running_.size() - loading_count >= slots || loading_count >= slots || step_.prompt_tokens_left == 0) return;
-    Sequence& next = *step_.line[step_.tried_count];
-    if (try_admit(next)) {
-      if (!memory_.adapters().is_resident(next.request.adapter)) ++loading_count;
+    const std::int32_t share = prompt_share(line_.view_of(*next));
+    if (share == 0) continue;  // the policy holds it back
+    if (!try_admit(*next, share)) {
+      if (!try_pass_over(*next)) return;
       continue;
     }
-    step_.is_short_of_pages = true;
-    return;
+    if (!memory_.adapters().is_resident(next->request.adapter)) ++loading_count;
+    if (!count_overtaking()) return;
   }
+}
+
+// Prompt tokens that nobody took go to the prompts that the policy gave less than they could use.
+void Scheduler::share_rest() {
+  for (Choice& choice : step_.chosen) {
+    if (step_.prompt_tokens_left == 0) break;
+    if (!choice.is_cut) continue;
+    const std::int32_t wanted = std::min(choice.sequence->remaining(), choice.token_count + step_.prompt_tokens_left);
+    const std::int32_t token_count = grow(*choice.sequence, wanted);
+    step_.prompt_tokens_left -= token_count - choice.token_count;
+    choice.token_count = token_count;
+  }
+  std::erase_if(step_.chosen, [](const Choice& choice) { return choice.token_count == 0; });
 }
 
 // Adapters of the next in line come into pages that are free or cheap to lose, and promised to nobody.
 void Scheduler::prefetch() {
   AdapterCache& adapters = memory_.adapters();
-  const std::size_t count = step_.is_short_of_pages ? 1 : kPrefetchSequenceCount;  // nobody takes pages before the head of the line
-  const std::size_t end = std::min(step_.line.size(), step_.tried_count + count);
-  for (std::size_t i = step_.tried_count; i < end; ++i) {
-    const Sequence& sequence = *step_.line[i];
-    const AdapterId adapter = sequence.request.adapter;
+  std::size_t left = step_.is_short_of_pages ? 1 : kPrefetchSequenceCount;  // nobody takes pages before the head of the line
+  for (const Sequence* const sequence : step_.line) {
+    if (sequence->state == SequenceState::running) continue;  // admitted in this step
+    if (left-- == 0) return;
+    const AdapterId adapter = sequence->request.adapter;
     adapters.touch(adapter);
     if (adapter == kNoAdapter || adapters.state(adapter) != AdapterState::absent) continue;
-    const std::uint32_t page_count = sequence.request.adapter_page_count;
+    const std::uint32_t page_count = sequence->request.adapter_page_count;
     PageList pages = memory_.empty_list(adapters.owner_of(adapter));
     if (budget_.unpromised() < page_count) return;
     if (!memory_.try_take_below(pages, page_count, adapters.value_of(page_count))) return;
-    begin_load(sequence, std::move(pages));
+    begin_load(*sequence, std::move(pages));
   }
 }
 
@@ -164,11 +213,21 @@ void Scheduler::plan(StepPlan& out) {
       span.scored_count = std::max(scored_end - span.scored_begin, 0);
       sequence.scored = std::max(scored_end, sequence.scored);
     }
+    charge_span(sequence, sequence.planned, end);
     sequence.planned = end;
     sequence.last_plan = out.index;
     out.spans.push_back(span);
   }
   uncommitted_.push_back({.index = next_plan_++, .kept = {}});
+}
+
+void Scheduler::charge_span(Sequence& sequence, std::int32_t begin, std::int32_t end) {
+  const SequenceRequest& request = sequence.request;
+  const std::int32_t recomputed = std::max(std::min(end, sequence.computed_max) - begin, 0);
+  const std::int32_t prompt = std::max(std::min(end, sequence.prompt_count) - (begin + recomputed), 0);
+  sequence.computed_max = std::max(end, sequence.computed_max);
+  if (recomputed == 0 && prompt == 0) return;
+  policy_.add_charge({request.id, request.tenant, request.adapter, prompt, recomputed, 0, 0, std::nullopt});
 }
 
 void Scheduler::commit(const StepPlan& plan, const StepResult& result, std::vector<SequenceEnd>& ended) {
@@ -190,7 +249,11 @@ void Scheduler::settle(Sequence& sequence, const PlannedSpan& span, const StepRe
     const RowResult& row = result.rows[static_cast<std::size_t>(span.output_row)];
     outcome = row.outcome;
     --sequence.pending_count;
-    if (outcome != RowOutcome::failed) sequence.tokens.push_back(row.token);
+    if (outcome != RowOutcome::failed) {
+      sequence.tokens.push_back(row.token);
+      const SequenceRequest& request = sequence.request;
+      policy_.add_charge({.id = request.id, .tenant = request.tenant, .adapter = request.adapter, .output_tokens = 1});
+    }
   }
   if (outcome == RowOutcome::failed) {
     sequence.holdings.prefix.distrust();
@@ -234,7 +297,14 @@ void Scheduler::end(Sequence& sequence, EndReason reason) {
   } else {
     line_.remove(sequence);
   }
-  const SequenceId id = sequence.request.id;
+  forget(sequence, reason);
+}
+
+// The last of a sequence, which stands neither in the line nor among those running any more.
+void Scheduler::forget(Sequence& sequence, EndReason reason) {
+  const SequenceRequest& request = sequence.request;
+  const SequenceId id = request.id;
+  policy_.add_charge({.id = id, .tenant = request.tenant, .adapter = request.adapter, .end = reason});
   ended_.push_back({id, reason});
   sequences_.erase(id);
 }

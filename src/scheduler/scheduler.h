@@ -9,7 +9,7 @@
 #include "base/result.h"
 #include "memory/page_budget.h"
 #include "memory/paged_memory.h"
-#include "scheduler/policy.h"
+#include "scheduler/policy_caller.h"
 #include "scheduler/request.h"
 #include "scheduler/sequence.h"
 #include "scheduler/step_plan.h"
@@ -24,8 +24,9 @@ struct SchedulerOptions {
   std::int32_t running_max = 256;      // sequences of one step, and again as many that wait for their image; at most step_tokens_max
   std::size_t waiting_max = 1024;      // sequences in the queue
   std::size_t waiting_tokens_max = 1 << 22;
-  int depth = 1;     // plans that may be uncommitted at once: 1 or 2
-  CacheCosts costs;  // what eviction weighs
+  std::int32_t overtaken_max = 32;  // sequences that may be admitted past one that does not fit, if the policy passes it over
+  int depth = 1;                    // plans that may be uncommitted at once: 1 or 2
+  CacheCosts costs;                 // what eviction weighs
   PrefixHash prefix_hash = PrefixHash::tokens;
 };
 
@@ -46,8 +47,9 @@ struct SchedulerStats {
 //
 // Who waits how long: the oldest running sequence is never a victim of preemption, and advances in every step once its adapter is
 // there, save while pages are on their way back to it: from a plan that is not committed, a load that has not landed, or sequences that
-// run reserved and need nothing to end. A sequence is preempted at most kPreemptionsMax times. The head of the waiting line is never
-// overtaken for pages, so it starts at the latest when those running have ended; only who waits for a load is passed by.
+// run reserved and need nothing to end. A sequence is preempted at most kPreemptionsMax times, and tried before all that wait. One that
+// waits and does not fit is overtaken for pages only if the policy passes it over, and at most overtaken_max times: then it starts at
+// the latest when those running have ended. Only who waits for a load is passed by. These laws hold whatever the policy decides.
 class Scheduler {
  public:
   Scheduler(const SchedulerOptions& options, std::unique_ptr<Policy> policy);
@@ -88,6 +90,7 @@ class Scheduler {
 
  private:
   static constexpr std::int32_t kPreemptionsMax = 3;        // then a sequence comes back only with its worst case reserved
+  static constexpr std::int32_t kMisfitsMax = 16;           // sequences of one step that are passed over, whatever the policy says
   static constexpr std::size_t kPrefetchSequenceCount = 8;  // next in line, whose adapters are loaded ahead
 
   // What must outlive a plan that was not committed yet: the device may still read or write it.
@@ -95,39 +98,57 @@ class Scheduler {
     std::uint64_t index;
     std::vector<Holdings> kept;
   };
+  struct Ranked {
+    Sequence* sequence;
+    const SequenceView* view;
+  };
   struct Choice {
     Sequence* sequence;
     std::int32_t token_count;
+    bool is_cut;  // by the policy's share
   };
   // What schedule() has decided so far.
   struct Step {
+    std::vector<Ranked> running;  // in the order to serve; the last is preempted first
     std::vector<Sequence*> line;  // waiting, in the order to try
     std::vector<Sequence*> given_up;
-    std::size_t tried_count = 0;  // of line
+    std::vector<Sequence*> passed_over;  // did not fit; those after them may still be tried
+    std::int32_t misfits_max = 0;
     std::vector<Choice> chosen;
     std::vector<AdapterLoad> loads;
     std::int32_t prompt_tokens_left = 0;
     bool is_short_of_pages = false;  // somebody running, or the head of the line, did not get what it needs
   };
 
-  void order(Timestamp now);
+  void decide(Timestamp now);
   void admit_running();
   void admit_waiting();
+  void share_rest();
   void prefetch();
   void plan(StepPlan& out);
 
-  // Takes pages for up to `wanted` tokens and returns for how many there are pages now, preempting younger sequences for the first one.
-  [[nodiscard]] std::int32_t grow(Sequence& sequence, std::int32_t wanted);
-  [[nodiscard]] bool try_preempt_younger(const Sequence& than);
+  // Prompt tokens of this step that the policy lets this sequence take.
+  [[nodiscard]] std::int32_t prompt_share(const SequenceView& view);
+  // Sees to a page for the next token of the running sequence at this place, by preempting sequences after it.
+  void make_space(std::size_t place);
+  [[nodiscard]] bool try_preempt_after(std::size_t place);
   void preempt(Sequence& victim);
-  [[nodiscard]] bool try_admit(Sequence& sequence);
+  // Takes pages for up to `wanted` tokens and returns for how many there are pages now.
+  [[nodiscard]] std::int32_t grow(Sequence& sequence, std::int32_t wanted);
+  [[nodiscard]] bool try_admit(Sequence& sequence, std::int32_t share);
+  [[nodiscard]] bool try_pass_over(Sequence& sequence);
+  // False when one of them may not be overtaken any more.
+  [[nodiscard]] bool count_overtaking();
   void begin_load(const Sequence& sequence, PageList pages);
 
   void settle(Sequence& sequence, const PlannedSpan& span, const StepResult& result);
   void store_full_pages(Sequence& sequence, std::int32_t computed_count);
   void release(Sequence& sequence);
   void end(Sequence& sequence, EndReason reason);
+  void forget(Sequence& sequence, EndReason reason);
+  void charge_span(Sequence& sequence, std::int32_t begin, std::int32_t end);
 
+  [[nodiscard]] SequenceView make_view(const Sequence& sequence) const;
   [[nodiscard]] Sequence* find(SequenceId id) const;
   [[nodiscard]] UncommittedPlan* uncommitted_plan_of(const Sequence& sequence);
   [[nodiscard]] bool pages_are_coming_back() const;
@@ -135,21 +156,23 @@ class Scheduler {
   [[nodiscard]] std::size_t slot_count() const {
     return static_cast<std::size_t>(std::min(options_.running_max, options_.step_tokens_max));
   }
+  [[nodiscard]] bool has_space(const Sequence& sequence) const;  // for one more token
   [[nodiscard]] std::uint32_t pages_for(std::int32_t token_count) const;
   [[nodiscard]] std::uint32_t worst_pages(const Sequence& sequence) const { return pages_for(sequence.tokens_max()); }
   [[nodiscard]] bool is_reserved(const Sequence& sequence) const { return sequence.preemption_count >= kPreemptionsMax; }
   [[nodiscard]] std::uint32_t pages_to_promise(const Sequence& sequence) const;
   [[nodiscard]] std::string check_sequence(const Sequence& sequence) const;
+  [[nodiscard]] std::string check_view(const Sequence& sequence) const;
   [[nodiscard]] std::string check_counts() const;
 
   const SchedulerOptions options_;
-  const std::unique_ptr<Policy> policy_;
   PagedMemory memory_;  // outlives all that holds pages, below
   PageBudget budget_;
   std::unordered_map<SequenceId, std::unique_ptr<Sequence>> sequences_;
   std::vector<Sequence*> running_;  // oldest first
   WaitingLine line_;
   std::vector<UncommittedPlan> uncommitted_;  // oldest first, at most options_.depth
+  PolicyCaller policy_;
   Step step_;
   std::vector<SequenceEnd> ended_;  // not yet reported
   std::uint64_t next_serial_ = 1;

@@ -1,59 +1,64 @@
 #include "scheduler/waiting_line.h"
 
 #include <algorithm>
-#include <numeric>
+#include <utility>
 
 #include "base/check.h"
 
 namespace slora {
 
-void WaitingLine::add(Sequence& sequence) {
-  const SequenceRequest& request = sequence.request;
-  const auto at = std::ranges::upper_bound(views_, request.arrival, {}, &WaitingSequence::arrival) - views_.begin();
-  queue_.insert(queue_.begin() + at, &sequence);
-  views_.insert(views_.begin() + at, WaitingSequence{.id = request.id,
-                                                     .tenant = request.tenant,
-                                                     .adapter = request.adapter,
-                                                     .priority = request.priority,
-                                                     .arrival = request.arrival,
-                                                     .tokens_to_compute = sequence.known_count()});
-  queue_tokens_ += sequence.tokens.size();
-}
-
-void WaitingLine::add_preempted(Sequence& sequence) {
-  const auto older = [](const Sequence* a, const Sequence* b) { return a->serial < b->serial; };
-  preempted_.insert(std::ranges::upper_bound(preempted_, &sequence, older), &sequence);
+void WaitingLine::add(Sequence& sequence, const SequenceView& view) {
+  Lane& lane = lane_of(sequence);
+  const auto serial = [](const Sequence* other) { return other->serial; };
+  const auto at = sequence.state == SequenceState::preempted
+                      ? std::ranges::upper_bound(lane.sequences, sequence.serial, {}, serial) - lane.sequences.begin()
+                      : std::ranges::upper_bound(lane.views, view.arrival, {}, &SequenceView::arrival) - lane.views.begin();
+  lane.sequences.insert(lane.sequences.begin() + at, &sequence);
+  lane.views.insert(lane.views.begin() + at, view);
+  if (&lane == &queue_) queue_tokens_ += sequence.tokens.size();
 }
 
 void WaitingLine::remove(Sequence& sequence) {
-  if (sequence.state == SequenceState::preempted) {
-    check(std::erase(preempted_, &sequence) == 1, "a preempted sequence stands in the line");
-    return;
-  }
-  const auto at = std::ranges::find(queue_, &sequence) - queue_.begin();
-  check(at < std::ssize(queue_), "a waiting sequence stands in the queue");
-  queue_.erase(queue_.begin() + at);
-  views_.erase(views_.begin() + at);
-  queue_tokens_ -= sequence.tokens.size();
+  Lane& lane = lane_of(sequence);
+  const auto at = static_cast<std::ptrdiff_t>(position_of(sequence));
+  lane.sequences.erase(lane.sequences.begin() + at);
+  lane.views.erase(lane.views.begin() + at);
+  if (&lane == &queue_) queue_tokens_ -= sequence.tokens.size();
 }
 
-void WaitingLine::order(Policy& policy, Timestamp now, std::vector<Sequence*>& line, std::vector<Sequence*>& given_up) {
-  order_.resize(queue_.size());
-  std::iota(order_.begin(), order_.end(), std::size_t{0});
-  give_up_.clear();
-  if (!queue_.empty()) {
-    policy.order(views_, now, order_);
-    policy.give_up(views_, now, give_up_);
+void WaitingLine::remove_from_queue(std::span<const std::size_t> indices) {
+  if (indices.empty()) return;
+  for (const std::size_t index : indices) {
+    Sequence* const sequence = std::exchange(queue_.sequences[index], nullptr);
+    check(sequence != nullptr, "expected every sequence to be removed once");
+    queue_tokens_ -= sequence->tokens.size();
   }
-  check(order_.size() == queue_.size(), "a policy permutes");
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < queue_.sequences.size(); ++i) {
+    if (queue_.sequences[i] == nullptr) continue;
+    queue_.sequences[kept] = queue_.sequences[i];
+    queue_.views[kept++] = queue_.views[i];
+  }
+  queue_.sequences.resize(kept);
+  queue_.views.resize(kept);
+}
 
-  line.assign(preempted_.begin(), preempted_.end());
-  given_up.clear();
-  for (const std::size_t index : order_) {
-    Sequence* const sequence = queue_[index];
-    const bool gone = std::ranges::find(give_up_, sequence->request.id) != give_up_.end();
-    (gone ? given_up : line).push_back(sequence);
-  }
+SequenceView& WaitingLine::view_of(const Sequence& sequence) { return lane_of(sequence).views[position_of(sequence)]; }
+
+void WaitingLine::set_adapter_state(AdapterId adapter, AdapterState state) {
+  for (Lane* const lane : {&preempted_, &queue_})
+    for (SequenceView& view : lane->views)
+      if (view.adapter == adapter) view.adapter_state = state;
+}
+
+std::size_t WaitingLine::position_of(const Sequence& sequence) {
+  const Lane& lane = lane_of(sequence);
+  auto begin = lane.sequences.begin();
+  if (&lane == &queue_)
+    begin += std::ranges::lower_bound(lane.views, sequence.request.arrival, {}, &SequenceView::arrival) - lane.views.begin();
+  const auto at = std::find(begin, lane.sequences.end(), &sequence);
+  check(at != lane.sequences.end(), "expected the sequence to be in the line");
+  return static_cast<std::size_t>(at - lane.sequences.begin());
 }
 
 }  // namespace slora

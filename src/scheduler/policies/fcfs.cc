@@ -4,13 +4,16 @@
 
 namespace slora {
 
-void FcfsPolicy::order(std::span<const WaitingSequence> waiting, Timestamp, std::vector<std::size_t>& order) {
-  const auto runs_before = [&](std::size_t a, std::size_t b) {  // `waiting` is sorted by arrival
+void FcfsPolicy::charge(std::span<const ServiceCharge>) {}
+
+void FcfsPolicy::decide(const StepView& view, StepDecision& decision) {
+  const std::span<const SequenceView> waiting = view.waiting;  // sorted by arrival
+  const auto is_served_earlier = [&](std::size_t a, std::size_t b) {
     return waiting[a].priority != waiting[b].priority ? waiting[a].priority < waiting[b].priority : a < b;
   };
-  if (!std::ranges::is_sorted(order, runs_before)) std::ranges::sort(order, runs_before);
+  if (!std::ranges::is_sorted(decision.queue, is_served_earlier)) std::ranges::sort(decision.queue, is_served_earlier);
 }
 
-void FcfsPolicy::give_up(std::span<const WaitingSequence>, Timestamp, std::vector<SequenceId>&) {}
+std::int32_t FcfsPolicy::prompt_tokens(const SequenceView&, std::int32_t left) { return left; }
 
 }  // namespace slora

@@ -3,12 +3,13 @@
 
 namespace slora {
 
-// First come, first served within a priority. Gives nobody up. Within one priority the head of the line is never overtaken for
-// pages, so it runs at the latest when all that ran before it have ended.
+// First come, first served within a priority. Gives up nobody, and a prompt takes all that is left of the step's budget. Nothing
+// overtakes the head of the line for pages, so it starts at the latest when the sequences that were running have ended.
 class FcfsPolicy final : public Policy {
  public:
-  void order(std::span<const WaitingSequence> waiting, Timestamp now, std::vector<std::size_t>& order) override;
-  void give_up(std::span<const WaitingSequence> waiting, Timestamp now, std::vector<SequenceId>& out) override;
+  void charge(std::span<const ServiceCharge> charges) override;
+  void decide(const StepView& view, StepDecision& decision) override;
+  [[nodiscard]] std::int32_t prompt_tokens(const SequenceView& sequence, std::int32_t left) override;
 };
 
 }  // namespace slora

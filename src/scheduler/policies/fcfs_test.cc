@@ -7,33 +7,32 @@
 namespace slora {
 namespace {
 
-std::vector<WaitingSequence> waiting_with(const std::vector<std::int32_t>& priorities) {
-  std::vector<WaitingSequence> waiting;
-  for (const std::int32_t priority : priorities) {
-    waiting.push_back({.id = SequenceId{waiting.size()},
-                       .tenant = {},
-                       .adapter = kNoAdapter,
-                       .priority = priority,
-                       .arrival = Timestamp{5},
-                       .tokens_to_compute = 1});
+StepDecision decide(const std::vector<std::int32_t>& priorities) {
+  std::vector<SequenceView> waiting(priorities.size());
+  for (std::size_t i = 0; i < waiting.size(); ++i) {
+    waiting[i].id = SequenceId{i};
+    waiting[i].priority = priorities[i];
+    waiting[i].arrival = Timestamp{5};
   }
-  return waiting;
+  StepDecision decision;
+  decision.queue.resize(waiting.size());
+  std::iota(decision.queue.begin(), decision.queue.end(), std::size_t{0});
+  StepView view;
+  view.waiting = waiting;
+  view.now = Timestamp{9};
+  FcfsPolicy().decide(view, decision);
+  return decision;
 }
 
-TEST(FcfsPolicy, ServesByPriorityThenArrival) {
-  const std::vector<WaitingSequence> waiting = waiting_with({1, 0, 1, -1, 0});
-  std::vector<std::size_t> order(waiting.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  FcfsPolicy policy;
-  policy.order(waiting, Timestamp{9}, order);
-  EXPECT_EQ(order, (std::vector<std::size_t>{3, 1, 4, 0, 2}));
+TEST(FcfsPolicy, ServesByPriorityThenArrival) { EXPECT_EQ(decide({1, 0, 1, -1, 0}).queue, (std::vector<std::size_t>{3, 1, 4, 0, 2})); }
+
+TEST(FcfsPolicy, GivesNobodyUpAndPassesNobodyOver) {
+  const StepDecision decision = decide({0, 0});
+  EXPECT_TRUE(decision.given_up.empty());
+  EXPECT_EQ(decision.misfits_max, 0);
 }
 
-TEST(FcfsPolicy, GivesNobodyUp) {
-  std::vector<SequenceId> given_up;
-  FcfsPolicy().give_up(waiting_with({0, 0}), Timestamp{9}, given_up);
-  EXPECT_TRUE(given_up.empty());
-}
+TEST(FcfsPolicy, LetsAPromptTakeWhatIsLeft) { EXPECT_EQ(FcfsPolicy().prompt_tokens({}, 17), 17); }
 
 }  // namespace
 }  // namespace slora

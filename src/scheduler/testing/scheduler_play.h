@@ -16,7 +16,8 @@ namespace slora {
 // Plays the engine: every row yields token 7 unless told otherwise, and the invariants are checked after every call.
 class Play {
  public:
-  explicit Play(const SchedulerOptions& options) : scheduler(options, std::make_unique<FcfsPolicy>()) {}
+  explicit Play(const SchedulerOptions& options, std::unique_ptr<Policy> policy = std::make_unique<FcfsPolicy>())
+      : scheduler(options, std::move(policy)) {}
   ~Play() { EXPECT_EQ(scheduler.check_invariants(), ""); }
 
   static SequenceRequest request(std::uint64_t id, std::vector<TokenId> prompt, std::int32_t output_tokens_max) {

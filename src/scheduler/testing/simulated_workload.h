@@ -7,7 +7,7 @@
 
 namespace slora {
 
-enum class SimulatedPolicy : std::uint8_t { fcfs, whimsical };  // whimsical: any order, gives up now and then
+enum class SimulatedPolicy : std::uint8_t { fcfs, whimsical, least_served };
 
 // One world to run the scheduler in: its size and how rough it is. Chances are per step.
 struct SimulationOptions {
@@ -21,6 +21,7 @@ struct SimulationOptions {
   double adapter_skew = 1;  // Zipf's exponent
   std::uint32_t tenant_count = 1;
   std::int32_t priority_count = 1;
+  std::int64_t deadline_steps_max = 400;
   double burst_chance = 0.1;
   std::int64_t burst_requests_max = 4;
   double cancel_chance = 0;

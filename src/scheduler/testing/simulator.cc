@@ -6,28 +6,24 @@
 #include <utility>
 
 #include "scheduler/policies/fcfs.h"
+#include "scheduler/testing/least_served_policy.h"
+#include "scheduler/testing/probed_policy.h"
+#include "scheduler/testing/whimsical_policy.h"
 
 namespace slora {
 namespace {
 
 constexpr std::uint64_t kAgeMax = 6000;  // steps until everything must have ended; the worst seen in 11 million steps is 2,127
 
-class WhimsicalPolicy final : public Policy {
- public:
-  explicit WhimsicalPolicy(std::uint64_t seed) : random_(seed) {}
-  void order(std::span<const WaitingSequence>, Timestamp, std::vector<std::size_t>& order) override {
-    for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random_.below(i)]);
+std::unique_ptr<Policy> make_simulated_policy(const SimulationOptions& options) {
+  switch (options.policy) {
+    case SimulatedPolicy::whimsical:
+      return std::make_unique<WhimsicalPolicy>(options.seed);
+    case SimulatedPolicy::least_served:
+      return std::make_unique<LeastServedPolicy>();
+    case SimulatedPolicy::fcfs:
+      break;
   }
-  void give_up(std::span<const WaitingSequence> waiting, Timestamp, std::vector<SequenceId>& out) override {
-    if (random_.chance(0.02)) out.push_back(waiting[random_.below(waiting.size())].id);
-  }
-
- private:
-  SimulatedRandom random_;
-};
-
-std::unique_ptr<Policy> make_policy(const SimulationOptions& options) {
-  if (options.policy == SimulatedPolicy::whimsical) return std::make_unique<WhimsicalPolicy>(options.seed);
   return std::make_unique<FcfsPolicy>();
 }
 
@@ -38,7 +34,13 @@ Simulator::Simulator(const SimulationOptions& options)
       random_(options.seed ^ 0xd1ce),
       workload_(options),
       device_(options.model, options.scheduler.page_count, options.scheduler.page_tokens),
-      scheduler_(options.scheduler, make_policy(options)) {}
+      scheduler_(options.scheduler, make_probed_policy()) {}
+
+std::unique_ptr<Policy> Simulator::make_probed_policy() {
+  return std::make_unique<ProbedPolicy>(
+      make_simulated_policy(options_), [this](std::span<const ServiceCharge> charges) { check_charges(charges); },
+      [this](const StepView& view) { check_view(view); });
+}
 
 SimulationReport Simulator::run(std::uint64_t step_count) {
   while (report_.steps < step_count && report_.failure.empty()) step(Arrivals::open);
@@ -73,6 +75,7 @@ void Simulator::arrive() {
 void Simulator::add(SimulatedRequest drawn) {
   SequenceRequest& request = drawn.request;
   request.arrival = Timestamp{static_cast<std::int64_t>(report_.steps)};
+  request.deadline = request.arrival + Timestamp{1 + static_cast<std::int64_t>(request.id.value * 37) % options_.deadline_steps_max};
   page_counts_[request.adapter] = request.adapter_page_count;
   const std::uint64_t id = request.id.value;
   Stream stream = make_stream(request);
@@ -164,6 +167,7 @@ void Simulator::schedule() {
     if (evicted_once_.contains(load.adapter)) saw(Situation::adapter_came_back);
     device_.begin_load(load);
     load_plans_[load.adapter] = next.plan.index;
+    charges_.note_load(load);
     loads_.push_back({load.adapter, report_.steps + static_cast<std::uint64_t>(random_.between(0, options_.load_steps_max))});
   }
   const bool idles = next.plan.empty() && open_.empty() && loads_.empty();
@@ -241,6 +245,7 @@ void Simulator::settle(const PlannedSpan& span, const StepResult& result) {
   const bool right = std::cmp_less(known, stream.tokens.size()) && stream.tokens[static_cast<std::size_t>(known)] == row.token;
   expect(right, "every token is the one that its history yields", found->first);
   ++stream.emitted_count;
+  charges_.note_output(span.sequence);
   if (row.outcome == RowOutcome::stop && is_open(stream)) saw(Situation::stopped_with_a_step_ahead);
 }
 
@@ -251,6 +256,7 @@ void Simulator::take_ends() {
 }
 
 void Simulator::check_end(const SequenceEnd& end) {
+  charges_.note_end(end);
   const auto found = live_.find(end.id.value);
   expect(found != live_.end(), "a sequence ends once", end.id.value);
   if (found == live_.end()) return;
@@ -264,7 +270,7 @@ void Simulator::check_end(const SequenceEnd& end) {
       break;
     case EndReason::given_up:
       saw(Situation::given_up);
-      expect(options_.policy == SimulatedPolicy::whimsical && !stream.is_started, "only who waits is given up", end.id.value);
+      expect(options_.policy != SimulatedPolicy::fcfs && !stream.is_started, "only who waits is given up", end.id.value);
       break;
     default:
       expect(end.reason == stream.end && stream.emitted_count == stream.output_count, "a sequence ends where its history does",

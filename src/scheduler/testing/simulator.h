@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "scheduler/scheduler.h"
+#include "scheduler/testing/expected_charges.h"
 #include "scheduler/testing/simulated_device.h"
 #include "scheduler/testing/simulated_workload.h"
 
@@ -41,6 +42,9 @@ enum class Situation : std::uint8_t {
   queue_was_full,
   never_fits,
   given_up,
+  overtaken,               // others were admitted past it while it did not fit
+  overtaken_to_the_bound,  // as often as may be
+  recomputed,              // charged for what preemption lost
   count
 };
 inline constexpr std::size_t kSituationCount = static_cast<std::size_t>(Situation::count);
@@ -105,6 +109,9 @@ class Simulator {
 
   void schedule();
   void add_to_digest(const StepPlan& plan);
+  void check_charges(std::span<const ServiceCharge> charges);
+  void check_view(const StepView& view);
+  void check_views(std::span<const SequenceView> views, bool (*is_right)(const SequenceView&));
   void check_plan(const StepPlan& plan);
   void check_pages(const StepPlan& plan);
   void check_overtaking(const Stream& started, const std::set<std::uint64_t>& in_plan);
@@ -120,6 +127,7 @@ class Simulator {
   void check_retired();
   void check_empty();
 
+  [[nodiscard]] std::unique_ptr<Policy> make_probed_policy();
   [[nodiscard]] Stream make_stream(const SequenceRequest& request) const;
   [[nodiscard]] bool is_open(const Stream& stream) const { return !open_.empty() && stream.last_plan >= open_.front().plan.index; }
   void saw(Situation situation) { ++report_.situations[static_cast<std::size_t>(situation)]; }
@@ -129,6 +137,7 @@ class Simulator {
   SimulatedRandom random_;
   SimulatedWorkload workload_;
   SimulatedDevice device_;
+  ExpectedCharges charges_;
   Scheduler scheduler_;
   std::map<std::uint64_t, Stream> live_;
   std::deque<OpenPlan> open_;   // uncommitted
@@ -141,6 +150,7 @@ class Simulator {
   AdapterId failing_ = kNoAdapter;  // whose sequences may end with adapter_failed now
   std::vector<std::uint64_t> digests_;
   SchedulerStats before_;  // the latest schedule()
+  SequenceId oldest_{};    // running at the start of the latest schedule()
   SimulationReport report_;
 };
 

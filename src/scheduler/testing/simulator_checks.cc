@@ -9,6 +9,60 @@
 
 namespace slora {
 
+void Simulator::check_charges(std::span<const ServiceCharge> charges) {
+  const std::string wrong = charges_.compare(charges);
+  expect(wrong.empty(), wrong);
+  if (std::ranges::any_of(charges, [](const ServiceCharge& charge) { return charge.recomputed_tokens > 0; })) saw(Situation::recomputed);
+}
+
+// A policy sees everybody who lives, in its place and as it is.
+void Simulator::check_view(const StepView& view) {
+  const auto is_cancelled = [](const auto& entry) { return entry.second.is_cancelled; };
+  const std::size_t count = view.waiting.size() + view.preempted.size() + view.running.size();
+  expect(std::cmp_equal(count, std::ssize(live_) - std::ranges::count_if(live_, is_cancelled)), "a policy sees who lives, once", count);
+  expect(std::ranges::is_sorted(view.waiting, {}, &SequenceView::arrival), "those waiting are seen by arrival");
+  expect(view.now == Timestamp{static_cast<std::int64_t>(report_.steps)}, "a policy knows the time");
+  expect(view.prompt_tokens_max >= 0 && view.prompt_tokens_max <= options_.scheduler.step_tokens_max, "prompts have the step at most");
+  check_views(view.waiting, [](const SequenceView& seen) { return seen.page_count == 0 && seen.preemption_count == 0; });
+  check_views(view.preempted, [](const SequenceView& seen) { return seen.page_count == 0 && seen.preemption_count > 0; });
+  check_views(view.running, [](const SequenceView& seen) { return seen.page_count <= seen.pages_max && seen.overtaken_count == 0; });
+  for (const SequenceView& seen : view.waiting) {
+    const Stream& stream = live_.at(seen.id.value);
+    expect(std::cmp_equal(seen.tokens_to_compute, stream.request.prompt.size()), "who waits has its prompt to compute", seen.id.value);
+    expect(seen.cached_tokens < seen.tokens_to_compute, "the last token is never cached", seen.id.value);
+    expect(!stream.is_started, "who waits has not started", seen.id.value);
+    if (seen.overtaken_count > 0) saw(Situation::overtaken);
+    if (seen.overtaken_count == options_.scheduler.overtaken_max) saw(Situation::overtaken_to_the_bound);
+  }
+  for (const SequenceView& seen : view.preempted) expect(seen.id != oldest_, "the oldest running sequence is no victim", seen.id.value);
+  oldest_ = view.running.empty() ? SequenceId{} : view.running.front().id;
+  for (const SequenceView& seen : view.running) {
+    const Stream& stream = live_.at(seen.id.value);
+    if (!stream.is_started || !open_.empty() || seen.preemption_count > 0) continue;
+    const std::int32_t known = static_cast<std::int32_t>(stream.request.prompt.size()) + stream.emitted_count;
+    expect(seen.tokens_to_compute == known - stream.planned_end, "who runs has to compute what is known and not planned", seen.id.value);
+    expect(seen.output_count == stream.emitted_count, "who runs has the output it was given", seen.id.value);
+  }
+}
+
+void Simulator::check_views(std::span<const SequenceView> views, bool (*is_right)(const SequenceView&)) {
+  for (const SequenceView& seen : views) {
+    const auto found = live_.find(seen.id.value);
+    expect(found != live_.end() && !found->second.is_cancelled, "a policy sees only who lives", seen.id.value);
+    if (!report_.failure.empty()) return;
+    const SequenceRequest& request = found->second.request;
+    const bool is_same = seen.tenant == request.tenant && seen.adapter == request.adapter && seen.priority == request.priority &&
+                         seen.arrival == request.arrival && seen.deadline == request.deadline &&
+                         seen.output_tokens_max == request.output_tokens_max && seen.adapter_page_count == request.adapter_page_count;
+    expect(is_same, "a policy sees a request as it came", seen.id.value);
+    expect(is_right(seen), "a policy sees a sequence in its state", seen.id.value);
+    if (request.adapter == kNoAdapter) continue;
+    const bool is_loading = seen.adapter_state == AdapterState::loading, is_resident = seen.adapter_state == AdapterState::resident;
+    expect(is_loading == device_.is_loading(request.adapter), "a policy sees which adapters are loading", request.adapter.value);
+    expect(!is_resident || device_.is_resident(request.adapter), "a policy sees which adapters are there", request.adapter.value);
+  }
+}
+
 void Simulator::check_plan(const StepPlan& plan) {
   const SchedulerOptions& options = options_.scheduler;
   expect(std::ssize(plan.tokens) <= options.step_tokens_max, "a step has no more tokens than it may", plan.tokens.size());
@@ -97,6 +151,7 @@ void Simulator::note_span(Stream& stream, const PlannedSpan& span, std::uint64_t
     if (restarts && is_scoring) saw(Situation::scored_over_preemption);
   }
   note_scores(stream, span);
+  charges_.note_span(span, stream.request);
   stream.is_started = true;
   stream.planned_end = span.position_begin + span.token_count;
   stream.last_plan = plan_index;
@@ -151,6 +206,11 @@ void Simulator::check_retired() {
 void Simulator::check_empty() {
   expect(live_.empty() && open_.empty(), "everything ends", live_.empty() ? 0 : live_.begin()->first);
   if (!report_.failure.empty()) return;
+  StepPlan last;
+  scheduler_.schedule(last, Timestamp{static_cast<std::int64_t>(report_.steps)});  // brings the last charges
+  expect(last.empty() && last.loads.empty(), "nothing is planned when nobody is left");
+  const std::string wrong = charges_.compare_ends();
+  expect(wrong.empty(), wrong);
   scheduler_.clear_caches();
   check_sound();
   std::vector<AdapterId> evicted;
@@ -186,7 +246,10 @@ std::string_view name_of(Situation situation) {
                                                                            "no page free",
                                                                            "queue was full",
                                                                            "never fits",
-                                                                           "given up"};
+                                                                           "given up",
+                                                                           "overtaken",
+                                                                           "overtaken to the bound",
+                                                                           "recomputed"};
   return kNames[static_cast<std::size_t>(situation)];
 }
 

@@ -1,0 +1,61 @@
+#include "scheduler/policy_caller.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "base/check.h"
+
+namespace slora {
+
+PolicyCaller::PolicyCaller(std::unique_ptr<Policy> policy) : policy_(std::move(policy)) { check(policy_ != nullptr, "expected a policy"); }
+
+void PolicyCaller::begin_step() {
+  policy_->charge(charges_);
+  charges_.clear();
+  running_.clear();
+}
+
+const StepDecision& PolicyCaller::decide(StepView view) {
+  view.running = running_;
+  decision_.queue.resize(view.waiting.size());
+  std::iota(decision_.queue.begin(), decision_.queue.end(), std::size_t{0});
+  decision_.running.resize(running_.size());
+  std::iota(decision_.running.begin(), decision_.running.end(), std::size_t{0});
+  decision_.given_up.clear();
+  decision_.misfits_max = 0;
+  policy_->decide(view, decision_);
+
+  check(decision_.misfits_max >= 0, "expected a policy to pass over 0 sequences or more");
+  check(decision_.running.size() == running_.size(), "expected a policy to order all running sequences");
+  marks_.assign(running_.size(), 0);
+  mark(decision_.running);
+  if (!running_.empty()) {
+    const auto oldest = std::ranges::find(decision_.running, std::size_t{0});
+    std::rotate(decision_.running.begin(), oldest, oldest + 1);
+  }
+
+  marks_.assign(view.waiting.size(), 0);
+  mark(decision_.given_up);
+  std::erase_if(decision_.queue, [&](std::size_t index) { return index < marks_.size() && marks_[index] != 0; });
+  mark(decision_.queue);
+  if (running_.empty() && view.preempted.empty()) {
+    for (std::size_t index = 0; index < marks_.size(); ++index)
+      if (marks_[index] == 0) decision_.queue.push_back(index);
+  }
+  return decision_;
+}
+
+std::int32_t PolicyCaller::prompt_tokens(const SequenceView& sequence, std::int32_t least, std::int32_t left) {
+  const std::int32_t wanted = policy_->prompt_tokens(sequence, left);
+  return std::clamp(wanted, least, left);
+}
+
+void PolicyCaller::mark(std::span<const std::size_t> indices) {
+  for (const std::size_t index : indices) {
+    check(index < marks_.size() && marks_[index] == 0, "expected a policy to name each sequence at most once, and only those it was shown");
+    marks_[index] = 1;
+  }
+}
+
+}  // namespace slora

@@ -1,0 +1,40 @@
+#pragma once
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "scheduler/policy.h"
+
+namespace slora {
+
+// Calls the policy and holds its decisions to the contract of policy.h. Keeps the buffers of both, so that a step allocates nothing once
+// they have grown. Owned by the scheduler, on its thread.
+class PolicyCaller {
+ public:
+  explicit PolicyCaller(std::unique_ptr<Policy> policy);
+
+  // To be reported at the start of the next step.
+  void add_charge(const ServiceCharge& charge) { charges_.push_back(charge); }
+
+  // Reports the charges and forgets the views of the step before.
+  void begin_step();
+  // In order of age.
+  void add_running(const SequenceView& view) { running_.push_back(view); }
+  [[nodiscard]] std::span<const SequenceView> running() const { return running_; }
+  // `view` with everything but `running`. The result is complete: the oldest running sequence is in front, those given up are not in
+  // the queue, and those left out are, last, if nothing runs. Valid until the next step.
+  [[nodiscard]] const StepDecision& decide(StepView view);
+  // Requires: least <= left.
+  [[nodiscard]] std::int32_t prompt_tokens(const SequenceView& sequence, std::int32_t least, std::int32_t left);
+
+ private:
+  void mark(std::span<const std::size_t> indices);
+
+  const std::unique_ptr<Policy> policy_;
+  std::vector<ServiceCharge> charges_;
+  std::vector<SequenceView> running_;
+  StepDecision decision_;
+  std::vector<unsigned char> marks_;  // [sequences of the list in question] which the decision names
+};
+
+}  // namespace slora

@@ -1,0 +1,239 @@
+// What the scheduler shows a policy, and what it makes of its decisions.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <map>
+#include <string>
+
+#include "scheduler/testing/least_served_policy.h"
+#include "scheduler/testing/scheduler_play.h"
+
+namespace slora {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+// Decides as the test says, and remembers the latest views and all charges.
+class ScriptedPolicy final : public Policy {
+ public:
+  void charge(std::span<const ServiceCharge> charges) override { charged.insert(charged.end(), charges.begin(), charges.end()); }
+  void decide(const StepView& view, StepDecision& decision) override {
+    waiting.assign(view.waiting.begin(), view.waiting.end());
+    preempted.assign(view.preempted.begin(), view.preempted.end());
+    running.assign(view.running.begin(), view.running.end());
+    prompt_tokens_max = view.prompt_tokens_max;
+    if (script) script(view, decision);
+  }
+  [[nodiscard]] std::int32_t prompt_tokens(const SequenceView& sequence, std::int32_t left) override {
+    return share ? share(sequence, left) : left;
+  }
+
+  std::function<void(const StepView&, StepDecision&)> script;
+  std::function<std::int32_t(const SequenceView&, std::int32_t)> share;
+  std::vector<SequenceView> waiting, preempted, running;
+  std::int32_t prompt_tokens_max = 0;
+  std::vector<ServiceCharge> charged;
+};
+
+class SchedulerPolicyTest : public testing::Test {
+ protected:
+  void start(const SchedulerOptions& options) {
+    auto made = std::make_unique<ScriptedPolicy>();
+    policy = made.get();
+    play = std::make_unique<Play>(options, std::move(made));
+  }
+
+  std::unique_ptr<Play> play;
+  ScriptedPolicy* policy = nullptr;  // of `play`
+};
+
+TEST_F(SchedulerPolicyTest, ShowsWhoWaitsAndWhoRuns) {
+  SchedulerOptions options = small_options();
+  options.running_max = 1;
+  start(options);
+  ASSERT_TRUE(play->add(1, 8, 4));
+  play->step();
+  SequenceRequest same = Play::request(2, {1000, 1001, 1002, 1003, 1004, 5}, 10);  // begins as 1 does
+  same.priority = -3;
+  same.deadline = Timestamp{77};
+  ASSERT_TRUE(play->add(same));
+  ASSERT_TRUE(play->add(3, 20, 9, 5, 2));
+  play->step();
+  ASSERT_EQ(policy->running.size(), 1u);
+  EXPECT_EQ(policy->running[0].id, SequenceId{1});
+  EXPECT_EQ(policy->running[0].tokens_to_compute, 1);
+  EXPECT_EQ(policy->running[0].output_count, 1);
+  EXPECT_EQ(policy->running[0].page_count, 2u);
+  EXPECT_EQ(policy->running[0].pages_max, 3u);
+  EXPECT_EQ(policy->prompt_tokens_max, 15);
+  ASSERT_EQ(policy->waiting.size(), 2u);
+  EXPECT_EQ(policy->waiting[0].priority, -3);
+  EXPECT_EQ(policy->waiting[0].deadline, Timestamp{77});
+  EXPECT_EQ(policy->waiting[0].tokens_to_compute, 6);
+  EXPECT_EQ(policy->waiting[0].cached_tokens, 4);
+  EXPECT_EQ(policy->waiting[0].pages_to_start, 3u);
+  EXPECT_EQ(policy->waiting[1].deadline, kNoDeadline);
+  EXPECT_EQ(policy->waiting[1].adapter_page_count, 2u);
+  EXPECT_EQ(policy->waiting[1].adapter_state, AdapterState::absent);
+  play->step();  // the step before prefetched the adapter
+  EXPECT_EQ(policy->waiting[1].adapter_state, AdapterState::loading);
+  play->scheduler.adapter_landed(AdapterId{5});
+  play->step();
+  EXPECT_EQ(policy->waiting[1].adapter_state, AdapterState::resident);
+}
+
+TEST_F(SchedulerPolicyTest, TriesTheQueueInTheDecidedOrderAndLeavesOutTheRest) {
+  start(small_options());
+  policy->script = [](const StepView& view, StepDecision& decision) {
+    decision.queue.clear();
+    for (std::size_t i = view.waiting.size(); i > 0; --i)
+      if (view.waiting[i - 1].id != SequenceId{2}) decision.queue.push_back(i - 1);
+  };
+  for (std::uint64_t id = 1; id <= 3; ++id) ASSERT_TRUE(play->add(id, 4, 2));
+  play->step();
+  EXPECT_EQ(play->latest.spans.front().sequence, SequenceId{3});
+  EXPECT_EQ(play->spans(), (Spans{{3, 4}, {1, 4}, {2, 4}})) << "nothing ran, so the one left out followed";
+  ASSERT_TRUE(play->add(4, 4, 2));
+  policy->script = [](const StepView&, StepDecision& decision) { decision.queue.clear(); };
+  play->step();
+  EXPECT_EQ(play->spans(), (Spans{{1, 1}, {2, 1}, {3, 1}}));
+  play->step();
+  EXPECT_EQ(play->spans(), (Spans{{4, 4}})) << "nothing runs any more";
+}
+
+TEST_F(SchedulerPolicyTest, EndsWhoIsGivenUp) {
+  start(small_options());
+  for (std::uint64_t id = 1; id <= 4; ++id) ASSERT_TRUE(play->add(id, 4, 1));
+  policy->script = [](const StepView&, StepDecision& decision) { decision.given_up = {2, 0}; };
+  play->schedule();
+  EXPECT_EQ(play->take_ended(), (Ends{{3, EndReason::given_up}, {1, EndReason::given_up}}));
+  EXPECT_EQ(play->spans(), (Spans{{2, 4}, {4, 4}}));
+  policy->script = nullptr;
+  play->commit();
+}
+
+TEST_F(SchedulerPolicyTest, PassesOverWhatDoesNotFitAsOftenAsThePolicyAndTheBoundAllow) {
+  SchedulerOptions options = small_options();
+  options.overtaken_max = 2;
+  start(options);
+  ASSERT_TRUE(play->add(1, 16, 44));
+  play->step();
+  ASSERT_TRUE(play->add(2, 4, 4, 5, 12));  // its adapter does not fit beside the first
+  for (std::uint64_t id = 3; id <= 6; ++id) ASSERT_TRUE(play->add(id, 4, 1));
+  play->step();
+  EXPECT_EQ(play->spans(), (Spans{{1, 1}})) << "nobody may be passed over";
+  policy->script = [](const StepView&, StepDecision& decision) { decision.misfits_max = 1; };
+  play->step();
+  EXPECT_EQ(play->spans(), (Spans{{1, 1}, {3, 4}, {4, 4}})) << "two times is the bound";
+  play->step();
+  EXPECT_EQ(policy->waiting.front().overtaken_count, 2);
+  EXPECT_EQ(play->spans(), (Spans{{1, 1}}));
+  while (play->latest.loads.empty()) play->step();
+  EXPECT_EQ(play->latest.loads[0].adapter, AdapterId{5});
+}
+
+TEST_F(SchedulerPolicyTest, PreemptsTheLastInTheDecidedOrderButNeverTheOldest) {
+  start(small_options());
+  for (std::uint64_t id = 1; id <= 3; ++id) ASSERT_TRUE(play->add(id, 5, 40));
+  policy->script = [](const StepView& view, StepDecision& decision) {  // the oldest last, then the second, the third first
+    for (std::size_t i = 0; i < view.running.size(); ++i) decision.running[i] = view.running.size() - 1 - i;
+  };
+  while (play->scheduler.stats().preemptions == 0) play->step();
+  play->step();
+  ASSERT_EQ(policy->preempted.size(), 1u);
+  EXPECT_EQ(policy->preempted[0].id, SequenceId{2});
+  EXPECT_EQ(policy->preempted[0].preemption_count, 1);
+  while (play->scheduler.stats().preemptions == 1) play->step();
+  EXPECT_EQ(play->spans().front().first, 1u);
+  play->run_dry();
+}
+
+TEST_F(SchedulerPolicyTest, SharesPromptTokensAsDecidedAndTheRestAmongThoseCutShort) {
+  start(small_options());  // 16 tokens in a step
+  policy->share = [](const SequenceView&, std::int32_t) { return 4; };
+  ASSERT_TRUE(play->add(1, 25, 1));
+  ASSERT_TRUE(play->add(2, 3, 1));
+  ASSERT_TRUE(play->add(3, 12, 1));
+  play->step();
+  EXPECT_EQ(play->spans(), (Spans{{1, 9}, {2, 3}, {3, 4}}));
+  play->step();
+  EXPECT_EQ(play->spans(), (Spans{{1, 12}, {3, 4}})) << "the rest goes to the first that was cut short";
+}
+
+TEST_F(SchedulerPolicyTest, GivesTheOldestATokenAndThoseThatGotNothingTheRest) {
+  start(small_options());
+  ASSERT_TRUE(play->add(1, 30, 1));
+  play->step();
+  ASSERT_TRUE(play->add(2, 30, 1));
+  policy->share = [](const SequenceView& sequence, std::int32_t left) { return sequence.id == SequenceId{2} ? left : 0; };
+  play->step();
+  EXPECT_EQ(play->spans(), (Spans{{1, 1}, {2, 15}}));
+  policy->share = [](const SequenceView& sequence, std::int32_t left) { return sequence.id == SequenceId{1} ? left : 0; };
+  play->step();
+  EXPECT_EQ(play->spans(), (Spans{{1, 13}, {2, 3}}));
+}
+
+TEST_F(SchedulerPolicyTest, ChargesEverythingOnce) {
+  SchedulerOptions options = small_options();
+  start(options);
+  SequenceRequest first = Play::request(1, std::vector<TokenId>(8, 3), 40);
+  first.tenant = TenantId{7};
+  ASSERT_TRUE(play->add(first));
+  ASSERT_TRUE(play->add(2, 8, 40, 5, 2));
+  ASSERT_TRUE(play->add(3, 4, 3));
+  play->step();
+  play->scheduler.adapter_landed(AdapterId{5});
+  play->run_dry();
+  play->schedule();
+
+  std::map<std::uint64_t, ServiceCharge> sums;
+  for (const ServiceCharge& charge : policy->charged) {
+    ServiceCharge& sum = sums[charge.id.value];
+    EXPECT_FALSE(sum.end) << "the end comes last, and once";
+    sum.tenant = charge.tenant;
+    sum.prompt_tokens += charge.prompt_tokens;
+    sum.recomputed_tokens += charge.recomputed_tokens;
+    sum.output_tokens += charge.output_tokens;
+    sum.adapter_pages += charge.adapter_pages;
+    sum.end = charge.end;
+  }
+  ASSERT_EQ(sums.size(), 3u);
+  EXPECT_EQ(sums[1].tenant, TenantId{7});
+  EXPECT_EQ(sums[1].prompt_tokens, 8);
+  EXPECT_EQ(sums[1].output_tokens, 40);
+  EXPECT_EQ(sums[1].recomputed_tokens, 0);
+  EXPECT_EQ(sums[2].prompt_tokens, 8);
+  EXPECT_EQ(sums[2].output_tokens, 40);
+  EXPECT_GT(sums[2].recomputed_tokens, 0) << "it was preempted";
+  EXPECT_GE(sums[2].adapter_pages, 2u);
+  EXPECT_EQ(sums[3].adapter_pages, 0u);
+  EXPECT_EQ(sums[3].end, EndReason::length);
+}
+
+// One tenant floods the queue; the other's sequences come now and then.
+TEST(LeastServedPolicy, ServesASparingTenantBeforeAFloodingOne) {
+  SchedulerOptions options = small_options();
+  options.running_max = 2;
+  Play play(options, std::make_unique<LeastServedPolicy>());
+  const auto add = [&](std::uint64_t id, std::uint32_t tenant) {
+    SequenceRequest request = Play::request(id, {1, 2, 3, 4}, 6);
+    request.tenant = TenantId{tenant};
+    ASSERT_TRUE(play.add(request));
+  };
+  for (std::uint64_t id = 1; id <= 30; ++id) add(id, 1);
+  for (int step = 0; step < 20; ++step) play.step();
+  play.take_ended();
+  add(99, 2);
+  int steps = 0;
+  while (play.spans().back().first != 99 && steps < 100) {
+    play.step();
+    ++steps;
+  }
+  EXPECT_LE(steps, 7) << "as soon as one of two that run has ended";
+  EXPECT_GT(play.scheduler.stats().waiting, 20u);
+}
+
+}  // namespace
+}  // namespace slora

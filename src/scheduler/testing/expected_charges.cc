@@ -1,0 +1,72 @@
+#include "scheduler/testing/expected_charges.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace slora {
+
+void ExpectedCharges::note_span(const PlannedSpan& span, const SequenceRequest& request) {
+  Known& known = known_[request.id];
+  known.tenant = request.tenant;
+  known.adapter = request.adapter;
+  const auto prompt_count = static_cast<std::int32_t>(request.prompt.size());
+  Work work;
+  for (std::int32_t position = span.position_begin; position < span.position_begin + span.token_count; ++position) {
+    if (position < known.computed_max)
+      ++work.recomputed_tokens;
+    else if (position < prompt_count)
+      ++work.prompt_tokens;
+  }
+  known.computed_max = std::max(known.computed_max, span.position_begin + span.token_count);
+  if (work == Work{}) return;
+  Work& sum = work_[request.id];
+  sum.prompt_tokens += work.prompt_tokens;
+  sum.recomputed_tokens += work.recomputed_tokens;
+}
+
+void ExpectedCharges::note_output(SequenceId id) { ++work_[id].output_tokens; }
+
+void ExpectedCharges::note_load(const AdapterLoad& load) { load_pages_[load.adapter] += std::ssize(load.pages); }
+
+void ExpectedCharges::note_end(const SequenceEnd& end) { reported_.emplace(end.id, end.reason); }
+
+std::string ExpectedCharges::compare(std::span<const ServiceCharge> charges) {
+  std::map<SequenceId, Work> work;
+  std::map<AdapterId, std::int64_t> load_pages;
+  for (const ServiceCharge& charge : charges) {
+    if (charge.prompt_tokens < 0 || charge.recomputed_tokens < 0 || charge.output_tokens < 0)
+      return fmt::format("sequence {}: charged less than nothing", charge.id.value);
+    if (charge.adapter_pages > 0) load_pages[charge.adapter] += charge.adapter_pages;
+    if (charge.end && !charged_.emplace(charge.id, *charge.end).second)
+      return fmt::format("sequence {}: its end is charged twice", charge.id.value);
+    if (charge.prompt_tokens == 0 && charge.recomputed_tokens == 0 && charge.output_tokens == 0) continue;
+    Work& sum = work[charge.id];
+    sum.prompt_tokens += charge.prompt_tokens;
+    sum.recomputed_tokens += charge.recomputed_tokens;
+    sum.output_tokens += charge.output_tokens;
+    const auto known = known_.find(charge.id);
+    if (known == known_.end() || known->second.tenant != charge.tenant || known->second.adapter != charge.adapter)
+      return fmt::format("sequence {}: its work is charged to somebody else", charge.id.value);
+  }
+  if (load_pages != load_pages_) return "the pages charged for loads are not those of the loads";
+  for (const auto& [id, expected] : work_) {
+    const Work found = work[id];
+    if (found != expected) {
+      return fmt::format("sequence {}: charged {} prompt, {} recomputed and {} output tokens instead of {}, {} and {}", id.value,
+                         found.prompt_tokens, found.recomputed_tokens, found.output_tokens, expected.prompt_tokens,
+                         expected.recomputed_tokens, expected.output_tokens);
+    }
+  }
+  if (work.size() != work_.size()) return "somebody is charged for work that was not done";
+  work_.clear();
+  load_pages_.clear();
+  return {};
+}
+
+std::string ExpectedCharges::compare_ends() const {
+  if (charged_ == reported_) return {};
+  return fmt::format("{} ends were charged, {} reported, or their reasons differ", charged_.size(), reported_.size());
+}
+
+}  // namespace slora

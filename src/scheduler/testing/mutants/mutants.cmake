@@ -1,0 +1,266 @@
+# The standing list of seeded bugs. The simulator has to notice each of them (mutants_main.cc). One program holds them all: the modules'
+# sources are copied at build time with mutant_is("name") put in at the places below, and linked in front of their libraries, so that
+# neither the sources nor the libraries know of it. `mutants` builds it; `ctest` builds it when a test of it runs; `all` does not.
+#
+# slora_mutate(FILE "what stands there, exactly once" "what replaces it" NAME...)
+set(slora_mutated_files "")
+set(slora_mutant_names none)
+
+function(slora_mutate file original replacement)
+  string(REPLACE "/" "_" key "${file}")
+  set(folder "${CMAKE_CURRENT_BINARY_DIR}/mutants/${key}")
+  set(index "${slora_mutation_count_${key}}")
+  if(index STREQUAL "")
+    set(index 0)
+    set(slora_mutated_files ${slora_mutated_files} ${file} PARENT_SCOPE)
+  endif()
+  list(JOIN ARGN " " names)
+  file(GENERATE OUTPUT "${folder}/${index}.original" CONTENT "${original}")
+  file(GENERATE OUTPUT "${folder}/${index}.replacement" CONTENT "${replacement}")
+  file(GENERATE OUTPUT "${folder}/${index}.names" CONTENT "${names}")
+  set(slora_mutation_files_${key} ${slora_mutation_files_${key}} "${folder}/${index}.original" "${folder}/${index}.replacement"
+    "${folder}/${index}.names" PARENT_SCOPE)
+  math(EXPR index "${index} + 1")
+  set(slora_mutation_count_${key} ${index} PARENT_SCOPE)
+  set(slora_mutant_names ${slora_mutant_names} ${ARGN} PARENT_SCOPE)
+endfunction()
+
+# Pages
+slora_mutate(memory/adapter_cache.cc
+  "entry.holds[static_cast<std::size_t>(AdapterInterest::pinned)] == 0;"
+  "(entry.holds[static_cast<std::size_t>(AdapterInterest::pinned)] == 0 || mutant_is(\"evicts_an_adapter_in_use\"));"
+  evicts_an_adapter_in_use)
+slora_mutate(memory/adapter_cache.cc
+  "if (entry.state == AdapterState::absent) entries_.erase(adapter);"
+  "if (entry.state == AdapterState::absent && !mutant_is(\"adapter_is_remembered_for_ever\")) entries_.erase(adapter);"
+  adapter_is_remembered_for_ever)
+slora_mutate(memory/adapter_cache.cc
+  "if (holds > 0) return;"
+  "if (holds > 0 && !(entry.retired && mutant_is(\"retiring_ignores_who_uses_it\"))) return;"
+  retiring_ignores_who_uses_it)
+slora_mutate(memory/adapter_cache.cc
+  "evicted_.push_back(adapter);"
+  "if (!mutant_is(\"eviction_is_not_reported\")) evicted_.push_back(adapter);"
+  eviction_is_not_reported)
+slora_mutate(memory/adapter_cache.cc
+  "prefixes_.forget(adapter);"
+  "if (!mutant_is(\"retired_prefixes_stay\")) prefixes_.forget(adapter);"
+  retired_prefixes_stay)
+slora_mutate(memory/adapter_cache.cc
+  "changed_.push_back(adapter);"
+  "if (!mutant_is(\"adapter_states_in_views_are_stale\")) changed_.push_back(adapter);"
+  adapter_states_in_views_are_stale)
+slora_mutate(memory/prefix_index.cc
+  "if (node.parent == parent && node.domain == domain && std::ranges::equal(tokens_of(page), tokens)) break;"
+  "if ((node.parent == parent || mutant_is(\"prefix_compares_no_parent\")) && (node.domain == domain || mutant_is(\"prefix_compares_no_domain\")) &&
+        (std::ranges::equal(tokens_of(page), tokens) || mutant_is(\"prefix_compares_no_tokens\"))) break;"
+  prefix_compares_no_tokens prefix_compares_no_parent prefix_compares_no_domain)
+slora_mutate(memory/prefix_index.cc
+  "    order_.insert(page, node.value, EvictionTier::ordinary);"
+  "    if (!mutant_is(\"unpinned_prefix_is_never_evicted\")) order_.insert(page, node.value, EvictionTier::ordinary);"
+  unpinned_prefix_is_never_evicted)
+slora_mutate(memory/prefix_index.cc
+  "if (node.first_child == kNone) order_.erase(PageIndex{page});"
+  "if (node.first_child == kNone && !mutant_is(\"pinned_prefix_is_evicted\")) order_.erase(PageIndex{page});"
+  pinned_prefix_is_evicted)
+slora_mutate(memory/prefix_index.cc
+  "    order_.insert(PageIndex{node.parent},"
+  "    if (!mutant_is(\"parent_is_forgotten_after_its_last_leaf\")) order_.insert(PageIndex{node.parent},"
+  parent_is_forgotten_after_its_last_leaf)
+slora_mutate(memory/page_budget.cc
+  "if (budget_ == nullptr) return;"
+  "if (budget_ == nullptr || mutant_is(\"promise_is_never_given_back\")) return;"
+  promise_is_never_given_back)
+slora_mutate(memory/page_budget.cc
+  "budget_->promised_ - count_ + count;"
+  "budget_->promised_ - (mutant_is(\"renewed_promise_counts_twice\") ? 0 : count_) + count;"
+  renewed_promise_counts_twice)
+slora_mutate(scheduler/scheduler.cc
+  "holdings.own.drop_first();"
+  "if (!mutant_is(\"superfluous_page_stays_in_the_table\")) holdings.own.drop_first();"
+  superfluous_page_stays_in_the_table)
+slora_mutate(scheduler/scheduler.cc
+  "if (sequence->request.adapter == adapter) sequence->promise"
+  "if (sequence->request.adapter == adapter && !mutant_is(\"landing_renews_no_promise\")) sequence->promise"
+  landing_renews_no_promise)
+
+# Admission
+slora_mutate(scheduler/admission.cc
+  "  release(victim);"
+  "  if (!mutant_is(\"preempted_keeps_its_pages\")) release(victim);"
+  preempted_keeps_its_pages)
+slora_mutate(scheduler/admission.cc
+  "Sequence& victim = *step_.running[i - 1].sequence;"
+  "Sequence& victim = *step_.running[mutant_is(\"oldest_is_preempted\") ? 0 : i - 1].sequence;"
+  oldest_is_preempted)
+slora_mutate(scheduler/admission.cc
+  "is_reserved(victim) || !gives"
+  "(is_reserved(victim) && !mutant_is(\"reserved_is_preempted\")) || !gives"
+  reserved_is_preempted)
+slora_mutate(scheduler/admission.cc
+  "if (is_reserved(sequence)) promise->take"
+  "if (is_reserved(sequence) && !mutant_is(\"nothing_is_reserved\")) promise->take"
+  nothing_is_reserved)
+slora_mutate(scheduler/admission.cc
+  "(sequence.known_count() - 1) / page_tokens"
+  "(sequence.known_count() - (mutant_is(\"last_prompt_token_is_not_computed\") ? 0 : 1)) / page_tokens"
+  last_prompt_token_is_not_computed)
+slora_mutate(scheduler/admission.cc
+  "return sequence.request.prefix_use == PrefixUse::read_and_write;"
+  "return sequence.request.prefix_use == PrefixUse::read_and_write || mutant_is(\"every_prompt_reads_prefixes\") ||
+         (mutant_is(\"preempted_prompt_reads_prefixes\") && sequence.preemption_count > 0);"
+  every_prompt_reads_prefixes preempted_prompt_reads_prefixes)
+slora_mutate(scheduler/admission.cc
+  "domain{request.tenant, request.adapter}"
+  "domain{mutant_is(\"tenants_share_prefixes\") ? TenantId{} : request.tenant, mutant_is(\"adapters_share_prefixes\") ? kNoAdapter : request.adapter}"
+  tenants_share_prefixes adapters_share_prefixes)
+slora_mutate(scheduler/admission.cc
+  "plan->kept.push_back(std::move(holdings));"
+  "plan->kept.push_back(mutant_is(\"uncommitted_plan_loses_its_pages\") ? Holdings{} : std::move(holdings));"
+  uncommitted_plan_loses_its_pages)
+slora_mutate(scheduler/admission.cc
+  "budget_.try_reserve(needed + adapter_pages)"
+  "budget_.try_reserve(needed + (mutant_is(\"adapter_pages_are_not_reserved\") ? 0 : adapter_pages))"
+  adapter_pages_are_not_reserved)
+slora_mutate(scheduler/admission.cc
+  "wanted > held ? wanted - held : 0"
+  "wanted > held || mutant_is(\"reserved_is_promised_what_it_has\") ? wanted - held : 0"
+  reserved_is_promised_what_it_has)
+slora_mutate(scheduler/admission.cc
+  "if (std::cmp_greater_equal(step_.passed_over.size(), step_.misfits_max)) return false;"
+  "if (std::cmp_greater_equal(step_.passed_over.size(), step_.misfits_max) && !mutant_is(\"head_of_the_line_is_overtaken\")) return false;"
+  head_of_the_line_is_overtaken)
+slora_mutate(scheduler/admission.cc
+  "sequence.state == SequenceState::preempted || sequence.overtaken_count >= options_.overtaken_max"
+  "(sequence.state == SequenceState::preempted && !mutant_is(\"preempted_is_passed_over\")) ||
+      (sequence.overtaken_count >= options_.overtaken_max && !mutant_is(\"passes_over_for_ever\"))"
+  preempted_is_passed_over passes_over_for_ever)
+slora_mutate(scheduler/waiting_line.cc
+  "queue_.views[kept++] = queue_.views[i];"
+  "queue_.views[kept++] = queue_.views[mutant_is(\"views_of_those_given_up_stay\") ? kept : i];"
+  views_of_those_given_up_stay)
+
+# Policies
+slora_mutate(scheduler/policies/fcfs.cc
+  " : a < b;"
+  " : (mutant_is(\"newest_first\") ? a > b : a < b);"
+  newest_first)
+slora_mutate(scheduler/policy_caller.cc
+  "std::rotate(decision_.running.begin(), oldest, oldest + 1);"
+  "if (!mutant_is(\"oldest_is_ordered_by_the_policy\")) std::rotate(decision_.running.begin(), oldest, oldest + 1);"
+  oldest_is_ordered_by_the_policy)
+slora_mutate(scheduler/policy_caller.cc
+  "if (running_.empty() && view.preempted.empty()) {"
+  "if (running_.empty() && view.preempted.empty() && !mutant_is(\"idles_while_somebody_waits\")) {"
+  idles_while_somebody_waits)
+slora_mutate(scheduler/policy_caller.cc
+  "return std::clamp(wanted, least, left);"
+  "return mutant_is(\"prompt_share_is_not_bounded\") ? std::max(wanted, least) : std::clamp(wanted, least, left);"
+  prompt_share_is_not_bounded)
+slora_mutate(scheduler/policy_caller.cc
+  "charges_.clear();"
+  "if (!mutant_is(\"charges_are_reported_twice\")) charges_.clear();"
+  charges_are_reported_twice)
+slora_mutate(scheduler/admission.cc
+  ".adapter_pages = request.adapter_page_count}"
+  ".adapter_pages = mutant_is(\"load_is_not_charged\") ? 0 : request.adapter_page_count}"
+  load_is_not_charged)
+slora_mutate(scheduler/scheduler.cc
+  "sequence.computed_max = std::max(end, sequence.computed_max);"
+  "if (!mutant_is(\"work_lost_is_charged_as_new\")) sequence.computed_max = std::max(end, sequence.computed_max);"
+  work_lost_is_charged_as_new)
+slora_mutate(scheduler/scheduler.cc
+  ".output_tokens = 1});"
+  ".output_tokens = mutant_is(\"output_is_charged_twice\") ? 2 : 1});"
+  output_is_charged_twice)
+slora_mutate(scheduler/scheduler.cc
+  "  policy_.add_charge({.id = id, "
+  "  if (!mutant_is(\"end_is_not_charged\")) policy_.add_charge({.id = id, "
+  end_is_not_charged)
+
+# Steps
+slora_mutate(scheduler/scheduler.cc
+  "if (remaining > 1) step_.prompt_tokens_left -= token_count;"
+  "if (remaining > 1 && !mutant_is(\"running_prompts_cost_nothing\")) step_.prompt_tokens_left -= token_count;"
+  running_prompts_cost_nothing)
+slora_mutate(scheduler/scheduler.cc
+  "step_.prompt_tokens_left -= token_count - choice.token_count;"
+  "if (!mutant_is(\"rest_is_shared_twice\")) step_.prompt_tokens_left -= token_count - choice.token_count;"
+  rest_is_shared_twice)
+slora_mutate(scheduler/scheduler.cc
+  "if (!is_ready(*view)) continue;"
+  "if (!is_ready(*view) && !mutant_is(\"runs_before_the_image_landed\")) continue;"
+  runs_before_the_image_landed)
+slora_mutate(scheduler/scheduler.cc
+  ".previous_row = sequence.pending_row"
+  ".previous_row = mutant_is(\"names_the_wrong_row\") ? 0 : sequence.pending_row"
+  names_the_wrong_row)
+slora_mutate(scheduler/scheduler.cc
+  "if (choice.token_count == sequence.remaining())"
+  "if (choice.token_count == sequence.remaining() || mutant_is(\"every_chunk_has_an_output\"))"
+  every_chunk_has_an_output)
+slora_mutate(scheduler/scheduler.cc
+  "std::max(span.position_begin, sequence.scored)"
+  "std::max(span.position_begin, mutant_is(\"preempted_prompt_is_scored_again\") ? 0 : sequence.scored)"
+  preempted_prompt_is_scored_again)
+slora_mutate(scheduler/scheduler.cc
+  "std::min(end, sequence.prompt_count - 1)"
+  "std::min(end, sequence.prompt_count - (mutant_is(\"last_prompt_token_is_scored\") ? 0 : 1))"
+  last_prompt_token_is_scored)
+slora_mutate(scheduler/scheduler.cc
+  "static_cast<std::size_t>(computed_count) / page_tokens"
+  "static_cast<std::size_t>(computed_count + (mutant_is(\"page_is_cached_before_it_is_full\") ? 1 : 0)) / page_tokens"
+  page_is_cached_before_it_is_full)
+slora_mutate(scheduler/scheduler.cc
+  "sequence.holdings.prefix.distrust();"
+  "if (!mutant_is(\"failed_step_is_trusted\"))
+      sequence.holdings.prefix.distrust();
+    else if (is_running)
+      store_full_pages(sequence, span.position_begin + span.token_count);"
+  failed_step_is_trusted)
+slora_mutate(scheduler/scheduler.cc
+  "if (plan == nullptr) {"
+  "if (plan == nullptr || mutant_is(\"replaced_page_is_free_at_once\")) {"
+  replaced_page_is_free_at_once)
+slora_mutate(scheduler/scheduler.cc
+  "sequence.known_count() == sequence.tokens_max()"
+  "sequence.known_count() == sequence.tokens_max() + (mutant_is(\"goes_on_after_its_length\") ? 1 : 0)"
+  goes_on_after_its_length)
+slora_mutate(scheduler/scheduler.cc
+  "    line_.remove(sequence);"
+  "    line_.remove(sequence);
+    if (mutant_is(\"cancelled_ends_twice\")) ended_.push_back({sequence.request.id, reason});"
+  cancelled_ends_twice)
+slora_mutate(scheduler/scheduler.cc
+  "if (Sequence* const sequence = find(id)) end("
+  "if (Sequence* const sequence = find(id);
+      sequence != nullptr && !(mutant_is(\"cancel_forgets_who_waits\") && sequence->state == SequenceState::waiting)) end("
+  cancel_forgets_who_waits)
+slora_mutate(scheduler/scheduler.cc
+  "if (sequence->request.adapter == adapter) lost"
+  "if (sequence->request.adapter == adapter && !(mutant_is(\"failed_load_ends_only_who_runs\") && sequence->state != SequenceState::running)) lost"
+  failed_load_ends_only_who_runs)
+
+set(slora_mutated_sources "")
+foreach(file IN LISTS slora_mutated_files)
+  string(REPLACE "/" "_" key "${file}")
+  set(source "${CMAKE_SOURCE_DIR}/src/${file}")
+  set(folder "${CMAKE_CURRENT_BINARY_DIR}/mutants/${key}")
+  add_custom_command(OUTPUT "${folder}/${key}"
+    COMMAND ${CMAKE_COMMAND} "-DSOURCE=${source}" "-DFOLDER=${folder}" "-DOUTPUT=${folder}/${key}" "-DCOUNT=${slora_mutation_count_${key}}"
+      -P "${CMAKE_CURRENT_SOURCE_DIR}/testing/mutants/mutate.cmake"
+    DEPENDS "${source}" ${slora_mutation_files_${key}} "${CMAKE_CURRENT_SOURCE_DIR}/testing/mutants/mutate.cmake"
+    VERBATIM)
+  list(APPEND slora_mutated_sources "${folder}/${key}")
+endforeach()
+
+add_executable(scheduler_mutants EXCLUDE_FROM_ALL testing/mutants/mutants_main.cc ${slora_mutated_sources})
+target_link_libraries(scheduler_mutants PRIVATE slora_scheduler_testing)
+target_compile_options(scheduler_mutants PRIVATE -O1 -w)
+add_custom_target(mutants DEPENDS scheduler_mutants)
+add_test(NAME BuildMutants COMMAND ${CMAKE_COMMAND} --build "${CMAKE_BINARY_DIR}" --target mutants)
+set_tests_properties(BuildMutants PROPERTIES FIXTURES_SETUP mutants TIMEOUT 1500)
+foreach(name IN LISTS slora_mutant_names)
+  add_test(NAME Mutant.${name} COMMAND scheduler_mutants ${name})
+  set_tests_properties(Mutant.${name} PROPERTIES FIXTURES_REQUIRED mutants TIMEOUT 120)
+endforeach()

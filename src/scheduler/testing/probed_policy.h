@@ -1,0 +1,38 @@
+#pragma once
+#include <functional>
+#include <memory>
+#include <span>
+#include <utility>
+
+#include "scheduler/policy.h"
+
+namespace slora {
+
+// Another policy, and a look at what it is shown and charged. For tests.
+class ProbedPolicy final : public Policy {
+ public:
+  using OnCharges = std::function<void(std::span<const ServiceCharge>)>;
+  using OnView = std::function<void(const StepView&)>;
+
+  ProbedPolicy(std::unique_ptr<Policy> policy, OnCharges on_charges, OnView on_view)
+      : policy_(std::move(policy)), on_charges_(std::move(on_charges)), on_view_(std::move(on_view)) {}
+
+  void charge(std::span<const ServiceCharge> charges) override {
+    on_charges_(charges);
+    policy_->charge(charges);
+  }
+  void decide(const StepView& view, StepDecision& decision) override {
+    on_view_(view);
+    policy_->decide(view, decision);
+  }
+  [[nodiscard]] std::int32_t prompt_tokens(const SequenceView& sequence, std::int32_t left) override {
+    return policy_->prompt_tokens(sequence, left);
+  }
+
+ private:
+  const std::unique_ptr<Policy> policy_;
+  const OnCharges on_charges_;
+  const OnView on_view_;
+};
+
+}  // namespace slora
