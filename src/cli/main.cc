@@ -4,6 +4,7 @@
 #include "cli/bench_program.h"
 #include "cli/commands.h"
 #include "cli/option_range.h"
+#include "cli/runtime_arguments.h"
 
 namespace {
 
@@ -49,6 +50,9 @@ void add_model_options(CLI::App& command, ModelArguments& model) {
   command.add_option("--max-model-len", model.max_model_len, "Prompt and output of one request, in tokens [what model and pool allow]")
       ->type_name("N")
       ->check(in_range(2, 1 << 24));
+  command.add_option("--policy", model.policy, "Which request is served first (" + slora::policy_summaries() + ")")
+      ->type_name("NAME")
+      ->capture_default_str();
   command.add_option("--chat-template", model.chat_template, "Jinja file to use in place of the model's own chat template")
       ->type_name("FILE");
 }

@@ -34,6 +34,10 @@ Result<RuntimeOptions> make_runtime_options(const ModelArguments& arguments) {
   options.page_tokens = arguments.page_tokens;
   options.max_model_len = arguments.max_model_len;
   options.waiting_max = arguments.waiting_max;
+  options.policy.name = arguments.policy;
+  if (Result<std::unique_ptr<Policy>> policy = make_policy(options.policy); !policy) {
+    return error("bad_option", "--{}", policy.error().message);
+  }
   if (!arguments.pool_memory.empty()) {
     const Result<std::uint64_t> bytes = parse_byte_size(arguments.pool_memory);
     if (!bytes) return error("bad_option", "--pool-memory: {}", bytes.error().message);

@@ -8,6 +8,7 @@
 namespace slora {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -58,6 +59,9 @@ TEST(RuntimeArguments, NameTheOptionAtFault) {
   arguments = golden_model();
   arguments.page_tokens = 12;
   EXPECT_THAT(make_runtime_options(arguments).error().message, HasSubstr("--page-tokens"));
+  arguments = golden_model();
+  arguments.policy = "lifo";
+  EXPECT_THAT(make_runtime_options(arguments).error().message, AllOf(HasSubstr("--policy"), HasSubstr("fcfs")));
   arguments.model = "/nowhere";
   EXPECT_THAT(make_runtime_options(arguments).error().message, HasSubstr("--model"));
 }

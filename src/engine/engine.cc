@@ -7,8 +7,9 @@
 namespace slora {
 
 Engine::Engine(const EngineOptions& options, Model& model, PageArena& arena, AdapterStore& adapters, MetricsRegistry& metrics,
-               EventSink sink)
-    : options_(options), loop_(std::make_unique<EngineLoop>(options, model, arena, adapters, metrics, std::move(sink))) {}
+               std::unique_ptr<Policy> policy, EventSink sink)
+    : options_(options),
+      loop_(std::make_unique<EngineLoop>(options, model, arena, adapters, metrics, std::move(policy), std::move(sink))) {}
 
 Engine::~Engine() = default;
 

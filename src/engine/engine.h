@@ -12,6 +12,7 @@
 #include "engine/generation.h"
 #include "metrics/metrics.h"
 #include "model/model.h"
+#include "scheduler/policy.h"
 #include "scheduler/scheduler.h"
 
 namespace slora {
@@ -42,7 +43,8 @@ class Engine {
   using EventSink = std::function<void(std::vector<TokenEvent>&&)>;
 
   // `model`, `arena`, `adapters` and `metrics` outlive the engine. Starts the threads.
-  Engine(const EngineOptions& options, Model& model, PageArena& arena, AdapterStore& adapters, MetricsRegistry& metrics, EventSink sink);
+  Engine(const EngineOptions& options, Model& model, PageArena& arena, AdapterStore& adapters, MetricsRegistry& metrics,
+         std::unique_ptr<Policy> policy, EventSink sink);
   // Cancels what is left and joins the threads.
   ~Engine();
   Engine(const Engine&) = delete;

@@ -5,7 +5,6 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "scheduler/policies/fcfs.h"
 
 namespace slora {
 namespace {
@@ -15,14 +14,14 @@ constexpr Timestamp kIdleWait = std::chrono::milliseconds(100);
 }  // namespace
 
 EngineLoop::EngineLoop(const EngineOptions& options, Model& model, PageArena& arena, AdapterStore& adapters, MetricsRegistry& metrics,
-                       Engine::EventSink sink)
+                       std::unique_ptr<Policy> policy, Engine::EventSink sink)
     : options_(options),
       model_(model),
       arena_(arena),
       adapters_(adapters),
       sink_(std::move(sink)),
       metrics_(metrics, options.model_name),
-      scheduler_(options.scheduler, std::make_unique<FcfsPolicy>()),
+      scheduler_(options.scheduler, std::move(policy)),
       heartbeat_(clock_.now().count()),
       // A load holds at least one page of the pool, so there are never more of them than pages.
       loader_(

@@ -22,7 +22,7 @@ namespace slora {
 class EngineLoop {
  public:
   EngineLoop(const EngineOptions& options, Model& model, PageArena& arena, AdapterStore& adapters, MetricsRegistry& metrics,
-             Engine::EventSink sink);
+             std::unique_ptr<Policy> policy, Engine::EventSink sink);
   ~EngineLoop();
 
   Inbox& inbox() { return inbox_; }

@@ -182,10 +182,13 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   for (const std::filesystem::path& root : options.adapter_folders) {
     if (const Result<std::int32_t> added = parts.adapters->add_root(root.string()); !added) return tl::unexpected(added.error());
   }
+  Result<std::unique_ptr<Policy>> policy = make_policy(options.policy);
+  if (!policy) return forward_error(policy);
   if (options.pool_memory == PoolMemory::at_start) {
     if (Status taken = take_pool_memory(options, *parts.arena); !taken) return forward_error(taken);
   }
-  parts.engine = std::make_unique<Engine>(engine, *parts.model, *parts.arena, *parts.adapters, parts.metrics, std::move(sink));
+  parts.engine =
+      std::make_unique<Engine>(engine, *parts.model, *parts.arena, *parts.adapters, parts.metrics, std::move(*policy), std::move(sink));
   return runtime;
 }
 

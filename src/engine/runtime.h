@@ -11,6 +11,7 @@
 #include "engine/engine.h"
 #include "formats/generation_config.h"
 #include "formats/model_config.h"
+#include "scheduler/policies/policy_table.h"
 
 namespace slora {
 
@@ -36,6 +37,7 @@ struct RuntimeOptions {
   std::int32_t step_tokens_max = 512;
   std::int32_t running_max = 256;
   std::size_t waiting_max = 1024;
+  PolicyOptions policy;
   // Told of long work: what, done, total. May be empty.
   std::function<void(std::string_view, std::uint64_t, std::uint64_t)> progress;
 };

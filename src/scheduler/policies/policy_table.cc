@@ -1,0 +1,35 @@
+#include "scheduler/policies/policy_table.h"
+
+#include "scheduler/policies/fcfs.h"
+
+namespace slora {
+namespace {
+
+constexpr PolicyEntry kPolicies[] = {
+    {"fcfs", "by priority, then by arrival",
+     [](const PolicyOptions&) -> std::unique_ptr<Policy> { return std::make_unique<FcfsPolicy>(); }},
+};
+
+}  // namespace
+
+std::span<const PolicyEntry> policy_table() { return kPolicies; }
+
+std::string policy_summaries() {
+  std::string text;
+  for (const PolicyEntry& entry : kPolicies) {
+    if (!text.empty()) text += "; ";
+    text.append(entry.name).append(": ").append(entry.summary);
+  }
+  return text;
+}
+
+Result<std::unique_ptr<Policy>> make_policy(const PolicyOptions& options) {
+  std::string names;
+  for (const PolicyEntry& entry : kPolicies) {
+    if (entry.name == options.name) return entry.make(options);
+    names.append(names.empty() ? "" : ", ").append(entry.name);
+  }
+  return error("bad_policy", "policy: expected one of {}, found \"{}\"", names, options.name);
+}
+
+}  // namespace slora
