@@ -42,7 +42,7 @@ bool AdapterCache::is_retired(AdapterId adapter) const {
 AdapterHold AdapterCache::hold(AdapterId adapter, AdapterInterest interest) {
   if (adapter == kNoAdapter) return {};
   Entry& entry = entries_[adapter];
-  check(interest != AdapterInterest::pinned || entry.state != AdapterState::absent, "only what has pages is pinned");
+  check(interest != AdapterInterest::pinned || entry.state != AdapterState::absent, "expected an adapter with pages to be pinned");
   leave_order(entry);
   ++count(entry, interest);
   enter_order(entry);
@@ -50,16 +50,16 @@ AdapterHold AdapterCache::hold(AdapterId adapter, AdapterInterest interest) {
 }
 
 void AdapterCache::begin_load(AdapterId adapter, PageList pages) {
-  check(adapter != kNoAdapter && !pages.empty() && pages.owner() == owner_of(adapter), "pages taken for this adapter");
+  check(adapter != kNoAdapter && !pages.empty() && pages.owner() == owner_of(adapter), "expected pages that were taken for this adapter");
   Entry& entry = entries_[adapter];
-  check(entry.state == AdapterState::absent, "an adapter is loaded once");
+  check(entry.state == AdapterState::absent, "expected an adapter that is neither loading nor resident");
   set_state(adapter, entry, AdapterState::loading);
   entry.pages = std::move(pages);
   ++loading_count_;
 }
 
 void AdapterCache::landed(AdapterId adapter) {
-  check(state(adapter) == AdapterState::loading, "what lands was loading");
+  check(state(adapter) == AdapterState::loading, "expected an adapter that is loading");
   Entry& entry = entries_[adapter];
   set_state(adapter, entry, AdapterState::resident);
   --loading_count_;
@@ -68,9 +68,9 @@ void AdapterCache::landed(AdapterId adapter) {
 }
 
 void AdapterCache::failed(AdapterId adapter) {
-  check(state(adapter) == AdapterState::loading, "what fails was loading");
+  check(state(adapter) == AdapterState::loading, "expected an adapter that is loading");
   Entry& entry = entries_[adapter];
-  check(count(entry, AdapterInterest::pinned) == 0, "nobody counts on an image that never comes");
+  check(count(entry, AdapterInterest::pinned) == 0, "expected every sequence of a failed load to have ended");
   set_state(adapter, entry, AdapterState::absent);
   entry.pages = {};
   --loading_count_;
@@ -78,7 +78,7 @@ void AdapterCache::failed(AdapterId adapter) {
 }
 
 void AdapterCache::retire(AdapterId adapter) {
-  check(adapter != kNoAdapter, "the base model stays");
+  check(adapter != kNoAdapter, "expected an adapter, not the base model");
   Entry& entry = entries_[adapter];
   leave_order(entry);
   entry.retired = true;
@@ -100,7 +100,7 @@ void AdapterCache::touch(AdapterId adapter) {
 void AdapterCache::evict(PageIndex first_page) {
   const AdapterId adapter{pool_.owner(first_page).id};
   Entry& entry = entries_.at(adapter);
-  check(is_idle(entry) && entry.pages.pages().front() == first_page, "only idle adapters are evicted");
+  check(is_idle(entry) && entry.pages.pages().front() == first_page, "expected an idle adapter, named by its first page");
   drop_image(adapter, entry);
   ++evictions_;
   tidy(adapter);
@@ -129,16 +129,16 @@ void AdapterCache::enter_order(const Entry& entry) {
   if (!is_idle(entry)) return;
   const std::uint32_t page_count = entry.pages.size();
   const double value = order_.value(std::max(entry.use_count, 1u), costs_.adapter_load + costs_.adapter_page * page_count, page_count);
-  // What is awaited would be fetched again at once, and a retired content may be impossible to fetch again.
-  const bool dear = entry.holds[static_cast<std::size_t>(AdapterInterest::awaited)] > 0 || entry.retired;
-  order_.insert(entry.pages.pages().front(), value, dear ? EvictionTier::last_resort : EvictionTier::ordinary);
+  // An awaited adapter would be loaded again at once, and a retired one may be impossible to load again.
+  const bool is_expensive = entry.holds[static_cast<std::size_t>(AdapterInterest::awaited)] > 0 || entry.retired;
+  order_.insert(entry.pages.pages().front(), value, is_expensive ? EvictionTier::last_resort : EvictionTier::ordinary);
   idle_page_count_ += page_count;
 }
 
 void AdapterCache::release(AdapterId adapter, AdapterInterest interest) {
   Entry& entry = entries_.at(adapter);
   leave_order(entry);
-  check(count(entry, interest) > 0, "a hold is released once");
+  check(count(entry, interest) > 0, "expected a hold that was not released yet");
   --count(entry, interest);
   enter_order(entry);
   tidy(adapter);
@@ -175,7 +175,7 @@ std::string AdapterCache::check_invariants(std::span<std::uint32_t> pages_seen) 
       return fmt::format("adapter {}: {} pages do not agree with its state", adapter.value, entry.pages.size());
     for (const PageIndex page : entry.pages.pages()) {
       ++pages_seen[page.value];
-      if (pool_.owner(page) != owner_of(adapter)) return fmt::format("adapter {}: page {} is somebody else's", adapter.value, page.value);
+      if (pool_.owner(page) != owner_of(adapter)) return fmt::format("adapter {}: page {} has another owner", adapter.value, page.value);
     }
     if (entry.state == AdapterState::loading) ++loading_count;
     if (is_idle(entry)) idle_page_count += entry.pages.size();
@@ -183,7 +183,7 @@ std::string AdapterCache::check_invariants(std::span<std::uint32_t> pages_seen) 
       return fmt::format("adapter {}: wrongly in or out of the eviction order", adapter.value);
     bool needed = entry.state != AdapterState::absent && !(entry.retired && entry.state == AdapterState::resident);
     for (const std::uint32_t holds : entry.holds) needed = needed || holds > 0;
-    if (!needed) return fmt::format("adapter {}: remembered without need", adapter.value);
+    if (!needed) return fmt::format("adapter {}: has an entry without need", adapter.value);
   }
   if (idle_page_count != idle_page_count_)
     return fmt::format("{} pages of idle adapters counted, {} are", idle_page_count_, idle_page_count);
@@ -193,11 +193,11 @@ std::string AdapterCache::check_invariants(std::span<std::uint32_t> pages_seen) 
 
 std::string AdapterCache::check_holds(const std::unordered_map<AdapterId, AdapterHoldCounts>& holds) const {
   for (const auto& [adapter, counts] : holds)
-    if (!entries_.contains(adapter)) return fmt::format("adapter {}: held but not remembered", adapter.value);
+    if (!entries_.contains(adapter)) return fmt::format("adapter {}: held but without an entry", adapter.value);
   for (const auto& [adapter, entry] : entries_) {
     const auto found = holds.find(adapter);
     if (entry.holds != (found == holds.end() ? AdapterHoldCounts{} : found->second))
-      return fmt::format("adapter {}: the holds counted are not those that exist", adapter.value);
+      return fmt::format("adapter {}: the counts of its holds differ from the holds that exist", adapter.value);
   }
   return {};
 }

@@ -16,17 +16,17 @@ class PrefixIndex;
 
 enum class AdapterState : std::uint8_t { absent, loading, resident };
 
-// Why somebody keeps an adapter in mind, weakest first.
+// Why an adapter is kept, weakest reason first.
 enum class AdapterInterest : std::uint8_t {
-  named,    // by any sequence that has not ended: a retired content is not dropped before
-  awaited,  // by a preempted sequence: evicted only when nothing else is left
-  pinned,   // by an admitted sequence or an uncommitted plan: never evicted
+  named,    // a sequence that has not ended uses it: a retired content is not dropped before
+  awaited,  // a preempted sequence uses it: evicted only when nothing else is left
+  pinned,   // an admitted sequence or an uncommitted plan uses it: never evicted
 };
 using AdapterHoldCounts = std::array<std::uint32_t, 3>;  // by AdapterInterest
 
 class AdapterCache;
 
-// One interest in one adapter, taken back when it dies. Empty for the base model. Must not outlive the cache.
+// One interest in one adapter, released by the destructor. Empty for the base model. Must not outlive the cache.
 class AdapterHold {
  public:
   AdapterHold() = default;
@@ -46,21 +46,21 @@ class AdapterHold {
   AdapterInterest interest_ = AdapterInterest::named;
 };
 
-// The cost to bring things back, in units of copying one page to the device.
+// What it costs to bring cached data back, in units of copying one page to the device.
 struct CacheCosts {
   double adapter_page = 1;
   double adapter_load = 4;  // once per load, whatever its size
-  double prefix_page = 8;   // computing the tokens of a page again
+  double prefix_page = 8;   // to compute the tokens of a page again
 };
 
-// Which adapters are in the pool, on which pages, and who needs them. Idle ones stay until the memory is wanted. Owned by PagedMemory,
-// used on its thread; O(1) per call, O(log n) when an adapter enters or leaves the eviction order.
+// Which adapters are in the pool, on which pages, and who uses them. Idle adapters stay until their pages are needed. Owned by
+// PagedMemory, used on its thread; O(1) per call, O(log n) when an adapter enters or leaves the eviction order.
 class AdapterCache {
  public:
   AdapterCache(PagePool& pool, EvictionOrder& order, PrefixIndex& prefixes, const CacheCosts& costs);
 
   [[nodiscard]] AdapterState state(AdapterId adapter) const;
-  // kNoAdapter is always there.
+  // kNoAdapter is always resident.
   [[nodiscard]] bool is_resident(AdapterId adapter) const { return adapter == kNoAdapter || state(adapter) == AdapterState::resident; }
   [[nodiscard]] bool is_retired(AdapterId adapter) const;
   // Requires for `pinned`: the adapter is loading or resident.
@@ -71,19 +71,19 @@ class AdapterCache {
   // Require: loading, and for failed() not pinned.
   void landed(AdapterId adapter);
   void failed(AdapterId adapter);
-  // The content has no name any more: image and cached prefixes go with the last interest in them.
+  // No name refers to this content any more: its image and its cached prefixes are dropped with the last interest in them.
   void retire(AdapterId adapter);
-  // Counts towards its value from the next change on. Requires: in the pool, or named.
+  // Counts towards its value the next time it enters the eviction order. Requires: in the pool, or named.
   void record_use(AdapterId adapter);
-  // Will be used soon: its value in the eviction order is renewed.
+  // It will be used soon: computes its value in the eviction order anew.
   void touch(AdapterId adapter);
   // Requires: `first_page` is the cheapest of the eviction order and an adapter's.
   void evict(PageIndex first_page);
-  // What a newcomer of this size is worth.
+  // The value in the eviction order of an adapter of this size that is used once.
   [[nodiscard]] double value_of(std::uint32_t page_count) const;
   [[nodiscard]] PageOwner owner_of(AdapterId adapter) const { return {PageUse::adapter, TenantId{}, adapter.value}; }
 
-  // Moves the adapters whose image left since the last call to the end of `evicted`.
+  // Appends the adapters whose image was dropped since the last call to `evicted`.
   void take_evicted(std::vector<AdapterId>& evicted);
   // Adapters whose state changed since clear_changed(), in order; one may stand there more than once.
   [[nodiscard]] std::span<const AdapterId> changed() const { return changed_; }
@@ -91,9 +91,10 @@ class AdapterCache {
   [[nodiscard]] std::uint32_t evictable_count() const { return idle_page_count_; }
   [[nodiscard]] std::size_t loading_count() const { return loading_count_; }
   [[nodiscard]] std::uint64_t evictions() const { return evictions_; }
-  // Recomputes counts and order; `pages_seen` counts each page that an adapter holds. [page_count]
+  // Recomputes counts and order and returns the first difference, or nothing. Adds 1 to `pages_seen` for each page that an adapter
+  // holds. [page_count]
   [[nodiscard]] std::string check_invariants(std::span<std::uint32_t> pages_seen) const;
-  // `holds` are those that exist, per adapter and interest.
+  // Compares the counts with the holds that exist, per adapter and interest.
   [[nodiscard]] std::string check_holds(const std::unordered_map<AdapterId, AdapterHoldCounts>& holds) const;
 
  private:
@@ -110,11 +111,11 @@ class AdapterCache {
     return entry.holds[static_cast<std::size_t>(interest)];
   }
   [[nodiscard]] static bool is_idle(const Entry& entry);
-  // Every change of an entry happens between these two.
+  // Every change of an entry that concerns its place or value in the eviction order stands between these two.
   void leave_order(const Entry& entry);
   void enter_order(const Entry& entry);
   void release(AdapterId adapter, AdapterInterest interest);
-  // After interest was lost: drops what is retired and no longer needed, and entries that say nothing.
+  // After an interest ended: drops what is retired and unused, and entries that hold no information.
   void tidy(AdapterId adapter);
   void drop_image(AdapterId adapter, Entry& entry);
   void set_state(AdapterId adapter, Entry& entry, AdapterState state);

@@ -9,13 +9,13 @@ namespace slora {
 EvictionOrder::EvictionOrder(std::uint32_t page_count) : positions_(page_count, kAbsent) { heap_.reserve(page_count); }
 
 void EvictionOrder::insert(PageIndex item, double value, EvictionTier tier) {
-  check(!contains(item), "a thing stands in the order once");
+  check(!contains(item), "expected an item that is not in the order yet");
   heap_.emplace_back();
   sift_up(heap_.size() - 1, Entry{item, tier, value});
 }
 
 void EvictionOrder::erase(PageIndex item) {
-  check(contains(item), "a thing that stands in the order");
+  check(contains(item), "expected an item of the order");
   const std::size_t hole = positions_[item.value];
   positions_[item.value] = kAbsent;
   const Entry last = heap_.back();
@@ -28,7 +28,7 @@ void EvictionOrder::erase(PageIndex item) {
 }
 
 void EvictionOrder::raise_floor() {
-  check(!heap_.empty(), "something to lose");
+  check(!heap_.empty(), "expected an order that is not empty");
   if (heap_.front().tier == EvictionTier::ordinary) floor_ = std::max(floor_, heap_.front().value);
 }
 

@@ -7,13 +7,14 @@
 
 namespace slora {
 
-// Last resorts are taken after everything ordinary, whatever the values.
+// Last resorts are evicted after all ordinary items, whatever their values.
 enum class EvictionTier : std::uint8_t { ordinary, last_resort };
 
-// The order in which cached things are lost: cheapest first. A thing is named by its first page, so cached prefixes and idle
-// adapters stand in one heap. The value of a thing is (GreedyDual-Size-Frequency)
+// The order in which cached items are evicted: cheapest first. An item is named by its first page, so one heap holds cached prefixes
+// and idle adapters. The value of an item is (GreedyDual-Size-Frequency)
 //     floor + uses x cost to bring it back / pages
-// where the floor is the highest value lost so far: what isn't used any more is overtaken by what is, however dear it was.
+// where the floor is the highest value evicted so far: items that are no longer used are overtaken by those that are, however
+// expensive they were.
 // Owned by PagedMemory, used on its thread; O(log n) per call, no allocation.
 class EvictionOrder {
  public:
@@ -32,7 +33,7 @@ class EvictionOrder {
   [[nodiscard]] bool cheapest_is_below(double value) const {
     return !heap_.empty() && heap_.front().tier == EvictionTier::ordinary && heap_.front().value < value;
   }
-  // Told before the cheapest is lost.
+  // To be called before the cheapest item is evicted.
   void raise_floor();
 
  private:

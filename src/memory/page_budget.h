@@ -8,8 +8,8 @@ namespace slora {
 
 class PageBudget;
 
-// A number of pages that one holder may still take and nobody else is granted. Not pages yet: take() turns promised into held ones.
-// What is left is given back when the promise dies. Must not outlive its budget.
+// A number of pages that its holder may still take and that others are not granted. It holds no pages: take() turns promised pages into
+// held ones. The destructor cancels what is left. Must not outlive its budget.
 class PagePromise {
  public:
   PagePromise() = default;
@@ -18,7 +18,7 @@ class PagePromise {
   ~PagePromise() { release(); }
 
   [[nodiscard]] std::uint32_t count() const { return count_; }
-  // Commits `count` pages: moves them to `into` and shortens the promise by as many, to zero at least.
+  // Takes `count` pages into `into` and lowers the promise by as many, but not below zero.
   // Requires: count <= available() of the memory; the promise was made by a budget.
   void take(PageList& into, std::uint32_t count);
   // From now on `count` pages are promised instead. Requires: the promise was made by a budget.
@@ -33,8 +33,8 @@ class PagePromise {
   std::uint32_t count_ = 0;
 };
 
-// How many of the available pages are spoken for. A promise may exceed what is available: pages that were evictable get pinned, and
-// then it waits for the next ones. Owned by the scheduler, used on its thread; O(1) per call.
+// How many of the available pages are promised. Promises may exceed what is available, because evictable pages can be pinned after they
+// were promised; then their holders wait. Owned by the scheduler, used on its thread; O(1) per call.
 class PageBudget {
  public:
   explicit PageBudget(PagedMemory& memory) : memory_(memory) {}
@@ -42,9 +42,9 @@ class PageBudget {
   PageBudget(const PageBudget&) = delete;
   PageBudget& operator=(const PageBudget&) = delete;
 
-  // Available pages that are promised to nobody.
+  // Available pages that are not promised.
   [[nodiscard]] std::uint32_t unpromised() const { return unpromised_beyond(promised_); }
-  // Those, and the ones that `own` holds.
+  // Available pages that are not promised to others than the holder of `own`.
   [[nodiscard]] std::uint32_t available_to(const PagePromise& own) const { return unpromised_beyond(promised_ - own.count()); }
   [[nodiscard]] std::uint32_t promised() const { return promised_; }
   // Nothing when fewer than `count` pages are unpromised.

@@ -25,13 +25,13 @@ void PageList::give_back() {
 }
 
 void PageList::drop_first() {
-  check(!pages_.empty(), "a page to give back");
+  check(!pages_.empty(), "expected a list that is not empty");
   pool_->give_back(pages_.front(), owner_);
   pages_.erase(pages_.begin());
 }
 
 PageIndex PageList::hand_over_first(const PageOwner& to) {
-  check(!pages_.empty(), "a page to hand over");
+  check(!pages_.empty(), "expected a list that is not empty");
   const PageIndex page = pages_.front();
   pool_->hand_over(page, owner_, to);
   pages_.erase(pages_.begin());
@@ -39,7 +39,7 @@ PageIndex PageList::hand_over_first(const PageOwner& to) {
 }
 
 PageList PageList::split_first() {
-  check(!pages_.empty(), "a page to split off");
+  check(!pages_.empty(), "expected a list that is not empty");
   PageList first(*pool_, owner_);
   first.pages_.push_back(pages_.front());
   pages_.erase(pages_.begin());
@@ -52,11 +52,11 @@ PagePool::PagePool(std::uint32_t page_count) : owners_(page_count) {
   counts_[static_cast<std::size_t>(PageUse::free)] = page_count;
 }
 
-PagePool::~PagePool() { check(free_.size() == owners_.size(), "every page came back before the pool dies"); }
+PagePool::~PagePool() { check(free_.size() == owners_.size(), "expected every page to be given back before the pool is destroyed"); }
 
 void PagePool::take(PageList& into, std::uint32_t count) {
-  check(into.pool_ == this && into.owner_.use != PageUse::free, "a list of this pool with an owner");
-  check(count <= free_count(), "as many free pages as are taken");
+  check(into.pool_ == this && into.owner_.use != PageUse::free, "expected a list of this pool that has an owner");
+  check(count <= free_count(), "expected enough free pages");
   for (std::uint32_t i = 0; i < count; ++i) {
     const PageIndex page = free_.back();
     free_.pop_back();
@@ -66,15 +66,15 @@ void PagePool::take(PageList& into, std::uint32_t count) {
 }
 
 void PagePool::hand_over(PageIndex page, const PageOwner& from, const PageOwner& to) {
-  check(page.value < owners_.size(), "a page of the pool");
-  check(owners_[page.value] == from, "the page belongs to who hands it over");
+  check(page.value < owners_.size(), "expected a page of this pool");
+  check(owners_[page.value] == from, "expected the page to belong to its previous owner");
   owners_[page.value] = to;
   --counts_[static_cast<std::size_t>(from.use)];
   ++counts_[static_cast<std::size_t>(to.use)];
 }
 
 void PagePool::give_back(PageIndex page, const PageOwner& from) {
-  check(from.use != PageUse::free, "only an owner gives a page back");
+  check(from.use != PageUse::free, "expected a page that has an owner");
   hand_over(page, from, PageOwner{});
   free_.push_back(page);
 }

@@ -22,7 +22,7 @@ struct PageOwner {
 
 class PagePool;
 
-// Pages of one owner; they go back to the pool when the list dies. Must not outlive the pool.
+// Pages of one owner, given back to the pool by the destructor. Must not outlive the pool.
 class PageList {
  public:
   PageList() = default;
@@ -35,13 +35,13 @@ class PageList {
   [[nodiscard]] std::span<const PageIndex> pages() const { return pages_; }
   [[nodiscard]] const PageOwner& owner() const { return owner_; }
 
-  // Room for so many without another allocation.
+  // So that the list holds `count` pages without another allocation.
   void reserve(std::size_t count) { pages_.reserve(count); }
   // Gives the first page back.
   void drop_first();
-  // Hands the first page to another owner, who has to give it back to the pool.
+  // Changes the owner of the first page and takes it off the list; the new owner has to give it back to the pool.
   [[nodiscard]] PageIndex hand_over_first(const PageOwner& to);
-  // A list of its own with the first page.
+  // Moves the first page to a list of its own.
   [[nodiscard]] PageList split_first();
 
  private:
@@ -54,8 +54,8 @@ class PageList {
   std::vector<PageIndex> pages_;
 };
 
-// The pages of one device as numbers, each with its owner. Every hand-over compares the owner, in every build: a page in two
-// hands would mix the data of two clients. Owned by the scheduler, used on its thread; O(1) per page.
+// The pages of one device as numbers, each with its owner. Every change of owner checks the previous one, in every build: a page with
+// two owners would mix the data of two clients. Owned by the scheduler, used on its thread; O(1) per page.
 class PagePool {
  public:
   explicit PagePool(std::uint32_t page_count);

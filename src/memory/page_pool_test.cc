@@ -57,9 +57,9 @@ TEST(PagePoolDeathTest, StopsAtAPageInTwoHands) {
   pool.take(list, 1);
   const PageIndex page = list.pages()[0];
   const PageOwner other_tenant{PageUse::sequence, TenantId{2}, 7};
-  EXPECT_DEATH(pool.give_back(page, other_tenant), "belongs to who hands it over");
-  EXPECT_DEATH(pool.give_back(PageIndex{3}, kSequence), "belongs to who hands it over");
-  EXPECT_DEATH(pool.take(list, 4), "as many free pages as are taken");
+  EXPECT_DEATH(pool.give_back(page, other_tenant), "belong to its previous owner");
+  EXPECT_DEATH(pool.give_back(PageIndex{3}, kSequence), "belong to its previous owner");
+  EXPECT_DEATH(pool.take(list, 4), "enough free pages");
 }
 
 TEST(PagePool, NeitherLosesNorDoublesPagesInAMillionOperations) {

@@ -11,7 +11,7 @@ PagedMemory::PagedMemory(std::uint32_t page_count, std::int32_t page_tokens, con
       adapters_(pool_, order_, prefixes_, costs) {}
 
 void PagedMemory::take(PageList& into, std::uint32_t count) {
-  check(count <= available(), "as many pages as are available");
+  check(count <= available(), "expected at most as many pages as are available");
   while (pool_.free_count() < count) evict_cheapest();
   pool_.take(into, count);
 }

@@ -9,20 +9,20 @@
 
 namespace slora {
 
-// The pool with everything that is cached in it, and the law that holds between them: pages can be had exactly when free and evictable
-// ones suffice. Owned by the scheduler, used on its thread.
+// The pool and everything that is cached in it. take() succeeds exactly when the free and the evictable pages suffice. Owned by the
+// scheduler, used on its thread.
 class PagedMemory {
  public:
   PagedMemory(std::uint32_t page_count, std::int32_t page_tokens, const CacheCosts& costs, PrefixHash hash);
 
   // Pages that take() can give.
   [[nodiscard]] std::uint32_t available() const { return pool_.free_count() + prefixes_.evictable_count() + adapters_.evictable_count(); }
-  // Evicts what is missing, cheapest first. Requires: count <= available().
+  // Takes free pages, after evicting as many as are missing, cheapest first. Requires: count <= available().
   void take(PageList& into, std::uint32_t count);
-  // As take(), but evicts only what is worth less than `value`; false, with `into` as it was, when that is not enough (then what is
-  // worth less may be gone all the same).
+  // As take(), but evicts only items below `value`. Returns false and leaves `into` unchanged if that is not enough; items below may
+  // have been evicted anyway.
   [[nodiscard]] bool try_take_below(PageList& into, std::uint32_t count, double value);
-  // Evicts all that is not pinned.
+  // Evicts everything that is not pinned.
   void evict_all();
 
   [[nodiscard]] const PagePool& pool() const { return pool_; }

@@ -11,7 +11,7 @@
 namespace slora {
 namespace {
 
-// Fast, and of no consequence for correctness.
+// Only has to be fast: find() compares tokens.
 std::uint64_t mix(std::uint64_t state, std::uint64_t value) {
   state = (state ^ value) * 0x9e3779b97f4a7c15u;
   return state ^ (state >> 32);
@@ -46,7 +46,7 @@ PrefixIndex::PrefixIndex(PagePool& pool, EvictionOrder& order, std::int32_t page
       nodes_(pool.page_count()),
       tokens_(std::size_t{pool.page_count()} * page_tokens_),
       buckets_(std::bit_ceil(std::size_t{pool.page_count()} + 1), kNone) {
-  check(page_tokens > 0, "pages that hold tokens");
+  check(page_tokens > 0, "expected at least one token per page");
 }
 
 PrefixIndex::~PrefixIndex() {
@@ -79,7 +79,7 @@ std::uint32_t PrefixIndex::count(const PrefixDomain& domain, std::span<const Tok
 }
 
 bool PrefixIndex::try_extend(PrefixPin& pin, std::span<const TokenId> tokens, PageList& own) {
-  check(pin.index_ == this && tokens.size() == page_tokens_, "a pin of this index and one page of tokens");
+  check(pin.index_ == this && tokens.size() == page_tokens_, "expected a pin of this index and the tokens of one page");
   const std::uint32_t parent = pin.pages_.empty() ? kNone : pin.pages_.back().value;
   const std::uint32_t present = find(pin.domain_, parent, tokens);
   if (present != kNone) {
@@ -141,7 +141,7 @@ std::uint32_t& PrefixIndex::first_sibling(const Node& node) { return node.parent
 
 void PrefixIndex::link(std::uint32_t page, const PrefixDomain& domain, std::uint32_t parent, std::span<const TokenId> tokens) {
   Node& node = nodes_[page];
-  check(!node.present, "a page is cached once");
+  check(!node.present, "expected a page that is not cached yet");
   node = Node{};
   node.present = true;
   node.domain = domain;
@@ -160,7 +160,7 @@ void PrefixIndex::link(std::uint32_t page, const PrefixDomain& domain, std::uint
 
 void PrefixIndex::remove(std::uint32_t page) {
   Node& node = nodes_[page];
-  check(node.present && node.pin_count == 0 && node.first_child == kNone, "only unpinned leaves leave the cache");
+  check(node.present && node.pin_count == 0 && node.first_child == kNone, "expected an unpinned leaf");
   order_.erase(PageIndex{page});
   --unpinned_count_;
 
@@ -193,7 +193,7 @@ void PrefixIndex::unpin(const PrefixPin& pin) {
   for (std::size_t i = pin.pages_.size(); i > 0; --i) {  // leaves first
     const PageIndex page = pin.pages_[i - 1];
     Node& node = nodes_[page.value];
-    check(node.present && node.pin_count > 0, "a pinned page is cached");
+    check(node.present && node.pin_count > 0, "expected a pinned page to be cached");
     if (--node.pin_count > 0) continue;
     ++unpinned_count_;
     node.value = order_.value(node.use_count, page_cost_, 1);
@@ -213,13 +213,14 @@ std::string PrefixIndex::check_invariants(std::span<const std::uint32_t> pins) c
       if (pins[page] != 0) return fmt::format("page {}: pinned but not cached", page);
       continue;
     }
-    if (pool_.owner(PageIndex{page}) != owner_of(node.domain)) return fmt::format("page {}: cached for somebody else than its owner", page);
+    if (pool_.owner(PageIndex{page}) != owner_of(node.domain))
+      return fmt::format("page {}: cached in another domain than its owner's", page);
     if (node.pin_count != pins[page]) return fmt::format("page {}: {} pins counted, {} held", page, node.pin_count, pins[page]);
     if (node.pin_count == 0) ++unpinned_count;
     if (node.parent != kNone) {
       const Node& parent = nodes_[node.parent];
       if (!parent.present || parent.domain != node.domain)
-        return fmt::format("page {}: its parent {} left or changed hands", page, node.parent);
+        return fmt::format("page {}: its parent {} is not cached or of another domain", page, node.parent);
       if (parent.pin_count < node.pin_count) return fmt::format("page {}: pinned more often than its parent {}", page, node.parent);
     }
     const bool evictable = node.pin_count == 0 && node.first_child == kNone;

@@ -11,19 +11,19 @@
 
 namespace slora {
 
-// Prefixes are found only within one of these: one tenant's (or share group's) data under one exact adapter content.
+// Prefixes are found only within one domain: one tenant's (or share group's) data under one exact adapter content.
 struct PrefixDomain {
   TenantId tenant;
   AdapterId adapter = kNoAdapter;
   auto operator<=>(const PrefixDomain&) const = default;
 };
 
-// The search by hash is exact whatever the hash is; `all_equal` lets tests prove it.
+// The index compares tokens after hashes, so its answers do not depend on the hash; `all_equal` lets tests prove it.
 enum class PrefixHash : std::uint8_t { tokens, all_equal };
 
 class PrefixIndex;
 
-// Consecutive cached pages from position 0 on that may not be evicted while this lives. Must not outlive the index.
+// Consecutive cached pages from position 0 on, which are not evicted while this exists. Must not outlive the index.
 class PrefixPin {
  public:
   PrefixPin() = default;
@@ -34,9 +34,9 @@ class PrefixPin {
   [[nodiscard]] std::uint32_t size() const { return static_cast<std::uint32_t>(pages_.size()); }
   [[nodiscard]] std::span<const PageIndex> pages() const { return pages_; }
   [[nodiscard]] const PrefixDomain& domain() const { return domain_; }
-  // Room for so many pages without another allocation.
+  // So that the pin holds `page_count` pages without another allocation.
   void reserve(std::size_t page_count) { pages_.reserve(page_count); }
-  // What the pages hold is in doubt: once unpinned they are dropped instead of cached, as far as nobody else uses them.
+  // The contents may be wrong: once unpinned, pages that nobody else pins are dropped instead of cached.
   void distrust() { trusted_ = false; }
 
  private:
@@ -51,7 +51,7 @@ class PrefixPin {
 };
 
 // Full pages of KV by the tokens they hold: a tree whose nodes are pages, found by comparing domain, parent and every token.
-// A node is pinned by each sequence whose page table it stands in, so pins never grow towards the leaves, and what is not pinned
+// A node is pinned by each sequence whose page table it is in, so a parent has at least as many pins as a child, and unpinned nodes
 // can be evicted leaves first. Owned by PagedMemory, used on its thread; O(1) per page, O(log n) when it enters or leaves the
 // eviction order.
 class PrefixIndex {
@@ -61,26 +61,27 @@ class PrefixIndex {
   PrefixIndex(const PrefixIndex&) = delete;
   PrefixIndex& operator=(const PrefixIndex&) = delete;
 
-  // A pin on nothing, to be extended.
+  // A pin of no page, to be extended.
   [[nodiscard]] PrefixPin begin(const PrefixDomain& domain) { return {*this, domain}; }
   // Pins the longest cached prefix of `tokens` of at most `page_count_max` pages.
   [[nodiscard]] PrefixPin match(const PrefixDomain& domain, std::span<const TokenId> tokens, std::uint32_t page_count_max);
   // How many pages match() would pin now.
   [[nodiscard]] std::uint32_t count(const PrefixDomain& domain, std::span<const TokenId> tokens, std::uint32_t page_count_max) const;
-  // The first page of `own` was filled with `tokens` behind the pinned ones: it becomes a cached page, pinned too. False when an equal
-  // page is already there: then that one is pinned instead, and the page in `own` is superfluous.
+  // The first page of `own` was filled with `tokens`, which follow the pinned ones: it becomes a cached page and is pinned. Returns false
+  // if an equal page is cached already: then that one is pinned instead, and the first page of `own` is a duplicate.
   [[nodiscard]] bool try_extend(PrefixPin& pin, std::span<const TokenId> tokens, PageList& own);
 
-  // Somebody runs on these pages: counts towards their value once they are unpinned.
+  // A sequence was admitted with these pages: counts towards their value once they are unpinned.
   void record_use(const PrefixPin& pin);
   // Requires: `page` is the cheapest of the eviction order.
   void evict(PageIndex page);
-  // Drops every page under `adapter` that is not pinned; looks at every page at position 0.
+  // Drops every page of `adapter` that is not pinned. O(cached pages at position 0 + pages dropped).
   void forget(AdapterId adapter);
 
   [[nodiscard]] std::uint32_t evictable_count() const { return unpinned_count_; }
   [[nodiscard]] std::uint64_t evictions() const { return evictions_; }
-  // Recomputes counts, links and order. `pins` is how often each page stands in somebody's PrefixPin. [page_count]
+  // Recomputes counts, links and order and returns the first difference, or nothing. `pins`: in how many PrefixPins each page is.
+  // [page_count]
   [[nodiscard]] std::string check_invariants(std::span<const std::uint32_t> pins) const;
 
  private:
@@ -96,7 +97,7 @@ class PrefixIndex {
     std::uint32_t bucket = kNone, next_in_bucket = kNone;
     std::uint32_t pin_count = 0;
     std::uint32_t use_count = 0;
-    double value = 0;  // in the eviction order, of the last use
+    double value = 0;  // in the eviction order, as of its last use
   };
 
   [[nodiscard]] PageOwner owner_of(const PrefixDomain& domain) const;
@@ -106,7 +107,7 @@ class PrefixIndex {
   void link(std::uint32_t page, const PrefixDomain& domain, std::uint32_t parent, std::span<const TokenId> tokens);
   // Takes an unpinned leaf out of the tree and gives its page back.
   void remove(std::uint32_t page);
-  // Where the list of `node`'s siblings begins.
+  // The head of the list that `node` and its siblings are in.
   [[nodiscard]] std::uint32_t& first_sibling(const Node& node);
   void pin(std::uint32_t page);
   void unpin(const PrefixPin& pin);
