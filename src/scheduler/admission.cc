@@ -1,4 +1,4 @@
-// The scheduler's arithmetic of pages: who gets them, who loses them.
+// Which sequences get pages and which lose them.
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -28,7 +28,7 @@ std::int32_t Scheduler::grow(Sequence& sequence, std::int32_t wanted) {
   Holdings& holdings = sequence.holdings;
   const std::uint32_t needed = pages_for(sequence.planned + wanted);
   if (needed > holdings.page_count()) {
-    // Beyond the one page it needs to advance at all, a prompt leaves to the others what they were promised.
+    // A prompt may take a page that is promised to others only if it could not advance otherwise.
     const std::uint32_t least = has_space(sequence) ? 0 : 1;
     const std::uint32_t granted =
         std::min({std::max(least, budget_.available_to(sequence.promise)), memory_.available(), needed - holdings.page_count()});
@@ -41,7 +41,7 @@ std::int32_t Scheduler::grow(Sequence& sequence, std::int32_t wanted) {
 bool Scheduler::try_preempt_after(std::size_t place) {
   for (std::size_t i = step_.running.size(); i > place + 1; --i) {
     Sequence& victim = *step_.running[i - 1].sequence;
-    // One that waits for its image and holds nothing else has nothing to give yet.
+    // Preempting a sequence that has no pages yet and whose adapter is loading would free nothing.
     const bool gives = victim.holdings.page_count() > 0 || memory_.adapters().state(victim.request.adapter) == AdapterState::resident;
     if (is_reserved(victim) || !gives) continue;
     step_.running.erase(step_.running.begin() + static_cast<std::ptrdiff_t>(i - 1));
@@ -105,13 +105,13 @@ SequenceView Scheduler::make_view(const Sequence& sequence) const {
 }
 
 bool Scheduler::try_admit(Sequence& sequence, std::int32_t share) {
-  if (uncommitted_plan_of(sequence) != nullptr) return false;  // preempted while its last token is still being computed
+  if (uncommitted_plan_of(sequence) != nullptr) return false;  // preempted, and its last token is still being computed
   const SequenceRequest& request = sequence.request;
   AdapterCache& adapters = memory_.adapters();
   const std::int32_t known = sequence.known_count();
   const bool loads = request.adapter != kNoAdapter && adapters.state(request.adapter) == AdapterState::absent;
 
-  // What is held from here on cannot be evicted any more, so it does not count as available.
+  // Pages held from here on cannot be evicted, so they do not count as available.
   Holdings holdings;
   if (!loads) holdings.adapter = adapters.hold(request.adapter, AdapterInterest::pinned);
   const PrefixDomain domain{request.tenant, request.adapter};
@@ -130,7 +130,7 @@ bool Scheduler::try_admit(Sequence& sequence, std::int32_t share) {
     return false;
   }
 
-  // Room for all that it can come to, so that its steps allocate nothing.
+  // Capacity for the worst case, so that its steps allocate nothing.
   holdings.prefix.reserve(worst_pages(sequence));
   holdings.own.reserve(worst_pages(sequence));
   sequence.tokens.reserve(static_cast<std::size_t>(sequence.tokens_max()));
@@ -208,14 +208,14 @@ std::uint32_t Scheduler::pages_for(std::int32_t token_count) const {
   return static_cast<std::uint32_t>((token_count + options_.page_tokens - 1) / options_.page_tokens);
 }
 
-// One page beyond what it holds, if it can still grow; before it starts, also those of its first tokens.
+// One page more than it holds, if it can still grow; until its adapter is resident, also the pages of its first tokens.
 std::uint32_t Scheduler::pages_to_promise(const Sequence& sequence) const {
   const std::uint32_t held = sequence.holdings.page_count();
   const std::uint32_t worst = worst_pages(sequence);
   if (memory_.adapters().is_resident(sequence.request.adapter)) return std::min(worst - held, 1u);
   const std::int32_t first = std::min(sequence.remaining(), options_.step_tokens_max);
   const std::uint32_t wanted = std::min(pages_for(sequence.planned + first) + 1, worst);
-  return wanted > held ? wanted - held : 0;  // who runs reserved has more already
+  return wanted > held ? wanted - held : 0;  // a reserved sequence holds more already
 }
 
 std::int64_t tokens_that_fit(const SchedulerOptions& options, std::uint32_t adapter_page_count) {

@@ -1,4 +1,4 @@
-// What must hold between any two calls of the scheduler, recomputed from nothing.
+// What must hold between any two calls of the scheduler, recomputed from scratch.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,19 +9,19 @@
 namespace slora {
 namespace {
 
-// Counts every reference that somebody holds to a page.
-struct PageCensus {
-  explicit PageCensus(std::uint32_t page_count) : holders(page_count), pins(page_count) {}
+// Counts the references to each page.
+struct PageReferences {
+  explicit PageReferences(std::uint32_t page_count) : holders(page_count), pins(page_count) {}
   std::vector<std::uint32_t> holders;  // [page_count] lists, adapters or the free list that hold it
-  std::vector<std::uint32_t> pins;     // [page_count] prefix pins it stands in
+  std::vector<std::uint32_t> pins;     // [page_count] prefix pins that contain it
 };
 
-std::string count_holdings(PageCensus& census, const PagePool& pool, const Holdings& holdings) {
+std::string count_holdings(PageReferences& references, const PagePool& pool, const Holdings& holdings) {
   for (const PageIndex page : holdings.own.pages()) {
-    ++census.holders[page.value];
-    if (pool.owner(page) != holdings.own.owner()) return fmt::format("page {}: its owner is not who lists it", page.value);
+    ++references.holders[page.value];
+    if (pool.owner(page) != holdings.own.owner()) return fmt::format("page {}: its owner is not the one that lists it", page.value);
   }
-  for (const PageIndex page : holdings.prefix.pages()) ++census.pins[page.value];
+  for (const PageIndex page : holdings.prefix.pages()) ++references.pins[page.value];
   return {};
 }
 
@@ -29,24 +29,25 @@ std::string count_holdings(PageCensus& census, const PagePool& pool, const Holdi
 
 std::string Scheduler::check_invariants() const {
   const PagePool& pool = memory_.pool();
-  PageCensus census(pool.page_count());
+  PageReferences references(pool.page_count());
   for (const auto& [id, sequence] : sequences_)
     if (std::string wrong = check_sequence(*sequence); !wrong.empty()) return wrong;
   for (const auto& [id, sequence] : sequences_)
-    if (std::string wrong = count_holdings(census, pool, sequence->holdings); !wrong.empty()) return wrong;
+    if (std::string wrong = count_holdings(references, pool, sequence->holdings); !wrong.empty()) return wrong;
   for (const UncommittedPlan& plan : uncommitted_)
     for (const Holdings& holdings : plan.kept)
-      if (std::string wrong = count_holdings(census, pool, holdings); !wrong.empty()) return wrong;
+      if (std::string wrong = count_holdings(references, pool, holdings); !wrong.empty()) return wrong;
 
-  if (std::string wrong = memory_.prefixes().check_invariants(census.pins); !wrong.empty()) return wrong;
-  if (std::string wrong = memory_.adapters().check_invariants(census.holders); !wrong.empty()) return wrong;
-  for (const PageIndex page : pool.free_pages()) ++census.holders[page.value];
+  if (std::string wrong = memory_.prefixes().check_invariants(references.pins); !wrong.empty()) return wrong;
+  if (std::string wrong = memory_.adapters().check_invariants(references.holders); !wrong.empty()) return wrong;
+  for (const PageIndex page : pool.free_pages()) ++references.holders[page.value];
   std::uint32_t prefix_count = 0;
   for (std::uint32_t page = 0; page < pool.page_count(); ++page) {
     const bool is_prefix = pool.owner(PageIndex{page}).use == PageUse::prefix;
     prefix_count += is_prefix ? 1 : 0;
     const std::uint32_t expected = is_prefix ? 0 : 1;
-    if (census.holders[page] != expected) return fmt::format("page {}: held by {} instead of {}", page, census.holders[page], expected);
+    if (references.holders[page] != expected)
+      return fmt::format("page {}: held by {} instead of {}", page, references.holders[page], expected);
   }
   if (prefix_count != pool.count(PageUse::prefix))
     return fmt::format("{} prefix pages counted, {} are", pool.count(PageUse::prefix), prefix_count);
@@ -57,10 +58,11 @@ std::string Scheduler::check_sequence(const Sequence& sequence) const {
   const std::uint64_t id = sequence.request.id.value;
   const Holdings& holdings = sequence.holdings;
   const bool is_running = std::ranges::find(running_, &sequence) != running_.end();
-  if (is_running != (sequence.state == SequenceState::running)) return fmt::format("sequence {}: its state and its place disagree", id);
+  if (is_running != (sequence.state == SequenceState::running))
+    return fmt::format("sequence {}: its state and the list it is in disagree", id);
   if (!is_running) {
     const auto& place = sequence.state == SequenceState::preempted ? line_.preempted() : line_.queue();
-    if (std::ranges::count(place, &sequence) != 1) return fmt::format("sequence {}: does not stand in the line once", id);
+    if (std::ranges::count(place, &sequence) != 1) return fmt::format("sequence {}: is not in the line exactly once", id);
     if (holdings.page_count() > 0 || holdings.adapter.adapter() != kNoAdapter) return fmt::format("sequence {}: waits and holds pages", id);
     if (std::string wrong = check_view(sequence); !wrong.empty()) return wrong;
     if (sequence.promise.count() > 0) return fmt::format("sequence {}: waits and is promised pages", id);
@@ -70,7 +72,7 @@ std::string Scheduler::check_sequence(const Sequence& sequence) const {
   if (holdings.prefix.size() > 0 && holdings.prefix.domain() != PrefixDomain{sequence.request.tenant, sequence.request.adapter})
     return fmt::format("sequence {}: reads prefixes of another domain", id);
   const PageOwner owner{PageUse::sequence, sequence.request.tenant, id};
-  if (!holdings.own.empty() && holdings.own.owner() != owner) return fmt::format("sequence {}: holds pages of another", id);
+  if (!holdings.own.empty() && holdings.own.owner() != owner) return fmt::format("sequence {}: holds pages of another owner", id);
   if (holdings.page_count() < pages_for(sequence.planned)) return fmt::format("sequence {}: planned beyond its pages", id);
   if (holdings.page_count() > worst_pages(sequence)) return fmt::format("sequence {}: holds more than it can ever need", id);
   if (is_reserved(sequence) && holdings.page_count() != worst_pages(sequence)) return fmt::format("sequence {}: runs unreserved", id);
@@ -80,17 +82,18 @@ std::string Scheduler::check_sequence(const Sequence& sequence) const {
     return fmt::format("sequence {}: promised more than it can ever need", id);
   if (sequence.overtaken_count > 0) return fmt::format("sequence {}: runs and counts as overtaken", id);
   if (sequence.preemption_count > kPreemptionsMax) return fmt::format("sequence {}: preempted too often", id);
-  if (sequence.pending_count > std::ssize(uncommitted_)) return fmt::format("sequence {}: waits for a token that nobody computes", id);
+  if (sequence.pending_count > std::ssize(uncommitted_))
+    return fmt::format("sequence {}: waits for a token that no uncommitted plan computes", id);
   return {};
 }
 
-// What policies see of a sequence in the line is kept up to date by hand, but for adapters whose change is seen by the next step.
+// The line keeps what policies see of a sequence up to date incrementally; changes of adapters' states follow at the next step.
 std::string Scheduler::check_view(const Sequence& sequence) const {
   const std::uint64_t id = sequence.request.id.value;
   const bool is_preempted = sequence.state == SequenceState::preempted;
   const auto place = is_preempted ? line_.preempted() : line_.queue();
   const auto views = is_preempted ? line_.preempted_views() : line_.queue_views();
-  if (place.size() != views.size()) return "the line has not a view for every sequence";
+  if (place.size() != views.size()) return "the line does not have one view for every sequence";
   const SequenceView& kept = views[static_cast<std::size_t>(std::ranges::find(place, &sequence) - place.begin())];
   const AdapterId adapter = sequence.request.adapter;
   const AdapterState state = adapter == kNoAdapter ? AdapterState::resident : memory_.adapters().state(adapter);
@@ -109,11 +112,11 @@ std::string Scheduler::check_view(const Sequence& sequence) const {
 std::string Scheduler::check_counts() const {
   const auto by_serial = [](const Sequence* a, const Sequence* b) { return a->serial < b->serial; };
   if (!std::ranges::is_sorted(running_, by_serial)) return "running sequences are not in the order of their age";
-  if (running_.size() + line_.size() != sequences_.size()) return "sequences got lost between waiting and running";
-  if (loading_sequence_count() > slot_count()) return "more sequences wait for an image than may";
-  if (running_.size() > 2 * slot_count()) return "more sequences are admitted than may be";
-  if (line_.queue_size() > options_.waiting_max) return "more sequences wait than may";
-  if (std::ssize(uncommitted_) > options_.depth) return "more plans are uncommitted than may be";
+  if (running_.size() + line_.size() != sequences_.size()) return "a sequence is neither waiting nor running, or both";
+  if (loading_sequence_count() > slot_count()) return "more sequences wait for an adapter than allowed";
+  if (running_.size() > 2 * slot_count()) return "more sequences are admitted than allowed";
+  if (line_.queue_size() > options_.waiting_max) return "more sequences wait than allowed";
+  if (std::ssize(uncommitted_) > options_.depth) return "more plans are uncommitted than allowed";
   std::size_t queue_tokens = 0;
   for (const Sequence* const sequence : line_.queue()) queue_tokens += sequence->tokens.size();
   std::uint32_t promised = 0;

@@ -39,7 +39,7 @@ struct StepView {
   std::span<const SequenceView> preempted;  // oldest first; tried before those waiting, whatever the policy decides
   std::span<const SequenceView> running;    // oldest first; includes sequences whose adapter is still loading
   Timestamp now{};
-  std::int32_t prompt_tokens_max = 0;  // of this step, beside one token for each sequence that generates
+  std::int32_t prompt_tokens_max = 0;  // of this step, after one token for each sequence that generates
   std::uint32_t pages_available = 0;   // free or evictable, and promised to no running sequence
 };
 

@@ -14,7 +14,7 @@ enum class PrefixUse : std::uint8_t { read_and_write, write_only };  // write_on
 // What the scheduler needs to know of one token stream. Built by the engine, const afterwards.
 struct SequenceRequest {
   SequenceId id;
-  TenantId tenant;            // who is charged, and whose prefixes may be read
+  TenantId tenant;            // is charged; only its own cached prefixes are read
   std::int32_t priority = 0;  // lower is served earlier
   Timestamp arrival{};
   Timestamp deadline = kNoDeadline;  // of its first token; only policies look at it
@@ -26,15 +26,15 @@ struct SequenceRequest {
 };
 
 enum class EndReason : std::uint8_t {
-  stop,            // an end token, by the sampler's word
+  stop,            // the sampler drew an end token
   length,          // output_tokens_max reached
-  cancelled,       // the client's or the operator's wish
+  cancelled,       // by the client or the operator
   adapter_failed,  // its adapter could not be loaded
-  failed,          // this sequence's own step failed (no finite logits, for example)
+  failed,          // its own part of a step failed (no finite logits, for example)
   given_up,        // dropped in the queue by the policy
 };
 
-// Said exactly once for every sequence that was added.
+// Reported exactly once for every sequence that was added.
 struct SequenceEnd {
   SequenceId id;
   EndReason reason;

@@ -13,16 +13,17 @@ Scheduler::Scheduler(const SchedulerOptions& options, std::unique_ptr<Policy> po
       memory_(options.page_count, options.page_tokens, options.costs, options.prefix_hash),
       budget_(memory_),
       policy_(std::move(policy)) {
-  check(options_.page_tokens > 0 && options_.step_tokens_max > 0 && options_.running_max > 0, "room for one token");
-  check(options_.depth == 1 || options_.depth == 2, "one or two uncommitted plans");
+  check(options_.page_tokens > 0 && options_.step_tokens_max > 0 && options_.running_max > 0,
+        "expected limits of at least one token and one sequence");
+  check(options_.depth == 1 || options_.depth == 2, "expected a depth of 1 or 2");
 }
 
 Scheduler::~Scheduler() = default;
 
 Status Scheduler::add(SequenceRequest request) {
-  check(!request.prompt.empty() && request.output_tokens_max > 0, "a prompt and room for an answer");
-  check((request.adapter == kNoAdapter) == (request.adapter_page_count == 0), "an adapter has pages, the base model has none");
-  check(find(request.id) == nullptr, "an id is used once");
+  check(!request.prompt.empty() && request.output_tokens_max > 0, "expected a prompt and at least one token of output");
+  check((request.adapter == kNoAdapter) == (request.adapter_page_count == 0), "expected pages for an adapter and none for the base model");
+  check(find(request.id) == nullptr, "expected an id that is not in use");
   const std::size_t prompt_count = request.prompt.size();
   const std::int64_t capacity = tokens_that_fit(options_, request.adapter_page_count);
   if (static_cast<std::int64_t>(prompt_count) + request.output_tokens_max > capacity) {
@@ -48,7 +49,7 @@ void Scheduler::cancel(SequenceId id) {
 }
 
 void Scheduler::schedule(StepPlan& out, Timestamp now) {
-  check(uncommitted_.size() < static_cast<std::size_t>(options_.depth), "a plan is committed before too many are made");
+  check(uncommitted_.size() < static_cast<std::size_t>(options_.depth), "expected an earlier plan to be committed before the next one");
   out.clear();
   decide(now);
   admit_running();
@@ -62,7 +63,7 @@ namespace {
 
 bool is_ready(const SequenceView& view) { return view.adapter_state == AdapterState::resident; }
 
-// What a step has for prompts beside one token for each of its sequences that generate.
+// Tokens of a step that are left for prompts after one token for each of its sequences that generate.
 std::int32_t prompt_tokens_of(const auto& running, std::size_t slot_count, std::int32_t step_tokens_max) {
   std::size_t ready_count = 0;
   for (const SequenceView& view : running) {
@@ -75,7 +76,7 @@ std::int32_t prompt_tokens_of(const auto& running, std::size_t slot_count, std::
 
 }  // namespace
 
-// Asks the policy, and lets those go that it gives up.
+// Asks the policy, and ends the sequences that it gives up.
 void Scheduler::decide(Timestamp now) {
   step_.chosen.clear();
   step_.loads.clear();
@@ -142,7 +143,7 @@ void Scheduler::admit_waiting() {
   }
 }
 
-// Prompt tokens that nobody took go to the prompts that the policy gave less than they could use.
+// Prompt tokens that are left go to the prompts that the policy gave less than they could use.
 void Scheduler::share_rest() {
   for (Choice& choice : step_.chosen) {
     if (step_.prompt_tokens_left == 0) break;
@@ -155,10 +156,11 @@ void Scheduler::share_rest() {
   std::erase_if(step_.chosen, [](const Choice& choice) { return choice.token_count == 0; });
 }
 
-// Adapters of the next in line come into pages that are free or cheap to lose, and promised to nobody.
+// Loads the adapters of the next sequences in the line into pages that are not promised and are free or cheap to evict.
 void Scheduler::prefetch() {
   AdapterCache& adapters = memory_.adapters();
-  std::size_t left = step_.is_short_of_pages ? 1 : kPrefetchSequenceCount;  // nobody takes pages before the head of the line
+  // While the head of the line waits for pages, only its own adapter may take some.
+  std::size_t left = step_.is_short_of_pages ? 1 : kPrefetchSequenceCount;
   for (const Sequence* const sequence : step_.line) {
     if (sequence->state == SequenceState::running) continue;  // admitted in this step
     if (left-- == 0) return;
@@ -173,12 +175,12 @@ void Scheduler::prefetch() {
   }
 }
 
-// Writes down what was decided.
+// Writes the decisions into the plan.
 void Scheduler::plan(StepPlan& out) {
   out.index = next_plan_;
   out.loads.swap(step_.loads);
   if (step_.chosen.empty()) return;
-  std::size_t pages_max = 0;  // that these tables can come to: they grow for many steps, the room at once
+  std::size_t pages_max = 0;  // capacity for the largest these tables can become, so that later steps do not allocate
   for (const Choice& choice : step_.chosen) pages_max += worst_pages(*choice.sequence);
   out.pages.reserve(pages_max);
   for (const Choice& choice : step_.chosen) {
@@ -208,8 +210,8 @@ void Scheduler::plan(StepPlan& out) {
       ++sequence.pending_count;
     }
     if (sequence.request.prefix_use == PrefixUse::write_only) {
-      const std::int32_t scored_end = std::min(end, sequence.prompt_count - 1);  // no prompt token is behind the last one
-      span.scored_begin = std::max(span.position_begin, sequence.scored);        // what is computed again was scored before
+      const std::int32_t scored_end = std::min(end, sequence.prompt_count - 1);  // the last prompt token has no next one
+      span.scored_begin = std::max(span.position_begin, sequence.scored);        // tokens computed again are not scored again
       span.scored_count = std::max(scored_end - span.scored_begin, 0);
       sequence.scored = std::max(scored_end, sequence.scored);
     }
@@ -232,16 +234,16 @@ void Scheduler::charge_span(Sequence& sequence, std::int32_t begin, std::int32_t
 
 void Scheduler::commit(const StepPlan& plan, const StepResult& result, std::vector<SequenceEnd>& ended) {
   if (!plan.empty()) {
-    check(!uncommitted_.empty() && uncommitted_.front().index == plan.index, "plans are committed in order");
-    check(std::ssize(result.rows) == plan.output_row_count, "a result for every row of the plan");
-    uncommitted_.erase(uncommitted_.begin());  // what was kept for this plan goes back
+    check(!uncommitted_.empty() && uncommitted_.front().index == plan.index, "expected plans to be committed in order");
+    check(std::ssize(result.rows) == plan.output_row_count, "expected a result for every output row of the plan");
+    uncommitted_.erase(uncommitted_.begin());  // gives back what was kept for this plan
     for (const PlannedSpan& span : plan.spans)
       if (Sequence* const sequence = find(span.sequence)) settle(*sequence, span, result);
   }
   take_ended(ended);
 }
 
-// Takes over what a committed plan brought one sequence. A sequence that was preempted meanwhile keeps the token, not the pages.
+// Applies the result of a committed plan to one sequence. One that was preempted since then keeps the token, but has no pages.
 void Scheduler::settle(Sequence& sequence, const PlannedSpan& span, const StepResult& result) {
   const bool is_running = sequence.state == SequenceState::running;
   RowOutcome outcome = RowOutcome::goes_on;
@@ -267,7 +269,7 @@ void Scheduler::settle(Sequence& sequence, const PlannedSpan& span, const StepRe
     end(sequence, EndReason::length);
 }
 
-// Pages that were filled become cached prefixes.
+// Turns pages that were filled into cached prefixes.
 void Scheduler::store_full_pages(Sequence& sequence, std::int32_t computed_count) {
   if (memory_.adapters().is_retired(sequence.request.adapter)) return;
   Holdings& holdings = sequence.holdings;
@@ -300,7 +302,7 @@ void Scheduler::end(Sequence& sequence, EndReason reason) {
   forget(sequence, reason);
 }
 
-// The last of a sequence, which stands neither in the line nor among those running any more.
+// Reports the end of a sequence and destroys it. Requires: it is neither in the line nor running.
 void Scheduler::forget(Sequence& sequence, EndReason reason) {
   const SequenceRequest& request = sequence.request;
   const SequenceId id = request.id;
@@ -368,7 +370,7 @@ std::size_t Scheduler::loading_sequence_count() const {
 }
 
 void Scheduler::clear_caches() {
-  check(sequences_.empty() && uncommitted_.empty(), "every sequence has ended");
+  check(sequences_.empty() && uncommitted_.empty(), "expected every sequence to have ended");
   memory_.evict_all();
 }
 

@@ -21,35 +21,38 @@ struct SchedulerOptions {
   std::uint32_t page_count = 0;
   std::int32_t page_tokens = 16;
   std::int32_t step_tokens_max = 512;  // tokens of one step, decode and prefill together
-  std::int32_t running_max = 256;      // sequences of one step, and again as many that wait for their image; at most step_tokens_max
+  std::int32_t running_max = 256;      // sequences of one step, and as many more whose adapter is loading; at most step_tokens_max
   std::size_t waiting_max = 1024;      // sequences in the queue
   std::size_t waiting_tokens_max = 1 << 22;
   std::int32_t overtaken_max = 32;  // sequences that may be admitted past one that does not fit, if the policy passes it over
   int depth = 1;                    // plans that may be uncommitted at once: 1 or 2
-  CacheCosts costs;                 // what eviction weighs
+  CacheCosts costs;                 // of eviction
   PrefixHash prefix_hash = PrefixHash::tokens;
 };
 
 struct SchedulerStats {
   std::size_t running = 0;  // sequences that take part in steps
-  std::size_t loading = 0;  // sequences that were admitted and whose adapter is still coming
-  std::size_t waiting = 0;  // sequences in line
+  std::size_t loading = 0;  // admitted sequences whose adapter is still loading
+  std::size_t waiting = 0;  // sequences in the line, preempted ones included
   std::size_t waiting_tokens = 0;
   std::uint64_t preemptions = 0, prefix_query_tokens = 0, prefix_hit_tokens = 0, adapter_loads = 0, adapter_evictions = 0,
                 prefix_evictions = 0;
   std::uint32_t pages_total = 0, pages_free = 0, pages_sequence = 0, pages_prefix = 0, pages_adapter = 0;
-  std::uint32_t pages_evictable = 0;  // of the cached ones: what nobody needs now
+  std::uint32_t pages_evictable = 0;  // cached pages that nothing pins
 };
 
-// Decides, step by step, who runs and with what pages. Pure: told the time, it owns no clock, thread, file or device.
-// One owner and thread: the engine's. Protocol per step: schedule(), take_evicted_adapters(), start the plan's loads, run the plan,
+// Decides, step by step, which sequences run and on which pages. Pure: it is given the time, and owns no clock, thread, file or device.
+// Owned by the engine, used on its thread. Protocol per step: schedule(), take_evicted_adapters(), start the plan's loads, run the plan,
 // commit(); with depth 2 one more schedule() may come before the commit. An empty plan is not committed.
 //
-// Who waits how long: the oldest running sequence is never a victim of preemption, and advances in every step once its adapter is
-// there, save while pages are on their way back to it: from a plan that is not committed, a load that has not landed, or sequences that
-// run reserved and need nothing to end. A sequence is preempted at most kPreemptionsMax times, and tried before all that wait. One that
-// waits and does not fit is overtaken for pages only if the policy passes it over, and at most overtaken_max times: then it starts at
-// the latest when those running have ended. Only who waits for a load is passed by. These laws hold whatever the policy decides.
+// Laws, whatever the policy decides:
+// - The oldest running sequence is never preempted, and advances in every step once its adapter is resident. It waits only for pages of an
+//   uncommitted plan, for pages of a load that has not landed, and for reserved sequences, which need nothing more to end.
+// - A sequence is preempted at most kPreemptionsMax times; then it is admitted again only with its worst case reserved. Preempted sequences
+//   are tried before the queue and are never overtaken for pages.
+// - A waiting sequence that does not fit is overtaken for pages only if the policy passes it over, and by at most overtaken_max sequences.
+//   After that it starts at the latest when the sequences that are running have ended.
+// - A sequence whose adapter is loading is passed by others.
 class Scheduler {
  public:
   Scheduler(const SchedulerOptions& options, std::unique_ptr<Policy> policy);
@@ -58,34 +61,33 @@ class Scheduler {
   // Queues the sequence. Refused with code "queue_full" (try later) or "never_fits" (prompt, output and adapter exceed the
   // empty pool).
   [[nodiscard]] Status add(SequenceRequest request);
-  // In any state; its end is reported by the next commit() or take_ended(). Unknown ids are ignored (it may have just ended).
+  // In any state; the end is reported by the next commit() or take_ended(). Unknown ids are ignored: the sequence may have just ended.
   void cancel(SequenceId id);
 
   // Fills `plan` with the next step at time `now`. An empty plan may still carry loads.
   void schedule(StepPlan& plan, Timestamp now);
   // Closes the oldest uncommitted plan and appends the sequences that ended to `ended`.
   void commit(const StepPlan& plan, const StepResult& result, std::vector<SequenceEnd>& ended);
-  // Appends ends that happened outside of a commit (cancelled in the queue, adapter failures).
+  // Appends the ends that are not reported yet: cancellations, failed loads, sequences given up.
   void take_ended(std::vector<SequenceEnd>& ended);
 
-  // The image of a load has landed: its sequences may run.
+  // The image of a load is complete: its sequences may run.
   void adapter_landed(AdapterId adapter);
-  // The load failed: its pages are free again, the sequences that asked for it end with adapter_failed.
+  // The load failed: its pages are free again, and the adapter's sequences end with adapter_failed.
   void adapter_failed(AdapterId adapter);
-  // No new request will name this content: image and prefixes go as soon as nobody uses them.
+  // No new request will name this content: its image and prefixes are dropped as soon as nothing uses them.
   void retire_adapter(AdapterId adapter);
-  // Adapters whose image left the pool since the last call (their views may be dropped).
+  // Appends the adapters whose image left the pool since the last call; the engine drops their views.
   void take_evicted_adapters(std::vector<AdapterId>& evicted);
 
-  // How many prompt tokens of this sequence were read from the prefix cache at its (last) admission.
+  // Prompt tokens of this sequence that were read from the prefix cache at its latest admission.
   [[nodiscard]] std::int32_t cached_tokens(SequenceId id) const;
-  // Pages that the image and the cached prefixes of this content hold; looks at every page of the pool.
+  // Pages that the image and the cached prefixes of this content hold. O(pages of the pool).
   [[nodiscard]] std::uint32_t pages_of_adapter(AdapterId adapter) const;
   [[nodiscard]] SchedulerStats stats() const;
-  // Requires: every sequence has ended. Gives back all cached prefixes and idle adapters (drain, tests).
+  // Drops all cached prefixes and idle adapters. Requires: every sequence has ended and every plan is committed.
   void clear_caches();
-  // Recomputes every page's owner and every count from scratch and compares; a text naming the first difference, or empty. For tests
-  // and the simulator.
+  // Recomputes every page's owner and every count from scratch and returns the first difference, or nothing. For tests.
   [[nodiscard]] std::string check_invariants() const;
 
  private:
@@ -93,7 +95,7 @@ class Scheduler {
   static constexpr std::int32_t kMisfitsMax = 16;           // sequences of one step that are passed over, whatever the policy says
   static constexpr std::size_t kPrefetchSequenceCount = 8;  // next in line, whose adapters are loaded ahead
 
-  // What must outlive a plan that was not committed yet: the device may still read or write it.
+  // Holdings of sequences that ended or were preempted, kept until the plan is committed: the device may still read or write them.
   struct UncommittedPlan {
     std::uint64_t index;
     std::vector<Holdings> kept;
@@ -107,7 +109,7 @@ class Scheduler {
     std::int32_t token_count;
     bool is_cut;  // by the policy's share
   };
-  // What schedule() has decided so far.
+  // What schedule() has decided so far. The vectors keep their capacity from step to step.
   struct Step {
     std::vector<Ranked> running;  // in the order to serve; the last is preempted first
     std::vector<Sequence*> line;  // waiting, in the order to try
@@ -117,7 +119,7 @@ class Scheduler {
     std::vector<Choice> chosen;
     std::vector<AdapterLoad> loads;
     std::int32_t prompt_tokens_left = 0;
-    bool is_short_of_pages = false;  // somebody running, or the head of the line, did not get what it needs
+    bool is_short_of_pages = false;  // a running sequence, or the first in the line, did not get the pages it needs
   };
 
   void decide(Timestamp now);
@@ -180,7 +182,7 @@ class Scheduler {
   SchedulerStats totals_;  // only its running totals
 };
 
-// Tokens of one sequence (prompt and output together) that fit a pool of `page_count` pages beside an adapter.
+// Tokens of one sequence (prompt and output together) that fit in the empty pool next to an adapter of this size.
 [[nodiscard]] std::int64_t tokens_that_fit(const SchedulerOptions& options, std::uint32_t adapter_page_count);
 
 }  // namespace slora

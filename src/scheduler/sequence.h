@@ -13,9 +13,10 @@ namespace slora {
 
 enum class SequenceState : std::uint8_t { waiting, preempted, running };
 
-// All that an admitted sequence has of the pool: its page table is the pinned prefix followed by its own pages.
+// Everything that an admitted sequence holds of the pool: its page table is the pinned prefix followed by its own pages.
 struct Holdings {
-  AdapterHold adapter;  // declared first: a retired adapter drops its prefixes when its last hold dies, and they must be unpinned then
+  // Declared first, so destroyed last: a retired adapter drops its prefixes with its last hold, and they must be unpinned by then.
+  AdapterHold adapter;
   PrefixPin prefix;
   PageList own;
 
@@ -27,15 +28,15 @@ struct Sequence {
   SequenceRequest request;   // its prompt has moved to `tokens`
   std::uint64_t serial = 0;  // order of add(): the lower, the older
   SequenceState state = SequenceState::waiting;
-  AdapterHold interest;  // in its adapter, beside the pin of a running one
+  AdapterHold interest;  // in its adapter, in addition to the pin of a running sequence
 
   std::vector<TokenId> tokens;  // prompt and the output that is known
   std::int32_t prompt_count = 0;
   std::int32_t planned = 0;        // tokens whose KV is or will be written by the plans made so far
   std::int32_t scored = 0;         // positions of the prompt that plans have scored
-  std::int32_t pending_count = 0;  // tokens behind `tokens` that uncommitted plans will yield,
-  std::int32_t pending_row = -1;   // the last of them in this row
-  std::uint64_t last_plan = 0;     // that computes something of it
+  std::int32_t pending_count = 0;  // tokens after `tokens` that uncommitted plans will yield
+  std::int32_t pending_row = -1;   // output row of the last of them
+  std::uint64_t last_plan = 0;     // the latest plan with a span of it
   std::int32_t computed_max = 0;   // tokens that plans have computed since it came, those lost by preemption included
   std::int32_t preemption_count = 0;
   std::int32_t overtaken_count = 0;  // sequences that were admitted past it while it did not fit
@@ -46,7 +47,7 @@ struct Sequence {
   [[nodiscard]] std::int32_t known_count() const { return static_cast<std::int32_t>(tokens.size()); }
   [[nodiscard]] std::int32_t output_count() const { return known_count() - prompt_count + pending_count; }
   [[nodiscard]] std::int32_t tokens_max() const { return prompt_count + request.output_tokens_max; }
-  // Tokens that can be computed now: none behind the last output, whose KV nobody reads.
+  // Tokens that can be computed now. The last output token is never computed, because nothing reads its KV.
   [[nodiscard]] std::int32_t remaining() const {
     if (output_count() >= request.output_tokens_max) return 0;
     return known_count() + pending_count - planned;

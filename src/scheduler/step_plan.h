@@ -7,7 +7,7 @@
 
 namespace slora {
 
-// One input token of a step: a value, or (value -1) the token that row `previous_row` of the plan before will yield.
+// One input token of a step: a value, or (value -1) the token that output row `previous_row` of the previous plan will yield.
 struct InputToken {
   TokenId value = -1;
   std::int32_t previous_row = -1;
@@ -23,18 +23,18 @@ struct PlannedSpan {
   std::int32_t page_begin;  // range in StepPlan::pages: the sequence's page table from position 0 on
   std::int32_t page_count;
   std::int32_t output_row;  // index in StepResult::rows, or -1 when the span ends before the last known token
-  // Of a scored prompt: the positions here whose logits say how likely the prompt token behind them was. Each stands in one plan.
+  // Of a scored prompt: the positions whose logits give the log-probability of the next prompt token. Each is in exactly one plan.
   std::int32_t scored_begin = 0;
   std::int32_t scored_count = 0;
 };
 
-// An adapter image to bring into `pages`; the pages are reserved for it until it landed or failed.
+// An adapter image to load into `pages`, which belong to it until the load has failed or the image is evicted.
 struct AdapterLoad {
   AdapterId adapter;
   std::vector<PageIndex> pages;
 };
 
-// What one step does: data, built by Scheduler::schedule and const until its commit. Buffers are reused from step to step.
+// What one step does, as data: built by Scheduler::schedule and not changed until its commit. Buffers are reused from step to step.
 struct StepPlan {
   std::uint64_t index = 0;  // counts plans; commits come in this order
   std::vector<PlannedSpan> spans;
@@ -61,7 +61,7 @@ struct StepPlan {
 
 enum class RowOutcome : std::uint8_t { goes_on, stop, failed };
 
-// What came out of a plan: one entry per output row.
+// The result of a plan: one entry per output row.
 struct RowResult {
   TokenId token = -1;
   RowOutcome outcome = RowOutcome::goes_on;

@@ -8,7 +8,7 @@
 
 namespace slora {
 
-// Another policy, and a look at what it is shown and charged. For tests.
+// For tests: forwards to another policy and reports what that one is shown and charged.
 class ProbedPolicy final : public Policy {
  public:
   using OnCharges = std::function<void(std::span<const ServiceCharge>)>;

@@ -13,7 +13,7 @@
 
 namespace slora {
 
-// Plays the engine: every row yields token 7 unless told otherwise, and the invariants are checked after every call.
+// Acts as the engine: every output row yields token 7 unless a test says otherwise, and the invariants are checked after every call.
 class Play {
  public:
   explicit Play(const SchedulerOptions& options, std::unique_ptr<Policy> policy = std::make_unique<FcfsPolicy>())

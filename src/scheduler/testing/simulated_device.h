@@ -27,37 +27,37 @@ class SimulatedRandom {
   std::uint64_t state_;
 };
 
-// A language model in one sentence: what a token leaves behind depends on itself, on all before it, on the tenant and on the adapter's
-// image, and so does the token that follows. As in a real one, a wrong, stale or foreign slot anywhere changes what comes out.
+// A stand-in for a language model: the value that a token writes to its slot depends on the token, on all tokens before it, on the tenant
+// and on the adapter's image, and so does the next token. As in a real model, a wrong or stale slot anywhere changes the output.
 struct SimulatedModel {
   std::int32_t vocabulary = 4;
-  std::uint64_t stop_period = 40;  // one in so many tokens ends its sequence
-  std::uint64_t fail_period = 0;   // one in so many fails; 0: none
+  std::uint64_t stop_period = 40;  // one in stop_period tokens ends its sequence
+  std::uint64_t fail_period = 0;   // one in fail_period tokens fails; 0: none
 
   [[nodiscard]] static std::uint64_t image_word(AdapterId adapter, std::uint64_t word_index);
   // What one word of an image adds to the image's digest.
   [[nodiscard]] static std::uint64_t image_part(std::uint64_t word, std::uint64_t word_index);
   [[nodiscard]] static std::uint64_t start(TenantId tenant, AdapterId adapter, std::uint64_t image_digest);
-  // What the slot of `token` holds when all before it sum up to `digest`.
+  // The value of the slot of `token` after tokens whose digest is `digest`.
   [[nodiscard]] static std::uint64_t slot(std::uint64_t digest, TokenId token);
   [[nodiscard]] static std::uint64_t add_slot(std::uint64_t digest, std::uint64_t slot, std::int32_t position);
   [[nodiscard]] RowResult next(std::uint64_t digest) const;
 };
 
-// A device that does exactly what plans say, into pages that remember. Owned by the simulator.
+// A device that executes plans on pages of slots. Owned by the simulator.
 class SimulatedDevice {
  public:
   SimulatedDevice(const SimulatedModel& model, std::uint32_t page_count, std::int32_t page_tokens);
 
-  // While an image is on its way its pages hold noise.
+  // While an image is loading its pages hold noise.
   void begin_load(const AdapterLoad& load);
   void land(AdapterId adapter);
   void fail(AdapterId adapter);
-  // The scheduler says that the image left.
+  // The scheduler reported that the image left the pool.
   void evict(AdapterId adapter);
 
-  // Reads and writes pages as the plan says; `previous` are the rows of the plan before. The digest behind each span goes to `digests`.
-  // Returns what is wrong with the plan on its face, or nothing.
+  // Reads and writes pages as the plan says; `previous` are the rows of the previous plan. Fills `digests` with the digest after each span.
+  // Returns what is wrong with the plan itself, or nothing.
   [[nodiscard]] std::string run(const StepPlan& plan, std::span<const TenantId> tenants, const StepResult& previous, StepResult& result,
                                 std::vector<std::uint64_t>& digests);
 

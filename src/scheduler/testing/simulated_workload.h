@@ -9,7 +9,7 @@ namespace slora {
 
 enum class SimulatedPolicy : std::uint8_t { fcfs, whimsical, least_served };
 
-// One world to run the scheduler in: its size and how rough it is. Chances are per step.
+// One simulation: the size of the pool and the load, and how often what goes wrong. Chances are per step.
 struct SimulationOptions {
   std::uint64_t seed = 0;
   SchedulerOptions scheduler;
@@ -31,7 +31,7 @@ struct SimulationOptions {
   double adapter_chance = 0.7, write_only_chance = 0.05, familiar_chance = 0.5;  // per request
 };
 
-// Another world for every seed: each switches some hardships on and draws their rates (swarm testing).
+// A different simulation for every seed: each enables some of the difficulties and draws their rates (swarm testing).
 [[nodiscard]] SimulationOptions draw_options(std::uint64_t seed);
 
 struct SimulatedRequest {
@@ -47,7 +47,7 @@ class SimulatedWorkload {
   [[nodiscard]] SimulatedRequest draw_request(SimulatedRandom& random);
   // A stream that ended may be continued by a later request of the same tenant.
   void remember(const SequenceRequest& request, std::int32_t prompt_count, const std::vector<TokenId>& tokens);
-  // Puts a new content under some name; the old one is returned. Requires: adapter_count > 0.
+  // Gives some name a new content and returns the old one. Requires: adapter_count > 0.
   [[nodiscard]] AdapterId replace_some(SimulatedRandom& random);
 
  private:

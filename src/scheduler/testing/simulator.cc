@@ -229,7 +229,7 @@ void Simulator::commit() {
   }
 }
 
-// Books what a plan brought its client.
+// Records what a plan's result means for the stream of a span.
 void Simulator::settle(const PlannedSpan& span, const StepResult& result) {
   const auto found = live_.find(span.sequence.value);
   if (found == live_.end() || span.output_row < 0) return;

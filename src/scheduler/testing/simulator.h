@@ -16,17 +16,17 @@
 
 namespace slora {
 
-// Situations that a simulation should meet now and then, or its world is too tame to prove anything.
+// Situations that some simulations have to meet, or they are too easy to prove anything.
 enum class Situation : std::uint8_t {
   preempted_twice,
   preempted_while_uncommitted,
-  reserved_while_loading,  // back for the last time, behind a load
+  reserved_while_loading,  // admitted with its worst case reserved while its adapter loads
   cancelled_while_waiting,
   cancelled_while_loading,
   cancelled_while_running,
   cancelled_while_uncommitted,
   cancelled_after_preemption,
-  stopped_with_a_step_ahead,  // a row of the plan behind is for nobody
+  stopped_with_a_step_ahead,  // the next plan has a row of a sequence that ended
   failed_step,
   scored_over_preemption,  // part of the prompt before, part after
   read_cached_prefix,
@@ -51,7 +51,7 @@ inline constexpr std::size_t kSituationCount = static_cast<std::size_t>(Situatio
 [[nodiscard]] std::string_view name_of(Situation situation);
 
 struct SimulationReport {
-  std::string failure;  // the first thing found wrong, with seed and step, or empty
+  std::string failure;  // the first violation, with seed and step, or empty
   std::uint64_t steps = 0;
   std::uint64_t ended = 0;
   std::uint64_t age_max = 0;      // steps from a sequence's arrival to its end
@@ -59,10 +59,10 @@ struct SimulationReport {
   std::array<std::uint64_t, kSituationCount> situations{};
 };
 
-// The production scheduler in a made-up world where everything goes wrong that can: bursts, cancellations, slow and failing loads,
-// replaced adapters, a tiny pool. After every call the scheduler's invariants are recomputed, and the simulator's own books are
-// compared: each sequence's tokens must be those of a pure function of its history and adapter, which they are only if every page
-// held what it should. One thread; a run is a function of its options.
+// Runs the production scheduler under bursts, cancellations, slow and failing loads, replaced adapters and a tiny pool. After every call
+// the scheduler's invariants are recomputed, and its results are compared with the simulator's own records: each sequence's tokens must be
+// those of a pure function of its history and adapter, which they are only if every page held the right contents, and a policy must see
+// every sequence as it is and be charged for exactly what was done. One thread; a run is a function of its options.
 class Simulator {
  public:
   explicit Simulator(const SimulationOptions& options);
@@ -71,12 +71,12 @@ class Simulator {
   [[nodiscard]] SimulationReport run(std::uint64_t step_count);
 
  private:
-  // What must come out for one request, computed before it runs.
+  // The expected output of one request, computed before it runs.
   struct Stream {
     SequenceRequest request;
     std::int32_t earlier_prompt_count = -1;  // see SimulatedRequest
     std::vector<TokenId> tokens;             // prompt and the whole output
-    std::vector<std::uint64_t> digests;      // [known inputs] behind each position
+    std::vector<std::uint64_t> digests;      // [known inputs] after each position
     EndReason end = EndReason::length;
     std::int32_t output_count = 0;  // tokens of the whole output
     std::int32_t emitted_count = 0;

@@ -1,4 +1,4 @@
-// What the simulator holds every plan to.
+// What the simulator checks about every plan and every view of a policy.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,7 +15,7 @@ void Simulator::check_charges(std::span<const ServiceCharge> charges) {
   if (std::ranges::any_of(charges, [](const ServiceCharge& charge) { return charge.recomputed_tokens > 0; })) saw(Situation::recomputed);
 }
 
-// A policy sees everybody who lives, in its place and as it is.
+// A policy sees every live sequence, in the right list and in its current state.
 void Simulator::check_view(const StepView& view) {
   const auto is_cancelled = [](const auto& entry) { return entry.second.is_cancelled; };
   const std::size_t count = view.waiting.size() + view.preempted.size() + view.running.size();
@@ -85,7 +85,7 @@ void Simulator::check_plan(const StepPlan& plan) {
   before_ = stats;
 }
 
-// No page is written that anybody else reads or writes, in this plan or in one that is not committed yet; nor loaded into.
+// No page is written, or loaded into, that another sequence reads or writes in this plan or in one that is not committed yet.
 void Simulator::check_pages(const StepPlan& plan) {
   std::map<PageIndex, std::uint64_t> users;  // by uncommitted plans
   for (const OpenPlan& open : open_) {
@@ -173,7 +173,7 @@ void Simulator::note_scores(Stream& stream, const PlannedSpan& span) {
   if (is_scored && span.output_row >= 0) expect(stream.scored_count == prompt_count - 1, "a prompt is scored before its first token", id);
 }
 
-// What the device had in its pages behind this span is what the pure function says.
+// The digest of the pages after this span is that of the pure function.
 void Simulator::check_span(const PlannedSpan& span, std::uint64_t digest) {
   const auto found = live_.find(span.sequence.value);
   if (found == live_.end()) return;
@@ -191,7 +191,7 @@ void Simulator::check_sound() {
   if (const std::string wrong = scheduler_.check_invariants(); !wrong.empty()) expect(false, wrong);
 }
 
-// Image and prefixes of a retired content go as soon as nobody uses them.
+// The image and the prefixes of a retired content are dropped as soon as nothing uses them.
 void Simulator::check_retired() {
   for (const AdapterId adapter : retired_) {
     const auto names = [&](const auto& entry) { return entry.second.request.adapter == adapter; };

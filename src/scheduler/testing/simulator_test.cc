@@ -5,7 +5,7 @@
 namespace slora {
 namespace {
 
-// A failure prints its seed and step; `Simulator(draw_options(seed)).run(kSteps)` plays it again.
+// A failure prints its seed and step; `Simulator(draw_options(seed)).run(kSteps)` repeats it.
 TEST(Simulator, FindsNothingWrongInManyWorlds) {
   constexpr std::uint64_t kSeeds = 500, kSteps = 1500;
   SimulationReport total;
