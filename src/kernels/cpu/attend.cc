@@ -8,8 +8,8 @@
 namespace slora::cpu {
 namespace {
 
-constexpr std::int32_t kTurnRows = 112;      // pairs of query and head that share a pass over the keys: eight tiles
-constexpr std::int64_t kTurnsPerThread = 4;  // enough that threads finish together
+constexpr std::int32_t kItemRows = 112;      // pairs of query and head that share one pass over the keys: eight tiles
+constexpr std::int64_t kItemsPerThread = 4;  // enough that threads finish at about the same time
 
 std::size_t whole_lines(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
@@ -18,21 +18,21 @@ std::int64_t cost_of(const AttendCall& call) { return (call.key_end - call.key_b
 }  // namespace
 
 void Attend::run(Tensor out, Tensor q, const KvLayer& layer, std::span<const SpanView> spans, const AttendParams& params) {
-  check(out.dtype == DType::bf16 && q.dtype == DType::f32, "q in fp32, out in bf16");
+  check(out.dtype == DType::bf16 && q.dtype == DType::f32, "expected q in fp32 and out in bf16");
   check(layer.head_dim % 2 == 0 && std::has_single_bit(static_cast<std::uint32_t>(layer.page_tokens)),
-        "an even head_dim, a power of two of tokens in a page");
-  check(params.scale > 0, "a positive scale: the highest score is found before it is scaled");
+        "expected an even head_dim and a power of two of tokens in a page");
+  check(params.scale > 0, "expected a positive scale, since the highest score is found before scaling");
   plan(out, q, layer, spans, params);
   split_long_calls(layer);
   std::int64_t rows = 0;
   for (const AttendCall& call : calls_) rows = std::max<std::int64_t>(rows, call.query_count * call.group);
-  const std::size_t room = whole_lines(kernels_.attend_scratch_bytes(layer, rows));
-  auto* scratch = scratch_.take<std::byte>(room * static_cast<std::size_t>(pool_.thread_count()));
+  const std::size_t bytes = whole_lines(kernels_.attend_scratch_bytes(layer, rows));
+  auto* scratch = scratch_.take<std::byte>(bytes * static_cast<std::size_t>(pool_.thread_count()));
   const auto count = static_cast<std::int64_t>(calls_.size());
-  // The last queries of a span see the most keys: long turns first.
+  // The last queries of a span see the most keys: start with the long calls.
   pool_.parallel_for(count, [&](std::int64_t index, int worker) {
     const auto at = static_cast<std::size_t>(count - 1 - index);
-    kernels_.attend(calls_[at], at > 0 ? &calls_[at - 1] : nullptr, scratch + room * static_cast<std::size_t>(worker));
+    kernels_.attend(calls_[at], at > 0 ? &calls_[at - 1] : nullptr, scratch + bytes * static_cast<std::size_t>(worker));
   });
   pool_.parallel_for(static_cast<std::int64_t>(merges_.size()), [&](std::int64_t index, int) {
     const Merge& merge = merges_[static_cast<std::size_t>(index)];
@@ -40,17 +40,18 @@ void Attend::run(Tensor out, Tensor q, const KvLayer& layer, std::span<const Spa
   });
 }
 
-// One call for each kv head and some queries of each span: as many as share what they read, but not so many that threads go idle.
+// One call for each kv head and some queries of each span: as many queries as possible share one pass over the keys, while enough calls are
+// left for all threads.
 void Attend::plan(Tensor out, Tensor q, const KvLayer& layer, std::span<const SpanView> spans, const AttendParams& params) {
   const auto group = static_cast<std::int32_t>(q.cols / layer.head_dim / layer.kv_heads);
-  const std::int64_t enough = kTurnsPerThread * pool_.thread_count();
-  const auto turns = [&](std::int32_t queries) {
+  const std::int64_t enough = kItemsPerThread * pool_.thread_count();
+  const auto item_count = [&](std::int32_t queries) {
     std::int64_t count = 0;
     for (const SpanView& span : spans) count += (span.row_count + queries - 1) / queries * layer.kv_heads;
     return count;
   };
-  std::int32_t queries = std::max(1, kTurnRows / group);
-  while (queries * group > kernels_.tile_rows && queries > 1 && turns(queries) < enough) queries /= 2;
+  std::int32_t queries = std::max(1, kItemRows / group);
+  while (queries * group > kernels_.tile_rows && queries > 1 && item_count(queries) < enough) queries /= 2;
   whole_.clear();
   for (const SpanView& span : spans) {
     for (std::int32_t begin = 0; begin < span.row_count; begin += queries) {
@@ -67,7 +68,7 @@ void Attend::plan(Tensor out, Tensor q, const KvLayer& layer, std::span<const Sp
 void Attend::split_long_calls(const KvLayer& layer) {
   std::int64_t cost = 0;
   for (const AttendCall& call : whole_) cost += cost_of(call);
-  const std::int64_t cost_max = pool_.thread_count() == 1 ? cost : cost / (kTurnsPerThread * pool_.thread_count());
+  const std::int64_t cost_max = pool_.thread_count() == 1 ? cost : cost / (kItemsPerThread * pool_.thread_count());
   calls_.clear();
   merges_.clear();
   std::size_t bytes = 0;

@@ -16,7 +16,7 @@ class Attend {
   void run(Tensor out, Tensor q, const KvLayer& layer, std::span<const SpanView> spans, const AttendParams& params);
 
  private:
-  // Calls that are parts of one: calls_[begin, end).
+  // Calls whose partial results belong to one call: calls_[begin, end).
   struct Merge {
     std::size_t begin, end;
     std::size_t part_bytes;
@@ -28,7 +28,7 @@ class Attend {
   const Kernels& kernels_;
   ThreadPool& pool_;
   std::vector<AttendCall> whole_;
-  std::vector<AttendCall> calls_;  // the same, the long ones in parts
+  std::vector<AttendCall> calls_;  // the same, with long ones split into parts
   std::vector<Merge> merges_;
   Scratch scratch_;
   Scratch parts_;

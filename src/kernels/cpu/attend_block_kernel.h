@@ -1,52 +1,52 @@
 #pragma once
-#include "kernels/cpu/attend_room.h"
+#include "kernels/cpu/attend_scratch.h"
 #include "kernels/cpu/attend_tile.h"
 #include "kernels/cpu/kernels.h"
 
 namespace slora::cpu {
 
-// One tile of rows over one block of keys: scores, their softmax beside what was summed before, and weights times values. Keys that
-// a row does not see are left out by position, never by value: pages may hold anything there.
+// One tile of rows over one block of keys: scores, their softmax combined with the sums so far, and weights times values. Keys that a row
+// does not see are excluded by position, never by value: pages may hold anything there, NaN too.
 template <class Isa>
 class AttendBlockKernel {
  public:
-  using Room = AttendRoom<Isa>;
+  using Scratch = AttendScratch<Isa>;
   using State = AttendState<Isa>;
 
-  // Rows of a call; at most Isa::kTileRows.
+  // Consecutive rows of a call; at most Isa::kTileRows.
   struct Rows {
     std::int64_t begin, count;
   };
 
-  // Takes the keys of room.block into `state`. Requires: room.positions and room.queries of these rows.
-  static void run(const AttendCall& call, const Room& room, const State& state, Rows rows) {
+  // Adds the keys of scratch.block to `state`. Requires: scratch.positions and scratch.queries of these rows are set.
+  static void run(const AttendCall& call, const Scratch& scratch, const State& state, Rows rows) {
     Range visible[kTileRows];
-    for (std::int64_t r = 0; r < rows.count; ++r) visible[r] = visible_keys(call, room.positions[rows.begin + r], room.position);
-    // Ranges grow with the row: what the first and the last see tells what any and what all see.
+    for (std::int64_t r = 0; r < rows.count; ++r) visible[r] = visible_keys(call, scratch.positions[rows.begin + r], scratch.position);
+    // Ranges move up with the row, so the first and the last row bound what any row sees and what all rows see.
     const Range any{visible[0].begin, visible[rows.count - 1].end};
     if (any.empty()) return;
-    score_keys(call, room, rows, any);
+    score_keys(call, scratch, rows, any);
     const float scale = call.params.scale * kLog2E;
     if (visible[rows.count - 1].begin == 0 && visible[0].end == kKeyBlock) {
-      weigh<true>(room, state, rows, visible, scale);
-      add_common(room, state, rows, {0, kKeyBlock / 2});
+      weigh<true>(scratch, state, rows, visible, scale);
+      add_common(scratch, state, rows, {0, kKeyBlock / 2});
     } else {
-      hide_unseen(room, rows.count, visible);
-      weigh<false>(room, state, rows, visible, scale);
-      add_values(room, state, rows, visible);
+      hide_unseen(scratch, rows.count, visible);
+      weigh<false>(scratch, state, rows, visible, scale);
+      add_values(scratch, state, rows, visible);
     }
   }
 
  private:
   using Block = KvBlock<Isa>;
 
-  static constexpr std::int64_t kTileRows = Room::kTileRows;
-  static constexpr std::int64_t kLineKeys = Room::kLineKeys;
-  static constexpr std::int64_t kBlockLines = Room::kBlockLines;
+  static constexpr std::int64_t kTileRows = Scratch::kTileRows;
+  static constexpr std::int64_t kLineKeys = Scratch::kLineKeys;
+  static constexpr std::int64_t kBlockLines = Scratch::kBlockLines;
   static constexpr int kKeyVectors = Isa::rows_max(2) >= Isa::kTileRows ? 2 : 1;
   static constexpr float kLowest = -__builtin_inff();
 
-  // Keys of a block that a row sees.
+  // The keys of a block that a row sees.
   struct Range {
     std::int64_t begin, end;
 
@@ -58,54 +58,55 @@ class AttendBlockKernel {
     return {greatest(first - block_position, 0), least(position + 1 - block_position, kKeyBlock)};
   }
 
-  // scores [rows, 128] = q K for all lines of keys that any row sees
-  static void score_keys(const AttendCall& call, const Room& room, Rows rows, Range any) {
-    const std::int64_t lines = Room::head_lines(call.layer->head_dim);
-    const std::uint32_t* const* keys = room.block.keys;
-    const std::uint32_t* const* ahead = ahead_of(room, rows).keys;
+  // scores [rows, 128] = q K, for all lines of keys of which some row sees a key
+  static void score_keys(const AttendCall& call, const Scratch& scratch, Rows rows, Range any) {
+    const std::int64_t lines = Scratch::head_lines(call.layer->head_dim);
+    const std::uint32_t* const* keys = scratch.block.keys;
+    const std::uint32_t* const* prefetch = upcoming_block(scratch, rows).keys;
     for (std::int64_t key = any.begin / kLineKeys * kLineKeys; key < any.end; key += kKeyVectors * kLanes) {
       const std::int64_t vector = key / kLanes;
       for (std::int64_t i = 0; i < lines; ++i) {
-        room.key_runs[i] = keys[vector] + i * kLanes * room.block.key_stride;
-        room.ahead_runs[i] = ahead[vector] + i * kLanes * room.block.key_stride;
+        scratch.key_runs[i] = keys[vector] + i * kLanes * scratch.block.key_stride;
+        scratch.prefetch_runs[i] = prefetch[vector] + i * kLanes * scratch.block.key_stride;
       }
-      AttendTileArgs args{.out = room.scores + key,
+      AttendTileArgs args{.out = scratch.scores + key,
                           .out_stride = kKeyBlock,
-                          .x = room.queries + rows.begin * lines * kLanes,
-                          .runs = room.key_runs,
-                          .ahead = room.ahead_runs,
+                          .x = scratch.queries + rows.begin * lines * kLanes,
+                          .runs = scratch.key_runs,
+                          .prefetch = scratch.prefetch_runs,
                           .run_shift = 4,
-                          .pair_stride = room.block.key_stride,
+                          .pair_stride = scratch.block.key_stride,
                           .end = call.layer->head_dim / 2};
-      if constexpr (kKeyVectors == 2) {  // a second vector that nobody sees may have no page
+      if constexpr (kKeyVectors == 2) {  // no row may see the second vector, and then it has no page
         args.vector_stride = key + kLanes < any.end ? keys[vector + 1] - keys[vector] : 0;
-        args.ahead_stride = ahead[vector + 1] - ahead[vector];
+        args.prefetch_stride = prefetch[vector + 1] - prefetch[vector];
       }
       attend_tile_of_rows<Isa, kTileRows, kKeyVectors, AttendStart::zero>(rows.count, args);
     }
   }
 
-  // The first tile asks for what the others will find.
-  static const Block& ahead_of(const Room& room, Rows rows) { return rows.begin == 0 ? room.ahead : room.block; }
+  // The first tile prefetches the upcoming block; the other tiles then find it in cache.
+  static const Block& upcoming_block(const Scratch& scratch, Rows rows) { return rows.begin == 0 ? scratch.upcoming : scratch.block; }
 
-  // Gives keys that rows do not see, in lines that they do, the lowest score.
-  static void hide_unseen(const Room& room, std::int64_t row_count, const Range* visible) {
+  // Sets the scores of keys that a row does not see to -inf, in lines of which it sees a key.
+  static void hide_unseen(const Scratch& scratch, std::int64_t row_count, const Range* visible) {
     const Ints lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     for (std::int64_t r = 0; r < row_count; ++r) {
       const auto begin = static_cast<std::int32_t>(visible[r].begin);
       const auto end = static_cast<std::int32_t>(visible[r].end);
       for (std::int64_t key = begin / kLineKeys * kLineKeys; key < (end + kLineKeys - 1) / kLineKeys * kLineKeys; key += kLanes) {
         if (key >= begin && key + kLanes <= end) continue;
-        float* at = room.scores + r * kKeyBlock + key;
+        float* at = scratch.scores + r * kKeyBlock + key;
         const Ints keys = lanes + static_cast<std::int32_t>(key);
         store(at, ((keys >= begin) & (keys < end)) ? load(at) : broadcast(kLowest));
       }
     }
   }
 
-  // Scores to bf16 weights relative to the highest score so far; what was summed before is scaled to that. kWhole: all rows see all keys.
+  // Turns scores into bf16 weights relative to the highest score so far, and rescales the earlier sums to it. kWhole: all rows see all
+  // keys.
   template <bool kWhole>
-  static void weigh(const Room& room, const State& state, Rows rows, const Range* visible, float scale) {
+  static void weigh(const Scratch& scratch, const State& state, Rows rows, const Range* visible, float scale) {
     const auto for_lines = [&](std::int64_t r, auto&& visit) {
       const std::int64_t end = kWhole ? kBlockLines : (visible[r].end + kLineKeys - 1) / kLineKeys;
       for (std::int64_t line = kWhole ? 0 : visible[r].begin / kLineKeys; line < end; ++line) visit(line);
@@ -114,7 +115,7 @@ class AttendBlockKernel {
     for (std::int64_t r = 0; r < rows.count; ++r) {
       Floats peak = broadcast(kLowest);
       for_lines(r, [&](std::int64_t line) {
-        const float* scores = room.scores + r * kKeyBlock + line * kLineKeys;
+        const float* scores = scratch.scores + r * kKeyBlock + line * kLineKeys;
         peak = larger(larger(load(scores), load(scores + kLanes)), peak);
       });
       peaks[r] = Isa::maximum(peak);
@@ -139,45 +140,45 @@ class AttendBlockKernel {
       const Floats scales = broadcast(scale);
       const Floats shift = broadcast(-origins[r]);
       for_lines(r, [&](std::int64_t line) {
-        const float* scores = room.scores + r * kKeyBlock + line * kLineKeys;
+        const float* scores = scratch.scores + r * kKeyBlock + line * kLineKeys;
         const Floats low = Isa::exp2(Isa::multiply_add(load(scores), scales, shift));
         const Floats high = Isa::exp2(Isa::multiply_add(load(scores + kLanes), scales, shift));
         const Words words = Isa::bfloat16_words(low, high);
-        __builtin_memcpy(room.weights + (line * rows.count + r) * kLanes, &words, sizeof words);
-        // The sum is of what will be multiplied, so that the weights add up to 1.
+        __builtin_memcpy(scratch.weights + (line * rows.count + r) * kLanes, &words, sizeof words);
+        // Sums the rounded weights, which are the ones multiplied with values, so that they add up to 1.
         total = Isa::dot(total, words, broadcast_word(0x3f803f80));
       });
       store(state.totals + row * kLanes, total);
     }
   }
 
-  // sums += weights V where not all is visible: pairs of keys that all rows see in tiles, those before and after that only some see row by
-  // row. Each row takes its pairs in order.
-  static void add_values(const Room& room, const State& state, Rows rows, const Range* visible) {
+  // sums += weights V if some row does not see all keys: pairs of keys that all rows see are computed in tiles, those before and after row
+  // by row. Each row adds its pairs in order.
+  static void add_values(const Scratch& scratch, const State& state, Rows rows, const Range* visible) {
     const Range& last = visible[rows.count - 1];
     Range common{(last.begin + 1) / 2, visible[0].end / 2};
     if (common.empty()) common = {kKeyBlock / 2, kKeyBlock / 2};
     const auto add_alone = [&](std::int64_t r, Range pairs) {
-      add_pairs(room, state.sums + (rows.begin + r) * state.dim, room.weights + r * kLanes, rows.count, visible[r], pairs);
+      add_pairs(scratch, state.sums + (rows.begin + r) * state.dim, scratch.weights + r * kLanes, rows.count, visible[r], pairs);
     };
     for (std::int64_t r = 0; r < rows.count && visible[0].begin / 2 < common.begin; ++r) {
       add_alone(r, {visible[r].begin / 2, least(common.begin, (visible[r].end + 1) / 2)});
     }
-    if (!common.empty()) add_common(room, state, rows, common);
-    if (rows.begin == 0) room.ahead.ask_for_values(common.end, (last.end + kLineKeys - 1) / kLineKeys * kLanes);
+    if (!common.empty()) add_common(scratch, state, rows, common);
+    if (rows.begin == 0) scratch.upcoming.prefetch_values(common.end, (last.end + kLineKeys - 1) / kLineKeys * kLanes);
     for (std::int64_t r = 0; r < rows.count && last.end > 2 * common.end; ++r) {
       add_alone(r, {common.end, (visible[r].end + 1) / 2});
     }
   }
 
-  static void add_common(const Room& room, const State& state, Rows rows, Range pairs) {
+  static void add_common(const Scratch& scratch, const State& state, Rows rows, Range pairs) {
     AttendTileArgs args{.out = state.sums + rows.begin * state.dim,
                         .out_stride = state.dim,
-                        .x = room.weights,
-                        .runs = room.block.values,
-                        .ahead = ahead_of(room, rows).values,
-                        .run_shift = room.block.value_shift,
-                        .pair_stride = room.block.value_stride,
+                        .x = scratch.weights,
+                        .runs = scratch.block.values,
+                        .prefetch = upcoming_block(scratch, rows).values,
+                        .run_shift = scratch.block.value_shift,
+                        .pair_stride = scratch.block.value_stride,
                         .begin = pairs.begin,
                         .end = pairs.end};
     std::int64_t column = 0;
@@ -197,9 +198,11 @@ class AttendBlockKernel {
     go(std::integral_constant<int, 1>{});
   }
 
-  // sums [dim] += weights [4, row_count, 16] V over some pairs of one row; a key of them that it does not see is masked out of the values.
-  static void add_pairs(const Room& room, float* sums, const std::uint32_t* weights, std::int64_t row_count, Range visible, Range pairs) {
-    const Block& block = room.block;
+  // sums [dim] += weights [4, row_count, 16] V over some pairs of one row. Of a pair of which the row sees only one key, the other is
+  // masked out of weights and values.
+  static void add_pairs(const Scratch& scratch, float* sums, const std::uint32_t* weights, std::int64_t row_count, Range visible,
+                        Range pairs) {
+    const Block& block = scratch.block;
     const std::int64_t run_pairs = std::int64_t{1} << block.value_shift;
     for (std::int64_t pair = pairs.begin; pair < pairs.end; ++pair) {
       const std::uint32_t mask = (2 * pair < visible.begin ? 0u : 0x0000ffffu) | (2 * pair + 1 >= visible.end ? 0u : 0xffff0000u);

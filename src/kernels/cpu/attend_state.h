@@ -4,15 +4,15 @@
 
 namespace slora::cpu {
 
-// What rows of attention know after some of their keys: the softmax over those alone, not yet divided by its total. Memory of `words`
-// floats that begin at a line.
+// The state of rows of attention after some of their keys: the softmax over those alone, not yet divided by its total. A view of `words`
+// floats that begin at a cache line.
 template <class Isa>
 struct AttendState {
   std::int64_t rows = 0;
   std::int64_t dim = 0;      // head_dim in whole vectors
-  float* sums = nullptr;     // [rows, dim]: values times weights
-  float* totals = nullptr;   // [rows, 16]: sums of weights
-  float* highest = nullptr;  // [rows in whole vectors]: highest scaled score, to which weights are relative; -inf before the first key
+  float* sums = nullptr;     // [rows, dim]: sums of weight * value
+  float* totals = nullptr;   // [rows, 16]: partial sums of the weights
+  float* highest = nullptr;  // [rows in whole vectors]: the highest scaled score, to which weights are relative; -inf before the first key
 
   static std::int64_t whole_vectors(std::int64_t count) { return (count + kLanes - 1) / kLanes * kLanes; }
   static std::int64_t words(std::int64_t rows, std::int64_t head_dim) {
@@ -28,7 +28,7 @@ struct AttendState {
     for (std::int64_t row = 0; row < whole_vectors(rows) + kLanes; ++row) highest[row] = -__builtin_inff();
   }
 
-  // Takes the keys of `later` too, which come after all those here.
+  // Adds the keys of `later`, which all come after those of this state.
   void merge(const AttendState& later) const {
     for (std::int64_t row = 0; row < rows; ++row) {
       if (later.highest[row] == -__builtin_inff()) continue;
@@ -36,7 +36,7 @@ struct AttendState {
       const Floats factor = Isa::exp2(broadcast(highest[row] - peak));
       const Floats later_factor = Isa::exp2(broadcast(later.highest[row] - peak));
       const auto join = [&](float* to, const float* from) {
-        // Rows that knew nothing take over bit by bit: 0 x 0 may have a sign.
+        // Rows without any key so far copy the bits: 0 * 0 + x might change the sign of a zero.
         store(to, highest[row] == -__builtin_inff() ? load(from) : Isa::multiply_add(load(to), factor, load(from) * later_factor));
       };
       for (std::int64_t d = 0; d < dim; d += kLanes) join(sums + row * dim + d, later.sums + row * dim + d);

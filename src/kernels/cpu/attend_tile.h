@@ -7,32 +7,32 @@
 
 namespace slora::cpu {
 
-// Attention's product: out [rows, cols] (= or +=) sum over pairs of x * w, both in words of two bf16. x lies in lines of 16 pairs, one a
-// row, as softmax writes its weights; w [pairs, cols] in runs of pairs, as pages hold it. Every element is one chain of dot
-// instructions in the order of the pairs, whatever the tile's shape and however the pairs are cut into calls.
+// Attention's micro-kernel: out [rows, cols] (= or +=) sum over pairs of x * w, both in words of two bf16. x is stored in lines of 16 pairs
+// of one row, as softmax writes its weights; w [pairs, cols] in runs of contiguous pairs, as pages hold it. Every element is one chain of
+// dot instructions in the order of the pairs, for any shape of the tile and any split of the pairs over calls.
 struct AttendTileArgs {
   float* out = nullptr;
   std::ptrdiff_t out_stride = 0;
-  const std::uint32_t* x = nullptr;             // [pairs / 16, rows, 16]
-  const std::uint32_t* const* runs = nullptr;   // where every 2^run_shift pairs of w begin; at most 64
-  const std::uint32_t* const* ahead = nullptr;  // runs of the same shape that are asked for meanwhile
+  const std::uint32_t* x = nullptr;                // [pairs / 16, rows, 16]
+  const std::uint32_t* const* runs = nullptr;      // the start of every 2^run_shift pairs of w; at most 64 runs
+  const std::uint32_t* const* prefetch = nullptr;  // runs of the same shape to prefetch while computing
   int run_shift = 0;
-  std::ptrdiff_t run_offset = 0;  // words from there to the tile's first column
+  std::ptrdiff_t run_offset = 0;  // words from a run's start to the tile's first column
   std::ptrdiff_t pair_stride = 0;
   std::ptrdiff_t vector_stride = kLanes;
-  std::ptrdiff_t ahead_stride = kLanes;  // between vectors there
-  std::ptrdiff_t begin = 0;              // pairs [begin, end)
+  std::ptrdiff_t prefetch_stride = kLanes;  // the same for the runs to prefetch
+  std::ptrdiff_t begin = 0;                 // pairs [begin, end)
   std::ptrdiff_t end = 0;
 };
 
-enum class AttendStart { zero, out };  // where the sums start
+enum class AttendStart { zero, out };  // initial value of the sums
 
 template <class Isa, int kRows, int kVectors, AttendStart kStart>
 void attend_tile(const AttendTileArgs& args) {
   using Sums = typename Isa::TileFloats;
   using Pairs = typename Isa::TileWords;
   constexpr int kWidth = sizeof(Sums) / sizeof(float);
-  constexpr int kParts = kLanes / kWidth;  // registers of a vector
+  constexpr int kParts = kLanes / kWidth;  // registers per vector
   Sums sums[kRows][kVectors * kParts];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
@@ -48,10 +48,10 @@ void attend_tile(const AttendTileArgs& args) {
     const std::ptrdiff_t stop = least(args.end, pair - in_run + run_pairs);
     const std::uint32_t* x = args.x + pair / kLanes * kRows * kLanes + pair % kLanes;
     const std::uint32_t* w = args.runs[pair >> args.run_shift] + args.run_offset + in_run * args.pair_stride;
-    const std::ptrdiff_t ahead = args.ahead[pair >> args.run_shift] - args.runs[pair >> args.run_shift];
+    const std::ptrdiff_t prefetch = args.prefetch[pair >> args.run_shift] - args.runs[pair >> args.run_shift];
     for (; pair < stop; ++pair, ++x, w += args.pair_stride) {
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) __builtin_prefetch(w + ahead + v * args.ahead_stride, 0, 3);
+      for (int v = 0; v < kVectors; ++v) __builtin_prefetch(w + prefetch + v * args.prefetch_stride, 0, 3);
       Pairs columns[kVectors * kParts];
 #pragma GCC unroll 16
       for (int v = 0; v < kVectors * kParts; ++v) {
@@ -74,7 +74,7 @@ void attend_tile(const AttendTileArgs& args) {
   }
 }
 
-// The tile for `rows` rows. Requires: 1 <= rows <= kRowsMax.
+// Runs the tile with `rows` rows. Requires: 1 <= rows <= kRowsMax.
 template <class Isa, int kRowsMax, int kVectors, AttendStart kStart>
 void attend_tile_of_rows(std::int64_t rows, const AttendTileArgs& args) {
   static constexpr auto kTable = []<int... kRow>(std::integer_sequence<int, kRow...>) {

@@ -18,7 +18,7 @@ struct Avx2 : Portable {
   using TileInts [[gnu::vector_size(32)]] = std::int32_t;
   using TileHalves [[gnu::vector_size(16)]] = std::uint16_t;
 
-  // One of the two registers of sixteen lanes, and sixteen lanes of two registers: by memory, which compilers see through.
+  // Splits sixteen lanes into two registers and joins them; written as copies of memory, which compilers optimise away.
   template <class Half, class Vector>
   [[gnu::always_inline]] static Half low(const Vector& value) {
     Half half;
@@ -39,7 +39,7 @@ struct Avx2 : Portable {
     return out;
   }
 
-  // accumulator + the dot product of each lane's pairs of bf16, of which the product is exact in fp32.
+  // accumulator + the dot product of each lane's pairs of bf16, whose products are exact in fp32.
   [[gnu::always_inline]] static TileFloats dot(TileFloats accumulator, TileWords a, TileWords b) {
     accumulator = multiply_add(__builtin_bit_cast(TileFloats, a << 16), __builtin_bit_cast(TileFloats, b << 16), accumulator);
     return multiply_add(__builtin_bit_cast(TileFloats, a & 0xffff0000u), __builtin_bit_cast(TileFloats, b & 0xffff0000u), accumulator);
@@ -67,7 +67,7 @@ struct Avx2 : Portable {
     return join<Ints>(nearest(low<TileFloats>(value)), nearest(high<TileFloats>(value)));
   }
 
-  // Even and odd bytes as words of 16 bits: the instruction that takes bytes would saturate.
+  // Multiplies even and odd bytes as 16-bit integers, since the instruction for bytes would saturate.
   [[gnu::always_inline]] static TileInts dot_bytes(TileInts accumulator, TileWords a, TileWords b) {
     const auto wide_a = __builtin_bit_cast(__m256i, a);
     const auto wide_b = __builtin_bit_cast(__m256i, b);

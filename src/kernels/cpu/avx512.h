@@ -8,10 +8,10 @@ namespace slora::cpu {
 // AVX-512 with VDPBF16PS and VPDPBUSD. Included only by files compiled for it.
 struct Avx512 {
   static constexpr const char* kName = "avx512-bf16";
-  // Most rows of a tile of `vectors` x 16 columns that leaves the sums in registers.
+  // The most rows of a tile of `vectors` x 16 columns whose sums fit the registers.
   static constexpr int rows_max(int vectors) { return vectors <= 2 ? 14 : vectors == 4 ? 6 : 3; }
   static constexpr int kTileRows = 14;
-  // The same with an integer beside every sum.
+  // The same for int8 tiles, which have an integer for every sum.
   static constexpr int int8_rows_max(int vectors) { return vectors <= 2 ? 7 : vectors == 4 ? 3 : 1; }
   static constexpr int kInt8TileRows = 7;
 
@@ -30,7 +30,7 @@ struct Avx512 {
     return __builtin_bit_cast(Ints, _mm512_dpbusd_epi32(__builtin_bit_cast(__m512i, accumulator), __builtin_bit_cast(__m512i, a),
                                                         __builtin_bit_cast(__m512i, b)));
   }
-  // Rounded to the nearest integer, ties to even. No product before it is fused with it.
+  // Rounded to the nearest integer, ties to even. A product that was its argument is rounded first.
   [[gnu::always_inline]] static Ints nearest(Floats value) {
     return __builtin_bit_cast(Ints, _mm512_cvtps_epi32(__builtin_bit_cast(__m512, value)));
   }
@@ -51,7 +51,7 @@ struct Avx512 {
     p = multiply_add(p, r, broadcast(1.0f));
     return __builtin_bit_cast(Floats, _mm512_scalef_ps(__builtin_bit_cast(__m512, p), __builtin_bit_cast(__m512, x)));  // by 2^floor(x)
   }
-  // Two vectors rounded to bf16, neighbours in one word.
+  // Rounds two vectors to bf16; neighbouring lanes share a word.
   [[gnu::always_inline]] static Words bfloat16_words(Floats low, Floats high) {
     return __builtin_bit_cast(Words, _mm512_cvtne2ps_pbh(__builtin_bit_cast(__m512, high), __builtin_bit_cast(__m512, low)));
   }

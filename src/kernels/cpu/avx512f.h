@@ -5,7 +5,7 @@
 
 namespace slora::cpu {
 
-// AVX-512 of machines that have no products of bf16: sixteen lanes are one register. Included only by the file compiled for it.
+// AVX-512 without the bf16 extension: sixteen lanes are one register. Included only by the file compiled for it.
 struct Avx512F : Portable {
   static constexpr const char* kName = "avx512";
   static constexpr int rows_max(int vectors) { return vectors <= 2 ? 12 : vectors == 4 ? 5 : 2; }
@@ -18,7 +18,7 @@ struct Avx512F : Portable {
   using TileInts = Ints;
   using TileHalves = Halves;
 
-  // accumulator + the dot product of each lane's pairs of bf16, of which the product is exact in fp32.
+  // accumulator + the dot product of each lane's pairs of bf16, whose products are exact in fp32.
   [[gnu::always_inline]] static Floats dot(Floats accumulator, Words a, Words b) {
     accumulator = multiply_add(as_floats(a << 16), as_floats(b << 16), accumulator);
     return multiply_add(as_floats(a & 0xffff0000u), as_floats(b & 0xffff0000u), accumulator);
@@ -35,7 +35,7 @@ struct Avx512F : Portable {
     return __builtin_bit_cast(Ints, _mm512_cvtps_epi32(__builtin_bit_cast(__m512, value)));
   }
 
-  // Even and odd bytes as words of 16 bits: the instruction that takes bytes would saturate.
+  // Multiplies even and odd bytes as 16-bit integers, since the instruction for bytes would saturate.
   [[gnu::always_inline]] static Ints dot_bytes(Ints accumulator, Words a, Words b) {
     const auto wide_a = __builtin_bit_cast(__m512i, a);
     const auto wide_b = __builtin_bit_cast(__m512i, b);

@@ -5,14 +5,14 @@
 namespace slora::cpu {
 namespace {
 
-// One row lies 128 bytes apart: each word is a cache line of its own, asked for ahead.
-constexpr std::int64_t kAhead = 32;
+// The words of one row are 128 bytes apart, each in a cache line of its own, so they are prefetched this many words ahead.
+constexpr std::int64_t kPrefetchDistance = 32;
 
 void embed_row(float* out, const PackedWeight& table, TokenId token) {
   const std::uint32_t* words = table.panel(token / PackedWeight::kPanelCols) + token % PackedWeight::kPanelCols;
   const std::int64_t pairs = table.pairs();
   for (std::int64_t i = 0; i < pairs; ++i) {
-    __builtin_prefetch(words + std::min(i + kAhead, pairs - 1) * PackedWeight::kPanelCols);
+    __builtin_prefetch(words + std::min(i + kPrefetchDistance, pairs - 1) * PackedWeight::kPanelCols);
     const std::uint32_t word = words[i * PackedWeight::kPanelCols];
     out[2 * i] = to_float(Bfloat16{static_cast<std::uint16_t>(word)});
     if (2 * i + 1 < table.in) out[2 * i + 1] = to_float(Bfloat16{static_cast<std::uint16_t>(word >> 16)});
@@ -29,7 +29,8 @@ void embed_row(float* out, const Int8Weight& table, TokenId token) {
     const std::int64_t end = std::min(table.in, (group + 1) * Int8Weight::kGroup);
     for (std::int64_t k = group * Int8Weight::kGroup; k < end; ++k) {
       const std::int64_t quad = k / 4 % Int8Weight::kGroupQuads;
-      if (k % 4 == 0) __builtin_prefetch(words + (quad + kAhead) * Int8Weight::kPanelCols + col);  // beyond the group lies the next
+      if (k % 4 == 0)
+        __builtin_prefetch(words + (quad + kPrefetchDistance) * Int8Weight::kPanelCols + col);  // beyond the group is the next one
       const std::uint32_t byte = words[quad * Int8Weight::kPanelCols + col] >> (8 * (k % 4)) & 0xffu;
       out[k] = scale * static_cast<float>(static_cast<std::int32_t>(byte) - 128);
     }
@@ -41,7 +42,7 @@ void embed_rows(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, cons
   constexpr std::int64_t kElementCost = 8;  // mostly cache misses
   for_rows(pool, out.rows, kElementCost * out.cols, [&](std::int64_t t) {
     const TokenId token = ids[static_cast<std::size_t>(t)];
-    check(token >= 0 && token < table.out, "a token of the vocabulary");
+    check(token >= 0 && token < table.out, "expected a token of the vocabulary");
     embed_row(out.row<float>(t), table, token);
   });
 }

@@ -4,7 +4,7 @@
 
 namespace slora::cpu {
 
-// What a product has and gets beside W x.
+// What is added to a product W x, and where.
 struct ExpandArgs {
   Tensor y;                     // [T, columns of the product from col_begin on] fp32
   std::span<const float> bias;  // [out] or empty
@@ -14,7 +14,7 @@ struct ExpandArgs {
   [[nodiscard]] float* at(std::int64_t row, std::int64_t col) const { return y.row<float>(row) + (col - col_begin); }
 };
 
-// What a product adds to y = W x while y is in cache: its bias, or what records put in its place, then the records in their order.
+// Adds to y = W x, while y is in cache, the bias (or the records' biases that replace it), then the records in their order.
 template <class Isa>
 class ExpandKernel {
  public:
@@ -22,11 +22,11 @@ class ExpandKernel {
     std::int64_t begin, end;
   };
 
-  // Requires: no tile of z lies in these rows and in others.
+  // Requires: every tile of z lies either in these rows or outside of them.
   static void add(const ExpandArgs& args, Range rows, Range cols) {
     add_bias(args, rows, cols);
     for (const ExpandCall& expand : args.records) {
-      if (!expand.is_late) add_record(args, expand, rows, cols);
+      if (!expand.is_deferred) add_record(args, expand, rows, cols);
     }
   }
 
@@ -46,7 +46,7 @@ class ExpandKernel {
     return record.bias != nullptr && record.bias_mode == BiasMode::replace;
   }
 
-  // Rows of a record that replaces the base's bias get that instead, on its slice.
+  // Rows under a record that replaces the base's bias get the record's bias instead, on its slice.
   static void add_bias(const ExpandArgs& args, Range rows, Range cols) {
     bool any_replaces = false;
     for (const ExpandCall& expand : args.records) any_replaces |= replaces_bias(expand);
@@ -79,8 +79,8 @@ class ExpandKernel {
     }
   }
 
-  // What the record's slice and rows share with these. The chains of y go on through B, tile by tile in the order of
-  // ranks; z was scaled before.
+  // Adds the record where its rows and slice intersect the given ones. The dot chains of y continue through B, tile by tile in the order of
+  // the ranks; z was scaled when it was packed.
   static void add_record(const ExpandArgs& args, const ExpandCall& expand, Range rows, Range cols) {
     const AppliedRecord& applied = *expand.applied;
     const RecordView& record = *applied.record;
@@ -104,10 +104,10 @@ class ExpandKernel {
                                          .w = reinterpret_cast<const std::uint32_t*>(tile.data) + (begin - tile_begin),
                                          .pair_stride = tile.col_count / 2,
                                          .pairs = tile.row_count,
-                                         .ahead = reinterpret_cast<const std::byte*>(z.words)},
+                                         .prefetch = reinterpret_cast<const std::byte*>(z.words)},
                                         end - begin);
       }
-      if (mine.begin == applied.row_begin) ask_for_columns(tile, end - tile_begin, 2 * end - begin - tile_begin);
+      if (mine.begin == applied.row_begin) prefetch_columns(tile, end - tile_begin, 2 * end - begin - tile_begin);
     }
     if (record.bias == nullptr || record.bias_mode != BiasMode::add) return;
     for (std::int64_t row = mine.begin; row < mine.end; ++row) {
@@ -115,7 +115,7 @@ class ExpandKernel {
     }
   }
 
-  // The first of the record's tiles that begins at `row` or after it.
+  // The first of the record's tiles of z that begins at `row` or after it.
   static std::size_t find_tile(const ExpandCall& expand, std::int64_t row) {
     std::size_t begin = 0;
     for (std::size_t end = expand.tile_count; begin < end;) {
@@ -129,8 +129,8 @@ class ExpandKernel {
     return begin;
   }
 
-  // Columns [begin, end) of every row of B's tile: short runs far apart, which no hardware foresees.
-  static void ask_for_columns(const Tile& tile, std::int64_t begin, std::int64_t end) {
+  // Prefetches columns [begin, end) of every row of B's tile: short runs far apart, which no hardware prefetcher predicts.
+  static void prefetch_columns(const Tile& tile, std::int64_t begin, std::int64_t end) {
     constexpr std::int64_t kLine = 64;
     const std::int64_t row_bytes = tile.col_count * static_cast<std::int64_t>(sizeof(Bfloat16));
     const std::int64_t first = begin * static_cast<std::int64_t>(sizeof(std::uint32_t));

@@ -16,7 +16,7 @@ class GatedKernel {
   }
 
  private:
-  // x / (1 + exp(-x)), where exp(-x) stays finite.
+  // x / (1 + exp(-x)), with the exponent limited so that exp(-x) stays finite.
   [[gnu::always_inline]] static Floats silu(Floats x) {
     const Floats exponent = x * -kLog2E;
     return x / (1.0f + Isa::exp2(exponent > 126.0f ? broadcast(126.0f) : exponent));

@@ -5,7 +5,8 @@
 
 namespace slora::cpu {
 
-// A range of panels of y = W x + bias + records, W in bytes: the product tile by tile, then what is added while y is in cache.
+// Computes a range of panels of y = W x + bias + records with an int8 W: the product tile by tile, then bias and records while y is in
+// cache.
 template <class Isa>
 class Int8LinearKernel {
  public:
@@ -26,7 +27,7 @@ class Int8LinearKernel {
     std::int64_t begin, end;
   };
 
-  // Few rows take several panels at once, so that enough chains are in flight.
+  // One tile reads each weight once. With few rows it computes several panels at once, so that enough independent dot chains are in flight.
   static void multiply_once(const Int8LinearCall& call, std::int64_t panel_begin, std::int64_t panel_end) {
     const Int8RowTile& x = call.tiles[0];
     std::int64_t panel = panel_begin;
@@ -34,13 +35,13 @@ class Int8LinearKernel {
     panel = multiply_side_by_side<4>(call, panel, panel_end);
     for (; panel < panel_end; ++panel) {
       Int8TileArgs args = tile_args(call, x, panel, {0, call.weight.group_count()});
-      args.ahead = reinterpret_cast<const std::byte*>(args.w) + kAheadBytes;  // panels follow one another
-      args.ahead_step = kQuadBytes;
+      args.prefetch = reinterpret_cast<const std::byte*>(args.w) + kPrefetchBytes;  // the next panels follow in memory
+      args.prefetch_step = kQuadBytes;
       multiply_panel(x.rows, args, columns_from(call, panel));
     }
   }
 
-  // Returns the first panel that is left.
+  // Computes groups of kVectors / 2 panels while the tile is low enough for them; returns the first panel that is left.
   template <int kVectors>
   static std::int64_t multiply_side_by_side(const Int8LinearCall& call, std::int64_t panel, std::int64_t panel_end) {
     constexpr std::int64_t kPanels = kVectors / 2;
@@ -54,12 +55,13 @@ class Int8LinearKernel {
     return panel;
   }
 
-  // Many rows go by, tile after tile, before a block of weights that stays in the first cache; meanwhile the next block is asked for.
+  // Several tiles: all are multiplied with a block of the weights that stays in the first-level cache, while the next block is prefetched
+  // by the first kPrefetchingTiles of them.
   static void multiply(const Int8LinearCall& call, std::int64_t panel_begin, std::int64_t panel_end) {
     const std::int64_t group_count = call.weight.group_count();
     const std::int64_t block_count = (group_count + kBlockGroups - 1) / kBlockGroups;
     const auto tile_count = static_cast<std::int64_t>(call.tiles.size());
-    const std::int64_t asking = least(tile_count, kAskingTiles);
+    const std::int64_t prefetching = least(tile_count, kPrefetchingTiles);
     for (std::int64_t block = 0; block < block_count; ++block) {
       const Groups groups{group_count * block / block_count, group_count * (block + 1) / block_count};
       for (std::int64_t panel = panel_begin; panel < panel_end; ++panel) {
@@ -69,9 +71,9 @@ class Int8LinearKernel {
         for (std::int64_t i = 0; i < tile_count; ++i) {
           const Int8RowTile& x = call.tiles[static_cast<std::size_t>(i)];
           Int8TileArgs args = tile_args(call, x, panel, groups);
-          if (i < asking) {
-            args.ahead_step = (kQuadBytes + asking - 1) / asking;  // rounded up: no line may be left out
-            args.ahead = next + i * args.ahead_step * (groups.end - groups.begin) * Int8Weight::kGroupQuads;
+          if (i < prefetching) {
+            args.prefetch_step = (kQuadBytes + prefetching - 1) / prefetching;  // rounded up, so that no cache line is left out
+            args.prefetch = next + i * args.prefetch_step * (groups.end - groups.begin) * Int8Weight::kGroupQuads;
           }
           multiply_panel(x.rows, args, columns_from(call, panel));
         }
@@ -103,12 +105,12 @@ class Int8LinearKernel {
             .group_count = groups.end - groups.begin,
             .last_quads = call.weight.quads_of(groups.end - 1),
             .start = groups.begin == 0 ? TileStart::zero : TileStart::out,
-            .ahead = reinterpret_cast<const std::byte*>(x.words)};
+            .prefetch = reinterpret_cast<const std::byte*>(x.words)};
   }
 
   static constexpr std::int64_t kBlockGroups = 7;  // 28 KiB of a panel
-  static constexpr std::int64_t kAskingTiles = 8;
-  static constexpr std::int64_t kAheadBytes = 8192;
+  static constexpr std::int64_t kPrefetchingTiles = 8;
+  static constexpr std::int64_t kPrefetchBytes = 8192;
   static constexpr std::int64_t kQuadBytes = Int8Weight::kPanelCols * static_cast<std::int64_t>(sizeof(std::uint32_t));
 };
 

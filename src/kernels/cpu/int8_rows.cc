@@ -7,8 +7,8 @@
 namespace slora::cpu {
 namespace {
 
-constexpr std::int64_t kParallelElements = 16384;  // fewer are packed sooner than a thread is woken
-constexpr std::int64_t kTurnGroups = 4;
+constexpr std::int64_t kParallelElements = 16384;  // packing fewer takes less time than waking a thread
+constexpr std::int64_t kItemGroups = 4;
 constexpr std::int64_t kLineWords = 16;
 
 }  // namespace
@@ -25,16 +25,16 @@ std::span<const Int8RowTile> Int8Rows::pack(Tensor x, ThreadPool& pool) {
     const std::int64_t end = x.rows * (i + 1) / tile_count;
     tiles_.push_back({x.rows_from(begin, end - begin), begin, static_cast<int>(end - begin), words + i * tile_words});
   }
-  const std::int64_t turns_per_tile = (group_count + kTurnGroups - 1) / kTurnGroups;
-  const auto pack_turn = [&](std::int64_t turn, int) {
-    const std::int64_t begin = turn % turns_per_tile * kTurnGroups;
-    kernels_.int8_quantise(tiles_[static_cast<std::size_t>(turn / turns_per_tile)], begin, std::min(begin + kTurnGroups, group_count));
+  const std::int64_t items_per_tile = (group_count + kItemGroups - 1) / kItemGroups;
+  const auto pack_item = [&](std::int64_t item, int) {
+    const std::int64_t begin = item % items_per_tile * kItemGroups;
+    kernels_.int8_quantise(tiles_[static_cast<std::size_t>(item / items_per_tile)], begin, std::min(begin + kItemGroups, group_count));
   };
-  const std::int64_t turns = tile_count * turns_per_tile;
+  const std::int64_t items = tile_count * items_per_tile;
   if (x.rows * x.cols >= kParallelElements) {
-    pool.parallel_for(turns, pack_turn);
+    pool.parallel_for(items, pack_item);
   } else {
-    for (std::int64_t turn = 0; turn < turns; ++turn) pack_turn(turn, 0);
+    for (std::int64_t item = 0; item < items; ++item) pack_item(item, 0);
   }
   return tiles_;
 }

@@ -4,7 +4,7 @@
 
 namespace slora::cpu {
 
-// Rows of bf16 rounded group by group to 255 levels about 0, the outermost at the group's largest magnitude.
+// Rounds rows of bf16 group by group to 255 levels symmetric about 0, the outermost at the group's largest magnitude.
 template <class Isa>
 class Int8RowsKernel {
  public:
@@ -19,7 +19,7 @@ class Int8RowsKernel {
       std::uint32_t* out = tile.group(group);
       Row quantised[Isa::kInt8TileRows];
       for (std::int64_t r = 0; r < rows; ++r) quantise_row(quantised[r], tile.source.row<const Bfloat16>(r) + begin, count);
-      for (std::int64_t i = 0; i < quads; ++i) {  // written in order: the rows are read from as many places at once
+      for (std::int64_t i = 0; i < quads; ++i) {  // writes in the order of memory; only the reads are scattered over the rows
         for (std::int64_t r = 0; r < rows; ++r) __builtin_memcpy(out + i * rows + r, quantised[r].bytes + 4 * i, sizeof *out);
       }
       out += quads * rows;
@@ -32,7 +32,7 @@ class Int8RowsKernel {
 
  private:
   static constexpr int kVectors = Int8Weight::kGroup / kLanes;
-  static constexpr float kLargestMin = 0x1p-100f;  // below, 127 / largest might overflow: such a group is 0
+  static constexpr float kLargestMin = 0x1p-100f;  // below this, 127 / largest might overflow: such a group becomes 0
   static constexpr float kLargestMax = 0x1.fffffep+127f;
 
   using Bytes [[gnu::vector_size(kLanes)]] = std::int8_t;
@@ -51,7 +51,7 @@ class Int8RowsKernel {
       from = padded;
     }
     Words values[kVectors];
-    Ints largest = {};  // of magnitudes: their bits have the order of the numbers, and NaN is above all
+    Ints largest = {};  // of magnitudes, compared by their bits: these have the order of the numbers, and NaN is above all
 #pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v) {
       Halves halves;
@@ -61,7 +61,7 @@ class Int8RowsKernel {
       largest = magnitude > largest ? magnitude : largest;
     }
     const float limit = __builtin_bit_cast(float, fold(largest, [](Ints a, Ints b) { return a > b ? a : b; }));
-    if (!(limit <= kLargestMax)) {  // what is no number has no nearest integer
+    if (!(limit <= kLargestMax)) {  // NaN and infinity have no nearest integer
       __builtin_memset(out.bytes, 0, sizeof out.bytes);
       out.scale = __builtin_nanf("");
       out.start = 0;

@@ -9,24 +9,24 @@
 
 namespace slora::cpu {
 
-// The one product that all others with an Int8Weight are made of: out [rows, cols] (= or +=) over groups, one after the other, (scale of
-// the weight * scale of the row) * the exact integer sum over the group. So an element's bits depend neither on the tile's shape nor
-// on how the groups are cut into calls.
+// The micro-kernel of all products with an Int8Weight: out [rows, cols] (= or +=) sum over groups, in their order, of (scale of the weight
+// * scale of the row) * the exact integer dot product of the group. So an element's bits depend neither on the tile's shape nor on how the
+// groups are split over calls.
 struct Int8TileArgs {
   float* out = nullptr;
   std::ptrdiff_t out_stride = 0;
   const std::uint32_t* x = nullptr;  // first group of an Int8RowTile
   const std::uint32_t* w = nullptr;  // first group of a panel
   std::ptrdiff_t panel_stride = 0;   // words
-  std::ptrdiff_t col_begin = 0;      // in the panel, of tiles narrower than one
+  std::ptrdiff_t col_begin = 0;      // first column within the panel, for tiles narrower than a panel
   std::ptrdiff_t group_count = 0;
-  std::ptrdiff_t last_quads = 0;      // of the last of these groups
-  TileStart start = TileStart::zero;  // where the sums start
-  const std::byte* ahead = nullptr;   // asked for meanwhile, ahead_step bytes with each quad
-  std::ptrdiff_t ahead_step = 0;
+  std::ptrdiff_t last_quads = 0;        // of the last of these groups
+  TileStart start = TileStart::zero;    // initial value of the sums
+  const std::byte* prefetch = nullptr;  // memory to prefetch while computing, prefetch_step bytes further with each quad
+  std::ptrdiff_t prefetch_step = 0;
 };
 
-// kVectors x 16 columns in the registers of the instruction set, each of kWidth lanes: the integers of a group, and the sums.
+// kRows x (kVectors * 16) integer sums of a group and as many fp32 sums stay in registers of the instruction set, kWidth lanes each.
 template <class Isa, int kRows, int kVectors>
 void int8_tile(const Int8TileArgs& args) {
   using Sums = typename Isa::TileFloats;
@@ -47,7 +47,7 @@ void int8_tile(const Int8TileArgs& args) {
   }
   const std::uint32_t* x = args.x;
   const std::uint32_t* w = args.w + args.col_begin;
-  const std::byte* ahead = args.ahead;
+  const std::byte* prefetch = args.prefetch;
   for (std::ptrdiff_t group = 0; group < args.group_count; ++group) {
     const std::ptrdiff_t quads = group + 1 < args.group_count ? Int8Weight::kGroupQuads : args.last_quads;
     const std::uint32_t* tail = x + quads * kRows;  // [rows] scales, [rows] starts
@@ -59,9 +59,9 @@ void int8_tile(const Int8TileArgs& args) {
 #pragma GCC unroll 16
       for (int v = 0; v < kRegisters; ++v) counts[r][v] = start - Counts{};
     }
-    for (std::ptrdiff_t quad = 0; quad < quads; ++quad, x += kRows, w += kPanelCols, ahead += args.ahead_step) {
-      __builtin_prefetch(ahead, 0, 2);
-      __builtin_prefetch(ahead + 64, 0, 2);
+    for (std::ptrdiff_t quad = 0; quad < quads; ++quad, x += kRows, w += kPanelCols, prefetch += args.prefetch_step) {
+      __builtin_prefetch(prefetch, 0, 2);
+      __builtin_prefetch(prefetch + 64, 0, 2);
       Quads weights[kRegisters];
 #pragma GCC unroll 16
       for (int v = 0; v < kRegisters; ++v) {
@@ -105,7 +105,7 @@ void int8_tile(const Int8TileArgs& args) {
   }
 }
 
-// The tile for `rows` rows and the first `cols` columns of `out`; where those are not all of kVectors * 16, it works on a copy.
+// Runs the tile with `rows` rows and the first `cols` columns of `out`; if those are fewer than kVectors * 16, it computes into a copy.
 // Requires: 1 <= rows <= Isa::int8_rows_max(kVectors).
 template <class Isa, int kVectors>
 void int8_tile_of_columns(int rows, const Int8TileArgs& args, std::int64_t cols) {

@@ -10,13 +10,13 @@ namespace {
 
 constexpr std::uint32_t kMagnitude = 0x7fffffffu;
 constexpr std::uint32_t kNan = 0x7fc00000u;
-constexpr float kScaleMin = 0x1p-100f;  // below, 1 / scale might overflow: such a group is 0
+constexpr float kScaleMin = 0x1p-100f;  // below this, 1 / scale might overflow: such a group becomes 0
 constexpr float kMagic = 12582912.0f;   // 1.5 * 2^23: adding it rounds to an integer, kept in the low bits
 
 using Group = std::array<float, Int8Weight::kGroup>;
 using GroupBytes = std::array<std::uint8_t, Int8Weight::kGroup>;
 
-// The scale that puts `largest`, a magnitude's bits, at 127 or just below it. NaN of any kind becomes the one that bf16 keeps.
+// The scale that maps `largest`, the bits of a magnitude, to 127 or just below it. Any NaN becomes one that bf16 can represent.
 Bfloat16 scale_of(std::uint32_t largest) {
   const float scale = std::bit_cast<float>(largest) / 127.0f;
   if (scale < kScaleMin) return {0};
@@ -24,7 +24,7 @@ Bfloat16 scale_of(std::uint32_t largest) {
 }
 
 Bfloat16 quantise(GroupBytes& out, const Group& values) {
-  std::uint32_t largest = 0;  // of magnitudes: their bits have the order of the numbers, and NaN is above all
+  std::uint32_t largest = 0;  // of magnitudes, compared by their bits: these have the order of the numbers, and NaN is above all
   for (const float value : values) largest = std::max(largest, std::bit_cast<std::uint32_t>(value) & kMagnitude);
   const Bfloat16 scale = scale_of(largest);
   const float inverse = scale.bits == 0 ? 0.0f : 1.0f / to_float(scale);
@@ -37,7 +37,7 @@ Bfloat16 quantise(GroupBytes& out, const Group& values) {
 }  // namespace
 
 void pack_rows(const Int8Weight& weight, std::int64_t row_begin, Tensor rows) {
-  check(row_begin >= 0 && row_begin + rows.rows <= weight.out && rows.cols == weight.in, "rows of the weight");
+  check(row_begin >= 0 && row_begin + rows.rows <= weight.out && rows.cols == weight.in, "expected rows within the weight");
   Group values{};
   GroupBytes bytes;
   for (std::int64_t n = row_begin; n < row_begin + rows.rows;) {

@@ -6,10 +6,10 @@
 
 namespace slora::cpu {
 
-// W [out, in] in bytes as products read it, with a scale for every output and group of kGroup inputs: W[n, k] is scale[n, k / kGroup] *
-// (byte[n, k] - 128). Panels of 32 outputs; in a panel group after group, each [quads, 32] words of four bytes (W[n, 4k] in the lowest)
-// and then [32] scales in bf16, so that reading is one pass over memory. quads = kGroup / 4, in the last group ceil(its inputs / 4);
-// what is beyond `in` may be any number, and beyond `out` all is 0. A view; owns nothing.
+// W [out, in] in bytes in the layout of products, with a scale for every output and group of kGroup inputs: W[n, k] is scale[n, k / kGroup]
+// * (byte[n, k] - 128). Panels of 32 outputs; within a panel, group after group, each [quads, 32] words of four bytes (W[n, 4k] in the
+// lowest) followed by [32] scales in bf16, so that reading is one pass over memory. quads = kGroup / 4, in the last group ceil(its inputs /
+// 4). Bytes beyond `in` may have any value; everything beyond `out` is 0. A view; owns nothing.
 struct Int8Weight {
   static constexpr std::int64_t kPanelCols = 32;
   static constexpr std::int64_t kGroup = 128;
@@ -28,7 +28,7 @@ struct Int8Weight {
   [[nodiscard]] std::uint32_t* group(std::int64_t panel_index, std::int64_t index) const {
     return panel(panel_index) + index * words_of(kGroupQuads);
   }
-  // Words along the inputs of this group.
+  // The number of words of four inputs in this group.
   [[nodiscard]] std::int64_t quads_of(std::int64_t group_index) const {
     const std::int64_t rest = (in + 3) / 4 - group_index * kGroupQuads;
     return rest < kGroupQuads ? rest : kGroupQuads;
@@ -36,8 +36,9 @@ struct Int8Weight {
   [[nodiscard]] std::size_t bytes() const { return static_cast<std::size_t>(panel_count() * panel_words()) * sizeof(std::uint32_t); }
 };
 
-// Rows [row_begin, row_begin + rows.rows) of W from f32, f16 or bf16, each group rounded to 255 levels about 0, the outermost at its
-// largest magnitude. A group that holds NaN or infinity makes every product with it NaN. The memory was zero before.
+// Writes rows [row_begin, row_begin + rows.rows) of W, given in f32, f16 or bf16. Each group is rounded to 255 levels symmetric about 0,
+// the outermost at its largest magnitude. A group with NaN or infinity makes every product with it NaN. Requires: the memory was zero
+// before.
 void pack_rows(const Int8Weight& weight, std::int64_t row_begin, Tensor rows);
 
 }  // namespace slora::cpu

@@ -1,6 +1,6 @@
 #pragma once
 #include "kernels/cpu/attend_kernel.h"
-#include "kernels/cpu/expand_late_kernel.h"
+#include "kernels/cpu/expand_deferred_kernel.h"
 #include "kernels/cpu/gated_kernel.h"
 #include "kernels/cpu/int8_linear_kernel.h"
 #include "kernels/cpu/int8_rows_kernel.h"
@@ -14,7 +14,7 @@
 
 namespace slora::cpu {
 
-// The table of one instruction set. Included only by the file that is compiled for it.
+// The table of one instruction set. Included only by the source file that is compiled for that set.
 template <class Isa>
 inline constexpr Kernels kKernelsOf = {
     .name = Isa::kName,
@@ -25,7 +25,7 @@ inline constexpr Kernels kKernelsOf = {
     .int8_linear_columns = &Int8LinearKernel<Isa>::columns,
     .int8_quantise = &Int8RowsKernel<Isa>::quantise,
     .shrink = &ShrinkKernel<Isa>::run,
-    .expand_late = &ExpandLateKernel<Isa>::run,
+    .expand_deferred = &ExpandDeferredKernel<Isa>::run,
     .attend_scratch_bytes = &AttendKernel<Isa>::scratch_bytes,
     .attend_part_bytes = &AttendKernel<Isa>::part_bytes,
     .attend = &AttendKernel<Isa>::run,
@@ -38,7 +38,7 @@ inline constexpr Kernels kKernelsOf = {
     .count_above = &SampleKernel<Isa>::count_above,
     .find_above = &SampleKernel<Isa>::find_above,
     .exp_weights = &SampleKernel<Isa>::exp_weights,
-    .take_census = &SampleKernel<Isa>::take_census,
+    .measure_range = &SampleKernel<Isa>::measure_range,
 };
 
 }  // namespace slora::cpu

@@ -3,7 +3,7 @@
 
 namespace slora::cpu {
 
-// Attention takes keys in blocks that begin at multiples of their size, and merges its results over splits likewise.
+// Attention processes keys in blocks and merges results over splits; both begin at multiples of their size.
 inline constexpr std::int64_t kKeyBlock = 128;
 inline constexpr std::int64_t kSplitKeys = 512;
 
@@ -17,17 +17,17 @@ struct KvRange {
   std::int64_t end = 0;
 };
 
-// Room for blocks that do not lie in their pages as vectors want them.
-struct KvRoom {
+// Buffers for blocks that cannot be read from their pages in whole vectors.
+struct KvCopies {
   std::uint32_t* keys;    // [8, head_dim / 2, 16]
   std::uint32_t* values;  // [64, head_dim in whole vectors]
 };
 
-// Where the keys and values of a block are read. What lies outside the range that was asked for means nothing.
+// The addresses of the keys and values of a block. Those outside of the range given to find() are meaningless.
 template <class Isa>
 struct KvBlock {
-  const std::uint32_t* keys[kKeyBlock / kLanes];  // of every 16 tokens: [head_dim / 2, 16], pairs key_stride words apart
-  const std::uint32_t* values[kKeyBlock / 2];     // of every 2^value_shift token pairs: [, head_dim], pairs value_stride words apart
+  const std::uint32_t* keys[kKeyBlock / kLanes];  // for every 16 tokens: [head_dim / 2, 16], pairs key_stride words apart
+  const std::uint32_t* values[kKeyBlock / 2];  // for every 2^value_shift pairs of tokens: [pairs, head_dim], pairs value_stride words apart
   std::int64_t key_stride = 0;
   std::int64_t value_stride = 0;
   int value_shift = 0;
@@ -35,13 +35,13 @@ struct KvBlock {
   static bool keys_in_place(const KvLayer& layer) { return layer.page_tokens >= kLanes; }
   static bool values_in_place(const KvLayer& layer) { return layer.page_tokens > 1 && layer.head_dim % kLanes == 0; }
 
-  // Somewhere, so that what is asked for has an address.
+  // Points everything at valid memory, so that prefetches before the first find() have an address.
   void point_at(const std::uint32_t* words) {
     for (const std::uint32_t*& at : keys) at = words;
     for (const std::uint32_t*& at : values) at = words;
   }
 
-  // Fills in what can be read in the pages.
+  // Sets the addresses of what can be read from the pages directly.
   void find(const KvRange& range) {
     const KvLayer& layer = *range.layer;
     const int page_shift = __builtin_ctz(static_cast<std::uint32_t>(layer.page_tokens));
@@ -61,7 +61,7 @@ struct KvBlock {
     }
   }
 
-  void ask_for_values(std::int64_t pair_begin, std::int64_t pair_end) const {
+  void prefetch_values(std::int64_t pair_begin, std::int64_t pair_end) const {
     for (std::int64_t pair = pair_begin; pair < pair_end; ++pair) {
       const std::int64_t in_run = pair & ((std::int64_t{1} << value_shift) - 1);
       const std::uint32_t* words = values[pair >> value_shift] + in_run * value_stride;
@@ -69,19 +69,19 @@ struct KvBlock {
     }
   }
 
-  // Copies the rest, and asks for what will be copied of `ahead`.
-  void copy(const KvRange& range, const KvRange& ahead, const KvRoom& room) {
+  // Copies the rest, and prefetches what the next call will copy: `upcoming`.
+  void copy(const KvRange& range, const KvRange& upcoming, const KvCopies& copies) {
     const KvLayer& layer = *range.layer;
     if (!keys_in_place(layer)) {
-      for (std::int64_t i = 0; i < kKeyBlock / kLanes; ++i) keys[i] = room.keys + i * layer.head_dim / 2 * kLanes;
-      if (layer.page_tokens == 8) copy_keys<8>(range, ahead, room.keys);
-      if (layer.page_tokens == 4) copy_keys<4>(range, ahead, room.keys);
-      if (layer.page_tokens == 2) copy_keys<2>(range, ahead, room.keys);
-      if (layer.page_tokens == 1) copy_keys<1>(range, ahead, room.keys);
+      for (std::int64_t i = 0; i < kKeyBlock / kLanes; ++i) keys[i] = copies.keys + i * layer.head_dim / 2 * kLanes;
+      if (layer.page_tokens == 8) copy_keys<8>(range, upcoming, copies.keys);
+      if (layer.page_tokens == 4) copy_keys<4>(range, upcoming, copies.keys);
+      if (layer.page_tokens == 2) copy_keys<2>(range, upcoming, copies.keys);
+      if (layer.page_tokens == 1) copy_keys<1>(range, upcoming, copies.keys);
     }
     if (!values_in_place(layer)) {
-      for (std::int64_t i = 0; i < kKeyBlock / 2 / kLanes; ++i) values[i] = room.values + i * kLanes * value_stride;
-      copy_values(range, room.values);
+      for (std::int64_t i = 0; i < kKeyBlock / 2 / kLanes; ++i) values[i] = copies.values + i * kLanes * value_stride;
+      copy_values(range, copies.values);
     }
   }
 
@@ -92,23 +92,23 @@ struct KvBlock {
   static const std::uint32_t* keys_at(const KvRange& range, std::int64_t token) {
     return key_words(*range.layer, page_at(range, token), range.kv_head) + (token & (range.layer->page_tokens - 1));
   }
-  // Of the token's pair.
+  // The words of the pair that the token belongs to.
   static const std::uint32_t* values_at(const KvRange& range, std::int64_t token) {
     return value_words(*range.layer, page_at(range, token), range.kv_head) +
            (token & (range.layer->page_tokens - 1)) / 2 * range.layer->head_dim;
   }
 
   template <std::int64_t kTokens>
-  static void copy_keys(const KvRange& range, const KvRange& ahead, std::uint32_t* to) {
+  static void copy_keys(const KvRange& range, const KvRange& upcoming, std::uint32_t* to) {
     const std::int64_t pairs = range.layer->head_dim / 2;
     for (std::int64_t token = range.begin / kTokens * kTokens; token < range.end; token += kTokens) {
       const std::int64_t place = token - range.position;
       const std::uint32_t* from = keys_at(range, token);
-      const bool is_ahead = ahead.position + place >= ahead.begin && ahead.position + place < ahead.end;
-      const std::uint32_t* asked = is_ahead ? keys_at(ahead, ahead.position + place) : from;
+      const bool is_upcoming = upcoming.position + place >= upcoming.begin && upcoming.position + place < upcoming.end;
+      const std::uint32_t* prefetched = is_upcoming ? keys_at(upcoming, upcoming.position + place) : from;
       std::uint32_t* out = to + place / kLanes * pairs * kLanes + place % kLanes;
       for (std::int64_t i = 0; i < pairs; ++i) {
-        __builtin_prefetch(asked + i * kTokens, 0, 3);
+        __builtin_prefetch(prefetched + i * kTokens, 0, 3);
         __builtin_memcpy(out + i * kLanes, from + i * kTokens, kTokens * sizeof(std::uint32_t));
       }
     }

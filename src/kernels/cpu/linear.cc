@@ -8,57 +8,58 @@ namespace slora::cpu {
 namespace {
 
 constexpr std::int64_t kPanelCols = PackedWeight::kPanelCols;
-constexpr std::int64_t kTurnPanels = 4;  // at most: as many as few rows take side by side
-// With several tiles of rows long turns cost time: nothing has asked for the weights of a thread's first turn, and threads end up to a turn
-// apart. One tile asks for its weights in a line, whatever the turns. None: x is in bytes.
-std::int64_t turn_panels(std::size_t tile_count) { return tile_count <= 1 ? kTurnPanels : kTurnPanels / 2; }
+constexpr std::int64_t kItemPanels = 4;  // of one work item, at most: the micro-kernel computes up to four panels of a few rows at once
+// With several row tiles, use short work items: the first item of each thread starts without prefetched weights, and threads finish up to
+// one item apart. A single tile prefetches linearly, so the length of items does not matter. 0 tiles: x is quantised.
+std::int64_t item_panels(std::size_t tile_count) { return tile_count <= 1 ? kItemPanels : kItemPanels / 2; }
 
-// More rows don't take four panels side by side; then half of gate and half of up, and what is asked for of both, fill the second cache.
+// Up to this many rows the micro-kernel computes four panels at once. With more rows, use items of two, so that gate, up and their
+// prefetches fit the second-level cache.
 constexpr std::int64_t kSideBySideRows = 3;
 
 }  // namespace
 
 void Linear::run(Tensor y, Tensor x, const PackedWeight& weight, std::span<const float> bias, Tensor z,
                  std::span<const AppliedRecord> records) {
-  check(x.dtype == DType::bf16 && y.dtype == DType::f32, "x in bf16, y in fp32");
+  check(x.dtype == DType::bf16 && y.dtype == DType::f32, "expected x in bf16 and y in fp32");
   pack_tiles(x, z, records, x.rows);
   const LinearCall call{y, weight, tiles_.tile(0), x_tile_count_, bias, expands_};
-  pool_.parallel_ranges(weight.panel_count(), turn_panels(x_tile_count_),
+  pool_.parallel_ranges(weight.panel_count(), item_panels(x_tile_count_),
                         [&](std::int64_t begin, std::int64_t end, int) { kernels_.linear_columns(call, begin, end); });
-  late_.run(y);
+  deferred_.run(y);
 }
 
 void Linear::run(Tensor y, Tensor x, const Int8Weight& weight, std::span<const float> bias, Tensor z,
                  std::span<const AppliedRecord> records) {
-  check(x.dtype == DType::bf16 && y.dtype == DType::f32, "x in bf16, y in fp32");
+  check(x.dtype == DType::bf16 && y.dtype == DType::f32, "expected x in bf16 and y in fp32");
   pack_tiles({}, z, records, x.rows);
   const Int8LinearCall call{y, weight, int8_rows_.pack(x, pool_), bias, expands_};
-  pool_.parallel_ranges(weight.panel_count(), kTurnPanels,
+  pool_.parallel_ranges(weight.panel_count(), kItemPanels,
                         [&](std::int64_t begin, std::int64_t end, int) { kernels_.int8_linear_columns(call, begin, end); });
-  late_.run(y);
+  deferred_.run(y);
 }
 
 void Linear::run_gated(Tensor out, Tensor x, const PackedWeight& weight, std::span<const float> bias, Tensor z,
                        std::span<const AppliedRecord> records) {
-  check(x.dtype == DType::bf16 && out.dtype == DType::bf16, "x and out in bf16");
+  check(x.dtype == DType::bf16 && out.dtype == DType::bf16, "expected x and out in bf16");
   pack_tiles(x, z, records, x.rows);
   gate(out, LinearCall{{}, weight, tiles_.tile(0), x_tile_count_, bias, expands_}, kernels_.linear_columns);
 }
 
 void Linear::run_gated(Tensor out, Tensor x, const Int8Weight& weight, std::span<const float> bias, Tensor z,
                        std::span<const AppliedRecord> records) {
-  check(x.dtype == DType::bf16 && out.dtype == DType::bf16, "x and out in bf16");
+  check(x.dtype == DType::bf16 && out.dtype == DType::bf16, "expected x and out in bf16");
   pack_tiles({}, z, records, x.rows);
   gate(out, Int8LinearCall{{}, weight, int8_rows_.pack(x, pool_), bias, expands_}, kernels_.int8_linear_columns);
 }
 
 template <class Call>
 void Linear::gate(Tensor out, const Call& product, void (*columns)(const Call& call, std::int64_t panel_begin, std::int64_t panel_end)) {
-  if (!late_.empty()) return gate_late(out, product, columns);
-  constexpr std::int64_t kWidth = (kTurnPanels + 1) * kPanelCols;  // one more, since the second half may begin within a panel
-  const std::int64_t room = out.rows * kWidth;
-  auto* scratch = scratch_.take<float>(static_cast<std::size_t>(2 * room * pool_.thread_count()));
-  // y's columns [begin, end) of every row; returns where the first of them lies.
+  if (!deferred_.empty()) return gate_deferred(out, product, columns);
+  constexpr std::int64_t kWidth = (kItemPanels + 1) * kPanelCols;  // one more panel, since up's columns may begin within a panel
+  const std::int64_t half = out.rows * kWidth;
+  auto* scratch = scratch_.take<float>(static_cast<std::size_t>(2 * half * pool_.thread_count()));
+  // Computes y's columns [begin, end) of every row; returns the address of the first.
   const auto multiply = [&](float* y, std::int64_t begin, std::int64_t end) {
     const std::int64_t panel_begin = begin / kPanelCols;
     Call call = product;
@@ -69,25 +70,25 @@ void Linear::gate(Tensor out, const Call& product, void (*columns)(const Call& c
   };
   const auto run_panels = [&](std::int64_t panel_begin, std::int64_t panel_end, int worker) {
     const std::int64_t begin = panel_begin * kPanelCols, end = std::min(panel_end * kPanelCols, out.cols);
-    float* own = scratch + 2 * room * worker;
+    float* own = scratch + 2 * half * worker;
     const float* gate = multiply(own, begin, end);
-    const float* up = multiply(own + room, out.cols + begin, out.cols + end);
+    const float* up = multiply(own + half, out.cols + begin, out.cols + end);
     for (std::int64_t t = 0; t < out.rows; ++t) {
       kernels_.gated_silu(out.row<Bfloat16>(t) + begin, gate + t * kWidth, up + t * kWidth, end - begin);
     }
   };
-  const std::int64_t run_max = out.rows <= kSideBySideRows ? kTurnPanels : kTurnPanels / 2;
+  const std::int64_t run_max = out.rows <= kSideBySideRows ? kItemPanels : kItemPanels / 2;
   pool_.parallel_ranges((out.cols + kPanelCols - 1) / kPanelCols, run_max, run_panels);
 }
 
 template <class Call>
-void Linear::gate_late(Tensor out, Call product, void (*columns)(const Call& call, std::int64_t panel_begin, std::int64_t panel_end)) {
+void Linear::gate_deferred(Tensor out, Call product, void (*columns)(const Call& call, std::int64_t panel_begin, std::int64_t panel_end)) {
   const std::int64_t width = 2 * out.cols;
   auto* y = scratch_.take<float>(static_cast<std::size_t>(out.rows * width));
   product.y = {reinterpret_cast<std::byte*>(y), DType::f32, out.rows, width, width};
-  pool_.parallel_ranges(product.weight.panel_count(), turn_panels(x_tile_count_),
+  pool_.parallel_ranges(product.weight.panel_count(), item_panels(x_tile_count_),
                         [&](std::int64_t begin, std::int64_t end, int) { columns(product, begin, end); });
-  late_.run(product.y);
+  deferred_.run(product.y);
   for_rows(pool_, out.rows, width,
            [&](std::int64_t t) { kernels_.gated_silu(out.row<Bfloat16>(t), y + t * width, y + t * width + out.cols, out.cols); });
 }
@@ -98,22 +99,22 @@ void Linear::pack_tiles(Tensor x, Tensor z, std::span<const AppliedRecord> recor
   first_tiles_.clear();
   tiles_.add(x, 0);
   x_tile_count_ = tiles_.count();
-  late_.pick(z, records, rows);
+  deferred_.pick(z, records, rows);
   for (const AppliedRecord& applied : records) {
     const std::size_t first = tiles_.count();
-    const bool is_late = late_.holds(applied);
-    check(applied.record->rank == 0 || applied.record->b.dtype == DType::bf16, "B in bf16");
-    if (applied.record->rank > 0 && !is_late) {
+    const bool is_deferred = deferred_.holds(applied);
+    check(applied.record->rank == 0 || applied.record->b.dtype == DType::bf16, "expected B in bf16");
+    if (applied.record->rank > 0 && !is_deferred) {
       add_z_tiles(z.cols_from(applied.z_begin, applied.record->rank), applied);
     }
     first_tiles_.push_back(first);
-    expands_.push_back({&applied, nullptr, tiles_.count() - first, is_late});
+    expands_.push_back({&applied, nullptr, tiles_.count() - first, is_deferred});
   }
   tiles_.pack(pool_);
   for (std::size_t i = 0; i < expands_.size(); ++i) expands_[i].z_tiles = tiles_.tile(first_tiles_[i]);
 }
 
-// Cut where the tiles of x are: a tile's records are added as soon as its product is done.
+// Tiles of z are cut where the tiles of x are, so that records are added to a tile as soon as its product is done.
 void Linear::add_z_tiles(Tensor z, const AppliedRecord& applied) {
   const std::int64_t row_end = applied.row_begin + applied.row_count;
   const float factor = applied.weight * applied.record->scale;

@@ -5,7 +5,7 @@
 
 namespace slora::cpu {
 
-// A range of panels of y = W x + bias + records: the product tile by tile, then the bias and the records while y is in cache.
+// Computes a range of panels of y = W x + bias + records: the product tile by tile, then bias and records while y is in cache.
 template <class Isa>
 class LinearKernel {
  public:
@@ -16,8 +16,7 @@ class LinearKernel {
   }
 
  private:
-  // Few rows take several panels at once, so that enough chains are in flight; many rows go tile by tile over a block of weights that
-  // stays in cache, while the next block is asked for.
+  // Several tiles: each is multiplied with a block of the weights that stays in cache, while the next block is prefetched.
   static void multiply(const LinearCall& call, std::int64_t panel_begin, std::int64_t panel_end) {
     const std::int64_t pairs = call.weight.pairs();
     const std::int64_t block_count = (pairs + kBlockPairs - 1) / kBlockPairs;
@@ -33,9 +32,9 @@ class LinearKernel {
           const std::uint32_t* next =
               block + 1 < block_count ? args.w + args.pairs * args.pair_stride : call.weight.panel(panel + panel_end - panel_begin);
           const auto tile_count = static_cast<std::int64_t>(call.tile_count);
-          const std::int64_t step = (kPairBytes + tile_count - 1) / tile_count;  // rounded up: no line may be left out
-          args.ahead = reinterpret_cast<const std::byte*>(next) + static_cast<std::int64_t>(i) * args.pairs * step;
-          args.ahead_step = step;
+          const std::int64_t step = (kPairBytes + tile_count - 1) / tile_count;  // rounded up, so that no cache line is left out
+          args.prefetch = reinterpret_cast<const std::byte*>(next) + static_cast<std::int64_t>(i) * args.pairs * step;
+          args.prefetch_step = step;
           if (block == 0) {
             multiply_panel<TileStart::zero>(call.x_tiles[i].rows, args, columns_from(call, panel));
           } else {
@@ -47,19 +46,20 @@ class LinearKernel {
     }
   }
 
+  // One tile reads each weight once. With few rows it computes several panels at once, so that enough independent dot chains are in flight.
   static void multiply_once(const LinearCall& call, const RowTile& x, std::int64_t panel_begin, std::int64_t panel_end) {
     std::int64_t panel = panel_begin;
     panel = multiply_side_by_side<8>(call, x, panel, panel_end);
     panel = multiply_side_by_side<4>(call, x, panel, panel_end);
     for (; panel < panel_end; ++panel) {
       TileArgs args = tile_args(call, x, panel);
-      args.ahead = reinterpret_cast<const std::byte*>(args.w) + kAheadBytes;  // panels follow one another
-      args.ahead_step = kPairBytes;
+      args.prefetch = reinterpret_cast<const std::byte*>(args.w) + kPrefetchBytes;  // the next panels follow in memory
+      args.prefetch_step = kPairBytes;
       multiply_panel<TileStart::zero>(x.rows, args, columns_from(call, panel));
     }
   }
 
-  // Returns the first panel that is left.
+  // Computes groups of kVectors / 2 panels while `x` is low enough for them; returns the first panel that is left.
   template <int kVectors>
   static std::int64_t multiply_side_by_side(const LinearCall& call, const RowTile& x, std::int64_t panel, std::int64_t panel_end) {
     constexpr std::int64_t kPanels = kVectors / 2;
@@ -101,12 +101,12 @@ class LinearKernel {
             .pair_stride = PackedWeight::kPanelCols,
             .panel_stride = call.weight.panel_words(),
             .pairs = call.weight.pairs(),
-            .ahead = reinterpret_cast<const std::byte*>(x.words),
-            .ahead_step = 0};
+            .prefetch = reinterpret_cast<const std::byte*>(x.words),
+            .prefetch_step = 0};
   }
 
-  static constexpr std::int64_t kBlockPairs = 1024;  // 128 KiB of a panel: four of them and the tile of x stay in the second cache
-  static constexpr std::int64_t kAheadBytes = 8192;
+  static constexpr std::int64_t kBlockPairs = 1024;  // 128 KiB of a panel: four of them and the tile of x fit the second-level cache
+  static constexpr std::int64_t kPrefetchBytes = 8192;
   static constexpr std::int64_t kPairBytes = PackedWeight::kPanelCols * static_cast<std::int64_t>(sizeof(std::uint32_t));
 };
 

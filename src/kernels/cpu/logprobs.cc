@@ -38,7 +38,7 @@ std::int32_t Logprobs::rank_of(TokenId token) const {
   const auto count_above = [&](std::span<const float> logits, float bound) {
     return kernels_->count_above(logits.data(), std::ssize(logits), bound);
   };
-  const std::int64_t before = count_above(logits_.first(at), std::nextafter(own, -kInfinity));  // equals too
+  const std::int64_t before = count_above(logits_.first(at), std::nextafter(own, -kInfinity));  // counts equal logits too
   return static_cast<std::int32_t>(before + count_above(logits_.subspan(at), own)) + 1;
 }
 
@@ -50,7 +50,7 @@ void Logprobs::find_most_likely(std::vector<TokenLogprob>& out, std::int32_t cou
     const float y = logits_[static_cast<std::size_t>(b)];
     return x != y ? x > y : a < b;
   };
-  // A heap of the best so far, the worst of them in front; of each block only what beats it is looked at.
+  // A heap of the best tokens so far, the worst of them at the front; of each block only the tokens above it are examined.
   found_.resize(kWeightBlock);
   best_.clear();
   float bound = -std::numeric_limits<float>::infinity();

@@ -8,20 +8,20 @@
 
 namespace slora::cpu {
 
-// Log-probabilities under one row of logits [vocab], each finite or -inf. Holds scratch that grows to the vocabulary; one thread's.
+// Log-probabilities under one row of logits [vocab], each finite or -inf. Holds scratch that grows to the vocabulary; used by one thread.
 class Logprobs {
  public:
   explicit Logprobs(const Kernels& kernels) : kernels_(&kernels) {}
 
-  // Room for a vocabulary and the `count` most likely of it, so that later calls allocate nothing.
+  // Reserves memory for a vocabulary and its `count` most likely tokens, so that later calls allocate nothing.
   void reserve(std::size_t vocab_size, std::int32_t count);
-  // Starts anew. logits outlive their use here. Requires: `highest` is the largest of them and finite.
+  // Starts with a new row and borrows it. Requires: `highest` is the largest logit and finite.
   void normalise(std::span<const float> logits, float highest);
 
   [[nodiscard]] float of(TokenId token) const;
-  // The token's place by logit descending, then token ascending, from 1 on.
+  // The token's place in the order (logit descending, token ascending), from 1 on.
   [[nodiscard]] std::int32_t rank_of(TokenId token) const;
-  // Replaces `out` by the first `count` tokens with a finite logit, by logit descending, then token ascending.
+  // Replaces `out` by the first `count` tokens with a finite logit in the order (logit descending, token ascending).
   void find_most_likely(std::vector<TokenLogprob>& out, std::int32_t count);
 
  private:

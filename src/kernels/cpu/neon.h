@@ -13,7 +13,7 @@ struct Neon : Portable {
   static constexpr int int8_rows_max(int vectors) { return rows_max(vectors); }
   static constexpr int kInt8TileRows = kTileRows;
 
-  // accumulator + the dot product of each lane's pairs of bf16, of which the product is exact in fp32.
+  // accumulator + the dot product of each lane's pairs of bf16, whose products are exact in fp32.
   template <class Sums, class Pairs>
   [[gnu::always_inline]] static Sums dot(Sums accumulator, Pairs a, Pairs b) {
     accumulator = multiply_add(__builtin_bit_cast(Sums, a << 16), __builtin_bit_cast(Sums, b << 16), accumulator);

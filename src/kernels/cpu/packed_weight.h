@@ -6,8 +6,8 @@
 
 namespace slora::cpu {
 
-// W [out, in] in bf16 as products read it: panels of 32 outputs, each [pairs, 32] words of the bf16 pair (W[n, 2k], W[n, 2k + 1]);
-// pairs = ceil(in / 2), and what is beyond out or in is 0. A view; owns nothing.
+// W [out, in] in bf16 in the layout of products: panels of 32 outputs, each [pairs, 32] words of the bf16 pair (W[n, 2k], W[n, 2k + 1]);
+// pairs = ceil(in / 2). Elements beyond out or in are 0. A view; owns nothing.
 struct PackedWeight {
   static constexpr std::int64_t kPanelCols = 32;
 
@@ -22,7 +22,7 @@ struct PackedWeight {
   [[nodiscard]] std::size_t bytes() const { return static_cast<std::size_t>(panel_count() * panel_words()) * sizeof(std::uint32_t); }
 };
 
-// Rows [row_begin, row_begin + rows.rows) of W from f32, f16 or bf16, rounded to bf16. The memory was zero before.
+// Writes rows [row_begin, row_begin + rows.rows) of W, given in f32, f16 or bf16, rounded to bf16. Requires: the memory was zero before.
 void pack_rows(const PackedWeight& weight, std::int64_t row_begin, Tensor rows);
 
 }  // namespace slora::cpu

@@ -3,13 +3,13 @@
 
 namespace slora::cpu {
 
-// What any compiler target can do.
+// Operations that any compiler target has.
 struct Portable {
   static constexpr const char* kName = "portable";
-  // Most rows of a tile of `vectors` x 16 columns that leaves the sums in registers; 0: not even one.
+  // The most rows of a tile of `vectors` x 16 columns whose sums fit the registers; 0: not even one row.
   static constexpr int rows_max(int vectors) { return vectors == 1 ? 2 : vectors == 2 ? 1 : 0; }
   static constexpr int kTileRows = 2;
-  // With an integer beside every sum, which is touched once a group and may be in memory.
+  // The same for int8 tiles, which have an integer for every sum; the sums are updated once per group and may be in memory.
   static constexpr int int8_rows_max(int vectors) { return rows_max(vectors); }
   static constexpr int kInt8TileRows = kTileRows;
 
@@ -60,7 +60,7 @@ struct Portable {
     return lanes[0];
   }
   [[gnu::always_inline]] static Floats exp2(Floats x) { return cpu::exp2<Portable>(x); }
-  // Two vectors rounded to bf16, neighbours in one word.
+  // Rounds two vectors to bf16; neighbouring lanes share a word.
   [[gnu::always_inline]] static Words bfloat16_words(Floats low, Floats high) {
     Bfloat16 halves[2 * kLanes];
     store_bfloat16(halves, low);

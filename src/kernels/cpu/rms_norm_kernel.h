@@ -8,7 +8,7 @@ namespace slora::cpu {
 template <class Isa>
 class RmsNormKernel {
  public:
-  // Squares are summed in sixteen partial sums, column i in sum i mod 16 of its group, which are added up at the end.
+  // The squares of a group are summed in sixteen partial sums (column i in sum i mod 16), which are added up at the end.
   static void run(std::byte* out, DType out_type, const float* in, std::int64_t cols, std::span<const float> weight, float eps) {
     const auto size = static_cast<std::int64_t>(weight.size());
     for (std::int64_t begin = 0; begin < cols; begin += size) {

@@ -10,41 +10,41 @@ namespace slora::cpu {
 
 struct Kernels;
 
-// Up to a tile's height of consecutive rows as products read them: words [pairs, rows] of bf16 pairs along each row; an odd last
-// element is paired with 0.
+// Consecutive rows, at most a tile's height, packed as products read them: words [pairs, rows], each a pair of neighbouring bf16 elements
+// of a row; an odd last element is paired with 0.
 struct RowTile {
   Tensor source;  // the rows, f32 or bf16
   std::int64_t row_begin = 0;
   int rows = 0;
-  float factor = 1;  // of rows in f32, applied before they are rounded
+  float factor = 1;  // multiplies f32 rows before they are rounded
   const std::uint32_t* words = nullptr;
 };
 
-// Cuts rows into tiles and packs them. Keeps its room from step to step; owned by a backend, used by its engine thread.
+// Divides rows into tiles and packs them. Reuses its memory from step to step; owned by a backend, used by its engine thread.
 class RowTiles {
  public:
   explicit RowTiles(const Kernels& kernels) : kernels_(kernels) {}
 
   void clear();
-  // Rows of `source`, the first of which is called `row_begin`, in tiles of nearly equal height. Returns the first tile's index.
+  // Adds the rows of `source`, the first of which has number `row_begin`, in tiles of nearly equal height. Returns the first tile's index.
   std::size_t add(Tensor source, std::int64_t row_begin, float factor = 1);
-  // Packs all that was added.
+  // Packs all added rows.
   void pack(ThreadPool& pool);
 
   [[nodiscard]] const RowTile* tile(std::size_t index) const { return tiles_.data() + index; }
   [[nodiscard]] std::size_t count() const { return tiles_.size(); }
 
  private:
-  // What a thread packs at once: some pairs of one tile.
-  struct Turn {
+  // Up to kItemPairs pairs of one tile, packed by one thread.
+  struct WorkItem {
     std::size_t tile;
     std::int64_t pair_begin;
   };
 
   const Kernels& kernels_;
   std::vector<RowTile> tiles_;
-  std::vector<std::int64_t> offsets_;  // of each tile's words in the scratch
-  std::vector<Turn> turns_;
+  std::vector<std::int64_t> offsets_;  // of each tile's words within the scratch
+  std::vector<WorkItem> items_;
   std::int64_t words_count_ = 0;
   Scratch scratch_;
 };

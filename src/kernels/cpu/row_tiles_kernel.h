@@ -4,17 +4,16 @@
 
 namespace slora::cpu {
 
-// Packs a tile's rows: blocks of sixteen pairs are transposed in registers.
+// Packs a tile's rows by transposing blocks of sixteen pairs in registers.
 template <class Isa>
 class RowTilesKernel {
  public:
-  // Pairs [begin, end) of every row into `out` [pairs, rows]. The same bits whatever the range.
-  // Requires: at most sixteen rows.
+  // Packs pairs [begin, end) of every row into `out` [pairs, rows]. The bits do not depend on the range. Requires: at most sixteen rows.
   static void pack(std::uint32_t* out, const RowTile& tile, std::int64_t begin, std::int64_t end) {
     const std::int64_t cols = tile.source.cols;
     const std::int64_t rows = tile.rows;
     std::int64_t pair = begin;
-    // A whole vector is stored for each pair, and what is too much of it is overwritten by the next: the last pairs go one by one.
+    // A whole vector is stored for each pair, and the next store overwrites its surplus lanes; so the last pairs are stored one by one.
     for (; (pair + kLanes - 1) * rows + kLanes <= end * rows && 2 * (pair + kLanes) <= cols; pair += kLanes) {
       Words block[kLanes];
       for (std::int64_t r = 0; r < rows; ++r) block[r] = words_of_row(tile, r, pair);
@@ -28,7 +27,7 @@ class RowTilesKernel {
   }
 
  private:
-  // Sixteen pairs of one row.
+  // The words of sixteen pairs of one row.
   [[gnu::always_inline]] static Words words_of_row(const RowTile& tile, std::int64_t row, std::int64_t pair) {
     if (tile.source.dtype == DType::bf16) return load_words(tile.source.row<const Bfloat16>(row) + 2 * pair);
     const float* from = tile.source.row<const float>(row) + 2 * pair;
@@ -50,7 +49,7 @@ class RowTilesKernel {
            (is_whole ? static_cast<std::uint32_t>(to_bfloat16(tile.factor * from[1]).bits) << 16 : 0u);
   }
 
-  // Rows become columns: elements change places with those 8, 4, 2 and 1 rows and columns off.
+  // Transposes 16 x 16 words by exchanging blocks of 8, 4, 2 and 1 rows and columns.
   [[gnu::always_inline]] static void transpose(Words (&block)[kLanes]) {
     const Ints low8 = {0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23}, high8 = low8 + 8;
     const Ints low4 = {0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27}, high4 = low4 + 4;

@@ -23,15 +23,15 @@ TokenId draw(std::span<const float> logits, const Peak& peak, const SampleRow& r
 
 }  // namespace
 
-// For all threads: which of them takes rows of what kind, and when for the first time, is chance.
+// Reserves for all threads, since it is random which of them meets which kind of row first.
 void Sample::reserve(std::size_t vocab_size, std::span<const SampleRow> rows) {
   std::int32_t logprob_count = -1;
   for (const SampleRow& row : rows) logprob_count = std::max(logprob_count, row.params->logprob_count);
-  for (Room& room : rooms_) {
-    room.weights.reserve(vocab_size);
+  for (WorkerScratch& scratch : worker_scratch_) {
+    scratch.weights.reserve(vocab_size);
     if (logprob_count < 0) continue;
-    room.logprobs.reserve(vocab_size, logprob_count);
-    room.raw.reserve(vocab_size);
+    scratch.logprobs.reserve(vocab_size, logprob_count);
+    scratch.raw.reserve(vocab_size);
   }
 }
 
@@ -40,39 +40,40 @@ void Sample::run(std::span<Token> out, Tensor logits, std::span<const SampleRow>
   pool_.parallel_for(static_cast<std::int64_t>(rows.size()), [&](std::int64_t i, int worker) {
     const auto index = static_cast<std::size_t>(i);
     sample_row(out[index], {logits.row<float>(i), static_cast<std::size_t>(logits.cols)}, rows[index],
-               rooms_[static_cast<std::size_t>(worker)]);
+               worker_scratch_[static_cast<std::size_t>(worker)]);
   });
 }
 
-void Sample::sample_row(Token& out, std::span<float> logits, const SampleRow& row, Room& room) const {
+void Sample::sample_row(Token& out, std::span<float> logits, const SampleRow& row, WorkerScratch& scratch) const {
   out.id = -1;
   out.logprob = 0;
   out.top.clear();
   Peak peak = peak_of(logits);
-  if (!peak.is_orderly) {
-    if (!reference::make_logits_orderly(logits)) return;
+  if (!peak.is_finite) {
+    if (!reference::make_logits_finite(logits)) return;
     peak = peak_of(logits);
   }
   if (peak.value == -kInfinity) return;
   if (row.params->logprob_count >= 0) {
-    sample_with_logprobs(out, logits, peak, row, room);
+    sample_with_logprobs(out, logits, peak, row, scratch);
   } else {
-    out.id = adjust_and_draw(logits, peak, row, room.weights);
+    out.id = adjust_and_draw(logits, peak, row, scratch.weights);
   }
 }
 
-// Log-probabilities are of the logits before any change.
-void Sample::sample_with_logprobs(Token& out, std::span<float> logits, const Peak& peak, const SampleRow& row, Room& room) const {
+// Log-probabilities are of the unmodified logits.
+void Sample::sample_with_logprobs(Token& out, std::span<float> logits, const Peak& peak, const SampleRow& row,
+                                  WorkerScratch& scratch) const {
   std::span<const float> raw = logits;
   if (reference::adjusts_logits(row)) {
-    room.raw.assign(logits.begin(), logits.end());
-    raw = room.raw;
+    scratch.raw.assign(logits.begin(), logits.end());
+    raw = scratch.raw;
   }
-  out.id = adjust_and_draw(logits, peak, row, room.weights);
+  out.id = adjust_and_draw(logits, peak, row, scratch.weights);
   if (out.id < 0) return;
-  room.logprobs.normalise(raw, peak.value);
-  out.logprob = room.logprobs.of(out.id);
-  room.logprobs.find_most_likely(out.top, row.params->logprob_count);
+  scratch.logprobs.normalise(raw, peak.value);
+  out.logprob = scratch.logprobs.of(out.id);
+  scratch.logprobs.find_most_likely(out.top, row.params->logprob_count);
 }
 
 TokenId Sample::adjust_and_draw(std::span<float> logits, Peak peak, const SampleRow& row, TokenWeights& weights) const {

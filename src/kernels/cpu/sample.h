@@ -10,34 +10,34 @@
 
 namespace slora::cpu {
 
-// Draws out[i] from logits row i [rows.size(), vocab] fp32, which is scratch afterwards: what reference::sample does, without
-// sorting the vocabulary. Weights are fp32, so a draw within 1e-6 of a boundary may fall on its other side. Each row is one thread's
-// work from its beginning to its end. Holds scratch; owned by a backend, called by its engine thread.
+// Draws out[i] from logits row i [rows.size(), vocab] fp32, which is overwritten. Does what reference::sample does, without sorting the
+// vocabulary. Weights are fp32, so a draw within 1e-6 of a boundary may fall on the other side of it. Each row is processed by one thread.
+// Holds scratch; owned by a backend, called by its engine thread.
 class Sample {
  public:
   Sample(const Kernels& kernels, ThreadPool& pool)
-      : kernels_(kernels), pool_(pool), rooms_(static_cast<std::size_t>(pool.thread_count()), Room(kernels)) {}
+      : kernels_(kernels), pool_(pool), worker_scratch_(static_cast<std::size_t>(pool.thread_count()), WorkerScratch(kernels)) {}
 
-  // Reuses the room that out[i].top has.
+  // Reuses the capacity of out[i].top.
   void run(std::span<Token> out, Tensor logits, std::span<const SampleRow> rows);
 
  private:
-  struct Room {
-    explicit Room(const Kernels& kernels) : weights(kernels), logprobs(kernels) {}
+  struct WorkerScratch {
+    explicit WorkerScratch(const Kernels& kernels) : weights(kernels), logprobs(kernels) {}
     TokenWeights weights;
     Logprobs logprobs;
-    std::vector<float> raw;  // [vocab] the logits before any change
+    std::vector<float> raw;  // [vocab] the unmodified logits
   };
 
   void reserve(std::size_t vocab_size, std::span<const SampleRow> rows);
-  void sample_row(Token& out, std::span<float> logits, const SampleRow& row, Room& room) const;
-  void sample_with_logprobs(Token& out, std::span<float> logits, const Peak& peak, const SampleRow& row, Room& room) const;
+  void sample_row(Token& out, std::span<float> logits, const SampleRow& row, WorkerScratch& scratch) const;
+  void sample_with_logprobs(Token& out, std::span<float> logits, const Peak& peak, const SampleRow& row, WorkerScratch& scratch) const;
   [[nodiscard]] TokenId adjust_and_draw(std::span<float> logits, Peak peak, const SampleRow& row, TokenWeights& weights) const;
   [[nodiscard]] Peak peak_of(std::span<const float> logits) const { return kernels_.find_peak(logits.data(), std::ssize(logits)); }
 
   const Kernels& kernels_;
   ThreadPool& pool_;
-  std::vector<Room> rooms_;  // one per thread
+  std::vector<WorkerScratch> worker_scratch_;  // one per thread
 };
 
 }  // namespace slora::cpu

@@ -11,36 +11,36 @@ namespace slora::cpu {
 template <class Isa>
 class SampleKernel {
  public:
-  // Four maxima and four marks, so that no element waits for the one before.
+  // Four independent maxima and NaN masks, so that no element waits for the result of the one before.
   static Peak find_peak(const float* values, std::int64_t count) {
     Peak peak{-__builtin_inff(), 0, true};
     std::int64_t best_begin = 0;
     for (std::int64_t begin = 0; begin < count; begin += kWeightBlock) {
       const std::int64_t end = least(count, begin + kWeightBlock);
       Floats highest[4];
-      Ints strange[4] = {};
+      Ints nan_lanes[4] = {};
       for (Floats& lane : highest) lane = broadcast(-__builtin_inff());
       std::int64_t i = begin;
       for (; i + 4 * kLanes <= end; i += 4 * kLanes) {
         for (int k = 0; k < 4; ++k) {
           const Floats value = load(values + i + k * kLanes);
-          highest[k] = larger(value, highest[k]);  // a NaN leaves it as it is
-          strange[k] |= value != value;
+          highest[k] = larger(value, highest[k]);  // a NaN in `value` leaves it unchanged
+          nan_lanes[k] |= value != value;
         }
       }
       float block_highest = Isa::maximum(larger(larger(highest[0], highest[1]), larger(highest[2], highest[3])));
-      bool block_orderly = !any((strange[0] | strange[1]) | (strange[2] | strange[3]));
+      bool block_finite = !any((nan_lanes[0] | nan_lanes[1]) | (nan_lanes[2] | nan_lanes[3]));
       for (; i < end; ++i) {
         block_highest = values[i] > block_highest ? values[i] : block_highest;
-        block_orderly &= values[i] == values[i];
+        block_finite &= values[i] == values[i];
       }
-      peak.is_orderly &= block_orderly;
+      peak.is_finite &= block_finite;
       if (block_highest > peak.value) {
         peak.value = block_highest;
         best_begin = begin;
       }
     }
-    peak.is_orderly &= peak.value < __builtin_inff();
+    peak.is_finite &= peak.value < __builtin_inff();
     if (peak.value == -__builtin_inff()) return peak;
     for (peak.index = best_begin; values[peak.index] != peak.value;) ++peak.index;
     return peak;
@@ -56,7 +56,7 @@ class SampleKernel {
     return total;
   }
 
-  // Most stretches hold none and are passed over 64 at a time.
+  // Most runs of 64 values have none and are skipped as a whole.
   static std::int64_t find_above(std::int32_t* out, const float* values, std::int64_t count, float bound) {
     constexpr std::int64_t kStretch = 4 * kLanes;
     std::int64_t found = 0;
@@ -74,7 +74,7 @@ class SampleKernel {
     return found;
   }
 
-  // Sums stay in fp32 for a block and go on in double.
+  // Sums are in fp32 within a block and in double over the blocks.
   static double exp_weights(float* out, double* block_sums, const float* logits, std::int64_t count, float highest,
                             float inverse_temperature) {
     double total = 0;
@@ -99,21 +99,21 @@ class SampleKernel {
     return total;
   }
 
-  static Census take_census(double* above_sums, std::int32_t* inside, std::int64_t inside_max, const float* weights, std::int64_t count,
-                            const WeightRange& range) {
-    if (inside_max > 0) return take_census_listing<Listing::inside>(above_sums, inside, inside_max, weights, count, range);
-    return take_census_listing<Listing::nothing>(above_sums, inside, inside_max, weights, count, range);
+  static RangeTotals measure_range(double* above_sums, std::int32_t* inside, std::int64_t inside_max, const float* weights,
+                                   std::int64_t count, const WeightRange& range) {
+    if (inside_max > 0) return measure_range_listing<Listing::inside>(above_sums, inside, inside_max, weights, count, range);
+    return measure_range_listing<Listing::nothing>(above_sums, inside, inside_max, weights, count, range);
   }
 
  private:
   enum class Listing { nothing, inside };
 
-  // Without a branch on a weight: where the range begins and ends is in nobody's prediction.
+  // Without branches that depend on a weight, which the processor could not predict.
   template <Listing listing>
-  static Census take_census_listing(double* above_sums, std::int32_t* inside, std::int64_t inside_max, const float* weights,
-                                    std::int64_t count, const WeightRange& range) {
+  static RangeTotals measure_range_listing(double* above_sums, std::int32_t* inside, std::int64_t inside_max, const float* weights,
+                                           std::int64_t count, const WeightRange& range) {
     const Floats low = broadcast(range.low), high = broadcast(range.high);
-    Census census;
+    RangeTotals measured;
     std::int64_t found = 0;
     Ints above_count = {}, low_count = {};
     for (std::int64_t begin = 0; begin < count; begin += kWeightBlock) {
@@ -130,22 +130,22 @@ class SampleKernel {
       };
       std::int64_t i = begin;
       for (; i + kLanes <= end; i += kLanes) add(load(weights + i), i);
-      if (i < end) add(load_head(weights + i, end - i), i);  // what is not there has no weight and is in no range
+      if (i < end) add(load_head(weights + i, end - i), i);  // missing lanes have weight 0 and are outside of every range
       const auto block_sum = static_cast<double>(Isa::sum(above_sum));
       above_sums[begin / kWeightBlock] = block_sum;
-      census.above_sum += block_sum;
-      census.inside_sum += static_cast<double>(Isa::sum(inside_sum));
+      measured.above_sum += block_sum;
+      measured.inside_sum += static_cast<double>(Isa::sum(inside_sum));
     }
     for (int lane = 0; lane < kLanes; ++lane) {
-      census.above_count += above_count[lane];
-      census.inside_count += low_count[lane] - above_count[lane];
+      measured.above_count += above_count[lane];
+      measured.inside_count += low_count[lane] - above_count[lane];
     }
-    return census;
+    return measured;
   }
 
   [[gnu::always_inline]] static Floats weigh(Floats logits, float highest, float inverse_temperature) {
     const Floats x = (logits - highest) * (inverse_temperature * kLog2E);
-    return exp2<Isa>(x > 0.0f ? Floats{} : x);  // lanes beyond the row may hold anything
+    return exp2<Isa>(x > 0.0f ? Floats{} : x);  // clamps lanes beyond the row, which may hold anything
   }
 
   [[gnu::always_inline]] static bool any(Ints marks) {
@@ -154,7 +154,7 @@ class SampleKernel {
     return ((words[0] | words[1]) | (words[2] | words[3]) | ((words[4] | words[5]) | (words[6] | words[7]))) != 0;
   }
 
-  // Writes first + lane for each lane whose weight is inside, and then what it likes, 16 numbers at most. How many are inside.
+  // Appends first + lane for each lane with low <= weight < high and returns their number; may overwrite up to 16 entries of `out`.
   [[gnu::always_inline]] static std::int64_t append_inside(std::int32_t* out, std::int32_t first, Floats weight, Floats low, Floats high) {
     const Ints lanes = Ints{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15} + first;
 #if defined(__AVX512F__)

@@ -20,8 +20,8 @@ void Score::score_row(PromptLogprob& out, std::span<float> logits, const ScoreRo
   out.token.top.clear();
   out.rank = 0;
   Peak peak = kernels_.find_peak(logits.data(), std::ssize(logits));
-  if (!peak.is_orderly) {
-    if (!reference::make_logits_orderly(logits)) return;
+  if (!peak.is_finite) {
+    if (!reference::make_logits_finite(logits)) return;
     peak = kernels_.find_peak(logits.data(), std::ssize(logits));
   }
   if (peak.value == -std::numeric_limits<float>::infinity()) return;

@@ -9,7 +9,7 @@
 
 namespace slora::cpu {
 
-// What reference::score does, without sorting the vocabulary. Holds scratch; owned by a backend, called by its engine thread.
+// Does what reference::score does, without sorting the vocabulary. Holds scratch; owned by a backend, called by its engine thread.
 class Score {
  public:
   Score(const Kernels& kernels, ThreadPool& pool)

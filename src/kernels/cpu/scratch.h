@@ -5,10 +5,11 @@
 
 namespace slora::cpu {
 
-// Room that grows to what is asked and then stays, so that steps allocate nothing after warm-up. One owner, one thread.
+// A buffer that grows to the largest size requested and is then reused, so that steps allocate nothing after warm-up. One owner, one
+// thread.
 class Scratch {
  public:
-  // `count` elements of T, aligned to a cache line, with contents of no meaning. What was given before is lost.
+  // `count` elements of T, aligned to a cache line, uninitialised. Invalidates what an earlier call returned.
   template <class T>
   [[nodiscard]] T* take(std::size_t count) {
     const std::size_t bytes = count * sizeof(T);

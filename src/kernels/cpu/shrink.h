@@ -7,7 +7,8 @@
 namespace slora::cpu {
 
 // z[t, z_begin + j] = A[j, :] x[t, :] for every applied record over row t. x [T, in] bf16, A [rank, in] bf16 in tiles, z fp32; the
-// rest of z stays as it is. Rows under one record read its A together. Holds scratch; owned by a backend, called by its engine thread.
+// rest of z stays as it is. The rows under one record share one pass over its A. Holds scratch; owned by a backend, called by its engine
+// thread.
 class Shrink {
  public:
   Shrink(const Kernels& kernels, ThreadPool& pool) : kernels_(kernels), pool_(pool) {}
@@ -15,7 +16,7 @@ class Shrink {
   void run(Tensor z, Tensor x, std::span<const AppliedRecord> records);
 
  private:
-  [[nodiscard]] std::int32_t ranks_of_turn(std::span<const AppliedRecord> records) const;
+  [[nodiscard]] std::int32_t ranks_per_item(std::span<const AppliedRecord> records) const;
 
   const Kernels& kernels_;
   ThreadPool& pool_;

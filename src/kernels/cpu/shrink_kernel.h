@@ -7,9 +7,9 @@
 
 namespace slora::cpu {
 
-// Dot products along `in`: sixteen partial sums per element, taken 32 columns at a time, added up at the end in one order. Tiles that
-// cut long rows do so at multiples of 64 columns, and the partial sums go on from one to the next. So an element's bits depend on its
-// own row of x and of A only.
+// Dot products along `in`: sixteen partial sums per element, 32 columns per step, added up at the end in a fixed order. Tiles split long
+// rows at multiples of 64 columns, and the partial sums continue from one tile to the next. So an element's bits depend only on its own row
+// of x and row of A.
 template <class Isa>
 class ShrinkKernel {
  public:
@@ -19,7 +19,7 @@ class ShrinkKernel {
       for (std::int64_t rank = 0; rank < call.rank_count;) {
         Block block{&call, call.row_begin + row, call.rank_begin + rank, nullptr};
         const std::int64_t ranks = ranks_of_block(rows, least(call.rank_count - rank, ranks_together(call, block.rank)));
-        if (row == 0) block.ahead = rank + ranks < call.rank_count ? end_of_ranks(call, block.rank + ranks - 1) : call.ahead;
+        if (row == 0) block.prefetch = rank + ranks < call.rank_count ? end_of_ranks(call, block.rank + ranks - 1) : call.prefetch;
         block_of(rows, ranks)(block);
         rank += ranks;
       }
@@ -27,17 +27,18 @@ class ShrinkKernel {
   }
 
  private:
-  static constexpr std::int64_t kSums = sizeof(typename Isa::TileFloats) == sizeof(Floats) ? kLanes : 4;  // that stay in registers
+  static constexpr std::int64_t kSums =
+      sizeof(typename Isa::TileFloats) == sizeof(Floats) ? kLanes : 4;  // elements whose partial sums stay in registers
   static constexpr std::int64_t kRows = kSums / 4;
   static constexpr std::int64_t kStep = 2 * kLanes;  // columns
   static constexpr std::int64_t kLine = 64;
 
-  // Rows from `row` on times rank rows from `rank` on, which lie below one another.
+  // Consecutive rows of x from `row` on, times consecutive rows of A from `rank` on that lie in one tile.
   struct Block {
     const ShrinkCall* call;
     std::int64_t row;
     std::int64_t rank;
-    const std::byte* ahead;  // what is read next, asked for meanwhile; or nullptr
+    const std::byte* prefetch;  // what will be read next; or nullptr
   };
   using Function = void (*)(const Block&);
 
@@ -45,7 +46,7 @@ class ShrinkKernel {
 
   static bool holds(const Tile& tile, std::int64_t rank) { return rank >= tile.row_begin && rank < tile.row_begin + tile.row_count; }
 
-  // Rank rows from `rank` on in the tile that it lies in.
+  // The number of rows of A from `rank` on that lie in the same tile.
   static std::int64_t ranks_together(const ShrinkCall& call, std::int64_t rank) {
     for (const Tile& tile : a_of(call)) {
       if (holds(tile, rank)) return tile.row_begin + tile.row_count - rank;
@@ -60,7 +61,7 @@ class ShrinkKernel {
     return nullptr;
   }
 
-  // The largest power of two whose sums all fit.
+  // The largest power of two of ranks whose partial sums fit the registers.
   static std::int64_t ranks_of_block(std::int64_t rows, std::int64_t ranks) {
     std::int64_t count = kSums;
     while (count > ranks || count * rows > kSums) count /= 2;
@@ -93,8 +94,8 @@ class ShrinkKernel {
       if (!holds(tile, block.rank)) continue;
       const auto* a = reinterpret_cast<const Bfloat16*>(tile.data) + (block.rank - tile.row_begin) * tile.col_count;
       const Bfloat16* x = call.x.row<const Bfloat16>(block.row) + tile.col_begin;
-      const std::byte* ahead = block.ahead != nullptr ? block.ahead : tile.data;
-      accumulate<kRanks, kRowCount>(sums, a, tile.col_count, x, call.x.row_stride, ahead, block.ahead != nullptr ? kLine : 0);
+      const std::byte* prefetch = block.prefetch != nullptr ? block.prefetch : tile.data;
+      accumulate<kRanks, kRowCount>(sums, a, tile.col_count, x, call.x.row_stride, prefetch, block.prefetch != nullptr ? kLine : 0);
     }
     float totals[kLanes];
     store(totals, sums_of_lanes(sums));
@@ -106,7 +107,7 @@ class ShrinkKernel {
 
   template <int kRanks, int kRowCount>
   [[gnu::always_inline]] static void accumulate(Floats (&total)[kLanes], const Bfloat16* a, std::int64_t cols, const Bfloat16* x,
-                                                std::int64_t x_stride, const std::byte* ahead, std::int64_t ahead_step) {
+                                                std::int64_t x_stride, const std::byte* prefetch, std::int64_t prefetch_step) {
     Floats sums[kRanks * kRowCount];
 #pragma GCC unroll 16
     for (int i = 0; i < kRanks * kRowCount; ++i) sums[i] = total[i];
@@ -116,8 +117,8 @@ class ShrinkKernel {
       for (int t = 0; t < kRowCount; ++t) inputs[t] = read(x + t * x_stride + col);
 #pragma GCC unroll 16
       for (int j = 0; j < kRanks; ++j) {
-        __builtin_prefetch(ahead, 0, 2);
-        ahead += ahead_step;
+        __builtin_prefetch(prefetch, 0, 2);
+        prefetch += prefetch_step;
         const Words weights = read(a + j * cols + col);
 #pragma GCC unroll 4
         for (int t = 0; t < kRowCount; ++t) sums[t * kRanks + j] = Isa::dot(sums[t * kRanks + j], weights, inputs[t]);
@@ -132,7 +133,7 @@ class ShrinkKernel {
     for (int i = 0; i < kRanks * kRowCount; ++i) total[i] = sums[i];
   }
 
-  // Lane i: the sum of the lanes of values[i], halves added to halves down to one lane; in every lane the same order.
+  // Lane i of the result: the sum of the lanes of values[i], folded in halves; every lane is summed in the same order.
   [[gnu::always_inline]] static Floats sums_of_lanes(const Floats (&values)[kLanes]) {
     Floats eights[8];
 #pragma GCC unroll 8

@@ -5,9 +5,9 @@
 
 namespace slora::cpu {
 
-// Sixteen lanes as compiler vectors: one AVX-512 register, or as many narrower ones as the target has. Kernels are written
-// once over them and compiled for each instruction set; only a product of bf16 pairs needs an instruction of its own
-// (portable.h, avx512.h). Everything here is always inlined, so that code compiled for one set never runs on another.
+// Vectors of sixteen lanes as compiler extensions: one AVX-512 register, or several narrower ones. Kernels are written once over them and
+// compiled for each instruction set; only a few operations, above all the product of bf16 pairs, are specific to a set (portable.h,
+// avx512.h). Everything here is always inlined, so that the linker never merges code of different instruction sets.
 inline constexpr int kLanes = 16;
 
 using Floats [[gnu::vector_size(64)]] = float;
@@ -15,7 +15,7 @@ using Words [[gnu::vector_size(64)]] = std::uint32_t;  // each a pair of bf16: t
 using Ints [[gnu::vector_size(64)]] = std::int32_t;
 using Halves [[gnu::vector_size(32)]] = std::uint16_t;
 
-// In the place of std::min and std::max, which could be left as shared functions compiled for one instruction set.
+// Instead of std::min and std::max: if not inlined, those would be shared functions, compiled for one of the instruction sets.
 [[gnu::always_inline]] constexpr std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 [[gnu::always_inline]] constexpr std::int64_t greatest(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
 

@@ -5,7 +5,7 @@
 namespace slora::cpu {
 namespace {
 
-constexpr std::int32_t kParallelRows = 32;  // fewer are written sooner than a thread is woken
+constexpr std::int32_t kParallelRows = 32;  // writing fewer takes less time than waking a thread
 
 void store_keys(std::uint32_t* words, const float* k, std::int32_t slot, const KvLayer& layer) {
   for (std::int32_t i = 0; i < layer.head_dim / 2; ++i)

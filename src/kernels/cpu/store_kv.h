@@ -7,7 +7,7 @@
 
 namespace slora::cpu {
 
-// Writes k and v [T, kv_heads * head_dim] fp32 of every span into its pages, rounded to bf16, as kv_words.h says.
+// Writes k and v [T, kv_heads * head_dim] fp32 of every span into its pages, rounded to bf16, in the layout of kv_words.h.
 void store_kv(ThreadPool& pool, const KvLayer& layer, Tensor k, Tensor v, std::span<const SpanView> spans);
 
 }  // namespace slora::cpu

@@ -12,8 +12,8 @@
 namespace slora::cpu {
 namespace {
 
-constexpr int kSpins = 16000;      // some 50 microseconds: longer than the gaps between the loops of a step
-constexpr int kSpinsPerPause = 8;  // virtual machines may take many pauses in a row for a wait worth interrupting
+constexpr int kSpins = 16000;      // about 50 microseconds: longer than the gaps between the loops of a step
+constexpr int kSpinsPerPause = 8;  // not every time: hypervisors may deschedule a thread that executes many pauses in a row
 constexpr std::uint64_t kOpen = 1;
 constexpr std::uint64_t kWorkerInside = 2;
 
@@ -33,11 +33,11 @@ int quota_core_count() {
     if (line.starts_with("0::")) group = line.substr(3);
   }
   int cores = 0;
-  for (std::string path = group;; path = path.substr(0, path.rfind('/'))) {  // every ancestor limits too
+  for (std::string path = group;; path = path.substr(0, path.rfind('/'))) {  // the quotas of all ancestors hold too
     std::ifstream file("/sys/fs/cgroup" + path + "/cpu.max");
     double quota = 0;
     double period = 0;
-    if (file >> quota >> period && period > 0) {  // "max" is no number
+    if (file >> quota >> period && period > 0) {  // "max" is not parsed as a number: no quota
       const int granted = std::max(1, static_cast<int>(std::ceil(quota / period)));
       cores = cores == 0 ? granted : std::min(cores, granted);
     }
@@ -57,7 +57,7 @@ int usable_core_count() {
 }
 
 ThreadPool::ThreadPool(int threads) : shares_(static_cast<std::size_t>(threads)) {
-  check(threads >= 1, "at least the calling thread");
+  check(threads >= 1, "expected at least one thread, the caller's");
   for (int worker = 1; worker < threads; ++worker) {
     workers_.emplace_back([this, worker] { work(worker); });
   }
@@ -81,8 +81,8 @@ void ThreadPool::run(Loop loop) {
   joined_.store(kOpen, std::memory_order_release);
   loop_number_.fetch_add(1, std::memory_order_release);
   loop_number_.notify_all();
-  take_turns(0);
-  // Nobody may join any more; who is inside is finishing a call.
+  run_shares(0);
+  // No further worker may join; those that have joined are finishing their last call.
   std::uint64_t inside = joined_.fetch_and(~kOpen, std::memory_order_acq_rel) & ~kOpen;
   for (int spins = 0; inside != 0; inside = joined_.load(std::memory_order_acquire)) {
     if (++spins < kSpins) {
@@ -93,14 +93,14 @@ void ThreadPool::run(Loop loop) {
   }
 }
 
-void ThreadPool::take_turns(int worker) {
+void ThreadPool::run_shares(int worker) {
   const Loop loop = loop_;
   for (std::size_t i = 0; i < shares_.size(); ++i) {
     take_share(shares_[(static_cast<std::size_t>(worker) + i) % shares_.size()], loop, worker);
   }
 }
 
-// Runs of half of what is left, so that the last of a share are short.
+// Takes runs of half of what is left, so that the last runs of a share are short.
 void ThreadPool::take_share(Share& share, const Loop& loop, int worker) {
   std::int64_t begin = share.next.load(std::memory_order_relaxed);
   while (begin < share.end) {
@@ -132,7 +132,7 @@ void ThreadPool::work(int worker) {
       inside = joined_.compare_exchange_weak(joined, joined + kWorkerInside, std::memory_order_acq_rel, std::memory_order_acquire);
     }
     if (!inside) continue;
-    take_turns(worker);
+    run_shares(worker);
     joined_.fetch_sub(kWorkerInside, std::memory_order_acq_rel);
   }
 }

@@ -7,9 +7,9 @@
 
 namespace slora::cpu {
 
-// Threads that share the loops of one calling thread: the caller works too, and a worker that has not woken in time is not
-// waited for. Between loops workers spin for some microseconds and then sleep. Owned by a backend, called by its engine
-// thread; one loop at a time.
+// Threads that share the loops of one calling thread. The caller works too, and a loop does not wait for workers that have not woken up in
+// time. Between loops workers spin for about 50 microseconds and then sleep. Owned by a backend, called by its engine thread; one loop at a
+// time.
 class ThreadPool {
  public:
   // Requires: threads >= 1; the caller counts as one.
@@ -27,8 +27,8 @@ class ThreadPool {
     parallel_ranges(count, 1, [&](std::int64_t begin, std::int64_t, int worker) { fn(begin, worker); });
   }
 
-  // The same with runs of indices: calls fn(begin, end, worker) with runs of at most `run_max` that together are [0, count). Runs get
-  // shorter towards the end, so that no thread waits long for the last.
+  // The same with runs of indices: calls fn(begin, end, worker) with runs of at most `run_max` that together cover [0, count). Runs get
+  // shorter towards the end, so that no thread waits long for the last one.
   template <class Function>
   void parallel_ranges(std::int64_t count, std::int64_t run_max, Function&& fn) {
     using Plain = std::remove_reference_t<Function>;
@@ -48,28 +48,28 @@ class ThreadPool {
     std::int64_t run_max;
   };
 
-  // A run of indices that one thread begins with, so that it goes through memory in order.
+  // The contiguous part of the indices that one thread starts with, so that it goes through memory in order.
   struct alignas(64) Share {
     std::atomic<std::int64_t> next{0};
-    std::int64_t end = 0;  // written while no worker is inside
+    std::int64_t end = 0;  // written while no worker has joined
   };
 
   void run(Loop loop);
   void work(int worker);
-  void take_turns(int worker);
+  void run_shares(int worker);
   void take_share(Share& share, const Loop& loop, int worker);
   [[nodiscard]] std::uint32_t wait_for_loop(std::uint32_t seen) const;
 
-  Loop loop_{};                                // written while no worker is inside
-  std::vector<Share> shares_;                  // one per thread; who is done with its own helps the next
-  std::atomic<std::uint32_t> loop_number_{0};  // grows by one with each loop; what sleeping workers wait on
-  // Lowest bit: the loop may be joined. The rest: workers inside, times two.
+  Loop loop_{};                                // written while no worker has joined
+  std::vector<Share> shares_;                  // one per thread; a thread that has finished its own takes from the next
+  std::atomic<std::uint32_t> loop_number_{0};  // incremented for each loop; sleeping workers wait for a change
+  // Lowest bit: the loop may be joined. The other bits: how many workers have joined it.
   std::atomic<std::uint64_t> joined_{0};
   std::atomic<bool> stopping_{false};
   std::vector<std::thread> workers_;
 };
 
-// Threads worth running: the cores that this process may use, by affinity mask and cgroup quota; at least 1.
+// How many threads are worth running: the cores that this process may use according to affinity mask and cgroup quota; at least 1.
 [[nodiscard]] int usable_core_count();
 
 }  // namespace slora::cpu

@@ -7,26 +7,26 @@
 
 namespace slora::cpu {
 
-// The one product that all others are made of: out [rows, cols] (= or +=) sum over pairs of x [pairs, rows] * w [pairs, cols], both
-// in words of two bf16. Every element is one chain of dot instructions in the order of the pairs, so its bits depend neither
-// on the tile's shape nor on how the pairs are cut into calls.
+// The micro-kernel of all products in bf16: out [rows, cols] (= or +=) sum over pairs of x [pairs, rows] * w [pairs, cols], both in words
+// of two bf16. Every element is one chain of dot instructions in the order of the pairs, so its bits depend neither on the tile's shape nor
+// on how the pairs are split over calls.
 struct TileArgs {
   float* out = nullptr;
   std::ptrdiff_t out_stride = 0;
   const std::uint32_t* x = nullptr;  // [pairs, rows], pairs x_stride apart
   std::ptrdiff_t x_stride = 0;
-  const std::uint32_t* w = nullptr;  // panels of [pairs, 32], each panel_stride from the last; pairs pair_stride apart
+  const std::uint32_t* w = nullptr;  // panels of [pairs, 32], panel_stride words apart; pairs pair_stride words apart
   std::ptrdiff_t pair_stride = 0;
-  std::ptrdiff_t panel_stride = 2 * kLanes;  // as it is when columns simply go on
+  std::ptrdiff_t panel_stride = 2 * kLanes;  // the value if all columns are contiguous
   std::ptrdiff_t pairs = 0;
-  const std::byte* ahead = nullptr;  // asked for meanwhile, ahead_step bytes with each pair
-  std::ptrdiff_t ahead_step = 0;
+  const std::byte* prefetch = nullptr;  // memory to prefetch while computing, prefetch_step bytes further with each pair
+  std::ptrdiff_t prefetch_step = 0;
 };
 
-enum class TileStart { zero, out };         // where the sums start
-enum class TileWeights { whole, bounded };  // may whole vectors of w be read, or only weight_bytes of its one vector?
+enum class TileStart { zero, out };         // initial value of the sums
+enum class TileWeights { whole, bounded };  // whether whole vectors of w may be read, or only weight_bytes of its single vector
 
-// kVectors x 16 columns in the registers of the instruction set, each of kWidth lanes.
+// kRows x (kVectors * 16) sums stay in registers of the instruction set, kWidth lanes each.
 template <class Isa, int kRows, int kVectors, TileStart kStart, TileWeights kWeights>
 void tile(const TileArgs& args, [[maybe_unused]] std::int64_t weight_bytes) {
   static_assert(kWeights == TileWeights::whole || kVectors == 1);
@@ -46,10 +46,10 @@ void tile(const TileArgs& args, [[maybe_unused]] std::int64_t weight_bytes) {
   }
   const std::uint32_t* x = args.x;
   const std::uint32_t* w = args.w;
-  const std::byte* ahead = args.ahead;
-  for (std::ptrdiff_t pair = 0; pair < args.pairs; ++pair, x += args.x_stride, w += args.pair_stride, ahead += args.ahead_step) {
-    __builtin_prefetch(ahead, 0, 2);
-    if constexpr (kRows * kVectors >= kLanes) __builtin_prefetch(ahead + 64, 0, 2);
+  const std::byte* prefetch = args.prefetch;
+  for (std::ptrdiff_t pair = 0; pair < args.pairs; ++pair, x += args.x_stride, w += args.pair_stride, prefetch += args.prefetch_step) {
+    __builtin_prefetch(prefetch, 0, 2);
+    if constexpr (kRows * kVectors >= kLanes) __builtin_prefetch(prefetch + 64, 0, 2);
     Pairs weights[kRegisters];
     if constexpr (kWeights == TileWeights::bounded) {
       const Words head = load_words_head(w, weight_bytes);
@@ -77,7 +77,7 @@ void tile(const TileArgs& args, [[maybe_unused]] std::int64_t weight_bytes) {
   }
 }
 
-// The tile for `rows` rows and all of kVectors * 16 columns. Requires: 1 <= rows <= Isa::rows_max(kVectors).
+// Runs the tile with `rows` rows and all of kVectors * 16 columns. Requires: 1 <= rows <= Isa::rows_max(kVectors).
 template <class Isa, int kVectors, TileStart kStart, TileWeights kWeights = TileWeights::whole>
 void tile_of_rows(int rows, const TileArgs& args, std::int64_t weight_bytes = 0) {
   using Function = void (*)(const TileArgs&, std::int64_t);
@@ -88,7 +88,7 @@ void tile_of_rows(int rows, const TileArgs& args, std::int64_t weight_bytes = 0)
   kTable[static_cast<std::size_t>(rows - 1)](args, weight_bytes);
 }
 
-// The same where only the first `cols` columns of `out` are there: the tile works on a copy.
+// The same if only the first `cols` columns of `out` exist: then the tile computes into a copy.
 template <class Isa, int kVectors, TileStart kStart, TileWeights kWeights = TileWeights::whole>
 void tile_of_columns(int rows, const TileArgs& args, std::int64_t cols) {
   if (cols >= kVectors * kLanes) return tile_of_rows<Isa, kVectors, kStart>(rows, args);
@@ -105,8 +105,8 @@ void tile_of_columns(int rows, const TileArgs& args, std::int64_t cols) {
   for (int r = 0; r < rows; ++r) __builtin_memcpy(args.out + r * args.out_stride, copy + r * inner.out_stride, bytes);
 }
 
-// Any number of columns of a weight whose columns simply go on, in the widest tiles that hold `rows` rows. Neither w nor out is
-// touched beyond `cols`. Requires: 1 <= rows <= Isa::rows_max(1).
+// Any number of columns of a weight whose columns are contiguous, in the widest tiles that hold `rows` rows. Neither w nor out is accessed
+// beyond `cols`. Requires: 1 <= rows <= Isa::rows_max(1).
 template <class Isa, TileStart kStart>
 void tile_strip(int rows, TileArgs args, std::int64_t cols) {
   const auto go = [&]<int kVectors>(std::integral_constant<int, kVectors>) {

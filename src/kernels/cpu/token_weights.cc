@@ -9,9 +9,9 @@
 namespace slora::cpu {
 namespace {
 
-constexpr std::int64_t kListed = 8192;                   // tokens that are worth a list of their own
-constexpr std::int64_t kSorted = 32;                     // that are put in order rather than counted once more
-const std::uint32_t kAboveAll = bits_of_weight(1.125f);  // the heaviest weigh 1
+constexpr std::int64_t kListed = 8192;                   // a range of at most this many tokens is listed in inside_
+constexpr std::int64_t kSorted = 32;                     // this few tokens are sorted instead of being counted once more
+const std::uint32_t kAboveAll = bits_of_weight(1.125f);  // above the heaviest tokens, of weight 1
 
 std::size_t block_count(std::size_t count) { return (count + kWeightBlock - 1) / kWeightBlock; }
 
@@ -20,11 +20,11 @@ std::size_t block_count(std::size_t count) { return (count + kWeightBlock - 1) /
 void TokenWeights::reserve(std::size_t vocab_size) {
   weights_.reserve(vocab_size);
   block_sums_.reserve(block_count(vocab_size));
-  inside_room_.reserve(vocab_size + kLanes);
-  // As many only when all of a row are alike.
+  inside_buffer_.reserve(vocab_size + kLanes);
+  // The whole vocabulary is needed here only if all logits of a row are equal.
   inside_weights_.reserve(vocab_size);
   inside_sums_.reserve(block_count(vocab_size));
-  few_room_.reserve(vocab_size + kLanes);
+  few_buffer_.reserve(vocab_size + kLanes);
   candidates_.reserve(vocab_size);
 }
 
@@ -33,79 +33,80 @@ void TokenWeights::weigh(std::span<const float> logits, float highest, float tem
   logits_ = logits;
   weights_.resize(size);
   block_sums_.resize(block_count(size));
-  inside_room_.resize(size + kLanes);
+  inside_buffer_.resize(size + kLanes);
   inside_ = {};
   bound_ = weight_of_bits(kLowestWeightBits);
-  census_ = {};
-  census_.above_sum =
+  measured_ = {};
+  measured_.above_sum =
       kernels_->exp_weights(weights_.data(), block_sums_.data(), logits.data(), std::ssize(logits), highest, 1.0f / temperature);
-  census_.above_count = std::ssize(logits);  // at most: some may be too light to have a weight
+  measured_.above_count = std::ssize(logits);  // an upper bound: some weights may be 0
 }
 
 void TokenWeights::keep_at_least(float weight) {
   const std::uint32_t bits = bits_of_weight(std::min(weight, 1.0f));
-  take_census({bits, bits}, 0);
+  measure_range({bits, bits}, 0);
 }
 
 void TokenWeights::keep_most_likely(std::int64_t count) {
-  if (count < census_.above_count && try_cut(static_cast<double>(count), Measure::count)) {
-    shorten_inside(static_cast<double>(count - census_.above_count), Measure::count);
+  if (count < measured_.above_count && try_cut(static_cast<double>(count), Measure::count)) {
+    shorten_inside(static_cast<double>(count - measured_.above_count), Measure::count);
   }
 }
 
 void TokenWeights::keep_head(float share) {
-  double total = census_.above_sum;
+  double total = measured_.above_sum;
   for (const TokenId token : inside_) total += static_cast<double>(weight_of(token));
-  // One token stays, whatever the share.
+  // At least one token stays, even for a share of 0.
   const double target = std::max(static_cast<double>(share) * total, std::numeric_limits<double>::min());
-  if (target > census_.above_sum || try_cut(target, Measure::weight)) shorten_inside(target - census_.above_sum, Measure::weight);
+  if (target > measured_.above_sum || try_cut(target, Measure::weight)) shorten_inside(target - measured_.above_sum, Measure::weight);
 }
 
-// Raises bound_ to where what is above measures less than `target`, with the few lighter tokens inside that reach it. False, and nothing
-// is cut off, when all that is above measures less than `target`.
+// Raises bound_ until the tokens above it stay below `target`, and lists in inside_ the few lighter ones with which they reach it. Returns
+// false and cuts nothing off if the tokens above the current bound_ stay below `target`.
 bool TokenWeights::try_cut(double target, Measure measure) {
   const BitRange all{bits_of_weight(bound_), kAboveAll};
-  const double total = above(census_, measure);
+  const double total = above(measured_, measure);
   const bool is_short = std::ssize(weights_) <= kListed;
   const CutGuess guess = is_short ? CutGuess{all, true} : guess_cut(weights_, all.low, target, total, measure, kListed);
   bool may_be_few = guess.is_few;
   const auto found = find_cut(target, measure, all, total, guess.range, kListed, [&](const BitRange& range) {
-    if (!std::exchange(may_be_few, true)) {  // no list, for one that is short after all
-      take_census(range, 0);
-      if (census_.inside_count > kListed) return census_;
+    if (!std::exchange(may_be_few, true)) {  // measure without listing first: the range may hold too many
+      measure_range(range, 0);
+      if (measured_.inside_count > kListed) return measured_;
     }
-    take_census(range, range.width() == 1 ? weights_.size() : static_cast<std::size_t>(kListed));
-    return census_;
+    measure_range(range, range.width() == 1 ? weights_.size() : static_cast<std::size_t>(kListed));
+    return measured_;
   });
-  if (!found) take_census({all.low, all.low}, 0);
+  if (!found) measure_range({all.low, all.low}, 0);
   return found.has_value();
 }
 
-void TokenWeights::take_census(const BitRange& range, std::size_t inside_max) {
+void TokenWeights::measure_range(const BitRange& range, std::size_t inside_max) {
   inside_range_ = range;
   bound_ = weight_of_bits(range.high);
-  census_ = kernels_->take_census(block_sums_.data(), inside_room_.data(), static_cast<std::int64_t>(inside_max), weights_.data(),
-                                  std::ssize(weights_), {weight_of_bits(range.low), bound_});
-  inside_ = std::span(inside_room_).first(std::min(static_cast<std::size_t>(census_.inside_count), inside_max));
+  measured_ = kernels_->measure_range(block_sums_.data(), inside_buffer_.data(), static_cast<std::int64_t>(inside_max), weights_.data(),
+                                      std::ssize(weights_), {weight_of_bits(range.low), bound_});
+  inside_ = std::span(inside_buffer_).first(std::min(static_cast<std::size_t>(measured_.inside_count), inside_max));
 }
 
-// Leaves inside the shortest head of the order that measures `target`; by count, with all that are as likely as its last.
+// Shortens inside_ to the shortest prefix of the order that reaches `target`; if measured by count, with all tokens that are as likely as
+// its last.
 void TokenWeights::shorten_inside(double target, Measure measure) {
-  if (inside_.empty()) return;  // only rounding kept what is above below the target
+  if (inside_.empty()) return;  // the tokens above stay below the target only by rounding
   const std::size_t size = inside_.size();
   inside_weights_.resize(size);
   std::ranges::transform(inside_, inside_weights_.begin(), [&](TokenId token) { return weight_of(token); });
   inside_sums_.resize(block_count(size));
-  few_room_.resize(size + kLanes);
+  few_buffer_.resize(size + kLanes);
   BitRange last{};
-  const double total = inside(census_, measure);
+  const double total = inside(measured_, measure);
   const auto found = find_cut(target, measure, inside_range_, total, inside_range_, kSorted, [&](const BitRange& range) {
     last = range;
-    return kernels_->take_census(inside_sums_.data(), few_room_.data(), static_cast<std::int64_t>(size), inside_weights_.data(),
-                                 static_cast<std::int64_t>(size), {weight_of_bits(range.low), weight_of_bits(range.high)});
+    return kernels_->measure_range(inside_sums_.data(), few_buffer_.data(), static_cast<std::int64_t>(size), inside_weights_.data(),
+                                   static_cast<std::int64_t>(size), {weight_of_bits(range.low), weight_of_bits(range.high)});
   });
-  if (!found) return;  // all of them fall short of it, by rounding
-  sort_few(std::span(few_room_).first(static_cast<std::size_t>(found->inside_count)));
+  if (!found) return;  // together they stay below the target, by rounding: keep all
+  sort_few(std::span(few_buffer_).first(static_cast<std::size_t>(found->inside_count)));
   double reached = above(*found, measure);
   std::size_t kept = 0;
   for (; kept < candidates_.size(); ++kept) {
@@ -126,7 +127,7 @@ void TokenWeights::shorten_inside(double target, Measure measure) {
   inside_ = inside_.first(end);
 }
 
-// Puts the tokens at these places of inside_ in order, into candidates_.
+// Sorts the tokens at these indices of inside_ into candidates_.
 void TokenWeights::sort_few(std::span<const std::int32_t> places) {
   candidates_.clear();
   for (const std::int32_t place : places) {
@@ -142,14 +143,14 @@ TokenId TokenWeights::draw(double share) {
   for (const double sum : block_sums_) total += sum;
   const double target = share * total;
   double before = 0;
-  std::size_t last = 0;  // block that has a weight
+  std::size_t last = 0;  // the last block with a weight
   for (std::size_t block = 0; block < block_sums_.size(); ++block) {
     if (block_sums_[block] == 0) continue;
     if (before + block_sums_[block] > target) return draw_in_block(block, target - before);
     before += block_sums_[block];
     last = block;
   }
-  return draw_in_block(last, total);  // rounded up to all of it
+  return draw_in_block(last, total);  // the target was rounded up to the whole sum
 }
 
 // The token of the block at which the running sum of the kept weights passes the target, or the last kept one.

@@ -7,8 +7,8 @@
 
 namespace slora::cpu {
 
-// Sampled are 16 weights of every 2,048, put into buckets of an eighth of an octave. The lighter tokens are many and well sampled, so
-// what the target leaves out is what is looked for.
+// Samples 16 of every 2,048 weights into a histogram whose buckets are an eighth of an octave wide. Light tokens are many and well sampled,
+// so it walks up from the lightest until the part beyond the target is left out.
 CutGuess guess_cut(std::span<const float> weights, std::uint32_t floor, double target, double total, Measure measure, std::int64_t few) {
   constexpr std::uint32_t kBucketBits = 20;
   constexpr std::uint32_t kBuckets = 256;

@@ -11,11 +11,11 @@ namespace {
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 float& logit_of(std::span<float> logits, TokenId token) {
-  check(token >= 0 && static_cast<std::size_t>(token) < logits.size(), "a token of the vocabulary");
+  check(token >= 0 && static_cast<std::size_t>(token) < logits.size(), "expected a token of the vocabulary");
   return logits[static_cast<std::size_t>(token)];
 }
 
-// Tokens of the prompt and of the output, each once: both lists are sorted.
+// Penalises every token of the prompt or the output once, by merging the two sorted lists.
 void penalise_repetition(std::span<float> logits, const SampleRow& row) {
   const float penalty = row.params->repetition_penalty;
   const auto penalise = [&](TokenId token) {
@@ -41,7 +41,7 @@ std::uint64_t mix(std::uint64_t x) {
 
 }  // namespace
 
-bool make_logits_orderly(std::span<float> logits) {
+bool make_logits_finite(std::span<float> logits) {
   bool any_finite = false;
   for (float& logit : logits) {
     any_finite |= std::isfinite(logit);

@@ -6,16 +6,17 @@
 
 namespace slora::reference {
 
-// Makes every logit finite or -inf: NaN becomes -inf, +inf the largest finite number. False when no logit was finite.
-bool make_logits_orderly(std::span<float> logits);
+// Makes every logit finite or -inf: replaces NaN by -inf, and +inf by the largest finite number. Returns false if no logit was finite.
+bool make_logits_finite(std::span<float> logits);
 
 // Whether adjust_logits() would change anything.
 [[nodiscard]] bool adjusts_logits(const SampleRow& row);
 
-// Bias, then repetition, presence and frequency penalties, then bans, as vLLM and Hugging Face define them. logits [vocab].
+// Applies bias, then repetition, presence and frequency penalties, then bans, as vLLM and Hugging Face define them. logits [vocab].
 void adjust_logits(std::span<float> logits, const SampleRow& row);
 
-// The draw of (seed, choice, position), uniform in [0, 1): the same on every machine, whatever was drawn before.
+// The random number of (seed, choice, position), uniform in [0, 1): a hash, so it is the same on every machine and independent of earlier
+// draws.
 double uniform_draw(std::uint64_t seed, std::uint32_t choice, std::uint32_t position);
 
 // Rows below this temperature are greedy.

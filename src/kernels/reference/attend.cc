@@ -16,7 +16,7 @@ Visible visible_keys(std::int32_t position, std::int32_t window) {
   return {window > 0 ? std::max(0, position - window + 1) : 0, position + 1};
 }
 
-// One query of one head. scores is scratch.
+// Attention of one query of one head. `scores` is scratch.
 void attend_row(float* out, const float* q, std::int32_t kv_head, const KvLayer& layer, const SpanView& span, Visible keys, float scale,
                 std::vector<float>& scores) {
   const std::int32_t dim = layer.head_dim;

@@ -17,7 +17,7 @@ void fill(Tensor out, float value) {
         std::fill_n(out.row<Bfloat16>(t), out.cols, to_bfloat16(value));
         break;
       default:
-        check(false, "a float element type");
+        check(false, "expected a float element type");
     }
   }
 }

@@ -3,7 +3,7 @@
 
 namespace slora::reference {
 
-// Every element becomes `value`. out in f32, f16 or bf16.
+// Sets every element to `value`. out in f32, f16 or bf16.
 void fill(Tensor out, float value);
 
 }  // namespace slora::reference

@@ -5,7 +5,7 @@
 namespace slora::reference {
 
 void gated(Tensor out, Tensor gate_up, Activation activation) {
-  check(activation == Activation::silu, "an activation that kernels know");
+  check(activation == Activation::silu, "expected an activation that kernels implement");
   for (std::int64_t t = 0; t < out.rows; ++t) {
     const float* gate = gate_up.row<float>(t);
     const float* up = gate + out.cols;

@@ -19,8 +19,8 @@ std::int32_t rank_of(TokenId token, std::span<const float> logits) {
   const auto at = static_cast<std::size_t>(token);
   const float own = logits[at];
   const auto before = std::ranges::count_if(logits.first(at), [own](float logit) { return logit >= own; });
-  const auto behind = std::ranges::count_if(logits.subspan(at), [own](float logit) { return logit > own; });
-  return static_cast<std::int32_t>(before + behind) + 1;
+  const auto after = std::ranges::count_if(logits.subspan(at), [own](float logit) { return logit > own; });
+  return static_cast<std::int32_t>(before + after) + 1;
 }
 
 double log_sum_exp(std::span<const float> logits) {

@@ -8,12 +8,12 @@
 
 namespace slora::reference {
 
-// Of one row of logits [vocab], each of them finite or -inf. The order of tokens is by logit descending, then token ascending.
+// Functions of one row of logits [vocab], each finite or -inf. The order of tokens is by logit descending, then token ascending.
 
 // All tokens with a finite logit, in order.
 [[nodiscard]] std::vector<TokenId> ordered_tokens(std::span<const float> logits);
 
-// The place of a token in the order of the whole vocabulary, from 1 on.
+// The place of a token in the order of the whole vocabulary, starting from 1.
 [[nodiscard]] std::int32_t rank_of(TokenId token, std::span<const float> logits);
 
 // log(sum(exp(logit))). Requires: one logit is finite.

@@ -6,7 +6,7 @@ void rope(Tensor x, std::span<const std::int32_t> positions, const RopeTable& ta
   const std::int64_t half = table.cos.cols;
   for (std::int64_t t = 0; t < x.rows; ++t) {
     const std::int32_t position = positions[static_cast<std::size_t>(t)];
-    check(position >= 0 && position < table.cos.rows, "a position of the rope table");
+    check(position >= 0 && position < table.cos.rows, "expected a position within the rope table");
     const float* cos = table.cos.row<float>(position);
     const float* sin = table.sin.row<float>(position);
     for (float* head = x.row<float>(t); head < x.row<float>(t) + x.cols; head += 2 * half) {

@@ -13,7 +13,7 @@ using Logits = std::span<const float>;
 
 float logit_of(Logits logits, TokenId token) { return logits[static_cast<std::size_t>(token)]; }
 
-// Shortens the order `tokens` to what min-p, top-k and top-p keep. weights [tokens].
+// Shortens `tokens`, sorted by likelihood, to those that min-p, top-k and top-p keep. weights [tokens].
 void truncate(std::vector<TokenId>& tokens, Logits logits, const std::vector<double>& weights, const SamplingParams& params) {
   std::size_t kept = tokens.size();
   while (kept > 1 && weights[kept - 1] < params.min_p) --kept;
@@ -57,7 +57,7 @@ TokenId draw(Logits logits, const SampleRow& row) {
 
 void sample_row(Token& out, std::span<float> logits, const SampleRow& row) {
   out = Token{};
-  if (!make_logits_orderly(logits)) return;
+  if (!make_logits_finite(logits)) return;
   std::vector<float> raw(logits.begin(), logits.end());
   adjust_logits(logits, row);
   out.id = draw(logits, row);

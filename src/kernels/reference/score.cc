@@ -10,7 +10,7 @@ void score(std::span<PromptLogprob> out, Tensor logits, std::span<const ScoreRow
     const std::span row(logits.row<float>(static_cast<std::int64_t>(i)), static_cast<std::size_t>(logits.cols));
     const TokenId token = rows[i].token;
     out[i] = {.token = {.id = token, .logprob = 0, .top = {}}, .rank = 0};
-    if (!make_logits_orderly(row)) continue;
+    if (!make_logits_finite(row)) continue;
     const double normaliser = log_sum_exp(row);
     out[i].token.logprob = logprob_of(token, row, normaliser);
     out[i].rank = rank_of(token, row);

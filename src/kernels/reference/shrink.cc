@@ -3,7 +3,7 @@
 namespace slora::reference {
 namespace {
 
-// Tiles of one rank row come in column order and go on with the sum, so that the order of additions is that of one long row.
+// The tiles of one row of A come in column order and continue its sum, so that additions have the order of one long row.
 void shrink_row(float* z, const float* x, const TiledMatrix& a) {
   for (std::int32_t j = 0; j < a.rows; ++j) z[j] = 0;
   for (const Tile& tile : a) {
@@ -20,7 +20,7 @@ void shrink_row(float* z, const float* x, const TiledMatrix& a) {
 
 void shrink(Tensor z, Tensor x, std::span<const AppliedRecord> records) {
   for (const AppliedRecord& applied : records) {
-    check(applied.record->a.dtype == DType::f32, "A in fp32");
+    check(applied.record->a.dtype == DType::f32, "expected A in fp32");
     for (std::int32_t t = applied.row_begin; t < applied.row_begin + applied.row_count; ++t) {
       shrink_row(z.row<float>(t) + applied.z_begin, x.row<float>(t), applied.record->a);
     }

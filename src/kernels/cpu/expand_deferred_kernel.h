@@ -5,18 +5,18 @@
 
 namespace slora::cpu {
 
-// Records of few rows, whose cost is the bytes of B: B goes by row after row, so that memory is read in long runs, while y stays in the
-// first cache. Each element of y is the same chain of dot instructions in the order of the ranks as with the product.
+// Adds records of few rows, whose cost is reading B: B is read row after row, in long runs of memory, while y stays in the first-level
+// cache. Each element of y is the same chain of dot instructions in the order of the ranks as in ExpandKernel.
 template <class Isa>
-class ExpandLateKernel {
+class ExpandDeferredKernel {
  public:
-  static void run(const ExpandLateTurn& turn, const ExpandLateTurn* next) {
-    Ahead ahead(turn, next);
-    for (const AppliedRecord& applied : turn.records) {
-      const Range slice = slice_of(turn, applied);
+  static void run(const ExpandDeferredItem& item, const ExpandDeferredItem* next) {
+    Prefetcher prefetcher(item, next);
+    for (const AppliedRecord& applied : item.records) {
+      const Range slice = slice_of(item, applied);
       for (Range cols = block_at(applied, slice, slice.begin); cols.begin < cols.end; cols = block_at(applied, slice, cols.end)) {
-        for (const Tile& tile : applied.record->b) add_tile(turn, applied, tile, cols_of(tile, cols), ahead);
-        add_bias(turn, applied, cols);
+        for (const Tile& tile : applied.record->b) add_tile(item, applied, tile, cols_of(tile, cols), prefetcher);
+        add_bias(item, applied, cols);
       }
     }
   }
@@ -29,38 +29,38 @@ class ExpandLateKernel {
     std::int64_t begin, end;
   };
 
-  // What the columns of the turn and the record's slice share, as columns of the slice.
-  static Range slice_of(const ExpandLateTurn& turn, const AppliedRecord& applied) {
+  // The intersection of the item's columns and the record's slice, as columns of the slice.
+  static Range slice_of(const ExpandDeferredItem& item, const AppliedRecord& applied) {
     const RecordView& record = *applied.record;
-    return {greatest(turn.col_begin - record.slice_begin, 0), least(turn.col_end - record.slice_begin, record.out)};
+    return {greatest(item.col_begin - record.slice_begin, 0), least(item.col_end - record.slice_begin, record.out)};
   }
 
-  // Columns from `begin` on whose y stays in the first cache.
+  // As many columns from `begin` on as keep y in the first-level cache.
   static Range block_at(const AppliedRecord& applied, Range slice, std::int64_t begin) {
     constexpr std::int64_t kElements = 8192;
     return {begin, least(begin + greatest(kElements / applied.row_count / kChunkCols, 1) * kChunkCols, slice.end)};
   }
 
-  // Of the columns those that lie in the tile.
+  // Those of the columns that lie in the tile.
   static Range cols_of(const Tile& tile, Range cols) {
     return {greatest(cols.begin, tile.col_begin / 2), least(cols.end, (tile.col_begin + tile.col_count) / 2)};
   }
 
-  // B[pair, col]. Requires: the tile holds it.
+  // The address of B[pair, col]. Requires: the tile holds it.
   static const std::uint32_t* words_at(const Tile& tile, std::int64_t pair, std::int64_t col) {
     return reinterpret_cast<const std::uint32_t*>(tile.data) + (pair - tile.row_begin) * (tile.col_count / 2) + (col - tile.col_begin / 2);
   }
 
-  // Walks over what a turn reads of B, and then over the start of the next turn, some way ahead of the sums.
-  class Ahead {
+  // Prefetches B: walks over what an item will read of it, and then over the start of the next item, kChunks chunks ahead of the sums.
+  class Prefetcher {
    public:
-    Ahead(const ExpandLateTurn& turn, const ExpandLateTurn* next) : turn_(&turn), next_(next) {
+    Prefetcher(const ExpandDeferredItem& item, const ExpandDeferredItem* next) : item_(&item), next_(next) {
       start_record();
-      for (int i = 0; i < kChunks; ++i) ask();
+      for (int i = 0; i < kChunks; ++i) advance();
     }
 
-    // For a chunk of columns of one row.
-    [[gnu::always_inline]] void ask() {
+    // Prefetches the next chunk of columns of one row of B.
+    [[gnu::always_inline]] void advance() {
       if (at_ >= end_ && !find_run()) return;
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) __builtin_prefetch(at_ + v * kLanes, 0, 3);
@@ -71,15 +71,15 @@ class ExpandLateKernel {
     static constexpr int kChunks = 8;
 
     bool find_run() {
-      while (record_ < turn_->records.size()) {
-        const AppliedRecord& applied = turn_->records[record_];
+      while (record_ < item_->records.size()) {
+        const AppliedRecord& applied = item_->records[record_];
         const TiledMatrix& b = applied.record->b;
         if (block_.begin >= block_.end) {
           ++record_;
           start_record();
         } else if (tile_ == b.tile_count) {
           tile_ = 0;
-          block_ = block_at(applied, slice_of(*turn_, applied), block_.end);
+          block_ = block_at(applied, slice_of(*item_, applied), block_.end);
         } else if (pair_ == b.tiles[tile_].row_count) {
           pair_ = 0;
           ++tile_;
@@ -96,19 +96,19 @@ class ExpandLateKernel {
     }
 
     void start_record() {
-      if (record_ == turn_->records.size() && next_ != nullptr) {
-        turn_ = next_;
+      if (record_ == item_->records.size() && next_ != nullptr) {
+        item_ = next_;
         next_ = nullptr;
         record_ = 0;
       }
-      if (record_ == turn_->records.size()) return;
-      const AppliedRecord& applied = turn_->records[record_];
-      const Range slice = slice_of(*turn_, applied);
+      if (record_ == item_->records.size()) return;
+      const AppliedRecord& applied = item_->records[record_];
+      const Range slice = slice_of(*item_, applied);
       block_ = block_at(applied, slice, slice.begin);
     }
 
-    const ExpandLateTurn* turn_;
-    const ExpandLateTurn* next_;
+    const ExpandDeferredItem* item_;
+    const ExpandDeferredItem* next_;
     std::size_t record_ = 0;
     Range block_{};
     std::int32_t tile_ = 0;
@@ -117,43 +117,43 @@ class ExpandLateKernel {
     const std::uint32_t* end_ = nullptr;
   };
 
-  static void add_tile(const ExpandLateTurn& turn, const AppliedRecord& applied, const Tile& tile, Range cols, Ahead& ahead) {
+  static void add_tile(const ExpandDeferredItem& item, const AppliedRecord& applied, const Tile& tile, Range cols, Prefetcher& prefetcher) {
     if (cols.begin >= cols.end) return;
     for (std::int64_t pair = tile.row_begin; pair < tile.row_begin + tile.row_count; ++pair) {
-      add_row(turn, applied, pair, words_at(tile, pair, cols.begin), cols, ahead);
+      add_row(item, applied, pair, words_at(tile, pair, cols.begin), cols, prefetcher);
     }
   }
 
-  static void add_row(const ExpandLateTurn& turn, const AppliedRecord& applied, std::int64_t pair, const std::uint32_t* w, Range cols,
-                      Ahead& ahead) {
-    Words z[kExpandLateRows];
-    for (std::int64_t r = 0; r < applied.row_count; ++r) z[r] = broadcast_word(word_of(turn.z, applied, r, pair));
-    float* y = turn.y.row<float>(applied.row_begin) + applied.record->slice_begin + cols.begin;
+  static void add_row(const ExpandDeferredItem& item, const AppliedRecord& applied, std::int64_t pair, const std::uint32_t* w, Range cols,
+                      Prefetcher& prefetcher) {
+    Words z[kExpandDeferredRows];
+    for (std::int64_t r = 0; r < applied.row_count; ++r) z[r] = broadcast_word(word_of(item.z, applied, r, pair));
+    float* y = item.y.row<float>(applied.row_begin) + applied.record->slice_begin + cols.begin;
     const std::int64_t count = cols.end - cols.begin;
     std::int64_t col = 0;
     for (; col + kChunkCols <= count; col += kChunkCols) {
-      ahead.ask();
+      prefetcher.advance();
       Words weights[kVectors];
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) weights[v] = load_words(w + col + v * kLanes);
       for (std::int64_t r = 0; r < applied.row_count; ++r) {
-        float* out = y + r * turn.y.row_stride + col;
+        float* out = y + r * item.y.row_stride + col;
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) store(out + v * kLanes, Isa::dot(load(out + v * kLanes), weights[v], z[r]));
       }
     }
-    if (col < count) ahead.ask();
+    if (col < count) prefetcher.advance();
     for (; col < count; col += kLanes) {
       const std::int64_t lanes = least(kLanes, count - col);
       const Words weights = load_words_head(w + col, lanes * static_cast<std::int64_t>(sizeof(std::uint32_t)));
       for (std::int64_t r = 0; r < applied.row_count; ++r) {
-        float* out = y + r * turn.y.row_stride + col;
+        float* out = y + r * item.y.row_stride + col;
         store_head(out, Isa::dot(load_head(out, lanes), weights, z[r]), lanes);
       }
     }
   }
 
-  // weight * scale * z of two ranks, as products take it; an odd last rank is paired with 0, whatever the factor is.
+  // weight * scale * z of two ranks as a word of two bf16; an odd last rank is paired with 0, even if the factor is NaN or infinite.
   static std::uint32_t word_of(Tensor z, const AppliedRecord& applied, std::int64_t row, std::int64_t pair) {
     const float* from = z.row<float>(applied.row_begin + row) + applied.z_begin + 2 * pair;
     const bool is_whole = 2 * pair + 1 < applied.record->rank;
@@ -162,11 +162,11 @@ class ExpandLateKernel {
     return is_whole ? bits[0] | bits[1] << 16 : bits[0];
   }
 
-  static void add_bias(const ExpandLateTurn& turn, const AppliedRecord& applied, Range cols) {
+  static void add_bias(const ExpandDeferredItem& item, const AppliedRecord& applied, Range cols) {
     const RecordView& record = *applied.record;
     if (record.bias == nullptr || record.bias_mode != BiasMode::add) return;
     for (std::int64_t r = 0; r < applied.row_count; ++r) {
-      float* y = turn.y.row<float>(applied.row_begin + r) + record.slice_begin + cols.begin;
+      float* y = item.y.row<float>(applied.row_begin + r) + record.slice_begin + cols.begin;
       ExpandKernel<Isa>::add_scaled(y, record.bias + cols.begin, cols.end - cols.begin, applied.weight);
     }
   }

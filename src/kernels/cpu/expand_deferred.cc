@@ -1,4 +1,4 @@
-#include "kernels/cpu/expand_late.h"
+#include "kernels/cpu/expand_deferred.h"
 
 #include <algorithm>
 
@@ -15,8 +15,8 @@ std::int64_t bytes_of_b(std::span<const AppliedRecord> records) {
 
 }  // namespace
 
-// None where records overlap other than row by row, since all that share a row must come in their order.
-void ExpandLate::pick(Tensor z, std::span<const AppliedRecord> records, std::int64_t rows) {
+// Selects none if records overlap other than over exactly the same rows: all records of a row must be added in their order.
+void ExpandDeferred::pick(Tensor z, std::span<const AppliedRecord> records, std::int64_t rows) {
   constexpr std::int64_t kBatchRows = 64;
   z_ = z;
   bands_.clear();
@@ -30,15 +30,15 @@ void ExpandLate::pick(Tensor z, std::span<const AppliedRecord> records, std::int
     while (end < records.size() && covers_the_same(records[end])) ++end;
     if (first.row_begin < row_end) return bands_.clear();
     row_end = first.row_begin + first.row_count;
-    if (first.row_count <= kExpandLateRows) bands_.push_back(records.subspan(begin, end - begin));
+    if (first.row_count <= kExpandDeferredRows) bands_.push_back(records.subspan(begin, end - begin));
   }
 }
 
-bool ExpandLate::holds(const AppliedRecord& record) const { return !bands_.empty() && record.row_count <= kExpandLateRows; }
+bool ExpandDeferred::holds(const AppliedRecord& record) const { return !bands_.empty() && record.row_count <= kExpandDeferredRows; }
 
-// Turns go through y piece by piece of its columns, as did the threads that computed it.
-void ExpandLate::run(Tensor y) {
-  constexpr std::int64_t kTurnsPerThread = 4;
+// Work items cover pieces of y's columns one after another, as the threads that computed y did.
+void ExpandDeferred::run(Tensor y) {
+  constexpr std::int64_t kItemsPerThread = 4;
   constexpr std::int64_t kPieceCols = 64;
   if (bands_.empty()) return;
   std::int64_t bytes = 1;
@@ -48,16 +48,16 @@ void ExpandLate::run(Tensor y) {
     bytes_max = std::max(bytes_max, bytes_of_b(band));
   }
   const std::int64_t cols = (y.cols + kPieceCols - 1) / kPieceCols;
-  const std::int64_t pieces = std::clamp<std::int64_t>(bytes_max * pool_.thread_count() * kTurnsPerThread / bytes + 1, 1, cols);
-  turns_.clear();
+  const std::int64_t pieces = std::clamp<std::int64_t>(bytes_max * pool_.thread_count() * kItemsPerThread / bytes + 1, 1, cols);
+  items_.clear();
   for (std::int64_t piece = 0; piece < pieces; ++piece) {
     const std::int64_t begin = cols * piece / pieces * kPieceCols;
     const std::int64_t end = std::min(cols * (piece + 1) / pieces * kPieceCols, y.cols);
-    for (const std::span<const AppliedRecord> band : bands_) turns_.push_back({y, z_, band, begin, end});
+    for (const std::span<const AppliedRecord> band : bands_) items_.push_back({y, z_, band, begin, end});
   }
-  pool_.parallel_for(static_cast<std::int64_t>(turns_.size()), [&](std::int64_t index, int) {
+  pool_.parallel_for(static_cast<std::int64_t>(items_.size()), [&](std::int64_t index, int) {
     const auto i = static_cast<std::size_t>(index);
-    kernels_.expand_late(turns_[i], i + 1 < turns_.size() ? &turns_[i + 1] : nullptr);
+    kernels_.expand_deferred(items_[i], i + 1 < items_.size() ? &items_[i + 1] : nullptr);
   });
 }
 
