@@ -1,11 +1,10 @@
-#include "backend/cpu_backend.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
-#include "backend/applied_records.h"
+#include "backend/backends.h"
 #include "kernels/cpu/attend.h"
 #include "kernels/cpu/embed.h"
 #include "kernels/cpu/linear.h"
@@ -30,17 +29,22 @@ auto visit_packed(WeightStorage storage, const LinearWeight& weight, Function&& 
   return fn(cpu::PackedWeight{words, weight.out, weight.in});
 }
 
-// A set of instructions by the name of its kernels; sets that only `best` chooses have no other.
-Instructions instructions_of(std::string_view name) {
+// The enumerator for kernels of this name; none for kernels that only Instructions::best chooses.
+std::optional<Instructions> instructions_of(std::string_view name) {
   if (name == "avx512") return Instructions::avx512;
   if (name == "avx2") return Instructions::avx2;
-  return name == "portable" ? Instructions::portable : Instructions::best;
+  if (name == "portable") return Instructions::portable;
+  return std::nullopt;
 }
 
-// The first that is not beyond what was asked for: kernels come fastest first, as the enumerators do.
+// The fastest usable kernels of the requested instruction set or a lower one: kernels come fastest first, as the enumerators do.
 const cpu::Kernels& kernels_for(Instructions instructions) {
   const std::vector<const cpu::Kernels*> usable = cpu::usable_kernels();
-  return **std::ranges::find_if(usable, [&](const cpu::Kernels* kernels) { return instructions_of(kernels->name) >= instructions; });
+  if (instructions == Instructions::best) return *usable.front();
+  return **std::ranges::find_if(usable, [&](const cpu::Kernels* kernels) {
+    const std::optional<Instructions> own = instructions_of(kernels->name);
+    return own && *own >= instructions;
+  });
 }
 
 // Holds the threads and the scratch of its ops. Owned by its backend, used by the engine thread.
@@ -74,13 +78,13 @@ class CpuOps final : public Ops {
   }
 
   void shrink(Tensor z, Tensor x, const AdapterBatch& adapters, Site site) override {
-    find_applied_records(records_, adapters, site);
+    adapters.find_records(records_, site);
     shrink_.run(z, x, records_);
   }
 
   void linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) override {
     check(y.rows == x.rows && x.cols == weight.in && y.cols == weight.out, "y [T, out] = W [out, in] x [T, in]");
-    find_applied_records(records_, adapters, site);
+    adapters.find_records(records_, site);
     visit_packed(weights_, weight, [&](const auto& packed) { linear_.run(y, x, packed, weight.bias, z, records_); });
   }
 
@@ -88,7 +92,7 @@ class CpuOps final : public Ops {
                     Activation activation) override {
     check(out.rows == x.rows && x.cols == weight.in && 2 * out.cols == weight.out, "out [T, n], W [2n, in] x [T, in]");
     check(activation == Activation::silu, "an activation that kernels know");
-    find_applied_records(records_, adapters, site);
+    adapters.find_records(records_, site);
     visit_packed(weights_, weight, [&](const auto& packed) { linear_.run_gated(out, x, packed, weight.bias, z, records_); });
   }
 

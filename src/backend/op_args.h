@@ -61,6 +61,17 @@ struct AdapterSegment {
 struct AdapterBatch {
   std::span<const AdapterSegment> segments;
   std::int32_t z_cols = 0;  // columns of z that the segments need, at most
+
+  // Replaces `out`, whose capacity is reused, by the records at one site as kernels take them: in the order of the segments, and of the
+  // records within them.
+  void find_records(std::vector<AppliedRecord>& out, Site site) const {
+    out.clear();
+    for (const AdapterSegment& segment : segments) {
+      for (const RecordView& record : segment.adapter->at(site)) {
+        out.push_back({segment.row_begin, segment.row_count, segment.z_begin + record.z_begin, segment.weight, &record});
+      }
+    }
+  }
 };
 
 }  // namespace slora

@@ -1,9 +1,7 @@
-#include "backend/reference_backend.h"
-
 #include <algorithm>
 #include <utility>
 
-#include "backend/applied_records.h"
+#include "backend/backends.h"
 #include "kernels/reference/attend.h"
 #include "kernels/reference/copy_pages.h"
 #include "kernels/reference/embed.h"
@@ -44,13 +42,13 @@ class ReferenceOps final : public Ops {
   }
 
   void shrink(Tensor z, Tensor x, const AdapterBatch& adapters, Site site) override {
-    find_applied_records(records_, adapters, site);
+    adapters.find_records(records_, site);
     reference::shrink(z, x, records_);
   }
 
   void linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) override {
     check(y.rows == x.rows && x.cols == weight.in && y.cols == weight.out, "y [T, out] = W [out, in] x [T, in]");
-    find_applied_records(records_, adapters, site);
+    adapters.find_records(records_, site);
     reference::linear(y, x, matrix_of(weight), weight.bias, z, records_);
   }
 

@@ -1,7 +1,5 @@
 #include "kernels/cpu/embed.h"
 
-#include "kernels/cpu/for_rows.h"
-
 namespace slora::cpu {
 namespace {
 
@@ -40,7 +38,7 @@ void embed_row(float* out, const Int8Weight& table, TokenId token) {
 template <class Weight>
 void embed_rows(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const Weight& table) {
   constexpr std::int64_t kElementCost = 8;  // mostly cache misses
-  for_rows(pool, out.rows, kElementCost * out.cols, [&](std::int64_t t) {
+  pool.parallel_rows(out.rows, kElementCost * out.cols, [&](std::int64_t t) {
     const TokenId token = ids[static_cast<std::size_t>(t)];
     check(token >= 0 && token < table.out, "expected a token of the vocabulary");
     embed_row(out.row<float>(t), table, token);

@@ -1,11 +1,5 @@
 #include "kernels/cpu/kernels.h"
 
-#if defined(__x86_64__)
-#include "kernels/cpu/kernels_x86.h"
-#elif defined(__aarch64__)
-#include "kernels/cpu/kernels_arm64.h"
-#endif
-
 namespace slora::cpu {
 namespace {
 

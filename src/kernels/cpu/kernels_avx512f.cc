@@ -1,6 +1,5 @@
 #include "kernels/cpu/avx512f.h"
 #include "kernels/cpu/kernels_of.h"
-#include "kernels/cpu/kernels_x86.h"
 
 namespace slora::cpu {
 

@@ -1,4 +1,3 @@
-#include "kernels/cpu/kernels_arm64.h"
 #include "kernels/cpu/kernels_of.h"
 #include "kernels/cpu/neon.h"
 

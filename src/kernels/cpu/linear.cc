@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "kernels/cpu/for_rows.h"
-
 namespace slora::cpu {
 namespace {
 
@@ -89,8 +87,9 @@ void Linear::gate_deferred(Tensor out, Call product, void (*columns)(const Call&
   pool_.parallel_ranges(product.weight.panel_count(), item_panels(x_tile_count_),
                         [&](std::int64_t begin, std::int64_t end, int) { columns(product, begin, end); });
   deferred_.run(product.y);
-  for_rows(pool_, out.rows, width,
-           [&](std::int64_t t) { kernels_.gated_silu(out.row<Bfloat16>(t), y + t * width, y + t * width + out.cols, out.cols); });
+  pool_.parallel_rows(out.rows, width, [&](std::int64_t t) {
+    kernels_.gated_silu(out.row<Bfloat16>(t), y + t * width, y + t * width + out.cols, out.cols);
+  });
 }
 
 void Linear::pack_tiles(Tensor x, Tensor z, std::span<const AppliedRecord> records, std::int64_t rows) {

@@ -1,17 +1,15 @@
 #include "kernels/cpu/rms_norm.h"
 
-#include "kernels/cpu/for_rows.h"
-
 namespace slora::cpu {
 
 void rms_norm(const Kernels& kernels, ThreadPool& pool, Tensor out, Tensor in, std::span<const float> weight, float eps) {
-  for_rows(pool, in.rows, in.cols,
-           [&](std::int64_t t) { kernels.rms_norm(out.row_bytes(t), out.dtype, in.row<float>(t), in.cols, weight, eps); });
+  pool.parallel_rows(in.rows, in.cols,
+                     [&](std::int64_t t) { kernels.rms_norm(out.row_bytes(t), out.dtype, in.row<float>(t), in.cols, weight, eps); });
 }
 
 void add_rms_norm(const Kernels& kernels, ThreadPool& pool, Tensor out, Tensor residual, Tensor x, std::span<const float> weight,
                   float eps) {
-  for_rows(pool, x.rows, 2 * x.cols, [&](std::int64_t t) {
+  pool.parallel_rows(x.rows, 2 * x.cols, [&](std::int64_t t) {
     kernels.add(residual.row<float>(t), x.row<float>(t), x.cols);
     kernels.rms_norm(out.row_bytes(t), out.dtype, residual.row<float>(t), x.cols, weight, eps);
   });

@@ -1,12 +1,10 @@
 #include "kernels/cpu/rope.h"
 
-#include "kernels/cpu/for_rows.h"
-
 namespace slora::cpu {
 
 void rope(const Kernels& kernels, ThreadPool& pool, Tensor x, std::span<const std::int32_t> positions, const RopeTable& table) {
   const std::int64_t half = table.cos.cols;
-  for_rows(pool, x.rows, x.cols, [&](std::int64_t t) {
+  pool.parallel_rows(x.rows, x.cols, [&](std::int64_t t) {
     const std::int32_t position = positions[static_cast<std::size_t>(t)];
     check(position >= 0 && position < table.cos.rows, "expected a position within the rope table");
     const float* cos = table.cos.row<float>(position);

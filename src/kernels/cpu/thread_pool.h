@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <thread>
@@ -27,8 +28,20 @@ class ThreadPool {
     parallel_ranges(count, 1, [&](std::int64_t begin, std::int64_t, int worker) { fn(begin, worker); });
   }
 
-  // The same with runs of indices: calls fn(begin, end, worker) with runs of at most `run_max` that together cover [0, count). Runs get
-  // shorter towards the end, so that no thread waits long for the last one.
+  // Calls fn(row) for every row; on several threads if all rows together cost more than waking one. `row_cost`: elements read or written
+  // per row.
+  template <class Function>
+  void parallel_rows(std::int64_t rows, std::int64_t row_cost, Function&& fn) {
+    constexpr std::int64_t kItemCost = 8192;  // elements of a work item: a few microseconds
+    const std::int64_t item_rows = std::max<std::int64_t>(1, kItemCost / std::max<std::int64_t>(1, row_cost));
+    parallel_for((rows + item_rows - 1) / item_rows, [&](std::int64_t item, int) {
+      const std::int64_t end = std::min(rows, (item + 1) * item_rows);
+      for (std::int64_t row = item * item_rows; row < end; ++row) fn(row);
+    });
+  }
+
+  // As parallel_for, with runs of indices: calls fn(begin, end, worker) with runs of at most `run_max` that together cover [0, count). Runs
+  // get shorter towards the end, so that no thread waits long for the last one.
   template <class Function>
   void parallel_ranges(std::int64_t count, std::int64_t run_max, Function&& fn) {
     using Plain = std::remove_reference_t<Function>;

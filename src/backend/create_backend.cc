@@ -1,5 +1,4 @@
-#include "backend/cpu_backend.h"
-#include "backend/reference_backend.h"
+#include "backend/backends.h"
 
 namespace slora {
 
