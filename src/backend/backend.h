@@ -10,11 +10,11 @@
 
 namespace slora {
 
-// Which of a backend's instruction sets to use. Results may differ between them, within each backend's tolerance. What the machine
-// lacks is replaced by the next it has.
+// Which of a backend's instruction sets to use. Results may differ between them, within each backend's tolerance. A set that the machine
+// lacks is replaced by the next lower one that it has.
 enum class Instructions : std::uint8_t { best, avx512, avx2, portable };
 
-// How the weights of products and the embedding are kept: as bf16, or as bytes with a scale for every group of inputs, which takes half
+// How the weights of products and the embedding are stored: as bf16, or as bytes with a scale for every group of inputs, which takes half
 // the memory and loses some accuracy. Adapters and KV are not affected.
 enum class WeightStorage : std::uint8_t { bf16, int8 };
 
@@ -24,8 +24,8 @@ struct BackendOptions {
   WeightStorage weights = WeightStorage::bf16;
 };
 
-// One device: its memory, its element types, and Ops. Constant after construction but for its Ops; one owner, used by
-// the engine thread; `pack_rows` may be called by loading threads before the engine starts.
+// One device: its memory, its element types, and Ops. Constant after construction, except for its Ops; one owner, used by
+// the engine thread. `pack_rows` may be called by loading threads before the engine starts.
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -33,18 +33,18 @@ class Backend {
   [[nodiscard]] virtual std::string_view name() const = 0;
   // One line for the log: instruction set and threads, or the device's name.
   [[nodiscard]] virtual std::string description() const = 0;
-  // Threads of this process that it computes with; loading uses as many.
+  // The number of threads of this process that it computes with; loading uses as many.
   [[nodiscard]] virtual int thread_count() const = 0;
   // Element type of what linear products read (norm, attention and gated outputs).
   [[nodiscard]] virtual DType product_dtype() const = 0;
   [[nodiscard]] virtual DType kv_dtype() const = 0;
   [[nodiscard]] virtual AdapterFormat adapter_format() const = 0;
 
-  // Room for W [out, in]; then pack_rows fills it, any order, every row once.
+  // Allocates W [out, in]; pack_rows then fills it, every row once, in any order.
   [[nodiscard]] virtual LinearWeight make_linear(std::int64_t out, std::int64_t in) = 0;
-  // Rows [row_begin, row_begin + rows.rows) of W from host memory in f32, f16 or bf16. Several threads may pack different rows.
+  // Writes rows [row_begin, row_begin + rows.rows) of W from host memory in f32, f16 or bf16. Several threads may pack different rows.
   virtual void pack_rows(LinearWeight& weight, std::int64_t row_begin, Tensor rows) = 0;
-  // Bytes that make_linear will take, for planning.
+  // Bytes that make_linear will allocate, for planning.
   [[nodiscard]] virtual std::size_t linear_bytes(std::int64_t out, std::int64_t in) const = 0;
 
   // Device memory for activations and for the pool, zeroed.
@@ -53,8 +53,8 @@ class Backend {
   [[nodiscard]] virtual Ops& ops() = 0;
 };
 
-// The backend called `name`: "reference" or "cpu" ("auto" picks the best there is). Unknown names are refused with the list, and so
-// are weights that the backend doesn't keep: "reference" has fp32 only, which is what the others are held against.
+// Makes the backend called `name`: "reference" or "cpu" ("auto" chooses the best available). Refuses unknown names, with the list, and
+// weight storage that the backend does not have: "reference" has fp32 only, since the others are compared with it.
 [[nodiscard]] Result<std::unique_ptr<Backend>> create_backend(std::string_view name, const BackendOptions& options);
 
 }  // namespace slora

@@ -21,7 +21,7 @@
 namespace slora {
 namespace {
 
-// Calls fn with the view of the weight that its storage has.
+// Calls fn with a view of the weight in its storage's layout.
 template <class Function>
 auto visit_packed(WeightStorage storage, const LinearWeight& weight, Function&& fn) {
   auto* words = reinterpret_cast<std::uint32_t*>(weight.packed.data());
@@ -61,19 +61,19 @@ class CpuOps final : public Ops {
         score_(kernels, pool_) {}
 
   void embed(Tensor out, std::span<const TokenId> ids, const LinearWeight& table) override {
-    check(std::cmp_equal(out.rows, ids.size()) && out.cols == table.in, "out [T, hidden]");
+    check(std::cmp_equal(out.rows, ids.size()) && out.cols == table.in, "expected out [T, hidden]");
     visit_packed(weights_, table, [&](const auto& packed) { cpu::embed(pool_, out, ids, packed); });
   }
 
   void rms_norm(Tensor out, Tensor in, std::span<const float> weight, float eps) override {
     check(out.rows == in.rows && out.cols == in.cols && in.cols % static_cast<std::int64_t>(weight.size()) == 0,
-          "whole groups of in's shape");
+          "expected out of the shape of in, in whole groups");
     cpu::rms_norm(kernels_, pool_, out, in, weight, eps);
   }
 
   void add_rms_norm(Tensor out, Tensor residual, Tensor x, std::span<const float> weight, float eps) override {
     check(out.rows == x.rows && residual.rows == x.rows && residual.cols == x.cols && std::cmp_equal(x.cols, weight.size()),
-          "equal shapes");
+          "expected equal shapes");
     cpu::add_rms_norm(kernels_, pool_, out, residual, x, weight, eps);
   }
 
@@ -83,48 +83,49 @@ class CpuOps final : public Ops {
   }
 
   void linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) override {
-    check(y.rows == x.rows && x.cols == weight.in && y.cols == weight.out, "y [T, out] = W [out, in] x [T, in]");
+    check(y.rows == x.rows && x.cols == weight.in && y.cols == weight.out, "expected y [T, out] = W [out, in] x [T, in]");
     adapters.find_records(records_, site);
     visit_packed(weights_, weight, [&](const auto& packed) { linear_.run(y, x, packed, weight.bias, z, records_); });
   }
 
   void linear_gated(Tensor out, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site,
                     Activation activation) override {
-    check(out.rows == x.rows && x.cols == weight.in && 2 * out.cols == weight.out, "out [T, n], W [2n, in] x [T, in]");
-    check(activation == Activation::silu, "an activation that kernels know");
+    check(out.rows == x.rows && x.cols == weight.in && 2 * out.cols == weight.out, "expected out [T, n], W [2n, in] x [T, in]");
+    check(activation == Activation::silu, "expected an activation that kernels implement");
     adapters.find_records(records_, site);
     visit_packed(weights_, weight, [&](const auto& packed) { linear_.run_gated(out, x, packed, weight.bias, z, records_); });
   }
 
   void rope(Tensor x, std::span<const std::int32_t> positions, const RopeTable& table) override {
-    check(std::cmp_equal(x.rows, positions.size()) && x.cols % (2 * table.cos.cols) == 0, "whole heads, one position a row");
+    check(std::cmp_equal(x.rows, positions.size()) && x.cols % (2 * table.cos.cols) == 0, "expected whole heads and one position per row");
     cpu::rope(kernels_, pool_, x, positions, table);
   }
 
   void store_kv(const KvLayer& layer, Tensor k, Tensor v, std::span<const SpanView> spans) override {
-    check(k.cols == layer.kv_heads * layer.head_dim && v.cols == k.cols, "k and v [T, kv_heads * head_dim]");
+    check(k.cols == layer.kv_heads * layer.head_dim && v.cols == k.cols, "expected k and v [T, kv_heads * head_dim]");
     cpu::store_kv(pool_, layer, k, v, spans);
   }
 
   void attend(Tensor out, Tensor q, const KvLayer& layer, std::span<const SpanView> spans, const AttendParams& params) override {
-    check(q.cols == out.cols && q.cols % (layer.kv_heads * layer.head_dim) == 0, "whole groups of heads");
+    check(q.cols == out.cols && q.cols % (layer.kv_heads * layer.head_dim) == 0, "expected whole groups of heads");
     attend_.run(out, q, layer, spans, params);
   }
 
   void gather_rows(Tensor out, Tensor in, std::span<const std::int32_t> rows) override {
-    check(std::cmp_equal(out.rows, rows.size()) && out.cols == in.cols && out.dtype == in.dtype, "out of in's type, a row each");
+    check(std::cmp_equal(out.rows, rows.size()) && out.cols == in.cols && out.dtype == in.dtype,
+          "expected one row of out for each index, of the type of in");
     reference::gather_rows(out, in, rows);
   }
 
   void sample(std::span<Token> out, Tensor logits, std::span<const SampleRow> rows) override {
-    check(out.size() == rows.size() && std::cmp_greater_equal(logits.rows, rows.size()), "a row of logits for every sample");
+    check(out.size() == rows.size() && std::cmp_greater_equal(logits.rows, rows.size()), "expected a row of logits for every sample");
     sample_.run(out, logits, rows);
   }
 
   void score(std::span<PromptLogprob> out, Tensor logits, std::span<const ScoreRow> rows) override {
-    check(out.size() == rows.size() && std::cmp_greater_equal(logits.rows, rows.size()), "a row of logits for every score");
+    check(out.size() == rows.size() && std::cmp_greater_equal(logits.rows, rows.size()), "expected a row of logits for every score");
     const auto in_vocabulary = [&](const ScoreRow& row) { return row.token >= 0 && row.token < logits.cols; };
-    check(std::ranges::all_of(rows, in_vocabulary), "tokens of the vocabulary");
+    check(std::ranges::all_of(rows, in_vocabulary), "expected tokens of the vocabulary");
     score_.run(out, logits, rows);
   }
 
@@ -180,7 +181,7 @@ class CpuBackend final : public Backend {
  private:
   const cpu::Kernels& kernels_;
   const WeightStorage weights_;
-  BufferArena arena_;  // of weights
+  BufferArena arena_;  // for weights
   CpuOps ops_;
 };
 

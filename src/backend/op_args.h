@@ -17,8 +17,8 @@
 
 namespace slora {
 
-// What Ops take. Views that kernels know too are in tensor/ (RecordView, KvLayer, SpanView, RopeTable), base/sampling.h and
-// base/scoring.h. All of them borrow; what they point to outlives the step.
+// The arguments of Ops; those that kernels take too are in ops/ (RecordView, KvLayer, SpanView, RopeTable, SampleRow, ...). All of them
+// borrow, and what they refer to outlives the step.
 
 // The weight of one linear product y = W x + bias, W [out, in], in the layout of the backend that packed it.
 struct LinearWeight {
@@ -28,7 +28,7 @@ struct LinearWeight {
   std::vector<float> bias;  // [out], or empty
 };
 
-// One resident adapter as kernels see it. Constant after construction; made by the engine's loader when the image has landed.
+// One resident adapter as kernels see it. Constant after construction; made by the engine's loader once the image is in the pool.
 struct AdapterView {
   std::vector<RecordView> records;  // ordered by site
   std::vector<Tile> tiles;          // what the records' matrices point into
@@ -48,8 +48,8 @@ struct AdapterView {
   }
 };
 
-// Consecutive rows of the batch under one adapter with its weight. Segments that overlap add up and have z columns of
-// their own. Rows in no segment get exactly the base model.
+// Consecutive rows of the batch under one adapter with its weight. Overlapping segments add up and have z columns of their own. Rows in no
+// segment get exactly the base model.
 struct AdapterSegment {
   std::int32_t row_begin;
   std::int32_t row_count;
@@ -60,7 +60,7 @@ struct AdapterSegment {
 
 struct AdapterBatch {
   std::span<const AdapterSegment> segments;
-  std::int32_t z_cols = 0;  // columns of z that the segments need, at most
+  std::int32_t z_cols = 0;  // columns of z that the segments need at any site
 
   // Replaces `out`, whose capacity is reused, by the records at one site as kernels take them: in the order of the segments, and of the
   // records within them.

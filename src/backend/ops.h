@@ -5,10 +5,9 @@
 
 namespace slora {
 
-// The whole language of the model. One virtual call per op; shapes are checked by the caller's construction and by
-// check() at entry. Output first, then inputs. T = rows of the batch. All tensors are in device memory. A result row
-// depends on its own inputs only: never on the other rows, on how rows are cut into calls, or on the number of threads.
-// Called by the engine thread (one per rank) only.
+// Everything that a model computes with: one virtual function per op, output first, then inputs. Implementations check shapes with check().
+// T = rows of the batch. All tensors are in device memory. A result row depends on its own inputs only: never on the other rows, on how
+// rows are split over calls, or on the number of threads. Called by one thread, the engine's (with several shards, each shard's own).
 class Ops {
  public:
   virtual ~Ops() = default;
@@ -24,14 +23,14 @@ class Ops {
   virtual void add_rms_norm(Tensor out, Tensor residual, Tensor x, std::span<const float> weight, float eps) = 0;
 
   // z[t, z columns of (segment, record)] = A x[t, :] for every segment over t and every record of `site`, fp32.
-  // x [T, in] product type. Rows and columns outside of segments are left as they are.
+  // x [T, in] product type. Rows and columns outside of segments are not written.
   virtual void shrink(Tensor z, Tensor x, const AdapterBatch& adapters, Site site) = 0;
 
   // y[t, :] = W x[t, :] + bias + sum over segments and records of weight * (scale * B z + bias), in fp32 with one rounding to y's
   // type. x [T, in] product type, y [T, out] fp32.
   virtual void linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) = 0;
 
-  // out[t, i] = activation(y[t, i]) * y[t, n + i], y [T, 2n] as linear would give it. out [T, n] product type, W [2n, in].
+  // out[t, i] = activation(y[t, i]) * y[t, n + i], where y [T, 2n] is what linear would compute. out [T, n] product type, W [2n, in].
   virtual void linear_gated(Tensor out, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site,
                             Activation activation) = 0;
 
@@ -48,17 +47,17 @@ class Ops {
   // out[i, :] = in[rows[i], :], same type.
   virtual void gather_rows(Tensor out, Tensor in, std::span<const std::int32_t> rows) = 0;
 
-  // Draws out[i] from logits row i [rows.size(), vocab] fp32; the logits are scratch afterwards.
+  // Draws out[i] from logits row i [rows.size(), vocab] fp32; the logits are overwritten.
   virtual void sample(std::span<Token> out, Tensor logits, std::span<const SampleRow> rows) = 0;
 
-  // out[i] = log softmax(logits row i)[rows[i].token], its rank, and the most likely tokens. logits [rows.size(), vocab] fp32, scratch
-  // afterwards. The same bits as sample tells of the same logits.
+  // out[i] = log softmax(logits row i)[rows[i].token], its rank, and the most likely tokens. logits [rows.size(), vocab] fp32, which
+  // are overwritten. Gives the same bits as sample for the same logits.
   virtual void score(std::span<PromptLogprob> out, Tensor logits, std::span<const ScoreRow> rows) = 0;
 
   // Copies whole pages of the pool.
   virtual void copy_pages(std::byte* base, std::size_t page_bytes, std::span<const PageCopy> copies) = 0;
 
-  // Every element becomes `value`.
+  // Sets every element to `value`.
   virtual void fill(Tensor out, float value) = 0;
 };
 

@@ -1,4 +1,4 @@
-// Ops over weights in bytes against the same formula in double precision, with weights and activations rounded as they are kept.
+// Ops over int8 weights against the same formula in double precision, with weights and activations rounded as they are stored.
 #include <gmock/gmock.h>
 
 #include "backend/testing/op_fixture.h"

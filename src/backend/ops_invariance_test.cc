@@ -102,7 +102,7 @@ struct PromptShape {
   std::int32_t tokens, heads, kv_heads, dim;
 };
 constexpr PromptShape kShort = {101, 14, 2, 24};
-constexpr PromptShape kLong = {1100, 3, 1, 16};  // longer than what attention sums at once
+constexpr PromptShape kLong = {1100, 3, 1, 16};  // longer than one split of attention
 
 // One sequence's attention, its tokens given in chunks.
 class Prompt {

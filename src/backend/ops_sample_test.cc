@@ -1,4 +1,4 @@
-// Sampling on every backend: what is kept, what is drawn, and that all draw the same.
+// Sampling on every backend: which tokens are kept, which are drawn, and that all backends draw the same.
 #include <gmock/gmock.h>
 
 #include <limits>
@@ -200,14 +200,14 @@ TEST(OpsSampleAgreement, EveryBackendDrawsTheSameTokens) {
   std::vector<float> values;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     for (std::int64_t token = 0; token < kVocab; ++token) {
-      const float peak = i % 2 == 0 && token % 701 == 5 ? 9.0f : 0.0f;  // half of the rows are as sure as a model often is
+      const float peak = i % 2 == 0 && token % 701 == 5 ? 9.0f : 0.0f;  // half of the rows have the high peak that models often have
       values.push_back(peak + std::round(normal(random) * 64) / 64);
     }
   }
   expect_agreement(values, kVocab, rows);
 }
 
-// Nearly the whole vocabulary is kept, or a part of it that ends among many tokens that are nearly or exactly as likely.
+// Nearly the whole vocabulary is kept, or a part of it whose last token is one of many (nearly) equally likely ones.
 TEST(OpsSampleAgreement, EveryBackendDrawsTheSameTokensWhenMostAreAlike) {
   constexpr std::int64_t kVocab = 40009;
   std::mt19937 random(5);

@@ -1,4 +1,4 @@
-// Scoring known tokens on every backend: likelihood, rank, and the same bits as sampling tells.
+// Scoring known tokens on every backend: likelihood, rank, and the same bits as sampling gives.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -12,7 +12,7 @@ namespace {
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
-// As a model of a large vocabulary gives them, with equals. [rows, vocab]
+// Logits as of a model with a large vocabulary, some of them equal. [rows, vocab]
 std::vector<float> made_logits(std::int64_t rows, std::int64_t vocab) {
   std::mt19937 random(11);
   std::normal_distribution<float> normal(0, 3);

@@ -8,16 +8,16 @@
 
 namespace slora {
 
-// The pool's memory: the one place where page numbers become addresses. One allocation, cut into equal pages.
-// Owned by the engine; pages that a loader was given are written by its thread, all others by the engine thread.
+// The pool's memory, one allocation divided into equal pages; the only place where page numbers become addresses. Owned by the runtime.
+// Pages of an adapter that is loading are written by its loader thread, all others by the engine thread.
 class PageArena {
  public:
   PageArena(Buffer memory, std::size_t page_bytes) : memory_(std::move(memory)), page_bytes_(page_bytes) {
-    check(page_bytes > 0 && page_bytes % 64 == 0, "pages of whole cache lines");
+    check(page_bytes > 0 && page_bytes % 64 == 0, "expected pages of whole cache lines");
   }
 
   [[nodiscard]] std::byte* page(PageIndex index) const {
-    check(index.value < page_count(), "a page of the pool");
+    check(index.value < page_count(), "expected a page of the pool");
     return memory_.data() + index.value * page_bytes_;
   }
   [[nodiscard]] std::byte* base() const { return memory_.data(); }

@@ -25,19 +25,19 @@ Tensor matrix_of(const LinearWeight& weight) { return weight.packed.view(DType::
 class ReferenceOps final : public Ops {
  public:
   void embed(Tensor out, std::span<const TokenId> ids, const LinearWeight& table) override {
-    check(std::cmp_equal(out.rows, ids.size()) && out.cols == table.in, "out [T, hidden]");
+    check(std::cmp_equal(out.rows, ids.size()) && out.cols == table.in, "expected out [T, hidden]");
     reference::embed(out, ids, matrix_of(table));
   }
 
   void rms_norm(Tensor out, Tensor in, std::span<const float> weight, float eps) override {
     check(out.rows == in.rows && out.cols == in.cols && in.cols % static_cast<std::int64_t>(weight.size()) == 0,
-          "whole groups of in's shape");
+          "expected out of the shape of in, in whole groups");
     reference::rms_norm(out, in, weight, eps);
   }
 
   void add_rms_norm(Tensor out, Tensor residual, Tensor x, std::span<const float> weight, float eps) override {
     check(out.rows == x.rows && residual.rows == x.rows && residual.cols == x.cols && std::cmp_equal(x.cols, weight.size()),
-          "equal shapes");
+          "expected equal shapes");
     reference::add_rms_norm(out, residual, x, weight, eps);
   }
 
@@ -47,14 +47,14 @@ class ReferenceOps final : public Ops {
   }
 
   void linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) override {
-    check(y.rows == x.rows && x.cols == weight.in && y.cols == weight.out, "y [T, out] = W [out, in] x [T, in]");
+    check(y.rows == x.rows && x.cols == weight.in && y.cols == weight.out, "expected y [T, out] = W [out, in] x [T, in]");
     adapters.find_records(records_, site);
     reference::linear(y, x, matrix_of(weight), weight.bias, z, records_);
   }
 
   void linear_gated(Tensor out, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site,
                     Activation activation) override {
-    check(out.rows == x.rows && 2 * out.cols == weight.out, "out [T, n], W [2n, in]");
+    check(out.rows == x.rows && 2 * out.cols == weight.out, "expected out [T, n], W [2n, in]");
     gate_up_.resize(static_cast<std::size_t>(x.rows * weight.out));
     const Tensor y{reinterpret_cast<std::byte*>(gate_up_.data()), DType::f32, x.rows, weight.out, weight.out};
     linear(y, x, weight, z, adapters, site);
@@ -62,34 +62,35 @@ class ReferenceOps final : public Ops {
   }
 
   void rope(Tensor x, std::span<const std::int32_t> positions, const RopeTable& table) override {
-    check(std::cmp_equal(x.rows, positions.size()) && x.cols % (2 * table.cos.cols) == 0, "whole heads, one position a row");
+    check(std::cmp_equal(x.rows, positions.size()) && x.cols % (2 * table.cos.cols) == 0, "expected whole heads and one position per row");
     reference::rope(x, positions, table);
   }
 
   void store_kv(const KvLayer& layer, Tensor k, Tensor v, std::span<const SpanView> spans) override {
-    check(k.cols == layer.kv_heads * layer.head_dim && v.cols == k.cols, "k and v [T, kv_heads * head_dim]");
+    check(k.cols == layer.kv_heads * layer.head_dim && v.cols == k.cols, "expected k and v [T, kv_heads * head_dim]");
     reference::store_kv(layer, k, v, spans);
   }
 
   void attend(Tensor out, Tensor q, const KvLayer& layer, std::span<const SpanView> spans, const AttendParams& params) override {
-    check(q.cols == out.cols && q.cols % (layer.kv_heads * layer.head_dim) == 0, "whole groups of heads");
+    check(q.cols == out.cols && q.cols % (layer.kv_heads * layer.head_dim) == 0, "expected whole groups of heads");
     reference::attend(out, q, layer, spans, params);
   }
 
   void gather_rows(Tensor out, Tensor in, std::span<const std::int32_t> rows) override {
-    check(std::cmp_equal(out.rows, rows.size()) && out.cols == in.cols && out.dtype == in.dtype, "out of in's type, a row each");
+    check(std::cmp_equal(out.rows, rows.size()) && out.cols == in.cols && out.dtype == in.dtype,
+          "expected one row of out for each index, of the type of in");
     reference::gather_rows(out, in, rows);
   }
 
   void sample(std::span<Token> out, Tensor logits, std::span<const SampleRow> rows) override {
-    check(out.size() == rows.size() && std::cmp_greater_equal(logits.rows, rows.size()), "a row of logits for every sample");
+    check(out.size() == rows.size() && std::cmp_greater_equal(logits.rows, rows.size()), "expected a row of logits for every sample");
     reference::sample(out, logits, rows);
   }
 
   void score(std::span<PromptLogprob> out, Tensor logits, std::span<const ScoreRow> rows) override {
-    check(out.size() == rows.size() && std::cmp_greater_equal(logits.rows, rows.size()), "a row of logits for every score");
+    check(out.size() == rows.size() && std::cmp_greater_equal(logits.rows, rows.size()), "expected a row of logits for every score");
     const auto in_vocabulary = [&](const ScoreRow& row) { return row.token >= 0 && row.token < logits.cols; };
-    check(std::ranges::all_of(rows, in_vocabulary), "tokens of the vocabulary");
+    check(std::ranges::all_of(rows, in_vocabulary), "expected tokens of the vocabulary");
     reference::score(out, logits, rows);
   }
 
@@ -118,7 +119,7 @@ class ReferenceBackend final : public Backend {
   }
 
   void pack_rows(LinearWeight& weight, std::int64_t row_begin, Tensor rows) override {
-    check(rows.cols == weight.in, "rows of the weight's width");
+    check(rows.cols == weight.in, "expected rows of the weight's width");
     const Tensor target = matrix_of(weight).rows_from(row_begin, rows.rows);
     for (std::int64_t row = 0; row < rows.rows; ++row) {
       convert_to_float(target.row<float>(row), rows.row_bytes(row), rows.dtype, static_cast<std::size_t>(rows.cols));

@@ -4,7 +4,7 @@
 
 namespace slora {
 
-// Ends the process with `what should hold`, file and line. For bugs only, in every build: bad input gets a Result.
+// Ends the process with file, line and `what`, which says what was expected. For bugs only, in every build; bad input gets a Result.
 [[noreturn]] void fail_check(std::string_view what, std::source_location where);
 
 inline void check(bool holds, std::string_view what, std::source_location where = std::source_location::current()) {

@@ -8,7 +8,7 @@ namespace {
 TEST(Check, PassesWhatHolds) { check(true, "truth"); }
 
 TEST(CheckDeathTest, EndsTheProcessWithSentenceFileAndLine) {
-  EXPECT_DEATH(check(1 + 1 == 3, "arithmetic"), "check_test.cc:[0-9]+: bug: this should hold: arithmetic");
+  EXPECT_DEATH(check(1 + 1 == 3, "expected arithmetic to hold"), "check_test.cc:[0-9]+: bug: expected arithmetic to hold");
 }
 
 }  // namespace

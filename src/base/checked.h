@@ -5,7 +5,7 @@
 
 namespace slora {
 
-// Arithmetic on numbers that come from files and requests: nothing instead of a wrapped value.
+// Arithmetic on numbers from external input: returns nothing instead of an overflowed value.
 template <class T>
 [[nodiscard]] constexpr std::optional<T> checked_add(T a, T b) {
   static_assert(std::is_integral_v<T>);

@@ -3,11 +3,10 @@
 
 namespace slora {
 
-// Time since an arbitrary start that never runs backwards. Passed in as a value where decisions are made, so that tests
-// and the simulator own time.
+// Time since an arbitrary start; never decreases. Code that decides takes it as an argument, so that tests and the simulator control time.
 using Timestamp = std::chrono::nanoseconds;
 
-// The seam for time: the system's here, a counter in tests.
+// Where time comes from: the system, or a counter in tests.
 class Clock {
  public:
   virtual ~Clock() = default;

@@ -14,10 +14,10 @@ struct Id {
 
 using TokenId = std::int32_t;  // index into the vocabulary; -1 means "none yet"
 
-using PageIndex = Id<struct PageTag, std::uint32_t>;          // page of the pool
-using SequenceId = Id<struct SequenceTag, std::uint64_t>;     // one token stream being generated; made by the engine, never by a client
-using AdapterId = Id<struct AdapterTag, std::uint64_t>;       // one content of one adapter (identity and generation); 0 is the base model
-using TenantId = Id<struct TenantTag, std::uint32_t>;         // who pays; 0 is the operator
+using PageIndex = Id<struct PageTag, std::uint32_t>;       // page of the pool
+using SequenceId = Id<struct SequenceTag, std::uint64_t>;  // one token stream being generated; made by the engine, never by a client
+using AdapterId = Id<struct AdapterTag, std::uint64_t>;    // one content of one adapter (identity and generation); 0 is the base model
+using TenantId = Id<struct TenantTag, std::uint32_t>;      // who is charged; 0 is the operator
 
 inline constexpr AdapterId kNoAdapter{0};
 

@@ -9,7 +9,7 @@
 namespace slora {
 namespace {
 
-// The one object of the process that is not passed around: a log line may come from anywhere, also before main's objects exist.
+// The only global object: log lines may come from anywhere, even before the objects of main exist.
 spdlog::logger& logger() {
   static spdlog::logger instance = [] {
     spdlog::logger made("slora", std::make_shared<spdlog::sinks::stderr_sink_mt>());
@@ -35,7 +35,7 @@ spdlog::level::level_enum to_spdlog(LogLevel level) {
 
 }  // namespace
 
-// Names from outside may hold control characters, which could forge lines or steer a terminal.
+// Names from external input may contain control characters, which could forge log lines or control a terminal.
 void log_line(LogLevel level, std::string_view line) {
   std::string safe(line);
   for (char& c : safe) {

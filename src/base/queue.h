@@ -9,13 +9,13 @@
 
 namespace slora {
 
-// A bounded queue between threads. Full is an answer, not a wait: try_push refuses. Any number of threads on both sides.
+// A bounded queue between threads. A full queue does not block: try_push refuses. Any number of threads on both sides.
 template <class T>
 class BoundedQueue {
  public:
   explicit BoundedQueue(std::size_t capacity) : capacity_(capacity) {}
 
-  // False, with `value` untouched, when the queue is full or closed.
+  // Returns false and leaves `value` unchanged if the queue is full or closed.
   [[nodiscard]] bool try_push(T&& value) {
     {
       const std::lock_guard lock(mutex_);
@@ -26,14 +26,14 @@ class BoundedQueue {
     return true;
   }
 
-  // Moves everything that waits to the end of `out`; never blocks.
+  // Appends all queued values to `out`; never blocks.
   void drain_into(std::vector<T>& out) {
     const std::lock_guard lock(mutex_);
     for (T& value : values_) out.push_back(std::move(value));
     values_.clear();
   }
 
-  // Waits until there is a value (returned), or the queue is closed and empty (nothing).
+  // Waits for a value and returns it, or nothing once the queue is closed and empty.
   [[nodiscard]] std::optional<T> pop() {
     std::unique_lock lock(mutex_);
     ready_.wait(lock, [&] { return closed_ || !values_.empty(); });
@@ -43,7 +43,7 @@ class BoundedQueue {
     return value;
   }
 
-  // No more pushes; those who wait wake up.
+  // Refuses further pushes and wakes up all waiting threads.
   void close() {
     {
       const std::lock_guard lock(mutex_);

@@ -7,7 +7,7 @@
 
 namespace slora {
 
-// Why the world (files, requests, names) was refused. `message` names what, where, expected and found, and stands alone:
+// Why external input (a file, a request, a name) was refused. `message` names what, where, expected and found, and stands alone:
 // it is shown to users as it is. It never holds pointers; absolute paths appear only in messages meant for the operator.
 struct Error {
   std::string code;     // stable word for programs, for example E_SHAPE (adapters) or invalid_request_error (requests)
@@ -28,7 +28,7 @@ template <class... Args>
   return format_error(std::move(code), format, fmt::make_format_args(args...));
 }
 
-// Hands an error on to a caller whose Result has another type: `if (!a) return forward_error(a);`
+// Returns an error as the Result of another type: `if (!a) return forward_error(a);`
 template <class T>
 [[nodiscard]] tl::unexpected<Error> forward_error(Result<T>& failed) {
   return tl::unexpected<Error>(std::move(failed).error());

@@ -13,7 +13,7 @@ Histogram::Histogram(std::span<const double> upper_bounds)
     : upper_bounds_(upper_bounds.begin(), upper_bounds.end()),
       counts_(std::make_unique<std::atomic<std::uint64_t>[]>(upper_bounds.size() + 1)) {
   for (std::size_t i = 0; i < upper_bounds_.size(); ++i) {
-    check(std::isfinite(upper_bounds_[i]) && (i == 0 || upper_bounds_[i - 1] < upper_bounds_[i]), "finite bounds that increase");
+    check(std::isfinite(upper_bounds_[i]) && (i == 0 || upper_bounds_[i - 1] < upper_bounds_[i]), "expected finite bounds that increase");
   }
 }
 
@@ -61,14 +61,15 @@ Histogram& MetricsRegistry::histogram(std::string_view name, std::string_view he
                                       const MetricLabels& labels) {
   auto& found = std::get<Histogram>(series(name, help, MetricKind::histogram, labels, upper_bounds).metric);
   check(std::equal(upper_bounds.begin(), upper_bounds.end(), found.upper_bounds().begin(), found.upper_bounds().end()),
-        "one set of bounds per histogram");
+        "expected one set of bounds per histogram");
   return found;
 }
 
 MetricsRegistry::Series& MetricsRegistry::series(std::string_view name, std::string_view help, MetricKind kind, const MetricLabels& labels,
                                                  std::span<const double> upper_bounds) {
-  check(is_metric_name(name), "a valid metric name");
-  check(std::all_of(labels.begin(), labels.end(), [](const auto& label) { return is_label_name(label.first); }), "valid label names");
+  check(is_metric_name(name), "expected a valid metric name");
+  check(std::all_of(labels.begin(), labels.end(), [](const auto& label) { return is_label_name(label.first); }),
+        "expected valid label names");
   const std::lock_guard lock(mutex_);
   auto family = std::find_if(families_.begin(), families_.end(), [&](const auto& known) { return known->name == name; });
   if (family == families_.end()) {
@@ -76,10 +77,10 @@ MetricsRegistry::Series& MetricsRegistry::series(std::string_view name, std::str
     family = families_.end() - 1;
   }
   std::deque<Series>& known = (*family)->series;
-  check((*family)->kind == kind, "one kind per metric name");
+  check((*family)->kind == kind, "expected one kind per metric name");
   check(known.empty() || std::equal(labels.begin(), labels.end(), known.front().labels.begin(), known.front().labels.end(),
                                     [](const auto& a, const auto& b) { return a.first == b.first; }),
-        "one set of label names per metric name");
+        "expected one set of label names per metric name");
   const auto same = std::find_if(known.begin(), known.end(), [&](const Series& one) { return one.labels == labels; });
   return same != known.end() ? *same : known.emplace_back(labels, kind, upper_bounds);
 }

@@ -53,8 +53,8 @@ class Histogram {
   std::atomic<double> sum_{0.0};
 };
 
-// Every metric of one process, for one exposition. Owned by the entry point and handed to whoever counts; metrics live as
-// long as their registry. Registering takes a lock and belongs to start-up or to rare events; counting takes none. Any thread.
+// Every metric of one process, for one exposition. Owned by the entry point and passed to those that count; metrics live as
+// long as their registry. Registering takes a lock and is for start-up or rare events; counting takes none. Any thread.
 class MetricsRegistry {
  public:
   MetricsRegistry();

@@ -61,7 +61,7 @@ bool is_label_name(std::string_view name) {
 }
 
 void PrometheusWriter::family(std::string_view name, std::string_view help, MetricKind kind) {
-  check(is_metric_name(name), "a valid metric name");
+  check(is_metric_name(name), "expected a valid metric name");
   name_ = name;
   kind_ = kind;
   text_ += fmt::format("# HELP {} ", name);
@@ -70,19 +70,19 @@ void PrometheusWriter::family(std::string_view name, std::string_view help, Metr
 }
 
 void PrometheusWriter::sample(const MetricLabels& labels, double value) {
-  check(!name_.empty() && kind_ != MetricKind::histogram, "a family of counters or gauges");
+  check(!name_.empty() && kind_ != MetricKind::histogram, "expected a family of counters or gauges");
   line("", labels, "", number(value));
 }
 
 void PrometheusWriter::sample(const MetricLabels& labels, std::uint64_t value) {
-  check(!name_.empty() && kind_ != MetricKind::histogram, "a family of counters or gauges");
+  check(!name_.empty() && kind_ != MetricKind::histogram, "expected a family of counters or gauges");
   line("", labels, "", fmt::format("{}", value));
 }
 
 void PrometheusWriter::histogram(const MetricLabels& labels, std::span<const double> upper_bounds, std::span<const std::uint64_t> counts,
                                  double sum) {
-  check(!name_.empty() && kind_ == MetricKind::histogram, "a family of histograms");
-  check(counts.size() == upper_bounds.size() + 1, "one count per range");
+  check(!name_.empty() && kind_ == MetricKind::histogram, "expected a family of histograms");
+  check(counts.size() == upper_bounds.size() + 1, "expected one count per range");
   std::uint64_t total = 0;
   for (std::size_t i = 0; i < counts.size(); ++i) {
     total += counts[i];
@@ -105,7 +105,7 @@ void PrometheusWriter::line(std::string_view suffix, const MetricLabels& labels,
     separator = ',';
   };
   for (const auto& [name, content] : labels) {
-    check(is_label_name(name), "a valid label name");
+    check(is_label_name(name), "expected a valid label name");
     label(name, content);
   }
   if (!upper_bound.empty()) label("le", upper_bound);

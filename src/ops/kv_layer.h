@@ -7,9 +7,9 @@
 
 namespace slora {
 
-// Where the K and V of one layer lie in the pool: page p starts at base + p * page_bytes; the layer's K
-// [kv_heads, page_tokens, head_dim] at k_offset in it, its V of the same size at v_offset. How elements lie inside
-// is the backend's choice.
+// Where the pool holds the K and V of one layer: page p starts at base + p * page_bytes, with the layer's K
+// [kv_heads, page_tokens, head_dim] at k_offset and its V of the same size at v_offset. The order of elements within these is the backend's
+// choice.
 struct KvLayer {
   std::byte* base = nullptr;
   std::size_t page_bytes = 0;
@@ -35,7 +35,7 @@ struct KvLayer {
   }
 };
 
-// Consecutive tokens of one sequence: rows [row_begin, row_begin + row_count) of the batch stand at positions
+// Consecutive tokens of one sequence: rows [row_begin, row_begin + row_count) of the batch are at positions
 // [position_begin, position_begin + row_count); `pages` covers all positions from 0 on.
 struct SpanView {
   std::int32_t row_begin;

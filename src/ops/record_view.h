@@ -7,7 +7,7 @@ namespace slora {
 
 enum class BiasMode : std::uint8_t { add, replace };
 
-// What one adapter does to one linear module (adapters.md 2.1, K = 1 parts that kernels serve today):
+// What one adapter adds to one linear module:
 // y[slice] += weight * (scale * B (d * (A x))) and + bias (mode add), or the base's bias is replaced (mode replace).
 struct RecordView {
   std::int32_t slice_begin = 0;  // first output column of the module within its site
@@ -22,7 +22,7 @@ struct RecordView {
   BiasMode bias_mode = BiasMode::add;
 };
 
-// One record over consecutive rows of a batch: what kernels are given of an adapter segment.
+// One record over consecutive rows of a batch: an adapter segment as kernels take it.
 struct AppliedRecord {
   std::int32_t row_begin = 0;
   std::int32_t row_count = 0;

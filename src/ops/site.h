@@ -5,7 +5,7 @@
 
 namespace slora {
 
-// A fused product of the base model that adapters may change. Its output is the concatenation of its modules' outputs:
+// A fused product of the base model that adapters may modify. Its output is the concatenation of its modules' outputs:
 // qkv = q | k | v, gate_up = gate | up; the others have one module.
 enum class SiteKind : std::uint8_t { qkv, o, gate_up, down, head };
 inline constexpr int kSiteKindCount = 5;

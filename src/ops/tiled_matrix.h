@@ -6,8 +6,8 @@
 
 namespace slora {
 
-// A matrix [rows, cols] that lies in several places: tiles that cover it without overlap, each contiguous in one page of
-// the pool, row after row. Adapter matrices come in this form. `rows` and `cols` count stored rows and stored elements
+// A matrix [rows, cols] in several pieces: tiles that cover it without overlap, each contiguous in one page of the pool, row after row. The
+// matrices of adapters have this form. `rows` and `cols` count stored rows and stored elements
 // per row (an interleaved matrix [r, out] with pairs of rows has ceil(r / 2) rows of 2 x out elements).
 struct Tile {
   const std::byte* data;

@@ -8,22 +8,22 @@ namespace slora {
 namespace {
 
 constexpr std::size_t kHugePageBytes = std::size_t{2} << 20;
-constexpr std::size_t kMappingBytes = std::size_t{256} << 20;  // of an arena, given physical memory piece by piece as it is touched
+constexpr std::size_t kMappingBytes = std::size_t{256} << 20;  // of one mapping of an arena; touching it piece by piece commits the memory
 constexpr std::size_t kAlignment = 4096;                       // of its pieces
 
 std::size_t rounded_up(std::size_t bytes, std::size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
 }  // namespace
 
-// Anonymous mappings come zeroed and are given physical memory at first touch. The mapping is made one huge page too long
-// and trimmed, so that its start is aligned.
+// Anonymous mappings are zeroed and get physical memory at the first access. The mapping is made one huge page too long and trimmed, so
+// that its start is aligned.
 Buffer::Buffer(std::size_t bytes) : bytes_(bytes) {
   if (bytes == 0) return;
   const bool huge = bytes >= kHugePageBytes;
   const std::size_t kept = rounded_up(bytes, huge ? kHugePageBytes : 4096);
   const std::size_t mapped = huge ? kept + kHugePageBytes : kept;
   void* raw = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  check(raw != MAP_FAILED, "memory for a buffer");
+  check(raw != MAP_FAILED, "expected the system to have memory for a buffer");
   auto* start = static_cast<std::byte*>(raw);
   if (huge) {
     const auto address = reinterpret_cast<std::uintptr_t>(raw);
@@ -31,7 +31,7 @@ Buffer::Buffer(std::size_t bytes) : bytes_(bytes) {
     if (lead != 0) munmap(start, lead);
     if (mapped - lead != kept) munmap(start + lead + kept, mapped - lead - kept);
     start += lead;
-    madvise(start, kept, MADV_HUGEPAGE);  // only advice: without huge pages everything still works
+    madvise(start, kept, MADV_HUGEPAGE);  // a hint only: without huge pages everything still works
   }
   data_ = std::shared_ptr<std::byte>(start, [kept](std::byte* data) { munmap(data, kept); });
 }

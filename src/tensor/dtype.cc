@@ -6,8 +6,8 @@
 namespace slora {
 namespace {
 
-// Without branches, and not to be replaced from outside, so that loops over it become vector instructions. A subnormal is mantissa x 2^-24:
-// the difference of two numbers whose last bits are worth that much.
+// Without branches and with internal linkage, so that loops over it are vectorised. A subnormal is mantissa * 2^-24, computed as the
+// difference of two numbers whose lowest bit has that value.
 float widened(Float16 value) {
   constexpr std::uint32_t kRebias = 112u << 23, kSmallestNormal = 113u << 23, kInfinity = 0x1fu << 23;
   const std::uint32_t sign = static_cast<std::uint32_t>(value.bits & 0x8000u) << 16;
@@ -61,7 +61,7 @@ void convert_to_float(float* out, const void* source, DType dtype, std::size_t c
     case DType::f64:
       return widen(double{});
     default:
-      check(false, "a float element type");
+      check(false, "expected a float element type");
   }
 }
 
@@ -77,7 +77,7 @@ void convert_from_float(void* out, DType dtype, const float* source, std::size_t
       for (std::size_t i = 0; i < count; ++i) static_cast<Bfloat16*>(out)[i] = to_bfloat16(source[i]);
       return;
     default:
-      check(false, "a float element type that tensors are stored in");
+      check(false, "expected a float element type that tensors are stored in");
   }
 }
 

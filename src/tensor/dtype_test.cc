@@ -48,7 +48,7 @@ TEST(Float16, ComesBackFromEveryValue) {
   }
 }
 
-// Between any two neighbours: the middle goes to the even one, anything beside it to the nearer one.
+// Between any two neighbours: the midpoint rounds to the even one, anything else to the nearer one.
 TEST(Float16, RoundsToNearestAndTiesToEven) {
   for (std::uint32_t bits = 0; bits < 0x7bff; ++bits) {
     const float low = to_float(Float16{static_cast<std::uint16_t>(bits)});

@@ -26,11 +26,11 @@ struct Tensor {
     return reinterpret_cast<T*>(row_bytes(index));
   }
   [[nodiscard]] Tensor rows_from(std::int64_t begin, std::int64_t count) const {
-    check(begin >= 0 && count >= 0 && begin + count <= rows, "a row range inside the tensor");
+    check(begin >= 0 && count >= 0 && begin + count <= rows, "expected a row range within the tensor");
     return {row_bytes(begin), dtype, count, cols, row_stride};
   }
   [[nodiscard]] Tensor cols_from(std::int64_t begin, std::int64_t count) const {
-    check(begin >= 0 && count >= 0 && begin + count <= cols, "a column range inside the tensor");
+    check(begin >= 0 && count >= 0 && begin + count <= cols, "expected a column range within the tensor");
     return {data + begin * static_cast<std::int64_t>(bytes_of(dtype)), dtype, rows, count, row_stride};
   }
 };

@@ -31,9 +31,9 @@ TEST(Tensor, ViewsRowsAndColumnsOfTheSameMemory) {
 TEST(TensorDeathTest, RefusesRangesOutsideTheMatrix) {
   std::array<float, 4> numbers{};
   const Tensor matrix{reinterpret_cast<std::byte*>(numbers.data()), DType::f32, 2, 2, 2};
-  EXPECT_DEATH(static_cast<void>(matrix.rows_from(1, 2)), "a row range inside the tensor");
-  EXPECT_DEATH(static_cast<void>(matrix.rows_from(-1, 1)), "a row range inside the tensor");
-  EXPECT_DEATH(static_cast<void>(matrix.cols_from(2, 1)), "a column range inside the tensor");
+  EXPECT_DEATH(static_cast<void>(matrix.rows_from(1, 2)), "a row range within the tensor");
+  EXPECT_DEATH(static_cast<void>(matrix.rows_from(-1, 1)), "a row range within the tensor");
+  EXPECT_DEATH(static_cast<void>(matrix.cols_from(2, 1)), "a column range within the tensor");
 }
 
 }  // namespace

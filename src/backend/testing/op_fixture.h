@@ -30,7 +30,7 @@ inline std::vector<Variant> every_variant() {
           {"cpu_portable", "cpu", Instructions::portable}};
 }
 
-// Those that keep weights in bytes, whose products are held against a formula of their own.
+// Those that store weights as int8; their products are compared with a formula of their own.
 inline std::vector<Variant> int8_variants() {
   return {{"int8_best", "cpu", Instructions::best, 2, WeightStorage::int8},
           {"int8_avx512", "cpu", Instructions::avx512, 2, WeightStorage::int8},
@@ -76,7 +76,7 @@ class Matrix {
   }
 
   [[nodiscard]] const Tensor& tensor() const { return tensor_; }
-  operator Tensor() const { return tensor_; }  // NOLINT: where a view is wanted
+  operator Tensor() const { return tensor_; }  // NOLINT: implicit, as the argument of an op
 
  private:
   Buffer memory_;
@@ -99,7 +99,7 @@ inline bool same_bits(Tensor a, Tensor b) {
   return same;
 }
 
-// Norm of the difference over norm of what is wanted. NaN counts as infinite.
+// The norm of the difference divided by the norm of the expected values. NaN counts as infinite.
 inline double relative_error(const std::vector<float>& got, const std::vector<double>& want) {
   double difference = 0;
   double norm = 1e-30;
@@ -119,13 +119,13 @@ inline LinearWeight pack(Backend& backend, std::int64_t out, std::int64_t in, co
   return weight;
 }
 
-// How the matrices of an adapter are cut into tiles.
+// How the matrices of an adapter are divided into tiles.
 struct Cuts {
   std::int32_t tile_rows = 1000;
   std::int32_t tile_cols = 1 << 20;  // stored elements
 };
 
-// One module of a made-up adapter; a [rank, in] and b [rank, out] row by row.
+// One module of a random adapter; a [rank, in] and b [rank, out] row by row.
 struct MadeRecord {
   std::int32_t slice_begin, out, in, rank;
   float scale;
@@ -137,8 +137,8 @@ inline MadeRecord make_record(Numbers& numbers, std::int32_t slice_begin, std::i
   return {slice_begin, out, in, rank, 0.5f, numbers.vector(rank * in), numbers.vector(rank * out), {}, BiasMode::add};
 }
 
-// An adapter of one site as a loader would lay it out for a backend. Tiles lie in memory of their own, with nothing readable promised
-// behind them.
+// An adapter of one site as a loader would lay it out for a backend. Each tile is an allocation of its own, so that sanitizers notice reads
+// beyond its end.
 class MadeAdapter {
  public:
   MadeAdapter(AdapterFormat format, Site site, const std::vector<MadeRecord>& records, Cuts cuts) : records_(records) {
@@ -202,7 +202,7 @@ class MadeAdapter {
   AdapterView view_;
 };
 
-// A pool of pages filled with NaN bits, of which every sequence takes pages in a scattered order.
+// A pool of pages filled with NaN bits, from which every sequence takes pages in a scattered order.
 class MadePool {
  public:
   MadePool(const Backend& backend, std::int32_t page_tokens, std::int32_t kv_heads, std::int32_t head_dim, std::int32_t tokens) {
@@ -216,7 +216,7 @@ class MadePool {
   }
 
   [[nodiscard]] const KvLayer& layer() const { return layer_; }
-  // The rows of a batch that stand at these positions.
+  // The span of a batch's rows at these positions.
   [[nodiscard]] SpanView span(std::int32_t row_begin, std::int32_t row_count, std::int32_t position_begin) const {
     return {row_begin, row_count, position_begin, pages_};
   }

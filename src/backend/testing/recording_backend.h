@@ -8,7 +8,7 @@
 
 namespace slora {
 
-// One call of an op: what it wrote to and, for projections, where in the model and under how many adapter segments.
+// One call of an op: the shape of its output and, for projections, the site and the number of adapter segments.
 struct OpCall {
   std::string_view op;
   std::int64_t rows = 0;
@@ -17,7 +17,7 @@ struct OpCall {
   std::size_t segment_count = 0;
 };
 
-// Lists every call and hands it on. Owned by its backend, used by the engine thread.
+// Records every call and forwards it. Owned by its backend, used by the engine thread.
 class RecordingOps final : public Ops {
  public:
   explicit RecordingOps(Ops& inner) : inner_(inner) {}
@@ -92,7 +92,7 @@ class RecordingOps final : public Ops {
   std::vector<OpCall> calls_;
 };
 
-// A test double: another backend, of which every op call is listed. Owned by a test.
+// A test double: forwards to another backend and records every call of an op. Owned by a test.
 class RecordingBackend final : public Backend {
  public:
   explicit RecordingBackend(std::unique_ptr<Backend> inner) : inner_(std::move(inner)), ops_(inner_->ops()) {}
