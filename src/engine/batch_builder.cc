@@ -10,7 +10,7 @@ namespace slora {
 const ForwardBatch& BatchBuilder::build(const StepPlan& plan, const ViewOf& view_of) {
   order_.resize(plan.spans.size());
   std::iota(order_.begin(), order_.end(), std::size_t{0});
-  // By adapter, then by place in the plan: base-only rows come first and are in no segment.
+  // Sorted by adapter, then by place in the plan. Rows of the base model come first and are in no segment.
   std::ranges::sort(order_, {}, [&](std::size_t i) { return std::pair(plan.spans[i].adapter, i); });
 
   tokens_.clear();
@@ -24,7 +24,7 @@ const ForwardBatch& BatchBuilder::build(const StepPlan& plan, const ViewOf& view
   for (std::size_t first = 0; first < order_.size();) {
     const AdapterId adapter = plan.spans[order_[first]].adapter;
     const AdapterView* const view = adapter == kNoAdapter ? nullptr : view_of(adapter);
-    check(view != nullptr || adapter == kNoAdapter, "a resident image for every adapter that a plan names");
+    check(view != nullptr || adapter == kNoAdapter, "expected a resident image for every adapter of the plan");
     const auto row_begin = static_cast<std::int32_t>(tokens_.size());
     const AdapterView* const head_view = view != nullptr && !view->at(kHeadSite).empty() ? view : nullptr;
     for (; first < order_.size() && plan.spans[order_[first]].adapter == adapter; ++first) {
@@ -33,7 +33,7 @@ const ForwardBatch& BatchBuilder::build(const StepPlan& plan, const ViewOf& view
       add_span(plan, plan.spans[order_[first]]);
     }
     if (view == nullptr) continue;
-    // Segments do not overlap here, so each may use the z columns from 0 on.
+    // These segments do not overlap, so all of them may use the z columns from 0 on.
     segments_.push_back({row_begin, static_cast<std::int32_t>(tokens_.size()) - row_begin, 0, 1.0f, view});
     batch_.adapters.z_cols = std::max(batch_.adapters.z_cols, view->z_cols_max);
   }
@@ -50,7 +50,7 @@ void BatchBuilder::add_span(const StepPlan& plan, const PlannedSpan& span) {
   const auto row_begin = static_cast<std::int32_t>(tokens_.size());
   std::int32_t position = span.position_begin;
   for (const InputToken& token : plan.tokens_of(span)) {
-    check(token.value >= 0, "input tokens that are known when the batch is built");
+    check(token.value >= 0, "expected all input tokens to be known when the batch is built");
     tokens_.push_back(token.value);
     positions_.push_back(position++);
   }
@@ -66,7 +66,7 @@ void BatchBuilder::add_output_rows(const StepPlan& plan) {
     output_rows_[static_cast<std::size_t>(span.output_row)] = row_begins_[i] + span.token_count - 1;
     output_views_[static_cast<std::size_t>(span.output_row)] = head_views_[i];
   }
-  check(std::ranges::find(output_rows_, -1) == output_rows_.end(), "every output row belongs to a span");
+  check(std::ranges::find(output_rows_, -1) == output_rows_.end(), "expected every output row to belong to a span");
   for (std::size_t i = 0; i < plan.spans.size(); ++i) {
     const PlannedSpan& span = plan.spans[i];
     for (std::int32_t k = 0; k < span.scored_count; ++k) {

@@ -8,8 +8,8 @@
 
 namespace slora {
 
-// Turns a plan into the tensors of one forward pass. Spans of one adapter are put next to each other, so that its weights are
-// read once for all of them. Owned by the engine thread; its buffers live from step to step.
+// Turns a plan into the tensors of one forward pass. Spans of one adapter become neighbours, so that its weights are read once for all of
+// them. Owned by the engine's loop, used on its thread; its buffers are reused from step to step.
 class BatchBuilder {
  public:
   // The resident view of an adapter; never null for an adapter that a plan names.
@@ -18,9 +18,9 @@ class BatchBuilder {
   // The batch borrows from the builder and from `plan`; valid until the next build. Requires: the plan's tokens are values.
   [[nodiscard]] const ForwardBatch& build(const StepPlan& plan, const ViewOf& view_of);
 
-  // Rows of the batch whose logits are wanted: the plan's output rows, then those that score prompts, in the plan's order.
+  // How many rows of the batch need logits: the plan's output rows, then the rows that score prompts, in the plan's order.
   [[nodiscard]] std::size_t output_row_count() const { return output_rows_.size(); }
-  // Some of them; valid until the next call.
+  // `count` of these rows, from `begin` on; valid until the next call.
   [[nodiscard]] const OutputBlock& output_block(std::size_t begin, std::size_t count);
 
  private:

@@ -13,7 +13,7 @@ Engine::Engine(const EngineOptions& options, Model& model, PageArena& arena, Ada
 
 Engine::~Engine() = default;
 
-// The bounds hold for everything that was accepted and has not ended, so the scheduler's own queue can't overflow.
+// The limits of try_reserve() count all sequences from here to their end, so the scheduler's own queue never overflows.
 Status Engine::submit(GenerationRequest request) {
   if (draining_.load()) return error("draining", "The server is shutting down and takes no new requests.");
   const auto prompt_tokens = static_cast<std::int32_t>(request.prompt.size());
@@ -34,7 +34,7 @@ Status Engine::submit(GenerationRequest request) {
 
 void Engine::cancel(SequenceId id) { loop_->inbox().cancel(id); }
 
-void Engine::clear_caches(std::function<void(bool)> told) { loop_->inbox().clear_caches(std::move(told)); }
+void Engine::clear_caches(std::function<void(bool)> on_done) { loop_->inbox().clear_caches(std::move(on_done)); }
 
 void Engine::begin_drain() { draining_.store(true); }
 

@@ -19,33 +19,33 @@ namespace slora {
 
 struct EngineOptions {
   SchedulerOptions scheduler;
-  std::int32_t max_model_len = 0;   // prompt and output of one sequence, at most
-  std::int32_t loader_threads = 4;  // adapters that are loaded at once
+  std::int32_t max_model_len = 0;   // tokens of prompt and output of one sequence, at most
+  std::int32_t loader_threads = 4;  // adapters that are loaded in parallel
   std::string model_name;           // label of the metrics
 };
 
 class EngineLoop;
 
-// What others may see of the engine: a snapshot taken after each step.
+// The state of the engine as other threads see it: a snapshot taken after each iteration of its loop.
 struct EngineStats {
   SchedulerStats scheduler;
   std::uint64_t steps = 0;
   std::size_t adapters_resident = 0, adapters_loading = 0;
 };
 
-// Plans to tokens. Owns the loop's thread, which owns scheduler, batch and model activations; loader threads write adapter
-// images into pages that the scheduler gave them. submit, cancel, stats and heartbeat: any thread.
+// Turns requests into tokens: schedules, runs the model and samples, step by step. Owns the thread of its loop, which owns scheduler, batch
+// and model activations. Loader threads write adapter images into pages that the scheduler reserved for them. All public functions: any
+// thread.
 class Engine {
  public:
-  // Called on the engine thread once per step with everything that happened in it; must not block. Events of one sequence
-  // come in order. It takes them, or reads them where they are: room that it leaves in the vector, the same or another, is used for the
-  // next step's.
+  // Called on the engine thread once per step with everything that happened in it; must not block. Events of one sequence come in order.
+  // The sink may move the vector away or read it in place; capacity that it leaves in the vector and its events is reused in the next step.
   using EventSink = std::function<void(std::vector<TokenEvent>&&)>;
 
   // `model`, `arena`, `adapters` and `metrics` outlive the engine. Starts the threads.
   Engine(const EngineOptions& options, Model& model, PageArena& arena, AdapterStore& adapters, MetricsRegistry& metrics,
          std::unique_ptr<Policy> policy, EventSink sink);
-  // Cancels what is left and joins the threads.
+  // Cancels the remaining sequences and joins the threads.
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
@@ -58,19 +58,19 @@ class Engine {
   // The client has left. Unknown ids are ignored.
   void cancel(SequenceId id);
 
-  // Drops all cached prefixes and idle adapters unless a sequence runs or waits. `told`, on the engine thread, hears whether it was done
-  // and must not block.
-  void clear_caches(std::function<void(bool)> told);
+  // Drops all cached prefixes and idle adapters, unless a sequence is running or waiting. `on_done` is called on the engine thread with
+  // whether it was done, and must not block.
+  void clear_caches(std::function<void(bool)> on_done);
 
-  // Refuses new sequences from now on; those that were accepted go on.
+  // Refuses new sequences from now on; accepted ones continue.
   void begin_drain();
 
-  // Output tokens a prompt of this length may be given, with this adapter: limited by max_model_len and by the empty pool. 0 or
+  // How many output tokens fit after a prompt of this length with this adapter; limited by max_model_len and by the size of the pool. 0 or
   // less: the prompt itself is too long.
   [[nodiscard]] std::int32_t output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion* adapter) const;
 
   [[nodiscard]] EngineStats stats() const;
-  // Time since the loop last turned; grows when a step hangs. An idle loop turns several times a second.
+  // Time since the latest sign of life of the loop, which grows if a step hangs. An idle loop gives several a second.
   [[nodiscard]] Timestamp heartbeat_age() const;
   [[nodiscard]] const EngineOptions& options() const { return options_; }
 

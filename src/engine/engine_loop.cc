@@ -23,7 +23,7 @@ EngineLoop::EngineLoop(const EngineOptions& options, Model& model, PageArena& ar
       metrics_(metrics, options.model_name),
       scheduler_(options.scheduler, std::move(policy)),
       heartbeat_(clock_.now().count()),
-      // A load holds at least one page of the pool, so there are never more of them than pages.
+      // A load holds at least one page of the pool, so there are never more loads than pages.
       loader_(
           static_cast<std::size_t>(options.loader_threads), arena.page_count(), inbox_,
           [this](const AdapterVersion& version, std::span<const PageIndex> pages) { return bring_in(adapters_, arena_, version, pages); }) {
@@ -61,7 +61,7 @@ void EngineLoop::run(const std::stop_token& stop) {
     start_loads();
     if (!plan_.empty()) run_step();
     scheduler_.take_ended(ended_);
-    if (plan_.empty()) metrics_.update(scheduler_.stats(), 0, 0);  // ends without a step show too
+    if (plan_.empty()) metrics_.update(scheduler_.stats(), 0, 0);  // sequences may have ended without a step
     const bool idle = plan_.empty() && ended_.empty();
     publish();
     if (idle) inbox_.wait_for(kIdleWait);
@@ -148,7 +148,7 @@ void EngineLoop::run_step() {
   metrics_.update(scheduler_.stats(), plan_.tokens.size(), seconds(clock_.now() - begin));
 }
 
-// Of each span of the plan, looked up once; references into the map stay valid until the sequence ends.
+// Looks up the sequence of each span of the plan, once for the whole step. Pointers into the map stay valid until the sequence ends.
 void EngineLoop::find_sequences(Timestamp now) {
   span_sequences_.clear();
   for (const PlannedSpan& span : plan_.spans) {

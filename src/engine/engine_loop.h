@@ -18,7 +18,8 @@
 
 namespace slora {
 
-// The engine's thread and everything that it alone touches.
+// The engine's thread and all state that only it uses. Each iteration takes the inbox, schedules, runs a step if one was planned, and
+// publishes the events. Owned by the Engine.
 class EngineLoop {
  public:
   EngineLoop(const EngineOptions& options, Model& model, PageArena& arena, AdapterStore& adapters, MetricsRegistry& metrics,
@@ -76,13 +77,13 @@ class EngineLoop {
   std::uint64_t iteration_ = 1;     // of the loop
 
   std::atomic<std::size_t> live_count_{0};   // sequences accepted and not yet ended
-  std::atomic<std::size_t> live_tokens_{0};  // of their prompts
+  std::atomic<std::size_t> live_tokens_{0};  // prompt tokens of these
   std::atomic<std::int64_t> heartbeat_;
   std::uint64_t step_count_ = 0;
   Snapshot<EngineStats> published_stats_;
 
   AdapterLoader loader_;
-  std::jthread thread_;  // last: starts when everything is there
+  std::jthread thread_;  // last: starts when all other members are complete
 };
 
 }  // namespace slora

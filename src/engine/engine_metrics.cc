@@ -17,8 +17,8 @@ Gauge& pages(MetricsRegistry& registry, std::string_view owner) {
 
 EngineMetrics::EngineMetrics(MetricsRegistry& registry, const std::string& model_name)
     : running_(registry.gauge("vllm:num_requests_running", "Sequences that take part in steps.", {{"model_name", model_name}})),
-      waiting_(
-          registry.gauge("vllm:num_requests_waiting", "Sequences that wait for room or for their adapter.", {{"model_name", model_name}})),
+      waiting_(registry.gauge("vllm:num_requests_waiting", "Sequences that wait for free pages or for their adapter.",
+                              {{"model_name", model_name}})),
       kv_usage_(registry.gauge("vllm:kv_cache_usage_perc", "Share of the pool that is in use and can't be evicted; 1 is full.",
                                {{"model_name", model_name}})),
       pages_free_(pages(registry, "free")),

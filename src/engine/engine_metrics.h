@@ -6,7 +6,7 @@
 
 namespace slora {
 
-// The engine's own metrics; the server adds those of requests. Made once; updated by the engine thread after each step.
+// The engine's own metrics; the API adds those of requests. Made once; updated by the engine thread after each step.
 class EngineMetrics {
  public:
   EngineMetrics(MetricsRegistry& registry, const std::string& model_name);
@@ -16,7 +16,7 @@ class EngineMetrics {
   void adapter_failed() { adapter_load_failures_.add(); }
 
  private:
-  SchedulerStats last_;  // counters of the scheduler only grow; what was added since is added here
+  SchedulerStats last_;  // the scheduler's counters at the latest update: their increase since is added to ours
   Gauge &running_, &waiting_, &kv_usage_;
   Gauge &pages_free_, &pages_sequence_, &pages_prefix_, &pages_adapter_;
   Counter &preemptions_, &prefix_queries_, &prefix_hits_, &adapter_loads_, &adapter_load_failures_, &adapter_evictions_, &prefix_evictions_;

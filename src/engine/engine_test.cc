@@ -144,7 +144,7 @@ TEST(Engine, ClearsItsCachesWhenNothingRuns) {
   const Stream first = engine.wait(engine.submit(engine.request(adapter, prompt, 4)));
   EXPECT_GT(engine.wait(engine.submit(engine.request(adapter, prompt, 4))).cached_tokens, 0);
 
-  std::vector<SequenceId> running;  // many, so that they still run when the engine hears of the next call
+  std::vector<SequenceId> running;  // many, so that they are still running when the engine receives the next call
   for (int i = 0; i < 200; ++i) running.push_back(engine.submit(engine.request(adapter, prompt, 50)));
   EXPECT_FALSE(clear_caches(engine.engine()));
   for (const SequenceId id : running) engine.engine().cancel(id);

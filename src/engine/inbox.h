@@ -20,16 +20,16 @@ struct LoadOutcome {
   Result<std::unique_ptr<const AdapterView>> view;
 };
 
-// What other threads tell the engine thread, in one place. Bounded by its users: submissions by the engine's admission,
-// cancellations by live sequences, outcomes by loads under way, clearings by the connections that wait for one. Any thread may tell; the
-// engine thread takes.
+// Everything that other threads send to the engine thread. Bounded by its users: submissions by the engine's limits, cancellations by the
+// number of live sequences, outcomes by that of running loads, clearings by that of connections, which each wait for one. Any thread may
+// add; only the engine thread takes.
 class Inbox {
  public:
   struct Contents {
     std::vector<GenerationRequest> submissions;
     std::vector<SequenceId> cancellations;
     std::vector<LoadOutcome> outcomes;
-    std::vector<std::function<void(bool)>> clearings;  // of the caches: told whether it was done
+    std::vector<std::function<void(bool)>> clearings;  // of the caches; called with whether it was done
 
     void clear() {
       submissions.clear();
@@ -40,50 +40,50 @@ class Inbox {
   };
 
   void submit(GenerationRequest request) {
-    tell([&] { waiting_.submissions.push_back(std::move(request)); });
+    add([&] { waiting_.submissions.push_back(std::move(request)); });
   }
   void cancel(SequenceId id) {
-    tell([&] { waiting_.cancellations.push_back(id); });
+    add([&] { waiting_.cancellations.push_back(id); });
   }
   void report(LoadOutcome outcome) {
-    tell([&] { waiting_.outcomes.push_back(std::move(outcome)); });
+    add([&] { waiting_.outcomes.push_back(std::move(outcome)); });
   }
-  void clear_caches(std::function<void(bool)> told) {
-    tell([&] { waiting_.clearings.push_back(std::move(told)); });
+  void clear_caches(std::function<void(bool)> on_done) {
+    add([&] { waiting_.clearings.push_back(std::move(on_done)); });
   }
   void wake() {
-    tell([] {});
+    add([] {});
   }
 
-  // Replaces `out` by everything told since the last call. Takes no lock when that is nothing.
+  // Replaces `out` by everything that was added since the last call. Takes no lock if there is nothing.
   void drain_into(Contents& out) {
     out.clear();
-    if (!told_.load(std::memory_order_acquire)) return;
+    if (!has_contents_.load(std::memory_order_acquire)) return;
     const std::lock_guard lock(mutex_);
     std::swap(out, waiting_);
-    told_.store(false, std::memory_order_relaxed);
+    has_contents_.store(false, std::memory_order_relaxed);
   }
-  // Waits until something is told, at most `limit`.
+  // Waits until something is added, at most for `limit`.
   void wait_for(Timestamp limit) {
     std::unique_lock lock(mutex_);
-    ready_.wait_for(lock, limit, [&] { return told_.load(std::memory_order_relaxed); });
+    ready_.wait_for(lock, limit, [&] { return has_contents_.load(std::memory_order_relaxed); });
   }
 
  private:
   template <class Change>
-  void tell(Change change) {
+  void add(Change change) {
     {
       const std::lock_guard lock(mutex_);
       change();
-      told_.store(true, std::memory_order_release);
+      has_contents_.store(true, std::memory_order_release);
     }
     ready_.notify_one();
   }
 
   std::mutex mutex_;
   std::condition_variable ready_;
-  Contents waiting_;               // guarded by mutex_
-  std::atomic<bool> told_{false};  // written under mutex_
+  Contents waiting_;                       // guarded by mutex_
+  std::atomic<bool> has_contents_{false};  // written under mutex_
 };
 
 }  // namespace slora

@@ -37,7 +37,7 @@ TEST(LiveSequence, GathersScoresFromSeveralSteps) {
   EXPECT_EQ((*logprobs)[2].rank, 2);
 }
 
-TEST(LiveSequence, TellsNoScoresWhenOneHadNoFiniteLogits) {
+TEST(LiveSequence, HasNoScoresWhenOneHadNoFiniteLogits) {
   LiveSequence sequence = scored_sequence();
   std::vector<PromptLogprob> scores = answers({1, 0, 1});
   sequence.take_scores(0, scores);

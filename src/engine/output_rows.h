@@ -13,7 +13,7 @@
 namespace slora {
 
 // The rows of a step whose logits are read: from the plan's output rows a token is drawn, from the others the likelihood of a prompt token
-// is taken. Owned by the engine's loop, used on its thread; its buffers live from step to step.
+// is taken. Owned by the engine's loop, used on its thread; its buffers are reused from step to step.
 class OutputRows {
  public:
   // The sequence of each span of the plan. [plan.spans]

@@ -1,4 +1,4 @@
-// Log-probabilities of prompts: what decoding would have told, the same bits in any company.
+// Log-probabilities of prompts: equal to what decoding gives for the same tokens, with the same bits in any batch.
 #include <fmt/format.h>
 
 #include <array>
@@ -13,7 +13,7 @@
 namespace slora::testing {
 namespace {
 
-// As text, so that what differs is seen and floats are compared by their bits.
+// As text, so that failures show the difference and floats are compared by their bits.
 std::string text_of(const TokenLogprob& entry) { return fmt::format("{}:{:a}", entry.token, entry.logprob); }
 std::string text_of(const std::vector<TokenLogprob>& top) {
   std::string text;
@@ -47,7 +47,7 @@ void write_head_adapter(const TemporaryFolder& folder, const ModelConfig& config
   const Status written = write_safetensors(
       weights_file, {tensor_to_write("base_model.model.lm_head.lora_A.weight", DType::f32, {kRank, config.hidden_size}, a),
                      tensor_to_write("base_model.model.lm_head.lora_B.weight", DType::f32, {config.vocab_size, kRank}, b)});
-  check(written.has_value(), "a head adapter");
+  check(written.has_value(), "expected to write a head adapter");
 }
 
 class PromptLogprobs : public ::testing::TestWithParam<std::string> {
@@ -135,19 +135,19 @@ TEST_P(PromptLogprobs, AreOfEveryTokenButTheFirst) {
   }
 }
 
-TEST_P(PromptLogprobs, AreNotToldToWhoDoesNotAsk) {
+TEST_P(PromptLogprobs, AreOnlyGivenIfRequested) {
   TestEngine engine(setting());
   EXPECT_TRUE(engine.wait(engine.submit(engine.request("head", {1, 2, 3}, 2))).prompt_logprobs.empty());
 }
 
-TEST_P(PromptLogprobs, AreWhatDecodingTellsOfTheSameTokens) {
+TEST_P(PromptLogprobs, AreWhatDecodingGivesForTheSameTokens) {
   constexpr std::int32_t kOutputTokens = 20;
   TestEngine engine(setting());
   for (const std::string& adapter : adapters_) {
     const std::vector<TokenId> prompt = {4, 8, 15, 16, 23, 42};
     GenerationRequest generate = engine.request(adapter, prompt, kOutputTokens);
     generate.sampling.logprob_count = 6;
-    generate.sampling.temperature = 0.8f;  // log-probabilities are of the model before it
+    generate.sampling.temperature = 0.8f;  // log-probabilities are of the model, before temperature
     generate.sampling.seed = 3;
     const Stream generated = engine.wait(engine.submit(std::move(generate)));
 
@@ -170,7 +170,7 @@ TEST_P(PromptLogprobs, AreWhatDecodingTellsOfTheSameTokens) {
 TEST_P(PromptLogprobs, AreTheSameBitsAloneAndMixedWithAnyChunkSizeAndBlock) {
   const std::vector<Stream> expected = run_alone();
   for (const std::int32_t step_tokens : {1, 3, 8, 33, 64, 500}) {
-    for (const std::int32_t running : {2, 64}) {  // and so 32 or 64 rows of logits at a time
+    for (const std::int32_t running : {2, 64}) {  // which makes blocks of 32 or 64 rows of logits
       EngineSetting changed = setting();
       changed.step_tokens_max = step_tokens;
       changed.running_max = running;
@@ -203,11 +203,11 @@ TEST_P(PromptLogprobs, AreComputedWhateverIsCached) {
     EXPECT_TRUE(!is_scored || stream.cached_tokens == 0);
     others_read |= stream.cached_tokens > 0;
   }
-  EXPECT_TRUE(others_read) << "nothing was reused by those who did not ask";
+  EXPECT_TRUE(others_read) << "sequences that are not scored reused nothing";
 }
 
-// A pool for little more than two of the longest: prompts are given up half scored and computed again.
-TEST_P(PromptLogprobs, AreToldOnceWhenSequencesArePreempted) {
+// A pool for little more than two of the longest: prompts are preempted when half scored, and computed again.
+TEST_P(PromptLogprobs, AreGivenOnceWhenSequencesArePreempted) {
   const std::vector<Stream> expected = run_alone();
   EngineSetting changed = setting();
   changed.page_tokens = 2;

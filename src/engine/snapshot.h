@@ -8,13 +8,14 @@
 
 namespace slora {
 
-// A value that one thread publishes and any thread reads whole. Publishing waits for nobody; who reads while it happens reads again.
+// A value that one thread publishes and any thread reads as a whole (a seqlock). Publishing never waits; a reader that overlaps with it
+// repeats the read.
 template <class T>
 class Snapshot {
   static_assert(std::is_trivially_copyable_v<T>);
 
  public:
-  // One thread at a time.
+  // Requires: one thread at a time.
   void publish(const T& value) {
     Words words{};
     std::memcpy(words.data(), &value, sizeof value);
@@ -24,7 +25,7 @@ class Snapshot {
     version_.store(version + 2, std::memory_order_release);
   }
 
-  // A word of a newer value brings with it that the version is another by now.
+  // Reading any newer word (acquire) makes the newer version visible to the check below.
   [[nodiscard]] T read() const {
     Words words{};
     std::uint64_t version = 0;

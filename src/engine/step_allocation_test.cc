@@ -1,5 +1,4 @@
-// A step allocates nothing once it is warm: this program counts every operator new of every thread. What a Buffer maps by itself is not
-// seen here.
+// A step allocates nothing after warm-up: this program counts every operator new of every thread. The mappings of a Buffer are not counted.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -37,9 +36,9 @@ void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std
 namespace slora::testing {
 namespace {
 
-// Counts what all threads allocate from one call of the sink to the next: one step, while who submitted waits. Warm are the steps with a
-// token for every sequence, but for the first of them. A model this small leaves a pool's threads little to do: what only they allocate is
-// seen in some runs.
+// Counts what all threads allocate from one call of the sink to the next, which is one step, while the submitting thread waits. Warm steps
+// are those with a token for every sequence, except for the first few of them. With a model this small the pool's threads often find no
+// work, so allocations of theirs alone show up only in some runs.
 class StepCounter {
  public:
   explicit StepCounter(std::size_t sequence_count) : sequence_count_(sequence_count) {}
@@ -57,7 +56,7 @@ class StepCounter {
       count_before_ = allocation_count;
     };
   }
-  // Holds the engine in the sink, so that all that is submitted meanwhile begins together.
+  // Holds the engine in the sink, so that all sequences that are submitted until let_go() start together.
   void hold() { held_ = true; }
   void let_go() {
     held_ = false;
@@ -115,7 +114,7 @@ TEST_P(StepAllocation, NothingIsAllocatedInAWarmStep) {
     if (i >= 6) request.sampling.logprob_count = 5;
     request.sampling.seed = i;
   }
-  for (const std::int32_t output_tokens : {1, kOutputTokens}) {  // first, to bring the adapters in
+  for (const std::int32_t output_tokens : {1, kOutputTokens}) {  // the first round loads the adapters
     counter.hold();
     for (GenerationRequest request : requests) {
       request.id = engine.next_sequence_id();

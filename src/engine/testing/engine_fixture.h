@@ -14,14 +14,14 @@
 #include "base/testing/source_path.h"
 #include "engine/runtime.h"
 
-// What tests of the engine share: a golden model with its adapters behind an engine, and all that comes out of it.
+// What tests of the engine share: an engine that serves a golden model with its adapters, and a collector of its events.
 namespace slora::testing {
 
 namespace fs = std::filesystem;
 
 inline const fs::path kGolden = source_path("tests/golden");
 
-// Everything that came out for one sequence.
+// All events of one sequence together.
 struct Stream {
   std::vector<TokenId> tokens;
   std::vector<float> logprobs;
