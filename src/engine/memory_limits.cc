@@ -14,10 +14,10 @@ namespace slora {
 namespace {
 
 const std::string kCgroupRoot = "/sys/fs/cgroup";
-constexpr std::size_t kPrefaultBytes = std::size_t{64} << 20;  // between two reports
+constexpr std::size_t kPrefaultBytes = std::size_t{64} << 20;  // between two reports of progress
 constexpr std::size_t kSmallPageBytes = 4096;
 
-// A file that holds one number; nothing when it is missing or says "max".
+// The number in a file; nothing if the file is missing or contains "max".
 std::optional<std::uint64_t> read_number(const std::string& path) {
   std::ifstream file(path);
   std::uint64_t value = 0;
@@ -35,7 +35,7 @@ std::optional<std::uint64_t> meminfo_available() {
   return std::nullopt;
 }
 
-// The value behind `key` in a file of "key value" lines; 0 when there is none.
+// The value of `key` in a file of "key value" lines; 0 if there is none.
 std::uint64_t read_statistic(const std::string& path, std::string_view key) {
   std::ifstream file(path);
   std::string name;
@@ -54,8 +54,8 @@ std::filesystem::path cgroup_folder() {
   return kCgroupRoot;
 }
 
-// What is left under one limit. Cached file pages count as used there, but the system drops them when memory is wanted; after
-// reading a model they are most of it.
+// Bytes left under one limit. Cached file pages count as used there, but the system drops them when memory gets scarce; after reading a
+// model they are most of the usage.
 std::optional<std::uint64_t> left_under(std::optional<std::uint64_t> limit, std::optional<std::uint64_t> usage, std::uint64_t droppable) {
   if (!limit || !usage) return std::nullopt;
   const std::uint64_t used = *usage - std::min(*usage, droppable);
@@ -64,7 +64,7 @@ std::optional<std::uint64_t> left_under(std::optional<std::uint64_t> limit, std:
 
 }  // namespace
 
-// A limit on any ancestor holds for this process too.
+// The limits of all ancestors hold for this process too.
 std::uint64_t available_memory_bytes() {
   std::uint64_t least = meminfo_available().value_or(std::numeric_limits<std::uint64_t>::max());
   const auto consider = [&](std::optional<std::uint64_t> left) { least = std::min(least, left.value_or(least)); };

@@ -6,12 +6,12 @@
 
 namespace slora {
 
-// Bytes that this process may still take: what the system has available, or what is left under its cgroup limit, whichever is
-// less. Linux; 0 when neither can be read.
+// Bytes that this process may still allocate: what the system has available, or what is left under its cgroup limit, whichever is less.
+// Linux; 0 if neither can be read.
 [[nodiscard]] std::uint64_t available_memory_bytes();
 
-// Has the system give physical memory to `memory`, which keeps what it holds, rather than when it is first written. `progress` is told
-// bytes done and in all. Requires: nobody else uses it yet.
+// Commits physical memory for `memory` now instead of at the first write; its contents stay. `progress` receives the bytes done and their
+// total. Requires: no other thread uses the memory yet.
 void prefault(std::span<std::byte> memory, const std::function<void(std::uint64_t, std::uint64_t)>& progress);
 
 }  // namespace slora
