@@ -6,121 +6,111 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
-#include <limits>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <random>
 #include <sstream>
 
-#include "base/queue.h"
 #include "cli/commands.h"
 #include "cli/generate_lines.h"
 #include "cli/progress_bar.h"
 #include "cli/runtime_arguments.h"
 #include "formats/json.h"
-#include "server/engine_generator.h"
-#include "server/generation_job.h"
-#include "server/job_table.h"
+#include "server/local_api.h"
 #include "text/utf8.h"
 
 namespace slora {
 namespace {
 
-constexpr std::size_t kRunningMax = 256;                     // requests handed to the engine at once
-constexpr std::size_t kSequencesMax = kRunningMax * 32 * 8;  // what those may ask for: prompts times choices
+constexpr std::size_t kRunningMax = 256;                   // requests handed to the engine at once
+constexpr std::size_t kWaitingMax = kRunningMax * 32 * 8;  // what those may ask for: prompts times choices
 
-// Where a job's answer goes when there is no client. The main thread is the I/O thread here.
-class LocalExchange : public Exchange {
+// Prints an answer's text as it comes.
+class PrintingSink final : public AnswerSink {
  public:
-  const HttpRequest& request() const override { return request_; }
-  std::string take_body() override { return {}; }
-  void respond(HttpResponse response) override { answer_ = std::move(response); }
-  void begin_stream(std::string_view) override {}
-  void send(std::string_view) override {}
-  void end_stream() override {}
-  void break_stream() override {}
-  void on_gone(std::function<void()>) override {}
-
-  [[nodiscard]] const std::optional<HttpResponse>& answer() const { return answer_; }
-
- private:
-  const HttpRequest request_;
-  std::optional<HttpResponse> answer_;
-};
-
-// Prints a stream's text as it comes.
-class PrintingExchange final : public LocalExchange {
- public:
-  void respond(HttpResponse response) override { exit_code_ = report(error_of(response.body)); }
-  void send(std::string_view events) override {
-    const Result<std::string> text = events_text(events);
-    if (!text) exit_code_ = report(text.error());
-    fmt::print("{}", text.value_or(""));
+  void part(const AnswerPart& part) override {
+    fmt::print("{}", part.text());
     std::fflush(stdout);
   }
-  void end_stream() override {
+  void done(const Answer&) override {
     fmt::print("\n");
     exit_code_ = 0;
   }
+  void failed(const ApiError& error) override { exit_code_ = report({error.code, error.message, error.param}); }
 
-  [[nodiscard]] const std::optional<int>& exit_code() const { return exit_code_; }
+  [[nodiscard]] int exit_code() const { return exit_code_; }
 
  private:
-  std::optional<int> exit_code_;
+  int exit_code_ = 1;
 };
 
-using Events = BoundedQueue<std::vector<TokenEvent>>;
+// The output line of one request, once it has its answer.
+class LineSink final : public AnswerSink {
+ public:
+  // `tokenizer` outlives it.
+  LineSink(std::size_t index, const Tokenizer& tokenizer) : index_(index), tokenizer_(tokenizer) {}
+
+  void part(const AnswerPart&) override {}
+  void done(const Answer& answer) override { line_ = output_line(index_, answer, tokenizer_); }
+  void failed(const ApiError& error) override {
+    line_ = output_line(index_, error);
+    failure_ = error.kind;
+  }
+
+  [[nodiscard]] const std::optional<std::string>& line() const { return line_; }
+  [[nodiscard]] const std::optional<ErrorKind>& failure() const { return failure_; }
+
+ private:
+  const std::size_t index_;
+  const Tokenizer& tokenizer_;
+  std::optional<std::string> line_;
+  std::optional<ErrorKind> failure_;
+};
 
 // Runs requests in one batch, as many at once as the engine takes, and prints their answers in input order.
 class Batch {
  public:
-  Batch(const RequestPreparer& preparer, const JobServices& services, Events& events)
-      : preparer_(preparer), services_(services), events_(events) {}
+  explicit Batch(LocalApi& api) : api_(api) {}
 
   // The exit code: 1 when a request was refused or failed.
   int run(std::span<const GenerateLine> lines) {
     ProgressBar bar;
     bool all_answered = true;
     std::size_t next = 0;
-    for (std::size_t told = 0; told < lines.size();) {
+    for (std::size_t printed = 0; printed < lines.size();) {
       while (next < lines.size() && running_.size() < kRunningMax && try_start(next, lines[next])) ++next;
-      const auto first = running_.find(told);
-      if (const std::optional<HttpResponse>& answer = first->second->answer()) {
-        all_answered &= answer->status == 200;
-        fmt::print("{}\n", output_line(told, answer->body));
-        std::fflush(stdout);
-        running_.erase(first);
-        bar.show("Generating", ++told, lines.size());
-      } else {
-        services_.jobs.deliver(events_.pop().value_or(std::vector<TokenEvent>()));
+      const auto first = running_.find(printed);
+      const LineSink& answer = *first->second;
+      if (!answer.line()) {
+        api_.wait();
+        continue;
       }
+      all_answered &= !answer.failure();
+      fmt::print("{}\n", *answer.line());
+      std::fflush(stdout);
+      running_.erase(first);
+      bar.show("Generating", ++printed, lines.size());
     }
     return all_answered ? 0 : 1;
   }
 
  private:
-  // False when the engine is full of lines that will make room.
+  // False when the engine is full of lines whose end will free capacity.
   bool try_start(std::size_t index, const GenerateLine& line) {
-    const auto exchange = std::make_shared<LocalExchange>();  // shared with its job
-    const auto job = std::make_shared<GenerationJob>(exchange, services_, random_());
+    const auto sink = std::make_shared<LineSink>(index, api_.api().text().tokenizer());  // shared with its job
     if (line.error) {
-      job->fail(*line.error);
+      sink->failed(to_api_error(*line.error));
     } else {
-      job->start(preparer_.prepare(line.endpoint, line.body));
+      api_.start(line.endpoint, line.request, sink);
     }
-    const bool is_full = exchange->answer() && exchange->answer()->status == 429;
-    const auto runs = [](const auto& entry) { return !entry.second->answer(); };
-    if (is_full && std::any_of(running_.begin(), running_.end(), runs)) return false;
-    running_.emplace(index, exchange);
+    const auto runs = [](const auto& entry) { return !entry.second->line(); };
+    if (sink->failure() == ErrorKind::rate_limit && std::ranges::any_of(running_, runs)) return false;
+    running_.emplace(index, sink);
     return true;
   }
 
-  const RequestPreparer& preparer_;
-  const JobServices services_;
-  Events& events_;
-  std::map<std::size_t, std::shared_ptr<LocalExchange>> running_;  // by index; answers wait here for their turn
-  std::mt19937_64 random_{std::random_device{}()};
+  LocalApi& api_;
+  std::map<std::size_t, std::shared_ptr<LineSink>> running_;  // by index; finished ones stay until those before them are printed
 };
 
 constexpr std::size_t kPieceBytes = std::size_t{1} << 16;
@@ -165,13 +155,6 @@ Result<std::vector<GenerateLine>> read_lines(const GenerateArguments& arguments,
   return lines;
 }
 
-int print_one(const GenerateLine& line, const RequestPreparer& preparer, const JobServices& services, Events& events) {
-  const auto exchange = std::make_shared<PrintingExchange>();  // shared with its job
-  std::make_shared<GenerationJob>(exchange, services, std::random_device{}())->start(preparer.prepare(line.endpoint, line.body));
-  while (!exchange->exit_code()) services.jobs.deliver(events.pop().value_or(std::vector<TokenEvent>()));
-  return *exchange->exit_code();
-}
-
 // An adapter given as a folder is registered under the folder's name.
 std::string register_adapter(const GenerateArguments& arguments, RuntimeOptions& options) {
   const std::filesystem::path path(arguments.adapter);
@@ -182,8 +165,9 @@ std::string register_adapter(const GenerateArguments& arguments, RuntimeOptions&
 }
 
 // `name`: empty for the base.
-Status check_adapter(const std::string& name, const std::vector<std::string>& base_names, const AdapterStore& adapters) {
-  if (name.empty() || adapters.find(name) || std::ranges::find(base_names, name) != base_names.end()) return {};
+Status check_adapter(const std::string& name, Api& api) {
+  const std::vector<std::string>& base_names = api.model_names();
+  if (name.empty() || api.runtime().adapters().find(name) || std::ranges::find(base_names, name) != base_names.end()) return {};
   return error("bad_option", "--adapter: {} is neither a folder with an adapter nor the name of one of --adapters or --lora-modules",
                quote(name));
 }
@@ -202,36 +186,24 @@ int run_generate(const GenerateArguments& arguments) {
   Result<RuntimeOptions> options = make_runtime_options(arguments.model);
   if (!options) return report(options.error());
 
-  options->waiting_max = kSequencesMax;
+  options->waiting_max = kWaitingMax;
   LineDefaults defaults{{}, arguments.max_tokens, arguments.temperature, arguments.seed};
   if (!arguments.adapter.empty()) defaults.adapter = register_adapter(arguments, *options);
   const Result<std::vector<GenerateLine>> lines = read_lines(arguments, defaults);
   if (!lines) return report(lines.error());
-  std::optional<std::filesystem::path> chat_template;
-  if (!arguments.model.chat_template.empty()) chat_template = arguments.model.chat_template;
-  const Result<TextModel> text = TextModel::load(options->model_folder, chat_template);
-  if (!text) return report(text.error());
-
-  // Bounded by what the sequences in flight may generate.
-  Events events(std::numeric_limits<std::size_t>::max());
+  ApiOptions api_options{.runtime = std::move(*options), .model_names = model_names_of(arguments.model), .chat_template_file = {}};
+  if (!arguments.model.chat_template.empty()) api_options.chat_template_file = arguments.model.chat_template;
   auto bar = std::make_unique<ProgressBar>();
-  options->progress = [&bar](std::string_view what, std::uint64_t done, std::uint64_t total) { bar->show(what, done, total); };
-  Result<std::unique_ptr<Runtime>> runtime =
-      Runtime::create(std::move(*options), [&events](std::vector<TokenEvent>&& step) { (void)events.try_push(std::move(step)); });
+  api_options.runtime.progress = [&bar](std::string_view what, std::uint64_t done, std::uint64_t total) { bar->show(what, done, total); };
+  Result<std::unique_ptr<LocalApi>> api = LocalApi::create(std::move(api_options));
   bar.reset();
-  if (!runtime) return report(runtime.error());
-  if (Status known = check_adapter(defaults.adapter, model_names_of(arguments.model), (*runtime)->adapters()); !known)
-    return report(known.error());
+  if (!api) return report(api.error());
+  if (Status known = check_adapter(defaults.adapter, (*api)->api()); !known) return report(known.error());
 
-  const std::vector<std::string> names = model_names_of(arguments.model);
-  const SteadyClock clock;
-  JobTable jobs;
-  EngineGenerator generator((*runtime)->engine(), (*runtime)->adapters());
-  RequestMetrics metrics((*runtime)->metrics(), names.front());
-  const RequestPreparer preparer(names, (*runtime)->model_config().vocab_size, (*runtime)->generation_config(), *text, generator);
-  const JobServices services{generator, jobs, text->tokenizer(), metrics, clock};
-  if (!arguments.input.empty()) return Batch(preparer, services, events).run(*lines);
-  return print_one(lines->front(), preparer, services, events);
+  if (!arguments.input.empty()) return Batch(**api).run(*lines);
+  PrintingSink sink;
+  (*api)->answer(lines->front().endpoint, lines->front().request, sink);
+  return sink.exit_code();
 }
 
 }  // namespace slora

@@ -1,9 +1,12 @@
 #include "cli/generate_lines.h"
 
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "formats/json.h"
+#include "server/json_text.h"
+#include "server/openai_format.h"
 
 namespace slora {
 namespace {
@@ -19,15 +22,21 @@ GenerateLine complete(Json body, const LineDefaults& defaults) {
   body["stream"] = defaults.stream;
   body.erase("stream_options");
   const Endpoint endpoint = body.contains("messages") ? Endpoint::chat : Endpoint::completions;
-  return {endpoint, body.dump(), std::nullopt};
+  return {endpoint, std::move(body), std::nullopt};
 }
 
-// The text of one choice of either endpoint, whole or a part.
-Json text_of(const Json& choice) {
-  for (const char* holder : {"message", "delta"}) {
-    if (const Json* message = find_member(choice, holder)) return (*message)["content"];
-  }
-  return choice["text"];
+// What was asked for of the only choice, in the forms of the API.
+void append_details(std::string& out, const Answer& answer, const Tokenizer& tokenizer) {
+  const RequestSpec& spec = answer.request.spec;
+  const AnsweredChoice& choice = answer.choices.front();
+  const OpenAiLogprobs logprobs(tokenizer, OpenAiLogprobs::names_for(spec));
+  if (spec.logprobs) out += R"(,"logprobs":)" + logprobs.of_choice({answer, 0});
+  if (spec.prompt_logprobs) out += R"(,"prompt_logprobs":)" + logprobs.prompt(answer.prompts.front().logprobs);
+  if (!spec.return_token_ids) return;
+  std::vector<TokenId> tokens;
+  for (const AnsweredToken& token : choice.tokens) tokens.push_back(token.token.id);
+  out +=
+      fmt::format(R"(,"token_ids":[{}],"prompt_token_ids":[{}])", fmt::join(tokens, ","), fmt::join(answer.prompt_tokens_of(choice), ","));
 }
 
 }  // namespace
@@ -62,54 +71,25 @@ GenerateLine make_line(const std::string& prompt, const std::string& message, co
   return complete(std::move(body), defaults);
 }
 
-std::string output_line(std::size_t index, std::string_view body) {
-  const Json answer = Json::parse(body);
-  Json line = {{"index", index}};
-  if (answer.contains("error")) {
-    line["error"] = answer["error"];
-    return line.dump();
-  }
-  const Json& choices = answer["choices"];
-  line["model"] = answer["model"];
-  if (choices.size() == 1) {
-    line["text"] = text_of(choices[0]);
-    line["finish_reason"] = choices[0]["finish_reason"];
-    for (const Json* holder : {&choices[0], &answer}) {
-      for (const char* asked : {"logprobs", "prompt_logprobs", "token_ids", "prompt_token_ids"}) {
-        const Json* told = find_member(*holder, asked);
-        if (told != nullptr && !told->is_null()) line[asked] = *told;
-      }
-    }
-  } else {
-    for (const Json& choice : choices) {
-      line["text"].push_back(text_of(choice));
-      line["finish_reason"].push_back(choice["finish_reason"]);
-    }
-  }
-  line["usage"] = answer["usage"];
-  return line.dump();
+std::string output_line(std::size_t index, const Answer& answer, const Tokenizer& tokenizer) {
+  std::string out = fmt::format(R"({{"index":{},"model":)", index);
+  append_json_string(out, answer.request.model_name);
+  const bool is_one = answer.choices.size() == 1;
+  // One value, or a list of one for each choice.
+  const auto append_each = [&](std::string_view name, auto append) {
+    out += name;
+    if (is_one) return append(answer.choices.front());
+    append_json_list(out, answer.choices, append);
+  };
+  append_each(R"(,"text":)", [&](const AnsweredChoice& choice) { append_json_string(out, choice.text); });
+  append_each(R"(,"finish_reason":)", [&](const AnsweredChoice& choice) { append_json_string(out, choice.finish_reason); });
+  if (is_one) append_details(out, answer, tokenizer);
+  return out + R"(,"usage":)" + usage_json(answer.usage()) + "}";
 }
 
-Result<std::string> events_text(std::string_view events) {
-  constexpr std::string_view prefix = "data: ";
-  constexpr std::string_view end = "\n\n";
-  std::string text;
-  while (!events.empty()) {
-    const std::size_t length = events.find(end);
-    const std::string_view data = events.substr(0, length).substr(prefix.size());
-    events.remove_prefix(length + end.size());
-    const Json answer = Json::parse(data, nullptr, false);
-    if (answer.is_discarded()) continue;
-    if (answer.contains("error")) return tl::unexpected<Error>(error_of(data));
-    const Json& choices = answer["choices"];
-    if (!choices.empty()) text += text_of(choices[0]).get<std::string>();
-  }
-  return text;
-}
-
-Error error_of(std::string_view body) {
-  const Json answer = Json::parse(body);
-  return {answer["error"]["code"].get<std::string>(), answer["error"]["message"].get<std::string>(), {}};
+std::string output_line(std::size_t index, const ApiError& error) {
+  // The body's one member, after the index.
+  return fmt::format(R"({{"index":{},)", index) + error_body(error).substr(1);
 }
 
 }  // namespace slora

@@ -5,6 +5,8 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "formats/json.h"
+#include "server/answer_sink.h"
 #include "server/request_spec.h"
 
 namespace slora {
@@ -12,7 +14,7 @@ namespace slora {
 // One request of `slora generate`: the body that the HTTP API would get, or why the line is none.
 struct GenerateLine {
   Endpoint endpoint = Endpoint::completions;
-  std::string body;
+  Json request;
   std::optional<Error> error;
 };
 
@@ -22,7 +24,7 @@ struct LineDefaults {
   std::int32_t max_tokens = 128;
   double temperature = 0;
   std::optional<std::int64_t> seed;
-  bool stream = false;  // whether answers come as events
+  bool stream = false;  // whether answers are shown as they come
 };
 
 // A line of JSONL: {"prompt" or "messages", "adapter", and any field of the API}.
@@ -32,13 +34,10 @@ struct LineDefaults {
 // A prompt, or when that is empty a message.
 [[nodiscard]] GenerateLine make_line(const std::string& prompt, const std::string& message, const LineDefaults& defaults);
 
-// The answer's body as one line: {"index", "model", "text", "finish_reason", "usage"}, texts as a list when there are several, and where
-// there is one, the log-probabilities and token ids that were asked for; or
-// {"index", "error"}.
-[[nodiscard]] std::string output_line(std::size_t index, std::string_view body);
-// The text that whole events of a stream bring together; [DONE] brings none. An error's event gives the error.
-[[nodiscard]] Result<std::string> events_text(std::string_view events);
-// What the body of an error says.
-[[nodiscard]] Error error_of(std::string_view body);
+// The answer as one line: {"index", "model", "text", "finish_reason", "usage"}, texts as a list when there are several, and where there is
+// one, the log-probabilities and token ids that were asked for.
+[[nodiscard]] std::string output_line(std::size_t index, const Answer& answer, const Tokenizer& tokenizer);
+// {"index", "error"}
+[[nodiscard]] std::string output_line(std::size_t index, const ApiError& error);
 
 }  // namespace slora

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "formats/json.h"
+#include "server/text_model.h"
 
 namespace slora {
 namespace {
@@ -14,16 +15,16 @@ TEST(GenerateLine, TakesTheDefaultsThatItDoesNotName) {
   const GenerateLine line = parse_line(R"({"prompt": "Hello", "temperature": 1})", defaults);
   ASSERT_FALSE(line.error);
   EXPECT_EQ(line.endpoint, Endpoint::completions);
-  EXPECT_EQ(Json::parse(line.body),
+  EXPECT_EQ(line.request,
             Json::parse(R"({"prompt": "Hello", "temperature": 1, "model": "french", "max_tokens": 32, "seed": 7, "stream": false})"));
 }
 
 TEST(GenerateLine, ItsAdapterIsTheModelOfTheRequest) {
   const GenerateLine line = parse_line(R"({"messages": [{"role": "user", "content": "Hi"}], "adapter": "german", "stream": true})", {});
   EXPECT_EQ(line.endpoint, Endpoint::chat);
-  EXPECT_EQ(Json::parse(line.body)["model"], "german");
-  EXPECT_EQ(Json::parse(line.body)["stream"], false);
-  EXPECT_FALSE(Json::parse(line.body).contains("adapter"));
+  EXPECT_EQ(line.request["model"], "german");
+  EXPECT_EQ(line.request["stream"], false);
+  EXPECT_FALSE(line.request.contains("adapter"));
 }
 
 TEST(GenerateLine, ABrokenLineCarriesItsError) {
@@ -36,44 +37,66 @@ TEST(GenerateLine, AConversationIsAListOfMessagesOrARequest) {
   const GenerateLine list = parse_conversation(R"([{"role": "user", "content": "Hi"}])", defaults);
   ASSERT_FALSE(list.error);
   EXPECT_EQ(list.endpoint, Endpoint::chat);
-  EXPECT_EQ(Json::parse(list.body)["messages"], Json::parse(R"([{"role": "user", "content": "Hi"}])"));
-  EXPECT_EQ(Json::parse(list.body)["model"], "french");
+  EXPECT_EQ(list.request["messages"], Json::parse(R"([{"role": "user", "content": "Hi"}])"));
+  EXPECT_EQ(list.request["model"], "french");
 
   const GenerateLine request = parse_conversation(R"({"messages": [], "tools": [], "max_tokens": 5})", defaults);
   ASSERT_FALSE(request.error);
-  EXPECT_EQ(Json::parse(request.body)["max_tokens"], 5);
-  EXPECT_TRUE(Json::parse(request.body).contains("tools"));
+  EXPECT_EQ(request.request["max_tokens"], 5);
+  EXPECT_TRUE(request.request.contains("tools"));
 
   for (const char* broken : {"[", "3", "{}", R"({"prompt": "Hi"})", R"({"messages": [], "n": 2})"}) {
     EXPECT_TRUE(parse_conversation(broken, defaults).error) << broken;
   }
 }
 
-TEST(GenerateLine, OutputNamesItsInput) {
+class OutputLineTest : public ::testing::Test {
+ protected:
+  OutputLineTest() {
+    answer.request.model_name = "m";
+    answer.request.prompts.push_back({.tokens = {1, 2}, .echo = {}, .output_tokens_max = 1});
+    answer.prompts.resize(1);
+    add_choice("a", "stop");
+  }
+  void add_choice(const char* choice_text, const char* reason) {
+    AnsweredChoice& choice = answer.choices.emplace_back();
+    choice.text = choice_text;
+    choice.tokens = {{.token = {.id = 64, .logprob = -0.5F, .top = {}}}};
+    choice.finish_reason = reason;
+  }
+  std::string line() const { return output_line(3, answer, text.tokenizer()); }
+
+  const TextModel text = TextModel::load(std::string(SLORA_SOURCE_DIR) + "/tests/golden/tokenizers/qwen2", std::nullopt).value();
+  Answer answer;
+};
+
+TEST_F(OutputLineTest, NamesItsInput) {
   EXPECT_EQ(
-      output_line(3, R"({"id":"x","model":"m","choices":[{"index":0,"text":"out","finish_reason":"stop"}],"usage":{"total_tokens":2}})"),
-      R"({"index":3,"model":"m","text":"out","finish_reason":"stop","usage":{"total_tokens":2}})");
-  EXPECT_EQ(
-      output_line(
-          0,
-          R"({"model":"m","choices":[{"message":{"content":"a"},"finish_reason":"stop"},{"message":{"content":"b"},"finish_reason":"length"}],"usage":null})"),
-      R"({"index":0,"model":"m","text":["a","b"],"finish_reason":["stop","length"],"usage":null})");
-  EXPECT_EQ(
-      output_line(
-          2,
-          R"({"model":"m","choices":[{"text":"a","logprobs":{"tokens":["a"]},"token_ids":[5],"finish_reason":"stop"}],"usage":null,"prompt_logprobs":null})"),
-      R"({"index":2,"model":"m","text":"a","finish_reason":"stop","logprobs":{"tokens":["a"]},"token_ids":[5],"usage":null})");
-  EXPECT_EQ(output_line(1, R"({"error":{"message":"no"}})"), R"({"index":1,"error":{"message":"no"}})");
+      line(),
+      R"({"index":3,"model":"m","text":"a","finish_reason":"stop","usage":{"prompt_tokens":2,"completion_tokens":1,"total_tokens":3,"prompt_tokens_details":{"cached_tokens":0}}})");
+  EXPECT_EQ(output_line(1, ApiError{ErrorKind::invalid_request, "bad", "no", "prompt"}),
+            R"({"index":1,"error":{"message":"no","type":"invalid_request_error","param":"prompt","code":"bad"}})");
 }
 
-TEST(GenerateLine, EventsBringTheirText) {
-  EXPECT_EQ(events_text("data: {\"choices\":[{\"delta\":{\"content\":\"ab\"}}]}\n\n").value(), "ab");
-  EXPECT_EQ(events_text("data: {\"choices\":[{\"text\":\"cd\"}]}\n\n").value(), "cd");
-  EXPECT_EQ(events_text("data: [DONE]\n\n").value(), "");
-  EXPECT_EQ(events_text("data: {\"choices\":[{\"text\":\"a\"}]}\n\ndata: {\"choices\":[{\"text\":\"b\"}]}\n\n").value(), "ab");
-  const Result<std::string> failed = events_text("data: {\"error\":{\"code\":\"draining\",\"message\":\"over\"}}\n\n");
-  ASSERT_FALSE(failed);
-  EXPECT_EQ(failed.error().message, "over");
+TEST_F(OutputLineTest, SeveralAnswersAreLists) {
+  add_choice("b", "length");
+  const Json lists = Json::parse(line());
+  EXPECT_EQ(lists["text"], Json({"a", "b"}));
+  EXPECT_EQ(lists["finish_reason"], Json({"stop", "length"}));
+}
+
+TEST_F(OutputLineTest, HoldsWhatWasAskedFor) {
+  answer.request.spec.logprobs = 0;
+  answer.request.spec.prompt_logprobs = 0;
+  answer.request.spec.return_token_ids = true;
+  answer.prompts[0].logprobs = {{2, -1.0F, 1, {}}};
+  const Json whole = Json::parse(line());
+  EXPECT_EQ(whole["logprobs"]["token_logprobs"], Json({-0.5}));
+  EXPECT_EQ(whole["prompt_logprobs"][1]["2"]["logprob"], -1.0);
+  EXPECT_EQ(whole["token_ids"], Json({64}));
+  EXPECT_EQ(whole["prompt_token_ids"], Json({1, 2}));
+  answer.request.spec.endpoint = Endpoint::chat;
+  EXPECT_EQ(Json::parse(line())["logprobs"]["content"].size(), 1u);
 }
 
 }  // namespace

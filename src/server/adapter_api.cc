@@ -108,7 +108,7 @@ HttpResponse AdapterApi::sglang_answer(const Result<std::string>& name) const {
     if (!adapter.refused) loaded[adapter.name] = adapter.folder;
   }
   HttpResponse response = name ? HttpResponse{} : error_response(name.error());
-  Json body = name ? Json::object() : Json::parse(response.body);
+  Json body = name ? Json::object() : Json::parse(response.body);  // the error's members, then SGLang's own
   body["success"] = name.has_value();
   body["error_message"] = name ? Json(nullptr) : Json(name.error().message);
   body["loaded_adapters"] = std::move(loaded);

@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "base/log.h"
+#include "server/api.h"
 #include "server/api_routes.h"
-#include "server/engine_generator.h"
 
 namespace slora {
 namespace {
@@ -81,6 +81,11 @@ std::vector<std::string> roots_of(const RuntimeOptions& options) {
   return roots;
 }
 
+void count_response(MetricsRegistry& metrics, std::string_view path, int status_code) {
+  const MetricLabels labels = {{"path", path.empty() ? "other" : std::string(path)}, {"status", std::to_string(status_code)}};
+  metrics.counter("slora_http_responses_total", "Answers by path and status.", labels).add();
+}
+
 void warn_of_hidden_adapters(Runtime& runtime, const std::vector<std::string>& model_names) {
   for (const AdapterListing& adapter : runtime.adapters().list()) {
     if (std::ranges::find(model_names, adapter.name) != model_names.end()) {
@@ -94,51 +99,41 @@ void warn_of_hidden_adapters(Runtime& runtime, const std::vector<std::string>& m
 
 Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runtime_options) {
   if (Status exposure = check_exposure(options); !exposure) return forward_error(exposure);
-  // Declared in the order of who outlives whom: posted events find the table and the I/O context alive until the engine is gone.
+  // Declared in the order of who outlives whom: the I/O context takes what the engine posts until the engine is gone.
   Result<std::unique_ptr<HttpServer>> listening = HttpServer::listen(options.http);
   if (!listening) return forward_error(listening);
   HttpServer& http = **listening;
-  const Result<TextModel> text = TextModel::load(runtime_options.model_folder, options.chat_template_file);
-  if (!text) return tl::unexpected<Error>(text.error());
-  if (text->chat_refusal()) log_warning("chats are refused: {}", text->chat_refusal()->message);
-
-  JobTable jobs;
-  const auto deliver = [&](std::vector<TokenEvent>&& events) {
-    http.post([&jobs, events = std::move(events)]() mutable { jobs.deliver(std::move(events)); });
-  };
+  const auto post = [&](std::function<void()> work) { http.post(std::move(work)); };
   const std::string model_path = runtime_options.model_folder.string();
   const std::vector<std::string> roots = roots_of(runtime_options);
-  Result<std::unique_ptr<Runtime>> created = Runtime::create(std::move(runtime_options), deliver);
-  if (!created) return forward_error(created);
-  Runtime& runtime = **created;
   const std::vector<std::string>& names = options.model_names.all;
+  Result<std::unique_ptr<Api>> created = Api::create({std::move(runtime_options), names, options.chat_template_file}, post);
+  if (!created) return forward_error(created);
+  Api& api = **created;
+  Runtime& runtime = api.runtime();
+  if (api.text().chat_refusal()) log_warning("chats are refused: {}", api.text().chat_refusal()->message);
   warn_of_hidden_adapters(runtime, names);
 
-  const SteadyClock clock;
-  EngineGenerator generator(runtime.engine(), runtime.adapters());
-  RequestMetrics metrics(runtime.metrics(), names.front());
   const SchedulerOptions& scheduler = runtime.engine().options().scheduler;
   runtime.metrics()
       .gauge("vllm:cache_config_info", "Geometry of the pool.",
              {{"block_size", std::to_string(scheduler.page_tokens)}, {"num_gpu_blocks", std::to_string(scheduler.page_count)}})
       .set(1);
   const std::int32_t vocabulary_size = runtime.model_config().vocab_size;
-  const RequestPreparer preparer(names, vocabulary_size, runtime.generation_config(), *text, generator);
-  const auto post = [&](std::function<void()> work) { http.post(std::move(work)); };
-  GenerationApi generation(preparer, {generator, jobs, text->tokenizer(), metrics, clock}, post, options.text_threads);
-  TokenizeApi tokenize(preparer, text->tokenizer(), vocabulary_size, runtime.max_model_len(), post);
-  StatusApi status(options.model_names, runtime, jobs, [&] { return generation.preparing_count() + jobs.request_count(); });
+  GenerationApi generation(api, post, options.text_threads);
+  TokenizeApi tokenize(api.preparer(), api.text().tokenizer(), vocabulary_size, runtime.max_model_len(), post);
+  StatusApi status(options.model_names, runtime, api.jobs(), [&] { return generation.preparing_count() + api.jobs().request_count(); });
   InfoApi info(names.front(), model_path, runtime, post);
   AdapterApi adapters(runtime.adapters(), {names, roots, scheduler.page_count - 1, options.watch_interval}, post,
                       [&](std::chrono::milliseconds delay, std::function<void()> work) { http.post_after(delay, std::move(work)); });
   const RouteTable routes = make_routes({generation, tokenize, status, info, adapters}, vocabulary_size);
   const ApiKeys keys(options.api_keys, options.admin_api_keys);
-  Drain drain(http, runtime.engine(), generation, status, jobs, options.drain_time);
+  Drain drain(http, runtime.engine(), generation, status, api.jobs(), options.drain_time);
 
   // Told by the running server, when signals are already heard.
-  http.post([&] { options.on_ready({url_of(options.http.host, http.port()), !text->chat_refusal()}, runtime); });
+  http.post([&] { options.on_ready({url_of(options.http.host, http.port()), !api.text().chat_refusal()}, runtime); });
   http.run(
-      routes, keys, [&](std::string_view path, int code) { metrics.count_response(path.empty() ? "other" : path, code); },
+      routes, keys, [&](std::string_view path, int status_code) { count_response(runtime.metrics(), path, status_code); },
       [&] { drain.on_signal(); });
   return drain.exit_code();
 }

@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -118,13 +119,13 @@ TEST_F(GenerateFormsTest, SglangsEventsHoldAllSoFar) {
   const SglangFormat format(1, tokenizer);
   Answer answer = answer_to(parse(Endpoint::sglang, R"({"text": "a", "stream": true})"));
   answer.choices[0].finish_reason = {};
-  const std::string event = format.part_event(answer, {.choice_index = 0, .is_first = false, .text_begin = 2, .token_begin = 1});
+  const std::string event = format.part_messages({answer, 0, false, 2, 1}).at(0);
   ASSERT_TRUE(event.starts_with("data: ") && event.ends_with("\n\n"));
   const Json told = Json::parse(event.substr(6));
   EXPECT_EQ(told["text"], " big");
   EXPECT_EQ(told["output_ids"], Json({10, 11}));
   EXPECT_EQ(told["meta_info"]["finish_reason"], nullptr);
-  EXPECT_EQ(format.end_of_stream(answer), "data: [DONE]\n\n");
+  EXPECT_THAT(format.end_messages(answer), ::testing::ElementsAre("[DONE]"));
 }
 
 TEST_F(GenerateFormsTest, TheSloraPapersAnswerCountsItsTokens) {
@@ -141,13 +142,12 @@ TEST_F(GenerateFormsTest, TheSloraPapersAnswerCountsItsTokens) {
 TEST_F(GenerateFormsTest, TheSloraPapersEventsHoldOneTokenEach) {
   const SloraFormat format(tokenizer);
   Answer answer = answer_to(parse(Endpoint::slora, R"({"inputs": "a", "parameters": {}})"));
-  const Json last =
-      Json::parse(format.part_event(answer, {.choice_index = 0, .is_first = false, .text_begin = 2, .token_begin = 1}).substr(6));
+  const Json last = Json::parse(format.part_messages({answer, 0, false, 2, 1}).at(0));
   EXPECT_EQ(last, Json::parse(R"({"token": {"id": 11, "text": "ig", "logprob": -0.5, "special": false},
       "generated_text": null, "finished": true, "details": null})"));
   answer.choices[0].finish_reason = {};
-  EXPECT_EQ(Json::parse(format.part_event(answer, {}).substr(6))["finished"], false);
-  EXPECT_EQ(format.end_of_stream(answer), "");
+  EXPECT_EQ(Json::parse(format.part_messages({answer}).at(0))["finished"], false);
+  EXPECT_TRUE(format.end_messages(answer).empty());
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "server/answer_pool.h"
+#include "server/answer_writer.h"
 #include "server/error_response.h"
 
 namespace slora {
@@ -13,8 +14,8 @@ constexpr std::size_t kPreparationsWaitingMax = 1024;
 
 }  // namespace
 
-GenerationApi::GenerationApi(const RequestPreparer& preparer, const JobServices& services, Post post, std::size_t preparing_threads)
-    : preparer_(preparer), services_(services), post_(std::move(post)), pool_(preparing_threads, kPreparationsWaitingMax) {}
+GenerationApi::GenerationApi(Api& api, Api::Post post, std::size_t preparing_threads)
+    : api_(api), post_(std::move(post)), pool_(preparing_threads, kPreparationsWaitingMax) {}
 
 void GenerationApi::generate(Endpoint endpoint, const std::shared_ptr<Exchange>& exchange) {
   const auto refuse = [&](const char* code, const char* message) { exchange->respond(error_response({code, message, {}})); };
@@ -23,11 +24,13 @@ void GenerationApi::generate(Endpoint endpoint, const std::shared_ptr<Exchange>&
     return refuse("unsupported_media_type", "Send the body as Content-Type: application/json.");
 
   // Shared as the job's class comment says.
-  const auto job = std::make_shared<GenerationJob>(exchange, services_, random_());
-  exchange->on_gone([job] { job->on_client_gone(); });
+  const std::uint64_t random = random_();
+  const auto writer = std::make_shared<AnswerWriter>(exchange, random, api_.text().tokenizer());  // shared as the job's constructor says
+  const auto job = api_.make_job(writer, {exchange->request().tenant, random});
+  exchange->on_gone([job] { job->cancel(); });
   // The job is moved back to the I/O thread, never copied: its last reference must not end on a thread of the pool.
   const bool taken = pool_.try_run([this, endpoint, job = job, body = exchange->take_body()]() mutable {
-    Result<PreparedRequest> prepared = preparer_.prepare(endpoint, body);
+    Result<PreparedRequest> prepared = api_.preparer().prepare(endpoint, body);
     post_([this, job = std::move(job), prepared = std::move(prepared)]() mutable {
       preparing_.erase(job);
       job->start(std::move(prepared));

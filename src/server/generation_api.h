@@ -1,26 +1,20 @@
 #pragma once
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <random>
 #include <unordered_set>
 
-#include "server/generation_job.h"
-#include "server/http_types.h"
-#include "server/job_table.h"
-#include "server/request_preparer.h"
 #include "base/work_pool.h"
+#include "server/api.h"
+#include "server/http_types.h"
 
 namespace slora {
 
 // The endpoints that generate. Owns the threads that prepare requests; I/O thread but for what runs on those.
 class GenerationApi {
  public:
-  // Runs work on the I/O thread; any thread.
-  using Post = std::function<void(std::function<void()>)>;
-
-  // What it borrows outlives it.
-  GenerationApi(const RequestPreparer& preparer, const JobServices& services, Post post, std::size_t preparing_threads);
+  // `api` outlives it; `post` is the one that it was given.
+  GenerationApi(Api& api, Api::Post post, std::size_t preparing_threads);
 
   // Waits for what is being prepared and drops what waits for it.
   ~GenerationApi() = default;
@@ -42,9 +36,8 @@ class GenerationApi {
  private:
   void generate(Endpoint endpoint, const std::shared_ptr<Exchange>& exchange);
 
-  const RequestPreparer& preparer_;
-  const JobServices services_;
-  const Post post_;
+  Api& api_;
+  const Api::Post post_;
   std::mt19937_64 random_{std::random_device{}()};
   bool draining_ = false;
   std::unordered_set<std::shared_ptr<GenerationJob>> preparing_;

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "base/log.h"
-#include "server/error_response.h"
 #include "server/job_table.h"
 #include "server/json_text.h"
 
@@ -21,15 +20,14 @@ std::string json_string_of(std::string_view text) {
 
 }  // namespace
 
-GenerationJob::GenerationJob(std::shared_ptr<Exchange> exchange, const JobServices& services, std::uint64_t random)
-    : exchange_(std::move(exchange)), services_(services), random_(random), arrival_(services.clock.now()) {}
+GenerationJob::GenerationJob(std::shared_ptr<AnswerSink> sink, const JobServices& services, JobOrigin origin)
+    : sink_(std::move(sink)), services_(services), origin_(origin), arrival_(services.clock.now()) {}
 
 void GenerationJob::start(Result<PreparedRequest> prepared) {
   if (over_) return;
   if (!prepared) return fail(prepared.error());
   answer_.request = std::move(*prepared);
   services_.metrics.count_unknown_fields(answer_.request.spec.unknown_field_count);
-  format_ = make_response_format(answer_.request, random_, services_.tokenizer);
   if (const Status submitted = submit_all(); !submitted) fail(submitted.error());
 }
 
@@ -47,17 +45,16 @@ Status GenerationJob::submit_all() {
     Choice& choice = choices_[i];
     choice.sequence = services_.generator.next_sequence_id();
     choice.text.emplace(services_.tokenizer, prompt.tokens, request.spec);
-    choice.unsent = {i, true, 0, 0};
     choice.times.arrival = arrival_;
 
     GenerationRequest sequence;
     sequence.id = choice.sequence;
-    sequence.tenant = exchange_->request().tenant;
+    sequence.tenant = origin_.tenant;
     sequence.prompt = prompt.tokens;
     sequence.output_tokens_max = prompt.output_tokens_max;
     sequence.adapter = request.adapter;
     sequence.sampling = request.sampling;
-    sequence.sampling.seed = request.spec.seed ? static_cast<std::uint64_t>(*request.spec.seed) : random_ + prompt_index;
+    sequence.sampling.seed = request.spec.seed ? static_cast<std::uint64_t>(*request.spec.seed) : origin_.random + prompt_index;
     sequence.choice = static_cast<std::uint32_t>(i % n);
     // The choices of a prompt share what is told of it; but in a stream each tells it with its own first token.
     if (!request.spec.stream && i % n != 0) sequence.sampling.prompt_logprob_count = -1;
@@ -102,8 +99,10 @@ void GenerationJob::on_event(std::size_t choice_index, const TokenEvent& event) 
       end_choice(choice_index, "length", {});
     }
   }
-  if (answer_.request.spec.stream) send_part(choice_index);
-  if (open_count_ == 0) complete();
+  send_part(choice_index);
+  if (open_count_ > 0) return;
+  over_ = true;
+  sink_->done(answer_);
 }
 
 void GenerationJob::take_token(std::size_t choice_index, const TokenEvent& event) {
@@ -149,25 +148,14 @@ void GenerationJob::end_choice(std::size_t choice_index, std::string_view finish
 }
 
 void GenerationJob::send_part(std::size_t choice_index) {
-  if (!std::exchange(streaming_, true)) exchange_->begin_stream("text/event-stream; charset=utf-8");
+  Choice& choice = choices_[choice_index];
   const AnsweredChoice& answered = answer_.choices[choice_index];
-  NewPart& unsent = choices_[choice_index].unsent;
-  exchange_->send(format_->part_event(answer_, unsent));
-  unsent = {choice_index, false, answered.text.size(), answered.tokens.size()};
+  sink_->part({answer_, choice_index, std::exchange(choice.is_first_part, false), choice.text_sent, choice.tokens_sent});
+  choice.text_sent = answered.text.size();
+  choice.tokens_sent = answered.tokens.size();
 }
 
-void GenerationJob::complete() {
-  over_ = true;
-  if (!answer_.request.spec.stream) {
-    HttpResponse response;
-    response.body = format_->body(answer_);
-    return exchange_->respond(std::move(response));
-  }
-  exchange_->send(format_->end_of_stream(answer_));
-  exchange_->end_stream();
-}
-
-void GenerationJob::on_client_gone() {
+void GenerationJob::cancel() {
   over_ = true;
   cancel_all("abort");
 }
@@ -175,11 +163,11 @@ void GenerationJob::on_client_gone() {
 void GenerationJob::fail(const Error& error) {
   if (std::exchange(over_, true)) return;
   cancel_all("abort");
-  HttpResponse response = error_response(error);
-  if (response.status == 500) log_warning("a request for {} failed: {} ({})", answer_.request.model_name, error.message, error.code);
-  if (!streaming_) return exchange_->respond(std::move(response));
-  exchange_->send(sse_event(error_body(error)));
-  exchange_->break_stream();
+  const ApiError failure = to_api_error(error);
+  if (failure.kind == ErrorKind::internal) {
+    log_warning("a request for {} failed: {} ({})", answer_.request.model_name, error.message, error.code);
+  }
+  sink_->failed(failure);
 }
 
 void GenerationJob::cancel_all(std::string_view reason) {

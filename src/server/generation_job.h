@@ -8,13 +8,11 @@
 
 #include "base/clock.h"
 #include "base/result.h"
-#include "server/answer.h"
+#include "server/answer_sink.h"
 #include "server/choice_text.h"
 #include "server/generator.h"
-#include "server/http_types.h"
 #include "server/request_metrics.h"
 #include "server/request_preparer.h"
-#include "server/response_format.h"
 
 namespace slora {
 
@@ -29,19 +27,25 @@ struct JobServices {
   const Clock& clock;
 };
 
-// Answers one generation request: submits its sequences, turns their tokens into text, and writes the answer. A stream begins with the
-// first token, so that what fails before is answered with a status of its own. I/O thread. Shared by the exchange, which tells it of a
-// client that left, and by the table, for as long as a sequence may still send events.
+// Where a request comes from.
+struct JobOrigin {
+  TenantId tenant;
+  std::uint64_t random = 0;  // makes the seed where the client gave none
+};
+
+// Answers one generation request: submits its sequences, turns their tokens into text, and gives the answer to its sink. Runs on one
+// thread, that of the job table. Shared by whoever may cancel it, and by the table for as long as a sequence may still send events.
 class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
  public:
-  // `random` makes the id, and the seed where the client gave none.
-  GenerationJob(std::shared_ptr<Exchange> exchange, const JobServices& services, std::uint64_t random);
+  // `sink` is shared with its maker, who may want to read from it what it has received.
+  GenerationJob(std::shared_ptr<AnswerSink> sink, const JobServices& services, JobOrigin origin);
 
-  // Requires: called once; on_client_gone() may have come before.
+  // Requires: called once; cancel() may have come before.
   void start(Result<PreparedRequest> prepared);
   void on_event(std::size_t choice_index, const TokenEvent& event);
-  void on_client_gone();
-  // Ends it with an error, whatever it has written so far.
+  // Nobody wants the answer any more: the sink receives nothing after this.
+  void cancel();
+  // Ends it with an error, whatever parts the sink has received so far.
   void fail(const Error& error);
 
   [[nodiscard]] bool uses_adapter() const { return answer_.request.adapter != nullptr; }
@@ -53,8 +57,9 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
   struct Choice {
     SequenceId sequence;
     std::optional<ChoiceText> text;
-    NewPart unsent;                   // of a stream
-    std::size_t character_count = 0;  // of the tokens told in log-probabilities
+    bool is_first_part = true;
+    std::size_t text_sent = 0, tokens_sent = 0;  // to the sink
+    std::size_t character_count = 0;             // of the tokens told in log-probabilities
     RequestMetrics::Times times;
     bool ended = false;
   };
@@ -64,19 +69,16 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
   [[nodiscard]] std::size_t prompt_characters(const AnsweredChoice& answered) const;
   void end_choice(std::size_t choice_index, std::string_view finish_reason, std::string stop_reason);
   void send_part(std::size_t choice_index);
-  void complete();
   void cancel_all(std::string_view reason);
 
-  const std::shared_ptr<Exchange> exchange_;
+  const std::shared_ptr<AnswerSink> sink_;
   const JobServices services_;
-  const std::uint64_t random_;
+  const JobOrigin origin_;
   const Timestamp arrival_;
   Answer answer_;
-  std::unique_ptr<ResponseFormat> format_;
   std::vector<Choice> choices_;  // [prompts * n], as answer_.choices
   std::size_t open_count_ = 0;   // choices that have not ended
-  bool streaming_ = false;       // the stream has begun
-  bool over_ = false;            // nothing more will be written
+  bool over_ = false;            // the sink receives nothing more
 };
 
 }  // namespace slora

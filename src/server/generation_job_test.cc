@@ -9,49 +9,58 @@
 #include "formats/json.h"
 #include "formats/temporary_folder.h"
 #include "server/job_table.h"
+#include "server/response_format.h"
 #include "server/scripted_generator.h"
 
 namespace slora {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 
 class ManualClock final : public Clock {
  public:
   Timestamp now() const override { return Timestamp(1); }
 };
 
-class RecordingExchange final : public Exchange {
+// Keeps an answer as its endpoint's format writes it: one body, or the messages of a stream.
+class RecordingSink final : public AnswerSink {
  public:
-  const HttpRequest& request() const override { return request_; }
-  std::string take_body() override { return {}; }
-  void respond(HttpResponse given) override { response = std::move(given); }
-  void begin_stream(std::string_view) override { began = true; }
-  void send(std::string_view bytes) override { stream += bytes; }
-  void end_stream() override { ended = true; }
-  void break_stream() override { broken = true; }
-  void on_gone(std::function<void()>) override {}
+  explicit RecordingSink(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
 
-  // The JSON of each event but the last one, [DONE].
+  void part(const AnswerPart& part) override {
+    text += part.text();
+    if (!part.answer.request.spec.stream) return;
+    for (std::string& message : format_of(part.answer).part_messages(part)) messages.push_back(std::move(message));
+  }
+  void done(const Answer& answer) override {
+    is_done = true;
+    if (!answer.request.spec.stream) body = format_of(answer).body(answer);
+    for (std::string& message : format_of(answer).end_messages(answer)) messages.push_back(std::move(message));
+  }
+  void failed(const ApiError& given) override { error = given; }
+
+  // The JSON of each message but the last one, [DONE].
   std::vector<Json> events() const {
     std::vector<Json> parsed;
-    std::string_view rest = stream;
-    while (!rest.empty()) {
-      const std::size_t end = rest.find("\n\n");
-      const std::string_view data = rest.substr(6, end - 6);
-      if (data != "[DONE]") parsed.push_back(Json::parse(data));
-      rest.remove_prefix(end + 2);
+    for (const std::string& message : messages) {
+      if (message != "[DONE]") parsed.push_back(Json::parse(message));
     }
     return parsed;
   }
 
-  std::optional<HttpResponse> response;
-  std::string stream;
-  bool began = false, ended = false, broken = false;
+  std::string text, body;
+  std::vector<std::string> messages;
+  std::optional<ApiError> error;
+  bool is_done = false;
 
  private:
-  HttpRequest request_;
+  const ResponseFormat& format_of(const Answer& answer) {
+    if (!format_) format_ = make_response_format(answer.request, {7, 0}, tokenizer_);
+    return *format_;
+  }
+
+  const Tokenizer& tokenizer_;
+  std::unique_ptr<ResponseFormat> format_;
 };
 
 class GenerationJobTest : public ::testing::Test {
@@ -63,9 +72,12 @@ class GenerationJobTest : public ::testing::Test {
     preparer.emplace(std::vector<std::string>{"base"}, kVocabulary, defaults, text, generator);
   }
 
+  std::shared_ptr<GenerationJob> make_job() {
+    sink = std::make_shared<RecordingSink>(text.tokenizer());
+    return std::make_shared<GenerationJob>(sink, JobServices{generator, jobs, text.tokenizer(), metrics, clock}, JobOrigin{{}, 7});
+  }
   std::shared_ptr<GenerationJob> start(Endpoint endpoint, const std::string& body) {
-    exchange = std::make_shared<RecordingExchange>();
-    auto job = std::make_shared<GenerationJob>(exchange, JobServices{generator, jobs, text.tokenizer(), metrics, clock}, 7);
+    auto job = make_job();
     job->start(preparer->prepare(endpoint, body));
     return job;
   }
@@ -90,7 +102,7 @@ class GenerationJobTest : public ::testing::Test {
       deliver(sequence, tokens[i], i + 1 == tokens.size() ? std::optional(EndReason::length) : std::nullopt);
     }
   }
-  Json body() const { return Json::parse(exchange->response.value().body); }
+  Json body() const { return Json::parse(sink->body); }
 
   static constexpr std::int32_t kVocabulary = 200000;
   static constexpr TokenId kEnd = 3;
@@ -104,7 +116,7 @@ class GenerationJobTest : public ::testing::Test {
   RequestMetrics metrics{registry, "base"};
   ManualClock clock;
   std::optional<RequestPreparer> preparer;
-  std::shared_ptr<RecordingExchange> exchange;
+  std::shared_ptr<RecordingSink> sink;
 };
 
 TEST_F(GenerationJobTest, AnswersACompletionWhole) {
@@ -128,10 +140,10 @@ TEST_F(GenerationJobTest, AnswersACompletionWhole) {
 
 TEST_F(GenerationJobTest, StreamsOneEventPerTokenWithTheSameText) {
   complete(R"("stream":true,"stream_options":{"include_usage":true})");
-  EXPECT_FALSE(exchange->began) << "what fails before the first token has a status of its own";
+  EXPECT_TRUE(sink->messages.empty()) << "what fails before the first token is no broken stream";
   deliver_text(0, " a \xf0\x9f\x98\x80 b");
-  EXPECT_TRUE(exchange->ended);
-  const std::vector<Json> events = exchange->events();
+  EXPECT_TRUE(sink->is_done);
+  const std::vector<Json> events = sink->events();
   const std::size_t token_count = text.tokenizer().encode(" a \xf0\x9f\x98\x80 b", SpecialTokens::omit).value().size();
   ASSERT_EQ(events.size(), token_count + 1);
   std::string joined;
@@ -142,13 +154,14 @@ TEST_F(GenerationJobTest, StreamsOneEventPerTokenWithTheSameText) {
   EXPECT_EQ(joined, " a \xf0\x9f\x98\x80 b");
   EXPECT_EQ(events.back()["choices"], Json::array());
   EXPECT_EQ(events.back()["usage"]["completion_tokens"], token_count);
-  EXPECT_THAT(exchange->stream, ::testing::EndsWith("data: [DONE]\n\n"));
+  EXPECT_EQ(sink->messages.back(), "[DONE]");
+  EXPECT_EQ(sink->text, joined) << "the parts' own texts";
 }
 
 TEST_F(GenerationJobTest, AChatStreamOpensWithTheRole) {
   const auto job = start(Endpoint::chat, R"({"messages":[{"role":"user","content":"Hi"}],"stream":true})");
   deliver_text(0, "Hello");
-  const std::vector<Json> events = exchange->events();
+  const std::vector<Json> events = sink->events();
   EXPECT_EQ(events[0]["object"], "chat.completion.chunk");
   EXPECT_EQ(events[0]["choices"][0]["delta"]["role"], "assistant");
   std::string joined;
@@ -248,7 +261,7 @@ TEST_F(GenerationJobTest, OffsetsGoOnFromTheEchoedPromptToTheOutput) {
   deliver(0, 50, EndReason::length);
   std::size_t offset = 0;
   std::string joined;
-  for (const Json& event : exchange->events()) {
+  for (const Json& event : sink->events()) {
     const Json choice = event["choices"][0];
     joined += choice["text"].get<std::string>();
     for (std::size_t i = 0; i < choice["logprobs"]["tokens"].size(); ++i) {
@@ -257,7 +270,7 @@ TEST_F(GenerationJobTest, OffsetsGoOnFromTheEchoedPromptToTheOutput) {
     }
   }
   EXPECT_EQ(joined.size(), offset) << "tokens of plain characters";
-  EXPECT_EQ(exchange->events().size(), 2u);
+  EXPECT_EQ(sink->events().size(), 2u);
 }
 
 TEST_F(GenerationJobTest, TellsPromptLogprobsWhereVllmDoes) {
@@ -280,10 +293,10 @@ TEST_F(GenerationJobTest, TellsTokenIdsWhereVllmDoes) {
   start(Endpoint::completions, R"({"prompt":[10,20],"return_token_ids":true,"stream":true})");
   deliver(0, 40);
   deliver(0, kEnd, EndReason::stop);
-  const Json first = exchange->events()[0]["choices"][0];
+  const Json first = sink->events()[0]["choices"][0];
   EXPECT_EQ(first["prompt_token_ids"], Json({10, 20}));
   EXPECT_EQ(first["token_ids"], Json({40}));
-  const Json second = exchange->events()[1]["choices"][0];
+  const Json second = sink->events()[1]["choices"][0];
   EXPECT_FALSE(second.contains("prompt_token_ids"));
   EXPECT_EQ(second["token_ids"], Json({kEnd})) << "the token that ended it, too";
 
@@ -306,7 +319,7 @@ TEST_F(GenerationJobTest, UsageInAStreamIsTheChoicesOwn) {
   deliver(1, 40, EndReason::length);
   deliver(0, 41, EndReason::length);
   std::vector<int> counts;
-  for (const Json& event : exchange->events()) counts.push_back(event["usage"]["completion_tokens"]);
+  for (const Json& event : sink->events()) counts.push_back(event["usage"]["completion_tokens"]);
   EXPECT_THAT(counts, ElementsAre(1, 1, 2, 3));
 }
 
@@ -326,10 +339,10 @@ TEST_F(GenerationJobTest, AChatEchoesTheAssistantsLastMessage) {
   EXPECT_EQ(body()["choices"][0]["message"]["content"], "big");
 }
 
-TEST_F(GenerationJobTest, AFullQueueCancelsWhatWasTakenAndAnswers429) {
+TEST_F(GenerationJobTest, AFullQueueCancelsWhatWasTakenAndIsToBeTriedLater) {
   generator.room = 1;
   complete(R"("n":3)");
-  EXPECT_EQ(exchange->response.value().status, 429);
+  EXPECT_EQ(sink->error.value().kind, ErrorKind::rate_limit);
   EXPECT_TRUE(generator.cancelled.contains(generator.submitted[0].id.value));
   deliver(0, -1, EndReason::cancelled);
 }
@@ -337,22 +350,21 @@ TEST_F(GenerationJobTest, AFullQueueCancelsWhatWasTakenAndAnswers429) {
 TEST_F(GenerationJobTest, AClientThatLeavesCancelsEverySequence) {
   const auto job = complete(R"("n":2,"stream":true)");
   deliver(0, 10);
-  job->on_client_gone();
+  job->cancel();
   EXPECT_EQ(generator.cancelled.size(), 2u);
   deliver(0, -1, EndReason::cancelled);
   deliver(1, -1, EndReason::cancelled);
-  EXPECT_FALSE(exchange->ended);
+  EXPECT_FALSE(sink->is_done);
 }
 
 TEST_F(GenerationJobTest, AClientThatLeftBeforeItsRequestWasReadCostsNothing) {
-  exchange = std::make_shared<RecordingExchange>();
-  const auto job = std::make_shared<GenerationJob>(exchange, JobServices{generator, jobs, text.tokenizer(), metrics, clock}, 7);
-  job->on_client_gone();
+  const auto job = make_job();
+  job->cancel();
   job->start(preparer->prepare(Endpoint::completions, R"({"prompt":"Hello"})"));
   EXPECT_TRUE(generator.submitted.empty());
 }
 
-TEST_F(GenerationJobTest, AFailedLoadBeforeTheFirstTokenHasItsOwnStatus) {
+TEST_F(GenerationJobTest, AFailedLoadIsTheRequestsOwnError) {
   complete(R"("stream":true)");
   TokenEvent event;
   event.sequence = generator.submitted[0].id;
@@ -360,16 +372,17 @@ TEST_F(GenerationJobTest, AFailedLoadBeforeTheFirstTokenHasItsOwnStatus) {
   event.error_code = "E_NONFINITE";
   event.error_message = "a NaN";
   jobs.deliver({event});
-  EXPECT_EQ(exchange->response.value().status, 400);
-  EXPECT_EQ(body()["error"]["code"], "E_NONFINITE");
-  EXPECT_EQ(body()["error"]["param"], "model");
+  EXPECT_TRUE(sink->messages.empty());
+  EXPECT_EQ(sink->error.value().kind, ErrorKind::invalid_request);
+  EXPECT_EQ(sink->error->code, "E_NONFINITE");
+  EXPECT_EQ(sink->error->param, "model");
 }
 
 TEST_F(GenerationJobTest, ASequenceThatWasGivenUpIsNotAShortAnswer) {
   complete(R"("max_tokens":8)");
   deliver(0, -1, EndReason::given_up);
-  EXPECT_EQ(exchange->response.value().status, 503);
-  EXPECT_EQ(body()["error"]["code"], "given_up");
+  EXPECT_EQ(sink->error.value().kind, ErrorKind::unavailable);
+  EXPECT_EQ(sink->error->code, "given_up");
 }
 
 TEST_F(GenerationJobTest, CountsCachedTokensOncePerPrompt) {
@@ -385,13 +398,13 @@ TEST_F(GenerationJobTest, CountsCachedTokensOncePerPrompt) {
   EXPECT_EQ(body()["usage"]["prompt_tokens_details"]["cached_tokens"], 1);
 }
 
-TEST_F(GenerationJobTest, AFailureInAStreamIsAnEventAndNoDone) {
+TEST_F(GenerationJobTest, AFailureAfterTheFirstTokenIsNoEnd) {
   complete(R"("stream":true)");
   deliver(0, 10);
   jobs.fail_all({"draining", "over", {}});
-  EXPECT_TRUE(exchange->broken);
-  EXPECT_EQ(exchange->events().back()["error"]["code"], "draining");
-  EXPECT_THAT(exchange->stream, ::testing::Not(HasSubstr("[DONE]")));
+  EXPECT_EQ(sink->events().size(), 1u);
+  EXPECT_FALSE(sink->is_done);
+  EXPECT_EQ(sink->error.value().code, "draining");
   EXPECT_TRUE(generator.cancelled.contains(generator.submitted[0].id.value));
 }
 

@@ -13,7 +13,7 @@ namespace slora {
 
 class GenerationJob;
 
-// Which job hears of which sequence. From submission to the event with `end` the table keeps the job alive. I/O thread.
+// Which job hears of which sequence. From submission to the event with `end` the table keeps the job alive. Runs on one thread, as its jobs.
 class JobTable {
  public:
   void add(SequenceId id, std::shared_ptr<GenerationJob> job, std::size_t choice_index);

@@ -2,18 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <span>
+#include <utility>
 
 #include "server/json_text.h"
 
 namespace slora {
 namespace {
-
-std::string usage_json(const Usage& usage) {
-  return fmt::format(R"({{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},"prompt_tokens_details":{{"cached_tokens":{}}}}})",
-                     usage.prompt_tokens, usage.completion_tokens, usage.prompt_tokens + usage.completion_tokens, usage.cached_tokens);
-}
 
 void append_end_of_choice(std::string& out, const AnsweredChoice& choice) {
   out += R"(,"finish_reason":)";
@@ -30,52 +25,54 @@ void append_ids(std::string& out, std::string_view field, std::span<const TokenI
   out += fmt::format(R"(,"{}":[{}])", field, fmt::join(tokens, ","));
 }
 
-std::int64_t seconds_since_epoch() {
-  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
-
 }  // namespace
 
-OpenAiFormat::OpenAiFormat(const PreparedRequest& request, std::uint64_t random, const Tokenizer& tokenizer)
-    : is_chat_(request.spec.endpoint == Endpoint::chat),
-      chunk_head_(head(is_chat_ ? "chat.completion.chunk" : "text_completion", request, random)),
-      body_head_(head(is_chat_ ? "chat.completion" : "text_completion", request, random)),
-      logprobs_(tokenizer, request.spec.return_tokens_as_token_ids ? OpenAiLogprobs::TokenNames::ids : OpenAiLogprobs::TokenNames::texts) {}
+std::string usage_json(const Usage& usage) {
+  return fmt::format(R"({{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},"prompt_tokens_details":{{"cached_tokens":{}}}}})",
+                     usage.prompt_tokens, usage.completion_tokens, usage.prompt_tokens + usage.completion_tokens, usage.cached_tokens);
+}
 
-std::string OpenAiFormat::head(std::string_view object, const PreparedRequest& request, std::uint64_t random) const {
-  std::string out = fmt::format(R"({{"id":"{}-{:016x}","object":"{}","created":{},"model":)", is_chat_ ? "chatcmpl" : "cmpl", random,
-                                object, seconds_since_epoch());
+OpenAiFormat::OpenAiFormat(const PreparedRequest& request, AnswerLabel label, const Tokenizer& tokenizer)
+    : is_chat_(request.spec.endpoint == Endpoint::chat),
+      chunk_head_(head(is_chat_ ? "chat.completion.chunk" : "text_completion", request, label)),
+      body_head_(head(is_chat_ ? "chat.completion" : "text_completion", request, label)),
+      logprobs_(tokenizer, OpenAiLogprobs::names_for(request.spec)) {}
+
+std::string OpenAiFormat::head(std::string_view object, const PreparedRequest& request, AnswerLabel label) const {
+  std::string out = fmt::format(R"({{"id":"{}-{:016x}","object":"{}","created":{},"model":)", is_chat_ ? "chatcmpl" : "cmpl", label.random,
+                                object, label.created_seconds);
   append_json_string(out, request.model_name);
   out += R"(,"choices":[)";
   return out;
 }
 
-std::string OpenAiFormat::part_event(const Answer& answer, const NewPart& part) const {
+std::vector<std::string> OpenAiFormat::part_messages(const AnswerPart& part) const {
   std::string out = chunk_head_;
-  append_choice(out, answer, part, "delta");
+  append_choice(out, part, "delta");
   out += "]";
-  if (answer.request.spec.continuous_usage_stats) out += R"(,"usage":)" + usage_json(answer.usage_of(answer.choices[part.choice_index]));
+  if (part.answer.request.spec.continuous_usage_stats) out += R"(,"usage":)" + usage_json(part.answer.usage_of(part.choice()));
   out += "}";
-  return is_chat_ && part.is_first ? role_event(answer, part.choice_index) + sse_event(out) : sse_event(out);
+  if (is_chat_ && part.is_first) return {role_message(part), std::move(out)};
+  return {std::move(out)};
 }
 
-std::string OpenAiFormat::role_event(const Answer& answer, std::size_t choice_index) const {
-  const AnsweredChoice& choice = answer.choices[choice_index];
+std::string OpenAiFormat::role_message(const AnswerPart& part) const {
+  const Answer& answer = part.answer;
+  const AnsweredChoice& choice = part.choice();
   std::string out = fmt::format(R"({}{{"index":{},"delta":{{"role":"assistant","content":""}},"logprobs":null,"finish_reason":null}}])",
-                                chunk_head_, choice_index);
+                                chunk_head_, part.choice_index);
   if (answer.request.spec.return_token_ids) append_ids(out, "prompt_token_ids", answer.prompt_tokens_of(choice));
   if (answer.request.spec.continuous_usage_stats) {
     Usage before = answer.usage_of(choice);
     before.completion_tokens = 0;
     out += R"(,"usage":)" + usage_json(before);
   }
-  return sse_event(out + "}");
+  return out + "}";
 }
 
-std::string OpenAiFormat::end_of_stream(const Answer& answer) const {
-  std::string events;
-  if (answer.request.spec.include_usage) events = sse_event(chunk_head_ + R"(],"usage":)" + usage_json(answer.usage()) + "}");
-  return events + sse_event("[DONE]");
+std::vector<std::string> OpenAiFormat::end_messages(const Answer& answer) const {
+  if (!answer.request.spec.include_usage) return {"[DONE]"};
+  return {chunk_head_ + R"(],"usage":)" + usage_json(answer.usage()) + "}", "[DONE]"};
 }
 
 std::string OpenAiFormat::body(const Answer& answer) const {
@@ -83,7 +80,7 @@ std::string OpenAiFormat::body(const Answer& answer) const {
   std::string out = body_head_;
   for (std::size_t i = 0; i < answer.choices.size(); ++i) {
     if (i != 0) out += ",";
-    append_choice(out, answer, {i, true, 0, 0}, "message");
+    append_choice(out, {answer, i}, "message");
   }
   out += R"(],"service_tier":null,"system_fingerprint":null,"usage":)" + usage_json(answer.usage());
   if (is_chat_) {
@@ -93,9 +90,10 @@ std::string OpenAiFormat::body(const Answer& answer) const {
   return out + "}";
 }
 
-void OpenAiFormat::append_choice(std::string& out, const Answer& answer, const NewPart& part, std::string_view chat_field) const {
+void OpenAiFormat::append_choice(std::string& out, const AnswerPart& part, std::string_view chat_field) const {
+  const Answer& answer = part.answer;
   const RequestSpec& spec = answer.request.spec;
-  const AnsweredChoice& choice = answer.choices[part.choice_index];
+  const AnsweredChoice& choice = part.choice();
   out += fmt::format(R"({{"index":{},)", part.choice_index);
   if (is_chat_) {
     const std::string_view role = chat_field == "message" ? R"("role":"assistant",)" : "";
@@ -103,35 +101,20 @@ void OpenAiFormat::append_choice(std::string& out, const Answer& answer, const N
   } else {
     out += R"("text":)";
   }
-  append_json_string(out, std::string_view(choice.text).substr(part.text_begin));
+  append_json_string(out, part.text());
   if (is_chat_) out += "}";
-  append_logprobs(out, answer, part);
+  out += R"(,"logprobs":)" + (spec.logprobs ? logprobs_.of_choice(part) : "null");
   append_end_of_choice(out, choice);
   if (spec.return_token_ids) {
     if (!is_chat_ && part.is_first) append_ids(out, "prompt_token_ids", answer.prompt_tokens_of(choice));
     std::vector<TokenId> tokens;
-    for (std::size_t i = part.token_begin; i < choice.tokens.size(); ++i) tokens.push_back(choice.tokens[i].token.id);
+    for (const AnsweredToken& token : part.tokens()) tokens.push_back(token.token.id);
     append_ids(out, "token_ids", tokens);
   }
   if (!is_chat_ && !spec.stream && spec.prompt_logprobs) {
     out += R"(,"prompt_logprobs":)" + logprobs_.prompt(answer.prompts[choice.prompt_index].logprobs);
   }
   out += "}";
-}
-
-void OpenAiFormat::append_logprobs(std::string& out, const Answer& answer, const NewPart& part) const {
-  const RequestSpec& spec = answer.request.spec;
-  const AnsweredChoice& choice = answer.choices[part.choice_index];
-  const auto tokens = std::span(choice.tokens).subspan(part.token_begin);
-  out += R"(,"logprobs":)";
-  if (!spec.logprobs) {
-    out += "null";
-  } else if (is_chat_) {
-    out += logprobs_.chat(tokens);
-  } else {
-    const auto echoed = spec.echo && part.is_first ? std::span(answer.prompt_tokens_of(choice)) : std::span<const TokenId>();
-    out += logprobs_.completion(echoed, answer.prompts[choice.prompt_index].logprobs, tokens);
-  }
 }
 
 }  // namespace slora

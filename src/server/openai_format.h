@@ -1,8 +1,7 @@
 #pragma once
-#include <cstddef>
-#include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "server/openai_logprobs.h"
 #include "server/response_format.h"
@@ -10,21 +9,23 @@
 
 namespace slora {
 
+// {"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details"}
+[[nodiscard]] std::string usage_json(const Usage& usage);
+
 // The answers of /v1/completions and /v1/chat/completions.
 class OpenAiFormat final : public ResponseFormat {
  public:
-  OpenAiFormat(const PreparedRequest& request, std::uint64_t random, const Tokenizer& tokenizer);
+  OpenAiFormat(const PreparedRequest& request, AnswerLabel label, const Tokenizer& tokenizer);
 
   std::string body(const Answer& answer) const override;
-  // The first of a chat's choice is led by an event with its role.
-  std::string part_event(const Answer& answer, const NewPart& part) const override;
-  std::string end_of_stream(const Answer& answer) const override;
+  // The first part of a chat's choice has a message with the role before it.
+  std::vector<std::string> part_messages(const AnswerPart& part) const override;
+  std::vector<std::string> end_messages(const Answer& answer) const override;
 
  private:
-  [[nodiscard]] std::string head(std::string_view object, const PreparedRequest& request, std::uint64_t random) const;
-  [[nodiscard]] std::string role_event(const Answer& answer, std::size_t choice_index) const;
-  void append_choice(std::string& out, const Answer& answer, const NewPart& part, std::string_view chat_field) const;
-  void append_logprobs(std::string& out, const Answer& answer, const NewPart& part) const;
+  [[nodiscard]] std::string head(std::string_view object, const PreparedRequest& request, AnswerLabel label) const;
+  [[nodiscard]] std::string role_message(const AnswerPart& part) const;
+  void append_choice(std::string& out, const AnswerPart& part, std::string_view chat_field) const;
 
   const bool is_chat_;
   const std::string chunk_head_, body_head_;  // `{"id":...,"choices":[`

@@ -1,8 +1,9 @@
 #pragma once
+#include <cstdint>
 #include <span>
 #include <string>
 
-#include "server/answer.h"
+#include "server/answer_sink.h"
 
 namespace slora {
 
@@ -10,10 +11,15 @@ namespace slora {
 class OpenAiLogprobs {
  public:
   // How tokens are named: by their text, or as "token_id:ID".
-  enum class TokenNames { texts, ids };
+  enum class TokenNames : std::uint8_t { texts, ids };
+  [[nodiscard]] static TokenNames names_for(const RequestSpec& spec) {
+    return spec.return_tokens_as_token_ids ? TokenNames::ids : TokenNames::texts;
+  }
 
   OpenAiLogprobs(const Tokenizer& tokenizer, TokenNames names) : tokenizer_(tokenizer), names_(names) {}
 
+  // Of a part of an answer, in the form of its endpoint.
+  [[nodiscard]] std::string of_choice(const AnswerPart& part) const;
   // Of /v1/completions: {"tokens", "token_logprobs", "top_logprobs", "text_offset"}; `echoed` is the prompt, or empty, and `scores` are of
   // all its tokens but the first, which has none.
   [[nodiscard]] std::string completion(std::span<const TokenId> echoed, std::span<const PromptLogprob> scores,

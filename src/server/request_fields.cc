@@ -6,7 +6,7 @@
 #include <optional>
 #include <utility>
 
-#include "server/field_error.h"
+#include "server/api_error.h"
 
 namespace slora {
 namespace {

@@ -71,11 +71,4 @@ void RequestMetrics::count_end(const Times& times, std::int64_t prompt_tokens, s
   request_generation_tokens_.observe(static_cast<double>(completion_tokens));
 }
 
-void RequestMetrics::count_response(std::string_view path, int status) {
-  registry_
-      .counter("slora_http_responses_total", "Answers by path and status.",
-               {{"path", std::string(path)}, {"status", std::to_string(status)}})
-      .add();
-}
-
 }  // namespace slora

@@ -24,7 +24,6 @@ class RequestMetrics {
   // `reason`: "stop", "length" or "abort".
   void count_end(const Times& times, std::int64_t prompt_tokens, std::int64_t completion_tokens, std::string_view reason);
   void count_unknown_fields(std::size_t count) { unknown_fields_.add(count); }
-  void count_response(std::string_view path, int status);
 
  private:
   Counter& success(std::string_view reason);

@@ -9,7 +9,7 @@
 #include <type_traits>
 
 #include "formats/json.h"
-#include "server/field_error.h"
+#include "server/api_error.h"
 #include "server/request_table.h"
 
 namespace slora {
@@ -190,14 +190,18 @@ void complete(RequestSpec& spec) {
 Result<RequestSpec> parse_request(Endpoint endpoint, std::string_view body, std::int32_t vocabulary_size) {
   const Result<Json> json = parse_json(body);
   if (!json) return error("invalid_request_error", "The body is not the JSON that this path expects: {}", json.error().message);
-  if (!json->is_object()) return error("invalid_request_error", "The body: expected a JSON object, found {}", type_name(*json));
+  return read_request(endpoint, *json, vocabulary_size);
+}
+
+Result<RequestSpec> read_request(Endpoint endpoint, const Json& body, std::int32_t vocabulary_size) {
+  if (!body.is_object()) return error("invalid_request_error", "The body: expected a JSON object, found {}", type_name(body));
 
   RequestSpec spec;
-  const bool is_slora = endpoint == Endpoint::sglang && json->contains("inputs");
+  const bool is_slora = endpoint == Endpoint::sglang && body.contains("inputs");
   spec.endpoint = is_slora ? Endpoint::slora : endpoint;
   spec.stream = endpoint == Endpoint::slora;
-  if (Status read = read_fields(spec, "", *json, field_set_of(spec.endpoint), vocabulary_size); !read) return forward_error(read);
-  const Status together = check_together(spec, *json);
+  if (Status read = read_fields(spec, "", body, field_set_of(spec.endpoint), vocabulary_size); !read) return forward_error(read);
+  const Status together = check_together(spec, body);
   if (!together) return tl::unexpected<Error>(together.error());
   complete(spec);
   return spec;

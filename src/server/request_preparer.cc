@@ -6,10 +6,11 @@
 
 #include "adapters/adapter_version.h"
 #include "formats/json.h"
-#include "server/error_response.h"
+#include "server/api_error.h"
 #include "server/request_parser.h"
 #include "server/request_table.h"
 #include "text/chat_messages.h"
+#include "text/utf8.h"
 
 namespace slora {
 namespace {
@@ -88,6 +89,12 @@ Json template_variables(const RequestSpec& spec) {
   return variables;
 }
 
+// Whether all texts of a tree are UTF-8, as the tokenizer expects them; parsed JSON is.
+bool is_text_utf8(const Json& value) {
+  if (value.is_string()) return is_valid_utf8(value.get_ref<const std::string&>());
+  return !value.is_structured() || std::ranges::all_of(value, is_text_utf8);
+}
+
 }  // namespace
 
 RequestPreparer::RequestPreparer(std::vector<std::string> base_names, std::int32_t vocabulary_size, GenerationConfig defaults,
@@ -100,7 +107,17 @@ RequestPreparer::RequestPreparer(std::vector<std::string> base_names, std::int32
       generator_(generator) {}
 
 Result<PreparedRequest> RequestPreparer::prepare(Endpoint endpoint, std::string_view body) const {
-  Result<PreparedRequest> request = build(endpoint, body, LongText::refused);
+  return prepare_spec(parse_request(endpoint, body, vocabulary_size_));
+}
+
+Result<PreparedRequest> RequestPreparer::prepare_json(Endpoint endpoint, const Json& body) const {
+  if (!is_text_utf8(body)) return error("invalid_request_error", "The body: expected texts in UTF-8");
+  return prepare_spec(read_request(endpoint, body, vocabulary_size_));
+}
+
+Result<PreparedRequest> RequestPreparer::prepare_spec(Result<RequestSpec> spec) const {
+  if (!spec) return forward_error(spec);
+  Result<PreparedRequest> request = build(std::move(*spec), LongText::refused);
   if (!request) return request;
   request->sampling = sampling_of(request->spec);
   if (Status set = set_output_tokens(*request); !set) return forward_error(set);
@@ -109,16 +126,15 @@ Result<PreparedRequest> RequestPreparer::prepare(Endpoint endpoint, std::string_
   return request;
 }
 
-Result<PreparedRequest> RequestPreparer::read(Endpoint endpoint, std::string_view body) const {
-  return build(endpoint, body, LongText::taken);
+Result<PreparedRequest> RequestPreparer::read_prompts(Endpoint endpoint, const Json& body) const {
+  Result<RequestSpec> spec = read_request(endpoint, body, vocabulary_size_);
+  if (!spec) return forward_error(spec);
+  return build(std::move(*spec), LongText::taken);
 }
 
-Result<PreparedRequest> RequestPreparer::build(Endpoint endpoint, std::string_view body, LongText long_text) const {
-  Result<RequestSpec> spec = parse_request(endpoint, body, vocabulary_size_);
-  if (!spec) return forward_error(spec);
-
+Result<PreparedRequest> RequestPreparer::build(RequestSpec spec, LongText long_text) const {
   PreparedRequest request;
-  request.spec = std::move(*spec);
+  request.spec = std::move(spec);
   Result<std::string> name = name_of_model(request.spec);
   if (!name) return forward_error(name);
   request.model_name = std::move(*name);

@@ -38,8 +38,10 @@ class RequestPreparer {
                   Generator& generator);
 
   [[nodiscard]] Result<PreparedRequest> prepare(Endpoint endpoint, std::string_view body) const;
+  // The same from a body that is JSON already. Its texts are checked to be UTF-8.
+  [[nodiscard]] Result<PreparedRequest> prepare_json(Endpoint endpoint, const Json& body) const;
   // The same without room for output, however long the prompts are: for those who want to know their tokens.
-  [[nodiscard]] Result<PreparedRequest> read(Endpoint endpoint, std::string_view body) const;
+  [[nodiscard]] Result<PreparedRequest> read_prompts(Endpoint endpoint, const Json& body) const;
   // Whether requests may name this model.
   [[nodiscard]] Status check_model(const std::string& model) const;
 
@@ -48,7 +50,8 @@ class RequestPreparer {
   [[nodiscard]] Result<std::string> name_of_model(const RequestSpec& spec) const;
   [[nodiscard]] Result<std::shared_ptr<const AdapterVersion>> find_adapter(const std::string& model) const;
   enum class LongText : std::uint8_t { refused, taken };
-  [[nodiscard]] Result<PreparedRequest> build(Endpoint endpoint, std::string_view body, LongText long_text) const;
+  [[nodiscard]] Result<PreparedRequest> build(RequestSpec spec, LongText long_text) const;
+  [[nodiscard]] Result<PreparedRequest> prepare_spec(Result<RequestSpec> spec) const;
   [[nodiscard]] Status add_prompts(PreparedRequest& request, LongText long_text) const;
   [[nodiscard]] Status add_conversation(PreparedRequest& request, LongText long_text) const;
   [[nodiscard]] Result<std::vector<TokenId>> tokens_of(const PreparedRequest& request, std::string_view text, SpecialTokens special,

@@ -1,26 +1,22 @@
 #include "server/response_format.h"
 
-#include <fmt/format.h>
-
 #include "server/openai_format.h"
 #include "server/sglang_format.h"
 #include "server/slora_format.h"
 
 namespace slora {
 
-std::unique_ptr<ResponseFormat> make_response_format(const PreparedRequest& request, std::uint64_t random, const Tokenizer& tokenizer) {
+std::unique_ptr<ResponseFormat> make_response_format(const PreparedRequest& request, AnswerLabel label, const Tokenizer& tokenizer) {
   switch (request.spec.endpoint) {
     case Endpoint::sglang:
-      return std::make_unique<SglangFormat>(random, tokenizer);
+      return std::make_unique<SglangFormat>(label.random, tokenizer);
     case Endpoint::slora:
       return std::make_unique<SloraFormat>(tokenizer);
     case Endpoint::completions:
     case Endpoint::chat:
       break;
   }
-  return std::make_unique<OpenAiFormat>(request, random, tokenizer);
+  return std::make_unique<OpenAiFormat>(request, label, tokenizer);
 }
-
-std::string sse_event(std::string_view json) { return fmt::format("data: {}\n\n", json); }
 
 }  // namespace slora

@@ -1,38 +1,33 @@
 #pragma once
-#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <string_view>
+#include <vector>
 
-#include "server/answer.h"
+#include "server/answer_sink.h"
 
 namespace slora {
 
-// What one event of a stream tells: all of a choice from here on.
-struct NewPart {
-  std::size_t choice_index = 0;
-  bool is_first = false;  // of this choice
-  std::size_t text_begin = 0;
-  std::size_t token_begin = 0;
+// What makes an answer's id, and when it was begun.
+struct AnswerLabel {
+  std::uint64_t random = 0;
+  std::int64_t created_seconds = 0;  // since 1970
 };
 
-// How an endpoint writes its answers. Const after construction; I/O thread.
+// How an endpoint writes its answers as JSON text. Const after construction; any thread.
 class ResponseFormat {
  public:
   virtual ~ResponseFormat() = default;
 
-  // The whole answer, as JSON.
+  // The whole answer.
   [[nodiscard]] virtual std::string body(const Answer& answer) const = 0;
-  // Server-sent events: for each token of each choice, and what follows the last of them.
-  [[nodiscard]] virtual std::string part_event(const Answer& answer, const NewPart& part) const = 0;
-  [[nodiscard]] virtual std::string end_of_stream(const Answer& answer) const = 0;
+  // The messages of a stream: for one part, and after the last part. OpenAI's and SGLang's last is "[DONE]", which is no JSON.
+  [[nodiscard]] virtual std::vector<std::string> part_messages(const AnswerPart& part) const = 0;
+  [[nodiscard]] virtual std::vector<std::string> end_messages(const Answer& answer) const = 0;
 };
 
-// The form of the request's endpoint. `random` makes the answer's id; `tokenizer` outlives it.
-[[nodiscard]] std::unique_ptr<ResponseFormat> make_response_format(const PreparedRequest& request, std::uint64_t random,
+// The form of the request's endpoint. `tokenizer` outlives it.
+[[nodiscard]] std::unique_ptr<ResponseFormat> make_response_format(const PreparedRequest& request, AnswerLabel label,
                                                                    const Tokenizer& tokenizer);
-
-[[nodiscard]] std::string sse_event(std::string_view json);
 
 }  // namespace slora

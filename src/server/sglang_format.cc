@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <ranges>
+#include <utility>
 
 #include "server/json_text.h"
 
@@ -25,13 +26,13 @@ std::string SglangFormat::body(const Answer& answer) const {
   return out;
 }
 
-std::string SglangFormat::part_event(const Answer& answer, const NewPart& part) const {
+std::vector<std::string> SglangFormat::part_messages(const AnswerPart& part) const {
   std::string out;
-  append_choice(out, answer, part.choice_index);
-  return sse_event(out);
+  append_choice(out, part.answer, part.choice_index);
+  return {std::move(out)};
 }
 
-std::string SglangFormat::end_of_stream(const Answer&) const { return sse_event("[DONE]"); }
+std::vector<std::string> SglangFormat::end_messages(const Answer&) const { return {"[DONE]"}; }
 
 void SglangFormat::append_choice(std::string& out, const Answer& answer, std::size_t choice_index) const {
   const RequestSpec& spec = answer.request.spec;

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "server/response_format.h"
@@ -16,8 +17,8 @@ class SglangFormat final : public ResponseFormat {
   SglangFormat(std::uint64_t random, const Tokenizer& tokenizer) : random_(random), tokenizer_(tokenizer) {}
 
   std::string body(const Answer& answer) const override;
-  std::string part_event(const Answer& answer, const NewPart& part) const override;
-  std::string end_of_stream(const Answer& answer) const override;
+  std::vector<std::string> part_messages(const AnswerPart& part) const override;
+  std::vector<std::string> end_messages(const Answer& answer) const override;
 
  private:
   void append_choice(std::string& out, const Answer& answer, std::size_t choice_index) const;

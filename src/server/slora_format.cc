@@ -2,7 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <string_view>
+#include <span>
+#include <utility>
 
 #include "server/json_text.h"
 
@@ -26,25 +27,25 @@ std::string SloraFormat::body(const Answer& answer) const {
   return out + "}";
 }
 
-std::string SloraFormat::part_event(const Answer& answer, const NewPart& part) const {
-  const AnsweredChoice& choice = answer.choices[part.choice_index];
+std::vector<std::string> SloraFormat::part_messages(const AnswerPart& part) const {
+  const std::span<const AnsweredToken> tokens = part.tokens();
   std::string out = R"({"token":{"id":)";
-  if (part.token_begin < choice.tokens.size()) {
-    out += fmt::format(R"({},"text":)", choice.tokens[part.token_begin].token.id);
+  if (!tokens.empty()) {
+    out += fmt::format(R"({},"text":)", tokens.front().token.id);
   } else {
     out += R"(null,"text":)";
   }
-  append_json_string(out, std::string_view(choice.text).substr(part.text_begin));
+  append_json_string(out, part.text());
   out += R"(,"logprob":)";
-  if (part.token_begin < choice.tokens.size()) {
-    append_json_number(out, choice.tokens[part.token_begin].token.logprob);
+  if (!tokens.empty()) {
+    append_json_number(out, tokens.front().token.logprob);
   } else {
     out += "null";
   }
   out += R"(,"special":false},"generated_text":null,"finished":)";
-  out += choice.finish_reason.empty() ? "false" : "true";
+  out += part.choice().finish_reason.empty() ? "false" : "true";
   out += R"(,"details":null})";
-  return sse_event(out);
+  return {std::move(out)};
 }
 
 }  // namespace slora

@@ -1,5 +1,6 @@
 #pragma once
 #include <string>
+#include <vector>
 
 #include "server/response_format.h"
 #include "text/tokenizer.h"
@@ -14,8 +15,8 @@ class SloraFormat final : public ResponseFormat {
   explicit SloraFormat(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
 
   std::string body(const Answer& answer) const override;
-  std::string part_event(const Answer& answer, const NewPart& part) const override;
-  std::string end_of_stream(const Answer&) const override { return {}; }
+  std::vector<std::string> part_messages(const AnswerPart& part) const override;
+  std::vector<std::string> end_messages(const Answer&) const override { return {}; }
 
  private:
   const Tokenizer& tokenizer_;

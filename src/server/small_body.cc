@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "server/field_error.h"
+#include "server/api_error.h"
 
 namespace slora {
 namespace {

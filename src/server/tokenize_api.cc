@@ -9,7 +9,7 @@
 #include <variant>
 
 #include "server/error_response.h"
-#include "server/field_error.h"
+#include "server/api_error.h"
 #include "server/json_text.h"
 #include "server/request_schema.h"
 
@@ -67,7 +67,7 @@ HttpResponse TokenizeApi::tokenize_now(std::string_view body) const {
   for (const char* name : is_chat ? std::span<const char* const>(kConversationFields) : kPromptFields) {
     if (const Json* member = find_member(whole, name)) prompt[name] = *member;
   }
-  const Result<PreparedRequest> request = preparer_.read(is_chat ? Endpoint::chat : Endpoint::completions, prompt.dump());
+  const Result<PreparedRequest> request = preparer_.read_prompts(is_chat ? Endpoint::chat : Endpoint::completions, prompt);
   if (!request) return error_response(request.error());
   if (!is_chat && !whole["prompt"].is_string()) return error_response(expected_at("prompt", "a string", whole["prompt"]).value());
 
