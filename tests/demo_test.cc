@@ -8,11 +8,11 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 
+#include "api/text_model.h"
 #include "base/testing/source_path.h"
 #include "engine/runtime.h"
 #include "formats/file.h"
 #include "formats/json.h"
-#include "server/text_model.h"
 
 namespace slora {
 namespace {

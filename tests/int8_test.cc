@@ -7,11 +7,11 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "api/text_model.h"
 #include "base/testing/source_path.h"
 #include "formats/file.h"
 #include "formats/json.h"
 #include "golden_model.h"
-#include "server/text_model.h"
 
 namespace slora::testing {
 namespace {

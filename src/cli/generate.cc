@@ -11,12 +11,12 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "api/local_api.h"
 #include "cli/commands.h"
 #include "cli/generate_lines.h"
 #include "cli/progress_bar.h"
 #include "cli/runtime_arguments.h"
 #include "formats/json.h"
-#include "server/local_api.h"
 #include "text/utf8.h"
 
 namespace slora {

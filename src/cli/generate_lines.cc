@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "server/json_text.h"
-#include "server/openai_format.h"
+#include "api/json_text.h"
+#include "api/openai_format.h"
 
 namespace slora {
 namespace {

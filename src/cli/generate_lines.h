@@ -4,10 +4,10 @@
 #include <string>
 #include <string_view>
 
+#include "api/answer_sink.h"
+#include "api/request_spec.h"
 #include "base/result.h"
 #include "formats/json.h"
-#include "server/answer_sink.h"
-#include "server/request_spec.h"
 
 namespace slora {
 

@@ -4,8 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "api/text_model.h"
 #include "formats/json.h"
-#include "server/text_model.h"
 
 namespace slora {
 namespace {

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "adapters/adapter_summary.h"
+#include "api/text_model.h"
 #include "backend/backend.h"
 #include "cli/byte_size.h"
 #include "cli/commands.h"
@@ -15,7 +16,6 @@
 #include "formats/model_files.h"
 #include "model/kv_geometry.h"
 #include "model/weights.h"
-#include "server/text_model.h"
 
 namespace slora {
 namespace {

@@ -6,7 +6,7 @@
 #include "cli/commands.h"
 #include "cli/progress_bar.h"
 #include "cli/runtime_arguments.h"
-#include "server/api_server.h"
+#include "http/api_server.h"
 
 namespace slora {
 namespace {

@@ -1,0 +1,36 @@
+#include "api/api.h"
+
+#include <utility>
+
+namespace slora {
+
+Result<std::unique_ptr<Api>> Api::create(ApiOptions options, Post post) {
+  std::vector<std::string> names = std::move(options.model_names);
+  if (names.empty()) names.push_back(std::filesystem::weakly_canonical(options.runtime.model_folder).filename().string());
+  if (options.runtime.model_name.empty()) options.runtime.model_name = names.front();
+  Result<TextModel> text = TextModel::load(options.runtime.model_folder, options.chat_template_file);
+  if (!text) return forward_error(text);
+
+  auto jobs = std::make_unique<JobTable>();
+  const auto deliver = [&table = *jobs, post = std::move(post)](std::vector<TokenEvent>&& events) {
+    post([&table, events = std::move(events)]() mutable { table.deliver(std::move(events)); });
+  };
+  Result<std::unique_ptr<Runtime>> runtime = Runtime::create(std::move(options.runtime), deliver);
+  if (!runtime) return forward_error(runtime);
+  return std::unique_ptr<Api>(new Api(std::move(names), std::move(*text), std::move(jobs), std::move(*runtime)));
+}
+
+Api::Api(std::vector<std::string> model_names, TextModel text, std::unique_ptr<JobTable> jobs, std::unique_ptr<Runtime> runtime)
+    : model_names_(std::move(model_names)),
+      text_(std::move(text)),
+      jobs_(std::move(jobs)),
+      runtime_(std::move(runtime)),
+      generator_(runtime_->engine(), runtime_->adapters()),
+      metrics_(runtime_->metrics(), model_names_.front()),
+      preparer_(model_names_, runtime_->model_config().vocab_size, runtime_->generation_config(), text_, generator_) {}
+
+std::shared_ptr<GenerationJob> Api::make_job(std::shared_ptr<AnswerSink> sink, JobOrigin origin) {
+  return std::make_shared<GenerationJob>(std::move(sink), JobServices{generator_, *jobs_, text_.tokenizer(), metrics_, clock_}, origin);
+}
+
+}  // namespace slora

@@ -1,0 +1,62 @@
+#pragma once
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "api/engine_generator.h"
+#include "api/generation_job.h"
+#include "api/job_table.h"
+#include "api/request_metrics.h"
+#include "api/request_preparer.h"
+#include "api/text_model.h"
+#include "base/clock.h"
+#include "base/result.h"
+#include "engine/runtime.h"
+
+namespace slora {
+
+struct ApiOptions {
+  RuntimeOptions runtime;
+  std::vector<std::string> model_names;  // that mean the base model in requests; the first is the one in answers. Empty: its folder's name
+  std::optional<std::filesystem::path> chat_template_file;  // used instead of the model's own
+};
+
+// A model and its adapters with everything that turns requests into answers: text, validation, engine, jobs. The one way in for servers and
+// programs alike; those without an event loop use LocalApi. Any thread may prepare requests; jobs are made, started and run on one thread,
+// which the owner chooses by `post`.
+class Api {
+ public:
+  // Runs work on the jobs' thread, in the order of the calls; called from any thread.
+  using Post = std::function<void(std::function<void()>)>;
+
+  // Reads the model and starts the engine. Work that was posted may be dropped once the Api is gone, but not run.
+  [[nodiscard]] static Result<std::unique_ptr<Api>> create(ApiOptions options, Post post);
+
+  // Turns a body into a request ready for the engine: the slow part of every request. Any thread.
+  [[nodiscard]] const RequestPreparer& preparer() const { return preparer_; }
+  // A job that gives its answer to `sink` once it is started with a prepared request.
+  [[nodiscard]] std::shared_ptr<GenerationJob> make_job(std::shared_ptr<AnswerSink> sink, JobOrigin origin);
+
+  [[nodiscard]] const std::vector<std::string>& model_names() const { return model_names_; }
+  [[nodiscard]] const TextModel& text() const { return text_; }
+  [[nodiscard]] Runtime& runtime() { return *runtime_; }
+  [[nodiscard]] JobTable& jobs() { return *jobs_; }
+
+ private:
+  Api(std::vector<std::string> model_names, TextModel text, std::unique_ptr<JobTable> jobs, std::unique_ptr<Runtime> runtime);
+
+  const std::vector<std::string> model_names_;  // at least one
+  const TextModel text_;
+  const SteadyClock clock_;
+  const std::unique_ptr<JobTable> jobs_;    // on the heap: the engine's events refer to it
+  const std::unique_ptr<Runtime> runtime_;  // after the table: its engine posts to it until it has ended
+  EngineGenerator generator_;
+  RequestMetrics metrics_;
+  const RequestPreparer preparer_;
+};
+
+}  // namespace slora

@@ -1,0 +1,29 @@
+#include "api/choice_text.h"
+
+namespace slora {
+
+ChoiceText::ChoiceText(const Tokenizer& tokenizer, std::span<const TokenId> prompt, const RequestSpec& spec)
+    : detokenizer_(tokenizer, spec.skip_special_tokens ? SpecialText::skip : SpecialText::keep),
+      matcher_(spec.stop, spec.include_stop_str_in_output ? StopText::include : StopText::exclude),
+      min_tokens_(spec.min_tokens) {
+  detokenizer_.continue_from(prompt);
+}
+
+StopMatcher::Output ChoiceText::push(TokenId token) {
+  ++token_count_;
+  return match(detokenizer_.push(token));
+}
+
+StopMatcher::Output ChoiceText::finish() {
+  StopMatcher::Output output = match(detokenizer_.finish());
+  if (!output.stop) output.text += matcher_.finish();
+  return output;
+}
+
+// Stop strings count only in what min_tokens does not protect.
+StopMatcher::Output ChoiceText::match(std::string text) {
+  if (token_count_ <= min_tokens_) return {std::move(text), std::nullopt};
+  return matcher_.push(text);
+}
+
+}  // namespace slora

@@ -1,0 +1,34 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "api/request_spec.h"
+#include "text/detokenizer.h"
+#include "text/stop_matcher.h"
+
+namespace slora {
+
+// The text of one sequence as it grows: detokenised, with stop strings found across token boundaries. Owned by its job; I/O thread.
+class ChoiceText {
+ public:
+  // `tokenizer` outlives it.
+  ChoiceText(const Tokenizer& tokenizer, std::span<const TokenId> prompt, const RequestSpec& spec);
+
+  // Text that is certain after one more token, and the stop string that it completed.
+  [[nodiscard]] StopMatcher::Output push(TokenId token);
+  // What was held back, when no more tokens come.
+  [[nodiscard]] StopMatcher::Output finish();
+
+ private:
+  [[nodiscard]] StopMatcher::Output match(std::string text);
+
+  Detokenizer detokenizer_;
+  StopMatcher matcher_;
+  const std::int32_t min_tokens_;
+  std::int32_t token_count_ = 0;
+};
+
+}  // namespace slora

@@ -1,0 +1,27 @@
+#pragma once
+#include "api/generator.h"
+#include "engine/engine.h"
+
+namespace slora {
+
+// The engine and its adapters, as the HTTP side sees them. Both outlive it.
+class EngineGenerator final : public Generator {
+ public:
+  EngineGenerator(Engine& engine, AdapterStore& adapters) : engine_(engine), adapters_(adapters) {}
+
+  SequenceId next_sequence_id() override { return engine_.next_sequence_id(); }
+  Status submit(GenerationRequest request) override { return engine_.submit(std::move(request)); }
+  void cancel(SequenceId id) override { engine_.cancel(id); }
+  std::int32_t output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion* adapter) const override {
+    return engine_.output_tokens_that_fit(prompt_tokens, adapter);
+  }
+  Timestamp heartbeat_age() const override { return engine_.heartbeat_age(); }
+  Result<std::shared_ptr<const AdapterVersion>> resolve(std::string_view adapter_name) override { return adapters_.resolve(adapter_name); }
+  std::optional<std::string> adapter_in_folder(std::string_view path) const override { return adapters_.name_of_folder(path); }
+
+ private:
+  Engine& engine_;
+  AdapterStore& adapters_;
+};
+
+}  // namespace slora

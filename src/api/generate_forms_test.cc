@@ -1,0 +1,154 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "api/request_parser.h"
+#include "api/sglang_format.h"
+#include "api/slora_format.h"
+#include "api/text_model.h"
+#include "base/testing/source_path.h"
+#include "formats/json.h"
+
+namespace slora {
+namespace {
+
+constexpr std::int32_t kVocabulary = 100;
+
+class GenerateFormsTest : public ::testing::Test {
+ protected:
+  RequestSpec parse(Endpoint endpoint, std::string_view body) { return parse_request(endpoint, body, kVocabulary).value(); }
+
+  // Two tokens of " big", the second ending it, as the answer to the prompt 5 6 7.
+  Answer answer_to(RequestSpec spec) {
+    Answer answer;
+    answer.request.spec = std::move(spec);
+    answer.request.prompts.push_back({.tokens = {5, 6, 7}, .echo = {}, .output_tokens_max = 2});
+    answer.prompts.resize(1);
+    answer.prompts[0].cached_tokens = 2;
+    answer.prompts[0].logprobs = {{.token = {6, -1.0F, {{6, -1.0F}}}, .rank = 1}, {.token = {7, -2.0F, {{9, -0.5F}}}, .rank = 3}};
+    AnsweredChoice& choice = answer.choices.emplace_back();
+    choice.text = " big";
+    choice.tokens = {{.token = {10, -0.25F, {{10, -0.25F}}}}, {.token = {11, -0.5F, {{12, -0.125F}}}}};
+    choice.finish_reason = "length";
+    return answer;
+  }
+
+  const TextModel text = TextModel::load(source_path("tests/golden/tokenizers/qwen2"), std::nullopt).value();
+  const Tokenizer& tokenizer = text.tokenizer();
+};
+
+TEST_F(GenerateFormsTest, SglangsNamesMeanOurs) {
+  const RequestSpec spec = parse(Endpoint::sglang, R"({"text": "a", "lora_path": "sql", "rid": "r1", "return_logprob": true,
+      "top_logprobs_num": 2, "logprob_start_len": 0,
+      "sampling_params": {"max_new_tokens": 3, "min_new_tokens": 1, "temperature": 0, "sampling_seed": 9, "no_stop_trim": true}})");
+  EXPECT_EQ(std::get<std::string>(spec.prompts.at(0)), "a");
+  EXPECT_EQ(spec.adapter, "sql");
+  EXPECT_EQ(spec.max_tokens, 3);
+  EXPECT_EQ(spec.min_tokens, 1);
+  EXPECT_EQ(spec.temperature, 0.0F);
+  EXPECT_EQ(spec.seed, 9);
+  EXPECT_TRUE(spec.include_stop_str_in_output);
+  EXPECT_EQ(spec.logprobs, 2);
+  EXPECT_EQ(spec.prompt_logprobs, 2);
+  EXPECT_FALSE(spec.stream);
+}
+
+TEST_F(GenerateFormsTest, PromptLogprobsAreToldOnlyWhenAskedFor) {
+  EXPECT_FALSE(parse(Endpoint::sglang, R"({"text": "a", "return_logprob": true})").prompt_logprobs);
+  EXPECT_FALSE(parse(Endpoint::sglang, R"({"text": "a", "logprob_start_len": 0})").prompt_logprobs);
+}
+
+TEST_F(GenerateFormsTest, TextsAndTokensExcludeEachOther) {
+  const Result<RequestSpec> both = parse_request(Endpoint::sglang, R"({"text": "a", "input_ids": [1]})", kVocabulary);
+  ASSERT_FALSE(both);
+  EXPECT_EQ(both.error().param, "input_ids");
+  const Result<RequestSpec> neither = parse_request(Endpoint::sglang, "{}", kVocabulary);
+  ASSERT_FALSE(neither);
+  EXPECT_EQ(neither.error().param, "text");
+}
+
+TEST_F(GenerateFormsTest, FaultsInParametersAreNamedByTheirPath) {
+  const Result<RequestSpec> refused = parse_request(Endpoint::slora, R"({"inputs": "a", "parameters": {"top_p": 2}})", kVocabulary);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().param, "parameters.top_p");
+}
+
+TEST_F(GenerateFormsTest, TheInputsOfABodyMakeItTheSloraPapers) {
+  const RequestSpec whole = parse(Endpoint::sglang, R"({"inputs": "a", "lora_dir": "sql", "parameters": {"temperature": 0.5}})");
+  EXPECT_EQ(whole.endpoint, Endpoint::slora);
+  EXPECT_FALSE(whole.stream);
+  EXPECT_EQ(whole.adapter, "sql");
+  EXPECT_EQ(whole.temperature, 0.0F) << "without do_sample nothing is drawn";
+
+  const RequestSpec drawn = parse(Endpoint::slora, R"({"inputs": "a", "parameters": {"temperature": 0.5, "do_sample": true}})");
+  EXPECT_TRUE(drawn.stream);
+  EXPECT_EQ(drawn.temperature, 0.5F);
+}
+
+TEST_F(GenerateFormsTest, SglangsAnswerIsAnObjectOrAList) {
+  const SglangFormat format(0xab, tokenizer);
+  Answer answer = answer_to(parse(Endpoint::sglang, R"({"text": "a"})"));
+  EXPECT_EQ(Json::parse(format.body(answer)), Json::parse(R"({"text": " big", "output_ids": [10, 11], "meta_info": {
+      "id": "00000000000000ab", "finish_reason": {"type": "length", "length": 2},
+      "prompt_tokens": 3, "completion_tokens": 2, "cached_tokens": 2}})"));
+
+  answer.request.spec.prompts_are_list = true;
+  answer.choices[0].finish_reason = "stop";
+  answer.choices[0].stop_reason = "\"big\"";
+  const Json list = Json::parse(format.body(answer));
+  ASSERT_TRUE(list.is_array());
+  EXPECT_EQ(list[0]["index"], 0);
+  EXPECT_EQ(list[0]["meta_info"]["finish_reason"], Json::parse(R"({"type": "stop", "matched": "big"})"));
+  answer.choices[0].stop_reason.clear();
+  EXPECT_EQ(Json::parse(format.body(answer))[0]["meta_info"]["finish_reason"]["matched"], 11) << "the model's end token";
+}
+
+TEST_F(GenerateFormsTest, SglangsLogprobsAreTriples) {
+  const SglangFormat format(1, tokenizer);
+  const Answer answer =
+      answer_to(parse(Endpoint::sglang, R"({"text": "a", "return_logprob": true, "top_logprobs_num": 1, "logprob_start_len": 0})"));
+  const Json meta = Json::parse(format.body(answer))["meta_info"];
+  EXPECT_EQ(meta["output_token_logprobs"], Json::parse("[[-0.25, 10, null], [-0.5, 11, null]]"));
+  EXPECT_EQ(meta["output_top_logprobs"], Json::parse("[[[-0.25, 10, null]], [[-0.125, 12, null]]]"));
+  EXPECT_EQ(meta["input_token_logprobs"], Json::parse("[[null, 5, null], [-1.0, 6, null], [-2.0, 7, null]]"));
+  EXPECT_EQ(meta["input_top_logprobs"], Json::parse("[null, [[-1.0, 6, null]], [[-0.5, 9, null]]]"));
+}
+
+TEST_F(GenerateFormsTest, SglangsEventsHoldAllSoFar) {
+  const SglangFormat format(1, tokenizer);
+  Answer answer = answer_to(parse(Endpoint::sglang, R"({"text": "a", "stream": true})"));
+  answer.choices[0].finish_reason = {};
+  const std::string event = format.part_messages({answer, 0, false, 2, 1}).at(0);
+  ASSERT_TRUE(event.starts_with("data: ") && event.ends_with("\n\n"));
+  const Json told = Json::parse(event.substr(6));
+  EXPECT_EQ(told["text"], " big");
+  EXPECT_EQ(told["output_ids"], Json({10, 11}));
+  EXPECT_EQ(told["meta_info"]["finish_reason"], nullptr);
+  EXPECT_THAT(format.end_messages(answer), ::testing::ElementsAre("[DONE]"));
+}
+
+TEST_F(GenerateFormsTest, TheSloraPapersAnswerCountsItsTokens) {
+  const SloraFormat format(tokenizer);
+  Answer answer = answer_to(parse(Endpoint::sglang, R"({"inputs": "a", "parameters": {}})"));
+  EXPECT_EQ(Json::parse(format.body(answer)), Json::parse(R"({"generated_text": [" big"], "count_output_tokens": 2})"));
+  answer.request.spec.return_details = true;
+  const Json tokens = Json::parse(format.body(answer))["tokens"];
+  ASSERT_EQ(tokens.size(), 2u);
+  EXPECT_EQ(tokens[1]["id"], 11);
+  EXPECT_EQ(tokens[1]["logprob"], -0.5);
+}
+
+TEST_F(GenerateFormsTest, TheSloraPapersEventsHoldOneTokenEach) {
+  const SloraFormat format(tokenizer);
+  Answer answer = answer_to(parse(Endpoint::slora, R"({"inputs": "a", "parameters": {}})"));
+  const Json last = Json::parse(format.part_messages({answer, 0, false, 2, 1}).at(0));
+  EXPECT_EQ(last, Json::parse(R"({"token": {"id": 11, "text": "ig", "logprob": -0.5, "special": false},
+      "generated_text": null, "finished": true, "details": null})"));
+  answer.choices[0].finish_reason = {};
+  EXPECT_EQ(Json::parse(format.part_messages({answer}).at(0))["finished"], false);
+  EXPECT_TRUE(format.end_messages(answer).empty());
+}
+
+}  // namespace
+}  // namespace slora

@@ -1,0 +1,181 @@
+#include "api/generation_job.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "api/job_table.h"
+#include "api/json_text.h"
+#include "base/log.h"
+
+namespace slora {
+namespace {
+
+std::string json_string_of(std::string_view text) {
+  std::string out;
+  append_json_string(out, text);
+  return out;
+}
+
+}  // namespace
+
+GenerationJob::GenerationJob(std::shared_ptr<AnswerSink> sink, const JobServices& services, JobOrigin origin)
+    : sink_(std::move(sink)), services_(services), origin_(origin), arrival_(services.clock.now()) {}
+
+void GenerationJob::start(Result<PreparedRequest> prepared) {
+  if (over_) return;
+  if (!prepared) return fail(prepared.error());
+  answer_.request = std::move(*prepared);
+  services_.metrics.count_unknown_fields(answer_.request.spec.unknown_field_count);
+  if (const Status submitted = submit_all(); !submitted) fail(submitted.error());
+}
+
+Status GenerationJob::submit_all() {
+  const PreparedRequest& request = answer_.request;
+  const auto n = static_cast<std::size_t>(request.spec.n);
+  choices_.resize(request.prompts.size() * n);
+  answer_.choices.resize(choices_.size());
+  answer_.prompts.resize(request.prompts.size());
+  for (std::size_t i = 0; i < choices_.size(); ++i) {
+    const std::size_t prompt_index = i / n;
+    const PreparedRequest::Prompt& prompt = request.prompts[prompt_index];
+    answer_.choices[i].prompt_index = prompt_index;
+    answer_.choices[i].text = prompt.echo;
+    Choice& choice = choices_[i];
+    choice.sequence = services_.generator.next_sequence_id();
+    choice.text.emplace(services_.tokenizer, prompt.tokens, request.spec);
+    choice.times.arrival = arrival_;
+
+    GenerationRequest sequence;
+    sequence.id = choice.sequence;
+    sequence.tenant = origin_.tenant;
+    sequence.prompt = prompt.tokens;
+    sequence.output_tokens_max = prompt.output_tokens_max;
+    sequence.adapter = request.adapter;
+    sequence.sampling = request.sampling;
+    sequence.sampling.seed = request.spec.seed ? static_cast<std::uint64_t>(*request.spec.seed) : origin_.random + prompt_index;
+    sequence.choice = static_cast<std::uint32_t>(i % n);
+    // The choices of a prompt share what is told of it; but in a stream each tells it with its own first token.
+    if (!request.spec.stream && i % n != 0) sequence.sampling.prompt_logprob_count = -1;
+
+    services_.jobs.add(choice.sequence, shared_from_this(), i);
+    if (Status submitted = services_.generator.submit(std::move(sequence)); !submitted) {
+      services_.jobs.remove(choice.sequence);
+      choice.ended = true;
+      for (std::size_t later = i + 1; later < choices_.size(); ++later) choices_[later].ended = true;
+      return submitted;
+    }
+    ++open_count_;
+  }
+  return {};
+}
+
+void GenerationJob::on_event(std::size_t choice_index, const TokenEvent& event) {
+  Choice& choice = choices_[choice_index];
+  AnsweredChoice& answered = answer_.choices[choice_index];
+  if (over_ || choice.ended) return;
+  if (event.end == EndReason::adapter_failed || event.end == EndReason::failed) {
+    return fail({event.error_code.empty() ? "internal_error" : event.error_code, event.error_message,
+                 event.end == EndReason::failed ? "" : "model"});
+  }
+  if (event.end == EndReason::given_up) return fail({"given_up", "The request waited too long for its turn; try again later.", {}});
+  if (event.end == EndReason::cancelled) return fail({"draining", "The server is shutting down.", {}});
+
+  AnsweredPrompt& prompt = answer_.prompts[answered.prompt_index];
+  prompt.cached_tokens = std::max<std::int64_t>(prompt.cached_tokens, event.cached_tokens);
+  if (prompt.logprobs.empty()) prompt.logprobs = event.prompt_logprobs;
+  if (event.token.id >= 0) take_token(choice_index, event);
+  if (event.end && !choice.ended) {
+    const RequestSpec& spec = answer_.request.spec;
+    StopMatcher::Output rest = choice.text->finish();
+    answered.text += rest.text;
+    if (rest.stop) {
+      end_choice(choice_index, "stop", json_string_of(spec.stop[*rest.stop]));
+    } else if (event.end == EndReason::stop) {
+      const bool asked = std::ranges::find(spec.stop_token_ids, event.token.id) != spec.stop_token_ids.end();
+      end_choice(choice_index, "stop", asked ? fmt::format("{}", event.token.id) : std::string());
+    } else {
+      end_choice(choice_index, "length", {});
+    }
+  }
+  send_part(choice_index);
+  if (open_count_ > 0) return;
+  over_ = true;
+  sink_->done(answer_);
+}
+
+void GenerationJob::take_token(std::size_t choice_index, const TokenEvent& event) {
+  Choice& choice = choices_[choice_index];
+  AnsweredChoice& answered = answer_.choices[choice_index];
+  const RequestSpec& spec = answer_.request.spec;
+  const Timestamp now = services_.clock.now();
+  if (answered.tokens.empty()) {
+    services_.metrics.count_prompt(answer_.usage_of(answered).prompt_tokens);
+    choice.times.started = event.started;
+    choice.times.first_token = now;
+    if (spec.echo && spec.logprobs) choice.character_count = prompt_characters(answered);
+  }
+  if (spec.scores_only()) return;  // the engine draws one token at least
+  services_.metrics.count_token(choice.times, now);
+  choice.times.last_token = now;
+  answered.tokens.push_back({event.token, choice.character_count});
+  if (spec.logprobs) choice.character_count += told_characters(services_.tokenizer, event.token.id);
+  // The token that ended the sequence is no part of its text.
+  if (event.end == EndReason::stop && !spec.include_stop_str_in_output) return;
+  StopMatcher::Output output = choice.text->push(event.token.id);
+  answered.text += output.text;
+  if (!output.stop) return;
+  if (!event.end) services_.generator.cancel(choice.sequence);
+  end_choice(choice_index, "stop", json_string_of(spec.stop[*output.stop]));
+}
+
+std::size_t GenerationJob::prompt_characters(const AnsweredChoice& answered) const {
+  std::size_t count = 0;
+  for (const TokenId token : answer_.prompt_tokens_of(answered)) count += told_characters(services_.tokenizer, token);
+  return count;
+}
+
+void GenerationJob::end_choice(std::size_t choice_index, std::string_view finish_reason, std::string stop_reason) {
+  Choice& choice = choices_[choice_index];
+  AnsweredChoice& answered = answer_.choices[choice_index];
+  answered.finish_reason = finish_reason;
+  answered.stop_reason = std::move(stop_reason);
+  choice.ended = true;
+  --open_count_;
+  const Usage usage = answer_.usage_of(answered);
+  services_.metrics.count_end(choice.times, usage.prompt_tokens, usage.completion_tokens, finish_reason);
+}
+
+void GenerationJob::send_part(std::size_t choice_index) {
+  Choice& choice = choices_[choice_index];
+  const AnsweredChoice& answered = answer_.choices[choice_index];
+  sink_->part({answer_, choice_index, std::exchange(choice.is_first_part, false), choice.text_sent, choice.tokens_sent});
+  choice.text_sent = answered.text.size();
+  choice.tokens_sent = answered.tokens.size();
+}
+
+void GenerationJob::cancel() {
+  over_ = true;
+  cancel_all("abort");
+}
+
+void GenerationJob::fail(const Error& error) {
+  if (std::exchange(over_, true)) return;
+  cancel_all("abort");
+  const ApiError failure = to_api_error(error);
+  if (failure.kind == ErrorKind::internal) {
+    log_warning("a request for {} failed: {} ({})", answer_.request.model_name, error.message, error.code);
+  }
+  sink_->failed(failure);
+}
+
+void GenerationJob::cancel_all(std::string_view reason) {
+  for (std::size_t i = 0; i < choices_.size(); ++i) {
+    if (choices_[i].ended) continue;
+    services_.generator.cancel(choices_[i].sequence);
+    end_choice(i, reason, {});
+  }
+}
+
+}  // namespace slora

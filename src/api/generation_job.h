@@ -1,0 +1,84 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "api/answer_sink.h"
+#include "api/choice_text.h"
+#include "api/generator.h"
+#include "api/request_metrics.h"
+#include "api/request_preparer.h"
+#include "base/clock.h"
+#include "base/result.h"
+
+namespace slora {
+
+class JobTable;
+
+// What every job works with. All of it outlives the jobs.
+struct JobServices {
+  Generator& generator;
+  JobTable& jobs;
+  const Tokenizer& tokenizer;
+  RequestMetrics& metrics;
+  const Clock& clock;
+};
+
+// Where a request comes from.
+struct JobOrigin {
+  TenantId tenant;
+  std::uint64_t random = 0;  // makes the seed where the client gave none
+};
+
+// Answers one generation request: submits its sequences, turns their tokens into text, and gives the answer to its sink. Runs on one
+// thread, that of the job table. Shared by whoever may cancel it, and by the table for as long as a sequence may still send events.
+class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
+ public:
+  // `sink` is shared with its maker, who may want to read from it what it has received.
+  GenerationJob(std::shared_ptr<AnswerSink> sink, const JobServices& services, JobOrigin origin);
+
+  // Requires: called once; cancel() may have come before.
+  void start(Result<PreparedRequest> prepared);
+  void on_event(std::size_t choice_index, const TokenEvent& event);
+  // Nobody wants the answer any more: the sink receives nothing after this.
+  void cancel();
+  // Ends it with an error, whatever parts the sink has received so far.
+  void fail(const Error& error);
+
+  [[nodiscard]] bool uses_adapter() const { return answer_.request.adapter != nullptr; }
+  [[nodiscard]] const std::string& model_name() const { return answer_.request.model_name; }
+  [[nodiscard]] bool has_token(std::size_t choice_index) const { return !answer_.choices[choice_index].tokens.empty(); }
+
+ private:
+  // One sequence on its way to becoming a choice of the answer.
+  struct Choice {
+    SequenceId sequence;
+    std::optional<ChoiceText> text;
+    bool is_first_part = true;
+    std::size_t text_sent = 0, tokens_sent = 0;  // to the sink
+    std::size_t character_count = 0;             // of the tokens told in log-probabilities
+    RequestMetrics::Times times;
+    bool ended = false;
+  };
+
+  [[nodiscard]] Status submit_all();
+  void take_token(std::size_t choice_index, const TokenEvent& event);
+  [[nodiscard]] std::size_t prompt_characters(const AnsweredChoice& answered) const;
+  void end_choice(std::size_t choice_index, std::string_view finish_reason, std::string stop_reason);
+  void send_part(std::size_t choice_index);
+  void cancel_all(std::string_view reason);
+
+  const std::shared_ptr<AnswerSink> sink_;
+  const JobServices services_;
+  const JobOrigin origin_;
+  const Timestamp arrival_;
+  Answer answer_;
+  std::vector<Choice> choices_;  // [prompts * n], as answer_.choices
+  std::size_t open_count_ = 0;   // choices that have not ended
+  bool over_ = false;            // the sink receives nothing more
+};
+
+}  // namespace slora

@@ -1,0 +1,44 @@
+#pragma once
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "engine/generation.h"
+
+namespace slora {
+
+class GenerationJob;
+
+// Which job hears of which sequence. From submission to the event with `end` the table keeps the job alive. Runs on one thread, as its
+// jobs.
+class JobTable {
+ public:
+  void add(SequenceId id, std::shared_ptr<GenerationJob> job, std::size_t choice_index);
+  // The sequence was refused after all.
+  void remove(SequenceId id) { jobs_.erase(id); }
+
+  // One step's events.
+  void deliver(std::vector<TokenEvent> events);
+  // Ends what is running with `error`.
+  void fail_all(const Error& error);
+
+  [[nodiscard]] std::size_t request_count() const;
+
+  struct AdapterUse {
+    std::vector<std::string> running, waiting;  // adapter names, sorted, without repeats
+  };
+  [[nodiscard]] AdapterUse adapters_in_use() const;
+
+ private:
+  struct Place {
+    std::shared_ptr<GenerationJob> job;  // shared: a job may serve several sequences
+    std::size_t choice_index;
+  };
+  std::unordered_map<SequenceId, Place> jobs_;
+};
+
+}  // namespace slora

@@ -1,0 +1,120 @@
+#include "api/openai_format.h"
+
+#include <fmt/format.h>
+
+#include <span>
+#include <utility>
+
+#include "api/json_text.h"
+
+namespace slora {
+namespace {
+
+void append_end_of_choice(std::string& out, const AnsweredChoice& choice) {
+  out += R"(,"finish_reason":)";
+  if (choice.finish_reason.empty()) {
+    out += "null";
+  } else {
+    append_json_string(out, choice.finish_reason);
+  }
+  out += R"(,"stop_reason":)";
+  out += choice.stop_reason.empty() ? "null" : choice.stop_reason;
+}
+
+void append_ids(std::string& out, std::string_view field, std::span<const TokenId> tokens) {
+  out += fmt::format(R"(,"{}":[{}])", field, fmt::join(tokens, ","));
+}
+
+}  // namespace
+
+std::string usage_json(const Usage& usage) {
+  return fmt::format(R"({{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},"prompt_tokens_details":{{"cached_tokens":{}}}}})",
+                     usage.prompt_tokens, usage.completion_tokens, usage.prompt_tokens + usage.completion_tokens, usage.cached_tokens);
+}
+
+OpenAiFormat::OpenAiFormat(const PreparedRequest& request, AnswerLabel label, const Tokenizer& tokenizer)
+    : is_chat_(request.spec.endpoint == Endpoint::chat),
+      chunk_head_(head(is_chat_ ? "chat.completion.chunk" : "text_completion", request, label)),
+      body_head_(head(is_chat_ ? "chat.completion" : "text_completion", request, label)),
+      logprobs_(tokenizer, OpenAiLogprobs::names_for(request.spec)) {}
+
+std::string OpenAiFormat::head(std::string_view object, const PreparedRequest& request, AnswerLabel label) const {
+  std::string out = fmt::format(R"({{"id":"{}-{:016x}","object":"{}","created":{},"model":)", is_chat_ ? "chatcmpl" : "cmpl", label.random,
+                                object, label.created_seconds);
+  append_json_string(out, request.model_name);
+  out += R"(,"choices":[)";
+  return out;
+}
+
+std::vector<std::string> OpenAiFormat::part_messages(const AnswerPart& part) const {
+  std::string out = chunk_head_;
+  append_choice(out, part, "delta");
+  out += "]";
+  if (part.answer.request.spec.continuous_usage_stats) out += R"(,"usage":)" + usage_json(part.answer.usage_of(part.choice()));
+  out += "}";
+  if (is_chat_ && part.is_first) return {role_message(part), std::move(out)};
+  return {std::move(out)};
+}
+
+std::string OpenAiFormat::role_message(const AnswerPart& part) const {
+  const Answer& answer = part.answer;
+  const AnsweredChoice& choice = part.choice();
+  std::string out = fmt::format(R"({}{{"index":{},"delta":{{"role":"assistant","content":""}},"logprobs":null,"finish_reason":null}}])",
+                                chunk_head_, part.choice_index);
+  if (answer.request.spec.return_token_ids) append_ids(out, "prompt_token_ids", answer.prompt_tokens_of(choice));
+  if (answer.request.spec.continuous_usage_stats) {
+    Usage before = answer.usage_of(choice);
+    before.completion_tokens = 0;
+    out += R"(,"usage":)" + usage_json(before);
+  }
+  return out + "}";
+}
+
+std::vector<std::string> OpenAiFormat::end_messages(const Answer& answer) const {
+  if (!answer.request.spec.include_usage) return {"[DONE]"};
+  return {chunk_head_ + R"(],"usage":)" + usage_json(answer.usage()) + "}", "[DONE]"};
+}
+
+std::string OpenAiFormat::body(const Answer& answer) const {
+  const RequestSpec& spec = answer.request.spec;
+  std::string out = body_head_;
+  for (std::size_t i = 0; i < answer.choices.size(); ++i) {
+    if (i != 0) out += ",";
+    append_choice(out, {answer, i}, "message");
+  }
+  out += R"(],"service_tier":null,"system_fingerprint":null,"usage":)" + usage_json(answer.usage());
+  if (is_chat_) {
+    if (spec.prompt_logprobs) out += R"(,"prompt_logprobs":)" + logprobs_.prompt(answer.prompts.front().logprobs);
+    if (spec.return_token_ids) append_ids(out, "prompt_token_ids", answer.request.prompts.front().tokens);
+  }
+  return out + "}";
+}
+
+void OpenAiFormat::append_choice(std::string& out, const AnswerPart& part, std::string_view chat_field) const {
+  const Answer& answer = part.answer;
+  const RequestSpec& spec = answer.request.spec;
+  const AnsweredChoice& choice = part.choice();
+  out += fmt::format(R"({{"index":{},)", part.choice_index);
+  if (is_chat_) {
+    const std::string_view role = chat_field == "message" ? R"("role":"assistant",)" : "";
+    out += fmt::format(R"("{}":{{{}"content":)", chat_field, role);
+  } else {
+    out += R"("text":)";
+  }
+  append_json_string(out, part.text());
+  if (is_chat_) out += "}";
+  out += R"(,"logprobs":)" + (spec.logprobs ? logprobs_.of_choice(part) : "null");
+  append_end_of_choice(out, choice);
+  if (spec.return_token_ids) {
+    if (!is_chat_ && part.is_first) append_ids(out, "prompt_token_ids", answer.prompt_tokens_of(choice));
+    std::vector<TokenId> tokens;
+    for (const AnsweredToken& token : part.tokens()) tokens.push_back(token.token.id);
+    append_ids(out, "token_ids", tokens);
+  }
+  if (!is_chat_ && !spec.stream && spec.prompt_logprobs) {
+    out += R"(,"prompt_logprobs":)" + logprobs_.prompt(answer.prompts[choice.prompt_index].logprobs);
+  }
+  out += "}";
+}
+
+}  // namespace slora

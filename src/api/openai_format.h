@@ -1,0 +1,35 @@
+#pragma once
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/openai_logprobs.h"
+#include "api/response_format.h"
+#include "text/tokenizer.h"
+
+namespace slora {
+
+// {"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details"}
+[[nodiscard]] std::string usage_json(const Usage& usage);
+
+// The answers of /v1/completions and /v1/chat/completions.
+class OpenAiFormat final : public ResponseFormat {
+ public:
+  OpenAiFormat(const PreparedRequest& request, AnswerLabel label, const Tokenizer& tokenizer);
+
+  std::string body(const Answer& answer) const override;
+  // The first part of a chat's choice has a message with the role before it.
+  std::vector<std::string> part_messages(const AnswerPart& part) const override;
+  std::vector<std::string> end_messages(const Answer& answer) const override;
+
+ private:
+  [[nodiscard]] std::string head(std::string_view object, const PreparedRequest& request, AnswerLabel label) const;
+  [[nodiscard]] std::string role_message(const AnswerPart& part) const;
+  void append_choice(std::string& out, const AnswerPart& part, std::string_view chat_field) const;
+
+  const bool is_chat_;
+  const std::string chunk_head_, body_head_;  // `{"id":...,"choices":[`
+  const OpenAiLogprobs logprobs_;
+};
+
+}  // namespace slora

@@ -1,0 +1,127 @@
+#include "api/openai_logprobs.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "api/json_text.h"
+
+namespace slora {
+namespace {
+
+constexpr float kLogprobMin = -9999.0F;  // vLLM's stand-in for minus infinity
+
+void append_logprob(std::string& out, float logprob) { append_json_number(out, std::max(logprob, kLogprobMin)); }
+
+}  // namespace
+
+std::string OpenAiLogprobs::of_choice(const AnswerPart& part) const {
+  const Answer& answer = part.answer;
+  if (answer.request.spec.endpoint == Endpoint::chat) return chat(part.tokens());
+  const bool is_echoed = answer.request.spec.echo && part.is_first;
+  const auto echoed = is_echoed ? std::span(answer.prompt_tokens_of(part.choice())) : std::span<const TokenId>();
+  return completion(echoed, answer.prompts[part.choice().prompt_index].logprobs, part.tokens());
+}
+
+std::string OpenAiLogprobs::completion(std::span<const TokenId> echoed, std::span<const PromptLogprob> scores,
+                                       std::span<const AnsweredToken> tokens) const {
+  std::string names, logprobs, tops, offsets;
+  const auto next = [&] {
+    for (std::string* list : {&names, &logprobs, &tops, &offsets}) *list += list->empty() ? "[" : ",";
+  };
+  std::size_t offset = 0;
+  for (std::size_t i = 0; i < echoed.size(); ++i) {
+    next();
+    append_json_string(names, name_of(echoed[i]));
+    if (i == 0) {
+      logprobs += "null";
+      tops += "null";
+    } else {
+      append_logprob(logprobs, scores[i - 1].token.logprob);
+      append_top(tops, scores[i - 1].token);
+    }
+    offsets += fmt::format("{}", offset);
+    offset += told_characters(tokenizer_, echoed[i]);
+  }
+  for (const AnsweredToken& answered : tokens) {
+    next();
+    append_json_string(names, name_of(answered.token.id));
+    append_logprob(logprobs, answered.token.logprob);
+    append_top(tops, answered.token);
+    offsets += fmt::format("{}", answered.text_offset);
+  }
+  for (std::string* list : {&names, &logprobs, &tops, &offsets}) *list += list->empty() ? "[]" : "]";
+  return fmt::format(R"({{"tokens":{},"token_logprobs":{},"top_logprobs":{},"text_offset":{}}})", names, logprobs, tops, offsets);
+}
+
+// Keys are texts, so that of tokens with one text (parts of characters) the likeliest counts. The token itself is always there.
+void OpenAiLogprobs::append_top(std::string& out, const Token& token) const {
+  std::vector<std::string> told;
+  out += "{";
+  const auto tell = [&](TokenId one, float its_logprob) {
+    std::string name = name_of(one);
+    if (std::ranges::find(told, name) != told.end()) return;
+    if (!told.empty()) out += ",";
+    append_json_string(out, name);
+    out += ":";
+    append_logprob(out, its_logprob);
+    told.push_back(std::move(name));
+  };
+  for (const TokenLogprob& one : token.top) tell(one.token, one.logprob);
+  tell(token.id, token.logprob);
+  out += "}";
+}
+
+std::string OpenAiLogprobs::chat(std::span<const AnsweredToken> tokens) const {
+  std::string out = R"({"content":)";
+  append_json_list(out, tokens, [&](const AnsweredToken& answered) {
+    append_chat_token(out, answered.token.id, answered.token.logprob);
+    out += R"(,"top_logprobs":)";
+    append_json_list(out, answered.token.top, [&](const TokenLogprob& top) {
+      append_chat_token(out, top.token, top.logprob);
+      out += "}";
+    });
+    out += "}";
+  });
+  return out + "}";
+}
+
+// Leaves the object open.
+void OpenAiLogprobs::append_chat_token(std::string& out, TokenId token, float logprob) const {
+  out += R"({"token":)";
+  append_json_string(out, name_of(token));
+  out += R"(,"logprob":)";
+  append_logprob(out, logprob);
+  out += R"(,"bytes":)";
+  append_json_list(out, tokenizer_.token_bytes(token), [&](char byte) { out += fmt::format("{}", static_cast<unsigned char>(byte)); });
+}
+
+std::string OpenAiLogprobs::prompt(std::span<const PromptLogprob> scores) const {
+  std::string out = "[null";
+  for (const PromptLogprob& score : scores) {
+    out += ",{";
+    const auto append_token = [&](TokenId token, float logprob, std::int64_t rank) {
+      out += fmt::format(R"("{}":{{"logprob":)", token);
+      append_logprob(out, logprob);
+      out += fmt::format(R"(,"rank":{},"decoded_token":)", rank);
+      append_json_string(out, told_text(tokenizer_, token));
+      out += "}";
+    };
+    const Token& own = score.token;
+    append_token(own.id, own.logprob, score.rank);
+    for (std::size_t i = 0; i < own.top.size(); ++i) {
+      if (own.top[i].token == own.id) continue;
+      out += ",";
+      append_token(own.top[i].token, own.top[i].logprob, static_cast<std::int64_t>(i) + 1);
+    }
+    out += "}";
+  }
+  return out + "]";
+}
+
+std::string OpenAiLogprobs::name_of(TokenId token) const {
+  return names_ == TokenNames::ids ? fmt::format("token_id:{}", token) : told_text(tokenizer_, token);
+}
+
+}  // namespace slora

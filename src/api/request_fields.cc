@@ -1,0 +1,163 @@
+#include "api/request_fields.h"
+
+#include <charconv>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
+
+#include "api/api_error.h"
+
+namespace slora {
+namespace {
+
+Result<std::vector<TokenId>> token_ids(const std::string& place, const Json& list, std::int32_t vocabulary_size) {
+  std::vector<TokenId> ids;
+  ids.reserve(list.size());
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const Json& value = list[i];
+    const bool fits = value.is_number_unsigned() && value.get<std::uint64_t>() < static_cast<std::uint64_t>(vocabulary_size);
+    if (!fits) return expected_at(fmt::format("{}[{}]", place, i), fmt::format("a token id from 0 to {}", vocabulary_size - 1), value);
+    ids.push_back(value.get<TokenId>());
+  }
+  return ids;
+}
+
+Result<Prompt> one_prompt(const std::string& place, const Json& value, std::int32_t vocabulary_size) {
+  if (value.is_string()) return Prompt(value.get<std::string>());
+  if (!value.is_array() || value.empty()) return expected_at(place, "a string or a list of token ids", value);
+  Result<std::vector<TokenId>> ids = token_ids(place, value, vocabulary_size);
+  if (!ids) return forward_error(ids);
+  return Prompt(std::move(*ids));
+}
+
+Status add_stop(RequestSpec& spec, const std::string& place, const Json& value) {
+  if (!value.is_string()) return expected_at(place, "a string", value);
+  const std::string& text = value.get_ref<const std::string&>();
+  if (text.empty() || text.size() > kStopBytesMax) {
+    return field_error(place, "{}: expected a string of 1 to {} bytes, found {} bytes", place, kStopBytesMax, text.size());
+  }
+  spec.stop.push_back(text);
+  return {};
+}
+
+}  // namespace
+
+Status read_prompt(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size) {
+  if (!spec.prompts.empty()) return field_error(place, "{}: expected either {} or {}, found both", place, spec.prompt_field, place);
+  spec.prompt_field = place;
+  spec.prompts_are_list = value.is_array() && !value.empty() && (value[0].is_string() || value[0].is_array());
+  if (!spec.prompts_are_list) {
+    Result<Prompt> prompt = one_prompt(place, value, vocabulary_size);
+    if (!prompt) return forward_error(prompt);
+    spec.prompts.push_back(std::move(*prompt));
+    return {};
+  }
+  if (value.size() > kPromptsMax) return field_error(place, "{}: expected at most {} prompts, found {}", place, kPromptsMax, value.size());
+  for (std::size_t i = 0; i < value.size(); ++i) {
+    Result<Prompt> prompt = one_prompt(fmt::format("{}[{}]", place, i), value[i], vocabulary_size);
+    if (!prompt) return forward_error(prompt);
+    spec.prompts.push_back(std::move(*prompt));
+  }
+  return {};
+}
+
+Status read_texts(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size) {
+  const bool is_list = value.is_array() && !value.empty() && value[0].is_string();
+  if (!value.is_string() && !is_list) return expected_at(place, "a string or a list of strings", value);
+  return read_prompt(spec, place, value, vocabulary_size);
+}
+
+Status read_input_ids(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size) {
+  const bool is_list = value.is_array() && !value.empty() && !value[0].is_string();
+  if (!is_list) return expected_at(place, "a list of token ids or a list of such lists", value);
+  return read_prompt(spec, place, value, vocabulary_size);
+}
+
+Status read_input(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size) {
+  if (!value.is_string()) return expected_at(place, "a string", value);
+  return read_prompt(spec, place, value, vocabulary_size);
+}
+
+Status read_adapter_name(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t) {
+  if (!value.is_string()) return expected_at(place, "the name of an adapter", value);
+  const std::string& name = value.get_ref<const std::string&>();
+  if (name.empty()) return {};
+  if (name.size() > kAdapterNameBytesMax) {
+    return field_error(place, "{}: expected at most {} bytes, found {}", place, kAdapterNameBytesMax, name.size());
+  }
+  if (!spec.adapter.empty() && spec.adapter != name) {
+    return field_error(place, "{}: {} names {}, and this field {}", place, spec.adapter_field, quote(spec.adapter), quote(name));
+  }
+  spec.adapter = name;
+  spec.adapter_field = place;
+  return {};
+}
+
+Status read_adapter_names(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size) {
+  if (!value.is_array()) return read_adapter_name(spec, place, value, vocabulary_size);
+  for (const Json& name : value) {
+    if (name != value[0]) return expected_at(place, "one adapter for all prompts of a request", value);
+  }
+  if (value.empty() || value[0].is_null()) return {};
+  return read_adapter_name(spec, place, value[0], vocabulary_size);
+}
+
+Status read_logit_bias(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size) {
+  if (!value.is_object()) return expected_at(place, "an object from token ids to numbers", value);
+  if (value.size() > kLogitBiasMax)
+    return field_error(place, "{}: expected at most {} tokens, found {}", place, kLogitBiasMax, value.size());
+  for (const auto& [key, bias] : value.items()) {
+    TokenId token = -1;
+    const auto [end, failure] = std::from_chars(key.data(), key.data() + key.size(), token);
+    if (failure != std::errc() || end != key.data() + key.size() || token < 0 || token >= vocabulary_size) {
+      return field_error(place, "{}: expected token ids from 0 to {}, found {}", place, vocabulary_size - 1, shown(Json(key)));
+    }
+    const bool fits = bias.is_number() && std::abs(bias.get<double>()) <= kLogitBiasSizeMax;
+    if (!fits) return expected_at(place, "biases from -100 to 100", bias);
+    spec.logit_bias.push_back({token, bias.get<float>()});
+  }
+  return {};
+}
+
+Status read_stop(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t) {
+  if (value.is_string()) return value.get_ref<const std::string&>().empty() ? Status{} : add_stop(spec, place, value);
+  if (!value.is_array()) return expected_at(place, "a string or a list of strings", value);
+  if (value.size() > kStopsMax) return field_error(place, "{}: expected at most {} strings, found {}", place, kStopsMax, value.size());
+  for (std::size_t i = 0; i < value.size(); ++i) {
+    if (Status added = add_stop(spec, fmt::format("{}[{}]", place, i), value[i]); !added) return added;
+  }
+  return {};
+}
+
+Status read_stop_token_ids(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size) {
+  if (!value.is_array()) return expected_at(place, "a list of token ids", value);
+  if (value.size() > kStopTokensMax) {
+    return field_error(place, "{}: expected at most {} ids, found {}", place, kStopTokensMax, value.size());
+  }
+  Result<std::vector<TokenId>> ids = token_ids(place, value, vocabulary_size);
+  if (!ids) return forward_error(ids);
+  spec.stop_token_ids = std::move(*ids);
+  return {};
+}
+
+Status read_truncation_side(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t) {
+  if (value != "left" && value != "right") return expected_at(place, "\"left\" or \"right\"", value);
+  spec.kept_end = value == "left" ? KeptEnd::last : KeptEnd::first;
+  return {};
+}
+
+Status read_stream_options(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t) {
+  if (!value.is_object()) return expected_at(place, "an object", value);
+  for (const auto& [name, target] : {std::pair{"include_usage", &RequestSpec::include_usage},
+                                     std::pair{"continuous_usage_stats", &RequestSpec::continuous_usage_stats}}) {
+    const Json* member = find_member(value, name);
+    if (member == nullptr) continue;
+    if (!member->is_boolean()) return expected_at(fmt::format("{}.{}", place, name), "true or false", *member);
+    spec.*target = member->get<bool>();
+  }
+  spec.continuous_usage_stats &= spec.include_usage;
+  return {};
+}
+
+}  // namespace slora

@@ -1,0 +1,55 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "api/request_spec.h"
+#include "base/result.h"
+#include "formats/json.h"
+
+namespace slora {
+
+inline constexpr std::size_t kPromptsMax = 32;
+inline constexpr std::size_t kAdapterNameBytesMax = 4096;  // a folder may be meant
+inline constexpr std::size_t kStopsMax = 16;
+inline constexpr std::size_t kStopBytesMax = 256;
+inline constexpr std::size_t kStopTokensMax = 256;
+inline constexpr std::size_t kLogitBiasMax = 1024;
+inline constexpr double kLogitBiasSizeMax = 100;
+inline constexpr std::int64_t kLogprobsMax = 20;
+
+// Fields that have a form of their own: reading, and the JSON schema of what is read. Values are not null. `place` is where
+// the field stands; each reader names the place at fault beneath it as OpenAI does: "prompt[1][0]".
+
+// A string, token ids, or a list of either.
+Status read_prompt(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
+Json prompt_schema(std::int32_t vocabulary_size);
+// The same where texts and token ids have fields of their own, of which one may be given.
+Status read_texts(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
+Json texts_schema(std::int32_t vocabulary_size);
+Status read_input_ids(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
+Json input_ids_schema(std::int32_t vocabulary_size);
+// One text.
+Status read_input(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
+Json input_schema(std::int32_t vocabulary_size);
+// Names, never paths: what they name is looked up among the adapters that are served.
+Status read_adapter_name(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
+Json adapter_name_schema(std::int32_t vocabulary_size);
+// A name, or a list that names one adapter for each prompt: the same for all.
+Status read_adapter_names(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
+Json adapter_names_schema(std::int32_t vocabulary_size);
+// {"token id": bias}
+Status read_logit_bias(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
+Json logit_bias_schema(std::int32_t vocabulary_size);
+// A string or a list of them.
+Status read_stop(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
+Json stop_schema(std::int32_t vocabulary_size);
+Status read_stop_token_ids(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
+Json stop_token_ids_schema(std::int32_t vocabulary_size);
+// "left" or "right".
+Status read_truncation_side(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
+Json truncation_side_schema(std::int32_t vocabulary_size);
+Status read_stream_options(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
+Json stream_options_schema(std::int32_t vocabulary_size);
+
+}  // namespace slora

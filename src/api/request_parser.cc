@@ -1,0 +1,210 @@
+#include "api/request_parser.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <type_traits>
+
+#include "api/api_error.h"
+#include "api/request_table.h"
+#include "formats/json.h"
+
+namespace slora {
+namespace {
+
+// A whole number, also when it is written as a fraction (5.0).
+std::optional<std::int64_t> integer_of(const Json& value) {
+  if (value.is_number_unsigned() && value.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
+    return std::nullopt;
+  if (value.is_number_integer()) return value.get<std::int64_t>();
+  constexpr double exact_max = 9007199254740992;  // 2^53
+  const double number = value.is_number() ? value.get<double>() : std::nan("");
+  if (!(std::abs(number) <= exact_max) || number != std::floor(number)) return std::nullopt;
+  return static_cast<std::int64_t>(number);
+}
+
+template <class T>
+struct Held {
+  using Value = T;
+};
+template <class T>
+struct Held<std::optional<T>> {
+  using Value = T;
+};
+
+// Sets the member that a field names, if it names one.
+template <class Member, class Value>
+void set(RequestSpec& spec, const Member& member, const Value& value) {
+  const auto assign = [&](auto target) {
+    if constexpr (!std::is_same_v<decltype(target), std::monostate>) {
+      using Target = typename Held<std::remove_reference_t<decltype(spec.*target)>>::Value;
+      spec.*target = static_cast<Target>(value);
+    }
+  };
+  std::visit(assign, member);
+}
+
+// Reads all fields of an object; `place` is where it stands, with a dot behind: empty for the body.
+Status read_fields(RequestSpec& spec, const std::string& place, const Json& object, FieldSet set, std::int32_t vocabulary_size);
+
+// Reads one field; a visitor over what it may be.
+struct ReadField {
+  RequestSpec& spec;
+  const std::string name;
+  const Json& value;
+  std::int32_t vocabulary_size;
+
+  Status operator()(const IntegerField& field) const {
+    const std::optional<std::int64_t> number = integer_of(value);
+    if (!number || *number < field.min || *number > field.max) {
+      return expected_at(name, fmt::format("an integer from {} to {}", field.min, field.max), value);
+    }
+    set(spec, field.member, *number);
+    return {};
+  }
+
+  Status operator()(const NumberField& field) const {
+    const double number = value.is_number() ? value.get<double>() : std::nan("");
+    if (!(number >= field.min && number <= field.max)) {
+      return expected_at(name, fmt::format("a number from {} to {}", field.min, field.max), value);
+    }
+    set(spec, field.member, number);
+    return {};
+  }
+
+  Status operator()(const FlagField& field) const {
+    if (!value.is_boolean()) return expected_at(name, "true or false", value);
+    set(spec, field.member, value.get<bool>());
+    return {};
+  }
+
+  Status operator()(const TextField& field) const {
+    if (!value.is_string()) return expected_at(name, "a string", value);
+    const std::string& text = value.get_ref<const std::string&>();
+    if (text.size() > field.bytes_max) {
+      return field_error(name, "{}: expected a string of at most {} bytes, found {} bytes", name, field.bytes_max, text.size());
+    }
+    set(spec, field.member, text);
+    return {};
+  }
+
+  Status operator()(const FixedField& field) const {
+    const Json accepted = Json::parse(field.accepted);
+    if (std::ranges::find(accepted, value) != accepted.end()) return {};
+    if (accepted.empty()) return field_error(name, "{}: this field is not served, and would change the answer; leave it out", name);
+    std::vector<std::string> served;
+    for (const Json& one : accepted) served.push_back(one.dump());
+    return field_error(name, "{}: expected {}, since nothing else is served, found {}", name, fmt::join(served, " or "), shown(value));
+  }
+
+  Status operator()(const FormField& field) const { return field.read(spec, name, value, vocabulary_size); }
+
+  Status operator()(const ObjectField& field) const {
+    if (!value.is_object()) return expected_at(name, "an object", value);
+    return read_fields(spec, name + ".", value, field.members, vocabulary_size);
+  }
+};
+
+const Field* find_field(std::string_view name, FieldSet set) {
+  for (const Field& field : request_fields()) {
+    if (field.name == name && (field.sets & set) != 0) return &field;
+  }
+  return nullptr;
+}
+
+Status read_fields(RequestSpec& spec, const std::string& place, const Json& object, FieldSet set, std::int32_t vocabulary_size) {
+  for (const auto& [name, value] : object.items()) {
+    const Field* field = find_field(name, set);
+    if (field == nullptr) {
+      ++spec.unknown_field_count;
+    } else if (!value.is_null()) {
+      if (Status read = std::visit(ReadField{spec, place + name, value, vocabulary_size}, field->kind); !read) return read;
+    }
+  }
+  return {};
+}
+
+Status check_output(const RequestSpec& spec) {
+  const EndpointWords words = words_of(spec.endpoint);
+  if (spec.scores_only() && !spec.echo) {
+    return field_error("max_tokens", "max_tokens: expected at least 1, or 0 together with \"echo\": true, found 0");
+  }
+  if (spec.truncate_prompt_tokens == 0) {
+    return field_error("truncate_prompt_tokens", "truncate_prompt_tokens: expected how many tokens are kept, or -1, found 0");
+  }
+  if (spec.output_tokens() && spec.min_tokens > *spec.output_tokens()) {
+    return field_error(std::string(words.min_tokens), "{}: expected at most {} ({}), found {}", words.min_tokens, words.output_tokens,
+                       *spec.output_tokens(), spec.min_tokens);
+  }
+  if (spec.endpoint == Endpoint::chat && spec.top_logprobs.value_or(0) > 0 && !spec.wants_logprobs) {
+    return field_error("top_logprobs", "top_logprobs: allowed only together with \"logprobs\": true");
+  }
+  if (spec.stream && spec.logprob_start_len >= 0) {
+    return field_error("logprob_start_len", "logprob_start_len: expected -1 together with \"stream\": true, found {}",
+                       spec.logprob_start_len);
+  }
+  if (spec.stream && spec.prompt_logprobs.value_or(0) > 0) {
+    return field_error("prompt_logprobs", "prompt_logprobs: not told in streams; leave out \"stream\"");
+  }
+  return {};
+}
+
+// What no field can see alone.
+Status check_together(const RequestSpec& spec, const Json& body) {
+  if (spec.prompts.empty() && spec.messages.empty()) {
+    const std::string_view needed = words_of(spec.endpoint).prompt;
+    return field_error(std::string(needed), "{}: this field is needed{}", needed,
+                       spec.endpoint == Endpoint::sglang ? " where there is no input_ids" : "");
+  }
+  if (spec.prompts.size() * static_cast<std::size_t>(spec.n) > kSequencesMax) {
+    const char* field = spec.endpoint == Endpoint::sglang ? "sampling_params.n" : "n";
+    return field_error(field, "{}: expected at most {} answers in all, found {} prompts with {} each", field, kSequencesMax,
+                       spec.prompts.size(), spec.n);
+  }
+  const bool has_options = find_field("stream_options", field_set_of(spec.endpoint)) != nullptr;
+  const Json* stream_options = has_options ? find_member(body, "stream_options") : nullptr;
+  if (!spec.stream && stream_options != nullptr && !stream_options->empty()) {
+    return field_error("stream_options", "stream_options: allowed only together with \"stream\": true");
+  }
+  if (spec.continue_final_message && spec.add_generation_prompt.value_or(false)) {
+    return field_error("add_generation_prompt", "add_generation_prompt: expected false where continue_final_message is true, found true");
+  }
+  return check_output(spec);
+}
+
+// What the endpoint's own words mean in those of all.
+void complete(RequestSpec& spec) {
+  if (spec.wants_logprobs) spec.logprobs = spec.top_logprobs.value_or(0);
+  if (spec.endpoint == Endpoint::sglang && spec.logprobs && spec.logprob_start_len >= 0) spec.prompt_logprobs = spec.logprobs;
+  if (spec.endpoint == Endpoint::slora) {
+    spec.logprobs = 0;
+    if (!spec.do_sample) spec.temperature = 0;
+  }
+}
+
+}  // namespace
+
+Result<RequestSpec> parse_request(Endpoint endpoint, std::string_view body, std::int32_t vocabulary_size) {
+  const Result<Json> json = parse_json(body);
+  if (!json) return error("invalid_request_error", "The body is not the JSON that this path expects: {}", json.error().message);
+  return read_request(endpoint, *json, vocabulary_size);
+}
+
+Result<RequestSpec> read_request(Endpoint endpoint, const Json& body, std::int32_t vocabulary_size) {
+  if (!body.is_object()) return error("invalid_request_error", "The body: expected a JSON object, found {}", type_name(body));
+
+  RequestSpec spec;
+  const bool is_slora = endpoint == Endpoint::sglang && body.contains("inputs");
+  spec.endpoint = is_slora ? Endpoint::slora : endpoint;
+  spec.stream = endpoint == Endpoint::slora;
+  if (Status read = read_fields(spec, "", body, field_set_of(spec.endpoint), vocabulary_size); !read) return forward_error(read);
+  const Status together = check_together(spec, body);
+  if (!together) return tl::unexpected<Error>(together.error());
+  complete(spec);
+  return spec;
+}
+
+}  // namespace slora

@@ -1,0 +1,72 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/generator.h"
+#include "api/request_spec.h"
+#include "api/text_model.h"
+#include "base/result.h"
+#include "engine/generation.h"
+#include "formats/generation_config.h"
+
+namespace slora {
+
+// A request ready for the engine. Made once, const afterwards.
+struct PreparedRequest {
+  struct Prompt {
+    SharedTokens tokens;  // with the sequences that are made of it
+    std::string echo;     // its text, when the client wants it back
+    std::int32_t output_tokens_max = 0;
+  };
+
+  RequestSpec spec;
+  std::string model_name;                         // the base's or the adapter's, as the client asked for it
+  std::shared_ptr<const AdapterVersion> adapter;  // null: the base model
+  std::vector<Prompt> prompts;
+  SamplingParams sampling;  // of every sequence but for the seed
+};
+
+// From a body to a prepared request: parses, finds the adapter, renders, tokenises. The slow part of every request, so it runs on work
+// threads. What it borrows outlives it. Constant after construction; any thread.
+class RequestPreparer {
+ public:
+  RequestPreparer(std::vector<std::string> base_names, std::int32_t vocabulary_size, GenerationConfig defaults, const TextModel& text,
+                  Generator& generator);
+
+  [[nodiscard]] Result<PreparedRequest> prepare(Endpoint endpoint, std::string_view body) const;
+  // The same from a body that is JSON already. Its texts are checked to be UTF-8.
+  [[nodiscard]] Result<PreparedRequest> prepare_json(Endpoint endpoint, const Json& body) const;
+  // The same without room for output, however long the prompts are: for those who want to know their tokens.
+  [[nodiscard]] Result<PreparedRequest> read_prompts(Endpoint endpoint, const Json& body) const;
+  // Whether requests may name this model.
+  [[nodiscard]] Status check_model(const std::string& model) const;
+
+ private:
+  [[nodiscard]] bool is_base(const std::string& model) const;
+  [[nodiscard]] Result<std::string> name_of_model(const RequestSpec& spec) const;
+  [[nodiscard]] Result<std::shared_ptr<const AdapterVersion>> find_adapter(const std::string& model) const;
+  enum class LongText : std::uint8_t { refused, taken };
+  [[nodiscard]] Result<PreparedRequest> build(RequestSpec spec, LongText long_text) const;
+  [[nodiscard]] Result<PreparedRequest> prepare_spec(Result<RequestSpec> spec) const;
+  [[nodiscard]] Status add_prompts(PreparedRequest& request, LongText long_text) const;
+  [[nodiscard]] Status add_conversation(PreparedRequest& request, LongText long_text) const;
+  [[nodiscard]] Result<std::vector<TokenId>> tokens_of(const PreparedRequest& request, std::string_view text, SpecialTokens special,
+                                                       LongText long_text) const;
+  // Nothing: all.
+  [[nodiscard]] std::optional<std::size_t> tokens_to_keep(const PreparedRequest& request) const;
+  [[nodiscard]] Status set_output_tokens(PreparedRequest& request) const;
+  [[nodiscard]] SamplingParams sampling_of(const RequestSpec& spec) const;
+
+  const std::vector<std::string> base_names_;
+  const std::int32_t vocabulary_size_;  // width of the logits
+  const std::size_t token_bytes_max_;
+  const GenerationConfig defaults_;
+  const TextModel& text_;
+  Generator& generator_;
+};
+
+}  // namespace slora

@@ -1,0 +1,164 @@
+#include "api/request_table.h"
+
+#include <limits>
+
+#include "api/conversation_fields.h"
+#include "api/request_fields.h"
+
+namespace slora {
+namespace {
+
+constexpr unsigned kBoth = kCompletionFields | kChatFields;
+constexpr unsigned kEvery = kBoth | kSglangSamplingFields | kSloraParameterFields;
+constexpr unsigned kAllButSlora = kBoth | kSglangSamplingFields;
+constexpr std::int64_t kIntMax = std::numeric_limits<std::int32_t>::max();
+constexpr std::int64_t kInt64Min = std::numeric_limits<std::int64_t>::min();
+constexpr std::int64_t kInt64Max = std::numeric_limits<std::int64_t>::max();
+constexpr double kPositiveMin = 1e-6;  // stands for "more than 0"
+constexpr std::string_view kNothing = "[]";
+
+using Spec = RequestSpec;
+
+// Caps: a request must not cost more than its bytes suggest.
+constexpr Field kFields[] = {
+    {"model", kBoth, TextField{&Spec::model}, "The base model or an adapter, as GET /v1/models lists them. The base model when absent."},
+    {"lora_path", kBoth, FormField{read_adapter_name, adapter_name_schema}, "The name of an adapter; the same as naming it in model."},
+    {"adapter_id", kBoth, FormField{read_adapter_name, adapter_name_schema}, "The name of an adapter; the same as naming it in model."},
+    {"prompt", kCompletionFields, FormField{read_prompt, prompt_schema}, "A text, token ids, or a list of either."},
+    {"messages", kChatFields, FormField{read_messages, messages_schema}, "The conversation so far."},
+
+    {"n", kAllButSlora, IntegerField{&Spec::n, 1, 8}, "Choices for each prompt."},
+    {"max_tokens", kCompletionFields, IntegerField{&Spec::max_tokens, 0, kIntMax},
+     "Tokens of output, at most; 16 when absent. 0 only together with echo: the prompt is scored."},
+    {"max_tokens", kChatFields, IntegerField{&Spec::max_tokens, 1, kIntMax},
+     "Tokens of output, at most; as many as the context holds when absent."},
+    {"max_completion_tokens", kChatFields, IntegerField{&Spec::max_completion_tokens, 1, kIntMax},
+     "The newer name of max_tokens; it wins."},
+    {"min_tokens", kBoth, IntegerField{&Spec::min_tokens, 0, kIntMax},
+     "Tokens of output, at least; neither end tokens nor stop count before."},
+    {"temperature", kEvery, NumberField{&Spec::temperature, 0, 100}, "0: the likeliest token always."},
+    {"top_p", kEvery, NumberField{&Spec::top_p, kPositiveMin, 1}, "Draw from the likeliest tokens that hold this probability together."},
+    {"top_k", kEvery, IntegerField{&Spec::top_k, -1, kIntMax}, "Draw from this many of the likeliest tokens; 0 and -1: from all."},
+    {"min_p", kAllButSlora, NumberField{&Spec::min_p, 0, 1}, "Draw from tokens at least this probable, relative to the likeliest."},
+    {"repetition_penalty", kAllButSlora, NumberField{&Spec::repetition_penalty, kPositiveMin, 100},
+     "Above 1: against tokens of prompt and output."},
+    {"presence_penalty", kEvery, NumberField{&Spec::presence_penalty, -2, 2}, "Above 0: against tokens of the output."},
+    {"frequency_penalty", kEvery, NumberField{&Spec::frequency_penalty, -2, 2}, "Above 0: against tokens of the output, for each time."},
+    {"seed", kBoth, IntegerField{&Spec::seed, kInt64Min, kInt64Max}, "The same seed draws the same answer."},
+    {"logit_bias", kAllButSlora, FormField{read_logit_bias, logit_bias_schema},
+     "Token ids as keys, what is added to their logits as values."},
+
+    {"logprobs", kCompletionFields, IntegerField{&Spec::logprobs, 0, kLogprobsMax},
+     "Tell each token's log-probability, and so many of the likeliest tokens in its place. With echo, of the prompt too."},
+    {"logprobs", kChatFields, FlagField{&Spec::wants_logprobs}, "Tell each token's log-probability."},
+    {"top_logprobs", kChatFields, IntegerField{&Spec::top_logprobs, 0, kLogprobsMax}, "With logprobs: so many of the likeliest tokens."},
+    {"prompt_logprobs", kBoth, IntegerField{&Spec::prompt_logprobs, 0, kLogprobsMax},
+     "Tell log-probabilities of the prompt's tokens, and so many of the likeliest in their place. Not with stream."},
+    {"return_token_ids", kBoth, FlagField{&Spec::return_token_ids}, "Tell the token ids of prompt and output."},
+    {"return_tokens_as_token_ids", kBoth, FlagField{&Spec::return_tokens_as_token_ids},
+     "Name tokens \"token_id:ID\" in log-probabilities."},
+
+    {"stop", kAllButSlora, FormField{read_stop, stop_schema}, "Texts that end the output; they are left out of it."},
+    {"stop_token_ids", kAllButSlora, FormField{read_stop_token_ids, stop_token_ids_schema}, "Tokens that end the output."},
+    {"include_stop_str_in_output", kBoth, FlagField{&Spec::include_stop_str_in_output}, "Leave in the output what ended it."},
+    {"ignore_eos", kEvery, FlagField{&Spec::ignore_eos}, "Go on past the model's end tokens."},
+    {"skip_special_tokens", kAllButSlora, FlagField{&Spec::skip_special_tokens}, "Leave special tokens out of the text."},
+    {"spaces_between_special_tokens", kAllButSlora, FlagField{}, "Makes no difference with the tokenizers that are served."},
+    {"add_special_tokens", kBoth, FlagField{&Spec::add_special_tokens},
+     "Let the tokenizer add its special tokens to the prompt. True when absent; false in chats, whose template writes them."},
+    {"truncate_prompt_tokens", kBoth, IntegerField{&Spec::truncate_prompt_tokens, -1, kIntMax},
+     "Keep so many tokens of a longer prompt; -1: as many as there is room for beside the output."},
+    {"truncation_side", kBoth, FormField{read_truncation_side, truncation_side_schema}, "Where tokens are cut off; left when absent."},
+
+    {"echo", kCompletionFields, FlagField{&Spec::echo}, "Put the prompt in front of the output."},
+    {"echo", kChatFields, FlagField{&Spec::echo}, "Put the last message in front of the output, if it is the assistant's."},
+    {"stream", kBoth | kSglangFields, FlagField{&Spec::stream}, "Answer by server-sent events, one for each token."},
+    {"stream_options", kBoth, FormField{read_stream_options, stream_options_schema}, "Only together with stream."},
+    {"priority", kBoth | kSglangFields, IntegerField{{}, kInt64Min, kInt64Max},
+     "Not followed: a client must not put itself before others."},
+    {"user", kBoth, TextField{}, "A label for the client's own records."},
+
+    {"tools", kChatFields, FormField{read_tools, tools_schema}, "Functions that the model may call, as its chat template writes them."},
+    {"tool_choice", kChatFields, FixedField{R"(["none","auto"])"}, "What the model writes is never held to a tool."},
+    {"parallel_tool_calls", kChatFields, FlagField{}, "Left to the model."},
+    {"documents", kChatFields, FormField{read_documents, documents_schema}, "Documents for the chat template."},
+    {"chat_template", kChatFields, TextField{&Spec::chat_template}, "The name of one of the model's own templates. Not a template's text."},
+    {"chat_template_kwargs", kChatFields, FormField{read_chat_template_kwargs, chat_template_kwargs_schema},
+     "Variables of the chat template."},
+    {"reasoning_effort", kChatFields, FormField{read_reasoning_effort, reasoning_effort_schema}, "A variable of the chat template."},
+    {"add_generation_prompt", kChatFields, FlagField{&Spec::add_generation_prompt},
+     "End the prompt with the head of an answer. True when absent, unless the final message is continued."},
+    {"continue_final_message", kChatFields, FlagField{&Spec::continue_final_message}, "Go on with the last message instead of a new one."},
+
+    {"text", kSglangFields, FormField{read_texts, texts_schema}, "A text, or a list of them. Either this or input_ids is needed."},
+    {"input_ids", kSglangFields, FormField{read_input_ids, input_ids_schema}, "Token ids, or a list of lists of them."},
+    {"sampling_params", kSglangFields, ObjectField{kSglangSamplingFields}, "How tokens are drawn, and how many."},
+    {"lora_path", kSglangFields, FormField{read_adapter_names, adapter_names_schema},
+     "The name of an adapter. The base model when absent."},
+    {"rid", kSglangFields, TextField{&Spec::rid, 128}, "What the request is called in the answer."},
+    {"return_logprob", kSglangFields, FlagField{&Spec::wants_logprobs}, "Tell each token's log-probability."},
+    {"top_logprobs_num", kSglangFields, IntegerField{&Spec::top_logprobs, 0, kLogprobsMax},
+     "With return_logprob: so many of the likeliest tokens."},
+    {"logprob_start_len", kSglangFields, IntegerField{&Spec::logprob_start_len, -1, kIntMax},
+     "With return_logprob: the first token of the prompt whose log-probability is told; -1: none. Not with stream."},
+    {"return_text_in_logprobs", kSglangFields, FlagField{&Spec::return_text_in_logprobs},
+     "Tell tokens as text beside their log-probabilities."},
+    {"max_new_tokens", kSglangSamplingFields, IntegerField{&Spec::max_tokens, 1, kIntMax}, "Tokens of output, at most; 128 when absent."},
+    {"max_new_tokens", kSloraParameterFields, IntegerField{&Spec::max_tokens, 1, kIntMax}, "Tokens of output, at most; 16 when absent."},
+    {"min_new_tokens", kSglangSamplingFields, IntegerField{&Spec::min_tokens, 0, kIntMax}, "Tokens of output, at least."},
+    {"sampling_seed", kSglangSamplingFields, IntegerField{&Spec::seed, kInt64Min, kInt64Max}, "The same seed draws the same answer."},
+    {"no_stop_trim", kSglangSamplingFields, FlagField{&Spec::include_stop_str_in_output}, "Leave in the output what ended it."},
+    {"inputs", kSloraFields, FormField{read_input, input_schema}, "The text to continue."},
+    {"lora_dir", kSloraFields, FormField{read_adapter_name, adapter_name_schema},
+     "An adapter's name, or its folder as far as it tells which is meant. The base model when absent."},
+    {"model_dir", kSloraFields, TextField{}, "Not followed: there is one base model."},
+    {"parameters", kSloraFields, ObjectField{kSloraParameterFields}, "How tokens are drawn, and how many."},
+    {"do_sample", kSloraParameterFields, FlagField{&Spec::do_sample}, "Draw tokens; the likeliest token always when false."},
+    {"stop_sequences", kSloraParameterFields, FormField{read_stop, stop_schema}, "Texts that end the output; they are left out of it."},
+    {"return_details", kSloraParameterFields, FlagField{&Spec::return_details}, "Tell the tokens of the output too. Not with stream."},
+
+    {"best_of", kBoth, FixedField{"[1]"}, "Only the answers that are asked for are generated."},
+    {"suffix", kCompletionFields, FixedField{R"([""])"}, "Text after the output is not served."},
+    {"use_beam_search", kBoth, FixedField{"[false]"}, "Beam search is not served."},
+    {"response_format", kBoth, FixedField{R"([{"type":"text"}])"}, "Constrained output is not served."},
+    {"structured_outputs", kBoth, FixedField{kNothing}, "Constrained output is not served."},
+    {"guided_json", kBoth, FixedField{kNothing}, "Constrained output is not served."},
+    {"guided_regex", kBoth, FixedField{kNothing}, "Constrained output is not served."},
+    {"guided_choice", kBoth, FixedField{kNothing}, "Constrained output is not served."},
+    {"guided_grammar", kBoth, FixedField{kNothing}, "Constrained output is not served."},
+    {"allowed_token_ids", kBoth, FixedField{kNothing}, "Not served."},
+    {"bad_words", kBoth, FixedField{"[[]]"}, "Not served."},
+    {"logits_processors", kBoth, FixedField{"[[]]"}, "Not served."},
+    {"logprob_token_ids", kBoth, FixedField{"[[]]"}, "Not served."},
+    {"thinking_token_budget", kBoth, FixedField{"[-1]"}, "Not served."},
+    {"repetition_detection", kBoth, FixedField{kNothing}, "Not served."},
+    {"prompt_embeds", kBoth, FixedField{"[[]]"}, "Not served."},
+    {"cache_salt", kBoth, FixedField{kNothing}, "Not served."},
+    {"functions", kChatFields, FixedField{"[[]]"}, "An older form of tools, not served."},
+    {"function_call", kChatFields, FixedField{R"(["none","auto"])"}, "An older form of tool_choice."},
+    {"modalities", kChatFields, FixedField{R"([["text"]])"}, "Answers are text."},
+    {"audio", kChatFields, FixedField{kNothing}, "Answers are text."},
+    {"lora_id", kSglangFields, FixedField{kNothing}, "Not served."},
+    {"input_embeds", kSglangFields, FixedField{kNothing}, "Not served."},
+    {"image_data", kSglangFields, FixedField{"[[]]"}, "Prompts are text."},
+    {"video_data", kSglangFields, FixedField{"[[]]"}, "Prompts are text."},
+    {"audio_data", kSglangFields, FixedField{"[[]]"}, "Prompts are text."},
+    {"token_ids_logprob", kSglangFields, FixedField{"[[]]"}, "Not served."},
+    {"return_hidden_states", kSglangFields, FixedField{"[false]"}, "Not served."},
+    {"return_routed_experts", kSglangFields, FixedField{"[false]"}, "Not served."},
+    {"custom_logit_processor", kSglangFields, FixedField{R"([""])"}, "Not served."},
+    {"session_params", kSglangFields, FixedField{kNothing}, "Not served."},
+    {"beam_width", kSglangSamplingFields, FixedField{"[1]"}, "Beam search is not served."},
+    {"stop_regex", kSglangSamplingFields, FixedField{R"(["",[]])"}, "Not served."},
+    {"json_schema", kSglangSamplingFields, FixedField{R"([""])"}, "Constrained output is not served."},
+    {"regex", kSglangSamplingFields, FixedField{R"([""])"}, "Constrained output is not served."},
+    {"ebnf", kSglangSamplingFields, FixedField{R"([""])"}, "Constrained output is not served."},
+    {"structural_tag", kSglangSamplingFields, FixedField{R"([""])"}, "Constrained output is not served."},
+    {"custom_params", kSglangSamplingFields, FixedField{"[{}]"}, "Not served."},
+};
+
+}  // namespace
+
+std::span<const Field> request_fields() { return kFields; }
+
+}  // namespace slora

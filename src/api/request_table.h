@@ -1,0 +1,101 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "api/request_spec.h"
+#include "formats/json.h"
+
+namespace slora {
+
+// What a field may stand in: the bodies of the endpoints, and the objects in them that hold what concerns sampling.
+enum FieldSet : unsigned {
+  kCompletionFields = 1,
+  kChatFields = 2,
+  kSglangFields = 4,
+  kSglangSamplingFields = 8,
+  kSloraFields = 16,
+  kSloraParameterFields = 32,
+};
+
+template <class... Members>
+using MemberOf = std::variant<std::monostate, Members RequestSpec::*...>;  // monostate: held to its form and not followed
+
+struct IntegerField {
+  MemberOf<std::int32_t, std::optional<std::int32_t>, std::optional<std::int64_t>> member;
+  std::int64_t min, max;
+};
+struct NumberField {
+  MemberOf<float, std::optional<float>> member;
+  double min, max;
+};
+struct FlagField {
+  MemberOf<bool, std::optional<bool>> member;
+};
+struct TextField {
+  MemberOf<std::string, std::optional<std::string>> member;
+  std::size_t bytes_max = std::size_t{4} << 10;
+};
+// Known, and served for some values only: those that ask for what is done anyway.
+struct FixedField {
+  std::string_view accepted;  // a JSON list
+};
+// What has a form of its own. `read` gets no null, and where the field stands; `schema` is the JSON schema of what it takes.
+struct FormField {
+  Status (*read)(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
+  Json (*schema)(std::int32_t vocabulary_size);
+};
+
+// An object with fields of its own.
+struct ObjectField {
+  FieldSet members;
+};
+
+// One field of a request. Null is the same as absent for every one.
+struct Field {
+  std::string_view name;
+  unsigned sets;  // of FieldSet
+  std::variant<IntegerField, NumberField, FlagField, TextField, FixedField, FormField, ObjectField> kind;
+  std::string_view description;
+};
+
+// All that a request may say: what the validator, the schemas and the tests are made of.
+[[nodiscard]] std::span<const Field> request_fields();
+
+// What an endpoint calls fields that all have in some form, and what it gives by default.
+struct EndpointWords {
+  std::string_view prompt, output_tokens, min_tokens;
+  std::int32_t output_tokens_default;  // 0: as many as there is room for
+};
+[[nodiscard]] constexpr EndpointWords words_of(Endpoint endpoint) {
+  switch (endpoint) {
+    case Endpoint::completions:
+      return {"prompt", "max_tokens", "min_tokens", 16};
+    case Endpoint::chat:
+      return {"messages", "max_tokens", "min_tokens", 0};
+    case Endpoint::sglang:
+      return {"text", "sampling_params.max_new_tokens", "sampling_params.min_new_tokens", 128};
+    case Endpoint::slora:
+      return {"inputs", "parameters.max_new_tokens", "", 16};
+  }
+  return {};
+}
+
+[[nodiscard]] constexpr FieldSet field_set_of(Endpoint endpoint) {
+  switch (endpoint) {
+    case Endpoint::completions:
+      return kCompletionFields;
+    case Endpoint::chat:
+      return kChatFields;
+    case Endpoint::sglang:
+      return kSglangFields;
+    case Endpoint::slora:
+      return kSloraFields;
+  }
+  return kCompletionFields;
+}
+
+}  // namespace slora

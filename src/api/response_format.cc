@@ -1,0 +1,22 @@
+#include "api/response_format.h"
+
+#include "api/openai_format.h"
+#include "api/sglang_format.h"
+#include "api/slora_format.h"
+
+namespace slora {
+
+std::unique_ptr<ResponseFormat> make_response_format(const PreparedRequest& request, AnswerLabel label, const Tokenizer& tokenizer) {
+  switch (request.spec.endpoint) {
+    case Endpoint::sglang:
+      return std::make_unique<SglangFormat>(label.random, tokenizer);
+    case Endpoint::slora:
+      return std::make_unique<SloraFormat>(tokenizer);
+    case Endpoint::completions:
+    case Endpoint::chat:
+      break;
+  }
+  return std::make_unique<OpenAiFormat>(request, label, tokenizer);
+}
+
+}  // namespace slora

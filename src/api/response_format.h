@@ -1,0 +1,33 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "api/answer_sink.h"
+
+namespace slora {
+
+// What makes an answer's id, and when it was begun.
+struct AnswerLabel {
+  std::uint64_t random = 0;
+  std::int64_t created_seconds = 0;  // since 1970
+};
+
+// How an endpoint writes its answers as JSON text. Const after construction; any thread.
+class ResponseFormat {
+ public:
+  virtual ~ResponseFormat() = default;
+
+  // The whole answer.
+  [[nodiscard]] virtual std::string body(const Answer& answer) const = 0;
+  // The messages of a stream: for one part, and after the last part. OpenAI's and SGLang's last is "[DONE]", which is no JSON.
+  [[nodiscard]] virtual std::vector<std::string> part_messages(const AnswerPart& part) const = 0;
+  [[nodiscard]] virtual std::vector<std::string> end_messages(const Answer& answer) const = 0;
+};
+
+// The form of the request's endpoint. `tokenizer` outlives it.
+[[nodiscard]] std::unique_ptr<ResponseFormat> make_response_format(const PreparedRequest& request, AnswerLabel label,
+                                                                   const Tokenizer& tokenizer);
+
+}  // namespace slora

@@ -1,0 +1,43 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "adapters/adapter_version.h"
+#include "api/generator.h"
+
+namespace slora {
+
+// Takes what it has room for and remembers it; tokens come from the tests.
+class ScriptedGenerator final : public Generator {
+ public:
+  SequenceId next_sequence_id() override { return SequenceId{++last_id}; }
+  Status submit(GenerationRequest request) override {
+    if (submitted.size() >= room) return error("queue_full", "full");
+    submitted.push_back(std::move(request));
+    return {};
+  }
+  void cancel(SequenceId id) override { cancelled.insert(id.value); }
+  std::int32_t output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion*) const override { return context - prompt_tokens; }
+  Timestamp heartbeat_age() const override { return {}; }
+  Result<std::shared_ptr<const AdapterVersion>> resolve(std::string_view name) override {
+    if (name == "broken") return error("E_RANK", "rank 0");
+    if (name == "fine") return std::make_shared<const AdapterVersion>(AdapterId{1}, AdapterVersion::Origin{"fine", {}, 1, {}}, 1);
+    return error("not_found", "no adapter {}", name);
+  }
+  std::optional<std::string> adapter_in_folder(std::string_view path) const override {
+    return path == "adapters/fine" ? std::optional<std::string>("fine") : std::nullopt;
+  }
+
+  std::int32_t context = 64;
+  std::uint64_t last_id = 0;
+  std::size_t room = 100;
+  std::vector<GenerationRequest> submitted;
+  std::set<std::uint64_t> cancelled;
+};
+
+}  // namespace slora

@@ -1,0 +1,47 @@
+#include "http/answer_pool.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "http/error_response.h"
+
+namespace slora {
+namespace {
+
+constexpr std::size_t kWaitingMax = 256;
+
+}  // namespace
+
+bool is_json(std::string_view content_type) {
+  constexpr std::string_view json = "application/json";
+  const std::string_view type = content_type.substr(0, content_type.find_first_of("; \t"));
+  const auto equal = [](char given, char lower) { return given == lower || (given >= 'A' && given <= 'Z' && given - 'A' + 'a' == lower); };
+  return std::ranges::equal(type, json, equal);
+}
+
+AnswerPool::AnswerPool(Post post, std::size_t thread_count) : post_(std::move(post)), pool_(thread_count, kWaitingMax) {}
+
+void AnswerPool::answer_json(std::shared_ptr<Exchange> exchange, Work work) {
+  if (is_json(exchange->request().content_type)) return answer(std::move(exchange), std::move(work));
+  exchange->respond(error_response({"unsupported_media_type", "Send the body as Content-Type: application/json.", {}}));
+}
+
+void AnswerPool::answer(std::shared_ptr<Exchange> exchange, Work work) {
+  // The exchange is moved there and back, never copied: its last reference must not end on a thread of the pool.
+  auto job = [this, exchange, work = std::move(work), body = exchange->take_body()]() mutable {
+    HttpResponse response = work(body);
+    post_([exchange = std::move(exchange), response = std::move(response)]() mutable { exchange->respond(std::move(response)); });
+  };
+  if (!pool_.try_run(std::move(job))) {
+    exchange->respond(error_response({"queue_full", "Too many requests of this kind wait; try again soon.", {}}));
+  }
+}
+
+bool AnswerPool::try_run(std::function<void()> work, std::function<void()> done) {
+  return pool_.try_run([this, work = std::move(work), done = std::move(done)]() mutable {
+    work();
+    post_(std::move(done));
+  });
+}
+
+}  // namespace slora

@@ -1,0 +1,194 @@
+#include "http/api_routes.h"
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "api/request_schema.h"
+#include "http/openapi_document.h"
+#include "http/plain_response.h"
+
+namespace slora {
+namespace {
+
+using Handed = std::shared_ptr<Exchange>;
+using Schema = std::shared_ptr<const Json>;  // shared by all routes that have it
+
+Schema schema(Json json) { return std::make_shared<const Json>(std::move(json)); }
+
+// An object that has at least these members.
+Schema object_with(std::initializer_list<std::pair<const char*, const char*>> types) {
+  Json properties = Json::object(), names = Json::array();
+  for (const auto& [name, type] : types) {
+    properties[name] = {{"type", type}};
+    names.push_back(name);
+  }
+  return schema({{"type", "object"}, {"properties", std::move(properties)}, {"required", std::move(names)}});
+}
+
+Json model_schema() {
+  return {{"type", "object"},
+          {"properties",
+           {{"id", {{"type", "string"}}},
+            {"object", {{"const", "model"}}},
+            {"created", {{"type", "integer"}}},
+            {"owned_by", {{"type", "string"}}},
+            {"root", {{"type", "string"}}},
+            {"parent", {{"type", Json::array({"string", "null"})}}},
+            {"max_model_len", {{"type", "integer"}}}}},
+          {"required", {"id", "object", "created", "owned_by", "root", "parent", "max_model_len"}}};
+}
+
+Schema models_schema() {
+  return schema(
+      {{"type", "object"},
+       {"properties", {{"object", {{"const", "list"}}}, {"data", {{"type", "array"}, {"items", model_schema()}, {"minItems", 1}}}}},
+       {"required", {"object", "data"}}});
+}
+
+RouteAbout::Answer json_answer(Schema body) { return {"application/json", std::move(body)}; }
+RouteAbout::Answer text_answer() { return {"text/plain", nullptr}; }
+
+// What generation may be refused with: no such model, a model that fails, a server that shuts down.
+const std::vector<int> kGenerationRefusals = {404, 500, 503};
+
+void add_generation(std::vector<Route>& routes, GenerationApi& generation, std::int32_t vocabulary_size) {
+  const Schema answer = object_with(
+      {{"id", "string"}, {"object", "string"}, {"created", "integer"}, {"model", "string"}, {"choices", "array"}, {"usage", "object"}});
+  const std::vector<RouteAbout::Answer> answers = {json_answer(answer), {"text/event-stream", nullptr}};
+  routes.push_back({"POST",
+                    "/v1/completions",
+                    Role::user,
+                    [&generation](const Handed& exchange) { generation.complete(exchange); },
+                    {"Continue texts.", schema(request_schema(Endpoint::completions, vocabulary_size)), answers, kGenerationRefusals}});
+  routes.push_back({"POST",
+                    "/v1/chat/completions",
+                    Role::user,
+                    [&generation](const Handed& exchange) { generation.chat(exchange); },
+                    {"Answer a conversation.", schema(request_schema(Endpoint::chat, vocabulary_size)), answers, kGenerationRefusals}});
+
+  const Json sglang = request_schema(Endpoint::sglang, vocabulary_size), slora = request_schema(Endpoint::slora, vocabulary_size);
+  const Schema text = object_with({{"text", "string"}, {"output_ids", "array"}, {"meta_info", "object"}});
+  const Schema generated = object_with({{"generated_text", "array"}, {"count_output_tokens", "integer"}});
+  const Json texts = {{"type", "array"}, {"items", *text}};
+  routes.push_back({"POST",
+                    "/generate",
+                    Role::user,
+                    [&generation](const Handed& exchange) { generation.generate_as_sglang(exchange); },
+                    {"Continue texts, in SGLang's form or, where the body has \"inputs\", in the S-LoRA paper's.",
+                     schema({{"anyOf", {sglang, slora}}}),
+                     {json_answer(schema({{"anyOf", {*text, texts, *generated}}})), {"text/event-stream", nullptr}},
+                     kGenerationRefusals}});
+  routes.push_back({"POST",
+                    "/generate_stream",
+                    Role::user,
+                    [&generation](const Handed& exchange) { generation.generate_stream(exchange); },
+                    {"Continue a text by server-sent events, in the S-LoRA paper's form.",
+                     schema(slora),
+                     {{"text/event-stream", nullptr}},
+                     kGenerationRefusals}});
+}
+
+void add_text(std::vector<Route>& routes, TokenizeApi& tokenize, std::int32_t vocabulary_size) {
+  const Schema tokens = object_with({{"count", "integer"}, {"max_model_len", "integer"}, {"tokens", "array"}});
+  routes.push_back({"POST",
+                    "/tokenize",
+                    Role::user,
+                    [&tokenize](const Handed& exchange) { tokenize.tokenize(exchange); },
+                    {"The tokens of a text, or of a conversation as the chat template writes it.",
+                     schema(TokenizeApi::tokenize_schema(vocabulary_size)),
+                     {json_answer(tokens)},
+                     {404, 503}}});
+  routes.push_back({"POST",
+                    "/detokenize",
+                    Role::user,
+                    [&tokenize](const Handed& exchange) { tokenize.detokenize(exchange); },
+                    {"The text of tokens.",
+                     schema(TokenizeApi::detokenize_schema(vocabulary_size)),
+                     {json_answer(object_with({{"prompt", "string"}}))},
+                     {404, 503}}});
+}
+
+void add_status(std::vector<Route>& routes, StatusApi& status) {
+  const auto get = [&](const char* path, Role role, void (StatusApi::*handler)(const Handed&) const, RouteAbout about) {
+    routes.push_back({"GET", path, role, [&status, handler](const Handed& exchange) { (status.*handler)(exchange); }, std::move(about)});
+  };
+  get("/v1/models", Role::user, &StatusApi::models, {"The base model and its adapters.", nullptr, {json_answer(models_schema())}, {}});
+  get("/v1/models/{model}", Role::user, &StatusApi::model,
+      {"One of them; a slash in its name may be written as it is or as %2F.", nullptr, {json_answer(schema(model_schema()))}, {404}});
+  const RouteAbout health{"Whether the engine turns.", nullptr, {json_answer(object_with({{"status", "string"}}))}, {503}};
+  get("/health", Role::open, &StatusApi::health, health);
+  get("/health_generate", Role::open, &StatusApi::health, health);
+  const RouteAbout ping{"Whether the engine turns, without a body.", nullptr, {{"", nullptr}}, {503}};
+  get("/ping", Role::open, &StatusApi::ping, ping);
+  routes.push_back({"POST", "/ping", Role::open, [&status](const Handed& exchange) { status.ping(exchange); }, ping});
+  get("/metrics", Role::open, &StatusApi::metrics, {"Metrics in Prometheus' text format.", nullptr, {text_answer()}, {}});
+  get("/load", Role::user, &StatusApi::load,
+      {"Requests for generation that are not answered yet.", nullptr, {json_answer(object_with({{"server_load", "integer"}}))}, {}});
+  get("/version", Role::open, &StatusApi::version,
+      {"The server's version.", nullptr, {json_answer(object_with({{"version", "string"}}))}, {}});
+}
+
+void add_info(std::vector<Route>& routes, InfoApi& info) {
+  const Schema model = object_with({{"model_path", "string"}, {"served_model_name", "string"}, {"is_generation", "boolean"}});
+  const Schema server = object_with({{"version", "string"}, {"served_model_name", "string"}, {"internal_states", "array"}});
+  for (const char* path : {"/model_info", "/get_model_info"}) {
+    routes.push_back({"GET",
+                      path,
+                      Role::user,
+                      [&info](const Handed& exchange) { info.model(exchange); },
+                      {"What the base model is.", nullptr, {json_answer(model)}, {}}});
+  }
+  for (const char* path : {"/server_info", "/get_server_info"}) {
+    routes.push_back({"GET",
+                      path,
+                      Role::user,
+                      [&info](const Handed& exchange) { info.server(exchange); },
+                      {"What the server was set to, and its state.", nullptr, {json_answer(server)}, {}}});
+  }
+  // No GET: any page that a browser shows could ask for it.
+  routes.push_back({"POST",
+                    "/flush_cache",
+                    Role::admin,
+                    [&info](const Handed& exchange) { info.flush_cache(exchange); },
+                    {"Drop all cached prefixes and idle adapters; refused while requests run or wait.", nullptr, {text_answer()}, {}}});
+}
+
+void add_adapters(std::vector<Route>& routes, AdapterApi& adapters) {
+  const auto post = [&](const char* path, void (AdapterApi::*handler)(const Handed&), RouteAbout about) {
+    routes.push_back(
+        {"POST", path, Role::admin, [&adapters, handler](const Handed& exchange) { (adapters.*handler)(exchange); }, std::move(about)});
+  };
+  const auto fields = [](std::span<const SmallField> table) { return schema(small_body_schema(table, 0)); };
+  const Schema result = object_with({{"success", "boolean"}, {"loaded_adapters", "object"}});
+  constexpr const char* load = "Let a name mean an adapter's folder, once all of it was read and found fit to be served.";
+  constexpr const char* unload = "Take an adapter's name away; requests that run finish.";
+  post("/v1/load_lora_adapter", &AdapterApi::load, {load, fields(AdapterApi::load_fields()), {text_answer()}, {404, 503}});
+  post("/v1/unload_lora_adapter", &AdapterApi::unload, {unload, fields(AdapterApi::unload_fields()), {text_answer()}, {404}});
+  post("/load_lora_adapter", &AdapterApi::load_as_sglang,
+       {load, fields(AdapterApi::sglang_load_fields()), {json_answer(result)}, {404, 503}});
+  post("/unload_lora_adapter", &AdapterApi::unload_as_sglang,
+       {unload, fields(AdapterApi::sglang_unload_fields()), {json_answer(result)}, {404}});
+}
+
+}  // namespace
+
+RouteTable make_routes(Apis apis, std::int32_t vocabulary_size) {
+  std::vector<Route> routes;
+  add_generation(routes, apis.generation, vocabulary_size);
+  add_text(routes, apis.tokenize, vocabulary_size);
+  add_status(routes, apis.status);
+  add_info(routes, apis.info);
+  add_adapters(routes, apis.adapters);
+
+  const auto description = std::make_shared<std::string>();  // shared with its route; it describes that too
+  routes.push_back({"GET",
+                    "/openapi.json",
+                    Role::open,
+                    [description](const Handed& exchange) { exchange->respond(json_response(*description)); },
+                    {"This description.", nullptr, {json_answer(object_with({{"openapi", "string"}, {"paths", "object"}}))}, {}}});
+  RouteTable table(std::move(routes));
+  *description = openapi_document(table).dump();
+  return table;
+}
+
+}  // namespace slora

@@ -1,0 +1,141 @@
+#include "http/api_server.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "api/api.h"
+#include "base/log.h"
+#include "http/api_routes.h"
+
+namespace slora {
+namespace {
+
+Status check_exposure(const ApiServerOptions& options) {
+  for (const auto& [option, keys] : {std::pair{"--api-key", &options.api_keys}, {"--admin-api-key", &options.admin_api_keys}}) {
+    if (std::ranges::find(*keys, "") != keys->end()) return error("bad_api_key", "{}: expected a key, found nothing", option);
+  }
+  const bool has_keys = !options.api_keys.empty() || !options.admin_api_keys.empty();
+  if (is_loopback_host(options.http.host) || has_keys) return {};
+  return error(
+      "needs_api_key",
+      "--host {} lets other machines in, and without --api-key any of them could use the server. Give --api-key KEY (clients send it as "
+      "\"Authorization: Bearer KEY\"), or leave --host at 127.0.0.1.",
+      options.http.host);
+}
+
+std::string url_of(const std::string& host, std::uint16_t port) {
+  if (host == "0.0.0.0" || host == "localhost") return fmt::format("http://127.0.0.1:{}", port);
+  if (host.find(':') != std::string::npos) return fmt::format("http://[{}]:{}", host == "::" ? "::1" : host, port);
+  return fmt::format("http://{}:{}", host, port);
+}
+
+// Ends the server in order: new requests are told, running ones finish, and what is left after the drain's time gets an error.
+// I/O thread.
+class Drain {
+ public:
+  Drain(HttpServer& http, Engine& engine, GenerationApi& generation, StatusApi& status, JobTable& jobs, std::chrono::seconds time)
+      : http_(http), engine_(engine), generation_(generation), status_(status), jobs_(jobs), time_(time) {}
+
+  void on_signal() {
+    ++signal_count_;
+    if (signal_count_ > 1) return cut("a second signal came");
+    log_info("shutting down: {} requests have up to {} s to finish; a second signal ends them now", http_.exchange_count(), time_.count());
+    generation_.begin_drain();
+    status_.begin_drain();
+    engine_.begin_drain();
+    http_.begin_drain();
+    http_.post_after(time_, [this] { cut("the time is over"); });
+    stop_when_done();
+  }
+  [[nodiscard]] int exit_code() const { return cut_ ? 1 : 0; }
+
+ private:
+  void stop_when_done() {
+    if (http_.exchange_count() == 0) return http_.stop();
+    http_.post_after(std::chrono::milliseconds(20), [this] { stop_when_done(); });
+  }
+
+  void cut(std::string_view why) {
+    if (std::exchange(cut_, true)) return;
+    log_warning("shutting down now, {}: {} requests are cut off", why, http_.exchange_count());
+    const Error draining{"draining", "The server is shutting down.", {}};
+    generation_.fail_preparing(draining);
+    jobs_.fail_all(draining);
+    http_.post_after(std::chrono::milliseconds(500), [this] { http_.stop(); });  // time for the errors to reach their clients
+  }
+
+  HttpServer& http_;
+  Engine& engine_;
+  GenerationApi& generation_;
+  StatusApi& status_;
+  JobTable& jobs_;
+  const std::chrono::seconds time_;
+  int signal_count_ = 0;
+  bool cut_ = false;
+};
+
+std::vector<std::string> roots_of(const RuntimeOptions& options) {
+  std::vector<std::string> roots;
+  for (const std::filesystem::path& folder : options.adapter_folders) roots.push_back(folder.string());
+  return roots;
+}
+
+void count_response(MetricsRegistry& metrics, std::string_view path, int status_code) {
+  const MetricLabels labels = {{"path", path.empty() ? "other" : std::string(path)}, {"status", std::to_string(status_code)}};
+  metrics.counter("slora_http_responses_total", "Answers by path and status.", labels).add();
+}
+
+void warn_of_hidden_adapters(Runtime& runtime, const std::vector<std::string>& model_names) {
+  for (const AdapterListing& adapter : runtime.adapters().list()) {
+    if (std::ranges::find(model_names, adapter.name) != model_names.end()) {
+      log_warning("adapter {} has the name of the base model and can't be reached; rename it, or the model with --served-model-name",
+                  adapter.name);
+    }
+  }
+}
+
+}  // namespace
+
+Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runtime_options) {
+  if (Status exposure = check_exposure(options); !exposure) return forward_error(exposure);
+  // Declared in the order of who outlives whom: the I/O context takes what the engine posts until the engine is gone.
+  Result<std::unique_ptr<HttpServer>> listening = HttpServer::listen(options.http);
+  if (!listening) return forward_error(listening);
+  HttpServer& http = **listening;
+  const auto post = [&](std::function<void()> work) { http.post(std::move(work)); };
+  const std::string model_path = runtime_options.model_folder.string();
+  const std::vector<std::string> roots = roots_of(runtime_options);
+  const std::vector<std::string>& names = options.model_names.all;
+  Result<std::unique_ptr<Api>> created = Api::create({std::move(runtime_options), names, options.chat_template_file}, post);
+  if (!created) return forward_error(created);
+  Api& api = **created;
+  Runtime& runtime = api.runtime();
+  if (api.text().chat_refusal()) log_warning("chats are refused: {}", api.text().chat_refusal()->message);
+  warn_of_hidden_adapters(runtime, names);
+
+  const SchedulerOptions& scheduler = runtime.engine().options().scheduler;
+  runtime.metrics()
+      .gauge("vllm:cache_config_info", "Geometry of the pool.",
+             {{"block_size", std::to_string(scheduler.page_tokens)}, {"num_gpu_blocks", std::to_string(scheduler.page_count)}})
+      .set(1);
+  const std::int32_t vocabulary_size = runtime.model_config().vocab_size;
+  GenerationApi generation(api, post, options.text_threads);
+  TokenizeApi tokenize(api.preparer(), api.text().tokenizer(), vocabulary_size, runtime.max_model_len(), post);
+  StatusApi status(options.model_names, runtime, api.jobs(), [&] { return generation.preparing_count() + api.jobs().request_count(); });
+  InfoApi info(names.front(), model_path, runtime, post);
+  AdapterApi adapters(runtime.adapters(), {names, roots, scheduler.page_count - 1, options.watch_interval}, post,
+                      [&](std::chrono::milliseconds delay, std::function<void()> work) { http.post_after(delay, std::move(work)); });
+  const RouteTable routes = make_routes({generation, tokenize, status, info, adapters}, vocabulary_size);
+  const ApiKeys keys(options.api_keys, options.admin_api_keys);
+  Drain drain(http, runtime.engine(), generation, status, api.jobs(), options.drain_time);
+
+  // Told by the running server, when signals are already heard.
+  http.post([&] { options.on_ready({url_of(options.http.host, http.port()), !api.text().chat_refusal()}, runtime); });
+  http.run(
+      routes, keys, [&](std::string_view path, int status_code) { count_response(runtime.metrics(), path, status_code); },
+      [&] { drain.on_signal(); });
+  return drain.exit_code();
+}
+
+}  // namespace slora

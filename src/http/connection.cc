@@ -1,0 +1,344 @@
+#include "http/connection.h"
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <exception>
+#include <memory>
+#include <string>
+
+#include "base/log.h"
+#include "http/error_response.h"
+#include "http/exchange.h"
+
+namespace slora {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+using asio::ip::tcp;
+using SystemError = boost::system::error_code;
+using TimePoint = std::chrono::steady_clock::time_point;
+
+// The exchange outlives its connection's interest in it, however that ends.
+struct Detach {
+  HttpExchange& exchange;
+  ~Detach() { exchange.detach(); }
+};
+
+// One client. Owned by its own coroutine; I/O thread.
+class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
+ public:
+  HttpConnection(tcp::socket socket, HttpConnections& shared) : shared_(shared), socket_(std::move(socket)), wake_(socket_.get_executor()) {
+    shared_.all.insert(this);
+  }
+  ~HttpConnection() { shared_.all.erase(this); }
+  HttpConnection(const HttpConnection&) = delete;
+  HttpConnection& operator=(const HttpConnection&) = delete;
+
+  // `self` lives in the coroutine's frame, which begins to run later.
+  asio::awaitable<void> serve(std::shared_ptr<HttpConnection> self);
+
+  void enforce_deadline(TimePoint now) {
+    if (now < deadline_) return;
+    timed_out_ = true;
+    cancel();
+  }
+  void close_if_idle() {
+    if (idle_) cancel();
+  }
+
+ private:
+  using Parser = http::request_parser<http::string_body>;
+  static constexpr std::size_t kReadBytes = 16 << 10;
+  static constexpr std::size_t kWriteBytes = 64 << 10;
+  static constexpr std::size_t kReadAheadBytesMax = 64 << 10;
+
+  // Error code of a Result when there is nobody to tell.
+  static constexpr const char* kClosed = "closed";
+
+  asio::awaitable<ConnectionUse> serve_request();
+  asio::awaitable<Status> read_head();
+  asio::awaitable<Status> read_body(Parser& parser, BodyRoom& room);
+  asio::awaitable<Status> read_more();
+  asio::awaitable<Status> write(std::string bytes);
+  asio::awaitable<ConnectionUse> refuse(Error error, ConnectionUse use);
+  asio::awaitable<ConnectionUse> answer(HttpExchange& exchange);
+  asio::awaitable<void> linger();
+
+  Result<const Route*> find_route(const Parser& parser);
+  static std::string rest_of_path(const Parser& parser, const Route& route);
+  void watch_client(std::weak_ptr<HttpExchange> watched);
+  void let_within(std::chrono::steady_clock::duration time) { deadline_ = std::chrono::steady_clock::now() + time; }
+  void cancel() {
+    SystemError ignored;
+    socket_.cancel(ignored);
+  }
+  [[nodiscard]] Error too_large() const {
+    return {"request_too_large", fmt::format("The request's body is longer than {} bytes.", shared_.limits.body_bytes_max), {}};
+  }
+  [[nodiscard]] static Error no_room() { return {"queue_full", "The server holds as many request bodies as it may; try again soon.", {}}; }
+  [[nodiscard]] std::string_view buffered() const { return {static_cast<const char*>(buffer_.data().data()), buffer_.size()}; }
+
+  HttpConnections& shared_;
+  tcp::socket socket_;
+  asio::steady_timer wake_;  // cancelled when the exchange has something to do
+  boost::beast::flat_buffer buffer_;
+  TimePoint deadline_ = TimePoint::max();
+  bool timed_out_ = false;
+  bool idle_ = false;     // waiting for a request's first byte
+  bool is_head_ = false;  // the request's method, once it is known
+  TenantId tenant_;       // who sent it, once it is known
+};
+
+asio::awaitable<void> HttpConnection::serve([[maybe_unused]] std::shared_ptr<HttpConnection> self) {
+  SystemError ignored;
+  socket_.set_option(tcp::no_delay(true), ignored);
+  socket_.non_blocking(true, ignored);
+  while (co_await serve_request() == ConnectionUse::keep_alive && !shared_.draining) {
+  }
+  co_await linger();
+  socket_.close(ignored);
+}
+
+asio::awaitable<ConnectionUse> HttpConnection::serve_request() {
+  is_head_ = false;
+  const Status head = co_await read_head();
+  if (!head) co_return co_await refuse(head.error(), ConnectionUse::close);
+
+  Parser parser;
+  parser.header_limit(static_cast<std::uint32_t>(shared_.limits.head_bytes_max));
+  parser.body_limit(shared_.limits.body_bytes_max);
+  SystemError failure;
+  buffer_.consume(parser.put(buffer_.data(), failure));
+  if (failure == http::error::body_limit) {
+    co_return co_await refuse(too_large(), ConnectionUse::close);
+  }
+  if (failure || !parser.is_header_done()) {
+    Error broken{"bad_request", "The request's head is not HTTP/1.1.", {}};
+    co_return co_await refuse(std::move(broken), ConnectionUse::close);
+  }
+
+  is_head_ = parser.get().method() == http::verb::head;
+  const ConnectionUse use = parser.get().keep_alive() ? ConnectionUse::keep_alive : ConnectionUse::close;
+  const Result<const Route*> route = find_route(parser);
+  if (!route) {
+    const bool has_body = parser.chunked() || parser.content_length().value_or(0) > 0;
+    co_return co_await refuse(route.error(), has_body ? ConnectionUse::close : use);
+  }
+  std::unique_ptr<BodyRoom> room = BodyRoom::try_take(shared_, parser.content_length().value_or(0));
+  if (!room) co_return co_await refuse(no_room(), ConnectionUse::close);
+  const Status body = co_await read_body(parser, *room);
+  if (!body) co_return co_await refuse(body.error(), ConnectionUse::close);
+
+  const auto field = [&](http::field name) {
+    const auto value = parser.get()[name];
+    return std::string(value.data(), value.size());
+  };
+  const auto request_id = parser.get()["x-request-id"];
+  HttpRequest request{.method = std::string((*route)->method),
+                      .path = std::string((*route)->path),
+                      .path_rest = rest_of_path(parser, **route),
+                      .content_type = field(http::field::content_type),
+                      .request_id = clean_request_id({request_id.data(), request_id.size()}),
+                      .body = std::move(parser.get().body()),
+                      .tenant = tenant_};
+  const BodyForm stream_form = parser.get().version() == 11 ? BodyForm::chunked : BodyForm::until_close;
+  const BodyForm form = is_head_ ? BodyForm::left_out : stream_form;
+  // Shared with the handler: either may be done with it first.
+  const auto exchange = std::make_shared<HttpExchange>(std::move(request), std::move(room), form, shared_, [this] { wake_.cancel(); });
+  const Detach detach{*exchange};
+  exchange->set_use(use);
+  watch_client(exchange);
+  (*route)->handler(exchange);
+  co_return co_await answer(*exchange);
+}
+
+// Leaves a complete and checked head at the start of the buffer.
+asio::awaitable<Status> HttpConnection::read_head() {
+  idle_ = buffer_.size() == 0;
+  let_within(idle_ ? std::chrono::seconds(shared_.limits.keep_alive_time) : shared_.limits.head_time);
+  for (;;) {
+    const std::optional<std::size_t> end = find_head_end(buffered());
+    if (end.value_or(buffer_.size()) > shared_.limits.head_bytes_max) {
+      co_return error("head_too_large", "The request's head is longer than {} bytes.", shared_.limits.head_bytes_max);
+    }
+    if (end) co_return check_request_head(buffered().substr(0, *end), shared_.limits);
+    const Status more = co_await read_more();
+    if (!more) co_return more;
+    if (std::exchange(idle_, false)) let_within(shared_.limits.head_time);
+  }
+}
+
+asio::awaitable<Status> HttpConnection::read_body(Parser& parser, BodyRoom& room) {
+  if (parser.get()[http::field::expect] == "100-continue" && buffer_.size() == 0) {
+    std::string go_on = "HTTP/1.1 100 Continue\r\n\r\n";
+    const Status written = co_await write(std::move(go_on));
+    if (!written) co_return written;
+  }
+  const TimePoint begin = std::chrono::steady_clock::now();
+  std::size_t received_bytes = 0;
+  bool needs_more = buffer_.size() == 0;
+  parser.eager(true);
+  while (!parser.is_done()) {
+    if (needs_more) {
+      const std::chrono::seconds allowance(received_bytes / shared_.limits.body_bytes_per_second_min);
+      const TimePoint too_slow = begin + shared_.limits.body_idle_time + allowance;
+      deadline_ = std::min(too_slow, std::chrono::steady_clock::now() + shared_.limits.body_idle_time);
+      const Status more = co_await read_more();
+      if (!more) co_return more;
+    }
+    SystemError failure;
+    const std::size_t taken = parser.put(buffer_.data(), failure);
+    buffer_.consume(taken);
+    received_bytes += taken;
+    if (failure == http::error::body_limit) co_return tl::unexpected<Error>(too_large());
+    if (failure && (failure != http::error::need_more || buffer_.size() > kReadAheadBytesMax)) {
+      co_return error("bad_request", "The body's chunked coding is broken.");
+    }
+    if (!room.try_grow_to(parser.get().body().size())) co_return tl::unexpected<Error>(no_room());
+    needs_more = failure == http::error::need_more || buffer_.size() == 0;
+  }
+  co_return Status{};
+}
+
+asio::awaitable<Status> HttpConnection::read_more() {
+  timed_out_ = false;
+  SystemError failure;
+  const std::size_t bytes =
+      co_await socket_.async_read_some(buffer_.prepare(kReadBytes), asio::redirect_error(asio::use_awaitable, failure));
+  deadline_ = failure ? TimePoint::max() : deadline_;
+  if (failure && timed_out_ && !idle_) co_return error("request_timeout", "The request came too slowly.");
+  if (failure) co_return error(kClosed, "closed");
+  buffer_.commit(bytes);
+  co_return Status{};
+}
+
+asio::awaitable<Status> HttpConnection::write(std::string bytes) {
+  SystemError failure;
+  for (std::string_view rest = bytes; !rest.empty() && !failure;) {  // every piece has the time, however large the whole is
+    let_within(shared_.limits.write_stall_time);
+    const std::string_view piece = rest.substr(0, kWriteBytes);
+    co_await asio::async_write(socket_, asio::buffer(piece), asio::redirect_error(asio::use_awaitable, failure));
+    rest.remove_prefix(piece.size());
+  }
+  deadline_ = TimePoint::max();
+  if (failure) co_return error(kClosed, "closed");
+  co_return Status{};
+}
+
+asio::awaitable<ConnectionUse> HttpConnection::refuse(Error error, ConnectionUse use) {
+  if (error.code == kClosed) co_return ConnectionUse::close;
+  const std::string methods = error.code == "method_not_allowed" ? std::exchange(error.param, {}) : std::string();
+  HttpResponse response = error_response(error);
+  if (!methods.empty()) response.headers.emplace_back("Allow", methods);
+  if (shared_.on_response) shared_.on_response("", response.status);
+  if (shared_.draining) use = ConnectionUse::close;
+  std::string bytes = format_response_head({response, {}, is_head_ ? BodyForm::left_out : BodyForm::sized, use});
+  if (!is_head_) bytes += response.body;
+  const Status written = co_await write(std::move(bytes));
+  co_return written ? use : ConnectionUse::close;
+}
+
+Result<const Route*> HttpConnection::find_route(const Parser& parser) {
+  const auto& head = parser.get();
+  Result<const Route*> route = shared_.routes->find({head.method_string().data(), head.method_string().size()},
+                                                    path_of({head.target().data(), head.target().size()}));
+  if (!route) return route;
+  const auto authorization = head[http::field::authorization];
+  const auto host = head[http::field::host];
+  const Result<TenantId> tenant =
+      shared_.keys->admit((*route)->role, {authorization.data(), authorization.size()}, {host.data(), host.size()});
+  if (!tenant) return tl::unexpected(tenant.error());
+  tenant_ = *tenant;
+  return route;
+}
+
+std::string HttpConnection::rest_of_path(const Parser& parser, const Route& route) {
+  const auto target = parser.get().target();
+  return std::string(path_of({target.data(), target.size()}).substr(route.fixed_path().size()));
+}
+
+// Writes what the exchange holds until it is over.
+asio::awaitable<ConnectionUse> HttpConnection::answer(HttpExchange& exchange) {
+  ++shared_.exchange_count;
+  deadline_ = TimePoint::max();
+  ConnectionUse next = ConnectionUse::close;
+  for (;;) {
+    if (exchange.overflowed() || exchange.phase() == HttpExchange::Phase::gone) break;
+    if (std::string unsent = exchange.take_unsent(); !unsent.empty()) {
+      const Status written = co_await write(std::move(unsent));
+      if (!written) break;
+      continue;
+    }
+    if (exchange.is_over()) {
+      const bool is_whole = exchange.phase() == HttpExchange::Phase::complete;
+      next = is_whole ? exchange.use() : ConnectionUse::close;
+      break;
+    }
+    SystemError woken;
+    wake_.expires_at(TimePoint::max());
+    co_await wake_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
+  }
+  exchange.leave();
+  cancel();  // the watch on the client
+  --shared_.exchange_count;
+  co_return next;
+}
+
+// Notices a client that leaves while its answer is being made. Bytes of a next request are kept for it, up to a bound, behind
+// which a leaving client is noticed by the next write.
+void HttpConnection::watch_client(std::weak_ptr<HttpExchange> watched) {
+  socket_.async_wait(tcp::socket::wait_read, [self = shared_from_this(), watched = std::move(watched)](const SystemError& cancelled) {
+    const std::shared_ptr<HttpExchange> exchange = watched.lock();
+    if (cancelled || !exchange || exchange->is_over()) return;
+    SystemError failure;
+    const std::size_t bytes = self->socket_.read_some(self->buffer_.prepare(kReadBytes), failure);
+    self->buffer_.commit(bytes);
+    if (failure && failure != asio::error::would_block) {
+      exchange->leave();
+      self->wake_.cancel();
+      self->cancel();
+    } else if (self->buffer_.size() < kReadAheadBytesMax) {
+      self->watch_client(exchange);
+    }
+  });
+}
+
+// Lets the client read the answer: closing with input unread would reset the connection and could discard what was sent.
+asio::awaitable<void> HttpConnection::linger() {
+  SystemError failure;
+  socket_.shutdown(tcp::socket::shutdown_send, failure);
+  let_within(std::chrono::seconds(2));
+  std::string scratch(kReadBytes, '\0');
+  while (!failure) {
+    co_await socket_.async_read_some(asio::buffer(scratch), asio::redirect_error(asio::use_awaitable, failure));
+  }
+  deadline_ = TimePoint::max();
+}
+
+void start_connection(asio::io_context& io, tcp::socket socket, HttpConnections& shared) {
+  const auto connection = std::make_shared<HttpConnection>(std::move(socket), shared);
+  asio::co_spawn(io, connection->serve(connection), [](const std::exception_ptr& thrown) {
+    try {
+      if (thrown) std::rethrow_exception(thrown);
+    } catch (const std::exception& exception) {
+      log_error("a connection ended by an exception: {}", exception.what());
+    }
+  });
+}
+
+void enforce_deadlines(const HttpConnections& shared, TimePoint now) {
+  for (HttpConnection* connection : shared.all) connection->enforce_deadline(now);
+}
+
+void close_idle_connections(const HttpConnections& shared) {
+  for (HttpConnection* connection : shared.all) connection->close_if_idle();
+}
+
+}  // namespace slora

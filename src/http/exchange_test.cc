@@ -1,0 +1,138 @@
+#include "http/exchange.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace slora {
+namespace {
+
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+
+struct HttpExchangeTest : ::testing::Test {
+  std::unique_ptr<HttpExchange> make(BodyForm form = BodyForm::chunked) {
+    return std::make_unique<HttpExchange>(HttpRequest{"POST", "/p", {}, {}, {}, {}, {}}, BodyRoom::try_take(shared, 10), form, shared,
+                                          [this] { ++wakes; });
+  }
+
+  HttpConnections shared{HttpLimits{.bodies_bytes_max = 25, .unsent_bytes_max = 1000}};
+  int wakes = 0;
+};
+
+TEST_F(HttpExchangeTest, WritesAWholeAnswerOnce) {
+  const auto exchange = make();
+  HttpResponse response;
+  response.body = "{}";
+  exchange->respond(response);
+  exchange->respond(response);
+  EXPECT_EQ(wakes, 1);
+  const std::string unsent = exchange->take_unsent();
+  EXPECT_THAT(unsent, HasSubstr("Content-Length: 2\r\n"));
+  EXPECT_THAT(unsent, EndsWith("\r\n\r\n{}"));
+  EXPECT_TRUE(exchange->is_over());
+}
+
+TEST_F(HttpExchangeTest, LeavesOutTheBodyButNotItsSize) {
+  const auto exchange = make(BodyForm::left_out);
+  HttpResponse response;
+  response.body = "{}";
+  exchange->respond(response);
+  const std::string unsent = exchange->take_unsent();
+  EXPECT_THAT(unsent, HasSubstr("Content-Length: 2\r\n"));
+  EXPECT_THAT(unsent, EndsWith("\r\n\r\n"));
+}
+
+TEST_F(HttpExchangeTest, StreamsInChunksAndEndsThem) {
+  const auto exchange = make();
+  exchange->begin_stream("text/event-stream");
+  exchange->send("data: 1\n\n");
+  exchange->end_stream();
+  const std::string unsent = exchange->take_unsent();
+  EXPECT_THAT(unsent, HasSubstr("Transfer-Encoding: chunked\r\n"));
+  EXPECT_THAT(unsent, EndsWith("\r\n\r\n9\r\ndata: 1\n\n\r\n0\r\n\r\n"));
+  EXPECT_EQ(exchange->phase(), HttpExchange::Phase::complete);
+}
+
+TEST_F(HttpExchangeTest, AnOldClientReadsItsStreamUntilTheConnectionCloses) {
+  const auto exchange = make(BodyForm::until_close);
+  exchange->set_use(ConnectionUse::keep_alive);
+  exchange->begin_stream("text/event-stream");
+  EXPECT_THAT(exchange->take_unsent(), HasSubstr("Connection: close")) << "a client that asked to keep it waits for its end";
+  exchange->send("x");
+  exchange->end_stream();
+  EXPECT_EQ(exchange->take_unsent(), "x");
+  EXPECT_EQ(exchange->use(), ConnectionUse::close);
+}
+
+TEST_F(HttpExchangeTest, ABrokenStreamHasNoLastChunk) {
+  const auto exchange = make();
+  exchange->begin_stream("text/event-stream");
+  exchange->send("x");
+  exchange->break_stream();
+  EXPECT_THAT(exchange->take_unsent(), EndsWith("1\r\nx\r\n"));
+  EXPECT_EQ(exchange->phase(), HttpExchange::Phase::broken);
+}
+
+TEST_F(HttpExchangeTest, HoldsNoMoreThanItsBoundForASlowClient) {
+  const auto exchange = make();
+  exchange->begin_stream("text/event-stream");
+  for (int i = 0; i < 100; ++i) exchange->send(std::string(100, 'x'));
+  EXPECT_TRUE(exchange->overflowed());
+  EXPECT_LE(exchange->take_unsent().size(), 1200u);
+}
+
+TEST_F(HttpExchangeTest, SendsOneEventOfAnyLengthToAClientThatKeepsUp) {
+  const auto exchange = make();
+  exchange->begin_stream("text/event-stream");
+  (void)exchange->take_unsent();
+  exchange->send(std::string(5000, 'x'));
+  EXPECT_FALSE(exchange->overflowed());
+  EXPECT_GT(exchange->take_unsent().size(), 5000u);
+}
+
+TEST_F(HttpExchangeTest, TellsOfAClientThatLeftUnlessTheAnswerIsComplete) {
+  int gone = 0;
+  const auto leaving = make();
+  leaving->on_gone([&] { ++gone; });
+  leaving->leave();
+  leaving->leave();
+  EXPECT_EQ(gone, 1);
+  leaving->respond({});
+  EXPECT_EQ(leaving->take_unsent(), "");
+
+  const auto answered = make();
+  answered->on_gone([&] { ++gone; });
+  answered->respond({});
+  answered->leave();
+  EXPECT_EQ(gone, 1);
+}
+
+TEST_F(HttpExchangeTest, BodiesTakeRoomAndGiveItBack) {
+  auto first = make();
+  const auto second = make();
+  EXPECT_EQ(shared.bodies_bytes, 20u);
+  EXPECT_EQ(BodyRoom::try_take(shared, 10), nullptr);
+  first.reset();
+  EXPECT_NE(BodyRoom::try_take(shared, 10), nullptr);
+}
+
+TEST_F(HttpExchangeTest, ABodyOfUnknownLengthTakesRoomAsItComes) {
+  {
+    const std::unique_ptr<BodyRoom> room = BodyRoom::try_take(shared, 0);
+    EXPECT_TRUE(room->try_grow_to(20));
+    EXPECT_TRUE(room->try_grow_to(10)) << "it has that already";
+    EXPECT_FALSE(room->try_grow_to(26));
+    EXPECT_EQ(shared.bodies_bytes, 20u);
+  }
+  EXPECT_EQ(shared.bodies_bytes, 0u);
+}
+
+TEST_F(HttpExchangeTest, ADrainingServerClosesAfterTheAnswer) {
+  const auto exchange = make();
+  shared.draining = true;
+  exchange->respond({});
+  EXPECT_THAT(exchange->take_unsent(), HasSubstr("Connection: close"));
+}
+
+}  // namespace
+}  // namespace slora

@@ -1,0 +1,47 @@
+#pragma once
+#include <cstddef>
+#include <memory>
+#include <random>
+#include <unordered_set>
+
+#include "api/api.h"
+#include "base/work_pool.h"
+#include "http/types.h"
+
+namespace slora {
+
+// The endpoints that generate. Owns the threads that prepare requests; I/O thread but for what runs on those.
+class GenerationApi {
+ public:
+  // `api` outlives it; `post` is the one that it was given.
+  GenerationApi(Api& api, Api::Post post, std::size_t preparing_threads);
+
+  // Waits for what is being prepared and drops what waits for it.
+  ~GenerationApi() = default;
+  GenerationApi(const GenerationApi&) = delete;
+  GenerationApi& operator=(const GenerationApi&) = delete;
+
+  void complete(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::completions, exchange); }
+  void chat(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::chat, exchange); }
+  void generate_as_sglang(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::sglang, exchange); }
+  void generate_stream(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::slora, exchange); }
+
+  // New requests are refused from now on.
+  void begin_drain() { draining_ = true; }
+  // Requests that are not submitted yet.
+  [[nodiscard]] std::size_t preparing_count() const { return preparing_.size(); }
+  // Ends with `error` what has not been submitted yet.
+  void fail_preparing(const Error& error);
+
+ private:
+  void generate(Endpoint endpoint, const std::shared_ptr<Exchange>& exchange);
+
+  Api& api_;
+  const Api::Post post_;
+  std::mt19937_64 random_{std::random_device{}()};
+  bool draining_ = false;
+  std::unordered_set<std::shared_ptr<GenerationJob>> preparing_;
+  WorkPool pool_;  // last: its jobs use all others
+};
+
+}  // namespace slora

@@ -1,0 +1,70 @@
+#include "http/info_api.h"
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "formats/json.h"
+#include "http/error_response.h"
+#include "http/plain_response.h"
+
+namespace slora {
+namespace {
+
+// Paths may hold bytes that are no UTF-8.
+HttpResponse json_of(const Json& body) { return json_response(body.dump(-1, ' ', false, Json::error_handler_t::replace)); }
+
+HttpResponse flush_response(bool was_done) {
+  if (!was_done) return error_response({"busy", "Requests run or wait, so nothing was dropped; ask again when they have ended.", {}});
+  return text_response("Cache flushed.\n");
+}
+
+}  // namespace
+
+InfoApi::InfoApi(std::string model_name, std::string model_path, Runtime& runtime, AnswerPool::Post post)
+    : model_name_(std::move(model_name)), model_path_(std::move(model_path)), runtime_(runtime), post_(std::move(post)) {}
+
+void InfoApi::model(const std::shared_ptr<Exchange>& exchange) const {
+  exchange->respond(json_of({{"model_path", model_path_},
+                             {"served_model_name", model_name_},
+                             {"tokenizer_path", model_path_},
+                             {"is_generation", true},
+                             {"preferred_sampling_params", nullptr},
+                             {"weight_version", "default"},
+                             {"has_image_understanding", false},
+                             {"has_audio_understanding", false},
+                             {"model_type", name_of(runtime_.model_config().family)}}));
+}
+
+void InfoApi::server(const std::shared_ptr<Exchange>& exchange) const {
+  const SchedulerOptions& scheduler = runtime_.engine().options().scheduler;
+  const EngineStats stats = runtime_.engine().stats();
+  const Json state = {{"running_requests", stats.scheduler.running},
+                      {"waiting_requests", stats.scheduler.waiting + stats.scheduler.loading},
+                      {"steps", stats.steps},
+                      {"pages_total", stats.scheduler.pages_total},
+                      {"pages_free", stats.scheduler.pages_free},
+                      {"adapters_resident", stats.adapters_resident}};
+  exchange->respond(json_of({{"version", SLORA_VERSION},
+                             {"model_path", model_path_},
+                             {"served_model_name", model_name_},
+                             {"tokenizer_path", model_path_},
+                             {"context_length", runtime_.max_model_len()},
+                             {"page_size", scheduler.page_tokens},
+                             {"max_total_num_tokens", std::int64_t{scheduler.page_count} * scheduler.page_tokens},
+                             {"max_running_requests", scheduler.running_max},
+                             {"max_queued_requests", scheduler.waiting_max},
+                             {"chunked_prefill_size", scheduler.step_tokens_max},
+                             {"tp_size", 1},
+                             {"dp_size", 1},
+                             {"enable_lora", true},
+                             {"internal_states", Json::array({state})}}));
+}
+
+void InfoApi::flush_cache(const std::shared_ptr<Exchange>& exchange) const {
+  // The exchange is moved to the engine's thread and back: its last reference must end here.
+  runtime_.engine().clear_caches([post = post_, exchange = exchange](bool was_done) mutable {
+    post([exchange = std::move(exchange), was_done] { exchange->respond(flush_response(was_done)); });
+  });
+}
+
+}  // namespace slora

@@ -1,0 +1,29 @@
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/runtime.h"
+#include "http/answer_pool.h"
+#include "http/types.h"
+
+namespace slora {
+
+// What clients of SGLang ask a server about itself, and have it forget between benchmarks. I/O thread.
+class InfoApi {
+ public:
+  // `runtime` outlives it; `model_path` is the base model's folder as the operator wrote it.
+  InfoApi(std::string model_name, std::string model_path, Runtime& runtime, AnswerPool::Post post);
+
+  void model(const std::shared_ptr<Exchange>& exchange) const;
+  void server(const std::shared_ptr<Exchange>& exchange) const;
+  // Drops all cached prefixes and idle adapters, or refuses when something runs or waits.
+  void flush_cache(const std::shared_ptr<Exchange>& exchange) const;
+
+ private:
+  const std::string model_name_, model_path_;
+  Runtime& runtime_;
+  const AnswerPool::Post post_;
+};
+
+}  // namespace slora

@@ -1,0 +1,136 @@
+#include "http/server.h"
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <csignal>
+#include <utility>  // Boost 1.74's coroutines use std::exchange without it
+
+#include "base/log.h"
+#include "http/connection.h"
+
+namespace slora {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+
+struct HttpServer::State {
+  explicit State(const HttpServerOptions& options) : shared(options.limits) {}
+
+  asio::awaitable<void> accept();
+  void watch_deadlines();
+  void wait_for_signal(const std::function<void()>& on_signal);
+
+  HttpConnections shared;  // outlives what runs in `io`
+  asio::io_context io{1};
+  tcp::acceptor acceptor{io};
+  asio::signal_set signals{io};
+  asio::steady_timer tick{io};
+};
+
+// Out of descriptors or at the limit of connections, clients wait in the kernel's queue: a pause instead of a spinning loop.
+asio::awaitable<void> HttpServer::State::accept() {
+  constexpr std::chrono::milliseconds pause(50);
+  asio::steady_timer timer(io);
+  bool complained = false;
+  for (;;) {
+    boost::system::error_code failure;
+    if (shared.all.size() < shared.limits.connections_max) {
+      tcp::socket socket = co_await acceptor.async_accept(asio::redirect_error(asio::use_awaitable, failure));
+      if (failure == asio::error::operation_aborted) co_return;
+      if (!failure) {
+        complained = false;
+        start_connection(io, std::move(socket), shared);
+        continue;
+      }
+      if (failure != asio::error::connection_aborted && !std::exchange(complained, true)) {
+        log_warning("can't accept connections for now: {}", failure.message());
+      }
+    }
+    timer.expires_after(pause);
+    co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, failure));
+  }
+}
+
+// One timer for all connections: their deadlines are seconds away and move with every byte.
+void HttpServer::State::watch_deadlines() {
+  tick.expires_after(std::chrono::milliseconds(250));
+  tick.async_wait([this](const boost::system::error_code& failure) {
+    if (failure) return;
+    enforce_deadlines(shared, std::chrono::steady_clock::now());
+    watch_deadlines();
+  });
+}
+
+void HttpServer::State::wait_for_signal(const std::function<void()>& on_signal) {
+  signals.async_wait([this, &on_signal](const boost::system::error_code& failure, int) {
+    if (failure) return;
+    on_signal();
+    wait_for_signal(on_signal);
+  });
+}
+
+HttpServer::HttpServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
+HttpServer::~HttpServer() = default;
+
+Result<std::unique_ptr<HttpServer>> HttpServer::listen(const HttpServerOptions& options) {
+  auto state = std::make_unique<State>(options);
+  boost::system::error_code failure;
+  const asio::ip::address address = asio::ip::make_address(options.host == "localhost" ? "127.0.0.1" : options.host, failure);
+  if (failure) return error("bad_host", "--host {}: expected an address of this machine, such as 127.0.0.1 or 0.0.0.0", options.host);
+
+  const tcp::endpoint endpoint(address, options.port);
+  tcp::acceptor& acceptor = state->acceptor;
+  acceptor.open(endpoint.protocol(), failure);
+  if (!failure) acceptor.set_option(tcp::acceptor::reuse_address(true), failure);
+  if (!failure) acceptor.bind(endpoint, failure);
+  if (!failure) acceptor.listen(asio::socket_base::max_listen_connections, failure);
+  if (failure) {
+    return error("bad_address", "can't listen on {} port {}: {}. Choose another with --port (0 takes any that is free).", options.host,
+                 options.port, failure.message());
+  }
+  return std::unique_ptr<HttpServer>(new HttpServer(std::move(state)));
+}
+
+std::uint16_t HttpServer::port() const {
+  boost::system::error_code ignored;
+  return state_->acceptor.local_endpoint(ignored).port();
+}
+
+void HttpServer::post(std::function<void()> work) { asio::post(state_->io, std::move(work)); }
+
+void HttpServer::post_after(std::chrono::milliseconds delay, std::function<void()> work) {
+  auto timer = std::make_shared<asio::steady_timer>(state_->io, delay);  // shared with the handler, which ends it
+  timer->async_wait([timer, work = std::move(work)](const boost::system::error_code& failure) {
+    if (!failure) work();
+  });
+}
+
+void HttpServer::run(const RouteTable& routes, const ApiKeys& keys, OnResponse on_response, std::function<void()> on_signal) {
+  std::signal(SIGPIPE, SIG_IGN);
+  state_->shared.routes = &routes;
+  state_->shared.keys = &keys;
+  state_->shared.on_response = std::move(on_response);
+  state_->signals.add(SIGTERM);
+  state_->signals.add(SIGINT);
+  state_->wait_for_signal(on_signal);
+  state_->watch_deadlines();
+  asio::co_spawn(state_->io, state_->accept(), asio::detached);
+  state_->io.run();
+}
+
+void HttpServer::stop() { state_->io.stop(); }
+
+void HttpServer::begin_drain() {
+  state_->shared.draining = true;
+  close_idle_connections(state_->shared);
+}
+
+std::size_t HttpServer::exchange_count() const { return state_->shared.exchange_count; }
+
+}  // namespace slora

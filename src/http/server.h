@@ -1,0 +1,58 @@
+#pragma once
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "http/api_keys.h"
+#include "http/limits.h"
+#include "http/routes.h"
+
+namespace slora {
+
+struct HttpServerOptions {
+  std::string host = "127.0.0.1";
+  std::uint16_t port = 8000;  // 0: any that is free
+  HttpLimits limits;
+};
+
+// Connections in, exchanges out: reads requests within the limits, finds route and right before it reads a body, and writes the
+// answers. The thread in run() is the I/O thread; everything but post() and stop() happens on it.
+class HttpServer {
+ public:
+  // Told of every answer: the route's path (empty when there is none) and the status.
+  using OnResponse = std::function<void(std::string_view path, int status)>;
+
+  // Binds and listens, so that a taken port is known before the model is loaded; clients wait in the kernel's queue until run().
+  [[nodiscard]] static Result<std::unique_ptr<HttpServer>> listen(const HttpServerOptions& options);
+  ~HttpServer();
+
+  [[nodiscard]] std::uint16_t port() const;
+
+  // Any thread; `work` runs on the I/O thread, in order.
+  void post(std::function<void()> work);
+  // Once, after a while, on the I/O thread.
+  void post_after(std::chrono::milliseconds delay, std::function<void()> work);
+
+  // Serves until stop(). `routes` and `keys` outlive it. `on_signal` hears of SIGTERM and SIGINT, every time.
+  void run(const RouteTable& routes, const ApiKeys& keys, OnResponse on_response, std::function<void()> on_signal);
+  void stop();
+
+  // From now on answers close their connections, and idle ones are closed. New requests are still read, so that they can be told.
+  void begin_drain();
+
+  // Requests whose answer isn't complete.
+  [[nodiscard]] std::size_t exchange_count() const;
+
+ private:
+  struct State;
+  explicit HttpServer(std::unique_ptr<State> state);
+
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace slora

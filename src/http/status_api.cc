@@ -1,0 +1,160 @@
+#include "http/status_api.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <optional>
+#include <string_view>
+
+#include "api/json_text.h"
+#include "formats/json.h"
+#include "http/error_response.h"
+#include "http/plain_response.h"
+#include "metrics/prometheus.h"
+
+namespace slora {
+namespace {
+
+// A step takes as long as its tokens do: half a minute for the largest on a slow machine, so that only a hanging one takes longer.
+constexpr std::chrono::seconds kHeartbeatAgeMax(60);
+
+std::string joined(const std::vector<std::string>& names) { return fmt::format("{}", fmt::join(names, ",")); }
+
+double unix_seconds() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
+
+// "org%2Fsql" as "org/sql": clients write a name's slash either way. Nothing when it is not well formed.
+std::optional<std::string> percent_decoded(std::string_view text) {
+  std::string decoded;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      decoded += text[i];
+      continue;
+    }
+    const std::string_view digits = text.substr(i + 1, 2);
+    unsigned value = 0;
+    const auto [end, failed] = std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
+    if (digits.size() != 2 || failed != std::errc() || end != digits.data() + 2) return std::nullopt;
+    decoded += static_cast<char>(value);
+    i += 2;
+  }
+  return decoded;
+}
+
+void write_gauge(PrometheusWriter& writer, std::string_view name, std::string_view help, std::size_t value) {
+  writer.family(name, help, MetricKind::gauge);
+  writer.sample({}, std::uint64_t{value});
+}
+
+}  // namespace
+
+StatusApi::StatusApi(ModelNames names, Runtime& runtime, const JobTable& jobs, std::function<std::size_t()> request_count)
+    : names_(std::move(names)),
+      runtime_(runtime),
+      jobs_(jobs),
+      request_count_(std::move(request_count)),
+      created_seconds_(static_cast<std::int64_t>(unix_seconds())) {}
+
+bool StatusApi::is_base(std::string_view name) const { return std::ranges::find(names_.all, name) != names_.all.end(); }
+
+// `parent`: empty for the base.
+void StatusApi::append_model(std::string& out, std::string_view name, std::string_view parent) const {
+  out += R"({"id":)";
+  append_json_string(out, name);
+  out += fmt::format(R"(,"object":"model","created":{},"owned_by":"slora","root":)", created_seconds_);
+  append_json_string(out, name);
+  out += R"(,"parent":)";
+  if (parent.empty()) {
+    out += "null";
+  } else {
+    append_json_string(out, parent);
+  }
+  out += fmt::format(R"(,"max_model_len":{}}})", runtime_.max_model_len());
+}
+
+void StatusApi::models(const std::shared_ptr<Exchange>& exchange) const {
+  std::string out = R"({"object":"list","data":[)";
+  for (std::size_t i = 0; i < names_.listed_count; ++i) {
+    if (i != 0) out += ",";
+    append_model(out, names_.all[i], {});
+  }
+  for (const AdapterListing& adapter : runtime_.adapters().list()) {
+    if (adapter.refused || is_base(adapter.name)) continue;
+    out += ",";
+    append_model(out, adapter.name, names_.all.front());
+  }
+  out += "]}";
+  exchange->respond(json_response(std::move(out)));
+}
+
+void StatusApi::model(const std::shared_ptr<Exchange>& exchange) const {
+  const std::string name = percent_decoded(exchange->request().path_rest).value_or("");
+  std::string out;
+  if (is_base(name)) {
+    append_model(out, name, {});
+    return exchange->respond(json_response(std::move(out)));
+  }
+  const std::optional<AdapterListing> adapter = runtime_.adapters().find(name);
+  if (!adapter) {
+    const std::string message =
+        fmt::format("The model {} does not exist. GET /v1/models lists the base model and its adapters.", quote(name));
+    return exchange->respond(error_response({"model_not_found", message, "model"}));
+  }
+  if (adapter->refused) return exchange->respond(error_response({adapter->refused->code, adapter->refused->message, "model"}));
+  append_model(out, name, names_.all.front());
+  exchange->respond(json_response(std::move(out)));
+}
+
+Status StatusApi::check_health() const {
+  if (draining_) return error("draining", "The server is shutting down.");
+  if (runtime_.engine().heartbeat_age() > kHeartbeatAgeMax) {
+    return error("engine_stalled", "The engine has not finished a step for a while.");
+  }
+  return {};
+}
+
+void StatusApi::health(const std::shared_ptr<Exchange>& exchange) const {
+  const Status health = check_health();
+  exchange->respond(health ? json_response(R"({"status":"ok"})") : error_response(health.error()));
+}
+
+void StatusApi::ping(const std::shared_ptr<Exchange>& exchange) const {
+  const Status health = check_health();
+  if (!health) return exchange->respond(error_response(health.error()));
+  HttpResponse response;
+  response.content_type = "";
+  exchange->respond(std::move(response));
+}
+
+void StatusApi::metrics(const std::shared_ptr<Exchange>& exchange) const {
+  PrometheusWriter writer;
+  runtime_.metrics().write(writer);
+  const JobTable::AdapterUse use = jobs_.adapters_in_use();
+  const EngineStats stats = runtime_.engine().stats();
+  const AdapterCounts adapters = runtime_.adapters().counts();
+  // One series, made anew each time: who reads several takes the one of the latest time.
+  writer.family("vllm:lora_requests_info", "Adapters of the requests that run and wait, and when that was so.", MetricKind::gauge);
+  writer.sample({{"max_lora", std::to_string(adapters.registered)},
+                 {"running_lora_adapters", joined(use.running)},
+                 {"waiting_lora_adapters", joined(use.waiting)}},
+                unix_seconds());
+  write_gauge(writer, "slora_adapters_registered", "Adapters that have a name.", adapters.registered);
+  write_gauge(writer, "slora_adapters_refused", "Of these, those that can't be served.", adapters.refused);
+  write_gauge(writer, "slora_adapters_resident", "Adapters whose image is in the pool.", stats.adapters_resident);
+  write_gauge(writer, "slora_adapters_loading", "Adapters whose image is being loaded.", stats.adapters_loading);
+  HttpResponse response;
+  response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+  response.body = writer.text();
+  exchange->respond(std::move(response));
+}
+
+void StatusApi::load(const std::shared_ptr<Exchange>& exchange) const {
+  exchange->respond(json_response(fmt::format(R"({{"server_load":{}}})", request_count_())));
+}
+
+void StatusApi::version(const std::shared_ptr<Exchange>& exchange) const {
+  exchange->respond(json_response(R"({"version":")" SLORA_VERSION R"("})"));
+}
+
+}  // namespace slora

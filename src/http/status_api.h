@@ -1,0 +1,55 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/job_table.h"
+#include "base/clock.h"
+#include "engine/runtime.h"
+#include "http/types.h"
+
+namespace slora {
+
+// How the base model is called.
+struct ModelNames {
+  std::vector<std::string> all;  // [1..] what means it in requests; the first is the one in answers
+  std::size_t listed_count = 1;  // the first so many are shown in lists
+};
+
+// The endpoints that tell about the server. I/O thread.
+class StatusApi {
+ public:
+  // What it borrows outlives it. `request_count` tells how many requests for generation are not answered yet.
+  StatusApi(ModelNames names, Runtime& runtime, const JobTable& jobs, std::function<std::size_t()> request_count);
+
+  void models(const std::shared_ptr<Exchange>& exchange) const;
+  // The model that the rest of the path names.
+  void model(const std::shared_ptr<Exchange>& exchange) const;
+  // Healthy is an engine whose loop turns, not an HTTP thread that answers.
+  void health(const std::shared_ptr<Exchange>& exchange) const;
+  // The same without a body.
+  void ping(const std::shared_ptr<Exchange>& exchange) const;
+  void metrics(const std::shared_ptr<Exchange>& exchange) const;
+  void load(const std::shared_ptr<Exchange>& exchange) const;
+  void version(const std::shared_ptr<Exchange>& exchange) const;
+
+  void begin_drain() { draining_ = true; }
+
+ private:
+  [[nodiscard]] Status check_health() const;
+  void append_model(std::string& out, std::string_view name, std::string_view parent) const;
+  [[nodiscard]] bool is_base(std::string_view name) const;
+
+  const ModelNames names_;
+  Runtime& runtime_;
+  const JobTable& jobs_;
+  const std::function<std::size_t()> request_count_;
+  const std::int64_t created_seconds_;
+  bool draining_ = false;
+};
+
+}  // namespace slora

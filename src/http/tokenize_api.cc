@@ -1,0 +1,114 @@
+#include "http/tokenize_api.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "api/api_error.h"
+#include "api/json_text.h"
+#include "api/request_schema.h"
+#include "http/error_response.h"
+
+namespace slora {
+namespace {
+
+constexpr SmallField kReturnTokenStrs{"return_token_strs", FieldForm::flag, FieldNeed::optional, "Tell the tokens' texts too."};
+constexpr std::array kDetokenizeFields = {
+    SmallField{"model", FieldForm::text, FieldNeed::optional, "The base model or an adapter; all have the same tokens."},
+    SmallField{"tokens", FieldForm::token_ids, FieldNeed::needed, "Token ids."}};
+// The fields of generation that say what the prompt is.
+constexpr std::array kPromptFields = {"model", "prompt", "add_special_tokens"};
+constexpr std::array kConversationFields = {"model",
+                                            "messages",
+                                            "tools",
+                                            "documents",
+                                            "chat_template",
+                                            "chat_template_kwargs",
+                                            "add_generation_prompt",
+                                            "continue_final_message",
+                                            "add_special_tokens"};
+
+Json schema_of(Endpoint endpoint, std::span<const char* const> names, std::int32_t vocabulary_size) {
+  const Json whole = request_schema(endpoint, vocabulary_size);
+  Json properties = Json::object();
+  for (const char* name : names) properties[name] = whole["properties"].at(name);
+  properties.update(small_body_schema({&kReturnTokenStrs, 1}, vocabulary_size)["properties"]);
+  return {{"type", "object"}, {"properties", std::move(properties)}, {"required", whole["required"]}};
+}
+
+}  // namespace
+
+TokenizeApi::TokenizeApi(const RequestPreparer& preparer, const Tokenizer& tokenizer, std::int32_t vocabulary_size,
+                         std::int32_t max_model_len, AnswerPool::Post post)
+    : preparer_(preparer),
+      tokenizer_(tokenizer),
+      vocabulary_size_(vocabulary_size),
+      max_model_len_(max_model_len),
+      pool_(std::move(post), 1) {}
+
+void TokenizeApi::tokenize(const std::shared_ptr<Exchange>& exchange) {
+  pool_.answer_json(exchange, [this](std::string_view body) { return tokenize_now(body); });
+}
+
+void TokenizeApi::detokenize(const std::shared_ptr<Exchange>& exchange) {
+  pool_.answer_json(exchange, [this](std::string_view body) { return detokenize_now(body); });
+}
+
+HttpResponse TokenizeApi::tokenize_now(std::string_view body) const {
+  const Result<Json> own = parse_small_body({&kReturnTokenStrs, 1}, body, vocabulary_size_);
+  if (!own) return error_response(own.error());
+  const Json whole = Json::parse(body);
+  const bool is_chat = find_member(whole, "prompt") == nullptr && find_member(whole, "messages") != nullptr;
+  Json prompt = Json::object();
+  for (const char* name : is_chat ? std::span<const char* const>(kConversationFields) : kPromptFields) {
+    if (const Json* member = find_member(whole, name)) prompt[name] = *member;
+  }
+  const Result<PreparedRequest> request = preparer_.read_prompts(is_chat ? Endpoint::chat : Endpoint::completions, prompt);
+  if (!request) return error_response(request.error());
+  if (!is_chat && !whole["prompt"].is_string()) return error_response(expected_at("prompt", "a string", whole["prompt"]).value());
+
+  const SharedTokens& tokens = request->prompts.front().tokens;
+  HttpResponse response;
+  std::string& out = response.body;
+  out =
+      fmt::format(R"({{"count":{},"max_model_len":{},"tokens":[{}],"token_strs":)", tokens.size(), max_model_len_, fmt::join(tokens, ","));
+  if (!own->value("return_token_strs", false)) {
+    out += "null}";
+    return response;
+  }
+  out += '[';
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    if (i != 0) out += ',';
+    append_json_string(out, tokenizer_.token_text(tokens[i]));
+  }
+  out += "]}";
+  return response;
+}
+
+HttpResponse TokenizeApi::detokenize_now(std::string_view body) const {
+  const Result<Json> given = parse_small_body(kDetokenizeFields, body, vocabulary_size_);
+  if (!given) return error_response(given.error());
+  if (const Json* model = find_member(*given, "model")) {
+    if (const Status known = preparer_.check_model(model->get<std::string>()); !known) return error_response(known.error());
+  }
+  const auto tokens = given->at("tokens").get<std::vector<TokenId>>();
+  HttpResponse response;
+  response.body = R"({"prompt":)";
+  append_json_string(response.body, tokenizer_.decode(tokens, SpecialText::keep));
+  response.body += '}';
+  return response;
+}
+
+Json TokenizeApi::tokenize_schema(std::int32_t vocabulary_size) {
+  Json prompt = schema_of(Endpoint::completions, kPromptFields, vocabulary_size);
+  prompt["properties"]["prompt"] = {{"type", "string"}, {"description", "A text."}};
+  return {{"anyOf", Json::array({std::move(prompt), schema_of(Endpoint::chat, kConversationFields, vocabulary_size)})}};
+}
+
+Json TokenizeApi::detokenize_schema(std::int32_t vocabulary_size) { return small_body_schema(kDetokenizeFields, vocabulary_size); }
+
+}  // namespace slora
