@@ -3,9 +3,9 @@
 namespace slora {
 
 ChoiceText::ChoiceText(const Tokenizer& tokenizer, std::span<const TokenId> prompt, const RequestSpec& spec)
-    : detokenizer_(tokenizer, spec.skip_special_tokens ? SpecialText::skip : SpecialText::keep),
-      matcher_(spec.stop, spec.include_stop_str_in_output ? StopText::include : StopText::exclude),
-      min_tokens_(spec.min_tokens) {
+    : detokenizer_(tokenizer, spec.output.skip_special_tokens ? SpecialText::skip : SpecialText::keep),
+      matcher_(spec.output.stop, spec.output.include_stop_text ? StopText::include : StopText::exclude),
+      min_tokens_(spec.sampling.min_tokens) {
   detokenizer_.continue_from(prompt);
 }
 

@@ -140,12 +140,12 @@ Status read_messages(RequestSpec& spec, const std::string& place, const Json& va
   if (!value.is_array() || value.empty()) return expected_at(place, "a list with at least one message", value);
   if (value.size() > kMessagesMax)
     return field_error(place, "{}: expected at most {} messages, found {}", place, kMessagesMax, value.size());
-  spec.prompt_field = place;
-  spec.messages = Json::array();
+  spec.prompt.field = place;
+  spec.chat.messages = Json::array();
   for (std::size_t i = 0; i < value.size(); ++i) {
     Result<Json> message = message_of(fmt::format("{}[{}]", place, i), value[i]);
     if (!message) return forward_error(message);
-    spec.messages.push_back(std::move(*message));
+    spec.chat.messages.push_back(std::move(*message));
   }
   return {};
 }
@@ -155,7 +155,7 @@ Status read_tools(RequestSpec& spec, const std::string& place, const Json& value
   if (const std::size_t bytes = value.dump().size(); bytes > kToolBytesMax) {
     return field_error(place, "{}: expected at most {} bytes of JSON, found {}", place, kToolBytesMax, bytes);
   }
-  if (!value.empty()) spec.tools = value;
+  if (!value.empty()) spec.chat.tools = value;
   return {};
 }
 
@@ -165,7 +165,7 @@ Status read_documents(RequestSpec& spec, const std::string& place, const Json& v
     return {};
   };
   if (Status checked = check_list(place, value, kDocumentsMax, check_document); !checked) return checked;
-  if (!value.empty()) spec.documents = value;
+  if (!value.empty()) spec.chat.documents = value;
   return {};
 }
 
@@ -176,7 +176,7 @@ Status read_chat_template_kwargs(RequestSpec& spec, const std::string& place, co
       return field_error(fmt::format("{}.{}", place, taken), "{}: {} is no variable that can be set here", place, taken);
     }
   }
-  spec.chat_template_kwargs = value;
+  spec.chat.template_variables = value;
   return {};
 }
 
@@ -184,7 +184,7 @@ Status read_reasoning_effort(RequestSpec& spec, const std::string& place, const 
   const Json schema = reasoning_effort_schema(vocabulary_size);
   const Json& words = schema["enum"];
   if (std::ranges::find(words, value) == words.end()) return expected_at(place, "one of " + words.dump(), value);
-  spec.reasoning_effort = value.get<std::string>();
+  spec.chat.reasoning_effort = value.get<std::string>();
   return {};
 }
 

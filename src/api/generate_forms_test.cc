@@ -17,7 +17,7 @@ constexpr std::int32_t kVocabulary = 100;
 
 class GenerateFormsTest : public ::testing::Test {
  protected:
-  RequestSpec parse(Endpoint endpoint, std::string_view body) { return parse_request(endpoint, body, kVocabulary).value(); }
+  RequestSpec parse(Endpoint endpoint, std::string_view body) { return parse_request(endpoint, body, {kVocabulary}).value(); }
 
   // Two tokens of " big", the second ending it, as the answer to the prompt 5 6 7.
   Answer answer_to(RequestSpec spec) {
@@ -42,34 +42,34 @@ TEST_F(GenerateFormsTest, SglangsNamesMeanOurs) {
   const RequestSpec spec = parse(Endpoint::sglang, R"({"text": "a", "lora_path": "sql", "rid": "r1", "return_logprob": true,
       "top_logprobs_num": 2, "logprob_start_len": 0,
       "sampling_params": {"max_new_tokens": 3, "min_new_tokens": 1, "temperature": 0, "sampling_seed": 9, "no_stop_trim": true}})");
-  EXPECT_EQ(std::get<std::string>(spec.prompts.at(0)), "a");
+  EXPECT_EQ(std::get<std::string>(spec.prompt.given.at(0)), "a");
   EXPECT_EQ(spec.adapter, "sql");
-  EXPECT_EQ(spec.max_tokens, 3);
-  EXPECT_EQ(spec.min_tokens, 1);
-  EXPECT_EQ(spec.temperature, 0.0F);
+  EXPECT_EQ(spec.output.max_tokens, 3);
+  EXPECT_EQ(spec.sampling.min_tokens, 1);
+  EXPECT_EQ(spec.sampling.temperature, 0.0F);
   EXPECT_EQ(spec.seed, 9);
-  EXPECT_TRUE(spec.include_stop_str_in_output);
-  EXPECT_EQ(spec.logprobs, 2);
-  EXPECT_EQ(spec.prompt_logprobs, 2);
-  EXPECT_FALSE(spec.stream);
+  EXPECT_TRUE(spec.output.include_stop_text);
+  EXPECT_EQ(spec.output.logprobs, 2);
+  EXPECT_EQ(spec.output.prompt_logprobs, 2);
+  EXPECT_FALSE(spec.output.stream);
 }
 
 TEST_F(GenerateFormsTest, PromptLogprobsAreToldOnlyWhenAskedFor) {
-  EXPECT_FALSE(parse(Endpoint::sglang, R"({"text": "a", "return_logprob": true})").prompt_logprobs);
-  EXPECT_FALSE(parse(Endpoint::sglang, R"({"text": "a", "logprob_start_len": 0})").prompt_logprobs);
+  EXPECT_FALSE(parse(Endpoint::sglang, R"({"text": "a", "return_logprob": true})").output.prompt_logprobs);
+  EXPECT_FALSE(parse(Endpoint::sglang, R"({"text": "a", "logprob_start_len": 0})").output.prompt_logprobs);
 }
 
 TEST_F(GenerateFormsTest, TextsAndTokensExcludeEachOther) {
-  const Result<RequestSpec> both = parse_request(Endpoint::sglang, R"({"text": "a", "input_ids": [1]})", kVocabulary);
+  const Result<RequestSpec> both = parse_request(Endpoint::sglang, R"({"text": "a", "input_ids": [1]})", {kVocabulary});
   ASSERT_FALSE(both);
   EXPECT_EQ(both.error().param, "input_ids");
-  const Result<RequestSpec> neither = parse_request(Endpoint::sglang, "{}", kVocabulary);
+  const Result<RequestSpec> neither = parse_request(Endpoint::sglang, "{}", {kVocabulary});
   ASSERT_FALSE(neither);
   EXPECT_EQ(neither.error().param, "text");
 }
 
 TEST_F(GenerateFormsTest, FaultsInParametersAreNamedByTheirPath) {
-  const Result<RequestSpec> refused = parse_request(Endpoint::slora, R"({"inputs": "a", "parameters": {"top_p": 2}})", kVocabulary);
+  const Result<RequestSpec> refused = parse_request(Endpoint::slora, R"({"inputs": "a", "parameters": {"top_p": 2}})", {kVocabulary});
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().param, "parameters.top_p");
 }
@@ -77,13 +77,13 @@ TEST_F(GenerateFormsTest, FaultsInParametersAreNamedByTheirPath) {
 TEST_F(GenerateFormsTest, TheInputsOfABodyMakeItTheSloraPapers) {
   const RequestSpec whole = parse(Endpoint::sglang, R"({"inputs": "a", "lora_dir": "sql", "parameters": {"temperature": 0.5}})");
   EXPECT_EQ(whole.endpoint, Endpoint::slora);
-  EXPECT_FALSE(whole.stream);
+  EXPECT_FALSE(whole.output.stream);
   EXPECT_EQ(whole.adapter, "sql");
-  EXPECT_EQ(whole.temperature, 0.0F) << "without do_sample nothing is drawn";
+  EXPECT_EQ(whole.sampling.temperature, 0.0F) << "without do_sample nothing is drawn";
 
   const RequestSpec drawn = parse(Endpoint::slora, R"({"inputs": "a", "parameters": {"temperature": 0.5, "do_sample": true}})");
-  EXPECT_TRUE(drawn.stream);
-  EXPECT_EQ(drawn.temperature, 0.5F);
+  EXPECT_TRUE(drawn.output.stream);
+  EXPECT_EQ(drawn.sampling.temperature, 0.5F);
 }
 
 TEST_F(GenerateFormsTest, SglangsAnswerIsAnObjectOrAList) {
@@ -93,7 +93,7 @@ TEST_F(GenerateFormsTest, SglangsAnswerIsAnObjectOrAList) {
       "id": "00000000000000ab", "finish_reason": {"type": "length", "length": 2},
       "prompt_tokens": 3, "completion_tokens": 2, "cached_tokens": 2}})"));
 
-  answer.request.spec.prompts_are_list = true;
+  answer.request.spec.prompt.is_list = true;
   answer.choices[0].finish_reason = "stop";
   answer.choices[0].stop_reason = "\"big\"";
   const Json list = Json::parse(format.body(answer));
@@ -132,7 +132,7 @@ TEST_F(GenerateFormsTest, TheSloraPapersAnswerCountsItsTokens) {
   const SloraFormat format(tokenizer);
   Answer answer = answer_to(parse(Endpoint::sglang, R"({"inputs": "a", "parameters": {}})"));
   EXPECT_EQ(Json::parse(format.body(answer)), Json::parse(R"({"generated_text": [" big"], "count_output_tokens": 2})"));
-  answer.request.spec.return_details = true;
+  answer.request.spec.slora.return_details = true;
   const Json tokens = Json::parse(format.body(answer))["tokens"];
   ASSERT_EQ(tokens.size(), 2u);
   EXPECT_EQ(tokens[1]["id"], 11);

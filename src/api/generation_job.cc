@@ -33,7 +33,7 @@ void GenerationJob::start(Result<PreparedRequest> prepared) {
 
 Status GenerationJob::submit_all() {
   const PreparedRequest& request = answer_.request;
-  const auto n = static_cast<std::size_t>(request.spec.n);
+  const auto n = static_cast<std::size_t>(request.spec.output.n);
   choices_.resize(request.prompts.size() * n);
   answer_.choices.resize(choices_.size());
   answer_.prompts.resize(request.prompts.size());
@@ -53,11 +53,11 @@ Status GenerationJob::submit_all() {
     sequence.prompt = prompt.tokens;
     sequence.output_tokens_max = prompt.output_tokens_max;
     sequence.adapter = request.adapter;
-    sequence.sampling = request.sampling;
+    sequence.sampling = request.spec.sampling;
     sequence.sampling.seed = request.spec.seed ? static_cast<std::uint64_t>(*request.spec.seed) : origin_.random + prompt_index;
     sequence.choice = static_cast<std::uint32_t>(i % n);
     // The choices of a prompt share what is told of it; but in a stream each tells it with its own first token.
-    if (!request.spec.stream && i % n != 0) sequence.sampling.prompt_logprob_count = -1;
+    if (!request.spec.output.stream && i % n != 0) sequence.sampling.prompt_logprob_count = -1;
 
     services_.jobs.add(choice.sequence, shared_from_this(), i);
     if (Status submitted = services_.generator.submit(std::move(sequence)); !submitted) {
@@ -91,9 +91,9 @@ void GenerationJob::on_event(std::size_t choice_index, const TokenEvent& event) 
     StopMatcher::Output rest = choice.text->finish();
     answered.text += rest.text;
     if (rest.stop) {
-      end_choice(choice_index, "stop", json_string_of(spec.stop[*rest.stop]));
+      end_choice(choice_index, "stop", json_string_of(spec.output.stop[*rest.stop]));
     } else if (event.end == EndReason::stop) {
-      const bool asked = std::ranges::find(spec.stop_token_ids, event.token.id) != spec.stop_token_ids.end();
+      const bool asked = std::ranges::find(spec.output.stop_token_ids, event.token.id) != spec.output.stop_token_ids.end();
       end_choice(choice_index, "stop", asked ? fmt::format("{}", event.token.id) : std::string());
     } else {
       end_choice(choice_index, "length", {});
@@ -114,20 +114,20 @@ void GenerationJob::take_token(std::size_t choice_index, const TokenEvent& event
     services_.metrics.count_prompt(answer_.usage_of(answered).prompt_tokens);
     choice.times.started = event.started;
     choice.times.first_token = now;
-    if (spec.echo && spec.logprobs) choice.character_count = prompt_characters(answered);
+    if (spec.output.echo && spec.output.logprobs) choice.character_count = prompt_characters(answered);
   }
-  if (spec.scores_only()) return;  // the engine draws one token at least
+  if (spec.output.scores_only()) return;  // the engine draws one token at least
   services_.metrics.count_token(choice.times, now);
   choice.times.last_token = now;
   answered.tokens.push_back({event.token, choice.character_count});
-  if (spec.logprobs) choice.character_count += told_characters(services_.tokenizer, event.token.id);
+  if (spec.output.logprobs) choice.character_count += told_characters(services_.tokenizer, event.token.id);
   // The token that ended the sequence is no part of its text.
-  if (event.end == EndReason::stop && !spec.include_stop_str_in_output) return;
+  if (event.end == EndReason::stop && !spec.output.include_stop_text) return;
   StopMatcher::Output output = choice.text->push(event.token.id);
   answered.text += output.text;
   if (!output.stop) return;
   if (!event.end) services_.generator.cancel(choice.sequence);
-  end_choice(choice_index, "stop", json_string_of(spec.stop[*output.stop]));
+  end_choice(choice_index, "stop", json_string_of(spec.output.stop[*output.stop]));
 }
 
 std::size_t GenerationJob::prompt_characters(const AnsweredChoice& answered) const {

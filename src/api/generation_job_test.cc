@@ -29,12 +29,12 @@ class RecordingSink final : public AnswerSink {
 
   void part(const AnswerPart& part) override {
     text += part.text();
-    if (!part.answer.request.spec.stream) return;
+    if (!part.answer.request.spec.output.stream) return;
     for (std::string& message : format_of(part.answer).part_messages(part)) messages.push_back(std::move(message));
   }
   void done(const Answer& answer) override {
     is_done = true;
-    if (!answer.request.spec.stream) body = format_of(answer).body(answer);
+    if (!answer.request.spec.output.stream) body = format_of(answer).body(answer);
     for (std::string& message : format_of(answer).end_messages(answer)) messages.push_back(std::move(message));
   }
   void failed(const ApiError& given) override { error = given; }

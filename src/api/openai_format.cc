@@ -50,7 +50,7 @@ std::vector<std::string> OpenAiFormat::part_messages(const AnswerPart& part) con
   std::string out = chunk_head_;
   append_choice(out, part, "delta");
   out += "]";
-  if (part.answer.request.spec.continuous_usage_stats) out += R"(,"usage":)" + usage_json(part.answer.usage_of(part.choice()));
+  if (part.answer.request.spec.openai.continuous_usage_stats) out += R"(,"usage":)" + usage_json(part.answer.usage_of(part.choice()));
   out += "}";
   if (is_chat_ && part.is_first) return {role_message(part), std::move(out)};
   return {std::move(out)};
@@ -61,8 +61,8 @@ std::string OpenAiFormat::role_message(const AnswerPart& part) const {
   const AnsweredChoice& choice = part.choice();
   std::string out = fmt::format(R"({}{{"index":{},"delta":{{"role":"assistant","content":""}},"logprobs":null,"finish_reason":null}}])",
                                 chunk_head_, part.choice_index);
-  if (answer.request.spec.return_token_ids) append_ids(out, "prompt_token_ids", answer.prompt_tokens_of(choice));
-  if (answer.request.spec.continuous_usage_stats) {
+  if (answer.request.spec.output.return_token_ids) append_ids(out, "prompt_token_ids", answer.prompt_tokens_of(choice));
+  if (answer.request.spec.openai.continuous_usage_stats) {
     Usage before = answer.usage_of(choice);
     before.completion_tokens = 0;
     out += R"(,"usage":)" + usage_json(before);
@@ -71,7 +71,7 @@ std::string OpenAiFormat::role_message(const AnswerPart& part) const {
 }
 
 std::vector<std::string> OpenAiFormat::end_messages(const Answer& answer) const {
-  if (!answer.request.spec.include_usage) return {"[DONE]"};
+  if (!answer.request.spec.openai.include_usage) return {"[DONE]"};
   return {chunk_head_ + R"(],"usage":)" + usage_json(answer.usage()) + "}", "[DONE]"};
 }
 
@@ -84,8 +84,8 @@ std::string OpenAiFormat::body(const Answer& answer) const {
   }
   out += R"(],"service_tier":null,"system_fingerprint":null,"usage":)" + usage_json(answer.usage());
   if (is_chat_) {
-    if (spec.prompt_logprobs) out += R"(,"prompt_logprobs":)" + logprobs_.prompt(answer.prompts.front().logprobs);
-    if (spec.return_token_ids) append_ids(out, "prompt_token_ids", answer.request.prompts.front().tokens);
+    if (spec.output.prompt_logprobs) out += R"(,"prompt_logprobs":)" + logprobs_.prompt(answer.prompts.front().logprobs);
+    if (spec.output.return_token_ids) append_ids(out, "prompt_token_ids", answer.request.prompts.front().tokens);
   }
   return out + "}";
 }
@@ -103,15 +103,15 @@ void OpenAiFormat::append_choice(std::string& out, const AnswerPart& part, std::
   }
   append_json_string(out, part.text());
   if (is_chat_) out += "}";
-  out += R"(,"logprobs":)" + (spec.logprobs ? logprobs_.of_choice(part) : "null");
+  out += R"(,"logprobs":)" + (spec.output.logprobs ? logprobs_.of_choice(part) : "null");
   append_end_of_choice(out, choice);
-  if (spec.return_token_ids) {
+  if (spec.output.return_token_ids) {
     if (!is_chat_ && part.is_first) append_ids(out, "prompt_token_ids", answer.prompt_tokens_of(choice));
     std::vector<TokenId> tokens;
     for (const AnsweredToken& token : part.tokens()) tokens.push_back(token.token.id);
     append_ids(out, "token_ids", tokens);
   }
-  if (!is_chat_ && !spec.stream && spec.prompt_logprobs) {
+  if (!is_chat_ && !spec.output.stream && spec.output.prompt_logprobs) {
     out += R"(,"prompt_logprobs":)" + logprobs_.prompt(answer.prompts[choice.prompt_index].logprobs);
   }
   out += "}";

@@ -19,7 +19,7 @@ void append_logprob(std::string& out, float logprob) { append_json_number(out, s
 std::string OpenAiLogprobs::of_choice(const AnswerPart& part) const {
   const Answer& answer = part.answer;
   if (answer.request.spec.endpoint == Endpoint::chat) return chat(part.tokens());
-  const bool is_echoed = answer.request.spec.echo && part.is_first;
+  const bool is_echoed = answer.request.spec.output.echo && part.is_first;
   const auto echoed = is_echoed ? std::span(answer.prompt_tokens_of(part.choice())) : std::span<const TokenId>();
   return completion(echoed, answer.prompts[part.choice().prompt_index].logprobs, part.tokens());
 }

@@ -13,7 +13,7 @@ class OpenAiLogprobs {
   // How tokens are named: by their text, or as "token_id:ID".
   enum class TokenNames : std::uint8_t { texts, ids };
   [[nodiscard]] static TokenNames names_for(const RequestSpec& spec) {
-    return spec.return_tokens_as_token_ids ? TokenNames::ids : TokenNames::texts;
+    return spec.openai.return_tokens_as_token_ids ? TokenNames::ids : TokenNames::texts;
   }
 
   OpenAiLogprobs(const Tokenizer& tokenizer, TokenNames names) : tokenizer_(tokenizer), names_(names) {}

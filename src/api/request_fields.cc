@@ -37,27 +37,27 @@ Status add_stop(RequestSpec& spec, const std::string& place, const Json& value) 
   if (text.empty() || text.size() > kStopBytesMax) {
     return field_error(place, "{}: expected a string of 1 to {} bytes, found {} bytes", place, kStopBytesMax, text.size());
   }
-  spec.stop.push_back(text);
+  spec.output.stop.push_back(text);
   return {};
 }
 
 }  // namespace
 
 Status read_prompt(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size) {
-  if (!spec.prompts.empty()) return field_error(place, "{}: expected either {} or {}, found both", place, spec.prompt_field, place);
-  spec.prompt_field = place;
-  spec.prompts_are_list = value.is_array() && !value.empty() && (value[0].is_string() || value[0].is_array());
-  if (!spec.prompts_are_list) {
+  if (!spec.prompt.given.empty()) return field_error(place, "{}: expected either {} or {}, found both", place, spec.prompt.field, place);
+  spec.prompt.field = place;
+  spec.prompt.is_list = value.is_array() && !value.empty() && (value[0].is_string() || value[0].is_array());
+  if (!spec.prompt.is_list) {
     Result<Prompt> prompt = one_prompt(place, value, vocabulary_size);
     if (!prompt) return forward_error(prompt);
-    spec.prompts.push_back(std::move(*prompt));
+    spec.prompt.given.push_back(std::move(*prompt));
     return {};
   }
   if (value.size() > kPromptsMax) return field_error(place, "{}: expected at most {} prompts, found {}", place, kPromptsMax, value.size());
   for (std::size_t i = 0; i < value.size(); ++i) {
     Result<Prompt> prompt = one_prompt(fmt::format("{}[{}]", place, i), value[i], vocabulary_size);
     if (!prompt) return forward_error(prompt);
-    spec.prompts.push_back(std::move(*prompt));
+    spec.prompt.given.push_back(std::move(*prompt));
   }
   return {};
 }
@@ -115,7 +115,7 @@ Status read_logit_bias(RequestSpec& spec, const std::string& place, const Json& 
     }
     const bool fits = bias.is_number() && std::abs(bias.get<double>()) <= kLogitBiasSizeMax;
     if (!fits) return expected_at(place, "biases from -100 to 100", bias);
-    spec.logit_bias.push_back({token, bias.get<float>()});
+    spec.sampling.logit_bias.push_back({token, bias.get<float>()});
   }
   return {};
 }
@@ -137,26 +137,26 @@ Status read_stop_token_ids(RequestSpec& spec, const std::string& place, const Js
   }
   Result<std::vector<TokenId>> ids = token_ids(place, value, vocabulary_size);
   if (!ids) return forward_error(ids);
-  spec.stop_token_ids = std::move(*ids);
+  spec.output.stop_token_ids = std::move(*ids);
   return {};
 }
 
 Status read_truncation_side(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t) {
   if (value != "left" && value != "right") return expected_at(place, "\"left\" or \"right\"", value);
-  spec.kept_end = value == "left" ? KeptEnd::last : KeptEnd::first;
+  spec.prompt.kept_end = value == "left" ? KeptEnd::last : KeptEnd::first;
   return {};
 }
 
 Status read_stream_options(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t) {
   if (!value.is_object()) return expected_at(place, "an object", value);
-  for (const auto& [name, target] : {std::pair{"include_usage", &RequestSpec::include_usage},
-                                     std::pair{"continuous_usage_stats", &RequestSpec::continuous_usage_stats}}) {
+  for (const auto& [name, target] :
+       {std::pair{"include_usage", &OpenAiSpec::include_usage}, std::pair{"continuous_usage_stats", &OpenAiSpec::continuous_usage_stats}}) {
     const Json* member = find_member(value, name);
     if (member == nullptr) continue;
     if (!member->is_boolean()) return expected_at(fmt::format("{}.{}", place, name), "true or false", *member);
-    spec.*target = member->get<bool>();
+    spec.openai.*target = member->get<bool>();
   }
-  spec.continuous_usage_stats &= spec.include_usage;
+  spec.openai.continuous_usage_stats &= spec.openai.include_usage;
   return {};
 }
 

@@ -35,16 +35,16 @@ struct Held<std::optional<T>> {
   using Value = T;
 };
 
-// Sets the member that a field names, if it names one.
-template <class Member, class Value>
-void set(RequestSpec& spec, const Member& member, const Value& value) {
-  const auto assign = [&](auto target) {
-    if constexpr (!std::is_same_v<decltype(target), std::monostate>) {
-      using Target = typename Held<std::remove_reference_t<decltype(spec.*target)>>::Value;
-      spec.*target = static_cast<Target>(value);
+// Sets what a field names as its target, if it names anything.
+template <class Target, class Value>
+void set(RequestSpec& spec, const Target& target, const Value& value) {
+  const auto assign = [&](auto member_of) {
+    if constexpr (!std::is_same_v<decltype(member_of), std::monostate>) {
+      auto& member = member_of(spec);
+      member = static_cast<typename Held<std::remove_reference_t<decltype(member)>>::Value>(value);
     }
   };
-  std::visit(assign, member);
+  std::visit(assign, target);
 }
 
 // Reads all fields of an object; `place` is where it stands, with a dot behind: empty for the body.
@@ -62,7 +62,7 @@ struct ReadField {
     if (!number || *number < field.min || *number > field.max) {
       return expected_at(name, fmt::format("an integer from {} to {}", field.min, field.max), value);
     }
-    set(spec, field.member, *number);
+    set(spec, field.target, *number);
     return {};
   }
 
@@ -71,13 +71,13 @@ struct ReadField {
     if (!(number >= field.min && number <= field.max)) {
       return expected_at(name, fmt::format("a number from {} to {}", field.min, field.max), value);
     }
-    set(spec, field.member, number);
+    set(spec, field.target, number);
     return {};
   }
 
   Status operator()(const FlagField& field) const {
     if (!value.is_boolean()) return expected_at(name, "true or false", value);
-    set(spec, field.member, value.get<bool>());
+    set(spec, field.target, value.get<bool>());
     return {};
   }
 
@@ -87,7 +87,7 @@ struct ReadField {
     if (text.size() > field.bytes_max) {
       return field_error(name, "{}: expected a string of at most {} bytes, found {} bytes", name, field.bytes_max, text.size());
     }
-    set(spec, field.member, text);
+    set(spec, field.target, text);
     return {};
   }
 
@@ -129,24 +129,24 @@ Status read_fields(RequestSpec& spec, const std::string& place, const Json& obje
 
 Status check_output(const RequestSpec& spec) {
   const EndpointWords words = words_of(spec.endpoint);
-  if (spec.scores_only() && !spec.echo) {
+  if (spec.output.scores_only() && !spec.output.echo) {
     return field_error("max_tokens", "max_tokens: expected at least 1, or 0 together with \"echo\": true, found 0");
   }
-  if (spec.truncate_prompt_tokens == 0) {
+  if (spec.prompt.truncate_tokens == 0) {
     return field_error("truncate_prompt_tokens", "truncate_prompt_tokens: expected how many tokens are kept, or -1, found 0");
   }
-  if (spec.output_tokens() && spec.min_tokens > *spec.output_tokens()) {
+  if (spec.output.token_limit() && spec.sampling.min_tokens > *spec.output.token_limit()) {
     return field_error(std::string(words.min_tokens), "{}: expected at most {} ({}), found {}", words.min_tokens, words.output_tokens,
-                       *spec.output_tokens(), spec.min_tokens);
+                       *spec.output.token_limit(), spec.sampling.min_tokens);
   }
-  if (spec.endpoint == Endpoint::chat && spec.top_logprobs.value_or(0) > 0 && !spec.wants_logprobs) {
+  if (spec.endpoint == Endpoint::chat && spec.output.top_logprobs.value_or(0) > 0 && !spec.output.wants_logprobs) {
     return field_error("top_logprobs", "top_logprobs: allowed only together with \"logprobs\": true");
   }
-  if (spec.stream && spec.logprob_start_len >= 0) {
+  if (spec.output.stream && spec.sglang.logprob_start_len >= 0) {
     return field_error("logprob_start_len", "logprob_start_len: expected -1 together with \"stream\": true, found {}",
-                       spec.logprob_start_len);
+                       spec.sglang.logprob_start_len);
   }
-  if (spec.stream && spec.prompt_logprobs.value_or(0) > 0) {
+  if (spec.output.stream && spec.output.prompt_logprobs.value_or(0) > 0) {
     return field_error("prompt_logprobs", "prompt_logprobs: not told in streams; leave out \"stream\"");
   }
   return {};
@@ -154,53 +154,71 @@ Status check_output(const RequestSpec& spec) {
 
 // What no field can see alone.
 Status check_together(const RequestSpec& spec, const Json& body) {
-  if (spec.prompts.empty() && spec.messages.empty()) {
+  if (spec.prompt.given.empty() && spec.chat.messages.empty()) {
     const std::string_view needed = words_of(spec.endpoint).prompt;
     return field_error(std::string(needed), "{}: this field is needed{}", needed,
                        spec.endpoint == Endpoint::sglang ? " where there is no input_ids" : "");
   }
-  if (spec.prompts.size() * static_cast<std::size_t>(spec.n) > kSequencesMax) {
+  if (spec.prompt.given.size() * static_cast<std::size_t>(spec.output.n) > kSequencesMax) {
     const char* field = spec.endpoint == Endpoint::sglang ? "sampling_params.n" : "n";
     return field_error(field, "{}: expected at most {} answers in all, found {} prompts with {} each", field, kSequencesMax,
-                       spec.prompts.size(), spec.n);
+                       spec.prompt.given.size(), spec.output.n);
   }
   const bool has_options = find_field("stream_options", field_set_of(spec.endpoint)) != nullptr;
   const Json* stream_options = has_options ? find_member(body, "stream_options") : nullptr;
-  if (!spec.stream && stream_options != nullptr && !stream_options->empty()) {
+  if (!spec.output.stream && stream_options != nullptr && !stream_options->empty()) {
     return field_error("stream_options", "stream_options: allowed only together with \"stream\": true");
   }
-  if (spec.continue_final_message && spec.add_generation_prompt.value_or(false)) {
+  if (spec.chat.continue_final_message && spec.chat.add_generation_prompt.value_or(false)) {
     return field_error("add_generation_prompt", "add_generation_prompt: expected false where continue_final_message is true, found true");
   }
   return check_output(spec);
 }
 
+// What the engine reads from other parts of the request.
+void complete_sampling(SamplingParams& sampling, const RequestSpec& spec) {
+  const OutputSpec& output = spec.output;
+  sampling.top_k = std::max(sampling.top_k, 0);
+  sampling.logprob_count = output.logprobs.value_or(-1);
+  const std::int32_t echoed = output.echo && spec.endpoint == Endpoint::completions ? output.logprobs.value_or(-1) : -1;
+  const std::int32_t shown_apart = output.stream ? -1 : output.prompt_logprobs.value_or(-1);
+  sampling.prompt_logprob_count = std::max(echoed, shown_apart);
+  if (output.ignore_eos || output.scores_only()) sampling.end_tokens.clear();
+  if (output.scores_only()) return;
+  for (const TokenId token : output.stop_token_ids) {
+    if (std::ranges::find(sampling.end_tokens, token) == sampling.end_tokens.end()) sampling.end_tokens.push_back(token);
+  }
+}
+
 // What the endpoint's own words mean in those of all.
 void complete(RequestSpec& spec) {
-  if (spec.wants_logprobs) spec.logprobs = spec.top_logprobs.value_or(0);
-  if (spec.endpoint == Endpoint::sglang && spec.logprobs && spec.logprob_start_len >= 0) spec.prompt_logprobs = spec.logprobs;
+  if (spec.output.wants_logprobs) spec.output.logprobs = spec.output.top_logprobs.value_or(0);
+  if (spec.endpoint == Endpoint::sglang && spec.output.logprobs && spec.sglang.logprob_start_len >= 0)
+    spec.output.prompt_logprobs = spec.output.logprobs;
   if (spec.endpoint == Endpoint::slora) {
-    spec.logprobs = 0;
-    if (!spec.do_sample) spec.temperature = 0;
+    spec.output.logprobs = 0;
+    if (!spec.slora.do_sample) spec.sampling.temperature = 0;
   }
+  complete_sampling(spec.sampling, spec);
 }
 
 }  // namespace
 
-Result<RequestSpec> parse_request(Endpoint endpoint, std::string_view body, std::int32_t vocabulary_size) {
+Result<RequestSpec> parse_request(Endpoint endpoint, std::string_view body, const RequestModel& model) {
   const Result<Json> json = parse_json(body);
   if (!json) return error("invalid_request_error", "The body is not the JSON that this path expects: {}", json.error().message);
-  return read_request(endpoint, *json, vocabulary_size);
+  return read_request(endpoint, *json, model);
 }
 
-Result<RequestSpec> read_request(Endpoint endpoint, const Json& body, std::int32_t vocabulary_size) {
+Result<RequestSpec> read_request(Endpoint endpoint, const Json& body, const RequestModel& model) {
   if (!body.is_object()) return error("invalid_request_error", "The body: expected a JSON object, found {}", type_name(body));
 
   RequestSpec spec;
+  spec.sampling = model.sampling;
   const bool is_slora = endpoint == Endpoint::sglang && body.contains("inputs");
   spec.endpoint = is_slora ? Endpoint::slora : endpoint;
-  spec.stream = endpoint == Endpoint::slora;
-  if (Status read = read_fields(spec, "", body, field_set_of(spec.endpoint), vocabulary_size); !read) return forward_error(read);
+  spec.output.stream = endpoint == Endpoint::slora;
+  if (Status read = read_fields(spec, "", body, field_set_of(spec.endpoint), model.vocabulary_size); !read) return forward_error(read);
   const Status together = check_together(spec, body);
   if (!together) return tl::unexpected<Error>(together.error());
   complete(spec);

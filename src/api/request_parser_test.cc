@@ -19,11 +19,11 @@ using ::testing::HasSubstr;
 constexpr std::int32_t kVocabulary = 100;
 
 Result<RequestSpec> completion(const std::string& fields) {
-  return parse_request(Endpoint::completions, R"({"prompt":"p")" + (fields.empty() ? "" : "," + fields) + "}", kVocabulary);
+  return parse_request(Endpoint::completions, R"({"prompt":"p")" + (fields.empty() ? "" : "," + fields) + "}", {kVocabulary});
 }
 Result<RequestSpec> chat(const std::string& fields) {
   return parse_request(Endpoint::chat, R"({"messages":[{"role":"user","content":"p"}])" + (fields.empty() ? "" : "," + fields) + "}",
-                       kVocabulary);
+                       {kVocabulary});
 }
 std::string param_of(const Result<RequestSpec>& spec) {
   if (spec) return "(accepted)";
@@ -33,7 +33,7 @@ std::string param_of(const Result<RequestSpec>& spec) {
 
 TEST(RequestParser, TakesEveryFormOfPrompt) {
   const auto prompts = [](const std::string& prompt) {
-    return parse_request(Endpoint::completions, R"({"prompt":)" + prompt + "}", kVocabulary).value().prompts;
+    return parse_request(Endpoint::completions, R"({"prompt":)" + prompt + "}", {kVocabulary}).value().prompt.given;
   };
   EXPECT_THAT(prompts(R"("text")"), ElementsAre(Prompt("text")));
   EXPECT_THAT(prompts("[1,2,99]"), ElementsAre(Prompt(std::vector<TokenId>{1, 2, 99})));
@@ -51,23 +51,23 @@ TEST(RequestParser, RefusesPromptsThatAreNone) {
                                       {"[[1],[1.5]]", "prompt[1][0]"},
                                       {"[\"a\",3]", "prompt[1]"},
                                       {"null", "prompt"}}) {
-    EXPECT_EQ(param_of(parse_request(Endpoint::completions, std::string(R"({"prompt":)") + prompt + "}", kVocabulary)), param) << prompt;
+    EXPECT_EQ(param_of(parse_request(Endpoint::completions, std::string(R"({"prompt":)") + prompt + "}", {kVocabulary})), param) << prompt;
   }
-  EXPECT_EQ(param_of(parse_request(Endpoint::completions, "{}", kVocabulary)), "prompt");
-  EXPECT_EQ(param_of(parse_request(Endpoint::chat, "{}", kVocabulary)), "messages");
+  EXPECT_EQ(param_of(parse_request(Endpoint::completions, "{}", {kVocabulary})), "prompt");
+  EXPECT_EQ(param_of(parse_request(Endpoint::chat, "{}", {kVocabulary})), "messages");
 }
 
 TEST(RequestParser, ReadsMessagesWithTextOrTextParts) {
   const Result<RequestSpec> spec = parse_request(Endpoint::chat,
                                                  R"({"messages":[{"role":"system","content":"s"},
       {"role":"user","name":"n","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},{"role":"assistant","content":null}]})",
-                                                 kVocabulary);
+                                                 {kVocabulary});
   ASSERT_TRUE(spec) << spec.error().message;
-  ASSERT_EQ(spec->messages.size(), 3u);
-  EXPECT_EQ(spec->messages[0], Json({{"role", "system"}, {"content", "s"}}));
-  EXPECT_EQ(spec->messages[1]["content"][1]["text"], "b");
-  EXPECT_EQ(spec->messages[1]["name"], "n");
-  EXPECT_EQ(spec->messages[2], Json({{"role", "assistant"}}));
+  ASSERT_EQ(spec->chat.messages.size(), 3u);
+  EXPECT_EQ(spec->chat.messages[0], Json({{"role", "system"}, {"content", "s"}}));
+  EXPECT_EQ(spec->chat.messages[1]["content"][1]["text"], "b");
+  EXPECT_EQ(spec->chat.messages[1]["name"], "n");
+  EXPECT_EQ(spec->chat.messages[2], Json({{"role", "assistant"}}));
 }
 
 TEST(RequestParser, NamesThePlaceWithinMessages) {
@@ -88,7 +88,7 @@ TEST(RequestParser, NamesThePlaceWithinMessages) {
          "messages[0].tool_calls[0].function.arguments"},
         {R"([{"role":"assistant","tool_calls":[{"type":"web","function":{"name":"f"}}]}])", "messages[0].tool_calls[0].type"},
         {R"([{"role":"tool","content":"a","tool_call_id":5}])", "messages[0].tool_call_id"}}) {
-    EXPECT_EQ(param_of(parse_request(Endpoint::chat, std::string(R"({"messages":)") + messages + "}", kVocabulary)), param) << messages;
+    EXPECT_EQ(param_of(parse_request(Endpoint::chat, std::string(R"({"messages":)") + messages + "}", {kVocabulary})), param) << messages;
   }
 }
 
@@ -96,8 +96,8 @@ TEST(RequestParser, GivesTemplatesTheArgumentsOfToolCallsAsObjects) {
   const auto arguments = [](const std::string& given) {
     const std::string call = R"({"id":"1","type":"function","function":{"name":"f","arguments":)" + given + "}}";
     const Result<RequestSpec> spec =
-        parse_request(Endpoint::chat, R"({"messages":[{"role":"assistant","content":null,"tool_calls":[)" + call + "]}]}", kVocabulary);
-    return spec ? spec->messages[0]["tool_calls"][0]["function"]["arguments"] : Json(spec.error().message);
+        parse_request(Endpoint::chat, R"({"messages":[{"role":"assistant","content":null,"tool_calls":[)" + call + "]}]}", {kVocabulary});
+    return spec ? spec->chat.messages[0]["tool_calls"][0]["function"]["arguments"] : Json(spec.error().message);
   };
   EXPECT_EQ(arguments(R"("{\"a\": [1]}")"), Json({{"a", Json::array({1})}}));
   EXPECT_EQ(arguments(R"({"a":1})"), Json({{"a", 1}}));
@@ -110,39 +110,39 @@ TEST(RequestParser, PassesOnWhatChatTemplatesRead) {
   const RequestSpec spec = chat(R"("tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}],
       "documents":[{"title":"t","text":"x"}],"chat_template_kwargs":{"enable_thinking":false},"chat_template":"rag","tool_choice":"auto")")
                                .value();
-  EXPECT_EQ(spec.tools[0]["function"]["name"], "f");
-  EXPECT_EQ(spec.documents[0]["title"], "t");
-  EXPECT_EQ(spec.chat_template_kwargs["enable_thinking"], false);
-  EXPECT_EQ(spec.chat_template, "rag");
-  EXPECT_TRUE(chat(R"("tools":[],"documents":[])").value().tools.is_null());
+  EXPECT_EQ(spec.chat.tools[0]["function"]["name"], "f");
+  EXPECT_EQ(spec.chat.documents[0]["title"], "t");
+  EXPECT_EQ(spec.chat.template_variables["enable_thinking"], false);
+  EXPECT_EQ(spec.chat.template_name, "rag");
+  EXPECT_TRUE(chat(R"("tools":[],"documents":[])").value().chat.tools.is_null());
 }
 
 TEST(RequestParser, TheNewerNameOfMaxTokensWins) {
-  EXPECT_EQ(chat(R"("max_completion_tokens":5,"max_tokens":9)").value().output_tokens(), 5);
-  EXPECT_EQ(chat(R"("max_tokens":9,"max_completion_tokens":5)").value().output_tokens(), 5);
+  EXPECT_EQ(chat(R"("max_completion_tokens":5,"max_tokens":9)").value().output.token_limit(), 5);
+  EXPECT_EQ(chat(R"("max_tokens":9,"max_completion_tokens":5)").value().output.token_limit(), 5);
   EXPECT_EQ(param_of(chat(R"("max_tokens":9,"max_completion_tokens":5,"min_tokens":6)")), "min_tokens");
 }
 
 TEST(RequestParser, BoundsTheAnswersOfOneRequest) {
   const auto verdict = [](int prompts) {
     const std::string list = fmt::format("{}", fmt::join(std::vector<std::string>(static_cast<std::size_t>(prompts), R"("a")"), ","));
-    return param_of(parse_request(Endpoint::completions, R"({"n":8,"prompt":[)" + list + "]}", kVocabulary));
+    return param_of(parse_request(Endpoint::completions, R"({"n":8,"prompt":[)" + list + "]}", {kVocabulary}));
   };
   EXPECT_EQ(verdict(8), "(accepted)");
   EXPECT_EQ(verdict(9), "n");
 }
 
-TEST(RequestParser, TakesWholeNumbersWrittenAsFractions) { EXPECT_EQ(completion(R"("max_tokens":5.0)").value().max_tokens, 5); }
+TEST(RequestParser, TakesWholeNumbersWrittenAsFractions) { EXPECT_EQ(completion(R"("max_tokens":5.0)").value().output.max_tokens, 5); }
 
 TEST(RequestParser, ReadsStopsAndBiases) {
   const RequestSpec spec = completion(R"("stop":["a","bc"],"stop_token_ids":[3],"logit_bias":{"7":-100,"99":1.5})").value();
-  EXPECT_THAT(spec.stop, ElementsAre("a", "bc"));
-  EXPECT_THAT(spec.stop_token_ids, ElementsAre(3));
-  ASSERT_EQ(spec.logit_bias.size(), 2u);
-  EXPECT_EQ(spec.logit_bias[0].token, 7);
-  EXPECT_EQ(spec.logit_bias[1].bias, 1.5F);
-  EXPECT_THAT(completion(R"("stop":"x")").value().stop, ElementsAre("x"));
-  EXPECT_TRUE(completion(R"("stop":null)").value().stop.empty());
+  EXPECT_THAT(spec.output.stop, ElementsAre("a", "bc"));
+  EXPECT_THAT(spec.output.stop_token_ids, ElementsAre(3));
+  ASSERT_EQ(spec.sampling.logit_bias.size(), 2u);
+  EXPECT_EQ(spec.sampling.logit_bias[0].token, 7);
+  EXPECT_EQ(spec.sampling.logit_bias[1].bias, 1.5F);
+  EXPECT_THAT(completion(R"("stop":"x")").value().output.stop, ElementsAre("x"));
+  EXPECT_TRUE(completion(R"("stop":null)").value().output.stop.empty());
 
   EXPECT_EQ(param_of(completion(R"("stop":["a",""])")), "stop[1]");
   EXPECT_EQ(param_of(completion(R"("stop":[1])")), "stop[0]");
@@ -155,13 +155,13 @@ TEST(RequestParser, ReadsStopsAndBiases) {
 }
 
 TEST(RequestParser, LogprobsAreANumberInCompletionsAndASwitchInChats) {
-  EXPECT_EQ(completion(R"("logprobs":3)").value().logprobs, 3);
-  EXPECT_EQ(completion("").value().logprobs, std::nullopt);
+  EXPECT_EQ(completion(R"("logprobs":3)").value().output.logprobs, 3);
+  EXPECT_EQ(completion("").value().output.logprobs, std::nullopt);
   EXPECT_EQ(param_of(completion(R"("logprobs":true)")), "logprobs");
-  EXPECT_EQ(chat(R"("logprobs":true)").value().logprobs, 0);
-  EXPECT_EQ(chat(R"("logprobs":true,"top_logprobs":4)").value().logprobs, 4);
-  EXPECT_EQ(chat(R"("top_logprobs":4,"logprobs":true)").value().logprobs, 4);
-  EXPECT_EQ(chat(R"("logprobs":false,"top_logprobs":0)").value().logprobs, std::nullopt);
+  EXPECT_EQ(chat(R"("logprobs":true)").value().output.logprobs, 0);
+  EXPECT_EQ(chat(R"("logprobs":true,"top_logprobs":4)").value().output.logprobs, 4);
+  EXPECT_EQ(chat(R"("top_logprobs":4,"logprobs":true)").value().output.logprobs, 4);
+  EXPECT_EQ(chat(R"("logprobs":false,"top_logprobs":0)").value().output.logprobs, std::nullopt);
   EXPECT_EQ(param_of(chat(R"("top_logprobs":4)")), "top_logprobs");
   EXPECT_EQ(param_of(chat(R"("logprobs":1)")), "logprobs");
 }
@@ -182,9 +182,9 @@ TEST(RequestParser, SeesWhatFieldsSayTogether) {
   EXPECT_EQ(param_of(completion(R"("min_tokens":3,"max_tokens":2)")), "min_tokens");
   EXPECT_EQ(param_of(completion(R"("stream_options":{"include_usage":true})")), "stream_options");
   EXPECT_EQ(param_of(completion(R"("stream":true,"stream_options":{"include_usage":1})")), "stream_options.include_usage");
-  EXPECT_TRUE(completion(R"("stream":true,"stream_options":{"include_usage":true})").value().include_usage);
+  EXPECT_TRUE(completion(R"("stream":true,"stream_options":{"include_usage":true})").value().openai.include_usage);
   EXPECT_TRUE(completion(R"("stream_options":{})"));
-  EXPECT_TRUE(completion(R"("echo":true,"logprobs":1,"max_tokens":0)").value().scores_only());
+  EXPECT_TRUE(completion(R"("echo":true,"logprobs":1,"max_tokens":0)").value().output.scores_only());
   EXPECT_EQ(param_of(completion(R"("max_tokens":0)")), "max_tokens");
   EXPECT_EQ(param_of(completion(R"("prompt_logprobs":1,"stream":true)")), "prompt_logprobs");
   EXPECT_TRUE(completion(R"("prompt_logprobs":0,"stream":true)"));
@@ -198,7 +198,7 @@ TEST(RequestParser, RefusesBodiesThatAreNoStrictJsonObject) {
        {std::string(""), std::string("{"), std::string("[]"), std::string("null"), std::string(R"({"prompt":"a","prompt":"b"})"),
         std::string("{\"prompt\":\"\xff\"}"), std::string(R"({"prompt":"a"} x)"), std::string(R"({"prompt":NaN})"),
         std::string(R"({"prompt":"a","n":1e400})"), std::string(1 << 20, '[')}) {
-    const Result<RequestSpec> spec = parse_request(Endpoint::completions, body, kVocabulary);
+    const Result<RequestSpec> spec = parse_request(Endpoint::completions, body, {kVocabulary});
     ASSERT_FALSE(spec) << body.substr(0, 40);
     EXPECT_EQ(spec.error().code, "invalid_request_error");
   }
@@ -212,7 +212,7 @@ TEST(RequestParser, TakesTheSamplesThatFuzzingStartsFrom) {
     for (const auto& [name, owner] : {std::pair("messages", Endpoint::chat), std::pair("prompt", Endpoint::completions)}) {
       if (Json::parse(body).contains(name)) endpoint = owner;
     }
-    const Result<RequestSpec> spec = parse_request(endpoint, body, kVocabulary);
+    const Result<RequestSpec> spec = parse_request(endpoint, body, {kVocabulary});
     EXPECT_TRUE(spec) << entry.path() << ": " << spec.error().message;
     ++count;
   }

@@ -15,10 +15,19 @@
 namespace slora {
 namespace {
 
-template <class T, class U>
-T either(const std::optional<T>& asked, const std::optional<U>& model_default, T otherwise) {
-  if (asked) return *asked;
-  return model_default ? static_cast<T>(*model_default) : otherwise;
+// How tokens are drawn where a request says nothing.
+SamplingParams default_sampling(const GenerationConfig& config) {
+  const auto set = [](auto& value, const auto& given) {
+    if (given) value = static_cast<std::remove_reference_t<decltype(value)>>(*given);
+  };
+  SamplingParams sampling;
+  set(sampling.temperature, config.temperature);
+  set(sampling.top_p, config.top_p);
+  set(sampling.top_k, config.top_k);
+  set(sampling.min_p, config.min_p);
+  set(sampling.repetition_penalty, config.repetition_penalty);
+  sampling.end_tokens = config.eos_token_ids;
+  return sampling;
 }
 
 // Shortens a prompt to `count` tokens.
@@ -34,30 +43,31 @@ void truncate(std::vector<TokenId>& tokens, std::size_t count, KeptEnd kept) {
 // The log-probabilities of prompts are held for the whole of an answer, and written at once: 256 Ki make some 16 MB of JSON. In a stream
 // all of a prompt's are one event.
 Status check_scores(const PreparedRequest& request) {
-  const std::size_t scores_max = request.spec.stream ? std::size_t{1} << 15 : std::size_t{1} << 18;
+  const std::size_t scores_max = request.spec.output.stream ? std::size_t{1} << 15 : std::size_t{1} << 18;
   std::size_t tokens = 0;
   for (const PreparedRequest::Prompt& prompt : request.prompts) tokens += prompt.tokens.size();
-  const auto per_token = static_cast<std::size_t>(request.sampling.prompt_logprob_count + 1);
-  const std::size_t count = tokens * per_token * static_cast<std::size_t>(request.spec.n);
+  const auto per_token = static_cast<std::size_t>(request.spec.sampling.prompt_logprob_count + 1);
+  const std::size_t count = tokens * per_token * static_cast<std::size_t>(request.spec.output.n);
   if (count <= scores_max) return {};
   const char* field = request.spec.endpoint == Endpoint::sglang ? "top_logprobs_num"
-                      : request.spec.prompt_logprobs            ? "prompt_logprobs"
+                      : request.spec.output.prompt_logprobs     ? "prompt_logprobs"
                                                                 : "logprobs";
   return field_error(field, "{}: expected at most {} log-probabilities of prompts in one {}, found {}", field, scores_max,
-                     request.spec.stream ? "stream" : "answer", count);
+                     request.spec.output.stream ? "stream" : "answer", count);
 }
 
 // SGLang's streams tell all of a choice again with each token, so that they grow with the square of its length.
 Status check_stream(const PreparedRequest& request) {
   const RequestSpec& spec = request.spec;
-  if (spec.endpoint != Endpoint::sglang || !spec.stream) return {};
+  if (spec.endpoint != Endpoint::sglang || !spec.output.stream) return {};
   constexpr std::size_t bytes_max = std::size_t{256} << 20;
   constexpr std::size_t bytes_of_token = 12, bytes_of_logprob = 40;  // about
-  const std::size_t per_token = bytes_of_token + bytes_of_logprob * static_cast<std::size_t>(spec.logprobs ? *spec.logprobs + 1 : 0);
+  const std::size_t per_token =
+      bytes_of_token + bytes_of_logprob * static_cast<std::size_t>(spec.output.logprobs ? *spec.output.logprobs + 1 : 0);
   std::size_t bytes = 0;
   for (const PreparedRequest::Prompt& prompt : request.prompts) {
     const auto tokens = static_cast<std::size_t>(prompt.output_tokens_max);
-    bytes += tokens * tokens / 2 * per_token * static_cast<std::size_t>(spec.n);
+    bytes += tokens * tokens / 2 * per_token * static_cast<std::size_t>(spec.output.n);
   }
   if (bytes <= bytes_max) return {};
   return field_error("stream",
@@ -82,10 +92,10 @@ std::size_t longest_token_bytes(const Tokenizer& tokenizer) {
 
 // As vLLM: what a request says of reasoning are variables of the template.
 Json template_variables(const RequestSpec& spec) {
-  Json variables = spec.chat_template_kwargs.is_null() ? Json::object() : spec.chat_template_kwargs;
-  if (spec.reasoning_effort.empty()) return variables;
-  variables["reasoning_effort"] = spec.reasoning_effort;
-  if (!variables.contains("enable_thinking")) variables["enable_thinking"] = spec.reasoning_effort != "none";
+  Json variables = spec.chat.template_variables.is_null() ? Json::object() : spec.chat.template_variables;
+  if (spec.chat.reasoning_effort.empty()) return variables;
+  variables["reasoning_effort"] = spec.chat.reasoning_effort;
+  if (!variables.contains("enable_thinking")) variables["enable_thinking"] = spec.chat.reasoning_effort != "none";
   return variables;
 }
 
@@ -97,29 +107,27 @@ bool is_text_utf8(const Json& value) {
 
 }  // namespace
 
-RequestPreparer::RequestPreparer(std::vector<std::string> base_names, std::int32_t vocabulary_size, GenerationConfig defaults,
+RequestPreparer::RequestPreparer(std::vector<std::string> base_names, std::int32_t vocabulary_size, const GenerationConfig& defaults,
                                  const TextModel& text, Generator& generator)
     : base_names_(std::move(base_names)),
-      vocabulary_size_(vocabulary_size),
+      model_{vocabulary_size, default_sampling(defaults)},
       token_bytes_max_(longest_token_bytes(text.tokenizer())),
-      defaults_(std::move(defaults)),
       text_(text),
       generator_(generator) {}
 
 Result<PreparedRequest> RequestPreparer::prepare(Endpoint endpoint, std::string_view body) const {
-  return prepare_spec(parse_request(endpoint, body, vocabulary_size_));
+  return prepare_spec(parse_request(endpoint, body, model_));
 }
 
 Result<PreparedRequest> RequestPreparer::prepare_json(Endpoint endpoint, const Json& body) const {
   if (!is_text_utf8(body)) return error("invalid_request_error", "The body: expected texts in UTF-8");
-  return prepare_spec(read_request(endpoint, body, vocabulary_size_));
+  return prepare_spec(read_request(endpoint, body, model_));
 }
 
 Result<PreparedRequest> RequestPreparer::prepare_spec(Result<RequestSpec> spec) const {
   if (!spec) return forward_error(spec);
   Result<PreparedRequest> request = build(std::move(*spec), LongText::refused);
   if (!request) return request;
-  request->sampling = sampling_of(request->spec);
   if (Status set = set_output_tokens(*request); !set) return forward_error(set);
   if (Status fitting = check_scores(*request); !fitting) return forward_error(fitting);
   if (Status fitting = check_stream(*request); !fitting) return forward_error(fitting);
@@ -127,7 +135,7 @@ Result<PreparedRequest> RequestPreparer::prepare_spec(Result<RequestSpec> spec) 
 }
 
 Result<PreparedRequest> RequestPreparer::read_prompts(Endpoint endpoint, const Json& body) const {
-  Result<RequestSpec> spec = read_request(endpoint, body, vocabulary_size_);
+  Result<RequestSpec> spec = read_request(endpoint, body, model_);
   if (!spec) return forward_error(spec);
   return build(std::move(*spec), LongText::taken);
 }
@@ -193,23 +201,23 @@ Status RequestPreparer::add_prompts(PreparedRequest& request, LongText long_text
     if (Status added = add_conversation(request, long_text); !added) return added;
   }
   const Tokenizer& tokenizer = text_.tokenizer();
-  const SpecialText special_text = spec.skip_special_tokens ? SpecialText::skip : SpecialText::keep;
-  for (const Prompt& prompt : spec.prompts) {
+  const SpecialText special_text = spec.output.skip_special_tokens ? SpecialText::skip : SpecialText::keep;
+  for (const Prompt& prompt : spec.prompt.given) {
     PreparedRequest::Prompt& prepared = request.prompts.emplace_back();
     const auto* text = std::get_if<std::string>(&prompt);
     std::vector<TokenId> tokens;
     if (text == nullptr) {
       tokens = std::get<std::vector<TokenId>>(prompt);
     } else {
-      const SpecialTokens special = spec.add_special_tokens.value_or(true) ? SpecialTokens::add : SpecialTokens::omit;
+      const SpecialTokens special = spec.prompt.add_special_tokens.value_or(true) ? SpecialTokens::add : SpecialTokens::omit;
       Result<std::vector<TokenId>> encoded = tokens_of(request, *text, special, long_text);
       if (!encoded) return forward_error(encoded);
       tokens = std::move(*encoded);
     }
     const std::size_t whole = tokens.size();
-    if (const auto count = tokens_to_keep(request)) truncate(tokens, *count, spec.kept_end);
+    if (const auto count = tokens_to_keep(request)) truncate(tokens, *count, spec.prompt.kept_end);
     const bool is_whole_text = text != nullptr && tokens.size() == whole;
-    if (spec.echo) prepared.echo = is_whole_text ? *text : tokenizer.decode(tokens, special_text);
+    if (spec.output.echo) prepared.echo = is_whole_text ? *text : tokenizer.decode(tokens, special_text);
     prepared.tokens = std::move(tokens);
   }
   return {};
@@ -219,25 +227,25 @@ Status RequestPreparer::add_conversation(PreparedRequest& request, LongText long
   const RequestSpec& spec = request.spec;
   const auto given = [](const Json& part) { return part.is_null() ? nullptr : &part; };
   const Json variables = template_variables(spec);
-  Conversation conversation{.messages = spec.messages};
-  conversation.tools = given(spec.tools);
-  conversation.documents = given(spec.documents);
+  Conversation conversation{.messages = spec.chat.messages};
+  conversation.tools = given(spec.chat.tools);
+  conversation.documents = given(spec.chat.documents);
   conversation.kwargs = &variables;
-  if (spec.chat_template) conversation.template_name = *spec.chat_template;
-  conversation.add_generation_prompt = spec.add_generation_prompt.value_or(!spec.continue_final_message);
-  conversation.continue_final_message = spec.continue_final_message;
+  if (spec.chat.template_name) conversation.template_name = *spec.chat.template_name;
+  conversation.add_generation_prompt = spec.chat.add_generation_prompt.value_or(!spec.chat.continue_final_message);
+  conversation.continue_final_message = spec.chat.continue_final_message;
   const Result<std::string> text = text_.render(conversation);
   if (!text) return tl::unexpected<Error>(text.error());
 
   PreparedRequest::Prompt& prompt = request.prompts.emplace_back();
   // Templates write the special tokens themselves.
-  const SpecialTokens special = spec.add_special_tokens.value_or(false) ? SpecialTokens::add : SpecialTokens::omit;
+  const SpecialTokens special = spec.prompt.add_special_tokens.value_or(false) ? SpecialTokens::add : SpecialTokens::omit;
   Result<std::vector<TokenId>> tokens = tokens_of(request, *text, special, long_text);
   if (!tokens) return forward_error(tokens);
-  if (const auto count = tokens_to_keep(request)) truncate(*tokens, *count, spec.kept_end);
+  if (const auto count = tokens_to_keep(request)) truncate(*tokens, *count, spec.prompt.kept_end);
   prompt.tokens = std::move(*tokens);
-  const Json& last = spec.messages.back();
-  if (spec.echo && last["role"] == "assistant") {
+  const Json& last = spec.chat.messages.back();
+  if (spec.output.echo && last["role"] == "assistant") {
     const Result<Json> told = to_template_messages(Json::array({last}), ContentFormat::text);
     if (!told) return tl::unexpected<Error>(told.error());
     prompt.echo = told->front()["content"].get<std::string>();
@@ -251,8 +259,8 @@ Result<std::vector<TokenId>> RequestPreparer::tokens_of(const PreparedRequest& r
   constexpr std::size_t left_out_max = 4;  // a tokenizer may drop or shorten parts of a text, such as white space beside special tokens
   const std::int64_t context = std::int64_t{1} + generator_.output_tokens_that_fit(1, request.adapter.get());
   const std::size_t bytes_max = static_cast<std::size_t>(std::max<std::int64_t>(context, 1)) * token_bytes_max_ * left_out_max;
-  if (long_text == LongText::refused && !request.spec.truncate_prompt_tokens && text.size() > bytes_max) {
-    return too_long(request.spec.prompt_field,
+  if (long_text == LongText::refused && !request.spec.prompt.truncate_tokens && text.size() > bytes_max) {
+    return too_long(request.spec.prompt.field,
                     fmt::format("expected at most {} bytes of text, found {}. This model's maximum context length is {} tokens.", bytes_max,
                                 text.size(), context));
   }
@@ -261,22 +269,22 @@ Result<std::vector<TokenId>> RequestPreparer::tokens_of(const PreparedRequest& r
 
 std::optional<std::size_t> RequestPreparer::tokens_to_keep(const PreparedRequest& request) const {
   const RequestSpec& spec = request.spec;
-  if (!spec.truncate_prompt_tokens) return std::nullopt;
-  if (*spec.truncate_prompt_tokens >= 0) return static_cast<std::size_t>(*spec.truncate_prompt_tokens);
+  if (!spec.prompt.truncate_tokens) return std::nullopt;
+  if (*spec.prompt.truncate_tokens >= 0) return static_cast<std::size_t>(*spec.prompt.truncate_tokens);
   const std::int32_t by_default = words_of(spec.endpoint).output_tokens_default;
   const std::int64_t context = std::int64_t{1} + generator_.output_tokens_that_fit(1, request.adapter.get());
-  return static_cast<std::size_t>(std::max<std::int64_t>(context - std::max(spec.output_tokens().value_or(by_default), 1), 1));
+  return static_cast<std::size_t>(std::max<std::int64_t>(context - std::max(spec.output.token_limit().value_or(by_default), 1), 1));
 }
 
 Status RequestPreparer::set_output_tokens(PreparedRequest& request) const {
   const RequestSpec& spec = request.spec;
   const EndpointWords words = words_of(spec.endpoint);
-  const std::string& prompt_field = spec.prompt_field;
+  const std::string& prompt_field = spec.prompt.field;
   for (PreparedRequest::Prompt& prompt : request.prompts) {
     if (prompt.tokens.empty()) return field_error(prompt_field, "{}: expected at least one token, found none", prompt_field);
-    if (const TokenId largest = std::ranges::max(prompt.tokens); largest >= vocabulary_size_) {
+    if (const TokenId largest = std::ranges::max(prompt.tokens); largest >= model_.vocabulary_size) {
       return field_error(prompt_field, "{}: its text has a token ({}) that the tokenizer knows and the model, with {} tokens, does not",
-                         prompt_field, largest, vocabulary_size_);
+                         prompt_field, largest, model_.vocabulary_size);
     }
     const auto prompt_tokens = static_cast<std::int32_t>(prompt.tokens.size());
     const std::int32_t fitting = generator_.output_tokens_that_fit(prompt_tokens, request.adapter.get());
@@ -285,43 +293,20 @@ Status RequestPreparer::set_output_tokens(PreparedRequest& request) const {
       return too_long(prompt_field, fmt::format("expected at most {} tokens, found {}. This model's maximum context length is {} tokens.",
                                                 context - 1, prompt_tokens, context));
     }
-    const std::optional<std::int32_t> asked = spec.output_tokens();
+    const std::optional<std::int32_t> asked = spec.output.token_limit();
     if (asked.value_or(1) > fitting) {
-      return too_long(spec.max_completion_tokens ? "max_completion_tokens" : words.output_tokens,
+      return too_long(spec.output.max_completion_tokens ? "max_completion_tokens" : words.output_tokens,
                       fmt::format("expected at most {}, found {}. This model's maximum context length is {} tokens, and the prompt has {}.",
                                   fitting, *asked, context, prompt_tokens));
     }
     const std::int32_t by_default = words.output_tokens_default == 0 ? fitting : std::min(fitting, words.output_tokens_default);
     prompt.output_tokens_max = std::max(asked.value_or(by_default), 1);  // the engine draws one at least
-    if (spec.min_tokens > prompt.output_tokens_max) {
+    if (spec.sampling.min_tokens > prompt.output_tokens_max) {
       return field_error(std::string(words.min_tokens), "{}: expected at most the {} tokens of output that this request may have, found {}",
-                         words.min_tokens, prompt.output_tokens_max, spec.min_tokens);
+                         words.min_tokens, prompt.output_tokens_max, spec.sampling.min_tokens);
     }
   }
   return {};
-}
-
-SamplingParams RequestPreparer::sampling_of(const RequestSpec& spec) const {
-  SamplingParams sampling;
-  sampling.temperature = either(spec.temperature, defaults_.temperature, 1.0F);
-  sampling.top_p = either(spec.top_p, defaults_.top_p, 1.0F);
-  sampling.top_k = std::max(either(spec.top_k, defaults_.top_k, 0), 0);
-  sampling.min_p = either(spec.min_p, defaults_.min_p, 0.0F);
-  sampling.repetition_penalty = either(spec.repetition_penalty, defaults_.repetition_penalty, 1.0F);
-  sampling.presence_penalty = spec.presence_penalty;
-  sampling.frequency_penalty = spec.frequency_penalty;
-  sampling.logit_bias = spec.logit_bias;
-  sampling.logprob_count = spec.logprobs.value_or(-1);
-  const std::int32_t echoed = spec.echo && spec.endpoint == Endpoint::completions ? spec.logprobs.value_or(-1) : -1;
-  const std::int32_t told = spec.stream ? -1 : spec.prompt_logprobs.value_or(-1);
-  sampling.prompt_logprob_count = std::max(echoed, told);
-  sampling.min_tokens = spec.min_tokens;
-  if (spec.scores_only()) return sampling;
-  if (!spec.ignore_eos) sampling.end_tokens = defaults_.eos_token_ids;
-  for (const TokenId token : spec.stop_token_ids) {
-    if (std::ranges::find(sampling.end_tokens, token) == sampling.end_tokens.end()) sampling.end_tokens.push_back(token);
-  }
-  return sampling;
 }
 
 }  // namespace slora

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "api/generator.h"
+#include "api/request_parser.h"
 #include "api/request_spec.h"
 #include "api/text_model.h"
 #include "base/result.h"
@@ -27,15 +28,14 @@ struct PreparedRequest {
   std::string model_name;                         // the base's or the adapter's, as the client asked for it
   std::shared_ptr<const AdapterVersion> adapter;  // null: the base model
   std::vector<Prompt> prompts;
-  SamplingParams sampling;  // of every sequence but for the seed
 };
 
 // From a body to a prepared request: parses, finds the adapter, renders, tokenises. The slow part of every request, so it runs on work
 // threads. What it borrows outlives it. Constant after construction; any thread.
 class RequestPreparer {
  public:
-  RequestPreparer(std::vector<std::string> base_names, std::int32_t vocabulary_size, GenerationConfig defaults, const TextModel& text,
-                  Generator& generator);
+  RequestPreparer(std::vector<std::string> base_names, std::int32_t vocabulary_size, const GenerationConfig& defaults,
+                  const TextModel& text, Generator& generator);
 
   [[nodiscard]] Result<PreparedRequest> prepare(Endpoint endpoint, std::string_view body) const;
   // The same from a body that is JSON already. Its texts are checked to be UTF-8.
@@ -59,12 +59,10 @@ class RequestPreparer {
   // Nothing: all.
   [[nodiscard]] std::optional<std::size_t> tokens_to_keep(const PreparedRequest& request) const;
   [[nodiscard]] Status set_output_tokens(PreparedRequest& request) const;
-  [[nodiscard]] SamplingParams sampling_of(const RequestSpec& spec) const;
 
   const std::vector<std::string> base_names_;
-  const std::int32_t vocabulary_size_;  // width of the logits
+  const RequestModel model_;
   const std::size_t token_bytes_max_;
-  const GenerationConfig defaults_;
   const TextModel& text_;
   Generator& generator_;
 };

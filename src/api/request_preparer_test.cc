@@ -95,7 +95,7 @@ TEST_F(RequestPreparerTest, KeepsTheEndOfPromptsThatAreTooLong) {
 }
 
 TEST_F(RequestPreparerTest, AsksForTheLogprobsOfPromptsThatAreTold) {
-  const auto count = [](const Result<PreparedRequest>& request) { return request.value().sampling.prompt_logprob_count; };
+  const auto count = [](const Result<PreparedRequest>& request) { return request.value().spec.sampling.prompt_logprob_count; };
   EXPECT_EQ(count(complete(R"("logprobs":3)")), -1);
   EXPECT_EQ(count(complete(R"("logprobs":3,"echo":true)")), 3);
   EXPECT_EQ(count(complete(R"("logprobs":3,"echo":true,"prompt_logprobs":5)")), 5);
@@ -134,7 +134,7 @@ TEST_F(RequestPreparerTest, RefusesTextThatCannotFitBeforeItIsTokenised) {
   const Result<PreparedRequest> refused = preparer->prepare(Endpoint::completions, body);
   EXPECT_EQ(refusal_of(refused), "context_length_exceeded prompt");
   EXPECT_THAT(refused.error().message, HasSubstr("bytes of text, found 1048576. This model's maximum context length is 64 tokens"));
-  EXPECT_TRUE(preparer->read(Endpoint::completions, body)) << "whoever counts tokens gets them";
+  EXPECT_TRUE(preparer->read_prompts(Endpoint::completions, Json::parse(body))) << "whoever counts tokens gets them";
 }
 
 TEST_F(RequestPreparerTest, BoundsStreamsThatRepeatThemselves) {

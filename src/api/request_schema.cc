@@ -8,20 +8,18 @@
 namespace slora {
 namespace {
 
-// What a member holds before a request says anything; null where nothing is held.
-template <class Member>
-Json default_of(const Member& member) {
-  const RequestSpec spec;
-  const auto held = [&spec](auto target) -> Json {
-    if constexpr (std::is_same_v<decltype(target), std::monostate>) {
-      return nullptr;
-    } else {
-      using Held = std::remove_cvref_t<decltype(spec.*target)>;
-      if constexpr (std::is_arithmetic_v<Held>) return spec.*target;
-      return nullptr;
+// What a target holds before a request says anything; null where nothing is held.
+template <class Target>
+Json default_of(const Target& target) {
+  RequestSpec spec;
+  const auto held = [&spec](auto member_of) -> Json {
+    if constexpr (!std::is_same_v<decltype(member_of), std::monostate>) {
+      const auto& value = member_of(spec);
+      if constexpr (std::is_arithmetic_v<std::remove_cvref_t<decltype(value)>>) return value;
     }
+    return nullptr;
   };
-  return std::visit(held, member);
+  return std::visit(held, target);
 }
 
 Json schema_of_fields(FieldSet set, std::string_view needed, std::int32_t vocabulary_size);
@@ -42,7 +40,10 @@ struct SchemaOf {
 Json default_of_field(const Field& field) {
   return std::visit(
       [](const auto& kind) -> Json {
-        if constexpr (requires { kind.member; }) return default_of(kind.member);
+        if constexpr (requires { kind.schema_default; }) {
+          if (kind.schema_default == SchemaDefault::none) return nullptr;
+        }
+        if constexpr (requires { kind.target; }) return default_of(kind.target);
         return nullptr;
       },
       field.kind);

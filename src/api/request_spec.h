@@ -21,70 +21,88 @@ enum class KeptEnd : std::uint8_t { last, first };
 
 using Prompt = std::variant<std::string, std::vector<TokenId>>;
 
-// A generation request as the client wrote it, checked field by field. Built by parse_request() and nobody else, for every
-// endpoint; const afterwards. Empty optionals are filled from the model's generation_config.json.
+// The prompts, and how they become tokens.
+struct PromptSpec {
+  std::vector<Prompt> given;  // except for chats: at least one
+  std::string field;          // where prompts or messages stand
+  bool is_list = false;
+  std::optional<std::int32_t> truncate_tokens;  // how many are kept; -1: as many as leave space for the output
+  KeptEnd kept_end = KeptEnd::last;
+  std::optional<bool> add_special_tokens;
+};
+
+// What the chat template receives. Absent values are null.
+struct ChatSpec {
+  Json messages;  // in chats at least one; arguments of tool calls are objects, as templates expect them
+  Json tools, documents, template_variables;
+  std::optional<std::string> template_name;  // one of the model's own
+  std::string reasoning_effort;              // empty: not given
+  std::optional<bool> add_generation_prompt;
+  bool continue_final_message = false;
+};
+
+// How much output there is, what ends it, and what of it is shown.
+struct OutputSpec {
+  std::int32_t n = 1;
+  std::optional<std::int32_t> max_tokens;  // 0: the prompt is scored, nothing generated
+  std::optional<std::int32_t> max_completion_tokens;
+  std::vector<std::string> stop;
+  std::vector<TokenId> stop_token_ids;
+  bool ignore_eos = false;
+  bool include_stop_text = false;
+  bool skip_special_tokens = true;
+
+  bool stream = false;
+  bool echo = false;
+  bool return_token_ids = false;
+  bool wants_logprobs = false;  // where that is one field and top_logprobs another: together they make `logprobs`
+  std::optional<std::int32_t> top_logprobs;
+  std::optional<std::int32_t> logprobs;  // how many of the most likely tokens are shown in addition to the chosen one
+  std::optional<std::int32_t> prompt_logprobs;
+
+  // The newer name wins. Nothing: as many as the endpoint gives by default.
+  [[nodiscard]] std::optional<std::int32_t> token_limit() const { return max_completion_tokens ? max_completion_tokens : max_tokens; }
+  [[nodiscard]] bool scores_only() const { return max_tokens == 0; }
+};
+
+// What only OpenAI's endpoints have.
+struct OpenAiSpec {
+  bool include_usage = false;
+  bool continuous_usage_stats = false;
+  bool return_tokens_as_token_ids = false;
+};
+
+// What only SGLang's endpoint has.
+struct SglangSpec {
+  std::string rid;                      // what the client calls the request; empty: an id is made
+  std::int32_t logprob_start_len = -1;  // the first token of the prompt whose log-probability is shown; -1: none
+  bool return_text_in_logprobs = false;
+};
+
+// What only the S-LoRA paper's endpoints have.
+struct SloraSpec {
+  bool return_details = false;  // show the tokens too
+  bool do_sample = false;       // false: always the most likely token
+};
+
+// A generation request as the client wrote it, checked field by field, with the model's defaults where it says nothing. Built by
+// parse_request() and read_request() for every endpoint; const afterwards.
 struct RequestSpec {
   Endpoint endpoint = Endpoint::completions;
   std::string model;          // empty: the base model
   std::string adapter;        // an adapter named apart from the model; empty: none
   std::string adapter_field;  // where
 
-  std::vector<Prompt> prompts;  // but for chats: at least one
-  std::string prompt_field;     // where prompts or messages stand
-  bool prompts_are_list = false;
-  std::optional<std::int32_t> truncate_prompt_tokens;  // how many are kept; -1: as many as there is room for
-  KeptEnd kept_end = KeptEnd::last;
-  std::optional<bool> add_special_tokens;
-
-  // Chat: at least one message; arguments of tool calls are objects, as templates want them. What is absent is null.
-  Json messages, tools, documents, chat_template_kwargs;
-  std::optional<std::string> chat_template;  // the name of one of the model's own
-  std::string reasoning_effort;              // empty: not given
-  std::optional<bool> add_generation_prompt;
-  bool continue_final_message = false;
-
-  std::int32_t n = 1;
-  std::optional<std::int32_t> max_tokens;  // 0: the prompt is scored, nothing generated
-  std::optional<std::int32_t> max_completion_tokens;
-  std::int32_t min_tokens = 0;
-  std::optional<float> temperature;
-  std::optional<float> top_p;
-  std::optional<std::int32_t> top_k;
-  std::optional<float> min_p;
-  std::optional<float> repetition_penalty;
-  float presence_penalty = 0;
-  float frequency_penalty = 0;
-  std::optional<std::int64_t> seed;
-  std::vector<TokenBias> logit_bias;
-
-  std::optional<std::int32_t> logprobs;  // how many of the most likely tokens to tell beside the chosen one
-  bool wants_logprobs = false;           // where it is asked apart from how many: parse_request() makes `logprobs` of it and top_logprobs
-  std::optional<std::int32_t> top_logprobs;
-  std::optional<std::int32_t> prompt_logprobs;
-  std::int32_t logprob_start_len = -1;  // SGLang: the first token of the prompt whose log-probability is told; -1: none
-
-  std::vector<std::string> stop;
-  std::vector<TokenId> stop_token_ids;
-  bool ignore_eos = false;
-  bool include_stop_str_in_output = false;
-  bool skip_special_tokens = true;
-
-  bool echo = false;
-  bool return_token_ids = false;
-  bool return_tokens_as_token_ids = false;
-  bool return_text_in_logprobs = false;  // SGLang
-  bool return_details = false;           // S-LoRA: tell the tokens too
-  bool do_sample = false;                // S-LoRA: else the likeliest token always
-  std::string rid;                       // SGLang: what the client calls the request; empty: an id is made
-  bool stream = false;
-  bool include_usage = false;
-  bool continuous_usage_stats = false;
+  PromptSpec prompt;
+  ChatSpec chat;
+  SamplingParams sampling;           // of every sequence, except for the seed
+  std::optional<std::int64_t> seed;  // none: a random one
+  OutputSpec output;
+  OpenAiSpec openai;
+  SglangSpec sglang;
+  SloraSpec slora;
 
   std::size_t unknown_field_count = 0;
-
-  // The newer name wins. Nothing: as many as the endpoint gives by default.
-  [[nodiscard]] std::optional<std::int32_t> output_tokens() const { return max_completion_tokens ? max_completion_tokens : max_tokens; }
-  [[nodiscard]] bool scores_only() const { return max_tokens == 0; }
 };
 
 }  // namespace slora

@@ -17,62 +17,94 @@ constexpr std::int64_t kInt64Max = std::numeric_limits<std::int64_t>::max();
 constexpr double kPositiveMin = 1e-6;  // stands for "more than 0"
 constexpr std::string_view kNothing = "[]";
 
-using Spec = RequestSpec;
+// Where the value of a field goes: a member of the spec, or of one of its parts.
+template <auto Member>
+constexpr auto in_spec = +[](RequestSpec& spec) -> auto& {
+  return spec.*Member;
+};
+template <auto Part, auto Member>
+constexpr auto in_part = +[](RequestSpec& spec) -> auto& {
+  return spec.*Part.*Member;
+};
+template <auto Member>
+constexpr auto in_prompt = in_part<&RequestSpec::prompt, Member>;
+template <auto Member>
+constexpr auto in_chat = in_part<&RequestSpec::chat, Member>;
+template <auto Member>
+constexpr auto in_sampling = in_part<&RequestSpec::sampling, Member>;
+template <auto Member>
+constexpr auto in_output = in_part<&RequestSpec::output, Member>;
+template <auto Member>
+constexpr auto in_openai = in_part<&RequestSpec::openai, Member>;
+template <auto Member>
+constexpr auto in_sglang = in_part<&RequestSpec::sglang, Member>;
+template <auto Member>
+constexpr auto in_slora = in_part<&RequestSpec::slora, Member>;
 
 // Caps: a request must not cost more than its bytes suggest.
 constexpr Field kFields[] = {
-    {"model", kBoth, TextField{&Spec::model}, "The base model or an adapter, as GET /v1/models lists them. The base model when absent."},
+    {"model", kBoth, TextField{in_spec<&RequestSpec::model>},
+     "The base model or an adapter, as GET /v1/models lists them. The base model when absent."},
     {"lora_path", kBoth, FormField{read_adapter_name, adapter_name_schema}, "The name of an adapter; the same as naming it in model."},
     {"adapter_id", kBoth, FormField{read_adapter_name, adapter_name_schema}, "The name of an adapter; the same as naming it in model."},
     {"prompt", kCompletionFields, FormField{read_prompt, prompt_schema}, "A text, token ids, or a list of either."},
     {"messages", kChatFields, FormField{read_messages, messages_schema}, "The conversation so far."},
 
-    {"n", kAllButSlora, IntegerField{&Spec::n, 1, 8}, "Choices for each prompt."},
-    {"max_tokens", kCompletionFields, IntegerField{&Spec::max_tokens, 0, kIntMax},
+    {"n", kAllButSlora, IntegerField{in_output<&OutputSpec::n>, 1, 8}, "Choices for each prompt."},
+    {"max_tokens", kCompletionFields, IntegerField{in_output<&OutputSpec::max_tokens>, 0, kIntMax},
      "Tokens of output, at most; 16 when absent. 0 only together with echo: the prompt is scored."},
-    {"max_tokens", kChatFields, IntegerField{&Spec::max_tokens, 1, kIntMax},
+    {"max_tokens", kChatFields, IntegerField{in_output<&OutputSpec::max_tokens>, 1, kIntMax},
      "Tokens of output, at most; as many as the context holds when absent."},
-    {"max_completion_tokens", kChatFields, IntegerField{&Spec::max_completion_tokens, 1, kIntMax},
+    {"max_completion_tokens", kChatFields, IntegerField{in_output<&OutputSpec::max_completion_tokens>, 1, kIntMax},
      "The newer name of max_tokens; it wins."},
-    {"min_tokens", kBoth, IntegerField{&Spec::min_tokens, 0, kIntMax},
+    {"min_tokens", kBoth, IntegerField{in_sampling<&SamplingParams::min_tokens>, 0, kIntMax},
      "Tokens of output, at least; neither end tokens nor stop count before."},
-    {"temperature", kEvery, NumberField{&Spec::temperature, 0, 100}, "0: the likeliest token always."},
-    {"top_p", kEvery, NumberField{&Spec::top_p, kPositiveMin, 1}, "Draw from the likeliest tokens that hold this probability together."},
-    {"top_k", kEvery, IntegerField{&Spec::top_k, -1, kIntMax}, "Draw from this many of the likeliest tokens; 0 and -1: from all."},
-    {"min_p", kAllButSlora, NumberField{&Spec::min_p, 0, 1}, "Draw from tokens at least this probable, relative to the likeliest."},
-    {"repetition_penalty", kAllButSlora, NumberField{&Spec::repetition_penalty, kPositiveMin, 100},
+    {"temperature", kEvery, NumberField{in_sampling<&SamplingParams::temperature>, 0, 100, SchemaDefault::none},
+     "0: the likeliest token always."},
+    {"top_p", kEvery, NumberField{in_sampling<&SamplingParams::top_p>, kPositiveMin, 1, SchemaDefault::none},
+     "Draw from the likeliest tokens that hold this probability together."},
+    {"top_k", kEvery, IntegerField{in_sampling<&SamplingParams::top_k>, -1, kIntMax, SchemaDefault::none},
+     "Draw from this many of the likeliest tokens; 0 and -1: from all."},
+    {"min_p", kAllButSlora, NumberField{in_sampling<&SamplingParams::min_p>, 0, 1, SchemaDefault::none},
+     "Draw from tokens at least this probable, relative to the likeliest."},
+    {"repetition_penalty", kAllButSlora,
+     NumberField{in_sampling<&SamplingParams::repetition_penalty>, kPositiveMin, 100, SchemaDefault::none},
      "Above 1: against tokens of prompt and output."},
-    {"presence_penalty", kEvery, NumberField{&Spec::presence_penalty, -2, 2}, "Above 0: against tokens of the output."},
-    {"frequency_penalty", kEvery, NumberField{&Spec::frequency_penalty, -2, 2}, "Above 0: against tokens of the output, for each time."},
-    {"seed", kBoth, IntegerField{&Spec::seed, kInt64Min, kInt64Max}, "The same seed draws the same answer."},
+    {"presence_penalty", kEvery, NumberField{in_sampling<&SamplingParams::presence_penalty>, -2, 2},
+     "Above 0: against tokens of the output."},
+    {"frequency_penalty", kEvery, NumberField{in_sampling<&SamplingParams::frequency_penalty>, -2, 2},
+     "Above 0: against tokens of the output, for each time."},
+    {"seed", kBoth, IntegerField{in_spec<&RequestSpec::seed>, kInt64Min, kInt64Max}, "The same seed draws the same answer."},
     {"logit_bias", kAllButSlora, FormField{read_logit_bias, logit_bias_schema},
      "Token ids as keys, what is added to their logits as values."},
 
-    {"logprobs", kCompletionFields, IntegerField{&Spec::logprobs, 0, kLogprobsMax},
+    {"logprobs", kCompletionFields, IntegerField{in_output<&OutputSpec::logprobs>, 0, kLogprobsMax},
      "Tell each token's log-probability, and so many of the likeliest tokens in its place. With echo, of the prompt too."},
-    {"logprobs", kChatFields, FlagField{&Spec::wants_logprobs}, "Tell each token's log-probability."},
-    {"top_logprobs", kChatFields, IntegerField{&Spec::top_logprobs, 0, kLogprobsMax}, "With logprobs: so many of the likeliest tokens."},
-    {"prompt_logprobs", kBoth, IntegerField{&Spec::prompt_logprobs, 0, kLogprobsMax},
+    {"logprobs", kChatFields, FlagField{in_output<&OutputSpec::wants_logprobs>}, "Tell each token's log-probability."},
+    {"top_logprobs", kChatFields, IntegerField{in_output<&OutputSpec::top_logprobs>, 0, kLogprobsMax},
+     "With logprobs: so many of the likeliest tokens."},
+    {"prompt_logprobs", kBoth, IntegerField{in_output<&OutputSpec::prompt_logprobs>, 0, kLogprobsMax},
      "Tell log-probabilities of the prompt's tokens, and so many of the likeliest in their place. Not with stream."},
-    {"return_token_ids", kBoth, FlagField{&Spec::return_token_ids}, "Tell the token ids of prompt and output."},
-    {"return_tokens_as_token_ids", kBoth, FlagField{&Spec::return_tokens_as_token_ids},
+    {"return_token_ids", kBoth, FlagField{in_output<&OutputSpec::return_token_ids>}, "Tell the token ids of prompt and output."},
+    {"return_tokens_as_token_ids", kBoth, FlagField{in_openai<&OpenAiSpec::return_tokens_as_token_ids>},
      "Name tokens \"token_id:ID\" in log-probabilities."},
 
     {"stop", kAllButSlora, FormField{read_stop, stop_schema}, "Texts that end the output; they are left out of it."},
     {"stop_token_ids", kAllButSlora, FormField{read_stop_token_ids, stop_token_ids_schema}, "Tokens that end the output."},
-    {"include_stop_str_in_output", kBoth, FlagField{&Spec::include_stop_str_in_output}, "Leave in the output what ended it."},
-    {"ignore_eos", kEvery, FlagField{&Spec::ignore_eos}, "Go on past the model's end tokens."},
-    {"skip_special_tokens", kAllButSlora, FlagField{&Spec::skip_special_tokens}, "Leave special tokens out of the text."},
+    {"include_stop_str_in_output", kBoth, FlagField{in_output<&OutputSpec::include_stop_text>}, "Leave in the output what ended it."},
+    {"ignore_eos", kEvery, FlagField{in_output<&OutputSpec::ignore_eos>}, "Go on past the model's end tokens."},
+    {"skip_special_tokens", kAllButSlora, FlagField{in_output<&OutputSpec::skip_special_tokens>}, "Leave special tokens out of the text."},
     {"spaces_between_special_tokens", kAllButSlora, FlagField{}, "Makes no difference with the tokenizers that are served."},
-    {"add_special_tokens", kBoth, FlagField{&Spec::add_special_tokens},
+    {"add_special_tokens", kBoth, FlagField{in_prompt<&PromptSpec::add_special_tokens>},
      "Let the tokenizer add its special tokens to the prompt. True when absent; false in chats, whose template writes them."},
-    {"truncate_prompt_tokens", kBoth, IntegerField{&Spec::truncate_prompt_tokens, -1, kIntMax},
+    {"truncate_prompt_tokens", kBoth, IntegerField{in_prompt<&PromptSpec::truncate_tokens>, -1, kIntMax},
      "Keep so many tokens of a longer prompt; -1: as many as there is room for beside the output."},
     {"truncation_side", kBoth, FormField{read_truncation_side, truncation_side_schema}, "Where tokens are cut off; left when absent."},
 
-    {"echo", kCompletionFields, FlagField{&Spec::echo}, "Put the prompt in front of the output."},
-    {"echo", kChatFields, FlagField{&Spec::echo}, "Put the last message in front of the output, if it is the assistant's."},
-    {"stream", kBoth | kSglangFields, FlagField{&Spec::stream}, "Answer by server-sent events, one for each token."},
+    {"echo", kCompletionFields, FlagField{in_output<&OutputSpec::echo>}, "Put the prompt in front of the output."},
+    {"echo", kChatFields, FlagField{in_output<&OutputSpec::echo>},
+     "Put the last message in front of the output, if it is the assistant's."},
+    {"stream", kBoth | kSglangFields, FlagField{in_output<&OutputSpec::stream>}, "Answer by server-sent events, one for each token."},
     {"stream_options", kBoth, FormField{read_stream_options, stream_options_schema}, "Only together with stream."},
     {"priority", kBoth | kSglangFields, IntegerField{{}, kInt64Min, kInt64Max},
      "Not followed: a client must not put itself before others."},
@@ -82,40 +114,47 @@ constexpr Field kFields[] = {
     {"tool_choice", kChatFields, FixedField{R"(["none","auto"])"}, "What the model writes is never held to a tool."},
     {"parallel_tool_calls", kChatFields, FlagField{}, "Left to the model."},
     {"documents", kChatFields, FormField{read_documents, documents_schema}, "Documents for the chat template."},
-    {"chat_template", kChatFields, TextField{&Spec::chat_template}, "The name of one of the model's own templates. Not a template's text."},
+    {"chat_template", kChatFields, TextField{in_chat<&ChatSpec::template_name>},
+     "The name of one of the model's own templates. Not a template's text."},
     {"chat_template_kwargs", kChatFields, FormField{read_chat_template_kwargs, chat_template_kwargs_schema},
      "Variables of the chat template."},
     {"reasoning_effort", kChatFields, FormField{read_reasoning_effort, reasoning_effort_schema}, "A variable of the chat template."},
-    {"add_generation_prompt", kChatFields, FlagField{&Spec::add_generation_prompt},
+    {"add_generation_prompt", kChatFields, FlagField{in_chat<&ChatSpec::add_generation_prompt>},
      "End the prompt with the head of an answer. True when absent, unless the final message is continued."},
-    {"continue_final_message", kChatFields, FlagField{&Spec::continue_final_message}, "Go on with the last message instead of a new one."},
+    {"continue_final_message", kChatFields, FlagField{in_chat<&ChatSpec::continue_final_message>},
+     "Go on with the last message instead of a new one."},
 
     {"text", kSglangFields, FormField{read_texts, texts_schema}, "A text, or a list of them. Either this or input_ids is needed."},
     {"input_ids", kSglangFields, FormField{read_input_ids, input_ids_schema}, "Token ids, or a list of lists of them."},
     {"sampling_params", kSglangFields, ObjectField{kSglangSamplingFields}, "How tokens are drawn, and how many."},
     {"lora_path", kSglangFields, FormField{read_adapter_names, adapter_names_schema},
      "The name of an adapter. The base model when absent."},
-    {"rid", kSglangFields, TextField{&Spec::rid, 128}, "What the request is called in the answer."},
-    {"return_logprob", kSglangFields, FlagField{&Spec::wants_logprobs}, "Tell each token's log-probability."},
-    {"top_logprobs_num", kSglangFields, IntegerField{&Spec::top_logprobs, 0, kLogprobsMax},
+    {"rid", kSglangFields, TextField{in_sglang<&SglangSpec::rid>, 128}, "What the request is called in the answer."},
+    {"return_logprob", kSglangFields, FlagField{in_output<&OutputSpec::wants_logprobs>}, "Tell each token's log-probability."},
+    {"top_logprobs_num", kSglangFields, IntegerField{in_output<&OutputSpec::top_logprobs>, 0, kLogprobsMax},
      "With return_logprob: so many of the likeliest tokens."},
-    {"logprob_start_len", kSglangFields, IntegerField{&Spec::logprob_start_len, -1, kIntMax},
+    {"logprob_start_len", kSglangFields, IntegerField{in_sglang<&SglangSpec::logprob_start_len>, -1, kIntMax},
      "With return_logprob: the first token of the prompt whose log-probability is told; -1: none. Not with stream."},
-    {"return_text_in_logprobs", kSglangFields, FlagField{&Spec::return_text_in_logprobs},
+    {"return_text_in_logprobs", kSglangFields, FlagField{in_sglang<&SglangSpec::return_text_in_logprobs>},
      "Tell tokens as text beside their log-probabilities."},
-    {"max_new_tokens", kSglangSamplingFields, IntegerField{&Spec::max_tokens, 1, kIntMax}, "Tokens of output, at most; 128 when absent."},
-    {"max_new_tokens", kSloraParameterFields, IntegerField{&Spec::max_tokens, 1, kIntMax}, "Tokens of output, at most; 16 when absent."},
-    {"min_new_tokens", kSglangSamplingFields, IntegerField{&Spec::min_tokens, 0, kIntMax}, "Tokens of output, at least."},
-    {"sampling_seed", kSglangSamplingFields, IntegerField{&Spec::seed, kInt64Min, kInt64Max}, "The same seed draws the same answer."},
-    {"no_stop_trim", kSglangSamplingFields, FlagField{&Spec::include_stop_str_in_output}, "Leave in the output what ended it."},
+    {"max_new_tokens", kSglangSamplingFields, IntegerField{in_output<&OutputSpec::max_tokens>, 1, kIntMax},
+     "Tokens of output, at most; 128 when absent."},
+    {"max_new_tokens", kSloraParameterFields, IntegerField{in_output<&OutputSpec::max_tokens>, 1, kIntMax},
+     "Tokens of output, at most; 16 when absent."},
+    {"min_new_tokens", kSglangSamplingFields, IntegerField{in_sampling<&SamplingParams::min_tokens>, 0, kIntMax},
+     "Tokens of output, at least."},
+    {"sampling_seed", kSglangSamplingFields, IntegerField{in_spec<&RequestSpec::seed>, kInt64Min, kInt64Max},
+     "The same seed draws the same answer."},
+    {"no_stop_trim", kSglangSamplingFields, FlagField{in_output<&OutputSpec::include_stop_text>}, "Leave in the output what ended it."},
     {"inputs", kSloraFields, FormField{read_input, input_schema}, "The text to continue."},
     {"lora_dir", kSloraFields, FormField{read_adapter_name, adapter_name_schema},
      "An adapter's name, or its folder as far as it tells which is meant. The base model when absent."},
     {"model_dir", kSloraFields, TextField{}, "Not followed: there is one base model."},
     {"parameters", kSloraFields, ObjectField{kSloraParameterFields}, "How tokens are drawn, and how many."},
-    {"do_sample", kSloraParameterFields, FlagField{&Spec::do_sample}, "Draw tokens; the likeliest token always when false."},
+    {"do_sample", kSloraParameterFields, FlagField{in_slora<&SloraSpec::do_sample>}, "Draw tokens; the likeliest token always when false."},
     {"stop_sequences", kSloraParameterFields, FormField{read_stop, stop_schema}, "Texts that end the output; they are left out of it."},
-    {"return_details", kSloraParameterFields, FlagField{&Spec::return_details}, "Tell the tokens of the output too. Not with stream."},
+    {"return_details", kSloraParameterFields, FlagField{in_slora<&SloraSpec::return_details>},
+     "Tell the tokens of the output too. Not with stream."},
 
     {"best_of", kBoth, FixedField{"[1]"}, "Only the answers that are asked for are generated."},
     {"suffix", kCompletionFields, FixedField{R"([""])"}, "Text after the output is not served."},

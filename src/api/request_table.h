@@ -21,22 +21,28 @@ enum FieldSet : unsigned {
   kSloraParameterFields = 32,
 };
 
-template <class... Members>
-using MemberOf = std::variant<std::monostate, Members RequestSpec::*...>;  // monostate: held to its form and not followed
+// Where a field's value goes; monostate: it is checked and not followed.
+template <class... Values>
+using TargetOf = std::variant<std::monostate, Values& (*)(RequestSpec&)...>;
+
+// Whether the schema names the target's initial value as the default; not where that comes from the model.
+enum class SchemaDefault : std::uint8_t { of_target, none };
 
 struct IntegerField {
-  MemberOf<std::int32_t, std::optional<std::int32_t>, std::optional<std::int64_t>> member;
+  TargetOf<std::int32_t, std::optional<std::int32_t>, std::optional<std::int64_t>> target;
   std::int64_t min, max;
+  SchemaDefault schema_default = SchemaDefault::of_target;
 };
 struct NumberField {
-  MemberOf<float, std::optional<float>> member;
+  TargetOf<float> target;
   double min, max;
+  SchemaDefault schema_default = SchemaDefault::of_target;
 };
 struct FlagField {
-  MemberOf<bool, std::optional<bool>> member;
+  TargetOf<bool, std::optional<bool>> target;
 };
 struct TextField {
-  MemberOf<std::string, std::optional<std::string>> member;
+  TargetOf<std::string, std::optional<std::string>> target;
   std::size_t bytes_max = std::size_t{4} << 10;
 };
 // Known, and served for some values only: those that ask for what is done anyway.

@@ -11,7 +11,7 @@
 namespace slora {
 namespace {
 
-bool is_list(const RequestSpec& spec) { return spec.prompts_are_list || spec.n > 1; }
+bool is_list(const RequestSpec& spec) { return spec.prompt.is_list || spec.output.n > 1; }
 
 }  // namespace
 
@@ -43,13 +43,13 @@ void SglangFormat::append_choice(std::string& out, const Answer& answer, std::si
   out += R"(,"output_ids":)";
   append_json_list(out, choice.tokens, [&](const AnsweredToken& token) { out += fmt::format("{}", token.token.id); });
   out += R"(,"meta_info":{"id":)";
-  const std::string id = spec.rid.empty() ? fmt::format("{:016x}", random_) : spec.rid;
+  const std::string id = spec.sglang.rid.empty() ? fmt::format("{:016x}", random_) : spec.sglang.rid;
   append_json_string(out, is_list(spec) ? fmt::format("{}_{}", id, choice_index) : id);
   out += R"(,"finish_reason":)";
   append_finish_reason(out, choice);
   out += fmt::format(R"(,"prompt_tokens":{},"completion_tokens":{},"cached_tokens":{})", usage.prompt_tokens, usage.completion_tokens,
                      usage.cached_tokens);
-  if (spec.logprobs) append_logprobs(out, answer, choice);
+  if (spec.output.logprobs) append_logprobs(out, answer, choice);
   out += "}";
   if (is_list(spec)) out += fmt::format(R"(,"index":{})", choice_index);
   out += "}";
@@ -73,7 +73,7 @@ void SglangFormat::append_logprobs(std::string& out, const Answer& answer, const
   out += R"(,"output_token_logprobs":)";
   append_json_list(out, choice.tokens,
                    [&](const AnsweredToken& token) { append_logprob(out, spec, token.token.id, &token.token.logprob); });
-  if (*spec.logprobs == 0) return;
+  if (*spec.output.logprobs == 0) return;
   out += R"(,"output_top_logprobs":)";
   append_json_list(out, choice.tokens, [&](const AnsweredToken& token) {
     append_json_list(out, token.token.top, [&](const TokenLogprob& top) { append_logprob(out, spec, top.token, &top.logprob); });
@@ -85,8 +85,8 @@ void SglangFormat::append_prompt_logprobs(std::string& out, const Answer& answer
   const RequestSpec& spec = answer.request.spec;
   const SharedTokens& prompt = answer.prompt_tokens_of(choice);
   const std::vector<PromptLogprob>& told = answer.prompts[choice.prompt_index].logprobs;
-  const bool asked = spec.prompt_logprobs.has_value() && told.size() + 1 == prompt.size();
-  const std::size_t begin = asked ? std::min(static_cast<std::size_t>(spec.logprob_start_len), prompt.size()) : prompt.size();
+  const bool asked = spec.output.prompt_logprobs.has_value() && told.size() + 1 == prompt.size();
+  const std::size_t begin = asked ? std::min(static_cast<std::size_t>(spec.sglang.logprob_start_len), prompt.size()) : prompt.size();
 
   const auto append_positions = [&](const char* name, auto append) {
     out += fmt::format(R"(,"{}":)", name);
@@ -95,7 +95,7 @@ void SglangFormat::append_prompt_logprobs(std::string& out, const Answer& answer
   append_positions("input_token_logprobs", [&](std::size_t position) {
     append_logprob(out, spec, prompt[position], position == 0 ? nullptr : &told[position - 1].token.logprob);
   });
-  if (*spec.logprobs == 0) return;
+  if (*spec.output.logprobs == 0) return;
   append_positions("input_top_logprobs", [&](std::size_t position) {
     if (position == 0) {
       out += "null";
@@ -115,7 +115,7 @@ void SglangFormat::append_logprob(std::string& out, const RequestSpec& spec, Tok
     append_json_number(out, *logprob);
   }
   out += fmt::format(",{},", token);
-  if (spec.return_text_in_logprobs) {
+  if (spec.sglang.return_text_in_logprobs) {
     append_json_string(out, told_text(tokenizer_, token));
   } else {
     out += "null";

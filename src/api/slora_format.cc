@@ -14,7 +14,7 @@ std::string SloraFormat::body(const Answer& answer) const {
   std::string out = R"({"generated_text":[)";
   append_json_string(out, choice.text);
   out += fmt::format(R"(],"count_output_tokens":{})", choice.tokens.size());
-  if (answer.request.spec.return_details) {
+  if (answer.request.spec.slora.return_details) {
     out += R"(,"tokens":)";
     append_json_list(out, choice.tokens, [&](const AnsweredToken& token) {
       out += fmt::format(R"({{"id":{},"logprob":)", token.token.id);

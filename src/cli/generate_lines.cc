@@ -30,9 +30,9 @@ void append_details(std::string& out, const Answer& answer, const Tokenizer& tok
   const RequestSpec& spec = answer.request.spec;
   const AnsweredChoice& choice = answer.choices.front();
   const OpenAiLogprobs logprobs(tokenizer, OpenAiLogprobs::names_for(spec));
-  if (spec.logprobs) out += R"(,"logprobs":)" + logprobs.of_choice({answer, 0});
-  if (spec.prompt_logprobs) out += R"(,"prompt_logprobs":)" + logprobs.prompt(answer.prompts.front().logprobs);
-  if (!spec.return_token_ids) return;
+  if (spec.output.logprobs) out += R"(,"logprobs":)" + logprobs.of_choice({answer, 0});
+  if (spec.output.prompt_logprobs) out += R"(,"prompt_logprobs":)" + logprobs.prompt(answer.prompts.front().logprobs);
+  if (!spec.output.return_token_ids) return;
   std::vector<TokenId> tokens;
   for (const AnsweredToken& token : choice.tokens) tokens.push_back(token.token.id);
   out +=

@@ -86,9 +86,9 @@ TEST_F(OutputLineTest, SeveralAnswersAreLists) {
 }
 
 TEST_F(OutputLineTest, HoldsWhatWasAskedFor) {
-  answer.request.spec.logprobs = 0;
-  answer.request.spec.prompt_logprobs = 0;
-  answer.request.spec.return_token_ids = true;
+  answer.request.spec.output.logprobs = 0;
+  answer.request.spec.output.prompt_logprobs = 0;
+  answer.request.spec.output.return_token_ids = true;
   answer.prompts[0].logprobs = {{2, -1.0F, 1, {}}};
   const Json whole = Json::parse(line());
   EXPECT_EQ(whole["logprobs"]["token_logprobs"], Json({-0.5}));

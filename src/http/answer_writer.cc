@@ -25,7 +25,7 @@ AnswerWriter::AnswerWriter(std::shared_ptr<Exchange> exchange, std::uint64_t ran
 
 void AnswerWriter::part(const AnswerPart& part) {
   const PreparedRequest& request = part.answer.request;
-  if (!request.spec.stream) return;
+  if (!request.spec.output.stream) return;
   if (!std::exchange(is_streaming_, true)) exchange_->begin_stream("text/event-stream; charset=utf-8");
   std::string events;
   for (const std::string& message : format_of(request).part_messages(part)) append_event(events, message);
@@ -34,7 +34,7 @@ void AnswerWriter::part(const AnswerPart& part) {
 
 void AnswerWriter::done(const Answer& answer) {
   const ResponseFormat& format = format_of(answer.request);
-  if (!answer.request.spec.stream) return exchange_->respond(json_response(format.body(answer)));
+  if (!answer.request.spec.output.stream) return exchange_->respond(json_response(format.body(answer)));
   std::string events;
   for (const std::string& message : format.end_messages(answer)) append_event(events, message);
   exchange_->send(events);

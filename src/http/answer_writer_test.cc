@@ -61,7 +61,7 @@ TEST_F(AnswerWriterTest, AWholeAnswerIsOneBody) {
 }
 
 TEST_F(AnswerWriterTest, AStreamBeginsWithItsFirstPart) {
-  answer.request.spec.stream = true;
+  answer.request.spec.output.stream = true;
   EXPECT_EQ(exchange->stream_type, "");
   writer.part({answer, 0, true, 0, 0});
   EXPECT_EQ(exchange->stream_type, "text/event-stream; charset=utf-8");
@@ -75,14 +75,14 @@ TEST_F(AnswerWriterTest, AStreamBeginsWithItsFirstPart) {
 }
 
 TEST_F(AnswerWriterTest, WhatFailsBeforeTheFirstPartHasAStatus) {
-  answer.request.spec.stream = true;
+  answer.request.spec.output.stream = true;
   writer.failed({ErrorKind::rate_limit, "queue_full", "full", {}});
   EXPECT_EQ(exchange->response.value().status, 429);
   EXPECT_FALSE(exchange->broken);
 }
 
 TEST_F(AnswerWriterTest, AFailureInAStreamIsAnEventAndNoDone) {
-  answer.request.spec.stream = true;
+  answer.request.spec.output.stream = true;
   writer.part({answer});
   exchange->stream.clear();
   writer.failed({ErrorKind::unavailable, "draining", "over", {}});
