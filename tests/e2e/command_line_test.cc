@@ -9,6 +9,7 @@
 namespace slora {
 namespace {
 
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 
 TEST(CommandLine, GenerateAnswersAsTheServerDoesInInputOrder) {
@@ -35,6 +36,23 @@ TEST(CommandLine, GenerateAnswersAsTheServerDoesInInputOrder) {
     }
   }
   EXPECT_EQ(generated, served);
+}
+
+// The server, `slora generate` and the program in examples/ are three ways into one API.
+TEST(CommandLine, AProgramThatLinksTheApiAnswersAsTheServerAndGenerateDo) {
+  const std::string sentence = "Rosa painted a broken hat at the market.";
+  const std::string served = chat_text(post(demo_server().port(), "/v1/chat/completions", chat_body("yoda", sentence)));
+  EXPECT_THAT(served, HasSubstr("hat"));
+  const Finished generated = run_slora({"generate", "--model", source_path("demo/model"), "--adapters", source_path("demo/adapters"),
+                                        "--adapter", "yoda", "--pool-memory", "64MiB", "--message", sentence});
+  EXPECT_THAT(generated.output, EndsWith(served + "\n"));
+  const Finished program = run_example_chat({source_path("demo/model"), source_path("demo/adapters"), "yoda", sentence});
+  EXPECT_EQ(program.exit_code, 0) << program.output;
+  EXPECT_THAT(program.output, EndsWith(served + "\n"));
+
+  const Finished refused = run_example_chat({source_path("demo/model"), source_path("demo/adapters"), "nobody", sentence});
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.output, HasSubstr("model_not_found: "));
 }
 
 TEST(CommandLine, GenerateTakesAnAdapterFolder) {

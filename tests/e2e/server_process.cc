@@ -15,8 +15,8 @@ namespace slora {
 namespace {
 
 // The child's standard input is `input`, its output goes to the pipe whose reading end comes back.
-pid_t start(const std::vector<std::string>& arguments, int& input, int& output, std::uint64_t descriptors_max) {
-  std::vector<std::string> words = {SLORA_PROGRAM};
+pid_t start(const std::string& program, const std::vector<std::string>& arguments, int& input, int& output, std::uint64_t descriptors_max) {
+  std::vector<std::string> words = {program};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> pointers;
   for (std::string& word : words) pointers.push_back(word.data());
@@ -31,7 +31,7 @@ pid_t start(const std::vector<std::string>& arguments, int& input, int& output, 
     for (const int end : {in[0], in[1], out[0], out[1]}) close(end);
     const rlimit limit{descriptors_max, descriptors_max};
     if (descriptors_max != 0) setrlimit(RLIMIT_NOFILE, &limit);
-    execv(SLORA_PROGRAM, pointers.data());
+    execv(program.c_str(), pointers.data());
     _exit(127);
   }
   close(in[0]);
@@ -55,11 +55,9 @@ bool read_some(int descriptor, std::string& text) {
   return bytes > 0;
 }
 
-}  // namespace
-
-Finished run_slora(const std::vector<std::string>& arguments, const std::string& input) {
+Finished run_program(const std::string& program, const std::vector<std::string>& arguments, const std::string& input) {
   int to = -1, from = -1;
-  const pid_t process = start(arguments, to, from, 0);
+  const pid_t process = start(program, arguments, to, from, 0);
   const bool written = write(to, input.data(), input.size()) == static_cast<ssize_t>(input.size());
   EXPECT_TRUE(written);
   close(to);
@@ -71,11 +69,19 @@ Finished run_slora(const std::vector<std::string>& arguments, const std::string&
   return finished;
 }
 
+}  // namespace
+
+Finished run_slora(const std::vector<std::string>& arguments, const std::string& input) {
+  return run_program(SLORA_PROGRAM, arguments, input);
+}
+
+Finished run_example_chat(const std::vector<std::string>& arguments) { return run_program(SLORA_EXAMPLE_CHAT, arguments, ""); }
+
 ServerProcess::ServerProcess(const std::vector<std::string>& arguments, std::uint64_t descriptors_max) {
   std::vector<std::string> all = {"serve", "--port", "0"};
   all.insert(all.end(), arguments.begin(), arguments.end());
   int input = -1;
-  process_ = start(all, input, output_, descriptors_max);
+  process_ = start(SLORA_PROGRAM, all, input, output_, descriptors_max);
   close(input);
   const std::string announcement = "listening on http://127.0.0.1:";
   std::string text;

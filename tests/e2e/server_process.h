@@ -14,6 +14,8 @@ struct Finished {
 
 // Runs the built program to its end.
 Finished run_slora(const std::vector<std::string>& arguments, const std::string& input = "");
+// The same for examples/chat.cc.
+Finished run_example_chat(const std::vector<std::string>& arguments);
 
 // A running `slora serve` on a port of its own, ended by the destructor. One thread.
 class ServerProcess {
