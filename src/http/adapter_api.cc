@@ -7,8 +7,7 @@
 
 #include "adapters/adapter_roots.h"
 #include "base/log.h"
-#include "http/error_response.h"
-#include "http/plain_response.h"
+#include "http/responses.h"
 
 namespace slora {
 namespace {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "http/error_response.h"
+#include "http/responses.h"
 
 namespace slora {
 namespace {

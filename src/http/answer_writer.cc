@@ -5,8 +5,7 @@
 #include <chrono>
 #include <utility>
 
-#include "http/error_response.h"
-#include "http/plain_response.h"
+#include "http/responses.h"
 
 namespace slora {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "api/request_schema.h"
 #include "http/openapi_document.h"
-#include "http/plain_response.h"
+#include "http/responses.h"
 
 namespace slora {
 namespace {

@@ -14,8 +14,8 @@
 #include <string>
 
 #include "base/log.h"
-#include "http/error_response.h"
 #include "http/exchange.h"
+#include "http/responses.h"
 
 namespace slora {
 

@@ -5,7 +5,7 @@
 
 #include "http/answer_pool.h"
 #include "http/answer_writer.h"
-#include "http/error_response.h"
+#include "http/responses.h"
 
 namespace slora {
 namespace {

@@ -4,8 +4,7 @@
 #include <utility>
 
 #include "formats/json.h"
-#include "http/error_response.h"
-#include "http/plain_response.h"
+#include "http/responses.h"
 
 namespace slora {
 namespace {

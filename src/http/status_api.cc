@@ -10,8 +10,7 @@
 
 #include "api/json_text.h"
 #include "formats/json.h"
-#include "http/error_response.h"
-#include "http/plain_response.h"
+#include "http/responses.h"
 #include "metrics/prometheus.h"
 
 namespace slora {

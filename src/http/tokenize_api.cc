@@ -11,7 +11,7 @@
 #include "api/api_error.h"
 #include "api/json_text.h"
 #include "api/request_schema.h"
-#include "http/error_response.h"
+#include "http/responses.h"
 
 namespace slora {
 namespace {

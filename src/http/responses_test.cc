@@ -1,4 +1,4 @@
-#include "http/error_response.h"
+#include "http/responses.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -2,6 +2,8 @@
 #include <string>
 #include <utility>
 
+#include "api/api_error.h"
+#include "base/result.h"
 #include "http/types.h"
 
 namespace slora {
@@ -19,5 +21,10 @@ namespace slora {
   response.body = std::move(text);
   return response;
 }
+
+// The status of the error's kind, and Retry-After where trying again helps.
+[[nodiscard]] HttpResponse error_response(const ApiError& error);
+// The same from a code, those of HTTP itself (method_not_allowed, request_too_large, ...) among them.
+[[nodiscard]] HttpResponse error_response(const Error& error);
 
 }  // namespace slora
