@@ -108,7 +108,7 @@ TEST(Architecture, DecidingModulesUseNoDeviceFileThreadOrClock) {
 // What embeds slora links api without sockets: no transport's headers, none of its words.
 TEST(Architecture, TheApiKnowsNoTransport) {
   const std::regex forbidden(R"re(#include\s+<(boost|sys/socket|netinet)|Http[A-Z]|Exchange)re");
-  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(fs::path(SLORA_SOURCE_DIR) / "src" / "api")) {
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(source_path("src/api"))) {
     if (entry.path().extension() != ".h" && entry.path().extension() != ".cc") continue;
     std::ifstream file(entry.path());
     for (std::string line; std::getline(file, line);) EXPECT_FALSE(std::regex_search(line, forbidden)) << entry.path() << ": " << line;

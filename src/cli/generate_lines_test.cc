@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "api/text_model.h"
+#include "base/testing/source_path.h"
 #include "formats/json.h"
 
 namespace slora {
@@ -66,7 +67,7 @@ class OutputLineTest : public ::testing::Test {
   }
   std::string line() const { return output_line(3, answer, text.tokenizer()); }
 
-  const TextModel text = TextModel::load(std::string(SLORA_SOURCE_DIR) + "/tests/golden/tokenizers/qwen2", std::nullopt).value();
+  const TextModel text = TextModel::load(source_path("tests/golden/tokenizers/qwen2"), std::nullopt).value();
   Answer answer;
 };
 
@@ -89,7 +90,7 @@ TEST_F(OutputLineTest, HoldsWhatWasAskedFor) {
   answer.request.spec.output.logprobs = 0;
   answer.request.spec.output.prompt_logprobs = 0;
   answer.request.spec.output.return_token_ids = true;
-  answer.prompts[0].logprobs = {{2, -1.0F, 1, {}}};
+  answer.prompts[0].logprobs = {{.token = {.id = 2, .logprob = -1.0F, .top = {}}, .rank = 1}};
   const Json whole = Json::parse(line());
   EXPECT_EQ(whole["logprobs"]["token_logprobs"], Json({-0.5}));
   EXPECT_EQ(whole["prompt_logprobs"][1]["2"]["logprob"], -1.0);

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "api/text_model.h"
+#include "base/testing/source_path.h"
 #include "formats/json.h"
 
 namespace slora {
@@ -39,11 +40,11 @@ class AnswerWriterTest : public ::testing::Test {
     answer.prompts.resize(1);
     AnsweredChoice& choice = answer.choices.emplace_back();
     choice.text = "ab";
-    choice.tokens = {{.token = {.id = 64}}, {.token = {.id = 65}}};
+    choice.tokens = {{.token = {64, 0, {}}}, {.token = {65, 0, {}}}};
     choice.finish_reason = "length";
   }
 
-  const TextModel text = TextModel::load(std::string(SLORA_SOURCE_DIR) + "/tests/golden/tokenizers/qwen2", std::nullopt).value();
+  const TextModel text = TextModel::load(source_path("tests/golden/tokenizers/qwen2"), std::nullopt).value();
   const std::shared_ptr<RecordingExchange> exchange = std::make_shared<RecordingExchange>();
   AnswerWriter writer{exchange, 0xab, text.tokenizer()};
   Answer answer;
