@@ -10,18 +10,12 @@
 
 namespace slora {
 
-// A token of the output.
-struct AnsweredToken {
-  Token token;
-  std::size_t text_offset = 0;  // characters of the tokens before it, the echoed prompt's too; only with log-probabilities
-};
-
 struct AnsweredChoice {
   std::size_t prompt_index = 0;
-  std::string text;                   // the prompt first, when it is echoed
-  std::vector<AnsweredToken> tokens;  // of the output, with the one that ended it
-  std::string_view finish_reason;     // "stop", "length", or empty: it goes on
-  std::string stop_reason;            // JSON: the stop string or token; empty: none
+  std::string text;                // the prompt first, when it is echoed
+  std::vector<Token> tokens;       // of the output, with the one that ended it
+  std::string_view finish_reason;  // "stop", "length", or empty: it goes on
+  std::string stop_reason;         // JSON: the stop string or token; empty: none
 };
 
 // What is common to the choices of one prompt.

@@ -15,10 +15,11 @@ struct AnswerPart {
   bool is_first = true;  // of this choice
   std::size_t text_begin = 0;
   std::size_t token_begin = 0;
+  std::size_t text_offset = 0;  // of its first token: the characters of all tokens before it; only with log-probabilities
 
   [[nodiscard]] const AnsweredChoice& choice() const { return answer.choices[choice_index]; }
   [[nodiscard]] std::string_view text() const { return std::string_view(choice().text).substr(text_begin); }
-  [[nodiscard]] std::span<const AnsweredToken> tokens() const { return std::span(choice().tokens).subspan(token_begin); }
+  [[nodiscard]] std::span<const Token> tokens() const { return std::span(choice().tokens).subspan(token_begin); }
 };
 
 // Receives the answer to one request: part() for each token of each choice, then once and last done() or failed(). Implemented by whoever

@@ -29,7 +29,7 @@ class GenerateFormsTest : public ::testing::Test {
     answer.prompts[0].logprobs = {{.token = {6, -1.0F, {{6, -1.0F}}}, .rank = 1}, {.token = {7, -2.0F, {{9, -0.5F}}}, .rank = 3}};
     AnsweredChoice& choice = answer.choices.emplace_back();
     choice.text = " big";
-    choice.tokens = {{.token = {10, -0.25F, {{10, -0.25F}}}}, {.token = {11, -0.5F, {{12, -0.125F}}}}};
+    choice.tokens = {{10, -0.25F, {{10, -0.25F}}}, {11, -0.5F, {{12, -0.125F}}}};
     choice.finish_reason = "length";
     return answer;
   }

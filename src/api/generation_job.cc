@@ -114,13 +114,13 @@ void GenerationJob::take_token(std::size_t choice_index, const TokenEvent& event
     services_.metrics.count_prompt(answer_.usage_of(answered).prompt_tokens);
     choice.times.started = event.started;
     choice.times.first_token = now;
-    if (spec.output.echo && spec.output.logprobs) choice.character_count = prompt_characters(answered);
+    if (spec.output.echo && spec.output.logprobs) choice.characters = prompt_characters(answered);
   }
   if (spec.output.scores_only()) return;  // the engine draws one token at least
   services_.metrics.count_token(choice.times, now);
   choice.times.last_token = now;
-  answered.tokens.push_back({event.token, choice.character_count});
-  if (spec.output.logprobs) choice.character_count += told_characters(services_.tokenizer, event.token.id);
+  answered.tokens.push_back(event.token);
+  if (spec.output.logprobs) choice.characters += told_characters(services_.tokenizer, event.token.id);
   // The token that ended the sequence is no part of its text.
   if (event.end == EndReason::stop && !spec.output.include_stop_text) return;
   StopMatcher::Output output = choice.text->push(event.token.id);
@@ -150,9 +150,11 @@ void GenerationJob::end_choice(std::size_t choice_index, std::string_view finish
 void GenerationJob::send_part(std::size_t choice_index) {
   Choice& choice = choices_[choice_index];
   const AnsweredChoice& answered = answer_.choices[choice_index];
-  sink_->part({answer_, choice_index, std::exchange(choice.is_first_part, false), choice.text_sent, choice.tokens_sent});
+  sink_->part(
+      {answer_, choice_index, std::exchange(choice.is_first_part, false), choice.text_sent, choice.tokens_sent, choice.characters_sent});
   choice.text_sent = answered.text.size();
   choice.tokens_sent = answered.tokens.size();
+  choice.characters_sent = choice.characters;
 }
 
 void GenerationJob::cancel() {

@@ -58,8 +58,8 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
     SequenceId sequence;
     std::optional<ChoiceText> text;
     bool is_first_part = true;
-    std::size_t text_sent = 0, tokens_sent = 0;  // to the sink
-    std::size_t character_count = 0;             // of the tokens told in log-probabilities
+    std::size_t text_sent = 0, tokens_sent = 0;       // to the sink
+    std::size_t characters = 0, characters_sent = 0;  // of its tokens, the echoed prompt's first; only with log-probabilities
     RequestMetrics::Times times;
     bool ended = false;
   };

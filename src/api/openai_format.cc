@@ -108,7 +108,7 @@ void OpenAiFormat::append_choice(std::string& out, const AnswerPart& part, std::
   if (spec.output.return_token_ids) {
     if (!is_chat_ && part.is_first) append_ids(out, "prompt_token_ids", answer.prompt_tokens_of(choice));
     std::vector<TokenId> tokens;
-    for (const AnsweredToken& token : part.tokens()) tokens.push_back(token.token.id);
+    for (const Token& token : part.tokens()) tokens.push_back(token.id);
     append_ids(out, "token_ids", tokens);
   }
   if (!is_chat_ && !spec.output.stream && spec.output.prompt_logprobs) {

@@ -17,40 +17,32 @@ void append_logprob(std::string& out, float logprob) { append_json_number(out, s
 }  // namespace
 
 std::string OpenAiLogprobs::of_choice(const AnswerPart& part) const {
-  const Answer& answer = part.answer;
-  if (answer.request.spec.endpoint == Endpoint::chat) return chat(part.tokens());
-  const bool is_echoed = answer.request.spec.output.echo && part.is_first;
-  const auto echoed = is_echoed ? std::span(answer.prompt_tokens_of(part.choice())) : std::span<const TokenId>();
-  return completion(echoed, answer.prompts[part.choice().prompt_index].logprobs, part.tokens());
+  return part.answer.request.spec.endpoint == Endpoint::chat ? chat(part.tokens()) : completion(part);
 }
 
-std::string OpenAiLogprobs::completion(std::span<const TokenId> echoed, std::span<const PromptLogprob> scores,
-                                       std::span<const AnsweredToken> tokens) const {
+std::string OpenAiLogprobs::completion(const AnswerPart& part) const {
   std::string names, logprobs, tops, offsets;
-  const auto next = [&] {
+  std::size_t offset = part.text_offset;
+  // `known`: null for the first token of a prompt, which has no log-probability.
+  const auto append_token = [&](TokenId id, const Token* known) {
     for (std::string* list : {&names, &logprobs, &tops, &offsets}) *list += list->empty() ? "[" : ",";
-  };
-  std::size_t offset = 0;
-  for (std::size_t i = 0; i < echoed.size(); ++i) {
-    next();
-    append_json_string(names, name_of(echoed[i]));
-    if (i == 0) {
+    append_json_string(names, name_of(id));
+    if (known == nullptr) {
       logprobs += "null";
       tops += "null";
     } else {
-      append_logprob(logprobs, scores[i - 1].token.logprob);
-      append_top(tops, scores[i - 1].token);
+      append_logprob(logprobs, known->logprob);
+      append_top(tops, *known);
     }
     offsets += fmt::format("{}", offset);
-    offset += told_characters(tokenizer_, echoed[i]);
+    offset += told_characters(tokenizer_, id);
+  };
+  if (part.answer.request.spec.output.echo && part.is_first) {
+    const SharedTokens& prompt = part.answer.prompt_tokens_of(part.choice());
+    const std::vector<PromptLogprob>& scores = part.answer.prompts[part.choice().prompt_index].logprobs;
+    for (std::size_t i = 0; i < prompt.size(); ++i) append_token(prompt[i], i == 0 ? nullptr : &scores[i - 1].token);
   }
-  for (const AnsweredToken& answered : tokens) {
-    next();
-    append_json_string(names, name_of(answered.token.id));
-    append_logprob(logprobs, answered.token.logprob);
-    append_top(tops, answered.token);
-    offsets += fmt::format("{}", answered.text_offset);
-  }
+  for (const Token& token : part.tokens()) append_token(token.id, &token);
   for (std::string* list : {&names, &logprobs, &tops, &offsets}) *list += list->empty() ? "[]" : "]";
   return fmt::format(R"({{"tokens":{},"token_logprobs":{},"top_logprobs":{},"text_offset":{}}})", names, logprobs, tops, offsets);
 }
@@ -73,12 +65,12 @@ void OpenAiLogprobs::append_top(std::string& out, const Token& token) const {
   out += "}";
 }
 
-std::string OpenAiLogprobs::chat(std::span<const AnsweredToken> tokens) const {
+std::string OpenAiLogprobs::chat(std::span<const Token> tokens) const {
   std::string out = R"({"content":)";
-  append_json_list(out, tokens, [&](const AnsweredToken& answered) {
-    append_chat_token(out, answered.token.id, answered.token.logprob);
+  append_json_list(out, tokens, [&](const Token& token) {
+    append_chat_token(out, token.id, token.logprob);
     out += R"(,"top_logprobs":)";
-    append_json_list(out, answered.token.top, [&](const TokenLogprob& top) {
+    append_json_list(out, token.top, [&](const TokenLogprob& top) {
       append_chat_token(out, top.token, top.logprob);
       out += "}";
     });

@@ -18,18 +18,16 @@ class OpenAiLogprobs {
 
   OpenAiLogprobs(const Tokenizer& tokenizer, TokenNames names) : tokenizer_(tokenizer), names_(names) {}
 
-  // Of a part of an answer, in the form of its endpoint.
+  // Of a part of an answer: /v1/completions and /v1/chat/completions have forms of their own.
   [[nodiscard]] std::string of_choice(const AnswerPart& part) const;
-  // Of /v1/completions: {"tokens", "token_logprobs", "top_logprobs", "text_offset"}; `echoed` is the prompt, or empty, and `scores` are of
-  // all its tokens but the first, which has none.
-  [[nodiscard]] std::string completion(std::span<const TokenId> echoed, std::span<const PromptLogprob> scores,
-                                       std::span<const AnsweredToken> tokens) const;
-  // Of /v1/chat/completions: {"content": [...]}.
-  [[nodiscard]] std::string chat(std::span<const AnsweredToken> tokens) const;
   // vLLM's prompt_logprobs: [null, {"ID": {"logprob", "rank", "decoded_token"}}, ...].
   [[nodiscard]] std::string prompt(std::span<const PromptLogprob> scores) const;
 
  private:
+  // {"tokens", "token_logprobs", "top_logprobs", "text_offset"}, of the prompt too when it is echoed.
+  [[nodiscard]] std::string completion(const AnswerPart& part) const;
+  // {"content": [...]}
+  [[nodiscard]] std::string chat(std::span<const Token> tokens) const;
   void append_top(std::string& out, const Token& token) const;
   void append_chat_token(std::string& out, TokenId token, float logprob) const;
   [[nodiscard]] std::string name_of(TokenId token) const;

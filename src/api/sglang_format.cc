@@ -41,7 +41,7 @@ void SglangFormat::append_choice(std::string& out, const Answer& answer, std::si
   out += R"({"text":)";
   append_json_string(out, choice.text);
   out += R"(,"output_ids":)";
-  append_json_list(out, choice.tokens, [&](const AnsweredToken& token) { out += fmt::format("{}", token.token.id); });
+  append_json_list(out, choice.tokens, [&](const Token& token) { out += fmt::format("{}", token.id); });
   out += R"(,"meta_info":{"id":)";
   const std::string id = spec.sglang.rid.empty() ? fmt::format("{:016x}", random_) : spec.sglang.rid;
   append_json_string(out, is_list(spec) ? fmt::format("{}_{}", id, choice_index) : id);
@@ -63,7 +63,7 @@ void SglangFormat::append_finish_reason(std::string& out, const AnsweredChoice& 
   } else if (!choice.stop_reason.empty()) {
     out += fmt::format(R"({{"type":"stop","matched":{}}})", choice.stop_reason);
   } else {
-    out += fmt::format(R"({{"type":"stop","matched":{}}})", choice.tokens.back().token.id);  // an end token of the model
+    out += fmt::format(R"({{"type":"stop","matched":{}}})", choice.tokens.back().id);  // an end token of the model
   }
 }
 
@@ -71,12 +71,11 @@ void SglangFormat::append_logprobs(std::string& out, const Answer& answer, const
   const RequestSpec& spec = answer.request.spec;
   append_prompt_logprobs(out, answer, choice);
   out += R"(,"output_token_logprobs":)";
-  append_json_list(out, choice.tokens,
-                   [&](const AnsweredToken& token) { append_logprob(out, spec, token.token.id, &token.token.logprob); });
+  append_json_list(out, choice.tokens, [&](const Token& token) { append_logprob(out, spec, token.id, &token.logprob); });
   if (*spec.output.logprobs == 0) return;
   out += R"(,"output_top_logprobs":)";
-  append_json_list(out, choice.tokens, [&](const AnsweredToken& token) {
-    append_json_list(out, token.token.top, [&](const TokenLogprob& top) { append_logprob(out, spec, top.token, &top.logprob); });
+  append_json_list(out, choice.tokens, [&](const Token& token) {
+    append_json_list(out, token.top, [&](const TokenLogprob& top) { append_logprob(out, spec, top.token, &top.logprob); });
   });
 }
 

@@ -16,11 +16,11 @@ std::string SloraFormat::body(const Answer& answer) const {
   out += fmt::format(R"(],"count_output_tokens":{})", choice.tokens.size());
   if (answer.request.spec.slora.return_details) {
     out += R"(,"tokens":)";
-    append_json_list(out, choice.tokens, [&](const AnsweredToken& token) {
-      out += fmt::format(R"({{"id":{},"logprob":)", token.token.id);
-      append_json_number(out, token.token.logprob);
+    append_json_list(out, choice.tokens, [&](const Token& token) {
+      out += fmt::format(R"({{"id":{},"logprob":)", token.id);
+      append_json_number(out, token.logprob);
       out += R"(,"text":)";
-      append_json_string(out, told_text(tokenizer_, token.token.id));
+      append_json_string(out, told_text(tokenizer_, token.id));
       out += "}";
     });
   }
@@ -28,17 +28,17 @@ std::string SloraFormat::body(const Answer& answer) const {
 }
 
 std::vector<std::string> SloraFormat::part_messages(const AnswerPart& part) const {
-  const std::span<const AnsweredToken> tokens = part.tokens();
+  const std::span<const Token> tokens = part.tokens();
   std::string out = R"({"token":{"id":)";
   if (!tokens.empty()) {
-    out += fmt::format(R"({},"text":)", tokens.front().token.id);
+    out += fmt::format(R"({},"text":)", tokens.front().id);
   } else {
     out += R"(null,"text":)";
   }
   append_json_string(out, part.text());
   out += R"(,"logprob":)";
   if (!tokens.empty()) {
-    append_json_number(out, tokens.front().token.logprob);
+    append_json_number(out, tokens.front().logprob);
   } else {
     out += "null";
   }

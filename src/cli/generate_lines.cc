@@ -34,7 +34,7 @@ void append_details(std::string& out, const Answer& answer, const Tokenizer& tok
   if (spec.output.prompt_logprobs) out += R"(,"prompt_logprobs":)" + logprobs.prompt(answer.prompts.front().logprobs);
   if (!spec.output.return_token_ids) return;
   std::vector<TokenId> tokens;
-  for (const AnsweredToken& token : choice.tokens) tokens.push_back(token.token.id);
+  for (const Token& token : choice.tokens) tokens.push_back(token.id);
   out +=
       fmt::format(R"(,"token_ids":[{}],"prompt_token_ids":[{}])", fmt::join(tokens, ","), fmt::join(answer.prompt_tokens_of(choice), ","));
 }

@@ -62,7 +62,7 @@ class OutputLineTest : public ::testing::Test {
   void add_choice(const char* choice_text, const char* reason) {
     AnsweredChoice& choice = answer.choices.emplace_back();
     choice.text = choice_text;
-    choice.tokens = {{.token = {.id = 64, .logprob = -0.5F, .top = {}}}};
+    choice.tokens = {{.id = 64, .logprob = -0.5F, .top = {}}};
     choice.finish_reason = reason;
   }
   std::string line() const { return output_line(3, answer, text.tokenizer()); }

@@ -40,7 +40,7 @@ class AnswerWriterTest : public ::testing::Test {
     answer.prompts.resize(1);
     AnsweredChoice& choice = answer.choices.emplace_back();
     choice.text = "ab";
-    choice.tokens = {{.token = {64, 0, {}}}, {.token = {65, 0, {}}}};
+    choice.tokens = {{64, 0, {}}, {65, 0, {}}};
     choice.finish_reason = "length";
   }
 
