@@ -19,10 +19,10 @@ Usage Answer::usage_of(const AnsweredChoice& choice) const {
           prompts[choice.prompt_index].cached_tokens};
 }
 
-std::string told_text(const Tokenizer& tokenizer, TokenId token) { return to_valid_utf8(tokenizer.token_bytes(token)); }
+std::string display_text(const Tokenizer& tokenizer, TokenId token) { return to_valid_utf8(tokenizer.token_bytes(token)); }
 
-std::size_t told_characters(const Tokenizer& tokenizer, TokenId token) {
-  const std::string text = told_text(tokenizer, token);
+std::size_t display_length(const Tokenizer& tokenizer, TokenId token) {
+  const std::string text = display_text(tokenizer, token);
   return static_cast<std::size_t>(std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
 }
 

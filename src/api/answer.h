@@ -14,13 +14,13 @@ struct AnsweredChoice {
   std::size_t prompt_index = 0;
   std::string text;                // the prompt first, when it is echoed
   std::vector<Token> tokens;       // of the output, with the one that ended it
-  std::string_view finish_reason;  // "stop", "length", or empty: it goes on
+  std::string_view finish_reason;  // "stop", "length", or empty while the choice continues
   std::string stop_reason;         // JSON: the stop string or token; empty: none
 };
 
 // What is common to the choices of one prompt.
 struct AnsweredPrompt {
-  std::vector<PromptLogprob> logprobs;  // [tokens - 1] of all but the first, once a choice has begun; only if asked for
+  std::vector<PromptLogprob> logprobs;  // [tokens - 1] of all but the first, once a choice has begun; only if requested
   std::int64_t cached_tokens = 0;       // the most that any choice found
 };
 
@@ -30,7 +30,7 @@ struct Usage {
   std::int64_t cached_tokens = 0;
 };
 
-// What one request has brought forth so far, for the format to write. Owned by its job; I/O thread.
+// The answer to one request so far. Owned by its job, used on its thread.
 struct Answer {
   PreparedRequest request;
   std::vector<AnsweredPrompt> prompts;
@@ -40,13 +40,13 @@ struct Answer {
     return request.prompts[choice.prompt_index].tokens;
   }
   [[nodiscard]] Usage usage() const;
-  // Of one choice alone.
+  // The same for one choice.
   [[nodiscard]] Usage usage_of(const AnsweredChoice& choice) const;
 };
 
-// A token as text that stands alone: parts of characters become U+FFFD.
-[[nodiscard]] std::string told_text(const Tokenizer& tokenizer, TokenId token);
-// Characters of that text, as text offsets count them.
-[[nodiscard]] std::size_t told_characters(const Tokenizer& tokenizer, TokenId token);
+// The text of one token by itself: parts of characters become U+FFFD.
+[[nodiscard]] std::string display_text(const Tokenizer& tokenizer, TokenId token);
+// The number of characters of that text, the unit of text offsets.
+[[nodiscard]] std::size_t display_length(const Tokenizer& tokenizer, TokenId token);
 
 }  // namespace slora

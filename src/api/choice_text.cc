@@ -20,7 +20,7 @@ StopMatcher::Output ChoiceText::finish() {
   return output;
 }
 
-// Stop strings count only in what min_tokens does not protect.
+// Stop strings are matched only after the first min_tokens tokens.
 StopMatcher::Output ChoiceText::match(std::string text) {
   if (token_count_ <= min_tokens_) return {std::move(text), std::nullopt};
   return matcher_.push(text);

@@ -11,15 +11,15 @@
 
 namespace slora {
 
-// The text of one sequence as it grows: detokenised, with stop strings found across token boundaries. Owned by its job; I/O thread.
+// The text of one sequence as it grows: detokenised, with stop strings found across token boundaries. Owned by its job, used on its thread.
 class ChoiceText {
  public:
   // `tokenizer` outlives it.
   ChoiceText(const Tokenizer& tokenizer, std::span<const TokenId> prompt, const RequestSpec& spec);
 
-  // Text that is certain after one more token, and the stop string that it completed.
+  // Text that no later token can change, and the stop string that this token completed, if any.
   [[nodiscard]] StopMatcher::Output push(TokenId token);
-  // What was held back, when no more tokens come.
+  // The text that was held back because it might have become a stop string; after the last token.
   [[nodiscard]] StopMatcher::Output finish();
 
  private:

@@ -11,7 +11,7 @@ namespace {
 
 tl::unexpected<Error> needed_at(const std::string& place) { return field_error(place, "{}: this field is needed", place); }
 
-// A message's content: a string, a list of text parts, or nothing where the model spoke.
+// A message's content: a string, a list of text parts, or nothing in an assistant message.
 Status check_content(const std::string& place, const Json* content, std::string_view role) {
   if (content == nullptr) return role == "assistant" ? Status{} : needed_at(place);
   if (content->is_string()) return {};
@@ -41,8 +41,8 @@ Status copy_texts(Json& to, const std::string& place, const Json& from, std::ini
   return {};
 }
 
-// OpenAI has arguments as JSON text; templates want the object. Text that is none, which a model may have written in an earlier turn,
-// stays what it is.
+// OpenAI sends arguments as JSON text; templates expect the object. Text that does not parse, which a model may have written earlier in
+// the conversation, is passed on as text.
 Result<Json> arguments_of(const std::string& place, const Json* arguments) {
   if (arguments == nullptr || *arguments == "") return Json::object();
   if (arguments->is_object()) return *arguments;

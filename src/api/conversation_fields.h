@@ -14,7 +14,7 @@ inline constexpr std::size_t kToolsMax = 128;
 inline constexpr std::size_t kToolBytesMax = 256 << 10;  // of all tools, as JSON
 inline constexpr std::size_t kDocumentsMax = 1024;
 
-// Fields of a chat that its template reads: as those of request_fields.h.
+// Readers and schemas, as in request_fields.h, of the fields that the chat template receives.
 
 Status read_messages(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
 Json messages_schema(std::int32_t vocabulary_size);

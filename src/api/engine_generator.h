@@ -4,7 +4,7 @@
 
 namespace slora {
 
-// The engine and its adapters, as the HTTP side sees them. Both outlive it.
+// The engine and its adapters behind the interface that jobs use. Both outlive it.
 class EngineGenerator final : public Generator {
  public:
   EngineGenerator(Engine& engine, AdapterStore& adapters) : engine_(engine), adapters_(adapters) {}

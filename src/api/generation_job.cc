@@ -56,7 +56,7 @@ Status GenerationJob::submit_all() {
     sequence.sampling = request.spec.sampling;
     sequence.sampling.seed = request.spec.seed ? static_cast<std::uint64_t>(*request.spec.seed) : origin_.random + prompt_index;
     sequence.choice = static_cast<std::uint32_t>(i % n);
-    // The choices of a prompt share what is told of it; but in a stream each tells it with its own first token.
+    // The choices of a prompt share its log-probabilities, except in a stream, where each sends them with its own first token.
     if (!request.spec.output.stream && i % n != 0) sequence.sampling.prompt_logprob_count = -1;
 
     services_.jobs.add(choice.sequence, shared_from_this(), i);
@@ -116,11 +116,11 @@ void GenerationJob::take_token(std::size_t choice_index, const TokenEvent& event
     choice.times.first_token = now;
     if (spec.output.echo && spec.output.logprobs) choice.characters = prompt_characters(answered);
   }
-  if (spec.output.scores_only()) return;  // the engine draws one token at least
+  if (spec.output.scores_only()) return;  // the engine draws at least one token
   services_.metrics.count_token(choice.times, now);
   choice.times.last_token = now;
   answered.tokens.push_back(event.token);
-  if (spec.output.logprobs) choice.characters += told_characters(services_.tokenizer, event.token.id);
+  if (spec.output.logprobs) choice.characters += display_length(services_.tokenizer, event.token.id);
   // The token that ended the sequence is no part of its text.
   if (event.end == EndReason::stop && !spec.output.include_stop_text) return;
   StopMatcher::Output output = choice.text->push(event.token.id);
@@ -132,7 +132,7 @@ void GenerationJob::take_token(std::size_t choice_index, const TokenEvent& event
 
 std::size_t GenerationJob::prompt_characters(const AnsweredChoice& answered) const {
   std::size_t count = 0;
-  for (const TokenId token : answer_.prompt_tokens_of(answered)) count += told_characters(services_.tokenizer, token);
+  for (const TokenId token : answer_.prompt_tokens_of(answered)) count += display_length(services_.tokenizer, token);
   return count;
 }
 

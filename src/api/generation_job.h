@@ -53,7 +53,7 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
   [[nodiscard]] bool has_token(std::size_t choice_index) const { return !answer_.choices[choice_index].tokens.empty(); }
 
  private:
-  // One sequence on its way to becoming a choice of the answer.
+  // The state of the sequence that becomes one choice of the answer.
   struct Choice {
     SequenceId sequence;
     std::optional<ChoiceText> text;

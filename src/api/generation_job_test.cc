@@ -246,12 +246,12 @@ TEST_F(GenerationJobTest, ScoresAPromptAndDropsTheTokenThatWasDrawn) {
   EXPECT_TRUE(generator.submitted[0].sampling.end_tokens.empty()) << "the end of what is dropped is no reason";
   deliver(0, 40, EndReason::length, {{.token = {20, -2, {{21, -1}}}, .rank = 7}, {.token = {30, -3, {{30, -3}}}, .rank = 1}});
   const Json choice = body()["choices"][0];
-  const auto told = [this](TokenId token) { return told_text(text.tokenizer(), token); };
-  EXPECT_EQ(choice["text"], told(10) + told(20) + told(30));
+  const auto text_of = [this](TokenId token) { return display_text(text.tokenizer(), token); };
+  EXPECT_EQ(choice["text"], text_of(10) + text_of(20) + text_of(30));
   EXPECT_EQ(choice["finish_reason"], "length");
-  EXPECT_EQ(choice["logprobs"]["tokens"], Json({told(10), told(20), told(30)}));
+  EXPECT_EQ(choice["logprobs"]["tokens"], Json({text_of(10), text_of(20), text_of(30)}));
   EXPECT_EQ(choice["logprobs"]["token_logprobs"], Json({nullptr, -2.0, -3.0}));
-  EXPECT_EQ(choice["logprobs"]["top_logprobs"][1], Json({{told(21), -1.0}, {told(20), -2.0}}));
+  EXPECT_EQ(choice["logprobs"]["top_logprobs"][1], Json({{text_of(21), -1.0}, {text_of(20), -2.0}}));
   EXPECT_EQ(body()["usage"]["completion_tokens"], 0);
 }
 
@@ -275,10 +275,10 @@ TEST_F(GenerationJobTest, OffsetsGoOnFromTheEchoedPromptToTheOutput) {
 
 TEST_F(GenerationJobTest, TellsPromptLogprobsWhereVllmDoes) {
   const std::vector<PromptLogprob> scores = {{.token = {20, -2, {{21, -1}, {20, -2}}}, .rank = 7}};
-  const auto told = [this](double logprob, int rank, TokenId token) {
-    return Json({{"logprob", logprob}, {"rank", rank}, {"decoded_token", told_text(text.tokenizer(), token)}});
+  const auto scored = [this](double logprob, int rank, TokenId token) {
+    return Json({{"logprob", logprob}, {"rank", rank}, {"decoded_token", display_text(text.tokenizer(), token)}});
   };
-  const Json expected = Json::array({nullptr, {{"20", told(-2, 7, 20)}, {"21", told(-1, 1, 21)}}});
+  const Json expected = Json::array({nullptr, {{"20", scored(-2, 7, 20)}, {"21", scored(-1, 1, 21)}}});
   start(Endpoint::completions, R"({"prompt":[10,20],"prompt_logprobs":2,"max_tokens":1,"n":2})");
   for (const std::size_t sequence : {1u, 0u}) deliver(sequence, 40, EndReason::length, scores);
   EXPECT_EQ(body()["choices"][0]["prompt_logprobs"], expected);
@@ -340,7 +340,7 @@ TEST_F(GenerationJobTest, AChatEchoesTheAssistantsLastMessage) {
 }
 
 TEST_F(GenerationJobTest, AFullQueueCancelsWhatWasTakenAndIsToBeTriedLater) {
-  generator.room = 1;
+  generator.capacity = 1;
   complete(R"("n":3)");
   EXPECT_EQ(sink->error.value().kind, ErrorKind::rate_limit);
   EXPECT_TRUE(generator.cancelled.contains(generator.submitted[0].id.value));

@@ -12,14 +12,14 @@
 
 namespace slora {
 
-// What the HTTP side asks of an engine. Two implementations: the engine's (engine_generator.h), and tests' scripted one, which
-// makes full queues, failing loads and hanging steps happen when they are wanted. Any thread.
+// What the API needs of an engine. Two implementations: the engine's (engine_generator.h), and the scripted one of tests, which produces
+// full queues, failing loads and hanging steps on demand. Any thread.
 class Generator {
  public:
   virtual ~Generator() = default;
 
   [[nodiscard]] virtual SequenceId next_sequence_id() = 0;
-  // As Engine::submit: "queue_full", "draining" or "never_fits"; else one event with `end` will come.
+  // As Engine::submit: "queue_full", "draining" or "never_fits"; otherwise exactly one event with `end` follows.
   [[nodiscard]] virtual Status submit(GenerationRequest request) = 0;
   virtual void cancel(SequenceId id) = 0;
   [[nodiscard]] virtual std::int32_t output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion* adapter) const = 0;

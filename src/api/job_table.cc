@@ -10,7 +10,7 @@ namespace slora {
 
 void JobTable::add(SequenceId id, std::shared_ptr<GenerationJob> job, std::size_t choice_index) {
   const bool fresh = jobs_.emplace(id, Place{std::move(job), choice_index}).second;
-  check(fresh, "every sequence is submitted once");
+  check(fresh, "expected a sequence to be submitted once");
 }
 
 void JobTable::deliver(std::vector<TokenEvent> events) {

@@ -13,17 +13,17 @@ namespace slora {
 
 class GenerationJob;
 
-// Which job hears of which sequence. From submission to the event with `end` the table keeps the job alive. Runs on one thread, as its
-// jobs.
+// Maps sequences to the jobs that receive their events. From submission to the event with `end` the table keeps the job alive. Runs on one
+// thread, as its jobs.
 class JobTable {
  public:
   void add(SequenceId id, std::shared_ptr<GenerationJob> job, std::size_t choice_index);
-  // The sequence was refused after all.
+  // For a sequence that the engine refused.
   void remove(SequenceId id) { jobs_.erase(id); }
 
-  // One step's events.
+  // Passes the events of one step to their jobs.
   void deliver(std::vector<TokenEvent> events);
-  // Ends what is running with `error`.
+  // Ends all jobs with `error`.
   void fail_all(const Error& error);
 
   [[nodiscard]] std::size_t request_count() const;

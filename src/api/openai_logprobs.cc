@@ -35,7 +35,7 @@ std::string OpenAiLogprobs::completion(const AnswerPart& part) const {
       append_top(tops, *known);
     }
     offsets += fmt::format("{}", offset);
-    offset += told_characters(tokenizer_, id);
+    offset += display_length(tokenizer_, id);
   };
   if (part.answer.request.spec.output.echo && part.is_first) {
     const SharedTokens& prompt = part.answer.prompt_tokens_of(part.choice());
@@ -47,21 +47,22 @@ std::string OpenAiLogprobs::completion(const AnswerPart& part) const {
   return fmt::format(R"({{"tokens":{},"token_logprobs":{},"top_logprobs":{},"text_offset":{}}})", names, logprobs, tops, offsets);
 }
 
-// Keys are texts, so that of tokens with one text (parts of characters) the likeliest counts. The token itself is always there.
+// An object has one entry per text; of several tokens with equal text (parts of characters) the most likely is kept. The token itself is
+// always included.
 void OpenAiLogprobs::append_top(std::string& out, const Token& token) const {
-  std::vector<std::string> told;
+  std::vector<std::string> written;
   out += "{";
-  const auto tell = [&](TokenId one, float its_logprob) {
+  const auto append = [&](TokenId one, float its_logprob) {
     std::string name = name_of(one);
-    if (std::ranges::find(told, name) != told.end()) return;
-    if (!told.empty()) out += ",";
+    if (std::ranges::find(written, name) != written.end()) return;
+    if (!written.empty()) out += ",";
     append_json_string(out, name);
     out += ":";
     append_logprob(out, its_logprob);
-    told.push_back(std::move(name));
+    written.push_back(std::move(name));
   };
-  for (const TokenLogprob& one : token.top) tell(one.token, one.logprob);
-  tell(token.id, token.logprob);
+  for (const TokenLogprob& one : token.top) append(one.token, one.logprob);
+  append(token.id, token.logprob);
   out += "}";
 }
 
@@ -97,7 +98,7 @@ std::string OpenAiLogprobs::prompt(std::span<const PromptLogprob> scores) const 
       out += fmt::format(R"("{}":{{"logprob":)", token);
       append_logprob(out, logprob);
       out += fmt::format(R"(,"rank":{},"decoded_token":)", rank);
-      append_json_string(out, told_text(tokenizer_, token));
+      append_json_string(out, display_text(tokenizer_, token));
       out += "}";
     };
     const Token& own = score.token;
@@ -113,7 +114,7 @@ std::string OpenAiLogprobs::prompt(std::span<const PromptLogprob> scores) const 
 }
 
 std::string OpenAiLogprobs::name_of(TokenId token) const {
-  return names_ == TokenNames::ids ? fmt::format("token_id:{}", token) : told_text(tokenizer_, token);
+  return names_ == TokenNames::ids ? fmt::format("token_id:{}", token) : display_text(tokenizer_, token);
 }
 
 }  // namespace slora

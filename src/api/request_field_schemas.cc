@@ -10,7 +10,7 @@ Json token_id(std::int32_t vocabulary_size) { return {{"type", "integer"}, {"min
 
 Json list_of(Json items) { return {{"type", "array"}, {"items", std::move(items)}}; }
 
-// As many as there may be prompts.
+// A list with at most as many entries as there may be prompts.
 Json some_of(Json items) {
   Json schema = list_of(std::move(items));
   schema["minItems"] = 1;
@@ -82,7 +82,7 @@ Json logit_bias_schema(std::int32_t) {
 Json stop_schema(std::int32_t) {
   Json one = {{"type", "string"}, {"minLength", 1}, {"maxLength", kStopBytesMax}};
   Json alone = one;
-  alone.erase("minLength");  // an empty one is none
+  alone.erase("minLength");  // an empty string counts as absent
   Json list = list_of(std::move(one));
   list["maxItems"] = kStopsMax;
   return {{"anyOf", Json::array({std::move(alone), std::move(list)})}};

@@ -10,7 +10,7 @@
 namespace slora {
 
 inline constexpr std::size_t kPromptsMax = 32;
-inline constexpr std::size_t kAdapterNameBytesMax = 4096;  // a folder may be meant
+inline constexpr std::size_t kAdapterNameBytesMax = 4096;  // it may be a folder
 inline constexpr std::size_t kStopsMax = 16;
 inline constexpr std::size_t kStopBytesMax = 256;
 inline constexpr std::size_t kStopTokensMax = 256;
@@ -18,8 +18,8 @@ inline constexpr std::size_t kLogitBiasMax = 1024;
 inline constexpr double kLogitBiasSizeMax = 100;
 inline constexpr std::int64_t kLogprobsMax = 20;
 
-// Fields that have a form of their own: reading, and the JSON schema of what is read. Values are not null. `place` is where
-// the field stands; each reader names the place at fault beneath it as OpenAI does: "prompt[1][0]".
+// Readers of fields that are no plain number, flag or text, each with the JSON schema of what it accepts. Values are not null. `place` is
+// the field's path; errors name the exact place within it as OpenAI does: "prompt[1][0]".
 
 // A string, token ids, or a list of either.
 Status read_prompt(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);

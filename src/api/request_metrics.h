@@ -8,7 +8,7 @@
 
 namespace slora {
 
-// What clients saw of their requests, under the names that vLLM's dashboards and load tests read. Constant but for the counts; any thread.
+// Latencies and counts as clients experience them, under the names that vLLM's dashboards and load tests read. Any thread.
 class RequestMetrics {
  public:
   // `registry` outlives it.

@@ -35,7 +35,7 @@ struct Held<std::optional<T>> {
   using Value = T;
 };
 
-// Sets what a field names as its target, if it names anything.
+// Assigns the value to a field's target, if it has one.
 template <class Target, class Value>
 void set(RequestSpec& spec, const Target& target, const Value& value) {
   const auto assign = [&](auto member_of) {
@@ -47,10 +47,10 @@ void set(RequestSpec& spec, const Target& target, const Value& value) {
   std::visit(assign, target);
 }
 
-// Reads all fields of an object; `place` is where it stands, with a dot behind: empty for the body.
+// Reads all fields of an object; `place` is where it stands, followed by a dot; empty for the body.
 Status read_fields(RequestSpec& spec, const std::string& place, const Json& object, FieldSet set, std::int32_t vocabulary_size);
 
-// Reads one field; a visitor over what it may be.
+// Reads one field; a visitor over its kinds.
 struct ReadField {
   RequestSpec& spec;
   const std::string name;
@@ -152,7 +152,7 @@ Status check_output(const RequestSpec& spec) {
   return {};
 }
 
-// What no field can see alone.
+// Rules that involve several fields.
 Status check_together(const RequestSpec& spec, const Json& body) {
   if (spec.prompt.given.empty() && spec.chat.messages.empty()) {
     const std::string_view needed = words_of(spec.endpoint).prompt;
@@ -190,7 +190,7 @@ void complete_sampling(SamplingParams& sampling, const RequestSpec& spec) {
   }
 }
 
-// What the endpoint's own words mean in those of all.
+// Translates fields that only this endpoint has into those that all have.
 void complete(RequestSpec& spec) {
   if (spec.output.wants_logprobs) spec.output.logprobs = spec.output.top_logprobs.value_or(0);
   if (spec.endpoint == Endpoint::sglang && spec.output.logprobs && spec.sglang.logprob_start_len >= 0)

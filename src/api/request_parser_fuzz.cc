@@ -15,19 +15,21 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (const Endpoint endpoint : {Endpoint::completions, Endpoint::chat, Endpoint::sglang, Endpoint::slora}) {
     const Result<RequestSpec> spec = parse_request(endpoint, body, {vocabulary_size});
     if (!spec) {
-      check(!spec.error().message.empty(), "a reason for every refusal");
+      check(!spec.error().message.empty(), "expected a refusal to have a message");
       continue;
     }
-    check(spec->output.n >= 1 && spec->output.n <= 8, "a bounded number of choices");
-    check(spec->prompt.given.size() <= kPromptsMax && spec->chat.messages.size() <= kMessagesMax, "a bounded number of prompts");
-    check(spec->chat.tools.size() <= kToolsMax && spec->chat.documents.size() <= kDocumentsMax, "a bounded number of tools");
+    check(spec->output.n >= 1 && spec->output.n <= 8, "expected a bounded number of choices");
+    check(spec->prompt.given.size() <= kPromptsMax && spec->chat.messages.size() <= kMessagesMax, "expected a bounded number of prompts");
+    check(spec->chat.tools.size() <= kToolsMax && spec->chat.documents.size() <= kDocumentsMax, "expected a bounded number of tools");
     for (const auto& [asked, max] : {std::pair(spec->output.logprobs, kLogprobsMax), std::pair(spec->output.prompt_logprobs, kLogprobsMax)})
-      check(!asked || (*asked >= 0 && *asked <= max), "a bounded number of log-probabilities");
-    check(spec->output.scores_only() ? spec->output.echo : spec->output.token_limit().value_or(1) >= 1, "output, or a prompt to score");
-    check(spec->output.stop.size() <= kStopsMax && spec->sampling.logit_bias.size() <= kLogitBiasMax, "bounded lists");
-    for (const TokenId token : spec->output.stop_token_ids) check(token >= 0 && token < vocabulary_size, "stop tokens of the vocabulary");
+      check(!asked || (*asked >= 0 && *asked <= max), "expected a bounded number of log-probabilities");
+    check(spec->output.scores_only() ? spec->output.echo : spec->output.token_limit().value_or(1) >= 1,
+          "expected output, or a prompt to score");
+    check(spec->output.stop.size() <= kStopsMax && spec->sampling.logit_bias.size() <= kLogitBiasMax, "expected bounded lists");
+    for (const TokenId token : spec->output.stop_token_ids)
+      check(token >= 0 && token < vocabulary_size, "expected stop tokens within the vocabulary");
     for (const TokenBias& bias : spec->sampling.logit_bias)
-      check(bias.token >= 0 && bias.token < vocabulary_size, "biased tokens of the vocabulary");
+      check(bias.token >= 0 && bias.token < vocabulary_size, "expected biased tokens within the vocabulary");
   }
   return 0;
 }

@@ -15,7 +15,7 @@
 namespace slora {
 namespace {
 
-// How tokens are drawn where a request says nothing.
+// The sampling parameters of requests that give none.
 SamplingParams default_sampling(const GenerationConfig& config) {
   const auto set = [](auto& value, const auto& given) {
     if (given) value = static_cast<std::remove_reference_t<decltype(value)>>(*given);
@@ -40,8 +40,8 @@ void truncate(std::vector<TokenId>& tokens, std::size_t count, KeptEnd kept) {
   }
 }
 
-// The log-probabilities of prompts are held for the whole of an answer, and written at once: 256 Ki make some 16 MB of JSON. In a stream
-// all of a prompt's are one event.
+// Log-probabilities of prompts are held until the answer is complete and written at once: 256 Ki of them are about 16 MB of JSON. In a
+// stream all those of a prompt are one event, which must be smaller.
 Status check_scores(const PreparedRequest& request) {
   const std::size_t scores_max = request.spec.output.stream ? std::size_t{1} << 15 : std::size_t{1} << 18;
   std::size_t tokens = 0;
@@ -56,7 +56,7 @@ Status check_scores(const PreparedRequest& request) {
                      request.spec.output.stream ? "stream" : "answer", count);
 }
 
-// SGLang's streams tell all of a choice again with each token, so that they grow with the square of its length.
+// SGLang's streams repeat the whole choice with every token, so that their size grows with the square of its length.
 Status check_stream(const PreparedRequest& request) {
   const RequestSpec& spec = request.spec;
   if (spec.endpoint != Endpoint::sglang || !spec.output.stream) return {};
@@ -76,12 +76,12 @@ Status check_stream(const PreparedRequest& request) {
                      bytes, bytes_max);
 }
 
-// The middle of the message is what OpenAI's clients look for.
+// OpenAI's clients search the message for "maximum context length is N tokens".
 tl::unexpected<Error> too_long(std::string_view field, std::string_view what) {
   return tl::unexpected<Error>(Error{"context_length_exceeded", fmt::format("{}: {}", field, what), std::string(field)});
 }
 
-// Of text that one token stands for.
+// The longest text of a single token.
 std::size_t longest_token_bytes(const Tokenizer& tokenizer) {
   std::size_t longest = 1;
   for (std::size_t id = 0; id < tokenizer.vocabulary_size(); ++id) {
@@ -90,7 +90,7 @@ std::size_t longest_token_bytes(const Tokenizer& tokenizer) {
   return longest;
 }
 
-// As vLLM: what a request says of reasoning are variables of the template.
+// As in vLLM, reasoning_effort reaches the template as variables.
 Json template_variables(const RequestSpec& spec) {
   Json variables = spec.chat.template_variables.is_null() ? Json::object() : spec.chat.template_variables;
   if (spec.chat.reasoning_effort.empty()) return variables;
@@ -238,7 +238,7 @@ Status RequestPreparer::add_conversation(PreparedRequest& request, LongText long
   if (!text) return tl::unexpected<Error>(text.error());
 
   PreparedRequest::Prompt& prompt = request.prompts.emplace_back();
-  // Templates write the special tokens themselves.
+  // Chat templates contain the special tokens already.
   const SpecialTokens special = spec.prompt.add_special_tokens.value_or(false) ? SpecialTokens::add : SpecialTokens::omit;
   Result<std::vector<TokenId>> tokens = tokens_of(request, *text, special, long_text);
   if (!tokens) return forward_error(tokens);
@@ -246,17 +246,17 @@ Status RequestPreparer::add_conversation(PreparedRequest& request, LongText long
   prompt.tokens = std::move(*tokens);
   const Json& last = spec.chat.messages.back();
   if (spec.output.echo && last["role"] == "assistant") {
-    const Result<Json> told = to_template_messages(Json::array({last}), ContentFormat::text);
-    if (!told) return tl::unexpected<Error>(told.error());
-    prompt.echo = told->front()["content"].get<std::string>();
+    const Result<Json> plain = to_template_messages(Json::array({last}), ContentFormat::text);
+    if (!plain) return tl::unexpected<Error>(plain.error());
+    prompt.echo = plain->front()["content"].get<std::string>();
   }
   return {};
 }
 
-// What can't fit is refused before it is tokenised, so that megabytes of it hold nobody up.
+// Text that cannot fit into the context is refused before it is tokenised: megabytes of it would occupy the thread for seconds.
 Result<std::vector<TokenId>> RequestPreparer::tokens_of(const PreparedRequest& request, std::string_view text, SpecialTokens special,
                                                         LongText long_text) const {
-  constexpr std::size_t left_out_max = 4;  // a tokenizer may drop or shorten parts of a text, such as white space beside special tokens
+  constexpr std::size_t left_out_max = 4;  // a tokenizer may drop or shorten parts of a text, such as white space next to special tokens
   const std::int64_t context = std::int64_t{1} + generator_.output_tokens_that_fit(1, request.adapter.get());
   const std::size_t bytes_max = static_cast<std::size_t>(std::max<std::int64_t>(context, 1)) * token_bytes_max_ * left_out_max;
   if (long_text == LongText::refused && !request.spec.prompt.truncate_tokens && text.size() > bytes_max) {
@@ -300,7 +300,7 @@ Status RequestPreparer::set_output_tokens(PreparedRequest& request) const {
                                   fitting, *asked, context, prompt_tokens));
     }
     const std::int32_t by_default = words.output_tokens_default == 0 ? fitting : std::min(fitting, words.output_tokens_default);
-    prompt.output_tokens_max = std::max(asked.value_or(by_default), 1);  // the engine draws one at least
+    prompt.output_tokens_max = std::max(asked.value_or(by_default), 1);  // the engine draws at least one
     if (spec.sampling.min_tokens > prompt.output_tokens_max) {
       return field_error(std::string(words.min_tokens), "{}: expected at most the {} tokens of output that this request may have, found {}",
                          words.min_tokens, prompt.output_tokens_max, spec.sampling.min_tokens);

@@ -25,7 +25,7 @@ struct PreparedRequest {
   };
 
   RequestSpec spec;
-  std::string model_name;                         // the base's or the adapter's, as the client asked for it
+  std::string model_name;                         // the base's or the adapter's, as the client named it
   std::shared_ptr<const AdapterVersion> adapter;  // null: the base model
   std::vector<Prompt> prompts;
 };
@@ -40,7 +40,7 @@ class RequestPreparer {
   [[nodiscard]] Result<PreparedRequest> prepare(Endpoint endpoint, std::string_view body) const;
   // The same from a body that is JSON already. Its texts are checked to be UTF-8.
   [[nodiscard]] Result<PreparedRequest> prepare_json(Endpoint endpoint, const Json& body) const;
-  // The same without room for output, however long the prompts are: for those who want to know their tokens.
+  // Only reads and tokenises the prompts, whether or not they fit into the context: for clients that count tokens.
   [[nodiscard]] Result<PreparedRequest> read_prompts(Endpoint endpoint, const Json& body) const;
   // Whether requests may name this model.
   [[nodiscard]] Status check_model(const std::string& model) const;
@@ -56,7 +56,7 @@ class RequestPreparer {
   [[nodiscard]] Status add_conversation(PreparedRequest& request, LongText long_text) const;
   [[nodiscard]] Result<std::vector<TokenId>> tokens_of(const PreparedRequest& request, std::string_view text, SpecialTokens special,
                                                        LongText long_text) const;
-  // Nothing: all.
+  // How many tokens of a prompt are kept; nothing: all.
   [[nodiscard]] std::optional<std::size_t> tokens_to_keep(const PreparedRequest& request) const;
   [[nodiscard]] Status set_output_tokens(PreparedRequest& request) const;
 

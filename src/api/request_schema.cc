@@ -8,7 +8,7 @@
 namespace slora {
 namespace {
 
-// What a target holds before a request says anything; null where nothing is held.
+// The initial value of a target as its default in the schema; null where there is none.
 template <class Target>
 Json default_of(const Target& target) {
   RequestSpec spec;
@@ -24,7 +24,7 @@ Json default_of(const Target& target) {
 
 Json schema_of_fields(FieldSet set, std::string_view needed, std::int32_t vocabulary_size);
 
-// The schema of one field's values but null; a visitor over what it may be.
+// The schema of one field's values except null; a visitor over its kinds.
 struct SchemaOf {
   std::int32_t vocabulary_size;
 

@@ -7,7 +7,7 @@
 namespace slora {
 
 // The JSON schema (2020-12, as OpenAPI 3.1 has it) of an endpoint's body, made from the validator's own table. What it allows may still
-// be refused, with 400: where fields contradict each other, or the model has no room.
+// be refused: where fields contradict each other, or where a prompt exceeds the context.
 [[nodiscard]] Json request_schema(Endpoint endpoint, std::int32_t vocabulary_size);
 
 }  // namespace slora

@@ -85,7 +85,7 @@ struct SloraSpec {
   bool do_sample = false;       // false: always the most likely token
 };
 
-// A generation request as the client wrote it, checked field by field, with the model's defaults where it says nothing. Built by
+// A generation request as the client wrote it, checked field by field, with the model's defaults for absent fields. Built by
 // parse_request() and read_request() for every endpoint; const afterwards.
 struct RequestSpec {
   Endpoint endpoint = Endpoint::completions;

@@ -11,7 +11,7 @@
 
 namespace slora {
 
-// What a field may stand in: the bodies of the endpoints, and the objects in them that hold what concerns sampling.
+// Where a field may stand: in the bodies of the endpoints, and in the objects of sampling parameters within them.
 enum FieldSet : unsigned {
   kCompletionFields = 1,
   kChatFields = 2,
@@ -45,11 +45,11 @@ struct TextField {
   TargetOf<std::string, std::optional<std::string>> target;
   std::size_t bytes_max = std::size_t{4} << 10;
 };
-// Known, and served for some values only: those that ask for what is done anyway.
+// Accepted only with values that request what happens anyway.
 struct FixedField {
   std::string_view accepted;  // a JSON list
 };
-// What has a form of its own. `read` gets no null, and where the field stands; `schema` is the JSON schema of what it takes.
+// Read by a function of its own (request_fields.h). `read` never receives null; `schema` is the JSON schema of what it accepts.
 struct FormField {
   Status (*read)(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
   Json (*schema)(std::int32_t vocabulary_size);
@@ -68,13 +68,13 @@ struct Field {
   std::string_view description;
 };
 
-// All that a request may say: what the validator, the schemas and the tests are made of.
+// Every field of every endpoint: the source of the validator, the schemas and the tests.
 [[nodiscard]] std::span<const Field> request_fields();
 
-// What an endpoint calls fields that all have in some form, and what it gives by default.
+// An endpoint's names of fields that all endpoints have, and its default output length.
 struct EndpointWords {
   std::string_view prompt, output_tokens, min_tokens;
-  std::int32_t output_tokens_default;  // 0: as many as there is room for
+  std::int32_t output_tokens_default;  // 0: as many as the context holds
 };
 [[nodiscard]] constexpr EndpointWords words_of(Endpoint endpoint) {
   switch (endpoint) {

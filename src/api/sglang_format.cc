@@ -79,12 +79,12 @@ void SglangFormat::append_logprobs(std::string& out, const Answer& answer, const
   });
 }
 
-// Of the prompt's tokens from the asked-for place on; the first of a prompt has no log-probability.
+// Of the prompt's tokens from logprob_start_len on; the first of a prompt has no log-probability.
 void SglangFormat::append_prompt_logprobs(std::string& out, const Answer& answer, const AnsweredChoice& choice) const {
   const RequestSpec& spec = answer.request.spec;
   const SharedTokens& prompt = answer.prompt_tokens_of(choice);
-  const std::vector<PromptLogprob>& told = answer.prompts[choice.prompt_index].logprobs;
-  const bool asked = spec.output.prompt_logprobs.has_value() && told.size() + 1 == prompt.size();
+  const std::vector<PromptLogprob>& scores = answer.prompts[choice.prompt_index].logprobs;
+  const bool asked = spec.output.prompt_logprobs.has_value() && scores.size() + 1 == prompt.size();
   const std::size_t begin = asked ? std::min(static_cast<std::size_t>(spec.sglang.logprob_start_len), prompt.size()) : prompt.size();
 
   const auto append_positions = [&](const char* name, auto append) {
@@ -92,14 +92,14 @@ void SglangFormat::append_prompt_logprobs(std::string& out, const Answer& answer
     append_json_list(out, std::views::iota(begin, prompt.size()), append);
   };
   append_positions("input_token_logprobs", [&](std::size_t position) {
-    append_logprob(out, spec, prompt[position], position == 0 ? nullptr : &told[position - 1].token.logprob);
+    append_logprob(out, spec, prompt[position], position == 0 ? nullptr : &scores[position - 1].token.logprob);
   });
   if (*spec.output.logprobs == 0) return;
   append_positions("input_top_logprobs", [&](std::size_t position) {
     if (position == 0) {
       out += "null";
     } else {
-      append_json_list(out, told[position - 1].token.top,
+      append_json_list(out, scores[position - 1].token.top,
                        [&](const TokenLogprob& top) { append_logprob(out, spec, top.token, &top.logprob); });
     }
   });
@@ -115,7 +115,7 @@ void SglangFormat::append_logprob(std::string& out, const RequestSpec& spec, Tok
   }
   out += fmt::format(",{},", token);
   if (spec.sglang.return_text_in_logprobs) {
-    append_json_string(out, told_text(tokenizer_, token));
+    append_json_string(out, display_text(tokenizer_, token));
   } else {
     out += "null";
   }

@@ -9,8 +9,8 @@
 
 namespace slora {
 
-// The answers of /generate as SGLang gives them: {"text", "output_ids", "meta_info"}, in a list where several were asked for. A
-// stream's events hold all of a choice's text and tokens so far, not what is new.
+// The answers of /generate as SGLang gives them: {"text", "output_ids", "meta_info"}, in a list where the request has several prompts
+// or choices. Every message of a stream holds the whole text and tokens of its choice so far.
 class SglangFormat final : public ResponseFormat {
  public:
   // `random` makes the ids; `tokenizer` outlives it.

@@ -20,7 +20,7 @@ std::string SloraFormat::body(const Answer& answer) const {
       out += fmt::format(R"({{"id":{},"logprob":)", token.id);
       append_json_number(out, token.logprob);
       out += R"(,"text":)";
-      append_json_string(out, told_text(tokenizer_, token.id));
+      append_json_string(out, display_text(tokenizer_, token.id));
       out += "}";
     });
   }

@@ -13,8 +13,8 @@ namespace slora {
 // The text side of a model folder: its tokenizer and how it writes conversations. Constant after construction; any thread.
 class TextModel {
  public:
-  // `chat_template_file` takes the place of the folder's own templates, and must be one. A folder's template that can't be read refuses
-  // chats, not the model.
+  // `chat_template_file` replaces the folder's own templates and must be valid. When the folder's own template can't be used, chats are
+  // refused and the model is still served.
   [[nodiscard]] static Result<TextModel> load(const std::filesystem::path& folder,
                                               const std::optional<std::filesystem::path>& chat_template_file);
 
@@ -27,7 +27,7 @@ class TextModel {
  private:
   TextModel() = default;
 
-  std::shared_ptr<const Tokenizer> tokenizer_;  // shared as the tokenizer itself demands
+  std::shared_ptr<const Tokenizer> tokenizer_;  // shared: detokenizers hold it too
   std::optional<ChatRenderer> chat_;            // nothing when chats are refused
   std::optional<Error> chat_refusal_;
 };

@@ -6,10 +6,10 @@
 
 namespace slora {
 
-// What `slora serve | generate | inspect` were asked to do, as text from the command line. Each command returns the process's exit
-// code and says on standard error what went wrong.
+// The arguments of `slora serve | generate | inspect`, as text from the command line. Each command returns the process's exit code and
+// reports errors on standard error.
 
-// The model, its adapters, and what they may take; common to the commands that run it.
+// The model, its adapters, and what resources they may use; common to the commands that run it.
 struct ModelArguments {
   std::string model;
   std::vector<std::string> adapters;      // --adapters DIR

@@ -25,7 +25,7 @@ GenerateLine complete(Json body, const LineDefaults& defaults) {
   return {endpoint, std::move(body), std::nullopt};
 }
 
-// What was asked for of the only choice, in the forms of the API.
+// The details of a single choice that the request wants, in the forms of the API.
 void append_details(std::string& out, const Answer& answer, const Tokenizer& tokenizer) {
   const RequestSpec& spec = answer.request.spec;
   const AnsweredChoice& choice = answer.choices.front();

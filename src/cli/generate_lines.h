@@ -18,7 +18,7 @@ struct GenerateLine {
   std::optional<Error> error;
 };
 
-// What a line takes where it says nothing itself.
+// Defaults for fields that a line does not have.
 struct LineDefaults {
   std::string adapter;  // empty: the base model
   std::int32_t max_tokens = 128;
@@ -29,13 +29,13 @@ struct LineDefaults {
 
 // A line of JSONL: {"prompt" or "messages", "adapter", and any field of the API}.
 [[nodiscard]] GenerateLine parse_line(std::string_view text, const LineDefaults& defaults);
-// A list of messages, or an object as in JSONL that has "messages" and asks for one answer.
+// A list of messages, or an object as in JSONL that has "messages" and wants one answer.
 [[nodiscard]] GenerateLine parse_conversation(std::string_view text, const LineDefaults& defaults);
 // A prompt, or when that is empty a message.
 [[nodiscard]] GenerateLine make_line(const std::string& prompt, const std::string& message, const LineDefaults& defaults);
 
 // The answer as one line: {"index", "model", "text", "finish_reason", "usage"}, texts as a list when there are several, and where there is
-// one, the log-probabilities and token ids that were asked for.
+// one, the log-probabilities and token ids that the request wants.
 [[nodiscard]] std::string output_line(std::size_t index, const Answer& answer, const Tokenizer& tokenizer);
 // {"index", "error"}
 [[nodiscard]] std::string output_line(std::size_t index, const ApiError& error);

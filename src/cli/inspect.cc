@@ -40,7 +40,7 @@ std::uint64_t parameter_count(const ModelFiles& files) {
   return count;
 }
 
-// How the server would cut this model's KV cache, and what an adapter has to fit.
+// The page layout that the server would use for this model, which determines what an adapter costs.
 Result<AdapterBase> make_adapter_base(const ModelConfig& config, const std::string& backend_name, KvGeometry& kv) {
   const Result<std::unique_ptr<Backend>> backend = create_backend(backend_name, {.threads = 1});
   if (!backend) return tl::unexpected<Error>(backend.error());

@@ -10,7 +10,7 @@
 namespace slora {
 namespace {
 
-constexpr timespec kPatience{0, 100'000'000};  // how often the thread looks whether it should end
+constexpr timespec kPatience{0, 100'000'000};  // how often the thread checks whether it should end
 
 sigset_t signals() {
   sigset_t set;

@@ -7,11 +7,11 @@ namespace slora {
 
 inline constexpr int kInterrupted = 130;  // exit code, as shells have it
 
-// Makes Ctrl-C and SIGTERM a wish to stop rather than the end of the process, so that what was written to scratch folders goes; the second
-// one ends it at once. To be made before other threads, which it keeps the signals from. Has a thread of its own.
+// Turns the first SIGINT or SIGTERM into a request to stop, so that scratch folders are removed; the second ends the process at once.
+// Created before other threads, because it blocks the signals for them. Has a thread of its own.
 class Interrupt {
  public:
-  // `what_follows`: what the first signal leads to, as the user is told.
+  // `what_follows`: what happens after the first signal, for the message to the user.
   explicit Interrupt(std::string what_follows);
   Interrupt(const Interrupt&) = delete;
   Interrupt& operator=(const Interrupt&) = delete;

@@ -6,11 +6,11 @@
 
 namespace slora {
 
-// Whether `path` is a folder with a model. A hub name ("org/name") is answered with the command that downloads it: the server itself
-// never goes out into the network.
+// Whether `path` is a folder with a model. A hub name ("org/name") is refused with the command that downloads it: the server itself
+// never accesses the network.
 [[nodiscard]] Status check_model_folder(const std::string& path);
 
-// What a model in this folder is called when nobody says: the folder's name, or "org/name" in a hub cache.
+// The default name of the model in this folder: the folder's name, or "org/name" in a hub cache.
 [[nodiscard]] std::string default_model_name(const std::filesystem::path& folder);
 
 }  // namespace slora

@@ -4,7 +4,7 @@
 
 namespace slora {
 
-// Values of an option that are taken; both leave the help short. Ends included.
+// Validators for the values of an option, both ends included, that keep the help text short.
 [[nodiscard]] CLI::Validator in_range(std::int32_t min, std::int32_t max);
 
 // Of real numbers: refuses NaN too, which CLI::Range lets through.

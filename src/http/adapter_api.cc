@@ -88,7 +88,7 @@ Result<std::string> AdapterApi::unload_now(std::span<const SmallField> fields, s
   return name;
 }
 
-// Before anything is read: what install() would say in the end.
+// The checks that install() would make in the end, before any file is read.
 Status AdapterApi::check_name(const std::string& name, TakenName taken) const {
   if (Status is_name = AdapterStore::check_name(name); !is_name) return is_name;
   if (std::ranges::find(options_.base_names, name) != options_.base_names.end()) {
@@ -100,7 +100,7 @@ Status AdapterApi::check_name(const std::string& name, TakenName taken) const {
   return {};
 }
 
-// SGLang's clients look at "success"; an error is told in the form of all others besides.
+// SGLang's clients read "success"; errors have the members of all other error bodies in addition.
 HttpResponse AdapterApi::sglang_answer(const Result<std::string>& name) const {
   Json loaded = Json::object();
   for (const AdapterListing& adapter : store_.list()) {

@@ -17,18 +17,18 @@ namespace slora {
 
 struct AdapterApiOptions {
   std::vector<std::string> base_names;     // which no adapter may take
-  std::vector<std::string> roots;          // the folders beneath which a client may name paths
+  std::vector<std::string> roots;          // the folders in which a client may name paths
   std::uint32_t page_count_max = 0;        // of one adapter
-  std::chrono::seconds watch_interval{0};  // how often the roots are looked at; 0: never
+  std::chrono::seconds watch_interval{0};  // how often the roots are scanned; 0: never
 };
 
-// The endpoints that load and unload adapters, in vLLM's form and in SGLang's, and the watch over the folders. All of it happens one after
-// the other on one thread, so that no two changes meet; requests for generation go on beside. I/O thread but for that work.
+// The endpoints that load and unload adapters, in vLLM's form and in SGLang's, and the periodic scan of the folders. All changes are made
+// one after the other on a worker thread of its own; generation continues meanwhile. Everything else happens on the I/O thread.
 class AdapterApi {
  public:
   using PostAfter = std::function<void(std::chrono::milliseconds, std::function<void()>)>;
 
-  // What it borrows outlives it. `post_after` runs work on the I/O thread after a while.
+  // What it borrows outlives it. `post_after` runs work on the I/O thread after a delay.
   AdapterApi(AdapterStore& store, AdapterApiOptions options, AnswerPool::Post post, PostAfter post_after);
 
   void load(const std::shared_ptr<Exchange>& exchange);
@@ -53,7 +53,7 @@ class AdapterApi {
   const AdapterApiOptions options_;
   const PostAfter post_after_;
   AdapterWatcher watcher_;  // of the pool's thread
-  AnswerPool pool_;         // last: its work uses all others
+  AnswerPool pool_;         // last: its work uses the members above
 };
 
 }  // namespace slora

@@ -27,7 +27,7 @@ void AnswerPool::answer_json(std::shared_ptr<Exchange> exchange, Work work) {
 }
 
 void AnswerPool::answer(std::shared_ptr<Exchange> exchange, Work work) {
-  // The exchange is moved there and back, never copied: its last reference must not end on a thread of the pool.
+  // The exchange is moved to the worker and back, never copied: its last reference must be released on the I/O thread.
   auto job = [this, exchange, work = std::move(work), body = exchange->take_body()]() mutable {
     HttpResponse response = work(body);
     post_([exchange = std::move(exchange), response = std::move(response)]() mutable { exchange->respond(std::move(response)); });

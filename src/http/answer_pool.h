@@ -9,12 +9,12 @@
 
 namespace slora {
 
-// Whether a body comes as JSON by name. Nothing else will do, and nothing said neither: a page that a browser shows may send every other
-// type to a server on this machine without asking.
+// Whether the content type is JSON. An absent or different type is refused: a web page in the user's browser may send those to a server on
+// this machine without a CORS preflight.
 [[nodiscard]] bool is_json(std::string_view content_type);
 
-// Threads that make whole answers from bodies, for routes that read files or tokenise. Bounded: what does not fit is answered "queue_full".
-// I/O thread but for the work.
+// Worker threads that compute whole responses, for routes that read files or tokenise. Bounded: more work is answered "queue_full". The
+// methods are called on the I/O thread.
 class AnswerPool {
  public:
   // Runs work on the I/O thread; any thread.
@@ -27,12 +27,12 @@ class AnswerPool {
   // Answers a request without a body, or with one that must be JSON.
   void answer(std::shared_ptr<Exchange> exchange, Work work);
   void answer_json(std::shared_ptr<Exchange> exchange, Work work);
-  // Runs `work` between the answers, then `done` on the I/O thread; false when too much waits.
+  // Queues `work` and then runs `done` on the I/O thread; false when the queue is full.
   [[nodiscard]] bool try_run(std::function<void()> work, std::function<void()> done);
 
  private:
   const Post post_;
-  WorkPool pool_;  // last: its jobs use the other
+  WorkPool pool_;  // last: its jobs use the member above
 };
 
 }  // namespace slora

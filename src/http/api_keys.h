@@ -11,7 +11,7 @@
 
 namespace slora {
 
-// What a caller must be to use a route: anybody, the holder of a key, or the operator.
+// Who may use a route: anybody, the holder of a key, or the operator.
 enum class Role : std::uint8_t { open, user, admin };
 
 // The keys that `--api-key` and `--admin-api-key` gave. Without any, the server is bound to loopback and everybody is the operator. Holds
@@ -20,10 +20,10 @@ class ApiKeys {
  public:
   ApiKeys(std::span<const std::string> user_keys, std::span<const std::string> admin_keys);
 
-  // Who the bearer of this Authorization header is; "invalid_api_key", or "not_permitted" when a route is not for this key. Users' keys
-  // are tenants from 1 on, in the order they were given; open routes, the operator's keys and a server without keys know only the
-  // operator. Takes the same time whichever key matches. Without keys, the operator's routes are for requests whose Host header names this
-  // machine: a page whose name was made to mean 127.0.0.1 has another.
+  // The tenant that this Authorization header belongs to; "invalid_api_key", or "not_permitted" when the route needs another key. User keys
+  // are tenants 1, 2, ... in the order they were given; on open routes, for admin keys, and without any keys the tenant is the operator.
+  // Takes constant time whichever key matches. Without keys, admin routes require a Host header that names this machine, which defends
+  // against DNS rebinding.
   [[nodiscard]] Result<TenantId> admit(Role role, std::string_view authorization, std::string_view host_header) const;
 
  private:

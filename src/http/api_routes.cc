@@ -145,7 +145,7 @@ void add_info(std::vector<Route>& routes, InfoApi& info) {
                       [&info](const Handed& exchange) { info.server(exchange); },
                       {"What the server was set to, and its state.", nullptr, {json_answer(server)}, {}}});
   }
-  // No GET: any page that a browser shows could ask for it.
+  // No GET: any web page could trigger it from a browser.
   routes.push_back({"POST",
                     "/flush_cache",
                     Role::admin,

@@ -10,7 +10,7 @@
 
 namespace slora {
 
-// Who answers. All outlive the table.
+// The handlers of the routes. All outlive the table.
 struct Apis {
   GenerationApi& generation;
   TokenizeApi& tokenize;

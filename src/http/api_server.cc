@@ -30,7 +30,7 @@ std::string url_of(const std::string& host, std::uint16_t port) {
   return fmt::format("http://{}:{}", host, port);
 }
 
-// Ends the server in order: new requests are told, running ones finish, and what is left after the drain's time gets an error.
+// Graceful shutdown: new requests are refused, running ones finish, and those that remain after the drain time receive an error.
 // I/O thread.
 class Drain {
  public:
@@ -99,7 +99,7 @@ void warn_of_hidden_adapters(Runtime& runtime, const std::vector<std::string>& m
 
 Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runtime_options) {
   if (Status exposure = check_exposure(options); !exposure) return forward_error(exposure);
-  // Declared in the order of who outlives whom: the I/O context takes what the engine posts until the engine is gone.
+  // The order of destruction matters: the engine may post to the I/O context until it is gone.
   Result<std::unique_ptr<HttpServer>> listening = HttpServer::listen(options.http);
   if (!listening) return forward_error(listening);
   HttpServer& http = **listening;
@@ -130,7 +130,7 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
   const ApiKeys keys(options.api_keys, options.admin_api_keys);
   Drain drain(http, runtime.engine(), generation, status, api.jobs(), options.drain_time);
 
-  // Told by the running server, when signals are already heard.
+  // Posted, so that it is called when the signal handlers are already installed.
   http.post([&] { options.on_ready({url_of(options.http.host, http.port()), !api.text().chat_refusal()}, runtime); });
   http.run(
       routes, keys, [&](std::string_view path, int status_code) { count_response(runtime.metrics(), path, status_code); },

@@ -24,15 +24,15 @@ struct ApiServerOptions {
   std::vector<std::string> api_keys;
   std::vector<std::string> admin_api_keys;
   std::optional<std::filesystem::path> chat_template_file;
-  std::chrono::seconds watch_interval{0};  // how often --adapters is looked at for folders that come and go; 0: never
+  std::chrono::seconds watch_interval{0};  // how often --adapters is scanned for new and removed folders; 0: never
   std::chrono::seconds drain_time{30};
   std::size_t text_threads = 2;
-  // Told when requests are answered from now on.
+  // Called once the server answers requests.
   std::function<void(const Ready& ready, Runtime& runtime)> on_ready;
 };
 
-// Serves a model until a signal ends it: listens, loads, answers, drains. 0 when nothing was cut off, 1 when the drain's time or a second
-// signal cut requests; an error when it could not start. The calling thread is the I/O thread.
+// Serves a model until a signal ends it: listens, loads, answers, drains. Returns 0 when all requests finished, 1 when the drain time or a
+// second signal cut some off; an error when it could not start. The calling thread is the I/O thread.
 [[nodiscard]] Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runtime_options);
 
 }  // namespace slora

@@ -25,7 +25,7 @@ using asio::ip::tcp;
 using SystemError = boost::system::error_code;
 using TimePoint = std::chrono::steady_clock::time_point;
 
-// The exchange outlives its connection's interest in it, however that ends.
+// The exchange may outlive the connection: on every way out it must stop waking it.
 struct Detach {
   HttpExchange& exchange;
   ~Detach() { exchange.detach(); }
@@ -59,12 +59,12 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   static constexpr std::size_t kWriteBytes = 64 << 10;
   static constexpr std::size_t kReadAheadBytesMax = 64 << 10;
 
-  // Error code of a Result when there is nobody to tell.
+  // Error code when the client has left and nobody can be answered.
   static constexpr const char* kClosed = "closed";
 
   asio::awaitable<ConnectionUse> serve_request();
   asio::awaitable<Status> read_head();
-  asio::awaitable<Status> read_body(Parser& parser, BodyRoom& room);
+  asio::awaitable<Status> read_body(Parser& parser, BodyReservation& reservation);
   asio::awaitable<Status> read_more();
   asio::awaitable<Status> write(std::string bytes);
   asio::awaitable<ConnectionUse> refuse(Error error, ConnectionUse use);
@@ -82,12 +82,14 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   [[nodiscard]] Error too_large() const {
     return {"request_too_large", fmt::format("The request's body is longer than {} bytes.", shared_.limits.body_bytes_max), {}};
   }
-  [[nodiscard]] static Error no_room() { return {"queue_full", "The server holds as many request bodies as it may; try again soon.", {}}; }
+  [[nodiscard]] static Error bodies_full() {
+    return {"queue_full", "The server holds as many request bodies as it may; try again soon.", {}};
+  }
   [[nodiscard]] std::string_view buffered() const { return {static_cast<const char*>(buffer_.data().data()), buffer_.size()}; }
 
   HttpConnections& shared_;
   tcp::socket socket_;
-  asio::steady_timer wake_;  // cancelled when the exchange has something to do
+  asio::steady_timer wake_;  // cancelled to wake the coroutine when the exchange has bytes to write
   boost::beast::flat_buffer buffer_;
   TimePoint deadline_ = TimePoint::max();
   bool timed_out_ = false;
@@ -131,9 +133,9 @@ asio::awaitable<ConnectionUse> HttpConnection::serve_request() {
     const bool has_body = parser.chunked() || parser.content_length().value_or(0) > 0;
     co_return co_await refuse(route.error(), has_body ? ConnectionUse::close : use);
   }
-  std::unique_ptr<BodyRoom> room = BodyRoom::try_take(shared_, parser.content_length().value_or(0));
-  if (!room) co_return co_await refuse(no_room(), ConnectionUse::close);
-  const Status body = co_await read_body(parser, *room);
+  std::unique_ptr<BodyReservation> reservation = BodyReservation::try_take(shared_, parser.content_length().value_or(0));
+  if (!reservation) co_return co_await refuse(bodies_full(), ConnectionUse::close);
+  const Status body = co_await read_body(parser, *reservation);
   if (!body) co_return co_await refuse(body.error(), ConnectionUse::close);
 
   const auto field = [&](http::field name) {
@@ -150,8 +152,9 @@ asio::awaitable<ConnectionUse> HttpConnection::serve_request() {
                       .tenant = tenant_};
   const BodyForm stream_form = parser.get().version() == 11 ? BodyForm::chunked : BodyForm::until_close;
   const BodyForm form = is_head_ ? BodyForm::left_out : stream_form;
-  // Shared with the handler: either may be done with it first.
-  const auto exchange = std::make_shared<HttpExchange>(std::move(request), std::move(room), form, shared_, [this] { wake_.cancel(); });
+  // Shared with the handler: either may release it first.
+  const auto exchange =
+      std::make_shared<HttpExchange>(std::move(request), std::move(reservation), form, shared_, [this] { wake_.cancel(); });
   const Detach detach{*exchange};
   exchange->set_use(use);
   watch_client(exchange);
@@ -175,7 +178,7 @@ asio::awaitable<Status> HttpConnection::read_head() {
   }
 }
 
-asio::awaitable<Status> HttpConnection::read_body(Parser& parser, BodyRoom& room) {
+asio::awaitable<Status> HttpConnection::read_body(Parser& parser, BodyReservation& reservation) {
   if (parser.get()[http::field::expect] == "100-continue" && buffer_.size() == 0) {
     std::string go_on = "HTTP/1.1 100 Continue\r\n\r\n";
     const Status written = co_await write(std::move(go_on));
@@ -201,7 +204,7 @@ asio::awaitable<Status> HttpConnection::read_body(Parser& parser, BodyRoom& room
     if (failure && (failure != http::error::need_more || buffer_.size() > kReadAheadBytesMax)) {
       co_return error("bad_request", "The body's chunked coding is broken.");
     }
-    if (!room.try_grow_to(parser.get().body().size())) co_return tl::unexpected<Error>(no_room());
+    if (!reservation.try_grow_to(parser.get().body().size())) co_return tl::unexpected<Error>(bodies_full());
     needs_more = failure == http::error::need_more || buffer_.size() == 0;
   }
   co_return Status{};
@@ -221,7 +224,7 @@ asio::awaitable<Status> HttpConnection::read_more() {
 
 asio::awaitable<Status> HttpConnection::write(std::string bytes) {
   SystemError failure;
-  for (std::string_view rest = bytes; !rest.empty() && !failure;) {  // every piece has the time, however large the whole is
+  for (std::string_view rest = bytes; !rest.empty() && !failure;) {  // the deadline is per piece, whatever the size of the whole
     let_within(shared_.limits.write_stall_time);
     const std::string_view piece = rest.substr(0, kWriteBytes);
     co_await asio::async_write(socket_, asio::buffer(piece), asio::redirect_error(asio::use_awaitable, failure));
@@ -286,13 +289,13 @@ asio::awaitable<ConnectionUse> HttpConnection::answer(HttpExchange& exchange) {
     co_await wake_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
   }
   exchange.leave();
-  cancel();  // the watch on the client
+  cancel();  // watch_client()
   --shared_.exchange_count;
   co_return next;
 }
 
-// Notices a client that leaves while its answer is being made. Bytes of a next request are kept for it, up to a bound, behind
-// which a leaving client is noticed by the next write.
+// Detects a client that closes the connection while its answer is being computed. Bytes of its next request are buffered up to a bound;
+// beyond that, a disconnect is detected by the next write.
 void HttpConnection::watch_client(std::weak_ptr<HttpExchange> watched) {
   socket_.async_wait(tcp::socket::wait_read, [self = shared_from_this(), watched = std::move(watched)](const SystemError& cancelled) {
     const std::shared_ptr<HttpExchange> exchange = watched.lock();

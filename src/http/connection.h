@@ -30,9 +30,9 @@ struct HttpConnections {
   bool draining = false;
 };
 
-// Serves the requests of one client, one after the other. The connection keeps itself alive while it does.
+// Serves the requests of one client, one after the other. The connection keeps itself alive until it is closed.
 void start_connection(boost::asio::io_context& io, boost::asio::ip::tcp::socket socket, HttpConnections& shared);
-// Stops what waits longer than it may. Called several times a second.
+// Ends connections whose deadline has passed. Called several times a second.
 void enforce_deadlines(const HttpConnections& shared, std::chrono::steady_clock::time_point now);
 // Closes the connections that wait for a request.
 void close_idle_connections(const HttpConnections& shared);

@@ -2,12 +2,12 @@
 
 namespace slora {
 
-std::unique_ptr<BodyRoom> BodyRoom::try_take(HttpConnections& shared, std::size_t bytes) {
+std::unique_ptr<BodyReservation> BodyReservation::try_take(HttpConnections& shared, std::size_t bytes) {
   if (shared.bodies_bytes + bytes > shared.limits.bodies_bytes_max) return nullptr;
-  return std::unique_ptr<BodyRoom>(new BodyRoom(shared, bytes));
+  return std::unique_ptr<BodyReservation>(new BodyReservation(shared, bytes));
 }
 
-bool BodyRoom::try_grow_to(std::size_t bytes) {
+bool BodyReservation::try_grow_to(std::size_t bytes) {
   if (bytes <= bytes_) return true;
   if (shared_.bodies_bytes + (bytes - bytes_) > shared_.limits.bodies_bytes_max) return false;
   shared_.bodies_bytes += bytes - bytes_;
@@ -15,9 +15,9 @@ bool BodyRoom::try_grow_to(std::size_t bytes) {
   return true;
 }
 
-HttpExchange::HttpExchange(HttpRequest request, std::unique_ptr<BodyRoom> room, BodyForm form, HttpConnections& shared,
+HttpExchange::HttpExchange(HttpRequest request, std::unique_ptr<BodyReservation> reservation, BodyForm form, HttpConnections& shared,
                            std::function<void()> wake)
-    : request_(std::move(request)), room_(std::move(room)), form_(form), shared_(shared), wake_(std::move(wake)) {}
+    : request_(std::move(request)), reservation_(std::move(reservation)), form_(form), shared_(shared), wake_(std::move(wake)) {}
 
 void HttpExchange::respond(HttpResponse response) {
   if (phase_ != Phase::waiting) return;
@@ -42,7 +42,7 @@ void HttpExchange::begin_stream(std::string_view content_type) {
 
 void HttpExchange::send(std::string_view bytes) {
   if (phase_ != Phase::streaming || overflowed_ || bytes.empty()) return;
-  // One event may be longer than the bound: the client is behind only when something waits before it.
+  // One event may be longer than the bound: the client is too slow only when bytes before it are still unsent.
   if (!unsent_.empty() && unsent_.size() + bytes.size() > shared_.limits.unsent_bytes_max) {
     overflowed_ = true;
   } else if (form_ == BodyForm::chunked) {

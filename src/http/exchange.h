@@ -11,19 +11,19 @@
 
 namespace slora {
 
-// Room for one request's body within the server's bound, given back by its destructor. I/O thread.
-class BodyRoom {
+// A reservation for one request's body within the server's memory bound, released by its destructor. I/O thread.
+class BodyReservation {
  public:
   // Null when the bound is reached.
-  [[nodiscard]] static std::unique_ptr<BodyRoom> try_take(HttpConnections& shared, std::size_t bytes);
-  // Takes more, or nothing when the bound is reached: for a body that does not say how long it will be.
+  [[nodiscard]] static std::unique_ptr<BodyReservation> try_take(HttpConnections& shared, std::size_t bytes);
+  // Reserves more, or nothing when the bound is reached: for a body of unknown length.
   [[nodiscard]] bool try_grow_to(std::size_t bytes);
-  ~BodyRoom() { shared_.bodies_bytes -= bytes_; }
-  BodyRoom(const BodyRoom&) = delete;
-  BodyRoom& operator=(const BodyRoom&) = delete;
+  ~BodyReservation() { shared_.bodies_bytes -= bytes_; }
+  BodyReservation(const BodyReservation&) = delete;
+  BodyReservation& operator=(const BodyReservation&) = delete;
 
  private:
-  BodyRoom(HttpConnections& shared, std::size_t bytes) : shared_(shared), bytes_(bytes) { shared_.bodies_bytes += bytes_; }
+  BodyReservation(HttpConnections& shared, std::size_t bytes) : shared_(shared), bytes_(bytes) { shared_.bodies_bytes += bytes_; }
 
   HttpConnections& shared_;
   std::size_t bytes_;
@@ -34,8 +34,9 @@ class HttpExchange final : public Exchange {
  public:
   enum class Phase { waiting, streaming, complete, broken, gone };
 
-  // `form`: of a stream, or left_out. `wake` tells the connection that there is something to do; it only takes note.
-  HttpExchange(HttpRequest request, std::unique_ptr<BodyRoom> room, BodyForm form, HttpConnections& shared, std::function<void()> wake);
+  // `form`: of a stream, or left_out. `wake` notifies the connection that there are bytes to write; it must not call back.
+  HttpExchange(HttpRequest request, std::unique_ptr<BodyReservation> reservation, BodyForm form, HttpConnections& shared,
+               std::function<void()> wake);
 
   const HttpRequest& request() const override { return request_; }
   std::string take_body() override { return std::move(request_.body); }
@@ -52,11 +53,11 @@ class HttpExchange final : public Exchange {
   [[nodiscard]] Phase phase() const { return phase_; }
   [[nodiscard]] bool is_over() const { return phase_ != Phase::waiting && phase_ != Phase::streaming; }
   [[nodiscard]] std::string take_unsent() { return std::exchange(unsent_, {}); }
-  // A client so far behind that its stream can't be held any more.
+  // The client reads too slowly: more bytes wait than may be buffered.
   [[nodiscard]] bool overflowed() const { return overflowed_; }
   // The client has left.
   void leave();
-  // The connection ends before the exchange: no more waking.
+  // The connection ends before the exchange: it is not woken any more.
   void detach() { wake_ = {}; }
 
  private:
@@ -64,7 +65,7 @@ class HttpExchange final : public Exchange {
   void wake() const;
 
   HttpRequest request_;
-  const std::unique_ptr<BodyRoom> room_;
+  const std::unique_ptr<BodyReservation> reservation_;
   const BodyForm form_;
   HttpConnections& shared_;
   std::function<void()> wake_;

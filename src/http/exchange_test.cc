@@ -11,8 +11,8 @@ using ::testing::HasSubstr;
 
 struct HttpExchangeTest : ::testing::Test {
   std::unique_ptr<HttpExchange> make(BodyForm form = BodyForm::chunked) {
-    return std::make_unique<HttpExchange>(HttpRequest{"POST", "/p", {}, {}, {}, {}, {}}, BodyRoom::try_take(shared, 10), form, shared,
-                                          [this] { ++wakes; });
+    return std::make_unique<HttpExchange>(HttpRequest{"POST", "/p", {}, {}, {}, {}, {}}, BodyReservation::try_take(shared, 10), form,
+                                          shared, [this] { ++wakes; });
   }
 
   HttpConnections shared{HttpLimits{.bodies_bytes_max = 25, .unsent_bytes_max = 1000}};
@@ -111,17 +111,17 @@ TEST_F(HttpExchangeTest, BodiesTakeRoomAndGiveItBack) {
   auto first = make();
   const auto second = make();
   EXPECT_EQ(shared.bodies_bytes, 20u);
-  EXPECT_EQ(BodyRoom::try_take(shared, 10), nullptr);
+  EXPECT_EQ(BodyReservation::try_take(shared, 10), nullptr);
   first.reset();
-  EXPECT_NE(BodyRoom::try_take(shared, 10), nullptr);
+  EXPECT_NE(BodyReservation::try_take(shared, 10), nullptr);
 }
 
 TEST_F(HttpExchangeTest, ABodyOfUnknownLengthTakesRoomAsItComes) {
   {
-    const std::unique_ptr<BodyRoom> room = BodyRoom::try_take(shared, 0);
-    EXPECT_TRUE(room->try_grow_to(20));
-    EXPECT_TRUE(room->try_grow_to(10)) << "it has that already";
-    EXPECT_FALSE(room->try_grow_to(26));
+    const std::unique_ptr<BodyReservation> reservation = BodyReservation::try_take(shared, 0);
+    EXPECT_TRUE(reservation->try_grow_to(20));
+    EXPECT_TRUE(reservation->try_grow_to(10)) << "it has that already";
+    EXPECT_FALSE(reservation->try_grow_to(26));
     EXPECT_EQ(shared.bodies_bytes, 20u);
   }
   EXPECT_EQ(shared.bodies_bytes, 0u);

@@ -23,12 +23,11 @@ void GenerationApi::generate(Endpoint endpoint, const std::shared_ptr<Exchange>&
   if (!is_json(exchange->request().content_type))
     return refuse("unsupported_media_type", "Send the body as Content-Type: application/json.");
 
-  // Shared as the job's class comment says.
   const std::uint64_t random = random_();
   const auto writer = std::make_shared<AnswerWriter>(exchange, random, api_.text().tokenizer());  // shared as the job's constructor says
   const auto job = api_.make_job(writer, {exchange->request().tenant, random});
   exchange->on_gone([job] { job->cancel(); });
-  // The job is moved back to the I/O thread, never copied: its last reference must not end on a thread of the pool.
+  // The job is moved back, never copied: its last reference must be released on the I/O thread.
   const bool taken = pool_.try_run([this, endpoint, job = job, body = exchange->take_body()]() mutable {
     Result<PreparedRequest> prepared = api_.preparer().prepare(endpoint, body);
     post_([this, job = std::move(job), prepared = std::move(prepared)]() mutable {

@@ -10,13 +10,13 @@
 
 namespace slora {
 
-// The endpoints that generate. Owns the threads that prepare requests; I/O thread but for what runs on those.
+// The endpoints that generate. Owns the worker threads that prepare requests; its methods are called on the I/O thread.
 class GenerationApi {
  public:
   // `api` outlives it; `post` is the one that it was given.
   GenerationApi(Api& api, Api::Post post, std::size_t preparing_threads);
 
-  // Waits for what is being prepared and drops what waits for it.
+  // Waits for the requests that are being prepared and drops queued ones.
   ~GenerationApi() = default;
   GenerationApi(const GenerationApi&) = delete;
   GenerationApi& operator=(const GenerationApi&) = delete;
@@ -41,7 +41,7 @@ class GenerationApi {
   std::mt19937_64 random_{std::random_device{}()};
   bool draining_ = false;
   std::unordered_set<std::shared_ptr<GenerationJob>> preparing_;
-  WorkPool pool_;  // last: its jobs use all others
+  WorkPool pool_;  // last: its jobs use the members above
 };
 
 }  // namespace slora

@@ -41,7 +41,7 @@ std::optional<std::string_view> take_line(std::string_view& rest) {
   return line;
 }
 
-// What decides where the body ends, and what may stand only once.
+// The fields that decide where the body ends, and those that may occur only once.
 struct Framing {
   int host_count = 0, content_length_count = 0, transfer_encoding_count = 0;
 };

@@ -10,14 +10,14 @@
 
 namespace slora {
 
-// The text before a message's body, as pure functions.
+// Message heads: the text before the body, as pure functions.
 
 // Bytes of the head that `bytes` begins with, its empty line included; nothing when it isn't complete.
 [[nodiscard]] std::optional<std::size_t> find_head_end(std::string_view bytes);
 
-// Whether a complete request head is one that no two parsers read differently: CRLF only, no folding, no space before a colon,
-// no control characters, one Host, at most one Content-Length of digits, no transfer coding but exactly "chunked" and never both,
-// an origin-form target. Errors carry the codes of error_response().
+// Whether a complete request head is unambiguous, so that no proxy can read it differently (request smuggling): CRLF only, no folding, no
+// space before a colon, no control characters, one Host, at most one Content-Length of digits, no transfer coding but exactly "chunked" and
+// never both, an origin-form target. Errors carry the codes of error_response().
 [[nodiscard]] Status check_request_head(std::string_view head, const HttpLimits& limits);
 
 // The target's bytes before '?'.
@@ -26,7 +26,7 @@ namespace slora {
 [[nodiscard]] std::string clean_request_id(std::string_view request_id);
 
 enum class ConnectionUse { keep_alive, close };
-// left_out: the answer to HEAD, which says the size of what it does not send.
+// left_out: the answer to HEAD, which has the size of a body that is not sent.
 enum class BodyForm { sized, chunked, until_close, left_out };
 
 struct ResponseHead {

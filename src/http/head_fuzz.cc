@@ -14,10 +14,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view head = bytes.substr(0, *end);
   if (!check_request_head(head, HttpLimits{})) return 0;
   for (std::size_t i = 0; i < head.size(); ++i) {
-    check(head[i] != '\0', "no zero bytes");
-    check(head[i] != '\n' || head[i - 1] == '\r', "no bare line feeds");
-    check(head[i] != '\r' || head[i + 1] == '\n', "no bare carriage returns");
-    check(head[i] != '\n' || i + 1 == head.size() || (head[i + 1] != ' ' && head[i + 1] != '\t'), "no folded lines");
+    check(head[i] != '\0', "expected no zero bytes");
+    check(head[i] != '\n' || head[i - 1] == '\r', "expected no bare line feeds");
+    check(head[i] != '\r' || head[i + 1] == '\n', "expected no bare carriage returns");
+    check(head[i] != '\n' || i + 1 == head.size() || (head[i + 1] != ' ' && head[i + 1] != '\t'), "expected no folded lines");
   }
   return 0;
 }

@@ -9,7 +9,7 @@
 namespace slora {
 namespace {
 
-// Paths may hold bytes that are no UTF-8.
+// Paths may contain bytes that are not UTF-8.
 HttpResponse json_of(const Json& body) { return json_response(body.dump(-1, ' ', false, Json::error_handler_t::replace)); }
 
 HttpResponse flush_response(bool was_done) {
@@ -60,7 +60,7 @@ void InfoApi::server(const std::shared_ptr<Exchange>& exchange) const {
 }
 
 void InfoApi::flush_cache(const std::shared_ptr<Exchange>& exchange) const {
-  // The exchange is moved to the engine's thread and back: its last reference must end here.
+  // The exchange is moved to the engine's thread and back: its last reference must be released on the I/O thread.
   runtime_.engine().clear_caches([post = post_, exchange = exchange](bool was_done) mutable {
     post([exchange = std::move(exchange), was_done] { exchange->respond(flush_response(was_done)); });
   });

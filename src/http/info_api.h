@@ -9,7 +9,7 @@
 
 namespace slora {
 
-// What clients of SGLang ask a server about itself, and have it forget between benchmarks. I/O thread.
+// SGLang's endpoints about the server and its model, and the one that empties the caches between benchmarks. I/O thread.
 class InfoApi {
  public:
   // `runtime` outlives it; `model_path` is the base model's folder as the operator wrote it.
@@ -17,7 +17,7 @@ class InfoApi {
 
   void model(const std::shared_ptr<Exchange>& exchange) const;
   void server(const std::shared_ptr<Exchange>& exchange) const;
-  // Drops all cached prefixes and idle adapters, or refuses when something runs or waits.
+  // Drops all cached prefixes and idle adapters; refuses while sequences run or wait.
   void flush_cache(const std::shared_ptr<Exchange>& exchange) const;
 
  private:

@@ -4,7 +4,7 @@
 
 namespace slora {
 
-// What a client may take of us. Constant after construction.
+// Bounds on the resources that clients may use. Constant after construction.
 struct HttpLimits {
   std::size_t request_line_bytes_max = 8 << 10;
   std::size_t head_bytes_max = 16 << 10;

@@ -14,7 +14,7 @@ struct StatusText {
   std::string_view text;
 };
 
-// What any request may meet, whatever its path.
+// Refusals that are possible on every path.
 constexpr std::array kAnyRequest = {400, 408, 413, 414, 429, 431};
 constexpr std::array kStatusTexts = {
     StatusText{400, "The request is not what this path takes; param names the field, message says expected and found."},

@@ -4,7 +4,7 @@
 
 namespace slora {
 
-// The description of the whole surface (OpenAPI 3.1), made from the table that requests are routed by.
+// The description of all routes (OpenAPI 3.1), made from the table that requests are routed by.
 [[nodiscard]] Json openapi_document(const RouteTable& routes);
 
 }  // namespace slora

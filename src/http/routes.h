@@ -21,10 +21,10 @@ struct RouteAbout {
     std::shared_ptr<const Json> body;  // JSON Schema; null: text, or events
   };
   std::vector<Answer> answers;  // to 200: one, or a whole one and a stream
-  std::vector<int> refusals;    // statuses beside those that its role and its body bring with them
+  std::vector<int> refusals;    // statuses in addition to those that its role and its body imply
 };
 
-// One line of the surface: who may call what, and who answers.
+// One route: who may call it, and its handler.
 struct Route {
   std::string_view method;
   // Compared byte by byte; nothing is decoded or normalised. A last part in braces stands for the rest of a path, which is not empty.

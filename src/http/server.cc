@@ -33,7 +33,7 @@ struct HttpServer::State {
   asio::steady_timer tick{io};
 };
 
-// Out of descriptors or at the limit of connections, clients wait in the kernel's queue: a pause instead of a spinning loop.
+// When descriptors run out or the limit of connections is reached, clients wait in the kernel's queue and the loop pauses.
 asio::awaitable<void> HttpServer::State::accept() {
   constexpr std::chrono::milliseconds pause(50);
   asio::steady_timer timer(io);
@@ -57,7 +57,7 @@ asio::awaitable<void> HttpServer::State::accept() {
   }
 }
 
-// One timer for all connections: their deadlines are seconds away and move with every byte.
+// One timer for all connections instead of one each: deadlines are seconds away and move with every byte.
 void HttpServer::State::watch_deadlines() {
   tick.expires_after(std::chrono::milliseconds(250));
   tick.async_wait([this](const boost::system::error_code& failure) {

@@ -20,11 +20,11 @@ struct HttpServerOptions {
   HttpLimits limits;
 };
 
-// Connections in, exchanges out: reads requests within the limits, finds route and right before it reads a body, and writes the
-// answers. The thread in run() is the I/O thread; everything but post() and stop() happens on it.
+// Reads requests within the limits, checks route and authorisation before it reads a body, and writes the answers. The thread in run() is
+// the I/O thread; everything except post() and stop() happens on it.
 class HttpServer {
  public:
-  // Told of every answer: the route's path (empty when there is none) and the status.
+  // Called for every answer with the route's path (empty when there is none) and the status.
   using OnResponse = std::function<void(std::string_view path, int status)>;
 
   // Binds and listens, so that a taken port is known before the model is loaded; clients wait in the kernel's queue until run().
@@ -35,14 +35,15 @@ class HttpServer {
 
   // Any thread; `work` runs on the I/O thread, in order.
   void post(std::function<void()> work);
-  // Once, after a while, on the I/O thread.
+  // Runs `work` once on the I/O thread after a delay.
   void post_after(std::chrono::milliseconds delay, std::function<void()> work);
 
-  // Serves until stop(). `routes` and `keys` outlive it. `on_signal` hears of SIGTERM and SIGINT, every time.
+  // Serves until stop(). `routes` and `keys` outlive it. `on_signal` is called for every SIGTERM and SIGINT.
   void run(const RouteTable& routes, const ApiKeys& keys, OnResponse on_response, std::function<void()> on_signal);
   void stop();
 
-  // From now on answers close their connections, and idle ones are closed. New requests are still read, so that they can be told.
+  // From now on answers close their connections, and idle ones are closed. New requests are still read, so that they can be refused with an
+  // answer.
   void begin_drain();
 
   // Requests whose answer isn't complete.

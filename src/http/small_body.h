@@ -8,7 +8,7 @@
 
 namespace slora {
 
-// Bodies of a few plain fields: what routes beside generation take. One table per body is both its validator and its schema.
+// Bodies of a few plain fields, for routes other than generation. One table per body is both its validator and its schema.
 
 enum class FieldForm : std::uint8_t { text, flag, integer, token_ids };
 enum class FieldNeed : std::uint8_t { needed, optional };

@@ -16,7 +16,7 @@
 namespace slora {
 namespace {
 
-// A step takes as long as its tokens do: half a minute for the largest on a slow machine, so that only a hanging one takes longer.
+// The largest step takes half a minute on a slow machine: one that takes longer hangs.
 constexpr std::chrono::seconds kHeartbeatAgeMax(60);
 
 std::string joined(const std::vector<std::string>& names) { return fmt::format("{}", fmt::join(names, ",")); }
@@ -132,7 +132,7 @@ void StatusApi::metrics(const std::shared_ptr<Exchange>& exchange) const {
   const JobTable::AdapterUse use = jobs_.adapters_in_use();
   const EngineStats stats = runtime_.engine().stats();
   const AdapterCounts adapters = runtime_.adapters().counts();
-  // One series, made anew each time: who reads several takes the one of the latest time.
+  // As in vLLM the value is a time: of several series a scraper uses the latest.
   writer.family("vllm:lora_requests_info", "Adapters of the requests that run and wait, and when that was so.", MetricKind::gauge);
   writer.sample({{"max_lora", std::to_string(adapters.registered)},
                  {"running_lora_adapters", joined(use.running)},

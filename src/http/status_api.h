@@ -14,22 +14,22 @@
 
 namespace slora {
 
-// How the base model is called.
+// The names of the base model.
 struct ModelNames {
-  std::vector<std::string> all;  // [1..] what means it in requests; the first is the one in answers
-  std::size_t listed_count = 1;  // the first so many are shown in lists
+  std::vector<std::string> all;  // [1..] accepted in requests; the first is used in answers
+  std::size_t listed_count = 1;  // how many of them, from the first on, GET /v1/models lists
 };
 
-// The endpoints that tell about the server. I/O thread.
+// The endpoints about the server's state. I/O thread.
 class StatusApi {
  public:
-  // What it borrows outlives it. `request_count` tells how many requests for generation are not answered yet.
+  // What it borrows outlives it. `request_count` returns how many requests for generation are not answered yet.
   StatusApi(ModelNames names, Runtime& runtime, const JobTable& jobs, std::function<std::size_t()> request_count);
 
   void models(const std::shared_ptr<Exchange>& exchange) const;
   // The model that the rest of the path names.
   void model(const std::shared_ptr<Exchange>& exchange) const;
-  // Healthy is an engine whose loop turns, not an HTTP thread that answers.
+  // Healthy means that the engine's loop makes progress, not merely that the HTTP thread answers.
   void health(const std::shared_ptr<Exchange>& exchange) const;
   // The same without a body.
   void ping(const std::shared_ptr<Exchange>& exchange) const;

@@ -20,7 +20,7 @@ constexpr SmallField kReturnTokenStrs{"return_token_strs", FieldForm::flag, Fiel
 constexpr std::array kDetokenizeFields = {
     SmallField{"model", FieldForm::text, FieldNeed::optional, "The base model or an adapter; all have the same tokens."},
     SmallField{"tokens", FieldForm::token_ids, FieldNeed::needed, "Token ids."}};
-// The fields of generation that say what the prompt is.
+// The fields of generation requests that define the prompt.
 constexpr std::array kPromptFields = {"model", "prompt", "add_special_tokens"};
 constexpr std::array kConversationFields = {"model",
                                             "messages",

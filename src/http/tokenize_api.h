@@ -11,8 +11,8 @@
 
 namespace slora {
 
-// The endpoints that turn texts and conversations into tokens and back, as vLLM's do. I/O thread but for the work, which has a thread of
-// its own: whoever counts tokens holds up no generation.
+// The endpoints that turn texts and conversations into tokens and back, as vLLM's do. The work has a thread of its own, so that counting
+// tokens does not delay generation; everything else happens on the I/O thread.
 class TokenizeApi {
  public:
   // What it borrows outlives it.
@@ -35,7 +35,7 @@ class TokenizeApi {
   const Tokenizer& tokenizer_;
   const std::int32_t vocabulary_size_;
   const std::int32_t max_model_len_;
-  AnswerPool pool_;  // last: its work uses all others
+  AnswerPool pool_;  // last: its work uses the members above
 };
 
 }  // namespace slora

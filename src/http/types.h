@@ -14,7 +14,7 @@ namespace slora {
 struct HttpRequest {
   std::string method;
   std::string path;
-  std::string path_rest;  // what stood in the place of the path's part in braces; raw bytes
+  std::string path_rest;  // what matched the part in braces of the route's path; raw bytes
   std::string content_type;
   std::string request_id;  // the client's x-request-id, cleaned; a label to echo, never a key
   std::string body;
@@ -42,7 +42,7 @@ class Exchange {
   virtual void respond(HttpResponse response) = 0;
 
   virtual void begin_stream(std::string_view content_type) = 0;
-  // Never blocks. A client that falls too far behind is dropped, as if it had left.
+  // Never blocks. A client that reads too slowly is disconnected, as if it had left.
   virtual void send(std::string_view bytes) = 0;
   virtual void end_stream() = 0;
   // Closes the connection before the stream's proper end, so that the client can't take it for whole.

@@ -12,12 +12,12 @@
 
 namespace slora {
 
-// Takes what it has room for and remembers it; tokens come from the tests.
+// Accepts sequences up to its capacity and records them; tokens come from the tests.
 class ScriptedGenerator final : public Generator {
  public:
   SequenceId next_sequence_id() override { return SequenceId{++last_id}; }
   Status submit(GenerationRequest request) override {
-    if (submitted.size() >= room) return error("queue_full", "full");
+    if (submitted.size() >= capacity) return error("queue_full", "full");
     submitted.push_back(std::move(request));
     return {};
   }
@@ -35,7 +35,7 @@ class ScriptedGenerator final : public Generator {
 
   std::int32_t context = 64;
   std::uint64_t last_id = 0;
-  std::size_t room = 100;
+  std::size_t capacity = 100;
   std::vector<GenerationRequest> submitted;
   std::set<std::uint64_t> cancelled;
 };
