@@ -10,7 +10,7 @@
 namespace slora {
 namespace {
 
-constexpr JsonLimits kConfigLimits{.bytes_max = std::size_t{16} << 20, .values_max = std::size_t{1} << 20};
+constexpr JsonLimits kAdapterConfigLimits{.bytes_max = std::size_t{16} << 20, .values_max = std::size_t{1} << 20};
 constexpr std::int64_t kRankMax = 65536;  // the server has a smaller limit of its own
 constexpr std::size_t kPatternsMax = 4096;
 constexpr std::size_t kExpressionsMax = 64;  // patterns that are regular expressions, which are matched against every module
@@ -226,7 +226,7 @@ Result<AdapterConfig> parse_adapter_config(const Json& config) {
 
 Result<AdapterConfig> read_adapter_config(const std::string& folder) {
   constexpr std::string_view kName = "adapter_config.json";
-  Result<Json> json = read_json_file(fmt::format("{}/{}", folder, kName), kConfigLimits);
+  Result<Json> json = read_json_file(fmt::format("{}/{}", folder, kName), kAdapterConfigLimits);
   if (!json && json.error().code == "E_NO_FILE") return error("E_NO_CONFIG", "expected {} in the adapter folder, found none", kName);
   if (!json) return error(json.error().code == "E_TOO_LARGE" ? "E_BAD_JSON" : json.error().code, "{}", json.error().message);
   Result<AdapterConfig> config = parse_adapter_config(*json);

@@ -20,7 +20,9 @@ constexpr std::uint32_t kMatchSteps = 10'000;  // an ordinary key needs about a 
 constexpr std::uint32_t kMatchDepth = 1'000;
 constexpr std::uint32_t kMatchHeapKib = 1'024;
 
-tl::unexpected<Error> refuse(std::string_view key, std::string_view why) { return error("E_PATTERN", "pattern {}: {}", quote(key), why); }
+tl::unexpected<Error> refuse_pattern(std::string_view key, std::string_view why) {
+  return error("E_PATTERN", "pattern {}: {}", quote(key), why);
+}
 
 bool is_plain_character(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
@@ -95,13 +97,13 @@ bool matches_plain(std::string_view key, std::string_view path) {
 
 Result<ModulePattern> ModulePattern::compile(std::string_view key) {
   if (key.empty() || key.size() > kKeyBytesMax) {
-    return refuse(key, fmt::format("expected 1 to {} bytes, found {}", kKeyBytesMax, key.size()));
+    return refuse_pattern(key, fmt::format("expected 1 to {} bytes, found {}", kKeyBytesMax, key.size()));
   }
   ModulePattern pattern(key);
   if (std::all_of(key.begin(), key.end(), is_plain_character)) return pattern;
   const std::string group = fmt::format("({})", key);  // the key may begin with "?", which makes it a special group
   if (const std::optional<std::string> foreign = foreign_syntax(group)) {
-    return refuse(key, fmt::format("expected an expression that Python and PCRE2 read alike, found {}", *foreign));
+    return refuse_pattern(key, fmt::format("expected an expression that Python and PCRE2 read alike, found {}", *foreign));
   }
   const std::string whole = fmt::format("(.*\\.)?{}$", group);
   const std::unique_ptr<pcre2_compile_context, FreeCompileContext> context(pcre2_compile_context_create(nullptr));
@@ -114,7 +116,7 @@ Result<ModulePattern> ModulePattern::compile(std::string_view key) {
   if (pattern.code_ == nullptr) {
     std::array<PCRE2_UCHAR, 256> message{};
     pcre2_get_error_message(code, message.data(), message.size());
-    return refuse(key, fmt::format("expected a regular expression, found: {}", reinterpret_cast<const char*>(message.data())));
+    return refuse_pattern(key, fmt::format("expected a regular expression, found: {}", reinterpret_cast<const char*>(message.data())));
   }
   return pattern;
 }
@@ -122,7 +124,8 @@ Result<ModulePattern> ModulePattern::compile(std::string_view key) {
 Result<bool> ModulePattern::matches(std::string_view path) const {
   const bool printable = std::all_of(path.begin(), path.end(), [](char c) { return c > ' ' && c <= '~'; });
   if (path.size() > kPathBytesMax || !printable) {
-    return refuse(key_, fmt::format("expected a module path of at most {} printable characters, found {}", kPathBytesMax, quote(path)));
+    return refuse_pattern(key_,
+                          fmt::format("expected a module path of at most {} printable characters, found {}", kPathBytesMax, quote(path)));
   }
   if (is_plain()) return matches_plain(key_, path);
   const std::unique_ptr<pcre2_match_context, FreeMatchContext> context(pcre2_match_context_create(nullptr));
@@ -134,7 +137,7 @@ Result<bool> ModulePattern::matches(std::string_view path) const {
   const int found = pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(path.data()), path.size(), 0, 0, data.get(), context.get());
   if (found >= 0) return true;
   if (found == PCRE2_ERROR_NOMATCH) return false;
-  return refuse(key_, fmt::format("expected a match of {} within {} steps, found none", quote(path), kMatchSteps));
+  return refuse_pattern(key_, fmt::format("expected a match of {} within {} steps, found none", quote(path), kMatchSteps));
 }
 
 void ModulePattern::Release::operator()(pcre2_real_code_8* code) const { pcre2_code_free(code); }

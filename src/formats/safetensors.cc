@@ -31,20 +31,20 @@ std::optional<std::uint64_t> size_from(const Json& value) {
   return std::nullopt;  // the parser represents non-negative integers as unsigned, so any other value is negative or no integer
 }
 
-tl::unexpected<Error> refuse(std::string_view tensor, std::string_view what) {
+tl::unexpected<Error> refuse_tensor(std::string_view tensor, std::string_view what) {
   return error("E_SAFETENSORS", "tensor {}: {}", quote(tensor), what);
 }
 
 Result<std::vector<std::int64_t>> parse_shape(std::string_view name, const Json& shape) {
-  if (!shape.is_array()) return refuse(name, fmt::format("shape: expected a list, found {}", shown(shape)));
+  if (!shape.is_array()) return refuse_tensor(name, fmt::format("shape: expected a list, found {}", shown(shape)));
   if (shape.size() > kDimensionsMax) {
-    return refuse(name, fmt::format("shape: expected at most {} dimensions, found {}", kDimensionsMax, shape.size()));
+    return refuse_tensor(name, fmt::format("shape: expected at most {} dimensions, found {}", kDimensionsMax, shape.size()));
   }
   std::vector<std::int64_t> dimensions;
   for (const Json& element : shape) {
     const std::optional<std::uint64_t> size = size_from(element);
     const std::optional<std::int64_t> dimension = size ? checked_cast<std::int64_t>(*size) : std::nullopt;
-    if (!dimension) return refuse(name, fmt::format("shape: expected integers from 0 on, found {}", shown(shape)));
+    if (!dimension) return refuse_tensor(name, fmt::format("shape: expected integers from 0 on, found {}", shown(shape)));
     dimensions.push_back(*dimension);
   }
   return dimensions;
@@ -62,7 +62,7 @@ std::optional<std::uint64_t> bytes_for(DType dtype, const std::vector<std::int64
 
 // Reads one entry; `offset` is relative to the end of the header.
 Result<TensorInfo> parse_tensor(const std::string& name, const Json& entry) {
-  if (!entry.is_object()) return refuse(name, fmt::format("expected an object, found {}", shown(entry)));
+  if (!entry.is_object()) return refuse_tensor(name, fmt::format("expected an object, found {}", shown(entry)));
   const Json* dtype_name = nullptr;
   const Json* shape = nullptr;
   const Json* offsets = nullptr;
@@ -74,25 +74,26 @@ Result<TensorInfo> parse_tensor(const std::string& name, const Json& entry) {
     } else if (key == "data_offsets") {
       offsets = &value;
     } else {
-      return refuse(name, fmt::format("expected dtype, shape and data_offsets, found {}", quote(key)));
+      return refuse_tensor(name, fmt::format("expected dtype, shape and data_offsets, found {}", quote(key)));
     }
   }
   if (dtype_name == nullptr || shape == nullptr || offsets == nullptr)
-    return refuse(name, "expected dtype, shape and data_offsets, found less");
+    return refuse_tensor(name, "expected dtype, shape and data_offsets, found less");
 
   const std::optional<DType> dtype = dtype_name->is_string() ? dtype_of(dtype_name->get_ref<const std::string&>()) : std::nullopt;
-  if (!dtype) return refuse(name, fmt::format("expected a known dtype, found {}", shown(*dtype_name)));
+  if (!dtype) return refuse_tensor(name, fmt::format("expected a known dtype, found {}", shown(*dtype_name)));
   Result<std::vector<std::int64_t>> dimensions = parse_shape(name, *shape);
   if (!dimensions) return forward_error(dimensions);
   const std::optional<std::uint64_t> bytes = bytes_for(*dtype, *dimensions);
-  if (!bytes) return refuse(name, fmt::format("shape {}: expected a size that fits 64 bits", shown(*shape)));
+  if (!bytes) return refuse_tensor(name, fmt::format("shape {}: expected a size that fits 64 bits", shown(*shape)));
 
   const bool is_pair = offsets->is_array() && offsets->size() == 2;
   const std::optional<std::uint64_t> begin = is_pair ? size_from((*offsets)[0]) : std::nullopt;
   const std::optional<std::uint64_t> end = is_pair ? size_from((*offsets)[1]) : std::nullopt;
-  if (!begin || !end || *begin > *end) return refuse(name, fmt::format("data_offsets: expected [begin, end], found {}", shown(*offsets)));
+  if (!begin || !end || *begin > *end)
+    return refuse_tensor(name, fmt::format("data_offsets: expected [begin, end], found {}", shown(*offsets)));
   if (*end - *begin != *bytes) {
-    return refuse(name, fmt::format("expected {} bytes for {} {}, found {}", *bytes, name_of(*dtype), shown(*shape), *end - *begin));
+    return refuse_tensor(name, fmt::format("expected {} bytes for {} {}, found {}", *bytes, name_of(*dtype), shown(*shape), *end - *begin));
   }
   return TensorInfo{name, *dtype, std::move(*dimensions), *begin, *bytes};
 }
@@ -115,12 +116,12 @@ Status place(std::vector<TensorInfo>& tensors, std::uint64_t data_begin, std::ui
   std::uint64_t expected = 0;
   for (TensorInfo& tensor : tensors) {
     if (tensor.offset != expected) {
-      return refuse(tensor.name,
-                    fmt::format("expected its bytes to begin at {}, where the tensor before ends, found {}", expected, tensor.offset));
+      return refuse_tensor(
+          tensor.name, fmt::format("expected its bytes to begin at {}, where the tensor before ends, found {}", expected, tensor.offset));
     }
     if (tensor.bytes > data_bytes - expected) {
-      return refuse(tensor.name, fmt::format("expected its bytes to end within the file's {} data bytes, found {} at {}", data_bytes,
-                                             tensor.bytes, tensor.offset));
+      return refuse_tensor(tensor.name, fmt::format("expected its bytes to end within the file's {} data bytes, found {} at {}", data_bytes,
+                                                    tensor.bytes, tensor.offset));
     }
     expected += tensor.bytes;
     tensor.offset += data_begin;

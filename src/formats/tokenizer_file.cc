@@ -12,7 +12,7 @@ namespace slora {
 namespace {
 
 constexpr JsonLimits kTokenizerLimits{.bytes_max = std::size_t{64} << 20};
-constexpr JsonLimits kConfigLimits{.bytes_max = std::size_t{8} << 20};
+constexpr JsonLimits kTokenizerFileLimits{.bytes_max = std::size_t{8} << 20};
 constexpr std::size_t kTemplateBytesMax = std::size_t{1} << 20;
 constexpr std::size_t kTemplatesMax = 64;
 
@@ -21,7 +21,7 @@ bool is_absent(const Error& why) { return why.code == "E_NO_FILE"; }
 
 // An object; an empty one if there is no such file.
 Result<Json> read_optional_object(const std::string& path) {
-  Result<Json> json = read_json_file(path, kConfigLimits);
+  Result<Json> json = read_json_file(path, kTokenizerFileLimits);
   if (!json && is_absent(json.error())) return Json(Json::value_t::object);
   if (json && !json->is_object()) return error("E_BAD_JSON", "{}: expected an object, found {}", file_name(path), type_name(*json));
   return json;

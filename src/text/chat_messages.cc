@@ -7,10 +7,6 @@ namespace {
 
 constexpr std::size_t kMembersMax = 64;  // of a message; each look-up is linear
 
-tl::unexpected<Error> refuse(std::string place, std::string_view what) {
-  return tl::unexpected(Error{"invalid_request_error", fmt::format("{}: {}", place, what), std::move(place)});
-}
-
 // The text of a text part; nullptr for other parts.
 const Json* text_of_part(const Json& part) {
   const Json* type = part.is_object() ? find_member(part, "type") : nullptr;
@@ -23,7 +19,8 @@ Result<Json> joined_parts(const std::string& place, const Json& parts) {
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const Json* part = text_of_part(parts[i]);
     if (part == nullptr)
-      return refuse(fmt::format("{}[{}]", place, i), R"(expected a part {"type": "text", "text": ...}, the only kind that is served)");
+      return refuse_field(fmt::format("{}[{}]", place, i),
+                          R"(expected a part {"type": "text", "text": ...}, the only kind that is served)");
     if (i > 0) text += '\n';
     text += part->get_ref<const std::string&>();
   }
@@ -37,7 +34,7 @@ Result<Json> content_of(const std::string& place, const Json* content, ContentFo
   if (content->is_array()) {
     if (const Result<Json> checked = joined_parts(place, *content); !checked) return tl::unexpected(checked.error());
   } else if (!content->is_string()) {
-    return refuse(place, "expected a string or a list of parts");
+    return refuse_field(place, "expected a string or a list of parts");
   } else if (format == ContentFormat::parts && !is_tool_result) {
     return Json::array({{{"type", "text"}, {"text", *content}}});
   }
@@ -58,13 +55,18 @@ void name_reasoning(Json& message) {
 
 }  // namespace
 
+tl::unexpected<Error> refuse_field(std::string field, std::string_view what) {
+  std::string message = fmt::format("{}: {}", field, what);
+  return tl::unexpected(Error{"invalid_request_error", std::move(message), std::move(field)});
+}
+
 Result<Json> to_template_messages(const Json& messages, ContentFormat format) {
-  if (!messages.is_array() || messages.empty()) return refuse("messages", "expected a list with at least one message");
+  if (!messages.is_array() || messages.empty()) return refuse_field("messages", "expected a list with at least one message");
   Json out = Json::array();
   for (std::size_t i = 0; i < messages.size(); ++i) {
     const std::string place = fmt::format("messages[{}]", i);
-    if (!messages[i].is_object()) return refuse(place, "expected an object with \"role\" and \"content\"");
-    if (messages[i].size() > kMembersMax) return refuse(place, fmt::format("expected at most {} members", kMembersMax));
+    if (!messages[i].is_object()) return refuse_field(place, "expected an object with \"role\" and \"content\"");
+    if (messages[i].size() > kMembersMax) return refuse_field(place, fmt::format("expected at most {} members", kMembersMax));
     const Json* role = find_member(messages[i], "role");
     Result<Json> content = content_of(place + ".content", find_member(messages[i], "content"), format, role != nullptr && *role == "tool");
     if (!content) return content;

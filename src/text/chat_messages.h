@@ -1,8 +1,14 @@
 #pragma once
+#include <string>
+#include <string_view>
+
 #include "base/result.h"
 #include "formats/json.h"
 
 namespace slora {
+
+// The error of a request's field, "messages[0].content" for example: param is the field, and the message begins with it.
+[[nodiscard]] tl::unexpected<Error> refuse_field(std::string field, std::string_view what);
 
 enum class ContentFormat { text, parts };  // how a template expects a message's content
 

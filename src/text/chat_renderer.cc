@@ -17,19 +17,15 @@ constexpr std::string_view kDefaultName = "default";
 // whether the template strips texts.
 constexpr std::string_view kContinueTag = "CONTINUE_FINAL_MESSAGE_TAG ";
 
-tl::unexpected<Error> refuse(std::string param, std::string_view what) {
-  return tl::unexpected(Error{"invalid_request_error", fmt::format("{}: {}", param, what), std::move(param)});
-}
-
 Json or_null(const Json* value) { return value == nullptr ? Json() : *value; }
 
 // Appends the tag to the last message's text and returns that text. Requires: content in the template's format.
 Result<std::string> tag_final_message(Json& messages, const Json& original) {
   if (find_member(original.back(), "content") == nullptr)
-    return refuse("continue_final_message", "the last message has no content to continue");
+    return refuse_field("continue_final_message", "the last message has no content to continue");
   Json& content = messages.back()["content"];
   Json* text = content.is_string() ? &content : content.empty() ? nullptr : &content.back()["text"];
-  if (text == nullptr) return refuse("continue_final_message", "the last message has no text to continue");
+  if (text == nullptr) return refuse_field("continue_final_message", "the last message has no text to continue");
   auto whole = text->get<std::string>();
   *text = whole + std::string(kContinueTag);
   return whole;
@@ -39,7 +35,8 @@ Result<std::string> cut_at_tag(std::string rendered, std::string_view final_text
   const std::string_view bare_tag = strip_right(kContinueTag);
   const std::size_t at = rendered.rfind(bare_tag);
   if (at == std::string::npos || find_first(rendered, strip_left(strip_right(final_text))) == std::string::npos) {
-    return refuse("continue_final_message", "the model's chat template doesn't write the last message as it is, so it can't be continued");
+    return refuse_field("continue_final_message",
+                        "the model's chat template doesn't write the last message as it is, so it can't be continued");
   }
   const bool keeps_spaces = std::string_view(rendered).substr(at).starts_with(kContinueTag);
   rendered.resize(at);
@@ -84,8 +81,8 @@ Result<const ChatRenderer::Named*> ChatRenderer::choose(const Conversation& conv
   if (chosen != nullptr) return tl::unexpected(chosen->parsed.error());
   std::vector<std::string> names;
   for (const auto& [name, ignored] : templates_) names.push_back(quote(name));
-  return refuse("chat_template", fmt::format("expected the name of one of this model's templates ({}), found {}", fmt::join(names, ", "),
-                                             quote(conversation.template_name.value_or(kDefaultName))));
+  return refuse_field("chat_template", fmt::format("expected the name of one of this model's templates ({}), found {}",
+                                                   fmt::join(names, ", "), quote(conversation.template_name.value_or(kDefaultName))));
 }
 
 Result<std::string> ChatRenderer::render(const Conversation& conversation) const {
@@ -93,15 +90,15 @@ Result<std::string> ChatRenderer::render(const Conversation& conversation) const
   if (!chosen) return tl::unexpected(chosen.error());
   const ChatTemplate& chat_template = *(*chosen)->parsed;
   if (conversation.kwargs != nullptr && conversation.kwargs->size() > kVariablesMax) {
-    return refuse("chat_template_kwargs",
-                  fmt::format("expected at most {} variables, found {}", kVariablesMax, conversation.kwargs->size()));
+    return refuse_field("chat_template_kwargs",
+                        fmt::format("expected at most {} variables, found {}", kVariablesMax, conversation.kwargs->size()));
   }
   Result<Json> messages =
       to_template_messages(conversation.messages, chat_template.loops_over_content() ? ContentFormat::parts : ContentFormat::text);
   if (!messages) return forward_error(messages);
   std::string final_text;
   if (conversation.continue_final_message) {
-    if (!(*chosen)->names_content) return refuse("continue_final_message", "the model's chat template writes no content");
+    if (!(*chosen)->names_content) return refuse_field("continue_final_message", "the model's chat template writes no content");
     Result<std::string> tagged = tag_final_message(*messages, conversation.messages);
     if (!tagged) return tagged;
     final_text = std::move(*tagged);

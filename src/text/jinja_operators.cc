@@ -89,7 +89,7 @@ Value calculate_numbers(Machine& machine, BinaryOperator kind, double a, double 
 }
 
 // The types that "+" concatenates and "*" repeats.
-bool is_sequence(const Value& value) {
+bool is_concatenable(const Value& value) {
   return value.if_text() != nullptr || (value.if_list() != nullptr && value.if_list()->kind <= ListKind::tuple);
 }
 
@@ -142,7 +142,7 @@ Value add(Machine& machine, const Value& left, const Value& right) {
   if (left.if_text() != nullptr && right.if_text() != nullptr) return add_texts(machine, left, right);
   const List* first = left.if_list();
   const List* second = right.if_list();
-  if (first != nullptr && second != nullptr && first->kind == second->kind && is_sequence(left)) {
+  if (first != nullptr && second != nullptr && first->kind == second->kind && is_concatenable(left)) {
     std::vector<Value> members = first->members;
     members.insert(members.end(), second->members.begin(), second->members.end());
     return machine.make_list(std::move(members), first->kind);
@@ -158,8 +158,8 @@ Value calculate(Machine& machine, BinaryOperator kind, const Value& left, const 
   if (left.is_number() && right.is_number()) return calculate_numbers(machine, kind, *left.if_number(), *right.if_number());
   if (kind == BinaryOperator::add) return add(machine, left, right);
   if (kind == BinaryOperator::multiply) {
-    if (is_sequence(left) && right.if_integer()) return repeat(machine, left, *right.if_integer());
-    if (is_sequence(right) && left.if_integer()) return repeat(machine, right, *left.if_integer());
+    if (is_concatenable(left) && right.if_integer()) return repeat(machine, left, *right.if_integer());
+    if (is_concatenable(right) && left.if_integer()) return repeat(machine, right, *left.if_integer());
   }
   if (kind == BinaryOperator::modulo && left.if_text() != nullptr) return machine.fail("formatting a string with % is not supported");
   return fail_operands(machine, kind, left, right);

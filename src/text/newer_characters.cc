@@ -8,7 +8,7 @@
 namespace slora {
 namespace {
 
-struct Range {
+struct NewerRange {
   char32_t first;
   char32_t last;
   char32_t replacement;
@@ -16,7 +16,7 @@ struct Range {
 
 // Code points that Unicode 14 had not assigned and Unicode 16 has, in order.
 // clang-format off
-constexpr std::array<Range, 126> kRanges = {{
+constexpr std::array<NewerRange, 126> kRanges = {{
     {0x897, 0x897, 0x901}, {0xCF3, 0xCF3, 0x903}, {0xECE, 0xECE, 0x901}, {0x1B4E, 0x1B4F, 0x964}, {0x1B7F, 0x1B7F, 0x964},
     {0x1C89, 0x1C89, 0x1E00}, {0x1C8A, 0x1C8A, 0x1E01}, {0x2427, 0x2429, 0x2400}, {0x2FFC, 0x2FFF, 0x2400}, {0x31E4, 0x31E5, 0x2400},
     {0x31EF, 0x31EF, 0x2400}, {0xA7CB, 0xA7CC, 0x1E00}, {0xA7CD, 0xA7CD, 0x1E01}, {0xA7DA, 0xA7DA, 0x1E00}, {0xA7DB, 0xA7DB, 0x1E01},
@@ -56,7 +56,8 @@ constexpr unsigned char kLeadByteMin = 0xE0;  // all newer characters have three
 }  // namespace
 
 char32_t older_character(char32_t code_point) {
-  const auto* range = std::lower_bound(kRanges.begin(), kRanges.end(), code_point, [](const Range& r, char32_t c) { return r.last < c; });
+  const auto* range =
+      std::lower_bound(kRanges.begin(), kRanges.end(), code_point, [](const NewerRange& r, char32_t c) { return r.last < c; });
   return range != kRanges.end() && range->first <= code_point ? range->replacement : code_point;
 }
 

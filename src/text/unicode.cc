@@ -26,7 +26,7 @@ bool is_other_alphabetic_symbol(char32_t code_point) {
          in(code_point, 0x1F170, 0x1F189);
 }
 
-struct Range {
+struct CharacterRange {
   char32_t first;
   char32_t last;
 };
@@ -34,7 +34,7 @@ struct Range {
 // Characters that normalisation changes in current Unicode, but not in the older version that `tokenizers` normalises by; they must
 // stay unchanged. Sorted.
 // clang-format off
-constexpr std::array<Range, 48> kNeverNormalized = {{
+constexpr std::array<CharacterRange, 48> kNeverNormalized = {{
     {0x7FD, 0x7FD}, {0x898, 0x89F}, {0x8CA, 0x8D3}, {0x9FE, 0x9FE}, {0xC3C, 0xC3C}, {0xD3B, 0xD3C}, {0xEBA, 0xEBA}, {0x1715, 0x1715},
     {0x1ABF, 0x1ACE}, {0x1DF6, 0x1DFA}, {0x32FF, 0x32FF}, {0xA7F2, 0xA7F4}, {0xA82C, 0xA82C}, {0xAB69, 0xAB69}, {0x10781, 0x10785},
     {0x10787, 0x107B0}, {0x107B2, 0x107BA}, {0x10D24, 0x10D27}, {0x10EAB, 0x10EAC}, {0x10EFD, 0x10EFF}, {0x10F46, 0x10F50},
@@ -47,7 +47,7 @@ constexpr std::array<Range, 48> kNeverNormalized = {{
 
 // Characters that are punctuation in current Unicode but not in the older version that `tokenizers` splits at punctuation by, or the
 // reverse. Sorted.
-constexpr std::array<Range, 32> kPunctuationByOneVersion = {{
+constexpr std::array<CharacterRange, 32> kPunctuationByOneVersion = {{
     {0x61D, 0x61D}, {0x9FD, 0x9FD}, {0xA76, 0xA76}, {0xC77, 0xC77}, {0xC84, 0xC84}, {0x166D, 0x166D}, {0x1B7D, 0x1B7E}, {0x2E43, 0x2E4F},
     {0x2E52, 0x2E5D}, {0x10EAD, 0x10EAD}, {0x10F55, 0x10F59}, {0x10F86, 0x10F89}, {0x111C9, 0x111C9}, {0x1144B, 0x1144F},
     {0x1145A, 0x1145B}, {0x1145D, 0x1145D}, {0x11660, 0x1166C}, {0x116B9, 0x116B9}, {0x1183B, 0x1183B}, {0x11944, 0x11946},
@@ -56,8 +56,9 @@ constexpr std::array<Range, 32> kPunctuationByOneVersion = {{
 }};
 // clang-format on
 
-bool is_in(std::span<const Range> ranges, char32_t code_point) {
-  const auto range = std::lower_bound(ranges.begin(), ranges.end(), code_point, [](const Range& r, char32_t c) { return r.last < c; });
+bool is_in(std::span<const CharacterRange> ranges, char32_t code_point) {
+  const auto range =
+      std::lower_bound(ranges.begin(), ranges.end(), code_point, [](const CharacterRange& r, char32_t c) { return r.last < c; });
   return range != ranges.end() && range->first <= code_point;
 }
 

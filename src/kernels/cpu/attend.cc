@@ -8,8 +8,8 @@
 namespace slora::cpu {
 namespace {
 
-constexpr std::int32_t kItemRows = 112;      // pairs of query and head that share one pass over the keys: eight tiles
-constexpr std::int64_t kItemsPerThread = 4;  // enough that threads finish at about the same time
+constexpr std::int32_t kAttendItemRows = 112;  // pairs of query and head that share one pass over the keys: eight tiles
+constexpr std::int64_t kItemsPerThread = 4;    // enough that threads finish at about the same time
 
 std::size_t whole_lines(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
@@ -50,7 +50,7 @@ void Attend::plan(Tensor out, Tensor q, const KvLayer& layer, std::span<const Sp
     for (const SpanView& span : spans) count += (span.row_count + queries - 1) / queries * layer.kv_heads;
     return count;
   };
-  std::int32_t queries = std::max(1, kItemRows / group);
+  std::int32_t queries = std::max(1, kAttendItemRows / group);
   while (queries * group > kernels_.tile_rows && queries > 1 && item_count(queries) < enough) queries /= 2;
   whole_.clear();
   for (const SpanView& span : spans) {

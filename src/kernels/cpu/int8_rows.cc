@@ -9,7 +9,6 @@ namespace {
 
 constexpr std::int64_t kParallelElements = 16384;  // packing fewer takes less time than waking a thread
 constexpr std::int64_t kItemGroups = 4;
-constexpr std::int64_t kLineWords = 16;
 
 }  // namespace
 

@@ -13,6 +13,8 @@
 
 namespace slora::cpu {
 
+inline constexpr std::int64_t kLineWords = 16;  // words of 4 bytes in a cache line
+
 // One record that a product adds, with its rows of z packed.
 struct ExpandCall {
   const AppliedRecord* applied = nullptr;

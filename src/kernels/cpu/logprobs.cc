@@ -7,15 +7,10 @@
 #include "kernels/reference/logprobs.h"
 
 namespace slora::cpu {
-namespace {
-
-std::size_t block_count(std::size_t count) { return (count + kWeightBlock - 1) / kWeightBlock; }
-
-}  // namespace
 
 void Logprobs::reserve(std::size_t vocab_size, std::int32_t count) {
   weights_.reserve(vocab_size);
-  block_sums_.reserve(block_count(vocab_size));
+  block_sums_.reserve(weight_block_count(vocab_size));
   found_.reserve(kWeightBlock);
   best_.reserve(std::min(vocab_size, static_cast<std::size_t>(count)));
 }
@@ -23,7 +18,7 @@ void Logprobs::reserve(std::size_t vocab_size, std::int32_t count) {
 void Logprobs::normalise(std::span<const float> logits, float highest) {
   logits_ = logits;
   weights_.resize(logits.size());
-  block_sums_.resize(block_count(logits.size()));
+  block_sums_.resize(weight_block_count(logits.size()));
   const double total = kernels_->exp_weights(weights_.data(), block_sums_.data(), logits.data(), std::ssize(logits), highest, 1.0f);
   normaliser_ = static_cast<double>(highest) + std::log(total);
 }

@@ -9,7 +9,6 @@ namespace {
 
 constexpr std::int64_t kParallelWords = 8192;  // packing fewer takes less time than waking a thread
 constexpr std::int64_t kItemPairs = 512;
-constexpr std::int64_t kLineWords = 16;
 
 // A single row of bf16 with an even length already has the layout of a tile.
 bool is_packed(const RowTile& tile) { return tile.rows == 1 && tile.source.dtype == DType::bf16 && tile.source.cols % 2 == 0; }

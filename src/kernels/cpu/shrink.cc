@@ -5,7 +5,7 @@
 namespace slora::cpu {
 namespace {
 
-constexpr std::int32_t kItemRows = 64;
+constexpr std::int32_t kShrinkItemRows = 64;
 
 // Where the call's part of A begins.
 const std::byte* first_byte(const ShrinkCall& call) {
@@ -26,8 +26,9 @@ void Shrink::run(Tensor z, Tensor x, std::span<const AppliedRecord> records) {
     check(rank_count == 0 || (applied.record->a.dtype == DType::bf16 && applied.record->a.cols == x.cols), "expected A [rank, in] in bf16");
     const std::int32_t row_end = applied.row_begin + applied.row_count;
     for (std::int32_t rank = 0; rank < rank_count; rank += item_ranks) {
-      for (std::int32_t row = applied.row_begin; row < row_end; row += kItemRows) {
-        calls_.push_back({z, x, &applied, row, std::min(kItemRows, row_end - row), rank, std::min(item_ranks, rank_count - rank), nullptr});
+      for (std::int32_t row = applied.row_begin; row < row_end; row += kShrinkItemRows) {
+        calls_.push_back(
+            {z, x, &applied, row, std::min(kShrinkItemRows, row_end - row), rank, std::min(item_ranks, rank_count - rank), nullptr});
       }
     }
   }
@@ -42,7 +43,8 @@ std::int32_t Shrink::ranks_per_item(std::span<const AppliedRecord> records) cons
   constexpr std::int32_t kRanksMax = 16;
   constexpr std::int64_t kItemsPerThread = 4;
   std::int64_t ranks_sum = 0;
-  for (const AppliedRecord& applied : records) ranks_sum += applied.record->rank * ((applied.row_count + kItemRows - 1) / kItemRows);
+  for (const AppliedRecord& applied : records)
+    ranks_sum += applied.record->rank * ((applied.row_count + kShrinkItemRows - 1) / kShrinkItemRows);
   std::int32_t ranks = kRanksMax;
   while (ranks > kRanksMin && ranks_sum < ranks * kItemsPerThread * pool_.thread_count()) ranks /= 2;
   return ranks;

@@ -13,17 +13,15 @@ constexpr std::int64_t kListed = 8192;                   // a range of at most t
 constexpr std::int64_t kSorted = 32;                     // this few tokens are sorted instead of being counted once more
 const std::uint32_t kAboveAll = bits_of_weight(1.125f);  // above the heaviest tokens, of weight 1
 
-std::size_t block_count(std::size_t count) { return (count + kWeightBlock - 1) / kWeightBlock; }
-
 }  // namespace
 
 void TokenWeights::reserve(std::size_t vocab_size) {
   weights_.reserve(vocab_size);
-  block_sums_.reserve(block_count(vocab_size));
+  block_sums_.reserve(weight_block_count(vocab_size));
   inside_buffer_.reserve(vocab_size + kLanes);
   // The whole vocabulary is needed here only if all logits of a row are equal.
   inside_weights_.reserve(vocab_size);
-  inside_sums_.reserve(block_count(vocab_size));
+  inside_sums_.reserve(weight_block_count(vocab_size));
   few_buffer_.reserve(vocab_size + kLanes);
   candidates_.reserve(vocab_size);
 }
@@ -32,7 +30,7 @@ void TokenWeights::weigh(std::span<const float> logits, float highest, float tem
   const std::size_t size = logits.size();
   logits_ = logits;
   weights_.resize(size);
-  block_sums_.resize(block_count(size));
+  block_sums_.resize(weight_block_count(size));
   inside_buffer_.resize(size + kLanes);
   inside_ = {};
   bound_ = weight_of_bits(kLowestWeightBits);
@@ -96,7 +94,7 @@ void TokenWeights::shorten_inside(double target, Measure measure) {
   const std::size_t size = inside_.size();
   inside_weights_.resize(size);
   std::ranges::transform(inside_, inside_weights_.begin(), [&](TokenId token) { return weight_of(token); });
-  inside_sums_.resize(block_count(size));
+  inside_sums_.resize(weight_block_count(size));
   few_buffer_.resize(size + kLanes);
   BitRange last{};
   const double total = inside(measured_, measure);

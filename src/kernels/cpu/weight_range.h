@@ -1,10 +1,14 @@
 #pragma once
+#include <cstddef>
 #include <cstdint>
 
 namespace slora::cpu {
 
 // Rows of weights are summed in blocks of this many tokens, so that a draw has to look into one block only.
 inline constexpr std::int64_t kWeightBlock = 1024;
+
+// How many blocks of weights hold `count` of them.
+constexpr std::size_t weight_block_count(std::size_t count) { return (count + kWeightBlock - 1) / kWeightBlock; }
 
 // The largest value of a row and its first index; -inf and 0 if there is none.
 struct Peak {
