@@ -1,10 +1,11 @@
-# slora_module(NAME [DEPENDS module...] [LIBRARIES target...] [TESTING module...])
+# slora_module(NAME [NO_UNITY] [DEPENDS module...] [LIBRARIES target...] [TESTING module...])
 #
 # Declares the module in the current folder:
 #   x.cc           part of library slora_NAME
 #   testing/x.cc   part of library slora_NAME_testing: simulators, fixtures and doubles, which only tests link
 #   x_test.cc      part of program NAME_test, here and in testing/
 #   x_fuzz.cc      a fuzz target of its own (preset fuzz)
+# With SLORA_UNITY several sources are one compilation unit, so names in their unnamed namespaces must differ; NO_UNITY leaves them apart.
 # DEPENDS names the modules that it uses, TESTING those whose testing/ its tests use besides its own and base's. Both are written to
 # module_graph.txt, against which tests/architecture_test.cc checks every #include.
 set_property(GLOBAL PROPERTY slora_module_graph "")
@@ -19,7 +20,7 @@ function(slora_test_program name)
 endfunction()
 
 function(slora_module name)
-  cmake_parse_arguments(arg "" "" "DEPENDS;LIBRARIES;TESTING" ${ARGN})
+  cmake_parse_arguments(arg "NO_UNITY" "" "DEPENDS;LIBRARIES;TESTING" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS *.cc policies/*.cc)
   file(GLOB testing_sources CONFIGURE_DEPENDS testing/*.cc)
   set(tests ${sources} ${testing_sources})
@@ -40,7 +41,9 @@ function(slora_module name)
   if(sources)
     add_library(${target} STATIC ${sources})
     target_link_libraries(${target} PUBLIC slora_options ${dependencies})
-    set_target_properties(${target} PROPERTIES UNITY_BUILD ${SLORA_UNITY})
+    if(NOT arg_NO_UNITY)
+      set_target_properties(${target} PROPERTIES UNITY_BUILD ${SLORA_UNITY})
+    endif()
   else()
     add_library(${target} INTERFACE)
     target_link_libraries(${target} INTERFACE slora_options ${dependencies})

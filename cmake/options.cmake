@@ -6,7 +6,7 @@ set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
 option(SLORA_TESTS "Build the tests" ON)
-option(SLORA_UNITY "Compile the sources of a module eight at a time: a cold build takes half as long, and one after an edit longer" OFF)
+option(SLORA_UNITY "Compile the sources of a module eight at a time: a cold build takes half as long, one after an edit longer" ON)
 option(SLORA_FUZZ "Build the fuzz targets (clang only)" OFF)
 set(SLORA_SANITIZE "" CACHE STRING "Sanitizers for everything, for example address,undefined")
 
