@@ -36,12 +36,11 @@ struct AdapterView {
     std::int32_t begin = 0, count = 0;
     std::int32_t z_cols = 0;  // sum of the ranks of the records of this site
   };
-  std::vector<Range> sites;  // [layers * kSiteKindCount]
+  std::vector<Range> sites;  // [site_count(layers, expert_count)], by index_of
+  std::int32_t expert_count = 1;
   std::int32_t z_cols_max = 0;
 
-  [[nodiscard]] const Range& range_of(Site site) const {
-    return sites[static_cast<std::size_t>(site.layer * kSiteKindCount + static_cast<int>(site.kind))];
-  }
+  [[nodiscard]] const Range& range_of(Site site) const { return sites[index_of(site, expert_count)]; }
   [[nodiscard]] std::span<const RecordView> at(Site site) const {
     const Range& range = range_of(site);
     return {records.data() + range.begin, static_cast<std::size_t>(range.count)};

@@ -59,8 +59,8 @@ class GateUpAdapters {
         record.a = {tiles, 1, rank, in, format.dtype};
         record.b = {tiles + 1, 1, b_rows, b_cols, format.dtype};
       }
-      view.sites.assign(kSiteKindCount, {});
-      view.sites[static_cast<std::size_t>(SiteKind::gate_up)] = {0, 2, 2 * rank};
+      view.sites.assign(site_count(1), {});
+      view.sites[index_of(Site{0, SiteKind::gate_up})] = {0, 2, 2 * rank};
       view.z_cols_max = 2 * rank;
     }
     for (std::int64_t i = 0; i < count; ++i) {

@@ -37,11 +37,10 @@ std::unique_ptr<const AdapterView> make_adapter_view(const ImageLayout& layout, 
   for (const ImageTile& tile : layout.tiles) {
     view->tiles.push_back({pages[tile.place.page] + tile.place.offset, tile.row_begin, tile.row_count, tile.col_begin, tile.col_count});
   }
-  view->sites.resize(static_cast<std::size_t>(layer_count) * kSiteKindCount);
+  view->sites.resize(site_count(layer_count));
   view->records.reserve(layout.records.size());
   for (const AdapterRecord& record : layout.records) {
-    AdapterView::Range& range =
-        view->sites[static_cast<std::size_t>(record.site.layer * kSiteKindCount + static_cast<int>(record.site.kind))];
+    AdapterView::Range& range = view->sites[index_of(record.site)];
     if (range.count == 0) range.begin = static_cast<std::int32_t>(view->records.size());
     check(range.begin + range.count == static_cast<std::int32_t>(view->records.size()), "expected records ordered by site");
     RecordView& out = view->records.emplace_back();

@@ -13,7 +13,7 @@ class BatchBuilderTest : public ::testing::Test {
  protected:
   BatchBuilderTest() {
     view_.z_cols_max = 24;
-    view_.sites.resize(kSiteKindCount);
+    view_.sites.resize(site_count(1));
     add(1, kNoAdapter, 4, {10, 11}, -1);
     add(2, AdapterId{7}, 9, {20}, 0);
     add(3, kNoAdapter, 0, {30}, 1);
@@ -75,7 +75,7 @@ TEST_F(BatchBuilderTest, GivesTheHeadSegmentsOfAdaptersThatChangeIt) {
   (void)build();
   EXPECT_TRUE(builder_.output_block(0, 3).adapters.segments.empty());
   view_.records.resize(1);
-  view_.sites[static_cast<std::size_t>(SiteKind::head)] = {0, 1, 4};
+  view_.sites[index_of(kHeadSite)] = {0, 1, 4};
   plan_.spans[3].scored_begin = 2;
   plan_.spans[3].scored_count = 1;
   (void)build();

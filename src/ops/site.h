@@ -1,5 +1,6 @@
 #pragma once
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -10,14 +11,27 @@ namespace slora {
 enum class SiteKind : std::uint8_t { qkv, o, gate_up, down, head };
 inline constexpr int kSiteKindCount = 5;
 
-// One such product: `layer` is 0 for the head.
+// One such product. `layer` is 0 for the head; `expert` is 0 in models whose MLP is not a mixture of experts.
 struct Site {
   std::int32_t layer;
   SiteKind kind;
+  std::int32_t expert = 0;
   auto operator<=>(const Site&) const = default;
 };
 
 inline constexpr Site kHeadSite{0, SiteKind::head};
+
+// Index of a site in an array that holds all sites of a model, layer after layer. Requires: site.expert < expert_count.
+constexpr std::size_t index_of(Site site, std::int32_t expert_count = 1) {
+  return (static_cast<std::size_t>(site.layer) * kSiteKindCount + static_cast<std::size_t>(site.kind)) *
+             static_cast<std::size_t>(expert_count) +
+         static_cast<std::size_t>(site.expert);
+}
+
+// Length of such an array.
+constexpr std::size_t site_count(std::int32_t layer_count, std::int32_t expert_count = 1) {
+  return static_cast<std::size_t>(layer_count) * kSiteKindCount * static_cast<std::size_t>(expert_count);
+}
 
 constexpr std::string_view name_of(SiteKind kind) {
   constexpr std::array<std::string_view, kSiteKindCount> names = {"qkv", "o", "gate_up", "down", "head"};

@@ -14,5 +14,20 @@ TEST(Site, OrdersByLayerAndNamesItsKind) {
   EXPECT_EQ(name_of(SiteKind::head), "head");
 }
 
+TEST(Site, HasAnIndexOfItsOwnInAnArrayOfAllSites) {
+  for (const std::int32_t expert_count : {1, 3}) {
+    std::set<std::size_t> indices;
+    for (std::int32_t layer = 0; layer < 4; ++layer) {
+      for (int kind = 0; kind < kSiteKindCount; ++kind) {
+        for (std::int32_t expert = 0; expert < expert_count; ++expert) {
+          indices.insert(index_of({layer, static_cast<SiteKind>(kind), expert}, expert_count));
+        }
+      }
+    }
+    EXPECT_EQ(indices.size(), site_count(4, expert_count));
+    EXPECT_EQ(*indices.rbegin(), site_count(4, expert_count) - 1);
+  }
+}
+
 }  // namespace
 }  // namespace slora

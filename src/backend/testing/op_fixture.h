@@ -142,8 +142,8 @@ inline MadeRecord make_record(Numbers& numbers, std::int32_t slice_begin, std::i
 class MadeAdapter {
  public:
   MadeAdapter(AdapterFormat format, Site site, const std::vector<MadeRecord>& records, Cuts cuts) : records_(records) {
-    view_.sites.resize(static_cast<std::size_t>((site.layer + 1) * kSiteKindCount));
-    auto& range = view_.sites[static_cast<std::size_t>(site.layer * kSiteKindCount + static_cast<int>(site.kind))];
+    view_.sites.resize(site_count(site.layer + 1));
+    auto& range = view_.sites[index_of(site)];
     for (const MadeRecord& made : records_) {
       RecordView record{.slice_begin = made.slice_begin,
                         .out = made.out,
