@@ -1,36 +1,61 @@
 #include "formats/module_table.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 
+#include "base/check.h"
+#include "formats/model_tensors.h"
+
 namespace slora {
+namespace {
+
+void add_product(ModuleTable& table, std::span<const TensorEntry> modules, std::span<const ShardShape> shards) {
+  std::vector<std::int64_t> local_begin(shards.size(), 0);  // of the next module in each shard's fused product
+  for (const TensorEntry& module : modules) {
+    ModuleEntry entry{module.module,
+                      module.site,
+                      static_cast<std::int32_t>(module.slice_begin),
+                      static_cast<std::int32_t>(module.columns),
+                      static_cast<std::int32_t>(module.rows),
+                      module.has_bias,
+                      module.splits_input(),
+                      {}};
+    for (std::size_t shard = 0; shard < shards.size(); ++shard) {
+      const Slice out = module.output_slice(shards[shard]);
+      // Shards that split the inputs have all outputs.
+      const std::int64_t begin = module.splits_input() ? module.slice_begin + out.begin : local_begin[shard];
+      entry.cuts.push_back({out, module.column_slice(shards[shard]), static_cast<std::int32_t>(begin)});
+      local_begin[shard] += module.row_slice(shards[shard]).count;
+    }
+    table.modules.push_back(std::move(entry));
+  }
+}
+
+}  // namespace
 
 const ModuleEntry* ModuleTable::find(std::string_view path) const {
   const auto at = std::find_if(modules.begin(), modules.end(), [&](const ModuleEntry& module) { return module.path == path; });
   return at != modules.end() ? &*at : nullptr;
 }
 
-ModuleTable make_module_table(const ModelConfig& config) {
+ModuleTable make_module_table(const ModelConfig& config, std::span<const ShardShape> shards) {
+  check(!shards.empty() && std::cmp_equal(shards.front().shard_count, shards.size()), "expected the shapes of all shards");
   ModuleTable table;
   table.hidden_size = config.hidden_size;
   table.vocab_size = config.vocab_size;
   table.layer_count = config.layer_count;
-  const std::int32_t hidden = config.hidden_size, ffn = config.intermediate_size, q = config.q_width(), kv = config.kv_width();
-  for (std::int32_t layer = 0; layer < config.layer_count; ++layer) {
-    const auto add = [&](std::string_view name, SiteKind kind, std::int32_t slice_begin, std::int32_t in, std::int32_t out, bool has_bias) {
-      table.modules.push_back({fmt::format("model.layers.{}.{}", layer, name), {layer, kind}, slice_begin, in, out, has_bias});
-    };
-    add("self_attn.q_proj", SiteKind::qkv, 0, hidden, q, config.qkv_bias);
-    add("self_attn.k_proj", SiteKind::qkv, q, hidden, kv, config.qkv_bias);
-    add("self_attn.v_proj", SiteKind::qkv, q + kv, hidden, kv, config.qkv_bias);
-    add("self_attn.o_proj", SiteKind::o, 0, q, hidden, config.o_bias);
-    add("mlp.gate_proj", SiteKind::gate_up, 0, hidden, ffn, config.mlp_bias);
-    add("mlp.up_proj", SiteKind::gate_up, ffn, hidden, ffn, config.mlp_bias);
-    add("mlp.down_proj", SiteKind::down, 0, ffn, hidden, config.mlp_bias);
-  }
-  table.modules.push_back({"lm_head", {0, SiteKind::head}, 0, hidden, config.vocab_size, false});
+  table.shard_count = static_cast<std::int32_t>(shards.size());
+  const ModelTensors tensors = make_model_tensors(config);
+  const auto is_head = [](std::span<const TensorEntry> product) { return product.front().site == kHeadSite; };
+  std::vector<std::span<const TensorEntry>> products = tensors.products();
+  std::erase_if(products, [](std::span<const TensorEntry> product) { return product.front().role != TensorRole::product; });
+  std::ranges::stable_partition(products, [&](const auto& product) { return !is_head(product); });
+  for (const std::span<const TensorEntry> product : products) add_product(table, product, shards);
   return table;
+}
+
+ModuleTable make_module_table(const ModelConfig& config) {
+  const ShardShape whole = whole_shape(config);
+  return make_module_table(config, std::span(&whole, 1));
 }
 
 }  // namespace slora

@@ -1,13 +1,23 @@
 #pragma once
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "formats/model_config.h"
+#include "formats/shard_shape.h"
 #include "ops/site.h"
 
 namespace slora {
+
+// One shard's part of a module.
+struct ModuleCut {
+  Slice out;                     // the outputs to which the shard adds what adapters do
+  Slice in;                      // the inputs that the shard has
+  std::int32_t slice_begin = 0;  // first of the outputs in the shard's fused product
+  bool operator==(const ModuleCut&) const = default;
+};
 
 // A linear module of the base by its name in checkpoints, and where its output lies in the fused product of its site.
 struct ModuleEntry {
@@ -17,19 +27,25 @@ struct ModuleEntry {
   std::int32_t in = 0;
   std::int32_t out = 0;
   bool has_bias = false;
+  bool splits_input = false;    // shards hold slices of its inputs, else of its outputs
+  std::vector<ModuleCut> cuts;  // [shards]
 };
 
-// Every linear module of a model, layer after layer, lm_head last.
+// Every linear module of a model, layer after layer, the head last.
 struct ModuleTable {
   std::vector<ModuleEntry> modules;
   std::int32_t hidden_size = 0;
   std::int32_t vocab_size = 0;
   std::int32_t layer_count = 0;
+  std::int32_t shard_count = 1;
 
   // The module of this path, or nullptr.
   [[nodiscard]] const ModuleEntry* find(std::string_view path) const;
 };
 
-ModuleTable make_module_table(const ModelConfig& config);
+// Of a model that is cut into these shards. Requires: shapes of all shards of `config`, in their order.
+[[nodiscard]] ModuleTable make_module_table(const ModelConfig& config, std::span<const ShardShape> shards);
+// Of a model in one piece.
+[[nodiscard]] ModuleTable make_module_table(const ModelConfig& config);
 
 }  // namespace slora

@@ -1,0 +1,126 @@
+#include "formats/model_tensors.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace slora {
+namespace {
+
+// A module of every layer.
+struct LayerModule {
+  std::string_view name;  // after the layer's prefix
+  TensorRole role;
+  Extent rows, columns;
+  SiteKind site = SiteKind::qkv;            // of a product
+  bool ModelConfig::*has_bias = nullptr;    // null: never
+  bool ModelConfig::*is_present = nullptr;  // null: always
+};
+
+// How a family's checkpoints name and shape the modules. Modules of one site stand in the order of their outputs in the fused product.
+struct FamilyTensors {
+  std::string_view embedding, output_norm, head;
+  std::string_view layer_prefix;  // then ".", the layer's index and "."
+  std::span<const LayerModule> layer;
+  std::string_view ignored_end;
+};
+
+using enum TensorRole;
+
+// Llama, Mistral, Qwen2 and Qwen3.
+constexpr LayerModule kLlamaLayer[] = {
+    {"input_layernorm", attention_norm, Extent::hidden, Extent::one},
+    {"self_attn.q_proj", product, Extent::heads, Extent::hidden, SiteKind::qkv, &ModelConfig::qkv_bias},
+    {"self_attn.k_proj", product, Extent::kv_heads, Extent::hidden, SiteKind::qkv, &ModelConfig::qkv_bias},
+    {"self_attn.v_proj", product, Extent::kv_heads, Extent::hidden, SiteKind::qkv, &ModelConfig::qkv_bias},
+    {"self_attn.q_norm", query_norm, Extent::head_dim, Extent::one, {}, nullptr, &ModelConfig::qk_norm},
+    {"self_attn.k_norm", key_norm, Extent::head_dim, Extent::one, {}, nullptr, &ModelConfig::qk_norm},
+    {"self_attn.o_proj", product, Extent::hidden, Extent::heads, SiteKind::o, &ModelConfig::o_bias},
+    {"post_attention_layernorm", mlp_norm, Extent::hidden, Extent::one},
+    {"mlp.gate_proj", product, Extent::mlp, Extent::hidden, SiteKind::gate_up, &ModelConfig::mlp_bias},
+    {"mlp.up_proj", product, Extent::mlp, Extent::hidden, SiteKind::gate_up, &ModelConfig::mlp_bias},
+    {"mlp.down_proj", product, Extent::hidden, Extent::mlp, SiteKind::down, &ModelConfig::mlp_bias},
+};
+// Old checkpoints carry the rotary frequencies, which are derived from the config.
+constexpr FamilyTensors kLlamaTensors{"model.embed_tokens", "model.norm", "lm_head", "model.layers", kLlamaLayer, ".rotary_emb.inv_freq"};
+
+const FamilyTensors& tensors_of(Family family) {
+  switch (family) {
+    case Family::llama:
+    case Family::mistral:
+    case Family::qwen2:
+    case Family::qwen3:
+      break;
+  }
+  return kLlamaTensors;
+}
+
+TensorEntry entry_of(const ModelConfig& config, TensorRole role, Site site, std::string module, Extent rows, Extent columns) {
+  return {.role = role,
+          .site = site,
+          .module = module,
+          .stored_as = std::move(module),
+          .row_extent = rows,
+          .column_extent = columns,
+          .rows = size_of(config, rows),
+          .columns = size_of(config, columns)};
+}
+
+void add_layer(std::vector<TensorEntry>& entries, const ModelConfig& config, const FamilyTensors& family, std::int32_t layer) {
+  const auto is_set = [&](bool ModelConfig::*flag, bool otherwise) { return flag == nullptr ? otherwise : config.*flag; };
+  for (const LayerModule& module : family.layer) {
+    if (!is_set(module.is_present, true)) continue;
+    TensorEntry entry = entry_of(config, module.role, {layer, module.site},
+                                 fmt::format("{}.{}.{}", family.layer_prefix, layer, module.name), module.rows, module.columns);
+    entry.has_bias = is_set(module.has_bias, false);
+    const TensorEntry& before = entries.back();
+    if (module.role == product && before.role == product && before.site == entry.site) entry.slice_begin = before.slice_begin + before.rows;
+    entries.push_back(std::move(entry));
+  }
+}
+
+bool is_one_product(const TensorEntry& a, const TensorEntry& b) {
+  return a.role == TensorRole::product && b.role == TensorRole::product && a.site == b.site;
+}
+
+}  // namespace
+
+ModelTensors make_model_tensors(const ModelConfig& config) {
+  const FamilyTensors& family = tensors_of(config.family);
+  ModelTensors tensors;
+  std::vector<TensorEntry>& entries = tensors.entries;
+  entries.push_back(entry_of(config, product, kHeadSite, std::string(family.head), Extent::vocabulary, Extent::hidden));
+  if (config.tie_embeddings) {
+    entries.back().stored_as = family.embedding;
+    tensors.ignored_names.push_back(fmt::format("{}.weight", family.head));  // a tied model's copy of its head
+  } else {
+    entries.push_back(entry_of(config, embedding, {}, std::string(family.embedding), Extent::vocabulary, Extent::hidden));
+  }
+  for (std::int32_t layer = 0; layer < config.layer_count; ++layer) add_layer(entries, config, family, layer);
+  entries.push_back(entry_of(config, output_norm, {}, std::string(family.output_norm), Extent::hidden, Extent::one));
+  tensors.ignored_name_ends.push_back(family.ignored_end);
+  return tensors;
+}
+
+bool ModelTensors::ignores(std::string_view name) const {
+  return std::ranges::find(ignored_names, name) != ignored_names.end() ||
+         std::ranges::any_of(ignored_name_ends, [&](std::string_view end) { return name.ends_with(end); });
+}
+
+std::vector<std::span<const TensorEntry>> ModelTensors::products() const {
+  std::vector<std::span<const TensorEntry>> out;
+  for (auto first = entries.begin(); first != entries.end();) {
+    const auto last = std::find_if(first + 1, entries.end(), [&](const TensorEntry& entry) { return !is_one_product(*first, entry); });
+    if (first->is_matrix()) out.emplace_back(first, last);
+    first = last;
+  }
+  return out;
+}
+
+ProductShape product_shape(std::span<const TensorEntry> modules, const ShardShape& shape) {
+  ProductShape product{0, modules.front().column_slice(shape).count};
+  for (const TensorEntry& module : modules) product.out += module.row_slice(shape).count;
+  return product;
+}
+
+}  // namespace slora

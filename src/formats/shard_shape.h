@@ -1,0 +1,52 @@
+#pragma once
+#include <cstdint>
+
+#include "base/result.h"
+#include "formats/model_config.h"
+
+namespace slora {
+
+// Indices [begin, begin + count).
+struct Slice {
+  std::int64_t begin = 0;
+  std::int64_t count = 0;
+
+  [[nodiscard]] std::int64_t end() const { return begin + count; }
+  bool operator==(const Slice&) const = default;
+};
+
+// What a dimension of a model's tensor counts. Shards hold slices of heads, kv_heads, mlp and vocabulary; a dimension of the other kinds
+// is whole on every shard.
+enum class Extent : std::uint8_t { one, hidden, head_dim, heads, kv_heads, mlp, vocabulary };
+
+[[nodiscard]] std::int64_t size_of(const ModelConfig& config, Extent extent);
+[[nodiscard]] constexpr bool is_cut(Extent extent) {
+  return extent == Extent::heads || extent == Extent::kv_heads || extent == Extent::mlp || extent == Extent::vocabulary;
+}
+
+// The part of a model that one of `shard_count` shards holds: its heads, and its slices of the MLP's and the vocabulary's dimension.
+// Plain data; everything that is cut by shards (weights, KV cache, activations, adapter images) takes its sizes from here.
+struct ShardShape {
+  std::int32_t shard_index = 0;
+  std::int32_t shard_count = 1;
+  std::int32_t head_dim = 0;
+  Slice heads;
+  Slice kv_heads;    // the heads' own; with fewer KV heads than shards, several shards hold the same one
+  Slice mlp;         // of the intermediate size
+  Slice vocabulary;  // of equal counts, but for the last shards'
+  Slice hidden;      // outputs of o and down whose bias and adapters this shard adds; all shards hold all of the hidden size
+
+  [[nodiscard]] std::int64_t q_width() const { return heads.count * head_dim; }
+  [[nodiscard]] std::int64_t kv_width() const { return kv_heads.count * head_dim; }
+
+  // This shard's part of a dimension. Requires: `size` is the dimension's size in the whole model.
+  [[nodiscard]] Slice slice_of(Extent extent, std::int64_t size) const;
+};
+
+// E_SHARDS, with config key, value and shard count, when the model can't be cut so. Requires: 0 <= shard_index < shard_count.
+[[nodiscard]] Result<ShardShape> make_shard_shape(const ModelConfig& config, std::int32_t shard_index, std::int32_t shard_count);
+
+// The whole model as one shard.
+[[nodiscard]] ShardShape whole_shape(const ModelConfig& config);
+
+}  // namespace slora
