@@ -72,7 +72,7 @@ GoldenModel::GoldenModel(const std::string& name, const Options& options)
       backend_(value_of(create_backend(options.backend, {.threads = options.threads, .weights = options.weights}))) {
   ModelConfig config = value_of(read_model_config(folder_));
   const ModelFiles files = value_of(ModelFiles::open(folder_));
-  ModelWeights weights = value_of(load_weights(files, config, *backend_, {}));
+  ModelWeights weights = value_of(load_weights(files, config, whole_shape(config), *backend_, {}));
   const KvGeometry kv = make_kv_geometry(config, backend_->kv_dtype(), options.page_tokens);
   arena_ = std::make_unique<PageArena>(backend_->allocate(kPagesMax * kv.page_bytes()), kv.page_bytes());
   store_ = std::make_unique<AdapterStore>(AdapterBase{make_module_table(config), backend_->adapter_format(), kv.page_bytes(), 512});

@@ -23,7 +23,8 @@ class StepWork : public ::testing::Test {
   }
   Model make_model(std::int32_t window) {
     const ModelConfig config = make_config(window);
-    return Model(config, random_weights(config, *backend_, 1, {}), *backend_, communicator_, make_kv_geometry(config, DType::bf16, 16), {});
+    return Model(config, random_weights(config, whole_shape(config), *backend_, 1, {}), *backend_, communicator_,
+                 make_kv_geometry(config, DType::bf16, 16), {});
   }
 
   std::unique_ptr<Backend> backend_ = *create_backend("cpu", {.threads = 1});

@@ -76,16 +76,17 @@ Status take_pool_memory(const RuntimeOptions& options, const PageArena& arena) {
 }
 
 // `file_bytes`: what files held, or as it was when the weights are drawn.
-Result<ModelWeights> make_weights(const RuntimeOptions& options, const ModelConfig& config, Backend& backend, std::uint64_t& file_bytes) {
+Result<ModelWeights> make_weights(const RuntimeOptions& options, const ModelConfig& config, const ShardShape& shape, Backend& backend,
+                                  std::uint64_t& file_bytes) {
   const auto progress = [&](std::uint64_t done, std::uint64_t total) {
     if (options.progress) options.progress("Loading weights", done, total);
   };
-  if (Status fits = check_weight_bytes(packed_bytes(config, backend)); !fits) return forward_error(fits);
-  if (options.random_weights_seed) return random_weights(config, backend, *options.random_weights_seed, progress);
+  if (Status fits = check_weight_bytes(packed_bytes(config, shape, backend)); !fits) return forward_error(fits);
+  if (options.random_weights_seed) return random_weights(config, shape, backend, *options.random_weights_seed, progress);
   const Result<ModelFiles> files = ModelFiles::open(options.model_folder.string());
   if (!files) return tl::unexpected(files.error());
   file_bytes = files->total_bytes();
-  return load_weights(*files, config, backend, progress);
+  return load_weights(*files, config, shape, backend, progress);
 }
 
 Result<std::int32_t> choose_max_model_len(const RuntimeOptions& options, const ModelConfig& config, std::int64_t pool_tokens) {
@@ -141,10 +142,10 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   parts.backend = std::move(*backend);
 
   const Timestamp start = SteadyClock().now();
-  Result<ModelWeights> weights = make_weights(options, parts.config, *parts.backend, parts.file_bytes);
+  Result<ModelWeights> weights = make_weights(options, parts.config, whole_shape(parts.config), *parts.backend, parts.file_bytes);
   if (!weights) return forward_error(weights);
   parts.loading_seconds = seconds(SteadyClock().now() - start);
-  parts.weight_bytes = packed_bytes(parts.config, *parts.backend);
+  parts.weight_bytes = packed_bytes(parts.config, whole_shape(parts.config), *parts.backend);
 
   if (options.page_tokens &&
       (*options.page_tokens < 1 || *options.page_tokens > 64 || !std::has_single_bit(static_cast<unsigned>(*options.page_tokens)))) {

@@ -10,10 +10,10 @@ std::size_t aligned_bytes(DType dtype, std::int64_t rows, std::int64_t cols) {
 
 }  // namespace
 
-ActivationBuffers::ActivationBuffers(const ModelConfig& config, Backend& backend, std::int64_t rows_max, std::int64_t z_cols_max,
-                                     std::int64_t output_rows_max) {
+ActivationBuffers::ActivationBuffers(const ModelConfig& config, const ShardShape& shape, Backend& backend, std::int64_t rows_max,
+                                     std::int64_t z_cols_max, std::int64_t output_rows_max) {
   const DType product = backend.product_dtype();
-  const std::int64_t hidden = config.hidden_size, q = config.q_width(), qkv = q + 2 * config.kv_width(), inner = config.intermediate_size;
+  const std::int64_t hidden = config.hidden_size, q = shape.q_width(), qkv = q + 2 * shape.kv_width(), inner = shape.mlp.count;
   struct Wanted {
     Tensor* view;
     DType dtype;

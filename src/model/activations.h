@@ -3,11 +3,13 @@
 
 #include "backend/backend.h"
 #include "formats/model_config.h"
+#include "formats/shard_shape.h"
 #include "tensor/buffer.h"
 
 namespace slora {
 
-// What flows between ops in one forward pass, T rows. "product" is the backend's product element type.
+// What flows between ops in one forward pass, T rows. "product" is the backend's product element type. q, kv and intermediate are the
+// shard's widths.
 struct Activations {
   Tensor x;         // [T, hidden] fp32: what the last product or the embedding gave
   Tensor residual;  // [T, hidden] fp32
@@ -21,7 +23,8 @@ struct Activations {
 // Memory for the largest batch, taken once. Owned by the model.
 class ActivationBuffers {
  public:
-  ActivationBuffers(const ModelConfig& config, Backend& backend, std::int64_t rows_max, std::int64_t z_cols_max, std::int64_t output_rows_max);
+  ActivationBuffers(const ModelConfig& config, const ShardShape& shape, Backend& backend, std::int64_t rows_max, std::int64_t z_cols_max,
+                    std::int64_t output_rows_max);
 
   // Views of the first `rows` rows; z has `z_cols` columns.
   [[nodiscard]] Activations views(std::int64_t rows, std::int64_t z_cols) const;

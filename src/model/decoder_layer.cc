@@ -35,7 +35,7 @@ void forward_layer(const LayerContext& context, const LayerWeights& weights, std
   const auto project_at = [&](Tensor out, Tensor in, const LinearWeight& weight, SiteKind kind) {
     project(context, batch.adapters, Site{layer, kind}, act.z, out, in, weight);
   };
-  const std::int64_t q_width = config.q_width(), kv_width = config.kv_width();
+  const std::int64_t q_width = context.shape.q_width(), kv_width = context.shape.kv_width();
   const Tensor q = act.qkv.cols_from(0, q_width);
   const Tensor k = act.qkv.cols_from(q_width, kv_width);
   const Tensor v = act.qkv.cols_from(q_width + kv_width, kv_width);

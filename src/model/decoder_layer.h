@@ -15,12 +15,14 @@ struct LayerContext {
   Ops& ops;
   Communicator& communicator;
   const ModelConfig& config;
+  const ShardShape& shape;
   const ForwardBatch& batch;
   RopeTable rope;
 };
 
 // out = weight in + bias, with what `adapters` do at `site`; z is room for their shrink results. [T, ...] each.
-void project(const LayerContext& context, const AdapterBatch& adapters, Site site, Tensor z, Tensor out, Tensor in, const LinearWeight& weight);
+void project(const LayerContext& context, const AdapterBatch& adapters, Site site, Tensor z, Tensor out, Tensor in,
+             const LinearWeight& weight);
 
 // One layer: adds attention and MLP of the batch to act.residual (the last addend stays in act.x). `kv` is this layer's part
 // of the pool.

@@ -18,6 +18,18 @@ TEST(KvGeometry, PagesHoldKAndVOfAllLayers) {
   EXPECT_EQ(kv.page_bytes(), std::size_t{32} * 2 * 8 * 8 * 128 * 2);
 }
 
+TEST(KvGeometry, PagesOfAShardHoldItsHeads) {
+  ModelConfig config = shape(32, 8, 128);
+  config.head_count = 32;
+  config.hidden_size = 4096;
+  config.intermediate_size = 14336;
+  config.vocab_size = 128256;
+  const std::size_t whole = make_kv_geometry(config, DType::bf16, 8).page_bytes();
+  EXPECT_EQ(make_kv_geometry(config, *make_shard_shape(config, 1, 2), DType::bf16, 8).page_bytes(), whole / 2);
+  EXPECT_EQ(make_kv_geometry(config, *make_shard_shape(config, 15, 16), DType::bf16, 8).page_bytes(), whole / 8) << "one head each, twice";
+  EXPECT_EQ(default_page_tokens(config, *make_shard_shape(config, 0, 4), DType::bf16), 32);
+}
+
 TEST(KvGeometry, LayersFollowEachOtherWithoutOverlap) {
   const KvGeometry kv = make_kv_geometry(shape(3, 2, 10), DType::f32, 4);
   for (std::int32_t i = 0; i < 3; ++i) {

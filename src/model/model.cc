@@ -6,7 +6,8 @@
 
 namespace slora {
 
-Model::Model(ModelConfig config, ModelWeights weights, Backend& backend, Communicator& communicator, const KvGeometry& kv, const ModelLimits& limits)
+Model::Model(ModelConfig config, ModelWeights weights, Backend& backend, Communicator& communicator, const KvGeometry& kv,
+             const ModelLimits& limits)
     : config_(std::move(config)),
       weights_(std::move(weights)),
       backend_(backend),
@@ -14,9 +15,11 @@ Model::Model(ModelConfig config, ModelWeights weights, Backend& backend, Communi
       kv_(kv),
       limits_(limits),
       rope_(make_rope_frequencies(config_.rope, config_.head_dim), limits.position_count),
-      activations_(config_, backend, limits.step_tokens_max, limits.z_cols_max, limits.output_rows_max) {}
+      activations_(config_, weights_.shape, backend, limits.step_tokens_max, limits.z_cols_max, limits.output_rows_max) {}
 
-LayerContext Model::context_of(const ForwardBatch& batch) { return {backend_.ops(), communicator_, config_, batch, rope_.view()}; }
+LayerContext Model::context_of(const ForwardBatch& batch) {
+  return {backend_.ops(), communicator_, config_, weights_.shape, batch, rope_.view()};
+}
 
 void Model::forward(const ForwardBatch& batch, std::byte* pool, const std::function<void()>& after_layer) {
   const auto rows = static_cast<std::int64_t>(batch.tokens.size());

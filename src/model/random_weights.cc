@@ -7,7 +7,7 @@ namespace slora {
 namespace {
 
 constexpr std::int64_t kChunkRows = 512;  // packed at once
-constexpr std::int64_t kRowShift = 4099;  // from where a row begins in the list to where the next does
+constexpr std::int64_t kRowShift = 4099;  // elements from the begin of a row in the list to that of the next
 constexpr std::int64_t kPlaces = 1 << 16;
 
 // splitmix64, by Sebastiano Vigna: any seed will do.
@@ -19,30 +19,56 @@ std::uint64_t next_random(std::uint64_t& state) {
   return z ^ (z >> 31);
 }
 
-// Makes the products of one model.
+// Makes the products of one shard. What is drawn depends on the whole model only.
 class WeightSource {
  public:
-  WeightSource(const ModelConfig& config, Backend& backend, std::uint64_t seed, const LoadProgress& progress)
-      : backend_(backend), progress_(progress), total_bytes_(packed_bytes(config, backend)), state_(seed) {}
+  WeightSource(const ShardShape& shape, Backend& backend, std::uint64_t seed) : shape_(shape), backend_(backend), state_(seed) {}
 
-  LinearWeight product(std::int64_t out, std::int64_t in, bool has_bias) {
-    LinearWeight weight = backend_.make_linear(out, in);
+  LinearWeight product(std::span<const TensorEntry> modules) {
+    const ProductShape local = product_shape(modules, shape_);
+    LinearWeight weight = backend_.make_linear(local.out, local.in);
+    const std::int64_t in = modules.front().columns;
     fill_numbers(in);
+    const std::int64_t out = modules.back().slice_begin + modules.back().rows;
     for (std::int64_t row = 0; row < out; row += kChunkRows) {
       const std::int64_t place = static_cast<std::int64_t>(next_random(state_) % kPlaces);
       auto* begin = reinterpret_cast<std::byte*>(numbers_.data() + place);
-      backend_.pack_rows(weight, row, {begin, DType::bf16, std::min(kChunkRows, out - row), in, kRowShift});
+      pack_chunk(weight, modules, row, {begin, DType::bf16, std::min(kChunkRows, out - row), in, kRowShift});
     }
-    if (has_bias) {
-      weight.bias.resize(static_cast<std::size_t>(out));
-      for (float& value : weight.bias) value = 0.1f * uniform();
-    }
-    done_bytes_ += weight.packed.bytes();
-    if (progress_) progress_(done_bytes_, total_bytes_);
+    if (modules.front().has_bias) draw_bias(weight, modules);
     return weight;
   }
 
  private:
+  // Packs the rows and columns that the shard has of rows [row_begin, row_begin + chunk.rows) of the whole product.
+  void pack_chunk(LinearWeight& weight, std::span<const TensorEntry> modules, std::int64_t row_begin, Tensor chunk) {
+    std::int64_t local_begin = 0;  // of the module in `weight`
+    for (const TensorEntry& module : modules) {
+      const Slice rows = module.row_slice(shape_), columns = module.column_slice(shape_);
+      const std::int64_t first = module.slice_begin + rows.begin;
+      const std::int64_t begin = std::max(first, row_begin), end = std::min(first + rows.count, row_begin + chunk.rows);
+      if (begin < end) {
+        backend_.pack_rows(weight, local_begin + begin - first,
+                           chunk.rows_from(begin - row_begin, end - begin).cols_from(columns.begin, columns.count));
+      }
+      local_begin += rows.count;
+    }
+  }
+
+  void draw_bias(LinearWeight& weight, std::span<const TensorEntry> modules) {
+    weight.bias.assign(static_cast<std::size_t>(weight.out), 0.0f);
+    std::int64_t local_begin = 0;
+    for (const TensorEntry& module : modules) {
+      const Slice rows = module.row_slice(shape_), outputs = module.output_slice(shape_);
+      for (std::int64_t row = 0; row < module.rows; ++row) {
+        const float value = 0.1f * uniform();
+        if (row < outputs.begin || row >= outputs.end()) continue;
+        weight.bias[static_cast<std::size_t>(local_begin + row - rows.begin)] = value;
+      }
+      local_begin += rows.count;
+    }
+  }
+
   // In (-sqrt(3), sqrt(3)): variance 1.
   float uniform() {
     constexpr float kStep = 1.0f / static_cast<float>(1 << 23);
@@ -58,10 +84,8 @@ class WeightSource {
     for (Bfloat16& number : numbers_) number = to_bfloat16(scale * uniform());
   }
 
+  const ShardShape& shape_;
   Backend& backend_;
-  const LoadProgress& progress_;
-  const std::uint64_t total_bytes_;
-  std::uint64_t done_bytes_ = 0;
   std::uint64_t state_;
   std::int64_t in_ = 0;
   std::vector<Bfloat16> numbers_;
@@ -69,23 +93,24 @@ class WeightSource {
 
 }  // namespace
 
-ModelWeights random_weights(const ModelConfig& config, Backend& backend, std::uint64_t seed, const LoadProgress& progress) {
-  WeightSource source(config, backend, seed, progress);
-  const auto gains = [](std::int32_t count) { return std::vector<float>(static_cast<std::size_t>(count), 1.0f); };
+ModelWeights random_weights(const ModelConfig& config, const ShardShape& shape, Backend& backend, std::uint64_t seed,
+                            const LoadProgress& progress) {
+  const ModelTensors tensors = make_model_tensors(config);
+  WeightSource source(shape, backend, seed);
+  const std::uint64_t total_bytes = packed_bytes(config, shape, backend);
+  std::uint64_t done_bytes = 0;
   ModelWeights weights;
-  weights.head = source.product(config.vocab_size, config.hidden_size, false);
-  if (!config.tie_embeddings) weights.embedding = source.product(config.vocab_size, config.hidden_size, false);
-  for (std::int32_t i = 0; i < config.layer_count; ++i) {
-    LayerWeights& layer = weights.layers.emplace_back();
-    layer.attn_norm = gains(config.hidden_size);
-    layer.qkv = source.product(config.q_width() + 2 * config.kv_width(), config.hidden_size, config.qkv_bias);
-    if (config.qk_norm) layer.q_norm = layer.k_norm = gains(config.head_dim);
-    layer.o = source.product(config.hidden_size, config.q_width(), config.o_bias);
-    layer.ffn_norm = gains(config.hidden_size);
-    layer.gate_up = source.product(2 * std::int64_t{config.intermediate_size}, config.hidden_size, config.mlp_bias);
-    layer.down = source.product(config.hidden_size, config.intermediate_size, config.mlp_bias);
+  weights.shape = shape;
+  weights.layers.resize(static_cast<std::size_t>(config.layer_count));
+  for (const std::span<const TensorEntry> modules : tensors.products()) {
+    LinearWeight& weight = product_of(weights, modules.front());
+    weight = source.product(modules);
+    done_bytes += weight.packed.bytes();
+    if (progress) progress(done_bytes, total_bytes);
   }
-  weights.norm = gains(config.hidden_size);
+  for (const TensorEntry& entry : tensors.entries) {
+    if (!entry.is_matrix()) gain_of(weights, entry).assign(static_cast<std::size_t>(entry.rows), 1.0f);
+  }
   return weights;
 }
 

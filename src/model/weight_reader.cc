@@ -20,26 +20,31 @@ constexpr std::int64_t kRowGroupMin = 32;                      // of wide rows, 
 
 const ModelTensor& WeightReader::find(const std::string& name) const {
   const ModelTensor* tensor = files_.find(name);
-  check(tensor != nullptr, "a tensor of the files");
+  check(tensor != nullptr, "expected a tensor of the files");
   return *tensor;
 }
 
-void WeightReader::add_vector(std::span<float> out, const std::string& name) {
+void WeightReader::add_vector(std::span<float> out, const std::string& name, std::int64_t begin) {
   const ModelTensor& tensor = find(name);
-  check(out.size() * bytes_of(tensor.info.dtype) == tensor.info.bytes, "a vector of the tensor's size");
-  chunks_.push_back({&tensor, 0, tensor.info.bytes, nullptr, 0, out.data()});
+  const std::uint64_t element_bytes = bytes_of(tensor.info.dtype);
+  const std::uint64_t first = static_cast<std::uint64_t>(begin) * element_bytes, bytes = out.size() * element_bytes;
+  check(begin >= 0 && first + bytes <= tensor.info.bytes, "expected a part of the vector");
+  if (!out.empty()) chunks_.push_back({&tensor, first, bytes, nullptr, 0, 0, 0, out.data()});
 }
 
-void WeightReader::add_rows(LinearWeight& weight, std::int64_t row_begin, const std::string& name) {
+void WeightReader::add_matrix(LinearWeight& weight, std::int64_t row_begin, const std::string& name, Slice rows, Slice columns) {
   const ModelTensor& tensor = find(name);
-  const std::uint64_t row_bytes = static_cast<std::uint64_t>(weight.in) * bytes_of(tensor.info.dtype);
-  const std::int64_t rows = tensor.info.shape[0];
-  check(static_cast<std::uint64_t>(rows) * row_bytes == tensor.info.bytes, "a matrix of the weight's width");
+  check(tensor.info.shape.size() == 2 && rows.end() <= tensor.info.shape[0] && columns.end() <= tensor.info.shape[1],
+        "expected a part of the matrix");
+  check(columns.count == weight.in && row_begin + rows.count <= weight.out, "expected a part that fits the weight");
+  const std::int64_t tensor_cols = tensor.info.shape[1];
+  const std::uint64_t row_bytes = static_cast<std::uint64_t>(tensor_cols) * bytes_of(tensor.info.dtype);
   const auto fitting = static_cast<std::int64_t>(kChunkBytes / row_bytes);
   const std::int64_t rows_per_chunk = fitting < kRowGroup ? kRowGroupMin : fitting / kRowGroup * kRowGroup;
-  for (std::int64_t row = 0; row < rows; row += rows_per_chunk) {
-    const auto count = static_cast<std::uint64_t>(std::min(rows_per_chunk, rows - row));
-    chunks_.push_back({&tensor, static_cast<std::uint64_t>(row) * row_bytes, count * row_bytes, &weight, row_begin + row, nullptr});
+  for (std::int64_t row = 0; row < rows.count; row += rows_per_chunk) {
+    const auto count = static_cast<std::uint64_t>(std::min(rows_per_chunk, rows.count - row));
+    const std::uint64_t begin = static_cast<std::uint64_t>(rows.begin + row) * row_bytes;
+    chunks_.push_back({&tensor, begin, count * row_bytes, &weight, row_begin + row, tensor_cols, columns.begin, nullptr});
   }
 }
 
@@ -50,9 +55,9 @@ Status WeightReader::read_chunk(const Chunk& chunk, std::span<std::byte> bytes) 
     convert_to_float(chunk.out, bytes.data(), dtype, bytes.size() / bytes_of(dtype));
     return {};
   }
-  const std::int64_t in = chunk.weight->in;
-  const auto rows = static_cast<std::int64_t>(bytes.size() / bytes_of(dtype)) / in;
-  backend_.pack_rows(*chunk.weight, chunk.row_begin, Tensor{bytes.data(), dtype, rows, in, in});
+  const auto rows = static_cast<std::int64_t>(bytes.size() / bytes_of(dtype)) / chunk.tensor_cols;
+  const Tensor whole{bytes.data(), dtype, rows, chunk.tensor_cols, chunk.tensor_cols};
+  backend_.pack_rows(*chunk.weight, chunk.row_begin, whole.cols_from(chunk.col_begin, chunk.weight->in));
   return {};
 }
 
@@ -60,7 +65,10 @@ Status WeightReader::read_chunk(const Chunk& chunk, std::span<std::byte> bytes) 
 class WeightReader::Threads {
  public:
   explicit Threads(const WeightReader& reader) : reader_(reader) {
-    for (const Chunk& chunk : reader.chunks_) chunk_bytes_max_ = std::max(chunk_bytes_max_, chunk.bytes);
+    for (const Chunk& chunk : reader.chunks_) {
+      chunk_bytes_max_ = std::max(chunk_bytes_max_, chunk.bytes);
+      total_bytes_ += chunk.bytes;
+    }
   }
 
   Status run(const LoadProgress& progress) {
@@ -70,20 +78,20 @@ class WeightReader::Threads {
       work(progress);
     }
     if (failure_) return tl::unexpected(*failure_);
-    if (progress) progress(done_bytes_, reader_.files_.total_bytes());
+    if (progress) progress(done_bytes_, total_bytes_);
     return {};
   }
 
  private:
   void work(const LoadProgress& progress) {
-    std::vector<std::byte> room(chunk_bytes_max_);
+    std::vector<std::byte> buffer(chunk_bytes_max_);
     for (;;) {
       const std::size_t index = next_.fetch_add(1, std::memory_order_relaxed);
       if (index >= reader_.chunks_.size()) return;
       const Chunk& chunk = reader_.chunks_[index];
-      if (const Status read = reader_.read_chunk(chunk, std::span(room).first(chunk.bytes)); !read) return fail(read.error());
+      if (const Status read = reader_.read_chunk(chunk, std::span(buffer).first(chunk.bytes)); !read) return fail(read.error());
       const std::uint64_t done = done_bytes_.fetch_add(chunk.bytes, std::memory_order_relaxed) + chunk.bytes;
-      if (progress) progress(done, reader_.files_.total_bytes());
+      if (progress) progress(done, total_bytes_);
     }
   }
 
@@ -95,6 +103,7 @@ class WeightReader::Threads {
 
   const WeightReader& reader_;
   std::size_t chunk_bytes_max_ = 0;
+  std::uint64_t total_bytes_ = 0;
   std::atomic<std::size_t> next_{0};
   std::atomic<std::uint64_t> done_bytes_{0};
   std::mutex mutex_;

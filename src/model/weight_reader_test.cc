@@ -45,9 +45,9 @@ class WeightReaderTest : public ::testing::Test {
     WeightReader reader(files, backend);
     weight = backend.make_linear(kFirstRows + kSecondRows, kIn);
     vector.resize(kIn);
-    reader.add_rows(weight, 0, "first");
-    reader.add_rows(weight, kFirstRows, "second");
-    reader.add_vector(vector, "vector");
+    reader.add_matrix(weight, 0, "first", {0, kFirstRows}, {0, kIn});
+    reader.add_matrix(weight, kFirstRows, "second", {0, kSecondRows}, {0, kIn});
+    reader.add_vector(vector, "vector", 0);
     return reader.read(progress);
   }
 
@@ -78,6 +78,26 @@ TEST_F(WeightReaderTest, PacksTheSameWeightOnAnyNumberOfThreads) {
   }
 }
 
+TEST_F(WeightReaderTest, ReadsPartsOfRowsAndColumnsAndOfVectors) {
+  const std::unique_ptr<Backend> backend = std::move(*create_backend("reference", {}));
+  const ModelFiles files = open();
+  const Slice rows{1900, 700}, columns{350, 175};
+  WeightReader reader(files, *backend);
+  LinearWeight weight = backend->make_linear(rows.count + 1, columns.count);
+  std::vector<float> part(100);
+  reader.add_matrix(weight, 1, "first", rows, columns);
+  reader.add_vector(part, "vector", 40);
+  ASSERT_TRUE(reader.read({}).has_value());
+  const auto* packed = reinterpret_cast<const float*>(weight.packed.data());
+  for (std::int64_t row = 0; row < rows.count; ++row) {
+    for (std::int64_t column = 0; column < columns.count; ++column) {
+      const float expected = first_[static_cast<std::size_t>((rows.begin + row) * kIn + columns.begin + column)];
+      ASSERT_NEAR(packed[(row + 1) * columns.count + column], expected, 2e-3f) << row << ", " << column;
+    }
+  }
+  EXPECT_EQ(part, std::vector<float>(vector_.begin() + 40, vector_.begin() + 140));
+}
+
 TEST_F(WeightReaderTest, TellsItsCallerHowFarItIs) {
   const std::unique_ptr<Backend> backend = backend_of(3);
   std::uint64_t last = 0;
@@ -100,7 +120,7 @@ TEST_F(WeightReaderTest, RefusesAFileThatShrinksMeanwhile) {
   std::filesystem::resize_file(path_, std::filesystem::file_size(path_) - 1);
   WeightReader reader(files, *backend);
   LinearWeight weight = backend->make_linear(kFirstRows, kIn);
-  reader.add_rows(weight, 0, "first");
+  reader.add_matrix(weight, 0, "first", {0, kFirstRows}, {0, kIn});
   const Status status = reader.read({});
   ASSERT_FALSE(status.has_value());
   EXPECT_EQ(status.error().code, "E_READ");
@@ -154,7 +174,7 @@ TEST_F(WeightReaderTest, TakesNoMoreThanAMebibyteOfWideRowsAtOnce) {
   MeasuringBackend backend(backend_of(2));
   LinearWeight weight = backend.make_linear(kWideRows, kWideIn);
   WeightReader reader(files, backend);
-  reader.add_rows(weight, 0, "wide");
+  reader.add_matrix(weight, 0, "wide", {0, kWideRows}, {0, kWideIn});
   ASSERT_TRUE(reader.read({}).has_value());
   EXPECT_EQ(backend.rows(), kWideRows);
   EXPECT_LE(backend.bytes_max(), 1 << 20);

@@ -6,11 +6,14 @@
 #include "backend/backend.h"
 #include "formats/model_config.h"
 #include "formats/model_files.h"
+#include "formats/model_tensors.h"
 #include "model/weight_reader.h"
 
 namespace slora {
 
-// The weights of one decoder layer, as fused products. Widths: q = heads * head_dim, kv = kv_heads * head_dim.
+// The weights of one decoder layer on one shard, as fused products. Widths are the shard's: q = heads * head_dim, kv = kv_heads * head_dim,
+// and its slice of the intermediate size; hidden is whole. The biases of o and down hold this shard's slice of the outputs, zeros
+// elsewhere: shards' products are added up.
 struct LayerWeights {
   std::vector<float> attn_norm;  // [hidden]
   LinearWeight qkv;              // [q + 2 kv, hidden]
@@ -22,12 +25,13 @@ struct LayerWeights {
   LinearWeight down;             // [hidden, intermediate]
 };
 
-// All weights of a model in its backend's layout. Const after loading.
+// The weights of one shard of a model in its backend's layout. Const after loading.
 struct ModelWeights {
-  LinearWeight embedding;  // [vocab, hidden]; empty when tied: the head's rows are read instead
+  ShardShape shape;
+  LinearWeight embedding;  // [vocab slice, hidden]; empty when tied: the head's rows are read instead
   std::vector<LayerWeights> layers;
   std::vector<float> norm;  // [hidden]
-  LinearWeight head;        // [vocab, hidden]
+  LinearWeight head;        // [vocab slice, hidden]
 
   [[nodiscard]] const LinearWeight& embedding_table() const { return embedding.out != 0 ? embedding : head; }
 };
@@ -36,10 +40,16 @@ struct ModelWeights {
 // that is missing, has another shape, an element type that isn't a float, or that nothing in the model takes.
 [[nodiscard]] Status check_weights(const ModelFiles& files, const ModelConfig& config);
 
-// Reads and packs every tensor, so that peak memory is the packed weights and one chunk a thread. Refuses what check_weights refuses.
-[[nodiscard]] Result<ModelWeights> load_weights(const ModelFiles& files, const ModelConfig& config, Backend& backend, const LoadProgress& progress);
+// Reads and packs the shard's part of every tensor, so that peak memory is the packed weights and one chunk per thread. Refuses what
+// check_weights refuses.
+[[nodiscard]] Result<ModelWeights> load_weights(const ModelFiles& files, const ModelConfig& config, const ShardShape& shape,
+                                                Backend& backend, const LoadProgress& progress);
 
-// Bytes of the packed weights, for planning the pool.
-[[nodiscard]] std::size_t packed_bytes(const ModelConfig& config, const Backend& backend);
+// Bytes of a shard's packed weights, for planning the pool.
+[[nodiscard]] std::size_t packed_bytes(const ModelConfig& config, const ShardShape& shape, const Backend& backend);
+
+// Where the tensors of a table go. Requires: `weights.layers` has the entry's layer; `entry` is a matrix, or a gain.
+[[nodiscard]] LinearWeight& product_of(ModelWeights& weights, const TensorEntry& entry);
+[[nodiscard]] std::vector<float>& gain_of(ModelWeights& weights, const TensorEntry& entry);
 
 }  // namespace slora

@@ -50,10 +50,11 @@ class WeightsTest : public ::testing::Test {
     std::erase_if(tensors_, [&](const TensorToWrite& tensor) { return tensor.name == name; });
   }
   Result<ModelWeights> load() {
-    if (const Status written = write_safetensors((folder_ / "model.safetensors").string(), tensors_); !written) return tl::unexpected(written.error());
+    if (const Status written = write_safetensors((folder_ / "model.safetensors").string(), tensors_); !written)
+      return tl::unexpected(written.error());
     const Result<ModelFiles> files = ModelFiles::open(folder_.string());
     if (!files) return tl::unexpected(files.error());
-    return load_weights(*files, config_, *backend_, {});
+    return load_weights(*files, config_, whole_shape(config_), *backend_, {});
   }
   void expect_refused(const std::string& code, const std::string& mention) {
     const Result<ModelWeights> loaded = load();
@@ -74,6 +75,53 @@ TEST_F(WeightsTest, FusesTheModulesOfASite) {
   EXPECT_EQ(weights->layers[0].qkv.out, 16);
   EXPECT_EQ(weights->layers[0].gate_up.out, 24);
   EXPECT_EQ(&weights->embedding_table(), &weights->embedding);
+}
+
+// Rows [row_begin, ..) x columns [column_begin, ..) of `whole`, as the part [out, in] that a shard has.
+void expect_part(const LinearWeight& part, std::int64_t part_row, std::int64_t rows, const LinearWeight& whole, std::int64_t row_begin,
+                 std::int64_t column_begin, const char* what) {
+  const auto* found = reinterpret_cast<const float*>(part.packed.data());
+  const auto* expected = reinterpret_cast<const float*>(whole.packed.data());
+  for (std::int64_t row = 0; row < rows; ++row) {
+    for (std::int64_t column = 0; column < part.in; ++column) {
+      ASSERT_EQ(found[(part_row + row) * part.in + column], expected[(row_begin + row) * whole.in + column_begin + column])
+          << what << " row " << row << " column " << column;
+    }
+  }
+}
+
+TEST_F(WeightsTest, GivesShardsTheirRowsAndColumns) {
+  config_.qkv_bias = config_.o_bias = true;
+  for (const char* bias : {"q_proj", "o_proj"}) add(std::string("model.layers.0.self_attn.") + bias + ".bias", {8});
+  for (const char* bias : {"k_proj", "v_proj"}) add(std::string("model.layers.0.self_attn.") + bias + ".bias", {4});
+  float next = 0;
+  for (TensorToWrite& tensor : tensors_) {
+    auto* values = reinterpret_cast<float*>(tensor.bytes.data());
+    for (std::size_t i = 0; i < tensor.bytes.size() / sizeof(float); ++i) values[i] = next++;
+  }
+  const Result<ModelWeights> whole = load();
+  ASSERT_TRUE(whole.has_value()) << whole.error().message;
+  const Result<ModelFiles> files = ModelFiles::open(folder_.string());
+  for (std::int32_t shard = 0; shard < 2; ++shard) {
+    const ShardShape shape = *make_shard_shape(config_, shard, 2);
+    const Result<ModelWeights> part = load_weights(*files, config_, shape, *backend_, {});
+    ASSERT_TRUE(part.has_value()) << part.error().message;
+    const LayerWeights &layer = part->layers[0], &all = whole->layers[0];
+    expect_part(layer.qkv, 0, 4, all.qkv, 4 * shard, 0, "q");
+    expect_part(layer.qkv, 4, 8, all.qkv, 8, 0, "k and v: one head for both shards");
+    expect_part(layer.o, 0, 8, all.o, 0, 4 * shard, "o");
+    expect_part(layer.gate_up, 0, 6, all.gate_up, 6 * shard, 0, "gate");
+    expect_part(layer.gate_up, 6, 6, all.gate_up, 12 + 6 * shard, 0, "up");
+    expect_part(layer.down, 0, 8, all.down, 0, 6 * shard, "down");
+    expect_part(part->head, 0, shard == 0 ? 6 : 5, whole->head, 6 * shard, 0, "head");
+    expect_part(part->embedding, 0, shard == 0 ? 6 : 5, whole->embedding, 6 * shard, 0, "embedding");
+    EXPECT_EQ(layer.attn_norm, all.attn_norm);
+    EXPECT_EQ(std::vector<float>(layer.qkv.bias.begin(), layer.qkv.bias.begin() + 4),
+              std::vector<float>(all.qkv.bias.begin() + 4 * shard, all.qkv.bias.begin() + 4 * shard + 4));
+    for (std::size_t i = 0; i < 8; ++i) {
+      EXPECT_EQ(layer.o.bias[i], i / 4 == static_cast<std::size_t>(shard) ? all.o.bias[i] : 0) << "added by one shard";
+    }
+  }
 }
 
 TEST_F(WeightsTest, ReadsTheEmbeddingOfATiedModelOnce) {
