@@ -19,7 +19,8 @@ enum class Instructions : std::uint8_t { best, avx512, avx2, portable };
 enum class WeightStorage : std::uint8_t { bf16, int8 };
 
 struct BackendOptions {
-  int threads = 0;  // 0: one for every core this process may use
+  int threads = 0;      // of all backends of the process together; 0: one for every core this process may use
+  int shard_count = 1;  // backends in this process, one per shard of a model, each with its share of the threads
   Instructions instructions = Instructions::best;
   WeightStorage weights = WeightStorage::bf16;
 };

@@ -47,6 +47,11 @@ const cpu::Kernels& kernels_for(Instructions instructions) {
   });
 }
 
+int thread_share(const BackendOptions& options) {
+  const int threads = options.threads > 0 ? options.threads : cpu::usable_core_count();
+  return std::max(threads / options.shard_count, 1);
+}
+
 // Holds the threads and the scratch of its ops. Owned by its backend, used by the engine thread.
 class CpuOps final : public Ops {
  public:
@@ -60,9 +65,9 @@ class CpuOps final : public Ops {
         sample_(kernels, pool_),
         score_(kernels, pool_) {}
 
-  void embed(Tensor out, std::span<const TokenId> ids, const LinearWeight& table) override {
+  void embed(Tensor out, std::span<const TokenId> ids, const LinearWeight& table, TokenId first_token) override {
     check(std::cmp_equal(out.rows, ids.size()) && out.cols == table.in, "expected out [T, hidden]");
-    visit_packed(weights_, table, [&](const auto& packed) { cpu::embed(pool_, out, ids, packed); });
+    visit_packed(weights_, table, [&](const auto& packed) { cpu::embed(pool_, out, ids, packed, first_token); });
   }
 
   void rms_norm(Tensor out, Tensor in, std::span<const float> weight, float eps) override {
@@ -78,13 +83,13 @@ class CpuOps final : public Ops {
   }
 
   void shrink(Tensor z, Tensor x, const AdapterBatch& adapters, Site site) override {
-    adapters.find_records(records_, site);
+    adapters.find_records(records_, site, RecordUse::shrink);
     shrink_.run(z, x, records_);
   }
 
   void linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) override {
     check(y.rows == x.rows && x.cols == weight.in && y.cols == weight.out, "expected y [T, out] = W [out, in] x [T, in]");
-    adapters.find_records(records_, site);
+    adapters.find_records(records_, site, RecordUse::expand);
     visit_packed(weights_, weight, [&](const auto& packed) { linear_.run(y, x, packed, weight.bias, z, records_); });
   }
 
@@ -92,7 +97,7 @@ class CpuOps final : public Ops {
                     Activation activation) override {
     check(out.rows == x.rows && x.cols == weight.in && 2 * out.cols == weight.out, "expected out [T, n], W [2n, in] x [T, in]");
     check(activation == Activation::silu, "expected an activation that kernels implement");
-    adapters.find_records(records_, site);
+    adapters.find_records(records_, site, RecordUse::expand);
     visit_packed(weights_, weight, [&](const auto& packed) { linear_.run_gated(out, x, packed, weight.bias, z, records_); });
   }
 
@@ -152,9 +157,7 @@ class CpuOps final : public Ops {
 class CpuBackend final : public Backend {
  public:
   explicit CpuBackend(const BackendOptions& options)
-      : kernels_(kernels_for(options.instructions)),
-        weights_(options.weights),
-        ops_(kernels_, options.threads > 0 ? options.threads : cpu::usable_core_count(), options.weights) {}
+      : kernels_(kernels_for(options.instructions)), weights_(options.weights), ops_(kernels_, thread_share(options), options.weights) {}
 
   std::string_view name() const override { return "cpu"; }
   std::string description() const override {

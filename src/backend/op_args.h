@@ -34,13 +34,17 @@ struct AdapterView {
   std::vector<Tile> tiles;          // what the records' matrices point into
   struct Range {
     std::int32_t begin = 0, count = 0;
-    std::int32_t z_cols = 0;  // sum of the ranks of the records of this site
+    std::int32_t z_cols = 0;  // columns that this site's shrink results take: of one shard where the ranks are split, equal on all shards
   };
-  std::vector<Range> sites;  // [site_count(layers, expert_count)], by index_of
+  std::vector<AdapterView> other_shards;  // of the same adapter on shards 1, 2, ...; only the view of shard 0 has them
+  std::vector<Range> sites;               // [site_count(layers, expert_count)], by index_of
   std::int32_t expert_count = 1;
-  std::int32_t z_cols_max = 0;
+  std::int32_t z_cols_max = 0;  // columns of z that suffice for every site, with those of all shards
 
   [[nodiscard]] const Range& range_of(Site site) const { return sites[index_of(site, expert_count)]; }
+  [[nodiscard]] const AdapterView& of_shard(std::int32_t shard) const {
+    return shard == 0 ? *this : other_shards[static_cast<std::size_t>(shard) - 1];
+  }
   [[nodiscard]] std::span<const RecordView> at(Site site) const {
     const Range& range = range_of(site);
     return {records.data() + range.begin, static_cast<std::size_t>(range.count)};
@@ -57,17 +61,24 @@ struct AdapterSegment {
   const AdapterView* adapter;
 };
 
+// Which half of the low-rank product: z = A x, or y + B z and the biases.
+enum class RecordUse : std::uint8_t { shrink, expand };
+
 struct AdapterBatch {
   std::span<const AdapterSegment> segments;
-  std::int32_t z_cols = 0;  // columns of z that the segments need at any site
+  std::int32_t z_cols = 0;        // columns of z that the segments need at any site
+  std::int32_t z_shard_cols = 0;  // columns from one shard's shrink results to the next one's, where the ranks are split
 
-  // Replaces `out`, whose capacity is reused, by the records at one site as kernels take them: in the order of the segments, and of the
-  // records within them.
-  void find_records(std::vector<AppliedRecord>& out, Site site) const {
+  // Replaces `out`, whose capacity is reused, by the records that take part at one site as kernels take them: in the order of the segments,
+  // and of the records within them.
+  void find_records(std::vector<AppliedRecord>& out, Site site, RecordUse use) const {
     out.clear();
     for (const AdapterSegment& segment : segments) {
       for (const RecordView& record : segment.adapter->at(site)) {
-        out.push_back({segment.row_begin, segment.row_count, segment.z_begin + record.z_begin, segment.weight, &record});
+        const bool takes_part = use == RecordUse::shrink ? !record.a.empty() : !record.b.empty() || record.bias != nullptr;
+        if (!takes_part) continue;
+        const std::int32_t z_begin = record.z_shard * z_shard_cols + segment.z_begin + record.z_begin;
+        out.push_back({segment.row_begin, segment.row_count, z_begin, segment.weight, &record});
       }
     }
   }

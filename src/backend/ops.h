@@ -12,8 +12,9 @@ class Ops {
  public:
   virtual ~Ops() = default;
 
-  // out[t, :] = table[ids[t], :]. out [T, hidden] fp32; table [vocab, hidden], possibly the packed head of a tied model.
-  virtual void embed(Tensor out, std::span<const TokenId> ids, const LinearWeight& table) = 0;
+  // out[t, :] = table[ids[t] - first_token, :], or zeros where the table has no such row: it is another shard's. out [T, hidden] fp32;
+  // table [tokens from first_token on, hidden], possibly the packed head of a tied model.
+  virtual void embed(Tensor out, std::span<const TokenId> ids, const LinearWeight& table, TokenId first_token) = 0;
 
   // Normalises each group of weight.size() consecutive columns: out = in / sqrt(mean(in^2) + eps) * weight.
   // One group per row for a layer norm; one per head for q and k norms. in fp32, out fp32 or the product type; out may be in.

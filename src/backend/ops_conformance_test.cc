@@ -278,7 +278,7 @@ TEST_P(OpsConformance, EmbedReadsRowsOfThePackedTable) {
     const LinearWeight weight = pack(*backend_, 70, hidden, table, DType::bf16);
     const std::vector<TokenId> ids = {69, 0, 33, 32, 33};
     const Matrix out(DType::f32, 5, hidden);
-    ops_.embed(out, ids, weight);
+    ops_.embed(out, ids, weight, 0);
     for (std::size_t i = 0; i < ids.size(); ++i) {
       const float* row = out.tensor().row<float>(static_cast<std::int64_t>(i));
       EXPECT_TRUE(std::equal(row, row + hidden, table.begin() + ids[i] * hidden)) << i;

@@ -119,7 +119,7 @@ TEST_P(OpsInt8, EmbedReadsRowsOfThePackedTableAsProductsDo) {
     const std::vector<double> want = rounded(table, hidden, Kept::weights);
     const std::vector<TokenId> ids = {69, 0, 33, 32, 33};
     const Matrix out(DType::f32, 5, hidden);
-    ops_.embed(out, ids, weight);
+    ops_.embed(out, ids, weight, 0);
     for (std::size_t i = 0; i < ids.size(); ++i) {
       for (std::int64_t k = 0; k < hidden; ++k) {
         EXPECT_EQ(out.tensor().row<float>(static_cast<std::int64_t>(i))[k],

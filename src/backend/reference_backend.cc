@@ -24,9 +24,9 @@ Tensor matrix_of(const LinearWeight& weight) { return weight.packed.view(DType::
 // Owned by its backend, used by the engine thread.
 class ReferenceOps final : public Ops {
  public:
-  void embed(Tensor out, std::span<const TokenId> ids, const LinearWeight& table) override {
+  void embed(Tensor out, std::span<const TokenId> ids, const LinearWeight& table, TokenId first_token) override {
     check(std::cmp_equal(out.rows, ids.size()) && out.cols == table.in, "expected out [T, hidden]");
-    reference::embed(out, ids, matrix_of(table));
+    reference::embed(out, ids, matrix_of(table), first_token);
   }
 
   void rms_norm(Tensor out, Tensor in, std::span<const float> weight, float eps) override {
@@ -42,13 +42,13 @@ class ReferenceOps final : public Ops {
   }
 
   void shrink(Tensor z, Tensor x, const AdapterBatch& adapters, Site site) override {
-    adapters.find_records(records_, site);
+    adapters.find_records(records_, site, RecordUse::shrink);
     reference::shrink(z, x, records_);
   }
 
   void linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) override {
     check(y.rows == x.rows && x.cols == weight.in && y.cols == weight.out, "expected y [T, out] = W [out, in] x [T, in]");
-    adapters.find_records(records_, site);
+    adapters.find_records(records_, site, RecordUse::expand);
     reference::linear(y, x, matrix_of(weight), weight.bias, z, records_);
   }
 

@@ -21,6 +21,10 @@ struct Site {
 
 inline constexpr Site kHeadSite{0, SiteKind::head};
 
+// Whether shards of a model hold slices of the product's inputs, so that each computes a partial sum of all outputs; else they hold slices
+// of its outputs.
+constexpr bool splits_input(SiteKind kind) { return kind == SiteKind::o || kind == SiteKind::down; }
+
 // Index of a site in an array that holds all sites of a model, layer after layer. Requires: site.expert < expert_count.
 constexpr std::size_t index_of(Site site, std::int32_t expert_count = 1) {
   return (static_cast<std::size_t>(site.layer) * kSiteKindCount + static_cast<std::size_t>(site.kind)) *

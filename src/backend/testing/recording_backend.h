@@ -25,9 +25,9 @@ class RecordingOps final : public Ops {
   [[nodiscard]] const std::vector<OpCall>& calls() const { return calls_; }
   void clear() { calls_.clear(); }
 
-  void embed(Tensor out, std::span<const TokenId> ids, const LinearWeight& table) override {
+  void embed(Tensor out, std::span<const TokenId> ids, const LinearWeight& table, TokenId first_token) override {
     record("embed", out);
-    inner_.embed(out, ids, table);
+    inner_.embed(out, ids, table, first_token);
   }
   void rms_norm(Tensor out, Tensor in, std::span<const float> weight, float eps) override {
     record("rms_norm", out);

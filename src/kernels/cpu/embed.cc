@@ -1,13 +1,15 @@
 #include "kernels/cpu/embed.h"
 
+#include <algorithm>
+
 namespace slora::cpu {
 namespace {
 
 // The words of one row are 128 bytes apart, each in a cache line of its own, so they are prefetched this many words ahead.
 constexpr std::int64_t kPrefetchDistance = 32;
 
-void embed_row(float* out, const PackedWeight& table, TokenId token) {
-  const std::uint32_t* words = table.panel(token / PackedWeight::kPanelCols) + token % PackedWeight::kPanelCols;
+void embed_row(float* out, const PackedWeight& table, std::int64_t row) {
+  const std::uint32_t* words = table.panel(row / PackedWeight::kPanelCols) + row % PackedWeight::kPanelCols;
   const std::int64_t pairs = table.pairs();
   for (std::int64_t i = 0; i < pairs; ++i) {
     __builtin_prefetch(words + std::min(i + kPrefetchDistance, pairs - 1) * PackedWeight::kPanelCols);
@@ -17,9 +19,9 @@ void embed_row(float* out, const PackedWeight& table, TokenId token) {
   }
 }
 
-void embed_row(float* out, const Int8Weight& table, TokenId token) {
-  const std::int64_t panel = token / Int8Weight::kPanelCols;
-  const std::int64_t col = token % Int8Weight::kPanelCols;
+void embed_row(float* out, const Int8Weight& table, std::int64_t row) {
+  const std::int64_t panel = row / Int8Weight::kPanelCols;
+  const std::int64_t col = row % Int8Weight::kPanelCols;
   for (std::int64_t group = 0; group < table.group_count(); ++group) {
     const std::uint32_t* words = table.group(panel, group);
     const std::int64_t quads = table.quads_of(group);
@@ -36,18 +38,25 @@ void embed_row(float* out, const Int8Weight& table, TokenId token) {
 }
 
 template <class Weight>
-void embed_rows(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const Weight& table) {
+void embed_rows(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const Weight& table, TokenId first_token) {
   constexpr std::int64_t kElementCost = 8;  // mostly cache misses
   pool.parallel_rows(out.rows, kElementCost * out.cols, [&](std::int64_t t) {
-    const TokenId token = ids[static_cast<std::size_t>(t)];
-    check(token >= 0 && token < table.out, "expected a token of the vocabulary");
-    embed_row(out.row<float>(t), table, token);
+    const std::int64_t row = ids[static_cast<std::size_t>(t)] - first_token;
+    if (row >= 0 && row < table.out) {
+      embed_row(out.row<float>(t), table, row);
+    } else {
+      std::fill_n(out.row<float>(t), out.cols, 0.0f);
+    }
   });
 }
 
 }  // namespace
 
-void embed(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const PackedWeight& table) { embed_rows(pool, out, ids, table); }
-void embed(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const Int8Weight& table) { embed_rows(pool, out, ids, table); }
+void embed(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const PackedWeight& table, TokenId first_token) {
+  embed_rows(pool, out, ids, table, first_token);
+}
+void embed(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const Int8Weight& table, TokenId first_token) {
+  embed_rows(pool, out, ids, table, first_token);
+}
 
 }  // namespace slora::cpu

@@ -8,8 +8,9 @@
 
 namespace slora::cpu {
 
-// out[t, :] = table[ids[t], :], gathered from the packed panels. out [T, hidden] fp32, table [vocab, hidden].
-void embed(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const PackedWeight& table);
-void embed(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const Int8Weight& table);
+// out[t, :] = table[ids[t] - first_token, :], gathered from the packed panels, or zeros where the table has no such row. out [T, hidden]
+// fp32, table [tokens, hidden].
+void embed(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const PackedWeight& table, TokenId first_token);
+void embed(ThreadPool& pool, Tensor out, std::span<const TokenId> ids, const Int8Weight& table, TokenId first_token);
 
 }  // namespace slora::cpu
