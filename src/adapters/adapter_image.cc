@@ -2,11 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "adapters/image_writer.h"
 #include "adapters/lora_importer.h"
 #include "adapters/lora_modules.h"
+#include "adapters/shard_records.h"
+#include "base/check.h"
 #include "formats/json.h"
 #include "tensor/buffer.h"
 
@@ -24,28 +27,42 @@ Result<PreparedAdapter> prepare_adapter(const std::string& folder, const Adapter
   if (!modules) return forward_error(modules);
   Result<AdapterPlan> plan = import_lora(std::move(*modules), opened->config, base.modules);
   if (!plan) return forward_error(plan);
-  Result<ImageLayout> layout = make_image_layout(std::move(plan->records), base.format, base.page_bytes);
-  if (!layout) return forward_error(layout);
-  return PreparedAdapter{std::move(*opened), std::move(*layout), std::move(plan->warnings)};
+  std::vector<ImageLayout> layouts;
+  for (std::int32_t shard = 0; shard < base.modules.shard_count; ++shard) {
+    Result<ImageLayout> layout = make_image_layout(cut_for_shard(plan->records, base.modules, shard), base.format, base.page_bytes);
+    if (!layout) return forward_error(layout);
+    layouts.push_back(std::move(*layout));
+  }
+  return PreparedAdapter{std::move(*opened), std::move(layouts), std::move(plan->warnings)};
 }
 
-Result<Sha256Digest> write_adapter(std::span<std::byte* const> pages, const std::string& folder, const PreparedAdapter& adapter) {
+std::uint32_t PreparedAdapter::page_count() const { return std::ranges::max_element(layouts, {}, &ImageLayout::page_count)->page_count; }
+
+Result<Sha256Digest> write_adapter(std::span<const ImagePages> pages, const std::string& folder, const PreparedAdapter& adapter) {
+  check(pages.size() == adapter.layouts.size(), "expected pages of every shard");
   const Result<std::string> config = read_text_file(folder + "/adapter_config.json", kConfigBytesMax);
   if (!config) return tl::unexpected(config.error());
   Sha256 content;
   const std::string length = fmt::format("{}:", config->size());
   content.update(std::as_bytes(std::span(length)));
   content.update(std::as_bytes(std::span(*config)));
-  if (Status status = write_image(pages, adapter.layout, adapter.folder.weights, content); !status) return forward_error(status);
+  std::vector<ImageTarget> targets;
+  for (std::size_t shard = 0; shard < pages.size(); ++shard) targets.push_back({pages[shard], &adapter.layouts[shard]});
+  if (Status status = write_images(targets, adapter.folder.weights, content); !status) return forward_error(status);
   return content.finish();
 }
 
 Result<Sha256Digest> rehearse_adapter(const std::string& folder, const PreparedAdapter& adapter) {
-  const ImageLayout& layout = adapter.layout;
-  const Buffer image(layout.page_count * layout.page_bytes);
-  std::vector<std::byte*> pages;
-  for (std::uint32_t page = 0; page < layout.page_count; ++page) pages.push_back(image.data() + page * layout.page_bytes);
-  return write_adapter(pages, folder, adapter);
+  const std::size_t page_bytes = adapter.layouts.front().page_bytes;
+  const std::uint32_t page_count = adapter.page_count();
+  std::vector<Buffer> images;
+  std::vector<std::vector<std::byte*>> addresses;
+  for (std::size_t shard = 0; shard < adapter.layouts.size(); ++shard) {
+    const Buffer& image = images.emplace_back(page_count * page_bytes);
+    std::vector<std::byte*>& pages = addresses.emplace_back();
+    for (std::uint32_t page = 0; page < page_count; ++page) pages.push_back(image.data() + page * page_bytes);
+  }
+  return write_adapter(std::vector<ImagePages>(addresses.begin(), addresses.end()), folder, adapter);
 }
 
 }  // namespace slora

@@ -13,7 +13,7 @@
 
 namespace slora {
 
-// What adapters are made for: the base's modules, and the form that images take in the pool.
+// What adapters are made for: the base's modules as its shards cut them, and the form that images take in the pools.
 struct AdapterBase {
   ModuleTable modules;
   AdapterFormat format;
@@ -24,15 +24,18 @@ struct AdapterBase {
 // An adapter of which everything but the values of its weights was checked against a base, ready to be written.
 struct PreparedAdapter {
   AdapterFolder folder;
-  ImageLayout layout;
+  std::vector<ImageLayout> layouts;  // [shards]
   std::vector<std::string> warnings;
+
+  // Of the largest image: an adapter takes the same pages on every shard.
+  [[nodiscard]] std::uint32_t page_count() const;
 };
 
 [[nodiscard]] Result<PreparedAdapter> prepare_adapter(const std::string& folder, const AdapterBase& base);
 
-// Writes the image and returns the SHA-256 of the adapter's content: the config's bytes and all tensors. E_NONFINITE, E_READ.
-// Requires: pages.size() == adapter.layout.page_count.
-[[nodiscard]] Result<Sha256Digest> write_adapter(std::span<std::byte* const> pages, const std::string& folder,
+// Writes the images of all shards and returns the SHA-256 of the adapter's content: the config's bytes and all tensors. E_NONFINITE,
+// E_READ. Requires: pages of every shard, as many as its layout has or more.
+[[nodiscard]] Result<Sha256Digest> write_adapter(std::span<const ImagePages> pages, const std::string& folder,
                                                  const PreparedAdapter& adapter);
 // The same into memory that goes away again: finds every fault that serving would.
 [[nodiscard]] Result<Sha256Digest> rehearse_adapter(const std::string& folder, const PreparedAdapter& adapter);

@@ -55,7 +55,7 @@ struct AdapterPart {
 
 // What an adapter does to one linear module W [out, in] of the base:
 //   y = W x + scale * B (A x) + c,  c = scale * bias_added + (bias_replacing, or else the base's bias)
-// A part that is missing adds nothing. Plain data, made by an importer.
+// or the share of it that one shard stores. A part that is missing adds nothing. Plain data, made by an importer and cut by cut_for_shard.
 struct AdapterRecord {
   Site site{};
   std::int32_t slice_begin = 0;  // first output column of the module within its site
@@ -63,6 +63,9 @@ struct AdapterRecord {
   std::int32_t in = 0;
   std::int32_t rank = 0;  // 0: no low-rank part
   float scale = 1;
+  std::int32_t module = 0;         // index into the base's module table
+  std::int32_t z_shard = 0;        // the shard that computes A x; set with z_begin by cut_for_shard
+  std::int32_t z_begin = 0;        // first column of A x among that shard's at this site
   std::vector<AdapterPart> parts;  // at most one of a kind, ordered by kind
 
   [[nodiscard]] const AdapterPart* find(PartKind kind) const { return find_part(parts, kind); }

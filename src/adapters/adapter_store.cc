@@ -92,7 +92,7 @@ Result<ExaminedAdapter> AdapterStore::examine(const std::string& folder, std::ui
   const FolderStamp stamp = stamp_of(folder);
   const Result<PreparedAdapter> prepared = prepare_adapter(folder, base_);
   if (!prepared) return tl::unexpected(prepared.error());
-  const std::uint32_t page_count = prepared->layout.page_count;
+  const std::uint32_t page_count = prepared->page_count();
   if (page_count > page_count_max) {
     return error("E_TOO_LARGE", "its image takes {} pages, and the pool has {} for it; the server needs more --pool-memory", page_count,
                  page_count_max);
@@ -203,7 +203,7 @@ std::optional<AdapterStore::Found> AdapterStore::settle(std::string_view name, s
   forget_version(entry);
   entry.stamp = stamp;
   if (prepared) {
-    make_version(name, entry, prepared->layout.page_count);
+    make_version(name, entry, prepared->page_count());
     entry.refused.reset();
     for (const std::string& warning : prepared->warnings) log_warning("adapter \"{}\": {}", name, warning);
   } else {
@@ -213,11 +213,12 @@ std::optional<AdapterStore::Found> AdapterStore::settle(std::string_view name, s
   return known(entry, stamp);
 }
 
-Result<ImageLayout> AdapterStore::load(const AdapterVersion& version, std::span<std::byte* const> pages) {
-  check(pages.size() == version.page_count(), "as many pages as the adapter's image has");
+Result<std::vector<ImageLayout>> AdapterStore::load(const AdapterVersion& version, std::span<const ImagePages> pages) {
+  const auto has_all = [&](ImagePages shard) { return shard.size() == version.page_count(); };
+  check(std::ranges::all_of(pages, has_all), "expected as many pages as the adapter has on every shard");
   if (stamp_of(version.folder()) != version.stamp()) return refuse_changed(version.name());
   Result<PreparedAdapter> adapter = prepare_adapter(version.folder(), base_);
-  if (adapter && adapter->layout.page_count != version.page_count()) {
+  if (adapter && adapter->page_count() != version.page_count()) {
     withdraw(version, nullptr);
     return refuse_changed(version.name());
   }
@@ -228,7 +229,7 @@ Result<ImageLayout> AdapterStore::load(const AdapterVersion& version, std::span<
     if (!may_pass(why)) withdraw(version, std::make_unique<const Error>(why));
     return tl::unexpected(why);
   }
-  if (version.confirm_identity(*identity)) return std::move(adapter->layout);
+  if (version.confirm_identity(*identity)) return std::move(adapter->layouts);
   withdraw(version, nullptr);  // other content behind the same stamp: only reading can tell, so nobody may find this version again
   return refuse_changed(version.name());
 }

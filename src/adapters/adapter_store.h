@@ -78,11 +78,11 @@ class AdapterStore {
   // Shared, because a version lives on while sequences run under it, whatever its name means by then.
   [[nodiscard]] Result<std::shared_ptr<const AdapterVersion>> resolve(std::string_view name);
 
-  // Reads the version's folder, writes its image into `pages` and says where everything is in them. For loader threads; the only
-  // place where weights are read. E_CHANGED when the folder no longer holds this version: the next resolve() makes a new one. A fault
+  // Reads the version's folder, writes every shard's image into its pages, and says where everything is in them. For loader threads; the
+  // only place where weights are read. E_CHANGED when the folder no longer holds this version: the next resolve() makes a new one. A fault
   // in the weights (E_NONFINITE) makes the name a refused one; a fault of the disk (E_READ) is told and forgotten, here and in resolve().
-  // Requires: pages.size() == version.page_count(), each of base().page_bytes and aligned to 64 bytes.
-  [[nodiscard]] Result<ImageLayout> load(const AdapterVersion& version, std::span<std::byte* const> pages);
+  // Requires: of every shard version.page_count() pages, each of base().page_bytes and aligned to 64 bytes.
+  [[nodiscard]] Result<std::vector<ImageLayout>> load(const AdapterVersion& version, std::span<const ImagePages> pages);
 
   // Versions that no name means any more, each told once: their images are of no use to new sequences. Takes no lock when there are none.
   [[nodiscard]] std::vector<AdapterId> take_retired();

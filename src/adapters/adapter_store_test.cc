@@ -30,7 +30,10 @@ struct Pages {
 
 Result<ImageLayout> load(AdapterStore& store, const AdapterVersion& version) {
   const Pages pages(store, version);
-  return store.load(version, pages.addresses);
+  const ImagePages addresses = pages.addresses;
+  Result<std::vector<ImageLayout>> layouts = store.load(version, std::span(&addresses, 1));
+  if (!layouts) return forward_error(layouts);
+  return std::move(layouts->front());
 }
 
 // Makes `folder` hold another adapter at one stroke.

@@ -38,7 +38,7 @@ Result<AdapterCost> measure_adapter(const std::string& folder, const AdapterBase
   const Result<PreparedAdapter> adapter = prepare_adapter(folder, base);
   if (!adapter) return tl::unexpected(adapter.error());
   if (const Result<Sha256Digest> read = rehearse_adapter(folder, *adapter); !read) return tl::unexpected(read.error());
-  const std::uint32_t page_count = adapter->layout.page_count;
+  const std::uint32_t page_count = adapter->page_count();
   return AdapterCost{page_count, std::uint64_t{page_count} * base.page_bytes};
 }
 

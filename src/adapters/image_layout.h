@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "adapters/adapter_record.h"
@@ -8,6 +9,9 @@
 #include "ops/adapter_format.h"
 
 namespace slora {
+
+// The addresses of one image's pages, in their order.
+using ImagePages = std::span<std::byte* const>;
 
 // A place in an image, which is a list of pages.
 struct ImagePlace {

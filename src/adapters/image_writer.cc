@@ -6,6 +6,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -40,7 +41,7 @@ bool all_are_below(std::span<const float> values, float bound) {
   return beyond == 0;
 }
 
-// Rows [row_begin, row_begin + row_count) of a slice of a tensor, as fp32.
+// Rows [row_begin, row_begin + row_count) of a tensor, or of a slice of it, as fp32.
 struct Chunk {
   std::int64_t row_begin;
   std::int64_t row_count;
@@ -51,18 +52,25 @@ struct Chunk {
   [[nodiscard]] const float* row(std::int64_t row) const { return values + (row - row_begin) * stride; }
 };
 
+// What lies in `slice` of rows of a whole tensor, counted from the slice's first row; maybe no rows.
+Chunk cut(const Chunk& chunk, const SourceSlice& slice) {
+  const std::int64_t begin = std::max<std::int64_t>(chunk.row_begin, slice.row_begin);
+  const std::int64_t end = std::min<std::int64_t>(chunk.row_begin + chunk.row_count, slice.row_begin + slice.row_count);
+  if (begin >= end) return {0, 0, slice.col_count, chunk.stride, nullptr};
+  return {begin - slice.row_begin, end - begin, slice.col_count, chunk.stride, chunk.row(begin) + slice.col_begin};
+}
+
 // Reads tensors chunk by chunk, and hashes their bytes as it goes. One thread.
 class TensorReader {
  public:
   TensorReader(const SafetensorsFile& file, Sha256& content) : file_(file), content_(content) {}
 
-  // Reads the whole tensor, since the hash covers it, and calls take(chunk) with what lies in `slice`, from the first row to the last,
-  // until take fails. E_NONFINITE when a magnitude anywhere in the tensor is not below `bound`.
+  // Calls take(chunk) with all rows of the tensor, from the first to the last, until take fails. E_NONFINITE when a magnitude is not below
+  // `bound`.
   template <class Take>
-  Status read(const TensorInfo& tensor, const SourceSlice& slice, float bound, Take take) {
+  Status read(const TensorInfo& tensor, float bound, Take take) {
     const std::int64_t rows = tensor.shape.size() == 2 ? tensor.shape[0] : 1;
     const std::int64_t cols = tensor.shape.back();
-    check(slice.row_begin + slice.row_count <= rows && slice.col_begin + slice.col_count <= cols, "expected a slice within its tensor");
     const std::int64_t rows_per_chunk = std::max<std::int64_t>(1, kChunkElements / cols);
     const std::string header =
         fmt::format("{}:{} {} {} ", tensor.name.size(), tensor.name, name_of(tensor.dtype), fmt::join(tensor.shape, ","));
@@ -71,11 +79,7 @@ class TensorReader {
       const std::int64_t row_end = std::min(row + rows_per_chunk, rows);
       Result<const float*> values = next(tensor, row * cols, (row_end - row) * cols, bound);
       if (!values) return forward_error(values);
-      const std::int64_t begin = std::max<std::int64_t>(row, slice.row_begin);
-      const std::int64_t end = std::min<std::int64_t>(row_end, slice.row_begin + slice.row_count);
-      if (begin >= end) continue;
-      const float* const first = *values + (begin - row) * cols + slice.col_begin;
-      if (Status taken = take(Chunk{begin - slice.row_begin, end - begin, slice.col_count, cols, first}); !taken) return taken;
+      if (Status taken = take(Chunk{row, row_end - row, cols, cols, *values}); !taken) return taken;
     }
     return {};
   }
@@ -104,7 +108,7 @@ class TensorReader {
 // Writes to the places of one layout. One thread.
 class ImageWriter {
  public:
-  ImageWriter(std::span<std::byte* const> pages, const ImageLayout& layout) : pages_(pages), layout_(layout) {
+  explicit ImageWriter(const ImageTarget& target) : pages_(target.pages.first(target.layout->page_count)), layout_(*target.layout) {
     for (std::byte* page : pages_) std::fill_n(page, layout_.page_bytes, std::byte{0});
   }
 
@@ -165,61 +169,69 @@ class ImageWriter {
     convert_from_float(place, layout_.format.dtype, values, static_cast<std::size_t>(count));
   }
 
-  const std::span<std::byte* const> pages_;
+  const ImagePages pages_;
   const ImageLayout& layout_;
   std::vector<float> line_;
 };
 
-// Where the numbers of a tensor go.
+// Where numbers of a tensor go.
 struct Destination {
-  const AdapterRecord* record = nullptr;
-  const AdapterPart* part = nullptr;
+  ImageWriter* writer;
+  const AdapterRecord* record;
+  const AdapterPart* part;
 };
+using Destinations = std::vector<std::vector<Destination>>;  // [tensors of the file]
 
-// [tensor_count]
-std::vector<Destination> destinations_of(const ImageLayout& layout, std::size_t tensor_count) {
-  std::vector<Destination> destinations(tensor_count);
+void add_destinations(Destinations& out, ImageWriter& writer, const ImageLayout& layout) {
   for (const AdapterRecord& record : layout.records) {
-    for (const AdapterPart& part : record.parts) destinations.at(part.source.value) = {&record, &part};
+    for (const AdapterPart& part : record.parts) out.at(part.source.value).push_back({&writer, &record, &part});
   }
-  return destinations;
 }
 
-Status write_part(ImageWriter& writer, TensorReader& reader, const TensorInfo& tensor, const Destination& destination, DType dtype) {
-  const AdapterPart& part = *destination.part;
+Status write_part(const Destination& to, const Chunk& whole, const TensorInfo& tensor) {
+  const AdapterPart& part = *to.part;
+  const Chunk chunk = cut(whole, part.slice);
+  if (chunk.row_count == 0) return {};
   switch (part.kind) {
     case PartKind::a:
-      return reader.read(tensor, part.slice, bound_of(dtype), [&](const Chunk& chunk) -> Status {
-        writer.write_rows(part.stored, chunk);
-        return {};
-      });
+      to.writer->write_rows(part.stored, chunk);
+      return {};
     case PartKind::b:
-      return reader.read(tensor, part.slice, bound_of(dtype), [&](const Chunk& chunk) -> Status {
-        writer.write_transposed(part.stored, chunk);
-        return {};
-      });
+      to.writer->write_transposed(part.stored, chunk);
+      return {};
     case PartKind::bias_added:
     case PartKind::bias_replacing:
       break;
   }
-  const float factor = part.kind == PartKind::bias_added ? destination.record->scale : 1.0f;
-  return reader.read(tensor, part.slice, bound_of(DType::f32), [&](const Chunk& chunk) -> Status {
-    if (writer.add_vector(part.stored, chunk, factor)) return {};
-    return error("E_NONFINITE", "tensor {}: expected a finite bias, found one that overflows when scaled by {}", quote(tensor.name),
-                 factor);
-  });
+  const float factor = part.kind == PartKind::bias_added ? to.record->scale : 1.0f;
+  if (to.writer->add_vector(part.stored, chunk, factor)) return {};
+  return error("E_NONFINITE", "tensor {}: expected a finite bias, found one that overflows when scaled by {}", quote(tensor.name), factor);
 }
+
+bool is_matrix(PartKind kind) { return kind == PartKind::a || kind == PartKind::b; }
 
 }  // namespace
 
-Status write_image(std::span<std::byte* const> pages, const ImageLayout& layout, const SafetensorsFile& file, Sha256& content) {
-  check(pages.size() == layout.page_count, "expected as many pages as the layout has");
-  ImageWriter writer(pages, layout);
+Status write_images(std::span<const ImageTarget> targets, const SafetensorsFile& file, Sha256& content) {
+  Destinations destinations(file.tensors().size());
+  std::vector<std::unique_ptr<ImageWriter>> writers;
+  for (const ImageTarget& target : targets) {
+    check(target.pages.size() >= target.layout->page_count, "expected as many pages as the layout has");
+    writers.push_back(std::make_unique<ImageWriter>(target));
+    add_destinations(destinations, *writers.back(), *target.layout);
+  }
   TensorReader reader(file, content);
-  const std::vector<Destination> destinations = destinations_of(layout, file.tensors().size());
   for (std::size_t i = 0; i < destinations.size(); ++i) {
-    check(destinations[i].part != nullptr, "expected a part for every tensor");
-    if (Status status = write_part(writer, reader, file.tensors()[i], destinations[i], layout.format.dtype); !status) return status;
+    check(!destinations[i].empty(), "expected a part for every tensor");
+    const TensorInfo& tensor = file.tensors()[i];
+    const DType dtype = is_matrix(destinations[i].front().part->kind) ? targets.front().layout->format.dtype : DType::f32;
+    const Status status = reader.read(tensor, bound_of(dtype), [&](const Chunk& chunk) -> Status {
+      for (const Destination& destination : destinations[i]) {
+        if (Status written = write_part(destination, chunk, tensor); !written) return written;
+      }
+      return {};
+    });
+    if (!status) return status;
   }
   return {};
 }

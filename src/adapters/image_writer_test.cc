@@ -99,13 +99,19 @@ void expect_image(const LoraFixture& fixture, const ImageLayout& layout, const S
   }
 }
 
+// Writes the image of a base in one piece.
+Result<Sha256Digest> write_whole(const Pages& pages, const std::string& folder, const PreparedAdapter& adapter) {
+  const ImagePages addresses = pages.addresses;
+  return write_adapter(std::span(&addresses, 1), folder, adapter);
+}
+
 void expect_round_trip(const LoraFixture& fixture, const AdapterBase& base) {
   const TemporaryFolder folder;
   fixture.write(folder.path());
   const PreparedAdapter adapter = prepare_adapter(folder.path(), base).value();
-  Pages pages(adapter.layout);
-  ASSERT_TRUE(write_adapter(pages.addresses, folder.path(), adapter));
-  expect_image(fixture, adapter.layout, adapter.folder.weights, pages);
+  Pages pages(adapter.layouts.front());
+  ASSERT_TRUE(write_whole(pages, folder.path(), adapter));
+  expect_image(fixture, adapter.layouts.front(), adapter.folder.weights, pages);
 }
 
 TEST(ImageWriter, PutsEveryNumberWhereTheLayoutSays) {
@@ -157,14 +163,14 @@ TEST(ImageWriter, WritesTheSlicesOfAShard) {
   fixture.add(std::string(kQ0) + ".base_layer.bias", {48});
   fixture.write(folder.path());
   PreparedAdapter whole = prepare_adapter(folder.path(), test_base({DType::bf16, 2}, 1024)).value();
-  Pages whole_pages(whole.layout);
-  const Sha256Digest identity = write_adapter(whole_pages.addresses, folder.path(), whole).value();
+  Pages whole_pages(whole.layouts.front());
+  const Sha256Digest identity = write_whole(whole_pages, folder.path(), whole).value();
 
   // Split by outputs and ranks, then by inputs.
   for (const auto& [a, b] :
        {std::pair(SourceSlice{2, 3, 0, 48}, SourceSlice{16, 20, 0, 5}), std::pair(SourceSlice{0, 5, 12, 24}, SourceSlice{24, 24, 1, 3}),
         std::pair(SourceSlice{5, 0, 0, 48}, SourceSlice{0, 48, 0, 5})}) {
-    std::vector<AdapterRecord> records = whole.layout.records;
+    std::vector<AdapterRecord> records = whole.layouts.front().records;
     std::vector<AdapterPart>& parts = records[0].parts;
     ASSERT_EQ(parts.size(), 4u);
     parts[0].slice = a;
@@ -173,11 +179,44 @@ TEST(ImageWriter, WritesTheSlicesOfAShard) {
     const ImageLayout layout = make_image_layout(std::move(records), {DType::bf16, 2}, 1024).value();
     Pages pages(layout);
     Sha256 content;
-    ASSERT_TRUE(write_image(pages.addresses, layout, whole.folder.weights, content));
+    const ImageTarget target{pages.addresses, &layout};
+    ASSERT_TRUE(write_images(std::span(&target, 1), whole.folder.weights, content));
     expect_image(fixture, layout, whole.folder.weights, pages);
-    PreparedAdapter sliced{std::move(whole.folder), layout, {}};
-    EXPECT_EQ(write_adapter(pages.addresses, folder.path(), sliced).value(), identity) << "the whole content counts, not the slice";
+    PreparedAdapter sliced{std::move(whole.folder), {layout}, {}};
+    EXPECT_EQ(write_whole(pages, folder.path(), sliced).value(), identity) << "the whole content counts, not the slice";
     whole.folder = std::move(sliced.folder);
+  }
+}
+
+TEST(ImageWriter, WritesTheImagesOfAllShardsInOneReading) {
+  const TemporaryFolder folder;
+  LoraFixture fixture;
+  fixture.config = R"({"peft_type": "LORA", "r": 5, "lora_alpha": 10, "lora_bias": true, "bias": "lora_only"})";
+  fixture.add_pair(kQ0, 5, 48, 48);
+  fixture.add(std::string(kQ0) + ".lora_B.bias", {48});
+  fixture.add(std::string(kQ0) + ".base_layer.bias", {48});
+  fixture.add_pair("model.layers.0.self_attn.k_proj", 1, 48, 24);
+  fixture.add("model.layers.0.self_attn.k_proj.lora_B.bias", {24});
+  fixture.add_pair(kDown1, 3, 80, 48);
+  fixture.add(std::string(kDown1) + ".lora_B.bias", {48});
+  fixture.write(folder.path());
+  const PreparedAdapter whole = prepare_adapter(folder.path(), test_base({DType::bf16, 2}, 1024)).value();
+  Pages whole_pages(whole.layouts.front());
+  const Sha256Digest identity = write_whole(whole_pages, folder.path(), whole).value();
+  for (const std::int32_t shard_count : {2, 4}) {
+    AdapterBase base = test_base({DType::bf16, 2}, 1024);
+    base.modules = test_modules(shard_count);
+    const PreparedAdapter adapter = prepare_adapter(folder.path(), base).value();
+    ASSERT_EQ(std::ssize(adapter.layouts), shard_count);
+    std::vector<Pages> pages;
+    for (const ImageLayout& layout : adapter.layouts) pages.emplace_back(layout);
+    std::vector<ImagePages> addresses;
+    for (const Pages& shard : pages) addresses.emplace_back(shard.addresses);
+    EXPECT_EQ(write_adapter(addresses, folder.path(), adapter).value(), identity);
+    for (std::size_t shard = 0; shard < pages.size(); ++shard) {
+      expect_image(fixture, adapter.layouts[shard], adapter.folder.weights, pages[shard]);
+      EXPECT_LE(adapter.layouts[shard].page_count, adapter.page_count());
+    }
   }
 }
 
@@ -213,8 +252,8 @@ TEST(ImageWriter, RefusesWhatIsNotFiniteByTensorAndElement) {
     fixture.tensors[1] = tensor_to_write(fixture.tensors[1].name, c.file, fixture.tensors[1].shape, values);
     fixture.write(folder.path());
     const PreparedAdapter adapter = prepare_adapter(folder.path(), test_base({c.image, 1})).value();
-    Pages pages(adapter.layout);
-    const Result<Sha256Digest> written = write_adapter(pages.addresses, folder.path(), adapter);
+    Pages pages(adapter.layouts.front());
+    const Result<Sha256Digest> written = write_whole(pages, folder.path(), adapter);
     ASSERT_EQ(!written, c.refused);
     if (!c.refused) continue;
     EXPECT_EQ(written.error().code, "E_NONFINITE");
@@ -231,8 +270,8 @@ TEST(ImageWriter, RefusesABiasThatOverflowsWhenScaled) {
       tensor_to_write(std::string("base_model.model.") + kQ0 + ".lora_B.bias", DType::f32, {48}, std::vector<float>(48, 1e37f)));
   fixture.write(folder.path());
   const PreparedAdapter adapter = prepare_adapter(folder.path(), test_base()).value();
-  Pages pages(adapter.layout);
-  const Result<Sha256Digest> written = write_adapter(pages.addresses, folder.path(), adapter);
+  Pages pages(adapter.layouts.front());
+  const Result<Sha256Digest> written = write_whole(pages, folder.path(), adapter);
   ASSERT_FALSE(written);
   EXPECT_EQ(written.error().code, "E_NONFINITE");
 }
@@ -241,10 +280,10 @@ TEST(ImageWriter, LeavesNothingOfThePagesLastUser) {
   const TemporaryFolder folder;
   small_lora().write(folder.path());
   const PreparedAdapter adapter = prepare_adapter(folder.path(), test_base({DType::bf16, 2}, 1024)).value();
-  Pages first(adapter.layout), second(adapter.layout);
+  Pages first(adapter.layouts.front()), second(adapter.layouts.front());
   for (std::vector<std::byte>& page : second.memory) std::fill(page.begin(), page.end(), std::byte{0x11});
-  const Sha256Digest identity = write_adapter(first.addresses, folder.path(), adapter).value();
-  EXPECT_EQ(write_adapter(second.addresses, folder.path(), adapter).value(), identity);
+  const Sha256Digest identity = write_whole(first, folder.path(), adapter).value();
+  EXPECT_EQ(write_whole(second, folder.path(), adapter).value(), identity);
   EXPECT_EQ(first.memory, second.memory);
 }
 
@@ -253,8 +292,8 @@ TEST(ImageWriter, GivesEveryContentAnotherIdentity) {
     const TemporaryFolder folder;
     fixture.write(folder.path());
     const PreparedAdapter adapter = prepare_adapter(folder.path(), test_base()).value();
-    Pages pages(adapter.layout);
-    return write_adapter(pages.addresses, folder.path(), adapter).value();
+    Pages pages(adapter.layouts.front());
+    return write_whole(pages, folder.path(), adapter).value();
   };
   const Sha256Digest identity = identity_of(small_lora());
   EXPECT_EQ(identity_of(small_lora()), identity);

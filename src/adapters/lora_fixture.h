@@ -42,7 +42,7 @@ class TemporaryFolder {
 inline void write_text(const std::string& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
 
 // For tests: a base of two layers with unequal widths and biases on q, k and v.
-inline ModuleTable test_modules() {
+inline ModuleTable test_modules(std::int32_t shard_count = 1) {
   ModelConfig config;
   config.vocab_size = 100;
   config.hidden_size = 48;
@@ -52,7 +52,9 @@ inline ModuleTable test_modules() {
   config.kv_head_count = 2;
   config.head_dim = 12;
   config.qkv_bias = true;
-  return make_module_table(config);
+  std::vector<ShardShape> shards;
+  for (std::int32_t shard = 0; shard < shard_count; ++shard) shards.push_back(*make_shard_shape(config, shard, shard_count));
+  return make_module_table(config, shards);
 }
 
 inline AdapterBase test_base(AdapterFormat format = {}, std::size_t page_bytes = 4096) {

@@ -123,13 +123,14 @@ SourceSlice whole(PartKind kind, const AdapterRecord& record) {
   fail_check("expected a kind of part", std::source_location::current());
 }
 
-AdapterRecord record_of(const LoraModule& module, const ModuleEntry& entry) {
+AdapterRecord record_of(const LoraModule& module, const ModuleEntry& entry, std::int32_t module_index) {
   AdapterRecord record{.site = entry.site,
                        .slice_begin = entry.slice_begin,
                        .out = entry.out,
                        .in = entry.in,
                        .rank = static_cast<std::int32_t>(module.rank),
                        .scale = module.scale,
+                       .module = module_index,
                        .parts = module.parts};
   std::ranges::sort(record.parts, {}, &AdapterPart::kind);
   for (AdapterPart& part : record.parts) part.slice = whole(part.kind, record);
@@ -145,7 +146,7 @@ Result<AdapterPlan> import_lora(LoraModules lora, const AdapterConfig& config, c
     const ModuleEntry* entry = base.find(module.path);
     if (entry == nullptr) return refuse_unknown_module(module.path, base);
     if (Status status = check_shape(module, *entry, config); !status) return forward_error(status);
-    plan.records.push_back(record_of(module, *entry));
+    plan.records.push_back(record_of(module, *entry, static_cast<std::int32_t>(entry - base.modules.data())));
   }
   if (config.bias == AdapterBias::all) {
     if (Status status = check_all_biases(lora, base); !status) return forward_error(status);

@@ -263,10 +263,7 @@ TEST(LoraImporter, RefusesWhatTheGoldenFoldersGetWrong) {
     Result<PreparedAdapter> adapter = prepare_adapter(folder.path().string(), base);
     Error found;
     if (adapter) {
-      std::vector<std::vector<std::byte>> memory(adapter->layout.page_count, std::vector<std::byte>(base.page_bytes));
-      std::vector<std::byte*> pages;
-      for (std::vector<std::byte>& page : memory) pages.push_back(page.data());
-      const Result<Sha256Digest> written = write_adapter(pages, folder.path().string(), *adapter);
+      const Result<Sha256Digest> written = rehearse_adapter(folder.path().string(), *adapter);
       ASSERT_FALSE(written) << "served";
       found = written.error();
     } else {

@@ -45,9 +45,9 @@ TEST_F(RandomAdaptersTest, ChangeWhatTheirKindSays) {
   ASSERT_TRUE(adapters_.provide(store_, kind, 1));
   const Result<PreparedAdapter> adapter = prepare_adapter(folder_.file("r8-qv-0"), base_);
   ASSERT_TRUE(adapter) << adapter.error().message;
-  EXPECT_EQ(adapter->layout.records.size(), 4u) << "q and v of two layers";
+  EXPECT_EQ(adapter->layouts.front().records.size(), 4u) << "q and v of two layers";
   std::uint64_t parameters = 0;
-  for (const AdapterRecord& record : adapter->layout.records) {
+  for (const AdapterRecord& record : adapter->layouts.front().records) {
     parameters += static_cast<std::uint64_t>(record.rank) * static_cast<std::uint64_t>(record.in + record.out);
   }
   EXPECT_EQ(parameters, parameter_count(config_, kind.targets, kind.rank));

@@ -1,0 +1,118 @@
+#include "adapters/shard_records.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+
+namespace slora {
+namespace {
+
+// Cuts the records of one shard, site after site.
+class RecordCutter {
+ public:
+  RecordCutter(const ModuleTable& base, std::int32_t shard)
+      : base_(base), shard_(shard), z_ends_(static_cast<std::size_t>(base.shard_count)) {}
+
+  void add(const AdapterRecord& record) {
+    if (out_.empty() || record.site != site_) begin_site(record.site);
+    const ModuleEntry& module = base_.modules[static_cast<std::size_t>(record.module)];
+    check(module.site == record.site && module.slice_begin == record.slice_begin, "expected the record's module in the base");
+    const ModuleCut& cut = module.cuts[static_cast<std::size_t>(shard_)];
+    if (base_.shard_count == 1 || module.splits_input) {
+      add_whole_ranks(record, cut);
+    } else {
+      add_split_ranks(record, cut);
+    }
+  }
+
+  [[nodiscard]] std::vector<AdapterRecord> take() { return std::move(out_); }
+
+ private:
+  void begin_site(Site site) {
+    site_ = site;
+    std::ranges::fill(z_ends_, 0);
+    first_shard_ = 0;
+  }
+
+  void add_whole_ranks(const AdapterRecord& record, const ModuleCut& cut) {
+    AdapterRecord& out = add_record(record, cut, 0, record.rank);
+    for (const AdapterPart& part : record.parts) add_part(out, part, cut, {0, record.rank});
+  }
+
+  void add_split_ranks(const AdapterRecord& record, const ModuleCut& cut) {
+    const auto ranks_of = [&](std::int32_t shard) { return rank_slice(record.rank, shard, base_.shard_count, first_shard_); };
+    const RankSlice own = ranks_of(shard_);
+    if (own.count > 0) {
+      AdapterRecord& shrink = add_record(record, cut, shard_, own.count);
+      add_part(shrink, *record.find(PartKind::a), cut, own);
+      z_ends_[static_cast<std::size_t>(shard_)] -= own.count;  // the record with B of these ranks reads the same columns
+    }
+    bool has_biases = false;
+    for (std::int32_t shard = 0; shard < base_.shard_count; ++shard) {
+      const RankSlice ranks = ranks_of(shard);
+      if (ranks.count == 0 && (record.rank > 0 || has_biases)) continue;
+      AdapterRecord& expand = add_record(record, cut, shard, ranks.count);
+      for (const AdapterPart& part : record.parts) {
+        if (part.kind == PartKind::b || (part.kind != PartKind::a && !has_biases)) add_part(expand, part, cut, ranks);
+      }
+      has_biases = true;
+    }
+    first_shard_ = (first_shard_ + record.rank) % base_.shard_count;
+  }
+
+  AdapterRecord& add_record(const AdapterRecord& record, const ModuleCut& cut, std::int32_t z_shard, std::int32_t rank) {
+    AdapterRecord& out = out_.emplace_back(record);
+    out.parts.clear();
+    out.slice_begin = cut.slice_begin;
+    out.out = static_cast<std::int32_t>(cut.out.count);
+    out.in = static_cast<std::int32_t>(cut.in.count);
+    out.rank = rank;
+    out.z_shard = z_shard;
+    out.z_begin = z_ends_[static_cast<std::size_t>(z_shard)];
+    z_ends_[static_cast<std::size_t>(z_shard)] += rank;
+    return out;
+  }
+
+  static void add_part(AdapterRecord& record, AdapterPart part, const ModuleCut& cut, RankSlice ranks) {
+    const auto out_begin = static_cast<std::int32_t>(cut.out.begin), in_begin = static_cast<std::int32_t>(cut.in.begin);
+    switch (part.kind) {
+      case PartKind::a:
+        part.slice = {ranks.begin, ranks.count, in_begin, record.in};
+        break;
+      case PartKind::b:
+        part.slice = {out_begin, record.out, ranks.begin, ranks.count};
+        break;
+      case PartKind::bias_added:
+      case PartKind::bias_replacing:
+        part.slice = {0, 1, out_begin, record.out};
+        break;
+    }
+    record.parts.push_back(part);
+  }
+
+  const ModuleTable& base_;
+  const std::int32_t shard_;
+  std::vector<AdapterRecord> out_;
+  Site site_{};
+  std::vector<std::int32_t> z_ends_;  // [shards] ranks of each so far, at this site
+  std::int32_t first_shard_ = 0;      // that gets the next rank that remains
+};
+
+}  // namespace
+
+RankSlice rank_slice(std::int32_t rank, std::int32_t shard, std::int32_t shard_count, std::int32_t first_shard) {
+  const std::int32_t share = rank / shard_count, rest = rank % shard_count;
+  const auto count_of = [&](std::int32_t index) { return share + ((index - first_shard + shard_count) % shard_count < rest ? 1 : 0); };
+  RankSlice slice{0, count_of(shard)};
+  for (std::int32_t index = 0; index < shard; ++index) slice.begin += count_of(index);
+  return slice;
+}
+
+std::vector<AdapterRecord> cut_for_shard(std::span<const AdapterRecord> records, const ModuleTable& base, std::int32_t shard) {
+  RecordCutter cutter(base, shard);
+  for (const AdapterRecord& record : records) cutter.add(record);
+  return cutter.take();
+}
+
+}  // namespace slora
