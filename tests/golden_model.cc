@@ -3,11 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <numeric>
 
 #include "base/testing/source_path.h"
+#include "comm/thread_communicator.h"
 #include "engine/adapter_loader.h"
 #include "formats/model_files.h"
 
@@ -20,7 +22,7 @@ constexpr std::uint32_t kPagesMax = 6000;
 template <class T>
 T value_of(Result<T> result) {
   if (!result) ADD_FAILURE() << result.error().message;
-  check(result.has_value(), "golden data that loads");
+  check(result.has_value(), "expected golden data that loads");
   return std::move(*result);
 }
 
@@ -67,27 +69,68 @@ std::vector<std::string> Expected::names_with(const std::string& prefix) const {
   return names;
 }
 
-GoldenModel::GoldenModel(const std::string& name, const Options& options)
-    : folder_(golden_folder(name)),
-      backend_(value_of(create_backend(options.backend, {.threads = options.threads, .weights = options.weights}))) {
-  ModelConfig config = value_of(read_model_config(folder_));
+void PrintTo(const BackendCase& test, std::ostream* out) { *out << test.backend; }
+
+void expect_close(const std::vector<float>& found, std::span<const float> expected, const BackendCase& backend, const std::string& what) {
+  ASSERT_EQ(found.size(), expected.size()) << what;
+  double difference = 0, reference = 0, largest = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    const double delta = static_cast<double>(found[i]) - static_cast<double>(expected[i]);
+    difference += delta * delta;
+    reference += static_cast<double>(expected[i]) * static_cast<double>(expected[i]);
+    largest = std::max(largest, std::abs(delta));
+  }
+  if (backend.exact_arithmetic) {
+    EXPECT_LE(largest, 1e-4) << what;
+  } else {
+    EXPECT_LE(std::sqrt(difference / reference), 2e-2) << what;
+  }
+}
+
+void expect_close(const std::vector<std::vector<float>>& found, const std::vector<float>& expected, const BackendCase& backend,
+                  const std::string& what) {
+  const std::size_t vocab = found.front().size();
+  ASSERT_EQ(expected.size() % vocab, 0u) << what;
+  const std::size_t rows = expected.size() / vocab;
+  ASSERT_LE(rows, found.size()) << what;
+  for (std::size_t row = 0; row < rows; ++row) {
+    const std::size_t position = found.size() - rows + row;
+    expect_close(found[position], std::span(expected).subspan(row * vocab, vocab), backend, what + " position " + std::to_string(position));
+    if (::testing::Test::HasFailure()) return;
+  }
+}
+
+GoldenModel::GoldenModel(const std::string& name, const Options& options) : folder_(golden_folder(name)) {
+  const ModelConfig config = value_of(read_model_config(folder_));
   const ModelFiles files = value_of(ModelFiles::open(folder_));
-  ModelWeights weights = value_of(load_weights(files, config, whole_shape(config), *backend_, {}));
-  const KvGeometry kv = make_kv_geometry(config, backend_->kv_dtype(), options.page_tokens);
-  arena_ = std::make_unique<PageArena>(backend_->allocate(kPagesMax * kv.page_bytes()), kv.page_bytes());
-  store_ = std::make_unique<AdapterStore>(AdapterBase{make_module_table(config), backend_->adapter_format(), kv.page_bytes(), 512});
-  model_ = std::make_unique<Model>(std::move(config), std::move(weights), *backend_, communicator_, kv,
-                                   ModelLimits{kRowsMax, kRowsMax, 1536, 256});
+  std::vector<std::unique_ptr<Communicator>> communicators = ThreadCommunicator::make_group(options.shards);
+  if (options.shards == 1) communicators.front() = std::make_unique<SingleCommunicator>();
+  std::vector<ShardShape> shapes;
+  std::vector<ModelShard> shards;
+  for (std::int32_t i = 0; i < options.shards; ++i) {
+    shapes.push_back(value_of(make_shard_shape(config, i, options.shards)));
+    ModelShard& shard = shards.emplace_back();
+    shard.backend = value_of(create_backend(options.backend, {.threads = options.threads, .weights = options.weights}));
+    shard.communicator = std::move(communicators[static_cast<std::size_t>(i)]);
+    const KvGeometry kv = make_kv_geometry(config, shapes.back(), shard.backend->kv_dtype(), options.page_tokens);
+    shard.arena = std::make_unique<PageArena>(shard.backend->allocate(kPagesMax * kv.page_bytes()), kv.page_bytes());
+    // Whatever lies in a page that was not written must never matter: NaN would show.
+    std::memset(shard.arena->base(), 0xff, kPagesMax * kv.page_bytes());
+    ModelWeights weights = value_of(load_weights(files, config, shapes.back(), *shard.backend, {}));
+    shard.model = std::make_unique<Model>(config, std::move(weights), *shard.backend, *shard.communicator, kv,
+                                          ModelLimits{kRowsMax, kRowsMax, 1536 + options.shards, 256});
+  }
+  store_ = std::make_unique<AdapterStore>(
+      AdapterBase{make_module_table(config, shapes), shards.front().backend->adapter_format(), shards.front().arena->page_bytes(), 512});
+  model_ = std::make_unique<ModelShards>(std::move(shards));
   free_.resize(kPagesMax);
   for (std::uint32_t page = 0; page < kPagesMax; ++page) free_[page] = PageIndex{page};
   std::mt19937_64 random(options.page_seed);
   std::ranges::shuffle(free_, random);
-  // Whatever lies in a page that was not written must never matter: NaN would show.
-  std::memset(arena_->base(), 0xff, kPagesMax * kv.page_bytes());
 }
 
 PageIndex GoldenModel::take_page() {
-  check(!free_.empty(), "enough pages for the test");
+  check(!free_.empty(), "expected enough pages for the test");
   const PageIndex page = free_.back();
   free_.pop_back();
   return page;
@@ -97,12 +140,11 @@ const AdapterView* GoldenModel::adapter(const std::string& name) {
   if (const auto known = adapters_.find(name); known != adapters_.end()) return known->second.get();
   const std::filesystem::path folder = std::filesystem::path(folder_) / "adapters" / name;
   const std::string known_as = folder.filename().string();
-  check(store_->add_folder(known_as, folder.string()).has_value(), "a good name");
+  check(store_->add_folder(known_as, folder.string()).has_value(), "expected a valid name");
   const auto version = value_of(store_->resolve(known_as));
-  std::vector<std::byte*> pages;
-  for (std::uint32_t i = 0; i < version->page_count(); ++i) pages.push_back(arena_->page(take_page()));
-  const ImageLayout layout = value_of(store_->load(*version, pages));
-  return (adapters_[name] = make_adapter_view(layout, pages, config().layer_count)).get();
+  std::vector<PageIndex> pages;
+  for (std::uint32_t i = 0; i < version->page_count(); ++i) pages.push_back(take_page());
+  return (adapters_[name] = value_of(bring_in(*store_, *model_, *version, pages))).get();
 }
 
 std::vector<std::vector<float>> GoldenModel::run(const std::vector<Piece>& pieces) {
@@ -117,7 +159,7 @@ std::vector<std::vector<float>> GoldenModel::run(const std::vector<Piece>& piece
     const auto count = static_cast<std::int32_t>(piece.tokens.size());
     tokens.insert(tokens.end(), piece.tokens.begin(), piece.tokens.end());
     for (std::int32_t i = 0; i < count; ++i) positions.push_back(stream.position + i);
-    const std::int32_t page_tokens = model_->kv_geometry().page_tokens;
+    const std::int32_t page_tokens = model_->first_model().kv_geometry().page_tokens;
     while (static_cast<std::int32_t>(stream.pages.size()) * page_tokens < stream.position + count) stream.pages.push_back(take_page());
     spans.push_back({row, count, stream.position, stream.pages});
     stream.position += count;
@@ -131,7 +173,7 @@ std::vector<std::vector<float>> GoldenModel::run(const std::vector<Piece>& piece
   batch.positions = positions;
   batch.spans = spans;
   batch.adapters.segments = segments;
-  model_->forward(batch, arena_->base());
+  model_->forward(batch, after_layer_);
   const Tensor logits = model_->logits(batch, {rows, batch.adapters});  // every row is an output row
   std::vector<std::vector<float>> out;
   for (std::int64_t row = 0; row < logits.rows; ++row) out.emplace_back(logits.row<float>(row), logits.row<float>(row) + logits.cols);

@@ -1,7 +1,9 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <ostream>
 #include <random>
 #include <span>
 #include <string>
@@ -9,10 +11,8 @@
 
 #include "adapters/adapter_store.h"
 #include "backend/backend.h"
-#include "backend/page_arena.h"
-#include "comm/communicator.h"
+#include "engine/model_shards.h"
 #include "formats/safetensors.h"
-#include "model/model.h"
 
 namespace slora::testing {
 
@@ -35,6 +35,20 @@ class Expected {
   SafetensorsFile file_;
 };
 
+// What a backend is held to.
+struct BackendCase {
+  const char* backend;
+  bool exact_arithmetic;  // fp32: logits within 1e-4; else a relative error within 2e-2 at every position
+};
+// What ctest prints of a case.
+void PrintTo(const BackendCase& test, std::ostream* out);
+
+// Fails unless one position's logits are close to the expected ones.
+void expect_close(const std::vector<float>& found, std::span<const float> expected, const BackendCase& backend, const std::string& what);
+// The same of every position that `expected` [positions, vocabulary] holds, which are the last.
+void expect_close(const std::vector<std::vector<float>>& found, const std::vector<float>& expected, const BackendCase& backend,
+                  const std::string& what);
+
 // Consecutive tokens of one stream to compute. Streams keep their pages from call to call, so a prompt may be cut anywhere.
 struct Piece {
   int stream = 0;
@@ -42,12 +56,14 @@ struct Piece {
   const AdapterView* adapter = nullptr;  // null: base
 };
 
-// A golden model on one backend, driven without scheduler: streams and adapters take pages in random order from one arena.
+// A golden model in one piece or in shards, driven without scheduler: streams and adapters take pages in random order from one arena, or
+// the same pages from the arena of every shard.
 class GoldenModel {
  public:
   struct Options {
     std::string backend = "reference";
-    int threads = 1;
+    int threads = 1;  // of each shard
+    std::int32_t shards = 1;
     std::int32_t page_tokens = 4;
     std::uint64_t page_seed = 1;
     WeightStorage weights = WeightStorage::bf16;  // reference keeps fp32
@@ -62,7 +78,11 @@ class GoldenModel {
   std::vector<std::vector<float>> run_alone(const std::vector<TokenId>& tokens, const AdapterView* adapter = nullptr);
   void forget_streams();
 
-  [[nodiscard]] const ModelConfig& config() const { return model_->config(); }
+  [[nodiscard]] const ModelConfig& config() const { return model_->first_model().config(); }
+  // Of shard 0's communicator.
+  [[nodiscard]] const CollectiveCounts& counts() const { return model_->shard(0).communicator->counts(); }
+  // Called after every layer from now on.
+  void set_after_layer(std::function<void()> after_layer) { after_layer_ = std::move(after_layer); }
 
  private:
   struct Stream {
@@ -72,11 +92,9 @@ class GoldenModel {
   PageIndex take_page();
 
   std::string folder_;
-  std::unique_ptr<Backend> backend_;
-  SingleCommunicator communicator_;
-  std::unique_ptr<Model> model_;
-  std::unique_ptr<PageArena> arena_;
+  std::unique_ptr<ModelShards> model_;
   std::unique_ptr<AdapterStore> store_;
+  std::function<void()> after_layer_;
   std::vector<PageIndex> free_;
   std::map<int, Stream> streams_;
   std::map<std::string, std::unique_ptr<const AdapterView>> adapters_;

@@ -2,51 +2,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cmath>
 #include <filesystem>
 
 #include "golden_model.h"
 
 namespace slora::testing {
 namespace {
-
-struct BackendCase {
-  const char* backend;
-  bool exact_arithmetic;  // fp32: logits within 1e-4; else a relative error within 2e-2 at every position
-};
-
-// What ctest prints of a case.
-void PrintTo(const BackendCase& test, std::ostream* out) { *out << test.backend; }
-
-// One position's logits against the oracle's.
-void expect_close(const std::vector<float>& found, std::span<const float> expected, const BackendCase& backend, const std::string& what) {
-  ASSERT_EQ(found.size(), expected.size()) << what;
-  double difference = 0, reference = 0, largest = 0;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    const double delta = static_cast<double>(found[i]) - static_cast<double>(expected[i]);
-    difference += delta * delta;
-    reference += static_cast<double>(expected[i]) * static_cast<double>(expected[i]);
-    largest = std::max(largest, std::abs(delta));
-  }
-  if (backend.exact_arithmetic) {
-    EXPECT_LE(largest, 1e-4) << what;
-  } else {
-    EXPECT_LE(std::sqrt(difference / reference), 2e-2) << what;
-  }
-}
-
-void expect_close(const std::vector<std::vector<float>>& found, const std::vector<float>& expected, const BackendCase& backend,
-                  const std::string& what) {
-  const std::size_t vocab = found.front().size();
-  ASSERT_EQ(expected.size() % vocab, 0u) << what;
-  const std::size_t rows = expected.size() / vocab;
-  ASSERT_LE(rows, found.size()) << what;
-  for (std::size_t row = 0; row < rows; ++row) {  // the golden file may hold the last positions only
-    const std::size_t position = found.size() - rows + row;
-    expect_close(found[position], std::span(expected).subspan(row * vocab, vocab), backend, what + " position " + std::to_string(position));
-    if (::testing::Test::HasFailure()) return;
-  }
-}
 
 class GoldenLogits : public ::testing::TestWithParam<std::tuple<std::string, BackendCase>> {
  protected:

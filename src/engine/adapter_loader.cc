@@ -8,64 +8,81 @@
 namespace slora {
 namespace {
 
-TiledMatrix view_of(const StoredMatrix& matrix, const AdapterView& view) {
+TiledMatrix matrix_of(const StoredMatrix& matrix, const AdapterView& view) {
   return {view.tiles.data() + matrix.tile_begin, matrix.tile_count, matrix.rows, matrix.cols, matrix.dtype};
 }
 
 void add_part(RecordView& record, const AdapterPart& part, const AdapterView& view) {
   switch (part.kind) {
     case PartKind::a:
-      record.a = view_of(part.stored, view);
+      record.a = matrix_of(part.stored, view);
       return;
     case PartKind::b:
-      record.b = view_of(part.stored, view);
+      record.b = matrix_of(part.stored, view);
       return;
     case PartKind::bias_added:
     case PartKind::bias_replacing:
-      record.bias = reinterpret_cast<const float*>(view_of(part.stored, view).tiles->data);
+      record.bias = reinterpret_cast<const float*>(matrix_of(part.stored, view).tiles->data);
       if (part.kind == PartKind::bias_replacing) record.bias_mode = BiasMode::replace;
       return;
   }
 }
 
-}  // namespace
-
-std::unique_ptr<const AdapterView> make_adapter_view(const ImageLayout& layout, std::span<std::byte* const> pages,
-                                                     std::int32_t layer_count) {
-  auto view = std::make_unique<AdapterView>();
-  view->tiles.reserve(layout.tiles.size());
+// The view of one shard.
+AdapterView view_of_shard(const ImageLayout& layout, ImagePages pages, std::int32_t layer_count, std::int32_t shard_count) {
+  AdapterView view;
+  view.tiles.reserve(layout.tiles.size());
   for (const ImageTile& tile : layout.tiles) {
-    view->tiles.push_back({pages[tile.place.page] + tile.place.offset, tile.row_begin, tile.row_count, tile.col_begin, tile.col_count});
+    view.tiles.push_back({pages[tile.place.page] + tile.place.offset, tile.row_begin, tile.row_count, tile.col_begin, tile.col_count});
   }
-  view->sites.resize(site_count(layer_count));
-  view->records.reserve(layout.records.size());
+  view.sites.resize(site_count(layer_count));
+  view.records.reserve(layout.records.size());
   for (const AdapterRecord& record : layout.records) {
-    AdapterView::Range& range = view->sites[index_of(record.site)];
-    if (range.count == 0) range.begin = static_cast<std::int32_t>(view->records.size());
-    check(range.begin + range.count == static_cast<std::int32_t>(view->records.size()), "expected records ordered by site");
-    RecordView& out = view->records.emplace_back();
+    AdapterView::Range& range = view.sites[index_of(record.site)];
+    if (range.count == 0) range.begin = static_cast<std::int32_t>(view.records.size());
+    check(range.begin + range.count == static_cast<std::int32_t>(view.records.size()), "expected records ordered by site");
+    RecordView& out = view.records.emplace_back();
     out.slice_begin = record.slice_begin;
     out.out = record.out;
     out.in = record.in;
     out.rank = record.rank;
-    out.z_begin = range.z_cols;
+    out.z_shard = record.z_shard;
+    out.z_begin = record.z_begin;
     out.scale = record.scale;
-    for (const AdapterPart& part : record.parts) add_part(out, part, *view);
+    for (const AdapterPart& part : record.parts) add_part(out, part, view);
     ++range.count;
-    range.z_cols += record.rank;
-    view->z_cols_max = std::max(view->z_cols_max, range.z_cols);
+    range.z_cols = std::max(range.z_cols, record.z_begin + record.rank);
+    view.z_cols_max = std::max(view.z_cols_max, range.z_cols * (splits_input(record.site.kind) ? 1 : shard_count));
   }
   return view;
 }
 
-Result<std::unique_ptr<const AdapterView>> bring_in(AdapterStore& store, const PageArena& arena, const AdapterVersion& version,
+}  // namespace
+
+std::unique_ptr<const AdapterView> make_adapter_view(std::span<const ImageLayout> layouts, std::span<const ImagePages> pages,
+                                                     std::int32_t layer_count) {
+  check(!layouts.empty() && layouts.size() == pages.size(), "expected the images of all shards");
+  const auto shard_count = static_cast<std::int32_t>(layouts.size());
+  const auto view_of = [&](std::size_t shard) { return view_of_shard(layouts[shard], pages[shard], layer_count, shard_count); };
+  auto first = std::make_unique<AdapterView>(view_of(0));
+  for (std::size_t shard = 1; shard < layouts.size(); ++shard) {
+    const AdapterView& other = first->other_shards.emplace_back(view_of(shard));
+    check(other.z_cols_max == first->z_cols_max, "expected shrink results of the same shape on every shard");
+  }
+  return first;
+}
+
+Result<std::unique_ptr<const AdapterView>> bring_in(AdapterStore& store, const ModelShards& model, const AdapterVersion& version,
                                                     std::span<const PageIndex> pages) {
-  std::vector<std::byte*> addresses;
-  addresses.reserve(pages.size());
-  for (const PageIndex page : pages) addresses.push_back(arena.page(page));
-  const Result<ImageLayout> layout = store.load(version, addresses);
-  if (!layout) return tl::unexpected(layout.error());
-  return make_adapter_view(*layout, addresses, store.base().modules.layer_count);
+  std::vector<std::vector<std::byte*>> addresses(static_cast<std::size_t>(model.shard_count()));
+  for (std::int32_t shard = 0; shard < model.shard_count(); ++shard) {
+    const PageArena& arena = *model.shard(shard).arena;
+    for (const PageIndex page : pages) addresses[static_cast<std::size_t>(shard)].push_back(arena.page(page));
+  }
+  const std::vector<ImagePages> images(addresses.begin(), addresses.end());
+  const Result<std::vector<ImageLayout>> layouts = store.load(version, images);
+  if (!layouts) return tl::unexpected(layouts.error());
+  return make_adapter_view(*layouts, images, store.base().modules.layer_count);
 }
 
 AdapterLoader::AdapterLoader(std::size_t thread_count, std::size_t loads_max, Inbox& inbox, BringIn bring_in)

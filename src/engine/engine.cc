@@ -6,10 +6,9 @@
 
 namespace slora {
 
-Engine::Engine(const EngineOptions& options, Model& model, PageArena& arena, AdapterStore& adapters, MetricsRegistry& metrics,
+Engine::Engine(const EngineOptions& options, ModelShards& model, AdapterStore& adapters, MetricsRegistry& metrics,
                std::unique_ptr<Policy> policy, EventSink sink)
-    : options_(options),
-      loop_(std::make_unique<EngineLoop>(options, model, arena, adapters, metrics, std::move(policy), std::move(sink))) {}
+    : options_(options), loop_(std::make_unique<EngineLoop>(options, model, adapters, metrics, std::move(policy), std::move(sink))) {}
 
 Engine::~Engine() = default;
 

@@ -6,12 +6,11 @@
 #include <vector>
 
 #include "adapters/adapter_store.h"
-#include "backend/page_arena.h"
 #include "base/clock.h"
 #include "base/result.h"
 #include "engine/generation.h"
+#include "engine/model_shards.h"
 #include "metrics/metrics.h"
-#include "model/model.h"
 #include "scheduler/policy.h"
 #include "scheduler/scheduler.h"
 
@@ -42,9 +41,9 @@ class Engine {
   // The sink may move the vector away or read it in place; capacity that it leaves in the vector and its events is reused in the next step.
   using EventSink = std::function<void(std::vector<TokenEvent>&&)>;
 
-  // `model`, `arena`, `adapters` and `metrics` outlive the engine. Starts the threads.
-  Engine(const EngineOptions& options, Model& model, PageArena& arena, AdapterStore& adapters, MetricsRegistry& metrics,
-         std::unique_ptr<Policy> policy, EventSink sink);
+  // `model`, `adapters` and `metrics` outlive the engine. Starts the threads.
+  Engine(const EngineOptions& options, ModelShards& model, AdapterStore& adapters, MetricsRegistry& metrics, std::unique_ptr<Policy> policy,
+         EventSink sink);
   // Cancels the remaining sequences and joins the threads.
   ~Engine();
   Engine(const Engine&) = delete;

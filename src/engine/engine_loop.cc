@@ -13,11 +13,10 @@ constexpr Timestamp kIdleWait = std::chrono::milliseconds(100);
 
 }  // namespace
 
-EngineLoop::EngineLoop(const EngineOptions& options, Model& model, PageArena& arena, AdapterStore& adapters, MetricsRegistry& metrics,
+EngineLoop::EngineLoop(const EngineOptions& options, ModelShards& model, AdapterStore& adapters, MetricsRegistry& metrics,
                        std::unique_ptr<Policy> policy, Engine::EventSink sink)
     : options_(options),
       model_(model),
-      arena_(arena),
       adapters_(adapters),
       sink_(std::move(sink)),
       metrics_(metrics, options.model_name),
@@ -25,8 +24,8 @@ EngineLoop::EngineLoop(const EngineOptions& options, Model& model, PageArena& ar
       heartbeat_(clock_.now().count()),
       // A load holds at least one page of the pool, so there are never more loads than pages.
       loader_(
-          static_cast<std::size_t>(options.loader_threads), arena.page_count(), inbox_,
-          [this](const AdapterVersion& version, std::span<const PageIndex> pages) { return bring_in(adapters_, arena_, version, pages); }) {
+          static_cast<std::size_t>(options.loader_threads), model.page_count(), inbox_,
+          [this](const AdapterVersion& version, std::span<const PageIndex> pages) { return bring_in(adapters_, model_, version, pages); }) {
   publish_stats();
   thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
 }
@@ -139,7 +138,7 @@ void EngineLoop::run_step() {
   const Timestamp begin = clock_.now();
   find_sequences(begin);
   const ForwardBatch& batch = builder_.build(plan_, [this](AdapterId adapter) { return adapter_use_.view_of(adapter); });
-  model_.forward(batch, arena_.base(), [this] { beat(); });
+  model_.forward(batch, [this] { beat(); });
   output_rows_.prepare(plan_, span_sequences_);
   output_rows_.compute(model_, batch, builder_, [this] { beat(); });
   output_rows_.move_scores_to(span_sequences_, plan_);

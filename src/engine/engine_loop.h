@@ -22,7 +22,7 @@ namespace slora {
 // publishes the events. Owned by the Engine.
 class EngineLoop {
  public:
-  EngineLoop(const EngineOptions& options, Model& model, PageArena& arena, AdapterStore& adapters, MetricsRegistry& metrics,
+  EngineLoop(const EngineOptions& options, ModelShards& model, AdapterStore& adapters, MetricsRegistry& metrics,
              std::unique_ptr<Policy> policy, Engine::EventSink sink);
   ~EngineLoop();
 
@@ -32,7 +32,7 @@ class EngineLoop {
   [[nodiscard]] Timestamp heartbeat() const { return Timestamp{heartbeat_.load(std::memory_order_relaxed)}; }
   // Counts one more sequence until it has ended, or refuses with "queue_full". Any thread.
   [[nodiscard]] Status try_reserve(std::size_t prompt_tokens);
-  [[nodiscard]] std::int32_t vocab_size() const { return model_.config().vocab_size; }
+  [[nodiscard]] std::int32_t vocab_size() const { return model_.first_model().config().vocab_size; }
 
  private:
   void run(const std::stop_token& stop);
@@ -53,8 +53,7 @@ class EngineLoop {
   void end_all();
 
   const EngineOptions options_;
-  Model& model_;
-  PageArena& arena_;
+  ModelShards& model_;
   AdapterStore& adapters_;
   const Engine::EventSink sink_;
   const SteadyClock clock_;

@@ -56,10 +56,16 @@ void expect_equal(const std::vector<Stream>& found, const std::vector<Stream>& e
   }
 }
 
-class EngineAnswers : public ::testing::TestWithParam<std::string> {
+struct AnswersCase {
+  std::string backend;
+  std::int32_t shards;
+};
+void PrintTo(const AnswersCase& test, std::ostream* out) { *out << test.backend << ", " << test.shards << " shards"; }
+
+class EngineAnswers : public ::testing::TestWithParam<AnswersCase> {
  protected:
   static constexpr std::int32_t kOutputTokens = 12;
-  [[nodiscard]] EngineSetting setting() const { return {.backend = GetParam()}; }
+  [[nodiscard]] EngineSetting setting() const { return {.backend = GetParam().backend, .shards = GetParam().shards}; }
   [[nodiscard]] std::vector<Stream> alone() const {
     TestEngine engine(setting());
     return run_one_by_one(engine, kOutputTokens);
@@ -120,7 +126,39 @@ TEST_P(EngineAnswers, AreTheSameBitsUnderEvictionAndPreemption) {
   EXPECT_GT(stats.preemptions, 0u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, EngineAnswers, ::testing::Values("reference", "cpu"), [](const auto& test) { return test.param; });
+INSTANTIATE_TEST_SUITE_P(Backends, EngineAnswers,
+                         ::testing::Values(AnswersCase{"reference", 1}, AnswersCase{"cpu", 1}, AnswersCase{"reference", 2},
+                                           AnswersCase{"cpu", 2}),
+                         [](const auto& test) {
+                           return test.param.backend + (test.param.shards == 1 ? "" : "_in_" + std::to_string(test.param.shards));
+                         });
+
+// In fp32 shards differ from the model in one piece by rounding only, which changes no greedy choice of this model.
+TEST(Engine, GivesTheSameTokensInShards) {
+  TestEngine whole({}), shards({.shards = 2});
+  for (const std::string& adapter : {std::string(), adapter_names().front(), adapter_names().back()}) {
+    const std::vector<TokenId> prompt = {4, 8, 15, 16, 23, 42};
+    const Stream expected = whole.wait(whole.submit(whole.request(adapter, prompt, 20)));
+    const Stream found = shards.wait(shards.submit(shards.request(adapter, prompt, 20)));
+    EXPECT_EQ(found.tokens, expected.tokens) << adapter;
+    for (std::size_t i = 0; i < expected.logprobs.size(); ++i) EXPECT_NEAR(found.logprobs[i], expected.logprobs[i], 1e-4);
+  }
+}
+
+TEST(Engine, IsNotMadeInShardsThatDoNotDivideTheModel) {
+  RuntimeOptions options;
+  options.model_folder = kGolden / "mix32";
+  for (const auto& [shard_count, message] :
+       {std::pair(4, "--shards: config.json: num_attention_heads is 6; expected a multiple of the 4 shards"),
+        std::pair(3, "--shards: config.json: num_key_value_heads is 2; expected a multiple or a divisor of the 3 shards"),
+        std::pair(0, "--shards: expected 1 to 64, found 0")}) {
+    options.shard_count = shard_count;
+    const auto runtime = Runtime::create(options, {});
+    ASSERT_FALSE(runtime);
+    EXPECT_EQ(runtime.error().code, "E_SHARDS");
+    EXPECT_EQ(runtime.error().message, message);
+  }
+}
 
 TEST(Engine, EndsASequenceThatIsCancelled) {
   TestEngine engine({});

@@ -18,9 +18,9 @@ void OutputRows::prepare(const StepPlan& plan, SequencesOfSpans sequences) {
   scores_.resize(score_rows_.size());
 }
 
-void OutputRows::compute(Model& model, const ForwardBatch& batch, BatchBuilder& builder, const std::function<void()>& on_block) {
-  Ops& ops = model.backend().ops();
-  const auto block_rows = static_cast<std::size_t>(model.limits().output_rows_max);
+void OutputRows::compute(ModelShards& model, const ForwardBatch& batch, BatchBuilder& builder, const std::function<void()>& on_block) {
+  Ops& ops = model.ops();
+  const auto block_rows = static_cast<std::size_t>(model.first_model().limits().output_rows_max);
   for (std::size_t begin = 0; begin < builder.output_row_count(); begin += block_rows) {
     const std::size_t end = std::min(begin + block_rows, builder.output_row_count());
     const std::size_t score_begin = std::clamp(sample_rows_.size(), begin, end);

@@ -7,7 +7,7 @@
 
 #include "engine/batch_builder.h"
 #include "engine/live_sequence.h"
-#include "model/model.h"
+#include "engine/model_shards.h"
 #include "scheduler/step_plan.h"
 
 namespace slora {
@@ -22,7 +22,7 @@ class OutputRows {
   // Collects how each row is sampled or scored. Borrows from the sequences until compute() has returned.
   void prepare(const StepPlan& plan, SequencesOfSpans sequences);
   // Computes logits and results, as many rows at a time as the model's buffer of logits holds; `on_block` is called after each block.
-  void compute(Model& model, const ForwardBatch& batch, BatchBuilder& builder, const std::function<void()>& on_block);
+  void compute(ModelShards& model, const ForwardBatch& batch, BatchBuilder& builder, const std::function<void()>& on_block);
 
   // Moves the prompt's log-probabilities to the sequences that they belong to.
   void move_scores_to(SequencesOfSpans sequences, const StepPlan& plan);

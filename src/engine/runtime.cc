@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <bit>
 #include <limits>
+#include <thread>
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "comm/communicator.h"
+#include "comm/thread_communicator.h"
 #include "engine/memory_limits.h"
 #include "formats/model_files.h"
 #include "model/random_weights.h"
@@ -37,6 +38,30 @@ std::int64_t trained_positions(const ModelConfig& config) {
   return config.max_position_embeddings;
 }
 
+Result<std::vector<ShardShape>> make_shard_shapes(const RuntimeOptions& options, const ModelConfig& config) {
+  if (options.shard_count < 1 || options.shard_count > kShardsMax) {
+    return error("E_SHARDS", "--shards: expected 1 to {}, found {}", kShardsMax, options.shard_count);
+  }
+  std::vector<ShardShape> shapes;
+  for (std::int32_t shard = 0; shard < options.shard_count; ++shard) {
+    const Result<ShardShape> shape = make_shard_shape(config, shard, options.shard_count);
+    if (!shape) return error(shape.error().code, "--shards: {}", shape.error().message);
+    shapes.push_back(*shape);
+  }
+  return shapes;
+}
+
+Result<std::vector<std::unique_ptr<Backend>>> make_backends(const RuntimeOptions& options) {
+  std::vector<std::unique_ptr<Backend>> backends;
+  for (std::int32_t shard = 0; shard < options.shard_count; ++shard) {
+    Result<std::unique_ptr<Backend>> backend =
+        create_backend(options.backend, {.threads = options.threads, .shard_count = options.shard_count, .weights = options.weights});
+    if (!backend) return forward_error(backend);
+    backends.push_back(std::move(*backend));
+  }
+  return backends;
+}
+
 // The packed weights, and then the pool, must fit what is free: memory is given when it is touched, so a promise that can't be kept
 // would end the process hours later.
 Status check_weight_bytes(std::uint64_t weight_bytes) {
@@ -46,6 +71,7 @@ Status check_weight_bytes(std::uint64_t weight_bytes) {
                gib(available));
 }
 
+// `page_bytes`: of a page on all shards.
 Result<std::uint64_t> choose_pool_bytes(const RuntimeOptions& options, std::size_t page_bytes) {
   const std::uint64_t available = available_memory_bytes();
   const std::uint64_t wanted = options.pool_bytes ? *options.pool_bytes : std::min(kPoolBytesDefaultMax, available / 2);
@@ -62,31 +88,81 @@ Result<std::uint64_t> choose_pool_bytes(const RuntimeOptions& options, std::size
 }
 
 // Last before the engine: it takes long, and by now the rest has its memory.
-Status take_pool_memory(const RuntimeOptions& options, const PageArena& arena) {
-  const std::uint64_t bytes = arena.page_bytes() * std::uint64_t{arena.page_count()};
+Status take_pool_memory(const RuntimeOptions& options, const ModelShards& model) {
+  const std::uint64_t shard_bytes = model.shard(0).arena->page_bytes() * std::uint64_t{model.page_count()};
+  const std::uint64_t bytes = shard_bytes * static_cast<std::uint64_t>(model.shard_count());
   const std::uint64_t available = available_memory_bytes();
   if (available != 0 && bytes > available) {
     return error("E_POOL", "pool: its {} are to be taken at the start, and {} are free; give less --pool-memory", shown(bytes),
                  shown(available));
   }
-  prefault({arena.base(), bytes}, [&](std::uint64_t done, std::uint64_t total) {
-    if (options.progress) options.progress("Preparing the pool", done, total);
-  });
+  for (std::int32_t shard = 0; shard < model.shard_count(); ++shard) {
+    prefault({model.shard(shard).arena->base(), shard_bytes}, [&](std::uint64_t done, std::uint64_t) {
+      if (options.progress) options.progress("Preparing the pool", static_cast<std::uint64_t>(shard) * shard_bytes + done, bytes);
+    });
+  }
   return {};
 }
 
-// `file_bytes`: what files held, or as it was when the weights are drawn.
-Result<ModelWeights> make_weights(const RuntimeOptions& options, const ModelConfig& config, const ShardShape& shape, Backend& backend,
-                                  std::uint64_t& file_bytes) {
-  const auto progress = [&](std::uint64_t done, std::uint64_t total) {
-    if (options.progress) options.progress("Loading weights", done, total);
+struct LoadedWeights {
+  std::vector<ModelWeights> shards;
+  std::uint64_t packed_bytes = 0;
+  std::uint64_t file_bytes = 0;  // 0: weights were drawn
+  double seconds = 0;
+};
+
+// All shards at once, each with the threads of its backend. Shard 0 reports the progress.
+Result<LoadedWeights> make_weights(const RuntimeOptions& options, const ModelConfig& config, std::span<const ShardShape> shapes,
+                                   std::span<const std::unique_ptr<Backend>> backends) {
+  const Timestamp start = SteadyClock().now();
+  LoadedWeights loaded;
+  for (std::size_t i = 0; i < shapes.size(); ++i) loaded.packed_bytes += packed_bytes(config, shapes[i], *backends[i]);
+  if (Status fits = check_weight_bytes(loaded.packed_bytes); !fits) return forward_error(fits);
+  std::optional<ModelFiles> files;
+  if (!options.random_weights_seed) {
+    Result<ModelFiles> opened = ModelFiles::open(options.model_folder.string());
+    if (!opened) return forward_error(opened);
+    files.emplace(std::move(*opened));
+    loaded.file_bytes = files->total_bytes();
+  }
+  const auto load = [&](std::size_t i, const LoadProgress& progress) -> Result<ModelWeights> {
+    if (files) return load_weights(*files, config, shapes[i], *backends[i], progress);
+    return random_weights(config, shapes[i], *backends[i], *options.random_weights_seed, progress);
   };
-  if (Status fits = check_weight_bytes(packed_bytes(config, shape, backend)); !fits) return forward_error(fits);
-  if (options.random_weights_seed) return random_weights(config, shape, backend, *options.random_weights_seed, progress);
-  const Result<ModelFiles> files = ModelFiles::open(options.model_folder.string());
-  if (!files) return tl::unexpected(files.error());
-  file_bytes = files->total_bytes();
-  return load_weights(*files, config, shape, backend, progress);
+  std::vector<Result<ModelWeights>> results(shapes.size());
+  {
+    std::vector<std::jthread> others;
+    for (std::size_t i = 1; i < shapes.size(); ++i) others.emplace_back([&, i] { results[i] = load(i, {}); });
+    results[0] = load(0, [&](std::uint64_t done, std::uint64_t total) {
+      if (options.progress) options.progress("Loading weights", done, total);
+    });
+  }
+  for (Result<ModelWeights>& result : results) {
+    if (!result) return forward_error(result);
+    loaded.shards.push_back(std::move(*result));
+  }
+  loaded.seconds = seconds(SteadyClock().now() - start);
+  return loaded;
+}
+
+Result<KvGeometry> choose_kv_geometry(const RuntimeOptions& options, const ModelConfig& config, const ShardShape& shape, DType dtype) {
+  if (options.page_tokens &&
+      (*options.page_tokens < 1 || *options.page_tokens > 64 || !std::has_single_bit(static_cast<unsigned>(*options.page_tokens)))) {
+    return error("E_PAGE_TOKENS", "--page-tokens: expected a power of two from 1 to 64, found {}", *options.page_tokens);
+  }
+  const KvGeometry kv = make_kv_geometry(config, shape, dtype, options.page_tokens.value_or(default_page_tokens(config, shape, dtype)));
+  if (kv.page_bytes() < kPageBytesMin || kv.page_bytes() > std::numeric_limits<std::uint32_t>::max()) {
+    return error("E_PAGE_TOKENS", "--page-tokens: pages of {} tokens are {} bytes on this model; expected {} to {}", kv.page_tokens,
+                 kv.page_bytes(), kPageBytesMin, std::numeric_limits<std::uint32_t>::max());
+  }
+  return kv;
+}
+
+std::vector<std::unique_ptr<Communicator>> make_communicators(std::int32_t shard_count) {
+  if (shard_count > 1) return ThreadCommunicator::make_group(shard_count);
+  std::vector<std::unique_ptr<Communicator>> single;
+  single.push_back(std::make_unique<SingleCommunicator>());
+  return single;
 }
 
 Result<std::int32_t> choose_max_model_len(const RuntimeOptions& options, const ModelConfig& config, std::int64_t pool_tokens) {
@@ -105,15 +181,46 @@ Result<std::int32_t> choose_max_model_len(const RuntimeOptions& options, const M
   return *options.max_model_len;
 }
 
+std::unique_ptr<ModelShards> make_model_shards(const ModelConfig& config, std::vector<std::unique_ptr<Backend>> backends,
+                                               std::vector<ModelWeights> weights, const KvGeometry& kv, const ModelLimits& limits,
+                                               std::uint32_t page_count) {
+  std::vector<std::unique_ptr<Communicator>> communicators = make_communicators(static_cast<std::int32_t>(backends.size()));
+  std::vector<ModelShard> shards(backends.size());
+  for (std::size_t i = 0; i < shards.size(); ++i) {
+    ModelShard& shard = shards[i];
+    shard.backend = std::move(backends[i]);
+    shard.communicator = std::move(communicators[i]);
+    shard.arena = std::make_unique<PageArena>(shard.backend->allocate(page_count * kv.page_bytes()), kv.page_bytes());
+    shard.model = std::make_unique<Model>(config, std::move(weights[i]), *shard.backend, *shard.communicator, kv, limits);
+  }
+  return std::make_unique<ModelShards>(std::move(shards));
+}
+
+Status add_adapters(const RuntimeOptions& options, AdapterStore& store) {
+  for (const auto& [name, path] : options.named_adapters) {
+    if (Status added = store.add_folder(name, path.string()); !added) return added;
+  }
+  for (const std::filesystem::path& root : options.adapter_folders) {
+    if (Result<std::int32_t> added = store.add_root(root.string()); !added) return forward_error(added);
+  }
+  return {};
+}
+
+// For the start-up log; nothing where the model is in one piece.
+std::optional<std::string> shards_line(const ModelShards& model) {
+  if (model.shard_count() == 1) return std::nullopt;
+  const ShardShape& shape = model.first_model().weights().shape;
+  return fmt::format(
+      "shards: {} in this process, each with {} of the heads, {} of the KV heads, {} of the MLP and {} tokens of the vocabulary",
+      model.shard_count(), shape.heads.count, shape.kv_heads.count, shape.mlp.count, shape.vocabulary.count);
+}
+
 }  // namespace
 
 struct Runtime::Parts {
   ModelConfig config;
   GenerationConfig generation;
-  std::unique_ptr<Backend> backend;
-  SingleCommunicator communicator;
-  std::unique_ptr<Model> model;
-  std::unique_ptr<PageArena> arena;
+  std::unique_ptr<ModelShards> model;
   std::unique_ptr<AdapterStore> adapters;
   MetricsRegistry metrics;
   std::int32_t max_model_len = 0;
@@ -137,33 +244,26 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   Result<GenerationConfig> generation = read_generation_config(folder, parts.config.vocab_size);
   if (!generation) return forward_error(generation);
   parts.generation = std::move(*generation);
-  Result<std::unique_ptr<Backend>> backend = create_backend(options.backend, {.threads = options.threads, .weights = options.weights});
-  if (!backend) return forward_error(backend);
-  parts.backend = std::move(*backend);
-
-  const Timestamp start = SteadyClock().now();
-  Result<ModelWeights> weights = make_weights(options, parts.config, whole_shape(parts.config), *parts.backend, parts.file_bytes);
+  Result<std::vector<ShardShape>> shapes = make_shard_shapes(options, parts.config);
+  if (!shapes) return forward_error(shapes);
+  Result<std::vector<std::unique_ptr<Backend>>> backends = make_backends(options);
+  if (!backends) return forward_error(backends);
+  Result<LoadedWeights> weights = make_weights(options, parts.config, *shapes, *backends);
   if (!weights) return forward_error(weights);
-  parts.loading_seconds = seconds(SteadyClock().now() - start);
-  parts.weight_bytes = packed_bytes(parts.config, whole_shape(parts.config), *parts.backend);
+  parts.loading_seconds = weights->seconds;
+  parts.weight_bytes = weights->packed_bytes;
+  parts.file_bytes = weights->file_bytes;
 
-  if (options.page_tokens &&
-      (*options.page_tokens < 1 || *options.page_tokens > 64 || !std::has_single_bit(static_cast<unsigned>(*options.page_tokens)))) {
-    return error("E_PAGE_TOKENS", "--page-tokens: expected a power of two from 1 to 64, found {}", *options.page_tokens);
-  }
-  const DType kv_dtype = parts.backend->kv_dtype();
-  const KvGeometry kv = make_kv_geometry(parts.config, kv_dtype, options.page_tokens.value_or(default_page_tokens(parts.config, kv_dtype)));
-  if (kv.page_bytes() < kPageBytesMin || kv.page_bytes() > std::numeric_limits<std::uint32_t>::max()) {
-    return error("E_PAGE_TOKENS", "--page-tokens: pages of {} tokens are {} bytes on this model; expected {} to {}", kv.page_tokens,
-                 kv.page_bytes(), kPageBytesMin, std::numeric_limits<std::uint32_t>::max());
-  }
-  const Result<std::uint64_t> pool_bytes = choose_pool_bytes(options, kv.page_bytes());
+  const Backend& first = *backends->front();
+  const Result<KvGeometry> kv = choose_kv_geometry(options, parts.config, shapes->front(), first.kv_dtype());
+  if (!kv) return tl::unexpected(kv.error());
+  const auto shard_count = static_cast<std::uint64_t>(options.shard_count);
+  const Result<std::uint64_t> pool_bytes = choose_pool_bytes(options, kv->page_bytes() * shard_count);
   if (!pool_bytes) return tl::unexpected(pool_bytes.error());
-  parts.arena = std::make_unique<PageArena>(parts.backend->allocate(*pool_bytes), kv.page_bytes());
 
   EngineOptions engine;
-  engine.scheduler.page_count = parts.arena->page_count();
-  engine.scheduler.page_tokens = kv.page_tokens;
+  engine.scheduler.page_count = static_cast<std::uint32_t>(*pool_bytes / (kv->page_bytes() * shard_count));
+  engine.scheduler.page_tokens = kv->page_tokens;
   engine.scheduler.step_tokens_max = options.step_tokens_max;
   engine.scheduler.running_max = std::min(options.running_max, options.step_tokens_max);
   engine.scheduler.waiting_max = options.waiting_max;
@@ -172,30 +272,25 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   if (!max_model_len) return tl::unexpected(max_model_len.error());
   parts.max_model_len = engine.max_model_len = *max_model_len;
 
-  const ModelLimits limits{options.step_tokens_max, std::max(engine.scheduler.running_max, kOutputRowsMin),
-                           kWidestSiteModules * kAdapterRankMax, parts.max_model_len};
   parts.adapters = std::make_unique<AdapterStore>(
-      AdapterBase{make_module_table(parts.config), parts.backend->adapter_format(), kv.page_bytes(), kAdapterRankMax});
-  parts.model = std::make_unique<Model>(parts.config, std::move(*weights), *parts.backend, parts.communicator, kv, limits);
-  for (const auto& [name, path] : options.named_adapters) {
-    if (const Status added = parts.adapters->add_folder(name, path.string()); !added) return tl::unexpected(added.error());
-  }
-  for (const std::filesystem::path& root : options.adapter_folders) {
-    if (const Result<std::int32_t> added = parts.adapters->add_root(root.string()); !added) return tl::unexpected(added.error());
-  }
+      AdapterBase{make_module_table(parts.config, *shapes), first.adapter_format(), kv->page_bytes(), kAdapterRankMax});
+  // Where ranks are split, each shard's columns are as many as the largest share's.
+  const ModelLimits limits{options.step_tokens_max, std::max(engine.scheduler.running_max, kOutputRowsMin),
+                           kWidestSiteModules * kAdapterRankMax + options.shard_count - 1, parts.max_model_len};
+  parts.model = make_model_shards(parts.config, std::move(*backends), std::move(weights->shards), *kv, limits, engine.scheduler.page_count);
+  if (Status added = add_adapters(options, *parts.adapters); !added) return forward_error(added);
   Result<std::unique_ptr<Policy>> policy = make_policy(options.policy);
   if (!policy) return forward_error(policy);
   if (options.pool_memory == PoolMemory::at_start) {
-    if (Status taken = take_pool_memory(options, *parts.arena); !taken) return forward_error(taken);
+    if (Status taken = take_pool_memory(options, *parts.model); !taken) return forward_error(taken);
   }
-  parts.engine =
-      std::make_unique<Engine>(engine, *parts.model, *parts.arena, *parts.adapters, parts.metrics, std::move(*policy), std::move(sink));
+  parts.engine = std::make_unique<Engine>(engine, *parts.model, *parts.adapters, parts.metrics, std::move(*policy), std::move(sink));
   return runtime;
 }
 
 const ModelConfig& Runtime::model_config() const { return parts_->config; }
 const GenerationConfig& Runtime::generation_config() const { return parts_->generation; }
-Model& Runtime::model() { return *parts_->model; }
+Model& Runtime::model() { return parts_->model->first_model(); }
 Engine& Runtime::engine() { return *parts_->engine; }
 AdapterStore& Runtime::adapters() { return *parts_->adapters; }
 MetricsRegistry& Runtime::metrics() { return parts_->metrics; }
@@ -203,7 +298,7 @@ std::int32_t Runtime::max_model_len() const { return parts_->max_model_len; }
 
 std::vector<std::string> Runtime::summary() const {
   const Parts& parts = *parts_;
-  const KvGeometry& kv = parts.model->kv_geometry();
+  const KvGeometry& kv = parts.model->first_model().kv_geometry();
   std::vector<std::string> lines;
   const std::string loading = parts.file_bytes == 0 ? fmt::format("drawn in {:.2f} s", parts.loading_seconds)
                                                     : fmt::format("{} of files read in {:.2f} s ({:.2f} GiB/s)", shown(parts.file_bytes),
@@ -211,11 +306,13 @@ std::vector<std::string> Runtime::summary() const {
   lines.push_back(fmt::format("model: {}, {} layers, hidden {}, vocabulary {}, weights {} as packed, {}", name_of(parts.config.family),
                               parts.config.layer_count, parts.config.hidden_size, parts.config.vocab_size, shown(parts.weight_bytes),
                               loading));
-  lines.push_back(fmt::format("backend: {}", parts.backend->description()));
+  lines.push_back(fmt::format("backend: {}", parts.model->shard(0).backend->description()));
+  if (const std::optional<std::string> shards = shards_line(*parts.model)) lines.push_back(*shards);
+  const std::uint32_t page_count = parts.model->page_count();
+  const std::uint64_t page_bytes = kv.page_bytes() * static_cast<std::uint64_t>(parts.model->shard_count());
   lines.push_back(
       fmt::format("pool: {}, {} pages of {} KiB ({} tokens each), shared by KV cache, adapters and cached prefixes; context {} tokens",
-                  shown(parts.arena->page_bytes() * std::uint64_t{parts.arena->page_count()}), parts.arena->page_count(),
-                  kv.page_bytes() / 1024, kv.page_tokens, parts.max_model_len));
+                  shown(page_bytes * page_count), page_count, page_bytes / 1024, kv.page_tokens, parts.max_model_len));
   const std::vector<AdapterListing> adapters = parts.adapters->list();
   const auto refused = std::ranges::count_if(adapters, [](const AdapterListing& adapter) { return adapter.refused.has_value(); });
   lines.push_back(fmt::format("adapters: {} registered, {} refused", adapters.size(), refused));

@@ -15,8 +15,9 @@
 
 namespace slora {
 
-// Largest rank that an adapter may have: bounds the room for shrink results.
+// Largest rank that an adapter may have: bounds the scratch for shrink results.
 inline constexpr std::int32_t kAdapterRankMax = 512;
+inline constexpr std::int32_t kShardsMax = 64;
 
 // When the system gives the pool its physical memory.
 enum class PoolMemory : std::uint8_t { at_first_use, at_start };
@@ -26,9 +27,10 @@ struct RuntimeOptions {
   std::string model_name;                            // --served-model-name: label of the metrics
   std::optional<std::uint64_t> random_weights_seed;  // weights are drawn, and the folder needs a config.json only
   std::string backend = "auto";
-  int threads = 0;  // 0: as many as there are cores for us
+  int threads = 0;               // of all shards together; 0: as many as there are cores for this process
+  std::int32_t shard_count = 1;  // into how many the model is cut, each with its own backend, thread and arena
   WeightStorage weights = WeightStorage::bf16;
-  std::optional<std::uint64_t> pool_bytes;  // none: chosen from what is free
+  std::optional<std::uint64_t> pool_bytes;  // of all shards together; none: chosen from what is free
   PoolMemory pool_memory = PoolMemory::at_first_use;
   std::optional<std::int32_t> page_tokens;                                    // none: chosen from the model's shape
   std::optional<std::int32_t> max_model_len;                                  // none: what the model and the pool allow
@@ -38,7 +40,7 @@ struct RuntimeOptions {
   std::int32_t running_max = 256;
   std::size_t waiting_max = 1024;
   PolicyOptions policy;
-  // Told of long work: what, done, total. May be empty.
+  // Reports the progress of long work: what, done, total. May be empty.
   std::function<void(std::string_view, std::uint64_t, std::uint64_t)> progress;
 };
 
@@ -51,7 +53,7 @@ class Runtime {
 
   [[nodiscard]] const ModelConfig& model_config() const;
   [[nodiscard]] const GenerationConfig& generation_config() const;
-  [[nodiscard]] Model& model();
+  [[nodiscard]] Model& model();  // of shard 0
   [[nodiscard]] Engine& engine();
   [[nodiscard]] AdapterStore& adapters();
   [[nodiscard]] MetricsRegistry& metrics();

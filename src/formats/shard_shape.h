@@ -30,14 +30,17 @@ struct ShardShape {
   std::int32_t shard_index = 0;
   std::int32_t shard_count = 1;
   std::int32_t head_dim = 0;
-  Slice heads;
-  Slice kv_heads;    // the heads' own; with fewer KV heads than shards, several shards hold the same one
-  Slice mlp;         // of the intermediate size
-  Slice vocabulary;  // of equal counts, but for the last shards'
-  Slice hidden;      // outputs of o and down whose bias and adapters this shard adds; all shards hold all of the hidden size
+  Slice heads{};
+  Slice kv_heads{};    // the heads' own; with fewer KV heads than shards, several shards hold the same one
+  Slice mlp{};         // of the intermediate size
+  Slice vocabulary{};  // of equal counts, but for the last shards'
+  Slice hidden{};      // outputs of o and down whose bias and adapters this shard adds; all shards hold all of the hidden size
 
   [[nodiscard]] std::int64_t q_width() const { return heads.count * head_dim; }
   [[nodiscard]] std::int64_t kv_width() const { return kv_heads.count * head_dim; }
+
+  // Tokens from the first of one shard to the first of the next.
+  [[nodiscard]] std::int64_t vocabulary_stride() const { return shard_index == 0 ? vocabulary.count : vocabulary.begin / shard_index; }
 
   // This shard's part of a dimension. Requires: `size` is the dimension's size in the whole model.
   [[nodiscard]] Slice slice_of(Extent extent, std::int64_t size) const;

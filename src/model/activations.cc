@@ -28,7 +28,7 @@ ActivationBuffers::ActivationBuffers(const ModelConfig& config, const ShardShape
       {&all_.attn, product, rows_max, q},
       {&all_.ff, product, rows_max, inner},
       {&output_hidden_, product, output_rows_max, hidden},
-      {&logits_, DType::f32, output_rows_max, config.vocab_size},
+      {&logits_, DType::f32, output_rows_max, shape.shard_count * shape.vocabulary_stride()},
   };
   std::size_t bytes = 0;
   for (const Wanted& want : wanted) bytes += aligned_bytes(want.dtype, want.rows, want.cols);

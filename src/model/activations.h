@@ -29,7 +29,7 @@ class ActivationBuffers {
   // Views of the first `rows` rows; z has `z_cols` columns.
   [[nodiscard]] Activations views(std::int64_t rows, std::int64_t z_cols) const;
   [[nodiscard]] Tensor output_hidden(std::int64_t rows) const { return output_hidden_.rows_from(0, rows); }  // [rows, hidden] product
-  [[nodiscard]] Tensor logits(std::int64_t rows) const { return logits_.rows_from(0, rows); }                // [rows, vocab] fp32
+  [[nodiscard]] Tensor logits(std::int64_t rows) const { return logits_.rows_from(0, rows); }  // [rows, shards * vocabulary stride] fp32
 
  private:
   Buffer memory_;

@@ -1,29 +1,75 @@
 #include "model/decoder_layer.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
+
+#include "base/check.h"
 
 namespace slora {
 
 namespace {
 
-void shrink(const LayerContext& context, const AdapterBatch& adapters, Site site, Tensor z, Tensor in) {
-  context.ops.shrink(z, in, adapters, site);  // nothing without adapters
-  if (!adapters.segments.empty()) context.communicator.gather(z);
+// Columns that the shrink results of a batch take at `site`; of one shard where the ranks are split. Equal on all shards.
+std::int32_t z_cols_of(const AdapterBatch& adapters, Site site) {
+  std::int32_t cols = 0;
+  for (const AdapterSegment& segment : adapters.segments) {
+    const std::int32_t own = segment.adapter->range_of(site).z_cols;
+    if (own > 0) cols = std::max(cols, segment.z_begin + own);
+  }
+  return cols;
+}
+
+// The rows from the first that is in a segment to the last.
+Tensor adapted_rows(Tensor z, const AdapterBatch& adapters) {
+  std::int32_t begin = std::numeric_limits<std::int32_t>::max(), end = 0;
+  for (const AdapterSegment& segment : adapters.segments) {
+    begin = std::min(begin, segment.row_begin);
+    end = std::max(end, segment.row_begin + segment.row_count);
+  }
+  return z.rows_from(begin, end - begin);
+}
+
+// z = A x. Shards that hold slices of x have partial sums of all ranks, which are added up; others have the sums of their own ranks, which
+// are exchanged: z holds the columns of one shard after those of another. Returns the batch and z as the product is to read them.
+struct Shrunk {
+  AdapterBatch adapters;
+  Tensor z;
+};
+Shrunk shrink(const LayerContext& context, const AdapterBatch& adapters, Site site, Tensor z, Tensor in) {
+  Communicator& communicator = context.communicator;
+  if (communicator.shard_count() == 1 || adapters.segments.empty()) {
+    context.ops.shrink(z, in, adapters, site);  // nothing without adapters
+    return {adapters, z};
+  }
+  const std::int32_t cols = z_cols_of(adapters, site);
+  if (cols == 0) return {adapters, z};
+  Shrunk out{adapters, z};
+  out.z.cols = out.z.row_stride = splits_input(site.kind) ? cols : cols * communicator.shard_count();
+  check(out.z.cols <= z.cols, "expected z to have the columns of all shards");
+  if (!splits_input(site.kind)) out.adapters.z_shard_cols = cols;
+  context.ops.shrink(out.z, in, out.adapters, site);
+  if (splits_input(site.kind)) {
+    communicator.all_reduce(adapted_rows(out.z, adapters));
+  } else {
+    communicator.gather(adapted_rows(out.z, adapters));
+  }
+  return out;
 }
 
 // act.ff = activation(gate) * up of act.h
 void project_gated(const LayerContext& context, const AdapterBatch& adapters, Site site, const Activations& act,
                    const LinearWeight& weight) {
-  shrink(context, adapters, site, act.z, act.h);
-  context.ops.linear_gated(act.ff, act.h, weight, act.z, adapters, site, context.config.activation);
+  const Shrunk shrunk = shrink(context, adapters, site, act.z, act.h);
+  context.ops.linear_gated(act.ff, act.h, weight, shrunk.z, shrunk.adapters, site, context.config.activation);
 }
 
 }  // namespace
 
 void project(const LayerContext& context, const AdapterBatch& adapters, Site site, Tensor z, Tensor out, Tensor in,
              const LinearWeight& weight) {
-  shrink(context, adapters, site, z, in);
-  context.ops.linear(out, in, weight, z, adapters, site);  // one rounding: W x, expand, bias
+  const Shrunk shrunk = shrink(context, adapters, site, z, in);
+  context.ops.linear(out, in, weight, shrunk.z, shrunk.adapters, site);  // one rounding: W x, expand, bias
 }
 
 void forward_layer(const LayerContext& context, const LayerWeights& weights, std::int32_t layer, const KvLayer& kv,

@@ -20,7 +20,8 @@ struct LayerContext {
   RopeTable rope;
 };
 
-// out = weight in + bias, with what `adapters` do at `site`; z is room for their shrink results. [T, ...] each.
+// out = weight in + bias, with what `adapters` do at `site`; z is scratch for their shrink results. [T, ...] each. Of o and down this is
+// the shard's addend.
 void project(const LayerContext& context, const AdapterBatch& adapters, Site site, Tensor z, Tensor out, Tensor in,
              const LinearWeight& weight);
 

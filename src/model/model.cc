@@ -1,5 +1,6 @@
 #include "model/model.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -15,7 +16,10 @@ Model::Model(ModelConfig config, ModelWeights weights, Backend& backend, Communi
       kv_(kv),
       limits_(limits),
       rope_(make_rope_frequencies(config_.rope, config_.head_dim), limits.position_count),
-      activations_(config_, weights_.shape, backend, limits.step_tokens_max, limits.z_cols_max, limits.output_rows_max) {}
+      activations_(config_, weights_.shape, backend, limits.step_tokens_max, limits.z_cols_max, limits.output_rows_max) {
+  check(weights_.shape.shard_index == communicator.shard_index() && weights_.shape.shard_count == communicator.shard_count(),
+        "expected the weights of the communicator's shard");
+}
 
 LayerContext Model::context_of(const ForwardBatch& batch) {
   return {backend_.ops(), communicator_, config_, weights_.shape, batch, rope_.view()};
@@ -23,14 +27,17 @@ LayerContext Model::context_of(const ForwardBatch& batch) {
 
 void Model::forward(const ForwardBatch& batch, std::byte* pool, const std::function<void()>& after_layer) {
   const auto rows = static_cast<std::int64_t>(batch.tokens.size());
-  check(rows > 0 && rows <= limits_.step_tokens_max, "a batch of at least one token and at most step_tokens_max");
-  check(batch.adapters.z_cols <= limits_.z_cols_max, "at most z_cols_max columns of shrink results");
+  check(rows > 0 && rows <= limits_.step_tokens_max, "expected a batch of at least one token and at most step_tokens_max");
+  check(batch.adapters.z_cols <= limits_.z_cols_max, "expected at most z_cols_max columns of shrink results");
 
   Ops& ops = backend_.ops();
   const Activations act = activations_.views(rows, batch.adapters.z_cols);
   const LayerContext context = context_of(batch);
 
-  ops.embed(act.x, batch.tokens, weights_.embedding_table());
+  const auto in_vocabulary = [&](TokenId token) { return token >= 0 && token < config_.vocab_size; };
+  check(std::ranges::all_of(batch.tokens, in_vocabulary), "expected tokens of the vocabulary");
+  ops.embed(act.x, batch.tokens, weights_.embedding_table(), static_cast<TokenId>(weights_.shape.vocabulary.begin));
+  communicator_.all_reduce(act.x);  // other shards gave zeros
   ops.fill(act.residual, 0.0f);
   for (std::int32_t layer = 0; layer < config_.layer_count; ++layer) {
     forward_layer(context, weights_.layers[static_cast<std::size_t>(layer)], layer, kv_.layer(layer, pool), act);
@@ -41,15 +48,18 @@ void Model::forward(const ForwardBatch& batch, std::byte* pool, const std::funct
 
 Tensor Model::logits(const ForwardBatch& batch, const OutputBlock& block) {
   const auto rows = static_cast<std::int64_t>(block.rows.size());
-  check(rows > 0 && rows <= limits_.output_rows_max, "at least one row of logits and at most output_rows_max");
-  check(std::cmp_less_equal(rows, batch.tokens.size()), "output rows among the batch's rows");
-  check(block.adapters.z_cols <= limits_.z_cols_max, "at most z_cols_max columns of shrink results");
+  check(rows > 0 && rows <= limits_.output_rows_max, "expected at least one row of logits and at most output_rows_max");
+  check(std::cmp_less_equal(rows, batch.tokens.size()), "expected output rows among the batch's rows");
+  check(block.adapters.z_cols <= limits_.z_cols_max, "expected at most z_cols_max columns of shrink results");
 
   const Activations act = activations_.views(static_cast<std::int64_t>(batch.tokens.size()), block.adapters.z_cols);
   const Tensor hidden = activations_.output_hidden(rows), logits = activations_.logits(rows);
+  const ShardShape& shape = weights_.shape;
   backend_.ops().gather_rows(hidden, act.h, block.rows);
-  project(context_of(batch), block.adapters, kHeadSite, act.z.rows_from(0, rows), logits, hidden, weights_.head);
-  return logits;
+  const Tensor own = logits.cols_from(shape.shard_index * shape.vocabulary_stride(), shape.vocabulary.count);
+  project(context_of(batch), block.adapters, kHeadSite, act.z.rows_from(0, rows), own, hidden, weights_.head);
+  communicator_.gather(logits);
+  return logits.cols_from(0, config_.vocab_size);
 }
 
 }  // namespace slora

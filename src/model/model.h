@@ -18,23 +18,23 @@ namespace slora {
 struct ModelLimits {
   std::int32_t step_tokens_max = 512;
   std::int32_t output_rows_max = 256;
-  std::int32_t z_cols_max = 1536;      // ranks of all adapters over one row and site
+  std::int32_t z_cols_max = 1536;      // columns of shrink results at one site
   std::int64_t position_count = 2048;  // positions that occur
 };
 
-// One decoder for every family: the config's flags say what differs. Owns weights and activations; forward() and logits() are
-// called by the engine thread only.
+// One shard of a decoder, for every family: the config's flags say what differs. Owns weights and activations; forward() and logits() are
+// called by the shard's thread only, on all shards with batches that differ in their adapters' views only.
 class Model {
  public:
   // `backend` and `communicator` outlive the model.
   Model(ModelConfig config, ModelWeights weights, Backend& backend, Communicator& communicator, const KvGeometry& kv,
         const ModelLimits& limits);
 
-  // Computes what logits() reads, and writes K and V of the batch's rows into the pool at `pool`. `after_layer`, when there is one,
-  // is called as layers are done: a step may take long. Requires: the batch is within the limits.
+  // Computes what logits() reads, and writes K and V of the batch's rows into the pool at `pool`. `after_layer`, unless it is empty, is
+  // called after each layer: a step may take long. Requires: the batch is within the limits.
   void forward(const ForwardBatch& batch, std::byte* pool, const std::function<void()>& after_layer = {});
 
-  // Logits [block.rows, vocab] fp32, valid until the next call. Requires: forward() was last called for `batch`; at most
+  // Logits [block.rows, vocab] fp32 of all shards, valid until the next call. Requires: forward() was last called for `batch`; at most
   // output_rows_max rows.
   [[nodiscard]] Tensor logits(const ForwardBatch& batch, const OutputBlock& block);
 

@@ -80,6 +80,7 @@ struct EngineSetting {
   std::string model = "mix32";
   std::string backend = "reference";
   int threads = 1;
+  std::int32_t shards = 1;
   std::int32_t page_tokens = 4;
   std::uint32_t page_count = 4000;
   std::int32_t step_tokens_max = 64;
@@ -96,6 +97,7 @@ class TestEngine {
     options.model_name = setting.model;
     options.backend = setting.backend;
     options.threads = setting.threads;
+    options.shard_count = setting.shards;
     options.page_tokens = setting.page_tokens;
     options.step_tokens_max = setting.step_tokens_max;
     options.running_max = setting.running_max;
@@ -103,7 +105,9 @@ class TestEngine {
     if (!setting.adapters.empty()) options.adapter_folders = {setting.adapters};
     const Result<ModelConfig> config = read_model_config(options.model_folder.string());
     const DType kv = setting.backend == "reference" ? DType::f32 : DType::bf16;
-    options.pool_bytes = setting.page_count * make_kv_geometry(*config, kv, setting.page_tokens).page_bytes();
+    const ShardShape shape = *make_shard_shape(*config, 0, setting.shards);
+    options.pool_bytes = setting.page_count * static_cast<std::uint64_t>(setting.shards) *
+                         make_kv_geometry(*config, shape, kv, setting.page_tokens).page_bytes();
     Result<std::unique_ptr<Runtime>> runtime = Runtime::create(std::move(options), collector_.sink());
     if (!runtime) ADD_FAILURE() << runtime.error().message;
     runtime_ = std::move(*runtime);

@@ -1,0 +1,52 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "backend/page_arena.h"
+#include "comm/communicator.h"
+#include "model/model.h"
+
+namespace slora {
+
+// One shard of a model with everything that it computes with.
+struct ModelShard {
+  std::unique_ptr<Backend> backend;
+  std::unique_ptr<Communicator> communicator;
+  std::unique_ptr<PageArena> arena;
+  std::unique_ptr<Model> model;  // last: uses the others
+};
+
+// All shards of a model, driven as one. Shard 0 computes on the calling thread, each other shard on a thread of its own, all with the same
+// batch but with their own adapter views and arenas; page numbers mean the same on every shard. Owned by the runtime; forward() and
+// logits() are called by the engine thread. A failure on any shard ends the process.
+class ModelShards {
+ public:
+  // Requires: at least one shard; arenas of equal pages.
+  explicit ModelShards(std::vector<ModelShard> shards);
+  ~ModelShards();
+  ModelShards(const ModelShards&) = delete;
+  ModelShards& operator=(const ModelShards&) = delete;
+
+  // As Model's. The batch's segments name the views of shard 0, which have those of the others with them.
+  void forward(const ForwardBatch& batch, const std::function<void()>& after_layer = {});
+  [[nodiscard]] Tensor logits(const ForwardBatch& batch, const OutputBlock& block);
+
+  [[nodiscard]] std::int32_t shard_count() const { return static_cast<std::int32_t>(shards_.size()); }
+  [[nodiscard]] const ModelShard& shard(std::int32_t index) const { return shards_[static_cast<std::size_t>(index)]; }
+  [[nodiscard]] Model& first_model() { return *shards_.front().model; }
+  [[nodiscard]] const Model& first_model() const { return *shards_.front().model; }
+  // Of shard 0, which has all logits.
+  [[nodiscard]] Ops& ops() { return shards_.front().backend->ops(); }
+  // Pages that every shard has.
+  [[nodiscard]] std::uint32_t page_count() const;
+
+ private:
+  class Worker;
+
+  std::vector<ModelShard> shards_;
+  std::vector<std::unique_ptr<Worker>> workers_;  // of shards 1, 2, ...
+};
+
+}  // namespace slora

@@ -1,0 +1,46 @@
+#include "model/batch_fingerprint.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+namespace slora {
+namespace {
+
+// A batch of two spans, one of them under an adapter, that a test may change.
+struct MadeBatch {
+  std::vector<TokenId> tokens = {5, 6, 7};
+  std::vector<std::int32_t> positions = {0, 1, 9};
+  std::vector<PageIndex> first_pages = {PageIndex{3}}, second_pages = {PageIndex{8}, PageIndex{2}};
+  AdapterView view;
+  std::vector<AdapterSegment> segments = {{2, 1, 0, 1.0f, &view}};
+
+  [[nodiscard]] std::uint64_t value() const {
+    const std::vector<SpanView> spans = {{0, 2, 0, first_pages}, {2, 1, 9, second_pages}};
+    return fingerprint({tokens, positions, spans, {segments, 4}});
+  }
+};
+
+TEST(BatchFingerprint, IsEqualForBatchesThatDifferInTheirViewsOnly) {
+  MadeBatch a, b;
+  EXPECT_EQ(a.value(), b.value());
+}
+
+TEST(BatchFingerprint, DiffersWithTokensPositionsPagesAndSegments) {
+  const std::uint64_t value = MadeBatch().value();
+  MadeBatch changed;
+  changed.tokens[1] = 8;
+  EXPECT_NE(changed.value(), value);
+  changed = MadeBatch();
+  changed.positions[2] = 10;
+  EXPECT_NE(changed.value(), value);
+  changed = MadeBatch();
+  std::swap(changed.second_pages[0], changed.second_pages[1]);
+  EXPECT_NE(changed.value(), value);
+  changed = MadeBatch();
+  changed.segments[0].row_begin = 1;
+  EXPECT_NE(changed.value(), value);
+}
+
+}  // namespace
+}  // namespace slora
