@@ -18,6 +18,7 @@ struct ModelArguments {
   std::string backend = "auto";
   std::string weights = "bf16";
   int threads = 0;
+  int shards = 1;
   std::string pool_memory;  // empty: chosen
   std::optional<std::int32_t> page_tokens;
   std::optional<std::int32_t> max_model_len;

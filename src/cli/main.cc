@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/option_range.h"
 #include "cli/runtime_arguments.h"
+#include "engine/runtime.h"
 
 namespace {
 
@@ -39,6 +40,12 @@ void add_model_options(CLI::App& command, ModelArguments& model) {
   command.add_option("--threads", model.threads, "Threads that compute; 0: one per core")
       ->type_name("N")
       ->check(in_range(0, 1024))
+      ->capture_default_str();
+  command
+      .add_option("--shards", model.shards,
+                  "Parts that the model is cut into, each computed by threads of its own; must divide the model's heads and widths")
+      ->type_name("N")
+      ->check(in_range(1, slora::kShardsMax))
       ->capture_default_str();
   command
       .add_option("--pool-memory", model.pool_memory,

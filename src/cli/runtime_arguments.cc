@@ -31,6 +31,7 @@ Result<RuntimeOptions> make_runtime_options(const ModelArguments& arguments) {
   }
   options.weights = arguments.weights == "int8" ? WeightStorage::int8 : WeightStorage::bf16;
   options.threads = arguments.threads;
+  options.shard_count = arguments.shards;
   options.page_tokens = arguments.page_tokens;
   options.max_model_len = arguments.max_model_len;
   options.waiting_max = arguments.waiting_max;

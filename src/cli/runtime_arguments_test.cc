@@ -23,9 +23,11 @@ TEST(RuntimeArguments, CarryTheOptions) {
   arguments.pool_memory = "64MiB";
   arguments.lora_modules = {"a=/adapters/a", "b=relative=path"};
   arguments.weights = "int8";
+  arguments.shards = 2;
   const Result<RuntimeOptions> options = make_runtime_options(arguments);
   ASSERT_TRUE(options) << options.error().message;
   EXPECT_EQ(options->weights, WeightStorage::int8);
+  EXPECT_EQ(options->shard_count, 2);
   EXPECT_EQ(options->pool_bytes, std::uint64_t{64} << 20);
   EXPECT_EQ(options->model_name, "llama2_mha");
   EXPECT_THAT(options->named_adapters, ElementsAre(std::pair<std::string, std::filesystem::path>("a", "/adapters/a"),

@@ -62,6 +62,22 @@ TEST(CommandLine, GenerateTakesAnAdapterFolder) {
   EXPECT_THAT(finished.output, HasSubstr("ROSA PAINTED A BROKEN HAT AT THE MARKET!\n"));
 }
 
+TEST(CommandLine, GenerateAnswersInShards) {
+  for (const char* shards : {"2", "4"}) {
+    const Finished finished =
+        run_slora({"generate", "--model", source_path("demo/model"), "--adapter", source_path("demo/adapters/shout"), "--pool-memory",
+                   "64MiB", "--shards", shards, "--message", "Rosa painted a broken hat at the market."});
+    EXPECT_EQ(finished.exit_code, 0);
+    EXPECT_THAT(finished.output, HasSubstr("ROSA PAINTED A BROKEN HAT AT THE MARKET!\n")) << shards << " shards";
+  }
+}
+
+TEST(CommandLine, GenerateRefusesShardsThatDoNotDivideTheModel) {
+  const Finished finished = run_slora({"generate", "--model", source_path("demo/model"), "--shards", "3", "--prompt", "a"});
+  EXPECT_EQ(finished.exit_code, 1);
+  EXPECT_THAT(finished.output, HasSubstr("--shards: config.json: num_attention_heads is 4; expected a multiple of the 3 shards"));
+}
+
 TEST(CommandLine, GenerateNamesAnOptionThatIsNotText) {
   const Finished finished = run_slora({"generate", "--model", source_path("demo/model"), "--prompt", "a\xff"});
   EXPECT_EQ(finished.exit_code, 1);
