@@ -27,7 +27,7 @@ std::string shown(std::uint64_t bytes) {
   return bytes >> 30 > 0 ? fmt::format("{:.2f} GiB", gib(bytes)) : fmt::format("{:.1f} MiB", 1024 * gib(bytes));
 }
 
-// Positions that the model was made for.
+// Positions that the model was trained for.
 std::int64_t trained_positions(const ModelConfig& config) {
   const RopeConfig& rope = config.rope;
   if (rope.kind == RopeKind::dynamic) return rope.original_max_position;
@@ -62,7 +62,7 @@ Result<std::vector<std::unique_ptr<Backend>>> make_backends(const RuntimeOptions
   return backends;
 }
 
-// The packed weights, and then the pool, must fit what is free: memory is given when it is touched, so a promise that can't be kept
+// The packed weights, and then the pool, must fit in free memory: the system allocates it at first use, so an allocation that is too large
 // would end the process hours later.
 Status check_weight_bytes(std::uint64_t weight_bytes) {
   const std::uint64_t available = available_memory_bytes();
@@ -87,7 +87,7 @@ Result<std::uint64_t> choose_pool_bytes(const RuntimeOptions& options, std::size
   return wanted / page_bytes * page_bytes;
 }
 
-// Last before the engine: it takes long, and by now the rest has its memory.
+// Runs last before the engine: it takes long, and by now everything else is allocated.
 Status take_pool_memory(const RuntimeOptions& options, const ModelShards& model) {
   const std::uint64_t shard_bytes = model.shard(0).arena->page_bytes() * std::uint64_t{model.page_count()};
   const std::uint64_t bytes = shard_bytes * static_cast<std::uint64_t>(model.shard_count());

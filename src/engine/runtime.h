@@ -19,7 +19,7 @@ namespace slora {
 inline constexpr std::int32_t kAdapterRankMax = 512;
 inline constexpr std::int32_t kShardsMax = 64;
 
-// When the system gives the pool its physical memory.
+// When the system allocates the pool's physical memory.
 enum class PoolMemory : std::uint8_t { at_first_use, at_start };
 
 struct RuntimeOptions {
@@ -44,7 +44,7 @@ struct RuntimeOptions {
   std::function<void(std::string_view, std::uint64_t, std::uint64_t)> progress;
 };
 
-// Everything that serves one model, put together in the right order: config, backend, weights, pool, adapters, engine. Made once by an
+// Everything that serves one model, created in the right order: config, shards (backend, weights, pool), adapters, engine. Made once by an
 // entry point; its parts are used from the threads that their classes name.
 class Runtime {
  public:

@@ -14,12 +14,12 @@ ActivationBuffers::ActivationBuffers(const ModelConfig& config, const ShardShape
                                      std::int64_t z_cols_max, std::int64_t output_rows_max) {
   const DType product = backend.product_dtype();
   const std::int64_t hidden = config.hidden_size, q = shape.q_width(), qkv = q + 2 * shape.kv_width(), inner = shape.mlp.count;
-  struct Wanted {
-    Tensor* view;
+  struct View {
+    Tensor* tensor;
     DType dtype;
     std::int64_t rows, cols;
   };
-  const Wanted wanted[] = {
+  const View views[] = {
       {&all_.x, DType::f32, rows_max, hidden},
       {&all_.residual, DType::f32, rows_max, hidden},
       {&all_.h, product, rows_max, hidden},
@@ -31,12 +31,12 @@ ActivationBuffers::ActivationBuffers(const ModelConfig& config, const ShardShape
       {&logits_, DType::f32, output_rows_max, shape.shard_count * shape.vocabulary_stride()},
   };
   std::size_t bytes = 0;
-  for (const Wanted& want : wanted) bytes += aligned_bytes(want.dtype, want.rows, want.cols);
+  for (const View& view : views) bytes += aligned_bytes(view.dtype, view.rows, view.cols);
   memory_ = backend.allocate(bytes);
   std::byte* cursor = memory_.data();
-  for (const Wanted& want : wanted) {
-    *want.view = {cursor, want.dtype, want.rows, want.cols, want.cols};
-    cursor += aligned_bytes(want.dtype, want.rows, want.cols);
+  for (const View& view : views) {
+    *view.tensor = {cursor, view.dtype, view.rows, view.cols, view.cols};
+    cursor += aligned_bytes(view.dtype, view.rows, view.cols);
   }
 }
 

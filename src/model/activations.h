@@ -20,7 +20,7 @@ struct Activations {
   Tensor ff;        // [T, intermediate] product
 };
 
-// Memory for the largest batch, taken once. Owned by the model.
+// Memory for the largest batch, allocated once. Owned by the model.
 class ActivationBuffers {
  public:
   ActivationBuffers(const ModelConfig& config, const ShardShape& shape, Backend& backend, std::int64_t rows_max, std::int64_t z_cols_max,

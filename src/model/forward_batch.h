@@ -15,7 +15,7 @@ struct ForwardBatch {
   AdapterBatch adapters;                    // segments over the rows
 };
 
-// Rows of a batch whose logits are wanted, as many as fit the model's buffer at once.
+// Rows of a batch whose logits are computed, at most as many as fit in the model's buffer.
 struct OutputBlock {
   std::span<const std::int32_t> rows;
   AdapterBatch adapters;  // segments over `rows`, of adapters that change the head

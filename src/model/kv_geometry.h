@@ -37,7 +37,7 @@ struct KvGeometry {
 // Of a model in one piece.
 [[nodiscard]] KvGeometry make_kv_geometry(const ModelConfig& config, DType dtype, std::int32_t page_tokens);
 
-// The power of two from 2 to 32 that brings a page nearest to 1 MiB.
+// The power of two from 2 to 32 with which a page is closest to 1 MiB.
 [[nodiscard]] std::int32_t default_page_tokens(const ModelConfig& config, const ShardShape& shape, DType dtype);
 [[nodiscard]] std::int32_t default_page_tokens(const ModelConfig& config, DType dtype);
 

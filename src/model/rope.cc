@@ -33,7 +33,7 @@ void slow_long_waves(std::vector<float>& inverse, const RopeConfig& config) {
   }
 }
 
-// Dimension at which a head of `head_dim` makes `rotations` turns over the original length.
+// Dimension of a head of `head_dim` that makes `rotations` rotations over the original length.
 double correction_dimension(double rotations, const RopeConfig& config, std::int32_t head_dim) {
   const double length = static_cast<double>(config.original_max_position);
   return head_dim * std::log(length / (rotations * 2 * std::numbers::pi)) / (2 * std::log(config.theta));

@@ -12,7 +12,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A folder with the weights of a one-layer Llama that a test may spoil.
+// A folder with the weights of a one-layer Llama that a test may change.
 class WeightsTest : public ::testing::Test {
  protected:
   WeightsTest() {
