@@ -53,7 +53,7 @@ struct Chunk {
 };
 
 // What lies in `slice` of rows of a whole tensor, counted from the slice's first row; maybe no rows.
-Chunk cut(const Chunk& chunk, const SourceSlice& slice) {
+Chunk sliced(const Chunk& chunk, const SourceSlice& slice) {
   const std::int64_t begin = std::max<std::int64_t>(chunk.row_begin, slice.row_begin);
   const std::int64_t end = std::min<std::int64_t>(chunk.row_begin + chunk.row_count, slice.row_begin + slice.row_count);
   if (begin >= end) return {0, 0, slice.col_count, chunk.stride, nullptr};
@@ -190,7 +190,7 @@ void add_destinations(Destinations& out, ImageWriter& writer, const ImageLayout&
 
 Status write_part(const Destination& to, const Chunk& whole, const TensorInfo& tensor) {
   const AdapterPart& part = *to.part;
-  const Chunk chunk = cut(whole, part.slice);
+  const Chunk chunk = sliced(whole, part.slice);
   if (chunk.row_count == 0) return {};
   switch (part.kind) {
     case PartKind::a:

@@ -25,21 +25,19 @@ struct FamilyTensors {
   std::string_view ignored_end;
 };
 
-using enum TensorRole;
-
 // Llama, Mistral, Qwen2 and Qwen3.
 constexpr LayerModule kLlamaLayer[] = {
-    {"input_layernorm", attention_norm, Extent::hidden, Extent::one},
-    {"self_attn.q_proj", product, Extent::heads, Extent::hidden, SiteKind::qkv, &ModelConfig::qkv_bias},
-    {"self_attn.k_proj", product, Extent::kv_heads, Extent::hidden, SiteKind::qkv, &ModelConfig::qkv_bias},
-    {"self_attn.v_proj", product, Extent::kv_heads, Extent::hidden, SiteKind::qkv, &ModelConfig::qkv_bias},
-    {"self_attn.q_norm", query_norm, Extent::head_dim, Extent::one, {}, nullptr, &ModelConfig::qk_norm},
-    {"self_attn.k_norm", key_norm, Extent::head_dim, Extent::one, {}, nullptr, &ModelConfig::qk_norm},
-    {"self_attn.o_proj", product, Extent::hidden, Extent::heads, SiteKind::o, &ModelConfig::o_bias},
-    {"post_attention_layernorm", mlp_norm, Extent::hidden, Extent::one},
-    {"mlp.gate_proj", product, Extent::mlp, Extent::hidden, SiteKind::gate_up, &ModelConfig::mlp_bias},
-    {"mlp.up_proj", product, Extent::mlp, Extent::hidden, SiteKind::gate_up, &ModelConfig::mlp_bias},
-    {"mlp.down_proj", product, Extent::hidden, Extent::mlp, SiteKind::down, &ModelConfig::mlp_bias},
+    {"input_layernorm", TensorRole::attention_norm, Extent::hidden, Extent::one},
+    {"self_attn.q_proj", TensorRole::product, Extent::heads, Extent::hidden, SiteKind::qkv, &ModelConfig::qkv_bias},
+    {"self_attn.k_proj", TensorRole::product, Extent::kv_heads, Extent::hidden, SiteKind::qkv, &ModelConfig::qkv_bias},
+    {"self_attn.v_proj", TensorRole::product, Extent::kv_heads, Extent::hidden, SiteKind::qkv, &ModelConfig::qkv_bias},
+    {"self_attn.q_norm", TensorRole::query_norm, Extent::head_dim, Extent::one, {}, nullptr, &ModelConfig::qk_norm},
+    {"self_attn.k_norm", TensorRole::key_norm, Extent::head_dim, Extent::one, {}, nullptr, &ModelConfig::qk_norm},
+    {"self_attn.o_proj", TensorRole::product, Extent::hidden, Extent::heads, SiteKind::o, &ModelConfig::o_bias},
+    {"post_attention_layernorm", TensorRole::mlp_norm, Extent::hidden, Extent::one},
+    {"mlp.gate_proj", TensorRole::product, Extent::mlp, Extent::hidden, SiteKind::gate_up, &ModelConfig::mlp_bias},
+    {"mlp.up_proj", TensorRole::product, Extent::mlp, Extent::hidden, SiteKind::gate_up, &ModelConfig::mlp_bias},
+    {"mlp.down_proj", TensorRole::product, Extent::hidden, Extent::mlp, SiteKind::down, &ModelConfig::mlp_bias},
 };
 // Old checkpoints carry the rotary frequencies, which are derived from the config.
 constexpr FamilyTensors kLlamaTensors{"model.embed_tokens", "model.norm", "lm_head", "model.layers", kLlamaLayer, ".rotary_emb.inv_freq"};
@@ -74,7 +72,8 @@ void add_layer(std::vector<TensorEntry>& entries, const ModelConfig& config, con
                                  fmt::format("{}.{}.{}", family.layer_prefix, layer, module.name), module.rows, module.columns);
     entry.has_bias = is_set(module.has_bias, false);
     const TensorEntry& before = entries.back();
-    if (module.role == product && before.role == product && before.site == entry.site) entry.slice_begin = before.slice_begin + before.rows;
+    if (module.role == TensorRole::product && before.role == TensorRole::product && before.site == entry.site)
+      entry.slice_begin = before.slice_begin + before.rows;
     entries.push_back(std::move(entry));
   }
 }
@@ -89,15 +88,15 @@ ModelTensors make_model_tensors(const ModelConfig& config) {
   const FamilyTensors& family = tensors_of(config.family);
   ModelTensors tensors;
   std::vector<TensorEntry>& entries = tensors.entries;
-  entries.push_back(entry_of(config, product, kHeadSite, std::string(family.head), Extent::vocabulary, Extent::hidden));
+  entries.push_back(entry_of(config, TensorRole::product, kHeadSite, std::string(family.head), Extent::vocabulary, Extent::hidden));
   if (config.tie_embeddings) {
     entries.back().stored_as = family.embedding;
     tensors.ignored_names.push_back(fmt::format("{}.weight", family.head));  // a tied model's copy of its head
   } else {
-    entries.push_back(entry_of(config, embedding, {}, std::string(family.embedding), Extent::vocabulary, Extent::hidden));
+    entries.push_back(entry_of(config, TensorRole::embedding, {}, std::string(family.embedding), Extent::vocabulary, Extent::hidden));
   }
   for (std::int32_t layer = 0; layer < config.layer_count; ++layer) add_layer(entries, config, family, layer);
-  entries.push_back(entry_of(config, output_norm, {}, std::string(family.output_norm), Extent::hidden, Extent::one));
+  entries.push_back(entry_of(config, TensorRole::output_norm, {}, std::string(family.output_norm), Extent::hidden, Extent::one));
   tensors.ignored_name_ends.push_back(family.ignored_end);
   return tensors;
 }
