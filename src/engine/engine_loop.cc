@@ -89,7 +89,7 @@ void EngineLoop::add(GenerationRequest request) {
   wanted.arrival = clock_.now();
   wanted.prompt.assign(request.prompt.begin(), request.prompt.end());  // its own list, for it appends the output
   wanted.output_tokens_max = request.output_tokens_max;
-  if (request.sampling.prompt_logprob_count >= 0) wanted.prefix_use = PrefixUse::write_only;
+  if (request.sampling.prompt_logprob_count >= 0) wanted.prompt_use = PromptUse::scored;
   if (request.adapter) {
     wanted.adapter = request.adapter->id();
     wanted.adapter_page_count = request.adapter->page_count();

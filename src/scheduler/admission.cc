@@ -65,7 +65,7 @@ void Scheduler::preempt(Sequence& victim) {
 
 namespace {
 
-bool reads_prefix(const Sequence& sequence) { return sequence.request.prefix_use == PrefixUse::read_and_write; }
+bool reads_prefix(const Sequence& sequence) { return sequence.request.prompt_use == PromptUse::continued; }
 
 // Pages of its known tokens that may come from the prefix cache: the last token is always computed.
 std::uint32_t prefix_pages_max(const Sequence& sequence, std::int32_t page_tokens) {

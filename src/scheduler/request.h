@@ -9,7 +9,9 @@ namespace slora {
 
 inline constexpr Timestamp kNoDeadline = Timestamp::max();
 
-enum class PrefixUse : std::uint8_t { read_and_write, write_only };  // write_only: the prompt is scored, so all of it is computed
+// What the prompt is for. A scored one has its log-probabilities computed too, so all of it is computed: its prefixes are stored for
+// others, but none is read.
+enum class PromptUse : std::uint8_t { continued, scored };
 
 // What the scheduler needs to know of one token stream. Built by the engine, const afterwards.
 struct SequenceRequest {
@@ -22,7 +24,7 @@ struct SequenceRequest {
   std::int32_t output_tokens_max = 1;
   AdapterId adapter = kNoAdapter;  // the exact content; prefixes are never shared between different ones
   std::uint32_t adapter_page_count = 0;
-  PrefixUse prefix_use = PrefixUse::read_and_write;
+  PromptUse prompt_use = PromptUse::continued;
 };
 
 enum class EndReason : std::uint8_t {

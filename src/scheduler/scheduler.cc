@@ -209,7 +209,7 @@ void Scheduler::plan(StepPlan& out) {
       sequence.pending_row = span.output_row;
       ++sequence.pending_count;
     }
-    if (sequence.request.prefix_use == PrefixUse::write_only) {
+    if (sequence.request.prompt_use == PromptUse::scored) {
       const std::int32_t scored_end = std::min(end, sequence.prompt_count - 1);  // the last prompt token has no next one
       span.scored_begin = std::max(span.position_begin, sequence.scored);        // tokens computed again are not scored again
       span.scored_count = std::max(scored_end - span.scored_begin, 0);

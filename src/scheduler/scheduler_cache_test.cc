@@ -41,7 +41,7 @@ TEST(SchedulerCaches, SharesPrefixesNeitherBetweenTenantsNorAdaptersNorWithWrite
   SequenceRequest other_tenant = play.request(2, {1, 2, 3, 4, 5}, 1);
   other_tenant.tenant = TenantId{2};
   SequenceRequest wants_logits = play.request(3, {1, 2, 3, 4, 5}, 1);
-  wants_logits.prefix_use = PrefixUse::write_only;
+  wants_logits.prompt_use = PromptUse::scored;
   SequenceRequest adapted = play.request(4, {1, 2, 3, 4, 5}, 1);
   adapted.adapter = AdapterId{5};
   adapted.adapter_page_count = 1;
@@ -73,7 +73,7 @@ TEST(SchedulerCaches, ScoresAPromptOnceWhateverIsCachedAndHoweverItIsCut) {
   ASSERT_TRUE(play.add(play.request(2, {1, 2, 3, 4, 5, 6, 7, 8}, 1)));
   play.run_dry();
   SequenceRequest scored = play.request(1, {1, 2, 3, 4, 5, 6, 7, 8}, 3);
-  scored.prefix_use = PrefixUse::write_only;
+  scored.prompt_use = PromptUse::scored;
   ASSERT_TRUE(play.add(scored));
   EXPECT_EQ(scores_until_the_end(play), (std::vector<std::pair<std::int32_t, std::int32_t>>{{0, 3}, {3, 3}, {6, 1}}));
 }
@@ -81,7 +81,7 @@ TEST(SchedulerCaches, ScoresAPromptOnceWhateverIsCachedAndHoweverItIsCut) {
 TEST(SchedulerCaches, ScoresOneTokenPromptsAndOrdinaryOnesNever) {
   Play play(small_options());
   SequenceRequest scored = play.request(1, {1}, 3);
-  scored.prefix_use = PrefixUse::write_only;
+  scored.prompt_use = PromptUse::scored;
   ASSERT_TRUE(play.add(scored));
   EXPECT_TRUE(scores_until_the_end(play).empty());
   Play other(small_options());

@@ -75,7 +75,7 @@ SimulatedRequest SimulatedWorkload::draw_request(SimulatedRandom& random) {
   request.id = SequenceId{next_sequence_++};
   request.priority = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(options_.priority_count)));
   request.output_tokens_max = draw_length(random, options_.output_tokens_max);
-  if (random.chance(options_.write_only_chance)) request.prefix_use = PrefixUse::write_only;
+  if (random.chance(options_.scored_chance)) request.prompt_use = PromptUse::scored;
   if (!conversations_.empty() && random.chance(options_.familiar_chance * 0.4)) {
     const Conversation& conversation = conversations_[random.below(conversations_.size())];
     request.tenant = conversation.tenant;

@@ -28,7 +28,7 @@ struct SimulationOptions {
   double replace_chance = 0;
   double load_fail_chance = 0;  // per load
   std::int64_t load_steps_max = 4;
-  double adapter_chance = 0.7, write_only_chance = 0.05, familiar_chance = 0.5;  // per request
+  double adapter_chance = 0.7, scored_chance = 0.05, familiar_chance = 0.5;  // per request
 };
 
 // A different simulation for every seed: each enables some of the difficulties and draws their rates (swarm testing).

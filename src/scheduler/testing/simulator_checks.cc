@@ -145,7 +145,7 @@ void Simulator::note_span(Stream& stream, const PlannedSpan& span, std::uint64_t
     expect(cached == std::min(span.position_begin, prompt_count), "what was not computed was cached", span.sequence.value);
     if (cached > 0) saw(Situation::read_cached_prefix);
     if (!stream.is_started && stream.earlier_prompt_count >= 0 && cached > stream.earlier_prompt_count) saw(Situation::read_cached_output);
-    const bool reads = stream.request.prefix_use == PrefixUse::read_and_write;
+    const bool reads = stream.request.prompt_use == PromptUse::continued;
     expect(reads || span.position_begin == 0, "a prompt that is scored reads no prefix", span.sequence.value);
     const bool is_scoring = stream.scored_count > 0 && stream.scored_count < prompt_count - 1;
     if (restarts && is_scoring) saw(Situation::scored_over_preemption);
@@ -161,7 +161,7 @@ void Simulator::note_span(Stream& stream, const PlannedSpan& span, std::uint64_t
 void Simulator::note_scores(Stream& stream, const PlannedSpan& span) {
   const std::uint64_t id = span.sequence.value;
   const auto prompt_count = static_cast<std::int32_t>(stream.request.prompt.size());
-  const bool is_scored = stream.request.prefix_use == PrefixUse::write_only;
+  const bool is_scored = stream.request.prompt_use == PromptUse::scored;
   if (span.scored_count > 0) {
     const std::int32_t end = span.scored_begin + span.scored_count;
     expect(is_scored, "only who asked is scored", id);

@@ -106,8 +106,8 @@ slora_mutate(scheduler/admission.cc
   "(sequence.known_count() - (mutant_is(\"last_prompt_token_is_not_computed\") ? 0 : 1)) / page_tokens"
   last_prompt_token_is_not_computed)
 slora_mutate(scheduler/admission.cc
-  "return sequence.request.prefix_use == PrefixUse::read_and_write;"
-  "return sequence.request.prefix_use == PrefixUse::read_and_write || mutant_is(\"every_prompt_reads_prefixes\") ||
+  "return sequence.request.prompt_use == PromptUse::continued;"
+  "return sequence.request.prompt_use == PromptUse::continued || mutant_is(\"every_prompt_reads_prefixes\") ||
          (mutant_is(\"preempted_prompt_reads_prefixes\") && sequence.preemption_count > 0);"
   every_prompt_reads_prefixes preempted_prompt_reads_prefixes)
 slora_mutate(scheduler/admission.cc
