@@ -31,7 +31,7 @@ constexpr std::array kStatusTexts = {
     StatusText{503, "The server is shutting down or stalls, or the adapter's files can't be read right now."},
 };
 
-std::string lower(std::string_view text) {
+std::string lower_case(std::string_view text) {
   std::string out;
   for (const char c : text) out += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   return out;
@@ -39,7 +39,7 @@ std::string lower(std::string_view text) {
 
 // "post_v1_load_lora_adapter"
 std::string operation_id_of(const Route& route) {
-  std::string id = lower(route.method);
+  std::string id = lower_case(route.method);
   for (const char c : route.path) {
     if (c == '/' || c == '.') id += '_';
     if (c != '/' && c != '.' && c != '{' && c != '}') id += c;
@@ -111,7 +111,7 @@ Json openapi_document(const RouteTable& routes) {
       {"info", {{"title", "slora"}, {"version", SLORA_VERSION}, {"description", "One base model, many LoRA adapters."}}},
       {"paths", Json::object()},
       {"components", {{"schemas", {{"Error", error_schema()}}}, {"securitySchemes", {{"key", {{"type", "http"}, {"scheme", "bearer"}}}}}}}};
-  for (const Route& route : routes.routes()) document["paths"][std::string(route.path)][lower(route.method)] = operation_of(route);
+  for (const Route& route : routes.routes()) document["paths"][std::string(route.path)][lower_case(route.method)] = operation_of(route);
   return document;
 }
 

@@ -24,7 +24,7 @@ Status check_token_ids(const std::string& name, const Json& value, std::int32_t 
   return {};
 }
 
-Status check_field(const SmallField& field, const Json& value, std::int32_t vocabulary_size) {
+Status check_small_field(const SmallField& field, const Json& value, std::int32_t vocabulary_size) {
   const std::string name(field.name);
   const bool is_text = value.is_string() && !value.get_ref<const std::string&>().empty();
   switch (field.form) {
@@ -67,7 +67,7 @@ Result<Json> parse_small_body(std::span<const SmallField> fields, std::string_vi
       if (field.need == FieldNeed::needed) return field_error(std::string(field.name), "{}: this field is needed", field.name);
       continue;
     }
-    if (Status fits = check_field(field, *value, vocabulary_size); !fits) return forward_error(fits);
+    if (Status fits = check_small_field(field, *value, vocabulary_size); !fits) return forward_error(fits);
     known[std::string(field.name)] = *value;
   }
   return known;

@@ -32,7 +32,7 @@ constexpr std::array kConversationFields = {"model",
                                             "continue_final_message",
                                             "add_special_tokens"};
 
-Json schema_of(Endpoint endpoint, std::span<const char* const> names, std::int32_t vocabulary_size) {
+Json body_schema_of(Endpoint endpoint, std::span<const char* const> names, std::int32_t vocabulary_size) {
   const Json whole = request_schema(endpoint, vocabulary_size);
   Json properties = Json::object();
   for (const char* name : names) properties[name] = whole["properties"].at(name);
@@ -104,9 +104,9 @@ HttpResponse TokenizeApi::detokenize_now(std::string_view body) const {
 }
 
 Json TokenizeApi::tokenize_schema(std::int32_t vocabulary_size) {
-  Json prompt = schema_of(Endpoint::completions, kPromptFields, vocabulary_size);
+  Json prompt = body_schema_of(Endpoint::completions, kPromptFields, vocabulary_size);
   prompt["properties"]["prompt"] = {{"type", "string"}, {"description", "A text."}};
-  return {{"anyOf", Json::array({std::move(prompt), schema_of(Endpoint::chat, kConversationFields, vocabulary_size)})}};
+  return {{"anyOf", Json::array({std::move(prompt), body_schema_of(Endpoint::chat, kConversationFields, vocabulary_size)})}};
 }
 
 Json TokenizeApi::detokenize_schema(std::int32_t vocabulary_size) { return small_body_schema(kDetokenizeFields, vocabulary_size); }
