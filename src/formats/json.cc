@@ -295,8 +295,6 @@ Result<std::optional<std::vector<std::string>>> optional_strings_at(const Json& 
 Result<std::int64_t> integer_at(const Json& object, std::string_view key) {
   return required(optional_integer_at(object, key), key, "an integer");
 }
-Result<double> number_at(const Json& object, std::string_view key) { return required(optional_number_at(object, key), key, "a number"); }
-Result<bool> bool_at(const Json& object, std::string_view key) { return required(optional_bool_at(object, key), key, "true or false"); }
 Result<std::string> string_at(const Json& object, std::string_view key) {
   return required(optional_string_at(object, key), key, "a string");
 }

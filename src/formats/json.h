@@ -44,12 +44,10 @@ const Json* find_member(const Json& object, std::string_view key);
 
 // Members with the type that the caller expects, else E_BAD_JSON naming key, expected and found.
 Result<std::int64_t> integer_at(const Json& object, std::string_view key);
-Result<double> number_at(const Json& object, std::string_view key);  // finite
-Result<bool> bool_at(const Json& object, std::string_view key);
 Result<std::string> string_at(const Json& object, std::string_view key);
 // The same for members that may be absent or null.
 Result<std::optional<std::int64_t>> optional_integer_at(const Json& object, std::string_view key);
-Result<std::optional<double>> optional_number_at(const Json& object, std::string_view key);
+Result<std::optional<double>> optional_number_at(const Json& object, std::string_view key);  // finite
 Result<std::optional<bool>> optional_bool_at(const Json& object, std::string_view key);
 Result<std::optional<std::string>> optional_string_at(const Json& object, std::string_view key);
 Result<std::optional<std::vector<std::string>>> optional_strings_at(const Json& object, std::string_view key);

@@ -90,17 +90,17 @@ TEST(Json, ReadsManyKeysInLinearTime) {
 TEST(Json, AccessorsNameKeyExpectedAndFound) {
   const Json object = *parse_json(R"({"i":3,"f":0.5,"b":true,"s":"text","l":["x","y"],"n":null})");
   EXPECT_EQ(*integer_at(object, "i"), 3);
-  EXPECT_EQ(*number_at(object, "i"), 3.0);
-  EXPECT_EQ(*number_at(object, "f"), 0.5);
-  EXPECT_TRUE(*bool_at(object, "b"));
+  EXPECT_EQ(**optional_number_at(object, "i"), 3.0);
+  EXPECT_EQ(**optional_number_at(object, "f"), 0.5);
+  EXPECT_TRUE(**optional_bool_at(object, "b"));
   EXPECT_EQ(*string_at(object, "s"), "text");
   EXPECT_EQ(optional_strings_at(object, "l")->value(), (std::vector<std::string>{"x", "y"}));
   EXPECT_FALSE(optional_integer_at(object, "n")->has_value());
   EXPECT_FALSE(optional_integer_at(object, "absent")->has_value());
   EXPECT_EQ(integer_at(object, "f").error().message, "\"f\": expected an integer of 64 bits, found 0.5 (a number)");
   EXPECT_EQ(integer_at(object, "absent").error().message, "\"absent\": expected an integer, found nothing");
-  EXPECT_FALSE(bool_at(object, "i"));
-  EXPECT_FALSE(number_at(object, "b"));
+  EXPECT_FALSE(optional_bool_at(object, "i"));
+  EXPECT_FALSE(optional_number_at(object, "b"));
   EXPECT_FALSE(string_at(object, "l"));
   EXPECT_FALSE(optional_strings_at(object, "s"));
 }
