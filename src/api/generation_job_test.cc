@@ -119,6 +119,13 @@ class GenerationJobTest : public ::testing::Test {
   std::shared_ptr<RecordingSink> sink;
 };
 
+TEST_F(GenerationJobTest, SubmitsEveryChoiceWithThePriorityOfItsRequest) {
+  generator.has_priorities = true;
+  complete(R"("priority":-3,"n":2,"max_tokens":1)");
+  ASSERT_EQ(generator.submitted.size(), 2u);
+  for (const GenerationRequest& sequence : generator.submitted) EXPECT_EQ(sequence.priority, -3);
+}
+
 TEST_F(GenerationJobTest, AnswersACompletionWhole) {
   complete(R"("model":"base","max_tokens":8,"seed":11)");
   ASSERT_EQ(generator.submitted.size(), 1u);

@@ -24,6 +24,8 @@ class Generator {
   virtual void cancel(SequenceId id) = 0;
   [[nodiscard]] virtual std::int32_t output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion* adapter) const = 0;
   [[nodiscard]] virtual Timestamp heartbeat_age() const = 0;
+  // As Engine::follows_priority.
+  [[nodiscard]] virtual bool follows_priority() const = 0;
 
   // As AdapterStore::resolve: "not_found", or why the adapter is refused. Reads files.
   [[nodiscard]] virtual Result<std::shared_ptr<const AdapterVersion>> resolve(std::string_view adapter_name) = 0;

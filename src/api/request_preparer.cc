@@ -143,6 +143,10 @@ Result<PreparedRequest> RequestPreparer::read_prompts(Endpoint endpoint, const J
 Result<PreparedRequest> RequestPreparer::build(RequestSpec spec, LongText long_text) const {
   PreparedRequest request;
   request.spec = std::move(spec);
+  if (request.spec.priority != 0 && !generator_.follows_priority()) {
+    return field_error("priority", "priority: expected 0, because this server does not run with --policy priority, found {}",
+                       request.spec.priority);
+  }
   Result<std::string> name = name_of_model(request.spec);
   if (!name) return forward_error(name);
   request.model_name = std::move(*name);

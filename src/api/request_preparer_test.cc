@@ -60,6 +60,15 @@ TEST_F(RequestPreparerTest, FindsTheModelByAnyOfItsNames) {
   EXPECT_EQ(complete(R"("model":"broken")").error().message, "rank 0");
 }
 
+TEST_F(RequestPreparerTest, RefusesPrioritiesThatThePolicyDoesNotFollow) {
+  EXPECT_EQ(complete(R"("priority":0)")->spec.priority, 0);
+  EXPECT_EQ(refusal_of(complete(R"("priority":-1)")), "invalid_request_error priority");
+  EXPECT_THAT(complete(R"("priority":7)").error().message, HasSubstr("--policy priority"));
+  generator.has_priorities = true;
+  EXPECT_EQ(complete(R"("priority":-2147483648)")->spec.priority, -2147483648);
+  EXPECT_EQ(refusal_of(complete(R"("priority":2147483648)")), "invalid_request_error priority");
+}
+
 TEST_F(RequestPreparerTest, FindsAnAdapterThatIsNamedApart) {
   for (const char* fields : {R"("lora_path":"fine")", R"("adapter_id":"fine","model":"base")", R"("lora_path":"fine","model":"fine")"}) {
     const Result<PreparedRequest> request = complete(fields);

@@ -97,6 +97,7 @@ struct RequestSpec {
   ChatSpec chat;
   SamplingParams sampling;           // of every sequence, except for the seed
   std::optional<std::int64_t> seed;  // none: a random one
+  std::int32_t priority = 0;         // lower is served earlier, if the policy follows it
   OutputSpec output;
   OpenAiSpec openai;
   SglangSpec sglang;

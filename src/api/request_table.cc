@@ -11,6 +11,7 @@ namespace {
 constexpr unsigned kBoth = kCompletionFields | kChatFields;
 constexpr unsigned kEvery = kBoth | kSglangSamplingFields | kSloraParameterFields;
 constexpr unsigned kAllButSlora = kBoth | kSglangSamplingFields;
+constexpr std::int64_t kIntMin = std::numeric_limits<std::int32_t>::min();
 constexpr std::int64_t kIntMax = std::numeric_limits<std::int32_t>::max();
 constexpr std::int64_t kInt64Min = std::numeric_limits<std::int64_t>::min();
 constexpr std::int64_t kInt64Max = std::numeric_limits<std::int64_t>::max();
@@ -106,8 +107,8 @@ constexpr Field kFields[] = {
      "Put the last message in front of the output, if it is the assistant's."},
     {"stream", kBoth | kSglangFields, FlagField{in_output<&OutputSpec::stream>}, "Answer by server-sent events, one for each token."},
     {"stream_options", kBoth, FormField{read_stream_options, stream_options_schema}, "Only together with stream."},
-    {"priority", kBoth | kSglangFields, IntegerField{{}, kInt64Min, kInt64Max},
-     "Not followed: a client must not put itself before others."},
+    {"priority", kBoth | kSglangFields, IntegerField{in_spec<&RequestSpec::priority>, kIntMin, kIntMax},
+     "Lower is served earlier, if the server runs with --policy priority; otherwise only 0 is accepted."},
     {"user", kBoth, TextField{}, "A label for the client's own records."},
 
     {"tools", kChatFields, FormField{read_tools, tools_schema}, "Functions that the model may call, as its chat template writes them."},

@@ -8,7 +8,9 @@ namespace slora {
 
 Engine::Engine(const EngineOptions& options, ModelShards& model, AdapterStore& adapters, MetricsRegistry& metrics,
                std::unique_ptr<Policy> policy, EventSink sink)
-    : options_(options), loop_(std::make_unique<EngineLoop>(options, model, adapters, metrics, std::move(policy), std::move(sink))) {}
+    : options_(options),
+      follows_priority_(policy->follows_priority()),
+      loop_(std::make_unique<EngineLoop>(options, model, adapters, metrics, std::move(policy), std::move(sink))) {}
 
 Engine::~Engine() = default;
 

@@ -68,6 +68,9 @@ class Engine {
   // less: the prompt itself is too long.
   [[nodiscard]] std::int32_t output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion* adapter) const;
 
+  // Whether GenerationRequest::priority matters to the policy.
+  [[nodiscard]] bool follows_priority() const { return follows_priority_; }
+
   [[nodiscard]] EngineStats stats() const;
   // Time since the latest sign of life of the loop, which grows if a step hangs. An idle loop gives several a second.
   [[nodiscard]] Timestamp heartbeat_age() const;
@@ -75,6 +78,7 @@ class Engine {
 
  private:
   const EngineOptions options_;
+  const bool follows_priority_;
   std::atomic<std::uint64_t> next_id_{1};
   std::atomic<bool> draining_{false};
   std::unique_ptr<EngineLoop> loop_;

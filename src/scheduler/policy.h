@@ -17,7 +17,7 @@ struct SequenceView {
   SequenceId id;
   TenantId tenant;
   AdapterId adapter;
-  std::int32_t priority = 0;  // lower is served earlier
+  std::int32_t priority = 0;  // lower is meant to be served earlier
   Timestamp arrival{};
   Timestamp deadline = kNoDeadline;    // of its first token
   std::int32_t tokens_to_compute = 0;  // known tokens whose KV is not written: a prompt, one generated token, or both after preemption
@@ -75,6 +75,8 @@ struct ServiceCharge {
 class Policy {
  public:
   virtual ~Policy() = default;
+  // Whether the order depends on the requests' priorities. If not, requests that set one are refused.
+  [[nodiscard]] virtual bool follows_priority() const { return false; }
   // What happened since the last call: tokens of the plans made, output of the plans committed, loads, ends.
   virtual void charge(std::span<const ServiceCharge> charges) = 0;
   // `decision` arrives with its initial values.

@@ -24,6 +24,7 @@ class ScriptedGenerator final : public Generator {
   void cancel(SequenceId id) override { cancelled.insert(id.value); }
   std::int32_t output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion*) const override { return context - prompt_tokens; }
   Timestamp heartbeat_age() const override { return {}; }
+  bool follows_priority() const override { return has_priorities; }
   Result<std::shared_ptr<const AdapterVersion>> resolve(std::string_view name) override {
     if (name == "broken") return error("E_RANK", "rank 0");
     if (name == "fine") return std::make_shared<const AdapterVersion>(AdapterId{1}, AdapterVersion::Origin{"fine", {}, 1, {}}, 1);
@@ -34,6 +35,7 @@ class ScriptedGenerator final : public Generator {
   }
 
   std::int32_t context = 64;
+  bool has_priorities = false;
   std::uint64_t last_id = 0;
   std::size_t capacity = 100;
   std::vector<GenerationRequest> submitted;

@@ -1,18 +1,10 @@
 #include "scheduler/policies/fcfs.h"
 
-#include <algorithm>
-
 namespace slora {
 
 void FcfsPolicy::charge(std::span<const ServiceCharge>) {}
 
-void FcfsPolicy::decide(const StepView& view, StepDecision& decision) {
-  const std::span<const SequenceView> waiting = view.waiting;  // sorted by arrival
-  const auto is_served_earlier = [&](std::size_t a, std::size_t b) {
-    return waiting[a].priority != waiting[b].priority ? waiting[a].priority < waiting[b].priority : a < b;
-  };
-  if (!std::ranges::is_sorted(decision.queue, is_served_earlier)) std::ranges::sort(decision.queue, is_served_earlier);
-}
+void FcfsPolicy::decide(const StepView&, StepDecision&) {}  // by arrival, as the decision is at first
 
 std::int32_t FcfsPolicy::prompt_tokens(const SequenceView&, std::int32_t left) { return left; }
 

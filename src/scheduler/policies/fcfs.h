@@ -3,7 +3,7 @@
 
 namespace slora {
 
-// First come, first served within a priority. Gives up nobody, and a prompt takes all that is left of the step's budget. Nothing
+// First come, first served, whatever the priorities. Gives up nobody, and a prompt takes all that is left of the step's budget. Nothing
 // overtakes the head of the line for pages, so it starts at the latest when the sequences that were running have ended.
 class FcfsPolicy final : public Policy {
  public:

@@ -24,7 +24,10 @@ StepDecision decide(const std::vector<std::int32_t>& priorities) {
   return decision;
 }
 
-TEST(FcfsPolicy, ServesByPriorityThenArrival) { EXPECT_EQ(decide({1, 0, 1, -1, 0}).queue, (std::vector<std::size_t>{3, 1, 4, 0, 2})); }
+TEST(FcfsPolicy, ServesByArrivalWhateverThePriorities) {
+  EXPECT_EQ(decide({1, 0, 1, -1, 0}).queue, (std::vector<std::size_t>{0, 1, 2, 3, 4}));
+  EXPECT_FALSE(FcfsPolicy().follows_priority());
+}
 
 TEST(FcfsPolicy, GivesNobodyUpAndPassesNobodyOver) {
   const StepDecision decision = decide({0, 0});

@@ -1,13 +1,15 @@
 #include "scheduler/policies/policy_table.h"
 
 #include "scheduler/policies/fcfs.h"
+#include "scheduler/policies/priority.h"
 
 namespace slora {
 namespace {
 
 constexpr PolicyEntry kPolicies[] = {
-    {"fcfs", "by priority, then by arrival",
-     [](const PolicyOptions&) -> std::unique_ptr<Policy> { return std::make_unique<FcfsPolicy>(); }},
+    {"fcfs", "by arrival", [](const PolicyOptions&) -> std::unique_ptr<Policy> { return std::make_unique<FcfsPolicy>(); }},
+    {"priority", "by the requests' priority, lower first, then by arrival",
+     [](const PolicyOptions&) -> std::unique_ptr<Policy> { return std::make_unique<PriorityPolicy>(); }},
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "scheduler/policies/fcfs.h"
+#include "scheduler/policies/priority.h"
 #include "scheduler/testing/least_served_policy.h"
 #include "scheduler/testing/probed_policy.h"
 #include "scheduler/testing/whimsical_policy.h"
@@ -24,6 +25,7 @@ std::unique_ptr<Policy> make_simulated_policy(const SimulationOptions& options) 
     case SimulatedPolicy::fcfs:
       break;
   }
+  if (options.priority_count > 1) return std::make_unique<PriorityPolicy>();
   return std::make_unique<FcfsPolicy>();
 }
 

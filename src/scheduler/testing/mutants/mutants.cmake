@@ -141,7 +141,7 @@ slora_mutate(scheduler/waiting_line.cc
   views_of_those_given_up_stay)
 
 # Policies
-slora_mutate(scheduler/policies/fcfs.cc
+slora_mutate(scheduler/policies/priority.cc
   " : a < b;"
   " : (mutant_is(\"newest_first\") ? a > b : a < b);"
   newest_first)

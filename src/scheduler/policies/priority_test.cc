@@ -1,0 +1,38 @@
+#include "scheduler/policies/priority.h"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+namespace slora {
+namespace {
+
+StepDecision decide(const std::vector<std::int32_t>& priorities) {
+  std::vector<SequenceView> waiting(priorities.size());
+  for (std::size_t i = 0; i < waiting.size(); ++i) {
+    waiting[i].id = SequenceId{i};
+    waiting[i].priority = priorities[i];
+    waiting[i].arrival = Timestamp{5};
+  }
+  StepDecision decision;
+  decision.queue.resize(waiting.size());
+  std::iota(decision.queue.begin(), decision.queue.end(), std::size_t{0});
+  StepView view;
+  view.waiting = waiting;
+  view.now = Timestamp{9};
+  PriorityPolicy().decide(view, decision);
+  return decision;
+}
+
+TEST(PriorityPolicy, ServesByPriorityThenArrival) { EXPECT_EQ(decide({1, 0, 1, -1, 0}).queue, (std::vector<std::size_t>{3, 1, 4, 0, 2})); }
+
+TEST(PriorityPolicy, GivesNobodyUpAndPassesNobodyOver) {
+  const StepDecision decision = decide({0, 0});
+  EXPECT_TRUE(decision.given_up.empty());
+  EXPECT_EQ(decision.misfits_max, 0);
+}
+
+TEST(PriorityPolicy, LetsAPromptTakeWhatIsLeft) { EXPECT_EQ(PriorityPolicy().prompt_tokens({}, 17), 17); }
+
+}  // namespace
+}  // namespace slora
