@@ -21,7 +21,7 @@ constexpr std::array<std::string_view, 3> kPickles = {"adapter_model.bin", "adap
 std::string in(const std::string& folder, std::string_view name) { return fmt::format("{}/{}", folder, name); }
 
 bool exists(const std::string& path) {
-  std::error_code ignored;  // what can't be looked at is not there for us
+  std::error_code ignored;  // a file that cannot be examined counts as missing
   return std::filesystem::exists(path, ignored);
 }
 
@@ -33,7 +33,7 @@ FolderStamp::File stamp_of_file(const std::string& path) {
           nanoseconds(status.st_ctim)};
 }
 
-// Refuses what the config's reader knows and no importer serves: before the weights are looked at, for the file can't help.
+// Also refuses what the config's reader accepts but no importer serves, before the weights are opened.
 Result<AdapterConfig> read_served_config(const std::string& folder) {
   Result<AdapterConfig> config = read_adapter_config(folder);
   if (config && config->use_dora) return error("E_UNSUPPORTED_OPTION", "{}: \"use_dora\": DoRA is not served yet", kConfig);
@@ -63,7 +63,7 @@ Result<AdapterFolder> open_adapter_folder(const std::string& folder) {
   return AdapterFolder{std::move(*config), std::move(*weights)};
 }
 
-Result<AdapterConfig> glance_at_adapter_folder(const std::string& folder) {
+Result<AdapterConfig> peek_adapter_config(const std::string& folder) {
   Result<AdapterConfig> config = read_served_config(folder);
   if (!config) return config;
   if (Status status = check_weights_exist(folder); !status) return forward_error(status);

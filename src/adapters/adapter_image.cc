@@ -52,7 +52,7 @@ Result<Sha256Digest> write_adapter(std::span<const ImagePages> pages, const std:
   return content.finish();
 }
 
-Result<Sha256Digest> rehearse_adapter(const std::string& folder, const PreparedAdapter& adapter) {
+Result<Sha256Digest> verify_adapter(const std::string& folder, const PreparedAdapter& adapter) {
   const std::size_t page_bytes = adapter.layouts.front().page_bytes;
   const std::uint32_t page_count = adapter.page_count();
   std::vector<Buffer> images;

@@ -13,7 +13,7 @@
 
 namespace slora {
 
-// What adapters are made for: the base's modules as its shards cut them, and the form that images take in the pools.
+// What adapters must fit: the base's modules as its shards cut them, and how images are stored in the pools.
 struct AdapterBase {
   ModuleTable modules;
   AdapterFormat format;
@@ -21,7 +21,7 @@ struct AdapterBase {
   std::int32_t rank_max = 512;
 };
 
-// An adapter of which everything but the values of its weights was checked against a base, ready to be written.
+// An adapter that has been checked against a base, except for the values of its weights, and is ready to be written.
 struct PreparedAdapter {
   AdapterFolder folder;
   std::vector<ImageLayout> layouts;  // [shards]
@@ -37,7 +37,7 @@ struct PreparedAdapter {
 // E_READ. Requires: pages of every shard, as many as its layout has or more.
 [[nodiscard]] Result<Sha256Digest> write_adapter(std::span<const ImagePages> pages, const std::string& folder,
                                                  const PreparedAdapter& adapter);
-// The same into memory that goes away again: finds every fault that serving would.
-[[nodiscard]] Result<Sha256Digest> rehearse_adapter(const std::string& folder, const PreparedAdapter& adapter);
+// The same into temporary memory: finds every fault that serving would.
+[[nodiscard]] Result<Sha256Digest> verify_adapter(const std::string& folder, const PreparedAdapter& adapter);
 
 }  // namespace slora

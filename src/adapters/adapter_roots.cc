@@ -13,19 +13,19 @@ namespace fs = std::filesystem;
 
 // "adapters/" as "/where/we/are/adapters".
 fs::path absolute_path(const fs::path& path) {
-  std::error_code ignored;  // of a working folder that is gone; then nothing below is found
+  std::error_code ignored;  // the working folder was deleted: then nothing is found
   const fs::path absolute = fs::absolute(path, ignored).lexically_normal();
   return absolute.has_filename() ? absolute : absolute.parent_path();
 }
 
-// Requires: both are normal.
+// Requires: both are lexically normal.
 bool is_beneath(const fs::path& root, const fs::path& path) { return std::ranges::mismatch(root, path).in1 == root.end(); }
 
 tl::unexpected<Error> refuse_path() {
   return error("not_permitted", "the path leads out of the folders that the server was given as --adapters");
 }
 
-// Nothing when there is no such folder.
+// nullopt when there is no such folder.
 Result<std::optional<std::string>> find_beneath(const fs::path& given_root, const fs::path& asked) {
   std::error_code failed;
   const fs::path root = fs::canonical(given_root, failed);

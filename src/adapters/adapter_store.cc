@@ -24,8 +24,8 @@ tl::unexpected<Error> refuse_changed(std::string_view name) {
 
 tl::unexpected<Error> refuse_taken(std::string_view name) { return error("name_taken", "there is an adapter \"{}\" already", name); }
 
-// A disk's fault says nothing about the adapter, so it is no reason to refuse it from then on.
-bool may_pass(const Error& why) { return why.code == "E_READ"; }
+// Whether the error may go away without a change of the folder: a fault of the disk is no reason to refuse the adapter for good.
+bool is_transient(const Error& why) { return why.code == "E_READ"; }
 
 }  // namespace
 
@@ -47,7 +47,7 @@ Status AdapterStore::check_name(std::string_view name) {
 Status AdapterStore::add_folder(std::string_view name, const std::string& folder) {
   if (Status usable = check_name(name); !usable) return usable;
   const bool is_added = add(name, folder, TakenName::replace);
-  check(is_added, "a name that may be replaced");
+  check(is_added, "expected TakenName::replace to replace");
   return {};
 }
 
@@ -73,11 +73,11 @@ bool AdapterStore::add(std::string_view name, const std::string& folder, TakenNa
   Entry entry;
   entry.stamp = stamp_of(folder);
   entry.folder = folder;
-  const Result<AdapterConfig> config = glance_at_adapter_folder(folder);
+  const Result<AdapterConfig> config = peek_adapter_config(folder);
   if (config) {
     entry.base_model_name = config->base_model_name;
     entry.rank = config->r;
-  } else if (!may_pass(config.error())) {
+  } else if (!is_transient(config.error())) {
     entry.refused = std::make_unique<const Error>(refuse(name, config.error()).value());
   }
 
@@ -97,7 +97,7 @@ Result<ExaminedAdapter> AdapterStore::examine(const std::string& folder, std::ui
     return error("E_TOO_LARGE", "its image takes {} pages, and the pool has {} for it; the server needs more --pool-memory", page_count,
                  page_count_max);
   }
-  const Result<Sha256Digest> identity = rehearse_adapter(folder, *prepared);
+  const Result<Sha256Digest> identity = verify_adapter(folder, *prepared);
   if (stamp_of(folder) != stamp) return error("E_CHANGED", "its files changed while they were read; try again");
   if (!identity) return tl::unexpected(identity.error());
   const AdapterConfig& config = prepared->folder.config;
@@ -110,7 +110,7 @@ Status AdapterStore::install(std::string_view name, const ExaminedAdapter& adapt
   const auto at = entries_.find(name);
   if (at != entries_.end() && taken == TakenName::refuse) return refuse_taken(name);
   const bool is_the_same = at != entries_.end() && at->second.folder == adapter.folder && at->second.stamp == adapter.stamp;
-  if (is_the_same && at->second.version) return {};  // whose image is of use still
+  if (is_the_same && at->second.version) return {};  // its image stays valid
   Entry entry;
   entry.folder = adapter.folder;
   entry.stamp = adapter.stamp;
@@ -119,7 +119,7 @@ Status AdapterStore::install(std::string_view name, const ExaminedAdapter& adapt
   Entry& place = put(name, std::move(entry));
   make_version(name, place, adapter.page_count);
   const bool is_first = place.version->confirm_identity(adapter.identity);
-  check(is_first, "a new version without an identity");
+  check(is_first, "expected a new version to have no identity yet");
   for (const std::string& warning : adapter.warnings) log_warning("adapter \"{}\": {}", name, warning);
   return {};
 }
@@ -190,7 +190,7 @@ std::optional<AdapterStore::Found> AdapterStore::known(const Entry& entry, const
   return std::nullopt;
 }
 
-// Makes what was found out about a folder the meaning of the name, unless the name was given away or another thread was faster.
+// Stores the outcome of prepare_adapter as the meaning of the name, unless the name was registered again or another thread was first.
 std::optional<AdapterStore::Found> AdapterStore::settle(std::string_view name, std::uint64_t registration, const FolderStamp& stamp,
                                                         const Result<PreparedAdapter>& prepared) {
   const std::lock_guard lock(mutex_);
@@ -198,7 +198,7 @@ std::optional<AdapterStore::Found> AdapterStore::settle(std::string_view name, s
   if (at == entries_.end() || at->second.registration != registration) return std::nullopt;
   Entry& entry = at->second;
   if (std::optional<Found> found = known(entry, stamp)) return found;
-  if (!prepared && may_pass(prepared.error())) return Found(refuse(name, prepared.error()));
+  if (!prepared && is_transient(prepared.error())) return Found(refuse(name, prepared.error()));
 
   forget_version(entry);
   entry.stamp = stamp;
@@ -226,11 +226,11 @@ Result<std::vector<ImageLayout>> AdapterStore::load(const AdapterVersion& versio
   if (stamp_of(version.folder()) != version.stamp()) return refuse_changed(version.name());
   if (!identity) {
     const Error why = refuse(version.name(), identity.error()).value();
-    if (!may_pass(why)) withdraw(version, std::make_unique<const Error>(why));
+    if (!is_transient(why)) withdraw(version, std::make_unique<const Error>(why));
     return tl::unexpected(why);
   }
   if (version.confirm_identity(*identity)) return std::move(adapter->layouts);
-  withdraw(version, nullptr);  // other content behind the same stamp: only reading can tell, so nobody may find this version again
+  withdraw(version, nullptr);  // other content with the same stamp, which only reading reveals: the version must not be resolved again
   return refuse_changed(version.name());
 }
 

@@ -36,7 +36,7 @@ Result<ImageLayout> load(AdapterStore& store, const AdapterVersion& version) {
   return std::move(layouts->front());
 }
 
-// Makes `folder` hold another adapter at one stroke.
+// Atomically replaces the adapter in `folder`.
 void replace(const std::string& folder, const LoraFixture& fixture) {
   fixture.write(folder + ".new");
   for (const char* name : {"/adapter_config.json", "/adapter_model.safetensors"})
@@ -182,15 +182,15 @@ TEST(AdapterStore, SurvivesFilesThatVanishOrShrink) {
   EXPECT_EQ(store.resolve("sql").value()->generation(), 2u);
 }
 
-// Lets nobody open files while it lives.
+// While it lives, no file can be opened.
 class NoMoreFiles {
  public:
   NoMoreFiles() {
-    check(getrlimit(RLIMIT_NOFILE, &before_) == 0, "the limit is known");
+    check(getrlimit(RLIMIT_NOFILE, &before_) == 0, "expected to read the limit");
     const rlimit none{0, before_.rlim_max};
-    check(setrlimit(RLIMIT_NOFILE, &none) == 0, "a limit may be lowered");
+    check(setrlimit(RLIMIT_NOFILE, &none) == 0, "expected to lower the limit");
   }
-  ~NoMoreFiles() { check(setrlimit(RLIMIT_NOFILE, &before_) == 0, "and be raised again"); }
+  ~NoMoreFiles() { check(setrlimit(RLIMIT_NOFILE, &before_) == 0, "expected to restore the limit"); }
   NoMoreFiles(const NoMoreFiles&) = delete;
   NoMoreFiles& operator=(const NoMoreFiles&) = delete;
 

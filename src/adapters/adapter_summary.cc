@@ -37,7 +37,7 @@ Result<AdapterSummary> describe_adapter(const std::string& folder) {
 Result<AdapterCost> measure_adapter(const std::string& folder, const AdapterBase& base) {
   const Result<PreparedAdapter> adapter = prepare_adapter(folder, base);
   if (!adapter) return tl::unexpected(adapter.error());
-  if (const Result<Sha256Digest> read = rehearse_adapter(folder, *adapter); !read) return tl::unexpected(read.error());
+  if (const Result<Sha256Digest> read = verify_adapter(folder, *adapter); !read) return tl::unexpected(read.error());
   const std::uint32_t page_count = adapter->page_count();
   return AdapterCost{page_count, std::uint64_t{page_count} * base.page_bytes};
 }

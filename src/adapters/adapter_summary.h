@@ -9,11 +9,11 @@
 
 namespace slora {
 
-// What a person wants to know about an adapter folder before serving it.
+// What `slora inspect` shows of an adapter folder.
 struct AdapterSummary {
   std::string_view family;           // "LoRA" or "rsLoRA"
   std::string base_model_name;       // as the folder says; may be empty
-  std::vector<std::string> targets;  // last names of the modules that it changes, sorted: "k_proj", "q_proj"
+  std::vector<std::string> targets;  // last components of the paths of its modules, sorted: "k_proj", "q_proj"
   std::int32_t module_count = 0;
   std::int64_t rank_min = 0, rank_max = 0;
   std::uint64_t parameter_count = 0;
@@ -21,15 +21,15 @@ struct AdapterSummary {
   std::vector<std::string> warnings;
 };
 
-// What it takes of a certain base's pool.
+// What it takes in the pool of a certain base.
 struct AdapterCost {
   std::uint32_t page_count = 0;
   std::uint64_t image_bytes = 0;  // in whole pages
 };
 
-// From the folder alone, without reading a weight; or why no base could serve it.
+// From the folder alone, without reading weights; or why no base could serve it.
 [[nodiscard]] Result<AdapterSummary> describe_adapter(const std::string& folder);
-// Or why this base can't serve it. Reads all weights, so that it finds everything that serving would.
+// Or why this base cannot serve it. Reads all weights, so that it finds every fault that serving would.
 [[nodiscard]] Result<AdapterCost> measure_adapter(const std::string& folder, const AdapterBase& base);
 
 }  // namespace slora

@@ -12,8 +12,8 @@
 
 namespace slora {
 
-// One content of one adapter: what a name pointed to when it was resolved. Small, for there may be thousands: where its numbers
-// lie is worked out again at each load. Any thread.
+// One content of one adapter: what a name pointed to when it was resolved. Small, because there may be thousands: the image layout is
+// computed again at each load. Any thread.
 class AdapterVersion {
  public:
   struct Origin {
@@ -39,13 +39,13 @@ class AdapterVersion {
     return identity_;
   }
 
-  // True from before the store tells of the retirement: who uses a version for the first time behind that sees it here.
+  // Becomes true before take_retired() reports the version, so that a first use after that report sees it here.
   [[nodiscard]] bool is_retired() const { return retired_.load(std::memory_order_acquire); }
 
  private:
   friend class AdapterStore;
   void mark_retired() const { retired_.store(true, std::memory_order_release); }
-  // Records the first identity that is read; later says whether it still is the same.
+  // Records the first identity that is read; afterwards, whether it is still the same.
   [[nodiscard]] bool confirm_identity(const Sha256Digest& identity) const {
     const std::lock_guard lock(mutex_);
     if (!identity_) identity_ = identity;

@@ -25,8 +25,8 @@ struct AdapterWatcherTest : ::testing::Test {
     for (const AdapterListing& adapter : store.list()) names.push_back(adapter.name);
     return names;
   }
-  void look(int count) {
-    for (int i = 0; i < count; ++i) watcher->look();
+  void scan(int count) {
+    for (int i = 0; i < count; ++i) watcher->scan();
   }
 
   const TemporaryFolder root;
@@ -35,12 +35,12 @@ struct AdapterWatcherTest : ::testing::Test {
 };
 
 TEST_F(AdapterWatcherTest, AddsAFolderThatRestedFromOneLookToTheNext) {
-  look(2);
+  scan(2);
   EXPECT_THAT(names(), ElementsAre("first"));
   small_lora().write(root / "second");
-  look(1);
+  scan(1);
   EXPECT_THAT(names(), ElementsAre("first"));
-  look(1);
+  scan(1);
   EXPECT_THAT(names(), ElementsAre("first", "second"));
   EXPECT_TRUE(store.resolve("second"));
 }
@@ -50,19 +50,19 @@ TEST_F(AdapterWatcherTest, WaitsForAFolderThatIsStillWritten) {
   small_lora().write(root / "second");
   const std::uintmax_t bytes = fs::file_size(weights);
   fs::rename(root / "second/adapter_config.json", root / "config");
-  look(3);
+  scan(3);
   EXPECT_THAT(names(), ElementsAre("first")) << "no config yet";
   fs::rename(root / "config", root / "second/adapter_config.json");
   fs::rename(weights, root / "weights");
-  look(3);
+  scan(3);
   EXPECT_THAT(names(), ElementsAre("first")) << "no weights yet";
   fs::rename(root / "weights", weights);
   for (const std::uintmax_t part : {bytes / 4, bytes / 2, bytes}) {
     fs::resize_file(weights, part);
-    look(1);
+    scan(1);
     EXPECT_THAT(names(), ElementsAre("first")) << part << " bytes";
   }
-  look(1);
+  scan(1);
   EXPECT_THAT(names(), ElementsAre("first", "second"));
 }
 
@@ -70,7 +70,7 @@ TEST_F(AdapterWatcherTest, ListsAFolderThatRestsBrokenWithItsReason) {
   fs::create_directories(root / "pickled");
   write_text(root / "pickled/adapter_config.json", R"({"peft_type": "LORA", "r": 4, "lora_alpha": 4})");
   write_text(root / "pickled/adapter_model.bin", "x");
-  look(2);
+  scan(2);
   ASSERT_THAT(names(), ElementsAre("first", "pickled"));
   EXPECT_EQ(store.list()[1].refused->code, "E_PICKLE");
 }
@@ -78,11 +78,11 @@ TEST_F(AdapterWatcherTest, ListsAFolderThatRestsBrokenWithItsReason) {
 TEST_F(AdapterWatcherTest, TakesTheNamesOfMissingFoldersAway) {
   const auto version = store.resolve("first").value();
   fs::remove_all(root / "first");
-  look(1);
+  scan(1);
   EXPECT_THAT(names(), IsEmpty());
   EXPECT_TRUE(version->is_retired());
   small_lora().write(root / "first");
-  look(2);
+  scan(2);
   EXPECT_THAT(names(), ElementsAre("first"));
 }
 
@@ -92,31 +92,31 @@ TEST_F(AdapterWatcherTest, LeavesNamesAloneThatItDidNotGive) {
   small_lora().write(root / "other");
   ASSERT_TRUE(store.add_folder("given", elsewhere / "given"));
   ASSERT_TRUE(store.add_folder("other", elsewhere / "given"));
-  look(3);
+  scan(3);
   EXPECT_THAT(names(), ElementsAre("first", "given", "other"));
   fs::remove_all(root / "other");
   fs::remove_all(elsewhere / "given");
-  look(1);
+  scan(1);
   EXPECT_THAT(names(), ElementsAre("first", "given", "other")) << "refused with their reason from now on";
 }
 
 TEST_F(AdapterWatcherTest, LetsAnUnloadedNameStayAwayUntilItsFolderComesAgain) {
   EXPECT_TRUE(store.remove("first"));
-  look(3);
+  scan(3);
   EXPECT_THAT(names(), IsEmpty());
   fs::rename(root / "first", root / ".first");
-  look(1);
+  scan(1);
   fs::rename(root / ".first", root / "first");
-  look(2);
+  scan(2);
   EXPECT_THAT(names(), ElementsAre("first"));
 }
 
 TEST_F(AdapterWatcherTest, KeepsAllNamesWhileTheRootCannotBeListed) {
   fs::rename(root.path(), root.path() + ".away");
-  look(2);
+  scan(2);
   EXPECT_THAT(names(), ElementsAre("first"));
   fs::rename(root.path() + ".away", root.path());
-  look(2);
+  scan(2);
   EXPECT_THAT(names(), ElementsAre("first"));
 }
 

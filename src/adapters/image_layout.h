@@ -13,13 +13,13 @@ namespace slora {
 // The addresses of one image's pages, in their order.
 using ImagePages = std::span<std::byte* const>;
 
-// A place in an image, which is a list of pages.
+// An address in an image, which is a list of pages.
 struct ImagePlace {
-  std::uint32_t page = 0;    // which page of the image, from 0
+  std::uint32_t page = 0;    // index in the image's pages
   std::uint32_t offset = 0;  // bytes from its start; a multiple of 64
 };
 
-// row_count rows of col_count elements, row after row without gaps.
+// row_count rows of col_count elements, stored row after row without gaps.
 struct ImageTile {
   ImagePlace place;
   std::int32_t row_begin = 0, row_count = 0;

@@ -40,7 +40,7 @@ bool has_bias(const AdapterRecord& record) {
   return record.find(PartKind::bias_added) != nullptr || record.find(PartKind::bias_replacing) != nullptr;
 }
 
-// What the pages hold, byte by byte, so that nothing lies on anything else.
+// Which bytes of the pages are taken, to detect overlaps.
 class Coverage {
  public:
   explicit Coverage(const ImageLayout& layout) : layout_(layout), taken_(layout.page_count, std::vector<bool>(layout.page_bytes)) {}
@@ -118,7 +118,7 @@ void expect_sound(const ImageLayout& layout, const std::vector<AdapterRecord>& r
   EXPECT_EQ(layout.used_bytes, coverage.taken_bytes());
 }
 
-// Bytes of the longest thing that is never split: a row that fits a page, a column block, a bias.
+// Bytes of the longest unit that is never split: a row that fits in a page, a column block, a bias.
 std::size_t longest_whole_bytes(const std::vector<AdapterRecord>& records, const AdapterFormat& format, std::size_t page_bytes) {
   std::size_t longest = 0;
   for (const AdapterRecord& record : records) {

@@ -21,7 +21,7 @@ using ::testing::HasSubstr;
 constexpr const char* kQ0 = "model.layers.0.self_attn.q_proj";
 constexpr const char* kDown1 = "model.layers.1.mlp.down_proj";
 
-// Memory for an image, full of what its last user left there.
+// Memory for an image that is not zeroed.
 struct Pages {
   explicit Pages(const ImageLayout& layout) : memory(layout.page_count, std::vector<std::byte>(layout.page_bytes, std::byte{0xff})) {
     for (std::vector<std::byte>& page : memory) addresses.push_back(page.data());

@@ -17,12 +17,12 @@
 
 namespace slora {
 
-// For tests: a folder that goes away with its owner.
+// A temporary folder, removed by the destructor.
 class TemporaryFolder {
  public:
   TemporaryFolder() {
     std::string pattern = (std::filesystem::temp_directory_path() / "slora_adapters_XXXXXX").string();
-    check(mkdtemp(pattern.data()) != nullptr, "a temporary folder");
+    check(mkdtemp(pattern.data()) != nullptr, "expected to create a temporary folder");
     path_ = pattern;
   }
   ~TemporaryFolder() {
@@ -41,7 +41,7 @@ class TemporaryFolder {
 
 inline void write_text(const std::string& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
 
-// For tests: a base of two layers with unequal widths and biases on q, k and v.
+// A base of two layers with unequal widths and biases on q, k and v.
 inline ModuleTable test_modules(std::int32_t shard_count = 1) {
   ModelConfig config;
   config.vocab_size = 100;
@@ -61,7 +61,7 @@ inline AdapterBase test_base(AdapterFormat format = {}, std::size_t page_bytes =
   return {.modules = test_modules(), .format = format, .page_bytes = page_bytes};
 }
 
-// For tests: a PEFT folder in the making.
+// A PEFT adapter folder to be written, tensor by tensor.
 struct LoraFixture {
   std::string config = R"({"peft_type": "LORA", "r": 4, "lora_alpha": 6})";
   std::vector<TensorToWrite> tensors;
@@ -69,7 +69,7 @@ struct LoraFixture {
   static std::vector<float> random_values(std::size_t count, unsigned seed) {
     std::mt19937 random(seed);
     std::vector<float> values(count);
-    // Eighths below 16: bf16 holds them exactly.
+    // Multiples of 1/8 below 16: exact in bf16.
     for (float& value : values) value = static_cast<float>(static_cast<int>(random() % 255) - 127) / 8;
     return values;
   }
@@ -94,7 +94,7 @@ struct LoraFixture {
   const LoraFixture& write(const std::string& folder) const {
     std::filesystem::create_directories(folder);
     write_text(folder + "/adapter_config.json", config);
-    check(write_safetensors(folder + "/adapter_model.safetensors", tensors).has_value(), "a written file");
+    check(write_safetensors(folder + "/adapter_model.safetensors", tensors).has_value(), "expected to write the file");
     return *this;
   }
 };
@@ -106,7 +106,7 @@ inline LoraFixture small_lora() {
   return fixture;
 }
 
-// An adapter of one projection.
+// An adapter of one module.
 inline LoraFixture lora_of_rank(int rank) {
   LoraFixture fixture;
   fixture.config = R"({"peft_type": "LORA", "r": )" + std::to_string(rank) + R"(, "lora_alpha": 8, "base_model_name_or_path": "a/base"})";

@@ -13,9 +13,9 @@
 namespace slora {
 namespace {
 
-// Single-character edits between two names, for guesses only.
+// Levenshtein distance, for suggestions in messages.
 std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);  // [b.size() + 1]: of a's first i characters to b's first j
+  std::vector<std::size_t> row(b.size() + 1);  // [b.size() + 1]: distance between the first i characters of a and the first j of b
   for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
   for (std::size_t i = 1; i <= a.size(); ++i) {
     std::size_t diagonal = std::exchange(row[0], i);
@@ -28,7 +28,7 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return row.back();
 }
 
-// Whether one path is the other with something put before it.
+// Whether one path is the other with a prefix.
 bool differs_by_prefix(std::string_view a, std::string_view b) {
   if (a.size() < b.size()) std::swap(a, b);
   return a.size() > b.size() && a.ends_with(b) && a[a.size() - b.size() - 1] == '.';
@@ -44,7 +44,7 @@ tl::unexpected<Error> refuse_unknown_module(std::string_view path, const ModuleT
     const std::size_t distance = edit_distance(path, entry.path);
     if (distance < nearest_distance) std::tie(nearest, nearest_distance) = std::make_pair(&entry, distance);
   }
-  check(nearest != nullptr, "a base with modules");
+  check(nearest != nullptr, "expected a base with modules");
   return error("E_UNKNOWN_MODULE", "the base has no module {}; the nearest in its {} layers is \"{}\"", quote(path), base.layer_count,
                nearest->path);
 }
@@ -57,7 +57,7 @@ bool agrees(const LoraModule& module, const ModuleEntry& entry) {
   return module.out == entry.out && (module.rank == 0 || module.in == entry.in);
 }
 
-// Refuses when modules of the base are changed and not one of them has the shape that it has here.
+// Refuses an adapter of which no low-rank module that the base has agrees with its shape there.
 Status check_any_shape(const LoraModules& lora, const AdapterConfig& config, const ModuleTable& base) {
   const LoraModule* first = nullptr;
   const ModuleEntry* first_entry = nullptr;
@@ -97,7 +97,7 @@ Status check_shape(const LoraModule& module, const ModuleEntry& entry, const Ada
   return {};
 }
 
-// PEFT writes every bias of the base with bias = "all": one that is missing was lost on the way.
+// With bias = "all" PEFT writes every bias of the base: a missing one was lost.
 Status check_all_biases(const LoraModules& lora, const ModuleTable& base) {
   for (const ModuleEntry& entry : base.modules) {
     if (!entry.has_bias) continue;

@@ -36,7 +36,7 @@ slora::TensorInfo tensor_from(std::string_view line) {
 
 }  // namespace
 
-// The first line is a config, each other a tensor. A plan that is made uses every tensor once, and can be laid out.
+// The first line is a config, each other line a tensor. Any plan that results must use every tensor once and have an image layout.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t bytes) {
   using namespace slora;
   static const ModuleTable base = test_modules();

@@ -251,7 +251,7 @@ TEST(LoraImporter, RefusesEmptyTensorsAndFilesWithAHint) {
   expect_refused(LoraFixture{}, "E_EMPTY", {"ZeRO-3"});
 }
 
-// Every folder of tests/golden/refused has one fault, which the store's whole path must find and name.
+// Every folder of tests/golden/refused has one fault, which loading must find and name.
 TEST(LoraImporter, RefusesWhatTheGoldenFoldersGetWrong) {
   const std::filesystem::path golden = source_path("tests/golden");
   const ModelConfig model = read_model_config((golden / "mix32").string()).value();
@@ -263,7 +263,7 @@ TEST(LoraImporter, RefusesWhatTheGoldenFoldersGetWrong) {
     Result<PreparedAdapter> adapter = prepare_adapter(folder.path().string(), base);
     Error found;
     if (adapter) {
-      const Result<Sha256Digest> written = rehearse_adapter(folder.path().string(), *adapter);
+      const Result<Sha256Digest> written = verify_adapter(folder.path().string(), *adapter);
       ASSERT_FALSE(written) << "served";
       found = written.error();
     } else {

@@ -38,7 +38,7 @@ bool contains(const Segments& segments, std::string_view segment) {
 }
 
 // The name within the base model: without the wrappers of training frameworks, without "base_model.model.", and without the
-// adapter's name that raw state dictionaries carry behind lora_A and its like. Empty for a name that does not begin so.
+// adapter's name that raw state dictionaries have after "lora_A" and the like. Empty for a name without "base_model.model.".
 Segments normalised(std::string_view name) {
   Segments segments = segments_of(name);
   std::erase_if(segments, [](std::string_view segment) { return segment == "_orig_mod" || segment == "_fsdp_wrapped_module"; });
@@ -73,13 +73,13 @@ std::optional<NamedPart> named_part(const Segments& segments) {
   for (const Ending& ending : kEndings) {
     if (all.size() > 2 && std::ranges::equal(all.last(2), ending.names)) return NamedPart{path_of(all.first(all.size() - 2)), ending.kind};
   }
-  // Before PEFT 0.7, and for modules without A and B since.
+  // As PEFT named it before 0.7, and still does for modules without A and B.
   if (all.back() == "bias" && !all[all.size() - 2].starts_with("lora_"))
     return NamedPart{path_of(all.first(all.size() - 1)), PartKind::bias_replacing};
   return std::nullopt;
 }
 
-// What a tensor is that we know but don't serve; empty for one that we don't know.
+// A description of a tensor that is known but not served; empty for any other.
 std::string_view unserved_part(const Segments& segments, const AdapterConfig& config) {
   if (contains(segments, "lora_magnitude_vector")) return "DoRA's magnitudes";
   if (contains(segments, "lora_embedding_A") || contains(segments, "lora_embedding_B")) return "LoRA of the token embedding";
@@ -87,7 +87,7 @@ std::string_view unserved_part(const Segments& segments, const AdapterConfig& co
   if (segments.size() < 2 || segments.back() != "weight") return {};
   const std::string_view module = segments[segments.size() - 2];
   if (module == "base_layer") return "a saved copy of the base's weight (save with save_embedding_layers=False to leave it out)";
-  // PEFT saves every module whose path ends with a name of the list: "norm" stands for "input_layernorm" too.
+  // PEFT saves every module whose path ends with a listed name: "norm" also selects "input_layernorm".
   const bool listed = std::ranges::any_of(config.modules_to_save, [&](const std::string& name) { return module.ends_with(name); });
   const bool is_embedding = module == "embed_tokens" || module == "lm_head";
   return listed || is_embedding ? "a weight that takes the place of the base's (modules_to_save)" : "";
@@ -122,7 +122,7 @@ tl::unexpected<Error> refuse_unknown(const std::vector<std::string_view>& unknow
                more, unprefixed ? "; PEFT's names begin with \"base_model.model.\"" : "");
 }
 
-// Gives every tensor to its module.
+// Assigns every tensor to its module.
 Result<std::vector<LoraModule>> grouped(const AdapterConfig& config, std::span<const TensorInfo> tensors) {
   std::vector<LoraModule> modules;
   std::unordered_map<std::string, std::size_t> index_of;
@@ -227,7 +227,7 @@ bool is_named(std::string_view path, std::string_view target) {
   return path == target || (path.size() > target.size() && path.ends_with(target) && path[path.size() - target.size() - 1] == '.');
 }
 
-// Last names of the low-rank modules that target_modules, where it is a list of names, does not name; sorted.
+// If target_modules is a list of names: last path components of the low-rank modules that it does not name, sorted.
 std::set<std::string> untargeted(const std::vector<LoraModule>& modules, const AdapterConfig& config) {
   const std::vector<std::string>& targets = config.target_modules;
   const bool is_expression =

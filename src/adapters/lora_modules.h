@@ -28,8 +28,8 @@ struct LoraModules {
   std::vector<std::string> warnings;
 };
 
-// Sorts the tensors of a PEFT LoRA file by module, using nothing but config and header. Every tensor finds its part or the
-// adapter is refused: E_EMPTY, E_DTYPE, E_UNSUPPORTED_OPTION, E_UNKNOWN_TENSOR, E_PAIR, E_SHAPE, E_RANK, E_SCALE, E_PATTERN.
+// Groups the tensors of a PEFT LoRA file by module, from config and header alone. An adapter with a tensor that is no known part is
+// refused: E_EMPTY, E_DTYPE, E_UNSUPPORTED_OPTION, E_UNKNOWN_TENSOR, E_PAIR, E_SHAPE, E_RANK, E_SCALE, E_PATTERN.
 [[nodiscard]] Result<LoraModules> read_lora_modules(const AdapterConfig& config, std::span<const TensorInfo> tensors,
                                                     std::int64_t rank_max);
 

@@ -117,7 +117,7 @@ HttpResponse AdapterApi::sglang_answer(const Result<std::string>& name) const {
 
 void AdapterApi::watch() {
   const auto again = [this] { post_after_(options_.watch_interval, [this] { watch(); }); };
-  if (!pool_.try_run([this] { watcher_.look(); }, again)) again();
+  if (!pool_.try_run([this] { watcher_.scan(); }, again)) again();
 }
 
 std::span<const SmallField> AdapterApi::load_fields() { return kLoadFields; }
