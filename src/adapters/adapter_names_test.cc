@@ -5,7 +5,7 @@
 #include <fstream>
 
 #include "adapters/adapter_store.h"
-#include "adapters/lora_fixture.h"
+#include "adapters/testing/lora_fixture.h"
 
 namespace slora {
 namespace {
@@ -22,13 +22,13 @@ TEST(AdapterNames, KnowsNamesFromPaths) {
 
 TEST(AdapterNames, KnowsAnAdapterByItsNameOrByTheEndOfItsFolder) {
   const TemporaryFolder root;
-  for (const char* folder : {"a/sql", "b/sql", "b/poems"}) lora_of_rank(4).write(root / folder);
+  for (const char* folder : {"a/sql", "b/sql", "b/poems"}) lora_of_rank(4).write(root.file(folder));
   AdapterStore store(test_base());
-  ASSERT_TRUE(store.add_folder("first", root / "a/sql"));
-  ASSERT_TRUE(store.add_folder("second", root / "b/sql"));
-  ASSERT_TRUE(store.add_folder("third", root / "b/poems"));
+  ASSERT_TRUE(store.add_folder("first", root.file("a/sql")));
+  ASSERT_TRUE(store.add_folder("second", root.file("b/sql")));
+  ASSERT_TRUE(store.add_folder("third", root.file("b/poems")));
   EXPECT_EQ(store.name_of_folder("first"), "first");
-  EXPECT_EQ(store.name_of_folder(root / "a/sql"), "first");
+  EXPECT_EQ(store.name_of_folder(root.file("a/sql")), "first");
   EXPECT_EQ(store.name_of_folder("./b/sql/"), "second");
   EXPECT_EQ(store.name_of_folder("poems"), "third");
   EXPECT_EQ(store.name_of_folder("sql"), std::nullopt) << "two of them";
@@ -38,27 +38,27 @@ TEST(AdapterNames, KnowsAnAdapterByItsNameOrByTheEndOfItsFolder) {
 
 TEST(AdapterNames, AddsARootThatIsAnAdapterItself) {
   const TemporaryFolder root;
-  lora_of_rank(4).write(root / "sql");
+  lora_of_rank(4).write(root.file("sql"));
   AdapterStore store(test_base());
-  EXPECT_EQ(store.add_root(root / "sql/").value(), 1);
+  EXPECT_EQ(store.add_root(root.file("sql/")).value(), 1);
   EXPECT_TRUE(store.resolve("sql"));
 }
 
 TEST(AdapterNames, SkipsFoldersThatAreNoAdaptersAndNamesThatAreTaken) {
   const TemporaryFolder root, other;
-  lora_of_rank(4).write(root / "sql");
-  lora_of_rank(2).write(root / "bad name");
-  lora_of_rank(2).write(other / "sql");
-  std::filesystem::create_directories(root / "notes");
-  write_text(root / "readme.md", "adapters");
-  std::filesystem::create_directory_symlink(other / "sql", root / "linked");
+  lora_of_rank(4).write(root.file("sql"));
+  lora_of_rank(2).write(root.file("bad name"));
+  lora_of_rank(2).write(other.file("sql"));
+  std::filesystem::create_directories(root.file("notes"));
+  write_text(root.file("readme.md"), "adapters");
+  std::filesystem::create_directory_symlink(other.file("sql"), root.file("linked"));
   AdapterStore store(test_base());
   EXPECT_EQ(store.add_root(root.path()).value(), 2);
   EXPECT_EQ(store.add_root(other.path()).value(), 0);
   EXPECT_EQ(store.list()[1].rank, 4);
   EXPECT_EQ(store.list()[0].name, "linked");
   EXPECT_TRUE(store.resolve("linked"));
-  EXPECT_EQ(store.add_root(root / "nowhere").error().code, "bad_folder");
+  EXPECT_EQ(store.add_root(root.file("nowhere")).error().code, "bad_folder");
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 
 #include <filesystem>
 
-#include "adapters/lora_fixture.h"
+#include "adapters/testing/lora_fixture.h"
 
 namespace slora {
 namespace {
@@ -15,9 +15,9 @@ using ::testing::ElementsAre;
 
 struct AdapterRootsTest : ::testing::Test {
   AdapterRootsTest() {
-    small_lora().write(root / "sql");
-    small_lora().write(root / "team/poems");
-    small_lora().write(elsewhere / "secret");
+    small_lora().write(root.file("sql"));
+    small_lora().write(root.file("team/poems"));
+    small_lora().write(elsewhere.file("secret"));
   }
   std::string code_of(const std::string& path) const {
     const Result<std::string> found = find_adapter_folder(roots, path);
@@ -29,20 +29,20 @@ struct AdapterRootsTest : ::testing::Test {
 };
 
 TEST_F(AdapterRootsTest, FindsFoldersByRelativeAndAbsolutePaths) {
-  const std::string sql = fs::canonical(root / "sql").string();
-  for (const std::string& path : {std::string("sql"), std::string("./sql/"), std::string("team/../sql"), root / "sql"}) {
+  const std::string sql = fs::canonical(root.file("sql")).string();
+  for (const std::string& path : {std::string("sql"), std::string("./sql/"), std::string("team/../sql"), root.file("sql")}) {
     EXPECT_EQ(find_adapter_folder(roots, path).value(), sql) << path;
   }
-  EXPECT_EQ(find_adapter_folder(roots, "team/poems").value(), fs::canonical(root / "team/poems").string());
+  EXPECT_EQ(find_adapter_folder(roots, "team/poems").value(), fs::canonical(root.file("team/poems")).string());
   const std::vector<std::string> both = {root.path(), elsewhere.path()};
-  EXPECT_EQ(find_adapter_folder(both, "secret").value(), fs::canonical(elsewhere / "secret").string());
-  EXPECT_EQ(find_adapter_folder(both, elsewhere / "secret").value(), fs::canonical(elsewhere / "secret").string());
+  EXPECT_EQ(find_adapter_folder(both, "secret").value(), fs::canonical(elsewhere.file("secret")).string());
+  EXPECT_EQ(find_adapter_folder(both, elsewhere.file("secret")).value(), fs::canonical(elsewhere.file("secret")).string());
 }
 
 TEST_F(AdapterRootsTest, TellsNothingOfWhatLiesElsewhere) {
   EXPECT_EQ(code_of("nowhere"), "not_found");
-  EXPECT_EQ(code_of(root / "nowhere"), "not_found");
-  for (const std::string& path : {elsewhere / "secret", elsewhere / "nowhere", std::string("/etc"), std::string("/proc/self/root"),
+  EXPECT_EQ(code_of(root.file("nowhere")), "not_found");
+  for (const std::string& path : {elsewhere.file("secret"), elsewhere.file("nowhere"), std::string("/etc"), std::string("/proc/self/root"),
                                   std::string("../"), std::string("sql/../../etc"), std::string(""), std::string("sql\0", 4)}) {
     EXPECT_EQ(code_of(path), "not_permitted") << path;
   }
@@ -51,33 +51,33 @@ TEST_F(AdapterRootsTest, TellsNothingOfWhatLiesElsewhere) {
 }
 
 TEST_F(AdapterRootsTest, FollowsLinksThatStayAndNoneThatLeave) {
-  fs::create_directory_symlink("sql", root / "current");
-  fs::create_directory_symlink(root / "team", root / "absolute");
-  EXPECT_EQ(find_adapter_folder(roots, "current").value(), fs::canonical(root / "sql").string());
+  fs::create_directory_symlink("sql", root.file("current"));
+  fs::create_directory_symlink(root.file("team"), root.file("absolute"));
+  EXPECT_EQ(find_adapter_folder(roots, "current").value(), fs::canonical(root.file("sql")).string());
   EXPECT_EQ(code_of("absolute/poems"), "found");
 
-  fs::create_directory_symlink(elsewhere / "secret", root / "leaving");
-  fs::create_directory_symlink(elsewhere.path(), root / "farther");
+  fs::create_directory_symlink(elsewhere.file("secret"), root.file("leaving"));
+  fs::create_directory_symlink(elsewhere.path(), root.file("farther"));
   EXPECT_EQ(code_of("leaving"), "not_permitted");
   EXPECT_EQ(code_of("farther/secret"), "not_permitted");
-  fs::create_directory(root / "file");
-  fs::create_symlink(elsewhere / "secret/adapter_config.json", root / "file/adapter_config.json");
+  fs::create_directory(root.file("file"));
+  fs::create_symlink(elsewhere.file("secret/adapter_config.json"), root.file("file/adapter_config.json"));
   EXPECT_EQ(code_of("file"), "not_permitted");
 }
 
 TEST_F(AdapterRootsTest, FindsFoldersUnderARootThatIsALink) {
-  fs::create_directory_symlink(root.path(), elsewhere / "linked");
-  const std::vector<std::string> linked = {elsewhere / "linked"};
+  fs::create_directory_symlink(root.path(), elsewhere.file("linked"));
+  const std::vector<std::string> linked = {elsewhere.file("linked")};
   EXPECT_TRUE(find_adapter_folder(linked, "sql"));
-  EXPECT_TRUE(find_adapter_folder(linked, elsewhere / "linked/sql"));
-  EXPECT_TRUE(find_adapter_folder(linked, root / "sql"));
-  EXPECT_EQ(find_adapter_folder(linked, elsewhere / "secret").error().code, "not_permitted");
+  EXPECT_TRUE(find_adapter_folder(linked, elsewhere.file("linked/sql")));
+  EXPECT_TRUE(find_adapter_folder(linked, root.file("sql")));
+  EXPECT_EQ(find_adapter_folder(linked, elsewhere.file("secret")).error().code, "not_permitted");
 }
 
 TEST_F(AdapterRootsTest, ListsTheFoldersOfARoot) {
-  EXPECT_THAT(adapter_folders_of(root.path() + "/").value(), ElementsAre(root / "sql"));
-  EXPECT_THAT(adapter_folders_of(root / "sql/").value(), ElementsAre(root / "sql"));
-  EXPECT_EQ(adapter_folders_of(root / "nowhere").error().code, "bad_folder");
+  EXPECT_THAT(adapter_folders_of(root.path() + "/").value(), ElementsAre(root.file("sql")));
+  EXPECT_THAT(adapter_folders_of(root.file("sql/")).value(), ElementsAre(root.file("sql")));
+  EXPECT_EQ(adapter_folders_of(root.file("nowhere")).error().code, "bad_folder");
 }
 
 }  // namespace

@@ -9,7 +9,7 @@
 #include <fstream>
 #include <thread>
 
-#include "adapters/lora_fixture.h"
+#include "adapters/testing/lora_fixture.h"
 
 namespace slora {
 namespace {
@@ -45,9 +45,9 @@ void replace(const std::string& folder, const LoraFixture& fixture) {
 
 TEST(AdapterStore, ResolvesANameToTheSameVersionAsLongAsNothingChanges) {
   const TemporaryFolder root;
-  lora_of_rank(4).write(root / "sql");
+  lora_of_rank(4).write(root.file("sql"));
   AdapterStore store(test_base());
-  ASSERT_TRUE(store.add_folder("sql", root / "sql"));
+  ASSERT_TRUE(store.add_folder("sql", root.file("sql")));
   const auto version = store.resolve("sql").value();
   EXPECT_EQ(version->name(), "sql");
   EXPECT_EQ(version->generation(), 1u);
@@ -72,9 +72,9 @@ TEST(AdapterStore, AnswersUnknownNamesWithNotFound) {
 
 TEST(AdapterStore, ListsABrokenAdapterWithItsReasonAndTriesAgainWhenItWasMended) {
   const TemporaryFolder root;
-  lora_of_rank(4).write(root / "good");
-  std::filesystem::create_directories(root / "bad");
-  write_text(root / "bad/adapter_config.json", R"({"peft_type": "VERA"})");
+  lora_of_rank(4).write(root.file("good"));
+  std::filesystem::create_directories(root.file("bad"));
+  write_text(root.file("bad/adapter_config.json"), R"({"peft_type": "VERA"})");
   AdapterStore store(test_base());
   EXPECT_EQ(store.add_root(root.path()).value(), 2);
   const std::vector<AdapterListing> listings = store.list();
@@ -91,7 +91,7 @@ TEST(AdapterStore, ListsABrokenAdapterWithItsReasonAndTriesAgainWhenItWasMended)
   EXPECT_EQ(refused.error().code, "E_PEFT_TYPE");
   EXPECT_THAT(refused.error().message, AllOf(HasSubstr("\"bad\""), HasSubstr("VERA"), Not(HasSubstr(root.path()))));
 
-  lora_of_rank(2).write(root / "bad");
+  lora_of_rank(2).write(root.file("bad"));
   EXPECT_TRUE(store.resolve("bad"));
   EXPECT_FALSE(store.list()[0].refused);
 }
@@ -100,9 +100,9 @@ TEST(AdapterStore, FindsFaultsOfTheHeaderAtTheFirstUse) {
   const TemporaryFolder root;
   LoraFixture fixture = lora_of_rank(4);
   fixture.add("model.layers.0.self_attn.q_proj.lora_C.weight", {4, 4});
-  fixture.write(root / "sql");
+  fixture.write(root.file("sql"));
   AdapterStore store(test_base());
-  ASSERT_TRUE(store.add_folder("sql", root / "sql"));
+  ASSERT_TRUE(store.add_folder("sql", root.file("sql")));
   EXPECT_FALSE(store.list()[0].refused);
   EXPECT_EQ(store.resolve("sql").error().code, "E_UNKNOWN_TENSOR");
   ASSERT_TRUE(store.list()[0].refused);
@@ -111,11 +111,11 @@ TEST(AdapterStore, FindsFaultsOfTheHeaderAtTheFirstUse) {
 
 TEST(AdapterStore, MakesANewVersionWhenTheFolderChangesAndRetiresTheOld) {
   const TemporaryFolder root;
-  lora_of_rank(4).write(root / "sql");
+  lora_of_rank(4).write(root.file("sql"));
   AdapterStore store(test_base());
-  ASSERT_TRUE(store.add_folder("sql", root / "sql"));
+  ASSERT_TRUE(store.add_folder("sql", root.file("sql")));
   const auto old = store.resolve("sql").value();
-  replace(root / "sql", lora_of_rank(40));
+  replace(root.file("sql"), lora_of_rank(40));
   const auto now = store.resolve("sql").value();
   EXPECT_NE(now->id(), old->id());
   EXPECT_EQ(now->generation(), 2u);
@@ -128,13 +128,13 @@ TEST(AdapterStore, MakesANewVersionWhenTheFolderChangesAndRetiresTheOld) {
 
 TEST(AdapterStore, RefusesToLoadAFolderThatWasReplacedSinceItWasResolved) {
   const TemporaryFolder root;
-  lora_of_rank(4).write(root / "sql");
+  lora_of_rank(4).write(root.file("sql"));
   AdapterStore store(test_base());
-  ASSERT_TRUE(store.add_folder("sql", root / "sql"));
+  ASSERT_TRUE(store.add_folder("sql", root.file("sql")));
   const auto version = store.resolve("sql").value();
   LoraFixture other = lora_of_rank(4);
   other.tensors[0].bytes[7] ^= std::byte{1};  // same sizes, another weight
-  replace(root / "sql", other);
+  replace(root.file("sql"), other);
   const auto layout = load(store, *version);
   ASSERT_FALSE(layout);
   EXPECT_EQ(layout.error().code, "E_CHANGED");
@@ -146,9 +146,9 @@ TEST(AdapterStore, RefusesFromThenOnWhatOnlyLoadingFindsWrong) {
   const TemporaryFolder root;
   LoraFixture fixture = lora_of_rank(4);
   std::fill_n(fixture.tensors[1].bytes.begin() + 8, 4, std::byte{0xff});
-  fixture.write(root / "sql");
+  fixture.write(root.file("sql"));
   AdapterStore store(test_base());
-  ASSERT_TRUE(store.add_folder("sql", root / "sql"));
+  ASSERT_TRUE(store.add_folder("sql", root.file("sql")));
   const auto version = store.resolve("sql").value();
   const auto layout = load(store, *version);
   ASSERT_FALSE(layout);
@@ -158,17 +158,17 @@ TEST(AdapterStore, RefusesFromThenOnWhatOnlyLoadingFindsWrong) {
   EXPECT_EQ(store.resolve("sql").error().message, layout.error().message) << "refused from now on";
   EXPECT_EQ(store.list()[0].refused->code, "E_NONFINITE");
   EXPECT_THAT(store.take_retired(), ElementsAre(version->id()));
-  replace(root / "sql", lora_of_rank(4));
+  replace(root.file("sql"), lora_of_rank(4));
   EXPECT_TRUE(load(store, *store.resolve("sql").value()));
 }
 
 TEST(AdapterStore, SurvivesFilesThatVanishOrShrink) {
   const TemporaryFolder root;
-  lora_of_rank(4).write(root / "sql");
+  lora_of_rank(4).write(root.file("sql"));
   AdapterStore store(test_base());
-  ASSERT_TRUE(store.add_folder("sql", root / "sql"));
+  ASSERT_TRUE(store.add_folder("sql", root.file("sql")));
   const auto version = store.resolve("sql").value();
-  const std::string weights = root / "sql/adapter_model.safetensors";
+  const std::string weights = root.file("sql/adapter_model.safetensors");
   std::filesystem::resize_file(weights, std::filesystem::file_size(weights) - 1);
   EXPECT_EQ(load(store, *version).error().code, "E_CHANGED");
   EXPECT_EQ(store.resolve("sql").error().code, "E_SAFETENSORS");
@@ -176,9 +176,9 @@ TEST(AdapterStore, SurvivesFilesThatVanishOrShrink) {
   std::filesystem::remove(weights);
   EXPECT_EQ(load(store, *version).error().code, "E_CHANGED");
   EXPECT_EQ(store.resolve("sql").error().code, "E_SAFETENSORS");
-  std::filesystem::remove_all(root / "sql");
+  std::filesystem::remove_all(root.file("sql"));
   EXPECT_EQ(store.resolve("sql").error().code, "E_NO_CONFIG");
-  lora_of_rank(4).write(root / "sql");
+  lora_of_rank(4).write(root.file("sql"));
   EXPECT_EQ(store.resolve("sql").value()->generation(), 2u);
 }
 
@@ -200,11 +200,11 @@ class NoMoreFiles {
 
 TEST(AdapterStore, ForgetsFaultsOfTheDiskThatPass) {
   const TemporaryFolder root;
-  lora_of_rank(4).write(root / "sql");
+  lora_of_rank(4).write(root.file("sql"));
   AdapterStore store(test_base());
   {
     const NoMoreFiles fault;
-    ASSERT_TRUE(store.add_folder("sql", root / "sql"));
+    ASSERT_TRUE(store.add_folder("sql", root.file("sql")));
     EXPECT_EQ(store.resolve("sql").error().code, "E_READ");
   }
   EXPECT_FALSE(store.list()[0].refused);
@@ -220,12 +220,12 @@ TEST(AdapterStore, ForgetsFaultsOfTheDiskThatPass) {
 
 TEST(AdapterStore, MarksAVersionBeforeItTellsOfItsRetirement) {
   const TemporaryFolder root;
-  lora_of_rank(4).write(root / "sql");
+  lora_of_rank(4).write(root.file("sql"));
   AdapterStore store(test_base());
-  ASSERT_TRUE(store.add_folder("sql", root / "sql"));
+  ASSERT_TRUE(store.add_folder("sql", root.file("sql")));
   const auto old = store.resolve("sql").value();
   EXPECT_FALSE(old->is_retired());
-  replace(root / "sql", lora_of_rank(5));
+  replace(root.file("sql"), lora_of_rank(5));
   const auto now = store.resolve("sql").value();
   EXPECT_TRUE(old->is_retired());
   EXPECT_FALSE(now->is_retired());
@@ -235,12 +235,12 @@ TEST(AdapterStore, MarksAVersionBeforeItTellsOfItsRetirement) {
 
 TEST(AdapterStore, GivesANameToAnotherFolderAtOnce) {
   const TemporaryFolder root;
-  lora_of_rank(4).write(root / "one");
-  lora_of_rank(5).write(root / "two");
+  lora_of_rank(4).write(root.file("one"));
+  lora_of_rank(5).write(root.file("two"));
   AdapterStore store(test_base());
-  ASSERT_TRUE(store.add_folder("sql", root / "one"));
+  ASSERT_TRUE(store.add_folder("sql", root.file("one")));
   const auto one = store.resolve("sql").value();
-  ASSERT_TRUE(store.add_folder("sql", root / "two"));
+  ASSERT_TRUE(store.add_folder("sql", root.file("two")));
   const auto two = store.resolve("sql").value();
   EXPECT_EQ(two->generation(), 2u);
   EXPECT_THAT(store.take_retired(), ElementsAre(one->id()));
@@ -252,21 +252,21 @@ TEST(AdapterStore, GivesANameToAnotherFolderAtOnce) {
 
 TEST(AdapterStore, InstallsWhatWasExaminedAtOneStroke) {
   const TemporaryFolder root;
-  lora_of_rank(4).write(root / "one");
-  lora_of_rank(5).write(root / "two");
+  lora_of_rank(4).write(root.file("one"));
+  lora_of_rank(5).write(root.file("two"));
   AdapterStore store(test_base());
-  ASSERT_TRUE(store.install("sql", store.examine(root / "one", 100).value(), TakenName::refuse));
+  ASSERT_TRUE(store.install("sql", store.examine(root.file("one"), 100).value(), TakenName::refuse));
   const auto one = store.resolve("sql").value();
   EXPECT_TRUE(one->identity()) << "the whole content was read";
   EXPECT_EQ(store.list()[0].rank, 4);
   EXPECT_TRUE(load(store, *one));
 
-  const ExaminedAdapter two = store.examine(root / "two", 100).value();
+  const ExaminedAdapter two = store.examine(root.file("two"), 100).value();
   EXPECT_EQ(store.install("sql", two, TakenName::refuse).error().code, "name_taken");
   EXPECT_EQ(store.resolve("sql").value(), one);
   EXPECT_EQ(store.install("../sql", two, TakenName::replace).error().code, "bad_name");
   ASSERT_TRUE(store.install("sql", two, TakenName::replace));
-  EXPECT_EQ(store.resolve("sql").value()->folder(), root / "two");
+  EXPECT_EQ(store.resolve("sql").value()->folder(), root.file("two"));
   EXPECT_EQ(store.resolve("sql").value()->generation(), 2u);
   EXPECT_THAT(store.take_retired(), ElementsAre(one->id()));
   EXPECT_TRUE(load(store, *one)) << "those who still run under it may bring it back";
@@ -274,11 +274,11 @@ TEST(AdapterStore, InstallsWhatWasExaminedAtOneStroke) {
 
 TEST(AdapterStore, KeepsAVersionThatIsInstalledAgain) {
   const TemporaryFolder root;
-  lora_of_rank(4).write(root / "one");
+  lora_of_rank(4).write(root.file("one"));
   AdapterStore store(test_base());
-  ASSERT_TRUE(store.add_folder("sql", root / "one"));
+  ASSERT_TRUE(store.add_folder("sql", root.file("one")));
   const auto version = store.resolve("sql").value();
-  ASSERT_TRUE(store.install("sql", store.examine(root / "one", 100).value(), TakenName::replace));
+  ASSERT_TRUE(store.install("sql", store.examine(root.file("one"), 100).value(), TakenName::replace));
   EXPECT_EQ(store.resolve("sql").value(), version);
   EXPECT_THAT(store.take_retired(), IsEmpty());
 }
@@ -287,34 +287,34 @@ TEST(AdapterStore, ExaminesEverythingThatServingWouldFindWrong) {
   const TemporaryFolder root;
   LoraFixture infinite = lora_of_rank(4);
   std::fill_n(infinite.tensors[1].bytes.begin() + 8, 4, std::byte{0xff});
-  infinite.write(root / "infinite");
+  infinite.write(root.file("infinite"));
   LoraFixture wide = lora_of_rank(4);
   wide.tensors.clear();
-  wide.add_pair("model.layers.0.self_attn.q_proj", 4, 64, 64).write(root / "wide");
-  lora_of_rank(4).write(root / "good");
+  wide.add_pair("model.layers.0.self_attn.q_proj", 4, 64, 64).write(root.file("wide"));
+  lora_of_rank(4).write(root.file("good"));
   const AdapterStore store(test_base());
-  EXPECT_EQ(store.examine(root / "infinite", 100).error().code, "E_NONFINITE");
-  EXPECT_EQ(store.examine(root / "wide", 100).error().code, "E_WRONG_BASE");
-  EXPECT_EQ(store.examine(root / "nowhere", 100).error().code, "E_NO_CONFIG");
-  const std::uint32_t page_count = store.examine(root / "good", 100).value().page_count;
-  EXPECT_EQ(store.examine(root / "good", page_count - 1).error().code, "E_TOO_LARGE");
+  EXPECT_EQ(store.examine(root.file("infinite"), 100).error().code, "E_NONFINITE");
+  EXPECT_EQ(store.examine(root.file("wide"), 100).error().code, "E_WRONG_BASE");
+  EXPECT_EQ(store.examine(root.file("nowhere"), 100).error().code, "E_NO_CONFIG");
+  const std::uint32_t page_count = store.examine(root.file("good"), 100).value().page_count;
+  EXPECT_EQ(store.examine(root.file("good"), page_count - 1).error().code, "E_TOO_LARGE");
   EXPECT_THAT(store.list(), IsEmpty());
 }
 
 TEST(AdapterStore, RemovesANameOnlyWithItsFolder) {
   const TemporaryFolder root;
-  lora_of_rank(4).write(root / "one");
+  lora_of_rank(4).write(root.file("one"));
   AdapterStore store(test_base());
-  ASSERT_TRUE(store.add_folder("sql", root / "one"));
-  EXPECT_FALSE(store.remove_folder("sql", root / "two"));
-  EXPECT_FALSE(store.remove_folder("lqs", root / "one"));
-  EXPECT_TRUE(store.remove_folder("sql", root / "one"));
+  ASSERT_TRUE(store.add_folder("sql", root.file("one")));
+  EXPECT_FALSE(store.remove_folder("sql", root.file("two")));
+  EXPECT_FALSE(store.remove_folder("lqs", root.file("one")));
+  EXPECT_TRUE(store.remove_folder("sql", root.file("one")));
   EXPECT_EQ(store.resolve("sql").error().code, "not_found");
 }
 
 TEST(AdapterStore, KeepsItsWordWhileManyThreadsResolveLoadAndReplace) {
   const TemporaryFolder root;
-  for (const char* name : {"a", "b", "c"}) lora_of_rank(3).write(root / name);
+  for (const char* name : {"a", "b", "c"}) lora_of_rank(3).write(root.file(name));
   AdapterStore store(test_base({DType::bf16, 2}, 1024));
   ASSERT_EQ(store.add_root(root.path()).value(), 3);
   std::atomic<bool> stop = false;
@@ -345,10 +345,10 @@ TEST(AdapterStore, KeepsItsWordWhileManyThreadsResolveLoadAndReplace) {
     std::mt19937 random(0);
     while (loaded < 200) {
       const std::string name(1, static_cast<char>('a' + random() % 3));
-      replace(root / name, lora_of_rank(1 + static_cast<int>(random() % 40)));
+      replace(root.file(name), lora_of_rank(1 + static_cast<int>(random() % 40)));
       const bool is_removed = random() % 16 == 0 && store.remove(name);
       if (is_removed || random() % 4 == 0) {
-        EXPECT_TRUE(store.add_folder(name, root / name));
+        EXPECT_TRUE(store.add_folder(name, root.file(name)));
       }
       for (const AdapterId id : store.take_retired()) retired.push_back(id);
       EXPECT_EQ(store.list().size(), 3u);

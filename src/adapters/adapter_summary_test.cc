@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "adapters/lora_fixture.h"
+#include "adapters/testing/lora_fixture.h"
 
 namespace slora {
 namespace {

@@ -5,7 +5,7 @@
 
 #include <filesystem>
 
-#include "adapters/lora_fixture.h"
+#include "adapters/testing/lora_fixture.h"
 
 namespace slora {
 namespace {
@@ -16,7 +16,7 @@ using ::testing::IsEmpty;
 
 struct AdapterWatcherTest : ::testing::Test {
   AdapterWatcherTest() {
-    small_lora().write(root / "first");
+    small_lora().write(root.file("first"));
     store.add_root(root.path()).value();
     watcher.emplace(store, std::vector{root.path()});
   }
@@ -37,7 +37,7 @@ struct AdapterWatcherTest : ::testing::Test {
 TEST_F(AdapterWatcherTest, AddsAFolderThatRestedFromOneLookToTheNext) {
   scan(2);
   EXPECT_THAT(names(), ElementsAre("first"));
-  small_lora().write(root / "second");
+  small_lora().write(root.file("second"));
   scan(1);
   EXPECT_THAT(names(), ElementsAre("first"));
   scan(1);
@@ -46,17 +46,17 @@ TEST_F(AdapterWatcherTest, AddsAFolderThatRestedFromOneLookToTheNext) {
 }
 
 TEST_F(AdapterWatcherTest, WaitsForAFolderThatIsStillWritten) {
-  const std::string weights = root / "second/adapter_model.safetensors";
-  small_lora().write(root / "second");
+  const std::string weights = root.file("second/adapter_model.safetensors");
+  small_lora().write(root.file("second"));
   const std::uintmax_t bytes = fs::file_size(weights);
-  fs::rename(root / "second/adapter_config.json", root / "config");
+  fs::rename(root.file("second/adapter_config.json"), root.file("config"));
   scan(3);
   EXPECT_THAT(names(), ElementsAre("first")) << "no config yet";
-  fs::rename(root / "config", root / "second/adapter_config.json");
-  fs::rename(weights, root / "weights");
+  fs::rename(root.file("config"), root.file("second/adapter_config.json"));
+  fs::rename(weights, root.file("weights"));
   scan(3);
   EXPECT_THAT(names(), ElementsAre("first")) << "no weights yet";
-  fs::rename(root / "weights", weights);
+  fs::rename(root.file("weights"), weights);
   for (const std::uintmax_t part : {bytes / 4, bytes / 2, bytes}) {
     fs::resize_file(weights, part);
     scan(1);
@@ -67,9 +67,9 @@ TEST_F(AdapterWatcherTest, WaitsForAFolderThatIsStillWritten) {
 }
 
 TEST_F(AdapterWatcherTest, ListsAFolderThatRestsBrokenWithItsReason) {
-  fs::create_directories(root / "pickled");
-  write_text(root / "pickled/adapter_config.json", R"({"peft_type": "LORA", "r": 4, "lora_alpha": 4})");
-  write_text(root / "pickled/adapter_model.bin", "x");
+  fs::create_directories(root.file("pickled"));
+  write_text(root.file("pickled/adapter_config.json"), R"({"peft_type": "LORA", "r": 4, "lora_alpha": 4})");
+  write_text(root.file("pickled/adapter_model.bin"), "x");
   scan(2);
   ASSERT_THAT(names(), ElementsAre("first", "pickled"));
   EXPECT_EQ(store.list()[1].refused->code, "E_PICKLE");
@@ -77,25 +77,25 @@ TEST_F(AdapterWatcherTest, ListsAFolderThatRestsBrokenWithItsReason) {
 
 TEST_F(AdapterWatcherTest, TakesTheNamesOfMissingFoldersAway) {
   const auto version = store.resolve("first").value();
-  fs::remove_all(root / "first");
+  fs::remove_all(root.file("first"));
   scan(1);
   EXPECT_THAT(names(), IsEmpty());
   EXPECT_TRUE(version->is_retired());
-  small_lora().write(root / "first");
+  small_lora().write(root.file("first"));
   scan(2);
   EXPECT_THAT(names(), ElementsAre("first"));
 }
 
 TEST_F(AdapterWatcherTest, LeavesNamesAloneThatItDidNotGive) {
   const TemporaryFolder elsewhere;
-  small_lora().write(elsewhere / "given");
-  small_lora().write(root / "other");
-  ASSERT_TRUE(store.add_folder("given", elsewhere / "given"));
-  ASSERT_TRUE(store.add_folder("other", elsewhere / "given"));
+  small_lora().write(elsewhere.file("given"));
+  small_lora().write(root.file("other"));
+  ASSERT_TRUE(store.add_folder("given", elsewhere.file("given")));
+  ASSERT_TRUE(store.add_folder("other", elsewhere.file("given")));
   scan(3);
   EXPECT_THAT(names(), ElementsAre("first", "given", "other"));
-  fs::remove_all(root / "other");
-  fs::remove_all(elsewhere / "given");
+  fs::remove_all(root.file("other"));
+  fs::remove_all(elsewhere.file("given"));
   scan(1);
   EXPECT_THAT(names(), ElementsAre("first", "given", "other")) << "refused with their reason from now on";
 }
@@ -104,9 +104,9 @@ TEST_F(AdapterWatcherTest, LetsAnUnloadedNameStayAwayUntilItsFolderComesAgain) {
   EXPECT_TRUE(store.remove("first"));
   scan(3);
   EXPECT_THAT(names(), IsEmpty());
-  fs::rename(root / "first", root / ".first");
+  fs::rename(root.file("first"), root.file(".first"));
   scan(1);
-  fs::rename(root / ".first", root / "first");
+  fs::rename(root.file(".first"), root.file("first"));
   scan(2);
   EXPECT_THAT(names(), ElementsAre("first"));
 }

@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "adapters/adapter_image.h"
-#include "adapters/lora_fixture.h"
+#include "adapters/testing/lora_fixture.h"
 
 namespace slora {
 namespace {

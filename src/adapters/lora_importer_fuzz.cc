@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "adapters/image_layout.h"
-#include "adapters/lora_fixture.h"
+#include "adapters/testing/lora_fixture.h"
 #include "adapters/lora_importer.h"
 #include "adapters/lora_modules.h"
 #include "base/check.h"

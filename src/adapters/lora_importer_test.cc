@@ -9,8 +9,8 @@
 #include <string>
 
 #include "adapters/adapter_image.h"
-#include "adapters/lora_fixture.h"
 #include "adapters/lora_modules.h"
+#include "adapters/testing/lora_fixture.h"
 #include "base/testing/source_path.h"
 #include "formats/json.h"
 
