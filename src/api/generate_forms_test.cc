@@ -119,12 +119,10 @@ TEST_F(GenerateFormsTest, SglangsEventsHoldAllSoFar) {
   const SglangFormat format(1, tokenizer);
   Answer answer = answer_to(parse(Endpoint::sglang, R"({"text": "a", "stream": true})"));
   answer.choices[0].finish_reason = {};
-  const std::string event = format.part_messages({answer, 0, false, 2, 1}).at(0);
-  ASSERT_TRUE(event.starts_with("data: ") && event.ends_with("\n\n"));
-  const Json told = Json::parse(event.substr(6));
-  EXPECT_EQ(told["text"], " big");
-  EXPECT_EQ(told["output_ids"], Json({10, 11}));
-  EXPECT_EQ(told["meta_info"]["finish_reason"], nullptr);
+  const Json message = Json::parse(format.part_messages({answer, 0, false, 2, 1}).at(0));
+  EXPECT_EQ(message["text"], " big");
+  EXPECT_EQ(message["output_ids"], Json({10, 11}));
+  EXPECT_EQ(message["meta_info"]["finish_reason"], nullptr);
   EXPECT_THAT(format.end_messages(answer), ::testing::ElementsAre("[DONE]"));
 }
 
