@@ -43,6 +43,8 @@ function(slora_module name)
     target_link_libraries(${target} PUBLIC slora_options ${dependencies})
     if(NOT arg_NO_UNITY)
       set_target_properties(${target} PROPERTIES UNITY_BUILD ${SLORA_UNITY})
+      # g++ takes types of an unnamed namespace for those of a header, because the unit includes the source.
+      target_compile_options(${target} PRIVATE $<$<AND:$<BOOL:${SLORA_UNITY}>,$<CXX_COMPILER_ID:GNU>>:-Wno-subobject-linkage>)
     endif()
   else()
     add_library(${target} INTERFACE)
