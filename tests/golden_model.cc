@@ -28,7 +28,7 @@ T value_of(Result<T> result) {
 
 }  // namespace
 
-std::string golden_folder(const std::string& name) { return source_path("tests/golden/" + name); }
+std::string golden_folder(const std::string& name) { return (std::filesystem::path(source_path("tests/golden")) / name).string(); }
 
 std::vector<std::string> golden_models_with(const std::string& part) {
   std::vector<std::string> names;
