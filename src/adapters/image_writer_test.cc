@@ -191,7 +191,8 @@ TEST(ImageWriter, WritesTheSlicesOfAShard) {
 TEST(ImageWriter, WritesTheImagesOfAllShardsInOneReading) {
   const TemporaryFolder folder;
   LoraFixture fixture;
-  fixture.config = R"({"peft_type": "LORA", "r": 5, "lora_alpha": 10, "lora_bias": true, "bias": "lora_only"})";
+  fixture.config = R"({"peft_type": "LORA", "r": 5, "lora_alpha": 10, "lora_bias": true, "bias": "lora_only",
+      "rank_pattern": {"k_proj": 1, "down_proj": 3}})";
   fixture.add_pair(kQ0, 5, 48, 48);
   fixture.add(std::string(kQ0) + ".lora_B.bias", {48});
   fixture.add(std::string(kQ0) + ".base_layer.bias", {48});

@@ -100,7 +100,7 @@ void ThreadCommunicator::all_reduce(Tensor x) {
   counts_.all_reduce_bytes += bytes_of_elements(x);
 }
 
-// Each shard copies the others' columns, of which their owners only read meanwhile.
+// Each shard copies the others' columns, which their owners only read during the call.
 void ThreadCommunicator::gather(Tensor x) {
   check(x.dtype == DType::f32 && x.cols % shard_count() == 0, "expected fp32 numbers in as many columns for every shard");
   const std::int64_t cols = x.cols / shard_count();

@@ -89,7 +89,7 @@ TEST_P(EngineAnswers, AreTheSameBitsWithAnyChunkSize) {
 
 TEST_P(EngineAnswers, AreTheSameBitsWithAnyPageSizeAndThreadCount) {
   const std::vector<Stream> expected = alone();
-  for (const std::int32_t page_tokens : {2, 8, 32}) {
+  for (const std::int32_t page_tokens : {2 * GetParam().shards, 8, 32}) {
     EngineSetting changed = setting();
     changed.page_tokens = page_tokens;
     changed.threads = page_tokens == 8 ? 2 : 1;
@@ -111,7 +111,7 @@ TEST_P(EngineAnswers, AreTheSameBitsWhenPrefixesAreReused) {
 TEST_P(EngineAnswers, AreTheSameBitsUnderEvictionAndPreemption) {
   const std::vector<Stream> expected = alone();
   EngineSetting changed = setting();
-  changed.page_tokens = 2;
+  changed.page_tokens = 2 * GetParam().shards;
   std::uint32_t largest = 0;
   {
     TestEngine engine(changed);
