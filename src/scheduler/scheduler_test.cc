@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "scheduler/policies/priority.h"
 #include "scheduler/testing/scheduler_play.h"
 
 namespace slora {
@@ -157,7 +158,7 @@ TEST(Scheduler, PreemptsNobodyMoreThanThreeTimes) {
 TEST(Scheduler, PromisesNothingMoreToAReservedSequenceWhoseImageIsLoading) {
   SchedulerOptions options = small_options();
   options.running_max = 2;
-  Play play(options);
+  Play play(options, std::make_unique<PriorityPolicy>());
   ASSERT_TRUE(play.add(9, 1, 1, 9, 2));
   play.run_dry();  // brings the adapter
   for (std::uint64_t id = 1; id <= 3; ++id) {
