@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 
 // Modules whose comments have been gone through, as folders below src/.
 std::vector<std::string> modules_in_plain_english() {
-  return {"api", "backend", "base", "cli", "engine", "formats", "http", "kernels", "metrics", "ops", "tensor", "text"};
+  return {"adapters", "api", "backend", "base", "bench", "cli", "engine", "formats", "http", "kernels", "metrics", "ops", "tensor", "text"};
 }
 
 constexpr std::size_t kReadmeLinesMax = 150;
