@@ -31,9 +31,9 @@ struct ThreadCommunicator::Contribution {
 };
 
 // Where the threads of a group wait for each other.
-class ThreadCommunicator::Meeting {
+class ThreadCommunicator::Rendezvous {
  public:
-  explicit Meeting(int shard_count) : barrier_(shard_count), contributions_(static_cast<std::size_t>(shard_count)) {}
+  explicit Rendezvous(int shard_count) : barrier_(shard_count), contributions_(static_cast<std::size_t>(shard_count)) {}
 
   [[nodiscard]] int shard_count() const { return static_cast<int>(contributions_.size()); }
   void wait() { barrier_.arrive_and_wait(); }
@@ -46,38 +46,45 @@ class ThreadCommunicator::Meeting {
   std::vector<Contribution> contributions_;  // [shard_count]; between two waits of its shard only read
 };
 
-ThreadCommunicator::ThreadCommunicator(std::shared_ptr<Meeting> meeting, int shard_index)
-    : meeting_(std::move(meeting)), shard_index_(shard_index) {}
+ThreadCommunicator::ThreadCommunicator(std::shared_ptr<Rendezvous> rendezvous, int shard_index)
+    : rendezvous_(std::move(rendezvous)), shard_index_(shard_index) {}
 
 std::vector<std::unique_ptr<Communicator>> ThreadCommunicator::make_group(int shard_count) {
   check(shard_count >= 1, "expected at least one shard");
-  const auto meeting = std::make_shared<Meeting>(shard_count);
+  const auto rendezvous = std::make_shared<Rendezvous>(shard_count);
   std::vector<std::unique_ptr<Communicator>> group;
   for (int shard = 0; shard < shard_count; ++shard) {
-    group.push_back(std::unique_ptr<Communicator>(new ThreadCommunicator(meeting, shard)));
+    group.push_back(std::unique_ptr<Communicator>(new ThreadCommunicator(rendezvous, shard)));
   }
   return group;
 }
 
-int ThreadCommunicator::shard_count() const { return meeting_->shard_count(); }
+int ThreadCommunicator::shard_count() const { return rendezvous_->shard_count(); }
 
-const ThreadCommunicator::Contribution* ThreadCommunicator::meet(const Contribution& own) {
-  meeting_->at(shard_index_) = own;
-  meeting_->wait();
-  const Contribution& first = meeting_->at(0);
-  if (!own.agrees_with(first)) {
-    check(false, fmt::format("shard {}: expected the same collective as on shard 0, {}; found {}", shard_index_, first.text(), own.text()));
+// Every shard compares all contributions. The first shard that differs reports it; the others wait for the end of the process, so that none
+// of them reads a tensor of another shape first.
+const ThreadCommunicator::Contribution* ThreadCommunicator::begin_call(const Contribution& own) {
+  rendezvous_->at(shard_index_) = own;
+  rendezvous_->wait();
+  const Contribution& first = rendezvous_->at(0);
+  for (int shard = 1; shard < shard_count(); ++shard) {
+    const Contribution& other = rendezvous_->at(shard);
+    if (other.agrees_with(first)) continue;
+    if (shard == shard_index_) {
+      check(false, fmt::format("shard {}: expected the same collective as on shard 0, {}; found {}", shard, first.text(), other.text()));
+    }
+    rendezvous_->wait();  // never returns: shard `shard` does not arrive
   }
-  return meeting_->all();
+  return rendezvous_->all();
 }
 
-void ThreadCommunicator::leave() { meeting_->wait(); }
+void ThreadCommunicator::end_call() { rendezvous_->wait(); }
 
 // Each shard sums a share of the elements and writes the sums into the tensors of all.
 void ThreadCommunicator::all_reduce(Tensor x) {
   check(x.dtype == DType::f32, "expected fp32 numbers");
   const std::int64_t count = shard_count();
-  const Contribution* shards = meet({"all_reduce", x, 0});
+  const Contribution* shards = begin_call({"all_reduce", x, 0});
   const std::int64_t blocks = (x.cols + kLineElements - 1) / kLineElements;  // of a row
   const std::int64_t first = x.rows * blocks * shard_index_ / count, last = x.rows * blocks * (shard_index_ + 1) / count;
   float sums[kBlockElements];
@@ -95,7 +102,7 @@ void ThreadCommunicator::all_reduce(Tensor x) {
     }
     block += (end - begin + kLineElements - 1) / kLineElements;
   }
-  leave();
+  end_call();
   ++counts_.all_reduces;
   counts_.all_reduce_bytes += bytes_of_elements(x);
 }
@@ -104,7 +111,7 @@ void ThreadCommunicator::all_reduce(Tensor x) {
 void ThreadCommunicator::gather(Tensor x) {
   check(x.dtype == DType::f32 && x.cols % shard_count() == 0, "expected fp32 numbers in as many columns for every shard");
   const std::int64_t cols = x.cols / shard_count();
-  const Contribution* shards = meet({"gather", x, 0});
+  const Contribution* shards = begin_call({"gather", x, 0});
   for (int shard = 0; shard < shard_count(); ++shard) {
     if (shard == shard_index_) continue;
     for (std::int64_t row = 0; row < x.rows; ++row) {
@@ -112,14 +119,30 @@ void ThreadCommunicator::gather(Tensor x) {
                   static_cast<std::size_t>(cols) * sizeof(float));
     }
   }
-  leave();
+  end_call();
   ++counts_.gathers;
   counts_.gather_bytes += bytes_of_elements(x);
 }
 
+// Shard 0 copies the others' columns.
+void ThreadCommunicator::gather_to_first(Tensor x) {
+  const bool is_first = shard_index_ == 0;
+  check(x.dtype == DType::f32 && (!is_first || x.cols % shard_count() == 0), "expected fp32 numbers in as many columns for every shard");
+  const std::int64_t cols = is_first ? x.cols / shard_count() : x.cols;
+  const Contribution* shards = begin_call({"gather_to_first", x.cols_from(0, cols), 0});
+  for (int shard = 1; is_first && shard < shard_count(); ++shard) {
+    for (std::int64_t row = 0; row < x.rows; ++row) {
+      std::memcpy(x.row<float>(row) + shard * cols, shards[shard].tensor.row<float>(row), static_cast<std::size_t>(cols) * sizeof(float));
+    }
+  }
+  end_call();
+  ++counts_.gathers_to_first;
+  counts_.gather_to_first_bytes += bytes_of_elements(x.cols_from(0, cols)) * static_cast<std::uint64_t>(shard_count());
+}
+
 void ThreadCommunicator::expect_same(std::uint64_t value) {
-  (void)meet({"expect_same", {}, value});
-  leave();
+  (void)begin_call({"expect_same", {}, value});
+  end_call();
 }
 
 }  // namespace slora

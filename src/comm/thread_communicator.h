@@ -19,19 +19,21 @@ class ThreadCommunicator final : public Communicator {
   // Sums in the order of the shards.
   void all_reduce(Tensor x) override;
   void gather(Tensor x) override;
+  void gather_to_first(Tensor x) override;
   void expect_same(std::uint64_t value) override;
 
  private:
-  class Meeting;
+  class Rendezvous;
   struct Contribution;
 
-  ThreadCommunicator(std::shared_ptr<Meeting> meeting, int shard_index);
-  // Waits until every shard has made the same call, then returns what they passed, [shard_count]. leave() must follow.
-  [[nodiscard]] const Contribution* meet(const Contribution& own);
+  ThreadCommunicator(std::shared_ptr<Rendezvous> rendezvous, int shard_index);
+  // Waits until every shard has made the same call, then returns what they passed, [shard_count]. end_call() must follow. Ends the process
+  // when the calls differ, before any shard touches the tensor of another.
+  [[nodiscard]] const Contribution* begin_call(const Contribution& own);
   // Waits until every shard is done with what was passed.
-  void leave();
+  void end_call();
 
-  const std::shared_ptr<Meeting> meeting_;  // shared by the group, whose members are destroyed in any order
+  const std::shared_ptr<Rendezvous> rendezvous_;  // shared by the group, whose members are destroyed in any order
   const int shard_index_;
 };
 

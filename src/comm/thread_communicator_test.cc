@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <csignal>
 #include <functional>
 #include <random>
 #include <thread>
@@ -91,6 +92,27 @@ TEST(ThreadCommunicator, GivesEveryShardTheColumnsOfAll) {
   }
 }
 
+TEST(ThreadCommunicator, GivesTheFirstShardTheColumnsOfAllAndLeavesTheOthersAsTheyAre) {
+  constexpr std::int64_t kCols = 6;
+  for (const int shard_count : {1, 2, 4, 5}) {
+    run_shards(shard_count, [&](Communicator& communicator) {
+      const int own = communicator.shard_index();
+      const std::int64_t cols = own == 0 ? kCols * shard_count : kCols;
+      Matrix x(9, cols, cols + 3);
+      for (std::int64_t row = 0; row < 9; ++row) {
+        for (std::int64_t col = 0; col < kCols; ++col) x.at(row, col) = value_of(own, row, col, 0);
+      }
+      communicator.gather_to_first(x.view());
+      for (std::int64_t row = 0; row < 9; ++row) {
+        for (std::int64_t col = 0; col < cols; ++col) {
+          ASSERT_EQ(x.at(row, col), value_of(own + static_cast<int>(col / kCols), row, col % kCols, 0));
+        }
+      }
+      EXPECT_TRUE(x.is_untouched_outside());
+    });
+  }
+}
+
 TEST(ThreadCommunicator, KeepsManyCollectivesInARowApart) {
   constexpr int kShards = 4, kRounds = 2000;
   run_shards(kShards, [&](Communicator& communicator) {
@@ -120,13 +142,16 @@ TEST(ThreadCommunicator, CountsCollectivesAndTheirBytes) {
     communicator.all_reduce(x.view());
     communicator.all_reduce(x.view().rows_from(0, 1));
     communicator.gather(x.view());
+    communicator.gather_to_first(communicator.shard_index() == 0 ? x.view() : x.view().cols_from(0, 5));
     communicator.expect_same(1);
     const CollectiveCounts& counts = communicator.counts();
     EXPECT_EQ(counts.all_reduces, 2u);
     EXPECT_EQ(counts.all_reduce_bytes, 160u);
     EXPECT_EQ(counts.gathers, 1u);
     EXPECT_EQ(counts.gather_bytes, 120u);
-    EXPECT_EQ(counts.sent_bytes(2), 160 + 60);
+    EXPECT_EQ(counts.gathers_to_first, 1u);
+    EXPECT_EQ(counts.gather_to_first_bytes, 120u);
+    EXPECT_EQ(counts.sent_bytes(2), 160 + 60 + 60);
   });
 }
 
@@ -142,6 +167,21 @@ TEST(ThreadCommunicatorDeathTest, EndsTheProcessWhenShardsDisagree) {
                             if (communicator.shard_index() == 1) communicator.gather(x.view());
                           }),
                "shard 1: expected the same collective as on shard 0, all_reduce");
+}
+
+// Far more rows on some shards than on others, so that a shard that went on would read outside of a tensor.
+TEST(ThreadCommunicatorDeathTest, EndsTheProcessBeforeAnyShardReadsATensorOfAnotherShape) {
+  ::testing::FLAGS_gtest_death_test_style = "threadsafe";
+  for (const int odd : {1, 2}) {
+    EXPECT_EXIT(
+        run_shards(3,
+                   [&](Communicator& communicator) {
+                     Matrix x(communicator.shard_index() == odd ? 1 : 100000, 4, 4);
+                     communicator.all_reduce(x.view());
+                   }),
+        ::testing::KilledBySignal(SIGABRT),
+        "shard " + std::to_string(odd) + ": expected the same collective as on shard 0, all_reduce .100000, 4.*found all_reduce .1, 4");
+  }
 }
 
 }  // namespace
