@@ -30,6 +30,7 @@ struct LinearWeight {
 
 // One resident adapter as kernels see it. Constant after construction; made by the engine's loader once the image is in the pool.
 struct AdapterView {
+  AdapterId id;                     // of the content, the same on all shards
   std::vector<RecordView> records;  // ordered by site
   std::vector<Tile> tiles;          // what the records' matrices point into
   struct Range {

@@ -59,11 +59,15 @@ AdapterView view_of_shard(const ImageLayout& layout, ImagePages pages, std::int3
 
 }  // namespace
 
-std::unique_ptr<const AdapterView> make_adapter_view(std::span<const ImageLayout> layouts, std::span<const ImagePages> pages,
+std::unique_ptr<const AdapterView> make_adapter_view(AdapterId id, std::span<const ImageLayout> layouts, std::span<const ImagePages> pages,
                                                      std::int32_t layer_count) {
   check(!layouts.empty() && layouts.size() == pages.size(), "expected the images of all shards");
   const auto shard_count = static_cast<std::int32_t>(layouts.size());
-  const auto view_of = [&](std::size_t shard) { return view_of_shard(layouts[shard], pages[shard], layer_count, shard_count); };
+  const auto view_of = [&](std::size_t shard) {
+    AdapterView view = view_of_shard(layouts[shard], pages[shard], layer_count, shard_count);
+    view.id = id;
+    return view;
+  };
   auto first = std::make_unique<AdapterView>(view_of(0));
   for (std::size_t shard = 1; shard < layouts.size(); ++shard) {
     const AdapterView& other = first->other_shards.emplace_back(view_of(shard));
@@ -82,7 +86,7 @@ Result<std::unique_ptr<const AdapterView>> bring_in(AdapterStore& store, const M
   const std::vector<ImagePages> images(addresses.begin(), addresses.end());
   const Result<std::vector<ImageLayout>> layouts = store.load(version, images);
   if (!layouts) return tl::unexpected(layouts.error());
-  return make_adapter_view(*layouts, images, store.base().modules.layer_count);
+  return make_adapter_view(version.id(), *layouts, images, store.base().modules.layer_count);
 }
 
 AdapterLoader::AdapterLoader(std::size_t thread_count, std::size_t loads_max, Inbox& inbox, BringIn bring_in)

@@ -13,10 +13,10 @@
 
 namespace slora {
 
-// Turns landed images into what kernels read: addresses instead of places. The view is shard 0's and has those of the other shards with it.
+// Turns loaded images into what kernels read: addresses instead of places. The view is shard 0's and has those of the other shards with it.
 // Requires: layouts and pages of all shards.
-[[nodiscard]] std::unique_ptr<const AdapterView> make_adapter_view(std::span<const ImageLayout> layouts, std::span<const ImagePages> pages,
-                                                                   std::int32_t layer_count);
+[[nodiscard]] std::unique_ptr<const AdapterView> make_adapter_view(AdapterId id, std::span<const ImageLayout> layouts,
+                                                                   std::span<const ImagePages> pages, std::int32_t layer_count);
 
 // Reads the adapter's folder and writes every shard's image into these pages of its arena. Any thread.
 [[nodiscard]] Result<std::unique_ptr<const AdapterView>> bring_in(AdapterStore& store, const ModelShards& model,

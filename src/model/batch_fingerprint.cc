@@ -1,5 +1,7 @@
 #include "model/batch_fingerprint.h"
 
+#include <bit>
+
 namespace slora {
 namespace {
 
@@ -13,6 +15,16 @@ class Hash {
   std::uint64_t hash_ = 0xcbf29ce484222325u;
 };
 
+void add(Hash& hash, const AdapterBatch& adapters) {
+  for (const AdapterSegment& segment : adapters.segments) {
+    for (const std::int32_t number : {segment.row_begin, segment.row_count, segment.z_begin, std::bit_cast<std::int32_t>(segment.weight)}) {
+      hash.add(number);
+    }
+    hash.add(static_cast<std::int64_t>(segment.adapter->id.value));
+  }
+  hash.add(adapters.z_cols);
+}
+
 }  // namespace
 
 std::uint64_t fingerprint(const ForwardBatch& batch) {
@@ -23,10 +35,14 @@ std::uint64_t fingerprint(const ForwardBatch& batch) {
     for (const std::int32_t number : {span.row_begin, span.row_count, span.position_begin}) hash.add(number);
     for (const PageIndex page : span.pages) hash.add(page.value);
   }
-  for (const AdapterSegment& segment : batch.adapters.segments) {
-    for (const std::int32_t number : {segment.row_begin, segment.row_count, segment.z_begin}) hash.add(number);
-  }
-  hash.add(batch.adapters.z_cols);
+  add(hash, batch.adapters);
+  return hash.value();
+}
+
+std::uint64_t fingerprint(const OutputBlock& block) {
+  Hash hash;
+  for (const std::int32_t row : block.rows) hash.add(row);
+  add(hash, block.adapters);
   return hash.value();
 }
 
