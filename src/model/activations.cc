@@ -1,42 +1,51 @@
 #include "model/activations.h"
 
+#include <array>
+
 namespace slora {
 namespace {
 
-std::size_t aligned_bytes(DType dtype, std::int64_t rows, std::int64_t cols) {
-  const std::size_t bytes = static_cast<std::size_t>(rows * cols) * bytes_of(dtype);
-  return (bytes + 63) / 64 * 64;
+struct BufferShape {
+  DType dtype;
+  std::int64_t rows, cols;
+
+  [[nodiscard]] std::size_t aligned_bytes() const { return (static_cast<std::size_t>(rows * cols) * bytes_of(dtype) + 63) / 64 * 64; }
+};
+
+// Of x, residual, h, z, qkv, attn, ff, output_hidden, logits.
+std::array<BufferShape, 9> extents(const ModelConfig& config, const ShardShape& shape, const Backend& backend,
+                                   const ActivationBuffers::Limits& limits) {
+  const DType product = backend.product_dtype();
+  const std::int64_t rows = limits.rows, hidden = config.hidden_size, q = shape.q_width();
+  const std::int64_t logit_shards = shape.shard_index == 0 ? shape.shard_count : 1;  // only shard 0 has the logits of all
+  return {{{DType::f32, rows, hidden},
+           {DType::f32, rows, hidden},
+           {product, rows, hidden},
+           {DType::f32, rows, limits.z_cols},
+           {DType::f32, rows, q + 2 * shape.kv_width()},
+           {product, rows, q},
+           {product, rows, shape.mlp.count},
+           {product, limits.output_rows, hidden},
+           {DType::f32, limits.output_rows, logit_shards * shape.vocabulary_stride()}}};
 }
 
 }  // namespace
 
-ActivationBuffers::ActivationBuffers(const ModelConfig& config, const ShardShape& shape, Backend& backend, std::int64_t rows_max,
-                                     std::int64_t z_cols_max, std::int64_t output_rows_max) {
-  const DType product = backend.product_dtype();
-  const std::int64_t hidden = config.hidden_size, q = shape.q_width(), qkv = q + 2 * shape.kv_width(), inner = shape.mlp.count;
-  struct View {
-    Tensor* tensor;
-    DType dtype;
-    std::int64_t rows, cols;
-  };
-  const View views[] = {
-      {&all_.x, DType::f32, rows_max, hidden},
-      {&all_.residual, DType::f32, rows_max, hidden},
-      {&all_.h, product, rows_max, hidden},
-      {&all_.z, DType::f32, rows_max, z_cols_max},
-      {&all_.qkv, DType::f32, rows_max, qkv},
-      {&all_.attn, product, rows_max, q},
-      {&all_.ff, product, rows_max, inner},
-      {&output_hidden_, product, output_rows_max, hidden},
-      {&logits_, DType::f32, output_rows_max, shape.shard_count * shape.vocabulary_stride()},
-  };
+std::size_t ActivationBuffers::bytes_for(const ModelConfig& config, const ShardShape& shape, const Backend& backend, const Limits& limits) {
   std::size_t bytes = 0;
-  for (const View& view : views) bytes += aligned_bytes(view.dtype, view.rows, view.cols);
-  memory_ = backend.allocate(bytes);
+  for (const BufferShape& extent : extents(config, shape, backend, limits)) bytes += extent.aligned_bytes();
+  return bytes;
+}
+
+ActivationBuffers::ActivationBuffers(const ModelConfig& config, const ShardShape& shape, Backend& backend, const Limits& limits)
+    : memory_(backend.allocate(bytes_for(config, shape, backend, limits))) {
+  const std::array<Tensor*, 9> tensors = {&all_.x,    &all_.residual, &all_.h,         &all_.z, &all_.qkv,
+                                          &all_.attn, &all_.ff,       &output_hidden_, &logits_};
   std::byte* cursor = memory_.data();
-  for (const View& view : views) {
-    *view.tensor = {cursor, view.dtype, view.rows, view.cols, view.cols};
-    cursor += aligned_bytes(view.dtype, view.rows, view.cols);
+  const std::array<BufferShape, 9> sizes = extents(config, shape, backend, limits);
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    *tensors[i] = {cursor, sizes[i].dtype, sizes[i].rows, sizes[i].cols, sizes[i].cols};
+    cursor += sizes[i].aligned_bytes();
   }
 }
 

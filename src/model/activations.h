@@ -1,4 +1,5 @@
 #pragma once
+#include <cstddef>
 #include <cstdint>
 
 #include "backend/backend.h"
@@ -23,13 +24,20 @@ struct Activations {
 // Memory for the largest batch, allocated once. Owned by the model.
 class ActivationBuffers {
  public:
-  ActivationBuffers(const ModelConfig& config, const ShardShape& shape, Backend& backend, std::int64_t rows_max, std::int64_t z_cols_max,
-                    std::int64_t output_rows_max);
+  // The largest counts of rows, columns of z, and rows of logits.
+  struct Limits {
+    std::int64_t rows, z_cols, output_rows;
+  };
+  ActivationBuffers(const ModelConfig& config, const ShardShape& shape, Backend& backend, const Limits& limits);
+  // What the constructor allocates.
+  [[nodiscard]] static std::size_t bytes_for(const ModelConfig& config, const ShardShape& shape, const Backend& backend,
+                                             const Limits& limits);
 
   // Views of the first `rows` rows; z has `z_cols` columns.
   [[nodiscard]] Activations views(std::int64_t rows, std::int64_t z_cols) const;
   [[nodiscard]] Tensor output_hidden(std::int64_t rows) const { return output_hidden_.rows_from(0, rows); }  // [rows, hidden] product
-  [[nodiscard]] Tensor logits(std::int64_t rows) const { return logits_.rows_from(0, rows); }  // [rows, shards * vocabulary stride] fp32
+  // [rows, vocabulary stride] fp32 of this shard; on shard 0 [rows, shards * vocabulary stride], of all shards.
+  [[nodiscard]] Tensor logits(std::int64_t rows) const { return logits_.rows_from(0, rows); }
 
  private:
   Buffer memory_;

@@ -6,6 +6,13 @@
 #include "base/check.h"
 
 namespace slora {
+namespace {
+
+ActivationBuffers::Limits activation_limits(const ModelLimits& limits) {
+  return {limits.step_tokens_max, limits.z_cols_max, limits.output_rows_max};
+}
+
+}  // namespace
 
 Model::Model(ModelConfig config, ModelWeights weights, Backend& backend, Communicator& communicator, const KvGeometry& kv,
              const ModelLimits& limits)
@@ -16,9 +23,14 @@ Model::Model(ModelConfig config, ModelWeights weights, Backend& backend, Communi
       kv_(kv),
       limits_(limits),
       rope_(make_rope_frequencies(config_.rope, config_.head_dim), limits.position_count),
-      activations_(config_, weights_.shape, backend, limits.step_tokens_max, limits.z_cols_max, limits.output_rows_max) {
+      activations_(config_, weights_.shape, backend, activation_limits(limits)) {
   check(weights_.shape.shard_index == communicator.shard_index() && weights_.shape.shard_count == communicator.shard_count(),
         "expected the weights of the communicator's shard");
+}
+
+std::size_t Model::scratch_bytes(const ModelConfig& config, const ShardShape& shape, const Backend& backend, const ModelLimits& limits) {
+  return ActivationBuffers::bytes_for(config, shape, backend, activation_limits(limits)) +
+         RopeTables::bytes_for(config.head_dim, limits.position_count);
 }
 
 LayerContext Model::context_of(const ForwardBatch& batch) {
@@ -56,10 +68,10 @@ Tensor Model::logits(const ForwardBatch& batch, const OutputBlock& block) {
   const Tensor hidden = activations_.output_hidden(rows), logits = activations_.logits(rows);
   const ShardShape& shape = weights_.shape;
   backend_.ops().gather_rows(hidden, act.h, block.rows);
-  const Tensor own = logits.cols_from(shape.shard_index * shape.vocabulary_stride(), shape.vocabulary.count);
+  const Tensor own = logits.cols_from(0, shape.vocabulary.count);
   project(context_of(batch), block.adapters, kHeadSite, act.z.rows_from(0, rows), own, hidden, weights_.head);
-  communicator_.gather(logits);
-  return logits.cols_from(0, config_.vocab_size);
+  communicator_.gather_to_first(logits);  // only shard 0 samples
+  return shape.shard_index == 0 ? logits.cols_from(0, config_.vocab_size) : own;
 }
 
 }  // namespace slora

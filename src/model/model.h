@@ -1,4 +1,5 @@
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 
@@ -29,20 +30,22 @@ class Model {
   // `backend` and `communicator` outlive the model.
   Model(ModelConfig config, ModelWeights weights, Backend& backend, Communicator& communicator, const KvGeometry& kv,
         const ModelLimits& limits);
+  // What the constructor allocates: activations and RoPE tables.
+  [[nodiscard]] static std::size_t scratch_bytes(const ModelConfig& config, const ShardShape& shape, const Backend& backend,
+                                                 const ModelLimits& limits);
 
   // Computes what logits() reads, and writes K and V of the batch's rows into the pool at `pool`. `after_layer`, unless it is empty, is
   // called after each layer: a step may take long. Requires: the batch is within the limits.
   void forward(const ForwardBatch& batch, std::byte* pool, const std::function<void()>& after_layer = {});
 
-  // Logits [block.rows, vocab] fp32 of all shards, valid until the next call. Requires: forward() was last called for `batch`; at most
-  // output_rows_max rows.
+  // Logits [block.rows, vocab] fp32 on shard 0, valid until the next call; on another shard those of its part of the vocabulary. Requires:
+  // forward() was last called for `batch`; at most output_rows_max rows.
   [[nodiscard]] Tensor logits(const ForwardBatch& batch, const OutputBlock& block);
 
   [[nodiscard]] const ModelConfig& config() const { return config_; }
   [[nodiscard]] const ModelWeights& weights() const { return weights_; }
   [[nodiscard]] const KvGeometry& kv_geometry() const { return kv_; }
   [[nodiscard]] const ModelLimits& limits() const { return limits_; }
-  [[nodiscard]] Backend& backend() { return backend_; }
 
  private:
   [[nodiscard]] LayerContext context_of(const ForwardBatch& batch);

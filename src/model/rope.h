@@ -1,4 +1,5 @@
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -22,6 +23,10 @@ struct RopeFrequencies {
 class RopeTables {
  public:
   RopeTables(const RopeFrequencies& frequencies, std::int64_t position_count);
+  // What the constructor allocates.
+  [[nodiscard]] static std::size_t bytes_for(std::int32_t head_dim, std::int64_t position_count) {
+    return static_cast<std::size_t>(2 * position_count * (head_dim / 2)) * sizeof(float);
+  }
   [[nodiscard]] RopeTable view() const { return view_; }
 
  private:
