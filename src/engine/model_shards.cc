@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <source_location>
 #include <thread>
 #include <utility>
 
@@ -25,19 +26,46 @@ AdapterBatch on_shard(std::vector<AdapterSegment>& out, const AdapterBatch& adap
   return local;
 }
 
-void forward_on(const ModelShard& shard, const ForwardBatch& batch, const std::function<void()>& after_layer) {
-  if (shard.communicator->shard_count() > 1) shard.communicator->expect_same(fingerprint(batch));
-  shard.model->forward(batch, shard.arena->base(), after_layer);
-}
-
 }  // namespace
 
-// The thread of one shard and the call that it works on. start() and wait() are called in turn by the engine thread.
+// What all shards compute at the same time. Borrows from the caller until all of them are done.
+struct ModelShards::Call {
+  const ForwardBatch* batch = nullptr;
+  const OutputBlock* block = nullptr;                  // null: a forward pass
+  const std::function<void()>* after_layer = nullptr;  // of a forward pass on shard 0
+};
+
+// An exception that left this function would leave the other shards in a collective that this one never joins, and whoever caught it would
+// wait for their threads forever.
+Tensor ModelShards::compute(ModelShard& shard, LocalSegments& segments, const Call& call) {
+  const std::int32_t index = shard.communicator->shard_index();
+  try {
+    ForwardBatch batch = *call.batch;
+    batch.adapters = on_shard(segments.batch, call.batch->adapters, index);
+    const bool has_others = shard.communicator->shard_count() > 1;
+    if (call.block != nullptr) {
+      const OutputBlock block{call.block->rows, on_shard(segments.block, call.block->adapters, index)};
+      if (has_others) shard.communicator->expect_same(fingerprint(block));
+      return shard.model->logits(batch, block);
+    }
+    if (has_others) shard.communicator->expect_same(fingerprint(batch));
+    const std::function<void()> nothing;
+    shard.model->forward(batch, shard.arena->base(), call.after_layer != nullptr ? *call.after_layer : nothing);
+    return {};
+  } catch (const std::exception& failure) {
+    fail_check(fmt::format("shard {}: expected to compute its part of a step: {}", index, failure.what()), std::source_location::current());
+  } catch (...) {
+    fail_check(fmt::format("shard {}: expected to compute its part of a step: an unknown exception", index),
+               std::source_location::current());
+  }
+}
+
+// The thread of one shard and the call that it works on. start() and wait() are called alternately by the engine thread.
 class ModelShards::Worker {
  public:
-  explicit Worker(ModelShard& shard) : shard_(shard), index_(shard.communicator->shard_index()) {
+  explicit Worker(ModelShard& shard) : shard_(shard) {
     thread_ = std::thread([this] { run(); });
-    pthread_setname_np(thread_.native_handle(), fmt::format("shard {}", index_).c_str());
+    pthread_setname_np(thread_.native_handle(), fmt::format("shard {}", shard.communicator->shard_index()).c_str());
   }
   ~Worker() {
     {
@@ -50,56 +78,41 @@ class ModelShards::Worker {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  // `block` is null for a forward pass. Both outlive wait().
-  void start(const ForwardBatch& batch, const OutputBlock* block) {
+  void start(const Call& call) {
     {
       const std::lock_guard lock(mutex_);
-      batch_ = &batch;
-      block_ = block;
+      call_ = call;
+      is_busy_ = true;
     }
     changed_.notify_all();
   }
   void wait() {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return batch_ == nullptr; });
+    changed_.wait(lock, [this] { return !is_busy_; });
   }
 
  private:
   void run() {
+    LocalSegments segments;
     std::unique_lock lock(mutex_);
     for (;;) {
-      changed_.wait(lock, [this] { return is_stopping_ || batch_ != nullptr; });
+      changed_.wait(lock, [this] { return is_stopping_ || is_busy_; });
       if (is_stopping_) return;
+      const Call call = call_;
       lock.unlock();
-      compute();
+      (void)compute(shard_, segments, call);
       lock.lock();
-      batch_ = nullptr;
+      is_busy_ = false;
       changed_.notify_all();
     }
   }
 
-  void compute() {
-    try {
-      ForwardBatch batch = *batch_;
-      batch.adapters = on_shard(segments_, batch_->adapters, index_);
-      if (block_ == nullptr) {
-        forward_on(shard_, batch, {});
-      } else {
-        (void)shard_.model->logits(batch, {block_->rows, on_shard(block_segments_, block_->adapters, index_)});
-      }
-    } catch (const std::exception& failure) {
-      check(false, fmt::format("shard {}: expected to compute its part of a step: {}", index_, failure.what()));
-    }
-  }
-
   ModelShard& shard_;
-  const std::int32_t index_;
-  std::vector<AdapterSegment> segments_, block_segments_;  // of the thread
   std::mutex mutex_;
   std::condition_variable changed_;
-  const ForwardBatch* batch_ = nullptr;  // guarded by mutex_; null: nothing to do
-  const OutputBlock* block_ = nullptr;   // guarded by mutex_
-  bool is_stopping_ = false;             // guarded by mutex_
+  Call call_;                 // guarded by mutex_
+  bool is_busy_ = false;      // guarded by mutex_
+  bool is_stopping_ = false;  // guarded by mutex_
   std::thread thread_;
 };
 
@@ -115,18 +128,18 @@ ModelShards::ModelShards(std::vector<ModelShard> shards) : shards_(std::move(sha
 
 ModelShards::~ModelShards() = default;
 
-void ModelShards::forward(const ForwardBatch& batch, const std::function<void()>& after_layer) {
-  for (const auto& worker : workers_) worker->start(batch, nullptr);
-  forward_on(shards_.front(), batch, after_layer);
-  for (const auto& worker : workers_) worker->wait();
-}
-
-Tensor ModelShards::logits(const ForwardBatch& batch, const OutputBlock& block) {
-  for (const auto& worker : workers_) worker->start(batch, &block);
-  const Tensor logits = shards_.front().model->logits(batch, block);
+Tensor ModelShards::compute_on_all(const Call& call) {
+  for (const auto& worker : workers_) worker->start({call.batch, call.block, nullptr});
+  const Tensor logits = compute(shards_.front(), segments_, call);
   for (const auto& worker : workers_) worker->wait();
   return logits;
 }
+
+void ModelShards::forward(const ForwardBatch& batch, const std::function<void()>& after_layer) {
+  (void)compute_on_all({&batch, nullptr, &after_layer});
+}
+
+Tensor ModelShards::logits(const ForwardBatch& batch, const OutputBlock& block) { return compute_on_all({&batch, &block, nullptr}); }
 
 std::uint32_t ModelShards::page_count() const {
   std::uint32_t least = shards_.front().arena->page_count();

@@ -20,7 +20,8 @@ struct ModelShard {
 
 // All shards of a model, driven as one. Shard 0 computes on the calling thread, each other shard on a thread of its own, all with the same
 // batch but with their own adapter views and arenas; page numbers mean the same on every shard. Owned by the runtime; forward() and
-// logits() are called by the engine thread. A failure on any shard ends the process.
+// logits() are called by the engine thread. A failure on any shard ends the process with a message that names the shard: the others wait
+// for it in a collective.
 class ModelShards {
  public:
   // Requires: at least one shard; arenas of equal pages.
@@ -31,11 +32,11 @@ class ModelShards {
 
   // As Model's. The batch's segments name the views of shard 0, which have those of the others with them.
   void forward(const ForwardBatch& batch, const std::function<void()>& after_layer = {});
+  // Of shard 0, which has all logits.
   [[nodiscard]] Tensor logits(const ForwardBatch& batch, const OutputBlock& block);
 
   [[nodiscard]] std::int32_t shard_count() const { return static_cast<std::int32_t>(shards_.size()); }
   [[nodiscard]] const ModelShard& shard(std::int32_t index) const { return shards_[static_cast<std::size_t>(index)]; }
-  [[nodiscard]] Model& first_model() { return *shards_.front().model; }
   [[nodiscard]] const Model& first_model() const { return *shards_.front().model; }
   // Of shard 0, which has all logits.
   [[nodiscard]] Ops& ops() { return shards_.front().backend->ops(); }
@@ -44,8 +45,19 @@ class ModelShards {
 
  private:
   class Worker;
+  struct Call;
+  // The segments of a call with the views of one shard; a buffer that is reused.
+  struct LocalSegments {
+    std::vector<AdapterSegment> batch, block;
+  };
+
+  // Computes a call on one shard; returns the logits, if it asks for them.
+  static Tensor compute(ModelShard& shard, LocalSegments& segments, const Call& call);
+  // Computes it on all shards.
+  Tensor compute_on_all(const Call& call);
 
   std::vector<ModelShard> shards_;
+  LocalSegments segments_;                        // of shard 0
   std::vector<std::unique_ptr<Worker>> workers_;  // of shards 1, 2, ...
 };
 

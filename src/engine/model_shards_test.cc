@@ -97,13 +97,41 @@ TEST(ModelShards, GiveTheLogitsOfTheModelInOnePiece) {
   }
 }
 
+template <std::int32_t kFailing>
+std::unique_ptr<Backend> failing_on(std::int32_t shard) {
+  if (shard != kFailing) return reference(shard);
+  return std::make_unique<FailingBackend>(reference(shard));
+}
+
 TEST(ModelShardsDeathTest, EndTheProcessNamingTheShardThatFails) {
   ::testing::FLAGS_gtest_death_test_style = "threadsafe";
-  const MakeBackend fail_on_second = [](std::int32_t shard) -> std::unique_ptr<Backend> {
-    if (shard == 0) return reference(shard);
-    return std::make_unique<FailingBackend>(reference(shard));
+  EXPECT_DEATH((void)run(*make_model(2, failing_on<1>)), "shard 1: expected to compute its part of a step: the device is lost");
+}
+
+// A caller that would catch the exception of the shard on its own thread must not wait for the threads of the others.
+TEST(ModelShardsDeathTest, EndTheProcessWhenTheShardOnTheCallingThreadFails) {
+  ::testing::FLAGS_gtest_death_test_style = "threadsafe";
+  const auto run_and_catch = [] {
+    try {
+      (void)run(*make_model(2, failing_on<0>));
+    } catch (const std::exception&) {
+    }
   };
-  EXPECT_DEATH((void)run(*make_model(2, fail_on_second)), "shard 1: expected to compute its part of a step: the device is lost");
+  EXPECT_DEATH(run_and_catch(), "shard 0: expected to compute its part of a step: the device is lost");
+}
+
+TEST(ModelShardsDeathTest, EndTheProcessWhenShardsHaveTheViewsOfDifferentAdapters) {
+  ::testing::FLAGS_gtest_death_test_style = "threadsafe";
+  AdapterView view;
+  view.id = AdapterId{3};
+  view.other_shards.emplace_back().id = AdapterId{4};
+  const std::vector<TokenId> tokens = {3};
+  const std::vector<std::int32_t> positions = {0};
+  const std::vector<PageIndex> pages = {PageIndex{2}};
+  const std::vector<SpanView> spans = {{0, 1, 0, pages}};
+  const std::vector<AdapterSegment> segments = {{0, 1, 0, 1.0f, &view}};
+  EXPECT_DEATH(make_model(2, reference)->forward({tokens, positions, spans, {segments, 0}}),
+               "shard 1: expected the same collective as on shard 0, expect_same");
 }
 
 }  // namespace
