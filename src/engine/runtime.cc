@@ -18,8 +18,9 @@ namespace {
 constexpr std::uint64_t kPoolBytesDefaultMax = std::uint64_t{8} << 30;
 constexpr std::uint64_t kPageCountMax = std::uint64_t{1} << 31;
 constexpr double kPositionsMax = 1 << 24;
-constexpr std::int32_t kOutputRowsMin = 32;     // logits at a time, so that scoring a prompt reads the head's weights seldom
-constexpr std::int32_t kWidestSiteModules = 3;  // q, k, v
+constexpr std::int32_t kPositionsDefaultMax = 1 << 20;  // unless --max-model-len allows more
+constexpr std::int32_t kOutputRowsMin = 32;             // logits at a time, so that scoring a prompt reads the head's weights seldom
+constexpr std::int32_t kWidestSiteModules = 3;          // q, k, v
 
 double gib(std::uint64_t bytes) { return static_cast<double>(bytes) / static_cast<double>(std::uint64_t{1} << 30); }
 
@@ -62,6 +63,14 @@ Result<std::vector<std::unique_ptr<Backend>>> make_backends(const RuntimeOptions
   return backends;
 }
 
+std::int32_t running_max_of(const RuntimeOptions& options) { return std::min(options.running_max, options.step_tokens_max); }
+
+// Where ranks are split, each shard's columns are as many as the largest share's.
+ModelLimits make_model_limits(const RuntimeOptions& options, std::int64_t position_count) {
+  return {options.step_tokens_max, std::max(running_max_of(options), kOutputRowsMin),
+          kWidestSiteModules * kAdapterRankMax + options.shard_count - 1, position_count};
+}
+
 // The packed weights, and then the pool, must fit in free memory: the system allocates it at first use, so an allocation that is too large
 // would end the process hours later.
 Status check_weight_bytes(std::uint64_t weight_bytes) {
@@ -71,9 +80,11 @@ Status check_weight_bytes(std::uint64_t weight_bytes) {
                gib(available));
 }
 
-// `page_bytes`: of a page on all shards.
-Result<std::uint64_t> choose_pool_bytes(const RuntimeOptions& options, std::size_t page_bytes) {
-  const std::uint64_t available = available_memory_bytes();
+// `page_bytes`: of a page on all shards. `scratch_bytes`: what will be allocated in addition to the pool.
+Result<std::uint64_t> choose_pool_bytes(const RuntimeOptions& options, std::size_t page_bytes, std::uint64_t scratch_bytes) {
+  const std::uint64_t free_bytes = available_memory_bytes();
+  // At least one byte: 0 means that the system gives no number.
+  const std::uint64_t available = free_bytes == 0 ? 0 : std::max(free_bytes, scratch_bytes + 1) - scratch_bytes;
   const std::uint64_t wanted = options.pool_bytes ? *options.pool_bytes : std::min(kPoolBytesDefaultMax, available / 2);
   const std::string_view origin = options.pool_bytes ? "--pool-memory" : "half of the free memory";
   if (available != 0 && wanted > available) {
@@ -158,6 +169,19 @@ Result<KvGeometry> choose_kv_geometry(const RuntimeOptions& options, const Model
   return kv;
 }
 
+// The scratch of the models of all shards, which is allocated after the pool's size has been chosen: at most this, because a smaller pool
+// allows fewer positions.
+std::uint64_t scratch_bytes_max(const RuntimeOptions& options, const ModelConfig& config, std::span<const ShardShape> shapes,
+                                std::span<const std::unique_ptr<Backend>> backends, const KvGeometry& kv) {
+  const std::uint64_t pages = options.pool_bytes.value_or(kPoolBytesDefaultMax) / (kv.page_bytes() * shapes.size());
+  const auto pool_tokens = static_cast<std::int64_t>(std::min(pages, kPageCountMax)) * kv.page_tokens;
+  const std::int64_t wanted = std::max(std::int64_t{options.max_model_len.value_or(kPositionsDefaultMax)}, std::int64_t{0});
+  const ModelLimits limits = make_model_limits(options, std::min({wanted, trained_positions(config), pool_tokens}));
+  std::uint64_t bytes = 0;
+  for (std::size_t i = 0; i < shapes.size(); ++i) bytes += Model::scratch_bytes(config, shapes[i], *backends[i], limits);
+  return bytes;
+}
+
 std::vector<std::unique_ptr<Communicator>> make_communicators(std::int32_t shard_count) {
   if (shard_count > 1) return ThreadCommunicator::make_group(shard_count);
   std::vector<std::unique_ptr<Communicator>> single;
@@ -167,7 +191,7 @@ std::vector<std::unique_ptr<Communicator>> make_communicators(std::int32_t shard
 
 Result<std::int32_t> choose_max_model_len(const RuntimeOptions& options, const ModelConfig& config, std::int64_t pool_tokens) {
   const std::int64_t trained = trained_positions(config);
-  if (!options.max_model_len) return static_cast<std::int32_t>(std::min({trained, pool_tokens, std::int64_t{1} << 20}));
+  if (!options.max_model_len) return static_cast<std::int32_t>(std::min({trained, pool_tokens, std::int64_t{kPositionsDefaultMax}}));
   if (*options.max_model_len < 2) return error("E_MAX_MODEL_LEN", "--max-model-len: expected at least 2, found {}", *options.max_model_len);
   if (*options.max_model_len > trained) {
     return error("E_MAX_MODEL_LEN", "--max-model-len: {} is beyond the {} positions that the model was made for (config.json, {})",
@@ -258,14 +282,15 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   const Result<KvGeometry> kv = choose_kv_geometry(options, parts.config, shapes->front(), first.kv_dtype());
   if (!kv) return tl::unexpected(kv.error());
   const auto shard_count = static_cast<std::uint64_t>(options.shard_count);
-  const Result<std::uint64_t> pool_bytes = choose_pool_bytes(options, kv->page_bytes() * shard_count);
+  const Result<std::uint64_t> pool_bytes =
+      choose_pool_bytes(options, kv->page_bytes() * shard_count, scratch_bytes_max(options, parts.config, *shapes, *backends, *kv));
   if (!pool_bytes) return tl::unexpected(pool_bytes.error());
 
   EngineOptions engine;
   engine.scheduler.page_count = static_cast<std::uint32_t>(*pool_bytes / (kv->page_bytes() * shard_count));
   engine.scheduler.page_tokens = kv->page_tokens;
   engine.scheduler.step_tokens_max = options.step_tokens_max;
-  engine.scheduler.running_max = std::min(options.running_max, options.step_tokens_max);
+  engine.scheduler.running_max = running_max_of(options);
   engine.scheduler.waiting_max = options.waiting_max;
   engine.model_name = options.model_name;
   const Result<std::int32_t> max_model_len = choose_max_model_len(options, parts.config, tokens_that_fit(engine.scheduler, 0));
@@ -274,9 +299,7 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
 
   parts.adapters = std::make_unique<AdapterStore>(
       AdapterBase{make_module_table(parts.config, *shapes), first.adapter_format(), kv->page_bytes(), kAdapterRankMax});
-  // Where ranks are split, each shard's columns are as many as the largest share's.
-  const ModelLimits limits{options.step_tokens_max, std::max(engine.scheduler.running_max, kOutputRowsMin),
-                           kWidestSiteModules * kAdapterRankMax + options.shard_count - 1, parts.max_model_len};
+  const ModelLimits limits = make_model_limits(options, parts.max_model_len);
   parts.model = make_model_shards(parts.config, std::move(*backends), std::move(weights->shards), *kv, limits, engine.scheduler.page_count);
   if (Status added = add_adapters(options, *parts.adapters); !added) return forward_error(added);
   Result<std::unique_ptr<Policy>> policy = make_policy(options.policy);
@@ -290,7 +313,7 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
 
 const ModelConfig& Runtime::model_config() const { return parts_->config; }
 const GenerationConfig& Runtime::generation_config() const { return parts_->generation; }
-Model& Runtime::model() { return parts_->model->first_model(); }
+const Model& Runtime::model() const { return parts_->model->first_model(); }
 Engine& Runtime::engine() { return *parts_->engine; }
 AdapterStore& Runtime::adapters() { return *parts_->adapters; }
 MetricsRegistry& Runtime::metrics() { return parts_->metrics; }

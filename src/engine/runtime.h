@@ -53,7 +53,7 @@ class Runtime {
 
   [[nodiscard]] const ModelConfig& model_config() const;
   [[nodiscard]] const GenerationConfig& generation_config() const;
-  [[nodiscard]] Model& model();  // of shard 0
+  [[nodiscard]] const Model& model() const;  // of shard 0
   [[nodiscard]] Engine& engine();
   [[nodiscard]] AdapterStore& adapters();
   [[nodiscard]] MetricsRegistry& metrics();
