@@ -15,14 +15,12 @@ struct RankSlice {
 };
 [[nodiscard]] RankSlice rank_slice(std::int32_t rank, std::int32_t shard, std::int32_t shard_count, std::int32_t first_shard);
 
-// What one shard stores of an adapter, ordered by site. No part of A is on two shards, and no part of B but for KV heads that several
-// shards hold.
-// - Where shards hold slices of the base's outputs (qkv, gate_up, head), a shard has A of its own ranks, in a record of its own, and then
-// for
-//   each shard's ranks a record with B of its own outputs; the first of those has the biases.
-// - Where shards hold slices of the base's inputs (o, down), a shard has A of all ranks and its own inputs, and B of all ranks and of the
-//   outputs that it adds to the partial sum.
-// With one shard these are the records as they are. Requires: records ordered by (site, slice_begin), their parts whole.
+// What one shard stores of an adapter, ordered by site; with one shard, the records as they are.
+// Where shards hold slices of the base's outputs (qkv, gate_up, head), a shard has A of its own ranks, in a record of its own, and then for
+// each shard's ranks a record with B of its own outputs; the first of those has the biases. Where shards hold slices of the base's inputs
+// (o, down), a shard has A of all ranks and its own inputs, and B of all ranks and of the outputs that it adds to the partial sum. No part
+// of A is on two shards, and no part of B is, except for that of a KV head that several shards hold.
+// Requires: records ordered by (site, slice_begin), their parts whole.
 [[nodiscard]] std::vector<AdapterRecord> cut_for_shard(std::span<const AdapterRecord> records, const ModuleTable& base, std::int32_t shard);
 
 }  // namespace slora

@@ -11,7 +11,8 @@
 namespace slora {
 
 // A list of tokens that never changes and whose copies share one buffer. Any thread. A shared_ptr, because the API reads a prompt until its
-// answer is written and the engine until its sequence has ended, and either may come last; a prompt of a million tokens is held once.
+// answer is written and the engine until its sequence has ended, and either may come last. All choices of a request share its prompts; the
+// scheduler has a copy for each sequence, which it appends the output to.
 class SharedTokens {
  public:
   // As the standard's containers have them, for code that takes any of these.
