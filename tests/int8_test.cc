@@ -54,8 +54,9 @@ Rows run(GoldenModel& model, const Text& text) {
   return model.run_alone(text.tokens, text.adapter.empty() ? nullptr : model.adapter(text.adapter));
 }
 
-Differences measure(const std::vector<Rows>& exact, const std::string& name, WeightStorage weights, const std::vector<Text>& texts) {
-  GoldenModel model(name, {.backend = "cpu", .threads = 2, .weights = weights});
+Differences measure(const std::vector<Rows>& exact, const std::string& name, const GoldenModel::Options& options,
+                    const std::vector<Text>& texts) {
+  GoldenModel model(name, options);
   Differences out;
   for (std::size_t i = 0; i < texts.size(); ++i) {
     const Rows rows = run(model, texts[i]);
@@ -87,28 +88,48 @@ struct Pair {
   Differences bf16, int8;
 };
 
-Pair compare(const std::string& name, const std::string& folder, const std::vector<Text>& texts) {
+Pair compare(const std::string& name, const std::string& folder, const std::vector<Text>& texts, std::int32_t shards = 1) {
   GoldenModel reference(folder, {.backend = "reference"});
   std::vector<Rows> exact;
   for (const Text& text : texts) exact.push_back(run(reference, text));
-  const Pair found{measure(exact, folder, WeightStorage::bf16, texts), measure(exact, folder, WeightStorage::int8, texts)};
+  const int threads = 2 / shards;
+  const Pair found{measure(exact, folder, {.backend = "cpu", .threads = threads, .shards = shards}, texts),
+                   measure(exact, folder, {.backend = "cpu", .threads = threads, .shards = shards, .weights = WeightStorage::int8}, texts)};
   print(name, "bf16", found.bf16);
   print(name, "int8", found.int8);
   return found;
 }
 
+// The prompts of a random model whose logits are known.
+std::vector<Text> golden_texts(const std::string& name) {
+  const Expected expected(name);
+  std::vector<Text> texts;
+  for (const std::string& ids : expected.names_with("ids.")) {
+    const std::string prompt = ids.substr(4);
+    if (expected.has("logits." + prompt) && expected.tokens(ids).size() > 1) texts.push_back({"", expected.tokens(ids)});
+  }
+  return texts;
+}
+
 TEST(Int8, ErrsAsMuchMoreThanBf16AsItsLevelsAreFewerOnRandomModels) {
   for (const std::string& name : golden_models_with("expected.safetensors")) {
-    const Expected expected(name);
-    std::vector<Text> texts;
-    for (const std::string& ids : expected.names_with("ids.")) {
-      const std::string prompt = ids.substr(4);
-      if (expected.has("logits." + prompt) && expected.tokens(ids).size() > 1) texts.push_back({"", expected.tokens(ids)});
-    }
-    const Pair found = compare(name, name, texts);
+    const Pair found = compare(name, name, golden_texts(name));
     EXPECT_LE(found.int8.all_mean(), kSlack * kInt8OverBf16 * found.bf16.all_mean()) << name;
     EXPECT_GT(found.int8.all_mean(), found.bf16.all_mean()) << name << ": weights in 8 bits were asked for";
   }
+}
+
+// Each shard's groups begin at its own inputs of o and down, so they are other groups than those of the model in one piece.
+TEST(Int8, ErrsNoMoreInShards) {
+  int compared = 0;
+  for (const std::string& name : golden_models_with("expected.safetensors")) {
+    if (!make_shard_shape(*read_model_config(golden_folder(name)), 0, 2)) continue;
+    const std::vector<Text> texts = golden_texts(name);
+    const Pair whole = compare(name, name, texts), shards = compare(name + ", 2 shards", name, texts, 2);
+    EXPECT_LE(shards.int8.all_mean(), kSlack * kInt8OverBf16 * whole.bf16.all_mean()) << name;
+    ++compared;
+  }
+  EXPECT_GE(compared, 8);
 }
 
 // Prompts with their right answers, for the base and every adapter.

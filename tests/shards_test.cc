@@ -268,7 +268,10 @@ TEST(Collectives, OfALayerAreAsManyAndAsLargeAsSLoRASays) {
     EXPECT_EQ(after[1].all_reduces - after[0].all_reduces, 2u);
     EXPECT_EQ(after[1].all_reduce_bytes - after[0].all_reduce_bytes, 2u * kBaseRows * MadeModel::kHidden * sizeof(float));
     EXPECT_EQ(after[1].gathers, before.gathers) << "nothing for adapters";
-    EXPECT_EQ(model.counts().gathers - after[1].gathers, 1u) << "the logits";
+    EXPECT_EQ(model.counts().gathers, before.gathers);
+    EXPECT_EQ(model.counts().gathers_to_first - before.gathers_to_first, 1u) << "the logits";
+    const std::int64_t logits = kBaseRows * shard_count * ((MadeModel::kVocab + shard_count - 1) / shard_count);
+    EXPECT_EQ(model.counts().gather_to_first_bytes - before.gather_to_first_bytes, logits * sizeof(float));
 
     after.clear();
     (void)model.run({{1, {1, 2, 3, 4, 5, 6}, nullptr}, {2, {7, 8, 9, 10, 11}, adapter}});
@@ -282,7 +285,30 @@ TEST(Collectives, OfALayerAreAsManyAndAsLargeAsSLoRASays) {
     const double attention = share * (2 * kRows * MadeModel::kHidden + 5 * kAdapterRows * kRank);
     const double mlp = share * (2 * kRows * MadeModel::kHidden + 4 * kAdapterRows * kRank);
     EXPECT_DOUBLE_EQ(layer.sent_bytes(shard_count), sizeof(float) * (attention + mlp));
-    EXPECT_EQ(model.counts().gathers - second.gathers, 2u) << "the head's ranks and the logits";
+    EXPECT_EQ(model.counts().gathers - second.gathers, 1u) << "the head's ranks";
+    EXPECT_EQ(model.counts().gathers_to_first - second.gathers_to_first, 1u) << "the logits";
+  }
+}
+
+// Shrink results have as many columns as the largest rank of the batch needs, for the rows of all adapters: shards exchange them in one
+// collective per site, however unequal the ranks are.
+TEST(Collectives, OfABatchOfUnequalRanksHaveTheColumnsOfTheLargest) {
+  constexpr std::int64_t kRank = 33, kAdapterRows = 4 + 3, kRows = kAdapterRows + 2;
+  MadeModel made;
+  const std::string small = made.make_adapter(3, "r3"), large = made.make_adapter(kRank, "r33");
+  for (const std::int32_t shard_count : {2, 4}) {
+    GoldenModel model(made.folder(), {.shards = shard_count, .page_tokens = kPageTokens});
+    std::vector<CollectiveCounts> after;
+    model.set_after_layer([&] { after.push_back(model.counts()); });
+    (void)model.run({{0, {1, 2}, nullptr}, {1, {1, 2, 3, 4}, model.adapter(small)}, {2, {7, 8, 9}, model.adapter(large)}});
+    ASSERT_EQ(after.size(), 2u);
+    const auto rounded_up = [&](std::int64_t ranks) { return (ranks + shard_count - 1) / shard_count * shard_count; };
+    EXPECT_EQ(after[1].all_reduces - after[0].all_reduces, 2u + 2u);
+    EXPECT_EQ(after[1].all_reduce_bytes - after[0].all_reduce_bytes,
+              2 * (kRows * MadeModel::kHidden + kAdapterRows * kRank) * sizeof(float));
+    EXPECT_EQ(after[1].gathers - after[0].gathers, 2u);
+    EXPECT_EQ(after[1].gather_bytes - after[0].gather_bytes, kAdapterRows * (rounded_up(3 * kRank) + rounded_up(2 * kRank)) * sizeof(float))
+        << "q, k, v and gate, up";
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <fstream>
 #include <future>
+#include <thread>
 
 #include "engine/testing/engine_fixture.h"
 
@@ -133,15 +134,44 @@ INSTANTIATE_TEST_SUITE_P(Backends, EngineAnswers,
                            return test.param.backend + (test.param.shards == 1 ? "" : "_in_" + std::to_string(test.param.shards));
                          });
 
-// In fp32 shards differ from the model in one piece by rounding only, which changes no greedy choice of this model.
+// In fp32 shards differ from the model in one piece by rounding only, which changes no greedy choice of these models.
 TEST(Engine, GivesTheSameTokensInShards) {
-  TestEngine whole({}), shards({.shards = 2});
-  for (const std::string& adapter : {std::string(), adapter_names().front(), adapter_names().back()}) {
+  const EngineSetting four_heads{
+      .model = "llama_bias", .page_tokens = 16, .adapters = kGolden / "llama_bias" / "adapters"};  // 4 shards share 2 KV heads
+  for (const auto& [setting, shard_count] : {std::pair(EngineSetting{}, 2), std::pair(four_heads, 4)}) {
+    EngineSetting cut = setting;
+    cut.shards = shard_count;
+    TestEngine whole(setting), shards(cut);
+    std::vector<std::string> adapters = names_in(setting.adapters);
+    adapters.emplace_back();
+    std::vector<SequenceId> ids;
     const std::vector<TokenId> prompt = {4, 8, 15, 16, 23, 42};
-    const Stream expected = whole.wait(whole.submit(whole.request(adapter, prompt, 20)));
-    const Stream found = shards.wait(shards.submit(shards.request(adapter, prompt, 20)));
-    EXPECT_EQ(found.tokens, expected.tokens) << adapter;
-    for (std::size_t i = 0; i < expected.logprobs.size(); ++i) EXPECT_NEAR(found.logprobs[i], expected.logprobs[i], 1e-4);
+    for (const std::string& adapter : adapters) ids.push_back(shards.submit(shards.request(adapter, prompt, 20)));
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      const Stream expected = whole.wait(whole.submit(whole.request(adapters[i], prompt, 20)));
+      const Stream found = shards.wait(ids[i]);
+      EXPECT_EQ(found.tokens, expected.tokens) << adapters[i];
+      ASSERT_EQ(found.logprobs.size(), expected.logprobs.size()) << found.error_message;
+      for (std::size_t k = 0; k < expected.logprobs.size(); ++k) EXPECT_NEAR(found.logprobs[k], expected.logprobs[k], 1e-4);
+      const Stream alone = shards.wait(shards.submit(shards.request(adapters[i], prompt, 20)));
+      EXPECT_EQ(alone.logprobs, found.logprobs) << adapters[i] << ": the same bits alone as mixed";
+    }
+  }
+}
+
+TEST(Engine, SharesThePoolAmongItsShards) {
+  for (const std::int32_t shard_count : {1, 2}) {
+    RuntimeOptions options;
+    options.model_folder = kGolden / "mix32";
+    options.backend = "reference";
+    options.page_tokens = 8;
+    options.shard_count = shard_count;
+    options.pool_bytes = 1000003;
+    const ModelConfig config = *read_model_config(options.model_folder.string());
+    const std::size_t page_bytes = make_kv_geometry(config, *make_shard_shape(config, 0, shard_count), DType::f32, 8).page_bytes();
+    const auto runtime = Runtime::create(options, [](std::vector<TokenEvent>&&) {});
+    ASSERT_TRUE(runtime) << runtime.error().message;
+    EXPECT_EQ((*runtime)->engine().stats().scheduler.pages_total, 1000003 / (page_bytes * static_cast<std::size_t>(shard_count)));
   }
 }
 
@@ -267,6 +297,52 @@ TEST_F(EngineWithOwnAdapters, FailsOnlyTheRequestsOfAnAdapterThatCannotBeLoaded)
   EXPECT_FALSE(failed.error_message.empty());
   EXPECT_EQ(engine.wait(fine_id).end, EndReason::length);
   EXPECT_FALSE(engine.runtime().adapters().resolve("a21_r16").has_value());
+}
+
+// The last rows of q's B are on the second shard only, and are the only ones that can't be stored.
+TEST_F(EngineWithOwnAdapters, FailsAnAdapterThatOneShardCannotStoreAndUsesItsPagesAgain) {
+  for (const char* name : {"a21_r16", "a14_r8"}) {
+    const std::string path = (folder_ / name / "adapter_model.safetensors").string();
+    std::uint64_t last = 0;
+    {
+      const Result<SafetensorsFile> file = SafetensorsFile::open(path);
+      ASSERT_TRUE(file);
+      for (const TensorInfo& info : file->tensors()) {
+        if (info.name.ends_with("q_proj.lora_B.weight")) last = info.offset + info.bytes - sizeof(float);
+      }
+    }
+    ASSERT_GT(last, 0u) << name;
+    fs::copy(folder_ / name, folder_ / (std::string("broken_") + name));
+    std::fstream broken(folder_ / (std::string("broken_") + name) / "adapter_model.safetensors",
+                        std::ios::binary | std::ios::in | std::ios::out);
+    broken.seekp(static_cast<std::streamoff>(last));
+    broken << "\xff\xff\xff\xff";
+    ASSERT_TRUE(broken.flush());
+  }
+  EngineSetting setting{.shards = 2, .adapters = folder_};
+  std::uint32_t largest = 0;
+  {
+    TestEngine engine(setting);
+    for (const std::string& name : names_in(folder_)) largest = std::max(largest, engine.request(name, {1}, 1).adapter->page_count());
+  }
+  setting.page_count = largest + 8;  // for one adapter and one sequence at a time
+  TestEngine engine(setting);
+  for (const char* name : {"broken_a21_r16", "broken_a14_r8"}) {
+    const SequenceId broken = engine.submit(engine.request(name, {1, 2, 3}, 5));
+    const SequenceId base = engine.submit(engine.request("", {1, 2, 3}, 5));
+    const Stream failed = engine.wait(broken);
+    EXPECT_EQ(failed.end, EndReason::adapter_failed);
+    EXPECT_EQ(failed.error_code, "E_NONFINITE") << failed.error_message;
+    EXPECT_EQ(engine.wait(base).end, EndReason::length);
+  }
+  for (const char* name : {"a21_r16", "a14_r8"}) {
+    EXPECT_EQ(engine.wait(engine.submit(engine.request(name, {1, 2, 3}, 5))).end, EndReason::length) << name;
+  }
+  EXPECT_TRUE(clear_caches(engine.engine()));
+  const auto free_pages = [&] { return engine.engine().stats().scheduler.pages_free; };
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);  // for the statistics of the next iteration
+  while (free_pages() < setting.page_count && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  EXPECT_EQ(free_pages(), setting.page_count);
 }
 
 TEST_F(EngineWithOwnAdapters, ServesANewContentUnderAnOldNameToNewRequestsOnly) {

@@ -78,8 +78,14 @@ class StepCounter {
   std::atomic<bool> held_{false};
 };
 
-class StepAllocation : public ::testing::TestWithParam<int> {};
-INSTANTIATE_TEST_SUITE_P(Threads, StepAllocation, ::testing::Values(1, 2));
+struct AllocationCase {
+  int threads;
+  std::int32_t shards;
+};
+void PrintTo(const AllocationCase& test, std::ostream* out) { *out << test.threads << " threads, " << test.shards << " shards"; }
+
+class StepAllocation : public ::testing::TestWithParam<AllocationCase> {};
+INSTANTIATE_TEST_SUITE_P(Threads, StepAllocation, ::testing::Values(AllocationCase{1, 1}, AllocationCase{2, 1}, AllocationCase{2, 2}));
 
 TEST_P(StepAllocation, NothingIsAllocatedInAWarmStep) {
   constexpr std::int32_t kOutputTokens = 150;  // 37 new pages for each
@@ -89,7 +95,8 @@ TEST_P(StepAllocation, NothingIsAllocatedInAWarmStep) {
   options.model_folder = kGolden / "mix32";
   options.model_name = "mix32";
   options.backend = "cpu";
-  options.threads = GetParam();
+  options.threads = GetParam().threads;
+  options.shard_count = GetParam().shards;
   options.page_tokens = 4;
   options.step_tokens_max = 64;
   options.running_max = 16;

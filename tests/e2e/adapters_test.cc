@@ -69,6 +69,29 @@ TEST(Adapters, AnswerTheSameAloneAndMixedWithAllOthers) {
   EXPECT_EQ(mixed, alone);
 }
 
+TEST(Adapters, AnswerTheSameFromAModelInShards) {
+  std::vector<std::string> arguments = demo_arguments();
+  arguments.insert(arguments.end(), {"--shards", "2"});
+  const ServerProcess shards(arguments);
+  std::vector<Example> examples;
+  for (const Example& example : examples_per_adapter(3)) {
+    if (example.adapter == "shout") examples.push_back({"demo", example.prompt, ""});
+    if (example.adapter == "shout" || example.adapter == "spanish") examples.push_back(example);
+  }
+  ASSERT_EQ(examples.size(), 9u);
+  std::vector<std::string> expected, mixed(examples.size());
+  for (const Example& example : examples) {
+    expected.push_back(chat_text(post(demo_server().port(), "/v1/chat/completions", chat_body(example.adapter, example.prompt))));
+  }
+  std::vector<std::thread> clients;
+  for (std::size_t i = 0; i < examples.size(); ++i) {
+    clients.emplace_back(
+        [&, i] { mixed[i] = chat_text(post(shards.port(), "/v1/chat/completions", chat_body(examples[i].adapter, examples[i].prompt))); });
+  }
+  for (std::thread& client : clients) client.join();
+  EXPECT_EQ(mixed, expected);
+}
+
 TEST(Adapters, AnUnknownOneIs404AndARefusedOne400WithItsReason) {
   const Reply unknown = post(demo_server().port(), "/v1/chat/completions", chat_body("nobody", "Hi"));
   EXPECT_EQ(unknown.status, 404);

@@ -143,11 +143,14 @@ class TestEngine {
   std::unique_ptr<Runtime> runtime_;
 };
 
-inline std::vector<std::string> adapter_names() {
+// Of the folders in a folder.
+inline std::vector<std::string> names_in(const fs::path& folder) {
   std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(kGolden / "mix32" / "adapters")) names.push_back(entry.path().filename().string());
+  for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename().string());
   std::ranges::sort(names);
   return names;
 }
+
+inline std::vector<std::string> adapter_names() { return names_in(kGolden / "mix32" / "adapters"); }
 
 }  // namespace slora::testing
