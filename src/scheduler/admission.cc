@@ -166,7 +166,7 @@ bool Scheduler::try_admit(Sequence& sequence, std::int32_t share) {
 
 bool Scheduler::try_pass_over(Sequence& sequence) {
   step_.is_short_of_pages = true;
-  if (std::cmp_greater_equal(step_.passed_over.size(), step_.misfits_max)) return false;
+  if (std::cmp_greater_equal(step_.passed_over.size(), step_.passed_over_max)) return false;
   if (sequence.state == SequenceState::preempted || sequence.overtaken_count >= options_.overtaken_max) return false;
   step_.passed_over.push_back(&sequence);
   return true;

@@ -55,7 +55,7 @@ struct StepDecision {
   std::vector<std::size_t> running;
   // How many waiting sequences that do not fit may be passed over in this step; initially 0: the first of them ends admission. The
   // scheduler bounds how often one sequence is passed over, and no preempted one is.
-  std::int32_t misfits_max = 0;
+  std::int32_t passed_over_max = 0;
 };
 
 // Service that a sequence got, or that was spent on it. Each event is reported once; what is zero did not happen.

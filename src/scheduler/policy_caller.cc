@@ -23,10 +23,10 @@ const StepDecision& PolicyCaller::decide(StepView view) {
   decision_.running.resize(running_.size());
   std::iota(decision_.running.begin(), decision_.running.end(), std::size_t{0});
   decision_.given_up.clear();
-  decision_.misfits_max = 0;
+  decision_.passed_over_max = 0;
   policy_->decide(view, decision_);
 
-  check(decision_.misfits_max >= 0, "expected a policy to pass over 0 sequences or more");
+  check(decision_.passed_over_max >= 0, "expected a policy to pass over 0 sequences or more");
   check(decision_.running.size() == running_.size(), "expected a policy to order all running sequences");
   marks_.assign(running_.size(), 0);
   mark(decision_.running);

@@ -94,7 +94,7 @@ void Scheduler::decide(Timestamp now) {
                       .now = now,
                       .prompt_tokens_max = prompt_tokens_of(policy_.running(), slot_count(), options_.step_tokens_max),
                       .pages_available = budget_.unpromised()});
-  step_.misfits_max = std::min(decision.misfits_max, kMisfitsMax);
+  step_.passed_over_max = std::min(decision.passed_over_max, kPassedOverMax);
   step_.running.clear();
   for (const std::size_t index : decision.running) step_.running.push_back({running_[index], &policy_.running()[index]});
   step_.line.assign(line_.preempted().begin(), line_.preempted().end());

@@ -92,7 +92,7 @@ class Scheduler {
 
  private:
   static constexpr std::int32_t kPreemptionsMax = 3;        // then a sequence comes back only with its worst case reserved
-  static constexpr std::int32_t kMisfitsMax = 16;           // sequences of one step that are passed over, whatever the policy says
+  static constexpr std::int32_t kPassedOverMax = 16;        // sequences of one step that are passed over, whatever the policy says
   static constexpr std::size_t kPrefetchSequenceCount = 8;  // next in line, whose adapters are loaded ahead
 
   // Holdings of sequences that ended or were preempted, kept until the plan is committed: the device may still read or write them.
@@ -115,7 +115,7 @@ class Scheduler {
     std::vector<Sequence*> line;  // waiting, in the order to try
     std::vector<Sequence*> given_up;
     std::vector<Sequence*> passed_over;  // did not fit; those after them may still be tried
-    std::int32_t misfits_max = 0;
+    std::int32_t passed_over_max = 0;
     std::vector<Choice> chosen;
     std::vector<AdapterLoad> loads;
     std::int32_t prompt_tokens_left = 0;

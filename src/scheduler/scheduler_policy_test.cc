@@ -124,7 +124,7 @@ TEST_F(SchedulerPolicyTest, PassesOverWhatDoesNotFitAsOftenAsThePolicyAndTheBoun
   for (std::uint64_t id = 3; id <= 6; ++id) ASSERT_TRUE(play->add(id, 4, 1));
   play->step();
   EXPECT_EQ(play->spans(), (Spans{{1, 1}})) << "nobody may be passed over";
-  policy->script = [](const StepView&, StepDecision& decision) { decision.misfits_max = 1; };
+  policy->script = [](const StepView&, StepDecision& decision) { decision.passed_over_max = 1; };
   play->step();
   EXPECT_EQ(play->spans(), (Spans{{1, 1}, {3, 4}, {4, 4}})) << "two times is the bound";
   play->step();

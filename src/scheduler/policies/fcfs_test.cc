@@ -32,7 +32,7 @@ TEST(FcfsPolicy, ServesByArrivalWhateverThePriorities) {
 TEST(FcfsPolicy, GivesNobodyUpAndPassesNobodyOver) {
   const StepDecision decision = decide({0, 0});
   EXPECT_TRUE(decision.given_up.empty());
-  EXPECT_EQ(decision.misfits_max, 0);
+  EXPECT_EQ(decision.passed_over_max, 0);
 }
 
 TEST(FcfsPolicy, LetsAPromptTakeWhatIsLeft) { EXPECT_EQ(FcfsPolicy().prompt_tokens({}, 17), 17); }

@@ -29,7 +29,7 @@ TEST(PriorityPolicy, ServesByPriorityThenArrival) { EXPECT_EQ(decide({1, 0, 1, -
 TEST(PriorityPolicy, GivesNobodyUpAndPassesNobodyOver) {
   const StepDecision decision = decide({0, 0});
   EXPECT_TRUE(decision.given_up.empty());
-  EXPECT_EQ(decision.misfits_max, 0);
+  EXPECT_EQ(decision.passed_over_max, 0);
 }
 
 TEST(PriorityPolicy, LetsAPromptTakeWhatIsLeft) { EXPECT_EQ(PriorityPolicy().prompt_tokens({}, 17), 17); }

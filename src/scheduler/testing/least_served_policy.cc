@@ -26,11 +26,11 @@ void LeastServedPolicy::decide(const StepView& view, StepDecision& decision) {
   std::ranges::sort(decision.running, {}, [&](std::size_t index) { return rank(view.running, index); });
   for (std::size_t i = 0; i < view.waiting.size(); ++i)
     if (view.waiting[i].deadline < view.now) decision.given_up.push_back(i);
-  decision.misfits_max = kMisfitsMax;
+  decision.passed_over_max = kPassedOverMax;
 
   const auto is_prompt = [](const SequenceView& sequence) { return sequence.tokens_to_compute > 1; };
   const auto prompt_count =
-      std::ranges::count_if(view.running, is_prompt) + std::min(std::ssize(view.waiting), std::ptrdiff_t{kMisfitsMax});
+      std::ranges::count_if(view.running, is_prompt) + std::min(std::ssize(view.waiting), std::ptrdiff_t{kPassedOverMax});
   share_ = std::max(view.prompt_tokens_max / static_cast<std::int32_t>(std::max(prompt_count, std::ptrdiff_t{1})), 1);
 }
 

@@ -20,7 +20,7 @@ class LeastServedPolicy final : public Policy {
 
  private:
   static constexpr std::int64_t kOutputCost = 2, kAdapterPageCost = 4;
-  static constexpr std::int32_t kMisfitsMax = 4;
+  static constexpr std::int32_t kPassedOverMax = 4;
 
   std::unordered_map<TenantId, std::int64_t> served_;
   std::int32_t share_ = 1;  // prompt tokens of one sequence in this step

@@ -36,7 +36,7 @@ SimulationOptions draw_options(std::uint64_t seed) {
   options.output_tokens_max = std::clamp(capacity / 2, 4, 60);
   options.model.stop_period = static_cast<std::uint64_t>(random.between(5, 200));
   options.model.fail_period = random.chance(0.3) ? 80 : 0;
-  options.policy = random.chance(0.2) ? SimulatedPolicy::whimsical : SimulatedPolicy::fcfs;
+  options.policy = random.chance(0.2) ? SimulatedPolicy::random : SimulatedPolicy::fcfs;
   options.adapter_count = random.chance(0.85) ? static_cast<std::uint64_t>(random.between(1, 16)) : 0;
   options.adapter_pages_max = static_cast<std::uint32_t>(random.between(1, scheduler.page_count / 4));
   options.adapter_skew = random.unit() * 1.5;
@@ -49,7 +49,7 @@ SimulationOptions draw_options(std::uint64_t seed) {
   options.load_fail_chance = random.chance(0.5) ? 0.3 * random.unit() : 0;
   options.load_steps_max = random.between(0, 10);
   // Added later, from the seed alone: what was drawn before stays the same for every seed.
-  if (options.policy == SimulatedPolicy::whimsical && seed % 2 == 0) options.policy = SimulatedPolicy::least_served;
+  if (options.policy == SimulatedPolicy::random && seed % 2 == 0) options.policy = SimulatedPolicy::least_served;
   scheduler.overtaken_max = 1 + static_cast<std::int32_t>(seed % 7);
   return options;
 }

@@ -7,7 +7,7 @@
 
 namespace slora {
 
-enum class SimulatedPolicy : std::uint8_t { fcfs, whimsical, least_served };
+enum class SimulatedPolicy : std::uint8_t { fcfs, random, least_served };
 
 // One simulation: the size of the pool and the load, and how often what goes wrong. Chances are per step.
 struct SimulationOptions {

@@ -9,7 +9,7 @@
 #include "scheduler/policies/priority.h"
 #include "scheduler/testing/least_served_policy.h"
 #include "scheduler/testing/probed_policy.h"
-#include "scheduler/testing/whimsical_policy.h"
+#include "scheduler/testing/random_policy.h"
 
 namespace slora {
 namespace {
@@ -18,8 +18,8 @@ constexpr std::uint64_t kAgeMax = 6000;  // steps until everything must have end
 
 std::unique_ptr<Policy> make_simulated_policy(const SimulationOptions& options) {
   switch (options.policy) {
-    case SimulatedPolicy::whimsical:
-      return std::make_unique<WhimsicalPolicy>(options.seed);
+    case SimulatedPolicy::random:
+      return std::make_unique<RandomPolicy>(options.seed);
     case SimulatedPolicy::least_served:
       return std::make_unique<LeastServedPolicy>();
     case SimulatedPolicy::fcfs:

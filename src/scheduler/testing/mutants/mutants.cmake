@@ -127,8 +127,8 @@ slora_mutate(scheduler/admission.cc
   "wanted > held || mutant_is(\"reserved_is_promised_what_it_has\") ? wanted - held : 0"
   reserved_is_promised_what_it_has)
 slora_mutate(scheduler/admission.cc
-  "if (std::cmp_greater_equal(step_.passed_over.size(), step_.misfits_max)) return false;"
-  "if (std::cmp_greater_equal(step_.passed_over.size(), step_.misfits_max) && !mutant_is(\"head_of_the_line_is_overtaken\")) return false;"
+  "if (std::cmp_greater_equal(step_.passed_over.size(), step_.passed_over_max)) return false;"
+  "if (std::cmp_greater_equal(step_.passed_over.size(), step_.passed_over_max) && !mutant_is(\"head_of_the_line_is_overtaken\")) return false;"
   head_of_the_line_is_overtaken)
 slora_mutate(scheduler/admission.cc
   "sequence.state == SequenceState::preempted || sequence.overtaken_count >= options_.overtaken_max"

@@ -7,9 +7,9 @@
 namespace slora {
 
 // For tests: decides anything that a policy may, at random. The scheduler's laws must hold all the same.
-class WhimsicalPolicy final : public Policy {
+class RandomPolicy final : public Policy {
  public:
-  explicit WhimsicalPolicy(std::uint64_t seed) : random_(seed) {}
+  explicit RandomPolicy(std::uint64_t seed) : random_(seed) {}
   void charge(std::span<const ServiceCharge> charges) override;
   void decide(const StepView& view, StepDecision& decision) override;
   [[nodiscard]] std::int32_t prompt_tokens(const SequenceView& sequence, std::int32_t left) override;
