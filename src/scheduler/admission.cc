@@ -8,9 +8,9 @@
 
 namespace slora {
 
-std::int32_t Scheduler::prompt_share(const SequenceView& view) {
+std::int32_t Scheduler::prompt_share(const SequenceView& view, std::int32_t least) {
   if (step_.prompt_tokens_left == 0) return 0;
-  return policy_.prompt_tokens(view, step_.chosen.empty() ? 1 : 0, step_.prompt_tokens_left);
+  return policy_.prompt_tokens(view, step_.chosen.empty() ? 1 : least, step_.prompt_tokens_left);
 }
 
 void Scheduler::make_space(std::size_t place) {

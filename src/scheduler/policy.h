@@ -83,7 +83,8 @@ class Policy {
   virtual void decide(const StepView& view, StepDecision& decision) = 0;
   // How many of the `left` prompt tokens of this step a prompt may take, from 0 (none in this step) to `left`; anything else is taken for
   // the nearer of the two. Called for running prompts in the decided order, then for each sequence that is tried. What is left in the end
-  // goes to prompts that got less than they could use, and the first to run in a step gets one token at least.
+  // goes to prompts that got less than they could use. The first to run in a step gets one token at least, and so does a preempted sequence
+  // that is tried.
   [[nodiscard]] virtual std::int32_t prompt_tokens(const SequenceView& sequence, std::int32_t left) = 0;
 };
 

@@ -117,7 +117,7 @@ void Scheduler::admit_running() {
     const std::int32_t remaining = sequence->remaining();
     const std::int32_t usable = remaining == 1 ? 1 : std::min(remaining, step_.prompt_tokens_left);
     if (usable == 0) continue;
-    const std::int32_t wanted = remaining == 1 ? 1 : std::min(usable, prompt_share(*view));
+    const std::int32_t wanted = remaining == 1 ? 1 : std::min(usable, prompt_share(*view, 0));
     if (wanted > 0) make_space(i);
     const std::int32_t token_count = wanted > 0 ? grow(*sequence, wanted) : 0;
     if (remaining > 1) step_.prompt_tokens_left -= token_count;
@@ -132,7 +132,8 @@ void Scheduler::admit_waiting() {
   std::size_t loading_count = loading_sequence_count();
   for (Sequence* const next : step_.line) {
     if (running_.size() - loading_count >= slots || loading_count >= slots || step_.prompt_tokens_left == 0) return;
-    const std::int32_t share = prompt_share(line_.view_of(*next));
+    const bool may_hold_back = next->state != SequenceState::preempted;
+    const std::int32_t share = prompt_share(line_.view_of(*next), may_hold_back ? 0 : 1);
     if (share == 0) continue;  // the policy holds it back
     if (!try_admit(*next, share)) {
       if (!try_pass_over(*next)) return;

@@ -129,8 +129,9 @@ class Scheduler {
   void prefetch();
   void plan(StepPlan& out);
 
-  // Prompt tokens of this step that the policy lets this sequence take.
-  [[nodiscard]] std::int32_t prompt_share(const SequenceView& view);
+  // Prompt tokens of this step that the policy lets this sequence take; at least `least`, and one if nothing is chosen yet. 0 if none are
+  // left.
+  [[nodiscard]] std::int32_t prompt_share(const SequenceView& view, std::int32_t least);
   // Sees to a page for the next token of the running sequence at this place, by preempting sequences after it.
   void make_space(std::size_t place);
   [[nodiscard]] bool try_preempt_after(std::size_t place);

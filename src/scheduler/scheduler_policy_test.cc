@@ -212,6 +212,20 @@ TEST_F(SchedulerPolicyTest, ChargesEverythingOnce) {
   EXPECT_EQ(sums[3].end, EndReason::length);
 }
 
+TEST_F(SchedulerPolicyTest, LetsNothingOvertakeAPreemptedSequenceThatThePolicyHoldsBack) {
+  start(small_options());
+  ASSERT_TRUE(play->add(1, 8, 40));
+  ASSERT_TRUE(play->add(2, 8, 40));
+  while (play->scheduler.stats().preemptions == 0) play->step();
+  policy->share = [](const SequenceView& sequence, std::int32_t left) { return sequence.id == SequenceId{2} ? 0 : left; };
+  ASSERT_TRUE(play->add(3, 4, 4));
+  play->step();
+  ASSERT_EQ(policy->preempted.size(), 1u);
+  for (int step = 0; step < 100 && play->spans() == Spans{{1, 1}}; ++step) play->step();
+  EXPECT_THAT(play->spans(), testing::Contains(testing::Key(2u)));
+  play->run_dry();
+}
+
 // One tenant floods the queue; the other's sequences come now and then.
 TEST(LeastServedPolicy, ServesASparingTenantBeforeAFloodingOne) {
   SchedulerOptions options = small_options();

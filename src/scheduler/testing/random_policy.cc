@@ -15,6 +15,7 @@ void RandomPolicy::decide(const StepView& view, StepDecision& decision) {
 }
 
 std::int32_t RandomPolicy::prompt_tokens(const SequenceView&, std::int32_t left) {
+  if (random_.chance(0.1)) return 0;
   return random_.chance(0.5) ? left : static_cast<std::int32_t>(random_.between(0, left + 2));
 }
 

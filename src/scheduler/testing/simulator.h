@@ -112,6 +112,7 @@ class Simulator {
   void check_charges(std::span<const ServiceCharge> charges);
   void check_view(const StepView& view);
   void check_views(std::span<const SequenceView> views, bool (*is_right)(const SequenceView&));
+  void check_precedence(const StepView& view);
   void check_plan(const StepPlan& plan);
   void check_pages(const StepPlan& plan);
   void check_overtaking(const Stream& started, const std::set<std::uint64_t>& in_plan);
@@ -149,8 +150,9 @@ class Simulator {
   std::vector<SequenceEnd> ends_;   // reported, not yet checked
   AdapterId failing_ = kNoAdapter;  // whose sequences may end with adapter_failed now
   std::vector<std::uint64_t> digests_;
-  SchedulerStats before_;  // the latest schedule()
-  SequenceId oldest_{};    // running at the start of the latest schedule()
+  SchedulerStats before_;                   // the latest schedule()
+  SequenceId oldest_{};                     // running at the start of the latest schedule()
+  std::set<SequenceId> queue_, preempted_;  // at the start of the latest schedule()
   SimulationReport report_;
 };
 

@@ -34,6 +34,7 @@ void Simulator::check_view(const StepView& view) {
     if (seen.overtaken_count > 0) saw(Situation::overtaken);
     if (seen.overtaken_count == options_.scheduler.overtaken_max) saw(Situation::overtaken_to_the_bound);
   }
+  check_precedence(view);
   for (const SequenceView& seen : view.preempted) expect(seen.id != oldest_, "the oldest running sequence is no victim", seen.id.value);
   oldest_ = view.running.empty() ? SequenceId{} : view.running.front().id;
   for (const SequenceView& seen : view.running) {
@@ -43,6 +44,17 @@ void Simulator::check_view(const StepView& view) {
     expect(seen.tokens_to_compute == known - stream.planned_end, "who runs has to compute what is known and not planned", seen.id.value);
     expect(seen.output_count == stream.emitted_count, "who runs has the output it was given", seen.id.value);
   }
+}
+
+// Since the view before, nobody was admitted from the queue while a sequence that comes first was left waiting.
+void Simulator::check_precedence(const StepView& view) {
+  const auto was_in = [](const std::set<SequenceId>& ids) { return [&ids](const SequenceView& seen) { return ids.contains(seen.id); }; };
+  const bool preempted_is_left = std::ranges::any_of(view.preempted, was_in(preempted_));
+  expect(!preempted_is_left || std::ranges::none_of(view.running, was_in(queue_)), "the queue is tried after preempted sequences");
+  queue_.clear();
+  preempted_.clear();
+  for (const SequenceView& seen : view.waiting) queue_.insert(seen.id);
+  for (const SequenceView& seen : view.preempted) preempted_.insert(seen.id);
 }
 
 void Simulator::check_views(std::span<const SequenceView> views, bool (*is_right)(const SequenceView&)) {

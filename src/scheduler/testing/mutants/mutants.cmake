@@ -135,6 +135,10 @@ slora_mutate(scheduler/admission.cc
   "(sequence.state == SequenceState::preempted && !mutant_is(\"preempted_is_passed_over\")) ||
       (sequence.overtaken_count >= options_.overtaken_max && !mutant_is(\"passes_over_for_ever\"))"
   preempted_is_passed_over passes_over_for_ever)
+slora_mutate(scheduler/scheduler.cc
+  "next->state != SequenceState::preempted;"
+  "next->state != SequenceState::preempted || mutant_is(\"preempted_is_held_back\");"
+  preempted_is_held_back)
 slora_mutate(scheduler/waiting_line.cc
   "queue_.views[kept++] = queue_.views[i];"
   "queue_.views[kept++] = queue_.views[mutant_is(\"views_of_those_given_up_stay\") ? kept : i];"
