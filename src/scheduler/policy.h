@@ -31,7 +31,7 @@ struct SequenceView {
   std::uint32_t adapter_page_count = 0;
   AdapterState adapter_state = AdapterState::resident;  // of the base model: always resident
   std::int32_t preemption_count = 0;
-  std::int32_t overtaken_count = 0;  // sequences that were admitted past it while it did not fit
+  std::int32_t overtaken_count = 0;  // sequences that were admitted after it was tried and did not fit, in the same step
 };
 
 struct StepView {
@@ -46,15 +46,17 @@ struct StepView {
 // What a policy decides for one step. Indices point into the spans of the StepView; none may appear twice in a list.
 struct StepDecision {
   // The order in which waiting sequences are tried; initially by arrival. One that is left out is not tried in this step, unless nothing
-  // runs: then those left out follow by arrival.
+  // runs: then those left out follow by arrival. The scheduler puts those in front that were overtaken as often as may be
+  // (SchedulerOptions::overtaken_max), by arrival, whether they are listed or not.
   std::vector<std::size_t> queue;
   // Waiting sequences that end with EndReason::given_up. Initially none.
   std::vector<std::size_t> given_up;
   // The order in which running sequences get their next tokens; all of them, initially by age. When pages run out, the last one is
   // preempted first. The scheduler puts the oldest in front.
   std::vector<std::size_t> running;
-  // How many waiting sequences that do not fit may be passed over in this step; initially 0: the first of them ends admission. The
-  // scheduler bounds how often one sequence is passed over, and no preempted one is.
+  // How many waiting sequences that do not fit may be passed over in this step; initially 0: the first of them ends admission. No preempted
+  // sequence is passed over, and none that was overtaken as often as may be. Trying others before a sequence, or not trying it, is not
+  // passing it over, and is not bounded.
   std::int32_t passed_over_max = 0;
 };
 
@@ -83,8 +85,8 @@ class Policy {
   virtual void decide(const StepView& view, StepDecision& decision) = 0;
   // How many of the `left` prompt tokens of this step a prompt may take, from 0 (none in this step) to `left`; anything else is taken for
   // the nearer of the two. Called for running prompts in the decided order, then for each sequence that is tried. What is left in the end
-  // goes to prompts that got less than they could use. The first to run in a step gets one token at least, and so does a preempted sequence
-  // that is tried.
+  // goes to prompts that got less than they could use. The first to run in a step gets one token at least, and so does one that is
+  // tried and was preempted, or overtaken as often as may be.
   [[nodiscard]] virtual std::int32_t prompt_tokens(const SequenceView& sequence, std::int32_t left) = 0;
 };
 

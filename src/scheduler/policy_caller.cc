@@ -8,7 +8,10 @@
 
 namespace slora {
 
-PolicyCaller::PolicyCaller(std::unique_ptr<Policy> policy) : policy_(std::move(policy)) { check(policy_ != nullptr, "expected a policy"); }
+PolicyCaller::PolicyCaller(std::unique_ptr<Policy> policy, std::int32_t overtaken_max)
+    : policy_(std::move(policy)), overtaken_max_(overtaken_max) {
+  check(policy_ != nullptr, "expected a policy");
+}
 
 void PolicyCaller::begin_step() {
   policy_->charge(charges_);
@@ -38,10 +41,17 @@ const StepDecision& PolicyCaller::decide(StepView view) {
   marks_.assign(view.waiting.size(), 0);
   mark(decision_.given_up);
   std::erase_if(decision_.queue, [&](std::size_t index) { return index < marks_.size() && marks_[index] != 0; });
+  first_.clear();
+  for (std::size_t index = 0; index < marks_.size(); ++index)
+    if (view.waiting[index].overtaken_count >= overtaken_max_ && marks_[index] == 0) first_.push_back(index);
   mark(decision_.queue);
   if (running_.empty() && view.preempted.empty()) {
     for (std::size_t index = 0; index < marks_.size(); ++index)
       if (marks_[index] == 0) decision_.queue.push_back(index);
+  }
+  if (!first_.empty()) {
+    std::erase_if(decision_.queue, [&](std::size_t index) { return view.waiting[index].overtaken_count >= overtaken_max_; });
+    decision_.queue.insert(decision_.queue.begin(), first_.begin(), first_.end());
   }
   return decision_;
 }

@@ -11,7 +11,8 @@ namespace slora {
 // they have grown. Owned by the scheduler, on its thread.
 class PolicyCaller {
  public:
-  explicit PolicyCaller(std::unique_ptr<Policy> policy);
+  // `overtaken_max`: SchedulerOptions.
+  PolicyCaller(std::unique_ptr<Policy> policy, std::int32_t overtaken_max);
 
   // To be reported at the start of the next step.
   void add_charge(const ServiceCharge& charge) { charges_.push_back(charge); }
@@ -21,8 +22,8 @@ class PolicyCaller {
   // In order of age.
   void add_running(const SequenceView& view) { running_.push_back(view); }
   [[nodiscard]] std::span<const SequenceView> running() const { return running_; }
-  // `view` with everything but `running`. The result is complete: the oldest running sequence is in front, those given up are not in
-  // the queue, and those left out are, last, if nothing runs. Valid until the next step.
+  // `view` with everything but `running`. The result is complete: the oldest running sequence is in front; the queue begins with those
+  // that may not be overtaken any more, lacks those given up, and ends with those left out if nothing runs. Valid until the next step.
   [[nodiscard]] const StepDecision& decide(StepView view);
   // Requires: least <= left.
   [[nodiscard]] std::int32_t prompt_tokens(const SequenceView& sequence, std::int32_t least, std::int32_t left);
@@ -31,10 +32,12 @@ class PolicyCaller {
   void mark(std::span<const std::size_t> indices);
 
   const std::unique_ptr<Policy> policy_;
+  const std::int32_t overtaken_max_;
   std::vector<ServiceCharge> charges_;
   std::vector<SequenceView> running_;
   StepDecision decision_;
   std::vector<unsigned char> marks_;  // [sequences of the list in question] which the decision names
+  std::vector<std::size_t> first_;    // of those waiting: overtaken overtaken_max times and not given up
 };
 
 }  // namespace slora

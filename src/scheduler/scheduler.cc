@@ -12,9 +12,10 @@ Scheduler::Scheduler(const SchedulerOptions& options, std::unique_ptr<Policy> po
     : options_(options),
       memory_(options.page_count, options.page_tokens, options.costs, options.prefix_hash),
       budget_(memory_),
-      policy_(std::move(policy)) {
+      policy_(std::move(policy), options.overtaken_max) {
   check(options_.page_tokens > 0 && options_.step_tokens_max > 0 && options_.running_max > 0,
         "expected limits of at least one token and one sequence");
+  check(options_.overtaken_max > 0, "expected a bound of at least one on how often a sequence is overtaken");
   check(options_.depth == 1 || options_.depth == 2, "expected a depth of 1 or 2");
 }
 
@@ -125,14 +126,15 @@ void Scheduler::admit_running() {
   }
 }
 
-// Preempted sequences first, then the queue in the policy's order, up to the first that doesn't fit and may not be passed over.
+// Preempted sequences first, then those that may not be overtaken any more, then the queue in the policy's order, up to the first that does
+// not fit and may not be passed over.
 void Scheduler::admit_waiting() {
   if (step_.is_short_of_pages) return;
   const std::size_t slots = slot_count();
   std::size_t loading_count = loading_sequence_count();
   for (Sequence* const next : step_.line) {
     if (running_.size() - loading_count >= slots || loading_count >= slots || step_.prompt_tokens_left == 0) return;
-    const bool may_hold_back = next->state != SequenceState::preempted;
+    const bool may_hold_back = next->state != SequenceState::preempted && next->overtaken_count < options_.overtaken_max;
     const std::int32_t share = prompt_share(line_.view_of(*next), may_hold_back ? 0 : 1);
     if (share == 0) continue;  // the policy holds it back
     if (!try_admit(*next, share)) {

@@ -24,7 +24,7 @@ struct SchedulerOptions {
   std::int32_t running_max = 256;      // sequences of one step, and as many more whose adapter is loading; at most step_tokens_max
   std::size_t waiting_max = 1024;      // sequences in the queue
   std::size_t waiting_tokens_max = 1 << 22;
-  std::int32_t overtaken_max = 32;  // sequences that may be admitted past one that does not fit, if the policy passes it over
+  std::int32_t overtaken_max = 32;  // sequences that may be admitted past one that does not fit, if the policy passes it over; positive
   int depth = 1;                    // plans that may be uncommitted at once: 1 or 2
   CacheCosts costs;                 // of eviction
   PrefixHash prefix_hash = PrefixHash::tokens;
@@ -50,8 +50,11 @@ struct SchedulerStats {
 //   uncommitted plan, for pages of a load that has not landed, and for reserved sequences, which need nothing more to end.
 // - A sequence is preempted at most kPreemptionsMax times; then it is admitted again only with its worst case reserved. Preempted sequences
 //   are tried before the queue and are never overtaken for pages.
-// - A waiting sequence that does not fit is overtaken for pages only if the policy passes it over, and by at most overtaken_max sequences.
-//   After that it starts at the latest when the sequences that are running have ended.
+// - A waiting sequence is overtaken for pages when it was tried and did not fit, and another is admitted after it in the same step. That
+//   happens only if the policy passes it over, and for at most overtaken_max sequences. From then on it comes directly after
+//   the preempted ones, and no other sequence of the queue is admitted before it. It starts at the latest when the loads under way have
+//   landed and those have ended that then run, were preempted, or came to this bound with it. Until then nothing bounds how often the
+//   policy tries others before a sequence, or does not try it.
 // - A sequence whose adapter is loading is passed by others.
 class Scheduler {
  public:

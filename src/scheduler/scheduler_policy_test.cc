@@ -2,9 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <string>
+#include <utility>
 
 #include "scheduler/testing/least_served_policy.h"
 #include "scheduler/testing/scheduler_play.h"
@@ -224,6 +226,45 @@ TEST_F(SchedulerPolicyTest, LetsNothingOvertakeAPreemptedSequenceThatThePolicyHo
   for (int step = 0; step < 100 && play->spans() == Spans{{1, 1}}; ++step) play->step();
   EXPECT_THAT(play->spans(), testing::Contains(testing::Key(2u)));
   play->run_dry();
+}
+
+TEST_F(SchedulerPolicyTest, TriesASequenceAtTheBoundFirstWhateverThePolicyDecides) {
+  using Script = std::function<void(const StepView&, StepDecision&)>;
+  using Share = std::function<std::int32_t(const SequenceView&, std::int32_t)>;
+  const Script reverse = [](const StepView&, StepDecision& decision) {
+    decision.passed_over_max = 1;
+    std::ranges::reverse(decision.queue);
+  };
+  const Script leave_out = [](const StepView& view, StepDecision& decision) {
+    decision.passed_over_max = 1;
+    std::erase_if(decision.queue, [&](std::size_t index) { return view.waiting[index].id == SequenceId{2}; });
+  };
+  const Script by_arrival = [](const StepView&, StepDecision& decision) { decision.passed_over_max = 1; };
+  const Share nothing = [](const SequenceView& sequence, std::int32_t left) { return sequence.id == SequenceId{2} ? 0 : left; };
+  for (const auto& [script, share] : {std::pair(reverse, Share{}), std::pair(leave_out, Share{}), std::pair(by_arrival, nothing)}) {
+    SchedulerOptions options = small_options();
+    options.overtaken_max = 2;
+    start(options);
+    ASSERT_TRUE(play->add(1, 16, 44));
+    play->step();
+    ASSERT_TRUE(play->add(2, 4, 4, 5, 12));  // its adapter does not fit beside the first
+    for (std::uint64_t id = 3; id <= 6; ++id) ASSERT_TRUE(play->add(id, 4, 1));
+    policy->script = by_arrival;
+    play->step();
+    EXPECT_EQ(play->spans(), (Spans{{1, 1}, {3, 4}, {4, 4}}));
+    policy->script = script;
+    policy->share = share;
+    play->step();
+    ASSERT_EQ(policy->waiting.front().overtaken_count, 2);
+    for (int step = 0; step < 100 && play->latest.loads.empty(); ++step) {
+      EXPECT_EQ(play->spans(), (Spans{{1, 1}})) << "step " << step;
+      play->step();
+    }
+    ASSERT_EQ(play->latest.loads.size(), 1u) << "when the first has ended";
+    EXPECT_EQ(play->latest.loads[0].adapter, AdapterId{5});
+    play->scheduler.adapter_landed(AdapterId{5});
+    play->run_dry();
+  }
 }
 
 // One tenant floods the queue; the other's sequences come now and then.

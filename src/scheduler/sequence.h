@@ -39,7 +39,7 @@ struct Sequence {
   std::uint64_t last_plan = 0;     // the latest plan with a span of it
   std::int32_t computed_max = 0;   // tokens that plans have computed since it came, those lost by preemption included
   std::int32_t preemption_count = 0;
-  std::int32_t overtaken_count = 0;  // sequences that were admitted past it while it did not fit
+  std::int32_t overtaken_count = 0;  // sequences that were admitted after it was tried and did not fit, in the same step
   std::int32_t cached_count = 0;     // tokens read from the prefix cache at the last admission
   Holdings holdings;
   PagePromise promise;  // pages that it may still take while it runs

@@ -150,9 +150,9 @@ class Simulator {
   std::vector<SequenceEnd> ends_;   // reported, not yet checked
   AdapterId failing_ = kNoAdapter;  // whose sequences may end with adapter_failed now
   std::vector<std::uint64_t> digests_;
-  SchedulerStats before_;                   // the latest schedule()
-  SequenceId oldest_{};                     // running at the start of the latest schedule()
-  std::set<SequenceId> queue_, preempted_;  // at the start of the latest schedule()
+  SchedulerStats before_;                               // the latest schedule()
+  SequenceId oldest_{};                                 // running at the start of the latest schedule()
+  std::set<SequenceId> queue_, overtaken_, preempted_;  // at the start of the latest schedule()
   SimulationReport report_;
 };
 

@@ -50,10 +50,16 @@ void Simulator::check_view(const StepView& view) {
 void Simulator::check_precedence(const StepView& view) {
   const auto was_in = [](const std::set<SequenceId>& ids) { return [&ids](const SequenceView& seen) { return ids.contains(seen.id); }; };
   const bool preempted_is_left = std::ranges::any_of(view.preempted, was_in(preempted_));
-  expect(!preempted_is_left || std::ranges::none_of(view.running, was_in(queue_)), "the queue is tried after preempted sequences");
+  const bool overtaken_is_left = std::ranges::any_of(view.waiting, was_in(overtaken_));
+  const bool other_was_admitted = std::ranges::any_of(view.running, was_in(queue_));
+  const bool overtaken_was_admitted = std::ranges::any_of(view.running, was_in(overtaken_));
+  expect(!preempted_is_left || !(other_was_admitted || overtaken_was_admitted), "the queue is tried after preempted sequences");
+  expect(!overtaken_is_left || !other_was_admitted, "nobody else is admitted before who was overtaken as often as may be");
   queue_.clear();
+  overtaken_.clear();
   preempted_.clear();
-  for (const SequenceView& seen : view.waiting) queue_.insert(seen.id);
+  for (const SequenceView& seen : view.waiting)
+    (seen.overtaken_count < options_.scheduler.overtaken_max ? queue_ : overtaken_).insert(seen.id);
   for (const SequenceView& seen : view.preempted) preempted_.insert(seen.id);
 }
 

@@ -136,9 +136,10 @@ slora_mutate(scheduler/admission.cc
       (sequence.overtaken_count >= options_.overtaken_max && !mutant_is(\"passes_over_for_ever\"))"
   preempted_is_passed_over passes_over_for_ever)
 slora_mutate(scheduler/scheduler.cc
-  "next->state != SequenceState::preempted;"
-  "next->state != SequenceState::preempted || mutant_is(\"preempted_is_held_back\");"
-  preempted_is_held_back)
+  "next->state != SequenceState::preempted && next->overtaken_count < options_.overtaken_max;"
+  "(next->state != SequenceState::preempted || mutant_is(\"preempted_is_held_back\")) &&
+                               (next->overtaken_count < options_.overtaken_max || mutant_is(\"overtaken_is_held_back\"));"
+  preempted_is_held_back overtaken_is_held_back)
 slora_mutate(scheduler/waiting_line.cc
   "queue_.views[kept++] = queue_.views[i];"
   "queue_.views[kept++] = queue_.views[mutant_is(\"views_of_those_given_up_stay\") ? kept : i];"
@@ -157,6 +158,10 @@ slora_mutate(scheduler/policy_caller.cc
   "if (running_.empty() && view.preempted.empty()) {"
   "if (running_.empty() && view.preempted.empty() && !mutant_is(\"idles_while_somebody_waits\")) {"
   idles_while_somebody_waits)
+slora_mutate(scheduler/policy_caller.cc
+  "if (!first_.empty()) {"
+  "if (!first_.empty() && !mutant_is(\"overtaken_is_ordered_by_the_policy\")) {"
+  overtaken_is_ordered_by_the_policy)
 slora_mutate(scheduler/policy_caller.cc
   "return std::clamp(wanted, least, left);"
   "return mutant_is(\"prompt_share_is_not_bounded\") ? std::max(wanted, least) : std::clamp(wanted, least, left);"
