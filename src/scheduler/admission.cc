@@ -134,6 +134,7 @@ bool Scheduler::try_admit(Sequence& sequence, std::int32_t share) {
   holdings.prefix.reserve(worst_pages(sequence));
   holdings.own.reserve(worst_pages(sequence));
   sequence.tokens.reserve(static_cast<std::size_t>(sequence.tokens_max()));
+  sequence.computed.reserve(std::size_t{kPreemptionsMax} + 1);
   if (loads) {
     PageList pages = memory_.empty_list(adapters.owner_of(request.adapter));
     promise->take(pages, adapter_pages);

@@ -65,8 +65,8 @@ struct ServiceCharge {
   SequenceId id;
   TenantId tenant;
   AdapterId adapter;
-  std::int32_t prompt_tokens = 0;      // of the prompt, computed for the first time
-  std::int32_t recomputed_tokens = 0;  // of prompt and output, computed before and lost by preemption
+  std::int32_t prompt_tokens = 0;  // of the prompt, computed for it for the first time; also if they were cached before it was preempted
+  std::int32_t recomputed_tokens = 0;  // of prompt and output, computed for it before and lost by preemption
   std::int32_t output_tokens = 0;      // generated
   std::uint32_t adapter_pages = 0;     // of an image whose load was started for it
   std::optional<EndReason> end{};      // it left

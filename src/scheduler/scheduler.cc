@@ -228,9 +228,10 @@ void Scheduler::plan(StepPlan& out) {
 
 void Scheduler::charge_span(Sequence& sequence, std::int32_t begin, std::int32_t end) {
   const SequenceRequest& request = sequence.request;
-  const std::int32_t recomputed = std::max(std::min(end, sequence.computed_max) - begin, 0);
-  const std::int32_t prompt = std::max(std::min(end, sequence.prompt_count) - (begin + recomputed), 0);
-  sequence.computed_max = std::max(end, sequence.computed_max);
+  const std::int32_t prompt_end = std::clamp(sequence.prompt_count, begin, end);  // of the prompt's part of the span
+  const std::int32_t prompt_again = sequence.computed.add(begin, prompt_end);
+  const std::int32_t prompt = prompt_end - begin - prompt_again;
+  const std::int32_t recomputed = prompt_again + sequence.computed.add(prompt_end, end);
   if (recomputed == 0 && prompt == 0) return;
   policy_.add_charge({request.id, request.tenant, request.adapter, prompt, recomputed, 0, 0, std::nullopt});
 }

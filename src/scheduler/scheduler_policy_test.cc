@@ -267,6 +267,35 @@ TEST_F(SchedulerPolicyTest, TriesASequenceAtTheBoundFirstWhateverThePolicyDecide
   }
 }
 
+TEST_F(SchedulerPolicyTest, ChargesPromptTokensThatWereCachedAndAreNot) {
+  start(small_options());
+  const std::vector<TokenId> prefix = {1, 2, 3, 4, 5, 6, 7, 8};
+  ASSERT_TRUE(play->add(Play::request(9, prefix, 1)));
+  play->run_dry();
+  ASSERT_TRUE(play->add(1, 4, 60));  // takes the whole pool in the end
+  std::vector<TokenId> prompt = prefix;
+  prompt.insert(prompt.end(), {9, 10, 11, 12});
+  ASSERT_TRUE(play->add(Play::request(2, prompt, 40)));
+  play->step();
+  EXPECT_EQ(play->scheduler.cached_tokens(SequenceId{2}), 8);
+  std::int32_t computed_end = 0;
+  while (play->scheduler.stats().preemptions == 0) {
+    for (const PlannedSpan& span : play->latest.spans)
+      if (span.sequence == SequenceId{2}) computed_end = span.position_begin + span.token_count;
+    play->step();
+  }
+  play->run_dry();
+  play->schedule();
+  ServiceCharge sum;
+  for (const ServiceCharge& charge : policy->charged) {
+    if (charge.id != SequenceId{2}) continue;
+    sum.prompt_tokens += charge.prompt_tokens;
+    sum.recomputed_tokens += charge.recomputed_tokens;
+  }
+  EXPECT_EQ(sum.prompt_tokens, 12) << "the first 8 came from the cache, and were evicted while it was preempted";
+  EXPECT_EQ(sum.recomputed_tokens, computed_end - 8);
+}
+
 // One tenant floods the queue; the other's sequences come now and then.
 TEST(LeastServedPolicy, ServesASparingTenantBeforeAFloodingOne) {
   SchedulerOptions options = small_options();

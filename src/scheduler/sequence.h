@@ -7,6 +7,7 @@
 #include "memory/page_budget.h"
 #include "memory/page_pool.h"
 #include "memory/prefix_index.h"
+#include "scheduler/computed_tokens.h"
 #include "scheduler/request.h"
 
 namespace slora {
@@ -37,7 +38,7 @@ struct Sequence {
   std::int32_t pending_count = 0;  // tokens after `tokens` that uncommitted plans will yield
   std::int32_t pending_row = -1;   // output row of the last of them
   std::uint64_t last_plan = 0;     // the latest plan with a span of it
-  std::int32_t computed_max = 0;   // tokens that plans have computed since it came, those lost by preemption included
+  ComputedTokens computed;         // by plans since it came, those lost by preemption included
   std::int32_t preemption_count = 0;
   std::int32_t overtaken_count = 0;  // sequences that were admitted after it was tried and did not fit, in the same step
   std::int32_t cached_count = 0;     // tokens read from the prefix cache at the last admission

@@ -12,13 +12,16 @@ void ExpectedCharges::note_span(const PlannedSpan& span, const SequenceRequest& 
   known.adapter = request.adapter;
   const auto prompt_count = static_cast<std::int32_t>(request.prompt.size());
   Work work;
-  for (std::int32_t position = span.position_begin; position < span.position_begin + span.token_count; ++position) {
-    if (position < known.computed_max)
+  const std::int32_t end = span.position_begin + span.token_count;
+  known.computed.resize(std::max(known.computed.size(), static_cast<std::size_t>(end)));
+  for (std::int32_t position = span.position_begin; position < end; ++position) {
+    std::vector<bool>::reference is_computed = known.computed[static_cast<std::size_t>(position)];
+    if (is_computed)
       ++work.recomputed_tokens;
     else if (position < prompt_count)
       ++work.prompt_tokens;
+    is_computed = true;
   }
-  known.computed_max = std::max(known.computed_max, span.position_begin + span.token_count);
   if (work == Work{}) return;
   Work& sum = work_[request.id];
   sum.prompt_tokens += work.prompt_tokens;

@@ -3,6 +3,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "scheduler/policy.h"
 #include "scheduler/step_plan.h"
@@ -31,7 +32,7 @@ class ExpectedCharges {
   struct Known {
     TenantId tenant;
     AdapterId adapter;
-    std::int32_t computed_max = 0;
+    std::vector<bool> computed;  // [positions computed for it so far, and those before them]
   };
 
   std::map<SequenceId, Work> work_;

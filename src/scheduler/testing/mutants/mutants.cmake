@@ -175,8 +175,14 @@ slora_mutate(scheduler/admission.cc
   ".adapter_pages = mutant_is(\"load_is_not_charged\") ? 0 : request.adapter_page_count}"
   load_is_not_charged)
 slora_mutate(scheduler/scheduler.cc
-  "sequence.computed_max = std::max(end, sequence.computed_max);"
-  "if (!mutant_is(\"work_lost_is_charged_as_new\")) sequence.computed_max = std::max(end, sequence.computed_max);"
+  "const std::int32_t prompt_again = "
+  "if (mutant_is(\"cached_tokens_count_as_computed\")) static_cast<void>(sequence.computed.add(0, begin));
+  const std::int32_t prompt_again = "
+  cached_tokens_count_as_computed)
+slora_mutate(scheduler/scheduler.cc
+  "sequence.computed.add(prompt_end, end);"
+  "sequence.computed.add(prompt_end, end);
+  if (mutant_is(\"work_lost_is_charged_as_new\")) sequence.computed = {};"
   work_lost_is_charged_as_new)
 slora_mutate(scheduler/scheduler.cc
   ".output_tokens = 1});"
