@@ -98,9 +98,11 @@ SequenceView Scheduler::make_view(const Sequence& sequence) const {
   if (sequence.state == SequenceState::running) return view;
   const std::int32_t first = std::min(sequence.known_count(), options_.step_tokens_max);
   view.pages_to_start = is_reserved(sequence) ? pages_max : std::min(pages_for(first) + 1, pages_max);
-  const std::uint32_t cached =
-      memory_.prefixes().count({request.tenant, request.adapter}, sequence.tokens, prefix_pages_max(sequence, options_.page_tokens));
-  view.cached_tokens = static_cast<std::int32_t>(cached) * options_.page_tokens;
+  if (policy_.reads_cached_tokens()) {
+    const std::uint32_t pages_most = prefix_pages_max(sequence, options_.page_tokens);
+    const std::uint32_t cached = memory_.prefixes().count({request.tenant, request.adapter}, sequence.tokens, pages_most);
+    view.cached_tokens = static_cast<std::int32_t>(cached) * options_.page_tokens;
+  }
   return view;
 }
 
@@ -126,7 +128,7 @@ bool Scheduler::try_admit(Sequence& sequence, std::int32_t share) {
   const std::uint32_t adapter_pages = loads ? request.adapter_page_count : 0;
   std::optional<PagePromise> promise = budget_.try_reserve(needed + adapter_pages);
   if (!promise) {
-    line_.view_of(sequence).cached_tokens = cached;
+    if (policy_.reads_cached_tokens()) line_.view_of(sequence).cached_tokens = cached;
     return false;
   }
 

@@ -23,7 +23,7 @@ struct SequenceView {
   std::int32_t tokens_to_compute = 0;  // known tokens whose KV is not written: a prompt, one generated token, or both after preemption
   std::int32_t output_count = 0, output_tokens_max = 0;
   // Running: tokens that were read from the prefix cache. Otherwise those of tokens_to_compute that were found there when the sequence
-  // came into the line, or when it last did not fit; the cache may hold more or fewer by now.
+  // came into the line, or when it last did not fit; the cache may hold more or fewer by now. 0 if the policy does not read it.
   std::int32_t cached_tokens = 0;
   std::uint32_t page_count = 0;      // that it holds, cached prefix included; 0 while it waits
   std::uint32_t pages_to_start = 0;  // that admission asks for if nothing is cached, without its adapter
@@ -73,12 +73,16 @@ struct ServiceCharge {
 };
 
 // Who is served when. Chosen at start and owned by the scheduler, which calls it on its thread: charge() and decide() at the start of
-// every step, prompt_tokens() while the step is made. It decides within the scheduler's laws (scheduler.h) and cannot break them.
+// every step, prompt_tokens() while the step is made. What it says of itself does not change. It decides within the scheduler's laws
+// (scheduler.h) and cannot break them.
 class Policy {
  public:
   virtual ~Policy() = default;
   // Whether the order depends on the requests' priorities. If not, requests that set one are refused.
   [[nodiscard]] virtual bool follows_priority() const { return false; }
+  // Whether it reads SequenceView::cached_tokens of sequences that wait. Looking them up costs time in proportion to the prompt, whenever a
+  // sequence comes into the line.
+  [[nodiscard]] virtual bool reads_cached_tokens() const { return false; }
   // What happened since the last call: tokens of the plans made, output of the plans committed, loads, ends.
   virtual void charge(std::span<const ServiceCharge> charges) = 0;
   // `decision` arrives with its initial values.

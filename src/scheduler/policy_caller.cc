@@ -9,7 +9,9 @@
 namespace slora {
 
 PolicyCaller::PolicyCaller(std::unique_ptr<Policy> policy, std::int32_t overtaken_max)
-    : policy_(std::move(policy)), overtaken_max_(overtaken_max) {
+    : policy_(std::move(policy)),
+      overtaken_max_(overtaken_max),
+      reads_cached_tokens_(policy_ != nullptr && policy_->reads_cached_tokens()) {
   check(policy_ != nullptr, "expected a policy");
 }
 

@@ -14,6 +14,7 @@ class PolicyCaller {
   // `overtaken_max`: SchedulerOptions.
   PolicyCaller(std::unique_ptr<Policy> policy, std::int32_t overtaken_max);
 
+  [[nodiscard]] bool reads_cached_tokens() const { return reads_cached_tokens_; }
   // To be reported at the start of the next step.
   void add_charge(const ServiceCharge& charge) { charges_.push_back(charge); }
 
@@ -33,6 +34,7 @@ class PolicyCaller {
 
   const std::unique_ptr<Policy> policy_;
   const std::int32_t overtaken_max_;
+  const bool reads_cached_tokens_;
   std::vector<ServiceCharge> charges_;
   std::vector<SequenceView> running_;
   StepDecision decision_;

@@ -8,7 +8,9 @@
 #include <string>
 #include <utility>
 
+#include "scheduler/policies/fcfs.h"
 #include "scheduler/testing/least_served_policy.h"
+#include "scheduler/testing/probed_policy.h"
 #include "scheduler/testing/scheduler_play.h"
 
 namespace slora {
@@ -20,6 +22,7 @@ using testing::IsEmpty;
 // Decides as the test says, and remembers the latest views and all charges.
 class ScriptedPolicy final : public Policy {
  public:
+  [[nodiscard]] bool reads_cached_tokens() const override { return true; }
   void charge(std::span<const ServiceCharge> charges) override { charged.insert(charged.end(), charges.begin(), charges.end()); }
   void decide(const StepView& view, StepDecision& decision) override {
     waiting.assign(view.waiting.begin(), view.waiting.end());
@@ -84,6 +87,22 @@ TEST_F(SchedulerPolicyTest, ShowsWhoWaitsAndWhoRuns) {
   play->scheduler.adapter_landed(AdapterId{5});
   play->step();
   EXPECT_EQ(policy->waiting[1].adapter_state, AdapterState::resident);
+}
+
+TEST(SchedulerPolicy, LooksUpNoPrefixForAPolicyThatDoesNotReadWhatIsCached) {
+  std::vector<std::int32_t> seen;
+  const auto note = [&](const StepView& view) {
+    for (const SequenceView& sequence : view.waiting) seen.push_back(sequence.cached_tokens);
+  };
+  Play play(small_options(), std::make_unique<ProbedPolicy>(
+                                 std::make_unique<FcfsPolicy>(), [](std::span<const ServiceCharge>) {}, note));
+  ASSERT_TRUE(play.add(Play::request(1, {1, 2, 3, 4, 5}, 1)));
+  play.run_dry();
+  ASSERT_TRUE(play.add(Play::request(2, {1, 2, 3, 4, 5}, 1)));
+  play.schedule();
+  EXPECT_EQ(play.scheduler.cached_tokens(SequenceId{2}), 4) << "it is read all the same";
+  play.commit();
+  EXPECT_THAT(seen, ElementsAre(0, 0));
 }
 
 TEST_F(SchedulerPolicyTest, TriesTheQueueInTheDecidedOrderAndLeavesOutTheRest) {

@@ -17,6 +17,8 @@ class ProbedPolicy final : public Policy {
   ProbedPolicy(std::unique_ptr<Policy> policy, OnCharges on_charges, OnView on_view)
       : policy_(std::move(policy)), on_charges_(std::move(on_charges)), on_view_(std::move(on_view)) {}
 
+  [[nodiscard]] bool follows_priority() const override { return policy_->follows_priority(); }
+  [[nodiscard]] bool reads_cached_tokens() const override { return policy_->reads_cached_tokens(); }
   void charge(std::span<const ServiceCharge> charges) override {
     on_charges_(charges);
     policy_->charge(charges);

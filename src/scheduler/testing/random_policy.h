@@ -10,6 +10,7 @@ namespace slora {
 class RandomPolicy final : public Policy {
  public:
   explicit RandomPolicy(std::uint64_t seed) : random_(seed) {}
+  [[nodiscard]] bool reads_cached_tokens() const override { return true; }
   void charge(std::span<const ServiceCharge> charges) override;
   void decide(const StepView& view, StepDecision& decision) override;
   [[nodiscard]] std::int32_t prompt_tokens(const SequenceView& sequence, std::int32_t left) override;
