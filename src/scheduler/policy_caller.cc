@@ -15,27 +15,22 @@ PolicyCaller::PolicyCaller(std::unique_ptr<Policy> policy, std::int32_t overtake
   check(policy_ != nullptr, "expected a policy");
 }
 
-void PolicyCaller::begin_step() {
+const StepDecision& PolicyCaller::decide(const StepView& view) {
   policy_->charge(charges_);
   charges_.clear();
-  running_.clear();
-}
-
-const StepDecision& PolicyCaller::decide(StepView view) {
-  view.running = running_;
   decision_.queue.resize(view.waiting.size());
   std::iota(decision_.queue.begin(), decision_.queue.end(), std::size_t{0});
-  decision_.running.resize(running_.size());
+  decision_.running.resize(view.running.size());
   std::iota(decision_.running.begin(), decision_.running.end(), std::size_t{0});
   decision_.given_up.clear();
   decision_.passed_over_max = 0;
   policy_->decide(view, decision_);
 
   check(decision_.passed_over_max >= 0, "expected a policy to pass over 0 sequences or more");
-  check(decision_.running.size() == running_.size(), "expected a policy to order all running sequences");
-  marks_.assign(running_.size(), 0);
+  check(decision_.running.size() == view.running.size(), "expected a policy to order all running sequences");
+  marks_.assign(view.running.size(), 0);
   mark(decision_.running);
-  if (!running_.empty()) {
+  if (!view.running.empty()) {
     const auto oldest = std::ranges::find(decision_.running, std::size_t{0});
     std::rotate(decision_.running.begin(), oldest, oldest + 1);
   }
@@ -47,7 +42,7 @@ const StepDecision& PolicyCaller::decide(StepView view) {
   for (std::size_t index = 0; index < marks_.size(); ++index)
     if (view.waiting[index].overtaken_count >= overtaken_max_ && marks_[index] == 0) first_.push_back(index);
   mark(decision_.queue);
-  if (running_.empty() && view.preempted.empty()) {
+  if (view.running.empty() && view.preempted.empty()) {
     for (std::size_t index = 0; index < marks_.size(); ++index)
       if (marks_[index] == 0) decision_.queue.push_back(index);
   }

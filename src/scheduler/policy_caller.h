@@ -7,25 +7,20 @@
 
 namespace slora {
 
-// Calls the policy and holds its decisions to the contract of policy.h. Keeps the buffers of both, so that a step allocates nothing once
-// they have grown. Owned by the scheduler, on its thread.
+// Calls the policy and holds its decisions to the contract of policy.h. Keeps the buffers of charges and decision, so that a step allocates
+// nothing once they have grown. Owned by the scheduler, on its thread.
 class PolicyCaller {
  public:
-  // `overtaken_max`: SchedulerOptions.
+  // `overtaken_max`: as SchedulerOptions.
   PolicyCaller(std::unique_ptr<Policy> policy, std::int32_t overtaken_max);
 
   [[nodiscard]] bool reads_cached_tokens() const { return reads_cached_tokens_; }
   // To be reported at the start of the next step.
   void add_charge(const ServiceCharge& charge) { charges_.push_back(charge); }
 
-  // Reports the charges and forgets the views of the step before.
-  void begin_step();
-  // In order of age.
-  void add_running(const SequenceView& view) { running_.push_back(view); }
-  [[nodiscard]] std::span<const SequenceView> running() const { return running_; }
-  // `view` with everything but `running`. The result is complete: the oldest running sequence is in front; the queue begins with those
-  // that may not be overtaken any more, lacks those given up, and ends with those left out if nothing runs. Valid until the next step.
-  [[nodiscard]] const StepDecision& decide(StepView view);
+  // Reports the charges, then asks. The result is complete: the oldest running sequence is in front; the queue begins with those that may
+  // not be overtaken any more, lacks those given up, and ends with those left out if nothing runs. Valid until the next step.
+  [[nodiscard]] const StepDecision& decide(const StepView& view);
   // Requires: least <= left.
   [[nodiscard]] std::int32_t prompt_tokens(const SequenceView& sequence, std::int32_t least, std::int32_t left);
 
@@ -36,10 +31,9 @@ class PolicyCaller {
   const std::int32_t overtaken_max_;
   const bool reads_cached_tokens_;
   std::vector<ServiceCharge> charges_;
-  std::vector<SequenceView> running_;
   StepDecision decision_;
   std::vector<unsigned char> marks_;  // [sequences of the list in question] which the decision names
-  std::vector<std::size_t> first_;    // of those waiting: overtaken overtaken_max times and not given up
+  std::vector<std::size_t> first_;    // indices of those waiting that may not be overtaken any more and are not given up
 };
 
 }  // namespace slora

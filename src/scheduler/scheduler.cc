@@ -86,18 +86,18 @@ void Scheduler::decide(Timestamp now) {
   for (const AdapterId adapter : memory_.adapters().changed()) line_.set_adapter_state(adapter, memory_.adapters().state(adapter));
   memory_.adapters().clear_changed();
 
-  policy_.begin_step();
-  for (const Sequence* const sequence : running_) policy_.add_running(make_view(*sequence));
+  step_.running_views.clear();
+  for (const Sequence* const sequence : running_) step_.running_views.push_back(make_view(*sequence));
   const StepDecision& decision =
       policy_.decide({.waiting = line_.queue_views(),
                       .preempted = line_.preempted_views(),
-                      .running = {},
+                      .running = step_.running_views,
                       .now = now,
-                      .prompt_tokens_max = prompt_tokens_of(policy_.running(), slot_count(), options_.step_tokens_max),
+                      .prompt_tokens_max = prompt_tokens_of(step_.running_views, slot_count(), options_.step_tokens_max),
                       .pages_available = budget_.unpromised()});
   step_.passed_over_max = std::min(decision.passed_over_max, kPassedOverMax);
   step_.running.clear();
-  for (const std::size_t index : decision.running) step_.running.push_back({running_[index], &policy_.running()[index]});
+  for (const std::size_t index : decision.running) step_.running.push_back({running_[index], &step_.running_views[index]});
   step_.line.assign(line_.preempted().begin(), line_.preempted().end());
   for (const std::size_t index : decision.queue) step_.line.push_back(line_.queue()[index]);
   step_.given_up.clear();

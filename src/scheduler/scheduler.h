@@ -114,8 +114,9 @@ class Scheduler {
   };
   // What schedule() has decided so far. The vectors keep their capacity from step to step.
   struct Step {
-    std::vector<Ranked> running;  // in the order to serve; the last is preempted first
-    std::vector<Sequence*> line;  // waiting, in the order to try
+    std::vector<SequenceView> running_views;  // oldest first
+    std::vector<Ranked> running;              // in the order to serve; the last is preempted first
+    std::vector<Sequence*> line;              // waiting, in the order to try
     std::vector<Sequence*> given_up;
     std::vector<Sequence*> passed_over;  // did not fit; those after them may still be tried
     std::int32_t passed_over_max = 0;

@@ -155,8 +155,8 @@ slora_mutate(scheduler/policy_caller.cc
   "if (!mutant_is(\"oldest_is_ordered_by_the_policy\")) std::rotate(decision_.running.begin(), oldest, oldest + 1);"
   oldest_is_ordered_by_the_policy)
 slora_mutate(scheduler/policy_caller.cc
-  "if (running_.empty() && view.preempted.empty()) {"
-  "if (running_.empty() && view.preempted.empty() && !mutant_is(\"idles_while_somebody_waits\")) {"
+  "if (view.running.empty() && view.preempted.empty()) {"
+  "if (view.running.empty() && view.preempted.empty() && !mutant_is(\"idles_while_somebody_waits\")) {"
   idles_while_somebody_waits)
 slora_mutate(scheduler/policy_caller.cc
   "if (!first_.empty()) {"
