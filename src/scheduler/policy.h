@@ -17,7 +17,7 @@ struct SequenceView {
   SequenceId id;
   TenantId tenant;
   AdapterId adapter;
-  std::int32_t priority = 0;  // lower is meant to be served earlier
+  std::int32_t priority = 0;  // lower is served earlier, by a policy that follows priorities
   Timestamp arrival{};
   Timestamp deadline = kNoDeadline;    // of its first token
   std::int32_t tokens_to_compute = 0;  // known tokens whose KV is not written: a prompt, one generated token, or both after preemption

@@ -17,7 +17,7 @@ enum class PromptUse : std::uint8_t { continued, scored };
 struct SequenceRequest {
   SequenceId id;
   TenantId tenant;            // is charged; only its own cached prefixes are read
-  std::int32_t priority = 0;  // lower is served earlier
+  std::int32_t priority = 0;  // lower is served earlier, by a policy that follows priorities (Policy::follows_priority)
   Timestamp arrival{};
   Timestamp deadline = kNoDeadline;  // of its first token; only policies look at it
   std::vector<TokenId> prompt;       // [1..]
