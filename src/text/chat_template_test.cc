@@ -126,6 +126,9 @@ TEST(ChatTemplate, RunsLoops) {
       render("{% for i in numbers %}{{ loop.index }}{{ loop.revindex0 }}{{ loop.first }}{{ loop.last }}{{ loop.previtem }};{% endfor %}"),
       "12TrueFalse;21FalseFalse3;30FalseTrue1;");
   EXPECT_EQ(render("{% for k, v in table.items() if k != 'c' %}{{ k }}{{ loop.length }}{% endfor %}"), "b2A2");
+  EXPECT_EQ(render("{% for i in numbers %}{% for k in letters %}{{ loop.depth }}{{ loop.depth0 }}{% endfor %};{% endfor %}"),
+            "101010;101010;101010;")
+      << "only recursive loops are deeper";
   EXPECT_EQ(render("{% for i in [] %}x{% else %}none{% endfor %}{% for i in missing %}x{% endfor %}"), "none");
   EXPECT_EQ(render("{% for i in range(9) %}{% if i == 1 %}{% continue %}{% elif i > 3 %}{% break %}{% endif %}{{ i }}{% endfor %}"), "023");
   EXPECT_EQ(render("{% set x = 1 %}{% for i in numbers %}{{ x }}{% set x = i %}{% endfor %}{{ x }}"), "1111");
@@ -192,8 +195,9 @@ TEST(ChatTemplate, RefusesByNameWhatPublishedTemplatesDoNotUse) {
   EXPECT_THAT(show("2 ** 3"), HasSubstr("line 1: expected '}}', found '**'"));
   EXPECT_THAT(show("word.rsplit()"), HasSubstr("line 1: rsplit without a separator is not supported"));
   EXPECT_THAT(show("'ff' | int(0, 16)"), HasSubstr("line 1: int takes at most 1 arguments, 2 were given"));
-  EXPECT_THAT(render("{% for x in letters %}{{ loop.cycle('a', 'b') }}{% endfor %}"),
-              HasSubstr("'cycle' of a dict is undefined or not supported"));
+  EXPECT_THAT(render("{% for x in letters %}{{ loop.cycle('a', 'b') }}{% endfor %}"), HasSubstr("line 1: 'loop.cycle' is not supported"));
+  EXPECT_THAT(render("{% for x in letters %}{% if loop.changed(x) %}{{ x }}{% endif %}{% endfor %}"),
+              HasSubstr("line 1: 'loop.changed' is not supported"));
   EXPECT_THAT(show("range(5)[1:]"), HasSubstr("line 1: range can't be sliced"));
   EXPECT_THAT(show("range(*numbers)"), HasSubstr("line 1: a spread argument ('*') is not supported"));
   EXPECT_THAT(show("dict(**table)"), HasSubstr("line 1: a spread argument ('**') is not supported"));

@@ -14,6 +14,11 @@ namespace {
 
 constexpr std::size_t kLoopSteps = 8;  // cost of one iteration for `loop` and its scope, in steps
 
+// A function that exists in Jinja and is refused by name.
+Value unsupported_function(Machine& machine, std::string_view name) {
+  return Value(Callable{[&machine, name](const Arguments&) { return machine.fail(fmt::format("'{}' is not supported", name)); }});
+}
+
 }  // namespace
 
 const Value* Scope::find(std::string_view name) const {
@@ -39,7 +44,11 @@ class Interpreter::Inner {
   ScopePtr outer_;
 };
 
-Interpreter::Interpreter(const Limits& limits) : machine_(limits), scope_(std::make_shared<Scope>(nullptr)) {
+Interpreter::Interpreter(const Limits& limits)
+    : machine_(limits),
+      cycle_(unsupported_function(machine_, "loop.cycle")),
+      changed_(unsupported_function(machine_, "loop.changed")),
+      scope_(std::make_shared<Scope>(nullptr)) {
   for (auto& [name, function] : global_functions(machine_)) scope_->set(name, function);
 }
 
@@ -150,6 +159,10 @@ Value Interpreter::loop_value(const std::vector<Value>& items, std::size_t index
   put("first", Value(at == 0));
   put("last", Value(at == count - 1));
   put("length", Value(count));
+  put("depth", Value(std::int64_t{1}));  // counts recursive loops only, which the parser refuses
+  put("depth0", Value(std::int64_t{0}));
+  put("cycle", cycle_);
+  put("changed", changed_);
   if (index > 0) put("previtem", items[index - 1]);
   if (index + 1 < items.size()) put("nextitem", items[index + 1]);
   return machine_.make_dict(std::move(loop));

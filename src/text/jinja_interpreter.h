@@ -83,6 +83,7 @@ class Interpreter {
   Arguments evaluate(const CallArguments& arguments);
 
   Machine machine_;
+  const Value cycle_, changed_;  // members of `loop` that fail when they are called
   ScopePtr scope_;
   std::string* out_ = nullptr;  // destination of the output: the rendered text, or a captured body
   int depth_ = 0;
