@@ -2,11 +2,13 @@
 
 #include <utility>
 
+#include "api/model_name.h"
+
 namespace slora {
 
 Result<std::unique_ptr<Api>> Api::create(ApiOptions options, Post post) {
   std::vector<std::string> names = std::move(options.model_names);
-  if (names.empty()) names.push_back(std::filesystem::weakly_canonical(options.runtime.model_folder).filename().string());
+  if (names.empty()) names.push_back(default_model_name(options.runtime.model_folder));
   if (options.runtime.model_name.empty()) options.runtime.model_name = names.front();
   Result<TextModel> text = TextModel::load(options.runtime.model_folder, options.chat_template_file);
   if (!text) return forward_error(text);

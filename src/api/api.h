@@ -21,7 +21,8 @@ namespace slora {
 
 struct ApiOptions {
   RuntimeOptions runtime;
-  std::vector<std::string> model_names;  // that mean the base model in requests; the first is the one in answers. Empty: its folder's name
+  std::vector<std::string>
+      model_names;  // that mean the base model in requests; the first is the one in answers. Empty: default_model_name()
   std::optional<std::filesystem::path> chat_template_file;  // used instead of the model's own
 };
 

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "adapters/adapter_summary.h"
+#include "api/model_name.h"
 #include "api/text_model.h"
 #include "backend/backend.h"
 #include "cli/byte_size.h"

@@ -1,6 +1,7 @@
 #include "cli/model_path.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <string_view>
 #include <system_error>
 
@@ -32,24 +33,6 @@ Status check_model_folder(const std::string& path) {
                "  hf download {0} --local-dir {1}\n"
                "and give its folder: --model {1}",
                path, folder);
-}
-
-std::string default_model_name(const std::filesystem::path& folder) {
-  std::error_code failure;
-  std::filesystem::path path = std::filesystem::absolute(folder, failure).lexically_normal();
-  if (!path.has_filename()) path = path.parent_path();
-  // A hub cache: models--ORG--NAME/snapshots/REVISION.
-  const std::filesystem::path repository = path.parent_path().parent_path();
-  std::string cached = repository.filename().string();
-  constexpr std::string_view prefix = "models--";
-  if (path.parent_path().filename() == "snapshots" && cached.starts_with(prefix)) {
-    cached.erase(0, prefix.size());
-    const std::size_t separator = cached.find("--");
-    if (separator != std::string::npos) cached.replace(separator, 2, "/");
-    return cached;
-  }
-  const std::string name = path.filename().string();
-  return name.empty() ? "model" : name;
 }
 
 }  // namespace slora

@@ -25,11 +25,5 @@ TEST(ModelPath, SaysWhatIsMissing) {
   EXPECT_THAT(empty.error().message, HasSubstr("no config.json"));
 }
 
-TEST(ModelName, IsTheFoldersOrTheHubs) {
-  EXPECT_EQ(default_model_name("/data/models/llama-3"), "llama-3");
-  EXPECT_EQ(default_model_name("/data/models/llama-3/"), "llama-3");
-  EXPECT_EQ(default_model_name("/root/.cache/hub/models--Qwen--Qwen2.5-0.5B/snapshots/0123abcd"), "Qwen/Qwen2.5-0.5B");
-}
-
 }  // namespace
 }  // namespace slora

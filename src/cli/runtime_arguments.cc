@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstdio>
 
+#include "api/model_name.h"
 #include "cli/byte_size.h"
 #include "cli/model_path.h"
 #include "formats/json.h"
