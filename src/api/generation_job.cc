@@ -7,6 +7,7 @@
 
 #include "api/job_table.h"
 #include "api/json_text.h"
+#include "base/check.h"
 #include "base/log.h"
 
 namespace slora {
@@ -24,6 +25,7 @@ GenerationJob::GenerationJob(std::shared_ptr<AnswerSink> sink, const JobServices
     : sink_(std::move(sink)), services_(services), origin_(origin), arrival_(services.clock.now()) {}
 
 void GenerationJob::start(Result<PreparedRequest> prepared) {
+  check(!std::exchange(started_, true), "expected a job to be started once");
   if (over_) return;
   if (!prepared) return fail(prepared.error());
   answer_.request = std::move(*prepared);
@@ -80,7 +82,7 @@ void GenerationJob::on_event(std::size_t choice_index, const TokenEvent& event) 
     return fail({event.error_code.empty() ? "internal_error" : event.error_code, event.error_message,
                  event.end == EndReason::failed ? "" : "model"});
   }
-  if (event.end == EndReason::given_up) return fail({"given_up", "The request waited too long for its turn; try again later.", {}});
+  if (event.end == EndReason::given_up) return fail({"given_up", "The request waited too long to be scheduled; try again later.", {}});
   if (event.end == EndReason::cancelled) return fail({"draining", "The server is shutting down.", {}});
 
   AnsweredPrompt& prompt = answer_.prompts[answered.prompt_index];
@@ -101,7 +103,7 @@ void GenerationJob::on_event(std::size_t choice_index, const TokenEvent& event) 
     }
   }
   send_part(choice_index);
-  if (open_count_ > 0) return;
+  if (over_ || open_count_ > 0) return;  // over: the sink cancelled within part()
   over_ = true;
   sink_->done(answer_);
 }

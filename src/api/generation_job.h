@@ -43,7 +43,7 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
   // Requires: called once; cancel() may have come before.
   void start(Result<PreparedRequest> prepared);
   void on_event(std::size_t choice_index, const TokenEvent& event);
-  // Nobody wants the answer any more: the sink receives nothing after this.
+  // Stops the request: the sink receives nothing after this. May be called by the sink within part().
   void cancel();
   // Ends it with an error, whatever parts the sink has received so far.
   void fail(const Error& error);
@@ -78,7 +78,8 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
   Answer answer_;
   std::vector<Choice> choices_;  // [prompts * n], as answer_.choices
   std::size_t open_count_ = 0;   // choices that have not ended
-  bool over_ = false;            // the sink receives nothing more
+  bool started_ = false;
+  bool over_ = false;  // the sink receives nothing more
 };
 
 }  // namespace slora

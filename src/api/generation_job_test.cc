@@ -3,121 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
-
-#include "api/job_table.h"
-#include "api/response_format.h"
-#include "api/testing/scripted_generator.h"
-#include "base/testing/source_path.h"
-#include "formats/json.h"
-#include "formats/temporary_folder.h"
+#include "api/testing/generation_job_fixture.h"
 
 namespace slora {
 namespace {
 
 using ::testing::ElementsAre;
 
-class ManualClock final : public Clock {
- public:
-  Timestamp now() const override { return Timestamp(1); }
-};
-
-// Keeps an answer as its endpoint's format writes it: one body, or the messages of a stream.
-class RecordingSink final : public AnswerSink {
- public:
-  explicit RecordingSink(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
-
-  void part(const AnswerPart& part) override {
-    text += part.text();
-    if (!part.answer.request.spec.output.stream) return;
-    for (std::string& message : format_of(part.answer).part_messages(part)) messages.push_back(std::move(message));
-  }
-  void done(const Answer& answer) override {
-    is_done = true;
-    if (!answer.request.spec.output.stream) body = format_of(answer).body(answer);
-    for (std::string& message : format_of(answer).end_messages(answer)) messages.push_back(std::move(message));
-  }
-  void failed(const ApiError& given) override { error = given; }
-
-  // The JSON of each message but the last one, [DONE].
-  std::vector<Json> events() const {
-    std::vector<Json> parsed;
-    for (const std::string& message : messages) {
-      if (message != "[DONE]") parsed.push_back(Json::parse(message));
-    }
-    return parsed;
-  }
-
-  std::string text, body;
-  std::vector<std::string> messages;
-  std::optional<ApiError> error;
-  bool is_done = false;
-
- private:
-  const ResponseFormat& format_of(const Answer& answer) {
-    if (!format_) format_ = make_response_format(answer.request, {7, 0}, tokenizer_);
-    return *format_;
-  }
-
-  const Tokenizer& tokenizer_;
-  std::unique_ptr<ResponseFormat> format_;
-};
-
-class GenerationJobTest : public ::testing::Test {
- protected:
-  GenerationJobTest() {
-    GenerationConfig defaults;
-    defaults.eos_token_ids = {kEnd};
-    defaults.temperature = 0.5;
-    preparer.emplace(std::vector<std::string>{"base"}, kVocabulary, defaults, text, generator);
-  }
-
-  std::shared_ptr<GenerationJob> make_job() {
-    sink = std::make_shared<RecordingSink>(text.tokenizer());
-    return std::make_shared<GenerationJob>(sink, JobServices{generator, jobs, text.tokenizer(), metrics, clock}, JobOrigin{{}, 7});
-  }
-  std::shared_ptr<GenerationJob> start(Endpoint endpoint, const std::string& body) {
-    auto job = make_job();
-    job->start(preparer->prepare(endpoint, body));
-    return job;
-  }
-  std::shared_ptr<GenerationJob> complete(const std::string& fields) {
-    return start(Endpoint::completions, R"({"prompt":"Hello",)" + fields + "}");
-  }
-
-  void deliver(std::size_t sequence, TokenId token, std::optional<EndReason> end = std::nullopt, std::vector<PromptLogprob> scores = {}) {
-    TokenEvent event;
-    event.prompt_logprobs = std::move(scores);
-    event.sequence = generator.submitted.at(sequence).id;
-    event.token = {.id = token, .logprob = -0.5F, .top = {{token, -0.5F}}};
-    event.end = end;
-    std::vector<TokenEvent> events;
-    events.push_back(std::move(event));
-    jobs.deliver(std::move(events));
-  }
-  // The tokens of `words`, one event each; the last ends by length.
-  void deliver_text(std::size_t sequence, const std::string& words) {
-    const std::vector<TokenId> tokens = text.tokenizer().encode(words, SpecialTokens::omit).value();
-    for (std::size_t i = 0; i < tokens.size(); ++i) {
-      deliver(sequence, tokens[i], i + 1 == tokens.size() ? std::optional(EndReason::length) : std::nullopt);
-    }
-  }
-  Json body() const { return Json::parse(sink->body); }
-
-  static constexpr std::int32_t kVocabulary = 200000;
-  static constexpr TokenId kEnd = 3;
-  const TemporaryFolder folder;
-  const std::string chat_template =
-      folder.write("chat_template.jinja", "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant:");
-  TextModel text = TextModel::load(source_path("tests/golden/tokenizers/qwen2"), chat_template).value();
-  ScriptedGenerator generator;
-  JobTable jobs;
-  MetricsRegistry registry;
-  RequestMetrics metrics{registry, "base"};
-  ManualClock clock;
-  std::optional<RequestPreparer> preparer;
-  std::shared_ptr<RecordingSink> sink;
-};
+using GenerationJobTest = GenerationJobFixture;
 
 TEST_F(GenerationJobTest, SubmitsEveryChoiceWithThePriorityOfItsRequest) {
   generator.has_priorities = true;
@@ -222,104 +115,6 @@ TEST_F(GenerationJobTest, ChoicesOfSeveralPromptsKeepTheirOrder) {
   EXPECT_THAT(texts, ElementsAre("Hello 0", "Hello 1", "World 2", "World 3"));
 }
 
-TEST_F(GenerationJobTest, TellsLogprobsInTheFormOfTheEndpoint) {
-  complete(R"("logprobs":1)");
-  deliver_text(0, " big world");
-  const Json logprobs = body()["choices"][0]["logprobs"];
-  std::string joined;
-  for (std::size_t i = 0; i < logprobs["tokens"].size(); ++i) {
-    const std::string token = logprobs["tokens"][i];
-    EXPECT_EQ(logprobs["text_offset"][i], joined.size());
-    EXPECT_EQ(logprobs["token_logprobs"][i], -0.5);
-    EXPECT_EQ(logprobs["top_logprobs"][i], Json({{token, -0.5}}));
-    joined += token;
-  }
-  EXPECT_EQ(joined, " big world");
-
-  start(Endpoint::chat, R"({"messages":[{"role":"user","content":"Hi"}],"logprobs":true,"top_logprobs":1})");
-  const TokenId half = text.tokenizer().encode("\xf0\x9f\x98\x80", SpecialTokens::omit).value().front();
-  deliver(1, half, EndReason::length);
-  const Json entry = body()["choices"][0]["logprobs"]["content"][0];
-  EXPECT_EQ(entry["token"], "\xef\xbf\xbd") << "half a character";
-  EXPECT_EQ(entry["bytes"][0], 0xf0);
-  EXPECT_EQ(entry["top_logprobs"][0]["bytes"], entry["bytes"]);
-}
-
-TEST_F(GenerationJobTest, ScoresAPromptAndDropsTheTokenThatWasDrawn) {
-  start(Endpoint::completions, R"({"prompt":[10,20,30],"echo":true,"max_tokens":0,"logprobs":1})");
-  ASSERT_EQ(generator.submitted.size(), 1u);
-  EXPECT_EQ(generator.submitted[0].output_tokens_max, 1);
-  EXPECT_EQ(generator.submitted[0].sampling.prompt_logprob_count, 1);
-  EXPECT_TRUE(generator.submitted[0].sampling.end_tokens.empty()) << "the end of what is dropped is no reason";
-  deliver(0, 40, EndReason::length, {{.token = {20, -2, {{21, -1}}}, .rank = 7}, {.token = {30, -3, {{30, -3}}}, .rank = 1}});
-  const Json choice = body()["choices"][0];
-  const auto text_of = [this](TokenId token) { return display_text(text.tokenizer(), token); };
-  EXPECT_EQ(choice["text"], text_of(10) + text_of(20) + text_of(30));
-  EXPECT_EQ(choice["finish_reason"], "length");
-  EXPECT_EQ(choice["logprobs"]["tokens"], Json({text_of(10), text_of(20), text_of(30)}));
-  EXPECT_EQ(choice["logprobs"]["token_logprobs"], Json({nullptr, -2.0, -3.0}));
-  EXPECT_EQ(choice["logprobs"]["top_logprobs"][1], Json({{text_of(21), -1.0}, {text_of(20), -2.0}}));
-  EXPECT_EQ(body()["usage"]["completion_tokens"], 0);
-}
-
-TEST_F(GenerationJobTest, OffsetsGoOnFromTheEchoedPromptToTheOutput) {
-  start(Endpoint::completions, R"({"prompt":[10,20],"echo":true,"max_tokens":2,"logprobs":0,"stream":true})");
-  deliver(0, 40, std::nullopt, {{.token = {20, -2, {}}, .rank = 7}});
-  deliver(0, 50, EndReason::length);
-  std::size_t offset = 0;
-  std::string joined;
-  for (const Json& event : sink->events()) {
-    const Json choice = event["choices"][0];
-    joined += choice["text"].get<std::string>();
-    for (std::size_t i = 0; i < choice["logprobs"]["tokens"].size(); ++i) {
-      EXPECT_EQ(choice["logprobs"]["text_offset"][i], offset);
-      offset += choice["logprobs"]["tokens"][i].get<std::string>().size();
-    }
-  }
-  EXPECT_EQ(joined.size(), offset) << "tokens of plain characters";
-  EXPECT_EQ(sink->events().size(), 2u);
-}
-
-TEST_F(GenerationJobTest, TellsPromptLogprobsWhereVllmDoes) {
-  const std::vector<PromptLogprob> scores = {{.token = {20, -2, {{21, -1}, {20, -2}}}, .rank = 7}};
-  const auto scored = [this](double logprob, int rank, TokenId token) {
-    return Json({{"logprob", logprob}, {"rank", rank}, {"decoded_token", display_text(text.tokenizer(), token)}});
-  };
-  const Json expected = Json::array({nullptr, {{"20", scored(-2, 7, 20)}, {"21", scored(-1, 1, 21)}}});
-  start(Endpoint::completions, R"({"prompt":[10,20],"prompt_logprobs":2,"max_tokens":1,"n":2})");
-  for (const std::size_t sequence : {1u, 0u}) deliver(sequence, 40, EndReason::length, scores);
-  EXPECT_EQ(body()["choices"][0]["prompt_logprobs"], expected);
-  EXPECT_EQ(body()["choices"][1]["prompt_logprobs"], expected);
-  start(Endpoint::chat, R"({"messages":[{"role":"user","content":"Hi"}],"prompt_logprobs":2})");
-  deliver(2, 40, EndReason::length, scores);
-  EXPECT_EQ(body()["prompt_logprobs"], expected);
-  EXPECT_FALSE(body()["choices"][0].contains("prompt_logprobs"));
-}
-
-TEST_F(GenerationJobTest, TellsTokenIdsWhereVllmDoes) {
-  start(Endpoint::completions, R"({"prompt":[10,20],"return_token_ids":true,"stream":true})");
-  deliver(0, 40);
-  deliver(0, kEnd, EndReason::stop);
-  const Json first = sink->events()[0]["choices"][0];
-  EXPECT_EQ(first["prompt_token_ids"], Json({10, 20}));
-  EXPECT_EQ(first["token_ids"], Json({40}));
-  const Json second = sink->events()[1]["choices"][0];
-  EXPECT_FALSE(second.contains("prompt_token_ids"));
-  EXPECT_EQ(second["token_ids"], Json({kEnd})) << "the token that ended it, too";
-
-  start(Endpoint::chat, R"({"messages":[{"role":"user","content":"Hi"}],"return_token_ids":true})");
-  deliver(1, 40, EndReason::length);
-  EXPECT_EQ(body()["prompt_token_ids"], Json(std::vector(generator.submitted[1].prompt.begin(), generator.submitted[1].prompt.end())));
-  EXPECT_EQ(body()["choices"][0]["token_ids"], Json({40}));
-}
-
-TEST_F(GenerationJobTest, NamesTokensByTheirIdsWhenAsked) {
-  complete(R"("logprobs":1,"return_tokens_as_token_ids":true)");
-  deliver(0, 40, EndReason::length);
-  EXPECT_EQ(body()["choices"][0]["logprobs"]["tokens"], Json({"token_id:40"}));
-  EXPECT_EQ(body()["choices"][0]["logprobs"]["top_logprobs"][0], Json({{"token_id:40", -0.5}}));
-}
-
 TEST_F(GenerationJobTest, UsageInAStreamIsTheChoicesOwn) {
   complete(R"("n":2,"stream":true,"stream_options":{"include_usage":true,"continuous_usage_stats":true})");
   deliver(0, 40);
@@ -362,6 +157,34 @@ TEST_F(GenerationJobTest, AClientThatLeavesCancelsEverySequence) {
   deliver(0, -1, EndReason::cancelled);
   deliver(1, -1, EndReason::cancelled);
   EXPECT_FALSE(sink->is_done);
+}
+
+TEST_F(GenerationJobTest, ASinkThatCancelsInAPartReceivesNothingMore) {
+  class CancellingSink final : public AnswerSink {
+   public:
+    void part(const AnswerPart&) override {
+      ++part_count;
+      job.lock()->cancel();
+    }
+    void done(const Answer&) override { is_over = true; }
+    void failed(const ApiError&) override { is_over = true; }
+
+    std::weak_ptr<GenerationJob> job;
+    int part_count = 0;
+    bool is_over = false;
+  };
+  for (const std::optional<EndReason> end : {std::optional<EndReason>(), std::optional(EndReason::length)}) {
+    const auto cancelling = std::make_shared<CancellingSink>();
+    const auto job = std::make_shared<GenerationJob>(cancelling, services(), JobOrigin{});
+    cancelling->job = job;
+    const std::size_t first = generator.submitted.size();
+    job->start(preparer->prepare(Endpoint::completions, R"({"prompt":"Hello","n":2})"));
+    deliver(first, 10, end);
+    deliver(first + 1, 10, EndReason::length);
+    EXPECT_EQ(cancelling->part_count, 1);
+    EXPECT_FALSE(cancelling->is_over);
+    EXPECT_TRUE(generator.cancelled.contains(generator.submitted[first + 1].id.value));
+  }
 }
 
 TEST_F(GenerationJobTest, AClientThatLeftBeforeItsRequestWasReadCostsNothing) {

@@ -26,6 +26,7 @@ class JobTable {
   // Ends all jobs with `error`.
   void fail_all(const Error& error);
 
+  [[nodiscard]] bool is_empty() const { return jobs_.empty(); }
   [[nodiscard]] std::size_t request_count() const;
 
   struct AdapterUse {

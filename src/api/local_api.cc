@@ -35,7 +35,9 @@ class WatchedSink final : public AnswerSink {
 Result<std::unique_ptr<LocalApi>> LocalApi::create(ApiOptions options) {
   // Bounded by what the sequences that run may generate.
   auto posted = std::make_unique<Work>(std::numeric_limits<std::size_t>::max());
-  const auto post = [&queue = *posted](std::function<void()> work) { (void)queue.try_push(std::move(work)); };
+  const auto post = [&queue = *posted](std::function<void()> work) {
+    check(queue.try_push(std::move(work)), "expected an unbounded queue to take all events");
+  };
   Result<std::unique_ptr<Api>> api = Api::create(std::move(options), post);
   if (!api) return forward_error(api);
   return std::unique_ptr<LocalApi>(new LocalApi(std::move(posted), std::move(*api)));
@@ -47,12 +49,14 @@ void LocalApi::answer(Endpoint endpoint, const Json& request, AnswerSink& sink) 
   while (!watched->is_over()) wait();
 }
 
-void LocalApi::start(Endpoint endpoint, const Json& request, std::shared_ptr<AnswerSink> sink) {
-  const std::shared_ptr<GenerationJob> job = api_->make_job(std::move(sink), {{}, random_()});
+std::shared_ptr<GenerationJob> LocalApi::start(Endpoint endpoint, const Json& request, std::shared_ptr<AnswerSink> sink) {
+  std::shared_ptr<GenerationJob> job = api_->make_job(std::move(sink), {{}, random_()});
   job->start(api_->preparer().prepare_json(endpoint, request));
+  return job;
 }
 
 void LocalApi::wait() {
+  if (api_->jobs().is_empty()) return;
   const std::optional<std::function<void()>> work = posted_->pop();
   check(work.has_value(), "expected the queue to stay open while the API lives");
   (*work)();

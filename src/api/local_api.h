@@ -10,6 +10,7 @@
 namespace slora {
 
 // The API for a program that has no event loop: answers are made on the thread that waits for them. One thread at a time.
+// Destroying it stops the engine: the sinks of requests that still run receive nothing more, neither done() nor failed().
 class LocalApi {
  public:
   // Reads the model and starts the engine.
@@ -18,9 +19,10 @@ class LocalApi {
   // Answers one request, a body as the HTTP API takes it, and returns when `sink` has received done() or failed().
   void answer(Endpoint endpoint, const Json& request, AnswerSink& sink);
 
-  // For several requests at once: start() each, then wait() until all sinks have their answers.
-  void start(Endpoint endpoint, const Json& request, std::shared_ptr<AnswerSink> sink);
-  // Returns when the engine has done a step for the requests that run, and their sinks have received what it brought.
+  // For several requests at once: start() each, then wait() until all sinks have their answers. The job may be used to cancel() the
+  // request, until this API is destroyed.
+  std::shared_ptr<GenerationJob> start(Endpoint endpoint, const Json& request, std::shared_ptr<AnswerSink> sink);
+  // Returns when the engine has done a step for the requests that run, and their sinks have received its results; at once if none runs.
   void wait();
 
   [[nodiscard]] Api& api() { return *api_; }

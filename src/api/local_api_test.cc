@@ -67,6 +67,25 @@ TEST_F(LocalApiTest, AnswersSeveralRequestsAtOnceAsOneByOne) {
   EXPECT_NE(second->text, alone.text);
 }
 
+TEST_F(LocalApiTest, ACancelledRequestEndsWithoutAnAnswer) {
+  const auto cancelled = std::make_shared<KeepingSink>(), kept = std::make_shared<KeepingSink>();
+  const auto job = api->start(Endpoint::chat, request("yoda", "Rosa painted a hat."), cancelled);
+  api->start(Endpoint::chat, request("shout", "Rosa painted a hat."), kept);
+  job->cancel();
+  while (!kept->is_over()) api->wait();
+  EXPECT_TRUE(kept->whole);
+  EXPECT_EQ(cancelled->token_count, 0u);
+  EXPECT_FALSE(cancelled->is_over());
+}
+
+TEST_F(LocalApiTest, WaitingForNothingReturnsAtOnce) {
+  api->wait();
+  KeepingSink sink;
+  api->answer(Endpoint::chat, request("shout", "Rosa painted a hat."), sink);
+  api->wait();
+  EXPECT_TRUE(sink.whole);
+}
+
 TEST_F(LocalApiTest, RefusesWithATypedError) {
   KeepingSink unknown, range, bytes;
   api->answer(Endpoint::chat, request("nobody", "Hi"), unknown);
