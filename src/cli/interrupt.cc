@@ -32,8 +32,8 @@ void Interrupt::wait(const std::stop_token& stop) {
   const sigset_t set = signals();
   while (!stop.stop_requested()) {
     if (sigtimedwait(&set, nullptr, &kPatience) < 0) continue;
-    if (wished_.exchange(true)) _exit(kInterrupted);
-    fmt::print(stderr, "\n{}; once more to end at once\n", what_follows_);
+    if (requested_.exchange(true)) _exit(kInterrupted);
+    fmt::print(stderr, "\n{}; press Ctrl-C again to stop immediately\n", what_follows_);
   }
 }
 

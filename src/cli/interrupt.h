@@ -17,13 +17,13 @@ class Interrupt {
   Interrupt& operator=(const Interrupt&) = delete;
 
   // Becomes true with the first signal.
-  [[nodiscard]] const std::atomic<bool>& wished() const { return wished_; }
+  [[nodiscard]] const std::atomic<bool>& requested() const { return requested_; }
 
  private:
   void wait(const std::stop_token& stop);
 
   const std::string what_follows_;
-  std::atomic<bool> wished_ = false;
+  std::atomic<bool> requested_ = false;
   std::jthread thread_;  // last: it uses the others
 };
 

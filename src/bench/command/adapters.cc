@@ -18,13 +18,13 @@ namespace slora {
 
 CLI::App* add_bench_adapters(CLI::App& bench, BenchAdaptersArguments& arguments) {
   CLI::App* command = bench.add_subcommand("adapters", "Write adapters of random numbers, for servers that are to be measured");
-  command->add_option("folder", arguments.folder, "Where the adapter folders go; made if it is not there. None is written over")
+  command->add_option("folder", arguments.folder, "Where the adapter folders go; created if missing; existing ones are not overwritten")
       ->required()
       ->type_name("DIR");
   command->add_option("--model", arguments.model, "For which model: as `slora bench offline` takes it")
       ->type_name("MODEL")
       ->capture_default_str();
-  command->add_option("--count", arguments.count, "How many; those beyond 63 share weight files by hard links")
+  command->add_option("--count", arguments.count, "Number of adapters; those beyond 63 share weight files by hard links")
       ->type_name("N")
       ->check(in_range(1, 100000))
       ->capture_default_str();
@@ -50,14 +50,14 @@ int run_bench_adapters(const BenchAdaptersArguments& arguments) {
   std::int32_t count = 0;
   {
     ProgressBar bar;
-    for (; count < arguments.count && !interrupt.wished().load(); ++count) {
+    for (; count < arguments.count && !interrupt.requested().load(); ++count) {
       bar.show("Adapters", static_cast<std::uint64_t>(count), static_cast<std::uint64_t>(arguments.count));
       if (Status written = adapters.write(kind, count); !written) return report(written.error());
     }
   }
   const std::uint64_t bytes = bench::parameter_count(*config, targets, arguments.rank) * sizeof(Bfloat16);
   fmt::print("{} adapters of {} in {}\n", count, shown_byte_size(bytes), arguments.folder);
-  if (!interrupt.wished().load()) return 0;
+  if (!interrupt.requested().load()) return 0;
   fmt::print("interrupted: {} of {} adapters were written\n", count, arguments.count);
   return kInterrupted;
 }

@@ -66,7 +66,9 @@ CLI::App* add_bench_kernels(CLI::App& bench, BenchKernelsArguments& arguments) {
       ->type_name("bf16|int8")
       ->check(CLI::IsMember({"bf16", "int8"}).description(""))
       ->capture_default_str();
-  command->add_option("--instructions", arguments.instructions, "best, avx512, avx2 or portable, as far as the machine has them")
+  command
+      ->add_option("--instructions", arguments.instructions,
+                   "best, avx512, avx2 or portable; instructions that the machine lacks are not used")
       ->type_name("NAME")
       ->check(CLI::IsMember({"best", "avx512", "avx2", "portable"}).description(""))
       ->capture_default_str();
@@ -116,8 +118,8 @@ int run_bench_kernels(const BenchKernelsArguments& arguments, const std::string&
         std::fflush(stdout);
         log.write(to_json(row));
       },
-      interrupt.wished());
-  const bool interrupted = interrupt.wished().load();
+      interrupt.requested());
+  const bool interrupted = interrupt.requested().load();
   if (interrupted) log.write({{"interrupted", true}});
   if (Status closed = log.close(); !closed) return report(closed.error());
   if (!interrupted) return 0;

@@ -78,80 +78,100 @@ void print_head(const bench::OfflineBench& offline, const std::string& left_out)
   std::fflush(stdout);
 }
 
-}  // namespace
+// Several values, separated by commas.
+template <class List>
+CLI::Option* add_list_option(CLI::App& command, const char* name, List& list, const char* what) {
+  return command.add_option(name, list, what)->delimiter(',')->type_name("N,...")->capture_default_str();
+}
 
-CLI::App* add_bench_offline(CLI::App& bench, BenchOfflineArguments& arguments) {
-  CLI::App* command = bench.add_subcommand("offline", "Measure prefill and decode through the whole engine, without a server");
-  const auto add_list = [&](const char* name, auto& list, const char* what) {
-    return command->add_option(name, list, what)->delimiter(',')->type_name("N,...")->capture_default_str();
-  };
+void add_row_options(CLI::App& command, BenchOfflineArguments& arguments) {
   bench::OfflineOptions& options = arguments.options;
   command
-      ->add_option("--model", arguments.model,
-                   "A model folder; a folder or file with only a config.json (for random weights); or a built-in shape: "
-                   "Qwen2.5-0.5B, Llama-3.2-1B, Llama-3.1-8B")
+      .add_option("--model", arguments.model,
+                  "A model folder; a folder or file with only a config.json (for random weights); or a built-in shape: "
+                  "Qwen2.5-0.5B, Llama-3.2-1B, Llama-3.1-8B")
       ->type_name("MODEL")
       ->capture_default_str();
-  add_list("--prompt", options.prompts, "Prompt lengths to prefill")->check(in_range(1, 1 << 20));
-  add_list("--batch", options.batches, "Sequences that decode at once")->check(in_range(1, 256));
-  add_list("--context", options.contexts, "Tokens that each of them holds")->check(in_range(2, 1 << 20));
-  command->add_option("--context-tokens", options.context_tokens_max, "Leave out rows whose sequences hold more than this together")
+  add_list_option(command, "--prompt", options.prompts, "Prompt lengths to prefill")->check(in_range(1, 1 << 20));
+  add_list_option(command, "--batch", options.batches, "Sequences that decode at once")->check(in_range(1, 256));
+  add_list_option(command, "--context", options.contexts, "Tokens that each of them holds")->check(in_range(2, 1 << 20));
+  command.add_option("--context-tokens", options.context_tokens_max, "Leave out rows whose sequences hold more than this together")
       ->type_name("N")
       ->check(in_range(1, 1 << 30))
       ->capture_default_str();
-  add_list("--adapters", arguments.adapters, "Of a batch: none, one shared, each sequence a distinct one")
+  add_list_option(command, "--adapters", arguments.adapters, "Of a batch: none, one shared, each sequence a distinct one")
       ->type_name("USE,...")
       ->check(CLI::IsMember({"none", "shared", "distinct"}).description(""));
-  add_list("--ranks", arguments.ranks, "Ranks of the adapters; mixed: 8, 16 and 64 in rotation");
-  add_list("--targets", arguments.targets, "Modules that they change: qv, or all seven of a layer")
+  add_list_option(command, "--ranks", arguments.ranks, "Ranks of the adapters; mixed: 8, 16 and 64 in rotation");
+  add_list_option(command, "--targets", arguments.targets, "Modules that they change: qv, or all seven of a layer")
       ->type_name("qv|all")
       ->check(CLI::IsMember({"qv", "all"}).description(""));
-  command->add_option("--requests", options.requests, "Also run lists of this many requests, --batch of them at a time [no lists]")
+}
+
+// Lists of requests, in addition to prompts and decode steps.
+void add_list_of_requests_options(CLI::App& command, bench::OfflineOptions& options) {
+  command.add_option("--requests", options.requests, "Also run lists of this many requests, --batch of them at a time [no lists]")
       ->type_name("N")
       ->check(in_range(1, 1 << 20));
-  add_list("--adapter-count", options.registered, "Number of distinct adapters used in rotation, in lists and in larger batches [--batch]")
+  add_list_option(command, "--adapter-count", options.registered,
+                  "Number of distinct adapters used in rotation, in lists and in larger batches [--batch]")
       ->check(in_range(1, 100000));
-  command->add_option("--request-prompt", options.request_prompt_tokens, "Prompt tokens of a list's requests")
+  command.add_option("--request-prompt", options.request_prompt_tokens, "Prompt tokens of a list's requests")
       ->type_name("N")
       ->check(in_range(1, 1 << 20))
       ->capture_default_str();
-  command->add_option("--request-output", options.request_output_tokens, "Output tokens of a list's requests")
+  command.add_option("--request-output", options.request_output_tokens, "Output tokens of a list's requests")
       ->type_name("N")
       ->check(in_range(1, 1 << 20))
       ->capture_default_str();
-  command->add_option("--top-p", options.top_p, "Draw tokens at temperature 0.8 with this top-p [1: the likeliest]")
+}
+
+void add_measurement_options(CLI::App& command, bench::OfflineOptions& options) {
+  command.add_option("--top-p", options.top_p, "Draw tokens at temperature 0.8 with this top-p [1: the most likely token]")
       ->type_name("P")
       ->check(real_range(0.01, 1));
-  command->add_option("--repeats", options.repeats, "Repetitions of each row; the figure is the median of theirs")
+  command.add_option("--repeats", options.repeats, "Repetitions of each row; the figure is the median of theirs")
       ->type_name("N")
       ->check(in_range(1, 1000))
       ->capture_default_str();
-  command->add_option("--steps", options.steps, "Decode steps of a repetition; its time is their median")
+  command.add_option("--steps", options.steps, "Decode steps of a repetition; its time is their median")
       ->type_name("N")
       ->check(in_range(1, 10000))
       ->capture_default_str();
-  command->add_option("--backend", arguments.backend, "cpu, reference or auto")->type_name("NAME")->capture_default_str();
-  command->add_option("--threads", arguments.threads, "Threads that compute; 0: one per core")
+}
+
+void add_engine_options(CLI::App& command, BenchOfflineArguments& arguments) {
+  command.add_option("--backend", arguments.backend, "cpu, reference or auto")->type_name("NAME")->capture_default_str();
+  command.add_option("--threads", arguments.threads, "Threads that compute; 0: one per core")
       ->type_name("N")
       ->check(in_range(0, 1024))
       ->capture_default_str();
-  command->add_option("--weights", arguments.weights, "How weights are kept: bf16, or int8 with scales")
+  command.add_option("--weights", arguments.weights, "How weights are kept: bf16, or int8 with scales")
       ->type_name("bf16|int8")
       ->check(CLI::IsMember({"bf16", "int8"}).description(""))
       ->capture_default_str();
   command
-      ->add_option(
+      .add_option(
           "--pool-memory", arguments.pool_memory,
           "Memory for KV cache and adapters, such as 4GiB; with less than the default they are evicted and reloaded [what the rows need]")
       ->type_name("SIZE");
-  command->add_option("--scratch", arguments.scratch, "Folder for the random adapters while they are needed [the system's]")
-      ->type_name("DIR");
+  command.add_option("--scratch", arguments.scratch, "Folder for temporary random adapters [the system's]")->type_name("DIR");
+}
+
+}  // namespace
+
+CLI::App* add_bench_offline(CLI::App& bench, BenchOfflineArguments& arguments) {
+  CLI::App* command = bench.add_subcommand("offline", "Measure prefill and decode through the whole engine, without a server");
+  add_row_options(*command, arguments);
+  add_list_of_requests_options(*command, arguments.options);
+  add_measurement_options(*command, arguments.options);
+  add_engine_options(*command, arguments);
   command->add_option("--json", arguments.json, "Also write the rows there: a line of JSON for the machine, and one for each row")
       ->type_name("FILE");
   command->add_flag(
       "--quick", arguments.quick,
-      "For those of these that are not given: --prompt 16 --batch 1,2 --context 32 --repeats 2 --steps 4. Shows that it runs; figures "
-      "mean little");
+      "Use --prompt 16 --batch 1,2 --context 32 --repeats 2 --steps 4 where these are not given: shows that it runs, the figures mean "
+      "little");
   command->parse_complete_callback([command, &arguments] {
     if (arguments.quick) make_quick(arguments.options, *command);
   });
@@ -214,11 +234,11 @@ int run_bench_offline(const BenchOfflineArguments& arguments, const std::string&
         std::fflush(stdout);
         log.write(to_json(row));
       },
-      interrupt.wished());
+      interrupt.requested());
   bar.reset();
   if (!ran) return report(ran.error());
   fmt::print("\nmemory: {} at most\n", shown_byte_size(bench::peak_memory_bytes()));
-  const bool interrupted = interrupt.wished().load();
+  const bool interrupted = interrupt.requested().load();
   log.write({{"peak_memory_bytes", bench::peak_memory_bytes()}, {"interrupted", interrupted}});
   if (Status closed = log.close(); !closed) return report(closed.error());
   if (!interrupted) return 0;

@@ -152,7 +152,8 @@ CLI::App* add_bench_traffic(CLI::App& bench, BenchTrafficArguments& arguments) {
   command->add_option("--json", arguments.json, "Also write the figures there: a line of JSON for the machine, and one for each run")
       ->type_name("FILE");
   command->footer(
-      "Prompts are random tokens, answers the likeliest ones. Equal options make equal requests, so that a server can be held against an\n"
+      "Prompts are random tokens, answers the most likely ones. Equal options make equal requests, so that a server can be compared with "
+      "an\n"
       "engine without one:\n"
       "  slora bench adapters my-adapters --model models/llama --count 64\n"
       "  slora bench traffic --model models/llama --adapters my-adapters --adapter-count 64\n"
@@ -180,8 +181,8 @@ int run_bench_traffic(const BenchTrafficArguments& arguments, const std::string&
   log.write({{"command", command_line}, {"machine", to_json(bench::machine_facts())}, {"options", to_json(options)}});
   std::vector<double> rates;
   std::size_t error_count = 0;
-  for (std::int32_t i = 0; i < arguments.repeats && !interrupt.wished().load(); ++i, ++options.seed) {
-    const Result<bench::TrafficReport> figures = run_once(**target, options, interrupt.wished());
+  for (std::int32_t i = 0; i < arguments.repeats && !interrupt.requested().load(); ++i, ++options.seed) {
+    const Result<bench::TrafficReport> figures = run_once(**target, options, interrupt.requested());
     if (!figures) return report(figures.error());
     if (arguments.repeats > 1) fmt::print("seed         {}\n", options.seed);
     for (const std::string& line : bench::lines_of(*figures)) fmt::print("{}\n", line);
@@ -195,7 +196,7 @@ int run_bench_traffic(const BenchTrafficArguments& arguments, const std::string&
   }
   if (rates.size() > 1) fmt::print("\nmedian       {:.1f} tokens/s of {} runs\n", bench::median(rates), rates.size());
   if (Status closed = log.close(); !closed) return report(closed.error());
-  if (interrupt.wished().load()) {
+  if (interrupt.requested().load()) {
     fmt::print("interrupted: {} of {} runs came to their end\n", rates.size(), arguments.repeats);
     return kInterrupted;
   }
