@@ -147,7 +147,7 @@ Status check_output(const RequestSpec& spec) {
                        spec.sglang.logprob_start_len);
   }
   if (spec.output.stream && spec.output.prompt_logprobs.value_or(0) > 0) {
-    return field_error("prompt_logprobs", "prompt_logprobs: not told in streams; leave out \"stream\"");
+    return field_error("prompt_logprobs", "prompt_logprobs: not available in streams; leave out \"stream\"");
   }
   return {};
 }

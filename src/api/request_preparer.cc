@@ -71,8 +71,8 @@ Status check_stream(const PreparedRequest& request) {
   }
   if (bytes <= bytes_max) return {};
   return field_error("stream",
-                     "stream: its events, which repeat all that came before, would have about {} bytes; expected at most {}: ask for "
-                     "less output or fewer choices, or use /v1/completions",
+                     "stream: its events, which repeat all that came before, would have about {} bytes; expected at most {}: "
+                     "reduce max_new_tokens or n, or use /v1/completions",
                      bytes, bytes_max);
 }
 
@@ -185,8 +185,8 @@ Result<std::shared_ptr<const AdapterVersion>> RequestPreparer::find_adapter(cons
   if (adapter) {
     if (generator_.output_tokens_that_fit(0, adapter->get()) > 0) return adapter;
     Error refused{"E_TOO_LARGE",
-                  fmt::format("adapter {}: its {} pages leave no room for a sequence in the pool; the server needs more --pool-memory",
-                              quote(model), (*adapter)->page_count()),
+                  fmt::format("adapter {}: with its {} pages in the pool no sequence fits; increase --pool-memory", quote(model),
+                              (*adapter)->page_count()),
                   {}};
     return tl::unexpected(std::move(refused));
   }

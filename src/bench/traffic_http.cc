@@ -162,7 +162,7 @@ void TrafficHttp::receive(std::vector<TrafficEvent>& events, Connection& connect
   event.token_count = *tokens;
   connection.received_tokens += *tokens;
   if (connection.received_tokens > connection.output_tokens) {
-    return end(event, connection, fmt::format("more than the {} tokens that were asked for", connection.output_tokens));
+    return end(event, connection, fmt::format("more than the {} tokens that were requested", connection.output_tokens));
   }
   if (!connection.answer.is_over()) return;
   const std::int64_t reported = connection.answer.output_tokens();

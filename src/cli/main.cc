@@ -60,7 +60,7 @@ void add_model_options(CLI::App& command, ModelArguments& model) {
   command.add_option("--policy", model.policy, "Which request is served first (" + slora::policy_summaries() + ")")
       ->type_name("NAME")
       ->capture_default_str();
-  command.add_option("--chat-template", model.chat_template, "Jinja file to use in place of the model's own chat template")
+  command.add_option("--chat-template", model.chat_template, "Jinja file to use instead of the model's own chat template")
       ->type_name("FILE");
 }
 
@@ -86,7 +86,7 @@ CLI::App* add_serve(CLI::App& app, ServeArguments& arguments) {
       "and adapter loads are as fast as later ones");
   command
       ->add_option("--watch-adapters", arguments.watch_seconds,
-                   "Look at --adapters every so many seconds, 5 when the number is left out, for folders that come and go")
+                   "Check --adapters for new and removed folders every N seconds; without a number, every 5")
       ->type_name("[N]")
       ->expected(0, 1)
       ->default_str("5")
@@ -154,7 +154,7 @@ CLI::App* add_generate(CLI::App& app, GenerateArguments& arguments) {
 CLI::App* add_inspect(CLI::App& app, InspectArguments& arguments) {
   CLI::App* command = app.add_subcommand("inspect", "Say what a model or adapter folder is, what it takes, or why it is refused");
   command->add_option("folder", arguments.folder, "A model folder or an adapter folder")->required()->type_name("DIR");
-  command->add_option("--model", arguments.model, "For an adapter: the base model to hold it against")->type_name("DIR");
+  command->add_option("--model", arguments.model, "For an adapter: the base model to check it against")->type_name("DIR");
   command->add_option("--backend", arguments.backend, "Whose pages to count: cpu, reference or auto")
       ->type_name("NAME")
       ->capture_default_str();

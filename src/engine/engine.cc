@@ -21,7 +21,7 @@ Status Engine::submit(GenerationRequest request) {
   const std::int32_t fitting = output_tokens_that_fit(prompt_tokens, request.adapter.get());
   if (request.prompt.empty()) return error("never_fits", "The prompt is empty: expected at least one token.");
   if (request.output_tokens_max < 1 || request.output_tokens_max > fitting) {
-    return error("never_fits", "{} prompt tokens and {} output tokens were asked for; at most {} output tokens fit beside this prompt.",
+    return error("never_fits", "{} prompt tokens and {} output tokens were requested; at most {} output tokens fit after this prompt.",
                  prompt_tokens, request.output_tokens_max, std::max(fitting, 0));
   }
   const auto in_vocabulary = [&](TokenId token) { return token >= 0 && token < loop_->vocab_size(); };

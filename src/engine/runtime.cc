@@ -88,7 +88,7 @@ Result<std::uint64_t> choose_pool_bytes(const RuntimeOptions& options, std::size
   const std::uint64_t wanted = options.pool_bytes ? *options.pool_bytes : std::min(kPoolBytesDefaultMax, available / 2);
   const std::string_view origin = options.pool_bytes ? "--pool-memory" : "half of the free memory";
   if (available != 0 && wanted > available) {
-    return error("E_POOL", "--pool-memory: {:.2f} GiB were asked for, and {:.2f} GiB are free beside the weights", gib(wanted),
+    return error("E_POOL", "--pool-memory: {:.2f} GiB were requested, and {:.2f} GiB are free after loading the weights", gib(wanted),
                  gib(available));
   }
   if (wanted < 4 * page_bytes || wanted / page_bytes > kPageCountMax) {

@@ -12,17 +12,20 @@
 namespace slora {
 namespace {
 
-constexpr SmallField kName{"lora_name", FieldForm::text, FieldNeed::needed, "The adapter's name, as the model field of requests has it."};
+constexpr SmallField kName{"lora_name", FieldForm::text, FieldNeed::needed,
+                           "The adapter's name, as requests give it in their model field."};
 constexpr SmallField kPath{"lora_path", FieldForm::text, FieldNeed::needed,
-                           "A PEFT folder beneath one that the server was given as --adapters, relative to it or absolute."};
+                           "A PEFT folder below one of the server's --adapters folders, relative to it or absolute."};
 constexpr std::array kLoadFields = {
-    kName, kPath, SmallField{"load_inplace", FieldForm::flag, FieldNeed::optional, "Let a name that is taken mean the new content."}};
-constexpr std::array kUnloadFields = {kName, SmallField{"lora_int_id", FieldForm::integer, FieldNeed::optional, "Not needed here."}};
-constexpr std::array kSglangLoadFields = {kName, kPath,
-                                          SmallField{"pinned", FieldForm::flag, FieldNeed::optional,
-                                                     "Makes no difference: what is used stays in memory, the rest while there is room."},
-                                          SmallField{"lora_id", FieldForm::text, FieldNeed::optional, "Not needed here."}};
-constexpr std::array kSglangUnloadFields = {kName, SmallField{"lora_id", FieldForm::text, FieldNeed::optional, "Not needed here."}};
+    kName, kPath,
+    SmallField{"load_inplace", FieldForm::flag, FieldNeed::optional, "Replace the adapter that has this name, if there is one."}};
+constexpr std::array kUnloadFields = {kName, SmallField{"lora_int_id", FieldForm::integer, FieldNeed::optional, "Ignored."}};
+constexpr std::array kSglangLoadFields = {
+    kName, kPath,
+    SmallField{"pinned", FieldForm::flag, FieldNeed::optional,
+               "Has no effect: adapters in use stay in memory, idle ones until their memory is needed."},
+    SmallField{"lora_id", FieldForm::text, FieldNeed::optional, "Ignored."}};
+constexpr std::array kSglangUnloadFields = {kName, SmallField{"lora_id", FieldForm::text, FieldNeed::optional, "Ignored."}};
 
 tl::unexpected<Error> refuse(const Error& why, std::string param) {
   return tl::unexpected(Error{why.code, fmt::format("{}: {}", param, why.message), param});

@@ -115,10 +115,10 @@ void add_status(std::vector<Route>& routes, StatusApi& status) {
   get("/v1/models", Role::user, &StatusApi::models, {"The base model and its adapters.", nullptr, {json_answer(models_schema())}, {}});
   get("/v1/models/{model}", Role::user, &StatusApi::model,
       {"One of them; a slash in its name may be written as it is or as %2F.", nullptr, {json_answer(schema(model_schema()))}, {404}});
-  const RouteAbout health{"Whether the engine turns.", nullptr, {json_answer(object_with({{"status", "string"}}))}, {503}};
+  const RouteAbout health{"Whether the engine is running.", nullptr, {json_answer(object_with({{"status", "string"}}))}, {503}};
   get("/health", Role::open, &StatusApi::health, health);
   get("/health_generate", Role::open, &StatusApi::health, health);
-  const RouteAbout ping{"Whether the engine turns, without a body.", nullptr, {{"", nullptr}}, {503}};
+  const RouteAbout ping{"Whether the engine is running, as a status without a body.", nullptr, {{"", nullptr}}, {503}};
   get("/ping", Role::open, &StatusApi::ping, ping);
   routes.push_back({"POST", "/ping", Role::open, [&status](const Handed& exchange) { status.ping(exchange); }, ping});
   get("/metrics", Role::open, &StatusApi::metrics, {"Metrics in Prometheus' text format.", nullptr, {text_answer()}, {}});
@@ -143,7 +143,7 @@ void add_info(std::vector<Route>& routes, InfoApi& info) {
                       path,
                       Role::user,
                       [&info](const Handed& exchange) { info.server(exchange); },
-                      {"What the server was set to, and its state.", nullptr, {json_answer(server)}, {}}});
+                      {"The server's settings and state.", nullptr, {json_answer(server)}, {}}});
   }
   // No GET: any web page could trigger it from a browser.
   routes.push_back({"POST",
@@ -160,8 +160,8 @@ void add_adapters(std::vector<Route>& routes, AdapterApi& adapters) {
   };
   const auto fields = [](std::span<const SmallField> table) { return schema(small_body_schema(table, 0)); };
   const Schema result = object_with({{"success", "boolean"}, {"loaded_adapters", "object"}});
-  constexpr const char* load = "Let a name mean an adapter's folder, once all of it was read and found fit to be served.";
-  constexpr const char* unload = "Take an adapter's name away; requests that run finish.";
+  constexpr const char* load = "Register an adapter folder under a name, after reading and validating all of it.";
+  constexpr const char* unload = "Unregister an adapter; running requests finish with it.";
   post("/v1/load_lora_adapter", &AdapterApi::load, {load, fields(AdapterApi::load_fields()), {text_answer()}, {404, 503}});
   post("/v1/unload_lora_adapter", &AdapterApi::unload, {unload, fields(AdapterApi::unload_fields()), {text_answer()}, {404}});
   post("/load_lora_adapter", &AdapterApi::load_as_sglang,

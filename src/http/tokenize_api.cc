@@ -16,7 +16,7 @@
 namespace slora {
 namespace {
 
-constexpr SmallField kReturnTokenStrs{"return_token_strs", FieldForm::flag, FieldNeed::optional, "Tell the tokens' texts too."};
+constexpr SmallField kReturnTokenStrs{"return_token_strs", FieldForm::flag, FieldNeed::optional, "Return the tokens' texts too."};
 constexpr std::array kDetokenizeFields = {
     SmallField{"model", FieldForm::text, FieldNeed::optional, "The base model or an adapter; all have the same tokens."},
     SmallField{"tokens", FieldForm::token_ids, FieldNeed::needed, "Token ids."}};

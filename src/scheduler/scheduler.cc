@@ -28,7 +28,8 @@ Status Scheduler::add(SequenceRequest request) {
   const std::size_t prompt_count = request.prompt.size();
   const std::int64_t capacity = tokens_that_fit(options_, request.adapter_page_count);
   if (static_cast<std::int64_t>(prompt_count) + request.output_tokens_max > capacity) {
-    return error("never_fits", "The prompt's {} tokens and {} tokens of output exceed the {} tokens that fit beside the adapter.",
+    return error("never_fits",
+                 "The prompt's {} tokens and {} tokens of output exceed the {} tokens that fit in the pool in addition to the adapter.",
                  prompt_count, request.output_tokens_max, capacity);
   }
   const bool tokens_fit = line_.queue_size() == 0 || line_.queue_tokens() + prompt_count <= options_.waiting_tokens_max;

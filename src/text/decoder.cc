@@ -95,7 +95,7 @@ Status Decoder::add(const Json& step, const std::string& path) {
   if (is_joined()) {
     if (*type == "Fuse") return {};
     if (*type != "Strip")
-      return error("E_TOKENIZER", "tokenizer.json: decoder of type \"{}\" behind Fuse or ByteLevel is not supported", *type);
+      return error("E_TOKENIZER", "tokenizer.json: decoder of type \"{}\" after Fuse or ByteLevel is not supported", *type);
   }
   Result<Step> parsed = parse_step(step, *type, path);
   if (!parsed) return forward_error(parsed);
