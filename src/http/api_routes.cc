@@ -51,7 +51,7 @@ RouteAbout::Answer text_answer() { return {"text/plain", nullptr}; }
 // What generation may be refused with: no such model, a model that fails, a server that shuts down.
 const std::vector<int> kGenerationRefusals = {404, 500, 503};
 
-void add_generation(std::vector<Route>& routes, GenerationApi& generation, std::int32_t vocabulary_size) {
+void add_generation(std::vector<Route>& routes, GenerationRoutes& generation, std::int32_t vocabulary_size) {
   const Schema answer = object_with(
       {{"id", "string"}, {"object", "string"}, {"created", "integer"}, {"model", "string"}, {"choices", "array"}, {"usage", "object"}});
   const std::vector<RouteAbout::Answer> answers = {json_answer(answer), {"text/event-stream", nullptr}};
@@ -88,14 +88,14 @@ void add_generation(std::vector<Route>& routes, GenerationApi& generation, std::
                      kGenerationRefusals}});
 }
 
-void add_text(std::vector<Route>& routes, TokenizeApi& tokenize, std::int32_t vocabulary_size) {
+void add_text(std::vector<Route>& routes, TokenizeRoutes& tokenize, std::int32_t vocabulary_size) {
   const Schema tokens = object_with({{"count", "integer"}, {"max_model_len", "integer"}, {"tokens", "array"}});
   routes.push_back({"POST",
                     "/tokenize",
                     Role::user,
                     [&tokenize](const Handed& exchange) { tokenize.tokenize(exchange); },
                     {"The tokens of a text, or of a conversation as the chat template writes it.",
-                     schema(TokenizeApi::tokenize_schema(vocabulary_size)),
+                     schema(TokenizeRoutes::tokenize_schema(vocabulary_size)),
                      {json_answer(tokens)},
                      {404, 503}}});
   routes.push_back({"POST",
@@ -103,32 +103,32 @@ void add_text(std::vector<Route>& routes, TokenizeApi& tokenize, std::int32_t vo
                     Role::user,
                     [&tokenize](const Handed& exchange) { tokenize.detokenize(exchange); },
                     {"The text of tokens.",
-                     schema(TokenizeApi::detokenize_schema(vocabulary_size)),
+                     schema(TokenizeRoutes::detokenize_schema(vocabulary_size)),
                      {json_answer(object_with({{"prompt", "string"}}))},
                      {404, 503}}});
 }
 
-void add_status(std::vector<Route>& routes, StatusApi& status) {
-  const auto get = [&](const char* path, Role role, void (StatusApi::*handler)(const Handed&) const, RouteAbout about) {
+void add_status(std::vector<Route>& routes, StatusRoutes& status) {
+  const auto get = [&](const char* path, Role role, void (StatusRoutes::*handler)(const Handed&) const, RouteAbout about) {
     routes.push_back({"GET", path, role, [&status, handler](const Handed& exchange) { (status.*handler)(exchange); }, std::move(about)});
   };
-  get("/v1/models", Role::user, &StatusApi::models, {"The base model and its adapters.", nullptr, {json_answer(models_schema())}, {}});
-  get("/v1/models/{model}", Role::user, &StatusApi::model,
+  get("/v1/models", Role::user, &StatusRoutes::models, {"The base model and its adapters.", nullptr, {json_answer(models_schema())}, {}});
+  get("/v1/models/{model}", Role::user, &StatusRoutes::model,
       {"One of them; a slash in its name may be written as it is or as %2F.", nullptr, {json_answer(schema(model_schema()))}, {404}});
   const RouteAbout health{"Whether the engine is running.", nullptr, {json_answer(object_with({{"status", "string"}}))}, {503}};
-  get("/health", Role::open, &StatusApi::health, health);
-  get("/health_generate", Role::open, &StatusApi::health, health);
+  get("/health", Role::open, &StatusRoutes::health, health);
+  get("/health_generate", Role::open, &StatusRoutes::health, health);
   const RouteAbout ping{"Whether the engine is running, as a status without a body.", nullptr, {{"", nullptr}}, {503}};
-  get("/ping", Role::open, &StatusApi::ping, ping);
+  get("/ping", Role::open, &StatusRoutes::ping, ping);
   routes.push_back({"POST", "/ping", Role::open, [&status](const Handed& exchange) { status.ping(exchange); }, ping});
-  get("/metrics", Role::open, &StatusApi::metrics, {"Metrics in Prometheus' text format.", nullptr, {text_answer()}, {}});
-  get("/load", Role::user, &StatusApi::load,
+  get("/metrics", Role::open, &StatusRoutes::metrics, {"Metrics in Prometheus' text format.", nullptr, {text_answer()}, {}});
+  get("/load", Role::user, &StatusRoutes::load,
       {"Requests for generation that are not answered yet.", nullptr, {json_answer(object_with({{"server_load", "integer"}}))}, {}});
-  get("/version", Role::open, &StatusApi::version,
+  get("/version", Role::open, &StatusRoutes::version,
       {"The server's version.", nullptr, {json_answer(object_with({{"version", "string"}}))}, {}});
 }
 
-void add_info(std::vector<Route>& routes, InfoApi& info) {
+void add_info(std::vector<Route>& routes, InfoRoutes& info) {
   const Schema model = object_with({{"model_path", "string"}, {"served_model_name", "string"}, {"is_generation", "boolean"}});
   const Schema server = object_with({{"version", "string"}, {"served_model_name", "string"}, {"internal_states", "array"}});
   for (const char* path : {"/model_info", "/get_model_info"}) {
@@ -153,8 +153,8 @@ void add_info(std::vector<Route>& routes, InfoApi& info) {
                     {"Drop all cached prefixes and idle adapters; refused while requests run or wait.", nullptr, {text_answer()}, {}}});
 }
 
-void add_adapters(std::vector<Route>& routes, AdapterApi& adapters) {
-  const auto post = [&](const char* path, void (AdapterApi::*handler)(const Handed&), RouteAbout about) {
+void add_adapters(std::vector<Route>& routes, AdapterRoutes& adapters) {
+  const auto post = [&](const char* path, void (AdapterRoutes::*handler)(const Handed&), RouteAbout about) {
     routes.push_back(
         {"POST", path, Role::admin, [&adapters, handler](const Handed& exchange) { (adapters.*handler)(exchange); }, std::move(about)});
   };
@@ -162,12 +162,12 @@ void add_adapters(std::vector<Route>& routes, AdapterApi& adapters) {
   const Schema result = object_with({{"success", "boolean"}, {"loaded_adapters", "object"}});
   constexpr const char* load = "Register an adapter folder under a name, after reading and validating all of it.";
   constexpr const char* unload = "Unregister an adapter; running requests finish with it.";
-  post("/v1/load_lora_adapter", &AdapterApi::load, {load, fields(AdapterApi::load_fields()), {text_answer()}, {404, 503}});
-  post("/v1/unload_lora_adapter", &AdapterApi::unload, {unload, fields(AdapterApi::unload_fields()), {text_answer()}, {404}});
-  post("/load_lora_adapter", &AdapterApi::load_as_sglang,
-       {load, fields(AdapterApi::sglang_load_fields()), {json_answer(result)}, {404, 503}});
-  post("/unload_lora_adapter", &AdapterApi::unload_as_sglang,
-       {unload, fields(AdapterApi::sglang_unload_fields()), {json_answer(result)}, {404}});
+  post("/v1/load_lora_adapter", &AdapterRoutes::load, {load, fields(AdapterRoutes::load_fields()), {text_answer()}, {404, 503}});
+  post("/v1/unload_lora_adapter", &AdapterRoutes::unload, {unload, fields(AdapterRoutes::unload_fields()), {text_answer()}, {404}});
+  post("/load_lora_adapter", &AdapterRoutes::load_as_sglang,
+       {load, fields(AdapterRoutes::sglang_load_fields()), {json_answer(result)}, {404, 503}});
+  post("/unload_lora_adapter", &AdapterRoutes::unload_as_sglang,
+       {unload, fields(AdapterRoutes::sglang_unload_fields()), {json_answer(result)}, {404}});
 }
 
 }  // namespace

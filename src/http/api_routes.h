@@ -1,22 +1,22 @@
 #pragma once
 #include <cstdint>
 
-#include "http/adapter_api.h"
-#include "http/generation_api.h"
-#include "http/info_api.h"
+#include "http/adapter_routes.h"
+#include "http/generation_routes.h"
+#include "http/info_routes.h"
 #include "http/routes.h"
-#include "http/status_api.h"
-#include "http/tokenize_api.h"
+#include "http/status_routes.h"
+#include "http/tokenize_routes.h"
 
 namespace slora {
 
 // The handlers of the routes. All outlive the table.
 struct Apis {
-  GenerationApi& generation;
-  TokenizeApi& tokenize;
-  StatusApi& status;
-  InfoApi& info;
-  AdapterApi& adapters;
+  GenerationRoutes& generation;
+  TokenizeRoutes& tokenize;
+  StatusRoutes& status;
+  InfoRoutes& info;
+  AdapterRoutes& adapters;
 };
 
 // Every route of the server with its description, and at /openapi.json the description of all of them.

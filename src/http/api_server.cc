@@ -34,7 +34,7 @@ std::string url_of(const std::string& host, std::uint16_t port) {
 // I/O thread.
 class Drain {
  public:
-  Drain(HttpServer& http, Engine& engine, GenerationApi& generation, StatusApi& status, JobTable& jobs, std::chrono::seconds time)
+  Drain(HttpServer& http, Engine& engine, GenerationRoutes& generation, StatusRoutes& status, JobTable& jobs, std::chrono::seconds time)
       : http_(http), engine_(engine), generation_(generation), status_(status), jobs_(jobs), time_(time) {}
 
   void on_signal() {
@@ -67,8 +67,8 @@ class Drain {
 
   HttpServer& http_;
   Engine& engine_;
-  GenerationApi& generation_;
-  StatusApi& status_;
+  GenerationRoutes& generation_;
+  StatusRoutes& status_;
   JobTable& jobs_;
   const std::chrono::seconds time_;
   int signal_count_ = 0;
@@ -120,12 +120,12 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
              {{"block_size", std::to_string(scheduler.page_tokens)}, {"num_gpu_blocks", std::to_string(scheduler.page_count)}})
       .set(1);
   const std::int32_t vocabulary_size = runtime.model_config().vocab_size;
-  GenerationApi generation(api, post, options.text_threads);
-  TokenizeApi tokenize(api.preparer(), api.text().tokenizer(), vocabulary_size, runtime.max_model_len(), post);
-  StatusApi status(options.model_names, runtime, api.jobs(), [&] { return generation.preparing_count() + api.jobs().request_count(); });
-  InfoApi info(names.front(), model_path, runtime, post);
-  AdapterApi adapters(runtime.adapters(), {names, roots, scheduler.page_count - 1, options.watch_interval}, post,
-                      [&](std::chrono::milliseconds delay, std::function<void()> work) { http.post_after(delay, std::move(work)); });
+  GenerationRoutes generation(api, post, options.text_threads);
+  TokenizeRoutes tokenize(api.preparer(), api.text().tokenizer(), vocabulary_size, runtime.max_model_len(), post);
+  StatusRoutes status(options.model_names, runtime, api.jobs(), [&] { return generation.preparing_count() + api.jobs().request_count(); });
+  InfoRoutes info(names.front(), model_path, runtime, post);
+  AdapterRoutes adapters(runtime.adapters(), {names, roots, scheduler.page_count - 1, options.watch_interval}, post,
+                         [&](std::chrono::milliseconds delay, std::function<void()> work) { http.post_after(delay, std::move(work)); });
   const RouteTable routes = make_routes({generation, tokenize, status, info, adapters}, vocabulary_size);
   const ApiKeys keys(options.api_keys, options.admin_api_keys);
   Drain drain(http, runtime.engine(), generation, status, api.jobs(), options.drain_time);

@@ -9,7 +9,7 @@
 #include "base/result.h"
 #include "engine/runtime.h"
 #include "http/server.h"
-#include "http/status_api.h"
+#include "http/status_routes.h"
 
 namespace slora {
 

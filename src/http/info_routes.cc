@@ -1,4 +1,4 @@
-#include "http/info_api.h"
+#include "http/info_routes.h"
 
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -19,10 +19,10 @@ HttpResponse flush_response(bool was_done) {
 
 }  // namespace
 
-InfoApi::InfoApi(std::string model_name, std::string model_path, Runtime& runtime, AnswerPool::Post post)
+InfoRoutes::InfoRoutes(std::string model_name, std::string model_path, Runtime& runtime, AnswerPool::Post post)
     : model_name_(std::move(model_name)), model_path_(std::move(model_path)), runtime_(runtime), post_(std::move(post)) {}
 
-void InfoApi::model(const std::shared_ptr<Exchange>& exchange) const {
+void InfoRoutes::model(const std::shared_ptr<Exchange>& exchange) const {
   exchange->respond(json_of({{"model_path", model_path_},
                              {"served_model_name", model_name_},
                              {"tokenizer_path", model_path_},
@@ -34,7 +34,7 @@ void InfoApi::model(const std::shared_ptr<Exchange>& exchange) const {
                              {"model_type", name_of(runtime_.model_config().family)}}));
 }
 
-void InfoApi::server(const std::shared_ptr<Exchange>& exchange) const {
+void InfoRoutes::server(const std::shared_ptr<Exchange>& exchange) const {
   const SchedulerOptions& scheduler = runtime_.engine().options().scheduler;
   const EngineStats stats = runtime_.engine().stats();
   const Json state = {{"running_requests", stats.scheduler.running},
@@ -59,7 +59,7 @@ void InfoApi::server(const std::shared_ptr<Exchange>& exchange) const {
                              {"internal_states", Json::array({state})}}));
 }
 
-void InfoApi::flush_cache(const std::shared_ptr<Exchange>& exchange) const {
+void InfoRoutes::flush_cache(const std::shared_ptr<Exchange>& exchange) const {
   // The exchange is moved to the engine's thread and back: its last reference must be released on the I/O thread.
   runtime_.engine().clear_caches([post = post_, exchange = exchange](bool was_done) mutable {
     post([exchange = std::move(exchange), was_done] { exchange->respond(flush_response(was_done)); });

@@ -1,4 +1,4 @@
-#include "http/status_api.h"
+#include "http/status_routes.h"
 
 #include <fmt/format.h>
 
@@ -48,17 +48,17 @@ void write_gauge(PrometheusWriter& writer, std::string_view name, std::string_vi
 
 }  // namespace
 
-StatusApi::StatusApi(ModelNames names, Runtime& runtime, const JobTable& jobs, std::function<std::size_t()> request_count)
+StatusRoutes::StatusRoutes(ModelNames names, Runtime& runtime, const JobTable& jobs, std::function<std::size_t()> request_count)
     : names_(std::move(names)),
       runtime_(runtime),
       jobs_(jobs),
       request_count_(std::move(request_count)),
       created_seconds_(static_cast<std::int64_t>(unix_seconds())) {}
 
-bool StatusApi::is_base(std::string_view name) const { return std::ranges::find(names_.all, name) != names_.all.end(); }
+bool StatusRoutes::is_base(std::string_view name) const { return std::ranges::find(names_.all, name) != names_.all.end(); }
 
 // `parent`: empty for the base.
-void StatusApi::append_model(std::string& out, std::string_view name, std::string_view parent) const {
+void StatusRoutes::append_model(std::string& out, std::string_view name, std::string_view parent) const {
   out += R"({"id":)";
   append_json_string(out, name);
   out += fmt::format(R"(,"object":"model","created":{},"owned_by":"slora","root":)", created_seconds_);
@@ -72,7 +72,7 @@ void StatusApi::append_model(std::string& out, std::string_view name, std::strin
   out += fmt::format(R"(,"max_model_len":{}}})", runtime_.max_model_len());
 }
 
-void StatusApi::models(const std::shared_ptr<Exchange>& exchange) const {
+void StatusRoutes::models(const std::shared_ptr<Exchange>& exchange) const {
   std::string out = R"({"object":"list","data":[)";
   for (std::size_t i = 0; i < names_.listed_count; ++i) {
     if (i != 0) out += ",";
@@ -87,7 +87,7 @@ void StatusApi::models(const std::shared_ptr<Exchange>& exchange) const {
   exchange->respond(json_response(std::move(out)));
 }
 
-void StatusApi::model(const std::shared_ptr<Exchange>& exchange) const {
+void StatusRoutes::model(const std::shared_ptr<Exchange>& exchange) const {
   const std::string name = percent_decoded(exchange->request().path_rest).value_or("");
   std::string out;
   if (is_base(name)) {
@@ -105,7 +105,7 @@ void StatusApi::model(const std::shared_ptr<Exchange>& exchange) const {
   exchange->respond(json_response(std::move(out)));
 }
 
-Status StatusApi::check_health() const {
+Status StatusRoutes::check_health() const {
   if (draining_) return error("draining", "The server is shutting down.");
   if (runtime_.engine().heartbeat_age() > kHeartbeatAgeMax) {
     return error("engine_stalled", "The engine has not finished a step for a while.");
@@ -113,12 +113,12 @@ Status StatusApi::check_health() const {
   return {};
 }
 
-void StatusApi::health(const std::shared_ptr<Exchange>& exchange) const {
+void StatusRoutes::health(const std::shared_ptr<Exchange>& exchange) const {
   const Status health = check_health();
   exchange->respond(health ? json_response(R"({"status":"ok"})") : error_response(health.error()));
 }
 
-void StatusApi::ping(const std::shared_ptr<Exchange>& exchange) const {
+void StatusRoutes::ping(const std::shared_ptr<Exchange>& exchange) const {
   const Status health = check_health();
   if (!health) return exchange->respond(error_response(health.error()));
   HttpResponse response;
@@ -126,7 +126,7 @@ void StatusApi::ping(const std::shared_ptr<Exchange>& exchange) const {
   exchange->respond(std::move(response));
 }
 
-void StatusApi::metrics(const std::shared_ptr<Exchange>& exchange) const {
+void StatusRoutes::metrics(const std::shared_ptr<Exchange>& exchange) const {
   PrometheusWriter writer;
   runtime_.metrics().write(writer);
   const JobTable::AdapterUse use = jobs_.adapters_in_use();
@@ -148,11 +148,11 @@ void StatusApi::metrics(const std::shared_ptr<Exchange>& exchange) const {
   exchange->respond(std::move(response));
 }
 
-void StatusApi::load(const std::shared_ptr<Exchange>& exchange) const {
+void StatusRoutes::load(const std::shared_ptr<Exchange>& exchange) const {
   exchange->respond(json_response(fmt::format(R"({{"server_load":{}}})", request_count_())));
 }
 
-void StatusApi::version(const std::shared_ptr<Exchange>& exchange) const {
+void StatusRoutes::version(const std::shared_ptr<Exchange>& exchange) const {
   exchange->respond(json_response(R"({"version":")" SLORA_VERSION R"("})"));
 }
 

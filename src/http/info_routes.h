@@ -10,10 +10,10 @@
 namespace slora {
 
 // SGLang's endpoints about the server and its model, and the one that empties the caches between benchmarks. I/O thread.
-class InfoApi {
+class InfoRoutes {
  public:
   // `runtime` outlives it; `model_path` is the base model's folder as the operator wrote it.
-  InfoApi(std::string model_name, std::string model_path, Runtime& runtime, AnswerPool::Post post);
+  InfoRoutes(std::string model_name, std::string model_path, Runtime& runtime, AnswerPool::Post post);
 
   void model(const std::shared_ptr<Exchange>& exchange) const;
   void server(const std::shared_ptr<Exchange>& exchange) const;

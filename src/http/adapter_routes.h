@@ -24,12 +24,12 @@ struct AdapterApiOptions {
 
 // The endpoints that load and unload adapters, in vLLM's form and in SGLang's, and the periodic scan of the folders. All changes are made
 // one after the other on a worker thread of its own; generation continues meanwhile. Everything else happens on the I/O thread.
-class AdapterApi {
+class AdapterRoutes {
  public:
   using PostAfter = std::function<void(std::chrono::milliseconds, std::function<void()>)>;
 
   // What it borrows outlives it. `post_after` runs work on the I/O thread after a delay.
-  AdapterApi(AdapterStore& store, AdapterApiOptions options, AnswerPool::Post post, PostAfter post_after);
+  AdapterRoutes(AdapterStore& store, AdapterApiOptions options, AnswerPool::Post post, PostAfter post_after);
 
   void load(const std::shared_ptr<Exchange>& exchange);
   void unload(const std::shared_ptr<Exchange>& exchange);

@@ -1,4 +1,4 @@
-#include "http/adapter_api.h"
+#include "http/adapter_routes.h"
 
 #include <algorithm>
 #include <array>
@@ -33,7 +33,7 @@ tl::unexpected<Error> refuse(const Error& why, std::string param) {
 
 }  // namespace
 
-AdapterApi::AdapterApi(AdapterStore& store, AdapterApiOptions options, AnswerPool::Post post, PostAfter post_after)
+AdapterRoutes::AdapterRoutes(AdapterStore& store, AdapterApiOptions options, AnswerPool::Post post, PostAfter post_after)
     : store_(store),
       options_(std::move(options)),
       post_after_(std::move(post_after)),
@@ -42,7 +42,7 @@ AdapterApi::AdapterApi(AdapterStore& store, AdapterApiOptions options, AnswerPoo
   if (options_.watch_interval.count() > 0) post_after_(options_.watch_interval, [this] { watch(); });
 }
 
-void AdapterApi::load(const std::shared_ptr<Exchange>& exchange) {
+void AdapterRoutes::load(const std::shared_ptr<Exchange>& exchange) {
   pool_.answer_json(exchange, [this](std::string_view body) {
     const Result<std::string> name = load_now(kLoadFields, body);
     if (!name) return error_response(name.error());
@@ -50,7 +50,7 @@ void AdapterApi::load(const std::shared_ptr<Exchange>& exchange) {
   });
 }
 
-void AdapterApi::unload(const std::shared_ptr<Exchange>& exchange) {
+void AdapterRoutes::unload(const std::shared_ptr<Exchange>& exchange) {
   pool_.answer_json(exchange, [this](std::string_view body) {
     const Result<std::string> name = unload_now(kUnloadFields, body);
     if (!name) return error_response(name.error());
@@ -58,15 +58,15 @@ void AdapterApi::unload(const std::shared_ptr<Exchange>& exchange) {
   });
 }
 
-void AdapterApi::load_as_sglang(const std::shared_ptr<Exchange>& exchange) {
+void AdapterRoutes::load_as_sglang(const std::shared_ptr<Exchange>& exchange) {
   pool_.answer_json(exchange, [this](std::string_view body) { return sglang_answer(load_now(kSglangLoadFields, body)); });
 }
 
-void AdapterApi::unload_as_sglang(const std::shared_ptr<Exchange>& exchange) {
+void AdapterRoutes::unload_as_sglang(const std::shared_ptr<Exchange>& exchange) {
   pool_.answer_json(exchange, [this](std::string_view body) { return sglang_answer(unload_now(kSglangUnloadFields, body)); });
 }
 
-Result<std::string> AdapterApi::load_now(std::span<const SmallField> fields, std::string_view body) {
+Result<std::string> AdapterRoutes::load_now(std::span<const SmallField> fields, std::string_view body) {
   const Result<Json> given = parse_small_body(fields, body, 0);
   if (!given) return tl::unexpected(given.error());
   const auto name = given->at("lora_name").get<std::string>();
@@ -82,7 +82,7 @@ Result<std::string> AdapterApi::load_now(std::span<const SmallField> fields, std
   return name;
 }
 
-Result<std::string> AdapterApi::unload_now(std::span<const SmallField> fields, std::string_view body) {
+Result<std::string> AdapterRoutes::unload_now(std::span<const SmallField> fields, std::string_view body) {
   const Result<Json> given = parse_small_body(fields, body, 0);
   if (!given) return tl::unexpected(given.error());
   const auto name = given->at("lora_name").get<std::string>();
@@ -92,7 +92,7 @@ Result<std::string> AdapterApi::unload_now(std::span<const SmallField> fields, s
 }
 
 // The checks that install() would make in the end, before any file is read.
-Status AdapterApi::check_name(const std::string& name, TakenName taken) const {
+Status AdapterRoutes::check_name(const std::string& name, TakenName taken) const {
   if (Status is_name = AdapterStore::check_name(name); !is_name) return is_name;
   if (std::ranges::find(options_.base_names, name) != options_.base_names.end()) {
     return error("name_taken", "{} is a name of the base model", quote(name));
@@ -104,7 +104,7 @@ Status AdapterApi::check_name(const std::string& name, TakenName taken) const {
 }
 
 // SGLang's clients read "success"; errors have the members of all other error bodies in addition.
-HttpResponse AdapterApi::sglang_answer(const Result<std::string>& name) const {
+HttpResponse AdapterRoutes::sglang_answer(const Result<std::string>& name) const {
   Json loaded = Json::object();
   for (const AdapterListing& adapter : store_.list()) {
     if (!adapter.refused) loaded[adapter.name] = adapter.folder;
@@ -118,14 +118,14 @@ HttpResponse AdapterApi::sglang_answer(const Result<std::string>& name) const {
   return response;
 }
 
-void AdapterApi::watch() {
+void AdapterRoutes::watch() {
   const auto again = [this] { post_after_(options_.watch_interval, [this] { watch(); }); };
   if (!pool_.try_run([this] { watcher_.scan(); }, again)) again();
 }
 
-std::span<const SmallField> AdapterApi::load_fields() { return kLoadFields; }
-std::span<const SmallField> AdapterApi::unload_fields() { return kUnloadFields; }
-std::span<const SmallField> AdapterApi::sglang_load_fields() { return kSglangLoadFields; }
-std::span<const SmallField> AdapterApi::sglang_unload_fields() { return kSglangUnloadFields; }
+std::span<const SmallField> AdapterRoutes::load_fields() { return kLoadFields; }
+std::span<const SmallField> AdapterRoutes::unload_fields() { return kUnloadFields; }
+std::span<const SmallField> AdapterRoutes::sglang_load_fields() { return kSglangLoadFields; }
+std::span<const SmallField> AdapterRoutes::sglang_unload_fields() { return kSglangUnloadFields; }
 
 }  // namespace slora

@@ -11,15 +11,15 @@
 namespace slora {
 
 // The endpoints that generate. Owns the worker threads that prepare requests; its methods are called on the I/O thread.
-class GenerationApi {
+class GenerationRoutes {
  public:
   // `api` outlives it; `post` is the one that it was given.
-  GenerationApi(Api& api, Api::Post post, std::size_t preparing_threads);
+  GenerationRoutes(Api& api, Api::Post post, std::size_t preparing_threads);
 
   // Waits for the requests that are being prepared and drops queued ones.
-  ~GenerationApi() = default;
-  GenerationApi(const GenerationApi&) = delete;
-  GenerationApi& operator=(const GenerationApi&) = delete;
+  ~GenerationRoutes() = default;
+  GenerationRoutes(const GenerationRoutes&) = delete;
+  GenerationRoutes& operator=(const GenerationRoutes&) = delete;
 
   void complete(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::completions, exchange); }
   void chat(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::chat, exchange); }

@@ -1,4 +1,4 @@
-#include "http/tokenize_api.h"
+#include "http/tokenize_routes.h"
 
 #include <fmt/format.h>
 
@@ -42,23 +42,23 @@ Json body_schema_of(Endpoint endpoint, std::span<const char* const> names, std::
 
 }  // namespace
 
-TokenizeApi::TokenizeApi(const RequestPreparer& preparer, const Tokenizer& tokenizer, std::int32_t vocabulary_size,
-                         std::int32_t max_model_len, AnswerPool::Post post)
+TokenizeRoutes::TokenizeRoutes(const RequestPreparer& preparer, const Tokenizer& tokenizer, std::int32_t vocabulary_size,
+                               std::int32_t max_model_len, AnswerPool::Post post)
     : preparer_(preparer),
       tokenizer_(tokenizer),
       vocabulary_size_(vocabulary_size),
       max_model_len_(max_model_len),
       pool_(std::move(post), 1) {}
 
-void TokenizeApi::tokenize(const std::shared_ptr<Exchange>& exchange) {
+void TokenizeRoutes::tokenize(const std::shared_ptr<Exchange>& exchange) {
   pool_.answer_json(exchange, [this](std::string_view body) { return tokenize_now(body); });
 }
 
-void TokenizeApi::detokenize(const std::shared_ptr<Exchange>& exchange) {
+void TokenizeRoutes::detokenize(const std::shared_ptr<Exchange>& exchange) {
   pool_.answer_json(exchange, [this](std::string_view body) { return detokenize_now(body); });
 }
 
-HttpResponse TokenizeApi::tokenize_now(std::string_view body) const {
+HttpResponse TokenizeRoutes::tokenize_now(std::string_view body) const {
   const Result<Json> own = parse_small_body({&kReturnTokenStrs, 1}, body, vocabulary_size_);
   if (!own) return error_response(own.error());
   const Json whole = Json::parse(body);
@@ -89,7 +89,7 @@ HttpResponse TokenizeApi::tokenize_now(std::string_view body) const {
   return response;
 }
 
-HttpResponse TokenizeApi::detokenize_now(std::string_view body) const {
+HttpResponse TokenizeRoutes::detokenize_now(std::string_view body) const {
   const Result<Json> given = parse_small_body(kDetokenizeFields, body, vocabulary_size_);
   if (!given) return error_response(given.error());
   if (const Json* model = find_member(*given, "model")) {
@@ -103,12 +103,12 @@ HttpResponse TokenizeApi::detokenize_now(std::string_view body) const {
   return response;
 }
 
-Json TokenizeApi::tokenize_schema(std::int32_t vocabulary_size) {
+Json TokenizeRoutes::tokenize_schema(std::int32_t vocabulary_size) {
   Json prompt = body_schema_of(Endpoint::completions, kPromptFields, vocabulary_size);
   prompt["properties"]["prompt"] = {{"type", "string"}, {"description", "A text."}};
   return {{"anyOf", Json::array({std::move(prompt), body_schema_of(Endpoint::chat, kConversationFields, vocabulary_size)})}};
 }
 
-Json TokenizeApi::detokenize_schema(std::int32_t vocabulary_size) { return small_body_schema(kDetokenizeFields, vocabulary_size); }
+Json TokenizeRoutes::detokenize_schema(std::int32_t vocabulary_size) { return small_body_schema(kDetokenizeFields, vocabulary_size); }
 
 }  // namespace slora

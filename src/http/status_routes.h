@@ -21,10 +21,10 @@ struct ModelNames {
 };
 
 // The endpoints about the server's state. I/O thread.
-class StatusApi {
+class StatusRoutes {
  public:
   // What it borrows outlives it. `request_count` returns how many requests for generation are not answered yet.
-  StatusApi(ModelNames names, Runtime& runtime, const JobTable& jobs, std::function<std::size_t()> request_count);
+  StatusRoutes(ModelNames names, Runtime& runtime, const JobTable& jobs, std::function<std::size_t()> request_count);
 
   void models(const std::shared_ptr<Exchange>& exchange) const;
   // The model that the rest of the path names.

@@ -13,11 +13,11 @@ namespace slora {
 
 // The endpoints that turn texts and conversations into tokens and back, as vLLM's do. The work has a thread of its own, so that counting
 // tokens does not delay generation; everything else happens on the I/O thread.
-class TokenizeApi {
+class TokenizeRoutes {
  public:
   // What it borrows outlives it.
-  TokenizeApi(const RequestPreparer& preparer, const Tokenizer& tokenizer, std::int32_t vocabulary_size, std::int32_t max_model_len,
-              AnswerPool::Post post);
+  TokenizeRoutes(const RequestPreparer& preparer, const Tokenizer& tokenizer, std::int32_t vocabulary_size, std::int32_t max_model_len,
+                 AnswerPool::Post post);
 
   void tokenize(const std::shared_ptr<Exchange>& exchange);
   void detokenize(const std::shared_ptr<Exchange>& exchange);

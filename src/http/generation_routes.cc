@@ -1,4 +1,4 @@
-#include "http/generation_api.h"
+#include "http/generation_routes.h"
 
 #include <string_view>
 #include <utility>
@@ -14,10 +14,10 @@ constexpr std::size_t kPreparationsWaitingMax = 1024;
 
 }  // namespace
 
-GenerationApi::GenerationApi(Api& api, Api::Post post, std::size_t preparing_threads)
+GenerationRoutes::GenerationRoutes(Api& api, Api::Post post, std::size_t preparing_threads)
     : api_(api), post_(std::move(post)), pool_(preparing_threads, kPreparationsWaitingMax) {}
 
-void GenerationApi::generate(Endpoint endpoint, const std::shared_ptr<Exchange>& exchange) {
+void GenerationRoutes::generate(Endpoint endpoint, const std::shared_ptr<Exchange>& exchange) {
   const auto refuse = [&](const char* code, const char* message) { exchange->respond(error_response({code, message, {}})); };
   if (draining_) return refuse("draining", "The server is shutting down and takes no new requests.");
   if (!is_json(exchange->request().content_type))
@@ -39,7 +39,7 @@ void GenerationApi::generate(Endpoint endpoint, const std::shared_ptr<Exchange>&
   if (!taken) job->fail({"queue_full", "Too many requests wait to be read; try again soon.", {}});
 }
 
-void GenerationApi::fail_preparing(const Error& error) {
+void GenerationRoutes::fail_preparing(const Error& error) {
   for (const std::shared_ptr<GenerationJob>& job : preparing_) job->fail(error);
 }
 
