@@ -51,7 +51,7 @@ constexpr Field kFields[] = {
     {"prompt", kCompletionFields, FormField{read_prompt, prompt_schema}, "A text, token ids, or a list of either."},
     {"messages", kChatFields, FormField{read_messages, messages_schema}, "The conversation so far."},
 
-    {"n", kAllButSlora, IntegerField{in_output<&OutputSpec::n>, 1, 8}, "Choices to generate for each prompt."},
+    {"n", kAllButSlora, IntegerField{in_output<&OutputSpec::n>, 1, 8}, "Choices for each prompt."},
     {"max_tokens", kCompletionFields, IntegerField{in_output<&OutputSpec::max_tokens>, 0, kIntMax},
      "Maximum number of output tokens; 16 when absent. 0 is allowed only with echo: the prompt is scored and nothing is generated."},
     {"max_tokens", kChatFields, IntegerField{in_output<&OutputSpec::max_tokens>, 1, kIntMax},

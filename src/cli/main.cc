@@ -134,7 +134,7 @@ CLI::App* add_generate(CLI::App& app, GenerateArguments& arguments) {
       ->type_name("N")
       ->check(in_range(1, 1 << 24))
       ->capture_default_str();
-  command->add_option("--temperature", arguments.temperature, "0: always the likeliest token")
+  command->add_option("--temperature", arguments.temperature, "0: always the most likely token")
       ->type_name("T")
       ->check(real_range(0, 100))
       ->capture_default_str();
