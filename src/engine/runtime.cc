@@ -234,9 +234,11 @@ Status add_adapters(const RuntimeOptions& options, AdapterStore& store) {
 std::optional<std::string> shards_line(const ModelShards& model) {
   if (model.shard_count() == 1) return std::nullopt;
   const ShardShape& shape = model.first_model().weights().shape;
+  const int threads = model.shard(0).backend->thread_count();
   return fmt::format(
-      "shards: {} in this process, each with {} of the heads, {} of the KV heads, {} of the MLP and {} tokens of the vocabulary",
-      model.shard_count(), shape.heads.count, shape.kv_heads.count, shape.mlp.count, shape.vocabulary.count);
+      "shards: {} in this process, each with {} {}, {} of the heads, {} of the KV heads, {} of the MLP and {} tokens of the vocabulary",
+      model.shard_count(), threads, threads == 1 ? "thread" : "threads", shape.heads.count, shape.kv_heads.count, shape.mlp.count,
+      shape.vocabulary.count);
 }
 
 }  // namespace
@@ -248,6 +250,7 @@ struct Runtime::Parts {
   std::unique_ptr<AdapterStore> adapters;
   MetricsRegistry metrics;
   std::int32_t max_model_len = 0;
+  std::string policy_name;
   std::uint64_t weight_bytes = 0;
   std::uint64_t file_bytes = 0;  // that were read; 0: weights were drawn
   double loading_seconds = 0;
@@ -304,6 +307,7 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   if (Status added = add_adapters(options, *parts.adapters); !added) return forward_error(added);
   Result<std::unique_ptr<Policy>> policy = make_policy(options.policy);
   if (!policy) return forward_error(policy);
+  parts.policy_name = options.policy.name;
   if (options.pool_memory == PoolMemory::at_start) {
     if (Status taken = take_pool_memory(options, *parts.model); !taken) return forward_error(taken);
   }
@@ -318,6 +322,8 @@ Engine& Runtime::engine() { return *parts_->engine; }
 AdapterStore& Runtime::adapters() { return *parts_->adapters; }
 MetricsRegistry& Runtime::metrics() { return parts_->metrics; }
 std::int32_t Runtime::max_model_len() const { return parts_->max_model_len; }
+std::int32_t Runtime::shard_count() const { return parts_->model->shard_count(); }
+const std::string& Runtime::policy_name() const { return parts_->policy_name; }
 
 std::vector<std::string> Runtime::summary() const {
   const Parts& parts = *parts_;

@@ -58,6 +58,8 @@ class Runtime {
   [[nodiscard]] AdapterStore& adapters();
   [[nodiscard]] MetricsRegistry& metrics();
   [[nodiscard]] std::int32_t max_model_len() const;
+  [[nodiscard]] std::int32_t shard_count() const;
+  [[nodiscard]] const std::string& policy_name() const;
   // For the start-up log: model, backend, pool, context, adapters; one line each.
   [[nodiscard]] std::vector<std::string> summary() const;
 

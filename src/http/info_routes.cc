@@ -53,7 +53,8 @@ void InfoRoutes::server(const std::shared_ptr<Exchange>& exchange) const {
                              {"max_running_requests", scheduler.running_max},
                              {"max_queued_requests", scheduler.waiting_max},
                              {"chunked_prefill_size", scheduler.step_tokens_max},
-                             {"tp_size", 1},
+                             {"schedule_policy", runtime_.policy_name()},
+                             {"tp_size", runtime_.shard_count()},
                              {"dp_size", 1},
                              {"enable_lora", true},
                              {"internal_states", Json::array({state})}}));
