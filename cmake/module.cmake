@@ -1,26 +1,30 @@
-# slora_module(NAME [NO_UNITY] [DEPENDS module...] [LIBRARIES target...] [TESTING module...])
+# slora_module(NAME [NO_UNITY] [TESTS_NO_UNITY] [DEPENDS module...] [LIBRARIES target...] [TESTING module...])
 #
 # Declares the module in the current folder:
 #   x.cc           part of library slora_NAME
 #   testing/x.cc   part of library slora_NAME_testing: simulators, fixtures and doubles, which only tests link
 #   x_test.cc      part of program NAME_test, here and in testing/
 #   x_fuzz.cc      a fuzz target of its own (preset fuzz)
-# With SLORA_UNITY several sources are one compilation unit, so names in their unnamed namespaces must differ; NO_UNITY leaves them apart.
+# With SLORA_UNITY several sources are one compilation unit, so names in their unnamed namespaces must differ; NO_UNITY leaves them apart,
+# TESTS_NO_UNITY the tests.
 # DEPENDS names the modules that it uses, TESTING those whose testing/ its tests use besides its own and base's. Both are written to
 # module_graph.txt, against which tests/architecture_test.cc checks every #include.
 set_property(GLOBAL PROPERTY slora_module_graph "")
 
-# slora_test_program(NAME source... LIBRARIES target...): a program of tests. -O1: compiling tests costs more than running them.
+# slora_test_program(NAME [NO_UNITY] source... LIBRARIES target...): a program of tests. -O1: compiling tests costs more than running them.
 function(slora_test_program name)
-  cmake_parse_arguments(arg "" "" "LIBRARIES" ${ARGN})
+  cmake_parse_arguments(arg "NO_UNITY" "" "LIBRARIES" ${ARGN})
   add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
   target_link_libraries(${name} PRIVATE ${arg_LIBRARIES} slora_base_testing)
   target_compile_options(${name} PRIVATE -O1)
   target_precompile_headers(${name} REUSE_FROM slora_base_testing)
+  if(NOT arg_NO_UNITY)
+    set_target_properties(${name} PROPERTIES UNITY_BUILD ${SLORA_UNITY} UNITY_BUILD_BATCH_SIZE 4)
+  endif()
 endfunction()
 
 function(slora_module name)
-  cmake_parse_arguments(arg "NO_UNITY" "" "DEPENDS;LIBRARIES;TESTING" ${ARGN})
+  cmake_parse_arguments(arg "NO_UNITY;TESTS_NO_UNITY" "" "DEPENDS;LIBRARIES;TESTING" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS *.cc policies/*.cc)
   file(GLOB testing_sources CONFIGURE_DEPENDS testing/*.cc)
   set(tests ${sources} ${testing_sources})
@@ -75,7 +79,11 @@ function(slora_module name)
   endif()
   if(SLORA_TESTS AND tests)
     string(REPLACE "/" "_" test_program "${name}_test")
-    slora_test_program(${test_program} ${tests} LIBRARIES ${target}_testing)
+    set(unity "")
+    if(arg_TESTS_NO_UNITY)
+      set(unity NO_UNITY)
+    endif()
+    slora_test_program(${test_program} ${unity} ${tests} LIBRARIES ${target}_testing)
     gtest_discover_tests(${test_program} PROPERTIES TIMEOUT 600 DISCOVERY_TIMEOUT 60)
   endif()
   if(SLORA_FUZZ)

@@ -19,8 +19,8 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 // Memory for one version's image.
-struct Pages {
-  Pages(const AdapterStore& store, const AdapterVersion& version)
+struct LoadedPages {
+  LoadedPages(const AdapterStore& store, const AdapterVersion& version)
       : memory(version.page_count(), std::vector<std::byte>(store.base().page_bytes)) {
     for (std::vector<std::byte>& page : memory) addresses.push_back(page.data());
   }
@@ -29,7 +29,7 @@ struct Pages {
 };
 
 Result<ImageLayout> load(AdapterStore& store, const AdapterVersion& version) {
-  const Pages pages(store, version);
+  const LoadedPages pages(store, version);
   const ImagePages addresses = pages.addresses;
   Result<std::vector<ImageLayout>> layouts = store.load(version, std::span(&addresses, 1));
   if (!layouts) return forward_error(layouts);

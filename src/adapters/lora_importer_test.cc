@@ -22,7 +22,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-constexpr const char* kQ0 = "model.layers.0.self_attn.q_proj";
+constexpr const char* kFirstQ = "model.layers.0.self_attn.q_proj";
 constexpr const char* kV1 = "model.layers.1.self_attn.v_proj";
 
 Result<AdapterPlan> import(const LoraFixture& fixture, const ModuleTable& base = test_modules(), std::int64_t rank_max = 512) {
@@ -55,7 +55,7 @@ TEST(LoraImporter, OrdersRecordsBySiteAndAddressesTheirSlices) {
   fixture.add_pair("model.layers.1.mlp.up_proj", 4, 48, 80);
   fixture.add_pair(kV1, 4, 48, 24);
   fixture.add_pair("model.layers.0.mlp.down_proj", 4, 80, 48);
-  fixture.add_pair(kQ0, 4, 48, 48);
+  fixture.add_pair(kFirstQ, 4, 48, 48);
   const AdapterPlan plan = import(fixture).value();
   ASSERT_EQ(plan.records.size(), 4u);
   EXPECT_EQ(plan.records[0].site, (Site{0, SiteKind::qkv}));
@@ -76,7 +76,7 @@ TEST(LoraImporter, TakesRankAndScaleFromPatterns) {
   LoraFixture fixture;
   fixture.config = R"({"peft_type": "LORA", "r": 4, "lora_alpha": 6, "use_rslora": true, "peft_version": "0.18.0",
                        "rank_pattern": {"v_proj": 9}, "alpha_pattern": {"layers.1.self_attn.v_proj": 12}})";
-  fixture.add_pair(kQ0, 4, 48, 48);
+  fixture.add_pair(kFirstQ, 4, 48, 48);
   fixture.add_pair(kV1, 9, 48, 24);
   const AdapterPlan plan = import(fixture).value();
   EXPECT_FLOAT_EQ(plan.records[0].scale, 3.0f);
@@ -102,9 +102,9 @@ TEST(LoraImporter, ReadsNamesOfRawStateDictionariesAndTrainingWrappers) {
 TEST(LoraImporter, AddsTheBiasOfBAndReplacesTheBasesBias) {
   LoraFixture fixture;
   fixture.config = R"({"peft_type": "LORA", "r": 4, "lora_alpha": 6, "lora_bias": true, "bias": "lora_only"})";
-  fixture.add_pair(kQ0, 4, 48, 48);
-  fixture.add(std::string(kQ0) + ".lora_B.bias", {48});
-  fixture.add(std::string(kQ0) + ".base_layer.bias", {48});
+  fixture.add_pair(kFirstQ, 4, 48, 48);
+  fixture.add(std::string(kFirstQ) + ".lora_B.bias", {48});
+  fixture.add(std::string(kFirstQ) + ".base_layer.bias", {48});
   fixture.add(std::string(kV1) + ".bias", {24});  // of a module without A and B
   const AdapterPlan plan = import(fixture).value();
   ASSERT_EQ(plan.records.size(), 2u);
@@ -182,14 +182,14 @@ TEST(LoraImporter, ListsTheFirstTensorsItDoesNotKnow) {
 
 TEST(LoraImporter, RefusesNamesWithoutThePeftPrefix) {
   LoraFixture fixture;
-  fixture.add(std::string(kQ0) + ".lora_A.weight", {4, 48}, DType::f32, "");
-  fixture.add(std::string(kQ0) + ".lora_B.weight", {48, 4}, DType::f32, "");
+  fixture.add(std::string(kFirstQ) + ".lora_A.weight", {4, 48}, DType::f32, "");
+  fixture.add(std::string(kFirstQ) + ".lora_B.weight", {48, 4}, DType::f32, "");
   expect_refused(fixture, "E_UNKNOWN_TENSOR", {"base_model.model."});
 }
 
 TEST(LoraImporter, RefusesTwoTensorsForOnePart) {
   LoraFixture fixture = small_lora();
-  fixture.add(std::string(kQ0) + ".lora_A.other.weight", {4, 48});
+  fixture.add(std::string(kFirstQ) + ".lora_A.other.weight", {4, 48});
   expect_refused(fixture, "E_UNKNOWN_TENSOR", {"lora_A.weight", "lora_A.other.weight"});
 }
 
@@ -205,21 +205,21 @@ TEST(LoraImporter, SuggestsTheNearestModule) {
 TEST(LoraImporter, TellsAnotherBaseFromAWrongShape) {
   LoraFixture fixture;
   fixture.config = R"({"peft_type": "LORA", "r": 4, "lora_alpha": 6, "base_model_name_or_path": "maker/model"})";
-  fixture.add_pair(kQ0, 4, 64, 64);
+  fixture.add_pair(kFirstQ, 4, 64, 64);
   fixture.add_pair(kV1, 4, 64, 32);
   expect_refused(fixture, "E_WRONG_BASE", {"64", "48", "maker/model"});
   fixture.add_pair("model.layers.1.self_attn.q_proj", 4, 48, 48);
-  expect_refused(fixture, "E_SHAPE", {kQ0, "64", "48"});
+  expect_refused(fixture, "E_SHAPE", {kFirstQ, "64", "48"});
 }
 
 TEST(LoraImporter, HoldsRanksToTheFileTheConfigAndTheServer) {
   LoraFixture fixture;
-  fixture.add(std::string(kQ0) + ".lora_A.weight", {4, 48});
-  fixture.add(std::string(kQ0) + ".lora_B.weight", {48, 5});
-  expect_refused(fixture, "E_RANK", {kQ0});
+  fixture.add(std::string(kFirstQ) + ".lora_A.weight", {4, 48});
+  fixture.add(std::string(kFirstQ) + ".lora_B.weight", {48, 5});
+  expect_refused(fixture, "E_RANK", {kFirstQ});
   LoraFixture other_rank;
-  other_rank.add_pair(kQ0, 5, 48, 48);
-  expect_refused(other_rank, "E_RANK", {kQ0, "4", "5"});
+  other_rank.add_pair(kFirstQ, 5, 48, 48);
+  expect_refused(other_rank, "E_RANK", {kFirstQ, "4", "5"});
   const Result<AdapterPlan> over_limit = import(small_lora(), test_modules(), 3);
   ASSERT_FALSE(over_limit);
   EXPECT_EQ(over_limit.error().code, "E_RANK");
@@ -231,11 +231,11 @@ TEST(LoraImporter, WantsPairsWhole) {
   fixture.add(std::string(kV1) + ".lora_A.weight", {4, 48});
   expect_refused(fixture, "E_PAIR", {kV1, "lora_B"});
   LoraFixture bias = small_lora();
-  bias.add(std::string(kQ0) + ".lora_B.bias", {48});
-  expect_refused(bias, "E_PAIR", {kQ0, "lora_bias"});
+  bias.add(std::string(kFirstQ) + ".lora_B.bias", {48});
+  expect_refused(bias, "E_PAIR", {kFirstQ, "lora_bias"});
   LoraFixture no_bias = small_lora();
   no_bias.config = R"({"peft_type": "LORA", "r": 4, "lora_alpha": 6, "lora_bias": true})";
-  expect_refused(no_bias, "E_PAIR", {kQ0, "lora_bias"});
+  expect_refused(no_bias, "E_PAIR", {kFirstQ, "lora_bias"});
 }
 
 TEST(LoraImporter, RefusesAScaleThatIsNoFloat) {

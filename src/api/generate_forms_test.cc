@@ -13,11 +13,11 @@
 namespace slora {
 namespace {
 
-constexpr std::int32_t kVocabulary = 100;
+constexpr std::int32_t kFormsVocabulary = 100;
 
 class GenerateFormsTest : public ::testing::Test {
  protected:
-  RequestSpec parse(Endpoint endpoint, std::string_view body) { return parse_request(endpoint, body, {kVocabulary}).value(); }
+  RequestSpec parse(Endpoint endpoint, std::string_view body) { return parse_request(endpoint, body, {kFormsVocabulary}).value(); }
 
   // Two tokens of " big", the second ending it, as the answer to the prompt 5 6 7.
   Answer answer_to(RequestSpec spec) {
@@ -60,16 +60,16 @@ TEST_F(GenerateFormsTest, PromptLogprobsAreToldOnlyWhenAskedFor) {
 }
 
 TEST_F(GenerateFormsTest, TextsAndTokensExcludeEachOther) {
-  const Result<RequestSpec> both = parse_request(Endpoint::sglang, R"({"text": "a", "input_ids": [1]})", {kVocabulary});
+  const Result<RequestSpec> both = parse_request(Endpoint::sglang, R"({"text": "a", "input_ids": [1]})", {kFormsVocabulary});
   ASSERT_FALSE(both);
   EXPECT_EQ(both.error().param, "input_ids");
-  const Result<RequestSpec> neither = parse_request(Endpoint::sglang, "{}", {kVocabulary});
+  const Result<RequestSpec> neither = parse_request(Endpoint::sglang, "{}", {kFormsVocabulary});
   ASSERT_FALSE(neither);
   EXPECT_EQ(neither.error().param, "text");
 }
 
 TEST_F(GenerateFormsTest, FaultsInParametersAreNamedByTheirPath) {
-  const Result<RequestSpec> refused = parse_request(Endpoint::slora, R"({"inputs": "a", "parameters": {"top_p": 2}})", {kVocabulary});
+  const Result<RequestSpec> refused = parse_request(Endpoint::slora, R"({"inputs": "a", "parameters": {"top_p": 2}})", {kFormsVocabulary});
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().param, "parameters.top_p");
 }

@@ -14,7 +14,7 @@
 namespace slora {
 namespace {
 
-constexpr std::int32_t kVocabulary = 100;
+constexpr std::int32_t kTableVocabulary = 100;
 
 // Values of one field, as JSON text: to be taken, and to be refused by its name.
 struct Probes {
@@ -129,7 +129,7 @@ std::string object_with(const Field& field, Endpoint endpoint, const std::string
 std::string verdict(const Field& field, const Place& place, const std::string& value) {
   std::string body = object_with(field, place.endpoint, value, place.object.empty());
   if (!place.object.empty()) body = fmt::format(R"({{"{}":"p","{}":{}}})", words_of(place.endpoint).prompt, place.object, body);
-  const Result<RequestSpec> spec = parse_request(place.endpoint, body, {kVocabulary});
+  const Result<RequestSpec> spec = parse_request(place.endpoint, body, {kTableVocabulary});
   if (spec) return "";
   EXPECT_EQ(spec.error().code, "invalid_request_error");
   std::string param = spec.error().param;

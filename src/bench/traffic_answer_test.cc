@@ -7,7 +7,7 @@
 namespace slora::bench {
 namespace {
 
-constexpr std::string_view kHead = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+constexpr std::string_view kResponseHead = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
 constexpr std::string_view kToken = R"(data: {"id":"cmpl-1","choices":[{"index":0,"text":"\r\n0"}]})"
                                     "\n\n";
 constexpr std::string_view kUsage =
@@ -29,7 +29,7 @@ std::int32_t push_all(TrafficAnswer& answer, std::string_view bytes, std::size_t
 
 TEST(TrafficAnswer, CountsTokensHoweverTheBytesAreCut) {
   const std::string whole =
-      fmt::format("{}{}{}{}{}0\r\n\r\n", kHead, chunk(kToken), chunk(kToken), chunk(kUsage), chunk("data: [DONE]\n\n"));
+      fmt::format("{}{}{}{}{}0\r\n\r\n", kResponseHead, chunk(kToken), chunk(kToken), chunk(kUsage), chunk("data: [DONE]\n\n"));
   for (std::size_t piece_bytes = 1; piece_bytes <= whole.size(); ++piece_bytes) {
     TrafficAnswer answer;
     EXPECT_EQ(push_all(answer, whole, piece_bytes), 2) << piece_bytes;
@@ -42,7 +42,7 @@ TEST(TrafficAnswer, CountsTokensHoweverTheBytesAreCut) {
 TEST(TrafficAnswer, CountsTokensOfEventsThatShareAChunkOrAreCutByOne) {
   const std::string events = fmt::format("{}{}", kToken, kToken);
   TrafficAnswer answer;
-  const std::string bytes = fmt::format("{}{}{}", kHead, chunk(events + std::string(kToken.substr(0, 10))), chunk(kToken.substr(10)));
+  const std::string bytes = fmt::format("{}{}{}", kResponseHead, chunk(events + std::string(kToken.substr(0, 10))), chunk(kToken.substr(10)));
   EXPECT_EQ(push_all(answer, bytes, bytes.size()), 3);
   EXPECT_FALSE(answer.is_over());
 }
@@ -57,15 +57,15 @@ TEST(TrafficAnswer, TellsWhatTheServerRefused) {
 
 TEST(TrafficAnswer, TellsOfAnErrorInTheStream) {
   TrafficAnswer answer;
-  const Result<std::int32_t> tokens = answer.push(fmt::format("{}{}", kHead, chunk("data: {\"error\":{\"message\":\"full\"}}\n\n")));
+  const Result<std::int32_t> tokens = answer.push(fmt::format("{}{}", kResponseHead, chunk("data: {\"error\":{\"message\":\"full\"}}\n\n")));
   ASSERT_FALSE(tokens);
   EXPECT_NE(tokens.error().message.find("full"), std::string::npos);
 }
 
 TEST(TrafficAnswer, RefusesBrokenAnswers) {
   for (const std::string& bytes :
-       {std::string("SSH-2.0-OpenSSH\r\n\r\n"), std::string("HTTP/1.1 200 OK\r\n\r\n"), fmt::format("{}zz\r\n", kHead),
-        fmt::format("{}1\r\nab\r\n", kHead), fmt::format("{}0\r\n\r\nmore", kHead),
+       {std::string("SSH-2.0-OpenSSH\r\n\r\n"), std::string("HTTP/1.1 200 OK\r\n\r\n"), fmt::format("{}zz\r\n", kResponseHead),
+        fmt::format("{}1\r\nab\r\n", kResponseHead), fmt::format("{}0\r\n\r\nmore", kResponseHead),
         std::string("HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n"), std::string("HTTP/1.1 200 OK\r\nContent-Length: \r\n\r\n")}) {
     TrafficAnswer answer;
     EXPECT_EQ(push_all(answer, bytes, bytes.size()), -1) << bytes;
@@ -83,7 +83,7 @@ TEST(TrafficAnswer, RefusesUsageOfOtherTypes) {
   for (const std::string_view usage : {"null", "7", "[]", R"({"completion_tokens":"2"})", R"({"completion_tokens":2.5})",
                                        R"({"prompt_tokens_details":[16]})", R"({"prompt_tokens_details":{"cached_tokens":true}})"}) {
     TrafficAnswer answer;
-    EXPECT_FALSE(answer.push(fmt::format("{}{}", kHead, chunk(fmt::format("data: {{\"choices\":[],\"usage\":{}}}\n\n", usage))))) << usage;
+    EXPECT_FALSE(answer.push(fmt::format("{}{}", kResponseHead, chunk(fmt::format("data: {{\"choices\":[],\"usage\":{}}}\n\n", usage))))) << usage;
   }
 }
 
@@ -91,7 +91,7 @@ TEST(TrafficAnswer, TakesUsageThatLeavesOutWhatIsNotCounted) {
   for (const std::string_view usage :
        {R"({})", R"({"prompt_tokens_details":null})", R"({"completion_tokens":null,"prompt_tokens_details":{}})"}) {
     TrafficAnswer answer;
-    EXPECT_TRUE(answer.push(fmt::format("{}{}", kHead, chunk(fmt::format("data: {{\"choices\":[],\"usage\":{}}}\n\n", usage))))) << usage;
+    EXPECT_TRUE(answer.push(fmt::format("{}{}", kResponseHead, chunk(fmt::format("data: {{\"choices\":[],\"usage\":{}}}\n\n", usage))))) << usage;
     EXPECT_EQ(answer.output_tokens(), 0);
     EXPECT_EQ(answer.cached_tokens(), 0);
   }

@@ -5,7 +5,7 @@
 namespace slora {
 namespace {
 
-RouteTable table() {
+RouteTable table_of_routes() {
   return RouteTable({{"GET", "/v1/models", Role::user, {}},
                      {"POST", "/v1/completions", Role::user, {}},
                      {"GET", "/health", Role::open, {}},
@@ -14,7 +14,7 @@ RouteTable table() {
 }
 
 TEST(RouteTable, FindsExactlyTheRegisteredPaths) {
-  const RouteTable routes = table();
+  const RouteTable routes = table_of_routes();
   const Result<const Route*> found = routes.find("GET", "/v1/models");
   ASSERT_TRUE(found);
   EXPECT_EQ((*found)->role, Role::user);
@@ -27,7 +27,7 @@ TEST(RouteTable, FindsExactlyTheRegisteredPaths) {
 }
 
 TEST(RouteTable, TakesTheRestOfAPathForAPartInBraces) {
-  const RouteTable routes = table();
+  const RouteTable routes = table_of_routes();
   for (const char* path : {"/v1/models/sql", "/v1/models/org/sql", "/v1/models/%2e%2e"}) {
     const Result<const Route*> found = routes.find("GET", path);
     ASSERT_TRUE(found) << path;
@@ -39,7 +39,7 @@ TEST(RouteTable, TakesTheRestOfAPathForAPartInBraces) {
 }
 
 TEST(RouteTable, TakesHeadWhereGetIsTaken) {
-  const RouteTable routes = table();
+  const RouteTable routes = table_of_routes();
   const Result<const Route*> models = routes.find("HEAD", "/v1/models");
   ASSERT_TRUE(models);
   EXPECT_EQ((*models)->role, Role::user);
@@ -47,7 +47,7 @@ TEST(RouteTable, TakesHeadWhereGetIsTaken) {
 }
 
 TEST(RouteTable, NamesTheMethodsOfAPath) {
-  const RouteTable routes = table();
+  const RouteTable routes = table_of_routes();
   const Result<const Route*> wrong = routes.find("DELETE", "/health");
   ASSERT_FALSE(wrong);
   EXPECT_EQ(wrong.error().code, "method_not_allowed");

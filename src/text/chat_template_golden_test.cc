@@ -10,7 +10,7 @@
 namespace slora {
 namespace {
 
-Json read_golden(const std::string& name) { return read_json_file(source_path("tests/golden/chat_constructs/" + name)).value(); }
+Json read_construct_golden(const std::string& name) { return read_json_file(source_path("tests/golden/chat_constructs/" + name)).value(); }
 
 // In the form of the golden file: the text, the message of raise_exception, or "fails" for any other error.
 Json outcome_of(const std::string& source, const Json& variables) {
@@ -28,7 +28,7 @@ void expect_outcome(const Json& expected, Json found, const std::string& where) 
 }
 
 TEST(ChatTemplateGolden, WritesConversationsAsJinja) {
-  const Json golden = read_golden("conversations.json");
+  const Json golden = read_construct_golden("conversations.json");
   std::size_t count = 0;
   for (const auto& [name, entry] : golden["templates"].items()) {
     for (const auto& [conversation, expected] : entry["outcomes"].items()) {
@@ -44,7 +44,7 @@ TEST(ChatTemplateGolden, WritesConversationsAsJinja) {
 }
 
 TEST(ChatTemplateGolden, ComputesGeneratedExpressionsAsJinja) {
-  const Json golden = read_golden("expressions.json");
+  const Json golden = read_construct_golden("expressions.json");
   for (const Json& entry : golden["cases"]) expect_outcome(entry[1], outcome_of(entry[0], golden["variables"]), entry[0]);
   EXPECT_GE(golden["cases"].size(), 1900U);
 }

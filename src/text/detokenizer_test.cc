@@ -11,7 +11,7 @@
 namespace slora {
 namespace {
 
-std::shared_ptr<const Tokenizer> read_golden(const std::string& family) {
+std::shared_ptr<const Tokenizer> golden_tokenizer(const std::string& family) {
   Result<Json> json = read_json_file(source_path("tests/golden/tokenizers/" + family + "/tokenizer.json"));
   EXPECT_TRUE(json.has_value());
   Result<std::shared_ptr<const Tokenizer>> tokenizer = Tokenizer::from_json(json ? *json : Json::object());
@@ -34,7 +34,7 @@ std::vector<std::string> stream(const Tokenizer& tokenizer, const std::vector<To
 class DetokenizerOfFamily : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(DetokenizerOfFamily, PutsOutTheWholeTextInPiecesOfWholeCharacters) {
-  const auto tokenizer = read_golden(GetParam());
+  const auto tokenizer = golden_tokenizer(GetParam());
   const auto size = static_cast<TokenId>(tokenizer->vocabulary_size());
   for (unsigned seed = 0; seed < 500; ++seed) {
     SCOPED_TRACE(seed);
@@ -57,7 +57,7 @@ TEST_P(DetokenizerOfFamily, PutsOutTheWholeTextInPiecesOfWholeCharacters) {
 
 // Emitted text must not depend on later tokens: every prefix of the stream is a prefix of every longer text.
 TEST_P(DetokenizerOfFamily, NeverTakesTextBack) {
-  const auto tokenizer = read_golden(GetParam());
+  const auto tokenizer = golden_tokenizer(GetParam());
   for (unsigned seed = 0; seed < 200; ++seed) {
     SCOPED_TRACE(seed);
     std::mt19937 random(seed);
@@ -80,7 +80,7 @@ INSTANTIATE_TEST_SUITE_P(Families, DetokenizerOfFamily, ::testing::Values("gpt2"
                          [](const auto& family) { return std::string(family.param); });
 
 TEST(Detokenizer, HoldsBackAnIncompleteCharacter) {
-  const auto tokenizer = read_golden("llama3");
+  const auto tokenizer = golden_tokenizer("llama3");
   const std::vector<TokenId> ids =
       tokenizer->encode("\u20AC!", SpecialTokens::omit).value();  // the sign's three bytes are tokens of their own
   ASSERT_EQ(ids.size(), 4U);
@@ -90,7 +90,7 @@ TEST(Detokenizer, HoldsBackAnIncompleteCharacter) {
 }
 
 TEST(Detokenizer, HoldsBackByteTokensUntilTheirRunEndsOrBreaks) {
-  const auto tokenizer = read_golden("llama2");
+  const auto tokenizer = golden_tokenizer("llama2");
   const auto byte = [](int value) { return static_cast<TokenId>(3 + value); };
   const TokenId a = tokenizer->token_id("a").value_or(-1);
   EXPECT_EQ(stream(*tokenizer, {byte(0xC3), byte(0xA9), a}), (std::vector<std::string>{"", "", "éa", ""}));
@@ -101,7 +101,7 @@ TEST(Detokenizer, HoldsBackByteTokensUntilTheirRunEndsOrBreaks) {
 }
 
 TEST(Detokenizer, ReturnsNoTextOfThePromptInAContinuation) {
-  const auto tokenizer = read_golden("llama2");
+  const auto tokenizer = golden_tokenizer("llama2");
   const auto byte = [](int value) { return static_cast<TokenId>(3 + value); };
   const TokenId a = tokenizer->token_id("a").value_or(-1);
   const std::vector<TokenId> whole = {a, byte(0xC3), byte(0xA9)};
@@ -132,7 +132,7 @@ TEST(Detokenizer, DropsSpacesAtThePromptsEndThatADecoderHoldsBack) {
 }
 
 TEST(Detokenizer, KeepsTheLeadingSpaceOfAContinuation) {
-  const auto tokenizer = read_golden("llama2");
+  const auto tokenizer = golden_tokenizer("llama2");
   const std::vector<TokenId> prompt = tokenizer->encode("the", SpecialTokens::add).value();
   const std::vector<TokenId> answer = tokenizer->encode("the", SpecialTokens::omit).value();
   Detokenizer fresh(*tokenizer, SpecialText::skip);

@@ -11,7 +11,7 @@ namespace {
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 
-Reply complete(Json body) {
+Reply complete_prompt(Json body) {
   if (!body.contains("model")) body["model"] = "demo";
   return post(demo_server().port(), "/v1/completions", body);
 }
@@ -40,10 +40,11 @@ TEST(Completions, StreamedAndWholeAnswersAreTheSame) {
 }
 
 TEST(Completions, TokenIdsAndTextAreTheSamePrompt) {
-  const Reply text = complete({{"prompt", "Hello"}, {"temperature", 0}, {"echo", true}, {"max_tokens", 8}});
+  const Reply text = complete_prompt({{"prompt", "Hello"}, {"temperature", 0}, {"echo", true}, {"max_tokens", 8}});
   ASSERT_EQ(text.status, 200) << text.body;
   EXPECT_THAT(text_of(text), ::testing::StartsWith("Hello"));
-  const Reply several = complete({{"prompt", {{5, 6, 7}, {5, 6, 7}, {8}}}, {"temperature", 0}, {"max_tokens", 8}, {"ignore_eos", true}});
+  const Reply several =
+      complete_prompt({{"prompt", {{5, 6, 7}, {5, 6, 7}, {8}}}, {"temperature", 0}, {"max_tokens", 8}, {"ignore_eos", true}});
   ASSERT_EQ(several.status, 200) << several.body;
   const Json choices = several.json()["choices"];
   ASSERT_EQ(choices.size(), 3u);
@@ -54,15 +55,15 @@ TEST(Completions, TokenIdsAndTextAreTheSamePrompt) {
 
 TEST(Completions, SeedsReproduceAndDiffer) {
   Json body = {{"prompt", "Hello"}, {"temperature", 1.5}, {"top_k", 0}, {"max_tokens", 24}, {"ignore_eos", true}, {"n", 4}, {"seed", 5}};
-  const Json first = complete(body).json()["choices"];
-  EXPECT_EQ(complete(body).json()["choices"], first);
+  const Json first = complete_prompt(body).json()["choices"];
+  EXPECT_EQ(complete_prompt(body).json()["choices"], first);
   std::set<std::string> texts;
   for (const Json& choice : first) texts.insert(choice["text"]);
   EXPECT_EQ(texts.size(), 4u) << "the choices of one seed differ";
   body["seed"] = 6;
-  EXPECT_NE(complete(body).json()["choices"], first);
+  EXPECT_NE(complete_prompt(body).json()["choices"], first);
   body.erase("seed");
-  EXPECT_NE(complete(body).json()["choices"], complete(body).json()["choices"]) << "without a seed every request is its own";
+  EXPECT_NE(complete_prompt(body).json()["choices"], complete_prompt(body).json()["choices"]) << "without a seed every request is its own";
 }
 
 TEST(Completions, StopStringsEndTheTextBeforeThem) {
@@ -82,14 +83,15 @@ TEST(Completions, StopStringsEndTheTextBeforeThem) {
 }
 
 TEST(Completions, TellWhyTheyEnded) {
-  EXPECT_EQ(complete({{"prompt", "Hello"}, {"max_tokens", 3}, {"ignore_eos", true}}).json()["choices"][0]["finish_reason"], "length");
+  EXPECT_EQ(complete_prompt({{"prompt", "Hello"}, {"max_tokens", 3}, {"ignore_eos", true}}).json()["choices"][0]["finish_reason"],
+            "length");
   const Reply ended = post(demo_server().port(), "/v1/chat/completions", chat_body("shout", "Rosa painted a broken hat at the market."));
   EXPECT_EQ(ended.json()["choices"][0]["finish_reason"], "stop");
   EXPECT_EQ(ended.json()["choices"][0]["stop_reason"], nullptr);
 }
 
 TEST(Completions, LogprobsOfTheLikeliestTokenLead) {
-  const Json logprobs = complete({{"prompt", "Hello"}, {"temperature", 0}, {"max_tokens", 4}, {"ignore_eos", true}, {"logprobs", 3}})
+  const Json logprobs = complete_prompt({{"prompt", "Hello"}, {"temperature", 0}, {"max_tokens", 4}, {"ignore_eos", true}, {"logprobs", 3}})
                             .json()["choices"][0]["logprobs"];
   ASSERT_EQ(logprobs["tokens"].size(), 4u);
   for (std::size_t i = 0; i < 4; ++i) {
@@ -106,14 +108,14 @@ TEST(Completions, ErrorsNameTheField) {
                                                                                {{{"max_tokens", 1}}, "prompt"},
                                                                                {{{"prompt", "a"}, {"best_of", 2}}, "best_of"},
                                                                                {{{"prompt", std::string(4000, 'x')}}, "prompt"}}) {
-    const Reply reply = complete(fields);
+    const Reply reply = complete_prompt(fields);
     EXPECT_EQ(reply.status, 400) << fields;
     EXPECT_EQ(reply.json()["error"]["param"], param) << reply.body;
   }
 }
 
 TEST(Metrics, AreParseableAndHaveTheNamesThatToolsRead) {
-  complete({{"prompt", "Hello"}, {"max_tokens", 4}, {"ignore_eos", true}});
+  complete_prompt({{"prompt", "Hello"}, {"max_tokens", 4}, {"ignore_eos", true}});
   const Reply reply = get(demo_server().port(), "/metrics");
   EXPECT_EQ(reply.status, 200);
   EXPECT_THAT(reply.headers.at("content-type"), HasSubstr("text/plain"));
