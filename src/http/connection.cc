@@ -34,7 +34,11 @@ struct Detach {
 // One client. Owned by its own coroutine; I/O thread.
 class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
  public:
-  HttpConnection(tcp::socket socket, HttpConnections& shared) : shared_(shared), socket_(std::move(socket)), wake_(socket_.get_executor()) {
+  HttpConnection(tcp::socket socket, HttpConnections& shared)
+      : shared_(shared),
+        keyless_client_{kKeylessClient + shared.accepted_count++},
+        socket_(std::move(socket)),
+        wake_(socket_.get_executor()) {
     shared_.all.insert(this);
   }
   ~HttpConnection() { shared_.all.erase(this); }
@@ -55,6 +59,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
 
  private:
   using Parser = http::request_parser<http::string_body>;
+  static constexpr std::uint64_t kKeylessClient = std::uint64_t{1} << 32;  // the ids of tenants are below
   static constexpr std::size_t kReadBytes = 16 << 10;
   static constexpr std::size_t kWriteBytes = 64 << 10;
   static constexpr std::size_t kReadAheadBytesMax = 64 << 10;
@@ -87,7 +92,10 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   }
   [[nodiscard]] std::string_view buffered() const { return {static_cast<const char*>(buffer_.data().data()), buffer_.size()}; }
 
+  [[nodiscard]] ClientId client() const { return tenant_ == TenantId{} ? keyless_client_ : ClientId{tenant_.value}; }
+
   HttpConnections& shared_;
+  const ClientId keyless_client_;  // of this connection
   tcp::socket socket_;
   asio::steady_timer wake_;  // cancelled to wake the coroutine when the exchange has bytes to write
   boost::beast::flat_buffer buffer_;
@@ -149,7 +157,8 @@ asio::awaitable<ConnectionUse> HttpConnection::serve_request() {
                       .content_type = field(http::field::content_type),
                       .request_id = clean_request_id({request_id.data(), request_id.size()}),
                       .body = std::move(parser.get().body()),
-                      .tenant = tenant_};
+                      .tenant = tenant_,
+                      .client = client()};
   const BodyForm stream_form = parser.get().version() == 11 ? BodyForm::chunked : BodyForm::until_close;
   const BodyForm form = is_head_ ? BodyForm::left_out : stream_form;
   // Shared with the handler: either may release it first.

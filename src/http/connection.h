@@ -27,6 +27,7 @@ struct HttpConnections {
   std::unordered_set<HttpConnection*> all;  // each adds and removes itself
   std::size_t exchange_count = 0;
   std::size_t bodies_bytes = 0;
+  std::uint64_t accepted_count = 0;
   bool draining = false;
 };
 

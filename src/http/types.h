@@ -19,6 +19,7 @@ struct HttpRequest {
   std::string request_id;  // the client's x-request-id, cleaned; a label to echo, never a key
   std::string body;
   TenantId tenant;  // whose key it brought; the operator's where there are none
+  ClientId client;  // the tenant of its key, or its connection
 };
 
 struct HttpResponse {
