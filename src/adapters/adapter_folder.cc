@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "formats/file.h"
+#include "formats/folder.h"
 
 namespace slora {
 namespace {
@@ -35,7 +36,11 @@ FolderStamp::File stamp_of_file(const std::string& path) {
 
 // Also refuses what the config's reader accepts but no importer serves, before the weights are opened.
 Result<AdapterConfig> read_served_config(const std::string& folder) {
-  Result<AdapterConfig> config = read_adapter_config(folder);
+  const Result<Folder> opened = Folder::open(folder);
+  if (!opened && opened.error().code == "E_NO_FOLDER")
+    return error("E_NO_CONFIG", "expected {} in the adapter folder, found none", kConfig);
+  if (!opened) return tl::unexpected(opened.error());
+  Result<AdapterConfig> config = read_adapter_config(*opened);
   if (config && config->use_dora) return error("E_UNSUPPORTED_OPTION", "{}: \"use_dora\": DoRA is not served yet", kConfig);
   return config;
 }

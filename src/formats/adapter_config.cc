@@ -224,9 +224,9 @@ Result<AdapterConfig> parse_adapter_config(const Json& config) {
   return adapter;
 }
 
-Result<AdapterConfig> read_adapter_config(const std::string& folder) {
+Result<AdapterConfig> read_adapter_config(const Folder& folder) {
   constexpr std::string_view kName = "adapter_config.json";
-  Result<Json> json = read_json_file(fmt::format("{}/{}", folder, kName), kAdapterConfigLimits);
+  Result<Json> json = read_json_file(folder, kName, kAdapterConfigLimits);
   if (!json && json.error().code == "E_NO_FILE") return error("E_NO_CONFIG", "expected {} in the adapter folder, found none", kName);
   if (!json) return error(json.error().code == "E_TOO_LARGE" ? "E_BAD_JSON" : json.error().code, "{}", json.error().message);
   Result<AdapterConfig> config = parse_adapter_config(*json);

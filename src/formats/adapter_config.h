@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "formats/folder.h"
 #include "formats/json.h"
 #include "formats/pattern.h"
 
@@ -54,7 +55,7 @@ struct AdapterConfig {
 // Refuses by name every setting that would change the results and is not supported: E_BAD_JSON, E_PEFT_TYPE, E_UNSUPPORTED_OPTION,
 // E_TASK, E_BASE_MUTATED, E_SCALE, E_RANK, E_PATTERN.
 Result<AdapterConfig> parse_adapter_config(const Json& config);
-// Reads `folder`/adapter_config.json; E_NO_CONFIG if there is none.
-Result<AdapterConfig> read_adapter_config(const std::string& folder);
+// Reads the folder's adapter_config.json; E_NO_CONFIG if there is none.
+Result<AdapterConfig> read_adapter_config(const Folder& folder);
 
 }  // namespace slora

@@ -144,11 +144,11 @@ TEST(AdapterConfig, BoundsPatterns) {
 
 TEST(AdapterConfig, ReadsFromAFolder) {
   const TemporaryFolder folder;
-  EXPECT_EQ(read_adapter_config(folder.path()).error().code, "E_NO_CONFIG");
+  EXPECT_EQ(read_adapter_config(Folder::open(folder.path()).value()).error().code, "E_NO_CONFIG");
   folder.write("adapter_config.json", sample("plain").dump());
-  EXPECT_TRUE(read_adapter_config(folder.path()));
+  EXPECT_TRUE(read_adapter_config(Folder::open(folder.path()).value()));
   folder.write("adapter_config.json", R"({"r":8,"r":16})");
-  const Result<AdapterConfig> twice = read_adapter_config(folder.path());
+  const Result<AdapterConfig> twice = read_adapter_config(Folder::open(folder.path()).value());
   EXPECT_EQ(twice.error().code, "E_BAD_JSON");
   EXPECT_THAT(twice.error().message, HasSubstr("adapter_config.json: line 1"));
   EXPECT_EQ(twice.error().message.find(folder.path()), std::string::npos);

@@ -26,18 +26,23 @@ std::string_view file_name(std::string_view path) {
 }
 
 Result<ReadOnlyFile> ReadOnlyFile::open(const std::string& path) {
-  std::string name(file_name(path));
+  return open_in(AT_FDCWD, path, std::string(file_name(path)), Links::followed);
+}
+
+Result<ReadOnlyFile> ReadOnlyFile::open_in(int folder, const std::string& path, std::string name, Links links) {
   // Without O_NONBLOCK, opening a pipe would block until it has a writer.
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  const int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (links == Links::refused ? O_NOFOLLOW : 0);
+  const int descriptor = openat(folder, path.c_str(), flags);
   if (descriptor < 0) {
     const int code = errno;
     if (code == ENOENT || code == ENOTDIR) return error("E_NO_FILE", "{}: there is no such file", name);
+    if (code == ENXIO) return error("E_FILE_TYPE", "{}: expected a regular file, found something else", name);  // a socket
     return error("E_READ", "{}: can't be opened: {}", name, reason(code));
   }
   ReadOnlyFile file(std::move(name), descriptor, 0);
   struct stat status {};
   if (fstat(descriptor, &status) != 0) return error("E_READ", "{}: {}", file.name_, reason(errno));
-  if (!S_ISREG(status.st_mode)) return error("E_READ", "{}: expected a regular file, found something else", file.name_);
+  if (!S_ISREG(status.st_mode)) return error("E_FILE_TYPE", "{}: expected a regular file, found something else", file.name_);
   file.bytes_ = static_cast<std::uint64_t>(status.st_size);
   return file;
 }

@@ -10,12 +10,16 @@
 
 namespace slora {
 
+enum class Links { followed, refused };
+
 // An open regular file, read with pread and never mapped, so that reading a file that shrinks is an error instead of a signal.
 // Messages name the file without its folder, because they may be sent to clients. Move-only; reads on any thread.
 class ReadOnlyFile {
  public:
-  // E_NO_FILE if it does not exist, E_READ if it is no regular file or not readable. Follows links.
+  // E_NO_FILE if it does not exist, E_FILE_TYPE if it is no regular file, E_READ if it is not readable. Follows links.
   static Result<ReadOnlyFile> open(const std::string& path);
+  // The file `path` relative to the open folder `folder`; messages call it `name`.
+  static Result<ReadOnlyFile> open_in(int folder, const std::string& path, std::string name, Links links);
 
   ReadOnlyFile(ReadOnlyFile&& other) noexcept
       : name_(std::move(other.name_)), descriptor_(std::exchange(other.descriptor_, -1)), bytes_(other.bytes_) {}

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "formats/file.h"
+#include "formats/folder.h"
 
 namespace slora {
 namespace {
@@ -163,6 +164,24 @@ tl::unexpected<Error> wrong_type(std::string_view key, std::string_view expected
   return error("E_BAD_JSON", "\"{}\": expected {}, found {} ({})", key, expected, shown(found), type_name(found));
 }
 
+Result<std::string> text_of_file(Result<ReadOnlyFile> file, std::size_t bytes_max) {
+  if (!file) return forward_error(file);
+  if (file->bytes() > bytes_max) {
+    return error("E_TOO_LARGE", "{}: expected at most {} bytes, found {}", file->name(), bytes_max, file->bytes());
+  }
+  std::string text(static_cast<std::size_t>(file->bytes()), '\0');
+  if (Status read = file->read_at(std::as_writable_bytes(std::span(text)), 0); !read) return forward_error(read);
+  return text;
+}
+
+Result<Json> json_of_file(Result<ReadOnlyFile> file, std::string_view name, const JsonLimits& limits) {
+  Result<std::string> text = text_of_file(std::move(file), limits.bytes_max);
+  if (!text) return forward_error(text);
+  Result<Json> json = parse_json(*text, limits);
+  if (!json) json.error().message = fmt::format("{}: {}", name, json.error().message);
+  return json;
+}
+
 }  // namespace
 
 Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
@@ -186,22 +205,19 @@ Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
 }
 
 Result<std::string> read_text_file(const std::string& path, std::size_t bytes_max) {
-  Result<ReadOnlyFile> file = ReadOnlyFile::open(path);
-  if (!file) return forward_error(file);
-  if (file->bytes() > bytes_max) {
-    return error("E_TOO_LARGE", "{}: expected at most {} bytes, found {}", file->name(), bytes_max, file->bytes());
-  }
-  std::string text(static_cast<std::size_t>(file->bytes()), '\0');
-  if (Status read = file->read_at(std::as_writable_bytes(std::span(text)), 0); !read) return forward_error(read);
-  return text;
+  return text_of_file(ReadOnlyFile::open(path), bytes_max);
 }
 
 Result<Json> read_json_file(const std::string& path, const JsonLimits& limits) {
-  Result<std::string> text = read_text_file(path, limits.bytes_max);
-  if (!text) return forward_error(text);
-  Result<Json> json = parse_json(*text, limits);
-  if (!json) json.error().message = fmt::format("{}: {}", file_name(path), json.error().message);
-  return json;
+  return json_of_file(ReadOnlyFile::open(path), file_name(path), limits);
+}
+
+Result<std::string> read_text_file(const Folder& folder, std::string_view name, std::size_t bytes_max) {
+  return text_of_file(folder.open_file(name), bytes_max);
+}
+
+Result<Json> read_json_file(const Folder& folder, std::string_view name, const JsonLimits& limits) {
+  return json_of_file(folder.open_file(name), name, limits);
 }
 
 std::string shown(const Json& value) {

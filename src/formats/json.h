@@ -11,6 +11,8 @@
 
 namespace slora {
 
+class Folder;
+
 // Keys keep the order of the file, because in PEFT's patterns the first match wins. Look-ups are linear, so tables with many keys
 // must be iterated.
 using Json = nlohmann::ordered_json;
@@ -25,9 +27,12 @@ struct JsonLimits {
 // keys, no comments, numbers in range, nothing after the value.
 Result<Json> parse_json(std::string_view text, const JsonLimits& limits = {});
 
-// The content of a regular file of at most `bytes_max` bytes, or E_NO_FILE, E_TOO_LARGE or E_READ.
+// The content of a regular file of at most `bytes_max` bytes, or E_TOO_LARGE or the errors of ReadOnlyFile::open.
 Result<std::string> read_text_file(const std::string& path, std::size_t bytes_max);
 Result<Json> read_json_file(const std::string& path, const JsonLimits& limits = {});
+// The same for a file of an open folder.
+Result<std::string> read_text_file(const Folder& folder, std::string_view name, std::size_t bytes_max);
+Result<Json> read_json_file(const Folder& folder, std::string_view name, const JsonLimits& limits = {});
 
 // A short form of a value for messages: printable ASCII, at most 60 characters.
 std::string shown(const Json& value);

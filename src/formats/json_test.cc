@@ -117,8 +117,8 @@ TEST(ReadTextFile, RefusesWhatIsNoFileOrTooLarge) {
   EXPECT_EQ(*read_text_file(folder.file("a.txt"), 5), "12345");
   EXPECT_EQ(read_text_file(folder.file("a.txt"), 4).error().code, "E_TOO_LARGE");
   EXPECT_EQ(read_text_file(folder.file("b.txt"), 4).error().code, "E_NO_FILE");
-  EXPECT_EQ(read_text_file(folder.path(), 4).error().code, "E_READ");
-  EXPECT_EQ(read_text_file("/dev/zero", 4).error().code, "E_READ");
+  EXPECT_EQ(read_text_file(folder.path(), 4).error().code, "E_FILE_TYPE");
+  EXPECT_EQ(read_text_file("/dev/zero", 4).error().code, "E_FILE_TYPE");
 }
 
 TEST(ReadTextFile, FollowsLinks) {

@@ -176,7 +176,10 @@ SafetensorsFile::SafetensorsFile(ReadOnlyFile file, SafetensorsHeader header)
 }
 
 Result<SafetensorsFile> SafetensorsFile::open(const std::string& path, const SafetensorsLimits& limits) {
-  Result<ReadOnlyFile> file = ReadOnlyFile::open(path);
+  return open(ReadOnlyFile::open(path), limits);
+}
+
+Result<SafetensorsFile> SafetensorsFile::open(Result<ReadOnlyFile> file, const SafetensorsLimits& limits) {
   if (!file) return forward_error(file);
 
   std::array<std::byte, kLengthBytes> length{};

@@ -45,6 +45,7 @@ Result<SafetensorsHeader> parse_safetensors_header(std::string_view header, std:
 class SafetensorsFile {
  public:
   static Result<SafetensorsFile> open(const std::string& path, const SafetensorsLimits& limits = {});
+  static Result<SafetensorsFile> open(Result<ReadOnlyFile> file, const SafetensorsLimits& limits = {});
 
   [[nodiscard]] std::span<const TensorInfo> tensors() const { return header_.tensors; }
   [[nodiscard]] const SafetensorsHeader& header() const { return header_; }

@@ -147,7 +147,7 @@ TEST(SafetensorsFile, RefusesLengthsThatLie) {
   EXPECT_EQ(refused(file_of("{}", "")), "accepted");
   EXPECT_EQ(refused(file_of("{}", "x")), "E_SAFETENSORS");
   EXPECT_EQ(SafetensorsFile::open(folder.file("absent")).error().code, "E_NO_FILE");
-  EXPECT_EQ(SafetensorsFile::open(folder.path()).error().code, "E_READ");
+  EXPECT_EQ(SafetensorsFile::open(folder.path()).error().code, "E_FILE_TYPE");
 }
 
 TEST(SafetensorsFile, GivesAnErrorWhenTheFileShrinks) {
