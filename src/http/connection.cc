@@ -14,6 +14,7 @@
 #include <string>
 
 #include "base/log.h"
+#include "http/body_decoder.h"
 #include "http/exchange.h"
 #include "http/responses.h"
 
@@ -64,12 +65,14 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   static constexpr std::size_t kWriteBytes = 64 << 10;
   static constexpr std::size_t kReadAheadBytesMax = 64 << 10;
 
+  static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+
   // Error code when the client has left and nobody can be answered.
   static constexpr const char* kClosed = "closed";
 
   asio::awaitable<ConnectionUse> serve_request();
   asio::awaitable<Status> read_head();
-  asio::awaitable<Status> read_body(Parser& parser, BodyReservation& reservation);
+  asio::awaitable<Status> read_body(const Parser& parser, BodyDecoder& decoder, BodyReservation& reservation);
   asio::awaitable<Status> read_more();
   asio::awaitable<Status> write(std::string bytes);
   asio::awaitable<ConnectionUse> refuse(Error error, ConnectionUse use);
@@ -143,7 +146,9 @@ asio::awaitable<ConnectionUse> HttpConnection::serve_request() {
   }
   std::unique_ptr<BodyReservation> reservation = BodyReservation::try_take(shared_, parser.content_length().value_or(0));
   if (!reservation) co_return co_await refuse(bodies_full(), ConnectionUse::close);
-  const Status body = co_await read_body(parser, *reservation);
+  BodyDecoder decoder =
+      parser.chunked() ? BodyDecoder::of_chunks(shared_.limits) : BodyDecoder::of_size(parser.content_length().value_or(0), shared_.limits);
+  const Status body = co_await read_body(parser, decoder, *reservation);
   if (!body) co_return co_await refuse(body.error(), ConnectionUse::close);
 
   const auto field = [&](http::field name) {
@@ -156,7 +161,7 @@ asio::awaitable<ConnectionUse> HttpConnection::serve_request() {
                       .path_rest = rest_of_path(parser, **route),
                       .content_type = field(http::field::content_type),
                       .request_id = clean_request_id({request_id.data(), request_id.size()}),
-                      .body = std::move(parser.get().body()),
+                      .body = std::move(decoder.body()),
                       .tenant = tenant_,
                       .client = client()};
   const BodyForm stream_form = parser.get().version() == 11 ? BodyForm::chunked : BodyForm::until_close;
@@ -187,34 +192,28 @@ asio::awaitable<Status> HttpConnection::read_head() {
   }
 }
 
-asio::awaitable<Status> HttpConnection::read_body(Parser& parser, BodyReservation& reservation) {
-  if (parser.get()[http::field::expect] == "100-continue" && buffer_.size() == 0) {
-    std::string go_on = "HTTP/1.1 100 Continue\r\n\r\n";
-    const Status written = co_await write(std::move(go_on));
+asio::awaitable<Status> HttpConnection::read_body(const Parser& parser, BodyDecoder& decoder, BodyReservation& reservation) {
+  const auto expectation = parser.get()[http::field::expect];
+  const bool waits = equal_ignoring_case({expectation.data(), expectation.size()}, "100-continue");
+  if (waits && buffer_.size() == 0) {
+    const Status written = co_await write(std::string(kContinue));
     if (!written) co_return written;
   }
   const TimePoint begin = std::chrono::steady_clock::now();
   std::size_t received_bytes = 0;
-  bool needs_more = buffer_.size() == 0;
-  parser.eager(true);
-  while (!parser.is_done()) {
-    if (needs_more) {
+  while (!decoder.is_done()) {
+    if (buffer_.size() == 0) {
       const std::chrono::seconds allowance(received_bytes / shared_.limits.body_bytes_per_second_min);
       const TimePoint too_slow = begin + shared_.limits.body_idle_time + allowance;
       deadline_ = std::min(too_slow, std::chrono::steady_clock::now() + shared_.limits.body_idle_time);
       const Status more = co_await read_more();
       if (!more) co_return more;
     }
-    SystemError failure;
-    const std::size_t taken = parser.put(buffer_.data(), failure);
-    buffer_.consume(taken);
-    received_bytes += taken;
-    if (failure == http::error::body_limit) co_return tl::unexpected<Error>(too_large());
-    if (failure && (failure != http::error::need_more || buffer_.size() > kReadAheadBytesMax)) {
-      co_return error("bad_request", "The body's chunked coding is broken.");
-    }
-    if (!reservation.try_grow_to(parser.get().body().size())) co_return tl::unexpected<Error>(bodies_full());
-    needs_more = failure == http::error::need_more || buffer_.size() == 0;
+    const Result<std::size_t> taken = decoder.take(buffered());
+    if (!taken) co_return tl::unexpected(taken.error());
+    buffer_.consume(*taken);
+    received_bytes += *taken;
+    if (!reservation.try_grow_to(decoder.body().size())) co_return tl::unexpected<Error>(bodies_full());
   }
   co_return Status{};
 }

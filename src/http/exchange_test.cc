@@ -11,7 +11,7 @@ using ::testing::HasSubstr;
 
 struct HttpExchangeTest : ::testing::Test {
   std::unique_ptr<HttpExchange> make(BodyForm form = BodyForm::chunked) {
-    return std::make_unique<HttpExchange>(HttpRequest{"POST", "/p", {}, {}, {}, {}, {}}, BodyReservation::try_take(shared, 10), form,
+    return std::make_unique<HttpExchange>(HttpRequest{"POST", "/p", {}, {}, {}, {}, {}, {}}, BodyReservation::try_take(shared, 10), form,
                                           shared, [this] { ++wakes; });
   }
 

@@ -20,10 +20,6 @@ bool is_digits(std::string_view text) {
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
-bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
-}
-
 std::string_view trim(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
   while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
@@ -155,6 +151,22 @@ Status check_request_head(std::string_view head, const HttpLimits& limits) {
   }
   if (framing.transfer_encoding_count == 1 && !is_http_1_1) return error("bad_request", "Transfer-Encoding needs HTTP/1.1.");
   return {};
+}
+
+Status check_trailer(std::string_view trailer) {
+  Framing framing;
+  for (;;) {
+    const std::optional<std::string_view> line = take_line(trailer);
+    if (!line) return error("bad_request", "The body's trailer has a control character or a line that does not end in CRLF.");
+    if (line->empty()) break;
+    if (Status field = check_field(*line, framing); !field) return field;
+  }
+  if (framing.host_count + framing.content_length_count + framing.transfer_encoding_count == 0) return {};
+  return error("bad_request", "The body's trailer has a field that belongs into the head (Host, Content-Length, Transfer-Encoding).");
+}
+
+bool equal_ignoring_case(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
 }
 
 std::string_view path_of(std::string_view target) { return target.substr(0, target.find('?')); }

@@ -20,10 +20,14 @@ namespace slora {
 // never both, an origin-form target. Errors carry the codes of error_response().
 [[nodiscard]] Status check_request_head(std::string_view head, const HttpLimits& limits);
 
+// The fields after the last chunk of a body, their empty line included: of the same form, and none that says where a message goes or ends.
+[[nodiscard]] Status check_trailer(std::string_view trailer);
+
 // The target's bytes before '?'.
 [[nodiscard]] std::string_view path_of(std::string_view target);
 // At most 128 characters of [A-Za-z0-9._:-]; anything else in `request_id` is dropped.
 [[nodiscard]] std::string clean_request_id(std::string_view request_id);
+[[nodiscard]] bool equal_ignoring_case(std::string_view a, std::string_view b);
 
 enum class ConnectionUse { keep_alive, close };
 // left_out: the answer to HEAD, which has the size of a body that is not sent.

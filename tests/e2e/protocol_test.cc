@@ -89,19 +89,30 @@ TEST(Protocol, TakesChunkedBodiesAndExpectations) {
   chunked.send("0\r\n\r\n");
   EXPECT_EQ(chunked.read_reply().status, 200);
 
-  Connection expecting(demo_server().port());
-  expecting.send("POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: " + std::to_string(body.size()) +
-                 "\r\nContent-Type: Application/JSON; charset=utf-8\r\nExpect: 100-continue\r\n\r\n");
-  EXPECT_THAT(expecting.read_until("\r\n\r\n"), HasSubstr("100 Continue"));
-  expecting.send(body);
-  EXPECT_THAT(expecting.read_until("text_completion"), HasSubstr("200 OK"));
+  for (const std::string expectation : {"100-continue", "100-Continue"}) {
+    Connection expecting(demo_server().port());
+    expecting.send("POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: " + std::to_string(body.size()) +
+                   "\r\nContent-Type: Application/JSON; charset=utf-8\r\nExpect: " + expectation + "\r\n\r\n");
+    EXPECT_THAT(expecting.read_until("\r\n\r\n"), HasSubstr("100 Continue"));
+    expecting.send(body);
+    EXPECT_THAT(expecting.read_until("text_completion"), HasSubstr("200 OK"));
+  }
 }
 
 TEST(Protocol, BreaksOffBrokenChunks) {
-  for (const char* chunk : {"-2\r\nab\r\n", "0x2\r\nab\r\n0\r\n\r\n", "zz\r\n", "fffffffffffffffff\r\n"}) {
+  for (const char* chunk : {"-2\r\nab\r\n", "0x2\r\nab\r\n0\r\n\r\n", "zz\r\n", "fffffffffffffffff\r\n", "00000000000000002\r\nab\r\n"}) {
     Connection connection(demo_server().port());
     connection.send(std::string("POST /v1/completions HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n") + chunk);
     EXPECT_THAT(connection.read_reply().status, ::testing::AnyOf(400, 413)) << chunk;
+  }
+}
+
+TEST(Protocol, AnswersWhatIsTooLongAfterTheLastChunk) {
+  for (const std::size_t bytes : {std::size_t{20} << 10, std::size_t{80} << 10}) {
+    Connection connection(demo_server().port());
+    connection.send("POST /v1/completions HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: " + std::string(bytes, 'b') +
+                    "\r\n\r\n");
+    EXPECT_EQ(connection.read_reply().status, 400) << bytes;
   }
 }
 
