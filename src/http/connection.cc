@@ -67,6 +67,9 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
 
   static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
+  static constexpr std::chrono::seconds kFirstProbePause{1};
+  static constexpr std::chrono::seconds kProbePauseMax{256};  // so that one request has five at most: clients bound how many they skip
+
   // Error code when the client has left and nobody can be answered.
   static constexpr const char* kClosed = "closed";
 
@@ -82,6 +85,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   Result<const Route*> find_route(const Parser& parser);
   static std::string rest_of_path(const Parser& parser, const Route& route);
   void watch_client(std::weak_ptr<HttpExchange> watched);
+  void watch_for_reset(const std::shared_ptr<HttpExchange>& exchange);
   void let_within(std::chrono::steady_clock::duration time) { deadline_ = std::chrono::steady_clock::now() + time; }
   void cancel() {
     SystemError ignored;
@@ -106,7 +110,10 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   bool timed_out_ = false;
   bool idle_ = false;     // waiting for a request's first byte
   bool is_head_ = false;  // the request's method, once it is known
-  TenantId tenant_;       // who sent it, once it is known
+  bool is_http_1_1_ = false;
+  TimePoint probe_at_ = TimePoint::max();  // when a client that sends nothing more is next asked whether it is there
+  std::chrono::seconds probe_pause_ = kFirstProbePause;
+  TenantId tenant_;  // who sent it, once it is known
 };
 
 asio::awaitable<void> HttpConnection::serve([[maybe_unused]] std::shared_ptr<HttpConnection> self) {
@@ -121,6 +128,8 @@ asio::awaitable<void> HttpConnection::serve([[maybe_unused]] std::shared_ptr<Htt
 
 asio::awaitable<ConnectionUse> HttpConnection::serve_request() {
   is_head_ = false;
+  probe_at_ = TimePoint::max();
+  probe_pause_ = kFirstProbePause;
   const Status head = co_await read_head();
   if (!head) co_return co_await refuse(head.error(), ConnectionUse::close);
 
@@ -138,6 +147,7 @@ asio::awaitable<ConnectionUse> HttpConnection::serve_request() {
   }
 
   is_head_ = parser.get().method() == http::verb::head;
+  is_http_1_1_ = parser.get().version() == 11;
   const ConnectionUse use = parser.get().keep_alive() ? ConnectionUse::keep_alive : ConnectionUse::close;
   const Result<const Route*> route = find_route(parser);
   if (!route) {
@@ -164,7 +174,7 @@ asio::awaitable<ConnectionUse> HttpConnection::serve_request() {
                       .body = std::move(decoder.body()),
                       .tenant = tenant_,
                       .client = client()};
-  const BodyForm stream_form = parser.get().version() == 11 ? BodyForm::chunked : BodyForm::until_close;
+  const BodyForm stream_form = is_http_1_1_ ? BodyForm::chunked : BodyForm::until_close;
   const BodyForm form = is_head_ ? BodyForm::left_out : stream_form;
   // Shared with the handler: either may release it first.
   const auto exchange =
@@ -293,8 +303,13 @@ asio::awaitable<ConnectionUse> HttpConnection::answer(HttpExchange& exchange) {
       break;
     }
     SystemError woken;
-    wake_.expires_at(TimePoint::max());
+    wake_.expires_at(probe_at_);
     co_await wake_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
+    if (woken || exchange.phase() != HttpExchange::Phase::waiting) continue;
+    const Status asked = co_await write(std::string(kContinue));
+    if (!asked) break;
+    probe_at_ = probe_pause_ < kProbePauseMax ? std::chrono::steady_clock::now() + probe_pause_ : TimePoint::max();
+    probe_pause_ *= 4;
   }
   exchange.leave();
   cancel();  // watch_client()
@@ -311,7 +326,10 @@ void HttpConnection::watch_client(std::weak_ptr<HttpExchange> watched) {
     SystemError failure;
     const std::size_t bytes = self->socket_.read_some(self->buffer_.prepare(kReadBytes), failure);
     self->buffer_.commit(bytes);
-    if (failure && failure != asio::error::would_block) {
+    const bool may_read_on = self->is_http_1_1_ || exchange->phase() == HttpExchange::Phase::streaming;
+    if (failure == asio::error::eof && may_read_on) {
+      self->watch_for_reset(exchange);
+    } else if (failure && failure != asio::error::would_block) {
       exchange->leave();
       self->wake_.cancel();
       self->cancel();
@@ -319,6 +337,22 @@ void HttpConnection::watch_client(std::weak_ptr<HttpExchange> watched) {
       self->watch_client(exchange);
     }
   });
+}
+
+// The client sends nothing more: it has ended its side and waits for the answer, or it has closed the connection. Which of them shows when
+// bytes are sent: a closed socket answers them with a reset. Until the answer begins that is an interim response, which HTTP/1.1 clients
+// skip.
+void HttpConnection::watch_for_reset(const std::shared_ptr<HttpExchange>& exchange) {
+  const auto leave = [self = shared_from_this(), watched = std::weak_ptr(exchange)](const SystemError& cancelled) {
+    const std::shared_ptr<HttpExchange> left = watched.lock();
+    if (cancelled || !left || left->is_over()) return;
+    left->leave();
+    self->wake_.cancel();
+    self->cancel();
+  };
+  socket_.async_wait(tcp::socket::wait_error, leave);
+  probe_at_ = std::chrono::steady_clock::now();
+  wake_.cancel();
 }
 
 // Lets the client read the answer: closing with input unread would reset the connection and could discard what was sent.

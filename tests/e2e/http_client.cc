@@ -37,13 +37,12 @@ Connection::Connection(std::uint16_t port) : socket_(socket(AF_INET, SOCK_STREAM
   const timeval limit{60, 0};
   setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   if (connect(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    close(socket_);
-    socket_ = -1;
+    close();
   }
 }
 
 Connection::~Connection() {
-  if (socket_ >= 0) close(socket_);
+  if (socket_ >= 0) close();
 }
 
 void Connection::send(std::string_view bytes) const {
@@ -79,7 +78,11 @@ std::string Connection::read_until(std::string_view text) {
 
 Reply Connection::read_reply() {
   Reply reply;
-  read_until("\r\n\r\n");
+  for (;;) {  // interim responses come first
+    read_until("\r\n\r\n");
+    if (!buffer_.starts_with("HTTP/1.1 1")) break;
+    drop_head();
+  }
   const std::size_t head_end = buffer_.find("\r\n\r\n");
   if (head_end == std::string::npos) return reply;
   const std::string head = buffer_.substr(0, head_end + 2);
@@ -115,10 +118,16 @@ Reply Connection::read_reply() {
 
 void Connection::drop_head() { buffer_.erase(0, buffer_.find("\r\n\r\n") + 4); }
 
+void Connection::end_input() const { shutdown(socket_, SHUT_WR); }
+
 void Connection::reset() {
   const linger now{1, 0};
   setsockopt(socket_, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-  close(socket_);
+  close();
+}
+
+void Connection::close() {
+  ::close(socket_);
   socket_ = -1;
 }
 

@@ -40,8 +40,12 @@ class Connection {
   std::string read_until(std::string_view text);
   // Forgets what came up to the end of a head: of an answer that has no body.
   void drop_head();
+  // Sends nothing more, and may still read.
+  void end_input() const;
   // Ends at once, as a killed client does.
   void reset();
+  // Ends as a program that closes its socket does.
+  void close();
 
  private:
   bool read_more();

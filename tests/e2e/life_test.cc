@@ -57,6 +57,39 @@ TEST(Life, AClientThatLeavesFreesItsSequence) {
   EXPECT_EQ(metric(server.port(), R"(slora_pool_pages{owner="sequence"})"), 0);
 }
 
+TEST(Life, AClientThatEndsItsSideIsAnswered) {
+  const ServerProcess server(slow_arguments());
+  for (const bool stream : {true, false}) {
+    Json body = long_stream_body();
+    body["stream"] = stream;
+    body["max_tokens"] = 100;
+    Connection client(server.port());
+    client.send_request("POST", "/v1/completions", body.dump());
+    client.end_input();
+    const Reply reply = client.read_reply();
+    EXPECT_EQ(reply.status, 200);
+    EXPECT_TRUE(reply.is_whole);
+  }
+}
+
+TEST(Life, AClientThatClosesItsSocketFreesItsSequence) {
+  const ServerProcess server(slow_arguments());
+  for (const bool ends_its_side_before : {false, true}) {
+    Json body = long_stream_body();
+    body["stream"] = false;
+    Connection client(server.port());
+    client.send_request("POST", "/v1/completions", body.dump());
+    EXPECT_TRUE(becomes(server.port(), "vllm:num_requests_running", 1));
+    if (ends_its_side_before) {
+      client.end_input();
+      client.read_until("100 Continue");
+    }
+    client.close();
+    EXPECT_TRUE(becomes(server.port(), "vllm:num_requests_running", 0));
+  }
+  EXPECT_EQ(metric(server.port(), R"(vllm:request_success_total{model_name="demo",finished_reason="abort"})"), 2);
+}
+
 TEST(Life, AFullQueueIs429WithRetryAfter) {
   const ServerProcess server(slow_arguments({"--max-waiting", "4"}));
   const Reply full = post(server.port(), "/v1/completions", {{"prompt", "Hello"}, {"n", 5}, {"max_tokens", 100}});
