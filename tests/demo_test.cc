@@ -60,9 +60,10 @@ class DemoTest : public ::testing::Test {
     });
     ASSERT_TRUE(runtime.has_value()) << runtime.error().message;
     runtime_ = std::move(*runtime);
-    Result<TextModel> text = TextModel::load(demo_folder("model"), std::nullopt);
+    const Result<std::shared_ptr<const TextModel>> text =
+        TextModel::load(demo_folder("model"), {.vocabulary_size = runtime_->model_config().vocab_size});
     ASSERT_TRUE(text.has_value()) << text.error().message;
-    text_ = std::make_unique<TextModel>(std::move(*text));
+    text_ = *text;
   }
   static void TearDownTestSuite() {
     runtime_.reset();
@@ -78,7 +79,7 @@ class DemoTest : public ::testing::Test {
     request.prompt = text_->tokenizer().encode(*prompt, SpecialTokens::omit).value();
     request.output_tokens_max = kAnswerTokensMax;
     request.sampling.temperature = 0;
-    request.sampling.end_tokens = runtime_->generation_config().eos_token_ids;
+    request.sampling.end_tokens = text_->sampling().end_tokens;
     auto adapter = runtime_->adapters().resolve(example.adapter);
     check(adapter.has_value(), "an adapter that is served");
     request.adapter = *adapter;
@@ -114,7 +115,7 @@ class DemoTest : public ::testing::Test {
   static inline std::condition_variable changed_;
   static inline std::map<SequenceId, Answer> answers_;  // guarded by mutex_
   static inline std::unique_ptr<Runtime> runtime_;
-  static inline std::unique_ptr<TextModel> text_;
+  static inline std::shared_ptr<const TextModel> text_;
 };
 
 TEST_F(DemoTest, HasAtLeastSixAdaptersThatAnswerRightAlone) {

@@ -134,7 +134,7 @@ TEST(Int8, ErrsNoMoreInShards) {
 
 // Prompts with their right answers, for the base and every adapter.
 std::vector<Text> demo_texts(const std::string& demo) {
-  const Result<TextModel> model = TextModel::load(demo + "/model", std::nullopt);
+  const Result<std::shared_ptr<const TextModel>> model = TextModel::load(demo + "/model", {});
   check(model.has_value(), "a demo model with its tokenizer");
   const Result<std::string> eval = read_text_file(demo + "/eval.json", 16 << 20);
   check(eval.has_value(), "demo/eval.json that can be read");
@@ -145,10 +145,10 @@ std::vector<Text> demo_texts(const std::string& demo) {
   for (const Json& example : (*json)["examples"]) {
     const std::string adapter = example["adapter"].is_string() && example["adapter"] != "base" ? example["adapter"] : "";
     if (++taken[adapter] > 10) continue;
-    const Result<std::string> prompt = model->render({.messages = Json::array({{{"role", "user"}, {"content", example["prompt"]}}})});
+    const Result<std::string> prompt = (*model)->render({.messages = Json::array({{{"role", "user"}, {"content", example["prompt"]}}})});
     check(prompt.has_value(), "a chat template that renders a message");
     texts.push_back({adapter.empty() ? "" : demo + "/adapters/" + adapter,
-                     model->tokenizer().encode(*prompt + example["expected"].get<std::string>(), SpecialTokens::omit).value()});
+                     (*model)->tokenizer().encode(*prompt + example["expected"].get<std::string>(), SpecialTokens::omit).value()});
   }
   return texts;
 }

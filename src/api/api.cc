@@ -3,14 +3,25 @@
 #include <utility>
 
 #include "api/model_name.h"
+#include "formats/model_config.h"
 
 namespace slora {
+namespace {
+
+Result<std::shared_ptr<const TextModel>> load_text(const ApiOptions& options) {
+  const std::string folder = options.runtime.model_folder.string();
+  const Result<ModelConfig> config = read_model_config(folder);
+  if (!config) return tl::unexpected(config.error());
+  return TextModel::load(folder, {config->vocab_size, options.chat_template_file});
+}
+
+}  // namespace
 
 Result<std::unique_ptr<Api>> Api::create(ApiOptions options, Post post) {
   std::vector<std::string> names = std::move(options.model_names);
   if (names.empty()) names.push_back(default_model_name(options.runtime.model_folder));
   if (options.runtime.model_name.empty()) options.runtime.model_name = names.front();
-  Result<TextModel> text = TextModel::load(options.runtime.model_folder, options.chat_template_file);
+  Result<std::shared_ptr<const TextModel>> text = load_text(options);
   if (!text) return forward_error(text);
 
   auto jobs = std::make_unique<JobTable>();
@@ -22,17 +33,18 @@ Result<std::unique_ptr<Api>> Api::create(ApiOptions options, Post post) {
   return std::unique_ptr<Api>(new Api(std::move(names), std::move(*text), std::move(jobs), std::move(*runtime)));
 }
 
-Api::Api(std::vector<std::string> model_names, TextModel text, std::unique_ptr<JobTable> jobs, std::unique_ptr<Runtime> runtime)
+Api::Api(std::vector<std::string> model_names, std::shared_ptr<const TextModel> text, std::unique_ptr<JobTable> jobs,
+         std::unique_ptr<Runtime> runtime)
     : model_names_(std::move(model_names)),
       text_(std::move(text)),
       jobs_(std::move(jobs)),
       runtime_(std::move(runtime)),
       generator_(runtime_->engine(), runtime_->adapters()),
       metrics_(runtime_->metrics(), model_names_.front()),
-      preparer_(model_names_, runtime_->model_config().vocab_size, runtime_->generation_config(), text_, generator_) {}
+      preparer_(model_names_, runtime_->model_config().vocab_size, text_, generator_) {}
 
 std::shared_ptr<GenerationJob> Api::make_job(std::shared_ptr<AnswerSink> sink, JobOrigin origin) {
-  return std::make_shared<GenerationJob>(std::move(sink), JobServices{generator_, *jobs_, text_.tokenizer(), metrics_, clock_}, origin);
+  return std::make_shared<GenerationJob>(std::move(sink), JobServices{generator_, *jobs_, metrics_, clock_}, origin);
 }
 
 }  // namespace slora

@@ -43,15 +43,17 @@ class Api {
   [[nodiscard]] std::shared_ptr<GenerationJob> make_job(std::shared_ptr<AnswerSink> sink, JobOrigin origin);
 
   [[nodiscard]] const std::vector<std::string>& model_names() const { return model_names_; }
-  [[nodiscard]] const TextModel& text() const { return text_; }
+  // The base model's.
+  [[nodiscard]] const TextModel& text() const { return *text_; }
   [[nodiscard]] Runtime& runtime() { return *runtime_; }
   [[nodiscard]] JobTable& jobs() { return *jobs_; }
 
  private:
-  Api(std::vector<std::string> model_names, TextModel text, std::unique_ptr<JobTable> jobs, std::unique_ptr<Runtime> runtime);
+  Api(std::vector<std::string> model_names, std::shared_ptr<const TextModel> text, std::unique_ptr<JobTable> jobs,
+      std::unique_ptr<Runtime> runtime);
 
-  const std::vector<std::string> model_names_;  // at least one
-  const TextModel text_;
+  const std::vector<std::string> model_names_;   // at least one
+  const std::shared_ptr<const TextModel> text_;  // shared with requests
   const SteadyClock clock_;
   const std::unique_ptr<JobTable> jobs_;    // on the heap: the engine's events refer to it
   const std::unique_ptr<Runtime> runtime_;  // after the table: its engine posts to it until it has ended

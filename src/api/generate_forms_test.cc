@@ -34,8 +34,9 @@ class GenerateFormsTest : public ::testing::Test {
     return answer;
   }
 
-  const TextModel text = TextModel::load(source_path("tests/golden/tokenizers/qwen2"), std::nullopt).value();
-  const Tokenizer& tokenizer = text.tokenizer();
+  const std::shared_ptr<const TextModel> text =
+      TextModel::load(source_path("tests/golden/tokenizers/qwen2"), {.vocabulary_size = kFormsVocabulary}).value();
+  const Tokenizer& tokenizer = text->tokenizer();
 };
 
 TEST_F(GenerateFormsTest, SglangsNamesMeanOurs) {
@@ -46,7 +47,7 @@ TEST_F(GenerateFormsTest, SglangsNamesMeanOurs) {
   EXPECT_EQ(spec.adapter, "sql");
   EXPECT_EQ(spec.output.max_tokens, 3);
   EXPECT_EQ(spec.sampling.min_tokens, 1);
-  EXPECT_EQ(spec.sampling.temperature, 0.0F);
+  EXPECT_EQ(spec.given.temperature, 0.0F);
   EXPECT_EQ(spec.seed, 9);
   EXPECT_TRUE(spec.output.include_stop_text);
   EXPECT_EQ(spec.output.logprobs, 2);
@@ -79,11 +80,11 @@ TEST_F(GenerateFormsTest, TheInputsOfABodyMakeItTheSloraPapers) {
   EXPECT_EQ(whole.endpoint, Endpoint::slora);
   EXPECT_FALSE(whole.output.stream);
   EXPECT_EQ(whole.adapter, "sql");
-  EXPECT_EQ(whole.sampling.temperature, 0.0F) << "without do_sample nothing is drawn";
+  EXPECT_EQ(whole.given.temperature, 0.0F) << "without do_sample nothing is drawn";
 
   const RequestSpec drawn = parse(Endpoint::slora, R"({"inputs": "a", "parameters": {"temperature": 0.5, "do_sample": true}})");
   EXPECT_TRUE(drawn.output.stream);
-  EXPECT_EQ(drawn.sampling.temperature, 0.5F);
+  EXPECT_EQ(drawn.given.temperature, 0.5F);
 }
 
 TEST_F(GenerateFormsTest, SglangsAnswerIsAnObjectOrAList) {

@@ -46,7 +46,7 @@ Status GenerationJob::submit_all() {
     answer_.choices[i].text = prompt.echo;
     Choice& choice = choices_[i];
     choice.sequence = services_.generator.next_sequence_id();
-    choice.text.emplace(services_.tokenizer, prompt.tokens, request.spec);
+    choice.text.emplace(request.text->tokenizer(), prompt.tokens, request.spec);
     choice.times.arrival = arrival_;
 
     GenerationRequest sequence;
@@ -123,7 +123,7 @@ void GenerationJob::take_token(std::size_t choice_index, const TokenEvent& event
   services_.metrics.count_token(choice.times, now);
   choice.times.last_token = now;
   answered.tokens.push_back(event.token);
-  if (spec.output.logprobs) choice.characters += display_length(services_.tokenizer, event.token.id);
+  if (spec.output.logprobs) choice.characters += display_length(answer_.request.text->tokenizer(), event.token.id);
   // The token that ended the sequence is no part of its text.
   if (event.end == EndReason::stop && !spec.output.include_stop_text) return;
   StopMatcher::Output output = choice.text->push(event.token.id);
@@ -135,7 +135,7 @@ void GenerationJob::take_token(std::size_t choice_index, const TokenEvent& event
 
 std::size_t GenerationJob::prompt_characters(const AnsweredChoice& answered) const {
   std::size_t count = 0;
-  for (const TokenId token : answer_.prompt_tokens_of(answered)) count += display_length(services_.tokenizer, token);
+  for (const TokenId token : answer_.prompt_tokens_of(answered)) count += display_length(answer_.request.text->tokenizer(), token);
   return count;
 }
 

@@ -22,7 +22,6 @@ class JobTable;
 struct JobServices {
   Generator& generator;
   JobTable& jobs;
-  const Tokenizer& tokenizer;
   RequestMetrics& metrics;
   const Clock& clock;
 };

@@ -32,11 +32,11 @@ std::string usage_json(const Usage& usage) {
                      usage.prompt_tokens, usage.completion_tokens, usage.prompt_tokens + usage.completion_tokens, usage.cached_tokens);
 }
 
-OpenAiFormat::OpenAiFormat(const PreparedRequest& request, AnswerLabel label, const Tokenizer& tokenizer)
+OpenAiFormat::OpenAiFormat(const PreparedRequest& request, AnswerLabel label)
     : is_chat_(request.spec.endpoint == Endpoint::chat),
       chunk_head_(head(is_chat_ ? "chat.completion.chunk" : "text_completion", request, label)),
       body_head_(head(is_chat_ ? "chat.completion" : "text_completion", request, label)),
-      logprobs_(tokenizer, OpenAiLogprobs::names_for(request.spec)) {}
+      logprobs_(request.text->tokenizer(), OpenAiLogprobs::names_for(request.spec)) {}
 
 std::string OpenAiFormat::head(std::string_view object, const PreparedRequest& request, AnswerLabel label) const {
   std::string out = fmt::format(R"({{"id":"{}-{:016x}","object":"{}","created":{},"model":)", is_chat_ ? "chatcmpl" : "cmpl", label.random,

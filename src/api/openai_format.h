@@ -15,7 +15,8 @@ namespace slora {
 // The answers of /v1/completions and /v1/chat/completions.
 class OpenAiFormat final : public ResponseFormat {
  public:
-  OpenAiFormat(const PreparedRequest& request, AnswerLabel label, const Tokenizer& tokenizer);
+  // The request's text side outlives it.
+  OpenAiFormat(const PreparedRequest& request, AnswerLabel label);
 
   std::string body(const Answer& answer) const override;
   // The first part of a chat's choice has a message with the role before it.

@@ -175,19 +175,13 @@ Status check_together(const RequestSpec& spec, const Json& body) {
   return check_output(spec);
 }
 
-// What the engine reads from other parts of the request.
+// What the engine reads from other parts of the request, whatever the model.
 void complete_sampling(SamplingParams& sampling, const RequestSpec& spec) {
   const OutputSpec& output = spec.output;
-  sampling.top_k = std::max(sampling.top_k, 0);
   sampling.logprob_count = output.logprobs.value_or(-1);
   const std::int32_t echoed = output.echo && spec.endpoint == Endpoint::completions ? output.logprobs.value_or(-1) : -1;
   const std::int32_t shown_apart = output.stream ? -1 : output.prompt_logprobs.value_or(-1);
   sampling.prompt_logprob_count = std::max(echoed, shown_apart);
-  if (output.ignore_eos || output.scores_only()) sampling.end_tokens.clear();
-  if (output.scores_only()) return;
-  for (const TokenId token : output.stop_token_ids) {
-    if (std::ranges::find(sampling.end_tokens, token) == sampling.end_tokens.end()) sampling.end_tokens.push_back(token);
-  }
 }
 
 // Translates fields that only this endpoint has into those that all have.
@@ -197,28 +191,27 @@ void complete(RequestSpec& spec) {
     spec.output.prompt_logprobs = spec.output.logprobs;
   if (spec.endpoint == Endpoint::slora) {
     spec.output.logprobs = 0;
-    if (!spec.slora.do_sample) spec.sampling.temperature = 0;
+    if (!spec.slora.do_sample) spec.given.temperature = 0;
   }
   complete_sampling(spec.sampling, spec);
 }
 
 }  // namespace
 
-Result<RequestSpec> parse_request(Endpoint endpoint, std::string_view body, const RequestModel& model) {
+Result<RequestSpec> parse_request(Endpoint endpoint, std::string_view body, std::int32_t vocabulary_size) {
   const Result<Json> json = parse_json(body);
   if (!json) return error("invalid_request_error", "The body is not the JSON that this path expects: {}", json.error().message);
-  return read_request(endpoint, *json, model);
+  return read_request(endpoint, *json, vocabulary_size);
 }
 
-Result<RequestSpec> read_request(Endpoint endpoint, const Json& body, const RequestModel& model) {
+Result<RequestSpec> read_request(Endpoint endpoint, const Json& body, std::int32_t vocabulary_size) {
   if (!body.is_object()) return error("invalid_request_error", "The body: expected a JSON object, found {}", type_name(body));
 
   RequestSpec spec;
-  spec.sampling = model.sampling;
   const bool is_slora = endpoint == Endpoint::sglang && body.contains("inputs");
   spec.endpoint = is_slora ? Endpoint::slora : endpoint;
   spec.output.stream = endpoint == Endpoint::slora;
-  if (Status read = read_fields(spec, "", body, field_set_of(spec.endpoint), model.vocabulary_size); !read) return forward_error(read);
+  if (Status read = read_fields(spec, "", body, field_set_of(spec.endpoint), vocabulary_size); !read) return forward_error(read);
   const Status together = check_together(spec, body);
   if (!together) return tl::unexpected<Error>(together.error());
   complete(spec);

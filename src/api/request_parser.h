@@ -10,17 +10,11 @@ namespace slora {
 
 inline constexpr std::size_t kSequencesMax = 64;  // prompts times n: an answer that is no stream is held whole
 
-// What a request takes from the model that it is for.
-struct RequestModel {
-  std::int32_t vocabulary_size = 0;  // the width of the logits
-  SamplingParams sampling = {};      // for absent fields; end_tokens are the model's
-};
-
 // One request from a body, or invalid_request_error with the field at fault, expected and found. Fields are those of request_table.h;
 // others are ignored and counted. Of the S-LoRA paper's forms, Endpoint::slora is /generate_stream; /generate is also SGLang's, and
 // "inputs" in the body makes it the paper's. Token ids lie in [0, vocabulary_size).
-[[nodiscard]] Result<RequestSpec> parse_request(Endpoint endpoint, std::string_view body, const RequestModel& model);
+[[nodiscard]] Result<RequestSpec> parse_request(Endpoint endpoint, std::string_view body, std::int32_t vocabulary_size);
 // The same from a body that is JSON already.
-[[nodiscard]] Result<RequestSpec> read_request(Endpoint endpoint, const Json& body, const RequestModel& model);
+[[nodiscard]] Result<RequestSpec> read_request(Endpoint endpoint, const Json& body, std::int32_t vocabulary_size);
 
 }  // namespace slora

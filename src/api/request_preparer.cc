@@ -8,27 +8,13 @@
 #include "api/api_error.h"
 #include "api/request_parser.h"
 #include "api/request_table.h"
+#include "api/sampling_defaults.h"
 #include "formats/json.h"
 #include "text/chat_messages.h"
 #include "text/utf8.h"
 
 namespace slora {
 namespace {
-
-// The sampling parameters of requests that give none.
-SamplingParams default_sampling(const GenerationConfig& config) {
-  const auto set = [](auto& value, const auto& given) {
-    if (given) value = static_cast<std::remove_reference_t<decltype(value)>>(*given);
-  };
-  SamplingParams sampling;
-  set(sampling.temperature, config.temperature);
-  set(sampling.top_p, config.top_p);
-  set(sampling.top_k, config.top_k);
-  set(sampling.min_p, config.min_p);
-  set(sampling.repetition_penalty, config.repetition_penalty);
-  sampling.end_tokens = config.eos_token_ids;
-  return sampling;
-}
 
 // Shortens a prompt to `count` tokens.
 void truncate(std::vector<TokenId>& tokens, std::size_t count, KeptEnd kept) {
@@ -81,15 +67,6 @@ tl::unexpected<Error> too_long(std::string_view field, std::string_view what) {
   return tl::unexpected<Error>(Error{"context_length_exceeded", fmt::format("{}: {}", field, what), std::string(field)});
 }
 
-// The longest text of a single token.
-std::size_t longest_token_bytes(const Tokenizer& tokenizer) {
-  std::size_t longest = 1;
-  for (std::size_t id = 0; id < tokenizer.vocabulary_size(); ++id) {
-    longest = std::max(longest, tokenizer.token_text(static_cast<TokenId>(id)).size());
-  }
-  return longest;
-}
-
 // As in vLLM, reasoning_effort reaches the template as variables.
 Json template_variables(const RequestSpec& spec) {
   Json variables = spec.chat.template_variables.is_null() ? Json::object() : spec.chat.template_variables;
@@ -107,21 +84,17 @@ bool is_text_utf8(const Json& value) {
 
 }  // namespace
 
-RequestPreparer::RequestPreparer(std::vector<std::string> base_names, std::int32_t vocabulary_size, const GenerationConfig& defaults,
-                                 const TextModel& text, Generator& generator)
-    : base_names_(std::move(base_names)),
-      model_{vocabulary_size, default_sampling(defaults)},
-      token_bytes_max_(longest_token_bytes(text.tokenizer())),
-      text_(text),
-      generator_(generator) {}
+RequestPreparer::RequestPreparer(std::vector<std::string> base_names, std::int32_t vocabulary_size, std::shared_ptr<const TextModel> text,
+                                 Generator& generator)
+    : base_names_(std::move(base_names)), vocabulary_size_(vocabulary_size), text_(std::move(text)), generator_(generator) {}
 
 Result<PreparedRequest> RequestPreparer::prepare(Endpoint endpoint, std::string_view body) const {
-  return prepare_spec(parse_request(endpoint, body, model_));
+  return prepare_spec(parse_request(endpoint, body, vocabulary_size_));
 }
 
 Result<PreparedRequest> RequestPreparer::prepare_json(Endpoint endpoint, const Json& body) const {
   if (!is_text_utf8(body)) return error("invalid_request_error", "The body: expected texts in UTF-8");
-  return prepare_spec(read_request(endpoint, body, model_));
+  return prepare_spec(read_request(endpoint, body, vocabulary_size_));
 }
 
 Result<PreparedRequest> RequestPreparer::prepare_spec(Result<RequestSpec> spec) const {
@@ -135,7 +108,7 @@ Result<PreparedRequest> RequestPreparer::prepare_spec(Result<RequestSpec> spec) 
 }
 
 Result<PreparedRequest> RequestPreparer::read_prompts(Endpoint endpoint, const Json& body) const {
-  Result<RequestSpec> spec = read_request(endpoint, body, model_);
+  Result<RequestSpec> spec = read_request(endpoint, body, vocabulary_size_);
   if (!spec) return forward_error(spec);
   return build(std::move(*spec), LongText::taken);
 }
@@ -156,6 +129,8 @@ Result<PreparedRequest> RequestPreparer::build(RequestSpec spec, LongText long_t
     return forward_error(adapter);
   }
   request.adapter = std::move(*adapter);
+  request.text = text_;
+  apply_sampling_defaults(request.spec, request.text->sampling());
   if (Status added = add_prompts(request, long_text); !added) return forward_error(added);
   return request;
 }
@@ -204,7 +179,7 @@ Status RequestPreparer::add_prompts(PreparedRequest& request, LongText long_text
   if (spec.endpoint == Endpoint::chat) {
     if (Status added = add_conversation(request, long_text); !added) return added;
   }
-  const Tokenizer& tokenizer = text_.tokenizer();
+  const Tokenizer& tokenizer = request.text->tokenizer();
   const SpecialText special_text = spec.output.skip_special_tokens ? SpecialText::skip : SpecialText::keep;
   for (const Prompt& prompt : spec.prompt.given) {
     PreparedRequest::Prompt& prepared = request.prompts.emplace_back();
@@ -238,7 +213,7 @@ Status RequestPreparer::add_conversation(PreparedRequest& request, LongText long
   if (spec.chat.template_name) conversation.template_name = *spec.chat.template_name;
   conversation.add_generation_prompt = spec.chat.add_generation_prompt.value_or(!spec.chat.continue_final_message);
   conversation.continue_final_message = spec.chat.continue_final_message;
-  const Result<std::string> text = text_.render(conversation);
+  const Result<std::string> text = request.text->render(conversation);
   if (!text) return tl::unexpected<Error>(text.error());
 
   PreparedRequest::Prompt& prompt = request.prompts.emplace_back();
@@ -262,13 +237,14 @@ Result<std::vector<TokenId>> RequestPreparer::tokens_of(const PreparedRequest& r
                                                         LongText long_text) const {
   constexpr std::size_t left_out_max = 4;  // a tokenizer may drop or shorten parts of a text, such as white space next to special tokens
   const std::int64_t context = std::int64_t{1} + generator_.output_tokens_that_fit(1, request.adapter.get());
-  const std::size_t bytes_max = static_cast<std::size_t>(std::max<std::int64_t>(context, 1)) * token_bytes_max_ * left_out_max;
+  const std::size_t bytes_max =
+      static_cast<std::size_t>(std::max<std::int64_t>(context, 1)) * request.text->token_bytes_max() * left_out_max;
   if (long_text == LongText::refused && !request.spec.prompt.truncate_tokens && text.size() > bytes_max) {
     return too_long(request.spec.prompt.field,
                     fmt::format("expected at most {} bytes of text, found {}. This model's maximum context length is {} tokens.", bytes_max,
                                 text.size(), context));
   }
-  return text_.tokenizer().encode(text, special);
+  return request.text->tokenizer().encode(text, special);
 }
 
 std::optional<std::size_t> RequestPreparer::tokens_to_keep(const PreparedRequest& request) const {
@@ -286,9 +262,9 @@ Status RequestPreparer::set_output_tokens(PreparedRequest& request) const {
   const std::string& prompt_field = spec.prompt.field;
   for (PreparedRequest::Prompt& prompt : request.prompts) {
     if (prompt.tokens.empty()) return field_error(prompt_field, "{}: expected at least one token, found none", prompt_field);
-    if (const TokenId largest = std::ranges::max(prompt.tokens); largest >= model_.vocabulary_size) {
+    if (const TokenId largest = std::ranges::max(prompt.tokens); largest >= vocabulary_size_) {
       return field_error(prompt_field, "{}: its text has a token ({}) that the tokenizer knows and the model, with {} tokens, does not",
-                         prompt_field, largest, model_.vocabulary_size);
+                         prompt_field, largest, vocabulary_size_);
     }
     const auto prompt_tokens = static_cast<std::int32_t>(prompt.tokens.size());
     const std::int32_t fitting = generator_.output_tokens_that_fit(prompt_tokens, request.adapter.get());

@@ -12,7 +12,6 @@
 #include "api/text_model.h"
 #include "base/result.h"
 #include "engine/generation.h"
-#include "formats/generation_config.h"
 
 namespace slora {
 
@@ -27,6 +26,7 @@ struct PreparedRequest {
   RequestSpec spec;
   std::string model_name;                         // the base's or the adapter's, as the client named it
   std::shared_ptr<const AdapterVersion> adapter;  // null: the base model
+  std::shared_ptr<const TextModel> text;          // how it is read and written: shared with other requests, kept for as long as it runs
   std::vector<Prompt> prompts;
 };
 
@@ -34,8 +34,8 @@ struct PreparedRequest {
 // threads. What it borrows outlives it. Constant after construction; any thread.
 class RequestPreparer {
  public:
-  RequestPreparer(std::vector<std::string> base_names, std::int32_t vocabulary_size, const GenerationConfig& defaults,
-                  const TextModel& text, Generator& generator);
+  RequestPreparer(std::vector<std::string> base_names, std::int32_t vocabulary_size, std::shared_ptr<const TextModel> text,
+                  Generator& generator);
 
   [[nodiscard]] Result<PreparedRequest> prepare(Endpoint endpoint, std::string_view body) const;
   // The same from a body that is JSON already. Its texts are checked to be UTF-8.
@@ -61,9 +61,8 @@ class RequestPreparer {
   [[nodiscard]] Status set_output_tokens(PreparedRequest& request) const;
 
   const std::vector<std::string> base_names_;
-  const RequestModel model_;
-  const std::size_t token_bytes_max_;
-  const TextModel& text_;
+  const std::int32_t vocabulary_size_;
+  const std::shared_ptr<const TextModel> text_;
   Generator& generator_;
 };
 

@@ -7,8 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "api/testing/scripted_generator.h"
-#include "base/testing/source_path.h"
-#include "formats/temporary_folder.h"
+#include "api/testing/text_model_folder.h"
 
 namespace slora {
 namespace {
@@ -19,11 +18,7 @@ using ::testing::HasSubstr;
 // The model's context is 64 tokens: ScriptedGenerator's.
 class RequestPreparerTest : public ::testing::Test {
  protected:
-  RequestPreparerTest() {
-    GenerationConfig defaults;
-    defaults.eos_token_ids = {3};
-    preparer.emplace(std::vector<std::string>{"base", "also"}, kVocabulary, defaults, text, generator);
-  }
+  RequestPreparerTest() { preparer.emplace(std::vector<std::string>{"base", "also"}, kVocabulary, shared_text, generator); }
 
   Result<PreparedRequest> complete(const std::string& fields) const {
     return preparer->prepare(Endpoint::completions, R"({"prompt":[10,11,12,13,14],)" + fields + "}");
@@ -39,13 +34,13 @@ class RequestPreparerTest : public ::testing::Test {
   }
 
   static constexpr std::int32_t kVocabulary = 200000;
-  const TemporaryFolder folder;
-  const std::string chat_template = folder.write("chat_template.jinja",
-                                                 "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}"
-                                                 "{% if tools %}tools {{ tools | length }}\n{% endif %}{% if mood %}{{ mood }}\n{% endif %}"
-                                                 "{% if reasoning_effort %}{{ reasoning_effort }} {{ enable_thinking }}\n{% endif %}"
-                                                 "{% if add_generation_prompt %}assistant:{% endif %}");
-  TextModel text = TextModel::load(source_path("tests/golden/tokenizers/qwen2"), chat_template).value();
+  const TextModelFolder folder{R"({"eos_token_id": 3})",
+                               "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}"
+                               "{% if tools %}tools {{ tools | length }}\n{% endif %}{% if mood %}{{ mood }}\n{% endif %}"
+                               "{% if reasoning_effort %}{{ reasoning_effort }} {{ enable_thinking }}\n{% endif %}"
+                               "{% if add_generation_prompt %}assistant:{% endif %}"};
+  const std::shared_ptr<const TextModel> shared_text = folder.load(kVocabulary);
+  const TextModel& text = *shared_text;
   ScriptedGenerator generator;
   std::optional<RequestPreparer> preparer;
 };

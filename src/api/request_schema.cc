@@ -40,9 +40,6 @@ struct SchemaOf {
 Json default_of_field(const Field& field) {
   return std::visit(
       [](const auto& kind) -> Json {
-        if constexpr (requires { kind.schema_default; }) {
-          if (kind.schema_default == SchemaDefault::none) return nullptr;
-        }
         if constexpr (requires { kind.target; }) return default_of(kind.target);
         return nullptr;
       },

@@ -65,6 +65,12 @@ struct OutputSpec {
   [[nodiscard]] bool scores_only() const { return max_tokens == 0; }
 };
 
+// Sampling parameters that models have defaults for; empty where the client gave none.
+struct GivenSampling {
+  std::optional<float> temperature, top_p, min_p, repetition_penalty;
+  std::optional<std::int32_t> top_k;
+};
+
 // What only OpenAI's endpoints have.
 struct OpenAiSpec {
   bool include_usage = false;
@@ -85,8 +91,8 @@ struct SloraSpec {
   bool do_sample = false;       // false: always the most likely token
 };
 
-// A generation request as the client wrote it, checked field by field, with the model's defaults for absent fields. Built by
-// parse_request() and read_request() for every endpoint; const afterwards.
+// A generation request as the client wrote it, checked field by field. Built by parse_request() and read_request() for every endpoint. Once
+// the model is known its defaults are applied (sampling_defaults.h); const afterwards.
 struct RequestSpec {
   Endpoint endpoint = Endpoint::completions;
   std::string model;          // empty: the base model
@@ -95,6 +101,7 @@ struct RequestSpec {
 
   PromptSpec prompt;
   ChatSpec chat;
+  GivenSampling given;
   SamplingParams sampling;           // of every sequence, except for the seed
   std::optional<std::int64_t> seed;  // none: a random one
   std::int32_t priority = 0;         // lower is served earlier, if the policy follows it

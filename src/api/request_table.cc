@@ -34,6 +34,8 @@ constexpr auto in_chat = in_part<&RequestSpec::chat, Member>;
 template <auto Member>
 constexpr auto in_sampling = in_part<&RequestSpec::sampling, Member>;
 template <auto Member>
+constexpr auto in_given = in_part<&RequestSpec::given, Member>;
+template <auto Member>
 constexpr auto in_output = in_part<&RequestSpec::output, Member>;
 template <auto Member>
 constexpr auto in_openai = in_part<&RequestSpec::openai, Member>;
@@ -60,16 +62,14 @@ constexpr Field kFields[] = {
      "The newer name of max_tokens; takes precedence over it."},
     {"min_tokens", kBoth, IntegerField{in_sampling<&SamplingParams::min_tokens>, 0, kIntMax},
      "Minimum number of output tokens: end tokens and stop strings have no effect before."},
-    {"temperature", kEvery, NumberField{in_sampling<&SamplingParams::temperature>, 0, 100, SchemaDefault::none},
-     "0: always the most likely token."},
-    {"top_p", kEvery, NumberField{in_sampling<&SamplingParams::top_p>, kPositiveMin, 1, SchemaDefault::none},
+    {"temperature", kEvery, NumberField{in_given<&GivenSampling::temperature>, 0, 100}, "0: always the most likely token."},
+    {"top_p", kEvery, NumberField{in_given<&GivenSampling::top_p>, kPositiveMin, 1},
      "Sample from the most likely tokens whose probabilities add up to this value."},
-    {"top_k", kEvery, IntegerField{in_sampling<&SamplingParams::top_k>, -1, kIntMax, SchemaDefault::none},
+    {"top_k", kEvery, IntegerField{in_given<&GivenSampling::top_k>, -1, kIntMax},
      "Sample from this many of the most likely tokens; 0 and -1: from all."},
-    {"min_p", kAllButSlora, NumberField{in_sampling<&SamplingParams::min_p>, 0, 1, SchemaDefault::none},
+    {"min_p", kAllButSlora, NumberField{in_given<&GivenSampling::min_p>, 0, 1},
      "Sample from tokens whose probability is at least this fraction of the most likely token's."},
-    {"repetition_penalty", kAllButSlora,
-     NumberField{in_sampling<&SamplingParams::repetition_penalty>, kPositiveMin, 100, SchemaDefault::none},
+    {"repetition_penalty", kAllButSlora, NumberField{in_given<&GivenSampling::repetition_penalty>, kPositiveMin, 100},
      "Above 1: penalizes tokens that occur in the prompt or the output."},
     {"presence_penalty", kEvery, NumberField{in_sampling<&SamplingParams::presence_penalty>, -2, 2},
      "Above 0: penalizes tokens that occur in the output."},

@@ -25,18 +25,13 @@ enum FieldSet : unsigned {
 template <class... Values>
 using TargetOf = std::variant<std::monostate, Values& (*)(RequestSpec&)...>;
 
-// Whether the schema names the target's initial value as the default; not where that comes from the model.
-enum class SchemaDefault : std::uint8_t { of_target, none };
-
 struct IntegerField {
   TargetOf<std::int32_t, std::optional<std::int32_t>, std::optional<std::int64_t>> target;
   std::int64_t min, max;
-  SchemaDefault schema_default = SchemaDefault::of_target;
 };
 struct NumberField {
-  TargetOf<float> target;
+  TargetOf<float, std::optional<float>> target;
   double min, max;
-  SchemaDefault schema_default = SchemaDefault::of_target;
 };
 struct FlagField {
   TargetOf<bool, std::optional<bool>> target;

@@ -6,7 +6,8 @@
 
 namespace slora {
 
-std::unique_ptr<ResponseFormat> make_response_format(const PreparedRequest& request, AnswerLabel label, const Tokenizer& tokenizer) {
+std::unique_ptr<ResponseFormat> make_response_format(const PreparedRequest& request, AnswerLabel label) {
+  const Tokenizer& tokenizer = request.text->tokenizer();
   switch (request.spec.endpoint) {
     case Endpoint::sglang:
       return std::make_unique<SglangFormat>(label.random, tokenizer);
@@ -16,7 +17,7 @@ std::unique_ptr<ResponseFormat> make_response_format(const PreparedRequest& requ
     case Endpoint::chat:
       break;
   }
-  return std::make_unique<OpenAiFormat>(request, label, tokenizer);
+  return std::make_unique<OpenAiFormat>(request, label);
 }
 
 }  // namespace slora

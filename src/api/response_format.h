@@ -26,8 +26,7 @@ class ResponseFormat {
   [[nodiscard]] virtual std::vector<std::string> end_messages(const Answer& answer) const = 0;
 };
 
-// The form of the request's endpoint. `tokenizer` outlives it.
-[[nodiscard]] std::unique_ptr<ResponseFormat> make_response_format(const PreparedRequest& request, AnswerLabel label,
-                                                                   const Tokenizer& tokenizer);
+// The form of the request's endpoint. The request's text side outlives it.
+[[nodiscard]] std::unique_ptr<ResponseFormat> make_response_format(const PreparedRequest& request, AnswerLabel label);
 
 }  // namespace slora

@@ -22,7 +22,7 @@ class TextModelTest : public ::testing::Test {
   }
 
   TextModel load(const std::optional<std::filesystem::path>& file = std::nullopt) const {
-    return TextModel::load(folder_.path(), file).value();
+    return *TextModel::load(folder_.path(), {.vocabulary_size = 1000, .chat_template_file = file}).value();
   }
   static std::string render(const TextModel& model) {
     const Json messages = Json::array({{{"role", "user"}, {"content", "Hi"}}});
@@ -62,7 +62,7 @@ TEST_F(TextModelTest, TakesTheGivenFileInPlaceOfAllOthers) {
   const Json tools = Json::array({Json::object()});
   EXPECT_EQ(model.render({.messages = messages, .tools = &tools}).value(), "mine");
   EXPECT_EQ(load().render({.messages = messages, .tools = &tools}).value(), "t");
-  EXPECT_FALSE(TextModel::load(folder_.path(), folder_.path() + "/absent.jinja"));
+  EXPECT_FALSE(TextModel::load(folder_.path(), {.chat_template_file = folder_.path() + "/absent.jinja"}));
 }
 
 }  // namespace

@@ -47,11 +47,10 @@ class PrintingSink final : public AnswerSink {
 // The output line of one request, once it has its answer.
 class LineSink final : public AnswerSink {
  public:
-  // `tokenizer` outlives it.
-  LineSink(std::size_t index, const Tokenizer& tokenizer) : index_(index), tokenizer_(tokenizer) {}
+  explicit LineSink(std::size_t index) : index_(index) {}
 
   void part(const AnswerPart&) override {}
-  void done(const Answer& answer) override { line_ = output_line(index_, answer, tokenizer_); }
+  void done(const Answer& answer) override { line_ = output_line(index_, answer); }
   void failed(const ApiError& error) override {
     line_ = output_line(index_, error);
     failure_ = error.kind;
@@ -62,7 +61,6 @@ class LineSink final : public AnswerSink {
 
  private:
   const std::size_t index_;
-  const Tokenizer& tokenizer_;
   std::optional<std::string> line_;
   std::optional<ErrorKind> failure_;
 };
@@ -97,7 +95,7 @@ class Batch {
  private:
   // False when the engine is full of lines whose end will free capacity.
   bool try_start(std::size_t index, const GenerateLine& line) {
-    const auto sink = std::make_shared<LineSink>(index, api_.api().text().tokenizer());  // shared with its job
+    const auto sink = std::make_shared<LineSink>(index);  // shared with its job
     if (line.error) {
       sink->failed(to_api_error(*line.error));
     } else {

@@ -26,10 +26,10 @@ GenerateLine complete(Json body, const LineDefaults& defaults) {
 }
 
 // The details of a single choice that the request wants, in the forms of the API.
-void append_details(std::string& out, const Answer& answer, const Tokenizer& tokenizer) {
+void append_details(std::string& out, const Answer& answer) {
   const RequestSpec& spec = answer.request.spec;
   const AnsweredChoice& choice = answer.choices.front();
-  const OpenAiLogprobs logprobs(tokenizer, OpenAiLogprobs::names_for(spec));
+  const OpenAiLogprobs logprobs(answer.request.text->tokenizer(), OpenAiLogprobs::names_for(spec));
   if (spec.output.logprobs) out += R"(,"logprobs":)" + logprobs.of_choice({answer, 0});
   if (spec.output.prompt_logprobs) out += R"(,"prompt_logprobs":)" + logprobs.prompt(answer.prompts.front().logprobs);
   if (!spec.output.return_token_ids) return;
@@ -71,7 +71,7 @@ GenerateLine make_line(const std::string& prompt, const std::string& message, co
   return complete(std::move(body), defaults);
 }
 
-std::string output_line(std::size_t index, const Answer& answer, const Tokenizer& tokenizer) {
+std::string output_line(std::size_t index, const Answer& answer) {
   std::string out = fmt::format(R"({{"index":{},"model":)", index);
   append_json_string(out, answer.request.model_name);
   const bool is_one = answer.choices.size() == 1;
@@ -83,7 +83,7 @@ std::string output_line(std::size_t index, const Answer& answer, const Tokenizer
   };
   append_each(R"(,"text":)", [&](const AnsweredChoice& choice) { append_json_string(out, choice.text); });
   append_each(R"(,"finish_reason":)", [&](const AnsweredChoice& choice) { append_json_string(out, choice.finish_reason); });
-  if (is_one) append_details(out, answer, tokenizer);
+  if (is_one) append_details(out, answer);
   return out + R"(,"usage":)" + usage_json(answer.usage()) + "}";
 }
 

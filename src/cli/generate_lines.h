@@ -36,7 +36,7 @@ struct LineDefaults {
 
 // The answer as one line: {"index", "model", "text", "finish_reason", "usage"}, texts as a list when there are several, and where there is
 // one, the log-probabilities and token ids that the request wants.
-[[nodiscard]] std::string output_line(std::size_t index, const Answer& answer, const Tokenizer& tokenizer);
+[[nodiscard]] std::string output_line(std::size_t index, const Answer& answer);
 // {"index", "error"}
 [[nodiscard]] std::string output_line(std::size_t index, const ApiError& error);
 

@@ -55,6 +55,7 @@ class OutputLineTest : public ::testing::Test {
  protected:
   OutputLineTest() {
     answer.request.model_name = "m";
+    answer.request.text = TextModel::load(source_path("tests/golden/tokenizers/qwen2"), {}).value();
     answer.request.prompts.push_back({.tokens = {1, 2}, .echo = {}, .output_tokens_max = 1});
     answer.prompts.resize(1);
     add_choice("a", "stop");
@@ -65,9 +66,8 @@ class OutputLineTest : public ::testing::Test {
     choice.tokens = {{.id = 64, .logprob = -0.5F, .top = {}}};
     choice.finish_reason = reason;
   }
-  std::string line() const { return output_line(3, answer, text.tokenizer()); }
+  std::string line() const { return output_line(3, answer); }
 
-  const TextModel text = TextModel::load(source_path("tests/golden/tokenizers/qwen2"), std::nullopt).value();
   Answer answer;
 };
 

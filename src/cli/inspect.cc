@@ -13,7 +13,6 @@
 #include "cli/model_path.h"
 #include "cli/runtime_arguments.h"
 #include "engine/runtime.h"
-#include "formats/generation_config.h"
 #include "formats/model_files.h"
 #include "model/kv_geometry.h"
 #include "model/weights.h"
@@ -56,8 +55,6 @@ int inspect_model(const InspectArguments& arguments) {
   const Result<ModelFiles> files = ModelFiles::open(arguments.folder);
   if (!files) return refuse("model", files.error());
   if (const Status weights = check_weights(*files, *config); !weights) return refuse("model", weights.error());
-  const Result<GenerationConfig> generation = read_generation_config(arguments.folder, config->vocab_size);
-  if (!generation) return refuse("model", generation.error());
   KvGeometry kv;
   const Result<AdapterBase> base = make_adapter_base(*config, arguments.backend, kv);
   if (!base) return report(base.error());
@@ -74,12 +71,16 @@ int inspect_model(const InspectArguments& arguments) {
   const std::int32_t window = *std::ranges::max_element(config->window);
   line("context",
        fmt::format("{} tokens{}", config->max_position_embeddings, window > 0 ? fmt::format(", sliding window {}", window) : ""));
-  line("end tokens", fmt::format("{}", fmt::join(generation->eos_token_ids, ", ")));
   line("page", fmt::format("{} = {} tokens of KV cache for all layers, {} per token", shown_byte_size(kv.page_bytes()), kv.page_tokens,
                            shown_byte_size(kv.page_bytes() / static_cast<std::size_t>(kv.page_tokens))));
-  const Result<TextModel> text = TextModel::load(arguments.folder, std::nullopt);
-  line("tokenizer", text ? fmt::format("{} tokens", text->tokenizer().vocabulary_size()) : "refused: " + text.error().message);
-  if (text) line("chats", text->chat_refusal() ? "refused: " + text->chat_refusal()->message : "served");
+  const Result<std::shared_ptr<const TextModel>> text = TextModel::load(arguments.folder, {.vocabulary_size = config->vocab_size});
+  if (text) {
+    line("tokenizer", fmt::format("{} tokens", (*text)->tokenizer().vocabulary_size()));
+    line("end tokens", fmt::format("{}", fmt::join((*text)->sampling().end_tokens, ", ")));
+    line("chats", (*text)->chat_refusal() ? "refused: " + (*text)->chat_refusal()->message : "served");
+  } else {
+    line("tokenizer", "refused: " + text.error().message);
+  }
   for (const std::string& warning : config->warnings) line("note", warning);
   return text ? 0 : 1;
 }

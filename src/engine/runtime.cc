@@ -245,7 +245,6 @@ std::optional<std::string> shards_line(const ModelShards& model) {
 
 struct Runtime::Parts {
   ModelConfig config;
-  GenerationConfig generation;
   std::unique_ptr<ModelShards> model;
   std::unique_ptr<AdapterStore> adapters;
   MetricsRegistry metrics;
@@ -268,9 +267,6 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   Result<ModelConfig> config = read_model_config(folder);
   if (!config) return forward_error(config);
   parts.config = std::move(*config);
-  Result<GenerationConfig> generation = read_generation_config(folder, parts.config.vocab_size);
-  if (!generation) return forward_error(generation);
-  parts.generation = std::move(*generation);
   Result<std::vector<ShardShape>> shapes = make_shard_shapes(options, parts.config);
   if (!shapes) return forward_error(shapes);
   Result<std::vector<std::unique_ptr<Backend>>> backends = make_backends(options);
@@ -316,7 +312,6 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
 }
 
 const ModelConfig& Runtime::model_config() const { return parts_->config; }
-const GenerationConfig& Runtime::generation_config() const { return parts_->generation; }
 const Model& Runtime::model() const { return parts_->model->first_model(); }
 Engine& Runtime::engine() { return *parts_->engine; }
 AdapterStore& Runtime::adapters() { return *parts_->adapters; }

@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "engine/engine.h"
-#include "formats/generation_config.h"
 #include "formats/model_config.h"
 #include "scheduler/policies/policy_table.h"
 
@@ -52,7 +51,6 @@ class Runtime {
   ~Runtime();
 
   [[nodiscard]] const ModelConfig& model_config() const;
-  [[nodiscard]] const GenerationConfig& generation_config() const;
   [[nodiscard]] const Model& model() const;  // of shard 0
   [[nodiscard]] Engine& engine();
   [[nodiscard]] AdapterStore& adapters();

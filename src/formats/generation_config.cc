@@ -87,6 +87,7 @@ Result<GenerationConfig> parse_generation_config(const Json& generation, const J
 
 Result<GenerationConfig> read_generation_config(const std::string& folder, std::int32_t vocab_size) {
   Result<Json> config = read_json_file(folder + "/config.json", kLimits);
+  if (!config && config.error().code == "E_NO_FILE") config = Json(Json::value_t::object);
   if (!config) return forward_error(config);
   Result<Json> generation = read_json_file(folder + "/generation_config.json", kLimits);
   if (!generation && generation.error().code == "E_NO_FILE") generation = Json();

@@ -26,7 +26,7 @@ struct GenerationConfig {
 // `generation` is generation_config.json (null when there is none), `config` is config.json, which provides token ids that
 // the former lacks. Ids lie in [0, vocab_size).
 Result<GenerationConfig> parse_generation_config(const Json& generation, const Json& config, std::int32_t vocab_size);
-// Reads `folder`/generation_config.json, where there is one, and `folder`/config.json.
+// Reads `folder`/generation_config.json and `folder`/config.json, where there are such.
 Result<GenerationConfig> read_generation_config(const std::string& folder, std::int32_t vocab_size);
 
 }  // namespace slora

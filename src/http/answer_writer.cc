@@ -19,8 +19,8 @@ void append_event(std::string& out, std::string_view message) { out += fmt::form
 
 }  // namespace
 
-AnswerWriter::AnswerWriter(std::shared_ptr<Exchange> exchange, std::uint64_t random, const Tokenizer& tokenizer)
-    : exchange_(std::move(exchange)), label_{random, seconds_since_epoch()}, tokenizer_(tokenizer) {}
+AnswerWriter::AnswerWriter(std::shared_ptr<Exchange> exchange, std::uint64_t random)
+    : exchange_(std::move(exchange)), label_{random, seconds_since_epoch()} {}
 
 void AnswerWriter::part(const AnswerPart& part) {
   const PreparedRequest& request = part.answer.request;
@@ -49,7 +49,7 @@ void AnswerWriter::failed(const ApiError& error) {
 }
 
 const ResponseFormat& AnswerWriter::format_of(const PreparedRequest& request) {
-  if (!format_) format_ = make_response_format(request, label_, tokenizer_);
+  if (!format_) format_ = make_response_format(request, label_);
   return *format_;
 }
 

@@ -12,8 +12,8 @@ namespace slora {
 // token, so that what fails before is answered with a status of its own. Owned by its job; I/O thread.
 class AnswerWriter final : public AnswerSink {
  public:
-  // `random` makes the answer's id; `tokenizer` outlives it.
-  AnswerWriter(std::shared_ptr<Exchange> exchange, std::uint64_t random, const Tokenizer& tokenizer);
+  // `random` makes the answer's id.
+  AnswerWriter(std::shared_ptr<Exchange> exchange, std::uint64_t random);
 
   void part(const AnswerPart& part) override;
   void done(const Answer& answer) override;
@@ -24,7 +24,6 @@ class AnswerWriter final : public AnswerSink {
 
   const std::shared_ptr<Exchange> exchange_;
   const AnswerLabel label_;
-  const Tokenizer& tokenizer_;
   std::unique_ptr<ResponseFormat> format_;  // made when the request is known
   bool is_streaming_ = false;
 };

@@ -36,6 +36,7 @@ class AnswerWriterTest : public ::testing::Test {
  protected:
   AnswerWriterTest() {
     answer.request.model_name = "m";
+    answer.request.text = TextModel::load(source_path("tests/golden/tokenizers/qwen2"), {}).value();
     answer.request.prompts.push_back({.tokens = {5, 6}, .echo = {}, .output_tokens_max = 2});
     answer.prompts.resize(1);
     AnsweredChoice& choice = answer.choices.emplace_back();
@@ -44,9 +45,8 @@ class AnswerWriterTest : public ::testing::Test {
     choice.finish_reason = "length";
   }
 
-  const TextModel text = TextModel::load(source_path("tests/golden/tokenizers/qwen2"), std::nullopt).value();
   const std::shared_ptr<RecordingExchange> exchange = std::make_shared<RecordingExchange>();
-  AnswerWriter writer{exchange, 0xab, text.tokenizer()};
+  AnswerWriter writer{exchange, 0xab};
   Answer answer;
 };
 

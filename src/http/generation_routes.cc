@@ -24,7 +24,7 @@ void GenerationRoutes::generate(Endpoint endpoint, const std::shared_ptr<Exchang
     return refuse("unsupported_media_type", "Send the body as Content-Type: application/json.");
 
   const std::uint64_t random = random_();
-  const auto writer = std::make_shared<AnswerWriter>(exchange, random, api_.text().tokenizer());  // shared as the job's constructor says
+  const auto writer = std::make_shared<AnswerWriter>(exchange, random);  // shared as the job's constructor says
   const auto job = api_.make_job(writer, {exchange->request().tenant, random});
   exchange->on_gone([job] { job->cancel(); });
   // The job is moved back, never copied: its last reference must be released on the I/O thread.

@@ -13,10 +13,9 @@
 #include "api/request_preparer.h"
 #include "api/response_format.h"
 #include "api/testing/scripted_generator.h"
+#include "api/testing/text_model_folder.h"
 #include "api/text_model.h"
-#include "base/testing/source_path.h"
 #include "formats/json.h"
-#include "formats/temporary_folder.h"
 
 namespace slora {
 
@@ -28,8 +27,6 @@ class ManualClock final : public Clock {
 // Keeps an answer as its endpoint's format writes it: one body, or the messages of a stream.
 class RecordingSink final : public AnswerSink {
  public:
-  explicit RecordingSink(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
-
   void part(const AnswerPart& part) override {
     text += part.text();
     if (!part.answer.request.spec.output.stream) return;
@@ -58,29 +55,23 @@ class RecordingSink final : public AnswerSink {
 
  private:
   const ResponseFormat& format_of(const Answer& answer) {
-    if (!format_) format_ = make_response_format(answer.request, {7, 0}, tokenizer_);
+    if (!format_) format_ = make_response_format(answer.request, {7, 0});
     return *format_;
   }
 
-  const Tokenizer& tokenizer_;
   std::unique_ptr<ResponseFormat> format_;
 };
 
 // A job whose tokens come from the test, with everything that it needs.
 class GenerationJobFixture : public ::testing::Test {
  protected:
-  GenerationJobFixture() {
-    GenerationConfig defaults;
-    defaults.eos_token_ids = {kEnd};
-    defaults.temperature = 0.5;
-    preparer.emplace(std::vector<std::string>{"base"}, kVocabulary, defaults, text, generator);
-  }
+  GenerationJobFixture() { preparer.emplace(std::vector<std::string>{"base"}, kVocabulary, shared_text, generator); }
 
   std::shared_ptr<GenerationJob> make_job() {
-    sink = std::make_shared<RecordingSink>(text.tokenizer());
+    sink = std::make_shared<RecordingSink>();
     return std::make_shared<GenerationJob>(sink, services(), JobOrigin{{}, 7});
   }
-  JobServices services() { return {generator, jobs, text.tokenizer(), metrics, clock}; }
+  JobServices services() { return {generator, jobs, metrics, clock}; }
   std::shared_ptr<GenerationJob> start(Endpoint endpoint, const std::string& body) {
     auto job = make_job();
     job->start(preparer->prepare(endpoint, body));
@@ -111,10 +102,10 @@ class GenerationJobFixture : public ::testing::Test {
 
   static constexpr std::int32_t kVocabulary = 200000;
   static constexpr TokenId kEnd = 3;
-  const TemporaryFolder folder;
-  const std::string chat_template =
-      folder.write("chat_template.jinja", "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant:");
-  TextModel text = TextModel::load(source_path("tests/golden/tokenizers/qwen2"), chat_template).value();
+  const TextModelFolder folder{R"({"eos_token_id": 3, "temperature": 0.5})",
+                               "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant:"};
+  const std::shared_ptr<const TextModel> shared_text = folder.load(kVocabulary);
+  const TextModel& text = *shared_text;
   ScriptedGenerator generator;
   JobTable jobs;
   MetricsRegistry registry;
