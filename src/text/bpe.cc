@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "text/python_text.h"
 #include "text/tokenizer_json.h"
 #include "text/utf8.h"
 
@@ -13,6 +14,7 @@ namespace slora {
 namespace {
 
 constexpr std::int32_t kNone = -1;
+constexpr std::size_t kPartCharactersMax = std::size_t{1} << 20;
 
 // A merge that was possible when it was queued: the token at `position` with its right neighbour.
 struct Candidate {
@@ -50,7 +52,11 @@ Result<Vocabulary> read_vocabulary(const Json& model) {
 
 }  // namespace
 
-Bpe::Bpe(Vocabulary vocabulary, MergeTable merges) : vocabulary_(std::move(vocabulary)), merges_(std::move(merges)) {
+Bpe::Bpe(Vocabulary vocabulary, Merges merges)
+    : vocabulary_(std::move(vocabulary)), merges_(std::move(merges.table)), joints_(std::move(merges.joints)) {
+  std::size_t id_count = 0;
+  for (std::size_t id = 0; id < vocabulary_.size(); ++id) id_count += vocabulary_.contains(static_cast<TokenId>(id)) ? 1 : 0;
+  has_own_ids_ = id_count == vocabulary_.token_count();
   for (unsigned byte = 0; byte < 256; ++byte) byte_tokens_[byte] = vocabulary_.find(fmt::format("<0x{:02X}>", byte)).value_or(kNone);
 }
 
@@ -62,7 +68,7 @@ Result<Bpe> Bpe::from_json(const Json& tokenizer_json) {
   if (Status status = check_options(model); !status) return forward_error(status);
   Result<Vocabulary> vocabulary = read_vocabulary(model);
   if (!vocabulary) return forward_error(vocabulary);
-  Result<MergeTable> merges = read_merges(model, *vocabulary);
+  Result<Merges> merges = read_merges(model, *vocabulary);
   if (!merges) return forward_error(merges);
 
   Bpe bpe(std::move(*vocabulary), std::move(*merges));
@@ -102,10 +108,10 @@ Status Bpe::check_options(const Json& model) {
   return {};
 }
 
-Result<MergeTable> Bpe::read_merges(const Json& model, const Vocabulary& vocabulary) {
+Result<Bpe::Merges> Bpe::read_merges(const Json& model, const Vocabulary& vocabulary) {
   const Json* entries = find_member(model, "merges");
   if (entries == nullptr || !entries->is_array()) return error("E_TOKENIZER", "tokenizer.json: model: \"merges\" must be a list");
-  MergeTable merges(entries->size());
+  Merges merges{MergeTable(entries->size()), {}};
   std::uint32_t rank = 0;
   for (const Json& entry : *entries) {
     if (entry.is_string() && entry.get_ref<const std::string&>().starts_with("#version")) continue;
@@ -118,25 +124,63 @@ Result<MergeTable> Bpe::read_merges(const Json& model, const Vocabulary& vocabul
       return error("E_TOKENIZER", "tokenizer.json: model: merge {} (\"{}\" with \"{}\") names a token outside the vocabulary", rank,
                    pair->first, pair->second);
     }
-    merges.add(*left, *right, {rank++, *merged});
+    merges.table.add(*left, *right, {rank++, *merged});
+    merges.joints.add(pair->first, pair->second);
   }
+  merges.joints.seal();
   return merges;
 }
 
-void Bpe::encode(std::string_view word, std::vector<TokenId>& out) const {
-  check(word.size() <= std::numeric_limits<std::int32_t>::max(), "expected a word shorter than 2 GiB");
-  if (word.empty()) return;
-  if (ignore_merges_) {
+Result<std::vector<TextRange>> Bpe::parts_of(std::string_view word) const {
+  std::vector<TextRange> parts;
+  const bool is_whole = ignore_merges_ && vocabulary_.find(word).has_value();
+  for (std::size_t begin = 0; begin < word.size();) {
+    const std::size_t end = is_whole ? word.size() : end_of_part(word, begin);
+    if (end - begin > kPartCharactersMax) {
+      const std::int64_t count = count_code_points(word.substr(begin, end - begin));
+      if (count > static_cast<std::int64_t>(kPartCharactersMax)) {
+        return error("invalid_request_error",
+                     "The text has a stretch of {} characters that the tokenizer has to encode as one; expected at most {}.", count,
+                     kPartCharactersMax);
+      }
+    }
+    parts.push_back({begin, end});
+    begin = end;
+  }
+  return parts;
+}
+
+// Both characters at the cut are tokens themselves: no unknown token, which may stand for several, and no token of single bytes is near.
+std::size_t Bpe::end_of_part(std::string_view word, std::size_t begin) const {
+  std::size_t at = begin + kPartBytesMin;
+  if (!has_own_ids_ || at >= word.size()) return word.size();
+  while ((static_cast<unsigned char>(word[at]) & 0xC0) == 0x80) --at;
+  CodePoint before = last_code_point(word.substr(0, at));
+  bool is_token = vocabulary_.find(word.substr(at - before.bytes, before.bytes)).has_value();
+  while (at < word.size()) {
+    const CodePoint after = first_code_point(word.substr(at));
+    const bool was_token = std::exchange(is_token, vocabulary_.find(word.substr(at, after.bytes)).has_value());
+    if (was_token && is_token && !joints_.joins(before.value, after.value)) return at;
+    before = after;
+    at += after.bytes;
+  }
+  return at;
+}
+
+std::size_t Bpe::encode(std::string_view word, const TextRange& part, std::vector<TokenId>& out) const {
+  check(part.end - part.begin <= std::numeric_limits<std::int32_t>::max(), "expected a word shorter than 2 GiB");
+  if (ignore_merges_ && part.end - part.begin == word.size()) {
     if (const std::optional<TokenId> token = vocabulary_.find(word)) {
       out.push_back(*token);
-      return;
+      return 1;
     }
   }
-  std::vector<Symbol> symbols = start_symbols(word);
-  merge_all(symbols);
+  std::vector<Symbol> symbols = start_symbols(word.substr(part.begin, part.end - part.begin));
+  const std::size_t merges_considered = merge_all(symbols);
   for (const Symbol& symbol : symbols) {
     if (symbol.token != kNone) out.push_back(symbol.token);
   }
+  return merges_considered;
 }
 
 // One symbol per character, or per byte of a character that the vocabulary lacks, or the unknown token for it. A pending
@@ -177,11 +221,13 @@ bool Bpe::has_byte_tokens(std::string_view character) const {
 
 // Always applies the merge of the lowest rank, the leftmost of equal ones. Candidates that an earlier merge made obsolete are
 // recognised when they are taken from the queue: the pair at their position no longer merges into their token.
-void Bpe::merge_all(std::vector<Symbol>& symbols) const {
+std::size_t Bpe::merge_all(std::vector<Symbol>& symbols) const {
   std::vector<Candidate> heap;
   heap.reserve(symbols.size());
   std::priority_queue<Candidate, std::vector<Candidate>, IsLater> queue(IsLater{}, std::move(heap));
+  std::size_t considered = 0;
   const auto consider = [&](std::int32_t left, std::int32_t right) {
+    ++considered;
     const Merge* merge = merges_.find(symbols[left].token, symbols[right].token);
     if (merge != nullptr) queue.push({merge->rank, left, merge->merged});
   };
@@ -205,6 +251,7 @@ void Bpe::merge_all(std::vector<Symbol>& symbols) const {
     }
     if (left.previous != kNone) consider(left.previous, candidate.position);
   }
+  return considered;
 }
 
 }  // namespace slora

@@ -1,12 +1,13 @@
 #include "text/tokenizer.h"
 
 #include <algorithm>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "text/detokenizer.h"
+#include "text/text_encoder.h"
 #include "text/tokenizer_parts.h"
-#include "text/utf8.h"
 
 namespace slora {
 std::string_view Tokenizer::Parts::token_text(TokenId id) const {
@@ -42,32 +43,15 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_json(const Json& tokeni
 }
 
 Result<std::vector<TokenId>> Tokenizer::encode(std::string_view text, SpecialTokens special) const {
-  const std::string valid = to_valid_utf8(text);
-  std::vector<TokenId> ids;
-  ids.reserve(valid.size() / 3 + 4);
-  if (special == SpecialTokens::add) ids = parts_->post_processor.before();
-  for (const AddedTokens::Part& raw : parts_->added_tokens.split_raw(valid)) {
-    if (raw.token) {
-      ids.push_back(*raw.token);
-      continue;
-    }
-    Result<std::string> normalized = parts_->normalizer.apply(valid.substr(raw.range.begin, raw.range.end - raw.range.begin));
-    if (!normalized) return forward_error(normalized);
-    for (const AddedTokens::Part& part : parts_->added_tokens.split_normalized(*normalized)) {
-      if (part.token) {
-        ids.push_back(*part.token);
-        continue;
-      }
-      std::string between = normalized->substr(part.range.begin, part.range.end - part.range.begin);
-      const std::size_t bytes = between.size();
-      CutText cut{std::move(between), {{0, bytes}}, raw.range.begin == 0 && part.range.begin == 0};
-      if (Status status = parts_->pre_tokenizer.apply(cut); !status) return forward_error(status);
-      for (const TextRange& piece : cut.pieces) parts_->model.encode(cut.piece(piece), ids);
-    }
-  }
-  const std::vector<TokenId>& after = parts_->post_processor.after();
-  if (special == SpecialTokens::add) ids.insert(ids.end(), after.begin(), after.end());
-  return ids;
+  return encode_first(text, special, std::numeric_limits<std::size_t>::max());
+}
+
+Result<std::vector<TokenId>> Tokenizer::encode_first(std::string_view text, SpecialTokens special, std::size_t count) const {
+  return TextEncoder<TextOrder::forward>(*parts_, count).encode(text, special);
+}
+
+Result<std::vector<TokenId>> Tokenizer::encode_last(std::string_view text, SpecialTokens special, std::size_t count) const {
+  return TextEncoder<TextOrder::backward>(*parts_, count).encode(text, special);
 }
 
 std::string Tokenizer::decode(std::span<const TokenId> ids, SpecialText special) const {

@@ -28,9 +28,13 @@ class Tokenizer {
   explicit Tokenizer(std::unique_ptr<const Parts> parts);
   ~Tokenizer();
 
-  // Special and added tokens that occur in the text become their ids. Bytes that aren't UTF-8 are treated as U+FFFD. Fails only if a
-  // pattern of the file backtracks too often, which no published one does.
+  // Special and added tokens that occur in the text become their ids. Bytes that aren't UTF-8 are treated as U+FFFD. Fails if a pattern of
+  // the file backtracks too often, which no published one does, or over a million characters that can only be encoded as one.
   [[nodiscard]] Result<std::vector<TokenId>> encode(std::string_view text, SpecialTokens special) const;
+  // Exactly the first or the last `count` of these tokens, or all when there are fewer. All of the text is searched for words, but little
+  // more than needed is encoded, which is most of the cost.
+  [[nodiscard]] Result<std::vector<TokenId>> encode_first(std::string_view text, SpecialTokens special, std::size_t count) const;
+  [[nodiscard]] Result<std::vector<TokenId>> encode_last(std::string_view text, SpecialTokens special, std::size_t count) const;
   // Ids without a token are skipped. Always valid UTF-8. A stream of tokens is decoded by Detokenizer.
   [[nodiscard]] std::string decode(std::span<const TokenId> ids, SpecialText special) const;
 
