@@ -29,6 +29,7 @@ class AnswerSink {
   virtual ~AnswerSink() = default;
 
   virtual void part(const AnswerPart& part) = 0;
+  // The answer does not change any more and lives as long as its job.
   virtual void done(const Answer& answer) = 0;
   // Parts may have come before: what they brought is no whole answer.
   virtual void failed(const ApiError& error) = 0;

@@ -1,6 +1,7 @@
 #include "api/request_preparer.h"
 
 #include <algorithm>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -26,10 +27,21 @@ void truncate(std::vector<TokenId>& tokens, std::size_t count, KeptEnd kept) {
   }
 }
 
-// Log-probabilities of prompts are held until the answer is complete and written at once: 256 Ki of them are about 16 MB of JSON. In a
-// stream all those of a prompt are one event, which must be smaller.
+// Log-probabilities are held until the answer is complete and written at once: 256 Ki of them are about 16 MB of JSON.
+constexpr std::size_t kScoresMax = std::size_t{1} << 18;
+
+// How many tokens of output each choice may have so that all their log-probabilities fit into one answer; a stream sends those of each
+// token at once.
+std::int64_t scored_tokens_that_fit(const PreparedRequest& request) {
+  const RequestSpec& spec = request.spec;
+  if (spec.output.stream || !spec.output.logprobs) return std::numeric_limits<std::int64_t>::max();
+  const std::size_t choices = request.prompts.size() * static_cast<std::size_t>(spec.output.n);
+  return static_cast<std::int64_t>(kScoresMax / (choices * static_cast<std::size_t>(std::max(*spec.output.logprobs, 0) + 1)));
+}
+
+// In a stream all log-probabilities of a prompt are one event, which must be smaller.
 Status check_scores(const PreparedRequest& request) {
-  const std::size_t scores_max = request.spec.output.stream ? std::size_t{1} << 15 : std::size_t{1} << 18;
+  const std::size_t scores_max = request.spec.output.stream ? std::size_t{1} << 15 : kScoresMax;
   std::size_t tokens = 0;
   for (const PreparedRequest::Prompt& prompt : request.prompts) tokens += prompt.tokens.size();
   const auto per_token = static_cast<std::size_t>(request.spec.sampling.prompt_logprob_count + 1);
@@ -184,20 +196,18 @@ Status RequestPreparer::add_prompts(PreparedRequest& request, LongText long_text
   for (const Prompt& prompt : spec.prompt.given) {
     PreparedRequest::Prompt& prepared = request.prompts.emplace_back();
     const auto* text = std::get_if<std::string>(&prompt);
-    std::vector<TokenId> tokens;
+    Tokens tokens;
     if (text == nullptr) {
-      tokens = std::get<std::vector<TokenId>>(prompt);
+      tokens.kept = std::get<std::vector<TokenId>>(prompt);
+      if (const auto count = tokens_to_keep(request)) truncate(tokens.kept, *count, spec.prompt.kept_end);
     } else {
       const SpecialTokens special = spec.prompt.add_special_tokens.value_or(true) ? SpecialTokens::add : SpecialTokens::omit;
-      Result<std::vector<TokenId>> encoded = tokens_of(request, *text, special, long_text);
+      Result<Tokens> encoded = tokens_of(request, *text, special, long_text);
       if (!encoded) return forward_error(encoded);
       tokens = std::move(*encoded);
     }
-    const std::size_t whole = tokens.size();
-    if (const auto count = tokens_to_keep(request)) truncate(tokens, *count, spec.prompt.kept_end);
-    const bool is_whole_text = text != nullptr && tokens.size() == whole;
-    if (spec.output.echo) prepared.echo = is_whole_text ? *text : tokenizer.decode(tokens, special_text);
-    prepared.tokens = std::move(tokens);
+    if (spec.output.echo) prepared.echo = text != nullptr && tokens.is_whole ? *text : tokenizer.decode(tokens.kept, special_text);
+    prepared.tokens = std::move(tokens.kept);
   }
   return {};
 }
@@ -219,10 +229,9 @@ Status RequestPreparer::add_conversation(PreparedRequest& request, LongText long
   PreparedRequest::Prompt& prompt = request.prompts.emplace_back();
   // Chat templates contain the special tokens already.
   const SpecialTokens special = spec.prompt.add_special_tokens.value_or(false) ? SpecialTokens::add : SpecialTokens::omit;
-  Result<std::vector<TokenId>> tokens = tokens_of(request, *text, special, long_text);
+  Result<Tokens> tokens = tokens_of(request, *text, special, long_text);
   if (!tokens) return forward_error(tokens);
-  if (const auto count = tokens_to_keep(request)) truncate(*tokens, *count, spec.prompt.kept_end);
-  prompt.tokens = std::move(*tokens);
+  prompt.tokens = std::move(tokens->kept);
   const Json& last = spec.chat.messages.back();
   if (spec.output.echo && last["role"] == "assistant") {
     const Result<Json> plain = to_template_messages(Json::array({last}), ContentFormat::text);
@@ -232,19 +241,43 @@ Status RequestPreparer::add_conversation(PreparedRequest& request, LongText long
   return {};
 }
 
-// Text that cannot fit into the context is refused before it is tokenised: megabytes of it would occupy the thread for seconds.
-Result<std::vector<TokenId>> RequestPreparer::tokens_of(const PreparedRequest& request, std::string_view text, SpecialTokens special,
-                                                        LongText long_text) const {
+// What is encoded of a long text is bounded: only the tokens that are kept, or as many as show that it does not fit.
+Result<RequestPreparer::Tokens> RequestPreparer::tokens_of(const PreparedRequest& request, std::string_view text, SpecialTokens special,
+                                                           LongText long_text) const {
+  const Tokenizer& tokenizer = request.text->tokenizer();
+  const PromptSpec& prompt = request.spec.prompt;
+  const auto with = [](Result<std::vector<TokenId>> encoded) -> Result<Tokens> {
+    if (!encoded) return forward_error(encoded);
+    return Tokens{std::move(*encoded), true};
+  };
+  if (const auto count = tokens_to_keep(request)) {
+    const std::size_t asked = *count + 1;  // one more than is kept, to know whether there are more
+    Result<Tokens> tokens =
+        with(prompt.kept_end == KeptEnd::last ? tokenizer.encode_last(text, special, asked) : tokenizer.encode_first(text, special, asked));
+    if (!tokens) return tokens;
+    tokens->is_whole = tokens->kept.size() <= *count;
+    truncate(tokens->kept, *count, prompt.kept_end);
+    return tokens;
+  }
+  if (long_text == LongText::taken) return with(tokenizer.encode(text, special));
+
   constexpr std::size_t left_out_max = 4;  // a tokenizer may drop or shorten parts of a text, such as white space next to special tokens
-  const std::int64_t context = std::int64_t{1} + generator_.output_tokens_that_fit(1, request.adapter.get());
-  const std::size_t bytes_max =
-      static_cast<std::size_t>(std::max<std::int64_t>(context, 1)) * request.text->token_bytes_max() * left_out_max;
-  if (long_text == LongText::refused && !request.spec.prompt.truncate_tokens && text.size() > bytes_max) {
-    return too_long(request.spec.prompt.field,
+  constexpr std::size_t counted_max = std::size_t{1} << 16;  // of a text that does not fit
+  const std::int64_t context = std::max<std::int64_t>(std::int64_t{1} + generator_.output_tokens_that_fit(1, request.adapter.get()), 1);
+  const std::size_t bytes_max = static_cast<std::size_t>(context) * request.text->token_bytes_max() * left_out_max;
+  if (text.size() > bytes_max) {
+    return too_long(prompt.field,
                     fmt::format("expected at most {} bytes of text, found {}. This model's maximum context length is {} tokens.", bytes_max,
                                 text.size(), context));
   }
-  return request.text->tokenizer().encode(text, special);
+  const std::size_t tokens_max = std::max(static_cast<std::size_t>(context), counted_max);
+  Result<Tokens> tokens = with(tokenizer.encode_first(text, special, tokens_max + 1));
+  if (tokens && tokens->kept.size() > tokens_max) {
+    return too_long(prompt.field,
+                    fmt::format("expected at most {} tokens, found more than {}. This model's maximum context length is {} tokens.",
+                                context - 1, tokens_max, context));
+  }
+  return tokens;
 }
 
 std::optional<std::size_t> RequestPreparer::tokens_to_keep(const PreparedRequest& request) const {
@@ -260,6 +293,7 @@ Status RequestPreparer::set_output_tokens(PreparedRequest& request) const {
   const RequestSpec& spec = request.spec;
   const EndpointWords words = words_of(spec.endpoint);
   const std::string& prompt_field = spec.prompt.field;
+  const std::int64_t scored_max = scored_tokens_that_fit(request);
   for (PreparedRequest::Prompt& prompt : request.prompts) {
     if (prompt.tokens.empty()) return field_error(prompt_field, "{}: expected at least one token, found none", prompt_field);
     if (const TokenId largest = std::ranges::max(prompt.tokens); largest >= vocabulary_size_) {
@@ -279,8 +313,17 @@ Status RequestPreparer::set_output_tokens(PreparedRequest& request) const {
                       fmt::format("expected at most {}, found {}. This model's maximum context length is {} tokens, and the prompt has {}.",
                                   fitting, *asked, context, prompt_tokens));
     }
+    if (asked.value_or(1) > scored_max) {
+      return field_error(
+          spec.output.max_completion_tokens ? "max_completion_tokens" : std::string(words.output_tokens),
+          "{}: expected at most {}, because an answer has at most {} log-probabilities, {} for each token of its {} choices, "
+          "found {}; a stream may have more",
+          spec.output.max_completion_tokens ? "max_completion_tokens" : words.output_tokens, scored_max, kScoresMax,
+          *spec.output.logprobs + 1, request.prompts.size() * static_cast<std::size_t>(spec.output.n), *asked);
+    }
     const std::int32_t by_default = words.output_tokens_default == 0 ? fitting : std::min(fitting, words.output_tokens_default);
-    prompt.output_tokens_max = std::max(asked.value_or(by_default), 1);  // the engine draws at least one
+    const auto fitting_default = static_cast<std::int32_t>(std::min<std::int64_t>(by_default, scored_max));
+    prompt.output_tokens_max = std::max(asked.value_or(fitting_default), 1);  // the engine draws at least one
     if (spec.sampling.min_tokens > prompt.output_tokens_max) {
       return field_error(std::string(words.min_tokens), "{}: expected at most the {} tokens of output that this request may have, found {}",
                          words.min_tokens, prompt.output_tokens_max, spec.sampling.min_tokens);

@@ -54,8 +54,12 @@ class RequestPreparer {
   [[nodiscard]] Result<PreparedRequest> prepare_spec(Result<RequestSpec> spec) const;
   [[nodiscard]] Status add_prompts(PreparedRequest& request, LongText long_text) const;
   [[nodiscard]] Status add_conversation(PreparedRequest& request, LongText long_text) const;
-  [[nodiscard]] Result<std::vector<TokenId>> tokens_of(const PreparedRequest& request, std::string_view text, SpecialTokens special,
-                                                       LongText long_text) const;
+  struct Tokens {
+    std::vector<TokenId> kept;
+    bool is_whole = true;  // the prompt's text has no other tokens
+  };
+  [[nodiscard]] Result<Tokens> tokens_of(const PreparedRequest& request, std::string_view text, SpecialTokens special,
+                                         LongText long_text) const;
   // How many tokens of a prompt are kept; nothing: all.
   [[nodiscard]] std::optional<std::size_t> tokens_to_keep(const PreparedRequest& request) const;
   [[nodiscard]] Status set_output_tokens(PreparedRequest& request) const;

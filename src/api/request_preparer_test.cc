@@ -122,6 +122,24 @@ TEST_F(RequestPreparerTest, BoundsTheLogprobsOfOneAnswer) {
   EXPECT_EQ(refusal_of(score(R"("logprobs":20,"echo":true,"stream":true)")), "invalid_request_error logprobs") << "one event holds them";
 }
 
+TEST_F(RequestPreparerTest, BoundsTheLogprobsOfTheOutput) {
+  generator.context = 100'000;
+  const Result<PreparedRequest> refused = complete(R"("logprobs":20,"n":8,"max_tokens":8000)");
+  EXPECT_EQ(refusal_of(refused), "invalid_request_error max_tokens");
+  EXPECT_THAT(refused.error().message,
+              HasSubstr("max_tokens: expected at most 1560, because an answer has at most 262144 log-probabilities, "
+                        "21 for each token of its 8 choices, found 8000; a stream may have more"));
+  EXPECT_TRUE(complete(R"("logprobs":20,"n":8,"max_tokens":1560)"));
+  EXPECT_TRUE(complete(R"("logprobs":20,"n":8,"max_tokens":8000,"stream":true)"));
+  EXPECT_TRUE(complete(R"("n":8,"max_tokens":80000)"));
+  EXPECT_EQ(refusal_of(chat(R"("logprobs":true,"top_logprobs":20,"max_completion_tokens":20000)")),
+            "invalid_request_error max_completion_tokens");
+  EXPECT_EQ(chat(R"("logprobs":true,"top_logprobs":20)")->prompts[0].output_tokens_max, 12483) << "nothing was asked for: what fits";
+  const auto sglang = preparer->prepare(
+      Endpoint::sglang, R"({"text":"Hi","return_logprob":true,"top_logprobs_num":20,"sampling_params":{"n":2,"max_new_tokens":9000}})");
+  EXPECT_EQ(refusal_of(sglang), "invalid_request_error sampling_params.max_new_tokens");
+}
+
 TEST_F(RequestPreparerTest, EchoesTheLastMessageAsTheTemplateGotIt) {
   const auto echo_of = [this](const std::string& content) {
     return preparer->prepare(Endpoint::chat, R"({"echo":true,"messages":[{"role":"assistant","content":)" + content + "}]}")
@@ -139,6 +157,34 @@ TEST_F(RequestPreparerTest, RefusesTextThatCannotFitBeforeItIsTokenised) {
   EXPECT_EQ(refusal_of(refused), "context_length_exceeded prompt");
   EXPECT_THAT(refused.error().message, HasSubstr("bytes of text, found 1048576. This model's maximum context length is 64 tokens"));
   EXPECT_TRUE(preparer->read_prompts(Endpoint::completions, Json::parse(body))) << "whoever counts tokens gets them";
+}
+
+TEST_F(RequestPreparerTest, CountsTheTokensOfATextThatDoesNotFitOnlyUpToABound) {
+  const auto refusal = [this](std::size_t words) {
+    std::string text;
+    for (std::size_t i = 0; i < words; ++i) text += "!a";
+    return preparer->prepare(Endpoint::completions, R"({"prompt":")" + text + R"(","truncate_prompt_tokens":null})").error().message;
+  };
+  generator.context = 5000;
+  EXPECT_THAT(refusal(3000), HasSubstr("expected at most 4999 tokens, found 6000. This model's maximum context length is 5000 tokens"));
+  EXPECT_THAT(refusal(40000),
+              HasSubstr("expected at most 4999 tokens, found more than 65536. This model's maximum context length is 5000"));
+}
+
+TEST_F(RequestPreparerTest, KeepsTheTokensOfEitherEndOfALongText) {
+  std::string text = "Zebra";
+  for (int i = 0; i < 100000; ++i) text += " queen";
+  text += " key";
+  const auto kept = [&](const char* side) {
+    return prompt_of(preparer->prepare(Endpoint::completions,
+                                       fmt::format(R"({{"prompt":"{}","truncate_prompt_tokens":2,"truncation_side":"{}"}})", text, side)));
+  };
+  const std::vector<TokenId> all = this->text.tokenizer().encode(text, SpecialTokens::add).value();
+  const auto decoded = [&](std::size_t begin) {
+    return this->text.tokenizer().decode(std::span(all).subspan(begin, 2), SpecialText::keep);
+  };
+  EXPECT_EQ(kept("left"), decoded(all.size() - 2));
+  EXPECT_EQ(kept("right"), decoded(0));
 }
 
 TEST_F(RequestPreparerTest, BoundsStreamsThatRepeatThemselves) {
