@@ -13,14 +13,24 @@ namespace slora {
 // this machine without a CORS preflight.
 [[nodiscard]] bool is_json(std::string_view content_type);
 
-// Worker threads that compute whole responses, for routes that read files or tokenise. Bounded: more work is answered "queue_full". The
-// methods are called on the I/O thread.
+// Runs work on the I/O thread; any thread.
+using PostToIo = std::function<void(std::function<void()>)>;
+// Computes a response from a body; any thread.
+using AnswerWork = std::function<HttpResponse(std::string_view body)>;
+// Queues a job about a body of this size for another thread; false when too much waits.
+using RunElsewhere = std::function<bool(std::size_t body_bytes, std::function<void()> job)>;
+
+// Answers a request with what `work` returns on another thread, or "queue_full". I/O thread.
+void answer_elsewhere(std::shared_ptr<Exchange> exchange, const PostToIo& post, const RunElsewhere& run, AnswerWork work);
+// The same for a body that must be JSON.
+void answer_json_elsewhere(std::shared_ptr<Exchange> exchange, const PostToIo& post, const RunElsewhere& run, AnswerWork work);
+
+// Worker threads that compute whole responses, for routes that read files. Bounded: more work is answered "queue_full". The methods are
+// called on the I/O thread.
 class AnswerPool {
  public:
-  // Runs work on the I/O thread; any thread.
-  using Post = std::function<void(std::function<void()>)>;
-  // Any thread.
-  using Work = std::function<HttpResponse(std::string_view body)>;
+  using Post = PostToIo;
+  using Work = AnswerWork;
 
   AnswerPool(Post post, std::size_t thread_count);
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -17,10 +18,31 @@ std::int64_t seconds_since_epoch() {
 // A server-sent event. Messages have no line breaks: JSON escapes them.
 void append_event(std::string& out, std::string_view message) { out += fmt::format("data: {}\n\n", message); }
 
+// Up to this much is formatted within some milliseconds.
+constexpr std::size_t kInPlaceCountMax = 4096;
+
+// About how many texts of tokens the body of an answer contains.
+std::size_t size_of(const Answer& answer) {
+  const RequestSpec& spec = answer.request.spec;
+  const auto with_tops = [](std::int32_t tops) { return static_cast<std::size_t>(std::max(tops, 0)) + 1; };
+  std::size_t count = 0;
+  for (const AnsweredChoice& choice : answer.choices) {
+    count += choice.text.size() / 64 + choice.tokens.size() * (spec.output.logprobs ? with_tops(*spec.output.logprobs) : 0);
+    count += answer.prompts[choice.prompt_index].logprobs.size() * with_tops(spec.sampling.prompt_logprob_count);
+    if (spec.output.return_token_ids) count += (choice.tokens.size() + answer.prompt_tokens_of(choice).size()) / 16;
+  }
+  return count;
+}
+
 }  // namespace
 
 AnswerWriter::AnswerWriter(std::shared_ptr<Exchange> exchange, std::uint64_t random)
     : exchange_(std::move(exchange)), label_{random, seconds_since_epoch()} {}
+
+void AnswerWriter::use_thread(const FormattingThread& thread, std::weak_ptr<const void> job) {
+  thread_ = &thread;
+  job_ = std::move(job);
+}
 
 void AnswerWriter::part(const AnswerPart& part) {
   const PreparedRequest& request = part.answer.request;
@@ -33,11 +55,24 @@ void AnswerWriter::part(const AnswerPart& part) {
 
 void AnswerWriter::done(const Answer& answer) {
   const ResponseFormat& format = format_of(answer.request);
-  if (!answer.request.spec.output.stream) return exchange_->respond(json_response(format.body(answer)));
+  if (!answer.request.spec.output.stream) {
+    if (!try_format_elsewhere(answer)) exchange_->respond(json_response(format.body(answer)));
+    return;
+  }
   std::string events;
   for (const std::string& message : format.end_messages(answer)) append_event(events, message);
   exchange_->send(events);
   exchange_->end_stream();
+}
+
+bool AnswerWriter::try_format_elsewhere(const Answer& answer) {
+  std::shared_ptr<const void> job = job_.lock();
+  if (thread_ == nullptr || job == nullptr || size_of(answer) <= kInPlaceCountMax) return false;
+  // The job keeps the answer and this object. Its last reference must be released on the I/O thread, so it is moved there and back.
+  return thread_->try_run([this, &answer, job = std::move(job)]() mutable {
+    HttpResponse response = json_response(format_->body(answer));
+    thread_->post([this, job = std::move(job), response = std::move(response)]() mutable { exchange_->respond(std::move(response)); });
+  });
 }
 
 void AnswerWriter::failed(const ApiError& error) {

@@ -61,6 +61,43 @@ TEST_F(AnswerWriterTest, AWholeAnswerIsOneBody) {
   EXPECT_EQ(exchange->stream_type, "");
 }
 
+TEST_F(AnswerWriterTest, FormatsLargeAnswersOnAnotherThread) {
+  std::function<void()> job, posted;
+  bool has_space = true;
+  const FormattingThread thread{[&](std::function<void()> work) { posted = std::move(work); },
+                                [&](std::function<void()> work) {
+                                  if (has_space) job = std::move(work);
+                                  return has_space;
+                                }};
+  const auto owner = std::make_shared<int>(0);
+  writer.use_thread(thread, owner);
+  answer.request.spec.output.logprobs = 1;
+  const Token token{64, -1, {{64, -1}}};
+  answer.choices[0].tokens.assign(100, token);
+  writer.done(answer);
+  EXPECT_TRUE(exchange->response) << "a small one is not worth the way";
+  const std::size_t small = exchange->response->body.size();
+
+  exchange->response.reset();
+  answer.choices[0].tokens.assign(3000, token);
+  writer.done(answer);
+  ASSERT_TRUE(job);
+  EXPECT_FALSE(exchange->response);
+  EXPECT_EQ(owner.use_count(), 2) << "the answer is kept";
+  job();
+  EXPECT_FALSE(exchange->response);
+  job = {};
+  posted();
+  ASSERT_TRUE(exchange->response);
+  EXPECT_GT(exchange->response->body.size(), 20 * small);
+  EXPECT_EQ(Json::parse(exchange->response->body)["choices"][0]["logprobs"]["tokens"].size(), 3000U);
+
+  exchange->response.reset();
+  has_space = false;
+  writer.done(answer);
+  EXPECT_TRUE(exchange->response) << "nothing that was computed is lost";
+}
+
 TEST_F(AnswerWriterTest, AStreamBeginsWithItsFirstPart) {
   answer.request.spec.output.stream = true;
   EXPECT_EQ(exchange->stream_type, "");

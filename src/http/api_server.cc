@@ -120,8 +120,9 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
              {{"block_size", std::to_string(scheduler.page_tokens)}, {"num_gpu_blocks", std::to_string(scheduler.page_count)}})
       .set(1);
   const std::int32_t vocabulary_size = runtime.model_config().vocab_size;
-  GenerationRoutes generation(api, post, options.text_threads);
-  TokenizeRoutes tokenize(api.preparer(), api.text().tokenizer(), vocabulary_size, runtime.max_model_len(), post);
+  TextPool text_pool(options.text_threads);
+  GenerationRoutes generation(api, post, text_pool);
+  TokenizeRoutes tokenize(api.preparer(), api.text().tokenizer(), vocabulary_size, runtime.max_model_len(), post, text_pool);
   StatusRoutes status(options.model_names, runtime, api.jobs(), [&] { return generation.preparing_count() + api.jobs().request_count(); });
   InfoRoutes info(names.front(), model_path, runtime, post);
   AdapterRoutes adapters(runtime.adapters(), {names, roots, scheduler.page_count - 1, options.watch_interval}, post,
@@ -135,6 +136,7 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
   http.run(
       routes, keys, [&](std::string_view path, int status_code) { count_response(runtime.metrics(), path, status_code); },
       [&] { drain.on_signal(); });
+  text_pool.stop();  // its jobs use the routes, which end before it
   return drain.exit_code();
 }
 

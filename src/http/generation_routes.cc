@@ -10,12 +10,16 @@
 namespace slora {
 namespace {
 
-constexpr std::size_t kPreparationsWaitingMax = 1024;
+constexpr std::size_t kAnswersWaitingMax = 4096;
 
 }  // namespace
 
-GenerationRoutes::GenerationRoutes(Api& api, Api::Post post, std::size_t preparing_threads)
-    : api_(api), post_(std::move(post)), pool_(preparing_threads, kPreparationsWaitingMax) {}
+GenerationRoutes::GenerationRoutes(Api& api, Api::Post post, TextPool& text_pool)
+    : api_(api),
+      post_(std::move(post)),
+      text_pool_(text_pool),
+      formatting_{post_, [this](std::function<void()> job) { return formatting_pool_.try_run(std::move(job)); }},
+      formatting_pool_(1, kAnswersWaitingMax) {}
 
 void GenerationRoutes::generate(Endpoint endpoint, const std::shared_ptr<Exchange>& exchange) {
   const auto refuse = [&](const char* code, const char* message) { exchange->respond(error_response({code, message, {}})); };
@@ -26,15 +30,19 @@ void GenerationRoutes::generate(Endpoint endpoint, const std::shared_ptr<Exchang
   const std::uint64_t random = random_();
   const auto writer = std::make_shared<AnswerWriter>(exchange, random);  // shared as the job's constructor says
   const auto job = api_.make_job(writer, {exchange->request().tenant, random});
+  writer->use_thread(formatting_, job);
   exchange->on_gone([job] { job->cancel(); });
   // The job is moved back, never copied: its last reference must be released on the I/O thread.
-  const bool taken = pool_.try_run([this, endpoint, job = job, body = exchange->take_body()]() mutable {
-    Result<PreparedRequest> prepared = api_.preparer().prepare(endpoint, body);
-    post_([this, job = std::move(job), prepared = std::move(prepared)]() mutable {
-      preparing_.erase(job);
-      job->start(std::move(prepared));
-    });
-  });
+  std::string body = exchange->take_body();
+  const std::size_t body_bytes = body.size();
+  const bool taken =
+      text_pool_.try_run(exchange->request().client, body_bytes, [this, endpoint, job = job, body = std::move(body)]() mutable {
+        Result<PreparedRequest> prepared = api_.preparer().prepare(endpoint, body);
+        post_([this, job = std::move(job), prepared = std::move(prepared)]() mutable {
+          preparing_.erase(job);
+          job->start(std::move(prepared));
+        });
+      });
   if (taken) preparing_.insert(job);
   if (!taken) job->fail({"queue_full", "Too many requests wait to be read; try again soon.", {}});
 }

@@ -6,18 +6,17 @@
 
 #include "api/api.h"
 #include "base/work_pool.h"
+#include "http/answer_writer.h"
+#include "http/text_pool.h"
 #include "http/types.h"
 
 namespace slora {
 
-// The endpoints that generate. Owns the worker threads that prepare requests; its methods are called on the I/O thread.
+// The endpoints that generate. Requests are prepared by the text threads; its methods are called on the I/O thread.
 class GenerationRoutes {
  public:
-  // `api` outlives it; `post` is the one that it was given.
-  GenerationRoutes(Api& api, Api::Post post, std::size_t preparing_threads);
-
-  // Waits for the requests that are being prepared and drops queued ones.
-  ~GenerationRoutes() = default;
+  // `api` outlives it; `post` is the one that it was given. `text_pool` must be stopped before this object ends.
+  GenerationRoutes(Api& api, Api::Post post, TextPool& text_pool);
   GenerationRoutes(const GenerationRoutes&) = delete;
   GenerationRoutes& operator=(const GenerationRoutes&) = delete;
 
@@ -41,7 +40,9 @@ class GenerationRoutes {
   std::mt19937_64 random_{std::random_device{}()};
   bool draining_ = false;
   std::unordered_set<std::shared_ptr<GenerationJob>> preparing_;
-  WorkPool pool_;  // last: its jobs use the members above
+  TextPool& text_pool_;
+  const FormattingThread formatting_;
+  WorkPool formatting_pool_;  // last: its jobs use the members above
 };
 
 }  // namespace slora

@@ -43,19 +43,27 @@ Json body_schema_of(Endpoint endpoint, std::span<const char* const> names, std::
 }  // namespace
 
 TokenizeRoutes::TokenizeRoutes(const RequestPreparer& preparer, const Tokenizer& tokenizer, std::int32_t vocabulary_size,
-                               std::int32_t max_model_len, AnswerPool::Post post)
+                               std::int32_t max_model_len, PostToIo post, TextPool& text_pool)
     : preparer_(preparer),
       tokenizer_(tokenizer),
       vocabulary_size_(vocabulary_size),
       max_model_len_(max_model_len),
-      pool_(std::move(post), 1) {}
+      post_(std::move(post)),
+      text_pool_(text_pool) {}
 
 void TokenizeRoutes::tokenize(const std::shared_ptr<Exchange>& exchange) {
-  pool_.answer_json(exchange, [this](std::string_view body) { return tokenize_now(body); });
+  answer(exchange, [this](std::string_view body) { return tokenize_now(body); });
 }
 
 void TokenizeRoutes::detokenize(const std::shared_ptr<Exchange>& exchange) {
-  pool_.answer_json(exchange, [this](std::string_view body) { return detokenize_now(body); });
+  answer(exchange, [this](std::string_view body) { return detokenize_now(body); });
+}
+
+void TokenizeRoutes::answer(const std::shared_ptr<Exchange>& exchange, AnswerWork work) {
+  const auto run = [this, client = exchange->request().client](std::size_t body_bytes, std::function<void()> job) {
+    return text_pool_.try_run(client, body_bytes, std::move(job));
+  };
+  answer_json_elsewhere(exchange, post_, run, std::move(work));
 }
 
 HttpResponse TokenizeRoutes::tokenize_now(std::string_view body) const {

@@ -6,18 +6,19 @@
 #include "api/request_preparer.h"
 #include "http/answer_pool.h"
 #include "http/small_body.h"
+#include "http/text_pool.h"
 #include "http/types.h"
 #include "text/tokenizer.h"
 
 namespace slora {
 
-// The endpoints that turn texts and conversations into tokens and back, as vLLM's do. The work has a thread of its own, so that counting
-// tokens does not delay generation; everything else happens on the I/O thread.
+// The endpoints that turn texts and conversations into tokens and back, as vLLM's do. The text threads do the work;
+// everything else happens on the I/O thread.
 class TokenizeRoutes {
  public:
-  // What it borrows outlives it.
+  // What it borrows outlives it; `text_pool` must be stopped before this object ends.
   TokenizeRoutes(const RequestPreparer& preparer, const Tokenizer& tokenizer, std::int32_t vocabulary_size, std::int32_t max_model_len,
-                 AnswerPool::Post post);
+                 PostToIo post, TextPool& text_pool);
 
   void tokenize(const std::shared_ptr<Exchange>& exchange);
   void detokenize(const std::shared_ptr<Exchange>& exchange);
@@ -27,7 +28,8 @@ class TokenizeRoutes {
   [[nodiscard]] static Json detokenize_schema(std::int32_t vocabulary_size);
 
  private:
-  // On the pool's thread.
+  void answer(const std::shared_ptr<Exchange>& exchange, AnswerWork work);
+  // On a text thread.
   [[nodiscard]] HttpResponse tokenize_now(std::string_view body) const;
   [[nodiscard]] HttpResponse detokenize_now(std::string_view body) const;
 
@@ -35,7 +37,8 @@ class TokenizeRoutes {
   const Tokenizer& tokenizer_;
   const std::int32_t vocabulary_size_;
   const std::int32_t max_model_len_;
-  AnswerPool pool_;  // last: its work uses the members above
+  const PostToIo post_;
+  TextPool& text_pool_;
 };
 
 }  // namespace slora
