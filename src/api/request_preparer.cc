@@ -100,18 +100,18 @@ RequestPreparer::RequestPreparer(std::vector<std::string> base_names, std::int32
                                  Generator& generator)
     : base_names_(std::move(base_names)), vocabulary_size_(vocabulary_size), text_(std::move(text)), generator_(generator) {}
 
-Result<PreparedRequest> RequestPreparer::prepare(Endpoint endpoint, std::string_view body) const {
-  return prepare_spec(parse_request(endpoint, body, vocabulary_size_));
+Result<PreparedRequest> RequestPreparer::prepare(Endpoint endpoint, std::string_view body, const ModelAccess& access) const {
+  return prepare_spec(parse_request(endpoint, body, vocabulary_size_), access);
 }
 
 Result<PreparedRequest> RequestPreparer::prepare_json(Endpoint endpoint, const Json& body) const {
   if (!is_text_utf8(body)) return error("invalid_request_error", "The body: expected texts in UTF-8");
-  return prepare_spec(read_request(endpoint, body, vocabulary_size_));
+  return prepare_spec(read_request(endpoint, body, vocabulary_size_), {});
 }
 
-Result<PreparedRequest> RequestPreparer::prepare_spec(Result<RequestSpec> spec) const {
+Result<PreparedRequest> RequestPreparer::prepare_spec(Result<RequestSpec> spec, const ModelAccess& access) const {
   if (!spec) return forward_error(spec);
-  Result<PreparedRequest> request = build(std::move(*spec), LongText::refused);
+  Result<PreparedRequest> request = build(std::move(*spec), LongText::refused, access);
   if (!request) return request;
   if (Status set = set_output_tokens(*request); !set) return forward_error(set);
   if (Status fitting = check_scores(*request); !fitting) return forward_error(fitting);
@@ -119,23 +119,23 @@ Result<PreparedRequest> RequestPreparer::prepare_spec(Result<RequestSpec> spec) 
   return request;
 }
 
-Result<PreparedRequest> RequestPreparer::read_prompts(Endpoint endpoint, const Json& body) const {
+Result<PreparedRequest> RequestPreparer::read_prompts(Endpoint endpoint, const Json& body, const ModelAccess& access) const {
   Result<RequestSpec> spec = read_request(endpoint, body, vocabulary_size_);
   if (!spec) return forward_error(spec);
-  return build(std::move(*spec), LongText::taken);
+  return build(std::move(*spec), LongText::taken, access);
 }
 
-Result<PreparedRequest> RequestPreparer::build(RequestSpec spec, LongText long_text) const {
+Result<PreparedRequest> RequestPreparer::build(RequestSpec spec, LongText long_text, const ModelAccess& access) const {
   PreparedRequest request;
   request.spec = std::move(spec);
   if (request.spec.priority != 0 && !generator_.follows_priority()) {
     return field_error("priority", "priority: expected 0, because this server does not run with --policy priority, found {}",
                        request.spec.priority);
   }
-  Result<std::string> name = name_of_model(request.spec);
+  Result<std::string> name = name_of_model(request.spec, access);
   if (!name) return forward_error(name);
   request.model_name = std::move(*name);
-  Result<std::shared_ptr<const AdapterVersion>> adapter = find_adapter(request.model_name);
+  Result<std::shared_ptr<const AdapterVersion>> adapter = find_adapter(request.model_name, access);
   if (!adapter) {
     adapter.error().param = request.spec.adapter.empty() ? "model" : request.spec.adapter_field;
     return forward_error(adapter);
@@ -147,8 +147,8 @@ Result<PreparedRequest> RequestPreparer::build(RequestSpec spec, LongText long_t
   return request;
 }
 
-Status RequestPreparer::check_model(const std::string& model) const {
-  Result<std::shared_ptr<const AdapterVersion>> adapter = find_adapter(model);
+Status RequestPreparer::check_model(const std::string& model, const ModelAccess& access) const {
+  Result<std::shared_ptr<const AdapterVersion>> adapter = find_adapter(model, access);
   if (adapter) return {};
   adapter.error().param = "model";
   return forward_error(adapter);
@@ -156,9 +156,12 @@ Status RequestPreparer::check_model(const std::string& model) const {
 
 bool RequestPreparer::is_base(const std::string& model) const { return std::ranges::find(base_names_, model) != base_names_.end(); }
 
-Result<std::string> RequestPreparer::name_of_model(const RequestSpec& spec) const {
+Result<std::string> RequestPreparer::name_of_model(const RequestSpec& spec, const ModelAccess& access) const {
   if (spec.adapter.empty()) return spec.model.empty() ? base_names_.front() : spec.model;
-  if (spec.endpoint == Endpoint::slora) return generator_.adapter_in_folder(spec.adapter).value_or(spec.adapter);
+  if (spec.endpoint == Endpoint::slora) {
+    std::optional<std::string> name = generator_.adapter_in_folder(spec.adapter);
+    return name && access.allows(*name) ? std::move(*name) : spec.adapter;
+  }
   if (!spec.model.empty() && !is_base(spec.model) && spec.model != spec.adapter) {
     return field_error(spec.adapter_field, "{}: model names {}, and this field {}", spec.adapter_field, quote(spec.model),
                        quote(spec.adapter));
@@ -166,9 +169,11 @@ Result<std::string> RequestPreparer::name_of_model(const RequestSpec& spec) cons
   return spec.adapter;
 }
 
-Result<std::shared_ptr<const AdapterVersion>> RequestPreparer::find_adapter(const std::string& model) const {
-  if (is_base(model)) return std::shared_ptr<const AdapterVersion>();
-  Result<std::shared_ptr<const AdapterVersion>> adapter = generator_.resolve(model);
+Result<std::shared_ptr<const AdapterVersion>> RequestPreparer::find_adapter(const std::string& model, const ModelAccess& access) const {
+  const bool is_allowed = access.allows(model);
+  if (is_allowed && is_base(model)) return std::shared_ptr<const AdapterVersion>();
+  // No adapter has an empty name: what is not allowed takes as long as what does not exist.
+  Result<std::shared_ptr<const AdapterVersion>> adapter = generator_.resolve(is_allowed ? model : std::string());
   if (adapter) {
     if (generator_.output_tokens_that_fit(0, adapter->get()) > 0) return adapter;
     Error refused{"E_TOO_LARGE",

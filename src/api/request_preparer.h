@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "api/generator.h"
+#include "api/model_access.h"
 #include "api/request_parser.h"
 #include "api/request_spec.h"
 #include "api/text_model.h"
@@ -37,21 +38,22 @@ class RequestPreparer {
   RequestPreparer(std::vector<std::string> base_names, std::int32_t vocabulary_size, std::shared_ptr<const TextModel> text,
                   Generator& generator);
 
-  [[nodiscard]] Result<PreparedRequest> prepare(Endpoint endpoint, std::string_view body) const;
+  // A model that the caller has no access to does not exist for it, here as below.
+  [[nodiscard]] Result<PreparedRequest> prepare(Endpoint endpoint, std::string_view body, const ModelAccess& access = {}) const;
   // The same from a body that is JSON already. Its texts are checked to be UTF-8.
   [[nodiscard]] Result<PreparedRequest> prepare_json(Endpoint endpoint, const Json& body) const;
   // Only reads and tokenises the prompts, whether or not they fit into the context: for clients that count tokens.
-  [[nodiscard]] Result<PreparedRequest> read_prompts(Endpoint endpoint, const Json& body) const;
+  [[nodiscard]] Result<PreparedRequest> read_prompts(Endpoint endpoint, const Json& body, const ModelAccess& access = {}) const;
   // Whether requests may name this model.
-  [[nodiscard]] Status check_model(const std::string& model) const;
+  [[nodiscard]] Status check_model(const std::string& model, const ModelAccess& access = {}) const;
 
  private:
   [[nodiscard]] bool is_base(const std::string& model) const;
-  [[nodiscard]] Result<std::string> name_of_model(const RequestSpec& spec) const;
-  [[nodiscard]] Result<std::shared_ptr<const AdapterVersion>> find_adapter(const std::string& model) const;
+  [[nodiscard]] Result<std::string> name_of_model(const RequestSpec& spec, const ModelAccess& access) const;
+  [[nodiscard]] Result<std::shared_ptr<const AdapterVersion>> find_adapter(const std::string& model, const ModelAccess& access) const;
   enum class LongText : std::uint8_t { refused, taken };
-  [[nodiscard]] Result<PreparedRequest> build(RequestSpec spec, LongText long_text) const;
-  [[nodiscard]] Result<PreparedRequest> prepare_spec(Result<RequestSpec> spec) const;
+  [[nodiscard]] Result<PreparedRequest> build(RequestSpec spec, LongText long_text, const ModelAccess& access) const;
+  [[nodiscard]] Result<PreparedRequest> prepare_spec(Result<RequestSpec> spec, const ModelAccess& access) const;
   [[nodiscard]] Status add_prompts(PreparedRequest& request, LongText long_text) const;
   [[nodiscard]] Status add_conversation(PreparedRequest& request, LongText long_text) const;
   struct Tokens {

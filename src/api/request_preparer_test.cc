@@ -55,6 +55,22 @@ TEST_F(RequestPreparerTest, FindsTheModelByAnyOfItsNames) {
   EXPECT_EQ(complete(R"("model":"broken")").error().message, "rank 0");
 }
 
+TEST_F(RequestPreparerTest, HidesModelsThatTheCallerHasNoAccessTo) {
+  const ModelAccess access({"fine"});
+  const auto prepared = [&](const std::string& model) {
+    return preparer->prepare(Endpoint::completions, R"({"prompt":[10])" + model + "}", access);
+  };
+  EXPECT_NE(prepared(R"(,"model":"fine")")->adapter, nullptr);
+  EXPECT_NE(prepared(R"(,"lora_path":"fine")")->adapter, nullptr);
+  for (const char* model : {"", R"(,"model":"base")", R"(,"model":"also")", R"(,"model":"broken")", R"(,"model":"nobody")"}) {
+    EXPECT_EQ(refusal_of(prepared(model)), "model_not_found model") << model;
+  }
+  std::string hidden = preparer->prepare(Endpoint::completions, R"({"prompt":[10],"model":"broken"})", access).error().message;
+  hidden.replace(hidden.find("broken"), 6, "nobody");
+  EXPECT_EQ(hidden, preparer->prepare(Endpoint::completions, R"({"prompt":[10],"model":"nobody"})", access).error().message);
+  EXPECT_EQ(preparer->check_model("broken", access).error().code, "model_not_found");
+}
+
 TEST_F(RequestPreparerTest, RefusesPrioritiesThatThePolicyDoesNotFollow) {
   EXPECT_EQ(complete(R"("priority":0)")->spec.priority, 0);
   EXPECT_EQ(refusal_of(complete(R"("priority":-1)")), "invalid_request_error priority");

@@ -33,6 +33,7 @@ struct ServeArguments {
   std::uint16_t port = 8000;
   std::vector<std::string> api_keys;
   std::vector<std::string> admin_api_keys;
+  std::string api_key_file;
   bool prefault_pool = false;
   int drain_seconds = 30;
   int watch_seconds = 0;  // 0: --adapters is read once

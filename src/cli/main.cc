@@ -80,6 +80,10 @@ CLI::App* add_serve(CLI::App& app, ServeArguments& arguments) {
                    "everybody on this machine may")
       ->type_name("KEY")
       ->envname("SLORA_ADMIN_API_KEY");
+  command
+      ->add_option("--api-key-file", arguments.api_key_file,
+                   "JSON file of more keys, as SHA-256, with their tenants and the models they may use; read again when it changes")
+      ->type_name("FILE");
   command->add_flag(
       "--prefault-pool", arguments.prefault_pool,
       "Take the pool's memory from the system at the start instead of at first use: the start takes longer, the first prompts "

@@ -56,8 +56,9 @@ int run_serve(const ServeArguments& arguments) {
   options.http.limits.connections_max = connections_allowed(options.http.limits.connections_max);
   options.model_names = {model_names_of(arguments.model), std::max<std::size_t>(1, arguments.model.served_model_names.size())};
   options.watch_interval = std::chrono::seconds(arguments.watch_seconds);
-  options.api_keys = arguments.api_keys;
-  options.admin_api_keys = arguments.admin_api_keys;
+  options.keys.user_keys = arguments.api_keys;
+  options.keys.admin_keys = arguments.admin_api_keys;
+  if (!arguments.api_key_file.empty()) options.keys.file = arguments.api_key_file;
   if (!arguments.model.chat_template.empty()) options.chat_template_file = arguments.model.chat_template;
   options.drain_time = std::chrono::seconds(arguments.drain_seconds);
 
@@ -69,8 +70,7 @@ int run_serve(const ServeArguments& arguments) {
     const std::string model = example_model(runtime, options.model_names.all.front());
     for (const std::string& line : runtime.summary()) fmt::print("{}\n", line);
     fmt::print("listening on {}\n", ready.url);
-    const bool needs_key = !arguments.api_keys.empty() || !arguments.admin_api_keys.empty();
-    fmt::print("try: {}\n", example_call(ready, model, needs_key ? "YOUR_KEY" : ""));
+    fmt::print("try: {}\n", example_call(ready, model, options.keys.has_keys() ? "YOUR_KEY" : ""));
     std::fflush(stdout);
   };
   const Result<int> exit_code = run_api_server(options, std::move(*runtime_options));

@@ -1,10 +1,12 @@
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "api/model_access.h"
 #include "base/ids.h"
 #include "base/result.h"
 #include "formats/sha256.h"
@@ -14,21 +16,42 @@ namespace slora {
 // Who may use a route: anybody, the holder of a key, or the operator.
 enum class Role : std::uint8_t { open, user, admin };
 
-// The keys that `--api-key` and `--admin-api-key` gave. Without any, the server is bound to loopback and everybody is the operator. Holds
-// digests, not keys. Constant after construction; any thread.
+// Whom a request comes from.
+struct Caller {
+  TenantId tenant;
+  std::shared_ptr<const ModelAccess> access;  // never null; shared by a key and the requests that it admitted
+};
+
+// One key as its digest: the key itself is not kept.
+struct ApiKey {
+  Sha256Digest digest;
+  Role role = Role::user;  // not `open`
+  Caller caller;
+};
+
+[[nodiscard]] Sha256Digest digest_of_key(std::string_view key);
+
+// Whether requests need a key where their route is not open.
+enum class KeyNeed : std::uint8_t { none, needed };
+
+// The keys of a server. Without any need of them the server is bound to loopback and everybody is the operator. Constant after
+// construction; any thread.
 class ApiKeys {
  public:
-  ApiKeys(std::span<const std::string> user_keys, std::span<const std::string> admin_keys);
+  ApiKeys(KeyNeed need, std::vector<ApiKey> keys);
 
-  // The tenant that this Authorization header belongs to; "invalid_api_key", or "not_permitted" when the route needs another key. User keys
-  // are tenants 1, 2, ... in the order they were given; on open routes, for admin keys, and without any keys the tenant is the operator.
-  // Takes constant time whichever key matches. Without keys, admin routes require a Host header that names this machine, which defends
-  // against DNS rebinding.
-  [[nodiscard]] Result<TenantId> admit(Role role, std::string_view authorization, std::string_view host_header) const;
+  // Whom this Authorization header belongs to; "invalid_api_key", or "not_permitted" when the route needs another key. On open routes, for
+  // admin keys, and where no key is needed the tenant is the operator. Where no key is needed,
+  // admin routes require a Host header that names this machine, which defends against DNS rebinding.
+  [[nodiscard]] Result<Caller> admit(Role role, std::string_view authorization, std::string_view host_header) const;
 
  private:
-  std::vector<Sha256Digest> user_digests_, admin_digests_;
+  KeyNeed need_;
+  std::vector<ApiKey> keys_;  // by digest; of one key's several entries the operator's first
 };
+
+// Those of `--api-key`, tenants 1, 2, ... in the order they were given, and of `--admin-api-key`.
+[[nodiscard]] std::vector<ApiKey> keys_of_options(std::span<const std::string> user_keys, std::span<const std::string> admin_keys);
 
 // Whether requests to this address can come from other machines.
 [[nodiscard]] bool is_loopback_host(std::string_view host);

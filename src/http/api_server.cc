@@ -12,11 +12,10 @@ namespace slora {
 namespace {
 
 Status check_exposure(const ApiServerOptions& options) {
-  for (const auto& [option, keys] : {std::pair{"--api-key", &options.api_keys}, {"--admin-api-key", &options.admin_api_keys}}) {
+  for (const auto& [option, keys] : {std::pair{"--api-key", &options.keys.user_keys}, {"--admin-api-key", &options.keys.admin_keys}}) {
     if (std::ranges::find(*keys, "") != keys->end()) return error("bad_api_key", "{}: expected a key, found nothing", option);
   }
-  const bool has_keys = !options.api_keys.empty() || !options.admin_api_keys.empty();
-  if (is_loopback_host(options.http.host) || has_keys) return {};
+  if (is_loopback_host(options.http.host) || options.keys.has_keys()) return {};
   return error(
       "needs_api_key",
       "--host {} lets other machines in, and without --api-key any of them could use the server. Give --api-key KEY (clients send it as "
@@ -103,6 +102,8 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
   Result<std::unique_ptr<HttpServer>> listening = HttpServer::listen(options.http);
   if (!listening) return forward_error(listening);
   HttpServer& http = **listening;
+  Result<std::unique_ptr<KeyRing>> keys = KeyRing::create(options.keys);
+  if (!keys) return forward_error(keys);
   const auto post = [&](std::function<void()> work) { http.post(std::move(work)); };
   const std::string model_path = runtime_options.model_folder.string();
   const std::vector<std::string> roots = roots_of(runtime_options);
@@ -125,16 +126,16 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
   TokenizeRoutes tokenize(api.preparer(), api.text().tokenizer(), vocabulary_size, runtime.max_model_len(), post, text_pool);
   StatusRoutes status(options.model_names, runtime, api.jobs(), [&] { return generation.preparing_count() + api.jobs().request_count(); });
   InfoRoutes info(names.front(), model_path, runtime, post);
-  AdapterRoutes adapters(runtime.adapters(), {names, roots, scheduler.page_count - 1, options.watch_interval}, post,
-                         [&](std::chrono::milliseconds delay, std::function<void()> work) { http.post_after(delay, std::move(work)); });
+  const auto post_after = [&](std::chrono::milliseconds delay, std::function<void()> work) { http.post_after(delay, std::move(work)); };
+  AdapterRoutes adapters(runtime.adapters(), {names, roots, scheduler.page_count - 1, options.watch_interval}, post, post_after);
   const RouteTable routes = make_routes({generation, tokenize, status, info, adapters}, vocabulary_size);
-  const ApiKeys keys(options.api_keys, options.admin_api_keys);
+  (*keys)->watch(post, post_after);
   Drain drain(http, runtime.engine(), generation, status, api.jobs(), options.drain_time);
 
   // Posted, so that it is called when the signal handlers are already installed.
   http.post([&] { options.on_ready({url_of(options.http.host, http.port()), !api.text().chat_refusal()}, runtime); });
   http.run(
-      routes, keys, [&](std::string_view path, int status_code) { count_response(runtime.metrics(), path, status_code); },
+      routes, **keys, [&](std::string_view path, int status_code) { count_response(runtime.metrics(), path, status_code); },
       [&] { drain.on_signal(); });
   text_pool.stop();  // its jobs use the routes, which end before it
   return drain.exit_code();

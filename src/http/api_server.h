@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "engine/runtime.h"
+#include "http/key_ring.h"
 #include "http/server.h"
 #include "http/status_routes.h"
 
@@ -21,8 +22,7 @@ struct Ready {
 struct ApiServerOptions {
   HttpServerOptions http;
   ModelNames model_names;
-  std::vector<std::string> api_keys;
-  std::vector<std::string> admin_api_keys;
+  KeyOptions keys;
   std::optional<std::filesystem::path> chat_template_file;
   std::chrono::seconds watch_interval{0};  // how often --adapters is scanned for new and removed folders; 0: never
   std::chrono::seconds drain_time{30};

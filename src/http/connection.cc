@@ -99,7 +99,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   }
   [[nodiscard]] std::string_view buffered() const { return {static_cast<const char*>(buffer_.data().data()), buffer_.size()}; }
 
-  [[nodiscard]] ClientId client() const { return tenant_ == TenantId{} ? keyless_client_ : ClientId{tenant_.value}; }
+  [[nodiscard]] ClientId client() const { return caller_.tenant == TenantId{} ? keyless_client_ : ClientId{caller_.tenant.value}; }
 
   HttpConnections& shared_;
   const ClientId keyless_client_;  // of this connection
@@ -113,7 +113,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   bool is_http_1_1_ = false;
   TimePoint probe_at_ = TimePoint::max();  // when a client that sends nothing more is next asked whether it is there
   std::chrono::seconds probe_pause_ = kFirstProbePause;
-  TenantId tenant_;  // who sent it, once it is known
+  Caller caller_;  // who sent it, once it is known
 };
 
 asio::awaitable<void> HttpConnection::serve([[maybe_unused]] std::shared_ptr<HttpConnection> self) {
@@ -172,8 +172,9 @@ asio::awaitable<ConnectionUse> HttpConnection::serve_request() {
                       .content_type = field(http::field::content_type),
                       .request_id = clean_request_id({request_id.data(), request_id.size()}),
                       .body = std::move(decoder.body()),
-                      .tenant = tenant_,
-                      .client = client()};
+                      .tenant = caller_.tenant,
+                      .client = client(),
+                      .access = caller_.access};
   const BodyForm stream_form = is_http_1_1_ ? BodyForm::chunked : BodyForm::until_close;
   const BodyForm form = is_head_ ? BodyForm::left_out : stream_form;
   // Shared with the handler: either may release it first.
@@ -273,10 +274,9 @@ Result<const Route*> HttpConnection::find_route(const Parser& parser) {
   if (!route) return route;
   const auto authorization = head[http::field::authorization];
   const auto host = head[http::field::host];
-  const Result<TenantId> tenant =
-      shared_.keys->admit((*route)->role, {authorization.data(), authorization.size()}, {host.data(), host.size()});
-  if (!tenant) return tl::unexpected(tenant.error());
-  tenant_ = *tenant;
+  Result<Caller> caller = shared_.keys->admit((*route)->role, {authorization.data(), authorization.size()}, {host.data(), host.size()});
+  if (!caller) return forward_error(caller);
+  caller_ = std::move(*caller);
   return route;
 }
 

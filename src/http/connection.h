@@ -8,6 +8,7 @@
 #include <unordered_set>
 #include <utility>  // Boost 1.74's coroutines use std::exchange without it
 
+#include "http/key_ring.h"
 #include "http/limits.h"
 #include "http/routes.h"
 
@@ -21,7 +22,7 @@ struct HttpConnections {
 
   const HttpLimits limits;
   const RouteTable* routes = nullptr;
-  const ApiKeys* keys = nullptr;
+  const KeyRing* keys = nullptr;
   std::function<void(std::string_view path, int status)> on_response;
 
   std::unordered_set<HttpConnection*> all;  // each adds and removes itself

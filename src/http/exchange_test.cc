@@ -11,8 +11,8 @@ using ::testing::HasSubstr;
 
 struct HttpExchangeTest : ::testing::Test {
   std::unique_ptr<HttpExchange> make(BodyForm form = BodyForm::chunked) {
-    return std::make_unique<HttpExchange>(HttpRequest{"POST", "/p", {}, {}, {}, {}, {}, {}}, BodyReservation::try_take(shared, 10), form,
-                                          shared, [this] { ++wakes; });
+    return std::make_unique<HttpExchange>(HttpRequest{"POST", "/p", {}, {}, {}, {}, {}, {}, {}}, BodyReservation::try_take(shared, 10),
+                                          form, shared, [this] { ++wakes; });
   }
 
   HttpConnections shared{HttpLimits{.bodies_bytes_max = 25, .unsent_bytes_max = 1000}};

@@ -35,14 +35,14 @@ void GenerationRoutes::generate(Endpoint endpoint, const std::shared_ptr<Exchang
   // The job is moved back, never copied: its last reference must be released on the I/O thread.
   std::string body = exchange->take_body();
   const std::size_t body_bytes = body.size();
-  const bool taken =
-      text_pool_.try_run(exchange->request().client, body_bytes, [this, endpoint, job = job, body = std::move(body)]() mutable {
-        Result<PreparedRequest> prepared = api_.preparer().prepare(endpoint, body);
-        post_([this, job = std::move(job), prepared = std::move(prepared)]() mutable {
-          preparing_.erase(job);
-          job->start(std::move(prepared));
-        });
-      });
+  const bool taken = text_pool_.try_run(exchange->request().client, body_bytes,
+                                        [this, endpoint, job = job, access = exchange->request().access, body = std::move(body)]() mutable {
+                                          Result<PreparedRequest> prepared = api_.preparer().prepare(endpoint, body, *access);
+                                          post_([this, job = std::move(job), prepared = std::move(prepared)]() mutable {
+                                            preparing_.erase(job);
+                                            job->start(std::move(prepared));
+                                          });
+                                        });
   if (taken) preparing_.insert(job);
   if (!taken) job->fail({"queue_full", "Too many requests wait to be read; try again soon.", {}});
 }

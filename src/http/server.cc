@@ -111,7 +111,7 @@ void HttpServer::post_after(std::chrono::milliseconds delay, std::function<void(
   });
 }
 
-void HttpServer::run(const RouteTable& routes, const ApiKeys& keys, OnResponse on_response, std::function<void()> on_signal) {
+void HttpServer::run(const RouteTable& routes, const KeyRing& keys, OnResponse on_response, std::function<void()> on_signal) {
   std::signal(SIGPIPE, SIG_IGN);
   state_->shared.routes = &routes;
   state_->shared.keys = &keys;

@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "base/result.h"
-#include "http/api_keys.h"
+#include "http/key_ring.h"
 #include "http/limits.h"
 #include "http/routes.h"
 
@@ -39,7 +39,7 @@ class HttpServer {
   void post_after(std::chrono::milliseconds delay, std::function<void()> work);
 
   // Serves until stop(). `routes` and `keys` outlive it. `on_signal` is called for every SIGTERM and SIGINT.
-  void run(const RouteTable& routes, const ApiKeys& keys, OnResponse on_response, std::function<void()> on_signal);
+  void run(const RouteTable& routes, const KeyRing& keys, OnResponse on_response, std::function<void()> on_signal);
   void stop();
 
   // From now on answers close their connections, and idle ones are closed. New requests are still read, so that they can be refused with an

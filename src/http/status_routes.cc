@@ -7,6 +7,7 @@
 #include <chrono>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "api/json_text.h"
 #include "formats/json.h"
@@ -73,15 +74,16 @@ void StatusRoutes::append_model(std::string& out, std::string_view name, std::st
 }
 
 void StatusRoutes::models(const std::shared_ptr<Exchange>& exchange) const {
+  const ModelAccess& access = *exchange->request().access;
   std::string out = R"({"object":"list","data":[)";
-  for (std::size_t i = 0; i < names_.listed_count; ++i) {
-    if (i != 0) out += ",";
-    append_model(out, names_.all[i], {});
-  }
+  auto append = [&, is_first = true](std::string_view name, std::string_view parent) mutable {
+    if (!access.allows(name)) return;
+    if (!std::exchange(is_first, false)) out += ",";
+    append_model(out, name, parent);
+  };
+  for (std::size_t i = 0; i < names_.listed_count; ++i) append(names_.all[i], {});
   for (const AdapterListing& adapter : runtime_.adapters().list()) {
-    if (adapter.refused || is_base(adapter.name)) continue;
-    out += ",";
-    append_model(out, adapter.name, names_.all.front());
+    if (!adapter.refused && !is_base(adapter.name)) append(adapter.name, names_.all.front());
   }
   out += "]}";
   exchange->respond(json_response(std::move(out)));
@@ -90,11 +92,12 @@ void StatusRoutes::models(const std::shared_ptr<Exchange>& exchange) const {
 void StatusRoutes::model(const std::shared_ptr<Exchange>& exchange) const {
   const std::string name = percent_decoded(exchange->request().path_rest).value_or("");
   std::string out;
-  if (is_base(name)) {
+  const bool is_allowed = exchange->request().access->allows(name);
+  if (is_allowed && is_base(name)) {
     append_model(out, name, {});
     return exchange->respond(json_response(std::move(out)));
   }
-  const std::optional<AdapterListing> adapter = runtime_.adapters().find(name);
+  const std::optional<AdapterListing> adapter = runtime_.adapters().find(is_allowed ? name : std::string());
   if (!adapter) {
     const std::string message =
         fmt::format("The model {} does not exist. GET /v1/models lists the base model and its adapters.", quote(name));

@@ -52,11 +52,11 @@ TokenizeRoutes::TokenizeRoutes(const RequestPreparer& preparer, const Tokenizer&
       text_pool_(text_pool) {}
 
 void TokenizeRoutes::tokenize(const std::shared_ptr<Exchange>& exchange) {
-  answer(exchange, [this](std::string_view body) { return tokenize_now(body); });
+  answer(exchange, [this, access = exchange->request().access](std::string_view body) { return tokenize_now(body, *access); });
 }
 
 void TokenizeRoutes::detokenize(const std::shared_ptr<Exchange>& exchange) {
-  answer(exchange, [this](std::string_view body) { return detokenize_now(body); });
+  answer(exchange, [this, access = exchange->request().access](std::string_view body) { return detokenize_now(body, *access); });
 }
 
 void TokenizeRoutes::answer(const std::shared_ptr<Exchange>& exchange, AnswerWork work) {
@@ -66,7 +66,7 @@ void TokenizeRoutes::answer(const std::shared_ptr<Exchange>& exchange, AnswerWor
   answer_json_elsewhere(exchange, post_, run, std::move(work));
 }
 
-HttpResponse TokenizeRoutes::tokenize_now(std::string_view body) const {
+HttpResponse TokenizeRoutes::tokenize_now(std::string_view body, const ModelAccess& access) const {
   const Result<Json> own = parse_small_body({&kReturnTokenStrs, 1}, body, vocabulary_size_);
   if (!own) return error_response(own.error());
   const Json whole = Json::parse(body);
@@ -75,7 +75,7 @@ HttpResponse TokenizeRoutes::tokenize_now(std::string_view body) const {
   for (const char* name : is_chat ? std::span<const char* const>(kConversationFields) : kPromptFields) {
     if (const Json* member = find_member(whole, name)) prompt[name] = *member;
   }
-  const Result<PreparedRequest> request = preparer_.read_prompts(is_chat ? Endpoint::chat : Endpoint::completions, prompt);
+  const Result<PreparedRequest> request = preparer_.read_prompts(is_chat ? Endpoint::chat : Endpoint::completions, prompt, access);
   if (!request) return error_response(request.error());
   if (!is_chat && !whole["prompt"].is_string()) return error_response(expected_at("prompt", "a string", whole["prompt"]).value());
 
@@ -97,11 +97,11 @@ HttpResponse TokenizeRoutes::tokenize_now(std::string_view body) const {
   return response;
 }
 
-HttpResponse TokenizeRoutes::detokenize_now(std::string_view body) const {
+HttpResponse TokenizeRoutes::detokenize_now(std::string_view body, const ModelAccess& access) const {
   const Result<Json> given = parse_small_body(kDetokenizeFields, body, vocabulary_size_);
   if (!given) return error_response(given.error());
   if (const Json* model = find_member(*given, "model")) {
-    if (const Status known = preparer_.check_model(model->get<std::string>()); !known) return error_response(known.error());
+    if (const Status known = preparer_.check_model(model->get<std::string>(), access); !known) return error_response(known.error());
   }
   const auto tokens = given->at("tokens").get<std::vector<TokenId>>();
   HttpResponse response;

@@ -30,8 +30,8 @@ class TokenizeRoutes {
  private:
   void answer(const std::shared_ptr<Exchange>& exchange, AnswerWork work);
   // On a text thread.
-  [[nodiscard]] HttpResponse tokenize_now(std::string_view body) const;
-  [[nodiscard]] HttpResponse detokenize_now(std::string_view body) const;
+  [[nodiscard]] HttpResponse tokenize_now(std::string_view body, const ModelAccess& access) const;
+  [[nodiscard]] HttpResponse detokenize_now(std::string_view body, const ModelAccess& access) const;
 
   const RequestPreparer& preparer_;
   const Tokenizer& tokenizer_;

@@ -1,10 +1,12 @@
 #pragma once
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "api/model_access.h"
 #include "base/ids.h"
 
 namespace slora {
@@ -18,8 +20,9 @@ struct HttpRequest {
   std::string content_type;
   std::string request_id;  // the client's x-request-id, cleaned; a label to echo, never a key
   std::string body;
-  TenantId tenant;  // whose key it brought; the operator's where there are none
-  ClientId client;  // the tenant of its key, or its connection
+  TenantId tenant;                            // whose key it brought; the operator's where there are none
+  ClientId client;                            // the tenant of its key, or its connection
+  std::shared_ptr<const ModelAccess> access;  // of its key; never null
 };
 
 struct HttpResponse {

@@ -1,0 +1,59 @@
+#pragma once
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "http/answer_pool.h"
+#include "http/api_keys.h"
+#include "http/key_file.h"
+
+namespace slora {
+
+struct KeyOptions {
+  std::vector<std::string> user_keys, admin_keys;
+  std::optional<std::filesystem::path> file;  // more keys (key_file.h); read again when it changes
+
+  [[nodiscard]] bool has_keys() const { return !user_keys.empty() || !admin_keys.empty() || file.has_value(); }
+};
+
+// The keys that are valid now. A change of the key file counts within a second, for the next request of a connection too; while the file
+// can't be read or is not valid, the keys that it had last stay valid and the log says why. Used on the I/O thread; the file is read on a
+// thread of its own.
+class KeyRing {
+ public:
+  using PostAfter = std::function<void(std::chrono::milliseconds, std::function<void()>)>;
+
+  // "bad_key_file" when the file can't be read or is not valid.
+  [[nodiscard]] static Result<std::unique_ptr<KeyRing>> create(KeyOptions options);
+
+  // As ApiKeys::admit.
+  [[nodiscard]] Result<Caller> admit(Role role, std::string_view authorization, std::string_view host_header) const {
+    return keys_.admit(role, authorization, host_header);
+  }
+
+  // Looks at the file from now on. `post` and `post_after` run work on the I/O thread; the latter after a delay.
+  void watch(AnswerPool::Post post, PostAfter post_after);
+  // Takes what the file says now, given by whoever read it.
+  void take_file(const Result<std::string>& text);
+
+ private:
+  explicit KeyRing(KeyOptions options);
+
+  [[nodiscard]] Status take_text(const std::string& text);
+  void read_later();
+
+  const KeyOptions options_;
+  TenantNumbers tenants_;
+  ApiKeys keys_;
+  std::string text_;       // the file's when it was read last
+  std::string complaint_;  // logged last, not to repeat it
+  PostAfter post_after_;
+  std::unique_ptr<AnswerPool> pool_;  // last: its work uses the members above. Null until watch()
+};
+
+}  // namespace slora
