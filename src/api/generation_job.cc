@@ -52,6 +52,7 @@ Status GenerationJob::submit_all() {
     GenerationRequest sequence;
     sequence.id = choice.sequence;
     sequence.tenant = origin_.tenant;
+    sequence.client = origin_.client;
     sequence.priority = request.spec.priority;
     sequence.prompt = prompt.tokens;
     sequence.output_tokens_max = prompt.output_tokens_max;

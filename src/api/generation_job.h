@@ -29,6 +29,7 @@ struct JobServices {
 // Where a request comes from.
 struct JobOrigin {
   TenantId tenant;
+  ClientId client;
   std::uint64_t random = 0;  // makes the seed where the client gave none
 };
 

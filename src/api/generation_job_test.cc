@@ -187,6 +187,15 @@ TEST_F(GenerationJobTest, ASinkThatCancelsInAPartReceivesNothingMore) {
   }
 }
 
+TEST_F(GenerationJobTest, EverySequenceIsCountedForTheClientThatAskedForIt) {
+  complete(R"("n":3)");
+  ASSERT_EQ(generator.submitted.size(), 3u);
+  for (const GenerationRequest& sequence : generator.submitted) {
+    EXPECT_EQ(sequence.tenant, TenantId{2});
+    EXPECT_EQ(sequence.client, ClientId{5});
+  }
+}
+
 TEST_F(GenerationJobTest, AClientThatLeftBeforeItsRequestWasReadCostsNothing) {
   const auto job = make_job();
   job->cancel();

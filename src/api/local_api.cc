@@ -50,7 +50,7 @@ void LocalApi::answer(Endpoint endpoint, const Json& request, AnswerSink& sink) 
 }
 
 std::shared_ptr<GenerationJob> LocalApi::start(Endpoint endpoint, const Json& request, std::shared_ptr<AnswerSink> sink) {
-  std::shared_ptr<GenerationJob> job = api_->make_job(std::move(sink), {{}, random_()});
+  std::shared_ptr<GenerationJob> job = api_->make_job(std::move(sink), {.tenant = {}, .client = {}, .random = random_()});
   job->start(api_->preparer().prepare_json(endpoint, request));
   return job;
 }

@@ -20,6 +20,7 @@ class AdapterVersion;
 struct GenerationRequest {
   SequenceId id;
   TenantId tenant;
+  ClientId client;
   std::int32_t priority = 0;
   SharedTokens prompt;  // [1..]
   std::int32_t output_tokens_max = 1;

@@ -29,14 +29,15 @@ void GenerationRoutes::generate(Endpoint endpoint, const std::shared_ptr<Exchang
 
   const std::uint64_t random = random_();
   const auto writer = std::make_shared<AnswerWriter>(exchange, random);  // shared as the job's constructor says
-  const auto job = api_.make_job(writer, {exchange->request().tenant, random});
+  const HttpRequest& request = exchange->request();
+  const auto job = api_.make_job(writer, {.tenant = request.tenant, .client = request.client, .random = random});
   writer->use_thread(formatting_, job);
   exchange->on_gone([job] { job->cancel(); });
   // The job is moved back, never copied: its last reference must be released on the I/O thread.
   std::string body = exchange->take_body();
   const std::size_t body_bytes = body.size();
-  const bool taken = text_pool_.try_run(exchange->request().client, body_bytes,
-                                        [this, endpoint, job = job, access = exchange->request().access, body = std::move(body)]() mutable {
+  const bool taken = text_pool_.try_run(request.client, body_bytes,
+                                        [this, endpoint, job = job, access = request.access, body = std::move(body)]() mutable {
                                           Result<PreparedRequest> prepared = api_.preparer().prepare(endpoint, body, *access);
                                           post_([this, job = std::move(job), prepared = std::move(prepared)]() mutable {
                                             preparing_.erase(job);

@@ -79,6 +79,7 @@ SequenceView Scheduler::make_view(const Sequence& sequence) const {
   const std::uint32_t pages_max = worst_pages(sequence);
   SequenceView view{.id = request.id,
                     .tenant = request.tenant,
+                    .client = request.client,
                     .adapter = request.adapter,
                     .priority = request.priority,
                     .arrival = request.arrival,
@@ -190,7 +191,7 @@ void Scheduler::begin_load(const Sequence& sequence, PageList pages) {
   memory_.adapters().begin_load(sequence.request.adapter, std::move(pages));
   ++totals_.adapter_loads;
   const SequenceRequest& request = sequence.request;
-  policy_.add_charge({.id = request.id, .tenant = request.tenant, .adapter = request.adapter, .adapter_pages = request.adapter_page_count});
+  policy_.add_charge({.id = request.id, .client = request.client, .adapter = request.adapter, .adapter_pages = request.adapter_page_count});
 }
 
 void Scheduler::release(Sequence& sequence) {

@@ -16,6 +16,7 @@ namespace slora {
 struct SequenceView {
   SequenceId id;
   TenantId tenant;
+  ClientId client;
   AdapterId adapter;
   std::int32_t priority = 0;  // lower is served earlier, by a policy that follows priorities
   Timestamp arrival{};
@@ -63,7 +64,7 @@ struct StepDecision {
 // Service that a sequence got, or that was spent on it. Each event is reported once; what is zero did not happen.
 struct ServiceCharge {
   SequenceId id;
-  TenantId tenant;
+  ClientId client;
   AdapterId adapter;
   std::int32_t prompt_tokens = 0;  // of the prompt, computed for it for the first time; also if they were cached before it was preempted
   std::int32_t recomputed_tokens = 0;  // of prompt and output, computed for it before and lost by preemption

@@ -16,7 +16,8 @@ enum class PromptUse : std::uint8_t { continued, scored };
 // What the scheduler needs to know of one token stream. Built by the engine, const afterwards.
 struct SequenceRequest {
   SequenceId id;
-  TenantId tenant;            // is charged; only its own cached prefixes are read
+  TenantId tenant;            // only its own cached prefixes are read
+  ClientId client;            // is charged
   std::int32_t priority = 0;  // lower is served earlier, by a policy that follows priorities (Policy::follows_priority)
   Timestamp arrival{};
   Timestamp deadline = kNoDeadline;  // of its first token; only policies look at it

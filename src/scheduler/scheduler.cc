@@ -234,7 +234,8 @@ void Scheduler::charge_span(Sequence& sequence, std::int32_t begin, std::int32_t
   const std::int32_t prompt = prompt_end - begin - prompt_again;
   const std::int32_t recomputed = prompt_again + sequence.computed.add(prompt_end, end);
   if (recomputed == 0 && prompt == 0) return;
-  policy_.add_charge({request.id, request.tenant, request.adapter, prompt, recomputed, 0, 0, std::nullopt});
+  policy_.add_charge(
+      {.id = request.id, .client = request.client, .adapter = request.adapter, .prompt_tokens = prompt, .recomputed_tokens = recomputed});
 }
 
 void Scheduler::commit(const StepPlan& plan, const StepResult& result, std::vector<SequenceEnd>& ended) {
@@ -259,7 +260,7 @@ void Scheduler::settle(Sequence& sequence, const PlannedSpan& span, const StepRe
     if (outcome != RowOutcome::failed) {
       sequence.tokens.push_back(row.token);
       const SequenceRequest& request = sequence.request;
-      policy_.add_charge({.id = request.id, .tenant = request.tenant, .adapter = request.adapter, .output_tokens = 1});
+      policy_.add_charge({.id = request.id, .client = request.client, .adapter = request.adapter, .output_tokens = 1});
     }
   }
   if (outcome == RowOutcome::failed) {
@@ -311,7 +312,7 @@ void Scheduler::end(Sequence& sequence, EndReason reason) {
 void Scheduler::forget(Sequence& sequence, EndReason reason) {
   const SequenceRequest& request = sequence.request;
   const SequenceId id = request.id;
-  policy_.add_charge({.id = id, .tenant = request.tenant, .adapter = request.adapter, .end = reason});
+  policy_.add_charge({.id = id, .client = request.client, .adapter = request.adapter, .end = reason});
   ended_.push_back({id, reason});
   sequences_.erase(id);
 }

@@ -200,7 +200,7 @@ TEST_F(SchedulerPolicyTest, ChargesEverythingOnce) {
   SchedulerOptions options = small_options();
   start(options);
   SequenceRequest first = Play::request(1, std::vector<TokenId>(8, 3), 40);
-  first.tenant = TenantId{7};
+  first.client = ClientId{7};
   ASSERT_TRUE(play->add(first));
   ASSERT_TRUE(play->add(2, 8, 40, 5, 2));
   ASSERT_TRUE(play->add(3, 4, 3));
@@ -213,7 +213,7 @@ TEST_F(SchedulerPolicyTest, ChargesEverythingOnce) {
   for (const ServiceCharge& charge : policy->charged) {
     ServiceCharge& sum = sums[charge.id.value];
     EXPECT_FALSE(sum.end) << "the end comes last, and once";
-    sum.tenant = charge.tenant;
+    sum.client = charge.client;
     sum.prompt_tokens += charge.prompt_tokens;
     sum.recomputed_tokens += charge.recomputed_tokens;
     sum.output_tokens += charge.output_tokens;
@@ -221,7 +221,7 @@ TEST_F(SchedulerPolicyTest, ChargesEverythingOnce) {
     sum.end = charge.end;
   }
   ASSERT_EQ(sums.size(), 3u);
-  EXPECT_EQ(sums[1].tenant, TenantId{7});
+  EXPECT_EQ(sums[1].client, ClientId{7});
   EXPECT_EQ(sums[1].prompt_tokens, 8);
   EXPECT_EQ(sums[1].output_tokens, 40);
   EXPECT_EQ(sums[1].recomputed_tokens, 0);
@@ -315,14 +315,14 @@ TEST_F(SchedulerPolicyTest, ChargesPromptTokensThatWereCachedAndAreNot) {
   EXPECT_EQ(sum.recomputed_tokens, computed_end - 8);
 }
 
-// One tenant floods the queue; the other's sequences come now and then.
-TEST(LeastServedPolicy, ServesASparingTenantBeforeAFloodingOne) {
+// One client floods the queue; the other's sequences come now and then.
+TEST(LeastServedPolicy, ServesASparingClientBeforeAFloodingOne) {
   SchedulerOptions options = small_options();
   options.running_max = 2;
   Play play(options, std::make_unique<LeastServedPolicy>());
-  const auto add = [&](std::uint64_t id, std::uint32_t tenant) {
+  const auto add = [&](std::uint64_t id, std::uint64_t client) {
     SequenceRequest request = Play::request(id, {1, 2, 3, 4}, 6);
-    request.tenant = TenantId{tenant};
+    request.client = ClientId{client};
     ASSERT_TRUE(play.add(request));
   };
   for (std::uint64_t id = 1; id <= 30; ++id) add(id, 1);

@@ -69,7 +69,7 @@ class GenerationJobFixture : public ::testing::Test {
 
   std::shared_ptr<GenerationJob> make_job() {
     sink = std::make_shared<RecordingSink>();
-    return std::make_shared<GenerationJob>(sink, services(), JobOrigin{{}, 7});
+    return std::make_shared<GenerationJob>(sink, services(), JobOrigin{.tenant = TenantId{2}, .client = ClientId{5}, .random = 7});
   }
   JobServices services() { return {generator, jobs, metrics, clock}; }
   std::shared_ptr<GenerationJob> start(Endpoint endpoint, const std::string& body) {

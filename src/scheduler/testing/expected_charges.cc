@@ -8,7 +8,7 @@ namespace slora {
 
 void ExpectedCharges::note_span(const PlannedSpan& span, const SequenceRequest& request) {
   Known& known = known_[request.id];
-  known.tenant = request.tenant;
+  known.client = request.client;
   known.adapter = request.adapter;
   const auto prompt_count = static_cast<std::int32_t>(request.prompt.size());
   Work work;
@@ -49,7 +49,7 @@ std::string ExpectedCharges::compare(std::span<const ServiceCharge> charges) {
     sum.recomputed_tokens += charge.recomputed_tokens;
     sum.output_tokens += charge.output_tokens;
     const auto known = known_.find(charge.id);
-    if (known == known_.end() || known->second.tenant != charge.tenant || known->second.adapter != charge.adapter)
+    if (known == known_.end() || known->second.client != charge.client || known->second.adapter != charge.adapter)
       return fmt::format("sequence {}: its work is charged to somebody else", charge.id.value);
   }
   if (load_pages != load_pages_) return "the pages charged for loads are not those of the loads";

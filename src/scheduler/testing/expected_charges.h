@@ -30,7 +30,7 @@ class ExpectedCharges {
     bool operator==(const Work&) const = default;
   };
   struct Known {
-    TenantId tenant;
+    ClientId client;
     AdapterId adapter;
     std::vector<bool> computed;  // [positions computed for it so far, and those before them]
   };

@@ -7,20 +7,20 @@ namespace slora {
 
 void LeastServedPolicy::charge(std::span<const ServiceCharge> charges) {
   for (const ServiceCharge& charge : charges) {
-    served_[charge.tenant] += charge.prompt_tokens + charge.recomputed_tokens + kOutputCost * charge.output_tokens +
+    served_[charge.client] += charge.prompt_tokens + charge.recomputed_tokens + kOutputCost * charge.output_tokens +
                               kAdapterPageCost * static_cast<std::int64_t>(charge.adapter_pages);
   }
 }
 
-std::int64_t LeastServedPolicy::served(TenantId tenant) const {
-  const auto found = served_.find(tenant);
+std::int64_t LeastServedPolicy::served(ClientId client) const {
+  const auto found = served_.find(client);
   return found == served_.end() ? 0 : found->second;
 }
 
 void LeastServedPolicy::decide(const StepView& view, StepDecision& decision) {
   const auto rank = [&](std::span<const SequenceView> sequences, std::size_t index) {
     const SequenceView& sequence = sequences[index];
-    return std::tuple(sequence.priority, served(sequence.tenant), sequence.adapter_state != AdapterState::resident, index);
+    return std::tuple(sequence.priority, served(sequence.client), sequence.adapter_state != AdapterState::resident, index);
   };
   std::ranges::sort(decision.queue, {}, [&](std::size_t index) { return rank(view.waiting, index); });
   std::ranges::sort(decision.running, {}, [&](std::size_t index) { return rank(view.running, index); });

@@ -6,7 +6,7 @@
 
 namespace slora {
 
-// For tests: a policy that uses all that Policy offers. The tenant that was served least comes first, in the queue as among those
+// For tests: a policy that uses all that Policy offers. The client that was served least comes first, in the queue as among those
 // running; of its sequences, those whose adapter is in the pool. It gives up who missed its deadline, passes over what does not fit,
 // and gives each prompt of a step an equal share.
 class LeastServedPolicy final : public Policy {
@@ -16,13 +16,13 @@ class LeastServedPolicy final : public Policy {
   [[nodiscard]] std::int32_t prompt_tokens(const SequenceView& sequence, std::int32_t left) override;
 
   // Prompt tokens, output tokens twice, recomputed tokens, and kAdapterPageCost for each page of an adapter loaded.
-  [[nodiscard]] std::int64_t served(TenantId tenant) const;
+  [[nodiscard]] std::int64_t served(ClientId client) const;
 
  private:
   static constexpr std::int64_t kOutputCost = 2, kAdapterPageCost = 4;
   static constexpr std::int32_t kPassedOverMax = 4;
 
-  std::unordered_map<TenantId, std::int64_t> served_;
+  std::unordered_map<ClientId, std::int64_t> served_;
   std::int32_t share_ = 1;  // prompt tokens of one sequence in this step
 };
 

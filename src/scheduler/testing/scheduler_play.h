@@ -21,7 +21,7 @@ class Play {
   ~Play() { EXPECT_EQ(scheduler.check_invariants(), ""); }
 
   static SequenceRequest request(std::uint64_t id, std::vector<TokenId> prompt, std::int32_t output_tokens_max) {
-    return {.id = SequenceId{id}, .tenant = {}, .prompt = std::move(prompt), .output_tokens_max = output_tokens_max};
+    return {.id = SequenceId{id}, .tenant = {}, .client = {}, .prompt = std::move(prompt), .output_tokens_max = output_tokens_max};
   }
   Status add(std::uint64_t id, std::int32_t prompt_count, std::int32_t output_tokens_max, std::uint64_t adapter = 0,
              std::uint32_t pages = 0) {

@@ -69,8 +69,8 @@ void Simulator::check_views(std::span<const SequenceView> views, bool (*is_right
     expect(found != live_.end() && !found->second.is_cancelled, "a policy sees only who lives", seen.id.value);
     if (!report_.failure.empty()) return;
     const SequenceRequest& request = found->second.request;
-    const bool is_same = seen.tenant == request.tenant && seen.adapter == request.adapter && seen.priority == request.priority &&
-                         seen.arrival == request.arrival && seen.deadline == request.deadline &&
+    const bool is_same = seen.tenant == request.tenant && seen.client == request.client && seen.adapter == request.adapter &&
+                         seen.priority == request.priority && seen.arrival == request.arrival && seen.deadline == request.deadline &&
                          seen.output_tokens_max == request.output_tokens_max && seen.adapter_page_count == request.adapter_page_count;
     expect(is_same, "a policy sees a request as it came", seen.id.value);
     expect(is_right(seen), "a policy sees a sequence in its state", seen.id.value);
