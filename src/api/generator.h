@@ -19,7 +19,7 @@ class Generator {
   virtual ~Generator() = default;
 
   [[nodiscard]] virtual SequenceId next_sequence_id() = 0;
-  // As Engine::submit: "queue_full", "draining" or "never_fits"; otherwise exactly one event with `end` follows.
+  // As Engine::submit: "queue_full", "client_queue_full", "draining" or "never_fits"; otherwise exactly one event with `end` follows.
   [[nodiscard]] virtual Status submit(GenerationRequest request) = 0;
   virtual void cancel(SequenceId id) = 0;
   [[nodiscard]] virtual std::int32_t output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion* adapter) const = 0;

@@ -35,6 +35,7 @@ struct ServeArguments {
   std::vector<std::string> admin_api_keys;
   std::string api_key_file;
   bool prefault_pool = false;
+  std::optional<std::size_t> waiting_per_client_max;  // none: ModelArguments::waiting_max
   int drain_seconds = 30;
   int watch_seconds = 0;  // 0: --adapters is read once
 };

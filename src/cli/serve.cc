@@ -48,6 +48,7 @@ std::string example_call(const Ready& ready, const std::string& model, std::stri
 int run_serve(const ServeArguments& arguments) {
   Result<RuntimeOptions> runtime_options = make_runtime_options(arguments.model);
   if (!runtime_options) return report(runtime_options.error());
+  runtime_options->waiting_per_client_max = arguments.waiting_per_client_max.value_or(runtime_options->waiting_max);
   if (arguments.prefault_pool) runtime_options->pool_memory = PoolMemory::at_start;
 
   ApiServerOptions options;

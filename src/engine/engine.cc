@@ -14,7 +14,7 @@ Engine::Engine(const EngineOptions& options, ModelShards& model, AdapterStore& a
 
 Engine::~Engine() = default;
 
-// The limits of try_reserve() count all sequences from here to their end, so the scheduler's own queue never overflows.
+// The limits count all sequences from here to their end, so the scheduler's own queue never overflows.
 Status Engine::submit(GenerationRequest request) {
   if (draining_.load()) return error("draining", "The server is shutting down and takes no new requests.");
   const auto prompt_tokens = static_cast<std::int32_t>(request.prompt.size());
@@ -28,8 +28,9 @@ Status Engine::submit(GenerationRequest request) {
   if (!std::ranges::all_of(request.prompt, in_vocabulary)) {
     return error("bad_token", "The prompt holds a token id outside of the vocabulary: expected 0 to {}.", loop_->vocab_size() - 1);
   }
-  if (Status reserved = loop_->try_reserve(request.prompt.size()); !reserved) return reserved;
-  loop_->inbox().submit(std::move(request));
+  Result<LiveLimits::Place> place = loop_->limits().try_take(request.client, request.prompt.size());
+  if (!place) return forward_error(place);
+  loop_->inbox().submit({std::move(request), std::move(*place)});
   return {};
 }
 

@@ -2,6 +2,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,9 +19,10 @@ namespace slora {
 
 struct EngineOptions {
   SchedulerOptions scheduler;
-  std::int32_t max_model_len = 0;   // tokens of prompt and output of one sequence, at most
-  std::int32_t loader_threads = 4;  // adapters that are loaded in parallel
-  std::string model_name;           // label of the metrics
+  std::int32_t max_model_len = 0;                     // tokens of prompt and output of one sequence, at most
+  std::optional<std::size_t> waiting_per_client_max;  // sequences of one client that run or wait; see LiveLimits::Options
+  std::int32_t loader_threads = 4;                    // adapters that are loaded in parallel
+  std::string model_name;                             // label of the metrics
 };
 
 class EngineLoop;
@@ -51,8 +53,8 @@ class Engine {
 
   [[nodiscard]] SequenceId next_sequence_id() { return SequenceId{next_id_.fetch_add(1)}; }
 
-  // Refused with code "queue_full" or "draining" (try later), "never_fits" or "bad_token". Accepted means: exactly one event with `end`
-  // will come.
+  // Refused with code "queue_full", "client_queue_full" or "draining" (try later), "never_fits" or "bad_token". Accepted means: exactly one
+  // event with `end` will come.
   [[nodiscard]] Status submit(GenerationRequest request);
   // The client has left. Unknown ids are ignored.
   void cancel(SequenceId id);

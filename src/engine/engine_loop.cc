@@ -20,6 +20,9 @@ EngineLoop::EngineLoop(const EngineOptions& options, ModelShards& model, Adapter
       adapters_(adapters),
       sink_(std::move(sink)),
       metrics_(metrics, options.model_name),
+      limits_({.sequences_max = options.scheduler.waiting_max,
+               .tokens_max = options.scheduler.waiting_tokens_max,
+               .client_sequences_max = options.waiting_per_client_max}),
       scheduler_(options.scheduler, std::move(policy)),
       heartbeat_(clock_.now().count()),
       // A load holds at least one page of the pool, so there are never more loads than pages.
@@ -34,21 +37,6 @@ EngineLoop::~EngineLoop() {
   thread_.request_stop();
   inbox_.wake();
   thread_.join();
-}
-
-Status EngineLoop::try_reserve(std::size_t prompt_tokens) {
-  const SchedulerOptions& limits = options_.scheduler;
-  if (live_count_.fetch_add(1) >= limits.waiting_max) {
-    live_count_.fetch_sub(1);
-    return error("queue_full", "{} sequences are running or waiting, which is the limit; try again later.", limits.waiting_max);
-  }
-  if (live_tokens_.fetch_add(prompt_tokens) + prompt_tokens > limits.waiting_tokens_max) {
-    live_tokens_.fetch_sub(prompt_tokens);
-    live_count_.fetch_sub(1);
-    return error("queue_full", "The prompts that are running or waiting hold {} tokens, which is the limit; try again later.",
-                 limits.waiting_tokens_max);
-  }
-  return {};
 }
 
 void EngineLoop::run(const std::stop_token& stop) {
@@ -71,7 +59,7 @@ void EngineLoop::run(const std::stop_token& stop) {
 void EngineLoop::take_inbox() {
   inbox_.drain_into(inbox_contents_);
   for (LoadOutcome& outcome : inbox_contents_.outcomes) take_outcome(std::move(outcome));
-  for (GenerationRequest& request : inbox_contents_.submissions) add(std::move(request));
+  for (Submission& submission : inbox_contents_.submissions) add(std::move(submission));
   for (const SequenceId id : inbox_contents_.cancellations) scheduler_.cancel(id);
   for (const AdapterId adapter : adapters_.take_retired()) scheduler_.retire_adapter(adapter);
   for (const std::function<void(bool)>& on_done : inbox_contents_.clearings) {
@@ -81,10 +69,12 @@ void EngineLoop::take_inbox() {
   }
 }
 
-void EngineLoop::add(GenerationRequest request) {
+void EngineLoop::add(Submission submission) {
+  GenerationRequest& request = submission.request;
   SequenceRequest wanted;
   wanted.id = request.id;
   wanted.tenant = request.tenant;
+  wanted.client = request.client;
   wanted.priority = request.priority;
   wanted.arrival = clock_.now();
   wanted.prompt.assign(request.prompt.begin(), request.prompt.end());  // its own list, for it appends the output
@@ -97,7 +87,7 @@ void EngineLoop::add(GenerationRequest request) {
   }
   const SequenceId id = request.id;
   const std::shared_ptr<const AdapterVersion> version = request.adapter;
-  LiveSequence& live = live_.emplace(id, LiveSequence(std::move(request))).first->second;
+  LiveSequence& live = live_.emplace(id, LiveSequence(std::move(request), std::move(submission.place))).first->second;
   if (const Status added = scheduler_.add(std::move(wanted)); !added) {
     TokenEvent& event = event_of(live);
     event.error_code = added.error().code;
@@ -226,8 +216,6 @@ void EngineLoop::end_sequence(const SequenceEnd& end) {
     }
     adapter_use_.release(request.adapter->id());
   }
-  live_count_.fetch_sub(1);
-  live_tokens_.fetch_sub(request.prompt.size());
   live_.erase(live);
 }
 

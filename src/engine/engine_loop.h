@@ -12,6 +12,7 @@
 #include "engine/engine.h"
 #include "engine/engine_metrics.h"
 #include "engine/inbox.h"
+#include "engine/live_limits.h"
 #include "engine/live_sequence.h"
 #include "engine/output_rows.h"
 #include "engine/snapshot.h"
@@ -30,15 +31,15 @@ class EngineLoop {
   // Any thread.
   [[nodiscard]] EngineStats stats() const { return published_stats_.read(); }
   [[nodiscard]] Timestamp heartbeat() const { return Timestamp{heartbeat_.load(std::memory_order_relaxed)}; }
-  // Counts one more sequence until it has ended, or refuses with "queue_full". Any thread.
-  [[nodiscard]] Status try_reserve(std::size_t prompt_tokens);
+  // Any thread.
+  [[nodiscard]] LiveLimits& limits() { return limits_; }
   [[nodiscard]] std::int32_t vocab_size() const { return model_.first_model().config().vocab_size; }
 
  private:
   void run(const std::stop_token& stop);
   void beat() { heartbeat_.store(clock_.now().count(), std::memory_order_relaxed); }
   void take_inbox();
-  void add(GenerationRequest request);
+  void add(Submission submission);
   void take_outcome(LoadOutcome outcome);
   void start_loads();
   void drop_evicted_views();
@@ -58,6 +59,7 @@ class EngineLoop {
   const Engine::EventSink sink_;
   const SteadyClock clock_;
   EngineMetrics metrics_;
+  LiveLimits limits_;  // outlives the places in the inbox and of the live sequences
   Inbox inbox_;
 
   // Of the engine thread only:
@@ -75,8 +77,6 @@ class EngineLoop {
   std::vector<TokenEvent> events_;  // of this iteration
   std::uint64_t iteration_ = 1;     // of the loop
 
-  std::atomic<std::size_t> live_count_{0};   // sequences accepted and not yet ended
-  std::atomic<std::size_t> live_tokens_{0};  // prompt tokens of these
   std::atomic<std::int64_t> heartbeat_;
   std::uint64_t step_count_ = 0;
   Snapshot<EngineStats> published_stats_;

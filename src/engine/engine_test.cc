@@ -266,6 +266,33 @@ TEST(Engine, AnswersFullWhenItsQueueIs) {
   for (const SequenceId id : accepted) EXPECT_EQ(engine.wait(id).end, EndReason::length);
 }
 
+TEST(Engine, HasAPlaceForOthersWhenOneClientFloodsIt) {
+  TestEngine engine({.waiting_max = 8, .waiting_per_client_max = 8});
+  const auto submit = [&](std::uint64_t client, SequenceId& id) {
+    GenerationRequest request = engine.request("", {1, 2, 3}, 60);
+    id = request.id;
+    request.client = ClientId{client};
+    return engine.engine().submit(std::move(request));
+  };
+  for (int round = 0; round < 3; ++round) {  // what ended or was cancelled is counted no more
+    std::vector<SequenceId> accepted;
+    std::string code;
+    for (int i = 0; i < 50 && code.empty(); ++i) {
+      SequenceId id;
+      const Status submitted = submit(1, id);
+      if (submitted) accepted.push_back(id);
+      if (!submitted) code = submitted.error().code;
+    }
+    EXPECT_EQ(code, "client_queue_full");
+    EXPECT_GE(accepted.size(), 4u);
+    SequenceId other;
+    ASSERT_TRUE(submit(2, other));
+    for (std::size_t i = 0; i < accepted.size(); i += 2) engine.engine().cancel(accepted[i]);
+    for (const SequenceId id : accepted) EXPECT_TRUE(engine.wait(id).end);
+    EXPECT_EQ(engine.wait(other).end, EndReason::length);
+  }
+}
+
 TEST(Engine, DrainsWhatItAcceptedAndRefusesTheRest) {
   TestEngine engine({});
   const SequenceId id = engine.submit(engine.request("", {1, 2, 3}, 40));

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "engine/generation.h"
+#include "engine/live_limits.h"
 
 namespace slora {
 
@@ -20,13 +21,19 @@ struct LoadOutcome {
   Result<std::unique_ptr<const AdapterView>> view;
 };
 
+// A sequence to generate, and its place among those in the engine.
+struct Submission {
+  GenerationRequest request;
+  LiveLimits::Place place;
+};
+
 // Everything that other threads send to the engine thread. Bounded by its users: submissions by the engine's limits, cancellations by the
 // number of live sequences, outcomes by that of running loads, clearings by that of connections, which each wait for one. Any thread may
 // add; only the engine thread takes.
 class Inbox {
  public:
   struct Contents {
-    std::vector<GenerationRequest> submissions;
+    std::vector<Submission> submissions;
     std::vector<SequenceId> cancellations;
     std::vector<LoadOutcome> outcomes;
     std::vector<std::function<void(bool)>> clearings;  // of the caches; called with whether it was done
@@ -39,8 +46,8 @@ class Inbox {
     }
   };
 
-  void submit(GenerationRequest request) {
-    add([&] { waiting_.submissions.push_back(std::move(request)); });
+  void submit(Submission submission) {
+    add([&] { waiting_.submissions.push_back(std::move(submission)); });
   }
   void cancel(SequenceId id) {
     add([&] { waiting_.cancellations.push_back(id); });

@@ -9,13 +9,15 @@
 
 #include "base/check.h"
 #include "engine/generation.h"
+#include "engine/live_limits.h"
 
 namespace slora {
 
 // What sampling and scoring must remember of one sequence from its submission to its end. Owned by the engine thread.
 class LiveSequence {
  public:
-  explicit LiveSequence(GenerationRequest request) : request_(std::move(request)) {
+  // `place` is kept until the sequence has ended.
+  explicit LiveSequence(GenerationRequest request, LiveLimits::Place place = {}) : request_(std::move(request)), place_(std::move(place)) {
     if (!request_.sampling.penalises_repetition()) return;
     prompt_tokens_.assign(request_.prompt.begin(), request_.prompt.end());
     std::ranges::sort(prompt_tokens_);
@@ -93,6 +95,7 @@ class LiveSequence {
   [[nodiscard]] bool counts_outputs() const { return request_.sampling.penalises_repetition() || request_.sampling.penalises_presence(); }
 
   GenerationRequest request_;
+  LiveLimits::Place place_;
   Timestamp started_{};
   std::int32_t output_count_ = 0;
   std::uint64_t event_iteration_ = 0;           // the latest in which it had an event

@@ -291,6 +291,7 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   engine.scheduler.step_tokens_max = options.step_tokens_max;
   engine.scheduler.running_max = running_max_of(options);
   engine.scheduler.waiting_max = options.waiting_max;
+  engine.waiting_per_client_max = options.waiting_per_client_max;
   engine.model_name = options.model_name;
   const Result<std::int32_t> max_model_len = choose_max_model_len(options, parts.config, tokens_that_fit(engine.scheduler, 0));
   if (!max_model_len) return tl::unexpected(max_model_len.error());

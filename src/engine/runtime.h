@@ -38,6 +38,7 @@ struct RuntimeOptions {
   std::int32_t step_tokens_max = 512;
   std::int32_t running_max = 256;
   std::size_t waiting_max = 1024;
+  std::optional<std::size_t> waiting_per_client_max;  // see LiveLimits::Options
   PolicyOptions policy;
   // Reports the progress of long work: what, done, total. May be empty.
   std::function<void(std::string_view, std::uint64_t, std::uint64_t)> progress;

@@ -86,6 +86,7 @@ struct EngineSetting {
   std::int32_t step_tokens_max = 64;
   std::int32_t running_max = 64;
   std::size_t waiting_max = 1024;
+  std::optional<std::size_t> waiting_per_client_max{};
   fs::path adapters = kGolden / "mix32" / "adapters";
 };
 
@@ -102,6 +103,7 @@ class TestEngine {
     options.step_tokens_max = setting.step_tokens_max;
     options.running_max = setting.running_max;
     options.waiting_max = setting.waiting_max;
+    options.waiting_per_client_max = setting.waiting_per_client_max;
     if (!setting.adapters.empty()) options.adapter_folders = {setting.adapters};
     const Result<ModelConfig> config = read_model_config(options.model_folder.string());
     const DType kv = setting.backend == "reference" ? DType::f32 : DType::bf16;

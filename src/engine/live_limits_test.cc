@@ -1,0 +1,130 @@
+#include "engine/live_limits.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+#include <thread>
+#include <vector>
+
+namespace slora {
+namespace {
+
+constexpr ClientId kFlooding{1}, kOther{2}, kThird{3};
+
+std::vector<LiveLimits::Place> take_all(LiveLimits& limits, ClientId client, std::size_t prompt_tokens, std::string& code) {
+  std::vector<LiveLimits::Place> places;
+  for (;;) {
+    Result<LiveLimits::Place> place = limits.try_take(client, prompt_tokens);
+    if (!place) {
+      code = place.error().code;
+      return places;
+    }
+    places.push_back(std::move(*place));
+  }
+}
+
+TEST(LiveLimits, NoClientCanTakeThePlacesOfOthers) {
+  LiveLimits limits({.sequences_max = 100, .tokens_max = 100000, .client_sequences_max = 100});
+  std::string code;
+  const auto first = take_all(limits, kFlooding, 1, code);
+  EXPECT_EQ(code, "client_queue_full");
+  EXPECT_EQ(first.size(), 50u) << "half";
+  const auto second = take_all(limits, kOther, 1, code);
+  EXPECT_EQ(code, "client_queue_full");
+  EXPECT_EQ(second.size(), 25u) << "half of what was left";
+  EXPECT_EQ(limits.try_take(kFlooding, 1).error().code, "client_queue_full");
+  EXPECT_TRUE(limits.try_take(kThird, 1));
+}
+
+TEST(LiveLimits, NoClientCanTakeTheTokensOfOthers) {
+  LiveLimits limits({.sequences_max = 1000, .tokens_max = 1000, .client_sequences_max = 1000});
+  std::string code;
+  const auto first = take_all(limits, kFlooding, 10, code);
+  EXPECT_EQ(code, "client_queue_full");
+  EXPECT_EQ(first.size(), 50u);
+  EXPECT_TRUE(limits.try_take(kOther, 500)) << "a client's first prompt may take all that is free";
+  EXPECT_EQ(limits.try_take(kOther, 501).error().code, "queue_full");
+}
+
+TEST(LiveLimits, AClientHasNoMoreThanItsBound) {
+  LiveLimits limits({.sequences_max = 100, .tokens_max = 1000, .client_sequences_max = 7});
+  std::string code;
+  EXPECT_EQ(take_all(limits, kFlooding, 1, code).size(), 7u);
+  EXPECT_EQ(code, "client_queue_full");
+}
+
+TEST(LiveLimits, OneClientMayTakeAllWithoutABoundPerClient) {
+  LiveLimits limits({.sequences_max = 100, .tokens_max = 1000, .client_sequences_max = std::nullopt});
+  std::string code;
+  EXPECT_EQ(take_all(limits, kFlooding, 1, code).size(), 100u);
+  EXPECT_EQ(code, "queue_full");
+}
+
+// Against a model of it: places are taken, moved, replaced and dropped at random.
+TEST(LiveLimits, CountsEachPlaceOnceHoweverItEnds) {
+  for (unsigned seed = 1; seed <= 50; ++seed) {
+    SCOPED_TRACE(seed);
+    std::mt19937 random(seed);
+    const auto below = [&](std::size_t count) { return static_cast<std::size_t>(random()) % count; };
+    const LiveLimits::Options options{.sequences_max = 5 + below(40), .tokens_max = 50 + below(500), .client_sequences_max = 1 + below(40)};
+    LiveLimits limits(options);
+    struct Taken {
+      ClientId client;
+      std::size_t tokens;
+      LiveLimits::Place place;
+    };
+    std::vector<Taken> taken;
+    const auto count_of = [&](ClientId client) { return std::ranges::count(taken, client, &Taken::client); };
+    for (int step = 0; step < 2000; ++step) {
+      if (below(5) < 3) {
+        const ClientId client{below(1 + seed % 7 * 20)};
+        const std::size_t tokens = 1 + below(20), free = options.sequences_max - taken.size();
+        std::size_t own_tokens = 0, all_tokens = 0;
+        for (const Taken& other : taken) {
+          all_tokens += other.tokens;
+          if (other.client == client) own_tokens += other.tokens;
+        }
+        const auto own = static_cast<std::size_t>(count_of(client));
+        const bool fits_all = taken.size() < options.sequences_max && all_tokens + tokens <= options.tokens_max;
+        const bool fits_own =
+            own == 0 || (own < std::min(*options.client_sequences_max, free) && own_tokens + tokens <= options.tokens_max - all_tokens);
+        Result<LiveLimits::Place> place = limits.try_take(client, tokens);
+        ASSERT_EQ(place.has_value(), fits_all && fits_own);
+        if (place) {
+          taken.push_back({client, tokens, std::move(*place)});
+        } else {
+          ASSERT_EQ(place.error().code, fits_all ? "client_queue_full" : "queue_full");
+        }
+      } else if (!taken.empty()) {
+        taken[below(taken.size())] = std::move(taken.back());  // the one in between ends
+        taken.pop_back();
+      }
+      ASSERT_EQ(limits.sequence_count(), taken.size());
+    }
+    taken.clear();
+    EXPECT_EQ(limits.sequence_count(), 0u);
+    EXPECT_EQ(limits.token_count(), 0u);
+  }
+}
+
+TEST(LiveLimits, CountsPlacesThatOtherThreadsGiveBack) {
+  LiveLimits limits({.sequences_max = 64, .tokens_max = 1000, .client_sequences_max = 64});
+  const auto take_and_drop = [&](std::uint64_t first_client) {
+    for (std::uint64_t i = 0; i < 1000; ++i) {
+      Result<LiveLimits::Place> place = limits.try_take(ClientId{first_client + i % 300}, 1);
+      ASSERT_TRUE(place) << place.error().message;
+      std::jthread([held = std::move(*place)] {}).join();
+      if (i % 100 == 0) EXPECT_LE(limits.sequence_count(), 2u);
+    }
+  };
+  {
+    const std::jthread other([&] { take_and_drop(1000); });
+    take_and_drop(1);
+  }
+  EXPECT_EQ(limits.sequence_count(), 0u);
+  EXPECT_EQ(limits.token_count(), 0u);
+}
+
+}  // namespace
+}  // namespace slora
