@@ -23,7 +23,7 @@ struct ModelArguments {
   std::optional<std::int32_t> page_tokens;
   std::optional<std::int32_t> max_model_len;
   std::size_t waiting_max = 1024;
-  std::string policy = "fcfs";
+  std::string policy = "fair-share";
   std::string chat_template;  // file; empty: the model's own
 };
 

@@ -120,6 +120,7 @@ TEST_P(StepAllocation, NothingIsAllocatedInAWarmStep) {
     if (i == 5) request.sampling.presence_penalty = 0.5f;
     if (i >= 6) request.sampling.logprob_count = 5;
     request.sampling.seed = i;
+    request.client = ClientId{1 + i % 3};
   }
   for (const std::int32_t output_tokens : {1, kOutputTokens}) {  // the first round loads the adapters
     counter.hold();

@@ -40,6 +40,7 @@ struct StepView {
   std::span<const SequenceView> preempted;  // oldest first; tried before those waiting, whatever the policy decides
   std::span<const SequenceView> running;    // oldest first; includes sequences whose adapter is still loading
   Timestamp now{};
+  std::int32_t places = 0;             // running sequences that may get tokens in this step; the others pause and keep their pages
   std::int32_t prompt_tokens_max = 0;  // of this step, after one token for each sequence that generates
   std::uint32_t pages_available = 0;   // free or evictable, and promised to no running sequence
 };
@@ -55,6 +56,9 @@ struct StepDecision {
   // The order in which running sequences get their next tokens; all of them, initially by age. When pages run out, the last one is
   // preempted first. The scheduler puts the oldest in front.
   std::vector<std::size_t> running;
+  // How many places of this step are kept from the running sequences for the queue; initially 0, and never all. Those last in `running`
+  // pause for them, unless the places are free in the end. So a waiting sequence can start in a step whose places are all in use.
+  std::int32_t places_kept = 0;
   // How many waiting sequences that do not fit may be passed over in this step; initially 0: the first of them ends admission. No preempted
   // sequence is passed over, and none that was overtaken as often as may be. Trying others before a sequence, or not trying it, is not
   // passing it over, and is not bounded.
@@ -63,9 +67,9 @@ struct StepDecision {
 
 // Service that a sequence got, or that was spent on it. Each event is reported once; what is zero did not happen.
 struct ServiceCharge {
-  SequenceId id;
-  ClientId client;
-  AdapterId adapter;
+  SequenceId id{};
+  ClientId client{};
+  AdapterId adapter{};
   std::int32_t prompt_tokens = 0;  // of the prompt, computed for it for the first time; also if they were cached before it was preempted
   std::int32_t recomputed_tokens = 0;  // of prompt and output, computed for it before and lost by preemption
   std::int32_t output_tokens = 0;      // generated

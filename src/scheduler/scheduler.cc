@@ -56,6 +56,7 @@ void Scheduler::schedule(StepPlan& out, Timestamp now) {
   decide(now);
   admit_running();
   admit_waiting();
+  resume_paused();
   share_rest();
   prefetch();
   plan(out);
@@ -94,9 +95,11 @@ void Scheduler::decide(Timestamp now) {
                       .preempted = line_.preempted_views(),
                       .running = step_.running_views,
                       .now = now,
+                      .places = static_cast<std::int32_t>(slot_count()),
                       .prompt_tokens_max = prompt_tokens_of(step_.running_views, slot_count(), options_.step_tokens_max),
                       .pages_available = budget_.unpromised()});
   step_.passed_over_max = std::min(decision.passed_over_max, kPassedOverMax);
+  step_.places_kept = static_cast<std::size_t>(decision.places_kept);
   step_.running.clear();
   for (const std::size_t index : decision.running) step_.running.push_back({running_[index], &step_.running_views[index]});
   step_.line.assign(line_.preempted().begin(), line_.preempted().end());
@@ -107,15 +110,22 @@ void Scheduler::decide(Timestamp now) {
   for (Sequence* const sequence : step_.given_up) forget(*sequence, EndReason::given_up);
 }
 
-// Each running sequence gets its next tokens, in the decided order; if there are no pages for them, the last one is preempted.
+// Running sequences get their next tokens, in the decided order; if there are no pages for them, the last one is preempted.
 void Scheduler::admit_running() {
   const auto views = step_.running | std::views::transform([](const Ranked& ranked) -> const SequenceView& { return *ranked.view; });
   step_.prompt_tokens_left = prompt_tokens_of(views, slot_count(), options_.step_tokens_max);
-  std::size_t ready_count = 0;
-  for (std::size_t i = 0; i < step_.running.size(); ++i) {  // preemption shortens the list, always after i
+  step_.paused_begin = 0;
+  serve_running(slot_count() - step_.places_kept);
+  step_.paused_count = 0;
+  for (std::size_t i = step_.paused_begin; i < step_.running.size(); ++i) step_.paused_count += is_ready(*step_.running[i].view) ? 1 : 0;
+}
+
+void Scheduler::serve_running(std::size_t place_count) {
+  std::size_t& i = step_.paused_begin;
+  for (; i < step_.running.size(); ++i) {  // preemption shortens the list, always after i
     const auto [sequence, view] = step_.running[i];
     if (!is_ready(*view)) continue;
-    if (++ready_count > slot_count()) break;  // images that landed may make more ready than there are slots: the last ones pause
+    if (place_count-- == 0) return;
     const std::int32_t remaining = sequence->remaining();
     const std::int32_t usable = remaining == 1 ? 1 : std::min(remaining, step_.prompt_tokens_left);
     if (usable == 0) continue;
@@ -127,6 +137,12 @@ void Scheduler::admit_running() {
   }
 }
 
+// Those that paused for the queue get the places that it did not take.
+void Scheduler::resume_paused() {
+  const std::size_t taken = running_.size() - loading_sequence_count() - step_.paused_count;
+  if (step_.paused_count > 0 && taken < slot_count()) serve_running(slot_count() - taken);
+}
+
 // Preempted sequences first, then those that may not be overtaken any more, then the queue in the policy's order, up to the first that does
 // not fit and may not be passed over.
 void Scheduler::admit_waiting() {
@@ -134,7 +150,8 @@ void Scheduler::admit_waiting() {
   const std::size_t slots = slot_count();
   std::size_t loading_count = loading_sequence_count();
   for (Sequence* const next : step_.line) {
-    if (running_.size() - loading_count >= slots || loading_count >= slots || step_.prompt_tokens_left == 0) return;
+    const std::size_t taken = running_.size() - loading_count - step_.paused_count;
+    if (taken >= slots || loading_count >= slots || running_.size() >= 2 * slots || step_.prompt_tokens_left == 0) return;
     const bool may_hold_back = next->state != SequenceState::preempted && next->overtaken_count < options_.overtaken_max;
     const std::int32_t share = prompt_share(line_.view_of(*next), may_hold_back ? 0 : 1);
     if (share == 0) continue;  // the policy holds it back

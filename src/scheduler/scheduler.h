@@ -21,8 +21,10 @@ struct SchedulerOptions {
   std::uint32_t page_count = 0;
   std::int32_t page_tokens = 16;
   std::int32_t step_tokens_max = 512;  // tokens of one step, decode and prefill together
-  std::int32_t running_max = 256;      // sequences of one step, and as many more whose adapter is loading; at most step_tokens_max
-  std::size_t waiting_max = 1024;      // sequences in the queue
+  // Sequences of one step: its places. As many more may be admitted whose adapter is loading, or that pause while others have the places.
+  // At most step_tokens_max.
+  std::int32_t running_max = 256;
+  std::size_t waiting_max = 1024;  // sequences in the queue
   std::size_t waiting_tokens_max = 1 << 22;
   std::int32_t overtaken_max = 32;  // sequences that may be admitted past one that does not fit, if the policy passes it over; positive
   int depth = 1;                    // plans that may be uncommitted at once: 1 or 2
@@ -120,6 +122,9 @@ class Scheduler {
     std::vector<Sequence*> given_up;
     std::vector<Sequence*> passed_over;  // did not fit; those after them may still be tried
     std::int32_t passed_over_max = 0;
+    std::size_t places_kept = 0;   // for the queue
+    std::size_t paused_begin = 0;  // in `running`: from here on they have no place yet
+    std::size_t paused_count = 0;  // of these, those that could run
     std::vector<Choice> chosen;
     std::vector<AdapterLoad> loads;
     std::int32_t prompt_tokens_left = 0;
@@ -129,10 +134,13 @@ class Scheduler {
   void decide(Timestamp now);
   void admit_running();
   void admit_waiting();
+  void resume_paused();
   void share_rest();
   void prefetch();
   void plan(StepPlan& out);
 
+  // Gives the sequences from paused_begin on their next tokens, as far as there are places.
+  void serve_running(std::size_t place_count);
   // Prompt tokens of this step that the policy lets this sequence take; at least `least`, and one if nothing is chosen yet. 0 if none are
   // left.
   [[nodiscard]] std::int32_t prompt_share(const SequenceView& view, std::int32_t least);

@@ -1,5 +1,6 @@
 #include "scheduler/policies/policy_table.h"
 
+#include "scheduler/policies/fair_share.h"
 #include "scheduler/policies/fcfs.h"
 #include "scheduler/policies/priority.h"
 
@@ -7,6 +8,8 @@ namespace slora {
 namespace {
 
 constexpr PolicyEntry kPolicies[] = {
+    {"fair-share", "by what each client got so far, the one with least first, then by arrival",
+     [](const PolicyOptions& options) -> std::unique_ptr<Policy> { return std::make_unique<FairSharePolicy>(options.client_weights); }},
     {"fcfs", "by arrival", [](const PolicyOptions&) -> std::unique_ptr<Policy> { return std::make_unique<FcfsPolicy>(); }},
     {"priority", "by the requests' priority, lower first, then by arrival",
      [](const PolicyOptions&) -> std::unique_ptr<Policy> { return std::make_unique<PriorityPolicy>(); }},

@@ -5,13 +5,15 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "scheduler/policies/fair_share.h"
 #include "scheduler/policy.h"
 
 namespace slora {
 
 // Which policy, and what it is set to.
 struct PolicyOptions {
-  std::string name = "fcfs";
+  std::string name = "fair-share";
+  ClientWeights client_weights;  // of fair-share
 };
 
 struct PolicyEntry {

@@ -9,15 +9,15 @@ namespace {
 TEST(PolicyTable, MakesEveryPolicyThatItNames) {
   EXPECT_EQ(policy_table().front().name, PolicyOptions{}.name);
   for (const PolicyEntry& entry : policy_table()) {
-    const auto policy = make_policy({.name = std::string(entry.name)});
+    const auto policy = make_policy({.name = std::string(entry.name), .client_weights = {}});
     ASSERT_TRUE(policy) << entry.name;
     EXPECT_NE(*policy, nullptr) << entry.name;
   }
-  EXPECT_THAT(policy_summaries(), testing::StartsWith("fcfs: "));
+  EXPECT_THAT(policy_summaries(), testing::StartsWith("fair-share: "));
 }
 
 TEST(PolicyTable, RefusesAnUnknownNameWithThoseItKnows) {
-  const auto policy = make_policy({.name = "lifo"});
+  const auto policy = make_policy({.name = "lifo", .client_weights = {}});
   ASSERT_FALSE(policy);
   EXPECT_EQ(policy.error().code, "bad_policy");
   EXPECT_THAT(policy.error().message, testing::AllOf(testing::HasSubstr("fcfs"), testing::HasSubstr("\"lifo\"")));

@@ -51,6 +51,9 @@ SimulationOptions draw_options(std::uint64_t seed) {
   // Added later, from the seed alone: what was drawn before stays the same for every seed.
   if (options.policy == SimulatedPolicy::random && seed % 2 == 0) options.policy = SimulatedPolicy::least_served;
   scheduler.overtaken_max = 1 + static_cast<std::int32_t>(seed % 7);
+  options.client_count = 1 + seed % 4;
+  if (options.policy == SimulatedPolicy::fcfs && options.priority_count == 1 && seed % 3 == 0) options.policy = SimulatedPolicy::fair_share;
+  if (seed % 2 == 0) options.client_weights = {{ClientId{1}, 2.0}, {ClientId{2}, 0.5}};
   return options;
 }
 
@@ -69,10 +72,18 @@ SimulatedWorkload::SimulatedWorkload(const SimulationOptions& options) : options
   }
 }
 
+ClientId SimulatedWorkload::client_of(SequenceId id) const {
+  constexpr std::uint64_t kPhaseRequests = 100;
+  const bool all_come = id.value / kPhaseRequests % 2 == 0;
+  const std::uint64_t count = all_come ? options_.client_count : (options_.client_count + 1) / 2;
+  return ClientId{1 + id.value * 7 % 11 % count};
+}
+
 SimulatedRequest SimulatedWorkload::draw_request(SimulatedRandom& random) {
   SimulatedRequest drawn;
   SequenceRequest& request = drawn.request;
   request.id = SequenceId{next_sequence_++};
+  request.client = client_of(request.id);
   request.priority = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(options_.priority_count)));
   request.output_tokens_max = draw_length(random, options_.output_tokens_max);
   if (random.chance(options_.scored_chance)) request.prompt_use = PromptUse::scored;

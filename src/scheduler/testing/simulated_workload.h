@@ -2,12 +2,13 @@
 #include <cstdint>
 #include <vector>
 
+#include "scheduler/policies/fair_share.h"
 #include "scheduler/scheduler.h"
 #include "scheduler/testing/simulated_device.h"
 
 namespace slora {
 
-enum class SimulatedPolicy : std::uint8_t { fcfs, random, least_served };
+enum class SimulatedPolicy : std::uint8_t { fcfs, random, least_served, fair_share };
 
 // One simulation: the size of the pool and the load, and how often what goes wrong. Chances are per step.
 struct SimulationOptions {
@@ -20,6 +21,8 @@ struct SimulationOptions {
   std::uint32_t adapter_pages_max = 1;
   double adapter_skew = 1;  // Zipf's exponent
   std::uint32_t tenant_count = 1;
+  std::uint64_t client_count = 1;  // from 1 on; the latter half of them comes and goes
+  ClientWeights client_weights;
   std::int32_t priority_count = 1;
   std::int64_t deadline_steps_max = 400;
   double burst_chance = 0.1;
@@ -62,6 +65,7 @@ class SimulatedWorkload {
     std::int32_t prompt_count;
     std::vector<TokenId> tokens;
   };
+  [[nodiscard]] ClientId client_of(SequenceId id) const;
   [[nodiscard]] std::size_t draw_name(SimulatedRandom& random) const;
   [[nodiscard]] Name make_content(SimulatedRandom& random);
   [[nodiscard]] std::vector<TokenId> draw_prompt(SimulatedRandom& random) const;

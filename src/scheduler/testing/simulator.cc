@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "scheduler/policies/fair_share.h"
 #include "scheduler/policies/fcfs.h"
 #include "scheduler/policies/priority.h"
 #include "scheduler/testing/least_served_policy.h"
@@ -22,12 +23,16 @@ std::unique_ptr<Policy> make_simulated_policy(const SimulationOptions& options) 
       return std::make_unique<RandomPolicy>(options.seed);
     case SimulatedPolicy::least_served:
       return std::make_unique<LeastServedPolicy>();
+    case SimulatedPolicy::fair_share:
+      return std::make_unique<FairSharePolicy>(options.client_weights);
     case SimulatedPolicy::fcfs:
       break;
   }
   if (options.priority_count > 1) return std::make_unique<PriorityPolicy>();
   return std::make_unique<FcfsPolicy>();
 }
+
+bool gives_up(SimulatedPolicy policy) { return policy == SimulatedPolicy::random || policy == SimulatedPolicy::least_served; }
 
 }  // namespace
 
@@ -36,6 +41,7 @@ Simulator::Simulator(const SimulationOptions& options)
       random_(options.seed ^ 0xd1ce),
       workload_(options),
       device_(options.model, options.scheduler.page_count, options.scheduler.page_tokens),
+      fairness_(options.client_weights, options.scheduler.step_tokens_max),
       scheduler_(options.scheduler, make_probed_policy()) {}
 
 std::unique_ptr<Policy> Simulator::make_probed_policy() {
@@ -272,7 +278,7 @@ void Simulator::check_end(const SequenceEnd& end) {
       break;
     case EndReason::given_up:
       saw(Situation::given_up);
-      expect(options_.policy != SimulatedPolicy::fcfs && !stream.is_started, "only who waits is given up", end.id.value);
+      expect(gives_up(options_.policy) && !stream.is_started, "only who waits is given up", end.id.value);
       break;
     default:
       expect(end.reason == stream.end && stream.emitted_count == stream.output_count, "a sequence ends where its history does",

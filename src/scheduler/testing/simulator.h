@@ -11,6 +11,7 @@
 
 #include "scheduler/scheduler.h"
 #include "scheduler/testing/expected_charges.h"
+#include "scheduler/testing/fairness_check.h"
 #include "scheduler/testing/simulated_device.h"
 #include "scheduler/testing/simulated_workload.h"
 
@@ -55,6 +56,7 @@ struct SimulationReport {
   std::uint64_t steps = 0;
   std::uint64_t ended = 0;
   std::uint64_t age_max = 0;      // steps from a sequence's arrival to its end
+  double unfairness_max = 0;      // see FairnessCheck::worst
   std::uint64_t plan_digest = 0;  // of every plan that was made, in order: equal digests mean equal decisions
   std::array<std::uint64_t, kSituationCount> situations{};
 };
@@ -139,6 +141,7 @@ class Simulator {
   SimulatedWorkload workload_;
   SimulatedDevice device_;
   ExpectedCharges charges_;
+  FairnessCheck fairness_;
   Scheduler scheduler_;
   std::map<std::uint64_t, Stream> live_;
   std::deque<OpenPlan> open_;   // uncommitted
@@ -150,8 +153,10 @@ class Simulator {
   std::vector<SequenceEnd> ends_;   // reported, not yet checked
   AdapterId failing_ = kNoAdapter;  // whose sequences may end with adapter_failed now
   std::vector<std::uint64_t> digests_;
-  SchedulerStats before_;                               // the latest schedule()
-  SequenceId oldest_{};                                 // running at the start of the latest schedule()
+  SchedulerStats before_;                   // the latest schedule()
+  std::set<SequenceId> computing_prompts_;  // running with a resident adapter and more than one token to compute, likewise
+  std::set<SequenceId> generating_;  // running with a resident adapter and one token to compute, at the start of the latest schedule()
+  SequenceId oldest_{};              // running at the start of the latest schedule()
   std::set<SequenceId> queue_, overtaken_, preempted_;  // at the start of the latest schedule()
   SimulationReport report_;
 };

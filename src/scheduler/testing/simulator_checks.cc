@@ -12,6 +12,7 @@ namespace slora {
 void Simulator::check_charges(std::span<const ServiceCharge> charges) {
   const std::string wrong = charges_.compare(charges);
   expect(wrong.empty(), wrong);
+  fairness_.note(charges);
   if (std::ranges::any_of(charges, [](const ServiceCharge& charge) { return charge.recomputed_tokens > 0; })) saw(Situation::recomputed);
 }
 
@@ -35,7 +36,16 @@ void Simulator::check_view(const StepView& view) {
     if (seen.overtaken_count == options_.scheduler.overtaken_max) saw(Situation::overtaken_to_the_bound);
   }
   check_precedence(view);
+  if (options_.policy == SimulatedPolicy::fair_share) {
+    const std::string unfair = fairness_.compare(view);
+    expect(unfair.empty(), unfair);
+    report_.unfairness_max = fairness_.worst();
+  }
   for (const SequenceView& seen : view.preempted) expect(seen.id != oldest_, "the oldest running sequence is no victim", seen.id.value);
+  generating_.clear();
+  computing_prompts_.clear();
+  for (const SequenceView& seen : view.running)
+    if (seen.adapter_state == AdapterState::resident) (seen.tokens_to_compute == 1 ? generating_ : computing_prompts_).insert(seen.id);
   oldest_ = view.running.empty() ? SequenceId{} : view.running.front().id;
   for (const SequenceView& seen : view.running) {
     const Stream& stream = live_.at(seen.id.value);
@@ -97,6 +107,12 @@ void Simulator::check_plan(const StepPlan& plan) {
   for (const PlannedSpan& span : plan.spans) note_span(live_.at(span.sequence.value), span, plan.index);
 
   const SchedulerStats stats = scheduler_.stats();
+  const auto is_left_out = [&](SequenceId id) { return !in_plan.contains(id.value); };  // a prompt has a place even if it gets no token
+  const auto places_taken = std::ssize(plan.spans) + std::ranges::count_if(computing_prompts_, is_left_out);
+  const bool has_places = places_taken < std::min(options.running_max, options.step_tokens_max);
+  if (has_places && stats.pages_free + stats.pages_evictable > 0 && stats.preemptions == before_.preemptions) {
+    for (const SequenceId id : generating_) expect(!is_left_out(id), "nobody pauses while there are places", id.value);
+  }
   if (stats.pages_free == 0) saw(Situation::no_page_free);
   if (stats.prefix_evictions > before_.prefix_evictions) saw(Situation::prefix_evicted);
   if (stats.preemptions > before_.preemptions && !open_.empty()) saw(Situation::preempted_while_uncommitted);
@@ -141,7 +157,9 @@ void Simulator::check_pages(const StepPlan& plan) {
 // First come, first served: nobody is admitted before a sequence of its priority that came earlier and has no load to wait for. When
 // that was is only seen of sequences without an adapter: they start in the step that admits them.
 void Simulator::check_overtaking(const Stream& started, const std::set<std::uint64_t>& in_plan) {
-  if (started.is_started || started.request.adapter != kNoAdapter || options_.policy != SimulatedPolicy::fcfs) return;
+  const bool is_by_arrival =
+      options_.policy == SimulatedPolicy::fcfs || (options_.policy == SimulatedPolicy::fair_share && options_.client_count == 1);
+  if (started.is_started || started.request.adapter != kNoAdapter || !is_by_arrival) return;
   const auto place = [](const Stream& stream) { return std::tuple(stream.request.priority, stream.request.arrival, stream.request.id); };
   for (const auto& [id, stream] : live_) {
     if (stream.is_started || stream.is_cancelled || in_plan.contains(id)) continue;

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace slora {
 namespace {
 
@@ -13,9 +15,11 @@ TEST(Simulator, FindsNothingWrongInManyWorlds) {
     const SimulationReport report = Simulator(draw_options(seed)).run(kSteps);
     ASSERT_EQ(report.failure, "");
     total.ended += report.ended;
+    total.unfairness_max = std::max(total.unfairness_max, report.unfairness_max);
     for (std::size_t i = 0; i < kSituationCount; ++i) total.situations[i] += report.situations[i];
   }
   EXPECT_GT(total.ended, 50'000u);
+  RecordProperty("unfairness of fair-share, at most 2", std::to_string(total.unfairness_max));
   for (std::size_t i = 0; i < kSituationCount; ++i) {
     const std::string name(name_of(static_cast<Situation>(i)));
     EXPECT_GT(total.situations[i], 0u) << "never met: " << name;
@@ -31,6 +35,21 @@ TEST(Simulator, PlaysAWorldAgainExactly) {
     EXPECT_EQ(first.ended, second.ended);
     EXPECT_EQ(first.situations, second.situations);
     EXPECT_EQ(first.plan_digest, second.plan_digest);
+  }
+}
+
+// So an operator whose clients all share a key loses nothing by fair-share.
+TEST(Simulator, MakesThePlansOfFcfsUnderFairShareForASingleClient) {
+  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+    SimulationOptions options = draw_options(seed);
+    options.client_count = options.priority_count = 1;
+    options.policy = SimulatedPolicy::fcfs;
+    const SimulationReport fcfs = Simulator(options).run(1000);
+    options.policy = SimulatedPolicy::fair_share;
+    const SimulationReport fair = Simulator(options).run(1000);
+    ASSERT_EQ(fair.failure, "");
+    EXPECT_EQ(fair.plan_digest, fcfs.plan_digest) << "seed " << seed;
+    EXPECT_EQ(fair.steps, fcfs.steps);
   }
 }
 

@@ -150,6 +150,58 @@ slora_mutate(scheduler/policies/priority.cc
   " : a < b;"
   " : (mutant_is(\"newest_first\") ? a > b : a < b);"
   newest_first)
+slora_mutate(scheduler/policies/fair_share.cc
+  "account.served = std::max(account.served, level_);"
+  "if (mutant_is(\"returning_client_is_lifted_too_high\"))
+      account.served += level_;
+    else if (!mutant_is(\"returning_client_is_not_lifted\"))
+      account.served = std::max(account.served, level_);"
+  returning_client_is_lifted_too_high returning_client_is_not_lifted)
+slora_mutate(scheduler/policies/fair_share.cc
+  "level_ = std::max(level_, lowest->served);"
+  "if (!mutant_is(\"level_stays_where_it_was\")) level_ = std::max(level_, lowest->served);"
+  level_stays_where_it_was)
+slora_mutate(scheduler/policies/fair_share.cc
+  "kOutputCost * charge.output_tokens"
+  "(mutant_is(\"output_costs_nothing\") ? 0 : kOutputCost) * charge.output_tokens"
+  output_costs_nothing)
+slora_mutate(scheduler/policies/fair_share.cc
+  "kRecomputedCost * charge.recomputed_tokens"
+  "(mutant_is(\"what_preemption_lost_costs_nothing\") ? 0 : kRecomputedCost) * charge.recomputed_tokens"
+  what_preemption_lost_costs_nothing)
+slora_mutate(scheduler/policies/fair_share.cc
+  "kAdapterPageCost * charge.adapter_pages"
+  "(mutant_is(\"adapters_cost_nothing\") ? 0 : kAdapterPageCost) * charge.adapter_pages"
+  adapters_cost_nothing)
+slora_mutate(scheduler/policies/fair_share.cc
+  "account.served += cost / account.weight;"
+  "account.served += mutant_is(\"weight_is_inverted\") ? cost * account.weight : cost / account.weight;"
+  weight_is_inverted)
+slora_mutate(scheduler/policies/fair_share.cc
+  "place.served = account.served + kPromptCost"
+  "place.served = (mutant_is(\"most_served_comes_first\") ? -account.served : account.served) + (mutant_is(\"queue_ignores_what_was_admitted\") ? 0 : kPromptCost)"
+  most_served_comes_first queue_ignores_what_was_admitted)
+slora_mutate(scheduler/policies/fair_share.cc
+  "std::max(level - account.served, 0.0)"
+  "std::max(mutant_is(\"prompt_tokens_are_split_alike\") ? level : level - account.served, 0.0)"
+  prompt_tokens_are_split_alike)
+slora_mutate(scheduler/policy_caller.cc
+  "std::max(view.places - 1, 0)"
+  "std::max(view.places - (mutant_is(\"every_place_is_kept\") ? 0 : 1), 0)"
+  every_place_is_kept)
+slora_mutate(scheduler/scheduler.cc
+  "serve_running(slot_count() - taken);"
+  "serve_running(slot_count() - (mutant_is(\"paused_take_places_twice\") ? 0 : taken));"
+  paused_take_places_twice)
+slora_mutate(scheduler/scheduler.cc
+  "running_.size() >= 2 * slots"
+  "(running_.size() >= 2 * slots && !mutant_is(\"any_number_may_pause\"))"
+  any_number_may_pause)
+slora_mutate(scheduler/scheduler.cc
+  "step_.paused_count = 0;"
+  "step_.paused_count = 0;
+  if (mutant_is(\"paused_are_forgotten\")) step_.running.resize(step_.paused_begin);"
+  paused_are_forgotten)
 slora_mutate(scheduler/policy_caller.cc
   "std::rotate(decision_.running.begin(), oldest, oldest + 1);"
   "if (!mutant_is(\"oldest_is_ordered_by_the_policy\")) std::rotate(decision_.running.begin(), oldest, oldest + 1);"

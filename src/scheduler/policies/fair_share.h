@@ -1,0 +1,79 @@
+#pragma once
+#include <cstdint>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "scheduler/policies/client_accounts.h"
+#include "scheduler/policy.h"
+
+namespace slora {
+
+// Weights of clients: one with weight 2 gets twice the service of one with weight 1, which is every other's. Positive.
+using ClientWeights = std::unordered_map<ClientId, double>;
+
+// Serves clients alike, whatever each asks for: the virtual token counter of Sheng et al., "Fairness in Serving Large Language Models"
+// (OSDI 2024). Each client has a counter of what its service cost; the client with the lowest comes first, and its own sequences by
+// arrival. The rules, with what this scheduler needs in addition to the paper:
+// - A client that comes back to the queue is lifted to the lowest counter of those that wait, or, if nobody waits, to that of the client
+//   that left the queue last: being away gives no credit, and being served alone no debt.
+// - Tokens that preemption lost and pages of adapters that were loaded for a client are charged to it, too.
+// - Prompts that were admitted and not yet computed count when the queue is ordered, as the paper charges them at admission.
+// - The prompt tokens of a step go to the clients with the lowest counters, as if tokens were dealt one by one, so that a long prompt of
+//   one client does not hold up the others'.
+// - Every client that has sequences is entitled to an equal part of the places of a step. Sequences beyond their client's part pause
+//   when one within its client's part needs the place, and are preempted before others.
+// Between two clients that both wait all the time, the difference in cost is bounded by the cost of what may be admitted at once; see
+// Simulator::check_fairness. With a single client, every decision is that of FcfsPolicy.
+class FairSharePolicy final : public Policy {
+ public:
+  // In prompt tokens.
+  static constexpr double kPromptCost = 1, kOutputCost = 2, kRecomputedCost = 1, kAdapterPageCost = 1;
+
+  explicit FairSharePolicy(ClientWeights weights = {}) : weights_(std::move(weights)) {}
+
+  void charge(std::span<const ServiceCharge> charges) override;
+  void decide(const StepView& view, StepDecision& decision) override;
+  [[nodiscard]] std::int32_t prompt_tokens(const SequenceView& sequence, std::int32_t left) override;
+
+  // The counter of a client; 0 when it is not known (any more).
+  [[nodiscard]] double served(ClientId client) const;
+  [[nodiscard]] std::size_t client_count() const { return accounts_.size(); }
+
+ private:
+  static constexpr std::size_t kAccountsMin = 256;
+  static constexpr std::size_t kAccountsMax = 1 << 16;  // then even those are forgotten that got more than others
+
+  // One sequence of the view, with what orders it.
+  struct Place {
+    std::uint32_t account;
+    bool is_beyond;      // running: its client has more than its part
+    std::int32_t ready;  // waiting: sequences of its client that run
+    double served;       // waiting: what its client will have been served when it is due
+  };
+
+  [[nodiscard]] std::uint32_t account_of(ClientId client);
+  void collect(const StepView& view);
+  void lift_returning();
+  void forget_idle();
+  void order_queue(const StepView& view, StepDecision& decision);
+  void order_running(const StepView& view, StepDecision& decision);
+  void keep_places(const StepView& view, StepDecision& decision);
+  void share_prompt_tokens(std::int64_t token_count);
+
+  const ClientWeights weights_;
+  ClientAccounts accounts_;
+  double level_ = 0;    // to which a client is lifted that comes back
+  ClientId last_left_;  // left the queue when nobody else was in it
+  std::uint64_t step_ = 0;
+  std::size_t accounts_max_ = kAccountsMin;  // before idle ones are forgotten
+  // Of this step:
+  std::vector<std::uint32_t> live_;       // accounts with sequences
+  std::vector<Place> running_, waiting_;  // [of the view]
+  double weight_sum_ = 0;                 // of live_
+  bool shares_prompt_tokens_ = false;
+  std::int32_t prompt_tokens_left_ = 0;  // at the latest call of prompt_tokens
+  std::uint32_t prompt_account_ = 0;     // of that call
+};
+
+}  // namespace slora

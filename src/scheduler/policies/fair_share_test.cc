@@ -1,0 +1,214 @@
+#include "scheduler/policies/fair_share.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "scheduler/testing/scheduler_play.h"
+
+namespace slora {
+namespace {
+
+using testing::ElementsAre;
+
+constexpr ClientId kA{1}, kB{2}, kC{3};
+
+// Views and decisions as a scheduler with these places and prompt tokens would make them.
+struct FairShareCase {
+  FairSharePolicy policy;
+  std::vector<SequenceView> waiting, running;
+  std::int32_t places = 8, prompt_tokens_max = 64;
+
+  static SequenceView view_of(ClientId client, std::int32_t tokens) {
+    SequenceView view;
+    view.client = client;
+    view.tokens_to_compute = tokens;
+    view.output_tokens_max = 10;
+    return view;
+  }
+  void wait(ClientId client, std::int32_t tokens = 4) { waiting.push_back(view_of(client, tokens)); }
+  void run(ClientId client, std::int32_t tokens = 1) { running.push_back(view_of(client, tokens)); }
+  void charge(const ServiceCharge& charge) { policy.charge({&charge, 1}); }
+  StepDecision decide() {
+    StepDecision decision;
+    decision.queue.resize(waiting.size());
+    std::iota(decision.queue.begin(), decision.queue.end(), std::size_t{0});
+    decision.running.resize(running.size());
+    std::iota(decision.running.begin(), decision.running.end(), std::size_t{0});
+    StepView view;
+    view.waiting = waiting;
+    view.running = running;
+    view.places = places;
+    view.prompt_tokens_max = prompt_tokens_max;
+    policy.decide(view, decision);
+    return decision;
+  }
+};
+
+TEST(FairSharePolicy, ServesClientsInTurnHoweverManySequencesOneHas) {
+  FairShareCase play;
+  for (int i = 0; i < 4; ++i) play.wait(kA);
+  play.wait(kB);
+  play.wait(kB);
+  EXPECT_THAT(play.decide().queue, ElementsAre(0, 4, 1, 5, 2, 3)) << "equal counters by arrival";
+}
+
+TEST(FairSharePolicy, ServesWhoGotLeastFirst) {
+  FairShareCase play;
+  play.wait(kA);
+  play.wait(kB);
+  static_cast<void>(play.decide());
+  play.charge({.client = kA, .output_tokens = 1});
+  EXPECT_THAT(play.decide().queue, ElementsAre(1, 0));
+}
+
+TEST(FairSharePolicy, ChargesAllThatIsDoneForAClient) {
+  FairShareCase play;
+  play.charge({.client = kA, .prompt_tokens = 100});
+  play.charge({.client = kA, .recomputed_tokens = 10});
+  play.charge({.client = kA, .output_tokens = 2});
+  play.charge({.client = kA, .adapter_pages = 3});
+  EXPECT_EQ(play.policy.served(kA), 100 + 10 + 2 * 2 + 3);
+  EXPECT_EQ(play.policy.served(kB), 0);
+}
+
+TEST(FairSharePolicy, GivesTwiceTheServiceForTwiceTheWeight) {
+  FairShareCase play{.policy = FairSharePolicy({{kA, 2.0}}), .waiting = {}, .running = {}};
+  play.charge({.client = kA, .prompt_tokens = 100});
+  play.charge({.client = kB, .prompt_tokens = 100});
+  EXPECT_EQ(play.policy.served(kA), 50);
+  EXPECT_EQ(play.policy.served(kB), 100);
+}
+
+TEST(FairSharePolicy, CountsPromptsThatWereAdmittedAndNotYetComputed) {
+  FairShareCase play;
+  play.run(kA, 1000);
+  play.wait(kA);
+  play.wait(kB);
+  EXPECT_THAT(play.decide().queue, ElementsAre(1, 0));
+}
+
+TEST(FairSharePolicy, GivesNoCreditForHavingBeenAway) {
+  FairShareCase play;
+  play.wait(kA);
+  static_cast<void>(play.decide());
+  play.charge({.client = kA, .prompt_tokens = 1'000'000});
+  play.wait(kB);
+  static_cast<void>(play.decide());
+  EXPECT_EQ(play.policy.served(kB), 1'000'000);
+}
+
+TEST(FairSharePolicy, KeepsNoDebtOfAClientThatWasServedAlone) {
+  FairShareCase play;
+  play.wait(kA);
+  static_cast<void>(play.decide());
+  play.waiting.clear();
+  play.run(kA);
+  static_cast<void>(play.decide());
+  play.charge({.client = kA, .prompt_tokens = 1'000'000});
+  play.running.clear();
+  static_cast<void>(play.decide());
+  play.wait(kB);  // a newcomer, while A is away
+  static_cast<void>(play.decide());
+  play.charge({.client = kB, .prompt_tokens = 500});
+  play.wait(kA);
+  static_cast<void>(play.decide());
+  EXPECT_EQ(play.policy.served(kA), 1'000'000 + 500);
+  EXPECT_EQ(play.policy.served(kB), 1'000'000 + 500);
+}
+
+TEST(FairSharePolicy, LetsNoLongPromptTakeAStepFromOthers) {
+  FairShareCase play;
+  play.run(kA, 100'000);
+  play.run(kB, 20);
+  play.wait(kC, 100);
+  static_cast<void>(play.decide());
+  EXPECT_EQ(play.policy.prompt_tokens(play.running[0], 64), 22);
+  EXPECT_EQ(play.policy.prompt_tokens(play.running[1], 42), 20);
+  EXPECT_EQ(play.policy.prompt_tokens(play.waiting[0], 22), 22);
+  EXPECT_EQ(play.policy.prompt_tokens(play.waiting[0], 0), 0);
+}
+
+TEST(FairSharePolicy, GivesPromptTokensToWhoGotLeast) {
+  FairShareCase play;
+  play.wait(kA, 1000);
+  play.wait(kB, 1000);
+  static_cast<void>(play.decide());
+  play.charge({.client = kA, .prompt_tokens = 40});
+  static_cast<void>(play.decide());
+  EXPECT_EQ(play.policy.prompt_tokens(play.waiting[1], 64), 52);
+  EXPECT_EQ(play.policy.prompt_tokens(play.waiting[0], 12), 12);
+}
+
+TEST(FairSharePolicy, KeepsAPlaceForAClientThatHasNone) {
+  FairShareCase play;
+  for (int i = 0; i < 8; ++i) play.run(kA);
+  play.wait(kB);
+  play.wait(kB);
+  EXPECT_EQ(play.decide().places_kept, 2);
+  play.waiting.clear();
+  play.wait(kA);
+  EXPECT_EQ(play.decide().places_kept, 0);
+}
+
+TEST(FairSharePolicy, PausesFirstWhatAClientHasBeyondItsPart) {
+  FairShareCase play;
+  play.run(kA);
+  for (int i = 0; i < 5; ++i) play.run(kB);
+  for (int i = 0; i < 4; ++i) play.run(kA);
+  EXPECT_THAT(play.decide().running, ElementsAre(0, 1, 2, 3, 4, 6, 7, 8, 5, 9)) << "the fifth of each is last";
+  play.charge({.client = kB, .output_tokens = 1});
+  EXPECT_THAT(play.decide().running, ElementsAre(0, 1, 2, 3, 4, 6, 7, 8, 9, 5));
+}
+
+TEST(FairSharePolicy, ForgetsClientsThatAreGone) {
+  FairShareCase play;
+  for (std::uint64_t client = 1; client <= 20'000; ++client) {
+    play.waiting.clear();
+    play.wait(ClientId{client});
+    static_cast<void>(play.decide());
+    play.charge({.client = ClientId{client}, .prompt_tokens = 4});
+  }
+  EXPECT_LT(play.policy.client_count(), 1000u);
+}
+
+SequenceRequest request_of(std::uint64_t id, ClientId client) {
+  SequenceRequest request = Play::request(id, {1, 2, static_cast<TokenId>(id)}, 20);
+  request.client = client;
+  return request;
+}
+
+// All places are in use and all pages are enough: another client starts in the next step, and who paused goes on afterwards.
+TEST(FairSharePolicy, StartsAnotherClientAtOnceWhenOneHasAllPlaces) {
+  SchedulerOptions options = small_options();
+  options.page_count = 400;
+  Play play(options, std::make_unique<FairSharePolicy>());
+  for (std::uint64_t id = 1; id <= 40; ++id) ASSERT_TRUE(play.add(request_of(id, kA)));
+  for (int i = 0; i < 6; ++i) play.step();
+  ASSERT_EQ(play.spans().size(), 8u);
+  ASSERT_TRUE(play.add(request_of(99, kB)));
+  const Spans spans = (play.step(), play.spans());
+  EXPECT_EQ(spans.size(), 8u) << "no more than there are places";
+  EXPECT_EQ(spans.back(), (std::pair<std::uint64_t, std::int32_t>{99, 3}));
+  EXPECT_EQ(play.scheduler.stats().running, 9u) << "one pauses";
+  EXPECT_EQ(play.scheduler.stats().preemptions, 0u);
+  play.run_dry();
+}
+
+// What is kept for the queue goes back to who runs if nobody takes it.
+TEST(FairSharePolicy, LeavesNoPlaceUnused) {
+  SchedulerOptions options = small_options();
+  options.page_count = 48;
+  Play play(options, std::make_unique<FairSharePolicy>());
+  for (std::uint64_t id = 1; id <= 8; ++id) ASSERT_TRUE(play.add(request_of(id, kA)));
+  for (int i = 0; i < 6; ++i) play.step();
+  SequenceRequest large = Play::request(99, std::vector<TokenId>(150, 5), 20);  // does not fit yet
+  large.client = kB;
+  ASSERT_TRUE(play.add(large));
+  EXPECT_EQ((play.step(), play.spans().size()), 8u);
+  play.run_dry();
+}
+
+}  // namespace
+}  // namespace slora
