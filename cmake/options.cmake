@@ -8,6 +8,7 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 option(SLORA_TESTS "Build the tests" ON)
 option(SLORA_UNITY "Compile the sources of a module eight at a time: a cold build takes half as long, one after an edit longer" ON)
 option(SLORA_FUZZ "Build the fuzz targets (clang only)" OFF)
+set(SLORA_STRESS "" CACHE STRING "Mode of src/memory/stress.h, for a build that only runs tests")
 set(SLORA_SANITIZE "" CACHE STRING "Sanitizers for everything, for example address,undefined")
 
 # -O3 is for kernels (src/kernels): elsewhere it costs time to compile and gains nothing that is measurable.

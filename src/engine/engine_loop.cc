@@ -46,6 +46,7 @@ void EngineLoop::run(const std::stop_token& stop) {
     scheduler_.schedule(plan_, clock_.now());
     drop_evicted_views();
     start_loads();
+    if (kStressMode == StressMode::poison_freed) poison_.fill(scheduler_.free_pages(), model_);
     if (!plan_.empty()) run_step();
     scheduler_.take_ended(ended_);
     if (plan_.empty()) metrics_.update(scheduler_.stats(), 0, 0);  // sequences may have ended without a step

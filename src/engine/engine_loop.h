@@ -15,6 +15,7 @@
 #include "engine/live_limits.h"
 #include "engine/live_sequence.h"
 #include "engine/output_rows.h"
+#include "engine/page_poison.h"
 #include "engine/snapshot.h"
 
 namespace slora {
@@ -75,7 +76,8 @@ class EngineLoop {
   std::vector<SequenceEnd> ended_;
   std::vector<AdapterId> evicted_;
   std::vector<TokenEvent> events_;  // of this iteration
-  std::uint64_t iteration_ = 1;     // of the loop
+  PagePoison poison_;
+  std::uint64_t iteration_ = 1;  // of the loop
 
   std::atomic<std::int64_t> heartbeat_;
   std::uint64_t step_count_ = 0;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "memory/stress.h"
 
 namespace slora {
 namespace {
@@ -122,7 +123,7 @@ std::span<const TokenId> PrefixIndex::tokens_of(std::uint32_t page) const {
 }
 
 std::uint32_t PrefixIndex::bucket_of(const PrefixDomain& domain, std::uint32_t parent, std::span<const TokenId> tokens) const {
-  if (hash_ == PrefixHash::all_equal) return 0;
+  if (hash_ == PrefixHash::all_equal || kStressMode == StressMode::hash_zero) return 0;
   std::uint64_t state = mix(mix(domain.tenant.value, domain.adapter.value), parent);
   for (const TokenId token : tokens) state = mix(state, static_cast<std::uint32_t>(token));
   return static_cast<std::uint32_t>(state & (buckets_.size() - 1));

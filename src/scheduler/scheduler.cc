@@ -114,6 +114,8 @@ void Scheduler::decide(Timestamp now) {
 void Scheduler::admit_running() {
   const auto views = step_.running | std::views::transform([](const Ranked& ranked) -> const SequenceView& { return *ranked.view; });
   step_.prompt_tokens_left = prompt_tokens_of(views, slot_count(), options_.step_tokens_max);
+  if (options_.preempted_every > 0 && next_plan_ % options_.preempted_every == 0 && !step_.running.empty())
+    static_cast<void>(try_preempt_after(0));
   step_.paused_begin = 0;
   serve_running(slot_count() - step_.places_kept);
   step_.paused_count = 0;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "base/result.h"
 #include "memory/page_budget.h"
 #include "memory/paged_memory.h"
+#include "memory/stress.h"
 #include "scheduler/policy_caller.h"
 #include "scheduler/request.h"
 #include "scheduler/sequence.h"
@@ -30,6 +32,8 @@ struct SchedulerOptions {
   int depth = 1;                    // plans that may be uncommitted at once: 1 or 2
   CacheCosts costs;                 // of eviction
   PrefixHash prefix_hash = PrefixHash::tokens;
+  // For tests: in every so many-th step the last running sequence is preempted though there are pages. 0: never.
+  std::uint64_t preempted_every = kStressMode == StressMode::force_preempt ? 3 : 0;
 };
 
 struct SchedulerStats {
@@ -89,6 +93,8 @@ class Scheduler {
   [[nodiscard]] std::int32_t cached_tokens(SequenceId id) const;
   // Pages that the image and the cached prefixes of this content hold. O(pages of the pool).
   [[nodiscard]] std::uint32_t pages_of_adapter(AdapterId adapter) const;
+  // That hold nothing anybody will read. For tests.
+  [[nodiscard]] std::span<const PageIndex> free_pages() const { return memory_.pool().free_pages(); }
   [[nodiscard]] SchedulerStats stats() const;
   // Drops all cached prefixes and idle adapters. Requires: every sequence has ended and every plan is committed.
   void clear_caches();

@@ -92,7 +92,11 @@ struct EngineSetting {
 
 class TestEngine {
  public:
-  explicit TestEngine(const EngineSetting& setting) {
+  explicit TestEngine(EngineSetting setting) {
+    if (kStressMode == StressMode::tiny_pages && setting.page_tokens == EngineSetting{}.page_tokens) {
+      setting.page_tokens = 2 * setting.shards;  // fewer would not fill a page of any shard
+      setting.page_count *= 2;
+    }
     RuntimeOptions options;
     options.model_folder = kGolden / setting.model;
     options.model_name = setting.model;

@@ -105,6 +105,7 @@ inline SchedulerOptions small_options() {
   options.page_tokens = 4;
   options.step_tokens_max = 16;
   options.running_max = 8;
+  options.preempted_every = 0;  // these tests say when
   return options;
 }
 

@@ -111,7 +111,7 @@ std::span<std::uint64_t> SimulatedDevice::slots_of(PageIndex page) {
   return std::span(slots_).subspan(page.value * page_tokens_, page_tokens_);
 }
 
-void SimulatedDevice::fill_with_noise(const std::vector<PageIndex>& pages) {
+void SimulatedDevice::fill_with_noise(std::span<const PageIndex> pages) {
   for (const PageIndex page : pages)
     for (std::uint64_t& slot : slots_of(page)) slot = noise_.next();
 }

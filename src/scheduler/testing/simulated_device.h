@@ -55,6 +55,7 @@ class SimulatedDevice {
   void fail(AdapterId adapter);
   // The scheduler reported that the image left the pool.
   void evict(AdapterId adapter);
+  void fill_with_noise(std::span<const PageIndex> pages);
 
   // Reads and writes pages as the plan says; `previous` are the rows of the previous plan. Fills `digests` with the digest after each span.
   // Returns what is wrong with the plan itself, or nothing.
@@ -69,7 +70,6 @@ class SimulatedDevice {
 
  private:
   [[nodiscard]] std::span<std::uint64_t> slots_of(PageIndex page);
-  void fill_with_noise(const std::vector<PageIndex>& pages);
 
   const SimulatedModel model_;
   const std::size_t page_tokens_;

@@ -48,6 +48,10 @@ SimulationOptions draw_options(std::uint64_t seed) {
   options.replace_chance = random.chance(0.5) ? 0.05 * random.unit() : 0;
   options.load_fail_chance = random.chance(0.5) ? 0.3 * random.unit() : 0;
   options.load_steps_max = random.between(0, 10);
+  if (kStressMode == StressMode::tiny_pages) {
+    scheduler.page_count *= static_cast<std::uint32_t>(scheduler.page_tokens);
+    scheduler.page_tokens = 1;
+  }
   // Added later, from the seed alone: what was drawn before stays the same for every seed.
   if (options.policy == SimulatedPolicy::random && seed % 2 == 0) options.policy = SimulatedPolicy::least_served;
   scheduler.overtaken_max = 1 + static_cast<std::int32_t>(seed % 7);

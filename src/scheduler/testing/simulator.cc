@@ -226,6 +226,7 @@ void Simulator::commit() {
   open_.pop_front();
   for (const PlannedSpan& span : open.plan.spans) settle(span, open.result);
   scheduler_.commit(open.plan, open.result, ends_);
+  if (kStressMode == StressMode::poison_freed) device_.fill_with_noise(scheduler_.free_pages());
   check_sound();
   take_ends();
   for (const PlannedSpan& span : open.plan.spans) {
