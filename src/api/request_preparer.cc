@@ -228,8 +228,9 @@ Status RequestPreparer::add_conversation(PreparedRequest& request, LongText long
   if (spec.chat.template_name) conversation.template_name = *spec.chat.template_name;
   conversation.add_generation_prompt = spec.chat.add_generation_prompt.value_or(!spec.chat.continue_final_message);
   conversation.continue_final_message = spec.chat.continue_final_message;
-  const Result<std::string> text = request.text->render(conversation);
-  if (!text) return tl::unexpected<Error>(text.error());
+  Result<std::string> text = request.text->render(conversation);
+  if (!text && text.error().param.empty()) text.error().param = spec.prompt.field;
+  if (!text) return forward_error(text);
 
   PreparedRequest::Prompt& prompt = request.prompts.emplace_back();
   // Chat templates contain the special tokens already.

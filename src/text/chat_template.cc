@@ -150,8 +150,9 @@ Result<ChatTemplate> ChatTemplate::parse(std::string source) {
 Result<std::string> ChatTemplate::render(const Json& context) const {
   if (!context.is_object())
     return error("E_CHAT_TEMPLATE", "the context of a chat template must be an object, found {}", type_name(context));
-  jinja::Interpreter interpreter{jinja::Limits{}};
-  return interpreter.run(*root_, jinja::from_json(context));
+  const jinja::Value values = jinja::from_json(context);
+  jinja::Interpreter interpreter{jinja::Limits::for_input(values.weight(), root_->source_bytes)};
+  return interpreter.run(*root_, values);
 }
 
 }  // namespace slora

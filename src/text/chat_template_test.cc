@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/testing/source_path.h"
+#include "formats/json.h"
 
 namespace slora {
 namespace {
@@ -135,6 +136,16 @@ TEST(ChatTemplate, RunsLoops) {
   EXPECT_EQ(render("{% set ns = namespace(x=0) %}{% for i in numbers %}{% set ns.x = ns.x + i %}{% endfor %}{{ ns.x }}"), "6");
 }
 
+// `loop` is made where the word is in the body only.
+TEST(ChatTemplate, GivesLoopToWhateverNamesItInTheBody) {
+  EXPECT_EQ(render("{% for i in numbers %}{% if i > 1 %}{{ [1] | map('string') | join ~ loop.index }}{% endif %}{% endfor %}"), "1113");
+  EXPECT_EQ(render("{% for i in [7, 8] %}{% macro f() %}{{ loop.index }}{% endmacro %}{% for j in [9] %}{{ f() }}{% endfor %}{% endfor %}"),
+            "12");
+  EXPECT_EQ(render("{% for i in [7, 8] %}{% for j in [9] %}{% else %}{{ loop.index }}{% endfor %}{{ loop is defined }}{% endfor %}"),
+            "TrueTrue");
+  EXPECT_EQ(render("{% for i in [7, 8] %}{{ loop.nextitem }}{{ loop.previtem is defined }}{% endfor %}"), "8FalseTrue");
+}
+
 TEST(ChatTemplate, RunsMacrosAndBlocks) {
   EXPECT_EQ(render("{% macro f(a, b=2) %}{{ a }}-{{ b }} {% endmacro %}{{ f(1) }}{{ f(b=3, a=n) }}"), "1-2 7-3 ");
   EXPECT_EQ(render("{% macro f(x) %}{{ x }}{% if x > 1 %}{{ f(x - 1) }}{% endif %}{% endmacro %}{{ f(3) }}"), "321");
@@ -221,9 +232,11 @@ TEST(ChatTemplate, StopsAtItsLimitOfSteps) {
   const auto expect_stop = [](const std::string& source) {
     EXPECT_THAT(render(source), HasSubstr("the template takes too many steps")) << source;
   };
-  expect_stop("{% macro f(n) %}{% for i in range(2) %}{{ f(n + 1) if n < 90 }}{% endfor %}{% endmacro %}{{ f(0) }}");
-  expect_stop("{% set s = range(99999) | list %}{% for i in range(9999) %}{{ -1 in s }}{% endfor %}");
-  expect_stop("{{ range(99999) | unique | list | length }}");
+  std::string sum = "1";
+  for (int i = 0; i < 40; ++i) sum += " + 1";
+  expect_stop("{% for i in range(9999) %}{% if " + sum + " %}{% endif %}{% endfor %}");
+  expect_stop("{{ range(9999) | unique | list | length }}");
+  expect_stop("{% set x = 'x' * 9999 %}{% for i in range(9999) %}{% if x == x %}{% endif %}{% endfor %}");
 }
 
 TEST(ChatTemplate, StopsAtItsLimitOfMemory) {
@@ -234,19 +247,79 @@ TEST(ChatTemplate, StopsAtItsLimitOfMemory) {
   expect_stop("{% for a in range(9999) %}{% set x = 'x' * 99999 %}{% endfor %}");
   expect_stop("{% set ns = namespace(x=[1]) %}{% for a in range(25) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}");
   expect_stop("{{ 'x' * 99999999999 }}");
+  expect_stop("{{ ([1] * 10000000) | length }}");
   expect_stop("{{ ('a' * 100000).replace('a', 'b' * 100000) }}");
+  expect_stop("{{ range(9999) | join('x' * 99999) }}");
+  expect_stop("{{ ('x ' * 50000).split() | length }}");
   expect_stop("{% set ns = namespace(x='x') %}{% for a in range(99) %}{% set ns.x = '{}{}'.format(ns.x, ns.x) %}{% endfor %}");
+  expect_stop("{% set ns = namespace(x=[]) %}{% for a in range(99) %}{% set ns.x = ns.x + [range(9999)] %}{% endfor %}");
+}
+
+TEST(ChatTemplate, StopsWhatNeverEnds) {
+  for (const char* source : {"{% macro f(n) %}{% for i in range(2) %}{{ f(n + 1) if n < 90 }}{% endfor %}{% endmacro %}{{ f(0) }}",
+                             "{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}",
+                             "{% for i in range(9999) %}{% for j in range(9999) %}{{ loop.index }}{% endfor %}{% endfor %}",
+                             "{% set s = range(9999) | list %}{% for i in range(9999) %}{{ -1 in s }}{% endfor %}",
+                             "{% for i in range(9999) %}{% set ns = namespace(a=i) %}{% endfor %}{% for i in range(9999) %}{% set ns = "
+                             "namespace(a=i) %}{% endfor %}"}) {
+    EXPECT_THAT(render(source), AnyOf(HasSubstr("too many steps"), HasSubstr("too much memory"))) << source;
+  }
+}
+
+// What costs more than a byte that is copied: each of these took seconds where only bytes were counted.
+TEST(ChatTemplate, StopsExpensiveStepsAsEarlyAsCheapOnes) {
+  for (const char* call : {"x | title", "x | upper", "x.lower()", "x.title()", "[x] | string", "x | tojson", "x.replace('a', '')",
+                           "x.count('a')", "x[::-1]", "x.strip('zyxwvutsrqponmlkjihgfedcba')", "x | list", "x.split('b')", "x | float"}) {
+    const std::string source = "{% set x = 'a\n' * 5000 %}{% for i in range(999) %}{% set y = " + std::string(call) + " %}{% endfor %}";
+    EXPECT_THAT(render(source), AnyOf(HasSubstr("too many steps"), HasSubstr("too much memory"))) << call;
+  }
 }
 
 TEST(ChatTemplate, StopsAtItsLimitOfOutput) {
-  EXPECT_THAT(render("{% set x = 'x' * 1000000 %}{% for a in range(70) %}{{ x }}{% endfor %}"), HasSubstr("the rendered text is too long"));
+  EXPECT_THAT(render("{% set x = 'x' * 100000 %}{% for a in range(70) %}{{ x }}{% endfor %}"), HasSubstr("the rendered text is too long"));
+}
+
+// The limits grow with the conversation: a published template's cost does too.
+TEST(ChatTemplate, RendersLongConversationsWithPublishedTemplates) {
+  const std::string sentence = "The queen found a rusty key in the garden.\n";
+  std::string kilobyte;
+  while (kilobyte.size() < 1000) kilobyte += sentence;
+  const auto conversation = [](std::size_t count, const std::string& content) {
+    Json messages = Json::array();
+    for (std::size_t i = 0; i < count; ++i) messages.push_back({{"role", i % 2 == 0 ? "user" : "assistant"}, {"content", content}});
+    return Json{{"messages", std::move(messages)}, {"bos_token", "<s>"}, {"eos_token", "</s>"},
+                {"add_generation_prompt", true},   {"tools", nullptr},   {"documents", nullptr}};
+  };
+  std::string megabyte;
+  while (megabyte.size() < 1'000'000) megabyte += sentence;
+  const std::vector<Json> conversations = {conversation(1000, kilobyte), conversation(5000, "Hi"), conversation(1, megabyte)};
+  for (const char* name : {"chatml_blocks", "llama2", "llama3", "llama31", "mistral", "mistral_v3", "qwen2", "qwen25", "qwen3"}) {
+    const std::string source = read_text_file(source_path(fmt::format("tests/corpora/chat_template/{}.jinja", name)), 1 << 20).value();
+    for (const Json& values : conversations) {
+      const Result<std::string> text = try_render(source, values);
+      ASSERT_TRUE(text) << name << ": " << text.error().message;
+      EXPECT_GT(text->size(), values["messages"].size() * values["messages"][0]["content"].get_ref<const std::string&>().size()) << name;
+    }
+  }
+}
+
+TEST(ChatTemplate, RefusesSourcesOfTooManyTokens) {
+  const auto repeated = [](std::string_view part, int count) {
+    std::string source;
+    for (int i = 0; i < count; ++i) source += part;
+    return source;
+  };
+  for (const std::string& source :
+       {repeated("{{ 1 }}", 20'000), "{{ 1" + repeated(" + 1", 20'000) + " }}", repeated("{% set a = 1 %}", 9'000)}) {
+    EXPECT_THAT(render(source), HasSubstr("more than 30000 names, numbers and symbols"));
+  }
 }
 
 TEST(ChatTemplate, StopsAtItsLimitsOfDepth) {
   EXPECT_THAT(render("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}"), HasSubstr("the template nests too deeply"));
   for (const char* deeper : {"[ns.x]", "(ns.x,)", "{'x': ns.x}", "[ns.x] | map('list')", "[ns.x].index", "{'x': ns.x}.items()"}) {
     const std::string source =
-        "{% set ns = namespace(x=[]) %}{% for a in range(99999) %}{% set ns.x = " + std::string(deeper) + " %}{% endfor %}";
+        "{% set ns = namespace(x=[]) %}{% for a in range(999) %}{% set ns.x = " + std::string(deeper) + " %}{% endfor %}";
     EXPECT_THAT(render(source), HasSubstr("values are nested too deeply")) << source;
   }
   EXPECT_THAT(render(std::string(9999, '{')), HasSubstr("line 1"));

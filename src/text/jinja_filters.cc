@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "text/jinja_json.h"
+#include "text/jinja_methods.h"
 #include "text/python_text.h"
 #include "text/unicode.h"
 #include "text/utf8.h"
@@ -66,6 +67,7 @@ Value filter_trim(Machine& machine, const Value& input, const Arguments& argumen
 // Jinja's title, unlike str.title: a word begins after white space, "-" and opening brackets.
 Value filter_title(Machine& machine, const Value& input, const Arguments&) {
   const std::string text = machine.text_of(input);
+  if (!machine.spend_characters(2 * text.size())) return Value();
   constexpr std::u32string_view kOpening = U"-({[<";
   std::string out;
   bool begins_word = true;
@@ -79,6 +81,11 @@ Value filter_title(Machine& machine, const Value& input, const Arguments&) {
   return machine.make_text(std::move(out));
 }
 
+Value text_in_case(Machine& machine, const Value& input, std::string (*change)(std::string_view)) {
+  const std::string text = machine.text_of(input);
+  return machine.spend_characters(text.size()) ? machine.make_text(change(text)) : Value();
+}
+
 Value filter_string(Machine& machine, const Value& input, const Arguments&) {
   return input.is_safe_text() ? input : machine.make_text(machine.text_of(input));
 }
@@ -89,7 +96,7 @@ Value filter_replace(Machine& machine, const Value& input, const Arguments& argu
   const std::string text = machine.text_of(input);
   const std::string from = machine.text_of(arguments[0]);
   const std::string to = machine.text_of(arguments[1]);
-  if (!machine.spend_bytes((text.size() / std::max<std::size_t>(from.size(), 1) + 1) * to.size())) return Value();
+  if (!can_replace(machine, text, from, to)) return Value();
   return machine.make_text(replace_text(text, from, to, integer_or(machine, arguments[2], -1)));
 }
 
@@ -159,14 +166,19 @@ Value filter_tojson(Machine& machine, const Value& input, const Arguments& argum
   return machine.make_text(to_json(machine, input, style));
 }
 
+// Templates ask for the length of all messages with each message, which must not cost what the messages weigh.
+bool visits_members(const Filter& filter, const Value& input) {
+  return filter.name != "default" && (filter.name != "length" || input.if_text() != nullptr);
+}
+
 }  // namespace
 
 const std::vector<Filter>& scalar_filters() {
   static const std::vector<Filter> kFilters = {
       {"trim", {"chars"}, false, filter_trim},
-      {"upper", {}, false, [](Machine& m, const Value& v, const Arguments&) { return m.make_text(to_upper_case(m.text_of(v))); }},
-      {"lower", {}, false, [](Machine& m, const Value& v, const Arguments&) { return m.make_text(to_lower_case(m.text_of(v))); }},
-      {"capitalize", {}, false, [](Machine& m, const Value& v, const Arguments&) { return m.make_text(to_capitalized(m.text_of(v))); }},
+      {"upper", {}, false, [](Machine& m, const Value& v, const Arguments&) { return text_in_case(m, v, to_upper_case); }},
+      {"lower", {}, false, [](Machine& m, const Value& v, const Arguments&) { return text_in_case(m, v, to_lower_case); }},
+      {"capitalize", {}, false, [](Machine& m, const Value& v, const Arguments&) { return text_in_case(m, v, to_capitalized); }},
       {"title", {}, false, filter_title},
       {"replace", {"old", "new", "count"}, false, filter_replace},
       {"string", {}, false, filter_string},
@@ -194,7 +206,7 @@ const Filter* find_filter(std::string_view name) {
 std::string unsupported_filter(std::string_view name) { return fmt::format("the filter '{}' is not supported", name); }
 
 Value apply(const Filter& filter, Machine& machine, const Value& input, const Arguments& arguments) {
-  if (!machine.spend_traversal(input.weight())) return Value();
+  if (!machine.spend_traversal(visits_members(filter, input) ? input.weight() : 1)) return Value();
   constexpr std::array<std::string_view, 6> kKeepMark = {"capitalize", "indent", "lower", "reverse", "trim", "upper"};  // in Jinja
   if (std::find(kKeepMark.begin(), kKeepMark.end(), filter.name) != kKeepMark.end() && !machine.check_not_safe(input)) return Value();
   if (filter.takes_any_arguments) return filter.run(machine, input, arguments);

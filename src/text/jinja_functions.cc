@@ -21,7 +21,14 @@ Value range(Machine& machine, const Arguments& arguments) {
   }
   const auto [start, stop, step] = bounds;
   if (step == 0) return machine.fail("range needs a step other than 0");
+  // Unsigned differences do not overflow. A range of more members than are allowed is found by the loop.
+  const std::uint64_t span = step > 0 ? (start < stop ? static_cast<std::uint64_t>(stop) - static_cast<std::uint64_t>(start) : 0)
+                                      : (start > stop ? static_cast<std::uint64_t>(start) - static_cast<std::uint64_t>(stop) : 0);
+  const std::uint64_t stride = step > 0 ? static_cast<std::uint64_t>(step) : 0 - static_cast<std::uint64_t>(step);
+  const auto count_max = static_cast<std::size_t>(std::min<std::uint64_t>(span / stride + 1, kRangeMax));
+  if (!machine.spend_traversal(count_max * sizeof(Value)) || !machine.spend_bytes(count_max * sizeof(Value))) return Value();
   std::vector<Value> members;
+  members.reserve(count_max);
   for (std::int64_t i = start; step > 0 ? i < stop : i > stop;) {
     if (std::ssize(members) == kRangeMax) return machine.fail(fmt::format("a range has at most {} members", kRangeMax));
     members.emplace_back(i);
@@ -58,6 +65,8 @@ Value raise_exception(Machine& machine, const Arguments& arguments) {
 Value strftime_now(Machine& machine, const Arguments& arguments) {
   const Arguments bound = bind_arguments(machine, "strftime_now", {"format"}, arguments);
   const std::string format = machine.text_of(bound[0]);
+  constexpr std::size_t steps = 50;
+  if (!machine.spend_steps(steps)) return Value();
   if (format.size() > 256) return machine.fail("the format of a date is too long");
   const std::time_t now = std::time(nullptr);
   std::tm parts{};

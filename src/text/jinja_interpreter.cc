@@ -12,11 +12,27 @@
 namespace slora::jinja {
 namespace {
 
-constexpr std::size_t kLoopSteps = 8;  // cost of one iteration for `loop` and its scope, in steps
+// Costs in steps: of one iteration for its scope, and for `loop` where the body uses it; of one call of a macro.
+constexpr std::size_t kIterationSteps = 6, kLoopSteps = 12, kMacroSteps = 8;
 
 // A function that exists in Jinja and is refused by name.
 Value unsupported_function(Machine& machine, std::string_view name) {
   return Value(Callable{[&machine, name](const Arguments&) { return machine.fail(fmt::format("'{}' is not supported", name)); }});
+}
+
+// `loop` as far as it is the same in all iterations of all loops; its neighbours are appended where there are any.
+std::vector<std::pair<Value, Value>> loop_members(Machine& machine) {
+  std::vector<std::pair<Value, Value>> members;
+  for (const std::string_view name : {"index", "index0", "revindex", "revindex0", "first", "last", "length"}) {
+    members.emplace_back(Value(name), Value());
+  }
+  members.emplace_back(Value(std::string_view("depth")), Value(std::int64_t{1}));  // counts recursive loops only, which the parser refuses
+  members.emplace_back(Value(std::string_view("depth0")), Value(std::int64_t{0}));
+  members.emplace_back(Value(std::string_view("cycle")), unsupported_function(machine, "loop.cycle"));
+  members.emplace_back(Value(std::string_view("changed")), unsupported_function(machine, "loop.changed"));
+  members.emplace_back(Value(std::string_view("previtem")), Value());
+  members.emplace_back(Value(std::string_view("nextitem")), Value());
+  return members;
 }
 
 }  // namespace
@@ -45,10 +61,7 @@ class Interpreter::Inner {
 };
 
 Interpreter::Interpreter(const Limits& limits)
-    : machine_(limits),
-      cycle_(unsupported_function(machine_, "loop.cycle")),
-      changed_(unsupported_function(machine_, "loop.changed")),
-      scope_(std::make_shared<Scope>(nullptr)) {
+    : machine_(limits), loop_members_(loop_members(machine_)), scope_(std::make_shared<Scope>(nullptr)) {
   for (auto& [name, function] : global_functions(machine_)) scope_->set(name, function);
 }
 
@@ -124,9 +137,9 @@ Interpreter::Flow Interpreter::run(const If& statement) {
 Interpreter::Flow Interpreter::run(const For& statement) {
   const std::vector<Value> items = loop_items(statement);
   if (items.empty() && !machine_.failed()) return execute(statement.otherwise);
-  for (std::size_t i = 0; i < items.size() && machine_.spend_steps(kLoopSteps); ++i) {
+  for (std::size_t i = 0; i < items.size() && machine_.spend_steps(kIterationSteps + (statement.uses_loop ? kLoopSteps : 0)); ++i) {
     const Inner inner(*this);
-    scope_->set("loop", loop_value(items, i));
+    if (statement.uses_loop) scope_->set("loop", loop_value(items, i));
     assign(statement.target, items[i]);
     if (execute(statement.body) == Flow::break_loop) break;
   }
@@ -139,6 +152,7 @@ std::vector<Value> Interpreter::loop_items(const For& statement) {
   if (statement.condition == nullptr) return items;
   std::vector<Value> chosen;
   for (const Value& item : items) {
+    if (!machine_.spend_steps(kIterationSteps)) break;
     const Inner inner(*this);
     assign(statement.target, item);
     if (evaluate(statement.condition).is_true()) chosen.push_back(item);
@@ -151,20 +165,23 @@ Value Interpreter::loop_value(const std::vector<Value>& items, std::size_t index
   const auto count = static_cast<std::int64_t>(items.size());
   const auto at = static_cast<std::int64_t>(index);
   Dict loop;
-  const auto put = [&loop](std::string_view name, Value value) { loop.members.emplace_back(Value(name), std::move(value)); };
-  put("index", Value(at + 1));
-  put("index0", Value(at));
-  put("revindex", Value(count - at));
-  put("revindex0", Value(count - at - 1));
-  put("first", Value(at == 0));
-  put("last", Value(at == count - 1));
-  put("length", Value(count));
-  put("depth", Value(std::int64_t{1}));  // counts recursive loops only, which the parser refuses
-  put("depth0", Value(std::int64_t{0}));
-  put("cycle", cycle_);
-  put("changed", changed_);
-  if (index > 0) put("previtem", items[index - 1]);
-  if (index + 1 < items.size()) put("nextitem", items[index + 1]);
+  loop.members = loop_members_;
+  std::size_t member = 0;
+  for (const Value& value :
+       {Value(at + 1), Value(at), Value(count - at), Value(count - at - 1), Value(at == 0), Value(at == count - 1), Value(count)}) {
+    loop.members[member++].second = value;
+  }
+  if (index + 1 < items.size()) {
+    loop.members.back().second = items[index + 1];
+  } else {
+    loop.members.pop_back();
+  }
+  const auto previous = loop.members.begin() + static_cast<std::ptrdiff_t>(loop_members_.size()) - 2;
+  if (index > 0) {
+    previous->second = items[index - 1];
+  } else {
+    loop.members.erase(previous);
+  }
   return machine_.make_dict(std::move(loop));
 }
 
@@ -233,6 +250,7 @@ Value Interpreter::make_macro(const MacroDefinition& definition) {
 }
 
 Value Interpreter::call_macro(const MacroDefinition& definition, const ScopePtr& home, const Arguments& arguments) {
+  if (!machine_.spend_steps(kMacroSteps)) return Value();
   const std::size_t count = definition.parameters.size();
   if (arguments.positional.size() > count)
     return machine_.fail(

@@ -83,7 +83,7 @@ class Interpreter {
   Arguments evaluate(const CallArguments& arguments);
 
   Machine machine_;
-  const Value cycle_, changed_;  // members of `loop` that fail when they are called
+  const std::vector<std::pair<Value, Value>> loop_members_;  // the names of the members of `loop`, with those values that never change
   ScopePtr scope_;
   std::string* out_ = nullptr;  // destination of the output: the rendered text, or a captured body
   int depth_ = 0;

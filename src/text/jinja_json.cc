@@ -85,8 +85,12 @@ class Writer {
   }
 
   void write_dict(const Dict& dict) {
-    std::vector<std::pair<Value, Value>> members = dict.members;
-    if (style_.sort_keys) sort_by_key(members);
+    std::vector<std::pair<Value, Value>> sorted;
+    if (style_.sort_keys) {
+      sorted = dict.members;
+      sort_by_key(sorted);
+    }
+    const std::vector<std::pair<Value, Value>>& members = style_.sort_keys ? sorted : dict.members;
     open('{');
     for (const auto& [key, value] : members) {
       next_item();
@@ -147,7 +151,7 @@ class Writer {
 }  // namespace
 
 std::string to_json(Machine& machine, const Value& value, const JsonStyle& style) {
-  if (!machine.spend_bytes(2 * value.weight())) return {};
+  if (!machine.spend_bytes(2 * value.weight()) || !machine.spend_characters(2 * value.weight())) return {};
   Writer writer(machine, style);
   writer.write(value);
   return writer.take();

@@ -11,6 +11,8 @@
 namespace slora::jinja {
 namespace {
 
+constexpr std::size_t kTokensMax = 30'000;  // the largest published templates have a fifth of them
+
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_name_character(char c) {
   return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || static_cast<unsigned char>(c) >= 0x80;
@@ -49,6 +51,12 @@ class Lexer {
   tl::unexpected<Error> fail(std::string_view what) const { return error("E_CHAT_TEMPLATE", "chat template, line {}: {}", line_, what); }
 
   void put(TokenKind kind, std::string text) { tokens_.push_back({kind, std::move(text), line_}); }
+
+  // Each token costs some hundred bytes and about a microsecond, here and in the parser.
+  Status check_count() const {
+    if (tokens_.size() <= kTokensMax) return {};
+    return fail(fmt::format("more than {} names, numbers and symbols", kTokensMax));
+  }
 
   void advance(std::size_t bytes) {
     line_ += static_cast<int>(
@@ -165,6 +173,7 @@ class Lexer {
         return {};
       }
       if (Status status = read_token(depth); !status) return status;
+      if (Status status = check_count(); !status) return status;
     }
   }
 

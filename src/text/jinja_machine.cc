@@ -11,9 +11,22 @@ namespace slora::jinja {
 
 namespace {
 
-constexpr std::size_t kBytesPerStep = 32;
+constexpr std::size_t kBytesPerStep = 16;
+constexpr std::size_t kBytesOfCharactersPerStep = 6;
+
+// Per unit of the input's weight, which is about its length as text.
+constexpr std::size_t kStepsPerInput = 4, kBytesPerInput = 64, kOutputPerInput = 8;
 
 }  // namespace
+
+Limits Limits::for_input(std::size_t input_weight, std::size_t source_bytes) {
+  const std::size_t weight = std::min(input_weight, std::size_t{1} << 32);
+  Limits limits;
+  limits.steps_max += static_cast<std::int64_t>(weight * kStepsPerInput);
+  limits.bytes_max += static_cast<std::int64_t>(weight * kBytesPerInput);
+  limits.output_bytes_max += weight * kOutputPerInput + source_bytes;
+  return limits;
+}
 
 Machine::~Machine() {
   for (const NamespacePtr& names : namespaces_) names->members.clear();
@@ -37,6 +50,13 @@ bool Machine::spend_steps(std::size_t count) {
 
 bool Machine::spend_traversal(std::size_t weight) { return spend_steps(1 + weight / kBytesPerStep); }
 
+bool Machine::spend_characters(std::size_t bytes) { return spend_steps(bytes / kBytesOfCharactersPerStep); }
+
+bool Machine::can_make_members(std::size_t count) {
+  if (bytes_ + static_cast<std::int64_t>(count * sizeof(Value)) > limits_.bytes_max) fail("the template takes too much memory");
+  return !failed();
+}
+
 bool Machine::spend_bytes(std::size_t count) {
   bytes_ += static_cast<std::int64_t>(std::min(count, std::size_t{1} << 40));
   if (bytes_ > limits_.bytes_max) fail("the template takes too much memory");
@@ -56,6 +76,7 @@ bool Machine::check_not_safe(const Value& value) {
 
 std::string Machine::text_of(const Value& value) {
   if (!spend_bytes(value.weight())) return {};
+  if (value.if_text() == nullptr && !spend_characters(value.weight())) return {};
   return to_text(value);
 }
 
@@ -72,7 +93,7 @@ Value Machine::make_list(std::vector<Value> members, ListKind kind) {
 }
 
 Value Machine::make_range(std::vector<Value> members, const std::array<std::int64_t, 3>& bounds) {
-  if (!spend_bytes(members.size() * sizeof(Value) + sizeof(List))) return Value();
+  if (!spend_bytes(sizeof(List))) return Value();
   return Value(List{std::move(members), ListKind::range, bounds});
 }
 
@@ -87,12 +108,14 @@ Value Machine::make_dict(Dict members) {
 }
 
 Value Machine::make_callable(Callable callable) {
-  if (!spend_bytes(sizeof(Callable))) return Value();
+  constexpr std::size_t steps = 4;
+  if (!spend_steps(steps) || !spend_bytes(2 * sizeof(Callable))) return Value();
   return checked(Value(std::move(callable)));
 }
 
 Value Machine::make_namespace(Namespace names) {
-  if (!spend_bytes(sizeof(Namespace) + names.members.size() * sizeof(Value))) return Value();
+  constexpr std::size_t node_bytes = 128;  // of its map, with a short name
+  if (!spend_bytes(node_bytes + sizeof(Namespace) + names.members.size() * node_bytes)) return Value();
   namespaces_.push_back(std::make_shared<Namespace>(std::move(names)));
   return Value(namespaces_.back());
 }
@@ -104,7 +127,12 @@ std::vector<Value> Machine::iterate(const Value& value) {
     fail(fmt::format("'{}' object is not iterable", value.type_name()));
     return {};
   }
-  if (!spend_bytes(static_cast<std::size_t>(*length) * (value.if_text() != nullptr ? 64 : sizeof(Value)))) return {};
+  constexpr std::size_t character_bytes = 112;  // a text of its own
+  const std::size_t member_bytes = value.if_text() != nullptr ? character_bytes : sizeof(Value);
+  if (!spend_bytes(static_cast<std::size_t>(*length) * member_bytes) ||
+      !spend_traversal(static_cast<std::size_t>(*length) * sizeof(Value))) {
+    return {};
+  }
   return *members_of(value);
 }
 

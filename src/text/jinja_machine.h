@@ -12,11 +12,16 @@
 
 namespace slora::jinja {
 
-// Limits of one rendering: templates are untrusted input, so time, memory and stack are bounded.
+// Limits of one rendering: templates are untrusted input, so time, memory and stack are bounded. Steps and bytes are counted, never timed,
+// so that the same conversation is rendered or refused everywhere. What a template may use beyond a small base grows with its input, as
+// the cost of every published template does.
 struct Limits {
-  std::int64_t steps_max = 5'000'000;                // expressions, statements, members visited
-  std::int64_t bytes_max = std::int64_t{256} << 20;  // allocated in total, freed ones included
-  std::size_t output_bytes_max = std::size_t{64} << 20;
+  // `input_weight`: of the context; `source_bytes`: of the template.
+  [[nodiscard]] static Limits for_input(std::size_t input_weight, std::size_t source_bytes);
+
+  std::int64_t steps_max = 500'000;                // each about 0.1 us at most: expressions, statements, bytes and members visited
+  std::int64_t bytes_max = std::int64_t{2} << 20;  // allocated in total, freed ones included
+  std::size_t output_bytes_max = std::size_t{1} << 20;
   int depth_max = 600;        // of nested evaluations
   int value_depth_max = 200;  // of values that contain values
 };
@@ -39,6 +44,7 @@ class Machine {
   // Subtract from the budget; false, with an error, when it is exhausted.
   bool spend_steps(std::size_t count);
   bool spend_traversal(std::size_t weight);  // steps for a traversal of a value of that weight
+  bool spend_characters(std::size_t bytes);  // steps for looking up every character of a text
   bool spend_bytes(std::size_t count);
   // Subtracts the cost of hashing or comparing a key; fails if the value is not hashable.
   bool check_key(const Value& key);
@@ -48,11 +54,14 @@ class Machine {
   // Fails if the value is text marked as safe: only printing, comparing and joining it are supported.
   bool check_not_safe(const Value& value);
   [[nodiscard]] Value make_list(std::vector<Value> members, ListKind kind = ListKind::list);
+  // Requires: its members are paid for.
   [[nodiscard]] Value make_range(std::vector<Value> members, const std::array<std::int64_t, 3>& bounds);
   [[nodiscard]] Value make_iterator(std::vector<Value> members);
   [[nodiscard]] Value make_dict(Dict dict);
   [[nodiscard]] Value make_callable(Callable callable);
   [[nodiscard]] Value make_namespace(Namespace names);
+  // Fails, as for spend_bytes, if a list of this many members may not be made.
+  bool can_make_members(std::size_t count);
   // The members that a loop iterates over; none, with an error, if the value is not iterable.
   [[nodiscard]] std::vector<Value> iterate(const Value& value);
 

@@ -93,9 +93,21 @@ Value strip(Machine& machine, const Value& object, const Arguments& arguments) {
   return machine.make_text(std::string(text));
 }
 
+// Whether a text may be cut at every place where `separator_bytes` fit, and pays for the search.
+bool can_split(Machine& machine, std::string_view text, std::size_t separator_bytes) {
+  constexpr std::size_t places_per_step = 4;
+  const std::size_t places = text.size() / std::max<std::size_t>(separator_bytes, 1) + 1;
+  return machine.can_make_members(places) && machine.spend_steps(places / places_per_step);
+}
+
 Value list_of_texts(Machine& machine, const std::vector<std::string_view>& parts) {
+  if (!machine.spend_bytes(parts.size() * sizeof(std::string_view))) return Value();
   std::vector<Value> members;
-  for (const std::string_view part : parts) members.push_back(machine.make_text(std::string(part)));
+  members.reserve(parts.size());
+  for (const std::string_view part : parts) {
+    members.push_back(machine.make_text(std::string(part)));
+    if (machine.failed()) return Value();
+  }
   return machine.make_list(std::move(members));
 }
 
@@ -106,7 +118,7 @@ Value split(Machine& machine, const Value& object, const Arguments& arguments) {
   if (side == Side::right && !separator) return machine.fail("rsplit without a separator is not supported");
   const std::int64_t splits_max = integer_or(machine, arguments[1], -1);
   const std::string& text = text_of_object(object);
-  if (!machine.spend_bytes(text.size() * 2)) return Value();
+  if (!can_split(machine, text, separator ? separator->size() : 2) || !machine.spend_bytes(text.size() * 2)) return Value();
   return list_of_texts(
       machine, side == Side::left ? split_left(text, separator, splits_max) : split_right(text, separator.value_or(""), splits_max));
 }
@@ -142,11 +154,13 @@ Value find(Machine& machine, const Value& object, const Arguments& arguments) {
 Value count_text(Machine& machine, const Value& object, const Arguments& arguments) {
   const std::string wanted = required_text(machine, arguments[0]);
   const std::string& text = text_of_object(object);
+  if (!can_split(machine, text, wanted.size())) return Value();
   return Value(wanted.empty() ? count_code_points(text) + 1 : std::ssize(split_left(text, wanted, -1)) - 1);
 }
 
 Value lines(Machine& machine, const Value& object, const Arguments& arguments) {
   const LineEnds ends = arguments[0].is_true() ? LineEnds::keep : LineEnds::drop;
+  if (!can_split(machine, text_of_object(object), 1)) return Value();
   return list_of_texts(machine, split_lines(text_of_object(object), ends));
 }
 
@@ -154,7 +168,7 @@ Value replace(Machine& machine, const Value& object, const Arguments& arguments)
   const std::string from = required_text(machine, arguments[0]);
   const std::string to = required_text(machine, arguments[1]);
   const std::string& text = text_of_object(object);
-  if (!machine.spend_bytes((text.size() / std::max<std::size_t>(from.size(), 1) + 1) * to.size())) return Value();
+  if (!can_replace(machine, text, from, to)) return Value();
   return machine.make_text(replace_text(text, from, to, integer_or(machine, arguments[2], -1)));
 }
 
@@ -192,6 +206,11 @@ Value format(Machine& machine, const Value& object, const Arguments& arguments) 
   return machine.make_text(std::move(out));
 }
 
+Value in_case(Machine& machine, const Value& object, std::string (*change)(std::string_view)) {
+  const std::string& text = text_of_object(object);
+  return machine.spend_characters(text.size()) ? machine.make_text(change(text)) : Value();
+}
+
 const std::vector<Method>& text_methods() {
   static const std::vector<Method> kMethods = {
       {"strip", Parameters{"chars"}, strip<Side::both>},
@@ -208,11 +227,10 @@ const std::vector<Method>& text_methods() {
       {"count", Parameters{"sub"}, count_text},
       {"replace", Parameters{"old", "new", "count"}, replace},
       {"join", Parameters{"iterable"}, join},
-      {"upper", Parameters{}, [](Machine& m, const Value& v, const Arguments&) { return m.make_text(to_upper_case(text_of_object(v))); }},
-      {"lower", Parameters{}, [](Machine& m, const Value& v, const Arguments&) { return m.make_text(to_lower_case(text_of_object(v))); }},
-      {"title", Parameters{}, [](Machine& m, const Value& v, const Arguments&) { return m.make_text(to_title_case(text_of_object(v))); }},
-      {"capitalize", Parameters{},
-       [](Machine& m, const Value& v, const Arguments&) { return m.make_text(to_capitalized(text_of_object(v))); }},
+      {"upper", Parameters{}, [](Machine& m, const Value& v, const Arguments&) { return in_case(m, v, to_upper_case); }},
+      {"lower", Parameters{}, [](Machine& m, const Value& v, const Arguments&) { return in_case(m, v, to_lower_case); }},
+      {"title", Parameters{}, [](Machine& m, const Value& v, const Arguments&) { return in_case(m, v, to_title_case); }},
+      {"capitalize", Parameters{}, [](Machine& m, const Value& v, const Arguments&) { return in_case(m, v, to_capitalized); }},
       {"format", std::nullopt, format},
   };
   return kMethods;
@@ -242,7 +260,9 @@ bool is_undefined_object(Machine& machine, const Value& object, std::string_view
 
 Value method_of(Machine& machine, const Value& object, const Method& method) {
   const auto call = [&machine, object, &method](const Arguments& arguments) {
-    if (!machine.spend_traversal(object.weight()) || !machine.check_not_safe(object)) return Value();
+    // Methods of dictionaries visit its own members only, and pay for the lists of them that they make.
+    const std::size_t visited = object.if_dict() != nullptr ? object.if_dict()->members.size() : object.weight();
+    if (!machine.spend_traversal(visited) || !machine.check_not_safe(object)) return Value();
     if (!method.parameters) return method.run(machine, object, arguments);
     const Arguments bound = bind_arguments(machine, method.name, *method.parameters, arguments);
     return machine.failed() ? Value() : method.run(machine, object, bound);
@@ -252,9 +272,20 @@ Value method_of(Machine& machine, const Value& object, const Method& method) {
 
 }  // namespace
 
+bool can_replace(Machine& machine, std::string_view text, std::string_view from, std::string_view to) {
+  constexpr std::size_t places_per_step = 4;
+  const std::size_t places = text.size() / std::max<std::size_t>(from.size(), 1) + 1;
+  return machine.spend_steps(places / places_per_step) && machine.spend_bytes(text.size() + places * to.size());
+}
+
 std::vector<Value> pairs_of(Machine& machine, const Dict& dict) {
   std::vector<Value> pairs;
-  for (const auto& [key, value] : dict.members) pairs.push_back(machine.make_list({key, value}, ListKind::tuple));
+  if (!machine.can_make_members(dict.members.size())) return pairs;
+  pairs.reserve(dict.members.size());
+  for (const auto& [key, value] : dict.members) {
+    pairs.push_back(machine.make_list({key, value}, ListKind::tuple));
+    if (machine.failed()) break;
+  }
   return pairs;
 }
 

@@ -7,6 +7,9 @@
 
 namespace slora::jinja {
 
+// Whether all of `from` in a text may be replaced; pays for it.
+[[nodiscard]] bool can_replace(Machine& machine, std::string_view text, std::string_view from, std::string_view to);
+
 // object.name and object[key]: a method or a member; undefined if there is none.
 [[nodiscard]] Value attribute_of(Machine& machine, const Value& object, std::string_view name);
 [[nodiscard]] Value subscript_of(Machine& machine, const Value& object, const Value& key);

@@ -101,10 +101,14 @@ Value repeat(Machine& machine, const Value& value, std::int64_t count) {
   if (!weight || !machine.spend_bytes(std::min(*weight, std::size_t{1} << 40))) return machine.fail("the template takes too much memory");
   if (const std::string* text = value.if_text()) {
     std::string out;
+    out.reserve(times * text->size());
     for (std::size_t i = 0; i < times; ++i) out += *text;
-    return machine.make_text(std::move(out));
+    return Value(std::move(out));
   }
+  const std::size_t member_count = times * value.if_list()->members.size();
+  if (!machine.can_make_members(member_count)) return Value();
   std::vector<Value> members;
+  members.reserve(member_count);
   for (std::size_t i = 0; i < times; ++i) members.insert(members.end(), value.if_list()->members.begin(), value.if_list()->members.end());
   return machine.make_list(std::move(members), value.if_list()->kind);
 }
@@ -134,7 +138,9 @@ Value add_texts(Machine& machine, const Value& left, const Value& right) {
 // The operator ~, whose result is never marked as safe.
 Value concatenate(Machine& machine, const Value& left, const Value& right) {
   std::string text = machine.text_of(left);
-  text += machine.text_of(right);
+  const std::string rest = machine.text_of(right);
+  text.reserve(text.size() + rest.size());
+  text += rest;
   return machine.make_text(std::move(text));
 }
 
@@ -143,7 +149,11 @@ Value add(Machine& machine, const Value& left, const Value& right) {
   const List* first = left.if_list();
   const List* second = right.if_list();
   if (first != nullptr && second != nullptr && first->kind == second->kind && is_concatenable(left)) {
-    std::vector<Value> members = first->members;
+    const std::size_t count = first->members.size() + second->members.size();
+    if (!machine.can_make_members(count) || !machine.spend_traversal(count * sizeof(Value))) return Value();
+    std::vector<Value> members;
+    members.reserve(count);
+    members.insert(members.end(), first->members.begin(), first->members.end());
     members.insert(members.end(), second->members.begin(), second->members.end());
     return machine.make_list(std::move(members), first->kind);
   }
@@ -212,10 +222,15 @@ Value slice(Machine& machine, const Value& object, const Value& start, const Val
   };
   const std::int64_t first = bound(start, stride > 0 ? lowest : highest);
   const std::int64_t last = bound(stop, stride > 0 ? highest : lowest);
-  std::vector<std::size_t> indices;
   const std::int64_t hop = std::clamp(stride, -*length - 1, *length + 1);
+  const std::int64_t way = hop > 0 ? last - first : first - last;
+  const std::size_t count = way > 0 ? static_cast<std::size_t>((way - 1) / std::abs(hop) + 1) : 0;
+  const std::size_t offsets_bytes = object.if_text() != nullptr ? static_cast<std::size_t>(*length) * 2 * sizeof(std::size_t) : 0;
+  if (!machine.spend_bytes(count * sizeof(std::size_t) + offsets_bytes) || !machine.can_make_members(count)) return Value();
+  std::vector<std::size_t> indices;
+  indices.reserve(count);
   for (std::int64_t i = first; hop > 0 ? i < last : i > last; i += hop) indices.push_back(static_cast<std::size_t>(i));
-  if (!machine.spend_bytes(indices.size() * sizeof(std::size_t) + static_cast<std::size_t>(*length))) return Value();
+  if (!machine.spend_characters(count)) return Value();
 
   if (const std::string* text = object.if_text()) {
     const std::vector<std::size_t> offsets = code_point_offsets(*text);

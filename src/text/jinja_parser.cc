@@ -17,7 +17,7 @@ class Parser {
   explicit Parser(std::vector<Token> tokens) : stream_(std::move(tokens)), expressions_(stream_) {}
 
   Result<Template> run() {
-    Template root{parse_body({})};
+    Template root{parse_body({}), 0};
     stream_.fail_if_unsupported(0);
     if (stream_.failed()) return tl::unexpected<Error>(*stream_.failure());
     return root;
@@ -133,7 +133,9 @@ class Parser {
     if (stream_.at_name("recursive")) stream_.fail("a recursive loop is not supported", line);
     end_tag();
     ++loops_;
+    const std::size_t loop_names = stream_.loop_names_taken();
     node.body = parse_inner_body({"else", "endfor"});
+    node.uses_loop = stream_.loop_names_taken() != loop_names;
     --loops_;
     if (stream_.skip_name("else")) {
       end_tag();
@@ -227,7 +229,9 @@ Result<Template> parse(std::string_view source) {
     return error("E_CHAT_TEMPLATE", "the chat template has {} bytes, at most {} are read", source.size(), kSourceBytesMax);
   Result<std::vector<Token>> tokens = tokenize(source);
   if (!tokens) return forward_error(tokens);
-  return Parser(std::move(*tokens)).run();
+  Result<Template> root = Parser(std::move(*tokens)).run();
+  if (root) root->source_bytes = source.size();
+  return root;
 }
 
 }  // namespace slora::jinja

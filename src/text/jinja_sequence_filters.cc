@@ -41,6 +41,7 @@ Value path_of(Machine& machine, Value item, const Value& path, const Value* fall
 Value key_of(Machine& machine, const Value& item, const Value& case_sensitive, const Value& attribute) {
   const Value key = attribute.is_undefined() || attribute.is_none() ? item : path_of(machine, item, attribute, nullptr);
   if (key.if_text() == nullptr || case_sensitive.is_true()) return key;
+  if (!machine.spend_characters(key.weight())) return Value();
   return machine.make_text(to_lower_case(*key.if_text()));
 }
 

@@ -127,6 +127,7 @@ struct For {
   ExpressionPtr condition;
   Body body;
   Body otherwise;
+  bool uses_loop = false;  // the word "loop" is in its body
 };
 struct Set {
   Target target;
@@ -162,6 +163,7 @@ struct Statement {
 
 struct Template {
   Body body;
+  std::size_t source_bytes = 0;
 };
 
 // The bodies directly inside a statement.

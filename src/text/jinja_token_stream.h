@@ -29,6 +29,7 @@ class TokenStream {
   Token take() {
     Token token = now();
     if (at_ + 1 < tokens_.size()) ++at_;
+    if (token.kind == TokenKind::name && token.text == "loop") ++loop_names_taken_;
     return token;
   }
   bool skip_symbol(std::string_view text) { return at_symbol(text) && (take(), true); }
@@ -68,12 +69,16 @@ class TokenStream {
     if (mark < unsupported_.size()) fail(unsupported_[mark].first, unsupported_[mark].second);
   }
 
+  // How many of the tokens taken so far are the name "loop".
+  [[nodiscard]] std::size_t loop_names_taken() const { return loop_names_taken_; }
+
   [[nodiscard]] bool failed() const { return error_.has_value(); }
   [[nodiscard]] const std::optional<Error>& failure() const { return error_; }
 
  private:
   std::vector<Token> tokens_;
   std::size_t at_ = 0;
+  std::size_t loop_names_taken_ = 0;
   std::vector<std::pair<std::string, int>> unsupported_;  // message, and its line
   std::optional<Error> error_;
 };
