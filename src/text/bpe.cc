@@ -1,5 +1,6 @@
 #include "text/bpe.h"
 
+#include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <queue>
@@ -39,6 +40,9 @@ Result<std::pair<std::string_view, std::string_view>> merge_at(const Json& merge
   return error("E_TOKENIZER", "tokenizer.json: model: merge {} is neither \"a b\" nor [\"a\", \"b\"]: {}", index, shown(merge));
 }
 
+// "<0x0A>"
+bool is_byte_token(std::string_view text) { return text.size() == 6 && text.starts_with("<0x") && text.ends_with('>'); }
+
 Result<Vocabulary> read_vocabulary(const Json& model) {
   const Json* entries = find_member(model, "vocab");
   if (entries == nullptr || !entries->is_object()) return error("E_TOKENIZER", "tokenizer.json: model: \"vocab\" must be an object");
@@ -71,6 +75,7 @@ Result<Bpe> Bpe::from_json(const Json& tokenizer_json) {
   Result<Merges> merges = read_merges(model, *vocabulary);
   if (!merges) return forward_error(merges);
 
+  const bool joins_bytes = merges->joins_bytes;
   Bpe bpe(std::move(*vocabulary), std::move(*merges));
   const auto read_flag = [&model](bool& out, std::string_view key) -> Status {
     Result<bool> flag = flag_at(model, key, false);
@@ -79,6 +84,8 @@ Result<Bpe> Bpe::from_json(const Json& tokenizer_json) {
     return {};
   };
   if (Status status = read_flag(bpe.byte_fallback_, "byte_fallback"); !status) return forward_error(status);
+  const bool has_all_bytes = std::ranges::find(bpe.byte_tokens_, kNone) == bpe.byte_tokens_.end();
+  bpe.bytes_stand_alone_ = bpe.byte_fallback_ && has_all_bytes && !joins_bytes;
   if (Status status = read_flag(bpe.fuse_unknown_, "fuse_unk"); !status) return forward_error(status);
   if (Status status = read_flag(bpe.ignore_merges_, "ignore_merges"); !status) return forward_error(status);
   Result<std::optional<std::string>> unknown = optional_string_at(model, "unk_token");
@@ -111,7 +118,7 @@ Status Bpe::check_options(const Json& model) {
 Result<Bpe::Merges> Bpe::read_merges(const Json& model, const Vocabulary& vocabulary) {
   const Json* entries = find_member(model, "merges");
   if (entries == nullptr || !entries->is_array()) return error("E_TOKENIZER", "tokenizer.json: model: \"merges\" must be a list");
-  Merges merges{MergeTable(entries->size()), {}};
+  Merges merges{MergeTable(entries->size()), {}, false};
   std::uint32_t rank = 0;
   for (const Json& entry : *entries) {
     if (entry.is_string() && entry.get_ref<const std::string&>().starts_with("#version")) continue;
@@ -126,6 +133,7 @@ Result<Bpe::Merges> Bpe::read_merges(const Json& model, const Vocabulary& vocabu
     }
     merges.table.add(*left, *right, {rank++, *merged});
     merges.joints.add(pair->first, pair->second);
+    merges.joins_bytes = merges.joins_bytes || is_byte_token(pair->first) || is_byte_token(pair->second);
   }
   merges.joints.seal();
   return merges;
@@ -150,7 +158,8 @@ Result<std::vector<TextRange>> Bpe::parts_of(std::string_view word) const {
   return parts;
 }
 
-// Both characters at the cut are tokens themselves: no unknown token, which may stand for several, and no token of single bytes is near.
+// Both characters at the cut are tokens themselves, or there are only such and bytes: no unknown token, which may stand for several
+// characters, is near.
 std::size_t Bpe::end_of_part(std::string_view word, std::size_t begin) const {
   std::size_t at = begin + kPartBytesMin;
   if (!has_own_ids_ || at >= word.size()) return word.size();
@@ -160,7 +169,8 @@ std::size_t Bpe::end_of_part(std::string_view word, std::size_t begin) const {
   while (at < word.size()) {
     const CodePoint after = first_code_point(word.substr(at));
     const bool was_token = std::exchange(is_token, vocabulary_.find(word.substr(at, after.bytes)).has_value());
-    if (was_token && is_token && !joints_.joins(before.value, after.value)) return at;
+    const bool is_joined = was_token && is_token ? joints_.joins(before.value, after.value) : !bytes_stand_alone_;
+    if (!is_joined) return at;
     before = after;
     at += after.bytes;
   }

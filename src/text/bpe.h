@@ -43,6 +43,7 @@ class Bpe {
   struct Merges {
     MergeTable table;
     JointTable joints;
+    bool joins_bytes = false;  // a merge names the token of a byte
   };
   Bpe(Vocabulary vocabulary, Merges merges);
 
@@ -57,6 +58,7 @@ class Bpe {
   MergeTable merges_;
   JointTable joints_;
   bool has_own_ids_ = true;                 // every text of the vocabulary has an id of its own
+  bool bytes_stand_alone_ = false;          // characters that the vocabulary lacks become tokens of bytes, which nothing joins
   std::array<TokenId, 256> byte_tokens_{};  // "<0x00>" to "<0xFF>"; -1: not in the vocabulary
   std::optional<TokenId> unknown_;
   bool byte_fallback_ = false;

@@ -73,16 +73,15 @@ Result<std::string> Normalizer::run(const UnicodeForm& step, std::string text) {
 Result<std::string> Normalizer::run(const Prepend& step, std::string text) { return text.empty() ? std::move(text) : step.prefix + text; }
 
 Result<std::string> Normalizer::run(const Replace& step, std::string text) {
-  const Result<std::vector<TextRange>> matches = step.pattern.find_all(text);
-  if (!matches) return tl::unexpected<Error>(matches.error());
   std::string out;
   out.reserve(text.size());
   std::size_t copied = 0;
-  for (const TextRange& match : *matches) {
+  const Status found = step.pattern.visit_all(text, [&](const TextRange& match) {
     out.append(text, copied, match.begin - copied);
     out += step.content;
     copied = match.end;
-  }
+  });
+  if (!found) return tl::unexpected<Error>(found.error());
   return out.append(text, copied);
 }
 

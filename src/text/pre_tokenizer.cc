@@ -1,7 +1,7 @@
 #include "text/pre_tokenizer.h"
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 
 #include "text/byte_level.h"
@@ -153,15 +153,50 @@ Result<PreTokenizer::Behavior> PreTokenizer::behavior_at(const Json& step) {
   return error("E_TOKENIZER", "tokenizer.json: pre_tokenizer: behavior \"{}\" is not supported", *name);
 }
 
+// Appends the pieces that the stretches of one piece become, as the stretches are found.
+class PreTokenizer::PieceCutter {
+ public:
+  // `offset`: where the piece begins in the text.
+  PieceCutter(std::vector<TextRange>& out, std::size_t offset, Behavior behavior)
+      : out_(out), first_(out.size()), offset_(offset), behavior_(behavior) {}
+  ~PieceCutter() { drop_empty(); }
+  PieceCutter(const PieceCutter&) = delete;
+  PieceCutter& operator=(const PieceCutter&) = delete;
+
+  void add(const Stretch& stretch) {
+    const std::optional<bool> previous = std::exchange(previous_matches_, stretch.matches);
+    if (behavior_ == Behavior::removed && stretch.matches) return;
+    if (previous && is_joined(*previous, stretch.matches)) {
+      out_.back().end = offset_ + stretch.range.end;
+    } else {
+      drop_empty();
+      out_.push_back({offset_ + stretch.range.begin, offset_ + stretch.range.end});
+    }
+  }
+
+ private:
+  [[nodiscard]] bool is_joined(bool left_matches, bool right_matches) const {
+    if (behavior_ == Behavior::contiguous) return left_matches == right_matches;
+    if (behavior_ == Behavior::merged_with_previous) return right_matches && !left_matches;
+    if (behavior_ == Behavior::merged_with_next) return left_matches && !right_matches;
+    return false;
+  }
+  // An empty match affects what is joined, but is no piece.
+  void drop_empty() {
+    if (out_.size() > first_ && out_.back().begin == out_.back().end) out_.pop_back();
+  }
+
+  std::vector<TextRange>& out_;
+  const std::size_t first_, offset_;
+  const Behavior behavior_;
+  std::optional<bool> previous_matches_;  // of the stretch before
+};
+
 Status PreTokenizer::run(const Split& step, CutText& text) {
   std::vector<TextRange> pieces;
   for (const TextRange& range : text.pieces) {
-    Result<std::vector<Stretch>> stretches = find_stretches(text.piece(range), step.pattern);
-    if (!stretches) return forward_error(stretches);
-    if (step.invert) {
-      for (Stretch& stretch : *stretches) stretch.matches = !stretch.matches;
-    }
-    append_pieces(pieces, *stretches, range.begin, step.behavior);
+    PieceCutter cutter(pieces, range.begin, step.behavior);
+    if (Status found = cut(cutter, text.piece(range), step); !found) return found;
   }
   text.replace_pieces(std::move(pieces));
   return {};
@@ -170,7 +205,8 @@ Status PreTokenizer::run(const Split& step, CutText& text) {
 Status PreTokenizer::run(const SplitCharacters& step, CutText& text) {
   std::vector<TextRange> pieces;
   for (const TextRange& range : text.pieces) {
-    append_pieces(pieces, find_stretches(text.piece(range), step.characters), range.begin, step.behavior);
+    PieceCutter cutter(pieces, range.begin, step.behavior);
+    cut(cutter, text.piece(range), step.characters);
   }
   text.replace_pieces(std::move(pieces));
   return {};
@@ -205,21 +241,18 @@ Status PreTokenizer::run(const Metaspace& step, CutText& text) {
   return {};
 }
 
-Result<std::vector<PreTokenizer::Stretch>> PreTokenizer::find_stretches(std::string_view piece, const Regex& pattern) {
-  const Result<std::vector<TextRange>> matches = pattern.find_all(piece);
-  if (!matches) return tl::unexpected<Error>(matches.error());
-  std::vector<Stretch> stretches;
+Status PreTokenizer::cut(PieceCutter& cutter, std::string_view piece, const Split& step) {
   std::size_t covered = 0;
-  for (const TextRange& match : *matches) {
-    if (covered != match.begin) stretches.push_back({{covered, match.begin}, false});
-    stretches.push_back({match, true});
+  Status found = step.pattern.visit_all(piece, [&](const TextRange& match) {
+    if (covered != match.begin) cutter.add({{covered, match.begin}, step.invert});
+    cutter.add({match, !step.invert});
     covered = match.end;
-  }
-  if (covered != piece.size()) stretches.push_back({{covered, piece.size()}, false});
-  return stretches;
+  });
+  if (found && covered != piece.size()) cutter.add({{covered, piece.size()}, step.invert});
+  return found;
 }
 
-std::vector<PreTokenizer::Stretch> PreTokenizer::find_stretches(std::string_view piece, Characters characters) {
+void PreTokenizer::cut(PieceCutter& cutter, std::string_view piece, Characters characters) {
   const auto matches = [characters](char32_t c) {
     switch (characters) {
       case Characters::numeric:
@@ -231,40 +264,17 @@ std::vector<PreTokenizer::Stretch> PreTokenizer::find_stretches(std::string_view
     }
     return false;
   };
-  std::vector<Stretch> stretches;
+  std::size_t covered = 0;  // up to here stretches are added; what follows does not match
   for (std::size_t at = 0; at < piece.size();) {
     const CodePoint next = first_code_point(piece.substr(at));
-    const bool is_match = matches(next.value);
-    if (!is_match && !stretches.empty() && !stretches.back().matches) {
-      stretches.back().range.end += next.bytes;
-    } else {
-      stretches.push_back({{at, at + next.bytes}, is_match});
+    if (matches(next.value)) {
+      if (covered != at) cutter.add({{covered, at}, false});
+      covered = at + next.bytes;
+      cutter.add({{at, covered}, true});
     }
     at += next.bytes;
   }
-  return stretches;
-}
-
-void PreTokenizer::append_pieces(std::vector<TextRange>& out, const std::vector<Stretch>& stretches, std::size_t offset,
-                                 Behavior behavior) {
-  const auto are_joined = [behavior](const Stretch& left, const Stretch& right) {
-    if (behavior == Behavior::contiguous) return left.matches == right.matches;
-    if (behavior == Behavior::merged_with_previous) return right.matches && !left.matches;
-    if (behavior == Behavior::merged_with_next) return left.matches && !right.matches;
-    return false;
-  };
-  const auto first = static_cast<std::ptrdiff_t>(out.size());
-  for (std::size_t i = 0; i < stretches.size(); ++i) {
-    const Stretch& stretch = stretches[i];
-    if (behavior == Behavior::removed && stretch.matches) continue;
-    if (i > 0 && are_joined(stretches[i - 1], stretch)) {
-      out.back().end = offset + stretch.range.end;
-    } else {
-      out.push_back({offset + stretch.range.begin, offset + stretch.range.end});
-    }
-  }
-  // An empty match affects what is joined, but is no piece.
-  out.erase(std::remove_if(out.begin() + first, out.end(), [](const TextRange& r) { return r.begin == r.end; }), out.end());
+  if (covered != piece.size()) cutter.add({{covered, piece.size()}, false});
 }
 
 }  // namespace slora

@@ -79,9 +79,9 @@ class PreTokenizer {
   static Status run(const ByteLevel& step, CutText& text);
   static Status run(const Metaspace& step, CutText& text);
 
-  static Result<std::vector<Stretch>> find_stretches(std::string_view piece, const Regex& pattern);
-  static std::vector<Stretch> find_stretches(std::string_view piece, Characters characters);
-  static void append_pieces(std::vector<TextRange>& out, const std::vector<Stretch>& stretches, std::size_t offset, Behavior behavior);
+  class PieceCutter;
+  static Status cut(PieceCutter& cutter, std::string_view piece, const Split& step);
+  static void cut(PieceCutter& cutter, std::string_view piece, Characters characters);
 
   std::vector<Step> steps_;
 };

@@ -206,11 +206,18 @@ Result<Regex> Regex::compile_literal(std::string_view text) {
 }
 
 Result<std::vector<TextRange>> Regex::find_all(std::string_view text) const {
-  if (has_newer_characters(text)) return match_all(with_older_characters(text));
-  return match_all(text);
+  std::vector<TextRange> matches;
+  const Status found = visit_all(text, [&matches](const TextRange& match) { matches.push_back(match); });
+  if (!found) return tl::unexpected<Error>(found.error());
+  return matches;
 }
 
-Result<std::vector<TextRange>> Regex::match_all(std::string_view text) const {
+Status Regex::visit_all(std::string_view text, const Visit& visit) const {
+  if (has_newer_characters(text)) return match_all(with_older_characters(text), visit);
+  return match_all(text, visit);
+}
+
+Status Regex::match_all(std::string_view text, const Visit& visit) const {
   const std::unique_ptr<pcre2_match_data, ReleaseMatch> data(pcre2_match_data_create(1, nullptr));
   const std::unique_ptr<pcre2_match_context, ReleaseMatch> context(pcre2_match_context_create(nullptr));
   pcre2_set_match_limit(context.get(), kMatchLimit);
@@ -219,7 +226,6 @@ Result<std::vector<TextRange>> Regex::match_all(std::string_view text) const {
   std::unique_ptr<pcre2_jit_stack, ReleaseMatch> stack;  // allocated when the built-in stack is too small
   const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
 
-  std::vector<TextRange> matches;
   std::size_t at = 0;
   std::optional<std::size_t> last_end;
   while (at <= text.size()) {
@@ -242,11 +248,11 @@ Result<std::vector<TextRange>> Regex::match_all(std::string_view text) const {
       at += at < text.size() ? first_code_point(text.substr(at)).bytes : 1;
       continue;
     }
-    matches.push_back(match);
+    visit(match);
     at = match.end;
     last_end = match.end;
   }
-  return matches;
+  return {};
 }
 
 }  // namespace slora

@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -22,12 +23,15 @@ class Regex {
   // All matches from left to right, the same as Oniguruma's iterator yields. Fails if the pattern backtracks too often on `text`,
   // which the patterns of published tokenizers never do. Requires: `text` is valid UTF-8.
   [[nodiscard]] Result<std::vector<TextRange>> find_all(std::string_view text) const;
+  // The same, one after the other: a text may have a match at every byte.
+  using Visit = std::function<void(const TextRange& match)>;
+  Status visit_all(std::string_view text, const Visit& visit) const;
 
  private:
   struct Release {
     void operator()(pcre2_real_code_8* code) const;
   };
-  [[nodiscard]] Result<std::vector<TextRange>> match_all(std::string_view text) const;
+  Status match_all(std::string_view text, const Visit& visit) const;
   explicit Regex(pcre2_real_code_8* code) : code_(code, Release{}) {}
 
   std::shared_ptr<const pcre2_real_code_8> code_;  // shared, so that steps with a pattern are copyable

@@ -105,6 +105,18 @@ TEST(TextEncoder, RefusesAWordThatIsTooLongToEncodeAsOne) {
   EXPECT_TRUE(tokenizer->encode_last(std::string((1 << 20) - 8, ' '), SpecialTokens::omit, 1));
 }
 
+TEST(TextEncoder, CutsWordsAtCharactersThatBecomeBytes) {
+  Json json = Json::parse(R"({"model": {"type": "BPE", "vocab": {"a": 0, "aa": 1}, "merges": ["a a"], "byte_fallback": true}})");
+  for (int byte = 0; byte < 256; ++byte) json["model"]["vocab"][fmt::format("<0x{:02X}>", byte)] = 2 + byte;
+  const std::string word = repeated("aa\u4E2D", 3 * Bpe::kPartBytesMin);
+  const Bpe model = Bpe::from_json(json).value();
+  EXPECT_GE(model.parts_of(word).value().size(), 3U);
+  json["model"]["vocab"]["<0xAD>a"] = 258;
+  json["model"]["merges"].push_back({"<0xAD>", "a"});
+  const Bpe joins = Bpe::from_json(json).value();
+  EXPECT_EQ(joins.parts_of(word).value().size(), 1U);
+}
+
 // Two characters with one id: what joins is decided by ids, so that their texts say nothing about where a word may be cut.
 TEST(TextEncoder, CutsNoWordsOfAVocabularyWithSharedIds) {
   const Json json = Json::parse(R"({"model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "x": 0, "ab": 2}, "merges": ["a b"]}})");
