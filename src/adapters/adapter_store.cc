@@ -256,6 +256,29 @@ std::optional<AdapterListing> AdapterStore::find(std::string_view name) const {
   return listing_of(at->first, at->second);
 }
 
+AdapterStore::Served AdapterStore::served() const {
+  const std::lock_guard lock(mutex_);
+  Served served{stamp_of_entries(), {}};
+  served.names.reserve(entries_.size());
+  for (const auto& [name, entry] : entries_) {
+    if (!entry.refused) served.names.push_back(name);
+  }
+  return served;
+}
+
+std::uint64_t AdapterStore::served_stamp() const {
+  const std::lock_guard lock(mutex_);
+  return stamp_of_entries();
+}
+
+// A registration has one name, and no two registrations the same number. An FNV hash of 64-bit words.
+std::uint64_t AdapterStore::stamp_of_entries() const {
+  constexpr std::uint64_t basis = 14695981039346656037U, prime = 1099511628211U;
+  std::uint64_t stamp = basis;
+  for (const auto& [name, entry] : entries_) stamp = (stamp ^ (entry.registration * 2 + (entry.refused ? 1 : 0))) * prime;
+  return stamp;
+}
+
 AdapterCounts AdapterStore::counts() const {
   const std::lock_guard lock(mutex_);
   const auto refused = std::ranges::count_if(entries_, [](const auto& entry) { return entry.second.refused != nullptr; });

@@ -89,6 +89,13 @@ class AdapterStore {
   [[nodiscard]] std::vector<AdapterId> take_retired();
 
   [[nodiscard]] std::vector<AdapterListing> list() const;  // sorted by name
+  // The names of those that are not refused, sorted, and a number that changes with them.
+  struct Served {
+    std::uint64_t stamp = 0;
+    std::vector<std::string> names;
+  };
+  [[nodiscard]] Served served() const;
+  [[nodiscard]] std::uint64_t served_stamp() const;
   [[nodiscard]] std::optional<AdapterListing> find(std::string_view name) const;
   // The adapter with this name, or whose folder is or ends with this path (in whole components), if there is only one. Reads no file.
   [[nodiscard]] std::optional<std::string> name_of_folder(std::string_view name_or_path) const;
@@ -115,6 +122,7 @@ class AdapterStore {
   Entry& put(std::string_view name, Entry entry);
   void erase(Entries::iterator at);
   void make_version(std::string_view name, Entry& entry, std::uint32_t page_count);
+  [[nodiscard]] std::uint64_t stamp_of_entries() const;
   [[nodiscard]] static AdapterListing listing_of(const std::string& name, const Entry& entry);
   [[nodiscard]] static std::optional<Found> known(const Entry& entry, const FolderStamp& stamp);
   [[nodiscard]] std::optional<Found> settle(std::string_view name, std::uint64_t registration, const FolderStamp& stamp,

@@ -96,6 +96,23 @@ TEST(AdapterStore, ListsABrokenAdapterWithItsReasonAndTriesAgainWhenItWasMended)
   EXPECT_FALSE(store.list()[0].refused);
 }
 
+TEST(AdapterStore, StampsTheNamesThatAreServed) {
+  const TemporaryFolder root;
+  lora_of_rank(4).write(root.file("good"));
+  AdapterStore store(test_base());
+  const std::uint64_t none = store.served_stamp();
+  ASSERT_TRUE(store.add_folder("a", root.file("good")));
+  ASSERT_TRUE(store.add_folder("b", root.file("missing")));
+  const AdapterStore::Served served = store.served();
+  EXPECT_THAT(served.names, ElementsAre("a"));
+  EXPECT_NE(served.stamp, none);
+  EXPECT_EQ(store.served_stamp(), served.stamp);
+  EXPECT_TRUE(store.resolve("a"));
+  EXPECT_EQ(store.served_stamp(), served.stamp) << "a first use changes no names";
+  EXPECT_TRUE(store.remove("a"));
+  EXPECT_NE(store.served_stamp(), served.stamp);
+}
+
 TEST(AdapterStore, FindsFaultsOfTheHeaderAtTheFirstUse) {
   const TemporaryFolder root;
   LoraFixture fixture = lora_of_rank(4);

@@ -112,7 +112,11 @@ void add_status(std::vector<Route>& routes, StatusRoutes& status) {
   const auto get = [&](const char* path, Role role, void (StatusRoutes::*handler)(const Handed&) const, RouteAbout about) {
     routes.push_back({"GET", path, role, [&status, handler](const Handed& exchange) { (status.*handler)(exchange); }, std::move(about)});
   };
-  get("/v1/models", Role::user, &StatusRoutes::models, {"The base model and its adapters.", nullptr, {json_answer(models_schema())}, {}});
+  routes.push_back({"GET",
+                    "/v1/models",
+                    Role::user,
+                    [&status](const Handed& exchange) { status.models(exchange); },
+                    {"The base model and its adapters.", nullptr, {json_answer(models_schema())}, {}}});
   get("/v1/models/{model}", Role::user, &StatusRoutes::model,
       {"One of them; a slash in its name may be written as it is or as %2F.", nullptr, {json_answer(schema(model_schema()))}, {404}});
   const RouteAbout health{"Whether the engine is running.", nullptr, {json_answer(object_with({{"status", "string"}}))}, {503}};

@@ -124,7 +124,8 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
   TextPool text_pool(options.text_threads);
   GenerationRoutes generation(api, post, text_pool);
   TokenizeRoutes tokenize(api.preparer(), api.text().tokenizer(), vocabulary_size, runtime.max_model_len(), post, text_pool);
-  StatusRoutes status(options.model_names, runtime, api.jobs(), [&] { return generation.preparing_count() + api.jobs().request_count(); });
+  StatusRoutes status(
+      options.model_names, runtime, api.jobs(), [&] { return generation.preparing_count() + api.jobs().request_count(); }, post);
   InfoRoutes info(names.front(), model_path, runtime, post);
   const auto post_after = [&](std::chrono::milliseconds delay, std::function<void()> work) { http.post_after(delay, std::move(work)); };
   AdapterRoutes adapters(runtime.adapters(), {names, roots, scheduler.page_count - 1, options.watch_interval}, post, post_after);

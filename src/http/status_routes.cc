@@ -49,12 +49,15 @@ void write_gauge(PrometheusWriter& writer, std::string_view name, std::string_vi
 
 }  // namespace
 
-StatusRoutes::StatusRoutes(ModelNames names, Runtime& runtime, const JobTable& jobs, std::function<std::size_t()> request_count)
+StatusRoutes::StatusRoutes(ModelNames names, Runtime& runtime, const JobTable& jobs, std::function<std::size_t()> request_count,
+                           PostToIo post)
     : names_(std::move(names)),
       runtime_(runtime),
       jobs_(jobs),
       request_count_(std::move(request_count)),
-      created_seconds_(static_cast<std::int64_t>(unix_seconds())) {}
+      created_seconds_(static_cast<std::int64_t>(unix_seconds())),
+      models_([this] { return runtime_.adapters().served_stamp(); }, [this] { return format_models(ModelAccess()); }, post),
+      listing_(std::move(post), 1) {}
 
 bool StatusRoutes::is_base(std::string_view name) const { return std::ranges::find(names_.all, name) != names_.all.end(); }
 
@@ -73,8 +76,14 @@ void StatusRoutes::append_model(std::string& out, std::string_view name, std::st
   out += fmt::format(R"(,"max_model_len":{}}})", runtime_.max_model_len());
 }
 
-void StatusRoutes::models(const std::shared_ptr<Exchange>& exchange) const {
-  const ModelAccess& access = *exchange->request().access;
+void StatusRoutes::models(const std::shared_ptr<Exchange>& exchange) {
+  const std::shared_ptr<const ModelAccess> access = exchange->request().access;
+  if (access->allows_all()) return models_.answer(exchange);
+  listing_.answer(exchange, [this, access](std::string_view) { return json_response(format_models(*access).text); });
+}
+
+CachedBody::Body StatusRoutes::format_models(const ModelAccess& access) const {
+  const AdapterStore::Served served = runtime_.adapters().served();
   std::string out = R"({"object":"list","data":[)";
   auto append = [&, is_first = true](std::string_view name, std::string_view parent) mutable {
     if (!access.allows(name)) return;
@@ -82,11 +91,11 @@ void StatusRoutes::models(const std::shared_ptr<Exchange>& exchange) const {
     append_model(out, name, parent);
   };
   for (std::size_t i = 0; i < names_.listed_count; ++i) append(names_.all[i], {});
-  for (const AdapterListing& adapter : runtime_.adapters().list()) {
-    if (!adapter.refused && !is_base(adapter.name)) append(adapter.name, names_.all.front());
+  for (const std::string& name : served.names) {
+    if (!is_base(name)) append(name, names_.all.front());
   }
   out += "]}";
-  exchange->respond(json_response(std::move(out)));
+  return {served.stamp, std::move(out)};
 }
 
 void StatusRoutes::model(const std::shared_ptr<Exchange>& exchange) const {

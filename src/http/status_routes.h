@@ -10,6 +10,8 @@
 #include "api/job_table.h"
 #include "base/clock.h"
 #include "engine/runtime.h"
+#include "http/answer_pool.h"
+#include "http/cached_body.h"
 #include "http/types.h"
 
 namespace slora {
@@ -24,9 +26,9 @@ struct ModelNames {
 class StatusRoutes {
  public:
   // What it borrows outlives it. `request_count` returns how many requests for generation are not answered yet.
-  StatusRoutes(ModelNames names, Runtime& runtime, const JobTable& jobs, std::function<std::size_t()> request_count);
+  StatusRoutes(ModelNames names, Runtime& runtime, const JobTable& jobs, std::function<std::size_t()> request_count, PostToIo post);
 
-  void models(const std::shared_ptr<Exchange>& exchange) const;
+  void models(const std::shared_ptr<Exchange>& exchange);
   // The model that the rest of the path names.
   void model(const std::shared_ptr<Exchange>& exchange) const;
   // Healthy means that the engine's loop makes progress, not merely that the HTTP thread answers.
@@ -41,6 +43,8 @@ class StatusRoutes {
 
  private:
   [[nodiscard]] Status check_health() const;
+  // Any thread.
+  [[nodiscard]] CachedBody::Body format_models(const ModelAccess& access) const;
   void append_model(std::string& out, std::string_view name, std::string_view parent) const;
   [[nodiscard]] bool is_base(std::string_view name) const;
 
@@ -50,6 +54,8 @@ class StatusRoutes {
   const std::function<std::size_t()> request_count_;
   const std::int64_t created_seconds_;
   bool draining_ = false;
+  CachedBody models_;   // of keys that may name every model
+  AnswerPool listing_;  // of the others. Both last: they format with the members above
 };
 
 }  // namespace slora
