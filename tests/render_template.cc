@@ -28,8 +28,8 @@ Result<std::string> render_conversation(const std::string& source, const Json& l
   TokenizerFiles files;
   files.chat_template = source;
   const Json& tokens = line.at("tokens");
-  if (const Json* token = find_member(tokens, "bos_token")) files.bos_token = token->get<std::string>();
-  if (const Json* token = find_member(tokens, "eos_token")) files.eos_token = token->get<std::string>();
+  if (const Json* token = find_member(tokens, "bos_token")) files.special_tokens["bos_token"] = token->get<std::string>();
+  if (const Json* token = find_member(tokens, "eos_token")) files.special_tokens["eos_token"] = token->get<std::string>();
   const Result<ChatRenderer> renderer = ChatRenderer::create(files);
   if (!renderer) return tl::unexpected(renderer.error());
   const Json& asked = line.at("conversation");

@@ -71,9 +71,18 @@ Result<GenerationConfig> parse_generation_config(const Json& generation, const J
     return error("E_BAD_JSON", "generation_config.json: expected an object, found {}", type_name(generation));
   }
   GenerationConfig result;
-  Result<std::vector<TokenId>> eos = token_ids(generation, config, "eos_token_id", vocab_size);
+  // Of both files: transformers takes config.json's only where the other file is missing, SGLang always.
+  Result<std::vector<TokenId>> eos = token_ids_at(config, "eos_token_id", vocab_size);
   if (!eos) return forward_error(eos);
   result.eos_token_ids = std::move(*eos);
+  if (generation.is_object()) {
+    const Result<std::vector<TokenId>> more = token_ids_at(generation, "eos_token_id", vocab_size);
+    if (!more) return tl::unexpected(more.error());
+    std::vector<TokenId>& ends = result.eos_token_ids;
+    ends.insert(ends.end(), more->begin(), more->end());
+    std::ranges::sort(ends);
+    ends.erase(std::ranges::unique(ends).begin(), ends.end());
+  }
   for (auto [key, field] : {std::pair("bos_token_id", &result.bos_token_id), std::pair("pad_token_id", &result.pad_token_id)}) {
     Result<std::vector<TokenId>> ids = token_ids(generation, config, key, vocab_size);
     if (!ids) return forward_error(ids);

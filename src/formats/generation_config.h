@@ -23,8 +23,8 @@ struct GenerationConfig {
   std::optional<double> repetition_penalty;
 };
 
-// `generation` is generation_config.json (null when there is none), `config` is config.json, which provides token ids that
-// the former lacks. Ids lie in [0, vocab_size).
+// `generation` is generation_config.json (null when there is none), `config` is config.json, which provides ids that the former lacks; the
+// end tokens are those of both. Ids lie in [0, vocab_size).
 Result<GenerationConfig> parse_generation_config(const Json& generation, const Json& config, std::int32_t vocab_size);
 // Reads `folder`/generation_config.json and `folder`/config.json, where there are such.
 Result<GenerationConfig> read_generation_config(const std::string& folder, std::int32_t vocab_size);

@@ -23,7 +23,7 @@ TEST(GenerationConfig, ReadsSeveralEndTokensAndSampling) {
       R"({"bos_token_id":1,"eos_token_id":[9,7,9],"pad_token_id":0,"do_sample":true,"temperature":0.7,"top_p":0.8,"top_k":20,"min_p":0.1,"repetition_penalty":1.05})",
       R"({"eos_token_id":3})");
   ASSERT_TRUE(config) << config.error().message;
-  EXPECT_THAT(config->eos_token_ids, ElementsAre(7, 9));
+  EXPECT_THAT(config->eos_token_ids, ElementsAre(3, 7, 9)) << "of both files";
   EXPECT_EQ(config->bos_token_id, 1);
   EXPECT_EQ(config->pad_token_id, 0);
   EXPECT_EQ(config->do_sample, true);

@@ -27,7 +27,8 @@ TEST(TokenizerFiles, NeedsNothingButTokenizerJson) {
   ASSERT_TRUE(files) << files.error().message;
   EXPECT_EQ((*files->tokenizer)["model"]["type"], "BPE");
   EXPECT_TRUE(files->chat_template.empty());
-  EXPECT_FALSE(files->bos_token || files->legacy || files->add_prefix_space);
+  EXPECT_FALSE(files->legacy || files->add_prefix_space || files->split_special_tokens);
+  EXPECT_TRUE(files->special_tokens.empty());
   EXPECT_EQ(files->model_type, "");
 }
 
@@ -37,12 +38,12 @@ TEST(TokenizerFiles, ReadsSpecialTokensInBothForms) {
   folder.write(
       "tokenizer_config.json",
       R"({"bos_token":"<s>","eos_token":{"__type":"AddedToken","content":"</s>","lstrip":false},"unk_token":null,"add_bos_token":false,"chat_template":"{{ x }}"})");
-  folder.write("special_tokens_map.json", R"({"bos_token":"other","unk_token":{"content":"<unk>"}})");
+  folder.write("special_tokens_map.json", R"({"bos_token":"<bos>","unk_token":{"content":"<unk>"}})");
   const Result<TokenizerFiles> files = read_tokenizer_files(folder.path());
   ASSERT_TRUE(files) << files.error().message;
-  EXPECT_EQ(files->bos_token, "<s>");
-  EXPECT_EQ(files->eos_token, "</s>");
-  EXPECT_EQ(files->unk_token, "<unk>");
+  EXPECT_EQ(files->special_tokens.at("bos_token"), "<bos>") << "the map over the config, as in transformers";
+  EXPECT_EQ(files->special_tokens.at("eos_token"), "</s>");
+  EXPECT_EQ(files->special_tokens.at("unk_token"), "<unk>");
   EXPECT_EQ(files->chat_template, "{{ x }}");
 }
 
@@ -72,12 +73,13 @@ TEST(TokenizerFiles, ReadsNamedTemplates) {
 TEST(TokenizerFiles, PrefersTemplatesInFilesOfTheirOwn) {
   const TemporaryFolder folder;
   folder.write("tokenizer.json", "{}");
-  folder.write("tokenizer_config.json", R"({"chat_template":"old"})");
+  folder.write("tokenizer_config.json", R"({"chat_template":[{"name":"default","template":"old"},{"name":"tool_use","template":"b"}]})");
   folder.write("chat_template.jinja", "new");
   folder.write("additional_chat_templates/rag.jinja", "cited");
   const Result<TokenizerFiles> files = read_tokenizer_files(folder.path());
   ASSERT_TRUE(files) << files.error().message;
   EXPECT_EQ(files->chat_template, "new");
+  EXPECT_FALSE(files->named_templates.contains("tool_use"));
   EXPECT_EQ(files->named_templates.at("rag"), "cited");
 }
 
@@ -105,6 +107,10 @@ TEST(TokenizerFiles, NamesTheFileAtFault) {
   EXPECT_THAT(refusal(), HasSubstr("tokenizer_config.json: \"chat_template\""));
   folder.write("tokenizer_config.json", R"({"bos_token":{"x":1}})");
   EXPECT_THAT(refusal(), HasSubstr("tokenizer_config.json: \"bos_token\""));
+  folder.write("tokenizer_config.json", R"({"added_tokens_decoder":{"x":{"content":"y"}}})");
+  EXPECT_THAT(refusal(), HasSubstr("tokenizer_config.json: \"added_tokens_decoder\": expected token ids as keys, found \"x\""));
+  folder.write("tokenizer_config.json", R"({"extra_special_tokens":[7]})");
+  EXPECT_THAT(refusal(), HasSubstr("tokenizer_config.json: \"extra_special_tokens\": expected a string or an object"));
   folder.write("tokenizer_config.json", "[]");
   EXPECT_THAT(refusal(), HasSubstr("tokenizer_config.json: expected an object"));
 }

@@ -22,36 +22,44 @@ bool is_inside_word(std::string_view before, std::string_view after) {
 
 }  // namespace
 
-Result<AddedTokens> AddedTokens::from_json(const Json& tokenizer_json, const Vocabulary& model, const Normalizer& normalizer) {
+Result<AddedTokens> AddedTokens::from_json(const Json& tokenizer_json, const TokenizerSettings& settings, const Vocabulary& model,
+                                           const Normalizer& normalizer) {
   AddedTokens added;
-  const Json* entries = find_member(tokenizer_json, "added_tokens");
-  if (entries == nullptr) return added;
-  if (!entries->is_array()) return error("E_TOKENIZER", "tokenizer.json: \"added_tokens\" must be a list");
-  for (const Json& entry : *entries) {
-    Result<Token> token = read_token(entry);
-    if (!token) return forward_error(token);
-    if (token->content.empty()) continue;
-    Result<std::int64_t> id = integer_at(entry, "id");
-    if (!id) return forward_error(id);
-    if (Status status = added.add(std::move(*token), *id, model); !status) return forward_error(status);
+  Indices indices;
+  if (Status read = added.read_list(indices, tokenizer_json, model); !read) return forward_error(read);
+  for (const AddedToken& token : settings.added_tokens) {
+    if (token.content.empty()) continue;
+    if (token.content.size() > kContentBytesMax)
+      return error("E_TOKENIZER", "added token {}: expected at most {} bytes, found {}", quote(token.content), kContentBytesMax,
+                   token.content.size());
+    if (Status status = added.add(indices, token, added.id_for(token, model)); !status) return forward_error(status);
   }
-  for (std::size_t i = 0; i < added.tokens_.size(); ++i) {
-    const Token& token = added.tokens_[i];
-    if (token.normalized) {
-      Result<std::string> text = normalizer.apply(token.content);
-      if (!text) return forward_error(text);
-      added.normalized_.add(*text, i);
-      added.normalized_texts_.insert_or_assign(token.id, std::move(*text));
-    } else {
-      added.raw_.add(token.content, i);
-    }
-  }
+  if (Status built = added.build_tries(settings, normalizer); !built) return forward_error(built);
   return added;
 }
 
-Result<AddedTokens::Token> AddedTokens::read_token(const Json& entry) {
+Status AddedTokens::read_list(Indices& indices, const Json& tokenizer_json, const Vocabulary& model) {
+  const Json* entries = find_member(tokenizer_json, "added_tokens");
+  if (entries == nullptr) return {};
+  if (!entries->is_array()) return error("E_TOKENIZER", "tokenizer.json: \"added_tokens\" must be a list");
+  for (const Json& entry : *entries) {
+    Result<AddedToken> token = read_token(entry);
+    if (!token) return forward_error(token);
+    if (token->content.empty()) continue;
+    Result<std::int64_t> id_in_file = integer_at(entry, "id");
+    if (!id_in_file) return forward_error(id_in_file);
+    const TokenId id = id_for(*token, model);
+    if (id != *id_in_file) {
+      return error("E_TOKENIZER", "tokenizer.json: added token \"{}\" has id {}, expected {}", token->content, *id_in_file, id);
+    }
+    if (Status status = add(indices, std::move(*token), id); !status) return status;
+  }
+  return {};
+}
+
+Result<AddedToken> AddedTokens::read_token(const Json& entry) {
   if (!entry.is_object()) return error("E_TOKENIZER", "tokenizer.json: added_tokens: expected an object, found {}", type_name(entry));
-  Token token;
+  AddedToken token;
   Result<std::string> content = string_at(entry, "content");
   if (!content) return forward_error(content);
   if (content->size() > kContentBytesMax)
@@ -67,17 +75,35 @@ Result<AddedTokens::Token> AddedTokens::read_token(const Json& entry) {
   return token;
 }
 
-Status AddedTokens::add(Token token, std::int64_t id_in_file, const Vocabulary& model) {
+TokenId AddedTokens::id_for(const AddedToken& token, const Vocabulary& model) const {
   std::optional<TokenId> id = vocabulary_.find(token.content);
   if (!id) id = model.find(token.content);
-  if (!id) id = static_cast<TokenId>(std::max(model.token_count(), vocabulary_.size()));
-  if (*id != id_in_file) {
-    return error("E_TOKENIZER", "tokenizer.json: added token \"{}\" has id {}, expected {}", token.content, id_in_file, *id);
-  }
-  token.id = *id;
-  if (Status status = vocabulary_.add(token.content, *id); !status) return status;
+  return id.value_or(static_cast<TokenId>(std::max(model.token_count(), vocabulary_.size())));
+}
+
+// As in `tokenizers`, a token that was special once stays one that decoding skips.
+Status AddedTokens::add(Indices& indices, AddedToken token, TokenId id) {
+  if (Status status = vocabulary_.add(token.content, id); !status) return status;
   if (token.special) special_.insert(token.content);
-  tokens_.push_back(std::move(token));
+  const auto [at, is_new] = indices.try_emplace(token.content, tokens_.size());
+  if (is_new) tokens_.emplace_back();
+  tokens_[at->second] = {id, std::move(token)};
+  return {};
+}
+
+Status AddedTokens::build_tries(const TokenizerSettings& settings, const Normalizer& normalizer) {
+  for (std::size_t i = 0; i < tokens_.size(); ++i) {
+    const AddedToken& token = tokens_[i].form;
+    const bool is_matched = !settings.split_special_tokens || !is_special(token.content);
+    if (token.normalized) {
+      Result<std::string> text = normalizer.apply(token.content);
+      if (!text) return forward_error(text);
+      if (is_matched) normalized_.add(*text, i);
+      normalized_texts_.insert_or_assign(tokens_[i].id, std::move(*text));
+    } else if (is_matched) {
+      raw_.add(token.content, i);
+    }
+  }
   return {};
 }
 
@@ -97,7 +123,7 @@ std::vector<AddedTokens::Part> AddedTokens::split(std::string_view text, const T
       ++at;
       continue;
     }
-    const Token& token = tokens_[match->token_index];
+    const AddedToken& token = tokens_[match->token_index].form;
     TextRange range{at, at + match->bytes};
     at = range.end;
     if (token.single_word && is_inside_word(text.substr(0, range.begin), text.substr(range.end))) continue;
@@ -105,7 +131,8 @@ std::vector<AddedTokens::Part> AddedTokens::split(std::string_view text, const T
     // The white space that belongs to an earlier token's match is not scanned again.
     if (token.rstrip) range.end = std::max(range.end, covered) + leading_white_space(text.substr(std::max(range.end, covered)));
     if (covered < range.begin) parts.push_back({{covered, range.begin}, std::nullopt});
-    if (range.begin < range.end) parts.push_back({range, token.id});  // else the previous token matched all of it as white space
+    if (range.begin < range.end)
+      parts.push_back({range, tokens_[match->token_index].id});  // else the previous token matched all of it as white space
     covered = range.end;
   }
   if (covered < text.size()) parts.push_back({{covered, text.size()}, std::nullopt});

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -9,8 +10,10 @@
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "formats/further_tokens.h"
 #include "formats/json.h"
 #include "text/normalizer.h"
+#include "text/tokenizer_settings.h"
 #include "text/utf8.h"
 #include "text/vocabulary.h"
 
@@ -26,8 +29,15 @@ class AddedTokens {
     std::optional<TokenId> token;
   };
 
-  // Tokens missing from the vocabulary get the ids after its last one, as in `tokenizers`; a file with other ids is refused.
-  [[nodiscard]] static Result<AddedTokens> from_json(const Json& tokenizer_json, const Vocabulary& model, const Normalizer& normalizer);
+  struct Token {
+    TokenId id = 0;
+    AddedToken form;
+  };
+
+  // Tokens missing from the vocabulary get the ids after its last one, as in `tokenizers`; a tokenizer.json with other ids is refused. The
+  // settings' tokens come after the file's, and change the flags of those with the same text.
+  [[nodiscard]] static Result<AddedTokens> from_json(const Json& tokenizer_json, const TokenizerSettings& settings, const Vocabulary& model,
+                                                     const Normalizer& normalizer);
 
   // Splits the text at the tokens that are matched before normalisation.
   [[nodiscard]] std::vector<Part> split_raw(std::string_view text) const { return split(text, raw_); }
@@ -35,6 +45,7 @@ class AddedTokens {
   [[nodiscard]] std::vector<Part> split_normalized(std::string_view text) const { return split(text, normalized_); }
 
   [[nodiscard]] const Vocabulary& vocabulary() const { return vocabulary_; }
+  [[nodiscard]] std::span<const Token> tokens() const { return tokens_; }
   // The text that decoding starts from where it differs from the token's content: a token that is matched in normalised text is
   // decoded from its normalised form. Nullptr for all others.
   [[nodiscard]] const std::string* normalized_text(TokenId id) const;
@@ -42,16 +53,6 @@ class AddedTokens {
   [[nodiscard]] bool is_special(std::string_view token_text) const { return special_.contains(std::string(token_text)); }
 
  private:
-  struct Token {
-    TokenId id = 0;
-    std::string content;
-    bool single_word = false;  // not inside a word
-    bool lstrip = false;       // also matches the white space before it
-    bool rstrip = false;       // also matches the white space after it
-    bool normalized = false;   // matched in the normalised text
-    bool special = false;
-  };
-
   // Finds the longest token at a position: a trie over bytes whose edges are in one hash table.
   class Trie {
    public:
@@ -70,8 +71,13 @@ class AddedTokens {
     std::vector<std::optional<std::size_t>> token_of_node_ = std::vector<std::optional<std::size_t>>(1);  // [nodes] index into tokens_
   };
 
-  static Result<Token> read_token(const Json& entry);
-  Status add(Token token, std::int64_t id_in_file, const Vocabulary& model);
+  using Indices = std::unordered_map<std::string, std::size_t>;  // into tokens_, by content
+
+  static Result<AddedToken> read_token(const Json& entry);
+  Status read_list(Indices& indices, const Json& tokenizer_json, const Vocabulary& model);
+  Status add(Indices& indices, AddedToken token, TokenId id);
+  [[nodiscard]] TokenId id_for(const AddedToken& token, const Vocabulary& model) const;
+  Status build_tries(const TokenizerSettings& settings, const Normalizer& normalizer);
   [[nodiscard]] std::vector<Part> split(std::string_view text, const Trie& trie) const;
 
   std::vector<Token> tokens_;

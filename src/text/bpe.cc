@@ -97,6 +97,17 @@ Result<Bpe> Bpe::from_json(const Json& tokenizer_json) {
   return bpe;
 }
 
+// What is done with unknown characters counts only where there can be any: transformers 5 saves the tokenizers of Llama 2 without
+// "unk_token".
+bool Bpe::operator==(const Bpe& other) const {
+  const bool same_unknown = unknown_ == other.unknown_ && fuse_unknown_ == other.fuse_unknown_;
+  return vocabulary_ == other.vocabulary_ && merges_ == other.merges_ && byte_fallback_ == other.byte_fallback_ &&
+         ignore_merges_ == other.ignore_merges_ && (same_unknown || !meets_unknown_characters());
+}
+
+// A character outside of the vocabulary is unknown unless all of its bytes have tokens.
+bool Bpe::meets_unknown_characters() const { return !byte_fallback_ || std::ranges::find(byte_tokens_, kNone) != byte_tokens_.end(); }
+
 Status Bpe::check_options(const Json& model) {
   Result<std::optional<std::string>> type = optional_string_at(model, "type");
   if (!type) return forward_error(type);

@@ -31,6 +31,8 @@ class Bpe {
   std::size_t encode(std::string_view word, const TextRange& part, std::vector<TokenId>& out) const;
 
   [[nodiscard]] const Vocabulary& vocabulary() const { return vocabulary_; }
+  // Whether both have the same tokens with the same ids, and give the same tokens for every word.
+  bool operator==(const Bpe& other) const;
 
  private:
   // A token of the word so far, in a doubly linked list inside a vector. Small, since a word may be a whole text.
@@ -52,6 +54,7 @@ class Bpe {
   [[nodiscard]] std::size_t end_of_part(std::string_view word, std::size_t begin) const;
   [[nodiscard]] std::vector<Symbol> start_symbols(std::string_view word) const;
   [[nodiscard]] bool has_byte_tokens(std::string_view character) const;
+  [[nodiscard]] bool meets_unknown_characters() const;
   std::size_t merge_all(std::vector<Symbol>& symbols) const;
 
   Vocabulary vocabulary_;

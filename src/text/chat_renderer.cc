@@ -57,10 +57,7 @@ Result<ChatRenderer> ChatRenderer::create(const TokenizerFiles& files) {
   const auto usual = renderer.templates_.find(kDefaultName);
   if (usual != renderer.templates_.end() && !usual->second.parsed) return tl::unexpected(usual->second.parsed.error());
 
-  for (const auto& [name, token] : {std::pair("bos_token", files.bos_token), std::pair("eos_token", files.eos_token),
-                                    std::pair("unk_token", files.unk_token), std::pair("pad_token", files.pad_token)}) {
-    if (token) renderer.special_tokens_.emplace(name, *token);
-  }
+  renderer.special_tokens_.insert(files.special_tokens.begin(), files.special_tokens.end());
   return renderer;
 }
 

@@ -19,7 +19,7 @@ ChatRenderer renderer_of(const std::string& source, std::map<std::string, std::s
   TokenizerFiles files;
   files.chat_template = source;
   files.named_templates = std::move(named);
-  files.bos_token = "<s>";
+  files.special_tokens["bos_token"] = "<s>";
   return ChatRenderer::create(files).value();
 }
 

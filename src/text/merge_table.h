@@ -11,6 +11,7 @@ namespace slora {
 struct Merge {
   std::uint32_t rank;
   TokenId merged;
+  bool operator==(const Merge&) const = default;
 };
 
 // Merges by pair. An open-addressing hash table, because most look-ups during encoding fail. Constant once filled.
@@ -22,11 +23,14 @@ class MergeTable {
   void add(TokenId left, TokenId right, Merge merge);
   // Valid until the next add(); nullptr when the pair doesn't merge.
   [[nodiscard]] const Merge* find(TokenId left, TokenId right) const;
+  // Of the same merges, added in the same order.
+  bool operator==(const MergeTable&) const = default;
 
  private:
   struct Entry {
     std::uint64_t key;
     Merge merge;
+    bool operator==(const Entry&) const = default;
   };
   static constexpr std::uint64_t kEmpty = ~std::uint64_t{0};  // no pair of ids: they aren't negative
 

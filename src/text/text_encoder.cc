@@ -77,12 +77,12 @@ template <TextOrder order>
 Status TextEncoder<order>::add_word(std::string_view word) {
   const auto add_part = [&](const TextRange& part) -> Status {
     part_ids_.clear();
-    work_ += part.end - part.begin + parts_.model.encode(word, part, part_ids_);
+    work_ += part.end - part.begin + parts_.model->encode(word, part, part_ids_);
     add_tokens(part_ids_);
     return {};
   };
   if (word.size() <= Bpe::kPartBytesMin) return add_part({0, word.size()});  // nearly all of them
-  const Result<std::vector<TextRange>> parts = parts_.model.parts_of(word);
+  const Result<std::vector<TextRange>> parts = parts_.model->parts_of(word);
   if (!parts) return tl::unexpected<Error>(parts.error());
   return visit_in_order<order>(
       *parts, [this] { return is_full(); }, add_part);

@@ -18,11 +18,11 @@ Json encoder_golden(const std::string& file) { return read_json_file(source_path
 Tokenizer::Parts parts_from(const Json& json) {
   Normalizer normalizer = Normalizer::from_json(json).value();
   Bpe model = Bpe::from_json(json).value();
-  AddedTokens added = AddedTokens::from_json(json, model.vocabulary(), normalizer).value();
+  AddedTokens added = AddedTokens::from_json(json, {}, model.vocabulary(), normalizer).value();
   return {std::move(added),
           std::move(normalizer),
           PreTokenizer::from_json(json).value(),
-          std::move(model),
+          std::make_shared<const Bpe>(std::move(model)),
           PostProcessor::from_json(json).value(),
           Decoder::from_json(json).value()};
 }

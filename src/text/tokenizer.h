@@ -1,5 +1,6 @@
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -10,8 +11,11 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "formats/json.h"
+#include "text/tokenizer_settings.h"
 
 namespace slora {
+
+class Bpe;
 
 // Whether encoding applies the file's post-processor, which adds tokens around a text (for example <s> before it).
 enum class SpecialTokens { add, omit };
@@ -23,7 +27,13 @@ enum class SpecialText { skip, keep };
 class Tokenizer {
  public:
   // Refuses by name what it does not implement exactly: models other than BPE, unknown steps, subword prefixes.
-  [[nodiscard]] static Result<std::shared_ptr<const Tokenizer>> from_json(const Json& tokenizer_json);
+  [[nodiscard]] static Result<std::shared_ptr<const Tokenizer>> from_json(const Json& tokenizer_json,
+                                                                          const TokenizerSettings& settings = {});
+  // The tokenizer of an adapter of a model that has `base`: other steps and added tokens for the same vocabulary, which both share.
+  // `tokenizer_json` may lack its "model"; one that differs is refused with E_ADAPTER_TOKENIZER, and so are tokens of the
+  // base with other ids, and tokens of the adapter with ids from `row_count` on, for which the model has no row.
+  [[nodiscard]] static Result<std::shared_ptr<const Tokenizer>> of_adapter(const Json& tokenizer_json, const TokenizerSettings& settings,
+                                                                           const Tokenizer& base, std::int32_t row_count);
   struct Parts;
   explicit Tokenizer(std::unique_ptr<const Parts> parts);
   ~Tokenizer();
@@ -49,6 +59,10 @@ class Tokenizer {
 
  private:
   friend class Detokenizer;
+
+  [[nodiscard]] static Result<std::shared_ptr<const Tokenizer>> make(const Json& tokenizer_json, const TokenizerSettings& settings,
+                                                                     std::shared_ptr<const Bpe> model);
+  [[nodiscard]] Status check_against(const Tokenizer& base, std::int32_t row_count) const;
 
   std::unique_ptr<const Parts> parts_;
 };

@@ -1,4 +1,6 @@
 #pragma once
+#include <memory>
+
 #include "text/added_tokens.h"
 #include "text/bpe.h"
 #include "text/decoder.h"
@@ -14,7 +16,7 @@ struct Tokenizer::Parts {
   AddedTokens added_tokens;
   Normalizer normalizer;
   PreTokenizer pre_tokenizer;
-  Bpe model;
+  std::shared_ptr<const Bpe> model;  // shared with the tokenizers of adapters, which have the same
   PostProcessor post_processor;
   Decoder decoder;
 

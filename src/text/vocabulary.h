@@ -25,6 +25,7 @@ class Vocabulary {
   [[nodiscard]] bool contains(TokenId id) const;
   // Empty for an id without a token.
   [[nodiscard]] std::string_view text(TokenId id) const;
+  bool operator==(const Vocabulary& other) const { return ids_ == other.ids_; }
   // The number of texts with an id.
   [[nodiscard]] std::size_t token_count() const { return ids_.size(); }
   // One more than the largest id.
