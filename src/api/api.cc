@@ -36,12 +36,12 @@ Result<std::unique_ptr<Api>> Api::create(ApiOptions options, Post post) {
 Api::Api(std::vector<std::string> model_names, std::shared_ptr<const TextModel> text, std::unique_ptr<JobTable> jobs,
          std::unique_ptr<Runtime> runtime)
     : model_names_(std::move(model_names)),
-      text_(std::move(text)),
+      texts_(std::move(text)),
       jobs_(std::move(jobs)),
       runtime_(std::move(runtime)),
       generator_(runtime_->engine(), runtime_->adapters()),
       metrics_(runtime_->metrics(), model_names_.front()),
-      preparer_(model_names_, runtime_->model_config().vocab_size, text_, generator_) {}
+      preparer_(model_names_, runtime_->model_config().vocab_size, texts_, generator_) {}
 
 std::shared_ptr<GenerationJob> Api::make_job(std::shared_ptr<AnswerSink> sink, JobOrigin origin) {
   return std::make_shared<GenerationJob>(std::move(sink), JobServices{generator_, *jobs_, metrics_, clock_}, origin);

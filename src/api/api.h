@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "api/adapter_texts.h"
 #include "api/engine_generator.h"
 #include "api/generation_job.h"
 #include "api/job_table.h"
@@ -42,9 +43,11 @@ class Api {
   // A job that gives its answer to `sink` once it is started with a prepared request.
   [[nodiscard]] std::shared_ptr<GenerationJob> make_job(std::shared_ptr<AnswerSink> sink, JobOrigin origin);
 
+  // The text sides of the base and of its adapters.
+  [[nodiscard]] AdapterTexts& texts() { return texts_; }
   [[nodiscard]] const std::vector<std::string>& model_names() const { return model_names_; }
   // The base model's.
-  [[nodiscard]] const TextModel& text() const { return *text_; }
+  [[nodiscard]] const TextModel& text() const { return *texts_.base(); }
   [[nodiscard]] Runtime& runtime() { return *runtime_; }
   [[nodiscard]] JobTable& jobs() { return *jobs_; }
 
@@ -52,8 +55,8 @@ class Api {
   Api(std::vector<std::string> model_names, std::shared_ptr<const TextModel> text, std::unique_ptr<JobTable> jobs,
       std::unique_ptr<Runtime> runtime);
 
-  const std::vector<std::string> model_names_;   // at least one
-  const std::shared_ptr<const TextModel> text_;  // shared with requests
+  const std::vector<std::string> model_names_;  // at least one
+  AdapterTexts texts_;
   const SteadyClock clock_;
   const std::unique_ptr<JobTable> jobs_;    // on the heap: the engine's events refer to it
   const std::unique_ptr<Runtime> runtime_;  // after the table: its engine posts to it until it has ended

@@ -17,6 +17,8 @@
 namespace slora {
 namespace {
 
+const std::string kModelField = "model";
+
 // Shortens a prompt to `count` tokens.
 void truncate(std::vector<TokenId>& tokens, std::size_t count, KeptEnd kept) {
   if (tokens.size() <= count) return;
@@ -96,9 +98,9 @@ bool is_text_utf8(const Json& value) {
 
 }  // namespace
 
-RequestPreparer::RequestPreparer(std::vector<std::string> base_names, std::int32_t vocabulary_size, std::shared_ptr<const TextModel> text,
+RequestPreparer::RequestPreparer(std::vector<std::string> base_names, std::int32_t vocabulary_size, AdapterTexts& texts,
                                  Generator& generator)
-    : base_names_(std::move(base_names)), vocabulary_size_(vocabulary_size), text_(std::move(text)), generator_(generator) {}
+    : base_names_(std::move(base_names)), vocabulary_size_(vocabulary_size), texts_(texts), generator_(generator) {}
 
 Result<PreparedRequest> RequestPreparer::prepare(Endpoint endpoint, std::string_view body, const ModelAccess& access) const {
   return prepare_spec(parse_request(endpoint, body, vocabulary_size_), access);
@@ -135,23 +137,34 @@ Result<PreparedRequest> RequestPreparer::build(RequestSpec spec, LongText long_t
   Result<std::string> name = name_of_model(request.spec, access);
   if (!name) return forward_error(name);
   request.model_name = std::move(*name);
+  const std::string& field = request.spec.adapter.empty() ? kModelField : request.spec.adapter_field;
   Result<std::shared_ptr<const AdapterVersion>> adapter = find_adapter(request.model_name, access);
   if (!adapter) {
-    adapter.error().param = request.spec.adapter.empty() ? "model" : request.spec.adapter_field;
+    adapter.error().param = field;
     return forward_error(adapter);
   }
   request.adapter = std::move(*adapter);
-  request.text = text_;
+  Result<std::shared_ptr<const TextModel>> text = find_text(request.adapter.get());
+  if (!text) {
+    text.error().param = field;
+    return forward_error(text);
+  }
+  request.text = std::move(*text);
   apply_sampling_defaults(request.spec, request.text->sampling());
   if (Status added = add_prompts(request, long_text); !added) return forward_error(added);
   return request;
 }
 
-Status RequestPreparer::check_model(const std::string& model, const ModelAccess& access) const {
-  Result<std::shared_ptr<const AdapterVersion>> adapter = find_adapter(model, access);
-  if (adapter) return {};
-  adapter.error().param = "model";
-  return forward_error(adapter);
+Result<std::shared_ptr<const TextModel>> RequestPreparer::text_of(const std::string& model, const ModelAccess& access) const {
+  if (model.empty()) return texts_.base();
+  const Result<std::shared_ptr<const AdapterVersion>> adapter = find_adapter(model, access);
+  Result<std::shared_ptr<const TextModel>> text = adapter ? find_text(adapter->get()) : tl::unexpected(adapter.error());
+  if (!text) text.error().param = kModelField;
+  return text;
+}
+
+Result<std::shared_ptr<const TextModel>> RequestPreparer::find_text(const AdapterVersion* adapter) const {
+  return adapter == nullptr ? texts_.base() : texts_.of(*adapter);
 }
 
 bool RequestPreparer::is_base(const std::string& model) const { return std::ranges::find(base_names_, model) != base_names_.end(); }

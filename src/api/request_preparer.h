@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "api/adapter_texts.h"
 #include "api/generator.h"
 #include "api/model_access.h"
 #include "api/request_parser.h"
@@ -35,8 +36,7 @@ struct PreparedRequest {
 // threads. What it borrows outlives it. Constant after construction; any thread.
 class RequestPreparer {
  public:
-  RequestPreparer(std::vector<std::string> base_names, std::int32_t vocabulary_size, std::shared_ptr<const TextModel> text,
-                  Generator& generator);
+  RequestPreparer(std::vector<std::string> base_names, std::int32_t vocabulary_size, AdapterTexts& texts, Generator& generator);
 
   // A model that the caller has no access to does not exist for it, here as below.
   [[nodiscard]] Result<PreparedRequest> prepare(Endpoint endpoint, std::string_view body, const ModelAccess& access = {}) const;
@@ -44,13 +44,14 @@ class RequestPreparer {
   [[nodiscard]] Result<PreparedRequest> prepare_json(Endpoint endpoint, const Json& body) const;
   // Only reads and tokenises the prompts, whether or not they fit into the context: for clients that count tokens.
   [[nodiscard]] Result<PreparedRequest> read_prompts(Endpoint endpoint, const Json& body, const ModelAccess& access = {}) const;
-  // Whether requests may name this model.
-  [[nodiscard]] Status check_model(const std::string& model, const ModelAccess& access = {}) const;
+  // How texts for this model are read and written; refused like a request that names it. Empty: the base.
+  [[nodiscard]] Result<std::shared_ptr<const TextModel>> text_of(const std::string& model, const ModelAccess& access = {}) const;
 
  private:
   [[nodiscard]] bool is_base(const std::string& model) const;
   [[nodiscard]] Result<std::string> name_of_model(const RequestSpec& spec, const ModelAccess& access) const;
   [[nodiscard]] Result<std::shared_ptr<const AdapterVersion>> find_adapter(const std::string& model, const ModelAccess& access) const;
+  [[nodiscard]] Result<std::shared_ptr<const TextModel>> find_text(const AdapterVersion* adapter) const;
   enum class LongText : std::uint8_t { refused, taken };
   [[nodiscard]] Result<PreparedRequest> build(RequestSpec spec, LongText long_text, const ModelAccess& access) const;
   [[nodiscard]] Result<PreparedRequest> prepare_spec(Result<RequestSpec> spec, const ModelAccess& access) const;
@@ -68,7 +69,7 @@ class RequestPreparer {
 
   const std::vector<std::string> base_names_;
   const std::int32_t vocabulary_size_;
-  const std::shared_ptr<const TextModel> text_;
+  AdapterTexts& texts_;
   Generator& generator_;
 };
 

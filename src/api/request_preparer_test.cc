@@ -18,7 +18,7 @@ using ::testing::HasSubstr;
 // The model's context is 64 tokens: ScriptedGenerator's.
 class RequestPreparerTest : public ::testing::Test {
  protected:
-  RequestPreparerTest() { preparer.emplace(std::vector<std::string>{"base", "also"}, kVocabulary, shared_text, generator); }
+  RequestPreparerTest() { preparer.emplace(std::vector<std::string>{"base", "also"}, kVocabulary, texts, generator); }
 
   Result<PreparedRequest> complete(const std::string& fields) const {
     return preparer->prepare(Endpoint::completions, R"({"prompt":[10,11,12,13,14],)" + fields + "}");
@@ -41,6 +41,7 @@ class RequestPreparerTest : public ::testing::Test {
                                "{% if add_generation_prompt %}assistant:{% endif %}"};
   const std::shared_ptr<const TextModel> shared_text = folder.load(kVocabulary);
   const TextModel& text = *shared_text;
+  AdapterTexts texts{shared_text};
   ScriptedGenerator generator;
   std::optional<RequestPreparer> preparer;
 };
@@ -68,7 +69,7 @@ TEST_F(RequestPreparerTest, HidesModelsThatTheCallerHasNoAccessTo) {
   std::string hidden = preparer->prepare(Endpoint::completions, R"({"prompt":[10],"model":"broken"})", access).error().message;
   hidden.replace(hidden.find("broken"), 6, "nobody");
   EXPECT_EQ(hidden, preparer->prepare(Endpoint::completions, R"({"prompt":[10],"model":"nobody"})", access).error().message);
-  EXPECT_EQ(preparer->check_model("broken", access).error().code, "model_not_found");
+  EXPECT_EQ(preparer->text_of("broken", access).error().code, "model_not_found");
 }
 
 TEST_F(RequestPreparerTest, RefusesPrioritiesThatThePolicyDoesNotFollow) {

@@ -5,6 +5,30 @@
 
 namespace slora {
 
+void add_end_tokens(GenerationConfig& config, std::span<const TokenId> tokens) {
+  std::vector<TokenId>& ends = config.eos_token_ids;
+  ends.insert(ends.end(), tokens.begin(), tokens.end());
+  std::ranges::sort(ends);
+  ends.erase(std::ranges::unique(ends).begin(), ends.end());
+}
+
+GenerationConfig overlay(const GenerationConfig& config, const GenerationConfig& over) {
+  GenerationConfig result = config;
+  const auto take = [](auto& field, const auto& other) {
+    if (other) field = other;
+  };
+  take(result.bos_token_id, over.bos_token_id);
+  take(result.pad_token_id, over.pad_token_id);
+  take(result.do_sample, over.do_sample);
+  take(result.temperature, over.temperature);
+  take(result.top_p, over.top_p);
+  take(result.top_k, over.top_k);
+  take(result.min_p, over.min_p);
+  take(result.repetition_penalty, over.repetition_penalty);
+  add_end_tokens(result, over.eos_token_ids);
+  return result;
+}
+
 SamplingParams sampling_defaults(const GenerationConfig& config) {
   const auto set = [](auto& value, const auto& given) {
     if (given) value = static_cast<std::remove_reference_t<decltype(value)>>(*given);

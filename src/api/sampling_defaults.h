@@ -1,9 +1,16 @@
 #pragma once
+#include <span>
+
 #include "api/request_spec.h"
 #include "formats/generation_config.h"
 #include "ops/sampling.h"
 
 namespace slora {
+
+// `config` with the fields that `over` sets replaced; with the end tokens of both.
+[[nodiscard]] GenerationConfig overlay(const GenerationConfig& config, const GenerationConfig& over);
+// Keeps them sorted, without repeats.
+void add_end_tokens(GenerationConfig& config, std::span<const TokenId> tokens);
 
 // How requests are sampled that leave it to the model: the parameters of its generation_config.json. All its end tokens are in
 // `end_tokens`.

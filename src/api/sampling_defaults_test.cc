@@ -29,6 +29,22 @@ TEST(SamplingDefaults, FillWhatTheClientDidNotGive) {
   EXPECT_THAT(spec.sampling.end_tokens, ElementsAre(3, 4));
 }
 
+TEST(SamplingDefaults, AreLaidOverThoseOfTheBaseFieldByField) {
+  GenerationConfig base, over;
+  base.eos_token_ids = {9};
+  base.temperature = 0.7;
+  base.top_k = 20;
+  over.eos_token_ids = {5, 9};
+  over.temperature = 0.2;
+  over.min_p = 0.1;
+  const GenerationConfig both = overlay(base, over);
+  EXPECT_THAT(both.eos_token_ids, ElementsAre(5, 9));
+  EXPECT_EQ(both.temperature, 0.2);
+  EXPECT_EQ(both.top_k, 20);
+  EXPECT_EQ(both.min_p, 0.1);
+  EXPECT_FALSE(both.top_p);
+}
+
 TEST(SamplingDefaults, TakeBothWaysOfSayingAllTokens) {
   for (const std::int32_t all : {0, -1}) {
     RequestSpec spec;

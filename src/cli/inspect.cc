@@ -71,18 +71,24 @@ int inspect_model(const InspectArguments& arguments) {
   const std::int32_t window = *std::ranges::max_element(config->window);
   line("context",
        fmt::format("{} tokens{}", config->max_position_embeddings, window > 0 ? fmt::format(", sliding window {}", window) : ""));
+  const Result<std::shared_ptr<const TextModel>> text = TextModel::load(arguments.folder, {.vocabulary_size = config->vocab_size});
+  if (text) line("end tokens", fmt::format("{}", fmt::join((*text)->sampling().end_tokens, ", ")));
   line("page", fmt::format("{} = {} tokens of KV cache for all layers, {} per token", shown_byte_size(kv.page_bytes()), kv.page_tokens,
                            shown_byte_size(kv.page_bytes() / static_cast<std::size_t>(kv.page_tokens))));
-  const Result<std::shared_ptr<const TextModel>> text = TextModel::load(arguments.folder, {.vocabulary_size = config->vocab_size});
-  if (text) {
-    line("tokenizer", fmt::format("{} tokens", (*text)->tokenizer().vocabulary_size()));
-    line("end tokens", fmt::format("{}", fmt::join((*text)->sampling().end_tokens, ", ")));
-    line("chats", (*text)->chat_refusal() ? "refused: " + (*text)->chat_refusal()->message : "served");
-  } else {
-    line("tokenizer", "refused: " + text.error().message);
-  }
+  line("tokenizer", text ? fmt::format("{} tokens", (*text)->tokenizer().vocabulary_size()) : "refused: " + text.error().message);
+  if (text) line("chats", (*text)->chat_refusal() ? "refused: " + (*text)->chat_refusal()->message : "served");
   for (const std::string& warning : config->warnings) line("note", warning);
   return text ? 0 : 1;
+}
+
+// Null where the adapter's folder brings no text files.
+Result<std::shared_ptr<const TextModel>> text_of_adapter(const InspectArguments& arguments, std::int32_t vocabulary_size) {
+  const Result<TextFiles> files = TextFiles::read(arguments.folder);
+  if (!files) return tl::unexpected(files.error());
+  if (files->is_empty()) return std::shared_ptr<const TextModel>();
+  const Result<std::shared_ptr<const TextModel>> base = TextModel::load(arguments.model, {.vocabulary_size = vocabulary_size});
+  if (!base) return base;
+  return TextModel::of_adapter(*files, *base);
 }
 
 int inspect_adapter(const InspectArguments& arguments) {
@@ -109,7 +115,13 @@ int inspect_adapter(const InspectArguments& arguments) {
   if (!base) return report(base.error());
   const Result<AdapterCost> cost = measure_adapter(arguments.folder, *base);
   if (!cost) return refuse("on this base", cost.error());
+  const Result<std::shared_ptr<const TextModel>> text = text_of_adapter(arguments, config->vocab_size);
+  if (!text) return refuse("on this base", text.error());
   line("on this base", "served");
+  if (*text) {
+    line("end tokens", fmt::format("{}", fmt::join((*text)->sampling().end_tokens, ", ")));
+    line("chats", (*text)->chat_refusal() ? "refused: " + (*text)->chat_refusal()->message : "served");
+  }
   line("pages",
        fmt::format("{} of {} ({} in the pool)", cost->page_count, shown_byte_size(base->page_bytes), shown_byte_size(cost->image_bytes)));
   return 0;

@@ -123,7 +123,7 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
   const std::int32_t vocabulary_size = runtime.model_config().vocab_size;
   TextPool text_pool(options.text_threads);
   GenerationRoutes generation(api, post, text_pool);
-  TokenizeRoutes tokenize(api.preparer(), api.text().tokenizer(), vocabulary_size, runtime.max_model_len(), post, text_pool);
+  TokenizeRoutes tokenize(api.preparer(), vocabulary_size, runtime.max_model_len(), post, text_pool);
   StatusRoutes status(
       options.model_names, runtime, api.jobs(), [&] { return generation.preparing_count() + api.jobs().request_count(); }, post);
   InfoRoutes info(names.front(), model_path, runtime, post);

@@ -18,7 +18,7 @@ namespace {
 
 constexpr SmallField kReturnTokenStrs{"return_token_strs", FieldForm::flag, FieldNeed::optional, "Return the tokens' texts too."};
 constexpr std::array kDetokenizeFields = {
-    SmallField{"model", FieldForm::text, FieldNeed::optional, "The base model or an adapter; all have the same tokens."},
+    SmallField{"model", FieldForm::text, FieldNeed::optional, "The base model or an adapter, which may have tokens of its own."},
     SmallField{"tokens", FieldForm::token_ids, FieldNeed::needed, "Token ids."}};
 // The fields of generation requests that define the prompt.
 constexpr std::array kPromptFields = {"model", "prompt", "add_special_tokens"};
@@ -42,10 +42,9 @@ Json body_schema_of(Endpoint endpoint, std::span<const char* const> names, std::
 
 }  // namespace
 
-TokenizeRoutes::TokenizeRoutes(const RequestPreparer& preparer, const Tokenizer& tokenizer, std::int32_t vocabulary_size,
-                               std::int32_t max_model_len, PostToIo post, TextPool& text_pool)
+TokenizeRoutes::TokenizeRoutes(const RequestPreparer& preparer, std::int32_t vocabulary_size, std::int32_t max_model_len, PostToIo post,
+                               TextPool& text_pool)
     : preparer_(preparer),
-      tokenizer_(tokenizer),
       vocabulary_size_(vocabulary_size),
       max_model_len_(max_model_len),
       post_(std::move(post)),
@@ -91,7 +90,7 @@ HttpResponse TokenizeRoutes::tokenize_now(std::string_view body, const ModelAcce
   out += '[';
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     if (i != 0) out += ',';
-    append_json_string(out, tokenizer_.token_text(tokens[i]));
+    append_json_string(out, request->text->tokenizer().token_text(tokens[i]));
   }
   out += "]}";
   return response;
@@ -100,13 +99,14 @@ HttpResponse TokenizeRoutes::tokenize_now(std::string_view body, const ModelAcce
 HttpResponse TokenizeRoutes::detokenize_now(std::string_view body, const ModelAccess& access) const {
   const Result<Json> given = parse_small_body(kDetokenizeFields, body, vocabulary_size_);
   if (!given) return error_response(given.error());
-  if (const Json* model = find_member(*given, "model")) {
-    if (const Status known = preparer_.check_model(model->get<std::string>(), access); !known) return error_response(known.error());
-  }
+  const Json* model = find_member(*given, "model");
+  const Result<std::shared_ptr<const TextModel>> text =
+      preparer_.text_of(model != nullptr ? model->get<std::string>() : std::string(), access);
+  if (!text) return error_response(text.error());
   const auto tokens = given->at("tokens").get<std::vector<TokenId>>();
   HttpResponse response;
   response.body = R"({"prompt":)";
-  append_json_string(response.body, tokenizer_.decode(tokens, SpecialText::keep));
+  append_json_string(response.body, (*text)->tokenizer().decode(tokens, SpecialText::keep));
   response.body += '}';
   return response;
 }

@@ -8,7 +8,6 @@
 #include "http/small_body.h"
 #include "http/text_pool.h"
 #include "http/types.h"
-#include "text/tokenizer.h"
 
 namespace slora {
 
@@ -17,8 +16,8 @@ namespace slora {
 class TokenizeRoutes {
  public:
   // What it borrows outlives it; `text_pool` must be stopped before this object ends.
-  TokenizeRoutes(const RequestPreparer& preparer, const Tokenizer& tokenizer, std::int32_t vocabulary_size, std::int32_t max_model_len,
-                 PostToIo post, TextPool& text_pool);
+  TokenizeRoutes(const RequestPreparer& preparer, std::int32_t vocabulary_size, std::int32_t max_model_len, PostToIo post,
+                 TextPool& text_pool);
 
   void tokenize(const std::shared_ptr<Exchange>& exchange);
   void detokenize(const std::shared_ptr<Exchange>& exchange);
@@ -34,7 +33,6 @@ class TokenizeRoutes {
   [[nodiscard]] HttpResponse detokenize_now(std::string_view body, const ModelAccess& access) const;
 
   const RequestPreparer& preparer_;
-  const Tokenizer& tokenizer_;
   const std::int32_t vocabulary_size_;
   const std::int32_t max_model_len_;
   const PostToIo post_;

@@ -65,7 +65,7 @@ class RecordingSink final : public AnswerSink {
 // A job whose tokens come from the test, with everything that it needs.
 class GenerationJobFixture : public ::testing::Test {
  protected:
-  GenerationJobFixture() { preparer.emplace(std::vector<std::string>{"base"}, kVocabulary, shared_text, generator); }
+  GenerationJobFixture() { preparer.emplace(std::vector<std::string>{"base"}, kVocabulary, adapter_texts, generator); }
 
   std::shared_ptr<GenerationJob> make_job() {
     sink = std::make_shared<RecordingSink>();
@@ -106,6 +106,7 @@ class GenerationJobFixture : public ::testing::Test {
                                "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant:"};
   const std::shared_ptr<const TextModel> shared_text = folder.load(kVocabulary);
   const TextModel& text = *shared_text;
+  AdapterTexts adapter_texts{shared_text};
   ScriptedGenerator generator;
   JobTable jobs;
   MetricsRegistry registry;

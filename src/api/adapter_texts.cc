@@ -1,0 +1,111 @@
+#include "api/adapter_texts.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "formats/text_files.h"
+
+namespace slora {
+namespace {
+
+bool may_pass(const Error& why) { return why.code == "E_READ" || why.code == "E_CHANGED"; }
+
+}  // namespace
+
+AdapterTexts::AdapterTexts(std::shared_ptr<const TextModel> base, AdapterTextsLimits limits) : base_(std::move(base)), limits_(limits) {}
+
+Result<std::shared_ptr<const TextModel>> AdapterTexts::of(const AdapterVersion& version) {
+  std::unique_lock lock(mutex_);
+  if (const auto found = by_version_.find(version.id().value); found != by_version_.end()) {
+    entries_.splice(entries_.begin(), entries_, found->second);
+    const std::shared_ptr<Entry> entry = *found->second;
+    read_.wait(lock, [&] { return entry->text.has_value(); });
+    return *entry->text;
+  }
+  const auto entry = std::make_shared<Entry>(Entry{version.id().value, std::nullopt});
+  entries_.push_front(entry);
+  by_version_.emplace(entry->version, entries_.begin());
+  lock.unlock();
+
+  try {
+    Text text = read(version);
+    settle(entry, text);
+    return text;
+  } catch (...) {  // of memory: nobody may wait for this for ever
+    settle(entry, error("E_READ", "adapter \"{}\": its text files could not be read", version.name()));
+    throw;
+  }
+}
+
+void AdapterTexts::settle(const std::shared_ptr<Entry>& entry, const Text& text) {
+  const std::lock_guard lock(mutex_);
+  entry->text = text;
+  read_.notify_all();
+  const auto at = by_version_.find(entry->version);
+  const bool is_there = at != by_version_.end() && *at->second == entry;  // not forgotten meanwhile
+  if (is_there && text) remember(text);
+  if (is_there && !text && may_pass(text.error())) forget(at->second);
+  forget_oldest();
+}
+
+AdapterTexts::Text AdapterTexts::read(const AdapterVersion& version) {
+  const auto refuse = [&](const Error& why) { return error(why.code, "adapter \"{}\": {}", version.name(), why.message); };
+  const Result<TextFiles> files = TextFiles::read(version.folder());
+  if (!files) return refuse(files.error());
+  if (stamp_of(version.folder()) != version.stamp()) return refuse({"E_CHANGED", "its files changed while they were read; try again", {}});
+  if (files->is_empty()) return base_;
+  const Sha256Digest digest = files->digest();
+  if (std::shared_ptr<const TextModel> equal = find_equal(digest)) return equal;
+
+  const std::lock_guard one_at_a_time(building_mutex_);
+  if (std::shared_ptr<const TextModel> equal = find_equal(digest)) return equal;
+  const Text text = TextModel::of_adapter(*files, base_);
+  if (!text) {
+    const Error why = refuse(text.error()).value();
+    log_warning("refused: {} ({})", why.message, why.code);
+    return tl::unexpected(why);
+  }
+  if ((*text)->chat_refusal() && !base_->chat_refusal()) {
+    log_warning("adapter \"{}\": chats are refused: {}", version.name(), (*text)->chat_refusal()->message);
+  }
+  const std::lock_guard lock(mutex_);
+  std::erase_if(by_content_, [](const auto& known) { return known.second.expired(); });
+  by_content_.insert_or_assign(digest, *text);
+  return text;
+}
+
+std::shared_ptr<const TextModel> AdapterTexts::find_equal(const Sha256Digest& digest) {
+  const std::lock_guard lock(mutex_);
+  const auto known = by_content_.find(digest);
+  return known == by_content_.end() ? nullptr : known->second.lock();
+}
+
+std::size_t AdapterTexts::bytes() const {
+  const std::lock_guard lock(mutex_);
+  return bytes_;
+}
+
+void AdapterTexts::remember(const Text& text) {
+  if (++users_[text->get()] == 1) bytes_ += (*text)->bytes();
+}
+
+void AdapterTexts::forget(Entries::iterator at) {
+  const Entry& entry = **at;
+  if (entry.text && *entry.text) {
+    const auto users = users_.find((*entry.text)->get());
+    if (--users->second == 0) {
+      bytes_ -= (**entry.text)->bytes();
+      users_.erase(users);
+    }
+  }
+  by_version_.erase(entry.version);
+  entries_.erase(at);
+}
+
+// The one used last stays, however large it is.
+void AdapterTexts::forget_oldest() {
+  while (entries_.size() > 1 && (entries_.size() > limits_.versions_max || bytes_ > limits_.bytes_max)) forget(std::prev(entries_.end()));
+}
+
+}  // namespace slora

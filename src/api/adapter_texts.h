@@ -1,0 +1,65 @@
+#pragma once
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+
+#include "adapters/adapter_version.h"
+#include "api/text_model.h"
+#include "base/result.h"
+#include "formats/sha256.h"
+
+namespace slora {
+
+struct AdapterTextsLimits {
+  std::size_t versions_max = 32768;                // that are remembered
+  std::size_t bytes_max = std::size_t{128} << 20;  // of text sides in addition to the base's
+};
+
+// The text sides of a base and of the adapters that requests named lately. An adapter's folder is read when a request first names one of
+// its versions; folders of equal content share one text side, and requests keep theirs whatever is forgotten here. Any thread that may read
+// files: of() waits for them.
+class AdapterTexts {
+ public:
+  explicit AdapterTexts(std::shared_ptr<const TextModel> base, AdapterTextsLimits limits = {});
+
+  [[nodiscard]] const std::shared_ptr<const TextModel>& base() const { return base_; }
+  // Why it is refused is remembered, except for faults that may pass: E_READ, and E_CHANGED while someone writes the folder.
+  [[nodiscard]] Result<std::shared_ptr<const TextModel>> of(const AdapterVersion& version);
+
+  // Bytes of the text sides that are remembered, the base's left out.
+  [[nodiscard]] std::size_t bytes() const;
+
+ private:
+  using Text = Result<std::shared_ptr<const TextModel>>;
+  // Of one version; without a text while it is read.
+  struct Entry {
+    std::uint64_t version = 0;
+    std::optional<Text> text;
+  };
+  using Entries = std::list<std::shared_ptr<Entry>>;  // shared with those who wait for the text
+
+  [[nodiscard]] Text read(const AdapterVersion& version);
+  [[nodiscard]] std::shared_ptr<const TextModel> find_equal(const Sha256Digest& digest);
+  void settle(const std::shared_ptr<Entry>& entry, const Text& text);
+  // Require: mutex_ is held.
+  void remember(const Text& text);
+  void forget(Entries::iterator at);
+  void forget_oldest();
+
+  const std::shared_ptr<const TextModel> base_;
+  const AdapterTextsLimits limits_;
+  std::mutex building_mutex_;  // one tokenizer is built at a time: its file takes much memory as a tree
+  mutable std::mutex mutex_;
+  std::condition_variable read_;
+  Entries entries_;  // guarded by mutex_, as all below; the one used last comes first
+  std::map<std::uint64_t, Entries::iterator> by_version_;
+  std::map<Sha256Digest, std::weak_ptr<const TextModel>> by_content_;
+  std::map<const TextModel*, std::size_t> users_;  // entries of each text side
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace slora
