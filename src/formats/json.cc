@@ -1,7 +1,9 @@
 #include "formats/json.h"
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <unordered_set>
 
 #include "base/check.h"
@@ -38,11 +40,31 @@ class CountingIterator {
   const char** reached_;
 };
 
+using TakeMember = std::function<Status(const std::string& name, const Json& value)>;
+
+// What a parser's message says, without the text that it quotes: "...; last read: '"pass'; expected ':'", "... overflow parsing '1e999'".
+std::string without_quotations(std::string_view what) {
+  constexpr std::array<std::string_view, 9> kExpected = {"string literal",        "end of input", "'['", "'{'", "']'", "'}'", "':'", "','",
+                                                         "'[', '{', or a literal"};
+  std::string out(what);
+  for (const std::string_view begin : {"; last read: '", " parsing '"}) {
+    const std::size_t at = out.find(begin);
+    if (at == std::string::npos) continue;
+    std::string tail;  // after the quoted text, which ends with a quotation mark and so with none of these
+    for (const std::string_view expected : kExpected) {
+      if (const std::string end = fmt::format("; expected {}", expected); out.ends_with("'" + end)) tail = end;
+    }
+    out = out.substr(0, at) + tail;
+  }
+  return out;
+}
+
 // Builds the tree bottom-up from the parser's events: a value is complete before it is put into its parent, so that
 // nothing is copied when a container grows and finds duplicate keys by hashing.
 class TreeBuilder {
  public:
-  explicit TreeBuilder(const JsonLimits& limits) : limits_(limits) {}
+  // `take_member`: null, or called with each member of the outermost object, which is then not kept.
+  explicit TreeBuilder(const JsonLimits& limits, const TakeMember* take_member = nullptr) : limits_(limits), take_member_(take_member) {}
 
   bool null() { return put(nullptr); }
   bool boolean(bool value) { return put(value); }
@@ -81,9 +103,11 @@ class TreeBuilder {
   bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception& failure) {
     std::string_view what = failure.what();
     if (const std::size_t end = what.find("] "); end != std::string_view::npos) what.remove_prefix(end + 2);
-    return refuse(std::string(what));
+    return refuse(without_quotations(what));
   }
 
+  // Why take_member failed, if it did.
+  [[nodiscard]] const std::optional<Error>& member_error() const { return member_error_; }
   [[nodiscard]] Json& root() { return root_; }
   [[nodiscard]] const std::string& refusal() const { return refusal_; }
 
@@ -112,6 +136,11 @@ class TreeBuilder {
   bool attach(Json&& value) {
     if (frames_.empty()) {
       root_ = std::move(value);
+    } else if (take_member_ != nullptr && frames_.size() == 1 && !frames_.back().keys.empty()) {
+      const Status taken = (*take_member_)(frames_.back().keys.back(), value);
+      frames_.back().keys.clear();
+      if (!taken) member_error_ = taken.error();
+      return taken.has_value();
     } else {
       frames_.back().values.push_back(std::move(value));
     }
@@ -133,6 +162,8 @@ class TreeBuilder {
   }
 
   const JsonLimits limits_;
+  const TakeMember* const take_member_;
+  std::optional<Error> member_error_;
   std::vector<Frame> frames_;
   std::size_t value_count_ = 0;
   Json root_;
@@ -182,9 +213,7 @@ Result<Json> json_of_file(Result<ReadOnlyFile> file, std::string_view name, cons
   return json;
 }
 
-}  // namespace
-
-Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
+Status run_parser(TreeBuilder& builder, std::string_view text, const JsonLimits& limits) {
   if (text.size() > limits.bytes_max) {
     return error("E_TOO_LARGE", "JSON text: expected at most {} bytes, found {}", limits.bytes_max, text.size());
   }
@@ -193,15 +222,28 @@ Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
     return error("E_BAD_JSON", "byte {}: expected JSON text, found a zero byte", zero);
   }
   const char* reached = text.data();
-  TreeBuilder builder(limits);
   const bool accepted =
       Json::sax_parse(CountingIterator(text.data(), &reached), CountingIterator(text.data() + text.size(), &reached), &builder);
-  if (!accepted) {
-    const auto offset = static_cast<std::size_t>(reached - text.data());
-    const auto lines = std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(offset), '\n');
-    return error("E_BAD_JSON", "line {}, byte {}: {}", lines + 1, offset, printable(builder.refusal()));
-  }
+  if (accepted) return {};
+  const auto offset = static_cast<std::size_t>(reached - text.data());
+  const auto lines = std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(offset), '\n');
+  return error("E_BAD_JSON", "line {}, byte {}: {}", lines + 1, offset, printable(builder.refusal()));
+}
+
+}  // namespace
+
+Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
+  TreeBuilder builder(limits);
+  if (Status parsed = run_parser(builder, text, limits); !parsed) return forward_error(parsed);
   return std::move(builder.root());
+}
+
+Status parse_json_members(std::string_view text, const JsonLimits& limits, const TakeMember& take) {
+  TreeBuilder builder(limits, &take);
+  Status parsed = run_parser(builder, text, limits);
+  if (builder.member_error()) return tl::unexpected(*builder.member_error());
+  if (parsed && !builder.root().is_object()) return error("E_BAD_JSON", "expected an object, found {}", type_name(builder.root()));
+  return parsed;
 }
 
 Result<std::string> read_text_file(const std::string& path, std::size_t bytes_max) {

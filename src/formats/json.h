@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -24,8 +25,14 @@ struct JsonLimits {
 };
 
 // Parses `text`; errors are E_BAD_JSON with line, byte offset and what was expected. Strict: UTF-8, no duplicate
-// keys, no comments, numbers in range, nothing after the value.
+// keys, no comments, numbers in range, nothing after the value. Messages quote no more of the text than a key that stands twice: it may be
+// a file of which its reader must not learn.
 Result<Json> parse_json(std::string_view text, const JsonLimits& limits = {});
+
+// Parses an object without holding all of it: calls take(name, value) for each member, in the order of the text, until one fails. Strict as
+// parse_json, except that a name may repeat.
+Status parse_json_members(std::string_view text, const JsonLimits& limits,
+                          const std::function<Status(const std::string& name, const Json& value)>& take);
 
 // The content of a regular file of at most `bytes_max` bytes, or E_TOO_LARGE or the errors of ReadOnlyFile::open.
 Result<std::string> read_text_file(const std::string& path, std::size_t bytes_max);

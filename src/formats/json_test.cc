@@ -128,5 +128,32 @@ TEST(ReadTextFile, FollowsLinks) {
   EXPECT_TRUE(read_json_file(folder.file("config.json")));
 }
 
+TEST(Json, QuotesNothingOfATextThatIsNoJson) {
+  for (const std::string_view text :
+       {"root:secret:0:0", "{\"secret", "{\"secret\": secret", "[\"a\", secret]", "{\"a\" secret", "1e999 secret", "'; expected secret",
+        "\"x'; expected secret", "[1e999999, \"secret\"]", "-secret", "{\"a\": 1}secret", "secret\xff"}) {
+    const Result<Json> json = parse_json(text);
+    ASSERT_FALSE(json) << text;
+    EXPECT_EQ(json.error().message.find("secret"), std::string::npos) << json.error().message;
+    EXPECT_EQ(json.error().message.find("e999"), std::string::npos) << json.error().message;
+    EXPECT_NE(json.error().message.find("byte "), std::string::npos) << json.error().message;
+  }
+}
+
+TEST(Json, GivesTheMembersOfAnObjectOneByOne) {
+  std::vector<std::string> seen;
+  const auto take = [&](const std::string& name, const Json& value) -> Status {
+    seen.push_back(name + "=" + value.dump());
+    if (name == "stop") return error("E_STOP", "stopped");
+    return {};
+  };
+  EXPECT_TRUE(parse_json_members(R"({"a": {"b": [1, {"c": null}]}, "a": 2, "d": []})", {}, take));
+  EXPECT_EQ(seen, (std::vector<std::string>{R"(a={"b":[1,{"c":null}]})", "a=2", "d=[]"}));
+  EXPECT_EQ(parse_json_members(R"({"stop": 1, "never": )", {}, take).error().code, "E_STOP");
+  EXPECT_EQ(parse_json_members("[1]", {}, take).error().code, "E_BAD_JSON");
+  EXPECT_EQ(parse_json_members(R"({"a": {"b": 1, "b": 2}})", {}, take).error().code, "E_BAD_JSON");
+  EXPECT_EQ(parse_json_members(R"({"a": 1} x)", {}, take).error().code, "E_BAD_JSON");
+}
+
 }  // namespace
 }  // namespace slora

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <optional>
 #include <tuple>
+#include <unordered_set>
 
 #include "base/check.h"
 #include "base/checked.h"
@@ -132,6 +133,34 @@ Status place(std::vector<TensorInfo>& tensors, std::uint64_t data_begin, std::ui
   return {};
 }
 
+// Files of other forms, by their first bytes, which make no possible length of a header.
+struct Foreign {
+  std::string_view begin;
+  std::string_view code, what;
+};
+constexpr Foreign kForeign[] = {
+    {"PK\x03\x04", "E_PICKLE", "a PyTorch file, which is a pickle and may run any code when opened; save it again as safetensors"},
+    {"\x80\x02", "E_PICKLE", "a pickle, which may run any code when opened; save it again as safetensors"},
+    {"\x80\x04\x95", "E_PICKLE", "a pickle, which may run any code when opened; save it again as safetensors"},
+    {"GGUF", "E_SAFETENSORS", "a GGUF file of llama.cpp"},
+    {"version ", "E_SAFETENSORS", "a pointer of Git LFS; fetch the file itself with git lfs pull"},
+    {"<!DOCTYP", "E_SAFETENSORS", "a web page; the download failed"},
+};
+
+const Foreign* recognised(std::string_view first_bytes) {
+  const auto* at = std::ranges::find_if(kForeign, [&](const Foreign& foreign) { return first_bytes.starts_with(foreign.begin); });
+  return at != std::ranges::end(kForeign) ? at : nullptr;
+}
+
+Status check_unique(const std::vector<TensorInfo>& tensors) {
+  std::unordered_set<std::string_view> names;
+  names.reserve(tensors.size());
+  for (const TensorInfo& tensor : tensors) {
+    if (!names.insert(tensor.name).second) return error("E_SAFETENSORS", "header: the key {} stands twice", quote(tensor.name));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<SafetensorsHeader> parse_safetensors_header(std::string_view header, std::uint64_t file_bytes, const SafetensorsLimits& limits) {
@@ -142,16 +171,13 @@ Result<SafetensorsHeader> parse_safetensors_header(std::string_view header, std:
   if (!header.starts_with('{')) return error("E_SAFETENSORS", "header: expected a JSON object that begins with '{{'");
   // Each tensor is an object of three members, the largest with 8 + 2 numbers.
   const JsonLimits json_limits{.bytes_max = header.size(), .depth_max = 4, .values_max = 16 * limits.tensors_max + (1 << 16)};
-  const Result<Json> json = parse_json(header, json_limits);
-  if (!json) return error("E_SAFETENSORS", "header: {}", json.error().message);
-
   SafetensorsHeader parsed;
-  for (const auto& [name, entry] : json->get_ref<const Json::object_t&>()) {
+  const Status members = parse_json_members(header, json_limits, [&](const std::string& name, const Json& entry) -> Status {
     if (name == "__metadata__") {
       auto metadata = parse_metadata(entry);
       if (!metadata) return forward_error(metadata);
       parsed.metadata = std::move(*metadata);
-      continue;
+      return {};
     }
     if (name.empty() || name.size() > limits.name_bytes_max) {
       return error("E_SAFETENSORS", "tensor {}: expected a name of 1 to {} bytes, found {}", quote(name), limits.name_bytes_max,
@@ -162,7 +188,11 @@ Result<SafetensorsHeader> parse_safetensors_header(std::string_view header, std:
     Result<TensorInfo> tensor = parse_tensor(name, entry);
     if (!tensor) return forward_error(tensor);
     parsed.tensors.push_back(std::move(*tensor));
-  }
+    return {};
+  });
+  if (!members && members.error().code == "E_SAFETENSORS") return tl::unexpected(members.error());
+  if (!members) return error("E_SAFETENSORS", "header: {}", members.error().message);
+  if (Status unique = check_unique(parsed.tensors); !unique) return forward_error(unique);
   const std::uint64_t data_begin = kLengthBytes + header.size();
   if (Status placed = place(parsed.tensors, data_begin, file_bytes - data_begin); !placed) return forward_error(placed);
   return parsed;
@@ -190,6 +220,8 @@ Result<SafetensorsFile> SafetensorsFile::open(Result<ReadOnlyFile> file, const S
   std::uint64_t header_bytes = 0;
   for (std::size_t i = length.size(); i-- > 0;) header_bytes = header_bytes << 8 | std::to_integer<std::uint64_t>(length[i]);
   if (header_bytes > limits.header_bytes_max || header_bytes > file->bytes() - kLengthBytes) {
+    if (const Foreign* foreign = recognised({reinterpret_cast<const char*>(length.data()), length.size()}))
+      return error(std::string(foreign->code), "{}: expected safetensors, found {}", file->name(), foreign->what);
     return error("E_SAFETENSORS", "{}: expected a header of at most {} bytes within a file of {}, found one of {}", file->name(),
                  limits.header_bytes_max, file->bytes(), header_bytes);
   }

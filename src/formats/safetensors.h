@@ -22,9 +22,10 @@ struct TensorInfo {
   std::uint64_t bytes = 0;          // product of shape x element size, exactly
 };
 
+// The defaults are for adapters: A, B and two biases of all modules of 580 layers. A longer header is refused before it is read.
 struct SafetensorsLimits {
-  std::uint64_t header_bytes_max = std::uint64_t{16} << 20;
-  std::size_t tensors_max = 65536;
+  std::uint64_t header_bytes_max = std::uint64_t{4} << 20;
+  std::size_t tensors_max = 16384;
   std::size_t name_bytes_max = 512;
 };
 // Limits for base models, whose headers name many more tensors.

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <tuple>
 
 #include "formats/safetensors_writer.h"
 #include "formats/temporary_folder.h"
@@ -11,6 +12,7 @@
 namespace slora {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 // The result of reading a header that is followed by `data_bytes` bytes.
@@ -112,6 +114,13 @@ TEST(SafetensorsHeader, BoundsNamesCountsAndLength) {
   EXPECT_FALSE(parse_safetensors_header("{}", 9));
 }
 
+TEST(SafetensorsHeader, StopsAtTheFirstTensorBeyondTheLimit) {
+  std::string header = "{";
+  for (int i = 0; i < 20'000; ++i) header += fmt::format("{}{}", i == 0 ? "" : ",", tensor(fmt::format("t{}", i), "U8", "[0]", "[0,0]"));
+  EXPECT_THAT(refusal(header, 0), HasSubstr("at most 16384 tensors")) << "not the missing end of the object";
+  EXPECT_THAT(refusal(std::string("{") + std::string(std::size_t{5} << 20, ' ') + "}", 0), HasSubstr("at most 4194304 bytes"));
+}
+
 TEST(SafetensorsFile, ReadsBackWhatWasWritten) {
   const TemporaryFolder folder;
   const std::string path = folder.file("x.safetensors");
@@ -148,6 +157,20 @@ TEST(SafetensorsFile, RefusesLengthsThatLie) {
   EXPECT_EQ(refused(file_of("{}", "x")), "E_SAFETENSORS");
   EXPECT_EQ(SafetensorsFile::open(folder.file("absent")).error().code, "E_NO_FILE");
   EXPECT_EQ(SafetensorsFile::open(folder.path()).error().code, "E_FILE_TYPE");
+}
+
+TEST(SafetensorsFile, NamesWhatElseAFileIs) {
+  const TemporaryFolder folder;
+  for (const auto& [content, code, what] :
+       {std::tuple(std::string("PK\x03\x04\x00\x00\x08\x08...", 11), "E_PICKLE", "PyTorch"),
+        std::tuple(std::string("\x80\x02}q\x00(X\x01...", 11), "E_PICKLE", "pickle"),
+        std::tuple(std::string("GGUF\3\0\0\0\0", 9), "E_SAFETENSORS", "GGUF"),
+        std::tuple(std::string("version https://git-lfs.github.com/spec/v1"), "E_SAFETENSORS", "git lfs pull")}) {
+    const Result<SafetensorsFile> file = SafetensorsFile::open(folder.write("x.safetensors", content));
+    ASSERT_FALSE(file);
+    EXPECT_EQ(file.error().code, code);
+    EXPECT_THAT(file.error().message, AllOf(HasSubstr("x.safetensors: expected safetensors, found a"), HasSubstr(what)));
+  }
 }
 
 TEST(SafetensorsFile, GivesAnErrorWhenTheFileShrinks) {
