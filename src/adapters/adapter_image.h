@@ -18,7 +18,7 @@ struct AdapterBase {
   ModuleTable modules;
   AdapterFormat format;
   std::size_t page_bytes = 0;
-  std::int32_t rank_max = 512;
+  std::int32_t rank_max = kAdapterRankMax;
 };
 
 // An adapter that has been checked against a base, except for the values of its weights, and is ready to be written.

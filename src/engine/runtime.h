@@ -9,13 +9,13 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "formats/adapter_config.h"
 #include "formats/model_config.h"
 #include "scheduler/policies/policy_table.h"
 
 namespace slora {
 
 // Largest rank that an adapter may have: bounds the scratch for shrink results.
-inline constexpr std::int32_t kAdapterRankMax = 512;
 inline constexpr std::int32_t kShardsMax = 64;
 
 // When the system allocates the pool's physical memory.

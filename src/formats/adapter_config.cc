@@ -10,14 +10,16 @@
 namespace slora {
 namespace {
 
-constexpr JsonLimits kAdapterConfigLimits{.bytes_max = std::size_t{16} << 20, .values_max = std::size_t{1} << 20};
-constexpr std::int64_t kRankMax = 65536;  // the server has a smaller limit of its own
+constexpr JsonLimits kAdapterConfigLimits{.bytes_max = std::size_t{4} << 20, .values_max = std::size_t{1} << 17};
 constexpr std::size_t kPatternsMax = 4096;
 constexpr std::size_t kExpressionsMax = 64;  // patterns that are regular expressions, which are matched against every module
 
 Status take_type(AdapterConfig& adapter, const Json& config) {
   Result<std::optional<std::string>> type = optional_string_at(config, "peft_type");
   if (!type) return forward_error(type);
+  if (!*type && (config.contains("fine_tune_type") || config.contains("lora_parameters"))) {
+    return error("E_FOREIGN", "this is mlx-lm's form: convert it with tools/convert_mlx_adapter.py");
+  }
   if (!*type) return error("E_PEFT_TYPE", "\"peft_type\": expected LORA, found nothing");
   if (**type != "LORA") return error("E_PEFT_TYPE", "\"peft_type\": expected LORA, found {}", quote(**type));
   adapter.peft_type = **type;
@@ -34,8 +36,10 @@ Status take_type(AdapterConfig& adapter, const Json& config) {
 Result<std::int64_t> checked_rank(std::string_view where, const Json& value) {
   if (!value.is_number_integer()) return error("E_BAD_JSON", "{}: expected an integer, found {}", where, shown(value));
   if (value == 0) return error("E_SCALE", "{}: expected a rank from 1 on, found 0", where);
-  const std::int64_t rank = value.is_number_unsigned() && value.get<std::uint64_t>() > kRankMax ? kRankMax + 1 : value.get<std::int64_t>();
-  if (rank < 1 || rank > kRankMax) return error("E_RANK", "{}: expected a rank from 1 to {}, found {}", where, kRankMax, shown(value));
+  const std::int64_t rank =
+      value.is_number_unsigned() && value.get<std::uint64_t>() > kAdapterRankMax ? kAdapterRankMax + 1 : value.get<std::int64_t>();
+  if (rank < 1 || rank > kAdapterRankMax)
+    return error("E_RANK", "{}: expected a rank from 1 to {}, found {}", where, kAdapterRankMax, shown(value));
   return rank;
 }
 
@@ -151,6 +155,7 @@ Status take_strings(std::vector<std::string>& out, const Json& config, std::stri
 
 Status take_diagnostics(AdapterConfig& adapter, const Json& config) {
   if (Status taken = take_strings(adapter.target_modules, config, "target_modules"); !taken) return taken;
+  if (Status taken = take_strings(adapter.exclude_modules, config, "exclude_modules"); !taken) return taken;
   if (Status taken = take_strings(adapter.modules_to_save, config, "modules_to_save"); !taken) return taken;
   for (auto [key, field] :
        {std::pair("base_model_name_or_path", &adapter.base_model_name), std::pair("peft_version", &adapter.peft_version)}) {
@@ -216,7 +221,7 @@ Result<AdapterConfig> parse_adapter_config(const Json& config) {
   if (!config.is_object()) return error("E_BAD_JSON", "expected an object, found {}", type_name(config));
   AdapterConfig adapter;
   if (Status taken = take_type(adapter, config); !taken) return forward_error(taken);
-  if (Status served = check_adapter_config_keys(config); !served) return forward_error(served);
+  if (Status served = check_adapter_config_keys(adapter.warnings, config); !served) return forward_error(served);
   for (const auto take : {take_scale, take_patterns, take_switches, take_initialization, take_diagnostics}) {
     if (Status taken = take(adapter, config); !taken) return forward_error(taken);
   }

@@ -12,6 +12,8 @@
 
 namespace slora {
 
+inline constexpr std::int32_t kAdapterRankMax = 512;  // that is served
+
 // Which biases of the base an adapter replaces.
 enum class AdapterBias : std::uint8_t { none, all, lora_only };
 
@@ -39,6 +41,7 @@ struct AdapterConfig {
   std::vector<RankPattern> rank_pattern;    // in file order: the first match wins
   std::vector<AlphaPattern> alpha_pattern;  // in file order, independent of rank_pattern
   std::vector<std::string> target_modules;  // diagnostics: a list, or one expression or "all-linear"
+  std::vector<std::string> exclude_modules;
   std::vector<std::int64_t> layers_to_transform;
   std::vector<std::string> modules_to_save;
   std::string init_lora_weights;  // "true", "false" or the named scheme
@@ -53,7 +56,7 @@ struct AdapterConfig {
 };
 
 // Refuses by name every setting that would change the results and is not supported: E_BAD_JSON, E_PEFT_TYPE, E_UNSUPPORTED_OPTION,
-// E_TASK, E_BASE_MUTATED, E_SCALE, E_RANK, E_PATTERN.
+// E_TASK, E_FOREIGN, E_BASE_MUTATED, E_SCALE, E_RANK, E_PATTERN.
 Result<AdapterConfig> parse_adapter_config(const Json& config);
 // Reads the folder's adapter_config.json; E_NO_CONFIG if there is none.
 Result<AdapterConfig> read_adapter_config(const Folder& folder);

@@ -3,53 +3,109 @@
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
-#include <string_view>
+
+#include "formats/suspicious_words.h"
 
 namespace slora {
 namespace {
 
-// Keys that are read elsewhere, whose effect is already contained in the tensors, or that matter in training only.
-constexpr std::array<std::string_view, 31> kServed = {
-    "alpha_pattern",
-    "auto_mapping",
-    "base_model_name_or_path",
-    "bias",
-    "corda_config",
-    "eva_config",
-    "exclude_modules",
-    "fan_in_fan_out",
-    "inference_mode",
-    "init_lora_weights",
-    "layers_pattern",
-    "layers_to_transform",
-    "loftq_config",
-    "lora_alpha",
-    "lora_bias",
-    "lora_dropout",
-    "lora_ga_config",
-    "megatron_core",
-    "modules_to_save",
-    "peft_type",
-    "peft_version",
-    "qalora_group_size",
-    "r",
-    "rank_pattern",
-    "revision",
-    "runtime_config",
-    "target_modules",
-    "task_type",
-    "use_dora",
-    "use_rslora",
-    "velora_config",
+enum class KeyUse : std::uint8_t {
+  served,    // read elsewhere, contained in the tensors, or of interest in training only: any value
+  unserved,  // changes the results: refused unless its value switches it off
 };
+
+struct KnownKey {
+  std::string_view name;
+  KeyUse use;
+};
+
+// Every key that LoraConfig of PEFT 0.3 to 0.21 saves (tests/golden/configs has what each writes), and those that trainers add.
+constexpr KnownKey kKnown[] = {
+    {"_from_model_config", KeyUse::served},  // transformers
+    {"alora_invocation_tokens", KeyUse::unserved},
+    {"alpha_pattern", KeyUse::served},
+    {"arrow_config", KeyUse::unserved},
+    {"auto_mapping", KeyUse::served},
+    {"base_model_name_or_path", KeyUse::served},
+    {"bias", KeyUse::served},
+    {"corda_config", KeyUse::served},         // initialisations: the tensors have the result
+    {"enable_lora", KeyUse::unserved},        // PEFT 0.2: which of q, k, v of a fused module
+    {"ensure_weight_tying", KeyUse::served},  // of weights that are refused by name
+    {"eva_config", KeyUse::served},
+    {"exclude_modules", KeyUse::served},
+    {"fan_in_fan_out", KeyUse::served},  // PEFT sets it to false for the linear modules of these bases
+    {"inference_mode", KeyUse::served},
+    {"init_lora_weights", KeyUse::served},
+    {"kasa_config", KeyUse::unserved},
+    {"layer_replication", KeyUse::unserved},
+    {"layers_pattern", KeyUse::served},
+    {"layers_to_transform", KeyUse::served},
+    {"library_name", KeyUse::served},
+    {"loftq_config", KeyUse::served},
+    {"lora_alpha", KeyUse::served},
+    {"lora_bias", KeyUse::served},
+    {"lora_dropout", KeyUse::served},
+    {"lora_dtype", KeyUse::served},  // ms-swift: the type in training
+    {"lora_ga_config", KeyUse::served},
+    {"lorap_emb_lr", KeyUse::served},    // ms-swift: learning rates of LoRA+
+    {"lorap_lr_ratio", KeyUse::served},  // ms-swift
+    {"max_grad_norm", KeyUse::served},
+    {"megatron_config", KeyUse::unserved},
+    {"megatron_core", KeyUse::served},
+    {"merge_weights", KeyUse::served},        // PEFT 0.2: whether eval() merges
+    {"model_key_mapping", KeyUse::unserved},  // ms-swift: other names of modules
+    {"model_type", KeyUse::served},
+    {"modules_to_save", KeyUse::served},
+    {"monteclora_config", KeyUse::unserved},
+    {"peft_type", KeyUse::served},
+    {"peft_version", KeyUse::served},
+    {"qalora_group_size", KeyUse::served},  // with use_qalora only
+    {"r", KeyUse::served},
+    {"rank_pattern", KeyUse::served},
+    {"revision", KeyUse::served},
+    {"runtime_config", KeyUse::served},  // where a model is kept while it is loaded
+    {"swift_type", KeyUse::served},      // ms-swift: its own peft_type
+    {"target_modules", KeyUse::served},
+    {"target_parameters", KeyUse::unserved},
+    {"task_type", KeyUse::served},
+    {"torch_dtype", KeyUse::served},
+    {"trainable_token_indices", KeyUse::unserved},
+    {"transformers_version", KeyUse::served},
+    {"unsloth_fixed", KeyUse::served},
+    {"unsloth_version", KeyUse::served},
+    {"use_bdlora", KeyUse::unserved},
+    {"use_cache", KeyUse::served},
+    {"use_dora", KeyUse::served},  // refused where it is read
+    {"use_qalora", KeyUse::unserved},
+    {"use_rslora", KeyUse::served},
+    {"velora_config", KeyUse::served},
+};
+
+const KnownKey* find_known(std::string_view key) {
+  const auto* at = std::ranges::find(kKnown, key, &KnownKey::name);
+  return at != std::ranges::end(kKnown) ? at : nullptr;
+}
+
+tl::unexpected<Error> refuse_key(std::string_view key, const Json& value, std::string_view why) {
+  return error("E_UNSUPPORTED_OPTION", "{}: expected nothing, false or an empty value, found {}; {}", quote(key), shown(value), why);
+}
 
 }  // namespace
 
-Status check_adapter_config_keys(const Json& config) {
+bool is_known_adapter_key(std::string_view key) { return find_known(key) != nullptr; }
+
+Status check_adapter_config_keys(std::vector<std::string>& warnings, const Json& config) {
+  constexpr std::size_t kWarningsMax = 20;
   for (const auto& [key, value] : config.get_ref<const Json::object_t&>()) {
-    if (is_off(value) || std::find(kServed.begin(), kServed.end(), key) != kServed.end() || key.ends_with("_dropout")) continue;
-    return error("E_UNSUPPORTED_OPTION", "{}: expected nothing, false or an empty value, found {}; adapters with it are not served",
-                 quote(key), shown(value));
+    if (is_off(value) || key.ends_with("_dropout")) continue;
+    if (const KnownKey* known = find_known(key)) {
+      if (known->use == KeyUse::unserved) return refuse_key(key, value, "adapters with it are not served");
+      continue;
+    }
+    if (const std::string word = suspicious_word(key, value); !word.empty()) {
+      return refuse_key(key, value, fmt::format("this key is not known, and {} suggests that it changes the results", quote(word)));
+    }
+    if (warnings.size() < kWarningsMax) warnings.push_back(fmt::format("{} is not known and left out, as in PEFT", quote(key)));
   }
   return {};
 }

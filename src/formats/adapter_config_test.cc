@@ -4,14 +4,17 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/testing/source_path.h"
+#include "formats/adapter_config_keys.h"
 #include "formats/temporary_folder.h"
 
 namespace slora {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -89,7 +92,7 @@ TEST(AdapterConfig, RefusesOptionsThatChangeTheNumbersByName) {
        {std::pair("use_qalora", "true"), std::pair("layer_replication", "[[0,4]]"), std::pair("target_parameters", R"(["experts"])"),
         std::pair("alora_invocation_tokens", "[1,2]"), std::pair("kasa_config", R"({"a":1})"), std::pair("monteclora_config", R"({"a":1})"),
         std::pair("arrow_config", R"({"a":1})"), std::pair("use_bdlora", R"({"a":1})"), std::pair("trainable_token_indices", "[5]"),
-        std::pair("ensure_weight_tying", "true"), std::pair("use_xyz", "true"), std::pair("new_thing", "2.5"),
+        std::pair("use_xyz", "true"), std::pair("enable_lora", "[true,false,true]"), std::pair("model_key_mapping", R"({"a":"b"})"),
         std::pair("bias", "\"some\""), std::pair("megatron_config", R"({"a":1})")}) {
     const std::string message = refusal(key, value);
     EXPECT_THAT(message, HasSubstr("E_UNSUPPORTED_OPTION")) << key;
@@ -104,6 +107,44 @@ TEST(AdapterConfig, IgnoresKeysThatAreOffOrMatterInTrainingOnly) {
         std::pair("eva_config", R"({"rho":2})"), std::pair("fan_in_fan_out", "true"), std::pair("exclude_modules", "\".*lm_head\""),
         std::pair("layers_pattern", "\"layers\""), std::pair("layers_to_transform", "3")}) {
     EXPECT_EQ(refusal(key, value), "accepted") << key;
+  }
+}
+
+TEST(AdapterConfig, ReadsWhatEveryVersionOfPeftAndOtherTrainersWrite) {
+  int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(source_path("tests/golden/configs"))) {
+    if (entry.path().extension() != ".json") continue;
+    ++count;
+    const Result<Json> json = read_json_file(entry.path().string());
+    ASSERT_TRUE(json) << entry.path();
+    for (const auto& [key, value] : json->get_ref<const Json::object_t&>()) {
+      EXPECT_TRUE(is_known_adapter_key(key)) << entry.path() << ": " << key;
+    }
+    const Result<AdapterConfig> config = parse_adapter_config(*json);
+    ASSERT_TRUE(config) << entry.path() << ": " << config.error().message;
+    EXPECT_TRUE(config->warnings.empty()) << entry.path() << ": " << config->warnings.front();
+    EXPECT_EQ(*config->scale_of("model.layers.0.self_attn.q_proj"), 2.0) << entry.path();
+  }
+  EXPECT_GE(count, 19 + 6) << "a version of PEFT for each minor release, and trainers";
+}
+
+TEST(AdapterConfig, LeavesOutUnknownKeysWithAWarningAsPeftDoes) {
+  for (const auto& [key, value] : {std::pair("lora_start_config", R"({"steps":4})"), std::pair("new_thing", "2.5"),
+                                   std::pair("trained_by", "\"someone\""), std::pair("steps", "[1,2]"), std::pair("use_case", "\"sql\"")}) {
+    Json json = sample("plain");
+    json[key] = *parse_json(value);
+    const Result<AdapterConfig> config = parse_adapter_config(json);
+    ASSERT_TRUE(config) << key << ": " << config.error().message;
+    EXPECT_THAT(config->warnings, ElementsAre(HasSubstr(key))) << key;
+  }
+}
+
+TEST(AdapterConfig, RefusesUnknownKeysThatSuggestOtherResults) {
+  for (const auto& [key, value] : {std::pair("dora_simple", "true"), std::pair("lora_scaling_mode", "\"sqrt\""),
+                                   std::pair("alpha_schedule", "[1]"), std::pair("adaptive_rank", "4"), std::pair("weightNorm", "true"),
+                                   std::pair("block_size", "16"), std::pair("quantization", "\"nf4\""), std::pair("variant", "\"DoRA\""),
+                                   std::pair("extra", R"({"lokr":{"a":1}})"), std::pair("rotation", "0.5")}) {
+    EXPECT_THAT(refusal(key, value), AllOf(HasSubstr("E_UNSUPPORTED_OPTION"), HasSubstr(key), HasSubstr("suggests"))) << key;
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -36,11 +37,21 @@ Result<Family> family_of(const Json& config) {
   return error("E_UNSUPPORTED_MODEL", "\"model_type\": expected llama, mistral, qwen2 or qwen3, found {}", quote(*model_type));
 }
 
+bool equals_in_any_case(std::string_view a, std::string_view b) {
+  const auto lower = [](unsigned char c) { return std::tolower(c); };
+  return std::ranges::equal(a, b,
+                            [&](char x, char y) { return lower(static_cast<unsigned char>(x)) == lower(static_cast<unsigned char>(y)); });
+}
+
+// transformers goes by model_type alone. Here the name may be written otherwise ("LLaMAForCausalLM"), or be that of the model without its
+// head ("LlamaModel"), but a class with another head or of a repository's own code is another function.
 Status check_architecture(const Json& config, Family family) {
   Result<std::optional<std::vector<std::string>>> names = optional_strings_at(config, "architectures");
   if (!names) return forward_error(names);
   const std::string_view expected = defaults_of(family).architecture;
-  if (!*names || (*names)->empty() || std::find((*names)->begin(), (*names)->end(), expected) != (*names)->end()) return {};
+  const std::string headless = fmt::format("{}Model", expected.substr(0, expected.find("For")));
+  const auto is_served = [&](std::string_view name) { return equals_in_any_case(name, expected) || equals_in_any_case(name, headless); };
+  if (!*names || (*names)->empty() || std::ranges::any_of(**names, is_served)) return {};
   return error("E_UNSUPPORTED_MODEL", "\"architectures\": expected {}, found {}", expected, shown(*find_member(config, "architectures")));
 }
 
@@ -142,11 +153,7 @@ Status take_biases(ModelConfig& model, const Json& config) {
 
 // The size of the attention window, or 0 for none, by the rules of each family's configuration class.
 Result<std::int32_t> common_window(const ModelConfig& model, const Json& config) {
-  if (model.family == Family::llama) {
-    const Json* window = find_member(config, "sliding_window");
-    if (window != nullptr) return error("E_UNSUPPORTED_MODEL", "\"sliding_window\": expected nothing for llama, found {}", shown(*window));
-    return 0;
-  }
+  if (model.family == Family::llama) return 0;  // its attention has none, whatever the config says
   if (model.family != Family::mistral) {
     Result<std::optional<bool>> used = optional_bool_at(config, "use_sliding_window");
     if (!used) return forward_error(used);
@@ -157,6 +164,10 @@ Result<std::int32_t> common_window(const ModelConfig& model, const Json& config)
 }
 
 Status take_windows(ModelConfig& model, const Json& config) {
+  const Json* unused = find_member(config, "sliding_window");
+  if (model.family == Family::llama && unused != nullptr && !is_off(*unused)) {
+    model.warnings.push_back("config.json: \"sliding_window\" is left out, as in transformers: a llama has no window");
+  }
   Result<std::int32_t> window = common_window(model, config);
   if (!window) return forward_error(window);
   Result<std::optional<std::int64_t>> first = optional_integer_at(config, "max_window_layers");
@@ -203,9 +214,14 @@ Result<ModelConfig> parse_model_config(const Json& config) {
   for (const auto take : {take_sizes, take_arithmetic, take_biases, take_windows}) {
     if (Status taken = take(model, config); !taken) return forward_error(taken);
   }
-  Result<RopeConfig> rope = parse_rope_config(config, model.max_position_embeddings);
+  Result<RopeConfig> rope = parse_rope_config(model.warnings, config, model.max_position_embeddings);
   if (!rope) return forward_error(rope);
   model.rope = *rope;
+  for (const std::string_view key : {"torch_dtype", "dtype"}) {
+    const Json* dtype = find_member(config, key);
+    if (dtype != nullptr && dtype->is_string()) model.dtype = dtype->get<std::string>();
+  }
+  if (model.dtype.starts_with("torch.")) model.dtype.erase(0, 6);
   return model;
 }
 

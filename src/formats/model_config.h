@@ -36,6 +36,7 @@ struct ModelConfig {
   std::int64_t max_position_embeddings = 0;
   std::vector<std::int32_t> window;  // [layer_count]: position i sees the `window` positions i - window + 1 .. i; 0: all
   RopeConfig rope;
+  std::string dtype;                  // of the weights, as the config says: "bfloat16"; may be empty
   std::vector<std::string> warnings;  // for the log
 
   [[nodiscard]] std::int32_t q_width() const { return head_count * head_dim; }
@@ -45,7 +46,7 @@ struct ModelConfig {
 // E_NO_CONFIG, E_BAD_JSON, E_MODEL_CONFIG (an impossible value) or E_UNSUPPORTED_MODEL (a setting that would change the results and is
 // not supported), always with key and value.
 Result<ModelConfig> parse_model_config(const Json& config);
-// Reads `folder`/config.json.
+// Reads `folder`/config.json. open_model_folder() also holds it against the weight files.
 Result<ModelConfig> read_model_config(const std::string& folder);
 
 }  // namespace slora

@@ -5,8 +5,12 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "formats/suspicious_words.h"
+
 namespace slora {
 namespace {
+
+constexpr std::size_t kKeyWarningsMax = 20;
 
 // Keys of unsupported families and variants.
 constexpr std::array kRefused = {
@@ -52,11 +56,14 @@ constexpr std::array kRefused = {
 constexpr std::array kHarmless = {
     "_attn_implementation",
     "_attn_implementation_autoset",
+    "_flash_attn_2_enabled",
     "_name_or_path",
     "architectures",
     "attention_bias",
     "attention_dropout",
+    "attention_probs_dropout_prob",
     "attn_implementation",
+    "attn_pdrop",
     "auto_map",
     "bad_words_ids",
     "begin_suppress_tokens",
@@ -68,29 +75,42 @@ constexpr std::array kHarmless = {
     "do_sample",
     "dtype",
     "early_stopping",
+    "embd_pdrop",
+    "embed_dropout",
     "encoder_no_repeat_ngram_size",
     "eos_token_id",
     "exponential_decay_length_penalty",
     "finetuning_task",
+    "flash_attn",
     "forced_bos_token_id",
     "forced_eos_token_id",
+    "gradient_checkpointing",
     "head_dim",
     "hidden_act",
+    "hidden_dropout",
+    "hidden_dropout_prob",
     "hidden_size",
     "id2label",
     "initializer_range",
     "intermediate_size",
     "is_decoder",
     "label2id",
+    "layer_norm_eps",
+    "layer_norm_epsilon",
     "layer_types",
     "length_penalty",
+    "mask_token_id",
     "max_length",
     "max_position_embeddings",
+    "max_sequence_length",
     "max_window_layers",
     "min_length",
     "mlp_bias",
+    "model_max_length",
     "model_type",
+    "neftune_noise_alpha",
     "no_repeat_ngram_size",
+    "norm_eps",
     "num_attention_heads",
     "num_beam_groups",
     "num_beams",
@@ -100,6 +120,7 @@ constexpr std::array kHarmless = {
     "original_max_position_embeddings",
     "output_attentions",
     "output_hidden_states",
+    "output_router_logits",
     "output_scores",
     "pad_token_id",
     "partial_rotary_factor",
@@ -108,13 +129,17 @@ constexpr std::array kHarmless = {
     "problem_type",
     "remove_invalid_values",
     "repetition_penalty",
+    "resid_pdrop",
     "return_dict",
     "return_dict_in_generate",
     "rms_norm_eps",
     "rope_parameters",
     "rope_scaling",
     "rope_theta",
+    "router_aux_loss_coef",
+    "router_jitter_noise",
     "sep_token_id",
+    "seq_length",
     "sliding_window",
     "suppress_tokens",
     "task_specific_params",
@@ -123,6 +148,7 @@ constexpr std::array kHarmless = {
     "tie_encoder_decoder",
     "tie_word_embeddings",
     "tokenizer_class",
+    "tokenizer_model_max_length",
     "top_k",
     "top_p",
     "torch_dtype",
@@ -133,6 +159,10 @@ constexpr std::array kHarmless = {
     "unsloth_version",
     "use_bfloat16",
     "use_cache",
+    "use_flash_attention",
+    "use_flash_attn",
+    "use_liger_kernel",
+    "use_reentrant",
     "use_sliding_window",
     "vocab_size",
 };
@@ -146,7 +176,8 @@ static_assert(std::is_sorted(kHarmless.begin(), kHarmless.end(), [](std::string_
 
 // A factor of 1 changes nothing.
 bool is_one_factor(std::string_view key, const Json& value) {
-  const bool is_factor = key.ends_with("_multiplier") || key.ends_with("_scale") || key.ends_with("_scaling") || key == "rotary_pct";
+  const bool is_factor = key.ends_with("_multiplier") || key.ends_with("_scale") || key.ends_with("_scaling") || key.ends_with("_factor") ||
+                         key == "rotary_pct";
   return is_factor && value.is_number() && value.get<double>() == 1.0;
 }
 
@@ -159,7 +190,14 @@ Status check_model_config_keys(std::vector<std::string>& warnings, const Json& c
       if (is_one_factor(key, value)) continue;
       return error("E_UNSUPPORTED_MODEL", "\"{}\": expected nothing, found {}; models with it are not served", key, shown(value));
     }
-    warnings.push_back(fmt::format("config.json: {} ({}) is not known and ignored", quote(key), shown(value)));
+    if (is_one_factor(key, value)) continue;
+    if (const std::string word = suspicious_word(key, value); !word.empty()) {
+      return error("E_UNSUPPORTED_MODEL",
+                   "{}: expected nothing, found {}; this key is not known, and {} suggests that it changes the results", quote(key),
+                   shown(value), quote(word));
+    }
+    if (warnings.size() < kKeyWarningsMax)
+      warnings.push_back(fmt::format("config.json: {} is not known and left out, as in transformers", quote(key)));
   }
   return {};
 }

@@ -8,7 +8,7 @@
 namespace slora {
 
 // Refuses (E_UNSUPPORTED_MODEL) keys of a model's config that change the results and are not supported, unless their value switches
-// them off. Unknown keys are listed in `warnings`.
+// them off, and unknown keys whose name or value suggests that. Other unknown keys are listed in `warnings`.
 Status check_model_config_keys(std::vector<std::string>& warnings, const Json& config);
 
 }  // namespace slora

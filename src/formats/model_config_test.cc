@@ -123,7 +123,33 @@ TEST(ModelConfig, RefusesWhatChangesTheNumbers) {
     EXPECT_THAT(refusal("qwen2_4_instruct", key, value), HasSubstr("E_UNSUPPORTED_MODEL")) << key;
   }
   EXPECT_THAT(refusal("mistral_5_full", "attention_bias", "true"), HasSubstr("E_UNSUPPORTED_MODEL"));
-  EXPECT_THAT(refusal("llama_5_default", "sliding_window", "128"), HasSubstr("E_UNSUPPORTED_MODEL"));
+}
+
+TEST(ModelConfig, TakesALlamaAsTransformersDoes) {
+  Json json = sample("llama_5_default");
+  json["sliding_window"] = 128;
+  for (const char* name : {"LLaMAForCausalLM", "LLamaForCausalLM", "LlamaModel"}) {
+    json["architectures"] = {name};
+    const Result<ModelConfig> config = parse_model_config(json);
+    ASSERT_TRUE(config) << name << ": " << config.error().message;
+    EXPECT_THAT(config->window, Each(0));
+    ASSERT_EQ(config->warnings.size(), 1u);
+    EXPECT_THAT(config->warnings[0], HasSubstr("sliding_window"));
+  }
+  EXPECT_THAT(refusal("llama_5_default", "architectures", R"(["MyLlamaForCausalLM"])"), HasSubstr("expected LlamaForCausalLM"));
+}
+
+TEST(ModelConfig, RefusesUnknownKeysThatSuggestOtherResults) {
+  for (const auto& [key, value] :
+       {std::pair("attn_scale_base", "512"), std::pair("hidden_activation", "\"gelu\""), std::pair("mtp_block_count", "1"),
+        std::pair("use_logn_attn", "true"), std::pair("final_norm_mode", "\"post\"")}) {
+    EXPECT_THAT(refusal("llama_5_default", key, value), HasSubstr("suggests")) << key;
+  }
+  for (const auto& [key, value] :
+       {std::pair("attn_scale_base", "null"), std::pair("width_multiplier", "1.0"), std::pair("use_flash_attn", "true"),
+        std::pair("use_logn_attn", "false"), std::pair("router_aux_loss_coef", "0.01")}) {
+    EXPECT_EQ(refusal("llama_5_default", key, value), "accepted") << key;
+  }
 }
 
 TEST(ModelConfig, IgnoresSwitchesThatAreOff) {
@@ -140,7 +166,7 @@ TEST(ModelConfig, WarnsOfKeysNobodyKnows) {
   const Result<ModelConfig> config = parse_model_config(json);
   ASSERT_TRUE(config);
   ASSERT_EQ(config->warnings.size(), 1u);
-  EXPECT_THAT(config->warnings[0], HasSubstr("\"my_own_key\" (5)"));
+  EXPECT_THAT(config->warnings[0], HasSubstr("\"my_own_key\" is not known"));
 }
 
 TEST(ModelConfig, RefusesSizesThatCantBe) {

@@ -7,18 +7,35 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "formats/suspicious_words.h"
+
 namespace slora {
 namespace {
 
 constexpr std::array<std::string_view, 5> kKindNames = {"default", "linear", "llama3", "yarn", "dynamic"};
 
-constexpr std::array<std::string_view, 14> kKnownKeys = {"rope_type",       "type",
-                                                         "rope_theta",      "partial_rotary_factor",
-                                                         "factor",          "original_max_position_embeddings",
-                                                         "low_freq_factor", "high_freq_factor",
-                                                         "beta_fast",       "beta_slow",
-                                                         "truncate",        "attention_factor",
-                                                         "mscale",          "mscale_all_dim"};
+// The keys that a kind reads, besides those of every kind.
+constexpr std::array<std::string_view, 4> kCommonKeys = {"rope_type", "type", "rope_theta", "partial_rotary_factor"};
+struct KindKey {
+  std::string_view name;
+  std::array<bool, 5> read_by;  // in the order of RopeKind
+};
+constexpr KindKey kKindKeys[] = {
+    {"factor", {false, true, true, true, true}},
+    {"original_max_position_embeddings", {false, false, true, true, true}},
+    {"low_freq_factor", {false, false, true, false, false}},
+    {"high_freq_factor", {false, false, true, false, false}},
+    {"beta_fast", {false, false, false, true, false}},
+    {"beta_slow", {false, false, false, true, false}},
+    {"truncate", {false, false, false, true, false}},
+    {"attention_factor", {false, false, false, true, false}},
+    {"mscale", {false, false, false, true, false}},
+    {"mscale_all_dim", {false, false, false, true, false}},
+};
+// Keys that change nothing: how the checkpoint was made.
+constexpr std::array<std::string_view, 2> kHarmlessKeys = {"finetuned", "max_position_embeddings"};
+// Words that suggest another rotation, besides those of suspicious_word().
+constexpr std::array<std::string_view, 8> kRopeWords = {"section", "theta", "dim", "ntk", "partial", "base", "freq", "attention"};
 
 tl::unexpected<Error> impossible(std::string_view key, std::string_view expected, double found) {
   return error("E_MODEL_CONFIG", "RoPE \"{}\": expected {}, found {}", key, expected, found);
@@ -45,10 +62,32 @@ Result<RopeKind> kind_of(const Json& params) {
   return static_cast<RopeKind>(at - kKindNames.begin());
 }
 
-Status refuse_unserved(const Json& config, const Json& params) {
-  for (const auto& [key, value] : params.get_ref<const Json::object_t&>()) {
-    if (value.is_null() || std::find(kKnownKeys.begin(), kKnownKeys.end(), key) != kKnownKeys.end()) continue;
+Status check_key(std::vector<std::string>& warnings, const std::string& key, const Json& value, RopeKind kind) {
+  const auto is_in = [&](const auto& keys) { return std::find(keys.begin(), keys.end(), key) != keys.end(); };
+  if (value.is_null() || is_in(kCommonKeys) || is_in(kHarmlessKeys)) return {};
+  const bool is_one_factor = value.is_number() && value.get<double>() == 1.0 && key.find("factor") != std::string::npos;
+  if (const auto* known = std::ranges::find(kKindKeys, key, &KindKey::name); known != std::ranges::end(kKindKeys)) {
+    if (!known->read_by[static_cast<std::size_t>(kind)] && !is_one_factor) {
+      warnings.push_back(
+          fmt::format("config.json: RoPE {} is left out, as in transformers: type {} does not use it", quote(key), name_of(kind)));
+    }
+    return {};
+  }
+  if (is_off(value) || is_one_factor) return {};
+  const bool suggests_rotation =
+      value.is_structured() || std::ranges::any_of(kRopeWords, [&](std::string_view word) { return key.find(word) != std::string::npos; });
+  if (suggests_rotation || !suspicious_word(key, value).empty()) {
     return error("E_UNSUPPORTED_MODEL", "RoPE {}: expected nothing, found {}; this key is not served", quote(key), shown(value));
+  }
+  warnings.push_back(fmt::format("config.json: RoPE {} is not known and left out, as in transformers", quote(key)));
+  return {};
+}
+
+Status refuse_unserved(std::vector<std::string>& warnings, const Json& config, const Json& params, RopeKind kind) {
+  constexpr std::size_t kKeysMax = 64;
+  if (params.size() > kKeysMax) return error("E_MODEL_CONFIG", "RoPE: expected at most {} keys, found {}", kKeysMax, params.size());
+  for (const auto& [key, value] : params.get_ref<const Json::object_t&>()) {
+    if (Status checked = check_key(warnings, key, value, kind); !checked) return checked;
   }
   for (const Json* where : {&config, &params}) {
     Result<std::optional<double>> fraction = optional_number_at(*where, "partial_rotary_factor");
@@ -129,7 +168,7 @@ Status take_kind(RopeConfig& rope, const Json& params, std::int64_t max_position
 
 std::string_view name_of(RopeKind kind) { return kKindNames[static_cast<std::size_t>(kind)]; }
 
-Result<RopeConfig> parse_rope_config(const Json& config, std::int64_t max_position_embeddings) {
+Result<RopeConfig> parse_rope_config(std::vector<std::string>& warnings, const Json& config, std::int64_t max_position_embeddings) {
   const Json none(Json::value_t::object);
   const Json* found = find_member(config, "rope_scaling");
   if (found == nullptr || found->empty()) found = find_member(config, "rope_parameters");
@@ -137,9 +176,9 @@ Result<RopeConfig> parse_rope_config(const Json& config, std::int64_t max_positi
   if (!params.is_object()) {
     return error("E_BAD_JSON", "\"rope_scaling\" or \"rope_parameters\": expected an object, found {}", shown(params));
   }
-  if (Status served = refuse_unserved(config, params); !served) return forward_error(served);
   Result<RopeKind> kind = kind_of(params);
   if (!kind) return forward_error(kind);
+  if (Status served = refuse_unserved(warnings, config, params, *kind); !served) return forward_error(served);
   Result<std::int64_t> length = original_length(config, params, max_position_embeddings);
   if (!length) return forward_error(length);
   RopeConfig rope;

@@ -1,7 +1,9 @@
 #pragma once
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "formats/json.h"
@@ -30,7 +32,7 @@ struct RopeConfig {
 };
 
 // Reads `rope_theta` + `rope_scaling` (transformers 4) or `rope_parameters` (transformers 5) from a model's config.
-// E_UNSUPPORTED_MODEL for unsupported kinds and keys.
-Result<RopeConfig> parse_rope_config(const Json& config, std::int64_t max_position_embeddings);
+// E_UNSUPPORTED_MODEL for unsupported kinds and keys. Keys that transformers leaves out with a warning are named in `warnings`.
+Result<RopeConfig> parse_rope_config(std::vector<std::string>& warnings, const Json& config, std::int64_t max_position_embeddings);
 
 }  // namespace slora

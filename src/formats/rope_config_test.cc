@@ -8,9 +8,19 @@
 namespace slora {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
-Result<RopeConfig> parse(std::string_view text) { return parse_rope_config(*parse_json(text), 1024); }
+std::vector<std::string> warnings_of(std::string_view text) {
+  std::vector<std::string> warnings;
+  EXPECT_TRUE(parse_rope_config(warnings, *parse_json(text), 1024)) << text;
+  return warnings;
+}
+Result<RopeConfig> parse(std::string_view text) {
+  std::vector<std::string> ignored;
+  return parse_rope_config(ignored, *parse_json(text), 1024);
+}
 std::string refusal(std::string_view text) {
   const Result<RopeConfig> rope = parse(text);
   return rope ? "accepted" : rope.error().code + ": " + rope.error().message;
@@ -88,6 +98,22 @@ TEST(RopeConfig, RefusesWhatIsNotServed) {
   EXPECT_THAT(refusal(R"({"rope_parameters":{"partial_rotary_factor":0.5}})"), HasSubstr("partial_rotary_factor"));
   EXPECT_EQ(refusal(R"({"partial_rotary_factor":1.0})"), "accepted");
   EXPECT_THAT(refusal(R"({"rope_parameters":{"full_attention":{"rope_type":"default"}}})"), HasSubstr("full_attention"));
+}
+
+TEST(RopeConfig, LeavesOutWhatTransformersLeavesOut) {
+  EXPECT_THAT(warnings_of(R"({"rope_scaling":{"type":"yarn","factor":4,"finetuned":true,"max_position_embeddings":4096}})"), IsEmpty());
+  EXPECT_THAT(warnings_of(R"({"rope_scaling":{"type":"yarn","factor":4,"attn_factor":1.0,"extrapolation_factor":1}})"), IsEmpty());
+  EXPECT_THAT(warnings_of(R"({"rope_scaling":{"type":"yarn","factor":4,"note":"made by hand"}})"), ElementsAre(HasSubstr("\"note\"")));
+  EXPECT_THAT(warnings_of(R"({"rope_scaling":{"type":"default","factor":8.0}})"), ElementsAre(HasSubstr("type default does not use it")));
+  EXPECT_THAT(warnings_of(R"({"rope_scaling":{"type":"linear","factor":8.0,"low_freq_factor":2}})"),
+              ElementsAre(HasSubstr("low_freq_factor")));
+}
+
+TEST(RopeConfig, RefusesUnknownKeysThatSuggestAnotherRotation) {
+  for (const char* key : {"alpha", "attn_factor", "mrope_interleaved", "base_local", "short_factor", "scale_type", "ntk_by_parts"}) {
+    EXPECT_THAT(refusal(fmt::format(R"({{"rope_scaling":{{"type":"yarn","factor":4,"{}":2}}}})", key)), HasSubstr("E_UNSUPPORTED_MODEL"))
+        << key;
+  }
 }
 
 TEST(RopeConfig, RefusesImpossibleNumbers) {
