@@ -11,7 +11,7 @@
 #include "base/testing/source_path.h"
 #include "comm/thread_communicator.h"
 #include "engine/adapter_loader.h"
-#include "formats/model_files.h"
+#include "formats/model_folder.h"
 
 namespace slora::testing {
 namespace {
@@ -101,8 +101,9 @@ void expect_close(const std::vector<std::vector<float>>& found, const std::vecto
 }
 
 GoldenModel::GoldenModel(const std::string& name, const Options& options) : folder_(golden_folder(name)) {
-  const ModelConfig config = value_of(read_model_config(folder_));
-  const ModelFiles files = value_of(ModelFiles::open(folder_));
+  const ModelFolder opened = value_of(open_model_folder(folder_));
+  const ModelConfig& config = opened.config;
+  const ModelFiles& files = opened.files;
   std::vector<std::unique_ptr<Communicator>> communicators = ThreadCommunicator::make_group(options.shards);
   if (options.shards == 1) communicators.front() = std::make_unique<SingleCommunicator>();
   std::vector<ShardShape> shapes;

@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "comm/thread_communicator.h"
 #include "engine/memory_limits.h"
-#include "formats/model_files.h"
+#include "formats/model_folder.h"
 #include "model/random_weights.h"
 
 namespace slora {
@@ -122,22 +122,38 @@ struct LoadedWeights {
   double seconds = 0;
 };
 
-// All shards at once, each with the threads of its backend. Shard 0 reports the progress.
-Result<LoadedWeights> make_weights(const RuntimeOptions& options, const ModelConfig& config, std::span<const ShardShape> shapes,
-                                   std::span<const std::unique_ptr<Backend>> backends) {
+// The config and the files of weights, or no files if weights are drawn.
+struct OpenedModel {
+  ModelConfig config;
+  std::optional<ModelFiles> files;
+};
+
+Result<OpenedModel> open_model(const RuntimeOptions& options) {
+  const std::string folder = options.model_folder.string();
+  OpenedModel model;
+  if (options.random_weights_seed) {
+    Result<ModelConfig> config = read_model_config(folder);
+    if (!config) return forward_error(config);
+    model.config = std::move(*config);
+  } else {
+    Result<ModelFolder> opened = open_model_folder(folder);
+    if (!opened) return forward_error(opened);
+    model = {std::move(opened->config), std::move(opened->files)};
+  }
+  for (const std::string& warning : model.config.warnings) log_warning("model: {}", warning);
+  return model;
+}
+
+// `files`: null to draw the weights. All shards at once, each with the threads of its backend. Shard 0 reports the progress.
+Result<LoadedWeights> make_weights(const RuntimeOptions& options, const ModelConfig& config, const ModelFiles* files,
+                                   std::span<const ShardShape> shapes, std::span<const std::unique_ptr<Backend>> backends) {
   const Timestamp start = SteadyClock().now();
   LoadedWeights loaded;
   for (std::size_t i = 0; i < shapes.size(); ++i) loaded.packed_bytes += packed_bytes(config, shapes[i], *backends[i]);
   if (Status fits = check_weight_bytes(loaded.packed_bytes); !fits) return forward_error(fits);
-  std::optional<ModelFiles> files;
-  if (!options.random_weights_seed) {
-    Result<ModelFiles> opened = ModelFiles::open(options.model_folder.string());
-    if (!opened) return forward_error(opened);
-    files.emplace(std::move(*opened));
-    loaded.file_bytes = files->total_bytes();
-  }
+  if (files != nullptr) loaded.file_bytes = files->total_bytes();
   const auto load = [&](std::size_t i, const LoadProgress& progress) -> Result<ModelWeights> {
-    if (files) return load_weights(*files, config, shapes[i], *backends[i], progress);
+    if (files != nullptr) return load_weights(*files, config, shapes[i], *backends[i], progress);
     return random_weights(config, shapes[i], *backends[i], *options.random_weights_seed, progress);
   };
   std::vector<Result<ModelWeights>> results(shapes.size());
@@ -262,16 +278,14 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   auto runtime = std::unique_ptr<Runtime>(new Runtime());
   runtime->parts_ = std::make_unique<Parts>();
   Parts& parts = *runtime->parts_;
-  const std::string folder = options.model_folder.string();
-
-  Result<ModelConfig> config = read_model_config(folder);
-  if (!config) return forward_error(config);
-  parts.config = std::move(*config);
+  Result<OpenedModel> opened = open_model(options);
+  if (!opened) return forward_error(opened);
+  parts.config = opened->config;
   Result<std::vector<ShardShape>> shapes = make_shard_shapes(options, parts.config);
   if (!shapes) return forward_error(shapes);
   Result<std::vector<std::unique_ptr<Backend>>> backends = make_backends(options);
   if (!backends) return forward_error(backends);
-  Result<LoadedWeights> weights = make_weights(options, parts.config, *shapes, *backends);
+  Result<LoadedWeights> weights = make_weights(options, parts.config, opened->files ? &*opened->files : nullptr, *shapes, *backends);
   if (!weights) return forward_error(weights);
   parts.loading_seconds = weights->seconds;
   parts.weight_bytes = weights->packed_bytes;

@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::string_view kSingleFile = "model.safetensors";
 constexpr std::string_view kIndexFile = "model.safetensors.index.json";
+constexpr std::size_t kIndexWarningsMax = 64;
 constexpr std::size_t kShardsMax = 512;  // each file stays open
 constexpr JsonLimits kIndexLimits{.bytes_max = std::size_t{64} << 20, .depth_max = 8, .values_max = std::size_t{2} << 20};
 
@@ -38,34 +39,32 @@ Result<ShardMap> parse_index(const Json& index) {
   return shards;
 }
 
-// The index and the shard must name the same tensors.
-Status compare(const SafetensorsFile& file, const std::vector<std::string>& indexed) {
-  for (const std::string& tensor : indexed) {
-    if (file.find(tensor) == nullptr)
-      return refuse(fmt::format("tensor {}: expected in {}, which has no such tensor", quote(tensor), file.name()));
-  }
-  if (file.tensors().size() == indexed.size()) return {};
-  std::vector<std::string_view> sorted(indexed.begin(), indexed.end());
-  std::sort(sorted.begin(), sorted.end());
-  for (const TensorInfo& tensor : file.tensors()) {
-    if (std::binary_search(sorted.begin(), sorted.end(), tensor.name)) continue;
-    return refuse(fmt::format("tensor {} lies in {}, but the index does not place it there", quote(tensor.name), file.name()));
-  }
-  return {};
-}
-
-Result<std::vector<SafetensorsFile>> open_shards(const std::string& folder, const ShardMap& shards) {
+// Opens the files that the index names. Every tensor that it names must lie in one of them.
+Result<std::vector<SafetensorsFile>> open_shards(const std::string& folder, const ShardMap& shards, std::vector<std::string>& warnings) {
   std::vector<SafetensorsFile> files;
   for (const auto& [name, tensors] : shards) {
     Result<SafetensorsFile> file = SafetensorsFile::open(folder + "/" + name, kModelFileLimits);
     if (!file) return forward_error(file);
-    if (Status same = compare(*file, tensors); !same) return forward_error(same);
     files.push_back(std::move(*file));
   }
+  std::size_t index = 0, listed = 0, stored = 0;
+  for (const auto& [name, tensors] : shards) {
+    const SafetensorsFile& file = files[index++];
+    listed += tensors.size();
+    stored += file.tensors().size();
+    for (const std::string& tensor : tensors) {
+      if (file.find(tensor) != nullptr) continue;
+      const auto other = std::ranges::find_if(files, [&](const SafetensorsFile& shard) { return shard.find(tensor) != nullptr; });
+      if (other == files.end()) return refuse(fmt::format("tensor {}: expected in {}, which has no such tensor", quote(tensor), name));
+      warnings.push_back(fmt::format("{}: tensor {} lies in {}, not in {}", kIndexFile, quote(tensor), other->name(), name));
+      if (warnings.size() > kIndexWarningsMax) return refuse("expected an index of these files, found one that misplaces many tensors");
+    }
+  }
+  if (stored > listed) warnings.push_back(fmt::format("{}: names {} tensors, the files hold {}", kIndexFile, listed, stored));
   return files;
 }
 
-Result<std::vector<SafetensorsFile>> open_files(const std::string& folder) {
+Result<std::vector<SafetensorsFile>> open_files(const std::string& folder, std::vector<std::string>& warnings) {
   Result<SafetensorsFile> single = SafetensorsFile::open(fmt::format("{}/{}", folder, kSingleFile), kModelFileLimits);
   if (single) {
     std::vector<SafetensorsFile> files;
@@ -83,15 +82,15 @@ Result<std::vector<SafetensorsFile>> open_files(const std::string& folder) {
   if (!index) return forward_error(index);
   Result<ShardMap> shards = parse_index(*index);
   if (!shards) return forward_error(shards);
-  return open_shards(folder, *shards);
+  return open_shards(folder, *shards, warnings);
 }
 
 }  // namespace
 
 Result<ModelFiles> ModelFiles::open(const std::string& folder) {
-  Result<std::vector<SafetensorsFile>> files = open_files(folder);
-  if (!files) return forward_error(files);
   ModelFiles model;
+  Result<std::vector<SafetensorsFile>> files = open_files(folder, model.warnings_);
+  if (!files) return forward_error(files);
   model.files_ = std::move(*files);
   for (std::size_t i = 0; i < model.files_.size(); ++i) {
     for (const TensorInfo& tensor : model.files_[i].tensors()) {
@@ -99,9 +98,57 @@ Result<ModelFiles> ModelFiles::open(const std::string& folder) {
       model.total_bytes_ += tensor.bytes;
     }
   }
-  std::sort(model.tensors_.begin(), model.tensors_.end(),
-            [](const ModelTensor& a, const ModelTensor& b) { return a.info.name < b.info.name; });
+  model.sort();
+  if (Status merged = model.merge_duplicates(); !merged) return forward_error(merged);
   return model;
+}
+
+void ModelFiles::sort() {
+  std::ranges::stable_sort(tensors_, {}, [](const ModelTensor& tensor) -> std::string_view { return tensor.info.name; });
+}
+
+// Keeps the first of the tensors of one name, if all are the same.
+Status ModelFiles::merge_duplicates() {
+  std::vector<ModelTensor> unique;
+  for (ModelTensor& tensor : tensors_) {
+    if (unique.empty() || unique.back().info.name != tensor.info.name) {
+      unique.push_back(std::move(tensor));
+      continue;
+    }
+    const ModelTensor& first = unique.back();
+    const Result<bool> equal = are_equal(first, tensor);
+    if (!equal) return tl::unexpected(equal.error());
+    if (!*equal)
+      return refuse(fmt::format("tensor {} differs between {} and {}", quote(tensor.info.name), file_of(first), file_of(tensor)));
+  }
+  tensors_ = std::move(unique);
+  return {};
+}
+
+Result<bool> ModelFiles::are_equal(const ModelTensor& a, const ModelTensor& b) const {
+  if (a.info.dtype != b.info.dtype || a.info.shape != b.info.shape) return false;
+  constexpr std::uint64_t kChunkBytes = std::uint64_t{1} << 20;
+  std::vector<std::byte> of_a(std::min(kChunkBytes, a.info.bytes)), of_b(of_a.size());
+  for (std::uint64_t begin = 0; begin < a.info.bytes; begin += kChunkBytes) {
+    const auto count = static_cast<std::size_t>(std::min(kChunkBytes, a.info.bytes - begin));
+    if (Status read = read_part(a, begin, std::span(of_a).first(count)); !read) return forward_error(read);
+    if (Status read = read_part(b, begin, std::span(of_b).first(count)); !read) return forward_error(read);
+    if (!std::ranges::equal(std::span(of_a).first(count), std::span(of_b).first(count))) return false;
+  }
+  return true;
+}
+
+void ModelFiles::remove(std::string_view name) {
+  const ModelTensor* tensor = find(name);
+  check(tensor != nullptr, "expected a tensor of the files");
+  tensors_.erase(tensors_.begin() + (tensor - tensors_.data()));
+}
+
+void ModelFiles::rename(std::string_view name, std::string to) {
+  const ModelTensor* tensor = find(name);
+  check(tensor != nullptr && find(to) == nullptr, "expected a tensor of the files and a new name");
+  tensors_[static_cast<std::size_t>(tensor - tensors_.data())].info.name = std::move(to);
+  sort();
 }
 
 const ModelTensor* ModelFiles::find(std::string_view name) const {

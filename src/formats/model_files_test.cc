@@ -11,6 +11,7 @@
 namespace slora {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 void write_shards(const TemporaryFolder& folder, std::string_view weight_map) {
@@ -49,14 +50,49 @@ TEST(ModelFiles, OpensShards) {
   EXPECT_EQ(value, 4.0f);
 }
 
-TEST(ModelFiles, RefusesMissingAndExtraTensorsByName) {
+TEST(ModelFiles, RefusesTensorsThatNoShardHasByName) {
   const TemporaryFolder folder;
   write_shards(folder, R"({"a":"s1.safetensors","b":"s2.safetensors","c":"s2.safetensors","d":"s1.safetensors"})");
   EXPECT_THAT(refusal(folder), HasSubstr("tensor \"d\": expected in s1.safetensors"));
-  write_shards(folder, R"({"a":"s1.safetensors","b":"s2.safetensors"})");
-  EXPECT_THAT(refusal(folder), HasSubstr("tensor \"c\" lies in s2.safetensors"));
   write_shards(folder, R"({"a":"s1.safetensors","b":"s3.safetensors"})");
   EXPECT_THAT(refusal(folder), HasSubstr("s3.safetensors: there is no such file"));
+}
+
+TEST(ModelFiles, FindsTensorsWhereTheShardsHaveThemAndSaysWhatTheIndexMisses) {
+  const TemporaryFolder folder;
+  write_shards(folder, R"({"a":"s1.safetensors","b":"s2.safetensors"})");
+  Result<ModelFiles> files = ModelFiles::open(folder.path());
+  ASSERT_TRUE(files) << files.error().message;
+  EXPECT_NE(files->find("c"), nullptr);
+  EXPECT_THAT(files->warnings(), ElementsAre(HasSubstr("names 2 tensors, the files hold 3")));
+  write_shards(folder, R"({"a":"s2.safetensors","b":"s1.safetensors","c":"s2.safetensors"})");
+  files = ModelFiles::open(folder.path());
+  ASSERT_TRUE(files) << files.error().message;
+  EXPECT_EQ(files->file_of(*files->find("a")), "s1.safetensors");
+  EXPECT_THAT(files->warnings(), ElementsAre(HasSubstr("tensor \"b\" lies in s2.safetensors, not in s1.safetensors"),
+                                             HasSubstr("tensor \"a\" lies in s1.safetensors, not in s2.safetensors")));
+}
+
+// Writes the tensor "w" into two shards.
+std::string refusal_of_two(const TemporaryFolder& folder, const TensorToWrite& first, const TensorToWrite& second) {
+  EXPECT_TRUE(write_safetensors(folder.file("s1.safetensors"), {first, tensor_to_write("v", DType::f32, {1}, {1})}));
+  EXPECT_TRUE(write_safetensors(folder.file("s2.safetensors"), {second, tensor_to_write("x", DType::f32, {1}, {1})}));
+  folder.write("model.safetensors.index.json", R"({"weight_map":{"w":"s2.safetensors","v":"s1.safetensors","x":"s2.safetensors"}})");
+  return refusal(folder);
+}
+
+TEST(ModelFiles, ServesATensorThatLiesInTwoShardsOnlyIfBothAreTheSame) {
+  const TemporaryFolder folder;
+  const std::vector<float> many(300'000, 2.0f);  // more than is compared at once
+  std::vector<float> other = many;
+  other.back() = 3;
+  const TensorToWrite w = tensor_to_write("w", DType::f32, {300'000}, many);
+  EXPECT_EQ(refusal_of_two(folder, w, w), "accepted");
+  constexpr const char* kRefused =
+      "E_MODEL_FILES: model.safetensors.index.json: tensor \"w\" differs between s1.safetensors and s2.safetensors";
+  EXPECT_EQ(refusal_of_two(folder, w, tensor_to_write("w", DType::f32, {300'000}, other)), kRefused);
+  EXPECT_EQ(refusal_of_two(folder, w, tensor_to_write("w", DType::f16, {300'000}, many)), kRefused);
+  EXPECT_EQ(refusal_of_two(folder, w, tensor_to_write("w", DType::f32, {1000, 300}, many)), kRefused);
 }
 
 TEST(ModelFiles, RefusesIndicesThatLeaveTheFolder) {

@@ -22,7 +22,6 @@ struct FamilyTensors {
   std::string_view embedding, output_norm, head;
   std::string_view layer_prefix;  // then ".", the layer's index and "."
   std::span<const LayerModule> layer;
-  std::string_view ignored_end;
 };
 
 // Llama, Mistral, Qwen2 and Qwen3.
@@ -39,8 +38,7 @@ constexpr LayerModule kLlamaLayer[] = {
     {"mlp.up_proj", TensorRole::product, Extent::mlp, Extent::hidden, SiteKind::gate_up, &ModelConfig::mlp_bias},
     {"mlp.down_proj", TensorRole::product, Extent::hidden, Extent::mlp, SiteKind::down, &ModelConfig::mlp_bias},
 };
-// Old checkpoints carry the rotary frequencies, which are derived from the config.
-constexpr FamilyTensors kLlamaTensors{"model.embed_tokens", "model.norm", "lm_head", "model.layers", kLlamaLayer, ".rotary_emb.inv_freq"};
+constexpr FamilyTensors kLlamaTensors{"model.embed_tokens", "model.norm", "lm_head", "model.layers", kLlamaLayer};
 
 const FamilyTensors& tensors_of(Family family) {
   switch (family) {
@@ -91,19 +89,12 @@ ModelTensors make_model_tensors(const ModelConfig& config) {
   entries.push_back(entry_of(config, TensorRole::product, kHeadSite, std::string(family.head), Extent::vocabulary, Extent::hidden));
   if (config.tie_embeddings) {
     entries.back().stored_as = family.embedding;
-    tensors.ignored_names.push_back(fmt::format("{}.weight", family.head));  // a tied model's copy of its head
   } else {
     entries.push_back(entry_of(config, TensorRole::embedding, {}, std::string(family.embedding), Extent::vocabulary, Extent::hidden));
   }
   for (std::int32_t layer = 0; layer < config.layer_count; ++layer) add_layer(entries, config, family, layer);
   entries.push_back(entry_of(config, TensorRole::output_norm, {}, std::string(family.output_norm), Extent::hidden, Extent::one));
-  tensors.ignored_name_ends.push_back(family.ignored_end);
   return tensors;
-}
-
-bool ModelTensors::ignores(std::string_view name) const {
-  return std::ranges::find(ignored_names, name) != ignored_names.end() ||
-         std::ranges::any_of(ignored_name_ends, [&](std::string_view end) { return name.ends_with(end); });
 }
 
 std::vector<std::span<const TensorEntry>> ModelTensors::products() const {

@@ -49,10 +49,6 @@ struct TensorEntry {
 // adapters' module table are derived from it.
 struct ModelTensors {
   std::vector<TensorEntry> entries;
-  std::vector<std::string> ignored_names;           // tensors that a file may have and nothing reads
-  std::vector<std::string_view> ignored_name_ends;  // the same, by the end of their names
-
-  [[nodiscard]] bool ignores(std::string_view name) const;
   // The matrices: each span holds the modules of one fused product, or the embedding.
   [[nodiscard]] std::vector<std::span<const TensorEntry>> products() const;
 };

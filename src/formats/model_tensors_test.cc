@@ -72,16 +72,12 @@ TEST(ModelTensors, HasBiasesAndHeadNormsWhereTheConfigSaysSo) {
   EXPECT_TRUE(find(make_model_tensors(config), "model.layers.1.mlp.down_proj").has_bias);
 }
 
-TEST(ModelTensors, StoresATiedHeadAsTheEmbeddingAndIgnoresItsCopy) {
+TEST(ModelTensors, StoresATiedHeadAsTheEmbedding) {
   ModelConfig config = small_config();
-  EXPECT_FALSE(make_model_tensors(config).ignores("lm_head.weight"));
   config.tie_embeddings = true;
   const ModelTensors tensors = make_model_tensors(config);
   EXPECT_EQ(find(tensors, "lm_head").stored_as, "model.embed_tokens");
   EXPECT_TRUE(std::ranges::none_of(tensors.entries, [](const TensorEntry& entry) { return entry.role == TensorRole::embedding; }));
-  EXPECT_TRUE(tensors.ignores("lm_head.weight"));
-  EXPECT_TRUE(tensors.ignores("model.layers.0.self_attn.rotary_emb.inv_freq"));
-  EXPECT_FALSE(tensors.ignores("model.layers.0.self_attn.q_proj.bias"));
 }
 
 TEST(ModelTensors, GroupsTheMatricesByFusedProduct) {

@@ -36,6 +36,26 @@ Slice equal_slice(std::int64_t size, std::int32_t shard_index, std::int32_t shar
 
 }  // namespace
 
+std::string_view config_keys_of(Extent extent) {
+  switch (extent) {
+    case Extent::one:
+      return "1";
+    case Extent::hidden:
+      return "hidden_size";
+    case Extent::head_dim:
+      return "head_dim";
+    case Extent::heads:
+      return "num_attention_heads x head_dim";
+    case Extent::kv_heads:
+      return "num_key_value_heads x head_dim";
+    case Extent::mlp:
+      return "intermediate_size";
+    case Extent::vocabulary:
+      return "vocab_size";
+  }
+  return "?";
+}
+
 std::int64_t size_of(const ModelConfig& config, Extent extent) {
   switch (extent) {
     case Extent::one:

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <string_view>
 
 #include "base/result.h"
 #include "formats/model_config.h"
@@ -20,6 +21,8 @@ struct Slice {
 enum class Extent : std::uint8_t { one, hidden, head_dim, heads, kv_heads, mlp, vocabulary };
 
 [[nodiscard]] std::int64_t size_of(const ModelConfig& config, Extent extent);
+// The keys of config.json that give it: "num_key_value_heads x head_dim".
+[[nodiscard]] std::string_view config_keys_of(Extent extent);
 [[nodiscard]] constexpr bool is_cut(Extent extent) {
   return extent == Extent::heads || extent == Extent::kv_heads || extent == Extent::mlp || extent == Extent::vocabulary;
 }

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/check.h"
+#include "formats/json.h"
 
 namespace slora {
 namespace {
@@ -16,18 +17,36 @@ std::string shape_text(std::span<const std::int64_t> shape) { return fmt::format
 std::string weight_name(const TensorEntry& entry) { return entry.stored_as + ".weight"; }
 std::string bias_name(const TensorEntry& entry) { return entry.stored_as + ".bias"; }
 
-using Shapes = std::map<std::string, std::vector<std::int64_t>, std::less<>>;
+// What the config says about a tensor.
+struct ExpectedTensor {
+  std::vector<std::int64_t> shape;
+  std::string keys;  // of config.json, that give the shape
+};
+using ExpectedTensors = std::map<std::string, ExpectedTensor, std::less<>>;
 
 // Every tensor that the files must have.
-Shapes expected_shapes(const ModelTensors& tensors) {
-  Shapes shapes;
+ExpectedTensors expected_tensors(const ModelTensors& tensors) {
+  ExpectedTensors expected;
   for (const TensorEntry& entry : tensors.entries) {
-    std::vector<std::int64_t>& shape = shapes[weight_name(entry)];
-    shape = {entry.rows};
-    if (entry.is_matrix()) shape.push_back(entry.columns);
-    if (entry.has_bias) shapes[bias_name(entry)] = {entry.rows};
+    ExpectedTensor vector{{entry.rows}, fmt::format("[{}]", config_keys_of(entry.row_extent))};
+    if (entry.has_bias) expected[bias_name(entry)] = vector;
+    ExpectedTensor matrix{{entry.rows, entry.columns},
+                          fmt::format("[{}, {}]", config_keys_of(entry.row_extent), config_keys_of(entry.column_extent))};
+    expected[weight_name(entry)] = entry.is_matrix() ? std::move(matrix) : std::move(vector);
   }
-  return shapes;
+  return expected;
+}
+
+// Why a tensor may have no place.
+std::string place_hint(std::string_view name, const ModelConfig& config) {
+  constexpr std::string_view kLayers = "model.layers.";
+  if (name.ends_with(".qweight") || name.ends_with(".weight_scale") || name.ends_with(".absmax") || name.ends_with(".weight_packed"))
+    return "quantised checkpoints are not served";
+  if (name.starts_with(kLayers) && config.layer_count > 0) {
+    const std::string first_beyond = fmt::format("{}{}.", kLayers, config.layer_count);
+    if (name.starts_with(first_beyond)) return fmt::format("config.json has \"num_hidden_layers\" {}", config.layer_count);
+  }
+  return "serving without it would give other answers";
 }
 
 // Allocates a fused product and adds what belongs there to the reader. Requires: check_weights found nothing.
@@ -87,24 +106,25 @@ std::vector<float>& gain_of(ModelWeights& weights, const TensorEntry& entry) {
 }
 
 Status check_weights(const ModelFiles& files, const ModelConfig& config) {
-  const ModelTensors tensors = make_model_tensors(config);
-  const Shapes shapes = expected_shapes(tensors);
-  for (const auto& [name, shape] : shapes) {
-    const ModelTensor* tensor = files.find(name);
-    if (tensor == nullptr) return error("E_MISSING_TENSOR", "model: tensor '{}' {} is missing", name, shape_text(shape));
-    if (tensor->info.shape != shape) {
-      return error("E_SHAPE", "model: tensor '{}': expected shape {} (from config.json), found {}", name, shape_text(shape),
-                   shape_text(tensor->info.shape));
+  const ExpectedTensors expected = expected_tensors(make_model_tensors(config));
+  for (const auto& [name, tensor] : expected) {
+    const ModelTensor* found = files.find(name);
+    if (found == nullptr) {
+      return error("E_MISSING_TENSOR", "model: tensor '{}' {}, which config.json implies, is in no file", name, shape_text(tensor.shape));
     }
-    const DType dtype = tensor->info.dtype;
+    if (found->info.shape != tensor.shape) {
+      return error("E_SHAPE", "{}: tensor '{}': expected shape {} ({} of config.json), found {}", files.file_of(*found), name,
+                   shape_text(tensor.shape), tensor.keys, shape_text(found->info.shape));
+    }
+    const DType dtype = found->info.dtype;
     if (dtype != DType::f32 && dtype != DType::f16 && dtype != DType::bf16) {
-      return error("E_DTYPE", "model: tensor '{}': expected F32, F16 or BF16, found {}", name, name_of(dtype));
+      return error("E_DTYPE", "{}: tensor '{}': expected F32, F16 or BF16, found {}", files.file_of(*found), name, name_of(dtype));
     }
   }
   for (const ModelTensor& tensor : files.tensors()) {
-    if (shapes.contains(tensor.info.name) || tensors.ignores(tensor.info.name)) continue;
-    return error("E_UNKNOWN_TENSOR", "model: tensor '{}' has no place in this architecture; serving without it would give other answers",
-                 tensor.info.name);
+    if (expected.contains(tensor.info.name)) continue;
+    return error("E_UNKNOWN_TENSOR", "{}: tensor {} has no place in this architecture; {}", files.file_of(tensor), quote(tensor.info.name),
+                 place_hint(tensor.info.name, config));
   }
   return {};
 }

@@ -41,7 +41,7 @@ struct ModelWeights {
 [[nodiscard]] Status check_weights(const ModelFiles& files, const ModelConfig& config);
 
 // Reads and packs the shard's part of every tensor, so that peak memory is the packed weights and one chunk per thread. Refuses what
-// check_weights refuses.
+// check_weights refuses, and numbers that are not finite (E_NONFINITE).
 [[nodiscard]] Result<ModelWeights> load_weights(const ModelFiles& files, const ModelConfig& config, const ShardShape& shape,
                                                 Backend& backend, const LoadProgress& progress);
 

@@ -1,0 +1,21 @@
+#pragma once
+#include <string>
+
+#include "base/result.h"
+#include "formats/model_config.h"
+#include "formats/model_files.h"
+
+namespace slora {
+
+// A model folder whose config and weight files have been held against each other. Where a flag of the config contradicts the tensors, the
+// tensors decide as they do in transformers, and `config.warnings` says so. Tensors that nothing computes with are left out of `files`.
+struct ModelFolder {
+  ModelConfig config;
+  ModelFiles files;
+};
+
+// Reads config.json and the headers of the weight files. Beside the errors of their readers E_MODEL_CONFIG, for a flag that says the
+// contrary of the tensors where neither can be followed.
+[[nodiscard]] Result<ModelFolder> open_model_folder(const std::string& folder);
+
+}  // namespace slora
