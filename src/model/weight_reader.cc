@@ -8,6 +8,8 @@
 #include <tuple>
 
 #include "base/check.h"
+#include "formats/json.h"
+#include "tensor/finite.h"
 
 namespace slora {
 namespace {
@@ -51,6 +53,13 @@ void WeightReader::add_matrix(LinearWeight& weight, std::int64_t row_begin, cons
 Status WeightReader::read_chunk(const Chunk& chunk, std::span<std::byte> bytes) const {
   const DType dtype = chunk.tensor->info.dtype;
   if (Status read = files_.read_part(*chunk.tensor, chunk.begin, bytes); !read) return read;
+  if (const auto at = first_not_finite(bytes.data(), dtype, bytes.size() / bytes_of(dtype))) {
+    const std::byte* element = bytes.data() + *at * bytes_of(dtype);
+    float value = 0;
+    convert_to_float(&value, element, dtype, 1);
+    return error("E_NONFINITE", "{}: tensor {}: expected finite numbers, found {} at element {}", files_.file_of(*chunk.tensor),
+                 quote(chunk.tensor->info.name), value, chunk.begin / bytes_of(dtype) + *at);
+  }
   if (chunk.weight == nullptr) {
     convert_to_float(chunk.out, bytes.data(), dtype, bytes.size() / bytes_of(dtype));
     return {};

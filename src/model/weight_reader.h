@@ -28,7 +28,7 @@ class WeightReader {
   // Rows [row_begin, row_begin + rows.count) of `weight`: these rows and columns of tensor `name`. Requires: columns.count == weight.in.
   void add_matrix(LinearWeight& weight, std::int64_t row_begin, const std::string& name, Slice rows, Slice columns);
 
-  // `progress` may be empty; it is called on the calling thread.
+  // `progress` may be empty; it is called on the calling thread. E_READ, or E_NONFINITE with tensor and file.
   [[nodiscard]] Status read(const LoadProgress& progress);
 
  private:

@@ -3,7 +3,10 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
+#include <limits>
 
 #include "formats/safetensors_writer.h"
 
@@ -126,9 +129,44 @@ TEST_F(WeightsTest, GivesShardsTheirRowsAndColumns) {
 
 TEST_F(WeightsTest, ReadsTheEmbeddingOfATiedModelOnce) {
   config_.tie_embeddings = true;
-  const Result<ModelWeights> weights = load();  // the copy of the head that is in the file is the embedding
+  remove("lm_head.weight");
+  const Result<ModelWeights> weights = load();
   ASSERT_TRUE(weights.has_value()) << weights.error().message;
   EXPECT_EQ(&weights->embedding_table(), &weights->head);
+}
+
+TEST_F(WeightsTest, DropsNoHeadOfATiedModel) {
+  config_.tie_embeddings = true;
+  expect_refused("E_UNKNOWN_TENSOR", "lm_head.weight");
+}
+
+TEST_F(WeightsTest, RefusesNumbersThatAreNotFiniteByTensorAndFile) {
+  const float infinity = std::numeric_limits<float>::infinity(), nan = std::nanf("");
+  for (const char* name : {"model.embed_tokens.weight", "lm_head.weight", "model.norm.weight", "model.layers.0.mlp.down_proj.weight"}) {
+    for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
+      for (const float value : {nan, infinity, -infinity}) {
+        const auto at = std::ranges::find(tensors_, name, &TensorToWrite::name);
+        const TensorToWrite kept = *at;
+        std::vector<float> values(kept.bytes.size() / sizeof(float), 0.5f);
+        values[5] = value;
+        *at = tensor_to_write(name, dtype, kept.shape, values);
+        expect_refused("E_NONFINITE", std::string("model.safetensors: tensor \"") + name);
+        expect_refused("E_NONFINITE", "at element 5");
+        *at = kept;
+      }
+    }
+  }
+}
+
+TEST_F(WeightsTest, NamesTheKeysThatAShapeContradicts) {
+  remove("model.layers.0.self_attn.k_proj.weight");
+  add("model.layers.0.self_attn.k_proj.weight", {8, 8});
+  expect_refused("E_SHAPE", "[4, 8] ([num_key_value_heads x head_dim, hidden_size] of config.json), found [8, 8]");
+}
+
+TEST_F(WeightsTest, NamesTheNumberOfLayersWhenTheFileHasMore) {
+  add("model.layers.1.input_layernorm.weight", {8});
+  expect_refused("E_UNKNOWN_TENSOR", "\"num_hidden_layers\" 1");
 }
 
 TEST_F(WeightsTest, RefusesAMissingTensorByName) {
