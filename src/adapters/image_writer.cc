@@ -6,6 +6,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <memory>
 #include <string_view>
 #include <utility>
@@ -32,13 +33,15 @@ float bound_of(DType dtype) {
   }
 }
 
-// Whether every number's magnitude is below `bound`. Compares bits, where NaN is above infinity, without a branch in the loop, so that the
-// compiler vectorizes it.
-bool all_are_below(std::span<const float> values, float bound) {
-  const auto bound_bits = std::bit_cast<std::int32_t>(bound);
-  std::int32_t beyond = 0;
-  for (const float value : values) beyond |= -static_cast<std::int32_t>((std::bit_cast<std::int32_t>(value) & 0x7fffffff) >= bound_bits);
-  return beyond == 0;
+// What an update W + scale B A may add to an element of W, and what its parts and biases may hold: the square of a larger number overflows
+// in fp32, and the norm that follows computes squares.
+constexpr float kMagnitudeMax = 0x1p64f;
+
+// The largest magnitude, where NaN is above infinity. Compares bits without a branch in the loop, so that the compiler vectorizes it.
+float largest_magnitude(std::span<const float> values) {
+  std::int32_t largest = 0;
+  for (const float value : values) largest = std::max(largest, std::bit_cast<std::int32_t>(value) & 0x7fffffff);
+  return std::bit_cast<float>(largest);
 }
 
 // Rows [row_begin, row_begin + row_count) of a tensor, or of a slice of it, as fp32.
@@ -65,26 +68,42 @@ class TensorReader {
  public:
   TensorReader(const SafetensorsFile& file, Sha256& content) : file_(file), content_(content) {}
 
-  // Calls take(chunk) with all rows of the tensor, from the first to the last, until take fails. E_NONFINITE when a magnitude is not below
-  // `bound`.
+  // Calls take(chunk) with all rows of the tensor, from the first to the last, until take fails, and gives the largest magnitude.
+  // E_NONFINITE when a magnitude is not below `bound`.
   template <class Take>
-  Status read(const TensorInfo& tensor, float bound, Take take) {
+  Result<float> read(const TensorInfo& tensor, float bound, Take take) {
+    largest_ = 0;
+    hash_header(tensor);
     const std::int64_t rows = tensor.shape.size() == 2 ? tensor.shape[0] : 1;
     const std::int64_t cols = tensor.shape.back();
     const std::int64_t rows_per_chunk = std::max<std::int64_t>(1, kChunkElements / cols);
-    const std::string header =
-        fmt::format("{}:{} {} {} ", tensor.name.size(), tensor.name, name_of(tensor.dtype), fmt::join(tensor.shape, ","));
-    content_.update(std::as_bytes(std::span(header)));
     for (std::int64_t row = 0; row < rows; row += rows_per_chunk) {
       const std::int64_t row_end = std::min(row + rows_per_chunk, rows);
       Result<const float*> values = next(tensor, row * cols, (row_end - row) * cols, bound);
       if (!values) return forward_error(values);
-      if (Status taken = take(Chunk{row, row_end - row, cols, cols, *values}); !taken) return taken;
+      if (Status taken = take(Chunk{row, row_end - row, cols, cols, *values}); !taken) return forward_error(taken);
+    }
+    return largest_;
+  }
+
+  // Only hashes a tensor, of any type.
+  Status skip(const TensorInfo& tensor) {
+    hash_header(tensor);
+    for (std::uint64_t begin = 0; begin < tensor.bytes; begin += bytes_.size()) {
+      bytes_.resize(static_cast<std::size_t>(std::min<std::uint64_t>(tensor.bytes - begin, kChunkElements)));
+      if (Status read = file_.read_part(tensor, begin, bytes_); !read) return read;
+      content_.update(bytes_);
     }
     return {};
   }
 
  private:
+  void hash_header(const TensorInfo& tensor) {
+    const std::string header =
+        fmt::format("{}:{} {} {} ", tensor.name.size(), tensor.name, name_of(tensor.dtype), fmt::join(tensor.shape, ","));
+    content_.update(std::as_bytes(std::span(header)));
+  }
+
   // Elements [begin, begin + count) of the tensor.
   Result<const float*> next(const TensorInfo& tensor, std::int64_t begin, std::int64_t count, float bound) {
     const std::size_t element_bytes = bytes_of(tensor.dtype);
@@ -93,7 +112,11 @@ class TensorReader {
     content_.update(bytes_);
     values_.resize(static_cast<std::size_t>(count));
     convert_to_float(values_.data(), bytes_.data(), tensor.dtype, values_.size());
-    if (all_are_below(values_, bound)) return values_.data();
+    const float largest = largest_magnitude(values_);
+    if (largest < bound) {
+      largest_ = std::max(largest_, largest);
+      return values_.data();
+    }
     const auto bad = std::ranges::find_if_not(values_, [bound](float value) { return std::abs(value) < bound; });
     return error("E_NONFINITE", "tensor {}: expected finite numbers of a magnitude below {}, found {} at element {}", quote(tensor.name),
                  bound, *bad, begin + (bad - values_.begin()));
@@ -103,6 +126,7 @@ class TensorReader {
   Sha256& content_;
   std::vector<std::byte> bytes_;
   std::vector<float> values_;
+  float largest_ = 0;  // of the tensor that is read
 };
 
 // Writes to the places of one layout. One thread.
@@ -210,6 +234,38 @@ Status write_part(const Destination& to, const Chunk& whole, const TensorInfo& t
 
 bool is_matrix(PartKind kind) { return kind == PartKind::a || kind == PartKind::b; }
 
+// Refuses finite numbers that overflow as soon as they are used. largest [tensors of the file].
+Status check_magnitudes(std::span<const ImageTarget> targets, const SafetensorsFile& file, std::span<const float> largest) {
+  struct Product {
+    std::uint32_t a = 0, b = 0;
+    float scale = 1;
+  };
+  std::map<std::int32_t, Product> products;  // by module: shards may split its A and B over records
+  const auto refuse = [&](std::uint32_t tensor, std::string_view what, double found) {
+    return error("E_NONFINITE", "tensor {}: expected {} of a magnitude below {:.3g}, found up to {:.3g}: activations would overflow",
+                 quote(file.tensors()[tensor].name), what, kMagnitudeMax, found);
+  };
+  for (const ImageTarget& target : targets) {
+    for (const AdapterRecord& record : target.layout->records) {
+      for (const AdapterPart& part : record.parts) {
+        const std::uint32_t tensor = part.source.value;
+        const bool is_scaled = part.kind == PartKind::b || part.kind == PartKind::bias_added;
+        const double found = double{largest[tensor]} * (is_scaled ? std::abs(record.scale) : 1.0f);
+        if (found >= kMagnitudeMax) return refuse(tensor, is_scaled ? "numbers that are, once scaled," : "numbers", found);
+        if (!is_matrix(part.kind)) continue;
+        Product& product = products[record.module];
+        (part.kind == PartKind::a ? product.a : product.b) = tensor;
+        product.scale = std::abs(record.scale);
+      }
+    }
+  }
+  for (const auto& [module, product] : products) {
+    const double found = double{largest[product.a]} * largest[product.b] * product.scale;
+    if (found >= kMagnitudeMax) return refuse(product.b, "products with lora_A that are, once scaled,", found);
+  }
+  return {};
+}
+
 }  // namespace
 
 Status write_images(std::span<const ImageTarget> targets, const SafetensorsFile& file, Sha256& content) {
@@ -221,19 +277,25 @@ Status write_images(std::span<const ImageTarget> targets, const SafetensorsFile&
     add_destinations(destinations, *writers.back(), *target.layout);
   }
   TensorReader reader(file, content);
+  std::vector<float> largest;
   for (std::size_t i = 0; i < destinations.size(); ++i) {
-    check(!destinations[i].empty(), "expected a part for every tensor");
     const TensorInfo& tensor = file.tensors()[i];
+    if (destinations[i].empty()) {
+      if (Status skipped = reader.skip(tensor); !skipped) return skipped;
+      largest.push_back(0);
+      continue;
+    }
     const DType dtype = is_matrix(destinations[i].front().part->kind) ? targets.front().layout->format.dtype : DType::f32;
-    const Status status = reader.read(tensor, bound_of(dtype), [&](const Chunk& chunk) -> Status {
+    Result<float> read = reader.read(tensor, bound_of(dtype), [&](const Chunk& chunk) -> Status {
       for (const Destination& destination : destinations[i]) {
         if (Status written = write_part(destination, chunk, tensor); !written) return written;
       }
       return {};
     });
-    if (!status) return status;
+    if (!read) return forward_error(read);
+    largest.push_back(*read);
   }
-  return {};
+  return check_magnitudes(targets, file, largest);
 }
 
 }  // namespace slora

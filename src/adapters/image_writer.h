@@ -17,10 +17,10 @@ struct ImageTarget {
 
 // Reads the tensors of `file` once, in the order of their bytes, rounds the slices that the layouts store to their element type and writes
 // them to their places; what no tensor covers is zero. Feeds `content` with names, types, shapes and bytes of all tensors, whatever the
-// slices. Uses a few MiB of memory however large the adapter is. E_NONFINITE names the tensor; after an error the pages' content is
-// undefined.
-// Requires: the layouts were made from this file's header, are of one format, and have a part for every tensor; each target has as many
-// pages as its layout, or more, which are left as they are.
+// slices. Uses a few MiB of memory however large the adapter is. E_NONFINITE names the tensor, also when finite numbers
+// would overflow in use; after an error the pages' content is undefined.
+// Requires: the layouts were made from this file's header, are of one format; each target has as many pages as its layout, or more, which
+// are left as they are.
 [[nodiscard]] Status write_images(std::span<const ImageTarget> targets, const SafetensorsFile& file, Sha256& content);
 
 }  // namespace slora

@@ -16,6 +16,8 @@
 namespace slora {
 namespace {
 
+using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 constexpr const char* kQ0 = "model.layers.0.self_attn.q_proj";
@@ -244,7 +246,7 @@ TEST(ImageWriter, RefusesWhatIsNotFiniteByTensorAndElement) {
   for (const Case& c :
        {Case{NAN, DType::bf16, DType::f32, true}, Case{-inf, DType::f32, DType::bf16, true}, Case{inf, DType::f16, DType::f32, true},
         Case{65519.0f, DType::f32, DType::f16, false}, Case{-65520.0f, DType::f32, DType::f16, true},
-        Case{3.38e38f, DType::f32, DType::bf16, false}, Case{3.4e38f, DType::f32, DType::bf16, true}}) {
+        Case{1e15f, DType::f32, DType::bf16, false}, Case{3.4e38f, DType::f32, DType::bf16, true}}) {
     SCOPED_TRACE(testing::Message() << c.value << " in " << name_of(c.file) << " for " << name_of(c.image));
     const TemporaryFolder folder;
     LoraFixture fixture = small_lora();
@@ -260,6 +262,50 @@ TEST(ImageWriter, RefusesWhatIsNotFiniteByTensorAndElement) {
     EXPECT_EQ(written.error().code, "E_NONFINITE");
     EXPECT_THAT(written.error().message, AllOf(HasSubstr(fixture.tensors[1].name), HasSubstr("element 77")));
   }
+}
+
+// Multiplies every number of the tensors whose name contains `part`.
+Result<Sha256Digest> written_times(float factor, std::string_view part) {
+  const TemporaryFolder folder;
+  LoraFixture fixture = small_lora();
+  for (TensorToWrite& tensor : fixture.tensors) {
+    if (tensor.name.find(part) == std::string::npos) continue;
+    std::vector<float> values = values_of(tensor);
+    for (float& value : values) value *= factor;
+    tensor = tensor_to_write(tensor.name, DType::f32, tensor.shape, values);
+  }
+  fixture.write(folder.path());
+  const PreparedAdapter adapter = prepare_adapter(folder.path(), test_base()).value();
+  Pages pages(adapter.layouts.front());
+  return write_whole(pages, folder.path(), adapter);
+}
+
+TEST(ImageWriter, RefusesFiniteNumbersThatOverflowInUse) {
+  for (const char* part : {"lora_A", "lora_B", ""}) {
+    const Result<Sha256Digest> written = written_times(1e36f, part);
+    ASSERT_FALSE(written) << part;
+    EXPECT_EQ(written.error().code, "E_NONFINITE");
+    EXPECT_THAT(written.error().message, AllOf(HasSubstr("tensor \"base_model.model.model.layers."), HasSubstr("would overflow")));
+  }
+  const Result<Sha256Digest> products = written_times(1e10f, "");
+  ASSERT_FALSE(products);
+  EXPECT_THAT(products.error().message, HasSubstr("products with lora_A"));
+  EXPECT_TRUE(written_times(1e6f, ""));
+}
+
+TEST(ImageWriter, HashesTensorsThatHaveNoPlaceAndLeavesThemOut) {
+  const auto identity_of = [](std::int8_t value) {
+    const TemporaryFolder folder;
+    LoraFixture fixture = small_lora();
+    fixture.tensors.push_back({"base_model.model.model.layers.0.self_attn.steps_seen", DType::i8, {1}, {static_cast<std::byte>(value)}});
+    fixture.write(folder.path());
+    const PreparedAdapter adapter = prepare_adapter(folder.path(), test_base()).value();
+    EXPECT_THAT(adapter.warnings, ElementsAre(HasSubstr("steps_seen")));
+    Pages pages(adapter.layouts.front());
+    return write_whole(pages, folder.path(), adapter).value();
+  };
+  EXPECT_EQ(identity_of(1), identity_of(1));
+  EXPECT_NE(identity_of(1), identity_of(2));
 }
 
 TEST(ImageWriter, RefusesABiasThatOverflowsWhenScaled) {
