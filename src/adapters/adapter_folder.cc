@@ -9,6 +9,7 @@
 #include <string_view>
 #include <utility>
 
+#include "adapters/foreign_form.h"
 #include "formats/file.h"
 #include "formats/folder.h"
 
@@ -24,6 +25,18 @@ std::string in(const std::string& folder, std::string_view name) { return fmt::f
 bool exists(const std::string& path) {
   std::error_code ignored;  // a file that cannot be examined counts as missing
   return std::filesystem::exists(path, ignored);
+}
+
+// Names of the folder's entries, as many as a message needs.
+std::vector<std::string> entries_of(const std::string& folder) {
+  constexpr std::size_t kNamesMax = 1000;
+  std::vector<std::string> names;
+  std::error_code failed;
+  for (std::filesystem::directory_iterator at(folder, failed), end; !failed && at != end && names.size() < kNamesMax;
+       at.increment(failed)) {
+    names.push_back(at->path().filename().string());
+  }
+  return names;
 }
 
 FolderStamp::File stamp_of_file(const std::string& path) {
@@ -48,6 +61,10 @@ Result<AdapterConfig> read_served_config(const std::string& folder) {
 Status check_weights_exist(const std::string& folder) {
   if (exists(in(folder, kWeights))) return {};
   const auto pickle = std::ranges::find_if(kPickles, [&](std::string_view name) { return exists(in(folder, name)); });
+  if (pickle == kPickles.end()) {
+    if (const std::string_view form = foreign_form_of_files(entries_of(folder)); !form.empty())
+      return error("E_FOREIGN", "expected {}, found {}", kWeights, form);
+  }
   if (pickle == kPickles.end()) return error("E_SAFETENSORS", "expected {} in the adapter folder, found none", kWeights);
   return error("E_PICKLE",
                "expected {}, found only {}, a pickle, which may run any code when opened; load it with PEFT and save it again: "

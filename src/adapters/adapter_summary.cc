@@ -39,7 +39,7 @@ Result<AdapterCost> measure_adapter(const std::string& folder, const AdapterBase
   if (!adapter) return tl::unexpected(adapter.error());
   if (const Result<Sha256Digest> read = verify_adapter(folder, *adapter); !read) return tl::unexpected(read.error());
   const std::uint32_t page_count = adapter->page_count();
-  return AdapterCost{page_count, std::uint64_t{page_count} * base.page_bytes};
+  return AdapterCost{page_count, std::uint64_t{page_count} * base.page_bytes, adapter->warnings};
 }
 
 }  // namespace slora

@@ -44,5 +44,16 @@ TEST(AdapterSummary, MeasuresPagesOnABaseAndFindsWhatOnlyTheWeightsTell) {
   EXPECT_TRUE(describe_adapter(folder.path()));
 }
 
+TEST(AdapterSummary, SaysWhichModulesOfTheBaseTheFileLacks) {
+  const TemporaryFolder folder;
+  LoraFixture fixture;
+  fixture.config = R"({"peft_type": "LORA", "r": 4, "lora_alpha": 6, "target_modules": ["q_proj"]})";
+  fixture.add_pair("model.layers.0.self_attn.q_proj", 4, 48, 48).write(folder.path());
+  EXPECT_TRUE(describe_adapter(folder.path())->warnings.empty());
+  const std::vector<std::string> warnings = measure_adapter(folder.path(), test_base())->warnings;
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_NE(warnings[0].find("model.layers.1.self_attn.q_proj"), std::string::npos) << warnings[0];
+}
+
 }  // namespace
 }  // namespace slora

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 #include <source_location>
 #include <string_view>
 #include <tuple>
@@ -9,6 +10,7 @@
 
 #include "base/check.h"
 #include "formats/json.h"
+#include "formats/pattern.h"
 
 namespace slora {
 namespace {
@@ -49,8 +51,56 @@ tl::unexpected<Error> refuse_unknown_module(std::string_view path, const ModuleT
                nearest->path);
 }
 
+// A repository's name ("org/model"), or the last folder of a path: messages go to clients, and where the trainer kept it is not theirs.
 std::string base_name(const AdapterConfig& config) {
-  return config.base_model_name.empty() ? "another base" : quote(config.base_model_name);
+  std::string_view name = config.base_model_name;
+  while (name.ends_with('/') || name.ends_with('\\')) name.remove_suffix(1);
+  const bool is_path = name.starts_with('/') || name.starts_with('.') || name.starts_with('~') ||
+                       name.find('\\') != std::string_view::npos || std::ranges::count(name, '/') > 1;
+  if (is_path) name = name.substr(name.find_last_of("/\\") + 1);
+  return name.empty() ? "another base" : quote(name);
+}
+
+bool ends_in(std::string_view path, std::string_view name) {
+  return path == name || (path.size() > name.size() && path.ends_with(name) && path[path.size() - name.size() - 1] == '.');
+}
+
+// Whether target_modules, or exclude_modules, selects a module, by PEFT's rules: a list of names, or one expression.
+bool selects(std::span<const std::string> names, std::string_view path) {
+  constexpr std::size_t kNamesMax = 4096;
+  if (names.size() > kNamesMax) return false;
+  if (std::ranges::any_of(names, [&](const std::string& name) { return ends_in(path, name); })) return true;
+  if (names.size() != 1) return false;
+  if (names[0] == "all-linear") return path != "lm_head";
+  const Result<ModulePattern> pattern = ModulePattern::compile(names[0]);
+  if (!pattern) return false;
+  const Result<bool> matches = pattern->matches(path);
+  return matches && *matches;
+}
+
+// Modules of the base that the config selects and the file has no weights for, though it has such modules of other layers.
+void warn_of_missing_modules(AdapterPlan& plan, const LoraModules& lora, const AdapterConfig& config, const ModuleTable& base) {
+  std::set<std::string_view> present;
+  std::set<std::string_view> kinds;  // last components of those that the file has
+  for (const LoraModule& module : lora.modules) {
+    present.insert(module.path);
+    kinds.insert(std::string_view(module.path).substr(module.path.rfind('.') + 1));
+  }
+  std::size_t missing_count = 0;
+  std::string_view first;
+  for (const ModuleEntry& entry : base.modules) {
+    const std::string_view kind = std::string_view(entry.path).substr(entry.path.rfind('.') + 1);
+    const std::vector<std::int64_t>& layers = config.layers_to_transform;
+    const bool in_layers = layers.empty() || std::ranges::find(layers, entry.site.layer) != layers.end();
+    if (present.contains(entry.path) || !kinds.contains(kind) || !in_layers) continue;
+    if (!selects(config.target_modules, entry.path) || selects(config.exclude_modules, entry.path)) continue;
+    if (missing_count++ == 0) first = entry.path;
+  }
+  if (missing_count == 0) return;
+  plan.warnings.push_back(fmt::format(
+      "adapter_config.json names {} modules for which the file holds no weights ({}{}): the base is used there, as in PEFT, which "
+      "warns of missing keys",
+      missing_count, first, missing_count > 1 ? ", ..." : ""));
 }
 
 bool agrees(const LoraModule& module, const ModuleEntry& entry) {
@@ -153,6 +203,7 @@ Result<AdapterPlan> import_lora(LoraModules lora, const AdapterConfig& config, c
   }
   std::ranges::sort(plan.records, {}, [](const AdapterRecord& record) { return std::make_tuple(record.site, record.slice_begin); });
   plan.warnings = std::move(lora.warnings);
+  warn_of_missing_modules(plan, lora, config, base);
   return plan;
 }
 

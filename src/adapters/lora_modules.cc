@@ -11,8 +11,10 @@
 #include <unordered_map>
 #include <utility>
 
+#include "adapters/foreign_form.h"
 #include "base/check.h"
 #include "formats/json.h"
+#include "formats/stray_tensors.h"
 
 namespace slora {
 namespace {
@@ -37,15 +39,25 @@ bool contains(const Segments& segments, std::string_view segment) {
   return std::find(segments.begin(), segments.end(), segment) != segments.end();
 }
 
-// The name within the base model: without the wrappers of training frameworks, without "base_model.model.", and without the
-// adapter's name that raw state dictionaries have after "lora_A" and the like. Empty for a name without "base_model.model.".
+// Components that training frameworks put into names, at any place: of torch.compile, FSDP, FairScale, activation checkpointing, Lightning,
+// Opacus, and DDP or DeepSpeed. No module of a served base is called so.
+constexpr std::array<std::string_view, 7> kWrappers = {
+    "_orig_mod", "_fsdp_wrapped_module", "_fpw_module", "_checkpoint_wrapped_module", "_forward_module", "_module", "module"};
+// What a trainer's own module may call the PEFT model that it holds.
+constexpr std::array<std::string_view, 3> kHolders = {"model", "pretrained_model", "policy"};
+
+bool is_in(const auto& list, std::string_view segment) { return std::ranges::find(list, segment) != list.end(); }
+
+// The name within the base model: without the wrappers of training frameworks, without "base_model.model." (of nested PEFT models too), and
+// without the adapter's name that raw state dictionaries have after "lora_A" and the like. Empty for a name without "base_model.model.".
 Segments normalised(std::string_view name) {
   Segments segments = segments_of(name);
-  std::erase_if(segments, [](std::string_view segment) { return segment == "_orig_mod" || segment == "_fsdp_wrapped_module"; });
-  const auto first = std::find_if(segments.begin(), segments.end(), [](std::string_view segment) { return segment != "module"; });
+  std::erase_if(segments, [](std::string_view segment) { return is_in(kWrappers, segment); });
+  const auto first = std::ranges::find_if_not(segments, [](std::string_view segment) { return is_in(kHolders, segment); });
+  const auto begins_peft = [&](auto at) { return segments.end() - at >= 3 && at[0] == "base_model" && at[1] == "model"; };
+  if (!begins_peft(first)) return {};
   segments.erase(segments.begin(), first);
-  if (segments.size() < 3 || segments[0] != "base_model" || segments[1] != "model") return {};
-  segments.erase(segments.begin(), segments.begin() + 2);
+  while (begins_peft(segments.begin())) segments.erase(segments.begin(), segments.begin() + 2);
 
   const std::size_t count = segments.size();
   const bool names_adapter =
@@ -93,6 +105,14 @@ std::string_view unserved_part(const Segments& segments, const AdapterConfig& co
   return listed || is_embedding ? "a weight that takes the place of the base's (modules_to_save)" : "";
 }
 
+bool is_float(DType dtype) { return dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16 || dtype == DType::f64; }
+
+// A buffer, which PEFT would ignore and nothing computes with. Unknown floats may be part of another kind of adapter.
+bool is_stray(const TensorInfo& tensor) {
+  const StrayTensor kind = stray_tensor(tensor.name, tensor.dtype);
+  return kind == StrayTensor::derived || (kind == StrayTensor::unused && !is_float(tensor.dtype));
+}
+
 Status check_types(std::span<const TensorInfo> tensors) {
   constexpr std::string_view kHint = "DeepSpeed ZeRO-3 writes such files when the weights are not gathered before saving";
   if (tensors.empty()) return error("E_EMPTY", "the file holds no tensor; {}", kHint);
@@ -100,30 +120,34 @@ Status check_types(std::span<const TensorInfo> tensors) {
     if (tensor.bytes == 0) return error("E_EMPTY", "tensor {}: expected numbers, found none; {}", quote(tensor.name), kHint);
   }
   for (const TensorInfo& tensor : tensors) {
-    switch (tensor.dtype) {
-      case DType::f32:
-      case DType::f16:
-      case DType::bf16:
-      case DType::f64:
-        break;
-      default:
-        return error("E_DTYPE", "tensor {}: expected F32, F16, BF16 or F64, found {}", quote(tensor.name), name_of(tensor.dtype));
-    }
+    if (is_stray(tensor) || is_float(tensor.dtype)) continue;
+    return error("E_DTYPE", "tensor {}: expected F32, F16, BF16 or F64, found {}", quote(tensor.name), name_of(tensor.dtype));
   }
   return {};
 }
 
-tl::unexpected<Error> refuse_unknown(const std::vector<std::string_view>& unknown) {
+// The first names of a list.
+template <class Names>
+std::string shown_names(const Names& names) {
   std::vector<std::string> shown;
-  for (std::size_t i = 0; i < std::min(unknown.size(), kNamesShown); ++i) shown.push_back(quote(unknown[i]));
-  const std::string more = unknown.size() > kNamesShown ? fmt::format(" and {} more", unknown.size() - kNamesShown) : "";
-  const bool unprefixed = normalised(unknown.front()).empty();
-  return error("E_UNKNOWN_TENSOR", "{} of the file's tensors fit no part of a LoRA adapter: {}{}{}", unknown.size(), fmt::join(shown, ", "),
-               more, unprefixed ? "; PEFT's names begin with \"base_model.model.\"" : "");
+  for (std::size_t i = 0; i < std::min(names.size(), kNamesShown); ++i) shown.push_back(quote(names[i]));
+  const std::string more = names.size() > kNamesShown ? fmt::format(" and {} more", names.size() - kNamesShown) : "";
+  return fmt::format("{}{}", fmt::join(shown, ", "), more);
 }
 
-// Assigns every tensor to its module.
-Result<std::vector<LoraModule>> grouped(const AdapterConfig& config, std::span<const TensorInfo> tensors) {
+tl::unexpected<Error> refuse_unknown(const std::vector<std::string_view>& unknown) {
+  for (const std::string_view name : unknown) {
+    if (const std::string_view form = foreign_form_of_tensor(name); !form.empty())
+      return error("E_FOREIGN", "tensor {} is of {}", quote(name), form);
+  }
+  const bool unprefixed = normalised(unknown.front()).empty();
+  return error("E_UNKNOWN_TENSOR", "{} of the file's tensors fit no part of a LoRA adapter: {}{}", unknown.size(), shown_names(unknown),
+               unprefixed ? "; PEFT's names begin with \"base_model.model.\"" : "");
+}
+
+// Assigns every tensor to its module. `strays`: the names of those that are left out.
+Result<std::vector<LoraModule>> grouped(std::vector<std::string_view>& strays, const AdapterConfig& config,
+                                        std::span<const TensorInfo> tensors) {
   std::vector<LoraModule> modules;
   std::unordered_map<std::string, std::size_t> index_of;
   std::vector<std::string_view> unknown;
@@ -135,7 +159,7 @@ Result<std::vector<LoraModule>> grouped(const AdapterConfig& config, std::span<c
     }
     std::optional<NamedPart> named = named_part(segments);
     if (!named) {
-      unknown.push_back(name);
+      (is_stray(tensors[i]) ? strays : unknown).push_back(name);
       continue;
     }
     const auto [at, is_new] = index_of.try_emplace(named->path, modules.size());
@@ -227,13 +251,29 @@ bool is_named(std::string_view path, std::string_view target) {
   return path == target || (path.size() > target.size() && path.ends_with(target) && path[path.size() - target.size() - 1] == '.');
 }
 
-// If target_modules is a list of names: last path components of the low-rank modules that it does not name, sorted.
-std::set<std::string> untargeted(const std::vector<LoraModule>& modules, const AdapterConfig& config) {
+bool lists_targets(const AdapterConfig& config) {
   const std::vector<std::string>& targets = config.target_modules;
   const bool is_expression =
       targets.size() == 1 && (targets[0] == "all-linear" || targets[0].find_first_of("\\*+?|()[]^$") != std::string::npos);
+  constexpr std::size_t kTargetsMax = 4096;  // each is compared with every module
+  return !targets.empty() && targets.size() <= kTargetsMax && !is_expression;
+}
+
+// Names of target_modules, if it is a list, of which the file has no module.
+std::vector<std::string> missing_targets(const std::vector<LoraModule>& modules, const AdapterConfig& config) {
+  std::vector<std::string> missing;
+  if (!lists_targets(config)) return missing;
+  for (const std::string& target : config.target_modules) {
+    if (std::ranges::none_of(modules, [&](const LoraModule& module) { return is_named(module.path, target); })) missing.push_back(target);
+  }
+  return missing;
+}
+
+// If target_modules is a list of names: last path components of the low-rank modules that it does not name, sorted.
+std::set<std::string> untargeted(const std::vector<LoraModule>& modules, const AdapterConfig& config) {
+  const std::vector<std::string>& targets = config.target_modules;
   std::set<std::string> names;
-  if (targets.empty() || is_expression) return names;
+  if (!lists_targets(config)) return names;
   for (const LoraModule& module : modules) {
     const bool is_targeted = std::ranges::any_of(targets, [&](const std::string& target) { return is_named(module.path, target); });
     if (module.rank != 0 && !is_targeted) names.insert(module.path.substr(module.path.rfind('.') + 1));
@@ -241,8 +281,17 @@ std::set<std::string> untargeted(const std::vector<LoraModule>& modules, const A
   return names;
 }
 
-std::vector<std::string> warnings_of(const std::vector<LoraModule>& modules, const AdapterConfig& config) {
+std::vector<std::string> warnings_of(const std::vector<LoraModule>& modules, const std::vector<std::string_view>& strays,
+                                     const AdapterConfig& config) {
   std::vector<std::string> warnings = config.warnings;
+  if (!strays.empty()) {
+    warnings.push_back(fmt::format("left out {} tensors that nothing computes with: {}", strays.size(), shown_names(strays)));
+  }
+  if (const std::vector<std::string> missing = missing_targets(modules, config); !missing.empty()) {
+    warnings.push_back(fmt::format(
+        "target_modules names {}, but the file holds no weights for it: the base is used there, as in PEFT, which warns of missing keys",
+        shown_names(missing)));
+  }
   const bool stores_bias =
       std::ranges::any_of(modules, [](const LoraModule& module) { return module.find(PartKind::bias_replacing) != nullptr; });
   if (config.bias == AdapterBias::lora_only && !stores_bias) {
@@ -266,12 +315,14 @@ std::vector<std::string> warnings_of(const std::vector<LoraModule>& modules, con
 
 Result<LoraModules> read_lora_modules(const AdapterConfig& config, std::span<const TensorInfo> tensors, std::int64_t rank_max) {
   if (Status status = check_types(tensors); !status) return forward_error(status);
-  Result<std::vector<LoraModule>> modules = grouped(config, tensors);
+  std::vector<std::string_view> strays;
+  Result<std::vector<LoraModule>> modules = grouped(strays, config, tensors);
   if (!modules) return forward_error(modules);
+  if (modules->empty()) return error("E_EMPTY", "the file holds no part of a LoRA adapter, only {}", shown_names(strays));
   for (LoraModule& module : *modules) {
     if (Status status = measure(module, config, tensors, rank_max); !status) return forward_error(status);
   }
-  std::vector<std::string> warnings = warnings_of(*modules, config);
+  std::vector<std::string> warnings = warnings_of(*modules, strays, config);
   return LoraModules{std::move(*modules), std::move(warnings)};
 }
 

@@ -29,7 +29,7 @@ struct LoraModules {
 };
 
 // Groups the tensors of a PEFT LoRA file by module, from config and header alone. An adapter with a tensor that is no known part is
-// refused: E_EMPTY, E_DTYPE, E_UNSUPPORTED_OPTION, E_UNKNOWN_TENSOR, E_PAIR, E_SHAPE, E_RANK, E_SCALE, E_PATTERN.
+// refused: E_EMPTY, E_DTYPE, E_FOREIGN, E_UNSUPPORTED_OPTION, E_UNKNOWN_TENSOR, E_PAIR, E_SHAPE, E_RANK, E_SCALE, E_PATTERN.
 [[nodiscard]] Result<LoraModules> read_lora_modules(const AdapterConfig& config, std::span<const TensorInfo> tensors,
                                                     std::int64_t rank_max);
 
