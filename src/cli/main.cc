@@ -102,7 +102,7 @@ CLI::App* add_serve(CLI::App& app, ServeArguments& arguments) {
   command
       ->add_option("--max-waiting-per-client", arguments.waiting_per_client_max,
                    "Sequences of one client that may run or wait, and never more than are free for the others; more are answered 429. "
-                   "A client is who shares an API key; without keys, a connection [--max-waiting]")
+                   "A client is a tenant; without a key, a connection [--max-waiting]")
       ->type_name("N")
       ->check(in_range(1, 1 << 20));
   command->add_option("--drain-time", arguments.drain_seconds, "Seconds that running requests may take to finish after SIGTERM")

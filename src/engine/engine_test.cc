@@ -293,6 +293,32 @@ TEST(Engine, HasAPlaceForOthersWhenOneClientFloodsIt) {
   }
 }
 
+TEST(Engine, AnswersTheSameOnAQuarterOfThePagesThatAllWant) {
+  constexpr int kCount = 200, kPromptTokens = 20, kOutputTokens = 32, kPageTokens = 4;
+  constexpr std::uint32_t kWantedPages = kCount * (kPromptTokens + kOutputTokens) / kPageTokens;
+  const auto run_all = [&](std::uint32_t page_count) {
+    TestEngine engine({.backend = "cpu", .page_count = page_count, .step_tokens_max = 256, .running_max = 200, .adapters = {}});
+    std::vector<SequenceId> ids;
+    for (int i = 0; i < kCount; ++i) {
+      std::vector<TokenId> prompt;
+      for (int k = 0; k < kPromptTokens; ++k) prompt.push_back(1 + (i * 7 + k * 3) % 90);
+      GenerationRequest request = engine.request("", std::move(prompt), kOutputTokens);
+      request.client = ClientId{static_cast<std::uint64_t>(i % 3)};
+      ids.push_back(engine.submit(std::move(request)));
+    }
+    std::vector<Stream> streams;
+    for (const SequenceId id : ids) streams.push_back(engine.wait(id));
+    return std::pair(std::move(streams), engine.engine().stats().scheduler.preemptions);
+  };
+  const auto [expected, none] = run_all(2 * kWantedPages);
+  const auto [streams, preemptions] = run_all(kWantedPages / 4);
+  EXPECT_GT(preemptions, 0u);
+  for (std::size_t i = 0; i < streams.size(); ++i) {
+    EXPECT_EQ(streams[i], expected[i]) << i;
+    EXPECT_TRUE(streams[i].end);
+  }
+}
+
 TEST(Engine, DrainsWhatItAcceptedAndRefusesTheRest) {
   TestEngine engine({});
   const SequenceId id = engine.submit(engine.request("", {1, 2, 3}, 40));

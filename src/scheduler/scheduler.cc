@@ -114,6 +114,7 @@ void Scheduler::decide(Timestamp now) {
 void Scheduler::admit_running() {
   const auto views = step_.running | std::views::transform([](const Ranked& ranked) -> const SequenceView& { return *ranked.view; });
   step_.prompt_tokens_left = prompt_tokens_of(views, slot_count(), options_.step_tokens_max);
+  step_.single_tokens_left = options_.step_tokens_max - step_.prompt_tokens_left;
   if (options_.preempted_every > 0 && next_plan_ % options_.preempted_every == 0 && !step_.running.empty())
     static_cast<void>(try_preempt_after(0));
   step_.paused_begin = 0;
@@ -129,7 +130,7 @@ void Scheduler::serve_running(std::size_t place_count) {
     if (!is_ready(*view)) continue;
     if (place_count-- == 0) return;
     const std::int32_t remaining = sequence->remaining();
-    const std::int32_t usable = remaining == 1 ? 1 : std::min(remaining, step_.prompt_tokens_left);
+    const std::int32_t usable = remaining == 1 ? try_take_single_token() : std::min(remaining, step_.prompt_tokens_left);
     if (usable == 0) continue;
     const std::int32_t wanted = remaining == 1 ? 1 : std::min(usable, prompt_share(*view, 0));
     if (wanted > 0) make_space(i);
@@ -137,6 +138,14 @@ void Scheduler::serve_running(std::size_t place_count) {
     if (remaining > 1) step_.prompt_tokens_left -= token_count;
     if (token_count > 0 || wanted == 0) step_.chosen.push_back({sequence, token_count, wanted < usable});
   }
+}
+
+// When a prompt is preempted, a sequence that was not counted may come to its place; its token is one of the prompts'.
+std::int32_t Scheduler::try_take_single_token() {
+  std::int32_t& left = step_.single_tokens_left > 0 ? step_.single_tokens_left : step_.prompt_tokens_left;
+  if (left == 0) return 0;
+  --left;
+  return 1;
 }
 
 // Those that paused for the queue get the places that it did not take.

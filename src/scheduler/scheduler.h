@@ -134,7 +134,8 @@ class Scheduler {
     std::vector<Choice> chosen;
     std::vector<AdapterLoad> loads;
     std::int32_t prompt_tokens_left = 0;
-    bool is_short_of_pages = false;  // a running sequence, or the first in the line, did not get the pages it needs
+    std::int32_t single_tokens_left = 0;  // for sequences that compute one token, as they were counted at first
+    bool is_short_of_pages = false;       // a running sequence, or the first in the line, did not get the pages it needs
   };
 
   void decide(Timestamp now);
@@ -147,6 +148,8 @@ class Scheduler {
 
   // Gives the sequences from paused_begin on their next tokens, as far as there are places.
   void serve_running(std::size_t place_count);
+  // The token of a running sequence that computes one; 0 if none is left.
+  [[nodiscard]] std::int32_t try_take_single_token();
   // Prompt tokens of this step that the policy lets this sequence take; at least `least`, and one if nothing is chosen yet. 0 if none are
   // left.
   [[nodiscard]] std::int32_t prompt_share(const SequenceView& view, std::int32_t least);

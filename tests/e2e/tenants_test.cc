@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <future>
 #include <thread>
 
 #include "base/testing/source_path.h"
@@ -81,6 +82,26 @@ TEST_F(Tenants, LoseAKeyWithinASecondOfItsRemoval) {
   write_keys(Json::array({a_entry, b_entry}));
   std::this_thread::sleep_for(std::chrono::seconds(1));
   EXPECT_EQ(get(port_, "/v1/models", kKeyA).status, 200);
+}
+
+// One key's sequences have all places of the steps and half of the queue.
+TEST_F(Tenants, AreAnsweredWhileAnotherFloodsTheServer) {
+  const auto completion = [&](const Json& prompts, int n, int max_tokens, const std::vector<std::string>& key) {
+    return post(port_, "/v1/completions",
+                {{"model", "demo"}, {"prompt", prompts}, {"n", n}, {"max_tokens", max_tokens}, {"ignore_eos", true}}, key);
+  };
+  auto flood = std::async(std::launch::async, [&] { return completion({"One", "Two", "Three", "Four"}, 128, 100, kKeyA); });
+  const auto all_places_are_taken = [&] {
+    return get(port_, "/metrics", {"Authorization: Bearer root"}).body.find("num_requests_running{model_name=\"demo\"} 256") !=
+           std::string::npos;
+  };
+  for (int i = 0; i < 1000 && !all_places_are_taken(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  const Reply refused = completion("Me", 1, 1, kKeyA);
+  ASSERT_EQ(refused.status, 429);
+  EXPECT_EQ(refused.json()["error"]["code"], "client_queue_full");
+  EXPECT_EQ(completion("Me", 1, 4, kKeyB).status, 200);
+  EXPECT_EQ(flood.wait_for(std::chrono::seconds(0)), std::future_status::timeout) << "the flood ended before the other was answered";
+  EXPECT_EQ(flood.get().status, 200);
 }
 
 }  // namespace

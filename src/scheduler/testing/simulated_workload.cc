@@ -57,6 +57,7 @@ SimulationOptions draw_options(std::uint64_t seed) {
   scheduler.overtaken_max = 1 + static_cast<std::int32_t>(seed % 7);
   options.client_count = 1 + seed % 4;
   if (options.policy == SimulatedPolicy::fcfs && options.priority_count == 1 && seed % 3 == 0) options.policy = SimulatedPolicy::fair_share;
+  if (seed % 11 == 0) scheduler.preempted_every = 3;
   if (seed % 2 == 0) options.client_weights = {{ClientId{1}, 2.0}, {ClientId{2}, 0.5}};
   return options;
 }

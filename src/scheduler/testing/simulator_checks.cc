@@ -160,6 +160,7 @@ void Simulator::check_overtaking(const Stream& started, const std::set<std::uint
   const bool is_by_arrival =
       options_.policy == SimulatedPolicy::fcfs || (options_.policy == SimulatedPolicy::fair_share && options_.client_count == 1);
   if (started.is_started || started.request.adapter != kNoAdapter || !is_by_arrival) return;
+  if (options_.scheduler.preempted_every > 0) return;  // even who has not started may have to wait behind older preempted ones
   const auto place = [](const Stream& stream) { return std::tuple(stream.request.priority, stream.request.arrival, stream.request.id); };
   for (const auto& [id, stream] : live_) {
     if (stream.is_started || stream.is_cancelled || in_plan.contains(id)) continue;
