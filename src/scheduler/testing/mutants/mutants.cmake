@@ -170,21 +170,13 @@ slora_mutate(scheduler/policies/fair_share.cc
   "(mutant_is(\"what_preemption_lost_costs_nothing\") ? 0 : kRecomputedCost) * charge.recomputed_tokens"
   what_preemption_lost_costs_nothing)
 slora_mutate(scheduler/policies/fair_share.cc
-  "kAdapterPageCost * charge.adapter_pages"
-  "(mutant_is(\"adapters_cost_nothing\") ? 0 : kAdapterPageCost) * charge.adapter_pages"
-  adapters_cost_nothing)
-slora_mutate(scheduler/policies/fair_share.cc
   "account.served += cost / account.weight;"
   "account.served += mutant_is(\"weight_is_inverted\") ? cost * account.weight : cost / account.weight;"
   weight_is_inverted)
 slora_mutate(scheduler/policies/fair_share.cc
   "place.served = account.served + kPromptCost"
-  "place.served = (mutant_is(\"most_served_comes_first\") ? -account.served : account.served) + (mutant_is(\"queue_ignores_what_was_admitted\") ? 0 : kPromptCost)"
-  most_served_comes_first queue_ignores_what_was_admitted)
-slora_mutate(scheduler/policies/fair_share.cc
-  "std::max(level - account.served, 0.0)"
-  "std::max(mutant_is(\"prompt_tokens_are_split_alike\") ? level : level - account.served, 0.0)"
-  prompt_tokens_are_split_alike)
+  "place.served = (mutant_is(\"most_served_comes_first\") ? -account.served : account.served) + kPromptCost"
+  most_served_comes_first)
 slora_mutate(scheduler/policy_caller.cc
   "std::max(view.places - 1, 0)"
   "std::max(view.places - (mutant_is(\"every_place_is_kept\") ? 0 : 1), 0)"
