@@ -9,7 +9,7 @@
 namespace slora {
 namespace {
 
-constexpr std::size_t kContentBytesMax = 4096;  // up to this much is compared at each position of a text
+constexpr std::size_t kContentBytesMax = 512;  // up to this much is compared at each position of a text
 
 // Where the white space in front of `begin` starts, not before `covered`.
 std::size_t begin_with_white_space(std::string_view text, std::size_t covered, std::size_t begin) {

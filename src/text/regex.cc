@@ -4,6 +4,7 @@
 #include <pcre2.h>
 
 #include <array>
+#include <ctime>
 #include <optional>
 #include <utility>
 
@@ -19,6 +20,35 @@ constexpr std::uint32_t kHeapKibibytesMax = 256 << 10;
 constexpr std::size_t kJitStackBytesMin = 64 << 10;
 constexpr std::size_t kJitStackBytesMax = 64 << 20;  // a repeated group needs some bytes of stack per repetition
 constexpr std::size_t kPatternBytesMax = 64 << 10;
+
+// Processor time for one text. PCRE2 does not count how far a match looks ahead, so that a pattern may look at the whole rest of a text
+// from each of its places; published patterns use about a fiftieth of this.
+constexpr std::int64_t kNanosecondsBase = 50'000'000, kNanosecondsPerByte = 4000;
+constexpr std::size_t kMatchesPerLook = 64;  // at the clock
+
+class ProcessorTime {
+ public:
+  explicit ProcessorTime(std::size_t text_bytes) : limit_(kNanosecondsBase + static_cast<std::int64_t>(text_bytes) * kNanosecondsPerByte) {}
+
+  // Called after each match. Most texts are words that end before the first look.
+  [[nodiscard]] bool is_over() {
+    if (++match_count_ % kMatchesPerLook != 0) return false;
+    if (match_count_ == kMatchesPerLook) begin_ = now();
+    return now() - begin_ > limit_;
+  }
+
+ private:
+  // Of this thread: it does not depend on how busy the machine is.
+  static std::int64_t now() {
+    timespec time{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+  }
+
+  const std::int64_t limit_;
+  std::int64_t begin_ = 0;
+  std::size_t match_count_ = 0;
+};
 
 // Oniguruma's word characters. Inside a class they exclude the superscripts and fractions of Latin-1.
 constexpr std::string_view kWordInClass = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
@@ -226,6 +256,7 @@ Status Regex::match_all(std::string_view text, const Visit& visit) const {
   std::unique_ptr<pcre2_jit_stack, ReleaseMatch> stack;  // allocated when the built-in stack is too small
   const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
 
+  ProcessorTime spent(text.size());
   std::size_t at = 0;
   std::optional<std::size_t> last_end;
   while (at <= text.size()) {
@@ -236,7 +267,7 @@ Status Regex::match_all(std::string_view text, const Visit& visit) const {
       continue;
     }
     if (found == PCRE2_ERROR_NOMATCH) break;
-    if (found < 0) {
+    if (found < 0 || spent.is_over()) {
       return error("invalid_request_error",
                    "A text of {} bytes can't be cut into tokens: at byte {} the tokenizer's own pattern needs more steps than are allowed.",
                    text.size(), at);

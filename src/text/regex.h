@@ -20,8 +20,8 @@ class Regex {
   // A pattern that matches `text` itself.
   [[nodiscard]] static Result<Regex> compile_literal(std::string_view text);
 
-  // All matches from left to right, the same as Oniguruma's iterator yields. Fails if the pattern backtracks too often on `text`,
-  // which the patterns of published tokenizers never do. Requires: `text` is valid UTF-8.
+  // All matches from left to right, the same as Oniguruma's iterator yields. Fails if the pattern backtracks too often on `text`
+  // or takes too long for its length, which the patterns of published tokenizers never do. Requires: `text` is valid UTF-8.
   [[nodiscard]] Result<std::vector<TextRange>> find_all(std::string_view text) const;
   // The same, one after the other: a text may have a match at every byte.
   using Visit = std::function<void(const TextRange& match)>;

@@ -73,6 +73,19 @@ TEST(Regex, SplitsLongRunsWithPublishedPatternsInOnePass) {
   }
 }
 
+// From each place these look at all of the rest without backtracking, which takes minutes for a megabyte.
+TEST(Regex, EndsPatternsThatLookAtTheRestFromEachPlace) {
+  for (const char* pattern : {"a*b|a", "a*b|[^b]", "(?=a*b)|a", "a+(?=b)|a"}) {
+    const Result<Regex> regex = Regex::compile(pattern);
+    ASSERT_TRUE(regex) << pattern;
+    EXPECT_TRUE(regex->find_all(std::string(1000, 'a'))) << pattern;
+    const Result<std::vector<TextRange>> found = regex->find_all(std::string(1 << 17, 'a'));
+    ASSERT_FALSE(found) << pattern;
+    EXPECT_EQ(found.error().code, "invalid_request_error");
+    EXPECT_THAT(found.error().message, HasSubstr("needs more steps than are allowed")) << pattern;
+  }
+}
+
 TEST(Regex, RefusesWhatPcre2InterpretsDifferently) {
   EXPECT_THAT(matches(R"([a-z&&[^x]])", "a"), ElementsAre(HasSubstr("intersection")));
   EXPECT_THAT(matches(R"([a[bc]])", "a"), ElementsAre(HasSubstr("class within a class")));
