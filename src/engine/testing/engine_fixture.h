@@ -93,7 +93,9 @@ struct EngineSetting {
 class TestEngine {
  public:
   explicit TestEngine(EngineSetting setting) {
-    if (kStressMode == StressMode::tiny_pages && setting.page_tokens == EngineSetting{}.page_tokens) {
+    const EngineSetting defaults;
+    const bool chooses_pages = setting.page_tokens != defaults.page_tokens || setting.page_count != defaults.page_count;
+    if (kStressMode == StressMode::tiny_pages && !chooses_pages) {
       setting.page_tokens = 2 * setting.shards;  // fewer would not fill a page of any shard
       setting.page_count *= 2;
     }
