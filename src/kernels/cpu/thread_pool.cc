@@ -3,10 +3,8 @@
 #include <sched.h>
 
 #include <algorithm>
-#include <cmath>
-#include <fstream>
-#include <string>
 
+#include "base/cgroup.h"
 #include "base/check.h"
 
 namespace slora::cpu {
@@ -25,26 +23,6 @@ void pause_briefly() {
 #endif
 }
 
-// Cores granted by the quota of this process's cgroup (version 2), or 0 when there is none.
-int quota_core_count() {
-  std::string group;
-  std::ifstream groups("/proc/self/cgroup");
-  for (std::string line; std::getline(groups, line);) {
-    if (line.starts_with("0::")) group = line.substr(3);
-  }
-  int cores = 0;
-  for (std::string path = group;; path = path.substr(0, path.rfind('/'))) {  // the quotas of all ancestors hold too
-    std::ifstream file("/sys/fs/cgroup" + path + "/cpu.max");
-    double quota = 0;
-    double period = 0;
-    if (file >> quota >> period && period > 0) {  // "max" is not parsed as a number: no quota
-      const int granted = std::max(1, static_cast<int>(std::ceil(quota / period)));
-      cores = cores == 0 ? granted : std::min(cores, granted);
-    }
-    if (path.find('/') == std::string::npos) return cores;
-  }
-}
-
 }  // namespace
 
 int usable_core_count() {
@@ -52,8 +30,7 @@ int usable_core_count() {
   CPU_ZERO(&set);
   int cores = static_cast<int>(std::thread::hardware_concurrency());
   if (sched_getaffinity(0, sizeof set, &set) == 0) cores = CPU_COUNT(&set);
-  const int quota = quota_core_count();
-  return std::max(1, quota > 0 ? std::min(cores, quota) : cores);
+  return std::max(1, std::min(cores, Cgroups().core_count().value_or(cores)));
 }
 
 ThreadPool::ThreadPool(int threads) : shares_(static_cast<std::size_t>(threads)) {
