@@ -15,7 +15,6 @@ class EngineGenerator final : public Generator {
   std::int32_t output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion* adapter) const override {
     return engine_.output_tokens_that_fit(prompt_tokens, adapter);
   }
-  Timestamp heartbeat_age() const override { return engine_.heartbeat_age(); }
   bool follows_priority() const override { return engine_.follows_priority(); }
   Result<std::shared_ptr<const AdapterVersion>> resolve(std::string_view adapter_name) override { return adapters_.resolve(adapter_name); }
   std::optional<std::string> adapter_in_folder(std::string_view path) const override { return adapters_.name_of_folder(path); }

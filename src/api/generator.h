@@ -23,7 +23,6 @@ class Generator {
   [[nodiscard]] virtual Status submit(GenerationRequest request) = 0;
   virtual void cancel(SequenceId id) = 0;
   [[nodiscard]] virtual std::int32_t output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion* adapter) const = 0;
-  [[nodiscard]] virtual Timestamp heartbeat_age() const = 0;
   // As Engine::follows_priority.
   [[nodiscard]] virtual bool follows_priority() const = 0;
 

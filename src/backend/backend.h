@@ -52,6 +52,9 @@ class Backend {
   [[nodiscard]] virtual Buffer allocate(std::size_t bytes) = 0;
 
   [[nodiscard]] virtual Ops& ops() = 0;
+
+  // Changes while an op computes, where that can take seconds; 0 where that is not followed. Any thread.
+  [[nodiscard]] virtual std::uint64_t progress() const { return 0; }
 };
 
 // Makes the backend called `name`: "reference" or "cpu" ("auto" chooses the best available). Refuses unknown names, with the list, and

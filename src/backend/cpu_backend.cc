@@ -141,6 +141,7 @@ class CpuOps final : public Ops {
   void fill(Tensor out, float value) override { reference::fill(out, value); }
 
   [[nodiscard]] int thread_count() const { return pool_.thread_count(); }
+  [[nodiscard]] std::uint64_t progress() const { return pool_.progress(); }
 
  private:
   const cpu::Kernels& kernels_;
@@ -180,6 +181,7 @@ class CpuBackend final : public Backend {
   }
   Buffer allocate(std::size_t bytes) override { return Buffer(bytes); }
   Ops& ops() override { return ops_; }
+  std::uint64_t progress() const override { return ops_.progress(); }
 
  private:
   const cpu::Kernels& kernels_;

@@ -16,6 +16,7 @@ Engine::~Engine() = default;
 
 // The limits count all sequences from here to their end, so the scheduler's own queue never overflows.
 Status Engine::submit(GenerationRequest request) {
+  if (loop_->has_failed()) return error("engine_failed", "The engine has failed and computes no more.");
   if (draining_.load()) return error("draining", "The server is shutting down and takes no new requests.");
   const auto prompt_tokens = static_cast<std::int32_t>(request.prompt.size());
   const std::int32_t fitting = output_tokens_that_fit(prompt_tokens, request.adapter.get());
@@ -47,6 +48,8 @@ std::int32_t Engine::output_tokens_that_fit(std::int32_t prompt_tokens, const Ad
 
 EngineStats Engine::stats() const { return loop_->stats(); }
 
-Timestamp Engine::heartbeat_age() const { return SteadyClock().now() - loop_->heartbeat(); }
+std::uint64_t Engine::progress() const { return loop_->progress(); }
+
+std::optional<Error> Engine::failure() const { return loop_->failure(); }
 
 }  // namespace slora

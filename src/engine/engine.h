@@ -74,8 +74,11 @@ class Engine {
   [[nodiscard]] bool follows_priority() const { return follows_priority_; }
 
   [[nodiscard]] EngineStats stats() const;
-  // Time since the latest sign of life of the loop, which grows if a step hangs. An idle loop gives several a second.
-  [[nodiscard]] Timestamp heartbeat_age() const;
+  // A sign of life: it changes while the engine works, and several times a second while it is idle. One that stays the same for seconds
+  // belongs to a step that hangs.
+  [[nodiscard]] std::uint64_t progress() const;
+  // Why the engine will never compute again; nothing while it may. Its sequences get no further events, and new ones are refused.
+  [[nodiscard]] std::optional<Error> failure() const;
   [[nodiscard]] const EngineOptions& options() const { return options_; }
 
  private:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "backend/device_error.h"
 #include "base/check.h"
 #include "base/log.h"
 
@@ -24,7 +25,6 @@ EngineLoop::EngineLoop(const EngineOptions& options, ModelShards& model, Adapter
                .tokens_max = options.scheduler.waiting_tokens_max,
                .client_sequences_max = options.waiting_per_client_max}),
       scheduler_(options.scheduler, std::move(policy)),
-      heartbeat_(clock_.now().count()),
       // A load holds at least one page of the pool, so there are never more loads than pages.
       loader_(
           static_cast<std::size_t>(options.loader_threads), model.page_count(), inbox_,
@@ -39,7 +39,23 @@ EngineLoop::~EngineLoop() {
   thread_.join();
 }
 
+std::optional<Error> EngineLoop::failure() const {
+  std::optional<std::string> message = model_.failure();
+  if (!message) return std::nullopt;
+  return Error{"engine_failed", "The engine has failed and computes no more: " + *message, {}};
+}
+
+// After a device has failed, nothing that is in memory can be trusted: whoever watches failure() answers the clients.
 void EngineLoop::run(const std::stop_token& stop) {
+  try {
+    run_until_failure(stop);
+  } catch (const DeviceError& failure) {
+    has_failed_ = true;
+    log_error("the engine has failed: {}", failure.what());
+  }
+}
+
+void EngineLoop::run_until_failure(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     beat();
     take_inbox();

@@ -31,14 +31,17 @@ class EngineLoop {
   Inbox& inbox() { return inbox_; }
   // Any thread.
   [[nodiscard]] EngineStats stats() const { return published_stats_.read(); }
-  [[nodiscard]] Timestamp heartbeat() const { return Timestamp{heartbeat_.load(std::memory_order_relaxed)}; }
   // Any thread.
   [[nodiscard]] LiveLimits& limits() { return limits_; }
+  [[nodiscard]] std::uint64_t progress() const { return beats_.load(std::memory_order_relaxed) + model_.progress(); }
+  [[nodiscard]] bool has_failed() const { return has_failed_.load(); }
+  [[nodiscard]] std::optional<Error> failure() const;
   [[nodiscard]] std::int32_t vocab_size() const { return model_.first_model().config().vocab_size; }
 
  private:
   void run(const std::stop_token& stop);
-  void beat() { heartbeat_.store(clock_.now().count(), std::memory_order_relaxed); }
+  void run_until_failure(const std::stop_token& stop);
+  void beat() { beats_.store(beats_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed); }  // nobody else writes it
   void take_inbox();
   void add(Submission submission);
   void take_outcome(LoadOutcome outcome);
@@ -79,7 +82,8 @@ class EngineLoop {
   PagePoison poison_;
   std::uint64_t iteration_ = 1;  // of the loop
 
-  std::atomic<std::int64_t> heartbeat_;
+  std::atomic<std::uint64_t> beats_{0};
+  std::atomic<bool> has_failed_{false};
   std::uint64_t step_count_ = 0;
   Snapshot<EngineStats> published_stats_;
 

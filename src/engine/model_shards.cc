@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -11,6 +12,7 @@
 #include <thread>
 #include <utility>
 
+#include "backend/device_error.h"
 #include "base/check.h"
 #include "model/batch_fingerprint.h"
 
@@ -35,9 +37,15 @@ struct ModelShards::Call {
   const std::function<void()>* after_layer = nullptr;  // of a forward pass on shard 0
 };
 
+// Written once, by the shard that fails first.
+struct ModelShards::Failure {
+  std::mutex mutex;
+  std::optional<std::string> message;
+};
+
 // An exception that left this function would leave the other shards in a collective that this one never joins, and whoever caught it would
 // wait for their threads forever.
-Tensor ModelShards::compute(ModelShard& shard, LocalSegments& segments, const Call& call) {
+Tensor ModelShards::compute(ModelShard& shard, LocalSegments& segments, const Call& call, Failure& failed) {
   const std::int32_t index = shard.communicator->shard_index();
   try {
     ForwardBatch batch = *call.batch;
@@ -52,6 +60,13 @@ Tensor ModelShards::compute(ModelShard& shard, LocalSegments& segments, const Ca
     const std::function<void()> nothing;
     shard.model->forward(batch, shard.arena->base(), call.after_layer != nullptr ? *call.after_layer : nothing);
     return {};
+  } catch (const DeviceError& failure) {
+    {
+      const std::lock_guard lock(failed.mutex);
+      if (!failed.message) failed.message = fmt::format("shard {}: {}", index, failure.what());
+    }
+    if (shard.communicator->shard_count() == 1) throw;
+    for (;;) std::this_thread::sleep_for(std::chrono::hours(1));  // the others wait in a collective, until the process ends
   } catch (const std::exception& failure) {
     fail_check(fmt::format("shard {}: expected to compute its part of a step: {}", index, failure.what()), std::source_location::current());
   } catch (...) {
@@ -63,7 +78,7 @@ Tensor ModelShards::compute(ModelShard& shard, LocalSegments& segments, const Ca
 // The thread of one shard and the call that it works on. start() and wait() are called alternately by the engine thread.
 class ModelShards::Worker {
  public:
-  explicit Worker(ModelShard& shard) : shard_(shard) {
+  Worker(ModelShard& shard, Failure& failure) : shard_(shard), failure_(failure) {
     thread_ = std::thread([this] { run(); });
     pthread_setname_np(thread_.native_handle(), fmt::format("shard {}", shard.communicator->shard_index()).c_str());
   }
@@ -100,7 +115,7 @@ class ModelShards::Worker {
       if (is_stopping_) return;
       const Call call = call_;
       lock.unlock();
-      (void)compute(shard_, segments, call);
+      (void)compute(shard_, segments, call, failure_);
       lock.lock();
       is_busy_ = false;
       changed_.notify_all();
@@ -108,6 +123,7 @@ class ModelShards::Worker {
   }
 
   ModelShard& shard_;
+  Failure& failure_;
   std::mutex mutex_;
   std::condition_variable changed_;
   Call call_;                 // guarded by mutex_
@@ -116,21 +132,21 @@ class ModelShards::Worker {
   std::thread thread_;
 };
 
-ModelShards::ModelShards(std::vector<ModelShard> shards) : shards_(std::move(shards)) {
+ModelShards::ModelShards(std::vector<ModelShard> shards) : failure_(std::make_unique<Failure>()), shards_(std::move(shards)) {
   check(!shards_.empty(), "expected at least one shard");
   for (const ModelShard& shard : shards_) {
     check(std::cmp_equal(shard.communicator->shard_count(), shards_.size()) &&
               shard.arena->page_bytes() == shards_.front().arena->page_bytes(),
           "expected all shards of a model, with equal pages");
   }
-  for (std::size_t i = 1; i < shards_.size(); ++i) workers_.push_back(std::make_unique<Worker>(shards_[i]));
+  for (std::size_t i = 1; i < shards_.size(); ++i) workers_.push_back(std::make_unique<Worker>(shards_[i], *failure_));
 }
 
 ModelShards::~ModelShards() = default;
 
 Tensor ModelShards::compute_on_all(const Call& call) {
   for (const auto& worker : workers_) worker->start({call.batch, call.block, nullptr});
-  const Tensor logits = compute(shards_.front(), segments_, call);
+  const Tensor logits = compute(shards_.front(), segments_, call, *failure_);
   for (const auto& worker : workers_) worker->wait();
   return logits;
 }
@@ -140,6 +156,17 @@ void ModelShards::forward(const ForwardBatch& batch, const std::function<void()>
 }
 
 Tensor ModelShards::logits(const ForwardBatch& batch, const OutputBlock& block) { return compute_on_all({&batch, &block, nullptr}); }
+
+std::uint64_t ModelShards::progress() const {
+  std::uint64_t sum = 0;
+  for (const ModelShard& shard : shards_) sum += shard.backend->progress();
+  return sum;
+}
+
+std::optional<std::string> ModelShards::failure() const {
+  const std::lock_guard lock(failure_->mutex);
+  return failure_->message;
+}
 
 std::uint32_t ModelShards::page_count() const {
   std::uint32_t least = shards_.front().arena->page_count();

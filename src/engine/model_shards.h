@@ -2,6 +2,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "backend/page_arena.h"
@@ -21,7 +23,7 @@ struct ModelShard {
 // All shards of a model, driven as one. Shard 0 computes on the calling thread, each other shard on a thread of its own, all with the same
 // batch but with their own adapter views and arenas; page numbers mean the same on every shard. Owned by the runtime; forward() and
 // logits() are called by the engine thread. A failure on any shard ends the process with a message that names the shard: the others wait
-// for it in a collective.
+// for it in a collective. A DeviceError is kept in failure() and leaves the call, which returns nevermore where there are several shards.
 class ModelShards {
  public:
   // Requires: at least one shard; arenas of equal pages.
@@ -35,6 +37,11 @@ class ModelShards {
   // Of shard 0, which has all logits.
   [[nodiscard]] Tensor logits(const ForwardBatch& batch, const OutputBlock& block);
 
+  // Changes while the backends compute. Any thread.
+  [[nodiscard]] std::uint64_t progress() const;
+  // Why the devices will not compute any more; nothing while they may. Any thread.
+  [[nodiscard]] std::optional<std::string> failure() const;
+
   [[nodiscard]] std::int32_t shard_count() const { return static_cast<std::int32_t>(shards_.size()); }
   [[nodiscard]] const ModelShard& shard(std::int32_t index) const { return shards_[static_cast<std::size_t>(index)]; }
   [[nodiscard]] const Model& first_model() const { return *shards_.front().model; }
@@ -46,16 +53,18 @@ class ModelShards {
  private:
   class Worker;
   struct Call;
+  struct Failure;
   // The segments of a call with the views of one shard; a buffer that is reused.
   struct LocalSegments {
     std::vector<AdapterSegment> batch, block;
   };
 
   // Computes a call on one shard; returns the logits, if it asks for them.
-  static Tensor compute(ModelShard& shard, LocalSegments& segments, const Call& call);
+  static Tensor compute(ModelShard& shard, LocalSegments& segments, const Call& call, Failure& failed);
   // Computes it on all shards.
   Tensor compute_on_all(const Call& call);
 
+  const std::unique_ptr<Failure> failure_;
   std::vector<ModelShard> shards_;
   LocalSegments segments_;                        // of shard 0
   std::vector<std::unique_ptr<Worker>> workers_;  // of shards 1, 2, ...

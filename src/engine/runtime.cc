@@ -58,7 +58,7 @@ Result<std::vector<std::unique_ptr<Backend>>> make_backends(const RuntimeOptions
     Result<std::unique_ptr<Backend>> backend =
         create_backend(options.backend, {.threads = options.threads, .shard_count = options.shard_count, .weights = options.weights});
     if (!backend) return forward_error(backend);
-    backends.push_back(std::move(*backend));
+    backends.push_back(options.wrap_backend ? options.wrap_backend(std::move(*backend)) : std::move(*backend));
   }
   return backends;
 }

@@ -26,6 +26,8 @@ struct RuntimeOptions {
   std::string model_name;                            // --served-model-name: label of the metrics
   std::optional<std::uint64_t> random_weights_seed;  // weights are drawn, and the folder needs a config.json only
   std::string backend = "auto";
+  // Wraps each backend that is made, for tests of what happens when one fails. May be empty.
+  std::function<std::unique_ptr<Backend>(std::unique_ptr<Backend>)> wrap_backend;
   int threads = 0;               // of all shards together; 0: as many as there are cores for this process
   std::int32_t shard_count = 1;  // into how many the model is cut, each with its own backend, thread and arena
   WeightStorage weights = WeightStorage::bf16;

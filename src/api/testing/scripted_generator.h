@@ -23,7 +23,6 @@ class ScriptedGenerator final : public Generator {
   }
   void cancel(SequenceId id) override { cancelled.insert(id.value); }
   std::int32_t output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion*) const override { return context - prompt_tokens; }
-  Timestamp heartbeat_age() const override { return {}; }
   bool follows_priority() const override { return has_priorities; }
   Result<std::shared_ptr<const AdapterVersion>> resolve(std::string_view name) override {
     if (name == "broken") return error("E_RANK", "rank 0");

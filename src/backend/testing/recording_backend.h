@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <memory>
 #include <string_view>
 #include <utility>
@@ -20,7 +21,8 @@ struct OpCall {
 // Records every call and forwards it. Owned by its backend, used by the engine thread.
 class RecordingOps final : public Ops {
  public:
-  explicit RecordingOps(Ops& inner) : inner_(inner) {}
+  // `on_op` is called before each op, whose place in the network its name shows; it may be empty.
+  RecordingOps(Ops& inner, std::function<void(std::string_view op)> on_op) : inner_(inner), on_op_(std::move(on_op)) {}
 
   [[nodiscard]] const std::vector<OpCall>& calls() const { return calls_; }
   void clear() { calls_.clear(); }
@@ -85,17 +87,20 @@ class RecordingOps final : public Ops {
 
  private:
   void record(std::string_view op, Tensor out, Site site = {}, std::size_t segment_count = 0) {
+    if (on_op_) on_op_(op);
     calls_.push_back({op, out.rows, out.cols, site, segment_count});
   }
 
   Ops& inner_;
+  const std::function<void(std::string_view op)> on_op_;
   std::vector<OpCall> calls_;
 };
 
-// A test double: forwards to another backend and records every call of an op. Owned by a test.
+// A test double: forwards to another backend and records every call of an op, which a test may delay or let fail. Owned by a test.
 class RecordingBackend final : public Backend {
  public:
-  explicit RecordingBackend(std::unique_ptr<Backend> inner) : inner_(std::move(inner)), ops_(inner_->ops()) {}
+  explicit RecordingBackend(std::unique_ptr<Backend> inner, std::function<void(std::string_view op)> on_op = {})
+      : inner_(std::move(inner)), ops_(inner_->ops(), std::move(on_op)) {}
 
   std::string_view name() const override { return inner_->name(); }
   std::string description() const override { return inner_->description(); }

@@ -47,6 +47,12 @@ ThreadPool::~ThreadPool() {
   for (std::thread& worker : workers_) worker.join();
 }
 
+std::uint64_t ThreadPool::progress() const {
+  std::uint64_t sum = runs_of_caller_.load(std::memory_order_relaxed);
+  for (const Share& share : shares_) sum += static_cast<std::uint64_t>(share.next.load(std::memory_order_relaxed));
+  return sum + (std::uint64_t{loop_number_.load(std::memory_order_relaxed)} << 32);
+}
+
 void ThreadPool::run(Loop loop) {
   loop_ = loop;
   const auto threads = static_cast<std::int64_t>(shares_.size());

@@ -21,6 +21,9 @@ class ThreadPool {
 
   [[nodiscard]] int thread_count() const { return static_cast<int>(workers_.size()) + 1; }
 
+  // Changes with every few pieces of work that are begun: who finds it unchanged for long knows that the threads hang. Any thread.
+  [[nodiscard]] std::uint64_t progress() const;
+
   // Calls fn(index, worker) once for every index in [0, count), in any order, on any of the threads; worker is in
   // [0, thread_count()). Returns when all calls have returned.
   template <class Function>
@@ -46,7 +49,10 @@ class ThreadPool {
   void parallel_ranges(std::int64_t count, std::int64_t run_max, Function&& fn) {
     using Plain = std::remove_reference_t<Function>;
     if (count <= run_max || workers_.empty()) {
-      for (std::int64_t begin = 0; begin < count; begin += run_max) fn(begin, begin + run_max < count ? begin + run_max : count, 0);
+      for (std::int64_t begin = 0; begin < count; begin += run_max) {
+        runs_of_caller_.store(runs_of_caller_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);  // nobody else writes it
+        fn(begin, begin + run_max < count ? begin + run_max : count, 0);
+      }
       return;
     }
     run({[](void* context, std::int64_t begin, std::int64_t end, int worker) { (*static_cast<Plain*>(context))(begin, end, worker); },
@@ -78,6 +84,7 @@ class ThreadPool {
   std::atomic<std::uint32_t> loop_number_{0};  // incremented for each loop; sleeping workers wait for a change
   // Lowest bit: the loop may be joined. The other bits: how many workers have joined it.
   std::atomic<std::uint64_t> joined_{0};
+  std::atomic<std::uint64_t> runs_of_caller_{0};  // that it made without workers
   std::atomic<bool> stopping_{false};
   std::vector<std::thread> workers_;
 };

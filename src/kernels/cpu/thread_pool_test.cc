@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <vector>
 
@@ -59,6 +60,20 @@ TEST(ThreadPool, GivesNoTwoCallsAtOnceTheSameWorker) {
     EXPECT_EQ(busy[static_cast<std::size_t>(worker)]++, 0);
     --busy[static_cast<std::size_t>(worker)];
   });
+}
+
+TEST(ThreadPool, ShowsWhileALoopRunsThatItGoesOn) {
+  for (const int threads : {1, 3}) {
+    ThreadPool pool(threads);
+    std::vector<std::uint64_t> seen(100);
+    pool.parallel_for(100, [&](std::int64_t index, int) { seen[static_cast<std::size_t>(index)] = pool.progress(); });
+    std::ranges::sort(seen);
+    EXPECT_GE(std::ranges::unique(seen).begin() - seen.begin(), 10) << threads;
+    const std::uint64_t after = pool.progress();
+    EXPECT_EQ(pool.progress(), after) << "nothing runs";
+    pool.parallel_for(100, [](std::int64_t, int) {});
+    EXPECT_NE(pool.progress(), after);
+  }
 }
 
 TEST(UsableCoreCount, IsAtLeastOne) { EXPECT_GE(usable_core_count(), 1); }
