@@ -22,6 +22,8 @@ constexpr std::array kKnownCodes = {
     KnownCode{"draining", ErrorKind::unavailable},
     KnownCode{"engine_stalled", ErrorKind::unavailable},
     KnownCode{"given_up", ErrorKind::unavailable},
+    KnownCode{"engine_failed", ErrorKind::unavailable},
+    KnownCode{"deadline_exceeded", ErrorKind::timeout},
     KnownCode{"E_READ", ErrorKind::unavailable},     // of the adapter's files; they were readable before
     KnownCode{"E_CHANGED", ErrorKind::unavailable},  // the adapter's folder changed between naming and loading it
 };
@@ -38,6 +40,7 @@ std::string_view type_of(ErrorKind kind) {
     case ErrorKind::rate_limit:
       return "rate_limit_error";
     case ErrorKind::unavailable:
+    case ErrorKind::timeout:
     case ErrorKind::internal:
       return "server_error";
   }

@@ -10,7 +10,7 @@
 namespace slora {
 
 // What kind of failure an answer reports; whoever carries the answer (HTTP: a status) derives its own form from it.
-enum class ErrorKind : std::uint8_t { invalid_request, authentication, permission, not_found, rate_limit, unavailable, internal };
+enum class ErrorKind : std::uint8_t { invalid_request, authentication, permission, not_found, rate_limit, unavailable, timeout, internal };
 
 // Why a request has no answer. The kind follows from the code (kind_of), except where a transport has codes of its own.
 struct ApiError {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "api/job_table.h"
@@ -29,7 +30,11 @@ void GenerationJob::start(Result<PreparedRequest> prepared) {
   if (over_) return;
   if (!prepared) return fail(prepared.error());
   answer_.request = std::move(*prepared);
+  if (const std::optional<float> timeout = answer_.request.spec.timeout_seconds) {
+    deadline_ = arrival_ + std::chrono::duration_cast<Timestamp>(std::chrono::duration<float>(*timeout));
+  }
   services_.metrics.count_unknown_fields(answer_.request.spec.unknown_field_count);
+  if (is_overdue(services_.clock.now())) return end_overdue();
   if (const Status submitted = submit_all(); !submitted) fail(submitted.error());
 }
 
@@ -79,6 +84,7 @@ void GenerationJob::on_event(std::size_t choice_index, const TokenEvent& event) 
   Choice& choice = choices_[choice_index];
   AnsweredChoice& answered = answer_.choices[choice_index];
   if (over_ || choice.ended) return;
+  if (!event.end && is_overdue(services_.clock.now())) return end_overdue();
   if (event.end == EndReason::adapter_failed || event.end == EndReason::failed) {
     return fail({event.error_code.empty() ? "internal_error" : event.error_code, event.error_message,
                  event.end == EndReason::failed ? "" : "model"});
@@ -164,6 +170,13 @@ void GenerationJob::send_part(std::size_t choice_index) {
 void GenerationJob::cancel() {
   over_ = true;
   cancel_all("abort");
+}
+
+void GenerationJob::end_overdue() {
+  fail({"deadline_exceeded",
+        fmt::format("The answer was not complete after the {} s of the request's timeout.",
+                    answer_.request.spec.timeout_seconds.value_or(0)),
+        "timeout"});
 }
 
 void GenerationJob::fail(const Error& error) {

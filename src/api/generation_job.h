@@ -48,6 +48,11 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
   // Ends it with an error, whatever parts the sink has received so far.
   void fail(const Error& error);
 
+  // Whether the time is over that its client gave it.
+  [[nodiscard]] bool is_overdue(Timestamp now) const { return !over_ && deadline_ && now >= *deadline_; }
+  // Requires: it is overdue.
+  void end_overdue();
+
   [[nodiscard]] bool uses_adapter() const { return answer_.request.adapter != nullptr; }
   [[nodiscard]] const std::string& model_name() const { return answer_.request.model_name; }
   [[nodiscard]] bool has_token(std::size_t choice_index) const { return !answer_.choices[choice_index].tokens.empty(); }
@@ -75,6 +80,7 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
   const JobServices services_;
   const JobOrigin origin_;
   const Timestamp arrival_;
+  std::optional<Timestamp> deadline_;  // known when it has started
   Answer answer_;
   std::vector<Choice> choices_;  // [prompts * n], as answer_.choices
   std::size_t open_count_ = 0;   // choices that have not ended

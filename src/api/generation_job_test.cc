@@ -237,6 +237,41 @@ TEST_F(GenerationJobTest, CountsCachedTokensOncePerPrompt) {
   EXPECT_EQ(body()["usage"]["prompt_tokens_details"]["cached_tokens"], 1);
 }
 
+TEST_F(GenerationJobTest, EndsWithTheRequestsTimeout) {
+  complete(R"("timeout":2,"n":2)");
+  clock.time += std::chrono::milliseconds(1999);
+  jobs.end_overdue(clock.now());
+  EXPECT_FALSE(sink->error);
+  clock.time += std::chrono::milliseconds(1);
+  jobs.end_overdue(clock.now());
+  EXPECT_EQ(sink->error.value().kind, ErrorKind::timeout);
+  EXPECT_EQ(sink->error->code, "deadline_exceeded");
+  EXPECT_EQ(sink->error->param, "timeout");
+  for (const auto& sequence : generator.submitted) EXPECT_TRUE(generator.cancelled.contains(sequence.id.value));
+}
+
+TEST_F(GenerationJobTest, SubmitsNothingAfterTheRequestsTimeout) {
+  const auto job = make_job();
+  clock.time += std::chrono::seconds(3);  // it waited to be read
+  job->start(preparer->prepare(Endpoint::chat, R"({"messages":[{"role":"user","content":"Hello"}],"timeout":2})"));
+  EXPECT_EQ(sink->error.value().code, "deadline_exceeded");
+  EXPECT_TRUE(generator.submitted.empty());
+}
+
+TEST_F(GenerationJobTest, WithoutAClockBesideItNoticesItsTimeoutAtTheNextToken) {
+  complete(R"("timeout":2)");
+  clock.time += std::chrono::seconds(3);
+  deliver(0, 10);
+  EXPECT_EQ(sink->error.value().code, "deadline_exceeded");
+}
+
+TEST_F(GenerationJobTest, AnAnswerThatIsCompleteIsGivenHoweverLate) {
+  complete(R"("timeout":2)");
+  clock.time += std::chrono::seconds(3);
+  deliver(0, 10, EndReason::length);
+  EXPECT_TRUE(sink->is_done);
+}
+
 TEST_F(GenerationJobTest, AFailureAfterTheFirstTokenIsNoEnd) {
   complete(R"("stream":true)");
   deliver(0, 10);

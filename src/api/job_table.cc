@@ -1,5 +1,6 @@
 #include "api/job_table.h"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -19,14 +20,27 @@ void JobTable::deliver(std::vector<TokenEvent> events) {
     if (entry == jobs_.end()) continue;
     const Place place = entry->second;
     if (event.end) jobs_.erase(entry);
+    if (event.end == EndReason::stop || event.end == EndReason::length) ++finished_count_;
     place.job->on_event(place.choice_index, event);
   }
 }
 
-void JobTable::fail_all(const Error& error) {
+std::set<std::shared_ptr<GenerationJob>> JobTable::all() const {
   std::set<std::shared_ptr<GenerationJob>> jobs;
   for (const auto& [id, place] : jobs_) jobs.insert(place.job);
-  for (const std::shared_ptr<GenerationJob>& job : jobs) job->fail(error);
+  return jobs;
+}
+
+void JobTable::fail_all(const Error& error) {
+  for (const std::shared_ptr<GenerationJob>& job : all()) job->fail(error);
+}
+
+void JobTable::end_overdue(Timestamp now) {
+  const auto is_overdue = [&](const auto& entry) { return entry.second.job->is_overdue(now); };
+  if (std::ranges::none_of(jobs_, is_overdue)) return;
+  for (const std::shared_ptr<GenerationJob>& job : all()) {
+    if (job->is_overdue(now)) job->end_overdue();
+  }
 }
 
 std::size_t JobTable::request_count() const {

@@ -1,10 +1,13 @@
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/ids.h"
 #include "base/result.h"
 #include "engine/generation.h"
@@ -26,6 +29,12 @@ class JobTable {
   // Ends all jobs with `error`.
   void fail_all(const Error& error);
 
+  // Ends the jobs whose time is over. Called several times a second.
+  void end_overdue(Timestamp now);
+  // Sequences that have ended by themselves since the start.
+  [[nodiscard]] std::uint64_t finished_count() const { return finished_count_; }
+  [[nodiscard]] std::size_t sequence_count() const { return jobs_.size(); }
+
   [[nodiscard]] bool is_empty() const { return jobs_.empty(); }
   [[nodiscard]] std::size_t request_count() const;
 
@@ -39,7 +48,10 @@ class JobTable {
     std::shared_ptr<GenerationJob> job;  // shared: a job may serve several sequences
     std::size_t choice_index;
   };
+  [[nodiscard]] std::set<std::shared_ptr<GenerationJob>> all() const;
+
   std::unordered_map<SequenceId, Place> jobs_;
+  std::uint64_t finished_count_ = 0;
 };
 
 }  // namespace slora

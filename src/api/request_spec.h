@@ -102,9 +102,10 @@ struct RequestSpec {
   PromptSpec prompt;
   ChatSpec chat;
   GivenSampling given;
-  SamplingParams sampling;           // of every sequence, except for the seed
-  std::optional<std::int64_t> seed;  // none: a random one
-  std::int32_t priority = 0;         // lower is served earlier, if the policy follows it
+  SamplingParams sampling;               // of every sequence, except for the seed
+  std::optional<std::int64_t> seed;      // none: a random one
+  std::optional<float> timeout_seconds;  // from the arrival to the end of the answer
+  std::int32_t priority = 0;             // lower is served earlier, if the policy follows it
   OutputSpec output;
   OpenAiSpec openai;
   SglangSpec sglang;

@@ -14,10 +14,11 @@ struct HttpCode {
 };
 
 constexpr std::array kHttpCodes = {
-    HttpCode{"invalid_api_key", 401, ErrorKind::authentication},         HttpCode{"not_permitted", 403, ErrorKind::permission},
-    HttpCode{"method_not_allowed", 405, ErrorKind::invalid_request},     HttpCode{"request_timeout", 408, ErrorKind::invalid_request},
-    HttpCode{"request_too_large", 413, ErrorKind::invalid_request},      HttpCode{"uri_too_long", 414, ErrorKind::invalid_request},
-    HttpCode{"unsupported_media_type", 415, ErrorKind::invalid_request}, HttpCode{"head_too_large", 431, ErrorKind::invalid_request},
+    HttpCode{"invalid_api_key", 401, ErrorKind::authentication},     HttpCode{"not_permitted", 403, ErrorKind::permission},
+    HttpCode{"method_not_allowed", 405, ErrorKind::invalid_request}, HttpCode{"request_timeout", 408, ErrorKind::invalid_request},
+    HttpCode{"connections_full", 503, ErrorKind::unavailable},       HttpCode{"request_too_large", 413, ErrorKind::invalid_request},
+    HttpCode{"uri_too_long", 414, ErrorKind::invalid_request},       HttpCode{"unsupported_media_type", 415, ErrorKind::invalid_request},
+    HttpCode{"head_too_large", 431, ErrorKind::invalid_request},
 };
 
 int status_of(ErrorKind kind) {
@@ -34,6 +35,8 @@ int status_of(ErrorKind kind) {
       return 429;
     case ErrorKind::unavailable:
       return 503;
+    case ErrorKind::timeout:
+      return 504;
     case ErrorKind::internal:
       break;
   }
@@ -44,7 +47,7 @@ HttpResponse response_of(const ApiError& error, int status) {
   HttpResponse response;
   response.status = status;
   response.body = error_body(error);
-  if (status == 429 || status == 503) response.headers.emplace_back("Retry-After", "1");
+  if (status == 504) response.headers.emplace_back("x-should-retry", "false");  // to OpenAI's clients, which try errors again at once
   if (status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer");
   return response;
 }

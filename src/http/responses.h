@@ -22,7 +22,7 @@ namespace slora {
   return response;
 }
 
-// The status of the error's kind, and Retry-After where trying again helps.
+// The status of the error's kind. The connection adds Retry-After where trying again helps.
 [[nodiscard]] HttpResponse error_response(const ApiError& error);
 // The same from a code, those of HTTP itself (method_not_allowed, request_too_large, ...) among them.
 [[nodiscard]] HttpResponse error_response(const Error& error);

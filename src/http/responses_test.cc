@@ -21,12 +21,13 @@ TEST(ErrorResponse, ReasonsOfRefusalAreTheClientsToMend) {
   EXPECT_EQ(response.body, R"({"error":{"message":"lora_A is too wide","type":"invalid_request_error","param":null,"code":"E_SHAPE"}})");
 }
 
-TEST(ErrorResponse, SaysWhenToTryAgain) {
-  for (const auto& [code, status] : {std::pair{"queue_full", 429}, {"draining", 503}, {"engine_stalled", 503}}) {
-    const HttpResponse response = error_response({code, "later", {}});
-    EXPECT_EQ(response.status, status);
-    EXPECT_THAT(response.headers, Contains(Pair("Retry-After", "1")));
+TEST(ErrorResponse, SaysThatTryingAgainHelpsOrDoesNot) {
+  for (const auto& [code, status] : {std::pair{"queue_full", 429}, {"draining", 503}, {"engine_stalled", 503}, {"engine_failed", 503}}) {
+    EXPECT_EQ(error_response({code, "later", {}}).status, status);
   }
+  const HttpResponse overdue = error_response({"deadline_exceeded", "late", {}});
+  EXPECT_EQ(overdue.status, 504);
+  EXPECT_THAT(overdue.headers, Contains(Pair("x-should-retry", "false")));
   EXPECT_THAT(error_response({"invalid_api_key", "no", {}}).headers, Contains(Pair("WWW-Authenticate", "Bearer")));
 }
 

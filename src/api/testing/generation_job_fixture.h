@@ -21,7 +21,9 @@ namespace slora {
 
 class ManualClock final : public Clock {
  public:
-  Timestamp now() const override { return Timestamp(1); }
+  Timestamp now() const override { return time; }
+
+  Timestamp time{1};
 };
 
 // Keeps an answer as its endpoint's format writes it: one body, or the messages of a stream.
