@@ -122,6 +122,8 @@ CLI::App* add_serve(CLI::App& app, ServeArguments& arguments) {
 
 CLI::App* add_generate(CLI::App& app, GenerateArguments& arguments) {
   CLI::App* command = app.add_subcommand("generate", "Run prompts through a model and its adapters, without a server");
+  add_page_options(*command, arguments);
+  add_health_options(*command, arguments);
   add_model_options(*command, arguments.model);
   command->add_option("--adapter", arguments.adapter, "Adapter to use: a name, or an adapter's folder [the base model]")->type_name("NAME");
   CLI::Option_group* input = command->add_option_group("What to run (exactly one)");

@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/progress_bar.h"
 #include "cli/runtime_arguments.h"
+#include "cli/text_list.h"
 #include "http/api_server.h"
 
 namespace slora {
@@ -54,7 +55,9 @@ int run_serve(const ServeArguments& arguments) {
   ApiServerOptions options;
   options.http.host = arguments.host;
   options.http.port = arguments.port;
-  options.http.limits.connections_max = connections_allowed(options.http.limits.connections_max);
+  HttpLimits& limits = options.http.limits;
+  limits.connections_max = connections_allowed(limits.connections_max);
+  limits.connections_reserved = std::min(limits.connections_reserved, limits.connections_max / 8);
   options.model_names = {model_names_of(arguments.model), std::max<std::size_t>(1, arguments.model.served_model_names.size())};
   options.watch_interval = std::chrono::seconds(arguments.watch_seconds);
   options.keys.user_keys = arguments.api_keys;
@@ -79,3 +82,4 @@ int run_serve(const ServeArguments& arguments) {
 }
 
 }  // namespace slora
+    if (ready.health_url) fmt::print("health and metrics on {}\n", *ready.health_url);

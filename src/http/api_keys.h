@@ -13,8 +13,11 @@
 
 namespace slora {
 
-// Who may use a route: anybody, the holder of a key, or the operator.
-enum class Role : std::uint8_t { open, user, admin };
+// Who may use a route: whoever looks whether the server works, anybody, the holder of a key, or the operator. `health` differs from `open`
+// on servers without keys only, which check where other requests come from.
+enum class Role : std::uint8_t { health, open, user, admin };
+
+[[nodiscard]] constexpr bool needs_key(Role role) { return role == Role::user || role == Role::admin; }
 
 // Whom a request comes from.
 struct Caller {
@@ -41,9 +44,9 @@ class ApiKeys {
   ApiKeys(KeyNeed need, std::vector<ApiKey> keys);
 
   // Whom this Authorization header belongs to; "invalid_api_key", or "not_permitted" when the route needs another key. On open routes, for
-  // admin keys, and where no key is needed the tenant is the operator. Where no key is needed,
-  // admin routes require a Host header that names this machine, which defends against DNS rebinding.
-  [[nodiscard]] Result<Caller> admit(Role role, std::string_view authorization, std::string_view host_header) const;
+  // admin keys, and where no key is needed the tenant is the operator.
+  [[nodiscard]] Result<Caller> admit(Role role, std::string_view authorization) const;
+  [[nodiscard]] KeyNeed need() const { return need_; }
 
  private:
   KeyNeed need_;

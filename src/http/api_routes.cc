@@ -109,8 +109,10 @@ void add_text(std::vector<Route>& routes, TokenizeRoutes& tokenize, std::int32_t
 }
 
 void add_status(std::vector<Route>& routes, StatusRoutes& status) {
-  const auto get = [&](const char* path, Role role, void (StatusRoutes::*handler)(const Handed&) const, RouteAbout about) {
-    routes.push_back({"GET", path, role, [&status, handler](const Handed& exchange) { (status.*handler)(exchange); }, std::move(about)});
+  const auto get = [&](const char* path, Role role, void (StatusRoutes::*handler)(const Handed&) const, RouteAbout about,
+                       Doors doors = Doors::main) {
+    routes.push_back(
+        {"GET", path, role, [&status, handler](const Handed& exchange) { (status.*handler)(exchange); }, std::move(about), doors});
   };
   routes.push_back({"GET",
                     "/v1/models",
@@ -120,16 +122,19 @@ void add_status(std::vector<Route>& routes, StatusRoutes& status) {
   get("/v1/models/{model}", Role::user, &StatusRoutes::model,
       {"One of them; a slash in its name may be written as it is or as %2F.", nullptr, {json_answer(schema(model_schema()))}, {404}});
   const RouteAbout health{"Whether the engine is running.", nullptr, {json_answer(object_with({{"status", "string"}}))}, {503}};
-  get("/health", Role::open, &StatusRoutes::health, health);
-  get("/health_generate", Role::open, &StatusRoutes::health, health);
+  get("/health", Role::health, &StatusRoutes::health, health, Doors::every);
+  get("/health_generate", Role::health, &StatusRoutes::health, health, Doors::every);
   const RouteAbout ping{"Whether the engine is running, as a status without a body.", nullptr, {{"", nullptr}}, {503}};
-  get("/ping", Role::open, &StatusRoutes::ping, ping);
-  routes.push_back({"POST", "/ping", Role::open, [&status](const Handed& exchange) { status.ping(exchange); }, ping});
-  get("/metrics", Role::open, &StatusRoutes::metrics, {"Metrics in Prometheus' text format.", nullptr, {text_answer()}, {}});
+  get("/ping", Role::health, &StatusRoutes::ping, ping, Doors::every);
+  routes.push_back({"POST", "/ping", Role::health, [&status](const Handed& exchange) { status.ping(exchange); }, ping, Doors::every});
+  get("/", Role::health, &StatusRoutes::root,
+      {"Which server this is, and where its API begins.", nullptr, {json_answer(object_with({{"server", "string"}}))}, {}}, Doors::every);
+  get("/metrics", Role::open, &StatusRoutes::metrics, {"Metrics in Prometheus' text format.", nullptr, {text_answer()}, {}}, Doors::every);
   get("/load", Role::user, &StatusRoutes::load,
-      {"Requests for generation that are not answered yet.", nullptr, {json_answer(object_with({{"server_load", "integer"}}))}, {}});
+      {"Requests for generation that are not answered yet.", nullptr, {json_answer(object_with({{"server_load", "integer"}}))}, {}},
+      Doors::every);
   get("/version", Role::open, &StatusRoutes::version,
-      {"The server's version.", nullptr, {json_answer(object_with({{"version", "string"}}))}, {}});
+      {"The server's version.", nullptr, {json_answer(object_with({{"version", "string"}}))}, {}}, Doors::every);
 }
 
 void add_info(std::vector<Route>& routes, InfoRoutes& info) {

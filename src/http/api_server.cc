@@ -110,6 +110,7 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
   const std::vector<std::string>& names = options.model_names.all;
   Result<std::unique_ptr<Api>> created = Api::create({std::move(runtime_options), names, options.chat_template_file}, post);
   if (!created) return forward_error(created);
+  if (Status origins = Cors::check(options.http.cors); !origins) return forward_error(origins);
   Api& api = **created;
   Runtime& runtime = api.runtime();
   if (api.text().chat_refusal()) log_warning("chats are refused: {}", api.text().chat_refusal()->message);

@@ -17,6 +17,7 @@ namespace slora {
 struct Ready {
   std::string url;  // that clients use
   bool serves_chats = false;
+  std::optional<std::string> health_url;
 };
 
 struct ApiServerOptions {
@@ -32,7 +33,8 @@ struct ApiServerOptions {
 };
 
 // Serves a model until a signal ends it: listens, loads, answers, drains. Returns 0 when all requests finished, 1 when the drain time or a
-// second signal cut some off; an error when it could not start. The calling thread is the I/O thread.
+// second signal cut some off; an error when it could not start. Ends the process when the engine fails, or hangs and the options say so,
+// and when destructors wait for longer than a few seconds after a signal. The calling thread is the I/O thread.
 [[nodiscard]] Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runtime_options);
 
 }  // namespace slora

@@ -1,22 +1,15 @@
 #include "http/connection.h"
 
-#include <boost/asio/awaitable.hpp>
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/redirect_error.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/write.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/string_body.hpp>
 #include <exception>
 #include <memory>
 #include <string>
 
 #include "base/log.h"
-#include "http/body_decoder.h"
-#include "http/exchange.h"
-#include "http/responses.h"
+#include "http/http_connection.h"
 
 namespace slora {
 
@@ -32,90 +25,6 @@ struct Detach {
   ~Detach() { exchange.detach(); }
 };
 
-// One client. Owned by its own coroutine; I/O thread.
-class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
- public:
-  HttpConnection(tcp::socket socket, HttpConnections& shared)
-      : shared_(shared),
-        keyless_client_{kKeylessClient + shared.accepted_count++},
-        socket_(std::move(socket)),
-        wake_(socket_.get_executor()) {
-    shared_.all.insert(this);
-  }
-  ~HttpConnection() { shared_.all.erase(this); }
-  HttpConnection(const HttpConnection&) = delete;
-  HttpConnection& operator=(const HttpConnection&) = delete;
-
-  // `self` lives in the coroutine's frame, which begins to run later.
-  asio::awaitable<void> serve(std::shared_ptr<HttpConnection> self);
-
-  void enforce_deadline(TimePoint now) {
-    if (now < deadline_) return;
-    timed_out_ = true;
-    cancel();
-  }
-  void close_if_idle() {
-    if (idle_) cancel();
-  }
-
- private:
-  using Parser = http::request_parser<http::string_body>;
-  static constexpr std::uint64_t kKeylessClient = std::uint64_t{1} << 32;  // the ids of tenants are below
-  static constexpr std::size_t kReadBytes = 16 << 10;
-  static constexpr std::size_t kWriteBytes = 64 << 10;
-  static constexpr std::size_t kReadAheadBytesMax = 64 << 10;
-
-  static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
-
-  static constexpr std::chrono::seconds kFirstProbePause{1};
-  static constexpr std::chrono::seconds kProbePauseMax{256};  // so that one request has five at most: clients bound how many they skip
-
-  // Error code when the client has left and nobody can be answered.
-  static constexpr const char* kClosed = "closed";
-
-  asio::awaitable<ConnectionUse> serve_request();
-  asio::awaitable<Status> read_head();
-  asio::awaitable<Status> read_body(const Parser& parser, BodyDecoder& decoder, BodyReservation& reservation);
-  asio::awaitable<Status> read_more();
-  asio::awaitable<Status> write(std::string bytes);
-  asio::awaitable<ConnectionUse> refuse(Error error, ConnectionUse use);
-  asio::awaitable<ConnectionUse> answer(HttpExchange& exchange);
-  asio::awaitable<void> linger();
-
-  Result<const Route*> find_route(const Parser& parser);
-  static std::string rest_of_path(const Parser& parser, const Route& route);
-  void watch_client(std::weak_ptr<HttpExchange> watched);
-  void watch_for_reset(const std::shared_ptr<HttpExchange>& exchange);
-  void let_within(std::chrono::steady_clock::duration time) { deadline_ = std::chrono::steady_clock::now() + time; }
-  void cancel() {
-    SystemError ignored;
-    socket_.cancel(ignored);
-  }
-  [[nodiscard]] Error too_large() const {
-    return {"request_too_large", fmt::format("The request's body is longer than {} bytes.", shared_.limits.body_bytes_max), {}};
-  }
-  [[nodiscard]] static Error bodies_full() {
-    return {"queue_full", "The server holds as many request bodies as it may; try again soon.", {}};
-  }
-  [[nodiscard]] std::string_view buffered() const { return {static_cast<const char*>(buffer_.data().data()), buffer_.size()}; }
-
-  [[nodiscard]] ClientId client() const { return caller_.tenant == TenantId{} ? keyless_client_ : ClientId{caller_.tenant.value}; }
-
-  HttpConnections& shared_;
-  const ClientId keyless_client_;  // of this connection
-  tcp::socket socket_;
-  asio::steady_timer wake_;  // cancelled to wake the coroutine when the exchange has bytes to write
-  boost::beast::flat_buffer buffer_;
-  TimePoint deadline_ = TimePoint::max();
-  bool timed_out_ = false;
-  bool idle_ = false;     // waiting for a request's first byte
-  bool is_head_ = false;  // the request's method, once it is known
-  bool is_http_1_1_ = false;
-  TimePoint probe_at_ = TimePoint::max();  // when a client that sends nothing more is next asked whether it is there
-  std::chrono::seconds probe_pause_ = kFirstProbePause;
-  Caller caller_;  // who sent it, once it is known
-};
-
 asio::awaitable<void> HttpConnection::serve([[maybe_unused]] std::shared_ptr<HttpConnection> self) {
   SystemError ignored;
   socket_.set_option(tcp::no_delay(true), ignored);
@@ -128,9 +37,12 @@ asio::awaitable<void> HttpConnection::serve([[maybe_unused]] std::shared_ptr<Htt
 
 asio::awaitable<ConnectionUse> HttpConnection::serve_request() {
   is_head_ = false;
+  answer_headers_.clear();
   probe_at_ = TimePoint::max();
   probe_pause_ = kFirstProbePause;
+  begin_idle();
   const Status head = co_await read_head();
+  end_idle();
   if (!head) co_return co_await refuse(head.error(), ConnectionUse::close);
 
   Parser parser;
@@ -149,11 +61,12 @@ asio::awaitable<ConnectionUse> HttpConnection::serve_request() {
   is_head_ = parser.get().method() == http::verb::head;
   is_http_1_1_ = parser.get().version() == 11;
   const ConnectionUse use = parser.get().keep_alive() ? ConnectionUse::keep_alive : ConnectionUse::close;
-  const Result<const Route*> route = find_route(parser);
-  if (!route) {
-    const bool has_body = parser.chunked() || parser.content_length().value_or(0) > 0;
-    co_return co_await refuse(route.error(), has_body ? ConnectionUse::close : use);
-  }
+  answer_headers_ = shared_.cors.answer_headers(header(parser, http::field::origin));
+  const bool has_body = parser.chunked() || parser.content_length().value_or(0) > 0;
+  if (is_preflight(parser)) co_return co_await answer_preflight(parser, has_body ? ConnectionUse::close : use);
+  const Result<Admitted> admitted = admit(parser);
+  if (!admitted) co_return co_await refuse(admitted.error(), has_body ? ConnectionUse::close : use);
+  const Route& route = *admitted->route;
   std::unique_ptr<BodyReservation> reservation = BodyReservation::try_take(shared_, parser.content_length().value_or(0));
   if (!reservation) co_return co_await refuse(bodies_full(), ConnectionUse::close);
   BodyDecoder decoder =
@@ -161,20 +74,16 @@ asio::awaitable<ConnectionUse> HttpConnection::serve_request() {
   const Status body = co_await read_body(parser, decoder, *reservation);
   if (!body) co_return co_await refuse(body.error(), ConnectionUse::close);
 
-  const auto field = [&](http::field name) {
-    const auto value = parser.get()[name];
-    return std::string(value.data(), value.size());
-  };
-  const auto request_id = parser.get()["x-request-id"];
-  HttpRequest request{.method = std::string((*route)->method),
-                      .path = std::string((*route)->path),
-                      .path_rest = rest_of_path(parser, **route),
-                      .content_type = field(http::field::content_type),
-                      .request_id = clean_request_id({request_id.data(), request_id.size()}),
+  HttpRequest request{.method = std::string(route.method),
+                      .path = std::string(route.path),
+                      .path_rest = rest_of_path(parser, route),
+                      .content_type = std::string(header(parser, http::field::content_type)),
+                      .request_id = clean_request_id(header(parser, "x-request-id")),
                       .body = std::move(decoder.body()),
-                      .tenant = caller_.tenant,
-                      .client = client(),
-                      .access = caller_.access};
+                      .tenant = admitted->caller.tenant,
+                      .client = client_of(admitted->caller),
+                      .access = admitted->caller.access,
+                      .is_trusted = admitted->is_trusted};
   const BodyForm stream_form = is_http_1_1_ ? BodyForm::chunked : BodyForm::until_close;
   const BodyForm form = is_head_ ? BodyForm::left_out : stream_form;
   // Shared with the handler: either may release it first.
@@ -182,8 +91,9 @@ asio::awaitable<ConnectionUse> HttpConnection::serve_request() {
       std::make_shared<HttpExchange>(std::move(request), std::move(reservation), form, shared_, [this] { wake_.cancel(); });
   const Detach detach{*exchange};
   exchange->set_use(use);
+  exchange->set_headers(std::move(answer_headers_));
   watch_client(exchange);
-  (*route)->handler(exchange);
+  route.handler(exchange);
   co_return co_await answer(*exchange);
 }
 
@@ -199,14 +109,13 @@ asio::awaitable<Status> HttpConnection::read_head() {
     if (end) co_return check_request_head(buffered().substr(0, *end), shared_.limits);
     const Status more = co_await read_more();
     if (!more) co_return more;
+    if (head_begun_ == TimePoint::min()) head_begun_ = std::chrono::steady_clock::now();
     if (std::exchange(idle_, false)) let_within(shared_.limits.head_time);
   }
 }
 
 asio::awaitable<Status> HttpConnection::read_body(const Parser& parser, BodyDecoder& decoder, BodyReservation& reservation) {
-  const auto expectation = parser.get()[http::field::expect];
-  const bool waits = equal_ignoring_case({expectation.data(), expectation.size()}, "100-continue");
-  if (waits && buffer_.size() == 0) {
+  if (equal_ignoring_case(header(parser, http::field::expect), "100-continue") && buffer_.size() == 0) {
     const Status written = co_await write(std::string(kContinue));
     if (!written) co_return written;
   }
@@ -241,130 +150,24 @@ asio::awaitable<Status> HttpConnection::read_more() {
   co_return Status{};
 }
 
-asio::awaitable<Status> HttpConnection::write(std::string bytes) {
-  SystemError failure;
-  for (std::string_view rest = bytes; !rest.empty() && !failure;) {  // the deadline is per piece, whatever the size of the whole
-    let_within(shared_.limits.write_stall_time);
-    const std::string_view piece = rest.substr(0, kWriteBytes);
-    co_await asio::async_write(socket_, asio::buffer(piece), asio::redirect_error(asio::use_awaitable, failure));
-    rest.remove_prefix(piece.size());
-  }
-  deadline_ = TimePoint::max();
-  if (failure) co_return error(kClosed, "closed");
-  co_return Status{};
-}
-
-asio::awaitable<ConnectionUse> HttpConnection::refuse(Error error, ConnectionUse use) {
-  if (error.code == kClosed) co_return ConnectionUse::close;
-  const std::string methods = error.code == "method_not_allowed" ? std::exchange(error.param, {}) : std::string();
-  HttpResponse response = error_response(error);
-  if (!methods.empty()) response.headers.emplace_back("Allow", methods);
-  if (shared_.on_response) shared_.on_response("", response.status);
-  if (shared_.draining) use = ConnectionUse::close;
-  std::string bytes = format_response_head({response, {}, is_head_ ? BodyForm::left_out : BodyForm::sized, use});
-  if (!is_head_) bytes += response.body;
-  const Status written = co_await write(std::move(bytes));
-  co_return written ? use : ConnectionUse::close;
-}
-
-Result<const Route*> HttpConnection::find_route(const Parser& parser) {
+Result<Admitted> HttpConnection::admit(const Parser& parser) {
   const auto& head = parser.get();
-  Result<const Route*> route = shared_.routes->find({head.method_string().data(), head.method_string().size()},
-                                                    path_of({head.target().data(), head.target().size()}));
-  if (!route) return route;
-  const auto authorization = head[http::field::authorization];
-  const auto host = head[http::field::host];
-  Result<Caller> caller = shared_.keys->admit((*route)->role, {authorization.data(), authorization.size()}, {host.data(), host.size()});
-  if (!caller) return forward_error(caller);
-  caller_ = std::move(*caller);
-  return route;
+  const GateHead parts{.method = {head.method_string().data(), head.method_string().size()},
+                       .target = {head.target().data(), head.target().size()},
+                       .authorization = header(parser, http::field::authorization),
+                       .host = header(parser, http::field::host),
+                       .origin = header(parser, http::field::origin)};
+  const Result<Admitted> admitted = admit_request(shared_, parts);
+  if (!admitted) return admitted;
+  if (is_reserved_ && admitted->route->doors != Doors::every) {
+    return error("connections_full", "All connections of the server are in use; try again soon.");
+  }
+  return admitted;
 }
 
 std::string HttpConnection::rest_of_path(const Parser& parser, const Route& route) {
   const auto target = parser.get().target();
   return std::string(path_of({target.data(), target.size()}).substr(route.fixed_path().size()));
-}
-
-// Writes what the exchange holds until it is over.
-asio::awaitable<ConnectionUse> HttpConnection::answer(HttpExchange& exchange) {
-  ++shared_.exchange_count;
-  deadline_ = TimePoint::max();
-  ConnectionUse next = ConnectionUse::close;
-  for (;;) {
-    if (exchange.overflowed() || exchange.phase() == HttpExchange::Phase::gone) break;
-    if (std::string unsent = exchange.take_unsent(); !unsent.empty()) {
-      const Status written = co_await write(std::move(unsent));
-      if (!written) break;
-      continue;
-    }
-    if (exchange.is_over()) {
-      const bool is_whole = exchange.phase() == HttpExchange::Phase::complete;
-      next = is_whole ? exchange.use() : ConnectionUse::close;
-      break;
-    }
-    SystemError woken;
-    wake_.expires_at(probe_at_);
-    co_await wake_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
-    if (woken || exchange.phase() != HttpExchange::Phase::waiting) continue;
-    const Status asked = co_await write(std::string(kContinue));
-    if (!asked) break;
-    probe_at_ = probe_pause_ < kProbePauseMax ? std::chrono::steady_clock::now() + probe_pause_ : TimePoint::max();
-    probe_pause_ *= 4;
-  }
-  exchange.leave();
-  cancel();  // watch_client()
-  --shared_.exchange_count;
-  co_return next;
-}
-
-// Detects a client that closes the connection while its answer is being computed. Bytes of its next request are buffered up to a bound;
-// beyond that, a disconnect is detected by the next write.
-void HttpConnection::watch_client(std::weak_ptr<HttpExchange> watched) {
-  socket_.async_wait(tcp::socket::wait_read, [self = shared_from_this(), watched = std::move(watched)](const SystemError& cancelled) {
-    const std::shared_ptr<HttpExchange> exchange = watched.lock();
-    if (cancelled || !exchange || exchange->is_over()) return;
-    SystemError failure;
-    const std::size_t bytes = self->socket_.read_some(self->buffer_.prepare(kReadBytes), failure);
-    self->buffer_.commit(bytes);
-    const bool may_read_on = self->is_http_1_1_ || exchange->phase() == HttpExchange::Phase::streaming;
-    if (failure == asio::error::eof && may_read_on) {
-      self->watch_for_reset(exchange);
-    } else if (failure && failure != asio::error::would_block) {
-      exchange->leave();
-      self->wake_.cancel();
-      self->cancel();
-    } else if (self->buffer_.size() < kReadAheadBytesMax) {
-      self->watch_client(exchange);
-    }
-  });
-}
-
-// The client sends nothing more: it has ended its side and waits for the answer, or it has closed the connection. Which of them shows when
-// bytes are sent: a closed socket answers them with a reset. Until the answer begins that is an interim response, which HTTP/1.1 clients
-// skip.
-void HttpConnection::watch_for_reset(const std::shared_ptr<HttpExchange>& exchange) {
-  const auto leave = [self = shared_from_this(), watched = std::weak_ptr(exchange)](const SystemError& cancelled) {
-    const std::shared_ptr<HttpExchange> left = watched.lock();
-    if (cancelled || !left || left->is_over()) return;
-    left->leave();
-    self->wake_.cancel();
-    self->cancel();
-  };
-  socket_.async_wait(tcp::socket::wait_error, leave);
-  probe_at_ = std::chrono::steady_clock::now();
-  wake_.cancel();
-}
-
-// Lets the client read the answer: closing with input unread would reset the connection and could discard what was sent.
-asio::awaitable<void> HttpConnection::linger() {
-  SystemError failure;
-  socket_.shutdown(tcp::socket::shutdown_send, failure);
-  let_within(std::chrono::seconds(2));
-  std::string scratch(kReadBytes, '\0');
-  while (!failure) {
-    co_await socket_.async_read_some(asio::buffer(scratch), asio::redirect_error(asio::use_awaitable, failure));
-  }
-  deadline_ = TimePoint::max();
 }
 
 void start_connection(asio::io_context& io, tcp::socket socket, HttpConnections& shared) {
@@ -380,6 +183,13 @@ void start_connection(asio::io_context& io, tcp::socket socket, HttpConnections&
 
 void enforce_deadlines(const HttpConnections& shared, TimePoint now) {
   for (HttpConnection* connection : shared.all) connection->enforce_deadline(now);
+}
+
+bool close_oldest_idle(HttpConnections& shared, TimePoint now) {
+  const auto oldest = std::ranges::find_if(shared.idle, [&](const HttpConnection* connection) { return connection->may_be_closed(now); });
+  if (oldest == shared.idle.end()) return false;
+  (*oldest)->close_now();
+  return true;
 }
 
 void close_idle_connections(const HttpConnections& shared) {

@@ -3,11 +3,14 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
+#include <list>
 #include <string_view>
 #include <unordered_set>
 #include <utility>  // Boost 1.74's coroutines use std::exchange without it
 
+#include "http/cors.h"
 #include "http/key_ring.h"
 #include "http/limits.h"
 #include "http/routes.h"
@@ -16,16 +19,24 @@ namespace slora {
 
 class HttpConnection;
 
+// Which port connections come to.
+enum class Door : std::uint8_t { main, health };
+
 // What the connections of one server share. Owned by the server; I/O thread.
 struct HttpConnections {
-  explicit HttpConnections(const HttpLimits& given) : limits(given) {}
+  HttpConnections(Door given_door, const HttpLimits& given_limits, Cors given_cors)
+      : door(given_door), limits(given_limits), cors(std::move(given_cors)) {}
 
+  const Door door;
   const HttpLimits limits;
+  const Cors cors;
   const RouteTable* routes = nullptr;
   const KeyRing* keys = nullptr;
   std::function<void(std::string_view path, int status)> on_response;
+  std::function<int()> retry_seconds;  // for Retry-After; empty: 1
 
-  std::unordered_set<HttpConnection*> all;  // each adds and removes itself
+  std::unordered_set<HttpConnection*> all;  // each adds and removes itself, as in the list below
+  std::list<HttpConnection*> idle;          // those that wait for a request or for its head, or that are being closed; by since when
   std::size_t exchange_count = 0;
   std::size_t bodies_bytes = 0;
   std::uint64_t accepted_count = 0;
@@ -36,6 +47,9 @@ struct HttpConnections {
 void start_connection(boost::asio::io_context& io, boost::asio::ip::tcp::socket socket, HttpConnections& shared);
 // Ends connections whose deadline has passed. Called several times a second.
 void enforce_deadlines(const HttpConnections& shared, std::chrono::steady_clock::time_point now);
+// Closes the connection that has been idle for longest, to make space for another; false where none is. Those that began to send a head
+// within the last second are not idle.
+[[nodiscard]] bool close_oldest_idle(HttpConnections& shared, std::chrono::steady_clock::time_point now);
 // Closes the connections that wait for a request.
 void close_idle_connections(const HttpConnections& shared);
 

@@ -15,6 +15,11 @@ bool BodyReservation::try_grow_to(std::size_t bytes) {
   return true;
 }
 
+void add_retry_after(HttpResponse& response, const HttpConnections& shared) {
+  if (response.status != 429 && response.status != 503) return;
+  response.headers.emplace_back("Retry-After", std::to_string(shared.retry_seconds ? shared.retry_seconds() : 1));
+}
+
 HttpExchange::HttpExchange(HttpRequest request, std::unique_ptr<BodyReservation> reservation, BodyForm form, HttpConnections& shared,
                            std::function<void()> wake)
     : request_(std::move(request)), reservation_(std::move(reservation)), form_(form), shared_(shared), wake_(std::move(wake)) {}
@@ -22,6 +27,8 @@ HttpExchange::HttpExchange(HttpRequest request, std::unique_ptr<BodyReservation>
 void HttpExchange::respond(HttpResponse response) {
   if (phase_ != Phase::waiting) return;
   if (shared_.on_response) shared_.on_response(request_.path, response.status);
+  add_retry_after(response, shared_);
+  response.headers.insert(response.headers.end(), headers_.begin(), headers_.end());
   const bool is_left_out = form_ == BodyForm::left_out;
   unsent_ = format_response_head({response, request_.request_id, is_left_out ? form_ : BodyForm::sized, use()});
   if (!is_left_out) unsent_ += response.body;
@@ -35,6 +42,7 @@ void HttpExchange::begin_stream(std::string_view content_type) {
   HttpResponse head;
   head.content_type = content_type;
   head.headers = {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}};
+  head.headers.insert(head.headers.end(), headers_.begin(), headers_.end());
   unsent_ = format_response_head({head, request_.request_id, form_, use()});
   phase_ = Phase::streaming;
   wake();

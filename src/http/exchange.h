@@ -29,6 +29,9 @@ class BodyReservation {
   std::size_t bytes_;
 };
 
+// Says to a client that is refused for now when to try again.
+void add_retry_after(HttpResponse& response, const HttpConnections& shared);
+
 // The connection's side of an exchange: bytes that wait to be written, and how the answer ends.
 class HttpExchange final : public Exchange {
  public:
@@ -49,6 +52,8 @@ class HttpExchange final : public Exchange {
 
   // For the connection:
   void set_use(ConnectionUse use) { use_ = use; }
+  // That the answer has besides its own.
+  void set_headers(HttpHeaders headers) { headers_ = std::move(headers); }
   [[nodiscard]] ConnectionUse use() const;
   [[nodiscard]] Phase phase() const { return phase_; }
   [[nodiscard]] bool is_over() const { return phase_ != Phase::waiting && phase_ != Phase::streaming; }
@@ -70,6 +75,7 @@ class HttpExchange final : public Exchange {
   HttpConnections& shared_;
   std::function<void()> wake_;
   std::function<void()> gone_;
+  HttpHeaders headers_;
   ConnectionUse use_ = ConnectionUse::keep_alive;
   Phase phase_ = Phase::waiting;
   bool overflowed_ = false;

@@ -15,7 +15,7 @@ struct HttpExchangeTest : ::testing::Test {
                                           form, shared, [this] { ++wakes; });
   }
 
-  HttpConnections shared{HttpLimits{.bodies_bytes_max = 25, .unsent_bytes_max = 1000}};
+  HttpConnections shared{Door::main, HttpLimits{.bodies_bytes_max = 25, .unsent_bytes_max = 1000}, Cors{}};
   int wakes = 0;
 };
 
@@ -40,6 +40,28 @@ TEST_F(HttpExchangeTest, LeavesOutTheBodyButNotItsSize) {
   const std::string unsent = exchange->take_unsent();
   EXPECT_THAT(unsent, HasSubstr("Content-Length: 2\r\n"));
   EXPECT_THAT(unsent, EndsWith("\r\n\r\n"));
+}
+
+TEST_F(HttpExchangeTest, SaysWhenToTryAgain) {
+  HttpResponse refusal;
+  refusal.status = 503;
+  const auto early = make();
+  early->respond(refusal);
+  EXPECT_THAT(early->take_unsent(), HasSubstr("Retry-After: 1\r\n")) << "nothing is known yet";
+  shared.retry_seconds = [] { return 42; };
+  refusal.status = 429;
+  const auto later = make();
+  later->respond(refusal);
+  EXPECT_THAT(later->take_unsent(), HasSubstr("Retry-After: 42\r\n"));
+}
+
+TEST_F(HttpExchangeTest, HasTheHeadersOfTheConnectionOnWholeAnswersAndStreams) {
+  const auto whole = make(), stream = make();
+  for (HttpExchange* exchange : {whole.get(), stream.get()}) exchange->set_headers({{"Access-Control-Allow-Origin", "*"}});
+  whole->respond({});
+  EXPECT_THAT(whole->take_unsent(), HasSubstr("Access-Control-Allow-Origin: *\r\n"));
+  stream->begin_stream("text/event-stream");
+  EXPECT_THAT(stream->take_unsent(), HasSubstr("Access-Control-Allow-Origin: *\r\n"));
 }
 
 TEST_F(HttpExchangeTest, StreamsInChunksAndEndsThem) {

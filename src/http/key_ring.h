@@ -32,9 +32,8 @@ class KeyRing {
   [[nodiscard]] static Result<std::unique_ptr<KeyRing>> create(KeyOptions options);
 
   // As ApiKeys::admit.
-  [[nodiscard]] Result<Caller> admit(Role role, std::string_view authorization, std::string_view host_header) const {
-    return keys_.admit(role, authorization, host_header);
-  }
+  [[nodiscard]] Result<Caller> admit(Role role, std::string_view authorization) const { return keys_.admit(role, authorization); }
+  [[nodiscard]] KeyNeed need() const { return keys_.need(); }
 
   // Looks at the file from now on. `post` and `post_after` run work on the I/O thread; the latter after a delay.
   void watch(AnswerPool::Post post, PostAfter post_after);

@@ -25,7 +25,7 @@ class KeyRingWithFile : public ::testing::Test {
  protected:
   void write(const std::string& text) const { std::ofstream(path()) << text; }
   [[nodiscard]] std::filesystem::path path() const { return std::filesystem::path(folder_.path()) / "keys.json"; }
-  static Result<Caller> admit(const KeyRing& ring, const std::string& key) { return ring.admit(Role::user, "Bearer " + key, "localhost"); }
+  static Result<Caller> admit(const KeyRing& ring, const std::string& key) { return ring.admit(Role::user, "Bearer " + key); }
 
  private:
   TemporaryFolder folder_;
@@ -67,8 +67,8 @@ TEST_F(KeyRingWithFile, NeedsKeysEvenWhenTheFileHasNone) {
   write(file_of(""));
   const Result<std::unique_ptr<KeyRing>> ring = KeyRing::create({.user_keys = {}, .admin_keys = {}, .file = path()});
   ASSERT_TRUE(ring);
-  EXPECT_FALSE((*ring)->admit(Role::user, "", "localhost"));
-  EXPECT_TRUE((*ring)->admit(Role::open, "", "localhost"));
+  EXPECT_FALSE((*ring)->admit(Role::user, ""));
+  EXPECT_TRUE((*ring)->admit(Role::open, ""));
 }
 
 TEST_F(KeyRingWithFile, IsRefusedAtTheStartWithAFileThatCannotBeUsed) {

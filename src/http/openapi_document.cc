@@ -19,7 +19,7 @@ constexpr std::array kAnyRequest = {400, 408, 413, 414, 429, 431};
 constexpr std::array kStatusTexts = {
     StatusText{400, "The request is not what this path takes; param names the field, message says expected and found."},
     StatusText{401, "The request brings no key of this server."},
-    StatusText{403, "The key, or the path that the body names, is not permitted here."},
+    StatusText{403, "The key, the web page that asks, or the path that the body names, is not permitted here."},
     StatusText{404, "There is no model, adapter or folder of this name."},
     StatusText{408, "The request came too slowly."},
     StatusText{413, "The body is too long."},
@@ -51,8 +51,8 @@ std::set<int> refusals_of(const Route& route) {
   std::set<int> statuses(kAnyRequest.begin(), kAnyRequest.end());
   statuses.insert(route.about.refusals.begin(), route.about.refusals.end());
   if (route.about.body) statuses.insert(415);
-  if (route.role != Role::open) statuses.insert(401);
-  if (route.role == Role::admin) statuses.insert(403);
+  if (needs_key(route.role)) statuses.insert(401);
+  if (route.role != Role::health) statuses.insert(403);
   return statuses;
 }
 
@@ -87,7 +87,7 @@ Json operation_of(const Route& route) {
   if (route.about.body)
     operation["requestBody"] = {{"required", true}, {"content", {{"application/json", {{"schema", *route.about.body}}}}}};
   // A server without keys takes requests without one.
-  if (route.role != Role::open) operation["security"] = Json::array({{{"key", Json::array()}}, Json::object()});
+  if (needs_key(route.role)) operation["security"] = Json::array({{{"key", Json::array()}}, Json::object()});
   operation["responses"] = answers_of(route);
   return operation;
 }

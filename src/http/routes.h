@@ -1,4 +1,5 @@
 #pragma once
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -24,6 +25,9 @@ struct RouteAbout {
   std::vector<int> refusals;    // statuses in addition to those that its role and its body imply
 };
 
+// Where a route is served: on the server's port, or on every port, the one for health checks included.
+enum class Doors : std::uint8_t { main, every };
+
 // One route: who may call it, and its handler.
 struct Route {
   std::string_view method;
@@ -32,6 +36,7 @@ struct Route {
   Role role;  // has no default: a route without one does not compile
   std::function<void(std::shared_ptr<Exchange>)> handler;
   RouteAbout about = {};
+  Doors doors = Doors::main;
 
   // The path up to its part in braces.
   [[nodiscard]] std::string_view fixed_path() const { return path.substr(0, path.find('{')); }

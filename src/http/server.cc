@@ -1,5 +1,6 @@
 #include "http/server.h"
 
+#include <algorithm>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -19,39 +20,73 @@ namespace slora {
 namespace asio = boost::asio;
 using asio::ip::tcp;
 
-struct HttpServer::State {
-  explicit State(const HttpServerOptions& options) : shared(options.limits) {}
+namespace {
 
-  asio::awaitable<void> accept();
+constexpr std::size_t kHealthConnectionsMax = 64;
+
+HttpLimits limits_of_health(HttpLimits limits) {
+  limits.connections_max = std::min(kHealthConnectionsMax, limits.connections_max);
+  limits.connections_reserved = 0;
+  return limits;
+}
+
+// `options`: of the command line, which the error names.
+Status listen_on(tcp::acceptor& acceptor, const std::string& host, std::uint16_t port, std::string_view options) {
+  boost::system::error_code failure;
+  const asio::ip::address address = asio::ip::make_address(host == "localhost" ? "127.0.0.1" : host, failure);
+  if (failure) {
+    return error("bad_host", "{}host {}: expected an address of this machine, such as 127.0.0.1 or 0.0.0.0", options, host);
+  }
+  const tcp::endpoint endpoint(address, port);
+  acceptor.open(endpoint.protocol(), failure);
+  if (!failure) acceptor.set_option(tcp::acceptor::reuse_address(true), failure);
+  if (!failure) acceptor.bind(endpoint, failure);
+  if (!failure) acceptor.listen(asio::socket_base::max_listen_connections, failure);
+  if (!failure) return {};
+  return error("bad_address", "can't listen on {} port {}: {}. Choose another with {}port (0 takes any that is free).", host, port,
+               failure.message(), options);
+}
+
+}  // namespace
+
+struct HttpServer::State {
+  explicit State(const HttpServerOptions& options)
+      : main(Door::main, options.limits, Cors(options.cors)), health(Door::health, limits_of_health(options.limits), Cors(options.cors)) {}
+
+  asio::awaitable<void> accept(tcp::acceptor& acceptor, HttpConnections& shared);
   void watch_deadlines();
   void wait_for_signal(const std::function<void()>& on_signal);
 
-  HttpConnections shared;  // outlives what runs in `io`
+  HttpConnections main, health;  // they outlive what runs in `io`
   asio::io_context io{1};
-  tcp::acceptor acceptor{io};
+  tcp::acceptor main_acceptor{io}, health_acceptor{io};
   asio::signal_set signals{io};
   asio::steady_timer tick{io};
 };
 
-// When descriptors run out or the limit of connections is reached, clients wait in the kernel's queue and the loop pauses.
-asio::awaitable<void> HttpServer::State::accept() {
+// Idle connections make space for new ones, when descriptors run out too. If none is idle, clients wait in the kernel's queue and the loop
+// pauses.
+asio::awaitable<void> HttpServer::State::accept(tcp::acceptor& acceptor, HttpConnections& shared) {
   constexpr std::chrono::milliseconds pause(50);
   asio::steady_timer timer(io);
   bool complained = false;
   for (;;) {
     boost::system::error_code failure;
-    if (shared.all.size() < shared.limits.connections_max) {
+    if (shared.all.size() < shared.limits.connections_max + shared.limits.connections_reserved) {
       tcp::socket socket = co_await acceptor.async_accept(asio::redirect_error(asio::use_awaitable, failure));
       if (failure == asio::error::operation_aborted) co_return;
       if (!failure) {
         complained = false;
+        if (shared.all.size() >= shared.limits.connections_max) (void)close_oldest_idle(shared, std::chrono::steady_clock::now());
         start_connection(io, std::move(socket), shared);
         continue;
       }
+      if (failure == asio::error::no_descriptors && close_oldest_idle(shared, std::chrono::steady_clock::now())) continue;
       if (failure != asio::error::connection_aborted && !std::exchange(complained, true)) {
         log_warning("can't accept connections for now: {}", failure.message());
       }
     }
+    if (shared.all.size() >= shared.limits.connections_max && close_oldest_idle(shared, std::chrono::steady_clock::now())) continue;
     timer.expires_after(pause);
     co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, failure));
   }
@@ -62,7 +97,7 @@ void HttpServer::State::watch_deadlines() {
   tick.expires_after(std::chrono::milliseconds(250));
   tick.async_wait([this](const boost::system::error_code& failure) {
     if (failure) return;
-    enforce_deadlines(shared, std::chrono::steady_clock::now());
+    for (const HttpConnections* each : {&main, &health}) enforce_deadlines(*each, std::chrono::steady_clock::now());
     watch_deadlines();
   });
 }
@@ -80,26 +115,23 @@ HttpServer::~HttpServer() = default;
 
 Result<std::unique_ptr<HttpServer>> HttpServer::listen(const HttpServerOptions& options) {
   auto state = std::make_unique<State>(options);
-  boost::system::error_code failure;
-  const asio::ip::address address = asio::ip::make_address(options.host == "localhost" ? "127.0.0.1" : options.host, failure);
-  if (failure) return error("bad_host", "--host {}: expected an address of this machine, such as 127.0.0.1 or 0.0.0.0", options.host);
-
-  const tcp::endpoint endpoint(address, options.port);
-  tcp::acceptor& acceptor = state->acceptor;
-  acceptor.open(endpoint.protocol(), failure);
-  if (!failure) acceptor.set_option(tcp::acceptor::reuse_address(true), failure);
-  if (!failure) acceptor.bind(endpoint, failure);
-  if (!failure) acceptor.listen(asio::socket_base::max_listen_connections, failure);
-  if (failure) {
-    return error("bad_address", "can't listen on {} port {}: {}. Choose another with --port (0 takes any that is free).", options.host,
-                 options.port, failure.message());
+  if (Status listens = listen_on(state->main_acceptor, options.host, options.port, "--"); !listens) return forward_error(listens);
+  if (options.health) {
+    Status listens = listen_on(state->health_acceptor, options.health->host, options.health->port, "--health-");
+    if (!listens) return forward_error(listens);
   }
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(state)));
 }
 
 std::uint16_t HttpServer::port() const {
   boost::system::error_code ignored;
-  return state_->acceptor.local_endpoint(ignored).port();
+  return state_->main_acceptor.local_endpoint(ignored).port();
+}
+
+std::optional<std::uint16_t> HttpServer::health_port() const {
+  boost::system::error_code ignored;
+  if (!state_->health_acceptor.is_open()) return std::nullopt;
+  return state_->health_acceptor.local_endpoint(ignored).port();
 }
 
 void HttpServer::post(std::function<void()> work) { asio::post(state_->io, std::move(work)); }
@@ -111,26 +143,32 @@ void HttpServer::post_after(std::chrono::milliseconds delay, std::function<void(
   });
 }
 
-void HttpServer::run(const RouteTable& routes, const KeyRing& keys, OnResponse on_response, std::function<void()> on_signal) {
+void HttpServer::run(const HttpServices& services) {
   std::signal(SIGPIPE, SIG_IGN);
-  state_->shared.routes = &routes;
-  state_->shared.keys = &keys;
-  state_->shared.on_response = std::move(on_response);
+  for (HttpConnections* each : {&state_->main, &state_->health}) {
+    each->routes = &services.routes;
+    each->keys = &services.keys;
+    each->on_response = services.on_response;
+    each->retry_seconds = services.retry_seconds;
+  }
   state_->signals.add(SIGTERM);
   state_->signals.add(SIGINT);
-  state_->wait_for_signal(on_signal);
+  state_->wait_for_signal(services.on_signal);
   state_->watch_deadlines();
-  asio::co_spawn(state_->io, state_->accept(), asio::detached);
+  asio::co_spawn(state_->io, state_->accept(state_->main_acceptor, state_->main), asio::detached);
+  if (health_port()) asio::co_spawn(state_->io, state_->accept(state_->health_acceptor, state_->health), asio::detached);
   state_->io.run();
 }
 
 void HttpServer::stop() { state_->io.stop(); }
 
 void HttpServer::begin_drain() {
-  state_->shared.draining = true;
-  close_idle_connections(state_->shared);
+  for (HttpConnections* each : {&state_->main, &state_->health}) {
+    each->draining = true;
+    close_idle_connections(*each);
+  }
 }
 
-std::size_t HttpServer::exchange_count() const { return state_->shared.exchange_count; }
+std::size_t HttpServer::exchange_count() const { return state_->main.exchange_count; }
 
 }  // namespace slora

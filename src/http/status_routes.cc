@@ -20,7 +20,11 @@ namespace {
 // The largest step takes half a minute on a slow machine: one that takes longer hangs.
 constexpr std::chrono::seconds kHeartbeatAgeMax(60);
 
-std::string joined(const std::vector<std::string>& names) { return fmt::format("{}", fmt::join(names, ",")); }
+// Those of the names that a caller may know.
+std::string joined(std::vector<std::string> names, const ModelAccess& access) {
+  std::erase_if(names, [&](const std::string& name) { return !access.allows(name); });
+  return fmt::format("{}", fmt::join(names, ","));
+}
 
 double unix_seconds() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
@@ -144,12 +148,15 @@ void StatusRoutes::metrics(const std::shared_ptr<Exchange>& exchange) const {
   const JobTable::AdapterUse use = jobs_.adapters_in_use();
   const EngineStats stats = runtime_.engine().stats();
   const AdapterCounts adapters = runtime_.adapters().counts();
-  // As in vLLM the value is a time: of several series a scraper uses the latest.
-  writer.family("vllm:lora_requests_info", "Adapters of the requests that run and wait, and when that was so.", MetricKind::gauge);
-  writer.sample({{"max_lora", std::to_string(adapters.registered)},
-                 {"running_lora_adapters", joined(use.running)},
-                 {"waiting_lora_adapters", joined(use.waiting)}},
-                unix_seconds());
+  if (exchange->request().is_trusted) {
+    const ModelAccess& access = *exchange->request().access;
+    // As in vLLM the value is a time: of several series a scraper uses the latest.
+    writer.family("vllm:lora_requests_info", "Adapters of the requests that run and wait, and when that was so.", MetricKind::gauge);
+    writer.sample({{"max_lora", std::to_string(adapters.registered)},
+                   {"running_lora_adapters", joined(use.running, access)},
+                   {"waiting_lora_adapters", joined(use.waiting, access)}},
+                  unix_seconds());
+  }
   write_gauge(writer, "slora_adapters_registered", "Adapters that have a name.", adapters.registered);
   write_gauge(writer, "slora_adapters_refused", "Of these, those that can't be served.", adapters.refused);
   write_gauge(writer, "slora_adapters_resident", "Adapters whose image is in the pool.", stats.adapters_resident);
@@ -162,6 +169,10 @@ void StatusRoutes::metrics(const std::shared_ptr<Exchange>& exchange) const {
 
 void StatusRoutes::load(const std::shared_ptr<Exchange>& exchange) const {
   exchange->respond(json_response(fmt::format(R"({{"server_load":{}}})", request_count_())));
+}
+void StatusRoutes::root(const std::shared_ptr<Exchange>& exchange) const {
+  exchange->respond(json_response(R"({"server":"slora","version":")" SLORA_VERSION
+                                  R"(","api":"/v1","description":"/openapi.json","health":"/health","metrics":"/metrics"})"));
 }
 
 void StatusRoutes::version(const std::shared_ptr<Exchange>& exchange) const {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,9 +36,12 @@ class StatusRoutes {
   void health(const std::shared_ptr<Exchange>& exchange) const;
   // The same without a body.
   void ping(const std::shared_ptr<Exchange>& exchange) const;
+  // Without the names of adapters for those who may not see them.
   void metrics(const std::shared_ptr<Exchange>& exchange) const;
   void load(const std::shared_ptr<Exchange>& exchange) const;
   void version(const std::shared_ptr<Exchange>& exchange) const;
+  // For load balancers that ask for nothing else.
+  void root(const std::shared_ptr<Exchange>& exchange) const;
 
   void begin_drain() { draining_ = true; }
 

@@ -23,12 +23,15 @@ struct HttpRequest {
   TenantId tenant;                            // whose key it brought; the operator's where there are none
   ClientId client;                            // the tenant of its key, or its connection
   std::shared_ptr<const ModelAccess> access;  // of its key; never null
+  bool is_trusted = true;                     // may see names of adapters on routes that are open to anybody
 };
+
+using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
 
 struct HttpResponse {
   int status = 200;
   std::string content_type = "application/json";
-  std::vector<std::pair<std::string, std::string>> headers;
+  HttpHeaders headers;
   std::string body;
 };
 

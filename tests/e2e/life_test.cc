@@ -158,13 +158,93 @@ TEST(Life, KeysGuardEverythingButHealthAndMetrics) {
   EXPECT_EQ(post(server.port(), "/v1/completions", {{"prompt", "a"}, {"max_tokens", 1}}, {"Authorization: Bearer one"}).status, 200);
 }
 
+TEST(Life, KeepsConnectionsForHealthWhenAllAreInUse) {
+  std::vector<std::string> arguments = slow_arguments({"--health-port", "0", "--api-key", "one"});
+  const ServerProcess server(arguments, 64);  // 32 connections, and 4 in reserve
+  std::list<Connection> busy;
+  for (int i = 0; i < 32; ++i) {
+    busy.emplace_back(server.port());
+    busy.back().send("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer one\r\nContent-Length: 10\r\n\r\n");
+  }
+  Reply refused;
+  for (int i = 0; i < 100 && refused.status != 503; ++i) {
+    refused = get(server.port(), "/v1/models", {"Authorization: Bearer one"});
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_EQ(refused.json()["error"]["code"], "connections_full");
+  EXPECT_EQ(get(server.port(), "/health").status, 200);
+  EXPECT_EQ(get(server.health_port(), "/metrics").status, 200);
+}
+
+TEST(Life, TheHealthPortHasNoOtherRoutesAndNeedsNoKey) {
+  std::vector<std::string> arguments = demo_arguments();
+  arguments.insert(arguments.end(), {"--health-port", "0", "--api-key", "one"});
+  const ServerProcess server(arguments);
+  for (const char* path : {"/", "/health", "/ping", "/metrics", "/version", "/load"}) {
+    EXPECT_EQ(get(server.health_port(), path).status, 200) << path;
+  }
+  EXPECT_EQ(get(server.health_port(), "/v1/models", {"Authorization: Bearer one"}).status, 404);
+  EXPECT_THAT(get(server.health_port(), "/metrics").body, HasSubstr("vllm:lora_requests_info"));
+  EXPECT_THAT(get(server.port(), "/metrics").body, Not(HasSubstr("vllm:lora_requests_info"))) << "it names adapters";
+  EXPECT_THAT(get(server.port(), "/metrics", {"Authorization: Bearer one"}).body, HasSubstr("vllm:lora_requests_info"));
+}
+
+TEST(Life, PagesOfAllowedOriginsMayCall) {
+  std::vector<std::string> arguments = demo_arguments();
+  arguments.insert(arguments.end(), {"--allowed-origins", R"(["https://a.example", "http://localhost:3000"])", "--api-key", "one"});
+  const ServerProcess server(arguments);
+  const std::string origin = "Origin: http://localhost:3000", allowed = "access-control-allow-origin";
+  Connection browser(server.port());
+  browser.send_request("OPTIONS", "/v1/chat/completions", "",
+                       {origin, "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: authorization,content-type"});
+  const Reply preflight = browser.read_reply();
+  EXPECT_EQ(preflight.status, 200);
+  EXPECT_EQ(preflight.headers.at(allowed), "http://localhost:3000");
+  EXPECT_EQ(preflight.headers.at("access-control-allow-headers"), "authorization,content-type");
+  const std::vector<std::string> headers = {origin, "Authorization: Bearer one"};
+  for (const bool stream : {false, true}) {
+    const Reply reply = post(server.port(), "/v1/completions", {{"prompt", "a"}, {"max_tokens", 1}, {"stream", stream}}, headers);
+    EXPECT_EQ(reply.status, 200);
+    EXPECT_EQ(reply.headers.at(allowed), "http://localhost:3000");
+  }
+  for (const char* path : {"/v1/models", "/nothing"}) {
+    EXPECT_EQ(get(server.port(), path, {origin}).headers.at(allowed), "http://localhost:3000") << "errors too: " << path;
+  }
+  Connection other(server.port());
+  other.send_request("OPTIONS", "/v1/models", "", {"Origin: https://b.example", "Access-Control-Request-Method: GET"});
+  const Reply refused = other.read_reply();
+  EXPECT_EQ(refused.status, 403);
+  EXPECT_FALSE(refused.headers.contains(allowed));
+}
+
+TEST(Life, ARequestEndsWithItsTimeout) {
+  const ServerProcess server(slow_arguments());
+  for (const bool stream : {false, true}) {
+    Json body = long_stream_body();
+    body["stream"] = stream;
+    body["timeout"] = 0.3;
+    const auto begin = std::chrono::steady_clock::now();
+    const Reply reply = post(server.port(), "/v1/completions", body);
+    const auto took = std::chrono::steady_clock::now() - begin;
+    EXPECT_GE(took, std::chrono::milliseconds(290));
+    EXPECT_LE(took, std::chrono::milliseconds(600));
+    EXPECT_EQ(reply.status, stream ? 200 : 504);
+    EXPECT_EQ(reply.is_whole, !stream);
+    EXPECT_THAT(reply.body, HasSubstr(R"("code":"deadline_exceeded")"));
+    EXPECT_TRUE(becomes(server.port(), "vllm:num_requests_running", 0));
+  }
+  EXPECT_EQ(metric(server.port(), R"(slora_pool_pages{owner="sequence"})"), 0);
+}
+
 TEST(Life, RunsOutOfDescriptorsAndRecovers) {
   const ServerProcess server(demo_arguments(), 64);
   {
     std::list<Connection> many;
     for (int i = 0; i < 200; ++i) many.emplace_back(server.port());
-    many.front().send_request("GET", "/ping", "");
-    EXPECT_EQ(many.front().read_reply().status, 200) << "who is in is served";
+    many.back().send_request("GET", "/ping", "");
+    EXPECT_EQ(many.back().read_reply().status, 200) << "the oldest ones made space";
+    EXPECT_EQ(many.front().read_reply().status, 0) << "among them the first";
   }
   EXPECT_EQ(get(server.port(), "/ping").status, 200);
 }

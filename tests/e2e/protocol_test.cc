@@ -16,7 +16,7 @@ TEST(Protocol, CheapPathsAnswer) {
 }
 
 TEST(Protocol, PathsAreExact) {
-  for (const char* path : {"/", "/v1", "/v1/models/", "//v1/models", "/v1/../v1/models", "/v1%2fmodels", "/health%00"}) {
+  for (const char* path : {"/v1", "/v1/models/", "//v1/models", "/v1/../v1/models", "/v1%2fmodels", "/health%00"}) {
     EXPECT_EQ(get(demo_server().port(), path).status, 404) << path;
   }
   EXPECT_EQ(get(demo_server().port(), "/v1/models?limit=3").status, 200);
@@ -25,9 +25,31 @@ TEST(Protocol, PathsAreExact) {
   EXPECT_EQ(wrong.headers.at("allow"), "POST");
 }
 
+TEST(Protocol, TheRootAnswersALoadBalancer) {
+  const Reply root = get(demo_server().port(), "/");
+  EXPECT_EQ(root.status, 200);
+  EXPECT_EQ(root.json()["server"], "slora");
+  Connection connection(demo_server().port());
+  connection.send("HEAD / HTTP/1.1\r\nHost: 10.0.0.7\r\n\r\n");
+  EXPECT_THAT(connection.read_until("\r\n\r\n"), HasSubstr("200 OK"));
+}
+
+TEST(Protocol, AServerWithoutKeysIsForThisMachine) {
+  const auto status_of = [](const std::string& head) {
+    Connection connection(demo_server().port());
+    connection.send(head + "\r\n");
+    return connection.read_reply().status;
+  };
+  EXPECT_EQ(status_of("GET /v1/models HTTP/1.1\r\nHost: evil.example\r\n"), 403);
+  EXPECT_EQ(status_of("GET /metrics HTTP/1.1\r\nHost: evil.example\r\n"), 403);
+  EXPECT_EQ(status_of("GET /health HTTP/1.1\r\nHost: evil.example\r\n"), 200);
+  EXPECT_EQ(status_of("POST /flush_cache HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n"), 403);
+  EXPECT_EQ(status_of("OPTIONS /v1/models HTTP/1.1\r\nHost: localhost\r\nOrigin: http://a.example\r\n"), 405) << "no --allowed-origins";
+}
+
 TEST(Protocol, AConnectionServesManyRequests) {
   Connection connection(demo_server().port());
-  const std::string request = "GET /version HTTP/1.1\r\nHost: a\r\n\r\n";
+  const std::string request = "GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n";
   connection.send(request + request + request);  // pipelined
   for (int i = 0; i < 3; ++i) EXPECT_EQ(connection.read_reply().status, 200);
   connection.send_request("POST", "/v1/completions", R"({"prompt":"a","max_tokens":2,"stream":true})");
@@ -39,7 +61,7 @@ TEST(Protocol, AConnectionServesManyRequests) {
 TEST(Protocol, HeadIsAnsweredWithoutABody) {
   Connection connection(demo_server().port());
   for (const char* path : {"/version", "/nothing", "/v1/completions"}) {
-    connection.send("HEAD " + std::string(path) + " HTTP/1.1\r\nHost: a\r\n\r\nGET /version HTTP/1.1\r\nHost: a\r\n\r\n");
+    connection.send("HEAD " + std::string(path) + " HTTP/1.1\r\nHost: localhost\r\n\r\nGET /version HTTP/1.1\r\nHost: localhost\r\n\r\n");
     EXPECT_THAT(connection.read_until("\r\n\r\n"), HasSubstr("Content-Length: ")) << path;
     connection.drop_head();
     const Reply next = connection.read_reply();
@@ -68,12 +90,12 @@ TEST(Protocol, EchoesTheRequestIdWithoutTrustingIt) {
 }
 
 TEST(Protocol, RefusesWhatCouldSmuggleARequest) {
-  const std::string hidden = "GET /version HTTP/1.1\r\nHost: a\r\n\r\n";
+  const std::string hidden = "GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n";
   for (const std::string fields :
        {"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "Content-Length: 5\r\nContent-Length: 6\r\n", "Content-Length: +5\r\n",
         "Transfer-Encoding: chunked, identity\r\n", "Content-Length : 5\r\n", "A: b\r\n c\r\n", "A: b\nB: c\r\n"}) {
     Connection connection(demo_server().port());
-    connection.send("POST /v1/completions HTTP/1.1\r\nHost: a\r\n" + fields + "\r\n0\r\n\r\n" + hidden);
+    connection.send("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n" + fields + "\r\n0\r\n\r\n" + hidden);
     const Reply reply = connection.read_reply();
     EXPECT_EQ(reply.status, 400) << fields;
     EXPECT_EQ(reply.headers.at("connection"), "close") << fields;
@@ -84,14 +106,14 @@ TEST(Protocol, RefusesWhatCouldSmuggleARequest) {
 TEST(Protocol, TakesChunkedBodiesAndExpectations) {
   const std::string body = R"({"prompt":"a","max_tokens":1})";
   Connection chunked(demo_server().port());
-  chunked.send("POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n");
+  chunked.send("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n");
   for (const char c : body) chunked.send("1\r\n" + std::string(1, c) + "\r\n");
   chunked.send("0\r\n\r\n");
   EXPECT_EQ(chunked.read_reply().status, 200);
 
   for (const std::string expectation : {"100-continue", "100-Continue"}) {
     Connection expecting(demo_server().port());
-    expecting.send("POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: " + std::to_string(body.size()) +
+    expecting.send("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + std::to_string(body.size()) +
                    "\r\nContent-Type: Application/JSON; charset=utf-8\r\nExpect: " + expectation + "\r\n\r\n");
     EXPECT_THAT(expecting.read_until("\r\n\r\n"), HasSubstr("100 Continue"));
     expecting.send(body);
@@ -102,7 +124,7 @@ TEST(Protocol, TakesChunkedBodiesAndExpectations) {
 TEST(Protocol, BreaksOffBrokenChunks) {
   for (const char* chunk : {"-2\r\nab\r\n", "0x2\r\nab\r\n0\r\n\r\n", "zz\r\n", "fffffffffffffffff\r\n", "00000000000000002\r\nab\r\n"}) {
     Connection connection(demo_server().port());
-    connection.send(std::string("POST /v1/completions HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n") + chunk);
+    connection.send(std::string("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n") + chunk);
     EXPECT_THAT(connection.read_reply().status, ::testing::AnyOf(400, 413)) << chunk;
   }
 }
@@ -110,18 +132,18 @@ TEST(Protocol, BreaksOffBrokenChunks) {
 TEST(Protocol, AnswersWhatIsTooLongAfterTheLastChunk) {
   for (const std::size_t bytes : {std::size_t{20} << 10, std::size_t{80} << 10}) {
     Connection connection(demo_server().port());
-    connection.send("POST /v1/completions HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: " + std::string(bytes, 'b') +
-                    "\r\n\r\n");
+    connection.send("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: " +
+                    std::string(bytes, 'b') + "\r\n\r\n");
     EXPECT_EQ(connection.read_reply().status, 400) << bytes;
   }
 }
 
 TEST(Protocol, BoundsHeadsAndBodies) {
   Connection large(demo_server().port());
-  large.send("POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 1073741824\r\n\r\n");
+  large.send("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1073741824\r\n\r\n");
   EXPECT_EQ(large.read_reply().status, 413);
   Connection endless(demo_server().port());
-  endless.send("POST /v1/completions HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+  endless.send("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
   for (int i = 0; i < 100; ++i) endless.send("10000\r\n" + std::string(65536, 'a') + "\r\n");
   EXPECT_EQ(endless.read_reply().status, 413);
   EXPECT_EQ(get(demo_server().port(), "/" + std::string(9000, 'a')).status, 414);
@@ -133,7 +155,7 @@ TEST(Protocol, RefusesBodiesOfAnotherType) {
   for (const std::string type :
        {"Content-Type: text/plain\r\n", "Content-Type: application/x-www-form-urlencoded\r\n", "Content-Type: application/jsonp\r\n", ""}) {
     Connection connection(demo_server().port());
-    connection.send("POST /v1/completions HTTP/1.1\r\nHost: a\r\n" + type + "Content-Length: 2\r\n\r\n{}");
+    connection.send("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n" + type + "Content-Length: 2\r\n\r\n{}");
     EXPECT_EQ(connection.read_reply().status, 415) << type;
   }
 }

@@ -69,6 +69,12 @@ Finished run_program(const std::string& program, const std::vector<std::string>&
   return finished;
 }
 
+// The number after an announcement; 0 where there is none.
+std::uint16_t port_in(const std::string& text, const std::string& announcement) {
+  const std::size_t at = text.find(announcement);
+  return at == std::string::npos ? std::uint16_t{0} : static_cast<std::uint16_t>(std::stoi(text.substr(at + announcement.size())));
+}
+
 }  // namespace
 
 Finished run_slora(const std::vector<std::string>& arguments, const std::string& input) {
@@ -83,16 +89,15 @@ ServerProcess::ServerProcess(const std::vector<std::string>& arguments, std::uin
   int input = -1;
   process_ = start(SLORA_PROGRAM, all, input, output_, descriptors_max);
   close(input);
-  const std::string announcement = "listening on http://127.0.0.1:";
   std::string text;
-  for (std::size_t at = std::string::npos; at == std::string::npos || text.find('\n', at) == std::string::npos;
-       at = text.find(announcement)) {
+  while (text.find("\ntry: ") == std::string::npos) {
     if (!read_some(output_, text)) {
       ADD_FAILURE() << "the server ended before it listened:\n" << text;
       return;
     }
   }
-  port_ = static_cast<std::uint16_t>(std::stoi(text.substr(text.find(announcement) + announcement.size())));
+  port_ = port_in(text, "listening on http://127.0.0.1:");
+  health_port_ = port_in(text, "health and metrics on http://127.0.0.1:");
 }
 
 ServerProcess::~ServerProcess() {

@@ -27,6 +27,8 @@ class ServerProcess {
   ServerProcess& operator=(const ServerProcess&) = delete;
 
   std::uint16_t port() const { return port_; }
+  // Of a server that was given --health-port.
+  std::uint16_t health_port() const { return health_port_; }
   // Physical memory that it holds.
   std::uint64_t resident_bytes() const;
   void signal(int number) const;
@@ -36,7 +38,7 @@ class ServerProcess {
  private:
   pid_t process_ = -1;
   int output_ = -1;
-  std::uint16_t port_ = 0;
+  std::uint16_t port_ = 0, health_port_ = 0;
 };
 
 // Arguments that serve the demo with all its adapters, and one that is refused.

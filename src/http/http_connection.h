@@ -1,0 +1,147 @@
+#pragma once
+// clang-format off
+#include <utility>  // first: Boost 1.74's coroutines use std::exchange without it
+// clang-format on
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <chrono>
+#include <cstddef>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "http/body_decoder.h"
+#include "http/connection.h"
+#include "http/exchange.h"
+#include "http/request_gate.h"
+
+namespace slora {
+
+// One client. Owned by its own coroutine; I/O thread.
+class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
+  using Tcp = boost::asio::ip::tcp;
+  using SystemError = boost::system::error_code;
+  using TimePoint = std::chrono::steady_clock::time_point;
+
+ public:
+  HttpConnection(Tcp::socket socket, HttpConnections& shared)
+      : shared_(shared),
+        keyless_client_{kKeylessClient + shared.accepted_count++},
+        is_reserved_(shared.all.size() >= shared.limits.connections_max),
+        socket_(std::move(socket)),
+        wake_(socket_.get_executor()) {
+    shared_.all.insert(this);
+  }
+  ~HttpConnection() {
+    end_idle();
+    shared_.all.erase(this);
+  }
+  HttpConnection(const HttpConnection&) = delete;
+  HttpConnection& operator=(const HttpConnection&) = delete;
+
+  // `self` lives in the coroutine's frame, which begins to run later.
+  boost::asio::awaitable<void> serve(std::shared_ptr<HttpConnection> self);
+
+  void enforce_deadline(TimePoint now) {
+    if (now < deadline_) return;
+    timed_out_ = true;
+    cancel();
+  }
+  void close_if_idle() {
+    if (idle_) cancel();
+  }
+  [[nodiscard]] bool may_be_closed(TimePoint now) const { return now >= head_begun_ + kFreshHeadTime; }
+  // Requires: it is idle. Its coroutine ends soon after; what it was about to read or send is lost.
+  void close_now() {
+    end_idle();
+    shared_.all.erase(this);
+    SystemError ignored;
+    socket_.close(ignored);
+  }
+
+ private:
+  using Parser = boost::beast::http::request_parser<boost::beast::http::string_body>;
+  static constexpr std::uint64_t kKeylessClient = std::uint64_t{1} << 32;  // the ids of tenants are below
+  static constexpr std::size_t kReadBytes = 16 << 10;
+  static constexpr std::size_t kWriteBytes = 64 << 10;
+  static constexpr std::size_t kReadAheadBytesMax = 64 << 10;
+
+  static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+
+  static constexpr std::chrono::seconds kFreshHeadTime{1};  // that a connection has to send a head before it counts as idle
+  static constexpr std::chrono::seconds kFirstProbePause{1};
+  static constexpr std::chrono::seconds kProbePauseMax{256};  // so that one request has five at most: clients bound how many they skip
+
+  // Error code when the client has left and nobody can be answered.
+  static constexpr const char* kClosed = "closed";
+
+  boost::asio::awaitable<ConnectionUse> serve_request();
+  boost::asio::awaitable<Status> read_head();
+  boost::asio::awaitable<Status> read_body(const Parser& parser, BodyDecoder& decoder, BodyReservation& reservation);
+  boost::asio::awaitable<Status> read_more();
+  boost::asio::awaitable<Status> write(std::string bytes);
+  boost::asio::awaitable<ConnectionUse> refuse(Error error, ConnectionUse use);
+  boost::asio::awaitable<ConnectionUse> answer_preflight(const Parser& parser, ConnectionUse use);
+  boost::asio::awaitable<ConnectionUse> answer(HttpExchange& exchange);
+  boost::asio::awaitable<void> linger();
+
+  Result<Admitted> admit(const Parser& parser);
+  [[nodiscard]] bool is_preflight(const Parser& parser) const;
+  static std::string rest_of_path(const Parser& parser, const Route& route);
+  void watch_client(std::weak_ptr<HttpExchange> watched);
+  void watch_for_reset(const std::shared_ptr<HttpExchange>& exchange);
+  void let_within(std::chrono::steady_clock::duration time) { deadline_ = std::chrono::steady_clock::now() + time; }
+  void cancel() {
+    SystemError ignored;
+    socket_.cancel(ignored);
+  }
+  [[nodiscard]] Error too_large() const {
+    return {"request_too_large", fmt::format("The request's body is longer than {} bytes.", shared_.limits.body_bytes_max), {}};
+  }
+  [[nodiscard]] static Error bodies_full() {
+    return {"queue_full", "The server holds as many request bodies as it may; try again soon.", {}};
+  }
+  // The value of a header; empty where there is none.
+  template <class Name>
+  [[nodiscard]] static std::string_view header(const Parser& parser, Name name) {
+    const auto value = parser.get()[name];
+    return {value.data(), value.size()};
+  }
+  void begin_idle() {
+    head_begun_ = TimePoint::min();
+    if (!place_) place_ = shared_.idle.insert(shared_.idle.end(), this);
+  }
+  void end_idle() {
+    if (place_) shared_.idle.erase(*std::exchange(place_, std::nullopt));
+  }
+  [[nodiscard]] std::string_view buffered() const { return {static_cast<const char*>(buffer_.data().data()), buffer_.size()}; }
+
+  [[nodiscard]] ClientId client_of(const Caller& caller) const {
+    return caller.tenant == TenantId{} ? keyless_client_ : ClientId{caller.tenant.value};
+  }
+
+  HttpConnections& shared_;
+  const ClientId keyless_client_;  // of this connection
+  const bool is_reserved_;         // for routes that every port has
+  Tcp::socket socket_;
+  boost::asio::steady_timer wake_;  // cancelled to wake the coroutine when the exchange has bytes to write
+  boost::beast::flat_buffer buffer_;
+  TimePoint deadline_ = TimePoint::max();
+  bool timed_out_ = false;
+  bool idle_ = false;                                          // waiting for a request's first byte
+  std::optional<std::list<HttpConnection*>::iterator> place_;  // in the list of idle ones
+  TimePoint head_begun_ = TimePoint::min();                    // when the first byte of the head came that is being read
+  bool is_head_ = false;                                       // the request's method, once it is known
+  bool is_http_1_1_ = false;
+  TimePoint probe_at_ = TimePoint::max();  // when a client that sends nothing more is next asked whether it is there
+  std::chrono::seconds probe_pause_ = kFirstProbePause;
+  HttpHeaders answer_headers_;  // that every answer has
+};
+
+}  // namespace slora
