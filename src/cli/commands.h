@@ -37,7 +37,15 @@ struct ServeArguments {
   bool prefault_pool = false;
   std::optional<std::size_t> waiting_per_client_max;  // none: ModelArguments::waiting_max
   int drain_seconds = 30;
-  int watch_seconds = 0;  // 0: --adapters is read once
+  int watch_seconds = 0;                     // 0: --adapters is read once
+  std::optional<std::uint16_t> health_port;  // none: no port of its own
+  std::string health_host;                   // empty: host
+  std::vector<std::string> allowed_origins;  // of web pages; and lists of JSON
+  std::vector<std::string> allowed_methods = {"*"};
+  std::vector<std::string> allowed_headers = {"*"};
+  bool allow_credentials = false;
+  std::string on_stall = "wait";     // or "exit"
+  std::optional<int> stall_seconds;  // none: chosen by the backend
 };
 
 struct GenerateArguments {

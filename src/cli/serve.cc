@@ -26,6 +26,12 @@ std::size_t connections_allowed(std::size_t wanted) {
   return std::min(wanted, descriptors > 2 * kOtherDescriptors ? descriptors - kOtherDescriptors : descriptors / 2);
 }
 
+// The reference backend gives signs of life only between layers, which take long there.
+std::chrono::seconds stall_time_of(const ServeArguments& arguments) {
+  const int chosen = arguments.model.backend == "reference" ? 60 : 10;
+  return std::chrono::seconds(arguments.stall_seconds.value_or(chosen));
+}
+
 // The adapter that the printed example should name: the first that can be served, else the base.
 std::string example_model(Runtime& runtime, const std::string& base) {
   for (const AdapterListing& adapter : runtime.adapters().list()) {
@@ -65,6 +71,12 @@ int run_serve(const ServeArguments& arguments) {
   if (!arguments.api_key_file.empty()) options.keys.file = arguments.api_key_file;
   if (!arguments.model.chat_template.empty()) options.chat_template_file = arguments.model.chat_template;
   options.drain_time = std::chrono::seconds(arguments.drain_seconds);
+  options.http.cors = {texts_of_option(arguments.allowed_origins), texts_of_option(arguments.allowed_methods),
+                       texts_of_option(arguments.allowed_headers), arguments.allow_credentials};
+  if (arguments.health_port) {
+    options.http.health = {arguments.health_host.empty() ? arguments.host : arguments.health_host, *arguments.health_port};
+  }
+  options.guard = {stall_time_of(arguments), arguments.on_stall == "exit" ? OnStall::exit : OnStall::wait};
 
   auto bar = std::make_unique<ProgressBar>();
   runtime_options->progress = [&bar](std::string_view what, std::uint64_t done, std::uint64_t total) { bar->show(what, done, total); };
@@ -74,6 +86,7 @@ int run_serve(const ServeArguments& arguments) {
     const std::string model = example_model(runtime, options.model_names.all.front());
     for (const std::string& line : runtime.summary()) fmt::print("{}\n", line);
     fmt::print("listening on {}\n", ready.url);
+    if (ready.health_url) fmt::print("health and metrics on {}\n", *ready.health_url);
     fmt::print("try: {}\n", example_call(ready, model, options.keys.has_keys() ? "YOUR_KEY" : ""));
     std::fflush(stdout);
   };
@@ -82,4 +95,3 @@ int run_serve(const ServeArguments& arguments) {
 }
 
 }  // namespace slora
-    if (ready.health_url) fmt::print("health and metrics on {}\n", *ready.health_url);

@@ -11,6 +11,8 @@
 namespace slora {
 namespace {
 
+constexpr std::chrono::seconds kEndTime(5);  // that threads may take to end after the last answer
+
 Status check_exposure(const ApiServerOptions& options) {
   for (const auto& [option, keys] : {std::pair{"--api-key", &options.keys.user_keys}, {"--admin-api-key", &options.keys.admin_keys}}) {
     if (std::ranges::find(*keys, "") != keys->end()) return error("bad_api_key", "{}: expected a key, found nothing", option);
@@ -39,6 +41,7 @@ class Drain {
   void on_signal() {
     ++signal_count_;
     if (signal_count_ > 1) return cut("a second signal came");
+    end_ = std::chrono::steady_clock::now() + time_;
     log_info("shutting down: {} requests have up to {} s to finish; a second signal ends them now", http_.exchange_count(), time_.count());
     generation_.begin_drain();
     status_.begin_drain();
@@ -48,6 +51,12 @@ class Drain {
     stop_when_done();
   }
   [[nodiscard]] int exit_code() const { return cut_ ? 1 : 0; }
+  // Until all requests have ended; nothing before a signal.
+  [[nodiscard]] std::optional<int> seconds_left() const {
+    if (signal_count_ == 0) return std::nullopt;
+    const auto left = std::chrono::ceil<std::chrono::seconds>(end_ - std::chrono::steady_clock::now());
+    return static_cast<int>(std::clamp(left, std::chrono::seconds(1), std::chrono::seconds(RetryEstimate::kSecondsMax)).count());
+  }
 
  private:
   void stop_when_done() {
@@ -71,6 +80,7 @@ class Drain {
   JobTable& jobs_;
   const std::chrono::seconds time_;
   int signal_count_ = 0;
+  std::chrono::steady_clock::time_point end_;
   bool cut_ = false;
 };
 
@@ -98,6 +108,7 @@ void warn_of_hidden_adapters(Runtime& runtime, const std::vector<std::string>& m
 
 Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runtime_options) {
   if (Status exposure = check_exposure(options); !exposure) return forward_error(exposure);
+  if (Status origins = Cors::check(options.http.cors); !origins) return forward_error(origins);
   // The order of destruction matters: the engine may post to the I/O context until it is gone.
   Result<std::unique_ptr<HttpServer>> listening = HttpServer::listen(options.http);
   if (!listening) return forward_error(listening);
@@ -110,7 +121,6 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
   const std::vector<std::string>& names = options.model_names.all;
   Result<std::unique_ptr<Api>> created = Api::create({std::move(runtime_options), names, options.chat_template_file}, post);
   if (!created) return forward_error(created);
-  if (Status origins = Cors::check(options.http.cors); !origins) return forward_error(origins);
   Api& api = **created;
   Runtime& runtime = api.runtime();
   if (api.text().chat_refusal()) log_warning("chats are refused: {}", api.text().chat_refusal()->message);
@@ -133,12 +143,20 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
   const RouteTable routes = make_routes({generation, tokenize, status, info, adapters}, vocabulary_size);
   (*keys)->watch(post, post_after);
   Drain drain(http, runtime.engine(), generation, status, api.jobs(), options.drain_time);
+  EngineGuard guard({http, runtime.engine(), generation, status, info, api.jobs()}, options.guard);
 
   // Posted, so that it is called when the signal handlers are already installed.
-  http.post([&] { options.on_ready({url_of(options.http.host, http.port()), !api.text().chat_refusal()}, runtime); });
-  http.run(
-      routes, **keys, [&](std::string_view path, int status_code) { count_response(runtime.metrics(), path, status_code); },
-      [&] { drain.on_signal(); });
+  http.post([&] {
+    Ready ready{url_of(options.http.host, http.port()), {}, !api.text().chat_refusal()};
+    if (const std::optional<std::uint16_t> port = http.health_port()) ready.health_url = url_of(options.http.health->host, *port);
+    options.on_ready(ready, runtime);
+  });
+  http.run({.routes = routes,
+            .keys = **keys,
+            .on_response = [&](std::string_view path, int status_code) { count_response(runtime.metrics(), path, status_code); },
+            .retry_seconds = [&] { return drain.seconds_left().value_or(guard.retry_seconds()); },
+            .on_signal = [&] { drain.on_signal(); }});
+  end_process_after(kEndTime, drain.exit_code());
   text_pool.stop();  // its jobs use the routes, which end before it
   return drain.exit_code();
 }

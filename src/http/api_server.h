@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "engine/runtime.h"
+#include "http/engine_guard.h"
 #include "http/key_ring.h"
 #include "http/server.h"
 #include "http/status_routes.h"
@@ -16,8 +17,8 @@ namespace slora {
 
 struct Ready {
   std::string url;  // that clients use
-  bool serves_chats = false;
   std::optional<std::string> health_url;
+  bool serves_chats = false;
 };
 
 struct ApiServerOptions {
@@ -27,6 +28,7 @@ struct ApiServerOptions {
   std::optional<std::filesystem::path> chat_template_file;
   std::chrono::seconds watch_interval{0};  // how often --adapters is scanned for new and removed folders; 0: never
   std::chrono::seconds drain_time{30};
+  EngineGuardOptions guard;
   std::size_t text_threads = 2;
   // Called once the server answers requests.
   std::function<void(const Ready& ready, Runtime& runtime)> on_ready;

@@ -24,6 +24,7 @@ GenerationRoutes::GenerationRoutes(Api& api, Api::Post post, TextPool& text_pool
 void GenerationRoutes::generate(Endpoint endpoint, const std::shared_ptr<Exchange>& exchange) {
   const auto refuse = [&](const char* code, const char* message) { exchange->respond(error_response({code, message, {}})); };
   if (draining_) return refuse("draining", "The server is shutting down and takes no new requests.");
+  if (trouble_) return exchange->respond(error_response(*trouble_));
   if (!is_json(exchange->request().content_type))
     return refuse("unsupported_media_type", "Send the body as Content-Type: application/json.");
 

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <random>
 #include <unordered_set>
 
@@ -27,6 +28,8 @@ class GenerationRoutes {
 
   // New requests are refused from now on.
   void begin_drain() { draining_ = true; }
+  // New requests are refused with this error; nothing: they are served.
+  void set_trouble(std::optional<Error> trouble) { trouble_ = std::move(trouble); }
   // Requests that are not submitted yet.
   [[nodiscard]] std::size_t preparing_count() const { return preparing_.size(); }
   // Ends with `error` what has not been submitted yet.
@@ -39,6 +42,7 @@ class GenerationRoutes {
   const Api::Post post_;
   std::mt19937_64 random_{std::random_device{}()};
   bool draining_ = false;
+  std::optional<Error> trouble_;
   std::unordered_set<std::shared_ptr<GenerationJob>> preparing_;
   TextPool& text_pool_;
   const FormattingThread formatting_;

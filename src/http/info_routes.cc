@@ -60,11 +60,19 @@ void InfoRoutes::server(const std::shared_ptr<Exchange>& exchange) const {
                              {"internal_states", Json::array({state})}}));
 }
 
-void InfoRoutes::flush_cache(const std::shared_ptr<Exchange>& exchange) const {
+void InfoRoutes::flush_cache(const std::shared_ptr<Exchange>& exchange) {
+  std::erase_if(flushes_, [](const std::weak_ptr<Exchange>& flush) { return flush.expired(); });
+  flushes_.push_back(exchange);
   // The exchange is moved to the engine's thread and back: its last reference must be released on the I/O thread.
   runtime_.engine().clear_caches([post = post_, exchange = exchange](bool was_done) mutable {
     post([exchange = std::move(exchange), was_done] { exchange->respond(flush_response(was_done)); });
   });
+}
+
+void InfoRoutes::fail_flushes(const Error& error) {
+  for (const std::weak_ptr<Exchange>& flush : std::exchange(flushes_, {})) {
+    if (const std::shared_ptr<Exchange> exchange = flush.lock()) exchange->respond(error_response(error));
+  }
 }
 
 }  // namespace slora

@@ -18,12 +18,15 @@ class InfoRoutes {
   void model(const std::shared_ptr<Exchange>& exchange) const;
   void server(const std::shared_ptr<Exchange>& exchange) const;
   // Drops all cached prefixes and idle adapters; refuses while sequences run or wait.
-  void flush_cache(const std::shared_ptr<Exchange>& exchange) const;
+  void flush_cache(const std::shared_ptr<Exchange>& exchange);
+  // Answers those that wait for the engine.
+  void fail_flushes(const Error& error);
 
  private:
   const std::string model_name_, model_path_;
   Runtime& runtime_;
   const AnswerPool::Post post_;
+  std::vector<std::weak_ptr<Exchange>> flushes_;  // that wait
 };
 
 }  // namespace slora

@@ -14,8 +14,8 @@ RouteTable table() {
   return RouteTable(
       {{"GET", "/v1/models/{model}", Role::user, {}, {"One model.", nullptr, {{"application/json", body}}, {404}}},
        {"POST", "/v1/completions", Role::user, {}, {"Texts.", body, {{"application/json", body}, {"text/event-stream", nullptr}}, {}}},
-       {"GET", "/ping", Role::open, {}, {"Ping.", nullptr, {{"", nullptr}}, {}}},
-       {"POST", "/ping", Role::open, {}, {"Ping.", nullptr, {{"", nullptr}}, {}}},
+       {"GET", "/ping", Role::health, {}, {"Ping.", nullptr, {{"", nullptr}}, {}}},
+       {"POST", "/ping", Role::health, {}, {"Ping.", nullptr, {{"", nullptr}}, {}}},
        {"POST", "/v1/load", Role::admin, {}, {"Load.", body, {{"text/plain", nullptr}}, {}}}});
 }
 
@@ -55,8 +55,8 @@ TEST(OpenApiDocument, TellsTheRefusalsOfRoleAndBody) {
     return statuses;
   };
   EXPECT_EQ(refusals("/ping", "get"), "400 408 413 414 429 431 ");
-  EXPECT_EQ(refusals("/v1/models/{model}", "get"), "400 401 404 408 413 414 429 431 ");
-  EXPECT_EQ(refusals("/v1/completions", "post"), "400 401 408 413 414 415 429 431 ");
+  EXPECT_EQ(refusals("/v1/models/{model}", "get"), "400 401 403 404 408 413 414 429 431 ");
+  EXPECT_EQ(refusals("/v1/completions", "post"), "400 401 403 408 413 414 415 429 431 ");
   EXPECT_EQ(refusals("/v1/load", "post"), "400 401 403 408 413 414 415 429 431 ");
   EXPECT_TRUE(paths["/v1/load"]["post"].contains("security"));
   EXPECT_FALSE(paths["/ping"]["get"].contains("security"));

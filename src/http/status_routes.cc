@@ -17,9 +17,6 @@
 namespace slora {
 namespace {
 
-// The largest step takes half a minute on a slow machine: one that takes longer hangs.
-constexpr std::chrono::seconds kHeartbeatAgeMax(60);
-
 // Those of the names that a caller may know.
 std::string joined(std::vector<std::string> names, const ModelAccess& access) {
   std::erase_if(names, [&](const std::string& name) { return !access.allows(name); });
@@ -123,9 +120,7 @@ void StatusRoutes::model(const std::shared_ptr<Exchange>& exchange) const {
 
 Status StatusRoutes::check_health() const {
   if (draining_) return error("draining", "The server is shutting down.");
-  if (runtime_.engine().heartbeat_age() > kHeartbeatAgeMax) {
-    return error("engine_stalled", "The engine has not finished a step for a while.");
-  }
+  if (trouble_) return tl::unexpected(*trouble_);
   return {};
 }
 
@@ -170,13 +165,14 @@ void StatusRoutes::metrics(const std::shared_ptr<Exchange>& exchange) const {
 void StatusRoutes::load(const std::shared_ptr<Exchange>& exchange) const {
   exchange->respond(json_response(fmt::format(R"({{"server_load":{}}})", request_count_())));
 }
-void StatusRoutes::root(const std::shared_ptr<Exchange>& exchange) const {
-  exchange->respond(json_response(R"({"server":"slora","version":")" SLORA_VERSION
-                                  R"(","api":"/v1","description":"/openapi.json","health":"/health","metrics":"/metrics"})"));
-}
 
 void StatusRoutes::version(const std::shared_ptr<Exchange>& exchange) const {
   exchange->respond(json_response(R"({"version":")" SLORA_VERSION R"("})"));
+}
+
+void StatusRoutes::root(const std::shared_ptr<Exchange>& exchange) const {
+  exchange->respond(json_response(R"({"server":"slora","version":")" SLORA_VERSION
+                                  R"(","api":"/v1","description":"/openapi.json","health":"/health","metrics":"/metrics"})"));
 }
 
 }  // namespace slora

@@ -44,6 +44,8 @@ class StatusRoutes {
   void root(const std::shared_ptr<Exchange>& exchange) const;
 
   void begin_drain() { draining_ = true; }
+  // Why the engine does not work; nothing when it does.
+  void set_trouble(std::optional<Error> trouble) { trouble_ = std::move(trouble); }
 
  private:
   [[nodiscard]] Status check_health() const;
@@ -57,6 +59,7 @@ class StatusRoutes {
   const JobTable& jobs_;
   const std::function<std::size_t()> request_count_;
   const std::int64_t created_seconds_;
+  std::optional<Error> trouble_;
   bool draining_ = false;
   CachedBody models_;   // of keys that may name every model
   AnswerPool listing_;  // of the others. Both last: they format with the members above
