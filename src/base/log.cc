@@ -4,6 +4,7 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <new>
 #include <string>
 
 namespace slora {
@@ -36,15 +37,19 @@ spdlog::level::level_enum to_spdlog(LogLevel level) {
 }  // namespace
 
 // Names from external input may contain control characters, which could forge log lines or control a terminal.
-void log_line(LogLevel level, std::string_view line) {
+void log_line(LogLevel level, std::string_view line) try {
   std::string safe(line);
   for (char& c : safe) {
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
   }
   logger().log(to_spdlog(level), spdlog::string_view_t(safe.data(), safe.size()));
+} catch (const std::bad_alloc&) {  // what is logged must not fail because it is logged
 }
 
-void format_log_line(LogLevel level, fmt::string_view format, fmt::format_args args) { log_line(level, fmt::vformat(format, args)); }
+void format_log_line(LogLevel level, fmt::string_view format, fmt::format_args args) try {
+  log_line(level, fmt::vformat(format, args));
+} catch (const std::bad_alloc&) {
+}
 
 void set_log_level(LogLevel level) { logger().set_level(to_spdlog(level)); }
 

@@ -18,37 +18,40 @@ class TurnQueue {
  public:
   TurnQueue(std::size_t capacity, std::size_t capacity_per_client) : capacity_(capacity), capacity_per_client_(capacity_per_client) {}
 
-  // Returns false and leaves `value` unchanged if the queue or the client's share of it is full, or it is closed.
+  // Returns false and leaves `value` unchanged if the queue or the client's share of it is full, or it is closed. The same when it throws,
+  // for lack of memory.
   [[nodiscard]] bool try_push(const Client& client, T&& value) {
     {
       const std::lock_guard lock(mutex_);
       if (closed_ || count_ >= capacity_) return false;
-      std::deque<T>& own = values_[client];
-      if (own.size() >= capacity_per_client_) return false;
-      if (own.empty()) turns_.push_back(client);
-      own.push_back(std::move(value));
+      const auto own = values_.try_emplace(client).first;
+      if (own->second.size() >= capacity_per_client_) return false;
+      try {
+        if (own->second.empty()) turns_.push_back(client);
+        own->second.push_back(std::move(value));
+      } catch (...) {
+        if (own->second.empty()) forget(own);
+        throw;
+      }
       ++count_;
     }
     ready_.notify_one();
     return true;
   }
 
-  // Waits for a value and returns it, or nothing once the queue is closed and empty.
+  // Waits for a value and returns it, or nothing once the queue is closed and empty. Takes nothing when it throws, for lack of memory.
   [[nodiscard]] std::optional<T> pop() {
     std::unique_lock lock(mutex_);
     ready_.wait(lock, [&] { return closed_ || count_ > 0; });
     if (count_ == 0) return std::nullopt;
-    const Client client = turns_.front();
+    const auto own = values_.find(turns_.front());
+    const bool has_more = own->second.size() > 1;
+    if (has_more) turns_.push_back(turns_.front());  // first, for it may throw
     turns_.pop_front();
-    const auto own = values_.find(client);
     T value = std::move(own->second.front());
     own->second.pop_front();
     --count_;
-    if (own->second.empty()) {
-      values_.erase(own);
-    } else {
-      turns_.push_back(client);
-    }
+    if (!has_more) values_.erase(own);
     return value;
   }
 
@@ -73,12 +76,20 @@ class TurnQueue {
   }
 
  private:
+  using Values = std::unordered_map<Client, std::deque<T>>;
+
+  // A client that got no place after all.
+  void forget(typename Values::iterator own) {
+    if (!turns_.empty() && turns_.back() == own->first) turns_.pop_back();
+    values_.erase(own);
+  }
+
   const std::size_t capacity_, capacity_per_client_;
   std::mutex mutex_;
   std::condition_variable ready_;
   // All guarded by mutex_:
-  std::unordered_map<Client, std::deque<T>> values_;  // of clients that have any
-  std::deque<Client> turns_;                          // the same clients, whose turn is next first
+  Values values_;             // of clients that have any
+  std::deque<Client> turns_;  // the same clients, whose turn is next first
   std::size_t count_ = 0;
   bool closed_ = false;
 };

@@ -9,7 +9,8 @@
 namespace slora {
 
 // A fixed number of threads that run jobs in the order they came, so that slow work (parsing, templates, reading files) holds up no
-// other thread. The queue is bounded: try_run refuses when it is full. try_run may be called from any thread.
+// other thread. The queue is bounded: try_run refuses when it is full. try_run may be called from any thread. A job that waits for an
+// answer catches its own exceptions; what leaves a job is logged, and its thread goes on.
 class WorkPool {
  public:
   WorkPool(std::size_t thread_count, std::size_t waiting_max);
@@ -22,6 +23,8 @@ class WorkPool {
   [[nodiscard]] bool try_run(std::function<void()> job) { return jobs_.try_push(std::move(job)); }
 
  private:
+  void join();
+
   BoundedQueue<std::function<void()>> jobs_;
   std::vector<std::thread> threads_;
 };

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <future>
 #include <memory>
+#include <new>
 #include <thread>
 
 namespace slora {
@@ -38,6 +39,14 @@ TEST(WorkPool, DropsWhatWaitsOnTheOwnersThread) {
     ASSERT_TRUE(pool.try_run([owned = std::shared_ptr<bool>(&ran_late, tell)] { *owned = true; }));
   }
   EXPECT_FALSE(ran_late);
+}
+
+TEST(WorkPool, AJobThatThrowsEndsNeitherItsThreadNorTheProcess) {
+  std::promise<void> done;
+  WorkPool pool(1, 2);
+  ASSERT_TRUE(pool.try_run([] { throw std::bad_alloc(); }));
+  ASSERT_TRUE(pool.try_run([&] { done.set_value(); }));
+  done.get_future().wait();
 }
 
 TEST(WorkPool, RefusesWhenTooMuchWaits) {
