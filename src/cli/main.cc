@@ -1,4 +1,7 @@
 #include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <new>
 #include <string_view>
 
 #include "cli/bench_program.h"
@@ -139,6 +142,12 @@ CLI::App* add_serve(CLI::App& app, ServeArguments& arguments) {
                    "A client is a tenant; without a key, a connection [--max-waiting]")
       ->type_name("N")
       ->check(in_range(1, 1 << 20));
+  command
+      ->add_option("--request-memory", arguments.request_memory,
+                   "Memory for what requests hold besides the pool: bodies, texts, tokens, answers, unsent bytes; requests beyond it are "
+                   "answered 503, those of a client that holds more than is left for others 429")
+      ->type_name("SIZE")
+      ->capture_default_str();
   command->add_option("--drain-time", arguments.drain_seconds, "Seconds that running requests may take to finish after SIGTERM")
       ->type_name("N")
       ->check(in_range(0, 86400))
@@ -210,9 +219,7 @@ CLI::App* add_inspect(CLI::App& app, InspectArguments& arguments) {
   return command;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   // Before anything is parsed: the words after it are another program's.
   if (argc > 1 && std::string_view(argv[1]) == "bench") return slora::run_bench_program(argv);
   CLI::App app("slora: one base model, many LoRA adapters, one batch", "slora");
@@ -231,4 +238,18 @@ int main(int argc, char** argv) {
   if (serve_command->parsed()) return slora::run_serve(serve);
   if (generate_command->parsed()) return slora::run_generate(generate);
   return slora::run_inspect(inspect);
+}
+
+}  // namespace
+
+// Only running out of something leaves the commands as an exception, and is no bug: one line says so.
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::bad_alloc&) {
+    std::fputs("slora: out of memory: the system gives this process no more; look at ulimit -v and at its cgroup's limit\n", stderr);
+  } catch (const std::exception& failure) {
+    std::fprintf(stderr, "slora: the system refuses what the program needs: %s\n", failure.what());
+  }
+  return 1;
 }

@@ -7,6 +7,7 @@
 #include <thread>
 #include <tuple>
 
+#include "base/caught.h"
 #include "base/check.h"
 #include "formats/json.h"
 #include "tensor/finite.h"
@@ -83,8 +84,8 @@ class WeightReader::Threads {
   Status run(const LoadProgress& progress) {
     {
       std::vector<std::jthread> others;
-      for (int i = 1; i < reader_.backend_.thread_count(); ++i) others.emplace_back([this] { work({}); });
-      work(progress);
+      for (int i = 1; i < reader_.backend_.thread_count(); ++i) others.emplace_back([this] { work_caught({}); });
+      work_caught(progress);
     }
     if (failure_) return tl::unexpected(*failure_);
     if (progress) progress(done_bytes_, total_bytes_);
@@ -92,6 +93,14 @@ class WeightReader::Threads {
   }
 
  private:
+  void work_caught(const LoadProgress& progress) {
+    try {
+      work(progress);
+    } catch (...) {
+      fail(error_of_exception());
+    }
+  }
+
   void work(const LoadProgress& progress) {
     std::vector<std::byte> buffer(chunk_bytes_max_);
     for (;;) {

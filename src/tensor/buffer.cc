@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <new>
 
 namespace slora {
 namespace {
@@ -23,7 +24,7 @@ Buffer::Buffer(std::size_t bytes) : bytes_(bytes) {
   const std::size_t kept = rounded_up(bytes, huge ? kHugePageBytes : 4096);
   const std::size_t mapped = huge ? kept + kHugePageBytes : kept;
   void* raw = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  check(raw != MAP_FAILED, "expected the system to have memory for a buffer");
+  if (raw == MAP_FAILED) throw std::bad_alloc();
   auto* start = static_cast<std::byte*>(raw);
   if (huge) {
     const auto address = reinterpret_cast<std::uintptr_t>(raw);

@@ -160,7 +160,7 @@ TEST(Life, KeysGuardEverythingButHealthAndMetrics) {
 
 TEST(Life, KeepsConnectionsForHealthWhenAllAreInUse) {
   std::vector<std::string> arguments = slow_arguments({"--health-port", "0", "--api-key", "one"});
-  const ServerProcess server(arguments, 64);  // 32 connections, and 4 in reserve
+  const ServerProcess server(arguments, {.descriptors = 64});  // 32 connections, and 4 in reserve
   std::list<Connection> busy;
   for (int i = 0; i < 32; ++i) {
     busy.emplace_back(server.port());
@@ -238,7 +238,7 @@ TEST(Life, ARequestEndsWithItsTimeout) {
 }
 
 TEST(Life, RunsOutOfDescriptorsAndRecovers) {
-  const ServerProcess server(demo_arguments(), 64);
+  const ServerProcess server(demo_arguments(), {.descriptors = 64});
   {
     std::list<Connection> many;
     for (int i = 0; i < 200; ++i) many.emplace_back(server.port());

@@ -14,8 +14,13 @@
 namespace slora {
 namespace {
 
+void set_limit(int resource, std::uint64_t value) {
+  const rlimit limit{value, value};
+  if (value != 0) setrlimit(resource, &limit);
+}
+
 // The child's standard input is `input`, its output goes to the pipe whose reading end comes back.
-pid_t start(const std::string& program, const std::vector<std::string>& arguments, int& input, int& output, std::uint64_t descriptors_max) {
+pid_t start(const std::string& program, const std::vector<std::string>& arguments, int& input, int& output, const ProcessLimits& limits) {
   std::vector<std::string> words = {program};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> pointers;
@@ -29,8 +34,8 @@ pid_t start(const std::string& program, const std::vector<std::string>& argument
     dup2(out[1], STDOUT_FILENO);
     dup2(out[1], STDERR_FILENO);
     for (const int end : {in[0], in[1], out[0], out[1]}) close(end);
-    const rlimit limit{descriptors_max, descriptors_max};
-    if (descriptors_max != 0) setrlimit(RLIMIT_NOFILE, &limit);
+    set_limit(RLIMIT_NOFILE, limits.descriptors);
+    set_limit(RLIMIT_AS, limits.address_space_bytes);
     execv(program.c_str(), pointers.data());
     _exit(127);
   }
@@ -55,9 +60,10 @@ bool read_some(int descriptor, std::string& text) {
   return bytes > 0;
 }
 
-Finished run_program(const std::string& program, const std::vector<std::string>& arguments, const std::string& input) {
+Finished run_program(const std::string& program, const std::vector<std::string>& arguments, const std::string& input,
+                     const ProcessLimits& limits = {}) {
   int to = -1, from = -1;
-  const pid_t process = start(program, arguments, to, from, 0);
+  const pid_t process = start(program, arguments, to, from, limits);
   const bool written = write(to, input.data(), input.size()) == static_cast<ssize_t>(input.size());
   EXPECT_TRUE(written);
   close(to);
@@ -81,13 +87,17 @@ Finished run_slora(const std::vector<std::string>& arguments, const std::string&
   return run_program(SLORA_PROGRAM, arguments, input);
 }
 
+Finished run_slora_within(std::uint64_t address_space_bytes, const std::vector<std::string>& arguments) {
+  return run_program(SLORA_PROGRAM, arguments, "", {.address_space_bytes = address_space_bytes});
+}
+
 Finished run_example_chat(const std::vector<std::string>& arguments) { return run_program(SLORA_EXAMPLE_CHAT, arguments, ""); }
 
-ServerProcess::ServerProcess(const std::vector<std::string>& arguments, std::uint64_t descriptors_max) {
+ServerProcess::ServerProcess(const std::vector<std::string>& arguments, const ProcessLimits& limits) {
   std::vector<std::string> all = {"serve", "--port", "0"};
   all.insert(all.end(), arguments.begin(), arguments.end());
   int input = -1;
-  process_ = start(SLORA_PROGRAM, all, input, output_, descriptors_max);
+  process_ = start(SLORA_PROGRAM, all, input, output_, limits);
   close(input);
   std::string text;
   while (text.find("\ntry: ") == std::string::npos) {

@@ -12,16 +12,24 @@ struct Finished {
   std::string output;  // of standard output and standard error together
 };
 
+// Limits of the system for a process; 0: none.
+struct ProcessLimits {
+  std::uint64_t descriptors = 0;
+  std::uint64_t address_space_bytes = 0;
+};
+
 // Runs the built program to its end.
 Finished run_slora(const std::vector<std::string>& arguments, const std::string& input = "");
+// The same with a limit of its address space, as by ulimit -v.
+Finished run_slora_within(std::uint64_t address_space_bytes, const std::vector<std::string>& arguments);
 // The same for examples/chat.cc.
 Finished run_example_chat(const std::vector<std::string>& arguments);
 
 // A running `slora serve` on a port of its own, ended by the destructor. One thread.
 class ServerProcess {
  public:
-  // Starts it with `--port 0` and waits until it listens; fails the test when it does not. `descriptors_max`: 0 for no limit.
-  explicit ServerProcess(const std::vector<std::string>& arguments, std::uint64_t descriptors_max = 0);
+  // Starts it with `--port 0` and waits until it listens; fails the test when it does not.
+  explicit ServerProcess(const std::vector<std::string>& arguments, const ProcessLimits& limits = {});
   ~ServerProcess();
   ServerProcess(const ServerProcess&) = delete;
   ServerProcess& operator=(const ServerProcess&) = delete;

@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/cgroup.h"
 #include "base/check.h"
@@ -35,12 +36,19 @@ int usable_core_count() {
 
 ThreadPool::ThreadPool(int threads) : shares_(static_cast<std::size_t>(threads)) {
   check(threads >= 1, "expected at least one thread, the caller's");
-  for (int worker = 1; worker < threads; ++worker) {
-    workers_.emplace_back([this, worker] { work(worker); });
+  try {
+    for (int worker = 1; worker < threads; ++worker) {
+      workers_.emplace_back([this, worker] { work(worker); });
+    }
+  } catch (...) {  // no further thread: those that run must be joined before they are destroyed
+    stop();
+    throw;
   }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() {
   stopping_.store(true, std::memory_order_relaxed);
   loop_number_.fetch_add(1, std::memory_order_release);
   loop_number_.notify_all();
@@ -74,6 +82,7 @@ void ThreadPool::run(Loop loop) {
       std::this_thread::yield();
     }
   }
+  if (has_failed_.exchange(false)) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
 void ThreadPool::run_shares(int worker) {
@@ -89,7 +98,11 @@ void ThreadPool::take_share(Share& share, const Loop& loop, int worker) {
   while (begin < share.end) {
     const std::int64_t end = begin + std::clamp<std::int64_t>((share.end - begin) / 2, 1, loop.run_max);
     if (!share.next.compare_exchange_weak(begin, end, std::memory_order_relaxed)) continue;
-    loop.call(loop.context, begin, end, worker);
+    try {
+      loop.call(loop.context, begin, end, worker);
+    } catch (...) {  // the caller's, once no thread works on the loop any more
+      if (!has_failed_.exchange(true)) failure_ = std::current_exception();
+    }
     begin = share.next.load(std::memory_order_relaxed);
   }
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <thread>
 #include <type_traits>
 #include <vector>
@@ -25,7 +26,7 @@ class ThreadPool {
   [[nodiscard]] std::uint64_t progress() const;
 
   // Calls fn(index, worker) once for every index in [0, count), in any order, on any of the threads; worker is in
-  // [0, thread_count()). Returns when all calls have returned.
+  // [0, thread_count()). Returns when all calls have returned; throws the first exception of those that threw.
   template <class Function>
   void parallel_for(std::int64_t count, Function&& fn) {
     parallel_ranges(count, 1, [&](std::int64_t begin, std::int64_t, int worker) { fn(begin, worker); });
@@ -73,6 +74,7 @@ class ThreadPool {
     std::int64_t end = 0;  // written while no worker has joined
   };
 
+  void stop();
   void run(Loop loop);
   void work(int worker);
   void run_shares(int worker);
@@ -86,6 +88,8 @@ class ThreadPool {
   std::atomic<std::uint64_t> joined_{0};
   std::atomic<std::uint64_t> runs_of_caller_{0};  // that it made without workers
   std::atomic<bool> stopping_{false};
+  std::atomic<bool> has_failed_{false};
+  std::exception_ptr failure_;  // written by the thread that set has_failed_, read when no thread works on the loop
   std::vector<std::thread> workers_;
 };
 

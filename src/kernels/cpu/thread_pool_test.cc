@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <new>
 #include <vector>
 
 namespace slora::cpu {
@@ -77,6 +78,22 @@ TEST(ThreadPool, ShowsWhileALoopRunsThatItGoesOn) {
 }
 
 TEST(UsableCoreCount, IsAtLeastOne) { EXPECT_GE(usable_core_count(), 1); }
+
+TEST(ThreadPool, AnExceptionReachesTheCallerWhenAllCallsHaveReturned) {
+  ThreadPool pool(3);
+  for (const int failing : {0, 40, 63}) {
+    std::atomic<int> calls = 0;
+    const auto call = [&](std::int64_t index, int) {
+      ++calls;
+      if (index >= failing) throw std::bad_alloc();
+    };
+    EXPECT_THROW(pool.parallel_for(64, call), std::bad_alloc);
+    EXPECT_EQ(calls, 64);
+  }
+  std::atomic<int> calls = 0;
+  pool.parallel_for(64, [&](std::int64_t, int) { ++calls; });
+  EXPECT_EQ(calls, 64) << "it goes on";
+}
 
 }  // namespace
 }  // namespace slora::cpu
