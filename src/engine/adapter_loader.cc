@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/caught.h"
 #include "base/check.h"
 
 namespace slora {
@@ -96,7 +97,7 @@ AdapterLoader::AdapterLoader(std::size_t thread_count, std::size_t loads_max, In
 
 void AdapterLoader::start(std::shared_ptr<const AdapterVersion> version, std::vector<PageIndex> pages) {
   const bool is_queued = pool_.try_run([this, version = std::move(version), pages = std::move(pages)] {
-    inbox_.report({version->id(), bring_in_(*version, pages)});
+    inbox_.report({version->id(), run_caught([&] { return bring_in_(*version, pages); })});
   });
   check(is_queued, "expected at most loads_max loads at a time");
 }

@@ -6,11 +6,11 @@
 
 namespace slora {
 
-Engine::Engine(const EngineOptions& options, ModelShards& model, AdapterStore& adapters, MetricsRegistry& metrics,
-               std::unique_ptr<Policy> policy, EventSink sink)
+Engine::Engine(const EngineOptions& options, ModelShards& model, AdapterStore& adapters, MetricsRegistry& metrics, PolicyMaker make_policy,
+               EventSink sink)
     : options_(options),
-      follows_priority_(policy->follows_priority()),
-      loop_(std::make_unique<EngineLoop>(options, model, adapters, metrics, std::move(policy), std::move(sink))) {}
+      follows_priority_(make_policy()->follows_priority()),
+      loop_(std::make_unique<EngineLoop>(options, model, adapters, metrics, std::move(make_policy), std::move(sink))) {}
 
 Engine::~Engine() = default;
 

@@ -41,10 +41,14 @@ class Engine {
  public:
   // Called on the engine thread once per step with everything that happened in it; must not block. Events of one sequence come in order.
   // The sink may move the vector away or read it in place; capacity that it leaves in the vector and its events is reused in the next step.
+  // When it throws, for lack of memory, it has left the events as they were and is called again.
   using EventSink = std::function<void(std::vector<TokenEvent>&&)>;
 
+  // Makes the policy: once at first, and again whenever the scheduler begins anew.
+  using PolicyMaker = std::function<std::unique_ptr<Policy>()>;
+
   // `model`, `adapters` and `metrics` outlive the engine. Starts the threads.
-  Engine(const EngineOptions& options, ModelShards& model, AdapterStore& adapters, MetricsRegistry& metrics, std::unique_ptr<Policy> policy,
+  Engine(const EngineOptions& options, ModelShards& model, AdapterStore& adapters, MetricsRegistry& metrics, PolicyMaker make_policy,
          EventSink sink);
   // Cancels the remaining sequences and joins the threads.
   ~Engine();

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <new>
+#include <utility>
 
 #include "backend/device_error.h"
+#include "base/caught.h"
 #include "base/check.h"
 #include "base/log.h"
 
@@ -11,11 +14,12 @@ namespace slora {
 namespace {
 
 constexpr Timestamp kIdleWait = std::chrono::milliseconds(100);
+constexpr Timestamp kPauseWithoutMemory = std::chrono::milliseconds(5);
 
 }  // namespace
 
 EngineLoop::EngineLoop(const EngineOptions& options, ModelShards& model, AdapterStore& adapters, MetricsRegistry& metrics,
-                       std::unique_ptr<Policy> policy, Engine::EventSink sink)
+                       Engine::PolicyMaker make_policy, Engine::EventSink sink)
     : options_(options),
       model_(model),
       adapters_(adapters),
@@ -24,11 +28,14 @@ EngineLoop::EngineLoop(const EngineOptions& options, ModelShards& model, Adapter
       limits_({.sequences_max = options.scheduler.waiting_max,
                .tokens_max = options.scheduler.waiting_tokens_max,
                .client_sequences_max = options.waiting_per_client_max}),
-      scheduler_(options.scheduler, std::move(policy)),
+      make_policy_(std::move(make_policy)),
+      scheduler_(std::in_place, options.scheduler, make_policy_()),
       // A load holds at least one page of the pool, so there are never more loads than pages.
       loader_(
           static_cast<std::size_t>(options.loader_threads), model.page_count(), inbox_,
           [this](const AdapterVersion& version, std::span<const PageIndex> pages) { return bring_in(adapters_, model_, version, pages); }) {
+  inbox_.reserve_cancellations(options.scheduler.waiting_max);
+  inbox_contents_.cancellations.reserve(options.scheduler.waiting_max);  // the two change places
   publish_stats();
   thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
 }
@@ -57,36 +64,76 @@ void EngineLoop::run(const std::stop_token& stop) {
 
 void EngineLoop::run_until_failure(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
-    beat();
-    take_inbox();
-    scheduler_.schedule(plan_, clock_.now());
-    drop_evicted_views();
-    start_loads();
-    if (kStressMode == StressMode::poison_freed) poison_.fill(scheduler_.free_pages(), model_);
-    if (!plan_.empty()) run_step();
-    scheduler_.take_ended(ended_);
-    if (plan_.empty()) metrics_.update(scheduler_.stats(), 0, 0);  // sequences may have ended without a step
-    const bool idle = plan_.empty() && ended_.empty();
-    publish();
-    if (idle) inbox_.wait_for(kIdleWait);
+    try {
+      if (is_broken_) start_anew();
+      run_iteration();
+    } catch (const DeviceError&) {
+      throw;
+    } catch (...) {
+      if (!is_broken_) {
+        broken_by_ = error_of_exception();
+        log_exception("the engine ends all its requests with an error and begins anew");
+      }
+      is_broken_ = true;
+      std::this_thread::sleep_for(kPauseWithoutMemory);
+    }
   }
-  end_all();
+  try {
+    end_all();
+  } catch (...) {
+    log_exception("the requests that ran at the end were not told");
+  }
+}
+
+void EngineLoop::run_iteration() {
+  beat();
+  take_inbox();
+  scheduler_->schedule(plan_, clock_.now());
+  drop_evicted_views();
+  start_loads();
+  if (kStressMode == StressMode::poison_freed) poison_.fill(scheduler_->free_pages(), model_);
+  if (!plan_.empty()) run_step();
+  scheduler_->take_ended(ended_);
+  if (plan_.empty()) metrics_.update(scheduler_->stats(), 0, 0);  // sequences may have ended without a step
+  const bool idle = plan_.empty() && ended_.empty() && events_.empty();
+  publish();
+  if (idle) inbox_.wait_for(kIdleWait);
 }
 
 void EngineLoop::take_inbox() {
   inbox_.drain_into(inbox_contents_);
-  for (LoadOutcome& outcome : inbox_contents_.outcomes) take_outcome(std::move(outcome));
-  for (Submission& submission : inbox_contents_.submissions) add(std::move(submission));
-  for (const SequenceId id : inbox_contents_.cancellations) scheduler_.cancel(id);
-  for (const AdapterId adapter : adapters_.take_retired()) scheduler_.retire_adapter(adapter);
-  for (const std::function<void(bool)>& on_done : inbox_contents_.clearings) {
+  outcomes_taken_ = submissions_taken_ = 0;
+  events_.reserve(events_.size() + 2 * inbox_contents_.submissions.size());  // so that each can be refused, even by the scheduler
+  while (outcomes_taken_ < inbox_contents_.outcomes.size()) {
+    --loads_running_;
+    take_outcome(std::move(inbox_contents_.outcomes[outcomes_taken_++]));
+  }
+  while (submissions_taken_ < inbox_contents_.submissions.size()) add(std::move(inbox_contents_.submissions[submissions_taken_++]));
+  for (const SequenceId id : inbox_contents_.cancellations) scheduler_->cancel(id);
+  for (const AdapterId adapter : adapters_.take_retired()) scheduler_->retire_adapter(adapter);
+  for (std::function<void(bool)>& on_done : inbox_contents_.clearings) {
     const bool is_idle = live_.empty();
-    if (is_idle) scheduler_.clear_caches();
-    on_done(is_idle);
+    if (is_idle) scheduler_->clear_caches();
+    std::exchange(on_done, {})(is_idle);
   }
 }
 
+// What one request lacks is its own failure only.
 void EngineLoop::add(Submission submission) {
+  const SequenceId id = submission.request.id;
+  const std::shared_ptr<const AdapterVersion> version = submission.request.adapter;
+  try {
+    try_add(std::move(submission));
+  } catch (...) {
+    return refuse(id, error_of_exception());
+  }
+  // The version may have been retired after the client's thread resolved it, and take_retired() have reported that before this sequence
+  // held the adapter, when there was nothing to retire; so look again.
+  if (version && version->is_retired()) scheduler_->retire_adapter(version->id());
+}
+
+// All or nothing.
+void EngineLoop::try_add(Submission submission) {
   GenerationRequest& request = submission.request;
   SequenceRequest wanted;
   wanted.id = request.id;
@@ -102,19 +149,33 @@ void EngineLoop::add(Submission submission) {
     wanted.adapter_page_count = request.adapter->page_count();
     adapter_use_.acquire(request.adapter);
   }
-  const SequenceId id = request.id;
-  const std::shared_ptr<const AdapterVersion> version = request.adapter;
-  LiveSequence& live = live_.emplace(id, LiveSequence(std::move(request), std::move(submission.place))).first->second;
-  if (const Status added = scheduler_.add(std::move(wanted)); !added) {
-    TokenEvent& event = event_of(live);
-    event.error_code = added.error().code;
-    event.error_message = added.error().message;
-    ended_.push_back({id, EndReason::failed});
-    return;
+  const SequenceId id = wanted.id;
+  const AdapterId adapter = wanted.adapter;
+  try {
+    LiveSequence& live = live_.emplace(id, LiveSequence(std::move(request), std::move(submission.place))).first->second;
+    if (const Status added = scheduler_->add(std::move(wanted)); !added) {
+      TokenEvent& event = event_of(live);
+      event.error_code = added.error().code;
+      event.error_message = added.error().message;
+      ended_.push_back({id, EndReason::failed});
+    }
+  } catch (...) {
+    live_.erase(id);
+    if (adapter != kNoAdapter) adapter_use_.release(adapter);
+    throw;
   }
-  // The version may have been retired after the client's thread resolved it, and take_retired() have reported that before this sequence
-  // held the adapter, when there was nothing to retire; so look again.
-  if (version && version->is_retired()) scheduler_.retire_adapter(version->id());
+}
+
+// Requires: memory for one more event.
+void EngineLoop::refuse(SequenceId id, const Error& why) noexcept {
+  TokenEvent& event = events_.emplace_back();
+  event.sequence = id;
+  event.end = EndReason::failed;
+  event.error_code.assign(why.code);  // short enough to be in the string itself
+  try {
+    event.error_message = why.message;
+  } catch (const std::bad_alloc&) {  // the code says it
+  }
 }
 
 void EngineLoop::take_outcome(LoadOutcome outcome) {
@@ -122,22 +183,25 @@ void EngineLoop::take_outcome(LoadOutcome outcome) {
   if (outcome.view) {
     const Timestamp since = adapter_use_.land(outcome.adapter, std::move(*outcome.view));
     metrics_.adapter_landed(seconds(now - since));
-    scheduler_.adapter_landed(outcome.adapter);
+    scheduler_->adapter_landed(outcome.adapter);
   } else {
     log_warning("adapter load failed: {}", outcome.view.error().message);
     adapter_use_.fail(outcome.adapter, std::move(outcome.view).error());
     metrics_.adapter_failed();
-    scheduler_.adapter_failed(outcome.adapter);
+    scheduler_->adapter_failed(outcome.adapter);
   }
 }
 
 void EngineLoop::start_loads() {
-  for (const AdapterLoad& load : plan_.loads) loader_.start(adapter_use_.begin_load(load.adapter, clock_.now()), load.pages);
+  for (const AdapterLoad& load : plan_.loads) {
+    loader_.start(adapter_use_.begin_load(load.adapter, clock_.now()), load.pages);
+    ++loads_running_;
+  }
 }
 
 void EngineLoop::drop_evicted_views() {
   evicted_.clear();
-  scheduler_.take_evicted_adapters(evicted_);
+  scheduler_->take_evicted_adapters(evicted_);
   for (const AdapterId adapter : evicted_) adapter_use_.evict(adapter);
 }
 
@@ -150,8 +214,8 @@ void EngineLoop::run_step() {
   output_rows_.compute(model_, batch, builder_, [this] { beat(); });
   output_rows_.move_scores_to(span_sequences_, plan_);
   take_tokens();
-  scheduler_.commit(plan_, result_, ended_);
-  metrics_.update(scheduler_.stats(), plan_.tokens.size(), seconds(clock_.now() - begin));
+  scheduler_->commit(plan_, result_, ended_);
+  metrics_.update(scheduler_->stats(), plan_.tokens.size(), seconds(clock_.now() - begin));
 }
 
 // Looks up the sequence of each span of the plan, once for the whole step. Pointers into the map stay valid until the sequence ends.
@@ -177,7 +241,7 @@ void EngineLoop::take_token(LiveSequence& sequence, std::int32_t row, TokenEvent
   const bool is_first = sequence.output_count() == 0;
   bool is_finite = output_rows_.token(row).id >= 0;
   event.started = sequence.started();
-  if (is_first) event.cached_tokens = scheduler_.cached_tokens(event.sequence);
+  if (is_first) event.cached_tokens = scheduler_->cached_tokens(event.sequence);
   if (is_first && sequence.wants_prompt_logprobs()) {
     std::optional<std::vector<PromptLogprob>> logprobs = sequence.take_prompt_logprobs();
     is_finite = is_finite && logprobs;
@@ -212,10 +276,25 @@ void EngineLoop::publish() {
   ++iteration_;
   if (events_.empty()) return;
   const std::size_t event_count = events_.size();
-  sink_(std::move(events_));
+  hand_over_events();
   for (TokenEvent& event : events_) output_rows_.recycle(event.token);
   events_.clear();
-  events_.reserve(event_count);  // in one allocation, if the sink moved the vector away
+  try {
+    events_.reserve(event_count);    // in one allocation, if the sink moved the vector away
+  } catch (const std::bad_alloc&) {  // then it grows when it has to
+  }
+}
+
+// Each event is somebody's answer: without memory for handing them over, the engine waits for some.
+void EngineLoop::hand_over_events() {
+  for (;;) {
+    try {
+      return sink_(std::move(events_));
+    } catch (const std::bad_alloc&) {
+      log_exception("the engine waits with its results");
+      std::this_thread::sleep_for(kPauseWithoutMemory);
+    }
+  }
 }
 
 void EngineLoop::end_sequence(const SequenceEnd& end) {
@@ -237,13 +316,14 @@ void EngineLoop::end_sequence(const SequenceEnd& end) {
 }
 
 void EngineLoop::publish_stats() {
-  published_stats_.publish({.scheduler = scheduler_.stats(),
+  published_stats_.publish({.scheduler = scheduler_->stats(),
                             .steps = step_count_,
                             .adapters_resident = adapter_use_.resident_count(),
                             .adapters_loading = adapter_use_.loading_count()});
 }
 
 void EngineLoop::end_all() {
+  if (is_broken_) start_anew();
   take_inbox();
   ended_.clear();
   for (const auto& [id, sequence] : live_) ended_.push_back({id, EndReason::cancelled});

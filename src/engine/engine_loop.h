@@ -25,7 +25,7 @@ namespace slora {
 class EngineLoop {
  public:
   EngineLoop(const EngineOptions& options, ModelShards& model, AdapterStore& adapters, MetricsRegistry& metrics,
-             std::unique_ptr<Policy> policy, Engine::EventSink sink);
+             Engine::PolicyMaker make_policy, Engine::EventSink sink);
   ~EngineLoop();
 
   Inbox& inbox() { return inbox_; }
@@ -42,8 +42,11 @@ class EngineLoop {
   void run(const std::stop_token& stop);
   void run_until_failure(const std::stop_token& stop);
   void beat() { beats_.store(beats_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed); }  // nobody else writes it
+  void run_iteration();
   void take_inbox();
   void add(Submission submission);
+  void try_add(Submission submission);
+  void refuse(SequenceId id, const Error& why) noexcept;
   void take_outcome(LoadOutcome outcome);
   void start_loads();
   void drop_evicted_views();
@@ -52,10 +55,16 @@ class EngineLoop {
   void take_tokens();
   void take_token(LiveSequence& sequence, std::int32_t row, TokenEvent& event, RowResult& result);
   void publish();
+  void hand_over_events();
   void end_sequence(const SequenceEnd& end);
   TokenEvent& event_of(LiveSequence& sequence);
   void publish_stats();
   void end_all();
+
+  // After an exception, in engine_recovery.cc: ends every sequence with an error and begins with an empty pool.
+  void start_anew();
+  void drop_inbox_contents();
+  void fail_live_sequences();
 
   const EngineOptions options_;
   ModelShards& model_;
@@ -67,12 +76,17 @@ class EngineLoop {
   Inbox inbox_;
 
   // Of the engine thread only:
-  Scheduler scheduler_;
+  const Engine::PolicyMaker make_policy_;
+  std::optional<Scheduler> scheduler_;  // none while it is made anew
   BatchBuilder builder_;
   OutputRows output_rows_;
   AdapterUse adapter_use_;
   std::unordered_map<SequenceId, LiveSequence> live_;
   Inbox::Contents inbox_contents_;
+  std::size_t outcomes_taken_ = 0, submissions_taken_ = 0;  // of inbox_contents_
+  std::size_t loads_running_ = 0;                           // started, and their outcome not taken yet
+  bool is_broken_ = false;                                  // an exception left an iteration: the state is unknown
+  Error broken_by_;
   StepPlan plan_;
   std::vector<LiveSequence*> span_sequences_;  // [plan_.spans]
   StepResult result_;

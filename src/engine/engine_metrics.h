@@ -11,6 +11,8 @@ class EngineMetrics {
  public:
   EngineMetrics(MetricsRegistry& registry, const std::string& model_name);
 
+  // The scheduler begins anew, and counts from zero.
+  void begin_anew() { last_ = {}; }
   void update(const SchedulerStats& now, std::size_t step_tokens, double step_seconds);
   void adapter_landed(double load_seconds) { adapter_load_seconds_.observe(load_seconds); }
   void adapter_failed() { adapter_load_failures_.add(); }

@@ -1,10 +1,13 @@
 #pragma once
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <new>
+#include <thread>
 #include <vector>
 
 #include "backend/op_args.h"
@@ -46,14 +49,26 @@ class Inbox {
     }
   };
 
+  // So that a client that leaves can always be cancelled: no cancellation of this many takes memory.
+  void reserve_cancellations(std::size_t count) {
+    add([&] { waiting_.cancellations.reserve(count); });
+  }
+
   void submit(Submission submission) {
     add([&] { waiting_.submissions.push_back(std::move(submission)); });
   }
   void cancel(SequenceId id) {
     add([&] { waiting_.cancellations.push_back(id); });
   }
+  // Never fails: without memory it waits for some, for the engine waits for the outcome.
   void report(LoadOutcome outcome) {
-    add([&] { waiting_.outcomes.push_back(std::move(outcome)); });
+    for (;;) {
+      try {
+        return add([&] { waiting_.outcomes.push_back(std::move(outcome)); });
+      } catch (const std::bad_alloc&) {
+        std::this_thread::sleep_for(kPauseWithoutMemory);
+      }
+    }
   }
   void clear_caches(std::function<void(bool)> on_done) {
     add([&] { waiting_.clearings.push_back(std::move(on_done)); });
@@ -77,6 +92,8 @@ class Inbox {
   }
 
  private:
+  static constexpr std::chrono::milliseconds kPauseWithoutMemory{5};
+
   template <class Change>
   void add(Change change) {
     {

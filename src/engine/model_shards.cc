@@ -44,7 +44,7 @@ struct ModelShards::Failure {
 };
 
 // An exception that left this function would leave the other shards in a collective that this one never joins, and whoever caught it would
-// wait for their threads forever.
+// wait for their threads forever. Where there are no others, the engine catches it.
 Tensor ModelShards::compute(ModelShard& shard, LocalSegments& segments, const Call& call, Failure& failed) {
   const std::int32_t index = shard.communicator->shard_index();
   try {
@@ -68,6 +68,7 @@ Tensor ModelShards::compute(ModelShard& shard, LocalSegments& segments, const Ca
     if (shard.communicator->shard_count() == 1) throw;
     for (;;) std::this_thread::sleep_for(std::chrono::hours(1));  // the others wait in a collective, until the process ends
   } catch (const std::exception& failure) {
+    if (shard.communicator->shard_count() == 1) throw;
     fail_check(fmt::format("shard {}: expected to compute its part of a step: {}", index, failure.what()), std::source_location::current());
   } catch (...) {
     fail_check(fmt::format("shard {}: expected to compute its part of a step: an unknown exception", index),

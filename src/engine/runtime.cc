@@ -5,6 +5,7 @@
 #include <limits>
 #include <thread>
 
+#include "base/caught.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "comm/thread_communicator.h"
@@ -159,7 +160,7 @@ Result<LoadedWeights> make_weights(const RuntimeOptions& options, const ModelCon
   std::vector<Result<ModelWeights>> results(shapes.size());
   {
     std::vector<std::jthread> others;
-    for (std::size_t i = 1; i < shapes.size(); ++i) others.emplace_back([&, i] { results[i] = load(i, {}); });
+    for (std::size_t i = 1; i < shapes.size(); ++i) others.emplace_back([&, i] { results[i] = run_caught([&] { return load(i, {}); }); });
     results[0] = load(0, [&](std::uint64_t done, std::uint64_t total) {
       if (options.progress) options.progress("Loading weights", done, total);
     });
@@ -316,13 +317,14 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   const ModelLimits limits = make_model_limits(options, parts.max_model_len);
   parts.model = make_model_shards(parts.config, std::move(*backends), std::move(weights->shards), *kv, limits, engine.scheduler.page_count);
   if (Status added = add_adapters(options, *parts.adapters); !added) return forward_error(added);
-  Result<std::unique_ptr<Policy>> policy = make_policy(options.policy);
-  if (!policy) return forward_error(policy);
+  if (Result<std::unique_ptr<Policy>> policy = make_policy(options.policy); !policy) return forward_error(policy);
   parts.policy_name = options.policy.name;
   if (options.pool_memory == PoolMemory::at_start) {
     if (Status taken = take_pool_memory(options, *parts.model); !taken) return forward_error(taken);
   }
-  parts.engine = std::make_unique<Engine>(engine, *parts.model, *parts.adapters, parts.metrics, std::move(*policy), std::move(sink));
+  parts.engine = std::make_unique<Engine>(
+      engine, *parts.model, *parts.adapters, parts.metrics, [policy = options.policy] { return std::move(*make_policy(policy)); },
+      std::move(sink));
   return runtime;
 }
 

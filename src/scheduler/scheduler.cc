@@ -41,8 +41,15 @@ Status Scheduler::add(SequenceRequest request) {
   sequence->prompt_count = static_cast<std::int32_t>(prompt_count);
   sequence->tokens = std::move(request.prompt);
   sequence->request = std::move(request);
-  line_.add(*sequence, make_view(*sequence));
-  sequences_.emplace(sequence->request.id, std::move(sequence));
+  Sequence& added = *sequence;
+  const SequenceId id = added.request.id;
+  sequences_.emplace(id, std::move(sequence));
+  try {
+    line_.add(added, make_view(added));
+  } catch (...) {  // out of memory: as if it had never come
+    sequences_.erase(id);
+    throw;
+  }
   return {};
 }
 

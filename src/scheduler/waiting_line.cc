@@ -6,6 +6,14 @@
 #include "base/check.h"
 
 namespace slora {
+namespace {
+
+// So that both lists grow or none does.
+void reserve_one(auto& list) {
+  if (list.size() == list.capacity()) list.reserve(2 * list.size() + 1);
+}
+
+}  // namespace
 
 void WaitingLine::add(Sequence& sequence, const SequenceView& view) {
   Lane& lane = lane_of(sequence);
@@ -13,6 +21,8 @@ void WaitingLine::add(Sequence& sequence, const SequenceView& view) {
   const auto at = sequence.state == SequenceState::preempted
                       ? std::ranges::upper_bound(lane.sequences, sequence.serial, {}, serial) - lane.sequences.begin()
                       : std::ranges::upper_bound(lane.views, view.arrival, {}, &SequenceView::arrival) - lane.views.begin();
+  reserve_one(lane.sequences);
+  reserve_one(lane.views);
   lane.sequences.insert(lane.sequences.begin() + at, &sequence);
   lane.views.insert(lane.views.begin() + at, view);
   if (&lane == &queue_) queue_tokens_ += sequence.tokens.size();

@@ -11,7 +11,7 @@ namespace slora {
 // of it. Owned by the scheduler, on its thread. O(n) per insertion and removal, moving about a hundred bytes per sequence.
 class WaitingLine {
  public:
-  // Into the queue or among the preempted, by the sequence's state.
+  // Into the queue or among the preempted, by the sequence's state. Changes nothing when it throws, for lack of memory.
   void add(Sequence& sequence, const SequenceView& view);
   void remove(Sequence& sequence);
   // Removes several of the queue at once, by their indices in it; O(n) in all.
