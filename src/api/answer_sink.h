@@ -23,7 +23,8 @@ struct AnswerPart {
 };
 
 // Receives the answer to one request: part() for each token of each choice, then once and last done() or failed(). Implemented by whoever
-// shows answers (an HTTP response, a terminal, a program's own); called on the thread that runs the jobs.
+// shows answers (an HTTP response, a terminal, a program's own); called on the thread that runs the jobs. When part() or done() throws,
+// failed() follows.
 class AnswerSink {
  public:
   virtual ~AnswerSink() = default;

@@ -26,7 +26,16 @@ Result<std::unique_ptr<Api>> Api::create(ApiOptions options, Post post) {
 
   auto jobs = std::make_unique<JobTable>();
   const auto deliver = [&table = *jobs, post = std::move(post)](std::vector<TokenEvent>&& events) {
-    post([&table, events = std::move(events)]() mutable { table.deliver(std::move(events)); });
+    // The events are handed over whole or not at all: when this throws, the engine still has them.
+    const auto held = std::make_shared<std::vector<TokenEvent>>();
+    std::function<void()> work = [&table, held] { table.deliver(std::move(*held)); };
+    held->swap(events);
+    try {
+      post(std::move(work));
+    } catch (...) {
+      held->swap(events);
+      throw;
+    }
   };
   Result<std::unique_ptr<Runtime>> runtime = Runtime::create(std::move(options.runtime), deliver);
   if (!runtime) return forward_error(runtime);

@@ -32,7 +32,7 @@ struct ApiOptions {
 // which the owner chooses by `post`.
 class Api {
  public:
-  // Runs work on the jobs' thread, in the order of the calls; called from any thread.
+  // Runs work on the jobs' thread, in the order of the calls; called from any thread. Work is not run when this throws.
   using Post = std::function<void(std::function<void()>)>;
 
   // Reads the model and starts the engine. Work that was posted may be dropped once the Api is gone, but not run.

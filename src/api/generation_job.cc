@@ -8,6 +8,8 @@
 
 #include "api/job_table.h"
 #include "api/json_text.h"
+#include "api/request_memory.h"
+#include "base/caught.h"
 #include "base/check.h"
 #include "base/log.h"
 
@@ -27,12 +29,21 @@ GenerationJob::GenerationJob(std::shared_ptr<AnswerSink> sink, const JobServices
 
 void GenerationJob::start(Result<PreparedRequest> prepared) {
   check(!std::exchange(started_, true), "expected a job to be started once");
+  try {
+    take_prepared(std::move(prepared));
+  } catch (...) {
+    fail(error_of_exception());
+  }
+}
+
+void GenerationJob::take_prepared(Result<PreparedRequest> prepared) {
   if (over_) return;
   if (!prepared) return fail(prepared.error());
   answer_.request = std::move(*prepared);
   if (const std::optional<float> timeout = answer_.request.spec.timeout_seconds) {
     deadline_ = arrival_ + std::chrono::duration_cast<Timestamp>(std::chrono::duration<float>(*timeout));
   }
+  bytes_ = answer_.request.memory.bytes();
   services_.metrics.count_unknown_fields(answer_.request.spec.unknown_field_count);
   if (is_overdue(services_.clock.now())) return end_overdue();
   if (const Status submitted = submit_all(); !submitted) fail(submitted.error());
@@ -69,18 +80,25 @@ Status GenerationJob::submit_all() {
     if (!request.spec.output.stream && i % n != 0) sequence.sampling.prompt_logprob_count = -1;
 
     services_.jobs.add(choice.sequence, shared_from_this(), i);
-    if (Status submitted = services_.generator.submit(std::move(sequence)); !submitted) {
+    if (Status submitted = run_caught([&] { return services_.generator.submit(std::move(sequence)); }); !submitted) {
       services_.jobs.remove(choice.sequence);
-      choice.ended = true;
-      for (std::size_t later = i + 1; later < choices_.size(); ++later) choices_[later].ended = true;
       return submitted;
     }
+    choice.ended = false;
     ++open_count_;
   }
   return {};
 }
 
 void GenerationJob::on_event(std::size_t choice_index, const TokenEvent& event) {
+  try {
+    take_event(choice_index, event);
+  } catch (...) {
+    fail(error_of_exception());
+  }
+}
+
+void GenerationJob::take_event(std::size_t choice_index, const TokenEvent& event) {
   Choice& choice = choices_[choice_index];
   AnsweredChoice& answered = answer_.choices[choice_index];
   if (over_ || choice.ended) return;
@@ -92,6 +110,7 @@ void GenerationJob::on_event(std::size_t choice_index, const TokenEvent& event) 
   if (event.end == EndReason::given_up) return fail({"given_up", "The request waited too long to be scheduled; try again later.", {}});
   if (event.end == EndReason::cancelled) return fail({"draining", "The server is shutting down.", {}});
 
+  if (const Status reserved = reserve_for(event); !reserved) return fail(reserved.error());
   AnsweredPrompt& prompt = answer_.prompts[answered.prompt_index];
   prompt.cached_tokens = std::max<std::int64_t>(prompt.cached_tokens, event.cached_tokens);
   if (prompt.logprobs.empty()) prompt.logprobs = event.prompt_logprobs;
@@ -111,8 +130,15 @@ void GenerationJob::on_event(std::size_t choice_index, const TokenEvent& event) 
   }
   send_part(choice_index);
   if (over_ || open_count_ > 0) return;  // over: the sink cancelled within part()
-  over_ = true;
   sink_->done(answer_);
+  over_ = true;
+}
+
+Status GenerationJob::reserve_for(const TokenEvent& event) {
+  constexpr std::size_t step = 16 << 10;
+  bytes_ += bytes_of(event);
+  ByteReservation& memory = answer_.request.memory;
+  return bytes_ <= memory.bytes() ? Status{} : memory.continue_to(bytes_ + step);
 }
 
 void GenerationJob::take_token(std::size_t choice_index, const TokenEvent& event) {
@@ -181,9 +207,14 @@ void GenerationJob::end_overdue() {
 
 void GenerationJob::fail(const Error& error) {
   if (std::exchange(over_, true)) return;
-  cancel_all("abort");
-  const ApiError failure = to_api_error(error);
-  if (failure.kind == ErrorKind::internal) {
+  ApiError failure{ErrorKind::unavailable, "out_of_memory", {}, {}};
+  try {
+    cancel_all("abort");
+    failure = to_api_error(error);
+  } catch (...) {
+    log_exception("a request failed");
+  }
+  if (failure.kind == ErrorKind::internal || failure.code == "out_of_memory") {
     log_warning("a request for {} failed: {} ({})", answer_.request.model_name, error.message, error.code);
   }
   sink_->failed(failure);

@@ -66,10 +66,14 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
     std::size_t text_sent = 0, tokens_sent = 0;       // to the sink
     std::size_t characters = 0, characters_sent = 0;  // of its tokens, the echoed prompt's first; only with log-probabilities
     RequestMetrics::Times times;
-    bool ended = false;
+    bool ended = true;  // or not submitted
   };
 
+  void take_prepared(Result<PreparedRequest> prepared);
   [[nodiscard]] Status submit_all();
+  void take_event(std::size_t choice_index, const TokenEvent& event);
+  // Reserves the memory of what this event adds to the answer.
+  [[nodiscard]] Status reserve_for(const TokenEvent& event);
   void take_token(std::size_t choice_index, const TokenEvent& event);
   [[nodiscard]] std::size_t prompt_characters(const AnsweredChoice& answered) const;
   void end_choice(std::size_t choice_index, std::string_view finish_reason, std::string stop_reason);
@@ -84,6 +88,7 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
   Answer answer_;
   std::vector<Choice> choices_;  // [prompts * n], as answer_.choices
   std::size_t open_count_ = 0;   // choices that have not ended
+  std::size_t bytes_ = 0;        // of the request and its answer
   bool started_ = false;
   bool over_ = false;  // the sink receives nothing more
 };

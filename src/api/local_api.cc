@@ -3,6 +3,7 @@
 #include <limits>
 #include <utility>
 
+#include "base/caught.h"
 #include "base/check.h"
 
 namespace slora {
@@ -51,7 +52,7 @@ void LocalApi::answer(Endpoint endpoint, const Json& request, AnswerSink& sink) 
 
 std::shared_ptr<GenerationJob> LocalApi::start(Endpoint endpoint, const Json& request, std::shared_ptr<AnswerSink> sink) {
   std::shared_ptr<GenerationJob> job = api_->make_job(std::move(sink), {.tenant = {}, .client = {}, .random = random_()});
-  job->start(api_->preparer().prepare_json(endpoint, request));
+  job->start(run_caught([&] { return api_->preparer().prepare_json(endpoint, request); }));
   return job;
 }
 

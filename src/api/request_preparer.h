@@ -12,6 +12,7 @@
 #include "api/request_parser.h"
 #include "api/request_spec.h"
 #include "api/text_model.h"
+#include "base/byte_budget.h"
 #include "base/result.h"
 #include "engine/generation.h"
 
@@ -30,6 +31,7 @@ struct PreparedRequest {
   std::shared_ptr<const AdapterVersion> adapter;  // null: the base model
   std::shared_ptr<const TextModel> text;          // how it is read and written: shared with other requests, kept for as long as it runs
   std::vector<Prompt> prompts;
+  ByteReservation memory;  // of all this, and of the answer as it grows
 };
 
 // From a body to a prepared request: parses, finds the adapter, renders, tokenises. The slow part of every request, so it runs on work

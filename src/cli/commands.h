@@ -36,6 +36,7 @@ struct ServeArguments {
   std::string api_key_file;
   bool prefault_pool = false;
   std::optional<std::size_t> waiting_per_client_max;  // none: ModelArguments::waiting_max
+  std::string request_memory = "256MiB";
   int drain_seconds = 30;
   int watch_seconds = 0;                     // 0: --adapters is read once
   std::optional<std::uint16_t> health_port;  // none: no port of its own

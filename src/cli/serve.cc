@@ -3,6 +3,7 @@
 
 #include <cstdio>
 
+#include "cli/byte_size.h"
 #include "cli/commands.h"
 #include "cli/progress_bar.h"
 #include "cli/runtime_arguments.h"
@@ -14,6 +15,7 @@ namespace {
 
 // Every connection takes a descriptor, and so does an adapter while it loads; some stay for the rest.
 constexpr std::size_t kOtherDescriptors = 256;
+constexpr std::uint64_t kRequestMemoryMin = std::uint64_t{1} << 20;
 
 // Raises the soft limit of open files to the hard one and returns how many connections that allows.
 std::size_t connections_allowed(std::size_t wanted) {
@@ -58,7 +60,17 @@ int run_serve(const ServeArguments& arguments) {
   runtime_options->waiting_per_client_max = arguments.waiting_per_client_max.value_or(runtime_options->waiting_max);
   if (arguments.prefault_pool) runtime_options->pool_memory = PoolMemory::at_start;
 
+  const Result<std::uint64_t> request_memory = parse_byte_size(arguments.request_memory);
+  if (!request_memory) return report({"bad_option", "--request-memory: " + request_memory.error().message, {}});
+  if (*request_memory < kRequestMemoryMin) {
+    return report(
+        {"bad_option",
+         fmt::format("--request-memory: expected at least {}, found {}", shown_byte_size(kRequestMemoryMin), arguments.request_memory),
+         {}});
+  }
+
   ApiServerOptions options;
+  options.http.limits.request_memory_bytes = *request_memory;
   options.http.host = arguments.host;
   options.http.port = arguments.port;
   HttpLimits& limits = options.http.limits;

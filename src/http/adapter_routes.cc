@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "adapters/adapter_roots.h"
+#include "base/caught.h"
 #include "base/log.h"
 #include "http/responses.h"
 
@@ -120,7 +121,13 @@ HttpResponse AdapterRoutes::sglang_answer(const Result<std::string>& name) const
 
 void AdapterRoutes::watch() {
   const auto again = [this] { post_after_(options_.watch_interval, [this] { watch(); }); };
-  if (!pool_.try_run([this] { watcher_.scan(); }, again)) again();
+  bool is_running = false;
+  try {
+    is_running = pool_.try_run([this] { watcher_.scan(); }, again);
+  } catch (...) {
+    log_exception("the folders of adapters were not looked at");
+  }
+  if (!is_running) again();
 }
 
 std::span<const SmallField> AdapterRoutes::load_fields() { return kLoadFields; }

@@ -1,8 +1,11 @@
 #include "http/answer_pool.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
+#include "api/request_memory.h"
+#include "base/caught.h"
 #include "http/responses.h"
 
 namespace slora {
@@ -19,15 +22,43 @@ bool is_json(std::string_view content_type) {
   return std::ranges::equal(type, json, equal);
 }
 
+namespace {
+
+// What is on its way to a worker and back.
+struct Answering {
+  std::shared_ptr<Exchange> exchange;
+  AnswerWork work;
+  RequestBody body;
+  std::optional<HttpResponse> response;  // none: it failed for lack of memory
+};
+
+void compute(Answering& answering) {
+  try {
+    RequestBody& body = answering.body;
+    ByteReservation memory = body.memory.sibling_of_nobody();
+    const Status held = memory.continue_to(bytes_to_prepare(body.text));
+    answering.response = held ? answering.work(body.text) : error_response(held.error());
+  } catch (...) {
+    log_exception("a request failed");
+  }
+  answering.body.text = {};
+}
+
+}  // namespace
+
+// Everything that the way back needs is allocated here, so that only the work itself can fail on the worker. It has no reference of its own
+// to the exchange: the last one must be released on the I/O thread.
 void answer_elsewhere(std::shared_ptr<Exchange> exchange, const PostToIo& post, const RunElsewhere& run, AnswerWork work) {
-  std::string body = exchange->take_body();
-  const std::size_t body_bytes = body.size();
-  // The exchange is moved to the worker and back, never copied: its last reference must be released on the I/O thread.
-  auto job = [post, exchange, work = std::move(work), body = std::move(body)]() mutable {
-    HttpResponse response = work(body);
-    post([exchange = std::move(exchange), response = std::move(response)]() mutable { exchange->respond(std::move(response)); });
+  const auto answering = std::make_shared<Answering>(Answering{exchange, std::move(work), exchange->take_body(), {}});
+  const auto respond = [answering] {
+    if (!answering->response) return answering->exchange->give_up();
+    answering->exchange->respond(std::move(*answering->response));
   };
-  if (!run(body_bytes, std::move(job))) {
+  auto job = [post, answering = answering.get(), back = std::function<void()>(respond)]() mutable {
+    compute(*answering);
+    post(std::move(back));
+  };
+  if (!run(answering->body.text.size(), std::move(job))) {
     exchange->respond(error_response({"queue_full", "Too many requests of this kind wait; try again soon.", {}}));
   }
 }
@@ -53,7 +84,11 @@ void AnswerPool::answer_json(std::shared_ptr<Exchange> exchange, Work work) {
 
 bool AnswerPool::try_run(std::function<void()> work, std::function<void()> done) {
   return pool_.try_run([this, work = std::move(work), done = std::move(done)]() mutable {
-    work();
+    try {
+      work();
+    } catch (...) {
+      log_exception("work in the background failed");
+    }
     post_(std::move(done));
   });
 }

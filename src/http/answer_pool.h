@@ -37,7 +37,7 @@ class AnswerPool {
   // Answers a request without a body, or with one that must be JSON.
   void answer(std::shared_ptr<Exchange> exchange, Work work);
   void answer_json(std::shared_ptr<Exchange> exchange, Work work);
-  // Queues `work` and then runs `done` on the I/O thread; false when the queue is full.
+  // Queues `work` and then runs `done` on the I/O thread, also when `work` throws; false when the queue is full.
   [[nodiscard]] bool try_run(std::function<void()> work, std::function<void()> done);
 
  private:

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <utility>
 
+#include "base/caught.h"
 #include "http/responses.h"
 
 namespace slora {
@@ -47,7 +49,8 @@ void AnswerWriter::use_thread(const FormattingThread& thread, std::weak_ptr<cons
 void AnswerWriter::part(const AnswerPart& part) {
   const PreparedRequest& request = part.answer.request;
   if (!request.spec.output.stream) return;
-  if (!std::exchange(is_streaming_, true)) exchange_->begin_stream("text/event-stream; charset=utf-8");
+  if (!is_streaming_) exchange_->begin_stream("text/event-stream; charset=utf-8");
+  is_streaming_ = true;
   std::string events;
   for (const std::string& message : format_of(request).part_messages(part)) append_event(events, message);
   exchange_->send(events);
@@ -68,19 +71,38 @@ void AnswerWriter::done(const Answer& answer) {
 bool AnswerWriter::try_format_elsewhere(const Answer& answer) {
   std::shared_ptr<const void> job = job_.lock();
   if (thread_ == nullptr || job == nullptr || size_of(answer) <= kInPlaceCountMax) return false;
-  // The job keeps the answer and this object. Its last reference must be released on the I/O thread, so it is moved there and back.
-  return thread_->try_run([this, &answer, job = std::move(job)]() mutable {
-    HttpResponse response = json_response(format_->body(answer));
-    thread_->post([this, job = std::move(job), response = std::move(response)]() mutable { exchange_->respond(std::move(response)); });
+  // The job keeps the answer and this object. Its last reference must be released on the I/O thread, so it is only there; and what the way
+  // back needs is allocated here, so that only the formatting can fail elsewhere.
+  struct Formatting {
+    std::shared_ptr<const void> job;
+    std::optional<HttpResponse> response;  // none: it failed for lack of memory
+  };
+  const auto formatting = std::make_shared<Formatting>(Formatting{std::move(job), {}});
+  const auto respond = [this, formatting] {
+    if (!formatting->response) return exchange_->give_up();
+    exchange_->respond(std::move(*formatting->response));
+  };
+  return thread_->try_run([this, &answer, formatting = formatting.get(), back = std::function<void()>(respond)]() mutable {
+    try {
+      formatting->response = json_response(format_->body(answer));
+    } catch (...) {
+      log_exception("an answer was given up");
+    }
+    thread_->post(std::move(back));
   });
 }
 
 void AnswerWriter::failed(const ApiError& error) {
-  if (!is_streaming_) return exchange_->respond(error_response(error));
-  std::string event;
-  append_event(event, error_body(error));
-  exchange_->send(event);
-  exchange_->break_stream();
+  try {
+    if (!is_streaming_) return exchange_->respond(error_response(error));
+    std::string event;
+    append_event(event, error_body(error));
+    exchange_->send(event);
+    exchange_->break_stream();
+  } catch (...) {
+    log_exception("an error could not be sent");
+    exchange_->give_up();
+  }
 }
 
 const ResponseFormat& AnswerWriter::format_of(const PreparedRequest& request) {

@@ -16,17 +16,18 @@ namespace {
 class RecordingExchange final : public Exchange {
  public:
   const HttpRequest& request() const override { return request_; }
-  std::string take_body() override { return {}; }
+  RequestBody take_body() override { return {}; }
   void respond(HttpResponse given) override { response = std::move(given); }
   void begin_stream(std::string_view content_type) override { stream_type = content_type; }
   void send(std::string_view bytes) override { stream += bytes; }
   void end_stream() override { ended = true; }
   void break_stream() override { broken = true; }
+  void give_up() noexcept override { given_up = true; }
   void on_gone(std::function<void()>) override {}
 
   std::optional<HttpResponse> response;
   std::string stream, stream_type;
-  bool ended = false, broken = false;
+  bool ended = false, broken = false, given_up = false;
 
  private:
   HttpRequest request_;

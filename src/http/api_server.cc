@@ -90,6 +90,17 @@ std::vector<std::string> roots_of(const RuntimeOptions& options) {
   return roots;
 }
 
+// Lives until the server has stopped. I/O thread.
+struct RequestMemoryGauge {
+  HttpServer& http;
+  Gauge& gauge;
+
+  void update() {
+    http.post_after(std::chrono::seconds(1), [this] { update(); });
+    gauge.set(static_cast<double>(http.request_memory_bytes()));
+  }
+};
+
 void count_response(MetricsRegistry& metrics, std::string_view path, int status_code) {
   const MetricLabels labels = {{"path", path.empty() ? "other" : std::string(path)}, {"status", std::to_string(status_code)}};
   metrics.counter("slora_http_responses_total", "Answers by path and status.", labels).add();
@@ -144,6 +155,9 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
   (*keys)->watch(post, post_after);
   Drain drain(http, runtime.engine(), generation, status, api.jobs(), options.drain_time);
   EngineGuard guard({http, runtime.engine(), generation, status, info, api.jobs()}, options.guard);
+  RequestMemoryGauge memory_gauge{
+      http, runtime.metrics().gauge("slora_request_memory_bytes", "What requests hold of --request-memory, looked up each second.")};
+  memory_gauge.update();
 
   // Posted, so that it is called when the signal handlers are already installed.
   http.post([&] {

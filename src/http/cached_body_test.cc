@@ -13,12 +13,13 @@ namespace {
 class BodyExchange final : public Exchange {
  public:
   const HttpRequest& request() const override { return request_; }
-  std::string take_body() override { return {}; }
+  RequestBody take_body() override { return {}; }
   void respond(HttpResponse response) override { body = std::move(response.body); }
   void begin_stream(std::string_view) override {}
   void send(std::string_view) override {}
   void end_stream() override {}
   void break_stream() override {}
+  void give_up() noexcept override {}
   void on_gone(std::function<void()>) override {}
 
   std::string body;

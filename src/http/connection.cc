@@ -1,14 +1,11 @@
 #include "http/connection.h"
 
 #include <algorithm>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <exception>
 #include <memory>
 #include <string>
 
-#include "base/log.h"
+#include "base/caught.h"
 #include "http/http_connection.h"
 
 namespace slora {
@@ -19,23 +16,78 @@ using asio::ip::tcp;
 using SystemError = boost::system::error_code;
 using TimePoint = std::chrono::steady_clock::time_point;
 
-// The exchange may outlive the connection: on every way out it must stop waking it.
-struct Detach {
-  HttpExchange& exchange;
-  ~Detach() { exchange.detach(); }
+namespace {
+
+// Counts an exchange while it lives. It may outlive the connection: on every way out it must stop waking it. Where the way out is an
+// exception, nobody reads its answer any more.
+class AttachedExchange {
+ public:
+  AttachedExchange(HttpExchange& exchange, std::size_t& count) : exchange_(exchange), count_(count) { ++count_; }
+  ~AttachedExchange() {
+    exchange_.detach();
+    if (std::uncaught_exceptions() > exceptions_) exchange_.leave();
+    --count_;
+  }
+  AttachedExchange(const AttachedExchange&) = delete;
+  AttachedExchange& operator=(const AttachedExchange&) = delete;
+
+ private:
+  HttpExchange& exchange_;
+  std::size_t& count_;
+  const int exceptions_ = std::uncaught_exceptions();
 };
 
-asio::awaitable<void> HttpConnection::serve([[maybe_unused]] std::shared_ptr<HttpConnection> self) {
-  SystemError ignored;
-  socket_.set_option(tcp::no_delay(true), ignored);
-  socket_.non_blocking(true, ignored);
-  while (co_await serve_request() == ConnectionUse::keep_alive && !shared_.draining) {
-  }
-  co_await linger();
-  socket_.close(ignored);
+}  // namespace
+
+// Whose memory a request without a key takes: its address's, or for IPv6 its network's, of which one peer may have all addresses.
+ClientId HttpConnection::client_of_address(const tcp::socket& socket) {
+  constexpr std::uint64_t version_4 = std::uint64_t{1} << 33, version_6 = std::uint64_t{1} << 63;
+  SystemError unknown;
+  asio::ip::address address = socket.remote_endpoint(unknown).address();
+  if (address.is_v6() && address.to_v6().is_v4_mapped()) address = asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6());
+  if (address.is_v4()) return ClientId{version_4 | address.to_v4().to_uint()};
+  std::uint64_t network = 0;
+  const asio::ip::address_v6::bytes_type bytes = address.to_v6().to_bytes();
+  for (std::size_t i = 0; i < sizeof network; ++i) network = network << 8 | bytes[i];
+  return ClientId{version_6 | network};
 }
 
-asio::awaitable<ConnectionUse> HttpConnection::serve_request() {
+Task<void> HttpConnection::serve() {
+  try {
+    SystemError ignored;
+    socket_.set_option(tcp::no_delay(true), ignored);
+    socket_.non_blocking(true, ignored);
+    while (co_await serve_request() == ConnectionUse::keep_alive && !shared_.draining) {
+    }
+    co_await linger();
+  } catch (...) {
+    log_exception("a connection was closed");
+  }
+  finish();
+}
+
+void HttpConnection::finish() {
+  SystemError ignored;
+  socket_.close(ignored);
+  next_finished_ = std::exchange(shared_.finished, this);
+}
+
+// The next request; where an exception ends it, its answer is an error.
+Task<ConnectionUse> HttpConnection::serve_request() {
+  Error failure;
+  try {
+    has_answered_ = false;
+    co_return co_await read_and_answer();
+  } catch (...) {
+    log_exception("a request failed");
+    failure = error_of_exception();
+  }
+  end_idle();
+  if (has_answered_) co_return ConnectionUse::close;
+  co_return co_await refuse(std::move(failure), ConnectionUse::close);
+}
+
+Task<ConnectionUse> HttpConnection::read_and_answer() {
   is_head_ = false;
   answer_headers_.clear();
   probe_at_ = TimePoint::max();
@@ -67,11 +119,14 @@ asio::awaitable<ConnectionUse> HttpConnection::serve_request() {
   const Result<Admitted> admitted = admit(parser);
   if (!admitted) co_return co_await refuse(admitted.error(), has_body ? ConnectionUse::close : use);
   const Route& route = *admitted->route;
-  std::unique_ptr<BodyReservation> reservation = BodyReservation::try_take(shared_, parser.content_length().value_or(0));
-  if (!reservation) co_return co_await refuse(bodies_full(), ConnectionUse::close);
+  if (has_body && route.about.body == nullptr) {
+    Error unexpected{"body_not_expected", "This path takes no body; send none.", {}};
+    co_return co_await refuse(std::move(unexpected), ConnectionUse::close);
+  }
+  ByteReservation memory = shared_.memory.reservation_for(payer_of(admitted->caller));
   BodyDecoder decoder =
       parser.chunked() ? BodyDecoder::of_chunks(shared_.limits) : BodyDecoder::of_size(parser.content_length().value_or(0), shared_.limits);
-  const Status body = co_await read_body(parser, decoder, *reservation);
+  const Status body = co_await read_body(parser, decoder, memory);
   if (!body) co_return co_await refuse(body.error(), ConnectionUse::close);
 
   HttpRequest request{.method = std::string(route.method),
@@ -87,9 +142,8 @@ asio::awaitable<ConnectionUse> HttpConnection::serve_request() {
   const BodyForm stream_form = is_http_1_1_ ? BodyForm::chunked : BodyForm::until_close;
   const BodyForm form = is_head_ ? BodyForm::left_out : stream_form;
   // Shared with the handler: either may release it first.
-  const auto exchange =
-      std::make_shared<HttpExchange>(std::move(request), std::move(reservation), form, shared_, [this] { wake_.cancel(); });
-  const Detach detach{*exchange};
+  const auto exchange = std::make_shared<HttpExchange>(std::move(request), std::move(memory), form, shared_, [this] { wake(); });
+  const AttachedExchange attached(*exchange, shared_.exchange_count);
   exchange->set_use(use);
   exchange->set_headers(std::move(answer_headers_));
   watch_client(exchange);
@@ -98,7 +152,7 @@ asio::awaitable<ConnectionUse> HttpConnection::serve_request() {
 }
 
 // Leaves a complete and checked head at the start of the buffer.
-asio::awaitable<Status> HttpConnection::read_head() {
+Task<Status> HttpConnection::read_head() {
   idle_ = buffer_.size() == 0;
   let_within(idle_ ? std::chrono::seconds(shared_.limits.keep_alive_time) : shared_.limits.head_time);
   for (;;) {
@@ -114,35 +168,44 @@ asio::awaitable<Status> HttpConnection::read_head() {
   }
 }
 
-asio::awaitable<Status> HttpConnection::read_body(const Parser& parser, BodyDecoder& decoder, BodyReservation& reservation) {
+Task<Status> HttpConnection::read_body(const Parser& parser, BodyDecoder& decoder, ByteReservation& memory) {
   if (equal_ignoring_case(header(parser, http::field::expect), "100-continue") && buffer_.size() == 0) {
     const Status written = co_await write(std::string(kContinue));
     if (!written) co_return written;
   }
   const TimePoint begin = std::chrono::steady_clock::now();
-  std::size_t received_bytes = 0;
   while (!decoder.is_done()) {
     if (buffer_.size() == 0) {
-      const std::chrono::seconds allowance(received_bytes / shared_.limits.body_bytes_per_second_min);
+      // By the body's own bytes: those of the chunked coding may be many more.
+      const std::chrono::seconds allowance(decoder.body().size() / shared_.limits.body_bytes_per_second_min);
       const TimePoint too_slow = begin + shared_.limits.body_idle_time + allowance;
       deadline_ = std::min(too_slow, std::chrono::steady_clock::now() + shared_.limits.body_idle_time);
       const Status more = co_await read_more();
       if (!more) co_return more;
     }
+    if (Status space = make_space(parser, decoder, memory); !space) co_return space;
     const Result<std::size_t> taken = decoder.take(buffered());
     if (!taken) co_return tl::unexpected(taken.error());
     buffer_.consume(*taken);
-    received_bytes += *taken;
-    if (!reservation.try_grow_to(decoder.body().size())) co_return tl::unexpected<Error>(bodies_full());
   }
   co_return Status{};
 }
 
-asio::awaitable<Status> HttpConnection::read_more() {
+// Memory for the bytes at hand, in steps that double: what came is paid for, not what the head announces.
+Status HttpConnection::make_space(const Parser& parser, BodyDecoder& decoder, ByteReservation& memory) const {
+  const std::size_t needed = std::min(decoder.body().size() + buffer_.size(), shared_.limits.body_bytes_max);
+  if (needed <= memory.bytes()) return {};
+  const std::size_t announced = std::max<std::size_t>(parser.content_length().value_or(shared_.limits.body_bytes_max), needed);
+  const std::size_t wanted = std::min(std::max({needed, 2 * memory.bytes(), kBodyStepBytes}), announced);
+  if (Status taken = memory.grow_to(wanted); !taken) return taken;
+  decoder.body().reserve(wanted);
+  return {};
+}
+
+Task<Status> HttpConnection::read_more() {
   timed_out_ = false;
-  SystemError failure;
-  const std::size_t bytes =
-      co_await socket_.async_read_some(buffer_.prepare(kReadBytes), asio::redirect_error(asio::use_awaitable, failure));
+  const auto [failure, bytes] =
+      co_await IoWait([this](auto handler) { socket_.async_read_some(buffer_.prepare(kReadBytes), std::move(handler)); });
   deadline_ = failure ? TimePoint::max() : deadline_;
   if (failure && timed_out_ && !idle_) co_return error("request_timeout", "The request came too slowly.");
   if (failure) co_return error(kClosed, "closed");
@@ -170,15 +233,27 @@ std::string HttpConnection::rest_of_path(const Parser& parser, const Route& rout
   return std::string(path_of({target.data(), target.size()}).substr(route.fixed_path().size()));
 }
 
-void start_connection(asio::io_context& io, tcp::socket socket, HttpConnections& shared) {
-  const auto connection = std::make_shared<HttpConnection>(std::move(socket), shared);
-  asio::co_spawn(io, connection->serve(connection), [](const std::exception_ptr& thrown) {
-    try {
-      if (thrown) std::rethrow_exception(thrown);
-    } catch (const std::exception& exception) {
-      log_error("a connection ended by an exception: {}", exception.what());
-    }
-  });
+void start_connection(tcp::socket socket, HttpConnections& shared) {
+  const auto place = shared.alive.insert(shared.alive.end(), nullptr);
+  try {
+    *place = std::make_shared<HttpConnection>(std::move(socket), shared);
+    (*place)->start(place);
+  } catch (...) {
+    shared.alive.erase(place);
+    throw;
+  }
+}
+
+void run_awakened(HttpConnections& shared) {
+  while (HttpConnection* const connection = shared.awakened) {
+    shared.awakened = std::exchange(connection->next_awakened_, nullptr);
+    connection->is_listed_ = false;
+    if (connection->waiting_) std::exchange(connection->waiting_, nullptr).resume();
+  }
+  while (HttpConnection* const connection = shared.finished) {
+    shared.finished = std::exchange(connection->next_finished_, nullptr);
+    shared.alive.erase(connection->alive_);
+  }
 }
 
 void enforce_deadlines(const HttpConnections& shared, TimePoint now) {

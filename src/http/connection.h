@@ -6,10 +6,12 @@
 #include <cstdint>
 #include <functional>
 #include <list>
+#include <memory>
 #include <string_view>
 #include <unordered_set>
-#include <utility>  // Boost 1.74's coroutines use std::exchange without it
+#include <utility>
 
+#include "base/byte_budget.h"
 #include "http/cors.h"
 #include "http/key_ring.h"
 #include "http/limits.h"
@@ -25,7 +27,7 @@ enum class Door : std::uint8_t { main, health };
 // What the connections of one server share. Owned by the server; I/O thread.
 struct HttpConnections {
   HttpConnections(Door given_door, const HttpLimits& given_limits, Cors given_cors)
-      : door(given_door), limits(given_limits), cors(std::move(given_cors)) {}
+      : door(given_door), limits(given_limits), cors(std::move(given_cors)), memory(given_limits.request_memory_bytes) {}
 
   const Door door;
   const HttpLimits limits;
@@ -35,16 +37,21 @@ struct HttpConnections {
   std::function<void(std::string_view path, int status)> on_response;
   std::function<int()> retry_seconds;  // for Retry-After; empty: 1
 
-  std::unordered_set<HttpConnection*> all;  // each adds and removes itself, as in the list below
-  std::list<HttpConnection*> idle;          // those that wait for a request or for its head, or that are being closed; by since when
+  ByteBudget memory;                                 // of all requests
+  std::list<std::shared_ptr<HttpConnection>> alive;  // until their coroutine has ended; shared with operations under way
+  HttpConnection* awakened = nullptr;                // list of those whose exchange has something to write
+  HttpConnection* finished = nullptr;                // list of those whose coroutine has ended
+  std::unordered_set<HttpConnection*> all;           // each adds and removes itself, as in the list below
+  std::list<HttpConnection*> idle;  // those that wait for a request or for its head, or that are being closed; by since when
   std::size_t exchange_count = 0;
-  std::size_t bodies_bytes = 0;
   std::uint64_t accepted_count = 0;
   bool draining = false;
 };
 
-// Serves the requests of one client, one after the other. The connection keeps itself alive until it is closed.
-void start_connection(boost::asio::io_context& io, boost::asio::ip::tcp::socket socket, HttpConnections& shared);
+// Serves the requests of one client, one after the other.
+void start_connection(boost::asio::ip::tcp::socket socket, HttpConnections& shared);
+// Continues the connections that were awakened and destroys those that are over. Called after everything that may wake one.
+void run_awakened(HttpConnections& shared);
 // Ends connections whose deadline has passed. Called several times a second.
 void enforce_deadlines(const HttpConnections& shared, std::chrono::steady_clock::time_point now);
 // Closes the connection that has been idle for longest, to make space for another; false where none is. Those that began to send a head

@@ -29,6 +29,7 @@ std::optional<Error> EngineGuard::find_trouble() const {
 }
 
 void EngineGuard::look() {
+  parts_.http.post_after(kLookInterval, [this] { look(); });  // first, for the rest may throw when memory runs out
   const EngineWatch::TimePoint now = std::chrono::steady_clock::now();
   parts_.jobs.end_overdue(std::chrono::duration_cast<Timestamp>(now.time_since_epoch()));
   retry_.look(now, parts_.jobs.finished_count(), parts_.jobs.sequence_count());
@@ -48,7 +49,6 @@ void EngineGuard::look() {
     const bool must_end = parts_.engine.failure() || options_.on_stall == OnStall::exit;
     if (must_end && !std::exchange(is_ending_, true)) begin_exit();
   }
-  parts_.http.post_after(kLookInterval, [this] { look(); });
 }
 
 // Destructors would wait for the engine's thread.

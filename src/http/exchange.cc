@@ -1,18 +1,38 @@
 #include "http/exchange.h"
 
+#include <algorithm>
+#include <utility>
+
+#include "base/caught.h"
+
 namespace slora {
+namespace {
 
-std::unique_ptr<BodyReservation> BodyReservation::try_take(HttpConnections& shared, std::size_t bytes) {
-  if (shared.bodies_bytes + bytes > shared.limits.bodies_bytes_max) return nullptr;
-  return std::unique_ptr<BodyReservation>(new BodyReservation(shared, bytes));
-}
+constexpr std::size_t kUnsentStepBytes = 16 << 10;  // what a request reserves for unsent bytes at a time
 
-bool BodyReservation::try_grow_to(std::size_t bytes) {
-  if (bytes <= bytes_) return true;
-  if (shared_.bodies_bytes + (bytes - bytes_) > shared_.limits.bodies_bytes_max) return false;
-  shared_.bodies_bytes += bytes - bytes_;
-  bytes_ = bytes;
-  return true;
+// The whole answer when there is no memory to make one.
+constexpr std::string_view kGivenUpHead =
+    "HTTP/1.1 503 Service Unavailable\r\n"
+    "Content-Type: application/json\r\n"
+    "Content-Length: 128\r\n"
+    "Retry-After: 1\r\n"
+    "Connection: close\r\n"
+    "\r\n";
+constexpr std::string_view kGivenUpBody =
+    R"({"error":{"message":"The server ran out of memory; try again later.","type":"server_error","param":null,"code":"out_of_memory"}})";
+static_assert(kGivenUpBody.size() == 128);
+constexpr int kUnavailable = 503;
+
+}  // namespace
+
+HttpExchange::HttpExchange(HttpRequest request, ByteReservation memory, BodyForm form, HttpConnections& shared, std::function<void()> wake)
+    : request_(std::move(request)),
+      body_memory_(std::move(memory)),
+      unsent_memory_(body_memory_.sibling()),
+      form_(form),
+      shared_(shared),
+      wake_(std::move(wake)) {
+  unsent_.reserve(kGivenUpHead.size() + kGivenUpBody.size());
 }
 
 void add_retry_after(HttpResponse& response, const HttpConnections& shared) {
@@ -20,41 +40,53 @@ void add_retry_after(HttpResponse& response, const HttpConnections& shared) {
   response.headers.emplace_back("Retry-After", std::to_string(shared.retry_seconds ? shared.retry_seconds() : 1));
 }
 
-HttpExchange::HttpExchange(HttpRequest request, std::unique_ptr<BodyReservation> reservation, BodyForm form, HttpConnections& shared,
-                           std::function<void()> wake)
-    : request_(std::move(request)), reservation_(std::move(reservation)), form_(form), shared_(shared), wake_(std::move(wake)) {}
-
 void HttpExchange::respond(HttpResponse response) {
   if (phase_ != Phase::waiting) return;
-  if (shared_.on_response) shared_.on_response(request_.path, response.status);
-  add_retry_after(response, shared_);
-  response.headers.insert(response.headers.end(), headers_.begin(), headers_.end());
-  const bool is_left_out = form_ == BodyForm::left_out;
-  unsent_ = format_response_head({response, request_.request_id, is_left_out ? form_ : BodyForm::sized, use()});
-  if (!is_left_out) unsent_ += response.body;
+  try {
+    add_retry_after(response, shared_);
+    response.headers.insert(response.headers.end(), headers_.begin(), headers_.end());
+    const bool is_left_out = form_ == BodyForm::left_out;
+    std::string answer = format_response_head({response, request_.request_id, is_left_out ? form_ : BodyForm::sized, use()});
+    const std::size_t bytes = answer.size() + (is_left_out ? 0 : response.body.size());
+    if (!reserve_unsent(bytes)) return give_up();
+    answer.reserve(bytes);
+    if (!is_left_out) answer += response.body;
+    unsent_ = std::move(answer);
+  } catch (...) {
+    log_exception("an answer was given up");
+    return give_up();
+  }
+  count_response(response.status);
   finish(Phase::complete);
 }
 
 void HttpExchange::begin_stream(std::string_view content_type) {
   if (phase_ != Phase::waiting) return;
   if (form_ == BodyForm::until_close) use_ = ConnectionUse::close;
-  if (shared_.on_response) shared_.on_response(request_.path, 200);
   HttpResponse head;
   head.content_type = content_type;
   head.headers = {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}};
   head.headers.insert(head.headers.end(), headers_.begin(), headers_.end());
   unsent_ = format_response_head({head, request_.request_id, form_, use()});
+  count_response(head.status);
   phase_ = Phase::streaming;
   wake();
 }
 
 void HttpExchange::send(std::string_view bytes) {
   if (phase_ != Phase::streaming || overflowed_ || bytes.empty()) return;
+  const std::size_t before = unsent_.size();
   // One event may be longer than the bound: the client is too slow only when bytes before it are still unsent.
-  if (!unsent_.empty() && unsent_.size() + bytes.size() > shared_.limits.unsent_bytes_max) {
+  const bool is_too_slow = before > 0 && before + bytes.size() > shared_.limits.unsent_bytes_max;
+  if (is_too_slow || !reserve_unsent(being_written_bytes_ + before + bytes.size())) {
     overflowed_ = true;
   } else if (form_ == BodyForm::chunked) {
-    append_chunk(unsent_, bytes);
+    try {
+      append_chunk(unsent_, bytes);
+    } catch (...) {
+      unsent_.resize(before);  // part of a chunk would spoil what is sent after it
+      throw;
+    }
   } else {
     unsent_ += bytes;
   }
@@ -72,14 +104,48 @@ void HttpExchange::break_stream() {
   finish(Phase::broken);
 }
 
+void HttpExchange::give_up() noexcept {
+  if (phase_ == Phase::streaming) return break_stream();
+  if (phase_ != Phase::waiting) return;
+  use_ = ConnectionUse::close;
+  unsent_.assign(kGivenUpHead);  // within what the constructor reserved
+  if (form_ != BodyForm::left_out) unsent_.append(kGivenUpBody);
+  count_response(kUnavailable);
+  finish(Phase::complete);
+}
+
 void HttpExchange::on_gone(std::function<void()> gone) { gone_ = std::move(gone); }
 
 ConnectionUse HttpExchange::use() const { return shared_.draining ? ConnectionUse::close : use_; }
 
-void HttpExchange::leave() {
+std::string HttpExchange::take_unsent() {
+  being_written_bytes_ = unsent_.size();
+  unsent_memory_.shrink_to(std::max(being_written_bytes_, kUnsentStepBytes));
+  return std::exchange(unsent_, {});
+}
+
+void HttpExchange::leave() noexcept {
   if (is_over()) return;
   phase_ = Phase::gone;
-  if (const std::function<void()> gone = std::exchange(gone_, {})) gone();
+  const std::function<void()> gone = std::exchange(gone_, {});
+  try {
+    if (gone) gone();
+  } catch (...) {
+    log_exception("a request whose client left was not cancelled");
+  }
+}
+
+void HttpExchange::count_response(int status) const noexcept {
+  try {
+    if (shared_.on_response) shared_.on_response(request_.path, status);
+  } catch (...) {
+    log_exception("an answer was not counted");
+  }
+}
+
+Status HttpExchange::reserve_unsent(std::size_t bytes) {
+  if (bytes <= unsent_memory_.bytes()) return {};
+  return unsent_memory_.continue_to((bytes + kUnsentStepBytes - 1) / kUnsentStepBytes * kUnsentStepBytes);
 }
 
 void HttpExchange::finish(Phase phase) {

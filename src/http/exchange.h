@@ -1,33 +1,15 @@
 #pragma once
 #include <cstddef>
 #include <functional>
-#include <memory>
 #include <string>
 #include <string_view>
 
+#include "base/byte_budget.h"
 #include "http/connection.h"
 #include "http/head.h"
 #include "http/types.h"
 
 namespace slora {
-
-// A reservation for one request's body within the server's memory bound, released by its destructor. I/O thread.
-class BodyReservation {
- public:
-  // Null when the bound is reached.
-  [[nodiscard]] static std::unique_ptr<BodyReservation> try_take(HttpConnections& shared, std::size_t bytes);
-  // Reserves more, or nothing when the bound is reached: for a body of unknown length.
-  [[nodiscard]] bool try_grow_to(std::size_t bytes);
-  ~BodyReservation() { shared_.bodies_bytes -= bytes_; }
-  BodyReservation(const BodyReservation&) = delete;
-  BodyReservation& operator=(const BodyReservation&) = delete;
-
- private:
-  BodyReservation(HttpConnections& shared, std::size_t bytes) : shared_(shared), bytes_(bytes) { shared_.bodies_bytes += bytes_; }
-
-  HttpConnections& shared_;
-  std::size_t bytes_;
-};
 
 // Says to a client that is refused for now when to try again.
 void add_retry_after(HttpResponse& response, const HttpConnections& shared);
@@ -37,17 +19,18 @@ class HttpExchange final : public Exchange {
  public:
   enum class Phase { waiting, streaming, complete, broken, gone };
 
-  // `form`: of a stream, or left_out. `wake` notifies the connection that there are bytes to write; it must not call back.
-  HttpExchange(HttpRequest request, std::unique_ptr<BodyReservation> reservation, BodyForm form, HttpConnections& shared,
-               std::function<void()> wake);
+  // `memory`: of the request's body. `form`: of a stream, or left_out. `wake` notifies the connection that there are bytes to write; it
+  // must not call back.
+  HttpExchange(HttpRequest request, ByteReservation memory, BodyForm form, HttpConnections& shared, std::function<void()> wake);
 
   const HttpRequest& request() const override { return request_; }
-  std::string take_body() override { return std::move(request_.body); }
+  RequestBody take_body() override { return {std::move(request_.body), std::move(body_memory_)}; }
   void respond(HttpResponse response) override;
   void begin_stream(std::string_view content_type) override;
   void send(std::string_view bytes) override;
   void end_stream() override;
   void break_stream() override;
+  void give_up() noexcept override;
   void on_gone(std::function<void()> gone) override;
 
   // For the connection:
@@ -57,20 +40,23 @@ class HttpExchange final : public Exchange {
   [[nodiscard]] ConnectionUse use() const;
   [[nodiscard]] Phase phase() const { return phase_; }
   [[nodiscard]] bool is_over() const { return phase_ != Phase::waiting && phase_ != Phase::streaming; }
-  [[nodiscard]] std::string take_unsent() { return std::exchange(unsent_, {}); }
-  // The client reads too slowly: more bytes wait than may be buffered.
+  // Requires: what was taken before has been written.
+  [[nodiscard]] std::string take_unsent();
+  // The client reads too slowly, or memory ran out: more bytes wait than may be buffered.
   [[nodiscard]] bool overflowed() const { return overflowed_; }
   // The client has left.
-  void leave();
+  void leave() noexcept;
   // The connection ends before the exchange: it is not woken any more.
   void detach() { wake_ = {}; }
 
  private:
+  void count_response(int status) const noexcept;
+  [[nodiscard]] Status reserve_unsent(std::size_t bytes);
   void finish(Phase phase);
   void wake() const;
 
   HttpRequest request_;
-  const std::unique_ptr<BodyReservation> reservation_;
+  ByteReservation body_memory_, unsent_memory_;
   const BodyForm form_;
   HttpConnections& shared_;
   std::function<void()> wake_;
@@ -80,6 +66,7 @@ class HttpExchange final : public Exchange {
   Phase phase_ = Phase::waiting;
   bool overflowed_ = false;
   std::string unsent_;
+  std::size_t being_written_bytes_ = 0;
 };
 
 }  // namespace slora

@@ -11,11 +11,17 @@ using ::testing::HasSubstr;
 
 struct HttpExchangeTest : ::testing::Test {
   std::unique_ptr<HttpExchange> make(BodyForm form = BodyForm::chunked) {
-    return std::make_unique<HttpExchange>(HttpRequest{"POST", "/p", {}, {}, {}, {}, {}, {}, {}}, BodyReservation::try_take(shared, 10),
-                                          form, shared, [this] { ++wakes; });
+    return std::make_unique<HttpExchange>(HttpRequest{"POST", "/p", {}, {}, {}, {}, {}, {}, {}}, reservation(10), form, shared,
+                                          [this] { ++wakes; });
   }
 
-  HttpConnections shared{Door::main, HttpLimits{.bodies_bytes_max = 25, .unsent_bytes_max = 1000}, Cors{}};
+  ByteReservation reservation(std::size_t bytes) {
+    ByteReservation made = shared.memory.reservation_for(ClientId{1});
+    EXPECT_TRUE(made.grow_to(bytes));
+    return made;
+  }
+
+  HttpConnections shared{Door::main, HttpLimits{.request_memory_bytes = 50 << 10, .unsent_bytes_max = 1000}, Cors{}};
   int wakes = 0;
 };
 
@@ -129,24 +135,38 @@ TEST_F(HttpExchangeTest, TellsOfAClientThatLeftUnlessTheAnswerIsComplete) {
   EXPECT_EQ(gone, 1);
 }
 
-TEST_F(HttpExchangeTest, BodiesTakeRoomAndGiveItBack) {
-  auto first = make();
-  const auto second = make();
-  EXPECT_EQ(shared.bodies_bytes, 20u);
-  EXPECT_EQ(BodyReservation::try_take(shared, 10), nullptr);
-  first.reset();
-  EXPECT_NE(BodyReservation::try_take(shared, 10), nullptr);
+TEST_F(HttpExchangeTest, TheMemoryOfABodyMovesOnWithIt) {
+  auto exchange = make();
+  EXPECT_EQ(shared.memory.held_bytes(), 10u);
+  {
+    const RequestBody body = exchange->take_body();
+    exchange.reset();
+    EXPECT_EQ(shared.memory.held_bytes(), 10u);
+  }
+  EXPECT_EQ(shared.memory.held_bytes(), 0u);
 }
 
-TEST_F(HttpExchangeTest, ABodyOfUnknownLengthTakesRoomAsItComes) {
-  {
-    const std::unique_ptr<BodyReservation> reservation = BodyReservation::try_take(shared, 0);
-    EXPECT_TRUE(reservation->try_grow_to(20));
-    EXPECT_TRUE(reservation->try_grow_to(10)) << "it has that already";
-    EXPECT_FALSE(reservation->try_grow_to(26));
-    EXPECT_EQ(shared.bodies_bytes, 20u);
-  }
-  EXPECT_EQ(shared.bodies_bytes, 0u);
+TEST_F(HttpExchangeTest, UnsentBytesAreReservedUntilTheyAreWritten) {
+  const auto exchange = make();
+  exchange->begin_stream("text/event-stream");
+  (void)exchange->take_unsent();
+  exchange->send(std::string(20 << 10, 'x'));
+  EXPECT_EQ(shared.memory.held_bytes(), 10u + (32 << 10));
+  (void)exchange->take_unsent();
+  EXPECT_GE(shared.memory.held_bytes(), 20u << 10) << "they are being written";
+  (void)exchange->take_unsent();
+  EXPECT_EQ(shared.memory.held_bytes(), 10u + (16 << 10));
+}
+
+TEST_F(HttpExchangeTest, AnAnswerThatDoesNotFitTheMemoryIs503) {
+  const auto exchange = make();
+  HttpResponse response;
+  response.body = std::string(60 << 10, 'x');
+  exchange->respond(response);
+  const std::string unsent = exchange->take_unsent();
+  EXPECT_THAT(unsent, ::testing::StartsWith("HTTP/1.1 503 "));
+  EXPECT_THAT(unsent, HasSubstr("Connection: close\r\n"));
+  EXPECT_THAT(unsent, EndsWith(R"("code":"out_of_memory"}})"));
 }
 
 TEST_F(HttpExchangeTest, ADrainingServerClosesAfterTheAnswer) {

@@ -3,11 +3,22 @@
 #include <string_view>
 #include <utility>
 
+#include "api/request_memory.h"
+#include "base/caught.h"
 #include "http/answer_pool.h"
 #include "http/answer_writer.h"
 #include "http/responses.h"
 
 namespace slora {
+
+// What is on its way to a worker and back.
+struct GenerationRoutes::Preparation {
+  std::shared_ptr<GenerationJob> job;
+  RequestBody body;
+  std::shared_ptr<const ModelAccess> access;
+  Result<PreparedRequest> prepared;
+};
+
 namespace {
 
 constexpr std::size_t kAnswersWaitingMax = 4096;
@@ -34,19 +45,29 @@ void GenerationRoutes::generate(Endpoint endpoint, const std::shared_ptr<Exchang
   const auto job = api_.make_job(writer, {.tenant = request.tenant, .client = request.client, .random = random});
   writer->use_thread(formatting_, job);
   exchange->on_gone([job] { job->cancel(); });
-  // The job is moved back, never copied: its last reference must be released on the I/O thread.
-  std::string body = exchange->take_body();
-  const std::size_t body_bytes = body.size();
-  const bool taken = text_pool_.try_run(request.client, body_bytes,
-                                        [this, endpoint, job = job, access = request.access, body = std::move(body)]() mutable {
-                                          Result<PreparedRequest> prepared = api_.preparer().prepare(endpoint, body, *access);
-                                          post_([this, job = std::move(job), prepared = std::move(prepared)]() mutable {
-                                            preparing_.erase(job);
-                                            job->start(std::move(prepared));
-                                          });
-                                        });
-  if (taken) preparing_.insert(job);
-  if (!taken) job->fail({"queue_full", "Too many requests wait to be read; try again soon.", {}});
+  // Everything that the way back needs is allocated here, so that only the preparing itself can fail on the worker. It has no reference of
+  // its own to the job: the last one must be released on the I/O thread.
+  const auto preparation = std::make_shared<Preparation>(Preparation{job, exchange->take_body(), request.access, {}});
+  const auto start = [this, preparation] {
+    preparing_.erase(preparation->job);
+    preparation->job->start(std::move(preparation->prepared));
+  };
+  if (!try_prepare(endpoint, request.client, *preparation, start)) {
+    return job->fail({"queue_full", "Too many requests wait to be read; try again soon.", {}});
+  }
+  preparing_.insert(job);
+}
+
+// Calls `back` on the I/O thread when the request is prepared.
+bool GenerationRoutes::try_prepare(Endpoint endpoint, ClientId client, Preparation& preparation, std::function<void()> back) {
+  const std::size_t body_bytes = preparation.body.text.size();
+  return text_pool_.try_run(client, body_bytes, [this, endpoint, &preparation, back = std::move(back)]() mutable {
+    RequestBody& body = preparation.body;
+    preparation.prepared = run_caught([&] {
+      return prepare_within(std::move(body.memory), api_.preparer(), {endpoint, std::move(body.text), *preparation.access});
+    });
+    post_(std::move(back));
+  });
 }
 
 void GenerationRoutes::fail_preparing(const Error& error) {

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <random>
@@ -36,7 +37,10 @@ class GenerationRoutes {
   void fail_preparing(const Error& error);
 
  private:
+  struct Preparation;
+
   void generate(Endpoint endpoint, const std::shared_ptr<Exchange>& exchange);
+  [[nodiscard]] bool try_prepare(Endpoint endpoint, ClientId client, Preparation& preparation, std::function<void()> back);
 
   Api& api_;
   const Api::Post post_;

@@ -1,11 +1,10 @@
 #include "http/http_connection.h"
 
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/write.hpp>
+#include <algorithm>
 #include <memory>
 #include <string>
 
+#include "base/caught.h"
 #include "http/responses.h"
 
 // How a connection answers, and how it notices that its client leaves.
@@ -17,20 +16,31 @@ using asio::ip::tcp;
 using SystemError = boost::system::error_code;
 using TimePoint = std::chrono::steady_clock::time_point;
 
-asio::awaitable<Status> HttpConnection::write(std::string bytes) {
-  SystemError failure;
-  for (std::string_view rest = bytes; !rest.empty() && !failure;) {  // the deadline is per piece, whatever the size of the whole
-    let_within(shared_.limits.write_stall_time);
-    const std::string_view piece = rest.substr(0, kWriteBytes);
-    co_await asio::async_write(socket_, asio::buffer(piece), asio::redirect_error(asio::use_awaitable, failure));
-    rest.remove_prefix(piece.size());
+// Continues it from the loop of the thread, not from within the call that woke it.
+void HttpConnection::wake() {
+  if (!waiting_ || std::exchange(is_listed_, true)) return;
+  next_awakened_ = std::exchange(shared_.awakened, this);
+}
+
+Task<Status> HttpConnection::write(std::string bytes) {
+  for (std::size_t begin = 0, end = 0; begin < bytes.size();) {
+    if (begin == end) {  // the deadline is per piece, whatever the size of the whole
+      end = std::min(begin + kWriteBytes, bytes.size());
+      let_within(shared_.limits.write_stall_time);
+    }
+    const IoResult written = co_await IoWait(
+        [&](auto handler) { socket_.async_write_some(asio::buffer(bytes.data() + begin, end - begin), std::move(handler)); });
+    if (written.failure) {
+      deadline_ = TimePoint::max();
+      co_return error(kClosed, "closed");
+    }
+    begin += written.bytes;
   }
   deadline_ = TimePoint::max();
-  if (failure) co_return error(kClosed, "closed");
   co_return Status{};
 }
 
-asio::awaitable<ConnectionUse> HttpConnection::refuse(Error error, ConnectionUse use) {
+Task<ConnectionUse> HttpConnection::refuse(Error error, ConnectionUse use) {
   if (error.code == kClosed) co_return ConnectionUse::close;
   const std::string methods = error.code == "method_not_allowed" ? std::exchange(error.param, {}) : std::string();
   HttpResponse response = error_response(error);
@@ -38,6 +48,7 @@ asio::awaitable<ConnectionUse> HttpConnection::refuse(Error error, ConnectionUse
   add_retry_after(response, shared_);
   response.headers.insert(response.headers.end(), answer_headers_.begin(), answer_headers_.end());
   if (shared_.on_response) shared_.on_response("", response.status);
+  has_answered_ = true;
   if (shared_.draining) use = ConnectionUse::close;
   std::string bytes = format_response_head({response, {}, is_head_ ? BodyForm::left_out : BodyForm::sized, use});
   if (!is_head_) bytes += response.body;
@@ -51,7 +62,7 @@ bool HttpConnection::is_preflight(const Parser& parser) const {
 }
 
 // A browser asks before it sends a page's request. Its path is not looked up: the request itself will be.
-asio::awaitable<ConnectionUse> HttpConnection::answer_preflight(const Parser& parser, ConnectionUse use) {
+Task<ConnectionUse> HttpConnection::answer_preflight(const Parser& parser, ConnectionUse use) {
   const Result<HttpHeaders> allowed =
       shared_.cors.preflight_headers({.origin = header(parser, http::field::origin),
                                       .method = header(parser, http::field::access_control_request_method),
@@ -62,19 +73,20 @@ asio::awaitable<ConnectionUse> HttpConnection::answer_preflight(const Parser& pa
   response.content_type = "";
   response.headers = *allowed;
   if (shared_.on_response) shared_.on_response("", response.status);
+  has_answered_ = true;
   if (shared_.draining) use = ConnectionUse::close;
   const Status written = co_await write(format_response_head({response, {}, BodyForm::sized, use}));
   co_return written ? use : ConnectionUse::close;
 }
 
 // Writes what the exchange holds until it is over.
-asio::awaitable<ConnectionUse> HttpConnection::answer(HttpExchange& exchange) {
-  ++shared_.exchange_count;
+Task<ConnectionUse> HttpConnection::answer(HttpExchange& exchange) {
   deadline_ = TimePoint::max();
   ConnectionUse next = ConnectionUse::close;
   for (;;) {
     if (exchange.overflowed() || exchange.phase() == HttpExchange::Phase::gone) break;
     if (std::string unsent = exchange.take_unsent(); !unsent.empty()) {
+      has_answered_ = true;
       const Status written = co_await write(std::move(unsent));
       if (!written) break;
       continue;
@@ -84,10 +96,8 @@ asio::awaitable<ConnectionUse> HttpConnection::answer(HttpExchange& exchange) {
       next = is_whole ? exchange.use() : ConnectionUse::close;
       break;
     }
-    SystemError woken;
-    wake_.expires_at(probe_at_);
-    co_await wake_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
-    if (woken || exchange.phase() != HttpExchange::Phase::waiting) continue;
+    co_await awakening();
+    if (std::chrono::steady_clock::now() < probe_at_ || exchange.phase() != HttpExchange::Phase::waiting) continue;
     const Status asked = co_await write(std::string(kContinue));
     if (!asked) break;
     probe_at_ = probe_pause_ < kProbePauseMax ? std::chrono::steady_clock::now() + probe_pause_ : TimePoint::max();
@@ -95,7 +105,6 @@ asio::awaitable<ConnectionUse> HttpConnection::answer(HttpExchange& exchange) {
   }
   exchange.leave();
   cancel();  // watch_client()
-  --shared_.exchange_count;
   co_return next;
 }
 
@@ -105,18 +114,22 @@ void HttpConnection::watch_client(std::weak_ptr<HttpExchange> watched) {
   socket_.async_wait(tcp::socket::wait_read, [self = shared_from_this(), watched = std::move(watched)](const SystemError& cancelled) {
     const std::shared_ptr<HttpExchange> exchange = watched.lock();
     if (cancelled || !exchange || exchange->is_over()) return;
-    SystemError failure;
-    const std::size_t bytes = self->socket_.read_some(self->buffer_.prepare(kReadBytes), failure);
-    self->buffer_.commit(bytes);
-    const bool may_read_on = self->is_http_1_1_ || exchange->phase() == HttpExchange::Phase::streaming;
-    if (failure == asio::error::eof && may_read_on) {
-      self->watch_for_reset(exchange);
-    } else if (failure && failure != asio::error::would_block) {
-      exchange->leave();
-      self->wake_.cancel();
-      self->cancel();
-    } else if (self->buffer_.size() < kReadAheadBytesMax) {
-      self->watch_client(exchange);
+    try {
+      SystemError failure;
+      const std::size_t bytes = self->socket_.read_some(self->buffer_.prepare(kReadBytes), failure);
+      self->buffer_.commit(bytes);
+      const bool may_read_on = self->is_http_1_1_ || exchange->phase() == HttpExchange::Phase::streaming;
+      if (failure == asio::error::eof && may_read_on) {
+        self->watch_for_reset(exchange);
+      } else if (failure && failure != asio::error::would_block) {
+        exchange->leave();
+        self->wake();
+        self->cancel();
+      } else if (self->buffer_.size() < kReadAheadBytesMax) {
+        self->watch_client(exchange);
+      }
+    } catch (...) {  // the next write notices it
+      log_exception("whether a client closes its connection is not watched");
     }
   });
 }
@@ -129,23 +142,24 @@ void HttpConnection::watch_for_reset(const std::shared_ptr<HttpExchange>& exchan
     const std::shared_ptr<HttpExchange> left = watched.lock();
     if (cancelled || !left || left->is_over()) return;
     left->leave();
-    self->wake_.cancel();
+    self->wake();
     self->cancel();
   };
   socket_.async_wait(tcp::socket::wait_error, leave);
   probe_at_ = std::chrono::steady_clock::now();
-  wake_.cancel();
+  wake();
 }
 
 // Lets the client read the answer: closing with input unread would reset the connection and could discard what was sent.
-asio::awaitable<void> HttpConnection::linger() {
+Task<void> HttpConnection::linger() {
   begin_idle();
   SystemError failure;
   socket_.shutdown(tcp::socket::shutdown_send, failure);
   let_within(std::chrono::seconds(2));
   std::string scratch(kReadBytes, '\0');
   while (!failure) {
-    co_await socket_.async_read_some(asio::buffer(scratch), asio::redirect_error(asio::use_awaitable, failure));
+    const IoResult read = co_await IoWait([&](auto handler) { socket_.async_read_some(asio::buffer(scratch), std::move(handler)); });
+    failure = read.failure;
   }
   deadline_ = TimePoint::max();
 }

@@ -1,29 +1,27 @@
 #pragma once
-// clang-format off
-#include <utility>  // first: Boost 1.74's coroutines use std::exchange without it
-// clang-format on
-#include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <chrono>
+#include <coroutine>
 #include <cstddef>
 #include <list>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "http/body_decoder.h"
 #include "http/connection.h"
 #include "http/exchange.h"
 #include "http/request_gate.h"
+#include "http/task.h"
 
 namespace slora {
 
-// One client. Owned by its own coroutine; I/O thread.
+// One client. Owned by the shared state until its coroutine has ended; I/O thread.
 class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   using Tcp = boost::asio::ip::tcp;
   using SystemError = boost::system::error_code;
@@ -33,9 +31,9 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   HttpConnection(Tcp::socket socket, HttpConnections& shared)
       : shared_(shared),
         keyless_client_{kKeylessClient + shared.accepted_count++},
+        address_client_(client_of_address(socket)),
         is_reserved_(shared.all.size() >= shared.limits.connections_max),
-        socket_(std::move(socket)),
-        wake_(socket_.get_executor()) {
+        socket_(std::move(socket)) {
     shared_.all.insert(this);
   }
   ~HttpConnection() {
@@ -45,10 +43,15 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   HttpConnection(const HttpConnection&) = delete;
   HttpConnection& operator=(const HttpConnection&) = delete;
 
-  // `self` lives in the coroutine's frame, which begins to run later.
-  boost::asio::awaitable<void> serve(std::shared_ptr<HttpConnection> self);
+  // `place`: its own among the shared ones.
+  void start(std::list<std::shared_ptr<HttpConnection>>::iterator place) {
+    alive_ = place;
+    serving_ = serve();
+    serving_.start();
+  }
 
   void enforce_deadline(TimePoint now) {
+    if (now >= probe_at_) wake();
     if (now < deadline_) return;
     timed_out_ = true;
     cancel();
@@ -71,6 +74,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   static constexpr std::size_t kReadBytes = 16 << 10;
   static constexpr std::size_t kWriteBytes = 64 << 10;
   static constexpr std::size_t kReadAheadBytesMax = 64 << 10;
+  static constexpr std::size_t kBodyStepBytes = 4 << 10;  // of a body's memory at first; it doubles
 
   static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -81,16 +85,34 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   // Error code when the client has left and nobody can be answered.
   static constexpr const char* kClosed = "closed";
 
-  boost::asio::awaitable<ConnectionUse> serve_request();
-  boost::asio::awaitable<Status> read_head();
-  boost::asio::awaitable<Status> read_body(const Parser& parser, BodyDecoder& decoder, BodyReservation& reservation);
-  boost::asio::awaitable<Status> read_more();
-  boost::asio::awaitable<Status> write(std::string bytes);
-  boost::asio::awaitable<ConnectionUse> refuse(Error error, ConnectionUse use);
-  boost::asio::awaitable<ConnectionUse> answer_preflight(const Parser& parser, ConnectionUse use);
-  boost::asio::awaitable<ConnectionUse> answer(HttpExchange& exchange);
-  boost::asio::awaitable<void> linger();
+  Task<void> serve();
+  Task<ConnectionUse> serve_request();
+  Task<ConnectionUse> read_and_answer();
+  Task<Status> read_head();
+  Task<Status> read_body(const Parser& parser, BodyDecoder& decoder, ByteReservation& memory);
+  Task<Status> read_more();
+  Task<Status> write(std::string bytes);
+  Task<ConnectionUse> refuse(Error error, ConnectionUse use);
+  Task<ConnectionUse> answer_preflight(const Parser& parser, ConnectionUse use);
+  Task<ConnectionUse> answer(HttpExchange& exchange);
+  Task<void> linger();
 
+  friend void run_awakened(HttpConnections& shared);
+  // Awaited until wake().
+  [[nodiscard]] auto awakening() {
+    struct Awakening {
+      HttpConnection& connection;
+      bool await_ready() const noexcept { return false; }
+      void await_suspend(std::coroutine_handle<> waiting) const noexcept { connection.waiting_ = waiting; }
+      void await_resume() const noexcept {}
+    };
+    return Awakening{*this};
+  }
+  void wake();
+  void finish();
+
+  static ClientId client_of_address(const Tcp::socket& socket);
+  [[nodiscard]] Status make_space(const Parser& parser, BodyDecoder& decoder, ByteReservation& memory) const;
   Result<Admitted> admit(const Parser& parser);
   [[nodiscard]] bool is_preflight(const Parser& parser) const;
   static std::string rest_of_path(const Parser& parser, const Route& route);
@@ -103,9 +125,6 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   }
   [[nodiscard]] Error too_large() const {
     return {"request_too_large", fmt::format("The request's body is longer than {} bytes.", shared_.limits.body_bytes_max), {}};
-  }
-  [[nodiscard]] static Error bodies_full() {
-    return {"queue_full", "The server holds as many request bodies as it may; try again soon.", {}};
   }
   // The value of a header; empty where there is none.
   template <class Name>
@@ -125,12 +144,16 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   [[nodiscard]] ClientId client_of(const Caller& caller) const {
     return caller.tenant == TenantId{} ? keyless_client_ : ClientId{caller.tenant.value};
   }
+  // Whose memory its requests take. A peer may have many connections.
+  [[nodiscard]] ClientId payer_of(const Caller& caller) const {
+    return caller.tenant == TenantId{} ? address_client_ : ClientId{caller.tenant.value};
+  }
 
   HttpConnections& shared_;
   const ClientId keyless_client_;  // of this connection
-  const bool is_reserved_;         // for routes that every port has
+  const ClientId address_client_;
+  const bool is_reserved_;  // for routes that every port has
   Tcp::socket socket_;
-  boost::asio::steady_timer wake_;  // cancelled to wake the coroutine when the exchange has bytes to write
   boost::beast::flat_buffer buffer_;
   TimePoint deadline_ = TimePoint::max();
   bool timed_out_ = false;
@@ -141,7 +164,14 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   bool is_http_1_1_ = false;
   TimePoint probe_at_ = TimePoint::max();  // when a client that sends nothing more is next asked whether it is there
   std::chrono::seconds probe_pause_ = kFirstProbePause;
-  HttpHeaders answer_headers_;  // that every answer has
+  HttpHeaders answer_headers_;       // that every answer has
+  bool has_answered_ = false;        // the request: an error can't be its answer any more
+  std::coroutine_handle<> waiting_;  // awakening(); null: not now
+  bool is_listed_ = false;           // among the awakened
+  HttpConnection* next_awakened_ = nullptr;
+  HttpConnection* next_finished_ = nullptr;
+  std::list<std::shared_ptr<HttpConnection>>::iterator alive_;
+  Task<void> serving_;  // last: its frames use the others
 };
 
 }  // namespace slora

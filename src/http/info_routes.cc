@@ -63,9 +63,16 @@ void InfoRoutes::server(const std::shared_ptr<Exchange>& exchange) const {
 void InfoRoutes::flush_cache(const std::shared_ptr<Exchange>& exchange) {
   std::erase_if(flushes_, [](const std::weak_ptr<Exchange>& flush) { return flush.expired(); });
   flushes_.push_back(exchange);
-  // The exchange is moved to the engine's thread and back: its last reference must be released on the I/O thread.
-  runtime_.engine().clear_caches([post = post_, exchange = exchange](bool was_done) mutable {
-    post([exchange = std::move(exchange), was_done] { exchange->respond(flush_response(was_done)); });
+  struct Flushing {
+    std::shared_ptr<Exchange> exchange;
+    bool was_done = false;
+  };
+  // The engine's thread has no reference of its own to the exchange: the last one must be released on the I/O thread.
+  const auto flushing = std::make_shared<Flushing>(Flushing{exchange});
+  std::function<void()> back = [flushing] { flushing->exchange->respond(flush_response(flushing->was_done)); };
+  runtime_.engine().clear_caches([post = post_, flushing = flushing.get(), back = std::move(back)](bool was_done) mutable {
+    flushing->was_done = was_done;
+    post(std::move(back));
   });
 }
 

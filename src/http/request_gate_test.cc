@@ -15,10 +15,10 @@ struct RequestGate : ::testing::Test {
     const Result<Admitted> admitted = admit_request(shared, head);
     return admitted ? "" : admitted.error().code;
   }
-  HttpConnections door(Door which, std::vector<std::string> origins = {}) const {
-    HttpConnections shared(which, HttpLimits{}, Cors({.origins = std::move(origins)}));
-    shared.routes = &routes;
-    shared.keys = no_keys.get();
+  std::unique_ptr<HttpConnections> door(Door which, std::vector<std::string> origins = {}) const {
+    auto shared = std::make_unique<HttpConnections>(which, HttpLimits{}, Cors({.origins = std::move(origins)}));
+    shared->routes = &routes;
+    shared->keys = no_keys.get();
     return shared;
   }
 
@@ -33,7 +33,8 @@ struct RequestGate : ::testing::Test {
 };
 
 TEST_F(RequestGate, WithoutKeysServesNoNameThatPointsHereButIsAnotherMachines) {
-  const HttpConnections shared = door(Door::main);
+  const std::unique_ptr<HttpConnections> shared_owner = door(Door::main);
+  const HttpConnections& shared = *shared_owner;
   for (const char* target : {"/models", "/metrics"}) {
     EXPECT_EQ(refusal(shared, {.method = "GET", .target = target, .host = "localhost:8000"}), "");
     EXPECT_EQ(refusal(shared, {.method = "GET", .target = target, .host = "evil.example:8000"}), "not_permitted");
@@ -43,7 +44,8 @@ TEST_F(RequestGate, WithoutKeysServesNoNameThatPointsHereButIsAnotherMachines) {
 }
 
 TEST_F(RequestGate, WithoutKeysTakesNoOrderFromAnotherPage) {
-  const HttpConnections shared = door(Door::main);
+  const std::unique_ptr<HttpConnections> shared_owner = door(Door::main);
+  const HttpConnections& shared = *shared_owner;
   for (const char* target : {"/generate", "/flush"}) {
     EXPECT_EQ(refusal(shared, {.method = "POST", .target = target, .host = "localhost:8000"}), "") << "no browser";
     EXPECT_EQ(refusal(shared, {.method = "POST", .target = target, .host = "localhost:8000", .origin = "http://localhost:8000"}), "");
@@ -59,7 +61,9 @@ TEST_F(RequestGate, WithoutKeysTakesNoOrderFromAnotherPage) {
 TEST_F(RequestGate, WithoutKeysTheOperatorsRoutesNeedAnOriginThatIsNamed) {
   const GateHead generate{.method = "POST", .target = "/generate", .host = "localhost", .origin = "http://localhost:3000"};
   const GateHead flush{.method = "POST", .target = "/flush", .host = "localhost", .origin = "http://localhost:3000"};
-  const HttpConnections any = door(Door::main, {"*"}), named = door(Door::main, {"http://localhost:3000"});
+  const std::unique_ptr<HttpConnections> any_owner = door(Door::main, {"*"});
+  const std::unique_ptr<HttpConnections> named_owner = door(Door::main, {"http://localhost:3000"});
+  const HttpConnections &any = *any_owner, &named = *named_owner;
   EXPECT_EQ(refusal(any, generate), "");
   EXPECT_EQ(refusal(any, flush), "not_permitted");
   EXPECT_EQ(refusal(named, generate), "");
@@ -67,7 +71,8 @@ TEST_F(RequestGate, WithoutKeysTheOperatorsRoutesNeedAnOriginThatIsNamed) {
 }
 
 TEST_F(RequestGate, WithKeysAsksForThemOnly) {
-  HttpConnections shared = door(Door::main);
+  const std::unique_ptr<HttpConnections> shared_owner = door(Door::main);
+  HttpConnections& shared = *shared_owner;
   shared.keys = keys.get();
   const GateHead from_afar{
       .method = "POST", .target = "/generate", .authorization = "Bearer one", .host = "api.example", .origin = "https://app.example"};
@@ -78,7 +83,8 @@ TEST_F(RequestGate, WithKeysAsksForThemOnly) {
 }
 
 TEST_F(RequestGate, ShowsNamesOfAdaptersToWhoBringsAKey) {
-  HttpConnections shared = door(Door::main);
+  const std::unique_ptr<HttpConnections> shared_owner = door(Door::main);
+  HttpConnections& shared = *shared_owner;
   EXPECT_TRUE(admit_request(shared, {.method = "GET", .target = "/metrics"})->is_trusted) << "there are no keys";
   shared.keys = keys.get();
   EXPECT_FALSE(admit_request(shared, {.method = "GET", .target = "/metrics"})->is_trusted);
@@ -88,7 +94,8 @@ TEST_F(RequestGate, ShowsNamesOfAdaptersToWhoBringsAKey) {
 }
 
 TEST_F(RequestGate, TheHealthPortHasItsRoutesWithoutAKeyAndNoOthers) {
-  HttpConnections shared = door(Door::health);
+  const std::unique_ptr<HttpConnections> shared_owner = door(Door::health);
+  HttpConnections& shared = *shared_owner;
   shared.keys = keys.get();
   for (const char* target : {"/health", "/metrics", "/load"}) {
     EXPECT_EQ(refusal(shared, {.method = "GET", .target = target, .host = "10.0.0.7:9000"}), "") << target;

@@ -53,9 +53,9 @@ class HttpServer {
   [[nodiscard]] std::uint16_t port() const;
   [[nodiscard]] std::optional<std::uint16_t> health_port() const;
 
-  // Any thread; `work` runs on the I/O thread, in order.
+  // Any thread; `work` runs on the I/O thread, in order. Never fails: without memory it waits for some.
   void post(std::function<void()> work);
-  // Runs `work` once on the I/O thread after a delay.
+  // Runs `work` once on the I/O thread after a delay. I/O thread.
   void post_after(std::chrono::milliseconds delay, std::function<void()> work);
 
   // Serves until stop().
@@ -65,6 +65,9 @@ class HttpServer {
   // From now on answers close their connections, and idle ones are closed. New requests are still read, so that they can be refused with an
   // answer.
   void begin_drain();
+
+  // What requests hold of HttpLimits::request_memory_bytes. Any thread.
+  [[nodiscard]] std::size_t request_memory_bytes() const;
 
   // Requests on the main port whose answer isn't complete.
   [[nodiscard]] std::size_t exchange_count() const;

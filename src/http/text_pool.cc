@@ -6,6 +6,8 @@
 #include <optional>
 #include <utility>
 
+#include "base/caught.h"
+
 namespace slora {
 namespace {
 
@@ -15,18 +17,31 @@ constexpr int kLongNiceness = 10;
 
 template <class Queue>
 void run_jobs(Queue& queue) {
-  while (const std::optional<std::function<void()>> job = queue.pop()) (*job)();
+  for (;;) {
+    try {
+      const std::optional<std::function<void()>> job = queue.pop();
+      if (!job) return;
+      (*job)();
+    } catch (...) {
+      log_exception("a job of a text thread failed");
+    }
+  }
 }
 
 }  // namespace
 
 TextPool::TextPool(std::size_t thread_count)
     : short_(kShortWaitingMax, kShortWaitingOfClientMax), long_(kLongWaitingMax, kLongWaitingOfClientMax) {
-  for (std::size_t i = 0; i < thread_count; ++i) threads_.emplace_back([this] { run_jobs(short_); });
-  threads_.emplace_back([this] {
-    setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kLongNiceness);  // if it is refused, long bodies take their full share of time
-    run_jobs(long_);
-  });
+  try {
+    for (std::size_t i = 0; i < thread_count; ++i) threads_.emplace_back([this] { run_jobs(short_); });
+    threads_.emplace_back([this] {
+      setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kLongNiceness);  // if it is refused, long bodies take their full share of time
+      run_jobs(long_);
+    });
+  } catch (...) {  // no further thread, or no memory: those that run must be joined before they are destroyed
+    stop();
+    throw;
+  }
 }
 
 bool TextPool::try_run(ClientId client, std::size_t body_bytes, std::function<void()> job) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "api/model_access.h"
+#include "base/byte_budget.h"
 #include "base/ids.h"
 
 namespace slora {
@@ -27,6 +28,11 @@ struct HttpRequest {
 };
 
 using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
+// A body, with the memory that is reserved for it and for what is made of it.
+struct RequestBody {
+  std::string text;
+  ByteReservation memory;
+};
 
 struct HttpResponse {
   int status = 200;
@@ -35,7 +41,8 @@ struct HttpResponse {
   std::string body;
 };
 
-// One request being answered. Answered in one of two ways: respond(), or begin_stream(), send()..., end_stream() or break_stream().
+// One request being answered. Answered in one of two ways: respond(), or begin_stream(), send()..., end_stream() or break_stream(). The
+// stream's methods may throw std::bad_alloc, and have done nothing then.
 // I/O thread only; shared by the connection and by the work that answers it, since either may end first: after the
 // client has left, all calls are ignored.
 class Exchange {
@@ -44,8 +51,9 @@ class Exchange {
 
   [[nodiscard]] virtual const HttpRequest& request() const = 0;
   // Hands over the body, which may be large.
-  [[nodiscard]] virtual std::string take_body() = 0;
+  [[nodiscard]] virtual RequestBody take_body() = 0;
 
+  // Never fails: without memory for the answer it is give_up().
   virtual void respond(HttpResponse response) = 0;
 
   virtual void begin_stream(std::string_view content_type) = 0;
@@ -54,6 +62,8 @@ class Exchange {
   virtual void end_stream() = 0;
   // Closes the connection before the stream's proper end, so that the client can't take it for whole.
   virtual void break_stream() = 0;
+  // There is no memory to make an answer: it becomes a 503, or a broken stream. Takes no memory.
+  virtual void give_up() noexcept = 0;
 
   // `gone` is called once if the client leaves before the answer is complete; never from within another call here.
   virtual void on_gone(std::function<void()> gone) = 0;

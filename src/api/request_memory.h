@@ -1,0 +1,32 @@
+#pragma once
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "api/model_access.h"
+#include "api/request_preparer.h"
+#include "base/byte_budget.h"
+#include "base/result.h"
+
+namespace slora {
+
+// What a request takes of memory in its stages, as upper estimates: JSON becomes a tree, texts become tokens, tokens become an answer.
+
+// Of everything that exists while this body is parsed, rendered and tokenised, the body included.
+[[nodiscard]] std::size_t bytes_to_prepare(std::string_view body);
+// Of a request that waits or runs, without its answer.
+[[nodiscard]] std::size_t bytes_of(const PreparedRequest& request);
+// What one event adds to an answer.
+[[nodiscard]] std::size_t bytes_of(const TokenEvent& event);
+
+struct BodyToPrepare {
+  Endpoint endpoint;
+  std::string text;
+  const ModelAccess& access;
+};
+
+// Prepares the request within its reservation, which grows for the time of that and goes on with the request. The body and all texts that
+// nobody reads any more are gone then. Errors: those of prepare(), and "out_of_memory".
+[[nodiscard]] Result<PreparedRequest> prepare_within(ByteReservation memory, const RequestPreparer& preparer, BodyToPrepare body);
+
+}  // namespace slora
