@@ -1,0 +1,36 @@
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <utility>
+
+namespace slora {
+
+// Lets one thread do work in stretches until another thread closes the gate: afterwards no stretch begins and none is running. So memory
+// that a hanging thread would write into can be taken back. Any thread.
+class Gate {
+ public:
+  // Runs `work` unless the gate is closed; returns whether it ran.
+  template <class Work>
+  [[nodiscard]] bool pass(Work work) {
+    const std::lock_guard lock(mutex_);
+    if (is_closed_) return false;
+    work();
+    pass_count_.fetch_add(1, std::memory_order_relaxed);
+    return true;
+  }
+  // Waits for the stretch that is running. False when the gate was closed before.
+  [[nodiscard]] bool close() {
+    const std::lock_guard lock(mutex_);
+    return !std::exchange(is_closed_, true);
+  }
+  // Grows as long as the work goes on.
+  [[nodiscard]] std::uint64_t pass_count() const { return pass_count_.load(std::memory_order_relaxed); }
+
+ private:
+  std::mutex mutex_;
+  bool is_closed_ = false;  // guarded by mutex_
+  std::atomic<std::uint64_t> pass_count_{0};
+};
+
+}  // namespace slora

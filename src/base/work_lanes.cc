@@ -1,0 +1,80 @@
+#include "base/work_lanes.h"
+
+#include <utility>
+
+namespace slora {
+
+WorkLanes::~WorkLanes() {
+  std::vector<Job> dropped;
+  {
+    const std::lock_guard lock(mutex_);
+    is_closed_ = true;
+    for (auto& [key, lane] : lanes_) {
+      for (Job& job : lane.waiting) dropped.push_back(std::move(job));
+      lane.waiting.clear();
+    }
+    waiting_count_ = 0;
+  }
+  dropped.clear();
+  ready_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+bool WorkLanes::try_run(std::uint64_t lane, Job job) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (is_closed_ || waiting_count_ >= limits_.waiting_max) return false;
+    Lane& queue = lanes_[lane];
+    queue.waiting.push_back(std::move(job));
+    ++waiting_count_;
+    if (can_run(queue) && idle_count_ == 0 && threads_.size() < limits_.threads_max) threads_.emplace_back([this] { work(); });
+  }
+  ready_.notify_one();
+  return true;
+}
+
+bool WorkLanes::wait_until_idle(std::chrono::milliseconds limit) {
+  std::unique_lock lock(mutex_);
+  return idle_.wait_for(lock, limit, [&] { return lanes_.empty(); });
+}
+
+void WorkLanes::work() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    const auto found = next_lane();
+    if (found == lanes_.end()) {
+      if (is_closed_) return;
+      ++idle_count_;
+      ready_.wait(lock);
+      --idle_count_;
+      continue;
+    }
+    const std::uint64_t key = found->first;
+    Job job = std::move(found->second.waiting.front());
+    found->second.waiting.pop_front();
+    ++found->second.running_count;
+    --waiting_count_;
+    latest_lane_ = key;
+    lock.unlock();
+    job();
+    job = nullptr;  // what it holds is released outside of the lock
+    lock.lock();
+    const auto lane = lanes_.find(key);
+    --lane->second.running_count;
+    if (lane->second.waiting.empty() && lane->second.running_count == 0) lanes_.erase(lane);
+    if (lanes_.empty()) idle_.notify_all();
+  }
+}
+
+// The first lane after the latest one that has a job to run.
+WorkLanes::Lanes::iterator WorkLanes::next_lane() {
+  for (auto at = lanes_.upper_bound(latest_lane_); at != lanes_.end(); ++at) {
+    if (can_run(at->second)) return at;
+  }
+  for (auto at = lanes_.begin(); at != lanes_.upper_bound(latest_lane_); ++at) {
+    if (can_run(at->second)) return at;
+  }
+  return lanes_.end();
+}
+
+}  // namespace slora
