@@ -145,7 +145,8 @@ const AdapterView* GoldenModel::adapter(const std::string& name) {
   const auto version = value_of(store_->resolve(known_as));
   std::vector<PageIndex> pages;
   for (std::uint32_t i = 0; i < version->page_count(); ++i) pages.push_back(take_page());
-  return (adapters_[name] = value_of(bring_in(*store_, *model_, *version, pages))).get();
+  Gate gate;
+  return (adapters_[name] = value_of(bring_in(*store_, *model_, *version, pages, gate))).get();
 }
 
 std::vector<std::vector<float>> GoldenModel::run(const std::vector<Piece>& pieces) {

@@ -1,17 +1,13 @@
 #include "adapters/adapter_folder.h"
 
-#include <fmt/format.h>
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <array>
-#include <filesystem>
+#include <functional>
 #include <string_view>
 #include <utility>
 
 #include "adapters/foreign_form.h"
 #include "formats/file.h"
-#include "formats/folder.h"
 
 namespace slora {
 namespace {
@@ -19,51 +15,38 @@ namespace {
 constexpr std::string_view kConfig = "adapter_config.json";
 constexpr std::string_view kWeights = "adapter_model.safetensors";
 constexpr std::array<std::string_view, 3> kPickles = {"adapter_model.bin", "adapter_model.pt", "trainable_params.bin"};
+constexpr std::array<std::string_view, 9> kTexts = {"tokenizer.json",         "tokenizer_config.json", "special_tokens_map.json",
+                                                    "added_tokens.json",      "chat_template.jinja",   "chat_template.json",
+                                                    "generation_config.json", "config.json",           "additional_chat_templates"};
 
-std::string in(const std::string& folder, std::string_view name) { return fmt::format("{}/{}", folder, name); }
-
-bool exists(const std::string& path) {
-  std::error_code ignored;  // a file that cannot be examined counts as missing
-  return std::filesystem::exists(path, ignored);
-}
-
-// Names of the folder's entries, as many as a message needs.
-std::vector<std::string> entries_of(const std::string& folder) {
-  constexpr std::size_t kNamesMax = 1000;
-  std::vector<std::string> names;
-  std::error_code failed;
-  for (std::filesystem::directory_iterator at(folder, failed), end; !failed && at != end && names.size() < kNamesMax;
-       at.increment(failed)) {
-    names.push_back(at->path().filename().string());
+// FNV-1a of the stamp's numbers.
+void mix(std::uint64_t& digest, const FileStamp& stamp) {
+  for (const std::uint64_t value : {stamp.device, stamp.inode, stamp.bytes, static_cast<std::uint64_t>(stamp.modified_ns),
+                                    static_cast<std::uint64_t>(stamp.changed_ns)}) {
+    digest = (digest ^ value) * 0x100000001b3u;
+    digest ^= digest >> 32;
   }
-  return names;
-}
-
-FolderStamp::File stamp_of_file(const std::string& path) {
-  struct stat status {};
-  if (stat(path.c_str(), &status) != 0) return {};
-  const auto nanoseconds = [](const timespec& time) { return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec; };
-  return {status.st_dev, status.st_ino, static_cast<std::uint64_t>(status.st_size), nanoseconds(status.st_mtim),
-          nanoseconds(status.st_ctim)};
 }
 
 // Also refuses what the config's reader accepts but no importer serves, before the weights are opened.
-Result<AdapterConfig> read_served_config(const std::string& folder) {
-  const Result<Folder> opened = Folder::open(folder);
-  if (!opened && opened.error().code == "E_NO_FOLDER")
-    return error("E_NO_CONFIG", "expected {} in the adapter folder, found none", kConfig);
-  if (!opened) return tl::unexpected(opened.error());
-  Result<AdapterConfig> config = read_adapter_config(*opened);
+Result<AdapterConfig> read_served_config(const Folder& folder) {
+  Result<AdapterConfig> config = read_adapter_config(folder);
   if (config && config->use_dora) return error("E_UNSUPPORTED_OPTION", "{}: \"use_dora\": DoRA is not served yet", kConfig);
   return config;
 }
 
-Status check_weights_exist(const std::string& folder) {
-  if (exists(in(folder, kWeights))) return {};
-  const auto pickle = std::ranges::find_if(kPickles, [&](std::string_view name) { return exists(in(folder, name)); });
+bool has_pickle(const Folder& folder) {
+  return std::ranges::any_of(kPickles, [&](std::string_view name) { return folder.exists(name); });
+}
+
+Status check_weights_exist(const Folder& folder) {
+  if (folder.exists(kWeights)) return {};
+  const auto pickle = std::ranges::find_if(kPickles, [&](std::string_view name) { return folder.exists(name); });
   if (pickle == kPickles.end()) {
-    if (const std::string_view form = foreign_form_of_files(entries_of(folder)); !form.empty())
-      return error("E_FOREIGN", "expected {}, found {}", kWeights, form);
+    constexpr std::size_t kNamesMax = 1000;  // as many as a message needs
+    const Result<std::vector<std::string>> names = folder.entries(kNamesMax);
+    const std::string form = names ? foreign_form_of_files(*names) : std::string();
+    if (!form.empty()) return error("E_FOREIGN", "expected {}, found {}", kWeights, form);
   }
   if (pickle == kPickles.end()) return error("E_SAFETENSORS", "expected {} in the adapter folder, found none", kWeights);
   return error("E_PICKLE",
@@ -74,22 +57,40 @@ Status check_weights_exist(const std::string& folder) {
 
 }  // namespace
 
-FolderStamp stamp_of(const std::string& folder) { return {stamp_of_file(in(folder, kConfig)), stamp_of_file(in(folder, kWeights))}; }
+Result<FolderStamp> stamp_of(const Folder& folder) {
+  const Result<FileStamp> config = folder.stamp(kConfig);
+  if (!config) return tl::unexpected(config.error());
+  const Result<FileStamp> weights = folder.stamp(kWeights);
+  if (!weights) return tl::unexpected(weights.error());
+  FolderStamp stamp{*config, *weights};
+  for (const std::string_view name : kTexts) {
+    const Result<FileStamp> text = folder.stamp(name);
+    if (!text) return tl::unexpected(text.error());
+    mix(stamp.texts, *text);
+  }
+  return stamp;
+}
 
-Result<AdapterFolder> open_adapter_folder(const std::string& folder) {
+std::uint64_t lane_of(const FolderPath& path, const FolderStamp& stamp) {
+  std::uint64_t lane = std::hash<std::string>()(path.root);
+  mix(lane, {.device = stamp.weights.device});
+  return lane;
+}
+
+Result<AdapterFolder> open_adapter_folder(Folder folder) {
   Result<AdapterConfig> config = read_served_config(folder);
   if (!config) return forward_error(config);
   if (Status status = check_weights_exist(folder); !status) return forward_error(status);
-  Result<SafetensorsFile> weights = SafetensorsFile::open(in(folder, kWeights));
+  Result<SafetensorsFile> weights = SafetensorsFile::open(folder.open_file(kWeights));
   if (!weights) return forward_error(weights);
-  return AdapterFolder{std::move(*config), std::move(*weights)};
+  return AdapterFolder{std::move(folder), std::move(*config), std::move(*weights)};
 }
 
-Result<AdapterConfig> peek_adapter_config(const std::string& folder) {
+Result<AdapterConfig> peek_adapter_config(const Folder& folder) {
   Result<AdapterConfig> config = read_served_config(folder);
   if (!config) return config;
   if (Status status = check_weights_exist(folder); !status) return forward_error(status);
-  Result<ReadOnlyFile> weights = ReadOnlyFile::open(in(folder, kWeights));
+  Result<ReadOnlyFile> weights = folder.open_file(kWeights);
   if (!weights) return forward_error(weights);
   std::array<std::byte, 8> length{};  // little-endian
   if (weights->bytes() < length.size())
@@ -104,16 +105,16 @@ Result<AdapterConfig> peek_adapter_config(const std::string& folder) {
   return config;
 }
 
-bool is_adapter_folder(const std::string& folder) { return !adapter_files_of(folder).empty(); }
+bool is_adapter_folder(const Folder& folder) { return folder.exists(kConfig) || folder.exists(kWeights) || has_pickle(folder); }
 
-bool is_complete_adapter_folder(const std::string& folder) { return exists(in(folder, kConfig)) && adapter_files_of(folder).size() > 1; }
+bool is_complete_adapter_folder(const Folder& folder) { return folder.exists(kConfig) && (folder.exists(kWeights) || has_pickle(folder)); }
 
-std::vector<std::string> adapter_files_of(const std::string& folder) {
-  std::vector<std::string> files;
-  for (const std::string_view name : {kConfig, kWeights, kPickles[0], kPickles[1], kPickles[2]}) {
-    if (std::string path = in(folder, name); exists(path)) files.push_back(std::move(path));
+Status check_links(const Folder& folder) {
+  for (const std::string_view name : {kConfig, kWeights}) {
+    const Result<ReadOnlyFile> file = folder.open_file(name);
+    if (!file && file.error().code == "E_LINK") return tl::unexpected(file.error());
   }
-  return files;
+  return {};
 }
 
 }  // namespace slora

@@ -20,8 +20,8 @@ constexpr std::size_t kConfigBytesMax = std::size_t{16} << 20;
 
 }  // namespace
 
-Result<PreparedAdapter> prepare_adapter(const std::string& folder, const AdapterBase& base) {
-  Result<AdapterFolder> opened = open_adapter_folder(folder);
+Result<PreparedAdapter> prepare_adapter(Folder folder, const AdapterBase& base) {
+  Result<AdapterFolder> opened = open_adapter_folder(std::move(folder));
   if (!opened) return forward_error(opened);
   Result<LoraModules> modules = read_lora_modules(opened->config, opened->weights.tensors(), base.rank_max);
   if (!modules) return forward_error(modules);
@@ -36,11 +36,17 @@ Result<PreparedAdapter> prepare_adapter(const std::string& folder, const Adapter
   return PreparedAdapter{std::move(*opened), std::move(layouts), std::move(plan->warnings)};
 }
 
+Result<PreparedAdapter> prepare_adapter(const FolderPath& folder, const AdapterBase& base) {
+  Result<Folder> opened = Folder::open(folder);
+  if (!opened) return forward_error(opened);
+  return prepare_adapter(std::move(*opened), base);
+}
+
 std::uint32_t PreparedAdapter::page_count() const { return std::ranges::max_element(layouts, {}, &ImageLayout::page_count)->page_count; }
 
-Result<Sha256Digest> write_adapter(std::span<const ImagePages> pages, const std::string& folder, const PreparedAdapter& adapter) {
+Result<Sha256Digest> write_adapter(std::span<const ImagePages> pages, const PreparedAdapter& adapter, Gate& gate) {
   check(pages.size() == adapter.layouts.size(), "expected pages of every shard");
-  const Result<std::string> config = read_text_file(folder + "/adapter_config.json", kConfigBytesMax);
+  const Result<std::string> config = read_text_file(adapter.folder.folder, "adapter_config.json", kConfigBytesMax);
   if (!config) return tl::unexpected(config.error());
   Sha256 content;
   const std::string length = fmt::format("{}:", config->size());
@@ -48,11 +54,11 @@ Result<Sha256Digest> write_adapter(std::span<const ImagePages> pages, const std:
   content.update(std::as_bytes(std::span(*config)));
   std::vector<ImageTarget> targets;
   for (std::size_t shard = 0; shard < pages.size(); ++shard) targets.push_back({pages[shard], &adapter.layouts[shard]});
-  if (Status status = write_images(targets, adapter.folder.weights, content); !status) return forward_error(status);
+  if (Status status = write_images(targets, adapter.folder.weights, content, gate); !status) return forward_error(status);
   return content.finish();
 }
 
-Result<Sha256Digest> verify_adapter(const std::string& folder, const PreparedAdapter& adapter) {
+Result<Sha256Digest> verify_adapter(const PreparedAdapter& adapter) {
   const std::size_t page_bytes = adapter.layouts.front().page_bytes;
   const std::uint32_t page_count = adapter.page_count();
   std::vector<Buffer> images;
@@ -62,7 +68,8 @@ Result<Sha256Digest> verify_adapter(const std::string& folder, const PreparedAda
     std::vector<std::byte*>& pages = addresses.emplace_back();
     for (std::uint32_t page = 0; page < page_count; ++page) pages.push_back(image.data() + page * page_bytes);
   }
-  return write_adapter(std::vector<ImagePages>(addresses.begin(), addresses.end()), folder, adapter);
+  Gate gate;
+  return write_adapter(std::vector<ImagePages>(addresses.begin(), addresses.end()), adapter, gate);
 }
 
 }  // namespace slora

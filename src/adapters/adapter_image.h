@@ -7,6 +7,7 @@
 
 #include "adapters/adapter_folder.h"
 #include "adapters/image_layout.h"
+#include "base/gate.h"
 #include "base/result.h"
 #include "formats/module_table.h"
 #include "formats/sha256.h"
@@ -31,13 +32,13 @@ struct PreparedAdapter {
   [[nodiscard]] std::uint32_t page_count() const;
 };
 
-[[nodiscard]] Result<PreparedAdapter> prepare_adapter(const std::string& folder, const AdapterBase& base);
+[[nodiscard]] Result<PreparedAdapter> prepare_adapter(Folder folder, const AdapterBase& base);
+[[nodiscard]] Result<PreparedAdapter> prepare_adapter(const FolderPath& folder, const AdapterBase& base);
 
 // Writes the images of all shards and returns the SHA-256 of the adapter's content: the config's bytes and all tensors. E_NONFINITE,
-// E_READ. Requires: pages of every shard, as many as its layout has or more.
-[[nodiscard]] Result<Sha256Digest> write_adapter(std::span<const ImagePages> pages, const std::string& folder,
-                                                 const PreparedAdapter& adapter);
+// E_READ, also when `gate`, through which pages are written, was closed. Requires: pages of every shard, as many as its layout has or more.
+[[nodiscard]] Result<Sha256Digest> write_adapter(std::span<const ImagePages> pages, const PreparedAdapter& adapter, Gate& gate);
 // The same into temporary memory: finds every fault that serving would.
-[[nodiscard]] Result<Sha256Digest> verify_adapter(const std::string& folder, const PreparedAdapter& adapter);
+[[nodiscard]] Result<Sha256Digest> verify_adapter(const PreparedAdapter& adapter);
 
 }  // namespace slora

@@ -6,6 +6,7 @@
 
 #include "adapters/adapter_store.h"
 #include "adapters/testing/lora_fixture.h"
+#include "adapters/testing/scripted_folders.h"
 
 namespace slora {
 namespace {
@@ -23,7 +24,7 @@ TEST(AdapterNames, KnowsNamesFromPaths) {
 TEST(AdapterNames, KnowsAnAdapterByItsNameOrByTheEndOfItsFolder) {
   const TemporaryFolder root;
   for (const char* folder : {"a/sql", "b/sql", "b/poems"}) lora_of_rank(4).write(root.file(folder));
-  AdapterStore store(test_base());
+  AdapterStore store(test_base(), kLookAlways);
   ASSERT_TRUE(store.add_folder("first", root.file("a/sql")));
   ASSERT_TRUE(store.add_folder("second", root.file("b/sql")));
   ASSERT_TRUE(store.add_folder("third", root.file("b/poems")));
@@ -39,7 +40,7 @@ TEST(AdapterNames, KnowsAnAdapterByItsNameOrByTheEndOfItsFolder) {
 TEST(AdapterNames, AddsARootThatIsAnAdapterItself) {
   const TemporaryFolder root;
   lora_of_rank(4).write(root.file("sql"));
-  AdapterStore store(test_base());
+  AdapterStore store(test_base(), kLookAlways);
   EXPECT_EQ(store.add_root(root.file("sql/")).value(), 1);
   EXPECT_TRUE(store.resolve("sql"));
 }
@@ -52,12 +53,14 @@ TEST(AdapterNames, SkipsFoldersThatAreNoAdaptersAndNamesThatAreTaken) {
   std::filesystem::create_directories(root.file("notes"));
   write_text(root.file("readme.md"), "adapters");
   std::filesystem::create_directory_symlink(other.file("sql"), root.file("linked"));
-  AdapterStore store(test_base());
+  AdapterStore store(test_base(), kLookAlways);
   EXPECT_EQ(store.add_root(root.path()).value(), 2);
   EXPECT_EQ(store.add_root(other.path()).value(), 0);
   EXPECT_EQ(store.list()[1].rank, 4);
   EXPECT_EQ(store.list()[0].name, "linked");
-  EXPECT_TRUE(store.resolve("linked"));
+  EXPECT_EQ(store.resolve("linked").error().code, "E_LINK");
+  EXPECT_EQ(store.counts().registered, 2u);
+  EXPECT_EQ(store.counts().refused, 3u) << "the link, a bad name, and a name that was taken";
   EXPECT_EQ(store.add_root(root.file("nowhere")).error().code, "bad_folder");
 }
 

@@ -1,20 +1,30 @@
 #pragma once
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "adapters/adapter_image.h"
+#include "adapters/adapter_look.h"
 #include "adapters/adapter_version.h"
+#include "adapters/folder_source.h"
 #include "adapters/image_layout.h"
+#include "base/clock.h"
+#include "base/gate.h"
 #include "base/ids.h"
 #include "base/result.h"
+#include "base/work_lanes.h"
 
 namespace slora {
 
@@ -28,12 +38,21 @@ struct AdapterListing {
 };
 
 struct AdapterCounts {
-  std::size_t registered = 0, refused = 0;
+  std::size_t registered = 0;
+  std::size_t refused = 0;      // of these and of the folders that were left out
+  std::size_t unavailable = 0;  // of the registered: whose folders could not be read at the last look
+};
+
+struct AdapterStoreOptions {
+  // How old news about a folder may be. With 0 every resolve() of an adapter that is not resident looks at its folder.
+  Timestamp look_interval = std::chrono::seconds(1);
+  // How long a request waits for a look at its adapter's folder.
+  Timestamp look_time_max = std::chrono::seconds(10);
 };
 
 // An adapter folder that was read in full and can be served; install() makes it the meaning of a name.
 struct ExaminedAdapter {
-  std::string folder;
+  FolderPath folder;
   FolderStamp stamp;
   std::string base_model_name;
   std::int64_t rank = 0;  // the config's default
@@ -45,10 +64,18 @@ struct ExaminedAdapter {
 // What happens to a name that already means an adapter.
 enum class TakenName { refuse, replace };
 
-// The adapters that a server knows, by name. Any thread; files are read outside of the lock.
+// The adapters that a server knows, by name. What a name means is answered from memory. Folders are looked at by threads of the store:
+// those of resident adapters once in a look interval, the others when a request names them; each root and each device has threads of its
+// own, so that a slow one holds up nobody else. Any thread.
 class AdapterStore {
  public:
-  explicit AdapterStore(AdapterBase base);
+  using Found = Result<std::shared_ptr<const AdapterVersion>>;
+
+  explicit AdapterStore(AdapterBase base, AdapterStoreOptions options = {}, const FolderSource& folders = system_folders());
+  // Waits for the looks that are running.
+  ~AdapterStore();
+  AdapterStore(const AdapterStore&) = delete;
+  AdapterStore& operator=(const AdapterStore&) = delete;
 
   // [A-Za-z0-9][A-Za-z0-9._/-]{0,127} without "..".
   [[nodiscard]] static bool is_name(std::string_view name);
@@ -57,15 +84,15 @@ class AdapterStore {
 
   // Registers this folder as `name`, replacing what the name meant. Reads the config and the header's length only. An adapter that
   // cannot be served is listed with the reason; the only error is an invalid name ("bad_name").
-  [[nodiscard]] Status add_folder(std::string_view name, const std::string& folder);
+  [[nodiscard]] Status add_folder(std::string_view name, const FolderPath& folder);
   // The same for a free name; else "name_taken".
-  [[nodiscard]] Status add_new_folder(std::string_view name, const std::string& folder);
+  [[nodiscard]] Status add_new_folder(std::string_view name, const FolderPath& folder);
   // Registers the adapter folders in `root`, or `root` itself when it is one, each under its folder's name. Names that are taken keep
-  // their meaning. Returns the number added; "bad_folder" when `root` cannot be listed.
+  // their meaning; what is left out counts as refused. Returns the number added; "bad_folder" when `root` cannot be listed.
   [[nodiscard]] Result<std::int32_t> add_root(const std::string& root);
   // Reads the whole folder, weights included, and changes nothing. Refuses what serving would refuse; E_TOO_LARGE for an image of more
   // than page_count_max pages.
-  [[nodiscard]] Result<ExaminedAdapter> examine(const std::string& folder, std::uint32_t page_count_max) const;
+  [[nodiscard]] Result<ExaminedAdapter> examine(const FolderPath& folder, std::uint32_t page_count_max) const;
   // Atomically makes `name` mean what was examined. "bad_name", or "name_taken" with TakenName::refuse; the name then keeps its meaning.
   [[nodiscard]] Status install(std::string_view name, const ExaminedAdapter& adapter, TakenName taken);
 
@@ -74,16 +101,27 @@ class AdapterStore {
   // The same if the name means this folder; false when it means another or nothing.
   bool remove_folder(std::string_view name, const std::string& folder);
 
-  // The content that `name` means now; "not_found", or the reason why it is refused. Compares the folder's files each time: when they
-  // changed, the old version is retired and a new one made. Shared, because running sequences keep a version after it is retired.
-  [[nodiscard]] Result<std::shared_ptr<const AdapterVersion>> resolve(std::string_view name);
+  // The content that `name` means as far as memory says: "not_found", why it is refused, or "adapter_unavailable" while its folder cannot
+  // be read. A resident adapter is found whatever happens to its folder. Reads no file. Shared, because running sequences keep a version
+  // after it is retired.
+  [[nodiscard]] Found find_version(std::string_view name) const;
+  // Whether that is news enough: the adapter is resident, or its folder was looked at within the look interval, or hangs.
+  [[nodiscard]] bool is_known(std::string_view name) const;
+  // Calls `then` once is_known(): at once, or on a thread of the store after a look, at the latest after look_time_max.
+  void await(std::string_view name, std::function<void()> then);
+  // Waits until the name is known and finds its version. When its files changed, the old version is retired and a new one made.
+  [[nodiscard]] Found resolve(std::string_view name);
+  // Looks at the folders of all resident adapters now, and waits until that is done; false when it takes longer than look_time_max.
+  [[nodiscard]] bool look_at_resident();
+  // Waits until no look is running; false when `limit` has passed before.
+  [[nodiscard]] bool wait_for_looks(std::chrono::milliseconds limit) { return lanes_.wait_until_idle(limit); }
 
-  // Reads the version's folder, writes every shard's image into its pages, and returns the layouts. For loader threads; the only place
-  // where weights are read for serving. E_CHANGED when the folder no longer holds this version: the next resolve() makes a new one. After a
-  // fault in the weights (E_NONFINITE) the name is refused; a fault of the disk (E_READ) is returned but not remembered, here and in
-  // resolve().
+  // Reads the version's folder, writes every shard's image into its pages through `gate`, and returns the layouts. For loader threads; the
+  // only place where weights are read for serving. E_CHANGED when the folder no longer holds this version, "adapter_unavailable" while it
+  // cannot be read or after the gate was closed: the next resolve() looks again. After a fault in the weights (E_NONFINITE) the name is
+  // refused.
   // Requires: of every shard version.page_count() pages, each of base().page_bytes and aligned to 64 bytes.
-  [[nodiscard]] Result<std::vector<ImageLayout>> load(const AdapterVersion& version, std::span<const ImagePages> pages);
+  [[nodiscard]] Result<std::vector<ImageLayout>> load(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate);
 
   // Versions that were retired since the last call: no new sequence will use their images. Takes no lock when there are none.
   [[nodiscard]] std::vector<AdapterId> take_retired();
@@ -103,9 +141,9 @@ class AdapterStore {
   [[nodiscard]] const AdapterBase& base() const { return base_; }
 
  private:
-  // What one name means: for the folder as it was at `stamp`, a version, a refusal, or neither before the first resolve.
+  // What one name means: for the folder as it was at `stamp`, a version, a refusal, or neither before the first look.
   struct Entry {
-    std::string folder;
+    FolderPath folder;
     std::string base_model_name;
     std::int64_t rank = 0;
     std::uint64_t registration = 0;  // unique, to notice that the name was registered again
@@ -113,31 +151,59 @@ class AdapterStore {
     FolderStamp stamp;
     std::shared_ptr<const AdapterVersion> version;
     std::unique_ptr<const Error> refused;
+    std::unique_ptr<const Error> unavailable;  // why the last look could not read the folder
+    std::optional<Timestamp> looked_at;        // when the last look that ended began
+    bool is_looking = false;
   };
   using Entries = std::map<std::string, Entry, std::less<>>;
-  using Found = Result<std::shared_ptr<const AdapterVersion>>;
+  // Who waits for a look.
+  struct Waiter {
+    std::string name;
+    Timestamp deadline;
+    std::function<void()> then;
+  };
 
-  [[nodiscard]] bool add(std::string_view name, const std::string& folder, TakenName taken);
+  [[nodiscard]] bool add(std::string_view name, const FolderPath& folder, TakenName taken);
+  void look(const std::string& name, std::uint64_t registration);
+  void watch(const std::stop_token& stop);
   // Require: mutex_ is held.
   Entry& put(std::string_view name, Entry entry);
   void erase(Entries::iterator at);
   void make_version(std::string_view name, Entry& entry, std::uint32_t page_count);
   [[nodiscard]] std::uint64_t stamp_of_entries() const;
   [[nodiscard]] static AdapterListing listing_of(const std::string& name, const Entry& entry);
-  [[nodiscard]] static std::optional<Found> known(const Entry& entry, const FolderStamp& stamp);
-  [[nodiscard]] std::optional<Found> settle(std::string_view name, std::uint64_t registration, const FolderStamp& stamp,
-                                            const Result<PreparedAdapter>& prepared);
+  [[nodiscard]] bool is_known(const Entry& entry, Timestamp now) const;
+  [[nodiscard]] static Found version_of(const std::string& name, const Entry& entry);
+  void start_look(Entries::iterator at);
+  void start_looks(Timestamp now);
+  void settle(const std::string& name, Entry& entry, AdapterLook seen);
+  void settle_change(const std::string& name, Entry& entry, ChangedFolder seen);
+  void set_unavailable(const std::string& name, Entry& entry, const Error& why);
+  [[nodiscard]] std::vector<Waiter> take_waiters(std::string_view name);
+  void release_waiters(std::string_view name);
+  [[nodiscard]] std::vector<Waiter> take_overdue_waiters(Timestamp now);
   void forget_version(Entry& entry);
+
+  // Why the files of this version could not be loaded; the next resolve() looks again.
+  [[nodiscard]] tl::unexpected<Error> refuse_load(const AdapterVersion& version, const Error& why);
   // If the name still means this version, retires it: the next resolve() makes a new one, unless `refused` is given.
   void withdraw(const AdapterVersion& version, std::unique_ptr<const Error> refused);
 
   const AdapterBase base_;
+  const AdapterStoreOptions options_;
+  const FolderSource& folders_;
+  const SteadyClock clock_;
   mutable std::mutex mutex_;
+  std::condition_variable woken_;         // ends the wait of the watching thread
   Entries entries_;                       // guarded by mutex_
+  std::vector<Waiter> waiters_;           // guarded by mutex_
   std::vector<AdapterId> retired_;        // guarded by mutex_
   std::atomic<bool> has_retired_{false};  // written under mutex_
   std::uint64_t registration_count_ = 0;  // guarded by mutex_
   std::uint64_t version_count_ = 0;       // guarded by mutex_; also the last AdapterId given
+  std::size_t left_out_count_ = 0;        // guarded by mutex_; folders of roots
+  WorkLanes lanes_;                       // its jobs use the members above
+  std::jthread watcher_;                  // last: uses all others
 };
 
 }  // namespace slora

@@ -9,8 +9,10 @@
 
 namespace slora {
 
-Result<AdapterSummary> describe_adapter(const std::string& folder) {
-  const Result<AdapterFolder> opened = open_adapter_folder(folder);
+Result<AdapterSummary> describe_adapter(const FolderPath& folder) {
+  Result<Folder> files = Folder::open(folder);
+  if (!files) return forward_error(files);
+  const Result<AdapterFolder> opened = open_adapter_folder(std::move(*files));
   if (!opened) return tl::unexpected(opened.error());
   const AdapterConfig& config = opened->config;
   Result<LoraModules> lora = read_lora_modules(config, opened->weights.tensors(), std::numeric_limits<std::int64_t>::max());
@@ -34,10 +36,10 @@ Result<AdapterSummary> describe_adapter(const std::string& folder) {
   return summary;
 }
 
-Result<AdapterCost> measure_adapter(const std::string& folder, const AdapterBase& base) {
+Result<AdapterCost> measure_adapter(const FolderPath& folder, const AdapterBase& base) {
   const Result<PreparedAdapter> adapter = prepare_adapter(folder, base);
   if (!adapter) return tl::unexpected(adapter.error());
-  if (const Result<Sha256Digest> read = verify_adapter(folder, *adapter); !read) return tl::unexpected(read.error());
+  if (const Result<Sha256Digest> read = verify_adapter(*adapter); !read) return tl::unexpected(read.error());
   const std::uint32_t page_count = adapter->page_count();
   return AdapterCost{page_count, std::uint64_t{page_count} * base.page_bytes, adapter->warnings};
 }

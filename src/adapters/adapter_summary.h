@@ -29,8 +29,8 @@ struct AdapterCost {
 };
 
 // From the folder alone, without reading weights; or why no base could serve it.
-[[nodiscard]] Result<AdapterSummary> describe_adapter(const std::string& folder);
+[[nodiscard]] Result<AdapterSummary> describe_adapter(const FolderPath& folder);
 // Or why this base cannot serve it. Reads all weights, so that it finds every fault that serving would.
-[[nodiscard]] Result<AdapterCost> measure_adapter(const std::string& folder, const AdapterBase& base);
+[[nodiscard]] Result<AdapterCost> measure_adapter(const FolderPath& folder, const AdapterBase& base);
 
 }  // namespace slora

@@ -18,7 +18,7 @@ class AdapterVersion {
  public:
   struct Origin {
     std::string name;
-    std::string folder;
+    FolderPath folder;
     std::uint64_t generation = 0;
     FolderStamp stamp;
   };
@@ -26,12 +26,20 @@ class AdapterVersion {
 
   [[nodiscard]] AdapterId id() const { return id_; }
   [[nodiscard]] const std::string& name() const { return origin_.name; }
-  [[nodiscard]] const std::string& folder() const { return origin_.folder; }
+  [[nodiscard]] const FolderPath& folder() const { return origin_.folder; }
   // Counts the contents seen under the name, from 1.
   [[nodiscard]] std::uint64_t generation() const { return origin_.generation; }
   // The files it was made from.
   [[nodiscard]] const FolderStamp& stamp() const { return origin_.stamp; }
   [[nodiscard]] std::uint32_t page_count() const { return page_count_; }
+
+  // Whose reads may hang together; see lane_of().
+  [[nodiscard]] std::uint64_t lane() const { return lane_of(origin_.folder, origin_.stamp); }
+
+  // Whether an image of it is in the pool, as the engine says.
+  [[nodiscard]] bool is_resident() const { return resident_.load(std::memory_order_relaxed); }
+  void mark_resident() const { resident_.store(true, std::memory_order_relaxed); }
+  void mark_evicted() const { resident_.store(false, std::memory_order_relaxed); }
 
   // SHA-256 of config and tensors, once they have been read in full.
   [[nodiscard]] std::optional<Sha256Digest> identity() const {
@@ -55,6 +63,7 @@ class AdapterVersion {
   const AdapterId id_;
   const Origin origin_;
   const std::uint32_t page_count_;
+  mutable std::atomic<bool> resident_ = false;
   mutable std::atomic<bool> retired_ = false;
   mutable std::mutex mutex_;
   mutable std::optional<Sha256Digest> identity_;  // guarded by mutex_

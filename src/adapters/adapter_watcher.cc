@@ -18,8 +18,8 @@ AdapterWatcher::AdapterWatcher(AdapterStore& store, const std::vector<std::strin
   std::set<std::string> served;
   for (const AdapterListing& adapter : store_.list()) served.insert(adapter.folder);
   for (const std::string& root : roots) {
-    for (const std::string& path : adapter_folders_of(root).value_or(std::vector<std::string>())) {
-      if (served.contains(path)) folders_.try_emplace(path, Folder{.root_index = roots_.size(), .is_settled = true});
+    for (const FolderPath& folder : adapter_folders_of(root).value_or(std::vector<FolderPath>())) {
+      if (served.contains(folder.path)) folders_.try_emplace(folder.path, KnownFolder{.root_index = roots_.size(), .is_settled = true});
     }
     roots_.push_back({root});
   }
@@ -33,10 +33,10 @@ void AdapterWatcher::scan() {
 
 void AdapterWatcher::scan_root(std::size_t root_index) {
   Root& root = roots_[root_index];
-  const Result<std::vector<std::string>> found = adapter_folders_of(root.path);
+  const Result<std::vector<FolderPath>> found = adapter_folders_of(root.path);
   const bool was_listed = std::exchange(root.was_listed, found.has_value());
   if (found) {
-    for (const std::string& path : *found) scan_folder(root_index, path);
+    for (const FolderPath& path : *found) scan_folder(root_index, path);
     return;
   }
   // A disk that is unmounted for a while must not remove names.
@@ -44,19 +44,21 @@ void AdapterWatcher::scan_root(std::size_t root_index) {
   for (auto& [path, folder] : folders_) folder.exists = folder.exists || folder.root_index == root_index;
 }
 
-void AdapterWatcher::scan_folder(std::size_t root_index, const std::string& path) {
-  const auto [at, is_new] = folders_.try_emplace(path, Folder{.root_index = root_index});
-  Folder& folder = at->second;
-  folder.exists = true;
-  if (folder.is_settled) return;
-  const FolderStamp stamp = stamp_of(path);
-  const bool is_unchanged = !is_new && stamp == folder.stamp && is_complete_adapter_folder(path);
-  folder.stamp = stamp;
+void AdapterWatcher::scan_folder(std::size_t root_index, const FolderPath& path) {
+  const auto [at, is_new] = folders_.try_emplace(path.path, KnownFolder{.root_index = root_index});
+  KnownFolder& known = at->second;
+  known.exists = true;
+  if (known.is_settled) return;
+  const Result<Folder> folder = Folder::open(path);
+  const bool leads_out = !folder && folder.error().code == "E_LINK";
+  const FolderStamp stamp = folder ? stamp_of(*folder).value_or(FolderStamp()) : FolderStamp();
+  const bool is_unchanged = !is_new && stamp == known.stamp && (leads_out || (folder && is_complete_adapter_folder(*folder)));
+  known.stamp = stamp;
   if (!is_unchanged) return;
-  folder.is_settled = true;
-  const std::string name = name_of_folder(path);
+  known.is_settled = true;
+  const std::string name = name_of_folder(path.path);
   if (const Status added = store_.add_new_folder(name, path); !added) {
-    log_warning("--watch-adapters: folder {} is skipped: {}", path, added.error().message);
+    log_warning("--watch-adapters: folder {} is skipped: {}", path.path, added.error().message);
   } else {
     log_info("--watch-adapters: added adapter \"{}\"", name);
   }

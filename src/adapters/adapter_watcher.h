@@ -25,7 +25,7 @@ class AdapterWatcher {
     std::string path;
     bool was_listed = true;
   };
-  struct Folder {
+  struct KnownFolder {
     std::size_t root_index;
     FolderStamp stamp = {};
     bool is_settled = false;  // added, or refused for good
@@ -33,12 +33,12 @@ class AdapterWatcher {
   };
 
   void scan_root(std::size_t root_index);
-  void scan_folder(std::size_t root_index, const std::string& path);
+  void scan_folder(std::size_t root_index, const FolderPath& path);
   void forget_missing();
 
   AdapterStore& store_;
   std::vector<Root> roots_;
-  std::map<std::string, Folder> folders_;  // by path, as of the last scan
+  std::map<std::string, KnownFolder> folders_;  // by path, as of the last scan
 };
 
 }  // namespace slora

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "adapters/testing/lora_fixture.h"
+#include "adapters/testing/scripted_folders.h"
 
 namespace slora {
 namespace {
@@ -30,7 +31,7 @@ struct AdapterWatcherTest : ::testing::Test {
   }
 
   const TemporaryFolder root;
-  AdapterStore store{test_base()};
+  AdapterStore store{test_base(), kLookAlways};
   std::optional<AdapterWatcher> watcher;
 };
 

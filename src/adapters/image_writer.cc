@@ -268,12 +268,13 @@ Status check_magnitudes(std::span<const ImageTarget> targets, const SafetensorsF
 
 }  // namespace
 
-Status write_images(std::span<const ImageTarget> targets, const SafetensorsFile& file, Sha256& content) {
+Status write_images(std::span<const ImageTarget> targets, const SafetensorsFile& file, Sha256& content, Gate& gate) {
+  const auto closed = [&] { return error("E_READ", "{}: reading it took too long", file.name()); };
   Destinations destinations(file.tensors().size());
   std::vector<std::unique_ptr<ImageWriter>> writers;
   for (const ImageTarget& target : targets) {
     check(target.pages.size() >= target.layout->page_count, "expected as many pages as the layout has");
-    writers.push_back(std::make_unique<ImageWriter>(target));
+    if (!gate.pass([&] { writers.push_back(std::make_unique<ImageWriter>(target)); })) return closed();
     add_destinations(destinations, *writers.back(), *target.layout);
   }
   TensorReader reader(file, content);
@@ -287,10 +288,12 @@ Status write_images(std::span<const ImageTarget> targets, const SafetensorsFile&
     }
     const DType dtype = is_matrix(destinations[i].front().part->kind) ? targets.front().layout->format.dtype : DType::f32;
     Result<float> read = reader.read(tensor, bound_of(dtype), [&](const Chunk& chunk) -> Status {
-      for (const Destination& destination : destinations[i]) {
-        if (Status written = write_part(destination, chunk, tensor); !written) return written;
-      }
-      return {};
+      Status written;
+      const auto write = [&] {
+        for (std::size_t j = 0; j < destinations[i].size() && written; ++j) written = write_part(destinations[i][j], chunk, tensor);
+      };
+      if (!gate.pass(write)) return closed();
+      return written;
     });
     if (!read) return forward_error(read);
     largest.push_back(*read);

@@ -102,17 +102,18 @@ void expect_image(const LoraFixture& fixture, const ImageLayout& layout, const S
 }
 
 // Writes the image of a base in one piece.
-Result<Sha256Digest> write_whole(const Pages& pages, const std::string& folder, const PreparedAdapter& adapter) {
+Result<Sha256Digest> write_whole(const Pages& pages, const PreparedAdapter& adapter) {
   const ImagePages addresses = pages.addresses;
-  return write_adapter(std::span(&addresses, 1), folder, adapter);
+  Gate gate;
+  return write_adapter(std::span(&addresses, 1), adapter, gate);
 }
 
 void expect_round_trip(const LoraFixture& fixture, const AdapterBase& base) {
   const TemporaryFolder folder;
   fixture.write(folder.path());
-  const PreparedAdapter adapter = prepare_adapter(folder.path(), base).value();
+  const PreparedAdapter adapter = prepare_adapter(FolderPath(folder.path()), base).value();
   Pages pages(adapter.layouts.front());
-  ASSERT_TRUE(write_whole(pages, folder.path(), adapter));
+  ASSERT_TRUE(write_whole(pages, adapter));
   expect_image(fixture, adapter.layouts.front(), adapter.folder.weights, pages);
 }
 
@@ -164,9 +165,9 @@ TEST(ImageWriter, WritesTheSlicesOfAShard) {
   fixture.add(std::string(kQ0) + ".lora_B.bias", {48});
   fixture.add(std::string(kQ0) + ".base_layer.bias", {48});
   fixture.write(folder.path());
-  PreparedAdapter whole = prepare_adapter(folder.path(), test_base({DType::bf16, 2}, 1024)).value();
+  PreparedAdapter whole = prepare_adapter(FolderPath(folder.path()), test_base({DType::bf16, 2}, 1024)).value();
   Pages whole_pages(whole.layouts.front());
-  const Sha256Digest identity = write_whole(whole_pages, folder.path(), whole).value();
+  const Sha256Digest identity = write_whole(whole_pages, whole).value();
 
   // Split by outputs and ranks, then by inputs.
   for (const auto& [a, b] :
@@ -182,10 +183,11 @@ TEST(ImageWriter, WritesTheSlicesOfAShard) {
     Pages pages(layout);
     Sha256 content;
     const ImageTarget target{pages.addresses, &layout};
-    ASSERT_TRUE(write_images(std::span(&target, 1), whole.folder.weights, content));
+    Gate gate;
+    ASSERT_TRUE(write_images(std::span(&target, 1), whole.folder.weights, content, gate));
     expect_image(fixture, layout, whole.folder.weights, pages);
     PreparedAdapter sliced{std::move(whole.folder), {layout}, {}};
-    EXPECT_EQ(write_whole(pages, folder.path(), sliced).value(), identity) << "the whole content counts, not the slice";
+    EXPECT_EQ(write_whole(pages, sliced).value(), identity) << "the whole content counts, not the slice";
     whole.folder = std::move(sliced.folder);
   }
 }
@@ -203,19 +205,20 @@ TEST(ImageWriter, WritesTheImagesOfAllShardsInOneReading) {
   fixture.add_pair(kDown1, 3, 80, 48);
   fixture.add(std::string(kDown1) + ".lora_B.bias", {48});
   fixture.write(folder.path());
-  const PreparedAdapter whole = prepare_adapter(folder.path(), test_base({DType::bf16, 2}, 1024)).value();
+  const PreparedAdapter whole = prepare_adapter(FolderPath(folder.path()), test_base({DType::bf16, 2}, 1024)).value();
   Pages whole_pages(whole.layouts.front());
-  const Sha256Digest identity = write_whole(whole_pages, folder.path(), whole).value();
+  const Sha256Digest identity = write_whole(whole_pages, whole).value();
   for (const std::int32_t shard_count : {2, 4}) {
     AdapterBase base = test_base({DType::bf16, 2}, 1024);
     base.modules = test_modules(shard_count);
-    const PreparedAdapter adapter = prepare_adapter(folder.path(), base).value();
+    const PreparedAdapter adapter = prepare_adapter(FolderPath(folder.path()), base).value();
     ASSERT_EQ(std::ssize(adapter.layouts), shard_count);
     std::vector<Pages> pages;
     for (const ImageLayout& layout : adapter.layouts) pages.emplace_back(layout);
     std::vector<ImagePages> addresses;
     for (const Pages& shard : pages) addresses.emplace_back(shard.addresses);
-    EXPECT_EQ(write_adapter(addresses, folder.path(), adapter).value(), identity);
+    Gate gate;
+    EXPECT_EQ(write_adapter(addresses, adapter, gate).value(), identity);
     for (std::size_t shard = 0; shard < pages.size(); ++shard) {
       expect_image(fixture, adapter.layouts[shard], adapter.folder.weights, pages[shard]);
       EXPECT_LE(adapter.layouts[shard].page_count, adapter.page_count());
@@ -254,9 +257,9 @@ TEST(ImageWriter, RefusesWhatIsNotFiniteByTensorAndElement) {
     values[77] = c.value;
     fixture.tensors[1] = tensor_to_write(fixture.tensors[1].name, c.file, fixture.tensors[1].shape, values);
     fixture.write(folder.path());
-    const PreparedAdapter adapter = prepare_adapter(folder.path(), test_base({c.image, 1})).value();
+    const PreparedAdapter adapter = prepare_adapter(FolderPath(folder.path()), test_base({c.image, 1})).value();
     Pages pages(adapter.layouts.front());
-    const Result<Sha256Digest> written = write_whole(pages, folder.path(), adapter);
+    const Result<Sha256Digest> written = write_whole(pages, adapter);
     ASSERT_EQ(!written, c.refused);
     if (!c.refused) continue;
     EXPECT_EQ(written.error().code, "E_NONFINITE");
@@ -316,9 +319,9 @@ TEST(ImageWriter, RefusesABiasThatOverflowsWhenScaled) {
   fixture.tensors.push_back(
       tensor_to_write(std::string("base_model.model.") + kQ0 + ".lora_B.bias", DType::f32, {48}, std::vector<float>(48, 1e37f)));
   fixture.write(folder.path());
-  const PreparedAdapter adapter = prepare_adapter(folder.path(), test_base()).value();
+  const PreparedAdapter adapter = prepare_adapter(FolderPath(folder.path()), test_base()).value();
   Pages pages(adapter.layouts.front());
-  const Result<Sha256Digest> written = write_whole(pages, folder.path(), adapter);
+  const Result<Sha256Digest> written = write_whole(pages, adapter);
   ASSERT_FALSE(written);
   EXPECT_EQ(written.error().code, "E_NONFINITE");
 }
@@ -326,11 +329,11 @@ TEST(ImageWriter, RefusesABiasThatOverflowsWhenScaled) {
 TEST(ImageWriter, LeavesNothingOfThePagesLastUser) {
   const TemporaryFolder folder;
   small_lora().write(folder.path());
-  const PreparedAdapter adapter = prepare_adapter(folder.path(), test_base({DType::bf16, 2}, 1024)).value();
+  const PreparedAdapter adapter = prepare_adapter(FolderPath(folder.path()), test_base({DType::bf16, 2}, 1024)).value();
   Pages first(adapter.layouts.front()), second(adapter.layouts.front());
   for (std::vector<std::byte>& page : second.memory) std::fill(page.begin(), page.end(), std::byte{0x11});
-  const Sha256Digest identity = write_whole(first, folder.path(), adapter).value();
-  EXPECT_EQ(write_whole(second, folder.path(), adapter).value(), identity);
+  const Sha256Digest identity = write_whole(first, adapter).value();
+  EXPECT_EQ(write_whole(second, adapter).value(), identity);
   EXPECT_EQ(first.memory, second.memory);
 }
 
@@ -338,9 +341,9 @@ TEST(ImageWriter, GivesEveryContentAnotherIdentity) {
   const auto identity_of = [](const LoraFixture& fixture) {
     const TemporaryFolder folder;
     fixture.write(folder.path());
-    const PreparedAdapter adapter = prepare_adapter(folder.path(), test_base()).value();
+    const PreparedAdapter adapter = prepare_adapter(FolderPath(folder.path()), test_base()).value();
     Pages pages(adapter.layouts.front());
-    return write_whole(pages, folder.path(), adapter).value();
+    return write_whole(pages, adapter).value();
   };
   const Sha256Digest identity = identity_of(small_lora());
   EXPECT_EQ(identity_of(small_lora()), identity);
@@ -350,6 +353,19 @@ TEST(ImageWriter, GivesEveryContentAnotherIdentity) {
   LoraFixture other_config = small_lora();
   other_config.config += ' ';
   EXPECT_NE(identity_of(other_config), identity);
+}
+
+TEST(ImageWriter, WritesNothingOnceItsGateIsClosed) {
+  const TemporaryFolder folder;
+  lora_of_rank(4).write(folder.path());
+  const PreparedAdapter adapter = prepare_adapter(FolderPath(folder.path()), test_base()).value();
+  Pages pages(adapter.layouts.front());
+  for (std::byte* page : pages.addresses) *page = std::byte{7};
+  const ImagePages addresses = pages.addresses;
+  Gate gate;
+  ASSERT_TRUE(gate.close());
+  EXPECT_EQ(write_adapter(std::span(&addresses, 1), adapter, gate).error().code, "E_READ");
+  for (const std::byte* page : pages.addresses) EXPECT_EQ(*page, std::byte{7});
 }
 
 }  // namespace

@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "adapters/image_layout.h"
-#include "adapters/testing/lora_fixture.h"
 #include "adapters/lora_importer.h"
 #include "adapters/lora_modules.h"
+#include "adapters/testing/lora_fixture.h"
 #include "base/check.h"
 #include "formats/json.h"
 

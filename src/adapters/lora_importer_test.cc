@@ -306,10 +306,10 @@ TEST(LoraImporter, RefusesWhatTheGoldenFoldersGetWrong) {
   for (const auto& folder : std::filesystem::directory_iterator(golden / "refused")) {
     SCOPED_TRACE(folder.path().filename().string());
     const Json expected = read_json_file((folder.path() / "expected.json").string()).value();
-    Result<PreparedAdapter> adapter = prepare_adapter(folder.path().string(), base);
+    Result<PreparedAdapter> adapter = prepare_adapter(FolderPath(folder.path().string()), base);
     Error found;
     if (adapter) {
-      const Result<Sha256Digest> written = verify_adapter(folder.path().string(), *adapter);
+      const Result<Sha256Digest> written = verify_adapter(*adapter);
       ASSERT_FALSE(written) << "served";
       found = written.error();
     } else {
@@ -331,7 +331,7 @@ TEST(LoraImporter, TakesEveryGoldenAdapter) {
     const ModelConfig config = read_model_config(model.path().string()).value();
     const AdapterBase base{.modules = make_module_table(config), .format = {DType::bf16, 2}, .page_bytes = 4096};
     for (const auto& folder : std::filesystem::directory_iterator(model.path() / "adapters")) {
-      const Result<PreparedAdapter> adapter = prepare_adapter(folder.path().string(), base);
+      const Result<PreparedAdapter> adapter = prepare_adapter(FolderPath(folder.path().string()), base);
       EXPECT_TRUE(adapter) << folder.path() << ": " << adapter.error().message;
       ++count;
     }

@@ -43,7 +43,7 @@ TEST_F(RandomAdaptersTest, AreServedAndDifferInContent) {
 TEST_F(RandomAdaptersTest, ChangeWhatTheirKindSays) {
   const AdapterKind kind{8, AdapterTargets::qv};
   ASSERT_TRUE(adapters_.provide(store_, kind, 1));
-  const Result<PreparedAdapter> adapter = prepare_adapter(folder_.file("r8-qv-0"), base_);
+  const Result<PreparedAdapter> adapter = prepare_adapter(FolderPath(folder_.file("r8-qv-0")), base_);
   ASSERT_TRUE(adapter) << adapter.error().message;
   EXPECT_EQ(adapter->layouts.front().records.size(), 4u) << "q and v of two layers";
   std::uint64_t parameters = 0;

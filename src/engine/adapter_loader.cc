@@ -1,6 +1,9 @@
 #include "engine/adapter_loader.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <string>
 #include <utility>
 
 #include "base/caught.h"
@@ -78,28 +81,81 @@ std::unique_ptr<const AdapterView> make_adapter_view(AdapterId id, std::span<con
 }
 
 Result<std::unique_ptr<const AdapterView>> bring_in(AdapterStore& store, const ModelShards& model, const AdapterVersion& version,
-                                                    std::span<const PageIndex> pages) {
+                                                    std::span<const PageIndex> pages, Gate& gate) {
   std::vector<std::vector<std::byte*>> addresses(static_cast<std::size_t>(model.shard_count()));
   for (std::int32_t shard = 0; shard < model.shard_count(); ++shard) {
     const PageArena& arena = *model.shard(shard).arena;
     for (const PageIndex page : pages) addresses[static_cast<std::size_t>(shard)].push_back(arena.page(page));
   }
   const std::vector<ImagePages> images(addresses.begin(), addresses.end());
-  const Result<std::vector<ImageLayout>> layouts = store.load(version, images);
+  const Result<std::vector<ImageLayout>> layouts = store.load(version, images, gate);
   if (!layouts) return tl::unexpected(layouts.error());
   return make_adapter_view(version.id(), *layouts, images, store.base().modules.layer_count);
 }
 
-AdapterLoader::AdapterLoader(std::size_t thread_count, std::size_t loads_max, Inbox& inbox, BringIn bring_in)
-    : bring_in_(std::move(bring_in)), inbox_(inbox), pool_(thread_count, loads_max) {
-  check(thread_count > 0, "expected at least one loader thread");
+AdapterLoader::AdapterLoader(const AdapterLoaderOptions& options, Inbox& inbox, BringIn bring_in)
+    : options_(options),
+      bring_in_(std::move(bring_in)),
+      inbox_(inbox),
+      lanes_({.threads_per_lane = options.threads_per_lane,
+              .threads_max = options.threads_per_lane * options.lanes_max,
+              .waiting_max = options.loads_max}) {
+  check(options.threads_per_lane > 0 && options.lanes_max > 0, "expected at least one loader thread");
 }
 
-void AdapterLoader::start(std::shared_ptr<const AdapterVersion> version, std::vector<PageIndex> pages) {
-  const bool is_queued = pool_.try_run([this, version = std::move(version), pages = std::move(pages)] {
-    inbox_.report({version->id(), run_caught([&] { return bring_in_(*version, pages); })});
+void AdapterLoader::start(std::shared_ptr<const AdapterVersion> version, std::vector<PageIndex> pages, Timestamp now) {
+  auto progress = std::make_shared<Progress>();
+  auto job = [this, version, pages = std::move(pages), progress] {
+    progress->is_running = true;
+    if (!progress->gate.pass([] {})) return;  // given up while it waited
+    LoadOutcome outcome{version->id(), run_caught([&] { return bring_in_(*version, pages, progress->gate); })};
+    if (progress->gate.close()) inbox_.report(std::move(outcome));
+  };
+  // Loads that were given up may still hold places in the queue.
+  if (!lanes_.try_run(version->lane(), std::move(job))) {
+    return report_unavailable(version->id(), version->name(), "too many adapters wait to be read");
+  }
+  lane_active_at_.try_emplace(version->lane(), now);
+  loads_.push_back({version->id(), version->name(), version->lane(), std::move(progress), false, 0, now});
+}
+
+void AdapterLoader::forget(AdapterId adapter, Timestamp now) {
+  const auto load = std::ranges::find(loads_, adapter, &Load::adapter);
+  if (load == loads_.end()) return;
+  lane_active_at_[load->lane] = now;
+  loads_.erase(load);
+  if (loads_.empty()) lane_active_at_.clear();
+}
+
+void AdapterLoader::give_up_hanging(Timestamp now) {
+  constexpr Timestamp kLookInterval = std::chrono::milliseconds(100);
+  if (loads_.empty() || now - looked_at_ < std::min(kLookInterval, options_.idle_time_max)) return;
+  looked_at_ = now;
+  for (Load& load : loads_) note_progress(load, now);
+  std::erase_if(loads_, [&](const Load& load) {
+    if (!hangs(load, now) || !load.progress->gate.close()) return false;  // a closed gate: its outcome is in the inbox
+    report_unavailable(load.adapter, load.name, fmt::format("nothing was read for {:.0f} s", seconds(options_.idle_time_max)));
+    return true;
   });
-  check(is_queued, "expected at most loads_max loads at a time");
+}
+
+void AdapterLoader::note_progress(Load& load, Timestamp now) {
+  const bool is_running = load.progress->is_running;
+  const std::uint64_t pass_count = load.progress->gate.pass_count();
+  if (is_running == load.was_running && pass_count == load.pass_count) return;
+  load.was_running = is_running;
+  load.pass_count = pass_count;
+  load.active_at = lane_active_at_[load.lane] = now;
+}
+
+// A load that waits for its turn hangs when the running ones of its lane do.
+bool AdapterLoader::hangs(const Load& load, Timestamp now) const {
+  const Timestamp active_at = load.was_running ? load.active_at : std::max(load.active_at, lane_active_at_.at(load.lane));
+  return now - active_at > options_.idle_time_max;
+}
+
+void AdapterLoader::report_unavailable(AdapterId adapter, std::string_view name, std::string_view why) {
+  inbox_.report({adapter, tl::unexpected(adapter_unavailable(name, {"E_READ", std::string(why), {}}))});
 }
 
 }  // namespace slora

@@ -1,13 +1,20 @@
 #pragma once
+#include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "adapters/adapter_store.h"
-#include "base/work_pool.h"
+#include "base/clock.h"
+#include "base/gate.h"
+#include "base/work_lanes.h"
 #include "engine/inbox.h"
 #include "engine/model_shards.h"
 
@@ -18,27 +25,67 @@ namespace slora {
 [[nodiscard]] std::unique_ptr<const AdapterView> make_adapter_view(AdapterId id, std::span<const ImageLayout> layouts,
                                                                    std::span<const ImagePages> pages, std::int32_t layer_count);
 
-// Reads the adapter's folder and writes every shard's image into these pages of its arena. Any thread.
+// Reads the adapter's folder and writes every shard's image into these pages of its arena, through `gate`. Any thread.
 [[nodiscard]] Result<std::unique_ptr<const AdapterView>> bring_in(AdapterStore& store, const ModelShards& model,
-                                                                  const AdapterVersion& version, std::span<const PageIndex> pages);
+                                                                  const AdapterVersion& version, std::span<const PageIndex> pages,
+                                                                  Gate& gate);
 
-// Loads adapters on a few threads of its own, so that a folder on a slow disk delays no other, and reports the outcomes to the inbox.
-// start() is called by the engine thread; the destructor waits for the loads that are running and drops the queued ones.
+struct AdapterLoaderOptions {
+  std::size_t threads_per_lane = 4;  // loads of one device or root at once
+  std::size_t lanes_max = 16;        // devices or roots that may hang before the others wait
+  std::size_t loads_max = 0;         // that wait or are under way at any time
+  // How long a load may go on without reading anything, or wait while no other load of its lane reads anything.
+  Timestamp idle_time_max = std::chrono::seconds(10);
+};
+
+// Loads adapters on threads of its own and reports the outcomes to the inbox. Every device and every root has its own few threads, so that
+// one that hangs delays no other; a load that hangs is given up, and cannot write into its pages any more. The public functions are called
+// by the engine thread; the destructor waits for the loads that are running and drops the queued ones.
 class AdapterLoader {
  public:
-  // How one adapter is loaded; called on the loader's threads, several at once.
-  using BringIn = std::function<Result<std::unique_ptr<const AdapterView>>(const AdapterVersion&, std::span<const PageIndex> pages)>;
+  // How one adapter is loaded; called on the loader's threads, several at once. Writes into the pages through the gate.
+  using BringIn =
+      std::function<Result<std::unique_ptr<const AdapterView>>(const AdapterVersion&, std::span<const PageIndex> pages, Gate& gate)>;
 
-  // At most `loads_max` loads wait or are under way at any time.
-  AdapterLoader(std::size_t thread_count, std::size_t loads_max, Inbox& inbox, BringIn bring_in);
+  AdapterLoader(const AdapterLoaderOptions& options, Inbox& inbox, BringIn bring_in);
 
   // Requires: `pages` are reserved for this image until its outcome has been reported.
-  void start(std::shared_ptr<const AdapterVersion> version, std::vector<PageIndex> pages);
+  void start(std::shared_ptr<const AdapterVersion> version, std::vector<PageIndex> pages, Timestamp now);
+  // An outcome of this adapter was taken from the inbox.
+  void forget(AdapterId adapter, Timestamp now);
+  // Reports "adapter_unavailable" for the loads that hang; their pages are free. Does nothing most of the time.
+  void give_up_hanging(Timestamp now);
+  // Waits until no thread reads, given-up loads included; false when `limit` has passed before. Any thread.
+  [[nodiscard]] bool wait_until_idle(std::chrono::milliseconds limit) { return lanes_.wait_until_idle(limit); }
 
  private:
+  // Shared with the thread that loads, which may outlast the load: whoever closes the gate first, that thread or the engine's, says how the
+  // load ended.
+  struct Progress {
+    Gate gate;
+    std::atomic<bool> is_running{false};
+  };
+  struct Load {
+    AdapterId adapter;
+    std::string name;
+    std::uint64_t lane = 0;
+    std::shared_ptr<Progress> progress;
+    bool was_running = false;  // when last looked at, as pass_count
+    std::uint64_t pass_count = 0;
+    Timestamp active_at;  // when it was last seen to read
+  };
+
+  void note_progress(Load& load, Timestamp now);
+  [[nodiscard]] bool hangs(const Load& load, Timestamp now) const;
+  void report_unavailable(AdapterId adapter, std::string_view name, std::string_view why);
+
+  const AdapterLoaderOptions options_;
   const BringIn bring_in_;
   Inbox& inbox_;
-  WorkPool pool_;  // last: its jobs use the others
+  std::vector<Load> loads_;                            // whose outcome has not been reported or taken; of the engine thread, as all below
+  std::map<std::uint64_t, Timestamp> lane_active_at_;  // when a load of the lane was last seen to read or to end
+  Timestamp looked_at_{0};
+  WorkLanes lanes_;  // last: its jobs use the others
 };
 
 }  // namespace slora

@@ -37,6 +37,8 @@ Timestamp AdapterUse::land(AdapterId adapter, std::unique_ptr<const AdapterView>
   const Timestamp since = end_load(entry->second);
   if (entry->second.view == nullptr) ++resident_count_;
   entry->second.view = std::move(view);
+  entry->second.version->mark_resident();
+  entry->second.resident = entry->second.version;
   forget_if_unused(entry);
   return since;
 }
@@ -58,6 +60,7 @@ void AdapterUse::evict(AdapterId adapter) {
   const auto entry = entries_.find(adapter);
   if (entry == entries_.end() || entry->second.view == nullptr) return;
   entry->second.view.reset();
+  if (const std::shared_ptr<const AdapterVersion> version = entry->second.resident.lock()) version->mark_evicted();
   --resident_count_;
   forget_if_unused(entry);
 }

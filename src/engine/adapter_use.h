@@ -41,8 +41,9 @@ class AdapterUse {
     std::shared_ptr<const AdapterVersion> version;  // null when only the image is left
     std::size_t sequence_count = 0;                 // live sequences that use it
     std::optional<Timestamp> loading_since;
-    std::optional<Error> failure;             // of the latest load
-    std::unique_ptr<const AdapterView> view;  // of the resident image, or null
+    std::optional<Error> failure;                  // of the latest load
+    std::unique_ptr<const AdapterView> view;       // of the resident image, or null
+    std::weak_ptr<const AdapterVersion> resident;  // whose image that is; other parts of the server may have dropped it
   };
   using Entries = std::unordered_map<AdapterId, Entry>;
 

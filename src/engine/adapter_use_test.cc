@@ -28,6 +28,20 @@ TEST(AdapterUse, KeepsAVersionAliveWhileASequenceOrALoadNeedsIt) {
   EXPECT_EQ(use.resident_count(), 0u);
 }
 
+TEST(AdapterUse, MarksAVersionWhileItsImageIsInThePool) {
+  AdapterUse use;
+  const std::shared_ptr<const AdapterVersion> version = version_of(1);
+  use.acquire(version);
+  (void)use.begin_load(AdapterId{1}, Timestamp{1});
+  EXPECT_FALSE(version->is_resident());
+  use.land(AdapterId{1}, std::make_unique<const AdapterView>());
+  EXPECT_TRUE(version->is_resident());
+  use.release(AdapterId{1});
+  EXPECT_TRUE(version->is_resident());
+  use.evict(AdapterId{1});
+  EXPECT_FALSE(version->is_resident());
+}
+
 TEST(AdapterUse, RemembersAFailureUntilItsSequencesHaveEnded) {
   AdapterUse use;
   for (int i = 0; i < 2; ++i) use.acquire(version_of(1));

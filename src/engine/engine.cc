@@ -39,6 +39,8 @@ void Engine::cancel(SequenceId id) { loop_->inbox().cancel(id); }
 
 void Engine::clear_caches(std::function<void(bool)> on_done) { loop_->inbox().clear_caches(std::move(on_done)); }
 
+bool Engine::wait_for_loads(std::chrono::milliseconds limit) { return loop_->wait_for_loads(limit); }
+
 void Engine::begin_drain() { draining_.store(true); }
 
 std::int32_t Engine::output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion* adapter) const {

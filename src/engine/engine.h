@@ -21,7 +21,7 @@ struct EngineOptions {
   SchedulerOptions scheduler;
   std::int32_t max_model_len = 0;                     // tokens of prompt and output of one sequence, at most
   std::optional<std::size_t> waiting_per_client_max;  // sequences of one client that run or wait; see LiveLimits::Options
-  std::int32_t loader_threads = 4;                    // adapters that are loaded in parallel
+  std::int32_t loader_threads = 4;                    // adapters of one device or root that are loaded in parallel
   std::string model_name;                             // label of the metrics
 };
 
@@ -69,6 +69,10 @@ class Engine {
 
   // Refuses new sequences from now on; accepted ones continue.
   void begin_drain();
+
+  // Waits until no thread reads an adapter's weights; false when `limit` has passed before. The destructor waits for these threads for as
+  // long as their reads hang.
+  [[nodiscard]] bool wait_for_loads(std::chrono::milliseconds limit);
 
   // How many output tokens fit after a prompt of this length with this adapter; limited by max_model_len and by the size of the pool. 0 or
   // less: the prompt itself is too long.

@@ -31,9 +31,10 @@ EngineLoop::EngineLoop(const EngineOptions& options, ModelShards& model, Adapter
       make_policy_(std::move(make_policy)),
       scheduler_(std::in_place, options.scheduler, make_policy_()),
       // A load holds at least one page of the pool, so there are never more loads than pages.
-      loader_(
-          static_cast<std::size_t>(options.loader_threads), model.page_count(), inbox_,
-          [this](const AdapterVersion& version, std::span<const PageIndex> pages) { return bring_in(adapters_, model_, version, pages); }) {
+      loader_({.threads_per_lane = static_cast<std::size_t>(options.loader_threads), .loads_max = model.page_count()}, inbox_,
+              [this](const AdapterVersion& version, std::span<const PageIndex> pages, Gate& gate) {
+                return bring_in(adapters_, model_, version, pages, gate);
+              }) {
   inbox_.reserve_cancellations(options.scheduler.waiting_max);
   inbox_contents_.cancellations.reserve(options.scheduler.waiting_max);  // the two change places
   publish_stats();
@@ -101,6 +102,7 @@ void EngineLoop::run_iteration() {
 }
 
 void EngineLoop::take_inbox() {
+  loader_.give_up_hanging(clock_.now());
   inbox_.drain_into(inbox_contents_);
   outcomes_taken_ = submissions_taken_ = 0;
   events_.reserve(events_.size() + 2 * inbox_contents_.submissions.size());  // so that each can be refused, even by the scheduler
@@ -180,6 +182,7 @@ void EngineLoop::refuse(SequenceId id, const Error& why) noexcept {
 
 void EngineLoop::take_outcome(LoadOutcome outcome) {
   const Timestamp now = clock_.now();
+  loader_.forget(outcome.adapter, now);
   if (outcome.view) {
     const Timestamp since = adapter_use_.land(outcome.adapter, std::move(*outcome.view));
     metrics_.adapter_landed(seconds(now - since));
@@ -193,8 +196,9 @@ void EngineLoop::take_outcome(LoadOutcome outcome) {
 }
 
 void EngineLoop::start_loads() {
+  const Timestamp now = clock_.now();
   for (const AdapterLoad& load : plan_.loads) {
-    loader_.start(adapter_use_.begin_load(load.adapter, clock_.now()), load.pages);
+    loader_.start(adapter_use_.begin_load(load.adapter, now), load.pages, now);
     ++loads_running_;
   }
 }

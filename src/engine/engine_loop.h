@@ -36,6 +36,8 @@ class EngineLoop {
   [[nodiscard]] std::uint64_t progress() const { return beats_.load(std::memory_order_relaxed) + model_.progress(); }
   [[nodiscard]] bool has_failed() const { return has_failed_.load(); }
   [[nodiscard]] std::optional<Error> failure() const;
+  // Any thread.
+  [[nodiscard]] bool wait_for_loads(std::chrono::milliseconds limit) { return loader_.wait_until_idle(limit); }
   [[nodiscard]] std::int32_t vocab_size() const { return model_.first_model().config().vocab_size; }
 
  private:

@@ -410,6 +410,7 @@ TEST_F(EngineWithOwnAdapters, ServesANewContentUnderAnOldNameToNewRequestsOnly) 
     fs::copy_file(folder_ / "a14_r8" / file, folder_ / "new_file");
     fs::rename(folder_ / "new_file", folder_ / "a21_r16" / file);
   }
+  EXPECT_TRUE(engine.runtime().adapters().look_at_resident());
   const SequenceId renewed = engine.submit(engine.request("a21_r16", prompt, 30));
   EXPECT_EQ(engine.wait(running).tokens, before.tokens);
   EXPECT_EQ(engine.wait(renewed).tokens, other.tokens);

@@ -335,6 +335,9 @@ AdapterStore& Runtime::adapters() { return *parts_->adapters; }
 MetricsRegistry& Runtime::metrics() { return parts_->metrics; }
 std::int32_t Runtime::max_model_len() const { return parts_->max_model_len; }
 std::int32_t Runtime::shard_count() const { return parts_->model->shard_count(); }
+bool Runtime::wait_for_reads(std::chrono::milliseconds limit) {
+  return parts_->adapters->wait_for_looks(limit) && parts_->engine->wait_for_loads(limit);
+}
 const std::string& Runtime::policy_name() const { return parts_->policy_name; }
 
 std::vector<std::string> Runtime::summary() const {
@@ -354,9 +357,9 @@ std::vector<std::string> Runtime::summary() const {
   lines.push_back(
       fmt::format("pool: {}, {} pages of {} KiB ({} tokens each), shared by KV cache, adapters and cached prefixes; context {} tokens",
                   shown(page_bytes * page_count), page_count, page_bytes / 1024, kv.page_tokens, parts.max_model_len));
-  const std::vector<AdapterListing> adapters = parts.adapters->list();
-  const auto refused = std::ranges::count_if(adapters, [](const AdapterListing& adapter) { return adapter.refused.has_value(); });
-  lines.push_back(fmt::format("adapters: {} registered, {} refused", adapters.size(), refused));
+  const AdapterCounts adapters = parts.adapters->counts();
+  lines.push_back(fmt::format("adapters: {} registered, {} refused", adapters.registered, adapters.refused));
+  if (adapters.unavailable > 0) lines.back() += fmt::format(", {} not available now", adapters.unavailable);
   return lines;
 }
 

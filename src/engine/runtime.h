@@ -1,4 +1,5 @@
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -61,6 +62,9 @@ class Runtime {
   [[nodiscard]] std::int32_t max_model_len() const;
   [[nodiscard]] std::int32_t shard_count() const;
   [[nodiscard]] const std::string& policy_name() const;
+  // Waits until no thread reads adapters' files; false when twice `limit` has passed before. The destructor waits for these threads for as
+  // long as their reads hang.
+  [[nodiscard]] bool wait_for_reads(std::chrono::milliseconds limit);
   // For the start-up log: model, backend, pool, context, adapters; one line each.
   [[nodiscard]] std::vector<std::string> summary() const;
 

@@ -1,0 +1,248 @@
+// How an AdapterStore looks at folders and reads them.
+#include <algorithm>
+#include <future>
+#include <iterator>
+#include <utility>
+
+#include "adapters/adapter_store.h"
+#include "base/check.h"
+#include "base/log.h"
+
+namespace slora {
+namespace {
+
+constexpr std::size_t kWaitersMax = 4096;
+constexpr Timestamp kWatchInterval = std::chrono::milliseconds(100);
+
+Error changed_files() { return {"E_CHANGED", "its files changed while it was read", {}}; }
+
+}  // namespace
+
+AdapterStore::Found AdapterStore::find_version(std::string_view name) const {
+  const std::lock_guard lock(mutex_);
+  const auto at = entries_.find(name);
+  if (at == entries_.end()) return error("not_found", "there is no adapter of this name");
+  return version_of(at->first, at->second);
+}
+
+AdapterStore::Found AdapterStore::version_of(const std::string& name, const Entry& entry) {
+  const bool is_resident = entry.version && entry.version->is_resident();
+  if (entry.unavailable && !is_resident) return tl::unexpected(*entry.unavailable);
+  if (entry.version) return entry.version;
+  if (entry.refused) return tl::unexpected(*entry.refused);
+  return tl::unexpected(adapter_unavailable(name, {"E_READ", "its folder has not been read yet", {}}));
+}
+
+bool AdapterStore::is_known(std::string_view name) const {
+  const std::lock_guard lock(mutex_);
+  const auto at = entries_.find(name);
+  return at == entries_.end() || is_known(at->second, clock_.now());
+}
+
+bool AdapterStore::is_known(const Entry& entry, Timestamp now) const {
+  if (entry.version && entry.version->is_resident()) return true;
+  if (entry.is_looking && entry.unavailable) return true;
+  return entry.looked_at && now - *entry.looked_at < options_.look_interval;
+}
+
+void AdapterStore::await(std::string_view name, std::function<void()> then) {
+  {
+    const std::lock_guard lock(mutex_);
+    const Timestamp now = clock_.now();
+    const auto at = entries_.find(name);
+    if (at != entries_.end() && !is_known(at->second, now) && waiters_.size() < kWaitersMax) {
+      start_look(at);
+      if (at->second.is_looking) {
+        waiters_.push_back({at->first, now + options_.look_time_max, std::move(then)});
+        return;
+      }
+    }
+  }
+  then();
+}
+
+AdapterStore::Found AdapterStore::resolve(std::string_view name) {
+  const auto known = std::make_shared<std::promise<void>>();  // shared with the thread that looks
+  await(name, [known] { known->set_value(); });
+  known->get_future().wait();
+  return find_version(name);
+}
+
+bool AdapterStore::look_at_resident() {
+  {
+    const std::lock_guard lock(mutex_);
+    start_looks(clock_.now() + options_.look_interval);
+  }
+  return wait_for_looks(std::chrono::duration_cast<std::chrono::milliseconds>(options_.look_time_max));
+}
+
+void AdapterStore::start_look(Entries::iterator at) {
+  auto& [name, entry] = *at;
+  if (entry.is_looking) return;
+  const auto job = [this, name = name, registration = entry.registration] { look(name, registration); };
+  entry.is_looking = lanes_.try_run(lane_of(entry.folder, entry.stamp), job);
+  if (!entry.is_looking) set_unavailable(name, entry, {"E_READ", "too many folders wait to be read", {}});
+}
+
+// Of the resident adapters whose last look is half an interval old.
+void AdapterStore::start_looks(Timestamp now) {
+  for (auto at = entries_.begin(); at != entries_.end(); ++at) {
+    const Entry& entry = at->second;
+    if (!entry.version || !entry.version->is_resident()) continue;
+    if (!entry.looked_at || now - *entry.looked_at >= options_.look_interval / 2) start_look(at);
+  }
+}
+
+// On a thread of the lanes.
+void AdapterStore::look(const std::string& name, std::uint64_t registration) {
+  const Timestamp begun = clock_.now();
+  FolderPath folder;
+  std::optional<FolderStamp> known;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto at = entries_.find(name);
+    if (at == entries_.end() || at->second.registration != registration) return;
+    folder = at->second.folder;
+    if (at->second.version || at->second.refused) known = at->second.stamp;
+  }
+  AdapterLook seen = look_at(folders_, folder, known, base_);
+  std::vector<Waiter> waiters;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto at = entries_.find(name);
+    if (at == entries_.end() || at->second.registration != registration) return;
+    at->second.looked_at = begun;
+    at->second.is_looking = false;
+    settle(name, at->second, std::move(seen));
+    waiters = take_waiters(name);
+  }
+  for (const Waiter& waiter : waiters) waiter.then();
+}
+
+void AdapterStore::settle(const std::string& name, Entry& entry, AdapterLook seen) {
+  if (const auto* away = std::get_if<Error>(&seen)) return set_unavailable(name, entry, *away);
+  auto* changed = std::get_if<ChangedFolder>(&seen);
+  // Files that are missing where an adapter was served are a store that is away or being written.
+  if (changed != nullptr && changed->is_incomplete && entry.generation > 0) {
+    return set_unavailable(name, entry, changed->page_count.error());
+  }
+  if (entry.unavailable) log_info("adapter \"{}\" can be read again", name);
+  entry.unavailable.reset();
+  if (changed != nullptr) settle_change(name, entry, std::move(*changed));
+}
+
+void AdapterStore::settle_change(const std::string& name, Entry& entry, ChangedFolder seen) {
+  forget_version(entry);
+  entry.stamp = seen.stamp;
+  if (seen.page_count) {
+    make_version(name, entry, *seen.page_count);
+    entry.refused.reset();
+    entry.base_model_name = std::move(seen.base_model_name);
+    entry.rank = seen.rank;
+    for (const std::string& warning : seen.warnings) log_warning("adapter \"{}\": {}", name, warning);
+    return;
+  }
+  Error why = adapter_refused(name, seen.page_count.error());
+  if (!entry.refused || entry.refused->message != why.message) log_warning("refused: {} ({})", why.message, why.code);
+  entry.refused = std::make_unique<const Error>(std::move(why));
+}
+
+void AdapterStore::set_unavailable(const std::string& name, Entry& entry, const Error& why) {
+  Error shown = adapter_unavailable(name, why);
+  if (!entry.unavailable || entry.unavailable->message != shown.message) log_warning("{}", shown.message);
+  entry.unavailable = std::make_unique<const Error>(std::move(shown));
+}
+
+// The store's own thread: looks at resident adapters, and ends the wait of requests for folders that hang.
+void AdapterStore::watch(const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
+  Timestamp looks_due = clock_.now() + options_.look_interval / 2;
+  while (!stop.stop_requested()) {
+    woken_.wait_for(lock, kWatchInterval);
+    const Timestamp now = clock_.now();
+    if (options_.look_interval > Timestamp(0) && now >= looks_due) {
+      looks_due = now + options_.look_interval / 2;
+      start_looks(now);
+    }
+    const std::vector<Waiter> overdue = take_overdue_waiters(now);
+    lock.unlock();
+    for (const Waiter& waiter : overdue) waiter.then();
+    lock.lock();
+  }
+}
+
+std::vector<AdapterStore::Waiter> AdapterStore::take_waiters(std::string_view name) {
+  const auto taken = std::ranges::stable_partition(waiters_, [&](const Waiter& waiter) { return waiter.name != name; });
+  std::vector<Waiter> waiters(std::make_move_iterator(taken.begin()), std::make_move_iterator(taken.end()));
+  waiters_.erase(taken.begin(), taken.end());
+  return waiters;
+}
+
+// The name means something else or nothing now: the watching thread lets them go on.
+void AdapterStore::release_waiters(std::string_view name) {
+  for (Waiter& waiter : waiters_) {
+    if (waiter.name == name) waiter.deadline = Timestamp(0);
+  }
+}
+
+std::vector<AdapterStore::Waiter> AdapterStore::take_overdue_waiters(Timestamp now) {
+  const auto taken = std::ranges::stable_partition(waiters_, [&](const Waiter& waiter) { return waiter.deadline > now; });
+  std::vector<Waiter> waiters(std::make_move_iterator(taken.begin()), std::make_move_iterator(taken.end()));
+  waiters_.erase(taken.begin(), taken.end());
+  for (const Waiter& waiter : waiters) {
+    const auto at = entries_.find(waiter.name);
+    if (at == entries_.end() || !at->second.is_looking) continue;
+    set_unavailable(at->first, at->second,
+                    {"E_READ", fmt::format("its folder has not answered within {:.0f} s", seconds(options_.look_time_max)), {}});
+  }
+  return waiters;
+}
+
+Result<std::vector<ImageLayout>> AdapterStore::load(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate) {
+  const auto has_all = [&](ImagePages shard) { return shard.size() == version.page_count(); };
+  check(std::ranges::all_of(pages, has_all), "expected as many pages as the adapter has on every shard");
+  Result<Folder> folder = folders_.open(version.folder());
+  if (!folder) return refuse_load(version, folder.error());
+  const Result<FolderStamp> before = stamp_of(*folder);
+  if (!before) return refuse_load(version, before.error());
+  if (*before != version.stamp()) {
+    const bool is_incomplete = before->config == FileStamp() || before->weights == FileStamp();
+    return refuse_load(version, is_incomplete ? Error{"E_READ", "files of its folder are missing", {}} : changed_files());
+  }
+  Result<PreparedAdapter> adapter = prepare_adapter(std::move(*folder), base_);
+  if (adapter && adapter->page_count() != version.page_count()) {
+    withdraw(version, nullptr);
+    return refuse_load(version, changed_files());
+  }
+  const Result<Sha256Digest> identity = adapter ? write_adapter(pages, *adapter, gate) : tl::unexpected(adapter.error());
+  const Result<FolderStamp> after = current_stamp(folders_, version.folder());
+  if (!after) return refuse_load(version, after.error());
+  if (*after != version.stamp()) return refuse_load(version, changed_files());
+  if (!identity) {
+    if (is_transient(identity.error())) return refuse_load(version, identity.error());
+    Error why = adapter_refused(version.name(), identity.error());
+    withdraw(version, std::make_unique<const Error>(why));
+    return tl::unexpected(std::move(why));
+  }
+  if (version.confirm_identity(*identity)) return std::move(adapter->layouts);
+  withdraw(version, nullptr);  // other content with the same stamp, which only reading reveals: the version must not be resolved again
+  return refuse_load(version, changed_files());
+}
+
+tl::unexpected<Error> AdapterStore::refuse_load(const AdapterVersion& version, const Error& why) {
+  const std::lock_guard lock(mutex_);
+  const auto at = entries_.find(version.name());
+  if (at != entries_.end() && (at->second.version.get() == &version || !at->second.version)) at->second.looked_at.reset();
+  return tl::unexpected(is_transient(why) ? adapter_unavailable(version.name(), why) : adapter_refused(version.name(), why));
+}
+
+void AdapterStore::withdraw(const AdapterVersion& version, std::unique_ptr<const Error> refused) {
+  const std::lock_guard lock(mutex_);
+  const auto at = entries_.find(version.name());
+  if (at == entries_.end() || at->second.version.get() != &version) return;
+  forget_version(at->second);
+  if (refused) log_warning("refused: {} ({})", refused->message, refused->code);
+  at->second.refused = std::move(refused);
+}
+
+}  // namespace slora
