@@ -45,7 +45,7 @@ Status check_weights_exist(const Folder& folder) {
   if (pickle == kPickles.end()) {
     constexpr std::size_t kNamesMax = 1000;  // as many as a message needs
     const Result<std::vector<std::string>> names = folder.entries(kNamesMax);
-    const std::string form = names ? foreign_form_of_files(*names) : std::string();
+    const std::string_view form = names ? foreign_form_of_files(*names) : std::string_view();
     if (!form.empty()) return error("E_FOREIGN", "expected {}, found {}", kWeights, form);
   }
   if (pickle == kPickles.end()) return error("E_SAFETENSORS", "expected {} in the adapter folder, found none", kWeights);

@@ -13,13 +13,20 @@ struct KnownCode {
 };
 
 constexpr std::array kKnownCodes = {
-    KnownCode{"not_found", ErrorKind::not_found},       KnownCode{"model_not_found", ErrorKind::not_found},
-    KnownCode{"queue_full", ErrorKind::rate_limit},     KnownCode{"client_queue_full", ErrorKind::rate_limit},
-    KnownCode{"internal_error", ErrorKind::internal},   KnownCode{"no_finite_logits", ErrorKind::internal},
-    KnownCode{"draining", ErrorKind::unavailable},      KnownCode{"engine_stalled", ErrorKind::unavailable},
-    KnownCode{"given_up", ErrorKind::unavailable},      KnownCode{"engine_failed", ErrorKind::unavailable},
-    KnownCode{"deadline_exceeded", ErrorKind::timeout}, KnownCode{"out_of_memory", ErrorKind::unavailable},
-    KnownCode{"E_READ", ErrorKind::unavailable},     // of the adapter's files; they were readable before
+    KnownCode{"not_found", ErrorKind::not_found},
+    KnownCode{"model_not_found", ErrorKind::not_found},
+    KnownCode{"queue_full", ErrorKind::rate_limit},
+    KnownCode{"client_queue_full", ErrorKind::rate_limit},
+    KnownCode{"internal_error", ErrorKind::internal},
+    KnownCode{"no_finite_logits", ErrorKind::internal},
+    KnownCode{"draining", ErrorKind::unavailable},
+    KnownCode{"engine_stalled", ErrorKind::unavailable},
+    KnownCode{"given_up", ErrorKind::unavailable},
+    KnownCode{"engine_failed", ErrorKind::unavailable},
+    KnownCode{"deadline_exceeded", ErrorKind::timeout},
+    KnownCode{"out_of_memory", ErrorKind::unavailable},
+    KnownCode{"adapter_unavailable", ErrorKind::unavailable},
+    KnownCode{"E_READ", ErrorKind::unavailable},     // of the adapter's files, when one is loaded by its path
     KnownCode{"E_CHANGED", ErrorKind::unavailable},  // the adapter's folder changed between naming and loading it
 };
 

@@ -1,4 +1,7 @@
 #pragma once
+#include <functional>
+#include <utility>
+
 #include "api/generator.h"
 #include "engine/engine.h"
 
@@ -16,7 +19,11 @@ class EngineGenerator final : public Generator {
     return engine_.output_tokens_that_fit(prompt_tokens, adapter);
   }
   bool follows_priority() const override { return engine_.follows_priority(); }
-  Result<std::shared_ptr<const AdapterVersion>> resolve(std::string_view adapter_name) override { return adapters_.resolve(adapter_name); }
+  Result<std::shared_ptr<const AdapterVersion>> resolve(std::string_view adapter_name) override {
+    return adapters_.find_version(adapter_name);
+  }
+  bool is_known(std::string_view adapter_name) const override { return adapters_.is_known(adapter_name); }
+  void await_adapter(std::string_view adapter_name, std::function<void()> then) override { adapters_.await(adapter_name, std::move(then)); }
   std::optional<std::string> adapter_in_folder(std::string_view path) const override { return adapters_.name_of_folder(path); }
 
  private:

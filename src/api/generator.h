@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,8 +27,11 @@ class Generator {
   // As Engine::follows_priority.
   [[nodiscard]] virtual bool follows_priority() const = 0;
 
-  // As AdapterStore::resolve: "not_found", or why the adapter is refused. Reads files.
+  // As AdapterStore::find_version: "not_found", or why the adapter is refused. Reads no file.
   [[nodiscard]] virtual Result<std::shared_ptr<const AdapterVersion>> resolve(std::string_view adapter_name) = 0;
+  // As AdapterStore::is_known and AdapterStore::await: whether resolve() knows enough, and how to wait until it does.
+  [[nodiscard]] virtual bool is_known(std::string_view adapter_name) const = 0;
+  virtual void await_adapter(std::string_view adapter_name, std::function<void()> then) = 0;
   // As AdapterStore::name_of_folder.
   [[nodiscard]] virtual std::optional<std::string> adapter_in_folder(std::string_view path) const = 0;
 };

@@ -48,12 +48,17 @@ std::size_t bytes_of(const TokenEvent& event) {
   return bytes;
 }
 
-Result<PreparedRequest> prepare_within(ByteReservation memory, const RequestPreparer& preparer, BodyToPrepare body) {
+Result<RequestSpec> read_within(const ByteReservation& memory, const RequestPreparer& preparer, const BodyToPrepare& body) {
   ByteReservation work = memory.sibling_of_nobody();
-  if (Status held = work.continue_to(bytes_to_prepare(body.text)); !held) return forward_error(held);
-  Result<PreparedRequest> request = preparer.prepare(body.endpoint, body.text, body.access);
+  if (Status held = work.continue_to(body.work_bytes); !held) return forward_error(held);
+  return preparer.read(body.endpoint, body.text);
+}
+
+Result<PreparedRequest> finish_within(ByteReservation memory, const RequestPreparer& preparer, RequestToFinish read) {
+  ByteReservation work = memory.sibling_of_nobody();
+  if (Status held = work.continue_to(read.work_bytes); !held) return forward_error(held);
+  Result<PreparedRequest> request = preparer.finish(std::move(read.spec), read.access);
   if (!request) return request;
-  body.text = {};
   request->spec.prompt.given = {};
   request->spec.chat = {};
   const std::size_t bytes = bytes_of(*request);

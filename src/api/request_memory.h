@@ -21,12 +21,21 @@ namespace slora {
 
 struct BodyToPrepare {
   Endpoint endpoint;
-  std::string text;
-  const ModelAccess& access;
+  std::string_view text;
+  std::size_t work_bytes;  // bytes_to_prepare() of the text
 };
 
-// Prepares the request within its reservation, which grows for the time of that and goes on with the request. The body and all texts that
-// nobody reads any more are gone then. Errors: those of prepare(), and "out_of_memory".
-[[nodiscard]] Result<PreparedRequest> prepare_within(ByteReservation memory, const RequestPreparer& preparer, BodyToPrepare body);
+// Reads a body; its reservation's budget holds what that takes meanwhile. Errors: those of RequestPreparer::read(), and "out_of_memory".
+[[nodiscard]] Result<RequestSpec> read_within(const ByteReservation& memory, const RequestPreparer& preparer, const BodyToPrepare& body);
+
+struct RequestToFinish {
+  RequestSpec spec;
+  const ModelAccess& access;
+  std::size_t work_bytes;  // as of its body
+};
+
+// Prepares what was read so. The reservation goes on with the request, and all texts that nobody reads any more are gone then. Errors:
+// those of RequestPreparer::finish(), and "out_of_memory".
+[[nodiscard]] Result<PreparedRequest> finish_within(ByteReservation memory, const RequestPreparer& preparer, RequestToFinish read);
 
 }  // namespace slora

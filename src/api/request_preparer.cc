@@ -1,6 +1,7 @@
 #include "api/request_preparer.h"
 
 #include <algorithm>
+#include <future>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -103,7 +104,11 @@ RequestPreparer::RequestPreparer(std::vector<std::string> base_names, std::int32
     : base_names_(std::move(base_names)), vocabulary_size_(vocabulary_size), texts_(texts), generator_(generator) {}
 
 Result<PreparedRequest> RequestPreparer::prepare(Endpoint endpoint, std::string_view body, const ModelAccess& access) const {
-  return prepare_spec(parse_request(endpoint, body, vocabulary_size_), access);
+  return prepare_spec(read(endpoint, body), access);
+}
+
+Result<RequestSpec> RequestPreparer::read(Endpoint endpoint, std::string_view body) const {
+  return parse_request(endpoint, body, vocabulary_size_);
 }
 
 Result<PreparedRequest> RequestPreparer::prepare_json(Endpoint endpoint, const Json& body) const {
@@ -111,9 +116,30 @@ Result<PreparedRequest> RequestPreparer::prepare_json(Endpoint endpoint, const J
   return prepare_spec(read_request(endpoint, body, vocabulary_size_), {});
 }
 
+bool RequestPreparer::is_unknown_adapter(const std::string& model, const ModelAccess& access) const {
+  return access.allows(model) && !is_base(model) && !generator_.is_known(model);
+}
+
+std::optional<std::string> RequestPreparer::unknown_adapter(const RequestSpec& spec, const ModelAccess& access) const {
+  Result<std::string> model = name_of_model(spec, access);
+  if (!model || !is_unknown_adapter(*model, access)) return std::nullopt;
+  return std::move(*model);
+}
+
+void RequestPreparer::wait_for_adapter(const std::string& model) const {
+  const auto known = std::make_shared<std::promise<void>>();  // shared with the thread that looks at the folder
+  generator_.await_adapter(model, [known] { known->set_value(); });
+  known->get_future().wait();
+}
+
 Result<PreparedRequest> RequestPreparer::prepare_spec(Result<RequestSpec> spec, const ModelAccess& access) const {
   if (!spec) return forward_error(spec);
-  Result<PreparedRequest> request = build(std::move(*spec), LongText::refused, access);
+  if (const std::optional<std::string> adapter = unknown_adapter(*spec, access)) wait_for_adapter(*adapter);
+  return finish(std::move(*spec), access);
+}
+
+Result<PreparedRequest> RequestPreparer::finish(RequestSpec spec, const ModelAccess& access) const {
+  Result<PreparedRequest> request = build(std::move(spec), LongText::refused, access);
   if (!request) return request;
   if (Status set = set_output_tokens(*request); !set) return forward_error(set);
   if (Status fitting = check_scores(*request); !fitting) return forward_error(fitting);
@@ -124,6 +150,7 @@ Result<PreparedRequest> RequestPreparer::prepare_spec(Result<RequestSpec> spec, 
 Result<PreparedRequest> RequestPreparer::read_prompts(Endpoint endpoint, const Json& body, const ModelAccess& access) const {
   Result<RequestSpec> spec = read_request(endpoint, body, vocabulary_size_);
   if (!spec) return forward_error(spec);
+  if (const std::optional<std::string> adapter = unknown_adapter(*spec, access)) wait_for_adapter(*adapter);
   return build(std::move(*spec), LongText::taken, access);
 }
 
@@ -157,6 +184,7 @@ Result<PreparedRequest> RequestPreparer::build(RequestSpec spec, LongText long_t
 
 Result<std::shared_ptr<const TextModel>> RequestPreparer::text_of(const std::string& model, const ModelAccess& access) const {
   if (model.empty()) return texts_.base();
+  if (is_unknown_adapter(model, access)) wait_for_adapter(model);
   const Result<std::shared_ptr<const AdapterVersion>> adapter = find_adapter(model, access);
   Result<std::shared_ptr<const TextModel>> text = adapter ? find_text(adapter->get()) : tl::unexpected(adapter.error());
   if (!text) text.error().param = kModelField;

@@ -1,9 +1,11 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "api/adapter_texts.h"
@@ -40,9 +42,17 @@ class RequestPreparer {
  public:
   RequestPreparer(std::vector<std::string> base_names, std::int32_t vocabulary_size, AdapterTexts& texts, Generator& generator);
 
-  // A model that the caller has no access to does not exist for it, here as below.
+  // All at once; waits until the adapter's folder has been looked at. A model that the caller has no access to does not exist for it, here
+  // as below.
   [[nodiscard]] Result<PreparedRequest> prepare(Endpoint endpoint, std::string_view body, const ModelAccess& access = {}) const;
-  // The same from a body that is JSON already. Its texts are checked to be UTF-8.
+  // The same in steps, for threads that must not wait: reads the fields; names the adapter whose folder has to be looked at first, if there
+  // is one; calls `then` when that was done, at once or on another thread; and does the rest.
+  [[nodiscard]] Result<RequestSpec> read(Endpoint endpoint, std::string_view body) const;
+  [[nodiscard]] std::optional<std::string> unknown_adapter(const RequestSpec& spec, const ModelAccess& access) const;
+  [[nodiscard]] bool is_unknown_adapter(const std::string& model, const ModelAccess& access) const;
+  void await_adapter(const std::string& adapter, std::function<void()> then) const { generator_.await_adapter(adapter, std::move(then)); }
+  [[nodiscard]] Result<PreparedRequest> finish(RequestSpec spec, const ModelAccess& access) const;
+  // As prepare(), from a body that is JSON already. Its texts are checked to be UTF-8.
   [[nodiscard]] Result<PreparedRequest> prepare_json(Endpoint endpoint, const Json& body) const;
   // Only reads and tokenises the prompts, whether or not they fit into the context: for clients that count tokens.
   [[nodiscard]] Result<PreparedRequest> read_prompts(Endpoint endpoint, const Json& body, const ModelAccess& access = {}) const;
@@ -56,6 +66,7 @@ class RequestPreparer {
   [[nodiscard]] Result<std::shared_ptr<const TextModel>> find_text(const AdapterVersion* adapter) const;
   enum class LongText : std::uint8_t { refused, taken };
   [[nodiscard]] Result<PreparedRequest> build(RequestSpec spec, LongText long_text, const ModelAccess& access) const;
+  void wait_for_adapter(const std::string& model) const;
   [[nodiscard]] Result<PreparedRequest> prepare_spec(Result<RequestSpec> spec, const ModelAccess& access) const;
   [[nodiscard]] Status add_prompts(PreparedRequest& request, LongText long_text) const;
   [[nodiscard]] Status add_conversation(PreparedRequest& request, LongText long_text) const;

@@ -28,6 +28,20 @@ constexpr std::array kSglangLoadFields = {
     SmallField{"lora_id", FieldForm::text, FieldNeed::optional, "Ignored."}};
 constexpr std::array kSglangUnloadFields = {kName, SmallField{"lora_id", FieldForm::text, FieldNeed::optional, "Ignored."}};
 
+constexpr std::size_t kLoadThreads = 4;
+
+// Counts who is reading.
+class ReadingScope {
+ public:
+  explicit ReadingScope(std::atomic<int>& count) : count_(count) { ++count_; }
+  ~ReadingScope() { --count_; }
+  ReadingScope(const ReadingScope&) = delete;
+  ReadingScope& operator=(const ReadingScope&) = delete;
+
+ private:
+  std::atomic<int>& count_;
+};
+
 tl::unexpected<Error> refuse(const Error& why, std::string param) {
   return tl::unexpected(Error{why.code, fmt::format("{}: {}", param, why.message), param});
 }
@@ -39,12 +53,14 @@ AdapterRoutes::AdapterRoutes(AdapterStore& store, AdapterApiOptions options, Ans
       options_(std::move(options)),
       post_after_(std::move(post_after)),
       watcher_(store, options_.roots),
-      pool_(std::move(post), 1) {
+      loads_(post, kLoadThreads),
+      unloads_(post, 1),
+      scans_(std::move(post), 1) {
   if (options_.watch_interval.count() > 0) post_after_(options_.watch_interval, [this] { watch(); });
 }
 
 void AdapterRoutes::load(const std::shared_ptr<Exchange>& exchange) {
-  pool_.answer_json(exchange, [this](std::string_view body) {
+  loads_.answer_json(exchange, [this](std::string_view body) {
     const Result<std::string> name = load_now(kLoadFields, body);
     if (!name) return error_response(name.error());
     return text_response(fmt::format("Success: LoRA adapter '{}' added successfully.", *name));
@@ -52,7 +68,7 @@ void AdapterRoutes::load(const std::shared_ptr<Exchange>& exchange) {
 }
 
 void AdapterRoutes::unload(const std::shared_ptr<Exchange>& exchange) {
-  pool_.answer_json(exchange, [this](std::string_view body) {
+  unloads_.answer_json(exchange, [this](std::string_view body) {
     const Result<std::string> name = unload_now(kUnloadFields, body);
     if (!name) return error_response(name.error());
     return text_response(fmt::format("Success: LoRA adapter '{}' removed successfully.", *name));
@@ -60,11 +76,11 @@ void AdapterRoutes::unload(const std::shared_ptr<Exchange>& exchange) {
 }
 
 void AdapterRoutes::load_as_sglang(const std::shared_ptr<Exchange>& exchange) {
-  pool_.answer_json(exchange, [this](std::string_view body) { return sglang_answer(load_now(kSglangLoadFields, body)); });
+  loads_.answer_json(exchange, [this](std::string_view body) { return sglang_answer(load_now(kSglangLoadFields, body)); });
 }
 
 void AdapterRoutes::unload_as_sglang(const std::shared_ptr<Exchange>& exchange) {
-  pool_.answer_json(exchange, [this](std::string_view body) { return sglang_answer(unload_now(kSglangUnloadFields, body)); });
+  unloads_.answer_json(exchange, [this](std::string_view body) { return sglang_answer(unload_now(kSglangUnloadFields, body)); });
 }
 
 Result<std::string> AdapterRoutes::load_now(std::span<const SmallField> fields, std::string_view body) {
@@ -74,12 +90,13 @@ Result<std::string> AdapterRoutes::load_now(std::span<const SmallField> fields, 
   const TakenName taken = given->value("load_inplace", false) ? TakenName::replace : TakenName::refuse;
   if (Status usable = check_name(name, taken); !usable) return refuse(usable.error(), "lora_name");
 
-  const Result<std::string> folder = find_adapter_folder(options_.roots, given->at("lora_path").get_ref<const std::string&>());
+  const ReadingScope reading(reading_count_);
+  const Result<FolderPath> folder = find_adapter_folder(options_.roots, given->at("lora_path").get_ref<const std::string&>());
   if (!folder) return refuse(folder.error(), "lora_path");
   const Result<ExaminedAdapter> adapter = store_.examine(*folder, options_.page_count_max);
   if (!adapter) return refuse(adapter.error(), "lora_path");
   if (Status installed = store_.install(name, *adapter, taken); !installed) return refuse(installed.error(), "lora_name");
-  log_info("adapter \"{}\" was loaded from {}", name, *folder);
+  log_info("adapter \"{}\" was loaded from {}", name, folder->path);
   return name;
 }
 
@@ -121,9 +138,13 @@ HttpResponse AdapterRoutes::sglang_answer(const Result<std::string>& name) const
 
 void AdapterRoutes::watch() {
   const auto again = [this] { post_after_(options_.watch_interval, [this] { watch(); }); };
+  const auto scan = [this] {
+    const ReadingScope reading(reading_count_);
+    watcher_.scan();
+  };
   bool is_running = false;
   try {
-    is_running = pool_.try_run([this] { watcher_.scan(); }, again);
+    is_running = scans_.try_run(scan, again);
   } catch (...) {
     log_exception("the folders of adapters were not looked at");
   }

@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -22,8 +23,9 @@ struct AdapterApiOptions {
   std::chrono::seconds watch_interval{0};  // how often the roots are scanned; 0: never
 };
 
-// The endpoints that load and unload adapters, in vLLM's form and in SGLang's, and the periodic scan of the folders. All changes are made
-// one after the other on a worker thread of its own; generation continues meanwhile. Everything else happens on the I/O thread.
+// The endpoints that load and unload adapters, in vLLM's form and in SGLang's, and the periodic scan of the folders. Folders are read on
+// worker threads: some for loads, one for the scan, so that a folder that hangs holds up neither unloading nor generation. Everything else
+// happens on the I/O thread.
 class AdapterRoutes {
  public:
   using PostAfter = std::function<void(std::chrono::milliseconds, std::function<void()>)>;
@@ -36,13 +38,16 @@ class AdapterRoutes {
   void load_as_sglang(const std::shared_ptr<Exchange>& exchange);
   void unload_as_sglang(const std::shared_ptr<Exchange>& exchange);
 
+  // Whether a folder is being read, which may take for ever. Any thread.
+  [[nodiscard]] bool is_reading() const { return reading_count_.load() > 0; }
+
   [[nodiscard]] static std::span<const SmallField> load_fields();
   [[nodiscard]] static std::span<const SmallField> unload_fields();
   [[nodiscard]] static std::span<const SmallField> sglang_load_fields();
   [[nodiscard]] static std::span<const SmallField> sglang_unload_fields();
 
  private:
-  // The name that was loaded or unloaded. On the pool's thread.
+  // The name that was loaded or unloaded. On the threads of loads_ and unloads_.
   [[nodiscard]] Result<std::string> load_now(std::span<const SmallField> fields, std::string_view body);
   [[nodiscard]] Result<std::string> unload_now(std::span<const SmallField> fields, std::string_view body);
   [[nodiscard]] Status check_name(const std::string& name, TakenName taken) const;
@@ -52,8 +57,9 @@ class AdapterRoutes {
   AdapterStore& store_;
   const AdapterApiOptions options_;
   const PostAfter post_after_;
-  AdapterWatcher watcher_;  // of the pool's thread
-  AnswerPool pool_;         // last: its work uses the members above
+  AdapterWatcher watcher_;  // of the thread of scans_
+  std::atomic<int> reading_count_{0};
+  AnswerPool loads_, unloads_, scans_;  // last: their work uses the members above
 };
 
 }  // namespace slora

@@ -26,17 +26,17 @@ namespace {
 
 // What is on its way to a worker and back.
 struct Answering {
-  std::shared_ptr<Exchange> exchange;
+  std::shared_ptr<Exchange> exchange;  // until it is answered, on the I/O thread
   AnswerWork work;
   RequestBody body;
   std::optional<HttpResponse> response;  // none: it failed for lack of memory
 };
 
-void compute(Answering& answering) {
+void compute(Answering& answering, const Status& can_run) {
   try {
     RequestBody& body = answering.body;
     ByteReservation memory = body.memory.sibling_of_nobody();
-    const Status held = memory.continue_to(bytes_to_prepare(body.text));
+    const Status held = can_run ? memory.continue_to(bytes_to_prepare(body.text)) : can_run;
     answering.response = held ? answering.work(body.text) : error_response(held.error());
   } catch (...) {
     log_exception("a request failed");
@@ -44,27 +44,43 @@ void compute(Answering& answering) {
   answering.body.text = {};
 }
 
+bool has_to_wait(const AwaitFirst& await, const Answering& answering, const std::function<void(Status)>& go_on) {
+  try {
+    return await && await(answering.body.text, go_on);
+  } catch (...) {
+    log_exception("a request did not wait for its adapter");
+    return false;
+  }
+}
+
 }  // namespace
 
-// Everything that the way back needs is allocated here, so that only the work itself can fail on the worker. It has no reference of its own
-// to the exchange: the last one must be released on the I/O thread.
-void answer_elsewhere(std::shared_ptr<Exchange> exchange, const PostToIo& post, const RunElsewhere& run, AnswerWork work) {
+// Everything that the way back needs is allocated here, so that only the work itself can fail on the worker.
+void answer_elsewhere(std::shared_ptr<Exchange> exchange, const PostToIo& post, const RunElsewhere& run, AnswerWork work,
+                      AwaitFirst await) {
   const auto answering = std::make_shared<Answering>(Answering{exchange, std::move(work), exchange->take_body(), {}});
   const auto respond = [answering] {
-    if (!answering->response) return answering->exchange->give_up();
-    answering->exchange->respond(std::move(*answering->response));
+    // Its last reference must be released on this thread, whoever holds the rest.
+    const std::shared_ptr<Exchange> answered = std::move(answering->exchange);
+    if (!answering->response) return answered->give_up();
+    answered->respond(std::move(*answering->response));
   };
-  auto job = [post, answering = answering.get(), back = std::function<void()>(respond)]() mutable {
-    compute(*answering);
-    post(std::move(back));
+  // `back` holds what `answering` points to.
+  const auto finish = [post, answering = answering.get(), back = std::function<void()>(respond)](const Status& can_run) {
+    compute(*answering, can_run);
+    post(back);
+  };
+  auto job = [answering = answering.get(), await = std::move(await), finish = std::function<void(Status)>(finish)] {
+    if (!has_to_wait(await, *answering, finish)) finish({});
   };
   if (!run(answering->body.text.size(), std::move(job))) {
     exchange->respond(error_response({"queue_full", "Too many requests of this kind wait; try again soon.", {}}));
   }
 }
 
-void answer_json_elsewhere(std::shared_ptr<Exchange> exchange, const PostToIo& post, const RunElsewhere& run, AnswerWork work) {
-  if (is_json(exchange->request().content_type)) return answer_elsewhere(std::move(exchange), post, run, std::move(work));
+void answer_json_elsewhere(std::shared_ptr<Exchange> exchange, const PostToIo& post, const RunElsewhere& run, AnswerWork work,
+                           AwaitFirst await) {
+  if (is_json(exchange->request().content_type)) return answer_elsewhere(std::move(exchange), post, run, std::move(work), std::move(await));
   exchange->respond(error_response({"unsupported_media_type", "Send the body as Content-Type: application/json.", {}}));
 }
 

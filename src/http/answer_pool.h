@@ -4,6 +4,7 @@
 #include <memory>
 #include <string_view>
 
+#include "base/result.h"
 #include "base/work_pool.h"
 #include "http/types.h"
 
@@ -20,10 +21,16 @@ using AnswerWork = std::function<HttpResponse(std::string_view body)>;
 // Queues a job about a body of this size for another thread; false when too much waits.
 using RunElsewhere = std::function<bool(std::size_t body_bytes, std::function<void()> job)>;
 
+// Looks at a body on that thread before the work is done: whether the work has to wait. If so, calls `go_on` later on such a thread, or on
+// any thread with an error to be answered.
+using AwaitFirst = std::function<bool(std::string_view body, std::function<void(Status)> go_on)>;
+
 // Answers a request with what `work` returns on another thread, or "queue_full". I/O thread.
-void answer_elsewhere(std::shared_ptr<Exchange> exchange, const PostToIo& post, const RunElsewhere& run, AnswerWork work);
-// The same for a body that must be JSON.
-void answer_json_elsewhere(std::shared_ptr<Exchange> exchange, const PostToIo& post, const RunElsewhere& run, AnswerWork work);
+void answer_elsewhere(std::shared_ptr<Exchange> exchange, const PostToIo& post, const RunElsewhere& run, AnswerWork work,
+                      AwaitFirst await = {});
+// The same for a body that must be JSON, and work that may have to wait.
+void answer_json_elsewhere(std::shared_ptr<Exchange> exchange, const PostToIo& post, const RunElsewhere& run, AnswerWork work,
+                           AwaitFirst await = {});
 
 // Worker threads that compute whole responses, for routes that read files. Bounded: more work is answered "queue_full". The methods are
 // called on the I/O thread.

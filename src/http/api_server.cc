@@ -1,7 +1,10 @@
 #include "http/api_server.h"
 
 #include <algorithm>
+#include <chrono>
+#include <cstdlib>
 #include <memory>
+#include <thread>
 #include <utility>
 
 #include "api/api.h"
@@ -115,6 +118,13 @@ void warn_of_hidden_adapters(Runtime& runtime, const std::vector<std::string>& m
   }
 }
 
+// Whether the threads that read adapters' files have ended, or end soon.
+bool has_read_all(const AdapterRoutes& adapters, Runtime& runtime) {
+  constexpr std::chrono::milliseconds pause(10);
+  for (int i = 0; i < 100 && adapters.is_reading(); ++i) std::this_thread::sleep_for(pause);
+  return !adapters.is_reading() && runtime.wait_for_reads(std::chrono::seconds(1));
+}
+
 }  // namespace
 
 Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runtime_options) {
@@ -172,6 +182,10 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
             .on_signal = [&] { drain.on_signal(); }});
   end_process_after(kEndTime, drain.exit_code());
   text_pool.stop();  // its jobs use the routes, which end before it
+  if (!has_read_all(adapters, runtime)) {
+    log_warning("a read of an adapter's files hangs: the server ends without waiting for it");
+    std::_Exit(drain.exit_code());  // destructors would wait for the threads that read
+  }
   return drain.exit_code();
 }
 

@@ -1,6 +1,6 @@
 #include "http/generation_routes.h"
 
-#include <string_view>
+#include <optional>
 #include <utility>
 
 #include "api/request_memory.h"
@@ -13,10 +13,14 @@ namespace slora {
 
 // What is on its way to a worker and back.
 struct GenerationRoutes::Preparation {
-  std::shared_ptr<GenerationJob> job;
+  Endpoint endpoint;
+  ClientId client;
+  std::shared_ptr<GenerationJob> job;  // until it is started, on the I/O thread
   RequestBody body;
   std::shared_ptr<const ModelAccess> access;
-  Result<PreparedRequest> prepared;
+  std::size_t work_bytes = 0;  // bytes_to_prepare() of the body
+  RequestSpec spec = {};       // once the body was read
+  Result<PreparedRequest> prepared = {};
 };
 
 namespace {
@@ -29,6 +33,8 @@ GenerationRoutes::GenerationRoutes(Api& api, Api::Post post, TextPool& text_pool
     : api_(api),
       post_(std::move(post)),
       text_pool_(text_pool),
+      waits_([this](const std::string& adapter, std::function<void()> then) { api_.preparer().await_adapter(adapter, std::move(then)); },
+             text_pool),
       formatting_{post_, [this](std::function<void()> job) { return formatting_pool_.try_run(std::move(job)); }},
       formatting_pool_(1, kAnswersWaitingMax) {}
 
@@ -45,29 +51,45 @@ void GenerationRoutes::generate(Endpoint endpoint, const std::shared_ptr<Exchang
   const auto job = api_.make_job(writer, {.tenant = request.tenant, .client = request.client, .random = random});
   writer->use_thread(formatting_, job);
   exchange->on_gone([job] { job->cancel(); });
-  // Everything that the way back needs is allocated here, so that only the preparing itself can fail on the worker. It has no reference of
-  // its own to the job: the last one must be released on the I/O thread.
-  const auto preparation = std::make_shared<Preparation>(Preparation{job, exchange->take_body(), request.access, {}});
+  // Everything that the way back needs is allocated here, so that only the preparing itself can fail on the worker.
+  const auto preparation = std::make_shared<Preparation>(Preparation{endpoint, request.client, job, exchange->take_body(), request.access});
   const auto start = [this, preparation] {
-    preparing_.erase(preparation->job);
-    preparation->job->start(std::move(preparation->prepared));
+    // Its last reference must be released on this thread, whoever holds the rest.
+    const std::shared_ptr<GenerationJob> started = std::move(preparation->job);
+    preparing_.erase(started);
+    started->start(std::move(preparation->prepared));
   };
-  if (!try_prepare(endpoint, request.client, *preparation, start)) {
+  const auto prepare = [this, preparation = preparation.get(), back = std::function<void()>(start)] { read(*preparation, back); };
+  if (!text_pool_.try_run(request.client, preparation->body.text.size(), prepare)) {
     return job->fail({"queue_full", "Too many requests wait to be read; try again soon.", {}});
   }
   preparing_.insert(job);
 }
 
-// Calls `back` on the I/O thread when the request is prepared.
-bool GenerationRoutes::try_prepare(Endpoint endpoint, ClientId client, Preparation& preparation, std::function<void()> back) {
-  const std::size_t body_bytes = preparation.body.text.size();
-  return text_pool_.try_run(client, body_bytes, [this, endpoint, &preparation, back = std::move(back)]() mutable {
-    RequestBody& body = preparation.body;
-    preparation.prepared = run_caught([&] {
-      return prepare_within(std::move(body.memory), api_.preparer(), {endpoint, std::move(body.text), *preparation.access});
-    });
-    post_(std::move(back));
+void GenerationRoutes::read(Preparation& preparation, std::function<void()> back) {
+  const Result<bool> waits = run_caught([&]() -> Result<bool> {
+    const std::string body = std::move(preparation.body.text);
+    preparation.work_bytes = bytes_to_prepare(body);
+    Result<RequestSpec> spec = read_within(preparation.body.memory, api_.preparer(), {preparation.endpoint, body, preparation.work_bytes});
+    if (!spec) return forward_error(spec);
+    preparation.spec = std::move(*spec);
+    const std::optional<std::string> adapter = api_.preparer().unknown_adapter(preparation.spec, *preparation.access);
+    if (!adapter) return false;
+    waits_.run_after_look(*adapter, preparation.client, body.size(),
+                          [this, &preparation, back](Status can_run) { finish(preparation, std::move(can_run), back); });
+    return true;
   });
+  if (waits && *waits) return;
+  finish(preparation, waits ? Status() : Status(tl::unexpected(waits.error())), std::move(back));
+}
+
+void GenerationRoutes::finish(Preparation& preparation, Status can_finish, std::function<void()> back) {
+  preparation.prepared = run_caught([&]() -> Result<PreparedRequest> {
+    if (!can_finish) return forward_error(can_finish);
+    return finish_within(std::move(preparation.body.memory), api_.preparer(),
+                         {std::move(preparation.spec), *preparation.access, preparation.work_bytes});
+  });
+  post_(std::move(back));
 }
 
 void GenerationRoutes::fail_preparing(const Error& error) {

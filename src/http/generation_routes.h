@@ -4,10 +4,12 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <string_view>
 #include <unordered_set>
 
 #include "api/api.h"
 #include "base/work_pool.h"
+#include "http/adapter_waits.h"
 #include "http/answer_writer.h"
 #include "http/text_pool.h"
 #include "http/types.h"
@@ -40,7 +42,10 @@ class GenerationRoutes {
   struct Preparation;
 
   void generate(Endpoint endpoint, const std::shared_ptr<Exchange>& exchange);
-  [[nodiscard]] bool try_prepare(Endpoint endpoint, ClientId client, Preparation& preparation, std::function<void()> back);
+  // On a text thread. A request whose adapter's folder has to be looked at first is finished later, on a text thread again. `back` is
+  // posted when the request is prepared, and keeps `preparation` until then.
+  void read(Preparation& preparation, std::function<void()> back);
+  void finish(Preparation& preparation, Status can_finish, std::function<void()> back);
 
   Api& api_;
   const Api::Post post_;
@@ -49,6 +54,7 @@ class GenerationRoutes {
   std::optional<Error> trouble_;
   std::unordered_set<std::shared_ptr<GenerationJob>> preparing_;
   TextPool& text_pool_;
+  AdapterWaits waits_;
   const FormattingThread formatting_;
   WorkPool formatting_pool_;  // last: its jobs use the members above
 };

@@ -153,7 +153,9 @@ void StatusRoutes::metrics(const std::shared_ptr<Exchange>& exchange) const {
                   unix_seconds());
   }
   write_gauge(writer, "slora_adapters_registered", "Adapters that have a name.", adapters.registered);
-  write_gauge(writer, "slora_adapters_refused", "Of these, those that can't be served.", adapters.refused);
+  write_gauge(writer, "slora_adapters_refused", "Of these and of the folders that got no name, those that can't be served.",
+              adapters.refused);
+  write_gauge(writer, "slora_adapters_unavailable", "Adapters whose folder could not be read at the last look.", adapters.unavailable);
   write_gauge(writer, "slora_adapters_resident", "Adapters whose image is in the pool.", stats.adapters_resident);
   write_gauge(writer, "slora_adapters_loading", "Adapters whose image is being loaded.", stats.adapters_loading);
   HttpResponse response;

@@ -17,9 +17,8 @@ namespace slora {
 namespace {
 
 constexpr SmallField kReturnTokenStrs{"return_token_strs", FieldForm::flag, FieldNeed::optional, "Return the tokens' texts too."};
-constexpr std::array kDetokenizeFields = {
-    SmallField{"model", FieldForm::text, FieldNeed::optional, "The base model or an adapter, which may have tokens of its own."},
-    SmallField{"tokens", FieldForm::token_ids, FieldNeed::needed, "Token ids."}};
+constexpr SmallField kModel{"model", FieldForm::text, FieldNeed::optional, "The base model or an adapter, which may have tokens of its own."};
+constexpr std::array kDetokenizeFields = {kModel, SmallField{"tokens", FieldForm::token_ids, FieldNeed::needed, "Token ids."}};
 // The fields of generation requests that define the prompt.
 constexpr std::array kPromptFields = {"model", "prompt", "add_special_tokens"};
 constexpr std::array kConversationFields = {"model",
@@ -48,7 +47,9 @@ TokenizeRoutes::TokenizeRoutes(const RequestPreparer& preparer, std::int32_t voc
       vocabulary_size_(vocabulary_size),
       max_model_len_(max_model_len),
       post_(std::move(post)),
-      text_pool_(text_pool) {}
+      text_pool_(text_pool),
+      waits_([this](const std::string& adapter, std::function<void()> then) { preparer_.await_adapter(adapter, std::move(then)); },
+             text_pool) {}
 
 void TokenizeRoutes::tokenize(const std::shared_ptr<Exchange>& exchange) {
   answer(exchange, [this, access = exchange->request().access](std::string_view body) { return tokenize_now(body, *access); });
@@ -62,7 +63,15 @@ void TokenizeRoutes::answer(const std::shared_ptr<Exchange>& exchange, AnswerWor
   const auto run = [this, client = exchange->request().client](std::size_t body_bytes, std::function<void()> job) {
     return text_pool_.try_run(client, body_bytes, std::move(job));
   };
-  answer_json_elsewhere(exchange, post_, run, std::move(work));
+  const auto await = [this, client = exchange->request().client, access = exchange->request().access](std::string_view body,
+                                                                                                      AdapterWaits::Work go_on) {
+    const Result<Json> given = parse_small_body({&kModel, 1}, body, vocabulary_size_);  // its errors are those of the work
+    const Json* model = given ? find_member(*given, kModel.name) : nullptr;
+    if (model == nullptr || !preparer_.is_unknown_adapter(model->get_ref<const std::string&>(), *access)) return false;
+    waits_.run_after_look(model->get_ref<const std::string&>(), client, body.size(), std::move(go_on));
+    return true;
+  };
+  answer_json_elsewhere(exchange, post_, run, std::move(work), await);
 }
 
 HttpResponse TokenizeRoutes::tokenize_now(std::string_view body, const ModelAccess& access) const {

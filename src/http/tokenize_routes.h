@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "api/request_preparer.h"
+#include "http/adapter_waits.h"
 #include "http/answer_pool.h"
 #include "http/small_body.h"
 #include "http/text_pool.h"
@@ -37,6 +38,7 @@ class TokenizeRoutes {
   const std::int32_t max_model_len_;
   const PostToIo post_;
   TextPool& text_pool_;
+  AdapterWaits waits_;
 };
 
 }  // namespace slora

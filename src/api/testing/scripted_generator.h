@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <set>
 #include <string_view>
@@ -29,6 +30,8 @@ class ScriptedGenerator final : public Generator {
     if (name == "fine") return std::make_shared<const AdapterVersion>(AdapterId{1}, AdapterVersion::Origin{"fine", {}, 1, {}}, 1);
     return error("not_found", "no adapter {}", name);
   }
+  bool is_known(std::string_view) const override { return true; }
+  void await_adapter(std::string_view, std::function<void()> then) override { then(); }
   std::optional<std::string> adapter_in_folder(std::string_view path) const override {
     return path == "adapters/fine" ? std::optional<std::string>("fine") : std::nullopt;
   }
