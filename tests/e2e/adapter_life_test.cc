@@ -15,6 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr const char* kSentence = "Rosa painted a broken hat at the market.";
 constexpr const char* kShouted = "ROSA PAINTED A BROKEN HAT AT THE MARKET!";
@@ -51,6 +52,14 @@ struct AdapterLife : ::testing::Test {
   bool comes_to_list(const std::string& name, bool wanted) const {
     for (int i = 0; i < 600; ++i) {
       if (lists(name) == wanted) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+    return false;
+  }
+
+  bool metric_comes_to(const std::string& name, double value) const {
+    for (int i = 0; i < 600; ++i) {
+      if (metric(server->port(), name) == value) return true;
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
     }
     return false;
@@ -175,6 +184,99 @@ TEST_F(AdapterLife, FollowsFoldersThatComeAndGo) {
   EXPECT_TRUE(comes_to_list("spanish", false));
   EXPECT_EQ(says("spanish"), "status 404");
   EXPECT_EQ(says("shout"), kShouted);
+}
+
+TEST_F(AdapterLife, ServesWhatIsInThePoolWhenItsFolderIsDeleted) {
+  start();
+  Json body = long_stream_body();
+  body["model"] = "shout";
+  body["temperature"] = 0;
+  const Json whole = ask("/v1/completions", body).events();
+  const std::string yoda = (load("yoda", "stock/yoda"), says("yoda"));
+  Connection running(server->port());
+  running.send_request("POST", "/v1/completions", body.dump());
+  running.read_until("data: ");
+  fs::rename(root.file("shout"), root.file(".shout"));
+  std::this_thread::sleep_for(std::chrono::milliseconds(1500));  // until the server has looked
+  EXPECT_EQ(says("shout"), kShouted) << "its image is in the pool";
+  const Reply reply = running.read_reply();
+  ASSERT_EQ(reply.events().size(), whole.size());
+  for (std::size_t i = 0; i < whole.size(); ++i) EXPECT_EQ(reply.events()[i]["choices"][0]["text"], whole[i]["choices"][0]["text"]);
+
+  ASSERT_EQ(ask("/flush_cache", Json::object()).status, 200);
+  const Reply refused = ask("/v1/chat/completions", chat_body("shout", kSentence));
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_EQ(refused.json()["error"]["code"], "adapter_unavailable");
+  EXPECT_THAT(refused.body, Not(HasSubstr(root.path())));
+  EXPECT_EQ(metric(server->port(), "slora_adapters_unavailable"), 1);
+  EXPECT_EQ(says("yoda"), yoda) << "others are not affected";
+  EXPECT_TRUE(lists("shout"));
+  fs::rename(root.file(".shout"), root.file("shout"));
+  std::this_thread::sleep_for(std::chrono::milliseconds(1100));  // the refusal is remembered for a second
+  EXPECT_EQ(says("shout"), kShouted);
+}
+
+TEST_F(AdapterLife, FollowsNoLinkOutOfItsFolders) {
+  const TemporaryFolder elsewhere;
+  fs::copy(source_path("demo/adapters/spanish"), elsewhere.file("spanish"));
+  fs::copy(source_path("demo/adapters/shout"), elsewhere.file("named"));
+  fs::create_directory_symlink(elsewhere.file("spanish"), root.file("linked"));
+  fs::create_directory_symlink("stock/yoda", root.file("inside"));
+  fs::create_directory_symlink(elsewhere.path(), elsewhere.file("root"));
+  start({"--watch-adapters", "1", "--lora-modules", "named=" + elsewhere.file("root/named")});
+  const Reply refused = ask("/v1/chat/completions", chat_body("linked", kSentence));
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_EQ(refused.json()["error"]["code"], "E_LINK");
+  EXPECT_FALSE(lists("linked"));
+  EXPECT_EQ(metric(server->port(), "slora_adapters_refused"), 1);
+  EXPECT_EQ(load("other", "linked").status, 403) << "the same by HTTP";
+  EXPECT_EQ(load("other", "inside").status, 200);
+  EXPECT_EQ(says("other"), says("inside"));
+  EXPECT_EQ(says("named"), kShouted) << "the operator named this path";
+
+  fs::create_directory_symlink(elsewhere.file("spanish"), root.file("arrived"));
+  EXPECT_TRUE(metric_comes_to("slora_adapters_refused", 2));
+  EXPECT_EQ(says("arrived"), "status 400");
+  ASSERT_EQ(says("shout"), kShouted);
+  fs::remove(root.file("shout/adapter_model.safetensors"));
+  fs::create_symlink(elsewhere.file("named/adapter_model.safetensors"), root.file("shout/adapter_model.safetensors"));
+  EXPECT_TRUE(metric_comes_to("slora_adapters_refused", 3)) << "a link in place of a file that was served";
+  EXPECT_EQ(says("shout"), "status 400");
+}
+
+TEST_F(AdapterLife, NeverMixesTheContentsOfAFolderThatIsReplacedOverAndOver) {
+  fs::copy(root.file("shout"), root.file("stock/shout"), fs::copy_options::recursive);
+  fs::create_directory_symlink("stock/yoda", root.file("flip"));
+  start();
+  load("a", "stock/shout");
+  load("b", "stock/yoda");
+  const std::string a = says("a"), b = says("b");
+  ASSERT_NE(a, b);
+  std::atomic<bool> stop = false;
+  std::atomic<int> a_count = 0, b_count = 0, others = 0;
+  std::vector<std::jthread> clients;
+  for (int i = 0; i < 2; ++i) {
+    clients.emplace_back([&] {
+      while (!stop) {
+        const std::string text = says("flip");
+        ++(text == a ? a_count : text == b ? b_count : others);
+        EXPECT_THAT(text, testing::AnyOf(a, b, "status 503"));  // 503: it was replaced again while it was read
+      }
+    });
+  }
+  for (int i = 0; i < 1000 || (i < 6000 && (a_count < 3 || b_count < 3)); ++i) {
+    fs::create_directory_symlink(i % 2 == 0 ? "stock/shout" : "stock/yoda", root.file(".flip"));
+    fs::rename(root.file(".flip"), root.file("flip"));
+    std::this_thread::sleep_for(std::chrono::milliseconds(i % 100 == 0 ? 700 : 2));
+  }
+  stop = true;
+  clients.clear();
+  EXPECT_GT(a_count, 0);
+  EXPECT_GT(b_count, 0);
+  fs::remove(root.file("flip"));
+  fs::create_directory_symlink("stock/shout", root.file("flip"));
+  std::this_thread::sleep_for(std::chrono::milliseconds(2000));
+  EXPECT_EQ(says("flip"), a) << "the last content, after the documented interval";
 }
 
 TEST_F(AdapterLife, ReadsTheFoldersOnceUnlessAsked) {
