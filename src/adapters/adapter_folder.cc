@@ -15,9 +15,18 @@ namespace {
 constexpr std::string_view kConfig = "adapter_config.json";
 constexpr std::string_view kWeights = "adapter_model.safetensors";
 constexpr std::array<std::string_view, 3> kPickles = {"adapter_model.bin", "adapter_model.pt", "trainable_params.bin"};
-constexpr std::array<std::string_view, 9> kTexts = {"tokenizer.json",         "tokenizer_config.json", "special_tokens_map.json",
-                                                    "added_tokens.json",      "chat_template.jinja",   "chat_template.json",
-                                                    "generation_config.json", "config.json",           "additional_chat_templates"};
+constexpr std::array<std::string_view, 12> kTexts = {"tokenizer.json",
+                                                     "tokenizer_config.json",
+                                                     "special_tokens_map.json",
+                                                     "added_tokens.json",
+                                                     "tokenizer.model",
+                                                     "vocab.json",
+                                                     "merges.txt",
+                                                     "chat_template.jinja",
+                                                     "chat_template.json",
+                                                     "generation_config.json",
+                                                     "additional_chat_templates",
+                                                     "config.json"};
 
 // FNV-1a of the stamp's numbers.
 void mix(std::uint64_t& digest, const FileStamp& stamp) {

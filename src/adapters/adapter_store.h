@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "adapters/adapter_image.h"
@@ -111,6 +112,9 @@ class AdapterStore {
   void await(std::string_view name, std::function<void()> then);
   // Waits until the name is known and finds its version. When its files changed, the old version is retired and a new one made.
   [[nodiscard]] Found resolve(std::string_view name);
+  // What others read from the folders of adapters: called by each look that found a version, on the thread that looks, so that no request
+  // waits elsewhere for a disk. Requires: set before the first look, and may be called until the store ends.
+  void on_look(std::function<void(const AdapterVersion&)> read) { read_more_ = std::move(read); }
   // Looks at the folders of all resident adapters now, and waits until that is done; false when it takes longer than look_time_max.
   [[nodiscard]] bool look_at_resident();
   // Waits until no look is running; false when `limit` has passed before.
@@ -193,6 +197,7 @@ class AdapterStore {
   const AdapterStoreOptions options_;
   const FolderSource& folders_;
   const SteadyClock clock_;
+  std::function<void(const AdapterVersion&)> read_more_;  // constant after on_look()
   mutable std::mutex mutex_;
   std::condition_variable woken_;         // ends the wait of the watching thread
   Entries entries_;                       // guarded by mutex_

@@ -106,6 +106,15 @@ void AdapterStore::look(const std::string& name, std::uint64_t registration) {
     if (at->second.version || at->second.refused) known = at->second.stamp;
   }
   AdapterLook seen = look_at(folders_, folder, known, base_);
+  std::shared_ptr<const AdapterVersion> version;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto at = entries_.find(name);
+    if (at == entries_.end() || at->second.registration != registration) return;
+    settle(name, at->second, std::move(seen));
+    if (!at->second.unavailable) version = at->second.version;
+  }
+  if (version && read_more_) read_more_(*version);
   std::vector<Waiter> waiters;
   {
     const std::lock_guard lock(mutex_);
@@ -113,7 +122,7 @@ void AdapterStore::look(const std::string& name, std::uint64_t registration) {
     if (at == entries_.end() || at->second.registration != registration) return;
     at->second.looked_at = begun;
     at->second.is_looking = false;
-    settle(name, at->second, std::move(seen));
+    if (version && version == at->second.version) at->second.unavailable.reset();  // of requests that did not wait so long
     waiters = take_waiters(name);
   }
   for (const Waiter& waiter : waiters) waiter.then();

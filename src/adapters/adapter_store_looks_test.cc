@@ -125,12 +125,29 @@ TEST_F(AdapterLooksTest, FindsChangesOfResidentAdaptersWithoutARequest) {
   EXPECT_TRUE(now && *now != old);
 }
 
+TEST_F(AdapterLooksTest, LetsOthersReadAFolderBeforeItsAdapterIsKnown) {
+  AdapterStore store(test_base(), kImpatient, folders);
+  std::latch released(1);
+  std::atomic<std::uint64_t> read = 0;
+  store.on_look([&](const AdapterVersion& version) {
+    released.wait();
+    read = version.id().value;
+  });
+  add_to(store);
+  EXPECT_EQ(store.resolve("sql").error().code, "adapter_unavailable") << "what they read hangs";
+  released.count_down();
+  ASSERT_TRUE(store.wait_for_looks(std::chrono::seconds(60)));
+  const auto version = store.find_version("sql");
+  ASSERT_TRUE(version);
+  EXPECT_EQ((*version)->id().value, read);
+}
+
 TEST_F(AdapterLooksTest, MakesANewVersionWhenATextFileChanges) {
   AdapterStore store(test_base(), kLookAlways, folders);
   add_to(store);
   const auto old = store.resolve("sql").value();
   for (const char* name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja",
-                           "chat_template.json", "generation_config.json"}) {
+                           "chat_template.json", "generation_config.json", "vocab.json"}) {
     const auto before = store.resolve("sql").value();
     write_text(root.file("sql/") + name, "{}");
     EXPECT_NE(store.resolve("sql").value(), before) << name;
