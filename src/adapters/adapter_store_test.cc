@@ -101,10 +101,11 @@ TEST(AdapterStore, ListsABrokenAdapterWithItsReasonAndTriesAgainWhenItWasMended)
 TEST(AdapterStore, StampsTheNamesThatAreServed) {
   const TemporaryFolder root;
   lora_of_rank(4).write(root.file("good"));
-  AdapterStore store(test_base());
+  std::filesystem::create_directories(root.file("empty"));
+  AdapterStore store(test_base(), kLookAlways);
   const std::uint64_t none = store.served_stamp();
   ASSERT_TRUE(store.add_folder("a", root.file("good")));
-  ASSERT_TRUE(store.add_folder("b", root.file("missing")));
+  ASSERT_TRUE(store.add_folder("b", root.file("empty")));
   const AdapterStore::Served served = store.served();
   EXPECT_THAT(served.names, ElementsAre("a"));
   EXPECT_NE(served.stamp, none);
