@@ -35,7 +35,7 @@ using AdapterLook = std::variant<UnchangedFolder, ChangedFolder, Error>;
 // Whether the error may pass without a change of the folder's files: no reason to refuse the adapter for good.
 [[nodiscard]] bool is_transient(const Error& why);
 
-// What requests that name the adapter are told: "adapter_unavailable" for an error that may pass, unless someone is writing (E_CHANGED).
+// The answer to requests that name the adapter: "adapter_unavailable" for an error that may pass, unless someone is writing (E_CHANGED).
 [[nodiscard]] Error adapter_unavailable(std::string_view name, const Error& why);
 [[nodiscard]] Error adapter_refused(std::string_view name, const Error& why);
 
