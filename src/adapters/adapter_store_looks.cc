@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <future>
 #include <iterator>
+#include <new>
 #include <utility>
 
 #include "adapters/adapter_store.h"
@@ -105,7 +106,11 @@ void AdapterStore::look(const std::string& name, std::uint64_t registration) {
     folder = at->second.folder;
     if (at->second.version || at->second.refused) known = at->second.stamp;
   }
-  AdapterLook seen = look_at(folders_, folder, known, base_);
+  AdapterLook seen = Error{"E_READ", "memory is exhausted", {}};
+  try {
+    seen = look_at(folders_, folder, known, base_);
+  } catch (const std::bad_alloc&) {  // the next look tries again
+  }
   std::shared_ptr<const AdapterVersion> version;
   {
     const std::lock_guard lock(mutex_);
@@ -114,7 +119,10 @@ void AdapterStore::look(const std::string& name, std::uint64_t registration) {
     settle(name, at->second, std::move(seen));
     if (!at->second.unavailable) version = at->second.version;
   }
-  if (version && read_more_) read_more_(*version);
+  try {
+    if (version && read_more_) read_more_(*version);
+  } catch (const std::bad_alloc&) {  // the requests read it
+  }
   std::vector<Waiter> waiters;
   {
     const std::lock_guard lock(mutex_);

@@ -3,13 +3,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "adapters/adapter_look.h"
 #include "base/log.h"
 #include "formats/text_files.h"
 
 namespace slora {
 namespace {
 
-bool may_pass(const Error& why) { return why.code == "E_READ" || why.code == "E_CHANGED"; }
+bool may_pass(const Error& why) { return why.code == "adapter_unavailable" || why.code == "E_READ" || why.code == "E_CHANGED"; }
 
 }  // namespace
 
@@ -52,8 +53,11 @@ void AdapterTexts::settle(const std::shared_ptr<Entry>& entry, const Text& text)
 AdapterTexts::Text AdapterTexts::read(const AdapterVersion& version) {
   const auto refuse = [&](const Error& why) { return error(why.code, "adapter \"{}\": {}", version.name(), why.message); };
   const Result<TextFiles> files = TextFiles::read(version.folder());
+  const Result<FolderStamp> stamp = current_stamp(system_folders(), version.folder());
+  if (!stamp) return tl::unexpected(adapter_unavailable(version.name(), stamp.error()));
+  if (*stamp != version.stamp()) return refuse({"E_CHANGED", "its files changed while they were read; try again", {}});
+  if (!files && is_transient(files.error())) return tl::unexpected(adapter_unavailable(version.name(), files.error()));
   if (!files) return refuse(files.error());
-  if (stamp_of(version.folder()) != version.stamp()) return refuse({"E_CHANGED", "its files changed while they were read; try again", {}});
   if (files->is_empty()) return base_;
   const Sha256Digest digest = files->digest();
   if (std::shared_ptr<const TextModel> equal = find_equal(digest)) return equal;

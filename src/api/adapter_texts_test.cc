@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "adapters/adapter_folder.h"
+#include "adapters/adapter_look.h"
 #include "base/testing/source_path.h"
 #include "formats/temporary_folder.h"
 
@@ -28,7 +29,7 @@ class AdapterTextsTest : public ::testing::Test {
   }
   AdapterVersion version_of(const std::string& name) {
     const std::string path = folder.path() + "/" + name;
-    return {AdapterId{++last_id}, {name, path, 1, stamp_of(path)}, 1};
+    return {AdapterId{++last_id}, {name, path, 1, current_stamp(system_folders(), path).value()}, 1};
   }
   static std::string refusal(const Result<std::shared_ptr<const TextModel>>& text) {
     return text ? "none" : text.error().code + ": " + text.error().message;

@@ -50,7 +50,10 @@ Api::Api(std::vector<std::string> model_names, std::shared_ptr<const TextModel> 
       runtime_(std::move(runtime)),
       generator_(runtime_->engine(), runtime_->adapters()),
       metrics_(runtime_->metrics(), model_names_.front()),
-      preparer_(model_names_, runtime_->model_config().vocab_size, texts_, generator_) {}
+      preparer_(model_names_, runtime_->model_config().vocab_size, texts_, generator_) {
+  // Why a text side is refused is remembered for the requests that need it.
+  runtime_->adapters().on_look([this](const AdapterVersion& version) { (void)texts_.of(version); });
+}
 
 std::shared_ptr<GenerationJob> Api::make_job(std::shared_ptr<AnswerSink> sink, JobOrigin origin) {
   return std::make_shared<GenerationJob>(std::move(sink), JobServices{generator_, *jobs_, metrics_, clock_}, origin);
