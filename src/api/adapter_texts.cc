@@ -79,6 +79,15 @@ AdapterTexts::Text AdapterTexts::read(const AdapterVersion& version) {
   return text;
 }
 
+Status AdapterTexts::check(const FolderPath& folder) {
+  const Result<TextFiles> files = TextFiles::read(folder);
+  if (!files) return tl::unexpected(files.error());
+  const std::lock_guard one_at_a_time(building_mutex_);
+  const Text text = TextModel::of_adapter(*files, base_);
+  if (!text) return tl::unexpected(text.error());
+  return {};
+}
+
 std::shared_ptr<const TextModel> AdapterTexts::find_equal(const Sha256Digest& digest) {
   const std::lock_guard lock(mutex_);
   const auto known = by_content_.find(digest);

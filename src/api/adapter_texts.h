@@ -10,6 +10,7 @@
 #include "adapters/adapter_version.h"
 #include "api/text_model.h"
 #include "base/result.h"
+#include "formats/folder.h"
 #include "formats/sha256.h"
 
 namespace slora {
@@ -29,6 +30,9 @@ class AdapterTexts {
   [[nodiscard]] const std::shared_ptr<const TextModel>& base() const { return base_; }
   // Why it is refused is remembered, except for faults that may pass: E_READ, and E_CHANGED while someone writes the folder.
   [[nodiscard]] Result<std::shared_ptr<const TextModel>> of(const AdapterVersion& version);
+
+  // Whether an adapter with this folder would be served; remembers nothing.
+  [[nodiscard]] Status check(const FolderPath& folder);
 
   // Bytes of the text sides that are remembered, the base's left out.
   [[nodiscard]] std::size_t bytes() const;

@@ -95,6 +95,7 @@ Result<std::string> AdapterRoutes::load_now(std::span<const SmallField> fields, 
   if (!folder) return refuse(folder.error(), "lora_path");
   const Result<ExaminedAdapter> adapter = store_.examine(*folder, options_.page_count_max);
   if (!adapter) return refuse(adapter.error(), "lora_path");
+  if (Status texts = options_.check_texts(adapter->folder); !texts) return refuse(texts.error(), "lora_path");
   if (Status installed = store_.install(name, *adapter, taken); !installed) return refuse(installed.error(), "lora_name");
   log_info("adapter \"{}\" was loaded from {}", name, folder->path);
   return name;

@@ -10,6 +10,7 @@
 
 #include "adapters/adapter_store.h"
 #include "adapters/adapter_watcher.h"
+#include "formats/folder.h"
 #include "http/answer_pool.h"
 #include "http/small_body.h"
 #include "http/types.h"
@@ -21,6 +22,8 @@ struct AdapterApiOptions {
   std::vector<std::string> roots;          // the folders in which a client may name paths
   std::uint32_t page_count_max = 0;        // of one adapter
   std::chrono::seconds watch_interval{0};  // how often the roots are scanned; 0: never
+  // Refuses an adapter whose text files cannot be served.
+  std::function<Status(const FolderPath&)> check_texts = [](const FolderPath&) { return Status{}; };
 };
 
 // The endpoints that load and unload adapters, in vLLM's form and in SGLang's, and the periodic scan of the folders. Folders are read on

@@ -69,6 +69,19 @@ TEST_F(Texts, OfAnAdapterAreStreamedWithItsTokens) {
   EXPECT_EQ(post(server.port(), "/v1/completions", ended).json()["choices"][0]["finish_reason"], "stop");
 }
 
+TEST_F(Texts, ThatCantBeServedAreRefusedBeforeTheNameMeansThem) {
+  ServerProcess server(arguments());
+  std::filesystem::copy(folder_ / "plain", folder_ / "late");
+  std::ofstream(folder_ / "late" / "tokenizer_config.json") << R"({"added_tokens_decoder": [])";
+  const Json load = {{"lora_name", "late"}, {"lora_path", "late"}};
+  const Json refused = post(server.port(), "/v1/load_lora_adapter", load).json();
+  EXPECT_EQ(refused["error"]["code"], "E_BAD_JSON");
+  EXPECT_THAT(refused["error"]["message"].get<std::string>(), HasSubstr("lora_path: tokenizer_config.json"));
+  EXPECT_EQ(post(server.port(), "/v1/completions", {{"model", "late"}, {"prompt", "a"}}).status, 404);
+  std::filesystem::remove(folder_ / "late" / "tokenizer_config.json");
+  EXPECT_EQ(post(server.port(), "/v1/load_lora_adapter", load).status, 200);
+}
+
 TEST_F(Texts, OfAnAdapterAreGeneratedWithoutAServer) {
   std::vector<std::string> command = arguments();
   command.insert(command.begin(), "generate");
