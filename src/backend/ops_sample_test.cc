@@ -51,13 +51,27 @@ TEST_P(OpsSample, GreedyTakesTheHighestAndTheLowestTokenOfEquals) {
 }
 
 TEST_P(OpsSample, BrokenLogitsEndInATokenOrInNone) {
-  EXPECT_EQ(sample({kNan, 1, kNan, 2}, greedy()).id, 3);
   EXPECT_EQ(sample({0, kInfinity, 5}, greedy()).id, 1);
   EXPECT_EQ(sample({0, kInfinity, 5}, {}).id, 1);
   EXPECT_EQ(sample(std::vector<float>(40, kNan), {}).id, -1);
   EXPECT_EQ(sample(std::vector<float>(40, -kInfinity), greedy()).id, -1);
   const std::vector<TokenId> all = {0, 1};
   EXPECT_EQ(sample({1, 2}, greedy(), {.banned = all}).id, -1);
+}
+
+TEST_P(OpsSample, OneNanAmongFiniteLogitsGivesNoToken) {
+  SamplingParams with_logprobs = greedy();
+  with_logprobs.logprob_count = 2;
+  for (const std::size_t at : {0u, 1u, 17u, 63u, 64u, 99u}) {
+    std::vector<float> logits(100, 1.0f);
+    logits[50] = 3;
+    logits[at] = at % 2 == 0 ? kNan : -kNan;
+    EXPECT_EQ(sample(logits, greedy()).id, -1) << at;
+    EXPECT_EQ(sample(logits, {}).id, -1) << at;
+    EXPECT_EQ(sample(logits, with_logprobs).id, -1) << at;
+    logits[2] = kInfinity;
+    EXPECT_EQ(sample(logits, greedy()).id, -1) << at;
+  }
 }
 
 TEST_P(OpsSample, BiasPenaltiesAndBansChangeTheChoice) {

@@ -53,13 +53,21 @@ TEST_P(OpsScore, TellsLikelihoodRankAndTheMostLikely) {
 }
 
 TEST_P(OpsScore, BrokenLogitsAreImpossibleTokensOrARowWithoutRank) {
-  const PromptLogprob impossible = score({1, kNan, -kInfinity, 2}, {.token = 2, .logprob_count = 4});
+  const PromptLogprob impossible = score({1, -kInfinity, -kInfinity, 2}, {.token = 2, .logprob_count = 4});
   EXPECT_EQ(impossible.token.logprob, -kInfinity);
   EXPECT_EQ(impossible.rank, 4);
   EXPECT_EQ(impossible.token.top.size(), 2u);
   const PromptLogprob broken = score(std::vector<float>(40, kNan), {.token = 2, .logprob_count = 4});
   EXPECT_EQ(broken.rank, 0);
   EXPECT_TRUE(broken.token.top.empty());
+}
+
+TEST_P(OpsScore, OneNanAmongFiniteLogitsIsARowWithoutRank) {
+  for (const std::size_t at : {0u, 17u, 63u, 99u}) {
+    std::vector<float> logits(100, 1.0f);
+    logits[at] = kNan;
+    EXPECT_EQ(score(logits, {.token = 2, .logprob_count = 4}).rank, 0) << at;
+  }
 }
 
 TEST_P(OpsScore, TellsTheSameBitsAsSamplingAndPlacesTokensWhereTheyStand) {

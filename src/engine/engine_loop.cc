@@ -253,7 +253,8 @@ void EngineLoop::take_token(LiveSequence& sequence, std::int32_t row, TokenEvent
   }
   if (!is_finite) {
     event.error_code = "no_finite_logits";
-    event.error_message = "The model gave no finite logits for this sequence.";
+    event.error_message =
+        "The model's logits for this sequence are not all numbers (NaN or infinite): its weights, or the adapter's, do not fit.";
     result = {-1, RowOutcome::failed};
     return;
   }

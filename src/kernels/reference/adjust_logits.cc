@@ -42,13 +42,13 @@ std::uint64_t mix(std::uint64_t x) {
 }  // namespace
 
 bool make_logits_finite(std::span<float> logits) {
-  bool any_finite = false;
+  bool any_finite = false, any_nan = false;
   for (float& logit : logits) {
     any_finite |= std::isfinite(logit);
-    if (std::isnan(logit)) logit = -kInfinity;
+    any_nan |= std::isnan(logit);
     if (logit == kInfinity) logit = std::numeric_limits<float>::max();
   }
-  return any_finite;
+  return any_finite && !any_nan;
 }
 
 bool adjusts_logits(const SampleRow& row) {

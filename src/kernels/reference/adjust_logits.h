@@ -6,7 +6,8 @@
 
 namespace slora::reference {
 
-// Makes every logit finite or -inf: replaces NaN by -inf, and +inf by the largest finite number. Returns false if no logit was finite.
+// Makes every logit finite or -inf: replaces +inf by the largest finite number. Returns false, for a row that gives no token, if a logit
+// was NaN or none was finite.
 bool make_logits_finite(std::span<float> logits);
 
 // Whether adjust_logits() would change anything.
