@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "api/sampling_defaults.h"
+#include "base/log.h"
 #include "formats/generation_config.h"
 #include "formats/tokenizer_file.h"
 #include "text/tokenizer_class.h"
@@ -98,11 +99,10 @@ Status check_other_vocabularies(const TokenizerFiles& own, const TokenizerFiles&
 Result<GenerationConfig> generation_of_adapter(const TextFiles& files, const GenerationConfig& base, std::int32_t vocabulary_size) {
   const std::string* text = files.find("generation_config.json");
   if (text == nullptr) return base;
-  const auto refuse = [](const Error& why) { return error(why.code, "generation_config.json: {}", why.message); };
   const Result<Json> json = parse_json(*text);
-  if (!json) return refuse(json.error());
+  if (!json) return error(json.error().code, "generation_config.json: {}", json.error().message);
   const Result<GenerationConfig> own = parse_generation_config(*json, Json::object(), vocabulary_size);
-  if (!own) return refuse(own.error());
+  if (!own) return tl::unexpected(own.error());
   return overlay(base, *own);
 }
 
@@ -124,6 +124,7 @@ Result<std::shared_ptr<const TextModel>> TextModel::load(const std::filesystem::
   if (!tokenizer) return forward_error(tokenizer);
   Result<GenerationConfig> generation = read_generation_config(folder.string(), options.vocabulary_size);
   if (!generation) return forward_error(generation);
+  for (const std::string& warning : generation->warnings) log_warning("{}: {}", folder.filename().string(), warning);
   add_end_tokens(*generation, end_tokens_of(**tokenizer, *files, options.vocabulary_size));
   if (options.chat_template_file) {
     Result<std::string> text = read_text_file(options.chat_template_file->string(), kTemplateBytesMax);

@@ -13,7 +13,7 @@
 #include "cli/model_path.h"
 #include "cli/runtime_arguments.h"
 #include "engine/runtime.h"
-#include "formats/model_files.h"
+#include "formats/model_folder.h"
 #include "model/kv_geometry.h"
 #include "model/weights.h"
 
@@ -50,10 +50,10 @@ Result<AdapterBase> make_adapter_base(const ModelConfig& config, const std::stri
 }
 
 int inspect_model(const InspectArguments& arguments) {
-  const Result<ModelConfig> config = read_model_config(arguments.folder);
-  if (!config) return refuse("model", config.error());
-  const Result<ModelFiles> files = ModelFiles::open(arguments.folder);
-  if (!files) return refuse("model", files.error());
+  const Result<ModelFolder> opened = open_model_folder(arguments.folder);
+  if (!opened) return refuse("model", opened.error());
+  const ModelConfig* config = &opened->config;
+  const ModelFiles* files = &opened->files;
   if (const Status weights = check_weights(*files, *config); !weights) return refuse("model", weights.error());
   KvGeometry kv;
   const Result<AdapterBase> base = make_adapter_base(*config, arguments.backend, kv);
@@ -108,15 +108,18 @@ int inspect_adapter(const InspectArguments& arguments) {
     return 0;
   }
   if (const Status folder = check_model_folder(arguments.model); !folder) return report(folder.error());
-  const Result<ModelConfig> config = read_model_config(arguments.model);
-  if (!config) return report(config.error());
+  const Result<ModelFolder> model = open_model_folder(arguments.model);
+  if (!model) return report(model.error());
   KvGeometry kv;
-  const Result<AdapterBase> base = make_adapter_base(*config, arguments.backend, kv);
+  const Result<AdapterBase> base = make_adapter_base(model->config, arguments.backend, kv);
   if (!base) return report(base.error());
   const Result<AdapterCost> cost = measure_adapter(arguments.folder, *base);
   if (!cost) return refuse("on this base", cost.error());
-  const Result<std::shared_ptr<const TextModel>> text = text_of_adapter(arguments, config->vocab_size);
+  const Result<std::shared_ptr<const TextModel>> text = text_of_adapter(arguments, model->config.vocab_size);
   if (!text) return refuse("on this base", text.error());
+  for (const std::string& warning : cost->warnings) {
+    if (std::ranges::find(summary->warnings, warning) == summary->warnings.end()) line("note", warning);
+  }
   line("on this base", "served");
   if (*text) {
     line("end tokens", fmt::format("{}", fmt::join((*text)->sampling().end_tokens, ", ")));

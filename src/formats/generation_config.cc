@@ -1,6 +1,7 @@
 #include "formats/generation_config.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -32,35 +33,69 @@ Result<std::vector<TokenId>> token_ids_at(const Json& config, std::string_view k
   return ids;
 }
 
-Result<std::vector<TokenId>> token_ids(const Json& generation, const Json& config, std::string_view key, std::int32_t vocab_size) {
-  const bool named = generation.is_object() && find_member(generation, key) != nullptr;
-  return token_ids_at(named ? generation : config, key, vocab_size);
+constexpr std::string_view kOwnFile = "generation_config.json", kModelFile = "config.json";
+
+// An error with the file that it is about.
+template <class T>
+tl::unexpected<Error> in_named_file(std::string_view file, Result<T>& failed) {
+  return error(failed.error().code, "{}: {}", file, failed.error().message);
 }
 
-Status take_number(std::optional<double>& out, const Json& generation, std::string_view key, double least, double most) {
-  Result<std::optional<double>> found = optional_number_at(generation, key);
-  if (!found) return forward_error(found);
+Result<std::vector<TokenId>> token_ids(const Json& generation, const Json& config, std::string_view key, std::int32_t vocab_size) {
+  const bool named = generation.is_object() && find_member(generation, key) != nullptr;
+  Result<std::vector<TokenId>> ids = token_ids_at(named ? generation : config, key, vocab_size);
+  if (!ids) return in_named_file(named ? kOwnFile : kModelFile, ids);
+  return ids;
+}
+
+// A number, or text that is one, as people write by hand.
+Result<std::optional<double>> lenient_number_at(std::vector<std::string>& warnings, const Json& config, std::string_view key) {
+  const Json* value = find_member(config, key);
+  if (value != nullptr && value->is_string()) {
+    const Result<Json> number = parse_json(value->get_ref<const std::string&>(), {.bytes_max = 32, .depth_max = 1, .values_max = 1});
+    if (number && number->is_number()) {
+      warnings.push_back(fmt::format("{}: \"{}\" is text: taken as the number {}", kOwnFile, key, number->get<double>()));
+      return number->get<double>();
+    }
+  }
+  return optional_number_at(config, key);
+}
+
+Status take_number(std::optional<double>& out, GenerationConfig& result, const Json& generation, std::string_view key, double least,
+                   double most) {
+  Result<std::optional<double>> found = lenient_number_at(result.warnings, generation, key);
+  if (!found) return in_named_file(kOwnFile, found);
   out = *found;
   if (out && !(*out >= least && *out <= most))
-    return error("E_GENERATION_CONFIG", "\"{}\": expected {} to {}, found {}", key, least, most, *out);
+    return error("E_GENERATION_CONFIG", "{}: \"{}\": expected {} to {}, found {}", kOwnFile, key, least, most, *out);
+  return {};
+}
+
+// -1 means off, as in vLLM; a whole number may be written as 50.0.
+Status take_top_k(GenerationConfig& result, const Json& generation) {
+  Result<std::optional<double>> top_k = lenient_number_at(result.warnings, generation, "top_k");
+  if (!top_k) return in_named_file(kOwnFile, top_k);
+  if (!*top_k) return {};
+  constexpr double kMost = INT32_MAX;
+  if (**top_k != std::floor(**top_k) || **top_k < -1 || **top_k > kMost) {
+    return error("E_GENERATION_CONFIG", "{}: \"top_k\": expected a whole number from -1 (off) to {}, found {}", kOwnFile, kMost, **top_k);
+  }
+  result.top_k = std::max<std::int64_t>(0, static_cast<std::int64_t>(**top_k));
   return {};
 }
 
 Status take_sampling(GenerationConfig& result, const Json& generation) {
   Result<std::optional<bool>> do_sample = optional_bool_at(generation, "do_sample");
-  if (!do_sample) return forward_error(do_sample);
+  if (!do_sample) return in_named_file(kOwnFile, do_sample);
   result.do_sample = *do_sample;
-  Result<std::optional<std::int64_t>> top_k = optional_integer_at(generation, "top_k");
-  if (!top_k) return forward_error(top_k);
-  result.top_k = *top_k;
-  if (result.top_k && *result.top_k < 0)
-    return error("E_GENERATION_CONFIG", "\"top_k\": expected 0 (off) or more, found {}", *result.top_k);
+  if (Status taken = take_top_k(result, generation); !taken) return taken;
 
-  constexpr double kTiny = std::numeric_limits<double>::min(), kLarge = 1e6;
-  if (Status taken = take_number(result.temperature, generation, "temperature", 0.0, kLarge); !taken) return taken;
-  if (Status taken = take_number(result.top_p, generation, "top_p", kTiny, 1.0); !taken) return taken;
-  if (Status taken = take_number(result.min_p, generation, "min_p", 0.0, 1.0); !taken) return taken;
-  return take_number(result.repetition_penalty, generation, "repetition_penalty", kTiny, kLarge);
+  constexpr double kTiny = std::numeric_limits<float>::min(), kLarge = 1e6;
+  if (Status taken = take_number(result.temperature, result, generation, "temperature", 0.0, kLarge); !taken) return taken;
+  if (Status taken = take_number(result.top_p, result, generation, "top_p", 0.0, 1.0); !taken) return taken;
+  if (result.top_p) result.top_p = std::max(*result.top_p, kTiny);  // 0 keeps the most likely token, as in transformers
+  if (Status taken = take_number(result.min_p, result, generation, "min_p", 0.0, 1.0); !taken) return taken;
+  return take_number(result.repetition_penalty, result, generation, "repetition_penalty", kTiny, kLarge);
 }
 
 }  // namespace
@@ -73,11 +108,11 @@ Result<GenerationConfig> parse_generation_config(const Json& generation, const J
   GenerationConfig result;
   // Of both files: transformers takes config.json's only where the other file is missing, SGLang always.
   Result<std::vector<TokenId>> eos = token_ids_at(config, "eos_token_id", vocab_size);
-  if (!eos) return forward_error(eos);
+  if (!eos) return in_named_file(kModelFile, eos);
   result.eos_token_ids = std::move(*eos);
   if (generation.is_object()) {
-    const Result<std::vector<TokenId>> more = token_ids_at(generation, "eos_token_id", vocab_size);
-    if (!more) return tl::unexpected(more.error());
+    Result<std::vector<TokenId>> more = token_ids_at(generation, "eos_token_id", vocab_size);
+    if (!more) return in_named_file(kOwnFile, more);
     std::vector<TokenId>& ends = result.eos_token_ids;
     ends.insert(ends.end(), more->begin(), more->end());
     std::ranges::sort(ends);

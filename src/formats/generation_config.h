@@ -21,10 +21,11 @@ struct GenerationConfig {
   std::optional<std::int64_t> top_k;
   std::optional<double> min_p;
   std::optional<double> repetition_penalty;
+  std::vector<std::string> warnings;  // for the log
 };
 
 // `generation` is generation_config.json (null when there is none), `config` is config.json, which provides ids that the former lacks; the
-// end tokens are those of both. Ids lie in [0, vocab_size).
+// end tokens are those of both. Ids lie in [0, vocab_size). Errors name the file and the key.
 Result<GenerationConfig> parse_generation_config(const Json& generation, const Json& config, std::int32_t vocab_size);
 // Reads `folder`/generation_config.json and `folder`/config.json, where there are such.
 Result<GenerationConfig> read_generation_config(const std::string& folder, std::int32_t vocab_size);

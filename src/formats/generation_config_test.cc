@@ -51,10 +51,34 @@ TEST(GenerationConfig, LeavesOutIdsThatCantOccur) {
 
 TEST(GenerationConfig, RefusesWrongTypesAndRanges) {
   for (const std::string_view text :
-       {R"({"eos_token_id":"x"})", R"({"eos_token_id":[1,"x"]})", R"({"eos_token_id":1.5})", R"({"temperature":-1})", R"({"top_p":0})",
-        R"({"top_p":1.5})", R"({"top_k":-1})", R"({"min_p":2})", R"({"repetition_penalty":0})", R"({"do_sample":1})", "[]"}) {
+       {R"({"eos_token_id":"x"})", R"({"eos_token_id":[1,"x"]})", R"({"eos_token_id":1.5})", R"({"temperature":-1})", R"({"top_p":-0.1})",
+        R"({"top_p":1.5})", R"({"top_k":-2})", R"({"top_k":1.5})", R"({"temperature":"warm"})", R"({"min_p":2})",
+        R"({"repetition_penalty":0})", R"({"do_sample":1})", "[]"}) {
     EXPECT_FALSE(parse(text, "{}")) << text;
   }
+}
+
+TEST(GenerationConfig, StartsWithWhatTransformersAndVllmStartWith) {
+  EXPECT_EQ(parse(R"({"top_k":-1})", "{}")->top_k, 0) << "off";
+  EXPECT_EQ(parse(R"({"top_k":50.0})", "{}")->top_k, 50);
+  const Result<GenerationConfig> greedy = parse(R"({"top_p":0})", "{}");
+  ASSERT_TRUE(greedy);
+  EXPECT_GT(*greedy->top_p, 0);
+  EXPECT_LT(*greedy->top_p, 1e-30);
+  const Result<GenerationConfig> text = parse(R"({"temperature":"0.7","top_k":"20"})", "{}");
+  ASSERT_TRUE(text);
+  EXPECT_EQ(text->temperature, 0.7);
+  EXPECT_EQ(text->top_k, 20);
+  EXPECT_THAT(text->warnings, ElementsAre(HasSubstr("top_k"), HasSubstr("temperature")));
+}
+
+TEST(GenerationConfig, NamesTheFileAndTheKey) {
+  for (const char* key : {"temperature", "top_p", "top_k", "min_p", "repetition_penalty", "do_sample", "eos_token_id"}) {
+    const Result<GenerationConfig> config = parse(fmt::format(R"({{"{}":"x"}})", key), "{}");
+    ASSERT_FALSE(config) << key;
+    EXPECT_THAT(config.error().message, HasSubstr(fmt::format("generation_config.json: \"{}\"", key)));
+  }
+  EXPECT_THAT(parse("{}", R"({"eos_token_id":"x"})").error().message, HasSubstr("config.json: \"eos_token_id\""));
 }
 
 TEST(GenerationConfig, NeedsNoFileOfItsOwn) {
