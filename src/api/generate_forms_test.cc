@@ -7,6 +7,7 @@
 #include "api/sglang_format.h"
 #include "api/slora_format.h"
 #include "api/text_model.h"
+#include "api/tgi_format.h"
 #include "base/testing/source_path.h"
 #include "formats/json.h"
 
@@ -75,14 +76,23 @@ TEST_F(GenerateFormsTest, FaultsInParametersAreNamedByTheirPath) {
   EXPECT_EQ(refused.error().param, "parameters.top_p");
 }
 
-TEST_F(GenerateFormsTest, TheInputsOfABodyMakeItTheSloraPapers) {
+TEST_F(GenerateFormsTest, TheInputsOfABodyMakeItTgisAndALoraDirTheSloraPapers) {
+  for (const Endpoint path : {Endpoint::sglang, Endpoint::slora}) {
+    EXPECT_EQ(parse(path, R"({"inputs": "a"})").endpoint, Endpoint::tgi);
+    EXPECT_EQ(parse(path, R"({"inputs": "a", "model_dir": "base"})").endpoint, Endpoint::slora);
+    EXPECT_EQ(parse(path, R"({"inputs": "a", "lora_dir": null})").endpoint, Endpoint::slora);
+    EXPECT_EQ(parse(path, R"({"inputs": "a"})").output.stream, path == Endpoint::slora);
+  }
+  EXPECT_EQ(parse(Endpoint::tgi, R"({"inputs": "a", "lora_dir": "sql"})").endpoint, Endpoint::tgi);
+
   const RequestSpec whole = parse(Endpoint::sglang, R"({"inputs": "a", "lora_dir": "sql", "parameters": {"temperature": 0.5}})");
   EXPECT_EQ(whole.endpoint, Endpoint::slora);
   EXPECT_FALSE(whole.output.stream);
   EXPECT_EQ(whole.adapter, "sql");
   EXPECT_EQ(whole.given.temperature, 0.0F) << "without do_sample nothing is drawn";
 
-  const RequestSpec drawn = parse(Endpoint::slora, R"({"inputs": "a", "parameters": {"temperature": 0.5, "do_sample": true}})");
+  const RequestSpec drawn =
+      parse(Endpoint::slora, R"({"inputs": "a", "lora_dir": "", "parameters": {"temperature": 0.5, "do_sample": true}})");
   EXPECT_TRUE(drawn.output.stream);
   EXPECT_EQ(drawn.given.temperature, 0.5F);
 }
@@ -129,7 +139,7 @@ TEST_F(GenerateFormsTest, SglangsEventsHoldAllSoFar) {
 
 TEST_F(GenerateFormsTest, TheSloraPapersAnswerCountsItsTokens) {
   const SloraFormat format(tokenizer);
-  Answer answer = answer_to(parse(Endpoint::sglang, R"({"inputs": "a", "parameters": {}})"));
+  Answer answer = answer_to(parse(Endpoint::sglang, R"({"inputs": "a", "lora_dir": "sql", "parameters": {}})"));
   EXPECT_EQ(Json::parse(format.body(answer)), Json::parse(R"({"generated_text": [" big"], "count_output_tokens": 2})"));
   answer.request.spec.slora.return_details = true;
   const Json tokens = Json::parse(format.body(answer))["tokens"];
@@ -140,12 +150,90 @@ TEST_F(GenerateFormsTest, TheSloraPapersAnswerCountsItsTokens) {
 
 TEST_F(GenerateFormsTest, TheSloraPapersEventsHoldOneTokenEach) {
   const SloraFormat format(tokenizer);
-  Answer answer = answer_to(parse(Endpoint::slora, R"({"inputs": "a", "parameters": {}})"));
+  Answer answer = answer_to(parse(Endpoint::slora, R"({"inputs": "a", "lora_dir": "sql", "parameters": {}})"));
   const Json last = Json::parse(format.part_messages({answer, 0, false, 2, 1}).at(0));
   EXPECT_EQ(last, Json::parse(R"({"token": {"id": 11, "text": "ig", "logprob": -0.5, "special": false},
       "generated_text": null, "finished": true, "details": null})"));
   answer.choices[0].finish_reason = {};
   EXPECT_EQ(Json::parse(format.part_messages({answer}).at(0))["finished"], false);
+  EXPECT_TRUE(format.end_messages(answer).empty());
+}
+
+TEST_F(GenerateFormsTest, TgiDrawsOnlyWhenSomethingSaysSo) {
+  const auto temperature_of = [&](const std::string& parameters) {
+    return parse(Endpoint::tgi, R"({"inputs": "a", "parameters": )" + parameters + "}").given.temperature;
+  };
+  for (const char* greedy : {"{}", R"({"temperature": 1.0})", R"({"temperature": 0, "do_sample": true})", R"({"top_p": 1, "top_k": 0})"})
+    EXPECT_EQ(temperature_of(greedy), 0.0F) << greedy;
+  for (const char* drawn : {R"({"do_sample": true})", R"({"top_k": 5})", R"({"top_p": 0.5})"})
+    EXPECT_EQ(temperature_of(drawn), std::nullopt) << drawn << ": the model's own";
+  EXPECT_EQ(temperature_of(R"({"temperature": 0.5})"), 0.5F);
+}
+
+TEST_F(GenerateFormsTest, TgisNamesMeanOurs) {
+  const RequestSpec spec =
+      parse(Endpoint::sglang, R"({"inputs": "a", "stream": false, "parameters": {"adapter_id": "sql", "adapter_source": "hub",
+      "api_token": "secret", "merged_adapters": null, "max_new_tokens": 3, "stop": ["x"], "seed": 7, "truncate": 9, "return_full_text": true,
+      "best_of": 1, "watermark": false, "typical_p": null, "ignore_eos_token": true}})");
+  EXPECT_EQ(spec.adapter, "sql");
+  EXPECT_EQ(spec.adapter_field, "parameters.adapter_id");
+  EXPECT_EQ(spec.output.max_tokens, 3);
+  EXPECT_EQ(spec.seed, 7);
+  EXPECT_EQ(spec.prompt.truncate_tokens, 9);
+  EXPECT_TRUE(spec.output.echo && spec.output.ignore_eos && spec.output.include_stop_text);
+  EXPECT_EQ(parse(Endpoint::tgi, R"({"inputs": "a"})").output.token_limit(), std::nullopt) << "as many as fit";
+  const Result<RequestSpec> streamed =
+      parse_request(Endpoint::slora, R"({"inputs": "a", "parameters": {"decoder_input_details": true}})", {kFormsVocabulary});
+  ASSERT_FALSE(streamed);
+  EXPECT_EQ(streamed.error().param, "parameters.decoder_input_details");
+}
+
+TEST_F(GenerateFormsTest, TgisAnswerHasDetailsWhenAsked) {
+  const TgiFormat format(tokenizer);
+  EXPECT_EQ(Json::parse(format.body(answer_to(parse(Endpoint::sglang, R"({"inputs": "a"})")))),
+            Json::parse(R"({"generated_text": " big"})"));
+  EXPECT_EQ(Json::parse(format.body(answer_to(parse(Endpoint::tgi, R"({"inputs": "a"})")))),
+            Json::parse(R"([{"generated_text": " big"}])"));
+
+  Answer answer = answer_to(parse(Endpoint::sglang, R"({"inputs": "a", "parameters": {"decoder_input_details": true, "seed": 4,
+      "top_n_tokens": 1, "return_k_alternatives": 1}})"));
+  const Json details = Json::parse(format.body(answer))["details"];
+  EXPECT_EQ(details["finish_reason"], "length");
+  EXPECT_EQ(details["prompt_tokens"], 3);
+  EXPECT_EQ(details["generated_tokens"], 2);
+  EXPECT_EQ(details["seed"], 4);
+  ASSERT_EQ(details["prefill"].size(), 3u);
+  EXPECT_EQ(details["prefill"][0]["logprob"], nullptr);
+  EXPECT_EQ(details["prefill"][2]["logprob"], -2.0);
+  EXPECT_EQ(details["tokens"][1]["id"], 11);
+  EXPECT_EQ(details["tokens"][1]["special"], false);
+  EXPECT_EQ(details["tokens"][1]["alternative_tokens"][0]["id"], 12);
+  EXPECT_EQ(details["top_tokens"][0][0]["logprob"], -0.25);
+  answer.choices[0].finish_reason = "stop";
+  EXPECT_EQ(Json::parse(format.body(answer))["details"]["finish_reason"], "eos_token");
+  answer.choices[0].stop_reason = "\"big\"";
+  EXPECT_EQ(Json::parse(format.body(answer))["details"]["finish_reason"], "stop_sequence");
+}
+
+TEST_F(GenerateFormsTest, TgisEventsAddUpToTheOutputAndTheLastHasItWhole) {
+  const TgiFormat format(tokenizer);
+  Answer answer = answer_to(parse(Endpoint::slora, R"({"inputs": "a", "parameters": {"return_full_text": true}})"));
+  answer.request.prompts[0].echo = "so";
+  answer.choices[0].text = "so big";
+  answer.choices[0].finish_reason = {};
+  const Json first = Json::parse(format.part_messages({answer, 0, true, 0, 0}).at(0));
+  EXPECT_EQ(first["token"]["text"], " big") << "without the prompt";
+  EXPECT_EQ(first["generated_text"], nullptr);
+  EXPECT_EQ(first["details"], nullptr);
+  answer.choices[0].finish_reason = "stop";
+  answer.choices[0].tokens.push_back({*tokenizer.token_id("<|im_end|>"), -0.125F, {}});
+  const Json last = Json::parse(format.part_messages({answer, 0, false, 6, 2}).at(0));
+  EXPECT_EQ(last["token"], (Json{{"id", answer.choices[0].tokens[2].id}, {"text", "<|im_end|>"}, {"logprob", -0.125}, {"special", true}}));
+  EXPECT_EQ(last["generated_text"], "so big");
+  EXPECT_EQ(last["details"]["finish_reason"], "eos_token");
+  const Json held = Json::parse(format.part_messages({answer, 0, false, 4, 2}).at(0));
+  EXPECT_EQ(held["token"]["text"], "ig");
+  EXPECT_EQ(held["token"]["special"], false) << "its text is of the output";
   EXPECT_TRUE(format.end_messages(answer).empty());
 }
 

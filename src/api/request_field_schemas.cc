@@ -1,6 +1,7 @@
 #include <nlohmann/json.hpp>
 
 #include "api/conversation_fields.h"
+#include "api/model_fields.h"
 #include "api/request_fields.h"
 
 namespace slora {
@@ -68,9 +69,18 @@ Json prompt_schema(std::int32_t vocabulary_size) {
 
 Json input_schema(std::int32_t) { return text(); }
 
-Json adapter_name_schema(std::int32_t) { return {{"type", "string"}, {"maxLength", kAdapterNameBytesMax}}; }
+Json model_schema() {
+  Json one = list_of(text());
+  one["maxItems"] = 1;
+  return {{"anyOf", Json::array({Json{{"type", "string"}, {"maxLength", kAdapterNameBytesMax}}, std::move(one)})}};
+}
 
-Json adapter_names_schema(std::int32_t) { return {{"anyOf", Json::array({text(), list_of(optional(text()))})}}; }
+Json adapter_schema() {
+  const Json name = {{"type", "string"}, {"maxLength", kAdapterNameBytesMax}}, named = {{"type", "object"}};
+  return {{"anyOf", Json::array({name, named, list_of({{"anyOf", Json::array({name, named, Json{{"type", "null"}}})}})})}};
+}
+
+Json unserved_adapter_schema() { return {{"enum", Json::array()}}; }
 
 Json logit_bias_schema(std::int32_t) {
   return {{"type", "object"},

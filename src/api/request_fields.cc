@@ -79,30 +79,6 @@ Status read_input(RequestSpec& spec, const std::string& place, const Json& value
   return read_prompt(spec, place, value, vocabulary_size);
 }
 
-Status read_adapter_name(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t) {
-  if (!value.is_string()) return expected_at(place, "the name of an adapter", value);
-  const std::string& name = value.get_ref<const std::string&>();
-  if (name.empty()) return {};
-  if (name.size() > kAdapterNameBytesMax) {
-    return field_error(place, "{}: expected at most {} bytes, found {}", place, kAdapterNameBytesMax, name.size());
-  }
-  if (!spec.adapter.empty() && spec.adapter != name) {
-    return field_error(place, "{}: {} names {}, and this field {}", place, spec.adapter_field, quote(spec.adapter), quote(name));
-  }
-  spec.adapter = name;
-  spec.adapter_field = place;
-  return {};
-}
-
-Status read_adapter_names(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size) {
-  if (!value.is_array()) return read_adapter_name(spec, place, value, vocabulary_size);
-  for (const Json& name : value) {
-    if (name != value[0]) return expected_at(place, "one adapter for all prompts of a request", value);
-  }
-  if (value.empty() || value[0].is_null()) return {};
-  return read_adapter_name(spec, place, value[0], vocabulary_size);
-}
-
 Status read_logit_bias(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size) {
   if (!value.is_object()) return expected_at(place, "an object from token ids to numbers", value);
   if (value.size() > kLogitBiasMax)

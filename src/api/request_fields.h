@@ -10,7 +10,6 @@
 namespace slora {
 
 inline constexpr std::size_t kPromptsMax = 32;
-inline constexpr std::size_t kAdapterNameBytesMax = 4096;  // it may be a folder
 inline constexpr std::size_t kStopsMax = 16;
 inline constexpr std::size_t kStopBytesMax = 256;
 inline constexpr std::size_t kStopTokensMax = 256;
@@ -32,12 +31,6 @@ Json input_ids_schema(std::int32_t vocabulary_size);
 // One text.
 Status read_input(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
 Json input_schema(std::int32_t vocabulary_size);
-// Names, never paths: what they name is looked up among the adapters that are served.
-Status read_adapter_name(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
-Json adapter_name_schema(std::int32_t vocabulary_size);
-// A name, or a list that names one adapter for each prompt: the same for all.
-Status read_adapter_names(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
-Json adapter_names_schema(std::int32_t vocabulary_size);
 // {"token id": bias}
 Status read_logit_bias(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
 Json logit_bias_schema(std::int32_t vocabulary_size);

@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "api/api_error.h"
+#include "api/model_fields.h"
 #include "api/request_table.h"
 #include "formats/json.h"
 
@@ -100,6 +101,7 @@ struct ReadField {
     return field_error(name, "{}: expected {}, since nothing else is served, found {}", name, fmt::join(served, " or "), shown(value));
   }
 
+  Status operator()(const ModelField& field) const { return field.read(spec, name, value); }
   Status operator()(const FormField& field) const { return field.read(spec, name, value, vocabulary_size); }
 
   Status operator()(const ObjectField& field) const {
@@ -119,6 +121,7 @@ Status read_fields(RequestSpec& spec, const std::string& place, const Json& obje
   for (const auto& [name, value] : object.items()) {
     const Field* field = find_field(name, set);
     if (field == nullptr) {
+      if (Status harmless = check_unknown_field(place + name, name, value); !harmless) return harmless;
       ++spec.unknown_field_count;
     } else if (!value.is_null()) {
       if (Status read = std::visit(ReadField{spec, place + name, value, vocabulary_size}, field->kind); !read) return read;
@@ -145,6 +148,9 @@ Status check_output(const RequestSpec& spec) {
   if (spec.output.stream && spec.sglang.logprob_start_len >= 0) {
     return field_error("logprob_start_len", "logprob_start_len: expected -1 together with \"stream\": true, found {}",
                        spec.sglang.logprob_start_len);
+  }
+  if (spec.output.stream && spec.tgi.prompt_details) {
+    return field_error("parameters.decoder_input_details", "parameters.decoder_input_details: not available in streams; leave it out");
   }
   if (spec.output.stream && spec.output.prompt_logprobs.value_or(0) > 0) {
     return field_error("prompt_logprobs", "prompt_logprobs: not available in streams; leave out \"stream\"");
@@ -184,6 +190,20 @@ void complete_sampling(SamplingParams& sampling, const RequestSpec& spec) {
   sampling.prompt_logprob_count = std::max(echoed, shown_apart);
 }
 
+// As TGI decides: a temperature of 1 alone does not make it draw.
+bool draws_as_tgi(const RequestSpec& spec) {
+  const GivenSampling& given = spec.given;
+  return spec.tgi.do_sample || given.temperature.value_or(1) != 1 || given.top_p.value_or(1) != 1 || given.top_k.value_or(0) > 0;
+}
+
+void complete_as_tgi(RequestSpec& spec) {
+  spec.output.logprobs = std::max(spec.tgi.top_tokens.value_or(0), spec.tgi.alternatives.value_or(0));
+  if (spec.tgi.prompt_details) spec.output.prompt_logprobs = 0;
+  spec.tgi.details = spec.tgi.details || spec.tgi.prompt_details;
+  spec.output.include_stop_text = !spec.output.stop.empty();
+  if (!draws_as_tgi(spec)) spec.given.temperature = 0;
+}
+
 // Translates fields that only this endpoint has into those that all have.
 void complete(RequestSpec& spec) {
   if (spec.output.wants_logprobs) spec.output.logprobs = spec.output.top_logprobs.value_or(0);
@@ -193,7 +213,16 @@ void complete(RequestSpec& spec) {
     spec.output.logprobs = 0;
     if (!spec.slora.do_sample) spec.given.temperature = 0;
   }
+  if (spec.endpoint == Endpoint::tgi) complete_as_tgi(spec);
   complete_sampling(spec.sampling, spec);
+}
+
+// Three servers have a /generate, and two of them a /generate_stream with "inputs".
+Endpoint form_of(Endpoint path, const Json& body) {
+  if (path == Endpoint::completions || path == Endpoint::chat) return path;
+  if (path == Endpoint::sglang && !body.contains("inputs")) return path;
+  const bool is_slora = path != Endpoint::tgi && (body.contains("lora_dir") || body.contains("model_dir"));
+  return is_slora ? Endpoint::slora : Endpoint::tgi;
 }
 
 }  // namespace
@@ -208,10 +237,10 @@ Result<RequestSpec> read_request(Endpoint endpoint, const Json& body, std::int32
   if (!body.is_object()) return error("invalid_request_error", "The body: expected a JSON object, found {}", type_name(body));
 
   RequestSpec spec;
-  const bool is_slora = endpoint == Endpoint::sglang && body.contains("inputs");
-  spec.endpoint = is_slora ? Endpoint::slora : endpoint;
-  spec.output.stream = endpoint == Endpoint::slora;
+  spec.endpoint = form_of(endpoint, body);
   if (Status read = read_fields(spec, "", body, field_set_of(spec.endpoint), vocabulary_size); !read) return forward_error(read);
+  if (endpoint == Endpoint::slora) spec.output.stream = true;
+  spec.tgi.in_list = endpoint == Endpoint::tgi;
   const Status together = check_together(spec, body);
   if (!together) return tl::unexpected<Error>(together.error());
   complete(spec);

@@ -12,7 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using namespace slora;
   constexpr std::int32_t vocabulary_size = 1000;
   const std::string_view body(reinterpret_cast<const char*>(data), size);
-  for (const Endpoint endpoint : {Endpoint::completions, Endpoint::chat, Endpoint::sglang, Endpoint::slora}) {
+  for (const Endpoint endpoint : {Endpoint::completions, Endpoint::chat, Endpoint::sglang, Endpoint::slora, Endpoint::tgi}) {
     const Result<RequestSpec> spec = parse_request(endpoint, body, {vocabulary_size});
     if (!spec) {
       check(!spec.error().message.empty(), "expected a refusal to have a message");

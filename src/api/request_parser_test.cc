@@ -175,7 +175,8 @@ TEST(RequestParser, AnAdapterHasOneNameOnly) {
   EXPECT_EQ(completion(R"("lora_path":"a","adapter_id":"a","model":"m")").value().adapter, "a");
   EXPECT_EQ(completion(R"("lora_path":"","adapter_id":"a")").value().adapter_field, "adapter_id");
   EXPECT_EQ(param_of(completion(R"("lora_path":"a","adapter_id":"b")")), "adapter_id");
-  EXPECT_EQ(param_of(completion(R"("lora_path":["a"])")), "lora_path");
+  EXPECT_EQ(completion(R"("lora_path":["a"])").value().adapter, "a");
+  EXPECT_EQ(param_of(completion(R"("lora_path":["a","b"])")), "lora_path");
 }
 
 TEST(RequestParser, SeesWhatFieldsSayTogether) {

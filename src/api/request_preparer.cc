@@ -8,6 +8,7 @@
 
 #include "adapters/adapter_version.h"
 #include "api/api_error.h"
+#include "api/model_fields.h"
 #include "api/request_parser.h"
 #include "api/request_table.h"
 #include "api/sampling_defaults.h"
@@ -17,8 +18,6 @@
 
 namespace slora {
 namespace {
-
-const std::string kModelField = "model";
 
 // Shortens a prompt to `count` tokens.
 void truncate(std::vector<TokenId>& tokens, std::size_t count, KeptEnd kept) {
@@ -51,6 +50,7 @@ Status check_scores(const PreparedRequest& request) {
   const std::size_t count = tokens * per_token * static_cast<std::size_t>(request.spec.output.n);
   if (count <= scores_max) return {};
   const char* field = request.spec.endpoint == Endpoint::sglang ? "top_logprobs_num"
+                      : request.spec.endpoint == Endpoint::tgi  ? "parameters.decoder_input_details"
                       : request.spec.output.prompt_logprobs     ? "prompt_logprobs"
                                                                 : "logprobs";
   return field_error(field, "{}: expected at most {} log-probabilities of prompts in one {}, found {}", field, scores_max,
@@ -116,14 +116,19 @@ Result<PreparedRequest> RequestPreparer::prepare_json(Endpoint endpoint, const J
   return prepare_spec(read_request(endpoint, body, vocabulary_size_), {});
 }
 
-bool RequestPreparer::is_unknown_adapter(const std::string& model, const ModelAccess& access) const {
-  return access.allows(model) && !is_base(model) && !generator_.is_known(model);
+std::optional<std::string> RequestPreparer::unknown_adapter(const RequestSpec& spec, const ModelAccess& access) const {
+  const bool is_apart = !spec.adapter.empty();
+  const std::string& name = is_apart ? spec.adapter : spec.model;
+  const std::optional<std::string> in_folder = is_apart ? adapter_in_folder(name, access) : std::nullopt;
+  for (const std::string_view adapter : {std::string_view(name), after_base(name), std::string_view(in_folder ? *in_folder : "")}) {
+    if (access.allows(adapter) && !is_base(std::string(adapter)) && !generator_.is_known(adapter)) return std::string(adapter);
+  }
+  return std::nullopt;
 }
 
-std::optional<std::string> RequestPreparer::unknown_adapter(const RequestSpec& spec, const ModelAccess& access) const {
-  Result<std::string> model = name_of_model(spec, access);
-  if (!model || !is_unknown_adapter(*model, access)) return std::nullopt;
-  return std::move(*model);
+std::optional<std::string> RequestPreparer::unknown_adapter_of(const Json& body, const ModelAccess& access) const {
+  const Result<RequestSpec> spec = read_model_choice(body);
+  return spec ? unknown_adapter(*spec, access) : std::nullopt;
 }
 
 void RequestPreparer::wait_for_adapter(const std::string& model) const {
@@ -161,75 +166,87 @@ Result<PreparedRequest> RequestPreparer::build(RequestSpec spec, LongText long_t
     return field_error("priority", "priority: expected 0, because this server does not run with --policy priority, found {}",
                        request.spec.priority);
   }
-  Result<std::string> name = name_of_model(request.spec, access);
-  if (!name) return forward_error(name);
-  request.model_name = std::move(*name);
-  const std::string& field = request.spec.adapter.empty() ? kModelField : request.spec.adapter_field;
-  Result<std::shared_ptr<const AdapterVersion>> adapter = find_adapter(request.model_name, access);
-  if (!adapter) {
-    adapter.error().param = field;
-    return forward_error(adapter);
-  }
-  request.adapter = std::move(*adapter);
-  Result<std::shared_ptr<const TextModel>> text = find_text(request.adapter.get());
-  if (!text) {
-    text.error().param = field;
-    return forward_error(text);
-  }
+  Result<NamedModel> model = find_model(request.spec, access);
+  if (!model) return forward_error(model);
+  Result<std::shared_ptr<const TextModel>> text = find_text(*model);
+  if (!text) return forward_error(text);
+  request.model_name = std::move(model->name);
+  request.adapter = std::move(model->adapter);
   request.text = std::move(*text);
   apply_sampling_defaults(request.spec, request.text->sampling());
   if (Status added = add_prompts(request, long_text); !added) return forward_error(added);
   return request;
 }
 
-Result<std::shared_ptr<const TextModel>> RequestPreparer::text_of(const std::string& model, const ModelAccess& access) const {
-  if (model.empty()) return texts_.base();
-  if (is_unknown_adapter(model, access)) wait_for_adapter(model);
-  const Result<std::shared_ptr<const AdapterVersion>> adapter = find_adapter(model, access);
-  Result<std::shared_ptr<const TextModel>> text = adapter ? find_text(adapter->get()) : tl::unexpected(adapter.error());
-  if (!text) text.error().param = kModelField;
+Result<std::shared_ptr<const TextModel>> RequestPreparer::text_of(const Json& body, const ModelAccess& access) const {
+  const Result<RequestSpec> spec = read_model_choice(body);
+  if (!spec) return tl::unexpected(spec.error());
+  if (spec->model.empty() && spec->adapter.empty()) return texts_.base();
+  if (const std::optional<std::string> adapter = unknown_adapter(*spec, access)) wait_for_adapter(*adapter);
+  const Result<NamedModel> model = find_model(*spec, access);
+  return model ? find_text(*model) : tl::unexpected(model.error());
+}
+
+Result<std::shared_ptr<const TextModel>> RequestPreparer::find_text(const NamedModel& model) const {
+  if (model.adapter == nullptr) return texts_.base();
+  Result<std::shared_ptr<const TextModel>> text = texts_.of(*model.adapter);
+  if (!text) text.error().param = model.field;
   return text;
 }
 
-Result<std::shared_ptr<const TextModel>> RequestPreparer::find_text(const AdapterVersion* adapter) const {
-  return adapter == nullptr ? texts_.base() : texts_.of(*adapter);
+Result<NamedModel> RequestPreparer::find_model(const RequestSpec& spec, const ModelAccess& access) const {
+  const bool is_apart = !spec.adapter.empty();
+  const std::string& field = is_apart ? spec.adapter_field : spec.model_field;
+  const std::string& name = is_apart ? spec.adapter : spec.model.empty() ? base_names_.front() : spec.model;
+  Result<std::shared_ptr<const AdapterVersion>> adapter = find_adapter(name, is_apart ? NameForm::name_or_folder : NameForm::name, access);
+  if (!adapter) {
+    adapter.error().param = field;
+    if (field != "model") adapter.error().message = fmt::format("{}: {}", field, adapter.error().message);
+    return forward_error(adapter);
+  }
+  const std::string own_name = *adapter ? (*adapter)->name() : name;
+  if (is_apart && !spec.model.empty() && !is_base(spec.model) && spec.model != own_name && after_base(spec.model) != own_name) {
+    return field_error(field, "{}: {} names {}, and this field {}", field, spec.model_field, quote(spec.model), quote(name));
+  }
+  if (!spec.adapter_folder.empty() && adapter_in_folder(spec.adapter_folder, access) != own_name) {
+    return field_error(spec.adapter_folder_field, "{}: expected nothing, or the folder of adapter {} here, found {}",
+                       spec.adapter_folder_field, quote(own_name), quote(spec.adapter_folder));
+  }
+  return NamedModel{is_apart ? own_name : name, std::move(*adapter), field};
 }
 
 bool RequestPreparer::is_base(const std::string& model) const { return std::ranges::find(base_names_, model) != base_names_.end(); }
 
-Result<std::string> RequestPreparer::name_of_model(const RequestSpec& spec, const ModelAccess& access) const {
-  if (spec.adapter.empty()) return spec.model.empty() ? base_names_.front() : spec.model;
-  if (spec.endpoint == Endpoint::slora) {
-    std::optional<std::string> name = generator_.adapter_in_folder(spec.adapter);
-    return name && access.allows(*name) ? std::move(*name) : spec.adapter;
+std::string_view RequestPreparer::after_base(std::string_view model) const {
+  for (const std::string& base : base_names_) {
+    if (model.starts_with(base) && model.substr(base.size()).starts_with(':')) return model.substr(base.size() + 1);
   }
-  if (!spec.model.empty() && !is_base(spec.model) && spec.model != spec.adapter) {
-    return field_error(spec.adapter_field, "{}: model names {}, and this field {}", spec.adapter_field, quote(spec.model),
-                       quote(spec.adapter));
-  }
-  return spec.adapter;
+  return {};
 }
 
-Result<std::shared_ptr<const AdapterVersion>> RequestPreparer::find_adapter(const std::string& model, const ModelAccess& access) const {
-  const bool is_allowed = access.allows(model);
-  if (is_allowed && is_base(model)) return std::shared_ptr<const AdapterVersion>();
+std::optional<std::string> RequestPreparer::adapter_in_folder(std::string_view path, const ModelAccess& access) const {
+  return access.allows_all() ? generator_.adapter_in_folder(path) : std::nullopt;
+}
+
+Result<std::shared_ptr<const AdapterVersion>> RequestPreparer::find_adapter(const std::string& model, NameForm form,
+                                                                            const ModelAccess& access) const {
+  if (access.allows(model) && is_base(model)) return std::shared_ptr<const AdapterVersion>();
   // No adapter has an empty name: what is not allowed takes as long as what does not exist.
-  Result<std::shared_ptr<const AdapterVersion>> adapter = generator_.resolve(is_allowed ? model : std::string());
-  if (adapter) {
-    if (generator_.output_tokens_that_fit(0, adapter->get()) > 0) return adapter;
-    Error refused{"E_TOO_LARGE",
-                  fmt::format("adapter {}: with its {} pages in the pool no sequence fits; increase --pool-memory", quote(model),
-                              (*adapter)->page_count()),
-                  {}};
-    return tl::unexpected(std::move(refused));
+  const auto resolve = [&](std::string_view name) { return generator_.resolve(access.allows(name) ? name : std::string_view()); };
+  const auto is_unknown = [](const auto& adapter) { return !adapter && adapter.error().code == "not_found"; };
+  Result<std::shared_ptr<const AdapterVersion>> adapter = resolve(model);
+  if (const std::string_view rest = after_base(model); is_unknown(adapter) && !rest.empty()) adapter = resolve(rest);
+  if (is_unknown(adapter) && form == NameForm::name_or_folder) {
+    if (const auto in_folder = adapter_in_folder(model, access)) adapter = resolve(*in_folder);
   }
-  Error& refusal = adapter.error();
-  if (refusal.code == "not_found") {
-    refusal = {"model_not_found",
-               fmt::format("The model {} does not exist. GET /v1/models lists the base model and its adapters.", quote(model)),
-               {}};
+  if (is_unknown(adapter)) {
+    adapter.error() = {"model_not_found",
+                       fmt::format("The model {} does not exist. GET /v1/models lists the base model and its adapters.", quote(model)),
+                       {}};
   }
-  return adapter;
+  if (!adapter || generator_.output_tokens_that_fit(0, adapter->get()) > 0) return adapter;
+  return error("E_TOO_LARGE", "adapter {}: with its {} pages in the pool no sequence fits; increase --pool-memory", quote(model),
+               (*adapter)->page_count());
 }
 
 Status RequestPreparer::add_prompts(PreparedRequest& request, LongText long_text) const {

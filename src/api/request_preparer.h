@@ -36,6 +36,13 @@ struct PreparedRequest {
   ByteReservation memory;  // of all this, and of the answer as it grows
 };
 
+// Which model answers a request.
+struct NamedModel {
+  std::string name;                               // the base's or the adapter's, as the client named it
+  std::shared_ptr<const AdapterVersion> adapter;  // null: the base model
+  std::string field;                              // which names it
+};
+
 // From a body to a prepared request: parses, finds the adapter, renders, tokenises. The slow part of every request, so it runs on work
 // threads. What it borrows outlives it. Constant after construction; any thread.
 class RequestPreparer {
@@ -49,21 +56,28 @@ class RequestPreparer {
   // is one; calls `then` when that was done, at once or on another thread; and does the rest.
   [[nodiscard]] Result<RequestSpec> read(Endpoint endpoint, std::string_view body) const;
   [[nodiscard]] std::optional<std::string> unknown_adapter(const RequestSpec& spec, const ModelAccess& access) const;
-  [[nodiscard]] bool is_unknown_adapter(const std::string& model, const ModelAccess& access) const;
+  [[nodiscard]] std::optional<std::string> unknown_adapter_of(const Json& body, const ModelAccess& access) const;
   void await_adapter(const std::string& adapter, std::function<void()> then) const { generator_.await_adapter(adapter, std::move(then)); }
   [[nodiscard]] Result<PreparedRequest> finish(RequestSpec spec, const ModelAccess& access) const;
   // As prepare(), from a body that is JSON already. Its texts are checked to be UTF-8.
   [[nodiscard]] Result<PreparedRequest> prepare_json(Endpoint endpoint, const Json& body) const;
   // Only reads and tokenises the prompts, whether or not they fit into the context: for clients that count tokens.
   [[nodiscard]] Result<PreparedRequest> read_prompts(Endpoint endpoint, const Json& body, const ModelAccess& access = {}) const;
-  // How texts for this model are read and written; refused like a request that names it. Empty: the base.
-  [[nodiscard]] Result<std::shared_ptr<const TextModel>> text_of(const std::string& model, const ModelAccess& access = {}) const;
+  // How texts for the model of a body are read and written; of its fields, those that select one are read, and refused as in a request.
+  // Without any the base's.
+  [[nodiscard]] Result<std::shared_ptr<const TextModel>> text_of(const Json& body, const ModelAccess& access = {}) const;
 
  private:
   [[nodiscard]] bool is_base(const std::string& model) const;
-  [[nodiscard]] Result<std::string> name_of_model(const RequestSpec& spec, const ModelAccess& access) const;
-  [[nodiscard]] Result<std::shared_ptr<const AdapterVersion>> find_adapter(const std::string& model, const ModelAccess& access) const;
-  [[nodiscard]] Result<std::shared_ptr<const TextModel>> find_text(const AdapterVersion* adapter) const;
+  // The name after "BASE:", as SGLang writes it; empty without one.
+  [[nodiscard]] std::string_view after_base(std::string_view model) const;
+  [[nodiscard]] Result<NamedModel> find_model(const RequestSpec& spec, const ModelAccess& access) const;
+  [[nodiscard]] Result<std::shared_ptr<const TextModel>> find_text(const NamedModel& model) const;
+  // Only for callers who may name every model: to the others, how long it takes would tell which adapters there are.
+  [[nodiscard]] std::optional<std::string> adapter_in_folder(std::string_view path, const ModelAccess& access) const;
+  enum class NameForm : std::uint8_t { name, name_or_folder };
+  [[nodiscard]] Result<std::shared_ptr<const AdapterVersion>> find_adapter(const std::string& model, NameForm form,
+                                                                           const ModelAccess& access) const;
   enum class LongText : std::uint8_t { refused, taken };
   [[nodiscard]] Result<PreparedRequest> build(RequestSpec spec, LongText long_text, const ModelAccess& access) const;
   void wait_for_adapter(const std::string& model) const;

@@ -69,7 +69,7 @@ TEST_F(RequestPreparerTest, HidesModelsThatTheCallerHasNoAccessTo) {
   std::string hidden = preparer->prepare(Endpoint::completions, R"({"prompt":[10],"model":"broken"})", access).error().message;
   hidden.replace(hidden.find("broken"), 6, "nobody");
   EXPECT_EQ(hidden, preparer->prepare(Endpoint::completions, R"({"prompt":[10],"model":"nobody"})", access).error().message);
-  EXPECT_EQ(preparer->text_of("broken", access).error().code, "model_not_found");
+  EXPECT_EQ(preparer->text_of(Json{{"model", "broken"}}, access).error().code, "model_not_found");
 }
 
 TEST_F(RequestPreparerTest, RefusesPrioritiesThatThePolicyDoesNotFollow) {
@@ -95,11 +95,14 @@ TEST_F(RequestPreparerTest, FindsAnAdapterThatIsNamedApart) {
 
 TEST_F(RequestPreparerTest, FindsTheAdapterOfTheSloraPapersRequestsByItsFolder) {
   const auto stream = [&](const std::string& fields) { return preparer->prepare(Endpoint::slora, R"({"inputs":"Hi")" + fields + "}"); };
-  EXPECT_EQ(stream("")->model_name, "base");
+  EXPECT_EQ(stream(R"(,"lora_dir":null)")->model_name, "base");
+  EXPECT_EQ(stream(R"(,"model_dir":"also")")->model_name, "also");
+  EXPECT_EQ(refusal_of(stream(R"(,"model_dir":"huggyllama/llama-7b")")), "model_not_found model_dir");
   EXPECT_EQ(stream(R"(,"lora_dir":"adapters/fine")")->model_name, "fine");
   EXPECT_EQ(stream(R"(,"lora_dir":"fine")")->model_name, "fine");
   EXPECT_EQ(refusal_of(stream(R"(,"lora_dir":"/etc")")), "model_not_found lora_dir");
-  EXPECT_EQ(refusal_of(stream(R"(,"parameters":{"max_new_tokens":99})")), "context_length_exceeded parameters.max_new_tokens");
+  EXPECT_EQ(refusal_of(stream(R"(,"lora_dir":"","parameters":{"max_new_tokens":99})")),
+            "context_length_exceeded parameters.max_new_tokens");
 }
 
 TEST_F(RequestPreparerTest, KeepsTheEndOfPromptsThatAreTooLong) {

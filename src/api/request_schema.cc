@@ -34,6 +34,7 @@ struct SchemaOf {
   Json operator()(const TextField& field) const { return {{"type", "string"}, {"maxLength", field.bytes_max}}; }
   Json operator()(const FixedField& field) const { return {{"enum", Json::parse(field.accepted)}}; }
   Json operator()(const FormField& field) const { return field.schema(vocabulary_size); }
+  Json operator()(const ModelField& field) const { return field.schema(); }
   Json operator()(const ObjectField& field) const { return schema_of_fields(field.members, "", vocabulary_size); }
 };
 

@@ -13,8 +13,9 @@
 
 namespace slora {
 
-// Whose form a request has: OpenAI's two, SGLang's /generate, or the S-LoRA paper's /generate and /generate_stream.
-enum class Endpoint : std::uint8_t { completions, chat, sglang, slora };
+// Whose form a request has: OpenAI's two, SGLang's /generate, the S-LoRA paper's /generate and /generate_stream, or those of TGI, which
+// LoRAX has too.
+enum class Endpoint : std::uint8_t { completions, chat, sglang, slora, tgi };
 
 // Which end of a prompt that is too long is kept.
 enum class KeptEnd : std::uint8_t { last, first };
@@ -91,13 +92,26 @@ struct SloraSpec {
   bool do_sample = false;       // false: always the most likely token
 };
 
+// What only TGI's and LoRAX's endpoints have.
+struct TgiSpec {
+  bool in_list = false;  // the answer is a list of one, as on their path /
+  bool do_sample = false;
+  bool details = false;
+  bool prompt_details = false;               // with the log-probabilities of the prompt's tokens
+  std::optional<std::int32_t> top_tokens;    // TGI's list of the most likely tokens at each position
+  std::optional<std::int32_t> alternatives;  // LoRAX's
+};
+
 // A generation request as the client wrote it, checked field by field. Built by parse_request() and read_request() for every endpoint. Once
 // the model is known its defaults are applied (sampling_defaults.h); const afterwards.
 struct RequestSpec {
   Endpoint endpoint = Endpoint::completions;
-  std::string model;          // empty: the base model
-  std::string adapter;        // an adapter named apart from the model; empty: none
-  std::string adapter_field;  // where
+  std::string model;                  // empty: the base model
+  std::string model_field = "model";  // where
+  std::string adapter;                // an adapter named apart from the model; empty: none
+  std::string adapter_field;          // where
+  std::string adapter_folder;         // in which the client says that adapter lies; empty: it does not say
+  std::string adapter_folder_field;   // where
 
   PromptSpec prompt;
   ChatSpec chat;
@@ -110,6 +124,7 @@ struct RequestSpec {
   OpenAiSpec openai;
   SglangSpec sglang;
   SloraSpec slora;
+  TgiSpec tgi;
 
   std::size_t unknown_field_count = 0;
 };

@@ -3,14 +3,17 @@
 #include <limits>
 
 #include "api/conversation_fields.h"
+#include "api/model_fields.h"
 #include "api/request_fields.h"
 
 namespace slora {
 namespace {
 
 constexpr unsigned kBoth = kCompletionFields | kChatFields;
-constexpr unsigned kEvery = kBoth | kSglangSamplingFields | kSloraParameterFields;
 constexpr unsigned kAllButSlora = kBoth | kSglangSamplingFields;
+constexpr unsigned kAllButTgi = kAllButSlora | kSloraParameterFields;
+constexpr unsigned kEvery = kAllButTgi | kTgiParameterFields;
+constexpr unsigned kAnywhere = kEvery | kSglangFields | kSloraFields | kTgiFields;
 constexpr std::int64_t kIntMin = std::numeric_limits<std::int32_t>::min();
 constexpr std::int64_t kIntMax = std::numeric_limits<std::int32_t>::max();
 constexpr std::int64_t kInt64Min = std::numeric_limits<std::int64_t>::min();
@@ -43,13 +46,47 @@ template <auto Member>
 constexpr auto in_sglang = in_part<&RequestSpec::sglang, Member>;
 template <auto Member>
 constexpr auto in_slora = in_part<&RequestSpec::slora, Member>;
+template <auto Member>
+constexpr auto in_tgi = in_part<&RequestSpec::tgi, Member>;
+
+constexpr ModelField kModel{read_model, model_schema};
+constexpr ModelField kAdapter{read_adapter, adapter_schema};
+constexpr ModelField kUnserved{read_unserved_adapter, unserved_adapter_schema};
 
 // Caps: a request must not cost more than its bytes suggest.
 constexpr Field kFields[] = {
-    {"model", kBoth, TextField{in_spec<&RequestSpec::model>},
-     "The base model or an adapter, as GET /v1/models lists them. The base model when absent."},
-    {"lora_path", kBoth, FormField{read_adapter_name, adapter_name_schema}, "The name of an adapter; the same as naming it in model."},
-    {"adapter_id", kBoth, FormField{read_adapter_name, adapter_name_schema}, "The name of an adapter; the same as naming it in model."},
+    {"model", kAnywhere, kModel, "The base model or an adapter, as GET /v1/models lists them. The base model when absent."},
+    {"model_name", kAnywhere, kModel, "The same as model."},
+    {"model_id", kAnywhere, kModel, "The same as model."},
+    {"model_path", kAnywhere, kModel, "The same as model: a name, no path."},
+    {"model_dir", kAnywhere, kModel, "The same as model: a name, no path. S-LoRA's."},
+    {"adapter", kAnywhere, kAdapter, "An adapter, for clients that keep model for the base."},
+    {"adapters", kAnywhere, kAdapter, "The same as adapter. mlx-lm's."},
+    {"adapter_id", kAnywhere, kAdapter, "The same as adapter. LoRAX's and TGI's."},
+    {"adapter_ids", kAnywhere, kAdapter, "The same as adapter."},
+    {"adapter_name", kAnywhere, kAdapter, "The same as adapter. OpenLLM's."},
+    {"adapter_names", kAnywhere, kAdapter, "The same as adapter. PEFT's."},
+    {"adapter_path", kAnywhere, kAdapter, "The same as adapter: a name, or the end of an adapter's folder."},
+    {"adapter_parameters", kAnywhere, kAdapter, "An object with the name of one adapter at weight 1. LoRAX's."},
+    {"merged_adapters", kAnywhere, kAdapter, "An object with the name of one adapter at weight 1. LoRAX's."},
+    {"active_adapter", kAnywhere, kAdapter, "The same as adapter. PEFT's."},
+    {"lora", kAnywhere, kAdapter, "The same as adapter. llama.cpp's; its numbers are refused."},
+    {"loras", kAnywhere, kAdapter, "The same as adapter."},
+    {"lora_id", kAnywhere, kAdapter, "The same as adapter. SGLang's."},
+    {"lora_name", kAnywhere, kAdapter, "The same as adapter."},
+    {"lora_path", kAnywhere, kAdapter, "The same as adapter: a name, or the end of an adapter's folder. SGLang's."},
+    {"lora_dir", kAnywhere, kAdapter, "The same as adapter: a name, or the end of an adapter's folder. S-LoRA's."},
+    {"lora_request", kAnywhere, kAdapter, "An object with an adapter's lora_name. vLLM's and TensorRT-LLM's."},
+    {"lora_adapter", kAnywhere, kAdapter, "The same as adapter."},
+    {"lora_adapters", kAnywhere, kAdapter, "The same as adapter."},
+    {"lora_modules", kAnywhere, kAdapter, "The same as adapter."},
+    {"lora_scale", kAnywhere, FixedField{"[1]"}, "Adapters are served with the scale of their own files."},
+    {"adapter_source", kAnywhere, FixedField{R"(["local","hub"])"}, "LoRAX's; adapters are those that this server was given."},
+    {"api_token", kAnywhere, TextField{}, "LoRAX's key for downloads; ignored: nothing is downloaded."},
+    {"lora_int_id", kAnywhere, kUnserved, "A number of an adapter. vLLM's."},
+    {"lora_task_id", kAnywhere, kUnserved, "A number of an adapter. TensorRT-LLM's."},
+    {"lora_weights", kAnywhere, kUnserved, "An adapter's tensors. TensorRT-LLM's."},
+    {"lora_config", kAnywhere, kUnserved, "What lora_weights are. TensorRT-LLM's."},
     {"prompt", kCompletionFields, FormField{read_prompt, prompt_schema}, "A text, token ids, or a list of either."},
     {"messages", kChatFields, FormField{read_messages, messages_schema}, "The conversation so far."},
 
@@ -67,15 +104,16 @@ constexpr Field kFields[] = {
      "Sample from the most likely tokens whose probabilities add up to this value."},
     {"top_k", kEvery, IntegerField{in_given<&GivenSampling::top_k>, -1, kIntMax},
      "Sample from this many of the most likely tokens; 0 and -1: from all."},
-    {"min_p", kAllButSlora, NumberField{in_given<&GivenSampling::min_p>, 0, 1},
+    {"min_p", kAllButSlora | kTgiParameterFields, NumberField{in_given<&GivenSampling::min_p>, 0, 1},
      "Sample from tokens whose probability is at least this fraction of the most likely token's."},
-    {"repetition_penalty", kAllButSlora, NumberField{in_given<&GivenSampling::repetition_penalty>, kPositiveMin, 100},
+    {"repetition_penalty", kAllButSlora | kTgiParameterFields, NumberField{in_given<&GivenSampling::repetition_penalty>, kPositiveMin, 100},
      "Above 1: penalizes tokens that occur in the prompt or the output."},
     {"presence_penalty", kEvery, NumberField{in_sampling<&SamplingParams::presence_penalty>, -2, 2},
      "Above 0: penalizes tokens that occur in the output."},
     {"frequency_penalty", kEvery, NumberField{in_sampling<&SamplingParams::frequency_penalty>, -2, 2},
      "Above 0: penalizes tokens of the output, once for each occurrence."},
-    {"seed", kBoth, IntegerField{in_spec<&RequestSpec::seed>, kInt64Min, kInt64Max}, "The same seed samples the same answer."},
+    {"seed", kBoth | kTgiParameterFields, IntegerField{in_spec<&RequestSpec::seed>, kInt64Min, kInt64Max},
+     "The same seed samples the same answer."},
     {"logit_bias", kAllButSlora, FormField{read_logit_bias, logit_bias_schema},
      "An object that maps token ids to values, which are added to the tokens' logits."},
 
@@ -91,13 +129,14 @@ constexpr Field kFields[] = {
      "Write tokens as \"token_id:ID\" in log-probabilities."},
 
     {"stop", kAllButSlora, FormField{read_stop, stop_schema}, "Strings that end the output; they are not part of it."},
+    {"stop", kTgiParameterFields, FormField{read_stop, stop_schema}, "Strings that end the output, and stay at its end."},
     {"stop_token_ids", kAllButSlora, FormField{read_stop_token_ids, stop_token_ids_schema}, "Tokens that end the output."},
     {"include_stop_str_in_output", kBoth, FlagField{in_output<&OutputSpec::include_stop_text>},
      "Keep the stop string or stop token in the output."},
     {"ignore_eos", kEvery, FlagField{in_output<&OutputSpec::ignore_eos>}, "Continue past the model's end tokens."},
     {"skip_special_tokens", kAllButSlora, FlagField{in_output<&OutputSpec::skip_special_tokens>}, "Leave special tokens out of the text."},
     {"spaces_between_special_tokens", kAllButSlora, FlagField{}, "Has no effect with the supported tokenizers."},
-    {"add_special_tokens", kBoth, FlagField{in_prompt<&PromptSpec::add_special_tokens>},
+    {"add_special_tokens", kBoth | kTgiFields, FlagField{in_prompt<&PromptSpec::add_special_tokens>},
      "Let the tokenizer add its special tokens to the prompt. True when absent; false in chats, whose template writes them."},
     {"truncate_prompt_tokens", kBoth, IntegerField{in_prompt<&PromptSpec::truncate_tokens>, -1, kIntMax},
      "Truncate a longer prompt to this many tokens; -1: to what the context holds in addition to the output."},
@@ -107,7 +146,8 @@ constexpr Field kFields[] = {
     {"echo", kCompletionFields, FlagField{in_output<&OutputSpec::echo>}, "Put the prompt in front of the output."},
     {"echo", kChatFields, FlagField{in_output<&OutputSpec::echo>},
      "Put the last message in front of the output, if it is the assistant's."},
-    {"stream", kBoth | kSglangFields, FlagField{in_output<&OutputSpec::stream>}, "Answer with server-sent events, one for each token."},
+    {"stream", kBoth | kSglangFields | kTgiFields, FlagField{in_output<&OutputSpec::stream>},
+     "Answer with server-sent events, one for each token."},
     {"stream_options", kBoth, FormField{read_stream_options, stream_options_schema}, "Only together with stream."},
     {"priority", kBoth | kSglangFields, IntegerField{in_spec<&RequestSpec::priority>, kIntMin, kIntMax},
      "Lower values are served earlier if the server runs with --policy priority; otherwise only 0 is accepted."},
@@ -132,8 +172,6 @@ constexpr Field kFields[] = {
     {"text", kSglangFields, FormField{read_texts, texts_schema}, "A text, or a list of texts. Either this or input_ids is required."},
     {"input_ids", kSglangFields, FormField{read_input_ids, input_ids_schema}, "Token ids, or a list of such lists."},
     {"sampling_params", kSglangFields, ObjectField{kSglangSamplingFields}, "Sampling parameters and output length."},
-    {"lora_path", kSglangFields, FormField{read_adapter_names, adapter_names_schema},
-     "The name of an adapter. The base model when absent."},
     {"rid", kSglangFields, TextField{in_sglang<&SglangSpec::rid>, 128}, "The request's id in the answer."},
     {"return_logprob", kSglangFields, FlagField{in_output<&OutputSpec::wants_logprobs>}, "Return each token's log-probability."},
     {"top_logprobs_num", kSglangFields, IntegerField{in_output<&OutputSpec::top_logprobs>, 0, kLogprobsMax},
@@ -142,6 +180,8 @@ constexpr Field kFields[] = {
      "With return_logprob: the first token of the prompt whose log-probability is returned; -1: none. Not with stream."},
     {"return_text_in_logprobs", kSglangFields, FlagField{in_sglang<&SglangSpec::return_text_in_logprobs>},
      "Return the tokens' texts together with their log-probabilities."},
+    {"max_new_tokens", kTgiParameterFields, IntegerField{in_output<&OutputSpec::max_tokens>, 1, kIntMax},
+     "Maximum number of output tokens; when absent, what is left of the context after the prompt."},
     {"max_new_tokens", kSglangSamplingFields, IntegerField{in_output<&OutputSpec::max_tokens>, 1, kIntMax},
      "Maximum number of output tokens; 128 when absent."},
     {"max_new_tokens", kSloraParameterFields, IntegerField{in_output<&OutputSpec::max_tokens>, 1, kIntMax},
@@ -152,20 +192,36 @@ constexpr Field kFields[] = {
      "The same seed samples the same answer."},
     {"no_stop_trim", kSglangSamplingFields, FlagField{in_output<&OutputSpec::include_stop_text>},
      "Keep the stop string or stop token in the output."},
-    {"inputs", kSloraFields, FormField{read_input, input_schema}, "The text to continue."},
-    {"lora_dir", kSloraFields, FormField{read_adapter_name, adapter_name_schema},
-     "An adapter's name, or the last components of its folder's path. The base model when absent."},
-    {"model_dir", kSloraFields, TextField{}, "Ignored: there is one base model."},
+    {"inputs", kSloraFields | kTgiFields, FormField{read_input, input_schema}, "The text to continue."},
     {"parameters", kSloraFields, ObjectField{kSloraParameterFields}, "Sampling parameters and output length."},
+    {"parameters", kTgiFields, ObjectField{kTgiParameterFields}, "Sampling parameters, output length, and the adapter."},
+    {"do_sample", kTgiParameterFields, FlagField{in_tgi<&TgiSpec::do_sample>},
+     "Sample tokens. When false, the most likely token, unless temperature, top_p or top_k say otherwise."},
+    {"stop_sequences", kTgiParameterFields, FormField{read_stop, stop_schema}, "An older name of stop."},
+    {"return_full_text", kTgiParameterFields, FlagField{in_output<&OutputSpec::echo>}, "Put the prompt in front of the output."},
+    {"truncate", kTgiParameterFields, IntegerField{in_prompt<&PromptSpec::truncate_tokens>, 1, kIntMax},
+     "Keep at most this many tokens of the end of the prompt."},
+    {"ignore_eos_token", kTgiParameterFields, FlagField{in_output<&OutputSpec::ignore_eos>},
+     "Continue past the model's end tokens. LoRAX's."},
+    {"details", kTgiParameterFields, FlagField{in_tgi<&TgiSpec::details>}, "Return why the output ended, and its tokens."},
+    {"decoder_input_details", kTgiParameterFields, FlagField{in_tgi<&TgiSpec::prompt_details>},
+     "Return the prompt's tokens with their log-probabilities. Not with stream."},
+    {"top_n_tokens", kTgiParameterFields, IntegerField{in_tgi<&TgiSpec::top_tokens>, 0, kLogprobsMax},
+     "With details: also return the N most likely tokens at each position. TGI's."},
+    {"return_k_alternatives", kTgiParameterFields, IntegerField{in_tgi<&TgiSpec::alternatives>, 0, kLogprobsMax},
+     "With details: also return the N most likely tokens at each position. LoRAX's."},
     {"do_sample", kSloraParameterFields, FlagField{in_slora<&SloraSpec::do_sample>}, "Sample tokens; false: always the most likely token."},
     {"stop_sequences", kSloraParameterFields, FormField{read_stop, stop_schema}, "Strings that end the output; they are not part of it."},
     {"return_details", kSloraParameterFields, FlagField{in_slora<&SloraSpec::return_details>},
      "Return the tokens of the output too. Not with stream."},
 
-    {"best_of", kBoth, FixedField{"[1]"}, "Exactly n answers are generated."},
+    {"best_of", kBoth | kTgiParameterFields, FixedField{"[1]"}, "Exactly n answers are generated."},
     {"suffix", kCompletionFields, FixedField{R"([""])"}, "Text after the output is not supported."},
     {"use_beam_search", kBoth, FixedField{"[false]"}, "Beam search is not supported."},
-    {"response_format", kBoth, FixedField{R"([{"type":"text"}])"}, "Constrained output is not supported."},
+    {"watermark", kTgiParameterFields, FixedField{"[false]"}, "Not supported."},
+    {"typical_p", kTgiParameterFields, FixedField{"[1]"}, "Not supported."},
+    {"grammar", kTgiParameterFields, FixedField{kNothing}, "Constrained output is not supported."},
+    {"response_format", kBoth | kTgiParameterFields, FixedField{R"([{"type":"text"}])"}, "Constrained output is not supported."},
     {"structured_outputs", kBoth, FixedField{kNothing}, "Constrained output is not supported."},
     {"guided_json", kBoth, FixedField{kNothing}, "Constrained output is not supported."},
     {"guided_regex", kBoth, FixedField{kNothing}, "Constrained output is not supported."},
@@ -183,7 +239,6 @@ constexpr Field kFields[] = {
     {"function_call", kChatFields, FixedField{R"(["none","auto"])"}, "An older form of tool_choice."},
     {"modalities", kChatFields, FixedField{R"([["text"]])"}, "Answers are text."},
     {"audio", kChatFields, FixedField{kNothing}, "Answers are text."},
-    {"lora_id", kSglangFields, FixedField{kNothing}, "Not supported."},
     {"input_embeds", kSglangFields, FixedField{kNothing}, "Not supported."},
     {"image_data", kSglangFields, FixedField{"[[]]"}, "Prompts are text."},
     {"video_data", kSglangFields, FixedField{"[[]]"}, "Prompts are text."},

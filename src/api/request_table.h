@@ -19,6 +19,8 @@ enum FieldSet : unsigned {
   kSglangSamplingFields = 8,
   kSloraFields = 16,
   kSloraParameterFields = 32,
+  kTgiFields = 64,
+  kTgiParameterFields = 128,
 };
 
 // Where a field's value goes; monostate: it is checked and not followed.
@@ -50,6 +52,12 @@ struct FormField {
   Json (*schema)(std::int32_t vocabulary_size);
 };
 
+// Selects the model (model_fields.h): the one kind of field that is never ignored, wherever it stands.
+struct ModelField {
+  Status (*read)(RequestSpec& spec, const std::string& place, const Json& value);
+  Json (*schema)();
+};
+
 // An object with fields of its own.
 struct ObjectField {
   FieldSet members;
@@ -59,7 +67,7 @@ struct ObjectField {
 struct Field {
   std::string_view name;
   unsigned sets;  // of FieldSet
-  std::variant<IntegerField, NumberField, FlagField, TextField, FixedField, FormField, ObjectField> kind;
+  std::variant<IntegerField, NumberField, FlagField, TextField, FixedField, FormField, ModelField, ObjectField> kind;
   std::string_view description;
 };
 
@@ -81,6 +89,8 @@ struct EndpointWords {
       return {"text", "sampling_params.max_new_tokens", "sampling_params.min_new_tokens", 128};
     case Endpoint::slora:
       return {"inputs", "parameters.max_new_tokens", "", 16};
+    case Endpoint::tgi:
+      return {"inputs", "parameters.max_new_tokens", "", 0};
   }
   return {};
 }
@@ -95,6 +105,8 @@ struct EndpointWords {
       return kSglangFields;
     case Endpoint::slora:
       return kSloraFields;
+    case Endpoint::tgi:
+      return kTgiFields;
   }
   return kCompletionFields;
 }

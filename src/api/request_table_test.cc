@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "api/model_fields.h"
 #include "api/request_parser.h"
 #include "formats/json.h"
 
@@ -24,16 +25,12 @@ struct Probes {
 // Of fields that have a form of their own.
 const std::map<std::string_view, Probes>& probes_of_forms() {
   static const std::map<std::string_view, Probes> probes = {
-      {"lora_path", {{R"("a")", R"("")"}, {"1", "[]", "{}", "true"}}},
-      {"adapter_id", {{R"("a")", R"("")"}, {"1", "[]", "{}", "true"}}},
       {"prompt",
        {{R"("")", "[0,99]", R"(["a"])", "[[1],[2,3]]"}, {"1", "[]", "{}", "true", "[-1]", "[100]", "[1.5]", R"(["a",1])", "[[]]"}}},
       {"messages", {{R"([{"role":"user","content":"a"}])"}, {"1", "[]", "{}", "true", R"("a")", "[{}]", R"([{"role":1,"content":"a"}])"}}},
       {"text", {{R"("")", R"("a")", R"(["a","b"])"}, {"1", "[]", "{}", "[1]", R"(["a",1])"}}},
       {"input_ids", {{"[0,99]", "[[1],[2,3]]"}, {"1", "[]", "{}", R"("a")", R"(["a"])", "[-1]", "[100]", "[[]]"}}},
       {"inputs", {{R"("")", R"("a")"}, {"1", "[]", "{}", "[1]", R"(["a"])"}}},
-      {"lora_path of sglang", {{R"("a")", "[]", R"(["a","a"])", "[null,null]"}, {"1", "{}", "true", "[1]", R"(["a","b"])"}}},
-      {"lora_dir", {{R"("a")", R"("")"}, {"1", "[]", "{}", "true"}}},
       {"stop_sequences", {{R"("")", R"("a")", "[]", R"(["a","b"])"}, {"1", "{}", "true", R"([""])", "[1]"}}},
       {"logit_bias",
        {{"{}", R"({"0":-100,"99":100})"}, {"1", "[]", R"("a")", R"({"100":1})", R"({"0":-101})", R"({"0":101})", R"({"a":1})"}}},
@@ -76,6 +73,14 @@ struct ProbesOf {
     for (const Json& value : accepted) probes.taken.push_back(value.dump());
     return probes;
   }
+  Probes operator()(const ModelField& field) const {
+    const std::vector<std::string> never = {"1", "0", "true", "{}", "[1]", "[[]]", R"(["a","b"])"};
+    if (field.read == read_model) return {{R"("a")", R"("")", R"(["a"])", "[]"}, never};
+    if (field.read == read_adapter) {
+      return {{R"("a")", R"("")", "[]", R"(["a","a"])", "[null,null]", R"({"name":"a","scale":1})", R"([{"name":"a"}])"}, never};
+    }
+    return {{}, {R"("a")", "1", "0", "true", "[]", "{}"}};
+  }
   Probes operator()(const FormField&) const { return probes_of_forms().at(name); }
   Probes operator()(const ObjectField&) const { return {{"{}"}, {"1", "true", R"("a")", "[]"}}; }
 };
@@ -95,6 +100,8 @@ const std::vector<Place>& places() {
       {Endpoint::sglang, kSglangSamplingFields, "sampling_params"},
       {Endpoint::slora, kSloraFields, ""},
       {Endpoint::slora, kSloraParameterFields, "parameters"},
+      {Endpoint::tgi, kTgiFields, ""},
+      {Endpoint::tgi, kTgiParameterFields, "parameters"},
   };
   return places;
 }
@@ -106,16 +113,14 @@ bool is_prompt(const Field& field) {
   return false;
 }
 
-Probes probes_of(const Field& field, const Place& place) {
-  const bool takes_lists = field.name == "lora_path" && place.set == kSglangFields;
-  return std::visit(ProbesOf{takes_lists ? "lora_path of sglang" : field.name}, field.kind);
-}
+Probes probes_of(const Field& field) { return std::visit(ProbesOf{field.name}, field.kind); }
 
 // An object with one field and what it needs beside it, as JSON text.
 std::string object_with(const Field& field, Endpoint endpoint, const std::string& value, bool in_body) {
   std::map<std::string, std::string> members;
   if (in_body && !is_prompt(field))
     members[std::string(words_of(endpoint).prompt)] = endpoint == Endpoint::chat ? R"([{"role":"user","content":"p"}])" : R"("p")";
+  if (endpoint == Endpoint::slora && in_body) members["model_dir"] = "null";  // else the body is TGI's
   if (field.name == "top_logprobs") members["logprobs"] = "true";
   if (field.name == "max_tokens" && endpoint == Endpoint::completions) members["echo"] = "true";
   if (field.name == "stream_options") members["stream"] = "true";
@@ -128,7 +133,10 @@ std::string object_with(const Field& field, Endpoint endpoint, const std::string
 // The field that is refused, or "".
 std::string verdict(const Field& field, const Place& place, const std::string& value) {
   std::string body = object_with(field, place.endpoint, value, place.object.empty());
-  if (!place.object.empty()) body = fmt::format(R"({{"{}":"p","{}":{}}})", words_of(place.endpoint).prompt, place.object, body);
+  if (!place.object.empty()) {
+    const std::string_view form = place.endpoint == Endpoint::slora ? R"("model_dir":null,)" : "";
+    body = fmt::format(R"({{{}"{}":"p","{}":{}}})", form, words_of(place.endpoint).prompt, place.object, body);
+  }
   const Result<RequestSpec> spec = parse_request(place.endpoint, body, {kTableVocabulary});
   if (spec) return "";
   EXPECT_EQ(spec.error().code, "invalid_request_error");
@@ -142,7 +150,7 @@ TEST(RequestTable, EveryFieldIsHeldToItsRangeAndTypeOnEveryEndpoint) {
   for (const Field& field : request_fields()) {
     for (const Place& place : places()) {
       if ((field.sets & place.set) == 0) continue;
-      const Probes probes = probes_of(field, place);
+      const Probes probes = probes_of(field);
       ASSERT_FALSE(probes.refused.empty()) << field.name;
       for (const std::string& value : probes.taken) EXPECT_EQ(verdict(field, place, value), "") << field.name << ": " << value;
       for (const std::string& value : probes.refused) EXPECT_EQ(verdict(field, place, value), field.name) << value;

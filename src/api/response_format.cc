@@ -3,6 +3,7 @@
 #include "api/openai_format.h"
 #include "api/sglang_format.h"
 #include "api/slora_format.h"
+#include "api/tgi_format.h"
 
 namespace slora {
 
@@ -13,6 +14,8 @@ std::unique_ptr<ResponseFormat> make_response_format(const PreparedRequest& requ
       return std::make_unique<SglangFormat>(label.random, tokenizer);
     case Endpoint::slora:
       return std::make_unique<SloraFormat>(tokenizer);
+    case Endpoint::tgi:
+      return std::make_unique<TgiFormat>(tokenizer);
     case Endpoint::completions:
     case Endpoint::chat:
       break;

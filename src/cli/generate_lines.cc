@@ -2,20 +2,21 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "api/json_text.h"
+#include "api/model_fields.h"
 #include "api/openai_format.h"
 
 namespace slora {
 namespace {
 
 GenerateLine complete(Json body, const LineDefaults& defaults) {
-  // A copy first: the new member may move the others.
-  if (const Json* adapter = find_member(body, "adapter")) body["model"] = Json(*adapter);
-  body.erase("adapter");
-  if (!body.contains("model") && !defaults.adapter.empty()) body["model"] = defaults.adapter;
+  const Json choice = model_members(body);
+  const bool chooses = std::ranges::any_of(choice, [](const Json& member) { return !member.is_null(); });
+  if (!chooses && !defaults.adapter.empty()) body["model"] = defaults.adapter;
   if (!body.contains("max_tokens") && !body.contains("max_completion_tokens")) body["max_tokens"] = defaults.max_tokens;
   if (!body.contains("temperature")) body["temperature"] = defaults.temperature;
   if (!body.contains("seed") && defaults.seed) body["seed"] = *defaults.seed;

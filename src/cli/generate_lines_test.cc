@@ -21,11 +21,12 @@ TEST(GenerateLine, TakesTheDefaultsThatItDoesNotName) {
 }
 
 TEST(GenerateLine, ItsAdapterIsTheModelOfTheRequest) {
-  const GenerateLine line = parse_line(R"({"messages": [{"role": "user", "content": "Hi"}], "adapter": "german", "stream": true})", {});
+  const GenerateLine line =
+      parse_line(R"({"messages": [{"role": "user", "content": "Hi"}], "adapter": "german", "stream": true})", {"french"});
   EXPECT_EQ(line.endpoint, Endpoint::chat);
-  EXPECT_EQ(line.request["model"], "german");
+  EXPECT_EQ(line.request["adapter"], "german") << "a field of the API, as all other ways to name one";
   EXPECT_EQ(line.request["stream"], false);
-  EXPECT_FALSE(line.request.contains("adapter"));
+  EXPECT_FALSE(line.request.contains("model"));
 }
 
 TEST(GenerateLine, ABrokenLineCarriesItsError) {

@@ -67,25 +67,30 @@ void add_generation(std::vector<Route>& routes, GenerationRoutes& generation, st
                     {"Answer a conversation.", schema(request_schema(Endpoint::chat, vocabulary_size)), answers, kGenerationRefusals}});
 
   const Json sglang = request_schema(Endpoint::sglang, vocabulary_size), slora = request_schema(Endpoint::slora, vocabulary_size);
-  const Schema text = object_with({{"text", "string"}, {"output_ids", "array"}, {"meta_info", "object"}});
-  const Schema generated = object_with({{"generated_text", "array"}, {"count_output_tokens", "integer"}});
-  const Json texts = {{"type", "array"}, {"items", *text}};
-  routes.push_back({"POST",
-                    "/generate",
-                    Role::user,
-                    [&generation](const Handed& exchange) { generation.generate_as_sglang(exchange); },
-                    {"Continue texts, in SGLang's form or, where the body has \"inputs\", in the S-LoRA paper's.",
-                     schema({{"anyOf", {sglang, slora}}}),
-                     {json_answer(schema({{"anyOf", {*text, texts, *generated}}})), {"text/event-stream", nullptr}},
-                     kGenerationRefusals}});
-  routes.push_back({"POST",
-                    "/generate_stream",
-                    Role::user,
-                    [&generation](const Handed& exchange) { generation.generate_stream(exchange); },
-                    {"Continue a text by server-sent events, in the S-LoRA paper's form.",
-                     schema(slora),
-                     {{"text/event-stream", nullptr}},
-                     kGenerationRefusals}});
+  const Json tgi = request_schema(Endpoint::tgi, vocabulary_size);
+  const Json text = *object_with({{"text", "string"}, {"output_ids", "array"}, {"meta_info", "object"}});
+  const Json generated = *object_with({{"generated_text", "array"}, {"count_output_tokens", "integer"}});
+  const Json answered = *object_with({{"generated_text", "string"}});
+  const auto list_of = [](const Json& items) { return Json{{"type", "array"}, {"items", items}}; };
+  const auto post = [&](const char* path, void (GenerationRoutes::*handler)(const Handed&), RouteAbout about) {
+    routes.push_back(
+        {"POST", path, Role::user, [&generation, handler](const Handed& exchange) { (generation.*handler)(exchange); }, std::move(about)});
+  };
+  post("/generate", &GenerationRoutes::generate_as_sglang,
+       {"Continue texts, in SGLang's form; with \"inputs\" in TGI's and LoRAX's, with \"lora_dir\" or \"model_dir\" too in S-LoRA's.",
+        schema({{"anyOf", {sglang, tgi, slora}}}),
+        {json_answer(schema({{"anyOf", {text, list_of(text), answered, generated}}})), {"text/event-stream", nullptr}},
+        kGenerationRefusals});
+  post("/generate_stream", &GenerationRoutes::generate_stream,
+       {"Continue a text by server-sent events, in TGI's and LoRAX's form; with \"lora_dir\" or \"model_dir\" in S-LoRA's.",
+        schema({{"anyOf", {tgi, slora}}}),
+        {{"text/event-stream", nullptr}},
+        kGenerationRefusals});
+  post("/", &GenerationRoutes::generate_as_tgi,
+       {"Continue a text, in TGI's and LoRAX's form; the answer is a list of one.",
+        schema(tgi),
+        {json_answer(schema(list_of(answered))), {"text/event-stream", nullptr}},
+        kGenerationRefusals});
 }
 
 void add_text(std::vector<Route>& routes, TokenizeRoutes& tokenize, std::int32_t vocabulary_size) {

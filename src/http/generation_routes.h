@@ -28,6 +28,7 @@ class GenerationRoutes {
   void chat(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::chat, exchange); }
   void generate_as_sglang(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::sglang, exchange); }
   void generate_stream(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::slora, exchange); }
+  void generate_as_tgi(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::tgi, exchange); }
 
   // New requests are refused from now on.
   void begin_drain() { draining_ = true; }

@@ -10,6 +10,7 @@
 
 #include "api/api_error.h"
 #include "api/json_text.h"
+#include "api/model_fields.h"
 #include "api/request_schema.h"
 #include "http/responses.h"
 
@@ -17,23 +18,16 @@ namespace slora {
 namespace {
 
 constexpr SmallField kReturnTokenStrs{"return_token_strs", FieldForm::flag, FieldNeed::optional, "Return the tokens' texts too."};
-constexpr SmallField kModel{"model", FieldForm::text, FieldNeed::optional, "The base model or an adapter, which may have tokens of its own."};
-constexpr std::array kDetokenizeFields = {kModel, SmallField{"tokens", FieldForm::token_ids, FieldNeed::needed, "Token ids."}};
+constexpr std::array kDetokenizeFields = {SmallField{"tokens", FieldForm::token_ids, FieldNeed::needed, "Token ids."}};
 // The fields of generation requests that define the prompt.
-constexpr std::array kPromptFields = {"model", "prompt", "add_special_tokens"};
-constexpr std::array kConversationFields = {"model",
-                                            "messages",
-                                            "tools",
-                                            "documents",
-                                            "chat_template",
-                                            "chat_template_kwargs",
-                                            "add_generation_prompt",
-                                            "continue_final_message",
-                                            "add_special_tokens"};
+constexpr std::array kPromptFields = {"prompt", "add_special_tokens"};
+constexpr std::array kConversationFields = {
+    "messages",          "tools", "documents", "chat_template", "chat_template_kwargs", "add_generation_prompt", "continue_final_message",
+    "add_special_tokens"};
 
 Json body_schema_of(Endpoint endpoint, std::span<const char* const> names, std::int32_t vocabulary_size) {
   const Json whole = request_schema(endpoint, vocabulary_size);
-  Json properties = Json::object();
+  Json properties = model_members(whole["properties"]);
   for (const char* name : names) properties[name] = whole["properties"].at(name);
   properties.update(small_body_schema({&kReturnTokenStrs, 1}, vocabulary_size)["properties"]);
   return {{"type", "object"}, {"properties", std::move(properties)}, {"required", whole["required"]}};
@@ -65,10 +59,10 @@ void TokenizeRoutes::answer(const std::shared_ptr<Exchange>& exchange, AnswerWor
   };
   const auto await = [this, client = exchange->request().client, access = exchange->request().access](std::string_view body,
                                                                                                       AdapterWaits::Work go_on) {
-    const Result<Json> given = parse_small_body({&kModel, 1}, body, vocabulary_size_);  // its errors are those of the work
-    const Json* model = given ? find_member(*given, kModel.name) : nullptr;
-    if (model == nullptr || !preparer_.is_unknown_adapter(model->get_ref<const std::string&>(), *access)) return false;
-    waits_.run_after_look(model->get_ref<const std::string&>(), client, body.size(), std::move(go_on));
+    const Result<Json> given = parse_json(body);  // its errors are those of the work
+    const std::optional<std::string> adapter = given && given->is_object() ? preparer_.unknown_adapter_of(*given, *access) : std::nullopt;
+    if (!adapter) return false;
+    waits_.run_after_look(*adapter, client, body.size(), std::move(go_on));
     return true;
   };
   answer_json_elsewhere(exchange, post_, run, std::move(work), await);
@@ -79,7 +73,7 @@ HttpResponse TokenizeRoutes::tokenize_now(std::string_view body, const ModelAcce
   if (!own) return error_response(own.error());
   const Json whole = Json::parse(body);
   const bool is_chat = find_member(whole, "prompt") == nullptr && find_member(whole, "messages") != nullptr;
-  Json prompt = Json::object();
+  Json prompt = model_members(whole);
   for (const char* name : is_chat ? std::span<const char* const>(kConversationFields) : kPromptFields) {
     if (const Json* member = find_member(whole, name)) prompt[name] = *member;
   }
@@ -108,9 +102,7 @@ HttpResponse TokenizeRoutes::tokenize_now(std::string_view body, const ModelAcce
 HttpResponse TokenizeRoutes::detokenize_now(std::string_view body, const ModelAccess& access) const {
   const Result<Json> given = parse_small_body(kDetokenizeFields, body, vocabulary_size_);
   if (!given) return error_response(given.error());
-  const Json* model = find_member(*given, "model");
-  const Result<std::shared_ptr<const TextModel>> text =
-      preparer_.text_of(model != nullptr ? model->get<std::string>() : std::string(), access);
+  const Result<std::shared_ptr<const TextModel>> text = preparer_.text_of(Json::parse(body), access);
   if (!text) return error_response(text.error());
   const auto tokens = given->at("tokens").get<std::vector<TokenId>>();
   HttpResponse response;
@@ -126,6 +118,10 @@ Json TokenizeRoutes::tokenize_schema(std::int32_t vocabulary_size) {
   return {{"anyOf", Json::array({std::move(prompt), body_schema_of(Endpoint::chat, kConversationFields, vocabulary_size)})}};
 }
 
-Json TokenizeRoutes::detokenize_schema(std::int32_t vocabulary_size) { return small_body_schema(kDetokenizeFields, vocabulary_size); }
+Json TokenizeRoutes::detokenize_schema(std::int32_t vocabulary_size) {
+  Json schema = small_body_schema(kDetokenizeFields, vocabulary_size);
+  schema["properties"].update(model_members(request_schema(Endpoint::completions, vocabulary_size)["properties"]));
+  return schema;
+}
 
 }  // namespace slora

@@ -92,14 +92,13 @@ struct Place {
   Json body;
   std::string member;  // of the body; empty: the body itself
   std::size_t refused_count_min;
+  std::size_t form = 0;  // of the path's forms, where there are several
 };
 
-// The schema of what stands at the place: of the first form that has the body's first field, where there are several.
+// The schema of what stands at the place.
 Json schema_at(const Json& operation, const Place& place) {
   Json schema = operation["requestBody"]["content"]["application/json"]["schema"];
-  for (const Json& form : schema.value("anyOf", Json::array())) {
-    if (schema.contains("anyOf") && form["properties"].contains(place.body.begin().key())) schema = Json(form);
-  }
+  if (schema.contains("anyOf")) schema = Json(schema["anyOf"][place.form]);
   return place.member.empty() ? schema : schema["properties"][place.member];
 }
 
@@ -134,6 +133,8 @@ TEST_P(Fields, AreHeldToThePublishedSchema) {
   EXPECT_EQ(metric(port, "vllm:num_requests_waiting"), 0);
 }
 
+const Json kTgiBody = {{"inputs", "Hi"}, {"parameters", {{"max_new_tokens", 2}}}};
+const Json kSloraBody = {{"inputs", "Hi"}, {"model_dir", "demo"}, {"parameters", {{"max_new_tokens", 2}}}};
 const Json kMessages = {{{"role", "user"}, {"content", "Hi"}}};
 INSTANTIATE_TEST_SUITE_P(
     Places, Fields,
@@ -141,8 +142,9 @@ INSTANTIATE_TEST_SUITE_P(
                       Place{"/v1/chat/completions", {{"messages", kMessages}, {"max_tokens", 2}}, "", 500},
                       Place{"/generate", {{"text", "Hi"}, {"sampling_params", {{"max_new_tokens", 2}}}}, "", 100},
                       Place{"/generate", {{"text", "Hi"}, {"sampling_params", {{"max_new_tokens", 2}}}}, "sampling_params", 100},
-                      Place{"/generate_stream", {{"inputs", "Hi"}, {"parameters", {{"max_new_tokens", 2}}}}, "", 20},
-                      Place{"/generate_stream", {{"inputs", "Hi"}, {"parameters", {{"max_new_tokens", 2}}}}, "parameters", 100}));
+                      Place{"/generate", kTgiBody, "", 100, 1}, Place{"/", kTgiBody, "parameters", 100},
+                      Place{"/generate_stream", kTgiBody, "", 100}, Place{"/generate_stream", kTgiBody, "parameters", 100},
+                      Place{"/generate_stream", kSloraBody, "", 20, 1}, Place{"/generate_stream", kSloraBody, "parameters", 100, 1}));
 
 }  // namespace
 }  // namespace slora
