@@ -128,7 +128,7 @@ Result<std::shared_ptr<const TextModel>> TextModel::load(const std::filesystem::
   add_end_tokens(*generation, end_tokens_of(**tokenizer, *files, options.vocabulary_size));
   if (options.chat_template_file) {
     Result<std::string> text = read_text_file(options.chat_template_file->string(), kTemplateBytesMax);
-    if (!text) return forward_error(text);
+    if (!text) return error("E_CHAT_TEMPLATE", "--chat-template: {}: {}", options.chat_template_file->string(), text.error().message);
     files->chat_template = std::move(*text);
     files->named_templates.clear();
   }

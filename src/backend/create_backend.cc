@@ -10,7 +10,7 @@ Result<std::unique_ptr<Backend>> create_backend(std::string_view name, const Bac
     }
     return create_reference_backend();
   }
-  return error("E_BACKEND", "there is no backend called '{}': choose auto, cpu or reference", name);
+  return error("E_BACKEND", "--backend: expected auto, cpu or reference, found \"{}\"", name);
 }
 
 }  // namespace slora

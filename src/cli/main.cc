@@ -1,12 +1,18 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
+#include "base/log.h"
 #include "cli/bench_program.h"
 #include "cli/commands.h"
 #include "cli/option_range.h"
+#include "cli/peer_options.h"
 #include "cli/runtime_arguments.h"
 #include "engine/runtime.h"
 
@@ -20,16 +26,20 @@ using slora::real_range;
 using slora::ServeArguments;
 
 void add_model_options(CLI::App& command, ModelArguments& model) {
-  command.add_option("--model", model.model, "Folder of the base model: config.json, *.safetensors, tokenizer.json")
+  command.add_option("model,--model", model.model, "Folder of the base model: config.json, *.safetensors, tokenizer.json")
       ->required()
       ->type_name("DIR");
   command
       .add_option("--adapters", model.adapters,
                   "Folder of adapter folders (each is served under its folder's name), or one adapter folder; repeatable")
       ->type_name("DIR");
-  command.add_option("--lora-modules", model.lora_modules, "Adapters under names of your choice; several may follow")
+  command
+      .add_option("--lora-modules", model.lora_modules,
+                  "Adapters under names of your choice; several may follow, also as JSON: {\"name\": NAME, \"path\": DIR}")
       ->type_name("NAME=DIR");
-  command.add_option("--served-model-name", model.served_model_names, "Name of the base model in requests and answers [its folder's name]")
+  command
+      .add_option("--served-model-name", model.served_model_names,
+                  "Name of the base model in requests and answers; several may follow [its folder's name]")
       ->type_name("NAME");
   command.add_option("--backend", model.backend, "cpu, reference (slow and exact), or auto: the best there is")
       ->type_name("NAME")
@@ -157,6 +167,7 @@ CLI::App* add_serve(CLI::App& app, ServeArguments& arguments) {
       "  slora serve --model models/Qwen2.5-0.5B-Instruct --adapters my-adapters\n"
       "  slora serve --model models/llama --lora-modules sql=adapters/sql-v3 poems=adapters/poems --port 8080\n"
       "  slora serve --model models/llama --host 0.0.0.0 --api-key \"$KEY\" --pool-memory 16GiB\n"
+      "Options of vLLM, SGLang, TGI and LoRAX are taken too: docs/peers.md\n"
       "An adapter is the \"model\" of a request:\n"
       "  curl http://127.0.0.1:8000/v1/chat/completions -H 'Content-Type: application/json' \\\n"
       "       -d '{\"model\": \"sql\", \"messages\": [{\"role\": \"user\", \"content\": \"Count all users\"}]}'\n");
@@ -219,6 +230,13 @@ CLI::App* add_inspect(CLI::App& app, InspectArguments& arguments) {
   return command;
 }
 
+// Of an option that has one value, the last one counts: scripts append to others' command lines.
+void take_the_last_values(CLI::App& command) {
+  for (CLI::Option* option : command.get_options()) {
+    if (option->get_items_expected_max() == 1) option->take_last();
+  }
+}
+
 int run(int argc, char** argv) {
   // Before anything is parsed: the words after it are another program's.
   if (argc > 1 && std::string_view(argv[1]) == "bench") return slora::run_bench_program(argv);
@@ -234,7 +252,23 @@ int run(int argc, char** argv) {
   const CLI::App* generate_command = add_generate(app, generate);
   add_inspect(app, inspect);
   app.add_subcommand("bench", "Measure how near slora comes to what this machine can do");  // listed here, run below
-  CLI11_PARSE(app, argc, argv);
+  for (CLI::App* command : app.get_subcommands({})) take_the_last_values(*command);
+  std::vector<std::string> words(argv + 1, argv + argc);
+  if (argc > 1 && (words[0] == "serve" || words[0] == "generate")) {
+    const CLI::App* command = words[0] == "serve" ? serve_command : generate_command;
+    const auto is_own = [&](const std::string& name) { return command->get_option_no_throw(name) != nullptr; };
+    slora::Result<slora::OwnArguments> own = slora::translate_peer_options({words.begin() + 1, words.end()}, is_own);
+    if (!own) return slora::report(own.error());
+    for (const std::string& note : own->notes) slora::log_info("{}", note);
+    words.erase(words.begin() + 1, words.end());
+    words.insert(words.end(), own->words.begin(), own->words.end());
+  }
+  std::ranges::reverse(words);  // as the parser takes them
+  try {
+    app.parse(std::move(words));
+  } catch (const CLI::ParseError& failed) {
+    return app.exit(failed);
+  }
   if (serve_command->parsed()) return slora::run_serve(serve);
   if (generate_command->parsed()) return slora::run_generate(generate);
   return slora::run_inspect(inspect);

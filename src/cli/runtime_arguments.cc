@@ -1,8 +1,13 @@
 #include "cli/runtime_arguments.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <utility>
 
 #include "api/model_name.h"
 #include "cli/byte_size.h"
@@ -11,6 +16,71 @@
 #include "text/utf8.h"
 
 namespace slora {
+
+namespace {
+
+using NamedFolder = std::pair<std::string, std::filesystem::path>;
+
+// The member under any of its names; null when it is absent.
+const Json* any_member(const Json& object, std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    if (const Json* member = find_member(object, name)) return member;
+  }
+  return nullptr;
+}
+
+// "~/adapters" as the shell would write it, which leaves NAME=~/adapters and JSON alone.
+std::filesystem::path in_home(const std::string& path) {
+  const char* home = path.starts_with("~/") ? std::getenv("HOME") : nullptr;
+  return home == nullptr ? std::filesystem::path(path) : std::filesystem::path(home) / path.substr(2);
+}
+
+// vLLM's {"name", "path", "base_model_name"} or SGLang's {"lora_name", "lora_path", "pinned"}.
+Result<NamedFolder> named_folder_of_json(const std::string& module) {
+  const Result<Json> json = parse_json(module);
+  if (!json) return error("bad_option", "--lora-modules: expected JSON, found {}: {}", quote(module), json.error().message);
+  if (!json->is_object()) return error("bad_option", "--lora-modules: expected an object, found {}", quote(module));
+  for (const auto& [name, value] : json->items()) {
+    constexpr std::array<std::string_view, 7> known = {"name",   "path",        "lora_name", "lora_path", "base_model_name",
+                                                       "pinned", "load_inplace"};
+    if (std::ranges::find(known, name) != known.end() || value.is_null()) continue;
+    return error("bad_option", R"(--lora-modules: expected "name" and "path", found {} in {})", quote(name), quote(module));
+  }
+  const Json* name = any_member(*json, {"name", "lora_name"});
+  const Json* path = any_member(*json, {"path", "lora_path"});
+  const auto is_text = [](const Json* value) { return value != nullptr && value->is_string() && *value != ""; };
+  if (!is_text(name) || !is_text(path)) {
+    return error("bad_option", R"(--lora-modules: expected "name" and "path" as texts, found {})", quote(module));
+  }
+  return NamedFolder(name->get<std::string>(), in_home(path->get<std::string>()));
+}
+
+Result<NamedFolder> named_folder_of(const std::string& module) {
+  if (module.starts_with('{') || module.starts_with('[')) return named_folder_of_json(module);
+  const std::size_t equals = module.find('=');
+  if (equals == std::string::npos || equals == 0 || equals + 1 == module.size()) {
+    return error("bad_option", "--lora-modules: expected name=path, or JSON with \"name\" and \"path\", found {}", quote(module));
+  }
+  return NamedFolder(module.substr(0, equals), in_home(module.substr(equals + 1)));
+}
+
+// A pair that is given twice counts once; a name with two folders is refused.
+Status add_modules_to(RuntimeOptions& options, const std::vector<std::string>& modules) {
+  for (const std::string& module : modules) {
+    Result<NamedFolder> named = named_folder_of(module);
+    if (!named) return forward_error(named);
+    const auto before = std::ranges::find(options.named_adapters, named->first, &NamedFolder::first);
+    if (before == options.named_adapters.end()) {
+      options.named_adapters.push_back(std::move(*named));
+    } else if (before->second != named->second) {
+      return error("bad_option", "--lora-modules: the name {} is given twice, with the folders {} and {}", quote(named->first),
+                   before->second.string(), named->second.string());
+    }
+  }
+  return {};
+}
+
+}  // namespace
 
 Result<RuntimeOptions> make_runtime_options(const ModelArguments& arguments) {
   if (Status folder = check_model_folder(arguments.model); !folder) {
@@ -49,23 +119,17 @@ Result<RuntimeOptions> make_runtime_options(const ModelArguments& arguments) {
     return error("bad_option", "--page-tokens: expected a power of two such as 16, found {}", *options.page_tokens);
   }
   for (const std::string& folder : arguments.adapters) options.adapter_folders.emplace_back(folder);
-  for (const std::string& module : arguments.lora_modules) {
-    const std::size_t equals = module.find('=');
-    if (equals == std::string::npos || equals == 0 || equals + 1 == module.size()) {
-      return error("bad_option", "--lora-modules: expected name=path, found \"{}\"", module);
-    }
-    const std::string name = module.substr(0, equals);
-    if (std::ranges::find(options.named_adapters, name, [](const auto& named) { return named.first; }) != options.named_adapters.end()) {
-      return error("bad_option", "--lora-modules: the name {} is given twice", quote(name));
-    }
-    options.named_adapters.emplace_back(name, module.substr(equals + 1));
-  }
+  if (Status added = add_modules_to(options, arguments.lora_modules); !added) return forward_error(added);
   return options;
 }
 
 std::vector<std::string> model_names_of(const ModelArguments& arguments) {
-  if (!arguments.served_model_names.empty()) return arguments.served_model_names;
-  return {default_model_name(arguments.model), arguments.model};
+  if (arguments.served_model_names.empty()) return {default_model_name(arguments.model), arguments.model};
+  std::vector<std::string> names;
+  for (const std::string& name : arguments.served_model_names) {
+    if (std::ranges::find(names, name) == names.end()) names.push_back(name);
+  }
+  return names;
 }
 
 int report(const Error& error) {

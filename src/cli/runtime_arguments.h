@@ -10,7 +10,7 @@ namespace slora {
 
 // Checks the arguments and turns them into options. Errors name the option at fault.
 [[nodiscard]] Result<RuntimeOptions> make_runtime_options(const ModelArguments& arguments);
-// Names that mean the base model: --served-model-name, else the folder's name and the folder as it was given.
+// Names that mean the base model, each once: --served-model-name, else the folder's name and the folder as it was given.
 [[nodiscard]] std::vector<std::string> model_names_of(const ModelArguments& arguments);
 
 // "slora: what went wrong", on standard error. Returns the exit code 1.

@@ -34,6 +34,26 @@ TEST(RuntimeArguments, CarryTheOptions) {
                                                    std::pair<std::string, std::filesystem::path>("b", "relative=path")));
 }
 
+TEST(RuntimeArguments, TakeModulesAsVllmAndSglangWriteThem) {
+  ModelArguments arguments = golden_model();
+  arguments.lora_modules = {R"({"name": "sql", "path": "/adapters/sql=v3", "base_model_name": "tiny"})",
+                            R"({"lora_name": "poems", "lora_path": "/adapters/poems", "pinned": true})", "sql=/adapters/sql=v3"};
+  const Result<RuntimeOptions> options = make_runtime_options(arguments);
+  ASSERT_TRUE(options) << options.error().message;
+  EXPECT_THAT(options->named_adapters, ElementsAre(std::pair<std::string, std::filesystem::path>("sql", "/adapters/sql=v3"),
+                                                   std::pair<std::string, std::filesystem::path>("poems", "/adapters/poems")));
+  arguments.lora_modules = {"sql=~/adapters/sql"};
+  EXPECT_THAT(make_runtime_options(arguments)->named_adapters.at(0).second.string(),
+              AllOf(testing::Not(HasSubstr("~")), testing::EndsWith("/adapters/sql")));
+  for (const char* bad : {R"({"name": "a"})", R"({"name": 1, "path": "b"})", R"({"name": "a", "path": ""})", R"({"name": "a")", "{}",
+                          R"({"name": "a", "path": "b", "scale": 2})", "[1]"}) {
+    arguments.lora_modules = {bad};
+    const Result<RuntimeOptions> refused = make_runtime_options(arguments);
+    ASSERT_FALSE(refused) << bad;
+    EXPECT_THAT(refused.error().message, HasSubstr("--lora-modules: expected"));
+  }
+}
+
 TEST(RuntimeArguments, TakeNamesThatJsonAndMetricsCanCarry) {
   ModelArguments arguments = golden_model();
   arguments.served_model_names = {"mod\xc3\xa8le"};
@@ -74,6 +94,8 @@ TEST(RuntimeArguments, TheModelAnswersToItsFolderUnlessNamed) {
   EXPECT_THAT(model_names_of(arguments), ElementsAre("base", "/models/base"));
   arguments.served_model_names = {"my-model"};
   EXPECT_THAT(model_names_of(arguments), ElementsAre("my-model"));
+  arguments.served_model_names = {"my-model", "other", "my-model"};
+  EXPECT_THAT(model_names_of(arguments), ElementsAre("my-model", "other"));
 }
 
 }  // namespace

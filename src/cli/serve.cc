@@ -76,7 +76,8 @@ int run_serve(const ServeArguments& arguments) {
   HttpLimits& limits = options.http.limits;
   limits.connections_max = connections_allowed(limits.connections_max);
   limits.connections_reserved = std::min(limits.connections_reserved, limits.connections_max / 8);
-  options.model_names = {model_names_of(arguments.model), std::max<std::size_t>(1, arguments.model.served_model_names.size())};
+  const std::vector<std::string> names = model_names_of(arguments.model);
+  options.model_names = {names, arguments.model.served_model_names.empty() ? 1 : names.size()};
   options.watch_interval = std::chrono::seconds(arguments.watch_seconds);
   options.keys.user_keys = arguments.api_keys;
   options.keys.admin_keys = arguments.admin_api_keys;

@@ -239,10 +239,14 @@ std::unique_ptr<ModelShards> make_model_shards(const ModelConfig& config, std::v
 
 Status add_adapters(const RuntimeOptions& options, AdapterStore& store) {
   for (const auto& [name, path] : options.named_adapters) {
-    if (Status added = store.add_folder(name, path.string()); !added) return added;
+    if (Status added = store.add_folder(name, path.string()); !added) {
+      return error(added.error().code, "--lora-modules: {} for {}: {}", quote(name), path.string(), added.error().message);
+    }
   }
   for (const std::filesystem::path& root : options.adapter_folders) {
-    if (Result<std::int32_t> added = store.add_root(root.string()); !added) return forward_error(added);
+    if (Result<std::int32_t> added = store.add_root(root.string()); !added) {
+      return error(added.error().code, "--adapters: {}", added.error().message);
+    }
   }
   return {};
 }

@@ -132,6 +132,31 @@ TEST(CommandLine, ServeSaysWhatToDo) {
   EXPECT_THAT(busy.output, HasSubstr("--port"));
 }
 
+TEST(CommandLine, WhatStopsTheStartNamesItsOption) {
+  for (const std::vector<std::string>& given : {std::vector<std::string>{"--adapters", "/nowhere"},
+                                                {"--chat-template", "/nowhere"},
+                                                {"--backend", "abacus"},
+                                                {"--lora-modules", "a b=/x"},
+                                                {"--pool-memory", "much"},
+                                                {"--shards", "3"},
+                                                {"--policy", "lifo"},
+                                                {"--page-tokens", "3"},
+                                                {"--weights", "int2"}}) {
+    std::vector<std::string> arguments = {"serve", source_path("demo/model"), "--pool-memory", "64MiB"};
+    arguments.insert(arguments.end(), given.begin(), given.end());
+    const Finished finished = run_slora(arguments);
+    EXPECT_EQ(finished.exit_code, 1) << finished.output;
+    EXPECT_THAT(finished.output, HasSubstr("slora: " + given[0] + ": "));
+    EXPECT_THAT(finished.output, HasSubstr(given[1].substr(0, given[1].find('='))));
+  }
+}
+
+TEST(CommandLine, OfRepeatedOptionsWithOneValueTheLastCounts) {
+  const Finished finished = run_slora({"generate", "demo", "--model", source_path("demo/model"), "--pool-memory", "1KiB",
+                                       "--pool-memory=64MiB", "--max-tokens", "1", "--prompt", "a"});
+  EXPECT_EQ(finished.exit_code, 0) << finished.output;
+}
+
 TEST(CommandLine, HelpTeachesWithExamples) {
   for (const char* command : {"serve", "generate", "inspect"}) {
     const Finished help = run_slora({command, "--help"});
