@@ -1,5 +1,9 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/reports/expected.safetensors: what transformers and PEFT make of the folders that tests/reports_test.cc puts together."""
+"""Writes tests/golden/reports/expected.safetensors: what transformers and PEFT make of the folders that tests/reports_test.cc puts together.
+
+"logits.X" are of the weights as they stand in the files, in fp32; "rounded.X" of the same weights rounded to bf16, which
+backends that hold weights in bf16 are compared with.
+"""
 import json
 import pathlib
 import sys
@@ -37,6 +41,26 @@ def variants():
     yield "yarn_finetuned", json.loads((REPORTS / "yarn_finetuned.json").read_text()), tensors
 
 
+def rounded(tensors):
+    return {name: tensor.bfloat16().float() for name, tensor in tensors.items()}
+
+
+def load(config, tensors):
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        (folder / "config.json").write_text(json.dumps(config))
+        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, folder / "model.safetensors", metadata={"format": "pt"})
+        return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+
+def load_plain(model, change=lambda tensors: tensors):
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        (folder / "adapter_config.json").write_text((REPORTS / "plain/adapter_config.json").read_text())
+        save_file(change(load_file(REPORTS / "plain/adapter_model.safetensors")), folder / "adapter_model.safetensors")
+        return PeftModel.from_pretrained(model, folder).eval()
+
+
 def logits_of(model, ids):
     with torch.no_grad():
         return model(torch.tensor([ids])).logits[0].float()
@@ -56,17 +80,15 @@ def main():
     out = {"ids": torch.tensor(prompt, dtype=torch.int32)}
     found = {}
     for name, config, tensors in variants():
-        with tempfile.TemporaryDirectory() as folder:
-            folder = pathlib.Path(folder)
-            (folder / "config.json").write_text(json.dumps(config))
-            save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, folder / "model.safetensors", metadata={"format": "pt"})
-            model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-            out["logits." + name] = logits_of(model, prompt)
-            found[name] = greedy(model, hello)
-            if name == "base":
-                model = PeftModel.from_pretrained(model, REPORTS / "plain").eval()
-                out["logits.plain"] = logits_of(model, prompt)
-                found["plain"] = greedy(model, hello)
+        model = load(config, tensors)
+        out["logits." + name] = logits_of(model, prompt)
+        out["rounded." + name] = logits_of(load(config, rounded(tensors)), prompt)
+        found[name] = greedy(model, hello)
+        if name == "base":
+            model = load_plain(model)
+            out["logits.plain"] = logits_of(model, prompt)
+            out["rounded.plain"] = logits_of(load_plain(load(config, rounded(tensors)), rounded), prompt)
+            found["plain"] = greedy(model, hello)
     if len(sys.argv) > 1:  # the tokens that came with the reports
         reported = json.loads(pathlib.Path(sys.argv[1]).read_text())
         for name, key in {"base": "base", "plain": "plain", "tied_two_tables": "01", "yarn_finetuned": "39"}.items():
