@@ -46,7 +46,7 @@ TEST(ForeignForm, IsNamedWithTheWayOut) {
   const TemporaryFolder mlx;
   mlx.write("adapter_config.json", R"({"fine_tune_type": "lora", "num_layers": 2, "lora_parameters": {"rank": 2, "scale": 20.0}})");
   mlx.write("adapters.safetensors", "");
-  const Result<AdapterFolder> by_config = open_adapter_folder(mlx.path());
+  const Result<AdapterFolder> by_config = open_adapter_folder(Folder::open(mlx.path()).value());
   ASSERT_FALSE(by_config);
   EXPECT_EQ(by_config.error().code, "E_FOREIGN");
   EXPECT_THAT(by_config.error().message, AllOf(HasSubstr("mlx-lm"), HasSubstr("tools/convert_mlx_adapter.py")));
@@ -54,7 +54,7 @@ TEST(ForeignForm, IsNamedWithTheWayOut) {
   const TemporaryFolder torchtune;
   torchtune.write("adapter_config.json", R"({"peft_type": "LORA", "r": 2, "lora_alpha": 4})");
   torchtune.write("adapter_0.pt", "");
-  const Result<AdapterFolder> by_file = open_adapter_folder(torchtune.path());
+  const Result<AdapterFolder> by_file = open_adapter_folder(Folder::open(torchtune.path()).value());
   ASSERT_FALSE(by_file);
   EXPECT_EQ(by_file.error().code, "E_FOREIGN");
   EXPECT_THAT(by_file.error().message, HasSubstr("torchtune"));
@@ -63,7 +63,7 @@ TEST(ForeignForm, IsNamedWithTheWayOut) {
   LoraFixture fixture;
   fixture.add("lora_unet_x.lora_down.weight", {4, 48}, DType::f32, "");
   fixture.write(kohya.path());
-  const Result<AdapterFolder> opened = open_adapter_folder(kohya.path());
+  const Result<AdapterFolder> opened = open_adapter_folder(Folder::open(kohya.path()).value());
   ASSERT_TRUE(opened) << opened.error().message;
   const Result<LoraModules> by_tensor = read_lora_modules(opened->config, opened->weights.tensors(), 512);
   ASSERT_FALSE(by_tensor);

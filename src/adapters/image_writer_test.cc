@@ -278,9 +278,9 @@ Result<Sha256Digest> written_times(float factor, std::string_view part) {
     tensor = tensor_to_write(tensor.name, DType::f32, tensor.shape, values);
   }
   fixture.write(folder.path());
-  const PreparedAdapter adapter = prepare_adapter(folder.path(), test_base()).value();
+  const PreparedAdapter adapter = prepare_adapter(FolderPath(folder.path()), test_base()).value();
   Pages pages(adapter.layouts.front());
-  return write_whole(pages, folder.path(), adapter);
+  return write_whole(pages, adapter);
 }
 
 TEST(ImageWriter, RefusesFiniteNumbersThatOverflowInUse) {
@@ -302,10 +302,10 @@ TEST(ImageWriter, HashesTensorsThatHaveNoPlaceAndLeavesThemOut) {
     LoraFixture fixture = small_lora();
     fixture.tensors.push_back({"base_model.model.model.layers.0.self_attn.steps_seen", DType::i8, {1}, {static_cast<std::byte>(value)}});
     fixture.write(folder.path());
-    const PreparedAdapter adapter = prepare_adapter(folder.path(), test_base()).value();
+    const PreparedAdapter adapter = prepare_adapter(FolderPath(folder.path()), test_base()).value();
     EXPECT_THAT(adapter.warnings, ElementsAre(HasSubstr("steps_seen")));
     Pages pages(adapter.layouts.front());
-    return write_whole(pages, folder.path(), adapter).value();
+    return write_whole(pages, adapter).value();
   };
   EXPECT_EQ(identity_of(1), identity_of(1));
   EXPECT_NE(identity_of(1), identity_of(2));
