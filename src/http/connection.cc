@@ -222,7 +222,8 @@ Result<Admitted> HttpConnection::admit(const Parser& parser) {
                        .origin = header(parser, http::field::origin)};
   const Result<Admitted> admitted = admit_request(shared_, parts);
   if (!admitted) return admitted;
-  if (is_reserved_ && admitted->route->doors != Doors::every) {
+  const bool is_beyond = is_reserved_ && shared_.all.size() > shared_.limits.connections_max;
+  if (is_beyond && admitted->route->doors != Doors::every) {
     return error("connections_full", "All connections of the server are in use; try again soon.");
   }
   return admitted;

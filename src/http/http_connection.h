@@ -59,7 +59,9 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   void close_if_idle() {
     if (idle_) cancel();
   }
-  [[nodiscard]] bool may_be_closed(TimePoint now) const { return now >= head_begun_ + kFreshHeadTime; }
+  [[nodiscard]] bool may_be_closed(TimePoint now) const {
+    return head_begun_ == TimePoint::min() ? now >= idle_since_ + kFreshTime : now >= head_begun_ + kFreshHeadTime;
+  }
   // Requires: it is idle. Its coroutine ends soon after; what it was about to read or send is lost.
   void close_now() {
     end_idle();
@@ -78,7 +80,8 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
 
   static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
-  static constexpr std::chrono::seconds kFreshHeadTime{1};  // that a connection has to send a head before it counts as idle
+  static constexpr std::chrono::milliseconds kFreshTime{100};  // that a connection has to begin a request before it may be closed
+  static constexpr std::chrono::seconds kFreshHeadTime{1};     // that a connection has to send a head before it counts as idle
   static constexpr std::chrono::seconds kFirstProbePause{1};
   static constexpr std::chrono::seconds kProbePauseMax{256};  // so that one request has five at most: clients bound how many they skip
 
@@ -134,6 +137,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   }
   void begin_idle() {
     head_begun_ = TimePoint::min();
+    idle_since_ = std::chrono::steady_clock::now();
     if (!place_) place_ = shared_.idle.insert(shared_.idle.end(), this);
   }
   void end_idle() {
@@ -160,7 +164,8 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   bool idle_ = false;                                          // waiting for a request's first byte
   std::optional<std::list<HttpConnection*>::iterator> place_;  // in the list of idle ones
   TimePoint head_begun_ = TimePoint::min();                    // when the first byte of the head came that is being read
-  bool is_head_ = false;                                       // the request's method, once it is known
+  TimePoint idle_since_ = TimePoint::min();
+  bool is_head_ = false;  // the request's method, once it is known
   bool is_http_1_1_ = false;
   TimePoint probe_at_ = TimePoint::max();  // when a client that sends nothing more is next asked whether it is there
   std::chrono::seconds probe_pause_ = kFirstProbePause;
