@@ -181,9 +181,9 @@ TEST_F(RequestPreparerTest, RefusesTextThatCannotFitBeforeItIsTokenised) {
 
 TEST_F(RequestPreparerTest, CountsTheTokensOfATextThatDoesNotFitOnlyUpToABound) {
   const auto refusal = [this](std::size_t words) {
-    std::string text;
-    for (std::size_t i = 0; i < words; ++i) text += "!a";
-    return preparer->prepare(Endpoint::completions, R"({"prompt":")" + text + R"(","truncate_prompt_tokens":null})").error().message;
+    std::string prompt;
+    for (std::size_t i = 0; i < words; ++i) prompt += "!a";
+    return preparer->prepare(Endpoint::completions, R"({"prompt":")" + prompt + R"(","truncate_prompt_tokens":null})").error().message;
   };
   generator.context = 5000;
   EXPECT_THAT(refusal(3000), HasSubstr("expected at most 4999 tokens, found 6000. This model's maximum context length is 5000 tokens"));
@@ -192,17 +192,15 @@ TEST_F(RequestPreparerTest, CountsTheTokensOfATextThatDoesNotFitOnlyUpToABound) 
 }
 
 TEST_F(RequestPreparerTest, KeepsTheTokensOfEitherEndOfALongText) {
-  std::string text = "Zebra";
-  for (int i = 0; i < 100000; ++i) text += " queen";
-  text += " key";
+  std::string prompt = "Zebra";
+  for (int i = 0; i < 100000; ++i) prompt += " queen";
+  prompt += " key";
   const auto kept = [&](const char* side) {
-    return prompt_of(preparer->prepare(Endpoint::completions,
-                                       fmt::format(R"({{"prompt":"{}","truncate_prompt_tokens":2,"truncation_side":"{}"}})", text, side)));
+    return prompt_of(preparer->prepare(
+        Endpoint::completions, fmt::format(R"({{"prompt":"{}","truncate_prompt_tokens":2,"truncation_side":"{}"}})", prompt, side)));
   };
-  const std::vector<TokenId> all = this->text.tokenizer().encode(text, SpecialTokens::add).value();
-  const auto decoded = [&](std::size_t begin) {
-    return this->text.tokenizer().decode(std::span(all).subspan(begin, 2), SpecialText::keep);
-  };
+  const std::vector<TokenId> all = text.tokenizer().encode(prompt, SpecialTokens::add).value();
+  const auto decoded = [&](std::size_t begin) { return text.tokenizer().decode(std::span(all).subspan(begin, 2), SpecialText::keep); };
   EXPECT_EQ(kept("left"), decoded(all.size() - 2));
   EXPECT_EQ(kept("right"), decoded(0));
 }

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "base/testing/source_path.h"
 #include "e2e/http_client.h"
@@ -92,6 +93,20 @@ TEST_F(Texts, OfAnAdapterAreGeneratedWithoutAServer) {
   EXPECT_EQ(finished.exit_code, 0) << finished.output;
   EXPECT_THAT(finished.output, HasSubstr(R"("text":"<tool><tool>")"));
   EXPECT_THAT(finished.output, HasSubstr(R"("tokens":["<tool>","<tool>"])"));
+}
+
+TEST_F(Texts, ThatChangeAreReadAgain) {
+  ServerProcess server(arguments());
+  const Json chat = {{"model", "own"}, {"messages", {{{"role", "user"}, {"content", "a"}}}}};
+  EXPECT_EQ(post(server.port(), "/tokenize", chat).json()["count"], 3);
+  std::ofstream(folder_ / "own" / "new.jinja") << "{{ messages[0].content }}!!";
+  std::filesystem::rename(folder_ / "own" / "new.jinja", folder_ / "own" / "chat_template.jinja");
+  Json tokens;
+  for (int i = 0; i < 100 && tokens != Json({64, 0, 0}); ++i) {
+    tokens = post(server.port(), "/tokenize", chat).json()["tokens"];
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  EXPECT_EQ(tokens, Json({64, 0, 0}));
 }
 
 }  // namespace

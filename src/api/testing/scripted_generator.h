@@ -8,8 +8,10 @@
 #include <utility>
 #include <vector>
 
+#include "adapters/adapter_look.h"
 #include "adapters/adapter_version.h"
 #include "api/generator.h"
+#include "formats/temporary_folder.h"
 
 namespace slora {
 
@@ -27,7 +29,10 @@ class ScriptedGenerator final : public Generator {
   bool follows_priority() const override { return has_priorities; }
   Result<std::shared_ptr<const AdapterVersion>> resolve(std::string_view name) override {
     if (name == "broken") return error("E_RANK", "rank 0");
-    if (name == "fine") return std::make_shared<const AdapterVersion>(AdapterId{1}, AdapterVersion::Origin{"fine", {}, 1, {}}, 1);
+    if (name == "fine") {
+      const FolderStamp stamp = current_stamp(system_folders(), folder_of_fine.path()).value();
+      return std::make_shared<const AdapterVersion>(AdapterId{1}, AdapterVersion::Origin{"fine", folder_of_fine.path(), 1, stamp}, 1);
+    }
     return error("not_found", "no adapter {}", name);
   }
   bool is_known(std::string_view) const override { return true; }
@@ -36,6 +41,7 @@ class ScriptedGenerator final : public Generator {
     return path == "adapters/fine" ? std::optional<std::string>("fine") : std::nullopt;
   }
 
+  const TemporaryFolder folder_of_fine;  // empty: the adapter brings no text files
   std::int32_t context = 64;
   bool has_priorities = false;
   std::uint64_t last_id = 0;
