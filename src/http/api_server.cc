@@ -10,6 +10,7 @@
 #include "api/api.h"
 #include "base/log.h"
 #include "http/api_routes.h"
+#include "http/memory_guard.h"
 
 namespace slora {
 namespace {
@@ -167,6 +168,7 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
   (*keys)->watch(post, post_after);
   Drain drain(http, runtime.engine(), generation, status, api.jobs(), options.drain_time);
   EngineGuard guard({http, runtime.engine(), generation, status, info, api.jobs()}, options.guard);
+  const MemoryGuard memory_guard(http, generation);
   RequestMemoryGauge memory_gauge{
       http, runtime.metrics().gauge("slora_request_memory_bytes", "What requests hold of --request-memory, looked up each second.")};
   memory_gauge.update();

@@ -42,6 +42,7 @@ void GenerationRoutes::generate(Endpoint endpoint, const std::shared_ptr<Exchang
   const auto refuse = [&](const char* code, const char* message) { exchange->respond(error_response({code, message, {}})); };
   if (draining_) return refuse("draining", "The server is shutting down and takes no new requests.");
   if (trouble_) return exchange->respond(error_response(*trouble_));
+  if (shortage_) return exchange->respond(error_response(*shortage_));
   if (!is_json(exchange->request().content_type))
     return refuse("unsupported_media_type", "Send the body as Content-Type: application/json.");
 

@@ -34,6 +34,8 @@ class GenerationRoutes {
   void begin_drain() { draining_ = true; }
   // New requests are refused with this error; nothing: they are served.
   void set_trouble(std::optional<Error> trouble) { trouble_ = std::move(trouble); }
+  // The same for lack of memory.
+  void set_shortage(std::optional<Error> shortage) { shortage_ = std::move(shortage); }
   // Requests that are not submitted yet.
   [[nodiscard]] std::size_t preparing_count() const { return preparing_.size(); }
   // Ends with `error` what has not been submitted yet.
@@ -52,7 +54,7 @@ class GenerationRoutes {
   const Api::Post post_;
   std::mt19937_64 random_{std::random_device{}()};
   bool draining_ = false;
-  std::optional<Error> trouble_;
+  std::optional<Error> trouble_, shortage_;
   std::unordered_set<std::shared_ptr<GenerationJob>> preparing_;
   TextPool& text_pool_;
   AdapterWaits waits_;
