@@ -119,7 +119,10 @@ Task<ConnectionUse> HttpConnection::read_and_answer() {
   const Result<Admitted> admitted = admit(parser);
   if (!admitted) co_return co_await refuse(admitted.error(), has_body ? ConnectionUse::close : use);
   const Route& route = *admitted->route;
-  if (has_body && route.about.body == nullptr) {
+  // Many clients send an empty JSON object with every POST.
+  constexpr std::uint64_t kIgnoredBytesMax = 64;
+  const bool is_ignored = route.method == "POST" && !parser.chunked() && parser.content_length().value_or(0) <= kIgnoredBytesMax;
+  if (has_body && route.about.body == nullptr && !is_ignored) {
     Error unexpected{"body_not_expected", "This path takes no body; send none.", {}};
     co_return co_await refuse(std::move(unexpected), ConnectionUse::close);
   }

@@ -82,8 +82,8 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
 
   static constexpr std::chrono::milliseconds kFreshTime{100};  // that a connection has to begin a request before it may be closed
   static constexpr std::chrono::seconds kFreshHeadTime{1};     // that a connection has to send a head before it counts as idle
-  static constexpr std::chrono::seconds kFirstProbePause{1};
-  static constexpr std::chrono::seconds kProbePauseMax{256};  // so that one request has five at most: clients bound how many they skip
+  static constexpr std::chrono::milliseconds kFirstProbePause{250};
+  static constexpr std::chrono::seconds kProbePauseMax{64};  // so that one request has five at most: clients bound how many they skip
 
   // Error code when the client has left and nobody can be answered.
   static constexpr const char* kClosed = "closed";
@@ -168,7 +168,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   bool is_head_ = false;  // the request's method, once it is known
   bool is_http_1_1_ = false;
   TimePoint probe_at_ = TimePoint::max();  // when a client that sends nothing more is next asked whether it is there
-  std::chrono::seconds probe_pause_ = kFirstProbePause;
+  std::chrono::milliseconds probe_pause_ = kFirstProbePause;
   HttpHeaders answer_headers_;       // that every answer has
   bool has_answered_ = false;        // the request: an error can't be its answer any more
   std::coroutine_handle<> waiting_;  // awakening(); null: not now
