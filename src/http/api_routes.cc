@@ -49,7 +49,7 @@ RouteAbout::Answer json_answer(Schema body) { return {"application/json", std::m
 RouteAbout::Answer text_answer() { return {"text/plain", nullptr}; }
 
 // What generation may be refused with: no such model, a model that fails, a server that shuts down.
-const std::vector<int> kGenerationRefusals = {404, 500, 503};
+const std::vector<int> kGenerationRefusals = {404, 500, 503, 504};
 
 void add_generation(std::vector<Route>& routes, GenerationRoutes& generation, std::int32_t vocabulary_size) {
   const Schema answer = object_with(

@@ -29,6 +29,7 @@ constexpr std::array kStatusTexts = {
     StatusText{431, "The headers are too long."},
     StatusText{500, "The model failed at this request."},
     StatusText{503, "The server is shutting down or stalls, or the adapter's files can't be read right now."},
+    StatusText{504, "The request's timeout is over."},
 };
 
 std::string lower_case(std::string_view text) {
