@@ -82,7 +82,7 @@ void EngineLoop::run_until_failure(const std::stop_token& stop) {
   try {
     end_all();
   } catch (...) {
-    log_exception("the requests that ran at the end were not told");
+    log_exception("the requests that ran at the end were not notified");
   }
 }
 
