@@ -67,17 +67,9 @@ TEST_P(GoldenPromptLogprobs, EqualThoseOfTransformersAndPeft) {
   EXPECT_TRUE(backend_ != "reference" || ranks_compared > compared * 9 / 10) << ranks_compared << " of " << compared;
 }
 
-std::vector<std::string> golden_models() {
-  std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(kGolden)) {
-    if (fs::exists(entry.path() / "expected.safetensors")) names.push_back(entry.path().filename().string());
-  }
-  std::ranges::sort(names);
-  return names;
-}
-
 INSTANTIATE_TEST_SUITE_P(Models, GoldenPromptLogprobs,
-                         ::testing::Combine(::testing::ValuesIn(golden_models()), ::testing::Values("reference", "cpu")),
+                         ::testing::Combine(::testing::ValuesIn(golden_models_with("expected.safetensors")),
+                                            ::testing::Values("reference", "cpu")),
                          [](const auto& test) { return std::get<0>(test.param) + "_" + std::get<1>(test.param); });
 
 }  // namespace

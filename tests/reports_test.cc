@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -126,10 +127,24 @@ class ReportedFolders : public ::testing::TestWithParam<BackendCase> {
   const Expected expected_{"reports"};
   const std::vector<TokenId> prompt_ = expected_.tokens("ids");
 
-  // The files hold fp32. Rounding these weights to bf16 alone moves the logits by up to 0.043 of their norm, so backends that hold them so
-  // are compared with transformers on rounded weights.
+  // Roundings add up in these random weights: transformers itself, when it computes in bf16, is off by more than 2e-2 from what it computes
+  // in fp32 on the same rounded weights. A backend that computes in bf16 may be off by as much, and by no more.
   void expect_reported(const std::vector<std::vector<float>>& found, const std::string& expected, const std::string& what) const {
-    expect_close(found, expected_.floats((GetParam().exact_arithmetic ? "logits." : "rounded.") + expected), GetParam(), what);
+    if (GetParam().exact_arithmetic) return expect_close(found, expected_.floats("logits." + expected), GetParam(), what);
+    const std::vector<float> wanted = expected_.floats("rounded." + expected);
+    double difference = 0, reference = 0;
+    std::size_t at = 0;
+    for (const std::vector<float>& row : found) {
+      ASSERT_LE(at + row.size(), wanted.size()) << what;
+      for (const float value : row) {
+        const double delta = double{value} - wanted[at];
+        difference += delta * delta;
+        reference += double{wanted[at]} * wanted[at];
+        ++at;
+      }
+    }
+    ASSERT_EQ(at, wanted.size()) << what;
+    EXPECT_LE(std::sqrt(difference / reference), expected_.floats("bf16_error." + expected).front()) << what;
   }
 };
 
@@ -211,7 +226,9 @@ TEST_P(ReportedFolders, OfAdaptersAreServedAsPeftServesThemAloneAndMixed) {
     const std::string what = i == 0 ? "base" : names[i - 1];
     expect_reported(own, i == 0 ? "base" : "plain", what);
     EXPECT_EQ(own, model.run_alone(prompt_, pieces[i].adapter)) << what << ": the same bits alone as in the batch";
-    if (i > 0) EXPECT_EQ(own, plain) << what;
+    if (i > 0) {
+      EXPECT_EQ(own, plain) << what;
+    }
   }
 }
 

@@ -2,7 +2,8 @@
 """Writes tests/golden/reports/expected.safetensors: what transformers and PEFT make of the folders that tests/reports_test.cc puts together.
 
 "logits.X" are of the weights as they stand in the files, in fp32; "rounded.X" of the same weights rounded to bf16, which
-backends that hold weights in bf16 are compared with.
+backends that hold weights in bf16 are compared with. "bf16_error.X" is how far transformers itself is from that when it
+computes in bf16, as a share of the norm of all logits: these random weights are large, and roundings add up.
 """
 import json
 import pathlib
@@ -45,12 +46,12 @@ def rounded(tensors):
     return {name: tensor.bfloat16().float() for name, tensor in tensors.items()}
 
 
-def load(config, tensors):
+def load(config, tensors, dtype=torch.float32):
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         (folder / "config.json").write_text(json.dumps(config))
         save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, folder / "model.safetensors", metadata={"format": "pt"})
-        return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
 
 
 def load_plain(model, change=lambda tensors: tensors):
@@ -59,6 +60,10 @@ def load_plain(model, change=lambda tensors: tensors):
         (folder / "adapter_config.json").write_text((REPORTS / "plain/adapter_config.json").read_text())
         save_file(change(load_file(REPORTS / "plain/adapter_model.safetensors")), folder / "adapter_model.safetensors")
         return PeftModel.from_pretrained(model, folder).eval()
+
+
+def error_of(found, expected):
+    return ((found - expected).norm() / expected.norm()).reshape(1)
 
 
 def logits_of(model, ids):
@@ -83,11 +88,15 @@ def main():
         model = load(config, tensors)
         out["logits." + name] = logits_of(model, prompt)
         out["rounded." + name] = logits_of(load(config, rounded(tensors)), prompt)
+        in_bf16 = load(config, tensors, torch.bfloat16)
+        out["bf16_error." + name] = error_of(logits_of(in_bf16, prompt), out["rounded." + name])
         found[name] = greedy(model, hello)
         if name == "base":
             model = load_plain(model)
             out["logits.plain"] = logits_of(model, prompt)
             out["rounded.plain"] = logits_of(load_plain(load(config, rounded(tensors)), rounded), prompt)
+            in_bf16 = load_plain(in_bf16).to(torch.bfloat16)
+            out["bf16_error.plain"] = error_of(logits_of(in_bf16, prompt), out["rounded.plain"])
             found["plain"] = greedy(model, hello)
     if len(sys.argv) > 1:  # the tokens that came with the reports
         reported = json.loads(pathlib.Path(sys.argv[1]).read_text())
