@@ -1,6 +1,9 @@
 #include "base/work_lanes.h"
 
+#include <algorithm>
 #include <utility>
+
+#include "base/caught.h"
 
 namespace slora {
 
@@ -24,10 +27,21 @@ bool WorkLanes::try_run(std::uint64_t lane, Job job) {
   {
     const std::lock_guard lock(mutex_);
     if (is_closed_ || waiting_count_ >= limits_.waiting_max) return false;
-    Lane& queue = lanes_[lane];
-    queue.waiting.push_back(std::move(job));
+    const auto at = lanes_.try_emplace(lane).first;
+    try {
+      at->second.waiting.push_back(std::move(job));
+    } catch (...) {
+      if (at->second.running_count == 0 && at->second.waiting.empty()) lanes_.erase(at);
+      throw;
+    }
     ++waiting_count_;
-    if (can_run(queue) && idle_count_ == 0 && threads_.size() < limits_.threads_max) threads_.emplace_back([this] { work(); });
+    // Idle threads that were notified and do not run yet are still counted, and so are the jobs that they will take.
+    if (runnable_count() > idle_count_ && threads_.size() < limits_.threads_max && !try_start_thread() && threads_.empty()) {
+      at->second.waiting.pop_back();  // nobody would take it
+      --waiting_count_;
+      if (at->second.running_count == 0 && at->second.waiting.empty()) lanes_.erase(at);
+      return false;
+    }
   }
   ready_.notify_one();
   return true;
@@ -56,13 +70,32 @@ void WorkLanes::work() {
     --waiting_count_;
     latest_lane_ = key;
     lock.unlock();
-    job();
+    try {
+      job();
+    } catch (...) {
+      log_exception("a job that looks at or reads an adapter failed");
+    }
     job = nullptr;  // what it holds is released outside of the lock
     lock.lock();
     const auto lane = lanes_.find(key);
     --lane->second.running_count;
     if (lane->second.waiting.empty() && lane->second.running_count == 0) lanes_.erase(lane);
     if (lanes_.empty()) idle_.notify_all();
+  }
+}
+
+std::size_t WorkLanes::runnable_count() const {
+  std::size_t count = 0;
+  for (const auto& [key, lane] : lanes_) count += std::min(lane.waiting.size(), limits_.threads_per_lane - lane.running_count);
+  return count;
+}
+
+bool WorkLanes::try_start_thread() {
+  try {
+    threads_.emplace_back([this] { work(); });
+    return true;
+  } catch (...) {  // those that run take the job
+    return false;
   }
 }
 

@@ -7,7 +7,6 @@
 #include <functional>
 #include <map>
 #include <mutex>
-#include <optional>
 #include <thread>
 #include <vector>
 
@@ -44,6 +43,9 @@ class WorkLanes {
   using Lanes = std::map<std::uint64_t, Lane>;
 
   void work();
+  // Jobs that could run now if there were a thread for each.
+  [[nodiscard]] std::size_t runnable_count() const;
+  [[nodiscard]] bool try_start_thread();
   // Require: mutex_ is held.
   [[nodiscard]] bool can_run(const Lane& lane) const { return !lane.waiting.empty() && lane.running_count < limits_.threads_per_lane; }
   [[nodiscard]] Lanes::iterator next_lane();

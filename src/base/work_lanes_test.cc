@@ -5,6 +5,7 @@
 #include <atomic>
 #include <latch>
 #include <memory>
+#include <new>
 
 namespace slora {
 namespace {
@@ -28,6 +29,28 @@ TEST(WorkLanes, RunOtherLanesWhileOneHangs) {
   released.count_down();
   EXPECT_TRUE(lanes.wait_until_idle(kLong));
   EXPECT_LE(most, 2) << "of one lane at once";
+}
+
+TEST(WorkLanes, CountNoThreadAsIdleForTwoJobs) {
+  for (int i = 0; i < 50; ++i) {
+    std::latch released(1), other(1);
+    WorkLanes lanes({.threads_per_lane = 1, .threads_max = 4, .waiting_max = 100});
+    ASSERT_TRUE(lanes.try_run(1, [] {}));
+    ASSERT_TRUE(lanes.wait_until_idle(kLong));  // one thread is idle now
+    ASSERT_TRUE(lanes.try_run(1, [&] { released.wait(); }));
+    ASSERT_TRUE(lanes.try_run(2, [&] { other.count_down(); }));
+    other.wait();
+    released.count_down();
+    EXPECT_TRUE(lanes.wait_until_idle(kLong));
+  }
+}
+
+TEST(WorkLanes, GoOnAfterAJobThatThrows) {
+  WorkLanes lanes({.threads_per_lane = 1, .threads_max = 1, .waiting_max = 100});
+  std::latch done(1);
+  ASSERT_TRUE(lanes.try_run(1, [] { throw std::bad_alloc(); }));
+  ASSERT_TRUE(lanes.try_run(1, [&] { done.count_down(); }));
+  done.wait();
 }
 
 TEST(WorkLanes, StartNoMoreThreadsThanTheirLimit) {
