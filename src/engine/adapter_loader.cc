@@ -112,12 +112,18 @@ void AdapterLoader::start(std::shared_ptr<const AdapterVersion> version, std::ve
     LoadOutcome outcome{version->id(), run_caught([&] { return bring_in_(*version, pages, progress->gate); })};
     if (progress->gate.close()) inbox_.report(std::move(outcome));
   };
-  // Loads that were given up may still hold places in the queue.
-  if (!lanes_.try_run(version->lane(), std::move(job))) {
-    return report_unavailable(version->id(), version->name(), "too many adapters wait to be read");
-  }
   lane_active_at_.try_emplace(version->lane(), now);
-  loads_.push_back({version->id(), version->name(), version->lane(), std::move(progress), false, 0, now});
+  loads_.push_back(
+      {version->id(), version->name(), version->lane(), progress, false, 0, now});  // first: once it is queued, nothing may fail
+  try {
+    if (lanes_.try_run(version->lane(), std::move(job))) return;
+  } catch (...) {
+    loads_.pop_back();
+    throw;
+  }
+  loads_.pop_back();
+  // Loads that were given up may still hold places in the queue.
+  report_unavailable(version->id(), version->name(), "too many adapters wait to be read");
 }
 
 void AdapterLoader::forget(AdapterId adapter, Timestamp now) {
@@ -134,8 +140,11 @@ void AdapterLoader::give_up_hanging(Timestamp now) {
   looked_at_ = now;
   for (Load& load : loads_) note_progress(load, now);
   std::erase_if(loads_, [&](const Load& load) {
-    if (!hangs(load, now) || !load.progress->gate.close()) return false;  // a closed gate: its outcome is in the inbox
-    report_unavailable(load.adapter, load.name, fmt::format("nothing was read for {:.0f} s", seconds(options_.idle_time_max)));
+    if (!hangs(load, now)) return false;
+    LoadOutcome outcome =
+        unavailable(load.adapter, load.name, fmt::format("nothing was read for {:.0f} s", seconds(options_.idle_time_max)));
+    if (!load.progress->gate.close()) return false;  // a closed gate: its outcome is in the inbox
+    inbox_.report(std::move(outcome));
     return true;
   });
 }
@@ -149,14 +158,18 @@ void AdapterLoader::note_progress(Load& load, Timestamp now) {
   load.active_at = lane_active_at_[load.lane] = now;
 }
 
-// A load that waits for its turn hangs when the running ones of its lane do.
+// A load that is queued hangs when the running ones of its lane do.
 bool AdapterLoader::hangs(const Load& load, Timestamp now) const {
   const Timestamp active_at = load.was_running ? load.active_at : std::max(load.active_at, lane_active_at_.at(load.lane));
   return now - active_at > options_.idle_time_max;
 }
 
+LoadOutcome AdapterLoader::unavailable(AdapterId adapter, std::string_view name, std::string_view why) {
+  return {adapter, tl::unexpected(adapter_unavailable(name, {"E_READ", std::string(why), {}}))};
+}
+
 void AdapterLoader::report_unavailable(AdapterId adapter, std::string_view name, std::string_view why) {
-  inbox_.report({adapter, tl::unexpected(adapter_unavailable(name, {"E_READ", std::string(why), {}}))});
+  inbox_.report(unavailable(adapter, name, why));
 }
 
 }  // namespace slora

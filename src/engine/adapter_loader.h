@@ -77,6 +77,7 @@ class AdapterLoader {
 
   void note_progress(Load& load, Timestamp now);
   [[nodiscard]] bool hangs(const Load& load, Timestamp now) const;
+  [[nodiscard]] static LoadOutcome unavailable(AdapterId adapter, std::string_view name, std::string_view why);
   void report_unavailable(AdapterId adapter, std::string_view name, std::string_view why);
 
   const AdapterLoaderOptions options_;

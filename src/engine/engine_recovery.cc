@@ -16,6 +16,7 @@ void EngineLoop::start_anew() {
   drop_inbox_contents();  // what the exception left of them
   for (;;) {              // loads write into pages of the pool
     beat();
+    loader_.give_up_hanging(clock_.now());  // else one that hangs would keep the engine from beginning anew
     inbox_.drain_into(inbox_contents_);
     outcomes_taken_ = submissions_taken_ = 0;
     drop_inbox_contents();
@@ -38,7 +39,10 @@ void EngineLoop::drop_inbox_contents() {
   const std::vector<Submission>& submissions = inbox_contents_.submissions;
   events_.reserve(events_.size() + submissions.size() - submissions_taken_);
   for (; submissions_taken_ < submissions.size(); ++submissions_taken_) refuse(submissions[submissions_taken_].request.id, broken_by_);
-  loads_running_ -= inbox_contents_.outcomes.size() - std::exchange(outcomes_taken_, inbox_contents_.outcomes.size());
+  for (; outcomes_taken_ < inbox_contents_.outcomes.size(); ++outcomes_taken_) {
+    --loads_running_;
+    loader_.forget(inbox_contents_.outcomes[outcomes_taken_].adapter, clock_.now());
+  }
   for (std::function<void(bool)>& on_done : inbox_contents_.clearings) {
     if (const std::function<void(bool)> waiting = std::exchange(on_done, {})) waiting(false);
   }
