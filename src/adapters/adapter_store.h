@@ -170,6 +170,8 @@ class AdapterStore {
   [[nodiscard]] bool add(std::string_view name, const FolderPath& folder, TakenName taken);
   void look(const std::string& name, std::uint64_t registration);
   void watch(const std::stop_token& stop);
+  void look_now(const std::string& name, std::uint64_t registration);
+  static void run(const std::vector<Waiter>& waiters);
   // Require: mutex_ is held.
   Entry& put(std::string_view name, Entry entry);
   void erase(Entries::iterator at);

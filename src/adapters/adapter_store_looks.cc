@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "adapters/adapter_store.h"
+#include "base/caught.h"
 #include "base/check.h"
 #include "base/log.h"
 
@@ -14,6 +15,16 @@ namespace {
 
 constexpr std::size_t kWaitersMax = 4096;
 constexpr Timestamp kWatchInterval = std::chrono::milliseconds(100);
+
+// The store's thread goes on whatever fails for lack of memory.
+template <class Work>
+void run_caught_here(Work&& work) {
+  try {
+    work();
+  } catch (...) {
+    log_exception("the folders of adapters were not looked at");
+  }
+}
 
 Error changed_files() { return {"E_CHANGED", "its files changed while it was read", {}}; }
 
@@ -96,6 +107,17 @@ void AdapterStore::start_looks(Timestamp now) {
 
 // On a thread of the lanes.
 void AdapterStore::look(const std::string& name, std::uint64_t registration) {
+  try {
+    look_now(name, registration);
+  } catch (...) {  // the next look tries again
+    log_exception("the folder of an adapter was not looked at");
+    const std::lock_guard lock(mutex_);
+    const auto at = entries_.find(name);
+    if (at != entries_.end() && at->second.registration == registration) at->second.is_looking = false;
+  }
+}
+
+void AdapterStore::look_now(const std::string& name, std::uint64_t registration) {
   const Timestamp begun = clock_.now();
   FolderPath folder;
   std::optional<FolderStamp> known;
@@ -133,7 +155,18 @@ void AdapterStore::look(const std::string& name, std::uint64_t registration) {
     if (version && version == at->second.version) at->second.unavailable.reset();  // of requests that did not wait so long
     waiters = take_waiters(name);
   }
-  for (const Waiter& waiter : waiters) waiter.then();
+  run(waiters);
+}
+
+// One that fails must not keep the others waiting.
+void AdapterStore::run(const std::vector<Waiter>& waiters) {
+  for (const Waiter& waiter : waiters) {
+    try {
+      waiter.then();
+    } catch (...) {
+      log_exception("a request could not go on after a look at its adapter");
+    }
+  }
 }
 
 void AdapterStore::settle(const std::string& name, Entry& entry, AdapterLook seen) {
@@ -179,11 +212,13 @@ void AdapterStore::watch(const std::stop_token& stop) {
     const Timestamp now = clock_.now();
     if (options_.look_interval > Timestamp(0) && now >= looks_due) {
       looks_due = now + options_.look_interval / 2;
-      start_looks(now);
+      run_caught_here([&] { start_looks(now); });
     }
-    const std::vector<Waiter> overdue = take_overdue_waiters(now);
+    std::vector<Waiter> overdue;
+    run_caught_here([&] { overdue = take_overdue_waiters(now); });
     lock.unlock();
-    for (const Waiter& waiter : overdue) waiter.then();
+    run(overdue);
+    overdue.clear();
     lock.lock();
   }
 }
@@ -207,6 +242,7 @@ std::vector<AdapterStore::Waiter> AdapterStore::take_overdue_waiters(Timestamp n
   std::vector<Waiter> waiters(std::make_move_iterator(taken.begin()), std::make_move_iterator(taken.end()));
   waiters_.erase(taken.begin(), taken.end());
   for (const Waiter& waiter : waiters) {
+    if (waiter.deadline == Timestamp(0)) continue;  // released: the name was registered again
     const auto at = entries_.find(waiter.name);
     if (at == entries_.end() || !at->second.is_looking) continue;
     set_unavailable(at->first, at->second,

@@ -87,12 +87,13 @@ class TensorReader {
   }
 
   // Only hashes a tensor, of any type.
-  Status skip(const TensorInfo& tensor) {
+  Status skip(const TensorInfo& tensor, Gate& gate) {
     hash_header(tensor);
     for (std::uint64_t begin = 0; begin < tensor.bytes; begin += bytes_.size()) {
       bytes_.resize(static_cast<std::size_t>(std::min<std::uint64_t>(tensor.bytes - begin, kChunkElements)));
       if (Status read = file_.read_part(tensor, begin, bytes_); !read) return read;
       content_.update(bytes_);
+      if (!gate.pass([] {})) return error("E_READ", "{}: reading it took too long", file_.name());
     }
     return {};
   }
@@ -282,7 +283,7 @@ Status write_images(std::span<const ImageTarget> targets, const SafetensorsFile&
   for (std::size_t i = 0; i < destinations.size(); ++i) {
     const TensorInfo& tensor = file.tensors()[i];
     if (destinations[i].empty()) {
-      if (Status skipped = reader.skip(tensor); !skipped) return skipped;
+      if (Status skipped = reader.skip(tensor, gate); !skipped) return skipped;
       largest.push_back(0);
       continue;
     }
