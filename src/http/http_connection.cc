@@ -111,9 +111,10 @@ Task<ConnectionUse> HttpConnection::answer(HttpExchange& exchange) {
 // Detects a client that closes the connection while its answer is being computed. Bytes of its next request are buffered up to a bound;
 // beyond that, a disconnect is detected by the next write.
 void HttpConnection::watch_client(std::weak_ptr<HttpExchange> watched) {
-  socket_.async_wait(tcp::socket::wait_read, [self = shared_from_this(), watched = std::move(watched)](const SystemError& cancelled) {
+  socket_.async_wait(tcp::socket::wait_read, [weak = weak_from_this(), watched = std::move(watched)](const SystemError& cancelled) {
+    const std::shared_ptr<HttpConnection> self = weak.lock();  // weak: the list of those alive owns it, also when the server ends
     const std::shared_ptr<HttpExchange> exchange = watched.lock();
-    if (cancelled || !exchange || exchange->is_over()) return;
+    if (cancelled || !self || !exchange || exchange->is_over()) return;
     try {
       SystemError failure;
       const std::size_t bytes = self->socket_.read_some(self->buffer_.prepare(kReadBytes), failure);
@@ -138,9 +139,10 @@ void HttpConnection::watch_client(std::weak_ptr<HttpExchange> watched) {
 // bytes are sent: a closed socket answers them with a reset. Until the answer begins that is an interim response, which HTTP/1.1 clients
 // skip.
 void HttpConnection::watch_for_reset(const std::shared_ptr<HttpExchange>& exchange) {
-  const auto leave = [self = shared_from_this(), watched = std::weak_ptr(exchange)](const SystemError& cancelled) {
+  const auto leave = [weak = weak_from_this(), watched = std::weak_ptr(exchange)](const SystemError& cancelled) {
+    const std::shared_ptr<HttpConnection> self = weak.lock();
     const std::shared_ptr<HttpExchange> left = watched.lock();
-    if (cancelled || !left || left->is_over()) return;
+    if (cancelled || !self || !left || left->is_over()) return;
     left->leave();
     self->wake();
     self->cancel();

@@ -85,14 +85,15 @@ struct HttpServer::State {
     std::function<void()> work;
   };
 
-  Mailbox posted{kPostedUsualCount};
-  std::vector<Delayed> delayed;
   std::atomic<bool> is_stopped{false};
   TimePoint next_tick{};
   std::function<void()> on_signal;
   asio::io_context io{1};
   const asio::executor_work_guard<asio::io_context::executor_type> guard{io.get_executor()};  // it waits even if nothing is under way
   Listener main, health;
+  // After the listeners, so that they are destroyed first: what was posted and not run holds parts of their memory budgets.
+  Mailbox posted{kPostedUsualCount};
+  std::vector<Delayed> delayed;
   asio::signal_set signals{io};
   bool is_waiting_for_signal = false;
 };
