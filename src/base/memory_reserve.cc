@@ -19,8 +19,10 @@ constexpr std::size_t kBlockBytes = std::size_t{256} << 10;
 // Global, because the handler has no argument. Null: given back.
 std::array<std::atomic<void*>, kBlockCount> blocks{};
 std::atomic<bool> exists{false};
+std::atomic<std::uint64_t> failures{0};
 
 void give_back_or_throw() {
+  ++failures;
   for (std::atomic<void*>& block : blocks) {
     if (void* const memory = block.exchange(nullptr)) {
       munmap(memory, kBlockBytes);
@@ -43,7 +45,7 @@ bool try_take(std::atomic<void*>& block) {
 
 MemoryReserve::MemoryReserve() {
   check(!exists.exchange(true), "expected one MemoryReserve at a time");
-  (void)try_refill();  // later, if the system has too little now
+  try_refill();  // later, if the system has too little now
   std::set_new_handler(give_back_or_throw);
 }
 
@@ -54,6 +56,8 @@ MemoryReserve::~MemoryReserve() {
   }
   exists = false;
 }
+
+std::uint64_t MemoryReserve::failure_count() const { return failures.load(); }
 
 bool MemoryReserve::try_refill() { return std::ranges::all_of(blocks, try_take); }
 

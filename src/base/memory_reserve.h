@@ -1,4 +1,5 @@
 #pragma once
+#include <cstdint>
 
 namespace slora {
 
@@ -13,8 +14,11 @@ class MemoryReserve {
   MemoryReserve(const MemoryReserve&) = delete;
   MemoryReserve& operator=(const MemoryReserve&) = delete;
 
-  // Takes the blocks again that were given back; false while the system has too little for all of them.
-  [[nodiscard]] bool try_refill();
+  // Takes the blocks again that were given back; false while the system has too little for all of them. That may last: an allocator seldom
+  // returns address space.
+  bool try_refill();
+  // How often an allocation failed since the process began.
+  [[nodiscard]] std::uint64_t failure_count() const;
 };
 
 }  // namespace slora

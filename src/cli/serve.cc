@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <malloc.h>
 #include <sys/resource.h>
 
 #include <cstdio>
@@ -34,6 +35,15 @@ std::chrono::seconds stall_time_of(const ServeArguments& arguments) {
   return std::chrono::seconds(arguments.stall_seconds.value_or(chosen));
 }
 
+// The allocator gives each thread an arena with 64 MiB of address space of its own, up to eight times as many as there are cores. A few
+// serve as well, and do not use up the address space where that is limited.
+void limit_arenas() {
+#ifdef M_ARENA_MAX
+  constexpr int kArenasMax = 4;
+  mallopt(M_ARENA_MAX, kArenasMax);
+#endif
+}
+
 // The adapter that the printed example should name: the first that can be served, else the base.
 std::string example_model(Runtime& runtime, const std::string& base) {
   for (const AdapterListing& adapter : runtime.adapters().list()) {
@@ -55,6 +65,7 @@ std::string example_call(const Ready& ready, const std::string& model, std::stri
 }  // namespace
 
 int run_serve(const ServeArguments& arguments) {
+  limit_arenas();
   Result<RuntimeOptions> runtime_options = make_runtime_options(arguments.model);
   if (!runtime_options) return report(runtime_options.error());
   runtime_options->waiting_per_client_max = arguments.waiting_per_client_max.value_or(runtime_options->waiting_max);
