@@ -49,10 +49,6 @@ tl::unexpected<Error> ByteBudget::refuse_all(std::size_t bytes) {
     log_warning("requests are refused for lack of memory: {} bytes of --request-memory's {} are held by requests of {} clients",
                 held_bytes_, bytes_max_, of_client_.size());
   }
-  if (bytes > bytes_max_ / 2) {
-    return error("request_too_large", "The request needs {} bytes of memory; the server has {} for all requests together.", bytes,
-                 bytes_max_);
-  }
   return error("out_of_memory", "The memory for requests is used up; try again later.");
 }
 
@@ -67,6 +63,10 @@ void ByteBudget::give_back(ClientId client, std::size_t bytes) {
 
 Status ByteReservation::grow_to(std::size_t bytes) {
   if (budget_ == nullptr || bytes <= bytes_) return {};
+  if (bytes > budget_->bytes_max() / 2) {
+    return error("request_too_large", "The request needs {} bytes of memory; the server has {} for all requests together.", bytes,
+                 budget_->bytes_max());
+  }
   Status taken = budget_->take(client_, bytes - bytes_, ByteBudget::Growth::new_work);
   if (taken) bytes_ = bytes;
   return taken;

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/caught.h"
 #include "base/check.h"
 
 namespace slora {
@@ -19,15 +20,23 @@ void AdapterWaits::run_after_look(const std::string& adapter, ClientId client, s
     state_->waiting.emplace(id, Waiting{client, body_bytes, std::move(work)});
   });
   if (!is_open) return;
-  await_(adapter, [state = state_, &pool = pool_, id] {
-    (void)state->gate.pass([&] {
-      const auto at = state->waiting.find(id);
-      const Waiting ready = std::move(at->second);
-      state->waiting.erase(at);
-      const bool taken = pool.try_run(ready.client, ready.body_bytes, [work = ready.work] { work({}); });
-      if (!taken) ready.work(error("queue_full", "Too many requests wait to be read; try again soon."));
+  try {
+    await_(adapter, [state = state_, &pool = pool_, id] {
+      (void)state->gate.pass([&] {
+        const auto at = state->waiting.find(id);
+        const Waiting ready = std::move(at->second);
+        state->waiting.erase(at);
+        const Status taken = run_caught([&]() -> Status {
+          if (pool.try_run(ready.client, ready.body_bytes, [work = ready.work] { work({}); })) return {};
+          return error("queue_full", "Too many requests wait to be read; try again soon.");
+        });
+        if (!taken) ready.work(taken);
+      });
     });
-  });
+  } catch (...) {
+    (void)state_->gate.pass([&] { state_->waiting.erase(id); });
+    throw;
+  }
 }
 
 }  // namespace slora

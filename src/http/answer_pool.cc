@@ -45,8 +45,11 @@ void compute(Answering& answering, const Status& can_run) {
 }
 
 bool has_to_wait(const AwaitFirst& await, const Answering& answering, const std::function<void(Status)>& go_on) {
+  if (!await) return false;
   try {
-    return await && await(answering.body.text, go_on);
+    ByteReservation memory = answering.body.memory.sibling_of_nobody();
+    if (!memory.continue_to(bytes_to_prepare(answering.body.text))) return false;  // compute() says so
+    return await(answering.body.text, go_on);
   } catch (...) {
     log_exception("a request did not wait for its adapter");
     return false;
@@ -66,11 +69,11 @@ void answer_elsewhere(std::shared_ptr<Exchange> exchange, const PostToIo& post, 
     answered->respond(std::move(*answering->response));
   };
   // `back` holds what `answering` points to.
-  const auto finish = [post, answering = answering.get(), back = std::function<void()>(respond)](const Status& can_run) {
+  auto finish = [post, answering = answering.get(), back = std::function<void()>(respond)](const Status& can_run) mutable {
     compute(*answering, can_run);
-    post(back);
+    post(std::move(back));  // a copy would take memory
   };
-  auto job = [answering = answering.get(), await = std::move(await), finish = std::function<void(Status)>(finish)] {
+  auto job = [answering = answering.get(), await = std::move(await), finish = std::function<void(Status)>(std::move(finish))] {
     if (!has_to_wait(await, *answering, finish)) finish({});
   };
   if (!run(answering->body.text.size(), std::move(job))) {

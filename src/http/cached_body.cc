@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/caught.h"
 #include "http/responses.h"
 
 namespace slora {
@@ -16,17 +17,31 @@ void CachedBody::answer(std::shared_ptr<Exchange> exchange) {
 }
 
 void CachedBody::start_format() {
+  const auto body = std::make_shared<std::shared_ptr<const Body>>();  // null: it failed; shared with the other thread until it is posted
+  std::function<void()> back = [this, body] { finish_format(std::move(*body)); };
+  std::function<void()> job = [this, body, back = std::move(back)]() mutable {
+    try {
+      *body = std::make_shared<const Body>(format_());
+    } catch (...) {
+      log_exception("a list could not be formatted");
+    }
+    post_(std::move(back));
+  };
   answered_next_ = std::exchange(waiting_, {});
-  const bool taken = pool_.try_run([this] {
-    auto body = std::make_shared<const Body>(format_());
-    post_([this, body = std::move(body)]() mutable { finish_format(std::move(body)); });
-  });
-  if (!taken) finish_format(std::make_shared<const Body>(format_()));  // the thread is still busy with the end of the job before
+  // The thread may still be busy with the end of the job before.
+  if (!pool_.try_run(std::move(job))) finish_format(std::make_shared<const Body>(format_()));
 }
 
 void CachedBody::finish_format(std::shared_ptr<const Body> body) {
-  body_ = std::move(body);
-  for (const std::shared_ptr<Exchange>& exchange : std::exchange(answered_next_, {})) exchange->respond(json_response(body_->text));
+  const bool is_formatted = body != nullptr;
+  if (is_formatted) body_ = std::move(body);
+  for (const std::shared_ptr<Exchange>& exchange : std::exchange(answered_next_, {})) {
+    if (is_formatted) {
+      exchange->respond(json_response(body_->text));
+    } else {
+      exchange->give_up();
+    }
+  }
   std::vector<std::shared_ptr<Exchange>> later = std::exchange(waiting_, {});
   for (std::shared_ptr<Exchange>& exchange : later) answer(std::move(exchange));
 }

@@ -60,8 +60,10 @@ void GenerationRoutes::generate(Endpoint endpoint, const std::shared_ptr<Exchang
     preparing_.erase(started);
     started->start(std::move(preparation->prepared));
   };
-  const auto prepare = [this, preparation = preparation.get(), back = std::function<void()>(start)] { read(*preparation, back); };
-  if (!text_pool_.try_run(request.client, preparation->body.text.size(), prepare)) {
+  auto prepare = [this, preparation = preparation.get(), back = std::function<void()>(start)]() mutable {
+    read(*preparation, std::move(back));
+  };
+  if (!text_pool_.try_run(request.client, preparation->body.text.size(), std::move(prepare))) {
     return job->fail({"queue_full", "Too many requests wait to be read; try again soon.", {}});
   }
   preparing_.insert(job);

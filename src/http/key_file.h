@@ -9,7 +9,8 @@
 
 namespace slora {
 
-// Numbers for the tenants of a key file, which keep theirs when the file is read again. Owned by one thread.
+// Numbers for the tenants of a key file, which keep theirs when the file is read again, and if they leave it and come back: a number is
+// never another tenant's. Owned by one thread.
 class TenantNumbers {
  public:
   // `first`: of the first tenant.

@@ -41,20 +41,19 @@ void KeyRing::watch(AnswerPool::Post post, PostAfter post_after) {
   if (!options_.file) return;
   post_after_ = std::move(post_after);
   pool_ = std::make_unique<AnswerPool>(std::move(post), 1);
-  read_later();
+  look();
 }
 
-void KeyRing::read_later() {
-  post_after_(kInterval, [this] {
-    // Shared by the two halves of the work.
-    const auto text = std::make_shared<Result<std::string>>(std::string());
-    const bool is_queued = pool_->try_run([path = options_.file->string(), text] { *text = read_text_file(path, kKeyFileBytesMax); },
-                                          [this, text] {
-                                            take_file(*text);
-                                            read_later();
-                                          });
-    if (!is_queued) read_later();
-  });
+void KeyRing::look() {
+  post_after_(kInterval, [this] { look(); });  // first, for the rest may throw when memory runs out
+  if (is_reading_) return;
+  // Shared by the two halves of the work.
+  const auto text = std::make_shared<Result<std::string>>(error("bad_key_file", "it could not be read"));
+  is_reading_ = pool_->try_run([path = options_.file->string(), text] { *text = read_text_file(path, kKeyFileBytesMax); },
+                               [this, text] {
+                                 is_reading_ = false;
+                                 take_file(*text);
+                               });
 }
 
 void KeyRing::take_file(const Result<std::string>& text) {

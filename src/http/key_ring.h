@@ -44,13 +44,14 @@ class KeyRing {
   explicit KeyRing(KeyOptions options);
 
   [[nodiscard]] Status take_text(const std::string& text);
-  void read_later();
+  void look();
 
   const KeyOptions options_;
   TenantNumbers tenants_;
   ApiKeys keys_;
   std::string text_;       // the file's when it was read last
   std::string complaint_;  // logged last, not to repeat it
+  bool is_reading_ = false;
   PostAfter post_after_;
   std::unique_ptr<AnswerPool> pool_;  // last: its work uses the members above. Null until watch()
 };
