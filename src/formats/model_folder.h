@@ -14,7 +14,7 @@ struct ModelFolder {
   ModelFiles files;
 };
 
-// Reads config.json and the headers of the weight files. Beside the errors of their readers E_MODEL_CONFIG, for a flag that says the
+// Reads config.json and the headers of the weight files. In addition to the errors of their readers E_MODEL_CONFIG, for a flag that says the
 // contrary of the tensors where neither can be followed.
 [[nodiscard]] Result<ModelFolder> open_model_folder(const std::string& folder);
 

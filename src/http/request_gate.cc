@@ -25,7 +25,8 @@ Result<Admitted> admit_request(const HttpConnections& shared, const GateHead& he
   const Route& route = **found;
   Admitted admitted{&route, {{}, std::make_shared<const ModelAccess>()}, true};
   if (shared.door == Door::health) {
-    if (route.doors != Doors::every) return error("not_found", "The health port has /health, /ping, /metrics, /version and /load only.");
+    if (route.doors != Doors::every)
+      return error("not_found", "The health port has /, /health, /health_generate, /ping, /metrics, /version and /load only.");
     return admitted;
   }
   if (route.role == Role::health) return admitted;

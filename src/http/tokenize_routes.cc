@@ -6,7 +6,6 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
-#include <variant>
 
 #include "api/api_error.h"
 #include "api/json_text.h"

@@ -32,7 +32,7 @@ struct SchedulerOptions {
   int depth = 1;                    // plans that may be uncommitted at once: 1 or 2
   CacheCosts costs;                 // of eviction
   PrefixHash prefix_hash = PrefixHash::tokens;
-  // For tests: in every so many-th step the last running sequence is preempted though there are pages. 0: never.
+  // For tests: in every N-th step the last running sequence is preempted though there are pages. 0: never.
   std::uint64_t preempted_every = kStressMode == StressMode::force_preempt ? 3 : 0;
 };
 
