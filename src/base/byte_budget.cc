@@ -26,12 +26,12 @@ std::size_t ByteBudget::held_bytes_of(ClientId client) const {
 Status ByteBudget::take(ClientId client, std::size_t bytes, Growth growth) {
   const std::lock_guard lock(mutex_);
   const std::size_t free_bytes = bytes_max_ - held_bytes_;
-  if (bytes > free_bytes) return refuse_all(bytes);
+  if (bytes > free_bytes) return refuse_all();
   std::size_t& of_client = of_client_[client];
   if (growth == Growth::new_work && of_client + bytes > free_bytes - bytes) {
     if (of_client == 0) {
       of_client_.erase(client);
-      return refuse_all(bytes);
+      return refuse_all();
     }
     return error("queue_full", "Your requests hold {} bytes of the server's memory, as much as one client may now; try again later.",
                  of_client);
@@ -42,7 +42,7 @@ Status ByteBudget::take(ClientId client, std::size_t bytes, Growth growth) {
 }
 
 // Under the mutex.
-tl::unexpected<Error> ByteBudget::refuse_all(std::size_t bytes) {
+tl::unexpected<Error> ByteBudget::refuse_all() {
   const Timestamp now = clock_.now();
   if (warned_ == Timestamp{} || now - warned_ >= kBetweenWarnings) {
     warned_ = now;

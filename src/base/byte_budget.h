@@ -35,7 +35,7 @@ class ByteBudget {
 
   [[nodiscard]] Status take(ClientId client, std::size_t bytes, Growth growth);
   void give_back(ClientId client, std::size_t bytes);
-  [[nodiscard]] tl::unexpected<Error> refuse_all(std::size_t bytes);
+  [[nodiscard]] tl::unexpected<Error> refuse_all();
 
   const std::size_t bytes_max_;
   const SteadyClock clock_;

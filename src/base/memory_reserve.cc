@@ -14,7 +14,8 @@ namespace slora {
 namespace {
 
 constexpr std::size_t kBlockCount = 64;
-constexpr std::size_t kBlockBytes = std::size_t{256} << 10;
+// Large enough together for the largest of those allocations: the list in which a JSON tree of 4 MiB of text is taken apart.
+constexpr std::size_t kBlockBytes = std::size_t{2} << 20;
 
 // Global, because the handler has no argument. Null: given back.
 std::array<std::atomic<void*>, kBlockCount> blocks{};
