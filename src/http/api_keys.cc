@@ -6,6 +6,10 @@
 namespace slora {
 namespace {
 
+tl::unexpected<Error> refuse_unknown_key() {
+  return error("invalid_api_key", "The key in the header Authorization is not one of this server's.");
+}
+
 tl::unexpected<Error> refuse_key() {
   return error("invalid_api_key", "This path needs a key of this server: send the header \"Authorization: Bearer KEY\".");
 }
@@ -33,9 +37,11 @@ Result<Caller> ApiKeys::admit(Role role, std::string_view authorization) const {
   // How long the search takes depends on digests only, from which nobody can derive a key.
   const Sha256Digest digest = digest_of_key(authorization.substr(scheme.size()));
   const auto found = std::ranges::lower_bound(keys_, digest, {}, &ApiKey::digest);
-  if (found == keys_.end() || found->digest != digest) return refuse_key();
+  if (found == keys_.end() || found->digest != digest) return refuse_unknown_key();
   if (role == Role::user || found->role == Role::admin) return found->caller;
-  return error("not_permitted", "This path is for the operator: it needs a key that the server was given as --admin-api-key.");
+  return error(
+      "not_permitted",
+      "This path is for the operator: it needs one of the server's admin keys (--admin-api-key, or role admin in --api-key-file).");
 }
 
 std::vector<ApiKey> keys_of_options(std::span<const std::string> user_keys, std::span<const std::string> admin_keys) {
@@ -50,7 +56,8 @@ std::vector<ApiKey> keys_of_options(std::span<const std::string> user_keys, std:
 }
 
 bool is_loopback_host(std::string_view host) {
-  return host == "localhost" || host == "::1" ||
+  const auto equal = [](char given, char lower) { return given == lower || (given >= 'A' && given <= 'Z' && given - 'A' + 'a' == lower); };
+  return std::ranges::equal(host, std::string_view("localhost"), equal) || host == "::1" ||
          (host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string_view::npos);
 }
 

@@ -54,7 +54,7 @@ TEST(ApiKeys, OfTheOperatorAloneGuardTheOtherRoutesToo) {
 }
 
 TEST(LoopbackHost, IsOnlyWhatOtherMachinesCannotReach) {
-  for (const char* host : {"127.0.0.1", "127.1.2.3", "localhost", "::1"}) EXPECT_TRUE(is_loopback_host(host)) << host;
+  for (const char* host : {"127.0.0.1", "127.1.2.3", "localhost", "LocalHost", "::1"}) EXPECT_TRUE(is_loopback_host(host)) << host;
   for (const char* host : {"0.0.0.0", "::", "10.0.0.1", "127.evil.example", "example.org", ""})
     EXPECT_FALSE(is_loopback_host(host)) << host;
 }
