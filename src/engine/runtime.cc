@@ -242,10 +242,16 @@ Status add_adapters(const RuntimeOptions& options, AdapterStore& store) {
     if (Status added = store.add_folder(name, path.string()); !added) {
       return error(added.error().code, "--lora-modules: {} for {}: {}", quote(name), path.string(), added.error().message);
     }
+    std::error_code ignored;
+    if (!std::filesystem::is_directory(path, ignored)) {
+      log_warning("--lora-modules: {}: there is no folder {}; the adapter is served once it is there", quote(name), path.string());
+    }
   }
   for (const std::filesystem::path& root : options.adapter_folders) {
     if (Result<std::int32_t> added = store.add_root(root.string()); !added) {
       return error(added.error().code, "--adapters: {}", added.error().message);
+    } else if (*added == 0) {
+      log_warning("--adapters: no adapter was found in {}: expected folders in it with an adapter_config.json each", root.string());
     }
   }
   return {};
