@@ -46,7 +46,7 @@ bool try_take(std::atomic<void*>& block) {
 
 MemoryReserve::MemoryReserve() {
   check(!exists.exchange(true), "expected one MemoryReserve at a time");
-  try_refill();  // later, if the system has too little now
+  (void)try_refill();  // later, if the system has too little now
   std::set_new_handler(give_back_or_throw);
 }
 

@@ -16,7 +16,7 @@ class MemoryReserve {
 
   // Takes the blocks again that were given back; false while the system has too little for all of them. That may last: an allocator seldom
   // returns address space.
-  bool try_refill();
+  [[nodiscard]] bool try_refill();
   // How often an allocation failed since the process began.
   [[nodiscard]] std::uint64_t failure_count() const;
 };

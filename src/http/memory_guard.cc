@@ -18,11 +18,11 @@ MemoryGuard::MemoryGuard(HttpServer& http, GenerationRoutes& generation) : http_
 
 void MemoryGuard::look() {
   http_.post_after(kLookInterval, [this] { look(); });  // first, for the rest may throw when memory runs out
-  reserve_.try_refill();
+  const bool is_whole = reserve_.try_refill();
   const auto now = std::chrono::steady_clock::now();
   const std::uint64_t failure_count = reserve_.failure_count();
   if (std::exchange(failure_count_, failure_count) != failure_count) short_until_ = now + kShortTime;
-  const bool is_short = now < short_until_;
+  const bool is_short = !is_whole && now < short_until_;
   if (is_short == is_short_) return;
   is_short_ = is_short;
   if (is_short) {

@@ -8,8 +8,8 @@
 
 namespace slora {
 
-// Keeps a reserve of memory for the server, and refuses new requests with "out_of_memory" for a second after an allocation failed, so that
-// those that run can end and give theirs back. I/O thread.
+// Keeps a reserve of memory for the server. While that can't be made whole again, new requests are refused with "out_of_memory" for a second
+// after the latest allocation that failed, so that those that run can end and give theirs back. I/O thread.
 class MemoryGuard {
  public:
   // Both outlive it. Begins to look when the server runs.
