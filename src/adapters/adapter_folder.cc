@@ -37,9 +37,20 @@ void mix(std::uint64_t& digest, const FileStamp& stamp) {
   }
 }
 
+// Which other program's form the folder's files have; empty when none is recognised.
+std::string_view foreign_form_of(const Folder& folder) {
+  constexpr std::size_t kNamesMax = 1000;  // as many as a message needs
+  const Result<std::vector<std::string>> names = folder.entries(kNamesMax);
+  return names ? foreign_form_of_files(*names) : std::string_view();
+}
+
 // Also refuses what the config's reader accepts but no importer serves, before the weights are opened.
 Result<AdapterConfig> read_served_config(const Folder& folder) {
   Result<AdapterConfig> config = read_adapter_config(folder);
+  if (!config && config.error().code == "E_NO_CONFIG") {
+    if (const std::string_view form = foreign_form_of(folder); !form.empty())
+      return error("E_FOREIGN", "expected {}, found {}", kConfig, form);
+  }
   if (config && config->use_dora) return error("E_UNSUPPORTED_OPTION", "{}: \"use_dora\": DoRA is not served yet", kConfig);
   return config;
 }
@@ -52,10 +63,8 @@ Status check_weights_exist(const Folder& folder) {
   if (folder.exists(kWeights)) return {};
   const auto pickle = std::ranges::find_if(kPickles, [&](std::string_view name) { return folder.exists(name); });
   if (pickle == kPickles.end()) {
-    constexpr std::size_t kNamesMax = 1000;  // as many as a message needs
-    const Result<std::vector<std::string>> names = folder.entries(kNamesMax);
-    const std::string_view form = names ? foreign_form_of_files(*names) : std::string_view();
-    if (!form.empty()) return error("E_FOREIGN", "expected {}, found {}", kWeights, form);
+    if (const std::string_view form = foreign_form_of(folder); !form.empty())
+      return error("E_FOREIGN", "expected {}, found {}", kWeights, form);
   }
   if (pickle == kPickles.end()) return error("E_SAFETENSORS", "expected {} in the adapter folder, found none", kWeights);
   return error("E_PICKLE",

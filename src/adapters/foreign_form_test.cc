@@ -59,6 +59,13 @@ TEST(ForeignForm, IsNamedWithTheWayOut) {
   EXPECT_EQ(by_file.error().code, "E_FOREIGN");
   EXPECT_THAT(by_file.error().message, HasSubstr("torchtune"));
 
+  const TemporaryFolder llama_cpp;
+  llama_cpp.write("my-lora-f16.gguf", "GGUF");
+  const Result<AdapterFolder> without_config = open_adapter_folder(Folder::open(llama_cpp.path()).value());
+  ASSERT_FALSE(without_config);
+  EXPECT_EQ(without_config.error().code, "E_FOREIGN");
+  EXPECT_THAT(without_config.error().message, HasSubstr("llama.cpp"));
+
   const TemporaryFolder kohya;
   LoraFixture fixture;
   fixture.add("lora_unet_x.lora_down.weight", {4, 48}, DType::f32, "");
