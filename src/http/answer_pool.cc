@@ -1,11 +1,11 @@
 #include "http/answer_pool.h"
 
-#include <algorithm>
 #include <optional>
 #include <utility>
 
 #include "api/request_memory.h"
 #include "base/caught.h"
+#include "http/head.h"
 #include "http/responses.h"
 
 namespace slora {
@@ -18,8 +18,7 @@ constexpr std::size_t kWaitingMax = 256;
 bool is_json(std::string_view content_type) {
   constexpr std::string_view json = "application/json";
   const std::string_view type = content_type.substr(0, content_type.find_first_of("; \t"));
-  const auto equal = [](char given, char lower) { return given == lower || (given >= 'A' && given <= 'Z' && given - 'A' + 'a' == lower); };
-  return std::ranges::equal(type, json, equal);
+  return equal_ignoring_case(type, json);
 }
 
 namespace {

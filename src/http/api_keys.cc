@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "http/head.h"
+
 namespace slora {
 namespace {
 
@@ -31,9 +33,8 @@ ApiKeys::ApiKeys(KeyNeed need, std::vector<ApiKey> keys) : need_(need), keys_(st
 Result<Caller> ApiKeys::admit(Role role, std::string_view authorization) const {
   if (!needs_key(role) || need_ == KeyNeed::none) return Caller{TenantId{0}, std::make_shared<const ModelAccess>()};
   constexpr std::string_view scheme = "bearer ";
-  const auto equal = [](char given, char lower) { return given == lower || (given >= 'A' && given <= 'Z' && given - 'A' + 'a' == lower); };
   const std::string_view given = authorization.substr(0, scheme.size());
-  if (!std::ranges::equal(given, scheme, equal)) return refuse_key();
+  if (!equal_ignoring_case(given, scheme)) return refuse_key();
   // How long the search takes depends on digests only, from which nobody can derive a key.
   const Sha256Digest digest = digest_of_key(authorization.substr(scheme.size()));
   const auto found = std::ranges::lower_bound(keys_, digest, {}, &ApiKey::digest);
@@ -56,8 +57,7 @@ std::vector<ApiKey> keys_of_options(std::span<const std::string> user_keys, std:
 }
 
 bool is_loopback_host(std::string_view host) {
-  const auto equal = [](char given, char lower) { return given == lower || (given >= 'A' && given <= 'Z' && given - 'A' + 'a' == lower); };
-  return std::ranges::equal(host, std::string_view("localhost"), equal) || host == "::1" ||
+  return equal_ignoring_case(host, "localhost") || host == "::1" ||
          (host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string_view::npos);
 }
 
