@@ -75,7 +75,7 @@ slora_mutate(memory/page_budget.cc
   "budget_->promised_ - count_ + count;"
   "budget_->promised_ - (mutant_is(\"renewed_promise_counts_twice\") ? 0 : count_) + count;"
   renewed_promise_counts_twice)
-slora_mutate(scheduler/scheduler.cc
+slora_mutate(scheduler/plans.cc
   "holdings.own.drop_first();"
   "if (!mutant_is(\"superfluous_page_stays_in_the_table\")) holdings.own.drop_first();"
   superfluous_page_stays_in_the_table)
@@ -218,17 +218,17 @@ slora_mutate(scheduler/admission.cc
   ".adapter_pages = request.adapter_page_count}"
   ".adapter_pages = mutant_is(\"load_is_not_charged\") ? 0 : request.adapter_page_count}"
   load_is_not_charged)
-slora_mutate(scheduler/scheduler.cc
+slora_mutate(scheduler/plans.cc
   "const std::int32_t prompt_again = "
   "if (mutant_is(\"cached_tokens_count_as_computed\")) static_cast<void>(sequence.computed.add(0, begin));
   const std::int32_t prompt_again = "
   cached_tokens_count_as_computed)
-slora_mutate(scheduler/scheduler.cc
+slora_mutate(scheduler/plans.cc
   "sequence.computed.add(prompt_end, end);"
   "sequence.computed.add(prompt_end, end);
   if (mutant_is(\"work_lost_is_charged_as_new\")) sequence.computed = {};"
   work_lost_is_charged_as_new)
-slora_mutate(scheduler/scheduler.cc
+slora_mutate(scheduler/plans.cc
   ".output_tokens = 1});"
   ".output_tokens = mutant_is(\"output_is_charged_twice\") ? 2 : 1});"
   output_is_charged_twice)
@@ -250,38 +250,38 @@ slora_mutate(scheduler/scheduler.cc
   "if (!is_ready(*view)) continue;"
   "if (!is_ready(*view) && !mutant_is(\"runs_before_the_image_landed\")) continue;"
   runs_before_the_image_landed)
-slora_mutate(scheduler/scheduler.cc
+slora_mutate(scheduler/plans.cc
   ".previous_row = sequence.pending_row"
   ".previous_row = mutant_is(\"names_the_wrong_row\") ? 0 : sequence.pending_row"
   names_the_wrong_row)
-slora_mutate(scheduler/scheduler.cc
+slora_mutate(scheduler/plans.cc
   "if (choice.token_count == sequence.remaining())"
   "if (choice.token_count == sequence.remaining() || mutant_is(\"every_chunk_has_an_output\"))"
   every_chunk_has_an_output)
-slora_mutate(scheduler/scheduler.cc
+slora_mutate(scheduler/plans.cc
   "std::max(span.position_begin, sequence.scored)"
   "std::max(span.position_begin, mutant_is(\"preempted_prompt_is_scored_again\") ? 0 : sequence.scored)"
   preempted_prompt_is_scored_again)
-slora_mutate(scheduler/scheduler.cc
+slora_mutate(scheduler/plans.cc
   "std::min(end, sequence.prompt_count - 1)"
   "std::min(end, sequence.prompt_count - (mutant_is(\"last_prompt_token_is_scored\") ? 0 : 1))"
   last_prompt_token_is_scored)
-slora_mutate(scheduler/scheduler.cc
+slora_mutate(scheduler/plans.cc
   "static_cast<std::size_t>(computed_count) / page_tokens"
   "static_cast<std::size_t>(computed_count + (mutant_is(\"page_is_cached_before_it_is_full\") ? 1 : 0)) / page_tokens"
   page_is_cached_before_it_is_full)
-slora_mutate(scheduler/scheduler.cc
+slora_mutate(scheduler/plans.cc
   "sequence.holdings.prefix.distrust();"
   "if (!mutant_is(\"failed_step_is_trusted\"))
       sequence.holdings.prefix.distrust();
     else if (is_running)
       store_full_pages(sequence, span.position_begin + span.token_count);"
   failed_step_is_trusted)
-slora_mutate(scheduler/scheduler.cc
+slora_mutate(scheduler/plans.cc
   "if (plan == nullptr) {"
   "if (plan == nullptr || mutant_is(\"replaced_page_is_free_at_once\")) {"
   replaced_page_is_free_at_once)
-slora_mutate(scheduler/scheduler.cc
+slora_mutate(scheduler/plans.cc
   "sequence.known_count() == sequence.tokens_max()"
   "sequence.known_count() == sequence.tokens_max() + (mutant_is(\"goes_on_after_its_length\") ? 1 : 0)"
   goes_on_after_its_length)
