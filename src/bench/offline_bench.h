@@ -23,6 +23,7 @@ struct OfflineSetup {
   int threads = 0;
   WeightStorage weights = WeightStorage::bf16;
   std::optional<std::uint64_t> pool_bytes;  // none: what the rows need
+  PoolUse pool_use;
   std::filesystem::path scratch;            // folder for adapters
   std::function<void(std::string_view what, std::uint64_t done, std::uint64_t total)> progress;
 };

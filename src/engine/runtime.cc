@@ -99,6 +99,14 @@ Result<std::uint64_t> choose_pool_bytes(const RuntimeOptions& options, std::size
   return wanted / page_bytes * page_bytes;
 }
 
+// At least one page for adapters, and one for sequences.
+Result<std::uint32_t> separate_adapter_pages(std::uint64_t bytes, std::uint32_t page_count, std::uint64_t page_bytes) {
+  const std::uint64_t pages = bytes / page_bytes;
+  if (pages >= 1 && pages < page_count) return static_cast<std::uint32_t>(pages);
+  return error("E_POOL", "--separate-adapter-memory: {} bytes are {} pages of {} bytes; expected 1 to {}", bytes, pages, page_bytes,
+               page_count - 1);
+}
+
 // Runs last before the engine: it takes long, and by now everything else is allocated.
 Status take_pool_memory(const RuntimeOptions& options, const ModelShards& model) {
   const std::uint64_t shard_bytes = model.shard(0).arena->page_bytes() * std::uint64_t{model.page_count()};
@@ -316,6 +324,14 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   engine.scheduler.step_tokens_max = options.step_tokens_max;
   engine.scheduler.running_max = running_max_of(options);
   engine.scheduler.waiting_max = options.waiting_max;
+  engine.scheduler.eviction = options.pool_use.eviction;
+  engine.scheduler.prefetched_sequences = options.pool_use.prefetched_sequences;
+  if (options.pool_use.separate_adapter_bytes > 0) {
+    const Result<std::uint32_t> pages =
+        separate_adapter_pages(options.pool_use.separate_adapter_bytes, engine.scheduler.page_count, kv->page_bytes() * shard_count);
+    if (!pages) return tl::unexpected(pages.error());
+    engine.scheduler.adapter_pages_separate = *pages;
+  }
   engine.waiting_per_client_max = options.waiting_per_client_max;
   engine.model_name = options.model_name;
   const Result<std::int32_t> max_model_len = choose_max_model_len(options, parts.config, tokens_that_fit(engine.scheduler, 0));

@@ -22,6 +22,13 @@ inline constexpr std::int32_t kShardsMax = 64;
 // When the system allocates the pool's physical memory.
 enum class PoolMemory : std::uint8_t { at_first_use, at_start };
 
+// How the pool is used, to compare ways of doing it; see SchedulerOptions.
+struct PoolUse {
+  EvictionPolicy eviction = EvictionPolicy::cost_aware;
+  std::size_t prefetched_sequences = SchedulerOptions().prefetched_sequences;
+  std::uint64_t separate_adapter_bytes = 0;  // set aside for adapters; 0: they share the pool with the KV cache
+};
+
 struct RuntimeOptions {
   std::filesystem::path model_folder;
   std::string model_name;                            // --served-model-name: label of the metrics
@@ -43,6 +50,7 @@ struct RuntimeOptions {
   std::size_t waiting_max = 1024;
   std::optional<std::size_t> waiting_per_client_max;  // see LiveLimits::Options
   PolicyOptions policy;
+  PoolUse pool_use;
   // Reports the progress of long work: what, done, total. May be empty.
   std::function<void(std::string_view, std::uint64_t, std::uint64_t)> progress;
 };

@@ -87,7 +87,10 @@ void AdapterCache::retire(AdapterId adapter) {
 }
 
 void AdapterCache::record_use(AdapterId adapter) {
-  if (adapter != kNoAdapter) ++entries_.at(adapter).use_count;
+  if (adapter == kNoAdapter) return;
+  Entry& entry = entries_.at(adapter);
+  ++entry.use_count;
+  entry.leaves_when_idle = order_.policy() == EvictionPolicy::evict_when_idle;
 }
 
 void AdapterCache::touch(AdapterId adapter) {
@@ -144,8 +147,16 @@ void AdapterCache::release(AdapterId adapter, AdapterInterest interest) {
   tidy(adapter);
 }
 
+bool AdapterCache::has_to_leave(const Entry& entry) {
+  return entry.leaves_when_idle && is_idle(entry) && entry.holds[static_cast<std::size_t>(AdapterInterest::awaited)] == 0;
+}
+
 void AdapterCache::tidy(AdapterId adapter) {
   Entry& entry = entries_.at(adapter);
+  if (has_to_leave(entry)) {
+    drop_image(adapter, entry);
+    ++evictions_;
+  }
   for (const std::uint32_t holds : entry.holds)
     if (holds > 0) return;
   if (entry.retired && entry.state != AdapterState::loading) {
@@ -159,6 +170,7 @@ void AdapterCache::drop_image(AdapterId adapter, Entry& entry) {
   leave_order(entry);
   set_state(adapter, entry, AdapterState::absent);
   entry.pages = {};
+  entry.leaves_when_idle = false;
   evicted_.push_back(adapter);
 }
 
@@ -178,6 +190,7 @@ std::string AdapterCache::check_invariants(std::span<std::uint32_t> pages_seen) 
       if (pool_.owner(page) != owner_of(adapter)) return fmt::format("adapter {}: page {} has another owner", adapter.value, page.value);
     }
     if (entry.state == AdapterState::loading) ++loading_count;
+    if (has_to_leave(entry)) return fmt::format("adapter {}: idle and not evicted", adapter.value);
     if (is_idle(entry)) idle_page_count += entry.pages.size();
     if (!entry.pages.empty() && order_.contains(entry.pages.pages().front()) != is_idle(entry))
       return fmt::format("adapter {}: wrongly in or out of the eviction order", adapter.value);

@@ -105,6 +105,7 @@ class AdapterCache {
     PageList pages;
     AdapterHoldCounts holds{};
     std::uint32_t use_count = 0;
+    bool leaves_when_idle = false;  // EvictionPolicy::evict_when_idle, and the image was used: what was loaded ahead may wait for its use
   };
 
   [[nodiscard]] static std::uint32_t& count(Entry& entry, AdapterInterest interest) {
@@ -115,8 +116,9 @@ class AdapterCache {
   void leave_order(const Entry& entry);
   void enter_order(const Entry& entry);
   void release(AdapterId adapter, AdapterInterest interest);
-  // After an interest ended: drops what is retired and unused, and entries that hold no information.
+  // After an interest ended: drops what has to leave, what is retired and unused, and entries that hold no information.
   void tidy(AdapterId adapter);
+  [[nodiscard]] static bool has_to_leave(const Entry& entry);
   void drop_image(AdapterId adapter, Entry& entry);
   void set_state(AdapterId adapter, Entry& entry, AdapterState state);
 

@@ -6,7 +6,22 @@
 
 namespace slora {
 
-EvictionOrder::EvictionOrder(std::uint32_t page_count) : positions_(page_count, kAbsent) { heap_.reserve(page_count); }
+EvictionOrder::EvictionOrder(std::uint32_t page_count, EvictionPolicy policy) : policy_(policy), positions_(page_count, kAbsent) {
+  heap_.reserve(page_count);
+}
+
+double EvictionOrder::value(std::uint32_t use_count, double cost, std::uint32_t page_count) {
+  switch (policy_) {
+    case EvictionPolicy::lru:
+      return ++use_time_;
+    case EvictionPolicy::greedy_dual_size:
+      return floor_ + cost / page_count;
+    case EvictionPolicy::cost_aware:
+    case EvictionPolicy::evict_when_idle:
+      break;
+  }
+  return floor_ + use_count * cost / page_count;
+}
 
 void EvictionOrder::insert(PageIndex item, double value, EvictionTier tier) {
   check(!contains(item), "expected an item that is not in the order yet");

@@ -10,19 +10,25 @@ namespace slora {
 // Last resorts are evicted after all ordinary items, whatever their values.
 enum class EvictionTier : std::uint8_t { ordinary, last_resort };
 
+// What makes an item valuable. The floor is the highest value evicted so far: items that are no longer used are overtaken by those that
+// are, however expensive they were.
+enum class EvictionPolicy : std::uint8_t {
+  cost_aware,        // floor + uses x cost to bring it back / pages (GreedyDual-Size-Frequency)
+  greedy_dual_size,  // floor + cost / pages
+  lru,               // how recently it was used
+  evict_when_idle,   // S-LoRA's (5.3 of its paper): as cost_aware, but an adapter that was used leaves with the last sequence that uses it
+};
+
 // The order in which cached items are evicted: cheapest first. An item is named by its first page, so one heap holds cached prefixes
-// and idle adapters. The value of an item is (GreedyDual-Size-Frequency)
-//     floor + uses x cost to bring it back / pages
-// where the floor is the highest value evicted so far: items that are no longer used are overtaken by those that are, however
-// expensive they were.
+// and idle adapters.
 // Owned by PagedMemory, used on its thread; O(log n) per call, no allocation.
 class EvictionOrder {
  public:
-  explicit EvictionOrder(std::uint32_t page_count);
+  EvictionOrder(std::uint32_t page_count, EvictionPolicy policy);
 
-  [[nodiscard]] double value(std::uint32_t use_count, double cost, std::uint32_t page_count) const {
-    return floor_ + use_count * cost / page_count;
-  }
+  [[nodiscard]] EvictionPolicy policy() const { return policy_; }
+  // Of an item that has just been used.
+  [[nodiscard]] double value(std::uint32_t use_count, double cost, std::uint32_t page_count);
 
   void insert(PageIndex item, double value, EvictionTier tier);
   void erase(PageIndex item);
@@ -53,9 +59,11 @@ class EvictionOrder {
   void sift_up(std::size_t at, const Entry& entry);
   void sift_down(std::size_t at, const Entry& entry);
 
+  const EvictionPolicy policy_;
   std::vector<Entry> heap_;
   std::vector<std::uint32_t> positions_;  // [page_count] where in the heap, or kAbsent
   double floor_ = 0;
+  double use_time_ = 0;  // counts uses
 };
 
 }  // namespace slora

@@ -11,7 +11,7 @@ namespace slora {
 namespace {
 
 TEST(EvictionOrder, LosesTheCheapestFirstAndLastResortsLast) {
-  EvictionOrder order(10);
+  EvictionOrder order(10, EvictionPolicy::cost_aware);
   order.insert(PageIndex{1}, 5, EvictionTier::ordinary);
   order.insert(PageIndex{2}, 1, EvictionTier::last_resort);
   order.insert(PageIndex{3}, 3, EvictionTier::ordinary);
@@ -24,8 +24,16 @@ TEST(EvictionOrder, LosesTheCheapestFirstAndLastResortsLast) {
   EXPECT_FALSE(order.cheapest_is_below(100));
 }
 
+TEST(EvictionOrder, ValuesWhatIsUsedOftenAndDearAsThePolicySays) {
+  EvictionOrder counts(1, EvictionPolicy::cost_aware), ignores(1, EvictionPolicy::greedy_dual_size), recent(1, EvictionPolicy::lru);
+  EXPECT_EQ(counts.value(3, 8, 4), 6);
+  EXPECT_EQ(ignores.value(3, 8, 4), 2);
+  const double earlier = recent.value(3, 8, 4), later = recent.value(1, 1, 4);
+  EXPECT_LT(earlier, later);
+}
+
 TEST(EvictionOrder, OvertakesWhatIsNotUsedAnyMore) {
-  EvictionOrder order(10);
+  EvictionOrder order(10, EvictionPolicy::cost_aware);
   order.insert(PageIndex{0}, order.value(10, 1, 1), EvictionTier::ordinary);  // once popular
   for (std::uint32_t round = 0; round < 20; ++round) {
     order.insert(PageIndex{1}, order.value(1, 1, 1), EvictionTier::ordinary);
@@ -38,7 +46,7 @@ TEST(EvictionOrder, OvertakesWhatIsNotUsedAnyMore) {
 
 TEST(EvictionOrder, AgreesWithASortedSet) {
   constexpr std::uint32_t kItems = 64;
-  EvictionOrder order(kItems);
+  EvictionOrder order(kItems, EvictionPolicy::cost_aware);
   std::set<std::tuple<EvictionTier, double, PageIndex>> model;
   std::map<PageIndex, std::tuple<EvictionTier, double, PageIndex>> entries;
   std::mt19937_64 random(5);

@@ -40,9 +40,10 @@ void PagePromise::release() {
 
 PageBudget::~PageBudget() { check(promised_ == 0, "expected every promise to end before its budget"); }
 
-std::optional<PagePromise> PageBudget::try_reserve(std::uint32_t count) {
-  if (unpromised() < count) return std::nullopt;
-  return PagePromise(*this, count);
+std::optional<PagePromise> PageBudget::try_reserve(std::uint32_t count, std::uint32_t adapter_count) {
+  const std::uint32_t all = memory_.is_shared() ? count + adapter_count : count;
+  if (unpromised() < all || unpromised_to_adapters() < adapter_count) return std::nullopt;
+  return PagePromise(*this, all);
 }
 
 }  // namespace slora

@@ -47,8 +47,12 @@ class PageBudget {
   // Available pages that are not promised to others than the holder of `own`.
   [[nodiscard]] std::uint32_t available_to(const PagePromise& own) const { return unpromised_beyond(promised_ - own.count()); }
   [[nodiscard]] std::uint32_t promised() const { return promised_; }
-  // Nothing when fewer than `count` pages are unpromised.
-  [[nodiscard]] std::optional<PagePromise> try_reserve(std::uint32_t count);
+  // The same for pages of an adapter, which no sequence is promised where adapters have pages of their own.
+  [[nodiscard]] std::uint32_t unpromised_to_adapters() const {
+    return memory_.is_shared() ? unpromised() : memory_.available_to_adapters();
+  }
+  // Nothing when fewer than `count` pages are unpromised, in addition to `adapter_count` for an image.
+  [[nodiscard]] std::optional<PagePromise> try_reserve(std::uint32_t count, std::uint32_t adapter_count = 0);
 
  private:
   friend class PagePromise;

@@ -11,7 +11,7 @@ class PageBudgetTest : public testing::Test {
  protected:
   PageList list(std::uint64_t id) { return memory.empty_list({PageUse::sequence, TenantId{}, id}); }
 
-  PagedMemory memory{8, 4, CacheCosts{}, PrefixHash::tokens};
+  PagedMemory memory{{.page_count = 8, .page_tokens = 4}};
   PageBudget budget{memory};
 };
 

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <vector>
+
+#include "memory/page_budget.h"
 
 namespace slora {
 namespace {
@@ -31,7 +34,7 @@ void cache(PagedMemory& memory, const std::vector<TokenId>& tokens, AdapterId ad
 
 class PagedMemoryTest : public testing::Test {
  protected:
-  PagedMemory memory{8, 4, CacheCosts{}, PrefixHash::tokens};
+  PagedMemory memory{{.page_count = 8, .page_tokens = 4}};
 };
 
 TEST_F(PagedMemoryTest, GivesExactlyWhatIsFreeOrEvictable) {
@@ -121,6 +124,54 @@ TEST_F(PagedMemoryTest, DropsAnAdapterThatWasRetiredWhileLoading) {
   EXPECT_EQ(memory.pool().free_count(), 6u);
   memory.adapters().landed(kAdapter);
   EXPECT_EQ(memory.pool().free_count(), 8u);
+}
+
+TEST(PagedMemoryThatEvictsWhenIdle, LosesAnAdapterWithItsLastUserButNotOneThatWaitsForItsFirst) {
+  PagedMemory memory{{.page_count = 8, .page_tokens = 4, .eviction = EvictionPolicy::evict_when_idle}};
+  AdapterCache& adapters = memory.adapters();
+  const AdapterHold waiting = adapters.hold(kAdapter, AdapterInterest::named);
+  for (int round = 0; round < 2; ++round) {
+    bring(memory, kAdapter, 2);
+    { const AdapterHold tried = adapters.hold(kAdapter, AdapterInterest::pinned); }  // there was no memory for its sequence
+    EXPECT_TRUE(adapters.is_resident(kAdapter)) << "it was loaded ahead";
+    std::optional<AdapterHold> pin = adapters.hold(kAdapter, AdapterInterest::pinned);
+    adapters.record_use(kAdapter);
+    { const AdapterHold other = adapters.hold(kAdapter, AdapterInterest::pinned); }
+    EXPECT_TRUE(adapters.is_resident(kAdapter));
+    pin.reset();
+    EXPECT_FALSE(adapters.is_resident(kAdapter));
+  }
+  EXPECT_EQ(adapters.evictions(), 2u);
+}
+
+class PagedMemoryWithSeparatePages : public testing::Test {
+ protected:
+  PagedMemory memory{{.page_count = 8, .page_tokens = 4, .adapter_pages_separate = 3}};
+};
+
+TEST_F(PagedMemoryWithSeparatePages, GivesNeitherSideWhatIsTheOthers) {
+  EXPECT_EQ(memory.available(), 5u);
+  EXPECT_EQ(memory.available_to_adapters(), 3u);
+  bring(memory, AdapterId{1}, 2);
+  cache(memory, {1, 2, 3, 4, 5, 6, 7, 8});
+  EXPECT_EQ(memory.available(), 5u);
+  EXPECT_EQ(memory.available_to_adapters(), 3u);
+  bring(memory, AdapterId{2}, 3);
+  EXPECT_FALSE(memory.adapters().is_resident(AdapterId{1})) << "though other pages are free";
+  EXPECT_EQ(memory.pool().count(PageUse::prefix), 2u);
+  const PageList all = take(memory, {PageUse::sequence, TenantId{}, 1}, 5);
+  EXPECT_TRUE(memory.adapters().is_resident(AdapterId{2}));
+  EXPECT_EQ(memory.pool().count(PageUse::prefix), 0u);
+  EXPECT_EQ(memory.check_regions(), "");
+}
+
+TEST_F(PagedMemoryWithSeparatePages, PromisesThemSeparately) {
+  PageBudget budget(memory);
+  EXPECT_FALSE(budget.try_reserve(1, 4));
+  const auto promise = budget.try_reserve(5, 3);
+  ASSERT_TRUE(promise);
+  EXPECT_EQ(budget.unpromised(), 0u);
+  EXPECT_EQ(budget.unpromised_to_adapters(), 3u);
 }
 
 TEST_F(PagedMemoryTest, GivesThePagesOfAFailedLoadBack) {

@@ -16,7 +16,7 @@ constexpr PrefixDomain kDomain{TenantId{1}, AdapterId{3}};
 // A pool with nothing but cached prefixes and one writer's pages.
 struct World {
   explicit World(std::uint32_t page_count, PrefixHash hash = PrefixHash::tokens)
-      : pool(page_count), order(page_count), index(pool, order, kPageTokens, 8, hash) {}
+      : pool(page_count), order(page_count, EvictionPolicy::cost_aware), index(pool, order, kPageTokens, 8, hash) {}
 
   // Writes whole pages of `tokens` behind what is cached of them, as a sequence would.
   PrefixPin write(const PrefixDomain& domain, std::span<const TokenId> tokens) {

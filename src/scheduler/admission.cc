@@ -127,7 +127,7 @@ bool Scheduler::try_admit(Sequence& sequence, std::int32_t share) {
   const std::uint32_t worst = worst_pages(sequence) - held;
   const std::uint32_t needed = is_reserved(sequence) ? worst : std::min(pages_for(cached + wanted) - held + 1, worst);
   const std::uint32_t adapter_pages = loads ? request.adapter_page_count : 0;
-  std::optional<PagePromise> promise = budget_.try_reserve(needed + adapter_pages);
+  std::optional<PagePromise> promise = budget_.try_reserve(needed, adapter_pages);
   if (!promise) {
     if (policy_.reads_cached_tokens()) line_.view_of(sequence).cached_tokens = cached;
     return false;
@@ -190,6 +190,7 @@ void Scheduler::begin_load(const Sequence& sequence, PageList pages) {
   step_.loads.push_back({sequence.request.adapter, {numbers.begin(), numbers.end()}});
   memory_.adapters().begin_load(sequence.request.adapter, std::move(pages));
   ++totals_.adapter_loads;
+  totals_.adapter_pages_loaded += sequence.request.adapter_page_count;
   const SequenceRequest& request = sequence.request;
   policy_.add_charge({.id = request.id, .client = request.client, .adapter = request.adapter, .adapter_pages = request.adapter_page_count});
 }
@@ -223,6 +224,8 @@ std::uint32_t Scheduler::pages_to_promise(const Sequence& sequence) const {
 }
 
 std::int64_t tokens_that_fit(const SchedulerOptions& options, std::uint32_t adapter_page_count) {
+  const std::uint32_t separate = options.adapter_pages_separate;
+  if (separate > 0) return adapter_page_count > separate ? 0 : std::int64_t{options.page_count - separate} * options.page_tokens;
   if (adapter_page_count >= options.page_count) return 0;
   return std::int64_t{options.page_count - adapter_page_count} * options.page_tokens;
 }

@@ -49,6 +49,7 @@ std::string Scheduler::check_invariants() const {
     if (references.holders[page] != expected)
       return fmt::format("page {}: held by {} instead of {}", page, references.holders[page], expected);
   }
+  if (std::string wrong = memory_.check_regions(); !wrong.empty()) return wrong;
   if (prefix_count != pool.count(PageUse::prefix))
     return fmt::format("{} prefix pages counted, {} are", pool.count(PageUse::prefix), prefix_count);
   return check_counts();

@@ -10,7 +10,12 @@ namespace slora {
 
 Scheduler::Scheduler(const SchedulerOptions& options, std::unique_ptr<Policy> policy)
     : options_(options),
-      memory_(options.page_count, options.page_tokens, options.costs, options.prefix_hash),
+      memory_({.page_count = options.page_count,
+               .page_tokens = options.page_tokens,
+               .costs = options.costs,
+               .hash = options.prefix_hash,
+               .eviction = options.eviction,
+               .adapter_pages_separate = options.adapter_pages_separate}),
       budget_(memory_),
       policy_(std::move(policy), options.overtaken_max) {
   check(options_.page_tokens > 0 && options_.step_tokens_max > 0 && options_.running_max > 0,
@@ -199,7 +204,7 @@ void Scheduler::share_rest() {
 void Scheduler::prefetch() {
   AdapterCache& adapters = memory_.adapters();
   // While the head of the line waits for pages, only its own adapter may take some.
-  std::size_t left = step_.is_short_of_pages ? 1 : kPrefetchSequenceCount;
+  std::size_t left = std::min<std::size_t>(options_.prefetched_sequences, step_.is_short_of_pages ? 1 : options_.prefetched_sequences);
   for (const Sequence* const sequence : step_.line) {
     if (sequence->state == SequenceState::running) continue;  // admitted in this step
     if (left-- == 0) return;
@@ -208,9 +213,10 @@ void Scheduler::prefetch() {
     if (adapter == kNoAdapter || adapters.state(adapter) != AdapterState::absent) continue;
     const std::uint32_t page_count = sequence->request.adapter_page_count;
     PageList pages = memory_.empty_list(adapters.owner_of(adapter));
-    if (budget_.unpromised() < page_count) return;
+    if (budget_.unpromised_to_adapters() < page_count) return;
     if (!memory_.try_take_below(pages, page_count, adapters.value_of(page_count))) return;
     begin_load(*sequence, std::move(pages));
+    ++totals_.adapter_prefetches;
   }
 }
 
@@ -287,7 +293,9 @@ SchedulerStats Scheduler::stats() const {
   stats.pages_sequence = pool.count(PageUse::sequence);
   stats.pages_prefix = pool.count(PageUse::prefix);
   stats.pages_adapter = pool.count(PageUse::adapter);
-  stats.pages_evictable = memory_.available() - pool.free_count();
+  stats.pages_evictable = memory_.evictable_count();
+  stats.pages_promised = budget_.promised();
+  stats.pages_available = memory_.available();
   return stats;
 }
 

@@ -31,6 +31,9 @@ struct SchedulerOptions {
   std::int32_t overtaken_max = 32;  // sequences that may be admitted past one that does not fit, if the policy passes it over; positive
   int depth = 1;                    // plans that may be uncommitted at once: 1 or 2
   CacheCosts costs;                 // of eviction
+  EvictionPolicy eviction = EvictionPolicy::cost_aware;
+  std::size_t prefetched_sequences = 8;      // next in line, whose adapters are loaded ahead; 0: none
+  std::uint32_t adapter_pages_separate = 0;  // see PagedMemoryOptions; 0: adapters and KV cache share all pages
   PrefixHash prefix_hash = PrefixHash::tokens;
   // For tests: in every N-th step the last running sequence is preempted though there are pages. 0: never.
   std::uint64_t preempted_every = kStressMode == StressMode::force_preempt ? 3 : 0;
@@ -43,6 +46,10 @@ struct SchedulerStats {
   std::size_t waiting_tokens = 0;
   std::uint64_t preemptions = 0, prefix_query_tokens = 0, prefix_hit_tokens = 0, adapter_loads = 0, adapter_evictions = 0,
                 prefix_evictions = 0;
+  std::uint64_t adapter_prefetches = 0;  // of the loads, those ahead of an admission
+  std::uint64_t adapter_pages_loaded = 0;
+  std::uint32_t pages_promised = 0;   // to admitted sequences, which do not hold them yet
+  std::uint32_t pages_available = 0;  // that a sequence may take: free ones, and cached ones that nothing pins
   std::uint32_t pages_total = 0, pages_free = 0, pages_sequence = 0, pages_prefix = 0, pages_adapter = 0;
   std::uint32_t pages_evictable = 0;  // cached pages that nothing pins
 };
@@ -62,6 +69,7 @@ struct SchedulerStats {
 //   landed and those have ended that then run, were preempted, or came to this bound with it. Until then nothing bounds how often the
 //   policy tries others before a sequence, or does not try it.
 // - A sequence whose adapter is loading is passed by others.
+// - A load ahead of an admission takes no page that is promised to an admitted sequence.
 class Scheduler {
  public:
   Scheduler(const SchedulerOptions& options, std::unique_ptr<Policy> policy);
@@ -102,9 +110,8 @@ class Scheduler {
   [[nodiscard]] std::string check_invariants() const;
 
  private:
-  static constexpr std::int32_t kPreemptionsMax = 3;        // then a sequence comes back only with its worst case reserved
-  static constexpr std::int32_t kPassedOverMax = 16;        // sequences of one step that are passed over, whatever the policy says
-  static constexpr std::size_t kPrefetchSequenceCount = 8;  // next in line, whose adapters are loaded ahead
+  static constexpr std::int32_t kPreemptionsMax = 3;  // then a sequence comes back only with its worst case reserved
+  static constexpr std::int32_t kPassedOverMax = 16;  // sequences of one step that are passed over, whatever the policy says
 
   // Holdings of sequences that ended or were preempted, kept until the plan is committed: the device may still read or write them.
   struct UncommittedPlan {

@@ -134,6 +134,32 @@ TEST(SchedulerCaches, LoadsAheadForTheNextInLine) {
   EXPECT_EQ(play.spans(), (Spans{{2, 4}}));  // no step is lost to the load
 }
 
+TEST(SchedulerCaches, LoadsNothingAheadWhereThatIsOff) {
+  SchedulerOptions options = small_options();
+  options.running_max = 1;
+  options.prefetched_sequences = 0;
+  Play play(options);
+  ASSERT_TRUE(play.add(1, 4, 2));
+  ASSERT_TRUE(play.add(2, 4, 4, 5, 2));
+  while (play.take_ended().empty()) {
+    play.step();
+    EXPECT_THAT(play.latest.loads, IsEmpty());
+  }
+  play.step();
+  EXPECT_EQ(play.latest.loads.size(), 1u);
+  EXPECT_EQ(play.scheduler.stats().adapter_prefetches, 0u);
+}
+
+TEST(SchedulerCaches, RefusesWhatFitsNoneOfTheSeparatePages) {
+  SchedulerOptions options = small_options();
+  options.adapter_pages_separate = 4;
+  Play play(options);
+  EXPECT_FALSE(play.add(1, 4, 4, 5, 5));
+  EXPECT_FALSE(play.add(2, 45, 4));
+  EXPECT_TRUE(play.add(3, 44, 4, 5, 4));
+  play.run_dry();
+}
+
 TEST(SchedulerCaches, KeepsARetiredAdapterForThoseWhoNamedIt) {
   Play play(small_options());
   ASSERT_TRUE(play.add(1, 4, 3, 5, 2));

@@ -155,6 +155,7 @@ void add_engine_options(CLI::App& command, BenchOfflineArguments& arguments) {
           "--pool-memory", arguments.pool_memory,
           "Memory for KV cache and adapters, such as 4GiB; with less than the default they are evicted and reloaded [what the rows need]")
       ->type_name("SIZE");
+  add_memory_options(command, arguments.memory);
   command.add_option("--scratch", arguments.scratch, "Folder for temporary random adapters [the system's]")->type_name("DIR");
 }
 
@@ -212,6 +213,9 @@ int run_bench_offline(const BenchOfflineArguments& arguments, const std::string&
   setup.threads = arguments.threads;
   setup.weights = arguments.weights == "int8" ? WeightStorage::int8 : WeightStorage::bf16;
   setup.scratch = scratch->path();
+  const Result<PoolUse> pool_use = make_pool_use(arguments.memory);
+  if (!pool_use) return report(pool_use.error());
+  setup.pool_use = *pool_use;
   auto bar = std::make_unique<ProgressBar>();
   setup.progress = [&bar](std::string_view what, std::uint64_t done, std::uint64_t total) { bar->show(what, done, total); };
   Result<std::unique_ptr<bench::OfflineBench>> offline = bench::OfflineBench::create(setup, *options);

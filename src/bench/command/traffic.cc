@@ -52,6 +52,7 @@ void add_target_options(CLI::App& command, BenchTrafficArguments& arguments) {
   command.add_option("--pool-memory", arguments.pool_memory, "Without --url: memory for KV cache and adapters, as `slora serve` takes it")
       ->type_name("SIZE")
       ->excludes(url);
+  add_memory_options(command, arguments.memory);
 }
 
 void add_request_options(CLI::App& command, BenchTrafficArguments& arguments) {
@@ -117,6 +118,9 @@ Result<std::unique_ptr<bench::TrafficTarget>> make_engine(bench::TrafficOptions&
     if (!bytes) return error("bad_option", "--pool-memory: {}", bytes.error().message);
     options.pool_bytes = *bytes;
   }
+  const Result<PoolUse> pool_use = make_pool_use(arguments.memory);
+  if (!pool_use) return tl::unexpected(pool_use.error());
+  options.pool_use = *pool_use;
   for (const std::string& folder : arguments.adapters) options.adapter_folders.emplace_back(folder);
   ProgressBar bar;
   options.progress = [&bar](std::string_view what, std::uint64_t done, std::uint64_t total) { bar.show(what, done, total); };

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/command/memory_options.h"
 #include "bench/traffic_request.h"
 
 namespace slora {
@@ -18,6 +19,7 @@ struct BenchTrafficArguments {
   int threads = 0;
   std::string weights = "bf16";
   std::string pool_memory;  // empty: chosen
+  MemoryArguments memory;
   std::string json;         // file; empty: none
   std::int32_t repeats = 1;
   std::optional<std::int32_t> vocabulary;  // none: chosen

@@ -58,6 +58,9 @@ SimulationOptions draw_options(std::uint64_t seed) {
   options.client_count = 1 + seed % 4;
   if (options.policy == SimulatedPolicy::fcfs && options.priority_count == 1 && seed % 3 == 0) options.policy = SimulatedPolicy::fair_share;
   if (seed % 11 == 0) scheduler.preempted_every = 3;
+  if (seed % 5 > 1) scheduler.eviction = static_cast<EvictionPolicy>(seed % 5 - 1);
+  if (seed % 13 == 0) scheduler.prefetched_sequences = 0;
+  if (seed % 9 == 0) scheduler.adapter_pages_separate = scheduler.page_count / 3 + 1;  // at least as many as the largest image
   if (seed % 2 == 0) options.client_weights = {{ClientId{1}, 2.0}, {ClientId{2}, 0.5}};
   return options;
 }

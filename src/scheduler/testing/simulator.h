@@ -46,6 +46,7 @@ enum class Situation : std::uint8_t {
   overtaken,               // others were admitted past it while it did not fit
   overtaken_to_the_bound,  // as often as may be
   recomputed,              // charged for what preemption lost
+  loaded_ahead,            // an adapter was loaded before its sequence was admitted
   count
 };
 inline constexpr std::size_t kSituationCount = static_cast<std::size_t>(Situation::count);

@@ -110,9 +110,15 @@ void Simulator::check_plan(const StepPlan& plan) {
   const auto is_left_out = [&](SequenceId id) { return !in_plan.contains(id.value); };  // a prompt has a place even if it gets no token
   const auto places_taken = std::ssize(plan.spans) + std::ranges::count_if(computing_prompts_, is_left_out);
   const bool has_places = places_taken < std::min(options.running_max, options.step_tokens_max);
-  if (has_places && stats.pages_free + stats.pages_evictable > 0 && stats.preemptions == before_.preemptions) {
+  if (has_places && stats.pages_available > 0 && stats.preemptions == before_.preemptions) {
     for (const SequenceId id : generating_) expect(!is_left_out(id), "nobody pauses while there are places", id.value);
   }
+  if (stats.adapter_prefetches > before_.adapter_prefetches) {
+    saw(Situation::loaded_ahead);
+    const bool is_shared = options.adapter_pages_separate == 0;
+    expect(!is_shared || stats.pages_available >= stats.pages_promised, "a load ahead takes no promised page", stats.pages_promised);
+  }
+  expect(options.prefetched_sequences > 0 || stats.adapter_prefetches == 0, "nothing is loaded ahead where that is off");
   if (stats.pages_free == 0) saw(Situation::no_page_free);
   if (stats.prefix_evictions > before_.prefix_evictions) saw(Situation::prefix_evicted);
   if (stats.preemptions > before_.preemptions && !open_.empty()) saw(Situation::preempted_while_uncommitted);
@@ -286,7 +292,8 @@ std::string_view name_of(Situation situation) {
                                                                            "given up",
                                                                            "overtaken",
                                                                            "overtaken to the bound",
-                                                                           "recomputed"};
+                                                                           "recomputed",
+                                                                           "loaded ahead"};
   return kNames[static_cast<std::size_t>(situation)];
 }
 

@@ -83,6 +83,22 @@ slora_mutate(scheduler/scheduler.cc
   "if (sequence->request.adapter == adapter) sequence->promise"
   "if (sequence->request.adapter == adapter && !mutant_is(\"landing_renews_no_promise\")) sequence->promise"
   landing_renews_no_promise)
+slora_mutate(memory/adapter_cache.cc
+  "if (has_to_leave(entry)) {"
+  "if (has_to_leave(entry) && !mutant_is(\"idle_adapter_stays_though_it_has_to_leave\")) {"
+  idle_adapter_stays_though_it_has_to_leave)
+slora_mutate(memory/paged_memory.cc
+  "return adapter_pages_separate_ - pool_.count(PageUse::adapter);"
+  "return adapter_pages_separate_ - pool_.count(PageUse::adapter) + (mutant_is(\"adapters_take_a_page_of_the_others\") ? 1 : 0);"
+  adapters_take_a_page_of_the_others)
+slora_mutate(memory/paged_memory.cc
+  "pool_.count(PageUse::sequence) - pool_.count(PageUse::prefix);"
+  "pool_.count(PageUse::sequence) - (mutant_is(\"prefixes_are_not_counted_in_their_region\") ? 0 : pool_.count(PageUse::prefix));"
+  prefixes_are_not_counted_in_their_region)
+slora_mutate(scheduler/scheduler.cc
+  "if (budget_.unpromised_to_adapters() < page_count) return;"
+  "if ((mutant_is(\"prefetch_takes_promised_pages\") ? memory_.available_to_adapters() : budget_.unpromised_to_adapters()) < page_count) return;"
+  prefetch_takes_promised_pages)
 
 # Admission
 slora_mutate(scheduler/admission.cc
@@ -119,8 +135,8 @@ slora_mutate(scheduler/admission.cc
   "plan->kept.push_back(mutant_is(\"uncommitted_plan_loses_its_pages\") ? Holdings{} : std::move(holdings));"
   uncommitted_plan_loses_its_pages)
 slora_mutate(scheduler/admission.cc
-  "budget_.try_reserve(needed + adapter_pages)"
-  "budget_.try_reserve(needed + (mutant_is(\"adapter_pages_are_not_reserved\") ? 0 : adapter_pages))"
+  "budget_.try_reserve(needed, adapter_pages)"
+  "budget_.try_reserve(needed, mutant_is(\"adapter_pages_are_not_reserved\") ? 0 : adapter_pages)"
   adapter_pages_are_not_reserved)
 slora_mutate(scheduler/admission.cc
   "wanted > held ? wanted - held : 0"
