@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "bench/random_numbers.h"
+#include "bench/workload/random_numbers.h"
 #include "bench/step_watch.h"
 #include "engine/runtime.h"
 
