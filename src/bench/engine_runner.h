@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "bench/random_numbers.h"
 #include "bench/step_watch.h"
+#include "bench/workload/random_numbers.h"
 #include "engine/runtime.h"
 
 namespace slora::bench {

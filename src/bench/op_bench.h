@@ -11,7 +11,7 @@
 #include "bench/machine_limits.h"
 #include "bench/onednn_product.h"
 #include "bench/op_row.h"
-#include "bench/random_numbers.h"
+#include "bench/workload/random_numbers.h"
 #include "formats/model_config.h"
 #include "model/kv_geometry.h"
 

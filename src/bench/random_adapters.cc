@@ -10,7 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 
-#include "bench/random_numbers.h"
+#include "bench/workload/random_numbers.h"
 #include "formats/json.h"
 #include "formats/module_table.h"
 #include "formats/safetensors_writer.h"

@@ -1,7 +1,7 @@
 #include "bench/traffic_request.h"
 
 #include "base/check.h"
-#include "bench/random_numbers.h"
+#include "bench/workload/random_numbers.h"
 
 namespace slora::bench {
 namespace {
