@@ -258,6 +258,19 @@ TEST_F(GenerationJobTest, SubmitsNothingAfterTheRequestsTimeout) {
   EXPECT_TRUE(generator.submitted.empty());
 }
 
+TEST_F(GenerationJobTest, EndsWithItsTimeoutWhileItWaitsToBeRead) {
+  const auto job = make_job();
+  job->set_timeout(2);
+  EXPECT_FALSE(job->is_overdue(clock.now() + std::chrono::milliseconds(1999)));
+  clock.time += std::chrono::seconds(2);
+  ASSERT_TRUE(job->is_overdue(clock.now()));
+  job->end_overdue();
+  EXPECT_EQ(sink->error.value().code, "deadline_exceeded");
+  EXPECT_EQ(sink->error->message, "The answer was not complete after the 2 s of the request's timeout.");
+  job->start(preparer->prepare(Endpoint::completions, R"({"prompt":"Hello","timeout":2})"));
+  EXPECT_TRUE(generator.submitted.empty());
+}
+
 TEST_F(GenerationJobTest, WithoutAClockBesideItNoticesItsTimeoutAtTheNextToken) {
   complete(R"("timeout":2)");
   clock.time += std::chrono::seconds(3);
