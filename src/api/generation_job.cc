@@ -82,7 +82,7 @@ Status GenerationJob::submit_all() {
     // The choices of a prompt share its log-probabilities, except in a stream, where each sends them with its own first token.
     if (!request.spec.output.stream && i % n != 0) sequence.sampling.prompt_logprob_count = -1;
 
-    services_.jobs.add(choice.sequence, shared_from_this(), i);
+    services_.jobs.add(choice.sequence, shared_from_this(), i, {static_cast<std::int64_t>(prompt.tokens.size()), prompt.output_tokens_max});
     if (Status submitted = run_caught([&] { return services_.generator.submit(std::move(sequence)); }); !submitted) {
       services_.jobs.remove(choice.sequence);
       return submitted;

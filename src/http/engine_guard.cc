@@ -34,7 +34,7 @@ void EngineGuard::look() {
   const auto timestamp = std::chrono::duration_cast<Timestamp>(now.time_since_epoch());
   parts_.generation.end_overdue(timestamp);
   parts_.jobs.end_overdue(timestamp);
-  retry_.look(now, parts_.jobs.finished_count(), parts_.jobs.sequence_count());
+  retry_.look(now, parts_.jobs.work());
   watch_.look(now);
   const bool was_in_trouble = trouble_.has_value();
   trouble_ = find_trouble();
