@@ -36,13 +36,16 @@ void GenerationJob::start(Result<PreparedRequest> prepared) {
   }
 }
 
+void GenerationJob::set_timeout(float seconds) {
+  timeout_seconds_ = seconds;
+  deadline_ = arrival_ + std::chrono::duration_cast<Timestamp>(std::chrono::duration<float>(seconds));
+}
+
 void GenerationJob::take_prepared(Result<PreparedRequest> prepared) {
   if (over_) return;
   if (!prepared) return fail(prepared.error());
   answer_.request = std::move(*prepared);
-  if (const std::optional<float> timeout = answer_.request.spec.timeout_seconds) {
-    deadline_ = arrival_ + std::chrono::duration_cast<Timestamp>(std::chrono::duration<float>(*timeout));
-  }
+  if (const std::optional<float> timeout = answer_.request.spec.timeout_seconds) set_timeout(*timeout);
   bytes_ = answer_.request.memory.bytes();
   services_.metrics.count_unknown_fields(answer_.request.spec.unknown_field_count);
   if (is_overdue(services_.clock.now())) return end_overdue();
@@ -79,7 +82,7 @@ Status GenerationJob::submit_all() {
     // The choices of a prompt share its log-probabilities, except in a stream, where each sends them with its own first token.
     if (!request.spec.output.stream && i % n != 0) sequence.sampling.prompt_logprob_count = -1;
 
-    services_.jobs.add(choice.sequence, shared_from_this(), i);
+    services_.jobs.add(choice.sequence, shared_from_this(), i, {static_cast<std::int64_t>(prompt.tokens.size()), prompt.output_tokens_max});
     if (Status submitted = run_caught([&] { return services_.generator.submit(std::move(sequence)); }); !submitted) {
       services_.jobs.remove(choice.sequence);
       return submitted;
@@ -199,9 +202,7 @@ void GenerationJob::cancel() {
 }
 
 void GenerationJob::end_overdue() {
-  fail({"deadline_exceeded",
-        fmt::format("The answer was not complete after the {} s of the request's timeout.",
-                    answer_.request.spec.timeout_seconds.value_or(0)),
+  fail({"deadline_exceeded", fmt::format("The answer was not complete after the {} s of the request's timeout.", timeout_seconds_),
         "timeout"});
 }
 

@@ -40,7 +40,9 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
   // `sink` is shared with its maker, who may want to read from it what it has received.
   GenerationJob(std::shared_ptr<AnswerSink> sink, const JobServices& services, JobOrigin origin);
 
-  // Requires: called once; cancel() may have come before.
+  // That the request seems to have, before it is prepared: it may end with its time over while it waits for that.
+  void set_timeout(float seconds);
+  // Requires: called once; cancel() and fail() may have come before.
   void start(Result<PreparedRequest> prepared);
   void on_event(std::size_t choice_index, const TokenEvent& event);
   // Stops the request: the sink receives nothing after this. May be called by the sink within part().
@@ -48,7 +50,7 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
   // Ends it with an error, whatever parts the sink has received so far.
   void fail(const Error& error);
 
-  // Whether the time is over that its client gave it.
+  // Whether the time since it was made is over that its client gave it.
   [[nodiscard]] bool is_overdue(Timestamp now) const { return !over_ && deadline_ && now >= *deadline_; }
   // Requires: it is overdue.
   void end_overdue();
@@ -84,7 +86,8 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
   const JobServices services_;
   const JobOrigin origin_;
   const Timestamp arrival_;
-  std::optional<Timestamp> deadline_;  // known when it has started
+  std::optional<Timestamp> deadline_;
+  float timeout_seconds_ = 0;  // that the deadline comes from
   Answer answer_;
   std::vector<Choice> choices_;  // [prompts * n], as answer_.choices
   std::size_t open_count_ = 0;   // choices that have not ended

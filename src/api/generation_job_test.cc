@@ -258,6 +258,19 @@ TEST_F(GenerationJobTest, SubmitsNothingAfterTheRequestsTimeout) {
   EXPECT_TRUE(generator.submitted.empty());
 }
 
+TEST_F(GenerationJobTest, EndsWithItsTimeoutWhileItWaitsToBeRead) {
+  const auto job = make_job();
+  job->set_timeout(2);
+  EXPECT_FALSE(job->is_overdue(clock.now() + std::chrono::milliseconds(1999)));
+  clock.time += std::chrono::seconds(2);
+  ASSERT_TRUE(job->is_overdue(clock.now()));
+  job->end_overdue();
+  EXPECT_EQ(sink->error.value().code, "deadline_exceeded");
+  EXPECT_EQ(sink->error->message, "The answer was not complete after the 2 s of the request's timeout.");
+  job->start(preparer->prepare(Endpoint::completions, R"({"prompt":"Hello","timeout":2})"));
+  EXPECT_TRUE(generator.submitted.empty());
+}
+
 TEST_F(GenerationJobTest, WithoutAClockBesideItNoticesItsTimeoutAtTheNextToken) {
   complete(R"("timeout":2)");
   clock.time += std::chrono::seconds(3);
@@ -270,6 +283,36 @@ TEST_F(GenerationJobTest, AnAnswerThatIsCompleteIsGivenHoweverLate) {
   clock.time += std::chrono::seconds(3);
   deliver(0, 10, EndReason::length);
   EXPECT_TRUE(sink->is_done);
+}
+
+TEST_F(GenerationJobTest, TheTableCountsTheTokensThatItsSequencesTake) {
+  complete(R"("n":2,"max_tokens":8)");
+  const std::uint64_t prompt = generator.submitted[0].prompt.size();
+  EXPECT_EQ(jobs.work().done, 0u);
+  EXPECT_EQ(jobs.work().left, 2 * (prompt + 8));
+  deliver(0, 10);
+  EXPECT_EQ(jobs.work().done, prompt + 1);
+  EXPECT_EQ(jobs.work().left, 7 + prompt + 8);
+  for (int i = 0; i < 6; ++i) deliver(0, 10);
+  deliver(0, 10, EndReason::length);
+  EXPECT_EQ(jobs.work().done, prompt + 8);
+  EXPECT_EQ(jobs.work().left, prompt + 8);
+  deliver(1, -1, EndReason::cancelled);
+  EXPECT_EQ(jobs.work().done, prompt + 8);
+  EXPECT_EQ(jobs.work().left, 0u);
+}
+
+TEST_F(GenerationJobTest, TheTableExpectsOutputsAsLongAsThoseOfLate) {
+  generator.context = 4096;
+  for (std::size_t i = 0; i < 100; ++i) {
+    complete(R"("max_tokens":4000)");
+    deliver(i, 10, EndReason::stop);
+  }
+  generator.capacity = 101;
+  complete(R"("max_tokens":4000)");
+  EXPECT_LE(jobs.work().left, 40u) << "not the 4,000 that it may take";
+  for (int i = 0; i < 50; ++i) deliver(100, 10);
+  EXPECT_EQ(jobs.work().left, 1u) << "it is longer than most, and has not ended";
 }
 
 TEST_F(GenerationJobTest, AFailureAfterTheFirstTokenIsNoEnd) {

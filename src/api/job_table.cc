@@ -9,8 +9,18 @@
 
 namespace slora {
 
-void JobTable::add(SequenceId id, std::shared_ptr<GenerationJob> job, std::size_t choice_index) {
-  const bool fresh = jobs_.emplace(id, Place{std::move(job), choice_index}).second;
+namespace {
+
+// How long an output is taken to be before any has ended, and how much those count that have.
+constexpr double kOutputTokensFirst = 128;
+constexpr std::uint64_t kFirstWeight = 8, kWeightMax = 256;  // in sequences
+
+}  // namespace
+
+JobTable::JobTable() : output_tokens_mean_(kOutputTokensFirst) {}
+
+void JobTable::add(SequenceId id, std::shared_ptr<GenerationJob> job, std::size_t choice_index, SequenceTokens tokens) {
+  const bool fresh = jobs_.emplace(id, Place{std::move(job), choice_index, tokens}).second;
   check(fresh, "expected a sequence to be submitted once");
 }
 
@@ -18,11 +28,32 @@ void JobTable::deliver(std::vector<TokenEvent> events) {
   for (const TokenEvent& event : events) {
     const auto entry = jobs_.find(event.sequence);
     if (entry == jobs_.end()) continue;
+    count(entry->second, event);
     const Place place = entry->second;
     if (event.end) jobs_.erase(entry);
-    if (event.end == EndReason::stop || event.end == EndReason::length) ++finished_count_;
     place.job->on_event(place.choice_index, event);
   }
+}
+
+void JobTable::count(Place& place, const TokenEvent& event) {
+  if (event.token.id >= 0) {
+    if (place.output_tokens++ == 0)
+      tokens_done_ += static_cast<std::uint64_t>(std::max(place.tokens.prompt - std::int64_t{event.cached_tokens}, std::int64_t{0}));
+    ++tokens_done_;
+  }
+  if (event.end != EndReason::stop && event.end != EndReason::length) return;
+  const std::uint64_t weight = std::min(++ended_count_ + kFirstWeight, kWeightMax);
+  output_tokens_mean_ += (static_cast<double>(place.output_tokens) - output_tokens_mean_) / static_cast<double>(weight);
+}
+
+TokenWork JobTable::work() const {
+  std::int64_t left = 0;
+  const auto mean = static_cast<std::int64_t>(output_tokens_mean_);
+  for (const auto& [id, place] : jobs_) {
+    if (place.output_tokens == 0) left += place.tokens.prompt;
+    left += std::max(std::min(mean, place.tokens.output_max) - place.output_tokens, std::int64_t{1});
+  }
+  return {tokens_done_, static_cast<std::uint64_t>(left)};
 }
 
 std::set<std::shared_ptr<GenerationJob>> JobTable::all() const {

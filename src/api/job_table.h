@@ -16,11 +16,25 @@ namespace slora {
 
 class GenerationJob;
 
+// What a sequence may take at most, in tokens.
+struct SequenceTokens {
+  std::int64_t prompt = 0;
+  std::int64_t output_max = 0;
+};
+
+// What the sequences of a server have taken since its start, and are expected to take until all of them have ended, in tokens of prompts
+// and outputs.
+struct TokenWork {
+  std::uint64_t done = 0;
+  std::uint64_t left = 0;
+};
+
 // Maps sequences to the jobs that receive their events. From submission to the event with `end` the table keeps the job alive. Runs on one
 // thread, as its jobs.
 class JobTable {
  public:
-  void add(SequenceId id, std::shared_ptr<GenerationJob> job, std::size_t choice_index);
+  JobTable();
+  void add(SequenceId id, std::shared_ptr<GenerationJob> job, std::size_t choice_index, SequenceTokens tokens);
   // For a sequence that the engine refused.
   void remove(SequenceId id) { jobs_.erase(id); }
 
@@ -31,9 +45,8 @@ class JobTable {
 
   // Ends the jobs whose time is over. Called several times a second.
   void end_overdue(Timestamp now);
-  // Sequences that have ended by themselves since the start.
-  [[nodiscard]] std::uint64_t finished_count() const { return finished_count_; }
-  [[nodiscard]] std::size_t sequence_count() const { return jobs_.size(); }
+  // Takes time in proportion to the sequences.
+  [[nodiscard]] TokenWork work() const;
 
   [[nodiscard]] bool is_empty() const { return jobs_.empty(); }
   [[nodiscard]] std::size_t request_count() const;
@@ -47,11 +60,16 @@ class JobTable {
   struct Place {
     std::shared_ptr<GenerationJob> job;  // shared: a job may serve several sequences
     std::size_t choice_index;
+    SequenceTokens tokens;
+    std::int64_t output_tokens = 0;  // that it has
   };
+  void count(Place& place, const TokenEvent& event);
   [[nodiscard]] std::set<std::shared_ptr<GenerationJob>> all() const;
 
   std::unordered_map<SequenceId, Place> jobs_;
-  std::uint64_t finished_count_ = 0;
+  std::uint64_t tokens_done_ = 0;
+  std::uint64_t ended_count_ = 0;  // sequences that ended by themselves
+  double output_tokens_mean_;      // of these, of late
 };
 
 }  // namespace slora

@@ -5,6 +5,7 @@
 #include "api/conversation_fields.h"
 #include "api/model_fields.h"
 #include "api/request_fields.h"
+#include "api/request_timeout.h"
 
 namespace slora {
 namespace {
@@ -151,7 +152,8 @@ constexpr Field kFields[] = {
     {"stream_options", kBoth, FormField{read_stream_options, stream_options_schema}, "Only together with stream."},
     {"priority", kBoth | kSglangFields, IntegerField{in_spec<&RequestSpec::priority>, kIntMin, kIntMax},
      "Lower values are served earlier if the server runs with --policy priority; otherwise only 0 is accepted."},
-    {"timeout", kBoth | kSglangFields | kSloraFields | kTgiFields, NumberField{in_spec<&RequestSpec::timeout_seconds>, 0.001, 86400},
+    {"timeout", kBoth | kSglangFields | kSloraFields | kTgiFields,
+     NumberField{in_spec<&RequestSpec::timeout_seconds>, kTimeoutSecondsMin, kTimeoutSecondsMax},
      "Seconds after which the answer is of no use any more: what has not ended by then ends with the error deadline_exceeded."},
     {"user", kBoth, TextField{}, "A label for the client's own records."},
 

@@ -166,7 +166,6 @@ Task<Status> HttpConnection::read_head() {
     if (end) co_return check_request_head(buffered().substr(0, *end), shared_.limits);
     const Status more = co_await read_more();
     if (!more) co_return more;
-    if (head_begun_ == TimePoint::min()) head_begun_ = std::chrono::steady_clock::now();
     if (std::exchange(idle_, false)) let_within(shared_.limits.head_time);
   }
 }
@@ -225,11 +224,15 @@ Result<Admitted> HttpConnection::admit(const Parser& parser) {
                        .origin = header(parser, http::field::origin)};
   const Result<Admitted> admitted = admit_request(shared_, parts);
   if (!admitted) return admitted;
-  const bool is_beyond = is_reserved_ && shared_.all.size() > shared_.limits.connections_max;
-  if (is_beyond && admitted->route->doors != Doors::every) {
-    return error("connections_full", "All connections of the server are in use; try again soon.");
-  }
-  return admitted;
+  if (admitted->route->doors == Doors::every || has_place()) return admitted;
+  return error("connections_full", "All connections of the server are in use; try again soon.");
+}
+
+// Those that were too young to make place when this one came may be old enough now.
+bool HttpConnection::has_place() {
+  is_reserved_ =
+      is_reserved_ && shared_.all.size() > shared_.limits.connections_max && !close_oldest_idle(shared_, std::chrono::steady_clock::now());
+  return !is_reserved_;
 }
 
 std::string HttpConnection::rest_of_path(const Parser& parser, const Route& route) {

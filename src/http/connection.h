@@ -54,8 +54,8 @@ void start_connection(boost::asio::ip::tcp::socket socket, HttpConnections& shar
 void run_awakened(HttpConnections& shared);
 // Ends connections whose deadline has passed. Called several times a second.
 void enforce_deadlines(const HttpConnections& shared, std::chrono::steady_clock::time_point now);
-// Closes the connection that has been idle for longest, to make space for another; false where none is. Those that came within the last 100
-// ms, or began to send a head within the last second, are not idle.
+// Closes the connection that has waited longest for a request or for the rest of its head, to make space for another; false where none has
+// waited for 100 ms.
 [[nodiscard]] bool close_oldest_idle(HttpConnections& shared, std::chrono::steady_clock::time_point now);
 // Closes the connections that wait for a request.
 void close_idle_connections(const HttpConnections& shared);

@@ -31,8 +31,10 @@ std::optional<Error> EngineGuard::find_trouble() const {
 void EngineGuard::look() {
   parts_.http.post_after(kLookInterval, [this] { look(); });  // first, for the rest may throw when memory runs out
   const EngineWatch::TimePoint now = std::chrono::steady_clock::now();
-  parts_.jobs.end_overdue(std::chrono::duration_cast<Timestamp>(now.time_since_epoch()));
-  retry_.look(now, parts_.jobs.finished_count(), parts_.jobs.sequence_count());
+  const auto timestamp = std::chrono::duration_cast<Timestamp>(now.time_since_epoch());
+  parts_.generation.end_overdue(timestamp);
+  parts_.jobs.end_overdue(timestamp);
+  retry_.look(now, parts_.jobs.work());
   watch_.look(now);
   const bool was_in_trouble = trouble_.has_value();
   trouble_ = find_trouble();

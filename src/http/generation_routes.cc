@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "api/request_memory.h"
+#include "api/request_timeout.h"
 #include "base/caught.h"
 #include "http/answer_pool.h"
 #include "http/answer_writer.h"
@@ -54,6 +55,7 @@ void GenerationRoutes::generate(Endpoint endpoint, const std::shared_ptr<Exchang
   exchange->on_gone([job] { job->cancel(); });
   // Everything that the way back needs is allocated here, so that only the preparing itself can fail on the worker.
   const auto preparation = std::make_shared<Preparation>(Preparation{endpoint, request.client, job, exchange->take_body(), request.access});
+  const std::optional<float> timeout = peek_timeout(preparation->body.text);
   const auto start = [this, preparation] {
     // Its last reference must be released on this thread, whoever holds the rest.
     const std::shared_ptr<GenerationJob> started = std::move(preparation->job);
@@ -67,6 +69,7 @@ void GenerationRoutes::generate(Endpoint endpoint, const std::shared_ptr<Exchang
     return job->fail({"queue_full", "Too many requests wait to be read; try again soon.", {}});
   }
   preparing_.insert(job);
+  if (timeout) job->set_timeout(*timeout);
 }
 
 void GenerationRoutes::read(Preparation& preparation, std::function<void()> back) {
@@ -93,6 +96,12 @@ void GenerationRoutes::finish(Preparation& preparation, Status can_finish, std::
                          {std::move(preparation.spec), *preparation.access, preparation.work_bytes});
   });
   post_(std::move(back));
+}
+
+void GenerationRoutes::end_overdue(Timestamp now) {
+  for (const std::shared_ptr<GenerationJob>& job : preparing_) {
+    if (job->is_overdue(now)) job->end_overdue();
+  }
 }
 
 void GenerationRoutes::fail_preparing(const Error& error) {

@@ -38,6 +38,8 @@ class GenerationRoutes {
   void set_shortage(std::optional<Error> shortage) { shortage_ = std::move(shortage); }
   // Requests that are not submitted yet.
   [[nodiscard]] std::size_t preparing_count() const { return preparing_.size(); }
+  // Ends those whose time is over. Called several times a second.
+  void end_overdue(Timestamp now);
   // Ends with `error` what has not been submitted yet.
   void fail_preparing(const Error& error);
 

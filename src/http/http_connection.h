@@ -59,9 +59,8 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   void close_if_idle() {
     if (idle_) cancel();
   }
-  [[nodiscard]] bool may_be_closed(TimePoint now) const {
-    return head_begun_ == TimePoint::min() ? now >= idle_since_ + kFreshTime : now >= head_begun_ + kFreshHeadTime;
-  }
+  // Of a connection in the list of idle ones. The byte of a head that never ends earns no more time than none.
+  [[nodiscard]] bool may_be_closed(TimePoint now) const { return now >= idle_since_ + kFreshTime; }
   // Requires: it is idle. Its coroutine ends soon after; what it was about to read or send is lost.
   void close_now() {
     end_idle();
@@ -80,8 +79,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
 
   static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
-  static constexpr std::chrono::milliseconds kFreshTime{100};  // that a connection has to begin a request before it may be closed
-  static constexpr std::chrono::seconds kFreshHeadTime{1};     // that a connection has to send a head before it counts as idle
+  static constexpr std::chrono::milliseconds kFreshTime{100};  // that a connection has to send a head before it may be closed
   static constexpr std::chrono::milliseconds kFirstProbePause{250};
   static constexpr std::chrono::seconds kProbePauseMax{64};  // so that one request has five at most: clients bound how many they skip
 
@@ -117,6 +115,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   static ClientId client_of_address(const Tcp::socket& socket);
   [[nodiscard]] Status make_space(const Parser& parser, BodyDecoder& decoder, ByteReservation& memory) const;
   Result<Admitted> admit(const Parser& parser);
+  [[nodiscard]] bool has_place();
   [[nodiscard]] bool is_preflight(const Parser& parser) const;
   static std::string rest_of_path(const Parser& parser, const Route& route);
   void watch_client(std::weak_ptr<HttpExchange> watched);
@@ -136,7 +135,6 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
     return {value.data(), value.size()};
   }
   void begin_idle() {
-    head_begun_ = TimePoint::min();
     idle_since_ = std::chrono::steady_clock::now();
     if (!place_) place_ = shared_.idle.insert(shared_.idle.end(), this);
   }
@@ -156,14 +154,13 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   HttpConnections& shared_;
   const ClientId keyless_client_;  // of this connection
   const ClientId address_client_;
-  const bool is_reserved_;  // for routes that every port has
+  bool is_reserved_;  // for routes that every port has, until another connection makes place
   Tcp::socket socket_;
   boost::beast::flat_buffer buffer_;
   TimePoint deadline_ = TimePoint::max();
   bool timed_out_ = false;
   bool idle_ = false;                                          // waiting for a request's first byte
   std::optional<std::list<HttpConnection*>::iterator> place_;  // in the list of idle ones
-  TimePoint head_begun_ = TimePoint::min();                    // when the first byte of the head came that is being read
   TimePoint idle_since_ = TimePoint::min();
   bool is_head_ = false;  // the request's method, once it is known
   bool is_http_1_1_ = false;

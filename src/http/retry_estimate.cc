@@ -4,29 +4,27 @@
 #include <cmath>
 
 namespace slora {
-namespace {
 
-constexpr double kMemorySeconds = 30;  // after which what was seen counts 1/e
-
-}  // namespace
-
-void RetryEstimate::look(TimePoint now, std::uint64_t finished_count, std::size_t sequence_count) {
+void RetryEstimate::look(TimePoint now, TokenWork work) {
   const double passed = std::min(std::chrono::duration<double>(now - looked_at_).count(), 1.0);
-  const auto finished = static_cast<double>(finished_count - finished_count_);
-  if (sequence_count_ > 0 || finished > 0) {  // an idle server is not slow
-    const double kept = std::exp(-passed / kMemorySeconds);
-    busy_seconds_ = busy_seconds_ * kept + passed;
-    finished_ = finished_ * kept + finished;
+  const auto tokens = static_cast<double>(work.done - work_.done);
+  if (work_.left > 0 || tokens > 0) {  // an idle server is not slow
+    for (Rate* rate : {&short_, &long_}) rate->add(tokens, passed);
   }
   looked_at_ = now;
-  finished_count_ = finished_count;
-  sequence_count_ = sequence_count;
+  work_ = work;
 }
 
 int RetryEstimate::seconds() const {
-  if (finished_ <= 0) return 1;
-  const double needed = static_cast<double>(sequence_count_) * busy_seconds_ / finished_;
-  return static_cast<int>(std::clamp(std::ceil(needed), 1.0, double{kSecondsMax}));
+  const double rate = std::max(short_.tokens_per_second(), long_.tokens_per_second());
+  if (rate <= 0) return 1;
+  return static_cast<int>(std::clamp(std::ceil(static_cast<double>(work_.left) / rate), 1.0, double{kSecondsMax}));
+}
+
+void RetryEstimate::Rate::add(double more_tokens, double passed_seconds) {
+  const double kept = std::exp(-passed_seconds / memory_seconds);
+  tokens = tokens * kept + more_tokens;
+  busy_seconds = busy_seconds * kept + passed_seconds;
 }
 
 }  // namespace slora

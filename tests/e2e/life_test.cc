@@ -249,5 +249,20 @@ TEST(Life, RunsOutOfDescriptorsAndRecovers) {
   EXPECT_EQ(get(server.port(), "/ping").status, 200);
 }
 
+TEST(Life, HeadsThatNeverEndMakeSpaceForNewcomers) {
+  const ServerProcess server(demo_arguments(), {.descriptors = 64});  // 32 connections, and 4 in reserve
+  std::list<Connection> many;
+  for (int i = 0; i < 200; ++i) {
+    many.emplace_back(server.port());
+    many.back().send("G");
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(150));  // the last of them had 100 to send a head
+  for (int i = 0; i < 31; ++i) {
+    many.emplace_back(server.port());
+    many.back().send_request("GET", "/v1/models", "");
+    EXPECT_EQ(many.back().read_reply().status, 200) << i;
+  }
+}
+
 }  // namespace
 }  // namespace slora
