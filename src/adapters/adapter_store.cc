@@ -253,11 +253,11 @@ std::optional<std::string> AdapterStore::name_of_folder(std::string_view name_or
   return found;
 }
 
-AdapterStore::Found AdapterStore::find_blend(std::span<const WeightedName> names) {
+AdapterStore::Found AdapterStore::find_blend(std::span<const WeightedAdapter> names) {
   check(!names.empty(), "expected adapters to blend");
   const std::lock_guard lock(mutex_);
   std::vector<BlendComponent> components;
-  for (const WeightedName& wanted : names) {
+  for (const WeightedAdapter& wanted : names) {
     const auto at = entries_.find(wanted.name);
     if (at == entries_.end()) return error("not_found", "there is no adapter \"{}\"", wanted.name);
     Found version = version_of(at->first, at->second);

@@ -109,11 +109,7 @@ class AdapterStore {
   [[nodiscard]] Found find_version(std::string_view name) const;
   // The weighted sum of the changes that these adapters make to the base, as one version: the same for the same contents and weights, in
   // any order. One adapter at weight 1 is itself. Fails as find_version() does for any of them; reads no file. Requires: different names.
-  struct WeightedName {
-    std::string name;
-    float weight = 1;
-  };
-  [[nodiscard]] Found find_blend(std::span<const WeightedName> names);
+  [[nodiscard]] Found find_blend(std::span<const WeightedAdapter> names);
   // Whether that is news enough: the adapter is resident, or its folder was looked at within the look interval, or hangs.
   [[nodiscard]] bool is_known(std::string_view name) const;
   // Calls `then` once is_known(): at once, or on a thread of the store after a look, at the latest after look_time_max.

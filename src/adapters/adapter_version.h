@@ -17,6 +17,13 @@ namespace slora {
 
 class AdapterVersion;
 
+// An adapter of a blend by its name.
+struct WeightedAdapter {
+  std::string name;
+  float weight = 1;
+  bool operator==(const WeightedAdapter&) const = default;
+};
+
 // One adapter of a blend, and what its change of the base is multiplied by.
 struct BlendComponent {
   std::shared_ptr<const AdapterVersion> version;

@@ -9,7 +9,7 @@
 namespace slora::testing {
 namespace {
 
-using Names = std::vector<AdapterStore::WeightedName>;
+using Names = std::vector<WeightedAdapter>;
 
 struct BlendBackend {
   std::string backend;
@@ -24,7 +24,7 @@ class Blends : public ::testing::TestWithParam<BlendBackend> {
 
   static std::shared_ptr<const AdapterVersion> blend(TestEngine& engine, const Names& names) {
     AdapterStore& store = engine.runtime().adapters();
-    for (const AdapterStore::WeightedName& wanted : names) EXPECT_TRUE(store.resolve(wanted.name));  // looks at the folder
+    for (const WeightedAdapter& wanted : names) EXPECT_TRUE(store.resolve(wanted.name));  // looks at the folder
     AdapterStore::Found found = store.find_blend(names);
     if (!found) ADD_FAILURE() << found.error().message;
     return found.value_or(nullptr);
