@@ -15,7 +15,7 @@ from pathlib import Path
 PARTS = {
     "text": ("golden_tokenizers", "golden_chat"),
     "models": ("golden_models",),
-    "mix32": ("golden_mix",),
+    "mix32": ("golden_mix", "golden_blends"),
     "refused": ("golden_refused",),
 }
 

@@ -253,12 +253,38 @@ std::optional<std::string> AdapterStore::name_of_folder(std::string_view name_or
   return found;
 }
 
+AdapterStore::Found AdapterStore::find_blend(std::span<const WeightedAdapter> names) {
+  check(!names.empty(), "expected adapters to blend");
+  const std::lock_guard lock(mutex_);
+  std::vector<BlendComponent> components;
+  for (const WeightedAdapter& wanted : names) {
+    const auto at = entries_.find(wanted.name);
+    if (at == entries_.end()) return error("not_found", "there is no adapter \"{}\"", wanted.name);
+    Found version = version_of(at->first, at->second);
+    if (!version) return version;
+    components.push_back({std::move(*version), wanted.weight});
+  }
+  if (components.size() == 1 && components.front().weight == 1) return components.front().version;
+  std::vector<std::shared_ptr<const AdapterVersion>> forgotten;
+  const auto next_id = [this] { return AdapterId{++version_count_}; };
+  std::shared_ptr<const AdapterVersion> blend = blends_.find_or_make(std::move(components), next_id, forgotten);
+  for (const auto& version : forgotten) retire(*version);
+  return blend;
+}
+
 void AdapterStore::forget_version(Entry& entry) {
   if (!entry.version) return;
-  entry.version->mark_retired();
-  retired_.push_back(entry.version->id());
-  has_retired_.store(true, std::memory_order_release);
+  std::vector<std::shared_ptr<const AdapterVersion>> blends;
+  blends_.forget(*entry.version, blends);
+  for (const auto& blend : blends) retire(*blend);
+  retire(*entry.version);
   entry.version.reset();
+}
+
+void AdapterStore::retire(const AdapterVersion& version) {
+  version.mark_retired();
+  retired_.push_back(version.id());
+  has_retired_.store(true, std::memory_order_release);
 }
 
 }  // namespace slora

@@ -19,6 +19,7 @@
 #include "adapters/adapter_image.h"
 #include "adapters/adapter_look.h"
 #include "adapters/adapter_version.h"
+#include "adapters/blend_table.h"
 #include "adapters/folder_source.h"
 #include "adapters/image_layout.h"
 #include "base/clock.h"
@@ -106,6 +107,9 @@ class AdapterStore {
   // be read. A resident adapter is found whatever happens to its folder. Reads no file. Shared, because running sequences keep a version
   // after it is retired.
   [[nodiscard]] Found find_version(std::string_view name) const;
+  // The weighted sum of the changes that these adapters make to the base, as one version: the same for the same contents and weights, in
+  // any order. One adapter at weight 1 is itself. Fails as find_version() does for any of them; reads no file. Requires: different names.
+  [[nodiscard]] Found find_blend(std::span<const WeightedAdapter> names);
   // Whether that is news enough: the adapter is resident, or its folder was looked at within the look interval, or hangs.
   [[nodiscard]] bool is_known(std::string_view name) const;
   // Calls `then` once is_known(): at once, or on a thread of the store after a look, at the latest after look_time_max.
@@ -189,11 +193,14 @@ class AdapterStore {
   void release_waiters(std::string_view name);
   [[nodiscard]] std::vector<Waiter> take_overdue_waiters(Timestamp now);
   void forget_version(Entry& entry);
+  void retire(const AdapterVersion& version);
 
   // Why the files of this version could not be loaded; the next resolve() looks again.
   [[nodiscard]] tl::unexpected<Error> refuse_load(const AdapterVersion& version, const Error& why);
   // If the name still means this version, retires it: the next resolve() makes a new one, unless `refused` is given.
   void withdraw(const AdapterVersion& version, std::unique_ptr<const Error> refused);
+
+  static constexpr std::size_t kBlendsMax = 1024;
 
   const AdapterBase base_;
   const AdapterStoreOptions options_;
@@ -204,6 +211,7 @@ class AdapterStore {
   std::condition_variable woken_;         // ends the wait of the watching thread
   Entries entries_;                       // guarded by mutex_
   std::vector<Waiter> waiters_;           // guarded by mutex_
+  BlendTable blends_{kBlendsMax};         // guarded by mutex_
   std::vector<AdapterId> retired_;        // guarded by mutex_
   std::atomic<bool> has_retired_{false};  // written under mutex_
   std::uint64_t registration_count_ = 0;  // guarded by mutex_

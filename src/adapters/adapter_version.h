@@ -1,10 +1,13 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "adapters/adapter_folder.h"
 #include "base/ids.h"
@@ -12,8 +15,23 @@
 
 namespace slora {
 
-// One content of one adapter: what a name pointed to when it was resolved. Small, because there may be thousands: the image layout is
-// computed again at each load. Any thread.
+class AdapterVersion;
+
+// An adapter of a blend by its name.
+struct WeightedAdapter {
+  std::string name;
+  float weight = 1;
+  bool operator==(const WeightedAdapter&) const = default;
+};
+
+// One adapter of a blend, and what its change of the base is multiplied by.
+struct BlendComponent {
+  std::shared_ptr<const AdapterVersion> version;
+  float weight = 1;
+};
+
+// One content of one adapter: what a name pointed to when it was resolved; or a blend, the weighted sum of the changes that several make.
+// Small, because there may be thousands: the image layout is computed again at each load. Any thread.
 class AdapterVersion {
  public:
   struct Origin {
@@ -23,9 +41,18 @@ class AdapterVersion {
     FolderStamp stamp;
   };
   AdapterVersion(AdapterId id, Origin origin, std::uint32_t page_count) : id_(id), origin_(std::move(origin)), page_count_(page_count) {}
+  // A blend. Requires: components that are no blends.
+  AdapterVersion(AdapterId id, std::vector<BlendComponent> components);
+  ~AdapterVersion() { mark_evicted(); }
+  AdapterVersion(const AdapterVersion&) = delete;
+  AdapterVersion& operator=(const AdapterVersion&) = delete;
 
   [[nodiscard]] AdapterId id() const { return id_; }
+  // Of a blend: its formula.
   [[nodiscard]] const std::string& name() const { return origin_.name; }
+  // Whose images follow each other in the image of a blend; empty for an adapter.
+  [[nodiscard]] std::span<const BlendComponent> components() const { return components_; }
+  // Requires, as all that speaks of files and contents below: no blend.
   [[nodiscard]] const FolderPath& folder() const { return origin_.folder; }
   // Counts the contents seen under the name, from 1.
   [[nodiscard]] std::uint64_t generation() const { return origin_.generation; }
@@ -33,13 +60,19 @@ class AdapterVersion {
   [[nodiscard]] const FolderStamp& stamp() const { return origin_.stamp; }
   [[nodiscard]] std::uint32_t page_count() const { return page_count_; }
 
-  // Whose reads may hang together; see lane_of().
-  [[nodiscard]] std::uint64_t lane() const { return lane_of(origin_.folder, origin_.stamp); }
+  // Whose reads may hang together; see lane_of(). Of a blend: that of its first component.
+  [[nodiscard]] std::uint64_t lane() const {
+    return components_.empty() ? lane_of(origin_.folder, origin_.stamp) : components_.front().version->lane();
+  }
 
-  // Whether an image of it is in the pool, as the engine says.
-  [[nodiscard]] bool is_resident() const { return resident_.load(std::memory_order_relaxed); }
-  void mark_resident() const { resident_.store(true, std::memory_order_relaxed); }
-  void mark_evicted() const { resident_.store(false, std::memory_order_relaxed); }
+  // Whether an image of it is in the pool, by itself or in a blend, as the engine says.
+  [[nodiscard]] bool is_resident() const { return image_count_.load(std::memory_order_relaxed) > 0; }
+  void mark_resident() const {
+    if (!has_image_.exchange(true, std::memory_order_relaxed)) count_image(1);
+  }
+  void mark_evicted() const {
+    if (has_image_.exchange(false, std::memory_order_relaxed)) count_image(-1);
+  }
 
   // SHA-256 of config and tensors, once they have been read in full.
   [[nodiscard]] std::optional<Sha256Digest> identity() const {
@@ -60,10 +93,17 @@ class AdapterVersion {
     return *identity_ == identity;
   }
 
+  void count_image(std::int32_t change) const {
+    image_count_.fetch_add(change, std::memory_order_relaxed);
+    for (const BlendComponent& component : components_) component.version->count_image(change);
+  }
+
   const AdapterId id_;
   const Origin origin_;
+  const std::vector<BlendComponent> components_;
   const std::uint32_t page_count_;
-  mutable std::atomic<bool> resident_ = false;
+  mutable std::atomic<bool> has_image_ = false;         // its own
+  mutable std::atomic<std::int32_t> image_count_ = 0;  // with those of blends
   mutable std::atomic<bool> retired_ = false;
   mutable std::mutex mutex_;
   mutable std::optional<Sha256Digest> identity_;  // guarded by mutex_

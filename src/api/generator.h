@@ -3,9 +3,11 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
+#include "adapters/adapter_version.h"
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/result.h"
@@ -29,6 +31,8 @@ class Generator {
 
   // As AdapterStore::find_version: "not_found", or why the adapter is refused. Reads no file.
   [[nodiscard]] virtual Result<std::shared_ptr<const AdapterVersion>> resolve(std::string_view adapter_name) = 0;
+  // As AdapterStore::find_blend.
+  [[nodiscard]] virtual Result<std::shared_ptr<const AdapterVersion>> find_blend(std::span<const WeightedAdapter> names) = 0;
   // As AdapterStore::is_known and AdapterStore::await: whether resolve() knows enough, and how to wait until it does.
   [[nodiscard]] virtual bool is_known(std::string_view adapter_name) const = 0;
   virtual void await_adapter(std::string_view adapter_name, std::function<void()> then) = 0;

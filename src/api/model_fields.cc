@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <variant>
 
@@ -107,12 +108,76 @@ Status read_adapter_member(RequestSpec& spec, const std::string& place, const Js
   return {};
 }
 
+const AdapterMember* member_of(std::string_view name) {
+  const auto* member = std::ranges::find(kAdapterMembers, name, &AdapterMember::name);
+  return member == kAdapterMembers.end() ? nullptr : member;
+}
+
+// An object that has a weight other than that of the adapter by itself.
+bool is_weighted(const Json& value) {
+  if (!value.is_object()) return false;
+  for (const auto& [name, given] : value.items()) {
+    const AdapterMember* member = member_of(name);
+    if (member != nullptr && member->role == MemberRole::scale && given.is_number() && given != 1) return true;
+  }
+  return false;
+}
+
+Status read_weight(float& weight, const std::string& place, const Json& value) {
+  const double given = value.is_number() ? value.get<double>() : 0;
+  if (given == 0 || !(std::abs(given) <= kBlendWeightMax) || static_cast<float>(given) == 0)
+    return expected_at(place, fmt::format("a number other than 0 from {} to {}", -kBlendWeightMax, kBlendWeightMax), value);
+  weight = static_cast<float>(given);
+  return {};
+}
+
+// An object with one adapter's name and maybe its weight.
+Status read_component(RequestSpec& spec, const std::string& place, const Json& object) {
+  if (!object.is_object()) return expected_at(place, R"(an object with an adapter's "name" and "weight")", object);
+  WeightedAdapter component;
+  for (const auto& [name, value] : object.items()) {
+    if (value.is_null()) continue;
+    const std::string at = place + "." + name;
+    const AdapterMember* member = member_of(name);
+    const MemberRole role = member != nullptr ? member->role : MemberRole::merge;
+    if (role == MemberRole::harmless) continue;
+    if (role == MemberRole::scale) {
+      if (Status read = read_weight(component.weight, at, value); !read) return read;
+    } else if (role == MemberRole::name) {
+      std::string field;
+      if (Status read = set_choice(component.name, field, at, value); !read) return read;
+    } else {
+      return field_error(at, "{}: expected only a name and a weight of each adapter of a blend, found {}", at, shown(value));
+    }
+  }
+  if (component.name.empty()) return expected_at(place, R"(an object with the adapter's "name")", object);
+  spec.blend.push_back(std::move(component));
+  return {};
+}
+
+// One such object, or a list of them.
+Status read_blend(RequestSpec& spec, const std::string& place, const Json& value) {
+  const Json list = value.is_array() ? value : Json::array({value});
+  if (list.size() > kBlendAdaptersMax)
+    return field_error(place, "{}: expected at most {} adapters, found {}", place, kBlendAdaptersMax, list.size());
+  RequestSpec own;
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const std::string at = value.is_array() ? fmt::format("{}[{}]", place, i) : place;
+    if (Status read = read_component(own, at, list[i]); !read) return read;
+  }
+  if (!spec.blend.empty() && spec.blend != own.blend)
+    return field_error(place, "{}: {} names other adapters or weights than this field", place, spec.blend_field);
+  spec.blend = std::move(own.blend);
+  spec.blend_field = place;
+  return {};
+}
+
 Status read_adapter_object(RequestSpec& spec, const std::string& place, const Json& object) {
   for (const auto& [name, value] : object.items()) {
     if (value.is_null()) continue;
-    const auto* member = std::ranges::find(kAdapterMembers, name, &AdapterMember::name);
+    const AdapterMember* member = member_of(name);
     const std::string at = place + "." + name;
-    if (member == kAdapterMembers.end()) return field_error(at, "{}: this member is not known here; {}", at, kAdvice);
+    if (member == nullptr) return field_error(at, "{}: this member is not known here; {}", at, kAdvice);
     if (Status read = read_adapter_member(spec, at, value, member->role); !read) return read;
   }
   if (!spec.adapter.empty()) return {};
@@ -180,8 +245,12 @@ Status read_model(RequestSpec& spec, const std::string& place, const Json& value
 }
 
 Status read_adapter(RequestSpec& spec, const std::string& place, const Json& value) {
+  if (is_weighted(value)) return read_blend(spec, place, value);
   if (value.is_object()) return read_adapter_object(spec, place, value);
   if (!value.is_array()) return set_choice(spec.adapter, spec.adapter_field, place, value);
+  const bool all_named = std::ranges::all_of(value, [](const Json& entry) { return entry.is_object(); });
+  const bool differ = std::ranges::any_of(value, [&](const Json& entry) { return entry != value[0]; });
+  if (all_named && !value.empty() && (differ || is_weighted(value[0]))) return read_blend(spec, place, value);
   Result<Json> entry = only_entry(place, value);
   if (!entry) return forward_error(entry);
   if (entry->is_null()) return {};

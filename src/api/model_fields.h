@@ -10,6 +10,8 @@
 namespace slora {
 
 inline constexpr std::size_t kAdapterNameBytesMax = 4096;  // it may be a folder
+inline constexpr std::size_t kBlendAdaptersMax = 16;
+inline constexpr double kBlendWeightMax = 1000;
 
 // The fields that select a model: how every other server's clients name an adapter. None of them is ever ignored: it is followed where its
 // meaning is exact here, and refused by name otherwise. The names are in request_table.cc; values are not null here.
@@ -17,8 +19,9 @@ inline constexpr std::size_t kAdapterNameBytesMax = 4096;  // it may be a folder
 // The base model or an adapter by its name, or a list of one.
 Status read_model(RequestSpec& spec, const std::string& place, const Json& value);
 Json model_schema();
-// An adapter apart from the model: its name; an object with its name, at scale 1; or a list, whose entries are equal. What they name is
-// looked up among the adapters that are served; no path is opened.
+// An adapter apart from the model: its name; an object with its name; or a list, whose entries are equal. Objects with a weight, or different
+// ones, are a blend: the weighted sum of what the adapters change. What they name is looked up among the adapters that are served; no path is
+// opened.
 Status read_adapter(RequestSpec& spec, const std::string& place, const Json& value);
 Json adapter_schema();
 // Selects adapters in a way that is not served.

@@ -98,7 +98,7 @@ TEST_F(ModelFieldsTest, EveryWayToNameAModelIsFollowedOrRefusedByNameInEveryPlac
       EXPECT_EQ(answered_by(place.endpoint, body_with(place, name, "nobody")), "model_not_found " + at(place, name));
       EXPECT_EQ(answered_by(place.endpoint, body_with(place, name, "broken")), "E_RANK " + at(place, name));
       EXPECT_EQ(answered_by(place.endpoint, body_with(place, name, nullptr)), "base") << at(place, name);
-      const Json bad = {0, 1, true, {"fine", "nobody"}, Json::object(), {{{"id", 0}, {"scale", 1}}}, {{"name", "fine"}, {"scale", 0.5}}};
+      const Json bad = {0, 1, true, {"fine", "nobody"}, Json::object(), {{{"id", 0}, {"scale", 1}}}, {{"name", "fine"}, {"scale", 0}}};
       for (const Json& value : bad)
         EXPECT_PRED2(refused, answered_by(place.endpoint, body_with(place, name, value)), at(place, name)) << value;
     }
@@ -147,6 +147,39 @@ TEST_F(ModelFieldsTest, PeersObjectsNameTheirAdapter) {
   EXPECT_EQ(complete(R"("lora":[{"id":0,"scale":1.0}])"), "invalid_request_error lora[0].id") << "llama.cpp's numbers";
   EXPECT_EQ(complete(R"("adapter":{"name":"fine","revision":"v2"})"), "invalid_request_error adapter.revision");
   EXPECT_EQ(complete(R"("adapter_id":"fine","adapter_source":"s3")"), "invalid_request_error adapter_source");
+}
+
+TEST_F(ModelFieldsTest, WeightedAdaptersAreABlend) {
+  EXPECT_EQ(complete(R"("adapters":[{"name":"fine","weight":0.5},{"name":"good","weight":-2}])"), "0.5 x fine + -2 x good");
+  EXPECT_EQ(complete(R"("adapters":[{"name":"good"},{"name":"fine","weight":0.5}])"), "0.5 x fine + 1 x good") << "by name";
+  EXPECT_EQ(complete(R"("adapters":[{"name":"fine","weight":0.25}])"), "0.25 x fine");
+  EXPECT_EQ(complete(R"("lora":[{"id":"fine","scale":0.25},{"id":"good","scale":1}])"), "0.25 x fine + 1 x good");
+  EXPECT_EQ(complete(R"("lora_request":{"lora_name":"fine","lora_scale":0.25,"lora_int_id":1})"), "0.25 x fine");
+  EXPECT_EQ(complete(R"("adapters":[{"name":"fine"},{"name":"fine"}])"), "fine") << "the same adapter, as PEFT's names of a batch";
+  EXPECT_EQ(complete(R"("model":"base","adapters":[{"name":"adapters/fine","weight":3}])"), "3 x fine") << "its folder's end";
+  EXPECT_EQ(complete(R"("adapters":[{"name":"fine","weight":2}],"lora":[{"id":"fine","scale":2}])"), "2 x fine");
+}
+
+TEST_F(ModelFieldsTest, BlendsThatMeanNothingAreRefused) {
+  const std::string refused = "invalid_request_error ";
+  EXPECT_EQ(complete(R"("adapters":[{"name":"fine","weight":0.5},{"name":"fine","weight":1}])"), refused + "adapters");
+  EXPECT_EQ(complete(R"("adapters":[{"name":"fine","weight":0.5},"good"])"), refused + "adapters");
+  EXPECT_EQ(complete(R"("adapters":[{"name":"fine","weight":0.5},{"weight":1}])"), refused + "adapters[1]");
+  EXPECT_EQ(complete(R"("adapters":[{"name":"fine","weight":0}, {"name":"good"}])"), refused + "adapters[0].weight");
+  EXPECT_EQ(complete(R"("adapters":[{"name":"fine","weight":1e9},{"name":"good"}])"), refused + "adapters[0].weight");
+  EXPECT_EQ(complete(R"("adapters":[{"name":"fine","weight":1e-60},{"name":"good"}])"), refused + "adapters[0].weight");
+  EXPECT_EQ(complete(R"("adapters":[{"name":"fine","weight":"1"},{"name":"good"}])"), refused + "adapters[0].weight");
+  EXPECT_EQ(complete(R"("adapters":[{"name":"fine","path":"x"},{"name":"good"}])"), refused + "adapters[0].path");
+  EXPECT_EQ(complete(R"("adapters":[{"name":"fine","rank":1},{"name":"good"}])"), refused + "adapters[0].rank");
+  EXPECT_EQ(complete(R"("adapters":[{"name":"fine","weight":0.5},{"name":"nobody"}])"), "model_not_found adapters");
+  EXPECT_EQ(complete(R"("adapters":[{"name":"fine","weight":0.5},{"name":"base"}])"), refused + "adapters");
+  EXPECT_EQ(complete(R"("adapters":[{"name":"fine","weight":0.5},{"name":"broken"}])"), "E_RANK adapters");
+  EXPECT_EQ(complete(R"("model":"fine","adapters":[{"name":"fine","weight":0.5}])"), refused + "model");
+  EXPECT_EQ(complete(R"("lora_name":"fine","adapters":[{"name":"fine","weight":0.5}])"), refused + "lora_name");
+  EXPECT_EQ(complete(R"("adapters":[{"name":"fine","weight":2}],"lora":[{"id":"fine","scale":3}])"), refused + "lora");
+  std::string many;
+  for (int i = 0; i < 17; ++i) many += fmt::format(R"({}{{"name":"a{}","weight":2}})", i > 0 ? "," : "", i);
+  EXPECT_EQ(complete(fmt::format(R"("adapters":[{}])", many)), refused + "adapters");
 }
 
 TEST_F(ModelFieldsTest, DifferentAnswersToOneQuestionAreRefused) {

@@ -1,6 +1,7 @@
 #include "api/request_preparer.h"
 
 #include <algorithm>
+#include <atomic>
 #include <future>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -97,6 +98,11 @@ bool is_text_utf8(const Json& value) {
   return !value.is_structured() || std::ranges::all_of(value, is_text_utf8);
 }
 
+tl::unexpected<Error> too_large(std::string_view name, const AdapterVersion& adapter) {
+  return error("E_TOO_LARGE", "adapter {}: with its {} pages in the pool no sequence fits; increase --pool-memory", quote(name),
+               adapter.page_count());
+}
+
 }  // namespace
 
 RequestPreparer::RequestPreparer(std::vector<std::string> base_names, std::int32_t vocabulary_size, AdapterTexts& texts,
@@ -116,30 +122,50 @@ Result<PreparedRequest> RequestPreparer::prepare_json(Endpoint endpoint, const J
   return prepare_spec(read_request(endpoint, body, vocabulary_size_), {});
 }
 
-std::optional<std::string> RequestPreparer::unknown_adapter(const RequestSpec& spec, const ModelAccess& access) const {
-  const bool is_apart = !spec.adapter.empty();
-  const std::string& name = is_apart ? spec.adapter : spec.model;
-  const std::optional<std::string> in_folder = is_apart ? adapter_in_folder(name, access) : std::nullopt;
+std::vector<std::string> RequestPreparer::unknown_adapters(const RequestSpec& spec, const ModelAccess& access) const {
+  std::vector<std::string> unknown;
+  const auto add = [&](const std::string& name, NameForm form) {
+    if (const std::optional<std::string> adapter = unknown_adapter(name, form, access)) unknown.push_back(*adapter);
+  };
+  for (const WeightedAdapter& component : spec.blend) add(component.name, NameForm::name_or_folder);
+  if (spec.blend.empty() && spec.adapter.empty()) add(spec.model, NameForm::name);
+  if (!spec.adapter.empty()) add(spec.adapter, NameForm::name_or_folder);
+  return unknown;
+}
+
+std::optional<std::string> RequestPreparer::unknown_adapter(const std::string& name, NameForm form, const ModelAccess& access) const {
+  const std::optional<std::string> in_folder = form == NameForm::name_or_folder ? adapter_in_folder(name, access) : std::nullopt;
   for (const std::string_view adapter : {std::string_view(name), after_base(name), std::string_view(in_folder ? *in_folder : "")}) {
     if (access.allows(adapter) && !is_base(std::string(adapter)) && !generator_.is_known(adapter)) return std::string(adapter);
   }
   return std::nullopt;
 }
 
-std::optional<std::string> RequestPreparer::unknown_adapter_of(const Json& body, const ModelAccess& access) const {
+std::vector<std::string> RequestPreparer::unknown_adapters_of(const Json& body, const ModelAccess& access) const {
   const Result<RequestSpec> spec = read_model_choice(body);
-  return spec ? unknown_adapter(*spec, access) : std::nullopt;
+  return spec ? unknown_adapters(*spec, access) : std::vector<std::string>();
 }
 
-void RequestPreparer::wait_for_adapter(const std::string& model) const {
+void RequestPreparer::await_adapters(const std::vector<std::string>& adapters, std::function<void()> then) const {
+  if (adapters.empty()) return then();
+  const auto left = std::make_shared<std::atomic<std::size_t>>(adapters.size());  // shared with the threads that look
+  const auto shared_then = std::make_shared<const std::function<void()>>(std::move(then));
+  for (const std::string& adapter : adapters) {
+    generator_.await_adapter(adapter, [left, shared_then] {
+      if (left->fetch_sub(1) == 1) (*shared_then)();
+    });
+  }
+}
+
+void RequestPreparer::wait_for_adapters(const std::vector<std::string>& adapters) const {
   const auto known = std::make_shared<std::promise<void>>();  // shared with the thread that looks at the folder
-  generator_.await_adapter(model, [known] { known->set_value(); });
+  await_adapters(adapters, [known] { known->set_value(); });
   known->get_future().wait();
 }
 
 Result<PreparedRequest> RequestPreparer::prepare_spec(Result<RequestSpec> spec, const ModelAccess& access) const {
   if (!spec) return forward_error(spec);
-  if (const std::optional<std::string> adapter = unknown_adapter(*spec, access)) wait_for_adapter(*adapter);
+  wait_for_adapters(unknown_adapters(*spec, access));
   return finish(std::move(*spec), access);
 }
 
@@ -155,7 +181,7 @@ Result<PreparedRequest> RequestPreparer::finish(RequestSpec spec, const ModelAcc
 Result<PreparedRequest> RequestPreparer::read_prompts(Endpoint endpoint, const Json& body, const ModelAccess& access) const {
   Result<RequestSpec> spec = read_request(endpoint, body, vocabulary_size_);
   if (!spec) return forward_error(spec);
-  if (const std::optional<std::string> adapter = unknown_adapter(*spec, access)) wait_for_adapter(*adapter);
+  wait_for_adapters(unknown_adapters(*spec, access));
   return build(std::move(*spec), LongText::taken, access);
 }
 
@@ -181,20 +207,65 @@ Result<PreparedRequest> RequestPreparer::build(RequestSpec spec, LongText long_t
 Result<std::shared_ptr<const TextModel>> RequestPreparer::text_of(const Json& body, const ModelAccess& access) const {
   const Result<RequestSpec> spec = read_model_choice(body);
   if (!spec) return tl::unexpected(spec.error());
-  if (spec->model.empty() && spec->adapter.empty()) return texts_.base();
-  if (const std::optional<std::string> adapter = unknown_adapter(*spec, access)) wait_for_adapter(*adapter);
+  if (spec->model.empty() && spec->adapter.empty() && spec->blend.empty()) return texts_.base();
+  wait_for_adapters(unknown_adapters(*spec, access));
   const Result<NamedModel> model = find_model(*spec, access);
   return model ? find_text(*model) : tl::unexpected(model.error());
 }
 
 Result<std::shared_ptr<const TextModel>> RequestPreparer::find_text(const NamedModel& model) const {
   if (model.adapter == nullptr) return texts_.base();
-  Result<std::shared_ptr<const TextModel>> text = texts_.of(*model.adapter);
+  Result<std::shared_ptr<const TextModel>> text = model.adapter->components().empty() ? texts_.of(*model.adapter) : common_text(*model.adapter);
   if (!text) text.error().param = model.field;
   return text;
 }
 
+Result<std::shared_ptr<const TextModel>> RequestPreparer::common_text(const AdapterVersion& blend) const {
+  std::shared_ptr<const TextModel> common;
+  for (const BlendComponent& component : blend.components()) {
+    Result<std::shared_ptr<const TextModel>> text = texts_.of(*component.version);
+    if (!text) return text;
+    if (common != nullptr && common != *text) {
+      return error("E_BLEND", "the adapters of a blend must read and write texts alike, and \"{}\" has a tokenizer or template of its own",
+                   component.version->name());
+    }
+    common = *text;
+  }
+  return common;
+}
+
+Result<NamedModel> RequestPreparer::find_blend(const RequestSpec& spec, const ModelAccess& access) const {
+  const std::string& field = spec.blend_field;
+  if (!spec.adapter.empty()) return field_error(spec.adapter_field, "{}: {} names adapters, too", spec.adapter_field, field);
+  if (!spec.model.empty() && !is_base(spec.model)) {
+    return field_error(spec.model_field, "{}: expected the base model or nothing in a request with {}, found {}", spec.model_field, field,
+                       quote(spec.model));
+  }
+  std::vector<WeightedAdapter> names;
+  for (const WeightedAdapter& component : spec.blend) {
+    Result<std::shared_ptr<const AdapterVersion>> adapter = find_adapter(component.name, NameForm::name_or_folder, access);
+    if (adapter && *adapter == nullptr) return field_error(field, "{}: expected adapters, found the base model {}", field, quote(component.name));
+    if (!adapter) {
+      adapter.error().param = field;
+      adapter.error().message = fmt::format("{}: {}", field, adapter.error().message);
+      return forward_error(adapter);
+    }
+    names.push_back({(*adapter)->name(), component.weight});
+  }
+  std::ranges::sort(names, {}, &WeightedAdapter::name);
+  const auto same = std::ranges::adjacent_find(names, {}, &WeightedAdapter::name);
+  if (same != names.end()) return field_error(field, "{}: expected different adapters, found {} twice", field, quote(same->name));
+  Result<std::shared_ptr<const AdapterVersion>> blend = generator_.find_blend(names);
+  if (blend && generator_.output_tokens_that_fit(0, blend->get()) <= 0) blend = too_large((*blend)->name(), **blend);
+  if (!blend) {
+    blend.error().param = field;
+    return forward_error(blend);
+  }
+  return NamedModel{(*blend)->name(), std::move(*blend), field};
+}
+
 Result<NamedModel> RequestPreparer::find_model(const RequestSpec& spec, const ModelAccess& access) const {
+  if (!spec.blend.empty()) return find_blend(spec, access);
   const bool is_apart = !spec.adapter.empty();
   const std::string& field = is_apart ? spec.adapter_field : spec.model_field;
   const std::string& name = is_apart ? spec.adapter : spec.model.empty() ? base_names_.front() : spec.model;
@@ -245,8 +316,7 @@ Result<std::shared_ptr<const AdapterVersion>> RequestPreparer::find_adapter(cons
                        {}};
   }
   if (!adapter || generator_.output_tokens_that_fit(0, adapter->get()) > 0) return adapter;
-  return error("E_TOO_LARGE", "adapter {}: with its {} pages in the pool no sequence fits; increase --pool-memory", quote(model),
-               (*adapter)->page_count());
+  return too_large(model, **adapter);
 }
 
 Status RequestPreparer::add_prompts(PreparedRequest& request, LongText long_text) const {

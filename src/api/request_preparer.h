@@ -52,12 +52,12 @@ class RequestPreparer {
   // All at once; waits until the adapter's folder has been looked at. A model that the caller has no access to does not exist for it, here
   // as below.
   [[nodiscard]] Result<PreparedRequest> prepare(Endpoint endpoint, std::string_view body, const ModelAccess& access = {}) const;
-  // The same in steps, for threads that must not wait: reads the fields; names the adapter whose folder has to be looked at first, if there
-  // is one; calls `then` when that was done, at once or on another thread; and does the rest.
+  // The same in steps, for threads that must not wait: reads the fields; names the adapters whose folders have to be looked at first, if
+  // there are any; calls `then` when all were, at once or on another thread; and does the rest.
   [[nodiscard]] Result<RequestSpec> read(Endpoint endpoint, std::string_view body) const;
-  [[nodiscard]] std::optional<std::string> unknown_adapter(const RequestSpec& spec, const ModelAccess& access) const;
-  [[nodiscard]] std::optional<std::string> unknown_adapter_of(const Json& body, const ModelAccess& access) const;
-  void await_adapter(const std::string& adapter, std::function<void()> then) const { generator_.await_adapter(adapter, std::move(then)); }
+  [[nodiscard]] std::vector<std::string> unknown_adapters(const RequestSpec& spec, const ModelAccess& access) const;
+  [[nodiscard]] std::vector<std::string> unknown_adapters_of(const Json& body, const ModelAccess& access) const;
+  void await_adapters(const std::vector<std::string>& adapters, std::function<void()> then) const;
   [[nodiscard]] Result<PreparedRequest> finish(RequestSpec spec, const ModelAccess& access) const;
   // As prepare(), from a body that is JSON already. Its texts are checked to be UTF-8.
   [[nodiscard]] Result<PreparedRequest> prepare_json(Endpoint endpoint, const Json& body) const;
@@ -68,19 +68,22 @@ class RequestPreparer {
   [[nodiscard]] Result<std::shared_ptr<const TextModel>> text_of(const Json& body, const ModelAccess& access = {}) const;
 
  private:
+  enum class NameForm : std::uint8_t { name, name_or_folder };
   [[nodiscard]] bool is_base(const std::string& model) const;
   // The name after "BASE:", as SGLang writes it; empty without one.
   [[nodiscard]] std::string_view after_base(std::string_view model) const;
   [[nodiscard]] Result<NamedModel> find_model(const RequestSpec& spec, const ModelAccess& access) const;
+  [[nodiscard]] Result<NamedModel> find_blend(const RequestSpec& spec, const ModelAccess& access) const;
   [[nodiscard]] Result<std::shared_ptr<const TextModel>> find_text(const NamedModel& model) const;
+  [[nodiscard]] Result<std::shared_ptr<const TextModel>> common_text(const AdapterVersion& blend) const;
   // Only for callers who may name every model: to the others, how long it takes would tell which adapters there are.
   [[nodiscard]] std::optional<std::string> adapter_in_folder(std::string_view path, const ModelAccess& access) const;
-  enum class NameForm : std::uint8_t { name, name_or_folder };
   [[nodiscard]] Result<std::shared_ptr<const AdapterVersion>> find_adapter(const std::string& model, NameForm form,
                                                                            const ModelAccess& access) const;
   enum class LongText : std::uint8_t { refused, taken };
   [[nodiscard]] Result<PreparedRequest> build(RequestSpec spec, LongText long_text, const ModelAccess& access) const;
-  void wait_for_adapter(const std::string& model) const;
+  [[nodiscard]] std::optional<std::string> unknown_adapter(const std::string& name, NameForm form, const ModelAccess& access) const;
+  void wait_for_adapters(const std::vector<std::string>& adapters) const;
   [[nodiscard]] Result<PreparedRequest> prepare_spec(Result<RequestSpec> spec, const ModelAccess& access) const;
   [[nodiscard]] Status add_prompts(PreparedRequest& request, LongText long_text) const;
   [[nodiscard]] Status add_conversation(PreparedRequest& request, LongText long_text) const;

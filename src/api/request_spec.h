@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "adapters/adapter_version.h"
 #include "base/ids.h"
 #include "engine/generation.h"
 #include "formats/json.h"
@@ -110,6 +111,8 @@ struct RequestSpec {
   std::string model_field = "model";  // where
   std::string adapter;                // an adapter named apart from the model; empty: none
   std::string adapter_field;          // where
+  std::vector<WeightedAdapter> blend;  // adapters whose weighted sum answers; none: one adapter or the base
+  std::string blend_field;             // where
   std::string adapter_folder;         // in which the client says that adapter lies; empty: it does not say
   std::string adapter_folder_field;   // where
 

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -28,7 +29,8 @@ struct LinearWeight {
   std::vector<float> bias;  // [out], or empty
 };
 
-// One resident adapter as kernels see it. Constant after construction; made by the engine's loader once the image is in the pool.
+// One resident adapter as kernels see it, or a blend of several. Constant after construction; made by the engine's loader once the image is
+// in the pool.
 struct AdapterView {
   AdapterId id;                     // of the content, the same on all shards
   std::vector<RecordView> records;  // ordered by site
@@ -38,9 +40,15 @@ struct AdapterView {
     std::int32_t z_cols = 0;  // columns that this site's shrink results take: of one shard where the ranks are split, equal on all shards
   };
   std::vector<AdapterView> other_shards;  // of the same adapter on shards 1, 2, ...; only the view of shard 0 has them
+  struct Component {
+    float weight = 1;
+    std::unique_ptr<const AdapterView> view;
+  };
+  std::vector<Component> components;      // of a blend, which itself has no records and no sites
   std::vector<Range> sites;               // [site_count(layers, expert_count)], by index_of
   std::int32_t expert_count = 1;
-  std::int32_t z_cols_max = 0;  // columns of z that suffice for every site, with those of all shards
+  std::int32_t z_cols_max = 0;        // columns of z that suffice for every site, with those of all shards
+  std::int32_t shard_z_cols_max = 0;  // the largest z_cols of a site: of one shard where the ranks are split
 
   [[nodiscard]] const Range& range_of(Site site) const { return sites[index_of(site, expert_count)]; }
   [[nodiscard]] const AdapterView& of_shard(std::int32_t shard) const {

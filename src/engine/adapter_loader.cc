@@ -57,6 +57,7 @@ AdapterView view_of_shard(const ImageLayout& layout, ImagePages pages, std::int3
     for (const AdapterPart& part : record.parts) add_part(out, part, view);
     ++range.count;
     range.z_cols = std::max(range.z_cols, record.z_begin + record.rank);
+    view.shard_z_cols_max = std::max(view.shard_z_cols_max, range.z_cols);
     view.z_cols_max = std::max(view.z_cols_max, range.z_cols * (splits_input(record.site.kind) ? 1 : shard_count));
   }
   return view;
@@ -81,8 +82,42 @@ std::unique_ptr<const AdapterView> make_adapter_view(AdapterId id, std::span<con
   return first;
 }
 
+namespace {
+
+bool replaces_a_bias(const AdapterView& view) {
+  return std::ranges::any_of(view.records,
+                             [](const RecordView& record) { return record.bias != nullptr && record.bias_mode == BiasMode::replace; });
+}
+
+// Each component's image in its own part of the pages.
+Result<std::unique_ptr<const AdapterView>> bring_in_blend(AdapterStore& store, const ModelShards& model, const AdapterVersion& blend,
+                                                          std::span<const PageIndex> pages, Gate& gate) {
+  auto view = std::make_unique<AdapterView>();
+  view->id = blend.id();
+  for (const BlendComponent& component : blend.components()) {
+    const std::uint32_t page_count = component.version->page_count();
+    Result<std::unique_ptr<const AdapterView>> loaded = bring_in(store, model, *component.version, pages.first(page_count), gate);
+    if (!loaded) return loaded;
+    pages = pages.subspan(page_count);
+    const AdapterView& added = *view->components.emplace_back(AdapterView::Component{component.weight, std::move(*loaded)}).view;
+    if (replaces_a_bias(added)) {
+      return error("E_BLEND", "adapter \"{}\" replaces biases of the base (its config has \"bias\"), which cannot be weighted: no blend",
+                   component.version->name());
+    }
+    view->shard_z_cols_max += added.shard_z_cols_max;
+  }
+  view->z_cols_max = view->shard_z_cols_max * model.shard_count();
+  const std::int32_t z_cols_max = model.first_model().limits().z_cols_max;
+  if (view->z_cols_max <= z_cols_max) return view;
+  return error("E_BLEND", "blend {}: expected ranks that add up to at most {} over the modules of one layer's site, found {}", blend.name(),
+               z_cols_max, view->z_cols_max);
+}
+
+}  // namespace
+
 Result<std::unique_ptr<const AdapterView>> bring_in(AdapterStore& store, const ModelShards& model, const AdapterVersion& version,
                                                     std::span<const PageIndex> pages, Gate& gate) {
+  if (!version.components().empty()) return bring_in_blend(store, model, version, pages, gate);
   std::vector<std::vector<std::byte*>> addresses(static_cast<std::size_t>(model.shard_count()));
   for (std::int32_t shard = 0; shard < model.shard_count(); ++shard) {
     const PageArena& arena = *model.shard(shard).arena;

@@ -6,6 +6,25 @@
 #include "base/check.h"
 
 namespace slora {
+namespace {
+
+// Appends the rows' segments: one, or one for each component of a blend, with z columns of its own. Returns the z columns they need.
+std::int32_t add_segments(std::vector<AdapterSegment>& segments, std::int32_t row_begin, std::int32_t row_count, const AdapterView& view) {
+  if (view.components.empty()) segments.push_back({row_begin, row_count, 0, 1.0f, &view});
+  std::int32_t z_begin = 0;
+  for (const AdapterView::Component& component : view.components) {
+    segments.push_back({row_begin, row_count, z_begin, component.weight, component.view.get()});
+    z_begin += component.view->shard_z_cols_max;
+  }
+  return view.z_cols_max;
+}
+
+bool changes_head(const AdapterView& view) {
+  if (view.components.empty()) return !view.at(kHeadSite).empty();
+  return std::ranges::any_of(view.components, [](const AdapterView::Component& component) { return changes_head(*component.view); });
+}
+
+}  // namespace
 
 const ForwardBatch& BatchBuilder::build(const StepPlan& plan, const ViewOf& view_of) {
   order_.resize(plan.spans.size());
@@ -26,16 +45,16 @@ const ForwardBatch& BatchBuilder::build(const StepPlan& plan, const ViewOf& view
     const AdapterView* const view = adapter == kNoAdapter ? nullptr : view_of(adapter);
     check(view != nullptr || adapter == kNoAdapter, "expected a resident image for every adapter of the plan");
     const auto row_begin = static_cast<std::int32_t>(tokens_.size());
-    const AdapterView* const head_view = view != nullptr && !view->at(kHeadSite).empty() ? view : nullptr;
+    const AdapterView* const head_view = view != nullptr && changes_head(*view) ? view : nullptr;
     for (; first < order_.size() && plan.spans[order_[first]].adapter == adapter; ++first) {
       row_begins_[order_[first]] = static_cast<std::int32_t>(tokens_.size());
       head_views_[order_[first]] = head_view;
       add_span(plan, plan.spans[order_[first]]);
     }
     if (view == nullptr) continue;
-    // These segments do not overlap, so all of them may use the z columns from 0 on.
-    segments_.push_back({row_begin, static_cast<std::int32_t>(tokens_.size()) - row_begin, 0, 1.0f, view});
-    batch_.adapters.z_cols = std::max(batch_.adapters.z_cols, view->z_cols_max);
+    // The segments of different adapters do not overlap, so all of them may use the z columns from 0 on.
+    const std::int32_t z_cols = add_segments(segments_, row_begin, static_cast<std::int32_t>(tokens_.size()) - row_begin, *view);
+    batch_.adapters.z_cols = std::max(batch_.adapters.z_cols, z_cols);
   }
   add_output_rows(plan);
 
@@ -79,15 +98,12 @@ void BatchBuilder::add_output_rows(const StepPlan& plan) {
 const OutputBlock& BatchBuilder::output_block(std::size_t begin, std::size_t count) {
   output_segments_.clear();
   block_.adapters.z_cols = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    const AdapterView* const view = output_views_[begin + i];
+  for (std::size_t first = 0, end = 0; first < count; first = end) {
+    const AdapterView* const view = output_views_[begin + first];
+    for (end = first + 1; end < count && output_views_[begin + end] == view;) ++end;
     if (view == nullptr) continue;
-    if (i > 0 && output_views_[begin + i - 1] == view) {
-      ++output_segments_.back().row_count;
-    } else {
-      output_segments_.push_back({static_cast<std::int32_t>(i), 1, 0, 1.0f, view});
-    }
-    block_.adapters.z_cols = std::max(block_.adapters.z_cols, view->z_cols_max);
+    const std::int32_t z_cols = add_segments(output_segments_, static_cast<std::int32_t>(first), static_cast<std::int32_t>(end - first), *view);
+    block_.adapters.z_cols = std::max(block_.adapters.z_cols, z_cols);
   }
   block_.rows = std::span(output_rows_).subspan(begin, count);
   block_.adapters.segments = output_segments_;

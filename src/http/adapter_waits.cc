@@ -13,7 +13,7 @@ AdapterWaits::~AdapterWaits() {
   state_->waiting.clear();
 }
 
-void AdapterWaits::run_after_look(const std::string& adapter, ClientId client, std::size_t body_bytes, Work work) {
+void AdapterWaits::run_after_look(const std::vector<std::string>& adapters, ClientId client, std::size_t body_bytes, Work work) {
   std::uint64_t id = 0;
   const bool is_open = state_->gate.pass([&] {
     id = ++state_->count;
@@ -21,7 +21,7 @@ void AdapterWaits::run_after_look(const std::string& adapter, ClientId client, s
   });
   if (!is_open) return;
   try {
-    await_(adapter, [state = state_, &pool = pool_, id] {
+    await_(adapters, [state = state_, &pool = pool_, id] {
       (void)state->gate.pass([&] {
         const auto at = state->waiting.find(id);
         const Waiting ready = std::move(at->second);

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/gate.h"
 #include "base/ids.h"
@@ -14,15 +15,15 @@
 
 namespace slora {
 
-// Work of text threads that goes on once an adapter's folder has been looked at, so that no text thread waits for a disk. Work that waits
+// Work of text threads that goes on once the folders of adapters have been looked at, so that no text thread waits for a disk. Work that waits
 // is dropped by the destructor. Any thread.
 class AdapterWaits {
  public:
   // Called on a text thread; or on another with "queue_full", when the work is to be refused.
   using Work = std::function<void(Status can_run)>;
 
-  // As RequestPreparer::await_adapter.
-  using Await = std::function<void(const std::string& adapter, std::function<void()> then)>;
+  // As RequestPreparer::await_adapters.
+  using Await = std::function<void(const std::vector<std::string>& adapters, std::function<void()> then)>;
 
   // `pool` outlives it.
   AdapterWaits(Await await, TextPool& pool) : await_(std::move(await)), pool_(pool) {}
@@ -31,7 +32,7 @@ class AdapterWaits {
   AdapterWaits& operator=(const AdapterWaits&) = delete;
 
   // `client` and `body_bytes` as TextPool::try_run has them.
-  void run_after_look(const std::string& adapter, ClientId client, std::size_t body_bytes, Work work);
+  void run_after_look(const std::vector<std::string>& adapters, ClientId client, std::size_t body_bytes, Work work);
 
  private:
   struct Waiting {

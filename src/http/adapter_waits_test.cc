@@ -11,7 +11,7 @@ namespace {
 // Folders that were looked at when the test says so.
 struct AdapterWaitsTest : ::testing::Test {
   AdapterWaits::Await await() {
-    return [this](const std::string&, std::function<void()> then) { looks.push_back(std::move(then)); };
+    return [this](const std::vector<std::string>&, std::function<void()> then) { looks.push_back(std::move(then)); };
   }
 
   std::vector<std::function<void()>> looks;
@@ -22,7 +22,7 @@ TEST_F(AdapterWaitsTest, LeavesTheTextThreadsFreeWhileAFolderIsLookedAt) {
   AdapterWaits waits(await(), pool);
   std::latch others(1), done(2);
   for (int i = 0; i < 2; ++i) {
-    waits.run_after_look("slow", ClientId{1}, 10, [&](Status can_run) {
+    waits.run_after_look({"slow"}, ClientId{1}, 10, [&](Status can_run) {
       EXPECT_TRUE(can_run);
       done.count_down();
     });
@@ -35,16 +35,16 @@ TEST_F(AdapterWaitsTest, LeavesTheTextThreadsFreeWhileAFolderIsLookedAt) {
 }
 
 TEST_F(AdapterWaitsTest, RunsWorkWhoseFolderIsKnownAtOnce) {
-  AdapterWaits waits([](const std::string&, const std::function<void()>& then) { then(); }, pool);
+  AdapterWaits waits([](const std::vector<std::string>&, const std::function<void()>& then) { then(); }, pool);
   std::latch done(1);
-  waits.run_after_look("fast", ClientId{1}, 10, [&](const Status&) { done.count_down(); });
+  waits.run_after_look({"fast"}, ClientId{1}, 10, [&](const Status&) { done.count_down(); });
   done.wait();
 }
 
 TEST_F(AdapterWaitsTest, RefusesWorkThatTheTextThreadsDoNotTake) {
   AdapterWaits waits(await(), pool);
   std::string code;
-  waits.run_after_look("slow", ClientId{1}, 10, [&](const Status& can_run) { code = can_run ? "" : can_run.error().code; });
+  waits.run_after_look({"slow"}, ClientId{1}, 10, [&](const Status& can_run) { code = can_run ? "" : can_run.error().code; });
   pool.stop();
   looks.front()();
   EXPECT_EQ(code, "queue_full");
@@ -54,7 +54,7 @@ TEST_F(AdapterWaitsTest, DropsInTheEndWhatStillWaits) {
   const auto token = std::make_shared<int>();
   {
     AdapterWaits waits(await(), pool);
-    waits.run_after_look("slow", ClientId{1}, 10, [token](const Status&) { FAIL() << "expected the work to be dropped"; });
+    waits.run_after_look({"slow"}, ClientId{1}, 10, [token](const Status&) { FAIL() << "expected the work to be dropped"; });
     EXPECT_EQ(token.use_count(), 2);
   }
   EXPECT_EQ(token.use_count(), 1);

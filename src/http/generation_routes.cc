@@ -34,7 +34,9 @@ GenerationRoutes::GenerationRoutes(Api& api, Api::Post post, TextPool& text_pool
     : api_(api),
       post_(std::move(post)),
       text_pool_(text_pool),
-      waits_([this](const std::string& adapter, std::function<void()> then) { api_.preparer().await_adapter(adapter, std::move(then)); },
+      waits_([this](const std::vector<std::string>& adapters, std::function<void()> then) {
+        api_.preparer().await_adapters(adapters, std::move(then));
+      },
              text_pool),
       formatting_{post_, [this](std::function<void()> job) { return formatting_pool_.try_run(std::move(job)); }},
       formatting_pool_(1, kAnswersWaitingMax) {}
@@ -79,9 +81,9 @@ void GenerationRoutes::read(Preparation& preparation, std::function<void()> back
     Result<RequestSpec> spec = read_within(preparation.body.memory, api_.preparer(), {preparation.endpoint, body, preparation.work_bytes});
     if (!spec) return forward_error(spec);
     preparation.spec = std::move(*spec);
-    const std::optional<std::string> adapter = api_.preparer().unknown_adapter(preparation.spec, *preparation.access);
-    if (!adapter) return false;
-    waits_.run_after_look(*adapter, preparation.client, body.size(),
+    const std::vector<std::string> adapters = api_.preparer().unknown_adapters(preparation.spec, *preparation.access);
+    if (adapters.empty()) return false;
+    waits_.run_after_look(adapters, preparation.client, body.size(),
                           [this, &preparation, back](Status can_run) { finish(preparation, std::move(can_run), back); });
     return true;
   });

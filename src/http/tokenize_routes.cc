@@ -41,7 +41,9 @@ TokenizeRoutes::TokenizeRoutes(const RequestPreparer& preparer, std::int32_t voc
       max_model_len_(max_model_len),
       post_(std::move(post)),
       text_pool_(text_pool),
-      waits_([this](const std::string& adapter, std::function<void()> then) { preparer_.await_adapter(adapter, std::move(then)); },
+      waits_([this](const std::vector<std::string>& adapters, std::function<void()> then) {
+        preparer_.await_adapters(adapters, std::move(then));
+      },
              text_pool) {}
 
 void TokenizeRoutes::tokenize(const std::shared_ptr<Exchange>& exchange) {
@@ -59,9 +61,10 @@ void TokenizeRoutes::answer(const std::shared_ptr<Exchange>& exchange, AnswerWor
   const auto await = [this, client = exchange->request().client, access = exchange->request().access](std::string_view body,
                                                                                                       AdapterWaits::Work go_on) {
     const Result<Json> given = parse_json(body);  // its errors are those of the work
-    const std::optional<std::string> adapter = given && given->is_object() ? preparer_.unknown_adapter_of(*given, *access) : std::nullopt;
-    if (!adapter) return false;
-    waits_.run_after_look(*adapter, client, body.size(), std::move(go_on));
+    if (!given || !given->is_object()) return false;
+    const std::vector<std::string> adapters = preparer_.unknown_adapters_of(*given, *access);
+    if (adapters.empty()) return false;
+    waits_.run_after_look(adapters, client, body.size(), std::move(go_on));
     return true;
   };
   answer_json_elsewhere(exchange, post_, run, std::move(work), await);

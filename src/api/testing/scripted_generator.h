@@ -29,11 +29,17 @@ class ScriptedGenerator final : public Generator {
   bool follows_priority() const override { return has_priorities; }
   Result<std::shared_ptr<const AdapterVersion>> resolve(std::string_view name) override {
     if (name == "broken") return error("E_RANK", "rank 0");
-    if (name == "fine") {
+    if (name == "fine" || name == "good") {
       const FolderStamp stamp = current_stamp(system_folders(), folder_of_fine.path()).value();
-      return std::make_shared<const AdapterVersion>(AdapterId{1}, AdapterVersion::Origin{"fine", folder_of_fine.path(), 1, stamp}, 1);
+      return std::make_shared<const AdapterVersion>(AdapterId{name == "fine" ? 1u : 3u},
+                                                    AdapterVersion::Origin{std::string(name), folder_of_fine.path(), 1, stamp}, 1);
     }
     return error("not_found", "no adapter {}", name);
+  }
+  Result<std::shared_ptr<const AdapterVersion>> find_blend(std::span<const WeightedAdapter> names) override {
+    std::vector<BlendComponent> components;
+    for (const WeightedAdapter& wanted : names) components.push_back({resolve(wanted.name).value(), wanted.weight});
+    return std::make_shared<const AdapterVersion>(AdapterId{2}, std::move(components));
   }
   bool is_known(std::string_view) const override { return true; }
   void await_adapter(std::string_view, std::function<void()> then) override { then(); }
