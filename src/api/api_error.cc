@@ -22,6 +22,7 @@ constexpr std::array kKnownCodes = {
     KnownCode{"draining", ErrorKind::unavailable},
     KnownCode{"engine_stalled", ErrorKind::unavailable},
     KnownCode{"given_up", ErrorKind::unavailable},
+    KnownCode{"first_token_slo_missed", ErrorKind::unavailable},
     KnownCode{"engine_failed", ErrorKind::unavailable},
     KnownCode{"deadline_exceeded", ErrorKind::timeout},
     KnownCode{"out_of_memory", ErrorKind::unavailable},

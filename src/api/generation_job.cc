@@ -73,6 +73,7 @@ Status GenerationJob::submit_all() {
     sequence.tenant = origin_.tenant;
     sequence.client = origin_.client;
     sequence.priority = request.spec.priority;
+    sequence.deadline = deadline_.value_or(kNoDeadline);
     sequence.prompt = prompt.tokens;
     sequence.output_tokens_max = prompt.output_tokens_max;
     sequence.adapter = request.adapter;
@@ -110,7 +111,7 @@ void GenerationJob::take_event(std::size_t choice_index, const TokenEvent& event
     return fail({event.error_code.empty() ? "internal_error" : event.error_code, event.error_message,
                  event.end == EndReason::failed ? "" : "model"});
   }
-  if (event.end == EndReason::given_up) return fail({"given_up", "The request waited too long to be scheduled; try again later.", {}});
+  if (event.end == EndReason::given_up) return fail({event.error_code, event.error_message, {}});
   if (event.end == EndReason::cancelled) return fail({"draining", "The server is shutting down.", {}});
 
   if (const Status reserved = reserve_for(event); !reserved) return fail(reserved.error());

@@ -219,9 +219,15 @@ TEST_F(GenerationJobTest, AFailedLoadIsTheRequestsOwnError) {
 
 TEST_F(GenerationJobTest, ASequenceThatWasGivenUpIsNotAShortAnswer) {
   complete(R"("max_tokens":8)");
-  deliver(0, -1, EndReason::given_up);
+  TokenEvent event;
+  event.sequence = generator.submitted.at(0).id;
+  event.end = EndReason::given_up;
+  event.error_code = "first_token_slo_missed";
+  event.error_message = "The server is overloaded.";
+  jobs.deliver({event});
   EXPECT_EQ(sink->error.value().kind, ErrorKind::unavailable);
-  EXPECT_EQ(sink->error->code, "given_up");
+  EXPECT_EQ(sink->error->code, "first_token_slo_missed");
+  EXPECT_EQ(sink->error->message, "The server is overloaded.");
 }
 
 TEST_F(GenerationJobTest, CountsCachedTokensOncePerPrompt) {
@@ -248,6 +254,13 @@ TEST_F(GenerationJobTest, EndsWithTheRequestsTimeout) {
   EXPECT_EQ(sink->error->code, "deadline_exceeded");
   EXPECT_EQ(sink->error->param, "timeout");
   for (const auto& sequence : generator.submitted) EXPECT_TRUE(generator.cancelled.contains(sequence.id.value));
+}
+
+TEST_F(GenerationJobTest, PassesTheRequestsTimeoutOnAsADeadline) {
+  complete(R"("timeout":2)");
+  EXPECT_EQ(generator.submitted.at(0).deadline, clock.now() + std::chrono::seconds(2));
+  complete(R"("max_tokens":2)");
+  EXPECT_EQ(generator.submitted.at(1).deadline, kNoDeadline);
 }
 
 TEST_F(GenerationJobTest, SubmitsNothingAfterTheRequestsTimeout) {

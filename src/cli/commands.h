@@ -24,7 +24,13 @@ struct ModelArguments {
   std::optional<std::int32_t> max_model_len;
   std::size_t waiting_max = 1024;
   std::string policy = "fair-share";
-  std::string chat_template;  // file; empty: the model's own
+  // With --policy adapter-grouped only: distinct adapters in a batch (0: any number) and their memory (empty: any), and after which time
+  // a sequence comes first whatever its adapter.
+  std::optional<std::int32_t> adapter_group_max;
+  std::string adapter_group_memory;
+  std::optional<double> adapter_wait_seconds;
+  std::optional<double> first_token_slo_seconds;  // with --policy deadline only
+  std::string chat_template;                      // file; empty: the model's own
 };
 
 struct ServeArguments {

@@ -73,6 +73,25 @@ void add_model_options(CLI::App& command, ModelArguments& model) {
   command.add_option("--policy", model.policy, "Which request is served first (" + slora::policy_summaries() + ")")
       ->type_name("NAME")
       ->capture_default_str();
+  command
+      .add_option("--adapter-group-max", model.adapter_group_max,
+                  "Different adapters in one batch, as long as enough requests for them wait; 0: any number [8] (--policy adapter-grouped)")
+      ->type_name("N")
+      ->check(in_range(0, 1 << 20));
+  command
+      .add_option("--adapter-group-memory", model.adapter_group_memory,
+                  "The same for the memory of these adapters, such as 512MiB [any] (--policy adapter-grouped)")
+      ->type_name("SIZE");
+  command
+      .add_option("--adapter-wait-max", model.adapter_wait_seconds,
+                  "Time after which a request comes first whatever its adapter [2] (--policy adapter-grouped)")
+      ->type_name("SECONDS")
+      ->check(real_range(0, 1e6));
+  command
+      .add_option("--first-token-slo", model.first_token_slo_seconds,
+                  "Time from a request's arrival to its first token; what would take longer is answered 503 [6] (--policy deadline)")
+      ->type_name("SECONDS")
+      ->check(real_range(0.001, 1e6));
   command.add_option("--chat-template", model.chat_template, "Jinja file to use instead of the model's own chat template")
       ->type_name("FILE");
 }

@@ -80,6 +80,35 @@ Status add_modules_to(RuntimeOptions& options, const std::vector<std::string>& m
   return {};
 }
 
+Timestamp timestamp_of(double seconds) { return std::chrono::duration_cast<Timestamp>(std::chrono::duration<double>(seconds)); }
+
+// Options of a policy that does not run are refused: who gives them expects an effect.
+Status set_policy(RuntimeOptions& options, const ModelArguments& arguments) {
+  PolicyOptions& policy = options.policy;
+  policy.name = arguments.policy;
+  if (Result<std::unique_ptr<Policy>> made = make_policy(policy); !made) return error("bad_option", "--{}", made.error().message);
+  const auto refuse = [&](std::string_view option, std::string_view needed) {
+    return error("bad_option", "--{}: expected --policy {} with it, found --policy {}", option, needed, policy.name);
+  };
+  if (policy.name != "adapter-grouped") {
+    if (arguments.adapter_group_max) return refuse("adapter-group-max", "adapter-grouped");
+    if (!arguments.adapter_group_memory.empty()) return refuse("adapter-group-memory", "adapter-grouped");
+    if (arguments.adapter_wait_seconds) return refuse("adapter-wait-max", "adapter-grouped");
+  }
+  if (policy.name != "deadline" && arguments.first_token_slo_seconds) return refuse("first-token-slo", "deadline");
+  if (const std::optional<std::int32_t> group_max = arguments.adapter_group_max) {
+    policy.adapter_group.adapters_max = *group_max == 0 ? kAnyAdapterCount : static_cast<std::size_t>(*group_max);
+  }
+  if (!arguments.adapter_group_memory.empty()) {
+    const Result<std::uint64_t> bytes = parse_byte_size(arguments.adapter_group_memory);
+    if (!bytes) return error("bad_option", "--adapter-group-memory: {}", bytes.error().message);
+    options.adapter_group_bytes = *bytes;
+  }
+  if (arguments.adapter_wait_seconds) policy.adapter_group.wait_max = timestamp_of(*arguments.adapter_wait_seconds);
+  if (arguments.first_token_slo_seconds) policy.deadlines.first_token_slo = timestamp_of(*arguments.first_token_slo_seconds);
+  return {};
+}
+
 }  // namespace
 
 Result<RuntimeOptions> make_runtime_options(const ModelArguments& arguments) {
@@ -106,10 +135,7 @@ Result<RuntimeOptions> make_runtime_options(const ModelArguments& arguments) {
   options.page_tokens = arguments.page_tokens;
   options.max_model_len = arguments.max_model_len;
   options.waiting_max = arguments.waiting_max;
-  options.policy.name = arguments.policy;
-  if (Result<std::unique_ptr<Policy>> policy = make_policy(options.policy); !policy) {
-    return error("bad_option", "--{}", policy.error().message);
-  }
+  if (Status set = set_policy(options, arguments); !set) return forward_error(set);
   if (!arguments.pool_memory.empty()) {
     const Result<std::uint64_t> bytes = parse_byte_size(arguments.pool_memory);
     if (!bytes) return error("bad_option", "--pool-memory: {}", bytes.error().message);

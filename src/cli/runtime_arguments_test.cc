@@ -84,8 +84,41 @@ TEST(RuntimeArguments, NameTheOptionAtFault) {
   arguments = golden_model();
   arguments.policy = "lifo";
   EXPECT_THAT(make_runtime_options(arguments).error().message, AllOf(HasSubstr("--policy"), HasSubstr("fcfs")));
+  for (const char* policy : {"fcfs", "deadline"}) {
+    arguments = golden_model();
+    arguments.policy = policy;
+    arguments.adapter_group_max = 4;
+    EXPECT_THAT(make_runtime_options(arguments).error().message, AllOf(HasSubstr("--adapter-group-max"), HasSubstr(policy)));
+  }
+  arguments = golden_model();
+  arguments.first_token_slo_seconds = 1;
+  EXPECT_THAT(make_runtime_options(arguments).error().message, HasSubstr("--first-token-slo"));
+  arguments = golden_model();
+  arguments.policy = "adapter-grouped";
+  arguments.adapter_group_memory = "much";
+  EXPECT_THAT(make_runtime_options(arguments).error().message, HasSubstr("--adapter-group-memory"));
   arguments.model = "/nowhere";
   EXPECT_THAT(make_runtime_options(arguments).error().message, HasSubstr("--model"));
+}
+
+TEST(RuntimeArguments, SetsThePolicyThatIsChosen) {
+  ModelArguments arguments = golden_model();
+  arguments.policy = "adapter-grouped";
+  EXPECT_EQ(make_runtime_options(arguments)->policy.adapter_group.adapters_max, 8u);
+  arguments.adapter_group_max = 3;
+  arguments.adapter_group_memory = "1MiB";
+  arguments.adapter_wait_seconds = 0.5;
+  const RuntimeOptions grouped = make_runtime_options(arguments).value();
+  EXPECT_EQ(grouped.policy.adapter_group.adapters_max, 3u);
+  EXPECT_EQ(grouped.policy.adapter_group.wait_max, std::chrono::milliseconds(500));
+  EXPECT_EQ(grouped.adapter_group_bytes, std::uint64_t{1} << 20);
+  arguments.adapter_group_max = 0;
+  EXPECT_EQ(make_runtime_options(arguments)->policy.adapter_group.adapters_max, kAnyAdapterCount);
+  arguments = golden_model();
+  arguments.policy = "deadline";
+  EXPECT_EQ(make_runtime_options(arguments)->policy.deadlines.first_token_slo, std::chrono::seconds(6));
+  arguments.first_token_slo_seconds = 1.5;
+  EXPECT_EQ(make_runtime_options(arguments)->policy.deadlines.first_token_slo, std::chrono::milliseconds(1500));
 }
 
 TEST(RuntimeArguments, TheModelAnswersToItsFolderUnlessNamed) {

@@ -143,6 +143,7 @@ void EngineLoop::try_add(Submission submission) {
   wanted.client = request.client;
   wanted.priority = request.priority;
   wanted.arrival = clock_.now();
+  wanted.deadline = request.deadline;
   wanted.prompt.assign(request.prompt.begin(), request.prompt.end());  // its own list, for it appends the output
   wanted.output_tokens_max = request.output_tokens_max;
   if (request.sampling.prompt_logprob_count >= 0) wanted.prompt_use = PromptUse::scored;
@@ -309,6 +310,11 @@ void EngineLoop::end_sequence(const SequenceEnd& end) {
   TokenEvent& event = event_of(live->second);
   event.end = end.reason;
   event.started = live->second.started();
+  if (end.reason == EndReason::given_up) {
+    Error why = scheduler_->given_up_error();
+    event.error_code = std::move(why.code);
+    event.error_message = std::move(why.message);
+  }
   if (request.adapter) {
     const Error* const failure = adapter_use_.failure_of(request.adapter->id());
     if (end.reason == EndReason::adapter_failed && failure != nullptr) {

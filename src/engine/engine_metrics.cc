@@ -27,6 +27,7 @@ EngineMetrics::EngineMetrics(MetricsRegistry& registry, const std::string& model
       pages_adapter_(pages(registry, "adapter")),
       preemptions_(registry.counter("vllm:num_preemptions_total", "Sequences that gave up their pages and were computed again.",
                                     {{"model_name", model_name}})),
+      given_up_(registry.counter("slora_given_up_total", "Waiting sequences that the policy gave up, as too late for their first token.")),
       prefix_queries_(registry.counter("vllm:prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache.",
                                        {{"model_name", model_name}})),
       prefix_hits_(
@@ -50,6 +51,7 @@ void EngineMetrics::update(const SchedulerStats& now, std::size_t step_tokens, d
   pages_prefix_.set(now.pages_prefix);
   pages_adapter_.set(now.pages_adapter);
   preemptions_.add(now.preemptions - last_.preemptions);
+  given_up_.add(now.given_up - last_.given_up);
   prefix_queries_.add(now.prefix_query_tokens - last_.prefix_query_tokens);
   prefix_hits_.add(now.prefix_hit_tokens - last_.prefix_hit_tokens);
   adapter_loads_.add(now.adapter_loads - last_.adapter_loads);

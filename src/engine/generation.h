@@ -22,7 +22,8 @@ struct GenerationRequest {
   TenantId tenant;
   ClientId client;
   std::int32_t priority = 0;
-  SharedTokens prompt;  // [1..]
+  Timestamp deadline = kNoDeadline;  // on the steady clock; after it the answer is of no use. Only policies look at it
+  SharedTokens prompt;               // [1..]
   std::int32_t output_tokens_max = 1;
   std::shared_ptr<const AdapterVersion> adapter;  // null: the base model
   SamplingParams sampling;
@@ -35,7 +36,7 @@ struct TokenEvent {
   Token token;                                 // without an id: no token came with this event
   std::vector<PromptLogprob> prompt_logprobs;  // [prompt - 1], of the tokens from 1 on; in the event of the first token, if requested
   std::optional<EndReason> end;
-  std::string error_code, error_message;  // with EndReason::adapter_failed and failed
+  std::string error_code, error_message;  // with EndReason::adapter_failed, failed and given_up
   std::int32_t cached_tokens = 0;         // prompt tokens that came from the prefix cache; in the event of the first token
   Timestamp started{};                    // when the sequence was first in a step; zero when it never was
 };

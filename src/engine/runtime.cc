@@ -81,6 +81,14 @@ Status check_weight_bytes(std::uint64_t weight_bytes) {
                gib(available));
 }
 
+// `page_bytes`: of a page on all shards.
+PolicyOptions policy_options_of(const RuntimeOptions& options, std::uint64_t page_bytes) {
+  PolicyOptions policy = options.policy;
+  const std::uint64_t pages = options.adapter_group_bytes.value_or(~std::uint64_t{0}) / page_bytes;
+  policy.adapter_group.pages_max = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(pages, 1, policy.adapter_group.pages_max));
+  return policy;
+}
+
 // `page_bytes`: of a page on all shards. `scratch_bytes`: what will be allocated in addition to the pool.
 Result<std::uint64_t> choose_pool_bytes(const RuntimeOptions& options, std::size_t page_bytes, std::uint64_t scratch_bytes) {
   const std::uint64_t free_bytes = available_memory_bytes();
@@ -343,14 +351,14 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   const ModelLimits limits = make_model_limits(options, parts.max_model_len);
   parts.model = make_model_shards(parts.config, std::move(*backends), std::move(weights->shards), *kv, limits, engine.scheduler.page_count);
   if (Status added = add_adapters(options, *parts.adapters); !added) return forward_error(added);
-  if (Result<std::unique_ptr<Policy>> policy = make_policy(options.policy); !policy) return forward_error(policy);
-  parts.policy_name = options.policy.name;
+  const PolicyOptions policy = policy_options_of(options, kv->page_bytes() * shard_count);
+  if (Result<std::unique_ptr<Policy>> made = make_policy(policy); !made) return forward_error(made);
+  parts.policy_name = policy.name;
   if (options.pool_memory == PoolMemory::at_start) {
     if (Status taken = take_pool_memory(options, *parts.model); !taken) return forward_error(taken);
   }
   parts.engine = std::make_unique<Engine>(
-      engine, *parts.model, *parts.adapters, parts.metrics, [policy = options.policy] { return std::move(*make_policy(policy)); },
-      std::move(sink));
+      engine, *parts.model, *parts.adapters, parts.metrics, [policy] { return std::move(*make_policy(policy)); }, std::move(sink));
   return runtime;
 }
 

@@ -51,6 +51,7 @@ struct RuntimeOptions {
   std::optional<std::size_t> waiting_per_client_max;  // see LiveLimits::Options
   PolicyOptions policy;
   PoolUse pool_use;
+  std::optional<std::uint64_t> adapter_group_bytes;  // sets policy.adapter_group.pages_max, on all shards together
   // Reports the progress of long work: what, done, total. May be empty.
   std::function<void(std::string_view, std::uint64_t, std::uint64_t)> progress;
 };

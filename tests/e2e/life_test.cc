@@ -158,6 +158,25 @@ TEST(Life, KeysGuardEverythingButHealthAndMetrics) {
   EXPECT_EQ(post(server.port(), "/v1/completions", {{"prompt", "a"}, {"max_tokens", 1}}, {"Authorization: Bearer one"}).status, 200);
 }
 
+// While an answer runs and until prompts were measured, the policy assumes half a second for one, which is more than this server may take.
+TEST(Life, RefusesAtOnceWhatWouldMissItsFirstTokenTime) {
+  const ServerProcess server(slow_arguments({"--policy", "deadline", "--first-token-slo", "0.1"}));
+  Connection client(server.port());
+  client.send_request("POST", "/v1/completions", long_stream_body().dump());
+  client.read_until("data: ");
+  for (const bool stream : {false, true}) {
+    const Reply refused = post(server.port(), "/v1/completions", {{"prompt", "a"}, {"max_tokens", 4}, {"stream", stream}});
+    EXPECT_EQ(refused.status, 503);
+    EXPECT_EQ(refused.json()["error"]["code"], "first_token_slo_missed");
+    EXPECT_THAT(refused.json()["error"]["message"].get<std::string>(), testing::HasSubstr("within 0.1 s"));
+    EXPECT_TRUE(refused.headers.contains("retry-after"));
+  }
+  client.reset();
+  EXPECT_TRUE(becomes(server.port(), "slora_given_up_total", 2));
+  EXPECT_TRUE(becomes(server.port(), "vllm:num_requests_running", 0));
+  EXPECT_EQ(post(server.port(), "/v1/completions", {{"prompt", "a"}, {"max_tokens", 1}}).status, 200) << "nothing else runs";
+}
+
 TEST(Life, KeepsConnectionsForHealthWhenAllAreInUse) {
   std::vector<std::string> arguments = slow_arguments({"--health-port", "0", "--api-key", "one"});
   const ServerProcess server(arguments, {.descriptors = 64});  // 32 connections, and 4 in reserve
