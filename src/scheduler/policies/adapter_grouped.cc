@@ -41,6 +41,7 @@ void AdapterGroupedPolicy::form_group(const StepView& view) {
     return former != nullptr && former->is_grouped;
   });
   add_running([](const SequenceView&) { return true; });
+  if (members_.size() > group_count_) return;  // what runs is beyond the limits already
   for (const SequenceView& sequence : view.waiting) {
     const bool is_new = sequence.adapter != kNoAdapter && find(members_, sequence.adapter) == nullptr;
     if (is_new && fits_group(sequence)) insert(sequence, true);

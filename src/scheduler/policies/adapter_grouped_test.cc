@@ -115,6 +115,17 @@ TEST(AdapterGroupedPolicy, BoundsThePagesOfTheGroupButNotOfOneAdapter) {
   EXPECT_THAT(play.decide().queue, ElementsAre(1, 0));
 }
 
+TEST(AdapterGroupedPolicy, AddsNoAdapterThatWaitsWhileMoreThanTheGroupRuns) {
+  AdapterGroupLimits limits = at_most(3);
+  limits.pages_max = 10;
+  GroupCase play(limits);
+  play.run(1, 8);
+  play.run(2, 8);
+  play.wait(3, 1);
+  play.wait(2, 8);
+  EXPECT_THAT(play.decide().queue, ElementsAre(1, 0));
+}
+
 TEST(AdapterGroupedPolicy, TriesWhoWaitedTooLongFirstWhateverTheAdapter) {
   GroupCase play(at_most(1));
   play.now = seconds(10);

@@ -74,12 +74,14 @@ void DeadlinePolicy::foresee(const StepView& view) {
 
   const Timestamp pace = time_between_admissions();
   Timestamp ahead = prefill_.is_measured() ? prefill_.time_of(admitted_tokens, step_tokens) : Timestamp{};
+  const bool is_idle = view.running.empty() && view.preempted.empty();
   bool all_in_time = true, all_with_time_left = true;
   is_hopeless_.clear();
   for (const SequenceView& sequence : view.waiting) {
     const Timestamp left = deadline_of(sequence) - view.now;
     const Timestamp own = prefill_.time_of(sequence.tokens_to_compute - sequence.cached_tokens, step_tokens);
-    const bool is_hopeless = own > left;
+    const bool is_tried = is_idle && left >= Timestamp{} && &sequence == &view.waiting.back();
+    const bool is_hopeless = own > left && !is_tried;
     is_hopeless_.push_back(is_hopeless ? 1 : 0);
     if (is_hopeless) continue;
     ahead += std::max(own, pace);

@@ -19,6 +19,7 @@ struct DeadlineLimits {
 // abort (section 4.3 and appendix B), with measured instead of fixed times. A sequence's deadline is its arrival plus the SLO, or its own
 // (SequenceRequest::deadline) if that is earlier.
 // - One whose prompt alone takes longer than is left, by PrefillModel, is given up at once. Only the queue is; what started always ends.
+//   When nothing runs, the newest is tried however long its prompt is said to take, so that the model is never too old to correct itself.
 // - The policy is overloaded from the step on in which, served by arrival, somebody in the queue would miss its deadline, until all would
 //   meet theirs with half of the time left to them. A place in the queue costs the time of its prompt, or the measured time between two
 //   admissions where that is longer.

@@ -17,7 +17,7 @@ using testing::IsEmpty;
 // A server whose steps take 10 ms for every 100 tokens of prompts, at most 100 tokens a step, and an SLO of 1 s.
 struct DeadlineCase {
   DeadlinePolicy policy{{.first_token_slo = milliseconds(1000), .assumed_prefill_time = milliseconds(100)}};
-  std::vector<SequenceView> waiting, running;
+  std::vector<SequenceView> waiting, running = {{.id = {}, .tenant = {}, .client = {}, .adapter = {}, .tokens_to_compute = 1}};
   Timestamp now = milliseconds(10'000);
 
   void wait(std::int32_t tokens, Timestamp waited, Timestamp deadline = kNoDeadline) {
@@ -91,6 +91,16 @@ TEST(DeadlinePolicy, AssumesATimeBeforeItHasMeasured) {
   EXPECT_THAT(play.decide().given_up, ElementsAre(1));
 }
 
+TEST(DeadlinePolicy, TriesTheNewestWhenNothingRuns) {
+  DeadlineCase play;
+  play.running.clear();
+  play.wait(50'000, milliseconds(910));
+  play.wait(50'000, milliseconds(960));
+  EXPECT_THAT(play.decide().given_up, ElementsAre(0));
+  play.waiting[1].deadline = play.now - milliseconds(1);
+  EXPECT_THAT(play.decide().given_up, ElementsAre(0, 1)) << "its time is over";
+}
+
 // Ten prompts of 200 ms that came at once: five can be served, and the five newest are.
 TEST(DeadlinePolicy, ServesTheNewestFirstUntilAllHaveTimeLeft) {
   DeadlineCase play;
@@ -147,8 +157,8 @@ TEST(DeadlinePolicy, SaysWhyItGivesUp) {
 TEST(DeadlinePolicy, EndsOnlyWhoWaits) {
   SchedulerOptions options = small_options();
   options.running_max = 1;
-  Play play(options, std::make_unique<DeadlinePolicy>(
-                         DeadlineLimits{.first_token_slo = Timestamp{100}, .assumed_prefill_time = Timestamp{10}}));
+  Play play(options,
+            std::make_unique<DeadlinePolicy>(DeadlineLimits{.first_token_slo = Timestamp{100}, .assumed_prefill_time = Timestamp{10}}));
   ASSERT_TRUE(play.add(1, 8, 10));
   StepPlan plan;
   play.scheduler.schedule(plan, Timestamp{0});

@@ -215,8 +215,8 @@ slora_mutate(scheduler/policies/adapter_grouped.cc
   "if (is_wanted(sequence) && !mutant_is(\"group_is_formed_of_the_queue_alone\")) insert"
   group_is_formed_of_the_queue_alone)
 slora_mutate(scheduler/policies/deadline.cc
-  "own > left;"
-  "own > left && !mutant_is(\"hopeless_waits_on\");"
+  "own > left && !is_tried;"
+  "own > left && !is_tried && !mutant_is(\"hopeless_waits_on\");"
   hopeless_waits_on)
 slora_mutate(scheduler/policies/deadline.cc
   "std::min(sequence.arrival + limits_.first_token_slo, sequence.deadline)"
