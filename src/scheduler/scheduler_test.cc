@@ -48,13 +48,15 @@ TEST(Scheduler, CutsPromptsToTheBudgetBehindTheSingleTokens) {
   ASSERT_TRUE(play.add(2, 30, 2));
   ASSERT_TRUE(play.add(3, 4, 2));
   play.step();
-  EXPECT_EQ(play.spans(), (Spans{{1, 1}, {2, 15}}));
+  EXPECT_EQ(play.spans(), (Spans{{1, 1}, {2, 11}, {3, 4}})) << "the shorter prompt is not held up by the longer one";
+  EXPECT_EQ(play.latest.spans[1].output_row, -1);
+  EXPECT_EQ(play.latest.spans[2].output_row, 1);
+  play.step();
+  EXPECT_EQ(play.spans(), (Spans{{1, 1}, {2, 14}, {3, 1}}));
   EXPECT_EQ(play.latest.spans[1].output_row, -1);
   play.step();
-  EXPECT_EQ(play.spans(), (Spans{{1, 1}, {2, 15}}));
+  EXPECT_EQ(play.spans(), (Spans{{1, 1}, {2, 5}}));
   EXPECT_EQ(play.latest.spans[1].output_row, 1);
-  play.step();
-  EXPECT_EQ(play.spans(), (Spans{{1, 1}, {2, 1}, {3, 4}}));
 }
 
 TEST(Scheduler, RefusesWhatNeverFitsAndWhatExceedsTheQueue) {

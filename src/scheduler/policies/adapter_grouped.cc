@@ -19,9 +19,12 @@ void AdapterGroupedPolicy::decide(const StepView& view, StepDecision& decision) 
   for (const SequenceView& sequence : view.waiting) ranks_.push_back(rank_of(sequence, view.now));
   const auto comes_first = [&](std::size_t a, std::size_t b) { return std::tuple(ranks_[a], a) < std::tuple(ranks_[b], b); };
   if (!std::ranges::is_sorted(decision.queue, comes_first)) std::ranges::sort(decision.queue, comes_first);
+  shares_.begin(view, decision);
 }
 
-std::int32_t AdapterGroupedPolicy::prompt_tokens(const SequenceView&, std::int32_t left) { return left; }
+std::int32_t AdapterGroupedPolicy::prompt_tokens(const SequenceView& sequence, std::int32_t left) {
+  return shares_.share_of(sequence, left, SharedAmong::all);
+}
 
 // Preempted sequences count as running: they are tried first, whatever the policy decides.
 void AdapterGroupedPolicy::form_group(const StepView& view) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "scheduler/policies/prompt_shares.h"
 #include "scheduler/policy.h"
 
 namespace slora {
@@ -21,8 +22,8 @@ struct AdapterGroupLimits {
 
 inline constexpr std::size_t kAnyAdapterCount = std::numeric_limits<std::size_t>::max();
 
-// Keeps the number of distinct adapters in a batch small (S-LoRA, section 4.2 and appendix A.2): the weights of each are read in every step,
-// and each takes pages that could hold KV cache. The *group* are adapters that run, those that were in it before first, and, while
+// Keeps the number of distinct adapters in a batch small (S-LoRA, section 4.2 and appendix A.2): the weights of each are read in every
+// step, and each takes pages that could hold KV cache. The *group* are adapters that run, those that were in it before first, and, while
 // the limits leave space, those of waiting sequences by arrival. The queue is tried in this order, by arrival within each:
 //  1. sequences that waited longer than wait_max,
 //  2. those of the group's adapters and of the base model, which costs nothing,
@@ -62,6 +63,7 @@ class AdapterGroupedPolicy final : public Policy {
   std::size_t group_count_ = 0;
   std::uint64_t group_pages_ = 0;
   std::vector<Rank> ranks_;  // [waiting]
+  PromptShares shares_;
 };
 
 }  // namespace slora

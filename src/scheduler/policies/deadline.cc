@@ -33,10 +33,13 @@ void DeadlinePolicy::decide(const StepView& view, StepDecision& decision) {
   for (std::size_t i = 0; i < view.waiting.size(); ++i)
     if (is_hopeless_[i] != 0) decision.given_up.push_back(i);
   if (is_overloaded_) std::ranges::reverse(decision.queue);
+  shares_.begin(view, decision);
   left_waiting_ = view.waiting.size() - decision.given_up.size();
 }
 
-std::int32_t DeadlinePolicy::prompt_tokens(const SequenceView&, std::int32_t left) { return left; }
+std::int32_t DeadlinePolicy::prompt_tokens(const SequenceView& sequence, std::int32_t left) {
+  return shares_.share_of(sequence, left, SharedAmong::all);
+}
 
 // An interval without work was no step: the scheduler had nothing to do.
 void DeadlinePolicy::measure(const StepView& view) {

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "scheduler/policies/prefill_model.h"
+#include "scheduler/policies/prompt_shares.h"
 #include "scheduler/policy.h"
 
 namespace slora {
@@ -60,6 +61,7 @@ class DeadlinePolicy final : public Policy {
   std::size_t left_waiting_ = 0;  // in the queue when it was decided, without those given up
   // Of this step:
   std::vector<unsigned char> is_hopeless_;  // [waiting]
+  PromptShares shares_;
 };
 
 }  // namespace slora

@@ -33,6 +33,7 @@ void FairSharePolicy::decide(const StepView& view, StepDecision& decision) {
     keep_places(view, decision);
     share_prompt_tokens(view.prompt_tokens_max);
   }
+  shares_.begin(view, decision);
 }
 
 std::uint32_t FairSharePolicy::account_of(ClientId client) {
@@ -196,12 +197,13 @@ void FairSharePolicy::share_prompt_tokens(std::int64_t token_count) {
 }
 
 std::int32_t FairSharePolicy::prompt_tokens(const SequenceView& sequence, std::int32_t left) {
-  if (!shares_prompt_tokens_) return left;
+  if (!shares_prompt_tokens_) return shares_.share_of(sequence, left, SharedAmong::all);
   // The sequence of the call before took what is missing since then.
   accounts_[prompt_account_].prompt_budget -= std::max(prompt_tokens_left_ - left, 0);
   prompt_tokens_left_ = left;
   prompt_account_ = account_of(sequence.client);
-  return static_cast<std::int32_t>(std::clamp<std::int64_t>(accounts_[prompt_account_].prompt_budget, 0, left));
+  const std::int64_t budget = std::clamp<std::int64_t>(accounts_[prompt_account_].prompt_budget, 0, left);
+  return shares_.share_of(sequence, static_cast<std::int32_t>(budget), SharedAmong::client);
 }
 
 }  // namespace slora

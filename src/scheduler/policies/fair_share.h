@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "scheduler/policies/client_accounts.h"
+#include "scheduler/policies/prompt_shares.h"
 #include "scheduler/policy.h"
 
 namespace slora {
@@ -20,7 +21,7 @@ using ClientWeights = std::unordered_map<ClientId, double>;
 // - Tokens that preemption lost and pages of adapters that were loaded for a client are charged to it, too.
 // - Prompts that were admitted and not yet computed count when the queue is ordered, as the paper charges them at admission.
 // - The prompt tokens of a step go to the clients with the lowest counters, as if tokens were dealt one by one, so that a long prompt of
-//   one client does not hold up the others'.
+//   one client does not hold up the others'. A client's prompts share what it gets as PromptShares says.
 // - Every client that has sequences is entitled to an equal part of the places of a step. Sequences beyond their client's part pause
 //   when one within its client's part needs the place, and are preempted before others.
 // Between two clients that both wait all the time, the difference in cost is bounded by the cost of what may be admitted at once; see
@@ -71,9 +72,10 @@ class FairSharePolicy final : public Policy {
   std::vector<std::uint32_t> live_;       // accounts with sequences
   std::vector<Place> running_, waiting_;  // [of the view]
   double weight_sum_ = 0;                 // of live_
-  bool shares_prompt_tokens_ = false;
-  std::int32_t prompt_tokens_left_ = 0;  // at the latest call of prompt_tokens
-  std::uint32_t prompt_account_ = 0;     // of that call
+  PromptShares shares_;                   // within a client
+  bool shares_prompt_tokens_ = false;     // among clients
+  std::int32_t prompt_tokens_left_ = 0;   // at the latest call of prompt_tokens
+  std::uint32_t prompt_account_ = 0;      // of that call
 };
 
 }  // namespace slora

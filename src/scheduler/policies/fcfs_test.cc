@@ -35,7 +35,7 @@ TEST(FcfsPolicy, GivesNobodyUpAndPassesNobodyOver) {
   EXPECT_EQ(decision.passed_over_max, 0);
 }
 
-TEST(FcfsPolicy, LetsAPromptTakeWhatIsLeft) { EXPECT_EQ(FcfsPolicy().prompt_tokens({}, 17), 17); }
+TEST(FcfsPolicy, LetsAPromptAloneTakeWhatIsLeft) { EXPECT_EQ(FcfsPolicy().prompt_tokens({}, 17), 17); }
 
 }  // namespace
 }  // namespace slora

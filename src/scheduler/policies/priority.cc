@@ -12,8 +12,11 @@ void PriorityPolicy::decide(const StepView& view, StepDecision& decision) {
     return waiting[a].priority != waiting[b].priority ? waiting[a].priority < waiting[b].priority : a < b;
   };
   if (!std::ranges::is_sorted(decision.queue, is_served_earlier)) std::ranges::sort(decision.queue, is_served_earlier);
+  shares_.begin(view, decision);
 }
 
-std::int32_t PriorityPolicy::prompt_tokens(const SequenceView&, std::int32_t left) { return left; }
+std::int32_t PriorityPolicy::prompt_tokens(const SequenceView& sequence, std::int32_t left) {
+  return shares_.share_of(sequence, left, SharedAmong::priority);
+}
 
 }  // namespace slora

@@ -1,4 +1,5 @@
 #pragma once
+#include "scheduler/policies/prompt_shares.h"
 #include "scheduler/policy.h"
 
 namespace slora {
@@ -11,6 +12,9 @@ class PriorityPolicy final : public Policy {
   void charge(std::span<const ServiceCharge> charges) override;
   void decide(const StepView& view, StepDecision& decision) override;
   [[nodiscard]] std::int32_t prompt_tokens(const SequenceView& sequence, std::int32_t left) override;
+
+ private:
+  PromptShares shares_;
 };
 
 }  // namespace slora

@@ -3,22 +3,34 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 namespace slora {
 namespace {
 
+// Steps of all worlds together that a nightly run asks for; 0 in any other.
+std::uint64_t nightly_steps() {
+  const char* const text = std::getenv("SLORA_SIMULATOR_STEPS");
+  return text == nullptr ? 0 : std::strtoull(text, nullptr, 10);
+}
+
 // A failure prints its seed and step; `Simulator(draw_options(seed)).run(kSteps)` repeats it.
 TEST(Simulator, FindsNothingWrongInManyWorlds) {
   constexpr std::uint64_t kSeeds = 500, kSteps = 1500;
+  const std::uint64_t steps_wanted = nightly_steps();
   SimulationReport total;
-  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+  for (std::uint64_t seed = 1; seed <= kSeeds || total.steps < steps_wanted; ++seed) {
     const SimulationReport report = Simulator(draw_options(seed)).run(kSteps);
     ASSERT_EQ(report.failure, "");
+    total.steps += report.steps;
+    total.age_max = std::max(total.age_max, report.age_max);
     total.ended += report.ended;
     total.unfairness_max = std::max(total.unfairness_max, report.unfairness_max);
     for (std::size_t i = 0; i < kSituationCount; ++i) total.situations[i] += report.situations[i];
   }
   EXPECT_GT(total.ended, 50'000u);
+  RecordProperty("steps", std::to_string(total.steps));
+  RecordProperty("steps from a sequence's arrival to its end, at most", std::to_string(total.age_max));
   RecordProperty("unfairness of fair-share, at most 2", std::to_string(total.unfairness_max));
   for (std::size_t i = 0; i < kSituationCount; ++i) {
     const std::string name(name_of(static_cast<Situation>(i)));

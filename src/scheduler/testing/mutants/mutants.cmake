@@ -214,6 +214,10 @@ slora_mutate(scheduler/policies/adapter_grouped.cc
   "if (is_wanted(sequence)) insert"
   "if (is_wanted(sequence) && !mutant_is(\"group_is_formed_of_the_queue_alone\")) insert"
   group_is_formed_of_the_queue_alone)
+slora_mutate(scheduler/policies/prompt_shares.cc
+  "left / 2 : left - 1;"
+  "left / 2 : left - (mutant_is(\"long_prompt_does_not_start\") ? 0 : 1);"
+  long_prompt_does_not_start)
 slora_mutate(scheduler/policies/deadline.cc
   "own > left && !is_tried;"
   "own > left && !is_tried && !mutant_is(\"hopeless_waits_on\");"

@@ -1,0 +1,142 @@
+// What policies do for the time to the first token, on a device whose steps take modelled time.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <memory>
+#include <numeric>
+
+#include "scheduler/policies/deadline.h"
+#include "scheduler/policies/fair_share.h"
+#include "scheduler/policies/fcfs.h"
+#include "scheduler/testing/simulated_device.h"
+#include "scheduler/testing/timed_play.h"
+
+namespace slora {
+namespace {
+
+using std::chrono::milliseconds;
+using PolicyMaker = std::function<std::unique_ptr<Policy>()>;
+
+constexpr ClientId kFlood{1}, kOther{2};
+
+SchedulerOptions server_options() {
+  SchedulerOptions options;
+  options.page_count = 60'000;
+  options.step_tokens_max = 512;
+  options.running_max = 256;
+  options.waiting_max = 100'000;
+  options.preempted_every = 0;
+  return options;
+}
+
+SequenceRequest request_of(std::uint64_t id, ClientId client, std::int32_t prompt_count, std::int32_t output_tokens_max) {
+  SequenceRequest request;
+  request.id = SequenceId{id};
+  request.client = client;
+  request.prompt.resize(static_cast<std::size_t>(prompt_count));
+  std::iota(request.prompt.begin(), request.prompt.end(), static_cast<TokenId>(id * 10'000));
+  request.output_tokens_max = output_tokens_max;
+  return request;
+}
+
+// The first token of one request for `prompt_count` tokens, which arrives 5 s after `flood_count` requests of 1,000 tokens of another
+// client.
+Timestamp first_token_after_flood(const PolicyMaker& make_policy, std::uint64_t flood_count, std::int32_t prompt_count) {
+  TimedPlay play(server_options(), make_policy(), {});
+  for (std::uint64_t id = 1; id <= flood_count; ++id) play.add(request_of(id, kFlood, 1000, 100), {});
+  play.add(request_of(1000, kOther, prompt_count, 2), milliseconds(5003));
+  play.run();
+  return play.first_token_time(SequenceId{1000}).value();
+}
+
+// A flood delays another client's first token by the step that runs when it comes, by its part of the prompt tokens of those steps that
+// compute the other's prompt, and by the tokens that its running sequences generate in them: a little more than twice the time alone for a
+// prompt that takes whole steps. A shorter one waits for two full steps.
+TEST(TimedPolicies, BoundWhatAFloodDoesToAnotherClient) {
+  const auto fair = [] { return std::make_unique<FairSharePolicy>(); };
+  const auto fcfs = [] { return std::make_unique<FcfsPolicy>(); };
+  for (const std::int32_t prompt_count : {1000, 2000, 4000}) {
+    const Timestamp alone = first_token_after_flood(fair, 0, prompt_count);
+    const Timestamp flooded = first_token_after_flood(fair, 200, prompt_count);
+    const Timestamp by_arrival = first_token_after_flood(fcfs, 200, prompt_count);
+    const double ratio = seconds(flooded) / seconds(alone);
+    RecordProperty("times the time alone, prompt of " + std::to_string(prompt_count), std::to_string(ratio));
+    EXPECT_LT(ratio, 2.5) << prompt_count;
+    EXPECT_GT(seconds(by_arrival), 10 * seconds(flooded)) << prompt_count;
+  }
+  const Timestamp short_prompt = first_token_after_flood(fair, 200, 20);
+  RecordProperty("seconds for a prompt of 20", std::to_string(seconds(short_prompt)));
+  EXPECT_LT(short_prompt, 2 * milliseconds(20 + 512 + 200 * 3 / 2)) << "two steps with all of the flood in them";
+}
+
+// The newest first, and nobody is given up.
+class NewestFirstPolicy final : public Policy {
+ public:
+  void charge(std::span<const ServiceCharge>) override {}
+  void decide(const StepView&, StepDecision& decision) override { std::ranges::reverse(decision.queue); }
+  [[nodiscard]] std::int32_t prompt_tokens(const SequenceView&, std::int32_t left) override { return left; }
+};
+
+struct Attainment {
+  double in_time = 0, satisfaction = 0;  // means over all requests; S-LoRA's 1 - (t / SLO)^2, 0 when it came later or not at all
+  std::size_t given_up_count = 0;
+};
+
+// Arrivals for two minutes, with this coefficient of variation between them, above 1: bursts.
+Attainment attainment_of(const PolicyMaker& make_policy, double variation, std::uint64_t seed) {
+  constexpr Timestamp slo = std::chrono::seconds(6);
+  constexpr double rate = 2.4;  // requests per second
+  SimulatedRandom random(seed);
+  const double pause_chance = 2 / (variation * variation + 1);  // of an exponential pause before a request; otherwise it comes at once
+  const auto draw_pause = [&] { return random.chance(pause_chance) ? -std::log(1 - random.unit()) / (rate * pause_chance) : 0.0; };
+  SchedulerOptions options = server_options();
+  options.running_max = 32;
+  TimedPlay play(options, make_policy(), {});
+  std::uint64_t count = 0;
+  for (double at = draw_pause(); at < 120; at += draw_pause())
+    play.add(
+        request_of(++count, kFlood, static_cast<std::int32_t>(random.between(8, 512)), static_cast<std::int32_t>(random.between(8, 200))),
+        std::chrono::duration_cast<Timestamp>(std::chrono::duration<double>(at)));
+  play.run();
+  Attainment attainment;
+  for (std::uint64_t id = 1; id <= count; ++id) {
+    const std::optional<Timestamp> first = play.first_token_time(SequenceId{id});
+    if (!first || *first >= slo) continue;
+    const double share = seconds(*first) / seconds(slo);
+    attainment.in_time += 1 / static_cast<double>(count);
+    attainment.satisfaction += (1 - share * share) / static_cast<double>(count);
+  }
+  attainment.given_up_count = play.given_up_count();
+  return attainment;
+}
+
+// The order of the paper's figure 10 for bursts: by arrival, the newest first, early abort.
+TEST(TimedPolicies, AttainMoreByEarlyAbortThanNewestFirstThanByArrival) {
+  for (const double variation : {4.0, 8.0}) {
+    Attainment fcfs, newest, deadline;
+    constexpr std::uint64_t kSeeds = 5;
+    const auto add = [](Attainment& sum, const Attainment& more) {
+      sum.in_time += more.in_time / kSeeds;
+      sum.satisfaction += more.satisfaction / kSeeds;
+      sum.given_up_count += more.given_up_count;
+    };
+    for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+      add(fcfs, attainment_of([] { return std::make_unique<FcfsPolicy>(); }, variation, seed));
+      add(newest, attainment_of([] { return std::make_unique<NewestFirstPolicy>(); }, variation, seed));
+      add(deadline, attainment_of([] { return std::make_unique<DeadlinePolicy>(DeadlineLimits{}); }, variation, seed));
+    }
+    for (const auto& [name, attained] : {std::pair{"fcfs", fcfs}, {"newest first", newest}, {"deadline", deadline}})
+      RecordProperty(std::string(name) + ", variation " + std::to_string(static_cast<int>(variation)),
+                     std::to_string(attained.in_time) + " in time, satisfaction " + std::to_string(attained.satisfaction));
+    EXPECT_LT(fcfs.in_time, newest.in_time) << variation;
+    EXPECT_LT(newest.in_time, deadline.in_time) << variation;
+    EXPECT_LT(newest.satisfaction, deadline.satisfaction) << variation;
+    EXPECT_GT(deadline.given_up_count, 0u);
+    EXPECT_EQ(fcfs.given_up_count + newest.given_up_count, 0u);
+  }
+}
+
+}  // namespace
+}  // namespace slora
