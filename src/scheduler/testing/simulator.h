@@ -48,6 +48,7 @@ enum class Situation : std::uint8_t {
   recomputed,              // charged for what preemption lost
   loaded_ahead,            // an adapter was loaded before its sequence was admitted
   pin_refused,             // it would have left no room for a sequence that was there
+  pin_waits,               // for pages, while others run
   pinned_for_long,         // an image outlasted all use of it
   left_unused,             // an image left because nobody used it
   count
@@ -164,6 +165,7 @@ class Simulator {
   std::map<AdapterId, std::uint64_t> load_plans_;   // the plan that began the latest load
   std::set<AdapterId> retired_, evicted_once_, failed_once_;
   std::map<AdapterId, Pin> pinned_;
+  bool pin_waits_ = false;                       // one of them, for pages, since the latest schedule()
   std::map<AdapterId, std::uint64_t> named_at_;  // the step in which a sequence or a pin named it last
   std::vector<SequenceEnd> ends_;                // reported, not yet checked
   AdapterId failing_ = kNoAdapter;               // whose sequences may end with adapter_failed now

@@ -64,6 +64,10 @@ void Simulator::check_precedence(const StepView& view) {
   const bool other_was_admitted = std::ranges::any_of(view.running, was_in(queue_));
   const bool overtaken_was_admitted = std::ranges::any_of(view.running, was_in(overtaken_));
   expect(!preempted_is_left || !(other_was_admitted || overtaken_was_admitted), "the queue is tried after preempted sequences");
+  const bool preempted_was_admitted = std::ranges::any_of(view.running, was_in(preempted_));
+  const bool any_was_admitted = other_was_admitted || overtaken_was_admitted || preempted_was_admitted;
+  if (pin_waits_) saw(Situation::pin_waits);
+  expect(!pin_waits_ || !any_was_admitted, "nobody is admitted while a pinned adapter waits for pages");
   expect(!overtaken_is_left || !other_was_admitted, "nobody else is admitted before who was overtaken as often as may be");
   queue_.clear();
   overtaken_.clear();
@@ -236,8 +240,10 @@ void Simulator::check_sound() {
 
 // An image that is pinned stays once it has come.
 void Simulator::check_pinned() {
+  pin_waits_ = false;
   for (auto& [adapter, pin] : pinned_) {
     const bool is_there = device_.is_resident(adapter);
+    pin_waits_ = pin_waits_ || (!is_there && !device_.is_loading(adapter));
     expect(is_there || !pin.has_come, "what is pinned stays", adapter.value);
     pin.has_come = is_there;
     const auto names = [&, id = adapter](const auto& entry) { return entry.second.request.adapter == id; };
@@ -325,6 +331,7 @@ std::string_view name_of(Situation situation) {
                                                                            "recomputed",
                                                                            "loaded ahead",
                                                                            "pin refused",
+                                                                           "pin waits",
                                                                            "pinned for long",
                                                                            "left unused"};
   return kNames[static_cast<std::size_t>(situation)];
