@@ -22,9 +22,12 @@ tl::unexpected<Error> refuse_taken(std::string_view name) { return error("name_t
 }  // namespace
 
 AdapterStore::AdapterStore(AdapterBase base, AdapterStoreOptions options, const FolderSource& folders)
-    : base_(std::move(base)), options_(options), folders_(folders), lanes_(kLookLimits), watcher_([this](const std::stop_token& stop) {
-        watch(stop);
-      }) {}
+    : base_(std::move(base)),
+      options_(options),
+      folders_(folders),
+      host_images_(options.host_bytes_max),
+      lanes_(kLookLimits),
+      watcher_([this](const std::stop_token& stop) { watch(stop); }) {}
 
 AdapterStore::~AdapterStore() {
   watcher_.request_stop();
@@ -283,6 +286,7 @@ void AdapterStore::forget_version(Entry& entry) {
 
 void AdapterStore::retire(const AdapterVersion& version) {
   version.mark_retired();
+  host_images_.forget(version.id());
   retired_.push_back(version.id());
   has_retired_.store(true, std::memory_order_release);
 }

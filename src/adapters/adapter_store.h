@@ -21,6 +21,7 @@
 #include "adapters/adapter_version.h"
 #include "adapters/blend_table.h"
 #include "adapters/folder_source.h"
+#include "adapters/host_images.h"
 #include "adapters/image_layout.h"
 #include "base/clock.h"
 #include "base/gate.h"
@@ -50,6 +51,8 @@ struct AdapterStoreOptions {
   Timestamp look_interval = std::chrono::seconds(1);
   // How long a request waits for a look at its adapter's folder.
   Timestamp look_time_max = std::chrono::seconds(10);
+  // Memory for images between disk and pools; 0: none.
+  std::uint64_t host_bytes_max = 0;
 };
 
 // An adapter folder that was read in full and can be served; install() makes it the meaning of a name.
@@ -124,12 +127,17 @@ class AdapterStore {
   // Waits until no look is running; false when `limit` has passed before.
   [[nodiscard]] bool wait_for_looks(std::chrono::milliseconds limit) { return lanes_.wait_until_idle(limit); }
 
-  // Reads the version's folder, writes every shard's image into its pages through `gate`, and returns the layouts. For loader threads; the
-  // only place where weights are read for serving. E_CHANGED when the folder no longer holds this version, "adapter_unavailable" while it
-  // cannot be read or after the gate was closed: the next resolve() looks again. After a fault in the weights (E_NONFINITE) the name is
-  // refused.
-  // Requires: of every shard version.page_count() pages, each of base().page_bytes and aligned to 64 bytes.
+  // Copies the version's image from the host's memory, or reads its folder, and writes every shard's image into its pages through `gate`.
+  // Returns the layouts. For loader threads; the only place where weights are read for serving. E_CHANGED when the folder no longer holds
+  // this version, "adapter_unavailable" while it cannot be read or after the gate was closed: the next resolve() looks again. After a fault
+  // in the weights (E_NONFINITE) the name is refused. Requires: of every shard version.page_count() pages, each of base().page_bytes and
+  // aligned to 64 bytes.
   [[nodiscard]] Result<std::vector<ImageLayout>> load(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate);
+
+  // Null when the version has no image in the host's memory. While the result exists, load() finds the image, unless the version is
+  // retired.
+  [[nodiscard]] std::shared_ptr<const HostImage> host_image(const AdapterVersion& version) const { return host_images_.keep(version.id()); }
+  [[nodiscard]] HostImages::Counts host_counts() const { return host_images_.counts(); }
 
   // Versions that were retired since the last call: no new sequence will use their images. Takes no lock when there are none.
   [[nodiscard]] std::vector<AdapterId> take_retired();
@@ -195,6 +203,8 @@ class AdapterStore {
   void forget_version(Entry& entry);
   void retire(const AdapterVersion& version);
 
+  [[nodiscard]] Result<std::vector<ImageLayout>> copy_image(const AdapterVersion& version, const HostImage& image,
+                                                            std::span<const ImagePages> pages, Gate& gate);
   // Why the files of this version could not be loaded; the next resolve() looks again.
   [[nodiscard]] tl::unexpected<Error> refuse_load(const AdapterVersion& version, const Error& why);
   // If the name still means this version, retires it: the next resolve() makes a new one, unless `refused` is given.
@@ -207,6 +217,7 @@ class AdapterStore {
   const FolderSource& folders_;
   const SteadyClock clock_;
   std::function<void(const AdapterVersion&)> read_more_;  // constant after on_look()
+  HostImages host_images_;
   mutable std::mutex mutex_;
   std::condition_variable woken_;         // ends the wait of the watching thread
   Entries entries_;                       // guarded by mutex_

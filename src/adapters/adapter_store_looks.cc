@@ -254,6 +254,7 @@ std::vector<AdapterStore::Waiter> AdapterStore::take_overdue_waiters(Timestamp n
 Result<std::vector<ImageLayout>> AdapterStore::load(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate) {
   const auto has_all = [&](ImagePages shard) { return shard.size() == version.page_count(); };
   check(std::ranges::all_of(pages, has_all), "expected as many pages as the adapter has on every shard");
+  if (const std::shared_ptr<const HostImage> image = host_images_.find(version.id())) return copy_image(version, *image, pages, gate);
   Result<Folder> folder = folders_.open(version.folder());
   if (!folder) return refuse_load(version, folder.error());
   const Result<FolderStamp> before = stamp_of(*folder);
@@ -267,7 +268,9 @@ Result<std::vector<ImageLayout>> AdapterStore::load(const AdapterVersion& versio
     withdraw(version, nullptr);
     return refuse_load(version, changed_files());
   }
-  const Result<Sha256Digest> identity = adapter ? write_adapter(pages, *adapter, gate) : tl::unexpected(adapter.error());
+  const std::shared_ptr<HostImage> image = adapter ? host_images_.try_make(adapter->layouts) : nullptr;
+  const auto write = [&] { return image ? write_adapter(image->pages(), *adapter, gate) : write_adapter(pages, *adapter, gate); };
+  const Result<Sha256Digest> identity = adapter ? write() : tl::unexpected(adapter.error());
   const Result<FolderStamp> after = current_stamp(folders_, version.folder());
   if (!after) return refuse_load(version, after.error());
   if (*after != version.stamp()) return refuse_load(version, changed_files());
@@ -277,9 +280,19 @@ Result<std::vector<ImageLayout>> AdapterStore::load(const AdapterVersion& versio
     withdraw(version, std::make_unique<const Error>(why));
     return tl::unexpected(std::move(why));
   }
-  if (version.confirm_identity(*identity)) return std::move(adapter->layouts);
-  withdraw(version, nullptr);  // other content with the same stamp, which only reading reveals: the version must not be resolved again
-  return refuse_load(version, changed_files());
+  if (!version.confirm_identity(*identity)) {
+    withdraw(version, nullptr);  // other content with the same stamp, which only reading reveals: the version must not be resolved again
+    return refuse_load(version, changed_files());
+  }
+  if (!image) return std::move(adapter->layouts);
+  host_images_.put(version, image);
+  return copy_image(version, *image, pages, gate);
+}
+
+Result<std::vector<ImageLayout>> AdapterStore::copy_image(const AdapterVersion& version, const HostImage& image,
+                                                          std::span<const ImagePages> pages, Gate& gate) {
+  if (image.try_copy_to(pages, gate)) return image.layouts();
+  return refuse_load(version, {"E_READ", "copying its image took too long", {}});
 }
 
 tl::unexpected<Error> AdapterStore::refuse_load(const AdapterVersion& version, const Error& why) {

@@ -109,6 +109,20 @@ void AdapterCache::evict(PageIndex first_page) {
   tidy(adapter);
 }
 
+void AdapterCache::evict_unused(Timestamp now, Timestamp idle_time) {
+  unused_.clear();
+  for (auto& [adapter, entry] : entries_) {
+    const bool is_in_use = std::ranges::any_of(entry.holds, [](std::uint32_t holds) { return holds > 0; });
+    if (is_in_use || entry.state != AdapterState::resident || entry.use_count != entry.use_count_seen) {
+      entry.use_count_seen = entry.use_count;
+      entry.used_at = now;
+    } else if (now - entry.used_at >= idle_time) {
+      unused_.push_back(adapter);
+    }
+  }
+  for (const AdapterId adapter : unused_) evict(entries_.at(adapter).pages.pages().front());
+}
+
 double AdapterCache::value_of(std::uint32_t page_count) const {
   return order_.value(1, costs_.adapter_load + costs_.adapter_page * page_count, page_count);
 }

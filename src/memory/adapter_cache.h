@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/ids.h"
 #include "memory/eviction_order.h"
 #include "memory/page_pool.h"
@@ -79,6 +80,8 @@ class AdapterCache {
   void touch(AdapterId adapter);
   // Requires: `first_page` is the cheapest of the eviction order and an adapter's.
   void evict(PageIndex first_page);
+  // Evicts the images that nobody has used or named for `idle_time`, as far as the calls of this function show. O(adapters in the pool).
+  void evict_unused(Timestamp now, Timestamp idle_time);
   // The value in the eviction order of an adapter of this size that is used once.
   [[nodiscard]] double value_of(std::uint32_t page_count) const;
   [[nodiscard]] PageOwner owner_of(AdapterId adapter) const { return {PageUse::adapter, TenantId{}, adapter.value}; }
@@ -105,6 +108,8 @@ class AdapterCache {
     PageList pages;
     AdapterHoldCounts holds{};
     std::uint32_t use_count = 0;
+    std::uint32_t use_count_seen = ~0u;  // by evict_unused(), which saw it in use last at `used_at`
+    Timestamp used_at{};
     bool leaves_when_idle = false;  // EvictionPolicy::evict_when_idle, and the image was used: what was loaded ahead may wait for its use
   };
 
@@ -128,6 +133,7 @@ class AdapterCache {
   const CacheCosts costs_;
   std::unordered_map<AdapterId, Entry> entries_;  // in the pool, or named
   std::vector<AdapterId> evicted_;
+  std::vector<AdapterId> unused_;  // of evict_unused()
   std::vector<AdapterId> changed_;
   std::uint32_t idle_page_count_ = 0;
   std::size_t loading_count_ = 0;

@@ -126,6 +126,31 @@ TEST_F(PagedMemoryTest, DropsAnAdapterThatWasRetiredWhileLoading) {
   EXPECT_EQ(memory.pool().free_count(), 8u);
 }
 
+TEST_F(PagedMemoryTest, EvictsWhatNobodyUsedForTheIdleTime) {
+  AdapterCache& adapters = memory.adapters();
+  bring(memory, AdapterId{1}, 1);
+  bring(memory, AdapterId{2}, 1);
+  bring(memory, AdapterId{3}, 1);
+  const AdapterHold named = adapters.hold(AdapterId{3}, AdapterInterest::named);
+  const auto resident = [&] {
+    return std::vector{adapters.is_resident(AdapterId{1}), adapters.is_resident(AdapterId{2}), adapters.is_resident(AdapterId{3})};
+  };
+  constexpr Timestamp kIdle{10};
+  adapters.evict_unused(Timestamp{100}, kIdle);
+  adapters.evict_unused(Timestamp{109}, kIdle);
+  EXPECT_EQ(resident(), (std::vector{true, true, true}));
+  {
+    const AdapterHold pin = adapters.hold(AdapterId{2}, AdapterInterest::pinned);
+    adapters.record_use(AdapterId{2});
+  }
+  adapters.evict_unused(Timestamp{110}, kIdle);
+  EXPECT_EQ(resident(), (std::vector{false, true, true}));
+  adapters.evict_unused(Timestamp{119}, kIdle);
+  EXPECT_EQ(resident(), (std::vector{false, true, true}));
+  adapters.evict_unused(Timestamp{120}, kIdle);
+  EXPECT_EQ(resident(), (std::vector{false, false, true})) << "somebody waits for the last one";
+}
+
 TEST(PagedMemoryThatEvictsWhenIdle, LosesAnAdapterWithItsLastUserButNotOneThatWaitsForItsFirst) {
   PagedMemory memory{{.page_count = 8, .page_tokens = 4, .eviction = EvictionPolicy::evict_when_idle}};
   AdapterCache& adapters = memory.adapters();

@@ -186,13 +186,17 @@ bool Scheduler::count_overtaking() {
 }
 
 void Scheduler::begin_load(const Sequence& sequence, PageList pages) {
-  const std::span<const PageIndex> numbers = pages.pages();
-  step_.loads.push_back({sequence.request.adapter, {numbers.begin(), numbers.end()}});
-  memory_.adapters().begin_load(sequence.request.adapter, std::move(pages));
-  ++totals_.adapter_loads;
-  totals_.adapter_pages_loaded += sequence.request.adapter_page_count;
+  begin_load(sequence.request.adapter, std::move(pages));
   const SequenceRequest& request = sequence.request;
   policy_.add_charge({.id = request.id, .client = request.client, .adapter = request.adapter, .adapter_pages = request.adapter_page_count});
+}
+
+void Scheduler::begin_load(AdapterId adapter, PageList pages) {
+  const std::span<const PageIndex> numbers = pages.pages();
+  step_.loads.push_back({adapter, {numbers.begin(), numbers.end()}});
+  totals_.adapter_pages_loaded += numbers.size();
+  ++totals_.adapter_loads;
+  memory_.adapters().begin_load(adapter, std::move(pages));
 }
 
 void Scheduler::release(Sequence& sequence) {
@@ -223,11 +227,12 @@ std::uint32_t Scheduler::pages_to_promise(const Sequence& sequence) const {
   return wanted > held ? wanted - held : 0;  // a reserved sequence holds more already
 }
 
-std::int64_t tokens_that_fit(const SchedulerOptions& options, std::uint32_t adapter_page_count) {
+std::int64_t tokens_that_fit(const SchedulerOptions& options, std::uint32_t adapter_page_count, std::uint32_t pinned_page_count) {
+  const std::uint64_t images = std::uint64_t{adapter_page_count} + pinned_page_count;
   const std::uint32_t separate = options.adapter_pages_separate;
-  if (separate > 0) return adapter_page_count > separate ? 0 : std::int64_t{options.page_count - separate} * options.page_tokens;
-  if (adapter_page_count >= options.page_count) return 0;
-  return std::int64_t{options.page_count - adapter_page_count} * options.page_tokens;
+  if (separate > 0) return images > separate ? 0 : std::int64_t{options.page_count - separate} * options.page_tokens;
+  if (images >= options.page_count) return 0;
+  return (std::int64_t{options.page_count} - static_cast<std::int64_t>(images)) * options.page_tokens;
 }
 
 }  // namespace slora

@@ -134,6 +134,10 @@ std::string Scheduler::check_counts() const {
     count(sequence->request.adapter, awaits ? AdapterInterest::awaited : AdapterInterest::named);
     count(sequence->holdings.adapter.adapter(), AdapterInterest::pinned);
   }
+  for (const Pin& pin : pins_) {
+    count(pin.adapter, pin.interest);
+    if (memory_.adapters().is_retired(pin.adapter)) return fmt::format("adapter {}: pinned though it is retired", pin.adapter.value);
+  }
   for (const UncommittedPlan& plan : uncommitted_)
     for (const Holdings& kept : plan.kept) count(kept.adapter.adapter(), AdapterInterest::pinned);
   return memory_.adapters().check_holds(holds);

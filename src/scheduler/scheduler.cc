@@ -31,7 +31,7 @@ Status Scheduler::add(SequenceRequest request) {
   check((request.adapter == kNoAdapter) == (request.adapter_page_count == 0), "expected pages for an adapter and none for the base model");
   check(find(request.id) == nullptr, "expected an id that is not in use");
   const std::size_t prompt_count = request.prompt.size();
-  const std::int64_t capacity = tokens_that_fit(options_, request.adapter_page_count);
+  const std::int64_t capacity = tokens_that_fit(options_, request.adapter_page_count, pages_pinned_beside(request.adapter));
   if (static_cast<std::int64_t>(prompt_count) + request.output_tokens_max > capacity) {
     return error("never_fits",
                  "The prompt's {} tokens and {} tokens of output exceed the {} tokens that fit in the pool in addition to the adapter.",
@@ -65,8 +65,10 @@ void Scheduler::cancel(SequenceId id) {
 void Scheduler::schedule(StepPlan& out, Timestamp now) {
   check(uncommitted_.size() < static_cast<std::size_t>(options_.depth), "expected an earlier plan to be committed before the next one");
   out.clear();
+  evict_unused_adapters(now);
   decide(now);
   admit_running();
+  load_pinned();
   admit_waiting();
   resume_paused();
   share_rest();
@@ -257,10 +259,14 @@ void Scheduler::adapter_failed(AdapterId adapter) {
     if (sequence->request.adapter == adapter) lost.push_back(sequence.get());
   std::ranges::sort(lost, {}, &Sequence::serial);
   for (Sequence* const sequence : lost) end(*sequence, EndReason::adapter_failed);
+  unpin_adapter(adapter);
   memory_.adapters().failed(adapter);
 }
 
-void Scheduler::retire_adapter(AdapterId adapter) { memory_.adapters().retire(adapter); }
+void Scheduler::retire_adapter(AdapterId adapter) {
+  unpin_adapter(adapter);
+  memory_.adapters().retire(adapter);
+}
 
 void Scheduler::take_evicted_adapters(std::vector<AdapterId>& evicted) { memory_.adapters().take_evicted(evicted); }
 
@@ -295,6 +301,8 @@ SchedulerStats Scheduler::stats() const {
   stats.pages_prefix = pool.count(PageUse::prefix);
   stats.pages_adapter = pool.count(PageUse::adapter);
   stats.pages_evictable = memory_.evictable_count();
+  stats.adapters_pinned = pins_.size();
+  stats.pages_pinned = pages_pinned_beside(kNoAdapter);
   stats.pages_promised = budget_.promised();
   stats.pages_available = memory_.available();
   return stats;

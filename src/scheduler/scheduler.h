@@ -34,6 +34,8 @@ struct SchedulerOptions {
   EvictionPolicy eviction = EvictionPolicy::cost_aware;
   std::size_t prefetched_sequences = 8;      // next in line, whose adapters are loaded ahead; 0: none
   std::uint32_t adapter_pages_separate = 0;  // see PagedMemoryOptions; 0: adapters and KV cache share all pages
+  Timestamp adapter_idle_time{0};            // an image that nobody used for so long leaves the pool; 0: when its pages are needed
+  std::int32_t sequence_tokens_max = 0;      // of prompt and output; pinned adapters leave so much room
   PrefixHash prefix_hash = PrefixHash::tokens;
   // For tests: in every N-th step the last running sequence is preempted though there are pages. 0: never.
   std::uint64_t preempted_every = kStressMode == StressMode::force_preempt ? 3 : 0;
@@ -49,6 +51,8 @@ struct SchedulerStats {
                 prefix_evictions = 0;
   std::uint64_t adapter_prefetches = 0;  // of the loads, those ahead of an admission
   std::uint64_t adapter_pages_loaded = 0;
+  std::size_t adapters_pinned = 0;
+  std::uint32_t pages_pinned = 0;     // of their images, which may not have come yet
   std::uint32_t pages_promised = 0;   // to admitted sequences, which do not hold them yet
   std::uint32_t pages_available = 0;  // that a sequence may take: free ones, and cached ones that nothing pins
   std::uint32_t pages_total = 0, pages_free = 0, pages_sequence = 0, pages_prefix = 0, pages_adapter = 0;
@@ -71,6 +75,7 @@ struct SchedulerStats {
 //   policy tries others before a sequence, or does not try it.
 // - A sequence whose adapter is loading is passed by others.
 // - A load ahead of an admission takes no page that is promised to an admitted sequence.
+// - A pinned adapter stays from its landing until it is unpinned or retired. While it waits for pages, nobody is admitted.
 class Scheduler {
  public:
   Scheduler(const SchedulerOptions& options, std::unique_ptr<Policy> policy);
@@ -98,6 +103,12 @@ class Scheduler {
   void adapter_failed(AdapterId adapter);
   // No new request will name this content: its image and prefixes are dropped as soon as nothing uses them.
   void retire_adapter(AdapterId adapter);
+  // The adapter is loaded as soon as there are pages for it, and is not evicted until it is unpinned or retired or its load has failed.
+  // "pin_does_not_fit" when next to all pinned adapters there would be no room for a sequence of sequence_tokens_max, or for one that is
+  // there. Requires: not retired.
+  [[nodiscard]] Status pin_adapter(AdapterId adapter, std::uint32_t page_count);
+  // Does nothing when it is not pinned.
+  void unpin_adapter(AdapterId adapter);
   // Appends the adapters whose image left the pool since the last call; the engine drops their views.
   void take_evicted_adapters(std::vector<AdapterId>& evicted);
 
@@ -121,6 +132,13 @@ class Scheduler {
   struct UncommittedPlan {
     std::uint64_t index;
     std::vector<Holdings> kept;
+  };
+  // An adapter that the operator keeps in the pool.
+  struct Pin {
+    AdapterId adapter;
+    std::uint32_t page_count;
+    AdapterInterest interest;  // of the hold: `named` until there are pages for it
+    AdapterHold hold;
   };
   struct Ranked {
     Sequence* sequence;
@@ -151,6 +169,7 @@ class Scheduler {
 
   void decide(Timestamp now);
   void admit_running();
+  void load_pinned();
   void admit_waiting();
   void resume_paused();
   void share_rest();
@@ -175,6 +194,10 @@ class Scheduler {
   // False when one of them may not be overtaken any more.
   [[nodiscard]] bool count_overtaking();
   void begin_load(const Sequence& sequence, PageList pages);
+  void begin_load(AdapterId adapter, PageList pages);
+  void evict_unused_adapters(Timestamp now);
+  // Pages of all pinned adapters but this one.
+  [[nodiscard]] std::uint32_t pages_pinned_beside(AdapterId adapter) const;
 
   void settle(Sequence& sequence, const PlannedSpan& span, const StepResult& result);
   void store_full_pages(Sequence& sequence, std::int32_t computed_count);
@@ -203,6 +226,8 @@ class Scheduler {
   const SchedulerOptions options_;
   PagedMemory memory_;  // outlives all that holds pages, below
   PageBudget budget_;
+  std::vector<Pin> pins_;
+  Timestamp unused_looked_at_{};  // for adapters that nobody uses
   std::unordered_map<SequenceId, std::unique_ptr<Sequence>> sequences_;
   std::vector<Sequence*> running_;  // oldest first
   WaitingLine line_;
@@ -215,7 +240,9 @@ class Scheduler {
   SchedulerStats totals_;  // only its running totals
 };
 
-// Tokens of one sequence (prompt and output together) that fit in the empty pool next to an adapter of this size.
-[[nodiscard]] std::int64_t tokens_that_fit(const SchedulerOptions& options, std::uint32_t adapter_page_count);
+// Tokens of one sequence (prompt and output together) that fit in the pool next to an adapter of this size and pinned ones, if it is
+// otherwise empty.
+[[nodiscard]] std::int64_t tokens_that_fit(const SchedulerOptions& options, std::uint32_t adapter_page_count,
+                                           std::uint32_t pinned_page_count = 0);
 
 }  // namespace slora

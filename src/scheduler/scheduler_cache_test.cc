@@ -160,6 +160,61 @@ TEST(SchedulerCaches, RefusesWhatFitsNoneOfTheSeparatePages) {
   play.run_dry();
 }
 
+TEST(SchedulerCaches, LoadsAPinnedAdapterAndKeepsItUntilItIsUnpinned) {
+  SchedulerOptions options = small_options();
+  options.sequence_tokens_max = 40;
+  Play play(options);
+  ASSERT_TRUE(play.scheduler.pin_adapter(AdapterId{5}, 4));
+  play.step();
+  ASSERT_EQ(play.latest.loads.size(), 1u);
+  play.scheduler.adapter_landed(AdapterId{5});
+  EXPECT_EQ(play.scheduler.stats().pages_pinned, 4u);
+  ASSERT_TRUE(play.add(1, 40, 8));  // all of the rest
+  play.run_dry();
+  EXPECT_EQ(play.scheduler.pages_of_adapter(AdapterId{5}), 4u);
+  EXPECT_FALSE(play.add(2, 41, 8)) << "no room beside the pinned one";
+  ASSERT_TRUE(play.add(3, 40, 8, 5, 4));
+  play.run_dry();
+  play.scheduler.unpin_adapter(AdapterId{5});
+  ASSERT_TRUE(play.add(4, 60, 4));
+  play.run_dry();
+  EXPECT_EQ(play.scheduler.stats().adapter_evictions, 1u);
+}
+
+TEST(SchedulerCaches, RefusesPinsThatLeaveNoRoom) {
+  SchedulerOptions options = small_options();
+  options.sequence_tokens_max = 40;
+  Play play(options);
+  EXPECT_EQ(play.scheduler.pin_adapter(AdapterId{5}, 7).error().code, "pin_does_not_fit");
+  ASSERT_TRUE(play.add(1, 40, 16, 7, 2));  // the whole pool
+  EXPECT_EQ(play.scheduler.pin_adapter(AdapterId{5}, 1).error().code, "pin_does_not_fit");
+  EXPECT_TRUE(play.scheduler.pin_adapter(AdapterId{7}, 2)) << "its pages count once";
+  play.run_dry();
+  EXPECT_TRUE(play.scheduler.pin_adapter(AdapterId{5}, 1));
+}
+
+TEST(SchedulerCaches, AdmitsNobodyWhileAPinnedAdapterWaitsForPages) {
+  Play play(small_options());
+  ASSERT_TRUE(play.add(1, 20, 4));
+  ASSERT_TRUE(play.add(2, 20, 4));
+  play.step();
+  play.step();
+  ASSERT_EQ(play.scheduler.stats().running, 2u);
+  ASSERT_TRUE(play.scheduler.pin_adapter(AdapterId{5}, 6));
+  ASSERT_TRUE(play.add(3, 4, 4));  // would fit
+  while (play.take_ended().empty()) {
+    play.step();
+    EXPECT_THAT(play.latest.loads, IsEmpty());
+    EXPECT_EQ(play.scheduler.stats().waiting, 1u);
+  }
+  play.step();
+  ASSERT_EQ(play.latest.loads.size(), 1u);
+  EXPECT_EQ(play.scheduler.stats().waiting, 0u);
+  play.scheduler.adapter_failed(AdapterId{5});
+  EXPECT_EQ(play.scheduler.stats().adapters_pinned, 0u) << "a pin ends with its load";
+  play.run_dry();
+}
+
 TEST(SchedulerCaches, KeepsARetiredAdapterForThoseWhoNamedIt) {
   Play play(small_options());
   ASSERT_TRUE(play.add(1, 4, 3, 5, 2));

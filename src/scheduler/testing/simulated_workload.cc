@@ -65,6 +65,8 @@ SimulationOptions draw_options(std::uint64_t seed) {
   if (seed % 11 == 0) scheduler.preempted_every = 3;
   if (seed % 5 > 1) scheduler.eviction = static_cast<EvictionPolicy>(seed % 5 - 1);
   if (seed % 13 == 0) scheduler.prefetched_sequences = 0;
+  if (seed % 6 == 1) options.pin_chance = 0.03;
+  if (seed % 4 == 3) scheduler.adapter_idle_time = Timestamp{static_cast<std::int64_t>(20 + seed % 50)};
   if (seed % 9 == 0) scheduler.adapter_pages_separate = scheduler.page_count / 3 + 1;  // at least as many as the largest image
   if (seed % 2 == 0) options.client_weights = {{ClientId{1}, 2.0}, {ClientId{2}, 0.5}};
   return options;
@@ -127,6 +129,11 @@ void SimulatedWorkload::remember(const SequenceRequest& request, std::int32_t pr
     conversations_.push_back(std::move(conversation));
   else
     conversations_[next_conversation_++ % kConversationCount] = std::move(conversation);
+}
+
+std::pair<AdapterId, std::uint32_t> SimulatedWorkload::draw_content(SimulatedRandom& random) const {
+  const Name& name = names_[draw_name(random)];
+  return {name.content, name.page_count};
 }
 
 AdapterId SimulatedWorkload::replace_some(SimulatedRandom& random) {

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "scheduler/policies/adapter_grouped.h"
@@ -33,6 +34,7 @@ struct SimulationOptions {
   std::int64_t burst_requests_max = 4;
   double cancel_chance = 0;
   double replace_chance = 0;
+  double pin_chance = 0;        // that some adapter is pinned, and that one that is pinned is unpinned
   double load_fail_chance = 0;  // per load
   std::int64_t load_steps_max = 4;
   double adapter_chance = 0.7, scored_chance = 0.05, familiar_chance = 0.5;  // per request
@@ -54,6 +56,8 @@ class SimulatedWorkload {
   [[nodiscard]] SimulatedRequest draw_request(SimulatedRandom& random);
   // A stream that ended may be continued by a later request of the same tenant.
   void remember(const SequenceRequest& request, std::int32_t prompt_count, const std::vector<TokenId>& tokens);
+  // The content of some name, and its pages. Requires: adapter_count > 0.
+  [[nodiscard]] std::pair<AdapterId, std::uint32_t> draw_content(SimulatedRandom& random) const;
   // Gives some name a new content and returns the old one. Requires: adapter_count > 0.
   [[nodiscard]] AdapterId replace_some(SimulatedRandom& random);
 

@@ -72,6 +72,8 @@ void Simulator::step(Arrivals arrivals) {
   if (arrivals == Arrivals::open) {
     if (random_.chance(options_.burst_chance)) arrive();
     if (random_.chance(options_.replace_chance)) replace_some();
+    if (options_.pin_chance > 0 && random_.chance(options_.pin_chance)) pin_some();
+    if (options_.pin_chance > 0 && random_.chance(options_.pin_chance)) unpin_some();
   }
   progress_loads();
   if (random_.chance(options_.cancel_chance)) cancel_some();
@@ -102,7 +104,8 @@ void Simulator::add(SimulatedRequest drawn) {
     live_.emplace(id, std::move(stream));
   } else {
     const std::int64_t total = std::ssize(stream.request.prompt) + stream.request.output_tokens_max;
-    const bool fits = total <= tokens_that_fit(options_.scheduler, stream.request.adapter_page_count);
+    const std::uint32_t pinned = pages_pinned_beside(stream.request.adapter);
+    const bool fits = total <= tokens_that_fit(options_.scheduler, stream.request.adapter_page_count, pinned);
     expect(fits == (status.error().code == "queue_full"), "only what doesn't fit the empty pool is refused for good", id);
     saw(fits ? Situation::queue_was_full : Situation::never_fits);
   }
@@ -128,8 +131,35 @@ void Simulator::replace_some() {
   for (const auto& [id, stream] : live_)
     if (stream.request.adapter == old) saw(stream.is_started ? Situation::replaced_while_running : Situation::replaced_while_waiting);
   retired_.insert(old);
+  pinned_.erase(old);
   scheduler_.retire_adapter(old);
   check_sound();
+}
+
+void Simulator::pin_some() {
+  if (options_.adapter_count == 0) return;
+  const auto [adapter, page_count] = workload_.draw_content(random_);
+  page_counts_[adapter] = page_count;
+  if (scheduler_.pin_adapter(adapter, page_count)) {
+    pinned_.try_emplace(adapter, Pin{.page_count = page_count});
+  } else {
+    saw(Situation::pin_refused);
+  }
+  check_sound();
+}
+
+void Simulator::unpin_some() {
+  if (pinned_.empty()) return;
+  const auto pin = std::next(pinned_.begin(), static_cast<std::ptrdiff_t>(random_.below(pinned_.size())));
+  scheduler_.unpin_adapter(pin->first);
+  pinned_.erase(pin);
+  check_sound();
+}
+
+std::uint32_t Simulator::pages_pinned_beside(AdapterId adapter) const {
+  std::uint32_t count = 0;
+  for (const auto& [pinned, pin] : pinned_) count += pinned == adapter ? 0 : pin.page_count;
+  return count;
 }
 
 void Simulator::progress_loads() {
@@ -157,6 +187,7 @@ void Simulator::fail_load(AdapterId adapter) {
   failed_once_.insert(adapter);
   failing_ = adapter;
   device_.fail(adapter);
+  pinned_.erase(adapter);
   scheduler_.adapter_failed(adapter);
   check_sound();
   take_ends();
@@ -184,9 +215,11 @@ void Simulator::schedule() {
     if (evicted_once_.contains(load.adapter)) saw(Situation::adapter_came_back);
     device_.begin_load(load);
     load_plans_[load.adapter] = next.plan.index;
-    charges_.note_load(load);
+    if (!pinned_.contains(load.adapter)) charges_.note_load(load);  // whoever needs it waits for the pin's
     loads_.push_back({load.adapter, report_.steps + static_cast<std::uint64_t>(random_.between(0, options_.load_steps_max))});
   }
+  check_pinned();
+  check_unused();
   const bool idles = next.plan.empty() && open_.empty() && loads_.empty();
   expect(!idles || live_.empty(), "something advances while somebody lives", live_.empty() ? 0 : live_.begin()->first);
   for (const auto& [id, stream] : live_) expect(report_.steps - stream.arrival_step < kAgeMax, "everything ends in bounded time", id);

@@ -48,6 +48,10 @@ enum class Situation : std::uint8_t {
   overtaken_to_the_bound,  // as often as may be
   recomputed,              // charged for what preemption lost
   loaded_ahead,            // an adapter was loaded before its sequence was admitted
+  pin_refused,             // it would have left no room for a sequence that was there
+  pin_waits,               // for pages, while others run
+  pinned_for_long,         // an image outlasted all use of it
+  left_unused,             // an image left because nobody used it
   count
 };
 inline constexpr std::size_t kSituationCount = static_cast<std::size_t>(Situation::count);
@@ -101,6 +105,10 @@ class Simulator {
     AdapterId adapter;
     std::uint64_t done_step;
   };
+  struct Pin {
+    std::uint32_t page_count = 0;
+    bool has_come = false;
+  };
   enum class Arrivals : std::uint8_t { open, closed };
 
   void step(Arrivals arrivals);
@@ -108,6 +116,8 @@ class Simulator {
   void add(SimulatedRequest drawn);
   void cancel_some();
   void replace_some();
+  void pin_some();
+  void unpin_some();
   void progress_loads();
   void fail_load(AdapterId adapter);
 
@@ -131,6 +141,9 @@ class Simulator {
   void check_end(const SequenceEnd& end);
   void check_sound();
   void check_retired();
+  void check_pinned();
+  void check_unused();
+  [[nodiscard]] std::uint32_t pages_pinned_beside(AdapterId adapter) const;
   void check_empty();
 
   [[nodiscard]] std::unique_ptr<Policy> make_probed_policy();
@@ -154,8 +167,11 @@ class Simulator {
   std::map<AdapterId, std::uint32_t> page_counts_;  // of every content
   std::map<AdapterId, std::uint64_t> load_plans_;   // the plan that began the latest load
   std::set<AdapterId> retired_, evicted_once_, failed_once_;
-  std::vector<SequenceEnd> ends_;   // reported, not yet checked
-  AdapterId failing_ = kNoAdapter;  // whose sequences may end with adapter_failed now
+  std::map<AdapterId, Pin> pinned_;
+  bool pin_waits_ = false;                       // one of them, for pages, since the latest schedule()
+  std::map<AdapterId, std::uint64_t> named_at_;  // the step in which a sequence or a pin named it last
+  std::vector<SequenceEnd> ends_;                // reported, not yet checked
+  AdapterId failing_ = kNoAdapter;               // whose sequences may end with adapter_failed now
   std::vector<std::uint64_t> digests_;
   SchedulerStats before_;                   // the latest schedule()
   std::set<SequenceId> computing_prompts_;  // running with a resident adapter and more than one token to compute, likewise

@@ -60,6 +60,10 @@ void Simulator::check_precedence(const StepView& view) {
   const bool other_was_admitted = std::ranges::any_of(view.running, was_in(queue_));
   const bool overtaken_was_admitted = std::ranges::any_of(view.running, was_in(overtaken_));
   expect(!preempted_is_left || !(other_was_admitted || overtaken_was_admitted), "the queue is tried after preempted sequences");
+  const bool preempted_was_admitted = std::ranges::any_of(view.running, was_in(preempted_));
+  const bool any_was_admitted = other_was_admitted || overtaken_was_admitted || preempted_was_admitted;
+  if (pin_waits_) saw(Situation::pin_waits);
+  expect(!pin_waits_ || !any_was_admitted, "nobody is admitted while a pinned adapter waits for pages");
   expect(!overtaken_is_left || !other_was_admitted, "nobody else is admitted before who was overtaken as often as may be");
   queue_.clear();
   overtaken_.clear();
@@ -248,6 +252,37 @@ void Simulator::check_sound() {
   if (const std::string wrong = scheduler_.check_invariants(); !wrong.empty()) expect(false, wrong);
 }
 
+// An image that is pinned stays once it has come.
+void Simulator::check_pinned() {
+  pin_waits_ = false;
+  for (auto& [adapter, pin] : pinned_) {
+    const bool is_there = device_.is_resident(adapter);
+    pin_waits_ = pin_waits_ || (!is_there && !device_.is_loading(adapter));
+    expect(is_there || !pin.has_come, "what is pinned stays", adapter.value);
+    pin.has_come = is_there;
+    const auto names = [&, id = adapter](const auto& entry) { return entry.second.request.adapter == id; };
+    if (is_there && before_.pages_free == 0 && std::ranges::none_of(live_, names)) saw(Situation::pinned_for_long);
+  }
+}
+
+// An image that nobody named for the idle time and two looks leaves the pool. A look comes with a schedule(), and those with every other
+// step at least.
+void Simulator::check_unused() {
+  const std::int64_t idle_time = options_.scheduler.adapter_idle_time.count();
+  for (const auto& [id, stream] : live_) named_at_[stream.request.adapter] = report_.steps;
+  for (const OpenPlan& open : open_)
+    for (const PlannedSpan& span : open.plan.spans) named_at_[span.adapter] = report_.steps;
+  for (const auto& [adapter, pin] : pinned_) named_at_[adapter] = report_.steps;
+  if (idle_time == 0) return;
+  constexpr std::int64_t kSlack = 8;
+  for (const auto& [adapter, named_at] : named_at_) {
+    const auto unused = static_cast<std::int64_t>(report_.steps - named_at);
+    if (!device_.is_resident(adapter)) continue;
+    if (unused > idle_time / 2) saw(Situation::left_unused);
+    expect(unused <= idle_time + idle_time / 2 + kSlack, "an image that nobody uses leaves", adapter.value);
+  }
+}
+
 // The image and the prefixes of a retired content are dropped as soon as nothing uses them.
 void Simulator::check_retired() {
   for (const AdapterId adapter : retired_) {
@@ -262,6 +297,7 @@ void Simulator::check_retired() {
 
 void Simulator::check_empty() {
   expect(live_.empty() && open_.empty(), "everything ends", live_.empty() ? 0 : live_.begin()->first);
+  while (!pinned_.empty()) unpin_some();
   if (!report_.failure.empty()) return;
   StepPlan last;
   scheduler_.schedule(last, Timestamp{static_cast<std::int64_t>(report_.steps)});  // brings the last charges
@@ -308,7 +344,11 @@ std::string_view name_of(Situation situation) {
                                                                            "overtaken",
                                                                            "overtaken to the bound",
                                                                            "recomputed",
-                                                                           "loaded ahead"};
+                                                                           "loaded ahead",
+                                                                           "pin refused",
+                                                                           "pin waits",
+                                                                           "pinned for long",
+                                                                           "left unused"};
   return kNames[static_cast<std::size_t>(situation)];
 }
 

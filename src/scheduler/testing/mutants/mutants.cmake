@@ -100,6 +100,35 @@ slora_mutate(scheduler/scheduler.cc
   "if ((mutant_is(\"prefetch_takes_promised_pages\") ? memory_.available_to_adapters() : budget_.unpromised_to_adapters()) < page_count) return;"
   prefetch_takes_promised_pages)
 
+# Adapters that stay or leave
+slora_mutate(scheduler/kept_adapters.cc
+  "    pin.interest = AdapterInterest::pinned;"
+  "    if (mutant_is(\"pinned_adapter_is_evicted\")) continue;
+    pin.interest = AdapterInterest::pinned;"
+  pinned_adapter_is_evicted)
+slora_mutate(scheduler/kept_adapters.cc
+  "step_.is_short_of_pages = true;"
+  "if (!mutant_is(\"others_are_admitted_before_a_pin\")) step_.is_short_of_pages = true;"
+  others_are_admitted_before_a_pin)
+slora_mutate(scheduler/kept_adapters.cc
+  "if (sequence->tokens_max() <= tokens_that_fit"
+  "if (mutant_is(\"pin_takes_the_room_of_who_waits\") || sequence->tokens_max() <= tokens_that_fit"
+  pin_takes_the_room_of_who_waits)
+slora_mutate(scheduler/scheduler.cc
+  "pages_pinned_beside(request.adapter));"
+  "mutant_is(\"request_fits_where_pins_are\") ? 0 : pages_pinned_beside(request.adapter));"
+  request_fits_where_pins_are)
+slora_mutate(scheduler/scheduler.cc
+  "  unpin_adapter(adapter);
+  memory_.adapters().retire(adapter);"
+  "  if (!mutant_is(\"retired_adapter_stays_pinned\")) unpin_adapter(adapter);
+  memory_.adapters().retire(adapter);"
+  retired_adapter_stays_pinned)
+slora_mutate(scheduler/kept_adapters.cc
+  "memory_.adapters().evict_unused(now, idle_time);"
+  "if (!mutant_is(\"unused_image_stays\")) memory_.adapters().evict_unused(now, idle_time);"
+  unused_image_stays)
+
 # Admission
 slora_mutate(scheduler/admission.cc
   "  release(victim);"
