@@ -13,6 +13,7 @@ namespace {
 constexpr Timestamp kOnlineWait = std::chrono::milliseconds(200);  // longest time between two checks of `stop`
 constexpr Timestamp kProbeWait = std::chrono::seconds(300);        // for a server that is still loading its adapter
 constexpr std::int32_t kTooManyRequests = 429, kUnavailable = 503;
+constexpr std::int32_t kBadRequest = 400, kUnprocessable = 422;
 
 // The state of a run. One thread.
 class OpenLoop {
@@ -133,7 +134,7 @@ Status probe_target(TrafficTarget& target, const PromptOptions& prompts, const C
     const auto end = std::ranges::find(events, true, &TrafficEvent::ended);
     if (end == events.end()) continue;
     if (end->error.empty()) return {};
-    const bool may_be_id = prompts.form == PromptForm::ids && end->status >= 400 && end->status < 500;
+    const bool may_be_id = prompts.form == PromptForm::ids && (end->status == kBadRequest || end->status == kUnprocessable);
     return error("E_HTTP", "the server refused a first request: {}{}", end->error,
                  may_be_id ? fmt::format(" (its prompt was token id {}: see --vocabulary and --prompt-form)", prompts.vocabulary - 1) : "");
   }
