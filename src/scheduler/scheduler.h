@@ -43,6 +43,8 @@ struct SchedulerStats {
   std::size_t waiting_tokens = 0;
   std::uint64_t preemptions = 0, prefix_query_tokens = 0, prefix_hit_tokens = 0, adapter_loads = 0, adapter_evictions = 0,
                 prefix_evictions = 0;
+  // Admissions of sequences with an adapter, preempted ones not counted again; those whose adapter was resident then.
+  std::uint64_t adapter_queries = 0, adapter_hits = 0;
   std::uint32_t pages_total = 0, pages_free = 0, pages_sequence = 0, pages_prefix = 0, pages_adapter = 0;
   std::uint32_t pages_evictable = 0;  // cached pages that nothing pins
 };
