@@ -21,7 +21,8 @@ class EngineMetrics {
   SchedulerStats last_;  // the scheduler's counters at the latest update: their increase since is added to ours
   Gauge &running_, &waiting_, &kv_usage_;
   Gauge &pages_free_, &pages_sequence_, &pages_prefix_, &pages_adapter_;
-  Counter &preemptions_, &prefix_queries_, &prefix_hits_, &adapter_loads_, &adapter_load_failures_, &adapter_evictions_, &prefix_evictions_;
+  Counter &preemptions_, &prefix_queries_, &prefix_hits_, &adapter_loads_, &adapter_load_failures_, &adapter_evictions_, &prefix_evictions_,
+      &adapter_queries_, &adapter_hits_;
   Histogram &step_tokens_, &step_seconds_, &adapter_load_seconds_;
 };
 
