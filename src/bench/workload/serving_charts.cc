@@ -41,12 +41,14 @@ std::vector<LineChart> rate_charts(std::span<const RateCurve> curves) {
   charts[1] = {"Time to the first token", "offered requests/s", "s", {}, AxisScale::linear, AxisScale::logarithmic};
   charts[2] = {"Throughput", "offered requests/s", "completed requests/s", {}};
   for (const RateCurve& curve : curves) {
-    charts[0].series.push_back(rate_series(curve, curve.name, [](const ServingMetrics& metrics) { return 100 * metrics.slo_attainment; }));
+    const std::string prefix = curve.name.empty() ? "" : curve.name + " ";
+    charts[0].series.push_back(rate_series(curve, curve.name.empty() ? "attained" : curve.name,
+                                           [](const ServingMetrics& metrics) { return 100 * metrics.slo_attainment; }));
     charts[1].series.push_back(
-        rate_series(curve, curve.name + " median", [](const ServingMetrics& metrics) { return metrics.first_token.p50; }));
-    charts[1].series.push_back(
-        rate_series(curve, curve.name + " p99", [](const ServingMetrics& metrics) { return metrics.first_token.p99; }));
-    charts[2].series.push_back(rate_series(curve, curve.name, [](const ServingMetrics& metrics) { return metrics.requests_per_second; }));
+        rate_series(curve, prefix + "median", [](const ServingMetrics& metrics) { return metrics.first_token.p50; }));
+    charts[1].series.push_back(rate_series(curve, prefix + "p99", [](const ServingMetrics& metrics) { return metrics.first_token.p99; }));
+    charts[2].series.push_back(rate_series(curve, curve.name.empty() ? "completed" : curve.name,
+                                           [](const ServingMetrics& metrics) { return metrics.requests_per_second; }));
   }
   return charts;
 }

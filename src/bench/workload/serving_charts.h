@@ -10,7 +10,7 @@ namespace slora::bench {
 
 // One line of a comparison, such as a policy or a server: its name, and its figures at several rates.
 struct RateCurve {
-  std::string name;
+  std::string name;  // may be empty when there is only one
   std::vector<SaturationRun> runs;
 };
 
