@@ -121,6 +121,11 @@ Status TrafficAnswer::take_event(std::string_view line) {
   }
   const Result<Json> parsed = parse_json(json);
   if (!parsed) return tl::unexpected(parsed.error());
+  const Json* choices = find_member(*parsed, "choices");
+  if (choices != nullptr && choices->is_array() && !choices->empty()) {  // written with spaces
+    ++new_tokens_;
+    return {};
+  }
   const Json* usage = find_member(*parsed, "usage");
   if (usage == nullptr) return error("E_HTTP", "{}", json);
   return take_usage(*usage);

@@ -50,6 +50,13 @@ TEST(TrafficAnswer, CountsTokensOfEventsThatShareAChunkOrAreCutByOne) {
   EXPECT_FALSE(answer.is_over());
 }
 
+TEST(TrafficAnswer, CountsTokensOfServersThatWriteSpaces) {
+  TrafficAnswer answer;
+  const std::string event = "data: {\"choices\": [{\"text\": \"a\"}], \"usage\": null}\n\n";
+  const std::string bytes = fmt::format("{}{}", kResponseHead, chunk(event + event));
+  EXPECT_EQ(push_all(answer, bytes, bytes.size()), 2);
+}
+
 TEST(TrafficAnswer, TellsWhatTheServerRefused) {
   TrafficAnswer answer;
   ASSERT_TRUE(answer.push("HTTP/1.1 404 Not Found\r\ncontent-length: 9\r\n\r\nno "));
