@@ -121,6 +121,11 @@ Status TrafficAnswer::take_event(std::string_view line) {
   }
   const Result<Json> parsed = parse_json(json);
   if (!parsed) return tl::unexpected(parsed.error());
+  const Json* choices = find_member(*parsed, "choices");
+  if (choices != nullptr && choices->is_array() && !choices->empty()) {  // written with spaces
+    ++new_tokens_;
+    return {};
+  }
   const Json* usage = find_member(*parsed, "usage");
   if (usage == nullptr) return error("E_HTTP", "{}", json);
   return take_usage(*usage);
@@ -131,6 +136,9 @@ Status TrafficAnswer::take_usage(const Json& usage) {
   const Result<std::optional<std::int64_t>> output_tokens = optional_integer_at(usage, "completion_tokens");
   if (!output_tokens) return broken(output_tokens.error().message);
   output_tokens_ = output_tokens->value_or(0);
+  const Result<std::optional<std::int64_t>> prompt_tokens = optional_integer_at(usage, "prompt_tokens");
+  if (!prompt_tokens) return broken(prompt_tokens.error().message);
+  prompt_tokens_ = prompt_tokens->value_or(0);
   const Json* details = find_member(usage, "prompt_tokens_details");
   if (details == nullptr) return {};
   if (!details->is_object()) return broken("its prompt_tokens_details are no object");

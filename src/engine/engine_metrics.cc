@@ -36,6 +36,8 @@ EngineMetrics::EngineMetrics(MetricsRegistry& registry, const std::string& model
       adapter_load_failures_(registry.counter("slora_adapter_load_failures_total", "Adapter loads that failed.")),
       adapter_evictions_(registry.counter("slora_adapter_evictions_total", "Adapter images that left the pool.")),
       prefix_evictions_(registry.counter("slora_prefix_evictions_total", "Cached prefix pages that left the pool.")),
+      adapter_queries_(registry.counter("slora_adapter_queries_total", "Sequences with an adapter that were admitted.")),
+      adapter_hits_(registry.counter("slora_adapter_hits_total", "Of these, those whose adapter was resident already.")),
       step_tokens_(registry.histogram("vllm:iteration_tokens_total", "Tokens of one step.", kTokenBounds, {{"model_name", model_name}})),
       step_seconds_(registry.histogram("slora_step_seconds", "Time of one step.", kSecondsBounds)),
       adapter_load_seconds_(
@@ -57,6 +59,8 @@ void EngineMetrics::update(const SchedulerStats& now, std::size_t step_tokens, d
   adapter_loads_.add(now.adapter_loads - last_.adapter_loads);
   adapter_evictions_.add(now.adapter_evictions - last_.adapter_evictions);
   prefix_evictions_.add(now.prefix_evictions - last_.prefix_evictions);
+  adapter_queries_.add(now.adapter_queries - last_.adapter_queries);
+  adapter_hits_.add(now.adapter_hits - last_.adapter_hits);
   last_ = now;
   if (step_tokens == 0) return;
   step_tokens_.observe(static_cast<double>(step_tokens));

@@ -22,7 +22,7 @@ class EngineMetrics {
   Gauge &running_, &waiting_, &kv_usage_;
   Gauge &pages_free_, &pages_sequence_, &pages_prefix_, &pages_adapter_;
   Counter &preemptions_, &given_up_, &prefix_queries_, &prefix_hits_, &adapter_loads_, &adapter_load_failures_, &adapter_evictions_,
-      &prefix_evictions_;
+      &prefix_evictions_, &adapter_queries_, &adapter_hits_;
   Histogram &step_tokens_, &step_seconds_, &adapter_load_seconds_;
 };
 

@@ -133,6 +133,11 @@ bool Scheduler::try_admit(Sequence& sequence, std::int32_t share) {
     return false;
   }
 
+  if (request.adapter != kNoAdapter && sequence.state != SequenceState::preempted) {
+    ++totals_.adapter_queries;
+    if (adapters.is_resident(request.adapter)) ++totals_.adapter_hits;
+  }
+
   // Capacity for the worst case, so that its steps allocate nothing.
   holdings.prefix.reserve(worst_pages(sequence));
   holdings.own.reserve(worst_pages(sequence));

@@ -55,6 +55,8 @@ struct SchedulerStats {
   std::uint32_t pages_pinned = 0;     // of their images, which may not have come yet
   std::uint32_t pages_promised = 0;   // to admitted sequences, which do not hold them yet
   std::uint32_t pages_available = 0;  // that a sequence may take: free ones, and cached ones that nothing pins
+  // Admissions of sequences with an adapter, preempted ones not counted again; those whose adapter was resident then.
+  std::uint64_t adapter_queries = 0, adapter_hits = 0;
   std::uint32_t pages_total = 0, pages_free = 0, pages_sequence = 0, pages_prefix = 0, pages_adapter = 0;
   std::uint32_t pages_evictable = 0;  // cached pages that nothing pins
 };

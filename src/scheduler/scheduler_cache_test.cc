@@ -118,6 +118,22 @@ TEST(SchedulerCaches, NeverEvictsAnAdapterInUse) {
   EXPECT_EQ(play.scheduler.stats().adapter_evictions, 1u);
 }
 
+TEST(SchedulerCaches, CountsAdmissionsWhoseAdapterWasResident) {
+  Play play(small_options());
+  ASSERT_TRUE(play.add(1, 4, 2, 5, 2));  // loads it
+  ASSERT_TRUE(play.add(2, 4, 2, 5, 2));  // waits for that load
+  play.step();
+  play.scheduler.adapter_landed(AdapterId{5});
+  play.run_dry();
+  EXPECT_EQ(play.scheduler.stats().adapter_queries, 2u);
+  EXPECT_EQ(play.scheduler.stats().adapter_hits, 0u);
+  ASSERT_TRUE(play.add(3, 4, 2, 5, 2));
+  ASSERT_TRUE(play.add(4, 4, 2));
+  play.run_dry();
+  EXPECT_EQ(play.scheduler.stats().adapter_queries, 3u) << "not of the base model";
+  EXPECT_EQ(play.scheduler.stats().adapter_hits, 1u);
+}
+
 TEST(SchedulerCaches, LoadsAheadForTheNextInLine) {
   SchedulerOptions options = small_options();
   options.running_max = 1;

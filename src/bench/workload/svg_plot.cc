@@ -13,10 +13,11 @@
 namespace slora::bench {
 namespace {
 
-// In pixels.
-constexpr double kWidth = 760, kHeight = 380;                        // of a chart
-constexpr double kLeft = 78, kRight = 190, kTop = 44, kBottom = 56;  // margins around its plot; the legend lies in the right one
-constexpr double kPlotWidth = kWidth - kLeft - kRight, kPlotHeight = kHeight - kTop - kBottom;
+// In pixels. The legend lies to the right of the plot, as wide as its longest name.
+constexpr double kHeight = 380;                            // of a chart
+constexpr double kPlotWidth = 492, kPlotHeight = 280;      // between the axes
+constexpr double kLeft = 78, kTop = 44;                    // where the plot begins
+constexpr double kLegendLine = 44, kCharacterWidth = 7.2;  // of a sans-serif font of 12 pixels, at most on average
 constexpr int kTicksWanted = 6;
 // Okabe and Ito's colours, which people with every kind of colour vision tell apart.
 constexpr std::array<std::string_view, 7> kColours = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"};
@@ -193,11 +194,16 @@ std::vector<double> axis_ticks(double min, double max, AxisScale scale) {
 }
 
 std::string svg_of(std::span<const LineChart> charts) {
+  std::size_t longest = 8;  // characters of a name
+  for (const LineChart& chart : charts) {
+    for (const PlotSeries& series : chart.series) longest = std::max(longest, series.name.size());
+  }
+  const double width = std::ceil(kLeft + kPlotWidth + kLegendLine + kCharacterWidth * static_cast<double>(longest));
   const double height = kHeight * static_cast<double>(charts.size());
   std::string out = fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" "
       "font-family=\"sans-serif\" font-size=\"12\" fill=\"#222222\">\n<rect width=\"{0}\" height=\"{1}\" fill=\"#ffffff\"/>\n",
-      kWidth, height);
+      width, height);
   for (std::size_t i = 0; i < charts.size(); ++i) ChartWriter(out, charts[i], kHeight * static_cast<double>(i)).write();
   return out + "</svg>\n";
 }
