@@ -32,6 +32,7 @@ struct SimulationOptions {
   double load_fail_chance = 0;  // per load
   std::int64_t load_steps_max = 4;
   double adapter_chance = 0.7, scored_chance = 0.05, familiar_chance = 0.5;  // per request
+  double late_adapter_chance = 0;                                            // that an adapter acts from some position of the prompt on
 };
 
 // A different simulation for every seed: each enables some of the difficulties and draws their rates (swarm testing).
@@ -62,6 +63,7 @@ class SimulatedWorkload {
     TenantId tenant;
     AdapterId adapter;
     std::uint32_t adapter_page_count;
+    std::int32_t adapter_begin;
     std::int32_t prompt_count;
     std::vector<TokenId> tokens;
   };
