@@ -112,7 +112,6 @@ def options():
     unsupported = {
         "layer_replication": [[0, 1], [0, 2]],
         "target_parameters": ["mlp.experts.down_proj"],
-        "alora_invocation_tokens": [5, 6],
         "trainable_token_indices": [3],
         "use_qalora": True,
         "use_bdlora": {"nblocks": 2},

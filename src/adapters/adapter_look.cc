@@ -41,11 +41,12 @@ AdapterLook look_at(const FolderSource& folders, const FolderPath& path, const s
     if (!now) return now.error();
     if (*now != *stamp) continue;  // someone is writing it right now
 
-    ChangedFolder changed{*stamp, 0u, {}, 0, {}, false};
+    ChangedFolder changed{*stamp, 0u, {}, 0, {}, {}, false};
     if (adapter) {
       changed.page_count = adapter->page_count();
       changed.base_model_name = adapter->folder.config.base_model_name;
       changed.rank = adapter->folder.config.r;
+      changed.invocation_tokens = adapter->folder.config.invocation_tokens;
       changed.warnings = adapter->warnings;
     } else {
       changed.page_count = tl::unexpected(adapter.error());

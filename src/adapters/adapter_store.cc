@@ -119,7 +119,8 @@ Result<ExaminedAdapter> AdapterStore::examine(const FolderPath& path, std::uint3
   if (!now || *now != *stamp) return error("E_CHANGED", "its files changed while they were read; try again");
   if (!identity) return tl::unexpected(identity.error());
   const AdapterConfig& config = prepared->folder.config;
-  return ExaminedAdapter{path, *stamp, config.base_model_name, config.r, page_count, *identity, prepared->warnings};
+  return ExaminedAdapter{
+      path, *stamp, config.base_model_name, config.r, page_count, config.invocation_tokens, *identity, prepared->warnings};
 }
 
 Status AdapterStore::install(std::string_view name, const ExaminedAdapter& adapter, TakenName taken) {
@@ -136,7 +137,7 @@ Status AdapterStore::install(std::string_view name, const ExaminedAdapter& adapt
   entry.base_model_name = adapter.base_model_name;
   entry.rank = adapter.rank;
   Entry& place = put(name, std::move(entry));
-  make_version(name, place, adapter.page_count);
+  make_version(name, place, adapter.page_count, adapter.invocation_tokens);
   const bool is_first = place.version->confirm_identity(adapter.identity);
   check(is_first, "expected a new version to have no identity yet");
   for (const std::string& warning : adapter.warnings) log_warning("adapter \"{}\": {}", name, warning);
@@ -158,9 +159,9 @@ void AdapterStore::erase(Entries::iterator at) {
   entries_.erase(at);
 }
 
-void AdapterStore::make_version(std::string_view name, Entry& entry, std::uint32_t page_count) {
-  const AdapterVersion::Origin origin{std::string(name), entry.folder, ++entry.generation, entry.stamp};
-  entry.version = std::make_shared<const AdapterVersion>(AdapterId{++version_count_}, origin, page_count);
+void AdapterStore::make_version(std::string_view name, Entry& entry, std::uint32_t page_count, std::vector<TokenId> invocation_tokens) {
+  AdapterVersion::Origin origin{std::string(name), entry.folder, ++entry.generation, entry.stamp, std::move(invocation_tokens)};
+  entry.version = std::make_shared<const AdapterVersion>(AdapterId{++version_count_}, std::move(origin), page_count);
 }
 
 bool AdapterStore::remove(std::string_view name) {

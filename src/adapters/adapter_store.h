@@ -62,6 +62,7 @@ struct ExaminedAdapter {
   std::string base_model_name;
   std::int64_t rank = 0;  // the config's default
   std::uint32_t page_count = 0;
+  std::vector<TokenId> invocation_tokens;
   Sha256Digest identity{};
   std::vector<std::string> warnings;
 };
@@ -187,7 +188,7 @@ class AdapterStore {
   // Require: mutex_ is held.
   Entry& put(std::string_view name, Entry entry);
   void erase(Entries::iterator at);
-  void make_version(std::string_view name, Entry& entry, std::uint32_t page_count);
+  void make_version(std::string_view name, Entry& entry, std::uint32_t page_count, std::vector<TokenId> invocation_tokens);
   [[nodiscard]] std::uint64_t stamp_of_entries() const;
   [[nodiscard]] static AdapterListing listing_of(const std::string& name, const Entry& entry);
   [[nodiscard]] bool is_known(const Entry& entry, Timestamp now) const;

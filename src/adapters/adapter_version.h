@@ -39,6 +39,7 @@ class AdapterVersion {
     FolderPath folder;
     std::uint64_t generation = 0;
     FolderStamp stamp;
+    std::vector<TokenId> invocation_tokens{};
   };
   AdapterVersion(AdapterId id, Origin origin, std::uint32_t page_count) : id_(id), origin_(std::move(origin)), page_count_(page_count) {}
   // A blend. Requires: components that are no blends.
@@ -59,6 +60,8 @@ class AdapterVersion {
   // The files it was made from.
   [[nodiscard]] const FolderStamp& stamp() const { return origin_.stamp; }
   [[nodiscard]] std::uint32_t page_count() const { return page_count_; }
+  // See AdapterConfig; empty for a blend.
+  [[nodiscard]] std::span<const TokenId> invocation_tokens() const { return origin_.invocation_tokens; }
 
   // Whose reads may hang together; see lane_of(). Of a blend: that of its first component.
   [[nodiscard]] std::uint64_t lane() const {
@@ -102,7 +105,7 @@ class AdapterVersion {
   const Origin origin_;
   const std::vector<BlendComponent> components_;
   const std::uint32_t page_count_;
-  mutable std::atomic<bool> has_image_ = false;         // its own
+  mutable std::atomic<bool> has_image_ = false;        // its own
   mutable std::atomic<std::int32_t> image_count_ = 0;  // with those of blends
   mutable std::atomic<bool> retired_ = false;
   mutable std::mutex mutex_;

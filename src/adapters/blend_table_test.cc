@@ -13,10 +13,12 @@ using ::testing::IsEmpty;
 class BlendTableTest : public ::testing::Test {
  protected:
   Version adapter(const std::string& name, std::uint32_t page_count) {
-    return std::make_shared<const AdapterVersion>(AdapterId{++last_id_}, AdapterVersion::Origin{.name = name, .folder = {}, .stamp = {}}, page_count);
+    return std::make_shared<const AdapterVersion>(AdapterId{++last_id_}, AdapterVersion::Origin{.name = name, .folder = {}, .stamp = {}},
+                                                  page_count);
   }
   Version find(std::vector<BlendComponent> components) {
-    return table_.find_or_make(std::move(components), [this] { return AdapterId{++last_id_}; }, retired_);
+    return table_.find_or_make(
+        std::move(components), [this] { return AdapterId{++last_id_}; }, retired_);
   }
 
   std::uint64_t last_id_ = 0;

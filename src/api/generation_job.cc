@@ -76,7 +76,8 @@ Status GenerationJob::submit_all() {
     sequence.deadline = deadline_.value_or(kNoDeadline);
     sequence.prompt = prompt.tokens;
     sequence.output_tokens_max = prompt.output_tokens_max;
-    sequence.adapter = request.adapter;
+    if (prompt.adapter_begin) sequence.adapter = request.adapter;
+    sequence.adapter_begin = prompt.adapter_begin.value_or(0);
     sequence.sampling = request.spec.sampling;
     sequence.sampling.seed = request.spec.seed ? static_cast<std::uint64_t>(*request.spec.seed) : origin_.random + prompt_index;
     sequence.choice = static_cast<std::uint32_t>(i % n);

@@ -19,9 +19,9 @@ inline constexpr double kBlendWeightMax = 1000;
 // The base model or an adapter by its name, or a list of one.
 Status read_model(RequestSpec& spec, const std::string& place, const Json& value);
 Json model_schema();
-// An adapter apart from the model: its name; an object with its name; or a list, whose entries are equal. Objects with a weight, or different
-// ones, are a blend: the weighted sum of what the adapters change. What they name is looked up among the adapters that are served; no path is
-// opened.
+// An adapter apart from the model: its name; an object with its name; or a list, whose entries are equal. Objects with a weight, or
+// different ones, are a blend: the weighted sum of what the adapters change. What they name is looked up among the adapters that are
+// served; no path is opened.
 Status read_adapter(RequestSpec& spec, const std::string& place, const Json& value);
 Json adapter_schema();
 // Selects adapters in a way that is not served.

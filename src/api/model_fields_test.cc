@@ -182,6 +182,21 @@ TEST_F(ModelFieldsTest, BlendsThatMeanNothingAreRefused) {
   EXPECT_EQ(complete(fmt::format(R"("adapters":[{}])", many)), refused + "adapters");
 }
 
+// As PEFT's calculate_alora_offsets: from the last place of the whole sequence on.
+TEST_F(ModelFieldsTest, AnActivatedAdapterActsFromItsInvocationOn) {
+  const auto begins = [&](std::string_view prompts) {
+    const auto request = preparer.prepare(Endpoint::completions, fmt::format(R"({{"model":"late","prompt":{}}})", prompts));
+    std::vector<std::optional<std::int32_t>> out;
+    if (request) {
+      for (const PreparedRequest::Prompt& prompt : request->prompts) out.push_back(prompt.adapter_begin);
+    }
+    return out;
+  };
+  using Begins = std::vector<std::optional<std::int32_t>>;
+  EXPECT_EQ(begins("[[1,7,8,2],[7,8],[7,8,1,7,8,3],[7,7,8],[1,2,7],[8,7]]"), (Begins{1, 0, 3, 1, std::nullopt, std::nullopt}));
+  EXPECT_EQ(complete(R"("adapters":[{"name":"late"},{"name":"fine","weight":2}])"), "invalid_request_error adapters");
+}
+
 TEST_F(ModelFieldsTest, DifferentAnswersToOneQuestionAreRefused) {
   EXPECT_EQ(complete(R"("adapter_id":"fine","lora":"nobody")"), "invalid_request_error lora");
   EXPECT_EQ(complete(R"("model":"fine","model_name":"base")"), "invalid_request_error model_name");

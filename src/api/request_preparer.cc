@@ -98,6 +98,13 @@ bool is_text_utf8(const Json& value) {
   return !value.is_structured() || std::ranges::all_of(value, is_text_utf8);
 }
 
+// Where these tokens stand last in the prompt.
+std::optional<std::int32_t> last_place_of(std::span<const TokenId> tokens, const SharedTokens& prompt) {
+  const auto found = std::find_end(prompt.begin(), prompt.end(), tokens.begin(), tokens.end());
+  if (found == prompt.end()) return std::nullopt;
+  return static_cast<std::int32_t>(found - prompt.begin());
+}
+
 tl::unexpected<Error> too_large(std::string_view name, const AdapterVersion& adapter) {
   return error("E_TOO_LARGE", "adapter {}: with its {} pages in the pool no sequence fits; increase --pool-memory", quote(name),
                adapter.page_count());
@@ -201,6 +208,10 @@ Result<PreparedRequest> RequestPreparer::build(RequestSpec spec, LongText long_t
   request.text = std::move(*text);
   apply_sampling_defaults(request.spec, request.text->sampling());
   if (Status added = add_prompts(request, long_text); !added) return forward_error(added);
+  if (request.adapter != nullptr && !request.adapter->invocation_tokens().empty()) {
+    for (PreparedRequest::Prompt& prompt : request.prompts)
+      prompt.adapter_begin = last_place_of(request.adapter->invocation_tokens(), prompt.tokens);
+  }
   return request;
 }
 
@@ -215,7 +226,8 @@ Result<std::shared_ptr<const TextModel>> RequestPreparer::text_of(const Json& bo
 
 Result<std::shared_ptr<const TextModel>> RequestPreparer::find_text(const NamedModel& model) const {
   if (model.adapter == nullptr) return texts_.base();
-  Result<std::shared_ptr<const TextModel>> text = model.adapter->components().empty() ? texts_.of(*model.adapter) : common_text(*model.adapter);
+  Result<std::shared_ptr<const TextModel>> text =
+      model.adapter->components().empty() ? texts_.of(*model.adapter) : common_text(*model.adapter);
   if (!text) text.error().param = model.field;
   return text;
 }
@@ -244,7 +256,12 @@ Result<NamedModel> RequestPreparer::find_blend(const RequestSpec& spec, const Mo
   std::vector<WeightedAdapter> names;
   for (const WeightedAdapter& component : spec.blend) {
     Result<std::shared_ptr<const AdapterVersion>> adapter = find_adapter(component.name, NameForm::name_or_folder, access);
-    if (adapter && *adapter == nullptr) return field_error(field, "{}: expected adapters, found the base model {}", field, quote(component.name));
+    if (adapter && *adapter == nullptr)
+      return field_error(field, "{}: expected adapters, found the base model {}", field, quote(component.name));
+    if (adapter && !(*adapter)->invocation_tokens().empty()) {
+      return field_error(field, "{}: adapter {} acts from its invocation tokens on only, and cannot be part of a blend", field,
+                         quote(component.name));
+    }
     if (!adapter) {
       adapter.error().param = field;
       adapter.error().message = fmt::format("{}: {}", field, adapter.error().message);

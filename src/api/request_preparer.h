@@ -26,6 +26,7 @@ struct PreparedRequest {
     SharedTokens tokens;  // with the sequences that are made of it
     std::string echo;     // its text, when the client wants it back
     std::int32_t output_tokens_max = 0;
+    std::optional<std::int32_t> adapter_begin = 0;  // from which token on the adapter acts; none: in no token
   };
 
   RequestSpec spec;

@@ -107,14 +107,14 @@ struct TgiSpec {
 // the model is known its defaults are applied (sampling_defaults.h); const afterwards.
 struct RequestSpec {
   Endpoint endpoint = Endpoint::completions;
-  std::string model;                  // empty: the base model
-  std::string model_field = "model";  // where
-  std::string adapter;                // an adapter named apart from the model; empty: none
-  std::string adapter_field;          // where
+  std::string model;                   // empty: the base model
+  std::string model_field = "model";   // where
+  std::string adapter;                 // an adapter named apart from the model; empty: none
+  std::string adapter_field;           // where
   std::vector<WeightedAdapter> blend;  // adapters whose weighted sum answers; none: one adapter or the base
   std::string blend_field;             // where
-  std::string adapter_folder;         // in which the client says that adapter lies; empty: it does not say
-  std::string adapter_folder_field;   // where
+  std::string adapter_folder;          // in which the client says that adapter lies; empty: it does not say
+  std::string adapter_folder_field;    // where
 
   PromptSpec prompt;
   ChatSpec chat;

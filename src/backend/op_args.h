@@ -44,8 +44,8 @@ struct AdapterView {
     float weight = 1;
     std::unique_ptr<const AdapterView> view;
   };
-  std::vector<Component> components;      // of a blend, which itself has no records and no sites
-  std::vector<Range> sites;               // [site_count(layers, expert_count)], by index_of
+  std::vector<Component> components;  // of a blend, which itself has no records and no sites
+  std::vector<Range> sites;           // [site_count(layers, expert_count)], by index_of
   std::int32_t expert_count = 1;
   std::int32_t z_cols_max = 0;        // columns of z that suffice for every site, with those of all shards
   std::int32_t shard_z_cols_max = 0;  // the largest z_cols of a site: of one shard where the ranks are split

@@ -44,17 +44,20 @@ const ForwardBatch& BatchBuilder::build(const StepPlan& plan, const ViewOf& view
     const AdapterId adapter = plan.spans[order_[first]].adapter;
     const AdapterView* const view = adapter == kNoAdapter ? nullptr : view_of(adapter);
     check(view != nullptr || adapter == kNoAdapter, "expected a resident image for every adapter of the plan");
-    const auto row_begin = static_cast<std::int32_t>(tokens_.size());
     const AdapterView* const head_view = view != nullptr && changes_head(*view) ? view : nullptr;
+    std::int32_t row_begin = static_cast<std::int32_t>(tokens_.size());  // of the segments that are not written yet
     for (; first < order_.size() && plan.spans[order_[first]].adapter == adapter; ++first) {
+      const PlannedSpan& span = plan.spans[order_[first]];
       row_begins_[order_[first]] = static_cast<std::int32_t>(tokens_.size());
       head_views_[order_[first]] = head_view;
-      add_span(plan, plan.spans[order_[first]]);
+      const std::int32_t base_count = std::clamp(span.adapter_begin - span.position_begin, 0, span.token_count);
+      if (base_count > 0) {
+        add_rows_of(view, row_begin);
+        row_begin = static_cast<std::int32_t>(tokens_.size()) + base_count;
+      }
+      add_span(plan, span);
     }
-    if (view == nullptr) continue;
-    // The segments of different adapters do not overlap, so all of them may use the z columns from 0 on.
-    const std::int32_t z_cols = add_segments(segments_, row_begin, static_cast<std::int32_t>(tokens_.size()) - row_begin, *view);
-    batch_.adapters.z_cols = std::max(batch_.adapters.z_cols, z_cols);
+    add_rows_of(view, row_begin);
   }
   add_output_rows(plan);
 
@@ -63,6 +66,14 @@ const ForwardBatch& BatchBuilder::build(const StepPlan& plan, const ViewOf& view
   batch_.spans = spans_;
   batch_.adapters.segments = segments_;
   return batch_;
+}
+
+// The rows from `row_begin` on are the adapter's. The segments of different adapters do not overlap, so all may use the z columns from 0
+// on.
+void BatchBuilder::add_rows_of(const AdapterView* view, std::int32_t row_begin) {
+  const std::int32_t row_count = static_cast<std::int32_t>(tokens_.size()) - row_begin;
+  if (view == nullptr || row_count <= 0) return;
+  batch_.adapters.z_cols = std::max(batch_.adapters.z_cols, add_segments(segments_, row_begin, row_count, *view));
 }
 
 void BatchBuilder::add_span(const StepPlan& plan, const PlannedSpan& span) {
@@ -83,14 +94,15 @@ void BatchBuilder::add_output_rows(const StepPlan& plan) {
     const PlannedSpan& span = plan.spans[i];
     if (span.output_row < 0) continue;
     output_rows_[static_cast<std::size_t>(span.output_row)] = row_begins_[i] + span.token_count - 1;
-    output_views_[static_cast<std::size_t>(span.output_row)] = head_views_[i];
+    const bool is_base = span.position_begin + span.token_count <= span.adapter_begin;
+    output_views_[static_cast<std::size_t>(span.output_row)] = is_base ? nullptr : head_views_[i];
   }
   check(std::ranges::find(output_rows_, -1) == output_rows_.end(), "expected every output row to belong to a span");
   for (std::size_t i = 0; i < plan.spans.size(); ++i) {
     const PlannedSpan& span = plan.spans[i];
     for (std::int32_t k = 0; k < span.scored_count; ++k) {
       output_rows_.push_back(row_begins_[i] + span.scored_begin - span.position_begin + k);
-      output_views_.push_back(head_views_[i]);
+      output_views_.push_back(span.scored_begin + k < span.adapter_begin ? nullptr : head_views_[i]);
     }
   }
 }
@@ -102,7 +114,8 @@ const OutputBlock& BatchBuilder::output_block(std::size_t begin, std::size_t cou
     const AdapterView* const view = output_views_[begin + first];
     for (end = first + 1; end < count && output_views_[begin + end] == view;) ++end;
     if (view == nullptr) continue;
-    const std::int32_t z_cols = add_segments(output_segments_, static_cast<std::int32_t>(first), static_cast<std::int32_t>(end - first), *view);
+    const std::int32_t z_cols =
+        add_segments(output_segments_, static_cast<std::int32_t>(first), static_cast<std::int32_t>(end - first), *view);
     block_.adapters.z_cols = std::max(block_.adapters.z_cols, z_cols);
   }
   block_.rows = std::span(output_rows_).subspan(begin, count);

@@ -24,6 +24,7 @@ class BatchBuilder {
   [[nodiscard]] const OutputBlock& output_block(std::size_t begin, std::size_t count);
 
  private:
+  void add_rows_of(const AdapterView* view, std::int32_t row_begin);
   void add_span(const StepPlan& plan, const PlannedSpan& span);
   void add_output_rows(const StepPlan& plan);
 

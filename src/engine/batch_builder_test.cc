@@ -99,6 +99,56 @@ TEST_F(BatchBuilderTest, AsksForNoLogitsOfChunksThatEndBeforeTheirPrompts) {
   EXPECT_EQ(builder_.output_row_count(), 0u);
 }
 
+// Rows of positions before the one where an adapter begins are the base's.
+TEST_F(BatchBuilderTest, LeavesToTheBaseWhatComesBeforeAnAdapterBegins) {
+  plan_.clear();
+  add(1, AdapterId{7}, 0, {10, 11, 12}, 0);  // from position 2 on
+  add(2, AdapterId{7}, 5, {20, 21}, 1);      // from the start on
+  add(3, AdapterId{7}, 3, {30, 31}, -1);     // not yet
+  add(4, AdapterId{7}, 0, {40}, 2);
+  plan_.output_row_count = 3;
+  plan_.spans[0].adapter_begin = 2;
+  plan_.spans[2].adapter_begin = 5;
+  const ForwardBatch& batch = build();
+  ASSERT_EQ(batch.adapters.segments.size(), 2u);
+  EXPECT_EQ(batch.adapters.segments[0].row_begin, 2);
+  EXPECT_EQ(batch.adapters.segments[0].row_count, 3);
+  EXPECT_EQ(batch.adapters.segments[1].row_begin, 7);
+  EXPECT_EQ(batch.adapters.segments[1].row_count, 1);
+
+  view_.records.resize(1);
+  view_.sites[index_of(kHeadSite)] = {0, 1, 4};
+  plan_.spans[0].scored_count = 3;
+  plan_.spans[2].adapter_begin = 4;
+  plan_.spans[2].output_row = 3;
+  plan_.output_row_count = 4;
+  (void)build();
+  const OutputBlock& outputs = builder_.output_block(0, 7);
+  ASSERT_EQ(outputs.adapters.segments.size(), 2u);  // rows 4 and 5 score positions 0 and 1
+  EXPECT_EQ(outputs.adapters.segments[0].row_count, 4);
+  EXPECT_EQ(outputs.adapters.segments[1].row_begin, 6);
+}
+
+TEST_F(BatchBuilderTest, GivesEachComponentOfABlendASegmentWithColumnsOfItsOwn) {
+  AdapterView blend;
+  for (const float weight : {0.5f, -2.0f}) {
+    auto component = std::make_unique<AdapterView>();
+    component->z_cols_max = component->shard_z_cols_max = 24;
+    component->sites.resize(site_count(1));
+    blend.components.push_back({weight, std::move(component)});
+  }
+  blend.z_cols_max = 48;
+  plan_.clear();
+  add(1, AdapterId{7}, 0, {10, 11, 12}, 0);
+  plan_.output_row_count = 1;
+  const ForwardBatch& batch = builder_.build(plan_, [&](AdapterId) { return &blend; });
+  ASSERT_EQ(batch.adapters.segments.size(), 2u);
+  EXPECT_EQ(batch.adapters.segments[1].row_count, 3);
+  EXPECT_EQ(batch.adapters.segments[1].z_begin, 24);
+  EXPECT_EQ(batch.adapters.segments[1].weight, -2.0f);
+  EXPECT_EQ(batch.adapters.z_cols, 48);
+}
+
 TEST_F(BatchBuilderTest, NeedsNoSegmentsForBaseRows) {
   plan_.clear();
   add(1, kNoAdapter, 0, {1, 2, 3}, -1);

@@ -93,7 +93,8 @@ TEST_P(Blends, OfOneAdapterLieBetweenItAndTheBase) {
 }
 
 TEST_P(Blends, GiveTheSameBitsInABatchAsAlone) {
-  const std::vector<Names> wanted = {{{"a13_r8", 0.5f}, {"a02_r2", 0.5f}}, {{"a13_r8", 1.0f}}, {{"a02_r2", 1.0f}, {"a31_r64", -0.5f}, {"a00_r1", 3.0f}}};
+  const std::vector<Names> wanted = {
+      {{"a13_r8", 0.5f}, {"a02_r2", 0.5f}}, {{"a13_r8", 1.0f}}, {{"a02_r2", 1.0f}, {"a31_r64", -0.5f}, {"a00_r1", 3.0f}}};
   const auto run = [&](bool together) {
     TestEngine engine(setting());
     std::vector<SequenceId> ids;
@@ -164,7 +165,69 @@ TEST_P(Blends, FollowTheirComponents) {
   EXPECT_EQ(fresh.wait(fresh.submit(request(fresh, names, prompt, 4))), second);
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, Blends, ::testing::Values(BlendBackend{"reference", 1}, BlendBackend{"reference", 2}, BlendBackend{"cpu", 1}),
+// aLoRA: the adapters of the golden file act from the last place of their invocation tokens on.
+class ActivatedAdapters : public Blends {
+ protected:
+  [[nodiscard]] EngineSetting setting() const {
+    EngineSetting setting = Blends::setting();
+    setting.adapters = kGolden / "mix32" / "activated";
+    setting.step_tokens_max = 16;  // some begin within a chunk of the prompt
+    return setting;
+  }
+  static GenerationRequest request(TestEngine& engine, const Json& expected) {
+    const std::vector<TokenId> prompt = expected["ids"];
+    const auto begin = expected["begin"].get<std::int32_t>();
+    const bool acts = std::cmp_less(begin, prompt.size());
+    GenerationRequest request =
+        engine.request(acts ? expected["adapter"] : Json(""), prompt, static_cast<std::int32_t>(expected["greedy"].size()));
+    request.adapter_begin = acts ? begin : 0;
+    return request;
+  }
+  const Json golden_ = Json::parse(*read_text_file((kGolden / "mix32" / "blends.json").string(), 1 << 20))["activated"];
+};
+
+TEST_P(ActivatedAdapters, GiveWhatPeftComputes) {
+  TestEngine engine(setting());
+  ASSERT_EQ(golden_.size(), 16u);
+  for (const Json& expected : golden_) {
+    GenerationRequest wanted = request(engine, expected);
+    wanted.sampling.prompt_logprob_count = 0;
+    const Stream found = engine.wait(engine.submit(std::move(wanted)));
+    ASSERT_EQ(found.end, EndReason::length) << found.error_message;
+    for (std::size_t i = 0; i < found.prompt_logprobs.size(); ++i) {
+      EXPECT_NEAR(found.prompt_logprobs[i].token.logprob, expected["logprobs"][i].get<double>(), is_exact() ? 1e-4 : 0.15)
+          << expected["where"] << ", position " << i;
+    }
+    expect_greedy(found, expected, is_exact() ? 1e-3f : 0.15f);
+  }
+}
+
+// What was computed for the base, and what other requests left behind, changes no bit.
+TEST_P(ActivatedAdapters, ReadThePrefixesOfTheBase) {
+  TestEngine shared(setting());
+  std::int32_t read_count = 0;
+  for (const Json& expected : golden_) {
+    const std::vector<TokenId> prompt = expected["ids"];
+    (void)shared.wait(shared.submit(shared.request("", prompt, 1)));
+    TestEngine fresh(setting());
+    const Stream alone = fresh.wait(fresh.submit(request(fresh, expected)));
+    const Stream after_base = shared.wait(shared.submit(request(shared, expected)));
+    EXPECT_EQ(after_base, alone) << expected["where"];
+    const auto begin = expected["begin"].get<std::int32_t>();
+    EXPECT_GE(after_base.cached_tokens, std::min<std::int32_t>(begin, static_cast<std::int32_t>(prompt.size()) - 1) / 4 * 4)
+        << expected["where"];
+    read_count += after_base.cached_tokens;
+    EXPECT_EQ(shared.wait(shared.submit(request(shared, expected))), alone) << "from its own prefix";
+  }
+  EXPECT_GT(read_count, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, ActivatedAdapters,
+                         ::testing::Values(BlendBackend{"reference", 1}, BlendBackend{"reference", 2}, BlendBackend{"cpu", 1}),
+                         [](const auto& test) { return test.param.backend + "_" + std::to_string(test.param.shards); });
+
+INSTANTIATE_TEST_SUITE_P(Backends, Blends,
+                         ::testing::Values(BlendBackend{"reference", 1}, BlendBackend{"reference", 2}, BlendBackend{"cpu", 1}),
                          [](const auto& test) { return test.param.backend + "_" + std::to_string(test.param.shards); });
 
 }  // namespace

@@ -150,6 +150,7 @@ void EngineLoop::try_add(Submission submission) {
   if (request.adapter) {
     wanted.adapter = request.adapter->id();
     wanted.adapter_page_count = request.adapter->page_count();
+    wanted.adapter_begin = request.adapter_begin;
     adapter_use_.acquire(request.adapter);
   }
   const SequenceId id = wanted.id;

@@ -26,6 +26,7 @@ struct GenerationRequest {
   SharedTokens prompt;               // [1..]
   std::int32_t output_tokens_max = 1;
   std::shared_ptr<const AdapterVersion> adapter;  // null: the base model
+  std::int32_t adapter_begin = 0;                 // the position of the prompt from which on it acts
   SamplingParams sampling;
   std::uint32_t choice = 0;  // which of the n choices of its request: they differ in what is drawn
 };

@@ -153,6 +153,23 @@ Status take_strings(std::vector<std::string>& out, const Json& config, std::stri
   return {};
 }
 
+Status take_invocation(AdapterConfig& adapter, const Json& config) {
+  constexpr std::string_view kKey = "alora_invocation_tokens";
+  constexpr std::size_t kTokensMax = 1024;
+  const Json* tokens = find_member(config, kKey);
+  if (tokens == nullptr) return {};
+  const auto is_token = [](const Json& token) { return token.is_number_unsigned() && token.get<std::uint64_t>() <= INT32_MAX; };
+  if (!tokens->is_array() || tokens->empty() || tokens->size() > kTokensMax || !std::ranges::all_of(*tokens, is_token)) {
+    return error("E_UNSUPPORTED_OPTION", "\"{}\": expected nothing, or a list of 1 to {} token ids, found {}", kKey, kTokensMax,
+                 shown(*tokens));
+  }
+  if (adapter.bias != AdapterBias::none) {
+    return error("E_UNSUPPORTED_OPTION", "\"{}\": expected \"bias\" to be none, because biases that are replaced act on every token", kKey);
+  }
+  adapter.invocation_tokens = tokens->get<std::vector<TokenId>>();
+  return {};
+}
+
 Status take_diagnostics(AdapterConfig& adapter, const Json& config) {
   if (Status taken = take_strings(adapter.target_modules, config, "target_modules"); !taken) return taken;
   if (Status taken = take_strings(adapter.exclude_modules, config, "exclude_modules"); !taken) return taken;
@@ -222,7 +239,7 @@ Result<AdapterConfig> parse_adapter_config(const Json& config) {
   AdapterConfig adapter;
   if (Status taken = take_type(adapter, config); !taken) return forward_error(taken);
   if (Status served = check_adapter_config_keys(adapter.warnings, config); !served) return forward_error(served);
-  for (const auto take : {take_scale, take_patterns, take_switches, take_initialization, take_diagnostics}) {
+  for (const auto take : {take_scale, take_patterns, take_switches, take_invocation, take_initialization, take_diagnostics}) {
     if (Status taken = take(adapter, config); !taken) return forward_error(taken);
   }
   add_warnings(adapter);

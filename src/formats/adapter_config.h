@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/ids.h"
 #include "base/result.h"
 #include "formats/folder.h"
 #include "formats/json.h"
@@ -44,6 +45,9 @@ struct AdapterConfig {
   std::vector<std::string> exclude_modules;
   std::vector<std::int64_t> layers_to_transform;
   std::vector<std::string> modules_to_save;
+  // An activated LoRA (aLoRA): it acts from the last place of these tokens in a prompt on, and not at all in prompts without them. Empty:
+  // it acts on every token.
+  std::vector<TokenId> invocation_tokens;
   std::string init_lora_weights;  // "true", "false" or the named scheme
   std::string base_model_name;    // diagnostics; may be empty
   std::string peft_version;       // since PEFT 0.18

@@ -22,7 +22,7 @@ struct KnownKey {
 // Every key that LoraConfig of PEFT 0.3 to 0.21 saves (tests/golden/configs has what each writes), and those that trainers add.
 constexpr KnownKey kKnown[] = {
     {"_from_model_config", KeyUse::served},  // transformers
-    {"alora_invocation_tokens", KeyUse::unserved},
+    {"alora_invocation_tokens", KeyUse::served},
     {"alpha_pattern", KeyUse::served},
     {"arrow_config", KeyUse::unserved},
     {"auto_mapping", KeyUse::served},

@@ -15,8 +15,8 @@
 
 namespace slora {
 
-// Work of text threads that goes on once the folders of adapters have been looked at, so that no text thread waits for a disk. Work that waits
-// is dropped by the destructor. Any thread.
+// Work of text threads that goes on once the folders of adapters have been looked at, so that no text thread waits for a disk. Work that
+// waits is dropped by the destructor. Any thread.
 class AdapterWaits {
  public:
   // Called on a text thread; or on another with "queue_full", when the work is to be refused.

@@ -34,9 +34,8 @@ GenerationRoutes::GenerationRoutes(Api& api, Api::Post post, TextPool& text_pool
     : api_(api),
       post_(std::move(post)),
       text_pool_(text_pool),
-      waits_([this](const std::vector<std::string>& adapters, std::function<void()> then) {
-        api_.preparer().await_adapters(adapters, std::move(then));
-      },
+      waits_([this](const std::vector<std::string>& adapters,
+                    std::function<void()> then) { api_.preparer().await_adapters(adapters, std::move(then)); },
              text_pool),
       formatting_{post_, [this](std::function<void()> job) { return formatting_pool_.try_run(std::move(job)); }},
       formatting_pool_(1, kAnswersWaitingMax) {}

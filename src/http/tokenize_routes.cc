@@ -41,9 +41,8 @@ TokenizeRoutes::TokenizeRoutes(const RequestPreparer& preparer, std::int32_t voc
       max_model_len_(max_model_len),
       post_(std::move(post)),
       text_pool_(text_pool),
-      waits_([this](const std::vector<std::string>& adapters, std::function<void()> then) {
-        preparer_.await_adapters(adapters, std::move(then));
-      },
+      waits_([this](const std::vector<std::string>& adapters,
+                    std::function<void()> then) { preparer_.await_adapters(adapters, std::move(then)); },
              text_pool) {}
 
 void TokenizeRoutes::tokenize(const std::shared_ptr<Exchange>& exchange) {

@@ -60,7 +60,7 @@ PrefixPin PrefixIndex::match(const PrefixDomain& domain, std::span<const TokenId
   const std::size_t page_count = std::min<std::size_t>(tokens.size() / page_tokens_, page_count_max);
   std::uint32_t parent = kNone;
   for (std::size_t i = 0; i < page_count; ++i) {
-    const std::uint32_t page = find(domain, parent, tokens.subspan(i * page_tokens_, page_tokens_));
+    const std::uint32_t page = find(domain_of_page(domain, i), parent, tokens.subspan(i * page_tokens_, page_tokens_));
     if (page == kNone) break;
     this->pin(page);
     pin.pages_.push_back(PageIndex{page});
@@ -73,7 +73,7 @@ std::uint32_t PrefixIndex::count(const PrefixDomain& domain, std::span<const Tok
   const std::size_t page_count = std::min<std::size_t>(tokens.size() / page_tokens_, page_count_max);
   std::uint32_t parent = kNone, count = 0;
   for (; count < page_count; ++count) {
-    parent = find(domain, parent, tokens.subspan(std::size_t{count} * page_tokens_, page_tokens_));
+    parent = find(domain_of_page(domain, count), parent, tokens.subspan(std::size_t{count} * page_tokens_, page_tokens_));
     if (parent == kNone) break;
   }
   return count;
@@ -82,14 +82,15 @@ std::uint32_t PrefixIndex::count(const PrefixDomain& domain, std::span<const Tok
 bool PrefixIndex::try_extend(PrefixPin& pin, std::span<const TokenId> tokens, PageList& own) {
   check(pin.index_ == this && tokens.size() == page_tokens_, "expected a pin of this index and the tokens of one page");
   const std::uint32_t parent = pin.pages_.empty() ? kNone : pin.pages_.back().value;
-  const std::uint32_t present = find(pin.domain_, parent, tokens);
+  const PrefixDomain domain = domain_of_page(pin.domain_, pin.pages_.size());
+  const std::uint32_t present = find(domain, parent, tokens);
   if (present != kNone) {
     this->pin(present);
     pin.pages_.push_back(PageIndex{present});
     return false;
   }
-  const PageIndex page = own.hand_over_first(owner_of(pin.domain_));
-  link(page.value, pin.domain_, parent, tokens);
+  const PageIndex page = own.hand_over_first(owner_of(domain));
+  link(page.value, domain, parent, tokens);
   nodes_[page.value].pin_count = 1;
   nodes_[page.value].use_count = 1;
   pin.pages_.push_back(page);
@@ -110,10 +111,19 @@ void PrefixIndex::forget(AdapterId adapter) {
   for (std::uint32_t page = first_root_; page != kNone; page = nodes_[page].next_sibling) {
     if (nodes_[page].domain.adapter == adapter) pages.push_back(page);
   }
+  for (std::uint32_t page = 0; follow_base_count_ > 0 && page < nodes_.size(); ++page) {
+    const Node& node = nodes_[page];
+    if (node.present && node.domain.adapter == adapter && follows_base(node)) pages.push_back(page);
+  }
   for (std::size_t i = 0; i < pages.size(); ++i)
     for (std::uint32_t page = nodes_[pages[i]].first_child; page != kNone; page = nodes_[page].next_sibling) pages.push_back(page);
   for (std::size_t i = pages.size(); i > 0; --i)
     if (nodes_[pages[i - 1]].pin_count == 0) remove(pages[i - 1]);
+}
+
+PrefixDomain PrefixIndex::domain_of_page(const PrefixDomain& domain, std::size_t page_index) const {
+  const bool is_base = std::cmp_less_equal((page_index + 1) * page_tokens_, domain.adapter_begin);
+  return is_base ? PrefixDomain{.tenant = domain.tenant} : domain;
 }
 
 PageOwner PrefixIndex::owner_of(const PrefixDomain& domain) const { return {PageUse::prefix, domain.tenant, domain.adapter.value}; }
@@ -124,7 +134,8 @@ std::span<const TokenId> PrefixIndex::tokens_of(std::uint32_t page) const {
 
 std::uint32_t PrefixIndex::bucket_of(const PrefixDomain& domain, std::uint32_t parent, std::span<const TokenId> tokens) const {
   if (hash_ == PrefixHash::all_equal || kStressMode == StressMode::hash_zero) return 0;
-  std::uint64_t state = mix(mix(domain.tenant.value, domain.adapter.value), parent);
+  std::uint64_t state =
+      mix(mix(domain.tenant.value, domain.adapter.value + (std::uint64_t{parent} << 32)), static_cast<std::uint32_t>(domain.adapter_begin));
   for (const TokenId token : tokens) state = mix(state, static_cast<std::uint32_t>(token));
   return static_cast<std::uint32_t>(state & (buckets_.size() - 1));
 }
@@ -147,6 +158,7 @@ void PrefixIndex::link(std::uint32_t page, const PrefixDomain& domain, std::uint
   node.present = true;
   node.domain = domain;
   node.parent = parent;
+  if (follows_base(node)) ++follow_base_count_;
   std::ranges::copy(tokens, tokens_.begin() + static_cast<std::ptrdiff_t>(std::size_t{page} * page_tokens_));
 
   std::uint32_t& sibling = first_sibling(node);
@@ -164,6 +176,7 @@ void PrefixIndex::remove(std::uint32_t page) {
   check(node.present && node.pin_count == 0 && node.first_child == kNone, "expected an unpinned leaf");
   order_.erase(PageIndex{page});
   --unpinned_count_;
+  if (follows_base(node)) --follow_base_count_;
 
   std::uint32_t* entry = &buckets_[node.bucket];
   while (*entry != page) entry = &nodes_[*entry].next_in_bucket;
@@ -205,7 +218,7 @@ void PrefixIndex::unpin(const PrefixPin& pin) {
 }
 
 std::string PrefixIndex::check_invariants(std::span<const std::uint32_t> pins) const {
-  std::uint32_t unpinned_count = 0;
+  std::uint32_t unpinned_count = 0, follow_base_count = 0;
   for (std::uint32_t page = 0; page < nodes_.size(); ++page) {
     const Node& node = nodes_[page];
     const bool owned = pool_.owner(PageIndex{page}).use == PageUse::prefix;
@@ -220,13 +233,17 @@ std::string PrefixIndex::check_invariants(std::span<const std::uint32_t> pins) c
     if (node.pin_count == 0) ++unpinned_count;
     if (node.parent != kNone) {
       const Node& parent = nodes_[node.parent];
-      if (!parent.present || parent.domain != node.domain)
+      const bool is_base = parent.domain == PrefixDomain{.tenant = node.domain.tenant};
+      if (follows_base(node)) ++follow_base_count;
+      if (!parent.present || (parent.domain != node.domain && !(is_base && node.domain.adapter_begin > 0)))
         return fmt::format("page {}: its parent {} is not cached or of another domain", page, node.parent);
       if (parent.pin_count < node.pin_count) return fmt::format("page {}: pinned more often than its parent {}", page, node.parent);
     }
     const bool evictable = node.pin_count == 0 && node.first_child == kNone;
     if (order_.contains(PageIndex{page}) != evictable) return fmt::format("page {}: wrongly in or out of the eviction order", page);
   }
+  if (follow_base_count != follow_base_count_)
+    return fmt::format("{} pages of adapters counted that follow the base's, {} are", follow_base_count_, follow_base_count);
   if (unpinned_count != unpinned_count_) return fmt::format("{} unpinned prefix pages counted, {} are", unpinned_count_, unpinned_count);
   return {};
 }

@@ -11,10 +11,12 @@
 
 namespace slora {
 
-// Prefixes are found only within one domain: one tenant's (or share group's) data under one exact adapter content.
+// Prefixes are found only within one domain: one tenant's (or share group's) data under one exact adapter content that acts from one
+// position on. Pages before that position are the base model's, and shared with it.
 struct PrefixDomain {
   TenantId tenant;
   AdapterId adapter = kNoAdapter;
+  std::int32_t adapter_begin = 0;  // the first position at which the adapter acts
   auto operator<=>(const PrefixDomain&) const = default;
 };
 
@@ -75,7 +77,8 @@ class PrefixIndex {
   void record_use(const PrefixPin& pin);
   // Requires: `page` is the cheapest of the eviction order.
   void evict(PageIndex page);
-  // Drops every page of `adapter` that is not pinned. O(cached pages at position 0 + pages dropped).
+  // Drops every page of `adapter` that is not pinned. O(cached pages at position 0 + pages dropped), or O(pages of the pool) while pages of
+  // some adapter follow pages of the base.
   void forget(AdapterId adapter);
 
   [[nodiscard]] std::uint32_t evictable_count() const { return unpinned_count_; }
@@ -100,6 +103,12 @@ class PrefixIndex {
     double value = 0;  // in the eviction order, as of its last use
   };
 
+  // The domain of the page_index-th page of a prefix: the base's while the adapter does not act in it.
+  [[nodiscard]] PrefixDomain domain_of_page(const PrefixDomain& domain, std::size_t page_index) const;
+  // Whether the adapter of its domain does not act in the page before it.
+  [[nodiscard]] bool follows_base(const Node& node) const {
+    return node.parent != kNone && nodes_[node.parent].domain.adapter != node.domain.adapter;
+  }
   [[nodiscard]] PageOwner owner_of(const PrefixDomain& domain) const;
   [[nodiscard]] std::span<const TokenId> tokens_of(std::uint32_t page) const;
   [[nodiscard]] std::uint32_t bucket_of(const PrefixDomain& domain, std::uint32_t parent, std::span<const TokenId> tokens) const;
@@ -117,10 +126,11 @@ class PrefixIndex {
   const std::uint32_t page_tokens_;
   const double page_cost_;  // to compute a page's tokens again
   const PrefixHash hash_;
-  std::vector<Node> nodes_;             // [page_count]
-  std::vector<TokenId> tokens_;         // [page_count, page_tokens]
-  std::vector<std::uint32_t> buckets_;  // [power of two] first page, or kNone
-  std::uint32_t first_root_ = kNone;    // of the pages at position 0, over all domains
+  std::vector<Node> nodes_;              // [page_count]
+  std::vector<TokenId> tokens_;          // [page_count, page_tokens]
+  std::vector<std::uint32_t> buckets_;   // [power of two] first page, or kNone
+  std::uint32_t first_root_ = kNone;     // of the pages at position 0, over all domains
+  std::uint32_t follow_base_count_ = 0;  // pages of an adapter that follow a page of the base
   std::uint32_t unpinned_count_ = 0;
   std::uint64_t evictions_ = 0;
 };

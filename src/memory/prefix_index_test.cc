@@ -105,6 +105,31 @@ TEST(PrefixIndex, ForgetsAnAdapterSaveWhatIsPinned) {
   world.index.forget(AdapterId{99});
 }
 
+// An adapter that acts from position 6 on reads the base's first page and has its own from the second on.
+TEST(PrefixIndex, SharesWithTheBaseWhatComesBeforeTheAdapter) {
+  World world(16);
+  const std::vector<TokenId> tokens = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+  constexpr PrefixDomain base{TenantId{1}}, late{TenantId{1}, AdapterId{3}, 6}, later{TenantId{1}, AdapterId{3}, 7};
+  PrefixPin first = world.write(base, tokens);
+  EXPECT_EQ(world.index.match(late, tokens, 9).size(), 1u);
+  PrefixPin pin = world.write(late, tokens);
+  EXPECT_EQ(pin.pages()[0], first.pages()[0]);
+  EXPECT_EQ(world.pool.count(PageUse::prefix), 5u);
+  EXPECT_EQ(world.index.match(later, tokens, 9).size(), 1u) << "the page of position 6 is another's";
+  EXPECT_EQ(world.index.match({TenantId{1}, AdapterId{3}, 4}, tokens, 9).size(), 1u);
+  EXPECT_EQ(world.index.match({TenantId{1}, AdapterId{3}, 3}, tokens, 9).size(), 0u);
+  EXPECT_EQ(world.index.match({TenantId{1}, AdapterId{4}, 6}, tokens, 9).size(), 1u);
+  EXPECT_EQ(world.index.match({TenantId{2}, AdapterId{3}, 6}, tokens, 9).size(), 0u);
+  EXPECT_EQ(world.index.match({TenantId{1}, AdapterId{9}, 12}, tokens, 9).size(), 3u) << "it acts behind all of them";
+  std::vector<std::uint32_t> pins(16);
+  for (const PrefixPin* held : {&first, &pin})
+    for (const PageIndex page : held->pages()) ++pins[page.value];
+  EXPECT_EQ(world.index.check_invariants(pins), "");
+  pin = PrefixPin();
+  world.index.forget(AdapterId{3});
+  EXPECT_EQ(world.pool.count(PageUse::prefix), 3u) << "the base's stay";
+}
+
 TEST(PrefixIndex, DropsWhatIsDistrustedUnlessOthersUseIt) {
   World world(16);
   const std::vector<TokenId> tokens = {1, 2, 3, 4, 5, 6, 7, 8};
@@ -127,17 +152,22 @@ TEST_P(PrefixIndexWithEachHash, AgreesWithAMapOfWholePrefixes) {
   std::deque<PrefixPin> pins;
   std::mt19937_64 random(11);
   std::vector<std::uint32_t> pin_counts(kPages);
+  const auto domain_of = [](const PrefixDomain& domain, std::uint32_t page) {
+    const bool is_base = static_cast<std::int32_t>((page + 1) * kPageTokens) <= domain.adapter_begin;
+    return is_base ? PrefixDomain{.tenant = domain.tenant} : domain;
+  };
   const auto expect_match = [&](const PrefixDomain& domain, const std::vector<TokenId>& tokens) {
     const PrefixPin found = world.index.match(domain, tokens, ~0u);
     for (std::uint32_t page = 0; (page + 1) * kPageTokens <= tokens.size(); ++page) {
-      const auto expected = model.find({domain, {tokens.begin(), tokens.begin() + (page + 1) * kPageTokens}});
+      const auto expected = model.find({domain_of(domain, page), {tokens.begin(), tokens.begin() + (page + 1) * kPageTokens}});
       ASSERT_EQ(page < found.size(), expected != model.end());
       if (page >= found.size()) break;
       ASSERT_EQ(found.pages()[page], expected->second);
     }
   };
   for (int operation = 0; operation < 20'000; ++operation) {
-    const PrefixDomain domain{TenantId{static_cast<std::uint32_t>(random() % 2)}, AdapterId{random() % 2}};
+    PrefixDomain domain{TenantId{static_cast<std::uint32_t>(random() % 2)}, AdapterId{random() % 2}};
+    if (domain.adapter != kNoAdapter && random() % 2 == 0) domain.adapter_begin = static_cast<std::int32_t>(random() % 14);
     std::vector<TokenId> tokens(random() % 20);
     for (TokenId& token : tokens) token = static_cast<TokenId>(random() % 2);
     ASSERT_NO_FATAL_FAILURE(expect_match(domain, tokens));
@@ -149,7 +179,7 @@ TEST_P(PrefixIndexWithEachHash, AgreesWithAMapOfWholePrefixes) {
     if (world.pool.free_count() >= 5) {
       PrefixPin pin = world.write(domain, tokens);
       for (std::uint32_t page = 0; page < pin.size(); ++page)
-        model[{domain, {tokens.begin(), tokens.begin() + (page + 1) * kPageTokens}}] = pin.pages()[page];
+        model[{domain_of(domain, page), {tokens.begin(), tokens.begin() + (page + 1) * kPageTokens}}] = pin.pages()[page];
       pins.push_back(std::move(pin));
     }
     if (pins.size() > 3 || world.pool.free_count() < 5) {

@@ -101,7 +101,7 @@ SequenceView Scheduler::make_view(const Sequence& sequence) const {
   view.pages_to_start = is_reserved(sequence) ? pages_max : std::min(pages_for(first) + 1, pages_max);
   if (policy_.reads_cached_tokens()) {
     const std::uint32_t pages_most = prefix_pages_max(sequence, options_.page_tokens);
-    const std::uint32_t cached = memory_.prefixes().count({request.tenant, request.adapter}, sequence.tokens, pages_most);
+    const std::uint32_t cached = memory_.prefixes().count(domain_of(request), sequence.tokens, pages_most);
     view.cached_tokens = static_cast<std::int32_t>(cached) * options_.page_tokens;
   }
   return view;
@@ -117,8 +117,7 @@ bool Scheduler::try_admit(Sequence& sequence, std::int32_t share) {
   // Pages held from here on cannot be evicted, so they do not count as available.
   Holdings holdings;
   if (!loads) holdings.adapter = adapters.hold(request.adapter, AdapterInterest::pinned);
-  const PrefixDomain domain{request.tenant, request.adapter};
-  holdings.prefix = memory_.prefixes().match(domain, sequence.tokens, prefix_pages_max(sequence, options_.page_tokens));
+  holdings.prefix = memory_.prefixes().match(domain_of(request), sequence.tokens, prefix_pages_max(sequence, options_.page_tokens));
   holdings.own = memory_.empty_list({PageUse::sequence, request.tenant, request.id.value});
 
   const std::uint32_t held = holdings.prefix.size();

@@ -70,7 +70,7 @@ std::string Scheduler::check_sequence(const Sequence& sequence) const {
     return {};
   }
   if (holdings.adapter.adapter() != sequence.request.adapter) return fmt::format("sequence {}: runs without a pin on its adapter", id);
-  if (holdings.prefix.size() > 0 && holdings.prefix.domain() != PrefixDomain{sequence.request.tenant, sequence.request.adapter})
+  if (holdings.prefix.size() > 0 && holdings.prefix.domain() != domain_of(sequence.request))
     return fmt::format("sequence {}: reads prefixes of another domain", id);
   const PageOwner owner{PageUse::sequence, sequence.request.tenant, id};
   if (!holdings.own.empty() && holdings.own.owner() != owner) return fmt::format("sequence {}: holds pages of another owner", id);

@@ -28,7 +28,8 @@ void Scheduler::plan(StepPlan& out) {
                      .token_count = choice.token_count,
                      .page_begin = static_cast<std::int32_t>(out.pages.size()),
                      .page_count = static_cast<std::int32_t>(page_count),
-                     .output_row = -1};
+                     .output_row = -1,
+                     .adapter_begin = sequence.request.adapter_begin};
     out.pages.insert(out.pages.end(), prefix.begin(), prefix.end());
     out.pages.insert(out.pages.end(), own.begin(), own.begin() + (page_count - sequence.holdings.prefix.size()));
     for (std::int32_t position = sequence.planned; position < end; ++position) {

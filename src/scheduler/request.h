@@ -25,6 +25,7 @@ struct SequenceRequest {
   std::int32_t output_tokens_max = 1;
   AdapterId adapter = kNoAdapter;  // the exact content; prefixes are never shared between different ones
   std::uint32_t adapter_page_count = 0;
+  std::int32_t adapter_begin = 0;  // the first position at which it acts; before, the base model's prefixes are read and stored
   PromptUse prompt_use = PromptUse::continued;
 };
 

@@ -29,6 +29,8 @@ Scheduler::~Scheduler() = default;
 Status Scheduler::add(SequenceRequest request) {
   check(!request.prompt.empty() && request.output_tokens_max > 0, "expected a prompt and at least one token of output");
   check((request.adapter == kNoAdapter) == (request.adapter_page_count == 0), "expected pages for an adapter and none for the base model");
+  check(request.adapter_begin >= 0 && (request.adapter != kNoAdapter || request.adapter_begin == 0),
+        "expected a position from which on an adapter acts");
   check(find(request.id) == nullptr, "expected an id that is not in use");
   const std::size_t prompt_count = request.prompt.size();
   const std::int64_t capacity = tokens_that_fit(options_, request.adapter_page_count, pages_pinned_beside(request.adapter));

@@ -55,6 +55,30 @@ TEST(SchedulerCaches, SharesPrefixesNeitherBetweenTenantsNorAdaptersNorWithWrite
   EXPECT_EQ(play.spans(), (Spans{{4, 5}}));
 }
 
+TEST(SchedulerCaches, AnAdapterThatActsLateReadsTheBasesPrefix) {
+  Play play(small_options());
+  ASSERT_TRUE(play.add(play.request(1, {1, 2, 3, 4, 5, 6, 7, 8, 9}, 1)));
+  play.step();
+  SequenceRequest late = play.request(2, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, 4);
+  late.adapter = AdapterId{5};
+  late.adapter_page_count = 1;
+  late.adapter_begin = 6;
+  ASSERT_TRUE(play.add(late));
+  play.step();
+  play.scheduler.adapter_landed(AdapterId{5});
+  play.step();
+  EXPECT_EQ(play.spans(), (Spans{{2, 6}}));
+  EXPECT_EQ(play.latest.spans[0].position_begin, 4);
+  EXPECT_EQ(play.latest.spans[0].adapter_begin, 6);
+  play.run_dry();
+  EXPECT_EQ(play.scheduler.pages_of_adapter(AdapterId{5}), 3u) << "its image, and the pages from 4 and from 8 on";
+  play.scheduler.retire_adapter(AdapterId{5});
+  EXPECT_EQ(play.scheduler.pages_of_adapter(AdapterId{5}), 0u);
+  ASSERT_TRUE(play.add(play.request(3, {1, 2, 3, 4, 5, 6, 7, 8, 9}, 1)));
+  play.step();
+  EXPECT_EQ(play.spans(), (Spans{{3, 1}})) << "the base's prefix is still there";
+}
+
 // Positions that are scored, of sequence 1 in every plan.
 std::vector<std::pair<std::int32_t, std::int32_t>> scores_until_the_end(Play& play) {
   std::vector<std::pair<std::int32_t, std::int32_t>> scores;

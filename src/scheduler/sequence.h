@@ -14,6 +14,11 @@ namespace slora {
 
 enum class SequenceState : std::uint8_t { waiting, preempted, running };
 
+// Whose prefixes a sequence reads and stores.
+[[nodiscard]] inline PrefixDomain domain_of(const SequenceRequest& request) {
+  return {request.tenant, request.adapter, request.adapter_begin};
+}
+
 // Everything that an admitted sequence holds of the pool: its page table is the pinned prefix followed by its own pages.
 struct Holdings {
   // Declared first, so destroyed last: a retired adapter drops its prefixes with its last hold, and they must be unpinned by then.

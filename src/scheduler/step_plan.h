@@ -22,7 +22,8 @@ struct PlannedSpan {
   std::int32_t token_count;
   std::int32_t page_begin;  // range in StepPlan::pages: the sequence's page table from position 0 on
   std::int32_t page_count;
-  std::int32_t output_row;  // index in StepResult::rows, or -1 when the span ends before the last known token
+  std::int32_t output_row;         // index in StepResult::rows, or -1 when the span ends before the last known token
+  std::int32_t adapter_begin = 0;  // the position from which on `adapter` acts
   // Of a scored prompt: the positions whose logits give the log-probability of the next prompt token. Each is in exactly one plan.
   std::int32_t scored_begin = 0;
   std::int32_t scored_count = 0;

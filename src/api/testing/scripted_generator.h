@@ -34,6 +34,12 @@ class ScriptedGenerator final : public Generator {
       return std::make_shared<const AdapterVersion>(AdapterId{name == "fine" ? 1u : 3u},
                                                     AdapterVersion::Origin{std::string(name), folder_of_fine.path(), 1, stamp}, 1);
     }
+    if (name == "late") {
+      return std::make_shared<const AdapterVersion>(
+          AdapterId{4},
+          AdapterVersion::Origin{"late", folder_of_fine.path(), 1, current_stamp(system_folders(), folder_of_fine.path()).value(), {7, 8}},
+          1);
+    }
     return error("not_found", "no adapter {}", name);
   }
   Result<std::shared_ptr<const AdapterVersion>> find_blend(std::span<const WeightedAdapter> names) override {

@@ -78,8 +78,9 @@ std::string SimulatedDevice::run(const StepPlan& plan, std::span<const TenantId>
     const auto end = static_cast<std::size_t>(span.position_begin + span.token_count);
     if (pages.size() * page_tokens_ < end) return fmt::format("sequence {} has no page for position {}", span.sequence.value, end - 1);
 
-    std::uint64_t digest = SimulatedModel::start(tenants[i], span.adapter, image_digest);
+    std::uint64_t digest = SimulatedModel::start(tenants[i], kNoAdapter, 0);
     for (std::size_t position = 0; position < end; ++position) {
+      if (std::cmp_equal(position, span.adapter_begin)) digest += SimulatedModel::begin_adapter(tenants[i], span.adapter, image_digest);
       std::uint64_t& slot = slots_of(pages[position / page_tokens_])[position % page_tokens_];
       if (std::cmp_greater_equal(position, span.position_begin)) {
         const InputToken& input = plan.tokens_of(span)[position - static_cast<std::size_t>(span.position_begin)];

@@ -38,6 +38,10 @@ struct SimulatedModel {
   // What one word of an image adds to the image's digest.
   [[nodiscard]] static std::uint64_t image_part(std::uint64_t word, std::uint64_t word_index);
   [[nodiscard]] static std::uint64_t start(TenantId tenant, AdapterId adapter, std::uint64_t image_digest);
+  // What a digest changes by where the adapter begins to act.
+  [[nodiscard]] static std::uint64_t begin_adapter(TenantId tenant, AdapterId adapter, std::uint64_t image_digest) {
+    return start(tenant, adapter, image_digest) - start(tenant, kNoAdapter, 0);
+  }
   // The value of the slot of `token` after tokens whose digest is `digest`.
   [[nodiscard]] static std::uint64_t slot(std::uint64_t digest, TokenId token);
   [[nodiscard]] static std::uint64_t add_slot(std::uint64_t digest, std::uint64_t slot, std::int32_t position);

@@ -68,6 +68,7 @@ SimulationOptions draw_options(std::uint64_t seed) {
   if (seed % 6 == 1) options.pin_chance = 0.03;
   if (seed % 4 == 3) scheduler.adapter_idle_time = Timestamp{static_cast<std::int64_t>(20 + seed % 50)};
   if (seed % 9 == 0) scheduler.adapter_pages_separate = scheduler.page_count / 3 + 1;  // at least as many as the largest image
+  if (seed % 4 == 1) options.late_adapter_chance = 0.5;
   if (seed % 2 == 0) options.client_weights = {{ClientId{1}, 2.0}, {ClientId{2}, 0.5}};
   return options;
 }
@@ -107,6 +108,7 @@ SimulatedRequest SimulatedWorkload::draw_request(SimulatedRandom& random) {
     request.tenant = conversation.tenant;
     request.adapter = conversation.adapter;
     request.adapter_page_count = conversation.adapter_page_count;
+    request.adapter_begin = conversation.adapter_begin;
     request.prompt = conversation.tokens;
     request.prompt.push_back(0);
     drawn.earlier_prompt_count = conversation.prompt_count;
@@ -119,12 +121,14 @@ SimulatedRequest SimulatedWorkload::draw_request(SimulatedRandom& random) {
     request.adapter_page_count = name.page_count;
   }
   request.prompt = draw_prompt(random);
+  if (options_.late_adapter_chance > 0 && request.adapter != kNoAdapter && random.chance(options_.late_adapter_chance))
+    request.adapter_begin = static_cast<std::int32_t>(random.below(request.prompt.size()));
   return drawn;
 }
 
 void SimulatedWorkload::remember(const SequenceRequest& request, std::int32_t prompt_count, const std::vector<TokenId>& tokens) {
   if (std::cmp_greater(tokens.size(), options_.prompt_tokens_max)) return;
-  Conversation conversation{request.tenant, request.adapter, request.adapter_page_count, prompt_count, tokens};
+  Conversation conversation{request.tenant, request.adapter, request.adapter_page_count, request.adapter_begin, prompt_count, tokens};
   if (conversations_.size() < kConversationCount)
     conversations_.push_back(std::move(conversation));
   else

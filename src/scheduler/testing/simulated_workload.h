@@ -38,6 +38,7 @@ struct SimulationOptions {
   double load_fail_chance = 0;  // per load
   std::int64_t load_steps_max = 4;
   double adapter_chance = 0.7, scored_chance = 0.05, familiar_chance = 0.5;  // per request
+  double late_adapter_chance = 0;                                            // that an adapter acts from some position of the prompt on
 };
 
 // A different simulation for every seed: each enables some of the difficulties and draws their rates (swarm testing).
@@ -70,6 +71,7 @@ class SimulatedWorkload {
     TenantId tenant;
     AdapterId adapter;
     std::uint32_t adapter_page_count;
+    std::int32_t adapter_begin;
     std::int32_t prompt_count;
     std::vector<TokenId> tokens;
   };

@@ -340,11 +340,12 @@ Simulator::Stream Simulator::make_stream(const SequenceRequest& request) const {
   const std::uint64_t word_count = std::uint64_t{request.adapter_page_count} * static_cast<std::uint64_t>(options_.scheduler.page_tokens);
   for (std::uint64_t i = 0; i < word_count; ++i)
     image_digest += SimulatedModel::image_part(SimulatedModel::image_word(request.adapter, i), i);
-  std::uint64_t digest = SimulatedModel::start(request.tenant, request.adapter, image_digest);
+  std::uint64_t digest = SimulatedModel::start(request.tenant, kNoAdapter, 0);
   Stream stream;
   stream.tokens = request.prompt;
   const auto extend = [&] {
     for (std::size_t at = stream.digests.size(); at < stream.tokens.size(); ++at) {
+      if (std::cmp_equal(at, request.adapter_begin)) digest += SimulatedModel::begin_adapter(request.tenant, request.adapter, image_digest);
       digest = SimulatedModel::add_slot(digest, SimulatedModel::slot(digest, stream.tokens[at]), static_cast<std::int32_t>(at));
       stream.digests.push_back(digest);
     }

@@ -25,6 +25,20 @@ function(slora_mutate file original replacement)
   set(slora_mutant_names ${slora_mutant_names} ${ARGN} PARENT_SCOPE)
 endfunction()
 
+# Adapters that act from a position on
+slora_mutate(memory/prefix_index.cc
+  "node.domain == domain &&"
+  "(node.domain == domain || (mutant_is(\"late_adapters_share_pages_of_other_positions\") && node.domain.tenant == domain.tenant && node.domain.adapter == domain.adapter)) &&"
+  late_adapters_share_pages_of_other_positions)
+slora_mutate(memory/prefix_index.cc
+  "std::cmp_less_equal((page_index + 1) * page_tokens_, domain.adapter_begin)"
+  "std::cmp_less_equal((page_index + (mutant_is(\"the_page_where_an_adapter_begins_is_the_bases\") ? 0 : 1)) * page_tokens_, domain.adapter_begin - (mutant_is(\"the_page_where_an_adapter_begins_is_the_bases\") ? 1 : 0))"
+  the_page_where_an_adapter_begins_is_the_bases)
+slora_mutate(memory/prefix_index.cc
+  "for (std::uint32_t page = 0; follow_base_count_ > 0 && page"
+  "for (std::uint32_t page = 0; follow_base_count_ > 0 && !mutant_is(\"pages_behind_the_bases_are_not_forgotten\") && page"
+  pages_behind_the_bases_are_not_forgotten)
+
 # Pages
 slora_mutate(memory/adapter_cache.cc
   "entry.holds[static_cast<std::size_t>(AdapterInterest::pinned)] == 0;"
