@@ -131,6 +131,9 @@ Status TrafficAnswer::take_usage(const Json& usage) {
   const Result<std::optional<std::int64_t>> output_tokens = optional_integer_at(usage, "completion_tokens");
   if (!output_tokens) return broken(output_tokens.error().message);
   output_tokens_ = output_tokens->value_or(0);
+  const Result<std::optional<std::int64_t>> prompt_tokens = optional_integer_at(usage, "prompt_tokens");
+  if (!prompt_tokens) return broken(prompt_tokens.error().message);
+  prompt_tokens_ = prompt_tokens->value_or(0);
   const Json* details = find_member(usage, "prompt_tokens_details");
   if (details == nullptr) return {};
   if (!details->is_object()) return broken("its prompt_tokens_details are no object");

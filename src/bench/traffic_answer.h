@@ -18,7 +18,10 @@ class TrafficAnswer {
 
   // The whole answer has arrived.
   [[nodiscard]] bool is_over() const { return state_ == State::over; }
-  // As the server reports them at the end.
+  // Of HTTP; 0 before its head has arrived.
+  [[nodiscard]] std::int32_t status() const { return status_; }
+  // As the server reports them at the end; 0: it does not.
+  [[nodiscard]] std::int64_t prompt_tokens() const { return prompt_tokens_; }
   [[nodiscard]] std::int64_t output_tokens() const { return output_tokens_; }
   [[nodiscard]] std::int64_t cached_tokens() const { return cached_tokens_; }
 
@@ -41,7 +44,7 @@ class TrafficAnswer {
   std::string line_;                 // the current line of the framing, so far
   std::string body_;                 // the part that has not been parsed yet
   std::int32_t new_tokens_ = 0;
-  std::int64_t output_tokens_ = 0, cached_tokens_ = 0;
+  std::int64_t prompt_tokens_ = 0, output_tokens_ = 0, cached_tokens_ = 0;
 };
 
 }  // namespace slora::bench

@@ -11,7 +11,7 @@ constexpr std::string_view kResponseHead = "HTTP/1.1 200 OK\r\nContent-Type: tex
 constexpr std::string_view kToken = R"(data: {"id":"cmpl-1","choices":[{"index":0,"text":"\r\n0"}]})"
                                     "\n\n";
 constexpr std::string_view kUsage =
-    R"(data: {"id":"cmpl-1","choices":[],"usage":{"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":16}}})"
+    R"(data: {"id":"cmpl-1","choices":[],"usage":{"prompt_tokens":20,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":16}}})"
     "\n\n";
 
 std::string chunk(std::string_view bytes) { return fmt::format("{:x}\r\n{}\r\n", bytes.size(), bytes); }
@@ -34,6 +34,8 @@ TEST(TrafficAnswer, CountsTokensHoweverTheBytesAreCut) {
     TrafficAnswer answer;
     EXPECT_EQ(push_all(answer, whole, piece_bytes), 2) << piece_bytes;
     EXPECT_TRUE(answer.is_over());
+    EXPECT_EQ(answer.status(), 200);
+    EXPECT_EQ(answer.prompt_tokens(), 20);
     EXPECT_EQ(answer.output_tokens(), 2);
     EXPECT_EQ(answer.cached_tokens(), 16);
   }
@@ -42,7 +44,8 @@ TEST(TrafficAnswer, CountsTokensHoweverTheBytesAreCut) {
 TEST(TrafficAnswer, CountsTokensOfEventsThatShareAChunkOrAreCutByOne) {
   const std::string events = fmt::format("{}{}", kToken, kToken);
   TrafficAnswer answer;
-  const std::string bytes = fmt::format("{}{}{}", kResponseHead, chunk(events + std::string(kToken.substr(0, 10))), chunk(kToken.substr(10)));
+  const std::string bytes =
+      fmt::format("{}{}{}", kResponseHead, chunk(events + std::string(kToken.substr(0, 10))), chunk(kToken.substr(10)));
   EXPECT_EQ(push_all(answer, bytes, bytes.size()), 3);
   EXPECT_FALSE(answer.is_over());
 }
@@ -53,11 +56,13 @@ TEST(TrafficAnswer, TellsWhatTheServerRefused) {
   const Result<std::int32_t> tokens = answer.push("model!");
   ASSERT_FALSE(tokens);
   EXPECT_EQ(tokens.error().message, "404: no model!");
+  EXPECT_EQ(answer.status(), 404);
 }
 
 TEST(TrafficAnswer, TellsOfAnErrorInTheStream) {
   TrafficAnswer answer;
-  const Result<std::int32_t> tokens = answer.push(fmt::format("{}{}", kResponseHead, chunk("data: {\"error\":{\"message\":\"full\"}}\n\n")));
+  const Result<std::int32_t> tokens =
+      answer.push(fmt::format("{}{}", kResponseHead, chunk("data: {\"error\":{\"message\":\"full\"}}\n\n")));
   ASSERT_FALSE(tokens);
   EXPECT_NE(tokens.error().message.find("full"), std::string::npos);
 }
@@ -80,10 +85,12 @@ TEST(TrafficAnswer, SaysWhatItMissesWhereOnlyTheEndOfTheConnectionEndsTheAnswer)
 }
 
 TEST(TrafficAnswer, RefusesUsageOfOtherTypes) {
-  for (const std::string_view usage : {"null", "7", "[]", R"({"completion_tokens":"2"})", R"({"completion_tokens":2.5})",
-                                       R"({"prompt_tokens_details":[16]})", R"({"prompt_tokens_details":{"cached_tokens":true}})"}) {
+  for (const std::string_view usage :
+       {"null", "7", "[]", R"({"completion_tokens":"2"})", R"({"completion_tokens":2.5})", R"({"prompt_tokens":"20"})",
+        R"({"prompt_tokens_details":[16]})", R"({"prompt_tokens_details":{"cached_tokens":true}})"}) {
     TrafficAnswer answer;
-    EXPECT_FALSE(answer.push(fmt::format("{}{}", kResponseHead, chunk(fmt::format("data: {{\"choices\":[],\"usage\":{}}}\n\n", usage))))) << usage;
+    EXPECT_FALSE(answer.push(fmt::format("{}{}", kResponseHead, chunk(fmt::format("data: {{\"choices\":[],\"usage\":{}}}\n\n", usage)))))
+        << usage;
   }
 }
 
@@ -91,7 +98,8 @@ TEST(TrafficAnswer, TakesUsageThatLeavesOutWhatIsNotCounted) {
   for (const std::string_view usage :
        {R"({})", R"({"prompt_tokens_details":null})", R"({"completion_tokens":null,"prompt_tokens_details":{}})"}) {
     TrafficAnswer answer;
-    EXPECT_TRUE(answer.push(fmt::format("{}{}", kResponseHead, chunk(fmt::format("data: {{\"choices\":[],\"usage\":{}}}\n\n", usage))))) << usage;
+    EXPECT_TRUE(answer.push(fmt::format("{}{}", kResponseHead, chunk(fmt::format("data: {{\"choices\":[],\"usage\":{}}}\n\n", usage)))))
+        << usage;
     EXPECT_EQ(answer.output_tokens(), 0);
     EXPECT_EQ(answer.cached_tokens(), 0);
   }

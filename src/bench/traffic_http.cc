@@ -73,23 +73,23 @@ Result<Address> parse_url(std::string_view url) {
 }
 
 std::string body_of(const TrafficRequest& content, std::string_view base_model) {
+  const std::string prompt = content.prompt.empty() ? Json(content.text).dump() : fmt::format("[{}]", fmt::join(content.prompt, ","));
   return fmt::format(
-      R"({{"model":{},"prompt":[{}],"max_tokens":{},"temperature":0,"ignore_eos":true,"stream":true,"stream_options":{{"include_usage":true}}}})",
-      Json(content.adapter.empty() ? base_model : content.adapter).dump(), fmt::join(content.prompt, ","), content.output_tokens);
+      R"({{"model":{},"prompt":{},"max_tokens":{},"temperature":0,"ignore_eos":true,"stream":true,"stream_options":{{"include_usage":true}}}})",
+      Json(content.adapter.empty() ? base_model : content.adapter).dump(), prompt, content.output_tokens);
 }
 
 }  // namespace
 
-Result<std::unique_ptr<TrafficHttp>> TrafficHttp::create(const std::string& url, const std::string& key) {
-  Result<Address> address = parse_url(url);
+Result<std::unique_ptr<TrafficHttp>> TrafficHttp::create(const TrafficHttpOptions& options) {
+  Result<Address> address = parse_url(options.url);
   if (!address) return forward_error(address);
   const int poll = epoll_create1(EPOLL_CLOEXEC);
   if (poll < 0) return error("E_HTTP", "no epoll: {}", reason());
-  auto target = std::unique_ptr<TrafficHttp>(new TrafficHttp(poll));
+  auto target = std::unique_ptr<TrafficHttp>(new TrafficHttp(poll, options));
   target->authority_ = std::move(address->authority);
   target->host_ = std::move(address->host);
   target->port_ = std::move(address->port);
-  target->key_ = key;
   target->received_.resize(kReceiveBytes);
   return target;
 }
@@ -158,21 +158,36 @@ void TrafficHttp::receive(std::vector<TrafficEvent>& events, Connection& connect
   event.at = SteadyClock().now();
   if (count <= 0) return end(event, connection, count < 0 ? reason() : "the server closed the connection");
   const Result<std::int32_t> tokens = connection.answer.push({received_.data(), static_cast<std::size_t>(count)});
-  if (!tokens) return end(event, connection, tokens.error().message);
+  if (!tokens) {
+    if (connection.answer.status() != 200) event.status = connection.answer.status();
+    return end(event, connection, tokens.error().message);
+  }
   event.token_count = *tokens;
   connection.received_tokens += *tokens;
-  if (connection.received_tokens > connection.output_tokens) {
+  if (options_.token_count == TrafficHttpOptions::TokenCount::exact && connection.received_tokens > connection.output_tokens) {
     return end(event, connection, fmt::format("more than the {} tokens that were requested", connection.output_tokens));
   }
   if (!connection.answer.is_over()) return;
-  const std::int64_t reported = connection.answer.output_tokens();
+  event.prompt_tokens = connection.answer.prompt_tokens();
   event.cached_tokens = connection.answer.cached_tokens();
+  event.output_tokens = connection.answer.output_tokens();
+  std::string error = count_error(connection);
+  if (options_.connections == TrafficHttpOptions::Connections::each) return end(event, connection, std::move(error));
   event.ended = true;
+  event.error = std::move(error);
   connection.is_busy = false;
-  if (reported != connection.output_tokens || connection.received_tokens != connection.output_tokens) {
-    event.error = fmt::format("expected {} tokens, found {} events, and {} as the server counts", connection.output_tokens,
-                              connection.received_tokens, reported);
+}
+
+// Empty: the answer has as many tokens as were requested.
+std::string TrafficHttp::count_error(const Connection& connection) const {
+  const std::int64_t reported = connection.answer.output_tokens();
+  if (options_.token_count == TrafficHttpOptions::TokenCount::by_server) {
+    const bool fits = reported == 0 ? connection.received_tokens > 0 : reported == connection.output_tokens;
+    return fits ? "" : fmt::format("expected {} tokens, found {} as the server counts", connection.output_tokens, reported);
   }
+  if (reported == connection.output_tokens && connection.received_tokens == connection.output_tokens) return "";
+  return fmt::format("expected {} tokens, found {} events, and {} as the server counts", connection.output_tokens,
+                     connection.received_tokens, reported);
 }
 
 // Closes the connection.
@@ -227,7 +242,7 @@ Result<int> TrafficHttp::connect() const {
 
 std::string TrafficHttp::head_of(std::string_view method, std::string_view path, std::size_t body_bytes) const {
   std::string head = fmt::format("{} {} HTTP/1.1\r\nHost: {}\r\n", method, path, authority_);
-  if (!key_.empty()) head += fmt::format("Authorization: Bearer {}\r\n", key_);
+  if (!options_.key.empty()) head += fmt::format("Authorization: Bearer {}\r\n", options_.key);
   if (body_bytes > 0) head += fmt::format("Content-Type: application/json\r\nContent-Length: {}\r\n", body_bytes);
   return head + "\r\n";
 }

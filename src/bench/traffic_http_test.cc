@@ -6,7 +6,7 @@ namespace slora::bench {
 namespace {
 
 std::string refusal_of(const std::string& url) {
-  const Result<std::unique_ptr<TrafficHttp>> target = TrafficHttp::create(url, "");
+  const Result<std::unique_ptr<TrafficHttp>> target = TrafficHttp::create({.url = url, .key = ""});
   return target ? "none" : target.error().message;
 }
 

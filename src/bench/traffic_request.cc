@@ -21,14 +21,14 @@ std::vector<TokenId> random_prompt(const TrafficOptions& options, std::int32_t t
 TrafficRequest traffic_request(const TrafficOptions& options, const std::vector<std::string>& adapters, std::size_t number) {
   const auto adapter_count = static_cast<std::size_t>(options.adapter_count);
   check(adapter_count <= adapters.size(), "expected at least adapter_count adapters");
-  TrafficRequest request{random_prompt(options, options.input_tokens, number), options.output_tokens, {}};
+  TrafficRequest request{random_prompt(options, options.input_tokens, number), options.output_tokens, {}, {}};
   const std::size_t index = static_cast<std::size_t>(options.seed) * static_cast<std::size_t>(options.requests) + number;
   if (adapter_count > 0) request.adapter = adapters[index % adapter_count];
   return request;
 }
 
 TrafficRequest cold_request(const TrafficOptions& options, const std::string& adapter, std::size_t number) {
-  return {random_prompt(options, kColdInputTokens, kColdSeeds + number), kColdOutputTokens, adapter};
+  return {random_prompt(options, kColdInputTokens, kColdSeeds + number), kColdOutputTokens, adapter, {}};
 }
 
 }  // namespace slora::bench

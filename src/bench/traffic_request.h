@@ -25,9 +25,10 @@ struct TrafficOptions {
 };
 
 struct TrafficRequest {
-  std::vector<TokenId> prompt;  // [1..]
+  std::vector<TokenId> prompt;  // [1..]; empty: the text is
   std::int32_t output_tokens = 1;
   std::string adapter;  // its name; empty: the base
+  std::string text;     // the prompt of servers that take no token ids
 };
 
 // The request with this index, counted over all streams. Requires: at least options.adapter_count names.

@@ -2,19 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <ctime>
 #include <utility>
+
+#include "bench/process_time.h"
 
 namespace slora::bench {
 namespace {
 
 constexpr Timestamp kWait = std::chrono::milliseconds(200);  // longest time between two checks of `stop`
-
-double processor_seconds() {
-  timespec spent{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &spent);
-  return static_cast<double>(spent.tv_sec) + static_cast<double>(spent.tv_nsec) * 1e-9;
-}
 
 // The state of a run. One thread.
 class TrafficLoop {

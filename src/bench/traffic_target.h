@@ -16,9 +16,12 @@ struct TrafficEvent {
   std::size_t request = 0;  // the number it was sent with
   Timestamp at{};
   std::int32_t token_count = 0;
-  std::int64_t cached_tokens = 0;  // of its prompt, from the prefix cache; reported once
+  // As the target counts them, reported once, at the end: tokens of the prompt, those of them from the prefix cache, and of the answer. 0:
+  // it does not.
+  std::int64_t prompt_tokens = 0, cached_tokens = 0, output_tokens = 0;
   bool ended = false;
-  std::string error;  // why it ended early; else empty
+  std::string error;        // why it ended early; else empty
+  std::int32_t status = 0;  // of HTTP, when a server refused the request; else 0
 };
 
 // What answers requests: an engine in this process, or a server. One thread.

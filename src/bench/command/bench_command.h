@@ -5,11 +5,12 @@
 #include "bench/command/adapters.h"
 #include "bench/command/kernels.h"
 #include "bench/command/offline.h"
+#include "bench/command/online.h"
 #include "bench/command/traffic.h"
 
 namespace slora {
 
-// What slora-bench measures, each a command of its own: offline, kernels, traffic, machine; and adapters, which writes some.
+// What slora-bench measures, each a command of its own: offline, kernels, traffic, online, machine; and adapters, which writes some.
 class BenchCommand {
  public:
   // Adds the commands. `app` outlives this, and options are written into this object: it stays where it is.
@@ -27,6 +28,8 @@ class BenchCommand {
   const CLI::App* const kernels_;
   BenchTrafficArguments traffic_arguments_;
   const CLI::App* const traffic_;
+  BenchOnlineArguments online_arguments_;
+  const CLI::App* const online_;
   BenchAdaptersArguments adapters_arguments_;
   const CLI::App* const adapters_;
   int machine_threads_ = 0;

@@ -130,7 +130,7 @@ Result<std::unique_ptr<bench::TrafficTarget>> make_engine(bench::TrafficOptions&
 }
 
 Result<std::unique_ptr<bench::TrafficTarget>> make_server(const BenchTrafficArguments& arguments) {
-  Result<std::unique_ptr<bench::TrafficHttp>> server = bench::TrafficHttp::create(arguments.url, arguments.api_key);
+  Result<std::unique_ptr<bench::TrafficHttp>> server = bench::TrafficHttp::create({.url = arguments.url, .key = arguments.api_key});
   if (!server) return forward_error(server);
   return std::unique_ptr<bench::TrafficTarget>(std::move(*server));
 }

@@ -180,12 +180,14 @@ Json to_json(const ServedRequest& request) {
 }
 
 std::vector<std::string> lines_of(const ServingMetrics& metrics) {
+  const std::string strip =
+      metrics.strip_requests_per_second > 0 ? fmt::format("; without both ends {:.3f} requests/s", metrics.strip_requests_per_second) : "";
   return {
       fmt::format("requests      {}: {} completed, {} aborted, {} failed{}", metrics.requests, metrics.completed, metrics.aborted,
                   metrics.failed, metrics.abandoned > 0 ? fmt::format(", {} abandoned", metrics.abandoned) : ""),
       fmt::format("offered       {:.3f} requests/s", metrics.offered_per_second),
-      fmt::format("throughput    {:.3f} requests/s, {:.1f} output tokens/s over {:.1f} s; without both ends {:.3f} requests/s",
-                  metrics.requests_per_second, metrics.output_tokens_per_second, metrics.seconds, metrics.strip_requests_per_second),
+      fmt::format("throughput    {:.3f} requests/s, {:.1f} output tokens/s over {:.1f} s{}", metrics.requests_per_second,
+                  metrics.output_tokens_per_second, metrics.seconds, strip),
       fmt::format("first token   {}", shown(metrics.first_token, 1, "s")),
       fmt::format("latency       {}", shown(metrics.latency, 1, "s")),
       fmt::format("output token  {}", shown(metrics.output_token, 1e3, "ms")),
