@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/ids.h"
+#include "base/result.h"
 #include "memory/adapter_cache.h"
 #include "scheduler/request.h"
 
@@ -29,7 +30,7 @@ struct SequenceView {
   std::uint32_t page_count = 0;      // that it holds, cached prefix included; 0 while it waits
   std::uint32_t pages_to_start = 0;  // that admission asks for if nothing is cached, without its adapter
   std::uint32_t pages_max = 0;       // that it holds when it has generated all it may
-  std::uint32_t adapter_page_count = 0;
+  std::uint32_t adapter_page_count = 0;  // read once in each step that has sequences of this adapter, however many
   AdapterState adapter_state = AdapterState::resident;  // of the base model: always resident
   std::int32_t preemption_count = 0;
   std::int32_t overtaken_count = 0;  // sequences that were admitted after it was tried and did not fit, in the same step
@@ -88,6 +89,10 @@ class Policy {
   // Whether it reads SequenceView::cached_tokens of sequences that wait. Looking them up costs time in proportion to the prompt, whenever a
   // sequence comes into the line.
   [[nodiscard]] virtual bool reads_cached_tokens() const { return false; }
+  // What clients are told whose sequences it gives up: a stable code, and a sentence or two.
+  [[nodiscard]] virtual Error given_up_error() const {
+    return {"given_up", "The request waited too long to be scheduled; try again later.", {}};
+  }
   // What happened since the last call: tokens of the plans made, output of the plans committed, loads, ends.
   virtual void charge(std::span<const ServiceCharge> charges) = 0;
   // `decision` arrives with its initial values.

@@ -15,6 +15,7 @@ class PolicyCaller {
   PolicyCaller(std::unique_ptr<Policy> policy, std::int32_t overtaken_max);
 
   [[nodiscard]] bool reads_cached_tokens() const { return reads_cached_tokens_; }
+  [[nodiscard]] Error given_up_error() const { return policy_->given_up_error(); }
   // To be reported at the start of the next step.
   void add_charge(const ServiceCharge& charge) { charges_.push_back(charge); }
 

@@ -119,6 +119,7 @@ void Scheduler::decide(Timestamp now) {
   step_.given_up.clear();
   for (const std::size_t index : decision.given_up) step_.given_up.push_back(line_.queue()[index]);
   line_.remove_from_queue(decision.given_up);
+  totals_.given_up += step_.given_up.size();
   for (Sequence* const sequence : step_.given_up) forget(*sequence, EndReason::given_up);
 }
 

@@ -44,6 +44,7 @@ struct SchedulerStats {
   std::size_t loading = 0;  // admitted sequences whose adapter is still loading
   std::size_t waiting = 0;  // sequences in the line, preempted ones included
   std::size_t waiting_tokens = 0;
+  std::uint64_t given_up = 0;          // sequences that the policy gave up in the queue
   std::uint64_t preemptions = 0, prefix_query_tokens = 0, prefix_hit_tokens = 0, adapter_loads = 0, adapter_evictions = 0,
                 prefix_evictions = 0;
   std::uint64_t adapter_prefetches = 0;  // of the loads, those ahead of an admission
@@ -87,6 +88,9 @@ class Scheduler {
   void commit(const StepPlan& plan, const StepResult& result, std::vector<SequenceEnd>& ended);
   // Appends the ends that are not reported yet: cancellations, failed loads, sequences given up.
   void take_ended(std::vector<SequenceEnd>& ended);
+
+  // What clients are told whose sequences end with EndReason::given_up.
+  [[nodiscard]] Error given_up_error() const { return policy_.given_up_error(); }
 
   // The image of a load is complete: its sequences may run.
   void adapter_landed(AdapterId adapter);

@@ -1,5 +1,7 @@
 #include "scheduler/policies/policy_table.h"
 
+#include "scheduler/policies/adapter_grouped.h"
+#include "scheduler/policies/deadline.h"
 #include "scheduler/policies/fair_share.h"
 #include "scheduler/policies/fcfs.h"
 #include "scheduler/policies/priority.h"
@@ -13,6 +15,10 @@ constexpr PolicyEntry kPolicies[] = {
     {"fcfs", "by arrival", [](const PolicyOptions&) -> std::unique_ptr<Policy> { return std::make_unique<FcfsPolicy>(); }},
     {"priority", "by the requests' priority, lower first, then by arrival",
      [](const PolicyOptions&) -> std::unique_ptr<Policy> { return std::make_unique<PriorityPolicy>(); }},
+    {"adapter-grouped", "those whose adapters run already, then by arrival",
+     [](const PolicyOptions& options) -> std::unique_ptr<Policy> { return std::make_unique<AdapterGroupedPolicy>(options.adapter_group); }},
+    {"deadline", "by arrival, or the newest under overload; refuses what would get its first token too late",
+     [](const PolicyOptions& options) -> std::unique_ptr<Policy> { return std::make_unique<DeadlinePolicy>(options.deadlines); }},
 };
 
 }  // namespace

@@ -5,6 +5,8 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "scheduler/policies/adapter_grouped.h"
+#include "scheduler/policies/deadline.h"
 #include "scheduler/policies/fair_share.h"
 #include "scheduler/policy.h"
 
@@ -13,7 +15,9 @@ namespace slora {
 // Which policy, and what it is set to.
 struct PolicyOptions {
   std::string name = "fair-share";
-  ClientWeights client_weights;  // of fair-share
+  ClientWeights client_weights;      // of fair-share
+  AdapterGroupLimits adapter_group;  // of adapter-grouped
+  DeadlineLimits deadlines;          // of deadline
 };
 
 struct PolicyEntry {

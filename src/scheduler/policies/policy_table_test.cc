@@ -9,7 +9,7 @@ namespace {
 TEST(PolicyTable, MakesEveryPolicyThatItNames) {
   EXPECT_EQ(policy_table().front().name, PolicyOptions{}.name);
   for (const PolicyEntry& entry : policy_table()) {
-    const auto policy = make_policy({.name = std::string(entry.name), .client_weights = {}});
+    const auto policy = make_policy({.name = std::string(entry.name), .client_weights = {}, .adapter_group = {}, .deadlines = {}});
     ASSERT_TRUE(policy) << entry.name;
     EXPECT_NE(*policy, nullptr) << entry.name;
   }
@@ -17,7 +17,7 @@ TEST(PolicyTable, MakesEveryPolicyThatItNames) {
 }
 
 TEST(PolicyTable, RefusesAnUnknownNameWithThoseItKnows) {
-  const auto policy = make_policy({.name = "lifo", .client_weights = {}});
+  const auto policy = make_policy({.name = "lifo", .client_weights = {}, .adapter_group = {}, .deadlines = {}});
   ASSERT_FALSE(policy);
   EXPECT_EQ(policy.error().code, "bad_policy");
   EXPECT_THAT(policy.error().message, testing::AllOf(testing::HasSubstr("fcfs"), testing::HasSubstr("\"lifo\"")));

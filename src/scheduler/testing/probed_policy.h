@@ -19,6 +19,7 @@ class ProbedPolicy final : public Policy {
 
   [[nodiscard]] bool follows_priority() const override { return policy_->follows_priority(); }
   [[nodiscard]] bool reads_cached_tokens() const override { return policy_->reads_cached_tokens(); }
+  [[nodiscard]] Error given_up_error() const override { return policy_->given_up_error(); }
   void charge(std::span<const ServiceCharge> charges) override {
     on_charges_(charges);
     policy_->charge(charges);

@@ -2,13 +2,15 @@
 #include <cstdint>
 #include <vector>
 
+#include "scheduler/policies/adapter_grouped.h"
+#include "scheduler/policies/deadline.h"
 #include "scheduler/policies/fair_share.h"
 #include "scheduler/scheduler.h"
 #include "scheduler/testing/simulated_device.h"
 
 namespace slora {
 
-enum class SimulatedPolicy : std::uint8_t { fcfs, random, least_served, fair_share };
+enum class SimulatedPolicy : std::uint8_t { fcfs, random, least_served, fair_share, adapter_grouped, deadline };
 
 // One simulation: the size of the pool and the load, and how often what goes wrong. Chances are per step.
 struct SimulationOptions {
@@ -23,6 +25,8 @@ struct SimulationOptions {
   std::uint32_t tenant_count = 1;
   std::uint64_t client_count = 1;  // from 1 on; the latter half of them comes and goes
   ClientWeights client_weights;
+  AdapterGroupLimits adapter_group;
+  DeadlineLimits deadlines;
   std::int32_t priority_count = 1;
   std::int64_t deadline_steps_max = 400;
   double burst_chance = 0.1;

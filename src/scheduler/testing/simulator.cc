@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "scheduler/policies/adapter_grouped.h"
+#include "scheduler/policies/deadline.h"
 #include "scheduler/policies/fair_share.h"
 #include "scheduler/policies/fcfs.h"
 #include "scheduler/policies/priority.h"
@@ -25,6 +27,10 @@ std::unique_ptr<Policy> make_simulated_policy(const SimulationOptions& options) 
       return std::make_unique<LeastServedPolicy>();
     case SimulatedPolicy::fair_share:
       return std::make_unique<FairSharePolicy>(options.client_weights);
+    case SimulatedPolicy::adapter_grouped:
+      return std::make_unique<AdapterGroupedPolicy>(options.adapter_group);
+    case SimulatedPolicy::deadline:
+      return std::make_unique<DeadlinePolicy>(options.deadlines);
     case SimulatedPolicy::fcfs:
       break;
   }
@@ -32,7 +38,9 @@ std::unique_ptr<Policy> make_simulated_policy(const SimulationOptions& options) 
   return std::make_unique<FcfsPolicy>();
 }
 
-bool gives_up(SimulatedPolicy policy) { return policy == SimulatedPolicy::random || policy == SimulatedPolicy::least_served; }
+bool gives_up(SimulatedPolicy policy) {
+  return policy == SimulatedPolicy::random || policy == SimulatedPolicy::least_served || policy == SimulatedPolicy::deadline;
+}
 
 }  // namespace
 
@@ -42,6 +50,7 @@ Simulator::Simulator(const SimulationOptions& options)
       workload_(options),
       device_(options.model, options.scheduler.page_count, options.scheduler.page_tokens),
       fairness_(options.client_weights, options.scheduler.step_tokens_max),
+      grouping_(options.adapter_group),
       scheduler_(options.scheduler, make_probed_policy()) {}
 
 std::unique_ptr<Policy> Simulator::make_probed_policy() {
@@ -279,6 +288,7 @@ void Simulator::check_end(const SequenceEnd& end) {
       break;
     case EndReason::given_up:
       saw(Situation::given_up);
+      ++given_up_count_;
       expect(gives_up(options_.policy) && !stream.is_started, "only who waits is given up", end.id.value);
       break;
     default:

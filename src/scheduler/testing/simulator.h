@@ -12,6 +12,7 @@
 #include "scheduler/scheduler.h"
 #include "scheduler/testing/expected_charges.h"
 #include "scheduler/testing/fairness_check.h"
+#include "scheduler/testing/grouping_check.h"
 #include "scheduler/testing/simulated_device.h"
 #include "scheduler/testing/simulated_workload.h"
 
@@ -116,6 +117,7 @@ class Simulator {
   void check_view(const StepView& view);
   void check_views(std::span<const SequenceView> views, bool (*is_right)(const SequenceView&));
   void check_precedence(const StepView& view);
+  void check_promises(const StepView& view);
   void check_plan(const StepPlan& plan);
   void check_pages(const StepPlan& plan);
   void check_overtaking(const Stream& started, const std::set<std::uint64_t>& in_plan);
@@ -143,6 +145,7 @@ class Simulator {
   SimulatedDevice device_;
   ExpectedCharges charges_;
   FairnessCheck fairness_;
+  GroupingCheck grouping_;
   Scheduler scheduler_;
   std::map<std::uint64_t, Stream> live_;
   std::deque<OpenPlan> open_;   // uncommitted
@@ -159,6 +162,8 @@ class Simulator {
   std::set<SequenceId> generating_;  // running with a resident adapter and one token to compute, at the start of the latest schedule()
   SequenceId oldest_{};              // running at the start of the latest schedule()
   std::set<SequenceId> queue_, overtaken_, preempted_;  // at the start of the latest schedule()
+  std::set<SequenceId> past_deadline_;                  // in the queue then
+  std::uint64_t given_up_count_ = 0;
   SimulationReport report_;
 };
 

@@ -36,11 +36,7 @@ void Simulator::check_view(const StepView& view) {
     if (seen.overtaken_count == options_.scheduler.overtaken_max) saw(Situation::overtaken_to_the_bound);
   }
   check_precedence(view);
-  if (options_.policy == SimulatedPolicy::fair_share) {
-    const std::string unfair = fairness_.compare(view);
-    expect(unfair.empty(), unfair);
-    report_.unfairness_max = fairness_.worst();
-  }
+  check_promises(view);
   for (const SequenceView& seen : view.preempted) expect(seen.id != oldest_, "the oldest running sequence is no victim", seen.id.value);
   generating_.clear();
   computing_prompts_.clear();
@@ -71,6 +67,24 @@ void Simulator::check_precedence(const StepView& view) {
   for (const SequenceView& seen : view.waiting)
     (seen.overtaken_count < options_.scheduler.overtaken_max ? queue_ : overtaken_).insert(seen.id);
   for (const SequenceView& seen : view.preempted) preempted_.insert(seen.id);
+}
+
+// What policies promise in addition to the scheduler's laws.
+void Simulator::check_promises(const StepView& view) {
+  std::string broken;
+  if (options_.policy == SimulatedPolicy::fair_share) broken = fairness_.compare(view);
+  if (options_.policy == SimulatedPolicy::adapter_grouped) broken = grouping_.compare(view);
+  expect(broken.empty(), broken);
+  report_.unfairness_max = fairness_.worst();
+  if (options_.policy != SimulatedPolicy::deadline) return;
+  const auto is_past = [&](const SequenceView& seen) {
+    return std::min(seen.deadline, seen.arrival + options_.deadlines.first_token_slo) < view.now;
+  };
+  for (const SequenceView& seen : view.waiting)
+    expect(!past_deadline_.contains(seen.id), "nobody waits on after its deadline", seen.id.value);
+  past_deadline_.clear();
+  for (const SequenceView& seen : view.waiting)
+    if (is_past(seen)) past_deadline_.insert(seen.id);
 }
 
 void Simulator::check_views(std::span<const SequenceView> views, bool (*is_right)(const SequenceView&)) {
@@ -262,6 +276,7 @@ void Simulator::check_empty() {
   expect(device_.image_count() == 0, "every image that left was reported", device_.image_count());
   const SchedulerStats stats = scheduler_.stats();
   expect(stats.pages_free == options_.scheduler.page_count, "all pages are free in the end", stats.pages_free);
+  expect(stats.given_up == given_up_count_, "every sequence that was given up is counted", stats.given_up);
   expect(stats.running == 0 && stats.waiting == 0 && stats.waiting_tokens == 0 && stats.loading == 0, "nobody is left in the end");
 }
 

@@ -53,5 +53,20 @@ TEST(Simulator, MakesThePlansOfFcfsUnderFairShareForASingleClient) {
   }
 }
 
+TEST(Simulator, MakesThePlansOfFcfsUnderAdapterGroupedWithoutLimits) {
+  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+    SimulationOptions options = draw_options(seed);
+    options.priority_count = 1;
+    options.policy = SimulatedPolicy::fcfs;
+    const SimulationReport fcfs = Simulator(options).run(1000);
+    options.policy = SimulatedPolicy::adapter_grouped;
+    options.adapter_group = {.adapters_max = kAnyAdapterCount, .wait_max = Timestamp{seed}};
+    const SimulationReport grouped = Simulator(options).run(1000);
+    ASSERT_EQ(grouped.failure, "");
+    EXPECT_EQ(grouped.plan_digest, fcfs.plan_digest) << "seed " << seed;
+    EXPECT_EQ(grouped.steps, fcfs.steps);
+  }
+}
+
 }  // namespace
 }  // namespace slora

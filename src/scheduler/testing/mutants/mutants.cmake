@@ -193,6 +193,40 @@ slora_mutate(scheduler/policies/fair_share.cc
   "place.served = account.served + kPromptCost"
   "place.served = (mutant_is(\"most_served_comes_first\") ? -account.served : account.served) + kPromptCost"
   most_served_comes_first)
+slora_mutate(scheduler/policies/adapter_grouped.cc
+  "> limits_.wait_max"
+  "> limits_.wait_max && !mutant_is(\"age_bound_is_ignored\")"
+  age_bound_is_ignored)
+slora_mutate(scheduler/policies/adapter_grouped.cc
+  "group_count_ < limits_.adapters_max && group_pages_ + sequence.adapter_page_count <= limits_.pages_max"
+  "(group_count_ < limits_.adapters_max || mutant_is(\"group_is_not_bounded\")) &&
+         (group_pages_ + sequence.adapter_page_count <= limits_.pages_max || mutant_is(\"pages_of_the_group_are_not_bounded\"))"
+  group_is_not_bounded pages_of_the_group_are_not_bounded)
+slora_mutate(scheduler/policies/adapter_grouped.cc
+  "if (sequence.adapter == kNoAdapter) return Rank::grouped;"
+  "if (sequence.adapter == kNoAdapter && !mutant_is(\"base_model_is_an_adapter_of_its_own\")) return Rank::grouped;"
+  base_model_is_an_adapter_of_its_own)
+slora_mutate(scheduler/policies/adapter_grouped.cc
+  "member->is_grouped ? Rank::grouped : Rank::running"
+  "member->is_grouped ? Rank::grouped : (mutant_is(\"running_adapter_is_like_a_new_one\") ? Rank::other : Rank::running)"
+  running_adapter_is_like_a_new_one)
+slora_mutate(scheduler/policies/adapter_grouped.cc
+  "if (is_wanted(sequence)) insert"
+  "if (is_wanted(sequence) && !mutant_is(\"group_is_formed_of_the_queue_alone\")) insert"
+  group_is_formed_of_the_queue_alone)
+slora_mutate(scheduler/policies/deadline.cc
+  "own > left;"
+  "own > left && !mutant_is(\"hopeless_waits_on\");"
+  hopeless_waits_on)
+slora_mutate(scheduler/policies/deadline.cc
+  "std::min(sequence.arrival + limits_.first_token_slo, sequence.deadline)"
+  "std::min(mutant_is(\"slo_is_ignored\") ? kNoDeadline : sequence.arrival + limits_.first_token_slo,
+                  mutant_is(\"own_deadline_is_ignored\") ? kNoDeadline : sequence.deadline)"
+  slo_is_ignored own_deadline_is_ignored)
+slora_mutate(scheduler/scheduler.cc
+  "totals_.given_up += step_.given_up.size();"
+  "if (!mutant_is(\"given_up_is_not_counted\")) totals_.given_up += step_.given_up.size();"
+  given_up_is_not_counted)
 slora_mutate(scheduler/policy_caller.cc
   "std::max(view.places - 1, 0)"
   "std::max(view.places - (mutant_is(\"every_place_is_kept\") ? 0 : 1), 0)"

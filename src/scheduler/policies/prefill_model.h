@@ -1,0 +1,36 @@
+#pragma once
+#include <cstdint>
+
+#include "base/clock.h"
+
+namespace slora {
+
+// How long prompts take, measured from the steps that were made: a step takes `step_time` for what it always does (weights, sequences that
+// generate) and `token_time` more for each prompt token. Both are means over the latest steps with exponentially falling weights, the first
+// over steps without a prompt. Owned by a policy, on the scheduler's thread.
+class PrefillModel {
+ public:
+  // `assumed`: for any prompt, until kStepsMin steps with prompts were measured.
+  explicit PrefillModel(Timestamp assumed) : assumed_(assumed) {}
+
+  // A step computed this many tokens of prompts, and took `elapsed`.
+  void note(std::int64_t prompt_tokens, Timestamp elapsed);
+  // For this many tokens in steps of at most `step_tokens` of them. Requires: step_tokens > 0.
+  [[nodiscard]] Timestamp time_of(std::int64_t prompt_tokens, std::int32_t step_tokens) const;
+  [[nodiscard]] bool is_measured() const { return prompt_steps_.count >= kStepsMin; }
+
+ private:
+  static constexpr std::int32_t kStepsMin = 4;
+  static constexpr double kKept = 0.9;  // of the weight of what was measured before, at each step
+
+  struct Means {
+    std::int32_t count = 0;  // up to kStepsMin
+    double weight = 0, tokens = 0, nanoseconds = 0;
+    void add(double more_tokens, double more_nanoseconds);
+  };
+
+  const Timestamp assumed_;
+  Means prompt_steps_, other_steps_;
+};
+
+}  // namespace slora
