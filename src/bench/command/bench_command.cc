@@ -46,6 +46,7 @@ BenchCommand::BenchCommand(CLI::App& app)
       kernels_(add_bench_kernels(app, kernels_arguments_)),
       traffic_(add_bench_traffic(app, traffic_arguments_)),
       online_(add_bench_online(app, online_arguments_)),
+      simulate_(add_bench_simulate(app, simulate_arguments_)),
       adapters_(add_bench_adapters(app, adapters_arguments_)) {
   app.require_subcommand(1);
   CLI::App* machine = app.add_subcommand("machine", "Measure what the machine can do: read memory, multiply");
@@ -60,6 +61,7 @@ int BenchCommand::run(const std::string& command_line) const {
   if (kernels_->parsed()) return run_bench_kernels(kernels_arguments_, command_line);
   if (traffic_->parsed()) return run_bench_traffic(traffic_arguments_, command_line);
   if (online_->parsed()) return run_bench_online(online_arguments_, command_line);
+  if (simulate_->parsed()) return run_bench_simulate(simulate_arguments_, command_line);
   if (adapters_->parsed()) return run_bench_adapters(adapters_arguments_);
   return run_machine(machine_threads_);
 }

@@ -6,11 +6,13 @@
 #include "bench/command/kernels.h"
 #include "bench/command/offline.h"
 #include "bench/command/online.h"
+#include "bench/command/simulate.h"
 #include "bench/command/traffic.h"
 
 namespace slora {
 
-// What slora-bench measures, each a command of its own: offline, kernels, traffic, online, machine; and adapters, which writes some.
+// What slora-bench does, each a command of its own: offline, kernels, traffic, online and machine measure; simulate computes what would be
+// measured; adapters writes some.
 class BenchCommand {
  public:
   // Adds the commands. `app` outlives this, and options are written into this object: it stays where it is.
@@ -30,6 +32,8 @@ class BenchCommand {
   const CLI::App* const traffic_;
   BenchOnlineArguments online_arguments_;
   const CLI::App* const online_;
+  BenchSimulateArguments simulate_arguments_;
+  const CLI::App* const simulate_;
   BenchAdaptersArguments adapters_arguments_;
   const CLI::App* const adapters_;
   int machine_threads_ = 0;
