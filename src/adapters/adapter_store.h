@@ -91,8 +91,10 @@ class AdapterStore {
   // Registers the adapter folders in `root`, or `root` itself when it is one, each under its folder's name. Names that are taken keep
   // their meaning; what is left out counts as refused. Returns the number added; "bad_folder" when `root` cannot be listed.
   [[nodiscard]] Result<std::int32_t> add_root(const std::string& root);
-  // Reads the whole folder, weights included, and changes nothing. Refuses what serving would refuse; E_TOO_LARGE for an image of more
-  // than page_count_max pages.
+  // Reads the whole folder, weights included, through `gate`, and changes nothing. Refuses what serving would refuse; E_TOO_LARGE for an
+  // image of more than page_count_max pages.
+  [[nodiscard]] Result<ExaminedAdapter> examine(const FolderPath& folder, std::uint32_t page_count_max, Gate& gate) const;
+  // The same, however long it takes.
   [[nodiscard]] Result<ExaminedAdapter> examine(const FolderPath& folder, std::uint32_t page_count_max) const;
   // Atomically makes `name` mean what was examined. "bad_name", or "name_taken" with TakenName::refuse; the name then keeps its meaning.
   [[nodiscard]] Status install(std::string_view name, const ExaminedAdapter& adapter, TakenName taken);
