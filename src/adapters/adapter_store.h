@@ -112,6 +112,9 @@ class AdapterStore {
   [[nodiscard]] bool is_known(std::string_view name) const;
   // Calls `then` once is_known(): at once, or on a thread of the store after a look, at the latest after look_time_max.
   void await(std::string_view name, std::function<void()> then);
+  // The same after a look in any case, for what is_known() says nothing about: at once only when there is no such adapter or its folder
+  // hangs.
+  void await_look(std::string_view name, std::function<void()> then);
   // Waits until the name is known and finds its version. When its files changed, the old version is retired and a new one made.
   [[nodiscard]] Found resolve(std::string_view name);
   // What others read from the folders of adapters: called by each look that found a version, on the thread that looks, so that no request
@@ -183,6 +186,7 @@ class AdapterStore {
   [[nodiscard]] bool is_known(const Entry& entry, Timestamp now) const;
   [[nodiscard]] static Found version_of(const std::string& name, const Entry& entry);
   void start_look(Entries::iterator at);
+  [[nodiscard]] bool wait_for_look(Entries::iterator at, Timestamp now, std::function<void()>& then);
   void start_looks(Timestamp now);
   void settle(const std::string& name, Entry& entry, AdapterLook seen);
   void settle_change(const std::string& name, Entry& entry, ChangedFolder seen);
