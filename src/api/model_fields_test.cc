@@ -58,6 +58,15 @@ class ModelFieldsTest : public ::testing::Test {
     return request ? "" : request.error().message;
   }
 
+  // The value of the first name of `way`, such as "a[1].b", so that `value` stands at its end.
+  static std::string nested(std::string_view way, std::string value) {
+    const std::size_t last = way.find_last_of(".[");
+    if (last == std::string_view::npos) return value;
+    if (way[last] == '.') return nested(way.substr(0, last), fmt::format(R"({{"{}":{}}})", way.substr(last + 1), value));
+    const std::string before = way.substr(last + 1) == "0]" ? "" : "{},";
+    return nested(way.substr(0, last), fmt::format("[{}{}]", before, value));
+  }
+
   static constexpr std::int32_t kModelFieldsVocabulary = 200000;
   const TextModelFolder folder{"{}", "{{ messages[0].content }}"};
   ScriptedGenerator generator;
@@ -122,6 +131,14 @@ TEST_F(ModelFieldsTest, FieldsThatOnlySoundAlikeAreIgnored) {
     EXPECT_EQ(complete(fmt::format(R"("{}":{{"a":1}})", field)), "base");
   EXPECT_EQ(complete(R"("metadata":{"adapter":"sql"})"), "base") << "the client's own labels";
   EXPECT_EQ(complete(R"("extra_body":{"top_k":5})"), "base");
+}
+
+TEST_F(ModelFieldsTest, SelectionsAreFoundAtAnyDepthOfUnknownFields) {
+  for (const char* way : {"a.loraPath", "a.b.lora", "a[1].adapter_id", "a[0][0].b.c[0].peft"}) {
+    EXPECT_EQ(complete(R"("a":)" + nested(way, R"("fine")")), fmt::format("invalid_request_error {}", way));
+    EXPECT_EQ(complete(R"("a":)" + nested(way, "null")), "base") << "says nothing";
+  }
+  EXPECT_EQ(complete(R"("a":{"metadata":{"lora":"x"},"b":{"model":"x","flora":"y"}})"), "base") << "labels, and a word of many meanings";
 }
 
 TEST_F(ModelFieldsTest, SglangsBaseAndAdapterInOneName) {
