@@ -36,6 +36,9 @@ constexpr BodyPlace kBodyPlaces[] = {
 // The scripted generator has the adapters "fine", in the folder adapters/fine, and "broken".
 class ModelFieldsTest : public ::testing::Test {
  protected:
+  ModelFieldsTest() {
+    generator.on_look = [this](const AdapterVersion& version) { (void)texts.of(version); };
+  }
   // A body whose field stands at the place.
   static Json body_with(const BodyPlace& place, std::string_view field, const Json& value) {
     Json body = Json::object();
@@ -206,6 +209,7 @@ TEST_F(ModelFieldsTest, AreTakenOutOfABodyForEndpointsWithFewFields) {
   for (const auto& read : {read_model, read_adapter, read_unserved_adapter}) {
     for (const std::string_view name : names_read_by(read)) EXPECT_EQ(model_members({{name, "a"}, {"b", 1}}).size(), 1u) << name;
   }
+  EXPECT_EQ(complete(R"("model":"fine")"), "fine");  // its texts are read
   EXPECT_TRUE(preparer.text_of(Json{{"lora_path", "fine"}, {"other", 1}}));
   EXPECT_EQ(preparer.text_of(Json{{"adapterId", "fine"}}).error().param, "adapterId");
   EXPECT_TRUE(preparer.text_of(Json{{"other", 1}}));

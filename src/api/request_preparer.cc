@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "adapters/adapter_look.h"
 #include "adapters/adapter_version.h"
 #include "api/api_error.h"
 #include "api/model_fields.h"
@@ -116,30 +117,40 @@ Result<PreparedRequest> RequestPreparer::prepare_json(Endpoint endpoint, const J
   return prepare_spec(read_request(endpoint, body, vocabulary_size_), {});
 }
 
-std::optional<std::string> RequestPreparer::unknown_adapter(const RequestSpec& spec, const ModelAccess& access) const {
+std::optional<UnknownAdapter> RequestPreparer::unknown_adapter(const RequestSpec& spec, const ModelAccess& access) const {
   const bool is_apart = !spec.adapter.empty();
   const std::string& name = is_apart ? spec.adapter : spec.model;
   const std::optional<std::string> in_folder = is_apart ? adapter_in_folder(name, access) : std::nullopt;
-  for (const std::string_view adapter : {std::string_view(name), after_base(name), std::string_view(in_folder ? *in_folder : "")}) {
-    if (access.allows(adapter) && !is_base(std::string(adapter)) && !generator_.is_known(adapter)) return std::string(adapter);
+  const std::string_view of_folder = in_folder ? std::string_view(*in_folder) : std::string_view();
+  for (const std::string_view adapter : {std::string_view(name), after_base(name), of_folder}) {
+    if (!access.allows(adapter) || is_base(std::string(adapter)) || !is_unknown(adapter)) continue;
+    std::string own_name(adapter);
+    std::shared_ptr<const void> hold = texts_.hold(own_name);
+    return UnknownAdapter{std::move(own_name), std::move(hold)};
   }
   return std::nullopt;
 }
 
-std::optional<std::string> RequestPreparer::unknown_adapter_of(const Json& body, const ModelAccess& access) const {
+// Its folder or its text files.
+bool RequestPreparer::is_unknown(std::string_view adapter) const {
+  if (!generator_.is_known(adapter)) return true;
+  const Result<std::shared_ptr<const AdapterVersion>> version = generator_.resolve(adapter);
+  return version && !texts_.find(**version);
+}
+
+std::optional<UnknownAdapter> RequestPreparer::unknown_adapter_of(const Json& body, const ModelAccess& access) const {
   const Result<RequestSpec> spec = read_model_choice(body);
   return spec ? unknown_adapter(*spec, access) : std::nullopt;
 }
 
-void RequestPreparer::wait_for_adapter(const std::string& model) const {
-  const auto known = std::make_shared<std::promise<void>>();  // shared with the thread that looks at the folder
-  generator_.await_adapter(model, [known] { known->set_value(); });
-  known->get_future().wait();
-}
-
 Result<PreparedRequest> RequestPreparer::prepare_spec(Result<RequestSpec> spec, const ModelAccess& access) const {
   if (!spec) return forward_error(spec);
-  if (const std::optional<std::string> adapter = unknown_adapter(*spec, access)) wait_for_adapter(*adapter);
+  const std::optional<UnknownAdapter> unknown = unknown_adapter(*spec, access);
+  if (unknown) {
+    const auto known = std::make_shared<std::promise<void>>();  // shared with the thread that looks at the folder
+    await_adapter(unknown->name, [known] { known->set_value(); });
+    known->get_future().wait();
+  }
   return finish(std::move(*spec), access);
 }
 
@@ -155,7 +166,6 @@ Result<PreparedRequest> RequestPreparer::finish(RequestSpec spec, const ModelAcc
 Result<PreparedRequest> RequestPreparer::read_prompts(Endpoint endpoint, const Json& body, const ModelAccess& access) const {
   Result<RequestSpec> spec = read_request(endpoint, body, vocabulary_size_);
   if (!spec) return forward_error(spec);
-  if (const std::optional<std::string> adapter = unknown_adapter(*spec, access)) wait_for_adapter(*adapter);
   return build(std::move(*spec), LongText::taken, access);
 }
 
@@ -182,16 +192,16 @@ Result<std::shared_ptr<const TextModel>> RequestPreparer::text_of(const Json& bo
   const Result<RequestSpec> spec = read_model_choice(body);
   if (!spec) return tl::unexpected(spec.error());
   if (spec->model.empty() && spec->adapter.empty()) return texts_.base();
-  if (const std::optional<std::string> adapter = unknown_adapter(*spec, access)) wait_for_adapter(*adapter);
   const Result<NamedModel> model = find_model(*spec, access);
   return model ? find_text(*model) : tl::unexpected(model.error());
 }
 
 Result<std::shared_ptr<const TextModel>> RequestPreparer::find_text(const NamedModel& model) const {
   if (model.adapter == nullptr) return texts_.base();
-  Result<std::shared_ptr<const TextModel>> text = texts_.of(*model.adapter);
-  if (!text) text.error().param = model.field;
-  return text;
+  std::optional<Result<std::shared_ptr<const TextModel>>> text = texts_.find(*model.adapter);
+  if (!text) text = tl::unexpected(adapter_unavailable(model.adapter->name(), {"E_READ", "its text files have not been read", {}}));
+  if (!*text) text->error().param = model.field;
+  return std::move(*text);
 }
 
 Result<NamedModel> RequestPreparer::find_model(const RequestSpec& spec, const ModelAccess& access) const {

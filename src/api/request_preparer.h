@@ -43,6 +43,12 @@ struct NamedModel {
   std::string field;                              // which names it
 };
 
+// An adapter of which too little is in memory to prepare a request for it: its folder has to be looked at first.
+struct UnknownAdapter {
+  std::string name;
+  std::shared_ptr<const void> texts;  // keeps what the look reads, until the request has been prepared
+};
+
 // From a body to a prepared request: parses, finds the adapter, renders, tokenises. The slow part of every request, so it runs on work
 // threads. What it borrows outlives it. Constant after construction; any thread.
 class RequestPreparer {
@@ -53,18 +59,19 @@ class RequestPreparer {
   // as below.
   [[nodiscard]] Result<PreparedRequest> prepare(Endpoint endpoint, std::string_view body, const ModelAccess& access = {}) const;
   // The same in steps, for threads that must not wait: reads the fields; names the adapter whose folder has to be looked at first, if there
-  // is one; calls `then` when that was done, at once or on another thread; and does the rest.
+  // is one; calls `then` when that was done, at once or on another thread; and does the rest, with what is known by then.
   [[nodiscard]] Result<RequestSpec> read(Endpoint endpoint, std::string_view body) const;
-  [[nodiscard]] std::optional<std::string> unknown_adapter(const RequestSpec& spec, const ModelAccess& access) const;
-  [[nodiscard]] std::optional<std::string> unknown_adapter_of(const Json& body, const ModelAccess& access) const;
+  [[nodiscard]] std::optional<UnknownAdapter> unknown_adapter(const RequestSpec& spec, const ModelAccess& access) const;
+  [[nodiscard]] std::optional<UnknownAdapter> unknown_adapter_of(const Json& body, const ModelAccess& access) const;
   void await_adapter(const std::string& adapter, std::function<void()> then) const { generator_.await_adapter(adapter, std::move(then)); }
   [[nodiscard]] Result<PreparedRequest> finish(RequestSpec spec, const ModelAccess& access) const;
   // As prepare(), from a body that is JSON already. Its texts are checked to be UTF-8.
   [[nodiscard]] Result<PreparedRequest> prepare_json(Endpoint endpoint, const Json& body) const;
-  // Only reads and tokenises the prompts, whether or not they fit into the context: for clients that count tokens.
+  // Only reads and tokenises the prompts, whether or not they fit into the context: for clients that count tokens. The last step, as
+  // finish().
   [[nodiscard]] Result<PreparedRequest> read_prompts(Endpoint endpoint, const Json& body, const ModelAccess& access = {}) const;
   // How texts for the model of a body are read and written; of its fields, those that select one are read, and refused as in a request.
-  // Without any the base's.
+  // Without any the base's. The last step too.
   [[nodiscard]] Result<std::shared_ptr<const TextModel>> text_of(const Json& body, const ModelAccess& access = {}) const;
 
  private:
@@ -80,7 +87,7 @@ class RequestPreparer {
                                                                            const ModelAccess& access) const;
   enum class LongText : std::uint8_t { refused, taken };
   [[nodiscard]] Result<PreparedRequest> build(RequestSpec spec, LongText long_text, const ModelAccess& access) const;
-  void wait_for_adapter(const std::string& model) const;
+  [[nodiscard]] bool is_unknown(std::string_view adapter) const;
   [[nodiscard]] Result<PreparedRequest> prepare_spec(Result<RequestSpec> spec, const ModelAccess& access) const;
   [[nodiscard]] Status add_prompts(PreparedRequest& request, LongText long_text) const;
   [[nodiscard]] Status add_conversation(PreparedRequest& request, LongText long_text) const;

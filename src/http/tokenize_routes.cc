@@ -59,9 +59,10 @@ void TokenizeRoutes::answer(const std::shared_ptr<Exchange>& exchange, AnswerWor
   const auto await = [this, client = exchange->request().client, access = exchange->request().access](std::string_view body,
                                                                                                       AdapterWaits::Work go_on) {
     const Result<Json> given = parse_json(body);  // its errors are those of the work
-    const std::optional<std::string> adapter = given && given->is_object() ? preparer_.unknown_adapter_of(*given, *access) : std::nullopt;
-    if (!adapter) return false;
-    waits_.run_after_look(*adapter, client, body.size(), std::move(go_on));
+    std::optional<UnknownAdapter> unknown = given && given->is_object() ? preparer_.unknown_adapter_of(*given, *access) : std::nullopt;
+    if (!unknown) return false;
+    waits_.run_after_look(unknown->name, client, body.size(),
+                          [unknown, go_on = std::move(go_on)](Status can_run) { go_on(std::move(can_run)); });
     return true;
   };
   answer_json_elsewhere(exchange, post_, run, std::move(work), await);
