@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "base/byte_budget.h"
-#include "http/connection.h"
+#include "http/connections.h"
 #include "http/head.h"
 #include "http/types.h"
 
