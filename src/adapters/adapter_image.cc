@@ -58,7 +58,7 @@ Result<Sha256Digest> write_adapter(std::span<const ImagePages> pages, const Prep
   return content.finish();
 }
 
-Result<Sha256Digest> verify_adapter(const PreparedAdapter& adapter) {
+Result<Sha256Digest> verify_adapter(const PreparedAdapter& adapter, Gate& gate) {
   const std::size_t page_bytes = adapter.layouts.front().page_bytes;
   const std::uint32_t page_count = adapter.page_count();
   std::vector<Buffer> images;
@@ -68,7 +68,6 @@ Result<Sha256Digest> verify_adapter(const PreparedAdapter& adapter) {
     std::vector<std::byte*>& pages = addresses.emplace_back();
     for (std::uint32_t page = 0; page < page_count; ++page) pages.push_back(image.data() + page * page_bytes);
   }
-  Gate gate;
   return write_adapter(std::vector<ImagePages>(addresses.begin(), addresses.end()), adapter, gate);
 }
 

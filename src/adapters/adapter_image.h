@@ -39,6 +39,6 @@ struct PreparedAdapter {
 // E_READ, also when `gate`, through which pages are written, was closed. Requires: pages of every shard, as many as its layout has or more.
 [[nodiscard]] Result<Sha256Digest> write_adapter(std::span<const ImagePages> pages, const PreparedAdapter& adapter, Gate& gate);
 // The same into temporary memory: finds every fault that serving would.
-[[nodiscard]] Result<Sha256Digest> verify_adapter(const PreparedAdapter& adapter);
+[[nodiscard]] Result<Sha256Digest> verify_adapter(const PreparedAdapter& adapter, Gate& gate);
 
 }  // namespace slora

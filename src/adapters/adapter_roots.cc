@@ -1,7 +1,11 @@
 #include "adapters/adapter_roots.h"
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iterator>
 #include <optional>
 
 #include "adapters/adapter_folder.h"
@@ -26,12 +30,43 @@ std::optional<std::string> path_beneath(const fs::path& root, const fs::path& pa
   return path.lexically_relative(root).string();
 }
 
+// A mount point as mountinfo writes it, with octal escapes for white space.
+fs::path unescape_mount(std::string_view text) {
+  std::string path;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    unsigned code = 0;
+    const std::string_view digits = text.substr(i + 1, 3);
+    const bool is_escape =
+        text[i] == '\\' && digits.size() == 3 && std::from_chars(digits.begin(), digits.end(), code, 8).ptr == digits.end();
+    path += is_escape ? static_cast<char>(code) : text[i];
+    if (is_escape) i += 3;
+  }
+  return path;
+}
+
+// The deepest mount point that the path lies beneath; the root's where none is known.
+fs::path mount_of(const fs::path& path, std::string_view mounts) {
+  fs::path deepest = "/";
+  for (std::size_t begin = 0, end = 0; begin < mounts.size(); begin = end + 1) {
+    end = std::min(mounts.find('\n', begin), mounts.size());
+    std::string_view line = mounts.substr(begin, end - begin);
+    for (int field = 1; field < 5; ++field) {  // the place is the fifth
+      const std::size_t space = line.find(' ');
+      line = space == std::string_view::npos ? std::string_view() : line.substr(space + 1);
+    }
+    const fs::path mount = unescape_mount(line.substr(0, line.find(' ')));
+    const bool is_deeper = mount.native().size() > deepest.native().size();
+    if (is_deeper && path_beneath(mount, path)) deepest = mount;
+  }
+  return deepest;
+}
+
 tl::unexpected<Error> refuse_path() {
   return error("not_permitted", "the path leads out of the folders that the server was given as --adapters");
 }
 
 // nullopt when there is no such folder.
-Result<std::optional<FolderPath>> find_beneath(const fs::path& given_root, const fs::path& asked) {
+Result<std::optional<FolderPath>> find_beneath(const fs::path& given_root, const fs::path& asked, const FolderSource& folders) {
   const fs::path root = absolute_path(given_root);
   const fs::path path = absolute_path(asked.is_absolute() ? asked : root / asked);
   std::error_code failed;
@@ -39,7 +74,7 @@ Result<std::optional<FolderPath>> find_beneath(const fs::path& given_root, const
   if (const fs::path real = fs::canonical(root, failed); !rest && !failed) rest = path_beneath(real, path);
   if (!rest) return refuse_path();
   FolderPath found = FolderPath::beneath(root.string(), *rest);
-  const Result<Folder> folder = Folder::open(found);
+  const Result<Folder> folder = folders.open(found);
   const Status links = folder ? check_links(*folder) : Status(tl::unexpected(folder.error()));
   if (links) return std::optional(std::move(found));
   if (links.error().code == "E_LINK") return refuse_path();
@@ -65,14 +100,30 @@ Result<std::vector<FolderPath>> adapter_folders_of(const std::string& root) {
   return folders;
 }
 
-Result<FolderPath> find_adapter_folder(std::span<const std::string> roots, std::string_view path) {
+std::uint64_t lane_of_path(std::span<const std::string> roots, std::string_view path, std::string_view mounts) {
+  const fs::path asked(path);
+  for (const std::string& root : roots) {
+    const fs::path top = absolute_path(root);
+    const fs::path whole = absolute_path(asked.is_absolute() ? asked : top / asked);
+    if (!path_beneath(top, whole)) continue;
+    return std::hash<std::string>()(top.native() + '\0' + mount_of(whole, mounts).native());
+  }
+  return 0;
+}
+
+std::string system_mounts() {
+  std::ifstream file("/proc/self/mountinfo");
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+Result<FolderPath> find_adapter_folder(std::span<const std::string> roots, std::string_view path, const FolderSource& folders) {
   if (roots.empty()) return error("not_permitted", "the server was started without --adapters, so no path may be named");
   constexpr std::size_t bytes_max = 4096;  // as the system's PATH_MAX
   if (path.empty() || path.size() > bytes_max || path.find('\0') != std::string_view::npos) return refuse_path();
   std::optional<Error> refusal;
   bool may_be_there = false;
   for (const std::string& root : roots) {
-    Result<std::optional<FolderPath>> found = find_beneath(root, path);
+    Result<std::optional<FolderPath>> found = find_beneath(root, path, folders);
     if (!found) {
       refusal = found.error();
     } else if (*found) {

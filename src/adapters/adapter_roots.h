@@ -1,9 +1,11 @@
 #pragma once
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "adapters/folder_source.h"
 #include "base/result.h"
 #include "formats/folder.h"
 
@@ -19,6 +21,13 @@ namespace slora {
 // The folder that a client means by `path`: below a root, relative to it or absolute, by the root's given name or without links.
 // "not_found", or "not_permitted" for any path elsewhere, whether it exists or not, and where a link of the folder or of its adapter files
 // leads out of the root.
-[[nodiscard]] Result<FolderPath> find_adapter_folder(std::span<const std::string> roots, std::string_view path);
+[[nodiscard]] Result<FolderPath> find_adapter_folder(std::span<const std::string> roots, std::string_view path,
+                                                     const FolderSource& folders = system_folders());
+
+// Which reads of a path may hang together before anything of it is known: those beneath one root and on one mounted file system, by the
+// texts alone. `mounts`: /proc/self/mountinfo. Opens nothing.
+[[nodiscard]] std::uint64_t lane_of_path(std::span<const std::string> roots, std::string_view path, std::string_view mounts);
+// The system's text of that form; empty where there is none.
+[[nodiscard]] std::string system_mounts();
 
 }  // namespace slora

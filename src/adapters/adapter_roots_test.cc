@@ -84,5 +84,23 @@ TEST_F(AdapterRootsTest, ListsTheFoldersOfARoot) {
   EXPECT_EQ(adapter_folders_of(root.file("nowhere")).error().code, "bad_folder");
 }
 
+TEST(AdapterRoots, TellPathsApartThatHangApart) {
+  const std::vector<std::string> roots = {"/srv/adapters", "/mnt/other"};
+  const std::string_view mounts =
+      "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
+      "40 22 0:35 / /srv/adapters/far rw - nfs4 host:/far rw\n"
+      "41 22 0:36 / /srv/adapters/with\\040space rw - fuse x rw\n"
+      "broken\n";
+  const auto lane = [&](std::string_view path) { return lane_of_path(roots, path, mounts); };
+  EXPECT_EQ(lane("one"), lane("/srv/adapters/two/three"));
+  EXPECT_EQ(lane("far/one"), lane("/srv/adapters/far/two"));
+  EXPECT_NE(lane("far/one"), lane("one"));
+  EXPECT_NE(lane("farther/one"), lane("far/one"));
+  EXPECT_NE(lane("with space/one"), lane("one"));
+  EXPECT_NE(lane("/mnt/other/one"), lane("one")) << "another root";
+  EXPECT_EQ(lane("../../etc"), lane("/etc")) << "beneath none";
+  EXPECT_THAT(system_mounts(), ::testing::HasSubstr(" / "));
+}
+
 }  // namespace
 }  // namespace slora

@@ -103,6 +103,11 @@ bool AdapterStore::add(std::string_view name, const FolderPath& folder, TakenNam
 }
 
 Result<ExaminedAdapter> AdapterStore::examine(const FolderPath& path, std::uint32_t page_count_max) const {
+  Gate gate;
+  return examine(path, page_count_max, gate);
+}
+
+Result<ExaminedAdapter> AdapterStore::examine(const FolderPath& path, std::uint32_t page_count_max, Gate& gate) const {
   Result<Folder> folder = folders_.open(path);
   if (!folder) return forward_error(folder);
   const Result<FolderStamp> stamp = stamp_of(*folder);
@@ -114,7 +119,7 @@ Result<ExaminedAdapter> AdapterStore::examine(const FolderPath& path, std::uint3
     return error("E_TOO_LARGE", "its image takes {} pages, and the pool has {} for it; the server needs more --pool-memory", page_count,
                  page_count_max);
   }
-  const Result<Sha256Digest> identity = verify_adapter(*prepared);
+  const Result<Sha256Digest> identity = verify_adapter(*prepared, gate);
   const Result<FolderStamp> now = current_stamp(folders_, path);
   if (!now || *now != *stamp) return error("E_CHANGED", "its files changed while they were read; try again");
   if (!identity) return tl::unexpected(identity.error());

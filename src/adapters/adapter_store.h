@@ -96,8 +96,10 @@ class AdapterStore {
   // Registers the adapter folders in `root`, or `root` itself when it is one, each under its folder's name. Names that are taken keep
   // their meaning; what is left out counts as refused. Returns the number added; "bad_folder" when `root` cannot be listed.
   [[nodiscard]] Result<std::int32_t> add_root(const std::string& root);
-  // Reads the whole folder, weights included, and changes nothing. Refuses what serving would refuse; E_TOO_LARGE for an image of more
-  // than page_count_max pages.
+  // Reads the whole folder, weights included, through `gate`, and changes nothing. Refuses what serving would refuse; E_TOO_LARGE for an
+  // image of more than page_count_max pages.
+  [[nodiscard]] Result<ExaminedAdapter> examine(const FolderPath& folder, std::uint32_t page_count_max, Gate& gate) const;
+  // The same, however long it takes.
   [[nodiscard]] Result<ExaminedAdapter> examine(const FolderPath& folder, std::uint32_t page_count_max) const;
   // Atomically makes `name` mean what was examined. "bad_name", or "name_taken" with TakenName::refuse; the name then keeps its meaning.
   [[nodiscard]] Status install(std::string_view name, const ExaminedAdapter& adapter, TakenName taken);
@@ -118,6 +120,9 @@ class AdapterStore {
   [[nodiscard]] bool is_known(std::string_view name) const;
   // Calls `then` once is_known(): at once, or on a thread of the store after a look, at the latest after look_time_max.
   void await(std::string_view name, std::function<void()> then);
+  // The same after a look in any case, for what is_known() says nothing about: at once only when there is no such adapter or its folder
+  // hangs.
+  void await_look(std::string_view name, std::function<void()> then);
   // Waits until the name is known and finds its version. When its files changed, the old version is retired and a new one made.
   [[nodiscard]] Found resolve(std::string_view name);
   // What others read from the folders of adapters: called by each look that found a version, on the thread that looks, so that no request
@@ -194,6 +199,7 @@ class AdapterStore {
   [[nodiscard]] bool is_known(const Entry& entry, Timestamp now) const;
   [[nodiscard]] static Found version_of(const std::string& name, const Entry& entry);
   void start_look(Entries::iterator at);
+  [[nodiscard]] bool wait_for_look(Entries::iterator at, Timestamp now, std::function<void()>& then);
   void start_looks(Timestamp now);
   void settle(const std::string& name, Entry& entry, AdapterLook seen);
   void settle_change(const std::string& name, Entry& entry, ChangedFolder seen);

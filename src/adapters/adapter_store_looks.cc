@@ -62,15 +62,28 @@ void AdapterStore::await(std::string_view name, std::function<void()> then) {
     const std::lock_guard lock(mutex_);
     const Timestamp now = clock_.now();
     const auto at = entries_.find(name);
-    if (at != entries_.end() && !is_known(at->second, now) && waiters_.size() < kWaitersMax) {
-      start_look(at);
-      if (at->second.is_looking) {
-        waiters_.push_back({at->first, now + options_.look_time_max, std::move(then)});
-        return;
-      }
-    }
+    if (at != entries_.end() && !is_known(at->second, now) && wait_for_look(at, now, then)) return;
   }
   then();
+}
+
+void AdapterStore::await_look(std::string_view name, std::function<void()> then) {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto at = entries_.find(name);
+    const bool hangs = at != entries_.end() && at->second.is_looking && at->second.unavailable;
+    if (at != entries_.end() && !hangs && wait_for_look(at, clock_.now(), then)) return;
+  }
+  then();
+}
+
+// Takes `then` if a look is under way or was started.
+bool AdapterStore::wait_for_look(Entries::iterator at, Timestamp now, std::function<void()>& then) {
+  if (waiters_.size() >= kWaitersMax) return false;
+  start_look(at);
+  if (!at->second.is_looking) return false;
+  waiters_.push_back({at->first, now + options_.look_time_max, std::move(then)});
+  return true;
 }
 
 AdapterStore::Found AdapterStore::resolve(std::string_view name) {

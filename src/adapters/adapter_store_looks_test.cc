@@ -50,6 +50,31 @@ TEST_F(AdapterLooksTest, AnswersFromMemoryWhileAResidentAdaptersFolderHangs) {
   folders.mend();
 }
 
+TEST_F(AdapterLooksTest, LooksAtAKnownAdapterWhenAskedTo) {
+  AdapterStore store(test_base(), kImpatient, folders);
+  std::atomic<int> read_count = 0;
+  store.on_look([&](const AdapterVersion&) { ++read_count; });
+  add_to(store);
+  store.resolve("sql").value()->mark_resident();
+  EXPECT_TRUE(store.is_known("sql"));
+  const auto look = [&] {
+    std::latch looked(1);
+    store.await_look("sql", [&] { looked.count_down(); });
+    looked.wait();
+  };
+  look();
+  EXPECT_EQ(read_count, 2);
+  folders.hang(root.path());
+  look();  // ends with its time
+  look();  // at once: it still hangs
+  EXPECT_EQ(read_count, 2);
+  EXPECT_TRUE(store.find_version("sql")) << "resident";
+  std::latch known(1);
+  store.await_look("nobody", [&] { known.count_down(); });
+  EXPECT_TRUE(known.try_wait());
+  folders.mend();
+}
+
 TEST_F(AdapterLooksTest, ResolvesAdaptersOfOtherRootsWhileOneHangs) {
   for (int i = 0; i < 10; ++i) lora_of_rank(4).write(slow_root.file("slow" + std::to_string(i)));
   AdapterStore store(test_base(), kPatient, folders);

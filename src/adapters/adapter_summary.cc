@@ -39,7 +39,8 @@ Result<AdapterSummary> describe_adapter(const FolderPath& folder) {
 Result<AdapterCost> measure_adapter(const FolderPath& folder, const AdapterBase& base) {
   const Result<PreparedAdapter> adapter = prepare_adapter(folder, base);
   if (!adapter) return tl::unexpected(adapter.error());
-  if (const Result<Sha256Digest> read = verify_adapter(*adapter); !read) return tl::unexpected(read.error());
+  Gate gate;
+  if (const Result<Sha256Digest> read = verify_adapter(*adapter, gate); !read) return tl::unexpected(read.error());
   const std::uint32_t page_count = adapter->page_count();
   return AdapterCost{page_count, std::uint64_t{page_count} * base.page_bytes, adapter->warnings};
 }

@@ -309,7 +309,8 @@ TEST(LoraImporter, RefusesWhatTheGoldenFoldersGetWrong) {
     Result<PreparedAdapter> adapter = prepare_adapter(FolderPath(folder.path().string()), base);
     Error found;
     if (adapter) {
-      const Result<Sha256Digest> written = verify_adapter(*adapter);
+      Gate gate;
+      const Result<Sha256Digest> written = verify_adapter(*adapter, gate);
       ASSERT_FALSE(written) << "served";
       found = written.error();
     } else {

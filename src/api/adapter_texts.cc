@@ -24,7 +24,7 @@ Result<std::shared_ptr<const TextModel>> AdapterTexts::of(const AdapterVersion& 
     read_.wait(lock, [&] { return entry->text.has_value(); });
     return *entry->text;
   }
-  const auto entry = std::make_shared<Entry>(Entry{version.id().value, std::nullopt});
+  const auto entry = std::make_shared<Entry>(Entry{version.id().value, version.name(), std::nullopt});
   entries_.push_front(entry);
   by_version_.emplace(entry->version, entries_.begin());
   lock.unlock();
@@ -37,6 +37,38 @@ Result<std::shared_ptr<const TextModel>> AdapterTexts::of(const AdapterVersion& 
     settle(entry, error("E_READ", "adapter \"{}\": its text files could not be read", version.name()));
     throw;
   }
+}
+
+std::optional<AdapterTexts::Text> AdapterTexts::find(const AdapterVersion& version) {
+  const std::lock_guard lock(mutex_);
+  const auto found = by_version_.find(version.id().value);
+  if (found == by_version_.end()) return std::nullopt;
+  entries_.splice(entries_.begin(), entries_, found->second);
+  return (*found->second)->text;
+}
+
+std::shared_ptr<const void> AdapterTexts::hold(const std::string& adapter) {
+  struct Hold {
+    AdapterTexts& texts;
+    std::string adapter;
+    bool is_counted = false;  // last of all, so that nothing fails after it
+
+    ~Hold() {
+      if (is_counted) texts.release(adapter);
+    }
+  };
+  auto held = std::make_shared<Hold>(*this, adapter);
+  const std::lock_guard lock(mutex_);
+  ++holds_[adapter];
+  held->is_counted = true;
+  return held;
+}
+
+void AdapterTexts::release(const std::string& adapter) {
+  const std::lock_guard lock(mutex_);
+  const auto at = holds_.find(adapter);
+  if (--at->second == 0) holds_.erase(at);
+  forget_oldest();
 }
 
 void AdapterTexts::settle(const std::shared_ptr<Entry>& entry, const Text& text) {
@@ -116,9 +148,14 @@ void AdapterTexts::forget(Entries::iterator at) {
   entries_.erase(at);
 }
 
-// The one used last stays, however large it is.
+// The one used last stays, however large it is, and those that requests wait for.
 void AdapterTexts::forget_oldest() {
-  while (entries_.size() > 1 && (entries_.size() > limits_.versions_max || bytes_ > limits_.bytes_max)) forget(std::prev(entries_.end()));
+  if (entries_.empty()) return;
+  for (auto at = std::prev(entries_.end()); at != entries_.begin() && is_over_limits();) {
+    const auto newer = std::prev(at);
+    if (!holds_.contains((*at)->adapter)) forget(at);
+    at = newer;
+  }
 }
 
 }  // namespace slora

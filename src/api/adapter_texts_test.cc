@@ -60,6 +60,33 @@ TEST_F(AdapterTextsTest, AVersionIsReadOnce) {
   EXPECT_EQ(texts.of(first).value(), text) << "of the version, whatever its folder holds by now";
 }
 
+TEST_F(AdapterTextsTest, FindsWithoutReading) {
+  const AdapterVersion own = version("own", {{"chat_template.jinja", "one"}}), broken = version("broken", {{"tokenizer_config.json", "{"}});
+  EXPECT_EQ(texts.find(own), std::nullopt);
+  (void)texts.of(own);
+  (void)texts.of(broken);
+  EXPECT_EQ(render(*texts.find(own).value().value()), "one");
+  EXPECT_THAT(refusal(texts.find(broken).value()), HasSubstr("E_BAD_JSON"));
+}
+
+TEST_F(AdapterTextsTest, KeepsWhatRequestsWaitFor) {
+  AdapterTexts few(base, {.versions_max = 2});
+  const AdapterVersion wanted = version("wanted", {{"chat_template.jinja", "wanted"}});
+  std::shared_ptr<const void> first = few.hold("wanted"), second = few.hold("wanted");
+  (void)few.of(wanted);
+  const auto read_others = [&] {
+    for (const char* name : {"a", "b", "c"}) (void)few.of(version(name, {{"chat_template.jinja", name}}));
+  };
+  read_others();
+  EXPECT_TRUE(few.find(wanted));
+  second.reset();
+  read_others();
+  EXPECT_TRUE(few.find(wanted));
+  first.reset();
+  read_others();
+  EXPECT_EQ(few.find(wanted), std::nullopt);
+}
+
 TEST_F(AdapterTextsTest, EqualContentsAreShared) {
   const auto one = texts.of(version("one", {{"chat_template.jinja", "same"}})).value();
   const std::size_t bytes = texts.bytes();

@@ -26,7 +26,9 @@ class EngineGenerator final : public Generator {
     return adapters_.find_blend(names);
   }
   bool is_known(std::string_view adapter_name) const override { return adapters_.is_known(adapter_name); }
-  void await_adapter(std::string_view adapter_name, std::function<void()> then) override { adapters_.await(adapter_name, std::move(then)); }
+  void await_adapter(std::string_view adapter_name, std::function<void()> then) override {
+    adapters_.await_look(adapter_name, std::move(then));
+  }
   std::optional<std::string> adapter_in_folder(std::string_view path) const override { return adapters_.name_of_folder(path); }
 
  private:

@@ -33,7 +33,8 @@ class Generator {
   [[nodiscard]] virtual Result<std::shared_ptr<const AdapterVersion>> resolve(std::string_view adapter_name) = 0;
   // As AdapterStore::find_blend.
   [[nodiscard]] virtual Result<std::shared_ptr<const AdapterVersion>> find_blend(std::span<const WeightedAdapter> names) = 0;
-  // As AdapterStore::is_known and AdapterStore::await: whether resolve() knows enough, and how to wait until it does.
+  // As AdapterStore::is_known and AdapterStore::await_look: whether resolve() knows enough, and how to wait until it does, and until the
+  // adapter's text files have been read.
   [[nodiscard]] virtual bool is_known(std::string_view adapter_name) const = 0;
   virtual void await_adapter(std::string_view adapter_name, std::function<void()> then) = 0;
   // As AdapterStore::name_of_folder.

@@ -1,5 +1,7 @@
 #include "api/model_fields.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -230,6 +232,31 @@ const ModelField* find_model_field(std::string_view name) {
   return nullptr;
 }
 
+// The client's own labels, as in OpenAI's API.
+constexpr std::string_view kLabels = "metadata";
+
+// The first member, however deep, whose name says that it selects an adapter, and the way to it. JSON of clients has a bounded depth.
+const Json* find_selection(std::string& way, const Json& value) {
+  if (value.is_array()) {
+    for (std::size_t i = 0; i < value.size(); ++i) {
+      const Json* found = find_selection(way, value[i]);
+      if (found == nullptr) continue;
+      way.insert(0, fmt::format("[{}]", i));
+      return found;
+    }
+    return nullptr;
+  }
+  if (!value.is_object()) return nullptr;
+  for (const auto& [name, given] : value.items()) {
+    if (name == kLabels || is_neutral(given)) continue;
+    const Json* found = may_select_adapter(name) ? &given : find_selection(way, given);
+    if (found == nullptr) continue;
+    way.insert(0, "." + name);
+    return found;
+  }
+  return nullptr;
+}
+
 // Of a field without a row.
 Status refuse_selection(const std::string& place, const Json& value) {
   return field_error(place, "{}: its name says that it selects an adapter, and it is not known here, found {}; {}", place, shown(value),
@@ -265,13 +292,15 @@ Status read_unserved_adapter(RequestSpec&, const std::string& place, const Json&
 Status check_unknown_field(const std::string& place, std::string_view name, const Json& value) {
   if (is_neutral(value)) return {};
   if (may_select_adapter(name)) return refuse_selection(place, value);
-  // "metadata" is the client's own labels, as in OpenAI's API.
-  if (!value.is_object() || name == "metadata") return {};
-  for (const auto& [inner, given] : value.items()) {
-    const bool selects = may_select_adapter(inner) || find_model_field(inner) != nullptr;
-    if (selects && !is_neutral(given)) return refuse_selection(place + "." + inner, given);
+  if (!value.is_structured() || name == kLabels) return {};
+  if (value.is_object()) {
+    for (const auto& [inner, given] : value.items()) {
+      if (find_model_field(inner) != nullptr && !is_neutral(given)) return refuse_selection(place + "." + inner, given);
+    }
   }
-  return {};
+  std::string way;
+  const Json* deep = find_selection(way, value);
+  return deep == nullptr ? Status{} : refuse_selection(place + way, *deep);
 }
 
 Json model_members(const Json& body) {

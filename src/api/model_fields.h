@@ -28,8 +28,9 @@ Json adapter_schema();
 Status read_unserved_adapter(RequestSpec& spec, const std::string& place, const Json& value);
 Json unserved_adapter_schema();
 
-// Refuses a field that no endpoint knows where its name, or that of a member, says that it selects a model: "loraPath", or "extra_body"
-// with "adapter_id" in it.
+// Refuses a field that no endpoint knows where its name, or that of a member at any depth, says that it selects an adapter: "loraPath", or
+// "extra_body" with "adapter_id" in it; and "model" as a member of such a field itself. Clients' own labels, "metadata", may have any
+// names.
 Status check_unknown_field(const std::string& place, std::string_view name, const Json& value);
 // The members of a body that select a model, or may.
 [[nodiscard]] Json model_members(const Json& body);

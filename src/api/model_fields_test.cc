@@ -36,6 +36,9 @@ constexpr BodyPlace kBodyPlaces[] = {
 // The scripted generator has the adapters "fine", in the folder adapters/fine, and "broken".
 class ModelFieldsTest : public ::testing::Test {
  protected:
+  ModelFieldsTest() {
+    generator.on_look = [this](const AdapterVersion& version) { (void)texts.of(version); };
+  }
   // A body whose field stands at the place.
   static Json body_with(const BodyPlace& place, std::string_view field, const Json& value) {
     Json body = Json::object();
@@ -56,6 +59,15 @@ class ModelFieldsTest : public ::testing::Test {
   std::string message_of(std::string_view fields) const {
     const auto request = preparer.prepare(Endpoint::completions, fmt::format(R"({{"prompt":"Hi",{}}})", fields));
     return request ? "" : request.error().message;
+  }
+
+  // The value of the first name of `way`, such as "a[1].b", so that `value` stands at its end.
+  static std::string nested(std::string_view way, std::string value) {
+    const std::size_t last = way.find_last_of(".[");
+    if (last == std::string_view::npos) return value;
+    if (way[last] == '.') return nested(way.substr(0, last), fmt::format(R"({{"{}":{}}})", way.substr(last + 1), value));
+    const std::string before = way.substr(last + 1) == "0]" ? "" : "{},";
+    return nested(way.substr(0, last), fmt::format("[{}{}]", before, value));
   }
 
   static constexpr std::int32_t kModelFieldsVocabulary = 200000;
@@ -122,6 +134,14 @@ TEST_F(ModelFieldsTest, FieldsThatOnlySoundAlikeAreIgnored) {
     EXPECT_EQ(complete(fmt::format(R"("{}":{{"a":1}})", field)), "base");
   EXPECT_EQ(complete(R"("metadata":{"adapter":"sql"})"), "base") << "the client's own labels";
   EXPECT_EQ(complete(R"("extra_body":{"top_k":5})"), "base");
+}
+
+TEST_F(ModelFieldsTest, SelectionsAreFoundAtAnyDepthOfUnknownFields) {
+  for (const char* way : {"a.loraPath", "a.b.lora", "a[1].adapter_id", "a[0][0].b.c[0].peft"}) {
+    EXPECT_EQ(complete(R"("a":)" + nested(way, R"("fine")")), fmt::format("invalid_request_error {}", way));
+    EXPECT_EQ(complete(R"("a":)" + nested(way, "null")), "base") << "says nothing";
+  }
+  EXPECT_EQ(complete(R"("a":{"metadata":{"lora":"x"},"b":{"model":"x","flora":"y"}})"), "base") << "labels, and a word of many meanings";
 }
 
 TEST_F(ModelFieldsTest, SglangsBaseAndAdapterInOneName) {
@@ -237,6 +257,7 @@ TEST_F(ModelFieldsTest, AreTakenOutOfABodyForEndpointsWithFewFields) {
   for (const auto& read : {read_model, read_adapter, read_unserved_adapter}) {
     for (const std::string_view name : names_read_by(read)) EXPECT_EQ(model_members({{name, "a"}, {"b", 1}}).size(), 1u) << name;
   }
+  EXPECT_EQ(complete(R"("model":"fine")"), "fine");  // its texts are read
   EXPECT_TRUE(preparer.text_of(Json{{"lora_path", "fine"}, {"other", 1}}));
   EXPECT_EQ(preparer.text_of(Json{{"adapterId", "fine"}}).error().param, "adapterId");
   EXPECT_TRUE(preparer.text_of(Json{{"other", 1}}));

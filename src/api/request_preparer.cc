@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "adapters/adapter_look.h"
 #include "adapters/adapter_version.h"
 #include "api/api_error.h"
 #include "api/model_fields.h"
@@ -129,28 +130,35 @@ Result<PreparedRequest> RequestPreparer::prepare_json(Endpoint endpoint, const J
   return prepare_spec(read_request(endpoint, body, vocabulary_size_), {});
 }
 
-std::vector<std::string> RequestPreparer::unknown_adapters(const RequestSpec& spec, const ModelAccess& access) const {
-  std::vector<std::string> unknown;
-  const auto add = [&](const std::string& name, NameForm form) {
-    if (const std::optional<std::string> adapter = unknown_adapter(name, form, access)) unknown.push_back(*adapter);
-  };
-  for (const WeightedAdapter& component : spec.blend) add(component.name, NameForm::name_or_folder);
-  if (spec.blend.empty() && spec.adapter.empty()) add(spec.model, NameForm::name);
-  if (!spec.adapter.empty()) add(spec.adapter, NameForm::name_or_folder);
+UnknownAdapters RequestPreparer::unknown_adapters(const RequestSpec& spec, const ModelAccess& access) const {
+  UnknownAdapters unknown;
+  for (const WeightedAdapter& component : spec.blend) add_unknown(unknown, component.name, NameForm::name_or_folder, access);
+  if (spec.blend.empty() && spec.adapter.empty()) add_unknown(unknown, spec.model, NameForm::name, access);
+  if (!spec.adapter.empty()) add_unknown(unknown, spec.adapter, NameForm::name_or_folder, access);
   return unknown;
 }
 
-std::optional<std::string> RequestPreparer::unknown_adapter(const std::string& name, NameForm form, const ModelAccess& access) const {
+void RequestPreparer::add_unknown(UnknownAdapters& unknown, const std::string& name, NameForm form, const ModelAccess& access) const {
   const std::optional<std::string> in_folder = form == NameForm::name_or_folder ? adapter_in_folder(name, access) : std::nullopt;
-  for (const std::string_view adapter : {std::string_view(name), after_base(name), std::string_view(in_folder ? *in_folder : "")}) {
-    if (access.allows(adapter) && !is_base(std::string(adapter)) && !generator_.is_known(adapter)) return std::string(adapter);
+  const std::string_view of_folder = in_folder ? std::string_view(*in_folder) : std::string_view();
+  for (const std::string_view adapter : {std::string_view(name), after_base(name), of_folder}) {
+    if (!access.allows(adapter) || is_base(std::string(adapter)) || !is_unknown(adapter)) continue;
+    unknown.names.emplace_back(adapter);
+    unknown.holds.push_back(texts_.hold(unknown.names.back()));
+    return;
   }
-  return std::nullopt;
 }
 
-std::vector<std::string> RequestPreparer::unknown_adapters_of(const Json& body, const ModelAccess& access) const {
+// Its folder or its text files.
+bool RequestPreparer::is_unknown(std::string_view adapter) const {
+  if (!generator_.is_known(adapter)) return true;
+  const Result<std::shared_ptr<const AdapterVersion>> version = generator_.resolve(adapter);
+  return version && !texts_.find(**version);
+}
+
+UnknownAdapters RequestPreparer::unknown_adapters_of(const Json& body, const ModelAccess& access) const {
   const Result<RequestSpec> spec = read_model_choice(body);
-  return spec ? unknown_adapters(*spec, access) : std::vector<std::string>();
+  return spec ? unknown_adapters(*spec, access) : UnknownAdapters();
 }
 
 void RequestPreparer::await_adapters(const std::vector<std::string>& adapters, std::function<void()> then) const {
@@ -164,15 +172,12 @@ void RequestPreparer::await_adapters(const std::vector<std::string>& adapters, s
   }
 }
 
-void RequestPreparer::wait_for_adapters(const std::vector<std::string>& adapters) const {
-  const auto known = std::make_shared<std::promise<void>>();  // shared with the thread that looks at the folder
-  await_adapters(adapters, [known] { known->set_value(); });
-  known->get_future().wait();
-}
-
 Result<PreparedRequest> RequestPreparer::prepare_spec(Result<RequestSpec> spec, const ModelAccess& access) const {
   if (!spec) return forward_error(spec);
-  wait_for_adapters(unknown_adapters(*spec, access));
+  const UnknownAdapters unknown = unknown_adapters(*spec, access);
+  const auto known = std::make_shared<std::promise<void>>();  // shared with the thread that looks at the folder
+  await_adapters(unknown.names, [known] { known->set_value(); });
+  known->get_future().wait();
   return finish(std::move(*spec), access);
 }
 
@@ -188,7 +193,6 @@ Result<PreparedRequest> RequestPreparer::finish(RequestSpec spec, const ModelAcc
 Result<PreparedRequest> RequestPreparer::read_prompts(Endpoint endpoint, const Json& body, const ModelAccess& access) const {
   Result<RequestSpec> spec = read_request(endpoint, body, vocabulary_size_);
   if (!spec) return forward_error(spec);
-  wait_for_adapters(unknown_adapters(*spec, access));
   return build(std::move(*spec), LongText::taken, access);
 }
 
@@ -219,7 +223,6 @@ Result<std::shared_ptr<const TextModel>> RequestPreparer::text_of(const Json& bo
   const Result<RequestSpec> spec = read_model_choice(body);
   if (!spec) return tl::unexpected(spec.error());
   if (spec->model.empty() && spec->adapter.empty() && spec->blend.empty()) return texts_.base();
-  wait_for_adapters(unknown_adapters(*spec, access));
   const Result<NamedModel> model = find_model(*spec, access);
   return model ? find_text(*model) : tl::unexpected(model.error());
 }
@@ -227,15 +230,21 @@ Result<std::shared_ptr<const TextModel>> RequestPreparer::text_of(const Json& bo
 Result<std::shared_ptr<const TextModel>> RequestPreparer::find_text(const NamedModel& model) const {
   if (model.adapter == nullptr) return texts_.base();
   Result<std::shared_ptr<const TextModel>> text =
-      model.adapter->components().empty() ? texts_.of(*model.adapter) : common_text(*model.adapter);
+      model.adapter->components().empty() ? text_of_adapter(*model.adapter) : common_text(*model.adapter);
   if (!text) text.error().param = model.field;
   return text;
+}
+
+Result<std::shared_ptr<const TextModel>> RequestPreparer::text_of_adapter(const AdapterVersion& adapter) const {
+  std::optional<Result<std::shared_ptr<const TextModel>>> text = texts_.find(adapter);
+  if (!text) text = tl::unexpected(adapter_unavailable(adapter.name(), {"E_READ", "its text files have not been read", {}}));
+  return std::move(*text);
 }
 
 Result<std::shared_ptr<const TextModel>> RequestPreparer::common_text(const AdapterVersion& blend) const {
   std::shared_ptr<const TextModel> common;
   for (const BlendComponent& component : blend.components()) {
-    Result<std::shared_ptr<const TextModel>> text = texts_.of(*component.version);
+    Result<std::shared_ptr<const TextModel>> text = text_of_adapter(*component.version);
     if (!text) return text;
     if (common != nullptr && common != *text) {
       return error("E_BLEND", "the adapters of a blend must read and write texts alike, and \"{}\" has a tokenizer or template of its own",

@@ -44,6 +44,12 @@ struct NamedModel {
   std::string field;                              // which names it
 };
 
+// Adapters of which too little is in memory to prepare a request for them: their folders have to be looked at first.
+struct UnknownAdapters {
+  std::vector<std::string> names;
+  std::vector<std::shared_ptr<const void>> holds;  // keep what the looks read, until the request has been prepared
+};
+
 // From a body to a prepared request: parses, finds the adapter, renders, tokenises. The slow part of every request, so it runs on work
 // threads. What it borrows outlives it. Constant after construction; any thread.
 class RequestPreparer {
@@ -54,18 +60,19 @@ class RequestPreparer {
   // as below.
   [[nodiscard]] Result<PreparedRequest> prepare(Endpoint endpoint, std::string_view body, const ModelAccess& access = {}) const;
   // The same in steps, for threads that must not wait: reads the fields; names the adapters whose folders have to be looked at first, if
-  // there are any; calls `then` when all were, at once or on another thread; and does the rest.
+  // there are any; calls `then` when all were, at once or on another thread; and does the rest, with what is known by then.
   [[nodiscard]] Result<RequestSpec> read(Endpoint endpoint, std::string_view body) const;
-  [[nodiscard]] std::vector<std::string> unknown_adapters(const RequestSpec& spec, const ModelAccess& access) const;
-  [[nodiscard]] std::vector<std::string> unknown_adapters_of(const Json& body, const ModelAccess& access) const;
+  [[nodiscard]] UnknownAdapters unknown_adapters(const RequestSpec& spec, const ModelAccess& access) const;
+  [[nodiscard]] UnknownAdapters unknown_adapters_of(const Json& body, const ModelAccess& access) const;
   void await_adapters(const std::vector<std::string>& adapters, std::function<void()> then) const;
   [[nodiscard]] Result<PreparedRequest> finish(RequestSpec spec, const ModelAccess& access) const;
   // As prepare(), from a body that is JSON already. Its texts are checked to be UTF-8.
   [[nodiscard]] Result<PreparedRequest> prepare_json(Endpoint endpoint, const Json& body) const;
-  // Only reads and tokenises the prompts, whether or not they fit into the context: for clients that count tokens.
+  // Only reads and tokenises the prompts, whether or not they fit into the context: for clients that count tokens. The last step, as
+  // finish().
   [[nodiscard]] Result<PreparedRequest> read_prompts(Endpoint endpoint, const Json& body, const ModelAccess& access = {}) const;
   // How texts for the model of a body are read and written; of its fields, those that select one are read, and refused as in a request.
-  // Without any the base's.
+  // Without any the base's. The last step too.
   [[nodiscard]] Result<std::shared_ptr<const TextModel>> text_of(const Json& body, const ModelAccess& access = {}) const;
 
  private:
@@ -76,6 +83,7 @@ class RequestPreparer {
   [[nodiscard]] Result<NamedModel> find_model(const RequestSpec& spec, const ModelAccess& access) const;
   [[nodiscard]] Result<NamedModel> find_blend(const RequestSpec& spec, const ModelAccess& access) const;
   [[nodiscard]] Result<std::shared_ptr<const TextModel>> find_text(const NamedModel& model) const;
+  [[nodiscard]] Result<std::shared_ptr<const TextModel>> text_of_adapter(const AdapterVersion& adapter) const;
   [[nodiscard]] Result<std::shared_ptr<const TextModel>> common_text(const AdapterVersion& blend) const;
   // Only for callers who may name every model: to the others, how long it takes would tell which adapters there are.
   [[nodiscard]] std::optional<std::string> adapter_in_folder(std::string_view path, const ModelAccess& access) const;
@@ -83,8 +91,8 @@ class RequestPreparer {
                                                                            const ModelAccess& access) const;
   enum class LongText : std::uint8_t { refused, taken };
   [[nodiscard]] Result<PreparedRequest> build(RequestSpec spec, LongText long_text, const ModelAccess& access) const;
-  [[nodiscard]] std::optional<std::string> unknown_adapter(const std::string& name, NameForm form, const ModelAccess& access) const;
-  void wait_for_adapters(const std::vector<std::string>& adapters) const;
+  void add_unknown(UnknownAdapters& unknown, const std::string& name, NameForm form, const ModelAccess& access) const;
+  [[nodiscard]] bool is_unknown(std::string_view adapter) const;
   [[nodiscard]] Result<PreparedRequest> prepare_spec(Result<RequestSpec> spec, const ModelAccess& access) const;
   [[nodiscard]] Status add_prompts(PreparedRequest& request, LongText long_text) const;
   [[nodiscard]] Status add_conversation(PreparedRequest& request, LongText long_text) const;

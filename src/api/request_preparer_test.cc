@@ -18,7 +18,10 @@ using ::testing::HasSubstr;
 // The model's context is 64 tokens: ScriptedGenerator's.
 class RequestPreparerTest : public ::testing::Test {
  protected:
-  RequestPreparerTest() { preparer.emplace(std::vector<std::string>{"base", "also"}, kVocabulary, texts, generator); }
+  RequestPreparerTest() {
+    preparer.emplace(std::vector<std::string>{"base", "also"}, kVocabulary, texts, generator);
+    generator.on_look = [this](const AdapterVersion& version) { (void)texts.of(version); };
+  }
 
   Result<PreparedRequest> complete(const std::string& fields) const {
     return preparer->prepare(Endpoint::completions, R"({"prompt":[10,11,12,13,14],)" + fields + "}");
@@ -70,6 +73,23 @@ TEST_F(RequestPreparerTest, HidesModelsThatTheCallerHasNoAccessTo) {
   hidden.replace(hidden.find("broken"), 6, "nobody");
   EXPECT_EQ(hidden, preparer->prepare(Endpoint::completions, R"({"prompt":[10],"model":"nobody"})", access).error().message);
   EXPECT_EQ(preparer->text_of(Json{{"model", "broken"}}, access).error().code, "model_not_found");
+}
+
+TEST_F(RequestPreparerTest, AnAdapterWhoseTextsAreNotInMemoryIsUnknown) {
+  RequestSpec spec;
+  spec.model = "fine";
+  EXPECT_TRUE(preparer->unknown_adapter(spec, {}));
+  EXPECT_FALSE(preparer->unknown_adapter(spec, ModelAccess({"base"}))) << "it does not exist";
+  EXPECT_NE(complete(R"("model":"fine")")->adapter, nullptr);
+  EXPECT_FALSE(preparer->unknown_adapter(spec, {}));
+}
+
+TEST_F(RequestPreparerTest, TheLastStepsWaitForNoFolder) {
+  generator.on_look = {};  // it hangs
+  EXPECT_EQ(refusal_of(complete(R"("model":"fine")")), "adapter_unavailable model");
+  EXPECT_EQ(preparer->text_of(Json{{"model", "fine"}}).error().code, "adapter_unavailable");
+  const Json body = {{"model", "fine"}, {"prompt", "a"}};
+  EXPECT_EQ(refusal_of(preparer->read_prompts(Endpoint::completions, body)), "adapter_unavailable model");
 }
 
 TEST_F(RequestPreparerTest, RefusesPrioritiesThatThePolicyDoesNotFollow) {

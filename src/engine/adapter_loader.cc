@@ -130,9 +130,9 @@ Result<std::unique_ptr<const AdapterView>> bring_in(AdapterStore& store, const M
 }
 
 AdapterLoader::AdapterLoader(const AdapterLoaderOptions& options, Inbox& inbox, BringIn bring_in)
-    : options_(options),
-      bring_in_(std::move(bring_in)),
+    : bring_in_(std::move(bring_in)),
       inbox_(inbox),
+      watch_(options.idle_time_max),
       lanes_({.threads_per_lane = options.threads_per_lane,
               .threads_max = options.threads_per_lane * options.lanes_max,
               .waiting_max = options.loads_max}) {
@@ -140,63 +140,45 @@ AdapterLoader::AdapterLoader(const AdapterLoaderOptions& options, Inbox& inbox, 
 }
 
 void AdapterLoader::start(std::shared_ptr<const AdapterVersion> version, std::vector<PageIndex> pages, Timestamp now) {
-  auto progress = std::make_shared<Progress>();
+  const auto progress = std::make_shared<JobProgress>();
   auto job = [this, version, pages = std::move(pages), progress] {
     progress->is_running = true;
     if (!progress->gate.pass([] {})) return;  // given up while it waited
     LoadOutcome outcome{version->id(), run_caught([&] { return bring_in_(*version, pages, progress->gate); })};
     if (progress->gate.close()) inbox_.report(std::move(outcome));
   };
-  lane_active_at_.try_emplace(version->lane(), now);
-  loads_.push_back(
-      {version->id(), version->name(), version->lane(), progress, false, 0, now});  // first: once it is queued, nothing may fail
+  const auto take_back = [&] {
+    watch_.remove(version->id().value, now);
+    std::erase_if(loads_, [&](const Load& load) { return load.adapter == version->id(); });
+  };
   try {
+    loads_.push_back({version->id(), version->name()});  // first: once it is queued, nothing may fail
+    watch_.add(version->id().value, version->lane(), progress, now);
     if (lanes_.try_run(version->lane(), std::move(job))) return;
   } catch (...) {
-    loads_.pop_back();
+    take_back();
     throw;
   }
-  loads_.pop_back();
+  take_back();
   // Loads that were given up may still hold places in the queue.
   report_unavailable(version->id(), version->name(), "too many adapters wait to be read");
 }
 
 void AdapterLoader::forget(AdapterId adapter, Timestamp now) {
-  const auto load = std::ranges::find(loads_, adapter, &Load::adapter);
-  if (load == loads_.end()) return;
-  lane_active_at_[load->lane] = now;
-  loads_.erase(load);
-  if (loads_.empty()) lane_active_at_.clear();
+  watch_.remove(adapter.value, now);
+  std::erase_if(loads_, [&](const Load& load) { return load.adapter == adapter; });
 }
 
 void AdapterLoader::give_up_hanging(Timestamp now) {
-  constexpr Timestamp kLookInterval = std::chrono::milliseconds(100);
-  if (loads_.empty() || now - looked_at_ < std::min(kLookInterval, options_.idle_time_max)) return;
-  looked_at_ = now;
-  for (Load& load : loads_) note_progress(load, now);
-  std::erase_if(loads_, [&](const Load& load) {
-    if (!hangs(load, now)) return false;
+  watch_.look(now, [this](std::uint64_t id, JobProgress& progress) {
+    const auto load = std::ranges::find(loads_, AdapterId{id}, &Load::adapter);
     LoadOutcome outcome =
-        unavailable(load.adapter, load.name, fmt::format("nothing was read for {:.0f} s", seconds(options_.idle_time_max)));
-    if (!load.progress->gate.close()) return false;  // a closed gate: its outcome is in the inbox
+        unavailable(load->adapter, load->name, fmt::format("nothing was read for {:.0f} s", seconds(watch_.idle_time_max())));
+    if (!progress.gate.close()) return false;  // its outcome is in the inbox
     inbox_.report(std::move(outcome));
+    loads_.erase(load);
     return true;
   });
-}
-
-void AdapterLoader::note_progress(Load& load, Timestamp now) {
-  const bool is_running = load.progress->is_running;
-  const std::uint64_t pass_count = load.progress->gate.pass_count();
-  if (is_running == load.was_running && pass_count == load.pass_count) return;
-  load.was_running = is_running;
-  load.pass_count = pass_count;
-  load.active_at = lane_active_at_[load.lane] = now;
-}
-
-// A load that is queued hangs when the running ones of its lane do.
-bool AdapterLoader::hangs(const Load& load, Timestamp now) const {
-  const Timestamp active_at = load.was_running ? load.active_at : std::max(load.active_at, lane_active_at_.at(load.lane));
-  return now - active_at > options_.idle_time_max;
 }
 
 LoadOutcome AdapterLoader::unavailable(AdapterId adapter, std::string_view name, std::string_view why) {

@@ -1,10 +1,8 @@
 #pragma once
-#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -14,6 +12,7 @@
 #include "adapters/adapter_store.h"
 #include "base/clock.h"
 #include "base/gate.h"
+#include "base/hang_watch.h"
 #include "base/work_lanes.h"
 #include "engine/inbox.h"
 #include "engine/model_shards.h"
@@ -60,34 +59,19 @@ class AdapterLoader {
   [[nodiscard]] bool wait_until_idle(std::chrono::milliseconds limit) { return lanes_.wait_until_idle(limit); }
 
  private:
-  // Shared with the thread that loads, which may outlast the load: whoever closes the gate first, that thread or the engine's, says how the
-  // load ended.
-  struct Progress {
-    Gate gate;
-    std::atomic<bool> is_running{false};
-  };
   struct Load {
     AdapterId adapter;
     std::string name;
-    std::uint64_t lane = 0;
-    std::shared_ptr<Progress> progress;
-    bool was_running = false;  // when last looked at, as pass_count
-    std::uint64_t pass_count = 0;
-    Timestamp active_at;  // when it was last seen to read
   };
 
-  void note_progress(Load& load, Timestamp now);
-  [[nodiscard]] bool hangs(const Load& load, Timestamp now) const;
   [[nodiscard]] static LoadOutcome unavailable(AdapterId adapter, std::string_view name, std::string_view why);
   void report_unavailable(AdapterId adapter, std::string_view name, std::string_view why);
 
-  const AdapterLoaderOptions options_;
   const BringIn bring_in_;
   Inbox& inbox_;
-  std::vector<Load> loads_;                            // whose outcome has not been reported or taken; of the engine thread, as all below
-  std::map<std::uint64_t, Timestamp> lane_active_at_;  // when a load of the lane was last seen to read or to end
-  Timestamp looked_at_{0};
-  WorkLanes lanes_;  // last: its jobs use the others
+  std::vector<Load> loads_;  // whose outcome has not been reported or taken; of the engine thread
+  HangWatch watch_;          // of these; of the engine thread
+  WorkLanes lanes_;          // last: its jobs use the others
 };
 
 }  // namespace slora

@@ -392,7 +392,7 @@ std::vector<std::string> Runtime::summary() const {
       fmt::format("pool: {}, {} pages of {} KiB ({} tokens each), shared by KV cache, adapters and cached prefixes; context {} tokens",
                   shown(page_bytes * page_count), page_count, page_bytes / 1024, kv.page_tokens, parts.max_model_len));
   const AdapterCounts adapters = parts.adapters->counts();
-  lines.push_back(fmt::format("adapters: {} registered, {} refused", adapters.registered, adapters.refused));
+  lines.push_back(fmt::format("adapters: {} served, {} refused", parts.adapters->served().names.size(), adapters.refused));
   if (adapters.unavailable > 0) lines.back() += fmt::format(", {} not available now", adapters.unavailable);
   return lines;
 }

@@ -7,6 +7,7 @@
 #include <semaphore>
 
 #include "engine/testing/engine_fixture.h"
+#include "memory/stress.h"
 
 namespace {
 
@@ -88,6 +89,8 @@ class StepAllocation : public ::testing::TestWithParam<AllocationCase> {};
 INSTANTIATE_TEST_SUITE_P(Threads, StepAllocation, ::testing::Values(AllocationCase{1, 1}, AllocationCase{2, 1}, AllocationCase{2, 2}));
 
 TEST_P(StepAllocation, NothingIsAllocatedInAWarmStep) {
+  if (kStressMode == StressMode::force_preempt)
+    GTEST_SKIP() << "every third step preempts a sequence, and a step in which one begins is not warm";
   constexpr std::int32_t kOutputTokens = 150;  // 37 new pages for each
   const std::vector<std::string> adapters = {"", "a21_r16", "a14_r8", "", "a21_r16", "a16_r9", "", "a14_r8"};
   StepCounter counter(adapters.size());

@@ -28,18 +28,19 @@ constexpr std::array kSglangLoadFields = {
     SmallField{"lora_id", FieldForm::text, FieldNeed::optional, "Ignored."}};
 constexpr std::array kSglangUnloadFields = {kName, SmallField{"lora_id", FieldForm::text, FieldNeed::optional, "Ignored."}};
 
-constexpr std::size_t kLoadThreads = 4;
+constexpr std::size_t kBodiesMax = 256;  // that wait to be read
+constexpr std::chrono::milliseconds kLookInterval(100);
 
-// Counts who is reading.
-class ReadingScope {
+// Says that the folders are being read.
+class ScanScope {
  public:
-  explicit ReadingScope(std::atomic<int>& count) : count_(count) { ++count_; }
-  ~ReadingScope() { --count_; }
-  ReadingScope(const ReadingScope&) = delete;
-  ReadingScope& operator=(const ReadingScope&) = delete;
+  explicit ScanScope(std::atomic<bool>& is_scanning) : is_scanning_(is_scanning) { is_scanning_ = true; }
+  ~ScanScope() { is_scanning_ = false; }
+  ScanScope(const ScanScope&) = delete;
+  ScanScope& operator=(const ScanScope&) = delete;
 
  private:
-  std::atomic<int>& count_;
+  std::atomic<bool>& is_scanning_;
 };
 
 tl::unexpected<Error> refuse(const Error& why, std::string param) {
@@ -51,17 +52,19 @@ tl::unexpected<Error> refuse(const Error& why, std::string param) {
 AdapterRoutes::AdapterRoutes(AdapterStore& store, AdapterApiOptions options, AnswerPool::Post post, PostAfter post_after)
     : store_(store),
       options_(std::move(options)),
+      post_(std::move(post)),
       post_after_(std::move(post_after)),
       watcher_(store, options_.roots),
-      loads_(post, kLoadThreads),
-      unloads_(post, 1),
-      scans_(std::move(post), 1) {
+      loads_(options_.loads),
+      bodies_(1, kBodiesMax),
+      unloads_(post_, 1),
+      scans_(post_, 1) {
+  look_at_loads();
   if (options_.watch_interval.count() > 0) post_after_(options_.watch_interval, [this] { watch(); });
 }
 
 void AdapterRoutes::load(const std::shared_ptr<Exchange>& exchange) {
-  loads_.answer_json(exchange, [this](std::string_view body) {
-    const Result<std::string> name = load_now(kLoadFields, body);
+  answer_load(exchange, kLoadFields, [](const Result<std::string>& name) {
     if (!name) return error_response(name.error());
     return text_response(fmt::format("Success: LoRA adapter '{}' added successfully.", *name));
   });
@@ -76,29 +79,60 @@ void AdapterRoutes::unload(const std::shared_ptr<Exchange>& exchange) {
 }
 
 void AdapterRoutes::load_as_sglang(const std::shared_ptr<Exchange>& exchange) {
-  loads_.answer_json(exchange, [this](std::string_view body) { return sglang_answer(load_now(kSglangLoadFields, body)); });
+  answer_load(exchange, kSglangLoadFields, [this](const Result<std::string>& name) { return sglang_answer(name); });
 }
 
 void AdapterRoutes::unload_as_sglang(const std::shared_ptr<Exchange>& exchange) {
   unloads_.answer_json(exchange, [this](std::string_view body) { return sglang_answer(unload_now(kSglangUnloadFields, body)); });
 }
 
-Result<std::string> AdapterRoutes::load_now(std::span<const SmallField> fields, std::string_view body) {
+// Whoever ends the load, the thread that reads or the one that gives up, sets its outcome and lets the answer be made.
+void AdapterRoutes::answer_load(const std::shared_ptr<Exchange>& exchange, std::span<const SmallField> fields, LoadAnswer answer) {
+  const auto outcome = std::make_shared<Result<std::string>>(error("out_of_memory", "The server ran out of memory; try again later."));
+  const auto run = [this](std::size_t, std::function<void()> job) { return bodies_.try_run(std::move(job)); };
+  const auto begin = [this, fields, outcome](std::string_view body, const std::function<void(Status)>& go_on) {
+    const Result<Wanted> wanted = read_wanted(fields, body);
+    if (!wanted) {
+      *outcome = tl::unexpected(wanted.error());
+      return false;
+    }
+    const std::uint64_t lane = lane_of_path(options_.roots, wanted->path, system_mounts());
+    const auto read = [this, wanted = *wanted](Gate& gate) { return read_folder(wanted, gate); };
+    const auto done = [this, wanted = *wanted, outcome, go_on](const Result<ExaminedAdapter>& adapter) {
+      *outcome = run_caught([&] { return install(wanted, adapter); });
+      go_on({});
+    };
+    const Status started = loads_.start(lane, wanted->name, read, done);
+    if (!started) *outcome = tl::unexpected(started.error());
+    return started.has_value();
+  };
+  const auto work = [outcome, answer = std::move(answer)](std::string_view) { return answer(*outcome); };
+  answer_json_elsewhere(exchange, post_, run, work, begin);
+}
+
+Result<AdapterRoutes::Wanted> AdapterRoutes::read_wanted(std::span<const SmallField> fields, std::string_view body) const {
   const Result<Json> given = parse_small_body(fields, body, 0);
   if (!given) return tl::unexpected(given.error());
-  const auto name = given->at("lora_name").get<std::string>();
   const TakenName taken = given->value("load_inplace", false) ? TakenName::replace : TakenName::refuse;
-  if (Status usable = check_name(name, taken); !usable) return refuse(usable.error(), "lora_name");
+  Wanted wanted{given->at("lora_name").get<std::string>(), given->at("lora_path").get<std::string>(), taken};
+  if (Status usable = check_name(wanted.name, taken); !usable) return refuse(usable.error(), "lora_name");
+  return wanted;
+}
 
-  const ReadingScope reading(reading_count_);
-  const Result<FolderPath> folder = find_adapter_folder(options_.roots, given->at("lora_path").get_ref<const std::string&>());
-  if (!folder) return refuse(folder.error(), "lora_path");
-  const Result<ExaminedAdapter> adapter = store_.examine(*folder, options_.page_count_max);
+Result<ExaminedAdapter> AdapterRoutes::read_folder(const Wanted& wanted, Gate& gate) const {
+  const Result<FolderPath> folder = find_adapter_folder(options_.roots, wanted.path, options_.folders);
+  if (!folder) return tl::unexpected(folder.error());
+  Result<ExaminedAdapter> adapter = store_.examine(*folder, options_.page_count_max, gate);
+  if (!adapter) return adapter;
+  if (Status texts = options_.check_texts(adapter->folder); !texts) return forward_error(texts);
+  return adapter;
+}
+
+Result<std::string> AdapterRoutes::install(const Wanted& wanted, const Result<ExaminedAdapter>& adapter) {
   if (!adapter) return refuse(adapter.error(), "lora_path");
-  if (Status texts = options_.check_texts(adapter->folder); !texts) return refuse(texts.error(), "lora_path");
-  if (Status installed = store_.install(name, *adapter, taken); !installed) return refuse(installed.error(), "lora_name");
-  log_info("adapter \"{}\" was loaded from {}", name, folder->path);
-  return name;
+  if (Status installed = store_.install(wanted.name, *adapter, wanted.taken); !installed) return refuse(installed.error(), "lora_name");
+  log_info("adapter \"{}\" was loaded from {}", wanted.name, adapter->folder.path);
+  return wanted.name;
 }
 
 Result<std::string> AdapterRoutes::unload_now(std::span<const SmallField> fields, std::string_view body) {
@@ -140,7 +174,7 @@ HttpResponse AdapterRoutes::sglang_answer(const Result<std::string>& name) const
 void AdapterRoutes::watch() {
   const auto again = [this] { post_after_(options_.watch_interval, [this] { watch(); }); };
   const auto scan = [this] {
-    const ReadingScope reading(reading_count_);
+    const ScanScope scanning(is_scanning_);
     watcher_.scan();
   };
   bool is_running = false;
@@ -150,6 +184,11 @@ void AdapterRoutes::watch() {
     log_exception("the folders of adapters were not looked at");
   }
   if (!is_running) again();
+}
+
+void AdapterRoutes::look_at_loads() {
+  post_after_(kLookInterval, [this] { look_at_loads(); });  // first, for the rest may throw when memory runs out
+  loads_.give_up_hanging();
 }
 
 std::span<const SmallField> AdapterRoutes::load_fields() { return kLoadFields; }

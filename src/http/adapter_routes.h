@@ -10,7 +10,9 @@
 
 #include "adapters/adapter_store.h"
 #include "adapters/adapter_watcher.h"
+#include "base/work_pool.h"
 #include "formats/folder.h"
+#include "http/adapter_loads.h"
 #include "http/answer_pool.h"
 #include "http/small_body.h"
 #include "http/types.h"
@@ -24,11 +26,13 @@ struct AdapterApiOptions {
   std::chrono::seconds watch_interval{0};  // how often the roots are scanned; 0: never
   // Refuses an adapter whose text files cannot be served.
   std::function<Status(const FolderPath&)> check_texts = [](const FolderPath&) { return Status{}; };
+  AdapterLoadLimits loads;
+  const FolderSource& folders = system_folders();  // that the clients' paths are looked up in
 };
 
 // The endpoints that load and unload adapters, in vLLM's form and in SGLang's, and the periodic scan of the folders. Folders are read on
-// worker threads: some for loads, one for the scan, so that a folder that hangs holds up neither unloading nor generation. Everything else
-// happens on the I/O thread.
+// worker threads: those of AdapterLoads, and one for the scan, so that a folder that hangs holds up neither other loads nor unloading nor
+// generation. Everything else happens on the I/O thread.
 class AdapterRoutes {
  public:
   using PostAfter = std::function<void(std::chrono::milliseconds, std::function<void()>)>;
@@ -42,7 +46,7 @@ class AdapterRoutes {
   void unload_as_sglang(const std::shared_ptr<Exchange>& exchange);
 
   // Whether a folder is being read, which may take for ever. Any thread.
-  [[nodiscard]] bool is_reading() const { return reading_count_.load() > 0; }
+  [[nodiscard]] bool is_reading() { return is_scanning_.load() || loads_.is_reading(); }
 
   [[nodiscard]] static std::span<const SmallField> load_fields();
   [[nodiscard]] static std::span<const SmallField> unload_fields();
@@ -50,19 +54,36 @@ class AdapterRoutes {
   [[nodiscard]] static std::span<const SmallField> sglang_unload_fields();
 
  private:
-  // The name that was loaded or unloaded. On the threads of loads_ and unloads_.
-  [[nodiscard]] Result<std::string> load_now(std::span<const SmallField> fields, std::string_view body);
+  // What a client wants to load.
+  struct Wanted {
+    std::string name, path;
+    TakenName taken = TakenName::refuse;
+  };
+  using LoadAnswer = std::function<HttpResponse(const Result<std::string>& name)>;
+
+  void answer_load(const std::shared_ptr<Exchange>& exchange, std::span<const SmallField> fields, LoadAnswer answer);
+  // On the thread of bodies_.
+  [[nodiscard]] Result<Wanted> read_wanted(std::span<const SmallField> fields, std::string_view body) const;
+  // On a thread of loads_.
+  [[nodiscard]] Result<ExaminedAdapter> read_folder(const Wanted& wanted, Gate& gate) const;
+  // On a thread of loads_, or after a read was given up on the I/O thread: the name that was loaded.
+  [[nodiscard]] Result<std::string> install(const Wanted& wanted, const Result<ExaminedAdapter>& adapter);
+  // On the thread of unloads_: the name that was unloaded.
   [[nodiscard]] Result<std::string> unload_now(std::span<const SmallField> fields, std::string_view body);
   [[nodiscard]] Status check_name(const std::string& name, TakenName taken) const;
   [[nodiscard]] HttpResponse sglang_answer(const Result<std::string>& name) const;
   void watch();
+  void look_at_loads();
 
   AdapterStore& store_;
   const AdapterApiOptions options_;
+  const AnswerPool::Post post_;
   const PostAfter post_after_;
   AdapterWatcher watcher_;  // of the thread of scans_
-  std::atomic<int> reading_count_{0};
-  AnswerPool loads_, unloads_, scans_;  // last: their work uses the members above
+  std::atomic<bool> is_scanning_{false};
+  AdapterLoads loads_;  // the work of those below uses it and the members above
+  WorkPool bodies_;     // reads the bodies of loads
+  AnswerPool unloads_, scans_;
 };
 
 }  // namespace slora

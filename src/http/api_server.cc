@@ -120,7 +120,7 @@ void warn_of_hidden_adapters(Runtime& runtime, const std::vector<std::string>& m
 }
 
 // Whether the threads that read adapters' files have ended, or end soon.
-bool has_read_all(const AdapterRoutes& adapters, Runtime& runtime) {
+bool has_read_all(AdapterRoutes& adapters, Runtime& runtime) {
   constexpr std::chrono::milliseconds pause(10);
   for (int i = 0; i < 100 && adapters.is_reading(); ++i) std::this_thread::sleep_for(pause);
   return !adapters.is_reading() && runtime.wait_for_reads(std::chrono::seconds(1));

@@ -1,5 +1,7 @@
 #include "http/exchange.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -16,8 +18,8 @@ constexpr std::string_view kGivenUpHead =
     "Content-Type: application/json\r\n"
     "Content-Length: 128\r\n"
     "Retry-After: 1\r\n"
-    "Connection: close\r\n"
-    "\r\n";
+    "Connection: close\r\n";
+constexpr std::string_view kHeadEnd = "\r\n";
 constexpr std::string_view kGivenUpBody =
     R"({"error":{"message":"The server ran out of memory; try again later.","type":"server_error","param":null,"code":"out_of_memory"}})";
 static_assert(kGivenUpBody.size() == 128);
@@ -32,7 +34,15 @@ HttpExchange::HttpExchange(HttpRequest request, ByteReservation memory, BodyForm
       form_(form),
       shared_(shared),
       wake_(std::move(wake)) {
-  unsent_.reserve(kGivenUpHead.size() + kGivenUpBody.size());
+  set_headers({});
+}
+
+// With the memory for an answer that says that there is none.
+void HttpExchange::set_headers(HttpHeaders headers) {
+  headers_ = std::move(headers);
+  header_lines_.clear();
+  for (const auto& [name, value] : headers_) header_lines_ += fmt::format("{}: {}\r\n", name, value);
+  unsent_.reserve(kGivenUpHead.size() + header_lines_.size() + kHeadEnd.size() + kGivenUpBody.size());
 }
 
 void add_retry_after(HttpResponse& response, const HttpConnections& shared) {
@@ -108,7 +118,7 @@ void HttpExchange::give_up() noexcept {
   if (phase_ == Phase::streaming) return break_stream();
   if (phase_ != Phase::waiting) return;
   use_ = ConnectionUse::close;
-  unsent_.assign(kGivenUpHead);  // within what the constructor reserved
+  unsent_.assign(kGivenUpHead).append(header_lines_).append(kHeadEnd);  // within what set_headers() reserved
   if (form_ != BodyForm::left_out) unsent_.append(kGivenUpBody);
   count_response(kUnavailable);
   finish(Phase::complete);

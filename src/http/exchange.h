@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "base/byte_budget.h"
-#include "http/connection.h"
+#include "http/connections.h"
 #include "http/head.h"
 #include "http/types.h"
 
@@ -35,8 +35,8 @@ class HttpExchange final : public Exchange {
 
   // For the connection:
   void set_use(ConnectionUse use) { use_ = use; }
-  // That the answer has besides its own.
-  void set_headers(HttpHeaders headers) { headers_ = std::move(headers); }
+  // That the answer has besides its own, whatever it is.
+  void set_headers(HttpHeaders headers);
   [[nodiscard]] ConnectionUse use() const;
   [[nodiscard]] Phase phase() const { return phase_; }
   [[nodiscard]] bool is_over() const { return phase_ != Phase::waiting && phase_ != Phase::streaming; }
@@ -62,6 +62,7 @@ class HttpExchange final : public Exchange {
   std::function<void()> wake_;
   std::function<void()> gone_;
   HttpHeaders headers_;
+  std::string header_lines_;  // the same as they are sent
   ConnectionUse use_ = ConnectionUse::keep_alive;
   Phase phase_ = Phase::waiting;
   bool overflowed_ = false;

@@ -169,6 +169,15 @@ TEST_F(HttpExchangeTest, AnAnswerThatDoesNotFitTheMemoryIs503) {
   EXPECT_THAT(unsent, EndsWith(R"("code":"out_of_memory"}})"));
 }
 
+TEST_F(HttpExchangeTest, AnAnswerThatIsGivenUpHasTheHeadersThatBrowsersLookFor) {
+  const auto exchange = make();
+  exchange->set_headers({{"Access-Control-Allow-Origin", "*"}, {"Vary", "Origin"}});
+  exchange->give_up();
+  const std::string unsent = exchange->take_unsent();
+  EXPECT_THAT(unsent, HasSubstr("\r\nAccess-Control-Allow-Origin: *\r\nVary: Origin\r\n\r\n{"));
+  EXPECT_THAT(unsent, EndsWith(R"("code":"out_of_memory"}})"));
+}
+
 TEST_F(HttpExchangeTest, ADrainingServerClosesAfterTheAnswer) {
   const auto exchange = make();
   shared.draining = true;

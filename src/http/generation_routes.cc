@@ -19,8 +19,9 @@ struct GenerationRoutes::Preparation {
   std::shared_ptr<GenerationJob> job;  // until it is started, on the I/O thread
   RequestBody body;
   std::shared_ptr<const ModelAccess> access;
-  std::size_t work_bytes = 0;  // bytes_to_prepare() of the body
-  RequestSpec spec = {};       // once the body was read
+  std::size_t work_bytes = 0;    // bytes_to_prepare() of the body
+  RequestSpec spec = {};         // once the body was read
+  UnknownAdapters unknown = {};  // that it waited for
   Result<PreparedRequest> prepared = {};
 };
 
@@ -80,9 +81,9 @@ void GenerationRoutes::read(Preparation& preparation, std::function<void()> back
     Result<RequestSpec> spec = read_within(preparation.body.memory, api_.preparer(), {preparation.endpoint, body, preparation.work_bytes});
     if (!spec) return forward_error(spec);
     preparation.spec = std::move(*spec);
-    const std::vector<std::string> adapters = api_.preparer().unknown_adapters(preparation.spec, *preparation.access);
-    if (adapters.empty()) return false;
-    waits_.run_after_look(adapters, preparation.client, body.size(),
+    preparation.unknown = api_.preparer().unknown_adapters(preparation.spec, *preparation.access);
+    if (preparation.unknown.names.empty()) return false;
+    waits_.run_after_look(preparation.unknown.names, preparation.client, body.size(),
                           [this, &preparation, back](Status can_run) { finish(preparation, std::move(can_run), back); });
     return true;
   });
@@ -96,6 +97,7 @@ void GenerationRoutes::finish(Preparation& preparation, Status can_finish, std::
     return finish_within(std::move(preparation.body.memory), api_.preparer(),
                          {std::move(preparation.spec), *preparation.access, preparation.work_bytes});
   });
+  preparation.unknown = {};
   post_(std::move(back));
 }
 

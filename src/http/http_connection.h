@@ -14,7 +14,7 @@
 #include <utility>
 
 #include "http/body_decoder.h"
-#include "http/connection.h"
+#include "http/connections.h"
 #include "http/exchange.h"
 #include "http/request_gate.h"
 #include "http/task.h"

@@ -31,7 +31,7 @@ Result<std::unique_ptr<KeyRing>> KeyRing::create(KeyOptions options) {
   const std::string path = ring->options_.file->string();
   const Result<std::string> text = read_text_file(path, kKeyFileBytesMax);
   if (!text) return error("bad_key_file", "--api-key-file: {}: {}", path, text.error().message);
-  if (const Status taken = ring->take_text(*text); !taken) {
+  if (const Status taken = ring->take(ring->examine(*text)); !taken) {
     return error("bad_key_file", "--api-key-file: {}: {}", path, taken.error().message);
   }
   return ring;
@@ -47,32 +47,39 @@ void KeyRing::watch(AnswerPool::Post post, PostAfter post_after) {
 void KeyRing::look() {
   post_after_(kInterval, [this] { look(); });  // first, for the rest may throw when memory runs out
   if (is_reading_) return;
-  // Shared by the two halves of the work.
-  const auto text = std::make_shared<Result<std::string>>(error("bad_key_file", "it could not be read"));
-  is_reading_ = pool_->try_run([path = options_.file->string(), text] { *text = read_text_file(path, kKeyFileBytesMax); },
-                               [this, text] {
+  const auto news = std::make_shared<News>();  // shared by the two halves of the work
+  is_reading_ = pool_->try_run([this, news] { *news = examine(read_text_file(options_.file->string(), kKeyFileBytesMax)); },
+                               [this, news] {
                                  is_reading_ = false;
-                                 take_file(*text);
+                                 take_and_log(std::move(*news));
                                });
 }
 
-void KeyRing::take_file(const Result<std::string>& text) {
-  if (text && *text == text_) return;
-  const Status taken = text ? take_text(*text) : Status(tl::unexpected(text.error()));
+KeyRing::News KeyRing::examine(Result<std::string> text) {
+  if (!text) return {std::nullopt, tl::unexpected(text.error())};
+  if (*text == text_) return {std::move(*text), std::nullopt};
+  Result<std::vector<ApiKey>> keys = parse_key_file(*text, tenants_);
+  if (!keys) return {std::move(*text), forward_error(keys)};
+  return {std::move(*text), ApiKeys(KeyNeed::needed, keys_with(options_, std::move(*keys)))};
+}
+
+Status KeyRing::take(News news) {
+  if (!news.keys) return {};
+  if (news.text) text_ = std::move(*news.text);
+  if (!*news.keys) return forward_error(*news.keys);
+  keys_ = std::move(**news.keys);
+  return {};
+}
+
+void KeyRing::take_and_log(News news) {
+  if (!news.keys) return;
+  const Status taken = take(std::move(news));
   if (taken) {
     complaint_.clear();
     log_info("--api-key-file was read again");
   } else if (std::exchange(complaint_, taken.error().message) != taken.error().message) {
     log_warning("--api-key-file: {}; the keys that it had before stay valid", taken.error().message);
   }
-}
-
-Status KeyRing::take_text(const std::string& text) {
-  text_ = text;
-  Result<std::vector<ApiKey>> keys = parse_key_file(text, tenants_);
-  if (!keys) return forward_error(keys);
-  keys_ = ApiKeys(KeyNeed::needed, keys_with(options_, std::move(*keys)));
-  return {};
 }
 
 }  // namespace slora

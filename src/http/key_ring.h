@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "http/answer_pool.h"
@@ -22,8 +23,8 @@ struct KeyOptions {
 };
 
 // The keys that are valid now. A change of the key file counts within a second, for the next request of a connection too; while the file
-// can't be read or is not valid, the keys that it had last stay valid and the log says why. Used on the I/O thread; the file is read on a
-// thread of its own.
+// can't be read or is not valid, the keys that it had last stay valid and the log says why. Used on the I/O thread; the file is read and
+// parsed on a thread of its own.
 class KeyRing {
  public:
   using PostAfter = std::function<void(std::chrono::milliseconds, std::function<void()>)>;
@@ -37,19 +38,27 @@ class KeyRing {
 
   // Looks at the file from now on. `post` and `post_after` run work on the I/O thread; the latter after a delay.
   void watch(AnswerPool::Post post, PostAfter post_after);
-  // Takes what the file says now, given by whoever read it.
-  void take_file(const Result<std::string>& text);
+  // Takes what the file says now, given by whoever read it. Requires: not after watch().
+  void take_file(Result<std::string> text) { take_and_log(examine(std::move(text))); }
 
  private:
   explicit KeyRing(KeyOptions options);
 
-  [[nodiscard]] Status take_text(const std::string& text);
+  // What a look at the file found.
+  struct News {
+    std::optional<std::string> text;      // nothing: it could not be read
+    std::optional<Result<ApiKeys>> keys;  // nothing: it says what it said before
+  };
+  // On the thread that reads, while no news is being taken.
+  [[nodiscard]] News examine(Result<std::string> text);
+  [[nodiscard]] Status take(News news);
+  void take_and_log(News news);
   void look();
 
   const KeyOptions options_;
-  TenantNumbers tenants_;
+  TenantNumbers tenants_;            // of the thread that reads
+  std::optional<std::string> text_;  // the file's when it was read last; written while nobody reads
   ApiKeys keys_;
-  std::string text_;       // the file's when it was read last
   std::string complaint_;  // logged last, not to repeat it
   bool is_reading_ = false;
   PostAfter post_after_;

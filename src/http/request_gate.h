@@ -3,7 +3,7 @@
 
 #include "base/result.h"
 #include "http/api_keys.h"
-#include "http/connection.h"
+#include "http/connections.h"
 #include "http/routes.h"
 
 namespace slora {

@@ -11,7 +11,7 @@
 
 #include "base/caught.h"
 #include "base/log.h"
-#include "http/connection.h"
+#include "http/connections.h"
 #include "http/mailbox.h"
 
 namespace slora {

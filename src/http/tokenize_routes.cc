@@ -61,9 +61,10 @@ void TokenizeRoutes::answer(const std::shared_ptr<Exchange>& exchange, AnswerWor
                                                                                                       AdapterWaits::Work go_on) {
     const Result<Json> given = parse_json(body);  // its errors are those of the work
     if (!given || !given->is_object()) return false;
-    const std::vector<std::string> adapters = preparer_.unknown_adapters_of(*given, *access);
-    if (adapters.empty()) return false;
-    waits_.run_after_look(adapters, client, body.size(), std::move(go_on));
+    const UnknownAdapters unknown = preparer_.unknown_adapters_of(*given, *access);
+    if (unknown.names.empty()) return false;
+    waits_.run_after_look(unknown.names, client, body.size(),
+                          [unknown, go_on = std::move(go_on)](Status can_run) { go_on(std::move(can_run)); });
     return true;
   };
   answer_json_elsewhere(exchange, post_, run, std::move(work), await);

@@ -67,7 +67,10 @@ class RecordingSink final : public AnswerSink {
 // A job whose tokens come from the test, with everything that it needs.
 class GenerationJobFixture : public ::testing::Test {
  protected:
-  GenerationJobFixture() { preparer.emplace(std::vector<std::string>{"base"}, kVocabulary, adapter_texts, generator); }
+  GenerationJobFixture() {
+    preparer.emplace(std::vector<std::string>{"base"}, kVocabulary, adapter_texts, generator);
+    generator.on_look = [this](const AdapterVersion& version) { (void)adapter_texts.of(version); };
+  }
 
   std::shared_ptr<GenerationJob> make_job() {
     sink = std::make_shared<RecordingSink>();

@@ -48,12 +48,16 @@ class ScriptedGenerator final : public Generator {
     return std::make_shared<const AdapterVersion>(AdapterId{2}, std::move(components));
   }
   bool is_known(std::string_view) const override { return true; }
-  void await_adapter(std::string_view, std::function<void()> then) override { then(); }
+  void await_adapter(std::string_view name, std::function<void()> then) override {
+    if (const auto version = resolve(name); version && on_look) on_look(**version);
+    then();
+  }
   std::optional<std::string> adapter_in_folder(std::string_view path) const override {
     return path == "adapters/fine" ? std::optional<std::string>("fine") : std::nullopt;
   }
 
-  const TemporaryFolder folder_of_fine;  // empty: the adapter brings no text files
+  const TemporaryFolder folder_of_fine;                // empty: the adapter brings no text files
+  std::function<void(const AdapterVersion&)> on_look;  // reads the adapter's texts
   std::int32_t context = 64;
   bool has_priorities = false;
   std::uint64_t last_id = 0;

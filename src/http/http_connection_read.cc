@@ -1,11 +1,10 @@
-#include "http/connection.h"
-
 #include <algorithm>
 #include <exception>
 #include <memory>
 #include <string>
 
 #include "base/caught.h"
+#include "http/connections.h"
 #include "http/http_connection.h"
 
 namespace slora {

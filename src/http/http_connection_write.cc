@@ -1,10 +1,9 @@
-#include "http/http_connection.h"
-
 #include <algorithm>
 #include <memory>
 #include <string>
 
 #include "base/caught.h"
+#include "http/http_connection.h"
 #include "http/responses.h"
 
 // How a connection answers, and how it notices that its client leaves.
