@@ -50,6 +50,7 @@ class Api {
   [[nodiscard]] const TextModel& text() const { return *texts_.base(); }
   [[nodiscard]] Runtime& runtime() { return *runtime_; }
   [[nodiscard]] JobTable& jobs() { return *jobs_; }
+  [[nodiscard]] const RequestMetrics& request_metrics() const { return metrics_; }
 
  private:
   Api(std::vector<std::string> model_names, std::shared_ptr<const TextModel> text, std::unique_ptr<JobTable> jobs,

@@ -46,6 +46,12 @@ Counter& RequestMetrics::success(std::string_view reason) {
   return registry_.counter("vllm:request_success_total", "Sequences that ended, by how.", labels);
 }
 
+RequestMetrics::Totals RequestMetrics::totals() const {
+  std::uint64_t served = 0;
+  for (const std::uint64_t count : end_to_end_.counts()) served += count;
+  return {served, end_to_end_.sum(), generation_tokens_.value()};
+}
+
 void RequestMetrics::count_prompt(std::int64_t prompt_tokens) { prompt_tokens_.add(static_cast<std::uint64_t>(prompt_tokens)); }
 
 void RequestMetrics::count_token(const Times& times, Timestamp now) {

@@ -23,6 +23,13 @@ class RequestMetrics {
   void count_token(const Times& times, Timestamp now);
   // `reason`: "stop", "length" or "abort".
   void count_end(const Times& times, std::int64_t prompt_tokens, std::int64_t completion_tokens, std::string_view reason);
+  // Since the start.
+  struct Totals {
+    std::uint64_t served = 0;  // sequences that produced a token and ended, however
+    double seconds = 0;        // of these together, from the request's arrival to the last token
+    std::uint64_t output_tokens = 0;
+  };
+  [[nodiscard]] Totals totals() const;
   void count_unknown_fields(std::size_t count) { unknown_fields_.add(count); }
 
  private:

@@ -136,7 +136,15 @@ void add_status(std::vector<Route>& routes, StatusRoutes& status) {
       {"Which server this is, and where its API begins.", nullptr, {json_answer(object_with({{"server", "string"}}))}, {}}, Doors::every);
   get("/metrics", Role::open, &StatusRoutes::metrics, {"Metrics in Prometheus' text format.", nullptr, {text_answer()}, {}}, Doors::every);
   get("/load", Role::user, &StatusRoutes::load,
-      {"Requests for generation that are not answered yet.", nullptr, {json_answer(object_with({{"server_load", "integer"}}))}, {}},
+      {"Requests for generation that are not answered yet, and how the server has been doing.",
+       nullptr,
+       {json_answer(object_with({{"server_load", "integer"},
+                                 {"requests_served", "integer"},
+                                 {"requests_per_second", "number"},
+                                 {"output_tokens_per_second", "number"},
+                                 {"resident_memory_bytes", "integer"},
+                                 {"pool_used", "number"}}))},
+       {}},
       Doors::every);
   get("/version", Role::open, &StatusRoutes::version,
       {"The server's version.", nullptr, {json_answer(object_with({{"version", "string"}}))}, {}}, Doors::every);

@@ -95,13 +95,15 @@ std::vector<std::string> roots_of(const RuntimeOptions& options) {
 }
 
 // Lives until the server has stopped. I/O thread.
-struct RequestMemoryGauge {
+struct EachSecond {
   HttpServer& http;
-  Gauge& gauge;
+  Gauge& request_memory;
+  StatusRoutes& status;
 
   void update() {
     http.post_after(std::chrono::seconds(1), [this] { update(); });
-    gauge.set(static_cast<double>(http.request_memory_bytes()));
+    request_memory.set(static_cast<double>(http.request_memory_bytes()));
+    status.look();
   }
 };
 
@@ -158,7 +160,8 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
   GenerationRoutes generation(api, post, text_pool);
   TokenizeRoutes tokenize(api.preparer(), vocabulary_size, runtime.max_model_len(), post, text_pool);
   StatusRoutes status(
-      options.model_names, runtime, api.jobs(), [&] { return generation.preparing_count() + api.jobs().request_count(); }, post);
+      options.model_names, runtime, api.jobs(), api.request_metrics(),
+      [&] { return generation.preparing_count() + api.jobs().request_count(); }, post);
   InfoRoutes info(names.front(), model_path, runtime, post);
   const auto post_after = [&](std::chrono::milliseconds delay, std::function<void()> work) { http.post_after(delay, std::move(work)); };
   const auto check_texts = [&](const FolderPath& folder) { return api.texts().check(folder); };
@@ -169,9 +172,10 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
   Drain drain(http, runtime.engine(), generation, status, api.jobs(), options.drain_time);
   EngineGuard guard({http, runtime.engine(), generation, status, info, api.jobs()}, options.guard);
   const MemoryGuard memory_guard(http, generation);
-  RequestMemoryGauge memory_gauge{
-      http, runtime.metrics().gauge("slora_request_memory_bytes", "What requests hold of --request-memory, looked up each second.")};
-  memory_gauge.update();
+  EachSecond each_second{
+      http, runtime.metrics().gauge("slora_request_memory_bytes", "What requests hold of --request-memory, looked up each second."),
+      status};
+  each_second.update();
 
   // Posted, so that it is called when the signal handlers are already installed.
   http.post([&] {

@@ -1,10 +1,12 @@
 #include "http/status_routes.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <fstream>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -43,6 +45,14 @@ std::optional<std::string> percent_decoded(std::string_view text) {
   return decoded;
 }
 
+// Physical memory of this process; 0 when the system does not report it.
+std::uint64_t resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  std::uint64_t pages = 0, resident_pages = 0;
+  file >> pages >> resident_pages;
+  return resident_pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
 void write_gauge(PrometheusWriter& writer, std::string_view name, std::string_view help, std::size_t value) {
   writer.family(name, help, MetricKind::gauge);
   writer.sample({}, std::uint64_t{value});
@@ -50,12 +60,14 @@ void write_gauge(PrometheusWriter& writer, std::string_view name, std::string_vi
 
 }  // namespace
 
-StatusRoutes::StatusRoutes(ModelNames names, Runtime& runtime, const JobTable& jobs, std::function<std::size_t()> request_count,
-                           PostToIo post)
+StatusRoutes::StatusRoutes(ModelNames names, Runtime& runtime, const JobTable& jobs, const RequestMetrics& requests,
+                           std::function<std::size_t()> request_count, PostToIo post)
     : names_(std::move(names)),
       runtime_(runtime),
       jobs_(jobs),
+      requests_(requests),
       request_count_(std::move(request_count)),
+      resident_bytes_(runtime.metrics().gauge("process_resident_memory_bytes", "Physical memory of this process, looked up each second.")),
       created_seconds_(static_cast<std::int64_t>(unix_seconds())),
       models_([this] { return runtime_.adapters().served_stamp(); }, [this] { return format_models(ModelAccess()); }, post),
       listing_(std::move(post), 1) {}
@@ -164,8 +176,26 @@ void StatusRoutes::metrics(const std::shared_ptr<Exchange>& exchange) const {
   exchange->respond(std::move(response));
 }
 
+void StatusRoutes::look() {
+  const RequestMetrics::Totals totals = requests_.totals();
+  const auto now = std::chrono::steady_clock::now();
+  served_.look(now, totals.served);
+  output_tokens_.look(now, totals.output_tokens);
+  resident_bytes_.set(static_cast<double>(resident_bytes()));
+}
+
 void StatusRoutes::load(const std::shared_ptr<Exchange>& exchange) const {
-  exchange->respond(json_response(fmt::format(R"({{"server_load":{}}})", request_count_())));
+  const RequestMetrics::Totals totals = requests_.totals();
+  const SchedulerStats stats = runtime_.engine().stats().scheduler;
+  const auto share = [](double part, std::uint64_t whole) {
+    return whole == 0 ? "null" : fmt::format("{:.4g}", part / static_cast<double>(whole));
+  };
+  exchange->respond(json_response(fmt::format(
+      R"({{"server_load":{},"requests_served":{},"request_seconds_mean":{},"requests_per_second":{:.4g},"output_tokens_per_second":{:.4g},)"
+      R"("adapter_hit_rate":{},"resident_memory_bytes":{:.0f},"pool_used":{:.4g}}})",
+      request_count_(), totals.served, share(totals.seconds, totals.served), served_.per_second(), output_tokens_.per_second(),
+      share(static_cast<double>(stats.adapter_hits), stats.adapter_queries), resident_bytes_.value(),
+      1 - static_cast<double>(stats.pages_free + stats.pages_evictable) / std::max(stats.pages_total, 1u))));
 }
 
 void StatusRoutes::version(const std::shared_ptr<Exchange>& exchange) const {

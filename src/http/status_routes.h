@@ -9,10 +9,12 @@
 #include <vector>
 
 #include "api/job_table.h"
+#include "api/request_metrics.h"
 #include "base/clock.h"
 #include "engine/runtime.h"
 #include "http/answer_pool.h"
 #include "http/cached_body.h"
+#include "http/recent_rate.h"
 #include "http/types.h"
 
 namespace slora {
@@ -27,7 +29,11 @@ struct ModelNames {
 class StatusRoutes {
  public:
   // What it borrows outlives it. `request_count` returns how many requests for generation are not answered yet.
-  StatusRoutes(ModelNames names, Runtime& runtime, const JobTable& jobs, std::function<std::size_t()> request_count, PostToIo post);
+  StatusRoutes(ModelNames names, Runtime& runtime, const JobTable& jobs, const RequestMetrics& requests,
+               std::function<std::size_t()> request_count, PostToIo post);
+
+  // Called every second, for the rates of /load and the gauges of this process.
+  void look();
 
   void models(const std::shared_ptr<Exchange>& exchange);
   // The model that the rest of the path names.
@@ -38,6 +44,7 @@ class StatusRoutes {
   void ping(const std::shared_ptr<Exchange>& exchange) const;
   // Without the names of adapters for those who may not see them.
   void metrics(const std::shared_ptr<Exchange>& exchange) const;
+  // Requests that are not answered yet, as vLLM's; and in numbers how the server has been doing.
   void load(const std::shared_ptr<Exchange>& exchange) const;
   void version(const std::shared_ptr<Exchange>& exchange) const;
   // For load balancers that ask for nothing else.
@@ -57,7 +64,10 @@ class StatusRoutes {
   const ModelNames names_;
   Runtime& runtime_;
   const JobTable& jobs_;
+  const RequestMetrics& requests_;
   const std::function<std::size_t()> request_count_;
+  Gauge& resident_bytes_;
+  RecentRate served_, output_tokens_;
   const std::int64_t created_seconds_;
   std::optional<Error> trouble_;
   bool draining_ = false;

@@ -149,7 +149,10 @@ TEST(Metrics, AreParseableAndHaveTheNamesThatToolsRead) {
                            "vllm:iteration_tokens_total_bucket",
                            "slora_pool_pages",
                            "slora_adapters_resident",
-                           "slora_adapter_loads_total"}) {
+                           "slora_adapter_loads_total",
+                           "slora_adapter_queries_total",
+                           "slora_adapter_hits_total",
+                           "process_resident_memory_bytes"}) {
     EXPECT_TRUE(metric(demo_server().port(), name)) << name;
   }
 }

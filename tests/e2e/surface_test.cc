@@ -106,7 +106,7 @@ TEST(Info, IsToldAsSglangDoes) {
     EXPECT_EQ(info["internal_states"].size(), 1u);
   }
   EXPECT_EQ(get(port(), "/health_generate").status, 200);
-  EXPECT_EQ(get(port(), "/load").json(), Json({{"server_load", 0}}));
+  EXPECT_EQ(get(port(), "/load").json()["server_load"], 0);
   Connection ping(port());
   ping.send("POST /ping HTTP/1.1\r\nHost: localhost\r\n\r\n");
   const Reply pong = ping.read_reply();
@@ -165,14 +165,21 @@ TEST(Info, TellsWhoRunsAndWhichAdaptersAreInUse) {
   Connection running(server.port());
   running.send_request("POST", "/v1/completions", body.dump());
   running.read_until("data: ");
-  EXPECT_EQ(get(server.port(), "/load").json(), Json({{"server_load", 1}}));
+  EXPECT_EQ(get(server.port(), "/load").json()["server_load"], 1);
   const std::string in_use = lora_info(server.port());
   EXPECT_THAT(in_use, HasSubstr(R"(running_lora_adapters="shout")"));
   EXPECT_NEAR(std::stod(in_use.substr(in_use.rfind(' '))), static_cast<double>(std::time(nullptr)), 60);
   EXPECT_EQ(metric(server.port(), "slora_adapters_resident"), 1);
   EXPECT_EQ(metric(server.port(), "slora_adapters_refused"), 1);
   EXPECT_TRUE(running.read_reply().is_whole);
-  EXPECT_EQ(get(server.port(), "/load").json(), Json({{"server_load", 0}}));
+  const Json load = get(server.port(), "/load").json();
+  EXPECT_EQ(load["server_load"], 0);
+  EXPECT_EQ(load["requests_served"], 1);
+  EXPECT_GT(load["request_seconds_mean"], 0.0);
+  EXPECT_EQ(load["adapter_hit_rate"], 0.0) << "its adapter had to be loaded";
+  EXPECT_GT(load["resident_memory_bytes"], 1 << 20);
+  EXPECT_EQ(metric(server.port(), "slora_adapter_queries_total"), 1);
+  EXPECT_EQ(metric(server.port(), "slora_adapter_hits_total"), 0);
   EXPECT_THAT(lora_info(server.port()), HasSubstr(R"(running_lora_adapters="")"));
 }
 
