@@ -74,7 +74,10 @@ class OnlineBench {
     Result<bench::OnlineRun> run = send(*trace);
     if (!run) return forward_error(run);
     prompts_.seed += 1000003;  // the next run's prompts are new to the server's prefix cache
-    if (run->interrupted) trace->requests.resize(run->served.size());
+    if (run->interrupted) {
+      trace->requests.resize(run->served.size());
+      trace->seconds = trace->requests.empty() ? 0 : trace->requests.back().arrival;
+    }
     const ServingMetrics metrics = bench::serving_metrics_of(*trace, run->served, arguments_.rates.serving);
     print(*trace, *run, metrics);
     record(*trace, *run, metrics);
@@ -100,7 +103,7 @@ class OnlineBench {
     if (interrupted) log_.write({{"interrupted", true}});
     if (Status closed = log_.close(); !closed) return closed;
     if (arguments_.svg.empty()) return {};
-    if (runs_.size() > 1) charts_ = bench::rate_charts(std::vector<bench::RateCurve>{{arguments_.url, runs_}});
+    if (runs_.size() > 1) charts_ = bench::rate_charts(std::vector<bench::RateCurve>{{"", runs_}});
     std::ofstream file(arguments_.svg, std::ios::binary | std::ios::trunc);
     file << bench::svg_of(charts_);
     file.close();
