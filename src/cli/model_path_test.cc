@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "formats/temporary_folder.h"
+
 namespace slora {
 namespace {
 
@@ -23,6 +25,17 @@ TEST(ModelPath, SaysWhatIsMissing) {
   const Status empty = check_model_folder("/proc");
   ASSERT_FALSE(empty);
   EXPECT_THAT(empty.error().message, HasSubstr("no config.json"));
+}
+
+TEST(ModelPath, SaysThatAFileIsNoFolderAndWhatAGgufFileIs) {
+  const TemporaryFolder folder;
+  folder.write("model.safetensors", "");
+  EXPECT_THAT(check_model_folder(folder.file("model.safetensors")).error().message, HasSubstr("model.safetensors is a file: expected a"));
+  folder.write("model-q4.gguf", "");
+  for (const std::string& path : {folder.path(), folder.file("model-q4.gguf")}) {
+    EXPECT_THAT(check_model_folder(path).error().message, HasSubstr("model-q4.gguf is a GGUF file")) << path;
+  }
+  EXPECT_THAT(check_model_folder(folder.file("none.gguf")).error().message, HasSubstr("there is no folder"));
 }
 
 }  // namespace

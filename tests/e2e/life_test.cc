@@ -256,6 +256,25 @@ TEST(Life, ARequestEndsWithItsTimeout) {
   EXPECT_EQ(metric(server.port(), R"(slora_pool_pages{owner="sequence"})"), 0);
 }
 
+TEST(Life, ARequestEndsWithItsTimeoutWhileItsTextWaits) {
+  const ServerProcess server(demo_arguments());
+  std::string text;
+  while (text.size() < 3'900'000) text += "The queen found a rusty key. ";
+  std::list<Connection> busy;  // there is one thread for long texts
+  for (int i = 0; i < 3; ++i) {
+    busy.emplace_back(server.port());
+    busy.back().send_request("POST", "/tokenize", Json{{"model", "demo"}, {"prompt", text}}.dump(), {"Content-Type: application/json"});
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));  // until the first one is read
+  const Json body = {{"prompt", text.substr(0, 100'000)}, {"timeout", 0.2}, {"max_tokens", 1}};
+  const auto begin = std::chrono::steady_clock::now();
+  const Reply reply = post(server.port(), "/v1/completions", body);
+  const auto took = std::chrono::steady_clock::now() - begin;
+  EXPECT_EQ(reply.status, 504);
+  EXPECT_THAT(reply.body, HasSubstr(R"("code":"deadline_exceeded")"));
+  EXPECT_LE(took, std::chrono::milliseconds(600));
+}
+
 TEST(Life, RunsOutOfDescriptorsAndRecovers) {
   const ServerProcess server(demo_arguments(), {.descriptors = 64});
   {
