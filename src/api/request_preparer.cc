@@ -1,7 +1,6 @@
 #include "api/request_preparer.h"
 
 #include <algorithm>
-#include <atomic>
 #include <future>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -106,16 +105,11 @@ std::optional<std::int32_t> last_place_of(std::span<const TokenId> tokens, const
   return static_cast<std::int32_t>(found - prompt.begin());
 }
 
-tl::unexpected<Error> too_large(std::string_view name, const AdapterVersion& adapter) {
-  return error("E_TOO_LARGE", "adapter {}: with its {} pages in the pool no sequence fits; increase --pool-memory", quote(name),
-               adapter.page_count());
-}
-
 }  // namespace
 
 RequestPreparer::RequestPreparer(std::vector<std::string> base_names, std::int32_t vocabulary_size, AdapterTexts& texts,
                                  Generator& generator)
-    : base_names_(std::move(base_names)), vocabulary_size_(vocabulary_size), texts_(texts), generator_(generator) {}
+    : vocabulary_size_(vocabulary_size), texts_(texts), generator_(generator), models_(std::move(base_names), texts, generator) {}
 
 Result<PreparedRequest> RequestPreparer::prepare(Endpoint endpoint, std::string_view body, const ModelAccess& access) const {
   return prepare_spec(read(endpoint, body), access);
@@ -130,53 +124,16 @@ Result<PreparedRequest> RequestPreparer::prepare_json(Endpoint endpoint, const J
   return prepare_spec(read_request(endpoint, body, vocabulary_size_), {});
 }
 
-UnknownAdapters RequestPreparer::unknown_adapters(const RequestSpec& spec, const ModelAccess& access) const {
-  UnknownAdapters unknown;
-  for (const WeightedAdapter& component : spec.blend) add_unknown(unknown, component.name, NameForm::name_or_folder, access);
-  if (spec.blend.empty() && spec.adapter.empty()) add_unknown(unknown, spec.model, NameForm::name, access);
-  if (!spec.adapter.empty()) add_unknown(unknown, spec.adapter, NameForm::name_or_folder, access);
-  return unknown;
-}
-
-void RequestPreparer::add_unknown(UnknownAdapters& unknown, const std::string& name, NameForm form, const ModelAccess& access) const {
-  const std::optional<std::string> in_folder = form == NameForm::name_or_folder ? adapter_in_folder(name, access) : std::nullopt;
-  const std::string_view of_folder = in_folder ? std::string_view(*in_folder) : std::string_view();
-  for (const std::string_view adapter : {std::string_view(name), after_base(name), of_folder}) {
-    if (!access.allows(adapter) || is_base(std::string(adapter)) || !is_unknown(adapter)) continue;
-    unknown.names.emplace_back(adapter);
-    unknown.holds.push_back(texts_.hold(unknown.names.back()));
-    return;
-  }
-}
-
-// Its folder or its text files.
-bool RequestPreparer::is_unknown(std::string_view adapter) const {
-  if (!generator_.is_known(adapter)) return true;
-  const Result<std::shared_ptr<const AdapterVersion>> version = generator_.resolve(adapter);
-  return version && !texts_.find(**version);
-}
-
 UnknownAdapters RequestPreparer::unknown_adapters_of(const Json& body, const ModelAccess& access) const {
   const Result<RequestSpec> spec = read_model_choice(body);
-  return spec ? unknown_adapters(*spec, access) : UnknownAdapters();
-}
-
-void RequestPreparer::await_adapters(const std::vector<std::string>& adapters, std::function<void()> then) const {
-  if (adapters.empty()) return then();
-  const auto left = std::make_shared<std::atomic<std::size_t>>(adapters.size());  // shared with the threads that look
-  const auto shared_then = std::make_shared<const std::function<void()>>(std::move(then));
-  for (const std::string& adapter : adapters) {
-    generator_.await_adapter(adapter, [left, shared_then] {
-      if (left->fetch_sub(1) == 1) (*shared_then)();
-    });
-  }
+  return spec ? models_.unknown_adapters(*spec, access) : UnknownAdapters();
 }
 
 Result<PreparedRequest> RequestPreparer::prepare_spec(Result<RequestSpec> spec, const ModelAccess& access) const {
   if (!spec) return forward_error(spec);
-  const UnknownAdapters unknown = unknown_adapters(*spec, access);
+  const UnknownAdapters unknown = models_.unknown_adapters(*spec, access);
   const auto known = std::make_shared<std::promise<void>>();  // shared with the thread that looks at the folder
-  await_adapters(unknown.names, [known] { known->set_value(); });
+  models_.await_looks(unknown.names, [known] { known->set_value(); });
   known->get_future().wait();
   return finish(std::move(*spec), access);
 }
@@ -203,9 +160,9 @@ Result<PreparedRequest> RequestPreparer::build(RequestSpec spec, LongText long_t
     return field_error("priority", "priority: expected 0, because this server does not run with --policy priority, found {}",
                        request.spec.priority);
   }
-  Result<NamedModel> model = find_model(request.spec, access);
+  Result<NamedModel> model = models_.find(request.spec, access);
   if (!model) return forward_error(model);
-  Result<std::shared_ptr<const TextModel>> text = find_text(*model);
+  Result<std::shared_ptr<const TextModel>> text = models_.find_text(*model);
   if (!text) return forward_error(text);
   request.model_name = std::move(model->name);
   request.adapter = std::move(model->adapter);
@@ -223,126 +180,8 @@ Result<std::shared_ptr<const TextModel>> RequestPreparer::text_of(const Json& bo
   const Result<RequestSpec> spec = read_model_choice(body);
   if (!spec) return tl::unexpected(spec.error());
   if (spec->model.empty() && spec->adapter.empty() && spec->blend.empty()) return texts_.base();
-  const Result<NamedModel> model = find_model(*spec, access);
-  return model ? find_text(*model) : tl::unexpected(model.error());
-}
-
-Result<std::shared_ptr<const TextModel>> RequestPreparer::find_text(const NamedModel& model) const {
-  if (model.adapter == nullptr) return texts_.base();
-  Result<std::shared_ptr<const TextModel>> text =
-      model.adapter->components().empty() ? text_of_adapter(*model.adapter) : common_text(*model.adapter);
-  if (!text) text.error().param = model.field;
-  return text;
-}
-
-Result<std::shared_ptr<const TextModel>> RequestPreparer::text_of_adapter(const AdapterVersion& adapter) const {
-  std::optional<Result<std::shared_ptr<const TextModel>>> text = texts_.find(adapter);
-  if (!text) text = tl::unexpected(adapter_unavailable(adapter.name(), {"E_READ", "its text files have not been read", {}}));
-  return std::move(*text);
-}
-
-Result<std::shared_ptr<const TextModel>> RequestPreparer::common_text(const AdapterVersion& blend) const {
-  std::shared_ptr<const TextModel> common;
-  for (const BlendComponent& component : blend.components()) {
-    Result<std::shared_ptr<const TextModel>> text = text_of_adapter(*component.version);
-    if (!text) return text;
-    if (common != nullptr && common != *text) {
-      return error("E_BLEND", "the adapters of a blend must read and write texts alike, and \"{}\" has a tokenizer or template of its own",
-                   component.version->name());
-    }
-    common = *text;
-  }
-  return common;
-}
-
-Result<NamedModel> RequestPreparer::find_blend(const RequestSpec& spec, const ModelAccess& access) const {
-  const std::string& field = spec.blend_field;
-  if (!spec.adapter.empty()) return field_error(spec.adapter_field, "{}: {} names adapters, too", spec.adapter_field, field);
-  if (!spec.model.empty() && !is_base(spec.model)) {
-    return field_error(spec.model_field, "{}: expected the base model or nothing in a request with {}, found {}", spec.model_field, field,
-                       quote(spec.model));
-  }
-  std::vector<WeightedAdapter> names;
-  for (const WeightedAdapter& component : spec.blend) {
-    Result<std::shared_ptr<const AdapterVersion>> adapter = find_adapter(component.name, NameForm::name_or_folder, access);
-    if (adapter && *adapter == nullptr)
-      return field_error(field, "{}: expected adapters, found the base model {}", field, quote(component.name));
-    if (adapter && !(*adapter)->invocation_tokens().empty()) {
-      return field_error(field, "{}: adapter {} acts from its invocation tokens on only, and cannot be part of a blend", field,
-                         quote(component.name));
-    }
-    if (!adapter) {
-      adapter.error().param = field;
-      adapter.error().message = fmt::format("{}: {}", field, adapter.error().message);
-      return forward_error(adapter);
-    }
-    names.push_back({(*adapter)->name(), component.weight});
-  }
-  std::ranges::sort(names, {}, &WeightedAdapter::name);
-  const auto same = std::ranges::adjacent_find(names, {}, &WeightedAdapter::name);
-  if (same != names.end()) return field_error(field, "{}: expected different adapters, found {} twice", field, quote(same->name));
-  Result<std::shared_ptr<const AdapterVersion>> blend = generator_.find_blend(names);
-  if (blend && generator_.output_tokens_that_fit(0, blend->get()) <= 0) blend = too_large((*blend)->name(), **blend);
-  if (!blend) {
-    blend.error().param = field;
-    return forward_error(blend);
-  }
-  return NamedModel{(*blend)->name(), std::move(*blend), field};
-}
-
-Result<NamedModel> RequestPreparer::find_model(const RequestSpec& spec, const ModelAccess& access) const {
-  if (!spec.blend.empty()) return find_blend(spec, access);
-  const bool is_apart = !spec.adapter.empty();
-  const std::string& field = is_apart ? spec.adapter_field : spec.model_field;
-  const std::string& name = is_apart ? spec.adapter : spec.model.empty() ? base_names_.front() : spec.model;
-  Result<std::shared_ptr<const AdapterVersion>> adapter = find_adapter(name, is_apart ? NameForm::name_or_folder : NameForm::name, access);
-  if (!adapter) {
-    adapter.error().param = field;
-    if (field != "model") adapter.error().message = fmt::format("{}: {}", field, adapter.error().message);
-    return forward_error(adapter);
-  }
-  const std::string own_name = *adapter ? (*adapter)->name() : name;
-  if (is_apart && !spec.model.empty() && !is_base(spec.model) && spec.model != own_name && after_base(spec.model) != own_name) {
-    return field_error(field, "{}: {} names {}, and this field {}", field, spec.model_field, quote(spec.model), quote(name));
-  }
-  if (!spec.adapter_folder.empty() && adapter_in_folder(spec.adapter_folder, access) != own_name) {
-    return field_error(spec.adapter_folder_field, "{}: expected nothing, or the folder of adapter {} here, found {}",
-                       spec.adapter_folder_field, quote(own_name), quote(spec.adapter_folder));
-  }
-  return NamedModel{is_apart ? own_name : name, std::move(*adapter), field};
-}
-
-bool RequestPreparer::is_base(const std::string& model) const { return std::ranges::find(base_names_, model) != base_names_.end(); }
-
-std::string_view RequestPreparer::after_base(std::string_view model) const {
-  for (const std::string& base : base_names_) {
-    if (model.starts_with(base) && model.substr(base.size()).starts_with(':')) return model.substr(base.size() + 1);
-  }
-  return {};
-}
-
-std::optional<std::string> RequestPreparer::adapter_in_folder(std::string_view path, const ModelAccess& access) const {
-  return access.allows_all() ? generator_.adapter_in_folder(path) : std::nullopt;
-}
-
-Result<std::shared_ptr<const AdapterVersion>> RequestPreparer::find_adapter(const std::string& model, NameForm form,
-                                                                            const ModelAccess& access) const {
-  if (access.allows(model) && is_base(model)) return std::shared_ptr<const AdapterVersion>();
-  // No adapter has an empty name: what is not allowed takes as long as what does not exist.
-  const auto resolve = [&](std::string_view name) { return generator_.resolve(access.allows(name) ? name : std::string_view()); };
-  const auto is_unknown = [](const auto& adapter) { return !adapter && adapter.error().code == "not_found"; };
-  Result<std::shared_ptr<const AdapterVersion>> adapter = resolve(model);
-  if (const std::string_view rest = after_base(model); is_unknown(adapter) && !rest.empty()) adapter = resolve(rest);
-  if (is_unknown(adapter) && form == NameForm::name_or_folder) {
-    if (const auto in_folder = adapter_in_folder(model, access)) adapter = resolve(*in_folder);
-  }
-  if (is_unknown(adapter)) {
-    adapter.error() = {"model_not_found",
-                       fmt::format("The model {} does not exist. GET /v1/models lists the base model and its adapters.", quote(model)),
-                       {}};
-  }
-  if (!adapter || generator_.output_tokens_that_fit(0, adapter->get()) > 0) return adapter;
-  return too_large(model, **adapter);
+  const Result<NamedModel> model = models_.find(*spec, access);
+  return model ? models_.find_text(*model) : tl::unexpected(model.error());
 }
 
 Status RequestPreparer::add_prompts(PreparedRequest& request, LongText long_text) const {

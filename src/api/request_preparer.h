@@ -11,6 +11,7 @@
 #include "api/adapter_texts.h"
 #include "api/generator.h"
 #include "api/model_access.h"
+#include "api/model_finder.h"
 #include "api/request_parser.h"
 #include "api/request_spec.h"
 #include "api/text_model.h"
@@ -37,19 +38,6 @@ struct PreparedRequest {
   ByteReservation memory;  // of all this, and of the answer as it grows
 };
 
-// Which model answers a request.
-struct NamedModel {
-  std::string name;                               // the base's or the adapter's, as the client named it
-  std::shared_ptr<const AdapterVersion> adapter;  // null: the base model
-  std::string field;                              // which names it
-};
-
-// Adapters of which too little is in memory to prepare a request for them: their folders have to be looked at first.
-struct UnknownAdapters {
-  std::vector<std::string> names;
-  std::vector<std::shared_ptr<const void>> holds;  // keep what the looks read, until the request has been prepared
-};
-
 // From a body to a prepared request: parses, finds the adapter, renders, tokenises. The slow part of every request, so it runs on work
 // threads. What it borrows outlives it. Constant after construction; any thread.
 class RequestPreparer {
@@ -62,9 +50,13 @@ class RequestPreparer {
   // The same in steps, for threads that must not wait: reads the fields; names the adapters whose folders have to be looked at first, if
   // there are any; calls `then` when all were, at once or on another thread; and does the rest, with what is known by then.
   [[nodiscard]] Result<RequestSpec> read(Endpoint endpoint, std::string_view body) const;
-  [[nodiscard]] UnknownAdapters unknown_adapters(const RequestSpec& spec, const ModelAccess& access) const;
+  [[nodiscard]] UnknownAdapters unknown_adapters(const RequestSpec& spec, const ModelAccess& access) const {
+    return models_.unknown_adapters(spec, access);
+  }
   [[nodiscard]] UnknownAdapters unknown_adapters_of(const Json& body, const ModelAccess& access) const;
-  void await_adapters(const std::vector<std::string>& adapters, std::function<void()> then) const;
+  void await_adapters(const std::vector<std::string>& adapters, std::function<void()> then) const {
+    models_.await_looks(adapters, std::move(then));
+  }
   [[nodiscard]] Result<PreparedRequest> finish(RequestSpec spec, const ModelAccess& access) const;
   // As prepare(), from a body that is JSON already. Its texts are checked to be UTF-8.
   [[nodiscard]] Result<PreparedRequest> prepare_json(Endpoint endpoint, const Json& body) const;
@@ -76,23 +68,8 @@ class RequestPreparer {
   [[nodiscard]] Result<std::shared_ptr<const TextModel>> text_of(const Json& body, const ModelAccess& access = {}) const;
 
  private:
-  enum class NameForm : std::uint8_t { name, name_or_folder };
-  [[nodiscard]] bool is_base(const std::string& model) const;
-  // The name after "BASE:", as SGLang writes it; empty without one.
-  [[nodiscard]] std::string_view after_base(std::string_view model) const;
-  [[nodiscard]] Result<NamedModel> find_model(const RequestSpec& spec, const ModelAccess& access) const;
-  [[nodiscard]] Result<NamedModel> find_blend(const RequestSpec& spec, const ModelAccess& access) const;
-  [[nodiscard]] Result<std::shared_ptr<const TextModel>> find_text(const NamedModel& model) const;
-  [[nodiscard]] Result<std::shared_ptr<const TextModel>> text_of_adapter(const AdapterVersion& adapter) const;
-  [[nodiscard]] Result<std::shared_ptr<const TextModel>> common_text(const AdapterVersion& blend) const;
-  // Only for callers who may name every model: to the others, how long it takes would tell which adapters there are.
-  [[nodiscard]] std::optional<std::string> adapter_in_folder(std::string_view path, const ModelAccess& access) const;
-  [[nodiscard]] Result<std::shared_ptr<const AdapterVersion>> find_adapter(const std::string& model, NameForm form,
-                                                                           const ModelAccess& access) const;
   enum class LongText : std::uint8_t { refused, taken };
   [[nodiscard]] Result<PreparedRequest> build(RequestSpec spec, LongText long_text, const ModelAccess& access) const;
-  void add_unknown(UnknownAdapters& unknown, const std::string& name, NameForm form, const ModelAccess& access) const;
-  [[nodiscard]] bool is_unknown(std::string_view adapter) const;
   [[nodiscard]] Result<PreparedRequest> prepare_spec(Result<RequestSpec> spec, const ModelAccess& access) const;
   [[nodiscard]] Status add_prompts(PreparedRequest& request, LongText long_text) const;
   [[nodiscard]] Status add_conversation(PreparedRequest& request, LongText long_text) const;
@@ -106,10 +83,10 @@ class RequestPreparer {
   [[nodiscard]] std::optional<std::size_t> tokens_to_keep(const PreparedRequest& request) const;
   [[nodiscard]] Status set_output_tokens(PreparedRequest& request) const;
 
-  const std::vector<std::string> base_names_;
   const std::int32_t vocabulary_size_;
   AdapterTexts& texts_;
   Generator& generator_;
+  const ModelFinder models_;
 };
 
 }  // namespace slora
