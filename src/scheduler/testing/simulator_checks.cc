@@ -43,6 +43,8 @@ void Simulator::check_view(const StepView& view) {
   for (const SequenceView& seen : view.running)
     if (seen.adapter_state == AdapterState::resident) (seen.tokens_to_compute == 1 ? generating_ : computing_prompts_).insert(seen.id);
   oldest_ = view.running.empty() ? SequenceId{} : view.running.front().id;
+  oldest_computes_ = !view.running.empty() && view.running.front().tokens_to_compute > 0 &&
+                     view.running.front().adapter_state == AdapterState::resident;
   for (const SequenceView& seen : view.running) {
     const Stream& stream = live_.at(seen.id.value);
     if (!stream.is_started || !open_.empty() || seen.preemption_count > 0) continue;
@@ -128,7 +130,9 @@ void Simulator::check_plan(const StepPlan& plan) {
   const auto is_left_out = [&](SequenceId id) { return !in_plan.contains(id.value); };  // a prompt has a place even if it gets no token
   const auto places_taken = std::ssize(plan.spans) + std::ranges::count_if(computing_prompts_, is_left_out);
   const bool has_places = places_taken < std::min(options.running_max, options.step_tokens_max);
-  if (has_places && stats.pages_available > 0 && stats.preemptions == before_.preemptions) {
+  const bool has_pages = stats.pages_available > 0 && stats.preemptions == before_.preemptions;
+  if (has_pages && oldest_computes_) expect(!is_left_out(oldest_), "the oldest running sequence advances in every step", oldest_.value);
+  if (has_places && has_pages) {
     for (const SequenceId id : generating_) expect(!is_left_out(id), "nobody pauses while there are places", id.value);
   }
   if (stats.adapter_prefetches > before_.adapter_prefetches) {
