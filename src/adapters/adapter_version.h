@@ -77,6 +77,11 @@ class AdapterVersion {
     if (has_image_.exchange(false, std::memory_order_relaxed)) count_image(-1);
   }
 
+  // Whether the operator keeps it in the pool, as the engine says.
+  [[nodiscard]] bool is_pinned() const { return pinned_.load(std::memory_order_relaxed); }
+  void mark_pinned() const { pinned_.store(true, std::memory_order_relaxed); }
+  void mark_unpinned() const { pinned_.store(false, std::memory_order_relaxed); }
+
   // SHA-256 of config and tensors, once they have been read in full.
   [[nodiscard]] std::optional<Sha256Digest> identity() const {
     const std::lock_guard lock(mutex_);
@@ -107,6 +112,7 @@ class AdapterVersion {
   const std::uint32_t page_count_;
   mutable std::atomic<bool> has_image_ = false;        // its own
   mutable std::atomic<std::int32_t> image_count_ = 0;  // with those of blends
+  mutable std::atomic<bool> pinned_ = false;
   mutable std::atomic<bool> retired_ = false;
   mutable std::mutex mutex_;
   mutable std::optional<Sha256Digest> identity_;  // guarded by mutex_

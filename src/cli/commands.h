@@ -43,6 +43,9 @@ struct ServeArguments {
   bool prefault_pool = false;
   std::optional<std::size_t> waiting_per_client_max;  // none: ModelArguments::waiting_max
   std::string request_memory = "256MiB";
+  std::string host_adapter_memory;           // empty: none
+  std::vector<std::string> pinned_adapters;  // --pin NAME
+  int adapter_idle_seconds = 0;              // 0: for ever
   int drain_seconds = 30;
   int watch_seconds = 0;                     // 0: --adapters is read once
   std::optional<std::uint16_t> health_port;  // none: no port of its own

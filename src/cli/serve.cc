@@ -2,6 +2,7 @@
 #include <malloc.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "cli/byte_size.h"
@@ -79,6 +80,18 @@ int run_serve(const ServeArguments& arguments) {
          fmt::format("--request-memory: expected at least {}, found {}", shown_byte_size(kRequestMemoryMin), arguments.request_memory),
          {}});
   }
+
+  runtime_options->other_bytes = *request_memory;
+  if (!arguments.host_adapter_memory.empty()) {
+    const Result<std::uint64_t> bytes = parse_byte_size(arguments.host_adapter_memory);
+    if (!bytes) return report({"bad_option", "--host-adapter-memory: " + bytes.error().message, {}});
+    runtime_options->pool_use.host_adapter_bytes = *bytes;
+  }
+  for (const std::string& name : arguments.pinned_adapters) {
+    std::vector<std::string>& pinned = runtime_options->pinned_adapters;
+    if (std::ranges::find(pinned, name) == pinned.end()) pinned.push_back(name);
+  }
+  runtime_options->adapter_idle_time = std::chrono::seconds(arguments.adapter_idle_seconds);
 
   ApiServerOptions options;
   options.http.limits.request_memory_bytes = *request_memory;

@@ -13,6 +13,8 @@
 namespace slora {
 namespace {
 
+constexpr std::uint64_t kHostLane = ~std::uint64_t{0};  // of loads that read no file
+
 TiledMatrix matrix_of(const StoredMatrix& matrix, const AdapterView& view) {
   return {view.tiles.data() + matrix.tile_begin, matrix.tile_count, matrix.rows, matrix.cols, matrix.dtype};
 }
@@ -139,9 +141,11 @@ AdapterLoader::AdapterLoader(const AdapterLoaderOptions& options, Inbox& inbox, 
   check(options.threads_per_lane > 0 && options.lanes_max > 0, "expected at least one loader thread");
 }
 
-void AdapterLoader::start(std::shared_ptr<const AdapterVersion> version, std::vector<PageIndex> pages, Timestamp now) {
+void AdapterLoader::start(std::shared_ptr<const AdapterVersion> version, std::vector<PageIndex> pages, Timestamp now,
+                          std::shared_ptr<const HostImage> image) {
   const auto progress = std::make_shared<JobProgress>();
-  auto job = [this, version, pages = std::move(pages), progress] {
+  const std::uint64_t lane = image ? kHostLane : version->lane();
+  auto job = [this, version, pages = std::move(pages), progress, image = std::move(image)] {
     progress->is_running = true;
     if (!progress->gate.pass([] {})) return;  // given up while it waited
     LoadOutcome outcome{version->id(), run_caught([&] { return bring_in_(*version, pages, progress->gate); })};
@@ -153,8 +157,8 @@ void AdapterLoader::start(std::shared_ptr<const AdapterVersion> version, std::ve
   };
   try {
     loads_.push_back({version->id(), version->name()});  // first: once it is queued, nothing may fail
-    watch_.add(version->id().value, version->lane(), progress, now);
-    if (lanes_.try_run(version->lane(), std::move(job))) return;
+    watch_.add(version->id().value, lane, progress, now);
+    if (lanes_.try_run(lane, std::move(job))) return;
   } catch (...) {
     take_back();
     throw;

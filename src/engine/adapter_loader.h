@@ -49,8 +49,10 @@ class AdapterLoader {
 
   AdapterLoader(const AdapterLoaderOptions& options, Inbox& inbox, BringIn bring_in);
 
+  // `image`: the adapter's in the host's memory, which is then kept there; its load waits for no disk. May be null.
   // Requires: `pages` are reserved for this image until its outcome has been reported.
-  void start(std::shared_ptr<const AdapterVersion> version, std::vector<PageIndex> pages, Timestamp now);
+  void start(std::shared_ptr<const AdapterVersion> version, std::vector<PageIndex> pages, Timestamp now,
+             std::shared_ptr<const HostImage> image = nullptr);
   // An outcome of this adapter was taken from the inbox.
   void forget(AdapterId adapter, Timestamp now);
   // Reports "adapter_unavailable" for the loads that hang; their pages are free. Does nothing most of the time.

@@ -39,12 +39,23 @@ void Engine::cancel(SequenceId id) { loop_->inbox().cancel(id); }
 
 void Engine::clear_caches(std::function<void(bool)> on_done) { loop_->inbox().clear_caches(std::move(on_done)); }
 
+void Engine::pin_adapter(std::string name, std::function<void(Status)> on_done) {
+  loop_->inbox().change_pin({std::move(name), Pinning::Kind::pin, std::move(on_done)});
+}
+
+void Engine::unpin_adapter(std::string name, std::function<void(Status)> on_done) {
+  loop_->inbox().change_pin({std::move(name), Pinning::Kind::unpin, std::move(on_done)});
+}
+
 bool Engine::wait_for_loads(std::chrono::milliseconds limit) { return loop_->wait_for_loads(limit); }
 
 void Engine::begin_drain() { draining_.store(true); }
 
 std::int32_t Engine::output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion* adapter) const {
-  const std::int64_t pool = tokens_that_fit(options_.scheduler, adapter == nullptr ? 0 : adapter->page_count());
+  const std::uint32_t own = adapter == nullptr ? 0 : adapter->page_count();
+  const std::uint32_t pinned = loop_->stats().scheduler.pages_pinned;
+  const std::uint32_t beside = adapter != nullptr && adapter->is_pinned() ? pinned - std::min(own, pinned) : pinned;
+  const std::int64_t pool = tokens_that_fit(options_.scheduler, own, beside);
   return static_cast<std::int32_t>(std::min<std::int64_t>(pool, options_.max_model_len) - prompt_tokens);
 }
 

@@ -23,6 +23,7 @@ struct EngineOptions {
   std::optional<std::size_t> waiting_per_client_max;  // sequences of one client that run or wait; see LiveLimits::Options
   std::int32_t loader_threads = 4;                    // adapters of one device or root that are loaded in parallel
   std::string model_name;                             // label of the metrics
+  std::vector<std::string> pinned_adapters;           // names
 };
 
 class EngineLoop;
@@ -66,6 +67,12 @@ class Engine {
   // Drops all cached prefixes and idle adapters, unless a sequence is running or waiting. `on_done` is called on the engine thread with
   // whether it was done, and must not block.
   void clear_caches(std::function<void(bool)> on_done);
+
+  // Loads the adapter that this name means and keeps it in the pool, whatever content the name gets; or ends that. `on_done` is called on
+  // the engine thread and must not block: with "not_found", another error of AdapterStore::find_version(), "pin_does_not_fit", or
+  // "not_pinned" for who is not.
+  void pin_adapter(std::string name, std::function<void(Status)> on_done);
+  void unpin_adapter(std::string name, std::function<void(Status)> on_done);
 
   // Refuses new sequences from now on; accepted ones continue.
   void begin_drain();

@@ -30,6 +30,7 @@ EngineLoop::EngineLoop(const EngineOptions& options, ModelShards& model, Adapter
                .client_sequences_max = options.waiting_per_client_max}),
       make_policy_(std::move(make_policy)),
       scheduler_(std::in_place, options.scheduler, make_policy_()),
+      pins_(adapters, adapter_use_, options.pinned_adapters),
       // A load holds at least one page of the pool, so there are never more loads than pages.
       loader_({.threads_per_lane = static_cast<std::size_t>(options.loader_threads), .loads_max = model.page_count()}, inbox_,
               [this](const AdapterVersion& version, std::span<const PageIndex> pages, Gate& gate) {
@@ -112,7 +113,15 @@ void EngineLoop::take_inbox() {
   }
   while (submissions_taken_ < inbox_contents_.submissions.size()) add(std::move(inbox_contents_.submissions[submissions_taken_++]));
   for (const SequenceId id : inbox_contents_.cancellations) scheduler_->cancel(id);
-  for (const AdapterId adapter : adapters_.take_retired()) scheduler_->retire_adapter(adapter);
+  for (const AdapterId adapter : adapters_.take_retired()) {
+    scheduler_->retire_adapter(adapter);
+    pins_.note_retired();
+  }
+  for (Pinning& pinning : inbox_contents_.pinnings) {
+    const Status done = pinning.kind == Pinning::Kind::pin ? pins_.pin(pinning.name, *scheduler_) : pins_.unpin(pinning.name, *scheduler_);
+    std::exchange(pinning.on_done, {})(done);
+  }
+  pins_.follow(*scheduler_, clock_.now());
   for (std::function<void(bool)>& on_done : inbox_contents_.clearings) {
     const bool is_idle = live_.empty();
     if (is_idle) scheduler_->clear_caches();
@@ -194,13 +203,16 @@ void EngineLoop::take_outcome(LoadOutcome outcome) {
     adapter_use_.fail(outcome.adapter, std::move(outcome.view).error());
     metrics_.adapter_failed();
     scheduler_->adapter_failed(outcome.adapter);
+    pins_.note_failed(outcome.adapter, *scheduler_);
   }
 }
 
 void EngineLoop::start_loads() {
   const Timestamp now = clock_.now();
   for (const AdapterLoad& load : plan_.loads) {
-    loader_.start(adapter_use_.begin_load(load.adapter, now), load.pages, now);
+    std::shared_ptr<const AdapterVersion> version = adapter_use_.begin_load(load.adapter, now);
+    std::shared_ptr<const HostImage> image = adapters_.host_image(*version);
+    loader_.start(std::move(version), load.pages, now, std::move(image));
     ++loads_running_;
   }
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/adapter_loader.h"
+#include "engine/adapter_pins.h"
 #include "engine/adapter_use.h"
 #include "engine/batch_builder.h"
 #include "engine/engine.h"
@@ -83,6 +84,7 @@ class EngineLoop {
   BatchBuilder builder_;
   OutputRows output_rows_;
   AdapterUse adapter_use_;
+  AdapterPins pins_;
   std::unordered_map<SequenceId, LiveSequence> live_;
   Inbox::Contents inbox_contents_;
   std::size_t outcomes_taken_ = 0, submissions_taken_ = 0;  // of inbox_contents_

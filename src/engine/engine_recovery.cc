@@ -29,6 +29,7 @@ void EngineLoop::start_anew() {
   evicted_.clear();
   span_sequences_.clear();
   adapter_use_ = {};
+  pins_.begin_anew();
   scheduler_.reset();
   scheduler_.emplace(options_.scheduler, make_policy_());
   metrics_.begin_anew();
@@ -45,6 +46,9 @@ void EngineLoop::drop_inbox_contents() {
   }
   for (std::function<void(bool)>& on_done : inbox_contents_.clearings) {
     if (const std::function<void(bool)> waiting = std::exchange(on_done, {})) waiting(false);
+  }
+  for (Pinning& pinning : inbox_contents_.pinnings) {
+    if (const std::function<void(Status)> waiting = std::exchange(pinning.on_done, {})) waiting(tl::unexpected(broken_by_));
   }
 }
 

@@ -3,10 +3,12 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <new>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -30,9 +32,17 @@ struct Submission {
   LiveLimits::Place place;
 };
 
+// A name whose adapter is to be pinned, or not any more.
+struct Pinning {
+  enum class Kind : std::uint8_t { pin, unpin };
+  std::string name;
+  Kind kind = Kind::pin;
+  std::function<void(Status)> on_done;
+};
+
 // Everything that other threads send to the engine thread. Bounded by its users: submissions by the engine's limits, cancellations by the
-// number of live sequences, outcomes by that of running loads, clearings by that of connections, which each wait for one. Any thread may
-// add; only the engine thread takes.
+// number of live sequences, outcomes by that of running loads, clearings and pinnings by that of connections, which each wait for one. Any
+// thread may add; only the engine thread takes.
 class Inbox {
  public:
   struct Contents {
@@ -40,12 +50,14 @@ class Inbox {
     std::vector<SequenceId> cancellations;
     std::vector<LoadOutcome> outcomes;
     std::vector<std::function<void(bool)>> clearings;  // of the caches; called with whether it was done
+    std::vector<Pinning> pinnings;
 
     void clear() {
       submissions.clear();
       cancellations.clear();
       outcomes.clear();
       clearings.clear();
+      pinnings.clear();
     }
   };
 
@@ -72,6 +84,9 @@ class Inbox {
   }
   void clear_caches(std::function<void(bool)> on_done) {
     add([&] { waiting_.clearings.push_back(std::move(on_done)); });
+  }
+  void change_pin(Pinning pinning) {
+    add([&] { waiting_.pinnings.push_back(std::move(pinning)); });
   }
   void wake() {
     add([] {});

@@ -94,7 +94,9 @@ Result<std::uint64_t> choose_pool_bytes(const RuntimeOptions& options, std::size
   const std::uint64_t free_bytes = available_memory_bytes();
   // At least one byte: 0 means that the system gives no number.
   const std::uint64_t available = free_bytes == 0 ? 0 : std::max(free_bytes, scratch_bytes + 1) - scratch_bytes;
-  const std::uint64_t wanted = options.pool_bytes ? *options.pool_bytes : std::min(kPoolBytesDefaultMax, available / 2);
+  const std::uint64_t others = options.other_bytes + options.pool_use.host_adapter_bytes;
+  const std::uint64_t wanted =
+      options.pool_bytes ? *options.pool_bytes : std::min(kPoolBytesDefaultMax, (available - std::min(available, others)) / 2);
   const std::string_view origin = options.pool_bytes ? "--pool-memory" : "half of the free memory";
   if (available != 0 && wanted > available) {
     return error("E_POOL", "--pool-memory: {:.2f} GiB were requested, and {:.2f} GiB are free after loading the weights", gib(wanted),
@@ -232,7 +234,9 @@ Result<std::int32_t> choose_max_model_len(const RuntimeOptions& options, const M
                  config.rope.kind == RopeKind::dynamic ? "dynamic RoPE is served up to its original length" : "max_position_embeddings");
   }
   if (*options.max_model_len > pool_tokens) {
-    return error("E_MAX_MODEL_LEN", "--max-model-len: {} tokens do not fit the pool, which holds {}; give it more with --pool-memory",
+    return error("E_MAX_MODEL_LEN",
+                 "--max-model-len: {} tokens do not fit the pool, which holds {} beside pinned adapters; give it more with "
+                 "--pool-memory",
                  *options.max_model_len, pool_tokens);
   }
   return *options.max_model_len;
@@ -271,6 +275,20 @@ Status add_adapters(const RuntimeOptions& options, AdapterStore& store) {
     }
   }
   return {};
+}
+
+// Pages that pinned adapters take. Looks at their folders.
+Result<std::uint32_t> pages_of_pinned(const RuntimeOptions& options, AdapterStore& store, std::uint32_t page_count) {
+  std::uint64_t pages = 0;
+  for (const std::string& name : options.pinned_adapters) {
+    const AdapterStore::Found version = store.resolve(name);
+    if (!version) return error(version.error().code, "--pin: {}: {}", quote(name), version.error().message);
+    pages += (*version)->page_count();
+    if (pages < page_count) continue;
+    return error("E_POOL", "--pin: with {}, the pinned adapters take {} pages, and the pool has {}; give it more with --pool-memory",
+                 quote(name), pages, page_count);
+  }
+  return static_cast<std::uint32_t>(pages);
 }
 
 // For the start-up log; nothing where the model is in one piece.
@@ -342,15 +360,21 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   }
   engine.waiting_per_client_max = options.waiting_per_client_max;
   engine.model_name = options.model_name;
-  const Result<std::int32_t> max_model_len = choose_max_model_len(options, parts.config, tokens_that_fit(engine.scheduler, 0));
-  if (!max_model_len) return tl::unexpected(max_model_len.error());
-  parts.max_model_len = engine.max_model_len = *max_model_len;
+  engine.scheduler.adapter_idle_time = options.adapter_idle_time;
+  engine.pinned_adapters = options.pinned_adapters;
 
   parts.adapters = std::make_unique<AdapterStore>(
-      AdapterBase{make_module_table(parts.config, *shapes), first.adapter_format(), kv->page_bytes(), kAdapterRankMax});
+      AdapterBase{make_module_table(parts.config, *shapes), first.adapter_format(), kv->page_bytes(), kAdapterRankMax},
+      AdapterStoreOptions{.host_bytes_max = options.pool_use.host_adapter_bytes});
+  if (Status added = add_adapters(options, *parts.adapters); !added) return forward_error(added);
+  const Result<std::uint32_t> pinned = pages_of_pinned(options, *parts.adapters, engine.scheduler.page_count);
+  if (!pinned) return tl::unexpected(pinned.error());
+  const Result<std::int32_t> max_model_len = choose_max_model_len(options, parts.config, tokens_that_fit(engine.scheduler, 0, *pinned));
+  if (!max_model_len) return tl::unexpected(max_model_len.error());
+  parts.max_model_len = engine.max_model_len = engine.scheduler.sequence_tokens_max = *max_model_len;
+
   const ModelLimits limits = make_model_limits(options, parts.max_model_len);
   parts.model = make_model_shards(parts.config, std::move(*backends), std::move(weights->shards), *kv, limits, engine.scheduler.page_count);
-  if (Status added = add_adapters(options, *parts.adapters); !added) return forward_error(added);
   const PolicyOptions policy = policy_options_of(options, kv->page_bytes() * shard_count);
   if (Result<std::unique_ptr<Policy>> made = make_policy(policy); !made) return forward_error(made);
   parts.policy_name = policy.name;

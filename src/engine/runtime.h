@@ -22,11 +22,12 @@ inline constexpr std::int32_t kShardsMax = 64;
 // When the system allocates the pool's physical memory.
 enum class PoolMemory : std::uint8_t { at_first_use, at_start };
 
-// How the pool is used, to compare ways of doing it; see SchedulerOptions.
+// How the pool is used; see SchedulerOptions.
 struct PoolUse {
   EvictionPolicy eviction = EvictionPolicy::cost_aware;
   std::size_t prefetched_sequences = SchedulerOptions().prefetched_sequences;
   std::uint64_t separate_adapter_bytes = 0;  // set aside for adapters; 0: they share the pool with the KV cache
+  std::uint64_t host_adapter_bytes = 0;      // of the host's memory, for images between disk and pool; 0: none
 };
 
 struct RuntimeOptions {
@@ -52,6 +53,9 @@ struct RuntimeOptions {
   PolicyOptions policy;
   PoolUse pool_use;
   std::optional<std::uint64_t> adapter_group_bytes;  // sets policy.adapter_group.pages_max, on all shards together
+  std::uint64_t other_bytes = 0;             // of memory, that the process may take besides: left out of the pool's default
+  Timestamp adapter_idle_time{0};            // see SchedulerOptions
+  std::vector<std::string> pinned_adapters;  // names
   // Reports the progress of long work: what, done, total. May be empty.
   std::function<void(std::string_view, std::uint64_t, std::uint64_t)> progress;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <future>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -17,19 +18,19 @@ constexpr SmallField kName{"lora_name", FieldForm::text, FieldNeed::needed,
                            "The adapter's name, as requests give it in their model field."};
 constexpr SmallField kPath{"lora_path", FieldForm::text, FieldNeed::needed,
                            "A PEFT folder below one of the server's --adapters folders, relative to it or absolute."};
+constexpr SmallField kPinned{"pinned", FieldForm::flag, FieldNeed::optional,
+                             "Load the adapter into the pool now and keep it there until it is unpinned or unloaded."};
 constexpr std::array kLoadFields = {
-    kName, kPath,
+    kName, kPath, kPinned,
     SmallField{"load_inplace", FieldForm::flag, FieldNeed::optional, "Replace the adapter that has this name, if there is one."}};
 constexpr std::array kUnloadFields = {kName, SmallField{"lora_int_id", FieldForm::integer, FieldNeed::optional, "Ignored."}};
-constexpr std::array kSglangLoadFields = {
-    kName, kPath,
-    SmallField{"pinned", FieldForm::flag, FieldNeed::optional,
-               "Has no effect: adapters in use stay in memory, idle ones until their memory is needed."},
-    SmallField{"lora_id", FieldForm::text, FieldNeed::optional, "Ignored."}};
+constexpr std::array kSglangLoadFields = {kName, kPath, kPinned, SmallField{"lora_id", FieldForm::text, FieldNeed::optional, "Ignored."}};
 constexpr std::array kSglangUnloadFields = {kName, SmallField{"lora_id", FieldForm::text, FieldNeed::optional, "Ignored."}};
 
 constexpr std::size_t kBodiesMax = 256;  // that wait to be read
 constexpr std::chrono::milliseconds kLookInterval(100);
+constexpr std::array kPinFields = {kName};
+constexpr std::chrono::seconds kEngineWait(10);
 
 // Says that the folders are being read.
 class ScanScope {
@@ -43,14 +44,24 @@ class ScanScope {
   std::atomic<bool>& is_scanning_;
 };
 
+// Starts something whose outcome the engine's thread reports, and waits for that.
+Status wait_for_engine(const std::function<void(std::function<void(Status)>)>& start) {
+  const auto outcome = std::make_shared<std::promise<Status>>();
+  std::future<Status> done = outcome->get_future();
+  start([outcome](Status status) { outcome->set_value(std::move(status)); });
+  if (done.wait_for(kEngineWait) != std::future_status::ready) return error("engine_stalled", "the engine does not answer");
+  return done.get();
+}
+
 tl::unexpected<Error> refuse(const Error& why, std::string param) {
   return tl::unexpected(Error{why.code, fmt::format("{}: {}", param, why.message), param});
 }
 
 }  // namespace
 
-AdapterRoutes::AdapterRoutes(AdapterStore& store, AdapterApiOptions options, AnswerPool::Post post, PostAfter post_after)
+AdapterRoutes::AdapterRoutes(AdapterStore& store, Engine& engine, AdapterApiOptions options, AnswerPool::Post post, PostAfter post_after)
     : store_(store),
+      engine_(engine),
       options_(std::move(options)),
       post_(std::move(post)),
       post_after_(std::move(post_after)),
@@ -58,6 +69,7 @@ AdapterRoutes::AdapterRoutes(AdapterStore& store, AdapterApiOptions options, Ans
       loads_(options_.loads),
       bodies_(1, kBodiesMax),
       unloads_(post_, 1),
+      pins_(post_, 1),
       scans_(post_, 1) {
   look_at_loads();
   if (options_.watch_interval.count() > 0) post_after_(options_.watch_interval, [this] { watch(); });
@@ -75,6 +87,26 @@ void AdapterRoutes::unload(const std::shared_ptr<Exchange>& exchange) {
     const Result<std::string> name = unload_now(kUnloadFields, body);
     if (!name) return error_response(name.error());
     return text_response(fmt::format("Success: LoRA adapter '{}' removed successfully.", *name));
+  });
+}
+
+void AdapterRoutes::pin(const std::shared_ptr<Exchange>& exchange) {
+  pins_.answer_json(exchange, [this](std::string_view body) {
+    const Result<Json> given = parse_small_body(kPinFields, body, 0);
+    if (!given) return error_response(given.error());
+    const auto name = given->at("lora_name").get<std::string>();
+    if (Status pinned = pin_now(name); !pinned) return error_response(refuse(pinned.error(), "lora_name").value());
+    return text_response(fmt::format("Success: LoRA adapter '{}' pinned successfully.", name));
+  });
+}
+
+void AdapterRoutes::unpin(const std::shared_ptr<Exchange>& exchange) {
+  pins_.answer_json(exchange, [this](std::string_view body) {
+    const Result<Json> given = parse_small_body(kPinFields, body, 0);
+    if (!given) return error_response(given.error());
+    const auto name = given->at("lora_name").get<std::string>();
+    if (Status unpinned = unpin_now(name); !unpinned) return error_response(refuse(unpinned.error(), "lora_name").value());
+    return text_response(fmt::format("Success: LoRA adapter '{}' unpinned successfully.", name));
   });
 }
 
@@ -114,7 +146,7 @@ Result<AdapterRoutes::Wanted> AdapterRoutes::read_wanted(std::span<const SmallFi
   const Result<Json> given = parse_small_body(fields, body, 0);
   if (!given) return tl::unexpected(given.error());
   const TakenName taken = given->value("load_inplace", false) ? TakenName::replace : TakenName::refuse;
-  Wanted wanted{given->at("lora_name").get<std::string>(), given->at("lora_path").get<std::string>(), taken};
+  Wanted wanted{given->at("lora_name").get<std::string>(), given->at("lora_path").get<std::string>(), taken, given->value("pinned", false)};
   if (Status usable = check_name(wanted.name, taken); !usable) return refuse(usable.error(), "lora_name");
   return wanted;
 }
@@ -132,6 +164,10 @@ Result<std::string> AdapterRoutes::install(const Wanted& wanted, const Result<Ex
   if (!adapter) return refuse(adapter.error(), "lora_path");
   if (Status installed = store_.install(wanted.name, *adapter, wanted.taken); !installed) return refuse(installed.error(), "lora_name");
   log_info("adapter \"{}\" was loaded from {}", wanted.name, adapter->folder.path);
+  if (!wanted.is_pinned) return wanted.name;
+  if (Status pinned = pin_now(wanted.name); !pinned) {
+    return refuse({pinned.error().code, "it was loaded and is served, but not pinned: " + pinned.error().message, {}}, "pinned");
+  }
   return wanted.name;
 }
 
@@ -142,6 +178,19 @@ Result<std::string> AdapterRoutes::unload_now(std::span<const SmallField> fields
   if (!store_.remove(name)) return refuse({"not_found", fmt::format("there is no adapter {}", quote(name)), {}}, "lora_name");
   log_info("adapter \"{}\" was unloaded", name);
   return name;
+}
+
+Status AdapterRoutes::pin_now(const std::string& name) {
+  if (AdapterStore::Found version = store_.resolve(name); !version) return forward_error(version);
+  Status pinned = wait_for_engine([&](std::function<void(Status)> on_done) { engine_.pin_adapter(name, std::move(on_done)); });
+  if (pinned) log_info("adapter \"{}\" was pinned", name);
+  return pinned;
+}
+
+Status AdapterRoutes::unpin_now(const std::string& name) {
+  Status unpinned = wait_for_engine([&](std::function<void(Status)> on_done) { engine_.unpin_adapter(name, std::move(on_done)); });
+  if (unpinned) log_info("adapter \"{}\" was unpinned", name);
+  return unpinned;
 }
 
 // The checks that install() would make in the end, before any file is read.
@@ -193,6 +242,7 @@ void AdapterRoutes::look_at_loads() {
 
 std::span<const SmallField> AdapterRoutes::load_fields() { return kLoadFields; }
 std::span<const SmallField> AdapterRoutes::unload_fields() { return kUnloadFields; }
+std::span<const SmallField> AdapterRoutes::pin_fields() { return kPinFields; }
 std::span<const SmallField> AdapterRoutes::sglang_load_fields() { return kSglangLoadFields; }
 std::span<const SmallField> AdapterRoutes::sglang_unload_fields() { return kSglangUnloadFields; }
 

@@ -11,6 +11,7 @@
 #include "adapters/adapter_store.h"
 #include "adapters/adapter_watcher.h"
 #include "base/work_pool.h"
+#include "engine/engine.h"
 #include "formats/folder.h"
 #include "http/adapter_loads.h"
 #include "http/answer_pool.h"
@@ -38,18 +39,21 @@ class AdapterRoutes {
   using PostAfter = std::function<void(std::chrono::milliseconds, std::function<void()>)>;
 
   // What it borrows outlives it. `post_after` runs work on the I/O thread after a delay.
-  AdapterRoutes(AdapterStore& store, AdapterApiOptions options, AnswerPool::Post post, PostAfter post_after);
+  AdapterRoutes(AdapterStore& store, Engine& engine, AdapterApiOptions options, AnswerPool::Post post, PostAfter post_after);
 
   void load(const std::shared_ptr<Exchange>& exchange);
   void unload(const std::shared_ptr<Exchange>& exchange);
   void load_as_sglang(const std::shared_ptr<Exchange>& exchange);
   void unload_as_sglang(const std::shared_ptr<Exchange>& exchange);
+  void pin(const std::shared_ptr<Exchange>& exchange);
+  void unpin(const std::shared_ptr<Exchange>& exchange);
 
   // Whether a folder is being read, which may take for ever. Any thread.
   [[nodiscard]] bool is_reading() { return is_scanning_.load() || loads_.is_reading(); }
 
   [[nodiscard]] static std::span<const SmallField> load_fields();
   [[nodiscard]] static std::span<const SmallField> unload_fields();
+  [[nodiscard]] static std::span<const SmallField> pin_fields();
   [[nodiscard]] static std::span<const SmallField> sglang_load_fields();
   [[nodiscard]] static std::span<const SmallField> sglang_unload_fields();
 
@@ -58,6 +62,7 @@ class AdapterRoutes {
   struct Wanted {
     std::string name, path;
     TakenName taken = TakenName::refuse;
+    bool is_pinned = false;
   };
   using LoadAnswer = std::function<HttpResponse(const Result<std::string>& name)>;
 
@@ -70,12 +75,16 @@ class AdapterRoutes {
   [[nodiscard]] Result<std::string> install(const Wanted& wanted, const Result<ExaminedAdapter>& adapter);
   // On the thread of unloads_: the name that was unloaded.
   [[nodiscard]] Result<std::string> unload_now(std::span<const SmallField> fields, std::string_view body);
+  // On a thread of loads_ or pins_. Wait for the engine's answer, for a while.
+  [[nodiscard]] Status pin_now(const std::string& name);
+  [[nodiscard]] Status unpin_now(const std::string& name);
   [[nodiscard]] Status check_name(const std::string& name, TakenName taken) const;
   [[nodiscard]] HttpResponse sglang_answer(const Result<std::string>& name) const;
   void watch();
   void look_at_loads();
 
   AdapterStore& store_;
+  Engine& engine_;
   const AdapterApiOptions options_;
   const AnswerPool::Post post_;
   const PostAfter post_after_;
@@ -83,7 +92,7 @@ class AdapterRoutes {
   std::atomic<bool> is_scanning_{false};
   AdapterLoads loads_;  // the work of those below uses it and the members above
   WorkPool bodies_;     // reads the bodies of loads
-  AnswerPool unloads_, scans_;
+  AnswerPool unloads_, pins_, scans_;
 };
 
 }  // namespace slora

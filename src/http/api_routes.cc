@@ -186,6 +186,10 @@ void add_adapters(std::vector<Route>& routes, AdapterRoutes& adapters) {
   constexpr const char* unload = "Unregister an adapter; running requests finish with it.";
   post("/v1/load_lora_adapter", &AdapterRoutes::load, {load, fields(AdapterRoutes::load_fields()), {text_answer()}, {404, 503}});
   post("/v1/unload_lora_adapter", &AdapterRoutes::unload, {unload, fields(AdapterRoutes::unload_fields()), {text_answer()}, {404}});
+  constexpr const char* pin = "Load an adapter into the pool and keep it there.";
+  post("/v1/pin_lora_adapter", &AdapterRoutes::pin, {pin, fields(AdapterRoutes::pin_fields()), {text_answer()}, {404, 503}});
+  constexpr const char* unpin = "Let an adapter leave the pool when its memory is needed.";
+  post("/v1/unpin_lora_adapter", &AdapterRoutes::unpin, {unpin, fields(AdapterRoutes::pin_fields()), {text_answer()}, {503}});
   post("/load_lora_adapter", &AdapterRoutes::load_as_sglang,
        {load, fields(AdapterRoutes::sglang_load_fields()), {json_answer(result)}, {404, 503}});
   post("/unload_lora_adapter", &AdapterRoutes::unload_as_sglang,

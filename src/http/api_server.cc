@@ -165,8 +165,8 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
   InfoRoutes info(names.front(), model_path, runtime, post);
   const auto post_after = [&](std::chrono::milliseconds delay, std::function<void()> work) { http.post_after(delay, std::move(work)); };
   const auto check_texts = [&](const FolderPath& folder) { return api.texts().check(folder); };
-  AdapterRoutes adapters(runtime.adapters(), {names, roots, scheduler.page_count - 1, options.watch_interval, check_texts}, post,
-                         post_after);
+  AdapterRoutes adapters(runtime.adapters(), runtime.engine(),
+                         {names, roots, scheduler.page_count - 1, options.watch_interval, check_texts}, post, post_after);
   const RouteTable routes = make_routes({generation, tokenize, status, info, adapters}, vocabulary_size);
   (*keys)->watch(post, post_after);
   Drain drain(http, runtime.engine(), generation, status, api.jobs(), options.drain_time);

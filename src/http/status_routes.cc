@@ -169,6 +169,13 @@ void StatusRoutes::metrics(const std::shared_ptr<Exchange>& exchange) const {
               adapters.refused);
   write_gauge(writer, "slora_adapters_unavailable", "Adapters whose folder could not be read at the last look.", adapters.unavailable);
   write_gauge(writer, "slora_adapters_resident", "Adapters whose image is in the pool.", stats.adapters_resident);
+  write_gauge(writer, "slora_adapters_pinned", "Adapters that are kept in the pool.", stats.scheduler.adapters_pinned);
+  const HostImages::Counts host = runtime_.adapters().host_counts();
+  writer.family("slora_host_adapter_hits_total", "Loads whose image was in the host's memory.", MetricKind::counter);
+  writer.sample({}, static_cast<double>(host.hits));
+  writer.family("slora_host_adapter_misses_total", "Loads whose image was not, while --host-adapter-memory is on.", MetricKind::counter);
+  writer.sample({}, static_cast<double>(host.misses));
+  write_gauge(writer, "slora_host_adapter_bytes", "What images in the host's memory take of --host-adapter-memory.", host.bytes);
   write_gauge(writer, "slora_adapters_loading", "Adapters whose image is being loaded.", stats.adapters_loading);
   HttpResponse response;
   response.content_type = "text/plain; version=0.0.4; charset=utf-8";

@@ -41,7 +41,9 @@ const std::map<std::string, Needs> kMatrix = {
     {"POST /load_lora_adapter", Needs::admin},
     {"POST /unload_lora_adapter", Needs::admin},
     {"POST /v1/load_lora_adapter", Needs::admin},
+    {"POST /v1/pin_lora_adapter", Needs::admin},
     {"POST /v1/unload_lora_adapter", Needs::admin},
+    {"POST /v1/unpin_lora_adapter", Needs::admin},
 };
 
 struct Target {

@@ -32,12 +32,18 @@ void add_memory_options(CLI::App& command, MemoryArguments& arguments) {
                   "For comparison: how much of --pool-memory is set aside for adapters, so that the KV cache has only the rest [nothing: "
                   "one pool for both]")
       ->type_name("SIZE");
+  command.add_option("--host-adapter-memory", arguments.host_adapter_memory, "As `slora serve` takes it [none]")->type_name("SIZE");
 }
 
 Result<PoolUse> make_pool_use(const MemoryArguments& arguments) {
   PoolUse use;
   use.eviction = kEvictionPolicies.at(arguments.eviction);
   if (arguments.prefetch == "off") use.prefetched_sequences = 0;
+  if (!arguments.host_adapter_memory.empty()) {
+    const Result<std::uint64_t> bytes = parse_byte_size(arguments.host_adapter_memory);
+    if (!bytes) return error("bad_option", "--host-adapter-memory: {}", bytes.error().message);
+    use.host_adapter_bytes = *bytes;
+  }
   if (arguments.separate_adapter_memory.empty()) return use;
   const Result<std::uint64_t> bytes = parse_byte_size(arguments.separate_adapter_memory);
   if (!bytes) return error("bad_option", "--separate-adapter-memory: {}", bytes.error().message);

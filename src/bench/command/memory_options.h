@@ -12,6 +12,7 @@ struct MemoryArguments {
   std::string eviction = "cost-aware";
   std::string prefetch = "on";
   std::string separate_adapter_memory;  // empty: adapters share the pool
+  std::string host_adapter_memory;      // empty: none
 };
 
 void add_memory_options(CLI::App& command, MemoryArguments& arguments);

@@ -88,6 +88,9 @@ struct EngineSetting {
   std::size_t waiting_max = 1024;
   std::optional<std::size_t> waiting_per_client_max{};
   fs::path adapters = kGolden / "mix32" / "adapters";
+  PoolUse pool_use{};
+  std::vector<std::string> pinned{};
+  Timestamp adapter_idle_time{0};
 };
 
 class TestEngine {
@@ -110,6 +113,9 @@ class TestEngine {
     options.running_max = setting.running_max;
     options.waiting_max = setting.waiting_max;
     options.waiting_per_client_max = setting.waiting_per_client_max;
+    options.pool_use = setting.pool_use;
+    options.pinned_adapters = setting.pinned;
+    options.adapter_idle_time = setting.adapter_idle_time;
     if (!setting.adapters.empty()) options.adapter_folders = {setting.adapters};
     const Result<ModelConfig> config = read_model_config(options.model_folder.string());
     const DType kv = setting.backend == "reference" ? DType::f32 : DType::bf16;

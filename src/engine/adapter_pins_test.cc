@@ -1,0 +1,129 @@
+// Adapters that the operator keeps in the pool, and the tier of images between disk and pool, with a whole engine.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <future>
+#include <thread>
+
+#include "engine/testing/engine_fixture.h"
+
+namespace slora::testing {
+namespace {
+
+constexpr std::int32_t kOutputTokens = 8;
+constexpr const char* kPinned = "a14_r8";
+const std::vector<TokenId> kPrompt = {4, 8, 15, 16, 23, 42};
+
+Status change(TestEngine& engine, const std::string& name, void (Engine::*what)(std::string, std::function<void(Status)>)) {
+  std::promise<Status> done;
+  (engine.engine().*what)(name, [&](Status status) { done.set_value(std::move(status)); });
+  return done.get_future().get();
+}
+Status pin(TestEngine& engine, const std::string& name) { return change(engine, name, &Engine::pin_adapter); }
+Status unpin(TestEngine& engine, const std::string& name) { return change(engine, name, &Engine::unpin_adapter); }
+
+bool is_resident(TestEngine& engine, const std::string& name) { return (*engine.runtime().adapters().resolve(name))->is_resident(); }
+
+std::uint32_t pages_of(TestEngine& engine, const std::string& name) { return (*engine.runtime().adapters().resolve(name))->page_count(); }
+
+// Within seconds.
+template <class Condition>
+bool comes_true(Condition condition) {
+  for (int i = 0; i < 3000 && !condition(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  return condition();
+}
+
+std::vector<Stream> ask_all(TestEngine& engine) {
+  std::vector<Stream> streams;
+  for (const std::string& name : adapter_names())
+    streams.push_back(engine.wait(engine.submit(engine.request(name, kPrompt, kOutputTokens))));
+  return streams;
+}
+
+// The pages of the largest adapter and some more: each adapter that comes evicts others.
+EngineSetting small_setting() {
+  EngineSetting setting{.page_tokens = 4};
+  std::uint32_t largest = 0;
+  TestEngine engine(setting);
+  for (const std::string& name : adapter_names()) largest = std::max(largest, pages_of(engine, name));
+  setting.page_count = largest + pages_of(engine, kPinned) + 20;
+  return setting;
+}
+
+TEST(AdapterTiers, AnswerTheSameWithImagesInHostMemory) {
+  EngineSetting setting = small_setting();
+  TestEngine plain(setting);
+  setting.pool_use.host_adapter_bytes = std::uint64_t{64} << 20;
+  TestEngine tiered(setting);
+  for (int round = 0; round < 2; ++round) EXPECT_EQ(ask_all(tiered), ask_all(plain)) << "round " << round;
+  const SchedulerStats stats = tiered.engine().stats().scheduler;
+  EXPECT_GT(stats.adapter_evictions, 0u);
+  const HostImages::Counts host = tiered.runtime().adapters().host_counts();
+  EXPECT_GT(host.hits, 0u);
+  EXPECT_EQ(host.hits + host.misses, stats.adapter_loads);
+  EXPECT_EQ(host.misses, adapter_names().size());
+  EXPECT_EQ(plain.runtime().adapters().host_counts().bytes, 0u);
+}
+
+TEST(AdapterPins, KeepAnAdapterInThePoolFromTheStart) {
+  EngineSetting setting = small_setting();
+  setting.pinned = {"a14_r8"};
+  TestEngine engine(setting);
+  ASSERT_TRUE(comes_true([&] { return is_resident(engine, "a14_r8"); }));
+  const std::uint64_t loads = engine.engine().stats().scheduler.adapter_loads;
+  EXPECT_EQ(loads, 1u);
+  ask_all(engine);
+  EXPECT_GT(engine.engine().stats().scheduler.adapter_evictions, 0u);
+  EXPECT_TRUE(is_resident(engine, "a14_r8"));
+  EXPECT_TRUE((*engine.runtime().adapters().resolve("a14_r8"))->is_pinned());
+  EXPECT_EQ(engine.engine().stats().scheduler.adapters_pinned, 1u);
+  EXPECT_TRUE(unpin(engine, "a14_r8"));
+  EXPECT_EQ(unpin(engine, "a14_r8").error().code, "not_pinned");
+  EXPECT_FALSE((*engine.runtime().adapters().resolve("a14_r8"))->is_pinned());
+}
+
+TEST(AdapterPins, RefuseWhatIsUnknownOrLeavesNoRoom) {
+  EngineSetting setting{.page_tokens = 4};
+  {
+    TestEngine engine(setting);
+    setting.page_count = pages_of(engine, kPinned) + 2;
+  }
+  TestEngine engine(setting);
+  EXPECT_EQ(pin(engine, "nobody").error().code, "not_found");
+  EXPECT_GT(pages_of(engine, kPinned), 0u);  // its folder has been looked at
+  EXPECT_EQ(pin(engine, kPinned).error().code, "pin_does_not_fit");
+  EXPECT_EQ(engine.engine().stats().scheduler.adapters_pinned, 0u);
+}
+
+TEST(AdapterPins, FollowTheirNameToANewContent) {
+  const fs::path folder = fs::path(::testing::TempDir()) / ("slora_adapter_pins_test_" + std::to_string(::getpid()));
+  fs::remove_all(folder);
+  fs::create_directories(folder);
+  for (const char* name : {"a21_r16", "a14_r8"}) fs::copy(kGolden / "mix32" / "adapters" / name, folder / name);
+  TestEngine engine({.adapters = folder, .pinned = {"a21_r16"}});
+  ASSERT_TRUE(comes_true([&] { return is_resident(engine, "a21_r16"); }));
+  const AdapterId before = (*engine.runtime().adapters().resolve("a21_r16"))->id();
+  for (const char* file : {"adapter_config.json", "adapter_model.safetensors"}) {
+    fs::copy_file(folder / "a14_r8" / file, folder / "new_file");
+    fs::rename(folder / "new_file", folder / "a21_r16" / file);
+  }
+  EXPECT_TRUE(engine.runtime().adapters().look_at_resident());
+  const auto is_renewed = [&] {
+    const AdapterStore::Found version = engine.runtime().adapters().resolve("a21_r16");
+    return version && (*version)->id() != before && (*version)->is_resident() && (*version)->is_pinned();
+  };
+  EXPECT_TRUE(comes_true(is_renewed));
+  engine.runtime().adapters().remove("a21_r16");
+  EXPECT_TRUE(comes_true([&] { return engine.engine().stats().scheduler.adapters_pinned == 0; }));
+  fs::remove_all(folder);
+}
+
+TEST(AdapterPins, LetOthersLeaveWhenNobodyUsedThem) {
+  TestEngine engine({.pinned = {"a14_r8"}, .adapter_idle_time = std::chrono::milliseconds(200)});
+  ask_all(engine);
+  EXPECT_TRUE(comes_true([&] { return engine.engine().stats().adapters_resident == 1; }));
+  EXPECT_TRUE(is_resident(engine, "a14_r8"));
+}
+
+}  // namespace
+}  // namespace slora::testing
