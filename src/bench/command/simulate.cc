@@ -241,10 +241,14 @@ CLI::App* add_bench_simulate(CLI::App& bench, BenchSimulateArguments& arguments)
   command->add_option("--json", arguments.study.json, "Write figures there, a line of JSON for each run")->type_name("FILE");
   command->add_option("--svg", arguments.study.svg, "Draw them there")->type_name("FILE");
   // A study says itself what is simulated; an option that it would ignore is refused.
-  const std::set<std::string> taken = {"--study", "--seeds", "--device", "--setting", "--json", "--svg", "--help"};
-  for (CLI::Option* const option : command->get_options())
-    if (!taken.contains(option->get_name())) option->excludes(study);
-  seeds->needs(study);
+  command->parse_complete_callback([command, study, seeds] {
+    static const std::set<std::string> kTaken = {"--study", "--seeds", "--device", "--setting", "--json", "--svg"};
+    for (const CLI::Option* const option : command->get_options()) {
+      const bool is_known = kTaken.contains(option->get_name());
+      if (study->count() > 0 && option->count() > 0 && !is_known) throw CLI::ExcludesError("--study", option->get_name());
+    }
+    if (seeds->count() > 0 && study->count() == 0) throw CLI::RequiresError("--seeds", "--study");
+  });
   command->footer(
       "The scheduler, the pool and the policies are those of the server. What a step costs is computed from data sheets, or fitted with\n"
       "--fit: nothing is measured (docs/benchmarks.md).\nStudies:\n" +

@@ -62,6 +62,9 @@ Result<std::vector<StudyCase>> memory_cases(const StudyFilter& filter) {
       StudyCase separate = make_case(offered, table, "separate memory", count);
       separate_memory(separate);
       add(std::move(separate), "no-unify-mem");
+      StudyCase half = make_case(offered, table, "separate, half each", count);
+      half.setup.scheduler.adapter_pages_separate = half.setup.scheduler.page_count / 2;
+      add(std::move(half), "no-unify-mem");
       StudyCase padded = make_case(offered, table, "padded products", count);
       padded.setup.compute = AdapterCompute::padded;
       add(std::move(padded), "bmm");

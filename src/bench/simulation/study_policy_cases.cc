@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <utility>
 
 #include "bench/simulation/study_cases.h"
@@ -31,7 +32,8 @@ void add_cluster_sizes(std::vector<StudyCase>& cases, const Offered& offered, st
     set_published(cases.back(), key);
     cases.push_back(make_case(offered, table, "adapter-grouped", size));
     cases.back().setup.policy.name = "adapter-grouped";
-    cases.back().setup.policy.adapter_group.adapters_max = static_cast<std::size_t>(size);
+    // S-LoRA's clustering bounds no wait. A bound below the length of the queue would make this policy first come, first served.
+    cases.back().setup.policy.adapter_group = {.adapters_max = static_cast<std::size_t>(size), .wait_max = std::chrono::minutes(10)};
     set_published(cases.back(), key);
   }
 }
