@@ -89,7 +89,7 @@ void AdapterCache::retire(AdapterId adapter) {
 void AdapterCache::record_use(AdapterId adapter) {
   if (adapter == kNoAdapter) return;
   Entry& entry = entries_.at(adapter);
-  ++entry.use_count;
+  if (++entry.use_count == 2) reuse_.count_used_again();
   entry.leaves_when_idle = order_.policy() == EvictionPolicy::evict_when_idle;
 }
 
@@ -104,6 +104,7 @@ void AdapterCache::evict(PageIndex first_page) {
   const AdapterId adapter{pool_.owner(first_page).id};
   Entry& entry = entries_.at(adapter);
   check(is_idle(entry) && entry.pages.pages().front() == first_page, "expected an idle adapter, named by its first page");
+  if (entry.use_count == 1) reuse_.count_lost();
   drop_image(adapter, entry);
   ++evictions_;
   tidy(adapter);
@@ -145,7 +146,8 @@ void AdapterCache::leave_order(const Entry& entry) {
 void AdapterCache::enter_order(const Entry& entry) {
   if (!is_idle(entry)) return;
   const std::uint32_t page_count = entry.pages.size();
-  const double value = order_.value(std::max(entry.use_count, 1u), costs_.adapter_load + costs_.adapter_page * page_count, page_count);
+  const double value =
+      order_.value(reuse_.expected_uses(entry.use_count), costs_.adapter_load + costs_.adapter_page * page_count, page_count);
   // An awaited adapter would be loaded again at once, and a retired one may be impossible to load again.
   const bool is_expensive = entry.holds[static_cast<std::size_t>(AdapterInterest::awaited)] > 0 || entry.retired;
   order_.insert(entry.pages.pages().front(), value, is_expensive ? EvictionTier::last_resort : EvictionTier::ordinary);

@@ -10,6 +10,7 @@
 #include "base/ids.h"
 #include "memory/eviction_order.h"
 #include "memory/page_pool.h"
+#include "memory/reuse_chance.h"
 
 namespace slora {
 
@@ -138,6 +139,7 @@ class AdapterCache {
   std::uint32_t idle_page_count_ = 0;
   std::size_t loading_count_ = 0;
   std::uint64_t evictions_ = 0;
+  ReuseChance reuse_;
 };
 
 }  // namespace slora

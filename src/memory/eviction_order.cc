@@ -10,7 +10,7 @@ EvictionOrder::EvictionOrder(std::uint32_t page_count, EvictionPolicy policy) : 
   heap_.reserve(page_count);
 }
 
-double EvictionOrder::value(std::uint32_t use_count, double cost, std::uint32_t page_count) {
+double EvictionOrder::value(double use_count, double cost, std::uint32_t page_count) {
   switch (policy_) {
     case EvictionPolicy::lru:
       return ++use_time_;

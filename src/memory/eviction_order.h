@@ -13,7 +13,7 @@ enum class EvictionTier : std::uint8_t { ordinary, last_resort };
 // What makes an item valuable. The floor is the highest value evicted so far: items that are no longer used are overtaken by those that
 // are, however expensive they were.
 enum class EvictionPolicy : std::uint8_t {
-  cost_aware,        // floor + uses x cost to bring it back / pages (GreedyDual-Size-Frequency)
+  cost_aware,        // floor + expected uses x cost to bring it back / pages (GreedyDual-Size-Frequency; see ReuseChance)
   greedy_dual_size,  // floor + cost / pages
   lru,               // how recently it was used
   evict_when_idle,   // S-LoRA's (5.3 of its paper): as cost_aware, but an adapter that was used leaves with the last sequence that uses it
@@ -27,8 +27,8 @@ class EvictionOrder {
   EvictionOrder(std::uint32_t page_count, EvictionPolicy policy);
 
   [[nodiscard]] EvictionPolicy policy() const { return policy_; }
-  // Of an item that has just been used.
-  [[nodiscard]] double value(std::uint32_t use_count, double cost, std::uint32_t page_count);
+  // Of an item that has just been used. `use_count` may be expected uses.
+  [[nodiscard]] double value(double use_count, double cost, std::uint32_t page_count);
 
   void insert(PageIndex item, double value, EvictionTier tier);
   void erase(PageIndex item);

@@ -98,10 +98,13 @@ bool PrefixIndex::try_extend(PrefixPin& pin, std::span<const TokenId> tokens, Pa
 }
 
 void PrefixIndex::record_use(const PrefixPin& pin) {
-  for (const PageIndex page : pin.pages_) ++nodes_[page.value].use_count;
+  for (const PageIndex page : pin.pages_) {
+    if (++nodes_[page.value].use_count == 2) reuse_.count_used_again();
+  }
 }
 
 void PrefixIndex::evict(PageIndex page) {
+  if (nodes_[page.value].use_count <= 1) reuse_.count_lost();
   remove(page.value);
   ++evictions_;
 }
@@ -210,7 +213,7 @@ void PrefixIndex::unpin(const PrefixPin& pin) {
     check(node.present && node.pin_count > 0, "expected a pinned page to be cached");
     if (--node.pin_count > 0) continue;
     ++unpinned_count_;
-    node.value = order_.value(node.use_count, page_cost_, 1);
+    node.value = order_.value(reuse_.expected_uses(node.use_count), page_cost_, 1);
     if (node.first_child != kNone) continue;
     order_.insert(page, node.value, EvictionTier::ordinary);
     if (!pin.trusted_) remove(page.value);

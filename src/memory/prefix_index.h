@@ -8,6 +8,7 @@
 #include "base/ids.h"
 #include "memory/eviction_order.h"
 #include "memory/page_pool.h"
+#include "memory/reuse_chance.h"
 
 namespace slora {
 
@@ -133,6 +134,7 @@ class PrefixIndex {
   std::uint32_t follow_base_count_ = 0;  // pages of an adapter that follow a page of the base
   std::uint32_t unpinned_count_ = 0;
   std::uint64_t evictions_ = 0;
+  ReuseChance reuse_;  // of pages by others than their writers
 };
 
 }  // namespace slora
