@@ -26,14 +26,10 @@ std::string_view name_of(ReleasedOrder order) {
 }
 
 void ReleasedRouter::route(double now, std::vector<std::int32_t>& admitted, std::vector<std::int32_t>& aborted) {
-  if (!running_.empty() && steps_ < kStepsBetweenAdmissions) {
-    ++steps_;
-    return;
-  }
+  if (!running_.empty() && steps_ < kStepsBetweenAdmissions) return;
   const std::vector<std::int32_t> now_admitted = admit(now, aborted);
-  if (now_admitted.empty()) return;
   admitted.insert(admitted.end(), now_admitted.begin(), now_admitted.end());
-  steps_ = 0;
+  steps_ = now_admitted.empty() ? kStepsBetweenAdmissions - 1 : kJustAdmitted;
 }
 
 std::vector<std::int32_t> ReleasedRouter::admit(double now, std::vector<std::int32_t>& aborted) {

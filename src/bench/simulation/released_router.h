@@ -38,7 +38,8 @@ struct RoutedRequest {
 
 // The queue of the S-LoRA repository (slora/server/router: req_queue, abort_req_queue, cluster_req_queue, peft_req_queue, and the loop of
 // manager.py), as it decides, to be compared with this project's policies. It stands before the scheduler, which gets what it admits:
-// - Admission is tried when nothing runs, and else after 10 steps, then in each step until something is admitted.
+// - Admission is tried when nothing runs, and else 10 steps after that of the last prompts, then before each step until something is
+//   admitted. Time without a step, such as waiting for an adapter, does not count.
 // - A request is admitted only if the batch fits in the pool at every later step, all outputs at full length; it waits with all after it
 //   if not. So nothing is ever preempted.
 // - Early abort: requests that wait for (SLO - 0.5 s) or longer are dropped. R1 = int(0.7 (queue - queue after the last admission) +
@@ -51,14 +52,18 @@ class ReleasedRouter {
 
   // By arrival.
   void add(const RoutedRequest& request) { waiting_.push_back(request); }
-  // To be called before every step. Appends the indices of the requests that are admitted now, and of those that are dropped.
+  // To be called before every step, and when something else has happened. Appends the indices of the requests that are admitted now, and of
+  // those that are dropped.
   void route(double now, std::vector<std::int32_t>& admitted, std::vector<std::int32_t>& aborted);
+  // A step was computed.
+  void count_step() { ++steps_; }
   // One of the admitted requests yielded a token, or ended.
   void count_token(std::int32_t index);
   void end(std::int32_t index);
 
  private:
   static constexpr int kStepsBetweenAdmissions = 10;
+  static constexpr int kJustAdmitted = -1;        // the step that computes the admitted prompts is none of the ten
   static constexpr int kOthersMax = 30;           // merged: requests of other adapters that may come before one that joins
   static constexpr double kPrefillSeconds = 0.5;  // abort: what a prefill is assumed to take
   static constexpr double kRateMemory = 0.7;      // abort: weight of the latest period
@@ -84,7 +89,7 @@ class ReleasedRouter {
   const ReleasedOptions options_;
   std::vector<RoutedRequest> waiting_;  // by arrival
   std::vector<Running> running_;
-  int steps_ = 0;  // since the last admission
+  int steps_ = 0;  // since the admitted prompts were computed
   std::int64_t arrival_rate_ = 1, admission_rate_ = 1, queue_after_admission_ = 0;
 };
 

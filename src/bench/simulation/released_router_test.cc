@@ -36,11 +36,37 @@ TEST(ReleasedRouter, TriesAgainAfterTenStepsAndAtOnceWhenNothingRuns) {
   router.add(make_routed(0, 1));
   EXPECT_EQ(route(router, 0).admitted, Indices({0}));
   router.add(make_routed(1, 1));
-  for (int step = 0; step < 10; ++step) EXPECT_TRUE(route(router, 0).admitted.empty());
+  router.count_step();  // of the prompt
+  for (int step = 0; step < 10; ++step) {
+    EXPECT_TRUE(route(router, 0).admitted.empty());
+    router.count_step();
+  }
   EXPECT_EQ(route(router, 0).admitted, Indices({1}));
   router.add(make_routed(2, 1));
   router.end(0);
   router.end(1);
+  EXPECT_EQ(route(router, 0).admitted, Indices({2}));
+}
+
+TEST(ReleasedRouter, CountsStepsAndNotHowOftenItIsAsked) {
+  ReleasedRouter router({.pool_tokens = 1000, .admission_tokens_max = 100});
+  router.add(make_routed(0, 1));
+  EXPECT_EQ(route(router, 0).admitted, Indices({0}));
+  router.add(make_routed(1, 1));
+  for (int event = 0; event < 100; ++event) EXPECT_TRUE(route(router, 0).admitted.empty());
+  for (int step = 0; step < 11; ++step) router.count_step();
+  EXPECT_EQ(route(router, 0).admitted, Indices({1}));
+}
+
+TEST(ReleasedRouter, TriesAgainBeforeTheNextStepWhenNothingFitted) {
+  ReleasedRouter router({.pool_tokens = 41, .admission_tokens_max = 100});  // two at a time
+  for (const std::int32_t index : {0, 1, 2}) router.add(make_routed(index, 1));
+  EXPECT_EQ(route(router, 0).admitted, Indices({0, 1}));
+  for (int step = 0; step < 11; ++step) router.count_step();
+  EXPECT_TRUE(route(router, 0).admitted.empty());
+  router.end(0);
+  EXPECT_TRUE(route(router, 0).admitted.empty());
+  router.count_step();
   EXPECT_EQ(route(router, 0).admitted, Indices({2}));
 }
 
@@ -72,7 +98,7 @@ TEST(ReleasedRouter, PrefersAdaptersOfTheBatchOnceItHasEnough) {
   router.add(make_routed(1, 2));
   router.add(make_routed(2, 1));
   router.add(make_routed(3, 1));
-  for (int step = 0; step < 10; ++step) EXPECT_TRUE(route(router, 0).admitted.empty());
+  for (int step = 0; step < 11; ++step) router.count_step();
   EXPECT_EQ(route(router, 0).admitted, Indices({2, 3}));  // 20 prompt tokens in one admission
 }
 
@@ -84,7 +110,8 @@ TEST(ReleasedRouter, KeepsAMergedBatchToOneAdapterUntilTooManyOthersWait) {
   EXPECT_EQ(route(router, 0).admitted, Indices({0, 31}));
   router.add(make_routed(32, 2));
   router.add(make_routed(33, 1));  // 31 others come before it
-  for (int step = 0; step < 11; ++step) EXPECT_TRUE(route(router, 0).admitted.empty());
+  for (int step = 0; step < 11; ++step) router.count_step();
+  EXPECT_TRUE(route(router, 0).admitted.empty());
   router.end(0);
   router.end(31);
   EXPECT_EQ(route(router, 0).admitted.size(), 31u);

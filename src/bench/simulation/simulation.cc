@@ -139,6 +139,7 @@ class SimulationRun {
     const StepWork work = cost_.work_of(plan_);
     spend(cost_.step_seconds(work));
     ++outcome_.steps;
+    if (router_) router_->count_step();
     outcome_.sequence_steps += static_cast<double>(plan_.spans.size());
     outcome_.adapter_steps += work.adapter_count;
     result_.rows.clear();
