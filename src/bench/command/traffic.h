@@ -23,7 +23,7 @@ struct BenchTrafficArguments {
   std::string json;         // file; empty: none
   std::int32_t repeats = 1;
   std::optional<std::int32_t> vocabulary;  // none: chosen
-  bench::TrafficOptions options;           // but for the vocabulary
+  bench::TrafficOptions options;           // except the vocabulary
 };
 
 CLI::App* add_bench_traffic(CLI::App& bench, BenchTrafficArguments& arguments);

@@ -15,7 +15,7 @@ namespace slora {
 // that was written. For every command that serves a trace.
 struct WorkloadArguments {
   std::string kind = "per-adapter";
-  bench::WorkloadOptions options;  // but for the kind and the ranges
+  bench::WorkloadOptions options;  // except the kind and the ranges
   std::string input_tokens = "8:512", output_tokens = "8:512";
   std::string log;          // a file to replay; empty: none
   std::string trace;        // a file to read; empty: none

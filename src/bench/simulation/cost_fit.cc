@@ -135,7 +135,7 @@ Result<std::vector<MeasuredStep>> read_measured_steps(const std::string& path) {
 Result<CostFit> fit_device(std::span<const MeasuredStep> steps) {
   const std::optional<Terms> found = fit_terms(steps);
   if (!found || (*found)[kBytes] <= 0 || (*found)[kOperations] <= 0) {
-    return error("bad_fit", "{} rows do not tell apart the time per byte and per operation; measure more batch sizes, contexts and prompts",
+    return error("bad_fit", "{} rows do not determine the times per byte and per operation; measure more batch sizes, contexts and prompts",
                  steps.size());
   }
   const Terms& terms = *found;

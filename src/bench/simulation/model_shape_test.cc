@@ -14,7 +14,7 @@ TEST(ModelShape, Llama7BTakesWhatTheSLoraPaperSays) {
     EXPECT_EQ(model.adapter_bytes(rank), 4.0 * rank * model.kv_bytes_per_token());
     EXPECT_EQ(model.adapter_pages(rank), static_cast<std::uint32_t>(4 * rank / model.page_tokens()));
   }
-  EXPECT_NEAR((model.layer_parameters() + 2 * model.head_parameters()) / 1e9, 6.738, 0.001);  // but for the norms
+  EXPECT_NEAR((model.layer_parameters() + 2 * model.head_parameters()) / 1e9, 6.738, 0.001);  // except the norms
 }
 
 TEST(ModelShape, Llama13BTakesWhatTheSLoraPaperSays) {

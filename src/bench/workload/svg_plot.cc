@@ -19,7 +19,7 @@ constexpr double kPlotWidth = 492, kPlotHeight = 280;      // between the axes
 constexpr double kLeft = 78, kTop = 44;                    // where the plot begins
 constexpr double kLegendLine = 44, kCharacterWidth = 7.2;  // of a sans-serif font of 12 pixels, at most on average
 constexpr int kTicksWanted = 6;
-// Okabe and Ito's colours, which people with every kind of colour vision tell apart.
+// Okabe and Ito's colours, which people with every kind of colour vision can distinguish.
 constexpr std::array<std::string_view, 7> kColours = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"};
 constexpr std::array<std::string_view, 3> kDashes = {"none", "7 3", "2 3"};  // the next when the colours are used up
 

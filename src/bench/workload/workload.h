@@ -18,8 +18,7 @@ struct LengthRange {
 // How requests arrive and which adapter each names.
 enum class WorkloadKind : std::uint8_t {
   // A Gamma process for each adapter, with rates that follow a power law: rate_i ~ i^-alpha, i = 1..n. The S-LoRA paper's section 7.2, as
-  // it
-  // is written.
+  // it is written.
   per_adapter,
   // One Gamma process; each request draws its adapter by Zipf's law, with probability ~ i^-alpha.
   zipf,
@@ -28,8 +27,7 @@ enum class WorkloadKind : std::uint8_t {
   // What S-LoRA's repository does (benchmarks/trace.py), with which its figures were measured: one Gamma process of exactly
   // int(rate x seconds) requests, which begins with a whole interval and may end after `seconds`; adapter floor(n u), where u is drawn from
   // NumPy's power distribution with density alpha u^(alpha - 1), so that alpha = 1 is no skew and less is more; lengths below the upper
-  // ends
-  // of their ranges. Its numbers are drawn otherwise, so that traces have equal statistics and not equal requests.
+  // ends of their ranges. Its numbers are drawn otherwise, so that traces have equal statistics and not equal requests.
   slora_release,
 };
 
