@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <utility>
 
+#include "base/check.h"
 #include "bench/process_time.h"
 
 namespace slora::bench {
@@ -67,7 +68,7 @@ class OpenLoop {
     if (sent) {
       ++running_count_;
     } else {
-      end(served, ServedEnd::failed, sent.error().message);
+      end(served, sent.error().code == kClientLimit ? ServedEnd::unsent : ServedEnd::failed, sent.error().message);
     }
   }
 
@@ -80,6 +81,7 @@ class OpenLoop {
       served.output_tokens += event.token_count;
     }
     if (!event.ended) return;
+    check(served.end == ServedEnd::abandoned, "expected a request that was sent to end once, and one that was not to have no events");
     --running_count_;
     if (!event.error.empty()) {
       const bool was_refused = event.status == kTooManyRequests || event.status == kUnavailable;
@@ -94,6 +96,7 @@ class OpenLoop {
   void end(ServedRequest& served, ServedEnd how, const std::string& why) {
     served.end = how;
     if (how == ServedEnd::failed && run_.first_failure.empty()) run_.first_failure = why;
+    if (how == ServedEnd::unsent && run_.first_unsent.empty()) run_.first_unsent = why;
     if (how == ServedEnd::aborted && run_.first_abort.empty()) run_.first_abort = why;
   }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "bench/workload/serving_metrics.h"
@@ -29,7 +30,7 @@ class TimedTarget final : public TrafficTarget {
     sent.push_back(content);
     sent_at.push_back(clock.now());
     clock.time += send_takes;
-    if (unsendable.contains(request)) return error("E_HTTP", "no connection");
+    if (unsendable.contains(request)) return error(unsendable_code, "no connection");
     for (std::int32_t i = 0; i < content.output_tokens; ++i) {
       TrafficEvent event;
       event.request = request;
@@ -65,6 +66,7 @@ class TimedTarget final : public TrafficTarget {
   std::vector<TrafficRequest> sent;
   std::vector<Timestamp> sent_at;
   std::set<std::size_t> unsendable;
+  std::string unsendable_code = "E_HTTP";
   std::int32_t refused_with = 0;  // the status that every second request gets
   std::size_t refused_parity = 1;
   bool is_silent = false;
@@ -138,6 +140,24 @@ TEST(OnlineRun, TellsWhatWasAbortedFromWhatFailed) {
     EXPECT_EQ(run.first_abort, is_abort ? "refused" : "");
     EXPECT_EQ(run.first_failure, "no connection") << "it came before the answers";
   }
+}
+
+TEST(OnlineRun, CountsWhatTheClientCannotSendApartFromFailures) {
+  TimedTarget target;
+  target.unsendable = {1, 3};
+  target.unsendable_code = kClientLimit;
+  const Trace trace = regular_trace(6, 0.1, 3);
+  const OnlineRun run = run_of(target, trace);
+  const ServingMetrics metrics = serving_metrics_of(trace, run.served, {});
+  EXPECT_EQ(metrics.unsent, 2u);
+  EXPECT_EQ(metrics.failed, 0u);
+  EXPECT_EQ(metrics.completed, 4u);
+  EXPECT_EQ(metrics.slo_attainment, 1) << "of what was sent";
+  EXPECT_EQ(run.first_unsent, "no connection");
+  EXPECT_EQ(run.first_failure, "");
+  EXPECT_EQ(lines_of(metrics).front(), "requests      6: 4 completed, 0 aborted, 0 failed, 2 not sent");
+  EXPECT_EQ(to_json(metrics)["unsent"], 2);
+  EXPECT_EQ(to_json(run.served[1])["end"], "unsent");
 }
 
 TEST(OnlineRun, AbandonsWhatRunsWhenStopped) {

@@ -29,8 +29,10 @@ Status TrafficEngine::send(std::size_t request, const TrafficRequest& content) {
     if (!version) return forward_error(version);
     sequence.adapter = std::move(*version);
   }
-  requests_[sequence.id] = request;
-  return runtime_->engine().submit(std::move(sequence));
+  const SequenceId id = sequence.id;
+  if (Status submitted = runtime_->engine().submit(std::move(sequence)); !submitted) return submitted;
+  requests_[id] = request;  // in time: events are looked up only in wait()
+  return {};
 }
 
 Status TrafficEngine::wait(std::vector<TrafficEvent>& events, Timestamp until) {

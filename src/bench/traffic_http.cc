@@ -4,6 +4,7 @@
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,12 +21,29 @@ namespace slora::bench {
 namespace {
 
 constexpr std::size_t kReceiveBytes = std::size_t{1} << 16;
-constexpr std::size_t kConnectionsMax = 4096;
+constexpr std::size_t kConnectionsMax = std::size_t{1} << 15;  // about as many ports as Linux has for connections to one address
+constexpr rlim_t kDescriptors = kConnectionsMax + 256;
 constexpr std::size_t kGetBytesMax = std::size_t{16} << 20;
 constexpr timeval kTimeout = {30, 0};  // timeout of connecting, sending and receiving
 constexpr std::string_view kScheme = "http://";
 
 std::string reason() { return std::strerror(errno); }
+
+// Whether a call failed for lack of descriptors, ports or memory on this side.
+bool is_client_limit(int failure) {
+  constexpr std::array kLimits = {EMFILE, ENFILE, EADDRNOTAVAIL, ENOBUFS, ENOMEM, ENOSPC};
+  return std::ranges::find(kLimits, failure) != kLimits.end();
+}
+
+std::string code_of(int failure) { return std::string(is_client_limit(failure) ? kClientLimit : "E_HTTP"); }
+
+// As far as the hard limit allows.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= kDescriptors) return;
+  limit.rlim_cur = std::min(limit.rlim_max, kDescriptors);
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
 
 Status send_all(int socket, std::string_view bytes) {
   while (!bytes.empty()) {
@@ -86,6 +104,7 @@ Result<std::unique_ptr<TrafficHttp>> TrafficHttp::create(const TrafficHttpOption
   if (!address) return forward_error(address);
   const int poll = epoll_create1(EPOLL_CLOEXEC);
   if (poll < 0) return error("E_HTTP", "no epoll: {}", reason());
+  raise_descriptor_limit();
   auto target = std::unique_ptr<TrafficHttp>(new TrafficHttp(poll, options));
   target->authority_ = std::move(address->authority);
   target->host_ = std::move(address->host);
@@ -95,7 +114,8 @@ Result<std::unique_ptr<TrafficHttp>> TrafficHttp::create(const TrafficHttpOption
 }
 
 TrafficHttp::~TrafficHttp() {
-  for (const Connection& connection : connections_) close(connection.socket);
+  for (const Connection& connection : connections_)
+    if (connection.socket >= 0) close(connection.socket);
   close(poll_);
 }
 
@@ -126,13 +146,17 @@ Status TrafficHttp::send(std::size_t request, const TrafficRequest& content) {
   const Result<std::size_t> index = idle_connection();
   if (!index) return tl::unexpected(index.error());
   Connection& connection = connections_[*index];
+  const std::string body = body_of(content, base_model_);
+  if (Status sent = send_all(connection.socket, head_of("POST", "/v1/completions", body.size()) + body); !sent) {
+    close(std::exchange(connection.socket, -1));  // or the rest of it would be an event of this request
+    return sent;
+  }
   connection.is_busy = true;
   connection.request = request;
   connection.output_tokens = content.output_tokens;
   connection.received_tokens = 0;
   connection.answer = TrafficAnswer();
-  const std::string body = body_of(content, base_model_);
-  return send_all(connection.socket, head_of("POST", "/v1/completions", body.size()) + body);
+  return {};
 }
 
 Status TrafficHttp::wait(std::vector<TrafficEvent>& events, Timestamp until) {
@@ -202,18 +226,23 @@ Result<std::size_t> TrafficHttp::idle_connection() {
   const auto at = std::ranges::find(connections_, false, &Connection::is_busy);
   const auto index = static_cast<std::size_t>(at - connections_.begin());
   if (at == connections_.end()) {
-    if (connections_.size() == kConnectionsMax) return error("E_HTTP", "more than {} requests at once", kConnectionsMax);
+    if (connections_.size() == kConnectionsMax)
+      return error(std::string(kClientLimit), "this client has at most {} requests at once", kConnectionsMax);
     connections_.emplace_back();
   } else if (at->socket >= 0) {
     return index;
   }
   const Result<int> socket = connect();
   if (!socket) return tl::unexpected(socket.error());
-  connections_[index].socket = *socket;
   epoll_event wanted{};
   wanted.events = EPOLLIN;
   wanted.data.u64 = index;
-  if (epoll_ctl(poll_, EPOLL_CTL_ADD, *socket, &wanted) != 0) return error("E_HTTP", "watching a connection: {}", reason());
+  if (epoll_ctl(poll_, EPOLL_CTL_ADD, *socket, &wanted) != 0) {
+    const int failure = errno;
+    close(*socket);
+    return error(code_of(failure), "watching a connection: {}", std::strerror(failure));
+  }
+  connections_[index].socket = *socket;
   return index;
 }
 
@@ -222,10 +251,12 @@ Result<int> TrafficHttp::connect() const {
   wanted.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
   if (const int failure = getaddrinfo(host_.c_str(), port_.c_str(), &wanted, &found); failure != 0) {
+    if (failure == EAI_SYSTEM) return error(code_of(errno), "--url: {}: {}", host_, reason());
     return error("bad_option", "--url: {}: {}", host_, gai_strerror(failure));
   }
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> addresses(found, freeaddrinfo);
   std::string why;
+  int why_code = 0;
   for (const addrinfo* address = found; address != nullptr; address = address->ai_next) {
     const int descriptor = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (descriptor >= 0) setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &kTimeout, sizeof kTimeout);
@@ -234,10 +265,11 @@ Result<int> TrafficHttp::connect() const {
       setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
       return descriptor;
     }
+    why_code = errno;
     why = errno == EINPROGRESS ? fmt::format("no answer for {} seconds", kTimeout.tv_sec) : reason();
     if (descriptor >= 0) close(descriptor);
   }
-  return error("E_HTTP", "no connection to {}: {}", authority_, why);
+  return error(code_of(why_code), "no connection to {}: {}", authority_, why);
 }
 
 std::string TrafficHttp::head_of(std::string_view method, std::string_view path, std::size_t body_bytes) const {

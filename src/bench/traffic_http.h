@@ -23,7 +23,8 @@ struct TrafficHttpOptions {
 };
 
 // Sends requests to a server as streamed /v1/completions, over connections with one request at a time on each. It does as
-// little work as possible, because a server on the same machine needs the cores. One thread.
+// little work as possible, because a server on the same machine needs the cores. create() raises this process's soft limit of open files,
+// of which every connection is one. One thread.
 class TrafficHttp final : public TrafficTarget {
  public:
   [[nodiscard]] static Result<std::unique_ptr<TrafficHttp>> create(const TrafficHttpOptions& options);
@@ -36,7 +37,7 @@ class TrafficHttp final : public TrafficTarget {
 
  private:
   struct Connection {
-    int socket = -1;
+    int socket = -1;  // watched by `poll_`; -1: closed
     bool is_busy = false;
     std::size_t request = 0;
     std::int32_t output_tokens = 0;  // as requested
@@ -45,6 +46,7 @@ class TrafficHttp final : public TrafficTarget {
   };
 
   TrafficHttp(int poll, const TrafficHttpOptions& options) : poll_(poll), options_(options) {}
+  // Its index; it is open.
   [[nodiscard]] Result<std::size_t> idle_connection();
   [[nodiscard]] Result<int> connect() const;
   [[nodiscard]] std::string head_of(std::string_view method, std::string_view path, std::size_t body_bytes) const;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -24,6 +25,9 @@ struct TrafficEvent {
   std::int32_t status = 0;  // of HTTP, when a server refused the request; else 0
 };
 
+// Error code: too many open files, ports or connections of the client's own, which says nothing about the server.
+inline constexpr std::string_view kClientLimit = "E_CLIENT_LIMIT";
+
 // What answers requests: an engine in this process, or a server. One thread.
 class TrafficTarget {
  public:
@@ -31,7 +35,8 @@ class TrafficTarget {
 
   // Names of all adapters, sorted.
   [[nodiscard]] virtual Result<std::vector<std::string>> adapter_names() = 0;
-  // An error here ends the whole run; a later failure affects only its request.
+  // An error: the request was not sent, no event of it will come, and others are not affected. Its code is kClientLimit when nothing but a
+  // limit of this process or its machine was in the way.
   [[nodiscard]] virtual Status send(std::size_t request, const TrafficRequest& content) = 0;
   // Appends the events since the last call. Waits for a request to end, but not beyond `until`; may return early.
   [[nodiscard]] virtual Status wait(std::vector<TrafficEvent>& events, Timestamp until) = 0;

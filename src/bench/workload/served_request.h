@@ -7,6 +7,7 @@ enum class ServedEnd : std::uint8_t {
   completed,
   aborted,    // given up by the server's policy, or refused for lack of capacity (429, 503)
   failed,     // any other error
+  unsent,     // never sent, for a limit of the client's own: says nothing about the server
   abandoned,  // the run ended before
 };
 

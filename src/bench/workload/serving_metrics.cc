@@ -21,6 +21,8 @@ std::string_view name_of(ServedEnd end) {
       return "aborted";
     case ServedEnd::failed:
       return "failed";
+    case ServedEnd::unsent:
+      return "unsent";
     case ServedEnd::abandoned:
       return "abandoned";
   }
@@ -44,7 +46,7 @@ class Tally {
   ServingMetrics metrics() {
     ServingMetrics metrics = sums_;
     metrics.slo_seconds = options_.slo_seconds;
-    const auto requests = static_cast<double>(std::max<std::size_t>(metrics.requests, 1));
+    const auto sent = static_cast<double>(std::max<std::size_t>(metrics.requests - metrics.unsent, 1));
     const auto completed = static_cast<double>(metrics.completed);
     if (trace_seconds_ > 0) metrics.offered_per_second = static_cast<double>(metrics.requests) / trace_seconds_;
     if (metrics.seconds > 0) {
@@ -57,8 +59,8 @@ class Tally {
     metrics.latency = time_stats_of(std::move(latency_));
     metrics.first_token = time_stats_of(std::move(first_token_));
     metrics.output_token = time_stats_of(std::move(output_token_));
-    metrics.slo_attainment = static_cast<double>(attained_) / requests;
-    metrics.satisfaction = satisfaction_ / requests;
+    metrics.slo_attainment = static_cast<double>(attained_) / sent;
+    metrics.satisfaction = satisfaction_ / sent;
     return metrics;
   }
 
@@ -71,6 +73,8 @@ class Tally {
         return sums_.aborted;
       case ServedEnd::failed:
         return sums_.failed;
+      case ServedEnd::unsent:
+        return sums_.unsent;
       case ServedEnd::abandoned:
         return sums_.abandoned;
     }
@@ -158,6 +162,7 @@ Json to_json(const ServingMetrics& metrics) {
           {"completed", metrics.completed},
           {"aborted", metrics.aborted},
           {"failed", metrics.failed},
+          {"unsent", metrics.unsent},
           {"abandoned", metrics.abandoned},
           {"input_tokens", metrics.input_tokens},
           {"output_tokens", metrics.output_tokens},
@@ -180,11 +185,12 @@ Json to_json(const ServedRequest& request) {
 }
 
 std::vector<std::string> lines_of(const ServingMetrics& metrics) {
+  const std::string unsent = metrics.unsent > 0 ? fmt::format(", {} not sent", metrics.unsent) : "";
   const std::string abandoned = metrics.abandoned > 0 ? fmt::format(", {} abandoned", metrics.abandoned) : "";
   const std::string strip =
       metrics.strip_requests_per_second > 0 ? fmt::format("; without both ends {:.3f} requests/s", metrics.strip_requests_per_second) : "";
-  std::vector<std::string> lines = {fmt::format("requests      {}: {} completed, {} aborted, {} failed{}", metrics.requests,
-                                                metrics.completed, metrics.aborted, metrics.failed, abandoned),
+  std::vector<std::string> lines = {fmt::format("requests      {}: {} completed, {} aborted, {} failed{}{}", metrics.requests,
+                                                metrics.completed, metrics.aborted, metrics.failed, unsent, abandoned),
                                     fmt::format("offered       {:.3f} requests/s", metrics.offered_per_second)};
   if (metrics.completed > 0) {
     lines.push_back(fmt::format("throughput    {:.3f} requests/s, {:.1f} output tokens/s over {:.1f} s{}", metrics.requests_per_second,

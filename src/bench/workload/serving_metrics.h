@@ -30,7 +30,7 @@ struct ServingOptions {
 struct ServingMetrics {
   double slo_seconds = 6;
   std::size_t requests = 0;  // all of the trace, however they ended
-  std::size_t completed = 0, aborted = 0, failed = 0, abandoned = 0;
+  std::size_t completed = 0, aborted = 0, failed = 0, unsent = 0, abandoned = 0;
   std::int64_t input_tokens = 0, output_tokens = 0;  // of completed requests
 
   double offered_per_second = 0;  // requests of the trace, over its duration
@@ -42,7 +42,7 @@ struct ServingMetrics {
   // Of completed requests: to the last token, to the first token, and from the first to the last over the tokens in between.
   TimeStats latency, first_token, output_token;
 
-  // Of all requests. A request that was aborted or failed contributes 0, whatever it had sent.
+  // Of all requests except unsent ones. A request that was aborted or failed contributes 0, whatever it had sent.
   double slo_attainment = 0;  // share with a first token in less than slo_seconds
   double satisfaction = 0;    // mean of 1 - (t / slo_seconds)^2 for a first token after t < slo_seconds, else 0
 };
