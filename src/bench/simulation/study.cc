@@ -70,7 +70,18 @@ void add(StudyFigures& sum, const StudyFigures& figures, double weight) {
 }
 
 ClientFigures client_figures(std::string name, const ServingMetrics& metrics) {
-  return {std::move(name), metrics.requests, metrics.first_token.mean, metrics.first_token.p99, metrics.slo_attainment};
+  return {std::move(name), static_cast<double>(metrics.requests), metrics.first_token.mean, metrics.first_token.p99,
+          metrics.slo_attainment};
+}
+
+// Of the same clients in the same order; `sums` may be empty, which is zero.
+void add(std::vector<ClientFigures>& sums, const std::vector<ClientFigures>& clients, double weight) {
+  for (std::size_t i = 0; i < clients.size(); ++i) {
+    if (i == sums.size()) sums.push_back({.name = clients[i].name});
+    for (const auto figure :
+         {&ClientFigures::requests, &ClientFigures::first_token, &ClientFigures::first_token_p99, &ClientFigures::slo_attainment})
+      sums[i].*figure += weight * (clients[i].*figure);
+  }
 }
 
 // Of the requests of client 0, and of those of all others together.
@@ -187,8 +198,8 @@ Result<StudyRow> run_case(const StudyCase& point, const Study& study, int seeds,
     add(row.figures, run->figures, 1.0 / seeds);
     row.slo_min = std::min(row.slo_min, run->figures.slo_attainment);
     row.slo_max = std::max(row.slo_max, run->figures.slo_attainment);
-    row.split = run->split;
-    row.clients = run->clients;
+    if (run->split > 0) row.splits.push_back(run->split);
+    add(row.clients, run->clients, 1.0 / seeds);
   }
   row.wall_seconds = seconds(SteadyClock().now() - begin);
   return row;

@@ -37,11 +37,10 @@ struct StudyFigures {
   double copy_seconds = 0;
 };
 
-// Figures of one client, or of several together, where a study looks at clients.
+// Figures of one client, or of several together, where a study looks at clients. Means over the seeds, as StudyFigures.
 struct ClientFigures {
   std::string name;
-  std::size_t requests = 0;
-  double first_token = 0, first_token_p99 = 0, slo_attainment = 0;
+  double requests = 0, first_token = 0, first_token_p99 = 0, slo_attainment = 0;
 };
 
 struct StudyRow {
@@ -49,7 +48,7 @@ struct StudyRow {
   StudyFigures figures = {};  // means over the seeds
   double slo_min = 0, slo_max = 0;
   int seeds = 1;
-  std::uint32_t split = 0;  // pages of adapters, if they have their own
+  std::vector<std::uint32_t> splits = {};  // of each seed, pages of adapters, if they have their own; else empty
   std::vector<ClientFigures> clients = {};
   double wall_seconds = 0;
 };

@@ -64,9 +64,10 @@ std::vector<std::string> study_table_lines(const StudyRow& row) {
                               pair_of(figures.aborted, published.aborted, 0), figures.preempted, figures.loads, figures.copied_bytes / 1e9,
                               figures.batch, figures.adapters));
   for (const ClientFigures& client : row.clients) {
-    lines.push_back(fmt::format("{:>7}   {:<22}{:>12}{:>11}{:>15}{:>11}", "", client.name, fmt::format("{} requests", client.requests), "",
-                                fmt::format("{:.1f}", client.first_token), fmt::format("{:.0f}", 100 * client.slo_attainment)));
+    lines.push_back(fmt::format("{:>7}   {:<22}{:>12}{:>11}{:>15}{:>11}", "", client.name, fmt::format("{:.0f} requests", client.requests),
+                                "", fmt::format("{:.1f}", client.first_token), fmt::format("{:.0f}", 100 * client.slo_attainment)));
   }
+  if (!row.splits.empty()) lines.push_back(fmt::format("{:>7}   adapters have {} pages", "", fmt::join(row.splits, ", ")));
   return lines;
 }
 
@@ -91,10 +92,11 @@ Json to_json(const StudyRow& row, const Study& study) {
                {"batch", rounded(figures.batch)},
                {"adapters_per_step", rounded(figures.adapters)}};
   if (row.seeds > 1) json["slo_attainment_range"] = {rounded(row.slo_min), rounded(row.slo_max)};
-  if (row.split > 0) json["adapter_pages_separate"] = row.split;
+  if (row.splits.size() == 1) json["adapter_pages_separate"] = row.splits.front();
+  if (row.splits.size() > 1) json["adapter_pages_separate_by_seed"] = row.splits;
   for (const ClientFigures& client : row.clients) {
     json["clients"].push_back({{"name", client.name},
-                               {"requests", client.requests},
+                               {"requests", rounded(client.requests)},
                                {"first_token", rounded(client.first_token)},
                                {"first_token_p99", rounded(client.first_token_p99)},
                                {"slo_attainment", rounded(client.slo_attainment)}});

@@ -9,7 +9,8 @@
 
 namespace slora::bench {
 
-// The printed table: its header, and the lines of a row (one more for each client that is looked at).
+// The printed table: its header, and the lines of a row (one more for each client that is looked at, and one for the
+// pages that separate memory gave to adapters, for each seed).
 [[nodiscard]] std::string study_table_head(const Study& study);
 [[nodiscard]] std::vector<std::string> study_table_lines(const StudyRow& row);
 

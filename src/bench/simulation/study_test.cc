@@ -1,5 +1,6 @@
 #include "bench/simulation/study.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <map>
@@ -75,7 +76,7 @@ TEST(Studies, ReportTheBestSplitAndMeansOverSeeds) {
     one.splits = {split};
     const StudyRow row = *run_case(one, study, 1);
     best = std::max(best, row.figures.requests_per_second);
-    if (split == both.split) {
+    if (split == both.splits.front()) {
       EXPECT_EQ(row.figures.requests_per_second, both.figures.requests_per_second);
     }
   }
@@ -84,6 +85,39 @@ TEST(Studies, ReportTheBestSplitAndMeansOverSeeds) {
   next.workload.seed = 43;
   const double mean = (both.figures.latency + run_case(next, study, 1)->figures.latency) / 2;
   EXPECT_DOUBLE_EQ(run_case(point, study, 2)->figures.latency, mean);
+}
+
+// Not those of one seed next to means of all.
+TEST(Studies, ReportClientsAsMeansAndTheSplitOfEverySeed) {
+  Study study = **find_study("fairness");
+  StudyCase point = make_case({.device = "A10G", .setting = "S2", .rate = 3, .seconds = 30}, "table", "slora fcfs", 3);
+  point.workload.client_weights = {2, 1, 1};
+  separate_memory(point);
+  ASSERT_GT(point.splits.size(), 1u);
+  std::vector<StudyRow> rows;
+  for (const std::uint64_t seed : {42, 43, 44}) {
+    StudyCase one = point;
+    one.workload.seed = seed;
+    rows.push_back(*run_case(one, study, 1));
+    ASSERT_EQ(rows.back().splits.size(), 1u);
+    ASSERT_EQ(rows.back().clients.size(), 2u);
+  }
+  const StudyRow all = *run_case(point, study, 3);
+  EXPECT_EQ(all.splits, (std::vector<std::uint32_t>{rows[0].splits[0], rows[1].splits[0], rows[2].splits[0]}));
+  ASSERT_EQ(all.clients.size(), 2u);
+  for (const std::size_t client : {0, 1}) {
+    const auto mean = [&](double ClientFigures::*figure) {
+      return (rows[0].clients[client].*figure + rows[1].clients[client].*figure + rows[2].clients[client].*figure) / 3;
+    };
+    EXPECT_NE(rows[2].clients[client].first_token, mean(&ClientFigures::first_token));
+    EXPECT_EQ(all.clients[client].name, rows[0].clients[client].name);
+    for (const auto figure :
+         {&ClientFigures::requests, &ClientFigures::first_token, &ClientFigures::first_token_p99, &ClientFigures::slo_attainment})
+      EXPECT_NEAR(all.clients[client].*figure, mean(figure), 1e-9);
+  }
+  const std::string shown = fmt::format("adapters have {} pages", fmt::join(all.splits, ", "));
+  EXPECT_NE(study_table_lines(all).back().find(shown), std::string::npos) << study_table_lines(all).back();
+  EXPECT_EQ(to_json(all, study)["adapter_pages_separate_by_seed"].size(), 3u);
 }
 
 TEST(Studies, ReportRowsAsTextJsonAndCharts) {
