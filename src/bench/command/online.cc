@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "bench/command/log.h"
+#include "bench/command/rate_runs.h"
 #include "bench/machine_facts.h"
 #include "bench/online_run.h"
 #include "bench/traffic_http.h"
@@ -46,7 +46,7 @@ class OnlineBench {
                                     .connections = bench::TrafficHttpOptions::Connections::each});
     if (!server) return forward_error(server);
     server_ = std::move(*server);
-    const Result<bench::Trace> first = source_->make(first_rate());
+    const Result<bench::Trace> first = source_->make(first_rate_of(arguments_.rates, arguments_.workload.options.rate));
     if (!first) return tl::unexpected(first.error());
     if (Status named = name_adapters(first->adapter_count); !named) return named;
     prompts_.form = arguments_.prompt_form == "text" ? bench::PromptForm::text : bench::PromptForm::ids;
@@ -81,40 +81,22 @@ class OnlineBench {
     const ServingMetrics metrics = bench::serving_metrics_of(*trace, run->served, arguments_.rates.serving);
     print(*trace, *run, metrics);
     record(*trace, *run, metrics);
-    failed_count_ += metrics.failed;
+    failed_count_ += metrics.failed + metrics.unsent;
     if (metrics.requests > 0) runs_.push_back({rate.value_or(metrics.offered_per_second), metrics});
     if (runs_.size() == 1) charts_ = bench::latency_charts(arguments_.url, *trace, run->served);
     if (run->interrupted) return std::nullopt;
     return metrics;
   }
 
-  void record_saturation(const bench::Saturation& found) {
-    const auto shown = [](const std::optional<double>& rate) { return rate ? fmt::format("{:.3f} requests/s", *rate) : "no rate"; };
-    fmt::print("saturation    {} was sustained, {} was not{}\n", shown(found.sustained_rate), shown(found.broken_rate),
-               found.is_bracketed ? "" : " (the search ended before the limit was known)");
-    const auto value = [](const std::optional<double>& rate) { return rate ? Json(*rate) : Json(nullptr); };
-    log_.write({{"sustained_rate", value(found.sustained_rate)},
-                {"broken_rate", value(found.broken_rate)},
-                {"attainment", arguments_.rates.attainment},
-                {"is_bracketed", found.is_bracketed}});
-  }
+  void record_saturation(const bench::Saturation& found) { report_saturation(found, arguments_.rates, log_); }
 
   Status close(bool interrupted) {
     if (interrupted) log_.write({{"interrupted", true}});
     if (Status closed = log_.close(); !closed) return closed;
-    if (arguments_.svg.empty()) return {};
     if (runs_.size() > 1) charts_ = bench::rate_charts(std::vector<bench::RateCurve>{{"", runs_}});
-    std::ofstream file(arguments_.svg, std::ios::binary | std::ios::trunc);
-    file << bench::svg_of(charts_);
-    file.close();
-    return file ? Status() : error("bad_option", "--svg: {} can't be written", arguments_.svg);
+    return write_svg(arguments_.svg, charts_);
   }
 
-  [[nodiscard]] std::optional<double> first_rate() const {
-    if (!arguments_.rates.rates.empty()) return arguments_.rates.rates.front();
-    if (arguments_.rates.find_saturation) return arguments_.workload.options.rate;
-    return std::nullopt;
-  }
   [[nodiscard]] std::size_t failed_count() const { return failed_count_; }
 
  private:
@@ -165,6 +147,9 @@ class OnlineBench {
       fmt::print("prompts       {} tokens as the server counts, {} in the trace\n", run.prompt_tokens, metrics.input_tokens);
     }
     if (!run.first_abort.empty()) fmt::print("aborted       the first: {}\n", run.first_abort);
+    if (!run.first_unsent.empty()) {
+      fmt::print("not sent      the first: {}: the load was less than the trace's, do not trust these figures\n", run.first_unsent);
+    }
     if (!run.first_failure.empty()) fmt::print("failed        the first: {}\n", run.first_failure);
     if (run.interrupted) fmt::print("interrupted   these are the requests sent until then\n");
     std::fflush(stdout);
@@ -188,6 +173,7 @@ class OnlineBench {
     line["prompt_tokens"] = run.prompt_tokens;
     line["cached_tokens"] = run.cached_tokens;
     if (!run.first_failure.empty()) line["first_failure"] = run.first_failure;
+    if (!run.first_unsent.empty()) line["first_unsent"] = run.first_unsent;
     if (!run.first_abort.empty()) line["first_abort"] = run.first_abort;
     const std::vector<ServingMetrics> clients = bench::metrics_by_client(trace, run.served, arguments_.rates.serving);
     for (std::size_t i = 0; clients.size() > 1 && i < clients.size(); ++i) line["clients"].push_back(to_json(clients[i]));
@@ -205,25 +191,6 @@ class OnlineBench {
   std::vector<bench::LineChart> charts_;  // of the first run, until there are more
   std::size_t failed_count_ = 0;
 };
-
-// True: it was interrupted.
-Result<bool> run_all(OnlineBench& online, const BenchOnlineArguments& arguments) {
-  if (arguments.rates.find_saturation) {
-    const bench::SaturationOptions options{.first_rate = arguments.workload.options.rate, .attainment_target = arguments.rates.attainment};
-    const Result<bench::Saturation> found = bench::find_saturation(options, [&](double rate) { return online.run(rate); });
-    if (!found) return tl::unexpected(found.error());
-    online.record_saturation(*found);
-    return found->interrupted;
-  }
-  std::vector<std::optional<double>> rates(arguments.rates.rates.begin(), arguments.rates.rates.end());
-  if (rates.empty()) rates.emplace_back();
-  for (const std::optional<double> rate : rates) {
-    const Result<std::optional<ServingMetrics>> metrics = online.run(rate);
-    if (!metrics) return tl::unexpected(metrics.error());
-    if (!*metrics) return true;
-  }
-  return false;
-}
 
 }  // namespace
 
@@ -260,7 +227,7 @@ CLI::App* add_bench_online(CLI::App& bench, BenchOnlineArguments& arguments) {
       ->type_name("FILE");
   command->footer(
       "Requests are sent when they are due, whatever is running; times count from then. Answers have exactly the lengths of the workload.\n"
-      "429 and 503 count as aborted, other errors as failed. Examples:\n"
+      "429 and 503 count as aborted, limits of this client as not sent, other errors as failed. Examples:\n"
       "  slora bench online --adapter-count 64 --rate 2 --cv 4 --seconds 120 --json run.jsonl\n"
       "  slora bench online --adapter-count 64 --rates 0.5,1,2,4 --slo 6 --svg rates.svg\n"
       "  slora bench online --adapter-count 64 --rate 1 --find-saturation\n"
@@ -272,10 +239,12 @@ int run_bench_online(const BenchOnlineArguments& arguments, const std::string& c
   const Interrupt interrupt("stopping");
   OnlineBench online(arguments, interrupt.requested());
   if (Status opened = online.open(command_line); !opened) return report(opened.error());
-  const Result<bool> interrupted = run_all(online, arguments);
-  if (Status closed = online.close(interrupted && *interrupted); !closed) return report(closed.error());
-  if (!interrupted) return report(interrupted.error());
-  if (*interrupted) return kInterrupted;
+  const Result<RatesOutcome> ran =
+      run_rates(arguments.rates, arguments.workload.options.rate, [&](std::optional<double> rate) { return online.run(rate); });
+  if (ran && ran->saturation) online.record_saturation(*ran->saturation);
+  if (Status closed = online.close(ran && ran->interrupted); !closed) return report(closed.error());
+  if (!ran) return report(ran.error());
+  if (ran->interrupted) return kInterrupted;
   return online.failed_count() == 0 ? 0 : 1;
 }
 

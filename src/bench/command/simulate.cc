@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -13,6 +12,7 @@
 #include <vector>
 
 #include "bench/command/log.h"
+#include "bench/command/rate_runs.h"
 #include "bench/machine_facts.h"
 #include "bench/simulation/cost_fit.h"
 #include "bench/simulation/setting.h"
@@ -123,15 +123,12 @@ class SimulatedServer {
     return metrics;
   }
 
+  void record_saturation(const bench::Saturation& found) { report_saturation(found, arguments_.rates, log_); }
+
   Status close() {
     if (Status closed = log_.close(); !closed) return closed;
-    const std::string& path = arguments_.study.svg;
-    if (path.empty()) return {};
     if (runs_.size() > 1) charts_ = bench::rate_charts(std::vector<bench::RateCurve>{{arguments_.policy, runs_}});
-    std::ofstream file(path, std::ios::binary | std::ios::trunc);
-    file << bench::svg_of(charts_);
-    file.close();
-    return file ? Status() : error("bad_option", "--svg: {} can't be written", path);
+    return write_svg(arguments_.study.svg, charts_);
   }
 
  private:
@@ -173,25 +170,6 @@ class SimulatedServer {
   std::vector<bench::SaturationRun> runs_;
   std::vector<bench::LineChart> charts_;  // of the first run, until there are more
 };
-
-Status run_rates(SimulatedServer& server, const RateArguments& rates, double first_rate) {
-  if (rates.find_saturation) {
-    const bench::SaturationOptions options{.first_rate = first_rate, .attainment_target = rates.attainment};
-    const Result<bench::Saturation> found = bench::find_saturation(options, [&](double rate) { return server.run(rate); });
-    if (!found) return tl::unexpected(found.error());
-    const auto shown = [](const std::optional<double>& rate) { return rate ? fmt::format("{:.3f} requests/s", *rate) : "no rate"; };
-    fmt::print("saturation    {} was sustained, {} was not\n", shown(found->sustained_rate), shown(found->broken_rate));
-    return {};
-  }
-  std::vector<std::optional<double>> all(rates.rates.begin(), rates.rates.end());
-  if (all.empty()) all.emplace_back();
-  for (const std::optional<double> rate : all) {
-    const Result<std::optional<bench::ServingMetrics>> metrics = server.run(rate);
-    if (!metrics) return tl::unexpected(metrics.error());
-    if (!*metrics) return {};
-  }
-  return {};
-}
 
 void add_server_options(CLI::App& command, BenchSimulateArguments& arguments) {
   command.add_option("--device", arguments.study.device, "A10G, A100-40, A100-80 or H200 [a study: all of its own; else A10G]")
@@ -269,7 +247,10 @@ int run_bench_simulate(const BenchSimulateArguments& arguments, const std::strin
   const Interrupt interrupt("stopping this simulation");
   SimulatedServer server(arguments, std::move(*setup), std::move(*source), interrupt);
   if (Status opened = server.open(command_line); !opened) return report(opened.error());
-  if (Status ran = run_rates(server, arguments.rates, arguments.workload.options.rate); !ran) return report(ran.error());
+  const Result<RatesOutcome> ran =
+      run_rates(arguments.rates, arguments.workload.options.rate, [&](std::optional<double> rate) { return server.run(rate); });
+  if (!ran) return report(ran.error());
+  if (ran->saturation) server.record_saturation(*ran->saturation);
   if (Status closed = server.close(); !closed) return report(closed.error());
   if (!interrupt.requested().load()) return 0;
   fmt::print("interrupted\n");

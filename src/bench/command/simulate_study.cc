@@ -3,13 +3,12 @@
 #include <fmt/format.h>
 
 #include <cstdio>
-#include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <span>
 #include <vector>
 
 #include "bench/command/log.h"
+#include "bench/command/rate_runs.h"
 #include "bench/machine_facts.h"
 #include "bench/simulation/study.h"
 #include "bench/simulation/study_report.h"
@@ -21,15 +20,6 @@ namespace slora {
 namespace {
 
 constexpr double kProgressUnits = 1000;  // of one case
-
-Status write_study_charts(const std::string& path, std::span<const bench::StudyRow> rows, const bench::Study& study) {
-  if (path.empty() || rows.empty()) return {};
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file << bench::svg_of(bench::charts_of(rows, study));
-  file.close();
-  if (!file) return error("bad_option", "--svg: {} can't be written", path);
-  return {};
-}
 
 Json study_record(const std::string& command_line, const bench::Study& study) {
   const bench::MachineFacts facts = bench::machine_facts();
@@ -84,7 +74,7 @@ int run_simulate_study(const SimulateStudyArguments& arguments, const std::strin
     log.write(to_json(*row, study));
     rows.push_back(std::move(*row));
   }
-  if (Status written = write_study_charts(arguments.svg, rows, study); !written) return report(written.error());
+  if (Status written = write_svg(arguments.svg, bench::charts_of(rows, study)); !written) return report(written.error());
   if (Status closed = log.close(); !closed) return report(closed.error());
   if (!interrupt.requested().load()) return 0;
   fmt::print("interrupted: {} of {} cases were simulated\n", rows.size(), cases->size());

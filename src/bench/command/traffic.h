@@ -20,7 +20,7 @@ struct BenchTrafficArguments {
   std::string weights = "bf16";
   std::string pool_memory;  // empty: chosen
   MemoryArguments memory;
-  std::string json;         // file; empty: none
+  std::string json;  // file; empty: none
   std::int32_t repeats = 1;
   std::optional<std::int32_t> vocabulary;  // none: chosen
   bench::TrafficOptions options;           // except the vocabulary
