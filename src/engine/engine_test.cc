@@ -74,6 +74,23 @@ TEST(Engine, EndsASequenceThatIsCancelled) {
   EXPECT_TRUE(stream.end == EndReason::cancelled || stream.end == EndReason::length);
 }
 
+TEST(Engine, CountsTheTimeToTheFirstTokenFromTheClientsRequest) {
+  PolicyOptions policy;
+  policy.name = "deadline";
+  policy.deadlines.first_token_slo = std::chrono::hours(1);
+  TestEngine engine({.policy = policy});
+  const auto submit = [&](Timestamp arrival) {
+    GenerationRequest request = engine.request("", {1, 2, 3}, 4);
+    request.arrival = arrival;
+    return engine.wait(engine.submit(std::move(request)));
+  };
+  const Stream late = submit(SteadyClock().now() - std::chrono::minutes(61));
+  EXPECT_EQ(late.end, EndReason::given_up);
+  EXPECT_EQ(late.error_code, "first_token_slo_missed");
+  EXPECT_EQ(submit(SteadyClock().now() - std::chrono::minutes(59)).end, EndReason::length);
+  EXPECT_EQ(submit(Timestamp{}).end, EndReason::length) << "one that says nothing comes when the engine takes it";
+}
+
 bool clear_caches(Engine& engine) {
   std::promise<bool> done;
   engine.clear_caches([&](bool was_done) { done.set_value(was_done); });
