@@ -36,8 +36,8 @@ slora_mutate(memory/prefix_index.cc
   the_page_where_an_adapter_begins_is_the_bases)
 slora_mutate(memory/prefix_index.cc
   "for (std::uint32_t page = 0; follow_base_count_ > 0 && page"
-  "for (std::uint32_t page = 0; follow_base_count_ > 0 && !mutant_is(\"pages_behind_the_bases_are_not_forgotten\") && page"
-  pages_behind_the_bases_are_not_forgotten)
+  "for (std::uint32_t page = 0; follow_base_count_ > 0 && !mutant_is(\"pages_after_the_bases_are_not_forgotten\") && page"
+  pages_after_the_bases_are_not_forgotten)
 
 # Pages
 slora_mutate(memory/adapter_cache.cc
