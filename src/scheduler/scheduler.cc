@@ -207,6 +207,7 @@ void Scheduler::share_rest() {
 
 // Loads the adapters of the next sequences in the line into pages that are not promised and are free or cheap to evict.
 void Scheduler::prefetch() {
+  if (std::ranges::any_of(pins_, [](const Pin& pin) { return pin.interest != AdapterInterest::pinned; })) return;  // it waits for pages
   AdapterCache& adapters = memory_.adapters();
   // While the head of the line waits for pages, only its own adapter may take some.
   std::size_t left = std::min<std::size_t>(options_.prefetched_sequences, step_.is_short_of_pages ? 1 : options_.prefetched_sequences);

@@ -77,7 +77,8 @@ struct SchedulerStats {
 //   policy tries others before a sequence, or does not try it.
 // - A sequence whose adapter is loading is passed by others.
 // - A load ahead of an admission takes no page that is promised to an admitted sequence.
-// - A pinned adapter stays from its landing until it is unpinned or retired. While it waits for pages, nobody is admitted.
+// - A pinned adapter stays from its landing until it is unpinned or retired. While it waits for pages, nobody is admitted and nothing
+//   else is loaded.
 class Scheduler {
  public:
   Scheduler(const SchedulerOptions& options, std::unique_ptr<Policy> policy);

@@ -255,6 +255,26 @@ TEST(SchedulerCaches, AdmitsNobodyWhileAPinnedAdapterWaitsForPages) {
   play.run_dry();
 }
 
+TEST(SchedulerCaches, LoadsNothingAheadWhileAPinnedAdapterWaitsForPages) {
+  Play play(small_options());
+  ASSERT_TRUE(play.add(1, 20, 4));
+  ASSERT_TRUE(play.add(2, 20, 4));
+  play.step();
+  play.step();
+  ASSERT_EQ(play.scheduler.stats().running, 2u);
+  ASSERT_TRUE(play.scheduler.pin_adapter(AdapterId{5}, 6));
+  ASSERT_TRUE(play.add(3, 4, 4, 6, 1));  // there are pages for this one
+  while (play.take_ended().empty()) {
+    play.step();
+    EXPECT_THAT(play.latest.loads, IsEmpty());
+  }
+  play.step();
+  ASSERT_FALSE(play.latest.loads.empty());
+  EXPECT_EQ(play.latest.loads.front().adapter, AdapterId{5});
+  for (const AdapterLoad& load : play.latest.loads) play.scheduler.adapter_landed(load.adapter);
+  play.run_dry();
+}
+
 TEST(SchedulerCaches, KeepsARetiredAdapterForThoseWhoNamedIt) {
   Play play(small_options());
   ASSERT_TRUE(play.add(1, 4, 3, 5, 2));

@@ -218,7 +218,7 @@ void Simulator::schedule() {
     if (!pinned_.contains(load.adapter)) charges_.note_load(load);  // whoever needs it waits for the pin's
     loads_.push_back({load.adapter, report_.steps + static_cast<std::uint64_t>(random_.between(0, options_.load_steps_max))});
   }
-  check_pinned();
+  check_pinned(next.plan);
   check_unused();
   const bool idles = next.plan.empty() && open_.empty() && loads_.empty();
   expect(!idles || live_.empty(), "something advances while somebody lives", live_.empty() ? 0 : live_.begin()->first);

@@ -141,7 +141,7 @@ class Simulator {
   void check_end(const SequenceEnd& end);
   void check_sound();
   void check_retired();
-  void check_pinned();
+  void check_pinned(const StepPlan& plan);
   void check_unused();
   [[nodiscard]] std::uint32_t pages_pinned_except(AdapterId adapter) const;
   void check_empty();

@@ -256,8 +256,8 @@ void Simulator::check_sound() {
   if (const std::string wrong = scheduler_.check_invariants(); !wrong.empty()) expect(false, wrong);
 }
 
-// An image that is pinned stays once it has come.
-void Simulator::check_pinned() {
+// An image that is pinned stays once it has come, and is loaded before any other.
+void Simulator::check_pinned(const StepPlan& plan) {
   pin_waits_ = false;
   for (auto& [adapter, pin] : pinned_) {
     const bool is_there = device_.is_resident(adapter);
@@ -267,6 +267,8 @@ void Simulator::check_pinned() {
     const auto names = [&, id = adapter](const auto& entry) { return entry.second.request.adapter == id; };
     if (is_there && before_.pages_free == 0 && std::ranges::none_of(live_, names)) saw(Situation::pinned_for_long);
   }
+  for (const AdapterLoad& load : plan.loads)
+    expect(!pin_waits_ || pinned_.contains(load.adapter), "nothing else is loaded while a pin waits for pages", load.adapter.value);
 }
 
 // An image that nobody named for the idle time and two looks leaves the pool. A look comes with a schedule(), and those with every other

@@ -124,13 +124,17 @@ slora_mutate(scheduler/kept_adapters.cc
   "step_.is_short_of_pages = true;"
   "if (!mutant_is(\"others_are_admitted_before_a_pin\")) step_.is_short_of_pages = true;"
   others_are_admitted_before_a_pin)
+slora_mutate(scheduler/scheduler.cc
+  "if (std::ranges::any_of(pins_,"
+  "if (!mutant_is(\"prefetch_takes_pages_that_a_pin_waits_for\") && std::ranges::any_of(pins_,"
+  prefetch_takes_pages_that_a_pin_waits_for)
 slora_mutate(scheduler/kept_adapters.cc
   "if (sequence->tokens_max() <= tokens_that_fit"
-  "if (mutant_is(\"pin_takes_the_room_of_who_waits\") || sequence->tokens_max() <= tokens_that_fit"
-  pin_takes_the_room_of_who_waits)
+  "if (mutant_is(\"pin_takes_the_pages_of_who_waits\") || sequence->tokens_max() <= tokens_that_fit"
+  pin_takes_the_pages_of_who_waits)
 slora_mutate(scheduler/scheduler.cc
-  "pages_pinned_beside(request.adapter));"
-  "mutant_is(\"request_fits_where_pins_are\") ? 0 : pages_pinned_beside(request.adapter));"
+  "pages_pinned_except(request.adapter));"
+  "mutant_is(\"request_fits_where_pins_are\") ? 0 : pages_pinned_except(request.adapter));"
   request_fits_where_pins_are)
 slora_mutate(scheduler/scheduler.cc
   "  unpin_adapter(adapter);
