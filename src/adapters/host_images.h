@@ -44,7 +44,7 @@ class HostImage {
 
 // The tier between disk and pools: adapters whose images are ready to be copied into pages, without reading, converting and checking files
 // again. Each version of an adapter has an image of its own, and a retired one has none. Bounded by bytes: of those that no load is
-// copying, the one that was used longest ago makes room. Any thread.
+// copying, the one that was used longest ago gives way. Any thread.
 class HostImages {
  public:
   struct Counts {
@@ -60,7 +60,7 @@ class HostImages {
   [[nodiscard]] std::shared_ptr<const HostImage> find(AdapterId version);
   // The same for who only wants it to stay: not counted.
   [[nodiscard]] std::shared_ptr<const HostImage> keep(AdapterId version) const;
-  // An image to be written; null when the tier is off or there is no room for it.
+  // An image to be written; null when the tier is off or it has no space left.
   [[nodiscard]] std::shared_ptr<HostImage> try_make(std::span<const ImageLayout> layouts);
   // The image is complete. Does nothing for a retired version.
   void put(const AdapterVersion& version, std::shared_ptr<const HostImage> image);

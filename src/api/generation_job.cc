@@ -73,6 +73,7 @@ Status GenerationJob::submit_all() {
     sequence.tenant = origin_.tenant;
     sequence.client = origin_.client;
     sequence.priority = request.spec.priority;
+    sequence.arrival = arrival_;
     sequence.deadline = deadline_.value_or(kNoDeadline);
     sequence.prompt = prompt.tokens;
     sequence.output_tokens_max = prompt.output_tokens_max;

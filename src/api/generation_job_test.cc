@@ -263,6 +263,15 @@ TEST_F(GenerationJobTest, PassesTheRequestsTimeoutOnAsADeadline) {
   EXPECT_EQ(generator.submitted.at(1).deadline, kNoDeadline);
 }
 
+TEST_F(GenerationJobTest, PassesOnWhenTheRequestCame) {
+  const Timestamp arrival = clock.now();
+  const auto job = make_job();
+  clock.time += std::chrono::seconds(3);  // it waited to be read
+  job->start(preparer->prepare(Endpoint::completions, R"({"prompt":"Hello","n":2})"));
+  ASSERT_EQ(generator.submitted.size(), 2u);
+  for (const GenerationRequest& sequence : generator.submitted) EXPECT_EQ(sequence.arrival, arrival);
+}
+
 TEST_F(GenerationJobTest, SubmitsNothingAfterTheRequestsTimeout) {
   const auto job = make_job();
   clock.time += std::chrono::seconds(3);  // it waited to be read

@@ -23,7 +23,13 @@ void HangWatch::look(Timestamp now, const GiveUp& give_up) {
   if (jobs_.empty() || now - looked_at_ < std::min(look_interval, idle_time_max_)) return;
   looked_at_ = now;
   for (Job& job : jobs_) note_progress(job, now);
-  std::erase_if(jobs_, [&](const Job& job) { return hangs(job, now) && give_up(job.id, *job.progress); });
+  // One at a time, because `give_up` may throw: those that it has given up by then are forgotten.
+  for (auto job = jobs_.begin(); job != jobs_.end();) {
+    if (hangs(*job, now) && give_up(job->id, *job->progress))
+      job = jobs_.erase(job);
+    else
+      ++job;
+  }
 }
 
 void HangWatch::note_progress(Job& job, Timestamp now) {

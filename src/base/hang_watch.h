@@ -28,7 +28,8 @@ class HangWatch {
   void add(std::uint64_t id, std::uint64_t lane, std::shared_ptr<JobProgress> progress, Timestamp now);
   // The job has ended, which is a sign of life of its lane. Nothing when it was given up.
   void remove(std::uint64_t id, Timestamp now);
-  // Calls `give_up` for each job that hangs, and forgets those for which it returns true. Does nothing most of the time.
+  // Calls `give_up` for each job that hangs, and forgets those for which it returns true, also when it throws for a later one. Does nothing
+  // most of the time.
   using GiveUp = std::function<bool(std::uint64_t id, JobProgress& progress)>;
   void look(Timestamp now, const GiveUp& give_up);
 

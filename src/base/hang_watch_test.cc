@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <new>
 #include <set>
+#include <vector>
 
 namespace slora {
 namespace {
@@ -57,6 +59,19 @@ TEST_F(HangWatchTest, LeavesThoseThatEndMeanwhileToThemselves) {
   EXPECT_EQ(given_up(seconds(12)), std::set<std::uint64_t>{1}) << "until it is removed";
   watch.remove(1, seconds(12));
   EXPECT_TRUE(given_up(seconds(30)).empty());
+}
+
+TEST_F(HangWatchTest, ForgetsWhatWasGivenUpBeforeACallThrew) {
+  const std::vector<std::shared_ptr<JobProgress>> jobs = {add(1, 7), add(2, 7), add(3, 7)};
+  const auto give_up_first = [](std::uint64_t id, JobProgress& progress) {
+    if (id == 2) throw std::bad_alloc();
+    return progress.gate.close();
+  };
+  EXPECT_THROW(watch.look(seconds(11), give_up_first), std::bad_alloc);
+  EXPECT_FALSE(jobs[0]->gate.pass([] {}));
+  EXPECT_EQ(given_up(seconds(12)), (std::set<std::uint64_t>{2, 3}));
+  for (const std::shared_ptr<JobProgress>& job : jobs) EXPECT_FALSE(job->gate.pass([] {}));
+  EXPECT_TRUE(given_up(seconds(30)).empty()) << "each once";
 }
 
 }  // namespace

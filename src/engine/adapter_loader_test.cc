@@ -21,8 +21,8 @@ constexpr Timestamp kLongAgo{0};
 // Waits for as many outcomes and returns whose they are.
 std::set<std::uint64_t> outcomes(Inbox& inbox, std::size_t count) {
   std::set<std::uint64_t> ids;
-  for (Inbox::Contents told; ids.size() < count; inbox.drain_into(told)) {
-    for (const LoadOutcome& outcome : told.outcomes) EXPECT_TRUE(ids.insert(outcome.adapter.value).second);
+  for (Inbox::Contents received; ids.size() < count; inbox.drain_into(received)) {
+    for (const LoadOutcome& outcome : received.outcomes) EXPECT_TRUE(ids.insert(outcome.adapter.value).second);
     if (ids.size() < count) inbox.wait_for(std::chrono::seconds(60));
   }
   return ids;
@@ -58,13 +58,13 @@ TEST(AdapterLoader, GivesLoadsUpThatReadNothingForTooLong) {
   begun.wait();
   loader.give_up_hanging(std::chrono::seconds(1));  // sees that two run
   loader.give_up_hanging(std::chrono::seconds(10));
-  Inbox::Contents told;
-  inbox.drain_into(told);
-  EXPECT_TRUE(told.outcomes.empty());
+  Inbox::Contents received;
+  inbox.drain_into(received);
+  EXPECT_TRUE(received.outcomes.empty());
   loader.give_up_hanging(std::chrono::seconds(12));
-  inbox.drain_into(told);
-  ASSERT_EQ(told.outcomes.size(), 3u) << "the one that waits for them too";
-  for (const LoadOutcome& outcome : told.outcomes) {
+  inbox.drain_into(received);
+  ASSERT_EQ(received.outcomes.size(), 3u) << "the one that waits for them too";
+  for (const LoadOutcome& outcome : received.outcomes) {
     ASSERT_FALSE(outcome.view);
     EXPECT_EQ(outcome.view.error().code, "adapter_unavailable");
     loader.forget(outcome.adapter, std::chrono::seconds(12));

@@ -51,9 +51,10 @@ void AdapterPins::note_failed(AdapterId adapter, Scheduler& scheduler) {
 void AdapterPins::follow(Scheduler& scheduler, Timestamp now) {
   const auto lacks = [](const Pin& pin) { return !pin.version; };
   if (!has_retired_ && (now - looked_at_ < kRetryInterval || std::ranges::none_of(pins_, lacks))) return;
-  has_retired_ = false;
   looked_at_ = now;
-  std::erase_if(pins_, [&](Pin& pin) { return !follow(pin, scheduler); });
+  for (auto pin = pins_.begin(); pin != pins_.end();)  // not erase_if(): follow() may throw
+    pin = follow(*pin, scheduler) ? pin + 1 : pins_.erase(pin);
+  has_retired_ = false;
 }
 
 bool AdapterPins::follow(Pin& pin, Scheduler& scheduler) {

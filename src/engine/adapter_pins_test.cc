@@ -82,7 +82,7 @@ TEST(AdapterPins, KeepAnAdapterInThePoolFromTheStart) {
   EXPECT_FALSE((*engine.runtime().adapters().resolve("a14_r8"))->is_pinned());
 }
 
-TEST(AdapterPins, RefuseWhatIsUnknownOrLeavesNoRoom) {
+TEST(AdapterPins, RefuseWhatIsUnknownOrLeavesTooFewPages) {
   EngineSetting setting{.page_tokens = 4};
   {
     TestEngine engine(setting);

@@ -72,7 +72,7 @@ TEST_P(Blends, AreTheSameWhateverTheOrder) {
   EXPECT_EQ(engine.runtime().adapters().find_blend(Names{{"a02_r2", 1.0f}, {"nobody", 1.0f}}).error().code, "not_found");
 }
 
-TEST_P(Blends, OfOneAdapterLieBetweenItAndTheBase) {
+TEST_P(Blends, OfOneAdapterChangeWithItsWeightAndAreTheBaseWhenItIsNearZero) {
   TestEngine engine(setting());
   const std::vector<TokenId> prompt = {3, 14, 15, 92, 65, 35, 89, 79};
   const auto scores = [&](const Names& names) {
@@ -124,7 +124,7 @@ TEST_P(Blends, GiveTheSameBitsInABatchAsAlone) {
 TEST_P(Blends, OfRanksThatDoNotFitFailWithTheReason) {
   const TemporaryFolder folder;
   Names names;
-  for (int i = 0; i < 30; ++i) {  // of rank 64: more than the products of a layer have room for
+  for (int i = 0; i < 30; ++i) {  // of rank 64: more than the products of a layer have scratch for
     names.push_back({"copy" + std::to_string(i), 1.0f});
     fs::copy(kGolden / "mix32" / "adapters" / "a31_r64", fs::path(folder.path()) / names.back().name);
   }
@@ -202,7 +202,7 @@ TEST_P(ActivatedAdapters, GiveWhatPeftComputes) {
   }
 }
 
-// What was computed for the base, and what other requests left behind, changes no bit.
+// What was computed for the base, and what other requests left in the caches, changes no bit.
 TEST_P(ActivatedAdapters, ReadThePrefixesOfTheBase) {
   TestEngine shared(setting());
   std::int32_t read_count = 0;

@@ -151,7 +151,7 @@ void EngineLoop::try_add(Submission submission) {
   wanted.tenant = request.tenant;
   wanted.client = request.client;
   wanted.priority = request.priority;
-  wanted.arrival = clock_.now();
+  wanted.arrival = request.arrival == Timestamp{} ? clock_.now() : request.arrival;
   wanted.deadline = request.deadline;
   wanted.prompt.assign(request.prompt.begin(), request.prompt.end());  // its own list, for it appends the output
   wanted.output_tokens_max = request.output_tokens_max;

@@ -22,6 +22,7 @@ struct GenerationRequest {
   TenantId tenant;
   ClientId client;
   std::int32_t priority = 0;
+  Timestamp arrival{};               // of the client's request, on the steady clock; zero: when the engine takes it
   Timestamp deadline = kNoDeadline;  // on the steady clock; after it the answer is of no use. Only policies look at it
   SharedTokens prompt;               // [1..]
   std::int32_t output_tokens_max = 1;

@@ -1,5 +1,6 @@
 #include "engine/memory_limits.h"
 
+#include <fmt/format.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -45,6 +46,12 @@ void prefault(std::span<std::byte> memory, const std::function<void(std::uint64_
     }
     progress(begin + piece.size(), memory.size());
   }
+}
+
+double gib(std::uint64_t bytes) { return static_cast<double>(bytes) / static_cast<double>(std::uint64_t{1} << 30); }
+
+std::string shown_bytes(std::uint64_t bytes) {
+  return bytes >> 30 > 0 ? fmt::format("{:.2f} GiB", gib(bytes)) : fmt::format("{:.1f} MiB", 1024 * gib(bytes));
 }
 
 }  // namespace slora

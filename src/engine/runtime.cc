@@ -10,24 +10,17 @@
 #include "base/log.h"
 #include "comm/thread_communicator.h"
 #include "engine/memory_limits.h"
+#include "engine/pool_size.h"
 #include "formats/model_folder.h"
 #include "model/random_weights.h"
 
 namespace slora {
 namespace {
 
-constexpr std::uint64_t kPoolBytesDefaultMax = std::uint64_t{8} << 30;
-constexpr std::uint64_t kPageCountMax = std::uint64_t{1} << 31;
 constexpr double kPositionsMax = 1 << 24;
 constexpr std::int32_t kPositionsDefaultMax = 1 << 20;  // unless --max-model-len allows more
 constexpr std::int32_t kOutputRowsMin = 32;             // logits at a time, so that scoring a prompt reads the head's weights seldom
 constexpr std::int32_t kWidestSiteModules = 3;          // q, k, v
-
-double gib(std::uint64_t bytes) { return static_cast<double>(bytes) / static_cast<double>(std::uint64_t{1} << 30); }
-
-std::string shown(std::uint64_t bytes) {
-  return bytes >> 30 > 0 ? fmt::format("{:.2f} GiB", gib(bytes)) : fmt::format("{:.1f} MiB", 1024 * gib(bytes));
-}
 
 // Positions that the model was trained for.
 std::int64_t trained_positions(const ModelConfig& config) {
@@ -89,51 +82,6 @@ PolicyOptions policy_options_of(const RuntimeOptions& options, std::uint64_t pag
   return policy;
 }
 
-// `page_bytes`: of a page on all shards. `scratch_bytes`: what will be allocated in addition to the pool.
-Result<std::uint64_t> choose_pool_bytes(const RuntimeOptions& options, std::size_t page_bytes, std::uint64_t scratch_bytes) {
-  const std::uint64_t free_bytes = available_memory_bytes();
-  // At least one byte: 0 means that the system gives no number.
-  const std::uint64_t available = free_bytes == 0 ? 0 : std::max(free_bytes, scratch_bytes + 1) - scratch_bytes;
-  const std::uint64_t others = options.other_bytes + options.pool_use.host_adapter_bytes;
-  const std::uint64_t wanted =
-      options.pool_bytes ? *options.pool_bytes : std::min(kPoolBytesDefaultMax, (available - std::min(available, others)) / 2);
-  const std::string_view origin = options.pool_bytes ? "--pool-memory" : "half of the free memory";
-  if (available != 0 && wanted > available) {
-    return error("E_POOL", "--pool-memory: {:.2f} GiB were requested, and {:.2f} GiB are free after loading the weights", gib(wanted),
-                 gib(available));
-  }
-  if (wanted < 4 * page_bytes || wanted / page_bytes > kPageCountMax) {
-    return error("E_POOL", "pool: {} bytes ({}) are {} pages of {} bytes; expected 4 to {}: change --pool-memory or --page-tokens", wanted,
-                 origin, wanted / page_bytes, page_bytes, kPageCountMax);
-  }
-  return wanted / page_bytes * page_bytes;
-}
-
-// At least one page for adapters, and one for sequences.
-Result<std::uint32_t> separate_adapter_pages(std::uint64_t bytes, std::uint32_t page_count, std::uint64_t page_bytes) {
-  const std::uint64_t pages = bytes / page_bytes;
-  if (pages >= 1 && pages < page_count) return static_cast<std::uint32_t>(pages);
-  return error("E_POOL", "--separate-adapter-memory: {} bytes are {} pages of {} bytes; expected 1 to {}", bytes, pages, page_bytes,
-               page_count - 1);
-}
-
-// Runs last before the engine: it takes long, and by now everything else is allocated.
-Status take_pool_memory(const RuntimeOptions& options, const ModelShards& model) {
-  const std::uint64_t shard_bytes = model.shard(0).arena->page_bytes() * std::uint64_t{model.page_count()};
-  const std::uint64_t bytes = shard_bytes * static_cast<std::uint64_t>(model.shard_count());
-  const std::uint64_t available = available_memory_bytes();
-  if (available != 0 && bytes > available) {
-    return error("E_POOL", "pool: its {} are to be taken at the start, and {} are free; give less --pool-memory", shown(bytes),
-                 shown(available));
-  }
-  for (std::int32_t shard = 0; shard < model.shard_count(); ++shard) {
-    prefault({model.shard(shard).arena->base(), shard_bytes}, [&](std::uint64_t done, std::uint64_t) {
-      if (options.progress) options.progress("Preparing the pool", static_cast<std::uint64_t>(shard) * shard_bytes + done, bytes);
-    });
-  }
-  return {};
-}
-
 struct LoadedWeights {
   std::vector<ModelWeights> shards;
   std::uint64_t packed_bytes = 0;
@@ -191,19 +139,6 @@ Result<LoadedWeights> make_weights(const RuntimeOptions& options, const ModelCon
   return loaded;
 }
 
-Result<KvGeometry> choose_kv_geometry(const RuntimeOptions& options, const ModelConfig& config, const ShardShape& shape, DType dtype) {
-  if (options.page_tokens &&
-      (*options.page_tokens < 1 || *options.page_tokens > 64 || !std::has_single_bit(static_cast<unsigned>(*options.page_tokens)))) {
-    return error("E_PAGE_TOKENS", "--page-tokens: expected a power of two from 1 to 64, found {}", *options.page_tokens);
-  }
-  const KvGeometry kv = make_kv_geometry(config, shape, dtype, options.page_tokens.value_or(default_page_tokens(config, shape, dtype)));
-  if (kv.page_bytes() < kPageBytesMin || kv.page_bytes() > std::numeric_limits<std::uint32_t>::max()) {
-    return error("E_PAGE_TOKENS", "--page-tokens: pages of {} tokens are {} bytes on this model; expected {} to {}", kv.page_tokens,
-                 kv.page_bytes(), kPageBytesMin, std::numeric_limits<std::uint32_t>::max());
-  }
-  return kv;
-}
-
 // The scratch of the models of all shards, which is allocated after the pool's size has been chosen: at most this, because a smaller pool
 // allows fewer positions.
 std::uint64_t scratch_bytes_max(const RuntimeOptions& options, const ModelConfig& config, std::span<const ShardShape> shapes,
@@ -235,7 +170,7 @@ Result<std::int32_t> choose_max_model_len(const RuntimeOptions& options, const M
   }
   if (*options.max_model_len > pool_tokens) {
     return error("E_MAX_MODEL_LEN",
-                 "--max-model-len: {} tokens do not fit the pool, which holds {} beside pinned adapters; give it more with "
+                 "--max-model-len: {} tokens do not fit the pool, which holds {} next to pinned adapters; give it more with "
                  "--pool-memory",
                  *options.max_model_len, pool_tokens);
   }
@@ -310,6 +245,7 @@ struct Runtime::Parts {
   std::unique_ptr<AdapterStore> adapters;
   MetricsRegistry metrics;
   std::int32_t max_model_len = 0;
+  std::uint32_t adapter_pages_separate = 0;  // 0: adapters share the pool with the KV cache
   std::string policy_name;
   std::uint64_t weight_bytes = 0;
   std::uint64_t file_bytes = 0;  // that were read; 0: weights were drawn
@@ -356,7 +292,7 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
     const Result<std::uint32_t> pages =
         separate_adapter_pages(options.pool_use.separate_adapter_bytes, engine.scheduler.page_count, kv->page_bytes() * shard_count);
     if (!pages) return tl::unexpected(pages.error());
-    engine.scheduler.adapter_pages_separate = *pages;
+    parts.adapter_pages_separate = engine.scheduler.adapter_pages_separate = *pages;
   }
   engine.waiting_per_client_max = options.waiting_per_client_max;
   engine.model_name = options.model_name;
@@ -402,19 +338,22 @@ std::vector<std::string> Runtime::summary() const {
   const Parts& parts = *parts_;
   const KvGeometry& kv = parts.model->first_model().kv_geometry();
   std::vector<std::string> lines;
-  const std::string loading = parts.file_bytes == 0 ? fmt::format("drawn in {:.2f} s", parts.loading_seconds)
-                                                    : fmt::format("{} of files read in {:.2f} s ({:.2f} GiB/s)", shown(parts.file_bytes),
-                                                                  parts.loading_seconds, gib(parts.file_bytes) / parts.loading_seconds);
+  const std::string loading = parts.file_bytes == 0
+                                  ? fmt::format("drawn in {:.2f} s", parts.loading_seconds)
+                                  : fmt::format("{} of files read in {:.2f} s ({:.2f} GiB/s)", shown_bytes(parts.file_bytes),
+                                                parts.loading_seconds, gib(parts.file_bytes) / parts.loading_seconds);
   lines.push_back(fmt::format("model: {}, {} layers, hidden {}, vocabulary {}, weights {} as packed, {}", name_of(parts.config.family),
-                              parts.config.layer_count, parts.config.hidden_size, parts.config.vocab_size, shown(parts.weight_bytes),
+                              parts.config.layer_count, parts.config.hidden_size, parts.config.vocab_size, shown_bytes(parts.weight_bytes),
                               loading));
   lines.push_back(fmt::format("backend: {}", parts.model->shard(0).backend->description()));
   if (const std::optional<std::string> shards = shards_line(*parts.model)) lines.push_back(*shards);
   const std::uint32_t page_count = parts.model->page_count();
   const std::uint64_t page_bytes = kv.page_bytes() * static_cast<std::uint64_t>(parts.model->shard_count());
-  lines.push_back(
-      fmt::format("pool: {}, {} pages of {} KiB ({} tokens each), shared by KV cache, adapters and cached prefixes; context {} tokens",
-                  shown(page_bytes * page_count), page_count, page_bytes / 1024, kv.page_tokens, parts.max_model_len));
+  const std::string use = parts.adapter_pages_separate == 0
+                              ? "shared by KV cache, adapters and cached prefixes"
+                              : fmt::format("{} for adapters, the others for KV cache and cached prefixes", parts.adapter_pages_separate);
+  lines.push_back(fmt::format("pool: {}, {} pages of {} KiB ({} tokens each), {}; context {} tokens", shown_bytes(page_bytes * page_count),
+                              page_count, page_bytes / 1024, kv.page_tokens, use, parts.max_model_len));
   const AdapterCounts adapters = parts.adapters->counts();
   lines.push_back(fmt::format("adapters: {} served, {} refused", parts.adapters->served().names.size(), adapters.refused));
   if (adapters.unavailable > 0) lines.back() += fmt::format(", {} not available now", adapters.unavailable);

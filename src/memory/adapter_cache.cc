@@ -147,7 +147,7 @@ void AdapterCache::enter_order(const Entry& entry) {
   if (!is_idle(entry)) return;
   const std::uint32_t page_count = entry.pages.size();
   const double value =
-      order_.value(reuse_.expected_uses(entry.use_count), costs_.adapter_load + costs_.adapter_page * page_count, page_count);
+      order_.value_at_use(reuse_.expected_uses(entry.use_count), costs_.adapter_load + costs_.adapter_page * page_count, page_count);
   // An awaited adapter would be loaded again at once, and a retired one may be impossible to load again.
   const bool is_expensive = entry.holds[static_cast<std::size_t>(AdapterInterest::awaited)] > 0 || entry.retired;
   order_.insert(entry.pages.pages().front(), value, is_expensive ? EvictionTier::last_resort : EvictionTier::ordinary);

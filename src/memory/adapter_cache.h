@@ -79,7 +79,7 @@ class AdapterCache {
   void record_use(AdapterId adapter);
   // It will be used soon: computes its value in the eviction order anew.
   void touch(AdapterId adapter);
-  // Requires: `first_page` is the cheapest of the eviction order and an adapter's.
+  // Requires: the first page of an adapter that is in the eviction order.
   void evict(PageIndex first_page);
   // Evicts the images that nobody has used or named for `idle_time`, as far as the calls of this function show. O(adapters in the pool).
   void evict_unused(Timestamp now, Timestamp idle_time);

@@ -10,10 +10,10 @@ EvictionOrder::EvictionOrder(std::uint32_t page_count, EvictionPolicy policy) : 
   heap_.reserve(page_count);
 }
 
-double EvictionOrder::value(double use_count, double cost, std::uint32_t page_count) {
+double EvictionOrder::value(double use_count, double cost, std::uint32_t page_count) const {
   switch (policy_) {
     case EvictionPolicy::lru:
-      return ++use_time_;
+      return use_time_ + 1;
     case EvictionPolicy::greedy_dual_size:
       return floor_ + cost / page_count;
     case EvictionPolicy::cost_aware:
@@ -21,6 +21,12 @@ double EvictionOrder::value(double use_count, double cost, std::uint32_t page_co
       break;
   }
   return floor_ + use_count * cost / page_count;
+}
+
+double EvictionOrder::value_at_use(double use_count, double cost, std::uint32_t page_count) {
+  const double value_now = value(use_count, cost, page_count);
+  ++use_time_;
+  return value_now;
 }
 
 void EvictionOrder::insert(PageIndex item, double value, EvictionTier tier) {

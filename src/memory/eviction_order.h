@@ -27,8 +27,10 @@ class EvictionOrder {
   EvictionOrder(std::uint32_t page_count, EvictionPolicy policy);
 
   [[nodiscard]] EvictionPolicy policy() const { return policy_; }
-  // Of an item that has just been used. `use_count` may be expected uses.
-  [[nodiscard]] double value(double use_count, double cost, std::uint32_t page_count);
+  // Of an item if it were used now. `use_count` may be expected uses.
+  [[nodiscard]] double value(double use_count, double cost, std::uint32_t page_count) const;
+  // The same of an item that is used now: counts the use.
+  [[nodiscard]] double value_at_use(double use_count, double cost, std::uint32_t page_count);
 
   void insert(PageIndex item, double value, EvictionTier tier);
   void erase(PageIndex item);

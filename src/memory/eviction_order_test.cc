@@ -28,8 +28,17 @@ TEST(EvictionOrder, ValuesWhatIsUsedOftenAndDearAsThePolicySays) {
   EvictionOrder counts(1, EvictionPolicy::cost_aware), ignores(1, EvictionPolicy::greedy_dual_size), recent(1, EvictionPolicy::lru);
   EXPECT_EQ(counts.value(3, 8, 4), 6);
   EXPECT_EQ(ignores.value(3, 8, 4), 2);
-  const double earlier = recent.value(3, 8, 4), later = recent.value(1, 1, 4);
+  const double earlier = recent.value_at_use(3, 8, 4), later = recent.value_at_use(1, 1, 4);
   EXPECT_LT(earlier, later);
+}
+
+TEST(EvictionOrder, CountsNoUseWhenAValueIsRead) {
+  for (const EvictionPolicy policy : {EvictionPolicy::lru, EvictionPolicy::cost_aware}) {
+    EvictionOrder order(1, policy);
+    const double next = order.value(1, 4, 4);
+    EXPECT_EQ(order.value(1, 4, 4), next) << "read twice";
+    EXPECT_EQ(order.value_at_use(1, 4, 4), next) << "what an item that is used now gets";
+  }
 }
 
 TEST(EvictionOrder, OvertakesWhatIsNotUsedAnyMore) {

@@ -23,7 +23,7 @@ void bring(PagedMemory& memory, AdapterId adapter, std::uint32_t page_count) {
   memory.adapters().landed(adapter);
 }
 
-// Leaves one cached page per four tokens behind.
+// Leaves one cached page per four tokens.
 void cache(PagedMemory& memory, const std::vector<TokenId>& tokens, AdapterId adapter = kNoAdapter) {
   PrefixPin pin = memory.prefixes().begin({TenantId{}, adapter});
   for (std::size_t at = 0; at + 4 <= tokens.size(); at += 4) {

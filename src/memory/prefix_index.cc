@@ -213,7 +213,7 @@ void PrefixIndex::unpin(const PrefixPin& pin) {
     check(node.present && node.pin_count > 0, "expected a pinned page to be cached");
     if (--node.pin_count > 0) continue;
     ++unpinned_count_;
-    node.value = order_.value(reuse_.expected_uses(node.use_count), page_cost_, 1);
+    node.value = order_.value_at_use(reuse_.expected_uses(node.use_count), page_cost_, 1);
     if (node.first_child != kNone) continue;
     order_.insert(page, node.value, EvictionTier::ordinary);
     if (!pin.trusted_) remove(page.value);

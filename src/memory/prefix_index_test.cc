@@ -18,7 +18,7 @@ struct World {
   explicit World(std::uint32_t page_count, PrefixHash hash = PrefixHash::tokens)
       : pool(page_count), order(page_count, EvictionPolicy::cost_aware), index(pool, order, kPageTokens, 8, hash) {}
 
-  // Writes whole pages of `tokens` behind what is cached of them, as a sequence would.
+  // Writes whole pages of `tokens` after what is cached of them, as a sequence would.
   PrefixPin write(const PrefixDomain& domain, std::span<const TokenId> tokens) {
     PrefixPin pin = index.match(domain, tokens, ~0u);
     while ((pin.size() + 1) * kPageTokens <= tokens.size()) {
@@ -120,7 +120,7 @@ TEST(PrefixIndex, SharesWithTheBaseWhatComesBeforeTheAdapter) {
   EXPECT_EQ(world.index.match({TenantId{1}, AdapterId{3}, 3}, tokens, 9).size(), 0u);
   EXPECT_EQ(world.index.match({TenantId{1}, AdapterId{4}, 6}, tokens, 9).size(), 1u);
   EXPECT_EQ(world.index.match({TenantId{2}, AdapterId{3}, 6}, tokens, 9).size(), 0u);
-  EXPECT_EQ(world.index.match({TenantId{1}, AdapterId{9}, 12}, tokens, 9).size(), 3u) << "it acts behind all of them";
+  EXPECT_EQ(world.index.match({TenantId{1}, AdapterId{9}, 12}, tokens, 9).size(), 3u) << "it acts after all of them";
   std::vector<std::uint32_t> pins(16);
   for (const PrefixPin* held : {&first, &pin})
     for (const PageIndex page : held->pages()) ++pins[page.value];

@@ -146,7 +146,7 @@ AllFigures compare(double skew, double pool_share) {
     std::printf("| %.1f | %.0f %% | `%s` | %llu (%+.0f %%) | %.0f %% | %.0f %% | %.2f |\n", skew, 100 * pool_share, kOrders[i].name,
                 static_cast<unsigned long long>(stats.adapter_pages_loaded),
                 100 * (share(stats.adapter_pages_loaded, first.adapter_pages_loaded) - 1),
-                100 * (1 - share(stats.adapter_loads, kRequests)), 100 * share(stats.prefix_hit_tokens, stats.prefix_query_tokens),
+                100 * share(stats.adapter_hits, stats.adapter_queries), 100 * share(stats.prefix_hit_tokens, stats.prefix_query_tokens),
                 cost_of(stats) / cost_of(first));
     EXPECT_EQ(all[i].answers.size(), kRequests);
     EXPECT_EQ(all[i].answers, all[0].answers) << kOrders[i].name;

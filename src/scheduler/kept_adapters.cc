@@ -8,16 +8,16 @@ namespace slora {
 
 Status Scheduler::pin_adapter(AdapterId adapter, std::uint32_t page_count) {
   if (std::ranges::find(pins_, adapter, &Pin::adapter) != pins_.end()) return {};
-  const std::uint32_t pinned = pages_pinned_beside(adapter) + page_count;
+  const std::uint32_t pinned = pages_pinned_except(adapter) + page_count;
   if (const std::int64_t left = tokens_that_fit(options_, 0, pinned); left < options_.sequence_tokens_max) {
     return error("pin_does_not_fit",
-                 "all pinned adapters together would take {} of {} pages, which leaves room for a request of {} of {} tokens", pinned,
+                 "all pinned adapters together would take {} of {} pages, which leaves pages for a request of {} of {} tokens", pinned,
                  options_.page_count, left, options_.sequence_tokens_max);
   }
   for (const auto& [id, sequence] : sequences_) {
     const SequenceRequest& request = sequence->request;
-    const std::uint32_t beside = request.adapter == adapter ? pinned - page_count : pages_pinned_beside(request.adapter) + page_count;
-    if (sequence->tokens_max() <= tokens_that_fit(options_, request.adapter_page_count, beside)) continue;
+    const std::uint32_t others = request.adapter == adapter ? pinned - page_count : pages_pinned_except(request.adapter) + page_count;
+    if (sequence->tokens_max() <= tokens_that_fit(options_, request.adapter_page_count, others)) continue;
     return error("pin_does_not_fit", "a request of {} tokens that runs or waits would not fit next to all pinned adapters; try again later",
                  sequence->tokens_max());
   }
@@ -29,7 +29,7 @@ void Scheduler::unpin_adapter(AdapterId adapter) {
   std::erase_if(pins_, [&](const Pin& pin) { return pin.adapter == adapter; });
 }
 
-std::uint32_t Scheduler::pages_pinned_beside(AdapterId adapter) const {
+std::uint32_t Scheduler::pages_pinned_except(AdapterId adapter) const {
   std::uint32_t count = 0;
   for (const Pin& pin : pins_) count += pin.adapter == adapter ? 0 : pin.page_count;
   return count;

@@ -89,7 +89,7 @@ class Policy {
   // Whether it reads SequenceView::cached_tokens of sequences that wait. Looking them up costs time in proportion to the prompt, whenever a
   // sequence comes into the line.
   [[nodiscard]] virtual bool reads_cached_tokens() const { return false; }
-  // What clients are told whose sequences it gives up: a stable code, and a sentence or two.
+  // The error that clients get whose sequences it gives up: a stable code, and a sentence or two.
   [[nodiscard]] virtual Error given_up_error() const {
     return {"given_up", "The request waited too long to be scheduled; try again later.", {}};
   }

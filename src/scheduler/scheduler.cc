@@ -33,7 +33,7 @@ Status Scheduler::add(SequenceRequest request) {
         "expected a position from which on an adapter acts");
   check(find(request.id) == nullptr, "expected an id that is not in use");
   const std::size_t prompt_count = request.prompt.size();
-  const std::int64_t capacity = tokens_that_fit(options_, request.adapter_page_count, pages_pinned_beside(request.adapter));
+  const std::int64_t capacity = tokens_that_fit(options_, request.adapter_page_count, pages_pinned_except(request.adapter));
   if (static_cast<std::int64_t>(prompt_count) + request.output_tokens_max > capacity) {
     return error("never_fits",
                  "The prompt's {} tokens and {} tokens of output exceed the {} tokens that fit in the pool in addition to the adapter.",
@@ -207,6 +207,7 @@ void Scheduler::share_rest() {
 
 // Loads the adapters of the next sequences in the line into pages that are not promised and are free or cheap to evict.
 void Scheduler::prefetch() {
+  if (std::ranges::any_of(pins_, [](const Pin& pin) { return pin.interest != AdapterInterest::pinned; })) return;  // it waits for pages
   AdapterCache& adapters = memory_.adapters();
   // While the head of the line waits for pages, only its own adapter may take some.
   std::size_t left = std::min<std::size_t>(options_.prefetched_sequences, step_.is_short_of_pages ? 1 : options_.prefetched_sequences);
@@ -304,7 +305,7 @@ SchedulerStats Scheduler::stats() const {
   stats.pages_adapter = pool.count(PageUse::adapter);
   stats.pages_evictable = memory_.evictable_count();
   stats.adapters_pinned = pins_.size();
-  stats.pages_pinned = pages_pinned_beside(kNoAdapter);
+  stats.pages_pinned = pages_pinned_except(kNoAdapter);
   stats.pages_promised = budget_.promised();
   stats.pages_available = memory_.available();
   return stats;

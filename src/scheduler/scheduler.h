@@ -35,7 +35,7 @@ struct SchedulerOptions {
   std::size_t prefetched_sequences = 8;      // next in line, whose adapters are loaded ahead; 0: none
   std::uint32_t adapter_pages_separate = 0;  // see PagedMemoryOptions; 0: adapters and KV cache share all pages
   Timestamp adapter_idle_time{0};            // an image that nobody used for so long leaves the pool; 0: when its pages are needed
-  std::int32_t sequence_tokens_max = 0;      // of prompt and output; pinned adapters leave so much room
+  std::int32_t sequence_tokens_max = 0;      // of prompt and output; pinned adapters leave pages for so much
   PrefixHash prefix_hash = PrefixHash::tokens;
   // For tests: in every N-th step the last running sequence is preempted though there are pages. 0: never.
   std::uint64_t preempted_every = kStressMode == StressMode::force_preempt ? 3 : 0;
@@ -77,7 +77,8 @@ struct SchedulerStats {
 //   policy tries others before a sequence, or does not try it.
 // - A sequence whose adapter is loading is passed by others.
 // - A load ahead of an admission takes no page that is promised to an admitted sequence.
-// - A pinned adapter stays from its landing until it is unpinned or retired. While it waits for pages, nobody is admitted.
+// - A pinned adapter stays from its landing until it is unpinned or retired. While it waits for pages, nobody is admitted and nothing
+//   else is loaded.
 class Scheduler {
  public:
   Scheduler(const SchedulerOptions& options, std::unique_ptr<Policy> policy);
@@ -96,7 +97,7 @@ class Scheduler {
   // Appends the ends that are not reported yet: cancellations, failed loads, sequences given up.
   void take_ended(std::vector<SequenceEnd>& ended);
 
-  // What clients are told whose sequences end with EndReason::given_up.
+  // The error that clients get whose sequences end with EndReason::given_up.
   [[nodiscard]] Error given_up_error() const { return policy_.given_up_error(); }
 
   // The image of a load is complete: its sequences may run.
@@ -106,8 +107,8 @@ class Scheduler {
   // No new request will name this content: its image and prefixes are dropped as soon as nothing uses them.
   void retire_adapter(AdapterId adapter);
   // The adapter is loaded as soon as there are pages for it, and is not evicted until it is unpinned or retired or its load has failed.
-  // "pin_does_not_fit" when next to all pinned adapters there would be no room for a sequence of sequence_tokens_max, or for one that is
-  // there. Requires: not retired.
+  // "pin_does_not_fit" when next to all pinned adapters there would be too few pages for a sequence of sequence_tokens_max, or for one
+  // that is there. Requires: not retired.
   [[nodiscard]] Status pin_adapter(AdapterId adapter, std::uint32_t page_count);
   // Does nothing when it is not pinned.
   void unpin_adapter(AdapterId adapter);
@@ -199,7 +200,7 @@ class Scheduler {
   void begin_load(AdapterId adapter, PageList pages);
   void evict_unused_adapters(Timestamp now);
   // Pages of all pinned adapters but this one.
-  [[nodiscard]] std::uint32_t pages_pinned_beside(AdapterId adapter) const;
+  [[nodiscard]] std::uint32_t pages_pinned_except(AdapterId adapter) const;
 
   void settle(Sequence& sequence, const PlannedSpan& span, const StepResult& result);
   void store_full_pages(Sequence& sequence, std::int32_t computed_count);

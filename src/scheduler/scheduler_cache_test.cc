@@ -129,7 +129,7 @@ TEST(SchedulerCaches, NeverEvictsAnAdapterInUse) {
   play.step();
   play.scheduler.adapter_landed(AdapterId{5});
   play.step();
-  ASSERT_TRUE(play.add(2, 4, 4, 6, 12));  // fits the empty pool, not beside the other
+  ASSERT_TRUE(play.add(2, 4, 4, 6, 12));  // fits the empty pool, not next to the other
   for (int step = 0; step < 18; ++step) {
     play.step();
     EXPECT_THAT(play.latest.loads, IsEmpty());
@@ -212,7 +212,7 @@ TEST(SchedulerCaches, LoadsAPinnedAdapterAndKeepsItUntilItIsUnpinned) {
   ASSERT_TRUE(play.add(1, 40, 8));  // all of the rest
   play.run_dry();
   EXPECT_EQ(play.scheduler.pages_of_adapter(AdapterId{5}), 4u);
-  EXPECT_FALSE(play.add(2, 41, 8)) << "no room beside the pinned one";
+  EXPECT_FALSE(play.add(2, 41, 8)) << "does not fit next to the pinned one";
   ASSERT_TRUE(play.add(3, 40, 8, 5, 4));
   play.run_dry();
   play.scheduler.unpin_adapter(AdapterId{5});
@@ -221,7 +221,7 @@ TEST(SchedulerCaches, LoadsAPinnedAdapterAndKeepsItUntilItIsUnpinned) {
   EXPECT_EQ(play.scheduler.stats().adapter_evictions, 1u);
 }
 
-TEST(SchedulerCaches, RefusesPinsThatLeaveNoRoom) {
+TEST(SchedulerCaches, RefusesPinsThatLeaveTooFewPages) {
   SchedulerOptions options = small_options();
   options.sequence_tokens_max = 40;
   Play play(options);
@@ -252,6 +252,26 @@ TEST(SchedulerCaches, AdmitsNobodyWhileAPinnedAdapterWaitsForPages) {
   EXPECT_EQ(play.scheduler.stats().waiting, 0u);
   play.scheduler.adapter_failed(AdapterId{5});
   EXPECT_EQ(play.scheduler.stats().adapters_pinned, 0u) << "a pin ends with its load";
+  play.run_dry();
+}
+
+TEST(SchedulerCaches, LoadsNothingAheadWhileAPinnedAdapterWaitsForPages) {
+  Play play(small_options());
+  ASSERT_TRUE(play.add(1, 20, 4));
+  ASSERT_TRUE(play.add(2, 20, 4));
+  play.step();
+  play.step();
+  ASSERT_EQ(play.scheduler.stats().running, 2u);
+  ASSERT_TRUE(play.scheduler.pin_adapter(AdapterId{5}, 6));
+  ASSERT_TRUE(play.add(3, 4, 4, 6, 1));  // there are pages for this one
+  while (play.take_ended().empty()) {
+    play.step();
+    EXPECT_THAT(play.latest.loads, IsEmpty());
+  }
+  play.step();
+  ASSERT_FALSE(play.latest.loads.empty());
+  EXPECT_EQ(play.latest.loads.front().adapter, AdapterId{5});
+  for (const AdapterLoad& load : play.latest.loads) play.scheduler.adapter_landed(load.adapter);
   play.run_dry();
 }
 

@@ -141,7 +141,7 @@ TEST_F(SchedulerPolicyTest, PassesOverWhatDoesNotFitAsOftenAsThePolicyAndTheBoun
   start(options);
   ASSERT_TRUE(play->add(1, 16, 44));
   play->step();
-  ASSERT_TRUE(play->add(2, 4, 4, 5, 12));  // its adapter does not fit beside the first
+  ASSERT_TRUE(play->add(2, 4, 4, 5, 12));  // its adapter does not fit next to the first
   for (std::uint64_t id = 3; id <= 6; ++id) ASSERT_TRUE(play->add(id, 4, 1));
   play->step();
   EXPECT_EQ(play->spans(), (Spans{{1, 1}})) << "nobody may be passed over";
@@ -266,7 +266,7 @@ TEST_F(SchedulerPolicyTest, TriesASequenceAtTheBoundFirstWhateverThePolicyDecide
     start(options);
     ASSERT_TRUE(play->add(1, 16, 44));
     play->step();
-    ASSERT_TRUE(play->add(2, 4, 4, 5, 12));  // its adapter does not fit beside the first
+    ASSERT_TRUE(play->add(2, 4, 4, 5, 12));  // its adapter does not fit next to the first
     for (std::uint64_t id = 3; id <= 6; ++id) ASSERT_TRUE(play->add(id, 4, 1));
     policy->script = by_arrival;
     play->step();

@@ -91,6 +91,7 @@ struct EngineSetting {
   PoolUse pool_use{};
   std::vector<std::string> pinned{};
   Timestamp adapter_idle_time{0};
+  PolicyOptions policy{};
 };
 
 class TestEngine {
@@ -116,6 +117,7 @@ class TestEngine {
     options.pool_use = setting.pool_use;
     options.pinned_adapters = setting.pinned;
     options.adapter_idle_time = setting.adapter_idle_time;
+    options.policy = setting.policy;
     if (!setting.adapters.empty()) options.adapter_folders = {setting.adapters};
     const Result<ModelConfig> config = read_model_config(options.model_folder.string());
     const DType kv = setting.backend == "reference" ? DType::f32 : DType::bf16;

@@ -24,6 +24,10 @@ void DeadlinePolicy::charge(std::span<const ServiceCharge> charges) {
   for (const ServiceCharge& charge : charges) {
     prompt_tokens_ += charge.prompt_tokens + charge.recomputed_tokens;
     output_tokens_ += charge.output_tokens;
+    const auto left = std::ranges::lower_bound(left_waiting_, charge.id, {}, &LeftWaiting::id);
+    if (left == left_waiting_.end() || left->id != charge.id) continue;
+    left->is_served = left->is_served || charge.prompt_tokens + charge.recomputed_tokens > 0;
+    left->is_lost = charge.end && !left->is_served;
   }
 }
 
@@ -34,7 +38,10 @@ void DeadlinePolicy::decide(const StepView& view, StepDecision& decision) {
     if (is_hopeless_[i] != 0) decision.given_up.push_back(i);
   if (is_overloaded_) std::ranges::reverse(decision.queue);
   shares_.begin(view, decision);
-  left_waiting_ = view.waiting.size() - decision.given_up.size();
+  left_waiting_.clear();
+  for (std::size_t i = 0; i < view.waiting.size(); ++i)
+    if (is_hopeless_[i] == 0) left_waiting_.push_back({.id = view.waiting[i].id});
+  std::ranges::sort(left_waiting_, {}, &LeftWaiting::id);
 }
 
 std::int32_t DeadlinePolicy::prompt_tokens(const SequenceView& sequence, std::int32_t left) {
@@ -47,12 +54,14 @@ void DeadlinePolicy::measure(const StepView& view) {
   const Timestamp last = last_time_.value_or(view.now);
   const Timestamp elapsed = view.now - last;
   if (last_time_ && prompt_tokens_ + output_tokens_ > 0) prefill_.note(prompt_tokens_, elapsed);
-  const auto came_before = std::ranges::count_if(view.waiting, [&](const SequenceView& one) { return one.arrival <= last; });
-  if (came_before == 0) {
+  const auto still_waits = [&](const SequenceView& one) { return std::ranges::binary_search(left_waiting_, one.id, {}, &LeftWaiting::id); };
+  const std::ptrdiff_t waiting_still = std::ranges::count_if(view.waiting, still_waits);
+  if (waiting_still == 0) {
     pace_ = {};
   } else {
+    const std::ptrdiff_t lost = std::ranges::count_if(left_waiting_, &LeftWaiting::is_lost);
     pace_.nanoseconds = kKept * pace_.nanoseconds + static_cast<double>(elapsed.count());
-    pace_.admitted = kKept * pace_.admitted + std::max(static_cast<double>(left_waiting_) - static_cast<double>(came_before), 0.0);
+    pace_.admitted = kKept * pace_.admitted + static_cast<double>(std::ssize(left_waiting_) - waiting_still - lost);
   }
   prompt_tokens_ = output_tokens_ = 0;
   last_time_ = view.now;
@@ -64,7 +73,7 @@ Timestamp DeadlinePolicy::deadline_of(const SequenceView& sequence) const {
 
 Timestamp DeadlinePolicy::time_between_admissions() const {
   constexpr double kAdmittedMin = 1e-6;
-  constexpr double kLongest = 1e14;  // over a day: so that the sum of a whole queue stays in range
+  constexpr double kLongest = 1e14;  // over a day; foresee() adds it to a deadline at most
   return Timestamp{static_cast<std::int64_t>(std::min(pace_.nanoseconds / std::max(pace_.admitted, kAdmittedMin), kLongest))};
 }
 
@@ -86,7 +95,7 @@ void DeadlinePolicy::foresee(const StepView& view) {
     const bool is_tried = is_idle && left >= Timestamp{} && &sequence == &view.waiting.back();
     const bool is_hopeless = own > left && !is_tried;
     is_hopeless_.push_back(is_hopeless ? 1 : 0);
-    if (is_hopeless) continue;
+    if (is_hopeless || !all_in_time) continue;  // once one is late, nothing after it matters, and the sum stays in range
     ahead += std::max(own, pace);
     all_in_time = all_in_time && ahead <= left;
     all_with_time_left = all_with_time_left && ahead <= left / 2;

@@ -1,5 +1,4 @@
 #pragma once
-#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -26,7 +25,8 @@ struct DeadlineLimits {
 //   admissions where that is longer.
 // - Under overload the newest come first: a token that comes early is worth more than one that comes in time, and an old sequence that
 //   is served just in time makes the next one late, too. Otherwise the oldest come first.
-// It does not look at clients, and under overload it starves the older of them by design: they are told at their deadline at the latest.
+// It does not look at clients, and under overload it starves the older of them by design: they get the error at their deadline at the
+// latest.
 class DeadlinePolicy final : public Policy {
  public:
   explicit DeadlinePolicy(const DeadlineLimits& limits);
@@ -46,6 +46,13 @@ class DeadlinePolicy final : public Policy {
     double nanoseconds = 0, admitted = 1;
   };
 
+  // Was in the queue after the step before, and not given up.
+  struct LeftWaiting {
+    SequenceId id;
+    bool is_served = false;  // some of its prompt was computed since then
+    bool is_lost = false;    // it ended without, cancelled for example
+  };
+
   void measure(const StepView& view);
   [[nodiscard]] Timestamp deadline_of(const SequenceView& sequence) const;
   [[nodiscard]] Timestamp time_between_admissions() const;
@@ -58,7 +65,7 @@ class DeadlinePolicy final : public Policy {
   // Since the step before:
   std::int64_t prompt_tokens_ = 0, output_tokens_ = 0;
   std::optional<Timestamp> last_time_;
-  std::size_t left_waiting_ = 0;  // in the queue when it was decided, without those given up
+  std::vector<LeftWaiting> left_waiting_;  // by id
   // Of this step:
   std::vector<unsigned char> is_hopeless_;  // [waiting]
   PromptShares shares_;

@@ -16,12 +16,17 @@ using testing::IsEmpty;
 
 // A server whose steps take 10 ms for every 100 tokens of prompts, at most 100 tokens a step, and an SLO of 1 s.
 struct DeadlineCase {
-  DeadlinePolicy policy{{.first_token_slo = milliseconds(1000), .assumed_prefill_time = milliseconds(100)}};
+  explicit DeadlineCase(const DeadlineLimits& limits = {.first_token_slo = milliseconds(1000), .assumed_prefill_time = milliseconds(100)})
+      : policy(limits) {}
+
+  DeadlinePolicy policy;
   std::vector<SequenceView> waiting, running = {{.id = {}, .tenant = {}, .client = {}, .adapter = {}, .tokens_to_compute = 1}};
   Timestamp now = milliseconds(10'000);
+  std::uint64_t sequence_count = 0;
 
   void wait(std::int32_t tokens, Timestamp waited, Timestamp deadline = kNoDeadline) {
     SequenceView view;
+    view.id = SequenceId{++sequence_count};
     view.tokens_to_compute = tokens;
     view.arrival = now - waited;
     view.deadline = deadline;
@@ -144,6 +149,56 @@ TEST(DeadlinePolicy, SeesOverloadByTheTimeBetweenAdmissions) {
   }
   for (int i = 0; i < 6; ++i) play.wait(1, milliseconds(0));
   static_cast<void>(play.decide());
+  EXPECT_TRUE(play.policy.is_overloaded());
+}
+
+// As above, but those that leave the queue were cancelled: nobody is admitted.
+TEST(DeadlinePolicy, CountsNoAdmissionForWhoIsCancelled) {
+  for (const bool is_cancelled : {false, true}) {
+    DeadlineCase play;
+    play.measure();
+    for (int i = 0; i < 7; ++i) play.wait(1, milliseconds(50));
+    for (int i = 0; i < 400; ++i) {
+      static_cast<void>(play.decide());
+      play.now += milliseconds(10);
+      for (SequenceView& view : play.waiting) view.arrival += milliseconds(10);
+      if (i % 10 == 0) {
+        ServiceCharge charge{.id = play.waiting.front().id};
+        if (is_cancelled) {
+          charge.end = EndReason::cancelled;
+        } else {
+          charge.prompt_tokens = 1;
+        }
+        play.policy.charge({&charge, 1});
+        play.waiting.erase(play.waiting.begin());
+      }
+      if (i % 10 == 5) play.wait(1, milliseconds(50));
+    }
+    EXPECT_EQ(play.policy.is_overloaded(), is_cancelled);
+  }
+}
+
+// One that is admitted late in a step may have come long before: its arrival is its client's, not the scheduler's.
+TEST(DeadlinePolicy, CountsAdmissionsAlsoWhenOldRequestsComeIntoTheQueue) {
+  DeadlineCase play;
+  play.measure();
+  for (int i = 0; i < 7; ++i) play.wait(1, milliseconds(50));
+  for (int i = 0; i < 400; ++i) {  // one in 100 ms starts, and one that came 50 ms ago joins in the same step
+    static_cast<void>(play.decide());
+    ASSERT_FALSE(play.policy.is_overloaded()) << i;
+    play.now += milliseconds(10);
+    for (SequenceView& view : play.waiting) view.arrival += milliseconds(10);
+    if (i % 10 != 0) continue;
+    play.waiting.erase(play.waiting.begin());
+    play.wait(1, milliseconds(50));
+  }
+}
+
+// 200,000 times more than a day is beyond what nanoseconds in 64 bits hold; the sanitizer notices when it is summed.
+TEST(DeadlinePolicy, StaysInRangeWithTheLongestQueueAndTimes) {
+  DeadlineCase play({.first_token_slo = std::chrono::hours(24 * 365), .assumed_prefill_time = std::chrono::hours(27)});
+  for (int i = 0; i < 200'000; ++i) play.wait(1000, milliseconds(0));
+  EXPECT_THAT(play.decide().given_up, IsEmpty());
   EXPECT_TRUE(play.policy.is_overloaded());
 }
 

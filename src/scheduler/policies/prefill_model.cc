@@ -22,7 +22,7 @@ Timestamp PrefillModel::time_of(std::int64_t prompt_tokens, std::int32_t step_to
   const double step_time = std::min(other_steps_.nanoseconds, prompt_steps_.nanoseconds);
   const double token_time = (prompt_steps_.nanoseconds - step_time) / prompt_steps_.tokens;
   const auto step_count = static_cast<double>((prompt_tokens + step_tokens - 1) / step_tokens);
-  constexpr double kLongest = 1e14;  // over a day: so that the sum of a whole queue stays in range
+  constexpr double kLongest = 1e14;  // over a day: so that it may be added to any deadline
   return Timestamp{std::llround(std::min(step_count * step_time + static_cast<double>(prompt_tokens) * token_time, kLongest))};
 }
 

@@ -104,7 +104,7 @@ void Simulator::add(SimulatedRequest drawn) {
     live_.emplace(id, std::move(stream));
   } else {
     const std::int64_t total = std::ssize(stream.request.prompt) + stream.request.output_tokens_max;
-    const std::uint32_t pinned = pages_pinned_beside(stream.request.adapter);
+    const std::uint32_t pinned = pages_pinned_except(stream.request.adapter);
     const bool fits = total <= tokens_that_fit(options_.scheduler, stream.request.adapter_page_count, pinned);
     expect(fits == (status.error().code == "queue_full"), "only what doesn't fit the empty pool is refused for good", id);
     saw(fits ? Situation::queue_was_full : Situation::never_fits);
@@ -156,7 +156,7 @@ void Simulator::unpin_some() {
   check_sound();
 }
 
-std::uint32_t Simulator::pages_pinned_beside(AdapterId adapter) const {
+std::uint32_t Simulator::pages_pinned_except(AdapterId adapter) const {
   std::uint32_t count = 0;
   for (const auto& [pinned, pin] : pinned_) count += pinned == adapter ? 0 : pin.page_count;
   return count;
@@ -218,7 +218,7 @@ void Simulator::schedule() {
     if (!pinned_.contains(load.adapter)) charges_.note_load(load);  // whoever needs it waits for the pin's
     loads_.push_back({load.adapter, report_.steps + static_cast<std::uint64_t>(random_.between(0, options_.load_steps_max))});
   }
-  check_pinned();
+  check_pinned(next.plan);
   check_unused();
   const bool idles = next.plan.empty() && open_.empty() && loads_.empty();
   expect(!idles || live_.empty(), "something advances while somebody lives", live_.empty() ? 0 : live_.begin()->first);

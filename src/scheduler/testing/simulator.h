@@ -48,7 +48,7 @@ enum class Situation : std::uint8_t {
   overtaken_to_the_bound,  // as often as may be
   recomputed,              // charged for what preemption lost
   loaded_ahead,            // an adapter was loaded before its sequence was admitted
-  pin_refused,             // it would have left no room for a sequence that was there
+  pin_refused,             // it would have left too few pages for a sequence that was there
   pin_waits,               // for pages, while others run
   pinned_for_long,         // an image outlasted all use of it
   left_unused,             // an image left because nobody used it
@@ -141,9 +141,9 @@ class Simulator {
   void check_end(const SequenceEnd& end);
   void check_sound();
   void check_retired();
-  void check_pinned();
+  void check_pinned(const StepPlan& plan);
   void check_unused();
-  [[nodiscard]] std::uint32_t pages_pinned_beside(AdapterId adapter) const;
+  [[nodiscard]] std::uint32_t pages_pinned_except(AdapterId adapter) const;
   void check_empty();
 
   [[nodiscard]] std::unique_ptr<Policy> make_probed_policy();

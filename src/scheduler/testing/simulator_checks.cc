@@ -43,8 +43,8 @@ void Simulator::check_view(const StepView& view) {
   for (const SequenceView& seen : view.running)
     if (seen.adapter_state == AdapterState::resident) (seen.tokens_to_compute == 1 ? generating_ : computing_prompts_).insert(seen.id);
   oldest_ = view.running.empty() ? SequenceId{} : view.running.front().id;
-  oldest_computes_ = !view.running.empty() && view.running.front().tokens_to_compute > 0 &&
-                     view.running.front().adapter_state == AdapterState::resident;
+  oldest_computes_ =
+      !view.running.empty() && view.running.front().tokens_to_compute > 0 && view.running.front().adapter_state == AdapterState::resident;
   for (const SequenceView& seen : view.running) {
     const Stream& stream = live_.at(seen.id.value);
     if (!stream.is_started || !open_.empty() || seen.preemption_count > 0) continue;
@@ -188,7 +188,7 @@ void Simulator::check_overtaking(const Stream& started, const std::set<std::uint
   const bool is_by_arrival =
       options_.policy == SimulatedPolicy::fcfs || (options_.policy == SimulatedPolicy::fair_share && options_.client_count == 1);
   if (started.is_started || started.request.adapter != kNoAdapter || !is_by_arrival) return;
-  if (options_.scheduler.preempted_every > 0) return;  // even who has not started may have to wait behind older preempted ones
+  if (options_.scheduler.preempted_every > 0) return;  // even who has not started may have to wait after older preempted ones
   const auto place = [](const Stream& stream) { return std::tuple(stream.request.priority, stream.request.arrival, stream.request.id); };
   for (const auto& [id, stream] : live_) {
     if (stream.is_started || stream.is_cancelled || in_plan.contains(id)) continue;
@@ -248,7 +248,7 @@ void Simulator::check_span(const PlannedSpan& span, std::uint64_t digest) {
     expect(stream.digests[end - 1] == digest, "the pages hold what the history wrote", found->first);
   } else {
     const bool is_ahead = options_.scheduler.depth == 2 && end == stream.digests.size() + 1;
-    expect(is_ahead, "nothing is computed behind the end but one step ahead", found->first);
+    expect(is_ahead, "nothing is computed after the end but one step ahead", found->first);
   }
 }
 
@@ -256,8 +256,8 @@ void Simulator::check_sound() {
   if (const std::string wrong = scheduler_.check_invariants(); !wrong.empty()) expect(false, wrong);
 }
 
-// An image that is pinned stays once it has come.
-void Simulator::check_pinned() {
+// An image that is pinned stays once it has come, and is loaded before any other.
+void Simulator::check_pinned(const StepPlan& plan) {
   pin_waits_ = false;
   for (auto& [adapter, pin] : pinned_) {
     const bool is_there = device_.is_resident(adapter);
@@ -267,6 +267,8 @@ void Simulator::check_pinned() {
     const auto names = [&, id = adapter](const auto& entry) { return entry.second.request.adapter == id; };
     if (is_there && before_.pages_free == 0 && std::ranges::none_of(live_, names)) saw(Situation::pinned_for_long);
   }
+  for (const AdapterLoad& load : plan.loads)
+    expect(!pin_waits_ || pinned_.contains(load.adapter), "nothing else is loaded while a pin waits for pages", load.adapter.value);
 }
 
 // An image that nobody named for the idle time and two looks leaves the pool. A look comes with a schedule(), and those with every other
@@ -295,7 +297,7 @@ void Simulator::check_retired() {
       return std::ranges::find(open.plan.spans, adapter, &PlannedSpan::adapter) != open.plan.spans.end();
     };
     if (device_.is_loading(adapter) || std::ranges::any_of(live_, names) || std::ranges::any_of(open_, runs)) continue;
-    expect(scheduler_.pages_of_adapter(adapter) == 0, "a retired adapter leaves nothing behind", adapter.value);
+    expect(scheduler_.pages_of_adapter(adapter) == 0, "a retired adapter leaves nothing in the pool", adapter.value);
   }
 }
 

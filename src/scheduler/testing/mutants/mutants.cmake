@@ -27,17 +27,13 @@ endfunction()
 
 # Adapters that act from a position on
 slora_mutate(memory/prefix_index.cc
-  "node.domain == domain &&"
-  "(node.domain == domain || (mutant_is(\"late_adapters_share_pages_of_other_positions\") && node.domain.tenant == domain.tenant && node.domain.adapter == domain.adapter)) &&"
-  late_adapters_share_pages_of_other_positions)
-slora_mutate(memory/prefix_index.cc
   "std::cmp_less_equal((page_index + 1) * page_tokens_, domain.adapter_begin)"
   "std::cmp_less_equal((page_index + (mutant_is(\"the_page_where_an_adapter_begins_is_the_bases\") ? 0 : 1)) * page_tokens_, domain.adapter_begin - (mutant_is(\"the_page_where_an_adapter_begins_is_the_bases\") ? 1 : 0))"
   the_page_where_an_adapter_begins_is_the_bases)
 slora_mutate(memory/prefix_index.cc
   "for (std::uint32_t page = 0; follow_base_count_ > 0 && page"
-  "for (std::uint32_t page = 0; follow_base_count_ > 0 && !mutant_is(\"pages_behind_the_bases_are_not_forgotten\") && page"
-  pages_behind_the_bases_are_not_forgotten)
+  "for (std::uint32_t page = 0; follow_base_count_ > 0 && !mutant_is(\"pages_after_the_bases_are_not_forgotten\") && page"
+  pages_after_the_bases_are_not_forgotten)
 
 # Pages
 slora_mutate(memory/adapter_cache.cc
@@ -66,9 +62,11 @@ slora_mutate(memory/adapter_cache.cc
   adapter_states_in_views_are_stale)
 slora_mutate(memory/prefix_index.cc
   "if (node.parent == parent && node.domain == domain && std::ranges::equal(tokens_of(page), tokens)) break;"
-  "if ((node.parent == parent || mutant_is(\"prefix_compares_no_parent\")) && (node.domain == domain || mutant_is(\"prefix_compares_no_domain\")) &&
+  "if ((node.parent == parent || mutant_is(\"prefix_compares_no_parent\")) &&
+        (node.domain == domain || mutant_is(\"prefix_compares_no_domain\") ||
+         (mutant_is(\"late_adapters_share_pages_of_other_positions\") && node.domain.tenant == domain.tenant && node.domain.adapter == domain.adapter)) &&
         (std::ranges::equal(tokens_of(page), tokens) || mutant_is(\"prefix_compares_no_tokens\"))) break;"
-  prefix_compares_no_tokens prefix_compares_no_parent prefix_compares_no_domain)
+  prefix_compares_no_tokens prefix_compares_no_parent prefix_compares_no_domain late_adapters_share_pages_of_other_positions)
 slora_mutate(memory/prefix_index.cc
   "    order_.insert(page, node.value, EvictionTier::ordinary);"
   "    if (!mutant_is(\"unpinned_prefix_is_never_evicted\")) order_.insert(page, node.value, EvictionTier::ordinary);"
@@ -124,13 +122,17 @@ slora_mutate(scheduler/kept_adapters.cc
   "step_.is_short_of_pages = true;"
   "if (!mutant_is(\"others_are_admitted_before_a_pin\")) step_.is_short_of_pages = true;"
   others_are_admitted_before_a_pin)
+slora_mutate(scheduler/scheduler.cc
+  "if (std::ranges::any_of(pins_,"
+  "if (!mutant_is(\"prefetch_takes_pages_that_a_pin_waits_for\") && std::ranges::any_of(pins_,"
+  prefetch_takes_pages_that_a_pin_waits_for)
 slora_mutate(scheduler/kept_adapters.cc
   "if (sequence->tokens_max() <= tokens_that_fit"
-  "if (mutant_is(\"pin_takes_the_room_of_who_waits\") || sequence->tokens_max() <= tokens_that_fit"
-  pin_takes_the_room_of_who_waits)
+  "if (mutant_is(\"pin_takes_the_pages_of_who_waits\") || sequence->tokens_max() <= tokens_that_fit"
+  pin_takes_the_pages_of_who_waits)
 slora_mutate(scheduler/scheduler.cc
-  "pages_pinned_beside(request.adapter));"
-  "mutant_is(\"request_fits_where_pins_are\") ? 0 : pages_pinned_beside(request.adapter));"
+  "pages_pinned_except(request.adapter));"
+  "mutant_is(\"request_fits_where_pins_are\") ? 0 : pages_pinned_except(request.adapter));"
   request_fits_where_pins_are)
 slora_mutate(scheduler/scheduler.cc
   "  unpin_adapter(adapter);
@@ -170,8 +172,9 @@ slora_mutate(scheduler/admission.cc
          (mutant_is(\"preempted_prompt_reads_prefixes\") && sequence.preemption_count > 0);"
   every_prompt_reads_prefixes preempted_prompt_reads_prefixes)
 slora_mutate(scheduler/admission.cc
-  "domain{request.tenant, request.adapter}"
-  "domain{mutant_is(\"tenants_share_prefixes\") ? TenantId{} : request.tenant, mutant_is(\"adapters_share_prefixes\") ? kNoAdapter : request.adapter}"
+  "memory_.prefixes().match(domain_of(request),"
+  "memory_.prefixes().match(PrefixDomain{mutant_is(\"tenants_share_prefixes\") ? TenantId{} : request.tenant,
+                                                   mutant_is(\"adapters_share_prefixes\") ? kNoAdapter : request.adapter, domain_of(request).adapter_begin},"
   tenants_share_prefixes adapters_share_prefixes)
 slora_mutate(scheduler/admission.cc
   "plan->kept.push_back(std::move(holdings));"

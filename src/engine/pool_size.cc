@@ -1,0 +1,68 @@
+#include "engine/pool_size.h"
+
+#include <algorithm>
+#include <bit>
+#include <limits>
+#include <string_view>
+
+#include "adapters/image_layout.h"
+#include "engine/memory_limits.h"
+
+namespace slora {
+
+Result<KvGeometry> choose_kv_geometry(const RuntimeOptions& options, const ModelConfig& config, const ShardShape& shape, DType dtype) {
+  if (options.page_tokens &&
+      (*options.page_tokens < 1 || *options.page_tokens > 64 || !std::has_single_bit(static_cast<unsigned>(*options.page_tokens)))) {
+    return error("E_PAGE_TOKENS", "--page-tokens: expected a power of two from 1 to 64, found {}", *options.page_tokens);
+  }
+  const KvGeometry kv = make_kv_geometry(config, shape, dtype, options.page_tokens.value_or(default_page_tokens(config, shape, dtype)));
+  if (kv.page_bytes() < kPageBytesMin || kv.page_bytes() > std::numeric_limits<std::uint32_t>::max()) {
+    return error("E_PAGE_TOKENS", "--page-tokens: pages of {} tokens are {} bytes on this model; expected {} to {}", kv.page_tokens,
+                 kv.page_bytes(), kPageBytesMin, std::numeric_limits<std::uint32_t>::max());
+  }
+  return kv;
+}
+
+Result<std::uint64_t> choose_pool_bytes(const RuntimeOptions& options, std::size_t page_bytes, std::uint64_t scratch_bytes) {
+  const std::uint64_t free_bytes = available_memory_bytes();
+  // At least one byte: 0 means that the system gives no number.
+  const std::uint64_t available = free_bytes == 0 ? 0 : std::max(free_bytes, scratch_bytes + 1) - scratch_bytes;
+  const std::uint64_t others = options.other_bytes + options.pool_use.host_adapter_bytes;
+  const std::uint64_t wanted =
+      options.pool_bytes ? *options.pool_bytes : std::min(kPoolBytesDefaultMax, (available - std::min(available, others)) / 2);
+  const std::string_view origin = options.pool_bytes ? "--pool-memory" : "half of the free memory";
+  if (available != 0 && wanted > available) {
+    return error("E_POOL", "--pool-memory: {:.2f} GiB were requested, and {:.2f} GiB are free after loading the weights", gib(wanted),
+                 gib(available));
+  }
+  if (wanted < 4 * page_bytes || wanted / page_bytes > kPageCountMax) {
+    return error("E_POOL", "pool: {} bytes ({}) are {} pages of {} bytes; expected 4 to {}: change --pool-memory or --page-tokens", wanted,
+                 origin, wanted / page_bytes, page_bytes, kPageCountMax);
+  }
+  return wanted / page_bytes * page_bytes;
+}
+
+Result<std::uint32_t> separate_adapter_pages(std::uint64_t bytes, std::uint32_t page_count, std::uint64_t page_bytes) {
+  const std::uint64_t pages = bytes / page_bytes;
+  if (pages >= 1 && pages < page_count) return static_cast<std::uint32_t>(pages);
+  return error("E_POOL", "--separate-adapter-memory: {} bytes are {} pages of {} bytes; expected 1 to {}", bytes, pages, page_bytes,
+               page_count - 1);
+}
+
+Status take_pool_memory(const RuntimeOptions& options, const ModelShards& model) {
+  const std::uint64_t shard_bytes = model.shard(0).arena->page_bytes() * std::uint64_t{model.page_count()};
+  const std::uint64_t bytes = shard_bytes * static_cast<std::uint64_t>(model.shard_count());
+  const std::uint64_t available = available_memory_bytes();
+  if (available != 0 && bytes > available) {
+    return error("E_POOL", "pool: its {} are to be taken at the start, and {} are free; give less --pool-memory", shown_bytes(bytes),
+                 shown_bytes(available));
+  }
+  for (std::int32_t shard = 0; shard < model.shard_count(); ++shard) {
+    prefault({model.shard(shard).arena->base(), shard_bytes}, [&](std::uint64_t done, std::uint64_t) {
+      if (options.progress) options.progress("Preparing the pool", static_cast<std::uint64_t>(shard) * shard_bytes + done, bytes);
+    });
+  }
+  return {};
+}
+
+}  // namespace slora

@@ -1,0 +1,28 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/model_shards.h"
+#include "engine/runtime.h"
+
+// How large the pool is and what its pages hold, chosen from the options, the model's shape and the memory that is free. Where a page is
+// meant to be that of all shards together, `page_bytes` says so. Used once, by Runtime::create().
+namespace slora {
+
+inline constexpr std::uint64_t kPoolBytesDefaultMax = std::uint64_t{8} << 30;
+inline constexpr std::uint64_t kPageCountMax = std::uint64_t{1} << 31;
+
+// "E_PAGE_TOKENS" when pages of the wanted number of tokens are impossible, or too small or too large on this model.
+[[nodiscard]] Result<KvGeometry> choose_kv_geometry(const RuntimeOptions& options, const ModelConfig& config, const ShardShape& shape,
+                                                    DType dtype);
+// Whole pages. `page_bytes`: of a page on all shards. `scratch_bytes`: what will be allocated in addition to the pool. "E_POOL" when the
+// memory is not free, or holds too few or too many pages.
+[[nodiscard]] Result<std::uint64_t> choose_pool_bytes(const RuntimeOptions& options, std::size_t page_bytes, std::uint64_t scratch_bytes);
+// The pages of --separate-adapter-memory: at least one, and one left for sequences; otherwise "E_POOL". `page_bytes`: of a page on all
+// shards.
+[[nodiscard]] Result<std::uint32_t> separate_adapter_pages(std::uint64_t bytes, std::uint32_t page_count, std::uint64_t page_bytes);
+// Commits the pool's physical memory; "E_POOL" when it is not free. Runs last before the engine: it takes long, and by then everything else
+// is allocated.
+[[nodiscard]] Status take_pool_memory(const RuntimeOptions& options, const ModelShards& model);
+
+}  // namespace slora
