@@ -9,6 +9,8 @@ namespace slora {
 void fail_allocations(std::size_t first, std::size_t count);
 // Only counts them.
 void count_allocations();
+// How many there were so far.
+[[nodiscard]] std::size_t allocation_count();
 // Ends it, and returns how many there were.
 std::size_t end_failures();
 // The calling thread's allocations are neither counted nor failed while this lives.
