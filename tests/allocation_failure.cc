@@ -1,4 +1,4 @@
-#include "allocation_failure.h"
+#include "base/testing/allocation_failure.h"
 
 #include <algorithm>
 #include <atomic>

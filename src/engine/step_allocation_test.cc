@@ -4,7 +4,7 @@
 #include <atomic>
 #include <semaphore>
 
-#include "allocation_failure.h"
+#include "base/testing/allocation_failure.h"
 #include "engine/testing/engine_fixture.h"
 #include "memory/stress.h"
 

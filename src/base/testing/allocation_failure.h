@@ -3,7 +3,8 @@
 
 namespace slora {
 
-// Fails allocations of the program that links allocation_failure.cc, which replaces operator new: those of all threads but the exempt ones.
+// Counts or fails allocations of a program of tests that is built with tests/allocation_failure.cc, which replaces operator new: those of all
+// threads but the exempt ones. No library has that file, or every program of tests would get its operator new.
 
 // Counts allocations from now on, and fails `count` of them one after the other, beginning with the one of this number (from 1).
 void fail_allocations(std::size_t first, std::size_t count);
