@@ -1,4 +1,4 @@
-#include "allocation_failure.h"
+#include "base/testing/allocation_failure.h"
 
 #include <algorithm>
 #include <atomic>
@@ -11,12 +11,12 @@ namespace {
 constexpr std::size_t kNever = std::numeric_limits<std::size_t>::max();
 
 std::atomic<bool> is_counting{false};
-std::atomic<std::size_t> allocation_count{0}, failures_begin{kNever}, failures_end{kNever};
+std::atomic<std::size_t> counted{0}, failures_begin{kNever}, failures_end{kNever};
 thread_local bool is_exempt = false;
 
 bool is_to_fail() {
   if (!is_counting || is_exempt) return false;
-  const std::size_t number = ++allocation_count;
+  const std::size_t number = ++counted;
   return number >= failures_begin && number < failures_end;
 }
 
@@ -58,21 +58,23 @@ void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std
 namespace slora {
 
 void fail_allocations(std::size_t first, std::size_t count) {
-  allocation_count = 0;
+  counted = 0;
   failures_begin = first;
   failures_end = first + count;
   is_counting = true;
 }
 
 void count_allocations() {
-  allocation_count = 0;
+  counted = 0;
   failures_begin = failures_end = kNever;
   is_counting = true;
 }
 
+std::size_t allocation_count() { return counted; }
+
 std::size_t end_failures() {
   is_counting = false;
-  return allocation_count;
+  return counted;
 }
 
 ExemptFromFailures::ExemptFromFailures() : was_exempt_(is_exempt) { is_exempt = true; }

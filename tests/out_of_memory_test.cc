@@ -11,9 +11,9 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "allocation_failure.h"
 #include "api/local_api.h"
 #include "base/memory_reserve.h"
+#include "base/testing/allocation_failure.h"
 #include "base/testing/source_path.h"
 #include "e2e/http_client.h"
 #include "http/api_server.h"

@@ -111,13 +111,16 @@ AdapterTexts::Text AdapterTexts::read(const AdapterVersion& version) {
   return text;
 }
 
-Status AdapterTexts::check(const FolderPath& folder) {
+Status AdapterTexts::check(const FolderPath& folder, Gate& gate) {
   const Result<TextFiles> files = TextFiles::read(folder);
   if (!files) return tl::unexpected(files.error());
-  const std::lock_guard one_at_a_time(building_mutex_);
-  const Text text = TextModel::of_adapter(*files, base_);
-  if (!text) return tl::unexpected(text.error());
-  return {};
+  if (!gate.pass([] {})) return error("E_READ", "reading its text files took too long");
+  Status checked;
+  gate.compute([&] {
+    const std::lock_guard one_at_a_time(building_mutex_);
+    if (const Text text = TextModel::of_adapter(*files, base_); !text) checked = tl::unexpected(text.error());
+  });
+  return checked;
 }
 
 std::shared_ptr<const TextModel> AdapterTexts::find_equal(const Sha256Digest& digest) {

@@ -11,6 +11,7 @@
 
 #include "adapters/adapter_version.h"
 #include "api/text_model.h"
+#include "base/gate.h"
 #include "base/result.h"
 #include "formats/folder.h"
 #include "formats/sha256.h"
@@ -39,8 +40,9 @@ class AdapterTexts {
   // As long as the result lives, what is read for this adapter is not forgotten: for a request that waits for it.
   [[nodiscard]] std::shared_ptr<const void> hold(const std::string& adapter);
 
-  // Whether an adapter with this folder would be served; remembers nothing.
-  [[nodiscard]] Status check(const FolderPath& folder);
+  // Whether an adapter with this folder would be served; remembers nothing. Passes the gate between reading and building its text side;
+  // E_READ when it is closed.
+  [[nodiscard]] Status check(const FolderPath& folder, Gate& gate);
 
   // Bytes of the text sides that are remembered, the base's left out.
   [[nodiscard]] std::size_t bytes() const;

@@ -19,6 +19,15 @@ class Gate {
     pass_count_.fetch_add(1, std::memory_order_relaxed);
     return true;
   }
+  // Runs `work` that waits for no file, however long it takes: it counts as going on, and holds up no one who closes the gate. So it must
+  // not write into what is taken back then.
+  template <class Work>
+  void compute(Work work) {
+    const Computing computing(*this);
+    work();
+  }
+  [[nodiscard]] bool is_computing() const { return computing_count_.load(std::memory_order_relaxed) > 0; }
+
   // Waits for the stretch that is running. False when the gate was closed before.
   [[nodiscard]] bool close() {
     const std::lock_guard lock(mutex_);
@@ -28,9 +37,19 @@ class Gate {
   [[nodiscard]] std::uint64_t pass_count() const { return pass_count_.load(std::memory_order_relaxed); }
 
  private:
+  struct Computing {
+    explicit Computing(Gate& of) : gate(of) { gate.computing_count_.fetch_add(1, std::memory_order_relaxed); }
+    ~Computing() { gate.computing_count_.fetch_sub(1, std::memory_order_relaxed); }
+    Computing(const Computing&) = delete;
+    Computing& operator=(const Computing&) = delete;
+
+    Gate& gate;
+  };
+
   std::mutex mutex_;
   bool is_closed_ = false;  // guarded by mutex_
   std::atomic<std::uint64_t> pass_count_{0};
+  std::atomic<int> computing_count_{0};
 };
 
 }  // namespace slora

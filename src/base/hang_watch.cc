@@ -35,7 +35,7 @@ void HangWatch::look(Timestamp now, const GiveUp& give_up) {
 void HangWatch::note_progress(Job& job, Timestamp now) {
   const bool is_running = job.progress->is_running;
   const std::uint64_t pass_count = job.progress->gate.pass_count();
-  if (is_running == job.was_running && pass_count == job.pass_count) return;
+  if (is_running == job.was_running && pass_count == job.pass_count && !job.progress->gate.is_computing()) return;
   job.was_running = is_running;
   job.pass_count = pass_count;
   job.active_at = lane_active_at_[job.lane] = now;

@@ -18,8 +18,8 @@ struct JobProgress {
   std::atomic<bool> is_running{false};
 };
 
-// Finds the jobs of WorkLanes that hang: that have run without passing their gate for longer than `idle_time_max`, or wait while no other
-// job of their lane goes on. One thread.
+// Finds the jobs of WorkLanes that hang: that have run for longer than `idle_time_max` without passing their gate and without computing,
+// or wait while no other job of their lane goes on. One thread.
 class HangWatch {
  public:
   explicit HangWatch(Timestamp idle_time_max) : idle_time_max_(idle_time_max) {}

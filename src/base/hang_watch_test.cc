@@ -52,6 +52,16 @@ TEST_F(HangWatchTest, LetsSlowJobsAndTheirLaneGoOn) {
   EXPECT_EQ(given_up(seconds(71)), std::set<std::uint64_t>{2});
 }
 
+TEST_F(HangWatchTest, LetsSlowComputationsGoOn) {
+  const auto slow = add(1, 7);
+  slow->is_running = true;
+  slow->gate.compute([&] {
+    for (int at = 1; at < 60; at += 20) EXPECT_TRUE(given_up(seconds(at)).empty());
+  });
+  EXPECT_TRUE(given_up(seconds(50)).empty());
+  EXPECT_EQ(given_up(seconds(61)), std::set<std::uint64_t>{1}) << "since it was last seen to compute, at 41 s";
+}
+
 TEST_F(HangWatchTest, LeavesThoseThatEndMeanwhileToThemselves) {
   const auto ended = add(1, 7);
   EXPECT_TRUE(ended->gate.close());

@@ -124,7 +124,7 @@ void add_health_options(CLI::App& command, ServeArguments& arguments) {
       ->check(in_range(1, 86400));
   command.add_option("--on-stall", arguments.on_stall, "When the engine hangs: wait for it, or exit with code 1")
       ->type_name("wait|exit")
-      ->check(CLI::IsMember({"wait", "exit"}))
+      ->check(slora::one_of({"wait", "exit"}))
       ->capture_default_str();
 }
 
@@ -298,7 +298,7 @@ int run(int argc, char** argv) {
   try {
     app.parse(std::move(words));
   } catch (const CLI::ParseError& failed) {
-    return app.exit(failed);
+    return slora::report_parse(app, failed);
   }
   if (serve_command->parsed()) return slora::run_serve(serve);
   if (generate_command->parsed()) return slora::run_generate(generate);

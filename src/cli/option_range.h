@@ -1,13 +1,21 @@
 #pragma once
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <string>
+#include <vector>
 
 namespace slora {
 
-// Validators for the values of an option, both ends included, that keep the help text short.
+// Validators for the values of an option, both ends included, that keep the help text short and say what they expected and found.
 [[nodiscard]] CLI::Validator in_range(std::int32_t min, std::int32_t max);
 
 // Of real numbers: refuses NaN too, which CLI::Range lets through.
 [[nodiscard]] CLI::Validator real_range(double min, double max);
+
+// One of these words.
+[[nodiscard]] CLI::Validator one_of(std::vector<std::string> words);
+
+// Prints why a command line cannot be parsed, or the help or version that it is for; returns the exit code, 2 for errors.
+[[nodiscard]] int report_parse(const CLI::App& app, const CLI::ParseError& failed);
 
 }  // namespace slora

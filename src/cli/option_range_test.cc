@@ -19,5 +19,12 @@ TEST(RealRange, RefusesWhatIsNoNumberInside) {
     EXPECT_NE(real_range(0.01, 10)(std::string(text)), "") << text;
 }
 
+TEST(OptionRange, SaysWhatWasExpectedAndFound) {
+  EXPECT_EQ(in_range(1, 9)(std::string("ten")), "expected a whole number from 1 to 9, found \"ten\"");
+  EXPECT_EQ(real_range(0.5, 9)(std::string("10")), "expected a number from 0.5 to 9, found \"10\"");
+  EXPECT_EQ(one_of({"wait", "exit"})(std::string("run")), "expected wait or exit, found \"run\"");
+  EXPECT_EQ(one_of({"wait", "exit"})(std::string("exit")), "");
+}
+
 }  // namespace
 }  // namespace slora

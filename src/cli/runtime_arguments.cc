@@ -21,6 +21,12 @@ namespace {
 
 using NamedFolder = std::pair<std::string, std::filesystem::path>;
 
+// What one value of --lora-modules says.
+struct Module {
+  NamedFolder folder;
+  bool is_pinned = false;
+};
+
 // The member under any of its names; null when it is absent.
 const Json* any_member(const Json& object, std::initializer_list<const char*> names) {
   for (const char* name : names) {
@@ -36,7 +42,7 @@ std::filesystem::path in_home(const std::string& path) {
 }
 
 // vLLM's {"name", "path", "base_model_name"} or SGLang's {"lora_name", "lora_path", "pinned"}.
-Result<NamedFolder> named_folder_of_json(const std::string& module) {
+Result<Module> module_of_json(const std::string& module) {
   const Result<Json> json = parse_json(module);
   if (!json) return error("bad_option", "--lora-modules: expected JSON, found {}: {}", quote(module), json.error().message);
   if (!json->is_object()) return error("bad_option", "--lora-modules: expected an object, found {}", quote(module));
@@ -52,29 +58,38 @@ Result<NamedFolder> named_folder_of_json(const std::string& module) {
   if (!is_text(name) || !is_text(path)) {
     return error("bad_option", R"(--lora-modules: expected "name" and "path" as texts, found {})", quote(module));
   }
-  return NamedFolder(name->get<std::string>(), in_home(path->get<std::string>()));
+  const Json* pinned = find_member(*json, "pinned");
+  if (pinned != nullptr && !pinned->is_boolean() && !pinned->is_null()) {
+    return error("bad_option", R"(--lora-modules: "pinned": expected true or false, found {})", quote(module));
+  }
+  const bool is_pinned = pinned != nullptr && pinned->is_boolean() && pinned->get<bool>();
+  return Module{{name->get<std::string>(), in_home(path->get<std::string>())}, is_pinned};
 }
 
-Result<NamedFolder> named_folder_of(const std::string& module) {
-  if (module.starts_with('{') || module.starts_with('[')) return named_folder_of_json(module);
+Result<Module> module_of(const std::string& module) {
+  if (module.starts_with('{') || module.starts_with('[')) return module_of_json(module);
   const std::size_t equals = module.find('=');
   if (equals == std::string::npos || equals == 0 || equals + 1 == module.size()) {
     return error("bad_option", "--lora-modules: expected name=path, or JSON with \"name\" and \"path\", found {}", quote(module));
   }
-  return NamedFolder(module.substr(0, equals), in_home(module.substr(equals + 1)));
+  return Module{{module.substr(0, equals), in_home(module.substr(equals + 1))}};
 }
 
 // A pair that is given twice counts once; a name with two folders is refused.
 Status add_modules_to(RuntimeOptions& options, const std::vector<std::string>& modules) {
-  for (const std::string& module : modules) {
-    Result<NamedFolder> named = named_folder_of(module);
-    if (!named) return forward_error(named);
-    const auto before = std::ranges::find(options.named_adapters, named->first, &NamedFolder::first);
+  for (const std::string& text : modules) {
+    Result<Module> module = module_of(text);
+    if (!module) return forward_error(module);
+    const auto& [name, folder] = module->folder;
+    if (module->is_pinned && std::ranges::find(options.pinned_adapters, name) == options.pinned_adapters.end()) {
+      options.pinned_adapters.push_back(name);
+    }
+    const auto before = std::ranges::find(options.named_adapters, name, &NamedFolder::first);
     if (before == options.named_adapters.end()) {
-      options.named_adapters.push_back(std::move(*named));
-    } else if (before->second != named->second) {
-      return error("bad_option", "--lora-modules: the name {} is given twice, with the folders {} and {}", quote(named->first),
-                   before->second.string(), named->second.string());
+      options.named_adapters.push_back(std::move(module->folder));
+    } else if (before->second != folder) {
+      return error("bad_option", "--lora-modules: the name {} is given twice, with the folders {} and {}", quote(name),
+                   before->second.string(), folder.string());
     }
   }
   return {};

@@ -42,9 +42,12 @@ TEST(RuntimeArguments, TakeModulesAsVllmAndSglangWriteThem) {
   ASSERT_TRUE(options) << options.error().message;
   EXPECT_THAT(options->named_adapters, ElementsAre(std::pair<std::string, std::filesystem::path>("sql", "/adapters/sql=v3"),
                                                    std::pair<std::string, std::filesystem::path>("poems", "/adapters/poems")));
+  EXPECT_THAT(options->pinned_adapters, ElementsAre("poems"));
   arguments.lora_modules = {"sql=~/adapters/sql"};
   EXPECT_THAT(make_runtime_options(arguments)->named_adapters.at(0).second.string(),
               AllOf(testing::Not(HasSubstr("~")), testing::EndsWith("/adapters/sql")));
+  arguments.lora_modules = {R"({"name": "a", "path": "b", "pinned": "yes"})"};
+  EXPECT_THAT(make_runtime_options(arguments).error().message, HasSubstr(R"(--lora-modules: "pinned": expected true or false)"));
   for (const char* bad : {R"({"name": "a"})", R"({"name": 1, "path": "b"})", R"({"name": "a", "path": ""})", R"({"name": "a")", "{}",
                           R"({"name": "a", "path": "b", "scale": 2})", "[1]"}) {
     arguments.lora_modules = {bad};

@@ -97,14 +97,15 @@ struct OpenedModel {
 
 Result<OpenedModel> open_model(const RuntimeOptions& options) {
   const std::string folder = options.model_folder.string();
+  const auto refuse = [&](const Error& why) { return error(why.code, "{}: {}", folder, why.message); };
   OpenedModel model;
   if (options.random_weights_seed) {
     Result<ModelConfig> config = read_model_config(folder);
-    if (!config) return forward_error(config);
+    if (!config) return refuse(config.error());
     model.config = std::move(*config);
   } else {
     Result<ModelFolder> opened = open_model_folder(folder);
-    if (!opened) return forward_error(opened);
+    if (!opened) return refuse(opened.error());
     model = {std::move(opened->config), std::move(opened->files)};
   }
   for (const std::string& warning : model.config.warnings) log_warning("model: {}", warning);

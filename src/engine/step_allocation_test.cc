@@ -2,37 +2,11 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <cstdlib>
-#include <new>
 #include <semaphore>
 
+#include "base/testing/allocation_failure.h"
 #include "engine/testing/engine_fixture.h"
 #include "memory/stress.h"
-
-namespace {
-
-std::atomic<std::size_t> allocation_count{0};
-
-void* allocate(std::size_t size, std::size_t alignment) {
-  ++allocation_count;
-  const std::size_t rounded = (std::max<std::size_t>(size, 1) + alignment - 1) / alignment * alignment;
-  void* const memory = alignment <= __STDCPP_DEFAULT_NEW_ALIGNMENT__ ? std::malloc(rounded) : std::aligned_alloc(alignment, rounded);
-  if (memory == nullptr) std::abort();
-  return memory;
-}
-
-}  // namespace
-
-void* operator new(std::size_t size) { return allocate(size, __STDCPP_DEFAULT_NEW_ALIGNMENT__); }
-void* operator new(std::size_t size, std::align_val_t alignment) { return allocate(size, static_cast<std::size_t>(alignment)); }
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return allocate(size, __STDCPP_DEFAULT_NEW_ALIGNMENT__); }
-void* operator new(std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
-  return allocate(size, static_cast<std::size_t>(alignment));
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
 
 namespace slora::testing {
 namespace {
@@ -42,19 +16,22 @@ namespace {
 // work, so allocations of theirs alone show up only in some runs.
 class StepCounter {
  public:
-  explicit StepCounter(std::size_t sequence_count) : sequence_count_(sequence_count) {}
+  explicit StepCounter(std::size_t sequence_count) : sequence_count_(sequence_count) { count_allocations(); }
+  ~StepCounter() { (void)end_failures(); }
+  StepCounter(const StepCounter&) = delete;
+  StepCounter& operator=(const StepCounter&) = delete;
 
   Engine::EventSink sink() {
     return [this](std::vector<TokenEvent>&& events) {
       held_.wait(true);
-      const std::size_t count = allocation_count - count_before_;
+      const std::size_t count = allocation_count() - count_before_;
       const auto ended = std::ranges::count_if(events, [](const TokenEvent& event) { return event.end.has_value(); });
       if (events.size() == sequence_count_ && ended == 0 && ++full_steps_ > kWarmUpSteps) {
         ++warm_steps_;
         allocations_ += count;
       }
       if (ended > 0) ended_.release(ended);
-      count_before_ = allocation_count;
+      count_before_ = allocation_count();
     };
   }
   // Holds the engine in the sink, so that all sequences that are submitted until let_go() start together.
@@ -89,8 +66,6 @@ class StepAllocation : public ::testing::TestWithParam<AllocationCase> {};
 INSTANTIATE_TEST_SUITE_P(Threads, StepAllocation, ::testing::Values(AllocationCase{1, 1}, AllocationCase{2, 1}, AllocationCase{2, 2}));
 
 TEST_P(StepAllocation, NothingIsAllocatedInAWarmStep) {
-  if (kStressMode == StressMode::force_preempt)
-    GTEST_SKIP() << "every third step preempts a sequence, and a step in which one begins is not warm";
   constexpr std::int32_t kOutputTokens = 150;  // 37 new pages for each
   const std::vector<std::string> adapters = {"", "a21_r16", "a14_r8", "", "a21_r16", "a16_r9", "", "a14_r8"};
   StepCounter counter(adapters.size());
@@ -136,7 +111,12 @@ TEST_P(StepAllocation, NothingIsAllocatedInAWarmStep) {
     counter.wait_for_ends();
   }
   EXPECT_GT(counter.warm_steps(), 100u);
-  EXPECT_EQ(counter.allocations(), 0u);
+  // A sequence that starts again after it was preempted takes its two lists of pages anew (Scheduler::try_admit), and the one of its cached
+  // prefix grows by doubling to 47 pages at most. Nothing is preempted here but by the mode of stress.
+  constexpr std::size_t kAllocationsPerStart = 9;
+  const std::uint64_t preemptions = engine.stats().scheduler.preemptions;
+  EXPECT_EQ(preemptions > 0, kStressMode == StressMode::force_preempt);
+  EXPECT_LE(counter.allocations(), kAllocationsPerStart * preemptions);
 }
 
 }  // namespace

@@ -59,9 +59,8 @@ tl::unexpected<Error> refuse(const Error& why, std::string param) {
 
 }  // namespace
 
-AdapterRoutes::AdapterRoutes(AdapterStore& store, Engine& engine, AdapterApiOptions options, AnswerPool::Post post, PostAfter post_after)
+AdapterRoutes::AdapterRoutes(AdapterStore& store, AdapterApiOptions options, AnswerPool::Post post, PostAfter post_after)
     : store_(store),
-      engine_(engine),
       options_(std::move(options)),
       post_(std::move(post)),
       post_after_(std::move(post_after)),
@@ -70,6 +69,7 @@ AdapterRoutes::AdapterRoutes(AdapterStore& store, Engine& engine, AdapterApiOpti
       bodies_(1, kBodiesMax),
       unloads_(post_, 1),
       pins_(post_, 1),
+      unpins_(post_, 1),
       scans_(post_, 1) {
   look_at_loads();
   if (options_.watch_interval.count() > 0) post_after_(options_.watch_interval, [this] { watch(); });
@@ -101,7 +101,7 @@ void AdapterRoutes::pin(const std::shared_ptr<Exchange>& exchange) {
 }
 
 void AdapterRoutes::unpin(const std::shared_ptr<Exchange>& exchange) {
-  pins_.answer_json(exchange, [this](std::string_view body) {
+  unpins_.answer_json(exchange, [this](std::string_view body) {
     const Result<Json> given = parse_small_body(kPinFields, body, 0);
     if (!given) return error_response(given.error());
     const auto name = given->at("lora_name").get<std::string>();
@@ -156,7 +156,7 @@ Result<ExaminedAdapter> AdapterRoutes::read_folder(const Wanted& wanted, Gate& g
   if (!folder) return tl::unexpected(folder.error());
   Result<ExaminedAdapter> adapter = store_.examine(*folder, options_.page_count_max, gate);
   if (!adapter) return adapter;
-  if (Status texts = options_.check_texts(adapter->folder); !texts) return forward_error(texts);
+  if (Status texts = options_.check_texts(adapter->folder, gate); !texts) return forward_error(texts);
   return adapter;
 }
 
@@ -182,13 +182,13 @@ Result<std::string> AdapterRoutes::unload_now(std::span<const SmallField> fields
 
 Status AdapterRoutes::pin_now(const std::string& name) {
   if (AdapterStore::Found version = store_.resolve(name); !version) return forward_error(version);
-  Status pinned = wait_for_engine([&](std::function<void(Status)> on_done) { engine_.pin_adapter(name, std::move(on_done)); });
+  Status pinned = wait_for_engine([&](std::function<void(Status)> on_done) { options_.pin(name, std::move(on_done)); });
   if (pinned) log_info("adapter \"{}\" was pinned", name);
   return pinned;
 }
 
 Status AdapterRoutes::unpin_now(const std::string& name) {
-  Status unpinned = wait_for_engine([&](std::function<void(Status)> on_done) { engine_.unpin_adapter(name, std::move(on_done)); });
+  Status unpinned = wait_for_engine([&](std::function<void(Status)> on_done) { options_.unpin(name, std::move(on_done)); });
   if (unpinned) log_info("adapter \"{}\" was unpinned", name);
   return unpinned;
 }

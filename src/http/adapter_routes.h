@@ -11,7 +11,6 @@
 #include "adapters/adapter_store.h"
 #include "adapters/adapter_watcher.h"
 #include "base/work_pool.h"
-#include "engine/engine.h"
 #include "formats/folder.h"
 #include "http/adapter_loads.h"
 #include "http/answer_pool.h"
@@ -20,26 +19,31 @@
 
 namespace slora {
 
+// Starts to change whether the adapter of this name is pinned. `on_done` is called once, on any thread.
+using ChangePin = std::function<void(std::string name, std::function<void(Status)> on_done)>;
+
 struct AdapterApiOptions {
   std::vector<std::string> base_names;     // which no adapter may take
   std::vector<std::string> roots;          // the folders in which a client may name paths
   std::uint32_t page_count_max = 0;        // of one adapter
   std::chrono::seconds watch_interval{0};  // how often the roots are scanned; 0: never
-  // Refuses an adapter whose text files cannot be served.
-  std::function<Status(const FolderPath&)> check_texts = [](const FolderPath&) { return Status{}; };
+  // Refuses an adapter whose text files cannot be served; passes the gate as it goes on.
+  std::function<Status(const FolderPath&, Gate&)> check_texts = [](const FolderPath&, Gate&) { return Status{}; };
+  ChangePin pin, unpin;  // of the engine
   AdapterLoadLimits loads;
   const FolderSource& folders = system_folders();  // that the clients' paths are looked up in
 };
 
 // The endpoints that load and unload adapters, in vLLM's form and in SGLang's, and the periodic scan of the folders. Folders are read on
 // worker threads: those of AdapterLoads, and one for the scan, so that a folder that hangs holds up neither other loads nor unloading nor
-// generation. Everything else happens on the I/O thread.
+// generation. Pins, which look at a folder first, and unpins, which look at none, have a thread each. Everything else happens on the I/O
+// thread.
 class AdapterRoutes {
  public:
   using PostAfter = std::function<void(std::chrono::milliseconds, std::function<void()>)>;
 
   // What it borrows outlives it. `post_after` runs work on the I/O thread after a delay.
-  AdapterRoutes(AdapterStore& store, Engine& engine, AdapterApiOptions options, AnswerPool::Post post, PostAfter post_after);
+  AdapterRoutes(AdapterStore& store, AdapterApiOptions options, AnswerPool::Post post, PostAfter post_after);
 
   void load(const std::shared_ptr<Exchange>& exchange);
   void unload(const std::shared_ptr<Exchange>& exchange);
@@ -75,8 +79,9 @@ class AdapterRoutes {
   [[nodiscard]] Result<std::string> install(const Wanted& wanted, const Result<ExaminedAdapter>& adapter);
   // On the thread of unloads_: the name that was unloaded.
   [[nodiscard]] Result<std::string> unload_now(std::span<const SmallField> fields, std::string_view body);
-  // On a thread of loads_ or pins_. Wait for the engine's answer, for a while.
+  // On a thread of loads_ or pins_. Waits for a look at the folder and for the engine, for a while each.
   [[nodiscard]] Status pin_now(const std::string& name);
+  // On a thread of unpins_. Waits for the engine alone.
   [[nodiscard]] Status unpin_now(const std::string& name);
   [[nodiscard]] Status check_name(const std::string& name, TakenName taken) const;
   [[nodiscard]] HttpResponse sglang_answer(const Result<std::string>& name) const;
@@ -84,7 +89,6 @@ class AdapterRoutes {
   void look_at_loads();
 
   AdapterStore& store_;
-  Engine& engine_;
   const AdapterApiOptions options_;
   const AnswerPool::Post post_;
   const PostAfter post_after_;
@@ -92,7 +96,7 @@ class AdapterRoutes {
   std::atomic<bool> is_scanning_{false};
   AdapterLoads loads_;  // the work of those below uses it and the members above
   WorkPool bodies_;     // reads the bodies of loads
-  AnswerPool unloads_, pins_, scans_;
+  AnswerPool unloads_, pins_, unpins_, scans_;
 };
 
 }  // namespace slora

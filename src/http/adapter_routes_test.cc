@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -49,8 +50,11 @@ class AdapterRoutesTest : public ::testing::Test {
       lora_of_rank(4).write(slow.file(name));
       lora_of_rank(8).write(fast.file(name));
     }
+    make_routes(options());
+  }
+  void make_routes(const AdapterApiOptions& given) {
     routes.emplace(
-        store, options(), [this](std::function<void()> work) { post(std::move(work)); },
+        store, given, [this](std::function<void()> work) { post(std::move(work)); },
         [this](std::chrono::milliseconds delay, std::function<void()> work) {
           delayed.push_back({std::chrono::steady_clock::now() + delay, std::move(work)});
         });
@@ -59,6 +63,8 @@ class AdapterRoutesTest : public ::testing::Test {
   AdapterApiOptions options() {
     return {.roots = {slow.path(), fast.path()},
             .page_count_max = 100,
+            .pin = [](const std::string&, const std::function<void(Status)>& on_done) { on_done({}); },
+            .unpin = [](const std::string&, const std::function<void(Status)>& on_done) { on_done({}); },
             .loads = {.threads_per_lane = 2, .lanes_max = 4, .idle_time_max = std::chrono::seconds(2)},
             .folders = folders};
   }
@@ -67,6 +73,9 @@ class AdapterRoutesTest : public ::testing::Test {
     auto exchange = std::make_shared<LoadExchange>(memory, R"({"lora_name":")" + name + R"(","lora_path":")" + path + R"("})");
     routes->load(exchange);
     return exchange;
+  }
+  std::shared_ptr<LoadExchange> named(const std::string& name) {
+    return std::make_shared<LoadExchange>(memory, R"({"lora_name":")" + name + R"("})");
   }
   // Runs the I/O thread until there is an answer.
   HttpResponse answer_of(const LoadExchange& exchange) {
@@ -137,6 +146,33 @@ TEST_F(AdapterRoutesTest, AHangingFolderDelaysNoOtherRootAndIsGivenUp) {
   while (routes->is_reading()) std::this_thread::yield();
   EXPECT_FALSE(store.find("one")) << "what was refused must not appear later";
   EXPECT_EQ(answer_of(*load("one", slow.file("one"))).status, 200);
+}
+
+TEST_F(AdapterRoutesTest, APinThatWaitsForItsFolderDelaysNoUnpin) {
+  ASSERT_EQ(answer_of(*load("sql", slow.file("one"))).status, 200);
+  folders.hang(slow.path());
+  const auto pinned = named("sql"), unpinned = named("poems");
+  routes->pin(pinned);
+  routes->unpin(unpinned);
+  EXPECT_THAT(answer_of(*unpinned).body, HasSubstr("'poems' unpinned"));
+  EXPECT_FALSE(pinned->response) << pinned->response->body;
+  folders.mend();
+  EXPECT_THAT(answer_of(*pinned).body, HasSubstr("'sql'"));
+}
+
+TEST_F(AdapterRoutesTest, ReadsTextsUnderTheGateOfTheLoad) {
+  AdapterApiOptions given = options();
+  std::atomic<bool> was_closed = false;
+  given.check_texts = [&](const FolderPath&, Gate& gate) -> Status {
+    gate.compute([&] { std::this_thread::sleep_for(std::chrono::milliseconds(2500)); });
+    was_closed = !gate.pass([] {});
+    return {};
+  };
+  routes.reset();
+  delayed.clear();  // it was theirs
+  make_routes(given);
+  EXPECT_EQ(answer_of(*load("sql", fast.file("one"))).status, 200) << "building a tokenizer took longer than a read may be idle";
+  EXPECT_FALSE(was_closed);
 }
 
 }  // namespace

@@ -45,6 +45,20 @@ Schema models_schema() {
        {"required", {"object", "data"}}});
 }
 
+// Means are null before the first of what they are means of.
+Schema load_schema() {
+  Json load = *object_with({{"server_load", "integer"},
+                            {"requests_served", "integer"},
+                            {"request_seconds_mean", "number"},
+                            {"requests_per_second", "number"},
+                            {"output_tokens_per_second", "number"},
+                            {"adapter_hit_rate", "number"},
+                            {"resident_memory_bytes", "integer"},
+                            {"pool_used", "number"}});
+  for (const char* mean : {"request_seconds_mean", "adapter_hit_rate"}) load["properties"][mean]["type"] = Json::array({"number", "null"});
+  return schema(std::move(load));
+}
+
 RouteAbout::Answer json_answer(Schema body) { return {"application/json", std::move(body)}; }
 RouteAbout::Answer text_answer() { return {"text/plain", nullptr}; }
 
@@ -138,12 +152,7 @@ void add_status(std::vector<Route>& routes, StatusRoutes& status) {
   get("/load", Role::user, &StatusRoutes::load,
       {"Requests for generation that are not answered yet, and how the server has been doing.",
        nullptr,
-       {json_answer(object_with({{"server_load", "integer"},
-                                 {"requests_served", "integer"},
-                                 {"requests_per_second", "number"},
-                                 {"output_tokens_per_second", "number"},
-                                 {"resident_memory_bytes", "integer"},
-                                 {"pool_used", "number"}}))},
+       {json_answer(load_schema())},
        {}},
       Doors::every);
   get("/version", Role::open, &StatusRoutes::version,

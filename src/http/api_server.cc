@@ -164,9 +164,16 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
       [&] { return generation.preparing_count() + api.jobs().request_count(); }, post);
   InfoRoutes info(names.front(), model_path, runtime, post);
   const auto post_after = [&](std::chrono::milliseconds delay, std::function<void()> work) { http.post_after(delay, std::move(work)); };
-  const auto check_texts = [&](const FolderPath& folder) { return api.texts().check(folder); };
-  AdapterRoutes adapters(runtime.adapters(), runtime.engine(),
-                         {names, roots, scheduler.page_count - 1, options.watch_interval, check_texts}, post, post_after);
+  const auto check_texts = [&](const FolderPath& folder, Gate& gate) { return api.texts().check(folder, gate); };
+  Engine& engine = runtime.engine();
+  const ChangePin pin = [&](std::string name, std::function<void(Status)> on_done) {
+    engine.pin_adapter(std::move(name), std::move(on_done));
+  };
+  const ChangePin unpin = [&](std::string name, std::function<void(Status)> on_done) {
+    engine.unpin_adapter(std::move(name), std::move(on_done));
+  };
+  AdapterRoutes adapters(runtime.adapters(), {names, roots, scheduler.page_count - 1, options.watch_interval, check_texts, pin, unpin},
+                         post, post_after);
   const RouteTable routes = make_routes({generation, tokenize, status, info, adapters}, vocabulary_size);
   (*keys)->watch(post, post_after);
   Drain drain(http, runtime.engine(), generation, status, api.jobs(), options.drain_time);

@@ -157,6 +157,46 @@ TEST_F(AdapterLife, SpeaksSglangsFormToo) {
   EXPECT_FALSE(unloaded.json()["loaded_adapters"].contains("master"));
 }
 
+// A pool of 31 pages of 64 KiB: a request of the longest context takes 16, an adapter 5.
+TEST_F(AdapterLife, StaysInThePoolWhilePinned) {
+  for (const char* other : {"emoji", "json", "mood", "pirate", "question", "reverse", "spanish"}) copy(other, other);
+  start({"--pool-memory", "2MiB"});
+  const auto pin = [&](const std::string& name) { return ask("/v1/pin_lora_adapter", {{"lora_name", name}}); };
+  const auto unpin = [&](const std::string& name) { return ask("/v1/unpin_lora_adapter", {{"lora_name", name}}); };
+  const auto hits = [&] { return metric(server->port(), "slora_adapter_hits_total"); };
+  const auto ask_others = [&] {
+    for (const char* other : {"emoji", "json", "mood", "pirate", "question", "reverse", "spanish"}) EXPECT_NE(says(other), "status 503");
+  };
+  const Reply pinned = pin("shout");
+  EXPECT_EQ(pinned.status, 200) << pinned.body;
+  EXPECT_EQ(pinned.body, "Success: LoRA adapter 'shout' pinned successfully.");
+  EXPECT_EQ(metric(server->port(), "slora_adapters_pinned"), 1);
+  ASSERT_TRUE(metric_comes_to("slora_adapters_resident", 1)) << "without a request for it";
+  ask_others();
+  EXPECT_GT(metric(server->port(), "slora_adapter_evictions_total"), 0);
+  double before = hits();
+  EXPECT_EQ(says("shout"), kShouted);
+  EXPECT_EQ(hits(), before + 1) << "it was in the pool";
+
+  EXPECT_EQ(pin("nobody").status, 404);
+  Reply refused = pin("emoji");
+  for (const char* other : {"json", "mood", "pirate"}) {
+    if (refused.status == 200) refused = pin(other);
+  }
+  EXPECT_EQ(refused.status, 400) << refused.body;
+  EXPECT_EQ(refused.json()["error"]["code"], "pin_does_not_fit");
+  EXPECT_EQ(refused.json()["error"]["param"], "lora_name");
+  EXPECT_GE(metric(server->port(), "slora_adapters_pinned"), 1);
+
+  const Reply unpinned = unpin("shout");
+  EXPECT_EQ(unpinned.body, "Success: LoRA adapter 'shout' unpinned successfully.");
+  EXPECT_EQ(unpin("shout").json()["error"]["code"], "not_pinned");
+  ask_others();
+  before = hits();
+  EXPECT_EQ(says("shout"), kShouted);
+  EXPECT_EQ(hits(), before) << "it had left the pool";
+}
+
 TEST_F(AdapterLife, IsTheOperatorsWhereThereAreKeys) {
   start({"--api-key", "user", "--admin-api-key", "root"});
   const std::string user = "Authorization: Bearer user", root_key = "Authorization: Bearer root";

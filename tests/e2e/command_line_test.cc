@@ -151,6 +151,24 @@ TEST(CommandLine, WhatStopsTheStartNamesItsOption) {
   }
 }
 
+TEST(CommandLine, WhatCannotBeParsedNamesItsOptionAndEndsWithCode2) {
+  for (const auto& [given, reason] : std::vector<std::pair<std::vector<std::string>, std::string>>{
+           {{"--threads", "2000"}, "slora: --threads: expected a whole number from 0 to 1024, found \"2000\""},
+           {{"--on-stall", "run"}, "slora: --on-stall: expected wait or exit, found \"run\""},
+           {{"--port", "ten"}, "slora: --port: expected a number, found \"ten\""},
+           {{"--port"}, "slora: --port: "},
+           {{"--no-such-option"}, "--no-such-option"}}) {
+    std::vector<std::string> arguments = {"serve", source_path("demo/model")};
+    arguments.insert(arguments.end(), given.begin(), given.end());
+    const Finished finished = run_slora(arguments);
+    EXPECT_EQ(finished.exit_code, 2) << finished.output;
+    EXPECT_THAT(finished.output, HasSubstr(reason));
+  }
+  const Finished no_model = run_slora({"serve"});
+  EXPECT_EQ(no_model.exit_code, 2);
+  EXPECT_THAT(no_model.output, HasSubstr("model"));
+}
+
 TEST(CommandLine, OfRepeatedOptionsWithOneValueTheLastCounts) {
   const Finished finished = run_slora({"generate", "demo", "--model", source_path("demo/model"), "--pool-memory", "1KiB",
                                        "--pool-memory=64MiB", "--max-tokens", "1", "--prompt", "a"});

@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <ctime>
 #include <map>
 #include <set>
@@ -217,6 +218,31 @@ TEST(OpenApi, DescribesExactlyTheRoutesThatThereAre) {
                            "/unload_lora_adapter", "/get_model_info", "/get_server_info", "/flush_cache", "/openapi.json"}) {
     EXPECT_TRUE(paths.contains(path)) << path;
   }
+}
+
+TEST(OpenApi, DescribesExactlyWhatLoadAnswers) {
+  const ServerProcess server(demo_arguments());
+  const Json schema =
+      get(server.port(), "/openapi.json").json()["paths"]["/load"]["get"]["responses"]["200"]["content"]["application/json"]["schema"];
+  const auto check = [&] {
+    const Json load = get(server.port(), "/load").json();
+    std::set<std::string> answered;
+    for (const auto& [name, value] : load.items()) {
+      answered.insert(name);
+      const Json types = schema["properties"].value(name, Json::object()).value("type", Json());
+      const auto allows = [&](const char* type) {
+        return types == type || (types.is_array() && std::ranges::find(types, type) != types.end());
+      };
+      EXPECT_TRUE((value.is_null() && allows("null")) || (value.is_number() && allows("number")) ||
+                  (value.is_number_integer() && allows("integer")))
+          << name << ": " << value;
+    }
+    EXPECT_EQ(answered, schema["required"].get<std::set<std::string>>());
+  };
+  check();
+  EXPECT_EQ(get(server.port(), "/load").json()["request_seconds_mean"], nullptr);
+  EXPECT_EQ(post(server.port(), "/v1/completions", {{"model", "shout"}, {"prompt", "a"}, {"max_tokens", 1}}).status, 200);
+  check();
 }
 
 TEST(OpenApi, DocumentsTheStatusOfEveryAnswer) {
