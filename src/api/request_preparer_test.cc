@@ -78,10 +78,10 @@ TEST_F(RequestPreparerTest, HidesModelsThatTheCallerHasNoAccessTo) {
 TEST_F(RequestPreparerTest, AnAdapterWhoseTextsAreNotInMemoryIsUnknown) {
   RequestSpec spec;
   spec.model = "fine";
-  EXPECT_TRUE(preparer->unknown_adapter(spec, {}));
-  EXPECT_FALSE(preparer->unknown_adapter(spec, ModelAccess({"base"}))) << "it does not exist";
+  EXPECT_EQ(preparer->unknown_adapters(spec, {}).names, std::vector<std::string>{"fine"});
+  EXPECT_TRUE(preparer->unknown_adapters(spec, ModelAccess({"base"})).names.empty()) << "it does not exist";
   EXPECT_NE(complete(R"("model":"fine")")->adapter, nullptr);
-  EXPECT_FALSE(preparer->unknown_adapter(spec, {}));
+  EXPECT_TRUE(preparer->unknown_adapters(spec, {}).names.empty());
 }
 
 TEST_F(RequestPreparerTest, TheLastStepsWaitForNoFolder) {

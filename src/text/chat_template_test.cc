@@ -276,7 +276,16 @@ TEST(ChatTemplate, StopsExpensiveStepsAsEarlyAsCheapOnes) {
 }
 
 TEST(ChatTemplate, StopsAtItsLimitOfOutput) {
-  EXPECT_THAT(render("{% set x = 'x' * 100000 %}{% for a in range(70) %}{{ x }}{% endfor %}"), HasSubstr("the rendered text is too long"));
+  const std::string text(1000, 'x');
+  EXPECT_THAT(render("{% for a in range(400) %}" + text + "{% endfor %}"), HasSubstr("the rendered text is too long"));
+}
+
+// With a short conversation values take half a megabyte at most, and the output a quarter. A value that is put out is copied, so it reaches
+// the limit of memory before that of the output.
+TEST(ChatTemplate, TakesLessThanAMegabyte) {
+  EXPECT_THAT(render("{% set x = 'x' * 600000 %}"), HasSubstr("the template takes too much memory"));
+  EXPECT_THAT(render("{% set x = 'x' * 100000 %}{% for a in range(70) %}{{ x }}{% endfor %}"), HasSubstr("the template takes too much memory"));
+  EXPECT_EQ(render("{% for a in range(200) %}" + std::string(1000, 'x') + "{% endfor %}").size(), 200'000u);
 }
 
 // The limits grow with the conversation: a published template's cost does too.

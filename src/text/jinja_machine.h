@@ -19,9 +19,9 @@ struct Limits {
   // `input_weight`: of the context; `source_bytes`: of the template.
   [[nodiscard]] static Limits for_input(std::size_t input_weight, std::size_t source_bytes);
 
-  std::int64_t steps_max = 500'000;                // each about 0.1 us at most: expressions, statements, bytes and members visited
-  std::int64_t bytes_max = std::int64_t{2} << 20;  // allocated in total, freed ones included
-  std::size_t output_bytes_max = std::size_t{1} << 20;
+  std::int64_t steps_max = 500'000;                  // each about 0.1 us at most: expressions, statements, bytes and members visited
+  std::int64_t bytes_max = std::int64_t{512} << 10;  // allocated in total, freed ones included
+  std::size_t output_bytes_max = std::size_t{256} << 10;
   int depth_max = 600;        // of nested evaluations
   int value_depth_max = 200;  // of values that contain values
 };
