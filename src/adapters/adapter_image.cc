@@ -44,6 +44,14 @@ Result<PreparedAdapter> prepare_adapter(const FolderPath& folder, const AdapterB
 
 std::uint32_t PreparedAdapter::page_count() const { return std::ranges::max_element(layouts, {}, &ImageLayout::page_count)->page_count; }
 
+AdapterTraits PreparedAdapter::traits() const {
+  AdapterTraits traits{folder.config.invocation_tokens, folder.config.bias != AdapterBias::none, 0};
+  const auto shard_count = static_cast<std::int32_t>(layouts.size());
+  for (const AdapterRecord& record : layouts.front().records)
+    traits.z_cols = std::max(traits.z_cols, (record.z_begin + record.rank) * (splits_input(record.site.kind) ? 1 : shard_count));
+  return traits;
+}
+
 Result<Sha256Digest> write_adapter(std::span<const ImagePages> pages, const PreparedAdapter& adapter, Gate& gate) {
   check(pages.size() == adapter.layouts.size(), "expected pages of every shard");
   const Result<std::string> config = read_text_file(adapter.folder.folder, "adapter_config.json", kConfigBytesMax);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "adapters/adapter_folder.h"
+#include "adapters/adapter_version.h"
 #include "adapters/image_layout.h"
 #include "base/gate.h"
 #include "base/result.h"
@@ -30,6 +31,7 @@ struct PreparedAdapter {
 
   // Of the largest image: an adapter takes the same pages on every shard.
   [[nodiscard]] std::uint32_t page_count() const;
+  [[nodiscard]] AdapterTraits traits() const;
 };
 
 [[nodiscard]] Result<PreparedAdapter> prepare_adapter(Folder folder, const AdapterBase& base);

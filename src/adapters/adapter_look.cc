@@ -46,7 +46,7 @@ AdapterLook look_at(const FolderSource& folders, const FolderPath& path, const s
       changed.page_count = adapter->page_count();
       changed.base_model_name = adapter->folder.config.base_model_name;
       changed.rank = adapter->folder.config.r;
-      changed.invocation_tokens = adapter->folder.config.invocation_tokens;
+      changed.traits = adapter->traits();
       changed.warnings = adapter->warnings;
     } else {
       changed.page_count = tl::unexpected(adapter.error());

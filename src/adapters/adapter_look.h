@@ -19,7 +19,7 @@ struct ChangedFolder {
   Result<std::uint32_t> page_count;  // of its image, or why it is refused until its files change
   std::string base_model_name;
   std::int64_t rank = 0;
-  std::vector<TokenId> invocation_tokens;
+  AdapterTraits traits;
   std::vector<std::string> warnings;
   bool is_incomplete = false;  // its config or its weights are missing
 };

@@ -124,8 +124,7 @@ Result<ExaminedAdapter> AdapterStore::examine(const FolderPath& path, std::uint3
   if (!now || *now != *stamp) return error("E_CHANGED", "its files changed while they were read; try again");
   if (!identity) return tl::unexpected(identity.error());
   const AdapterConfig& config = prepared->folder.config;
-  return ExaminedAdapter{
-      path, *stamp, config.base_model_name, config.r, page_count, config.invocation_tokens, *identity, prepared->warnings};
+  return ExaminedAdapter{path, *stamp, config.base_model_name, config.r, page_count, prepared->traits(), *identity, prepared->warnings};
 }
 
 Status AdapterStore::install(std::string_view name, const ExaminedAdapter& adapter, TakenName taken) {
@@ -142,7 +141,7 @@ Status AdapterStore::install(std::string_view name, const ExaminedAdapter& adapt
   entry.base_model_name = adapter.base_model_name;
   entry.rank = adapter.rank;
   Entry& place = put(name, std::move(entry));
-  make_version(name, place, adapter.page_count, adapter.invocation_tokens);
+  make_version(name, place, adapter.page_count, adapter.traits);
   const bool is_first = place.version->confirm_identity(adapter.identity);
   check(is_first, "expected a new version to have no identity yet");
   for (const std::string& warning : adapter.warnings) log_warning("adapter \"{}\": {}", name, warning);
@@ -164,8 +163,8 @@ void AdapterStore::erase(Entries::iterator at) {
   entries_.erase(at);
 }
 
-void AdapterStore::make_version(std::string_view name, Entry& entry, std::uint32_t page_count, std::vector<TokenId> invocation_tokens) {
-  AdapterVersion::Origin origin{std::string(name), entry.folder, ++entry.generation, entry.stamp, std::move(invocation_tokens)};
+void AdapterStore::make_version(std::string_view name, Entry& entry, std::uint32_t page_count, AdapterTraits traits) {
+  AdapterVersion::Origin origin{std::string(name), entry.folder, ++entry.generation, entry.stamp, std::move(traits)};
   entry.version = std::make_shared<const AdapterVersion>(AdapterId{++version_count_}, std::move(origin), page_count);
 }
 
@@ -274,11 +273,24 @@ AdapterStore::Found AdapterStore::find_blend(std::span<const WeightedAdapter> na
     components.push_back({std::move(*version), wanted.weight});
   }
   if (components.size() == 1 && components.front().weight == 1) return components.front().version;
-  std::vector<std::shared_ptr<const AdapterVersion>> forgotten;
-  const auto next_id = [this] { return AdapterId{++version_count_}; };
-  std::shared_ptr<const AdapterVersion> blend = blends_.find_or_make(std::move(components), next_id, forgotten);
-  for (const auto& version : forgotten) retire(*version);
-  return blend;
+  if (Status fits = check_blend(components); !fits) return forward_error(fits);
+  return blends_.find_or_make(std::move(components), [this] { return AdapterId{++version_count_}; });
+}
+
+Status AdapterStore::check_blend(std::span<const BlendComponent> components) const {
+  std::int32_t z_cols = 0;
+  for (const BlendComponent& component : components) {
+    const AdapterTraits& traits = component.version->traits();
+    const std::string_view name = component.version->name();
+    if (traits.replaces_biases)
+      return error("E_BLEND", "adapter \"{}\" replaces biases of the base, which cannot be weighted: it cannot be part of a blend", name);
+    if (!traits.invocation_tokens.empty())
+      return error("E_BLEND", "adapter \"{}\" acts from its invocation tokens on only, and cannot be part of a blend", name);
+    z_cols += traits.z_cols;
+  }
+  if (z_cols <= kBlendZColsMax) return {};
+  return error("E_BLEND", "expected adapters whose ranks add up to at most {} over the modules of one product, found {}", kBlendZColsMax,
+               z_cols);
 }
 
 void AdapterStore::forget_version(Entry& entry) {

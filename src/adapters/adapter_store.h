@@ -62,7 +62,7 @@ struct ExaminedAdapter {
   std::string base_model_name;
   std::int64_t rank = 0;  // the config's default
   std::uint32_t page_count = 0;
-  std::vector<TokenId> invocation_tokens;
+  AdapterTraits traits;
   Sha256Digest identity{};
   std::vector<std::string> warnings;
 };
@@ -114,7 +114,8 @@ class AdapterStore {
   // after it is retired.
   [[nodiscard]] Found find_version(std::string_view name) const;
   // The weighted sum of the changes that these adapters make to the base, as one version: the same for the same contents and weights, in
-  // any order. One adapter at weight 1 is itself. Fails as find_version() does for any of them; reads no file. Requires: different names.
+  // any order. One adapter at weight 1 is itself. Fails as find_version() does for any of them, and with E_BLEND for adapters that cannot
+  // be blended; reads no file. Requires: different names.
   [[nodiscard]] Found find_blend(std::span<const WeightedAdapter> names);
   // Whether that is news enough: the adapter is resident, or its folder was looked at within the look interval, or hangs.
   [[nodiscard]] bool is_known(std::string_view name) const;
@@ -193,7 +194,7 @@ class AdapterStore {
   // Require: mutex_ is held.
   Entry& put(std::string_view name, Entry entry);
   void erase(Entries::iterator at);
-  void make_version(std::string_view name, Entry& entry, std::uint32_t page_count, std::vector<TokenId> invocation_tokens);
+  void make_version(std::string_view name, Entry& entry, std::uint32_t page_count, AdapterTraits traits);
   [[nodiscard]] std::uint64_t stamp_of_entries() const;
   [[nodiscard]] static AdapterListing listing_of(const std::string& name, const Entry& entry);
   [[nodiscard]] bool is_known(const Entry& entry, Timestamp now) const;
@@ -209,6 +210,7 @@ class AdapterStore {
   [[nodiscard]] std::vector<Waiter> take_overdue_waiters(Timestamp now);
   void forget_version(Entry& entry);
   void retire(const AdapterVersion& version);
+  [[nodiscard]] Status check_blend(std::span<const BlendComponent> components) const;
 
   [[nodiscard]] Result<std::vector<ImageLayout>> copy_image(const AdapterVersion& version, const HostImage& image,
                                                             std::span<const ImagePages> pages, Gate& gate);
@@ -217,7 +219,9 @@ class AdapterStore {
   // If the name still means this version, retires it: the next resolve() makes a new one, unless `refused` is given.
   void withdraw(const AdapterVersion& version, std::unique_ptr<const Error> refused);
 
-  static constexpr std::size_t kBlendsMax = 1024;
+  static constexpr std::size_t kBlendsMax = 1024;  // that no image and no sequence needs
+  // What one adapter of the highest rank on q, k and v takes.
+  static constexpr std::int32_t kBlendZColsMax = 3 * kAdapterRankMax;
 
   const AdapterBase base_;
   const AdapterStoreOptions options_;

@@ -198,7 +198,7 @@ void AdapterStore::settle_change(const std::string& name, Entry& entry, ChangedF
   forget_version(entry);
   entry.stamp = seen.stamp;
   if (seen.page_count) {
-    make_version(name, entry, *seen.page_count, std::move(seen.invocation_tokens));
+    make_version(name, entry, *seen.page_count, std::move(seen.traits));
     entry.refused.reset();
     entry.base_model_name = std::move(seen.base_model_name);
     entry.rank = seen.rank;

@@ -27,7 +27,7 @@ std::uint32_t pages_of(std::span<const BlendComponent> components) {
 
 AdapterVersion::AdapterVersion(AdapterId id, std::vector<BlendComponent> components)
     : id_(id),
-      origin_({.name = formula_of(components), .folder = {}, .generation = 0, .stamp = {}, .invocation_tokens = {}}),
+      origin_({.name = formula_of(components), .folder = {}, .generation = 0, .stamp = {}, .traits = {}}),
       components_(std::move(components)),
       page_count_(pages_of(components_)) {
   const auto is_adapter = [](const BlendComponent& component) { return component.version->components().empty(); };

@@ -17,6 +17,13 @@ namespace slora {
 
 class AdapterVersion;
 
+// What of an adapter's content decides how requests may use it.
+struct AdapterTraits {
+  std::vector<TokenId> invocation_tokens{};  // see AdapterConfig
+  bool replaces_biases = false;              // of the base: it cannot be weighted
+  std::int32_t z_cols = 0;                   // columns of A x at the site that has most, those of all its modules
+};
+
 // An adapter of a blend by its name.
 struct WeightedAdapter {
   std::string name;
@@ -39,7 +46,7 @@ class AdapterVersion {
     FolderPath folder;
     std::uint64_t generation = 0;
     FolderStamp stamp;
-    std::vector<TokenId> invocation_tokens{};
+    AdapterTraits traits{};
   };
   AdapterVersion(AdapterId id, Origin origin, std::uint32_t page_count) : id_(id), origin_(std::move(origin)), page_count_(page_count) {}
   // A blend. Requires: components that are no blends.
@@ -60,8 +67,9 @@ class AdapterVersion {
   // The files it was made from.
   [[nodiscard]] const FolderStamp& stamp() const { return origin_.stamp; }
   [[nodiscard]] std::uint32_t page_count() const { return page_count_; }
-  // See AdapterConfig; empty for a blend.
-  [[nodiscard]] std::span<const TokenId> invocation_tokens() const { return origin_.invocation_tokens; }
+  // Of a blend: none.
+  [[nodiscard]] const AdapterTraits& traits() const { return origin_.traits; }
+  [[nodiscard]] std::span<const TokenId> invocation_tokens() const { return origin_.traits.invocation_tokens; }
 
   // Whose reads may hang together; see lane_of(). Of a blend: that of its first component.
   [[nodiscard]] std::uint64_t lane() const {

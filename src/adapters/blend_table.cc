@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <iterator>
 #include <utility>
 
 namespace slora {
@@ -15,8 +16,7 @@ bool is_same(const BlendComponent& a, const BlendComponent& b) {
 }  // namespace
 
 std::shared_ptr<const AdapterVersion> BlendTable::find_or_make(std::vector<BlendComponent> components,
-                                                               const std::function<AdapterId()>& next_id,
-                                                               std::vector<std::shared_ptr<const AdapterVersion>>& retired) {
+                                                               const std::function<AdapterId()>& next_id) {
   // One order for all, by name: the order of additions decides the last bits of an answer.
   std::ranges::sort(components, {}, [](const BlendComponent& component) -> const std::string& { return component.version->name(); });
   const auto at =
@@ -25,12 +25,18 @@ std::shared_ptr<const AdapterVersion> BlendTable::find_or_make(std::vector<Blend
     blends_.splice(blends_.begin(), blends_, at);
     return blends_.front();
   }
-  if (blends_.size() >= blends_max_) {
-    retired.push_back(blends_.back());
-    blends_.pop_back();
-  }
+  forget_unused();
   blends_.push_front(std::make_shared<const AdapterVersion>(next_id(), std::move(components)));
   return blends_.front();
+}
+
+// What is forgotten here leaves no trace: without an image and a sequence there is nothing to retire but cached prefixes, which nobody can
+// name any more and which are evicted in their turn.
+void BlendTable::forget_unused() {
+  if (blends_.size() < blends_max_) return;
+  const auto is_unused = [](const auto& blend) { return !blend->is_resident() && blend.use_count() == 1; };
+  const auto oldest = std::find_if(blends_.rbegin(), blends_.rend(), is_unused);
+  if (oldest != blends_.rend()) blends_.erase(std::next(oldest).base());
 }
 
 void BlendTable::forget(const AdapterVersion& component, std::vector<std::shared_ptr<const AdapterVersion>>& retired) {

@@ -12,23 +12,25 @@
 namespace slora {
 
 // The blends that requests named lately, each of which has one identity for as long as it is here: requests for the same components and
-// weights share its image and its cached prefixes. Bounded: the one that was named longest ago is forgotten for a new one. Used under its
-// owner's lock.
+// weights share its image and its cached prefixes. At most `blends_max` that nobody uses: of those whose image is not in the pool and that
+// no request holds, the one that was named longest ago is forgotten first, so that whoever names many displaces none that is in use. Those
+// in use are bounded by the pool and the requests. Used under its owner's lock.
 class BlendTable {
  public:
   explicit BlendTable(std::size_t blends_max) : blends_max_(blends_max) {}
 
-  // The blend of these components, whatever their order; made with the id that `next_id` gives when it is not here. Appends a blend that
-  // is forgotten for it to `retired`. Requires: components of different names.
+  // The blend of these components, whatever their order; made with the id that `next_id` gives when it is not here. Requires: components of
+  // different names.
   [[nodiscard]] std::shared_ptr<const AdapterVersion> find_or_make(std::vector<BlendComponent> components,
-                                                                   const std::function<AdapterId()>& next_id,
-                                                                   std::vector<std::shared_ptr<const AdapterVersion>>& retired);
+                                                                   const std::function<AdapterId()>& next_id);
   // The component's content is no longer what its name means: forgets its blends and appends them to `retired`.
   void forget(const AdapterVersion& component, std::vector<std::shared_ptr<const AdapterVersion>>& retired);
 
   [[nodiscard]] std::size_t size() const { return blends_.size(); }
 
  private:
+  void forget_unused();
+
   const std::size_t blends_max_;
   std::list<std::shared_ptr<const AdapterVersion>> blends_;  // the one named last comes first
 };

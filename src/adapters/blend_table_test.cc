@@ -17,8 +17,7 @@ class BlendTableTest : public ::testing::Test {
                                                   page_count);
   }
   Version find(std::vector<BlendComponent> components) {
-    return table_.find_or_make(
-        std::move(components), [this] { return AdapterId{++last_id_}; }, retired_);
+    return table_.find_or_make(std::move(components), [this] { return AdapterId{++last_id_}; });
   }
 
   std::uint64_t last_id_ = 0;
@@ -38,14 +37,24 @@ TEST_F(BlendTableTest, KnowsABlendByItsComponentsAndWeights) {
   EXPECT_THAT(retired_, IsEmpty());
 }
 
-TEST_F(BlendTableTest, ForgetsTheOneThatWasNamedLongestAgo) {
-  const Version first = find({{sql_, 1.5f}}), second = find({{sql_, 2.5f}});
+TEST_F(BlendTableTest, ForgetsTheOneThatWasNamedLongestAgoAndThatNobodyUses) {
+  const AdapterId first = find({{sql_, 1.5f}})->id(), second = find({{sql_, 2.5f}})->id();
   (void)find({{sql_, 3.5f}});
-  EXPECT_EQ(find({{sql_, 1.5f}}), first);
+  EXPECT_EQ(find({{sql_, 1.5f}})->id(), first);
   (void)find({{sql_, 4.5f}});
-  EXPECT_THAT(retired_, ElementsAre(second));
   EXPECT_EQ(table_.size(), 3u);
-  EXPECT_EQ(find({{sql_, 1.5f}}), first);
+  EXPECT_EQ(find({{sql_, 1.5f}})->id(), first);
+  EXPECT_NE(find({{sql_, 2.5f}})->id(), second);
+}
+
+TEST_F(BlendTableTest, ForgetsNoneThatIsInUseHoweverManyAreNamed) {
+  const Version held = find({{sql_, 1.5f}});
+  find({{sql_, 2.5f}})->mark_resident();
+  const AdapterId resident = find({{sql_, 2.5f}})->id();
+  for (int i = 0; i < 100; ++i) (void)find({{tone_, 10.0f + static_cast<float>(i)}});
+  EXPECT_EQ(table_.size(), 3u);
+  EXPECT_EQ(find({{sql_, 1.5f}}), held);
+  EXPECT_EQ(find({{sql_, 2.5f}})->id(), resident);
 }
 
 TEST_F(BlendTableTest, ForgetsAllBlendsOfAComponent) {

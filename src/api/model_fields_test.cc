@@ -214,7 +214,6 @@ TEST_F(ModelFieldsTest, AnActivatedAdapterActsFromItsInvocationOn) {
   };
   using Begins = std::vector<std::optional<std::int32_t>>;
   EXPECT_EQ(begins("[[1,7,8,2],[7,8],[7,8,1,7,8,3],[7,7,8],[1,2,7],[8,7]]"), (Begins{1, 0, 3, 1, std::nullopt, std::nullopt}));
-  EXPECT_EQ(complete(R"("adapters":[{"name":"late"},{"name":"fine","weight":2}])"), "invalid_request_error adapters");
 }
 
 TEST_F(ModelFieldsTest, DifferentAnswersToOneQuestionAreRefused) {

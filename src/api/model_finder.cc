@@ -98,10 +98,6 @@ Result<NamedModel> ModelFinder::find_blend(const RequestSpec& spec, const ModelA
     Result<std::shared_ptr<const AdapterVersion>> adapter = find_adapter(component.name, NameForm::name_or_folder, access);
     if (adapter && *adapter == nullptr)
       return field_error(field, "{}: expected adapters, found the base model {}", field, quote(component.name));
-    if (adapter && !(*adapter)->invocation_tokens().empty()) {
-      return field_error(field, "{}: adapter {} acts from its invocation tokens on only, and cannot be part of a blend", field,
-                         quote(component.name));
-    }
     if (!adapter) {
       adapter.error().param = field;
       adapter.error().message = fmt::format("{}: {}", field, adapter.error().message);

@@ -25,7 +25,7 @@ namespace slora {
                                                                    std::span<const ImagePages> pages, std::int32_t layer_count);
 
 // Reads the adapter's folder, or those of a blend one after the other, and writes every shard's image into these pages of its arena,
-// through `gate`. E_BLEND for adapters that cannot be blended. Any thread.
+// through `gate`. Any thread.
 [[nodiscard]] Result<std::unique_ptr<const AdapterView>> bring_in(AdapterStore& store, const ModelShards& model,
                                                                   const AdapterVersion& version, std::span<const PageIndex> pages,
                                                                   Gate& gate);

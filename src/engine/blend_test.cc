@@ -121,7 +121,7 @@ TEST_P(Blends, GiveTheSameBitsInABatchAsAlone) {
   }
 }
 
-TEST_P(Blends, OfRanksThatDoNotFitFailWithTheReason) {
+TEST_P(Blends, OfRanksThatDoNotFitAreRefused) {
   const TemporaryFolder folder;
   Names names;
   for (int i = 0; i < 30; ++i) {  // of rank 64: more than the products of a layer have scratch for
@@ -131,11 +131,28 @@ TEST_P(Blends, OfRanksThatDoNotFitFailWithTheReason) {
   EngineSetting with_copies = setting();
   with_copies.adapters = folder.path();
   TestEngine engine(with_copies);
-  const Stream found = engine.wait(engine.submit(request(engine, names, {1, 2, 3}, 2)));
-  EXPECT_EQ(found.end, EndReason::adapter_failed);
-  EXPECT_EQ(found.error_code, "E_BLEND");
-  names.resize(3);
+  AdapterStore& store = engine.runtime().adapters();
+  for (const WeightedAdapter& copy : names) ASSERT_TRUE(store.resolve(copy.name));
+  EXPECT_EQ(store.find_blend(names).error().code, "E_BLEND");
+  names.resize(24);  // 24 x 64 columns: as many as one adapter of rank 512 on q, k and v
   EXPECT_EQ(engine.wait(engine.submit(request(engine, names, {1, 2, 3}, 2))).end, EndReason::length);
+}
+
+TEST(BlendsOfStoredBiases, AreRefused) {
+  EngineSetting setting{.model = "llama_bias"};
+  setting.adapters = kGolden / "llama_bias" / "adapters";
+  TestEngine engine(setting);
+  AdapterStore& store = engine.runtime().adapters();
+  int refused_count = 0;
+  for (const std::string& name : names_in(setting.adapters)) {
+    ASSERT_TRUE(store.resolve(name));
+    const AdapterStore::Found blend = store.find_blend(std::vector<WeightedAdapter>{{name, 0.5f}});
+    EXPECT_EQ(store.find_version(name).value()->traits().replaces_biases, !blend.has_value());
+    refused_count += blend ? 0 : 1;
+    if (!blend) EXPECT_EQ(blend.error().code, "E_BLEND");
+    EXPECT_TRUE(store.find_blend(std::vector<WeightedAdapter>{{name, 1.0f}})) << "the adapter itself";
+  }
+  EXPECT_GT(refused_count, 0);
 }
 
 // Whoever blends an adapter gets what its folder holds now.

@@ -35,10 +35,13 @@ class ScriptedGenerator final : public Generator {
                                                     AdapterVersion::Origin{std::string(name), folder_of_fine.path(), 1, stamp}, 1);
     }
     if (name == "late") {
-      return std::make_shared<const AdapterVersion>(
-          AdapterId{4},
-          AdapterVersion::Origin{"late", folder_of_fine.path(), 1, current_stamp(system_folders(), folder_of_fine.path()).value(), {7, 8}},
-          1);
+      return std::make_shared<const AdapterVersion>(AdapterId{4},
+                                                    AdapterVersion::Origin{"late",
+                                                                           folder_of_fine.path(),
+                                                                           1,
+                                                                           current_stamp(system_folders(), folder_of_fine.path()).value(),
+                                                                           {.invocation_tokens = {7, 8}}},
+                                                    1);
     }
     return error("not_found", "no adapter {}", name);
   }
