@@ -7,7 +7,7 @@ Measurements, each on a demo server of its own; all of them without an argument,
   heads    2,000 connections that send a byte of a head every 5 s: others' time to the first token, quiet and beside them
   readers  200 streams whose clients read 10 bytes a second: others' times between tokens, against 200 that read at once
   bytes    4,300 connections that send one byte: whether 100 newcomers are answered
-  flood    one client that asks for ten times what fits: Retry-After, time to a refusal, another client's first token
+  flood    a tenant that asks for ten times what fits: Retry-After, time to a refusal, another tenant's first token
   names    a tenant that names another's adapter, warm and cold, and names that do not exist: times of the answers
   prefixes a tenant that sends prompts that another has just sent, and prompts that nobody sent: times of the answers
   storm    loads of random adapters for --minutes with 256 MiB of address space more than the idle server has
@@ -64,17 +64,18 @@ class HostServer(Server):
         client.connect(("127.0.0.1", self.port))
         return client
 
-    def send_completion(self, client, **fields):
+    def send_completion(self, client, tenant=None, **fields):
         body = json.dumps({**body_of("demo", "Hello"), **fields}).encode()
-        head = f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        key = f"Authorization: Bearer {TENANTS[tenant]}\r\n" if tenant else ""
+        head = f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n{key}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         client.sendall(head.encode() + body)
 
-    def token_times(self, tokens):
+    def token_times(self, tokens, tenant=None):
         """Seconds from a request to the first event of its stream, and between the later ones."""
         with self.connect() as client:
             client.settimeout(60)
             before = time.perf_counter()
-            self.send_completion(client, stream=True, max_tokens=tokens, ignore_eos=True)
+            self.send_completion(client, tenant, stream=True, max_tokens=tokens, ignore_eos=True)
             times, seen, text = [], 0, b""
             while b"[DONE]" not in text:
                 more = client.recv(65536)
@@ -98,8 +99,8 @@ def shown(times):
     return f"median {quantile(times, 0.5) * 1e3:.2f} ms, p99 {quantile(times, 0.99) * 1e3:.2f} ms of {len(times)}"
 
 
-def first_tokens(server, count):
-    return [server.token_times(2)[0] for _ in range(count)]
+def first_tokens(server, count, tenant=None):
+    return [server.token_times(2, tenant)[0] for _ in range(count)]
 
 
 def drip_heads(server, done):
@@ -189,16 +190,17 @@ def measure_bytes(arguments):
 
 
 def measure_flood(arguments):
-    with HostServer(arguments.program) as server:
-        alone = first_tokens(server, 100)
+    with tempfile.TemporaryDirectory() as folder, tenants_server(arguments.program, folder) as server:
+        alone = first_tokens(server, 100, "bob")
         retries, refusals, stop = [], [], threading.Event()
 
         def ask():
             connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
+            headers = {"Content-Type": "application/json", "Authorization": "Bearer " + TENANTS["ann"]}
             body = json.dumps(body_of("demo", "Hello", max_tokens=200, n=8, temperature=1, ignore_eos=True))
             while not stop.is_set():
                 begun = time.perf_counter()
-                connection.request("POST", "/v1/completions", body, {"Content-Type": "application/json"})
+                connection.request("POST", "/v1/completions", body, headers)
                 try:
                     reply = connection.getresponse()
                     reply.read()
@@ -214,11 +216,12 @@ def measure_flood(arguments):
         for thread in threads:
             thread.start()
         time.sleep(2)
-        beside = []
+        beside, refused = [], 0
         while len(beside) < 30 and time.monotonic() < flood + 15:
             try:
-                beside += first_tokens(server, 1)
-            except ConnectionError:  # refused: clients without a key are as many as their connections
+                beside += first_tokens(server, 1, "bob")
+            except ConnectionError:  # refused
+                refused += 1
                 time.sleep(0.2)
         time.sleep(max(flood + 15 - time.monotonic(), 0))
         stop.set()
@@ -227,7 +230,7 @@ def measure_flood(arguments):
         print("flood: Retry-After by seconds since the first:", *(f"{min(given)}-{max(given)}" for given in by_second if given))
         print(f"flood: a refusal takes {shown(refusals)}")
         if beside:
-            print(f"flood: another client's first token alone: {shown(alone)}; beside it: {shown(beside)}")
+            print(f"flood: another tenant's first token alone: {shown(alone)}; beside it: {shown(beside)}; {refused} refused")
         begun = time.monotonic()
         for thread in threads:
             thread.join()
@@ -321,9 +324,12 @@ def measure_storm(arguments):
             def ask(seed):
                 draw = random.Random(seed)
                 while time.monotonic() < end:
-                    prompt = "word " * draw.choice([1, 10, 60])
+                    prompt = "word " * draw.choice([1, 10, 40])
                     try:
-                        status = server.post("/v1/completions", body_of(f"a{draw.randrange(300)}", prompt, n=draw.choice([1, 4])))[0]
+                        body = body_of(f"a{draw.randrange(300)}", prompt, n=draw.choice([1, 4]))
+                        status, answer = server.post("/v1/completions", body)[:2]
+                        if status != 200:
+                            status = f"{status} {json.loads(answer)['error']['code']}"
                     except OSError as failure:
                         status = type(failure).__name__
                     with lock:
