@@ -21,7 +21,7 @@ std::uint64_t mix(std::uint64_t state, std::uint64_t value) {
 }  // namespace
 
 PrefixPin::PrefixPin(PrefixPin&& other) noexcept
-    : index_(other.index_), domain_(other.domain_), pages_(std::exchange(other.pages_, {})), trusted_(other.trusted_) {}
+    : index_(other.index_), domain_(other.domain_), pages_(std::exchange(other.pages_, {})), trusted_(other.trusted_), returns_(other.returns_) {}
 
 PrefixPin& PrefixPin::operator=(PrefixPin&& other) noexcept {
   if (this == &other) return *this;
@@ -30,6 +30,7 @@ PrefixPin& PrefixPin::operator=(PrefixPin&& other) noexcept {
   domain_ = other.domain_;
   pages_ = std::exchange(other.pages_, {});
   trusted_ = other.trusted_;
+  returns_ = other.returns_;
   return *this;
 }
 
@@ -213,7 +214,7 @@ void PrefixIndex::unpin(const PrefixPin& pin) {
     check(node.present && node.pin_count > 0, "expected a pinned page to be cached");
     if (--node.pin_count > 0) continue;
     ++unpinned_count_;
-    node.value = order_.value_at_use(reuse_.expected_uses(node.use_count), page_cost_, 1);
+    node.value = order_.value_at_use(reuse_.expected_uses(node.use_count) + (pin.returns_ ? 1 : 0), page_cost_, 1);
     if (node.first_child != kNone) continue;
     order_.insert(page, node.value, EvictionTier::ordinary);
     if (!pin.trusted_) remove(page.value);

@@ -39,6 +39,8 @@ class PrefixPin {
   [[nodiscard]] const PrefixDomain& domain() const { return domain_; }
   // So that the pin holds `page_count` pages without another allocation.
   void reserve(std::size_t page_count) { pages_.reserve(page_count); }
+  // They will be read again soon, by the sequence that gives them up for now.
+  void expect_return() { returns_ = true; }
   // The contents may be wrong: once unpinned, pages that nobody else pins are dropped instead of cached.
   void distrust() { trusted_ = false; }
 
@@ -51,6 +53,7 @@ class PrefixPin {
   PrefixDomain domain_;
   std::vector<PageIndex> pages_;
   bool trusted_ = true;
+  bool returns_ = false;
 };
 
 // Full pages of KV by the tokens they hold: a tree whose nodes are pages, found by comparing domain, parent and every token.

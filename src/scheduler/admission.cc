@@ -55,6 +55,7 @@ void Scheduler::preempt(Sequence& victim) {
   victim.promise = {};
   std::erase(running_, &victim);
   victim.interest = memory_.adapters().hold(victim.request.adapter, AdapterInterest::awaited);
+  victim.holdings.prefix.expect_return();
   release(victim);
   victim.state = SequenceState::preempted;
   victim.planned = 0;

@@ -96,6 +96,7 @@ void Simulator::add(SimulatedRequest drawn) {
   request.arrival = Timestamp{static_cast<std::int64_t>(report_.steps)};
   request.deadline = request.arrival + Timestamp{1 + static_cast<std::int64_t>(request.id.value * 37) % options_.deadline_steps_max};
   page_counts_[request.adapter] = request.adapter_page_count;
+  named_at_[request.adapter] = report_.steps;  // it may end within this step
   const std::uint64_t id = request.id.value;
   Stream stream = make_stream(request);
   stream.earlier_prompt_count = drawn.earlier_prompt_count;
