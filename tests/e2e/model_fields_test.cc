@@ -98,7 +98,7 @@ TEST(ModelFields, AreFollowedOrRefusedByNameOnEveryPathAndNeverMeanTheBase) {
           EXPECT_THAT(reply.json()["error"]["param"].get<std::string>(), ::testing::StartsWith(way.place(field))) << reply.body;
         }
       }
-      for (const Json& value : {Json("nobody"), Json(0), Json{{{"id", 1}, {"scale", 1.0}}}, Json{{"name", "shout"}, {"scale", 2}}}) {
+      for (const Json& value : {Json("nobody"), Json(0), Json{{{"id", 1}, {"scale", 1.0}}}, Json{{"name", "shout"}, {"scale", 2000}}}) {
         const Reply reply = ask(way, way.with(field, value));
         EXPECT_TRUE(reply.status == 400 || (reply.status == 404 && value == "nobody")) << way.path << " " << field << value << reply.body;
       }
