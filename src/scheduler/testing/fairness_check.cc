@@ -11,13 +11,33 @@ namespace slora {
 void FairnessCheck::note(std::span<const ServiceCharge> charges) {
   double load_cost = 0;
   for (const ServiceCharge& charge : charges) {
-    const double loads = FairSharePolicy::kAdapterPageCost * charge.adapter_pages;
-    const double cost = FairSharePolicy::kPromptCost * charge.prompt_tokens + FairSharePolicy::kOutputCost * charge.output_tokens +
-                        FairSharePolicy::kRecomputedCost * charge.recomputed_tokens + loads;
-    served_[charge.client] += cost / weight_of(charge.client);
-    load_cost += loads;
+    served_[charge.client] += cost_of(charge);
+    load_cost += FairSharePolicy::kAdapterPageCost * charge.adapter_pages;
   }
   load_cost_max_ = std::max(load_cost_max_, load_cost);
+}
+
+double FairnessCheck::cost_of(const ServiceCharge& charge) const {
+  const double cost = FairSharePolicy::kPromptCost * charge.prompt_tokens + FairSharePolicy::kOutputCost * charge.output_tokens +
+                      FairSharePolicy::kRecomputedCost * charge.recomputed_tokens +
+                      FairSharePolicy::kAdapterPageCost * charge.adapter_pages;
+  return cost / weight_of(charge.client);
+}
+
+void FairnessCheck::expect_counters(const FairSharePolicy& policy, std::span<const ServiceCharge> charges) {
+  for (const ServiceCharge& charge : charges)
+    counters_.try_emplace(charge.client, policy.served(charge.client)).first->second += cost_of(charge);
+}
+
+std::string FairnessCheck::compare_counters(const FairSharePolicy& policy) {
+  std::string wrong;
+  for (const auto& [client, expected] : counters_) {
+    const double found = policy.served(client);
+    if (wrong.empty() && std::abs(found - expected) > 1e-9 * (1 + expected))
+      wrong = fmt::format("client {}: its counter is {:.1f} where the charges give {:.1f}", client.value, found, expected);
+  }
+  counters_.clear();
+  return wrong;
 }
 
 std::string FairnessCheck::compare(const StepView& view) {

@@ -18,6 +18,9 @@ class FairnessCheck {
   FairnessCheck(ClientWeights weights, std::int32_t step_tokens_max) : weights_(std::move(weights)), step_tokens_max_(step_tokens_max) {}
 
   void note(std::span<const ServiceCharge> charges);
+  // Keeps what the policy's counters must be once it has been charged; compare_counters() then says what is wrong, or nothing.
+  void expect_counters(const FairSharePolicy& policy, std::span<const ServiceCharge> charges);
+  [[nodiscard]] std::string compare_counters(const FairSharePolicy& policy);
   // Called with every view, after its charges. What is wrong, or nothing.
   [[nodiscard]] std::string compare(const StepView& view);
 
@@ -30,11 +33,13 @@ class FairnessCheck {
     bool waits = false;
   };
   [[nodiscard]] double weight_of(ClientId client) const;
+  [[nodiscard]] double cost_of(const ServiceCharge& charge) const;  // by weight
   void note_outstanding(const StepView& view);
 
   const ClientWeights weights_;
   const std::int32_t step_tokens_max_;
   std::map<ClientId, double> served_;                    // cost by weight
+  std::map<ClientId, double> counters_;                  // expected of the policy
   std::map<std::pair<ClientId, ClientId>, Pair> pairs_;  // of clients that wait
   double load_cost_max_ = 0;                             // of one step
   double outstanding_max_ = 0, worst_ = 0;

@@ -54,8 +54,10 @@ Simulator::Simulator(const SimulationOptions& options)
       scheduler_(options.scheduler, make_probed_policy()) {}
 
 std::unique_ptr<Policy> Simulator::make_probed_policy() {
+  std::unique_ptr<Policy> policy = make_simulated_policy(options_);
+  fair_share_ = dynamic_cast<const FairSharePolicy*>(policy.get());
   return std::make_unique<ProbedPolicy>(
-      make_simulated_policy(options_), [this](std::span<const ServiceCharge> charges) { check_charges(charges); },
+      std::move(policy), [this](std::span<const ServiceCharge> charges) { check_charges(charges); },
       [this](const StepView& view) { check_view(view); });
 }
 

@@ -158,6 +158,7 @@ class Simulator {
   SimulatedDevice device_;
   ExpectedCharges charges_;
   FairnessCheck fairness_;
+  const FairSharePolicy* fair_share_ = nullptr;  // the scheduler's, if it is that policy
   GroupingCheck grouping_;
   Scheduler scheduler_;
   std::map<std::uint64_t, Stream> live_;

@@ -13,6 +13,7 @@ void Simulator::check_charges(std::span<const ServiceCharge> charges) {
   const std::string wrong = charges_.compare(charges);
   expect(wrong.empty(), wrong);
   fairness_.note(charges);
+  if (fair_share_ != nullptr) fairness_.expect_counters(*fair_share_, charges);
   if (std::ranges::any_of(charges, [](const ServiceCharge& charge) { return charge.recomputed_tokens > 0; })) saw(Situation::recomputed);
 }
 
@@ -78,7 +79,8 @@ void Simulator::check_precedence(const StepView& view) {
 // What policies promise in addition to the scheduler's laws.
 void Simulator::check_promises(const StepView& view) {
   std::string broken;
-  if (options_.policy == SimulatedPolicy::fair_share) broken = fairness_.compare(view);
+  if (fair_share_ != nullptr) broken = fairness_.compare_counters(*fair_share_);
+  if (fair_share_ != nullptr && broken.empty()) broken = fairness_.compare(view);
   if (options_.policy == SimulatedPolicy::adapter_grouped) broken = grouping_.compare(view);
   expect(broken.empty(), broken);
   report_.unfairness_max = fairness_.worst();
