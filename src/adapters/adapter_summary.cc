@@ -21,6 +21,7 @@ Result<AdapterSummary> describe_adapter(const FolderPath& folder) {
   AdapterSummary summary;
   summary.family = config.use_rslora ? "rsLoRA" : "LoRA";
   summary.base_model_name = config.base_model_name;
+  summary.invocation_tokens = config.invocation_tokens;
   summary.module_count = static_cast<std::int32_t>(lora->modules.size());
   summary.file_bytes = opened->weights.file_bytes();
   summary.warnings = std::move(lora->warnings);

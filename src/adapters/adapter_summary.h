@@ -5,15 +5,17 @@
 #include <vector>
 
 #include "adapters/adapter_image.h"
+#include "base/ids.h"
 #include "base/result.h"
 
 namespace slora {
 
 // What `slora inspect` shows of an adapter folder.
 struct AdapterSummary {
-  std::string_view family;           // "LoRA" or "rsLoRA"
-  std::string base_model_name;       // as the folder says; may be empty
-  std::vector<std::string> targets;  // last components of the paths of its modules, sorted: "k_proj", "q_proj"
+  std::string_view family;                 // "LoRA" or "rsLoRA"
+  std::string base_model_name;             // as the folder says; may be empty
+  std::vector<TokenId> invocation_tokens;  // from which on it acts; empty: on every token
+  std::vector<std::string> targets;        // last components of the paths of its modules, sorted: "k_proj", "q_proj"
   std::int32_t module_count = 0;
   std::int64_t rank_min = 0, rank_max = 0;
   std::uint64_t parameter_count = 0;

@@ -4,11 +4,17 @@
 #include <gtest/gtest.h>
 
 #include "adapters/testing/lora_fixture.h"
+#include "base/testing/source_path.h"
 
 namespace slora {
 namespace {
 
 using ::testing::ElementsAre;
+
+TEST(AdapterSummary, NamesTheTokensFromWhichAnAdapterActs) {
+  const auto summary = describe_adapter(source_path("tests/golden/mix32/activated/every")).value();
+  EXPECT_EQ(summary.invocation_tokens, (std::vector<TokenId>{71, 5, 71}));
+}
 
 TEST(AdapterSummary, TellsFamilyTargetsRanksAndSize) {
   const TemporaryFolder folder;

@@ -78,7 +78,7 @@ Result<Json> only_entry(const std::string& place, const Json& list) {
 
 Status check_scale(const std::string& place, const Json& value) {
   if (value.is_number() && value == 1) return {};
-  return expected_at(place, "1, since adapters are served with the scale of their own files", value);
+  return expected_at(place, R"(1; other weights are served as "adapters": [{"name", "weight"}])", value);
 }
 
 Status check_scales(const std::string& place, const Json& value) {
@@ -120,7 +120,7 @@ bool is_weighted(const Json& value) {
   if (!value.is_object()) return false;
   for (const auto& [name, given] : value.items()) {
     const AdapterMember* member = member_of(name);
-    if (member != nullptr && member->role == MemberRole::scale && given.is_number() && given != 1) return true;
+    if (member != nullptr && member->role == MemberRole::scale && !given.is_null() && given != 1) return true;
   }
   return false;
 }
@@ -128,7 +128,7 @@ bool is_weighted(const Json& value) {
 Status read_weight(float& weight, const std::string& place, const Json& value) {
   const double given = value.is_number() ? value.get<double>() : 0;
   if (given == 0 || !(std::abs(given) <= kBlendWeightMax) || static_cast<float>(given) == 0)
-    return expected_at(place, fmt::format("a number other than 0 from {} to {}", -kBlendWeightMax, kBlendWeightMax), value);
+    return expected_at(place, fmt::format("a number other than 0 from {} to {}, also when rounded to 32 bits", -kBlendWeightMax, kBlendWeightMax), value);
   weight = static_cast<float>(given);
   return {};
 }

@@ -189,6 +189,8 @@ TEST_F(ModelFieldsTest, BlendsThatMeanNothingAreRefused) {
   EXPECT_EQ(complete(R"("adapters":[{"name":"fine","weight":1e9},{"name":"good"}])"), refused + "adapters[0].weight");
   EXPECT_EQ(complete(R"("adapters":[{"name":"fine","weight":1e-60},{"name":"good"}])"), refused + "adapters[0].weight");
   EXPECT_EQ(complete(R"("adapters":[{"name":"fine","weight":"1"},{"name":"good"}])"), refused + "adapters[0].weight");
+  EXPECT_EQ(complete(R"("adapters":[{"name":"fine","weight":"1"}])"), refused + "adapters[0].weight");
+  EXPECT_EQ(complete(R"("adapter":{"name":"fine","weight":true})"), refused + "adapter.weight");
   EXPECT_EQ(complete(R"("adapters":[{"name":"fine","path":"x"},{"name":"good"}])"), refused + "adapters[0].path");
   EXPECT_EQ(complete(R"("adapters":[{"name":"fine","rank":1},{"name":"good"}])"), refused + "adapters[0].rank");
   EXPECT_EQ(complete(R"("adapters":[{"name":"fine","weight":0.5},{"name":"nobody"}])"), "model_not_found adapters");

@@ -96,6 +96,8 @@ int inspect_adapter(const InspectArguments& arguments) {
   if (!summary) return refuse("adapter", summary.error());
   line("adapter", default_model_name(arguments.folder));
   line("family", summary->family);
+  if (!summary->invocation_tokens.empty())
+    line("acts from", fmt::format("the tokens {} of a prompt on (aLoRA)", fmt::join(summary->invocation_tokens, ", ")));
   line("made for", summary->base_model_name.empty() ? "(its config does not say)" : summary->base_model_name);
   line("targets", fmt::format("{} ({} modules)", fmt::join(summary->targets, ", "), summary->module_count));
   line("ranks", summary->rank_min == summary->rank_max ? fmt::format("{}", summary->rank_max)
