@@ -294,12 +294,20 @@ TEST(Life, HeadsThatNeverEndMakeSpaceForNewcomers) {
     many.emplace_back(server.port());
     many.back().send("G");
   }
-  std::this_thread::sleep_for(std::chrono::milliseconds(150));  // the last of them had 100 to send a head
-  for (int i = 0; i < 31; ++i) {
+  // A connection may be closed once it had 100 ms to send a head. How late the last of them are accepted depends on the machine; those that
+  // nothing closes would be there for ten seconds.
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+  int answered_count = 0;
+  while (answered_count < 31 && std::chrono::steady_clock::now() < limit) {
     many.emplace_back(server.port());
     many.back().send_request("GET", "/v1/models", "");
-    EXPECT_EQ(many.back().read_reply().status, 200) << i;
+    if (many.back().read_reply().status == 200) {
+      ++answered_count;
+    } else {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
   }
+  EXPECT_EQ(answered_count, 31);
 }
 
 }  // namespace
