@@ -125,7 +125,8 @@ void expect_everybody_is_answered(FailingServer& server, Mode mode, const std::s
   EXPECT_FALSE(broken.is_whole);
   EXPECT_THAT(broken.body, HasSubstr("\"code\":\"" + code + "\""));
   EXPECT_THAT(broken.body, Not(HasSubstr("[DONE]")));
-  EXPECT_EQ(flush.read_reply().status, 503);
+  // 400 if the engine took it before it stopped, while requests were running.
+  EXPECT_THAT(flush.read_reply().status, ::testing::AnyOf(503, 400));
   EXPECT_LT(Clock::now() - begin, std::chrono::milliseconds(2500)) << "a second of silence, and a little";
   const Reply health = get(server.port(), "/health"), late = post(server.port(), "/v1/completions", {{"prompt", "late"}});
   EXPECT_EQ(health.status, 503);

@@ -50,6 +50,7 @@ EngineLoop::~EngineLoop() {
 
 std::optional<Error> EngineLoop::failure() const {
   std::optional<std::string> message = model_.failure();
+  if (!message && has_failed_) message = failed_by_;
   if (!message) return std::nullopt;
   return Error{"engine_failed", "The engine has failed and computes no more: " + *message, {}};
 }
@@ -59,6 +60,7 @@ void EngineLoop::run(const std::stop_token& stop) {
   try {
     run_until_failure(stop);
   } catch (const DeviceError& failure) {
+    failed_by_ = failure.what();
     has_failed_ = true;
     log_error("the engine has failed: {}", failure.what());
   }

@@ -1,6 +1,7 @@
 #pragma once
 #include <atomic>
 #include <optional>
+#include <string>
 #include <stop_token>
 #include <thread>
 #include <unordered_map>
@@ -102,6 +103,7 @@ class EngineLoop {
 
   std::atomic<std::uint64_t> beats_{0};
   std::atomic<bool> has_failed_{false};
+  std::string failed_by_;  // the device's words; constant once has_failed_ is set
   std::uint64_t step_count_ = 0;
   Snapshot<EngineStats> published_stats_;
 
