@@ -1,8 +1,8 @@
 #pragma once
 #include <atomic>
 #include <optional>
-#include <string>
 #include <stop_token>
+#include <string>
 #include <thread>
 #include <unordered_map>
 #include <vector>

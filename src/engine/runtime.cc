@@ -302,7 +302,7 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
 
   parts.adapters = std::make_unique<AdapterStore>(
       AdapterBase{make_module_table(parts.config, *shapes), first.adapter_format(), kv->page_bytes(), kAdapterRankMax},
-      AdapterStoreOptions{.host_bytes_max = options.pool_use.host_adapter_bytes});
+      AdapterStoreOptions{.look_interval = options.adapter_look_interval, .host_bytes_max = options.pool_use.host_adapter_bytes});
   if (Status added = add_adapters(options, *parts.adapters); !added) return forward_error(added);
   const Result<std::uint32_t> pinned = pages_of_pinned(options, *parts.adapters, engine.scheduler.page_count);
   if (!pinned) return tl::unexpected(pinned.error());

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "adapters/adapter_store.h"
 #include "engine/engine.h"
 #include "formats/adapter_config.h"
 #include "formats/model_config.h"
@@ -53,8 +54,9 @@ struct RuntimeOptions {
   PolicyOptions policy;
   PoolUse pool_use;
   std::optional<std::uint64_t> adapter_group_bytes;  // sets policy.adapter_group.pages_max, on all shards together
-  std::uint64_t other_bytes = 0;             // of memory, that the process may take besides: left out of the pool's default
-  Timestamp adapter_idle_time{0};            // see SchedulerOptions
+  std::uint64_t other_bytes = 0;                     // of memory, that the process may take besides: left out of the pool's default
+  Timestamp adapter_idle_time{0};                    // see SchedulerOptions
+  Timestamp adapter_look_interval = AdapterStoreOptions().look_interval;
   std::vector<std::string> pinned_adapters;  // names
   // Reports the progress of long work: what, done, total. May be empty.
   std::function<void(std::string_view, std::uint64_t, std::uint64_t)> progress;

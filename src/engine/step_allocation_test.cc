@@ -80,6 +80,7 @@ TEST_P(StepAllocation, NothingIsAllocatedInAWarmStep) {
   options.running_max = 16;
   options.pool_bytes = std::uint64_t{64} << 20;
   options.adapter_folders = {kGolden / "mix32" / "adapters"};
+  options.adapter_look_interval = std::chrono::hours(1);  // looks at folders allocate on threads of their own
   Result<std::unique_ptr<Runtime>> runtime = Runtime::create(std::move(options), counter.sink());
   ASSERT_TRUE(runtime) << runtime.error().message;
   Engine& engine = (*runtime)->engine();
