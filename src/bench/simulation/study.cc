@@ -159,7 +159,11 @@ std::string_view label_of(StudyMetric metric) {
   return "adapters copied, GB";
 }
 
-double value_of(const StudyFigures& figures, StudyMetric metric) {
+namespace {
+
+// Of simulated and of published figures; `copied` is what only the former have.
+template <class Figures>
+double value_of_either(const Figures& figures, StudyMetric metric, double copied) {
   switch (metric) {
     case StudyMetric::requests_per_second:
       return figures.requests_per_second;
@@ -170,22 +174,14 @@ double value_of(const StudyFigures& figures, StudyMetric metric) {
     case StudyMetric::copied_gigabytes:
       break;
   }
-  return figures.copied_bytes / 1e9;
+  return copied;
 }
 
-double value_of(const PublishedFigures& figures, StudyMetric metric) {
-  switch (metric) {
-    case StudyMetric::requests_per_second:
-      return figures.requests_per_second;
-    case StudyMetric::slo_attainment:
-      return 100 * figures.slo_attainment;
-    case StudyMetric::first_token:
-      return figures.first_token;
-    case StudyMetric::copied_gigabytes:
-      break;
-  }
-  return kNotPublished;
-}
+}  // namespace
+
+double value_of(const StudyFigures& figures, StudyMetric metric) { return value_of_either(figures, metric, figures.copied_bytes / 1e9); }
+
+double value_of(const PublishedFigures& figures, StudyMetric metric) { return value_of_either(figures, metric, kNotPublished); }
 
 Result<StudyRow> run_case(const StudyCase& point, const Study& study, int seeds, const SimulationProgress& progress) {
   const Timestamp begin = SteadyClock().now();
