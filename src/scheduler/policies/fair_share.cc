@@ -198,6 +198,8 @@ void FairSharePolicy::share_prompt_tokens(std::int64_t token_count) {
 
 std::int32_t FairSharePolicy::prompt_tokens(const SequenceView& sequence, std::int32_t left) {
   if (!shares_prompt_tokens_) return shares_.share_of(sequence, left, SharedAmong::all);
+  // It takes none, but 0 would keep it in the queue, and its adapter out of the pool, while others are admitted past it.
+  if (sequence.adapter_state != AdapterState::resident) return left;
   // The sequence of the call before took what is missing since then.
   accounts_[prompt_account_].prompt_budget -= std::max(prompt_tokens_left_ - left, 0);
   prompt_tokens_left_ = left;

@@ -196,6 +196,28 @@ TEST(FairSharePolicy, StartsAnotherClientAtOnceWhenOneHasAllPlaces) {
   play.run_dry();
 }
 
+// Its adapter begins to load at once, though the prompts of others could use all tokens of the step.
+TEST(FairSharePolicy, AdmitsAClientWhoseAdapterIsAbsentInItsTurn) {
+  SchedulerOptions options = small_options();
+  options.page_count = 400;
+  options.prefetched_sequences = 0;
+  Play play(options, std::make_unique<FairSharePolicy>());
+  ASSERT_TRUE(play.add(request_of(1, kA)));
+  ASSERT_TRUE(play.add(request_of(2, kB)));
+  play.step();
+  for (const auto& [id, client] : {std::pair(std::uint64_t{3}, kA), {4, kB}, {5, kC}}) {
+    SequenceRequest request = Play::request(id, std::vector<TokenId>(40, 5), 20);
+    request.client = client;
+    if (client == kC) request.adapter = AdapterId{1};
+    if (client == kC) request.adapter_page_count = 3;
+    ASSERT_TRUE(play.add(std::move(request)));
+  }
+  EXPECT_EQ(play.step().loads.size(), 1u);
+  EXPECT_EQ(play.spans(), (Spans{{1, 1}, {2, 1}, {3, 7}, {4, 7}})) << "what is loading takes no tokens from others";
+  play.scheduler.adapter_landed(AdapterId{1});
+  play.run_dry();
+}
+
 // What is kept for the queue goes back to who runs if nobody takes it.
 TEST(FairSharePolicy, LeavesNoPlaceUnused) {
   SchedulerOptions options = small_options();
