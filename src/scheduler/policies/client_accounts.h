@@ -12,6 +12,7 @@ struct ClientAccount {
   ClientId client;
   double weight = 1;
   double served = 0;           // cost of its service, divided by its weight, and what it was lifted by
+  bool is_new = true;          // it has not been in the queue yet
   bool is_backlogged = false;  // it had sequences in the queue at the latest step
   std::uint64_t step = 0;      // the latest in which it had sequences; what follows is of that step
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <tuple>
+#include <utility>
 
 namespace slora {
 
@@ -84,7 +85,7 @@ void FairSharePolicy::collect(const StepView& view) {
   }
 }
 
-// Updates the level, and lifts to it who comes to the queue.
+// Updates the level, and lifts to it, less its credit, who comes to the queue.
 void FairSharePolicy::lift_returning() {
   const ClientAccount* lowest = nullptr;  // of those that wait since the step before
   const ClientAccount* left = nullptr;    // the lowest of those that waited then
@@ -102,18 +103,21 @@ void FairSharePolicy::lift_returning() {
   for (const std::uint32_t index : live_) {
     ClientAccount& account = accounts_[index];
     if (account.waiting == 0 || account.is_backlogged) continue;
-    account.served = std::max(account.served, level_);
+    const double credit_max = std::exchange(account.is_new, false) ? 0 : credit_max_;
+    account.served = std::max(account.served, level_ - credit_max);
     account.is_backlogged = true;
   }
 }
 
-// Who would be lifted to the level when it comes back has nothing to be remembered for.
+// Whoever is below the level loses its credit by it, nothing else. Those away since the time before go first, so that a client that asks
+// regularly keeps its credit among many others.
 void FairSharePolicy::forget_idle() {
   if (accounts_.size() < accounts_max_) return;
   const auto is_live = [&](const ClientAccount& account) { return account.step == step_; };  // of the step before
-  accounts_.remove_if([&](const ClientAccount& account) { return !is_live(account) && account.served <= level_; });
+  accounts_.remove_if([&](const ClientAccount& account) { return account.step <= forgotten_step_ && account.served <= level_; });
   if (accounts_.size() >= kAccountsMax) accounts_.remove_if([&](const ClientAccount& account) { return !is_live(account); });
   accounts_max_ = std::max(kAccountsMin, 2 * accounts_.size());
+  forgotten_step_ = step_;
 }
 
 // As if the clients were called one by one, each time the one with the lowest counter, and paid for their prompts at once.

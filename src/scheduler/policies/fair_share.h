@@ -16,22 +16,29 @@ using ClientWeights = std::unordered_map<ClientId, double>;
 // Serves clients alike, whatever each asks for: the virtual token counter of Sheng et al., "Fairness in Serving Large Language Models"
 // (OSDI 2024). Each client has a counter of what its service cost; the client with the lowest comes first, and its own sequences by
 // arrival. The rules, with what this scheduler needs in addition to the paper:
-// - A client that comes back to the queue is lifted to the lowest counter of those that wait, or, if nobody waits, to that of the client
-//   that left the queue last: being away gives no credit, and being served alone no debt.
+// - The level is the lowest counter of those that wait, or, if nobody waits, that of the client that left the queue last; it never falls. A
+//   client that comes to the queue for the first time is lifted to the level: otherwise whoever has a new identity for each request would
+//   come first. A client that comes back keeps what it had used less than its part as a credit of at most kCreditMax: it is lifted to the
+//   level less that. So the steps after its arrival compute its prompts first, until it has caught up. Being served alone gives no debt.
 // - Tokens that preemption lost and pages of adapters that were loaded for a client are charged to it, too.
 // - Prompts that were admitted and not yet computed count when the queue is ordered, as the paper charges them at admission.
 // - The prompt tokens of a step go to the clients with the lowest counters, as if tokens were dealt one by one, so that a long prompt of
 //   one client does not hold up the others'. A client's prompts share what it gets as PromptShares says.
 // - Every client that has sequences is entitled to an equal part of the places of a step. Sequences beyond their client's part pause
 //   when one within its client's part needs the place, and are preempted before others.
-// Between two clients that both wait all the time, the difference in cost is bounded by the cost of what may be admitted at once; see
-// Simulator::check_fairness. With a single client, every decision is that of FcfsPolicy.
+// Between two clients that both wait all the time, the difference in cost is bounded by the cost of what may be admitted at once, and the
+// credit with which the one that got more came; see FairnessCheck. With a single client, every decision is that of FcfsPolicy.
 class FairSharePolicy final : public Policy {
  public:
   // In prompt tokens.
   static constexpr double kPromptCost = 1, kOutputCost = 2, kRecomputedCost = 1, kAdapterPageCost = 1;
 
-  explicit FairSharePolicy(ClientWeights weights = {}) : weights_(std::move(weights)) {}
+  // What a client that comes back may be ahead by, divided by its weight: a prompt of 4,096 tokens. Larger ones delay others longer, and
+  // most prompts are smaller.
+  static constexpr double kCreditMax = 4096 * kPromptCost;
+
+  explicit FairSharePolicy(ClientWeights weights = {}, double credit_max = kCreditMax)
+      : weights_(std::move(weights)), credit_max_(credit_max) {}
 
   void charge(std::span<const ServiceCharge> charges) override;
   void decide(const StepView& view, StepDecision& decision) override;
@@ -63,11 +70,13 @@ class FairSharePolicy final : public Policy {
   void share_prompt_tokens(std::int64_t token_count);
 
   const ClientWeights weights_;
+  const double credit_max_;
   ClientAccounts accounts_;
-  double level_ = 0;    // to which a client is lifted that comes back
+  double level_ = 0;    // to which a new client is lifted
   ClientId last_left_;  // left the queue when nobody else was in it
   std::uint64_t step_ = 0;
   std::size_t accounts_max_ = kAccountsMin;  // before idle ones are forgotten
+  std::uint64_t forgotten_step_ = 0;         // in which some were forgotten last
   // Of this step:
   std::vector<std::uint32_t> live_;       // accounts with sequences
   std::vector<Place> running_, waiting_;  // [of the view]

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <numeric>
 
 #include "scheduler/testing/scheduler_play.h"
@@ -89,7 +90,7 @@ TEST(FairSharePolicy, CountsPromptsThatWereAdmittedAndNotYetComputed) {
   EXPECT_THAT(play.decide().queue, ElementsAre(1, 0));
 }
 
-TEST(FairSharePolicy, GivesNoCreditForHavingBeenAway) {
+TEST(FairSharePolicy, GivesNoCreditToANewClient) {
   FairShareCase play;
   play.wait(kA);
   static_cast<void>(play.decide());
@@ -97,6 +98,46 @@ TEST(FairSharePolicy, GivesNoCreditForHavingBeenAway) {
   play.wait(kB);
   static_cast<void>(play.decide());
   EXPECT_EQ(play.policy.served(kB), 1'000'000);
+}
+
+TEST(FairSharePolicy, GivesAClientThatComesBackWhatItDidNotUse) {
+  FairShareCase play;
+  play.wait(kB);  // once, so that it is known
+  static_cast<void>(play.decide());
+  play.charge({.client = kB, .prompt_tokens = 500});
+  play.waiting.clear();
+  play.wait(kA);
+  for (const std::int32_t more : {500, 100, 900, 1'000'000}) {
+    static_cast<void>(play.decide());
+    play.charge({.client = kA, .prompt_tokens = more});
+  }
+  EXPECT_EQ(play.policy.served(kA), 500 + 1'001'500);
+  play.wait(kB);
+  static_cast<void>(play.decide());
+  EXPECT_EQ(play.policy.served(kB), play.policy.served(kA) - FairSharePolicy::kCreditMax) << "bounded, however long it was away";
+
+  play.charge({.client = kB, .prompt_tokens = 4000});
+  play.waiting.pop_back();
+  static_cast<void>(play.decide());
+  play.charge({.client = kA, .prompt_tokens = 300});
+  play.wait(kB);
+  static_cast<void>(play.decide());
+  EXPECT_EQ(play.policy.served(kB), play.policy.served(kA) - 396) << "what is left, and what it has not used since";
+}
+
+TEST(FairSharePolicy, GivesTheWholeStepToAClientWithCredit) {
+  FairShareCase play;
+  play.wait(kB);
+  static_cast<void>(play.decide());
+  play.waiting.clear();
+  play.wait(kA, 1000);
+  static_cast<void>(play.decide());
+  play.charge({.client = kA, .prompt_tokens = 5000});
+  static_cast<void>(play.decide());
+  play.wait(kB, 1000);
+  static_cast<void>(play.decide());
+  EXPECT_EQ(play.policy.prompt_tokens(play.waiting[0], 64), 0);
+  EXPECT_EQ(play.policy.prompt_tokens(play.waiting[1], 64), 64);
 }
 
 TEST(FairSharePolicy, KeepsNoDebtOfAClientThatWasServedAlone) {
@@ -114,7 +155,7 @@ TEST(FairSharePolicy, KeepsNoDebtOfAClientThatWasServedAlone) {
   play.charge({.client = kB, .prompt_tokens = 500});
   play.wait(kA);
   static_cast<void>(play.decide());
-  EXPECT_EQ(play.policy.served(kA), 1'000'000 + 500);
+  EXPECT_EQ(play.policy.served(kA), 1'000'000) << "a credit of what B got since then";
   EXPECT_EQ(play.policy.served(kB), 1'000'000 + 500);
 }
 
@@ -173,6 +214,24 @@ TEST(FairSharePolicy, ForgetsClientsThatAreGone) {
   EXPECT_LT(play.policy.client_count(), 1000u);
 }
 
+TEST(FairSharePolicy, KeepsTheCreditOfAClientThatAsksRegularlyAmongManyOthers) {
+  FairShareCase play;
+  for (std::uint64_t client = 1; client <= 20'000; ++client) {
+    play.waiting.clear();
+    play.wait(kA);
+    play.wait(ClientId{100 + client});
+    if (client % 100 == 0) play.wait(kB);
+    static_cast<void>(play.decide());
+    const double level = std::min(play.policy.served(kA), play.policy.served(ClientId{100 + client}));
+    if (client > 100 && client % 100 == 0) {
+      EXPECT_LE(play.policy.served(kB), level - 1000) << client;
+    }
+    play.charge({.client = kA, .prompt_tokens = 40});
+    play.charge({.client = ClientId{100 + client}, .prompt_tokens = 40});
+  }
+  EXPECT_LT(play.policy.client_count(), 1000u);
+}
+
 SequenceRequest request_of(std::uint64_t id, ClientId client) {
   SequenceRequest request = Play::request(id, {1, 2, static_cast<TokenId>(id)}, 20);
   request.client = client;
@@ -216,6 +275,50 @@ TEST(FairSharePolicy, AdmitsAClientWhoseAdapterIsAbsentInItsTurn) {
   EXPECT_EQ(play.spans(), (Spans{{1, 1}, {2, 1}, {3, 7}, {4, 7}})) << "what is loading takes no tokens from others";
   play.scheduler.adapter_landed(AdapterId{1});
   play.run_dry();
+}
+
+// The part of all prompt tokens that a client gets which always has one request of 100 tokens, next to one with a long queue of them. It
+// calls itself by another name in each of its requests, or not.
+double part_of_closed_loop(const std::function<ClientId(std::uint64_t id)>& name) {
+  SchedulerOptions options = small_options();
+  options.page_count = 1000;
+  Play play(options, std::make_unique<FairSharePolicy>());
+  const auto add = [&](std::uint64_t id, ClientId client) {
+    SequenceRequest request = Play::request(id, std::vector<TokenId>(100, static_cast<TokenId>(id)), 1);
+    request.client = client;
+    ASSERT_TRUE(play.add(std::move(request)));
+  };
+  constexpr std::uint64_t kFirst = 1'000'000;  // of the closed loop
+  constexpr int kSteps = 4000;
+  std::uint64_t next_of_queue = 1, next = kFirst;
+  std::int64_t tokens = 0, closed_loop_tokens = 0;
+  for (int i = 0; i < kSteps; ++i) {
+    if (i == 200) add(next, name(next));
+    while (next_of_queue < 10 || play.scheduler.stats().waiting < 5) add(next_of_queue++, kA);
+    play.step();
+    for (const PlannedSpan& span : play.latest.spans) {
+      tokens += i >= 200 ? span.token_count : 0;
+      closed_loop_tokens += span.sequence.value >= kFirst ? span.token_count : 0;
+    }
+    for (const auto& [id, reason] : play.take_ended()) {
+      if (id != next) continue;
+      ++next;
+      add(next, name(next));
+    }
+  }
+  return static_cast<double>(closed_loop_tokens) / static_cast<double>(tokens);
+}
+
+TEST(FairSharePolicy, GivesAClosedLoopHalf) {
+  const double part = part_of_closed_loop([](std::uint64_t) { return kB; });
+  EXPECT_LT(part, 0.51);
+  EXPECT_GT(part, 0.45);
+}
+
+TEST(FairSharePolicy, GivesHalfToANewClientForEachRequest) {
+  const double part = part_of_closed_loop([](std::uint64_t id) { return ClientId{id}; });
+  EXPECT_LT(part, 0.51);
+  EXPECT_GT(part, 0.45);
 }
 
 // What is kept for the queue goes back to who runs if nobody takes it.

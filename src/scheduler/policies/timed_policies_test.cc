@@ -51,10 +51,40 @@ Timestamp first_token_after_flood(const PolicyMaker& make_policy, std::uint64_t 
   return play.first_token_time(SequenceId{1000}).value();
 }
 
-// A flood delays another client's first token by the step that runs when it comes, by its part of the prompt tokens of those steps that
+// The first tokens of requests for `prompt_count` tokens that come every ten seconds, at other moments of a step, next to `flood_count`
+// requests of 1,000 tokens of another client that came before. Without the first: nobody knows its client then.
+std::vector<double> first_tokens_of_a_regular_client(std::uint64_t flood_count, std::int32_t prompt_count) {
+  constexpr std::uint64_t kRequests = 20;
+  TimedPlay play(server_options(), std::make_unique<FairSharePolicy>(), {});
+  for (std::uint64_t id = 1; id <= flood_count; ++id) play.add(request_of(id, kFlood, 1000, 100), {});
+  for (std::uint64_t i = 0; i < kRequests; ++i)
+    play.add(request_of(1000 + i, kOther, prompt_count, 2), milliseconds(5003 + 10'037 * static_cast<std::int64_t>(i)));
+  play.run();
+  std::vector<double> times;
+  for (std::uint64_t i = 1; i < kRequests; ++i) times.push_back(seconds(play.first_token_time(SequenceId{1000 + i}).value()));
+  std::ranges::sort(times);
+  return times;
+}
+
+// Who uses less than its part gets whole steps for its prompt. A flood delays its first token by the step that runs when it comes, and by
+// the tokens that the other's running sequences generate meanwhile. Because of those a prompt of 1,000 tokens takes three steps instead of
+// two, which is a little more than twice the time alone at the worst moment.
+TEST(TimedPolicies, AnswerARegularClientInTwiceTheTimeAlone) {
+  for (const std::int32_t prompt_count : {1000, 2000, 4000}) {
+    const double alone = first_tokens_of_a_regular_client(0, prompt_count).back();
+    const std::vector<double> flooded = first_tokens_of_a_regular_client(200, prompt_count);
+    const double median = flooded[flooded.size() / 2] / alone, most = flooded.back() / alone;
+    RecordProperty("median of the times the time alone, regular prompts of " + std::to_string(prompt_count), std::to_string(median));
+    RecordProperty("most of the times the time alone, regular prompts of " + std::to_string(prompt_count), std::to_string(most));
+    EXPECT_LE(median, 1.9) << prompt_count;
+    EXPECT_LE(most, prompt_count == 1000 ? 2.1 : 2) << prompt_count;
+  }
+}
+
+// A flood delays the first request of a new client by the step that runs when it comes, by half of the prompt tokens of those steps that
 // compute the other's prompt, and by the tokens that its running sequences generate in them: a little more than twice the time alone for a
 // prompt that takes whole steps. A shorter one waits for two full steps.
-TEST(TimedPolicies, BoundWhatAFloodDoesToAnotherClient) {
+TEST(TimedPolicies, BoundWhatAFloodDoesToANewClient) {
   const auto fair = [] { return std::make_unique<FairSharePolicy>(); };
   const auto fcfs = [] { return std::make_unique<FcfsPolicy>(); };
   for (const std::int32_t prompt_count : {1000, 2000, 4000}) {

@@ -12,6 +12,7 @@ void FairnessCheck::note(std::span<const ServiceCharge> charges) {
   double load_cost = 0;
   for (const ServiceCharge& charge : charges) {
     served_[charge.client] += cost_of(charge);
+    credits_.note_cost(charge.client, cost_of(charge));
     load_cost += FairSharePolicy::kAdapterPageCost * charge.adapter_pages;
   }
   load_cost_max_ = std::max(load_cost_max_, load_cost);
@@ -24,39 +25,38 @@ double FairnessCheck::cost_of(const ServiceCharge& charge) const {
   return cost / weight_of(charge.client);
 }
 
-void FairnessCheck::expect_counters(const FairSharePolicy& policy, std::span<const ServiceCharge> charges) {
-  for (const ServiceCharge& charge : charges)
-    counters_.try_emplace(charge.client, policy.served(charge.client)).first->second += cost_of(charge);
-}
-
-std::string FairnessCheck::compare_counters(const FairSharePolicy& policy) {
-  std::string wrong;
-  for (const auto& [client, expected] : counters_) {
-    const double found = policy.served(client);
-    if (wrong.empty() && std::abs(found - expected) > 1e-9 * (1 + expected))
-      wrong = fmt::format("client {}: its counter is {:.1f} where the charges give {:.1f}", client.value, found, expected);
+std::string FairnessCheck::compare_counters(const FairSharePolicy& policy) const {
+  for (const auto& [id, client] : credits_.clients()) {
+    const double found = policy.served(id), expected = client.position;
+    if (std::abs(found - expected) > 1e-9 * (1 + std::abs(expected)))
+      return fmt::format("client {}: its counter is {:.1f} where its charges and credits give {:.1f}", id.value, found, expected);
   }
-  counters_.clear();
-  return wrong;
+  return {};
 }
 
 std::string FairnessCheck::compare(const StepView& view) {
   note_outstanding(view);
   std::set<ClientId> waiting;
   for (const SequenceView& sequence : view.waiting) waiting.insert(sequence.client);
+  credits_.note_waiting(waiting);
   for (auto& [clients, pair] : pairs_) pair.waits = false;
   for (const ClientId first : waiting) {
     for (const ClientId second : waiting) {
-      if (first < second) pairs_.try_emplace({first, second}, Pair{served_[first], served_[second]}).first->second.waits = true;
+      if (first >= second) continue;
+      const Pair begun{served_[first], served_[second], credits_.credit_of(first), credits_.credit_of(second)};
+      pairs_.try_emplace({first, second}, begun).first->second.waits = true;
     }
   }
   std::erase_if(pairs_, [](const auto& entry) { return !entry.second.waits; });
   for (const auto& [clients, pair] : pairs_) {
-    const double difference = std::abs((served_[clients.first] - pair.first_served) - (served_[clients.second] - pair.second_served));
+    const double ahead = (served_[clients.first] - pair.first_served) - (served_[clients.second] - pair.second_served);
+    const double credit = ahead > 0 ? pair.first_credit : pair.second_credit;
+    const double difference = std::abs(ahead) - credit;
     worst_ = std::max(worst_, difference / outstanding_max_);
     if (difference > 2 * outstanding_max_) {
-      return fmt::format("clients {} and {}: what they got while both waited differs by {:.1f}, more than twice {:.1f}",
-                         clients.first.value, clients.second.value, difference, outstanding_max_);
+      return fmt::format(
+          "clients {} and {}: what they got while both waited differs by {:.1f}, more than twice {:.1f} and a credit of {:.1f}",
+          clients.first.value, clients.second.value, std::abs(ahead), outstanding_max_, credit);
     }
   }
   return {};

@@ -69,6 +69,7 @@ SimulationOptions draw_options(std::uint64_t seed) {
   if (seed % 4 == 3) scheduler.adapter_idle_time = Timestamp{static_cast<std::int64_t>(20 + seed % 50)};
   if (seed % 9 == 0) scheduler.adapter_pages_separate = scheduler.page_count / 3 + 1;  // at least as many as the largest image
   if (seed % 4 == 1) options.late_adapter_chance = 0.5;
+  options.client_credit_max = static_cast<double>(seed / 3 % 4 * 50);
   if (seed % 2 == 0) options.client_weights = {{ClientId{1}, 2.0}, {ClientId{2}, 0.5}};
   return options;
 }

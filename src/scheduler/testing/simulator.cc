@@ -26,7 +26,7 @@ std::unique_ptr<Policy> make_simulated_policy(const SimulationOptions& options) 
     case SimulatedPolicy::least_served:
       return std::make_unique<LeastServedPolicy>();
     case SimulatedPolicy::fair_share:
-      return std::make_unique<FairSharePolicy>(options.client_weights);
+      return std::make_unique<FairSharePolicy>(options.client_weights, options.client_credit_max);
     case SimulatedPolicy::adapter_grouped:
       return std::make_unique<AdapterGroupedPolicy>(options.adapter_group);
     case SimulatedPolicy::deadline:
@@ -49,7 +49,7 @@ Simulator::Simulator(const SimulationOptions& options)
       random_(options.seed ^ 0xd1ce),
       workload_(options),
       device_(options.model, options.scheduler.page_count, options.scheduler.page_tokens),
-      fairness_(options.client_weights, options.scheduler.step_tokens_max),
+      fairness_(options.client_weights, options.client_credit_max, options.scheduler.step_tokens_max),
       grouping_(options.adapter_group),
       scheduler_(options.scheduler, make_probed_policy()) {}
 

@@ -213,12 +213,18 @@ slora_mutate(scheduler/policies/priority.cc
   " : (mutant_is(\"newest_first\") ? a > b : a < b);"
   newest_first)
 slora_mutate(scheduler/policies/fair_share.cc
-  "account.served = std::max(account.served, level_);"
+  "account.served = std::max(account.served, level_ - credit_max);"
   "if (mutant_is(\"returning_client_is_lifted_too_high\"))
       account.served += level_;
-    else if (!mutant_is(\"returning_client_is_not_lifted\"))
-      account.served = std::max(account.served, level_);"
-  returning_client_is_lifted_too_high returning_client_is_not_lifted)
+    else if (mutant_is(\"credit_is_given_to_who_used_its_part\"))
+      account.served = level_ - credit_max;
+    else if (!mutant_is(\"credit_is_not_bounded\") || credit_max < credit_max_)
+      account.served = std::max(account.served, level_ - credit_max);"
+  returning_client_is_lifted_too_high credit_is_given_to_who_used_its_part credit_is_not_bounded)
+slora_mutate(scheduler/policies/fair_share.cc
+  "std::exchange(account.is_new, false) ? 0 : credit_max_;"
+  "std::exchange(account.is_new, false) && !mutant_is(\"new_client_has_credit\") ? 0 : credit_max_;"
+  new_client_has_credit)
 slora_mutate(scheduler/policies/fair_share.cc
   "level_ = std::max(level_, lowest->served);"
   "if (!mutant_is(\"level_stays_where_it_was\")) level_ = std::max(level_, lowest->served);"
