@@ -18,11 +18,21 @@ namespace {
 
 constexpr std::size_t kConfigBytesMax = std::size_t{16} << 20;
 
+// A prompt never holds others, so the adapter would never act.
+Status check_invocation(const AdapterConfig& config, std::int32_t vocab_size) {
+  const auto is_unknown = [&](TokenId token) { return token >= vocab_size; };
+  const auto unknown = std::ranges::find_if(config.invocation_tokens, is_unknown);
+  if (unknown == config.invocation_tokens.end()) return {};
+  return error("E_UNSUPPORTED_OPTION", "\"alora_invocation_tokens\": expected tokens of the base model, which has {}, found {}", vocab_size,
+               *unknown);
+}
+
 }  // namespace
 
 Result<PreparedAdapter> prepare_adapter(Folder folder, const AdapterBase& base) {
   Result<AdapterFolder> opened = open_adapter_folder(std::move(folder));
   if (!opened) return forward_error(opened);
+  if (Status known = check_invocation(opened->config, base.modules.vocab_size); !known) return forward_error(known);
   Result<LoraModules> modules = read_lora_modules(opened->config, opened->weights.tensors(), base.rank_max);
   if (!modules) return forward_error(modules);
   Result<AdapterPlan> plan = import_lora(std::move(*modules), opened->config, base.modules);

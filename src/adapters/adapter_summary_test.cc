@@ -10,10 +10,27 @@ namespace slora {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 TEST(AdapterSummary, NamesTheTokensFromWhichAnAdapterActs) {
   const auto summary = describe_adapter(source_path("tests/golden/mix32/activated/every")).value();
   EXPECT_EQ(summary.invocation_tokens, (std::vector<TokenId>{71, 5, 71}));
+}
+
+TEST(AdapterSummary, RefusesInvocationTokensThatTheBaseDoesNotHave) {
+  const TemporaryFolder folder;
+  LoraFixture fixture = small_lora();
+  const auto measured = [&](const std::string& tokens) {
+    fixture.config = R"({"peft_type": "LORA", "r": 4, "lora_alpha": 6, "alora_invocation_tokens": )" + tokens + "}";
+    fixture.write(folder.path());
+    return measure_adapter(folder.path(), test_base());
+  };
+  EXPECT_TRUE(measured("[7, 99]"));
+  const Result<AdapterCost> refused = measured("[7, 100]");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, "E_UNSUPPORTED_OPTION");
+  EXPECT_THAT(refused.error().message,
+              HasSubstr("\"alora_invocation_tokens\": expected tokens of the base model, which has 100, found 100"));
 }
 
 TEST(AdapterSummary, TellsFamilyTargetsRanksAndSize) {

@@ -2,11 +2,13 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <numeric>
 #include <semaphore>
 
 #include "base/testing/allocation_failure.h"
 #include "engine/testing/engine_fixture.h"
 #include "memory/stress.h"
+#include "scheduler/policies/fcfs.h"
 
 namespace slora::testing {
 namespace {
@@ -112,12 +114,59 @@ TEST_P(StepAllocation, NothingIsAllocatedInAWarmStep) {
     counter.wait_for_ends();
   }
   EXPECT_GT(counter.warm_steps(), 100u);
-  // A sequence that starts again after it was preempted takes its two lists of pages anew (Scheduler::try_admit), and the one of its cached
-  // prefix grows by doubling to 47 pages at most. Nothing is preempted here but by the mode of stress.
-  constexpr std::size_t kAllocationsPerStart = 9;
-  const std::uint64_t preemptions = engine.stats().scheduler.preemptions;
-  EXPECT_EQ(preemptions > 0, kStressMode == StressMode::force_preempt);
-  EXPECT_LE(counter.allocations(), kAllocationsPerStart * preemptions);
+  EXPECT_EQ(engine.stats().scheduler.preemptions > 0, kStressMode == StressMode::force_preempt);
+  EXPECT_EQ(counter.allocations(), 0u);
+}
+
+// A scheduler with a sequence that runs, for 90 steps after its prompt.
+struct RunningSequence {
+  RunningSequence() {
+    add(1, prompt, 90);
+    step();
+  }
+  void add(std::uint64_t id, std::vector<TokenId> tokens, std::int32_t output_tokens_max) {
+    ASSERT_TRUE(scheduler.add(
+        {.id = SequenceId{id}, .tenant = {}, .client = {}, .prompt = std::move(tokens), .output_tokens_max = output_tokens_max}));
+  }
+  void step() {
+    scheduler.schedule(plan, Timestamp{});
+    result.rows.assign(static_cast<std::size_t>(plan.output_row_count), RowResult{7, RowOutcome::goes_on});
+    scheduler.commit(plan, result, ended);
+  }
+  std::size_t allocations_of_steps(int count) {
+    count_allocations();
+    for (int i = 0; i < count; ++i) step();
+    return end_failures();
+  }
+
+  const std::vector<TokenId> prompt = [] {
+    std::vector<TokenId> tokens(100);
+    std::iota(tokens.begin(), tokens.end(), 10);
+    return tokens;
+  }();
+  Scheduler scheduler{[] {
+                        SchedulerOptions options;
+                        options.page_count = 50;
+                        options.page_tokens = 4;
+                        options.running_max = 8;
+                        options.preempted_every = 0;
+                        return options;
+                      }(),
+                      std::make_unique<FcfsPolicy>()};
+  StepPlan plan;
+  StepResult result;
+  std::vector<SequenceEnd> ended;
+};
+
+TEST(SchedulerAllocation, NothingIsAllocatedWhileTheHeadOfTheLineDoesNotFitNextToItsCachedPrefix) {
+  RunningSequence running;
+  std::vector<TokenId> longer(running.prompt.begin(), running.prompt.begin() + 40);  // ten pages are cached
+  longer.resize(150, 5);
+  running.add(2, longer, 10);
+  for (int i = 0; i < 5; ++i) running.step();
+  EXPECT_EQ(running.allocations_of_steps(60), 0u);
+  EXPECT_EQ(running.scheduler.stats().waiting, 1u);
+  EXPECT_EQ(running.scheduler.check_invariants(), "");
 }
 
 }  // namespace

@@ -37,6 +37,8 @@ class PageList {
 
   // So that the list holds `count` pages without another allocation.
   void reserve(std::size_t count) { pages_.reserve(count); }
+  // Gives all pages back and keeps the capacity.
+  void give_back();
   // Gives the first page back.
   void drop_first();
   // Changes the owner of the first page and takes it off the list; the new owner has to give it back to the pool.
@@ -47,7 +49,6 @@ class PageList {
  private:
   friend class PagePool;
   PageList(PagePool& pool, const PageOwner& owner) : pool_(&pool), owner_(owner) {}
-  void give_back();
 
   PagePool* pool_ = nullptr;
   PageOwner owner_;

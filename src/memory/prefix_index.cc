@@ -25,7 +25,7 @@ PrefixPin::PrefixPin(PrefixPin&& other) noexcept
 
 PrefixPin& PrefixPin::operator=(PrefixPin&& other) noexcept {
   if (this == &other) return *this;
-  release();
+  give_back();
   index_ = other.index_;
   domain_ = other.domain_;
   pages_ = std::exchange(other.pages_, {});
@@ -34,9 +34,11 @@ PrefixPin& PrefixPin::operator=(PrefixPin&& other) noexcept {
   return *this;
 }
 
-void PrefixPin::release() {
+void PrefixPin::give_back() {
   if (!pages_.empty()) index_->unpin(*this);
   pages_.clear();
+  trusted_ = true;
+  returns_ = false;
 }
 
 PrefixIndex::PrefixIndex(PagePool& pool, EvictionOrder& order, std::int32_t page_tokens, double page_cost, PrefixHash hash)
@@ -56,18 +58,18 @@ PrefixIndex::~PrefixIndex() {
     if (nodes_[page].present) pool_.give_back(PageIndex{page}, owner_of(nodes_[page].domain));
 }
 
-PrefixPin PrefixIndex::match(const PrefixDomain& domain, std::span<const TokenId> tokens, std::uint32_t page_count_max) {
-  PrefixPin pin = begin(domain);
+void PrefixIndex::match(PrefixPin& pin, std::span<const TokenId> tokens, std::uint32_t page_count_max) {
+  check(pin.index_ == this && pin.pages_.empty(), "expected a pin of this index that holds no page");
   const std::size_t page_count = std::min<std::size_t>(tokens.size() / page_tokens_, page_count_max);
   std::uint32_t parent = kNone;
   for (std::size_t i = 0; i < page_count; ++i) {
-    const std::uint32_t page = find(domain_of_page(domain, i), parent, tokens.subspan(i * page_tokens_, page_tokens_));
+    const std::uint32_t page = find(domain_of_page(pin.domain_, i), parent, tokens.subspan(i * page_tokens_, page_tokens_));
     if (page == kNone) break;
+    if (i == 0) pin.pages_.reserve(page_count);
     this->pin(page);
     pin.pages_.push_back(PageIndex{page});
     parent = page;
   }
-  return pin;
 }
 
 std::uint32_t PrefixIndex::count(const PrefixDomain& domain, std::span<const TokenId> tokens, std::uint32_t page_count_max) const {

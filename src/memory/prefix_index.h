@@ -32,13 +32,15 @@ class PrefixPin {
   PrefixPin() = default;
   PrefixPin(PrefixPin&& other) noexcept;
   PrefixPin& operator=(PrefixPin&& other) noexcept;
-  ~PrefixPin() { release(); }
+  ~PrefixPin() { give_back(); }
 
   [[nodiscard]] std::uint32_t size() const { return static_cast<std::uint32_t>(pages_.size()); }
   [[nodiscard]] std::span<const PageIndex> pages() const { return pages_; }
   [[nodiscard]] const PrefixDomain& domain() const { return domain_; }
   // So that the pin holds `page_count` pages without another allocation.
   void reserve(std::size_t page_count) { pages_.reserve(page_count); }
+  // Unpins all pages and keeps the capacity.
+  void give_back();
   // They will be read again soon, by the sequence that gives them up for now.
   void expect_return() { returns_ = true; }
   // The contents may be wrong: once unpinned, pages that nobody else pins are dropped instead of cached.
@@ -47,7 +49,6 @@ class PrefixPin {
  private:
   friend class PrefixIndex;
   PrefixPin(PrefixIndex& index, const PrefixDomain& domain) : index_(&index), domain_(domain) {}
-  void release();
 
   PrefixIndex* index_ = nullptr;
   PrefixDomain domain_;
@@ -67,10 +68,11 @@ class PrefixIndex {
   PrefixIndex(const PrefixIndex&) = delete;
   PrefixIndex& operator=(const PrefixIndex&) = delete;
 
-  // A pin of no page, to be extended.
+  // A pin of no page, to be matched and extended.
   [[nodiscard]] PrefixPin begin(const PrefixDomain& domain) { return {*this, domain}; }
-  // Pins the longest cached prefix of `tokens` of at most `page_count_max` pages.
-  [[nodiscard]] PrefixPin match(const PrefixDomain& domain, std::span<const TokenId> tokens, std::uint32_t page_count_max);
+  // Pins the longest cached prefix of `tokens` of at most `page_count_max` pages. Allocates only when there is one that is longer than all
+  // that the pin held before. Requires: a pin of this index, of no page.
+  void match(PrefixPin& pin, std::span<const TokenId> tokens, std::uint32_t page_count_max);
   // How many pages match() would pin now.
   [[nodiscard]] std::uint32_t count(const PrefixDomain& domain, std::span<const TokenId> tokens, std::uint32_t page_count_max) const;
   // The first page of `own` was filled with `tokens`, which follow the pinned ones: it becomes a cached page and is pinned. Returns false

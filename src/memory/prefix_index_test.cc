@@ -20,12 +20,17 @@ struct World {
 
   // Writes whole pages of `tokens` after what is cached of them, as a sequence would.
   PrefixPin write(const PrefixDomain& domain, std::span<const TokenId> tokens) {
-    PrefixPin pin = index.match(domain, tokens, ~0u);
+    PrefixPin pin = match(domain, tokens, ~0u);
     while ((pin.size() + 1) * kPageTokens <= tokens.size()) {
       PageList own = pool.empty_list({PageUse::sequence, domain.tenant, 1});
       pool.take(own, 1);
       static_cast<void>(index.try_extend(pin, tokens.subspan(pin.size() * kPageTokens, kPageTokens), own));
     }
+    return pin;
+  }
+  PrefixPin match(const PrefixDomain& domain, std::span<const TokenId> tokens, std::uint32_t page_count_max) {
+    PrefixPin pin = index.begin(domain);
+    index.match(pin, tokens, page_count_max);
     return pin;
   }
   void evict_cheapest() {
@@ -46,12 +51,12 @@ TEST_P(PrefixIndexWithEachHash, FindsOnlyExactTokensOfTheSameDomain) {
   const std::vector<TokenId> tokens = {1, 2, 3, 4, 5, 6, 7, 8, 9};
   static_cast<void>(world.write(kDomain, tokens));
   EXPECT_EQ(world.index.evictable_count(), 2u);
-  EXPECT_EQ(world.index.match(kDomain, tokens, 9).size(), 2u);
-  EXPECT_EQ(world.index.match(kDomain, tokens, 1).size(), 1u);
-  EXPECT_EQ(world.index.match({TenantId{2}, AdapterId{3}}, tokens, 9).size(), 0u);
-  EXPECT_EQ(world.index.match({TenantId{1}, AdapterId{4}}, tokens, 9).size(), 0u);
-  EXPECT_EQ(world.index.match(kDomain, std::vector<TokenId>{1, 2, 3, 4, 5, 6, 7, 9}, 9).size(), 1u);
-  EXPECT_EQ(world.index.match(kDomain, std::vector<TokenId>{5, 6, 7, 8}, 9).size(), 0u);  // not at position 0
+  EXPECT_EQ(world.match(kDomain, tokens, 9).size(), 2u);
+  EXPECT_EQ(world.match(kDomain, tokens, 1).size(), 1u);
+  EXPECT_EQ(world.match({TenantId{2}, AdapterId{3}}, tokens, 9).size(), 0u);
+  EXPECT_EQ(world.match({TenantId{1}, AdapterId{4}}, tokens, 9).size(), 0u);
+  EXPECT_EQ(world.match(kDomain, std::vector<TokenId>{1, 2, 3, 4, 5, 6, 7, 9}, 9).size(), 1u);
+  EXPECT_EQ(world.match(kDomain, std::vector<TokenId>{5, 6, 7, 8}, 9).size(), 0u);  // not at position 0
 }
 
 TEST(PrefixIndex, EvictsLeavesFirstAndNothingPinned) {
@@ -59,7 +64,7 @@ TEST(PrefixIndex, EvictsLeavesFirstAndNothingPinned) {
   const std::vector<TokenId> tokens = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
   static_cast<void>(world.write(kDomain, tokens));
   {
-    const PrefixPin pin = world.index.match(kDomain, tokens, 2);
+    const PrefixPin pin = world.match(kDomain, tokens, 2);
     EXPECT_EQ(world.index.evictable_count(), 1u);
     world.evict_cheapest();
     EXPECT_TRUE(world.order.empty());
@@ -67,7 +72,7 @@ TEST(PrefixIndex, EvictsLeavesFirstAndNothingPinned) {
   }
   EXPECT_EQ(world.index.evictable_count(), 2u);
   world.evict_cheapest();
-  EXPECT_EQ(world.index.match(kDomain, tokens, 9).size(), 1u);
+  EXPECT_EQ(world.match(kDomain, tokens, 9).size(), 1u);
   world.evict_cheapest();
   EXPECT_EQ(world.pool.free_count(), 16u);
 }
@@ -95,10 +100,10 @@ TEST(PrefixIndex, ForgetsAnAdapterSaveWhatIsPinned) {
   static_cast<void>(world.write(kDomain, tokens));
   static_cast<void>(world.write({TenantId{2}, AdapterId{3}}, tokens));
   static_cast<void>(world.write({TenantId{1}, AdapterId{4}}, tokens));
-  PrefixPin pin = world.index.match(kDomain, tokens, 2);
+  PrefixPin pin = world.match(kDomain, tokens, 2);
   world.index.forget(AdapterId{3});
   EXPECT_EQ(world.pool.count(PageUse::prefix), 5u);
-  EXPECT_EQ(world.index.match({TenantId{2}, AdapterId{3}}, tokens, 9).size(), 0u);
+  EXPECT_EQ(world.match({TenantId{2}, AdapterId{3}}, tokens, 9).size(), 0u);
   pin = PrefixPin();
   world.index.forget(AdapterId{3});
   EXPECT_EQ(world.pool.count(PageUse::prefix), 3u);
@@ -111,16 +116,16 @@ TEST(PrefixIndex, SharesWithTheBaseWhatComesBeforeTheAdapter) {
   const std::vector<TokenId> tokens = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
   constexpr PrefixDomain base{TenantId{1}}, late{TenantId{1}, AdapterId{3}, 6}, later{TenantId{1}, AdapterId{3}, 7};
   PrefixPin first = world.write(base, tokens);
-  EXPECT_EQ(world.index.match(late, tokens, 9).size(), 1u);
+  EXPECT_EQ(world.match(late, tokens, 9).size(), 1u);
   PrefixPin pin = world.write(late, tokens);
   EXPECT_EQ(pin.pages()[0], first.pages()[0]);
   EXPECT_EQ(world.pool.count(PageUse::prefix), 5u);
-  EXPECT_EQ(world.index.match(later, tokens, 9).size(), 1u) << "the page of position 6 is another's";
-  EXPECT_EQ(world.index.match({TenantId{1}, AdapterId{3}, 4}, tokens, 9).size(), 1u);
-  EXPECT_EQ(world.index.match({TenantId{1}, AdapterId{3}, 3}, tokens, 9).size(), 0u);
-  EXPECT_EQ(world.index.match({TenantId{1}, AdapterId{4}, 6}, tokens, 9).size(), 1u);
-  EXPECT_EQ(world.index.match({TenantId{2}, AdapterId{3}, 6}, tokens, 9).size(), 0u);
-  EXPECT_EQ(world.index.match({TenantId{1}, AdapterId{9}, 12}, tokens, 9).size(), 3u) << "it acts after all of them";
+  EXPECT_EQ(world.match(later, tokens, 9).size(), 1u) << "the page of position 6 is another's";
+  EXPECT_EQ(world.match({TenantId{1}, AdapterId{3}, 4}, tokens, 9).size(), 1u);
+  EXPECT_EQ(world.match({TenantId{1}, AdapterId{3}, 3}, tokens, 9).size(), 0u);
+  EXPECT_EQ(world.match({TenantId{1}, AdapterId{4}, 6}, tokens, 9).size(), 1u);
+  EXPECT_EQ(world.match({TenantId{2}, AdapterId{3}, 6}, tokens, 9).size(), 0u);
+  EXPECT_EQ(world.match({TenantId{1}, AdapterId{9}, 12}, tokens, 9).size(), 3u) << "it acts after all of them";
   std::vector<std::uint32_t> pins(16);
   for (const PrefixPin* held : {&first, &pin})
     for (const PageIndex page : held->pages()) ++pins[page.value];
@@ -134,7 +139,7 @@ TEST(PrefixIndex, DropsWhatIsDistrustedUnlessOthersUseIt) {
   World world(16);
   const std::vector<TokenId> tokens = {1, 2, 3, 4, 5, 6, 7, 8};
   PrefixPin failed = world.write(kDomain, tokens);
-  PrefixPin other = world.index.match(kDomain, tokens, 1);
+  PrefixPin other = world.match(kDomain, tokens, 1);
   failed.distrust();
   failed = PrefixPin();
   EXPECT_EQ(world.pool.count(PageUse::prefix), 1u);
@@ -157,7 +162,7 @@ TEST_P(PrefixIndexWithEachHash, AgreesWithAMapOfWholePrefixes) {
     return is_base ? PrefixDomain{.tenant = domain.tenant} : domain;
   };
   const auto expect_match = [&](const PrefixDomain& domain, const std::vector<TokenId>& tokens) {
-    const PrefixPin found = world.index.match(domain, tokens, ~0u);
+    const PrefixPin found = world.match(domain, tokens, ~0u);
     for (std::uint32_t page = 0; (page + 1) * kPageTokens <= tokens.size(); ++page) {
       const auto expected = model.find({domain_of(domain, page), {tokens.begin(), tokens.begin() + (page + 1) * kPageTokens}});
       ASSERT_EQ(page < found.size(), expected != model.end());

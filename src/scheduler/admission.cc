@@ -115,11 +115,11 @@ bool Scheduler::try_admit(Sequence& sequence, std::int32_t share) {
   const std::int32_t known = sequence.known_count();
   const bool loads = request.adapter != kNoAdapter && adapters.state(request.adapter) == AdapterState::absent;
 
-  // Pages held from here on cannot be evicted, so they do not count as available.
-  Holdings holdings;
+  // Pages held from here on cannot be evicted, so they do not count as available. The lists are the sequence's, whose capacity lasts from
+  // one try to the next.
+  Holdings& holdings = sequence.holdings;
   if (!loads) holdings.adapter = adapters.hold(request.adapter, AdapterInterest::pinned);
-  holdings.prefix = memory_.prefixes().match(domain_of(request), sequence.tokens, prefix_pages_max(sequence, options_.page_tokens));
-  holdings.own = memory_.empty_list({PageUse::sequence, request.tenant, request.id.value});
+  memory_.prefixes().match(holdings.prefix, sequence.tokens, prefix_pages_max(sequence, options_.page_tokens));
 
   const std::uint32_t held = holdings.prefix.size();
   const std::int32_t cached = static_cast<std::int32_t>(held) * options_.page_tokens;
@@ -129,6 +129,7 @@ bool Scheduler::try_admit(Sequence& sequence, std::int32_t share) {
   const std::uint32_t adapter_pages = loads ? request.adapter_page_count : 0;
   std::optional<PagePromise> promise = budget_.try_reserve(needed, adapter_pages);
   if (!promise) {
+    holdings.give_back();
     if (policy_.reads_cached_tokens()) line_.view_of(sequence).cached_tokens = cached;
     return false;
   }
@@ -159,7 +160,6 @@ bool Scheduler::try_admit(Sequence& sequence, std::int32_t share) {
   sequence.overtaken_count = 0;
   sequence.interest = adapters.hold(request.adapter, AdapterInterest::named);
   sequence.planned = sequence.cached_count = cached;
-  sequence.holdings = std::move(holdings);
   const auto older = [](const Sequence* a, const Sequence* b) { return a->serial < b->serial; };
   running_.insert(std::ranges::upper_bound(running_, &sequence, older), &sequence);
   sequence.promise = std::move(*promise);
@@ -204,9 +204,17 @@ void Scheduler::begin_load(AdapterId adapter, PageList pages) {
   memory_.adapters().begin_load(adapter, std::move(pages));
 }
 
+Holdings Scheduler::no_holdings(const SequenceRequest& request) {
+  return {.adapter = {},
+          .prefix = memory_.prefixes().begin(domain_of(request)),
+          .own = memory_.empty_list({PageUse::sequence, request.tenant, request.id.value})};
+}
+
 void Scheduler::release(Sequence& sequence) {
-  Holdings holdings = std::move(sequence.holdings);
-  if (UncommittedPlan* const plan = uncommitted_plan_of(sequence)) plan->kept.push_back(std::move(holdings));
+  if (UncommittedPlan* const plan = uncommitted_plan_of(sequence))
+    plan->kept.push_back(std::exchange(sequence.holdings, no_holdings(sequence.request)));
+  else
+    sequence.holdings.give_back();
 }
 
 Scheduler::UncommittedPlan* Scheduler::uncommitted_plan_of(const Sequence& sequence) {

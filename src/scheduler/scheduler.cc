@@ -48,6 +48,7 @@ Status Scheduler::add(SequenceRequest request) {
   sequence->prompt_count = static_cast<std::int32_t>(prompt_count);
   sequence->tokens = std::move(request.prompt);
   sequence->request = std::move(request);
+  sequence->holdings = no_holdings(sequence->request);
   Sequence& added = *sequence;
   const SequenceId id = added.request.id;
   sequences_.emplace(id, std::move(sequence));

@@ -204,6 +204,8 @@ class Scheduler {
 
   void settle(Sequence& sequence, const PlannedSpan& span, const StepResult& result);
   void store_full_pages(Sequence& sequence, std::int32_t computed_count);
+  // Lists that belong to the sequence of this request, without pages.
+  [[nodiscard]] Holdings no_holdings(const SequenceRequest& request);
   void release(Sequence& sequence);
   void end(Sequence& sequence, EndReason reason);
   void forget(Sequence& sequence, EndReason reason);

@@ -27,6 +27,12 @@ struct Holdings {
   PageList own;
 
   [[nodiscard]] std::uint32_t page_count() const { return prefix.size() + own.size(); }
+  // In the order of destruction; the lists keep their capacity.
+  void give_back() {
+    own.give_back();
+    prefix.give_back();
+    adapter = {};
+  }
 };
 
 // One token stream from add() to its end. Owned by the scheduler, on its thread.
