@@ -211,10 +211,11 @@ Holdings Scheduler::no_holdings(const SequenceRequest& request) {
 }
 
 void Scheduler::release(Sequence& sequence) {
-  if (UncommittedPlan* const plan = uncommitted_plan_of(sequence))
+  if (UncommittedPlan* const plan = uncommitted_plan_of(sequence)) {
     plan->kept.push_back(std::exchange(sequence.holdings, no_holdings(sequence.request)));
-  else
+  } else {
     sequence.holdings.give_back();
+  }
 }
 
 Scheduler::UncommittedPlan* Scheduler::uncommitted_plan_of(const Sequence& sequence) {

@@ -172,13 +172,14 @@ slora_mutate(scheduler/admission.cc
          (mutant_is(\"preempted_prompt_reads_prefixes\") && sequence.preemption_count > 0);"
   every_prompt_reads_prefixes preempted_prompt_reads_prefixes)
 slora_mutate(scheduler/admission.cc
-  "memory_.prefixes().match(domain_of(request),"
-  "memory_.prefixes().match(PrefixDomain{mutant_is(\"tenants_share_prefixes\") ? TenantId{} : request.tenant,
-                                                   mutant_is(\"adapters_share_prefixes\") ? kNoAdapter : request.adapter, domain_of(request).adapter_begin},"
+  "memory_.prefixes().begin(domain_of(request)),"
+  "memory_.prefixes().begin(PrefixDomain{mutant_is(\"tenants_share_prefixes\") ? TenantId{} : request.tenant,
+                                        mutant_is(\"adapters_share_prefixes\") ? kNoAdapter : request.adapter, domain_of(request).adapter_begin}),"
   tenants_share_prefixes adapters_share_prefixes)
 slora_mutate(scheduler/admission.cc
-  "plan->kept.push_back(std::move(holdings));"
-  "plan->kept.push_back(mutant_is(\"uncommitted_plan_loses_its_pages\") ? Holdings{} : std::move(holdings));"
+  "plan->kept.push_back(std::exchange(sequence.holdings, no_holdings(sequence.request)));"
+  "plan->kept.push_back(std::exchange(sequence.holdings, no_holdings(sequence.request)));
+    if (mutant_is(\"uncommitted_plan_loses_its_pages\")) plan->kept.pop_back();"
   uncommitted_plan_loses_its_pages)
 slora_mutate(scheduler/admission.cc
   "budget_.try_reserve(needed, adapter_pages)"
