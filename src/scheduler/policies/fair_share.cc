@@ -94,7 +94,7 @@ void FairSharePolicy::lift_returning() {
     if (!account.is_backlogged) continue;
     const bool waits = account.step == step_ && account.waiting > 0;
     const ClientAccount*& place = waits ? lowest : left;
-    if (place == nullptr || account.served < place->served) place = &account;
+    if (place == nullptr || std::tuple(account.served, account.client) < std::tuple(place->served, place->client)) place = &account;
     account.is_backlogged = waits;
   }
   if (lowest == nullptr && left != nullptr) last_left_ = left->client;
