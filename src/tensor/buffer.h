@@ -8,13 +8,15 @@
 
 namespace slora {
 
-// Owned host memory, zeroed, aligned to 64 bytes. From 2 MiB on it is aligned to 2 MiB and requests huge pages, which are worth 10-40 % of
-// read bandwidth. Move-only; the destructor frees it.
+// Owned memory of the host or of a device. Move-only; the destructor frees it.
 class Buffer {
  public:
   Buffer() = default;
-  // Ends the process if the system has no such memory: sizes were checked against the limits before.
+  // Host memory, zeroed, aligned to 64 bytes. From 2 MiB on it is aligned to 2 MiB and requests huge pages, which are worth 10-40 % of read
+  // bandwidth. Ends the process if the system has no such memory: sizes were checked against the limits before.
   explicit Buffer(std::size_t bytes);
+  // Memory of any kind, which its deleter frees. The host may not be able to read it: only who allocated it knows.
+  [[nodiscard]] static Buffer adopt(std::shared_ptr<std::byte> memory, std::size_t bytes) { return {std::move(memory), bytes}; }
 
   Buffer(Buffer&&) = default;
   Buffer& operator=(Buffer&&) = default;
@@ -32,12 +34,12 @@ class Buffer {
   friend class BufferArena;
   Buffer(std::shared_ptr<std::byte> data, std::size_t bytes) : data_(std::move(data)), bytes_(bytes) {}
 
-  std::shared_ptr<std::byte> data_;  // shared by all buffers of one mapping, which is freed with the last of them
+  std::shared_ptr<std::byte> data_;  // shared by all buffers of one allocation, which is freed with the last of them
   std::size_t bytes_ = 0;
 };
 
-// Allocates buffers one after another from large mappings, for many pieces that live long: so small pieces are in huge pages too, and no
-// piece wastes part of a huge page. Owned and used by one thread; buffers outlive it.
+// Allocates host buffers one after another from large mappings, for many pieces that live long: so small pieces are in huge pages too, and
+// no piece wastes part of a huge page. Owned and used by one thread; buffers outlive it.
 class BufferArena {
  public:
   // As Buffer(bytes).

@@ -49,6 +49,19 @@ TEST(Buffer, MayBeEmpty) {
   EXPECT_EQ(Buffer(0).data(), nullptr);
 }
 
+TEST(Buffer, FreesAdoptedMemoryWithItsDeleter) {
+  std::byte memory[32];
+  int freed = 0;
+  {
+    Buffer adopted = Buffer::adopt({memory, [&](std::byte*) { ++freed; }}, sizeof memory);
+    EXPECT_EQ(adopted.data(), memory);
+    EXPECT_EQ(adopted.bytes(), 32u);
+    const Buffer moved = std::move(adopted);
+    EXPECT_EQ(freed, 0);
+  }
+  EXPECT_EQ(freed, 1);
+}
+
 TEST(Buffer, IsViewedAsAMatrix) {
   const Buffer buffer(4 * 6 * 2);
   const Tensor matrix = buffer.view(DType::bf16, 4, 6);
