@@ -1,5 +1,6 @@
 #pragma once
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -38,6 +39,9 @@ class Backend {
   [[nodiscard]] virtual int thread_count() const = 0;
   // Element type of what linear products read (norm, attention and gated outputs).
   [[nodiscard]] virtual DType product_dtype() const = 0;
+  // Element type of what linear products give, and the ops that work on it (x and qkv of a layer). Residuals, shrink results and logits are
+  // fp32 on every backend.
+  [[nodiscard]] virtual DType activation_dtype() const = 0;
   [[nodiscard]] virtual DType kv_dtype() const = 0;
   [[nodiscard]] virtual AdapterFormat adapter_format() const = 0;
 
@@ -48,8 +52,14 @@ class Backend {
   // Bytes that make_linear will allocate, for planning.
   [[nodiscard]] virtual std::size_t linear_bytes(std::int64_t out, std::int64_t in) const = 0;
 
-  // Device memory for activations and for the pool, zeroed.
+  // Device memory for activations, vectors and the pool, zeroed.
   [[nodiscard]] virtual Buffer allocate(std::size_t bytes) = 0;
+  // Copies between packed rows in host memory and device memory, after all ops that were called before. The host memory may be reused when
+  // the call returns. Outside of steps only.
+  virtual void upload(Tensor to, const void* from) = 0;
+  virtual void download(void* to, Tensor from) = 0;
+  // A gain or a bias of these numbers.
+  [[nodiscard]] DeviceVector make_vector(std::span<const float> numbers);
 
   [[nodiscard]] virtual Ops& ops() = 0;
 

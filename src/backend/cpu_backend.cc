@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "backend/backends.h"
+#include "backend/host_backend.h"
 #include "kernels/cpu/attend.h"
 #include "kernels/cpu/embed.h"
 #include "kernels/cpu/linear.h"
@@ -70,16 +71,14 @@ class CpuOps final : public Ops {
     visit_packed(weights_, table, [&](const auto& packed) { cpu::embed(pool_, out, ids, packed, first_token); });
   }
 
-  void rms_norm(Tensor out, Tensor in, std::span<const float> weight, float eps) override {
-    check(out.rows == in.rows && out.cols == in.cols && in.cols % static_cast<std::int64_t>(weight.size()) == 0,
-          "expected out of the shape of in, in whole groups");
-    cpu::rms_norm(kernels_, pool_, out, in, weight, eps);
+  void rms_norm(Tensor out, Tensor in, Tensor weight, float eps) override {
+    check(out.rows == in.rows && out.cols == in.cols && in.cols % weight.cols == 0, "expected out of the shape of in, in whole groups");
+    cpu::rms_norm(kernels_, pool_, out, in, numbers_of(weight), eps);
   }
 
-  void add_rms_norm(Tensor out, Tensor residual, Tensor x, std::span<const float> weight, float eps) override {
-    check(out.rows == x.rows && residual.rows == x.rows && residual.cols == x.cols && std::cmp_equal(x.cols, weight.size()),
-          "expected equal shapes");
-    cpu::add_rms_norm(kernels_, pool_, out, residual, x, weight, eps);
+  void add_rms_norm(Tensor out, Tensor residual, Tensor x, Tensor weight, float eps) override {
+    check(out.rows == x.rows && residual.rows == x.rows && residual.cols == x.cols && x.cols == weight.cols, "expected equal shapes");
+    cpu::add_rms_norm(kernels_, pool_, out, residual, x, numbers_of(weight), eps);
   }
 
   void shrink(Tensor z, Tensor x, const AdapterBatch& adapters, Site site) override {
@@ -90,7 +89,7 @@ class CpuOps final : public Ops {
   void linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) override {
     check(y.rows == x.rows && x.cols == weight.in && y.cols == weight.out, "expected y [T, out] = W [out, in] x [T, in]");
     adapters.find_records(records_, site, RecordUse::expand);
-    visit_packed(weights_, weight, [&](const auto& packed) { linear_.run(y, x, packed, weight.bias, z, records_); });
+    visit_packed(weights_, weight, [&](const auto& packed) { linear_.run(y, x, packed, numbers_of(weight.bias), z, records_); });
   }
 
   void linear_gated(Tensor out, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site,
@@ -98,7 +97,7 @@ class CpuOps final : public Ops {
     check(out.rows == x.rows && x.cols == weight.in && 2 * out.cols == weight.out, "expected out [T, n], W [2n, in] x [T, in]");
     check(activation == Activation::silu, "expected an activation that kernels implement");
     adapters.find_records(records_, site, RecordUse::expand);
-    visit_packed(weights_, weight, [&](const auto& packed) { linear_.run_gated(out, x, packed, weight.bias, z, records_); });
+    visit_packed(weights_, weight, [&](const auto& packed) { linear_.run_gated(out, x, packed, numbers_of(weight.bias), z, records_); });
   }
 
   void rope(Tensor x, std::span<const std::int32_t> positions, const RopeTable& table) override {
@@ -155,7 +154,7 @@ class CpuOps final : public Ops {
   std::vector<AppliedRecord> records_;
 };
 
-class CpuBackend final : public Backend {
+class CpuBackend final : public HostBackend {
  public:
   explicit CpuBackend(const BackendOptions& options)
       : kernels_(kernels_for(options.instructions)), weights_(options.weights), ops_(kernels_, thread_share(options), options.weights) {}
@@ -179,7 +178,6 @@ class CpuBackend final : public Backend {
   std::size_t linear_bytes(std::int64_t out, std::int64_t in) const override {
     return visit_packed(weights_, {.out = out, .in = in, .packed = {}, .bias = {}}, [](const auto& packed) { return packed.bytes(); });
   }
-  Buffer allocate(std::size_t bytes) override { return Buffer(bytes); }
   Ops& ops() override { return ops_; }
   std::uint64_t progress() const override { return ops_.progress(); }
 

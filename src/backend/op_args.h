@@ -21,12 +21,21 @@ namespace slora {
 // The arguments of Ops; those that kernels take too are in ops/ (RecordView, KvLayer, SpanView, RopeTable, SampleRow, ...). All of them
 // borrow, and what they refer to outlives the step.
 
+// Numbers in device memory that ops read with a product or a norm: a bias or a gain. [count] fp32
+struct DeviceVector {
+  Buffer memory;
+  std::int64_t count = 0;
+
+  [[nodiscard]] bool empty() const { return count == 0; }
+  [[nodiscard]] Tensor view() const { return memory.view(DType::f32, 1, count); }
+};
+
 // The weight of one linear product y = W x + bias, W [out, in], in the layout of the backend that packed it.
 struct LinearWeight {
   std::int64_t out = 0;
   std::int64_t in = 0;
   Buffer packed;
-  std::vector<float> bias;  // [out], or empty
+  DeviceVector bias;  // [out], or empty
 };
 
 // One resident adapter as kernels see it, or a blend of several. Constant after construction; made by the engine's loader once the image is

@@ -6,42 +6,45 @@
 namespace slora {
 
 // Everything that a model computes with: one virtual function per op, output first, then inputs. Implementations check shapes with check().
-// T = rows of the batch. All tensors are in device memory. A result row depends on its own inputs only: never on the other rows, on how
-// rows are split over calls, or on the number of threads. Called by one thread, the engine's (with several shards, each shard's own).
+// T = rows of the batch. All tensors are in device memory. "product" and "activation" are the backend's element types of these names. A
+// result row depends on its own inputs only: never on the other rows, on how rows are split over calls, or on the number of threads. Called
+// by one thread, the engine's (with several shards, each shard's own).
 class Ops {
  public:
   virtual ~Ops() = default;
 
-  // out[t, :] = table[ids[t] - first_token, :], or zeros where the table has no such row: it is another shard's. out [T, hidden] fp32;
-  // table [tokens from first_token on, hidden], possibly the packed head of a tied model.
+  // out[t, :] = table[ids[t] - first_token, :], or zeros where the table has no such row: it is another shard's. out [T, hidden]
+  // activation; table [tokens from first_token on, hidden], possibly the packed head of a tied model.
   virtual void embed(Tensor out, std::span<const TokenId> ids, const LinearWeight& table, TokenId first_token) = 0;
 
-  // Normalises each group of weight.size() consecutive columns: out = in / sqrt(mean(in^2) + eps) * weight.
-  // One group per row for a layer norm; one per head for q and k norms. in fp32, out fp32 or the product type; out may be in.
-  virtual void rms_norm(Tensor out, Tensor in, std::span<const float> weight, float eps) = 0;
+  // Normalises each group of weight.cols consecutive columns: out = in / sqrt(mean(in^2) + eps) * weight. weight [1, columns of a group]
+  // fp32. One group per row for a layer norm; one per head for q and k norms. in activation or fp32, out activation
+  // or product; out may be in.
+  virtual void rms_norm(Tensor out, Tensor in, Tensor weight, float eps) = 0;
 
-  // residual += x, then out = rms_norm(residual). residual and x [T, hidden] fp32.
-  virtual void add_rms_norm(Tensor out, Tensor residual, Tensor x, std::span<const float> weight, float eps) = 0;
+  // residual += x, then out = rms_norm(residual). residual [T, hidden] fp32, x [T, hidden] activation, weight [1, hidden]
+  // fp32, out [T, hidden] product.
+  virtual void add_rms_norm(Tensor out, Tensor residual, Tensor x, Tensor weight, float eps) = 0;
 
   // z[t, z columns of (segment, record)] = A x[t, :] for every segment over t and every record of `site`, fp32.
-  // x [T, in] product type. Rows and columns outside of segments are not written.
+  // x [T, in] product. Rows and columns outside of segments are not written.
   virtual void shrink(Tensor z, Tensor x, const AdapterBatch& adapters, Site site) = 0;
 
   // y[t, :] = W x[t, :] + bias + sum over segments and records of weight * (scale * B z + bias), in fp32 with one rounding to y's
-  // type. x [T, in] product type, y [T, out] fp32.
+  // type. x [T, in] product, y [T, out] activation or, of the head, fp32.
   virtual void linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) = 0;
 
-  // out[t, i] = activation(y[t, i]) * y[t, n + i], where y [T, 2n] is what linear would compute. out [T, n] product type, W [2n, in].
+  // out[t, i] = activation(y[t, i]) * y[t, n + i], where y [T, 2n] is what linear would compute. out [T, n] product, W [2n, in].
   virtual void linear_gated(Tensor out, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site,
                             Activation activation) = 0;
 
-  // Rotates every head of x [T, heads * 2 * table.cos.cols] fp32 in place by its row's position (half-split pairs, as Hugging Face).
+  // Rotates every head of x [T, heads * 2 * table.cos.cols] activation in place by its row's position (half-split pairs, as Hugging Face).
   virtual void rope(Tensor x, std::span<const std::int32_t> positions, const RopeTable& table) = 0;
 
-  // Writes k and v [T, kv_heads * head_dim] fp32 of every span into its pages.
+  // Writes k and v [T, kv_heads * head_dim] activation of every span into its pages.
   virtual void store_kv(const KvLayer& layer, Tensor k, Tensor v, std::span<const SpanView> spans) = 0;
 
-  // Causal attention of q [T, heads * head_dim] fp32 over the stored keys and values; out [T, heads * head_dim] product type.
+  // Causal attention of q [T, heads * head_dim] activation over the stored keys and values; out [T, heads * head_dim] product.
   // Grouped heads: query head h reads kv head h / (heads / kv_heads).
   virtual void attend(Tensor out, Tensor q, const KvLayer& layer, std::span<const SpanView> spans, const AttendParams& params) = 0;
 

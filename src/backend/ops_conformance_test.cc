@@ -16,6 +16,7 @@ class OpsConformance : public ::testing::TestWithParam<Variant> {
   Ops& ops_ = backend_->ops();
   Numbers numbers_{17};
 
+  [[nodiscard]] double activation_tolerance() const { return backend_->activation_dtype() == DType::f32 ? kExact : kRounded; }
   [[nodiscard]] double product_tolerance() const { return backend_->product_dtype() == DType::f32 ? kExact : kRounded; }
 };
 
@@ -47,12 +48,13 @@ TEST_P(OpsConformance, LinearIsTheProductPlusBiasForEveryShapeAndFileType) {
       const std::vector<float> w = numbers_.vector(shape.out * shape.in);
       const std::vector<float> x = numbers_.vector(shape.rows * shape.in);
       LinearWeight weight = pack(*backend_, shape.out, shape.in, w, dtype);
-      weight.bias = numbers_.vector(dtype == DType::f16 ? 0 : shape.out);
+      const std::vector<float> bias = numbers_.vector(dtype == DType::f16 ? 0 : shape.out);
+      weight.bias = backend_->make_vector(bias);
       std::vector<double> want = product(w, x, shape.rows, shape.out, shape.in);
-      for (std::size_t i = 0; i < want.size() && !weight.bias.empty(); ++i) want[i] += weight.bias[i % weight.bias.size()];
-      const Matrix y(DType::f32, shape.rows, shape.out);
-      ops_.linear(y, Matrix(backend_->product_dtype(), shape.rows, shape.in, x), weight, {}, {}, kSite);
-      EXPECT_LT(relative_error(values_of(y), want), kExact) << shape.rows << " x " << shape.out << " x " << shape.in;
+      for (std::size_t i = 0; i < want.size() && !bias.empty(); ++i) want[i] += bias[i % bias.size()];
+      const Matrix y(*backend_, backend_->activation_dtype(), shape.rows, shape.out);
+      ops_.linear(y, Matrix(*backend_, backend_->product_dtype(), shape.rows, shape.in, x), weight, {}, {}, kSite);
+      EXPECT_LT(relative_error(values_of(y), want), activation_tolerance()) << shape.rows << " x " << shape.out << " x " << shape.in;
     }
   }
 }
@@ -62,7 +64,8 @@ TEST_P(OpsConformance, ShrinkAndLinearApplyRecordsOfMixedRanksToTheirRowsAndSlic
   const std::vector<float> w = numbers_.vector(kOut * kIn);
   const std::vector<float> x = numbers_.vector(kRows * kIn);
   LinearWeight weight = pack(*backend_, kOut, kIn, w, DType::bf16);
-  weight.bias = numbers_.vector(kOut);
+  const std::vector<float> bias = numbers_.vector(kOut);
+  weight.bias = backend_->make_vector(bias);
 
   std::vector<MadeRecord> first = {make_record(numbers_, 0, 80, kIn, 5), make_record(numbers_, 80, 33, kIn, 16)};
   std::vector<MadeRecord> second = {make_record(numbers_, 113, 37, kIn, 1)};
@@ -71,13 +74,13 @@ TEST_P(OpsConformance, ShrinkAndLinearApplyRecordsOfMixedRanksToTheirRowsAndSlic
   second[0].bias_mode = BiasMode::replace;
   second.push_back(make_record(numbers_, 0, 80, kIn, 0));
   second[1].bias = numbers_.vector(80);
-  const MadeAdapter a(backend_->adapter_format(), kSite, first, {.tile_rows = 3, .tile_cols = 64});
-  const MadeAdapter b(backend_->adapter_format(), kSite, second, {});
+  const MadeAdapter a(*backend_, kSite, first, {.tile_rows = 3, .tile_cols = 64});
+  const MadeAdapter b(*backend_, kSite, second, {});
   const std::vector<AdapterSegment> segments = {{1, 6, 0, 1.0f, &a.view()}, {8, 3, 0, 1.0f, &b.view()}, {4, 1, 21, 0.25f, &a.view()}};
   const AdapterBatch batch{segments, 42};
 
   std::vector<double> want = product(w, x, kRows, kOut, kIn);
-  for (std::size_t i = 0; i < want.size(); ++i) want[i] += weight.bias[i % kOut];
+  for (std::size_t i = 0; i < want.size(); ++i) want[i] += bias[i % kOut];
   const auto apply = [&](const std::vector<MadeRecord>& records, int row, double factor) {
     const std::vector<float> row_x(x.begin() + row * kIn, x.begin() + (row + 1) * kIn);
     for (const MadeRecord& record : records) {
@@ -88,7 +91,7 @@ TEST_P(OpsConformance, ShrinkAndLinearApplyRecordsOfMixedRanksToTheirRowsAndSlic
           y += factor * record.scale * z[static_cast<std::size_t>(j)] * record.b[static_cast<std::size_t>(j * record.out + n)];
         }
         if (record.bias.empty()) continue;
-        if (record.bias_mode == BiasMode::replace) y -= weight.bias[static_cast<std::size_t>(record.slice_begin + n)];
+        if (record.bias_mode == BiasMode::replace) y -= bias[static_cast<std::size_t>(record.slice_begin + n)];
         y += factor * record.bias[static_cast<std::size_t>(n)];
       }
     }
@@ -97,14 +100,14 @@ TEST_P(OpsConformance, ShrinkAndLinearApplyRecordsOfMixedRanksToTheirRowsAndSlic
   for (int row = 8; row < 11; ++row) apply(second, row, 1.0);
   apply(first, 4, 0.25);
 
-  const Matrix in(backend_->product_dtype(), kRows, kIn, x);
-  const Matrix z(DType::f32, kRows, 42);
-  const Matrix y(DType::f32, kRows, kOut);
+  const Matrix in(*backend_, backend_->product_dtype(), kRows, kIn, x);
+  const Matrix z(*backend_, DType::f32, kRows, 42);
+  const Matrix y(*backend_, backend_->activation_dtype(), kRows, kOut);
   ops_.shrink(z, in, batch, kSite);
   ops_.linear(y, in, weight, z, batch, kSite);
   EXPECT_LT(relative_error(values_of(y), want), product_tolerance());
 
-  const Matrix base(DType::f32, kRows, kOut);
+  const Matrix base(*backend_, backend_->activation_dtype(), kRows, kOut);
   ops_.linear(base, in, weight, {}, {}, kSite);
   for (const int row : {0, 7}) {
     EXPECT_TRUE(same_bits(y.tensor().rows_from(row, 1), base.tensor().rows_from(row, 1))) << "rows without a segment get exactly the base";
@@ -117,10 +120,10 @@ TEST_P(OpsConformance, ARecordMayBringTheOnlyBias) {
   record.bias = numbers_.vector(35);
   for (const BiasMode mode : {BiasMode::add, BiasMode::replace}) {
     record.bias_mode = mode;
-    const MadeAdapter adapter(backend_->adapter_format(), kSite, {record}, {});
+    const MadeAdapter adapter(*backend_, kSite, {record}, {});
     const std::vector<AdapterSegment> segments = {{1, 1, 0, 1.0f, &adapter.view()}};
-    const Matrix y(DType::f32, 2, 40);
-    ops_.linear(y, Matrix(backend_->product_dtype(), 2, 16, numbers_.vector(32)), weight, {}, {segments, 0}, kSite);
+    const Matrix y(*backend_, backend_->activation_dtype(), 2, 40);
+    ops_.linear(y, Matrix(*backend_, backend_->product_dtype(), 2, 16, numbers_.vector(32)), weight, {}, {segments, 0}, kSite);
     std::vector<float> want(80, 0.0f);
     std::copy(record.bias.begin(), record.bias.end(), want.begin() + 43);
     EXPECT_EQ(values_of(y), want);
@@ -128,10 +131,10 @@ TEST_P(OpsConformance, ARecordMayBringTheOnlyBias) {
 }
 
 TEST_P(OpsConformance, ShrinkLeavesTheRestOfZAsItIs) {
-  const MadeAdapter adapter(backend_->adapter_format(), kSite, {make_record(numbers_, 0, 8, 40, 3)}, {});
+  const MadeAdapter adapter(*backend_, kSite, {make_record(numbers_, 0, 8, 40, 3)}, {});
   const std::vector<AdapterSegment> segments = {{1, 1, 2, 1.0f, &adapter.view()}};
-  const Matrix z(DType::f32, 3, 6, std::vector<float>(18, 7.0f));
-  ops_.shrink(z, Matrix(backend_->product_dtype(), 3, 40, numbers_.vector(120)), {segments, 6}, kSite);
+  const Matrix z(*backend_, DType::f32, 3, 6, std::vector<float>(18, 7.0f));
+  ops_.shrink(z, Matrix(*backend_, backend_->product_dtype(), 3, 40, numbers_.vector(120)), {segments, 6}, kSite);
   const std::vector<float> values = values_of(z);
   for (std::size_t i = 0; i < values.size(); ++i) {
     const bool written = i >= 8 && i < 11;
@@ -157,13 +160,14 @@ TEST_P(OpsConformance, RmsNormNormalisesEveryGroupOfColumns) {
       }
       return out;
     };
-    const Matrix in(DType::f32, 5, cols, x);
-    ops_.rms_norm(in, in, gain, 1e-5f);
-    EXPECT_LT(relative_error(values_of(in), normalised({x.begin(), x.end()}, gain)), kExact);
+    const Matrix in(*backend_, backend_->activation_dtype(), 5, cols, x);
+    ops_.rms_norm(in, in, backend_->make_vector(gain).view(), 1e-5f);
+    EXPECT_LT(relative_error(values_of(in), normalised({x.begin(), x.end()}, gain)), activation_tolerance());
 
-    const Matrix sum(DType::f32, 5, cols, residual);
-    const Matrix out(backend_->product_dtype(), 5, cols);
-    ops_.add_rms_norm(out, sum, Matrix(DType::f32, 5, cols, x), wide_gain, 1e-5f);
+    const Matrix sum(*backend_, DType::f32, 5, cols, residual);
+    const Matrix out(*backend_, backend_->product_dtype(), 5, cols);
+    ops_.add_rms_norm(out, sum, Matrix(*backend_, backend_->activation_dtype(), 5, cols, x), backend_->make_vector(wide_gain).view(),
+                      1e-5f);
     std::vector<double> added(x.begin(), x.end());
     for (std::size_t i = 0; i < added.size(); ++i) added[i] += residual[i];
     EXPECT_LT(relative_error(values_of(sum), added), kExact);
@@ -173,8 +177,7 @@ TEST_P(OpsConformance, RmsNormNormalisesEveryGroupOfColumns) {
 
 TEST_P(OpsConformance, RopeRotatesHalfSplitPairs) {
   for (const std::int64_t half : {4, 8, 12, 32, 40}) {
-    const Matrix cos(DType::f32, 10, half, numbers_.vector(10 * half));
-    const Matrix sin(DType::f32, 10, half, numbers_.vector(10 * half));
+    const std::vector<float> cos = numbers_.vector(10 * half), sin = numbers_.vector(10 * half);
     const std::vector<float> x = numbers_.vector(3 * 6 * half);
     const std::vector<std::int32_t> positions = {9, 0, 4};
     std::vector<double> want(x.begin(), x.end());
@@ -183,15 +186,16 @@ TEST_P(OpsConformance, RopeRotatesHalfSplitPairs) {
         for (std::int64_t i = 0; i < half; ++i) {
           const std::size_t at = (t * 6 + head * 2) * static_cast<std::size_t>(half) + static_cast<std::size_t>(i);
           const double a = x[at], b = x[at + static_cast<std::size_t>(half)];
-          const double c = cos.tensor().row<float>(positions[t])[i], s = sin.tensor().row<float>(positions[t])[i];
+          const auto angle = static_cast<std::size_t>(positions[t] * half + i);
+          const double c = cos[angle], s = sin[angle];
           want[at] = a * c - b * s;
           want[at + static_cast<std::size_t>(half)] = b * c + a * s;
         }
       }
     }
-    const Matrix y(DType::f32, 3, 6 * half, x);
-    ops_.rope(y, positions, {cos, sin});
-    EXPECT_LT(relative_error(values_of(y), want), kExact);
+    const Matrix y(*backend_, backend_->activation_dtype(), 3, 6 * half, x);
+    ops_.rope(y, positions, {Matrix(*backend_, DType::f32, 10, half, cos), Matrix(*backend_, DType::f32, 10, half, sin)});
+    EXPECT_LT(relative_error(values_of(y), want), activation_tolerance());
   }
 }
 
@@ -234,9 +238,10 @@ TEST_P(OpsConformance, AttendIsCausalGroupedWindowedSoftmaxOverPages) {
                              v = numbers_.vector(shape.tokens * kv_cols);
     const MadePool pool(*backend_, shape.page_tokens, shape.kv_heads, dim, shape.tokens);
     const std::vector<SpanView> spans = {pool.span(0, shape.tokens, 0)};
-    const Matrix out(backend_->product_dtype(), shape.tokens, cols);
-    ops_.store_kv(pool.layer(), Matrix(DType::f32, shape.tokens, kv_cols, k), Matrix(DType::f32, shape.tokens, kv_cols, v), spans);
-    ops_.attend(out, Matrix(DType::f32, shape.tokens, cols, q), pool.layer(), spans,
+    const Matrix out(*backend_, backend_->product_dtype(), shape.tokens, cols);
+    ops_.store_kv(pool.layer(), Matrix(*backend_, backend_->activation_dtype(), shape.tokens, kv_cols, k),
+                  Matrix(*backend_, backend_->activation_dtype(), shape.tokens, kv_cols, v), spans);
+    ops_.attend(out, Matrix(*backend_, backend_->activation_dtype(), shape.tokens, cols, q), pool.layer(), spans,
                 {1.0f / std::sqrt(static_cast<float>(dim)), shape.window});
     EXPECT_LT(relative_error(values_of(out), attention(shape, q, k, v)), product_tolerance())
         << shape.heads << " heads of " << dim << ", pages of " << shape.page_tokens << ", window " << shape.window;
@@ -249,22 +254,23 @@ TEST_P(OpsConformance, LinearGatedIsSiluOfAProductsFirstHalfTimesItsSecond) {
     std::vector<float> w = numbers_.vector(2 * n * kIn);
     for (std::size_t i = 0; i < static_cast<std::size_t>(kIn); ++i) w[i] *= 300;  // huge gates, of both signs
     LinearWeight weight = pack(*backend_, 2 * n, kIn, w, DType::bf16);
-    weight.bias = numbers_.vector(2 * n);
+    weight.bias = backend_->make_vector(numbers_.vector(2 * n));
     std::vector<MadeRecord> records = {make_record(numbers_, 0, n, kIn, 3), make_record(numbers_, n, n, kIn, 4)};
     records[1].bias = numbers_.vector(n);
     records[1].bias_mode = BiasMode::replace;
-    const MadeAdapter adapter(backend_->adapter_format(), kSite, records, {});
+    const MadeAdapter adapter(*backend_, kSite, records, {});
     for (const std::int32_t rows : {1, 5, 40, 90}) {
       const std::vector<AdapterSegment> segments = {{0, (rows + 1) / 2, 0, 1.0f, &adapter.view()}};
       const AdapterBatch batch{segments, 7};
-      const Matrix x(backend_->product_dtype(), rows, kIn, numbers_.vector(rows * kIn)), z(DType::f32, rows, 7);
-      const Matrix y(DType::f32, rows, 2 * n), out(backend_->product_dtype(), rows, n);
+      const Matrix x(*backend_, backend_->product_dtype(), rows, kIn, numbers_.vector(rows * kIn)), z(*backend_, DType::f32, rows, 7);
+      const Matrix y(*backend_, backend_->activation_dtype(), rows, 2 * n), out(*backend_, backend_->product_dtype(), rows, n);
       ops_.shrink(z, x, batch, kSite);
       ops_.linear(y, x, weight, z, batch, kSite);
       ops_.linear_gated(out, x, weight, z, batch, kSite, Activation::silu);
       std::vector<double> want;
+      const std::vector<float> whole = values_of(y);
       for (std::int32_t t = 0; t < rows; ++t) {
-        const float* row = y.tensor().row<float>(t);
+        const float* row = whole.data() + 2 * n * t;
         for (std::int32_t i = 0; i < n; ++i) want.push_back(row[i] / (1 + std::exp(-static_cast<double>(row[i]))) * row[n + i]);
       }
       EXPECT_LT(relative_error(values_of(out), want), product_tolerance()) << rows << " rows, " << n << " columns";
@@ -277,18 +283,19 @@ TEST_P(OpsConformance, EmbedReadsRowsOfThePackedTable) {
     const std::vector<float> table = numbers_.vector(70 * hidden);
     const LinearWeight weight = pack(*backend_, 70, hidden, table, DType::bf16);
     const std::vector<TokenId> ids = {69, 0, 33, 32, 33};
-    const Matrix out(DType::f32, 5, hidden);
+    const Matrix out(*backend_, backend_->activation_dtype(), 5, hidden);
     ops_.embed(out, ids, weight, 0);
+    const std::vector<float> got = values_of(out);
     for (std::size_t i = 0; i < ids.size(); ++i) {
-      const float* row = out.tensor().row<float>(static_cast<std::int64_t>(i));
+      const auto row = got.begin() + static_cast<std::ptrdiff_t>(i) * hidden;
       EXPECT_TRUE(std::equal(row, row + hidden, table.begin() + ids[i] * hidden)) << i;
     }
   }
 }
 
 TEST_P(OpsConformance, GatherFillAndCopyMoveBytes) {
-  const Matrix in(DType::bf16, 4, 5, numbers_.vector(20));
-  const Matrix out(DType::bf16, 3, 5);
+  const Matrix in(*backend_, DType::bf16, 4, 5, numbers_.vector(20));
+  const Matrix out(*backend_, DType::bf16, 3, 5);
   const std::vector<std::int32_t> rows = {3, 0, 3};
   ops_.gather_rows(out, in, rows);
   for (int i = 0; i < 3; ++i)
@@ -297,13 +304,15 @@ TEST_P(OpsConformance, GatherFillAndCopyMoveBytes) {
   ops_.fill(out, 0.5f);
   EXPECT_THAT(values_of(out), ::testing::Each(0.5f));
 
-  Buffer pages(4 * 64);
-  for (int i = 0; i < 4; ++i) std::memset(pages.data() + i * 64, i, 64);
+  std::vector<std::byte> numbered(4 * 64);
+  for (std::size_t i = 0; i < numbered.size(); ++i) numbered[i] = static_cast<std::byte>(i / 64);
+  const Buffer pages = uploaded(*backend_, numbered.data(), numbered.size());
   const std::vector<PageCopy> copies = {{{0}, {3}}, {{2}, {1}}};
   ops_.copy_pages(pages.data(), 64, copies);
-  EXPECT_EQ(pages.data()[0], std::byte{3});
-  EXPECT_EQ(pages.data()[2 * 64 + 63], std::byte{1});
-  EXPECT_EQ(pages.data()[64], std::byte{1});
+  backend_->download(numbered.data(), pages.view(DType::u8, 4, 64));
+  EXPECT_EQ(numbered[0], std::byte{3});
+  EXPECT_EQ(numbered[2 * 64 + 63], std::byte{1});
+  EXPECT_EQ(numbered[64], std::byte{1});
 }
 
 }  // namespace

@@ -25,10 +25,10 @@ class Projection {
   Projection(Backend& backend, Numbers& numbers, Cuts cuts)
       : backend_(&backend),
         weight_(pack(backend, kOut, kIn, numbers.vector(kOut * kIn), DType::f32)),
-        x_(backend.product_dtype(), kRows, kIn, numbers.vector(kRows * kIn)) {
-    weight_.bias = numbers.vector(kOut);
+        x_(backend, backend.product_dtype(), kRows, kIn, numbers.vector(kRows * kIn)) {
+    weight_.bias = backend.make_vector(numbers.vector(kOut));
     for (const std::int32_t rank : {1, 5, 12}) {
-      adapters_.emplace_back(backend.adapter_format(), kSite,
+      adapters_.emplace_back(backend, kSite,
                              std::vector<MadeRecord>{make_record(numbers, 0, 101, kIn, rank), make_record(numbers, 101, 101, kIn, rank)},
                              cuts);
     }
@@ -36,12 +36,12 @@ class Projection {
 
   // Rows [begin, begin + count): row r under adapter r / 3 modulo 4, where 3 is none.
   [[nodiscard]] Matrix run(std::int32_t begin, std::int32_t count) const {
-    Matrix y(DType::f32, count, kOut);
+    Matrix y(*backend_, backend_->activation_dtype(), count, kOut);
     run_op(begin, count, [&](Tensor x, Tensor z, const AdapterBatch& batch) { backend_->ops().linear(y, x, weight_, z, batch, kSite); });
     return y;
   }
   [[nodiscard]] Matrix run_gated(std::int32_t begin, std::int32_t count) const {
-    Matrix out(backend_->product_dtype(), count, kOut / 2);
+    Matrix out(*backend_, backend_->product_dtype(), count, kOut / 2);
     run_op(begin, count, [&](Tensor x, Tensor z, const AdapterBatch& batch) {
       backend_->ops().linear_gated(out, x, weight_, z, batch, kSite, Activation::silu);
     });
@@ -64,7 +64,7 @@ class Projection {
     }
     const AdapterBatch batch{segments, kZCols};
     const Tensor x = x_.tensor().rows_from(begin, count);
-    const Matrix z(DType::f32, count, kZCols);
+    const Matrix z(*backend_, DType::f32, count, kZCols);
     backend_->ops().shrink(z, x, batch, kSite);
     op(x, z, batch);
   }
@@ -107,16 +107,19 @@ constexpr PromptShape kLong = {1100, 3, 1, 16};  // longer than one split of att
 // One sequence's attention, its tokens given in chunks.
 class Prompt {
  public:
-  explicit Prompt(Numbers& numbers, PromptShape shape = kShort)
+  explicit Prompt(Backend& backend, Numbers& numbers, PromptShape shape = kShort)
       : shape_(shape),
-        q_(DType::f32, shape.tokens, shape.heads * shape.dim, numbers.vector(shape.tokens * shape.heads * shape.dim)),
-        k_(DType::f32, shape.tokens, shape.kv_heads * shape.dim, numbers.vector(shape.tokens * shape.kv_heads * shape.dim)),
-        v_(DType::f32, shape.tokens, shape.kv_heads * shape.dim, numbers.vector(shape.tokens * shape.kv_heads * shape.dim)) {}
+        q_(backend, backend.activation_dtype(), shape.tokens, shape.heads * shape.dim,
+           numbers.vector(shape.tokens * shape.heads * shape.dim)),
+        k_(backend, backend.activation_dtype(), shape.tokens, shape.kv_heads * shape.dim,
+           numbers.vector(shape.tokens * shape.kv_heads * shape.dim)),
+        v_(backend, backend.activation_dtype(), shape.tokens, shape.kv_heads * shape.dim,
+           numbers.vector(shape.tokens * shape.kv_heads * shape.dim)) {}
 
   // Ends of the chunks, the last of which is all tokens.
   [[nodiscard]] Matrix run(Backend& backend, std::int32_t page_tokens, std::int32_t window, const std::vector<std::int32_t>& ends) const {
     const MadePool pool(backend, page_tokens, shape_.kv_heads, shape_.dim, shape_.tokens);
-    Matrix out(backend.product_dtype(), shape_.tokens, shape_.heads * shape_.dim);
+    Matrix out(backend, backend.product_dtype(), shape_.tokens, shape_.heads * shape_.dim);
     std::int32_t begin = 0;
     for (const std::int32_t end : ends) {
       const std::int32_t count = end - begin;
@@ -134,7 +137,7 @@ class Prompt {
 };
 
 TEST_P(OpsInvariance, APromptCutAnywhereAttendsToTheSameBits) {
-  const Prompt prompt(numbers_);
+  const Prompt prompt(*backend_, numbers_);
   for (const std::int32_t window : {0, 21}) {
     const Matrix whole = prompt.run(*backend_, 16, window, {kShort.tokens});
     for (std::int32_t cut = 1; cut < kShort.tokens; ++cut) {
@@ -147,7 +150,7 @@ TEST_P(OpsInvariance, APromptCutAnywhereAttendsToTheSameBits) {
 }
 
 TEST_P(OpsInvariance, ALongPromptInFewOrManyChunksAttendsToTheSameBits) {
-  const Prompt prompt(numbers_, kLong);
+  const Prompt prompt(*backend_, numbers_, kLong);
   std::vector<std::int32_t> last_one_by_one;
   for (std::int32_t end = kLong.tokens - 90; end <= kLong.tokens; ++end) last_one_by_one.push_back(end);
   for (const std::int32_t window : {0, 300}) {
@@ -161,8 +164,8 @@ TEST_P(OpsInvariance, ALongPromptInFewOrManyChunksAttendsToTheSameBits) {
 }
 
 TEST_P(OpsInvariance, PageSizeChangesNoBitOfAttention) {
-  const Prompt prompt(numbers_);
-  const Prompt long_prompt(numbers_, kLong);
+  const Prompt prompt(*backend_, numbers_);
+  const Prompt long_prompt(*backend_, numbers_, kLong);
   const Matrix want = prompt.run(*backend_, 16, 0, {kShort.tokens});
   const Matrix want_long = long_prompt.run(*backend_, 16, 0, {kLong.tokens});
   for (const std::int32_t page_tokens : {1, 2, 4, 8, 32, 64}) {
@@ -179,9 +182,9 @@ TEST_P(OpsInvariance, ThreadsChangeNoBit) {
     const std::unique_ptr<Backend> other = open(changed);
     Numbers one(9), two(9);
     EXPECT_TRUE(same_bits(Projection(*backend_, one, {}).run(0, Projection::kRows), Projection(*other, two, {}).run(0, Projection::kRows)));
-    const Prompt prompt(numbers_);
+    const Prompt prompt(*backend_, numbers_);
     EXPECT_TRUE(same_bits(prompt.run(*backend_, 8, 0, {kShort.tokens}), prompt.run(*other, 8, 0, {kShort.tokens})));
-    const Prompt long_prompt(numbers_, kLong);
+    const Prompt long_prompt(*backend_, numbers_, kLong);
     const std::vector<std::int32_t> ends = {kLong.tokens - 20, kLong.tokens - 1, kLong.tokens};
     EXPECT_TRUE(same_bits(long_prompt.run(*backend_, 8, 0, ends), long_prompt.run(*other, 8, 0, ends)));
   }
@@ -189,31 +192,31 @@ TEST_P(OpsInvariance, ThreadsChangeNoBit) {
 
 TEST_P(OpsInvariance, SequencesOfABatchDoNotTouchOneAnother) {
   constexpr std::int32_t kTokens = 45, kDim = 16, kCols = 3 * kDim;
-  const Matrix q(DType::f32, 2 * kTokens, kCols, numbers_.vector(2 * kTokens * kCols));
-  const Matrix k(DType::f32, 2 * kTokens, kDim, numbers_.vector(2 * kTokens * kDim));
-  const Matrix v(DType::f32, 2 * kTokens, kDim, numbers_.vector(2 * kTokens * kDim));
+  const Matrix q(*backend_, backend_->activation_dtype(), 2 * kTokens, kCols, numbers_.vector(2 * kTokens * kCols));
+  const Matrix k(*backend_, backend_->activation_dtype(), 2 * kTokens, kDim, numbers_.vector(2 * kTokens * kDim));
+  const Matrix v(*backend_, backend_->activation_dtype(), 2 * kTokens, kDim, numbers_.vector(2 * kTokens * kDim));
   const MadePool pool(*backend_, 4, 1, kDim, 2 * kTokens + 4);
   const SpanView all = pool.span(0, 0, 0);
   const SpanView first{0, kTokens, 0, all.pages.subspan(0, 12)};
   const SpanView second{kTokens, kTokens, 0, all.pages.subspan(12)};
-  const Matrix together(backend_->product_dtype(), 2 * kTokens, kCols);
+  const Matrix together(*backend_, backend_->product_dtype(), 2 * kTokens, kCols);
   const std::vector<SpanView> spans = {first, second};
   backend_->ops().store_kv(pool.layer(), k, v, spans);
   backend_->ops().attend(together, q, pool.layer(), spans, {0.25f, 0});
-  const Matrix alone(backend_->product_dtype(), 2 * kTokens, kCols);
+  const Matrix alone(*backend_, backend_->product_dtype(), 2 * kTokens, kCols);
   for (const SpanView& span : spans) backend_->ops().attend(alone, q, pool.layer(), {&span, 1}, {0.25f, 0});
   EXPECT_TRUE(same_bits(alone, together));
 }
 
 TEST_P(OpsInvariance, RowsOfElementwiseOpsAreTheSameAlone) {
   constexpr std::int64_t kRows = 37, kCols = 90;
-  const std::vector<float> gain = numbers_.vector(kCols);
-  const Matrix x(DType::f32, kRows, kCols, numbers_.vector(kRows * kCols));
-  const Matrix norm(backend_->product_dtype(), kRows, kCols), norm_alone(backend_->product_dtype(), kRows, kCols);
+  const DeviceVector gain = backend_->make_vector(numbers_.vector(kCols));
+  const Matrix x(*backend_, backend_->activation_dtype(), kRows, kCols, numbers_.vector(kRows * kCols));
+  const Matrix norm(*backend_, backend_->product_dtype(), kRows, kCols), norm_alone(*backend_, backend_->product_dtype(), kRows, kCols);
   Ops& ops = backend_->ops();
-  ops.rms_norm(norm, x, gain, 1e-6f);
+  ops.rms_norm(norm, x, gain.view(), 1e-6f);
   for (std::int64_t row = 0; row < kRows; ++row) {
-    ops.rms_norm(norm_alone.tensor().rows_from(row, 1), x.tensor().rows_from(row, 1), gain, 1e-6f);
+    ops.rms_norm(norm_alone.tensor().rows_from(row, 1), x.tensor().rows_from(row, 1), gain.view(), 1e-6f);
   }
   EXPECT_TRUE(same_bits(norm, norm_alone));
 }

@@ -23,8 +23,7 @@ class OpsSample : public ::testing::TestWithParam<Variant> {
   Token sample(const std::vector<float>& logits, const SamplingParams& params, SampleRow row = {}) {
     row.params = &params;
     const auto vocab = static_cast<std::int64_t>(logits.size());
-    const Matrix matrix(DType::f32, 1, vocab);
-    std::copy(logits.begin(), logits.end(), matrix.tensor().row<float>(0));
+    const Matrix matrix(*backend_, DType::f32, 1, vocab, logits);
     Token out;
     backend_->ops().sample({&out, 1}, matrix, {&row, 1});
     return out;
@@ -182,9 +181,10 @@ void expect_agreement(const std::vector<float>& values, std::int64_t vocab, cons
   const std::vector<SampleRow> rows = rows_of(params);
   std::vector<Token> want;
   for (const Variant& variant : every_variant()) {
-    const Matrix logits(DType::f32, static_cast<std::int64_t>(rows.size()), vocab, values);
+    const std::unique_ptr<Backend> backend = open(variant);
+    const Matrix logits(*backend, DType::f32, static_cast<std::int64_t>(rows.size()), vocab, values);
     std::vector<Token> got(rows.size());
-    open(variant)->ops().sample(got, logits, rows);
+    backend->ops().sample(got, logits, rows);
     if (want.empty()) want = got;
     for (std::size_t i = 0; i < rows.size(); ++i) {
       EXPECT_EQ(got[i].id, want[i].id) << variant.label << ", row " << i;
@@ -257,7 +257,7 @@ TEST_P(OpsSample, ARowsDrawDependsOnNoOtherRow) {
     params[i].seed = i;
     params[i].logprob_count = 2;
   }
-  const Matrix together(DType::f32, kRows, kVocab, values);
+  const Matrix together(*backend_, DType::f32, kRows, kVocab, values);
   std::vector<Token> out(kRows);
   backend_->ops().sample(out, together, rows_of(params));
   for (std::size_t i = 0; i < kRows; ++i) {

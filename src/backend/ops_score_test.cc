@@ -26,7 +26,7 @@ class OpsScore : public ::testing::TestWithParam<Variant> {
   std::unique_ptr<Backend> backend_ = open(GetParam());
 
   PromptLogprob score(const std::vector<float>& logits, const ScoreRow& row) {
-    const Matrix matrix(DType::f32, 1, static_cast<std::int64_t>(logits.size()), logits);
+    const Matrix matrix(*backend_, DType::f32, 1, static_cast<std::int64_t>(logits.size()), logits);
     PromptLogprob out;
     backend_->ops().score({&out, 1}, matrix, {&row, 1});
     return out;
@@ -73,7 +73,7 @@ TEST_P(OpsScore, OneNanAmongFiniteLogitsIsARowWithoutRank) {
 TEST_P(OpsScore, TellsTheSameBitsAsSamplingAndPlacesTokensWhereTheyStand) {
   constexpr std::int64_t kRows = 5, kVocab = 4099;
   const std::vector<float> values = made_logits(kRows, kVocab);
-  const Matrix for_sample(DType::f32, kRows, kVocab, values), for_score(DType::f32, kRows, kVocab, values);
+  const Matrix for_sample(*backend_, DType::f32, kRows, kVocab, values), for_score(*backend_, DType::f32, kRows, kVocab, values);
   SamplingParams greedy;
   greedy.temperature = 0;
   greedy.logprob_count = 30;
@@ -104,9 +104,10 @@ TEST(OpsScoreAgreement, EveryBackendTellsTheSame) {
     rows.push_back({.token = (i * 7919) % static_cast<std::int32_t>(kVocab), .logprob_count = i % 23});
   std::vector<PromptLogprob> want;
   for (const Variant& variant : every_variant()) {
-    const Matrix logits(DType::f32, kRows, kVocab, values);
+    const std::unique_ptr<Backend> backend = open(variant);
+    const Matrix logits(*backend, DType::f32, kRows, kVocab, values);
     std::vector<PromptLogprob> got(rows.size());
-    open(variant)->ops().score(got, logits, rows);
+    backend->ops().score(got, logits, rows);
     if (want.empty()) want = got;
     for (std::size_t i = 0; i < rows.size(); ++i) {
       EXPECT_EQ(got[i].rank, want[i].rank) << variant.label << ", row " << i;

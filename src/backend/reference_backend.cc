@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "backend/backends.h"
+#include "backend/host_backend.h"
 #include "kernels/reference/attend.h"
 #include "kernels/reference/copy_pages.h"
 #include "kernels/reference/embed.h"
@@ -29,16 +30,14 @@ class ReferenceOps final : public Ops {
     reference::embed(out, ids, matrix_of(table), first_token);
   }
 
-  void rms_norm(Tensor out, Tensor in, std::span<const float> weight, float eps) override {
-    check(out.rows == in.rows && out.cols == in.cols && in.cols % static_cast<std::int64_t>(weight.size()) == 0,
-          "expected out of the shape of in, in whole groups");
-    reference::rms_norm(out, in, weight, eps);
+  void rms_norm(Tensor out, Tensor in, Tensor weight, float eps) override {
+    check(out.rows == in.rows && out.cols == in.cols && in.cols % weight.cols == 0, "expected out of the shape of in, in whole groups");
+    reference::rms_norm(out, in, numbers_of(weight), eps);
   }
 
-  void add_rms_norm(Tensor out, Tensor residual, Tensor x, std::span<const float> weight, float eps) override {
-    check(out.rows == x.rows && residual.rows == x.rows && residual.cols == x.cols && std::cmp_equal(x.cols, weight.size()),
-          "expected equal shapes");
-    reference::add_rms_norm(out, residual, x, weight, eps);
+  void add_rms_norm(Tensor out, Tensor residual, Tensor x, Tensor weight, float eps) override {
+    check(out.rows == x.rows && residual.rows == x.rows && residual.cols == x.cols && x.cols == weight.cols, "expected equal shapes");
+    reference::add_rms_norm(out, residual, x, numbers_of(weight), eps);
   }
 
   void shrink(Tensor z, Tensor x, const AdapterBatch& adapters, Site site) override {
@@ -49,7 +48,7 @@ class ReferenceOps final : public Ops {
   void linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) override {
     check(y.rows == x.rows && x.cols == weight.in && y.cols == weight.out, "expected y [T, out] = W [out, in] x [T, in]");
     adapters.find_records(records_, site, RecordUse::expand);
-    reference::linear(y, x, matrix_of(weight), weight.bias, z, records_);
+    reference::linear(y, x, matrix_of(weight), numbers_of(weight.bias), z, records_);
   }
 
   void linear_gated(Tensor out, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site,
@@ -105,7 +104,7 @@ class ReferenceOps final : public Ops {
   std::vector<float> gate_up_;  // [T, 2n]
 };
 
-class ReferenceBackend final : public Backend {
+class ReferenceBackend final : public HostBackend {
  public:
   std::string_view name() const override { return "reference"; }
   std::string description() const override { return "plain fp32 loops, one thread"; }
@@ -127,7 +126,6 @@ class ReferenceBackend final : public Backend {
   }
 
   std::size_t linear_bytes(std::int64_t out, std::int64_t in) const override { return static_cast<std::size_t>(out * in) * sizeof(float); }
-  Buffer allocate(std::size_t bytes) override { return Buffer(bytes); }
   Ops& ops() override { return ops_; }
 
  private:

@@ -296,7 +296,7 @@ void OpBench::run_attend(const std::string& name, std::int32_t sequences, std::i
 // Ops whose inputs are still in caches from the op before.
 void OpBench::run_rows() {
   const std::int64_t hidden = config_.hidden_size;
-  const std::vector<float> gain(static_cast<std::size_t>(hidden), 1.0f);
+  const DeviceVector gain = backend_->make_vector(std::vector<float>(static_cast<std::size_t>(hidden), 1.0f));
   const std::int64_t heads = config_.head_count + config_.kv_head_count, half = config_.head_dim / 2;
   for (const std::int32_t rows : options_.rows) {
     if (stopped()) return;
@@ -308,7 +308,7 @@ void OpBench::run_rows() {
     row.rows = rows;
     row.op = "add_rms_norm";
     row.shape = fmt::format("{}", hidden);
-    measure(row, 1, [&](std::size_t) { ops.add_rms_norm(h, residual.cols_from(0, hidden), x, gain, 1e-6f); });
+    measure(row, 1, [&](std::size_t) { ops.add_rms_norm(h, residual.cols_from(0, hidden), x, gain.view(), 1e-6f); });
     std::vector<std::int32_t> positions(static_cast<std::size_t>(rows));
     for (std::size_t i = 0; i < positions.size(); ++i) positions[i] = static_cast<std::int32_t>(i);
     const Buffer table = filled(static_cast<std::size_t>(rows * half) * sizeof(float));

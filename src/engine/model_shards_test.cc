@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "backend/testing/forwarding_backend.h"
 #include "comm/thread_communicator.h"
 #include "model/random_weights.h"
 
@@ -29,24 +30,10 @@ ModelConfig small_config() {
 }
 
 // Passes everything on until a forward pass asks for its ops, as a device that is lost would.
-class FailingBackend final : public Backend {
+class FailingBackend final : public ForwardingBackend {
  public:
-  explicit FailingBackend(std::unique_ptr<Backend> inner) : inner_(std::move(inner)) {}
-
-  std::string_view name() const override { return inner_->name(); }
-  std::string description() const override { return inner_->description(); }
-  int thread_count() const override { return inner_->thread_count(); }
-  DType product_dtype() const override { return inner_->product_dtype(); }
-  DType kv_dtype() const override { return inner_->kv_dtype(); }
-  AdapterFormat adapter_format() const override { return inner_->adapter_format(); }
-  LinearWeight make_linear(std::int64_t out, std::int64_t in) override { return inner_->make_linear(out, in); }
-  void pack_rows(LinearWeight& weight, std::int64_t row_begin, Tensor rows) override { inner_->pack_rows(weight, row_begin, rows); }
-  std::size_t linear_bytes(std::int64_t out, std::int64_t in) const override { return inner_->linear_bytes(out, in); }
-  Buffer allocate(std::size_t bytes) override { return inner_->allocate(bytes); }
+  using ForwardingBackend::ForwardingBackend;
   Ops& ops() override { throw std::runtime_error("the device is lost"); }
-
- private:
-  const std::unique_ptr<Backend> inner_;
 };
 
 using MakeBackend = std::unique_ptr<Backend> (*)(std::int32_t shard);

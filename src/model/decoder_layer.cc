@@ -44,9 +44,7 @@ Shrunk shrink(const LayerContext& context, const AdapterBatch& adapters, Site si
   }
   const std::int32_t cols = z_cols_of(adapters, site);
   if (cols == 0) return {adapters, z};
-  Shrunk out{adapters, z};
-  out.z.cols = out.z.row_stride = splits_input(site.kind) ? cols : cols * communicator.shard_count();
-  check(out.z.cols <= z.cols, "expected z to have the columns of all shards");
+  Shrunk out{adapters, z.cols_from(0, splits_input(site.kind) ? cols : cols * communicator.shard_count())};
   if (!splits_input(site.kind)) out.adapters.z_shard_cols = cols;
   context.ops.shrink(out.z, in, out.adapters, site);
   if (splits_input(site.kind)) {
@@ -86,11 +84,11 @@ void forward_layer(const LayerContext& context, const LayerWeights& weights, std
   const Tensor k = act.qkv.cols_from(q_width, kv_width);
   const Tensor v = act.qkv.cols_from(q_width + kv_width, kv_width);
 
-  ops.add_rms_norm(act.h, act.residual, act.x, weights.attn_norm, eps);
+  ops.add_rms_norm(act.h, act.residual, act.x, weights.attn_norm.view(), eps);
   project_at(act.qkv, act.h, weights.qkv, SiteKind::qkv);
   if (config.qk_norm) {
-    ops.rms_norm(q, q, weights.q_norm, eps);
-    ops.rms_norm(k, k, weights.k_norm, eps);
+    ops.rms_norm(q, q, weights.q_norm.view(), eps);
+    ops.rms_norm(k, k, weights.k_norm.view(), eps);
   }
   ops.rope(act.qkv.cols_from(0, q_width + kv_width), batch.positions, context.rope);
   ops.store_kv(kv, k, v, batch.spans);
@@ -99,7 +97,7 @@ void forward_layer(const LayerContext& context, const LayerWeights& weights, std
   project_at(act.x, act.attn, weights.o, SiteKind::o);
   context.communicator.all_reduce(act.x);
 
-  ops.add_rms_norm(act.h, act.residual, act.x, weights.ffn_norm, eps);
+  ops.add_rms_norm(act.h, act.residual, act.x, weights.ffn_norm.view(), eps);
   project_gated(context, batch.adapters, Site{layer, SiteKind::gate_up}, act, weights.gate_up);
   project_at(act.x, act.ff, weights.down, SiteKind::down);
   context.communicator.all_reduce(act.x);

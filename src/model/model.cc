@@ -22,7 +22,7 @@ Model::Model(ModelConfig config, ModelWeights weights, Backend& backend, Communi
       communicator_(communicator),
       kv_(kv),
       limits_(limits),
-      rope_(make_rope_frequencies(config_.rope, config_.head_dim), limits.position_count),
+      rope_(make_rope_frequencies(config_.rope, config_.head_dim), limits.position_count, backend),
       activations_(config_, weights_.shape, backend, activation_limits(limits)) {
   check(weights_.shape.shard_index == communicator.shard_index() && weights_.shape.shard_count == communicator.shard_count(),
         "expected the weights of the communicator's shard");
@@ -55,7 +55,7 @@ void Model::forward(const ForwardBatch& batch, std::byte* pool, const std::funct
     forward_layer(context, weights_.layers[static_cast<std::size_t>(layer)], layer, kv_.layer(layer, pool), act);
     if (after_layer) after_layer();
   }
-  ops.add_rms_norm(act.h, act.residual, act.x, weights_.norm, static_cast<float>(config_.rms_norm_eps));
+  ops.add_rms_norm(act.h, act.residual, act.x, weights_.norm.view(), static_cast<float>(config_.rms_norm_eps));
 }
 
 Tensor Model::logits(const ForwardBatch& batch, const OutputBlock& block) {

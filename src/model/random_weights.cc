@@ -56,17 +56,18 @@ class WeightSource {
   }
 
   void draw_bias(LinearWeight& weight, std::span<const TensorEntry> modules) {
-    weight.bias.assign(static_cast<std::size_t>(weight.out), 0.0f);
+    std::vector<float> bias(static_cast<std::size_t>(weight.out), 0.0f);
     std::int64_t local_begin = 0;
     for (const TensorEntry& module : modules) {
       const Slice rows = module.row_slice(shape_), outputs = module.output_slice(shape_);
       for (std::int64_t row = 0; row < module.rows; ++row) {
         const float value = 0.1f * uniform();
         if (row < outputs.begin || row >= outputs.end()) continue;
-        weight.bias[static_cast<std::size_t>(local_begin + row - rows.begin)] = value;
+        bias[static_cast<std::size_t>(local_begin + row - rows.begin)] = value;
       }
       local_begin += rows.count;
     }
+    weight.bias = backend_.make_vector(bias);
   }
 
   // In (-sqrt(3), sqrt(3)): variance 1.
@@ -109,7 +110,7 @@ ModelWeights random_weights(const ModelConfig& config, const ShardShape& shape, 
     if (progress) progress(done_bytes, total_bytes);
   }
   for (const TensorEntry& entry : tensors.entries) {
-    if (!entry.is_matrix()) gain_of(weights, entry).assign(static_cast<std::size_t>(entry.rows), 1.0f);
+    if (!entry.is_matrix()) gain_of(weights, entry) = backend.make_vector(std::vector<float>(static_cast<std::size_t>(entry.rows), 1.0f));
   }
   return weights;
 }

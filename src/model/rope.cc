@@ -84,19 +84,25 @@ RopeFrequencies make_rope_frequencies(const RopeConfig& config, std::int32_t hea
   return out;
 }
 
-RopeTables::RopeTables(const RopeFrequencies& frequencies, std::int64_t position_count) {
-  const auto half = static_cast<std::int64_t>(frequencies.inverse.size());
-  memory_ = Buffer(static_cast<std::size_t>(2 * position_count * half) * sizeof(float));
-  const Tensor all = memory_.view(DType::f32, 2 * position_count, half);
+RopeTables::RopeTables(const RopeFrequencies& frequencies, std::int64_t position_count, Backend& backend) {
+  constexpr std::int64_t kChunkRows = 256;  // uploaded at once
+  const std::size_t half = frequencies.inverse.size();
+  memory_ = backend.allocate(static_cast<std::size_t>(2 * position_count) * half * sizeof(float));
+  const Tensor all = memory_.view(DType::f32, 2 * position_count, static_cast<std::int64_t>(half));
   view_ = {all.rows_from(0, position_count), all.rows_from(position_count, position_count)};
-  for (std::int64_t position = 0; position < position_count; ++position) {
-    float* cos_row = view_.cos.row<float>(position);
-    float* sin_row = view_.sin.row<float>(position);
-    for (std::size_t i = 0; i < frequencies.inverse.size(); ++i) {
-      const float angle = static_cast<float>(position) * frequencies.inverse[i];
-      cos_row[i] = std::cos(angle) * frequencies.attention_factor;
-      sin_row[i] = std::sin(angle) * frequencies.attention_factor;
+  std::vector<float> cos(static_cast<std::size_t>(kChunkRows) * half), sin(cos.size());
+  for (std::int64_t begin = 0; begin < position_count; begin += kChunkRows) {
+    const std::int64_t rows = std::min(kChunkRows, position_count - begin);
+    std::size_t at = 0;
+    for (std::int64_t position = begin; position < begin + rows; ++position) {
+      for (const float inverse : frequencies.inverse) {
+        const float angle = static_cast<float>(position) * inverse;
+        cos[at] = std::cos(angle) * frequencies.attention_factor;
+        sin[at++] = std::sin(angle) * frequencies.attention_factor;
+      }
     }
+    backend.upload(view_.cos.rows_from(begin, rows), cos.data());
+    backend.upload(view_.sin.rows_from(begin, rows), sin.data());
   }
 }
 

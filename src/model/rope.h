@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "backend/op_args.h"
+#include "backend/backend.h"
 #include "formats/rope_config.h"
 #include "tensor/buffer.h"
 
@@ -19,10 +19,10 @@ struct RopeFrequencies {
 };
 [[nodiscard]] RopeFrequencies make_rope_frequencies(const RopeConfig& config, std::int32_t head_dim);
 
-// cos and sin of all positions below `position_count`, owned.
+// cos and sin of all positions below `position_count`, in device memory; owned.
 class RopeTables {
  public:
-  RopeTables(const RopeFrequencies& frequencies, std::int64_t position_count);
+  RopeTables(const RopeFrequencies& frequencies, std::int64_t position_count, Backend& backend);
   // What the constructor allocates.
   [[nodiscard]] static std::size_t bytes_for(std::int32_t head_dim, std::int64_t position_count) {
     return static_cast<std::size_t>(2 * position_count * (head_dim / 2)) * sizeof(float);

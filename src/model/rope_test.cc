@@ -67,11 +67,12 @@ TEST(Rope, DynamicEqualsDefaultUpToItsOriginalLength) {
 
 TEST(Rope, TablesHoldCosAndSinOfEveryAngleTimesTheAttentionFactor) {
   const RopeFrequencies frequencies{{1.0f, 0.5f}, 2.0f};
-  const RopeTables tables(frequencies, 5);
+  const std::unique_ptr<Backend> backend = std::move(*create_backend("reference", {}));
+  const RopeTables tables(frequencies, 300, *backend);
   const RopeTable view = tables.view();
-  ASSERT_EQ(view.cos.rows, 5);
+  ASSERT_EQ(view.cos.rows, 300);
   ASSERT_EQ(view.cos.cols, 2);
-  for (int position = 0; position < 5; ++position) {
+  for (int position = 0; position < 300; ++position) {
     const auto angle = static_cast<float>(position);
     EXPECT_FLOAT_EQ(view.cos.row<float>(position)[0], 2 * std::cos(angle));
     EXPECT_FLOAT_EQ(view.sin.row<float>(position)[1], 2 * std::sin(0.5f * angle));

@@ -8,6 +8,7 @@
 #include <random>
 #include <thread>
 
+#include "backend/testing/forwarding_backend.h"
 #include "formats/safetensors_writer.h"
 #include "formats/temporary_folder.h"
 
@@ -127,32 +128,21 @@ TEST_F(WeightReaderTest, RefusesAFileThatShrinksMeanwhile) {
 }
 
 // Passes everything on and keeps the size of the largest piece that it was given.
-class MeasuringBackend final : public Backend {
+class MeasuringBackend final : public ForwardingBackend {
  public:
-  explicit MeasuringBackend(std::unique_ptr<Backend> inner) : inner_(std::move(inner)) {}
+  using ForwardingBackend::ForwardingBackend;
 
-  std::string_view name() const override { return inner_->name(); }
-  std::string description() const override { return inner_->description(); }
-  int thread_count() const override { return inner_->thread_count(); }
-  DType product_dtype() const override { return inner_->product_dtype(); }
-  DType kv_dtype() const override { return inner_->kv_dtype(); }
-  AdapterFormat adapter_format() const override { return inner_->adapter_format(); }
-  LinearWeight make_linear(std::int64_t out, std::int64_t in) override { return inner_->make_linear(out, in); }
   void pack_rows(LinearWeight& weight, std::int64_t row_begin, Tensor rows) override {
     const std::int64_t bytes = rows.rows * rows.cols * static_cast<std::int64_t>(bytes_of(rows.dtype));
     for (std::int64_t seen = bytes_max_; seen < bytes && !bytes_max_.compare_exchange_weak(seen, bytes);) continue;
     rows_ += rows.rows;
-    inner_->pack_rows(weight, row_begin, rows);
+    ForwardingBackend::pack_rows(weight, row_begin, rows);
   }
-  std::size_t linear_bytes(std::int64_t out, std::int64_t in) const override { return inner_->linear_bytes(out, in); }
-  Buffer allocate(std::size_t bytes) override { return inner_->allocate(bytes); }
-  Ops& ops() override { return inner_->ops(); }
 
   [[nodiscard]] std::int64_t bytes_max() const { return bytes_max_; }
   [[nodiscard]] std::int64_t rows() const { return rows_; }
 
  private:
-  const std::unique_ptr<Backend> inner_;
   std::atomic<std::int64_t> bytes_max_{0}, rows_{0};
 };
 

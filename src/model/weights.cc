@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <string>
 
@@ -49,20 +50,40 @@ std::string place_hint(std::string_view name, const ModelConfig& config) {
   return "serving without it would give other answers";
 }
 
+// Gains and biases in host memory, from where they are uploaded once the files have been read.
+class StagedVectors {
+ public:
+  // Zeros, for the reader to overwrite; they stay where they are.
+  std::span<float> add(DeviceVector& target, std::int64_t count) {
+    return staged_.emplace_back(Staged{&target, std::vector<float>(static_cast<std::size_t>(count))}).numbers;
+  }
+  void upload(Backend& backend) const {
+    for (const Staged& staged : staged_) *staged.target = backend.make_vector(staged.numbers);
+  }
+
+ private:
+  struct Staged {
+    DeviceVector* target;
+    std::vector<float> numbers;
+  };
+  std::deque<Staged> staged_;
+};
+
 // Allocates a fused product and adds what belongs there to the reader. Requires: check_weights found nothing.
 void place_product(LinearWeight& weight, std::span<const TensorEntry> modules, const ShardShape& shape, Backend& backend,
-                   WeightReader& reader) {
+                   WeightReader& reader, StagedVectors& vectors) {
   const ProductShape product = product_shape(modules, shape);
   weight = backend.make_linear(product.out, product.in);
-  if (std::ranges::any_of(modules, &TensorEntry::has_bias)) weight.bias.assign(static_cast<std::size_t>(product.out), 0.0f);
+  std::span<float> bias;
+  if (std::ranges::any_of(modules, &TensorEntry::has_bias)) bias = vectors.add(weight.bias, product.out);
   std::int64_t row = 0;
   for (const TensorEntry& module : modules) {
     const Slice rows = module.row_slice(shape), outputs = module.output_slice(shape);
     reader.add_matrix(weight, row, weight_name(module), rows, module.column_slice(shape));
     if (module.has_bias) {
       const std::int64_t begin = row + outputs.begin - rows.begin;
-      reader.add_vector(std::span(weight.bias).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(outputs.count)),
-                        bias_name(module), outputs.begin);
+      reader.add_vector(bias.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(outputs.count)), bias_name(module),
+                        outputs.begin);
     }
     row += rows.count;
   }
@@ -89,7 +110,7 @@ LinearWeight& product_of(ModelWeights& weights, const TensorEntry& entry) {
   return layer.down;
 }
 
-std::vector<float>& gain_of(ModelWeights& weights, const TensorEntry& entry) {
+DeviceVector& gain_of(ModelWeights& weights, const TensorEntry& entry) {
   check(!entry.is_matrix(), "expected a gain of the table");
   if (entry.role == TensorRole::output_norm) return weights.norm;
   LayerWeights& layer = weights.layers[static_cast<std::size_t>(entry.site.layer)];
@@ -134,19 +155,19 @@ Result<ModelWeights> load_weights(const ModelFiles& files, const ModelConfig& co
   if (Status checked = check_weights(files, config); !checked) return forward_error(checked);
   const ModelTensors tensors = make_model_tensors(config);
   WeightReader reader(files, backend);
+  StagedVectors vectors;
   ModelWeights weights;
   weights.shape = shape;
   weights.layers.resize(static_cast<std::size_t>(config.layer_count));
   for (const std::span<const TensorEntry> modules : tensors.products()) {
-    place_product(product_of(weights, modules.front()), modules, shape, backend, reader);
+    place_product(product_of(weights, modules.front()), modules, shape, backend, reader, vectors);
   }
   for (const TensorEntry& entry : tensors.entries) {
     if (entry.is_matrix()) continue;
-    std::vector<float>& gain = gain_of(weights, entry);
-    gain.resize(static_cast<std::size_t>(entry.rows));
-    reader.add_vector(gain, weight_name(entry), 0);
+    reader.add_vector(vectors.add(gain_of(weights, entry), entry.rows), weight_name(entry), 0);
   }
   if (Status read = reader.read(progress); !read) return forward_error(read);
+  vectors.upload(backend);
   return weights;
 }
 

@@ -15,14 +15,14 @@ namespace slora {
 // and its slice of the intermediate size; hidden is whole. The biases of o and down hold this shard's slice of the outputs, zeros
 // elsewhere: shards' products are added up.
 struct LayerWeights {
-  std::vector<float> attn_norm;  // [hidden]
-  LinearWeight qkv;              // [q + 2 kv, hidden]
-  std::vector<float> q_norm;     // [head_dim], or empty
-  std::vector<float> k_norm;     // [head_dim], or empty
-  LinearWeight o;                // [hidden, q]
-  std::vector<float> ffn_norm;   // [hidden]
-  LinearWeight gate_up;          // [2 intermediate, hidden]
-  LinearWeight down;             // [hidden, intermediate]
+  DeviceVector attn_norm;  // [hidden]
+  LinearWeight qkv;        // [q + 2 kv, hidden]
+  DeviceVector q_norm;     // [head_dim], or empty
+  DeviceVector k_norm;     // [head_dim], or empty
+  LinearWeight o;          // [hidden, q]
+  DeviceVector ffn_norm;   // [hidden]
+  LinearWeight gate_up;    // [2 intermediate, hidden]
+  LinearWeight down;       // [hidden, intermediate]
 };
 
 // The weights of one shard of a model in its backend's layout. Const after loading.
@@ -30,8 +30,8 @@ struct ModelWeights {
   ShardShape shape;
   LinearWeight embedding;  // [vocab slice, hidden]; empty when tied: the head's rows are read instead
   std::vector<LayerWeights> layers;
-  std::vector<float> norm;  // [hidden]
-  LinearWeight head;        // [vocab slice, hidden]
+  DeviceVector norm;  // [hidden]
+  LinearWeight head;  // [vocab slice, hidden]
 
   [[nodiscard]] const LinearWeight& embedding_table() const { return embedding.out != 0 ? embedding : head; }
 };
@@ -50,6 +50,6 @@ struct ModelWeights {
 
 // Where the tensors of a table go. Requires: `weights.layers` has the entry's layer; `entry` is a matrix, or a gain.
 [[nodiscard]] LinearWeight& product_of(ModelWeights& weights, const TensorEntry& entry);
-[[nodiscard]] std::vector<float>& gain_of(ModelWeights& weights, const TensorEntry& entry);
+[[nodiscard]] DeviceVector& gain_of(ModelWeights& weights, const TensorEntry& entry);
 
 }  // namespace slora

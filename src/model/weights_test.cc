@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <limits>
 
+#include "backend/testing/forwarding_backend.h"
 #include "formats/safetensors_writer.h"
 
 namespace slora {
@@ -118,11 +119,13 @@ TEST_F(WeightsTest, GivesShardsTheirRowsAndColumns) {
     expect_part(layer.down, 0, 8, all.down, 0, 6 * shard, "down");
     expect_part(part->head, 0, shard == 0 ? 6 : 5, whole->head, 6 * shard, 0, "head");
     expect_part(part->embedding, 0, shard == 0 ? 6 : 5, whole->embedding, 6 * shard, 0, "embedding");
-    EXPECT_EQ(layer.attn_norm, all.attn_norm);
-    EXPECT_EQ(std::vector<float>(layer.qkv.bias.begin(), layer.qkv.bias.begin() + 4),
-              std::vector<float>(all.qkv.bias.begin() + 4 * shard, all.qkv.bias.begin() + 4 * shard + 4));
+    const auto values = [&](const DeviceVector& vector) { return downloaded(*backend_, vector.view()); };
+    EXPECT_EQ(values(layer.attn_norm), values(all.attn_norm));
+    const std::vector<float> q_bias = values(layer.qkv.bias), all_bias = values(all.qkv.bias);
+    EXPECT_TRUE(std::equal(q_bias.begin(), q_bias.begin() + 4, all_bias.begin() + 4 * shard));
+    const std::vector<float> o_bias = values(layer.o.bias), all_o_bias = values(all.o.bias);
     for (std::size_t i = 0; i < 8; ++i) {
-      EXPECT_EQ(layer.o.bias[i], i / 4 == static_cast<std::size_t>(shard) ? all.o.bias[i] : 0) << "added by one shard";
+      EXPECT_EQ(o_bias[i], i / 4 == static_cast<std::size_t>(shard) ? all_o_bias[i] : 0) << "added by one shard";
     }
   }
 }

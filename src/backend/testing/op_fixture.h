@@ -3,13 +3,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
+#include <cstdlib>
 #include <deque>
 #include <memory>
 #include <random>
 #include <vector>
 
-#include "backend/backend.h"
+#include "backend/host_backend.h"
+#include "backend/testing/forwarding_backend.h"
 
 // What the tests of Ops share: every backend with every instruction set, random numbers, and matrices that own their memory.
 namespace slora::testing {
@@ -60,43 +61,75 @@ class Numbers {
   std::mt19937_64 random_;
 };
 
-// A tensor with its memory, each row followed by a gap of NaN bits that nobody may read.
-class Matrix {
- public:
-  Matrix(DType dtype, std::int64_t rows, std::int64_t cols) {
-    constexpr std::int64_t kGap = 8;
-    memory_ = Buffer(static_cast<std::size_t>((rows + 1) * (cols + kGap)) * bytes_of(dtype));
-    std::memset(memory_.data(), 0xff, memory_.bytes());
-    tensor_ = {memory_.data(), dtype, rows, cols, cols + kGap};
-  }
-  Matrix(DType dtype, std::int64_t rows, std::int64_t cols, const std::vector<float>& values) : Matrix(dtype, rows, cols) {
-    for (std::int64_t row = 0; row < rows; ++row) {
-      convert_from_float(tensor_.row_bytes(row), dtype, values.data() + row * cols, static_cast<std::size_t>(cols));
-    }
-  }
+// Device memory of exactly this size. In the host's memory it is an allocation of its own, so that sanitizers notice reads beyond its end.
+inline Buffer exact_memory(Backend& backend, std::size_t bytes) {
+  if (dynamic_cast<HostBackend*>(&backend) == nullptr) return backend.allocate(bytes);
+  return Buffer::adopt({static_cast<std::byte*>(std::malloc(std::max<std::size_t>(bytes, 1))), std::free},
+                       bytes);  // NOLINT: its end counts
+}
 
-  [[nodiscard]] const Tensor& tensor() const { return tensor_; }
+inline void upload_bytes(Backend& backend, std::byte* to, const void* from, std::size_t bytes) {
+  const auto count = static_cast<std::int64_t>(bytes);
+  backend.upload({to, DType::u8, 1, count, count}, from);
+}
+
+inline Buffer uploaded(Backend& backend, const void* from, std::size_t bytes) {
+  Buffer memory = exact_memory(backend, bytes);
+  if (bytes > 0) upload_bytes(backend, memory.data(), from, bytes);
+  return memory;
+}
+
+// Numbers in device memory, with the backend that brings them to the host.
+class DeviceTensor {
+ public:
+  DeviceTensor(Backend& backend, Tensor tensor) : backend_(&backend), tensor_(tensor) {}
   operator Tensor() const { return tensor_; }  // NOLINT: implicit, as the argument of an op
+  [[nodiscard]] DeviceTensor rows_from(std::int64_t begin, std::int64_t count) const {
+    return {*backend_, tensor_.rows_from(begin, count)};
+  }
+  [[nodiscard]] std::vector<std::byte> bytes() const {
+    std::vector<std::byte> out(static_cast<std::size_t>(tensor_.rows * tensor_.cols) * bytes_of(tensor_.dtype));
+    backend_->download(out.data(), tensor_);
+    return out;
+  }
+  [[nodiscard]] std::vector<float> values() const { return downloaded(*backend_, tensor_); }
 
  private:
+  Backend* backend_;
+  Tensor tensor_;
+};
+
+// A matrix in device memory of its own, each row followed by a gap of NaN bits that nobody may read.
+class Matrix {
+ public:
+  Matrix(Backend& backend, DType dtype, std::int64_t rows, std::int64_t cols) : backend_(&backend) {
+    constexpr std::int64_t kGap = 8;
+    const std::vector<std::byte> nan(static_cast<std::size_t>((rows + 1) * (cols + kGap)) * bytes_of(dtype), std::byte{0xff});
+    memory_ = uploaded(backend, nan.data(), nan.size());
+    tensor_ = {memory_.data(), dtype, rows, cols, cols + kGap};
+  }
+  Matrix(Backend& backend, DType dtype, std::int64_t rows, std::int64_t cols, const std::vector<float>& values)
+      : Matrix(backend, dtype, rows, cols) {
+    std::vector<std::byte> rounded(static_cast<std::size_t>(rows * cols) * bytes_of(dtype));
+    convert_from_float(rounded.data(), dtype, values.data(), static_cast<std::size_t>(rows * cols));
+    backend.upload(tensor_, rounded.data());
+  }
+
+  [[nodiscard]] DeviceTensor tensor() const { return {*backend_, tensor_}; }
+  operator DeviceTensor() const { return tensor(); }  // NOLINT
+  operator Tensor() const { return tensor_; }         // NOLINT: implicit, as the argument of an op
+
+ private:
+  Backend* backend_;
   Buffer memory_;
   Tensor tensor_;
 };
 
-inline std::vector<float> values_of(Tensor tensor) {
-  std::vector<float> out(static_cast<std::size_t>(tensor.rows * tensor.cols));
-  for (std::int64_t row = 0; row < tensor.rows; ++row) {
-    convert_to_float(out.data() + row * tensor.cols, tensor.row_bytes(row), tensor.dtype, static_cast<std::size_t>(tensor.cols));
-  }
-  return out;
-}
+inline std::vector<float> values_of(const DeviceTensor& tensor) { return tensor.values(); }
 
-inline bool same_bits(Tensor a, Tensor b) {
-  bool same = a.rows == b.rows && a.cols == b.cols && a.dtype == b.dtype;
-  for (std::int64_t row = 0; same && row < a.rows; ++row) {
-    same = std::memcmp(a.row_bytes(row), b.row_bytes(row), static_cast<std::size_t>(a.cols) * bytes_of(a.dtype)) == 0;
-  }
-  return same;
+inline bool same_bits(const DeviceTensor& a, const DeviceTensor& b) {
+  const Tensor x = a, y = b;
+  return x.rows == y.rows && x.cols == y.cols && x.dtype == y.dtype && a.bytes() == b.bytes();
 }
 
 // The norm of the difference divided by the norm of the expected values. NaN counts as infinite.
@@ -112,10 +145,12 @@ inline double relative_error(const std::vector<float>& got, const std::vector<do
 
 inline LinearWeight pack(Backend& backend, std::int64_t out, std::int64_t in, const std::vector<float>& values, DType file_dtype) {
   LinearWeight weight = backend.make_linear(out, in);
-  const Matrix rows(file_dtype, out, in, values);
+  std::vector<std::byte> stored(values.size() * bytes_of(file_dtype));
+  convert_from_float(stored.data(), file_dtype, values.data(), values.size());
+  const Tensor rows{stored.data(), file_dtype, out, in, in};
   const std::int64_t half = out / 2;
-  backend.pack_rows(weight, half, rows.tensor().rows_from(half, out - half));  // in any order
-  backend.pack_rows(weight, 0, rows.tensor().rows_from(0, half));
+  backend.pack_rows(weight, half, rows.rows_from(half, out - half));  // in any order
+  backend.pack_rows(weight, 0, rows.rows_from(0, half));
   return weight;
 }
 
@@ -137,14 +172,14 @@ inline MadeRecord make_record(Numbers& numbers, std::int32_t slice_begin, std::i
   return {slice_begin, out, in, rank, 0.5f, numbers.vector(rank * in), numbers.vector(rank * out), {}, BiasMode::add};
 }
 
-// An adapter of one site as a loader would lay it out for a backend. Each tile is an allocation of its own, so that sanitizers notice reads
-// beyond its end.
+// An adapter of one site as a loader would lay it out for a backend. Each tile is an allocation of its own.
 class MadeAdapter {
  public:
-  MadeAdapter(AdapterFormat format, Site site, const std::vector<MadeRecord>& records, Cuts cuts) : records_(records) {
+  MadeAdapter(Backend& backend, Site site, const std::vector<MadeRecord>& records, Cuts cuts) : backend_(&backend) {
+    const AdapterFormat format = backend.adapter_format();
     view_.sites.resize(site_count(site.layer + 1));
     auto& range = view_.sites[index_of(site)];
-    for (const MadeRecord& made : records_) {
+    for (const MadeRecord& made : records) {
       RecordView record{.slice_begin = made.slice_begin,
                         .out = made.out,
                         .in = made.in,
@@ -153,7 +188,7 @@ class MadeAdapter {
                         .scale = made.scale,
                         .a = {},
                         .b = {},
-                        .bias = made.bias.empty() ? nullptr : made.bias.data(),
+                        .bias = made.bias.empty() ? nullptr : bias_of(made),
                         .bias_mode = made.bias_mode};
       record.a = cut(format.dtype, made.rank, made.in, made.a, cuts);
       const std::int32_t interleave = format.b_interleave;
@@ -178,6 +213,11 @@ class MadeAdapter {
     return out;
   }
 
+  const float* bias_of(const MadeRecord& made) {
+    return reinterpret_cast<const float*>(
+        memory_.emplace_back(uploaded(*backend_, made.bias.data(), made.bias.size() * sizeof(float))).data());
+  }
+
   TiledMatrix cut(DType dtype, std::int32_t rows, std::int32_t cols, const std::vector<float>& values, Cuts cuts) {
     std::vector<Tile>& tiles = tiles_.emplace_back();
     for (std::int32_t row = 0; row < rows; row += cuts.tile_rows) {
@@ -185,32 +225,33 @@ class MadeAdapter {
         const std::int32_t row_count = std::min(cuts.tile_rows, rows - row);
         const std::int32_t col_count = std::min(cuts.tile_cols, cols - col);
         const std::size_t element = bytes_of(dtype);
-        auto& memory = memory_.emplace_back(static_cast<std::size_t>(row_count * col_count) * element);
+        std::vector<std::byte> stored(static_cast<std::size_t>(row_count * col_count) * element);
         for (std::int32_t r = 0; r < row_count; ++r) {
-          convert_from_float(memory.data() + static_cast<std::size_t>(r * col_count) * element, dtype,
+          convert_from_float(stored.data() + static_cast<std::size_t>(r * col_count) * element, dtype,
                              values.data() + (row + r) * cols + col, static_cast<std::size_t>(col_count));
         }
+        const Buffer& memory = memory_.emplace_back(uploaded(*backend_, stored.data(), stored.size()));
         tiles.push_back({memory.data(), row, row_count, col, col_count});
       }
     }
     return {tiles.data(), static_cast<std::int32_t>(tiles.size()), rows, cols, dtype};
   }
 
-  std::vector<MadeRecord> records_;
+  Backend* backend_;
   std::deque<std::vector<Tile>> tiles_;
-  std::deque<std::vector<std::byte>> memory_;
+  std::deque<Buffer> memory_;
   AdapterView view_;
 };
 
 // A pool of pages filled with NaN bits, from which every sequence takes pages in a scattered order.
 class MadePool {
  public:
-  MadePool(const Backend& backend, std::int32_t page_tokens, std::int32_t kv_heads, std::int32_t head_dim, std::int32_t tokens) {
+  MadePool(Backend& backend, std::int32_t page_tokens, std::int32_t kv_heads, std::int32_t head_dim, std::int32_t tokens) {
     const std::size_t side = static_cast<std::size_t>(page_tokens * kv_heads * head_dim) * bytes_of(backend.kv_dtype());
     const auto page_count = static_cast<std::uint32_t>((tokens + page_tokens - 1) / page_tokens);
     layer_ = {nullptr, (2 * side + 63) / 64 * 64, 0, side, page_tokens, kv_heads, head_dim};
-    memory_ = Buffer(page_count * layer_.page_bytes);
-    std::memset(memory_.data(), 0xff, memory_.bytes());
+    const std::vector<std::byte> nan(page_count * layer_.page_bytes, std::byte{0xff});
+    memory_ = uploaded(backend, nan.data(), nan.size());
     layer_.base = memory_.data();
     for (std::uint32_t i = 0; i < page_count; ++i) pages_.push_back({page_count - 1 - i});
   }

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "backend/backend.h"
+#include "backend/testing/forwarding_backend.h"
 
 namespace slora {
 
@@ -31,11 +31,11 @@ class RecordingOps final : public Ops {
     record("embed", out);
     inner_.embed(out, ids, table, first_token);
   }
-  void rms_norm(Tensor out, Tensor in, std::span<const float> weight, float eps) override {
+  void rms_norm(Tensor out, Tensor in, Tensor weight, float eps) override {
     record("rms_norm", out);
     inner_.rms_norm(out, in, weight, eps);
   }
-  void add_rms_norm(Tensor out, Tensor residual, Tensor x, std::span<const float> weight, float eps) override {
+  void add_rms_norm(Tensor out, Tensor residual, Tensor x, Tensor weight, float eps) override {
     record("add_rms_norm", out);
     inner_.add_rms_norm(out, residual, x, weight, eps);
   }
@@ -97,25 +97,14 @@ class RecordingOps final : public Ops {
 };
 
 // A test double: forwards to another backend and records every call of an op, which a test may delay or let fail. Owned by a test.
-class RecordingBackend final : public Backend {
+class RecordingBackend final : public ForwardingBackend {
  public:
   explicit RecordingBackend(std::unique_ptr<Backend> inner, std::function<void(std::string_view op)> on_op = {})
-      : inner_(std::move(inner)), ops_(inner_->ops(), std::move(on_op)) {}
+      : ForwardingBackend(std::move(inner)), ops_(ForwardingBackend::inner().ops(), std::move(on_op)) {}
 
-  std::string_view name() const override { return inner_->name(); }
-  std::string description() const override { return inner_->description(); }
-  int thread_count() const override { return inner_->thread_count(); }
-  DType product_dtype() const override { return inner_->product_dtype(); }
-  DType kv_dtype() const override { return inner_->kv_dtype(); }
-  AdapterFormat adapter_format() const override { return inner_->adapter_format(); }
-  LinearWeight make_linear(std::int64_t out, std::int64_t in) override { return inner_->make_linear(out, in); }
-  void pack_rows(LinearWeight& weight, std::int64_t row_begin, Tensor rows) override { inner_->pack_rows(weight, row_begin, rows); }
-  std::size_t linear_bytes(std::int64_t out, std::int64_t in) const override { return inner_->linear_bytes(out, in); }
-  Buffer allocate(std::size_t bytes) override { return inner_->allocate(bytes); }
   RecordingOps& ops() override { return ops_; }
 
  private:
-  std::unique_ptr<Backend> inner_;
   RecordingOps ops_;
 };
 

@@ -9,9 +9,9 @@ namespace {
 
 TEST(RecordingBackend, ListsCallsAndStillComputes) {
   RecordingBackend backend(open({"reference", "reference"}));
-  const Matrix x(DType::f32, 2, 3);
+  const Matrix x(backend, DType::f32, 2, 3);
   backend.ops().fill(x, 2.0f);
-  backend.ops().rms_norm(x, x, std::vector<float>{1, 1, 1}, 0);
+  backend.ops().rms_norm(x, x, backend.make_vector(std::vector<float>{1, 1, 1}).view(), 0);
   EXPECT_THAT(values_of(x), ::testing::Each(1.0f));
   ASSERT_EQ(backend.ops().calls().size(), 2u);
   EXPECT_EQ(backend.ops().calls()[1].op, "rms_norm");
