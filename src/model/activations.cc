@@ -5,24 +5,33 @@
 namespace slora {
 namespace {
 
+// Elements from a row to the next, so that each begins at a multiple of 16 bytes.
+std::int64_t aligned_stride(std::int64_t cols, DType dtype) {
+  const auto unit = static_cast<std::int64_t>(16 / bytes_of(dtype));
+  return (cols + unit - 1) / unit * unit;
+}
+
 struct BufferShape {
   DType dtype;
   std::int64_t rows, cols;
 
-  [[nodiscard]] std::size_t aligned_bytes() const { return (static_cast<std::size_t>(rows * cols) * bytes_of(dtype) + 63) / 64 * 64; }
+  [[nodiscard]] std::int64_t row_stride() const { return aligned_stride(cols, dtype); }
+  [[nodiscard]] std::size_t aligned_bytes() const {
+    return (static_cast<std::size_t>(rows * row_stride()) * bytes_of(dtype) + 63) / 64 * 64;
+  }
 };
 
 // Of x, residual, h, z, qkv, attn, ff, output_hidden, logits.
 std::array<BufferShape, 9> extents(const ModelConfig& config, const ShardShape& shape, const Backend& backend,
                                    const ActivationBuffers::Limits& limits) {
-  const DType product = backend.product_dtype();
+  const DType product = backend.product_dtype(), activation = backend.activation_dtype();
   const std::int64_t rows = limits.rows, hidden = config.hidden_size, q = shape.q_width();
   const std::int64_t logit_shards = shape.shard_index == 0 ? shape.shard_count : 1;  // only shard 0 has the logits of all
-  return {{{DType::f32, rows, hidden},
+  return {{{activation, rows, hidden},
            {DType::f32, rows, hidden},
            {product, rows, hidden},
            {DType::f32, rows, limits.z_cols},
-           {DType::f32, rows, q + 2 * shape.kv_width()},
+           {activation, rows, q + 2 * shape.kv_width()},
            {product, rows, q},
            {product, rows, shape.mlp.count},
            {product, limits.output_rows, hidden},
@@ -44,14 +53,15 @@ ActivationBuffers::ActivationBuffers(const ModelConfig& config, const ShardShape
   std::byte* cursor = memory_.data();
   const std::array<BufferShape, 9> sizes = extents(config, shape, backend, limits);
   for (std::size_t i = 0; i < tensors.size(); ++i) {
-    *tensors[i] = {cursor, sizes[i].dtype, sizes[i].rows, sizes[i].cols, sizes[i].cols};
+    *tensors[i] = {cursor, sizes[i].dtype, sizes[i].rows, sizes[i].cols, sizes[i].row_stride()};
     cursor += sizes[i].aligned_bytes();
   }
 }
 
 Activations ActivationBuffers::views(std::int64_t rows, std::int64_t z_cols) const {
   Tensor z = all_.z;
-  z.cols = z.row_stride = z_cols;
+  z.cols = z_cols;
+  z.row_stride = aligned_stride(z_cols, z.dtype);
   return {all_.x.rows_from(0, rows),   all_.residual.rows_from(0, rows), all_.h.rows_from(0, rows), z.rows_from(0, rows),
           all_.qkv.rows_from(0, rows), all_.attn.rows_from(0, rows),     all_.ff.rows_from(0, rows)};
 }

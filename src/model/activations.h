@@ -9,14 +9,14 @@
 
 namespace slora {
 
-// What flows between ops in one forward pass, T rows. "product" is the backend's product element type. q, kv and intermediate are the
-// shard's widths.
+// What flows between ops in one forward pass, T rows. "product" and "activation" are the backend's element types of these names. q, kv and
+// intermediate are the shard's widths. Rows begin at multiples of 16 bytes.
 struct Activations {
-  Tensor x;         // [T, hidden] fp32: what the last product or the embedding gave
+  Tensor x;         // [T, hidden] activation: what the last product or the embedding gave
   Tensor residual;  // [T, hidden] fp32
   Tensor h;         // [T, hidden] product
   Tensor z;         // [T, z columns] fp32: shrink results
-  Tensor qkv;       // [T, q + 2 kv] fp32
+  Tensor qkv;       // [T, q + 2 kv] activation
   Tensor attn;      // [T, q] product
   Tensor ff;        // [T, intermediate] product
 };
