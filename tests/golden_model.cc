@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <numeric>
 
+#include "backend/adapter_runs.h"
 #include "base/testing/source_path.h"
 #include "comm/thread_communicator.h"
 #include "engine/adapter_loader.h"
@@ -153,6 +154,8 @@ std::vector<std::vector<float>> GoldenModel::run(const std::vector<Piece>& piece
   std::vector<TokenId> tokens;
   std::vector<std::int32_t> positions;
   std::vector<SpanView> spans;
+  std::vector<PageIndex> pages;
+  AdapterRuns runs;
   std::vector<AdapterSegment> segments;
   ForwardBatch batch;
   for (const Piece& piece : pieces) {
@@ -163,7 +166,8 @@ std::vector<std::vector<float>> GoldenModel::run(const std::vector<Piece>& piece
     for (std::int32_t i = 0; i < count; ++i) positions.push_back(stream.position + i);
     const std::int32_t page_tokens = model_->first_model().kv_geometry().page_tokens;
     while (static_cast<std::int32_t>(stream.pages.size()) * page_tokens < stream.position + count) stream.pages.push_back(take_page());
-    spans.push_back({row, count, stream.position, stream.pages});
+    spans.push_back({row, count, stream.position, static_cast<std::int32_t>(pages.size()), static_cast<std::int32_t>(stream.pages.size())});
+    pages.insert(pages.end(), stream.pages.begin(), stream.pages.end());
     stream.position += count;
     if (piece.adapter == nullptr) continue;
     segments.push_back({row, count, 0, 1.0f, piece.adapter});
@@ -173,12 +177,18 @@ std::vector<std::vector<float>> GoldenModel::run(const std::vector<Piece>& piece
   std::iota(rows.begin(), rows.end(), 0);
   batch.tokens = tokens;
   batch.positions = positions;
-  batch.spans = spans;
+  batch.spans = {spans, pages};
+  runs.cut(segments);
   batch.adapters.segments = segments;
+  batch.adapters.runs = runs.runs();
+  batch.adapters.run_segments = runs.segments();
   model_->forward(batch, after_layer_);
   const Tensor logits = model_->logits(batch, {rows, batch.adapters});  // every row is an output row
   std::vector<std::vector<float>> out;
-  for (std::int64_t row = 0; row < logits.rows; ++row) out.emplace_back(logits.row<float>(row), logits.row<float>(row) + logits.cols);
+  for (std::int64_t row = 0; row < logits.rows; ++row) {
+    std::vector<float>& values = out.emplace_back(static_cast<std::size_t>(logits.cols));
+    model_->shard(0).backend->download(values.data(), logits.rows_from(row, 1));
+  }
   return out;
 }
 

@@ -66,9 +66,9 @@ class CpuOps final : public Ops {
         sample_(kernels, pool_),
         score_(kernels, pool_) {}
 
-  void embed(Tensor out, std::span<const TokenId> ids, const LinearWeight& table, TokenId first_token) override {
+  void embed(Tensor out, StepArray<TokenId> ids, const LinearWeight& table, TokenId first_token) override {
     check(std::cmp_equal(out.rows, ids.size()) && out.cols == table.in, "expected out [T, hidden]");
-    visit_packed(weights_, table, [&](const auto& packed) { cpu::embed(pool_, out, ids, packed, first_token); });
+    visit_packed(weights_, table, [&](const auto& packed) { cpu::embed(pool_, out, ids.on_device(), packed, first_token); });
   }
 
   void rms_norm(Tensor out, Tensor in, Tensor weight, float eps) override {
@@ -100,25 +100,25 @@ class CpuOps final : public Ops {
     visit_packed(weights_, weight, [&](const auto& packed) { linear_.run_gated(out, x, packed, numbers_of(weight.bias), z, records_); });
   }
 
-  void rope(Tensor x, std::span<const std::int32_t> positions, const RopeTable& table) override {
+  void rope(Tensor x, StepArray<std::int32_t> positions, const RopeTable& table) override {
     check(std::cmp_equal(x.rows, positions.size()) && x.cols % (2 * table.cos.cols) == 0, "expected whole heads and one position per row");
-    cpu::rope(kernels_, pool_, x, positions, table);
+    cpu::rope(kernels_, pool_, x, positions.on_device(), table);
   }
 
-  void store_kv(const KvLayer& layer, Tensor k, Tensor v, std::span<const SpanView> spans) override {
+  void store_kv(const KvLayer& layer, Tensor k, Tensor v, const SpanBatch& spans) override {
     check(k.cols == layer.kv_heads * layer.head_dim && v.cols == k.cols, "expected k and v [T, kv_heads * head_dim]");
     cpu::store_kv(pool_, layer, k, v, spans);
   }
 
-  void attend(Tensor out, Tensor q, const KvLayer& layer, std::span<const SpanView> spans, const AttendParams& params) override {
+  void attend(Tensor out, Tensor q, const KvLayer& layer, const SpanBatch& spans, const AttendParams& params) override {
     check(q.cols == out.cols && q.cols % (layer.kv_heads * layer.head_dim) == 0, "expected whole groups of heads");
     attend_.run(out, q, layer, spans, params);
   }
 
-  void gather_rows(Tensor out, Tensor in, std::span<const std::int32_t> rows) override {
+  void gather_rows(Tensor out, Tensor in, StepArray<std::int32_t> rows) override {
     check(std::cmp_equal(out.rows, rows.size()) && out.cols == in.cols && out.dtype == in.dtype,
           "expected one row of out for each index, of the type of in");
-    reference::gather_rows(out, in, rows);
+    reference::gather_rows(out, in, rows.on_device());
   }
 
   void sample(std::span<Token> out, Tensor logits, std::span<const SampleRow> rows) override {

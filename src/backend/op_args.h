@@ -12,6 +12,7 @@
 #include "ops/rope_table.h"
 #include "ops/sampling.h"
 #include "ops/site.h"
+#include "ops/step_array.h"
 #include "ops/token.h"
 #include "tensor/buffer.h"
 #include "tensor/tensor.h"
@@ -79,19 +80,30 @@ struct AdapterSegment {
   const AdapterView* adapter;
 };
 
+// Consecutive rows under the same segments: the part [segment_begin, segment_begin + segment_count) of AdapterBatch::run_segments. A kernel
+// that gives each run to one work item never adds to a row from two.
+struct AdapterRun {
+  std::int32_t row_begin;
+  std::int32_t row_count;
+  std::int32_t segment_begin;
+  std::int32_t segment_count;
+};
+
 // Which half of the low-rank product: z = A x, or y + B z and the biases.
 enum class RecordUse : std::uint8_t { shrink, expand };
 
 struct AdapterBatch {
-  std::span<const AdapterSegment> segments;
-  std::int32_t z_cols = 0;        // columns of z that the segments need at any site
-  std::int32_t z_shard_cols = 0;  // columns from one shard's shrink results to the next one's, where the ranks are split
+  StepArray<AdapterSegment> segments;
+  std::int32_t z_cols = 0;                 // columns of z that the segments need at any site
+  std::int32_t z_shard_cols = 0;           // columns from one shard's shrink results to the next one's, where the ranks are split
+  StepArray<AdapterRun> runs{};            // of the rows that are in segments, in order; see AdapterRuns
+  StepArray<std::int32_t> run_segments{};  // indices of segments, those of a run in their order
 
   // Replaces `out`, whose capacity is reused, by the records that take part at one site as kernels take them: in the order of the segments,
   // and of the records within them.
   void find_records(std::vector<AppliedRecord>& out, Site site, RecordUse use) const {
     out.clear();
-    for (const AdapterSegment& segment : segments) {
+    for (const AdapterSegment& segment : segments.on_device()) {
       for (const RecordView& record : segment.adapter->at(site)) {
         const bool takes_part = use == RecordUse::shrink ? !record.a.empty() : !record.b.empty() || record.bias != nullptr;
         if (!takes_part) continue;

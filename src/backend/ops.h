@@ -15,7 +15,7 @@ class Ops {
 
   // out[t, :] = table[ids[t] - first_token, :], or zeros where the table has no such row: it is another shard's. out [T, hidden]
   // activation; table [tokens from first_token on, hidden], possibly the packed head of a tied model.
-  virtual void embed(Tensor out, std::span<const TokenId> ids, const LinearWeight& table, TokenId first_token) = 0;
+  virtual void embed(Tensor out, StepArray<TokenId> ids, const LinearWeight& table, TokenId first_token) = 0;
 
   // Normalises each group of weight.cols consecutive columns: out = in / sqrt(mean(in^2) + eps) * weight. weight [1, columns of a group]
   // fp32. One group per row for a layer norm; one per head for q and k norms. in activation or fp32, out activation
@@ -39,17 +39,17 @@ class Ops {
                             Activation activation) = 0;
 
   // Rotates every head of x [T, heads * 2 * table.cos.cols] activation in place by its row's position (half-split pairs, as Hugging Face).
-  virtual void rope(Tensor x, std::span<const std::int32_t> positions, const RopeTable& table) = 0;
+  virtual void rope(Tensor x, StepArray<std::int32_t> positions, const RopeTable& table) = 0;
 
   // Writes k and v [T, kv_heads * head_dim] activation of every span into its pages.
-  virtual void store_kv(const KvLayer& layer, Tensor k, Tensor v, std::span<const SpanView> spans) = 0;
+  virtual void store_kv(const KvLayer& layer, Tensor k, Tensor v, const SpanBatch& spans) = 0;
 
   // Causal attention of q [T, heads * head_dim] activation over the stored keys and values; out [T, heads * head_dim] product.
   // Grouped heads: query head h reads kv head h / (heads / kv_heads).
-  virtual void attend(Tensor out, Tensor q, const KvLayer& layer, std::span<const SpanView> spans, const AttendParams& params) = 0;
+  virtual void attend(Tensor out, Tensor q, const KvLayer& layer, const SpanBatch& spans, const AttendParams& params) = 0;
 
   // out[i, :] = in[rows[i], :], same type.
-  virtual void gather_rows(Tensor out, Tensor in, std::span<const std::int32_t> rows) = 0;
+  virtual void gather_rows(Tensor out, Tensor in, StepArray<std::int32_t> rows) = 0;
 
   // Draws out[i] from logits row i [rows.size(), vocab] fp32; the logits are overwritten.
   virtual void sample(std::span<Token> out, Tensor logits, std::span<const SampleRow> rows) = 0;

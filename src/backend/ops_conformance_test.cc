@@ -77,7 +77,7 @@ TEST_P(OpsConformance, ShrinkAndLinearApplyRecordsOfMixedRanksToTheirRowsAndSlic
   const MadeAdapter a(*backend_, kSite, first, {.tile_rows = 3, .tile_cols = 64});
   const MadeAdapter b(*backend_, kSite, second, {});
   const std::vector<AdapterSegment> segments = {{1, 6, 0, 1.0f, &a.view()}, {8, 3, 0, 1.0f, &b.view()}, {4, 1, 21, 0.25f, &a.view()}};
-  const AdapterBatch batch{segments, 42};
+  const MadeSegments batch(*backend_, segments, 42);
 
   std::vector<double> want = product(w, x, kRows, kOut, kIn);
   for (std::size_t i = 0; i < want.size(); ++i) want[i] += bias[i % kOut];
@@ -123,7 +123,8 @@ TEST_P(OpsConformance, ARecordMayBringTheOnlyBias) {
     const MadeAdapter adapter(*backend_, kSite, {record}, {});
     const std::vector<AdapterSegment> segments = {{1, 1, 0, 1.0f, &adapter.view()}};
     const Matrix y(*backend_, backend_->activation_dtype(), 2, 40);
-    ops_.linear(y, Matrix(*backend_, backend_->product_dtype(), 2, 16, numbers_.vector(32)), weight, {}, {segments, 0}, kSite);
+    ops_.linear(y, Matrix(*backend_, backend_->product_dtype(), 2, 16, numbers_.vector(32)), weight, {},
+                MadeSegments(*backend_, segments, 0), kSite);
     std::vector<float> want(80, 0.0f);
     std::copy(record.bias.begin(), record.bias.end(), want.begin() + 43);
     EXPECT_EQ(values_of(y), want);
@@ -134,7 +135,7 @@ TEST_P(OpsConformance, ShrinkLeavesTheRestOfZAsItIs) {
   const MadeAdapter adapter(*backend_, kSite, {make_record(numbers_, 0, 8, 40, 3)}, {});
   const std::vector<AdapterSegment> segments = {{1, 1, 2, 1.0f, &adapter.view()}};
   const Matrix z(*backend_, DType::f32, 3, 6, std::vector<float>(18, 7.0f));
-  ops_.shrink(z, Matrix(*backend_, backend_->product_dtype(), 3, 40, numbers_.vector(120)), {segments, 6}, kSite);
+  ops_.shrink(z, Matrix(*backend_, backend_->product_dtype(), 3, 40, numbers_.vector(120)), MadeSegments(*backend_, segments, 6), kSite);
   const std::vector<float> values = values_of(z);
   for (std::size_t i = 0; i < values.size(); ++i) {
     const bool written = i >= 8 && i < 11;
@@ -194,7 +195,8 @@ TEST_P(OpsConformance, RopeRotatesHalfSplitPairs) {
       }
     }
     const Matrix y(*backend_, backend_->activation_dtype(), 3, 6 * half, x);
-    ops_.rope(y, positions, {Matrix(*backend_, DType::f32, 10, half, cos), Matrix(*backend_, DType::f32, 10, half, sin)});
+    ops_.rope(y, OnDevice(*backend_, positions),
+              {Matrix(*backend_, DType::f32, 10, half, cos), Matrix(*backend_, DType::f32, 10, half, sin)});
     EXPECT_LT(relative_error(values_of(y), want), activation_tolerance());
   }
 }
@@ -236,8 +238,8 @@ TEST_P(OpsConformance, AttendIsCausalGroupedWindowedSoftmaxOverPages) {
     const std::int32_t dim = shape.head_dim, kv_cols = shape.kv_heads * dim, cols = shape.heads * dim;
     const std::vector<float> q = numbers_.vector(shape.tokens * cols), k = numbers_.vector(shape.tokens * kv_cols),
                              v = numbers_.vector(shape.tokens * kv_cols);
-    const MadePool pool(*backend_, shape.page_tokens, shape.kv_heads, dim, shape.tokens);
-    const std::vector<SpanView> spans = {pool.span(0, shape.tokens, 0)};
+    MadePool pool(*backend_, shape.page_tokens, shape.kv_heads, dim, shape.tokens);
+    const SpanBatch spans = pool.batch(0, shape.tokens, 0);
     const Matrix out(*backend_, backend_->product_dtype(), shape.tokens, cols);
     ops_.store_kv(pool.layer(), Matrix(*backend_, backend_->activation_dtype(), shape.tokens, kv_cols, k),
                   Matrix(*backend_, backend_->activation_dtype(), shape.tokens, kv_cols, v), spans);
@@ -261,7 +263,7 @@ TEST_P(OpsConformance, LinearGatedIsSiluOfAProductsFirstHalfTimesItsSecond) {
     const MadeAdapter adapter(*backend_, kSite, records, {});
     for (const std::int32_t rows : {1, 5, 40, 90}) {
       const std::vector<AdapterSegment> segments = {{0, (rows + 1) / 2, 0, 1.0f, &adapter.view()}};
-      const AdapterBatch batch{segments, 7};
+      const MadeSegments batch(*backend_, segments, 7);
       const Matrix x(*backend_, backend_->product_dtype(), rows, kIn, numbers_.vector(rows * kIn)), z(*backend_, DType::f32, rows, 7);
       const Matrix y(*backend_, backend_->activation_dtype(), rows, 2 * n), out(*backend_, backend_->product_dtype(), rows, n);
       ops_.shrink(z, x, batch, kSite);
@@ -284,7 +286,7 @@ TEST_P(OpsConformance, EmbedReadsRowsOfThePackedTable) {
     const LinearWeight weight = pack(*backend_, 70, hidden, table, DType::bf16);
     const std::vector<TokenId> ids = {69, 0, 33, 32, 33};
     const Matrix out(*backend_, backend_->activation_dtype(), 5, hidden);
-    ops_.embed(out, ids, weight, 0);
+    ops_.embed(out, OnDevice(*backend_, ids), weight, 0);
     const std::vector<float> got = values_of(out);
     for (std::size_t i = 0; i < ids.size(); ++i) {
       const auto row = got.begin() + static_cast<std::ptrdiff_t>(i) * hidden;
@@ -297,7 +299,7 @@ TEST_P(OpsConformance, GatherFillAndCopyMoveBytes) {
   const Matrix in(*backend_, DType::bf16, 4, 5, numbers_.vector(20));
   const Matrix out(*backend_, DType::bf16, 3, 5);
   const std::vector<std::int32_t> rows = {3, 0, 3};
-  ops_.gather_rows(out, in, rows);
+  ops_.gather_rows(out, in, OnDevice(*backend_, rows));
   for (int i = 0; i < 3; ++i)
     EXPECT_TRUE(same_bits(out.tensor().rows_from(i, 1), in.tensor().rows_from(rows[static_cast<std::size_t>(i)], 1)));
 

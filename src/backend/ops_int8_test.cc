@@ -160,7 +160,7 @@ TEST_P(OpsInt8, RecordsAddOntoTheProductInSixteenBits) {
   const MadeRecord record = make_record(numbers_, 10, 45, kIn, 6);
   const MadeAdapter adapter(*backend_, kSite, {record}, {});
   const std::vector<AdapterSegment> segments = {{2, 5, 0, 1.0f, &adapter.view()}};
-  const AdapterBatch batch{segments, 6};
+  const MadeSegments batch(*backend_, segments, 6);
   std::vector<double> want;
   for (std::int32_t t = 0; t < kRows; ++t) {
     for (std::int32_t n = 0; n < kOut; ++n) {

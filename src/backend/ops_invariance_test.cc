@@ -62,7 +62,7 @@ class Projection {
         segments.push_back({row - begin, 1, 0, 1.0f, view});
       }
     }
-    const AdapterBatch batch{segments, kZCols};
+    const MadeSegments batch(*backend_, segments, kZCols);
     const Tensor x = x_.tensor().rows_from(begin, count);
     const Matrix z(*backend_, DType::f32, count, kZCols);
     backend_->ops().shrink(z, x, batch, kSite);
@@ -118,12 +118,12 @@ class Prompt {
 
   // Ends of the chunks, the last of which is all tokens.
   [[nodiscard]] Matrix run(Backend& backend, std::int32_t page_tokens, std::int32_t window, const std::vector<std::int32_t>& ends) const {
-    const MadePool pool(backend, page_tokens, shape_.kv_heads, shape_.dim, shape_.tokens);
+    MadePool pool(backend, page_tokens, shape_.kv_heads, shape_.dim, shape_.tokens);
     Matrix out(backend, backend.product_dtype(), shape_.tokens, shape_.heads * shape_.dim);
     std::int32_t begin = 0;
     for (const std::int32_t end : ends) {
       const std::int32_t count = end - begin;
-      const std::vector<SpanView> spans = {pool.span(0, count, begin)};
+      const SpanBatch spans = pool.batch(0, count, begin);
       backend.ops().store_kv(pool.layer(), k_.tensor().rows_from(begin, count), v_.tensor().rows_from(begin, count), spans);
       backend.ops().attend(out.tensor().rows_from(begin, count), q_.tensor().rows_from(begin, count), pool.layer(), spans, {0.2f, window});
       begin = end;
@@ -195,16 +195,15 @@ TEST_P(OpsInvariance, SequencesOfABatchDoNotTouchOneAnother) {
   const Matrix q(*backend_, backend_->activation_dtype(), 2 * kTokens, kCols, numbers_.vector(2 * kTokens * kCols));
   const Matrix k(*backend_, backend_->activation_dtype(), 2 * kTokens, kDim, numbers_.vector(2 * kTokens * kDim));
   const Matrix v(*backend_, backend_->activation_dtype(), 2 * kTokens, kDim, numbers_.vector(2 * kTokens * kDim));
-  const MadePool pool(*backend_, 4, 1, kDim, 2 * kTokens + 4);
-  const SpanView all = pool.span(0, 0, 0);
-  const SpanView first{0, kTokens, 0, all.pages.subspan(0, 12)};
-  const SpanView second{kTokens, kTokens, 0, all.pages.subspan(12)};
+  MadePool pool(*backend_, 4, 1, kDim, 2 * kTokens + 4);
+  const SpanView first{0, kTokens, 0, 0, 12};
+  const SpanView second{kTokens, kTokens, 0, 12, 12};
   const Matrix together(*backend_, backend_->product_dtype(), 2 * kTokens, kCols);
-  const std::vector<SpanView> spans = {first, second};
-  backend_->ops().store_kv(pool.layer(), k, v, spans);
-  backend_->ops().attend(together, q, pool.layer(), spans, {0.25f, 0});
+  const SpanBatch both = pool.batch({first, second});
+  backend_->ops().store_kv(pool.layer(), k, v, both);
+  backend_->ops().attend(together, q, pool.layer(), both, {0.25f, 0});
   const Matrix alone(*backend_, backend_->product_dtype(), 2 * kTokens, kCols);
-  for (const SpanView& span : spans) backend_->ops().attend(alone, q, pool.layer(), {&span, 1}, {0.25f, 0});
+  for (const SpanView& span : {first, second}) backend_->ops().attend(alone, q, pool.layer(), pool.batch({span}), {0.25f, 0});
   EXPECT_TRUE(same_bits(alone, together));
 }
 

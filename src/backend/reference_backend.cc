@@ -25,9 +25,9 @@ Tensor matrix_of(const LinearWeight& weight) { return weight.packed.view(DType::
 // Owned by its backend, used by the engine thread.
 class ReferenceOps final : public Ops {
  public:
-  void embed(Tensor out, std::span<const TokenId> ids, const LinearWeight& table, TokenId first_token) override {
+  void embed(Tensor out, StepArray<TokenId> ids, const LinearWeight& table, TokenId first_token) override {
     check(std::cmp_equal(out.rows, ids.size()) && out.cols == table.in, "expected out [T, hidden]");
-    reference::embed(out, ids, matrix_of(table), first_token);
+    reference::embed(out, ids.on_device(), matrix_of(table), first_token);
   }
 
   void rms_norm(Tensor out, Tensor in, Tensor weight, float eps) override {
@@ -60,25 +60,25 @@ class ReferenceOps final : public Ops {
     reference::gated(out, y, activation);
   }
 
-  void rope(Tensor x, std::span<const std::int32_t> positions, const RopeTable& table) override {
+  void rope(Tensor x, StepArray<std::int32_t> positions, const RopeTable& table) override {
     check(std::cmp_equal(x.rows, positions.size()) && x.cols % (2 * table.cos.cols) == 0, "expected whole heads and one position per row");
-    reference::rope(x, positions, table);
+    reference::rope(x, positions.on_device(), table);
   }
 
-  void store_kv(const KvLayer& layer, Tensor k, Tensor v, std::span<const SpanView> spans) override {
+  void store_kv(const KvLayer& layer, Tensor k, Tensor v, const SpanBatch& spans) override {
     check(k.cols == layer.kv_heads * layer.head_dim && v.cols == k.cols, "expected k and v [T, kv_heads * head_dim]");
     reference::store_kv(layer, k, v, spans);
   }
 
-  void attend(Tensor out, Tensor q, const KvLayer& layer, std::span<const SpanView> spans, const AttendParams& params) override {
+  void attend(Tensor out, Tensor q, const KvLayer& layer, const SpanBatch& spans, const AttendParams& params) override {
     check(q.cols == out.cols && q.cols % (layer.kv_heads * layer.head_dim) == 0, "expected whole groups of heads");
     reference::attend(out, q, layer, spans, params);
   }
 
-  void gather_rows(Tensor out, Tensor in, std::span<const std::int32_t> rows) override {
+  void gather_rows(Tensor out, Tensor in, StepArray<std::int32_t> rows) override {
     check(std::cmp_equal(out.rows, rows.size()) && out.cols == in.cols && out.dtype == in.dtype,
           "expected one row of out for each index, of the type of in");
-    reference::gather_rows(out, in, rows);
+    reference::gather_rows(out, in, rows.on_device());
   }
 
   void sample(std::span<Token> out, Tensor logits, std::span<const SampleRow> rows) override {

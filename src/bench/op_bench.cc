@@ -10,6 +10,7 @@
 #include <thread>
 #include <utility>
 
+#include "backend/adapter_runs.h"
 #include "base/check.h"
 #include "base/clock.h"
 
@@ -67,15 +68,19 @@ class GateUpAdapters {
       const auto begin = static_cast<std::int32_t>(rows * i / count), end = static_cast<std::int32_t>(rows * (i + 1) / count);
       segments_.push_back({begin, end - begin, 0, 1.0f, &views_[static_cast<std::size_t>(i)]});
     }
+    runs_.cut(segments_);
   }
 
-  [[nodiscard]] AdapterBatch batch() const { return {segments_, views_.front().z_cols_max}; }
+  [[nodiscard]] AdapterBatch batch() const {
+    return {.segments = segments_, .z_cols = views_.front().z_cols_max, .runs = runs_.runs(), .run_segments = runs_.segments()};
+  }
   [[nodiscard]] std::size_t bytes() const { return memory_.bytes(); }
 
  private:
   Buffer memory_;
   std::vector<AdapterView> views_;
   std::vector<AdapterSegment> segments_;
+  AdapterRuns runs_;
 };
 
 }  // namespace
@@ -277,7 +282,8 @@ void OpBench::run_attend(const std::string& name, std::int32_t sequences, std::i
   for (std::size_t i = pages.size() - 1; i > 0; --i) std::swap(pages[i], pages[random_.below(i + 1)]);
   std::vector<SpanView> spans;
   for (std::int32_t i = 0; i < sequences; ++i) {
-    spans.push_back({i * tokens, tokens, context - tokens, std::span(pages).subspan(static_cast<std::size_t>(i) * page_count, page_count)});
+    const auto count = static_cast<std::int32_t>(page_count);
+    spans.push_back({i * tokens, tokens, context - tokens, i * count, count});
   }
   const std::int64_t rows = std::int64_t{sequences} * tokens;
   const Tensor q = float_output(rows, config.q_width());
@@ -289,7 +295,7 @@ void OpBench::run_attend(const std::string& name, std::int32_t sequences, std::i
   row.work = {bytes, 0, 4.0 * config.q_width() * static_cast<double>(rows) * (2.0 * context - tokens + 1) / 2};
   const float scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
   measure(std::move(row), static_cast<std::size_t>(config.layer_count), [&](std::size_t copy) {
-    backend_->ops().attend(out, q, kv.layer(static_cast<std::int32_t>(copy), pool.data()), spans, {scale, 0});
+    backend_->ops().attend(out, q, kv.layer(static_cast<std::int32_t>(copy), pool.data()), {spans, pages}, {scale, 0});
   });
 }
 

@@ -63,8 +63,11 @@ const ForwardBatch& BatchBuilder::build(const StepPlan& plan, const ViewOf& view
 
   batch_.tokens = tokens_;
   batch_.positions = positions_;
-  batch_.spans = spans_;
+  batch_.spans = {spans_, plan.pages};
+  runs_.cut(segments_);
   batch_.adapters.segments = segments_;
+  batch_.adapters.runs = runs_.runs();
+  batch_.adapters.run_segments = runs_.segments();
   return batch_;
 }
 
@@ -84,7 +87,7 @@ void BatchBuilder::add_span(const StepPlan& plan, const PlannedSpan& span) {
     tokens_.push_back(token.value);
     positions_.push_back(position++);
   }
-  spans_.push_back({row_begin, span.token_count, span.position_begin, plan.pages_of(span)});
+  spans_.push_back({row_begin, span.token_count, span.position_begin, span.page_begin, span.page_count});
 }
 
 void BatchBuilder::add_output_rows(const StepPlan& plan) {
@@ -118,8 +121,11 @@ const OutputBlock& BatchBuilder::output_block(std::size_t begin, std::size_t cou
         add_segments(output_segments_, static_cast<std::int32_t>(first), static_cast<std::int32_t>(end - first), *view);
     block_.adapters.z_cols = std::max(block_.adapters.z_cols, z_cols);
   }
-  block_.rows = std::span(output_rows_).subspan(begin, count);
+  block_.rows = std::span<const std::int32_t>(output_rows_).subspan(begin, count);
+  output_runs_.cut(output_segments_);
   block_.adapters.segments = output_segments_;
+  block_.adapters.runs = output_runs_.runs();
+  block_.adapters.run_segments = output_runs_.segments();
   return block_;
 }
 

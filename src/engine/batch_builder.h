@@ -3,6 +3,7 @@
 #include <functional>
 #include <vector>
 
+#include "backend/adapter_runs.h"
 #include "model/forward_batch.h"
 #include "scheduler/step_plan.h"
 
@@ -33,11 +34,13 @@ class BatchBuilder {
   std::vector<std::int32_t> positions_;  // [T]
   std::vector<SpanView> spans_;
   std::vector<AdapterSegment> segments_;
+  AdapterRuns runs_;                              // of segments_
   std::vector<std::int32_t> row_begins_;          // [plan.spans] in the batch
   std::vector<const AdapterView*> head_views_;    // [plan.spans] null: the head is the base's
   std::vector<std::int32_t> output_rows_;         // [output rows]
   std::vector<const AdapterView*> output_views_;  // [output rows]
   std::vector<AdapterSegment> output_segments_;   // of the latest block
+  AdapterRuns output_runs_;                       // of output_segments_
   ForwardBatch batch_;
   OutputBlock block_;
 };

@@ -37,19 +37,19 @@ class BatchBuilderTest : public ::testing::Test {
 
 TEST_F(BatchBuilderTest, PutsRowsOfOneAdapterTogetherInOneSegment) {
   const ForwardBatch& batch = build();
-  EXPECT_THAT(batch.tokens, ElementsAre(10, 11, 30, 20, 40, 41));
-  EXPECT_THAT(batch.positions, ElementsAre(4, 5, 0, 9, 2, 3));
+  EXPECT_THAT(batch.tokens.host, ElementsAre(10, 11, 30, 20, 40, 41));
+  EXPECT_THAT(batch.positions.host, ElementsAre(4, 5, 0, 9, 2, 3));
   ASSERT_EQ(batch.adapters.segments.size(), 1u);
-  EXPECT_EQ(batch.adapters.segments[0].row_begin, 3);
-  EXPECT_EQ(batch.adapters.segments[0].row_count, 3);
-  EXPECT_EQ(batch.adapters.segments[0].adapter, &view_);
+  EXPECT_EQ(batch.adapters.segments.host[0].row_begin, 3);
+  EXPECT_EQ(batch.adapters.segments.host[0].row_count, 3);
+  EXPECT_EQ(batch.adapters.segments.host[0].adapter, &view_);
   EXPECT_EQ(batch.adapters.z_cols, 24);
 }
 
 TEST_F(BatchBuilderTest, KeepsOutputRowsInThePlansOrder) {
   (void)build();
   EXPECT_EQ(builder_.output_row_count(), 3u);
-  EXPECT_THAT(builder_.output_block(0, 3).rows, ElementsAre(3, 2, 5));
+  EXPECT_THAT(builder_.output_block(0, 3).rows.host, ElementsAre(3, 2, 5));
 }
 
 TEST_F(BatchBuilderTest, PutsTheRowsThatScorePromptsBehindTheOutputRows) {
@@ -59,16 +59,17 @@ TEST_F(BatchBuilderTest, PutsTheRowsThatScorePromptsBehindTheOutputRows) {
   plan_.spans[0].scored_count = 1;
   (void)build();
   EXPECT_EQ(builder_.output_row_count(), 5u);
-  EXPECT_THAT(builder_.output_block(0, 2).rows, ElementsAre(3, 2));
-  EXPECT_THAT(builder_.output_block(2, 3).rows, ElementsAre(5, 1, 4));
+  EXPECT_THAT(builder_.output_block(0, 2).rows.host, ElementsAre(3, 2));
+  EXPECT_THAT(builder_.output_block(2, 3).rows.host, ElementsAre(5, 1, 4));
 }
 
 TEST_F(BatchBuilderTest, GivesEverySpanItsOwnPages) {
   const ForwardBatch& batch = build();
-  ASSERT_EQ(batch.spans.size(), 4u);
-  EXPECT_EQ(batch.spans[1].row_begin, 2);
-  EXPECT_EQ(batch.spans[1].pages.front(), PageIndex{3});
-  EXPECT_EQ(batch.spans[3].position_begin, 2);
+  const std::span<const SpanView> spans = batch.spans.spans.host;
+  ASSERT_EQ(spans.size(), 4u);
+  EXPECT_EQ(spans[1].row_begin, 2);
+  EXPECT_EQ(batch.spans.pages_of(spans[1])[0], PageIndex{3});
+  EXPECT_EQ(spans[3].position_begin, 2);
 }
 
 TEST_F(BatchBuilderTest, GivesTheHeadSegmentsOfAdaptersThatChangeIt) {
@@ -81,14 +82,14 @@ TEST_F(BatchBuilderTest, GivesTheHeadSegmentsOfAdaptersThatChangeIt) {
   (void)build();
   const OutputBlock& whole = builder_.output_block(0, 4);
   ASSERT_EQ(whole.adapters.segments.size(), 2u);  // rows 0, 2 and 3 are the adapter's, 1 is the base's
-  EXPECT_EQ(whole.adapters.segments[0].row_begin, 0);
-  EXPECT_EQ(whole.adapters.segments[1].row_begin, 2);
-  EXPECT_EQ(whole.adapters.segments[1].row_count, 2);
+  EXPECT_EQ(whole.adapters.segments.host[0].row_begin, 0);
+  EXPECT_EQ(whole.adapters.segments.host[1].row_begin, 2);
+  EXPECT_EQ(whole.adapters.segments.host[1].row_count, 2);
   EXPECT_EQ(whole.adapters.z_cols, 24);
   const OutputBlock& rest = builder_.output_block(2, 2);
   ASSERT_EQ(rest.adapters.segments.size(), 1u);
-  EXPECT_EQ(rest.adapters.segments[0].row_begin, 0);
-  EXPECT_EQ(rest.adapters.segments[0].row_count, 2);
+  EXPECT_EQ(rest.adapters.segments.host[0].row_begin, 0);
+  EXPECT_EQ(rest.adapters.segments.host[0].row_count, 2);
 }
 
 TEST_F(BatchBuilderTest, AsksForNoLogitsOfChunksThatEndBeforeTheirPrompts) {
@@ -111,10 +112,10 @@ TEST_F(BatchBuilderTest, LeavesToTheBaseWhatComesBeforeAnAdapterBegins) {
   plan_.spans[2].adapter_begin = 5;
   const ForwardBatch& batch = build();
   ASSERT_EQ(batch.adapters.segments.size(), 2u);
-  EXPECT_EQ(batch.adapters.segments[0].row_begin, 2);
-  EXPECT_EQ(batch.adapters.segments[0].row_count, 3);
-  EXPECT_EQ(batch.adapters.segments[1].row_begin, 7);
-  EXPECT_EQ(batch.adapters.segments[1].row_count, 1);
+  EXPECT_EQ(batch.adapters.segments.host[0].row_begin, 2);
+  EXPECT_EQ(batch.adapters.segments.host[0].row_count, 3);
+  EXPECT_EQ(batch.adapters.segments.host[1].row_begin, 7);
+  EXPECT_EQ(batch.adapters.segments.host[1].row_count, 1);
 
   view_.records.resize(1);
   view_.sites[index_of(kHeadSite)] = {0, 1, 4};
@@ -125,8 +126,8 @@ TEST_F(BatchBuilderTest, LeavesToTheBaseWhatComesBeforeAnAdapterBegins) {
   (void)build();
   const OutputBlock& outputs = builder_.output_block(0, 7);
   ASSERT_EQ(outputs.adapters.segments.size(), 2u);  // rows 4 and 5 score positions 0 and 1
-  EXPECT_EQ(outputs.adapters.segments[0].row_count, 4);
-  EXPECT_EQ(outputs.adapters.segments[1].row_begin, 6);
+  EXPECT_EQ(outputs.adapters.segments.host[0].row_count, 4);
+  EXPECT_EQ(outputs.adapters.segments.host[1].row_begin, 6);
 }
 
 TEST_F(BatchBuilderTest, GivesEachComponentOfABlendASegmentWithColumnsOfItsOwn) {
@@ -143,9 +144,11 @@ TEST_F(BatchBuilderTest, GivesEachComponentOfABlendASegmentWithColumnsOfItsOwn) 
   plan_.output_row_count = 1;
   const ForwardBatch& batch = builder_.build(plan_, [&](AdapterId) { return &blend; });
   ASSERT_EQ(batch.adapters.segments.size(), 2u);
-  EXPECT_EQ(batch.adapters.segments[1].row_count, 3);
-  EXPECT_EQ(batch.adapters.segments[1].z_begin, 24);
-  EXPECT_EQ(batch.adapters.segments[1].weight, -2.0f);
+  EXPECT_EQ(batch.adapters.segments.host[1].row_count, 3);
+  EXPECT_EQ(batch.adapters.segments.host[1].z_begin, 24);
+  EXPECT_EQ(batch.adapters.segments.host[1].weight, -2.0f);
+  ASSERT_EQ(batch.adapters.runs.size(), 1u) << "rows that two segments add to belong to one run";
+  EXPECT_THAT(batch.adapters.run_segments.host, ElementsAre(0, 1));
   EXPECT_EQ(batch.adapters.z_cols, 48);
 }
 

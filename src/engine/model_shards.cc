@@ -21,7 +21,7 @@ namespace {
 
 // The same segments with the adapters' views of a shard. Replaces `out`, which the result borrows.
 AdapterBatch on_shard(std::vector<AdapterSegment>& out, const AdapterBatch& adapters, std::int32_t shard) {
-  out.assign(adapters.segments.begin(), adapters.segments.end());
+  out.assign(adapters.segments.host.begin(), adapters.segments.host.end());
   for (AdapterSegment& segment : out) segment.adapter = &segment.adapter->of_shard(shard);
   AdapterBatch local = adapters;
   local.segments = out;

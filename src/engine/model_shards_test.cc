@@ -62,9 +62,9 @@ std::vector<float> run(ModelShards& model) {
   const std::vector<TokenId> tokens = {3, 60, 17, 42, 0};
   const std::vector<std::int32_t> positions = {0, 1, 2, 3, 4};
   const std::vector<PageIndex> pages = {PageIndex{2}};
-  const std::vector<SpanView> spans = {{0, 5, 0, pages}};
+  const std::vector<SpanView> spans = {{0, 5, 0, 0, 1}};
   const std::vector<std::int32_t> rows = {4};
-  const ForwardBatch batch{tokens, positions, spans, {}};
+  const ForwardBatch batch{tokens, positions, {spans, pages}, {}};
   model.forward(batch);
   const Tensor logits = model.logits(batch, {rows, {}});
   return {logits.row<float>(0), logits.row<float>(0) + logits.cols};
@@ -115,9 +115,9 @@ TEST(ModelShardsDeathTest, EndTheProcessWhenShardsHaveTheViewsOfDifferentAdapter
   const std::vector<TokenId> tokens = {3};
   const std::vector<std::int32_t> positions = {0};
   const std::vector<PageIndex> pages = {PageIndex{2}};
-  const std::vector<SpanView> spans = {{0, 1, 0, pages}};
+  const std::vector<SpanView> spans = {{0, 1, 0, 0, 1}};
   const std::vector<AdapterSegment> segments = {{0, 1, 0, 1.0f, &view}};
-  EXPECT_DEATH(make_model(2, reference)->forward({tokens, positions, spans, {segments, 0}}),
+  EXPECT_DEATH(make_model(2, reference)->forward({tokens, positions, {spans, pages}, {segments, 0}}),
                "shard 1: expected the same collective as on shard 0, expect_same");
 }
 

@@ -16,7 +16,7 @@ class Hash {
 };
 
 void add(Hash& hash, const AdapterBatch& adapters) {
-  for (const AdapterSegment& segment : adapters.segments) {
+  for (const AdapterSegment& segment : adapters.segments.host) {
     for (const std::int32_t number : {segment.row_begin, segment.row_count, segment.z_begin, std::bit_cast<std::int32_t>(segment.weight)}) {
       hash.add(number);
     }
@@ -29,19 +29,20 @@ void add(Hash& hash, const AdapterBatch& adapters) {
 
 std::uint64_t fingerprint(const ForwardBatch& batch) {
   Hash hash;
-  for (const TokenId token : batch.tokens) hash.add(token);
-  for (const std::int32_t position : batch.positions) hash.add(position);
-  for (const SpanView& span : batch.spans) {
-    for (const std::int32_t number : {span.row_begin, span.row_count, span.position_begin}) hash.add(number);
-    for (const PageIndex page : span.pages) hash.add(page.value);
+  for (const TokenId token : batch.tokens.host) hash.add(token);
+  for (const std::int32_t position : batch.positions.host) hash.add(position);
+  for (const SpanView& span : batch.spans.spans.host) {
+    for (const std::int32_t number : {span.row_begin, span.row_count, span.position_begin, span.page_begin, span.page_count})
+      hash.add(number);
   }
+  for (const PageIndex page : batch.spans.pages.host) hash.add(page.value);
   add(hash, batch.adapters);
   return hash.value();
 }
 
 std::uint64_t fingerprint(const OutputBlock& block) {
   Hash hash;
-  for (const std::int32_t row : block.rows) hash.add(row);
+  for (const std::int32_t row : block.rows.host) hash.add(row);
   add(hash, block.adapters);
   return hash.value();
 }

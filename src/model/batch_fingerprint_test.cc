@@ -17,14 +17,14 @@ AdapterView view_of(std::uint64_t adapter) {
 struct MadeBatch {
   std::vector<TokenId> tokens = {5, 6, 7};
   std::vector<std::int32_t> positions = {0, 1, 9};
-  std::vector<PageIndex> first_pages = {PageIndex{3}}, second_pages = {PageIndex{8}, PageIndex{2}};
+  std::vector<PageIndex> pages = {PageIndex{3}, PageIndex{8}, PageIndex{2}};
   AdapterView view = view_of(7);
   std::vector<AdapterSegment> segments = {{2, 1, 0, 1.0f, &view}};
   std::vector<std::int32_t> output_rows = {1, 2};
 
   [[nodiscard]] std::uint64_t value() const {
-    const std::vector<SpanView> spans = {{0, 2, 0, first_pages}, {2, 1, 9, second_pages}};
-    return fingerprint(ForwardBatch{tokens, positions, spans, {segments, 4}});
+    const std::vector<SpanView> spans = {{0, 2, 0, 0, 1}, {2, 1, 9, 1, 2}};
+    return fingerprint(ForwardBatch{tokens, positions, {spans, pages}, {segments, 4}});
   }
   [[nodiscard]] std::uint64_t output_value() const { return fingerprint(OutputBlock{output_rows, {segments, 4}}); }
 };
@@ -44,7 +44,7 @@ TEST(BatchFingerprint, DiffersWithTokensPositionsPagesAndSegments) {
   changed.positions[2] = 10;
   EXPECT_NE(changed.value(), value);
   changed = MadeBatch();
-  std::swap(changed.second_pages[0], changed.second_pages[1]);
+  std::swap(changed.pages[1], changed.pages[2]);
   EXPECT_NE(changed.value(), value);
   changed = MadeBatch();
   changed.segments[0].row_begin = 1;

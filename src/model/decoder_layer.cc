@@ -13,7 +13,7 @@ namespace {
 // Columns that the shrink results of a batch take at `site`; of one shard where the ranks are split. Equal on all shards.
 std::int32_t z_cols_of(const AdapterBatch& adapters, Site site) {
   std::int32_t cols = 0;
-  for (const AdapterSegment& segment : adapters.segments) {
+  for (const AdapterSegment& segment : adapters.segments.host) {
     const std::int32_t own = segment.adapter->range_of(site).z_cols;
     if (own > 0) cols = std::max(cols, segment.z_begin + own);
   }
@@ -23,7 +23,7 @@ std::int32_t z_cols_of(const AdapterBatch& adapters, Site site) {
 // The rows from the first that is in a segment to the last.
 Tensor adapted_rows(Tensor z, const AdapterBatch& adapters) {
   std::int32_t begin = std::numeric_limits<std::int32_t>::max(), end = 0;
-  for (const AdapterSegment& segment : adapters.segments) {
+  for (const AdapterSegment& segment : adapters.segments.host) {
     begin = std::min(begin, segment.row_begin);
     end = std::max(end, segment.row_begin + segment.row_count);
   }

@@ -47,7 +47,7 @@ void Model::forward(const ForwardBatch& batch, std::byte* pool, const std::funct
   const LayerContext context = context_of(batch);
 
   const auto in_vocabulary = [&](TokenId token) { return token >= 0 && token < config_.vocab_size; };
-  check(std::ranges::all_of(batch.tokens, in_vocabulary), "expected tokens of the vocabulary");
+  check(std::ranges::all_of(batch.tokens.host, in_vocabulary), "expected tokens of the vocabulary");
   ops.embed(act.x, batch.tokens, weights_.embedding_table(), static_cast<TokenId>(weights_.shape.vocabulary.begin));
   communicator_.all_reduce(act.x);  // other shards gave zeros
   ops.fill(act.residual, 0.0f);

@@ -1,9 +1,9 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include <span>
 
 #include "base/ids.h"
+#include "ops/step_array.h"
 
 namespace slora {
 
@@ -36,12 +36,20 @@ struct KvLayer {
 };
 
 // Consecutive tokens of one sequence: rows [row_begin, row_begin + row_count) of the batch are at positions
-// [position_begin, position_begin + row_count); `pages` covers all positions from 0 on.
+// [position_begin, position_begin + row_count); its pages, a part of the batch's table, cover all positions from 0 on.
 struct SpanView {
   std::int32_t row_begin;
   std::int32_t row_count;
   std::int32_t position_begin;
-  std::span<const PageIndex> pages;
+  std::int32_t page_begin;  // in SpanBatch::pages
+  std::int32_t page_count;
+};
+struct SpanBatch {
+  StepArray<SpanView> spans;
+  StepArray<PageIndex> pages;
+
+  // The page of a position, as a backend that computes in the host's memory reads it.
+  [[nodiscard]] const PageIndex* pages_of(const SpanView& span) const { return pages.device + span.page_begin; }
 };
 
 struct AttendParams {

@@ -6,9 +6,11 @@
 #include <cstdlib>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <random>
 #include <vector>
 
+#include "backend/adapter_runs.h"
 #include "backend/host_backend.h"
 #include "backend/testing/forwarding_backend.h"
 
@@ -78,6 +80,44 @@ inline Buffer uploaded(Backend& backend, const void* from, std::size_t bytes) {
   if (bytes > 0) upload_bytes(backend, memory.data(), from, bytes);
   return memory;
 }
+
+// An array of a step, on the host and on the device.
+template <class T>
+class OnDevice {
+ public:
+  OnDevice(Backend& backend, std::vector<T> values)
+      : values_(std::move(values)), memory_(uploaded(backend, values_.data(), values_.size() * sizeof(T))) {}
+  operator StepArray<T>() const { return {values_, reinterpret_cast<const T*>(memory_.data())}; }  // NOLINT: as the argument of an op
+  [[nodiscard]] const std::vector<T>& values() const { return values_; }
+
+ private:
+  std::vector<T> values_;
+  Buffer memory_;
+};
+
+// The segments of a batch with their runs.
+class MadeSegments {
+ public:
+  MadeSegments(Backend& backend, const std::vector<AdapterSegment>& segments, std::int32_t z_cols)
+      : MadeSegments(backend, segments, z_cols, cut(segments)) {}
+  operator AdapterBatch() const {  // NOLINT: as the argument of an op
+    return {.segments = segments_, .z_cols = z_cols_, .runs = runs_, .run_segments = run_segments_};
+  }
+
+ private:
+  MadeSegments(Backend& backend, const std::vector<AdapterSegment>& segments, std::int32_t z_cols, const AdapterRuns& runs)
+      : segments_(backend, segments), runs_(backend, runs.runs()), run_segments_(backend, runs.segments()), z_cols_(z_cols) {}
+  static AdapterRuns cut(const std::vector<AdapterSegment>& segments) {
+    AdapterRuns runs;
+    runs.cut(segments);
+    return runs;
+  }
+
+  OnDevice<AdapterSegment> segments_;
+  OnDevice<AdapterRun> runs_;
+  OnDevice<std::int32_t> run_segments_;
+  std::int32_t z_cols_;
+};
 
 // Numbers in device memory, with the backend that brings them to the host.
 class DeviceTensor {
@@ -246,26 +286,39 @@ class MadeAdapter {
 // A pool of pages filled with NaN bits, from which every sequence takes pages in a scattered order.
 class MadePool {
  public:
-  MadePool(Backend& backend, std::int32_t page_tokens, std::int32_t kv_heads, std::int32_t head_dim, std::int32_t tokens) {
+  MadePool(Backend& backend, std::int32_t page_tokens, std::int32_t kv_heads, std::int32_t head_dim, std::int32_t tokens)
+      : backend_(&backend), pages_(backend, scattered((tokens + page_tokens - 1) / page_tokens)) {
     const std::size_t side = static_cast<std::size_t>(page_tokens * kv_heads * head_dim) * bytes_of(backend.kv_dtype());
-    const auto page_count = static_cast<std::uint32_t>((tokens + page_tokens - 1) / page_tokens);
+    const std::size_t page_count = pages_.values().size();
     layer_ = {nullptr, (2 * side + 63) / 64 * 64, 0, side, page_tokens, kv_heads, head_dim};
     const std::vector<std::byte> nan(page_count * layer_.page_bytes, std::byte{0xff});
     memory_ = uploaded(backend, nan.data(), nan.size());
     layer_.base = memory_.data();
-    for (std::uint32_t i = 0; i < page_count; ++i) pages_.push_back({page_count - 1 - i});
   }
 
   [[nodiscard]] const KvLayer& layer() const { return layer_; }
-  // The span of a batch's rows at these positions.
-  [[nodiscard]] SpanView span(std::int32_t row_begin, std::int32_t row_count, std::int32_t position_begin) const {
-    return {row_begin, row_count, position_begin, pages_};
+  // A batch of one span: rows at these positions.
+  [[nodiscard]] SpanBatch batch(std::int32_t row_begin, std::int32_t row_count, std::int32_t position_begin) {
+    return batch({{row_begin, row_count, position_begin, 0, static_cast<std::int32_t>(pages_.values().size())}});
+  }
+  // Valid until the next call.
+  [[nodiscard]] SpanBatch batch(const std::vector<SpanView>& spans) {
+    spans_.emplace(*backend_, spans);
+    return {*spans_, pages_};
   }
 
  private:
+  static std::vector<PageIndex> scattered(std::int32_t count) {
+    std::vector<PageIndex> pages;
+    for (std::int32_t i = count; i > 0; --i) pages.push_back({static_cast<std::uint32_t>(i - 1)});
+    return pages;
+  }
+
+  Backend* backend_;
   KvLayer layer_;
   Buffer memory_;
-  std::vector<PageIndex> pages_;
+  OnDevice<PageIndex> pages_;
+  std::optional<OnDevice<SpanView>> spans_;
 };
 
 }  // namespace slora::testing

@@ -27,7 +27,7 @@ class RecordingOps final : public Ops {
   [[nodiscard]] const std::vector<OpCall>& calls() const { return calls_; }
   void clear() { calls_.clear(); }
 
-  void embed(Tensor out, std::span<const TokenId> ids, const LinearWeight& table, TokenId first_token) override {
+  void embed(Tensor out, StepArray<TokenId> ids, const LinearWeight& table, TokenId first_token) override {
     record("embed", out);
     inner_.embed(out, ids, table, first_token);
   }
@@ -52,19 +52,19 @@ class RecordingOps final : public Ops {
     record("linear_gated", out, site, adapters.segments.size());
     inner_.linear_gated(out, x, weight, z, adapters, site, activation);
   }
-  void rope(Tensor x, std::span<const std::int32_t> positions, const RopeTable& table) override {
+  void rope(Tensor x, StepArray<std::int32_t> positions, const RopeTable& table) override {
     record("rope", x);
     inner_.rope(x, positions, table);
   }
-  void store_kv(const KvLayer& layer, Tensor k, Tensor v, std::span<const SpanView> spans) override {
+  void store_kv(const KvLayer& layer, Tensor k, Tensor v, const SpanBatch& spans) override {
     record("store_kv", k);
     inner_.store_kv(layer, k, v, spans);
   }
-  void attend(Tensor out, Tensor q, const KvLayer& layer, std::span<const SpanView> spans, const AttendParams& params) override {
+  void attend(Tensor out, Tensor q, const KvLayer& layer, const SpanBatch& spans, const AttendParams& params) override {
     record("attend", out);
     inner_.attend(out, q, layer, spans, params);
   }
-  void gather_rows(Tensor out, Tensor in, std::span<const std::int32_t> rows) override {
+  void gather_rows(Tensor out, Tensor in, StepArray<std::int32_t> rows) override {
     record("gather_rows", out);
     inner_.gather_rows(out, in, rows);
   }

@@ -17,7 +17,7 @@ std::int64_t cost_of(const AttendCall& call) { return (call.key_end - call.key_b
 
 }  // namespace
 
-void Attend::run(Tensor out, Tensor q, const KvLayer& layer, std::span<const SpanView> spans, const AttendParams& params) {
+void Attend::run(Tensor out, Tensor q, const KvLayer& layer, const SpanBatch& spans, const AttendParams& params) {
   check(out.dtype == DType::bf16 && q.dtype == DType::f32, "expected q in fp32 and out in bf16");
   check(layer.head_dim % 2 == 0 && std::has_single_bit(static_cast<std::uint32_t>(layer.page_tokens)),
         "expected an even head_dim and a power of two of tokens in a page");
@@ -42,24 +42,25 @@ void Attend::run(Tensor out, Tensor q, const KvLayer& layer, std::span<const Spa
 
 // One call for each kv head and some queries of each span: as many queries as possible share one pass over the keys, while enough calls are
 // left for all threads.
-void Attend::plan(Tensor out, Tensor q, const KvLayer& layer, std::span<const SpanView> spans, const AttendParams& params) {
+void Attend::plan(Tensor out, Tensor q, const KvLayer& layer, const SpanBatch& spans, const AttendParams& params) {
   const auto group = static_cast<std::int32_t>(q.cols / layer.head_dim / layer.kv_heads);
   const std::int64_t enough = kItemsPerThread * pool_.thread_count();
   const auto item_count = [&](std::int32_t queries) {
     std::int64_t count = 0;
-    for (const SpanView& span : spans) count += (span.row_count + queries - 1) / queries * layer.kv_heads;
+    for (const SpanView& span : spans.spans.on_device()) count += (span.row_count + queries - 1) / queries * layer.kv_heads;
     return count;
   };
   std::int32_t queries = std::max(1, kAttendItemRows / group);
   while (queries * group > kernels_.tile_rows && queries > 1 && item_count(queries) < enough) queries /= 2;
   whole_.clear();
-  for (const SpanView& span : spans) {
+  for (const SpanView& span : spans.spans.on_device()) {
     for (std::int32_t begin = 0; begin < span.row_count; begin += queries) {
       const std::int32_t count = std::min(queries, span.row_count - begin);
       const std::int64_t position = span.position_begin + begin;
       const std::int64_t first = params.window > 0 ? std::max<std::int64_t>(0, position - params.window + 1) : 0;
       for (std::int32_t head = 0; head < layer.kv_heads; ++head) {
-        whole_.push_back({out, q, &layer, &span, params, group, head, begin, count, first, position + count, nullptr});
+        whole_.push_back(
+            {out, q, &layer, &span, spans.pages_of(span), params, group, head, begin, count, first, position + count, nullptr});
       }
     }
   }

@@ -13,7 +13,7 @@ class Attend {
  public:
   Attend(const Kernels& kernels, ThreadPool& pool) : kernels_(kernels), pool_(pool) {}
 
-  void run(Tensor out, Tensor q, const KvLayer& layer, std::span<const SpanView> spans, const AttendParams& params);
+  void run(Tensor out, Tensor q, const KvLayer& layer, const SpanBatch& spans, const AttendParams& params);
 
  private:
   // Calls whose partial results belong to one call: calls_[begin, end).
@@ -22,7 +22,7 @@ class Attend {
     std::size_t part_bytes;
   };
 
-  void plan(Tensor out, Tensor q, const KvLayer& layer, std::span<const SpanView> spans, const AttendParams& params);
+  void plan(Tensor out, Tensor q, const KvLayer& layer, const SpanBatch& spans, const AttendParams& params);
   void split_long_calls(const KvLayer& layer);
 
   const Kernels& kernels_;

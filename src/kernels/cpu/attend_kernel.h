@@ -87,7 +87,7 @@ class AttendKernel {
 
   static KvRange range_of(const AttendCall& call, std::int64_t position) {
     return {call.layer,
-            call.span->pages.data(),
+            call.pages,
             call.kv_head,
             position,
             greatest(call.key_begin / kLineKeys * kLineKeys, position),

@@ -72,6 +72,7 @@ struct AttendCall {
   Tensor q;    // [T, heads * head_dim] fp32
   const KvLayer* layer = nullptr;
   const SpanView* span = nullptr;
+  const PageIndex* pages = nullptr;  // of the span
   AttendParams params{};
   std::int32_t group = 1;  // query heads of a kv head
   std::int32_t kv_head = 0;

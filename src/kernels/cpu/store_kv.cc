@@ -31,11 +31,11 @@ void store_row(const KvLayer& layer, const float* k, const float* v, PageIndex p
 
 }  // namespace
 
-void store_kv(ThreadPool& pool, const KvLayer& layer, Tensor k, Tensor v, std::span<const SpanView> spans) {
-  for (const SpanView& span : spans) {
+void store_kv(ThreadPool& pool, const KvLayer& layer, Tensor k, Tensor v, const SpanBatch& spans) {
+  for (const SpanView& span : spans.spans.on_device()) {
     const auto store_one = [&](std::int64_t i, int) {
       const auto position = static_cast<std::int32_t>(span.position_begin + i);
-      const PageIndex page = span.pages[static_cast<std::size_t>(position / layer.page_tokens)];
+      const PageIndex page = spans.pages_of(span)[position / layer.page_tokens];
       store_row(layer, k.row<float>(span.row_begin + i), v.row<float>(span.row_begin + i), page, position % layer.page_tokens);
     };
     if (span.row_count >= kParallelRows) {

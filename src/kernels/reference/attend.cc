@@ -17,10 +17,10 @@ Visible visible_keys(std::int32_t position, std::int32_t window) {
 }
 
 // Attention of one query of one head. `scores` is scratch.
-void attend_row(float* out, const float* q, std::int32_t kv_head, const KvLayer& layer, const SpanView& span, Visible keys, float scale,
+void attend_row(float* out, const float* q, std::int32_t kv_head, const KvLayer& layer, const PageIndex* pages, Visible keys, float scale,
                 std::vector<float>& scores) {
   const std::int32_t dim = layer.head_dim;
-  const auto page_of = [&](std::int32_t position) { return span.pages[static_cast<std::size_t>(position / layer.page_tokens)]; };
+  const auto page_of = [&](std::int32_t position) { return pages[position / layer.page_tokens]; };
   scores.assign(static_cast<std::size_t>(keys.end - keys.begin), 0.0f);
   float highest = -std::numeric_limits<float>::infinity();
   for (std::int32_t p = keys.begin; p < keys.end; ++p) {
@@ -45,17 +45,18 @@ void attend_row(float* out, const float* q, std::int32_t kv_head, const KvLayer&
 
 }  // namespace
 
-void attend(Tensor out, Tensor q, const KvLayer& layer, std::span<const SpanView> spans, const AttendParams& params) {
+void attend(Tensor out, Tensor q, const KvLayer& layer, const SpanBatch& spans, const AttendParams& params) {
   const auto heads = static_cast<std::int32_t>(q.cols / layer.head_dim);
   const std::int32_t group = heads / layer.kv_heads;
   std::vector<float> scores;
-  for (const SpanView& span : spans) {
+  for (const SpanView& span : spans.spans.on_device()) {
     for (std::int32_t i = 0; i < span.row_count; ++i) {
       const Visible keys = visible_keys(span.position_begin + i, params.window);
       const std::int32_t row = span.row_begin + i;
       for (std::int32_t head = 0; head < heads; ++head) {
         const std::int32_t offset = head * layer.head_dim;
-        attend_row(out.row<float>(row) + offset, q.row<float>(row) + offset, head / group, layer, span, keys, params.scale, scores);
+        attend_row(out.row<float>(row) + offset, q.row<float>(row) + offset, head / group, layer, spans.pages_of(span), keys, params.scale,
+                   scores);
       }
     }
   }

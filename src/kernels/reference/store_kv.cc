@@ -4,11 +4,11 @@
 
 namespace slora::reference {
 
-void store_kv(const KvLayer& layer, Tensor k, Tensor v, std::span<const SpanView> spans) {
-  for (const SpanView& span : spans) {
+void store_kv(const KvLayer& layer, Tensor k, Tensor v, const SpanBatch& spans) {
+  for (const SpanView& span : spans.spans.on_device()) {
     for (std::int32_t i = 0; i < span.row_count; ++i) {
       const std::int32_t position = span.position_begin + i;
-      const PageIndex page = span.pages[static_cast<std::size_t>(position / layer.page_tokens)];
+      const PageIndex page = spans.pages_of(span)[position / layer.page_tokens];
       const std::int32_t slot = position % layer.page_tokens;
       for (std::int32_t head = 0; head < layer.kv_heads; ++head) {
         std::copy_n(k.row<float>(span.row_begin + i) + head * layer.head_dim, layer.head_dim,

@@ -7,6 +7,6 @@
 namespace slora::reference {
 
 // Writes k and v [T, kv_heads * head_dim] fp32 of every span into its pages: [kv_heads, page_tokens, head_dim] fp32.
-void store_kv(const KvLayer& layer, Tensor k, Tensor v, std::span<const SpanView> spans);
+void store_kv(const KvLayer& layer, Tensor k, Tensor v, const SpanBatch& spans);
 
 }  // namespace slora::reference
