@@ -1,4 +1,7 @@
 #pragma once
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -24,6 +27,19 @@ struct BackendOptions {
   int shard_count = 1;  // backends in this process, one per shard of a model, each with its share of the threads
   Instructions instructions = Instructions::best;
   WeightStorage weights = WeightStorage::bf16;
+};
+
+// A point in what a backend does; it is done when all before it is. Those of copy_in() are apart from those of steps.
+struct Fence {
+  std::uint64_t number = 0;  // 0: done from the beginning
+  enum class Queue : std::uint8_t { steps, copies } queue = Queue::steps;
+};
+
+// A part of an adapter's image, from host memory into a page of the pool.
+struct CopyIn {
+  std::byte* to;
+  const std::byte* from;
+  std::size_t bytes;
 };
 
 // One device: its memory, its element types, and Ops. Constant after construction, except for its Ops; one owner, used by
@@ -58,6 +74,23 @@ class Backend {
   // the call returns. Outside of steps only.
   virtual void upload(Tensor to, const void* from) = 0;
   virtual void download(void* to, Tensor from) = 0;
+  // Host memory that the device copies from and to quickly, zeroed.
+  [[nodiscard]] virtual Buffer host_memory(std::size_t bytes) = 0;
+
+  // Steps that may be under way at once, 1 or 2: with 2, the next step is prepared and submitted while one computes.
+  [[nodiscard]] virtual int depth() const = 0;
+  // Where the ops called from here on find these bytes of a step. They are read until the step's results are there. Slots, fewer than
+  // depth(), are separate places; the address of a slot's bytes does not change while they are no more than at first.
+  [[nodiscard]] virtual const std::byte* upload_step(int slot, std::span<const std::byte> bytes) = 0;
+  // Copies results to memory from host_memory(), after all ops that were called before; they are there when the fence is done.
+  [[nodiscard]] virtual Fence download_step(std::span<std::byte> to, const std::byte* from) = 0;
+  // Done when all that was called before is.
+  [[nodiscard]] virtual Fence mark() = 0;
+  // Copies into pages of the pool that no op uses meanwhile, next to the ops. Any thread.
+  [[nodiscard]] virtual Fence copy_in(std::span<const CopyIn> copies) = 0;
+  // Waits until the fence is done, or for this long; returns whether it is done. May throw a DeviceError. Any thread.
+  [[nodiscard]] virtual bool wait(Fence fence, std::chrono::milliseconds limit) = 0;
+
   // A gain or a bias of these numbers.
   [[nodiscard]] DeviceVector make_vector(std::span<const float> numbers);
 

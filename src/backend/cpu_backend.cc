@@ -66,9 +66,10 @@ class CpuOps final : public Ops {
         sample_(kernels, pool_),
         score_(kernels, pool_) {}
 
-  void embed(Tensor out, StepArray<TokenId> ids, const LinearWeight& table, TokenId first_token) override {
+  void embed(Tensor out, StepArray<TokenId> ids, const TokenResult* previous, const LinearWeight& table, TokenId first_token) override {
     check(std::cmp_equal(out.rows, ids.size()) && out.cols == table.in, "expected out [T, hidden]");
-    visit_packed(weights_, table, [&](const auto& packed) { cpu::embed(pool_, out, ids.on_device(), packed, first_token); });
+    const std::span<const TokenId> known = inputs_.find(ids, previous);
+    visit_packed(weights_, table, [&](const auto& packed) { cpu::embed(pool_, out, known, packed, first_token); });
   }
 
   void rms_norm(Tensor out, Tensor in, Tensor weight, float eps) override {
@@ -121,16 +122,16 @@ class CpuOps final : public Ops {
     reference::gather_rows(out, in, rows.on_device());
   }
 
-  void sample(std::span<Token> out, Tensor logits, std::span<const SampleRow> rows) override {
-    check(out.size() == rows.size() && std::cmp_greater_equal(logits.rows, rows.size()), "expected a row of logits for every sample");
-    sample_.run(out, logits, rows);
+  void sample(std::span<TokenResult> out, Tensor logits, const SampleBatch& batch) override {
+    check(out.size() == batch.rows.size() && std::cmp_greater_equal(logits.rows, out.size()), "expected a row of logits for every sample");
+    sample_.run(out, logits, batch);
   }
 
-  void score(std::span<PromptLogprob> out, Tensor logits, std::span<const ScoreRow> rows) override {
+  void score(std::span<TokenResult> out, Tensor logits, StepArray<ScoreRow> rows) override {
     check(out.size() == rows.size() && std::cmp_greater_equal(logits.rows, rows.size()), "expected a row of logits for every score");
     const auto in_vocabulary = [&](const ScoreRow& row) { return row.token >= 0 && row.token < logits.cols; };
-    check(std::ranges::all_of(rows, in_vocabulary), "expected tokens of the vocabulary");
-    score_.run(out, logits, rows);
+    check(std::ranges::all_of(rows.on_device(), in_vocabulary), "expected tokens of the vocabulary");
+    score_.run(out, logits, rows.on_device());
   }
 
   void copy_pages(std::byte* base, std::size_t page_bytes, std::span<const PageCopy> copies) override {
@@ -152,6 +153,7 @@ class CpuOps final : public Ops {
   cpu::Sample sample_;
   cpu::Score score_;
   std::vector<AppliedRecord> records_;
+  InputIds inputs_;
 };
 
 class CpuBackend final : public HostBackend {

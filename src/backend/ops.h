@@ -13,9 +13,10 @@ class Ops {
  public:
   virtual ~Ops() = default;
 
-  // out[t, :] = table[ids[t] - first_token, :], or zeros where the table has no such row: it is another shard's. out [T, hidden]
-  // activation; table [tokens from first_token on, hidden], possibly the packed head of a tied model.
-  virtual void embed(Tensor out, StepArray<TokenId> ids, const LinearWeight& table, TokenId first_token) = 0;
+  // out[t, :] = table[id - first_token, :], where id is ids[t] or, if that is negative, the token of previous[-1 - ids[t]]; or zeros where
+  // the table has no such row: it is another shard's. out [T, hidden] activation; table [tokens from first_token on, hidden], possibly the
+  // packed head of a tied model.
+  virtual void embed(Tensor out, StepArray<TokenId> ids, const TokenResult* previous, const LinearWeight& table, TokenId first_token) = 0;
 
   // Normalises each group of weight.cols consecutive columns: out = in / sqrt(mean(in^2) + eps) * weight. weight [1, columns of a group]
   // fp32. One group per row for a layer norm; one per head for q and k norms. in activation or fp32, out activation
@@ -51,12 +52,13 @@ class Ops {
   // out[i, :] = in[rows[i], :], same type.
   virtual void gather_rows(Tensor out, Tensor in, StepArray<std::int32_t> rows) = 0;
 
-  // Draws out[i] from logits row i [rows.size(), vocab] fp32; the logits are overwritten.
-  virtual void sample(std::span<Token> out, Tensor logits, std::span<const SampleRow> rows) = 0;
+  // Draws out[i] from logits row i [out.size(), vocab] fp32 as row i of the batch says; the logits are overwritten. `out` is in device
+  // memory, as everything that an op writes.
+  virtual void sample(std::span<TokenResult> out, Tensor logits, const SampleBatch& batch) = 0;
 
   // out[i] = log softmax(logits row i)[rows[i].token], its rank, and the most likely tokens. logits [rows.size(), vocab] fp32, which
   // are overwritten. Gives the same bits as sample for the same logits.
-  virtual void score(std::span<PromptLogprob> out, Tensor logits, std::span<const ScoreRow> rows) = 0;
+  virtual void score(std::span<TokenResult> out, Tensor logits, StepArray<ScoreRow> rows) = 0;
 
   // Copies whole pages of the pool.
   virtual void copy_pages(std::byte* base, std::size_t page_bytes, std::span<const PageCopy> copies) = 0;

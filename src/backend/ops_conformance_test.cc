@@ -286,12 +286,30 @@ TEST_P(OpsConformance, EmbedReadsRowsOfThePackedTable) {
     const LinearWeight weight = pack(*backend_, 70, hidden, table, DType::bf16);
     const std::vector<TokenId> ids = {69, 0, 33, 32, 33};
     const Matrix out(*backend_, backend_->activation_dtype(), 5, hidden);
-    ops_.embed(out, OnDevice(*backend_, ids), weight, 0);
+    ops_.embed(out, OnDevice(*backend_, ids), nullptr, weight, 0);
     const std::vector<float> got = values_of(out);
     for (std::size_t i = 0; i < ids.size(); ++i) {
       const auto row = got.begin() + static_cast<std::ptrdiff_t>(i) * hidden;
       EXPECT_TRUE(std::equal(row, row + hidden, table.begin() + ids[i] * hidden)) << i;
     }
+  }
+}
+
+TEST_P(OpsConformance, EmbedTakesTokensThatThePreviousStepDrew) {
+  const std::vector<float> table = numbers_.vector(70 * 17);
+  const LinearWeight weight = pack(*backend_, 70, 17, table, DType::bf16);
+  std::vector<TokenResult> drawn(3);
+  drawn[0].id = 8;
+  drawn[2].id = 69;
+  const OnDevice previous(*backend_, drawn);
+  const Matrix out(*backend_, backend_->activation_dtype(), 4, 17);
+  const OnDevice ids(*backend_, std::vector<TokenId>{-3, 5, -1, -3});
+  ops_.embed(out, ids, StepArray<TokenResult>(previous).device, weight, 0);
+  const std::vector<float> got = values_of(out);
+  const std::vector<TokenId> expected = {69, 5, 8, 69};
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    const auto row = got.begin() + static_cast<std::ptrdiff_t>(i) * 17;
+    EXPECT_TRUE(std::equal(row, row + 17, table.begin() + expected[i] * 17)) << i;
   }
 }
 

@@ -120,7 +120,7 @@ TEST_P(OpsInt8, EmbedReadsRowsOfThePackedTableAsProductsDo) {
     const std::vector<double> want = rounded(table, hidden, Kept::weights);
     const std::vector<TokenId> ids = {69, 0, 33, 32, 33};
     const Matrix out(*backend_, DType::f32, 5, hidden);
-    ops_.embed(out, ids, weight, 0);
+    ops_.embed(out, OnDevice(*backend_, ids), nullptr, weight, 0);
     const std::vector<float> got = values_of(out);
     for (std::size_t i = 0; i < ids.size(); ++i) {
       for (std::int64_t k = 0; k < hidden; ++k) {

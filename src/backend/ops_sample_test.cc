@@ -20,20 +20,19 @@ class OpsSample : public ::testing::TestWithParam<Variant> {
   std::unique_ptr<Backend> backend_ = open(GetParam());
 
   // Draws with `params`; `row` holds what else the test wants.
-  Token sample(const std::vector<float>& logits, const SamplingParams& params, SampleRow row = {}) {
-    row.params = &params;
+  TokenResult sample(const std::vector<float>& logits, const SamplingParams& params, SampleSource source = {},
+                     const std::vector<TokenResult>& previous = {}) {
+    source.params = &params;
     const auto vocab = static_cast<std::int64_t>(logits.size());
     const Matrix matrix(*backend_, DType::f32, 1, vocab, logits);
-    Token out;
-    backend_->ops().sample({&out, 1}, matrix, {&row, 1});
-    return out;
+    return sample_all(*backend_, matrix, {source}, previous)[0];
   }
 
   // Shares of the tokens over many positions.
   std::map<TokenId, double> shares(const std::vector<float>& logits, const SamplingParams& params) {
     constexpr int kDraws = 4000;
     std::map<TokenId, double> out;
-    for (SampleRow row; row.position < kDraws; ++row.position) out[sample(logits, params, row).id] += 1.0 / kDraws;
+    for (SampleSource source; source.position < kDraws; ++source.position) out[sample(logits, params, source).id] += 1.0 / kDraws;
     return out;
   }
 
@@ -83,7 +82,7 @@ TEST_P(OpsSample, BiasPenaltiesAndBansChangeTheChoice) {
   EXPECT_EQ(sample(logits, greedy(), {.banned = banned}).id, 3);
 
   const std::vector<TokenCount> counts = {{1, 3}};
-  const SampleRow after_output{.output_counts = counts};
+  const SampleSource after_output{.output_counts = counts};
   params = greedy();
   EXPECT_EQ(sample(logits, params, after_output).id, 1);
   params.frequency_penalty = 0.1f;
@@ -93,13 +92,39 @@ TEST_P(OpsSample, BiasPenaltiesAndBansChangeTheChoice) {
   EXPECT_EQ(sample(logits, params, after_output).id, 1) << "2.0 - 0.09";
 
   const std::vector<TokenId> prompt = {1, 3};
-  const SampleRow after_both{.output_counts = counts, .prompt_tokens = prompt};
+  const SampleSource after_both{.output_counts = counts, .prompt_tokens = prompt};
   params = greedy();
   params.repetition_penalty = 1.5f;
   EXPECT_EQ(sample(logits, params, after_both).id, 1) << "2.0 / 1.5 once, although it is in both lists";
   params.repetition_penalty = 3.0f;
   EXPECT_EQ(sample(logits, params, after_both).id, 0) << "2.0 / 3 and 1.9 / 3";
   EXPECT_EQ(sample({-2.0f, -1.0f, -9.0f, -9.0f}, params, after_both).id, 0) << "negative logits are multiplied";
+}
+
+// The token that the previous step draws is not in the counts yet when a step is built before that one has ended.
+TEST_P(OpsSample, APendingTokenIsPenalisedAsIfItWereInTheCounts) {
+  const std::vector<float> logits = {1.0f, 2.0f, -1.0f, 1.9f, 0.3f};
+  const std::vector<TokenId> prompt = {0};
+  for (const float penalty : {0.05f, 0.3f, 1.7f}) {
+    for (TokenId pending = 0; pending < 5; ++pending) {
+      std::vector<TokenCount> before = {{1, 2}, {3, 1}}, after = before;
+      const auto found = std::ranges::find(after, pending, &TokenCount::token);
+      if (found != after.end()) {
+        ++found->count;
+      } else {
+        after.push_back({pending, 1});
+        std::ranges::sort(after, {}, &TokenCount::token);
+      }
+      SamplingParams params = greedy();
+      params.frequency_penalty = penalty;
+      params.presence_penalty = 0.1f;
+      params.repetition_penalty = 1 + penalty;
+      std::vector<TokenResult> previous(3);
+      previous[2].id = pending;
+      const TokenResult told = sample(logits, params, {.pending_row = 2, .output_counts = before, .prompt_tokens = prompt}, previous);
+      EXPECT_EQ(told.id, sample(logits, params, {.output_counts = after, .prompt_tokens = prompt}).id) << penalty << ", " << pending;
+    }
+  }
 }
 
 TEST_P(OpsSample, DrawsFollowTheDistribution) {
@@ -143,16 +168,16 @@ TEST_P(OpsSample, LogprobsAreOfTheModelBeforeAnyChange) {
   const std::vector<TokenId> banned = {1};
   SamplingParams params = greedy();
   params.logprob_count = 3;
-  const Token out = sample({std::log(0.1f), std::log(0.5f), std::log(0.2f), std::log(0.2f)}, params, {.banned = banned});
+  const TokenResult out = sample({std::log(0.1f), std::log(0.5f), std::log(0.2f), std::log(0.2f)}, params, {.banned = banned});
   EXPECT_EQ(out.id, 2);
   EXPECT_NEAR(out.logprob, std::log(0.2), 1e-5);
-  ASSERT_EQ(out.top.size(), 3u);
+  ASSERT_EQ(out.top_count, 3);
   EXPECT_EQ(out.top[0].token, 1);
   EXPECT_EQ(out.top[1].token, 2) << "the lower token of equals first";
   EXPECT_EQ(out.top[2].token, 3);
   EXPECT_NEAR(out.top[0].logprob, std::log(0.5), 1e-5);
   params.logprob_count = 0;
-  EXPECT_TRUE(sample({0, 1}, params).top.empty());
+  EXPECT_EQ(sample({0, 1}, params).top_count, 0);
 }
 
 TEST_P(OpsSample, ADrawDependsOnSeedChoiceAndPositionOnly) {
@@ -170,27 +195,26 @@ TEST_P(OpsSample, ADrawDependsOnSeedChoiceAndPositionOnly) {
   EXPECT_EQ(std::unique(others.begin(), others.end()), others.end());
 }
 
-std::vector<SampleRow> rows_of(const std::vector<SamplingParams>& params) {
-  std::vector<SampleRow> rows;
+std::vector<SampleSource> rows_of(const std::vector<SamplingParams>& params) {
+  std::vector<SampleSource> rows;
   for (const SamplingParams& one : params) rows.push_back({.params = &one});
   return rows;
 }
 
 // What every backend draws from the same logits [params.size(), vocab]; rows are checked against the reference's.
 void expect_agreement(const std::vector<float>& values, std::int64_t vocab, const std::vector<SamplingParams>& params) {
-  const std::vector<SampleRow> rows = rows_of(params);
-  std::vector<Token> want;
+  const std::vector<SampleSource> rows = rows_of(params);
+  std::vector<TokenResult> want;
   for (const Variant& variant : every_variant()) {
     const std::unique_ptr<Backend> backend = open(variant);
     const Matrix logits(*backend, DType::f32, static_cast<std::int64_t>(rows.size()), vocab, values);
-    std::vector<Token> got(rows.size());
-    backend->ops().sample(got, logits, rows);
+    const std::vector<TokenResult> got = sample_all(*backend, logits, rows);
     if (want.empty()) want = got;
     for (std::size_t i = 0; i < rows.size(); ++i) {
       EXPECT_EQ(got[i].id, want[i].id) << variant.label << ", row " << i;
       EXPECT_NEAR(got[i].logprob, want[i].logprob, 1e-4);
-      ASSERT_EQ(got[i].top.size(), want[i].top.size());
-      for (std::size_t j = 0; j < got[i].top.size(); ++j) EXPECT_EQ(got[i].top[j].token, want[i].top[j].token);
+      ASSERT_EQ(got[i].top_count, want[i].top_count);
+      for (std::int32_t j = 0; j < got[i].top_count; ++j) EXPECT_EQ(got[i].top[j].token, want[i].top[j].token);
     }
   }
 }
@@ -258,11 +282,10 @@ TEST_P(OpsSample, ARowsDrawDependsOnNoOtherRow) {
     params[i].logprob_count = 2;
   }
   const Matrix together(*backend_, DType::f32, kRows, kVocab, values);
-  std::vector<Token> out(kRows);
-  backend_->ops().sample(out, together, rows_of(params));
+  const std::vector<TokenResult> out = sample_all(*backend_, together, rows_of(params));
   for (std::size_t i = 0; i < kRows; ++i) {
     const auto begin = values.begin() + static_cast<std::ptrdiff_t>(i * kVocab);
-    const Token alone = sample({begin, begin + kVocab}, params[i]);
+    const TokenResult alone = sample({begin, begin + kVocab}, params[i]);
     EXPECT_EQ(alone.id, out[i].id);
     EXPECT_EQ(alone.logprob, out[i].logprob);
   }

@@ -25,11 +25,9 @@ class OpsScore : public ::testing::TestWithParam<Variant> {
  protected:
   std::unique_ptr<Backend> backend_ = open(GetParam());
 
-  PromptLogprob score(const std::vector<float>& logits, const ScoreRow& row) {
+  TokenResult score(const std::vector<float>& logits, const ScoreRow& row) {
     const Matrix matrix(*backend_, DType::f32, 1, static_cast<std::int64_t>(logits.size()), logits);
-    PromptLogprob out;
-    backend_->ops().score({&out, 1}, matrix, {&row, 1});
-    return out;
+    return score_all(*backend_, matrix, {row})[0];
   }
 };
 
@@ -38,28 +36,28 @@ INSTANTIATE_TEST_SUITE_P(Backends, OpsScore, ::testing::ValuesIn(every_variant()
 
 TEST_P(OpsScore, TellsLikelihoodRankAndTheMostLikely) {
   const std::vector<float> logits = {std::log(0.1f), std::log(0.5f), std::log(0.2f), std::log(0.2f)};
-  const PromptLogprob out = score(logits, {.token = 3, .logprob_count = 2});
-  EXPECT_EQ(out.token.id, 3);
-  EXPECT_NEAR(out.token.logprob, std::log(0.2), 1e-5);
+  const TokenResult out = score(logits, {.token = 3, .logprob_count = 2});
+  EXPECT_EQ(out.id, 3);
+  EXPECT_NEAR(out.logprob, std::log(0.2), 1e-5);
   EXPECT_EQ(out.rank, 3) << "the lower token of equals first";
-  ASSERT_EQ(out.token.top.size(), 2u);
-  EXPECT_EQ(out.token.top[0].token, 1);
-  EXPECT_NEAR(out.token.top[0].logprob, std::log(0.5), 1e-5);
-  EXPECT_EQ(out.token.top[1].token, 2);
+  ASSERT_EQ(out.top_count, 2);
+  EXPECT_EQ(out.top[0].token, 1);
+  EXPECT_NEAR(out.top[0].logprob, std::log(0.5), 1e-5);
+  EXPECT_EQ(out.top[1].token, 2);
   EXPECT_EQ(score(logits, {.token = 1, .logprob_count = 0}).rank, 1);
   EXPECT_EQ(score(logits, {.token = 0, .logprob_count = 0}).rank, 4);
-  EXPECT_TRUE(score(logits, {.token = 0, .logprob_count = 0}).token.top.empty());
-  EXPECT_EQ(score(logits, {.token = 0, .logprob_count = 9}).token.top.size(), 4u);
+  EXPECT_EQ(score(logits, {.token = 0, .logprob_count = 0}).top_count, 0);
+  EXPECT_EQ(score(logits, {.token = 0, .logprob_count = 9}).top_count, 4);
 }
 
 TEST_P(OpsScore, BrokenLogitsAreImpossibleTokensOrARowWithoutRank) {
-  const PromptLogprob impossible = score({1, -kInfinity, -kInfinity, 2}, {.token = 2, .logprob_count = 4});
-  EXPECT_EQ(impossible.token.logprob, -kInfinity);
+  const TokenResult impossible = score({1, -kInfinity, -kInfinity, 2}, {.token = 2, .logprob_count = 4});
+  EXPECT_EQ(impossible.logprob, -kInfinity);
   EXPECT_EQ(impossible.rank, 4);
-  EXPECT_EQ(impossible.token.top.size(), 2u);
-  const PromptLogprob broken = score(std::vector<float>(40, kNan), {.token = 2, .logprob_count = 4});
+  EXPECT_EQ(impossible.top_count, 2);
+  const TokenResult broken = score(std::vector<float>(40, kNan), {.token = 2, .logprob_count = 4});
   EXPECT_EQ(broken.rank, 0);
-  EXPECT_TRUE(broken.token.top.empty());
+  EXPECT_EQ(broken.top_count, 0);
 }
 
 TEST_P(OpsScore, OneNanAmongFiniteLogitsIsARowWithoutRank) {
@@ -77,21 +75,18 @@ TEST_P(OpsScore, TellsTheSameBitsAsSamplingAndPlacesTokensWhereTheyStand) {
   SamplingParams greedy;
   greedy.temperature = 0;
   greedy.logprob_count = 30;
-  const std::vector<SampleRow> sample_rows(kRows, {.params = &greedy});
-  std::vector<Token> sampled(kRows);
-  backend_->ops().sample(sampled, for_sample, sample_rows);
+  const std::vector<TokenResult> sampled = sample_all(*backend_, for_sample, std::vector<SampleSource>(kRows, {.params = &greedy}));
 
   std::vector<ScoreRow> rows;
   for (std::size_t i = 0; i < kRows; ++i) rows.push_back({.token = sampled[i].top[5 * i].token, .logprob_count = 30});
-  std::vector<PromptLogprob> scored(kRows);
-  backend_->ops().score(scored, for_score, rows);
+  const std::vector<TokenResult> scored = score_all(*backend_, for_score, rows);
   for (std::size_t i = 0; i < kRows; ++i) {
     EXPECT_EQ(scored[i].rank, static_cast<std::int32_t>(5 * i + 1));
-    EXPECT_EQ(scored[i].token.logprob, sampled[i].top[5 * i].logprob);
-    ASSERT_EQ(scored[i].token.top.size(), sampled[i].top.size());
-    for (std::size_t k = 0; k < scored[i].token.top.size(); ++k) {
-      EXPECT_EQ(scored[i].token.top[k].token, sampled[i].top[k].token);
-      EXPECT_EQ(scored[i].token.top[k].logprob, sampled[i].top[k].logprob);
+    EXPECT_EQ(scored[i].logprob, sampled[i].top[5 * i].logprob);
+    ASSERT_EQ(scored[i].top_count, sampled[i].top_count);
+    for (std::int32_t k = 0; k < scored[i].top_count; ++k) {
+      EXPECT_EQ(scored[i].top[k].token, sampled[i].top[k].token);
+      EXPECT_EQ(scored[i].top[k].logprob, sampled[i].top[k].logprob);
     }
   }
 }
@@ -102,18 +97,17 @@ TEST(OpsScoreAgreement, EveryBackendTellsTheSame) {
   std::vector<ScoreRow> rows;
   for (std::int32_t i = 0; i < kRows; ++i)
     rows.push_back({.token = (i * 7919) % static_cast<std::int32_t>(kVocab), .logprob_count = i % 23});
-  std::vector<PromptLogprob> want;
+  std::vector<TokenResult> want;
   for (const Variant& variant : every_variant()) {
     const std::unique_ptr<Backend> backend = open(variant);
     const Matrix logits(*backend, DType::f32, kRows, kVocab, values);
-    std::vector<PromptLogprob> got(rows.size());
-    backend->ops().score(got, logits, rows);
+    const std::vector<TokenResult> got = score_all(*backend, logits, rows);
     if (want.empty()) want = got;
     for (std::size_t i = 0; i < rows.size(); ++i) {
       EXPECT_EQ(got[i].rank, want[i].rank) << variant.label << ", row " << i;
-      EXPECT_NEAR(got[i].token.logprob, want[i].token.logprob, 1e-4);
-      ASSERT_EQ(got[i].token.top.size(), want[i].token.top.size());
-      for (std::size_t j = 0; j < got[i].token.top.size(); ++j) EXPECT_EQ(got[i].token.top[j].token, want[i].token.top[j].token);
+      EXPECT_NEAR(got[i].logprob, want[i].logprob, 1e-4);
+      ASSERT_EQ(got[i].top_count, want[i].top_count);
+      for (std::int32_t j = 0; j < got[i].top_count; ++j) EXPECT_EQ(got[i].top[j].token, want[i].top[j].token);
     }
   }
 }

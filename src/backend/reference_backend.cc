@@ -25,9 +25,9 @@ Tensor matrix_of(const LinearWeight& weight) { return weight.packed.view(DType::
 // Owned by its backend, used by the engine thread.
 class ReferenceOps final : public Ops {
  public:
-  void embed(Tensor out, StepArray<TokenId> ids, const LinearWeight& table, TokenId first_token) override {
+  void embed(Tensor out, StepArray<TokenId> ids, const TokenResult* previous, const LinearWeight& table, TokenId first_token) override {
     check(std::cmp_equal(out.rows, ids.size()) && out.cols == table.in, "expected out [T, hidden]");
-    reference::embed(out, ids.on_device(), matrix_of(table), first_token);
+    reference::embed(out, inputs_.find(ids, previous), matrix_of(table), first_token);
   }
 
   void rms_norm(Tensor out, Tensor in, Tensor weight, float eps) override {
@@ -81,16 +81,16 @@ class ReferenceOps final : public Ops {
     reference::gather_rows(out, in, rows.on_device());
   }
 
-  void sample(std::span<Token> out, Tensor logits, std::span<const SampleRow> rows) override {
-    check(out.size() == rows.size() && std::cmp_greater_equal(logits.rows, rows.size()), "expected a row of logits for every sample");
-    reference::sample(out, logits, rows);
+  void sample(std::span<TokenResult> out, Tensor logits, const SampleBatch& batch) override {
+    check(out.size() == batch.rows.size() && std::cmp_greater_equal(logits.rows, out.size()), "expected a row of logits for every sample");
+    reference::sample(out, logits, batch);
   }
 
-  void score(std::span<PromptLogprob> out, Tensor logits, std::span<const ScoreRow> rows) override {
+  void score(std::span<TokenResult> out, Tensor logits, StepArray<ScoreRow> rows) override {
     check(out.size() == rows.size() && std::cmp_greater_equal(logits.rows, rows.size()), "expected a row of logits for every score");
     const auto in_vocabulary = [&](const ScoreRow& row) { return row.token >= 0 && row.token < logits.cols; };
-    check(std::ranges::all_of(rows, in_vocabulary), "expected tokens of the vocabulary");
-    reference::score(out, logits, rows);
+    check(std::ranges::all_of(rows.on_device(), in_vocabulary), "expected tokens of the vocabulary");
+    reference::score(out, logits, rows.on_device());
   }
 
   void copy_pages(std::byte* base, std::size_t page_bytes, std::span<const PageCopy> copies) override {
@@ -101,6 +101,7 @@ class ReferenceOps final : public Ops {
 
  private:
   std::vector<AppliedRecord> records_;
+  InputIds inputs_;
   std::vector<float> gate_up_;  // [T, 2n]
 };
 

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "backend/adapter_runs.h"
+#include "backend/sample_rows.h"
 #include "base/check.h"
 #include "base/clock.h"
 
@@ -334,8 +335,9 @@ void OpBench::run_sampling() {
       if (rows > kRowsMax || stopped()) continue;
       const Tensor logits = float_output(rows, vocab);
       const SamplingParams params{.temperature = top_p < 1 ? 0.8f : 0.0f, .top_p = top_p};
-      const std::vector<SampleRow> wanted(static_cast<std::size_t>(rows), {.params = &params});
-      std::vector<Token> tokens(wanted.size());
+      SampleRows wanted;
+      for (std::int32_t i = 0; i < rows; ++i) wanted.add({.params = &params});
+      std::vector<TokenResult> tokens(wanted.size());
       OpRow row;
       row.op = top_p < 1 ? "sample top-p 0.95" : "sample greedy";
       row.shape = fmt::format("{} tokens", vocab);
@@ -346,7 +348,7 @@ void OpBench::run_sampling() {
           for (std::int64_t i = 0; i < vocab; ++i) logits.row<float>(r)[i] = static_cast<float>(random_.next() >> 40) * 0x1p-22f - 2.0f;
         }
         const Timestamp begin = clock.now();
-        backend_->ops().sample(tokens, logits, wanted);
+        backend_->ops().sample(tokens, logits, wanted.batch());
         if (repeat >= 0) row.seconds.push_back(seconds(clock.now() - begin));
       }
       (*on_row_)(row);

@@ -26,7 +26,7 @@ bool changes_head(const AdapterView& view) {
 
 }  // namespace
 
-const ForwardBatch& BatchBuilder::build(const StepPlan& plan, const ViewOf& view_of) {
+const ForwardBatch& BatchBuilder::build(const StepPlan& plan, const ViewOf& view_of, std::size_t block_rows) {
   order_.resize(plan.spans.size());
   std::iota(order_.begin(), order_.end(), std::size_t{0});
   // Sorted by adapter, then by place in the plan. Rows of the base model come first and are in no segment.
@@ -60,6 +60,7 @@ const ForwardBatch& BatchBuilder::build(const StepPlan& plan, const ViewOf& view
     add_rows_of(view, row_begin);
   }
   add_output_rows(plan);
+  cut_blocks(block_rows);
 
   batch_.tokens = tokens_;
   batch_.positions = positions_;
@@ -83,8 +84,8 @@ void BatchBuilder::add_span(const StepPlan& plan, const PlannedSpan& span) {
   const auto row_begin = static_cast<std::int32_t>(tokens_.size());
   std::int32_t position = span.position_begin;
   for (const InputToken& token : plan.tokens_of(span)) {
-    check(token.value >= 0, "expected all input tokens to be known when the batch is built");
-    tokens_.push_back(token.value);
+    check(token.value >= 0 || token.previous_row >= 0, "expected a token, or a row of the previous step that draws it");
+    tokens_.push_back(token.value >= 0 ? token.value : -1 - token.previous_row);
     positions_.push_back(position++);
   }
   spans_.push_back({row_begin, span.token_count, span.position_begin, span.page_begin, span.page_count});
@@ -110,23 +111,42 @@ void BatchBuilder::add_output_rows(const StepPlan& plan) {
   }
 }
 
-const OutputBlock& BatchBuilder::output_block(std::size_t begin, std::size_t count) {
+void BatchBuilder::cut_blocks(std::size_t block_rows) {
+  block_parts_.clear();
   output_segments_.clear();
-  block_.adapters.z_cols = 0;
-  for (std::size_t first = 0, end = 0; first < count; first = end) {
-    const AdapterView* const view = output_views_[begin + first];
-    for (end = first + 1; end < count && output_views_[begin + end] == view;) ++end;
+  output_runs_.clear();
+  output_run_segments_.clear();
+  for (std::size_t begin = 0; begin < output_rows_.size(); begin += block_rows) {
+    add_block(begin, std::min(begin + block_rows, output_rows_.size()));
+  }
+  block_parts_.push_back({output_rows_.size(), output_segments_.size(), output_runs_.size(), output_run_segments_.size(), 0});
+  blocks_.clear();
+  for (std::size_t i = 0; i + 1 < block_parts_.size(); ++i) {  // when the lists move no more
+    const BlockParts &first = block_parts_[i], &next = block_parts_[i + 1];
+    const auto part = [](const auto& list, std::size_t begin, std::size_t end) { return StepArray(list).from(begin, end - begin); };
+    OutputBlock& block = blocks_.emplace_back();
+    block.rows = part(output_rows_, first.row_begin, next.row_begin);
+    block.adapters.segments = part(output_segments_, first.segment_begin, next.segment_begin);
+    block.adapters.z_cols = first.z_cols;
+    block.adapters.runs = part(output_runs_, first.run_begin, next.run_begin);
+    block.adapters.run_segments = part(output_run_segments_, first.run_segment_begin, next.run_segment_begin);
+  }
+}
+
+void BatchBuilder::add_block(std::size_t begin, std::size_t end) {
+  BlockParts& parts =
+      block_parts_.emplace_back(BlockParts{begin, output_segments_.size(), output_runs_.size(), output_run_segments_.size(), 0});
+  for (std::size_t first = begin, last = begin; first < end; first = last) {
+    const AdapterView* const view = output_views_[first];
+    for (last = first + 1; last < end && output_views_[last] == view;) ++last;
     if (view == nullptr) continue;
     const std::int32_t z_cols =
-        add_segments(output_segments_, static_cast<std::int32_t>(first), static_cast<std::int32_t>(end - first), *view);
-    block_.adapters.z_cols = std::max(block_.adapters.z_cols, z_cols);
+        add_segments(output_segments_, static_cast<std::int32_t>(first - begin), static_cast<std::int32_t>(last - first), *view);
+    parts.z_cols = std::max(parts.z_cols, z_cols);
   }
-  block_.rows = std::span<const std::int32_t>(output_rows_).subspan(begin, count);
-  output_runs_.cut(output_segments_);
-  block_.adapters.segments = output_segments_;
-  block_.adapters.runs = output_runs_.runs();
-  block_.adapters.run_segments = output_runs_.segments();
-  return block_;
+  block_runs_.cut(std::span<const AdapterSegment>(output_segments_).subspan(parts.segment_begin));
+  output_runs_.insert(output_runs_.end(), block_runs_.runs().begin(), block_runs_.runs().end());
+  output_run_segments_.insert(output_run_segments_.end(), block_runs_.segments().begin(), block_runs_.segments().end());
 }
 
 }  // namespace slora

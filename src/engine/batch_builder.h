@@ -16,18 +16,44 @@ class BatchBuilder {
   // The resident view of an adapter; never null for an adapter that a plan names.
   using ViewOf = std::function<const AdapterView*(AdapterId)>;
 
-  // The batch borrows from the builder and from `plan`; valid until the next build. Requires: the plan's tokens are values.
-  [[nodiscard]] const ForwardBatch& build(const StepPlan& plan, const ViewOf& view_of);
+  // Builds the batch, and blocks of at most `block_rows` of its rows that need logits: the plan's output rows, then the rows that score
+  // prompts, in the plan's order. Both borrow from the builder and from `plan`; valid until the next build.
+  const ForwardBatch& build(const StepPlan& plan, const ViewOf& view_of, std::size_t block_rows);
 
-  // How many rows of the batch need logits: the plan's output rows, then the rows that score prompts, in the plan's order.
-  [[nodiscard]] std::size_t output_row_count() const { return output_rows_.size(); }
-  // `count` of these rows, from `begin` on; valid until the next call.
-  [[nodiscard]] const OutputBlock& output_block(std::size_t begin, std::size_t count);
+  [[nodiscard]] ForwardBatch& batch() { return batch_; }
+  [[nodiscard]] std::span<const OutputBlock> output_blocks() const { return blocks_; }
+  // Calls visit(array) for every StepArray of the batch and its blocks.
+  template <class Visit>
+  void visit_arrays(const Visit& visit) {
+    visit(batch_.tokens);
+    visit(batch_.positions);
+    visit(batch_.spans.spans);
+    visit(batch_.spans.pages);
+    visit_adapters(batch_.adapters, visit);
+    for (OutputBlock& block : blocks_) {
+      visit(block.rows);
+      visit_adapters(block.adapters, visit);
+    }
+  }
 
  private:
+  template <class Visit>
+  static void visit_adapters(AdapterBatch& adapters, const Visit& visit) {
+    visit(adapters.segments);
+    visit(adapters.runs);
+    visit(adapters.run_segments);
+  }
+  // The parts of a block in the lists of all blocks.
+  struct BlockParts {
+    std::size_t row_begin, segment_begin, run_begin, run_segment_begin;
+    std::int32_t z_cols;
+  };
+
   void add_rows_of(const AdapterView* view, std::int32_t row_begin);
   void add_span(const StepPlan& plan, const PlannedSpan& span);
   void add_output_rows(const StepPlan& plan);
+  void cut_blocks(std::size_t block_rows);
+  void add_block(std::size_t begin, std::size_t end);
 
   std::vector<std::size_t> order_;       // indices of plan.spans, grouped by adapter
   std::vector<TokenId> tokens_;          // [T]
@@ -39,10 +65,13 @@ class BatchBuilder {
   std::vector<const AdapterView*> head_views_;    // [plan.spans] null: the head is the base's
   std::vector<std::int32_t> output_rows_;         // [output rows]
   std::vector<const AdapterView*> output_views_;  // [output rows]
-  std::vector<AdapterSegment> output_segments_;   // of the latest block
-  AdapterRuns output_runs_;                       // of output_segments_
+  std::vector<BlockParts> block_parts_;           // [blocks + 1]
+  std::vector<AdapterSegment> output_segments_;   // of all blocks, as the next two
+  std::vector<AdapterRun> output_runs_;
+  std::vector<std::int32_t> output_run_segments_;
+  AdapterRuns block_runs_;  // of one block
   ForwardBatch batch_;
-  OutputBlock block_;
+  std::vector<OutputBlock> blocks_;
 };
 
 }  // namespace slora

@@ -26,8 +26,9 @@ class BatchBuilderTest : public ::testing::Test {
     for (const TokenId token : tokens) plan_.tokens.push_back({token, -1});
     plan_.pages.push_back(PageIndex{static_cast<std::uint32_t>(sequence)});
   }
-  const ForwardBatch& build() {
-    return builder_.build(plan_, [&](AdapterId) { return &view_; });
+  const ForwardBatch& build(std::size_t block_rows = 100) {
+    return builder_.build(
+        plan_, [&](AdapterId) { return &view_; }, block_rows);
   }
 
   AdapterView view_;
@@ -48,8 +49,8 @@ TEST_F(BatchBuilderTest, PutsRowsOfOneAdapterTogetherInOneSegment) {
 
 TEST_F(BatchBuilderTest, KeepsOutputRowsInThePlansOrder) {
   (void)build();
-  EXPECT_EQ(builder_.output_row_count(), 3u);
-  EXPECT_THAT(builder_.output_block(0, 3).rows.host, ElementsAre(3, 2, 5));
+  ASSERT_EQ(builder_.output_blocks().size(), 1u);
+  EXPECT_THAT(builder_.output_blocks()[0].rows.host, ElementsAre(3, 2, 5));
 }
 
 TEST_F(BatchBuilderTest, PutsTheRowsThatScorePromptsBehindTheOutputRows) {
@@ -57,10 +58,11 @@ TEST_F(BatchBuilderTest, PutsTheRowsThatScorePromptsBehindTheOutputRows) {
   plan_.spans[3].scored_count = 1;
   plan_.spans[0].scored_begin = 5;  // position 4 was scored in a step before
   plan_.spans[0].scored_count = 1;
-  (void)build();
-  EXPECT_EQ(builder_.output_row_count(), 5u);
-  EXPECT_THAT(builder_.output_block(0, 2).rows.host, ElementsAre(3, 2));
-  EXPECT_THAT(builder_.output_block(2, 3).rows.host, ElementsAre(5, 1, 4));
+  (void)build(2);
+  ASSERT_EQ(builder_.output_blocks().size(), 3u);
+  EXPECT_THAT(builder_.output_blocks()[0].rows.host, ElementsAre(3, 2));
+  EXPECT_THAT(builder_.output_blocks()[1].rows.host, ElementsAre(5, 1));
+  EXPECT_THAT(builder_.output_blocks()[2].rows.host, ElementsAre(4));
 }
 
 TEST_F(BatchBuilderTest, GivesEverySpanItsOwnPages) {
@@ -74,19 +76,20 @@ TEST_F(BatchBuilderTest, GivesEverySpanItsOwnPages) {
 
 TEST_F(BatchBuilderTest, GivesTheHeadSegmentsOfAdaptersThatChangeIt) {
   (void)build();
-  EXPECT_TRUE(builder_.output_block(0, 3).adapters.segments.empty());
+  EXPECT_TRUE(builder_.output_blocks()[0].adapters.segments.empty());
   view_.records.resize(1);
   view_.sites[index_of(kHeadSite)] = {0, 1, 4};
   plan_.spans[3].scored_begin = 2;
   plan_.spans[3].scored_count = 1;
   (void)build();
-  const OutputBlock& whole = builder_.output_block(0, 4);
+  const OutputBlock& whole = builder_.output_blocks()[0];
   ASSERT_EQ(whole.adapters.segments.size(), 2u);  // rows 0, 2 and 3 are the adapter's, 1 is the base's
   EXPECT_EQ(whole.adapters.segments.host[0].row_begin, 0);
   EXPECT_EQ(whole.adapters.segments.host[1].row_begin, 2);
   EXPECT_EQ(whole.adapters.segments.host[1].row_count, 2);
   EXPECT_EQ(whole.adapters.z_cols, 24);
-  const OutputBlock& rest = builder_.output_block(2, 2);
+  (void)build(2);
+  const OutputBlock& rest = builder_.output_blocks()[1];
   ASSERT_EQ(rest.adapters.segments.size(), 1u);
   EXPECT_EQ(rest.adapters.segments.host[0].row_begin, 0);
   EXPECT_EQ(rest.adapters.segments.host[0].row_count, 2);
@@ -97,7 +100,7 @@ TEST_F(BatchBuilderTest, AsksForNoLogitsOfChunksThatEndBeforeTheirPrompts) {
   add(1, kNoAdapter, 0, {1, 2, 3}, -1);
   add(2, AdapterId{7}, 4, {5, 6}, -1);
   (void)build();
-  EXPECT_EQ(builder_.output_row_count(), 0u);
+  EXPECT_TRUE(builder_.output_blocks().empty());
 }
 
 // Rows of positions before the one where an adapter begins are the base's.
@@ -124,7 +127,7 @@ TEST_F(BatchBuilderTest, LeavesToTheBaseWhatComesBeforeAnAdapterBegins) {
   plan_.spans[2].output_row = 3;
   plan_.output_row_count = 4;
   (void)build();
-  const OutputBlock& outputs = builder_.output_block(0, 7);
+  const OutputBlock& outputs = builder_.output_blocks()[0];
   ASSERT_EQ(outputs.adapters.segments.size(), 2u);  // rows 4 and 5 score positions 0 and 1
   EXPECT_EQ(outputs.adapters.segments.host[0].row_count, 4);
   EXPECT_EQ(outputs.adapters.segments.host[1].row_begin, 6);
@@ -142,7 +145,8 @@ TEST_F(BatchBuilderTest, GivesEachComponentOfABlendASegmentWithColumnsOfItsOwn) 
   plan_.clear();
   add(1, AdapterId{7}, 0, {10, 11, 12}, 0);
   plan_.output_row_count = 1;
-  const ForwardBatch& batch = builder_.build(plan_, [&](AdapterId) { return &blend; });
+  const ForwardBatch& batch = builder_.build(
+      plan_, [&](AdapterId) { return &blend; }, 100);
   ASSERT_EQ(batch.adapters.segments.size(), 2u);
   EXPECT_EQ(batch.adapters.segments.host[1].row_count, 3);
   EXPECT_EQ(batch.adapters.segments.host[1].z_begin, 24);
@@ -150,6 +154,11 @@ TEST_F(BatchBuilderTest, GivesEachComponentOfABlendASegmentWithColumnsOfItsOwn) 
   ASSERT_EQ(batch.adapters.runs.size(), 1u) << "rows that two segments add to belong to one run";
   EXPECT_THAT(batch.adapters.run_segments.host, ElementsAre(0, 1));
   EXPECT_EQ(batch.adapters.z_cols, 48);
+}
+
+TEST_F(BatchBuilderTest, NamesRowsOfThePreviousStepWhoseTokensAreNotKnown) {
+  plan_.tokens[2] = {.value = -1, .previous_row = 4};
+  EXPECT_THAT(build().tokens.host, ElementsAre(10, 11, 30, -5, 40, 41));
 }
 
 TEST_F(BatchBuilderTest, NeedsNoSegmentsForBaseRows) {

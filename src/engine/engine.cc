@@ -29,6 +29,11 @@ Status Engine::submit(GenerationRequest request) {
   if (!std::ranges::all_of(request.prompt, in_vocabulary)) {
     return error("bad_token", "The prompt holds a token id outside of the vocabulary: expected 0 to {}.", loop_->vocab_size() - 1);
   }
+  const SamplingParams& sampling = request.sampling;
+  if (std::max(sampling.logprob_count, sampling.prompt_logprob_count) > kTopTokensMax) {
+    return error("too_many_logprobs", "Log-probabilities of more of the most likely tokens were requested than the engine gives: {}.",
+                 kTopTokensMax);
+  }
   Result<LiveLimits::Place> place = loop_->limits().try_take(request.client, request.prompt.size());
   if (!place) return forward_error(place);
   loop_->inbox().submit({std::move(request), std::move(*place)});

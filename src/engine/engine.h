@@ -58,7 +58,8 @@ class Engine {
 
   [[nodiscard]] SequenceId next_sequence_id() { return SequenceId{next_id_.fetch_add(1)}; }
 
-  // Refused with code "queue_full", "client_queue_full" or "draining" (try later), "never_fits" or "bad_token". Accepted means: exactly one
+  // Refused with code "queue_full", "client_queue_full" or "draining" (try later), "never_fits", "bad_token" or
+  // "too_many_logprobs". Accepted means: exactly one
   // event with `end` will come.
   [[nodiscard]] Status submit(GenerationRequest request);
   // The client has left. Unknown ids are ignored.

@@ -14,6 +14,7 @@ namespace slora {
 namespace {
 
 constexpr Timestamp kIdleWait = std::chrono::milliseconds(100);
+constexpr auto kBeatInterval = std::chrono::milliseconds(50);
 constexpr Timestamp kPauseWithoutMemory = std::chrono::milliseconds(5);
 
 }  // namespace
@@ -30,12 +31,14 @@ EngineLoop::EngineLoop(const EngineOptions& options, ModelShards& model, Adapter
                .client_sequences_max = options.waiting_per_client_max}),
       make_policy_(std::move(make_policy)),
       scheduler_(std::in_place, options.scheduler, make_policy_()),
+      spare_tops_(static_cast<std::size_t>(options.scheduler.running_max)),
       pins_(adapters, adapter_use_, options.pinned_adapters),
       // A load holds at least one page of the pool, so there are never more loads than pages.
       loader_({.threads_per_lane = static_cast<std::size_t>(options.loader_threads), .loads_max = model.page_count()}, inbox_,
               [this](const AdapterVersion& version, std::span<const PageIndex> pages, Gate& gate) {
                 return bring_in(adapters_, model_, version, pages, gate);
               }) {
+  for (int i = 0; i < options.scheduler.depth; ++i) slots_.push_back(std::make_unique<StepSlot>(model, i));
   inbox_.reserve_cancellations(options.scheduler.waiting_max);
   inbox_contents_.cancellations.reserve(options.scheduler.waiting_max);  // the two change places
   publish_stats();
@@ -92,16 +95,27 @@ void EngineLoop::run_until_failure(const std::stop_token& stop) {
 void EngineLoop::run_iteration() {
   beat();
   take_inbox();
-  scheduler_->schedule(plan_, clock_.now());
-  drop_evicted_views();
-  start_loads();
-  if (kStressMode == StressMode::poison_freed) poison_.fill(scheduler_->free_pages(), model_);
-  if (!plan_.empty()) run_step();
+  const bool has_planned = plan_step();
+  const std::uint64_t under_way = submitted_count_ - collected_count_;
+  const bool collects = under_way == slots_.size() || (under_way > 0 && !has_planned);
+  if (collects) collect(slot_of(collected_count_));
   scheduler_->take_ended(ended_);
-  if (plan_.empty()) metrics_.update(scheduler_->stats(), 0, 0);  // sequences may have ended without a step
-  const bool idle = plan_.empty() && ended_.empty() && events_.empty();
+  if (!has_planned && !collects) metrics_.update(scheduler_->stats(), 0, 0);  // sequences may have ended without a step
+  const bool idle = !has_planned && !collects && ended_.empty() && events_.empty();
   publish();
   if (idle) inbox_.wait_for(kIdleWait);
+}
+
+// Plans the next step and submits it; returns whether there is one. Requires: fewer steps are under way than there are slots.
+bool EngineLoop::plan_step() {
+  StepSlot& slot = slot_of(submitted_count_);
+  scheduler_->schedule(slot.plan, clock_.now());
+  drop_evicted_views();
+  start_loads(slot.plan);
+  if (kStressMode == StressMode::poison_freed) poison_.fill(scheduler_->free_pages(), model_);
+  if (slot.plan.empty()) return false;
+  submit(slot);
+  return true;
 }
 
 void EngineLoop::take_inbox() {
@@ -126,6 +140,7 @@ void EngineLoop::take_inbox() {
   pins_.follow(*scheduler_, clock_.now());
   for (std::function<void(bool)>& on_done : inbox_contents_.clearings) {
     const bool is_idle = live_.empty();
+    while (is_idle && collected_count_ < submitted_count_) collect(slot_of(collected_count_));  // of sequences that have ended since
     if (is_idle) scheduler_->clear_caches();
     std::exchange(on_done, {})(is_idle);
   }
@@ -209,9 +224,9 @@ void EngineLoop::take_outcome(LoadOutcome outcome) {
   }
 }
 
-void EngineLoop::start_loads() {
+void EngineLoop::start_loads(const StepPlan& plan) {
   const Timestamp now = clock_.now();
-  for (const AdapterLoad& load : plan_.loads) {
+  for (const AdapterLoad& load : plan.loads) {
     std::shared_ptr<const AdapterVersion> version = adapter_use_.begin_load(load.adapter, now);
     std::shared_ptr<const HostImage> image = adapters_.host_image(*version);
     loader_.start(std::move(version), load.pages, now, std::move(image));
@@ -225,41 +240,85 @@ void EngineLoop::drop_evicted_views() {
   for (const AdapterId adapter : evicted_) adapter_use_.evict(adapter);
 }
 
-void EngineLoop::run_step() {
-  const Timestamp begin = clock_.now();
-  find_sequences(begin);
-  const ForwardBatch& batch = builder_.build(plan_, [this](AdapterId adapter) { return adapter_use_.view_of(adapter); });
-  model_.forward(batch, [this] { beat(); });
-  output_rows_.prepare(plan_, span_sequences_);
-  output_rows_.compute(model_, batch, builder_, [this] { beat(); });
-  output_rows_.move_scores_to(span_sequences_, plan_);
-  take_tokens();
-  scheduler_->commit(plan_, result_, ended_);
-  metrics_.update(scheduler_->stats(), plan_.tokens.size(), seconds(clock_.now() - begin));
+void EngineLoop::submit(StepSlot& slot) {
+  slot.submitted = clock_.now();
+  find_sequences(slot.plan, slot.submitted);
+  slot.builder.build(
+      slot.plan, [this](AdapterId adapter) { return adapter_use_.view_of(adapter); },
+      static_cast<std::size_t>(model_.first_model().limits().output_rows_max));
+  slot.output_rows.prepare(slot.plan, span_sequences_);
+  const StepSlot* const before = submitted_count_ > collected_count_ ? &slot_of(submitted_count_ - 1) : nullptr;
+  slot.submit(model_, before, [this] { beat(); });
+  ++submitted_count_;
 }
 
 // Looks up the sequence of each span of the plan, once for the whole step. Pointers into the map stay valid until the sequence ends.
-void EngineLoop::find_sequences(Timestamp now) {
+void EngineLoop::find_sequences(const StepPlan& plan, Timestamp now) {
   span_sequences_.clear();
-  for (const PlannedSpan& span : plan_.spans) {
+  for (const PlannedSpan& span : plan.spans) {
     LiveSequence& sequence = live_.at(span.sequence);
     sequence.note_step(now, vocab_size());
     span_sequences_.push_back(&sequence);
   }
 }
 
-// Fills result_ and this step's events.
-void EngineLoop::take_tokens() {
-  result_.rows.assign(static_cast<std::size_t>(plan_.output_row_count), RowResult{});
-  for (std::size_t i = 0; i < plan_.spans.size(); ++i) {
-    const std::int32_t row = plan_.spans[i].output_row;
-    if (row >= 0) take_token(*span_sequences_[i], row, event_of(*span_sequences_[i]), result_.rows[static_cast<std::size_t>(row)]);
+void EngineLoop::collect(StepSlot& slot) {
+  wait_for_results(slot);
+  ++collected_count_;
+  take_scores(slot);
+  take_tokens(slot);
+  scheduler_->commit(slot.plan, result_, ended_);
+  const Timestamp now = clock_.now();
+  metrics_.update(scheduler_->stats(), slot.plan.tokens.size(), seconds(now - std::max(slot.submitted, collected_)));
+  collected_ = now;
+}
+
+void EngineLoop::wait_for_results(StepSlot& slot) {
+  while (!slot.wait(model_, kBeatInterval)) beat();
+}
+
+// Waits until the device reads and writes nothing any more, whatever was submitted.
+void EngineLoop::drain_steps() {
+  Backend& backend = model_.backend();
+  const Fence all = backend.mark();
+  while (!backend.wait(all, kBeatInterval)) beat();
+  collected_count_ = submitted_count_;
+}
+
+// Prompt log-probabilities, for sequences that have not ended since the step was submitted.
+void EngineLoop::take_scores(const StepSlot& slot) {
+  std::span<const TokenResult> rest = slot.results().subspan(static_cast<std::size_t>(slot.plan.output_row_count));
+  for (const PlannedSpan& span : slot.plan.spans) {
+    if (span.scored_count == 0) continue;
+    const auto count = static_cast<std::size_t>(span.scored_count);
+    if (const auto live = live_.find(span.sequence); live != live_.end()) {
+      scores_.clear();
+      for (const TokenResult& result : rest.first(count)) {
+        const std::span<const TokenLogprob> top = result.top_tokens();
+        scores_.push_back({{result.id, result.logprob, {top.begin(), top.end()}}, result.rank});
+      }
+      live->second.take_scores(span.scored_begin, scores_);
+    }
+    rest = rest.subspan(count);
   }
 }
 
-void EngineLoop::take_token(LiveSequence& sequence, std::int32_t row, TokenEvent& event, RowResult& result) {
+// Fills result_ and the step's events. A sequence that has ended since the step was submitted gets no token.
+void EngineLoop::take_tokens(const StepSlot& slot) {
+  result_.rows.assign(static_cast<std::size_t>(slot.plan.output_row_count), RowResult{});
+  for (const PlannedSpan& span : slot.plan.spans) {
+    if (span.output_row < 0) continue;
+    const auto live = live_.find(span.sequence);
+    if (live == live_.end()) continue;
+    const auto row = static_cast<std::size_t>(span.output_row);
+    live->second.note_collected();
+    take_token(live->second, slot.results()[row], event_of(live->second), result_.rows[row]);
+  }
+}
+
+void EngineLoop::take_token(LiveSequence& sequence, const TokenResult& drawn, TokenEvent& event, RowResult& result) {
   const bool is_first = sequence.output_count() == 0;
-  bool is_finite = output_rows_.token(row).id >= 0;
+  bool is_finite = drawn.id >= 0;
   event.started = sequence.started();
   if (is_first) event.cached_tokens = scheduler_->cached_tokens(event.sequence);
   if (is_first && sequence.wants_prompt_logprobs()) {
@@ -274,7 +333,7 @@ void EngineLoop::take_token(LiveSequence& sequence, std::int32_t row, TokenEvent
     result = {-1, RowOutcome::failed};
     return;
   }
-  event.token = output_rows_.take_token(row);
+  event.token = spare_tops_.token_of(drawn);
   const TokenId token = event.token.id;
   sequence.append(token);
   result = {token, sequence.ends_with(token) ? RowOutcome::stop : RowOutcome::goes_on};
@@ -292,13 +351,12 @@ TokenEvent& EngineLoop::event_of(LiveSequence& sequence) {
 void EngineLoop::publish() {
   for (const SequenceEnd& end : ended_) end_sequence(end);
   ended_.clear();
-  if (!plan_.empty()) ++step_count_;
   publish_stats();
   ++iteration_;
   if (events_.empty()) return;
   const std::size_t event_count = events_.size();
   hand_over_events();
-  for (TokenEvent& event : events_) output_rows_.recycle(event.token);
+  for (TokenEvent& event : events_) spare_tops_.recycle(event.token);
   events_.clear();
   try {
     events_.reserve(event_count);    // in one allocation, if the sink moved the vector away
@@ -343,17 +401,17 @@ void EngineLoop::end_sequence(const SequenceEnd& end) {
 
 void EngineLoop::publish_stats() {
   published_stats_.publish({.scheduler = scheduler_->stats(),
-                            .steps = step_count_,
+                            .steps = collected_count_,
                             .adapters_resident = adapter_use_.resident_count(),
                             .adapters_loading = adapter_use_.loading_count()});
 }
 
 void EngineLoop::end_all() {
   if (is_broken_) start_anew();
+  drain_steps();
   take_inbox();
   ended_.clear();
   for (const auto& [id, sequence] : live_) ended_.push_back({id, EndReason::cancelled});
-  plan_.clear();
   publish();
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 #include <atomic>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -10,20 +11,20 @@
 #include "engine/adapter_loader.h"
 #include "engine/adapter_pins.h"
 #include "engine/adapter_use.h"
-#include "engine/batch_builder.h"
 #include "engine/engine.h"
 #include "engine/engine_metrics.h"
 #include "engine/inbox.h"
 #include "engine/live_limits.h"
 #include "engine/live_sequence.h"
-#include "engine/output_rows.h"
 #include "engine/page_poison.h"
 #include "engine/snapshot.h"
+#include "engine/spare_tops.h"
+#include "engine/step_slot.h"
 
 namespace slora {
 
-// The engine's thread and all state that only it uses. Each iteration takes the inbox, schedules, runs a step if one was planned, and
-// publishes the events. Owned by the Engine.
+// The engine's thread and all state that only it uses. Each iteration takes the inbox, schedules a step and submits it, collects the oldest
+// step if as many as the backend's depth are under way, or if there is nothing else to do, and publishes the events. Owned by the Engine.
 class EngineLoop {
  public:
   EngineLoop(const EngineOptions& options, ModelShards& model, AdapterStore& adapters, MetricsRegistry& metrics,
@@ -52,12 +53,18 @@ class EngineLoop {
   void try_add(Submission submission);
   void refuse(SequenceId id, const Error& why) noexcept;
   void take_outcome(LoadOutcome outcome);
-  void start_loads();
+  void start_loads(const StepPlan& plan);
   void drop_evicted_views();
-  void run_step();
-  void find_sequences(Timestamp now);
-  void take_tokens();
-  void take_token(LiveSequence& sequence, std::int32_t row, TokenEvent& event, RowResult& result);
+  [[nodiscard]] bool plan_step();
+  void submit(StepSlot& slot);
+  void find_sequences(const StepPlan& plan, Timestamp now);
+  void collect(StepSlot& slot);
+  void wait_for_results(StepSlot& slot);
+  void drain_steps();
+  void take_scores(const StepSlot& slot);
+  void take_tokens(const StepSlot& slot);
+  void take_token(LiveSequence& sequence, const TokenResult& drawn, TokenEvent& event, RowResult& result);
+  [[nodiscard]] StepSlot& slot_of(std::uint64_t step) { return *slots_[step % slots_.size()]; }
   void publish();
   void hand_over_events();
   void end_sequence(const SequenceEnd& end);
@@ -81,9 +88,10 @@ class EngineLoop {
 
   // Of the engine thread only:
   const Engine::PolicyMaker make_policy_;
-  std::optional<Scheduler> scheduler_;  // none while it is made anew
-  BatchBuilder builder_;
-  OutputRows output_rows_;
+  std::optional<Scheduler> scheduler_;                       // none while it is made anew
+  std::vector<std::unique_ptr<StepSlot>> slots_;             // [depth], one for each step that may be under way
+  std::uint64_t submitted_count_ = 0, collected_count_ = 0;  // steps
+  SpareTops spare_tops_;
   AdapterUse adapter_use_;
   AdapterPins pins_;
   std::unordered_map<SequenceId, LiveSequence> live_;
@@ -92,8 +100,9 @@ class EngineLoop {
   std::size_t loads_running_ = 0;                           // started, and their outcome not taken yet
   bool is_broken_ = false;                                  // an exception left an iteration: the state is unknown
   Error broken_by_;
-  StepPlan plan_;
-  std::vector<LiveSequence*> span_sequences_;  // [plan_.spans]
+  std::vector<LiveSequence*> span_sequences_;  // of the plan that is being submitted
+  std::vector<PromptLogprob> scores_;          // of one sequence
+  Timestamp collected_{};                      // when the latest step was
   StepResult result_;
   std::vector<SequenceEnd> ended_;
   std::vector<AdapterId> evicted_;
@@ -104,7 +113,6 @@ class EngineLoop {
   std::atomic<std::uint64_t> beats_{0};
   std::atomic<bool> has_failed_{false};
   std::string failed_by_;  // the device's words; constant once has_failed_ is set
-  std::uint64_t step_count_ = 0;
   Snapshot<EngineStats> published_stats_;
 
   AdapterLoader loader_;

@@ -23,8 +23,8 @@ void EngineLoop::start_anew() {
     if (loads_running_ == 0) break;
     inbox_.wait_for(kLoadWait);
   }
+  drain_steps();  // these read and write pages, too
   fail_live_sequences();
-  plan_.clear();
   ended_.clear();
   evicted_.clear();
   span_sequences_.clear();

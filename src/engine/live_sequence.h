@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "backend/sample_rows.h"
 #include "base/check.h"
 #include "engine/generation.h"
 #include "engine/live_limits.h"
@@ -34,8 +35,11 @@ class LiveSequence {
   void note_step(Timestamp now, std::int32_t vocab_size) {
     if (started_ != Timestamp{}) return;
     started_ = now;
-    if (counts_outputs()) output_counts_.reserve(static_cast<std::size_t>(std::min(request_.output_tokens_max, vocab_size)));
+    counts_max_ = counts_outputs() ? static_cast<std::size_t>(std::min(request_.output_tokens_max, vocab_size)) : 0;
+    output_counts_.reserve(counts_max_);
   }
+  // The most different tokens that penalties may count; 0 when none does.
+  [[nodiscard]] std::size_t counts_max() const { return counts_max_; }
 
   // The index of its event among those of an iteration of the engine's loop, if it has one there.
   [[nodiscard]] std::optional<std::size_t> event_index(std::uint64_t iteration) const {
@@ -46,17 +50,26 @@ class LiveSequence {
     event_index_ = index;
   }
 
-  // How to draw the next token; borrows from this object.
-  [[nodiscard]] SampleRow sample_row() const {
+  // How to draw the next token, after the pending one; borrows from this object.
+  [[nodiscard]] SampleSource sample_source() const {
     const SamplingParams& params = request_.sampling;
-    const bool bans_end = output_count_ < params.min_tokens;
+    const std::int32_t position = output_count_ + pending_count_;
+    const bool bans_end = position < params.min_tokens;
     return {.params = &params,
             .choice = request_.choice,
-            .position = static_cast<std::uint32_t>(output_count_),
+            .position = static_cast<std::uint32_t>(position),
+            .pending_row = pending_count_ > 0 ? pending_row_ : -1,
             .output_counts = output_counts_,
             .prompt_tokens = prompt_tokens_,
             .banned = bans_end ? std::span(params.end_tokens) : std::span<const TokenId>()};
   }
+
+  // A step that draws a token in this row is submitted; the row's result is there.
+  void note_submitted(std::int32_t row) {
+    ++pending_count_;
+    pending_row_ = row;
+  }
+  void note_collected() { --pending_count_; }
 
   [[nodiscard]] bool wants_prompt_logprobs() const { return request_.sampling.prompt_logprob_count >= 0; }
   // What to look up in the logits of a position of the prompt: the token that follows it.
@@ -98,6 +111,9 @@ class LiveSequence {
   LiveLimits::Place place_;
   Timestamp started_{};
   std::int32_t output_count_ = 0;
+  std::int32_t pending_count_ = 0;  // rows of submitted steps whose results are not there
+  std::int32_t pending_row_ = -1;   // the latest of them
+  std::size_t counts_max_ = 0;
   std::uint64_t event_iteration_ = 0;           // the latest in which it had an event
   std::size_t event_index_ = 0;                 // among the events of that iteration
   std::vector<TokenCount> output_counts_;       // sorted by token; kept only when a penalty reads it

@@ -19,7 +19,7 @@
 namespace slora {
 namespace {
 
-// The same segments with the adapters' views of a shard. Replaces `out`, which the result borrows.
+// The same segments with the adapters' views of a shard. Replaces `out`, which the result borrows. Shards are in the host's memory.
 AdapterBatch on_shard(std::vector<AdapterSegment>& out, const AdapterBatch& adapters, std::int32_t shard) {
   out.assign(adapters.segments.host.begin(), adapters.segments.host.end());
   for (AdapterSegment& segment : out) segment.adapter = &segment.adapter->of_shard(shard);
@@ -49,10 +49,11 @@ Tensor ModelShards::compute(ModelShard& shard, LocalSegments& segments, const Ca
   const std::int32_t index = shard.communicator->shard_index();
   try {
     ForwardBatch batch = *call.batch;
-    batch.adapters = on_shard(segments.batch, call.batch->adapters, index);
     const bool has_others = shard.communicator->shard_count() > 1;
+    if (has_others) batch.adapters = on_shard(segments.batch, call.batch->adapters, index);
     if (call.block != nullptr) {
-      const OutputBlock block{call.block->rows, on_shard(segments.block, call.block->adapters, index)};
+      OutputBlock block = *call.block;
+      if (has_others) block.adapters = on_shard(segments.block, call.block->adapters, index);
       if (has_others) shard.communicator->expect_same(fingerprint(block));
       return shard.model->logits(batch, block);
     }

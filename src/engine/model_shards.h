@@ -46,7 +46,8 @@ class ModelShards {
   [[nodiscard]] const ModelShard& shard(std::int32_t index) const { return shards_[static_cast<std::size_t>(index)]; }
   [[nodiscard]] const Model& first_model() const { return *shards_.front().model; }
   // Of shard 0, which has all logits.
-  [[nodiscard]] Ops& ops() { return shards_.front().backend->ops(); }
+  [[nodiscard]] Backend& backend() { return *shards_.front().backend; }
+  [[nodiscard]] Ops& ops() { return backend().ops(); }
   // Pages that every shard has.
   [[nodiscard]] std::uint32_t page_count() const;
 

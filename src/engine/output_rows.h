@@ -1,44 +1,50 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <vector>
 
-#include "engine/batch_builder.h"
+#include "backend/sample_rows.h"
 #include "engine/live_sequence.h"
-#include "engine/model_shards.h"
+#include "ops/sampling.h"
+#include "ops/token.h"
 #include "scheduler/step_plan.h"
 
 namespace slora {
 
-// The rows of a step whose logits are read: from the plan's output rows a token is drawn, from the others the likelihood of a prompt token
-// is taken. Owned by the engine's loop, used on its thread; its buffers are reused from step to step.
+// The rows of a step whose logits are read: from the plan's output rows a token is drawn, from the others, which come after them, the
+// likelihood of a prompt token is taken. Owned by a step slot, used on the engine thread; its buffers are reused from step to step.
 class OutputRows {
  public:
   // The sequence of each span of the plan. [plan.spans]
   using SequencesOfSpans = std::span<LiveSequence* const>;
 
-  // Collects how each row is sampled or scored. Borrows from the sequences until compute() has returned.
+  // Collects how each row is sampled or scored.
   void prepare(const StepPlan& plan, SequencesOfSpans sequences);
-  // Computes logits and results, as many rows at a time as the model's buffer of logits holds; `on_block` is called after each block.
-  void compute(ModelShards& model, const ForwardBatch& batch, BatchBuilder& builder, const std::function<void()>& on_block);
 
-  // Moves the prompt's log-probabilities to the sequences that they belong to.
-  void move_scores_to(SequencesOfSpans sequences, const StepPlan& plan);
-  // The token that was drawn from an output row of the plan: without an id when the row had no finite logit.
-  [[nodiscard]] const Token& token(std::int32_t row) const { return tokens_[static_cast<std::size_t>(row)]; }
-  // Moves it out.
-  [[nodiscard]] Token take_token(std::int32_t row);
-  // Gives back the memory of a token that take_token() returned, for a later step: a step allocates nothing when its consumer does so.
-  void recycle(Token& token);
+  [[nodiscard]] std::size_t size() const { return samples_.rows.size() + scores_.size(); }
+  // Valid until the next prepare(), as the scores. `previous`: the results of the step before, in device memory.
+  [[nodiscard]] SampleBatch samples(const TokenResult* previous) const {
+    SampleBatch batch = samples_;
+    batch.previous = previous;
+    return batch;
+  }
+  [[nodiscard]] StepArray<ScoreRow> scores() const { return scores_; }
+  // Calls visit(array) for every StepArray.
+  template <class Visit>
+  void visit_arrays(const Visit& visit) {
+    visit(samples_.rows);
+    visit(samples_.counts);
+    visit(samples_.tokens);
+    visit(samples_.biases);
+    visit(scores_);
+  }
 
  private:
-  std::vector<SampleRow> sample_rows_;  // [plan.output_row_count]
-  std::vector<Token> tokens_;           // [plan.output_row_count]
-  std::vector<ScoreRow> score_rows_;    // [rows that score prompts] in the order of the plan's spans
-  std::vector<PromptLogprob> scores_;   // [rows that score prompts]
-  std::vector<std::vector<TokenLogprob>> spare_tops_;
+  SampleRows sample_rows_;            // [plan.output_row_count]
+  std::vector<ScoreRow> score_rows_;  // [rows that score prompts] in the order of the plan's spans
+  SampleBatch samples_;
+  StepArray<ScoreRow> scores_;
 };
 
 }  // namespace slora

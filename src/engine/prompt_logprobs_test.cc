@@ -117,22 +117,53 @@ TEST_P(PromptLogprobs, AreOfEveryTokenButTheFirst) {
       std::vector<TokenId> prompt(length);
       std::iota(prompt.begin(), prompt.end(), 7);
       GenerationRequest request = engine.request(adapter, prompt, 1);
-      const std::int32_t vocab = engine.runtime().model_config().vocab_size;
-      request.sampling.prompt_logprob_count = vocab + 5;
+      request.sampling.prompt_logprob_count = kTopTokensMax;
       const Stream stream = engine.wait(engine.submit(std::move(request)));
       ASSERT_EQ(stream.prompt_logprobs.size() + 1, length);
       for (std::size_t i = 0; i + 1 < length; ++i) {
         const PromptLogprob& entry = stream.prompt_logprobs[i];
         EXPECT_EQ(entry.token.id, prompt[i + 1]);
-        ASSERT_EQ(std::ssize(entry.token.top), vocab);
+        ASSERT_EQ(std::ssize(entry.token.top), kTopTokensMax);
+        if (entry.rank > kTopTokensMax) continue;
         const TokenLogprob& own = entry.token.top[static_cast<std::size_t>(entry.rank) - 1];
         EXPECT_EQ(text_of(own), text_of(TokenLogprob{entry.token.id, entry.token.logprob})) << "a token stands where its rank says";
-        double sum = 0;
-        for (const TokenLogprob& top : entry.token.top) sum += std::exp(static_cast<double>(top.logprob));
-        EXPECT_NEAR(sum, 1, 1e-5);
       }
     }
   }
+}
+
+// Every token as the one that follows: each has a rank of its own, and their probabilities are 1 together.
+TEST_P(PromptLogprobs, AreADistributionOverTheVocabulary) {
+  TestEngine engine(setting());
+  const auto vocab = static_cast<std::size_t>(engine.runtime().model_config().vocab_size);
+  for (const std::string adapter : {"", "head"}) {
+    std::vector<SequenceId> ids;
+    for (TokenId token = 0; std::cmp_less(token, vocab); ++token) {
+      GenerationRequest request = engine.request(adapter, {7, token}, 1);
+      request.sampling.prompt_logprob_count = 0;
+      ids.push_back(engine.submit(std::move(request)));
+    }
+    std::vector<bool> is_taken(vocab + 1);
+    double sum = 0;
+    for (const SequenceId id : ids) {
+      const Stream stream = engine.wait(id);
+      ASSERT_EQ(stream.prompt_logprobs.size(), 1u);
+      const auto rank = static_cast<std::size_t>(stream.prompt_logprobs[0].rank);
+      ASSERT_TRUE(rank >= 1 && rank <= vocab && !is_taken[rank]) << rank;
+      is_taken[rank] = true;
+      sum += std::exp(static_cast<double>(stream.prompt_logprobs[0].token.logprob));
+    }
+    EXPECT_NEAR(sum, 1, 1e-5);
+  }
+}
+
+TEST_P(PromptLogprobs, AreRefusedForMoreTokensThanAStepReports) {
+  TestEngine engine(setting());
+  GenerationRequest request = engine.request("", {1, 2, 3}, 1);
+  request.sampling.prompt_logprob_count = kTopTokensMax + 1;
+  const Status refused = engine.engine().submit(std::move(request));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, "too_many_logprobs");
 }
 
 TEST_P(PromptLogprobs, AreOnlyGivenIfRequested) {

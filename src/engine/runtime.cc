@@ -284,6 +284,7 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   EngineOptions engine;
   engine.scheduler.page_count = static_cast<std::uint32_t>(*pool_bytes / (kv->page_bytes() * shard_count));
   engine.scheduler.page_tokens = kv->page_tokens;
+  engine.scheduler.depth = options.shard_count == 1 ? first.depth() : 1;  // shards would not know what the first of them drew
   engine.scheduler.step_tokens_max = options.step_tokens_max;
   engine.scheduler.running_max = running_max_of(options);
   engine.scheduler.waiting_max = options.waiting_max;

@@ -8,10 +8,11 @@ namespace slora {
 
 // The input of one forward pass: T rows, span after span. Built by the engine's batch builder, const afterwards.
 struct ForwardBatch {
-  StepArray<TokenId> tokens;          // [T]
-  StepArray<std::int32_t> positions;  // [T]
-  SpanBatch spans;                    // cover the rows in order
-  AdapterBatch adapters;              // segments over the rows
+  StepArray<TokenId> tokens;              // [T]; negative: drawn by row -1 - token of the previous step
+  StepArray<std::int32_t> positions;      // [T]
+  SpanBatch spans;                        // cover the rows in order
+  AdapterBatch adapters;                  // segments over the rows
+  const TokenResult* previous = nullptr;  // of the previous step, in device memory; read for negative tokens only
 };
 
 // Rows of a batch whose logits are computed, at most as many as fit in the model's buffer.

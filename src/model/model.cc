@@ -46,9 +46,9 @@ void Model::forward(const ForwardBatch& batch, std::byte* pool, const std::funct
   const Activations act = activations_.views(rows, batch.adapters.z_cols);
   const LayerContext context = context_of(batch);
 
-  const auto in_vocabulary = [&](TokenId token) { return token >= 0 && token < config_.vocab_size; };
-  check(std::ranges::all_of(batch.tokens.host, in_vocabulary), "expected tokens of the vocabulary");
-  ops.embed(act.x, batch.tokens, weights_.embedding_table(), static_cast<TokenId>(weights_.shape.vocabulary.begin));
+  const auto is_possible = [&](TokenId token) { return token < config_.vocab_size && (token >= 0 || batch.previous != nullptr); };
+  check(std::ranges::all_of(batch.tokens.host, is_possible), "expected tokens of the vocabulary");
+  ops.embed(act.x, batch.tokens, batch.previous, weights_.embedding_table(), static_cast<TokenId>(weights_.shape.vocabulary.begin));
   communicator_.all_reduce(act.x);  // other shards gave zeros
   ops.fill(act.residual, 0.0f);
   for (std::int32_t layer = 0; layer < config_.layer_count; ++layer) {

@@ -4,6 +4,8 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "ops/step_array.h"
+#include "ops/token.h"
 
 namespace slora {
 
@@ -37,14 +39,64 @@ struct SamplingParams {
   [[nodiscard]] bool penalises_presence() const { return presence_penalty != 0 || frequency_penalty != 0; }
 };
 
-// One row of logits to draw a token from: the parameters and the state of its sequence. Everything is borrowed.
+// How to draw a token from one row of logits, as SamplingParams and the state of the sequence say; flat, so that a device can read it.
 struct SampleRow {
-  const SamplingParams* params = nullptr;       // never null when it reaches an op
-  std::uint32_t choice = 0;                     // which of the request's n choices
-  std::uint32_t position = 0;                   // tokens drawn before; random numbers are keyed by (seed, choice, position)
-  std::span<const TokenCount> output_counts{};  // tokens drawn so far, sorted by token; may be empty when no penalty needs them
-  std::span<const TokenId> prompt_tokens{};     // distinct tokens of the prompt, sorted; may be empty without a repetition penalty
-  std::span<const TokenId> banned{};            // never drawn (end tokens before min_tokens)
+  // A part of one of the batch's lists.
+  struct Part {
+    std::int32_t begin = 0, count = 0;
+  };
+  float temperature = 1, top_p = 1, min_p = 0;
+  std::int32_t top_k = 0;
+  float repetition_penalty = 1, presence_penalty = 0, frequency_penalty = 0;
+  std::int32_t logprob_count = -1;
+  std::uint64_t seed = 0;
+  std::uint32_t choice = 0;       // which of the request's n choices
+  std::uint32_t position = 0;     // tokens drawn before; random numbers are keyed by (seed, choice, position)
+  std::int32_t pending_row = -1;  // the row of the previous step that draws the token before, if output_counts lacks it; or -1
+  Part output_counts{};           // of SampleBatch::counts: tokens drawn so far, sorted by token; may be empty when no penalty needs them
+  Part prompt_tokens{};           // of SampleBatch::tokens: distinct ones, sorted; may be empty without a repetition penalty
+  Part banned{};                  // of SampleBatch::tokens: never drawn (end tokens before min_tokens)
+  Part logit_bias{};              // of SampleBatch::biases
+
+  [[nodiscard]] bool penalises_repetition() const { return repetition_penalty != 1; }
+  [[nodiscard]] bool penalises_presence() const { return presence_penalty != 0 || frequency_penalty != 0; }
+};
+
+// The rows of a step that a token is drawn from.
+struct SampleBatch {
+  StepArray<SampleRow> rows;
+  StepArray<TokenCount> counts;
+  StepArray<TokenId> tokens;
+  StepArray<TokenBias> biases;
+  const TokenResult* previous = nullptr;  // [rows of the previous step] in device memory; read only by rows with a pending token
+
+  [[nodiscard]] SampleBatch from(std::size_t begin, std::size_t count) const {
+    return {rows.from(begin, count), counts, tokens, biases, previous};
+  }
+};
+
+// A row with its lists, as a backend that computes in the host's memory reads it.
+struct SampleView {
+  const SampleRow& row;
+  std::span<const TokenCount> output_counts;
+  std::span<const TokenId> prompt_tokens;
+  std::span<const TokenId> banned;
+  std::span<const TokenBias> logit_bias;
+  TokenId pending = -1;  // drawn too, and not in output_counts
+
+  SampleView(const SampleBatch& batch, std::size_t index)
+      : row(batch.rows.device[index]),
+        output_counts(part_of(batch.counts, row.output_counts)),
+        prompt_tokens(part_of(batch.tokens, row.prompt_tokens)),
+        banned(part_of(batch.tokens, row.banned)),
+        logit_bias(part_of(batch.biases, row.logit_bias)),
+        pending(row.pending_row < 0 ? -1 : batch.previous[row.pending_row].id) {}
+
+ private:
+  template <class T>
+  static std::span<const T> part_of(const StepArray<T>& list, SampleRow::Part part) {
+    return {list.device + part.begin, static_cast<std::size_t>(part.count)};
+  }
 };
 
 // One row of logits to look up the likelihood of a known token in.

@@ -1,5 +1,7 @@
 #pragma once
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/ids.h"
@@ -17,6 +19,20 @@ struct Token {
   TokenId id = -1;                // -1: none
   float logprob = 0;              // 0 if not requested
   std::vector<TokenLogprob> top;  // the most likely tokens at this position, most likely first
+};
+
+// The most likely tokens that an op reports of a row; requests may ask for fewer.
+inline constexpr std::int32_t kTopTokensMax = 32;
+
+// What an op finds out about one row of logits, in device memory. A fixed size, so that a device can fill it.
+struct TokenResult {
+  TokenId id = -1;        // -1: no logit was finite
+  float logprob = 0;      // 0 if not requested
+  std::int32_t rank = 0;  // of a scored token, as in PromptLogprob; 0 otherwise
+  std::int32_t top_count = 0;
+  TokenLogprob top[kTopTokensMax];  // the first top_count: the most likely tokens, most likely first
+
+  [[nodiscard]] std::span<const TokenLogprob> top_tokens() const { return {top, static_cast<std::size_t>(top_count)}; }
 };
 
 // A token of a prompt, given the tokens before it.

@@ -27,6 +27,13 @@ class ForwardingBackend : public Backend {
   Buffer allocate(std::size_t bytes) override { return inner_->allocate(bytes); }
   void upload(Tensor to, const void* from) override { inner_->upload(to, from); }
   void download(void* to, Tensor from) override { inner_->download(to, from); }
+  Buffer host_memory(std::size_t bytes) override { return inner_->host_memory(bytes); }
+  int depth() const override { return inner_->depth(); }
+  const std::byte* upload_step(int slot, std::span<const std::byte> bytes) override { return inner_->upload_step(slot, bytes); }
+  Fence download_step(std::span<std::byte> to, const std::byte* from) override { return inner_->download_step(to, from); }
+  Fence mark() override { return inner_->mark(); }
+  Fence copy_in(std::span<const CopyIn> copies) override { return inner_->copy_in(copies); }
+  bool wait(Fence fence, std::chrono::milliseconds limit) override { return inner_->wait(fence, limit); }
   Ops& ops() override { return inner_->ops(); }
   std::uint64_t progress() const override { return inner_->progress(); }
 

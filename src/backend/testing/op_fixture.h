@@ -12,6 +12,7 @@
 
 #include "backend/adapter_runs.h"
 #include "backend/host_backend.h"
+#include "backend/sample_rows.h"
 #include "backend/testing/forwarding_backend.h"
 
 // What the tests of Ops share: every backend with every instruction set, random numbers, and matrices that own their memory.
@@ -86,11 +87,19 @@ template <class T>
 class OnDevice {
  public:
   OnDevice(Backend& backend, std::vector<T> values)
-      : values_(std::move(values)), memory_(uploaded(backend, values_.data(), values_.size() * sizeof(T))) {}
+      : backend_(&backend), values_(std::move(values)), memory_(uploaded(backend, values_.data(), values_.size() * sizeof(T))) {}
   operator StepArray<T>() const { return {values_, reinterpret_cast<const T*>(memory_.data())}; }  // NOLINT: as the argument of an op
   [[nodiscard]] const std::vector<T>& values() const { return values_; }
+  // For ops that write it.
+  [[nodiscard]] std::span<T> span() { return {reinterpret_cast<T*>(memory_.data()), values_.size()}; }
+  [[nodiscard]] std::vector<T> downloaded() {
+    const auto bytes = static_cast<std::int64_t>(values_.size() * sizeof(T));
+    backend_->download(values_.data(), {memory_.data(), DType::u8, 1, bytes, bytes});
+    return values_;
+  }
 
  private:
+  Backend* backend_;
   std::vector<T> values_;
   Buffer memory_;
 };
@@ -170,6 +179,30 @@ inline std::vector<float> values_of(const DeviceTensor& tensor) { return tensor.
 inline bool same_bits(const DeviceTensor& a, const DeviceTensor& b) {
   const Tensor x = a, y = b;
   return x.rows == y.rows && x.cols == y.cols && x.dtype == y.dtype && a.bytes() == b.bytes();
+}
+
+// Draws a token from each row of logits. `previous`: what rows with a pending token refer to.
+inline std::vector<TokenResult> sample_all(Backend& backend, Tensor logits, const std::vector<SampleSource>& sources,
+                                           const std::vector<TokenResult>& previous = {}) {
+  SampleRows flat;
+  for (const SampleSource& source : sources) flat.add(source);
+  const SampleBatch host = flat.batch();
+  const auto on_device = [&](auto list) { return OnDevice(backend, std::vector(list.host.begin(), list.host.end())); };
+  const OnDevice rows = on_device(host.rows);
+  const OnDevice counts = on_device(host.counts);
+  const OnDevice tokens = on_device(host.tokens);
+  const OnDevice biases = on_device(host.biases);
+  const OnDevice before(backend, previous);
+  OnDevice out(backend, std::vector<TokenResult>(sources.size()));
+  backend.ops().sample(out.span(), logits, {rows, counts, tokens, biases, StepArray<TokenResult>(before).device});
+  return out.downloaded();
+}
+
+// Scores a token in each row of logits.
+inline std::vector<TokenResult> score_all(Backend& backend, Tensor logits, const std::vector<ScoreRow>& rows) {
+  OnDevice out(backend, std::vector<TokenResult>(rows.size()));
+  backend.ops().score(out.span(), logits, OnDevice(backend, rows));
+  return out.downloaded();
 }
 
 // The norm of the difference divided by the norm of the expected values. NaN counts as infinite.

@@ -27,9 +27,9 @@ class RecordingOps final : public Ops {
   [[nodiscard]] const std::vector<OpCall>& calls() const { return calls_; }
   void clear() { calls_.clear(); }
 
-  void embed(Tensor out, StepArray<TokenId> ids, const LinearWeight& table, TokenId first_token) override {
+  void embed(Tensor out, StepArray<TokenId> ids, const TokenResult* previous, const LinearWeight& table, TokenId first_token) override {
     record("embed", out);
-    inner_.embed(out, ids, table, first_token);
+    inner_.embed(out, ids, previous, table, first_token);
   }
   void rms_norm(Tensor out, Tensor in, Tensor weight, float eps) override {
     record("rms_norm", out);
@@ -68,11 +68,11 @@ class RecordingOps final : public Ops {
     record("gather_rows", out);
     inner_.gather_rows(out, in, rows);
   }
-  void sample(std::span<Token> out, Tensor logits, std::span<const SampleRow> rows) override {
+  void sample(std::span<TokenResult> out, Tensor logits, const SampleBatch& batch) override {
     record("sample", logits);
-    inner_.sample(out, logits, rows);
+    inner_.sample(out, logits, batch);
   }
-  void score(std::span<PromptLogprob> out, Tensor logits, std::span<const ScoreRow> rows) override {
+  void score(std::span<TokenResult> out, Tensor logits, StepArray<ScoreRow> rows) override {
     record("score", logits);
     inner_.score(out, logits, rows);
   }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/check.h"
 #include "kernels/reference/logprobs.h"
 
 namespace slora::cpu {
@@ -37,8 +38,9 @@ std::int32_t Logprobs::rank_of(TokenId token) const {
   return static_cast<std::int32_t>(before + count_above(logits_.subspan(at), own)) + 1;
 }
 
-void Logprobs::find_most_likely(std::vector<TokenLogprob>& out, std::int32_t count) {
-  out.clear();
+void Logprobs::find_most_likely(TokenResult& out, std::int32_t count) {
+  check(count <= kTopTokensMax, "expected at most kTopTokensMax of the most likely tokens to be requested");
+  out.top_count = 0;
   if (count <= 0) return;
   const auto better = [&](TokenId a, TokenId b) {
     const float x = logits_[static_cast<std::size_t>(a)];
@@ -65,8 +67,7 @@ void Logprobs::find_most_likely(std::vector<TokenLogprob>& out, std::int32_t cou
     if (std::ssize(best_) == count) bound = logits_[static_cast<std::size_t>(best_.front())];
   }
   std::ranges::sort(best_, better);
-  out.reserve(best_.size());
-  for (const TokenId token : best_) out.push_back({token, of(token)});
+  for (const TokenId token : best_) out.top[out.top_count++] = {token, of(token)};
 }
 
 }  // namespace slora::cpu

@@ -21,8 +21,8 @@ class Logprobs {
   [[nodiscard]] float of(TokenId token) const;
   // The token's place in the order (logit descending, token ascending), from 1 on.
   [[nodiscard]] std::int32_t rank_of(TokenId token) const;
-  // Replaces `out` by the first `count` tokens with a finite logit in the order (logit descending, token ascending).
-  void find_most_likely(std::vector<TokenLogprob>& out, std::int32_t count);
+  // Sets the most likely tokens: the first `count` with a finite logit in the order (logit descending, token ascending).
+  void find_most_likely(TokenResult& out, std::int32_t count);
 
  private:
   const Kernels* kernels_;

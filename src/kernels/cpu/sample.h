@@ -10,7 +10,7 @@
 
 namespace slora::cpu {
 
-// Draws out[i] from logits row i [rows.size(), vocab] fp32, which is overwritten. Does what reference::sample does, without sorting the
+// Draws out[i] from logits row i [out.size(), vocab] fp32, which is overwritten. Does what reference::sample does, without sorting the
 // vocabulary. Weights are fp32, so a draw within 1e-6 of a boundary may fall on the other side of it. Each row is processed by one thread.
 // Holds scratch; owned by a backend, called by its engine thread.
 class Sample {
@@ -18,8 +18,7 @@ class Sample {
   Sample(const Kernels& kernels, ThreadPool& pool)
       : kernels_(kernels), pool_(pool), worker_scratch_(static_cast<std::size_t>(pool.thread_count()), WorkerScratch(kernels)) {}
 
-  // Reuses the capacity of out[i].top.
-  void run(std::span<Token> out, Tensor logits, std::span<const SampleRow> rows);
+  void run(std::span<TokenResult> out, Tensor logits, const SampleBatch& batch);
 
  private:
   struct WorkerScratch {
@@ -30,9 +29,10 @@ class Sample {
   };
 
   void reserve(std::size_t vocab_size, std::span<const SampleRow> rows);
-  void sample_row(Token& out, std::span<float> logits, const SampleRow& row, WorkerScratch& scratch) const;
-  void sample_with_logprobs(Token& out, std::span<float> logits, const Peak& peak, const SampleRow& row, WorkerScratch& scratch) const;
-  [[nodiscard]] TokenId adjust_and_draw(std::span<float> logits, Peak peak, const SampleRow& row, TokenWeights& weights) const;
+  void sample_row(TokenResult& out, std::span<float> logits, const SampleView& view, WorkerScratch& scratch) const;
+  void sample_with_logprobs(TokenResult& out, std::span<float> logits, const Peak& peak, const SampleView& view,
+                            WorkerScratch& scratch) const;
+  [[nodiscard]] TokenId adjust_and_draw(std::span<float> logits, Peak peak, const SampleView& view, TokenWeights& weights) const;
   [[nodiscard]] Peak peak_of(std::span<const float> logits) const { return kernels_.find_peak(logits.data(), std::ssize(logits)); }
 
   const Kernels& kernels_;

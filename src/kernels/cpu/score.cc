@@ -6,7 +6,7 @@
 
 namespace slora::cpu {
 
-void Score::run(std::span<PromptLogprob> out, Tensor logits, std::span<const ScoreRow> rows) {
+void Score::run(std::span<TokenResult> out, Tensor logits, std::span<const ScoreRow> rows) {
   pool_.parallel_for(static_cast<std::int64_t>(rows.size()), [&](std::int64_t i, int worker) {
     const auto index = static_cast<std::size_t>(i);
     score_row(out[index], {logits.row<float>(i), static_cast<std::size_t>(logits.cols)}, rows[index],
@@ -14,11 +14,10 @@ void Score::run(std::span<PromptLogprob> out, Tensor logits, std::span<const Sco
   });
 }
 
-void Score::score_row(PromptLogprob& out, std::span<float> logits, const ScoreRow& row, Logprobs& logprobs) const {
-  out.token.id = row.token;
-  out.token.logprob = 0;
-  out.token.top.clear();
-  out.rank = 0;
+void Score::score_row(TokenResult& out, std::span<float> logits, const ScoreRow& row, Logprobs& logprobs) const {
+  out.id = row.token;
+  out.logprob = 0;
+  out.rank = out.top_count = 0;
   Peak peak = kernels_.find_peak(logits.data(), std::ssize(logits));
   if (!peak.is_finite) {
     if (!reference::make_logits_finite(logits)) return;
@@ -26,9 +25,9 @@ void Score::score_row(PromptLogprob& out, std::span<float> logits, const ScoreRo
   }
   if (peak.value == -std::numeric_limits<float>::infinity()) return;
   logprobs.normalise(logits, peak.value);
-  out.token.logprob = logprobs.of(row.token);
+  out.logprob = logprobs.of(row.token);
   out.rank = logprobs.rank_of(row.token);
-  logprobs.find_most_likely(out.token.top, row.logprob_count);
+  logprobs.find_most_likely(out, row.logprob_count);
 }
 
 }  // namespace slora::cpu

@@ -15,10 +15,10 @@ class Score {
   Score(const Kernels& kernels, ThreadPool& pool)
       : kernels_(kernels), pool_(pool), logprobs_(static_cast<std::size_t>(pool.thread_count()), Logprobs(kernels)) {}
 
-  void run(std::span<PromptLogprob> out, Tensor logits, std::span<const ScoreRow> rows);
+  void run(std::span<TokenResult> out, Tensor logits, std::span<const ScoreRow> rows);
 
  private:
-  void score_row(PromptLogprob& out, std::span<float> logits, const ScoreRow& row, Logprobs& logprobs) const;
+  void score_row(TokenResult& out, std::span<float> logits, const ScoreRow& row, Logprobs& logprobs) const;
 
   const Kernels& kernels_;
   ThreadPool& pool_;

@@ -16,19 +16,35 @@ float& logit_of(std::span<float> logits, TokenId token) {
 }
 
 // Penalises every token of the prompt or the output once, by merging the two sorted lists.
-void penalise_repetition(std::span<float> logits, const SampleRow& row) {
-  const float penalty = row.params->repetition_penalty;
+void penalise_repetition(std::span<float> logits, const SampleView& view) {
+  const float penalty = view.row.repetition_penalty;
+  bool is_pending_done = view.pending < 0;
   const auto penalise = [&](TokenId token) {
+    is_pending_done |= token == view.pending;
     float& logit = logit_of(logits, token);
     logit = logit > 0 ? logit / penalty : logit * penalty;
   };
+  const std::span<const TokenCount> counts = view.output_counts;
   std::size_t next = 0;
-  for (const TokenId token : row.prompt_tokens) {
-    for (; next < row.output_counts.size() && row.output_counts[next].token < token; ++next) penalise(row.output_counts[next].token);
-    if (next < row.output_counts.size() && row.output_counts[next].token == token) ++next;
+  for (const TokenId token : view.prompt_tokens) {
+    for (; next < counts.size() && counts[next].token < token; ++next) penalise(counts[next].token);
+    if (next < counts.size() && counts[next].token == token) ++next;
     penalise(token);
   }
-  for (; next < row.output_counts.size(); ++next) penalise(row.output_counts[next].token);
+  for (; next < counts.size(); ++next) penalise(counts[next].token);
+  if (!is_pending_done) penalise(view.pending);
+}
+
+void penalise_presence(std::span<float> logits, const SampleView& view) {
+  bool is_pending_done = view.pending < 0;
+  const auto penalise = [&](TokenId token, std::int32_t count) {
+    const bool is_pending = token == view.pending;
+    is_pending_done |= is_pending;
+    const auto times = static_cast<float>(is_pending ? count + 1 : count);
+    logit_of(logits, token) -= view.row.presence_penalty + view.row.frequency_penalty * times;
+  };
+  for (const TokenCount& output : view.output_counts) penalise(output.token, output.count);
+  if (!is_pending_done) penalise(view.pending, 0);
 }
 
 // The finaliser of splitmix64: a bijection in which every input bit changes half of the output bits.
@@ -51,21 +67,15 @@ bool make_logits_finite(std::span<float> logits) {
   return any_finite && !any_nan;
 }
 
-bool adjusts_logits(const SampleRow& row) {
-  const SamplingParams& params = *row.params;
-  return params.penalises_repetition() || params.penalises_presence() || !params.logit_bias.empty() || !row.banned.empty();
+bool adjusts_logits(const SampleView& view) {
+  return view.row.penalises_repetition() || view.row.penalises_presence() || !view.logit_bias.empty() || !view.banned.empty();
 }
 
-void adjust_logits(std::span<float> logits, const SampleRow& row) {
-  const SamplingParams& params = *row.params;
-  for (const TokenBias& bias : params.logit_bias) logit_of(logits, bias.token) += bias.bias;
-  if (params.penalises_repetition()) penalise_repetition(logits, row);
-  if (params.penalises_presence()) {
-    for (const TokenCount& output : row.output_counts) {
-      logit_of(logits, output.token) -= params.presence_penalty + params.frequency_penalty * static_cast<float>(output.count);
-    }
-  }
-  for (const TokenId token : row.banned) logit_of(logits, token) = -kInfinity;
+void adjust_logits(std::span<float> logits, const SampleView& view) {
+  for (const TokenBias& bias : view.logit_bias) logit_of(logits, bias.token) += bias.bias;
+  if (view.row.penalises_repetition()) penalise_repetition(logits, view);
+  if (view.row.penalises_presence()) penalise_presence(logits, view);
+  for (const TokenId token : view.banned) logit_of(logits, token) = -kInfinity;
 }
 
 double uniform_draw(std::uint64_t seed, std::uint32_t choice, std::uint32_t position) {

@@ -11,10 +11,10 @@ namespace slora::reference {
 bool make_logits_finite(std::span<float> logits);
 
 // Whether adjust_logits() would change anything.
-[[nodiscard]] bool adjusts_logits(const SampleRow& row);
+[[nodiscard]] bool adjusts_logits(const SampleView& view);
 
 // Applies bias, then repetition, presence and frequency penalties, then bans, as vLLM and Hugging Face define them. logits [vocab].
-void adjust_logits(std::span<float> logits, const SampleRow& row);
+void adjust_logits(std::span<float> logits, const SampleView& view);
 
 // The random number of (seed, choice, position), uniform in [0, 1): a hash, so it is the same on every machine and independent of earlier
 // draws.

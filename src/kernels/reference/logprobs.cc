@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/check.h"
+
 namespace slora::reference {
 
 std::vector<TokenId> ordered_tokens(std::span<const float> logits) {
@@ -30,14 +32,14 @@ double log_sum_exp(std::span<const float> logits) {
   return highest + std::log(sum);
 }
 
-std::vector<TokenLogprob> most_likely(std::span<const float> logits, double normaliser, std::int32_t count) {
-  std::vector<TokenLogprob> top;
-  if (count <= 0) return top;
+void set_most_likely(TokenResult& out, std::span<const float> logits, double normaliser, std::int32_t count) {
+  check(count <= kTopTokensMax, "expected at most kTopTokensMax of the most likely tokens to be requested");
+  out.top_count = 0;
+  if (count <= 0) return;
   for (const TokenId token : ordered_tokens(logits)) {
-    top.push_back({token, logprob_of(token, logits, normaliser)});
-    if (std::ssize(top) == count) break;
+    out.top[out.top_count++] = {token, logprob_of(token, logits, normaliser)};
+    if (out.top_count == count) break;
   }
-  return top;
 }
 
 }  // namespace slora::reference

@@ -24,7 +24,7 @@ namespace slora::reference {
   return static_cast<float>(static_cast<double>(logits[static_cast<std::size_t>(token)]) - normaliser);
 }
 
-// The first `count` tokens of the order.
-[[nodiscard]] std::vector<TokenLogprob> most_likely(std::span<const float> logits, double normaliser, std::int32_t count);
+// Sets the most likely tokens: the first `count` of the order.
+void set_most_likely(TokenResult& out, std::span<const float> logits, double normaliser, std::int32_t count);
 
 }  // namespace slora::reference

@@ -1,0 +1,57 @@
+#pragma once
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+
+#include "backend/backend.h"
+#include "ops/step_array.h"
+
+namespace slora {
+
+// All arrays of a step one after another in host memory, so that they go to the device in one copy. Protocol per step: clear(), add() each
+// array, upload(), then place() each array in the same order, which then names the device's copy. Owned by a step slot, used on the engine
+// thread; it keeps its memory.
+class StepBlob {
+ public:
+  // `backend` outlives it.
+  explicit StepBlob(Backend& backend) : backend_(&backend), memory_(backend.host_memory(kBytesAtFirst)) {}
+
+  void clear() { used_ = 0; }
+  template <class T>
+  void add(const StepArray<T>& array) {
+    used_ = aligned(used_);
+    reserve(used_ + array.host.size_bytes());
+    if (!array.empty()) std::memcpy(memory_.data() + used_, array.host.data(), array.host.size_bytes());
+    used_ += array.host.size_bytes();
+  }
+  void upload(int slot) {
+    device_ = backend_->upload_step(slot, {memory_.data(), used_});
+    placed_ = 0;
+  }
+  template <class T>
+  void place(StepArray<T>& array) {
+    placed_ = aligned(placed_);
+    array.device = reinterpret_cast<const T*>(device_ + placed_);
+    placed_ += array.host.size_bytes();
+  }
+
+ private:
+  static constexpr std::size_t kBytesAtFirst = std::size_t{1} << 20;
+  static constexpr std::size_t kAlignment = 64;
+
+  static std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+  void reserve(std::size_t bytes) {
+    if (bytes <= memory_.bytes()) return;
+    Buffer larger = backend_->host_memory(std::max(bytes, 2 * memory_.bytes()));
+    std::memcpy(larger.data(), memory_.data(), memory_.bytes());
+    memory_ = std::move(larger);
+  }
+
+  Backend* backend_;
+  Buffer memory_;
+  std::size_t used_ = 0;
+  const std::byte* device_ = nullptr;  // of the latest upload
+  std::size_t placed_ = 0;             // bytes of it whose arrays were placed
+};
+
+}  // namespace slora

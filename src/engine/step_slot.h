@@ -1,0 +1,49 @@
+#pragma once
+#include <chrono>
+#include <functional>
+#include <span>
+
+#include "backend/backend.h"
+#include "base/clock.h"
+#include "engine/batch_builder.h"
+#include "engine/model_shards.h"
+#include "engine/output_rows.h"
+#include "engine/step_blob.h"
+#include "scheduler/step_plan.h"
+
+namespace slora {
+
+// The place of one step from its plan to its results: what the host wrote for it, what the device reads, and what it answers. While the
+// step is under way nothing of it is written again. With plans two deep there are two, which take turns; each reads the tokens that the
+// other's step drew. Owned by the engine's loop, used on its thread.
+class StepSlot {
+ public:
+  // `model` outlives it.
+  StepSlot(ModelShards& model, int index);
+
+  StepPlan plan;
+  BatchBuilder builder;
+  OutputRows output_rows;
+  Timestamp submitted{};
+
+  // Uploads what builder and output_rows hold, calls the ops of the step, and asks for its results. `before`: the slot of the step before,
+  // or null. `on_progress` is called now and then.
+  void submit(ModelShards& model, const StepSlot* before, const std::function<void()>& on_progress);
+  // Waits for a while; whether the results are there.
+  [[nodiscard]] bool wait(ModelShards& model, std::chrono::milliseconds limit) { return model.backend().wait(fence_, limit); }
+  // Of the rows of a block of the batch after the other. Requires: wait() returned true.
+  [[nodiscard]] std::span<const TokenResult> results() const {
+    return {reinterpret_cast<const TokenResult*>(host_results_.data()), output_rows.size()};
+  }
+
+ private:
+  [[nodiscard]] TokenResult* device_results() const { return reinterpret_cast<TokenResult*>(device_results_.data()); }
+
+  const int index_;
+  StepBlob blob_;
+  Buffer device_results_;  // [step_tokens_max] TokenResult
+  Buffer host_results_;    // the same
+  Fence fence_;
+};
+
+}  // namespace slora
