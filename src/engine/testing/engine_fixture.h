@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "backend/testing/delayed_backend.h"
 #include "base/testing/source_path.h"
 #include "engine/runtime.h"
 
@@ -92,6 +93,8 @@ struct EngineSetting {
   std::vector<std::string> pinned{};
   Timestamp adapter_idle_time{0};
   PolicyOptions policy{};
+  std::optional<int> delayed_depth{};  // the backend computes behind the engine's thread, and this many steps may be under way
+  std::uint64_t delay_seed = 0;
 };
 
 class TestEngine {
@@ -118,6 +121,11 @@ class TestEngine {
     options.pinned_adapters = setting.pinned;
     options.adapter_idle_time = setting.adapter_idle_time;
     options.policy = setting.policy;
+    if (setting.delayed_depth) {
+      options.wrap_backend = [&setting](std::unique_ptr<Backend> inner) {
+        return std::make_unique<DelayedBackend>(std::move(inner), *setting.delayed_depth, setting.delay_seed);
+      };
+    }
     if (!setting.adapters.empty()) options.adapter_folders = {setting.adapters};
     const Result<ModelConfig> config = read_model_config(options.model_folder.string());
     const DType kv = setting.backend == "reference" ? DType::f32 : DType::bf16;

@@ -1,0 +1,147 @@
+// The engine over a backend that computes later, as a device does: nothing may depend on when a step is done.
+#include <algorithm>
+#include <future>
+#include <random>
+
+#include "engine/testing/engine_fixture.h"
+
+namespace slora::testing {
+namespace {
+
+// Requests of every kind, the same for a seed.
+class RandomRequests {
+ public:
+  explicit RandomRequests(std::uint64_t seed) : random_(seed) {}
+
+  std::vector<GenerationRequest> make(TestEngine& engine) {
+    const std::vector<std::string> adapters = adapter_names();
+    std::vector<GenerationRequest> requests;
+    for (int i = 0; i < 14; ++i) {
+      const std::string adapter = one_in(3) ? "" : adapters[below(adapters.size())];
+      GenerationRequest request = engine.request(adapter, prompt(), static_cast<std::int32_t>(1 + below(16)));
+      SamplingParams& sampling = request.sampling;
+      sampling.logprob_count = static_cast<std::int32_t>(below(4)) - 1;
+      if (one_in(2)) sampling.temperature = 0.9f;
+      if (one_in(3)) sampling.top_p = 0.8f;
+      if (one_in(3)) sampling.repetition_penalty = 1.3f;
+      if (one_in(3)) sampling.frequency_penalty = 0.4f;
+      if (one_in(4)) sampling.presence_penalty = 0.3f;
+      if (one_in(4)) sampling.logit_bias = {{token(), 2.0f}, {token(), -3.0f}};
+      if (one_in(4)) sampling.prompt_logprob_count = static_cast<std::int32_t>(below(3));
+      if (one_in(2)) {
+        for (int k = 0; k < 10; ++k) sampling.end_tokens.push_back(token());
+        sampling.min_tokens = static_cast<std::int32_t>(below(4));
+      }
+      sampling.seed = random_();
+      requests.push_back(std::move(request));
+    }
+    return requests;
+  }
+
+ private:
+  std::size_t below(std::size_t end) { return random_() % end; }
+  bool one_in(std::size_t count) { return below(count) == 0; }
+  TokenId token() { return static_cast<TokenId>(1 + below(90)); }
+  std::vector<TokenId> prompt() {
+    std::vector<TokenId> tokens;
+    if (one_in(2)) tokens = {7, 14, 21, 28, 35, 42, 49, 56, 63};  // shared by several
+    for (std::size_t i = 1 + below(20); i > 0; --i) tokens.push_back(token());
+    return tokens;
+  }
+
+  std::mt19937_64 random_;
+};
+
+void expect_same(const Stream& found, const Stream& expected) {
+  EXPECT_EQ(found.tokens, expected.tokens);
+  EXPECT_EQ(found.logprobs, expected.logprobs);
+  EXPECT_EQ(found.end, expected.end) << found.error_message;
+  ASSERT_EQ(found.prompt_logprobs.size(), expected.prompt_logprobs.size());
+  for (std::size_t i = 0; i < found.prompt_logprobs.size(); ++i) {
+    EXPECT_EQ(found.prompt_logprobs[i].token.logprob, expected.prompt_logprobs[i].token.logprob);
+    EXPECT_EQ(found.prompt_logprobs[i].rank, expected.prompt_logprobs[i].rank);
+  }
+}
+
+// With the pages of small_setting().
+std::uint32_t largest_adapter_pages(const std::string& backend) {
+  TestEngine engine({.backend = backend, .page_tokens = 2});
+  std::uint32_t largest = 0;
+  for (const std::string& name : adapter_names()) largest = std::max(largest, (*engine.runtime().adapters().resolve(name))->page_count());
+  return largest;
+}
+
+class DelayedEngine : public ::testing::TestWithParam<int> {
+ protected:
+  // A pool in which adapters and prefixes are evicted and sequences preempted.
+  [[nodiscard]] EngineSetting small_setting(std::uint64_t seed) const {
+    EngineSetting setting;
+    setting.backend = seed % 4 == 3 ? "cpu" : "reference";
+    setting.page_tokens = 2;
+    setting.page_count = largest_adapter_pages(setting.backend) + 40;
+    setting.step_tokens_max = static_cast<std::int32_t>(5 + seed % 3 * 13);
+    setting.running_max = 5;
+    setting.delayed_depth = GetParam();
+    setting.delay_seed = seed;
+    return setting;
+  }
+};
+
+TEST_P(DelayedEngine, GivesTheSameAnswersWhateverIsEvictedPreemptedStoppedOrCancelled) {
+  const std::uint64_t first_seed = std::random_device()();
+  SchedulerStats seen;
+  for (std::uint64_t seed = first_seed; seed < first_seed + 20; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    const EngineSetting setting = small_setting(seed);
+    std::vector<Stream> expected;
+    {
+      TestEngine plain({.backend = setting.backend});
+      for (GenerationRequest& request : RandomRequests(seed).make(plain)) expected.push_back(plain.wait(plain.submit(std::move(request))));
+    }
+    TestEngine engine(setting);
+    std::vector<SequenceId> ids;
+    for (GenerationRequest& request : RandomRequests(seed).make(engine)) ids.push_back(engine.submit(std::move(request)));
+    const std::size_t cancelled = seed % ids.size();
+    engine.collector().wait_for_tokens(ids[cancelled], 1 + seed % 3);
+    engine.engine().cancel(ids[cancelled]);
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      SCOPED_TRACE("request " + std::to_string(i));
+      const Stream found = engine.wait(ids[i]);
+      if (i != cancelled) expect_same(found, expected[i]);
+    }
+    const SchedulerStats stats = engine.engine().stats().scheduler;
+    seen.adapter_evictions += stats.adapter_evictions;
+    seen.prefix_evictions += stats.prefix_evictions;
+    seen.preemptions += stats.preemptions;
+  }
+  EXPECT_GT(seen.adapter_evictions, 0u);
+  EXPECT_GT(seen.prefix_evictions, 0u);
+  EXPECT_GT(seen.preemptions, 0u);
+}
+
+TEST_P(DelayedEngine, ClearsCachesWhenNoSequenceIsLeft) {
+  TestEngine engine(small_setting(1));
+  for (int round = 0; round < 10; ++round) {
+    GenerationRequest request = engine.request("", {5, 6, 7, 8, 9}, 8);
+    request.sampling.end_tokens = {static_cast<TokenId>(round)};
+    const Stream stream = engine.wait(engine.submit(std::move(request)));
+    EXPECT_TRUE(stream.end == EndReason::length || stream.end == EndReason::stop);
+    std::promise<bool> done;
+    engine.engine().clear_caches([&](bool was_done) { done.set_value(was_done); });
+    EXPECT_TRUE(done.get_future().get());
+  }
+}
+
+TEST_P(DelayedEngine, EndsWhileStepsAreUnderWay) {
+  for (std::uint64_t seed = 0; seed < 10; ++seed) {
+    TestEngine engine(small_setting(seed));
+    SequenceId last;
+    for (int i = 0; i < 5; ++i) last = engine.submit(engine.request("", {1, 2, 3}, 60));
+    engine.collector().wait_for_tokens(last, seed);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Depths, DelayedEngine, ::testing::Values(1, 2));
+
+}  // namespace
+}  // namespace slora::testing
