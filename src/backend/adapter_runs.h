@@ -12,6 +12,12 @@ class AdapterRuns {
   // Valid until the next call, as what it gives.
   void cut(std::span<const AdapterSegment> segments);
 
+  // Adds runs without rows and indices of the first segment up to this count of both.
+  void pad(std::size_t count) {
+    runs_.resize(count, AdapterRun{});
+    run_segments_.resize(count, 0);
+  }
+
   [[nodiscard]] const std::vector<AdapterRun>& runs() const { return runs_; }
   [[nodiscard]] const std::vector<std::int32_t>& segments() const { return run_segments_; }
 

@@ -1,7 +1,9 @@
 #pragma once
 #include <chrono>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -33,6 +35,16 @@ struct BackendOptions {
 struct Fence {
   std::uint64_t number = 0;  // 0: done from the beginning
   enum class Queue : std::uint8_t { steps, copies } queue = Queue::steps;
+};
+
+// What the calls of a step's ops depend on. Steps that compute one token for each sequence have few of them, because they are padded.
+struct StepKey {
+  int slot = 0;
+  std::int32_t rows = 0;           // of the batch, all of which give a token
+  std::int32_t segments = 0;       // 0: no adapter
+  std::int32_t head_segments = 0;  // 0: no adapter that changes the head
+  std::int32_t list_capacity = 0;  // elements that fit in each list of variable length
+  auto operator<=>(const StepKey&) const = default;
 };
 
 // A part of an adapter's image, from host memory into a page of the pool.
@@ -82,6 +94,11 @@ class Backend {
   // Where the ops called from here on find these bytes of a step. They are read until the step's results are there. Slots, fewer than
   // depth(), are separate places; the address of a slot's bytes does not change while they are no more than at first.
   [[nodiscard]] virtual const std::byte* upload_step(int slot, std::span<const std::byte> bytes) = 0;
+  // Whether steps of equal keys should be replayed: then the engine pads steps to a few sizes.
+  [[nodiscard]] virtual bool replays_steps() const = 0;
+  // Calls `call_ops` when the key is new, and later repeats the calls that it made then, with the same arguments: so these may depend on
+  // the key and on nothing else. Everything else is in device memory.
+  virtual void replay_step(const StepKey& key, const std::function<void()>& call_ops) = 0;
   // Copies results to memory from host_memory(), after all ops that were called before; they are there when the fence is done.
   [[nodiscard]] virtual Fence download_step(std::span<std::byte> to, const std::byte* from) = 0;
   // Done when all that was called before is.

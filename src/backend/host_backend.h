@@ -39,6 +39,8 @@ class HostBackend : public Backend {
   Buffer host_memory(std::size_t bytes) override { return Buffer(bytes); }
   int depth() const override { return 1; }
   const std::byte* upload_step(int, std::span<const std::byte> bytes) override { return bytes.data(); }
+  bool replays_steps() const override { return false; }
+  void replay_step(const StepKey&, const std::function<void()>& call_ops) override { call_ops(); }
   Fence download_step(std::span<std::byte> to, const std::byte* from) override {
     std::memcpy(to.data(), from, to.size());
     return {};

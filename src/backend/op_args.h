@@ -83,10 +83,10 @@ struct AdapterSegment {
 // Consecutive rows under the same segments: the part [segment_begin, segment_begin + segment_count) of AdapterBatch::run_segments. A kernel
 // that gives each run to one work item never adds to a row from two.
 struct AdapterRun {
-  std::int32_t row_begin;
-  std::int32_t row_count;
-  std::int32_t segment_begin;
-  std::int32_t segment_count;
+  std::int32_t row_begin = 0;
+  std::int32_t row_count = 0;
+  std::int32_t segment_begin = 0;
+  std::int32_t segment_count = 0;
 };
 
 // Which half of the low-rank product: z = A x, or y + B z and the biases.
@@ -104,6 +104,7 @@ struct AdapterBatch {
   void find_records(std::vector<AppliedRecord>& out, Site site, RecordUse use) const {
     out.clear();
     for (const AdapterSegment& segment : segments.on_device()) {
+      if (segment.row_count == 0) continue;  // padding
       for (const RecordView& record : segment.adapter->at(site)) {
         const bool takes_part = use == RecordUse::shrink ? !record.a.empty() : !record.b.empty() || record.bias != nullptr;
         if (!takes_part) continue;

@@ -50,6 +50,9 @@ class SampleRows {
                      .logit_bias = append(biases_, std::span<const TokenBias>(params.logit_bias))});
   }
 
+  // Adds greedy rows, of which nobody reads the results.
+  void pad(std::size_t count) { rows_.resize(count, SampleRow{.temperature = 0}); }
+
   [[nodiscard]] std::size_t size() const { return rows_.size(); }
   // Valid until the next change.
   [[nodiscard]] SampleBatch batch() const { return {rows_, counts_, tokens_, biases_, nullptr}; }

@@ -62,14 +62,53 @@ const ForwardBatch& BatchBuilder::build(const StepPlan& plan, const ViewOf& view
   add_output_rows(plan);
   cut_blocks(block_rows);
 
+  runs_.cut(segments_);
+  batch_.spans.pages = plan.pages;
+  set_views();
+  return batch_;
+}
+
+void BatchBuilder::set_views() {
   batch_.tokens = tokens_;
   batch_.positions = positions_;
-  batch_.spans = {spans_, plan.pages};
-  runs_.cut(segments_);
+  batch_.spans.spans = spans_;
   batch_.adapters.segments = segments_;
   batch_.adapters.runs = runs_.runs();
   batch_.adapters.run_segments = runs_.segments();
-  return batch_;
+}
+
+// What is added has no rows in any span or segment: nothing of it is stored, and no row that counts depends on it.
+bool BatchBuilder::try_pad(const ModelLimits& limits) {
+  const std::size_t rows = tokens_.size(), count = padded_rows(rows);
+  const bool is_one_each = spans_.size() == rows && drawn_count_ == rows && output_rows_.size() == rows && blocks_.size() == 1;
+  const auto rows_max = static_cast<std::size_t>(std::min(limits.step_tokens_max, limits.output_rows_max));
+  if (!is_one_each || count > rows_max || segments_.size() > count || output_segments_.size() > count) return false;
+  const auto row_end = static_cast<std::int32_t>(rows);
+  tokens_.resize(count, 0);
+  positions_.resize(count, 0);
+  spans_.resize(count, {row_end, 0, 0, 0, 0});
+  output_rows_.resize(count, 0);
+  if (!segments_.empty()) {
+    pad_segments(segments_, count, row_end);
+    runs_.pad(count);
+    batch_.adapters.z_cols = limits.z_cols_max;
+  }
+  set_views();
+  OutputBlock& block = blocks_.front();
+  block.rows = output_rows_;
+  if (output_segments_.empty()) return true;
+  pad_segments(output_segments_, count, row_end);
+  output_runs_.resize(count);
+  output_run_segments_.resize(count, 0);
+  block.adapters.segments = output_segments_;
+  block.adapters.z_cols = limits.z_cols_max;
+  block.adapters.runs = output_runs_;
+  block.adapters.run_segments = output_run_segments_;
+  return true;
+}
+
+void BatchBuilder::pad_segments(std::vector<AdapterSegment>& segments, std::size_t count, std::int32_t row_end) {
+  segments.resize(count, {row_end, 0, 0, 1.0f, segments.front().adapter});
 }
 
 // The rows from `row_begin` on are the adapter's. The segments of different adapters do not overlap, so all may use the z columns from 0
@@ -92,7 +131,8 @@ void BatchBuilder::add_span(const StepPlan& plan, const PlannedSpan& span) {
 }
 
 void BatchBuilder::add_output_rows(const StepPlan& plan) {
-  output_rows_.assign(static_cast<std::size_t>(plan.output_row_count), -1);
+  drawn_count_ = static_cast<std::size_t>(plan.output_row_count);
+  output_rows_.assign(drawn_count_, -1);
   output_views_.assign(static_cast<std::size_t>(plan.output_row_count), nullptr);
   for (std::size_t i = 0; i < plan.spans.size(); ++i) {
     const PlannedSpan& span = plan.spans[i];

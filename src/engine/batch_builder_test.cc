@@ -161,6 +161,43 @@ TEST_F(BatchBuilderTest, NamesRowsOfThePreviousStepWhoseTokensAreNotKnown) {
   EXPECT_THAT(build().tokens.host, ElementsAre(10, 11, 30, -5, 40, 41));
 }
 
+TEST_F(BatchBuilderTest, PadsStepsOfOneTokenPerSequenceWithRowsThatChangeNothing) {
+  const ModelLimits limits{.step_tokens_max = 64, .output_rows_max = 16, .z_cols_max = 40};
+  (void)build();
+  EXPECT_FALSE(builder_.try_pad(limits)) << "a prompt is in it";
+  EXPECT_EQ(builder_.batch().tokens.size(), 6u);
+  plan_.clear();
+  add(1, kNoAdapter, 4, {10}, 0);
+  add(2, AdapterId{7}, 9, {20}, 1);
+  add(3, AdapterId{7}, 2, {30}, 2);
+  plan_.output_row_count = 3;
+  (void)build(2);
+  EXPECT_FALSE(builder_.try_pad(limits)) << "two blocks of logits";
+  plan_.spans[2].output_row = -1;
+  plan_.spans[2].scored_begin = 2;
+  plan_.spans[2].scored_count = 1;
+  plan_.output_row_count = 2;
+  (void)build();
+  EXPECT_FALSE(builder_.try_pad(limits)) << "a row only scores a prompt";
+  plan_.spans[2].output_row = 2;
+  plan_.spans[2].scored_count = 0;
+  plan_.output_row_count = 3;
+  (void)build();
+  ASSERT_TRUE(builder_.try_pad(limits));
+  const ForwardBatch& batch = builder_.batch();
+  EXPECT_THAT(batch.tokens.host, ElementsAre(10, 20, 30, 0));
+  EXPECT_EQ(batch.positions.size(), 4u);
+  ASSERT_EQ(batch.spans.spans.size(), 4u);
+  EXPECT_EQ(batch.spans.spans.host[3].row_count, 0);
+  ASSERT_EQ(batch.adapters.segments.size(), 4u);
+  EXPECT_EQ(batch.adapters.segments.host[0].row_count, 2);
+  for (std::size_t i = 1; i < 4; ++i) EXPECT_EQ(batch.adapters.segments.host[i].row_count, 0);
+  EXPECT_EQ(batch.adapters.runs.size(), 4u);
+  EXPECT_EQ(batch.adapters.z_cols, 40) << "the same for any adapters";
+  EXPECT_EQ(builder_.output_blocks()[0].rows.size(), 4u);
+  EXPECT_TRUE(builder_.output_blocks()[0].adapters.segments.empty());
+}
+
 TEST_F(BatchBuilderTest, NeedsNoSegmentsForBaseRows) {
   plan_.clear();
   add(1, kNoAdapter, 0, {1, 2, 3}, -1);

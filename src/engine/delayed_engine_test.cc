@@ -71,20 +71,27 @@ std::uint32_t largest_adapter_pages(const std::string& backend) {
   return largest;
 }
 
-class DelayedEngine : public ::testing::TestWithParam<int> {
+struct DelayCase {
+  int depth;
+  bool replays;
+};
+void PrintTo(const DelayCase& test, std::ostream* out) { *out << "depth " << test.depth << (test.replays ? ", replaying" : ""); }
+
+class DelayedEngine : public ::testing::TestWithParam<DelayCase> {
  protected:
   // A pool in which adapters and prefixes are evicted and sequences preempted.
-  [[nodiscard]] EngineSetting small_setting(std::uint64_t seed) const {
+  [[nodiscard]] EngineSetting small_setting(std::uint64_t seed) {
     EngineSetting setting;
     setting.backend = seed % 4 == 3 ? "cpu" : "reference";
     setting.page_tokens = 2;
     setting.page_count = largest_adapter_pages(setting.backend) + 40;
     setting.step_tokens_max = static_cast<std::int32_t>(5 + seed % 3 * 13);
     setting.running_max = 5;
-    setting.delayed_depth = GetParam();
-    setting.delay_seed = seed;
+    setting.delay = {.depth = GetParam().depth, .seed = seed, .replayed_count = GetParam().replays ? &replayed_count_ : nullptr};
     return setting;
   }
+
+  std::atomic<std::uint64_t> replayed_count_{0};
 };
 
 TEST_P(DelayedEngine, GivesTheSameAnswersWhateverIsEvictedPreemptedStoppedOrCancelled) {
@@ -117,6 +124,7 @@ TEST_P(DelayedEngine, GivesTheSameAnswersWhateverIsEvictedPreemptedStoppedOrCanc
   EXPECT_GT(seen.adapter_evictions, 0u);
   EXPECT_GT(seen.prefix_evictions, 0u);
   EXPECT_GT(seen.preemptions, 0u);
+  EXPECT_EQ(replayed_count_ > 100, GetParam().replays) << replayed_count_;
 }
 
 TEST_P(DelayedEngine, ClearsCachesWhenNoSequenceIsLeft) {
@@ -141,7 +149,8 @@ TEST_P(DelayedEngine, EndsWhileStepsAreUnderWay) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Depths, DelayedEngine, ::testing::Values(1, 2));
+INSTANTIATE_TEST_SUITE_P(Depths, DelayedEngine,
+                         ::testing::Values(DelayCase{1, false}, DelayCase{2, false}, DelayCase{1, true}, DelayCase{2, true}));
 
 }  // namespace
 }  // namespace slora::testing

@@ -247,7 +247,7 @@ void EngineLoop::submit(StepSlot& slot) {
       slot.plan, [this](AdapterId adapter) { return adapter_use_.view_of(adapter); },
       static_cast<std::size_t>(model_.first_model().limits().output_rows_max));
   slot.output_rows.prepare(slot.plan, span_sequences_);
-  const StepSlot* const before = submitted_count_ > collected_count_ ? &slot_of(submitted_count_ - 1) : nullptr;
+  const StepSlot* const before = slots_.size() > 1 ? &slot_of(submitted_count_ + 1) : nullptr;
   slot.submit(model_, before, [this] { beat(); });
   ++submitted_count_;
 }

@@ -18,6 +18,30 @@ std::vector<PromptLogprob> answers(const std::vector<std::int32_t>& ranks) {
   return out;
 }
 
+TEST(LiveSequence, CountsTheTokenThatASubmittedStepWillDraw) {
+  GenerationRequest request;
+  request.prompt = {5};
+  request.sampling.min_tokens = 1;
+  request.sampling.end_tokens = {9};
+  LiveSequence sequence(std::move(request));
+  EXPECT_EQ(sequence.sample_source().position, 0u);
+  EXPECT_EQ(sequence.sample_source().pending_row, -1);
+  EXPECT_EQ(sequence.sample_source().banned.size(), 1u);
+  sequence.note_submitted(4);
+  EXPECT_EQ(sequence.sample_source().position, 1u);
+  EXPECT_EQ(sequence.sample_source().pending_row, 4);
+  EXPECT_TRUE(sequence.sample_source().banned.empty());
+  sequence.note_submitted(2);
+  sequence.note_collected();
+  sequence.append(3);
+  EXPECT_EQ(sequence.sample_source().position, 2u);
+  EXPECT_EQ(sequence.sample_source().pending_row, 2) << "the second step's row";
+  sequence.note_collected();
+  sequence.append(3);
+  EXPECT_EQ(sequence.sample_source().position, 2u);
+  EXPECT_EQ(sequence.sample_source().pending_row, -1);
+}
+
 TEST(LiveSequence, ScoresAtEveryPositionTheTokenThatFollows) {
   const LiveSequence sequence = scored_sequence();
   EXPECT_EQ(sequence.score_row(0).token, 6);

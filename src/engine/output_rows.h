@@ -6,6 +6,7 @@
 
 #include "backend/sample_rows.h"
 #include "engine/live_sequence.h"
+#include "engine/step_arrays.h"
 #include "ops/sampling.h"
 #include "ops/token.h"
 #include "scheduler/step_plan.h"
@@ -30,14 +31,19 @@ class OutputRows {
     return batch;
   }
   [[nodiscard]] StepArray<ScoreRow> scores() const { return scores_; }
-  // Calls visit(array) for every StepArray.
+  // Adds rows up to this count, for a batch that was padded to it.
+  void pad(std::size_t count) {
+    sample_rows_.pad(count);
+    samples_ = sample_rows_.batch();
+  }
+  // Calls visit(array, kind) for every StepArray.
   template <class Visit>
   void visit_arrays(const Visit& visit) {
-    visit(samples_.rows);
-    visit(samples_.counts);
-    visit(samples_.tokens);
-    visit(samples_.biases);
-    visit(scores_);
+    visit(samples_.rows, ArrayKind::shaped);
+    visit(scores_, ArrayKind::shaped);
+    visit(samples_.counts, ArrayKind::list);
+    visit(samples_.tokens, ArrayKind::list);
+    visit(samples_.biases, ArrayKind::list);
   }
 
  private:

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "backend/backend.h"
+#include "engine/step_arrays.h"
 #include "ops/step_array.h"
 
 namespace slora {
@@ -16,29 +17,37 @@ class StepBlob {
   // `backend` outlives it.
   explicit StepBlob(Backend& backend) : backend_(&backend), memory_(backend.host_memory(kBytesAtFirst)) {}
 
-  void clear() { used_ = 0; }
+  // `list_capacity`: elements that every list takes up, so that its length moves no other array; 0: as many as it has.
+  void clear(std::size_t list_capacity) {
+    used_ = 0;
+    list_capacity_ = list_capacity;
+  }
   template <class T>
-  void add(const StepArray<T>& array) {
+  void add(const StepArray<T>& array, ArrayKind kind) {
     used_ = aligned(used_);
-    reserve(used_ + array.host.size_bytes());
+    reserve(used_ + bytes_of_array(array, kind));
     if (!array.empty()) std::memcpy(memory_.data() + used_, array.host.data(), array.host.size_bytes());
-    used_ += array.host.size_bytes();
+    used_ += bytes_of_array(array, kind);
   }
   void upload(int slot) {
     device_ = backend_->upload_step(slot, {memory_.data(), used_});
     placed_ = 0;
   }
   template <class T>
-  void place(StepArray<T>& array) {
+  void place(StepArray<T>& array, ArrayKind kind) {
     placed_ = aligned(placed_);
     array.device = reinterpret_cast<const T*>(device_ + placed_);
-    placed_ += array.host.size_bytes();
+    placed_ += bytes_of_array(array, kind);
   }
 
  private:
   static constexpr std::size_t kBytesAtFirst = std::size_t{1} << 20;
   static constexpr std::size_t kAlignment = 64;
 
+  template <class T>
+  [[nodiscard]] std::size_t bytes_of_array(const StepArray<T>& array, ArrayKind kind) const {
+    return kind == ArrayKind::list ? std::max(array.size(), list_capacity_) * sizeof(T) : array.host.size_bytes();
+  }
   static std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
   void reserve(std::size_t bytes) {
     if (bytes <= memory_.bytes()) return;
@@ -50,6 +59,7 @@ class StepBlob {
   Backend* backend_;
   Buffer memory_;
   std::size_t used_ = 0;
+  std::size_t list_capacity_ = 0;
   const std::byte* device_ = nullptr;  // of the latest upload
   std::size_t placed_ = 0;             // bytes of it whose arrays were placed
 };

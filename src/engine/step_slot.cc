@@ -5,6 +5,8 @@
 namespace slora {
 namespace {
 
+constexpr std::size_t kListCapacityMin = 256;  // elements
+
 // No row of a batch gives two results.
 std::size_t result_bytes(const ModelShards& model) {
   return static_cast<std::size_t>(model.first_model().limits().step_tokens_max) * sizeof(TokenResult);
@@ -19,16 +21,50 @@ StepSlot::StepSlot(ModelShards& model, int index)
       host_results_(model.backend().host_memory(result_bytes(model))) {}
 
 void StepSlot::submit(ModelShards& model, const StepSlot* before, const std::function<void()>& on_progress) {
-  const auto visit_arrays = [&](const auto& visit) {
-    builder.visit_arrays(visit);
-    output_rows.visit_arrays(visit);
-  };
-  blob_.clear();
-  visit_arrays([&](const auto& array) { blob_.add(array); });
-  blob_.upload(index_);
-  visit_arrays([&](auto& array) { blob_.place(array); });
-
+  const std::optional<StepKey> key = try_pad(model);
+  upload(key);
   const TokenResult* const previous = before == nullptr ? nullptr : before->device_results();
+  struct Call {
+    StepSlot& slot;
+    ModelShards& model;
+    const TokenResult* previous;
+    const std::function<void()>& on_progress;
+  };
+  const Call call{*this, model, previous, on_progress};  // so that the function below needs no memory
+  if (key) {
+    model.backend().replay_step(*key, [&call] { call.slot.call_ops(call.model, call.previous, call.on_progress); });
+  } else {
+    call_ops(model, previous, on_progress);
+  }
+  const std::size_t bytes = output_rows.size() * sizeof(TokenResult);
+  fence_ = model.backend().download_step({host_results_.data(), bytes}, device_results_.data());
+}
+
+std::optional<StepKey> StepSlot::try_pad(ModelShards& model) {
+  if (model.shard_count() > 1 || !model.backend().replays_steps() || !builder.try_pad(model.first_model().limits())) return std::nullopt;
+  const std::size_t rows = builder.batch().tokens.size();
+  output_rows.pad(rows);
+  std::size_t longest = 0;
+  visit_arrays([&](const auto& array, ArrayKind kind) {
+    if (kind == ArrayKind::list) longest = std::max(longest, array.size());
+  });
+  std::size_t capacity = kListCapacityMin;
+  while (capacity < longest) capacity *= 4;
+  return StepKey{.slot = index_,
+                 .rows = static_cast<std::int32_t>(rows),
+                 .segments = static_cast<std::int32_t>(builder.batch().adapters.segments.size()),
+                 .head_segments = static_cast<std::int32_t>(builder.output_blocks().front().adapters.segments.size()),
+                 .list_capacity = static_cast<std::int32_t>(capacity)};
+}
+
+void StepSlot::upload(const std::optional<StepKey>& key) {
+  blob_.clear(key ? static_cast<std::size_t>(key->list_capacity) : 0);
+  visit_arrays([&](const auto& array, ArrayKind kind) { blob_.add(array, kind); });
+  blob_.upload(index_);
+  visit_arrays([&](auto& array, ArrayKind kind) { blob_.place(array, kind); });
+}
+
+void StepSlot::call_ops(ModelShards& model, const TokenResult* previous, const std::function<void()>& on_progress) {
   builder.batch().previous = previous;
   model.forward(builder.batch(), on_progress);
 
@@ -50,7 +86,6 @@ void StepSlot::submit(ModelShards& model, const StepSlot* before, const std::fun
     on_progress();
     begin = end;
   }
-  fence_ = model.backend().download_step({host_results_.data(), begin * sizeof(TokenResult)}, device_results_.data());
 }
 
 }  // namespace slora

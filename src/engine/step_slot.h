@@ -1,6 +1,7 @@
 #pragma once
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <span>
 
 #include "backend/backend.h"
@@ -37,6 +38,16 @@ class StepSlot {
   }
 
  private:
+  // Of a step that was padded to be replayed; nothing for another.
+  [[nodiscard]] std::optional<StepKey> try_pad(ModelShards& model);
+  void upload(const std::optional<StepKey>& key);
+  // Calls visit(array, kind) for every array of the step.
+  template <class Visit>
+  void visit_arrays(const Visit& visit) {
+    builder.visit_arrays(visit);
+    output_rows.visit_arrays(visit);
+  }
+  void call_ops(ModelShards& model, const TokenResult* previous, const std::function<void()>& on_progress);
   [[nodiscard]] TokenResult* device_results() const { return reinterpret_cast<TokenResult*>(device_results_.data()); }
 
   const int index_;

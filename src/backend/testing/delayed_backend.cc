@@ -95,64 +95,80 @@ void DelayedQueue::delay() {
 }
 
 void DelayedOps::embed(Tensor out, StepArray<TokenId> ids, const TokenResult* previous, const LinearWeight& table, TokenId first_token) {
-  queue_.add([=, this, &table] { inner_.embed(out, on_device_only(ids), previous, table, first_token); });
+  add([=, this, &table] { inner_.embed(out, on_device_only(ids), previous, table, first_token); });
 }
 void DelayedOps::rms_norm(Tensor out, Tensor in, Tensor weight, float eps) {
-  queue_.add([=, this] { inner_.rms_norm(out, in, weight, eps); });
+  add([=, this] { inner_.rms_norm(out, in, weight, eps); });
 }
 void DelayedOps::add_rms_norm(Tensor out, Tensor residual, Tensor x, Tensor weight, float eps) {
-  queue_.add([=, this] { inner_.add_rms_norm(out, residual, x, weight, eps); });
+  add([=, this] { inner_.add_rms_norm(out, residual, x, weight, eps); });
 }
 void DelayedOps::shrink(Tensor z, Tensor x, const AdapterBatch& adapters, Site site) {
-  queue_.add([=, this] { inner_.shrink(z, x, on_device_only(adapters), site); });
+  add([=, this] { inner_.shrink(z, x, on_device_only(adapters), site); });
 }
 void DelayedOps::linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) {
-  queue_.add([=, this, &weight] { inner_.linear(y, x, weight, z, on_device_only(adapters), site); });
+  add([=, this, &weight] { inner_.linear(y, x, weight, z, on_device_only(adapters), site); });
 }
 void DelayedOps::linear_gated(Tensor out, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site,
                               Activation activation) {
-  queue_.add([=, this, &weight] { inner_.linear_gated(out, x, weight, z, on_device_only(adapters), site, activation); });
+  add([=, this, &weight] { inner_.linear_gated(out, x, weight, z, on_device_only(adapters), site, activation); });
 }
 void DelayedOps::rope(Tensor x, StepArray<std::int32_t> positions, const RopeTable& table) {
-  queue_.add([=, this] { inner_.rope(x, on_device_only(positions), table); });
+  add([=, this] { inner_.rope(x, on_device_only(positions), table); });
 }
 void DelayedOps::store_kv(const KvLayer& layer, Tensor k, Tensor v, const SpanBatch& spans) {
-  queue_.add([=, this] { inner_.store_kv(layer, k, v, on_device_only(spans)); });
+  add([=, this] { inner_.store_kv(layer, k, v, on_device_only(spans)); });
 }
 void DelayedOps::attend(Tensor out, Tensor q, const KvLayer& layer, const SpanBatch& spans, const AttendParams& params) {
-  queue_.add([=, this] { inner_.attend(out, q, layer, on_device_only(spans), params); });
+  add([=, this] { inner_.attend(out, q, layer, on_device_only(spans), params); });
 }
 void DelayedOps::gather_rows(Tensor out, Tensor in, StepArray<std::int32_t> rows) {
-  queue_.add([=, this] { inner_.gather_rows(out, in, on_device_only(rows)); });
+  add([=, this] { inner_.gather_rows(out, in, on_device_only(rows)); });
 }
 void DelayedOps::sample(std::span<TokenResult> out, Tensor logits, const SampleBatch& batch) {
-  queue_.add([=, this] { inner_.sample(out, logits, on_device_only(batch)); });
+  add([=, this] { inner_.sample(out, logits, on_device_only(batch)); });
 }
 void DelayedOps::score(std::span<TokenResult> out, Tensor logits, StepArray<ScoreRow> rows) {
-  queue_.add([=, this] { inner_.score(out, logits, on_device_only(rows)); });
+  add([=, this] { inner_.score(out, logits, on_device_only(rows)); });
 }
 void DelayedOps::copy_pages(std::byte* base, std::size_t page_bytes, std::span<const PageCopy> copies) {
-  queue_.add([=, this, list = std::vector(copies.begin(), copies.end())] { inner_.copy_pages(base, page_bytes, list); });
+  add([=, this, list = std::vector(copies.begin(), copies.end())] { inner_.copy_pages(base, page_bytes, list); });
 }
 void DelayedOps::fill(Tensor out, float value) {
-  queue_.add([=, this] { inner_.fill(out, value); });
+  add([=, this] { inner_.fill(out, value); });
 }
 
-DelayedBackend::DelayedBackend(std::unique_ptr<Backend> inner, int depth, std::uint64_t seed)
-    : ForwardingBackend(std::move(inner)), depth_(depth), steps_(seed), copies_(seed + 1), ops_(ForwardingBackend::inner().ops(), steps_) {
-  for (int slot = 0; slot < depth; ++slot) step_memory_.push_back(ForwardingBackend::inner().allocate(kStepBytesMax));
+DelayedBackend::DelayedBackend(std::unique_ptr<Backend> inner, const Options& options)
+    : ForwardingBackend(std::move(inner)),
+      options_(options),
+      steps_(options.seed),
+      copies_(options.seed + 1),
+      ops_(ForwardingBackend::inner().ops(), steps_) {
+  for (int slot = 0; slot < options.depth; ++slot) step_memory_.push_back(ForwardingBackend::inner().allocate(kStepBytesMax));
 }
 
 DelayedBackend::~DelayedBackend() = default;
 
 const std::byte* DelayedBackend::upload_step(int slot, std::span<const std::byte> bytes) {
-  check(slot >= 0 && slot < depth_ && bytes.size() <= kStepBytesMax, "expected a slot, and no more bytes than it has");
+  check(slot >= 0 && slot < options_.depth && bytes.size() <= kStepBytesMax, "expected a slot, and no more bytes than it has");
   std::byte* const to = step_memory_[static_cast<std::size_t>(slot)].data();
   steps_.add([=] {
     std::memcpy(to, bytes.data(), bytes.size());
     std::memset(const_cast<std::byte*>(bytes.data()), kPoison, bytes.size());  // nobody may rely on them now
   });
   return to;
+}
+
+void DelayedBackend::replay_step(const StepKey& key, const std::function<void()>& call_ops) {
+  const auto found = recorded_.find(key);
+  if (found == recorded_.end()) {
+    ops_.record(&recorded_[key]);
+    call_ops();
+    ops_.record(nullptr);
+    return;
+  }
+  for (const std::function<void()>& call : found->second) steps_.add(call);
+  ++*options_.replayed_count;
 }
 
 Fence DelayedBackend::download_step(std::span<std::byte> to, const std::byte* from) {

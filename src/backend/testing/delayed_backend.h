@@ -1,9 +1,11 @@
 #pragma once
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <exception>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <random>
@@ -51,7 +53,12 @@ class DelayedQueue {
 // upload_step() has put them.
 class DelayedOps final : public Ops {
  public:
+  using Calls = std::vector<std::function<void()>>;
+
   DelayedOps(Ops& inner, DelayedQueue& queue) : inner_(inner), queue_(queue) {}
+
+  // Also appends the calls that follow to `calls`, until it is null.
+  void record(Calls* calls) { calls_ = calls; }
 
   void embed(Tensor out, StepArray<TokenId> ids, const TokenResult* previous, const LinearWeight& table, TokenId first_token) override;
   void rms_norm(Tensor out, Tensor in, Tensor weight, float eps) override;
@@ -70,8 +77,14 @@ class DelayedOps final : public Ops {
   void fill(Tensor out, float value) override;
 
  private:
+  void add(std::function<void()> call) {
+    if (calls_ != nullptr) calls_->push_back(call);
+    queue_.add(std::move(call));
+  }
+
   Ops& inner_;
   DelayedQueue& queue_;
+  Calls* calls_ = nullptr;
 };
 
 // A test double: computes as another backend, which works in the host's memory, but later, as a device does behind the thread that submits
@@ -79,14 +92,22 @@ class DelayedOps final : public Ops {
 // before the step is done, gets other answers:
 // - upload_step() copies the bytes elsewhere when it is their turn, and then overwrites the slot's,
 // - download_step() overwrites its target at once and fills it when it is its turn,
-// - copy_in() first fills its targets with 0xff, on a second thread.
+// - copy_in() first fills its targets with 0xff, on a second thread,
+// - replay_step() calls ops with the arguments of the first step that had the key.
 // Owned by a test or a runtime; its ops and queues are used as Backend says.
 class DelayedBackend final : public ForwardingBackend {
  public:
-  DelayedBackend(std::unique_ptr<Backend> inner, int depth, std::uint64_t seed);
+  struct Options {
+    int depth = 1;
+    std::uint64_t seed = 0;
+    std::atomic<std::uint64_t>* replayed_count = nullptr;  // of steps; null: steps are not replayed
+  };
+  DelayedBackend(std::unique_ptr<Backend> inner, const Options& options);
   ~DelayedBackend() override;
 
-  int depth() const override { return depth_; }
+  int depth() const override { return options_.depth; }
+  bool replays_steps() const override { return options_.replayed_count != nullptr; }
+  void replay_step(const StepKey& key, const std::function<void()>& call_ops) override;
   const std::byte* upload_step(int slot, std::span<const std::byte> bytes) override;
   Fence download_step(std::span<std::byte> to, const std::byte* from) override;
   Fence mark() override;
@@ -99,10 +120,11 @@ class DelayedBackend final : public ForwardingBackend {
  private:
   static constexpr std::size_t kStepBytesMax = std::size_t{1} << 22;
 
-  const int depth_;
+  const Options options_;
   std::vector<Buffer> step_memory_;  // [depth], the device's copies of the slots' bytes
   DelayedQueue steps_, copies_;
   DelayedOps ops_;
+  std::map<StepKey, DelayedOps::Calls> recorded_;
 };
 
 }  // namespace slora

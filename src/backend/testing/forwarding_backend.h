@@ -30,6 +30,8 @@ class ForwardingBackend : public Backend {
   Buffer host_memory(std::size_t bytes) override { return inner_->host_memory(bytes); }
   int depth() const override { return inner_->depth(); }
   const std::byte* upload_step(int slot, std::span<const std::byte> bytes) override { return inner_->upload_step(slot, bytes); }
+  bool replays_steps() const override { return inner_->replays_steps(); }
+  void replay_step(const StepKey& key, const std::function<void()>& call_ops) override { inner_->replay_step(key, call_ops); }
   Fence download_step(std::span<std::byte> to, const std::byte* from) override { return inner_->download_step(to, from); }
   Fence mark() override { return inner_->mark(); }
   Fence copy_in(std::span<const CopyIn> copies) override { return inner_->copy_in(copies); }

@@ -93,8 +93,7 @@ struct EngineSetting {
   std::vector<std::string> pinned{};
   Timestamp adapter_idle_time{0};
   PolicyOptions policy{};
-  std::optional<int> delayed_depth{};  // the backend computes behind the engine's thread, and this many steps may be under way
-  std::uint64_t delay_seed = 0;
+  std::optional<DelayedBackend::Options> delay{};  // the backend computes behind the engine's thread
 };
 
 class TestEngine {
@@ -121,9 +120,9 @@ class TestEngine {
     options.pinned_adapters = setting.pinned;
     options.adapter_idle_time = setting.adapter_idle_time;
     options.policy = setting.policy;
-    if (setting.delayed_depth) {
+    if (setting.delay) {
       options.wrap_backend = [&setting](std::unique_ptr<Backend> inner) {
-        return std::make_unique<DelayedBackend>(std::move(inner), *setting.delayed_depth, setting.delay_seed);
+        return std::make_unique<DelayedBackend>(std::move(inner), *setting.delay);
       };
     }
     if (!setting.adapters.empty()) options.adapter_folders = {setting.adapters};
