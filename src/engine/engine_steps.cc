@@ -1,0 +1,114 @@
+// Steps of the engine's loop: from a plan to calls of ops, and from results to tokens.
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "engine/engine_loop.h"
+
+namespace slora {
+namespace {
+
+constexpr auto kBeatInterval = std::chrono::milliseconds(50);
+
+}  // namespace
+
+void EngineLoop::submit(StepSlot& slot) {
+  slot.submitted = clock_.now();
+  find_sequences(slot.plan, slot.submitted);
+  slot.builder.build(
+      slot.plan, [this](AdapterId adapter) { return adapter_use_.view_of(adapter); },
+      static_cast<std::size_t>(model_.first_model().limits().output_rows_max));
+  slot.output_rows.prepare(slot.plan, span_sequences_);
+  const StepSlot* const before = slots_.size() > 1 ? &slot_of(submitted_count_ + 1) : nullptr;
+  slot.submit(model_, before, [this] { beat(); });
+  ++submitted_count_;
+}
+
+// Looks up the sequence of each span of the plan, once for the whole step. Pointers into the map stay valid until the sequence ends.
+void EngineLoop::find_sequences(const StepPlan& plan, Timestamp now) {
+  span_sequences_.clear();
+  for (const PlannedSpan& span : plan.spans) {
+    LiveSequence& sequence = live_.at(span.sequence);
+    sequence.note_step(now, vocab_size());
+    span_sequences_.push_back(&sequence);
+  }
+}
+
+void EngineLoop::collect(StepSlot& slot) {
+  wait_for_results(slot);
+  ++collected_count_;
+  take_scores(slot);
+  take_tokens(slot);
+  scheduler_->commit(slot.plan, result_, ended_);
+  const Timestamp now = clock_.now();
+  metrics_.update(scheduler_->stats(), slot.plan.tokens.size(), seconds(now - std::max(slot.submitted, collected_)));
+  collected_ = now;
+}
+
+void EngineLoop::wait_for_results(StepSlot& slot) {
+  while (!slot.wait(model_, kBeatInterval)) beat();
+}
+
+// Waits until the device reads and writes nothing any more, whatever was submitted.
+void EngineLoop::drain_steps() {
+  Backend& backend = model_.backend();
+  const Fence all = backend.mark();
+  while (!backend.wait(all, kBeatInterval)) beat();
+  collected_count_ = submitted_count_;
+}
+
+// Prompt log-probabilities, for sequences that have not ended since the step was submitted.
+void EngineLoop::take_scores(const StepSlot& slot) {
+  std::span<const TokenResult> rest = slot.results().subspan(static_cast<std::size_t>(slot.plan.output_row_count));
+  for (const PlannedSpan& span : slot.plan.spans) {
+    if (span.scored_count == 0) continue;
+    const auto count = static_cast<std::size_t>(span.scored_count);
+    if (const auto live = live_.find(span.sequence); live != live_.end()) {
+      scores_.clear();
+      for (const TokenResult& result : rest.first(count)) {
+        const std::span<const TokenLogprob> top = result.top_tokens();
+        scores_.push_back({{result.id, result.logprob, {top.begin(), top.end()}}, result.rank});
+      }
+      live->second.take_scores(span.scored_begin, scores_);
+    }
+    rest = rest.subspan(count);
+  }
+}
+
+// Fills result_ and the step's events. A sequence that has ended since the step was submitted gets no token.
+void EngineLoop::take_tokens(const StepSlot& slot) {
+  result_.rows.assign(static_cast<std::size_t>(slot.plan.output_row_count), RowResult{});
+  for (const PlannedSpan& span : slot.plan.spans) {
+    if (span.output_row < 0) continue;
+    const auto live = live_.find(span.sequence);
+    if (live == live_.end()) continue;
+    const auto row = static_cast<std::size_t>(span.output_row);
+    live->second.note_collected();
+    take_token(live->second, slot.results()[row], event_of(live->second), result_.rows[row]);
+  }
+}
+
+void EngineLoop::take_token(LiveSequence& sequence, const TokenResult& drawn, TokenEvent& event, RowResult& result) {
+  const bool is_first = sequence.output_count() == 0;
+  bool is_finite = drawn.id >= 0;
+  event.started = sequence.started();
+  if (is_first) event.cached_tokens = scheduler_->cached_tokens(event.sequence);
+  if (is_first && sequence.wants_prompt_logprobs()) {
+    std::optional<std::vector<PromptLogprob>> logprobs = sequence.take_prompt_logprobs();
+    is_finite = is_finite && logprobs;
+    if (is_finite) event.prompt_logprobs = std::move(*logprobs);
+  }
+  if (!is_finite) {
+    event.error_code = "no_finite_logits";
+    event.error_message =
+        "The model's logits for this sequence are not all numbers (NaN or infinite): its weights, or the adapter's, do not fit.";
+    result = {-1, RowOutcome::failed};
+    return;
+  }
+  event.token = spare_tops_.token_of(drawn);
+  const TokenId token = event.token.id;
+  sequence.append(token);
+  result = {token, sequence.ends_with(token) ? RowOutcome::stop : RowOutcome::goes_on};
+}
+
+}  // namespace slora
