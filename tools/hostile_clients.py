@@ -12,8 +12,8 @@ Measurements, each on a demo server of its own; all of them without an argument,
   prefixes a tenant that sends prompts that another has just sent, and prompts that nobody sent: times of the answers
   storm    loads of random adapters for --minutes with 256 MiB of address space more than the idle server has
 
-Needs only Python. Prints a line for each figure. Times are of this machine and of whatever else runs on it: compare
-those of one line.
+noisy_clients.py measures what one tenant's load does to another. Needs only Python. Prints a line for each figure. Times
+are of this machine and of whatever else runs on it: compare those of one line.
 """
 
 import argparse
@@ -41,8 +41,8 @@ TENANTS = {"ann": "key-of-ann", "bob": "key-of-bob"}
 class HostServer(Server):
     """A demo server with these further arguments."""
 
-    def __init__(self, program, *more, adapters=ROOT / "demo/adapters"):
-        command = [program, "serve", "--model", str(ROOT / "demo/model"), "--served-model-name", "demo", "--adapters", str(adapters),
+    def __init__(self, program, *more, adapters=ROOT / "demo/adapters", model=ROOT / "demo/model"):
+        command = [program, "serve", "--model", str(model), "--served-model-name", "demo", "--adapters", str(adapters),
                    "--port", "0", "--pool-memory", "64MiB", *map(str, more)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         self.port = next((int(line.rsplit(":", 1)[1]) for line in self.process.stdout if line.startswith("listening on")), None)
@@ -70,12 +70,12 @@ class HostServer(Server):
         head = f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n{key}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         client.sendall(head.encode() + body)
 
-    def token_times(self, tokens, tenant=None):
+    def token_times(self, tokens, tenant=None, **fields):
         """Seconds from a request to the first event of its stream, and between the later ones."""
         with self.connect() as client:
             client.settimeout(60)
             before = time.perf_counter()
-            self.send_completion(client, tenant, stream=True, max_tokens=tokens, ignore_eos=True)
+            self.send_completion(client, tenant, stream=True, max_tokens=tokens, ignore_eos=True, **fields)
             times, seen, text = [], 0, b""
             while b"[DONE]" not in text:
                 more = client.recv(65536)
@@ -238,12 +238,16 @@ def measure_flood(arguments):
 
 
 def tenants_server(program, folder):
-    keys = [{"tenant": "ann", "models": ["demo", "spanish", "question"]}, {"tenant": "bob", "models": ["demo"]}]
-    for entry in keys:
-        entry["key_sha256"] = hashlib.sha256(TENANTS[entry["tenant"]].encode()).hexdigest()
+    return HostServer(program, "--api-key-file", write_keys(folder, {"ann": ["demo", "spanish", "question"], "bob": ["demo"]}))
+
+
+def write_keys(folder, models):
+    """A file with the keys of TENANTS for these models of each tenant."""
+    keys = [{"tenant": tenant, "models": names, "key_sha256": hashlib.sha256(TENANTS[tenant].encode()).hexdigest()}
+            for tenant, names in models.items()]
     path = pathlib.Path(folder) / "keys.json"
     path.write_text(json.dumps({"keys": keys}))
-    return HostServer(program, "--api-key-file", path)
+    return path
 
 
 class Tenant:
