@@ -141,8 +141,16 @@ TEST_F(GenerationJobTest, AChatEchoesTheAssistantsLastMessage) {
   EXPECT_EQ(body()["choices"][0]["message"]["content"], "big");
 }
 
+TEST_F(GenerationJobTest, AQueueWithTooFewPlacesTakesNothingOfARequest) {
+  generator.capacity = 2;
+  complete(R"("n":3)");
+  EXPECT_EQ(sink->error.value().kind, ErrorKind::rate_limit);
+  EXPECT_TRUE(generator.submitted.empty());
+}
+
 TEST_F(GenerationJobTest, AFullQueueCancelsWhatWasTakenAndIsToBeTriedLater) {
   generator.capacity = 1;
+  generator.has_late_limit = true;
   complete(R"("n":3)");
   EXPECT_EQ(sink->error.value().kind, ErrorKind::rate_limit);
   EXPECT_TRUE(generator.cancelled.contains(generator.submitted[0].id.value));

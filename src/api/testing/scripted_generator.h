@@ -24,6 +24,10 @@ class ScriptedGenerator final : public Generator {
     submitted.push_back(std::move(request));
     return {};
   }
+  Status check_queue(ClientId, std::size_t sequences, std::size_t) const override {
+    if (has_late_limit || submitted.size() + sequences <= capacity) return {};
+    return error("queue_full", "full");
+  }
   void cancel(SequenceId id) override { cancelled.insert(id.value); }
   std::int32_t output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion*) const override { return context - prompt_tokens; }
   bool follows_priority() const override { return has_priorities; }
