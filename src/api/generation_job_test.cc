@@ -323,6 +323,9 @@ TEST_F(GenerationJobTest, TheTableCountsTheTokensThatItsSequencesTake) {
   deliver(0, 10);
   EXPECT_EQ(jobs.work().done, prompt + 1);
   EXPECT_EQ(jobs.work().left, 7 + prompt + 8);
+  EXPECT_EQ(jobs.work().all, 2 * (prompt + 8));
+  EXPECT_EQ(jobs.work().request_count, 1u);
+  EXPECT_EQ(jobs.work().tenant_count, 1u);
   for (int i = 0; i < 6; ++i) deliver(0, 10);
   deliver(0, 10, EndReason::length);
   EXPECT_EQ(jobs.work().done, prompt + 8);
@@ -330,6 +333,7 @@ TEST_F(GenerationJobTest, TheTableCountsTheTokensThatItsSequencesTake) {
   deliver(1, -1, EndReason::cancelled);
   EXPECT_EQ(jobs.work().done, prompt + 8);
   EXPECT_EQ(jobs.work().left, 0u);
+  EXPECT_EQ(jobs.work().request_count, 0u);
 }
 
 TEST_F(GenerationJobTest, TheTableExpectsOutputsAsLongAsThoseOfLate) {
