@@ -26,8 +26,8 @@ import tempfile
 import threading
 import time
 
-from hostile_clients import HostServer, ROOT, TENANTS, quantile, shown, write_keys
-from soak import write_adapter
+from hostile_server import TENANTS, HostServer, quantile, shown, write_keys
+from soak import ROOT, write_adapter
 
 
 def prompt_of(draw, tokens):
