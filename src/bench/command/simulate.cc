@@ -91,6 +91,7 @@ class SimulatedServer {
       : arguments_(arguments), setup_(std::move(setup)), source_(std::move(source)), interrupt_(interrupt) {}
 
   Status open(const std::string& command_line) {
+    if (Status checked = check_svg(arguments_.study.svg); !checked) return checked;
     if (Status opened = log_.open(arguments_.study.json); !opened) return opened;
     const bench::MachineFacts facts = bench::machine_facts();
     log_.write({{"command", command_line},
