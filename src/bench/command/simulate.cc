@@ -74,6 +74,7 @@ Result<bench::SimulationSetup> make_simulation_setup(const BenchSimulateArgument
   setup->policy.name = arguments.policy;
   setup->policy.adapter_group.adapters_max = static_cast<std::size_t>(arguments.cluster_adapters);
   setup->policy.deadlines.first_token_slo = std::chrono::duration_cast<Timestamp>(std::chrono::duration<double>(setup->slo_seconds));
+  if (arguments.first_token_reward == "attainment") setup->policy.deadlines.reward = FirstTokenReward::attainment;
   const auto order = std::ranges::find(kReleasedOrders, arguments.policy, [](ReleasedOrder one) { return name_of(one); });
   if (order != kReleasedOrders.end()) {
     bench::use_released(*setup, *order, arguments.cluster_adapters);
@@ -190,6 +191,10 @@ void add_server_options(CLI::App& command, BenchSimulateArguments& arguments) {
           "--policy", arguments.policy,
           policy_summaries() + "; slora-fcfs, slora-lcfs, slora-abort, slora-cluster, slora-merge: the queue of S-LoRA's repository")
       ->type_name("NAME")
+      ->capture_default_str();
+  command.add_option("--first-token-reward", arguments.first_token_reward, "Of deadline: what counts when not all can be in time")
+      ->type_name("satisfaction|attainment")
+      ->check(CLI::IsMember({"satisfaction", "attainment"}).description(""))
       ->capture_default_str();
   command.add_option("--batch-adapters", arguments.cluster_adapters, "d, of adapter-grouped and slora-cluster")
       ->type_name("N")
