@@ -141,7 +141,9 @@ inline MadeRecord make_record(Numbers& numbers, std::int32_t slice_begin, std::i
 // beyond its end.
 class MadeAdapter {
  public:
-  MadeAdapter(AdapterFormat format, Site site, const std::vector<MadeRecord>& records, Cuts cuts) : records_(records) {
+  MadeAdapter(AdapterFormat format, Site site, const std::vector<MadeRecord>& records, Cuts cuts, AdapterId id = kNoAdapter)
+      : records_(records) {
+    view_.id = id;
     view_.sites.resize(site_count(site.layer + 1));
     auto& range = view_.sites[index_of(site)];
     for (const MadeRecord& made : records_) {

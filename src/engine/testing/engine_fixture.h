@@ -5,7 +5,9 @@
 #include <chrono>
 #include <condition_variable>
 #include <filesystem>
+#include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -92,6 +94,7 @@ struct EngineSetting {
   std::vector<std::string> pinned{};
   Timestamp adapter_idle_time{0};
   PolicyOptions policy{};
+  std::function<std::unique_ptr<Backend>(std::unique_ptr<Backend>)> wrap_backend{};
 };
 
 class TestEngine {
@@ -118,6 +121,7 @@ class TestEngine {
     options.pinned_adapters = setting.pinned;
     options.adapter_idle_time = setting.adapter_idle_time;
     options.policy = setting.policy;
+    options.wrap_backend = setting.wrap_backend;
     if (!setting.adapters.empty()) options.adapter_folders = {setting.adapters};
     const Result<ModelConfig> config = read_model_config(options.model_folder.string());
     const DType kv = setting.backend == "reference" ? DType::f32 : DType::bf16;
