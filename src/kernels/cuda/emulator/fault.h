@@ -1,12 +1,11 @@
 #pragma once
 #include <cstdint>
-#include <source_location>
 #include <string>
 #include <string_view>
 
-namespace slora::emulator {
+#include "kernels/cuda/emulator/grid_shape.h"
 
-using Place = std::source_location;  // of an operation in a kernel's source
+namespace slora::emulator {
 
 // What a kernel did that a device does not define or that is a waste. The first group ends the launch; the kernels' results are not used
 // then. Only kernels compiled for watching (watch.h) are checked for the second group.

@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "kernels/cuda/emulator/grid_shape.h"
 #include "kernels/cuda/emulator/random.h"
 #include "kernels/cuda/emulator/thread.h"
 
@@ -11,21 +12,6 @@ namespace slora::emulator {
 
 class Device;
 class Watch;
-
-struct GridShape {
-  std::int32_t blocks;
-  std::int32_t threads;  // of a block, a multiple of 32
-  std::size_t shared_bytes = 0;
-};
-
-// A kernel with its parameters: call(bound) runs it for the current thread. `bound` lies on the host, and the kernel's copies of its
-// parameters are made from it.
-struct BoundKernel {
-  void (*call)(const void* bound);
-  const void* bound;
-  std::size_t bound_bytes;
-  bool is_watched;  // compiled for watching (watch.h)
-};
 
 // One launch, from its first block to its last. The threads of a few blocks exist at a time; each runs until an operation at which it meets
 // others, and which one runs next is drawn, so that every order that the barriers leave open can happen. After a fault that leaves no

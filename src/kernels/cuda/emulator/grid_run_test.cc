@@ -31,7 +31,7 @@ __global__ void exchange_kernel(std::int32_t* out, bool has_barrier) {
 
 std::vector<std::int32_t> exchange(std::uint64_t seed, bool has_barrier) {
   Device device({.seed = seed});
-  const DeviceArray<std::int32_t> out(device, 20 * kThreads);
+  const auto out = DeviceArray<std::int32_t>::unwritten(device, 20 * kThreads);
   launch(exchange_kernel, {20, kThreads, sizeof(ExchangeShared)}, device.stream(), out.data(), has_barrier);
   EXPECT_TRUE(device.faults().empty());
   return out.download();
@@ -159,8 +159,8 @@ TEST(GridRun, EndsALaunchWithBothPlacesWhenThreadsCannotMeet) {
       EXPECT_EQ(faults[0].first.block, faults[0].second.block);
       EXPECT_NE(faults[0].first.thread, faults[0].second.thread) << to_text(faults[0]);
       // The device goes on.
-      launch(exchange_kernel, {1, kThreads, sizeof(ExchangeShared)}, device.stream(), DeviceArray<std::int32_t>(device, kThreads).data(),
-             true);
+      launch(exchange_kernel, {1, kThreads, sizeof(ExchangeShared)}, device.stream(),
+             DeviceArray<std::int32_t>::unwritten(device, kThreads).data(), true);
       EXPECT_TRUE(device.faults().empty());
     }
   }
@@ -211,9 +211,9 @@ __global__ void last_arriver_kernel(std::int32_t* parts, std::uint32_t* arrived,
 TEST(GridRun, MixesTheThreadsOfResidentBlocks) {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     Device device({.seed = seed});
-    const DeviceArray<std::int32_t> parts(device, 30);
-    const DeviceArray<std::uint32_t> arrived(device, std::vector<std::uint32_t>{0});
-    const DeviceArray<std::int32_t> sum(device, 1);
+    const auto parts = DeviceArray<std::int32_t>::unwritten(device, 30);
+    const DeviceArray<std::uint32_t> arrived(device, {0});
+    const auto sum = DeviceArray<std::int32_t>::unwritten(device, 1);
     launch(last_arriver_kernel, {30, 32}, device.stream(), parts.data(), arrived.data(), sum.data());
     ASSERT_TRUE(device.faults().empty()) << to_text(device.faults()[0]);
     EXPECT_EQ(sum.download()[0], 30 * 31 / 2);
@@ -235,7 +235,7 @@ __global__ void roles_kernel(std::int32_t* out) {
 TEST(GridRun, MeetsAtNamedBarriersOnlyThoseWhoTakePart) {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     Device device({.seed = seed});
-    const DeviceArray<std::int32_t> out(device, kThreads);
+    const auto out = DeviceArray<std::int32_t>::unwritten(device, kThreads);
     launch(roles_kernel, {1, kThreads, sizeof(ExchangeShared)}, device.stream(), out.data());
     ASSERT_TRUE(device.faults().empty()) << to_text(device.faults()[0]);
     for (std::int32_t t = 0; t < kThreads; ++t) EXPECT_EQ(out.download()[static_cast<std::size_t>(t)], t < 64 ? 63 - t : -1);
@@ -246,7 +246,7 @@ __global__ void overflow_kernel(float* out, std::int32_t index) { out[index] = 1
 
 TEST(GridRun, NoticesWritesNextToAnAllocation) {
   Device device({.seed = 1});
-  const DeviceArray<float> out(device, 10);
+  const auto out = DeviceArray<float>::unwritten(device, 10);
   for (const std::int32_t index : {-1, 10}) {
     launch(overflow_kernel, {1, 32}, device.stream(), out.data(), index);
     ASSERT_EQ(device.faults().size(), 1u);

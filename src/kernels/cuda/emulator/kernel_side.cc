@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/cuda/emulator/device.h"
+
 namespace slora::cuda {
 namespace {
 
@@ -21,6 +23,10 @@ void load(WarpOperation operation, std::uint32_t (&words)[kCount], const void* r
 }
 
 }  // namespace
+
+void launch_bound(const StreamAt& to, const LaunchShape& shape, const emulator::BoundKernel& kernel) {
+  emulator::Device::of(to.stream).launch(shape, kernel, to.place);
+}
 
 std::int32_t thread_index() { return run().thread().index; }
 std::int32_t thread_count() { return run().shape().threads; }

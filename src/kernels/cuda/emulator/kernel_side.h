@@ -1,15 +1,16 @@
 #pragma once
-#include <array>
 #include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <tuple>
 
-#include "kernels/cuda/emulator/device.h"
+#include "kernels/cuda/emulator/grid_shape.h"
 #include "tensor/dtype.h"
 
 // What kernels see of the emulated device: the host's form of kernels/cuda/device.h, which says what each function does.
+
+struct CUstream_st;  // the type behind cudaStream_t
 
 // The words that CUDA adds to C++ mean nothing to the host's compiler. They are the only macros of this project.
 #define __global__
@@ -35,6 +36,7 @@ struct StreamAt {
   Place place;
 };
 
+void launch_bound(const StreamAt& to, const LaunchShape& shape, const emulator::BoundKernel& kernel);
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), const LaunchShape& shape, StreamAt to, const Arguments&... arguments) {
   struct Bound {
@@ -46,7 +48,7 @@ void launch(void (*kernel)(Parameters...), const LaunchShape& shape, StreamAt to
     const auto& of_thread = *static_cast<const Bound*>(pointer);
     std::apply(of_thread.kernel, of_thread.parameters);
   };
-  emulator::Device::of(to.stream).launch(shape, {call, &bound, sizeof(bound), kIsWatched}, to.place);
+  launch_bound(to, shape, {call, &bound, sizeof(bound), kIsWatched});
 }
 
 std::int32_t thread_index();
@@ -72,7 +74,7 @@ T shuffle(T value, std::int32_t lane, Place place = Place::current()) {
 }
 template <class T>
 T shuffle_xor(T value, std::int32_t lane_mask, Place place = Place::current()) {
-  return cuda::shuffle(value, (thread_index() % emulator::kWarpThreads) ^ lane_mask, place);
+  return cuda::shuffle(value, thread_index() % 32 ^ lane_mask, place);
 }
 std::uint32_t ballot(bool vote, Place place = Place::current());
 
@@ -105,6 +107,8 @@ std::uint32_t atomic_add(std::uint32_t* address, std::uint32_t value, Place plac
 inline std::uint32_t pack_bf16(float low, float high) {
   return static_cast<std::uint32_t>(to_bfloat16(low).bits) | static_cast<std::uint32_t>(to_bfloat16(high).bits) << 16;
 }
+inline float bits_to_float(std::uint32_t bits) { return std::bit_cast<float>(bits); }
+inline std::uint32_t float_to_bits(float value) { return std::bit_cast<std::uint32_t>(value); }
 inline float reciprocal_sqrt(float value) { return 1.0f / std::sqrt(value); }
 
 }  // namespace slora::cuda

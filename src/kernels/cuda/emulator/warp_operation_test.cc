@@ -41,7 +41,7 @@ TEST(WarpOperation, ProductOfLoadedMatricesEqualsLoops) {
     for (Bfloat16& value : b) value = to_bfloat16(number(random));
     Device device({.seed = seed});
     const DeviceArray<Bfloat16> device_a(device, a), device_b(device, b);
-    const DeviceArray<float> out(device, 16 * 8);
+    const auto out = DeviceArray<float>::unwritten(device, 16 * 8);
     launch(product_kernel, {1, 32, sizeof(ProductShared)}, device.stream(), out.data(), device_a.data(), device_b.data());
     ASSERT_TRUE(device.faults().empty()) << to_text(device.faults()[0]);
     const std::vector<float> result = out.download();
@@ -64,7 +64,7 @@ __global__ void votes_kernel(std::uint32_t* out) {
 
 TEST(WarpOperation, ShufflesAndBallotsReachEveryLane) {
   Device device({.seed = 5});
-  const DeviceArray<std::uint32_t> out(device, 96);
+  const auto out = DeviceArray<std::uint32_t>::unwritten(device, 96);
   launch(votes_kernel, {1, 32}, device.stream(), out.data());
   const std::vector<std::uint32_t> result = out.download();
   std::uint32_t votes = 0;
@@ -102,7 +102,8 @@ TEST(WarpOperation, CopiesLandBeforeTheirWaitAndFillWithZeros) {
   for (std::size_t i = 0; i < in.size(); ++i) in[i] = static_cast<float>(i) + 1;
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     Device device({.seed = seed});
-    const DeviceArray<float> device_in(device, in), out(device, 96);
+    const DeviceArray<float> device_in(device, in);
+    const auto out = DeviceArray<float>::unwritten(device, 96);
     launch(copy_kernel, {1, 32, sizeof(CopyShared)}, device.stream(), out.data(), device_in.data());
     ASSERT_TRUE(device.faults().empty()) << to_text(device.faults()[0]);
     const std::vector<float> result = out.download();

@@ -29,8 +29,8 @@ Outcome run_with(Fail fail, std::uint64_t seed) {
   Device device({.seed = seed});
   const std::vector<float> host(kThreads, 1.0f);
   const DeviceArray<float> in(device, made_input());
-  const DeviceArray<float> out(device, static_cast<std::size_t>(kBlocks * kThreads));
-  const DeviceArray<std::uint32_t> counter(device, std::vector<std::uint32_t>{0});
+  const auto out = DeviceArray<float>::unwritten(device, static_cast<std::size_t>(kBlocks * kThreads));
+  const DeviceArray<std::uint32_t> counter(device, {0});
   const float* not_ours = host.data();
   if (fail == Fail::freed) not_ours = DeviceArray<float>(device, made_input()).data();
   run_faulty_kernel(device, kBlocks, {fail, out.data(), in.data(), not_ours, counter.data()});

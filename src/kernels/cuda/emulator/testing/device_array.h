@@ -10,12 +10,11 @@ namespace slora::emulator {
 template <class T>
 class DeviceArray {
  public:
-  DeviceArray(Device& device, std::size_t count) : device_(device), count_(count) {
-    data_ = reinterpret_cast<T*>(device.memory().allocate(count * sizeof(T)));
-  }
-  DeviceArray(Device& device, const std::vector<T>& values) : DeviceArray(device, values.size()) {
+  DeviceArray(Device& device, const std::vector<T>& values) : DeviceArray(values.size(), device) {
     if (count_ > 0) device.upload(data_, values.data(), count_ * sizeof(T));
   }
+  // Elements that nobody has written.
+  static DeviceArray unwritten(Device& device, std::size_t count) { return DeviceArray(count, device); }
   ~DeviceArray() { device_.memory().free(data_); }
   DeviceArray(const DeviceArray&) = delete;
   DeviceArray& operator=(const DeviceArray&) = delete;
@@ -29,8 +28,11 @@ class DeviceArray {
   }
 
  private:
+  DeviceArray(std::size_t count, Device& device)
+      : device_(device), data_(reinterpret_cast<T*>(device.memory().allocate(count * sizeof(T)))), count_(count) {}
+
   Device& device_;
-  T* data_ = nullptr;
+  T* data_;
   std::size_t count_;
 };
 
