@@ -35,6 +35,7 @@ struct RowKernelArgs {
   std::int64_t in_stride;
   std::int64_t x_stride;
   std::int32_t hidden;
+  float per_column;  // 1 / hidden: a division is a call
   float eps;
   RowCount row_count;
 };
@@ -58,7 +59,7 @@ __global__ void __launch_bounds__(kThreadsMax) row_kernel(RowKernelArgs args) {
     }
     for (std::int32_t i = 0; i < kElements; ++i) squares += values[v][i] * values[v][i];
   }
-  const float mean = block_sum(squares, shared<RowShared>()) / static_cast<float>(args.hidden);
+  const float mean = block_sum(squares, shared<RowShared>()) * args.per_column;
   const float inverse = reciprocal_sqrt(mean + args.eps);
   for (std::int32_t v = 0; v < kVectors; ++v) {
     const std::int32_t column = (v * thread_count() + thread_index()) * kElements;
@@ -78,6 +79,7 @@ struct GroupKernelArgs {
   std::int64_t in_stride;
   std::int32_t group_count;  // of a row
   std::int32_t size;
+  float per_column;  // 1 / size
   float eps;
   RowCount row_count;
 };
@@ -99,7 +101,7 @@ __global__ void __launch_bounds__(kGroupThreads) group_kernel(GroupKernelArgs ar
     load(values[v], in + column);
     for (std::int32_t i = 0; i < kElements; ++i) squares += values[v][i] * values[v][i];
   }
-  const float inverse = reciprocal_sqrt(warp_sum(squares) / static_cast<float>(args.size) + args.eps);
+  const float inverse = reciprocal_sqrt(warp_sum(squares) * args.per_column + args.eps);
   for (std::int32_t v = 0; v < kGroupVectors; ++v) {
     const std::int32_t column = (v * kWarpThreads + lane_index()) * kElements;
     if (column >= args.size) continue;
@@ -137,6 +139,7 @@ void rms_norm(Stream stream, Tensor out, Tensor in, Tensor weight, float eps, Ro
                            .in_stride = in.row_stride,
                            .x_stride = 0,
                            .hidden = static_cast<std::int32_t>(in.cols),
+                           .per_column = 1 / static_cast<float>(in.cols),
                            .eps = eps,
                            .row_count = row_count};
   launch_rows<false>(stream, args, is_wide(out) && is_wide(in) && is_wide(weight), in.rows);
@@ -152,6 +155,7 @@ void add_rms_norm(Stream stream, Tensor out, Tensor residual, Tensor x, Tensor w
                            .in_stride = residual.row_stride,
                            .x_stride = x.row_stride,
                            .hidden = static_cast<std::int32_t>(residual.cols),
+                           .per_column = 1 / static_cast<float>(residual.cols),
                            .eps = eps,
                            .row_count = row_count};
   launch_rows<true>(stream, args, is_wide(out) && is_wide(residual) && is_wide(x) && is_wide(weight), residual.rows);
@@ -168,6 +172,7 @@ void rms_norm_groups(Stream stream, Tensor out, Tensor in, Tensor weight, float 
                              .in_stride = in.row_stride,
                              .group_count = static_cast<std::int32_t>(in.cols / weight.cols),
                              .size = static_cast<std::int32_t>(weight.cols),
+                             .per_column = 1 / static_cast<float>(weight.cols),
                              .eps = eps,
                              .row_count = row_count};
   const std::int64_t items = in.rows * args.group_count;
