@@ -16,13 +16,11 @@ struct StoreKernelArgs {
   std::int64_t k_stride;
   std::int64_t v_stride;
   StepSpans spans;
-  RowCount row_count;
 };
 
 template <std::int32_t kElements>
 __global__ void __launch_bounds__(kThreads) store_kernel(StoreKernelArgs args) {
   const std::int32_t row = block_index() * kRows + warp_index();
-  if (row >= *args.row_count) return;
   const Span* const span = span_of_row(args.spans, row);
   if (span == nullptr) return;
   const KvPages& layer = args.layer;
@@ -43,7 +41,7 @@ __global__ void __launch_bounds__(kThreads) store_kernel(StoreKernelArgs args) {
 
 }  // namespace
 
-void store_kv(Stream stream, const KvPages& layer, Tensor k, Tensor v, const StepSpans& spans, RowCount row_count) {
+void store_kv(Stream stream, const KvPages& layer, Tensor k, Tensor v, const StepSpans& spans) {
   check(k.cols == std::int64_t{layer.kv_heads} * layer.head_dim && v.cols == k.cols && v.rows == k.rows,
         "expected k and v of the layer's shape");
   const StoreKernelArgs args{.layer = layer,
@@ -51,8 +49,7 @@ void store_kv(Stream stream, const KvPages& layer, Tensor k, Tensor v, const Ste
                              .v = data_of<Bfloat16>(v),
                              .k_stride = k.row_stride,
                              .v_stride = v.row_stride,
-                             .spans = spans,
-                             .row_count = row_count};
+                             .spans = spans};
   const bool wide = is_wide(k) && is_wide(v) && layer.head_dim % kWide == 0 &&
                     (reinterpret_cast<std::uintptr_t>(layer.base) | layer.page_bytes | layer.k_offset | layer.v_offset) % 16 == 0;
   const LaunchShape shape{static_cast<std::int32_t>((k.rows + kRows - 1) / kRows), kThreads};

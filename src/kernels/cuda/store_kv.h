@@ -5,7 +5,8 @@
 
 namespace slora::cuda {
 
-// Writes k and v [T, kv_heads * head_dim] bf16 of every span's rows into the span's pages.
-void store_kv(Stream stream, const KvPages& layer, Tensor k, Tensor v, const StepSpans& spans, RowCount row_count);
+// Writes k and v [T, kv_heads * head_dim] bf16 of every span's rows into the span's pages. Rows in no span
+// are padding.
+void store_kv(Stream stream, const KvPages& layer, Tensor k, Tensor v, const StepSpans& spans);
 
 }  // namespace slora::cuda

@@ -58,10 +58,10 @@ std::string check_store_kv(std::uint64_t seed) {
   emulator::Device& device = kernel_case.device();
   const emulator::DeviceArray<Span> spans(device, drawn.spans);
   const emulator::DeviceArray<std::uint32_t> pages(device, drawn.pages);
-  const emulator::DeviceArray<std::int32_t> span_count(device, {static_cast<std::int32_t>(drawn.spans.size())}), count(device, {row_count});
+  const emulator::DeviceArray<std::int32_t> span_count(device, {static_cast<std::int32_t>(drawn.spans.size())});
   const DeviceMatrix k(kernel_case, DType::bf16, rows, cols, draw_rows(kernel_case), row_count, k_values);
   const DeviceMatrix v(kernel_case, DType::bf16, rows, cols, draw_rows(kernel_case), row_count, v_values);
-  store_kv(kernel_case.stream(), layer, k, v, {spans.data(), span_count.data(), pages.data()}, count.data());
+  store_kv(kernel_case.stream(), layer, k, v, {spans.data(), span_count.data(), pages.data()});
 
   // Every page that a span names, as the loops would have left it.
   std::map<std::uint32_t, std::vector<std::byte>> expected;
