@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace slora::cuda {
@@ -12,6 +13,7 @@ constexpr std::int64_t kFarBytes = (std::int64_t{1} << 31) + 4096;
 std::int64_t draw_stride(KernelCase& kernel_case, Rows place, std::int64_t cols, std::int64_t element_bytes) {
   const std::int64_t aligned = (cols + 7) / 8 * 8 + 8 * kernel_case.draw(0, 2);
   if (place == Rows::far) return kFarBytes / element_bytes + aligned;
+  if (place == Rows::even) return cols + cols % 2 + 2 * kernel_case.draw(1, 5);
   return place == Rows::odd ? cols + kernel_case.draw(1, 9) : aligned;
 }
 
@@ -61,7 +63,18 @@ void DeviceMatrix::expect(const char* what, std::int64_t row_count, Tolerance to
         case_.fail(fmt::format("{} [{}, {}]: expected an untouched row of padding, found {}", what, t, i, value));
       }
     }
+    if (t + 1 < tensor_.rows && !has_untouched_gap(t))
+      case_.fail(fmt::format("{} [{}, :]: expected an untouched gap after the row", what, t));
   }
+}
+
+bool DeviceMatrix::has_untouched_gap(std::int64_t index) const {
+  const auto element_bytes = static_cast<std::int64_t>(bytes_of(tensor_.dtype));
+  const std::int64_t gap_bytes = (tensor_.row_stride - tensor_.cols) * element_bytes;
+  std::vector<std::byte> gap(static_cast<std::size_t>(std::min<std::int64_t>(gap_bytes, 64)));
+  if (gap.empty()) return true;
+  case_.device().download(gap.data(), tensor_.row_bytes(index) + tensor_.cols * element_bytes, gap.size());
+  return std::all_of(gap.begin(), gap.end(), [&](std::byte value) { return value == (is_sparse_ ? std::byte{0} : std::byte{0xff}); });
 }
 
 }  // namespace slora::cuda

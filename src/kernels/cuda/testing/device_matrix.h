@@ -11,6 +11,7 @@ namespace slora::cuda {
 // How the rows of a matrix lie in memory.
 enum class Rows : std::uint8_t {
   aligned,  // 16-byte accesses are possible if the width allows them
+  even,     // rows begin at multiples of 4 bytes
   odd,      // neither the first address nor the distance of rows is a multiple of anything
   far,      // rows are more than 2^31 bytes apart
 };
@@ -34,11 +35,13 @@ class DeviceMatrix {
   operator Tensor() const { return tensor_; }  // NOLINT: implicit, as an argument
   [[nodiscard]] std::vector<float> row(std::int64_t index) const;
 
-  // Compares rows [0, row_count) with expected(row, column). Nobody may have written the others.
+  // Compares rows [0, row_count) with expected(row, column). Nobody may have written the others, nor what follows a row.
   using Expected = std::function<double(std::int64_t, std::int64_t)>;
   void expect(const char* what, std::int64_t row_count, Tolerance tolerance, const Expected& expected) const;
 
  private:
+  [[nodiscard]] bool has_untouched_gap(std::int64_t index) const;
+
   KernelCase& case_;
   std::byte* memory_;
   Tensor tensor_;

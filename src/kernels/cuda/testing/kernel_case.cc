@@ -16,6 +16,12 @@ std::vector<float> KernelCase::numbers(std::size_t count) {
   return values;
 }
 
+std::vector<float> KernelCase::eighths(std::size_t count) {
+  std::vector<float> values(count);
+  for (float& value : values) value = static_cast<float>(draw(-8, 8)) / 8;
+  return values;
+}
+
 void KernelCase::expect_near(float got, double expected, Tolerance tolerance, const char* what, std::int64_t row, std::int64_t column) {
   const double error = std::abs(static_cast<double>(got) - expected);
   if (error <= tolerance.absolute + tolerance.relative * std::abs(expected)) return;  // false for NaN

@@ -37,6 +37,8 @@ class KernelCase {
   // A number of magnitude 1 that bf16 holds exactly.
   float number();
   std::vector<float> numbers(std::size_t count);
+  // Multiples of 1/8 from -1 to 1: sums of thousands of their products are exact in fp32.
+  std::vector<float> eighths(std::size_t count);
 
   void fail(std::string what) {
     if (failure_.empty()) failure_ = std::move(what);

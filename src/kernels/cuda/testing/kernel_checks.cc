@@ -12,6 +12,7 @@ std::span<const KernelCheck> kernel_checks() {
       {"add_rms_norm", check_add_rms_norm},
       {"rms_norm_groups", check_rms_norm_groups},
       {"store_kv", check_store_kv},
+      {"linear", check_linear},
   };
   return kChecks;
 }

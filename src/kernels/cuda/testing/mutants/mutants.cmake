@@ -86,9 +86,8 @@ slora_mutate(kernels/cuda/rms_norm.cu
   norm_all_lanes_write_the_sum)
 slora_mutate(kernels/cuda/rms_norm.cu
   "std::int32_t warp = 0; warp < thread_count() / kWarpThreads"
-  "std::int32_t warp = mutant_is(\"norm_forgets_a_warps_sum\") ? 1 : 0; warp < thread_count() / kWarpThreads + (mutant_is(\"norm_sums_too_many_warps\"
-      )
-      ? 1 : 0)"
+  "std::int32_t warp = mutant_is(\"norm_forgets_a_warps_sum\") ? 1 : 0;
+       warp < thread_count() / kWarpThreads + (mutant_is(\"norm_sums_too_many_warps\") ? 1 : 0)"
   norm_forgets_a_warps_sum norm_sums_too_many_warps)
 slora_mutate(kernels/cuda/rms_norm.cu
   "const std::int32_t row = block_index();
@@ -199,6 +198,85 @@ slora_mutate(kernels/cuda/span_of_row.h
   "row < span->row_begin + span->row_count"
   "row < span->row_begin + span->row_count + (mutant_is(\"span_ends_a_row_later\") ? 1 : 0)"
   span_ends_a_row_later)
+
+# linear
+slora_mutate(kernels/cuda/linear.cu
+  "    wait_copies<1>();
+    block_barrier();"
+  "    if (mutant_is(\"linear_waits_for_an_older_stage\")) {
+      wait_copies<2>();
+    } else if (!mutant_is(\"linear_does_not_wait\")) {
+      wait_copies<1>();
+    }
+    if (!mutant_is(\"linear_has_no_barrier_before_reading\")) block_barrier();"
+  linear_waits_for_an_older_stage linear_does_not_wait linear_has_no_barrier_before_reading)
+slora_mutate(kernels/cuda/linear.cu
+  "    block_barrier();  // before"
+  "    if (!mutant_is(\"linear_has_no_barrier_before_reuse\")) block_barrier();  // before"
+  linear_has_no_barrier_before_reuse)
+slora_mutate(kernels/cuda/linear.cu
+  "    commit_copies();  // the last"
+  "    if (step + 1 < steps || !mutant_is(\"linear_commits_no_empty_group\")) commit_copies();  // the last"
+  linear_commits_no_empty_group)
+slora_mutate(kernels/cuda/linear.cu
+  "if (step + 1 < steps) copy_stage(step + 1);"
+  "if (step + (mutant_is(\"linear_copies_a_stage_nobody_needs\") ? 0 : 1) < steps) copy_stage(step + 1);"
+  linear_copies_a_stage_nobody_needs)
+slora_mutate(kernels/cuda/linear.cu
+  "(args.in + kTileK - 1) / kTileK;"
+  "(args.in + (mutant_is(\"linear_forgets_the_last_columns\") ? 0 : kTileK - 1)) / kTileK;"
+  linear_forgets_the_last_columns)
+slora_mutate(kernels/cuda/linear.cu
+  "row_begin + row < rows ?"
+  "row_begin + row < rows + (mutant_is(\"linear_copies_past_the_rows\") ? 1 : 0) ?"
+  linear_copies_past_the_rows)
+slora_mutate(kernels/cuda/linear.cu
+  "std::min(kPart, cols - column)"
+  "std::min(kPart, cols - column + (mutant_is(\"linear_copies_past_the_columns\") ? 1 : 0))"
+  linear_copies_past_the_columns)
+slora_mutate(kernels/cuda/linear.cu
+  "from + (row_begin + row) * stride"
+  "from + (mutant_is(\"linear_offset_has_32_bits\") ? static_cast<std::int32_t>((row_begin + row) * stride) : (row_begin + row) * stride)"
+  linear_offset_has_32_bits)
+slora_mutate(kernels/cuda/linear.cu
+  "to.chunks[row][chunk ^ row % 8]"
+  "to.chunks[row][chunk ^ (mutant_is(\"linear_tiles_lie_in_the_same_banks\") ? 0 : row % 8)]"
+  linear_tiles_lie_in_the_same_banks)
+slora_mutate(kernels/cuda/linear.cu
+  "x.chunks[row][(2 * k + lane / 16) ^ row % 8]"
+  "x.chunks[mutant_is(\"linear_swaps_fragments_of_x\") ? row_begin + 16 * m + lane / 16 * 8 + lane % 8 : row]
+                            [(2 * k + (mutant_is(\"linear_swaps_fragments_of_x\") ? lane / 8 % 2 : lane / 16)) ^
+                             (mutant_is(\"linear_tiles_lie_in_the_same_banks\") ? 0 : row % 8)]"
+  linear_swaps_fragments_of_x)
+slora_mutate(kernels/cuda/linear.cu
+  "weight.chunks[row][(2 * k + lane / 8 % 2) ^ row % 8]"
+  "weight.chunks[row][(2 * k + lane / 8 % 2) ^ (mutant_is(\"linear_tiles_lie_in_the_same_banks\") ? 0 : row % 8)]"
+  linear_tiles_lie_in_the_same_banks)
+slora_mutate(kernels/cuda/linear.cu
+  "{b[n / 2][n % 2 * 2], b[n / 2][n % 2 * 2 + 1]}"
+  "{b[n / 2][n % 2 * 2 + (mutant_is(\"linear_swaps_words_of_the_weight\") ? 1 : 0)],
+   b[n / 2][n % 2 * 2 + (mutant_is(\"linear_swaps_words_of_the_weight\") ? 0 : 1)]}"
+  linear_swaps_words_of_the_weight)
+slora_mutate(kernels/cuda/linear.cu
+  "sums[m][n][2 * half], sums"
+  "sums[m][n][mutant_is(\"linear_swaps_words_of_the_sum\") ? half : 2 * half], sums"
+  linear_swaps_words_of_the_sum)
+slora_mutate(kernels/cuda/linear.cu
+  "if (row >= row_count) continue;"
+  "if (row >= row_count + (mutant_is(\"linear_writes_padding\") ? 1 : 0)) continue;"
+  linear_writes_padding)
+slora_mutate(kernels/cuda/linear.cu
+  "if (column >= args.out) continue;"
+  "if (column >= args.out + (mutant_is(\"linear_writes_past_the_row\") ? 1 : 0)) continue;"
+  linear_writes_past_the_row)
+slora_mutate(kernels/cuda/linear.cu
+  "column + 1 < args.out)"
+  "column + 1 < args.out + (mutant_is(\"linear_writes_a_pair_past_the_row\") ? 1 : 0))"
+  linear_writes_a_pair_past_the_row)
+slora_mutate(kernels/cuda/linear.cu
+  "args.y + row * args.y_stride"
+  "args.y + (mutant_is(\"linear_result_has_32_bits\") ? static_cast<std::int32_t>(row * args.y_stride) : row * args.y_stride)"
+  linear_result_has_32_bits)
 
 # Loads and stores of eight elements
 slora_mutate(kernels/cuda/elements.h
