@@ -8,6 +8,8 @@ if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   list(FILTER headers EXCLUDE REGEX "kernels/cpu/avx")
 endif()
 
+list(REMOVE_ITEM headers kernels/cuda/device_nvcc.h)
+
 set(sources "")
 foreach(header IN LISTS headers)
   string(REGEX REPLACE "\\.h$" "" stem "${header}")

@@ -7,18 +7,18 @@ Measurements, each on a demo server of its own; all of them without an argument,
   heads    2,000 connections that send a byte of a head every 5 s: others' time to the first token, quiet and beside them
   readers  200 streams whose clients read 10 bytes a second: others' times between tokens, against 200 that read at once
   bytes    4,300 connections that send one byte: whether 100 newcomers are answered
-  flood    a tenant that asks for ten times what fits: Retry-After, time to a refusal, another tenant's first token
+  flood    a tenant that asks for ten times what fits, for --flood-seconds each: time to a refusal, what becomes of clients that
+           obey Retry-After, goodput, another tenant's first token, memory
   names    a tenant that names another's adapter, warm and cold, and names that do not exist: times of the answers
   prefixes a tenant that sends prompts that another has just sent, and prompts that nobody sent: times of the answers
   storm    loads of random adapters for --minutes with 256 MiB of address space more than the idle server has
 
-Needs only Python. Prints a line for each figure. Times are of this machine and of whatever else runs on it: compare
-those of one line.
+noisy_clients.py measures what one tenant's load does to another. Needs only Python. Prints a line for each figure. Times
+are of this machine and of whatever else runs on it: compare those of one line.
 """
 
 import argparse
 import bisect
-import hashlib
 import http.client
 import json
 import multiprocessing
@@ -27,80 +27,13 @@ import random
 import resource
 import selectors
 import shutil
-import socket
-import subprocess
 import tempfile
 import threading
 import time
 
-from soak import ROOT, Server, body_of, write_adapter
-
-TENANTS = {"ann": "key-of-ann", "bob": "key-of-bob"}
-
-
-class HostServer(Server):
-    """A demo server with these further arguments."""
-
-    def __init__(self, program, *more, adapters=ROOT / "demo/adapters"):
-        command = [program, "serve", "--model", str(ROOT / "demo/model"), "--served-model-name", "demo", "--adapters", str(adapters),
-                   "--port", "0", "--pool-memory", "64MiB", *map(str, more)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        self.port = next((int(line.rsplit(":", 1)[1]) for line in self.process.stdout if line.startswith("listening on")), None)
-        if self.port is None:
-            raise SystemExit("the server did not start")
-        threading.Thread(target=self.process.stdout.read, daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
-
-    def connect(self, receive_bytes=0):
-        client = socket.socket()
-        if receive_bytes:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-        client.connect(("127.0.0.1", self.port))
-        return client
-
-    def send_completion(self, client, tenant=None, **fields):
-        body = json.dumps({**body_of("demo", "Hello"), **fields}).encode()
-        key = f"Authorization: Bearer {TENANTS[tenant]}\r\n" if tenant else ""
-        head = f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n{key}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        client.sendall(head.encode() + body)
-
-    def token_times(self, tokens, tenant=None):
-        """Seconds from a request to the first event of its stream, and between the later ones."""
-        with self.connect() as client:
-            client.settimeout(60)
-            before = time.perf_counter()
-            self.send_completion(client, tenant, stream=True, max_tokens=tokens, ignore_eos=True)
-            times, seen, text = [], 0, b""
-            while b"[DONE]" not in text:
-                more = client.recv(65536)
-                if not more:
-                    raise ConnectionError(text[:200])
-                text += more
-                now = time.perf_counter()
-                if text.count(b"data: {") > seen:
-                    seen = text.count(b"data: {")
-                    times.append(now - before)
-                    before = now
-            return times
-
-
-def quantile(times, part):
-    ordered = sorted(times)
-    return ordered[min(int(len(ordered) * part), len(ordered) - 1)]
-
-
-def shown(times):
-    return f"median {quantile(times, 0.5) * 1e3:.2f} ms, p99 {quantile(times, 0.99) * 1e3:.2f} ms of {len(times)}"
-
-
-def first_tokens(server, count, tenant=None):
-    return [server.token_times(2, tenant)[0] for _ in range(count)]
+from hostile_flood import measure_flood
+from hostile_server import TENANTS, HostServer, first_tokens, quantile, shown, tenants_server
+from soak import ROOT, body_of, write_adapter
 
 
 def drip_heads(server, done):
@@ -187,63 +120,6 @@ def measure_bytes(arguments):
             answered += server.get("/v1/models")[0] == 200
             times.append(time.perf_counter() - begun)
         print(f"bytes: {answered} of 100 newcomers were answered: {shown(times)}")
-
-
-def measure_flood(arguments):
-    with tempfile.TemporaryDirectory() as folder, tenants_server(arguments.program, folder) as server:
-        alone = first_tokens(server, 100, "bob")
-        retries, refusals, stop = [], [], threading.Event()
-
-        def ask():
-            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
-            headers = {"Content-Type": "application/json", "Authorization": "Bearer " + TENANTS["ann"]}
-            body = json.dumps(body_of("demo", "Hello", max_tokens=200, n=8, temperature=1, ignore_eos=True))
-            while not stop.is_set():
-                begun = time.perf_counter()
-                connection.request("POST", "/v1/completions", body, headers)
-                try:
-                    reply = connection.getresponse()
-                    reply.read()
-                except OSError:  # the measurement is over
-                    return
-                if reply.status in (429, 503):
-                    retries.append((time.monotonic() - flood, int(reply.headers["Retry-After"])))
-                    refusals.append(time.perf_counter() - begun)
-                    time.sleep(0.2)
-
-        flood = time.monotonic()
-        threads = [threading.Thread(target=ask, daemon=True) for _ in range(200)]
-        for thread in threads:
-            thread.start()
-        time.sleep(2)
-        beside, refused = [], 0
-        while len(beside) < 30 and time.monotonic() < flood + 15:
-            try:
-                beside += first_tokens(server, 1, "bob")
-            except ConnectionError:  # refused
-                refused += 1
-                time.sleep(0.2)
-        time.sleep(max(flood + 15 - time.monotonic(), 0))
-        stop.set()
-        first = retries[0][0]
-        by_second = [[seconds for at, seconds in retries if int(at - first) == second] for second in range(15)]
-        print("flood: Retry-After by seconds since the first:", *(f"{min(given)}-{max(given)}" for given in by_second if given))
-        print(f"flood: a refusal takes {shown(refusals)}")
-        if beside:
-            print(f"flood: another tenant's first token alone: {shown(alone)}; beside it: {shown(beside)}; {refused} refused")
-        begun = time.monotonic()
-        for thread in threads:
-            thread.join()
-        print(f"flood: the last request of the flood ended {time.monotonic() - begun:.0f} s after its end")
-
-
-def tenants_server(program, folder):
-    keys = [{"tenant": "ann", "models": ["demo", "spanish", "question"]}, {"tenant": "bob", "models": ["demo"]}]
-    for entry in keys:
-        entry["key_sha256"] = hashlib.sha256(TENANTS[entry["tenant"]].encode()).hexdigest()
-    path = pathlib.Path(folder) / "keys.json"
-    path.write_text(json.dumps({"keys": keys}))
-    return HostServer(program, "--api-key-file", path)
 
 
 class Tenant:
@@ -356,6 +232,7 @@ def main():
     parser.add_argument("--program", default=str(ROOT / "build/cpu/bin/slora"))
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--count", type=int, default=500, help="prompts of each kind that are compared")
+    parser.add_argument("--flood-seconds", type=float, default=60)
     parser.add_argument("--pause", type=float, default=0, help="seconds that a client of the storm waits between requests")
     parser.add_argument("measurements", nargs="*", choices=[[], *MEASUREMENTS], metavar="MEASUREMENT")
     arguments = parser.parse_args()

@@ -84,9 +84,9 @@ Result<std::optional<FolderPath>> find_beneath(const fs::path& given_root, const
 
 }  // namespace
 
-Result<std::vector<FolderPath>> adapter_folders_of(const std::string& root) {
+Result<std::vector<FolderPath>> adapter_folders_of(const std::string& root, const FolderSource& source) {
   const std::string top = absolute_path(root).string();
-  const Result<Folder> opened = Folder::open(top);
+  const Result<Folder> opened = source.open(FolderPath(top));
   if (!opened) return error("bad_folder", "{}: {}", root, opened.error().message);
   if (is_adapter_folder(*opened)) return std::vector{FolderPath(top)};
   const Result<std::vector<std::string>> names = opened->entries(kEntriesMax);
@@ -94,7 +94,7 @@ Result<std::vector<FolderPath>> adapter_folders_of(const std::string& root) {
   std::vector<FolderPath> folders;
   for (const std::string& name : *names) {
     FolderPath path = FolderPath::beneath(top, name);
-    const Result<Folder> folder = Folder::open(path);
+    const Result<Folder> folder = source.open(path);
     if (folder ? is_adapter_folder(*folder) : folder.error().code == "E_LINK") folders.push_back(std::move(path));
   }
   return folders;

@@ -16,7 +16,7 @@ namespace slora {
 // The adapter folders of `root`, sorted; "bad_folder" when it can't be listed. Each is served under the last component of its path. A root
 // that is an adapter folder itself is a path that the operator named; links in the others must stay beneath the root. What a link out of
 // the root leads to may be an adapter or not, and is listed, to be refused by name.
-[[nodiscard]] Result<std::vector<FolderPath>> adapter_folders_of(const std::string& root);
+[[nodiscard]] Result<std::vector<FolderPath>> adapter_folders_of(const std::string& root, const FolderSource& source = system_folders());
 
 // The folder that a client means by `path`: below a root, relative to it or absolute, by the root's given name or without links.
 // "not_found", or "not_permitted" for any path elsewhere, whether it exists or not, and where a link of the folder or of its adapter files

@@ -14,42 +14,33 @@ std::string name_of_folder(const std::string& path) { return std::filesystem::pa
 
 }  // namespace
 
-AdapterWatcher::AdapterWatcher(AdapterStore& store, const std::vector<std::string>& roots) : store_(store) {
+AdapterWatcher::AdapterWatcher(AdapterStore& store, std::string root, const FolderSource& source)
+    : store_(store), source_(source), root_(std::move(root)) {
   std::set<std::string> served;
   for (const AdapterListing& adapter : store_.list()) served.insert(adapter.folder);
-  for (const std::string& root : roots) {
-    for (const FolderPath& folder : adapter_folders_of(root).value_or(std::vector<FolderPath>())) {
-      if (served.contains(folder.path)) folders_.try_emplace(folder.path, KnownFolder{.root_index = roots_.size(), .is_settled = true});
-    }
-    roots_.push_back({root});
+  for (const FolderPath& folder : adapter_folders_of(root_, source_).value_or(std::vector<FolderPath>())) {
+    if (served.contains(folder.path)) folders_.try_emplace(folder.path, KnownFolder{.is_settled = true});
   }
 }
 
 void AdapterWatcher::scan() {
+  const Result<std::vector<FolderPath>> found = adapter_folders_of(root_, source_);
+  const bool was_listed = std::exchange(was_listed_, found.has_value());
+  if (!found) {  // a disk that is unmounted for a while must not remove names
+    if (was_listed) log_warning("--watch-adapters: {}", found.error().message);
+    return;
+  }
   for (auto& [path, folder] : folders_) folder.exists = false;
-  for (std::size_t i = 0; i < roots_.size(); ++i) scan_root(i);
+  for (const FolderPath& path : *found) scan_folder(path);
   forget_missing();
 }
 
-void AdapterWatcher::scan_root(std::size_t root_index) {
-  Root& root = roots_[root_index];
-  const Result<std::vector<FolderPath>> found = adapter_folders_of(root.path);
-  const bool was_listed = std::exchange(root.was_listed, found.has_value());
-  if (found) {
-    for (const FolderPath& path : *found) scan_folder(root_index, path);
-    return;
-  }
-  // A disk that is unmounted for a while must not remove names.
-  if (was_listed) log_warning("--watch-adapters: {}", found.error().message);
-  for (auto& [path, folder] : folders_) folder.exists = folder.exists || folder.root_index == root_index;
-}
-
-void AdapterWatcher::scan_folder(std::size_t root_index, const FolderPath& path) {
-  const auto [at, is_new] = folders_.try_emplace(path.path, KnownFolder{.root_index = root_index});
+void AdapterWatcher::scan_folder(const FolderPath& path) {
+  const auto [at, is_new] = folders_.try_emplace(path.path);
   KnownFolder& known = at->second;
   known.exists = true;
   if (known.is_settled) return;
-  const Result<Folder> folder = Folder::open(path);
+  const Result<Folder> folder = source_.open(path);
   const bool leads_out = !folder && folder.error().code == "E_LINK";
   const FolderStamp stamp = folder ? stamp_of(*folder).value_or(FolderStamp()) : FolderStamp();
   const bool is_unchanged = !is_new && stamp == known.stamp && (leads_out || (folder && is_complete_adapter_folder(*folder)));

@@ -19,7 +19,7 @@ struct AdapterWatcherTest : ::testing::Test {
   AdapterWatcherTest() {
     small_lora().write(root.file("first"));
     store.add_root(root.path()).value();
-    watcher.emplace(store, std::vector{root.path()});
+    watcher.emplace(store, root.path());
   }
   std::vector<std::string> names() const {
     std::vector<std::string> names;

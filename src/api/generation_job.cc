@@ -55,6 +55,10 @@ void GenerationJob::take_prepared(Result<PreparedRequest> prepared) {
 Status GenerationJob::submit_all() {
   const PreparedRequest& request = answer_.request;
   const auto n = static_cast<std::size_t>(request.spec.output.n);
+  // All or none: those that were taken before a refusal would keep others out until the engine has seen that they are cancelled.
+  std::size_t prompt_tokens = 0;
+  for (const PreparedRequest::Prompt& prompt : request.prompts) prompt_tokens += n * prompt.tokens.size();
+  if (Status fits = services_.generator.check_queue(origin_.client, n * request.prompts.size(), prompt_tokens); !fits) return fits;
   choices_.resize(request.prompts.size() * n);
   answer_.choices.resize(choices_.size());
   answer_.prompts.resize(request.prompts.size());

@@ -55,6 +55,7 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
   // Requires: it is overdue.
   void end_overdue();
 
+  [[nodiscard]] TenantId tenant() const { return origin_.tenant; }
   [[nodiscard]] bool uses_adapter() const { return answer_.request.adapter != nullptr; }
   [[nodiscard]] const std::string& model_name() const { return answer_.request.model_name; }
   [[nodiscard]] bool has_token(std::size_t choice_index) const { return !answer_.choices[choice_index].tokens.empty(); }

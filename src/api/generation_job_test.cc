@@ -141,8 +141,16 @@ TEST_F(GenerationJobTest, AChatEchoesTheAssistantsLastMessage) {
   EXPECT_EQ(body()["choices"][0]["message"]["content"], "big");
 }
 
+TEST_F(GenerationJobTest, AQueueWithTooFewPlacesTakesNothingOfARequest) {
+  generator.capacity = 2;
+  complete(R"("n":3)");
+  EXPECT_EQ(sink->error.value().kind, ErrorKind::rate_limit);
+  EXPECT_TRUE(generator.submitted.empty());
+}
+
 TEST_F(GenerationJobTest, AFullQueueCancelsWhatWasTakenAndIsToBeTriedLater) {
   generator.capacity = 1;
+  generator.has_late_limit = true;
   complete(R"("n":3)");
   EXPECT_EQ(sink->error.value().kind, ErrorKind::rate_limit);
   EXPECT_TRUE(generator.cancelled.contains(generator.submitted[0].id.value));
@@ -315,6 +323,9 @@ TEST_F(GenerationJobTest, TheTableCountsTheTokensThatItsSequencesTake) {
   deliver(0, 10);
   EXPECT_EQ(jobs.work().done, prompt + 1);
   EXPECT_EQ(jobs.work().left, 7 + prompt + 8);
+  EXPECT_EQ(jobs.work().all, 2 * (prompt + 8));
+  EXPECT_EQ(jobs.work().request_count, 1u);
+  EXPECT_EQ(jobs.work().tenant_count, 1u);
   for (int i = 0; i < 6; ++i) deliver(0, 10);
   deliver(0, 10, EndReason::length);
   EXPECT_EQ(jobs.work().done, prompt + 8);
@@ -322,6 +333,7 @@ TEST_F(GenerationJobTest, TheTableCountsTheTokensThatItsSequencesTake) {
   deliver(1, -1, EndReason::cancelled);
   EXPECT_EQ(jobs.work().done, prompt + 8);
   EXPECT_EQ(jobs.work().left, 0u);
+  EXPECT_EQ(jobs.work().request_count, 0u);
 }
 
 TEST_F(GenerationJobTest, TheTableExpectsOutputsAsLongAsThoseOfLate) {

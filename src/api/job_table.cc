@@ -47,13 +47,21 @@ void JobTable::count(Place& place, const TokenEvent& event) {
 }
 
 TokenWork JobTable::work() const {
-  std::int64_t left = 0;
+  std::int64_t left = 0, all = 0;
   const auto mean = static_cast<std::int64_t>(output_tokens_mean_);
+  std::vector<const GenerationJob*> requests;
+  requests.reserve(jobs_.size());
   for (const auto& [id, place] : jobs_) {
-    if (place.output_tokens == 0) left += place.tokens.prompt;
-    left += std::max(std::min(mean, place.tokens.output_max) - place.output_tokens, std::int64_t{1});
+    const std::int64_t output_left = std::max(std::min(mean, place.tokens.output_max) - place.output_tokens, std::int64_t{1});
+    left += (place.output_tokens == 0 ? place.tokens.prompt : 0) + output_left;
+    all += place.tokens.prompt + place.output_tokens + output_left;
+    requests.push_back(place.job.get());
   }
-  return {tokens_done_, static_cast<std::uint64_t>(left)};
+  std::ranges::sort(requests);
+  requests.erase(std::ranges::unique(requests).begin(), requests.end());
+  std::set<TenantId> tenants;
+  for (const GenerationJob* const job : requests) tenants.insert(job->tenant());
+  return {tokens_done_, static_cast<std::uint64_t>(left), static_cast<std::uint64_t>(all), requests.size(), tenants.size()};
 }
 
 std::set<std::shared_ptr<GenerationJob>> JobTable::all() const {

@@ -27,6 +27,8 @@ struct SequenceTokens {
 struct TokenWork {
   std::uint64_t done = 0;
   std::uint64_t left = 0;
+  std::uint64_t all = 0;                            // of those that have not ended, with what they have taken already
+  std::size_t request_count = 0, tenant_count = 0;  // that these are of
 };
 
 // Maps sequences to the jobs that receive their events. From submission to the event with `end` the table keeps the job alive. Runs on one

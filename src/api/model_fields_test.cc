@@ -8,6 +8,7 @@
 
 #include "api/request_preparer.h"
 #include "api/request_table.h"
+#include "api/testing/found_model.h"
 #include "api/testing/scripted_generator.h"
 #include "api/testing/text_model_folder.h"
 
@@ -52,6 +53,10 @@ class ModelFieldsTest : public ::testing::Test {
     const Result<PreparedRequest> request = preparer.prepare(endpoint, body.dump());
     if (!request) return request.error().code + " " + request.error().param;
     return request->adapter ? request->adapter->name() : "base";
+  }
+  Result<std::shared_ptr<const TextModel>> text_of(const Json& body, const ModelAccess& access = {}) const {
+    std::vector<std::string> looked_at;
+    return preparer.text_of(body, found_model(preparer, body, access, looked_at));
   }
   std::string complete(std::string_view fields) const {
     return answered_by(Endpoint::completions, Json::parse(fmt::format(R"({{"prompt":"Hi",{}}})", fields)));
@@ -231,7 +236,7 @@ TEST_F(ModelFieldsTest, NoWayToNameAnAdapterPassesTheCallersKey) {
   const auto found = [&](Json body, const ModelAccess& access) {
     body["prompt"] = "a";
     const Result<PreparedRequest> request = preparer.prepare(Endpoint::completions, body.dump(), access);
-    EXPECT_EQ(preparer.text_of(body, access).has_value(), request.has_value() || body.size() == 1);
+    EXPECT_EQ(text_of(body, access).has_value(), request.has_value() || body.size() == 1);
     return request ? request->model_name : request.error().code;
   };
   const Json ways = {{{"model", "fine"}}, {{"model", "base:fine"}}, {{"lora_path", "fine"}}, {{"lora", {{{"id", "fine"}}}}}};
@@ -259,9 +264,9 @@ TEST_F(ModelFieldsTest, AreTakenOutOfABodyForEndpointsWithFewFields) {
     for (const std::string_view name : names_read_by(read)) EXPECT_EQ(model_members({{name, "a"}, {"b", 1}}).size(), 1u) << name;
   }
   EXPECT_EQ(complete(R"("model":"fine")"), "fine");  // its texts are read
-  EXPECT_TRUE(preparer.text_of(Json{{"lora_path", "fine"}, {"other", 1}}));
-  EXPECT_EQ(preparer.text_of(Json{{"adapterId", "fine"}}).error().param, "adapterId");
-  EXPECT_TRUE(preparer.text_of(Json{{"other", 1}}));
+  EXPECT_TRUE(text_of({{"lora_path", "fine"}, {"other", 1}}));
+  EXPECT_EQ(text_of({{"adapterId", "fine"}}).error().param, "adapterId");
+  EXPECT_TRUE(text_of({{"other", 1}}));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "adapters/adapter_look.h"
 #include "api/api_error.h"
+#include "base/caught.h"
 #include "formats/json.h"
 
 namespace slora {
@@ -16,12 +17,69 @@ tl::unexpected<Error> too_large(std::string_view name, const AdapterVersion& ada
                adapter.page_count());
 }
 
+// At one request's adapters in a row.
+constexpr int kLooksMax = 8;
+
 }  // namespace
+
+// A request whose model is known after a look.
+struct ModelFinder::Search {
+  const RequestSpec& spec;
+  const ModelAccess& access;
+  Await await;
+  Then then;
+};
 
 ModelFinder::ModelFinder(std::vector<std::string> base_names, AdapterTexts& texts, Generator& generator)
     : base_names_(std::move(base_names)), texts_(texts), generator_(generator) {}
 
-UnknownAdapters ModelFinder::unknown_adapters(const RequestSpec& spec, const ModelAccess& access) const {
+std::optional<Result<FoundModel>> ModelFinder::find(const RequestSpec& spec, const ModelAccess& access, Await await, Then then) const {
+  UnknownAdapters unknown = unknown_adapters(spec, access);
+  if (unknown.names.empty()) {
+    Result<FoundModel> model = find_now(spec, access);
+    if (!model || model->text != nullptr) return model;
+    unknown = unread_adapters(*model->adapter);  // it has changed just now
+  }
+  search_after_look(std::make_shared<const Search>(Search{spec, access, std::move(await), std::move(then)}), unknown, kLooksMax - 1);
+  return std::nullopt;
+}
+
+void ModelFinder::search_after_look(const std::shared_ptr<const Search>& search, const UnknownAdapters& unknown, int looks_left) const {
+  search->await(unknown.names, [this, search, holds = unknown.holds, looks_left](const Status& can_go_on) {
+    bool looks_again = false;
+    Result<FoundModel> model = run_caught([&]() -> Result<FoundModel> {
+      if (!can_go_on) return tl::unexpected(can_go_on.error());
+      Result<FoundModel> found = find_now(search->spec, search->access);
+      if (!found || found->text != nullptr) return found;
+      const UnknownAdapters unread = unread_adapters(*found->adapter);
+      if (looks_left == 0 || unread.names.empty()) {
+        Error why = adapter_unavailable(found->name, {"E_READ", "its text files have not been read", {}});
+        why.param = found->field;
+        return tl::unexpected(std::move(why));
+      }
+      search_after_look(search, unread, looks_left - 1);
+      looks_again = true;
+      return found;
+    });
+    if (!looks_again) search->then(std::move(model));
+  });
+}
+
+ModelFinder::UnknownAdapters ModelFinder::unread_adapters(const AdapterVersion& version) const {
+  UnknownAdapters unread;
+  if (version.components().empty()) hold(unread, version.name());
+  for (const BlendComponent& component : version.components()) {
+    if (!texts_.find(*component.version)) hold(unread, component.version->name());
+  }
+  return unread;
+}
+
+void ModelFinder::hold(UnknownAdapters& unknown, std::string_view adapter) const {
+  unknown.names.emplace_back(adapter);
+  unknown.holds.push_back(texts_.hold(unknown.names.back()));
+}
+
+ModelFinder::UnknownAdapters ModelFinder::unknown_adapters(const RequestSpec& spec, const ModelAccess& access) const {
   UnknownAdapters unknown;
   for (const WeightedAdapter& component : spec.blend) add_unknown(unknown, component.name, NameForm::name_or_folder, access);
   if (spec.blend.empty() && spec.adapter.empty()) add_unknown(unknown, spec.model, NameForm::name, access);
@@ -34,9 +92,7 @@ void ModelFinder::add_unknown(UnknownAdapters& unknown, const std::string& name,
   const std::string_view of_folder = in_folder ? std::string_view(*in_folder) : std::string_view();
   for (const std::string_view adapter : {std::string_view(name), after_base(name), of_folder}) {
     if (!access.allows(adapter) || is_base(std::string(adapter)) || !is_unknown(adapter)) continue;
-    unknown.names.emplace_back(adapter);
-    unknown.holds.push_back(texts_.hold(unknown.names.back()));
-    return;
+    return hold(unknown, adapter);
   }
 }
 
@@ -58,25 +114,27 @@ void ModelFinder::await_looks(const std::vector<std::string>& adapters, std::fun
   }
 }
 
-Result<std::shared_ptr<const TextModel>> ModelFinder::find_text(const NamedModel& model) const {
-  if (model.adapter == nullptr) return texts_.base();
-  Result<std::shared_ptr<const TextModel>> text =
-      model.adapter->components().empty() ? text_of_adapter(*model.adapter) : common_text(*model.adapter);
-  if (!text) text.error().param = model.field;
-  return text;
+Result<FoundModel> ModelFinder::find_now(const RequestSpec& spec, const ModelAccess& access) const {
+  Result<FoundModel> model = find_named(spec, access);
+  if (!model) return model;
+  Result<std::shared_ptr<const TextModel>> text = model->adapter == nullptr              ? texts_.base()
+                                                  : model->adapter->components().empty() ? text_of_adapter(*model->adapter)
+                                                                                         : common_text(*model->adapter);
+  if (!text) text.error().param = model->field;
+  if (!text) return forward_error(text);
+  model->text = std::move(*text);
+  return model;
 }
 
 Result<std::shared_ptr<const TextModel>> ModelFinder::text_of_adapter(const AdapterVersion& adapter) const {
-  std::optional<Result<std::shared_ptr<const TextModel>>> text = texts_.find(adapter);
-  if (!text) text = tl::unexpected(adapter_unavailable(adapter.name(), {"E_READ", "its text files have not been read", {}}));
-  return std::move(*text);
+  return texts_.find(adapter).value_or(nullptr);
 }
 
 Result<std::shared_ptr<const TextModel>> ModelFinder::common_text(const AdapterVersion& blend) const {
   std::shared_ptr<const TextModel> common;
   for (const BlendComponent& component : blend.components()) {
     Result<std::shared_ptr<const TextModel>> text = text_of_adapter(*component.version);
-    if (!text) return text;
+    if (!text || *text == nullptr) return text;
     if (common != nullptr && common != *text) {
       return error("E_BLEND", "the adapters of a blend must read and write texts alike, and \"{}\" has a tokenizer or template of its own",
                    component.version->name());
@@ -86,7 +144,7 @@ Result<std::shared_ptr<const TextModel>> ModelFinder::common_text(const AdapterV
   return common;
 }
 
-Result<NamedModel> ModelFinder::find_blend(const RequestSpec& spec, const ModelAccess& access) const {
+Result<FoundModel> ModelFinder::find_blend(const RequestSpec& spec, const ModelAccess& access) const {
   const std::string& field = spec.blend_field;
   if (!spec.adapter.empty()) return field_error(spec.adapter_field, "{}: {} names adapters, too", spec.adapter_field, field);
   if (!spec.model.empty() && !is_base(spec.model)) {
@@ -114,10 +172,10 @@ Result<NamedModel> ModelFinder::find_blend(const RequestSpec& spec, const ModelA
     blend.error().param = field;
     return forward_error(blend);
   }
-  return NamedModel{(*blend)->name(), std::move(*blend), field};
+  return FoundModel{(*blend)->name(), std::move(*blend), field, nullptr};
 }
 
-Result<NamedModel> ModelFinder::find(const RequestSpec& spec, const ModelAccess& access) const {
+Result<FoundModel> ModelFinder::find_named(const RequestSpec& spec, const ModelAccess& access) const {
   if (!spec.blend.empty()) return find_blend(spec, access);
   const bool is_apart = !spec.adapter.empty();
   const std::string& field = is_apart ? spec.adapter_field : spec.model_field;
@@ -136,7 +194,7 @@ Result<NamedModel> ModelFinder::find(const RequestSpec& spec, const ModelAccess&
     return field_error(spec.adapter_folder_field, "{}: expected nothing, or the folder of adapter {} here, found {}",
                        spec.adapter_folder_field, quote(own_name), quote(spec.adapter_folder));
   }
-  return NamedModel{is_apart ? own_name : name, std::move(*adapter), field};
+  return FoundModel{is_apart ? own_name : name, std::move(*adapter), field, nullptr};
 }
 
 bool ModelFinder::is_base(const std::string& model) const { return std::ranges::find(base_names_, model) != base_names_.end(); }

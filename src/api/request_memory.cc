@@ -57,7 +57,7 @@ Result<RequestSpec> read_within(const ByteReservation& memory, const RequestPrep
 Result<PreparedRequest> finish_within(ByteReservation memory, const RequestPreparer& preparer, RequestToFinish read) {
   ByteReservation work = memory.sibling_of_nobody();
   if (Status held = work.continue_to(read.work_bytes); !held) return forward_error(held);
-  Result<PreparedRequest> request = preparer.finish(std::move(read.spec), read.access);
+  Result<PreparedRequest> request = preparer.finish(std::move(read.spec), std::move(read.model));
   if (!request) return request;
   request->spec.prompt.given = {};
   request->spec.chat = {};

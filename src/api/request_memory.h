@@ -30,7 +30,7 @@ struct BodyToPrepare {
 
 struct RequestToFinish {
   RequestSpec spec;
-  const ModelAccess& access;
+  FoundModel model;
   std::size_t work_bytes;  // as of its body
 };
 

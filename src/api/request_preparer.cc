@@ -124,22 +124,23 @@ Result<PreparedRequest> RequestPreparer::prepare_json(Endpoint endpoint, const J
   return prepare_spec(read_request(endpoint, body, vocabulary_size_), {});
 }
 
-UnknownAdapters RequestPreparer::unknown_adapters_of(const Json& body, const ModelAccess& access) const {
-  const Result<RequestSpec> spec = read_model_choice(body);
-  return spec ? models_.unknown_adapters(*spec, access) : UnknownAdapters();
-}
-
 Result<PreparedRequest> RequestPreparer::prepare_spec(Result<RequestSpec> spec, const ModelAccess& access) const {
   if (!spec) return forward_error(spec);
-  const UnknownAdapters unknown = models_.unknown_adapters(*spec, access);
-  const auto known = std::make_shared<std::promise<void>>();  // shared with the thread that looks at the folder
-  models_.await_looks(unknown.names, [known] { known->set_value(); });
-  known->get_future().wait();
-  return finish(std::move(*spec), access);
+  const auto wait = [this](const std::vector<std::string>& adapters, const std::function<void(Status)>& go_on) {
+    const auto known = std::make_shared<std::promise<void>>();  // shared with the thread that looks at the folder
+    models_.await_looks(adapters, [known] { known->set_value(); });
+    known->get_future().wait();
+    go_on({});
+  };
+  std::optional<Result<FoundModel>> after_looks;
+  std::optional<Result<FoundModel>> model =
+      models_.find(*spec, access, wait, [&](Result<FoundModel> found) { after_looks = std::move(found); });
+  if (!model) model = std::move(after_looks);
+  return *model ? finish(std::move(*spec), std::move(**model)) : tl::unexpected<Error>(model->error());
 }
 
-Result<PreparedRequest> RequestPreparer::finish(RequestSpec spec, const ModelAccess& access) const {
-  Result<PreparedRequest> request = build(std::move(spec), LongText::refused, access);
+Result<PreparedRequest> RequestPreparer::finish(RequestSpec spec, FoundModel model) const {
+  Result<PreparedRequest> request = build(std::move(spec), LongText::refused, std::move(model));
   if (!request) return request;
   if (Status set = set_output_tokens(*request); !set) return forward_error(set);
   if (Status fitting = check_scores(*request); !fitting) return forward_error(fitting);
@@ -147,26 +148,32 @@ Result<PreparedRequest> RequestPreparer::finish(RequestSpec spec, const ModelAcc
   return request;
 }
 
-Result<PreparedRequest> RequestPreparer::read_prompts(Endpoint endpoint, const Json& body, const ModelAccess& access) const {
-  Result<RequestSpec> spec = read_request(endpoint, body, vocabulary_size_);
-  if (!spec) return forward_error(spec);
-  return build(std::move(*spec), LongText::taken, access);
+std::optional<Result<FoundModel>> RequestPreparer::find_model_of(const Json& body, const ModelAccess& access, ModelFinder::Await await,
+                                                                 ModelFinder::Then then) const {
+  Result<RequestSpec> read = read_model_choice(body);
+  if (!read) return tl::unexpected(read.error());
+  const auto spec = std::make_shared<const RequestSpec>(std::move(*read));  // shared with whoever calls `then`
+  return models_.find(*spec, access, std::move(await),
+                      [spec, then = std::move(then)](Result<FoundModel> model) { then(std::move(model)); });
 }
 
-Result<PreparedRequest> RequestPreparer::build(RequestSpec spec, LongText long_text, const ModelAccess& access) const {
+Result<PreparedRequest> RequestPreparer::read_prompts(Endpoint endpoint, const Json& body, Result<FoundModel> model) const {
+  Result<RequestSpec> spec = read_request(endpoint, body, vocabulary_size_);
+  if (!spec) return forward_error(spec);
+  return build(std::move(*spec), LongText::taken, std::move(model));
+}
+
+Result<PreparedRequest> RequestPreparer::build(RequestSpec spec, LongText long_text, Result<FoundModel> model) const {
   PreparedRequest request;
   request.spec = std::move(spec);
   if (request.spec.priority != 0 && !generator_.follows_priority()) {
     return field_error("priority", "priority: expected 0, because this server does not run with --policy priority, found {}",
                        request.spec.priority);
   }
-  Result<NamedModel> model = models_.find(request.spec, access);
   if (!model) return forward_error(model);
-  Result<std::shared_ptr<const TextModel>> text = models_.find_text(*model);
-  if (!text) return forward_error(text);
   request.model_name = std::move(model->name);
   request.adapter = std::move(model->adapter);
-  request.text = std::move(*text);
+  request.text = std::move(model->text);
   apply_sampling_defaults(request.spec, request.text->sampling());
   if (Status added = add_prompts(request, long_text); !added) return forward_error(added);
   if (request.adapter != nullptr && !request.adapter->invocation_tokens().empty()) {
@@ -176,12 +183,12 @@ Result<PreparedRequest> RequestPreparer::build(RequestSpec spec, LongText long_t
   return request;
 }
 
-Result<std::shared_ptr<const TextModel>> RequestPreparer::text_of(const Json& body, const ModelAccess& access) const {
+Result<std::shared_ptr<const TextModel>> RequestPreparer::text_of(const Json& body, const Result<FoundModel>& model) const {
   const Result<RequestSpec> spec = read_model_choice(body);
   if (!spec) return tl::unexpected(spec.error());
   if (spec->model.empty() && spec->adapter.empty() && spec->blend.empty()) return texts_.base();
-  const Result<NamedModel> model = models_.find(*spec, access);
-  return model ? models_.find_text(*model) : tl::unexpected(model.error());
+  if (!model) return tl::unexpected(model.error());
+  return model->text;
 }
 
 Status RequestPreparer::add_prompts(PreparedRequest& request, LongText long_text) const {

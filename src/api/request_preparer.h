@@ -47,29 +47,31 @@ class RequestPreparer {
   // All at once; waits until the adapter's folder has been looked at. A model that the caller has no access to does not exist for it, here
   // as below.
   [[nodiscard]] Result<PreparedRequest> prepare(Endpoint endpoint, std::string_view body, const ModelAccess& access = {}) const;
-  // The same in steps, for threads that must not wait: reads the fields; names the adapters whose folders have to be looked at first, if
-  // there are any; calls `then` when all were, at once or on another thread; and does the rest, with what is known by then.
+  // The same in steps, for threads that must not wait: reads the fields; finds the model, as ModelFinder::find(); and does the rest.
   [[nodiscard]] Result<RequestSpec> read(Endpoint endpoint, std::string_view body) const;
-  [[nodiscard]] UnknownAdapters unknown_adapters(const RequestSpec& spec, const ModelAccess& access) const {
-    return models_.unknown_adapters(spec, access);
+  [[nodiscard]] std::optional<Result<FoundModel>> find_model(const RequestSpec& spec, const ModelAccess& access, ModelFinder::Await await,
+                                                             ModelFinder::Then then) const {
+    return models_.find(spec, access, std::move(await), std::move(then));
   }
-  [[nodiscard]] UnknownAdapters unknown_adapters_of(const Json& body, const ModelAccess& access) const;
+  [[nodiscard]] Result<PreparedRequest> finish(RequestSpec spec, FoundModel model) const;
+  // Calls `then` when the folders of all these adapters were looked at, at once or on another thread.
   void await_adapters(const std::vector<std::string>& adapters, std::function<void()> then) const {
     models_.await_looks(adapters, std::move(then));
   }
-  [[nodiscard]] Result<PreparedRequest> finish(RequestSpec spec, const ModelAccess& access) const;
   // As prepare(), from a body that is JSON already. Its texts are checked to be UTF-8.
   [[nodiscard]] Result<PreparedRequest> prepare_json(Endpoint endpoint, const Json& body) const;
-  // Only reads and tokenises the prompts, whether or not they fit into the context: for clients that count tokens. The last step, as
-  // finish().
-  [[nodiscard]] Result<PreparedRequest> read_prompts(Endpoint endpoint, const Json& body, const ModelAccess& access = {}) const;
-  // How texts for the model of a body are read and written; of its fields, those that select one are read, and refused as in a request.
-  // Without any the base's. The last step too.
-  [[nodiscard]] Result<std::shared_ptr<const TextModel>> text_of(const Json& body, const ModelAccess& access = {}) const;
+
+  // For clients that count tokens. The model of a body, of whose fields those that select one are read, and refused as in a request.
+  [[nodiscard]] std::optional<Result<FoundModel>> find_model_of(const Json& body, const ModelAccess& access, ModelFinder::Await await,
+                                                                ModelFinder::Then then) const;
+  // Only reads and tokenises the prompts, whether or not they fit into the context.
+  [[nodiscard]] Result<PreparedRequest> read_prompts(Endpoint endpoint, const Json& body, Result<FoundModel> model) const;
+  // How texts for the model of a body are read and written: the base's when it names none.
+  [[nodiscard]] Result<std::shared_ptr<const TextModel>> text_of(const Json& body, const Result<FoundModel>& model) const;
 
  private:
   enum class LongText : std::uint8_t { refused, taken };
-  [[nodiscard]] Result<PreparedRequest> build(RequestSpec spec, LongText long_text, const ModelAccess& access) const;
+  [[nodiscard]] Result<PreparedRequest> build(RequestSpec spec, LongText long_text, Result<FoundModel> model) const;
   [[nodiscard]] Result<PreparedRequest> prepare_spec(Result<RequestSpec> spec, const ModelAccess& access) const;
   [[nodiscard]] Status add_prompts(PreparedRequest& request, LongText long_text) const;
   [[nodiscard]] Status add_conversation(PreparedRequest& request, LongText long_text) const;

@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "api/testing/found_model.h"
 #include "api/testing/scripted_generator.h"
 #include "api/testing/text_model_folder.h"
 
@@ -29,6 +30,7 @@ class RequestPreparerTest : public ::testing::Test {
   Result<PreparedRequest> chat(const std::string& fields) const {
     return preparer->prepare(Endpoint::chat, R"({"messages":[{"role":"user","content":"Hi"}],)" + fields + "}");
   }
+  Result<FoundModel> found(const Json& body, const ModelAccess& access = {}) { return found_model(*preparer, body, access, looked_at); }
   std::string prompt_of(const Result<PreparedRequest>& request) const {
     return request ? text.tokenizer().decode(request->prompts[0].tokens, SpecialText::keep) : request.error().message;
   }
@@ -47,6 +49,7 @@ class RequestPreparerTest : public ::testing::Test {
   AdapterTexts texts{shared_text};
   ScriptedGenerator generator;
   std::optional<RequestPreparer> preparer;
+  std::vector<std::string> looked_at;  // by found()
 };
 
 TEST_F(RequestPreparerTest, FindsTheModelByAnyOfItsNames) {
@@ -72,24 +75,46 @@ TEST_F(RequestPreparerTest, HidesModelsThatTheCallerHasNoAccessTo) {
   std::string hidden = preparer->prepare(Endpoint::completions, R"({"prompt":[10],"model":"broken"})", access).error().message;
   hidden.replace(hidden.find("broken"), 6, "nobody");
   EXPECT_EQ(hidden, preparer->prepare(Endpoint::completions, R"({"prompt":[10],"model":"nobody"})", access).error().message);
-  EXPECT_EQ(preparer->text_of(Json{{"model", "broken"}}, access).error().code, "model_not_found");
+  EXPECT_EQ(found({{"model", "broken"}}, access).error().code, "model_not_found");
 }
 
-TEST_F(RequestPreparerTest, AnAdapterWhoseTextsAreNotInMemoryIsUnknown) {
-  RequestSpec spec;
-  spec.model = "fine";
-  EXPECT_EQ(preparer->unknown_adapters(spec, {}).names, std::vector<std::string>{"fine"});
-  EXPECT_TRUE(preparer->unknown_adapters(spec, ModelAccess({"base"})).names.empty()) << "it does not exist";
-  EXPECT_NE(complete(R"("model":"fine")")->adapter, nullptr);
-  EXPECT_TRUE(preparer->unknown_adapters(spec, {}).names.empty());
+TEST_F(RequestPreparerTest, WaitsForAnAdapterWhoseTextsAreNotInMemory) {
+  EXPECT_NE(found({{"model", "fine"}})->adapter, nullptr);
+  EXPECT_EQ(looked_at, std::vector<std::string>{"fine"});
+  EXPECT_EQ(found({{"model", "fine"}}, ModelAccess({"base"})).error().code, "model_not_found");
+  EXPECT_NE(found({{"model", "fine"}})->adapter, nullptr);
+  EXPECT_EQ(looked_at.size(), 1u) << "it is known now, and does not exist for the other";
+}
+
+TEST_F(RequestPreparerTest, LooksAgainAtAnAdapterThatChangedSinceItsTextsWereRead) {
+  int changes = 3;
+  generator.on_look = [&](const AdapterVersion& version) {
+    EXPECT_TRUE(texts.of(version));
+    if (changes-- > 0) ++generator.id_of_fine;
+  };
+  const Result<FoundModel> model = found({{"model", "fine"}});
+  ASSERT_TRUE(model) << model.error().message;
+  EXPECT_EQ(model->adapter->id(), AdapterId{4});
+  EXPECT_EQ(model->text, shared_text);
+  EXPECT_EQ(looked_at.size(), 4u);
+}
+
+TEST_F(RequestPreparerTest, GivesUpAnAdapterThatChangesAtEveryLook) {
+  generator.on_look = [&](const AdapterVersion&) { ++generator.id_of_fine; };
+  const Result<FoundModel> model = found({{"model", "fine"}});
+  ASSERT_FALSE(model);
+  EXPECT_EQ(model.error().code + " " + model.error().param, "adapter_unavailable model");
+  EXPECT_EQ(looked_at.size(), 8u);
 }
 
 TEST_F(RequestPreparerTest, TheLastStepsWaitForNoFolder) {
   generator.on_look = {};  // it hangs
   EXPECT_EQ(refusal_of(complete(R"("model":"fine")")), "adapter_unavailable model");
-  EXPECT_EQ(preparer->text_of(Json{{"model", "fine"}}).error().code, "adapter_unavailable");
   const Json body = {{"model", "fine"}, {"prompt", "a"}};
-  EXPECT_EQ(refusal_of(preparer->read_prompts(Endpoint::completions, body)), "adapter_unavailable model");
+  const Result<FoundModel> model = found(body);
+  EXPECT_EQ(preparer->text_of(body, model).error().code, "adapter_unavailable");
+  EXPECT_EQ(refusal_of(preparer->read_prompts(Endpoint::completions, body, model)), "adapter_unavailable model");
+  EXPECT_EQ(preparer->text_of(Json::object(), model).value(), shared_text) << "it names no model";
 }
 
 TEST_F(RequestPreparerTest, RefusesPrioritiesThatThePolicyDoesNotFollow) {
@@ -196,7 +221,7 @@ TEST_F(RequestPreparerTest, RefusesTextThatCannotFitBeforeItIsTokenised) {
   const Result<PreparedRequest> refused = preparer->prepare(Endpoint::completions, body);
   EXPECT_EQ(refusal_of(refused), "context_length_exceeded prompt");
   EXPECT_THAT(refused.error().message, HasSubstr("bytes of text, found 1048576. This model's maximum context length is 64 tokens"));
-  EXPECT_TRUE(preparer->read_prompts(Endpoint::completions, Json::parse(body))) << "whoever counts tokens gets them";
+  EXPECT_TRUE(preparer->read_prompts(Endpoint::completions, Json::parse(body), found(Json::object()))) << "whoever counts tokens gets them";
 }
 
 TEST_F(RequestPreparerTest, CountsTheTokensOfATextThatDoesNotFitOnlyUpToABound) {

@@ -73,7 +73,7 @@ class Backend {
   [[nodiscard]] virtual DType kv_dtype() const = 0;
   [[nodiscard]] virtual AdapterFormat adapter_format() const = 0;
 
-  // Allocates W [out, in]; pack_rows then fills it, every row once, in any order.
+  // Allocates W [out, in]; pack_rows then fills it, every row, in any order. A row that is packed again is replaced.
   [[nodiscard]] virtual LinearWeight make_linear(std::int64_t out, std::int64_t in) = 0;
   // Writes rows [row_begin, row_begin + rows.rows) of W from host memory in f32, f16 or bf16. Several threads may pack different rows.
   virtual void pack_rows(LinearWeight& weight, std::int64_t row_begin, Tensor rows) = 0;
@@ -112,6 +112,12 @@ class Backend {
   [[nodiscard]] DeviceVector make_vector(std::span<const float> numbers);
 
   [[nodiscard]] virtual Ops& ops() = 0;
+
+  // Calls work(index) once for every index below `count`, in any order, on the threads that compute. Between ops, by the thread that calls
+  // them.
+  virtual void parallel_for(std::int64_t count, const std::function<void(std::int64_t)>& work) {
+    for (std::int64_t index = 0; index < count; ++index) work(index);
+  }
 
   // Changes while an op computes, where that can take seconds; 0 where that is not followed. Any thread.
   [[nodiscard]] virtual std::uint64_t progress() const { return 0; }

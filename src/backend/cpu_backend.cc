@@ -140,6 +140,9 @@ class CpuOps final : public Ops {
 
   void fill(Tensor out, float value) override { reference::fill(out, value); }
 
+  void parallel_for(std::int64_t count, const std::function<void(std::int64_t)>& work) {
+    pool_.parallel_for(count, [&](std::int64_t index, int) { work(index); });
+  }
   [[nodiscard]] int thread_count() const { return pool_.thread_count(); }
   [[nodiscard]] std::uint64_t progress() const { return pool_.progress(); }
 
@@ -181,6 +184,7 @@ class CpuBackend final : public HostBackend {
     return visit_packed(weights_, {.out = out, .in = in, .packed = {}, .bias = {}}, [](const auto& packed) { return packed.bytes(); });
   }
   Ops& ops() override { return ops_; }
+  void parallel_for(std::int64_t count, const std::function<void(std::int64_t)>& work) override { ops_.parallel_for(count, work); }
   std::uint64_t progress() const override { return ops_.progress(); }
 
  private:

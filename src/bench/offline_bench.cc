@@ -98,6 +98,7 @@ Result<std::unique_ptr<OfflineBench>> OfflineBench::create(const OfflineSetup& s
   runtime.pool_memory = PoolMemory::at_start;  // as in a server that has been running for a while
   runtime.pool_bytes = setup.pool_bytes ? *setup.pool_bytes : pool_bytes_for(options, *config, kv_dtype);
   runtime.pool_use = setup.pool_use;
+  runtime.wrap_backend = setup.wrap_backend;
   runtime.max_model_len = longest_sequence(options);
   runtime.progress = setup.progress;
   const SteadyClock clock;

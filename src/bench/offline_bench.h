@@ -24,7 +24,8 @@ struct OfflineSetup {
   WeightStorage weights = WeightStorage::bf16;
   std::optional<std::uint64_t> pool_bytes;  // none: what the rows need
   PoolUse pool_use;
-  std::filesystem::path scratch;            // folder for adapters
+  std::function<std::unique_ptr<Backend>(std::unique_ptr<Backend>)> wrap_backend;  // as RuntimeOptions
+  std::filesystem::path scratch;  // folder for adapters
   std::function<void(std::string_view what, std::uint64_t done, std::uint64_t total)> progress;
 };
 

@@ -30,6 +30,7 @@ struct ModelArguments {
   std::string adapter_group_memory;
   std::optional<double> adapter_wait_seconds;
   std::optional<double> first_token_slo_seconds;  // with --policy deadline only
+  std::string first_token_reward;                 // the same; empty: satisfaction
   std::string chat_template;                      // file; empty: the model's own
 };
 

@@ -92,6 +92,13 @@ void add_model_options(CLI::App& command, ModelArguments& model) {
                   "Time from a request's arrival to its first token; what would take longer is answered 503 [6] (--policy deadline)")
       ->type_name("SECONDS")
       ->check(real_range(0.001, 1e6));
+  command
+      .add_option(
+          "--first-token-reward", model.first_token_reward,
+          "What counts when not all can be in time: satisfaction (an earlier token is worth more) or attainment (as many in time as "
+          "can be) [satisfaction] (--policy deadline)")
+      ->type_name("NAME")
+      ->check(slora::one_of({"satisfaction", "attainment"}));
   command.add_option("--chat-template", model.chat_template, "Jinja file to use instead of the model's own chat template")
       ->type_name("FILE");
 }

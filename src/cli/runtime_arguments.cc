@@ -110,7 +110,10 @@ Status set_policy(RuntimeOptions& options, const ModelArguments& arguments) {
     if (!arguments.adapter_group_memory.empty()) return refuse("adapter-group-memory", "adapter-grouped");
     if (arguments.adapter_wait_seconds) return refuse("adapter-wait-max", "adapter-grouped");
   }
-  if (policy.name != "deadline" && arguments.first_token_slo_seconds) return refuse("first-token-slo", "deadline");
+  if (policy.name != "deadline") {
+    if (arguments.first_token_slo_seconds) return refuse("first-token-slo", "deadline");
+    if (!arguments.first_token_reward.empty()) return refuse("first-token-reward", "deadline");
+  }
   if (const std::optional<std::int32_t> group_max = arguments.adapter_group_max) {
     policy.adapter_group.adapters_max = *group_max == 0 ? kAnyAdapterCount : static_cast<std::size_t>(*group_max);
   }
@@ -121,6 +124,7 @@ Status set_policy(RuntimeOptions& options, const ModelArguments& arguments) {
   }
   if (arguments.adapter_wait_seconds) policy.adapter_group.wait_max = timestamp_of(*arguments.adapter_wait_seconds);
   if (arguments.first_token_slo_seconds) policy.deadlines.first_token_slo = timestamp_of(*arguments.first_token_slo_seconds);
+  if (arguments.first_token_reward == "attainment") policy.deadlines.reward = FirstTokenReward::attainment;
   return {};
 }
 

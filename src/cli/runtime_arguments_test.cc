@@ -97,6 +97,9 @@ TEST(RuntimeArguments, NameTheOptionAtFault) {
   arguments.first_token_slo_seconds = 1;
   EXPECT_THAT(make_runtime_options(arguments).error().message, HasSubstr("--first-token-slo"));
   arguments = golden_model();
+  arguments.first_token_reward = "attainment";
+  EXPECT_THAT(make_runtime_options(arguments).error().message, HasSubstr("--first-token-reward"));
+  arguments = golden_model();
   arguments.policy = "adapter-grouped";
   arguments.adapter_group_memory = "much";
   EXPECT_THAT(make_runtime_options(arguments).error().message, HasSubstr("--adapter-group-memory"));
@@ -122,6 +125,9 @@ TEST(RuntimeArguments, SetsThePolicyThatIsChosen) {
   EXPECT_EQ(make_runtime_options(arguments)->policy.deadlines.first_token_slo, std::chrono::seconds(6));
   arguments.first_token_slo_seconds = 1.5;
   EXPECT_EQ(make_runtime_options(arguments)->policy.deadlines.first_token_slo, std::chrono::milliseconds(1500));
+  EXPECT_EQ(make_runtime_options(arguments)->policy.deadlines.reward, FirstTokenReward::satisfaction);
+  arguments.first_token_reward = "attainment";
+  EXPECT_EQ(make_runtime_options(arguments)->policy.deadlines.reward, FirstTokenReward::attainment);
 }
 
 TEST(RuntimeArguments, TheModelAnswersToItsFolderUnlessNamed) {

@@ -1,14 +1,22 @@
 // Adapters that the operator keeps in the pool, and the tier of images between disk and pool, with a whole engine.
+#include "engine/adapter_pins.h"
+
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <future>
 #include <thread>
 
+#include "base/testing/allocation_failure.h"
 #include "engine/testing/engine_fixture.h"
+#include "scheduler/policies/fcfs.h"
 
 namespace slora::testing {
 namespace {
+
+using ::testing::Contains;
+using ::testing::EndsWith;
 
 constexpr std::int32_t kOutputTokens = 8;
 constexpr const char* kPinned = "a14_r8";
@@ -95,6 +103,24 @@ TEST(AdapterPins, RefuseWhatIsUnknownOrLeavesTooFewPages) {
   EXPECT_EQ(engine.engine().stats().scheduler.adapters_pinned, 0u);
 }
 
+TEST(AdapterPins, SayWhenTheyShortenTheContext) {
+  EngineSetting setting{.page_tokens = 4, .page_count = 3999};
+  {
+    TestEngine engine(setting);
+    setting.page_count = pages_of(engine, kPinned) + 30;
+  }
+  const std::string unpinned = std::to_string(TestEngine(setting).runtime().max_model_len());
+  setting.pinned = {kPinned};
+  TestEngine engine(setting);
+  const std::string context = std::to_string(engine.runtime().max_model_len());
+  ASSERT_NE(context, unpinned);
+  EXPECT_THAT(engine.runtime().summary(),
+              Contains(EndsWith("; context " + context + " tokens, " + unpinned + " without the pinned adapters")));
+  setting.page_count = 4000;  // both have all that the model was made for
+  TestEngine large(setting);
+  EXPECT_THAT(large.runtime().summary(), Contains(EndsWith("; context " + std::to_string(large.runtime().max_model_len()) + " tokens")));
+}
+
 TEST(AdapterPins, FollowTheirNameToANewContent) {
   const fs::path folder = fs::path(::testing::TempDir()) / ("slora_adapter_pins_test_" + std::to_string(::getpid()));
   fs::remove_all(folder);
@@ -116,6 +142,39 @@ TEST(AdapterPins, FollowTheirNameToANewContent) {
   engine.runtime().adapters().remove("a21_r16");
   EXPECT_TRUE(comes_true([&] { return engine.engine().stats().scheduler.adapters_pinned == 0; }));
   fs::remove_all(folder);
+}
+
+// An allocation that fails while pins are followed ends with a scheduler and a use of adapters that know of none (EngineLoop::start_anew).
+TEST(AdapterPins, AreAllThereAgainAfterFollowingThemFailed) {
+  TestEngine engine({});
+  AdapterStore& store = engine.runtime().adapters();
+  const std::vector<std::string> names = {"a14_r8", "an_adapter_that_is_gone", "a16_r9", "a21_r16"};
+  for (const std::string& name : names) (void)store.resolve(name);  // their folders are looked at
+  SchedulerOptions options;
+  options.page_count = 4000;
+  std::size_t failure_count = 0;
+  for (bool has_failed = true; has_failed;) {
+    has_failed = false;
+    std::optional<AdapterUse> use(std::in_place);
+    std::optional<Scheduler> scheduler(std::in_place, options, std::make_unique<FcfsPolicy>());
+    AdapterPins pins(store, *use, names);
+    fail_allocations(failure_count + 1, 1);
+    try {
+      pins.follow(*scheduler, Timestamp{});
+    } catch (const std::bad_alloc&) {
+      has_failed = true;
+      ++failure_count;
+    }
+    (void)end_failures();
+    *use = {};
+    pins.begin_anew();
+    scheduler.emplace(options, std::make_unique<FcfsPolicy>());
+    EXPECT_EQ(pins.unpin("", *scheduler).error().code, "not_pinned") << "a pin of no name after failure " << failure_count;
+    pins.follow(*scheduler, Timestamp{});
+    EXPECT_EQ(scheduler->stats().adapters_pinned, 3u) << "after failure " << failure_count;
+    for (const std::string& name : names) EXPECT_EQ(pins.unpin(name, *scheduler).has_value(), name != names[1]) << name;
+  }
+  EXPECT_GT(failure_count, 5u);
 }
 
 TEST(AdapterPins, LetOthersLeaveWhenNobodyUsedThem) {

@@ -3,6 +3,7 @@
 #include <future>
 #include <random>
 
+#include "backend/testing/delayed_backend.h"
 #include "engine/testing/engine_fixture.h"
 
 namespace slora::testing {
@@ -87,7 +88,9 @@ class DelayedEngine : public ::testing::TestWithParam<DelayCase> {
     setting.page_count = largest_adapter_pages(setting.backend) + 40;
     setting.step_tokens_max = static_cast<std::int32_t>(5 + seed % 3 * 13);
     setting.running_max = 5;
-    setting.delay = {.depth = GetParam().depth, .seed = seed, .replayed_count = GetParam().replays ? &replayed_count_ : nullptr};
+    const DelayedBackend::Options delay{
+        .depth = GetParam().depth, .seed = seed, .replayed_count = GetParam().replays ? &replayed_count_ : nullptr};
+    setting.wrap_backend = [delay](std::unique_ptr<Backend> inner) { return std::make_unique<DelayedBackend>(std::move(inner), delay); };
     return setting;
   }
 

@@ -40,6 +40,10 @@ Status Engine::submit(GenerationRequest request) {
   return {};
 }
 
+Status Engine::check_queue(ClientId client, std::size_t sequences, std::size_t prompt_tokens) const {
+  return loop_->limits().check(client, sequences, prompt_tokens);
+}
+
 void Engine::cancel(SequenceId id) { loop_->inbox().cancel(id); }
 
 void Engine::clear_caches(std::function<void(bool)> on_done) { loop_->inbox().clear_caches(std::move(on_done)); }

@@ -62,6 +62,8 @@ class Engine {
   // "too_many_logprobs". Accepted means: exactly one
   // event with `end` will come.
   [[nodiscard]] Status submit(GenerationRequest request);
+  // Refuses what submit() would refuse now for want of a place: so many sequences of one client, of so many prompt tokens in all.
+  [[nodiscard]] Status check_queue(ClientId client, std::size_t sequences, std::size_t prompt_tokens) const;
   // The client has left. Unknown ids are ignored.
   void cancel(SequenceId id);
 

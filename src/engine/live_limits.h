@@ -66,12 +66,17 @@ class LiveLimits {
 
   // Refused with "queue_full" when all together have as much as may be, and with "client_queue_full" when this client has.
   [[nodiscard]] Result<Place> try_take(ClientId client, std::size_t prompt_tokens);
+  // Whether as many sequences, of so many prompt tokens in all, could be taken one after the other: refuses what would be refused now. A
+  // long prompt may still be. Requires: at least one.
+  [[nodiscard]] Status check(ClientId client, std::size_t sequences, std::size_t prompt_tokens);
 
   [[nodiscard]] std::size_t sequence_count() const { return all_.sequences.load(std::memory_order_relaxed); }
   [[nodiscard]] std::size_t token_count() const { return all_.tokens.load(std::memory_order_relaxed); }
 
  private:
-  [[nodiscard]] Status check_all(std::size_t sequences, std::size_t tokens, std::size_t prompt_tokens) const;
+  // Whether these more fit the limits of all, and of the client that has `own`.
+  [[nodiscard]] Status check_all(std::size_t sequences, std::size_t prompt_tokens) const;
+  [[nodiscard]] Status check_own(const Count& own, std::size_t sequences, std::size_t prompt_tokens) const;
   void forget_idle_clients();
 
   const Options options_;

@@ -89,6 +89,7 @@ TEST(LiveLimits, CountsEachPlaceOnceHoweverItEnds) {
         const bool fits_all = taken.size() < options.sequences_max && all_tokens + tokens <= options.tokens_max;
         const bool fits_own =
             own == 0 || (own < std::min(*options.client_sequences_max, free) && own_tokens + tokens <= options.tokens_max - all_tokens);
+        ASSERT_EQ(limits.check(client, 1, tokens).has_value(), fits_all && fits_own);
         Result<LiveLimits::Place> place = limits.try_take(client, tokens);
         ASSERT_EQ(place.has_value(), fits_all && fits_own);
         if (place) {
@@ -105,6 +106,29 @@ TEST(LiveLimits, CountsEachPlaceOnceHoweverItEnds) {
     taken.clear();
     EXPECT_EQ(limits.sequence_count(), 0u);
     EXPECT_EQ(limits.token_count(), 0u);
+  }
+}
+
+TEST(LiveLimits, SaysWhetherSeveralWouldFit) {
+  for (unsigned seed = 1; seed <= 200; ++seed) {
+    SCOPED_TRACE(seed);
+    std::mt19937 random(seed);
+    const auto below = [&](std::size_t count) { return static_cast<std::size_t>(random()) % count; };
+    LiveLimits limits({.sequences_max = 5 + below(40), .tokens_max = 1000000, .client_sequences_max = 1 + below(40)});
+    std::vector<LiveLimits::Place> places;
+    for (std::size_t i = below(30); i > 0; --i) {
+      if (Result<LiveLimits::Place> place = limits.try_take(ClientId{below(3)}, 1)) places.push_back(std::move(*place));
+    }
+    const ClientId client{below(4)};
+    const std::size_t count = 1 + below(20);
+    const bool would_fit = limits.check(client, count, count).has_value();
+    bool fit = true;
+    for (std::size_t i = 0; i < count && fit; ++i) {
+      Result<LiveLimits::Place> place = limits.try_take(client, 1);
+      fit = place.has_value();
+      if (fit) places.push_back(std::move(*place));
+    }
+    EXPECT_EQ(would_fit, fit);
   }
 }
 

@@ -5,7 +5,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "backend/testing/forwarding_backend.h"
+#include "backend/forwarding_backend.h"
 #include "comm/thread_communicator.h"
 #include "model/random_weights.h"
 

@@ -246,6 +246,7 @@ struct Runtime::Parts {
   std::unique_ptr<AdapterStore> adapters;
   MetricsRegistry metrics;
   std::int32_t max_model_len = 0;
+  std::int32_t max_model_len_unpinned = 0;   // what it would be without pinned adapters
   std::uint32_t adapter_pages_separate = 0;  // 0: adapters share the pool with the KV cache
   std::string policy_name;
   std::uint64_t weight_bytes = 0;
@@ -307,8 +308,12 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   if (Status added = add_adapters(options, *parts.adapters); !added) return forward_error(added);
   const Result<std::uint32_t> pinned = pages_of_pinned(options, *parts.adapters, engine.scheduler.page_count);
   if (!pinned) return tl::unexpected(pinned.error());
-  const Result<std::int32_t> max_model_len = choose_max_model_len(options, parts.config, tokens_that_fit(engine.scheduler, 0, *pinned));
+  const auto context_next_to = [&](std::uint32_t pinned_pages) {
+    return choose_max_model_len(options, parts.config, tokens_that_fit(engine.scheduler, 0, pinned_pages));
+  };
+  const Result<std::int32_t> max_model_len = context_next_to(*pinned);
   if (!max_model_len) return tl::unexpected(max_model_len.error());
+  parts.max_model_len_unpinned = context_next_to(0).value();  // fits all the more
   parts.max_model_len = engine.max_model_len = engine.scheduler.sequence_tokens_max = *max_model_len;
 
   const ModelLimits limits = make_model_limits(options, parts.max_model_len);
@@ -354,8 +359,12 @@ std::vector<std::string> Runtime::summary() const {
   const std::string use = parts.adapter_pages_separate == 0
                               ? "shared by KV cache, adapters and cached prefixes"
                               : fmt::format("{} for adapters, the others for KV cache and cached prefixes", parts.adapter_pages_separate);
-  lines.push_back(fmt::format("pool: {}, {} pages of {} KiB ({} tokens each), {}; context {} tokens", shown_bytes(page_bytes * page_count),
-                              page_count, page_bytes / 1024, kv.page_tokens, use, parts.max_model_len));
+  const std::string context =
+      parts.max_model_len == parts.max_model_len_unpinned
+          ? fmt::format("{} tokens", parts.max_model_len)
+          : fmt::format("{} tokens, {} without the pinned adapters", parts.max_model_len, parts.max_model_len_unpinned);
+  lines.push_back(fmt::format("pool: {}, {} pages of {} KiB ({} tokens each), {}; context {}", shown_bytes(page_bytes * page_count),
+                              page_count, page_bytes / 1024, kv.page_tokens, use, context));
   const AdapterCounts adapters = parts.adapters->counts();
   lines.push_back(fmt::format("adapters: {} served, {} refused", parts.adapters->served().names.size(), adapters.refused));
   if (adapters.unavailable > 0) lines.back() += fmt::format(", {} not available now", adapters.unavailable);

@@ -32,18 +32,6 @@ constexpr std::chrono::milliseconds kLookInterval(100);
 constexpr std::array kPinFields = {kName};
 constexpr std::chrono::seconds kEngineWait(10);
 
-// Says that the folders are being read.
-class ScanScope {
- public:
-  explicit ScanScope(std::atomic<bool>& is_scanning) : is_scanning_(is_scanning) { is_scanning_ = true; }
-  ~ScanScope() { is_scanning_ = false; }
-  ScanScope(const ScanScope&) = delete;
-  ScanScope& operator=(const ScanScope&) = delete;
-
- private:
-  std::atomic<bool>& is_scanning_;
-};
-
 // Starts something whose outcome the engine's thread reports, and waits for that.
 Status wait_for_engine(const std::function<void(std::function<void(Status)>)>& start) {
   const auto outcome = std::make_shared<std::promise<Status>>();
@@ -64,15 +52,13 @@ AdapterRoutes::AdapterRoutes(AdapterStore& store, AdapterApiOptions options, Ans
       options_(std::move(options)),
       post_(std::move(post)),
       post_after_(std::move(post_after)),
-      watcher_(store, options_.roots),
       loads_(options_.loads),
       bodies_(1, kBodiesMax),
       unloads_(post_, 1),
       pins_(post_, 1),
       unpins_(post_, 1),
-      scans_(post_, 1) {
+      scans_(store, options_.roots, options_.watch_interval, options_.folders, post_, post_after_) {
   look_at_loads();
-  if (options_.watch_interval.count() > 0) post_after_(options_.watch_interval, [this] { watch(); });
 }
 
 void AdapterRoutes::load(const std::shared_ptr<Exchange>& exchange) {
@@ -218,21 +204,6 @@ HttpResponse AdapterRoutes::sglang_answer(const Result<std::string>& name) const
   body["loaded_adapters"] = std::move(loaded);
   response.body = body.dump(-1, ' ', false, Json::error_handler_t::replace);
   return response;
-}
-
-void AdapterRoutes::watch() {
-  const auto again = [this] { post_after_(options_.watch_interval, [this] { watch(); }); };
-  const auto scan = [this] {
-    const ScanScope scanning(is_scanning_);
-    watcher_.scan();
-  };
-  bool is_running = false;
-  try {
-    is_running = scans_.try_run(scan, again);
-  } catch (...) {
-    log_exception("the folders of adapters were not looked at");
-  }
-  if (!is_running) again();
 }
 
 void AdapterRoutes::look_at_loads() {

@@ -1,5 +1,4 @@
 #pragma once
-#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -9,10 +8,10 @@
 #include <vector>
 
 #include "adapters/adapter_store.h"
-#include "adapters/adapter_watcher.h"
 #include "base/work_pool.h"
 #include "formats/folder.h"
 #include "http/adapter_loads.h"
+#include "http/adapter_scans.h"
 #include "http/answer_pool.h"
 #include "http/small_body.h"
 #include "http/types.h"
@@ -31,11 +30,11 @@ struct AdapterApiOptions {
   std::function<Status(const FolderPath&, Gate&)> check_texts = [](const FolderPath&, Gate&) { return Status{}; };
   ChangePin pin, unpin;  // of the engine
   AdapterLoadLimits loads;
-  const FolderSource& folders = system_folders();  // that the clients' paths are looked up in
+  const FolderSource& folders = system_folders();  // in which the clients' paths are looked up and the roots are scanned
 };
 
-// The endpoints that load and unload adapters, in vLLM's form and in SGLang's, and the periodic scan of the folders. Folders are read on
-// worker threads: those of AdapterLoads, and one for the scan, so that a folder that hangs holds up neither other loads nor unloading nor
+// The endpoints that load and unload adapters, in vLLM's form and in SGLang's, and the periodic scans of the folders. Folders are read on
+// worker threads, those of AdapterLoads and of AdapterScans, so that a folder that hangs holds up neither other loads nor unloading nor
 // generation. Pins, which look at a folder first, and unpins, which look at none, have a thread each. Everything else happens on the I/O
 // thread.
 class AdapterRoutes {
@@ -53,7 +52,7 @@ class AdapterRoutes {
   void unpin(const std::shared_ptr<Exchange>& exchange);
 
   // Whether a folder is being read, which may take for ever. Any thread.
-  [[nodiscard]] bool is_reading() { return is_scanning_.load() || loads_.is_reading(); }
+  [[nodiscard]] bool is_reading() { return scans_.is_reading() || loads_.is_reading(); }
 
   [[nodiscard]] static std::span<const SmallField> load_fields();
   [[nodiscard]] static std::span<const SmallField> unload_fields();
@@ -85,18 +84,16 @@ class AdapterRoutes {
   [[nodiscard]] Status unpin_now(const std::string& name);
   [[nodiscard]] Status check_name(const std::string& name, TakenName taken) const;
   [[nodiscard]] HttpResponse sglang_answer(const Result<std::string>& name) const;
-  void watch();
   void look_at_loads();
 
   AdapterStore& store_;
   const AdapterApiOptions options_;
   const AnswerPool::Post post_;
   const PostAfter post_after_;
-  AdapterWatcher watcher_;  // of the thread of scans_
-  std::atomic<bool> is_scanning_{false};
   AdapterLoads loads_;  // the work of those below uses it and the members above
   WorkPool bodies_;     // reads the bodies of loads
-  AnswerPool unloads_, pins_, unpins_, scans_;
+  AnswerPool unloads_, pins_, unpins_;
+  AdapterScans scans_;
 };
 
 }  // namespace slora

@@ -193,7 +193,12 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
   http.run({.routes = routes,
             .keys = **keys,
             .on_response = [&](std::string_view path, int status_code) { count_response(runtime.metrics(), path, status_code); },
-            .retry_seconds = [&] { return drain.seconds_left().value_or(guard.retry_seconds()); },
+            .retry_time =
+                [&](const RefusedRequest& refused) {
+                  const auto now = std::chrono::steady_clock::now();
+                  if (const std::optional<int> seconds = drain.seconds_left()) return now + std::chrono::seconds(*seconds);
+                  return guard.retry_time(refused, now);
+                },
             .on_signal = [&] { drain.on_signal(); }});
   end_process_after(kEndTime, drain.exit_code());
   text_pool.stop();  // its jobs use the routes, which end before it

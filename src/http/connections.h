@@ -15,6 +15,7 @@
 #include "http/cors.h"
 #include "http/key_ring.h"
 #include "http/limits.h"
+#include "http/refused_request.h"
 #include "http/routes.h"
 
 namespace slora {
@@ -35,7 +36,7 @@ struct HttpConnections {
   const RouteTable* routes = nullptr;
   const KeyRing* keys = nullptr;
   std::function<void(std::string_view path, int status)> on_response;
-  std::function<int()> retry_seconds;  // for Retry-After; empty: 1
+  RetryTime retry_time;  // for Retry-After; empty: at once, which is a second
 
   ByteBudget memory;                                 // of all requests
   std::list<std::shared_ptr<HttpConnection>> alive;  // until their coroutine has ended; shared with operations under way

@@ -20,7 +20,12 @@ EngineGuard::EngineGuard(const Parts& parts, const EngineGuardOptions& options)
   parts_.http.post_after(kLookInterval, [this] { look(); });
 }
 
-int EngineGuard::retry_seconds() const { return trouble_ ? kTroubleRetrySeconds : retry_.seconds(); }
+RetryEstimate::TimePoint EngineGuard::retry_time(const RefusedRequest& refused, RetryEstimate::TimePoint now) {
+  constexpr int too_many_requests = 429;
+  if (trouble_) return now + std::chrono::seconds(kTroubleRetrySeconds);
+  if (refused.status == too_many_requests) return retry_.appoint(now, refused.tenant, refused.told);
+  return now + std::chrono::seconds(retry_.seconds());
+}
 
 std::optional<Error> EngineGuard::find_trouble() const {
   if (std::optional<Error> failure = parts_.engine.failure()) return failure;

@@ -7,6 +7,7 @@
 #include "http/engine_watch.h"
 #include "http/generation_routes.h"
 #include "http/info_routes.h"
+#include "http/refused_request.h"
 #include "http/retry_estimate.h"
 #include "http/server.h"
 #include "http/status_routes.h"
@@ -37,8 +38,8 @@ class EngineGuard {
   // `parts` outlive it. Begins to look when the server runs.
   EngineGuard(const Parts& parts, const EngineGuardOptions& options);
 
-  // After how many seconds a client that is refused for now should try again.
-  [[nodiscard]] int retry_seconds() const;
+  // When a client that is refused for now should try again.
+  [[nodiscard]] RetryEstimate::TimePoint retry_time(const RefusedRequest& refused, RetryEstimate::TimePoint now);
 
  private:
   void look();

@@ -10,6 +10,8 @@
 namespace slora {
 namespace {
 
+using TimePoint = std::chrono::steady_clock::time_point;
+
 constexpr std::size_t kUnsentStepBytes = 16 << 10;  // what a request reserves for unsent bytes at a time
 
 // The whole answer when there is no memory to make one.
@@ -45,15 +47,20 @@ void HttpExchange::set_headers(HttpHeaders headers) {
   unsent_.reserve(kGivenUpHead.size() + header_lines_.size() + kHeadEnd.size() + kGivenUpBody.size());
 }
 
-void add_retry_after(HttpResponse& response, const HttpConnections& shared) {
-  if (response.status != 429 && response.status != 503) return;
-  response.headers.emplace_back("Retry-After", std::to_string(shared.retry_seconds ? shared.retry_seconds() : 1));
+std::optional<TimePoint> add_retry_after(HttpResponse& response, const HttpConnections& shared, TenantId tenant,
+                                         std::optional<TimePoint> told) {
+  if (response.status != 429 && response.status != 503) return std::nullopt;
+  const TimePoint now = std::chrono::steady_clock::now();
+  const TimePoint time = shared.retry_time ? shared.retry_time({response.status, tenant, told}) : now;
+  const auto seconds = std::max(std::chrono::ceil<std::chrono::seconds>(time - now), std::chrono::seconds(1));
+  response.headers.emplace_back("Retry-After", std::to_string(seconds.count()));
+  return time;
 }
 
 void HttpExchange::respond(HttpResponse response) {
   if (phase_ != Phase::waiting) return;
   try {
-    add_retry_after(response, shared_);
+    retry_time_ = add_retry_after(response, shared_, request_.tenant, retry_time_);
     response.headers.insert(response.headers.end(), headers_.begin(), headers_.end());
     const bool is_left_out = form_ == BodyForm::left_out;
     std::string answer = format_response_head({response, request_.request_id, is_left_out ? form_ : BodyForm::sized, use()});
@@ -72,6 +79,7 @@ void HttpExchange::respond(HttpResponse response) {
 
 void HttpExchange::begin_stream(std::string_view content_type) {
   if (phase_ != Phase::waiting) return;
+  retry_time_.reset();
   if (form_ == BodyForm::until_close) use_ = ConnectionUse::close;
   HttpResponse head;
   head.content_type = content_type;

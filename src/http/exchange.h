@@ -1,6 +1,8 @@
 #pragma once
+#include <chrono>
 #include <cstddef>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -11,8 +13,9 @@
 
 namespace slora {
 
-// Says to a client that is refused for now when to try again.
-void add_retry_after(HttpResponse& response, const HttpConnections& shared);
+// Says to a client that is refused for now when to try again, and returns that time. Nothing for other responses.
+std::optional<std::chrono::steady_clock::time_point> add_retry_after(HttpResponse& response, const HttpConnections& shared, TenantId tenant,
+                                                                     std::optional<std::chrono::steady_clock::time_point> told);
 
 // The connection's side of an exchange: bytes that wait to be written, and how the answer ends.
 class HttpExchange final : public Exchange {
@@ -46,6 +49,9 @@ class HttpExchange final : public Exchange {
   [[nodiscard]] bool overflowed() const { return overflowed_; }
   // The client has left.
   void leave() noexcept;
+  // When the connection was told to try again, if its last request was refused for now; later the same of this request.
+  void set_retry_time(std::optional<std::chrono::steady_clock::time_point> time) { retry_time_ = time; }
+  [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> retry_time() const { return retry_time_; }
   // The connection ends before the exchange: it is not woken any more.
   void detach() { wake_ = {}; }
 
@@ -65,6 +71,7 @@ class HttpExchange final : public Exchange {
   std::string header_lines_;  // the same as they are sent
   ConnectionUse use_ = ConnectionUse::keep_alive;
   Phase phase_ = Phase::waiting;
+  std::optional<std::chrono::steady_clock::time_point> retry_time_;
   bool overflowed_ = false;
   std::string unsent_;
   std::size_t being_written_bytes_ = 0;

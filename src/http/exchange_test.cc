@@ -54,11 +54,26 @@ TEST_F(HttpExchangeTest, SaysWhenToTryAgain) {
   const auto early = make();
   early->respond(refusal);
   EXPECT_THAT(early->take_unsent(), HasSubstr("Retry-After: 1\r\n")) << "nothing is known yet";
-  shared.retry_seconds = [] { return 42; };
+  const auto time = std::chrono::steady_clock::now() + std::chrono::seconds(42);
+  shared.retry_time = [&](const RefusedRequest& refused) {
+    EXPECT_EQ(refused.status, 429);
+    EXPECT_FALSE(refused.told);
+    return time;
+  };
   refusal.status = 429;
   const auto later = make();
   later->respond(refusal);
   EXPECT_THAT(later->take_unsent(), HasSubstr("Retry-After: 42\r\n"));
+  EXPECT_EQ(later->retry_time(), time);
+}
+
+TEST_F(HttpExchangeTest, ForgetsWhenToTryAgainOnceItAnswers) {
+  const auto time = std::chrono::steady_clock::now();
+  const auto answered = make(), streamed = make();
+  for (HttpExchange* exchange : {answered.get(), streamed.get()}) exchange->set_retry_time(time);
+  answered->respond({});
+  streamed->begin_stream("text/event-stream");
+  for (HttpExchange* exchange : {answered.get(), streamed.get()}) EXPECT_FALSE(exchange->retry_time());
 }
 
 TEST_F(HttpExchangeTest, HasTheHeadersOfTheConnectionOnWholeAnswersAndStreams) {

@@ -19,9 +19,8 @@ struct GenerationRoutes::Preparation {
   std::shared_ptr<GenerationJob> job;  // until it is started, on the I/O thread
   RequestBody body;
   std::shared_ptr<const ModelAccess> access;
-  std::size_t work_bytes = 0;    // bytes_to_prepare() of the body
-  RequestSpec spec = {};         // once the body was read
-  UnknownAdapters unknown = {};  // that it waited for
+  std::size_t work_bytes = 0;  // bytes_to_prepare() of the body
+  RequestSpec spec = {};       // once the body was read
   Result<PreparedRequest> prepared = {};
 };
 
@@ -48,6 +47,9 @@ void GenerationRoutes::generate(Endpoint endpoint, const std::shared_ptr<Exchang
   if (shortage_) return exchange->respond(error_response(*shortage_));
   if (!is_json(exchange->request().content_type))
     return refuse("unsupported_media_type", "Send the body as Content-Type: application/json.");
+  // Before the body costs anything; what it asks for is not known yet.
+  if (Status has_place = api_.runtime().engine().check_queue(exchange->request().client, 1, 1); !has_place)
+    return exchange->respond(error_response(has_place.error()));
 
   const std::uint64_t random = random_();
   const auto writer = std::make_shared<AnswerWriter>(exchange, random);  // shared as the job's constructor says
@@ -75,29 +77,32 @@ void GenerationRoutes::generate(Endpoint endpoint, const std::shared_ptr<Exchang
 }
 
 void GenerationRoutes::read(Preparation& preparation, std::function<void()> back) {
-  const Result<bool> waits = run_caught([&]() -> Result<bool> {
+  std::optional<Result<FoundModel>> model;
+  const Status is_read = run_caught([&]() -> Status {
     const std::string body = std::move(preparation.body.text);
     preparation.work_bytes = bytes_to_prepare(body);
     Result<RequestSpec> spec = read_within(preparation.body.memory, api_.preparer(), {preparation.endpoint, body, preparation.work_bytes});
     if (!spec) return forward_error(spec);
     preparation.spec = std::move(*spec);
-    preparation.unknown = api_.preparer().unknown_adapters(preparation.spec, *preparation.access);
-    if (preparation.unknown.names.empty()) return false;
-    waits_.run_after_look(preparation.unknown.names, preparation.client, body.size(),
-                          [this, &preparation, back](Status can_run) { finish(preparation, std::move(can_run), back); });
-    return true;
+    const auto await = [this, client = preparation.client, bytes = body.size()](const std::vector<std::string>& adapters,
+                                                                                AdapterWaits::Work go_on) {
+      waits_.run_after_look(adapters, client, bytes, std::move(go_on));
+    };
+    model = api_.preparer().find_model(preparation.spec, *preparation.access, await, [this, &preparation, back](Result<FoundModel> found) {
+      finish(preparation, std::move(found), back);
+    });
+    return {};
   });
-  if (waits && *waits) return;
-  finish(preparation, waits ? Status() : Status(tl::unexpected(waits.error())), std::move(back));
+  if (!is_read) return finish(preparation, tl::unexpected(is_read.error()), std::move(back));
+  if (model) finish(preparation, std::move(*model), std::move(back));
 }
 
-void GenerationRoutes::finish(Preparation& preparation, Status can_finish, std::function<void()> back) {
+void GenerationRoutes::finish(Preparation& preparation, Result<FoundModel> model, std::function<void()> back) {
   preparation.prepared = run_caught([&]() -> Result<PreparedRequest> {
-    if (!can_finish) return forward_error(can_finish);
+    if (!model) return forward_error(model);
     return finish_within(std::move(preparation.body.memory), api_.preparer(),
-                         {std::move(preparation.spec), *preparation.access, preparation.work_bytes});
+                         {std::move(preparation.spec), std::move(*model), preparation.work_bytes});
   });
-  preparation.unknown = {};
   post_(std::move(back));
 }
 

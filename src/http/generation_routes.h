@@ -50,7 +50,7 @@ class GenerationRoutes {
   // On a text thread. A request whose adapter's folder has to be looked at first is finished later, on a text thread again. `back` is
   // posted when the request is prepared, and keeps `preparation` until then.
   void read(Preparation& preparation, std::function<void()> back);
-  void finish(Preparation& preparation, Status can_finish, std::function<void()> back);
+  void finish(Preparation& preparation, Result<FoundModel> model, std::function<void()> back);
 
   Api& api_;
   const Api::Post post_;

@@ -148,9 +148,12 @@ Task<ConnectionUse> HttpConnection::read_and_answer() {
   const AttachedExchange attached(*exchange, shared_.exchange_count);
   exchange->set_use(use);
   exchange->set_headers(std::move(answer_headers_));
+  exchange->set_retry_time(retry_time_);
   watch_client(exchange);
   route.handler(exchange);
-  co_return co_await answer(*exchange);
+  const ConnectionUse next = co_await answer(*exchange);
+  retry_time_ = exchange->retry_time();
+  co_return next;
 }
 
 // Leaves a complete and checked head at the start of the buffer.

@@ -44,7 +44,7 @@ Task<ConnectionUse> HttpConnection::refuse(Error error, ConnectionUse use) {
   const std::string methods = error.code == "method_not_allowed" ? std::exchange(error.param, {}) : std::string();
   HttpResponse response = error_response(error);
   if (!methods.empty()) response.headers.emplace_back("Allow", methods);
-  add_retry_after(response, shared_);
+  retry_time_ = add_retry_after(response, shared_, {}, retry_time_);
   response.headers.insert(response.headers.end(), answer_headers_.begin(), answer_headers_.end());
   if (shared_.on_response) shared_.on_response("", response.status);
   has_answered_ = true;

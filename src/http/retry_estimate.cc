@@ -4,6 +4,11 @@
 #include <cmath>
 
 namespace slora {
+namespace {
+
+constexpr double kSecondsFirst = 0.02;  // from place to place, before anything is known
+
+}  // namespace
 
 void RetryEstimate::look(TimePoint now, TokenWork work) {
   const double passed = std::min(std::chrono::duration<double>(now - looked_at_).count(), 1.0);
@@ -13,12 +18,31 @@ void RetryEstimate::look(TimePoint now, TokenWork work) {
   }
   looked_at_ = now;
   work_ = work;
+  if (work.request_count > 0) request_tokens_ = static_cast<double>(work.all) / static_cast<double>(work.request_count);
+  std::erase_if(latest_, [&](const auto& entry) { return entry.second.first <= now && entry.second.again <= now; });
 }
 
+double RetryEstimate::rate() const { return std::max(short_.tokens_per_second(), long_.tokens_per_second()); }
+
 int RetryEstimate::seconds() const {
-  const double rate = std::max(short_.tokens_per_second(), long_.tokens_per_second());
-  if (rate <= 0) return 1;
-  return static_cast<int>(std::clamp(std::ceil(static_cast<double>(work_.left) / rate), 1.0, double{kSecondsMax}));
+  if (rate() <= 0) return 1;
+  return static_cast<int>(std::clamp(std::ceil(static_cast<double>(work_.left) / rate()), 1.0, double{kSecondsMax}));
+}
+
+double RetryEstimate::seconds_per_request() const {
+  const double rate = short_.tokens_per_second();
+  if (rate <= 0) return kSecondsFirst;
+  const auto tenants = static_cast<double>(std::max<std::size_t>(work_.tenant_count, 1));  // each has its share of the rate
+  return request_tokens_ * tenants / rate;
+}
+
+RetryEstimate::TimePoint RetryEstimate::appoint(TimePoint now, TenantId tenant, std::optional<TimePoint> told) {
+  if (told && *told > now) return *told;
+  Latest& latest = latest_[tenant];
+  TimePoint& given = told ? latest.again : latest.first;
+  const auto step = std::chrono::duration_cast<TimePoint::duration>(std::chrono::duration<double>(seconds_per_request()));
+  given = std::min(std::max(given, now) + step, now + std::chrono::seconds(kSecondsMax));
+  return given;
 }
 
 void RetryEstimate::Rate::add(double more_tokens, double passed_seconds) {

@@ -213,7 +213,7 @@ void HttpServer::run(const HttpServices& services) {
     connections.routes = &services.routes;
     connections.keys = &services.keys;
     connections.on_response = services.on_response;
-    connections.retry_seconds = services.retry_seconds;
+    connections.retry_time = services.retry_time;
   }
   state.on_signal = services.on_signal;
   state.signals.add(SIGTERM);

@@ -12,6 +12,7 @@
 #include "http/cors.h"
 #include "http/key_ring.h"
 #include "http/limits.h"
+#include "http/refused_request.h"
 #include "http/routes.h"
 
 namespace slora {
@@ -36,8 +37,7 @@ struct HttpServices {
   const KeyRing& keys;
   // Called for every answer with the route's path (empty when there is none) and the status.
   std::function<void(std::string_view path, int status)> on_response;
-  // After how many seconds a client that is refused for now should try again.
-  std::function<int()> retry_seconds;
+  RetryTime retry_time;  // for Retry-After
   // Called for every SIGTERM and SIGINT.
   std::function<void()> on_signal;
 };

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -45,32 +46,37 @@ TokenizeRoutes::TokenizeRoutes(const RequestPreparer& preparer, std::int32_t voc
                     std::function<void()> then) { preparer_.await_adapters(adapters, std::move(then)); },
              text_pool) {}
 
-void TokenizeRoutes::tokenize(const std::shared_ptr<Exchange>& exchange) {
-  answer(exchange, [this, access = exchange->request().access](std::string_view body) { return tokenize_now(body, *access); });
-}
+void TokenizeRoutes::tokenize(const std::shared_ptr<Exchange>& exchange) { answer(exchange, &TokenizeRoutes::tokenize_now); }
 
-void TokenizeRoutes::detokenize(const std::shared_ptr<Exchange>& exchange) {
-  answer(exchange, [this, access = exchange->request().access](std::string_view body) { return detokenize_now(body, *access); });
-}
+void TokenizeRoutes::detokenize(const std::shared_ptr<Exchange>& exchange) { answer(exchange, &TokenizeRoutes::detokenize_now); }
 
-void TokenizeRoutes::answer(const std::shared_ptr<Exchange>& exchange, AnswerWork work) {
-  const auto run = [this, client = exchange->request().client](std::size_t body_bytes, std::function<void()> job) {
+void TokenizeRoutes::answer(const std::shared_ptr<Exchange>& exchange, Work work) {
+  const ClientId client = exchange->request().client;
+  // Shared by the two steps, of which the first sets it.
+  const auto model = std::make_shared<Result<FoundModel>>(error("out_of_memory", "The server ran out of memory; try again later."));
+  const auto run = [this, client](std::size_t body_bytes, std::function<void()> job) {
     return text_pool_.try_run(client, body_bytes, std::move(job));
   };
-  const auto await = [this, client = exchange->request().client, access = exchange->request().access](std::string_view body,
-                                                                                                      AdapterWaits::Work go_on) {
+  const auto find = [this, client, model, access = exchange->request().access](std::string_view body, const AdapterWaits::Work& go_on) {
     const Result<Json> given = parse_json(body);  // its errors are those of the work
     if (!given || !given->is_object()) return false;
-    const UnknownAdapters unknown = preparer_.unknown_adapters_of(*given, *access);
-    if (unknown.names.empty()) return false;
-    waits_.run_after_look(unknown.names, client, body.size(),
-                          [unknown, go_on = std::move(go_on)](Status can_run) { go_on(std::move(can_run)); });
-    return true;
+    const auto await = [this, client, bytes = body.size()](const std::vector<std::string>& adapters, AdapterWaits::Work then) {
+      waits_.run_after_look(adapters, client, bytes, std::move(then));
+    };
+    std::optional<Result<FoundModel>> found =
+        preparer_.find_model_of(*given, *access, await, [model, access, go_on](Result<FoundModel> later) {
+          *model = std::move(later);
+          go_on({});
+        });
+    const bool waits = !found;
+    if (found) *model = std::move(*found);
+    return waits;
   };
-  answer_json_elsewhere(exchange, post_, run, std::move(work), await);
+  answer_json_elsewhere(
+      exchange, post_, run, [this, work, model](std::string_view body) { return (this->*work)(body, *model); }, find);
 }
 
-HttpResponse TokenizeRoutes::tokenize_now(std::string_view body, const ModelAccess& access) const {
+HttpResponse TokenizeRoutes::tokenize_now(std::string_view body, const Result<FoundModel>& model) const {
   const Result<Json> own = parse_small_body({&kReturnTokenStrs, 1}, body, vocabulary_size_);
   if (!own) return error_response(own.error());
   const Json whole = Json::parse(body);
@@ -79,7 +85,7 @@ HttpResponse TokenizeRoutes::tokenize_now(std::string_view body, const ModelAcce
   for (const char* name : is_chat ? std::span<const char* const>(kConversationFields) : kPromptFields) {
     if (const Json* member = find_member(whole, name)) prompt[name] = *member;
   }
-  const Result<PreparedRequest> request = preparer_.read_prompts(is_chat ? Endpoint::chat : Endpoint::completions, prompt, access);
+  const Result<PreparedRequest> request = preparer_.read_prompts(is_chat ? Endpoint::chat : Endpoint::completions, prompt, model);
   if (!request) return error_response(request.error());
   if (!is_chat && !whole["prompt"].is_string()) return error_response(expected_at("prompt", "a string", whole["prompt"]).value());
 
@@ -101,10 +107,10 @@ HttpResponse TokenizeRoutes::tokenize_now(std::string_view body, const ModelAcce
   return response;
 }
 
-HttpResponse TokenizeRoutes::detokenize_now(std::string_view body, const ModelAccess& access) const {
+HttpResponse TokenizeRoutes::detokenize_now(std::string_view body, const Result<FoundModel>& model) const {
   const Result<Json> given = parse_small_body(kDetokenizeFields, body, vocabulary_size_);
   if (!given) return error_response(given.error());
-  const Result<std::shared_ptr<const TextModel>> text = preparer_.text_of(Json::parse(body), access);
+  const Result<std::shared_ptr<const TextModel>> text = preparer_.text_of(Json::parse(body), model);
   if (!text) return error_response(text.error());
   const auto tokens = given->at("tokens").get<std::vector<TokenId>>();
   HttpResponse response;

@@ -28,10 +28,12 @@ class TokenizeRoutes {
   [[nodiscard]] static Json detokenize_schema(std::int32_t vocabulary_size);
 
  private:
-  void answer(const std::shared_ptr<Exchange>& exchange, AnswerWork work);
-  // On a text thread.
-  [[nodiscard]] HttpResponse tokenize_now(std::string_view body, const ModelAccess& access) const;
-  [[nodiscard]] HttpResponse detokenize_now(std::string_view body, const ModelAccess& access) const;
+  // The response to a body for the model that it names. On a text thread.
+  using Work = HttpResponse (TokenizeRoutes::*)(std::string_view body, const Result<FoundModel>& model) const;
+
+  void answer(const std::shared_ptr<Exchange>& exchange, Work work);
+  [[nodiscard]] HttpResponse tokenize_now(std::string_view body, const Result<FoundModel>& model) const;
+  [[nodiscard]] HttpResponse detokenize_now(std::string_view body, const Result<FoundModel>& model) const;
 
   const RequestPreparer& preparer_;
   const std::int32_t vocabulary_size_;

@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "backend/testing/forwarding_backend.h"
+#include "backend/testing/downloaded.h"
 
 namespace slora {
 namespace {

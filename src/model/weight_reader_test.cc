@@ -8,7 +8,7 @@
 #include <random>
 #include <thread>
 
-#include "backend/testing/forwarding_backend.h"
+#include "backend/forwarding_backend.h"
 #include "formats/safetensors_writer.h"
 #include "formats/temporary_folder.h"
 

@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <limits>
 
-#include "backend/testing/forwarding_backend.h"
+#include "backend/testing/downloaded.h"
 #include "formats/safetensors_writer.h"
 
 namespace slora {

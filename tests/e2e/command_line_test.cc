@@ -175,6 +175,14 @@ TEST(CommandLine, OfRepeatedOptionsWithOneValueTheLastCounts) {
   EXPECT_EQ(finished.exit_code, 0) << finished.output;
 }
 
+TEST(CommandLine, ThePoolsDefaultLeavesOutWhatRequestsMayHold) {
+  const auto served = [](const char* request_memory) {  // an adapter that is not there ends it, if the pool does not before
+    return run_slora({"serve", source_path("demo/model"), "--pin", "nobody", "--request-memory", request_memory}).output;
+  };
+  EXPECT_THAT(served("64MiB"), HasSubstr("\"nobody\""));
+  EXPECT_THAT(served("1000TiB"), HasSubstr("pool: 0 bytes (half of the free memory)"));
+}
+
 TEST(CommandLine, HelpTeachesWithExamples) {
   for (const char* command : {"serve", "generate", "inspect"}) {
     const Finished help = run_slora({command, "--help"});

@@ -24,6 +24,10 @@ class ScriptedGenerator final : public Generator {
     submitted.push_back(std::move(request));
     return {};
   }
+  Status check_queue(ClientId, std::size_t sequences, std::size_t) const override {
+    if (has_late_limit || submitted.size() + sequences <= capacity) return {};
+    return error("queue_full", "full");
+  }
   void cancel(SequenceId id) override { cancelled.insert(id.value); }
   std::int32_t output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion*) const override { return context - prompt_tokens; }
   bool follows_priority() const override { return has_priorities; }
@@ -31,7 +35,7 @@ class ScriptedGenerator final : public Generator {
     if (name == "broken") return error("E_RANK", "rank 0");
     if (name == "fine" || name == "good") {
       const FolderStamp stamp = current_stamp(system_folders(), folder_of_fine.path()).value();
-      return std::make_shared<const AdapterVersion>(AdapterId{name == "fine" ? 1u : 3u},
+      return std::make_shared<const AdapterVersion>(AdapterId{name == "fine" ? id_of_fine : 3u},
                                                     AdapterVersion::Origin{std::string(name), folder_of_fine.path(), 1, stamp}, 1);
     }
     if (name == "late") {
@@ -59,10 +63,12 @@ class ScriptedGenerator final : public Generator {
     return path == "adapters/fine" ? std::optional<std::string>("fine") : std::nullopt;
   }
 
-  const TemporaryFolder folder_of_fine;                // empty: the adapter brings no text files
+  const TemporaryFolder folder_of_fine;  // empty: the adapter brings no text files
+  std::uint64_t id_of_fine = 1;
   std::function<void(const AdapterVersion&)> on_look;  // reads the adapter's texts
   std::int32_t context = 64;
   bool has_priorities = false;
+  bool has_late_limit = false;  // only submit() refuses
   std::uint64_t last_id = 0;
   std::size_t capacity = 100;
   std::vector<GenerationRequest> submitted;

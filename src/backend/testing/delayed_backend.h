@@ -13,7 +13,7 @@
 #include <thread>
 #include <vector>
 
-#include "backend/testing/forwarding_backend.h"
+#include "backend/forwarding_backend.h"
 
 namespace slora {
 

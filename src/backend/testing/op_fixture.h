@@ -13,7 +13,7 @@
 #include "backend/adapter_runs.h"
 #include "backend/host_backend.h"
 #include "backend/sample_rows.h"
-#include "backend/testing/forwarding_backend.h"
+#include "backend/testing/downloaded.h"
 
 // What the tests of Ops share: every backend with every instruction set, random numbers, and matrices that own their memory.
 namespace slora::testing {
@@ -248,8 +248,10 @@ inline MadeRecord make_record(Numbers& numbers, std::int32_t slice_begin, std::i
 // An adapter of one site as a loader would lay it out for a backend. Each tile is an allocation of its own.
 class MadeAdapter {
  public:
-  MadeAdapter(Backend& backend, Site site, const std::vector<MadeRecord>& records, Cuts cuts) : backend_(&backend) {
+  MadeAdapter(Backend& backend, Site site, const std::vector<MadeRecord>& records, Cuts cuts, AdapterId id = kNoAdapter)
+      : backend_(&backend) {
     const AdapterFormat format = backend.adapter_format();
+    view_.id = id;
     view_.sites.resize(site_count(site.layer + 1));
     auto& range = view_.sites[index_of(site)];
     for (const MadeRecord& made : records) {

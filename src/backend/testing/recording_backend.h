@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "backend/testing/forwarding_backend.h"
+#include "backend/forwarding_backend.h"
 
 namespace slora {
 

@@ -23,5 +23,13 @@ TEST(BenchCommand, TakesThreadsInTheSameRangeEverywhere) {
   }
 }
 
+TEST(BenchCommand, AppliesAdaptersOtherwiseInItsOwnEngineOnly) {
+  for (const std::string command : {"offline", "traffic"}) {
+    for (const std::string compute : {"gathered", "padded", "merged"}) EXPECT_TRUE(is_taken(command + " --compute " + compute)) << command;
+    EXPECT_FALSE(is_taken(command + " --compute none")) << command;
+  }
+  EXPECT_FALSE(is_taken("traffic --url http://127.0.0.1:1 --compute padded"));
+}
+
 }  // namespace
 }  // namespace slora

@@ -4,6 +4,7 @@
 
 #include "bench/command/bench_command.h"
 #include "bench/command/log.h"
+#include "cli/option_range.h"
 
 // slora-bench, which `slora bench` runs with its own words: those from "bench" on are the command.
 int main(int argc, char** argv) {
@@ -12,6 +13,10 @@ int main(int argc, char** argv) {
   CLI::App app("Measure how near slora comes to what this machine can do", "slora bench");
   app.get_formatter()->column_width(36);
   const slora::BenchCommand bench(app);
-  CLI11_PARSE(app, argc - skipped, argv + skipped);
+  try {
+    app.parse(argc - skipped, argv + skipped);
+  } catch (const CLI::ParseError& failed) {
+    return slora::report_parse(app, failed);
+  }
   return bench.run(command_line);
 }

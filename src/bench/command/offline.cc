@@ -2,12 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "bench/command/adapters.h"
 #include "bench/command/log.h"
 #include "bench/machine_facts.h"
 #include "bench/offline_bench.h"
@@ -25,21 +26,12 @@ using bench::AdapterKind;
 using bench::AdapterTargets;
 using bench::AdapterUse;
 
-// "16", or "mixed" as 0.
-Result<std::int32_t> parse_rank(const std::string& text) {
-  if (text == "mixed") return 0;
-  std::int32_t rank = 0;
-  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), rank);
-  if (failure == std::errc() && end == text.data() + text.size() && rank >= 1 && rank <= kAdapterRankMax) return rank;
-  return error("bad_option", "--ranks: expected numbers from 1 to {}, or mixed, found \"{}\"", kAdapterRankMax, text);
-}
-
 Result<bench::OfflineOptions> make_options(const BenchOfflineArguments& arguments) {
   bench::OfflineOptions options = arguments.options;
   options.kinds.clear();
   for (const std::string& targets : arguments.targets) {
     for (const std::string& text : arguments.ranks) {
-      const Result<std::int32_t> rank = parse_rank(text);
+      const Result<std::int32_t> rank = parse_adapter_rank(text, "--ranks");
       if (!rank) return tl::unexpected(rank.error());
       options.kinds.push_back({*rank, targets == "all" ? AdapterTargets::all : AdapterTargets::qv});
     }
@@ -47,6 +39,10 @@ Result<bench::OfflineOptions> make_options(const BenchOfflineArguments& argument
   options.uses.clear();
   for (const std::string& use : arguments.adapters) {
     options.uses.push_back(use == "none" ? AdapterUse::none : use == "shared" ? AdapterUse::shared : AdapterUse::distinct);
+  }
+  const bool merges = adapter_product_of(arguments.compute) == bench::AdapterProduct::merged;
+  if (merges && std::ranges::count(options.uses, AdapterUse::distinct) > 0) {
+    return error("bad_option", "--compute merged: a batch has one adapter; expected --adapters none or shared, found distinct");
   }
   return options;
 }
@@ -155,6 +151,7 @@ void add_engine_options(CLI::App& command, BenchOfflineArguments& arguments) {
           "--pool-memory", arguments.pool_memory,
           "Memory for KV cache and adapters, such as 4GiB; with less than the default they are evicted and reloaded [what the rows need]")
       ->type_name("SIZE");
+  add_compute_option(command, arguments.compute);
   add_memory_options(command, arguments.memory);
   command.add_option("--scratch", arguments.scratch, "Folder for temporary random adapters [the system's]")->type_name("DIR");
 }
@@ -216,6 +213,8 @@ int run_bench_offline(const BenchOfflineArguments& arguments, const std::string&
   const Result<PoolUse> pool_use = make_pool_use(arguments.memory);
   if (!pool_use) return report(pool_use.error());
   setup.pool_use = *pool_use;
+  bench::MergeCounts merges;
+  setup.wrap_backend = bench::backend_wrapper(adapter_product_of(arguments.compute), merges);
   auto bar = std::make_unique<ProgressBar>();
   setup.progress = [&bar](std::string_view what, std::uint64_t done, std::uint64_t total) { bar->show(what, done, total); };
   Result<std::unique_ptr<bench::OfflineBench>> offline = bench::OfflineBench::create(setup, *options);
@@ -227,6 +226,7 @@ int run_bench_offline(const BenchOfflineArguments& arguments, const std::string&
   print_head(**offline, bench::left_out_text(*options));
   Json head = machine_record(command_line, (*offline)->probe());
   head["model"] = setup.model.name;
+  head["compute"] = arguments.compute.compute;
   head["setup"] = (*offline)->summary();
   log.write(head);
   std::size_t row_count = 0;
@@ -241,9 +241,15 @@ int run_bench_offline(const BenchOfflineArguments& arguments, const std::string&
       interrupt.requested());
   bar.reset();
   if (!ran) return report(ran.error());
-  fmt::print("\nmemory: {} at most\n", shown_byte_size(bench::peak_memory_bytes()));
   const bool interrupted = interrupt.requested().load();
-  log.write({{"peak_memory_bytes", bench::peak_memory_bytes()}, {"interrupted", interrupted}});
+  Json tail = {{"peak_memory_bytes", bench::peak_memory_bytes()}, {"interrupted", interrupted}};
+  if (merges.switches > 0) {
+    const MergeMeter::Reading reading = MergeMeter(merges).read();
+    fmt::print("\nmerged: {}", merge_text(reading));
+    tail["merged"] = to_json(reading);
+  }
+  fmt::print("\nmemory: {} at most\n", shown_byte_size(bench::peak_memory_bytes()));
+  log.write(tail);
   if (Status closed = log.close(); !closed) return report(closed.error());
   if (!interrupted) return 0;
   fmt::print("interrupted: {} of {} rows were measured\n", row_count, bench::plan_rows(*options).size());

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/command/compute_option.h"
 #include "bench/command/memory_options.h"
 #include "bench/offline_options.h"
 
@@ -16,8 +17,9 @@ struct BenchOfflineArguments {
   std::string weights = "bf16";
   std::string pool_memory;  // empty: what the rows need
   MemoryArguments memory;
-  std::string scratch;      // empty: the system's folder for such files
-  std::string json;         // file; empty: none
+  ComputeArguments compute;
+  std::string scratch;  // empty: the system's folder for such files
+  std::string json;     // file; empty: none
   std::vector<std::string> ranks = {"16"}, targets = {"all"}, adapters = {"none", "shared", "distinct"};
   bench::OfflineOptions options;
   bool quick = false;

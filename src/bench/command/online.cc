@@ -57,6 +57,7 @@ class OnlineBench {
     if (!path.empty()) {
       if (Status written = bench::write_trace(path, *first); !written) return written;
     }
+    if (Status checked = check_svg(arguments_.svg); !checked) return checked;
     if (Status opened = log_.open(arguments_.json); !opened) return opened;
     log_.write({{"command", command_line},
                 {"machine", to_json(bench::machine_facts())},

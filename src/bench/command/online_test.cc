@@ -82,6 +82,7 @@ int parse_online(const std::string& words) {
 TEST(BenchOnline, RefusesOptionsThatContradictEachOther) {
   EXPECT_EQ(parse_online("online --rates 1,2,4 --clients 1,2 --cv 4"), 0);
   EXPECT_EQ(parse_online("online --trace t.jsonl --rates 1,2"), 0);
+  EXPECT_EQ(parse_online("online --trace t.jsonl --seed 7"), 0) << "the report says so when prompts were cached";
   EXPECT_EQ(parse_online("online --log l.jsonl --rate 3 --seconds 60 --find-saturation"), 0);
   for (const char* words : {"online --trace t.jsonl --rate 2", "online --trace t.jsonl --log l.jsonl",
                             "online --rates 1,2 --find-saturation", "online --rate nan", "online --rate 0", "online --workload poisson",

@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -51,12 +53,28 @@ void report_saturation(const bench::Saturation& found, const RateArguments& rate
              {"is_bracketed", found.is_bracketed}});
 }
 
+namespace {
+
+tl::unexpected<Error> svg_error(const std::string& path) { return error("bad_option", "--svg: {} can't be written", path); }
+
+}  // namespace
+
+Status check_svg(const std::string& path) {
+  if (path.empty()) return {};
+  std::error_code failure;
+  const bool is_there = std::filesystem::exists(path, failure);
+  if (!std::ofstream(path, std::ios::binary | std::ios::app)) return svg_error(path);
+  if (!is_there) std::filesystem::remove(path, failure);
+  return {};
+}
+
 Status write_svg(const std::string& path, std::span<const bench::LineChart> charts) {
   if (path.empty() || charts.empty()) return {};
   std::ofstream file(path, std::ios::binary | std::ios::trunc);
   file << bench::svg_of(charts);
   file.close();
-  return file ? Status() : error("bad_option", "--svg: {} can't be written", path);
+  if (!file) return svg_error(path);
+  return {};
 }
 
 }  // namespace slora

@@ -30,6 +30,8 @@ struct RatesOutcome {
 void report_saturation(const bench::Saturation& found, const RateArguments& rates, BenchLog& log);
 [[nodiscard]] std::string saturation_line(const bench::Saturation& found);
 
+// Whether the file of --svg can be written: before a run, so that it is not lost. Leaves the file as it is.
+[[nodiscard]] Status check_svg(const std::string& path);
 // Replaces the file of --svg; does nothing without a path or a chart.
 [[nodiscard]] Status write_svg(const std::string& path, std::span<const bench::LineChart> charts);
 

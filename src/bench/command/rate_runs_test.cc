@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 #include <utility>
 
@@ -91,13 +92,21 @@ TEST(WriteSvg, WritesChartsAndSaysWhenItCannot) {
   const std::vector<bench::LineChart> charts(1);
   const std::string path = folder.file("chart.svg");
   ASSERT_TRUE(write_svg(path, charts));
+  const auto svg_bytes = std::filesystem::file_size(path);
+  EXPECT_GT(svg_bytes, 0u);
   std::string word;
   std::ifstream(path) >> word;
   EXPECT_EQ(word, "<svg");
   EXPECT_TRUE(write_svg("", charts));
   EXPECT_TRUE(write_svg(folder.file("none.svg"), {}));
   EXPECT_FALSE(std::ifstream(folder.file("none.svg")));
+  ASSERT_TRUE(check_svg(path));
+  EXPECT_EQ(std::filesystem::file_size(path), svg_bytes) << "checking leaves it as it is";
+  EXPECT_TRUE(check_svg(folder.file("none.svg")));
+  EXPECT_FALSE(std::ifstream(folder.file("none.svg"))) << "checking leaves nothing there";
+  EXPECT_TRUE(check_svg(""));
   const std::string missing = folder.file("no/folder/chart.svg");
+  EXPECT_EQ(check_svg(missing).error().message, "--svg: " + missing + " can't be written");
   EXPECT_EQ(write_svg(missing, charts).error().message, "--svg: " + missing + " can't be written");
 }
 

@@ -74,6 +74,7 @@ Result<bench::SimulationSetup> make_simulation_setup(const BenchSimulateArgument
   setup->policy.name = arguments.policy;
   setup->policy.adapter_group.adapters_max = static_cast<std::size_t>(arguments.cluster_adapters);
   setup->policy.deadlines.first_token_slo = std::chrono::duration_cast<Timestamp>(std::chrono::duration<double>(setup->slo_seconds));
+  if (arguments.first_token_reward == "attainment") setup->policy.deadlines.reward = FirstTokenReward::attainment;
   const auto order = std::ranges::find(kReleasedOrders, arguments.policy, [](ReleasedOrder one) { return name_of(one); });
   if (order != kReleasedOrders.end()) {
     bench::use_released(*setup, *order, arguments.cluster_adapters);
@@ -91,6 +92,7 @@ class SimulatedServer {
       : arguments_(arguments), setup_(std::move(setup)), source_(std::move(source)), interrupt_(interrupt) {}
 
   Status open(const std::string& command_line) {
+    if (Status checked = check_svg(arguments_.study.svg); !checked) return checked;
     if (Status opened = log_.open(arguments_.study.json); !opened) return opened;
     const bench::MachineFacts facts = bench::machine_facts();
     log_.write({{"command", command_line},
@@ -189,6 +191,10 @@ void add_server_options(CLI::App& command, BenchSimulateArguments& arguments) {
           "--policy", arguments.policy,
           policy_summaries() + "; slora-fcfs, slora-lcfs, slora-abort, slora-cluster, slora-merge: the queue of S-LoRA's repository")
       ->type_name("NAME")
+      ->capture_default_str();
+  command.add_option("--first-token-reward", arguments.first_token_reward, "Of deadline: what counts when not all can be in time")
+      ->type_name("satisfaction|attainment")
+      ->check(CLI::IsMember({"satisfaction", "attainment"}).description(""))
       ->capture_default_str();
   command.add_option("--batch-adapters", arguments.cluster_adapters, "d, of adapter-grouped and slora-cluster")
       ->type_name("N")

@@ -14,6 +14,7 @@ struct BenchSimulateArguments {
   SimulateStudyArguments study;  // its device, setting and files are those of a run without a study, too
   std::string fit;               // JSON lines of `slora bench offline`; empty: a device by name
   std::string policy = "fair-share";
+  std::string first_token_reward = "satisfaction";  // of deadline
   std::string compute = "gathered";
   std::int64_t pool_tokens = 0;       // 0: the setting's on this device
   std::int32_t cluster_adapters = 8;  // d, of the policies that have it

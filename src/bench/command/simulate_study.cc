@@ -52,6 +52,7 @@ int run_simulate_study(const SimulateStudyArguments& arguments, const std::strin
   if (cases->empty()) return report({"bad_option", "--device, --setting: the study has no such case", {}});
   const int seeds = arguments.seeds > 0 ? arguments.seeds : study.seeds;
   const Interrupt interrupt("stopping this simulation");
+  if (Status checked = check_svg(arguments.svg); !checked) return report(checked.error());
   BenchLog log;
   if (Status opened = log.open(arguments.json); !opened) return report(opened.error());
   log.write(study_record(command_line, study));

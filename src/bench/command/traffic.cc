@@ -10,6 +10,7 @@
 #include "bench/command/log.h"
 #include "bench/machine_facts.h"
 #include "bench/model_source.h"
+#include "bench/one_adapter_target.h"
 #include "bench/traffic_engine.h"
 #include "bench/traffic_http.h"
 #include "bench/traffic_report.h"
@@ -52,6 +53,7 @@ void add_target_options(CLI::App& command, BenchTrafficArguments& arguments) {
   command.add_option("--pool-memory", arguments.pool_memory, "Without --url: memory for KV cache and adapters, as `slora serve` takes it")
       ->type_name("SIZE")
       ->excludes(url);
+  add_compute_option(command, arguments.compute)->excludes(url);
   add_memory_options(command, arguments.memory);
 }
 
@@ -98,9 +100,9 @@ Result<std::int32_t> choose_vocabulary(const BenchTrafficArguments& arguments, c
   return error("bad_option", "--vocabulary: expected at most the {} tokens of the model, found {}", known, *arguments.vocabulary);
 }
 
-// Also chooses the vocabulary of the requests.
+// Also chooses the vocabulary of the requests. `merges` outlives the engine.
 Result<std::unique_ptr<bench::TrafficTarget>> make_engine(bench::TrafficOptions& requests, const BenchTrafficArguments& arguments,
-                                                          const std::string& scratch) {
+                                                          const std::string& scratch, bench::MergeCounts& merges) {
   const Result<bench::ModelSource> model = bench::find_model(arguments.model, scratch);
   if (!model) return error("bad_option", "--model: {}", model.error().message);
   const Result<std::int32_t> vocabulary = choose_vocabulary(arguments, *model);
@@ -121,12 +123,16 @@ Result<std::unique_ptr<bench::TrafficTarget>> make_engine(bench::TrafficOptions&
   const Result<PoolUse> pool_use = make_pool_use(arguments.memory);
   if (!pool_use) return tl::unexpected(pool_use.error());
   options.pool_use = *pool_use;
+  const bench::AdapterProduct product = adapter_product_of(arguments.compute);
+  options.wrap_backend = bench::backend_wrapper(product, merges);
   for (const std::string& folder : arguments.adapters) options.adapter_folders.emplace_back(folder);
   ProgressBar bar;
   options.progress = [&bar](std::string_view what, std::uint64_t done, std::uint64_t total) { bar.show(what, done, total); };
   Result<std::unique_ptr<bench::TrafficEngine>> engine = bench::TrafficEngine::create(std::move(options));
   if (!engine) return forward_error(engine);
-  return std::unique_ptr<bench::TrafficTarget>(std::move(*engine));
+  std::unique_ptr<bench::TrafficTarget> target = std::move(*engine);
+  if (product == bench::AdapterProduct::merged) target = std::make_unique<bench::OneAdapterTarget>(std::move(target));
+  return target;
 }
 
 Result<std::unique_ptr<bench::TrafficTarget>> make_server(const BenchTrafficArguments& arguments) {
@@ -175,14 +181,20 @@ int run_bench_traffic(const BenchTrafficArguments& arguments, const std::string&
   if (!scratch) return report(scratch.error());
   bench::TrafficOptions options = arguments.options;
   options.vocabulary = arguments.vocabulary.value_or(options.vocabulary);
+  bench::MergeCounts merges;
   Result<std::unique_ptr<bench::TrafficTarget>> target =
-      arguments.url.empty() ? make_engine(options, arguments, scratch->path()) : make_server(arguments);
+      arguments.url.empty() ? make_engine(options, arguments, scratch->path(), merges) : make_server(arguments);
   if (!target) return report(target.error());
   if (Status ready = bench::can_run_traffic(**target, options); !ready) return report(ready.error());
   BenchLog log;
   if (Status opened = log.open(arguments.json); !opened) return report(opened.error());
 
-  log.write({{"command", command_line}, {"machine", to_json(bench::machine_facts())}, {"options", to_json(options)}});
+  log.write({{"command", command_line},
+             {"machine", to_json(bench::machine_facts())},
+             {"options", to_json(options)},
+             {"compute", arguments.compute.compute}});
+  const bool merges_adapters = adapter_product_of(arguments.compute) == bench::AdapterProduct::merged;
+  MergeMeter meter(merges);
   std::vector<double> rates;
   std::size_t error_count = 0;
   for (std::int32_t i = 0; i < arguments.repeats && !interrupt.requested().load(); ++i, ++options.seed) {
@@ -190,9 +202,14 @@ int run_bench_traffic(const BenchTrafficArguments& arguments, const std::string&
     if (!figures) return report(figures.error());
     if (arguments.repeats > 1) fmt::print("seed         {}\n", options.seed);
     for (const std::string& line : bench::lines_of(*figures)) fmt::print("{}\n", line);
-    std::fflush(stdout);
     Json record = to_json(*figures);
     record["seed"] = options.seed;
+    if (merges_adapters) {
+      const MergeMeter::Reading reading = meter.read();
+      fmt::print("merged       {}\n", merge_text(reading));
+      record["merged"] = to_json(reading);
+    }
+    std::fflush(stdout);
     log.write(record);
     if (!figures->interrupted) rates.push_back(figures->tokens_per_second);
     error_count += figures->error_count;

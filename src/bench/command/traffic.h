@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/command/compute_option.h"
 #include "bench/command/memory_options.h"
 #include "bench/traffic_request.h"
 
@@ -20,6 +21,7 @@ struct BenchTrafficArguments {
   std::string weights = "bf16";
   std::string pool_memory;  // empty: chosen
   MemoryArguments memory;
+  ComputeArguments compute;
   std::string json;  // file; empty: none
   std::int32_t repeats = 1;
   std::optional<std::int32_t> vocabulary;  // none: chosen

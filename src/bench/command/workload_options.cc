@@ -72,7 +72,10 @@ void add_workload_options(CLI::App& command, WorkloadArguments& arguments) {
       ->delimiter(',')
       ->check(real_range(1e-6, 1e6))
       ->excludes(log);
-  add("--seed", options.seed, "Makes the workload and the prompts", "N")->check(in_range(0, 1 << 30))->capture_default_str();
+  command.add_option("--seed", options.seed, "Makes the workload and the prompts; with --trace only the prompts")
+      ->type_name("N")
+      ->check(in_range(0, 1 << 30))
+      ->capture_default_str();
   command.add_option("--write-trace", arguments.write_trace, "Write the requests there, so that another server gets the same")
       ->type_name("FILE");
 }

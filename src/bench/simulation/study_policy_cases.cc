@@ -56,6 +56,9 @@ Result<std::vector<StudyCase>> abort_cases(const StudyFilter& filter) {
         cases.push_back(make_case(offered, table, fmt::format("slora {}", policy), cv));
         cases.back().setup.policy.name = policy;
       }
+      cases.push_back(make_case(offered, table, "deadline for attainment", cv));
+      cases.back().setup.policy.name = "deadline";
+      cases.back().setup.policy.deadlines.reward = FirstTokenReward::attainment;
     }
   }
   return cases;

@@ -5,13 +5,14 @@
 #include <chrono>
 #include <condition_variable>
 #include <filesystem>
+#include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "backend/testing/delayed_backend.h"
 #include "base/testing/source_path.h"
 #include "engine/runtime.h"
 
@@ -93,7 +94,7 @@ struct EngineSetting {
   std::vector<std::string> pinned{};
   Timestamp adapter_idle_time{0};
   PolicyOptions policy{};
-  std::optional<DelayedBackend::Options> delay{};  // the backend computes behind the engine's thread
+  std::function<std::unique_ptr<Backend>(std::unique_ptr<Backend>)> wrap_backend{};
 };
 
 class TestEngine {
@@ -120,11 +121,7 @@ class TestEngine {
     options.pinned_adapters = setting.pinned;
     options.adapter_idle_time = setting.adapter_idle_time;
     options.policy = setting.policy;
-    if (setting.delay) {
-      options.wrap_backend = [&setting](std::unique_ptr<Backend> inner) {
-        return std::make_unique<DelayedBackend>(std::move(inner), *setting.delay);
-      };
-    }
+    options.wrap_backend = setting.wrap_backend;
     if (!setting.adapters.empty()) options.adapter_folders = {setting.adapters};
     const Result<ModelConfig> config = read_model_config(options.model_folder.string());
     const DType kv = setting.backend == "reference" ? DType::f32 : DType::bf16;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "base/check.h"
 
@@ -36,7 +37,11 @@ void DeadlinePolicy::decide(const StepView& view, StepDecision& decision) {
   foresee(view);
   for (std::size_t i = 0; i < view.waiting.size(); ++i)
     if (is_hopeless_[i] != 0) decision.given_up.push_back(i);
-  if (is_overloaded_) std::ranges::reverse(decision.queue);
+  if (is_overloaded_ && limits_.reward == FirstTokenReward::attainment) {
+    order_for_attainment(view, decision.queue);
+  } else if (is_overloaded_) {
+    std::ranges::reverse(decision.queue);
+  }
   shares_.begin(view, decision);
   left_waiting_.clear();
   for (std::size_t i = 0; i < view.waiting.size(); ++i)
@@ -77,21 +82,28 @@ Timestamp DeadlinePolicy::time_between_admissions() const {
   return Timestamp{static_cast<std::int64_t>(std::min(pace_.nanoseconds / std::max(pace_.admitted, kAdmittedMin), kLongest))};
 }
 
+// Until the prompts that run are computed.
+Timestamp DeadlinePolicy::time_of_running(const StepView& view) const {
+  std::int64_t tokens = 0;
+  for (const std::span<const SequenceView> list : {view.running, view.preempted})
+    for (const SequenceView& sequence : list) tokens += sequence.tokens_to_compute > 1 ? sequence.tokens_to_compute : 0;
+  return prefill_.is_measured() ? prefill_.time_of(tokens, std::max(view.prompt_tokens_max, 1)) : Timestamp{};
+}
+
+Timestamp DeadlinePolicy::time_of_prompt(const SequenceView& sequence, const StepView& view) const {
+  return prefill_.time_of(sequence.tokens_to_compute - sequence.cached_tokens, std::max(view.prompt_tokens_max, 1));
+}
+
 // Who cannot make it, and whether all others would if they were served by arrival.
 void DeadlinePolicy::foresee(const StepView& view) {
-  const std::int32_t step_tokens = std::max(view.prompt_tokens_max, 1);
-  std::int64_t admitted_tokens = 0;
-  for (const std::span<const SequenceView> list : {view.running, view.preempted})
-    for (const SequenceView& sequence : list) admitted_tokens += sequence.tokens_to_compute > 1 ? sequence.tokens_to_compute : 0;
-
   const Timestamp pace = time_between_admissions();
-  Timestamp ahead = prefill_.is_measured() ? prefill_.time_of(admitted_tokens, step_tokens) : Timestamp{};
+  Timestamp ahead = time_of_running(view);
   const bool is_idle = view.running.empty() && view.preempted.empty();
   bool all_in_time = true, all_with_time_left = true;
   is_hopeless_.clear();
   for (const SequenceView& sequence : view.waiting) {
     const Timestamp left = deadline_of(sequence) - view.now;
-    const Timestamp own = prefill_.time_of(sequence.tokens_to_compute - sequence.cached_tokens, step_tokens);
+    const Timestamp own = time_of_prompt(sequence, view);
     const bool is_tried = is_idle && left >= Timestamp{} && &sequence == &view.waiting.back();
     const bool is_hopeless = own > left && !is_tried;
     is_hopeless_.push_back(is_hopeless ? 1 : 0);
@@ -101,6 +113,43 @@ void DeadlinePolicy::foresee(const StepView& view) {
     all_with_time_left = all_with_time_left && ahead <= left / 2;
   }
   is_overloaded_ = is_overloaded_ ? !all_with_time_left : !all_in_time;
+}
+
+// The chosen by deadline, then the others, the newest first; those given up are somewhere among these. The sum of what is chosen stays
+// below the latest deadline, and so in range.
+void DeadlinePolicy::order_for_attainment(const StepView& view, std::vector<std::size_t>& queue) {
+  const Timestamp pace = time_between_admissions();
+  candidates_.clear();
+  chosen_.clear();
+  for (std::size_t i = 0; i < view.waiting.size(); ++i) {
+    const SequenceView& sequence = view.waiting[i];
+    if (is_hopeless_[i] == 0) candidates_.push_back({std::max(time_of_prompt(sequence, view), pace), deadline_of(sequence), i});
+  }
+  const auto is_due_before = [](const Candidate& a, const Candidate& b) {
+    return std::tuple(a.deadline, a.index) < std::tuple(b.deadline, b.index);
+  };
+  const auto is_put_off_after = [](const Candidate& a, const Candidate& b) {
+    return std::tuple(a.cost, b.deadline, b.index) < std::tuple(b.cost, a.deadline, a.index);
+  };
+  if (!std::ranges::is_sorted(candidates_, is_due_before)) std::ranges::sort(candidates_, is_due_before);
+  Timestamp ahead = view.now + time_of_running(view);
+  for (const Candidate& candidate : candidates_) {
+    ahead += candidate.cost;
+    chosen_.push_back(candidate);
+    std::ranges::push_heap(chosen_, is_put_off_after);
+    if (ahead <= candidate.deadline) continue;
+    std::ranges::pop_heap(chosen_, is_put_off_after);
+    ahead -= chosen_.back().cost;
+    chosen_.pop_back();
+  }
+  std::ranges::sort(chosen_, is_due_before);
+  std::ranges::reverse(queue);
+  const auto is_chosen = [&](std::size_t index) { return is_chosen_[index] != 0; };
+  is_chosen_.assign(view.waiting.size(), 0);
+  for (const Candidate& candidate : chosen_) is_chosen_[candidate.index] = 1;
+  std::erase_if(queue, is_chosen);
+  const auto at = queue.insert(queue.begin(), chosen_.size(), 0);
+  std::ranges::transform(chosen_, at, &Candidate::index);
 }
 
 }  // namespace slora

@@ -10,9 +10,16 @@
 
 namespace slora {
 
+// What a first token is worth after a time t, which says whom to serve when not all can be. 0 from the SLO on, for both.
+enum class FirstTokenReward : std::uint8_t {
+  satisfaction,  // 1 - (t / SLO)^2: S-LoRA's
+  attainment,    // 1: in time is in time
+};
+
 struct DeadlineLimits {
   Timestamp first_token_slo = std::chrono::seconds(6);              // from arrival to the first token; positive
   Timestamp assumed_prefill_time = std::chrono::milliseconds(500);  // of any prompt, before steps were measured
+  FirstTokenReward reward = FirstTokenReward::satisfaction;
 };
 
 // Serves as many sequences as it can within a service level objective (SLO) for their first token, when not all can be: S-LoRA's early
@@ -23,10 +30,13 @@ struct DeadlineLimits {
 // - The policy is overloaded from the step on in which, served by arrival, somebody in the queue would miss its deadline, until all would
 //   meet theirs with half of the time left to them. A place in the queue costs the time of its prompt, or the measured time between two
 //   admissions where that is longer.
-// - Under overload the newest come first: a token that comes early is worth more than one that comes in time, and an old sequence that
-//   is served just in time makes the next one late, too. Otherwise the oldest come first.
-// It does not look at clients, and under overload it starves the older of them by design: they get the error at their deadline at the
-// latest.
+// - Under overload the reward says who comes first. `satisfaction`: the newest, because a token that comes early is worth more than one
+//   that comes in time, and an old sequence that is served just in time makes the next one late, too. `attainment`: as many as can be in
+//   time, by deadline (Moore and Hodgson, 1968: whenever one would be late, that with the most work of those before it and itself is put
+//   off; of equal ones the oldest, which leaves the latest that can be served, in order: S-LoRA's appendix B). Those put off follow, the
+//   newest first: they are served if others end sooner than foreseen. Otherwise the oldest come first.
+// It does not look at clients, and under overload it starves by design, the older sequences or those with long prompts: they get the error
+// at their deadline at the latest.
 class DeadlinePolicy final : public Policy {
  public:
   explicit DeadlinePolicy(const DeadlineLimits& limits);
@@ -57,6 +67,9 @@ class DeadlinePolicy final : public Policy {
   [[nodiscard]] Timestamp deadline_of(const SequenceView& sequence) const;
   [[nodiscard]] Timestamp time_between_admissions() const;
   void foresee(const StepView& view);
+  [[nodiscard]] Timestamp time_of_prompt(const SequenceView& sequence, const StepView& view) const;
+  [[nodiscard]] Timestamp time_of_running(const StepView& view) const;
+  void order_for_attainment(const StepView& view, std::vector<std::size_t>& queue);
 
   const DeadlineLimits limits_;
   PrefillModel prefill_;
@@ -68,6 +81,12 @@ class DeadlinePolicy final : public Policy {
   std::vector<LeftWaiting> left_waiting_;  // by id
   // Of this step:
   std::vector<unsigned char> is_hopeless_;  // [waiting]
+  struct Candidate {
+    Timestamp cost, deadline;
+    std::size_t index;  // among those waiting
+  };
+  std::vector<Candidate> candidates_, chosen_;  // by deadline; a heap, the first to be put off on top
+  std::vector<unsigned char> is_chosen_;        // [waiting]
   PromptShares shares_;
 };
 

@@ -120,6 +120,40 @@ TEST(DeadlinePolicy, ServesTheNewestFirstUntilAllHaveTimeLeft) {
   EXPECT_FALSE(play.policy.is_overloaded());
 }
 
+constexpr DeadlineLimits kAttainment{
+    .first_token_slo = milliseconds(1000), .assumed_prefill_time = milliseconds(100), .reward = FirstTokenReward::attainment};
+
+// The same ten: of equal prompts the newest that can be served are, in order.
+TEST(DeadlinePolicy, ForAttainmentServesTheLatestThatAreInTimeByArrival) {
+  DeadlineCase play(kAttainment);
+  play.measure();
+  for (int i = 0; i < 10; ++i) play.wait(2000, milliseconds(10 - i));
+  EXPECT_THAT(play.decide().queue, ElementsAre(6, 7, 8, 9, 5, 4, 3, 2, 1, 0)) << "four are in time, 200 ms each in 990 to 999";
+  EXPECT_TRUE(play.policy.is_overloaded());
+  play.waiting.resize(2);
+  EXPECT_THAT(play.decide().queue, ElementsAre(0, 1));
+  EXPECT_FALSE(play.policy.is_overloaded());
+}
+
+// 990 ms for prompts of 500, 300, 100, 400 and 100 ms: without the longest, four are in time; with it at most three.
+TEST(DeadlinePolicy, ForAttainmentPutsOffTheLongestPrompts) {
+  DeadlineCase play(kAttainment);
+  play.measure();
+  for (const int tokens : {5000, 3000, 1000, 4000, 1000}) play.wait(tokens, milliseconds(10));
+  const StepDecision decision = play.decide();
+  EXPECT_THAT(decision.queue, ElementsAre(1, 2, 3, 4, 0));
+  EXPECT_THAT(decision.given_up, IsEmpty()) << "it is put off until it cannot make it";
+}
+
+TEST(DeadlinePolicy, ForAttainmentServesByDeadline) {
+  DeadlineCase play(kAttainment);
+  play.measure();
+  play.wait(4000, milliseconds(10));
+  play.wait(3000, milliseconds(10), play.now + milliseconds(450));
+  play.wait(5000, milliseconds(10));
+  EXPECT_THAT(play.decide().queue, ElementsAre(1, 0, 2));
+}
+
 TEST(DeadlinePolicy, CountsThePromptsThatRunBeforeTheQueue) {
   DeadlineCase play;
   play.measure();
@@ -196,10 +230,12 @@ TEST(DeadlinePolicy, CountsAdmissionsAlsoWhenOldRequestsComeIntoTheQueue) {
 
 // 200,000 times more than a day is beyond what nanoseconds in 64 bits hold; the sanitizer notices when it is summed.
 TEST(DeadlinePolicy, StaysInRangeWithTheLongestQueueAndTimes) {
-  DeadlineCase play({.first_token_slo = std::chrono::hours(24 * 365), .assumed_prefill_time = std::chrono::hours(27)});
-  for (int i = 0; i < 200'000; ++i) play.wait(1000, milliseconds(0));
-  EXPECT_THAT(play.decide().given_up, IsEmpty());
-  EXPECT_TRUE(play.policy.is_overloaded());
+  for (const FirstTokenReward reward : {FirstTokenReward::satisfaction, FirstTokenReward::attainment}) {
+    DeadlineCase play({.first_token_slo = std::chrono::hours(24 * 365), .assumed_prefill_time = std::chrono::hours(27), .reward = reward});
+    for (int i = 0; i < 200'000; ++i) play.wait(1000, milliseconds(0));
+    EXPECT_THAT(play.decide().given_up, IsEmpty());
+    EXPECT_TRUE(play.policy.is_overloaded());
+  }
 }
 
 TEST(DeadlinePolicy, SaysWhyItGivesUp) {

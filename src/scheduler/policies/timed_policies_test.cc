@@ -145,7 +145,7 @@ Attainment attainment_of(const PolicyMaker& make_policy, double variation, std::
 // The order of the paper's figure 10 for bursts: by arrival, the newest first, early abort.
 TEST(TimedPolicies, AttainMoreByEarlyAbortThanNewestFirstThanByArrival) {
   for (const double variation : {4.0, 8.0}) {
-    Attainment fcfs, newest, deadline;
+    Attainment fcfs, newest, deadline, attaining;
     constexpr std::uint64_t kSeeds = 5;
     const auto add = [](Attainment& sum, const Attainment& more) {
       sum.in_time += more.in_time / kSeeds;
@@ -156,14 +156,18 @@ TEST(TimedPolicies, AttainMoreByEarlyAbortThanNewestFirstThanByArrival) {
       add(fcfs, attainment_of([] { return std::make_unique<FcfsPolicy>(); }, variation, seed));
       add(newest, attainment_of([] { return std::make_unique<NewestFirstPolicy>(); }, variation, seed));
       add(deadline, attainment_of([] { return std::make_unique<DeadlinePolicy>(DeadlineLimits{}); }, variation, seed));
+      const auto for_attainment = [] { return std::make_unique<DeadlinePolicy>(DeadlineLimits{.reward = FirstTokenReward::attainment}); };
+      add(attaining, attainment_of(for_attainment, variation, seed));
     }
-    for (const auto& [name, attained] : {std::pair{"fcfs", fcfs}, {"newest first", newest}, {"deadline", deadline}})
+    for (const auto& [name, attained] :
+         {std::pair{"fcfs", fcfs}, {"newest first", newest}, {"deadline", deadline}, {"deadline for attainment", attaining}})
       RecordProperty(std::string(name) + ", variation " + std::to_string(static_cast<int>(variation)),
                      std::to_string(attained.in_time) + " in time, satisfaction " + std::to_string(attained.satisfaction));
     EXPECT_LT(fcfs.in_time, newest.in_time) << variation;
     EXPECT_LT(newest.in_time, deadline.in_time) << variation;
     EXPECT_LT(newest.satisfaction, deadline.satisfaction) << variation;
     EXPECT_GT(deadline.given_up_count, 0u);
+    EXPECT_LT(deadline.in_time, attaining.in_time) << variation;
     EXPECT_EQ(fcfs.given_up_count + newest.given_up_count, 0u);
   }
 }

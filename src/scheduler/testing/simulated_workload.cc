@@ -62,6 +62,7 @@ SimulationOptions draw_options(std::uint64_t seed) {
   options.adapter_group = {.adapters_max = 1 + static_cast<std::size_t>(seed % 4), .wait_max = Timestamp{20 + seed * 37 % 700}};
   if (seed % 5 == 0) options.adapter_group.pages_max = std::max(scheduler.page_count / 6, 1u);
   options.deadlines = {.first_token_slo = Timestamp{20 + seed % 200}, .assumed_prefill_time = Timestamp{2}};
+  if (seed % 2 == 1) options.deadlines.reward = FirstTokenReward::attainment;
   if (seed % 11 == 0) scheduler.preempted_every = 3;
   if (seed % 5 > 1) scheduler.eviction = static_cast<EvictionPolicy>(seed % 5 - 1);
   if (seed % 13 == 0) scheduler.prefetched_sequences = 0;

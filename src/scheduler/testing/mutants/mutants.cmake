@@ -1,29 +1,7 @@
 # The standing list of seeded bugs. The simulator has to notice each of them (mutants_main.cc). One program holds them all: the modules'
 # sources are copied at build time with mutant_is("name") put in at the places below, and linked in front of their libraries, so that
 # neither the sources nor the libraries know of it. `mutants` builds it; `ctest` builds it when a test of it runs; `all` does not.
-#
-# slora_mutate(FILE "what stands there, exactly once" "what replaces it" NAME...)
-set(slora_mutated_files "")
-set(slora_mutant_names none)
-
-function(slora_mutate file original replacement)
-  string(REPLACE "/" "_" key "${file}")
-  set(folder "${CMAKE_CURRENT_BINARY_DIR}/mutants/${key}")
-  set(index "${slora_mutation_count_${key}}")
-  if(index STREQUAL "")
-    set(index 0)
-    set(slora_mutated_files ${slora_mutated_files} ${file} PARENT_SCOPE)
-  endif()
-  list(JOIN ARGN " " names)
-  file(GENERATE OUTPUT "${folder}/${index}.original" CONTENT "${original}")
-  file(GENERATE OUTPUT "${folder}/${index}.replacement" CONTENT "${replacement}")
-  file(GENERATE OUTPUT "${folder}/${index}.names" CONTENT "${names}")
-  set(slora_mutation_files_${key} ${slora_mutation_files_${key}} "${folder}/${index}.original" "${folder}/${index}.replacement"
-    "${folder}/${index}.names" PARENT_SCOPE)
-  math(EXPR index "${index} + 1")
-  set(slora_mutation_count_${key} ${index} PARENT_SCOPE)
-  set(slora_mutant_names ${slora_mutant_names} ${ARGN} PARENT_SCOPE)
-endfunction()
+include(mutation)
 
 # Adapters that act from a position on
 slora_mutate(memory/prefix_index.cc
@@ -407,26 +385,8 @@ slora_mutate(scheduler/scheduler.cc
   "if (sequence->request.adapter == adapter && !(mutant_is(\"failed_load_ends_only_who_runs\") && sequence->state != SequenceState::running)) lost"
   failed_load_ends_only_who_runs)
 
-set(slora_mutated_sources "")
-foreach(file IN LISTS slora_mutated_files)
-  string(REPLACE "/" "_" key "${file}")
-  set(source "${CMAKE_SOURCE_DIR}/src/${file}")
-  set(folder "${CMAKE_CURRENT_BINARY_DIR}/mutants/${key}")
-  add_custom_command(OUTPUT "${folder}/${key}"
-    COMMAND ${CMAKE_COMMAND} "-DSOURCE=${source}" "-DFOLDER=${folder}" "-DOUTPUT=${folder}/${key}" "-DCOUNT=${slora_mutation_count_${key}}"
-      -P "${CMAKE_CURRENT_SOURCE_DIR}/testing/mutants/mutate.cmake"
-    DEPENDS "${source}" ${slora_mutation_files_${key}} "${CMAKE_CURRENT_SOURCE_DIR}/testing/mutants/mutate.cmake"
-    VERBATIM)
-  list(APPEND slora_mutated_sources "${folder}/${key}")
-endforeach()
-
-add_executable(scheduler_mutants EXCLUDE_FROM_ALL testing/mutants/mutants_main.cc ${slora_mutated_sources})
+slora_mutated_sources(slora_mutated)
+add_executable(scheduler_mutants EXCLUDE_FROM_ALL testing/mutants/mutants_main.cc ${slora_mutated})
 target_link_libraries(scheduler_mutants PRIVATE slora_scheduler_testing)
 target_compile_options(scheduler_mutants PRIVATE -O1 -w)
-add_custom_target(mutants DEPENDS scheduler_mutants)
-add_test(NAME BuildMutants COMMAND ${CMAKE_COMMAND} --build "${CMAKE_BINARY_DIR}" --target mutants)
-set_tests_properties(BuildMutants PROPERTIES FIXTURES_SETUP mutants TIMEOUT 1500)
-foreach(name IN LISTS slora_mutant_names)
-  add_test(NAME Mutant.${name} COMMAND scheduler_mutants ${name})
-  set_tests_properties(Mutant.${name} PROPERTIES FIXTURES_REQUIRED mutants TIMEOUT 120)
-endforeach()
+slora_mutant_tests(scheduler_mutants Mutant)

@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "scheduler/testing/mutants/active_mutant.h"
+#include "base/testing/active_mutant.h"
 #include "scheduler/testing/simulator.h"
 
 namespace {

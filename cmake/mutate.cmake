@@ -1,4 +1,4 @@
-# cmake -DSOURCE=x.cc -DFOLDER=DIR -DOUTPUT=DIR/x.cc -DCOUNT=N -P mutate.cmake
+# cmake -DSOURCE=x.cc -DFOLDER=DIR -DOUTPUT=y.cc -DCOUNT=N -P mutate.cmake
 # Writes OUTPUT: SOURCE with each of the N places of FOLDER replaced. A place that does not stand in it exactly once is left out and
 # registered as stale, so that its tests fail and everything else goes on.
 file(READ "${SOURCE}" text)
@@ -16,4 +16,8 @@ foreach(index RANGE ${last})
     string(REPLACE "${original}" "${replacement}" text "${text}")
   endif()
 endforeach()
-file(WRITE "${OUTPUT}" "#include \"scheduler/testing/mutants/active_mutant.h\"\n#line 1 \"${SOURCE}\"\n${text}\nnamespace {\n${stale}}  // namespace\n")
+set(once "")
+if(SOURCE MATCHES "\\.h$")
+  set(once "#pragma once\n")
+endif()
+file(WRITE "${OUTPUT}" "${once}#include \"base/testing/active_mutant.h\"\n#line 1 \"${SOURCE}\"\n${text}\nnamespace {\n${stale}}  // namespace\n")

@@ -3,13 +3,49 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "backend/backend.h"
 
 namespace slora {
 
-// A test double that passes everything on to another backend, for doubles that change a part of it.
+// Passes every call on to another backend's ops, unchanged: what wrappers build on that change some.
+class ForwardingOps : public Ops {
+ public:
+  void embed(Tensor out, StepArray<TokenId> ids, const TokenResult* previous, const LinearWeight& table, TokenId first_token) override {
+    inner_.embed(out, ids, previous, table, first_token);
+  }
+  void rms_norm(Tensor out, Tensor in, Tensor weight, float eps) override { inner_.rms_norm(out, in, weight, eps); }
+  void add_rms_norm(Tensor out, Tensor residual, Tensor x, Tensor weight, float eps) override {
+    inner_.add_rms_norm(out, residual, x, weight, eps);
+  }
+  void shrink(Tensor z, Tensor x, const AdapterBatch& adapters, Site site) override { inner_.shrink(z, x, adapters, site); }
+  void linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) override {
+    inner_.linear(y, x, weight, z, adapters, site);
+  }
+  void linear_gated(Tensor out, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site,
+                    Activation activation) override {
+    inner_.linear_gated(out, x, weight, z, adapters, site, activation);
+  }
+  void rope(Tensor x, StepArray<std::int32_t> positions, const RopeTable& table) override { inner_.rope(x, positions, table); }
+  void store_kv(const KvLayer& layer, Tensor k, Tensor v, const SpanBatch& spans) override { inner_.store_kv(layer, k, v, spans); }
+  void attend(Tensor out, Tensor q, const KvLayer& layer, const SpanBatch& spans, const AttendParams& params) override {
+    inner_.attend(out, q, layer, spans, params);
+  }
+  void gather_rows(Tensor out, Tensor in, StepArray<std::int32_t> rows) override { inner_.gather_rows(out, in, rows); }
+  void sample(std::span<TokenResult> out, Tensor logits, const SampleBatch& batch) override { inner_.sample(out, logits, batch); }
+  void score(std::span<TokenResult> out, Tensor logits, StepArray<ScoreRow> rows) override { inner_.score(out, logits, rows); }
+  void copy_pages(std::byte* base, std::size_t page_bytes, std::span<const PageCopy> copies) override {
+    inner_.copy_pages(base, page_bytes, copies);
+  }
+  void fill(Tensor out, float value) override { inner_.fill(out, value); }
+
+ protected:
+  explicit ForwardingOps(Ops& inner) : inner_(inner) {}
+
+  Ops& inner_;
+};
+
+// The same of a backend.
 class ForwardingBackend : public Backend {
  public:
   explicit ForwardingBackend(std::unique_ptr<Backend> inner) : inner_(std::move(inner)) {}
@@ -37,6 +73,7 @@ class ForwardingBackend : public Backend {
   Fence copy_in(std::span<const CopyIn> copies) override { return inner_->copy_in(copies); }
   bool wait(Fence fence, std::chrono::milliseconds limit) override { return inner_->wait(fence, limit); }
   Ops& ops() override { return inner_->ops(); }
+  void parallel_for(std::int64_t count, const std::function<void(std::int64_t)>& work) override { inner_->parallel_for(count, work); }
   std::uint64_t progress() const override { return inner_->progress(); }
 
  protected:
@@ -45,15 +82,5 @@ class ForwardingBackend : public Backend {
  private:
   const std::unique_ptr<Backend> inner_;
 };
-
-// The numbers of a matrix in device memory, as fp32.
-inline std::vector<float> downloaded(Backend& backend, Tensor tensor) {
-  const auto count = static_cast<std::size_t>(tensor.rows * tensor.cols);
-  std::vector<std::byte> bytes(count * bytes_of(tensor.dtype));
-  backend.download(bytes.data(), tensor);
-  std::vector<float> numbers(count);
-  convert_to_float(numbers.data(), bytes.data(), tensor.dtype, count);
-  return numbers;
-}
 
 }  // namespace slora

@@ -1,0 +1,25 @@
+#pragma once
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace slora::cuda {
+
+// One kernel with random shapes, numbers and orders of threads, against plain loops. Returns what was wrong, or nothing.
+std::string check_copy_pages(std::uint64_t seed);
+std::string check_fill(std::uint64_t seed);
+std::string check_embed(std::uint64_t seed);
+std::string check_rms_norm(std::uint64_t seed);
+std::string check_add_rms_norm(std::uint64_t seed);
+std::string check_rms_norm_groups(std::uint64_t seed);
+std::string check_rope(std::uint64_t seed);
+std::string check_store_kv(std::uint64_t seed);
+std::string check_linear(std::uint64_t seed);
+
+struct KernelCheck {
+  const char* name;
+  std::string (*run)(std::uint64_t seed);
+};
+[[nodiscard]] std::span<const KernelCheck> kernel_checks();
+
+}  // namespace slora::cuda
