@@ -14,8 +14,27 @@ void OutputRows::prepare(const StepPlan& plan, SequencesOfSpans sequences) {
     if (span.output_row >= 0) sample_rows_[static_cast<std::size_t>(span.output_row)] = sequence.sample_row();
     for (std::int32_t k = 0; k < span.scored_count; ++k) score_rows_.push_back(sequence.score_row(span.scored_begin + k));
   }
-  tokens_.resize(sample_rows_.size());
+  resize_tokens();
   scores_.resize(score_rows_.size());
+}
+
+// A sequence gets another row when one before it starts or ends, or starts again: the memory for likely tokens moves with those that need
+// it.
+void OutputRows::resize_tokens() {
+  spare_tops_.reserve(std::max(sample_rows_.size(), tokens_.size()));
+  for (std::size_t row = 0; row < tokens_.size(); ++row) {
+    if (row >= sample_rows_.size() || !draws_top(row)) recycle(tokens_[row]);
+  }
+  tokens_.resize(sample_rows_.size());
+  for (std::size_t row = 0; row < tokens_.size(); ++row) {
+    if (draws_top(row) && tokens_[row].top.capacity() == 0) take_spare(tokens_[row]);
+  }
+}
+
+void OutputRows::take_spare(Token& token) {
+  if (spare_tops_.empty()) return;
+  token.top = std::move(spare_tops_.back());
+  spare_tops_.pop_back();
 }
 
 void OutputRows::compute(ModelShards& model, const ForwardBatch& batch, BatchBuilder& builder, const std::function<void()>& on_block) {
@@ -52,10 +71,7 @@ void OutputRows::move_scores_to(SequencesOfSpans sequences, const StepPlan& plan
 Token OutputRows::take_token(std::int32_t row) {
   Token& token = tokens_[static_cast<std::size_t>(row)];
   Token taken = std::move(token);
-  if (taken.top.capacity() > 0 && !spare_tops_.empty()) {
-    token.top = std::move(spare_tops_.back());
-    spare_tops_.pop_back();
-  }
+  if (taken.top.capacity() > 0) take_spare(token);
   return taken;
 }
 

@@ -34,6 +34,11 @@ class OutputRows {
   void recycle(Token& token);
 
  private:
+  void resize_tokens();
+  // Whether the most likely tokens of this row are wanted.
+  [[nodiscard]] bool draws_top(std::size_t row) const { return sample_rows_[row].params->logprob_count > 0; }
+  void take_spare(Token& token);
+
   std::vector<SampleRow> sample_rows_;  // [plan.output_row_count]
   std::vector<Token> tokens_;           // [plan.output_row_count]
   std::vector<ScoreRow> score_rows_;    // [rows that score prompts] in the order of the plan's spans
