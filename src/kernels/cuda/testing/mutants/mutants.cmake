@@ -278,6 +278,75 @@ slora_mutate(kernels/cuda/linear.cu
   "args.y + (mutant_is(\"linear_result_has_32_bits\") ? static_cast<std::int32_t>(row * args.y_stride) : row * args.y_stride)"
   linear_result_has_32_bits)
 
+# shrink
+slora_mutate(kernels/cuda/shrink.cu
+  "k >= end) return eight;"
+  "k >= end + (mutant_is(\"shrink_reads_past_the_range\") ? 1 : 0)) return eight;"
+  shrink_reads_past_the_range)
+slora_mutate(kernels/cuda/shrink.cu
+  "if (k + i < end)"
+  "if (k + i < end + (mutant_is(\"shrink_reads_an_element_past_the_range\") ? 1 : 0))"
+  shrink_reads_an_element_past_the_range)
+slora_mutate(kernels/cuda/shrink.cu
+  "if (rank >= record.rank) return nullptr;"
+  "if (rank >= record.rank + (mutant_is(\"shrink_reads_past_the_ranks\") ? 1 : 0)) return nullptr;"
+  shrink_reads_past_the_ranks)
+slora_mutate(kernels/cuda/shrink.cu
+  "while (rank >= piece->row_begin + piece->row_count)"
+  "while (rank >= piece->row_begin + piece->row_count + (mutant_is(\"shrink_keeps_to_the_first_piece\") ? 1 : 0))"
+  shrink_keeps_to_the_first_piece)
+slora_mutate(kernels/cuda/shrink.cu
+  "group + row < item.row_count ?"
+  "group + row < item.row_count + (mutant_is(\"shrink_reads_past_the_rows\") ? 1 : 0) ?"
+  shrink_reads_past_the_rows)
+slora_mutate(kernels/cuda/shrink.cu
+  "args.x + (item.row_begin + group) * args.x_stride"
+  "args.x + (mutant_is(\"shrink_offset_has_32_bits\") ? static_cast<std::int32_t>((item.row_begin + group) * args.x_stride)
+                                              : (item.row_begin + group) * args.x_stride)"
+  shrink_offset_has_32_bits)
+slora_mutate(kernels/cuda/shrink.cu
+  "x_row(16 * m + 8)"
+  "x_row(16 * m + (mutant_is(\"shrink_reads_rows_twice\") ? 0 : 8))"
+  shrink_reads_rows_twice)
+slora_mutate(kernels/cuda/shrink.cu
+  "{low.words[pair], high.words[pair], low.words[pair + 1], high.words[pair + 1]}"
+  "{low.words[pair], mutant_is(\"shrink_swaps_words_of_x\") ? low.words[pair + 1] : high.words[pair],
+    mutant_is(\"shrink_swaps_words_of_x\") ? high.words[pair] : low.words[pair + 1], high.words[pair + 1]}"
+  shrink_swaps_words_of_x)
+slora_mutate(kernels/cuda/shrink.cu
+  "{a[n].words[pair], a[n].words[pair + 1]}"
+  "{a[n].words[mutant_is(\"shrink_swaps_words_of_a\") ? pair + 1 : pair],
+    a[n].words[mutant_is(\"shrink_swaps_words_of_a\") ? pair : pair + 1]}"
+  shrink_swaps_words_of_a)
+slora_mutate(kernels/cuda/shrink.cu
+  "8 * (i / 2) + group;"
+  "8 * (mutant_is(\"shrink_swaps_words_of_the_sum\") ? i % 2 : i / 2) + group;"
+  shrink_swaps_words_of_the_sum)
+slora_mutate(kernels/cuda/shrink.cu
+  "if (row >= item.row_count) continue;"
+  "if (row >= item.row_count + (mutant_is(\"shrink_writes_past_the_rows\") ? 1 : 0)) continue;"
+  shrink_writes_past_the_rows)
+slora_mutate(kernels/cuda/shrink.cu
+  "static_cast<std::int64_t>(item.split) * args.rows"
+  "static_cast<std::int64_t>(mutant_is(\"shrink_forgets_the_split\") ? 0 : item.split) * args.rows"
+  shrink_forgets_the_split)
+slora_mutate(kernels/cuda/shrink.cu
+  "if (rank < record.rank) z"
+  "if (rank < record.rank + (mutant_is(\"shrink_writes_past_the_ranks\") ? 1 : 0)) z"
+  shrink_writes_past_the_ranks)
+slora_mutate(kernels/cuda/shrink.cu
+  "i < item_count;"
+  "i < item_count + (mutant_is(\"shrink_reads_past_the_items\") ? 1 : 0);"
+  shrink_reads_past_the_items)
+slora_mutate(kernels/cuda/shrink.cu
+  "i += block_count() * kWarps"
+  "i += (mutant_is(\"shrink_forgets_items\") ? 2 : 1) * block_count() * kWarps"
+  shrink_forgets_items)
+slora_mutate(kernels/cuda/shrink.cu
+  "item.row_count <= 16"
+  "item.row_count <= (mutant_is(\"shrink_takes_17_rows_for_16\") ? 17 : 16)"
+  shrink_takes_17_rows_for_16)
+
 # Loads and stores of eight elements
 slora_mutate(kernels/cuda/elements.h
   "values[i] = bits_to_float(eight.words[i / 2] << 16);"
