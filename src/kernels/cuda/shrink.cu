@@ -42,7 +42,7 @@ __device__ Words<16> load_eight(const Bfloat16* row, std::int32_t k, std::int32_
 // The row of A with this rank, or null.
 __device__ const Bfloat16* rank_row(const ShrinkKernelArgs& args, const ShrinkRecord& record, std::int32_t rank) {
   if (rank >= record.rank) return nullptr;
-  const RankRows* piece = args.list.pieces + record.piece_begin;
+  const MatrixRows* piece = args.list.pieces + record.piece_begin;
   while (rank >= piece->row_begin + piece->row_count) ++piece;
   return piece->data + static_cast<std::int64_t>(rank - piece->row_begin) * args.in;
 }
@@ -106,7 +106,7 @@ __global__ void __launch_bounds__(kThreads, 2) shrink_kernel(ShrinkKernelArgs ar
 
 }  // namespace
 
-void shrink(Stream stream, Tensor z, Tensor x, const ShrinkArgs& args, RankRowAlignment alignment, std::int32_t blocks) {
+void shrink(Stream stream, Tensor z, Tensor x, const ShrinkArgs& args, MatrixAlignment alignment, std::int32_t blocks) {
   check(args.split_columns % kStep == 0, "expected ranges of k that are multiples of 32");
   const ShrinkKernelArgs kernel_args{.z = data_of<float>(z),
                                      .x = data_of<Bfloat16>(x),
@@ -115,7 +115,7 @@ void shrink(Stream stream, Tensor z, Tensor x, const ShrinkArgs& args, RankRowAl
                                      .rows = static_cast<std::int32_t>(x.rows),
                                      .in = static_cast<std::int32_t>(x.cols),
                                      .list = args};
-  const bool wide = is_wide(x) && alignment == RankRowAlignment::sixteen_bytes;
+  const bool wide = is_wide(x) && alignment == MatrixAlignment::sixteen_bytes;
   launch(wide ? shrink_kernel<true> : shrink_kernel<false>, {blocks, kThreads}, stream, kernel_args);
 }
 

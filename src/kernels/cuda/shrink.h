@@ -5,12 +5,9 @@
 
 namespace slora::cuda {
 
-// Where rows of A begin: anywhere, or at multiples of 16 bytes, which is faster.
-enum class RankRowAlignment : std::uint8_t { any, sixteen_bytes };
-
 // All arrays are in device memory; the launch depends on none of them but on `blocks`.
 struct ShrinkArgs {
-  const RankRows* pieces;
+  const MatrixRows* pieces;
   const ShrinkRecord* records;
   const ShrinkItem* items;
   const std::int32_t* item_count;
@@ -19,6 +16,6 @@ struct ShrinkArgs {
 
 // z[split, t, z_begin + j] = sum over the split's k of A[j, k] x[t, k] for every item. x [T, in] bf16, z [splits * T, z columns] fp32. What
 // reads z adds the splits up; what no item names is not written.
-void shrink(Stream stream, Tensor z, Tensor x, const ShrinkArgs& args, RankRowAlignment alignment, std::int32_t blocks);
+void shrink(Stream stream, Tensor z, Tensor x, const ShrinkArgs& args, MatrixAlignment alignment, std::int32_t blocks);
 
 }  // namespace slora::cuda

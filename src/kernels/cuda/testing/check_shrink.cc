@@ -16,7 +16,7 @@ struct DrawnAdapter {
 };
 
 // A in one to four pieces of memory.
-DrawnAdapter draw_adapter(KernelCase& kernel_case, std::int64_t in, std::int32_t z_begin, std::vector<RankRows>& pieces) {
+DrawnAdapter draw_adapter(KernelCase& kernel_case, std::int64_t in, std::int32_t z_begin, std::vector<MatrixRows>& pieces) {
   DrawnAdapter adapter{kernel_case.pick({1, 7, 8, 16, 19, 40}), z_begin, {}, {}};
   adapter.a = kernel_case.eighths(static_cast<std::size_t>(adapter.rank * in));
   for (std::int32_t row = 0; row < adapter.rank;) {
@@ -40,7 +40,7 @@ std::string check_shrink(std::uint64_t seed) {
   const auto splits = static_cast<std::int32_t>((in + split_columns - 1) / split_columns);
 
   // Runs of rows, some of no adapter, each with one or two adapters.
-  std::vector<RankRows> pieces;
+  std::vector<MatrixRows> pieces;
   std::vector<ShrinkRecord> records;
   std::vector<DrawnAdapter> adapters;
   std::vector<ShrinkItem> items;
@@ -70,13 +70,13 @@ std::string check_shrink(std::uint64_t seed) {
   const std::vector<float> x_values = kernel_case.eighths(static_cast<std::size_t>(rows * in));
 
   emulator::Device& device = kernel_case.device();
-  const emulator::DeviceArray<RankRows> device_pieces(device, pieces);
+  const emulator::DeviceArray<MatrixRows> device_pieces(device, pieces);
   const emulator::DeviceArray<ShrinkRecord> device_records(device, records);
   const emulator::DeviceArray<ShrinkItem> device_items(device, items);
   const emulator::DeviceArray<std::int32_t> item_count(device, {static_cast<std::int32_t>(items.size())});
   const DeviceMatrix x(kernel_case, DType::bf16, rows, in, draw_rows(kernel_case), rows, x_values);
   const DeviceMatrix z(kernel_case, DType::f32, splits * rows, z_cols, kernel_case.pick({Rows::aligned, Rows::odd}));
-  const auto alignment = in % 8 == 0 ? RankRowAlignment::sixteen_bytes : RankRowAlignment::any;
+  const auto alignment = in % 8 == 0 ? MatrixAlignment::sixteen_bytes : MatrixAlignment::any;
   shrink(kernel_case.stream(), z, x, {device_pieces.data(), device_records.data(), device_items.data(), item_count.data(), split_columns},
          alignment, kernel_case.draw(1, 3));
 

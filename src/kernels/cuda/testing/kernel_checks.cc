@@ -14,6 +14,7 @@ std::span<const KernelCheck> kernel_checks() {
       {"store_kv", check_store_kv},
       {"linear", check_linear},
       {"shrink", check_shrink},
+      {"expand", check_expand},
   };
   return kChecks;
 }
