@@ -138,7 +138,7 @@ std::string check_expand(std::uint64_t seed) {
   if (dtype == DType::bf16) {
     for (float& value : expected) value = to_float(to_bfloat16(value));
   }
-  y.expect_elements("y", expected);
+  y.expect_elements("y", {expected.begin(), expected.end()}, kExact);
   return kernel_case.finish();
 }
 

@@ -95,7 +95,7 @@ std::string check_shrink(std::uint64_t seed) {
       }
     }
   }
-  z.expect_elements("z", expected);
+  z.expect_elements("z", {expected.begin(), expected.end()}, kExact);
   return kernel_case.finish();
 }
 

@@ -68,14 +68,14 @@ void DeviceMatrix::expect(const char* what, std::int64_t row_count, Tolerance to
   }
 }
 
-void DeviceMatrix::expect_elements(const char* what, const std::vector<float>& expected) const {
+void DeviceMatrix::expect_elements(const char* what, const std::vector<double>& expected, Tolerance tolerance) const {
   for (std::int64_t t = 0; t < tensor_.rows; ++t) {
     const std::vector<float> values = row(t);
     for (std::int64_t i = 0; i < tensor_.cols; ++i) {
       const float value = values[static_cast<std::size_t>(i)];
-      const float element = expected[static_cast<std::size_t>(t * tensor_.cols + i)];
+      const double element = expected[static_cast<std::size_t>(t * tensor_.cols + i)];
       if (!std::isnan(element)) {
-        case_.expect_near(value, element, kExact, what, t, i);
+        case_.expect_near(value, element, tolerance, what, t, i);
       } else if (!std::isnan(value)) {
         case_.fail(fmt::format("{} [{}, {}]: expected an untouched element, found {}", what, t, i, value));
       }

@@ -15,6 +15,7 @@ std::span<const KernelCheck> kernel_checks() {
       {"linear", check_linear},
       {"shrink", check_shrink},
       {"expand", check_expand},
+      {"attend", check_attend},
   };
   return kChecks;
 }

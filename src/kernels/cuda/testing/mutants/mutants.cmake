@@ -1,6 +1,7 @@
 # The standing list of seeded bugs of the kernels. Their checks, with every access watched, have to notice each of them (mutants_main.cc):
 # by a wrong number, or by a fault that the emulator reports.
 include(mutation)
+include(testing/mutants/attend_mutants.cmake)
 include(testing/mutants/copy_and_norm_mutants.cmake)
 include(testing/mutants/product_mutants.cmake)
 
