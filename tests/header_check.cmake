@@ -27,4 +27,4 @@ endforeach()
 
 add_library(header_check OBJECT EXCLUDE_FROM_ALL ${sources})
 target_link_libraries(header_check PRIVATE slora_http GTest::gmock)
-target_compile_options(header_check PRIVATE -O0 -Wno-psabi)
+target_compile_options(header_check PRIVATE -O0 -Wno-psabi -Wno-unknown-pragmas)

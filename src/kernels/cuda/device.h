@@ -19,9 +19,10 @@
 //   commit_copies(), wait_copies<n>()                 Closes a group of this thread's copies; waits for all groups but its last n. Other
 //                                                     threads see the bytes after a barrier.
 //   load_once(address)           A load of what is read once: it is not kept in L1 and goes first from L2.
+//   store_whole(address, value)  One store of 8 or 16 bytes: the host's compiler may make several of a plain one, with other conflicts.
 //   atomic_add(address, value)   Returns the value before.
 //   pack_bf16(low, high)         Two numbers rounded to bf16 in one word.
-//   bits_to_float, float_to_bits, reciprocal_sqrt
+//   bits_to_float, float_to_bits, larger, power_of_two, reciprocal, reciprocal_sqrt     Without calls of functions on the device.
 #ifdef __CUDACC__
 #include "kernels/cuda/device_nvcc.h"
 #else

@@ -132,6 +132,12 @@ __device__ T load_once(const T* address) {
   return value;
 }
 
+template <class T>
+__device__ void store_whole(T* to, const T& value, Place = {}) {
+  static_assert(sizeof(T) <= 16 && sizeof(T) == alignof(T));
+  *to = value;
+}
+
 __device__ inline std::uint32_t atomic_add(std::uint32_t* address, std::uint32_t value, Place = {}) { return atomicAdd(address, value); }
 
 __device__ inline std::uint32_t pack_bf16(float low, float high) {
@@ -141,6 +147,17 @@ __device__ inline std::uint32_t pack_bf16(float low, float high) {
 }
 __device__ inline float bits_to_float(std::uint32_t bits) { return __uint_as_float(bits); }
 __device__ inline std::uint32_t float_to_bits(float value) { return __float_as_uint(value); }
+__device__ inline float larger(float a, float b) { return fmaxf(a, b); }
+__device__ inline float power_of_two(float exponent) {
+  float value;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(value) : "f"(exponent));
+  return value;
+}
+__device__ inline float reciprocal(float value) {
+  float result;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(value));
+  return result;
+}
 __device__ inline float reciprocal_sqrt(float value) { return rsqrtf(value); }
 
 }  // namespace slora::cuda

@@ -1,6 +1,7 @@
 #include "kernels/cuda/emulator/kernel_side.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "kernels/cuda/emulator/device.h"
 
@@ -78,6 +79,14 @@ void issue_copy(void* to, const void* from, std::int32_t bytes, std::int32_t val
 }
 void commit_copies() { run().commit_copies(); }
 void wait_copy_groups(std::int32_t pending_groups, Place place) { run().wait_copies(pending_groups, place); }
+
+void store_bytes(void* to, const void* from, std::size_t bytes, Place place) {
+  // Told from other stores of the kernel by its line, which has an address of its own among the places.
+  const void* const instruction = place.file_name() + (std::size_t{place.line()} << 16) + place.column();
+  run().require_aligned(to, bytes);
+  if (run().watch() != nullptr) run().watch()->access(run().thread(), to, bytes, AccessKind::write, instruction);
+  std::memcpy(to, from, bytes);
+}
 
 std::uint32_t atomic_add(std::uint32_t* address, std::uint32_t value, Place place) {
   run().yield(place);

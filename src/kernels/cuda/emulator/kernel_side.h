@@ -102,6 +102,12 @@ T load_once(const T* address) {
   return *address;
 }
 
+void store_bytes(void* to, const void* from, std::size_t bytes, Place place);
+template <class T>
+void store_whole(T* to, const T& value, Place place = Place::current()) {
+  store_bytes(to, &value, sizeof(T), place);
+}
+
 std::uint32_t atomic_add(std::uint32_t* address, std::uint32_t value, Place place = Place::current());
 
 inline std::uint32_t pack_bf16(float low, float high) {
@@ -109,6 +115,9 @@ inline std::uint32_t pack_bf16(float low, float high) {
 }
 inline float bits_to_float(std::uint32_t bits) { return std::bit_cast<float>(bits); }
 inline std::uint32_t float_to_bits(float value) { return std::bit_cast<std::uint32_t>(value); }
+inline float larger(float a, float b) { return a < b ? b : a; }
+inline float power_of_two(float exponent) { return std::exp2(exponent); }
+inline float reciprocal(float value) { return 1.0f / value; }
 inline float reciprocal_sqrt(float value) { return 1.0f / std::sqrt(value); }
 
 }  // namespace slora::cuda

@@ -68,6 +68,23 @@ void DeviceMatrix::expect(const char* what, std::int64_t row_count, Tolerance to
   }
 }
 
+void DeviceMatrix::expect_elements(const char* what, const std::vector<double>& expected, Tolerance tolerance) const {
+  for (std::int64_t t = 0; t < tensor_.rows; ++t) {
+    const std::vector<float> values = row(t);
+    for (std::int64_t i = 0; i < tensor_.cols; ++i) {
+      const float value = values[static_cast<std::size_t>(i)];
+      const double element = expected[static_cast<std::size_t>(t * tensor_.cols + i)];
+      if (!std::isnan(element)) {
+        case_.expect_near(value, element, tolerance, what, t, i);
+      } else if (!std::isnan(value)) {
+        case_.fail(fmt::format("{} [{}, {}]: expected an untouched element, found {}", what, t, i, value));
+      }
+    }
+    if (t + 1 < tensor_.rows && !has_untouched_gap(t))
+      case_.fail(fmt::format("{} [{}, :]: expected an untouched gap after the row", what, t));
+  }
+}
+
 bool DeviceMatrix::has_untouched_gap(std::int64_t index) const {
   const auto element_bytes = static_cast<std::int64_t>(bytes_of(tensor_.dtype));
   const std::int64_t gap_bytes = (tensor_.row_stride - tensor_.cols) * element_bytes;

@@ -39,6 +39,9 @@ class DeviceMatrix {
   using Expected = std::function<double(std::int64_t, std::int64_t)>;
   void expect(const char* what, std::int64_t row_count, Tolerance tolerance, const Expected& expected) const;
 
+  // Compares all elements with numbers [rows, cols]; where NaN is expected, nobody may have written.
+  void expect_elements(const char* what, const std::vector<double>& expected, Tolerance tolerance) const;
+
  private:
   [[nodiscard]] bool has_untouched_gap(std::int64_t index) const;
 

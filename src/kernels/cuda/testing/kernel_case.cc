@@ -30,6 +30,11 @@ void KernelCase::expect_near(float got, double expected, Tolerance tolerance, co
 
 std::string KernelCase::finish() {
   if (!device_.faults().empty()) return to_text(device_.faults().front());
+  const emulator::WatchCounts& counts = device_.counts();
+  if (counts.shared_bank_conflicts != 0 || counts.matrix_bank_conflicts != 0) {
+    return fmt::format("expected no bank conflicts, found {} of plain accesses and {} of load_matrices", counts.shared_bank_conflicts,
+                       counts.matrix_bank_conflicts);
+  }
   return failure_;
 }
 

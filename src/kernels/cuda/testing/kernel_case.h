@@ -46,7 +46,7 @@ class KernelCase {
   // Fails unless `got` is `expected` within the tolerance.
   void expect_near(float got, double expected, Tolerance tolerance, const char* what, std::int64_t row, std::int64_t column);
 
-  // Empty when nothing was wrong; else the first wrong value or the device's first fault.
+  // Empty when nothing was wrong; else the device's first fault, a count of bank conflicts (none is expected), or the first wrong value.
   [[nodiscard]] std::string finish();
 
  private:

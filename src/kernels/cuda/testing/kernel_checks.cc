@@ -13,6 +13,9 @@ std::span<const KernelCheck> kernel_checks() {
       {"rms_norm_groups", check_rms_norm_groups},
       {"store_kv", check_store_kv},
       {"linear", check_linear},
+      {"shrink", check_shrink},
+      {"expand", check_expand},
+      {"attend", check_attend},
   };
   return kChecks;
 }

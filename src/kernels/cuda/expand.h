@@ -1,0 +1,12 @@
+#pragma once
+#include "kernels/cuda/lora_args.h"
+#include "kernels/cuda/stream.h"
+#include "tensor/tensor.h"
+
+namespace slora::cuda {
+
+// y[t, slice] += weight * (scale * B z[t, z columns] + bias) for the rows of every item and each of its uses, in fp32 with one rounding. y
+// [T, outputs] fp32 or bf16. With `sixteen_bytes` every record's first output and number of outputs are multiples of 4, too.
+void expand(Stream stream, Tensor y, const ExpandArgs& args, MatrixAlignment alignment, std::int32_t blocks);
+
+}  // namespace slora::cuda

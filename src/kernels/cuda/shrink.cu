@@ -1,0 +1,122 @@
+// z = A x by tensor cores, one warp an item. Operands go from global memory into registers: for 32 values of k, a lane loads eight
+// consecutive ones of its rank row (lane / 4) of A and of its rows (lane / 4, + 8) of x, beginning at 8 (lane % 4). A product of m16n8k16
+// takes 16 values of k from pairs of words; which ones does not matter, as long as both operands agree.
+#include <algorithm>
+
+#include "kernels/cuda/elements.h"
+#include "kernels/cuda/shrink.h"
+
+namespace slora::cuda {
+namespace {
+
+constexpr std::int32_t kThreads = 256;
+constexpr std::int32_t kWarps = kThreads / kWarpThreads;
+constexpr std::int32_t kStep = 32;  // values of k at a time
+constexpr std::int32_t kRankTiles = ShrinkItem::kRanks / 8;
+
+struct ShrinkKernelArgs {
+  float* z;           // [splits * T, z columns]
+  const Bfloat16* x;  // [T, in]
+  std::int64_t z_stride;
+  std::int64_t x_stride;
+  std::int32_t rows;
+  std::int32_t in;
+  ShrinkArgs list;
+};
+
+// Eight elements of a row from column k on; zeros where there is no row (null) or beyond column `end`.
+template <bool kWideRows>
+__device__ Words<16> load_eight(const Bfloat16* row, std::int32_t k, std::int32_t end) {
+  Words<16> eight = {};
+  if (row == nullptr || k >= end) return eight;
+  if constexpr (kWideRows) {
+    return *reinterpret_cast<const Words<16>*>(row + k);
+  } else {
+    for (std::int32_t i = 0; i < 8; ++i) {
+      if (k + i < end) eight.words[i / 2] |= static_cast<std::uint32_t>(row[k + i].bits) << (i % 2 * 16);
+    }
+    return eight;
+  }
+}
+
+// The row of A with this rank, or null.
+__device__ const Bfloat16* rank_row(const ShrinkKernelArgs& args, const ShrinkRecord& record, std::int32_t rank) {
+  if (rank >= record.rank) return nullptr;
+  const MatrixRows* piece = args.list.pieces + record.piece_begin;
+  while (rank >= piece->row_begin + piece->row_count) ++piece;
+  return piece->data + static_cast<std::int64_t>(rank - piece->row_begin) * args.in;
+}
+
+template <std::int32_t kRowTiles, bool kWideRows>
+__device__ void shrink_item(const ShrinkKernelArgs& args, const ShrinkItem& item) {
+  const ShrinkRecord record = args.list.records[item.record];
+  const std::int32_t group = lane_index() / 4, t = lane_index() % 4;
+  const Bfloat16* a_rows[kRankTiles];
+  for (std::int32_t n = 0; n < kRankTiles; ++n) a_rows[n] = rank_row(args, record, item.rank_begin + 8 * n + group);
+  // The lane's rows of x are 8 rows apart.
+  const Bfloat16* const x = args.x + (item.row_begin + group) * args.x_stride;
+  const auto x_row = [&](std::int32_t row) { return group + row < item.row_count ? x + row * args.x_stride : nullptr; };
+
+  float sums[kRowTiles][kRankTiles][4] = {};
+  const std::int32_t begin = item.split * args.list.split_columns;
+  const std::int32_t end = std::min(args.in, begin + args.list.split_columns);
+  [[maybe_unused]] constexpr std::int32_t kUnroll =
+      kWideRows && kRowTiles == 1 ? 4 : 1;  // enough loads in flight, but no more than 128 registers
+#pragma unroll kUnroll
+  for (std::int32_t k = begin; k < end; k += kStep) {
+    Words<16> a[kRankTiles];
+    for (std::int32_t n = 0; n < kRankTiles; ++n) a[n] = load_eight<kWideRows>(a_rows[n], k + 8 * t, end);
+    for (std::int32_t m = 0; m < kRowTiles; ++m) {
+      const Words<16> low = load_eight<kWideRows>(x_row(16 * m), k + 8 * t, end);
+      const Words<16> high = load_eight<kWideRows>(x_row(16 * m + 8), k + 8 * t, end);
+      for (std::int32_t pair = 0; pair < 4; pair += 2) {
+        for (std::int32_t n = 0; n < kRankTiles; ++n) {
+          mma_m16n8k16(sums[m][n], {low.words[pair], high.words[pair], low.words[pair + 1], high.words[pair + 1]},
+                       {a[n].words[pair], a[n].words[pair + 1]});
+        }
+      }
+    }
+  }
+
+  for (std::int32_t m = 0; m < kRowTiles; ++m) {
+    for (std::int32_t i = 0; i < 4; ++i) {
+      const std::int32_t row = 16 * m + 8 * (i / 2) + group;
+      if (row >= item.row_count) continue;
+      float* const z = args.z + (static_cast<std::int64_t>(item.split) * args.rows + item.row_begin + row) * args.z_stride + record.z_begin;
+      for (std::int32_t n = 0; n < kRankTiles; ++n) {
+        const std::int32_t rank = item.rank_begin + 8 * n + 2 * t + i % 2;
+        if (rank < record.rank) z[rank] = sums[m][n][i];
+      }
+    }
+  }
+}
+
+template <bool kWideRows>
+__global__ void __launch_bounds__(kThreads, 2) shrink_kernel(ShrinkKernelArgs args) {
+  const std::int32_t item_count = *args.list.item_count;
+  for (std::int32_t i = block_index() * kWarps + warp_index(); i < item_count; i += block_count() * kWarps) {
+    const ShrinkItem item = args.list.items[i];
+    if (item.row_count <= 16) {
+      shrink_item<1, kWideRows>(args, item);
+    } else {
+      shrink_item<ShrinkItem::kRowsMax / 16, kWideRows>(args, item);
+    }
+  }
+}
+
+}  // namespace
+
+void shrink(Stream stream, Tensor z, Tensor x, const ShrinkArgs& args, MatrixAlignment alignment, std::int32_t blocks) {
+  check(args.split_columns % kStep == 0, "expected ranges of k that are multiples of 32");
+  const ShrinkKernelArgs kernel_args{.z = data_of<float>(z),
+                                     .x = data_of<Bfloat16>(x),
+                                     .z_stride = z.row_stride,
+                                     .x_stride = x.row_stride,
+                                     .rows = static_cast<std::int32_t>(x.rows),
+                                     .in = static_cast<std::int32_t>(x.cols),
+                                     .list = args};
+  const bool wide = is_wide(x) && alignment == MatrixAlignment::sixteen_bytes;
+  launch(wide ? shrink_kernel<true> : shrink_kernel<false>, {blocks, kThreads}, stream, kernel_args);
+}
+
+}  // namespace slora::cuda

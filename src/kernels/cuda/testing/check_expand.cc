@@ -1,0 +1,145 @@
+#include <cmath>
+#include <memory>
+
+#include "kernels/cuda/expand.h"
+#include "kernels/cuda/testing/device_matrix.h"
+#include "kernels/cuda/testing/kernel_checks.h"
+
+namespace slora::cuda {
+namespace {
+
+struct DrawnExpansion {
+  ExpandRecord record;
+  std::vector<float> b;  // [rank, out]
+  std::vector<float> bias;
+  std::vector<std::unique_ptr<emulator::DeviceArray<Bfloat16>>> memory;
+  std::unique_ptr<emulator::DeviceArray<float>> bias_memory;
+};
+
+// B as pairs of ranks, in one to four pieces; what stands in place of the last odd rank's neighbour is NaN.
+DrawnExpansion draw_expansion(KernelCase& kernel_case, std::int32_t outputs, bool aligned, std::int32_t z_begin,
+                              std::vector<MatrixRows>& pieces) {
+  DrawnExpansion drawn;
+  const std::int32_t unit = aligned ? 4 : 1;
+  ExpandRecord& record = drawn.record;
+  record.rank = kernel_case.pick({0, 1, 7, 8, 16, 19, 40, 130});
+  record.slice_begin = kernel_case.one_in(2) ? 0 : unit * kernel_case.draw(0, outputs / 2 / unit);
+  record.out = unit * kernel_case.draw(1, (outputs - record.slice_begin) / unit);
+  record.z_begin = z_begin;
+  record.scale = kernel_case.pick({0.5f, 1.0f, 2.0f});
+  record.piece_begin = static_cast<std::int32_t>(pieces.size());
+  record.bias = nullptr;
+  if (record.rank == 0 || kernel_case.one_in(2)) {
+    drawn.bias = kernel_case.eighths(static_cast<std::size_t>(record.out));
+    drawn.bias_memory = std::make_unique<emulator::DeviceArray<float>>(kernel_case.device(), drawn.bias);
+    record.bias = drawn.bias_memory->data();
+  }
+  drawn.b = kernel_case.eighths(static_cast<std::size_t>(record.rank * record.out));
+  const std::int32_t pairs = (record.rank + 1) / 2;
+  for (std::int32_t pair = 0; pair < pairs;) {
+    const std::int32_t count = kernel_case.one_in(2) ? pairs - pair : kernel_case.draw(1, pairs - pair);
+    std::vector<Bfloat16> values;
+    for (std::int32_t p = pair; p < pair + count; ++p) {
+      for (std::int32_t i = 0; i < record.out; ++i) {
+        for (std::int32_t rank = 2 * p; rank < 2 * p + 2; ++rank) {
+          values.push_back(to_bfloat16(rank < record.rank ? drawn.b[static_cast<std::size_t>(rank * record.out + i)] : NAN));
+        }
+      }
+    }
+    drawn.memory.push_back(std::make_unique<emulator::DeviceArray<Bfloat16>>(kernel_case.device(), values));
+    pieces.push_back({drawn.memory.back()->data(), pair, count});
+    pair += count;
+  }
+  record.piece_count = static_cast<std::int32_t>(pieces.size()) - record.piece_begin;
+  return drawn;
+}
+
+}  // namespace
+
+// Numbers have so few bits that sums in fp32 are exact in any order, and so are the parts of z.
+std::string check_expand(std::uint64_t seed) {
+  KernelCase kernel_case(seed);
+  const bool aligned = kernel_case.one_in(2);
+  const std::int32_t outputs = aligned ? kernel_case.pick({32, 64, 72, 104}) : kernel_case.pick({5, 60, 64, 97});
+  const std::int32_t splits = kernel_case.draw(1, 3);
+  const DType dtype = kernel_case.pick({DType::bf16, DType::f32});
+
+  std::vector<MatrixRows> pieces;
+  std::vector<DrawnExpansion> expansions;
+  std::vector<ExpandRecord> records;
+  std::vector<ExpandUse> uses;
+  std::vector<ExpandItem> items;
+  std::int32_t rows = kernel_case.draw(0, 2), z_cols = kernel_case.draw(0, 3);
+  for (std::int32_t run = kernel_case.draw(1, 4); run > 0; --run) {
+    ExpandItem item{rows, kernel_case.pick({1, 2, 9, 16}), static_cast<std::int32_t>(uses.size()), kernel_case.draw(1, 3)};
+    for (std::int32_t i = 0; i < item.use_count; ++i) {
+      expansions.push_back(draw_expansion(kernel_case, outputs, aligned, z_cols, pieces));
+      z_cols += expansions.back().record.rank + kernel_case.draw(0, 2);
+      uses.push_back({static_cast<std::int32_t>(records.size()), kernel_case.pick({1.0f, 0.5f})});
+      records.push_back(expansions.back().record);
+    }
+    items.push_back(item);
+    rows += item.row_count + kernel_case.draw(0, 2);
+  }
+  z_cols += 1;
+  // z where shrink writes it, NaN elsewhere. Where both parts of z count it has more bits than one part.
+  std::vector<float> z_values(static_cast<std::size_t>(splits * rows * z_cols), NAN);
+  for (const ExpandItem& item : items) {
+    for (std::int32_t i = item.use_begin; i < item.use_begin + item.use_count; ++i) {
+      const ExpandRecord& record = records[static_cast<std::size_t>(uses[static_cast<std::size_t>(i)].record)];
+      for (std::int32_t t = 0; t < item.row_count * splits; ++t) {
+        const std::int32_t row = t / item.row_count * rows + item.row_begin + t % item.row_count;
+        for (std::int32_t rank = 0; rank < record.rank; ++rank) {
+          z_values[static_cast<std::size_t>(row * z_cols + record.z_begin + rank)] =
+              record.rank <= 128 ? static_cast<float>(kernel_case.draw(-1024, 1024)) / 1024
+                                 : static_cast<float>(kernel_case.draw(-8, 8)) / 8;
+        }
+      }
+    }
+  }
+  const std::vector<float> before = kernel_case.eighths(static_cast<std::size_t>(rows * outputs));
+
+  emulator::Device& device = kernel_case.device();
+  const emulator::DeviceArray<MatrixRows> device_pieces(device, pieces);
+  const emulator::DeviceArray<ExpandRecord> device_records(device, records);
+  const emulator::DeviceArray<ExpandUse> device_uses(device, uses);
+  const emulator::DeviceArray<ExpandItem> device_items(device, items);
+  const emulator::DeviceArray<std::int32_t> item_count(device, {static_cast<std::int32_t>(items.size())});
+  const DeviceMatrix z(kernel_case, DType::f32, splits * rows, z_cols, kernel_case.pick({Rows::aligned, Rows::odd}), splits * rows,
+                       z_values);
+  const DeviceMatrix y(kernel_case, dtype, rows, outputs, draw_rows(kernel_case), rows, before);
+  const Tensor z_tensor = z;
+  expand(kernel_case.stream(), y,
+         {device_pieces.data(), device_records.data(), device_uses.data(), device_items.data(), item_count.data(),
+          reinterpret_cast<const float*>(z_tensor.data), z_tensor.row_stride, splits, rows},
+         aligned ? MatrixAlignment::sixteen_bytes : MatrixAlignment::any, kernel_case.draw(1, 3));
+
+  std::vector<float> expected = before;
+  for (const ExpandItem& item : items) {
+    for (std::int32_t i = item.use_begin; i < item.use_begin + item.use_count; ++i) {
+      const DrawnExpansion& drawn = expansions[static_cast<std::size_t>(uses[static_cast<std::size_t>(i)].record)];
+      const float weight = uses[static_cast<std::size_t>(i)].weight;
+      for (std::int32_t t = item.row_begin; t < item.row_begin + item.row_count; ++t) {
+        for (std::int32_t out = 0; out < drawn.record.out; ++out) {
+          float sum = 0;
+          for (std::int32_t rank = 0; rank < drawn.record.rank; ++rank) {
+            float z_sum = 0;
+            for (std::int32_t split = 0; split < splits; ++split) {
+              z_sum += z_values[static_cast<std::size_t>((split * rows + t) * z_cols + drawn.record.z_begin + rank)];
+            }
+            sum += drawn.b[static_cast<std::size_t>(rank * drawn.record.out + out)] * z_sum;
+          }
+          const float bias = drawn.bias.empty() ? 0.0f : drawn.bias[static_cast<std::size_t>(out)];
+          expected[static_cast<std::size_t>(t * outputs + drawn.record.slice_begin + out)] += weight * (drawn.record.scale * sum + bias);
+        }
+      }
+    }
+  }
+  if (dtype == DType::bf16) {
+    for (float& value : expected) value = to_float(to_bfloat16(value));
+  }
+  y.expect_elements("y", {expected.begin(), expected.end()}, kExact);
+  return kernel_case.finish();
+}
+
+}  // namespace slora::cuda

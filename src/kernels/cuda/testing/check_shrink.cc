@@ -1,0 +1,102 @@
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/cuda/shrink.h"
+#include "kernels/cuda/testing/device_matrix.h"
+#include "kernels/cuda/testing/kernel_checks.h"
+
+namespace slora::cuda {
+namespace {
+
+struct DrawnAdapter {
+  std::int32_t rank;
+  std::int32_t z_begin;
+  std::vector<float> a;                                                  // [rank, in]
+  std::vector<std::unique_ptr<emulator::DeviceArray<Bfloat16>>> memory;  // of its pieces
+};
+
+// A in one to four pieces of memory.
+DrawnAdapter draw_adapter(KernelCase& kernel_case, std::int64_t in, std::int32_t z_begin, std::vector<MatrixRows>& pieces) {
+  DrawnAdapter adapter{kernel_case.pick({1, 7, 8, 16, 19, 40}), z_begin, {}, {}};
+  adapter.a = kernel_case.eighths(static_cast<std::size_t>(adapter.rank * in));
+  for (std::int32_t row = 0; row < adapter.rank;) {
+    const std::int32_t count = kernel_case.one_in(2) ? adapter.rank - row : kernel_case.draw(1, adapter.rank - row);
+    std::vector<Bfloat16> values;
+    for (std::int64_t i = row * in; i < (row + count) * in; ++i) values.push_back(to_bfloat16(adapter.a[static_cast<std::size_t>(i)]));
+    adapter.memory.push_back(std::make_unique<emulator::DeviceArray<Bfloat16>>(kernel_case.device(), values));
+    pieces.push_back({adapter.memory.back()->data(), row, count});
+    row += count;
+  }
+  return adapter;
+}
+
+}  // namespace
+
+// Numbers are multiples of 1/8, so that sums are exact in any order.
+std::string check_shrink(std::uint64_t seed) {
+  KernelCase kernel_case(seed);
+  const std::int64_t in = kernel_case.pick<std::int64_t>({12, 60, 64, 97, 136, 264});
+  const std::int32_t split_columns = 32 * kernel_case.draw(1, 4);
+  const auto splits = static_cast<std::int32_t>((in + split_columns - 1) / split_columns);
+
+  // Runs of rows, some of no adapter, each with one or two adapters.
+  std::vector<MatrixRows> pieces;
+  std::vector<ShrinkRecord> records;
+  std::vector<DrawnAdapter> adapters;
+  std::vector<ShrinkItem> items;
+  std::int32_t rows = kernel_case.draw(0, 2), z_cols = kernel_case.draw(0, 3);
+  struct Use {
+    std::int32_t row_begin, row_count;
+    std::size_t adapter;
+  };
+  std::vector<Use> uses;
+  for (std::int32_t run = kernel_case.draw(1, 4); run > 0; --run) {
+    const std::int32_t count = kernel_case.pick({1, 2, 16, 17, 40, 64});
+    for (std::int32_t i = kernel_case.draw(1, 2); i > 0; --i) {
+      const auto piece_begin = static_cast<std::int32_t>(pieces.size());
+      adapters.push_back(draw_adapter(kernel_case, in, z_cols, pieces));
+      const std::int32_t rank = adapters.back().rank;
+      for (std::int32_t rank_begin = 0; rank_begin < rank; rank_begin += ShrinkItem::kRanks) {
+        for (std::int32_t split = 0; split < splits; ++split) {
+          items.push_back({rows, count, static_cast<std::int32_t>(records.size()), rank_begin, split});
+        }
+      }
+      records.push_back({piece_begin, static_cast<std::int32_t>(pieces.size()) - piece_begin, rank, z_cols});
+      uses.push_back({rows, count, adapters.size() - 1});
+      z_cols += rank + kernel_case.draw(0, 2);
+    }
+    rows += count + kernel_case.draw(0, 2);
+  }
+  const std::vector<float> x_values = kernel_case.eighths(static_cast<std::size_t>(rows * in));
+
+  emulator::Device& device = kernel_case.device();
+  const emulator::DeviceArray<MatrixRows> device_pieces(device, pieces);
+  const emulator::DeviceArray<ShrinkRecord> device_records(device, records);
+  const emulator::DeviceArray<ShrinkItem> device_items(device, items);
+  const emulator::DeviceArray<std::int32_t> item_count(device, {static_cast<std::int32_t>(items.size())});
+  const DeviceMatrix x(kernel_case, DType::bf16, rows, in, draw_rows(kernel_case), rows, x_values);
+  const DeviceMatrix z(kernel_case, DType::f32, splits * rows, z_cols, kernel_case.pick({Rows::aligned, Rows::odd}));
+  const auto alignment = in % 8 == 0 ? MatrixAlignment::sixteen_bytes : MatrixAlignment::any;
+  shrink(kernel_case.stream(), z, x, {device_pieces.data(), device_records.data(), device_items.data(), item_count.data(), split_columns},
+         alignment, kernel_case.draw(1, 3));
+
+  std::vector<float> expected(static_cast<std::size_t>(splits * rows * z_cols), NAN);  // not written
+  for (const Use& use : uses) {
+    const DrawnAdapter& adapter = adapters[use.adapter];
+    for (std::int64_t t = use.row_begin; t < use.row_begin + use.row_count; ++t) {
+      for (std::int64_t j = 0; j < adapter.rank; ++j) {
+        for (std::int64_t split = 0; split < splits; ++split) {
+          float sum = 0;
+          for (std::int64_t k = split * split_columns; k < std::min<std::int64_t>(in, (split + 1) * split_columns); ++k) {
+            sum += adapter.a[static_cast<std::size_t>(j * in + k)] * x_values[static_cast<std::size_t>(t * in + k)];
+          }
+          expected[static_cast<std::size_t>((split * rows + t) * z_cols + adapter.z_begin + j)] = sum;
+        }
+      }
+    }
+  }
+  z.expect_elements("z", {expected.begin(), expected.end()}, kExact);
+  return kernel_case.finish();
+}
+
+}  // namespace slora::cuda

@@ -1,0 +1,238 @@
+# Seeded bugs of the kernels that use tensor cores (mutants.cmake).
+# linear
+slora_mutate(kernels/cuda/linear.cu
+  "    wait_copies<1>();
+    block_barrier();"
+  "    if (mutant_is(\"linear_waits_for_an_older_stage\")) {
+      wait_copies<2>();
+    } else if (!mutant_is(\"linear_does_not_wait\")) {
+      wait_copies<1>();
+    }
+    if (!mutant_is(\"linear_has_no_barrier_before_reading\")) block_barrier();"
+  linear_waits_for_an_older_stage linear_does_not_wait linear_has_no_barrier_before_reading)
+slora_mutate(kernels/cuda/linear.cu
+  "    block_barrier();  // before"
+  "    if (!mutant_is(\"linear_has_no_barrier_before_reuse\")) block_barrier();  // before"
+  linear_has_no_barrier_before_reuse)
+slora_mutate(kernels/cuda/linear.cu
+  "    commit_copies();  // the last"
+  "    if (step + 1 < steps || !mutant_is(\"linear_commits_no_empty_group\")) commit_copies();  // the last"
+  linear_commits_no_empty_group)
+slora_mutate(kernels/cuda/linear.cu
+  "if (step + 1 < steps) copy_stage(step + 1);"
+  "if (step + (mutant_is(\"linear_copies_a_stage_nobody_needs\") ? 0 : 1) < steps) copy_stage(step + 1);"
+  linear_copies_a_stage_nobody_needs)
+slora_mutate(kernels/cuda/linear.cu
+  "(args.in + kTileK - 1) / kTileK;"
+  "(args.in + (mutant_is(\"linear_forgets_the_last_columns\") ? 0 : kTileK - 1)) / kTileK;"
+  linear_forgets_the_last_columns)
+slora_mutate(kernels/cuda/linear.cu
+  "row_begin + row < rows ?"
+  "row_begin + row < rows + (mutant_is(\"linear_copies_past_the_rows\") ? 1 : 0) ?"
+  linear_copies_past_the_rows)
+slora_mutate(kernels/cuda/linear.cu
+  "std::min(kPart, cols - column)"
+  "std::min(kPart, cols - column + (mutant_is(\"linear_copies_past_the_columns\") ? 1 : 0))"
+  linear_copies_past_the_columns)
+slora_mutate(kernels/cuda/linear.cu
+  "from + (row_begin + row) * stride"
+  "from + (mutant_is(\"linear_offset_has_32_bits\") ? static_cast<std::int32_t>((row_begin + row) * stride) : (row_begin + row) * stride)"
+  linear_offset_has_32_bits)
+slora_mutate(kernels/cuda/linear.cu
+  "to.chunks[row][chunk ^ row % 8]"
+  "to.chunks[row][chunk ^ (mutant_is(\"linear_tiles_lie_in_the_same_banks\") ? 0 : row % 8)]"
+  linear_tiles_lie_in_the_same_banks)
+slora_mutate(kernels/cuda/linear.cu
+  "x.chunks[row][(2 * k + lane / 16) ^ row % 8]"
+  "x.chunks[mutant_is(\"linear_swaps_fragments_of_x\") ? row_begin + 16 * m + lane / 16 * 8 + lane % 8 : row]
+                            [(2 * k + (mutant_is(\"linear_swaps_fragments_of_x\") ? lane / 8 % 2 : lane / 16)) ^
+                             (mutant_is(\"linear_tiles_lie_in_the_same_banks\") ? 0 : row % 8)]"
+  linear_swaps_fragments_of_x)
+slora_mutate(kernels/cuda/linear.cu
+  "weight.chunks[row][(2 * k + lane / 8 % 2) ^ row % 8]"
+  "weight.chunks[row][(2 * k + lane / 8 % 2) ^ (mutant_is(\"linear_tiles_lie_in_the_same_banks\") ? 0 : row % 8)]"
+  linear_tiles_lie_in_the_same_banks)
+slora_mutate(kernels/cuda/linear.cu
+  "{b[n / 2][n % 2 * 2], b[n / 2][n % 2 * 2 + 1]}"
+  "{b[n / 2][n % 2 * 2 + (mutant_is(\"linear_swaps_words_of_the_weight\") ? 1 : 0)],
+   b[n / 2][n % 2 * 2 + (mutant_is(\"linear_swaps_words_of_the_weight\") ? 0 : 1)]}"
+  linear_swaps_words_of_the_weight)
+slora_mutate(kernels/cuda/linear.cu
+  "sums[m][n][2 * half], sums"
+  "sums[m][n][mutant_is(\"linear_swaps_words_of_the_sum\") ? half : 2 * half], sums"
+  linear_swaps_words_of_the_sum)
+slora_mutate(kernels/cuda/linear.cu
+  "if (row >= row_count) continue;"
+  "if (row >= row_count + (mutant_is(\"linear_writes_padding\") ? 1 : 0)) continue;"
+  linear_writes_padding)
+slora_mutate(kernels/cuda/linear.cu
+  "if (column >= args.out) continue;"
+  "if (column >= args.out + (mutant_is(\"linear_writes_past_the_row\") ? 1 : 0)) continue;"
+  linear_writes_past_the_row)
+slora_mutate(kernels/cuda/linear.cu
+  "column + 1 < args.out)"
+  "column + 1 < args.out + (mutant_is(\"linear_writes_a_pair_past_the_row\") ? 1 : 0))"
+  linear_writes_a_pair_past_the_row)
+slora_mutate(kernels/cuda/linear.cu
+  "args.y + row * args.y_stride"
+  "args.y + (mutant_is(\"linear_result_has_32_bits\") ? static_cast<std::int32_t>(row * args.y_stride) : row * args.y_stride)"
+  linear_result_has_32_bits)
+
+# shrink
+slora_mutate(kernels/cuda/shrink.cu
+  "k >= end) return eight;"
+  "k >= end + (mutant_is(\"shrink_reads_past_the_range\") ? 1 : 0)) return eight;"
+  shrink_reads_past_the_range)
+slora_mutate(kernels/cuda/shrink.cu
+  "if (k + i < end)"
+  "if (k + i < end + (mutant_is(\"shrink_reads_an_element_past_the_range\") ? 1 : 0))"
+  shrink_reads_an_element_past_the_range)
+slora_mutate(kernels/cuda/shrink.cu
+  "if (rank >= record.rank) return nullptr;"
+  "if (rank >= record.rank + (mutant_is(\"shrink_reads_past_the_ranks\") ? 1 : 0)) return nullptr;"
+  shrink_reads_past_the_ranks)
+slora_mutate(kernels/cuda/shrink.cu
+  "while (rank >= piece->row_begin + piece->row_count)"
+  "while (rank >= piece->row_begin + piece->row_count + (mutant_is(\"shrink_keeps_to_the_first_piece\") ? 1 : 0))"
+  shrink_keeps_to_the_first_piece)
+slora_mutate(kernels/cuda/shrink.cu
+  "group + row < item.row_count ?"
+  "group + row < item.row_count + (mutant_is(\"shrink_reads_past_the_rows\") ? 1 : 0) ?"
+  shrink_reads_past_the_rows)
+slora_mutate(kernels/cuda/shrink.cu
+  "args.x + (item.row_begin + group) * args.x_stride"
+  "args.x + (mutant_is(\"shrink_offset_has_32_bits\") ? static_cast<std::int32_t>((item.row_begin + group) * args.x_stride)
+                                              : (item.row_begin + group) * args.x_stride)"
+  shrink_offset_has_32_bits)
+slora_mutate(kernels/cuda/shrink.cu
+  "x_row(16 * m + 8)"
+  "x_row(16 * m + (mutant_is(\"shrink_reads_rows_twice\") ? 0 : 8))"
+  shrink_reads_rows_twice)
+slora_mutate(kernels/cuda/shrink.cu
+  "{low.words[pair], high.words[pair], low.words[pair + 1], high.words[pair + 1]}"
+  "{low.words[pair], mutant_is(\"shrink_swaps_words_of_x\") ? low.words[pair + 1] : high.words[pair],
+    mutant_is(\"shrink_swaps_words_of_x\") ? high.words[pair] : low.words[pair + 1], high.words[pair + 1]}"
+  shrink_swaps_words_of_x)
+slora_mutate(kernels/cuda/shrink.cu
+  "{a[n].words[pair], a[n].words[pair + 1]}"
+  "{a[n].words[mutant_is(\"shrink_swaps_words_of_a\") ? pair + 1 : pair],
+    a[n].words[mutant_is(\"shrink_swaps_words_of_a\") ? pair : pair + 1]}"
+  shrink_swaps_words_of_a)
+slora_mutate(kernels/cuda/shrink.cu
+  "8 * (i / 2) + group;"
+  "8 * (mutant_is(\"shrink_swaps_words_of_the_sum\") ? i % 2 : i / 2) + group;"
+  shrink_swaps_words_of_the_sum)
+slora_mutate(kernels/cuda/shrink.cu
+  "if (row >= item.row_count) continue;"
+  "if (row >= item.row_count + (mutant_is(\"shrink_writes_past_the_rows\") ? 1 : 0)) continue;"
+  shrink_writes_past_the_rows)
+slora_mutate(kernels/cuda/shrink.cu
+  "static_cast<std::int64_t>(item.split) * args.rows"
+  "static_cast<std::int64_t>(mutant_is(\"shrink_forgets_the_split\") ? 0 : item.split) * args.rows"
+  shrink_forgets_the_split)
+slora_mutate(kernels/cuda/shrink.cu
+  "if (rank < record.rank) z"
+  "if (rank < record.rank + (mutant_is(\"shrink_writes_past_the_ranks\") ? 1 : 0)) z"
+  shrink_writes_past_the_ranks)
+slora_mutate(kernels/cuda/shrink.cu
+  "i < item_count;"
+  "i < item_count + (mutant_is(\"shrink_reads_past_the_items\") ? 1 : 0);"
+  shrink_reads_past_the_items)
+slora_mutate(kernels/cuda/shrink.cu
+  "i += block_count() * kWarps"
+  "i += (mutant_is(\"shrink_forgets_items\") ? 2 : 1) * block_count() * kWarps"
+  shrink_forgets_items)
+slora_mutate(kernels/cuda/shrink.cu
+  "item.row_count <= 16"
+  "item.row_count <= (mutant_is(\"shrink_takes_17_rows_for_16\") ? 17 : 16)"
+  shrink_takes_17_rows_for_16)
+
+# expand
+slora_mutate(kernels/cuda/expand_tile.h
+  "if (row < 0 || rank >= record.rank) return 0;"
+  "if (row < 0 || rank >= record.rank + (mutant_is(\"expand_reads_past_the_ranks_of_z\") ? 1 : 0)) return 0;"
+  expand_reads_past_the_ranks_of_z)
+slora_mutate(kernels/cuda/expand_tile.h
+  "split < args.splits;"
+  "split < args.splits - (mutant_is(\"expand_forgets_a_split\") ? 1 : 0) + (mutant_is(\"expand_sums_too_many_splits\") ? 1 : 0);"
+  expand_forgets_a_split expand_sums_too_many_splits)
+slora_mutate(kernels/cuda/expand_tile.h
+  "2 * pair >= record.rank ||"
+  "2 * pair >= record.rank + (mutant_is(\"expand_reads_past_the_pairs\") ? 2 : 0) ||"
+  expand_reads_past_the_pairs)
+slora_mutate(kernels/cuda/expand_tile.h
+  "out >= record.out) return words;"
+  "out >= record.out + (mutant_is(\"expand_reads_past_the_outputs\") ? 4 : 0)) return words;"
+  expand_reads_past_the_outputs)
+slora_mutate(kernels/cuda/expand_tile.h
+  "out + i >= 0 && out + i < record.out"
+  "out + i >= (mutant_is(\"expand_reads_before_the_slice\") ? -1 : 0) &&
+          out + i < record.out + (mutant_is(\"expand_reads_behind_the_slice\") ? 1 : 0)"
+  expand_reads_before_the_slice expand_reads_behind_the_slice)
+slora_mutate(kernels/cuda/expand_tile.h
+  "if (2 * pair + 1 == record.rank)"
+  "if (2 * pair + 1 == record.rank && !mutant_is(\"expand_uses_the_neighbour_of_an_odd_rank\"))"
+  expand_uses_the_neighbour_of_an_odd_rank)
+slora_mutate(kernels/cuda/expand_tile.h
+  "while (pair >= piece->row_begin + piece->row_count)"
+  "while (pair >= piece->row_begin + piece->row_count + (mutant_is(\"expand_keeps_to_the_first_piece\") ? 1 : 0))"
+  expand_keeps_to_the_first_piece)
+slora_mutate(kernels/cuda/expand_tile.h
+  "use.weight * record.scale"
+  "(mutant_is(\"expand_forgets_the_weight\") ? 1.0f : use.weight) * (mutant_is(\"expand_forgets_the_scale\") ? 1.0f : record.scale)"
+  expand_forgets_the_weight expand_forgets_the_scale)
+slora_mutate(kernels/cuda/expand_tile.h
+  "group + 8 * (word % 2)"
+  "group + 8 * (mutant_is(\"expand_swaps_words_of_z\") ? word / 2 : word % 2)"
+  expand_swaps_words_of_z)
+slora_mutate(kernels/cuda/expand_tile.h
+  "row < item.row_count ?"
+  "row < item.row_count + (mutant_is(\"expand_reads_past_the_rows_of_z\") ? 1 : 0) ?"
+  expand_reads_past_the_rows_of_z)
+slora_mutate(kernels/cuda/expand_tile.h
+  "if (record.rank <= kBothPartsRankMax) mma"
+  "if (record.rank <= kBothPartsRankMax && !mutant_is(\"expand_uses_the_high_part_of_z_alone\")) mma"
+  expand_uses_the_high_part_of_z_alone)
+slora_mutate(kernels/cuda/expand_tile.h
+  "mma_m16n8k16(tile.sums[i], high, {b_first.words[i], b_second.words[i]});"
+  "mma_m16n8k16(tile.sums[i], high, {mutant_is(\"expand_swaps_words_of_b\") ? b_second.words[i] : b_first.words[i],
+                                      mutant_is(\"expand_swaps_words_of_b\") ? b_first.words[i] : b_second.words[i]});"
+  expand_swaps_words_of_b)
+slora_mutate(kernels/cuda/expand_tile.h
+  "sums[i % 4][2 * half + i / 4]"
+  "sums[i % 4][mutant_is(\"expand_swaps_words_of_the_sum\") ? half + i / 4 * 2 : 2 * half + i / 4]"
+  expand_swaps_words_of_the_sum)
+slora_mutate(kernels/cuda/expand_tile.h
+  "out < 0 || out >= record.out) continue;"
+  "out < (mutant_is(\"expand_reads_before_the_bias\") ? -1 : 0) ||
+        out >= record.out + (mutant_is(\"expand_reads_past_the_bias\") ? 1 : 0)) continue;"
+  expand_reads_before_the_bias expand_reads_past_the_bias)
+slora_mutate(kernels/cuda/expand.cu
+  "record.slice_begin < out_begin + ExpandTile::kOut &&"
+  "record.slice_begin < out_begin + (mutant_is(\"expand_skips_a_slices_begin\") ? 0 : ExpandTile::kOut) &&"
+  expand_skips_a_slices_begin)
+slora_mutate(kernels/cuda/expand.cu
+  "if (column >= args.outputs) continue;"
+  "if (column >= args.outputs + (mutant_is(\"expand_writes_past_the_row\") ? 8 : 0)) continue;"
+  expand_writes_past_the_row)
+slora_mutate(kernels/cuda/expand.cu
+  "i < kWide && i < count;"
+  "i < kWide && i < count + (mutant_is(\"expand_writes_an_element_past_the_row\") ? 1 : 0);"
+  expand_writes_an_element_past_the_row)
+slora_mutate(kernels/cuda/expand.cu
+  "if (row >= item.row_count) continue;"
+  "if (row >= item.row_count + (mutant_is(\"expand_writes_past_the_rows\") ? 1 : 0)) continue;"
+  expand_writes_past_the_rows)
+slora_mutate(kernels/cuda/expand.cu
+  "args.y + (item.row_begin + row) * args.y_stride"
+  "args.y + (mutant_is(\"expand_offset_has_32_bits\") ? static_cast<std::int32_t>((item.row_begin + row) * args.y_stride)
+                                              : (item.row_begin + row) * args.y_stride)"
+  expand_offset_has_32_bits)
+slora_mutate(kernels/cuda/expand.cu
+  "index < count;"
+  "index < count + (mutant_is(\"expand_reads_past_the_items\") ? tiles : 0);"
+  expand_reads_past_the_items)
+slora_mutate(kernels/cuda/expand.cu
+  "i < item.use_begin + item.use_count;"
+  "i < item.use_begin + item.use_count - (mutant_is(\"expand_forgets_a_use\") ? 1 : 0);"
+  expand_forgets_a_use)
