@@ -12,7 +12,7 @@ namespace slora {
 // them back. Owned by the engine's loop, used on its thread.
 class SpareTops {
  public:
-  explicit SpareTops(std::size_t count_max) : count_max_(count_max) {}
+  explicit SpareTops(std::size_t count_max) : count_max_(count_max) { spare_.reserve(count_max); }
 
   [[nodiscard]] Token token_of(const TokenResult& result) {
     Token token{.id = result.id, .logprob = result.logprob, .top = {}};
