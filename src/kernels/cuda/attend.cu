@@ -1,9 +1,10 @@
 // out = softmax(scale q k^T) v for tiles of 16 rows (queries x heads of a group), by tensor cores. Each warp of a block takes every fourth
 // block of 16 keys, with stages of shared memory, a maximum and a sum of its own, so that warps wait for one another only at the end, when
 // the four parts become one.
+#include "kernels/cuda/attend.h"
+
 #include <algorithm>
 
-#include "kernels/cuda/attend.h"
 #include "kernels/cuda/elements.h"
 
 namespace slora::cuda {

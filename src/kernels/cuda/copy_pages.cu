@@ -1,7 +1,8 @@
 // Copies pages of the pool. A few blocks share each page.
+#include "kernels/cuda/copy_pages.h"
+
 #include <algorithm>
 
-#include "kernels/cuda/copy_pages.h"
 #include "kernels/cuda/elements.h"
 
 namespace slora::cuda {

@@ -1,6 +1,7 @@
 // out[t, :] = table[token of t - first_token, :], fp32 from bf16. One warp a row.
-#include "kernels/cuda/elements.h"
 #include "kernels/cuda/embed.h"
+
+#include "kernels/cuda/elements.h"
 
 namespace slora::cuda {
 namespace {

@@ -1,6 +1,7 @@
 // y += weight * (scale * B z + bias) by tensor cores: one warp 16 rows x 32 outputs. Reads and writes y where adapters act, and nowhere
 // else.
 #include "kernels/cuda/expand.h"
+
 #include "kernels/cuda/expand_tile.h"
 
 namespace slora::cuda {

@@ -1,6 +1,7 @@
 // out[t, i] = value. A block writes kThreads pieces of one row.
-#include "kernels/cuda/elements.h"
 #include "kernels/cuda/fill.h"
+
+#include "kernels/cuda/elements.h"
 
 namespace slora::cuda {
 namespace {

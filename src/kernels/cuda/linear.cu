@@ -1,9 +1,10 @@
 // y = x W^T by tensor cores. A block computes a tile of y, kTileRows tokens x 64 outputs: while it multiplies the tiles of x and W for 64
 // values of k, which lie in one stage of shared memory, it copies those for the next 64 into the other stage.
+#include "kernels/cuda/linear.h"
+
 #include <algorithm>
 
 #include "kernels/cuda/elements.h"
-#include "kernels/cuda/linear.h"
 
 namespace slora::cuda {
 namespace {

@@ -1,8 +1,9 @@
 // out = in / sqrt(mean(in^2) + eps) * weight. A row is read once and kept in registers: one block a row, or one warp a group of columns.
+#include "kernels/cuda/rms_norm.h"
+
 #include <algorithm>
 
 #include "kernels/cuda/elements.h"
-#include "kernels/cuda/rms_norm.h"
 
 namespace slora::cuda {
 namespace {

@@ -1,6 +1,7 @@
 // x[i] = a cos - b sin, x[half + i] = b cos + a sin, where a = x[i], b = x[half + i] of a head. One block a row.
-#include "kernels/cuda/elements.h"
 #include "kernels/cuda/rope.h"
+
+#include "kernels/cuda/elements.h"
 
 namespace slora::cuda {
 namespace {

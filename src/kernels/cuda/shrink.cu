@@ -1,10 +1,11 @@
 // z = A x by tensor cores, one warp an item. Operands go from global memory into registers: for 32 values of k, a lane loads eight
 // consecutive ones of its rank row (lane / 4) of A and of its rows (lane / 4, + 8) of x, beginning at 8 (lane % 4). A product of m16n8k16
 // takes 16 values of k from pairs of words; which ones does not matter, as long as both operands agree.
+#include "kernels/cuda/shrink.h"
+
 #include <algorithm>
 
 #include "kernels/cuda/elements.h"
-#include "kernels/cuda/shrink.h"
 
 namespace slora::cuda {
 namespace {

@@ -1,7 +1,8 @@
 // page[head, slot, :] = k[row, head, :], and the same of v. One warp a row.
+#include "kernels/cuda/store_kv.h"
+
 #include "kernels/cuda/elements.h"
 #include "kernels/cuda/span_of_row.h"
-#include "kernels/cuda/store_kv.h"
 
 namespace slora::cuda {
 namespace {

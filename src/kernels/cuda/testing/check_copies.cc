@@ -3,6 +3,7 @@
 
 #include "kernels/cuda/copy_pages.h"
 #include "kernels/cuda/fill.h"
+#include "kernels/cuda/gather_rows.h"
 #include "kernels/cuda/testing/device_matrix.h"
 #include "kernels/cuda/testing/kernel_checks.h"
 
@@ -53,6 +54,27 @@ std::string check_fill(std::uint64_t seed) {
   const float value = kernel_case.number();
   fill(kernel_case.stream(), out, value);
   out.expect("out", rows, kExact, [&](std::int64_t, std::int64_t) { return value; });
+  return kernel_case.finish();
+}
+
+std::string check_gather_rows(std::uint64_t seed) {
+  KernelCase kernel_case(seed);
+  const DType dtype = kernel_case.pick({DType::f32, DType::bf16});
+  const std::int32_t in_rows = kernel_case.draw(1, 5);
+  const std::int64_t cols = kernel_case.pick<std::int64_t>({1, 12, 60, 64, 97, 256, 2056, 300});
+  const std::int32_t out_rows = kernel_case.draw(1, 6);
+  const std::int32_t row_count = kernel_case.draw(0, out_rows);
+  const std::vector<float> values = kernel_case.numbers(static_cast<std::size_t>(in_rows * cols));
+  std::vector<std::int32_t> rows;
+  for (std::int32_t i = 0; i < row_count; ++i) rows.push_back(kernel_case.draw(0, in_rows - 1));
+
+  const emulator::DeviceArray<std::int32_t> device_rows(kernel_case.device(), rows), count(kernel_case.device(), {row_count});
+  const DeviceMatrix in(kernel_case, dtype, in_rows, cols, draw_rows(kernel_case), in_rows, values);
+  const DeviceMatrix out(kernel_case, dtype, out_rows, cols, draw_rows(kernel_case));
+  gather_rows(kernel_case.stream(), out, in, device_rows.data(), count.data());
+  out.expect("out", row_count, kExact, [&](std::int64_t i, std::int64_t column) {
+    return values[static_cast<std::size_t>(rows[static_cast<std::size_t>(i)] * cols + column)];
+  });
   return kernel_case.finish();
 }
 

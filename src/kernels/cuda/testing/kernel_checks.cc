@@ -16,6 +16,8 @@ std::span<const KernelCheck> kernel_checks() {
       {"shrink", check_shrink},
       {"expand", check_expand},
       {"attend", check_attend},
+      {"gated", check_gated},
+      {"gather_rows", check_gather_rows},
   };
   return kChecks;
 }

@@ -37,6 +37,61 @@ slora_mutate(kernels/cuda/fill.cu
       ? static_cast<std::int32_t>(block_index() / blocks_per_row * stride) : block_index() / blocks_per_row * stride) + column"
   fill_offset_has_32_bits)
 
+# gather_rows
+slora_mutate(kernels/cuda/gather_rows.cu
+  "row >= *args.row_count ||"
+  "row >= *args.row_count + (mutant_is(\"gather_reads_padding\") ? 1 : 0) ||"
+  gather_reads_padding)
+slora_mutate(kernels/cuda/gather_rows.cu
+  "|| column >= args.cols)"
+  "|| column >= args.cols + (mutant_is(\"gather_writes_past_the_row\") ? 1 : 0))"
+  gather_writes_past_the_row)
+slora_mutate(kernels/cuda/gather_rows.cu
+  "args.rows[row] * args.in_stride"
+  "(mutant_is(\"gather_takes_rows_as_they_stand\") ? row
+      : args.rows[row]) * (mutant_is(\"gather_source_has_32_bits\") ? 0 : args.in_stride)
+      + (mutant_is(\"gather_source_has_32_bits\") ? static_cast<std::int32_t>(args.rows[row] * args.in_stride) : 0)"
+  gather_takes_rows_as_they_stand gather_source_has_32_bits)
+slora_mutate(kernels/cuda/gather_rows.cu
+  "args.out[row * args.out_stride + column]"
+  "args.out[(mutant_is(\"gather_target_has_32_bits\") ? static_cast<std::int32_t>(row * args.out_stride)
+      : row * args.out_stride) + column]"
+  gather_target_has_32_bits)
+slora_mutate(kernels/cuda/gather_rows.cu
+  "block_index() % args.blocks_per_row * kThreads"
+  "(mutant_is(\"gather_blocks_share_their_part\") ? 0 : block_index() % args.blocks_per_row) * kThreads"
+  gather_blocks_share_their_part)
+
+# gated
+slora_mutate(kernels/cuda/gated.cu
+  "row >= *args.row_count ||"
+  "row >= *args.row_count + (mutant_is(\"gated_reads_padding\") ? 1 : 0) ||"
+  gated_reads_padding)
+slora_mutate(kernels/cuda/gated.cu
+  "|| column >= args.cols)"
+  "|| column >= args.cols + (mutant_is(\"gated_writes_past_the_row\") ? 1 : 0))"
+  gated_writes_past_the_row)
+slora_mutate(kernels/cuda/gated.cu
+  "load(up, in + args.cols)"
+  "load(up, in + (mutant_is(\"gated_takes_gate_for_up\") ? 0 : args.cols))"
+  gated_takes_gate_for_up)
+slora_mutate(kernels/cuda/gated.cu
+  "power_of_two(-kLog2E * x)"
+  "power_of_two((mutant_is(\"gated_turns_the_sign\") ? kLog2E : -kLog2E) * x)"
+  gated_turns_the_sign)
+slora_mutate(kernels/cuda/gated.cu
+  "args.gate_up + row * args.in_stride"
+  "args.gate_up + (mutant_is(\"gated_source_has_32_bits\") ? static_cast<std::int32_t>(row * args.in_stride) : row * args.in_stride)"
+  gated_source_has_32_bits)
+slora_mutate(kernels/cuda/gated.cu
+  "args.out + row * args.out_stride"
+  "args.out + (mutant_is(\"gated_target_has_32_bits\") ? static_cast<std::int32_t>(row * args.out_stride) : row * args.out_stride)"
+  gated_target_has_32_bits)
+slora_mutate(kernels/cuda/gated.cu
+  "block_index() % args.blocks_per_row * kThreads"
+  "(mutant_is(\"gated_blocks_share_their_part\") ? 0 : block_index() % args.blocks_per_row) * kThreads"
+  gated_blocks_share_their_part)
+
 # embed
 slora_mutate(kernels/cuda/embed.cu
   "if (row >= *args.tokens.row_count)"
