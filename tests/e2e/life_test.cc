@@ -92,7 +92,7 @@ TEST(Life, AClientThatClosesItsSocketFreesItsSequence) {
 
 TEST(Life, AFullQueueIs429WithRetryAfter) {
   const ServerProcess server(slow_arguments({"--max-waiting", "4"}));
-  const Reply full = post(server.port(), "/v1/completions", {{"prompt", "Hello"}, {"n", 5}, {"max_tokens", 100}});
+  const Reply full = post(server.port(), "/v1/completions", {{"prompt", "Hello"}, {"n", 3}, {"max_tokens", 100}});
   EXPECT_EQ(full.status, 429);
   EXPECT_EQ(full.headers.at("retry-after"), "1");
   EXPECT_EQ(full.json()["error"]["code"], "client_queue_full") << "half of the places stay free for others";
