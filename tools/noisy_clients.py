@@ -144,7 +144,8 @@ def long_server(arguments, adapters=ROOT / "demo/adapters"):
         config = json.loads((model / "config.json").read_text())
         (model / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 2048}))
         keys = write_keys(folder, {"ann": ["*"], "bob": ["*"]})
-        with HostServer(arguments.program, "--api-key-file", keys, "--pool-memory", arguments.pool, adapters=adapters, model=model) as server:
+        options = ("--api-key-file", keys, "--pool-memory", arguments.pool)
+        with HostServer(arguments.program, *options, adapters=adapters, model=model) as server:
             yield server
 
 
