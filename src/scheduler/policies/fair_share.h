@@ -84,6 +84,7 @@ class FairSharePolicy final : public Policy {
   double weight_sum_ = 0;                 // of live_
   PromptShares shares_;                   // within a client
   bool shares_prompt_tokens_ = false;     // among clients
+  bool holds_back_ = false;               // a sequence of the queue got no prompt tokens
   std::int32_t prompt_tokens_left_ = 0;   // at the latest call of prompt_tokens
   std::uint32_t prompt_account_ = 0;      // of that call
 };
