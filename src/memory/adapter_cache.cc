@@ -55,6 +55,7 @@ void AdapterCache::begin_load(AdapterId adapter, PageList pages) {
   check(entry.state == AdapterState::absent, "expected an adapter that is neither loading nor resident");
   set_state(adapter, entry, AdapterState::loading);
   entry.pages = std::move(pages);
+  entry.is_settled = false;
   ++loading_count_;
 }
 
@@ -84,6 +85,12 @@ void AdapterCache::retire(AdapterId adapter) {
   entry.retired = true;
   enter_order(entry);
   tidy(adapter);
+}
+
+std::uint32_t AdapterCache::settle_load(AdapterId adapter) {
+  Entry& entry = entries_.at(adapter);
+  check(entry.state != AdapterState::absent, "expected an adapter with pages");
+  return std::exchange(entry.is_settled, true) ? 0 : entry.pages.size();
 }
 
 void AdapterCache::record_use(AdapterId adapter) {

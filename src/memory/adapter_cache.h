@@ -75,6 +75,8 @@ class AdapterCache {
   void failed(AdapterId adapter);
   // No name refers to this content any more: its image and its cached prefixes are dropped with the last interest in them.
   void retire(AdapterId adapter);
+  // Pages of its image if its load was not settled before, 0 otherwise: who pays for the load. Requires: in the pool.
+  [[nodiscard]] std::uint32_t settle_load(AdapterId adapter);
   // Counts towards its value the next time it enters the eviction order. Requires: in the pool, or named.
   void record_use(AdapterId adapter);
   // It will be used soon: computes its value in the eviction order anew.
@@ -106,6 +108,7 @@ class AdapterCache {
   struct Entry {
     AdapterState state = AdapterState::absent;
     bool retired = false;
+    bool is_settled = false;  // the load that brought it
     PageList pages;
     AdapterHoldCounts holds{};
     std::uint32_t use_count = 0;

@@ -147,9 +147,10 @@ bool Scheduler::try_admit(Sequence& sequence, std::int32_t share) {
   if (loads) {
     PageList pages = memory_.empty_list(adapters.owner_of(request.adapter));
     promise->take(pages, adapter_pages);
-    begin_load(sequence, std::move(pages));
+    begin_load(request.adapter, std::move(pages));
     holdings.adapter = adapters.hold(request.adapter, AdapterInterest::pinned);
   }
+  charge_load(request);
   if (is_reserved(sequence)) promise->take(holdings.own, worst);
   if (reads_prefix(sequence)) totals_.prefix_query_tokens += static_cast<std::uint64_t>(known);
   totals_.prefix_hit_tokens += static_cast<std::uint64_t>(cached);
@@ -190,18 +191,19 @@ bool Scheduler::count_overtaking() {
   return may_go_on;
 }
 
-void Scheduler::begin_load(const Sequence& sequence, PageList pages) {
-  begin_load(sequence.request.adapter, std::move(pages));
-  const SequenceRequest& request = sequence.request;
-  policy_.add_charge({.id = request.id, .client = request.client, .adapter = request.adapter, .adapter_pages = request.adapter_page_count});
-}
-
 void Scheduler::begin_load(AdapterId adapter, PageList pages) {
   const std::span<const PageIndex> numbers = pages.pages();
   step_.loads.push_back({adapter, {numbers.begin(), numbers.end()}});
   totals_.adapter_pages_loaded += numbers.size();
   ++totals_.adapter_loads;
   memory_.adapters().begin_load(adapter, std::move(pages));
+}
+
+void Scheduler::charge_load(const SequenceRequest& request) {
+  if (request.adapter == kNoAdapter) return;
+  const std::uint32_t page_count = memory_.adapters().settle_load(request.adapter);
+  if (page_count == 0) return;
+  policy_.add_charge({.id = request.id, .client = request.client, .adapter = request.adapter, .adapter_pages = page_count});
 }
 
 Holdings Scheduler::no_holdings(const SequenceRequest& request) {

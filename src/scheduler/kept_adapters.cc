@@ -49,6 +49,7 @@ void Scheduler::load_pinned() {
       memory_.take(pages, pin.page_count);
       begin_load(pin.adapter, std::move(pages));
     }
+    static_cast<void>(adapters.settle_load(pin.adapter));  // the operator's
     pin.interest = AdapterInterest::pinned;
     pin.hold = adapters.hold(pin.adapter, AdapterInterest::pinned);
   }

@@ -74,7 +74,9 @@ struct ServiceCharge {
   std::int32_t prompt_tokens = 0;  // of the prompt, computed for it for the first time; also if they were cached before it was preempted
   std::int32_t recomputed_tokens = 0;  // of prompt and output, computed for it before and lost by preemption
   std::int32_t output_tokens = 0;      // generated
-  std::uint32_t adapter_pages = 0;     // of an image whose load was started for it
+  // Of an image that was loaded for it or ahead: the first sequence that is admitted after the load is charged for it. A load ahead that is
+  // evicted before is charged to nobody, and neither is that of a pinned adapter.
+  std::uint32_t adapter_pages = 0;
   std::optional<EndReason> end{};      // it left
 };
 

@@ -222,7 +222,7 @@ void Scheduler::prefetch() {
     PageList pages = memory_.empty_list(adapters.owner_of(adapter));
     if (budget_.unpromised_to_adapters() < page_count) return;
     if (!memory_.try_take_below(pages, page_count, adapters.value_of(page_count))) return;
-    begin_load(*sequence, std::move(pages));
+    begin_load(adapter, std::move(pages));
     ++totals_.adapter_prefetches;
   }
 }

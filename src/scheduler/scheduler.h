@@ -196,8 +196,9 @@ class Scheduler {
   [[nodiscard]] bool try_pass_over(Sequence& sequence);
   // False when one of them may not be overtaken any more.
   [[nodiscard]] bool count_overtaking();
-  void begin_load(const Sequence& sequence, PageList pages);
   void begin_load(AdapterId adapter, PageList pages);
+  // The first sequence that is admitted after a load pays for it.
+  void charge_load(const SequenceRequest& request);
   void evict_unused_adapters(Timestamp now);
   // Pages of all pinned adapters but this one.
   [[nodiscard]] std::uint32_t pages_pinned_except(AdapterId adapter) const;

@@ -233,6 +233,32 @@ TEST_F(SchedulerPolicyTest, ChargesEverythingOnce) {
   EXPECT_EQ(sums[3].end, EndReason::length);
 }
 
+TEST_F(SchedulerPolicyTest, ChargesALoadAheadToTheFirstThatIsAdmittedAfterIt) {
+  SchedulerOptions options = small_options();
+  options.running_max = 1;
+  start(options);
+  const auto loads_charged = [&] {
+    std::map<std::uint64_t, std::uint32_t> pages;
+    for (const ServiceCharge& charge : policy->charged)
+      if (charge.adapter_pages > 0) pages[charge.id.value] += charge.adapter_pages;
+    return pages;
+  };
+  ASSERT_TRUE(play->add(1, 4, 6));
+  play->step();
+  ASSERT_TRUE(play->add(2, 4, 1, 5, 2));
+  play->step();
+  ASSERT_EQ(play->scheduler.stats().adapter_prefetches, 1u);
+  play->scheduler.adapter_landed(AdapterId{5});
+  play->step();
+  EXPECT_THAT(loads_charged(), IsEmpty()) << "2 waits";
+  play->scheduler.cancel(SequenceId{2});
+  ASSERT_TRUE(play->add(3, 4, 1, 5, 2));
+  ASSERT_TRUE(play->add(4, 4, 1, 5, 2));
+  play->run_dry();
+  play->schedule();
+  EXPECT_THAT(loads_charged(), ElementsAre(testing::Pair(3u, 2u)));
+}
+
 TEST_F(SchedulerPolicyTest, LetsNothingOvertakeAPreemptedSequenceThatThePolicyHoldsBack) {
   start(small_options());
   ASSERT_TRUE(play->add(1, 8, 40));

@@ -196,20 +196,25 @@ void FairSharePolicy::share_prompt_tokens(std::int64_t token_count) {
   for (const std::uint32_t index : live_)
     accounts_[index].prompt_budget = static_cast<std::int64_t>(std::ceil(tokens_at(accounts_[index], high)));
   shares_prompt_tokens_ = true;
+  holds_back_ = false;
   prompt_tokens_left_ = 0;
   prompt_account_ = live_.front();
 }
 
 std::int32_t FairSharePolicy::prompt_tokens(const SequenceView& sequence, std::int32_t left) {
   if (!shares_prompt_tokens_) return shares_.share_of(sequence, left, SharedAmong::all);
-  // It takes none, but 0 would keep it in the queue, and its adapter out of the pool, while others are admitted past it.
-  if (sequence.adapter_state != AdapterState::resident) return left;
+  // It takes none, but 0 would keep it in the queue, and its adapter out of the pool, while others are admitted past it. Nor may it be
+  // admitted past those that get none: later it would take a place before them.
+  if (sequence.adapter_state != AdapterState::resident) return holds_back_ ? 0 : left;
   // The sequence of the call before took what is missing since then.
   accounts_[prompt_account_].prompt_budget -= std::max(prompt_tokens_left_ - left, 0);
   prompt_tokens_left_ = left;
   prompt_account_ = account_of(sequence.client);
   const std::int64_t budget = std::clamp<std::int64_t>(accounts_[prompt_account_].prompt_budget, 0, left);
-  return shares_.share_of(sequence, static_cast<std::int32_t>(budget), SharedAmong::client);
+  const std::int32_t share = shares_.share_of(sequence, static_cast<std::int32_t>(budget), SharedAmong::client);
+  const bool waits = sequence.page_count == 0 && sequence.preemption_count == 0;
+  holds_back_ = holds_back_ || (waits && share == 0);
+  return share;
 }
 
 }  // namespace slora

@@ -20,7 +20,8 @@ using ClientWeights = std::unordered_map<ClientId, double>;
 //   client that comes to the queue for the first time is lifted to the level: otherwise whoever has a new identity for each request would
 //   come first. A client that comes back keeps what it had used less than its part as a credit of at most kCreditMax: it is lifted to the
 //   level less that. So the steps after its arrival compute its prompts first, until it has caught up. Being served alone gives no debt.
-// - Tokens that preemption lost and pages of adapters that were loaded for a client are charged to it, too.
+// - Tokens that preemption lost and pages of adapters that were loaded for a client are charged to it, too; the latter when a sequence is
+//   admitted. Loads ahead may be evicted and repeated while it waits: a client that paid for each would fall ever further behind.
 // - Prompts that were admitted and not yet computed count when the queue is ordered, as the paper charges them at admission.
 // - The prompt tokens of a step go to the clients with the lowest counters, as if tokens were dealt one by one, so that a long prompt of
 //   one client does not hold up the others'. A client's prompts share what it gets as PromptShares says.
@@ -83,6 +84,7 @@ class FairSharePolicy final : public Policy {
   double weight_sum_ = 0;                 // of live_
   PromptShares shares_;                   // within a client
   bool shares_prompt_tokens_ = false;     // among clients
+  bool holds_back_ = false;               // a sequence of the queue got no prompt tokens
   std::int32_t prompt_tokens_left_ = 0;   // at the latest call of prompt_tokens
   std::uint32_t prompt_account_ = 0;      // of that call
 };

@@ -15,7 +15,9 @@ class ExpectedCharges {
  public:
   void note_span(const PlannedSpan& span, const SequenceRequest& request);
   void note_output(SequenceId id);
+  // Whoever uses it first has to pay for it, unless somebody else does.
   void note_load(const AdapterLoad& load);
+  void note_pinned(AdapterId adapter);
   // Reported by the scheduler; its charge may have come already.
   void note_end(const SequenceEnd& end);
 
@@ -36,7 +38,7 @@ class ExpectedCharges {
   };
 
   std::map<SequenceId, Work> work_;
-  std::map<AdapterId, std::int64_t> load_pages_;
+  std::map<AdapterId, std::int64_t> unpaid_pages_;  // of the latest load of each, if nobody has paid for it
   std::map<SequenceId, Known> known_;
   std::map<SequenceId, EndReason> reported_, charged_;  // ends
 };

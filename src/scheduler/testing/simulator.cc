@@ -218,7 +218,7 @@ void Simulator::schedule() {
     if (evicted_once_.contains(load.adapter)) saw(Situation::adapter_came_back);
     device_.begin_load(load);
     load_plans_[load.adapter] = next.plan.index;
-    if (!pinned_.contains(load.adapter)) charges_.note_load(load);  // whoever needs it waits for the pin's
+    charges_.note_load(load);
     loads_.push_back({load.adapter, report_.steps + static_cast<std::uint64_t>(random_.between(0, options_.load_steps_max))});
   }
   check_pinned(next.plan);

@@ -180,6 +180,7 @@ class Simulator {
   SequenceId oldest_{};              // running at the start of the latest schedule()
   bool oldest_computes_ = false;      // it had tokens to compute then, and its adapter was resident
   std::set<SequenceId> queue_, overtaken_, preempted_;  // at the start of the latest schedule()
+  std::set<SequenceId> charged_for_load_;               // since the latest schedule()
   std::set<SequenceId> past_deadline_;                  // in the queue then
   std::uint64_t given_up_count_ = 0;
   SimulationReport report_;

@@ -13,6 +13,9 @@ void Simulator::check_charges(std::span<const ServiceCharge> charges) {
   const std::string wrong = charges_.compare(charges);
   expect(wrong.empty(), wrong);
   fairness_.note(charges);
+  charged_for_load_.clear();
+  for (const ServiceCharge& charge : charges)
+    if (charge.adapter_pages > 0) charged_for_load_.insert(charge.id);
   if (std::ranges::any_of(charges, [](const ServiceCharge& charge) { return charge.recomputed_tokens > 0; })) saw(Situation::recomputed);
 }
 
@@ -32,6 +35,7 @@ void Simulator::check_view(const StepView& view) {
     expect(std::cmp_equal(seen.tokens_to_compute, stream.request.prompt.size()), "who waits has its prompt to compute", seen.id.value);
     expect(seen.cached_tokens < seen.tokens_to_compute, "the last token is never cached", seen.id.value);
     expect(!stream.is_started, "who waits has not started", seen.id.value);
+    expect(!charged_for_load_.contains(seen.id), "who waits is charged for no load", seen.id.value);
     if (seen.overtaken_count > 0) saw(Situation::overtaken);
     if (seen.overtaken_count == options_.scheduler.overtaken_max) saw(Situation::overtaken_to_the_bound);
   }
@@ -262,6 +266,7 @@ void Simulator::check_pinned(const StepPlan& plan) {
   pin_waits_ = false;
   for (auto& [adapter, pin] : pinned_) {
     const bool is_there = device_.is_resident(adapter);
+    if (is_there || device_.is_loading(adapter)) charges_.note_pinned(adapter);
     pin_waits_ = pin_waits_ || (!is_there && !device_.is_loading(adapter));
     expect(is_there || !pin.has_come, "what is pinned stays", adapter.value);
     pin.has_come = is_there;

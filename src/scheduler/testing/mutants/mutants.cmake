@@ -300,9 +300,18 @@ slora_mutate(scheduler/policy_caller.cc
   "if (!mutant_is(\"charges_are_reported_twice\")) charges_.clear();"
   charges_are_reported_twice)
 slora_mutate(scheduler/admission.cc
-  ".adapter_pages = request.adapter_page_count}"
-  ".adapter_pages = mutant_is(\"load_is_not_charged\") ? 0 : request.adapter_page_count}"
+  ".adapter_pages = page_count}"
+  ".adapter_pages = mutant_is(\"load_is_not_charged\") ? 0 : page_count}"
   load_is_not_charged)
+slora_mutate(scheduler/kept_adapters.cc
+  "static_cast<void>(adapters.settle_load(pin.adapter));"
+  "if (!mutant_is(\"client_is_charged_for_a_pin\")) static_cast<void>(adapters.settle_load(pin.adapter));"
+  client_is_charged_for_a_pin)
+slora_mutate(scheduler/scheduler.cc
+  "++totals_.adapter_prefetches;"
+  "++totals_.adapter_prefetches;
+    if (mutant_is(\"load_ahead_is_charged_to_who_waits\")) charge_load(sequence->request);"
+  load_ahead_is_charged_to_who_waits)
 slora_mutate(scheduler/plans.cc
   "const std::int32_t prompt_again = "
   "if (mutant_is(\"cached_tokens_count_as_computed\")) static_cast<void>(sequence.computed.add(0, begin));
