@@ -24,7 +24,7 @@ import threading
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LENGTHS = ["--input-tokens", "8:256", "--output-tokens", "8:128", "--vocabulary", "1700"]
-OVERLOAD = 60  # requests a second, more than a small machine serves at this shape
+OVERLOAD = 150  # requests a second, more than a small machine serves at this shape
 STUDIES = ("adapters", "rate", "trace", "abort", "clustering")
 
 
@@ -74,7 +74,7 @@ class Studies:
 
     def saturating_rate(self):
         if self.capacity is None:
-            summary = self.run("capacity", "50 adapters", "--adapter-count", 50, "--rate", OVERLOAD, seconds=10)["summary"]
+            summary = self.run("capacity", "50 adapters", "--adapter-count", 50, "--rate", OVERLOAD, seconds=5)["summary"]
             self.capacity = summary["completed"] / summary["seconds"]
         return self.capacity
 
