@@ -8,9 +8,8 @@
 #include "kernels/cuda/emulator/device_memory.h"
 #include "kernels/cuda/emulator/fault.h"
 #include "kernels/cuda/emulator/grid_run.h"
+#include "kernels/cuda/emulator/launch_target.h"
 #include "kernels/cuda/emulator/watch.h"
-
-struct CUstream_st;  // the type behind cudaStream_t
 
 namespace slora::emulator {
 
@@ -22,23 +21,19 @@ struct DeviceOptions {
 };
 
 // A device on the CPU: memory, and launches that are complete when they return. Collects what kernels do wrong. Used by one thread.
-class Device {
+class Device final : public LaunchTarget {
  public:
   explicit Device(const DeviceOptions& options);
   ~Device();
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
-  // What kernels' launchers take (kernels/cuda/stream.h).
-  [[nodiscard]] CUstream_st* stream() { return reinterpret_cast<CUstream_st*>(this); }
-  static Device& of(CUstream_st* stream) { return *reinterpret_cast<Device*>(stream); }
-
   [[nodiscard]] DeviceMemory& memory() { return memory_; }
   // Copies between the host's memory and the device's. Requires: the device's bytes are in one live allocation.
   void upload(void* to, const void* from, std::size_t bytes);
   void download(void* to, const void* from, std::size_t bytes) const;
 
-  void launch(const GridShape& shape, const BoundKernel& kernel, const Place& place);
+  void launch(const GridShape& shape, const BoundKernel& kernel, const Place& place) override;
 
   // At most kFaultsKept of each launch are kept.
   static constexpr std::int32_t kFaultsKept = 8;

@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/cuda/emulator/device.h"
+#include "kernels/cuda/emulator/grid_run.h"
+#include "kernels/cuda/emulator/launch_target.h"
 
 namespace slora::cuda {
 namespace {
@@ -26,7 +27,7 @@ void load(WarpOperation operation, std::uint32_t (&words)[kCount], const void* r
 }  // namespace
 
 void launch_bound(const StreamAt& to, const LaunchShape& shape, const emulator::BoundKernel& kernel) {
-  emulator::Device::of(to.stream).launch(shape, kernel, to.place);
+  emulator::LaunchTarget::of(to.stream).launch(shape, kernel, to.place);
 }
 
 std::int32_t thread_index() { return run().thread().index; }

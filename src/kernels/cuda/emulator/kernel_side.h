@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <tuple>
+#include <type_traits>
 
 #include "kernels/cuda/emulator/grid_shape.h"
 #include "tensor/dtype.h"
@@ -39,6 +40,7 @@ struct StreamAt {
 void launch_bound(const StreamAt& to, const LaunchShape& shape, const emulator::BoundKernel& kernel);
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), const LaunchShape& shape, StreamAt to, const Arguments&... arguments) {
+  static_assert((std::is_trivially_copyable_v<Parameters> && ...), "a device copies the bytes of a kernel's parameters");
   struct Bound {
     void (*kernel)(Parameters...);
     std::tuple<Parameters...> parameters;
