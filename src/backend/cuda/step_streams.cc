@@ -1,0 +1,137 @@
+#include "backend/cuda/step_streams.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "backend/device_error.h"
+#include "base/check.h"
+
+namespace slora::cuda {
+namespace {
+
+// An error of the device is one of all requests: it goes up as an exception, to where the engine ends them.
+void require_done(const Status& status) {
+  if (!status) throw DeviceError(status.error().message);
+}
+template <class T>
+T require_value(Result<T> result) {
+  if (!result) throw DeviceError(result.error().message);
+  return *std::move(result);
+}
+
+template <class Handle>
+Status keep(Owned<Handle>& owner, DeviceApi& device, Result<Handle> made) {
+  if (!made) return forward_error(made);
+  owner = Owned<Handle>(device, *made);
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<StepStreams>> StepStreams::create(DeviceApi& device, int depth) {
+  std::unique_ptr<StepStreams> streams(new StepStreams(device));
+  if (Status made = streams->make(depth); !made) return forward_error(made);
+  return streams;
+}
+
+StepStreams::~StepStreams() {
+  for (const Owned<Stream>* const stream : {&upload_, &compute_, &download_, &copy_}) {
+    if (stream->get() != nullptr) static_cast<void>(device_.synchronise(stream->get()));
+  }
+}
+
+Status StepStreams::make(int depth) {
+  // Steps before copies: a load may take longer, a step may not.
+  for (const auto& [owner, priority] : {std::pair{&upload_, StreamPriority::high}, std::pair{&compute_, StreamPriority::high},
+                                        std::pair{&download_, StreamPriority::high}, std::pair{&copy_, StreamPriority::normal}}) {
+    if (Status made = keep(*owner, device_, device_.make_stream(priority)); !made) return made;
+  }
+  for (int slot = 0; slot < depth; ++slot) {
+    Slot& made = slots_.emplace_back();
+    Result<Buffer> memory = allocate_buffer(device_, kStepBytesAtFirst);
+    if (!memory) return forward_error(memory);
+    made.at_first = *std::move(memory);
+    if (Status event = keep(made.uploaded, device_, device_.make_event()); !event) return event;
+  }
+  if (Status made = keep(computed_, device_, device_.make_event()); !made) return made;
+  if (Status made = make_fences(steps_); !made) return made;
+  return make_fences(copies_);
+}
+
+Status StepStreams::make_fences(Fences& fences) {
+  for (Owned<Event>& event : fences.events) {
+    if (Status made = keep(event, device_, device_.make_event()); !made) return made;
+  }
+  return {};
+}
+
+const std::byte* StepStreams::upload_step(int slot, std::span<const std::byte> bytes) {
+  check(slot >= 0 && std::cmp_less(slot, slots_.size()), "expected one of the slots");
+  Slot& mine = slots_[static_cast<std::size_t>(slot)];
+  const bool fits = bytes.size() <= kStepBytesAtFirst;
+  if (!fits && bytes.size() > mine.larger.bytes()) {  // rare: it waits for the device
+    mine.larger = require_value(allocate_buffer(device_, std::max(bytes.size(), 2 * mine.larger.bytes())));
+  }
+  std::byte* const to = (fits ? mine.at_first : mine.larger).data();
+  if (!bytes.empty()) require_done(device_.upload(upload_.get(), to, bytes.data(), bytes.size()));
+  require_done(device_.record(mine.uploaded.get(), upload_.get()));
+  require_done(device_.wait(compute_.get(), mine.uploaded.get()));
+  return to;
+}
+
+void StepStreams::replay_step(const StepKey& key, const std::function<void()>& call_ops) {
+  auto found = graphs_.find(key);
+  if (found == graphs_.end()) {
+    if (graphs_.size() >= kGraphsMax) return call_ops();
+    require_done(device_.begin_capture(compute_.get()));
+    call_ops();
+    Owned<Graph> graph(device_, require_value(device_.end_capture(compute_.get())));
+    found = graphs_.emplace(key, std::move(graph)).first;
+  }
+  require_done(device_.replay(found->second.get(), compute_.get()));
+}
+
+void StepStreams::order_download() {
+  require_done(device_.last_error());  // of the ops' launches
+  require_done(device_.record(computed_.get(), compute_.get()));
+  require_done(device_.wait(download_.get(), computed_.get()));
+}
+
+Fence StepStreams::record(Fences& fences, Stream stream, Fence::Queue queue) {
+  const std::uint64_t number = fences.recorded + 1;
+  require_done(device_.record(fences.events[number % Fences::kEvents].get(), stream));
+  fences.recorded = number;
+  return {number, queue};
+}
+
+Fence StepStreams::download_step(std::span<std::byte> to, const std::byte* from) {
+  order_download();
+  if (!to.empty()) require_done(device_.download(download_.get(), to.data(), from, to.size()));
+  return record(steps_, download_.get(), Fence::Queue::steps);
+}
+
+Fence StepStreams::mark() {
+  order_download();
+  return record(steps_, download_.get(), Fence::Queue::steps);
+}
+
+Fence StepStreams::copy_in(std::span<const CopyIn> copies) {
+  const std::lock_guard lock(copies_mutex_);
+  pieces_.clear();
+  for (const CopyIn& copy : copies) {
+    if (copy.bytes > 0) pieces_.push_back({copy.to, copy.from, copy.bytes});
+  }
+  if (!pieces_.empty()) require_done(device_.upload_pieces(copy_.get(), pieces_));
+  return record(copies_, copy_.get(), Fence::Queue::copies);
+}
+
+bool StepStreams::wait(Fence fence, std::chrono::milliseconds limit) {
+  Fences& fences = fence.queue == Fence::Queue::steps ? steps_ : copies_;
+  if (fence.number <= fences.done) return true;
+  if (!require_value(device_.synchronise(fences.events[fence.number % Fences::kEvents].get(), limit))) return false;
+  std::uint64_t known = fences.done;
+  while (known < fence.number && !fences.done.compare_exchange_weak(known, fence.number)) continue;
+  return true;
+}
+
+}  // namespace slora::cuda

@@ -1,0 +1,87 @@
+#pragma once
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/cuda/device_api.h"
+#include "backend/cuda/device_owners.h"
+#include "tensor/buffer.h"
+
+namespace slora::cuda {
+
+// How a backend drives a CUDA device from step to step:
+//
+//   upload stream     a step's bytes into its slot's memory, while the step before computes
+//   compute stream    waits for them; ops one by one, or a graph of them
+//   download stream   waits for the ops; results, and the fences of steps
+//   copy stream       into pages of the pool, next to all others, since nobody uses these pages meanwhile; the fences of copies
+//
+// A slot's memory is written again only when the caller has seen the results of its step before, so no stream waits for another's end.
+// The functions are those of Backend, which says what they do; errors of the device are thrown as DeviceError. Owned by a backend;
+// copy_in() and wait() from any thread, the others from the engine's.
+class StepStreams {
+ public:
+  // The device outlives it. `depth`: slots.
+  [[nodiscard]] static Result<std::unique_ptr<StepStreams>> create(DeviceApi& device, int depth);
+  // Waits for all that was enqueued.
+  ~StepStreams();
+  StepStreams(const StepStreams&) = delete;
+  StepStreams& operator=(const StepStreams&) = delete;
+
+  // For ops.
+  [[nodiscard]] Stream compute() const { return compute_.get(); }
+
+  [[nodiscard]] const std::byte* upload_step(int slot, std::span<const std::byte> bytes);
+  void replay_step(const StepKey& key, const std::function<void()>& call_ops);
+  [[nodiscard]] Fence download_step(std::span<std::byte> to, const std::byte* from);
+  [[nodiscard]] Fence mark();
+  [[nodiscard]] Fence copy_in(std::span<const CopyIn> copies);
+  [[nodiscard]] bool wait(Fence fence, std::chrono::milliseconds limit);
+
+  // Bytes of a step whose address never changes.
+  static constexpr std::size_t kStepBytesAtFirst = std::size_t{1} << 20;
+  // Graphs that are kept. Ops of further keys are called anew in every step.
+  static constexpr std::size_t kGraphsMax = 512;
+
+ private:
+  struct Slot {
+    Buffer at_first;  // kStepBytesAtFirst
+    Buffer larger;    // for a step with more, or empty
+    Owned<Event> uploaded;
+  };
+  // The fences of one stream: fence n is done when event n % kEvents is, or when a later fence that took the event over is.
+  struct Fences {
+    static constexpr std::size_t kEvents = 16;
+
+    std::array<Owned<Event>, kEvents> events;
+    std::uint64_t recorded = 0;          // the latest
+    std::atomic<std::uint64_t> done{0};  // the latest that is known to be done
+  };
+  explicit StepStreams(DeviceApi& device) : device_(device) {}
+  [[nodiscard]] Status make(int depth);
+  [[nodiscard]] Status make_fences(Fences& fences);
+  // Makes the download stream wait for all ops that were called.
+  void order_download();
+  [[nodiscard]] Fence record(Fences& fences, Stream stream, Fence::Queue queue);
+
+  DeviceApi& device_;
+  Owned<Stream> upload_, compute_, download_, copy_;
+  std::vector<Slot> slots_;  // [depth]
+  Owned<Event> computed_;
+  std::map<StepKey, Owned<Graph>> graphs_;
+  Fences steps_;
+  std::mutex copies_mutex_;
+  Fences copies_;                  // `recorded` is guarded by copies_mutex_
+  std::vector<PieceCopy> pieces_;  // of one call, guarded by copies_mutex_
+};
+
+}  // namespace slora::cuda
