@@ -33,7 +33,8 @@ double RetryEstimate::seconds_per_request() const {
   const double rate = short_.tokens_per_second();
   if (rate <= 0) return kSecondsFirst;
   const auto tenants = static_cast<double>(std::max<std::size_t>(work_.tenant_count, 1));  // each has its share of the rate
-  return request_tokens_ * tenants / rate;
+  // The rate fades while nothing is computed.
+  return std::min(request_tokens_ * tenants / rate, double{kSecondsMax});
 }
 
 RetryEstimate::TimePoint RetryEstimate::appoint(TimePoint now, TenantId tenant, std::optional<TimePoint> told) {

@@ -18,16 +18,17 @@ class RetryEstimate {
 
   // Called several times a second.
   void look(TimePoint now, TokenWork work);
-  // As long as what is there will take: from 1 to kSecondsMax; 1 while no token has been computed. At the higher one of the rates of the last
-  // seconds and of the last half minute: a server that was hardly asked before has shown at first what it was asked for, not what it can do.
+  // As long as what is there will take: from 1 to kSecondsMax; 1 while no token has been computed. At the higher one of the rates of the
+  // last seconds and of the last half minute: a server that was hardly asked before has shown at first what it was asked for, not what it
+  // can do.
   [[nodiscard]] int seconds() const;
   // A time of its own for each client that is refused, as places become free one after the other, at the rate of the last seconds: if all
-  // came back together, most would be refused again. `told`: the time that it was given when it was refused before, if that is known. It is given the same one when it comes
-  // too early, and one before those who have not waited yet when it comes in time.
+  // came back together, most would be refused again. `told`: the time that it was given when it was refused before, if that is known. It
+  // is given the same one when it comes too early, and one before those who have not waited yet when it comes in time.
   [[nodiscard]] TimePoint appoint(TimePoint now, TenantId tenant, std::optional<TimePoint> told);
 
  private:
-  // Of late: what is past counts less and less, and idle time nothing.
+  // Recently: what is past counts less and less, and idle time nothing.
   struct Rate {
     double memory_seconds;  // after which what was seen counts 1/e
     double tokens = 0, busy_seconds = 0;

@@ -47,6 +47,13 @@ TEST_F(RetryEstimateTest, LearnsInTheFirstSecondsOfAFloodWhatTheServerCanDo) {
 
 constexpr TenantId kTenant{7};
 
+TEST_F(RetryEstimateTest, GivesATimeToComeWhenNothingIsComputedForLong) {
+  pass(60, 5000, 100'000, 100);
+  pass(120, 0, 100'000, 100);  // a load that hangs
+  EXPECT_GE(estimate.appoint(now, kTenant, {}), now + std::chrono::seconds(1));
+  EXPECT_LE(estimate.appoint(now, kTenant, {}), now + std::chrono::seconds(RetryEstimate::kSecondsMax));
+}
+
 TEST_F(RetryEstimateTest, GivesEachClientATimeOfItsOwn) {
   pass(60, 2000, 100'000, 100);  // 1,000 tokens for each request
   const auto seconds_of = [&](std::optional<RetryEstimate::TimePoint> told = {}) {
