@@ -69,7 +69,7 @@ std::vector<double> first_tokens_of_a_regular_client(std::uint64_t flood_count, 
 // Who uses less than its part gets whole steps for its prompt. A flood delays its first token by the step that runs when it comes, and by
 // the tokens that the other's running sequences generate meanwhile. Because of those a prompt of 1,000 tokens takes three steps instead of
 // two, which is a little more than twice the time alone at the worst moment.
-TEST(TimedPolicies, AnswerARegularClientInTwiceTheTimeAlone) {
+TEST(TimedPolicies, AnswerARegularClientInAboutTwiceTheTimeAlone) {
   for (const std::int32_t prompt_count : {1000, 2000, 4000}) {
     const double alone = first_tokens_of_a_regular_client(0, prompt_count).back();
     const std::vector<double> flooded = first_tokens_of_a_regular_client(200, prompt_count);
