@@ -12,7 +12,6 @@ time. Needs only Python.
 import argparse
 import json
 import pathlib
-import pathlib
 import statistics
 import subprocess
 import tempfile
