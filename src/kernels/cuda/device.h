@@ -22,7 +22,8 @@
 //   store_whole(address, value)  One store of 8 or 16 bytes: the host's compiler may make several of a plain one, with other conflicts.
 //   atomic_add(address, value)   Returns the value before.
 //   pack_bf16(low, high)         Two numbers rounded to bf16 in one word.
-//   bits_to_float, float_to_bits, larger, power_of_two, reciprocal, reciprocal_sqrt     Without calls of functions on the device.
+//   bits_to_float, float_to_bits, larger, power_of_two, logarithm_of_two, reciprocal, reciprocal_sqrt     Without calls of functions on the
+//   device.
 #ifdef __CUDACC__
 #include "kernels/cuda/device_nvcc.h"
 #else

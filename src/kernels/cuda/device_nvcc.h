@@ -153,6 +153,11 @@ __device__ inline float power_of_two(float exponent) {
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(value) : "f"(exponent));
   return value;
 }
+__device__ inline float logarithm_of_two(float value) {
+  float logarithm;
+  asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(logarithm) : "f"(value));
+  return logarithm;
+}
 __device__ inline float reciprocal(float value) {
   float result;
   asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(value));

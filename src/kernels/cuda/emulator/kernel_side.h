@@ -119,6 +119,7 @@ inline float bits_to_float(std::uint32_t bits) { return std::bit_cast<float>(bit
 inline std::uint32_t float_to_bits(float value) { return std::bit_cast<std::uint32_t>(value); }
 inline float larger(float a, float b) { return a < b ? b : a; }
 inline float power_of_two(float exponent) { return std::exp2(exponent); }
+inline float logarithm_of_two(float value) { return std::log2(value); }
 inline float reciprocal(float value) { return 1.0f / value; }
 inline float reciprocal_sqrt(float value) { return 1.0f / std::sqrt(value); }
 

@@ -18,6 +18,7 @@ std::span<const KernelCheck> kernel_checks() {
       {"attend", check_attend},
       {"gated", check_gated},
       {"gather_rows", check_gather_rows},
+      {"score", check_score},
   };
   return kChecks;
 }

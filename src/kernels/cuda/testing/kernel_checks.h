@@ -20,6 +20,7 @@ std::string check_expand(std::uint64_t seed);
 std::string check_attend(std::uint64_t seed);
 std::string check_gated(std::uint64_t seed);
 std::string check_gather_rows(std::uint64_t seed);
+std::string check_score(std::uint64_t seed);
 
 struct KernelCheck {
   const char* name;
