@@ -7,6 +7,9 @@ namespace slora {
 namespace {
 
 constexpr double kSecondsFirst = 0.02;  // from place to place, before anything is known
+// How often all that is there must be over until the last client comes. Many clients never come again, or ask at once and again: without
+// this bound their times would add up for those that come later.
+constexpr int kCrowdMax = 10;
 
 }  // namespace
 
@@ -19,7 +22,8 @@ void RetryEstimate::look(TimePoint now, TokenWork work) {
   looked_at_ = now;
   work_ = work;
   if (work.request_count > 0) request_tokens_ = static_cast<double>(work.all) / static_cast<double>(work.request_count);
-  std::erase_if(latest_, [&](const auto& entry) { return entry.second.first <= now && entry.second.again <= now; });
+  const bool is_idle = work.left == 0;  // whoever comes now finds a place
+  std::erase_if(latest_, [&](const auto& entry) { return is_idle || (entry.second.first <= now && entry.second.again <= now); });
 }
 
 double RetryEstimate::rate() const { return std::max(short_.tokens_per_second(), long_.tokens_per_second()); }
@@ -42,7 +46,7 @@ RetryEstimate::TimePoint RetryEstimate::appoint(TimePoint now, TenantId tenant, 
   Latest& latest = latest_[tenant];
   TimePoint& given = told ? latest.again : latest.first;
   const auto step = std::chrono::duration_cast<TimePoint::duration>(std::chrono::duration<double>(seconds_per_request()));
-  given = std::min(std::max(given, now) + step, now + std::chrono::seconds(kSecondsMax));
+  given = std::min(std::max(given, now) + step, now + std::chrono::seconds(std::min(kCrowdMax * seconds(), kSecondsMax)));
   return given;
 }
 

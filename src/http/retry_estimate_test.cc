@@ -47,6 +47,14 @@ TEST_F(RetryEstimateTest, LearnsInTheFirstSecondsOfAFloodWhatTheServerCanDo) {
 
 constexpr TenantId kTenant{7};
 
+TEST_F(RetryEstimateTest, LetsClientsThatDoNotWaitPutNobodyOff) {
+  pass(60, 2000, 4000, 4);  // two seconds of work
+  for (int i = 0; i < 10'000; ++i) static_cast<void>(estimate.appoint(now, kTenant, {}));
+  EXPECT_LE(estimate.appoint(now, kTenant, {}), now + std::chrono::seconds(30)) << "ten times what the work takes, rounded up";
+  pass(0.2, 2000, 0);
+  EXPECT_LE(estimate.appoint(now, kTenant, {}), now + std::chrono::seconds(2)) << "all has ended since then";
+}
+
 TEST_F(RetryEstimateTest, GivesATimeToComeWhenNothingIsComputedForLong) {
   pass(60, 5000, 100'000, 100);
   pass(120, 0, 100'000, 100);  // a load that hangs
@@ -68,7 +76,7 @@ TEST_F(RetryEstimateTest, GivesEachClientATimeOfItsOwn) {
   EXPECT_NEAR(seconds_of(), 2.0, 0.04);
   EXPECT_NEAR(std::chrono::duration<double>(estimate.appoint(now, TenantId{8}, {}) - now).count(), 0.5, 0.01);
   for (int i = 0; i < 5000; ++i) (void)seconds_of();
-  EXPECT_EQ(seconds_of(), RetryEstimate::kSecondsMax);
+  EXPECT_EQ(seconds_of(), 10 * estimate.seconds());
 }
 
 // A queue with 64 places, of which one becomes free every 0.2 s, and ten times as many clients, which come together and do as they are
