@@ -47,7 +47,8 @@ struct AdapterCounts {
 };
 
 struct AdapterStoreOptions {
-  // How old news about a folder may be. With 0 every resolve() of an adapter that is not resident looks at its folder.
+  // How old news about a folder may be; those of the resident adapters get older when there are more than 500, because a thousand looks a
+  // second are taken at most. With 0 every resolve() of an adapter that is not resident looks at its folder.
   Timestamp look_interval = std::chrono::seconds(1);
   // How long a request waits for a look at its adapter's folder.
   Timestamp look_time_max = std::chrono::seconds(10);
@@ -197,11 +198,12 @@ class AdapterStore {
   void make_version(std::string_view name, Entry& entry, std::uint32_t page_count, AdapterTraits traits);
   [[nodiscard]] std::uint64_t stamp_of_entries() const;
   [[nodiscard]] static AdapterListing listing_of(const std::string& name, const Entry& entry);
+  [[nodiscard]] static bool is_resident(const Entry& entry);
   [[nodiscard]] bool is_known(const Entry& entry, Timestamp now) const;
   [[nodiscard]] static Found version_of(const std::string& name, const Entry& entry);
   void start_look(Entries::iterator at);
   [[nodiscard]] bool wait_for_look(Entries::iterator at, Timestamp now, std::function<void()>& then);
-  void start_looks(Timestamp now);
+  void start_due_looks(Timestamp now);
   void settle(const std::string& name, Entry& entry, AdapterLook seen);
   void settle_change(const std::string& name, Entry& entry, ChangedFolder seen);
   void set_unavailable(const std::string& name, Entry& entry, const Error& why);
@@ -232,6 +234,7 @@ class AdapterStore {
   mutable std::mutex mutex_;
   std::condition_variable woken_;         // ends the wait of the watching thread
   Entries entries_;                       // guarded by mutex_
+  std::string last_visited_;              // by start_due_looks(); guarded by mutex_
   std::vector<Waiter> waiters_;           // guarded by mutex_
   BlendTable blends_{kBlendsMax};         // guarded by mutex_
   std::vector<AdapterId> retired_;        // guarded by mutex_

@@ -15,6 +15,9 @@ namespace {
 
 constexpr std::size_t kWaitersMax = 4096;
 constexpr Timestamp kWatchInterval = std::chrono::milliseconds(100);
+// In each watch interval, so that thousands of resident adapters take little from the threads that compute (a look takes some 10 us), and
+// little of the time in which requests find versions.
+constexpr std::size_t kLooksMax = 100, kVisitedMax = 4096;
 
 // The store's thread goes on whatever fails for lack of memory.
 template <class Work>
@@ -30,6 +33,8 @@ Error changed_files() { return {"E_CHANGED", "its files changed while it was rea
 
 }  // namespace
 
+bool AdapterStore::is_resident(const Entry& entry) { return entry.version && entry.version->is_resident(); }
+
 AdapterStore::Found AdapterStore::find_version(std::string_view name) const {
   const std::lock_guard lock(mutex_);
   const auto at = entries_.find(name);
@@ -38,8 +43,7 @@ AdapterStore::Found AdapterStore::find_version(std::string_view name) const {
 }
 
 AdapterStore::Found AdapterStore::version_of(const std::string& name, const Entry& entry) {
-  const bool is_resident = entry.version && entry.version->is_resident();
-  if (entry.unavailable && !is_resident) return tl::unexpected(*entry.unavailable);
+  if (entry.unavailable && !is_resident(entry)) return tl::unexpected(*entry.unavailable);
   if (entry.version) return entry.version;
   if (entry.refused) return tl::unexpected(*entry.refused);
   return tl::unexpected(adapter_unavailable(name, {"E_READ", "its folder has not been read yet", {}}));
@@ -52,7 +56,7 @@ bool AdapterStore::is_known(std::string_view name) const {
 }
 
 bool AdapterStore::is_known(const Entry& entry, Timestamp now) const {
-  if (entry.version && entry.version->is_resident()) return true;
+  if (is_resident(entry)) return true;
   if (entry.is_looking && entry.unavailable) return true;
   return entry.looked_at && now - *entry.looked_at < options_.look_interval;
 }
@@ -96,7 +100,9 @@ AdapterStore::Found AdapterStore::resolve(std::string_view name) {
 bool AdapterStore::look_at_resident() {
   {
     const std::lock_guard lock(mutex_);
-    start_looks(clock_.now() + options_.look_interval);
+    for (auto at = entries_.begin(); at != entries_.end(); ++at) {
+      if (is_resident(at->second)) start_look(at);
+    }
   }
   return wait_for_looks(std::chrono::duration_cast<std::chrono::milliseconds>(options_.look_time_max));
 }
@@ -109,12 +115,19 @@ void AdapterStore::start_look(Entries::iterator at) {
   if (!entry.is_looking) set_unavailable(name, entry, {"E_READ", "too many folders wait to be read", {}});
 }
 
-// Of the resident adapters whose last look is half an interval old.
-void AdapterStore::start_looks(Timestamp now) {
-  for (auto at = entries_.begin(); at != entries_.end(); ++at) {
+// At some of the resident adapters whose last look is half an interval old, going on after those of the last call.
+void AdapterStore::start_due_looks(Timestamp now) {
+  auto at = entries_.upper_bound(last_visited_);
+  std::size_t started = 0;
+  for (std::size_t left = std::min(kVisitedMax, entries_.size()); left > 0 && started < kLooksMax; --left, ++at) {
+    if (at == entries_.end()) at = entries_.begin();
     const Entry& entry = at->second;
-    if (!entry.version || !entry.version->is_resident()) continue;
-    if (!entry.looked_at || now - *entry.looked_at >= options_.look_interval / 2) start_look(at);
+    const bool is_due = !entry.is_looking && (!entry.looked_at || now - *entry.looked_at >= options_.look_interval / 2);
+    if (is_due && is_resident(entry)) {
+      start_look(at);
+      ++started;
+    }
+    if (left == 1 || started == kLooksMax) last_visited_ = at->first;
   }
 }
 
@@ -219,13 +232,13 @@ void AdapterStore::set_unavailable(const std::string& name, Entry& entry, const 
 // The store's own thread: looks at resident adapters, and ends the wait of requests for folders that hang.
 void AdapterStore::watch(const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
-  Timestamp looks_due = clock_.now() + options_.look_interval / 2;
+  Timestamp looks_due = clock_.now() + kWatchInterval;
   while (!stop.stop_requested()) {
     woken_.wait_for(lock, kWatchInterval);
     const Timestamp now = clock_.now();
     if (options_.look_interval > Timestamp(0) && now >= looks_due) {
-      looks_due = now + options_.look_interval / 2;
-      run_caught_here([&] { start_looks(now); });
+      looks_due = now + kWatchInterval;
+      run_caught_here([&] { start_due_looks(now); });
     }
     std::vector<Waiter> overdue;
     run_caught_here([&] { overdue = take_overdue_waiters(now); });

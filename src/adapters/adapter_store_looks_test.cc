@@ -150,6 +150,30 @@ TEST_F(AdapterLooksTest, FindsChangesOfResidentAdaptersWithoutARequest) {
   EXPECT_TRUE(now && *now != old);
 }
 
+TEST_F(AdapterLooksTest, LooksAtManyResidentAdaptersInTurnAndNotAllAtOnce) {
+  constexpr int kCount = 300;
+  for (int i = 0; i < kCount; ++i) lora_of_rank(1).write(root.file("many" + std::to_string(i)));
+  const SteadyClock clock;
+  AdapterStore store(test_base(), {.look_interval = std::chrono::milliseconds(10)}, folders);
+  add_to(store);
+  std::vector<std::shared_ptr<const AdapterVersion>> versions;
+  for (int i = 0; i < kCount; ++i) {
+    versions.push_back(store.resolve("many" + std::to_string(i)).value());
+    versions.back()->mark_resident();
+  }
+  const Timestamp begun = clock.now();
+  const int open_count = folders.open_count();
+  for (int i = 0; i < kCount; ++i) {
+    fs::remove_all(root.file("many" + std::to_string(i)));
+    lora_of_rank(2).write(root.file("many" + std::to_string(i)));
+  }
+  for (const auto& version : versions) {
+    while (!version->is_retired()) std::this_thread::yield();
+  }
+  // A look opens a folder once or twice.
+  EXPECT_LE(folders.open_count() - open_count, 2 * 1000 * seconds(clock.now() - begun) + 2 * 200);
+}
+
 TEST_F(AdapterLooksTest, LetsOthersReadAFolderBeforeItsAdapterIsKnown) {
   AdapterStore store(test_base(), kImpatient, folders);
   std::latch released(1);
