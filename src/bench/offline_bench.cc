@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
 #include <unordered_map>
 
@@ -120,6 +121,7 @@ OfflineBench::OfflineBench(const OfflineSetup& setup, const OfflineOptions& opti
 
 Status OfflineBench::run(const std::function<void(const OfflineRow&)>& on_row, const std::atomic<bool>& stop) {
   const std::vector<PlannedRow> rows = plan_rows(options_);
+  if (Status provided = provide_adapters(rows); !provided) return provided;
   for (std::size_t i = 0; i < rows.size() && !stop.load(); ++i) {
     if (setup_.progress) setup_.progress(fmt::format("Row {} of {}", i + 1, rows.size()), i, rows.size());
     Result<OfflineRow> row = measure(rows[i]);
@@ -137,7 +139,6 @@ std::vector<std::string> OfflineBench::summary() const {
 }
 
 Result<OfflineRow> OfflineBench::measure(const PlannedRow& plan) {
-  if (Status provided = provide_adapters(plan); !provided) return forward_error(provided);
   OfflineRow row;
   row.plan = plan;
   Status measured;
@@ -159,11 +160,19 @@ Result<OfflineRow> OfflineBench::measure(const PlannedRow& plan) {
   return row;
 }
 
-Status OfflineBench::provide_adapters(const PlannedRow& plan) {
-  const AdapterSetting& setting = plan.adapters;
-  if (setting.use == AdapterUse::none) return {};
-  const std::int32_t count = setting.use == AdapterUse::shared ? 1 : std::max(setting.registered, plan.batch);
-  return adapters_.provide(runner_->runtime().adapters(), setting.kind, count);
+// Before any is loaded: adapters share weight files, and another link to a file counts as a change of it.
+Status OfflineBench::provide_adapters(const std::vector<PlannedRow>& rows) {
+  std::map<AdapterKind, std::int32_t> counts;
+  for (const PlannedRow& row : rows) {
+    const AdapterSetting& setting = row.adapters;
+    if (setting.use == AdapterUse::none) continue;
+    std::int32_t& count = counts[setting.kind];
+    count = std::max(count, setting.use == AdapterUse::shared ? 1 : std::max(setting.registered, row.batch));
+  }
+  for (const auto& [kind, count] : counts) {
+    if (Status provided = adapters_.provide(runner_->runtime().adapters(), kind, count); !provided) return provided;
+  }
+  return {};
 }
 
 // Each repetition has a new prompt, so that no prefix is cached.

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "bench/engine_runner.h"
 #include "bench/machine_limits.h"
@@ -45,7 +46,7 @@ class OfflineBench {
   OfflineBench(const OfflineSetup& setup, const OfflineOptions& options, std::unique_ptr<EngineRunner> runner, double load_seconds);
 
   [[nodiscard]] Result<OfflineRow> measure(const PlannedRow& plan);
-  [[nodiscard]] Status provide_adapters(const PlannedRow& plan);
+  [[nodiscard]] Status provide_adapters(const std::vector<PlannedRow>& rows);
   [[nodiscard]] Status measure_prefill(OfflineRow& row);
   [[nodiscard]] Status measure_decode(OfflineRow& row);
   [[nodiscard]] Status measure_requests(OfflineRow& row);

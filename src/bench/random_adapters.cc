@@ -94,8 +94,11 @@ std::filesystem::path RandomAdapters::folder_of(const AdapterKind& kind, std::in
 }
 
 Status RandomAdapters::provide(AdapterStore& store, const AdapterKind& kind, std::int32_t count) {
-  for (std::int32_t& provided = counts_[kind]; provided < count; ++provided) {
-    if (Status written = write(kind, provided); !written) return written;
+  std::int32_t& provided = counts_[kind];
+  for (std::int32_t i = provided; i < count; ++i) {
+    if (Status written = write(kind, i); !written) return written;
+  }
+  for (; provided < count; ++provided) {
     const std::string name = adapter_name(kind, provided);
     if (Status added = store.add_folder(name, folder_of(kind, provided).string()); !added) return added;
   }
