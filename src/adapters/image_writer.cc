@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -148,26 +149,16 @@ class ImageWriter {
     }
   }
 
-  // Rows of B [out, rank] as columns: stored row p, column o * interleave + j holds rank p * interleave + j of output o.
+  // Rows of B [out, rank] as columns: stored row p, column o * interleave + j holds rank p * interleave + j of output o. A few outputs at a
+  // time, whose ranks stay in L1 while they are read in steps of a whole row.
   void write_transposed(const StoredMatrix& matrix, const Chunk& chunk) {
-    const std::int64_t interleave = layout_.format.b_interleave, rank = chunk.col_count;
+    const std::int64_t interleave = layout_.format.b_interleave;
+    check(interleave <= kInterleaveMax, "expected a known interleave of B");
     for (const ImageTile& tile : tiles_of(matrix)) {
-      const std::int64_t begin = std::max<std::int64_t>(tile.col_begin, chunk.row_begin * interleave);
-      const std::int64_t end = std::min<std::int64_t>(tile.col_begin + tile.col_count, (chunk.row_begin + chunk.row_count) * interleave);
-      if (begin >= end) continue;
-      const std::int64_t output_begin = begin / interleave, output_count = (end - begin) / interleave;
-      line_.assign(static_cast<std::size_t>(end - begin), 0.0f);
-      for (std::int64_t row = 0; row < tile.row_count; ++row) {
-        for (std::int64_t j = 0; j < interleave; ++j) {
-          const std::int64_t k = (tile.row_begin + row) * interleave + j;
-          if (k < rank) {
-            const float* column = chunk.row(output_begin) + k;
-            for (std::int64_t i = 0; i < output_count; ++i) line_[static_cast<std::size_t>(i * interleave + j)] = column[i * chunk.stride];
-          } else {
-            for (std::int64_t i = 0; i < output_count; ++i) line_[static_cast<std::size_t>(i * interleave + j)] = 0.0f;
-          }
-        }
-        store(tile, row * tile.col_count + begin - tile.col_begin, line_.data(), end - begin);
+      const std::int64_t begin = std::max<std::int64_t>(tile.col_begin / interleave, chunk.row_begin);
+      const std::int64_t end = std::min<std::int64_t>((tile.col_begin + tile.col_count) / interleave, chunk.row_begin + chunk.row_count);
+      for (std::int64_t output = begin; output < end; output += kOutputs) {
+        write_outputs(tile, chunk, output, std::min(kOutputs, end - output));
       }
     }
   }
@@ -185,8 +176,27 @@ class ImageWriter {
   }
 
  private:
+  static constexpr std::int64_t kOutputs = 32;
+  static constexpr std::int64_t kInterleaveMax = 2;
+
   [[nodiscard]] std::span<const ImageTile> tiles_of(const StoredMatrix& matrix) const {
     return std::span(layout_.tiles).subspan(static_cast<std::size_t>(matrix.tile_begin), static_cast<std::size_t>(matrix.tile_count));
+  }
+
+  // Outputs [begin, begin + count) of B, in all rows of a tile.
+  void write_outputs(const ImageTile& tile, const Chunk& chunk, std::int64_t begin, std::int64_t count) {
+    const std::int64_t interleave = layout_.format.b_interleave;
+    std::array<float, kOutputs * kInterleaveMax> line;
+    for (std::int64_t row = 0; row < tile.row_count; ++row) {
+      for (std::int64_t j = 0; j < interleave; ++j) {
+        const std::int64_t k = (tile.row_begin + row) * interleave + j;
+        const bool exists = k < chunk.col_count;
+        const float* const column = chunk.row(begin) + (exists ? k : 0);
+        float* const to = line.data() + j;
+        for (std::int64_t i = 0; i < count; ++i) to[i * interleave] = exists ? column[i * chunk.stride] : 0.0f;
+      }
+      store(tile, row * tile.col_count + begin * interleave - tile.col_begin, line.data(), count * interleave);
+    }
   }
 
   void store(const ImageTile& tile, std::int64_t element, const float* values, std::int64_t count) {
@@ -196,7 +206,6 @@ class ImageWriter {
 
   const ImagePages pages_;
   const ImageLayout& layout_;
-  std::vector<float> line_;
 };
 
 // Where numbers of a tensor go.
