@@ -68,6 +68,7 @@ void DeadlinePolicy::measure(const StepView& view) {
     pace_.nanoseconds = kKept * pace_.nanoseconds + static_cast<double>(elapsed.count());
     pace_.admitted = kKept * pace_.admitted + static_cast<double>(std::ssize(left_waiting_) - waiting_still - lost);
   }
+  if (prompt_tokens_ > 0) prompt_time_ = view.now;
   prompt_tokens_ = output_tokens_ = 0;
   last_time_ = view.now;
 }
@@ -94,8 +95,10 @@ Timestamp DeadlinePolicy::time_of_prompt(const SequenceView& sequence, const Ste
   return prefill_.time_of(sequence.tokens_to_compute - sequence.cached_tokens, std::max(view.prompt_tokens_max, 1));
 }
 
-// Whether the request that came last is tried even if its prompt is said to take too long: when no other runs.
+// Whether the request that came last is tried even if its prompt is said to take too long: when no other runs, or when no prompt was
+// computed for so long that what was measured may not hold any more.
 bool DeadlinePolicy::tries_newest(const StepView& view) const {
+  if (view.now - prompt_time_ >= limits_.first_token_slo) return true;
   const auto is_newest = [&](const SequenceView& sequence) { return sequence.arrival == view.waiting.back().arrival; };
   return std::ranges::all_of(view.running, is_newest) && std::ranges::all_of(view.preempted, is_newest);
 }

@@ -27,8 +27,8 @@ struct DeadlineLimits {
 // (SequenceRequest::deadline) if that is earlier.
 // - One whose prompt alone takes longer than is left, by PrefillModel, is given up at once. Only the queue is; what started always ends.
 //   However long its prompt is said to take, a sequence is tried until its deadline while nothing was measured yet; so is the request that
-//   came last, with all its sequences (they have one arrival), when no other runs. So an idle server refuses nobody by an estimate, and one
-//   that is too long is corrected.
+//   came last, with all its sequences (they have one arrival), when no other runs, or when no prompt was computed for as long as the SLO.
+//   So an idle server refuses nobody by an estimate, and one that is too long is corrected.
 // - The policy is overloaded from the step on in which, served by arrival, somebody in the queue would miss its deadline, until all would
 //   meet theirs with half of the time left to them. A place in the queue costs the time of its prompt, or the measured time between two
 //   admissions where that is longer.
@@ -81,6 +81,7 @@ class DeadlinePolicy final : public Policy {
   // Since the step before:
   std::int64_t prompt_tokens_ = 0, output_tokens_ = 0;
   std::optional<Timestamp> last_time_;
+  Timestamp prompt_time_{};                // of the end of the latest step that computed some of a prompt
   std::vector<LeftWaiting> left_waiting_;  // by id
   // Of this step:
   std::vector<unsigned char> is_hopeless_;  // [waiting]

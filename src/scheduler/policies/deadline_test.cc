@@ -123,6 +123,21 @@ TEST(DeadlinePolicy, TriesAllSequencesOfTheNewestRequestWhenNoOtherRuns) {
   EXPECT_THAT(play.decide().given_up, ElementsAre(0, 1));
 }
 
+// As long as one sequence generates a long answer, nothing else would correct an estimate that is too long for every prompt.
+TEST(DeadlinePolicy, TriesTheNewestWhenNoPromptWasComputedForLong) {
+  DeadlineCase play;
+  play.measure();
+  play.now += milliseconds(999);
+  for (int i = 0; i < 2; ++i) play.wait(50'000, milliseconds(2 - i));
+  EXPECT_THAT(play.decide().given_up, ElementsAre(0, 1));
+  play.now += milliseconds(1);
+  EXPECT_THAT(play.decide().given_up, ElementsAre(0));
+  const ServiceCharge charge{.prompt_tokens = 100};
+  play.policy.charge({&charge, 1});
+  play.now += milliseconds(10);
+  EXPECT_THAT(play.decide().given_up, ElementsAre(0, 1));
+}
+
 // Ten prompts of 200 ms that came at once: five can be served, and the five newest are.
 TEST(DeadlinePolicy, ServesTheNewestFirstUntilAllHaveTimeLeft) {
   DeadlineCase play;
