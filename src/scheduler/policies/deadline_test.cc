@@ -138,6 +138,24 @@ TEST(DeadlinePolicy, TriesTheNewestWhenNoPromptWasComputedForLong) {
   EXPECT_THAT(play.decide().given_up, ElementsAre(0, 1));
 }
 
+// While another process has the cores, steps take two hundred times as long, and no prompt can be in time.
+TEST(DeadlinePolicy, ServesAgainAfterTheFirstStepOfAMachineThatWasSlow) {
+  DeadlineCase play;
+  play.measure();
+  const auto compute = [&](Timestamp time) {
+    const ServiceCharge charge{.prompt_tokens = 100};
+    play.policy.charge({&charge, 1});
+    play.now += time;
+    play.waiting.clear();
+    play.wait(100, milliseconds(0));
+    return play.decide().given_up.size();
+  };
+  EXPECT_EQ(compute(milliseconds(2000)), 0u) << "one slow step says little";
+  for (int i = 0; i < 40; ++i) static_cast<void>(compute(milliseconds(2000)));
+  EXPECT_EQ(compute(milliseconds(2000)), 1u);
+  EXPECT_EQ(compute(milliseconds(10)), 0u);
+}
+
 // Ten prompts of 200 ms that came at once: five can be served, and the five newest are.
 TEST(DeadlinePolicy, ServesTheNewestFirstUntilAllHaveTimeLeft) {
   DeadlineCase play;
