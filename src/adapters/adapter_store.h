@@ -136,8 +136,10 @@ class AdapterStore {
   [[nodiscard]] bool wait_for_looks(std::chrono::milliseconds limit) { return lanes_.wait_until_idle(limit); }
 
   // Copies the version's image from the host's memory, or reads its folder, and writes every shard's image into its pages through `gate`.
-  // Returns the layouts. For loader threads; the only place where weights are read for serving. E_CHANGED when the folder no longer holds
-  // this version, "adapter_unavailable" while it cannot be read or after the gate was closed: the next resolve() looks again. After a fault
+  // Returns the layouts. For loader threads; the only place where weights are read for serving. A version that was never loaded takes the
+  // content that the folder has now, if an image of it fits the version's pages: where an adapter is replaced often, its files are others
+  // than those that were looked at. E_CHANGED when the folder no longer holds this version, also after some attempts while it is being
+  // replaced, "adapter_unavailable" while it cannot be read or after the gate was closed: the next resolve() looks again. After a fault
   // in the weights (E_NONFINITE) the name is refused. Requires: of every shard version.page_count() pages, each of base().page_bytes and
   // aligned to 64 bytes.
   [[nodiscard]] Result<std::vector<ImageLayout>> load(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate);
@@ -214,6 +216,7 @@ class AdapterStore {
   void retire(const AdapterVersion& version);
   [[nodiscard]] Status check_blend(std::span<const BlendComponent> components) const;
 
+  [[nodiscard]] Result<std::vector<ImageLayout>> load_once(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate);
   [[nodiscard]] Result<std::vector<ImageLayout>> copy_image(const AdapterVersion& version, const HostImage& image,
                                                             std::span<const ImagePages> pages, Gate& gate);
   // Why the files of this version could not be loaded; the next resolve() looks again.

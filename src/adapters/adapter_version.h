@@ -22,6 +22,7 @@ struct AdapterTraits {
   std::vector<TokenId> invocation_tokens{};  // see AdapterConfig
   bool replaces_biases = false;              // of the base: it cannot be weighted
   std::int32_t z_cols = 0;                   // columns of A x at the site that has most, those of all its modules
+  bool operator==(const AdapterTraits&) const = default;
 };
 
 // An adapter of a blend by its name.
@@ -37,7 +38,8 @@ struct BlendComponent {
   float weight = 1;
 };
 
-// One content of one adapter: what a name pointed to when it was resolved; or a blend, the weighted sum of the changes that several make.
+// One content of one adapter: what a name pointed to when it was resolved, or, if that was replaced before anything of it was read, when it
+// was first loaded; or a blend, the weighted sum of the changes that several make.
 // Small, because there may be thousands: the image layout is computed again at each load. Any thread.
 class AdapterVersion {
  public:

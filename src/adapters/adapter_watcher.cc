@@ -39,16 +39,20 @@ void AdapterWatcher::scan_folder(const FolderPath& path) {
   const auto [at, is_new] = folders_.try_emplace(path.path);
   KnownFolder& known = at->second;
   known.exists = true;
-  if (known.is_settled) return;
+  const std::string name = name_of_folder(path.path);
+  if (known.is_settled || (known.waits_for_name && store_.find(name))) return;
   const Result<Folder> folder = source_.open(path);
   const bool leads_out = !folder && folder.error().code == "E_LINK";
   const FolderStamp stamp = folder ? stamp_of(*folder).value_or(FolderStamp()) : FolderStamp();
   const bool is_unchanged = !is_new && stamp == known.stamp && (leads_out || (folder && is_complete_adapter_folder(*folder)));
   known.stamp = stamp;
   if (!is_unchanged) return;
-  known.is_settled = true;
-  const std::string name = name_of_folder(path.path);
-  if (const Status added = store_.add_new_folder(name, path); !added) {
+  const Status added = store_.add_new_folder(name, path);
+  const bool waited_for_name = std::exchange(known.waits_for_name, !added && added.error().code == "name_taken");
+  known.is_settled = !known.waits_for_name;
+  if (known.waits_for_name) {
+    if (!waited_for_name) log_warning("--watch-adapters: folder {} waits until its name is free: {}", path.path, added.error().message);
+  } else if (!added) {
     log_warning("--watch-adapters: folder {} is skipped: {}", path.path, added.error().message);
   } else {
     log_info("--watch-adapters: added adapter \"{}\"", name);

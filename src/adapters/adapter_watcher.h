@@ -9,8 +9,9 @@
 namespace slora {
 
 // Keeps the names of a store in step with a folder that the operator gave for adapters. A new folder in it is added under its own name once
-// it is complete and unchanged between two scans; when a folder disappears, its name is removed. A name that was unloaded stays unloaded
-// until its folder has disappeared and reappeared. Used by one thread at a time.
+// it is complete and unchanged between two scans, or later, when its name is free; when a folder disappears, its name is removed. A name
+// that was unloaded stays unloaded until its folder has disappeared and reappeared, or another folder has waited for the name. Used by one
+// thread at a time.
 class AdapterWatcher {
  public:
   // `root` was added to the store before. `store` and `source` outlive it.
@@ -22,8 +23,9 @@ class AdapterWatcher {
  private:
   struct KnownFolder {
     FolderStamp stamp = {};
-    bool is_settled = false;  // added, or refused for good
-    bool exists = true;       // in this scan
+    bool is_settled = false;      // added, or refused for good
+    bool waits_for_name = false;  // which is taken
+    bool exists = true;           // in this scan
   };
 
   void scan_folder(const FolderPath& path);

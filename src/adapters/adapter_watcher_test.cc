@@ -101,6 +101,38 @@ TEST_F(AdapterWatcherTest, LeavesNamesAloneThatItDidNotGive) {
   EXPECT_THAT(names(), ElementsAre("first", "given", "other")) << "refused with their reason from now on";
 }
 
+TEST_F(AdapterWatcherTest, TakesAFolderWhoseNameWasTakenOnceItIsFree) {
+  const TemporaryFolder elsewhere;
+  small_lora().write(elsewhere.file("second"));
+  small_lora().write(root.file("second"));
+  ASSERT_TRUE(store.add_folder("second", elsewhere.file("second")));
+  const auto folder_of_second = [&] { return store.find("second").value_or(AdapterListing()).folder; };
+  scan(3);
+  EXPECT_EQ(folder_of_second(), elsewhere.file("second"));
+  EXPECT_TRUE(store.remove("second"));
+  scan(1);
+  EXPECT_EQ(folder_of_second(), root.file("second"));
+  EXPECT_TRUE(store.remove("second"));
+  scan(3);
+  EXPECT_THAT(names(), ElementsAre("first")) << "it was served, and unloaded";
+}
+
+// As two folders of --adapters: the second begins to watch when the name is taken.
+TEST_F(AdapterWatcherTest, TakesAFolderThatWasLeftOutAtTheStartOnceItsNameIsFree) {
+  const TemporaryFolder other_root;
+  small_lora().write(other_root.file("first"));
+  EXPECT_EQ(store.add_root(other_root.path()).value(), 0);
+  AdapterWatcher other(store, other_root.path());
+  for (int i = 0; i < 3; ++i) other.scan();
+  EXPECT_EQ(store.list()[0].folder, root.file("first"));
+  fs::remove_all(root.file("first"));
+  scan(1);
+  EXPECT_THAT(names(), IsEmpty());
+  other.scan();
+  ASSERT_THAT(names(), ElementsAre("first"));
+  EXPECT_EQ(store.list()[0].folder, other_root.file("first"));
+}
+
 TEST_F(AdapterWatcherTest, LetsAnUnloadedNameStayAwayUntilItsFolderComesAgain) {
   EXPECT_TRUE(store.remove("first"));
   scan(3);

@@ -87,7 +87,7 @@ AdapterTexts::Text AdapterTexts::read(const AdapterVersion& version) {
   const Result<TextFiles> files = TextFiles::read(version.folder());
   const Result<FolderStamp> stamp = current_stamp(system_folders(), version.folder());
   if (!stamp) return tl::unexpected(adapter_unavailable(version.name(), stamp.error()));
-  if (*stamp != version.stamp()) return refuse({"E_CHANGED", "its files changed while they were read; try again", {}});
+  if (stamp->texts != version.stamp().texts) return refuse({"E_CHANGED", "its files changed while they were read; try again", {}});
   if (!files && is_transient(files.error())) return tl::unexpected(adapter_unavailable(version.name(), files.error()));
   if (!files) return refuse(files.error());
   if (files->is_empty()) return base_;

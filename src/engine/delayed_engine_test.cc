@@ -143,12 +143,59 @@ TEST_P(DelayedEngine, ClearsCachesWhenNoSequenceIsLeft) {
   }
 }
 
+// Its waits end without result while it is stopped, as those for a device that hangs.
+class StoppableBackend final : public ForwardingBackend {
+ public:
+  StoppableBackend(std::unique_ptr<Backend> inner, std::atomic<bool>& is_stopped, std::atomic<int>& wait_count)
+      : ForwardingBackend(std::move(inner)), is_stopped_(is_stopped), wait_count_(wait_count) {}
+
+  bool wait(Fence fence, std::chrono::milliseconds limit) override {
+    if (!is_stopped_) return inner().wait(fence, limit);
+    ++wait_count_;
+    wait_count_.notify_all();
+    std::this_thread::yield();
+    return false;
+  }
+
+ private:
+  std::atomic<bool>& is_stopped_;
+  std::atomic<int>& wait_count_;
+};
+
+TEST(Engine, ShowsNoProgressWhileItWaitsForADeviceThatHangs) {
+  std::atomic<bool> is_stopped = false;
+  std::atomic<int> wait_count = 0;
+  EngineSetting setting;
+  setting.wrap_backend = [&](std::unique_ptr<Backend> inner) {
+    return std::make_unique<StoppableBackend>(std::move(inner), is_stopped, wait_count);
+  };
+  TestEngine engine(setting);
+  const SequenceId id = engine.submit(engine.request("", {1, 2, 3}, 60));
+  engine.collector().wait_for_tokens(id, 1);
+  is_stopped = true;
+  const auto wait_for_more = [&] {
+    for (int seen = wait_count, end = seen + 3; seen < end; seen = wait_count) wait_count.wait(seen);
+  };
+  wait_for_more();
+  const std::uint64_t progress = engine.engine().progress();
+  wait_for_more();
+  EXPECT_EQ(engine.engine().progress(), progress);
+  is_stopped = false;
+  EXPECT_EQ(engine.wait(id).end, EndReason::length);
+  EXPECT_GT(engine.engine().progress(), progress);
+}
+
 TEST_P(DelayedEngine, EndsWhileStepsAreUnderWay) {
   for (std::uint64_t seed = 0; seed < 10; ++seed) {
     TestEngine engine(small_setting(seed));
-    SequenceId last;
-    for (int i = 0; i < 5; ++i) last = engine.submit(engine.request("", {1, 2, 3}, 60));
-    engine.collector().wait_for_tokens(last, seed);
+    std::vector<SequenceId> ids;
+    for (int i = 0; i < 5; ++i) ids.push_back(engine.submit(engine.request("", {1, 2, 3}, 60)));
+    engine.collector().wait_for_tokens(ids.back(), seed);
+    engine.stop();
+    for (const SequenceId id : ids) {
+      const Stream stream = engine.wait(id);
+      EXPECT_EQ(stream.end, stream.tokens.size() < 60 ? EndReason::cancelled : EndReason::length);
+    }
   }
 }
 

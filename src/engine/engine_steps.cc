@@ -8,7 +8,7 @@
 namespace slora {
 namespace {
 
-constexpr auto kBeatInterval = std::chrono::milliseconds(50);
+constexpr auto kWaitMax = std::chrono::milliseconds(50);
 
 }  // namespace
 
@@ -19,7 +19,7 @@ void EngineLoop::submit(StepSlot& slot) {
       slot.plan, [this](AdapterId adapter) { return adapter_use_.view_of(adapter); },
       static_cast<std::size_t>(model_.first_model().limits().output_rows_max));
   slot.output_rows.prepare(slot.plan, span_sequences_);
-  const StepSlot* const before = slots_.size() > 1 ? &slot_of(submitted_count_ + 1) : nullptr;
+  const StepSlot* const before = slots_.size() > 1 ? &slot_of(submitted_count_ + slots_.size() - 1) : nullptr;
   slot.submit(model_, before, [this] { beat(); });
   ++submitted_count_;
 }
@@ -45,15 +45,16 @@ void EngineLoop::collect(StepSlot& slot) {
   collected_ = now;
 }
 
+// Waiting is no sign of life: a device that hangs must look stalled.
 void EngineLoop::wait_for_results(StepSlot& slot) {
-  while (!slot.wait(model_, kBeatInterval)) beat();
+  while (!slot.wait(model_, kWaitMax)) continue;
 }
 
 // Waits until the device reads and writes nothing any more, whatever was submitted.
 void EngineLoop::drain_steps() {
   Backend& backend = model_.backend();
   const Fence all = backend.mark();
-  while (!backend.wait(all, kBeatInterval)) beat();
+  while (!backend.wait(all, kWaitMax)) continue;
   collected_count_ = submitted_count_;
 }
 

@@ -154,6 +154,8 @@ class TestEngine {
     return id;
   }
   Stream wait(SequenceId id) { return collector_.wait(id); }
+  // Ends the engine; its events can still be read.
+  void stop() { runtime_.reset(); }
   Collector& collector() { return collector_; }
   Engine& engine() { return runtime_->engine(); }
   Runtime& runtime() { return *runtime_; }

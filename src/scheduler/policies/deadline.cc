@@ -68,6 +68,7 @@ void DeadlinePolicy::measure(const StepView& view) {
     pace_.nanoseconds = kKept * pace_.nanoseconds + static_cast<double>(elapsed.count());
     pace_.admitted = kKept * pace_.admitted + static_cast<double>(std::ssize(left_waiting_) - waiting_still - lost);
   }
+  if (prompt_tokens_ > 0) prompt_time_ = view.now;
   prompt_tokens_ = output_tokens_ = 0;
   last_time_ = view.now;
 }
@@ -94,18 +95,26 @@ Timestamp DeadlinePolicy::time_of_prompt(const SequenceView& sequence, const Ste
   return prefill_.time_of(sequence.tokens_to_compute - sequence.cached_tokens, std::max(view.prompt_tokens_max, 1));
 }
 
+// Whether the request that came last is tried even if its prompt is said to take too long: when no other runs, or when no prompt was
+// computed for so long that what was measured may not hold any more.
+bool DeadlinePolicy::tries_newest(const StepView& view) const {
+  if (view.now - prompt_time_ >= limits_.first_token_slo) return true;
+  const auto is_newest = [&](const SequenceView& sequence) { return sequence.arrival == view.waiting.back().arrival; };
+  return std::ranges::all_of(view.running, is_newest) && std::ranges::all_of(view.preempted, is_newest);
+}
+
 // Who cannot make it, and whether all others would if they were served by arrival.
 void DeadlinePolicy::foresee(const StepView& view) {
   const Timestamp pace = time_between_admissions();
   Timestamp ahead = time_of_running(view);
-  const bool is_idle = view.running.empty() && view.preempted.empty();
+  const bool newest_is_tried = !view.waiting.empty() && tries_newest(view);
   bool all_in_time = true, all_with_time_left = true;
   is_hopeless_.clear();
   for (const SequenceView& sequence : view.waiting) {
     const Timestamp left = deadline_of(sequence) - view.now;
     const Timestamp own = time_of_prompt(sequence, view);
-    const bool is_tried = is_idle && left >= Timestamp{} && &sequence == &view.waiting.back();
-    const bool is_hopeless = own > left && !is_tried;
+    const bool is_tried = !prefill_.is_measured() || (newest_is_tried && sequence.arrival == view.waiting.back().arrival);
+    const bool is_hopeless = own > left && (left < Timestamp{} || !is_tried);
     is_hopeless_.push_back(is_hopeless ? 1 : 0);
     if (is_hopeless || !all_in_time) continue;  // once one is late, nothing after it matters, and the sum stays in range
     ahead += std::max(own, pace);

@@ -18,7 +18,7 @@ enum class FirstTokenReward : std::uint8_t {
 
 struct DeadlineLimits {
   Timestamp first_token_slo = std::chrono::seconds(6);              // from arrival to the first token; positive
-  Timestamp assumed_prefill_time = std::chrono::milliseconds(500);  // of any prompt, before steps were measured
+  Timestamp assumed_prefill_time = std::chrono::milliseconds(500);  // of any prompt, before steps were measured; gives nobody up
   FirstTokenReward reward = FirstTokenReward::satisfaction;
 };
 
@@ -26,7 +26,9 @@ struct DeadlineLimits {
 // abort (section 4.3 and appendix B), with measured instead of fixed times. A sequence's deadline is its arrival plus the SLO, or its own
 // (SequenceRequest::deadline) if that is earlier.
 // - One whose prompt alone takes longer than is left, by PrefillModel, is given up at once. Only the queue is; what started always ends.
-//   When nothing runs, the newest is tried however long its prompt is said to take, so that the model is never too old to correct itself.
+//   However long its prompt is said to take, a sequence is tried until its deadline while nothing was measured yet; so is the request that
+//   came last, with all its sequences (they have one arrival), when no other runs, or when no prompt was computed for as long as the SLO.
+//   So an idle server refuses nobody by an estimate, and one that is too long is corrected.
 // - The policy is overloaded from the step on in which, served by arrival, somebody in the queue would miss its deadline, until all would
 //   meet theirs with half of the time left to them. A place in the queue costs the time of its prompt, or the measured time between two
 //   admissions where that is longer.
@@ -64,6 +66,7 @@ class DeadlinePolicy final : public Policy {
   };
 
   void measure(const StepView& view);
+  [[nodiscard]] bool tries_newest(const StepView& view) const;
   [[nodiscard]] Timestamp deadline_of(const SequenceView& sequence) const;
   [[nodiscard]] Timestamp time_between_admissions() const;
   void foresee(const StepView& view);
@@ -78,6 +81,7 @@ class DeadlinePolicy final : public Policy {
   // Since the step before:
   std::int64_t prompt_tokens_ = 0, output_tokens_ = 0;
   std::optional<Timestamp> last_time_;
+  Timestamp prompt_time_{};                // of the end of the latest step that computed some of a prompt
   std::vector<LeftWaiting> left_waiting_;  // by id
   // Of this step:
   std::vector<unsigned char> is_hopeless_;  // [waiting]

@@ -89,21 +89,71 @@ TEST(DeadlinePolicy, HonoursARequestsOwnDeadlineIfItIsEarlier) {
   EXPECT_THAT(play.decide().given_up, ElementsAre(0, 2)) << "a later one does not extend the server's";
 }
 
-TEST(DeadlinePolicy, AssumesATimeBeforeItHasMeasured) {
+TEST(DeadlinePolicy, GivesNobodyUpByATimeThatItAssumes) {
   DeadlineCase play;
   play.wait(50'000, milliseconds(890));
   play.wait(1, milliseconds(910));
-  EXPECT_THAT(play.decide().given_up, ElementsAre(1));
+  play.wait(1, milliseconds(1001));
+  EXPECT_THAT(play.decide().given_up, ElementsAre(2)) << "its time is over";
 }
 
 TEST(DeadlinePolicy, TriesTheNewestWhenNothingRuns) {
   DeadlineCase play;
+  play.measure();
   play.running.clear();
   play.wait(50'000, milliseconds(910));
-  play.wait(50'000, milliseconds(960));
+  play.wait(50'000, milliseconds(890));
   EXPECT_THAT(play.decide().given_up, ElementsAre(0));
   play.waiting[1].deadline = play.now - milliseconds(1);
   EXPECT_THAT(play.decide().given_up, ElementsAre(0, 1)) << "its time is over";
+}
+
+// A request may have several sequences, and the engine may receive the first a step before the others.
+TEST(DeadlinePolicy, TriesAllSequencesOfTheNewestRequestWhenNoOtherRuns) {
+  DeadlineCase play;
+  play.measure();
+  const std::vector<SequenceView> others = play.running;
+  play.running.clear();
+  for (int i = 0; i < 3; ++i) play.wait(50'000, milliseconds(0));
+  EXPECT_THAT(play.decide().given_up, IsEmpty());
+  play.running = {play.waiting.front()};
+  play.waiting.erase(play.waiting.begin());
+  EXPECT_THAT(play.decide().given_up, IsEmpty());
+  play.running.insert(play.running.begin(), others.begin(), others.end());
+  EXPECT_THAT(play.decide().given_up, ElementsAre(0, 1));
+}
+
+// As long as one sequence generates a long answer, nothing else would correct an estimate that is too long for every prompt.
+TEST(DeadlinePolicy, TriesTheNewestWhenNoPromptWasComputedForLong) {
+  DeadlineCase play;
+  play.measure();
+  play.now += milliseconds(999);
+  for (int i = 0; i < 2; ++i) play.wait(50'000, milliseconds(2 - i));
+  EXPECT_THAT(play.decide().given_up, ElementsAre(0, 1));
+  play.now += milliseconds(1);
+  EXPECT_THAT(play.decide().given_up, ElementsAre(0));
+  const ServiceCharge charge{.prompt_tokens = 100};
+  play.policy.charge({&charge, 1});
+  play.now += milliseconds(10);
+  EXPECT_THAT(play.decide().given_up, ElementsAre(0, 1));
+}
+
+// While another process has the cores, steps take two hundred times as long, and no prompt can be in time.
+TEST(DeadlinePolicy, ServesAgainAfterTheFirstStepOfAMachineThatWasSlow) {
+  DeadlineCase play;
+  play.measure();
+  const auto compute = [&](Timestamp time) {
+    const ServiceCharge charge{.prompt_tokens = 100};
+    play.policy.charge({&charge, 1});
+    play.now += time;
+    play.waiting.clear();
+    play.wait(100, milliseconds(0));
+    return play.decide().given_up.size();
+  };
+  EXPECT_EQ(compute(milliseconds(2000)), 0u) << "one slow step says little";
+  for (int i = 0; i < 40; ++i) static_cast<void>(compute(milliseconds(2000)));
+  EXPECT_EQ(compute(milliseconds(2000)), 1u);
+  EXPECT_EQ(compute(milliseconds(10)), 0u);
 }
 
 // Ten prompts of 200 ms that came at once: five can be served, and the five newest are.

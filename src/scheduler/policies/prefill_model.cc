@@ -13,17 +13,27 @@ void PrefillModel::Means::add(double more_tokens, double more_nanoseconds) {
 }
 
 void PrefillModel::note(std::int64_t prompt_tokens, Timestamp elapsed) {
-  (prompt_tokens > 0 ? prompt_steps_ : other_steps_).add(static_cast<double>(prompt_tokens), static_cast<double>(elapsed.count()));
+  Means& means = prompt_tokens > 0 ? prompt_steps_ : other_steps_;
+  double nanoseconds = static_cast<double>(elapsed.count());
+  if (means.count >= kStepsMin) {
+    const double expected = prompt_tokens > 0 ? nanoseconds_of(prompt_tokens, 1) : other_steps_.nanoseconds;
+    if (nanoseconds < expected / kMuchFaster) means.weight = std::min(means.weight, 1.0);
+    if (expected > 0) nanoseconds = std::min(nanoseconds, kSlowest * expected);
+  }
+  means.add(static_cast<double>(prompt_tokens), nanoseconds);
 }
 
 Timestamp PrefillModel::time_of(std::int64_t prompt_tokens, std::int32_t step_tokens) const {
   if (prompt_tokens <= 0) return {};
   if (!is_measured()) return assumed_;
+  constexpr double kLongest = 1e14;  // over a day: so that it may be added to any deadline
+  return Timestamp{std::llround(std::min(nanoseconds_of(prompt_tokens, (prompt_tokens + step_tokens - 1) / step_tokens), kLongest))};
+}
+
+double PrefillModel::nanoseconds_of(std::int64_t prompt_tokens, std::int64_t step_count) const {
   const double step_time = std::min(other_steps_.nanoseconds, prompt_steps_.nanoseconds);
   const double token_time = (prompt_steps_.nanoseconds - step_time) / prompt_steps_.tokens;
-  const auto step_count = static_cast<double>((prompt_tokens + step_tokens - 1) / step_tokens);
-  constexpr double kLongest = 1e14;  // over a day: so that it may be added to any deadline
-  return Timestamp{std::llround(std::min(step_count * step_time + static_cast<double>(prompt_tokens) * token_time, kLongest))};
+  return static_cast<double>(step_count) * step_time + static_cast<double>(prompt_tokens) * token_time;
 }
 
 }  // namespace slora

@@ -7,7 +7,10 @@ namespace slora {
 
 // How long prompts take, measured from the steps that were made: a step takes `step_time` for what it always does (weights, sequences that
 // generate) and `token_time` more for each prompt token. Both are means over the latest steps with exponentially falling weights, the first
-// over steps without a prompt. Owned by a policy, on the scheduler's thread.
+// over steps without a prompt. A step that took more than three times as long as the model says counts as three times, for it may be a
+// single one in which another process had the cores: once ten steps were measured, the estimate for such a step rises by a quarter at most.
+// After a step that took less than half as long, all before together have the weight of one step, because what made them slow is over.
+// Owned by a policy, on the scheduler's thread.
 class PrefillModel {
  public:
   // `assumed`: for any prompt, until kStepsMin steps with prompts were measured.
@@ -21,13 +24,17 @@ class PrefillModel {
 
  private:
   static constexpr std::int32_t kStepsMin = 4;
-  static constexpr double kKept = 0.9;  // of the weight of what was measured before, at each step
+  static constexpr double kKept = 0.9;                    // of the weight of what was measured before, at each step
+  static constexpr double kSlowest = 3, kMuchFaster = 2;  // than the model says
 
   struct Means {
     std::int32_t count = 0;  // up to kStepsMin
     double weight = 0, tokens = 0, nanoseconds = 0;
     void add(double more_tokens, double more_nanoseconds);
   };
+
+  // Requires: is_measured().
+  [[nodiscard]] double nanoseconds_of(std::int64_t prompt_tokens, std::int64_t step_count) const;
 
   const Timestamp assumed_;
   Means prompt_steps_, other_steps_;

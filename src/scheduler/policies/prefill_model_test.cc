@@ -43,6 +43,38 @@ TEST(PrefillModel, FollowsTheLatestSteps) {
   EXPECT_NEAR(seconds(model.time_of(100, 512)), 0.3, 0.01);
 }
 
+// A virtual machine stands still for a second, in a step with a prompt and in one without.
+TEST(PrefillModel, TakesLittleNoticeOfASingleSlowStep) {
+  PrefillModel model(milliseconds(500));
+  note_steps(model, 20, 0, milliseconds(20));
+  note_steps(model, 20, 50, milliseconds(40));
+  model.note(50, milliseconds(1040));
+  EXPECT_LT(seconds(model.time_of(5000, 500)), 1.5 * 2.2) << "2.2 s before";
+  model.note(0, milliseconds(1020));
+  EXPECT_LT(seconds(model.time_of(5000, 500)), 1.5 * 2.2);
+}
+
+TEST(PrefillModel, FollowsAMachineThatStaysSlow) {
+  PrefillModel model(milliseconds(500));
+  note_steps(model, 20, 100, milliseconds(10));
+  note_steps(model, 12, 100, milliseconds(100));
+  EXPECT_GT(seconds(model.time_of(100, 512)), 0.05);
+  note_steps(model, 40, 100, milliseconds(100));
+  EXPECT_NEAR(seconds(model.time_of(100, 512)), 0.1, 0.01);
+}
+
+TEST(PrefillModel, RecoversWithAFewFastSteps) {
+  PrefillModel model(milliseconds(500));
+  note_steps(model, 10, 0, milliseconds(500));
+  note_steps(model, 10, 100, milliseconds(1000));
+  model.note(100, milliseconds(10));
+  EXPECT_LT(seconds(model.time_of(100, 512)), 0.5);
+  note_steps(model, 5, 100, milliseconds(10));
+  EXPECT_LT(seconds(model.time_of(100, 512)), 0.03);
+  model.note(0, milliseconds(5));
+  EXPECT_LT(seconds(model.time_of(100, 512)), 0.03);
+}
+
 TEST(PrefillModel, TakesNoTokenForCheaperThanNothing) {
   PrefillModel model(milliseconds(500));
   note_steps(model, 10, 0, milliseconds(50));  // of a large batch, before

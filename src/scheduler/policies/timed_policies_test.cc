@@ -172,5 +172,25 @@ TEST(TimedPolicies, AttainMoreByEarlyAbortThanNewestFirstThanByArrival) {
   }
 }
 
+// For two minutes steps take five times as long, so that prompts take longer than the SLO. Meanwhile one long answer is generated, with
+// which the server is never idle. As soon as the machine is fast again, so is the estimate.
+TEST(TimedPolicies, ServeAllAgainOnceASlowMachineIsFast) {
+  const StepCosts costs{.slow_begin = std::chrono::seconds(30), .slow_end = std::chrono::seconds(150), .slow_factor = 5};
+  TimedPlay play(server_options(), std::make_unique<DeadlinePolicy>(DeadlineLimits{.first_token_slo = std::chrono::seconds(1)}), costs);
+  play.add(request_of(1, kOther, 8, 20'000), {});
+  SimulatedRandom random(1);
+  constexpr std::uint64_t kRequests = 300;
+  for (std::uint64_t i = 1; i <= kRequests; ++i)
+    play.add(request_of(1 + i, kFlood, static_cast<std::int32_t>(random.between(320, 512)), 20), std::chrono::seconds(i));
+  play.run(std::chrono::seconds(kRequests + 20));
+  std::uint64_t lost_while_slow = 0, lost_later = 0;
+  for (std::uint64_t i = 1; i <= kRequests; ++i)
+    if (!play.first_token_time(SequenceId{1 + i})) ++(i < 155 ? lost_while_slow : lost_later);
+  RecordProperty("given up while the machine was slow", std::to_string(lost_while_slow));
+  RecordProperty("given up later", std::to_string(lost_later));
+  EXPECT_GT(lost_while_slow, 10u);
+  EXPECT_EQ(lost_later, 0u);
+}
+
 }  // namespace
 }  // namespace slora

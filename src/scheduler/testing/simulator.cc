@@ -326,6 +326,7 @@ void Simulator::check_end(const SequenceEnd& end) {
       saw(Situation::given_up);
       ++given_up_count_;
       expect(gives_up(options_.policy) && !stream.is_started, "only who waits is given up", end.id.value);
+      expect(!tried_.contains(end.id), "an idle server tries the newest request before its deadline", end.id.value);
       break;
     default:
       expect(end.reason == stream.end && stream.emitted_count == stream.output_count, "a sequence ends where its history does",

@@ -178,10 +178,11 @@ class Simulator {
   std::set<SequenceId> computing_prompts_;  // running with a resident adapter and more than one token to compute, likewise
   std::set<SequenceId> generating_;  // running with a resident adapter and one token to compute, at the start of the latest schedule()
   SequenceId oldest_{};              // running at the start of the latest schedule()
-  bool oldest_computes_ = false;      // it had tokens to compute then, and its adapter was resident
+  bool oldest_computes_ = false;     // it had tokens to compute then, and its adapter was resident
   std::set<SequenceId> queue_, overtaken_, preempted_;  // at the start of the latest schedule()
   std::set<SequenceId> charged_for_load_;               // since the latest schedule()
   std::set<SequenceId> past_deadline_;                  // in the queue then
+  std::set<SequenceId> tried_;  // in the queue then, of the newest arrival and before their deadlines, when nothing ran
   std::uint64_t given_up_count_ = 0;
   SimulationReport report_;
 };

@@ -94,8 +94,12 @@ void Simulator::check_promises(const StepView& view) {
   for (const SequenceView& seen : view.waiting)
     expect(!past_deadline_.contains(seen.id), "nobody waits on after its deadline", seen.id.value);
   past_deadline_.clear();
-  for (const SequenceView& seen : view.waiting)
+  tried_.clear();
+  const bool is_idle = view.running.empty() && view.preempted.empty();
+  for (const SequenceView& seen : view.waiting) {
     if (is_past(seen)) past_deadline_.insert(seen.id);
+    if (is_idle && !is_past(seen) && seen.arrival == view.waiting.back().arrival) tried_.insert(seen.id);
+  }
 }
 
 void Simulator::check_views(std::span<const SequenceView> views, bool (*is_right)(const SequenceView&)) {

@@ -19,6 +19,9 @@ struct StepCosts {
   Timestamp output_token = std::chrono::microseconds(1500);
   Timestamp adapter_page = {};  // of each distinct adapter of the step
   Timestamp load = {};          // from the plan of an adapter's load to its landing
+  // Steps that begin in [slow_begin, slow_end) take this many times as long.
+  Timestamp slow_begin = {}, slow_end = {};
+  std::int64_t slow_factor = 1;
 };
 
 // For tests: a scheduler on a device whose steps take modelled time, with requests that arrive at given times.
@@ -87,7 +90,7 @@ class TimedPlay {
       if (span.adapter != kNoAdapter && adapters.insert(span.adapter).second)
         time += scheduler_.pages_of_adapter(span.adapter) * costs_.adapter_page;
     }
-    return time;
+    return now_ >= costs_.slow_begin && now_ < costs_.slow_end ? costs_.slow_factor * time : time;
   }
 
   const StepCosts costs_;

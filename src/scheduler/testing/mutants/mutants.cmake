@@ -250,9 +250,14 @@ slora_mutate(scheduler/policies/prompt_shares.cc
   "left / 2 : left - (mutant_is(\"long_prompt_does_not_start\") ? 0 : 1);"
   long_prompt_does_not_start)
 slora_mutate(scheduler/policies/deadline.cc
-  "own > left && !is_tried;"
-  "own > left && !is_tried && !mutant_is(\"hopeless_waits_on\");"
+  "own > left && (left"
+  "own > left && !mutant_is(\"hopeless_waits_on\") && (left"
   hopeless_waits_on)
+slora_mutate(scheduler/policies/deadline.cc
+  "sequence.arrival == view.waiting.back().arrival);"
+  "(mutant_is(\"one_sequence_of_the_newest_is_tried\") ? &sequence == &view.waiting.back()
+                                                 : sequence.arrival == view.waiting.back().arrival));"
+  one_sequence_of_the_newest_is_tried)
 slora_mutate(scheduler/policies/deadline.cc
   "std::min(sequence.arrival + limits_.first_token_slo, sequence.deadline)"
   "std::min(mutant_is(\"slo_is_ignored\") ? kNoDeadline : sequence.arrival + limits_.first_token_slo,
