@@ -25,7 +25,7 @@ AdapterStore::AdapterStore(AdapterBase base, AdapterStoreOptions options, const 
     : base_(std::move(base)),
       options_(options),
       folders_(folders),
-      host_images_(options.host_bytes_max),
+      host_images_(options.host_bytes_max, options.allocate_host),
       lanes_(kLookLimits),
       watcher_([this](const std::stop_token& stop) { watch(stop); }) {}
 

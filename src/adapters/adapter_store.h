@@ -54,6 +54,8 @@ struct AdapterStoreOptions {
   Timestamp look_time_max = std::chrono::seconds(10);
   // Memory for images between disk and pools; 0: none.
   std::uint64_t host_bytes_max = 0;
+  // Where that memory is from; the system if empty. What it gives may not outlive the store.
+  HostImages::Allocate allocate_host = {};
 };
 
 // An adapter folder that was read in full and can be served; install() makes it the meaning of a name.
@@ -143,6 +145,9 @@ class AdapterStore {
   // in the weights (E_NONFINITE) the name is refused. Requires: of every shard version.page_count() pages, each of base().page_bytes and
   // aligned to 64 bytes.
   [[nodiscard]] Result<std::vector<ImageLayout>> load(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate);
+  // The same as an image in the host's memory, for pages that the host cannot write: whoever asks copies it. Of the tier, or one of its own
+  // where the tier is off or full.
+  [[nodiscard]] Result<std::shared_ptr<const HostImage>> load_image(const AdapterVersion& version, Gate& gate);
 
   // Null when the version has no image in the host's memory. While the result exists, load() finds the image, unless the version is
   // retired.
@@ -216,9 +221,13 @@ class AdapterStore {
   void retire(const AdapterVersion& version);
   [[nodiscard]] Status check_blend(std::span<const BlendComponent> components) const;
 
-  [[nodiscard]] Result<std::vector<ImageLayout>> load_once(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate);
-  [[nodiscard]] Result<std::vector<ImageLayout>> copy_image(const AdapterVersion& version, const HostImage& image,
-                                                            std::span<const ImagePages> pages, Gate& gate);
+  // Written to `pages`, or to an image if there are none or one is kept.
+  struct Loaded {
+    std::vector<ImageLayout> layouts;  // of what was written to pages
+    std::shared_ptr<const HostImage> image;
+  };
+  [[nodiscard]] Result<Loaded> try_load(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate);
+  [[nodiscard]] Result<Loaded> load_once(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate);
   // Why the files of this version could not be loaded; the next resolve() looks again.
   [[nodiscard]] tl::unexpected<Error> refuse_load(const AdapterVersion& version, const Error& why);
   // If the name still means this version, retires it: the next resolve() makes a new one, unless `refused` is given.

@@ -23,15 +23,29 @@ bool may_take_new_files(const AdapterVersion& version, const FolderStamp& now) {
 Result<std::vector<ImageLayout>> AdapterStore::load(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate) {
   const auto has_all = [&](ImagePages shard) { return shard.size() == version.page_count(); };
   check(std::ranges::all_of(pages, has_all), "expected as many pages as the adapter has on every shard");
+  Result<Loaded> loaded = try_load(version, pages, gate);
+  if (!loaded) return forward_error(loaded);
+  if (!loaded->image) return std::move(loaded->layouts);
+  if (loaded->image->try_copy_to(pages, gate)) return loaded->image->layouts();
+  return refuse_load(version, {"E_READ", "copying its image took too long", {}});
+}
+
+Result<std::shared_ptr<const HostImage>> AdapterStore::load_image(const AdapterVersion& version, Gate& gate) {
+  Result<Loaded> loaded = try_load(version, {}, gate);
+  if (!loaded) return forward_error(loaded);
+  return std::move(loaded->image);
+}
+
+Result<AdapterStore::Loaded> AdapterStore::try_load(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate) {
   constexpr int attempts_max = 3;
   for (int attempt = 1;; ++attempt) {
-    Result<std::vector<ImageLayout>> layouts = load_once(version, pages, gate);
-    if (layouts || layouts.error().code != "E_CHANGED" || attempt == attempts_max) return layouts;
+    Result<Loaded> loaded = load_once(version, pages, gate);
+    if (loaded || loaded.error().code != "E_CHANGED" || attempt == attempts_max) return loaded;
   }
 }
 
-Result<std::vector<ImageLayout>> AdapterStore::load_once(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate) {
-  if (const std::shared_ptr<const HostImage> image = host_images_.find(version.id())) return copy_image(version, *image, pages, gate);
+Result<AdapterStore::Loaded> AdapterStore::load_once(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate) {
+  if (std::shared_ptr<const HostImage> image = host_images_.find(version.id())) return Loaded{.layouts = {}, .image = std::move(image)};
   Result<Folder> folder = folders_.open(version.folder());
   if (!folder) return refuse_load(version, folder.error());
   const Result<FolderStamp> before = stamp_of(*folder);
@@ -46,7 +60,9 @@ Result<std::vector<ImageLayout>> AdapterStore::load_once(const AdapterVersion& v
     withdraw(version, nullptr);
     return refuse_load(version, changed_files());
   }
-  const std::shared_ptr<HostImage> image = adapter ? host_images_.try_make(adapter->layouts) : nullptr;
+  std::shared_ptr<HostImage> image = adapter ? host_images_.try_make(adapter->layouts) : nullptr;
+  const bool is_kept = image != nullptr;
+  if (adapter && !image && pages.empty()) image = host_images_.make_unbounded(adapter->layouts);
   const auto write = [&] { return image ? write_adapter(image->pages(), *adapter, gate) : write_adapter(pages, *adapter, gate); };
   const Result<Sha256Digest> identity = adapter ? write() : tl::unexpected(adapter.error());
   const Result<FolderStamp> after = current_stamp(folders_, version.folder());
@@ -62,15 +78,8 @@ Result<std::vector<ImageLayout>> AdapterStore::load_once(const AdapterVersion& v
     withdraw(version, nullptr);  // other content with the same stamp, which only reading reveals: the version must not be resolved again
     return refuse_load(version, changed_files());
   }
-  if (!image) return std::move(adapter->layouts);
-  host_images_.put(version, image);
-  return copy_image(version, *image, pages, gate);
-}
-
-Result<std::vector<ImageLayout>> AdapterStore::copy_image(const AdapterVersion& version, const HostImage& image,
-                                                          std::span<const ImagePages> pages, Gate& gate) {
-  if (image.try_copy_to(pages, gate)) return image.layouts();
-  return refuse_load(version, {"E_READ", "copying its image took too long", {}});
+  if (is_kept) host_images_.put(version, image);
+  return Loaded{.layouts = std::move(adapter->layouts), .image = std::move(image)};
 }
 
 tl::unexpected<Error> AdapterStore::refuse_load(const AdapterVersion& version, const Error& why) {

@@ -17,8 +17,8 @@ namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr AdapterStoreOptions kPatient{.look_interval = std::chrono::hours(1), .look_time_max = std::chrono::seconds(60)};
-constexpr AdapterStoreOptions kImpatient{.look_interval = std::chrono::hours(1), .look_time_max = std::chrono::milliseconds(50)};
+const AdapterStoreOptions kPatient{.look_interval = std::chrono::hours(1), .look_time_max = std::chrono::seconds(60)};
+const AdapterStoreOptions kImpatient{.look_interval = std::chrono::hours(1), .look_time_max = std::chrono::milliseconds(50)};
 
 // Two roots of one adapter each, which hang and fail apart from each other.
 struct AdapterLooksTest : ::testing::Test {

@@ -18,8 +18,9 @@ std::size_t image_bytes_of(std::span<const ImageLayout> layouts) {
 
 }  // namespace
 
-HostImage::HostImage(std::atomic<std::uint64_t>& counter, std::uint64_t bytes, std::span<const ImageLayout> layouts)
-    : counter_(counter), bytes_(bytes), layouts_(layouts.begin(), layouts.end()), memory_(image_bytes_of(layouts)) {
+HostImage::HostImage(std::atomic<std::uint64_t>& counter, std::uint64_t bytes, std::span<const ImageLayout> layouts,
+                     const Allocate& allocate)
+    : counter_(counter), bytes_(bytes), layouts_(layouts.begin(), layouts.end()), memory_(allocate(image_bytes_of(layouts))) {
   std::byte* page = memory_.data();
   for (const ImageLayout& layout : layouts_) {
     std::vector<std::byte*>& addresses = addresses_.emplace_back();
@@ -49,6 +50,9 @@ bool HostImage::try_copy_to(std::span<const ImagePages> pages, Gate& gate) const
   }
   return true;
 }
+
+HostImages::HostImages(std::uint64_t bytes_max, Allocate allocate)
+    : bytes_max_(bytes_max), allocate_(allocate ? std::move(allocate) : [](std::size_t bytes) { return Buffer(bytes); }) {}
 
 std::shared_ptr<const HostImage> HostImages::find(AdapterId version) {
   if (bytes_max_ == 0) return nullptr;
@@ -87,10 +91,24 @@ std::shared_ptr<HostImage> HostImages::try_make(std::span<const ImageLayout> lay
     bytes_ += bytes;
   }
   try {
-    return std::make_shared<HostImage>(bytes_, bytes, layouts);
+    return std::make_shared<HostImage>(bytes_, bytes, layouts, allocate_);
   } catch (const std::bad_alloc&) {
     bytes_ -= bytes;
     return nullptr;
+  }
+}
+
+std::shared_ptr<HostImage> HostImages::make_unbounded(std::span<const ImageLayout> layouts) {
+  const std::uint64_t bytes = HostImage::bytes_of(layouts);
+  {
+    const std::lock_guard lock(mutex_);
+    bytes_ += bytes;
+  }
+  try {
+    return std::make_shared<HostImage>(bytes_, bytes, layouts, allocate_);
+  } catch (...) {
+    bytes_ -= bytes;
+    throw;
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -19,8 +20,10 @@ namespace slora {
 // once it is in a tier. Its bytes count there until it is destroyed. Must not outlive the counter of its tier.
 class HostImage {
  public:
+  using Allocate = std::function<Buffer(std::size_t)>;
+
   // Requires: `bytes` were added to `counter`.
-  HostImage(std::atomic<std::uint64_t>& counter, std::uint64_t bytes, std::span<const ImageLayout> layouts);
+  HostImage(std::atomic<std::uint64_t>& counter, std::uint64_t bytes, std::span<const ImageLayout> layouts, const Allocate& allocate);
   ~HostImage() { counter_.fetch_sub(bytes_); }
   HostImage(const HostImage&) = delete;
   HostImage& operator=(const HostImage&) = delete;
@@ -53,8 +56,10 @@ class HostImages {
     std::size_t images = 0;
   };
 
-  // 0: it is off, and holds nothing.
-  explicit HostImages(std::uint64_t bytes_max) : bytes_max_(bytes_max) {}
+  using Allocate = HostImage::Allocate;
+
+  // 0 bytes: it is off, and holds nothing. `allocate` may be empty: then images are in the system's memory.
+  explicit HostImages(std::uint64_t bytes_max, Allocate allocate = {});
 
   // The version's image, or null; counts as a hit or a miss unless the tier is off.
   [[nodiscard]] std::shared_ptr<const HostImage> find(AdapterId version);
@@ -62,6 +67,8 @@ class HostImages {
   [[nodiscard]] std::shared_ptr<const HostImage> keep(AdapterId version) const;
   // An image to be written; null when the tier is off or it has no space left.
   [[nodiscard]] std::shared_ptr<HostImage> try_make(std::span<const ImageLayout> layouts);
+  // The same whatever the bound; for one that is copied at once and not put into the tier, of which there are as many as loads at a time.
+  [[nodiscard]] std::shared_ptr<HostImage> make_unbounded(std::span<const ImageLayout> layouts);
   // The image is complete. Does nothing for a retired version.
   void put(const AdapterVersion& version, std::shared_ptr<const HostImage> image);
   // The version has been retired.
@@ -78,6 +85,7 @@ class HostImages {
   using Entries = std::list<Entry>;
 
   const std::uint64_t bytes_max_;
+  const Allocate allocate_;
   std::atomic<std::uint64_t> bytes_{0};  // grows under mutex_ only
   mutable std::mutex mutex_;
   Entries entries_;                                              // guarded by mutex_; used longest ago first

@@ -82,6 +82,8 @@ class Backend {
 
   // Device memory for activations, vectors and the pool, zeroed.
   [[nodiscard]] virtual Buffer allocate(std::size_t bytes) = 0;
+  // Whether the host may write and read what allocate() gave, next to ops that work on other parts of it. If not, only the copies below do.
+  [[nodiscard]] virtual bool shares_host_memory() const = 0;
   // Copies between packed rows in host memory and device memory, after all ops that were called before. The host memory may be reused when
   // the call returns. Outside of steps only.
   virtual void upload(Tensor to, const void* from) = 0;

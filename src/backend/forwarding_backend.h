@@ -61,6 +61,7 @@ class ForwardingBackend : public Backend {
   void pack_rows(LinearWeight& weight, std::int64_t row_begin, Tensor rows) override { inner_->pack_rows(weight, row_begin, rows); }
   std::size_t linear_bytes(std::int64_t out, std::int64_t in) const override { return inner_->linear_bytes(out, in); }
   Buffer allocate(std::size_t bytes) override { return inner_->allocate(bytes); }
+  bool shares_host_memory() const override { return inner_->shares_host_memory(); }
   void upload(Tensor to, const void* from) override { inner_->upload(to, from); }
   void download(void* to, Tensor from) override { inner_->download(to, from); }
   Buffer host_memory(std::size_t bytes) override { return inner_->host_memory(bytes); }

@@ -36,6 +36,7 @@ class HostBackend : public Backend {
  public:
   DType activation_dtype() const override { return DType::f32; }
   Buffer allocate(std::size_t bytes) override { return Buffer(bytes); }
+  bool shares_host_memory() const override { return true; }
   Buffer host_memory(std::size_t bytes) override { return Buffer(bytes); }
   int depth() const override { return 1; }
   const std::byte* upload_step(int, std::span<const std::byte> bytes) override { return bytes.data(); }

@@ -143,6 +143,70 @@ TEST_P(DelayedEngine, ClearsCachesWhenNoSequenceIsLeft) {
   }
 }
 
+// Has its pages in memory of its own, as a device does.
+class ApartBackend final : public ForwardingBackend {
+ public:
+  struct Seen {
+    std::mutex mutex;
+    std::map<const std::byte*, std::size_t> host_memory;  // that it gave
+    std::size_t copied_bytes = 0;
+  };
+  ApartBackend(std::unique_ptr<Backend> inner, Seen& seen) : ForwardingBackend(std::move(inner)), seen_(seen) {}
+
+  bool shares_host_memory() const override { return false; }
+  Buffer host_memory(std::size_t bytes) override {
+    Buffer memory = inner().host_memory(bytes);
+    const std::lock_guard lock(seen_.mutex);
+    seen_.host_memory[memory.data()] = bytes;
+    return memory;
+  }
+  Fence copy_in(std::span<const CopyIn> copies) override {
+    const std::lock_guard lock(seen_.mutex);
+    for (const CopyIn& copy : copies) {
+      EXPECT_TRUE(std::ranges::any_of(seen_.host_memory, [&](const auto& memory) {
+        return copy.from >= memory.first && copy.from + copy.bytes <= memory.first + memory.second;
+      }));
+      seen_.copied_bytes += copy.bytes;
+    }
+    return inner().copy_in(copies);
+  }
+
+ private:
+  Seen& seen_;
+};
+
+TEST(Engine, CopiesImagesToADeviceFromMemoryThatTheDeviceGave) {
+  const auto serve = [](TestEngine& engine) {
+    std::vector<Stream> streams;
+    for (int round = 0; round < 2; ++round) {
+      for (const std::string& name : adapter_names()) streams.push_back(engine.wait(engine.submit(engine.request(name, {5, 6, 7}, 4))));
+    }
+    return streams;
+  };
+  for (const std::int32_t shards : {1, 2}) {
+    std::uint64_t loads = 0;
+    std::vector<Stream> expected;
+    {
+      TestEngine plain({.shards = shards});
+      expected = serve(plain);
+    }
+    for (const std::uint64_t tier_bytes : {std::uint64_t{0}, std::uint64_t{1} << 30}) {
+      SCOPED_TRACE(std::to_string(shards) + " shards, " + std::to_string(tier_bytes) + " bytes of images");
+      ApartBackend::Seen seen;
+      EngineSetting setting{.shards = shards};
+      setting.page_count = largest_adapter_pages("reference") + 40;
+      setting.pool_use.host_adapter_bytes = tier_bytes;
+      setting.wrap_backend = [&](std::unique_ptr<Backend> inner) { return std::make_unique<ApartBackend>(std::move(inner), seen); };
+      TestEngine engine(setting);
+      EXPECT_EQ(serve(engine), expected);
+      loads = engine.engine().stats().scheduler.adapter_loads;
+      EXPECT_GE(seen.copied_bytes, loads * engine.runtime().adapters().base().page_bytes);
+      EXPECT_EQ(engine.runtime().adapters().host_counts().images > 0, tier_bytes > 0);
+    }
+    EXPECT_GE(loads, adapter_names().size());
+  }
+}
+
 // Its waits end without result while it is stopped, as those for a device that hangs.
 class StoppableBackend final : public ForwardingBackend {
  public:

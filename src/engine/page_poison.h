@@ -7,11 +7,12 @@
 
 namespace slora {
 
-// Fills pages with NaN when they become free, so that a test fails that reads what it has not written. For StressMode::poison_freed. Owned
-// by the engine's loop, on its thread.
+// Fills pages with NaN when they become free, so that a test fails that reads what it has not written. For StressMode::poison_freed, on
+// backends that share the host's memory. Owned by the engine's loop, on its thread.
 class PagePoison {
  public:
   void fill(std::span<const PageIndex> free_pages, const ModelShards& model) {
+    if (!model.shard(0).backend->shares_host_memory()) return;
     is_filled_.resize(model.page_count());
     is_free_.assign(model.page_count(), false);
     for (const PageIndex page : free_pages) is_free_[page.value] = true;

@@ -58,6 +58,7 @@ Status take_pool_memory(const RuntimeOptions& options, const ModelShards& model)
                  shown_bytes(available));
   }
   for (std::int32_t shard = 0; shard < model.shard_count(); ++shard) {
+    if (!model.shard(shard).backend->shares_host_memory()) continue;  // a device's memory was taken when it was allocated
     prefault({model.shard(shard).arena->base(), shard_bytes}, [&](std::uint64_t done, std::uint64_t) {
       if (options.progress) options.progress("Preparing the pool", static_cast<std::uint64_t>(shard) * shard_bytes + done, bytes);
     });

@@ -274,7 +274,7 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   parts.weight_bytes = weights->packed_bytes;
   parts.file_bytes = weights->file_bytes;
 
-  const Backend& first = *backends->front();
+  Backend& first = *backends->front();
   const Result<KvGeometry> kv = choose_kv_geometry(options, parts.config, shapes->front(), first.kv_dtype());
   if (!kv) return tl::unexpected(kv.error());
   const auto shard_count = static_cast<std::uint64_t>(options.shard_count);
@@ -304,7 +304,9 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
 
   parts.adapters = std::make_unique<AdapterStore>(
       AdapterBase{make_module_table(parts.config, *shapes), first.adapter_format(), kv->page_bytes(), kAdapterRankMax},
-      AdapterStoreOptions{.look_interval = options.adapter_look_interval, .host_bytes_max = options.pool_use.host_adapter_bytes});
+      AdapterStoreOptions{.look_interval = options.adapter_look_interval,
+                          .host_bytes_max = options.pool_use.host_adapter_bytes,
+                          .allocate_host = [&first](std::size_t bytes) { return first.host_memory(bytes); }});
   if (Status added = add_adapters(options, *parts.adapters); !added) return forward_error(added);
   const Result<std::uint32_t> pinned = pages_of_pinned(options, *parts.adapters, engine.scheduler.page_count);
   if (!pinned) return tl::unexpected(pinned.error());

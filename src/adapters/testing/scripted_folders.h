@@ -10,7 +10,7 @@
 namespace slora {
 
 // A store with these options looks at a folder whenever its adapter is resolved.
-inline constexpr AdapterStoreOptions kLookAlways{.look_interval = Timestamp(0)};
+inline const AdapterStoreOptions kLookAlways{.look_interval = Timestamp(0)};
 
 // The system's folders, of which those whose path contains a given text hang or fail. Any thread.
 class ScriptedFolders final : public FolderSource {

@@ -105,6 +105,7 @@ class DelayedBackend final : public ForwardingBackend {
   DelayedBackend(std::unique_ptr<Backend> inner, const Options& options);
   ~DelayedBackend() override;
 
+  bool shares_host_memory() const override { return false; }
   int depth() const override { return options_.depth; }
   bool replays_steps() const override { return options_.replayed_count != nullptr; }
   void replay_step(const StepKey& key, const std::function<void()>& call_ops) override;
