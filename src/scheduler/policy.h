@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 #include <vector>
@@ -27,10 +28,10 @@ struct SequenceView {
   // Running: tokens that were read from the prefix cache. Otherwise those of tokens_to_compute that were found there when the sequence
   // came into the line, or when it last did not fit; the cache may hold more or fewer by now. 0 if the policy does not read it.
   std::int32_t cached_tokens = 0;
-  std::uint32_t page_count = 0;      // that it holds, cached prefix included; 0 while it waits
-  std::uint32_t pages_to_start = 0;  // that admission asks for if nothing is cached, without its adapter
-  std::uint32_t pages_max = 0;       // that it holds when it has generated all it may
-  std::uint32_t adapter_page_count = 0;  // read once in each step that has sequences of this adapter, however many
+  std::uint32_t page_count = 0;                         // that it holds, cached prefix included; 0 while it waits
+  std::uint32_t pages_to_start = 0;                     // that admission asks for if nothing is cached, without its adapter
+  std::uint32_t pages_max = 0;                          // that it holds when it has generated all it may
+  std::uint32_t adapter_page_count = 0;                 // read once in each step that has sequences of this adapter, however many
   AdapterState adapter_state = AdapterState::resident;  // of the base model: always resident
   std::int32_t preemption_count = 0;
   std::int32_t overtaken_count = 0;  // sequences that were admitted after it was tried and did not fit, in the same step
@@ -46,6 +47,8 @@ struct StepView {
   std::uint32_t pages_available = 0;   // free or evictable, and promised to no running sequence
 };
 
+inline constexpr std::int32_t kAnyPromptTokens = std::numeric_limits<std::int32_t>::max();
+
 // What a policy decides for one step. Indices point into the spans of the StepView; none may appear twice in a list.
 struct StepDecision {
   // The order in which waiting sequences are tried; initially by arrival. One that is left out is not tried in this step, unless nothing
@@ -60,6 +63,9 @@ struct StepDecision {
   // How many places of this step are kept from the running sequences for the queue; initially 0, and never all. Those last in `running`
   // pause for them, unless the places are free in the end. So a waiting sequence can start in a step whose places are all in use.
   std::int32_t places_kept = 0;
+  // Prompt tokens of this step at most, so that it ends earlier. Initially the step's own limit (StepView::prompt_tokens_max) is the only
+  // one; what is less than 1 is taken for 1.
+  std::int32_t prompt_tokens_max = kAnyPromptTokens;
   // How many waiting sequences that do not fit may be passed over in this step; initially 0: the first of them ends admission. No preempted
   // sequence is passed over, and none that was overtaken as often as may be. Trying others before a sequence, or not trying it, is not
   // passing it over, and is not bounded.
@@ -77,7 +83,7 @@ struct ServiceCharge {
   // Of an image that was loaded for it or ahead: the first sequence that is admitted after the load is charged for it. A load ahead that is
   // evicted before is charged to nobody, and neither is that of a pinned adapter.
   std::uint32_t adapter_pages = 0;
-  std::optional<EndReason> end{};      // it left
+  std::optional<EndReason> end{};  // it left
 };
 
 // Who is served when. Chosen at start and owned by the scheduler, which calls it on its thread: charge() and decide() at the start of

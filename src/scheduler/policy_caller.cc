@@ -24,11 +24,13 @@ const StepDecision& PolicyCaller::decide(const StepView& view) {
   std::iota(decision_.running.begin(), decision_.running.end(), std::size_t{0});
   decision_.given_up.clear();
   decision_.passed_over_max = decision_.places_kept = 0;
+  decision_.prompt_tokens_max = kAnyPromptTokens;
   policy_->decide(view, decision_);
 
   check(decision_.passed_over_max >= 0, "expected a policy to pass over 0 sequences or more");
   check(decision_.places_kept >= 0, "expected a policy to keep 0 places or more");
   decision_.places_kept = std::clamp(decision_.places_kept, 0, std::max(view.places - 1, 0));
+  decision_.prompt_tokens_max = std::max(decision_.prompt_tokens_max, 1);
   check(decision_.running.size() == view.running.size(), "expected a policy to order all running sequences");
   marks_.assign(view.running.size(), 0);
   mark(decision_.running);

@@ -117,6 +117,7 @@ void Scheduler::decide(Timestamp now) {
                       .pages_available = budget_.unpromised()});
   step_.passed_over_max = std::min(decision.passed_over_max, kPassedOverMax);
   step_.places_kept = static_cast<std::size_t>(decision.places_kept);
+  step_.prompt_tokens_max = decision.prompt_tokens_max;
   step_.running.clear();
   for (const std::size_t index : decision.running) step_.running.push_back({running_[index], &step_.running_views[index]});
   step_.line.assign(line_.preempted().begin(), line_.preempted().end());
@@ -131,8 +132,9 @@ void Scheduler::decide(Timestamp now) {
 // Running sequences get their next tokens, in the decided order; if there are no pages for them, the last one is preempted.
 void Scheduler::admit_running() {
   const auto views = step_.running | std::views::transform([](const Ranked& ranked) -> const SequenceView& { return *ranked.view; });
-  step_.prompt_tokens_left = prompt_tokens_of(views, slot_count(), options_.step_tokens_max);
-  step_.single_tokens_left = options_.step_tokens_max - step_.prompt_tokens_left;
+  const std::int32_t prompt_tokens = prompt_tokens_of(views, slot_count(), options_.step_tokens_max);
+  step_.prompt_tokens_left = std::min(prompt_tokens, step_.prompt_tokens_max);
+  step_.single_tokens_left = options_.step_tokens_max - prompt_tokens;
   if (options_.preempted_every > 0 && next_plan_ % options_.preempted_every == 0 && !step_.running.empty())
     static_cast<void>(try_preempt_after(0));
   step_.paused_begin = 0;

@@ -46,7 +46,7 @@ struct SchedulerStats {
   std::size_t loading = 0;  // admitted sequences whose adapter is still loading
   std::size_t waiting = 0;  // sequences in the line, preempted ones included
   std::size_t waiting_tokens = 0;
-  std::uint64_t given_up = 0;          // sequences that the policy gave up in the queue
+  std::uint64_t given_up = 0;  // sequences that the policy gave up in the queue
   std::uint64_t preemptions = 0, prefix_query_tokens = 0, prefix_hit_tokens = 0, adapter_loads = 0, adapter_evictions = 0,
                 prefix_evictions = 0;
   std::uint64_t adapter_prefetches = 0;  // of the loads, those ahead of an admission
@@ -165,6 +165,7 @@ class Scheduler {
     std::size_t paused_count = 0;  // of these, those that could run
     std::vector<Choice> chosen;
     std::vector<AdapterLoad> loads;
+    std::int32_t prompt_tokens_max = 0;  // that the policy allows
     std::int32_t prompt_tokens_left = 0;
     std::int32_t single_tokens_left = 0;  // for sequences that compute one token, as they were counted at first
     bool is_short_of_pages = false;       // a running sequence, or the first in the line, did not get the pages it needs

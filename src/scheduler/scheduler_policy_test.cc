@@ -54,6 +54,27 @@ class SchedulerPolicyTest : public testing::Test {
   ScriptedPolicy* policy = nullptr;  // of `play`
 };
 
+TEST_F(SchedulerPolicyTest, MakesAStepAsSmallAsThePolicySays) {
+  start(small_options());
+  ASSERT_TRUE(play->add(1, 24, 4));
+  ASSERT_TRUE(play->add(2, 24, 4));
+  std::int32_t most = 5;
+  policy->script = [&](const StepView&, StepDecision& decision) {
+    EXPECT_EQ(decision.prompt_tokens_max, kAnyPromptTokens);
+    decision.prompt_tokens_max = most;
+  };
+  EXPECT_EQ((play->step(), play->spans()), (Spans{{1, 5}}));
+  most = 0;
+  EXPECT_EQ((play->step(), play->spans()), (Spans{{1, 1}})) << "the oldest advances";
+  most = 1000;
+  EXPECT_EQ((play->step(), play->spans()), (Spans{{1, 16}})) << "no more than a step may have";
+  most = 5;
+  EXPECT_EQ((play->step(), play->spans()), (Spans{{1, 2}, {2, 3}}));
+  EXPECT_EQ((play->step(), play->spans()), (Spans{{1, 1}, {2, 5}})) << "what is generated does not count";
+  most = kAnyPromptTokens;
+  play->run_dry();
+}
+
 TEST_F(SchedulerPolicyTest, ShowsWhoWaitsAndWhoRuns) {
   SchedulerOptions options = small_options();
   options.running_max = 1;
@@ -94,8 +115,9 @@ TEST(SchedulerPolicy, LooksUpNoPrefixForAPolicyThatDoesNotReadWhatIsCached) {
   const auto note = [&](const StepView& view) {
     for (const SequenceView& sequence : view.waiting) seen.push_back(sequence.cached_tokens);
   };
-  Play play(small_options(), std::make_unique<ProbedPolicy>(
-                                 std::make_unique<FcfsPolicy>(), [](std::span<const ServiceCharge>) {}, note));
+  Play play(small_options(),
+            std::make_unique<ProbedPolicy>(
+                std::make_unique<FcfsPolicy>(), [](std::span<const ServiceCharge>) {}, note, [](const StepView&, const StepDecision&) {}));
   ASSERT_TRUE(play.add(Play::request(1, {1, 2, 3, 4, 5}, 1)));
   play.run_dry();
   ASSERT_TRUE(play.add(Play::request(2, {1, 2, 3, 4, 5}, 1)));

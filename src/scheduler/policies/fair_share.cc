@@ -6,9 +6,19 @@
 #include <utility>
 
 namespace slora {
+namespace {
+
+// Prompt tokens that bring a client's counter to `level`, if it has as many.
+double tokens_up_to(const ClientAccount& account, double level) {
+  const double tokens = std::max(level - account.served, 0.0) * account.weight / FairSharePolicy::kPromptCost;
+  return std::min(tokens, static_cast<double>(account.prompt_demand));
+}
+
+}  // namespace
 
 void FairSharePolicy::charge(std::span<const ServiceCharge> charges) {
   for (const ServiceCharge& charge : charges) {
+    prefill_.add(charge);
     const double cost = kPromptCost * charge.prompt_tokens + kOutputCost * charge.output_tokens +
                         kRecomputedCost * charge.recomputed_tokens + kAdapterPageCost * charge.adapter_pages;
     if (cost == 0) continue;
@@ -23,16 +33,19 @@ double FairSharePolicy::served(ClientId client) const {
 }
 
 void FairSharePolicy::decide(const StepView& view, StepDecision& decision) {
+  static_cast<void>(prefill_.end_step(view.now));
   forget_idle();
   ++step_;
   collect(view);
   lift_returning();
+  note_clients(view.now);
   shares_prompt_tokens_ = false;
+  if (view.now < shared_until_) decision.prompt_tokens_max = prompt_tokens_max_of(view);
   if (live_.size() > 1) {
     order_queue(view, decision);
     order_running(view, decision);
     keep_places(view, decision);
-    share_prompt_tokens(view.prompt_tokens_max);
+    share_prompt_tokens(std::min(view.prompt_tokens_max, decision.prompt_tokens_max));
   }
   shares_.begin(view, decision);
 }
@@ -167,6 +180,46 @@ void FairSharePolicy::keep_places(const StepView& view, StepDecision& decision) 
   }
 }
 
+void FairSharePolicy::note_clients(Timestamp now) {
+  if (live_.empty()) return;
+  const ClientId client = accounts_[live_.front()].client;
+  if (live_.size() > 1 || latest_client_.value_or(client) != client) shared_until_ = now + kAwayTime;
+  latest_client_ = client;
+}
+
+// Of a step that others may have to wait for.
+std::int32_t FairSharePolicy::prompt_tokens_max_of(const StepView& view) {
+  if (!prefill_.is_measured()) return kAnyPromptTokens;
+  const std::int32_t least = std::max(view.prompt_tokens_max / kSharedStepPart, prefill_.tokens_in(shared_step_time_));
+  const std::int64_t most = std::max<std::int64_t>(least, tokens_owed());
+  return most < view.prompt_tokens_max ? static_cast<std::int32_t>(most) : kAnyPromptTokens;
+}
+
+// What the clients get of a step without a limit before the one that got most does, and few prompts of new clients next to it; and a token
+// for the oldest sequence. 0 if nobody is owed any.
+std::int64_t FairSharePolicy::tokens_owed() {
+  const ClientAccount* most_served = nullptr;
+  std::int64_t demand = 0;
+  for (const std::uint32_t index : live_) {
+    const ClientAccount& account = accounts_[index];
+    if (account.prompt_demand == 0) continue;
+    demand += account.prompt_demand;
+    const auto rank = [](const ClientAccount& one) { return std::tuple(one.served, one.prompt_demand); };
+    if (most_served == nullptr || rank(account) > rank(*most_served)) most_served = &account;
+  }
+  if (most_served == nullptr || demand == most_served->prompt_demand) return 0;
+  const bool are_few = demand - most_served->prompt_demand <= kFewTokens;
+  double level = most_served->served;
+  for (const std::uint32_t index : live_) {
+    const ClientAccount& account = accounts_[index];
+    if (!are_few || &account == most_served || account.prompt_demand == 0) continue;
+    level = std::max(level, account.served + kPromptCost * static_cast<double>(account.prompt_demand) / account.weight);
+  }
+  double tokens = 1;
+  for (const std::uint32_t index : live_) tokens += tokens_up_to(accounts_[index], level);
+  return static_cast<std::int64_t>(std::ceil(tokens));
+}
+
 // Raises the counters of the clients with prompts from the lowest on, all to one level, until the tokens are used up.
 void FairSharePolicy::share_prompt_tokens(std::int64_t token_count) {
   std::int64_t demand = 0, demanding_count = 0;
@@ -181,20 +234,17 @@ void FairSharePolicy::share_prompt_tokens(std::int64_t token_count) {
     ++demanding_count;
   }
   if (demanding_count < 2 || demand <= token_count) return;
-  const auto tokens_at = [&](const ClientAccount& account, double level) {
-    const double tokens = std::max(level - account.served, 0.0) * account.weight / kPromptCost;
-    return std::min(tokens, static_cast<double>(account.prompt_demand));
-  };
   high += static_cast<double>(token_count) * kPromptCost / weight_min;
   constexpr int kHalvings = 48;
   for (int i = 0; i < kHalvings; ++i) {
     const double middle = low + (high - low) / 2;
     double tokens = 0;
-    for (const std::uint32_t index : live_) tokens += tokens_at(accounts_[index], middle);
+    for (const std::uint32_t index : live_) tokens += tokens_up_to(accounts_[index], middle);
     (tokens < static_cast<double>(token_count) ? low : high) = middle;
   }
+  constexpr double kRounding = 1e-6;  // or a client gets one too many, and the prompt of another is not completed in this step
   for (const std::uint32_t index : live_)
-    accounts_[index].prompt_budget = static_cast<std::int64_t>(std::ceil(tokens_at(accounts_[index], high)));
+    accounts_[index].prompt_budget = static_cast<std::int64_t>(std::ceil(tokens_up_to(accounts_[index], high) - kRounding));
   shares_prompt_tokens_ = true;
   holds_back_ = false;
   prompt_tokens_left_ = 0;

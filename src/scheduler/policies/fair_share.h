@@ -1,10 +1,13 @@
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <unordered_map>
 #include <vector>
 
+#include "base/clock.h"
 #include "scheduler/policies/client_accounts.h"
+#include "scheduler/policies/prefill_model.h"
 #include "scheduler/policies/prompt_shares.h"
 #include "scheduler/policy.h"
 
@@ -25,6 +28,12 @@ using ClientWeights = std::unordered_map<ClientId, double>;
 // - Prompts that were admitted and not yet computed count when the queue is ordered, as the paper charges them at admission.
 // - The prompt tokens of a step go to the clients with the lowest counters, as if tokens were dealt one by one, so that a long prompt of
 //   one client does not hold up the others'. A client's prompts share what it gets as PromptShares says.
+// - A request waits for the step that runs when it comes. So, while several clients were there within kAwayTime, the prompt tokens of a
+// step
+//   are limited to those that take kSharedStepTime, as PrefillModel measures it, but never to less than 1 / kSharedStepPart of the whole
+//   step. Where whole steps are faster than that, they stay whole. Not limited is what clients get before the one that got most gets any,
+//   and likewise prompts without credit, while they are at most kFewTokens together: in small steps they would be computed next to more
+//   of the tokens that others generate.
 // - Every client that has sequences is entitled to an equal part of the places of a step. Sequences beyond their client's part pause
 //   when one within its client's part needs the place, and are preempted before others.
 // Between two clients that both wait all the time, the difference in cost is bounded by the cost of what may be admitted at once, and the
@@ -38,8 +47,14 @@ class FairSharePolicy final : public Policy {
   // most prompts are smaller.
   static constexpr double kCreditMax = 4096 * kPromptCost;
 
-  explicit FairSharePolicy(ClientWeights weights = {}, double credit_max = kCreditMax)
-      : weights_(std::move(weights)), credit_max_(credit_max) {}
+  // Of steps that others may have to wait for.
+  static constexpr Timestamp kSharedStepTime = std::chrono::milliseconds(25);
+  static constexpr std::int32_t kSharedStepPart = 4;                // smaller steps read the weights too often
+  static constexpr std::int64_t kFewTokens = 4096;                  // as kCreditMax
+  static constexpr Timestamp kAwayTime = std::chrono::seconds(60);  // then a client without sequences is gone
+
+  explicit FairSharePolicy(ClientWeights weights = {}, double credit_max = kCreditMax, Timestamp shared_step_time = kSharedStepTime)
+      : weights_(std::move(weights)), credit_max_(credit_max), shared_step_time_(shared_step_time) {}
 
   void charge(std::span<const ServiceCharge> charges) override;
   void decide(const StepView& view, StepDecision& decision) override;
@@ -68,10 +83,17 @@ class FairSharePolicy final : public Policy {
   void order_queue(const StepView& view, StepDecision& decision);
   void order_running(const StepView& view, StepDecision& decision);
   void keep_places(const StepView& view, StepDecision& decision);
+  void note_clients(Timestamp now);
+  [[nodiscard]] std::int32_t prompt_tokens_max_of(const StepView& view);
+  [[nodiscard]] std::int64_t tokens_owed();
   void share_prompt_tokens(std::int64_t token_count);
 
   const ClientWeights weights_;
   const double credit_max_;
+  const Timestamp shared_step_time_;
+  PrefillModel prefill_{Timestamp{}};
+  std::optional<ClientId> latest_client_;      // one of those that had sequences in the latest step that had any
+  Timestamp shared_until_ = Timestamp::min();  // kAwayTime after the latest step with another client than the step before, or with several
   ClientAccounts accounts_;
   double level_ = 0;    // to which a new client is lifted
   ClientId last_left_;  // left the queue when nobody else was in it

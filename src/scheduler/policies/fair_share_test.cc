@@ -4,48 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <functional>
-#include <numeric>
 
+#include "scheduler/testing/fair_share_case.h"
 #include "scheduler/testing/scheduler_play.h"
 
 namespace slora {
 namespace {
 
 using testing::ElementsAre;
-
-constexpr ClientId kA{1}, kB{2}, kC{3};
-
-// Views and decisions as a scheduler with these places and prompt tokens would make them.
-struct FairShareCase {
-  FairSharePolicy policy;
-  std::vector<SequenceView> waiting, running;
-  std::int32_t places = 8, prompt_tokens_max = 64;
-
-  static SequenceView view_of(ClientId client, std::int32_t tokens) {
-    SequenceView view;
-    view.client = client;
-    view.tokens_to_compute = tokens;
-    view.output_tokens_max = 10;
-    return view;
-  }
-  void wait(ClientId client, std::int32_t tokens = 4) { waiting.push_back(view_of(client, tokens)); }
-  void run(ClientId client, std::int32_t tokens = 1) { running.push_back(view_of(client, tokens)); }
-  void charge(const ServiceCharge& charge) { policy.charge({&charge, 1}); }
-  StepDecision decide() {
-    StepDecision decision;
-    decision.queue.resize(waiting.size());
-    std::iota(decision.queue.begin(), decision.queue.end(), std::size_t{0});
-    decision.running.resize(running.size());
-    std::iota(decision.running.begin(), decision.running.end(), std::size_t{0});
-    StepView view;
-    view.waiting = waiting;
-    view.running = running;
-    view.places = places;
-    view.prompt_tokens_max = prompt_tokens_max;
-    policy.decide(view, decision);
-    return decision;
-  }
-};
 
 TEST(FairSharePolicy, ServesClientsInTurnHoweverManySequencesOneHas) {
   FairShareCase play;

@@ -12,6 +12,19 @@ void PrefillModel::Means::add(double more_tokens, double more_nanoseconds) {
   nanoseconds += (more_nanoseconds - nanoseconds) / weight;
 }
 
+void PrefillModel::add(const ServiceCharge& charge) {
+  prompt_tokens_ += charge.prompt_tokens + charge.recomputed_tokens;
+  output_tokens_ += charge.output_tokens;
+}
+
+Timestamp PrefillModel::end_step(Timestamp now) {
+  const Timestamp elapsed = now - last_time_.value_or(now);
+  if (last_time_ && prompt_tokens_ + output_tokens_ > 0) note(prompt_tokens_, elapsed);
+  prompt_tokens_ = output_tokens_ = 0;
+  last_time_ = now;
+  return elapsed;
+}
+
 void PrefillModel::note(std::int64_t prompt_tokens, Timestamp elapsed) {
   Means& means = prompt_tokens > 0 ? prompt_steps_ : other_steps_;
   double nanoseconds = static_cast<double>(elapsed.count());
@@ -31,9 +44,17 @@ Timestamp PrefillModel::time_of(std::int64_t prompt_tokens, std::int32_t step_to
 }
 
 double PrefillModel::nanoseconds_of(std::int64_t prompt_tokens, std::int64_t step_count) const {
-  const double step_time = std::min(other_steps_.nanoseconds, prompt_steps_.nanoseconds);
-  const double token_time = (prompt_steps_.nanoseconds - step_time) / prompt_steps_.tokens;
-  return static_cast<double>(step_count) * step_time + static_cast<double>(prompt_tokens) * token_time;
+  return static_cast<double>(step_count) * step_nanoseconds() + static_cast<double>(prompt_tokens) * token_nanoseconds();
 }
+
+std::int32_t PrefillModel::tokens_in(Timestamp time) const {
+  constexpr double kMost = 1 << 30;
+  const double left = std::max(static_cast<double>(time.count()) - step_nanoseconds(), 0.0);
+  return static_cast<std::int32_t>(std::min(left / std::max(token_nanoseconds(), 1e-6), kMost));
+}
+
+double PrefillModel::step_nanoseconds() const { return std::min(other_steps_.nanoseconds, prompt_steps_.nanoseconds); }
+
+double PrefillModel::token_nanoseconds() const { return (prompt_steps_.nanoseconds - step_nanoseconds()) / prompt_steps_.tokens; }
 
 }  // namespace slora

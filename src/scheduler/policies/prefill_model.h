@@ -1,7 +1,9 @@
 #pragma once
 #include <cstdint>
+#include <optional>
 
 #include "base/clock.h"
+#include "scheduler/policy.h"
 
 namespace slora {
 
@@ -16,10 +18,17 @@ class PrefillModel {
   // `assumed`: for any prompt, until kStepsMin steps with prompts were measured.
   explicit PrefillModel(Timestamp assumed) : assumed_(assumed) {}
 
+  // What was done since the latest end_step().
+  void add(const ServiceCharge& charge);
+  // At the start of every step, with its charges added: the step before took until now, unless nothing was done in it. Returns the time
+  // since the latest call.
+  Timestamp end_step(Timestamp now);
   // A step computed this many tokens of prompts, and took `elapsed`.
   void note(std::int64_t prompt_tokens, Timestamp elapsed);
   // For this many tokens in steps of at most `step_tokens` of them. Requires: step_tokens > 0.
   [[nodiscard]] Timestamp time_of(std::int64_t prompt_tokens, std::int32_t step_tokens) const;
+  // Tokens of a single step that takes this time; 0 if a step without them takes as long. Requires: is_measured().
+  [[nodiscard]] std::int32_t tokens_in(Timestamp time) const;
   [[nodiscard]] bool is_measured() const { return prompt_steps_.count >= kStepsMin; }
 
  private:
@@ -35,9 +44,13 @@ class PrefillModel {
 
   // Requires: is_measured().
   [[nodiscard]] double nanoseconds_of(std::int64_t prompt_tokens, std::int64_t step_count) const;
+  [[nodiscard]] double step_nanoseconds() const;   // without a prompt
+  [[nodiscard]] double token_nanoseconds() const;  // of a prompt; not negative
 
   const Timestamp assumed_;
   Means prompt_steps_, other_steps_;
+  std::int64_t prompt_tokens_ = 0, output_tokens_ = 0;  // since the latest end_step()
+  std::optional<Timestamp> last_time_;                  // of that
 };
 
 }  // namespace slora

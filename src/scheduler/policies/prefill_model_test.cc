@@ -35,6 +35,30 @@ TEST(PrefillModel, TellsTheStepFromItsTokens) {
   EXPECT_NEAR(seconds(model.time_of(1001, 500)), 3 * 0.020 + 1.001, 1e-6);
 }
 
+TEST(PrefillModel, CountsTheTokensOfATime) {
+  PrefillModel model(milliseconds(500));
+  note_steps(model, 10, 0, milliseconds(20));
+  note_steps(model, 10, 100, milliseconds(120));
+  EXPECT_EQ(model.tokens_in(milliseconds(50) + microseconds(500)), 30);
+  EXPECT_EQ(model.tokens_in(milliseconds(20)), 0);
+  EXPECT_EQ(model.tokens_in(milliseconds(10)), 0);
+  EXPECT_GT(model.tokens_in(Timestamp::max()), 1'000'000);
+}
+
+TEST(PrefillModel, MeasuresNoTimeInWhichNothingWasDone) {
+  PrefillModel model(milliseconds(500));
+  EXPECT_EQ(model.end_step(milliseconds(7)), Timestamp{});
+  for (int i = 1; i <= 10; ++i) {
+    model.add({.prompt_tokens = 60});
+    model.add({.recomputed_tokens = 40});
+    EXPECT_EQ(model.end_step(milliseconds(1000 * i)), milliseconds(i == 1 ? 993 : 900));
+    model.add({.output_tokens = 1});
+    EXPECT_EQ(model.end_step(milliseconds(1000 * i + 20)), milliseconds(20));
+    EXPECT_EQ(model.end_step(milliseconds(1000 * i + 100)), milliseconds(80));
+  }
+  EXPECT_NEAR(seconds(model.time_of(100, 512)), 0.9, 0.05);
+}
+
 TEST(PrefillModel, FollowsTheLatestSteps) {
   PrefillModel model(milliseconds(500));
   note_steps(model, 100, 100, milliseconds(100));

@@ -62,6 +62,27 @@ std::string FairnessCheck::compare(const StepView& view) {
   return {};
 }
 
+std::string FairnessCheck::compare_limit(const StepView& view, const StepDecision& decision) const {
+  if (decision.prompt_tokens_max >= view.prompt_tokens_max) return {};
+  const auto has_come = [](const auto& entry) { return entry.second.has_waited; };
+  if (std::ranges::count_if(credits_.clients(), has_come) < 2)
+    return fmt::format("a step of the only client is limited to {} tokens", decision.prompt_tokens_max);
+  std::map<ClientId, double> demands;
+  for (const std::span<const SequenceView> list : {view.running, view.preempted, view.waiting}) {
+    for (const SequenceView& sequence : list)
+      if (sequence.tokens_to_compute > 1 && sequence.adapter_state == AdapterState::resident)
+        demands[sequence.client] += sequence.tokens_to_compute;
+  }
+  double most = 0, owed = 0;
+  for (const auto& [client, demand] : demands) most = std::max(most, credits_.clients().at(client).position);
+  for (const auto& [client, demand] : demands)
+    owed += std::min(demand, (most - credits_.clients().at(client).position) * weight_of(client) / FairSharePolicy::kPromptCost);
+  const double least =
+      std::max(std::floor(owed * (1 - 1e-9)), static_cast<double>(view.prompt_tokens_max / FairSharePolicy::kSharedStepPart));
+  if (decision.prompt_tokens_max >= least) return {};
+  return fmt::format("a step is limited to {} tokens, less than the {} that it should have at least", decision.prompt_tokens_max, least);
+}
+
 void FairnessCheck::note_outstanding(const StepView& view) {
   std::map<ClientId, double> admitted;
   for (const std::span<const SequenceView> list : {view.running, view.preempted}) {

@@ -26,6 +26,10 @@ class FairnessCheck {
   // Called with every view, after its charges. What is wrong, or nothing.
   [[nodiscard]] std::string compare(const StepView& view);
 
+  // Called with every decision, after compare(): a step is only limited when several clients have come, never to less than a part of what
+  // it may be, and never to less than what clients are owed that got less than the one that got most. What is wrong, or nothing.
+  [[nodiscard]] std::string compare_limit(const StepView& view, const StepDecision& decision) const;
+
   // The largest difference so far beyond credits, in U. The bound is 2.
   [[nodiscard]] double worst() const { return worst_; }
 

@@ -12,6 +12,7 @@ void RandomPolicy::decide(const StepView& view, StepDecision& decision) {
   if (random_.chance(0.1)) decision.queue.resize(random_.below(decision.queue.size() + 1));
   if (!view.waiting.empty() && random_.chance(0.02)) decision.given_up.push_back(random_.below(view.waiting.size()));
   decision.places_kept = random_.chance(0.3) ? static_cast<std::int32_t>(random_.below(static_cast<std::uint64_t>(view.places) + 2)) : 0;
+  if (random_.chance(0.3)) decision.prompt_tokens_max = static_cast<std::int32_t>(random_.between(0, view.prompt_tokens_max));
   decision.passed_over_max = static_cast<std::int32_t>(random_.below(4));
 }
 

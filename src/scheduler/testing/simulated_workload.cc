@@ -71,6 +71,7 @@ SimulationOptions draw_options(std::uint64_t seed) {
   if (seed % 9 == 0) scheduler.adapter_pages_separate = scheduler.page_count / 3 + 1;  // at least as many as the largest image
   if (seed % 4 == 1) options.late_adapter_chance = 0.5;
   options.client_credit_max = static_cast<double>(seed / 3 % 4 * 50);
+  options.client_shared_step_time = Timestamp{static_cast<std::int64_t>(seed / 12 % 4)};
   if (seed % 2 == 0) options.client_weights = {{ClientId{1}, 2.0}, {ClientId{2}, 0.5}};
   return options;
 }

@@ -26,7 +26,8 @@ struct SimulationOptions {
   std::uint32_t tenant_count = 1;
   std::uint64_t client_count = 1;  // from 1 on; the latter half of them comes and goes
   ClientWeights client_weights;
-  double client_credit_max = 0;  // of fair-share
+  double client_credit_max = 0;          // of fair-share
+  Timestamp client_shared_step_time{0};  // likewise
   AdapterGroupLimits adapter_group;
   DeadlineLimits deadlines;
   std::int32_t priority_count = 1;

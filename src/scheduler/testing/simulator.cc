@@ -26,7 +26,7 @@ std::unique_ptr<Policy> make_simulated_policy(const SimulationOptions& options) 
     case SimulatedPolicy::least_served:
       return std::make_unique<LeastServedPolicy>();
     case SimulatedPolicy::fair_share:
-      return std::make_unique<FairSharePolicy>(options.client_weights, options.client_credit_max);
+      return std::make_unique<FairSharePolicy>(options.client_weights, options.client_credit_max, options.client_shared_step_time);
     case SimulatedPolicy::adapter_grouped:
       return std::make_unique<AdapterGroupedPolicy>(options.adapter_group);
     case SimulatedPolicy::deadline:
@@ -58,7 +58,8 @@ std::unique_ptr<Policy> Simulator::make_probed_policy() {
   fair_share_ = dynamic_cast<const FairSharePolicy*>(policy.get());
   return std::make_unique<ProbedPolicy>(
       std::move(policy), [this](std::span<const ServiceCharge> charges) { check_charges(charges); },
-      [this](const StepView& view) { check_view(view); });
+      [this](const StepView& view) { check_view(view); },
+      [this](const StepView& view, const StepDecision& decision) { check_decision(view, decision); });
 }
 
 SimulationReport Simulator::run(std::uint64_t step_count) {

@@ -52,6 +52,7 @@ enum class Situation : std::uint8_t {
   pin_waits,               // for pages, while others run
   pinned_for_long,         // an image outlasted all use of it
   left_unused,             // an image left because nobody used it
+  made_smaller,            // a step, by the policy
   count
 };
 inline constexpr std::size_t kSituationCount = static_cast<std::size_t>(Situation::count);
@@ -125,6 +126,7 @@ class Simulator {
   void add_to_digest(const StepPlan& plan);
   void check_charges(std::span<const ServiceCharge> charges);
   void check_view(const StepView& view);
+  void check_decision(const StepView& view, const StepDecision& decision);
   void check_views(std::span<const SequenceView> views, bool (*is_right)(const SequenceView&));
   void check_precedence(const StepView& view);
   void check_promises(const StepView& view);
@@ -176,9 +178,10 @@ class Simulator {
   std::vector<std::uint64_t> digests_;
   SchedulerStats before_;                   // the latest schedule()
   std::set<SequenceId> computing_prompts_;  // running with a resident adapter and more than one token to compute, likewise
-  std::set<SequenceId> generating_;  // running with a resident adapter and one token to compute, at the start of the latest schedule()
-  SequenceId oldest_{};              // running at the start of the latest schedule()
-  bool oldest_computes_ = false;     // it had tokens to compute then, and its adapter was resident
+  std::set<SequenceId> generating_;     // running with a resident adapter and one token to compute, at the start of the latest schedule()
+  std::int64_t prompt_tokens_max_ = 0;  // that the policy allowed the latest plan
+  SequenceId oldest_{};                 // running at the start of the latest schedule()
+  bool oldest_computes_ = false;        // it had tokens to compute then, and its adapter was resident
   std::set<SequenceId> queue_, overtaken_, preempted_;  // at the start of the latest schedule()
   std::set<SequenceId> charged_for_load_;               // since the latest schedule()
   std::set<SequenceId> past_deadline_;                  // in the queue then

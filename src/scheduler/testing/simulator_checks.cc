@@ -58,6 +58,14 @@ void Simulator::check_view(const StepView& view) {
   }
 }
 
+void Simulator::check_decision(const StepView& view, const StepDecision& decision) {
+  prompt_tokens_max_ = std::max(decision.prompt_tokens_max, 1);
+  if (prompt_tokens_max_ < view.prompt_tokens_max) saw(Situation::made_smaller);
+  if (fair_share_ == nullptr) return;
+  const std::string wrong = fairness_.compare_limit(view, decision);
+  expect(wrong.empty(), wrong);
+}
+
 // Since the view before, nobody was admitted from the queue while a sequence that comes first was left waiting.
 void Simulator::check_precedence(const StepView& view) {
   const auto was_in = [](const std::set<SequenceId>& ids) { return [&ids](const SequenceView& seen) { return ids.contains(seen.id); }; };
@@ -130,6 +138,9 @@ void Simulator::check_plan(const StepPlan& plan) {
     expect(live_.contains(span.sequence.value), "only who lives is planned", span.sequence.value);
     expect(span.token_count > 0, "a span has tokens", span.sequence.value);
   }
+  std::int64_t prompt_tokens = 0;
+  for (const PlannedSpan& span : plan.spans) prompt_tokens += generating_.contains(span.sequence) ? 0 : span.token_count;
+  expect(prompt_tokens <= prompt_tokens_max_, "a step has no more prompt tokens than the policy allows", plan.tokens.size());
   check_pages(plan);
   if (!report_.failure.empty()) return;
   for (const PlannedSpan& span : plan.spans) check_overtaking(live_.at(span.sequence.value), in_plan);
@@ -364,7 +375,8 @@ std::string_view name_of(Situation situation) {
                                                                            "pin refused",
                                                                            "pin waits",
                                                                            "pinned for long",
-                                                                           "left unused"};
+                                                                           "left unused",
+                                                                           "made smaller"};
   return kNames[static_cast<std::size_t>(situation)];
 }
 

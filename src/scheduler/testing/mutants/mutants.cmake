@@ -224,6 +224,22 @@ slora_mutate(scheduler/policies/fair_share.cc
   "place.served = account.served + kPromptCost"
   "place.served = (mutant_is(\"most_served_comes_first\") ? -account.served : account.served) + kPromptCost"
   most_served_comes_first)
+slora_mutate(scheduler/policies/fair_share.cc
+  "if (live_.size() > 1 || latest_client_"
+  "if (live_.size() > 1 || mutant_is(\"steps_of_a_lone_client_are_cut\") || latest_client_"
+  steps_of_a_lone_client_are_cut)
+slora_mutate(scheduler/policies/fair_share.cc
+  "view.prompt_tokens_max / kSharedStepPart"
+  "view.prompt_tokens_max / (mutant_is(\"shared_step_is_cut_to_nothing\") ? kAnyPromptTokens : kSharedStepPart)"
+  shared_step_is_cut_to_nothing)
+slora_mutate(scheduler/policies/fair_share.cc
+  "(least, tokens_owed())"
+  "(least, mutant_is(\"what_is_owed_is_cut\") ? 0 : tokens_owed())"
+  what_is_owed_is_cut)
+slora_mutate(scheduler/policies/fair_share.cc
+  "* account.weight / FairSharePolicy::kPromptCost"
+  "* (mutant_is(\"owed_tokens_ignore_weights\") ? 1 : account.weight) / FairSharePolicy::kPromptCost"
+  owed_tokens_ignore_weights)
 slora_mutate(scheduler/policies/adapter_grouped.cc
   "> limits_.wait_max"
   "> limits_.wait_max && !mutant_is(\"age_bound_is_ignored\")"
@@ -271,6 +287,14 @@ slora_mutate(scheduler/policy_caller.cc
   "std::max(view.places - 1, 0)"
   "std::max(view.places - (mutant_is(\"every_place_is_kept\") ? 0 : 1), 0)"
   every_place_is_kept)
+slora_mutate(scheduler/policy_caller.cc
+  "std::max(decision_.prompt_tokens_max, 1)"
+  "std::max(decision_.prompt_tokens_max, mutant_is(\"a_step_may_have_no_prompt_tokens\") ? 0 : 1)"
+  a_step_may_have_no_prompt_tokens)
+slora_mutate(scheduler/scheduler.cc
+  "std::min(prompt_tokens, step_.prompt_tokens_max)"
+  "mutant_is(\"a_step_is_as_large_as_it_may\") ? prompt_tokens : std::min(prompt_tokens, step_.prompt_tokens_max)"
+  a_step_is_as_large_as_it_may)
 slora_mutate(scheduler/scheduler.cc
   "serve_running(slot_count() - taken);"
   "serve_running(slot_count() - (mutant_is(\"paused_take_places_twice\") ? 0 : taken));"
