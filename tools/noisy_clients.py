@@ -9,8 +9,8 @@ Measurements, each on a demo server of its own with a context of 2,048 tokens; b
 
 Bob asks --requests times in each of --rounds rounds, alone and next to ann, alternately, at most once a second, for prompts
 of --prompt tokens that nobody sent before; the first of each round does not count. Prints the median and p99 of his first
-tokens, and both in times of those alone. Needs only Python. Times are of this machine and of whatever else runs on it:
-compare those of one run.
+tokens, both in times of those alone, and what ann got meanwhile. Fails if one of ann's requests failed, or if there were
+fewer than it says. Needs only Python. Times are of this machine and of whatever else runs on it: compare those of one run.
 """
 
 import argparse
@@ -34,54 +34,110 @@ def prompt_of(draw, tokens):
     return [draw.randrange(100, 1000) for _ in range(tokens)]
 
 
-def keep_asking(port, seed, bodies):
-    """One request of ann's after the other, for ever."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
-    headers = {"Content-Type": "application/json", "Authorization": "Bearer " + TENANTS["ann"]}
-    for body in bodies(seed):
-        connection.request("POST", "/v1/completions", json.dumps(body), headers)
-        reply = connection.getresponse()
-        answer = reply.read()
-        if reply.status != 200:
-            raise SystemExit(answer[:200])
+class Load:
+    """Requests of ann's, `count` at any time, from a process of their own, and what became of them."""
+
+    def __init__(self, server, count, bodies):
+        self.port, self.count, self.bodies = server.port, count, bodies
+        self.outstanding, self.answered, self.tokens, self.failed = (multiprocessing.Value("q", 0) for _ in range(4))
+        self.failure = multiprocessing.Array("c", 300)  # the first
+        self.seen = []  # outstanding, whenever bob asked
+
+    def run(self):
+        threads = [threading.Thread(target=self.keep_asking, args=(seed,), daemon=True) for seed in range(self.count)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def keep_asking(self, seed):
+        """One request after the other, until one fails."""
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
+            headers = {"Content-Type": "application/json", "Authorization": "Bearer " + TENANTS["ann"]}
+            for body in self.bodies(seed):
+                text = json.dumps(body)
+                add(self.outstanding, 1)
+                connection.request("POST", "/v1/completions", text, headers)
+                reply = connection.getresponse()
+                answer = reply.read()
+                add(self.outstanding, -1)
+                if reply.status != 200:
+                    raise RuntimeError(f"{reply.status}: {answer[:200]}")
+                add(self.answered, 1)
+                add(self.tokens, json.loads(answer)["usage"]["total_tokens"])
+        except Exception as error:  # whatever ends a stream is reported
+            if not self.failed.value:
+                self.failure.value = repr(error).encode()[:299]
+            add(self.failed, 1)
+
+    def figures(self):
+        return time.monotonic(), self.answered.value, self.tokens.value
+
+    def watch(self):
+        self.seen.append(self.outstanding.value)
+
+    def check(self, process):
+        """Ends the measurement if what was measured had another load next to it."""
+        if self.failed.value or not process.is_alive():
+            raise SystemExit(f"{self.failed.value} of ann's {self.count} streams failed, the first with {self.failure.value.decode()}")
+        if sum(self.seen) < 0.9 * self.count * len(self.seen):
+            raise SystemExit(f"ann had {sum(self.seen) / len(self.seen):.1f} requests outstanding, not {self.count}")
 
 
-def run_streams(port, count, bodies):
-    threads = [threading.Thread(target=keep_asking, args=(port, seed, bodies), daemon=True) for seed in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+def add(value, more):
+    with value.get_lock():
+        value.value += more
 
 
 @contextlib.contextmanager
 def streams(server, count, bodies):
-    """That many requests of ann's at any time, from a process of their own."""
-    process = multiprocessing.Process(target=run_streams, args=(server.port, count, bodies), daemon=True)
+    """A Load that runs meanwhile. Fails if a request of it failed, or if it was less than `count`."""
+    load = Load(server, count, bodies)
+    process = multiprocessing.Process(target=load.run, daemon=True)
     process.start()
     try:
         time.sleep(5)
-        yield
+        before = load.figures()
+        yield load
+        load.done = [now - then for now, then in zip(load.figures(), before)]
+        load.check(process)
     finally:
         process.terminate()
         process.join()
         time.sleep(2)  # the server drops what is left
 
 
-def first_tokens(server, arguments, draw, model, tokens):
+def first_tokens(server, arguments, draw, model, tokens, load=None):
     times = []
     for _ in range(arguments.requests):
         begun = time.monotonic()
+        if load:
+            load.watch()
         times.append(server.token_times(2, "bob", model=model, prompt=prompt_of(draw, tokens))[0])
         time.sleep(max(begun + 1 - time.monotonic(), 0))
     return times[1:]
 
 
+class NextTo:
+    """Bob's first tokens next to a load of ann's, of all rounds."""
+
+    def __init__(self):
+        self.times, self.loads = [], []
+
+    def measure(self, server, arguments, draw, model, tokens, *load):
+        with streams(server, *load) as running:
+            self.times += first_tokens(server, arguments, draw, model, tokens, running)
+        self.loads.append(running.done)
+
+
 def report(name, alone, next_to):
     print(f"{name}: alone {shown(alone)}", flush=True)
-    for what, times in next_to.items():
-        median, most = (quantile(times, part) / quantile(alone, part) for part in (0.5, 0.99))
-        print(f"{name}: next to {what} {shown(times)}: {median:.2f} and {most:.2f} times", flush=True)
+    for what, measured in next_to.items():
+        median, most = (quantile(measured.times, part) / quantile(alone, part) for part in (0.5, 0.99))
+        seconds, answers, tokens = (sum(figures) for figures in zip(*measured.loads))
+        print(f"{name}: next to {what} {shown(measured.times)}: {median:.2f} and {most:.2f} times; "
+              f"{answers / seconds:.2f} answers/s and {tokens / seconds:.0f} tokens/s of theirs", flush=True)
 
 
 def flood_of(seed):
@@ -93,12 +149,11 @@ def flood_of(seed):
 def measure_noisy(arguments):
     with long_server(arguments) as server:
         for tokens in arguments.prompt or [20, 1000]:
-            draw, alone, beside = random.Random(tokens), [], []
+            draw, alone, next_to_flood = random.Random(tokens), [], NextTo()
             for _ in range(arguments.rounds):
                 alone += first_tokens(server, arguments, draw, "demo", tokens)
-                with streams(server, 200, flood_of):
-                    beside += first_tokens(server, arguments, draw, "demo", tokens)
-            report(f"noisy: prompts of {tokens}", alone, {"200 requests of 1,000 tokens": beside})
+                next_to_flood.measure(server, arguments, draw, "demo", tokens, 200, flood_of)
+            report(f"noisy: prompts of {tokens}", alone, {"200 requests of 1,000 tokens": next_to_flood})
 
 
 def measure_cold(arguments):
@@ -112,13 +167,11 @@ def measure_cold(arguments):
         names = make_adapters(pathlib.Path(folder), arguments.adapters)
         with long_server(arguments, folder) as server:
             for tokens in arguments.prompt or [20, 1000]:
-                draw, alone, warm, cold = random.Random(tokens), [], [], []
+                draw, alone, warm, cold = random.Random(tokens), [], NextTo(), NextTo()
                 for _ in range(arguments.rounds):
                     alone += first_tokens(server, arguments, draw, "bobs", tokens)
-                    with streams(server, 4, ask_for(names[:4])):
-                        warm += first_tokens(server, arguments, draw, "bobs", tokens)
-                    with streams(server, 4, ask_for(names[4:])):
-                        cold += first_tokens(server, arguments, draw, "bobs", tokens)
+                    warm.measure(server, arguments, draw, "bobs", tokens, 4, ask_for(names[:4]))
+                    cold.measure(server, arguments, draw, "bobs", tokens, 4, ask_for(names[4:]))
                 report(f"cold: prompts of {tokens}", alone, {"4 warm streams": warm, "4 cold streams": cold})
             print("cold:", *(line for line in server.get("/metrics")[1].splitlines() if line.startswith("slora_adapter_loads_total")))
 
