@@ -92,10 +92,20 @@ TEST(Life, AClientThatClosesItsSocketFreesItsSequence) {
 
 TEST(Life, AFullQueueIs429WithRetryAfter) {
   const ServerProcess server(slow_arguments({"--max-waiting", "4"}));
-  const Reply full = post(server.port(), "/v1/completions", {{"prompt", "Hello"}, {"n", 3}, {"max_tokens", 100}});
+  Connection others[2] = {Connection(server.port()), Connection(server.port())};
+  for (Connection& other : others) {
+    other.send_request("POST", "/v1/completions", long_stream_body().dump());
+    other.read_until("data: ");
+  }
+  const Reply full = post(server.port(), "/v1/completions", {{"prompt", "Hello"}, {"n", 2}, {"max_tokens", 100}});
   EXPECT_EQ(full.status, 429);
-  EXPECT_EQ(full.headers.at("retry-after"), "1");
-  EXPECT_EQ(full.json()["error"]["code"], "client_queue_full") << "half of the places stay free for others";
+  EXPECT_GE(std::stoi(full.headers.at("retry-after")), 1);
+  EXPECT_EQ(full.json()["error"]["code"], "client_queue_full") << "a place stays free for others";
+  const Reply never = post(server.port(), "/v1/completions", {{"prompt", "Hello"}, {"n", 3}, {"max_tokens", 100}});
+  EXPECT_EQ(never.status, 400);
+  EXPECT_EQ(never.json()["error"]["param"], "n");
+  EXPECT_EQ(never.json()["error"]["message"], "n: expected at most 2 sequences in one request, found 3");
+  for (Connection& other : others) other.close();
   Reply fits;  // once those that were taken are cancelled
   for (int i = 0; i < 600 && fits.status != 200; ++i) {
     fits = post(server.port(), "/v1/completions", {{"prompt", "Hello"}, {"n", 2}, {"max_tokens", 2}});
