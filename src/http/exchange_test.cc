@@ -67,6 +67,15 @@ TEST_F(HttpExchangeTest, SaysWhenToTryAgain) {
   EXPECT_EQ(later->retry_time(), time);
 }
 
+TEST_F(HttpExchangeTest, NamesNoMoreSecondsThanTheTimeWasAway) {
+  shared.retry_time = [](const RefusedRequest&) { return std::chrono::steady_clock::now() + std::chrono::seconds(600); };
+  HttpResponse refusal;
+  refusal.status = 429;
+  const auto refused = make();
+  refused->respond(refusal);
+  EXPECT_THAT(refused->take_unsent(), HasSubstr("Retry-After: 600\r\n"));
+}
+
 TEST_F(HttpExchangeTest, ForgetsWhenToTryAgainOnceItAnswers) {
   const auto time = std::chrono::steady_clock::now();
   const auto answered = make(), streamed = make();
