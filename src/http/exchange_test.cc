@@ -57,7 +57,7 @@ TEST_F(HttpExchangeTest, SaysWhenToTryAgain) {
   const auto time = std::chrono::steady_clock::now() + std::chrono::seconds(42);
   shared.retry_time = [&](const RefusedRequest& refused) {
     EXPECT_EQ(refused.status, 429);
-    EXPECT_FALSE(refused.told);
+    EXPECT_FALSE(refused.given_before);
     return time;
   };
   refusal.status = 429;
