@@ -93,12 +93,12 @@ def flood_of(seed):
 def measure_noisy(arguments):
     with long_server(arguments) as server:
         for tokens in arguments.prompt or [20, 1000]:
-            draw, alone, beside = random.Random(tokens), [], []
+            draw, alone, loaded = random.Random(tokens), [], []
             for _ in range(arguments.rounds):
                 alone += first_tokens(server, arguments, draw, "demo", tokens)
                 with streams(server, 200, flood_of):
-                    beside += first_tokens(server, arguments, draw, "demo", tokens)
-            report(f"noisy: prompts of {tokens}", alone, {"200 requests of 1,000 tokens": beside})
+                    loaded += first_tokens(server, arguments, draw, "demo", tokens)
+            report(f"noisy: prompts of {tokens}", alone, {"200 requests of 1,000 tokens": loaded})
 
 
 def measure_cold(arguments):
