@@ -4,7 +4,7 @@
 usage: hostile_clients.py [--program build/cpu/bin/slora] [--minutes 10] [--count 500] [MEASUREMENT...]
 
 Measurements, each on a demo server of its own; all of them without an argument, except `storm`:
-  heads    2,000 connections that send a byte of a head every 5 s: others' time to the first token, quiet and beside them
+  heads    2,000 connections that send a byte of a head every 5 s: others' time to the first token, quiet and next to them
   readers  200 streams whose clients read 10 bytes a second: others' times between tokens, against 200 that read at once
   bytes    4,300 connections that send one byte: whether 100 newcomers are answered
   flood    a tenant that asks for ten times what fits, for --flood-seconds each: time to a refusal, what becomes of clients that
@@ -63,17 +63,17 @@ def drip_heads(server, done):
 def measure_heads(arguments):
     with HostServer(arguments.program) as server:
         first_tokens(server, 50)
-        quiet, beside, open_count = [], [], 0
+        quiet, loaded, open_count = [], [], 0
         for _ in range(3):
             quiet += first_tokens(server, 150)
             done = multiprocessing.Queue()
             slow = multiprocessing.Process(target=drip_heads, args=(server, done))  # this one must not wait for its interpreter
             slow.start()
             time.sleep(2)
-            beside += first_tokens(server, 150)
+            loaded += first_tokens(server, 150)
             open_count += done.get()
             slow.join()
-        print(f"heads: first token alone: {shown(quiet)}; beside 2,000 slow heads: {shown(beside)}")
+        print(f"heads: first token alone: {shown(quiet)}; next to 2,000 slow heads: {shown(loaded)}")
         print(f"heads: {open_count} of 6,000 were open 12 s after they were opened")
 
 
@@ -105,7 +105,7 @@ def measure_readers(arguments):
             threading.Thread(target=read_all, daemon=True).start()
             gaps = [gap for _ in range(8) for gap in server.token_times(20)[1:]]
             stop.set()
-            print(f"readers: between tokens of others, beside 200 streams read {name}: {shown(gaps)}")
+            print(f"readers: between tokens of others, next to 200 streams read {name}: {shown(gaps)}")
 
 
 def measure_bytes(arguments):

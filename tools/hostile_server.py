@@ -10,6 +10,7 @@ import time
 
 from soak import ROOT, Server, body_of
 
+EVENT_SECONDS = 60  # after which a stream without an event ends the run
 TENANTS = {"ann": "key-of-ann", "bob": "key-of-bob"}
 
 
@@ -42,18 +43,21 @@ class HostServer(Server):
     def send_completion(self, client, tenant=None, **fields):
         body = json.dumps({**body_of("demo", "Hello"), **fields}).encode()
         key = f"Authorization: Bearer {TENANTS[tenant]}\r\n" if tenant else ""
-        head = f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n{key}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        client.sendall(head.encode() + body)
+        head = f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n{key}Content-Type: application/json\r\n"
+        client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
 
     def token_times(self, tokens, tenant=None, **fields):
         """Seconds from a request to the first event of its stream, and between the later ones."""
         with self.connect() as client:
-            client.settimeout(60)
+            client.settimeout(EVENT_SECONDS)
             before = time.perf_counter()
             self.send_completion(client, tenant, stream=True, max_tokens=tokens, ignore_eos=True, **fields)
             times, seen, text = [], 0, b""
             while b"[DONE]" not in text:
-                more = client.recv(65536)
+                try:
+                    more = client.recv(65536)
+                except TimeoutError:
+                    raise TimeoutError(f"a stream of {tenant or 'a client without a key'} had no event for {EVENT_SECONDS} s") from None
                 if not more:
                     raise ConnectionError(text[:200])
                 text += more

@@ -192,9 +192,15 @@ TEST_F(AdapterTextsTest, AnAdapterServesChatsWhereTheBaseHasNoTemplate) {
 
 TEST_F(AdapterTextsTest, AFolderThatChangesMeanwhileIsNoReasonToRefuseItForGood) {
   const AdapterVersion version_before = version("own", {{"chat_template.jinja", "one"}});
-  folder.write("own/adapter_config.json", R"({"changed":true})");
+  folder.write("own/chat_template.jinja", "two");
   EXPECT_THAT(refusal(texts.of(version_before)), HasSubstr("E_CHANGED: adapter \"own\""));
-  EXPECT_EQ(render(*texts.of(version_of("own")).value()), "one");
+  EXPECT_EQ(render(*texts.of(version_of("own")).value()), "two");
+}
+
+TEST_F(AdapterTextsTest, AFolderWhoseOtherFilesChangeHasTheSameText) {
+  const AdapterVersion version_before = version("own", {{"chat_template.jinja", "one"}});
+  folder.write("own/adapter_config.json", R"({"changed":true})");
+  EXPECT_EQ(render(*texts.of(version_before).value()), "one");
 }
 
 }  // namespace

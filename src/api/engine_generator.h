@@ -14,9 +14,7 @@ class EngineGenerator final : public Generator {
 
   SequenceId next_sequence_id() override { return engine_.next_sequence_id(); }
   Status submit(GenerationRequest request) override { return engine_.submit(std::move(request)); }
-  Status check_queue(ClientId client, std::size_t sequences, std::size_t prompt_tokens) const override {
-    return engine_.check_queue(client, sequences, prompt_tokens);
-  }
+  Status check_queue(ClientId client, const QueueDemand& demand) const override { return engine_.check_queue(client, demand); }
   void cancel(SequenceId id) override { engine_.cancel(id); }
   std::int32_t output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion* adapter) const override {
     return engine_.output_tokens_that_fit(prompt_tokens, adapter);

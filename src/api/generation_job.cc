@@ -22,6 +22,15 @@ std::string json_string_of(std::string_view text) {
   return out;
 }
 
+// Of a request that the queue never has places for: names the field that asks for them.
+Error at_field_at_fault(Error error, const RequestSpec& spec) {
+  if (kind_of(error.code) != ErrorKind::invalid_request) return error;
+  const std::string_view n = spec.endpoint == Endpoint::sglang ? "sampling_params.n" : "n";
+  error.param = spec.output.n > 1 ? n : std::string_view(spec.prompt.field);
+  error.message = fmt::format("{}: {}", error.param, error.message);
+  return error;
+}
+
 }  // namespace
 
 GenerationJob::GenerationJob(std::shared_ptr<AnswerSink> sink, const JobServices& services, JobOrigin origin)
@@ -56,9 +65,11 @@ Status GenerationJob::submit_all() {
   const PreparedRequest& request = answer_.request;
   const auto n = static_cast<std::size_t>(request.spec.output.n);
   // All or none: those that were taken before a refusal would keep others out until the engine has seen that they are cancelled.
-  std::size_t prompt_tokens = 0;
-  for (const PreparedRequest::Prompt& prompt : request.prompts) prompt_tokens += n * prompt.tokens.size();
-  if (Status fits = services_.generator.check_queue(origin_.client, n * request.prompts.size(), prompt_tokens); !fits) return fits;
+  QueueDemand demand{
+      .sequences = n * request.prompts.size(), .prompt_tokens = 0, .last_prompt_tokens = request.prompts.back().tokens.size()};
+  for (const PreparedRequest::Prompt& prompt : request.prompts) demand.prompt_tokens += n * prompt.tokens.size();
+  if (Status fits = services_.generator.check_queue(origin_.client, demand); !fits)
+    return tl::unexpected<Error>(at_field_at_fault(std::move(fits).error(), request.spec));
   choices_.resize(request.prompts.size() * n);
   answer_.choices.resize(choices_.size());
   answer_.prompts.resize(request.prompts.size());

@@ -25,8 +25,8 @@ class Generator {
   [[nodiscard]] virtual SequenceId next_sequence_id() = 0;
   // As Engine::submit: "queue_full", "client_queue_full", "draining" or "never_fits"; otherwise exactly one event with `end` follows.
   [[nodiscard]] virtual Status submit(GenerationRequest request) = 0;
-  // As Engine::check_queue: "queue_full" or "client_queue_full".
-  [[nodiscard]] virtual Status check_queue(ClientId client, std::size_t sequences, std::size_t prompt_tokens) const = 0;
+  // As Engine::check_queue: "queue_full" or "client_queue_full", or "too_many_sequences" or "too_many_prompt_tokens" for good.
+  [[nodiscard]] virtual Status check_queue(ClientId client, const QueueDemand& demand) const = 0;
   virtual void cancel(SequenceId id) = 0;
   [[nodiscard]] virtual std::int32_t output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion* adapter) const = 0;
   // As Engine::follows_priority.

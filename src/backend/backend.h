@@ -31,7 +31,8 @@ struct BackendOptions {
   WeightStorage weights = WeightStorage::bf16;
 };
 
-// A point in what a backend does; it is done when all before it is. Those of copy_in() are apart from those of steps.
+// A point in one of the two sequences of work that a backend does independently of each other: the ops of steps, and copy_in(). It is done
+// when all work of its sequence before it is.
 struct Fence {
   std::uint64_t number = 0;  // 0: done from the beginning
   enum class Queue : std::uint8_t { steps, copies } queue = Queue::steps;
@@ -65,10 +66,9 @@ class Backend {
   [[nodiscard]] virtual std::string description() const = 0;
   // The number of threads of this process that it computes with; loading uses as many.
   [[nodiscard]] virtual int thread_count() const = 0;
-  // Element type of what linear products read (norm, attention and gated outputs).
+  // Element type of the inputs of linear products: the outputs of norms, of attention and of the gated activation.
   [[nodiscard]] virtual DType product_dtype() const = 0;
-  // Element type of what linear products give, and the ops that work on it (x and qkv of a layer). Residuals, shrink results and logits are
-  // fp32 on every backend.
+  // Element type of the outputs of linear products: x and qkv of a layer. Residuals, shrink results and logits are fp32 on every backend.
   [[nodiscard]] virtual DType activation_dtype() const = 0;
   [[nodiscard]] virtual DType kv_dtype() const = 0;
   [[nodiscard]] virtual AdapterFormat adapter_format() const = 0;
@@ -105,7 +105,8 @@ class Backend {
   [[nodiscard]] virtual Fence download_step(std::span<std::byte> to, const std::byte* from) = 0;
   // Done when all that was called before is.
   [[nodiscard]] virtual Fence mark() = 0;
-  // Copies into pages of the pool that no op uses meanwhile, next to the ops. Any thread.
+  // Starts to copy into pages of the pool, at the same time as ops run, in no order with them: no op may use these pages until the fence is
+  // done. Any thread.
   [[nodiscard]] virtual Fence copy_in(std::span<const CopyIn> copies) = 0;
   // Waits until the fence is done, or for this long; returns whether it is done. May throw a DeviceError. Any thread.
   [[nodiscard]] virtual bool wait(Fence fence, std::chrono::milliseconds limit) = 0;

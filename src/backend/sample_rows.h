@@ -28,7 +28,7 @@ class SampleRows {
     tokens_.clear();
     biases_.clear();
   }
-  // Memory for so many counts, so that later steps allocate none.
+  // Memory for this many counts, so that later steps allocate none.
   void reserve_counts(std::size_t count) { counts_.reserve(count); }
   void add(const SampleSource& source) {
     const SamplingParams& params = *source.params;

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <new>
 
+#include "backend/forwarding_backend.h"
 #include "backend/testing/op_fixture.h"
 #include "base/testing/allocation_failure.h"
 #include "engine/testing/engine_fixture.h"
@@ -172,6 +174,32 @@ TEST_P(AdapterProductOps, MergedOnesAreThoseOfTheBackendButForTheRoundingOfTheWe
   const std::uint64_t switches = counts_.switches.load();
   EXPECT_EQ(pair.got(pair.wrapped_case.segment_of(3)), first[3]);
   EXPECT_EQ(counts_.switches.load(), switches) << "nothing to switch";
+}
+
+// Memory runs out in uploads while `fails`.
+class FailingUploads final : public ForwardingBackend {
+ public:
+  FailingUploads(std::unique_ptr<Backend> inner, const bool& fails) : ForwardingBackend(std::move(inner)), fails_(fails) {}
+  void upload(Tensor to, const void* from) override {
+    if (fails_) throw std::bad_alloc();
+    inner().upload(to, from);
+  }
+
+ private:
+  const bool& fails_;
+};
+
+// The weights are another adapter's when the upload of the bias fails.
+TEST_P(AdapterProductOps, MergedOnesAreRightAfterASwitchThatFailed) {
+  bool fails = false;
+  Pair pair(open(GetParam()), make_merged_backend(std::make_unique<FailingUploads>(open(GetParam()), fails), counts_));
+  const std::vector<float> before = pair.got(pair.wrapped_case.segment_of(0));
+  const std::uint64_t weight_bytes = counts_.weight_bytes.load();
+  fails = true;
+  EXPECT_THROW(pair.got(pair.wrapped_case.segment_of(9)), std::bad_alloc);
+  fails = false;
+  EXPECT_EQ(pair.got(pair.wrapped_case.segment_of(0)), before);
+  EXPECT_EQ(counts_.weight_bytes.load(), weight_bytes);
 }
 
 TEST_P(AdapterProductOps, MergedOnesComputeABatchOfSeveralAdaptersToo) {

@@ -170,7 +170,7 @@ class MergedOps final : public ForwardingOps {
     bool operator==(const Columns&) const = default;
   };
   struct Merged {
-    AdapterId adapter = kNoAdapter;  // whose; kNoAdapter: nobody's yet
+    AdapterId adapter = kNoAdapter;  // whose; kNoAdapter: nobody's, and to be written anew
     LinearWeight weight;
     std::vector<Columns> changed;  // the modules that are not the base's
   };
@@ -197,6 +197,7 @@ class MergedOps final : public ForwardingOps {
     const SteadyClock clock;
     const Timestamp begin = clock.now();
     if (merged.adapter == kNoAdapter) copy_base(merged, base);
+    merged.adapter = kNoAdapter;  // until it is whole: an exception leaves a mixture
     merge(merged, base, adapter->at(site));
     merged.adapter = adapter->id;
     counts_.nanoseconds += (clock.now() - begin).count();
@@ -204,8 +205,11 @@ class MergedOps final : public ForwardingOps {
   }
 
   void copy_base(Merged& merged, const LinearWeight& base) {
-    merged.weight = backend_.make_linear(base.out, base.in);
-    counts_.weight_bytes += merged.weight.packed.bytes();
+    merged.changed.clear();
+    if (merged.weight.out == 0) {
+      merged.weight = backend_.make_linear(base.out, base.in);
+      counts_.weight_bytes += merged.weight.packed.bytes();
+    }
     merger_.write(merged.weight, base, 0, base.out, nullptr);
   }
 

@@ -13,7 +13,8 @@ namespace slora {
 // Names that mean the base model, each once: --served-model-name, else the folder's name and the folder as it was given.
 [[nodiscard]] std::vector<std::string> model_names_of(const ModelArguments& arguments);
 
-// "slora: what went wrong", on standard error. Returns the exit code 1.
+// "slora: what went wrong", on standard error. Returns the exit code 1, of every command for what it refuses or cannot read; what cannot be
+// parsed ends with 2 (report_parse).
 int report(const Error& error);
 
 }  // namespace slora

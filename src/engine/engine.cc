@@ -40,9 +40,7 @@ Status Engine::submit(GenerationRequest request) {
   return {};
 }
 
-Status Engine::check_queue(ClientId client, std::size_t sequences, std::size_t prompt_tokens) const {
-  return loop_->limits().check(client, sequences, prompt_tokens);
-}
+Status Engine::check_queue(ClientId client, const QueueDemand& demand) const { return loop_->limits().check(client, demand); }
 
 void Engine::cancel(SequenceId id) { loop_->inbox().cancel(id); }
 

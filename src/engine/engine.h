@@ -58,12 +58,12 @@ class Engine {
 
   [[nodiscard]] SequenceId next_sequence_id() { return SequenceId{next_id_.fetch_add(1)}; }
 
-  // Refused with code "queue_full", "client_queue_full" or "draining" (try later), "never_fits", "bad_token" or
-  // "too_many_logprobs". Accepted means: exactly one
-  // event with `end` will come.
+  // Refused with code "queue_full", "client_queue_full" or "draining" (try later), "never_fits", "too_many_prompt_tokens", "bad_token" or
+  // "too_many_logprobs". Accepted means: exactly one event with `end` will come.
   [[nodiscard]] Status submit(GenerationRequest request);
-  // Refuses what submit() would refuse now for want of a place: so many sequences of one client, of so many prompt tokens in all.
-  [[nodiscard]] Status check_queue(ClientId client, std::size_t sequences, std::size_t prompt_tokens) const;
+  // Whether submit() would find places for all sequences of a client's request now: "queue_full" or "client_queue_full" if it would not,
+  // and "too_many_sequences" or "too_many_prompt_tokens" if it never would (LiveLimits).
+  [[nodiscard]] Status check_queue(ClientId client, const QueueDemand& demand) const;
   // The client has left. Unknown ids are ignored.
   void cancel(SequenceId id);
 

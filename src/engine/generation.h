@@ -1,4 +1,5 @@
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -30,6 +31,13 @@ struct GenerationRequest {
   std::int32_t adapter_begin = 0;                 // the position of the prompt from which on it acts
   SamplingParams sampling;
   std::uint32_t choice = 0;  // which of the n choices of its request: they differ in what is drawn
+};
+
+// The places that a request needs among those in the engine, taken one after the other.
+struct QueueDemand {
+  std::size_t sequences = 1;           // at least one
+  std::size_t prompt_tokens = 1;       // of all of them
+  std::size_t last_prompt_tokens = 1;  // of the one that is taken last
 };
 
 // What happened to one sequence in one step: a token, an end, or both. The last event of a sequence, and only that, has `end`.

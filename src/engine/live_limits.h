@@ -8,6 +8,7 @@
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "engine/generation.h"
 
 namespace slora {
 
@@ -64,19 +65,21 @@ class LiveLimits {
   // Outlives its places.
   explicit LiveLimits(const Options& options) : options_(options) {}
 
-  // Refused with "queue_full" when all together have as much as may be, and with "client_queue_full" when this client has.
+  // Refused with "queue_full" when all together have as much as may be, with "client_queue_full" when this client has, and with
+  // "too_many_prompt_tokens" when the prompt has more tokens than all together may ever have.
   [[nodiscard]] Result<Place> try_take(ClientId client, std::size_t prompt_tokens);
-  // Whether as many sequences, of so many prompt tokens in all, could be taken one after the other: refuses what would be refused now. A
-  // long prompt may still be. Requires: at least one.
-  [[nodiscard]] Status check(ClientId client, std::size_t sequences, std::size_t prompt_tokens);
+  // Whether try_take() would accept all sequences of the demand if nobody else took or gave back a place meanwhile. Refused as by
+  // try_take(), and with "too_many_sequences" or "too_many_prompt_tokens" when they would not be accepted even if nothing else were there.
+  [[nodiscard]] Status check(ClientId client, const QueueDemand& demand);
 
   [[nodiscard]] std::size_t sequence_count() const { return all_.sequences.load(std::memory_order_relaxed); }
   [[nodiscard]] std::size_t token_count() const { return all_.tokens.load(std::memory_order_relaxed); }
 
  private:
-  // Whether these more fit the limits of all, and of the client that has `own`.
-  [[nodiscard]] Status check_all(std::size_t sequences, std::size_t prompt_tokens) const;
-  [[nodiscard]] Status check_own(const Count& own, std::size_t sequences, std::size_t prompt_tokens) const;
+  // Whether the demand fits the limits when nothing else is there; now those of all; and now those of the client that has `own`.
+  [[nodiscard]] Status check_alone(const QueueDemand& demand) const;
+  [[nodiscard]] Status check_all(const QueueDemand& demand) const;
+  [[nodiscard]] Status check_own(const Count& own, const QueueDemand& demand) const;
   void forget_idle_clients();
 
   const Options options_;

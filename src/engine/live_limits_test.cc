@@ -1,5 +1,6 @@
 #include "engine/live_limits.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <map>
@@ -89,7 +90,7 @@ TEST(LiveLimits, CountsEachPlaceOnceHoweverItEnds) {
         const bool fits_all = taken.size() < options.sequences_max && all_tokens + tokens <= options.tokens_max;
         const bool fits_own =
             own == 0 || (own < std::min(*options.client_sequences_max, free) && own_tokens + tokens <= options.tokens_max - all_tokens);
-        ASSERT_EQ(limits.check(client, 1, tokens).has_value(), fits_all && fits_own);
+        ASSERT_EQ(limits.check(client, {1, tokens, tokens}).has_value(), fits_all && fits_own);
         Result<LiveLimits::Place> place = limits.try_take(client, tokens);
         ASSERT_EQ(place.has_value(), fits_all && fits_own);
         if (place) {
@@ -109,27 +110,60 @@ TEST(LiveLimits, CountsEachPlaceOnceHoweverItEnds) {
   }
 }
 
+// Places for all of them, one after the other, whatever else there is.
 TEST(LiveLimits, SaysWhetherSeveralWouldFit) {
-  for (unsigned seed = 1; seed <= 200; ++seed) {
+  std::size_t fit_count = 0, refused_count = 0, never_count = 0;
+  for (unsigned seed = 1; seed <= 2000; ++seed) {
     SCOPED_TRACE(seed);
     std::mt19937 random(seed);
     const auto below = [&](std::size_t count) { return static_cast<std::size_t>(random()) % count; };
-    LiveLimits limits({.sequences_max = 5 + below(40), .tokens_max = 1000000, .client_sequences_max = 1 + below(40)});
+    LiveLimits::Options options{.sequences_max = 5 + below(40), .tokens_max = 20 + below(400)};
+    if (below(4) > 0) options.client_sequences_max = 1 + below(40);
+    LiveLimits limits(options), unused(options);
     std::vector<LiveLimits::Place> places;
     for (std::size_t i = below(30); i > 0; --i) {
-      if (Result<LiveLimits::Place> place = limits.try_take(ClientId{below(3)}, 1)) places.push_back(std::move(*place));
+      if (Result<LiveLimits::Place> place = limits.try_take(ClientId{below(3)}, 1 + below(10))) places.push_back(std::move(*place));
     }
     const ClientId client{below(4)};
-    const std::size_t count = 1 + below(20);
-    const bool would_fit = limits.check(client, count, count).has_value();
-    bool fit = true;
-    for (std::size_t i = 0; i < count && fit; ++i) {
-      Result<LiveLimits::Place> place = limits.try_take(client, 1);
-      fit = place.has_value();
-      if (fit) places.push_back(std::move(*place));
+    std::vector<std::size_t> prompts(1 + below(20));
+    QueueDemand demand{.sequences = prompts.size(), .prompt_tokens = 0};
+    for (std::size_t& tokens : prompts) demand.prompt_tokens += tokens = 1 + below(30);
+    demand.last_prompt_tokens = prompts.back();
+    const auto take_all_prompts = [&](LiveLimits& from) {
+      std::vector<LiveLimits::Place> taken;
+      for (const std::size_t tokens : prompts) {
+        Result<LiveLimits::Place> place = from.try_take(client, tokens);
+        if (!place) return false;
+        taken.push_back(std::move(*place));
+      }
+      return true;
+    };
+    const Status verdict = limits.check(client, demand);
+    EXPECT_EQ(verdict.has_value(), take_all_prompts(limits));
+    if (verdict) {
+      ++fit_count;
+      continue;
     }
-    EXPECT_EQ(would_fit, fit);
+    const bool is_never = verdict.error().code.starts_with("too_many_");
+    EXPECT_EQ(!is_never, take_all_prompts(unused)) << verdict.error().message;
+    ++(is_never ? never_count : refused_count);
   }
+  EXPECT_GT(fit_count, 100u);
+  EXPECT_GT(refused_count, 100u);
+  EXPECT_GT(never_count, 100u);
+}
+
+TEST(LiveLimits, NamesTheLimitAndWhatWasAskedFor) {
+  LiveLimits limits({.sequences_max = 100, .tokens_max = 1000, .client_sequences_max = 100});
+  const auto message_of = [&](const QueueDemand& demand) { return limits.check(kFlooding, demand).error().message; };
+  EXPECT_EQ(message_of({51, 51, 1}), "expected at most 50 sequences in one request, found 51");
+  EXPECT_EQ(message_of({2, 1400, 700}), "expected prompts of at most 850 tokens in all 2 sequences of the request together, found 1400");
+  EXPECT_EQ(limits.check(kFlooding, {2, 900, 450}).error().code, "too_many_prompt_tokens")
+      << "the second would find 550 free, and have 900";
+  EXPECT_TRUE(limits.check(kFlooding, {2, 666, 333}));
+  const Result<LiveLimits::Place> held = limits.try_take(kFlooding, 1);
+  EXPECT_THAT(message_of({50, 50, 1}), ::testing::HasSubstr("has 1 sequences that run or wait, and asks for 50 more"));
+  EXPECT_EQ(limits.try_take(kOther, 1001).error().code, "too_many_prompt_tokens");
 }
 
 TEST(LiveLimits, CountsPlacesThatOtherThreadsGiveBack) {

@@ -30,9 +30,10 @@ class StepSlot {
   // Uploads what builder and output_rows hold, calls the ops of the step, and asks for its results. `before`: the slot of the step before,
   // or null. `on_progress` is called now and then.
   void submit(ModelShards& model, const StepSlot* before, const std::function<void()>& on_progress);
-  // Waits for a while; whether the results are there.
+  // Waits until the results are there, at most for `limit`; returns whether they are.
   [[nodiscard]] bool wait(ModelShards& model, std::chrono::milliseconds limit) { return model.backend().wait(fence_, limit); }
-  // Of the rows of a block of the batch after the other. Requires: wait() returned true.
+  // [output_rows.size()] One result for each row of the step that gives one: first the rows that drew a token, then those whose prompt was
+  // scored, each in the plan's order. Requires: wait() returned true.
   [[nodiscard]] std::span<const TokenResult> results() const {
     return {reinterpret_cast<const TokenResult*>(host_results_.data()), output_rows.size()};
   }

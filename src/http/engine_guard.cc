@@ -23,7 +23,7 @@ EngineGuard::EngineGuard(const Parts& parts, const EngineGuardOptions& options)
 RetryEstimate::TimePoint EngineGuard::retry_time(const RefusedRequest& refused, RetryEstimate::TimePoint now) {
   constexpr int too_many_requests = 429;
   if (trouble_) return now + std::chrono::seconds(kTroubleRetrySeconds);
-  if (refused.status == too_many_requests) return retry_.appoint(now, refused.tenant, refused.told);
+  if (refused.status == too_many_requests) return retry_.appoint(now, refused.tenant, refused.given_before);
   return now + std::chrono::seconds(retry_.seconds());
 }
 

@@ -48,10 +48,10 @@ void HttpExchange::set_headers(HttpHeaders headers) {
 }
 
 std::optional<TimePoint> add_retry_after(HttpResponse& response, const HttpConnections& shared, TenantId tenant,
-                                         std::optional<TimePoint> told) {
+                                         std::optional<TimePoint> given_before) {
   if (response.status != 429 && response.status != 503) return std::nullopt;
-  const TimePoint now = std::chrono::steady_clock::now();
-  const TimePoint time = shared.retry_time ? shared.retry_time({response.status, tenant, told}) : now;
+  const TimePoint time = shared.retry_time ? shared.retry_time({response.status, tenant, given_before}) : TimePoint();
+  const TimePoint now = std::chrono::steady_clock::now();  // after retry_time() looked at the clock: a time of N s later is N s at most
   const auto seconds = std::max(std::chrono::ceil<std::chrono::seconds>(time - now), std::chrono::seconds(1));
   response.headers.emplace_back("Retry-After", std::to_string(seconds.count()));
   return time;

@@ -13,9 +13,10 @@
 
 namespace slora {
 
-// Says to a client that is refused for now when to try again, and returns that time. Nothing for other responses.
+// Adds Retry-After to a 429 or 503, and returns the time that it means; nothing for other responses. `given_before`: the time of the
+// connection's refusal before.
 std::optional<std::chrono::steady_clock::time_point> add_retry_after(HttpResponse& response, const HttpConnections& shared, TenantId tenant,
-                                                                     std::optional<std::chrono::steady_clock::time_point> told);
+                                                                     std::optional<std::chrono::steady_clock::time_point> given_before);
 
 // The connection's side of an exchange: bytes that wait to be written, and how the answer ends.
 class HttpExchange final : public Exchange {
@@ -49,7 +50,8 @@ class HttpExchange final : public Exchange {
   [[nodiscard]] bool overflowed() const { return overflowed_; }
   // The client has left.
   void leave() noexcept;
-  // When the connection was told to try again, if its last request was refused for now; later the same of this request.
+  // The time of Retry-After: of the connection's request before, if that was refused for now, until this one has an answer; then of this
+  // one, if it is refused.
   void set_retry_time(std::optional<std::chrono::steady_clock::time_point> time) { retry_time_ = time; }
   [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> retry_time() const { return retry_time_; }
   // The connection ends before the exchange: it is not woken any more.

@@ -57,7 +57,7 @@ TEST_F(HttpExchangeTest, SaysWhenToTryAgain) {
   const auto time = std::chrono::steady_clock::now() + std::chrono::seconds(42);
   shared.retry_time = [&](const RefusedRequest& refused) {
     EXPECT_EQ(refused.status, 429);
-    EXPECT_FALSE(refused.told);
+    EXPECT_FALSE(refused.given_before);
     return time;
   };
   refusal.status = 429;
@@ -65,6 +65,15 @@ TEST_F(HttpExchangeTest, SaysWhenToTryAgain) {
   later->respond(refusal);
   EXPECT_THAT(later->take_unsent(), HasSubstr("Retry-After: 42\r\n"));
   EXPECT_EQ(later->retry_time(), time);
+}
+
+TEST_F(HttpExchangeTest, NamesNoMoreSecondsThanTheTimeWasAway) {
+  shared.retry_time = [](const RefusedRequest&) { return std::chrono::steady_clock::now() + std::chrono::seconds(600); };
+  HttpResponse refusal;
+  refusal.status = 429;
+  const auto refused = make();
+  refused->respond(refusal);
+  EXPECT_THAT(refused->take_unsent(), HasSubstr("Retry-After: 600\r\n"));
 }
 
 TEST_F(HttpExchangeTest, ForgetsWhenToTryAgainOnceItAnswers) {

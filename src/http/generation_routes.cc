@@ -48,7 +48,7 @@ void GenerationRoutes::generate(Endpoint endpoint, const std::shared_ptr<Exchang
   if (!is_json(exchange->request().content_type))
     return refuse("unsupported_media_type", "Send the body as Content-Type: application/json.");
   // Before the body costs anything; what it asks for is not known yet.
-  if (Status has_place = api_.runtime().engine().check_queue(exchange->request().client, 1, 1); !has_place)
+  if (Status has_place = api_.runtime().engine().check_queue(exchange->request().client, {}); !has_place)
     return exchange->respond(error_response(has_place.error()));
 
   const std::uint64_t random = random_();

@@ -166,7 +166,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   bool is_http_1_1_ = false;
   TimePoint probe_at_ = TimePoint::max();  // when a client that sends nothing more is next asked whether it is there
   std::chrono::milliseconds probe_pause_ = kFirstProbePause;
-  std::optional<TimePoint> retry_time_;  // that it was told when its last request was refused for now
+  std::optional<TimePoint> retry_time_;  // of Retry-After, if its last request was refused for now
   HttpHeaders answer_headers_;           // that every answer has
   bool has_answered_ = false;            // the request: an error can't be its answer any more
   std::coroutine_handle<> waiting_;      // awakening(); null: not now

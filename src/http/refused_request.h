@@ -7,14 +7,15 @@
 
 namespace slora {
 
-// A refusal for now: whose it is, and when its connection was told to try again if its request before was refused, too.
+// A request that is refused for now, with 429 or 503.
 struct RefusedRequest {
   int status = 0;
   TenantId tenant;
-  std::optional<std::chrono::steady_clock::time_point> told;
+  // When its connection was to try again, if the request before was refused too.
+  std::optional<std::chrono::steady_clock::time_point> given_before;
 };
 
-// When it should be tried again.
+// When it should be tried again, which the client reads as Retry-After.
 using RetryTime = std::function<std::chrono::steady_clock::time_point(const RefusedRequest&)>;
 
 }  // namespace slora

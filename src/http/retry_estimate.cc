@@ -41,10 +41,10 @@ double RetryEstimate::seconds_per_request() const {
   return std::min(request_tokens_ * tenants / rate, double{kSecondsMax});
 }
 
-RetryEstimate::TimePoint RetryEstimate::appoint(TimePoint now, TenantId tenant, std::optional<TimePoint> told) {
-  if (told && *told > now) return *told;
+RetryEstimate::TimePoint RetryEstimate::appoint(TimePoint now, TenantId tenant, std::optional<TimePoint> given_before) {
+  if (given_before && *given_before > now) return *given_before;
   Latest& latest = latest_[tenant];
-  TimePoint& given = told ? latest.again : latest.first;
+  TimePoint& given = given_before ? latest.again : latest.first;
   const auto step = std::chrono::duration_cast<TimePoint::duration>(std::chrono::duration<double>(seconds_per_request()));
   given = std::min(std::max(given, now) + step, now + std::chrono::seconds(std::min(kCrowdMax * seconds(), kSecondsMax)));
   return given;

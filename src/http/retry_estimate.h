@@ -23,9 +23,9 @@ class RetryEstimate {
   // can do.
   [[nodiscard]] int seconds() const;
   // A time of its own for each client that is refused, as places become free one after the other, at the rate of the last seconds: if all
-  // came back together, most would be refused again. `told`: the time that it was given when it was refused before, if that is known. It
-  // is given the same one when it comes too early, and one before those who have not waited yet when it comes in time.
-  [[nodiscard]] TimePoint appoint(TimePoint now, TenantId tenant, std::optional<TimePoint> told);
+  // came back together, most would be refused again. `given_before`: the time that it got when it was refused before, if that is known.
+  // It gets the same one when it comes too early, and one before those of clients that have not waited yet when it comes in time.
+  [[nodiscard]] TimePoint appoint(TimePoint now, TenantId tenant, std::optional<TimePoint> given_before);
 
  private:
   // Recently: what is past counts less and less, and idle time nothing.

@@ -64,8 +64,8 @@ TEST_F(RetryEstimateTest, GivesATimeToComeWhenNothingIsComputedForLong) {
 
 TEST_F(RetryEstimateTest, GivesEachClientATimeOfItsOwn) {
   pass(60, 2000, 100'000, 100);  // 1,000 tokens for each request
-  const auto seconds_of = [&](std::optional<RetryEstimate::TimePoint> told = {}) {
-    return std::chrono::duration<double>(estimate.appoint(now, kTenant, told) - now).count();
+  const auto seconds_of = [&](std::optional<RetryEstimate::TimePoint> given_before = {}) {
+    return std::chrono::duration<double>(estimate.appoint(now, kTenant, given_before) - now).count();
   };
   EXPECT_NEAR(seconds_of(), 0.5, 0.01);
   EXPECT_NEAR(seconds_of(), 1.0, 0.02);
@@ -79,9 +79,9 @@ TEST_F(RetryEstimateTest, GivesEachClientATimeOfItsOwn) {
   EXPECT_EQ(seconds_of(), 10 * estimate.seconds());
 }
 
-// A queue with 64 places, of which one becomes free every 0.2 s, and ten times as many clients, which come together and do as they are
-// told.
-TEST_F(RetryEstimateTest, MostWhoComeWhenTheyWereToldToFindAPlace) {
+// A queue with 64 places, of which one becomes free every 0.2 s, and ten times as many clients, which come together and obey
+// Retry-After.
+TEST_F(RetryEstimateTest, MostWhoComeAtTheirTimeFindAPlace) {
   for (const auto& [rate_is_known, keeps_connection] : {std::pair{true, true}, {true, false}, {false, true}, {false, false}}) {
     SCOPED_TRACE(rate_is_known);
     SCOPED_TRACE(keeps_connection);
@@ -90,7 +90,7 @@ TEST_F(RetryEstimateTest, MostWhoComeWhenTheyWereToldToFindAPlace) {
     if (rate_is_known) pass(10, 5000, 64'000, 64);
     struct Client {
       RetryEstimate::TimePoint comes;
-      std::optional<RetryEstimate::TimePoint> told;
+      std::optional<RetryEstimate::TimePoint> given;
     };
     std::vector<Client> clients(640, {now, {}});
     std::size_t in_queue = 0, retries = 0, accepted = 0;
@@ -100,12 +100,12 @@ TEST_F(RetryEstimateTest, MostWhoComeWhenTheyWereToldToFindAPlace) {
       for (freed += 0.5; freed >= 1; --freed) in_queue -= in_queue > 0 ? 1 : 0;
       std::erase_if(clients, [&](Client& client) {
         if (client.comes > now) return false;
-        retries += client.told ? 1 : 0;
+        retries += client.given ? 1 : 0;
         const bool finds_place = in_queue < 64;
-        accepted += client.told && finds_place ? 1 : 0;
+        accepted += client.given && finds_place ? 1 : 0;
         if (finds_place) return ++in_queue > 0;
-        client.told = estimate.appoint(now, kTenant, keeps_connection ? client.told : std::nullopt);
-        client.comes = now + std::max<RetryEstimate::TimePoint::duration>(std::chrono::ceil<std::chrono::seconds>(*client.told - now),
+        client.given = estimate.appoint(now, kTenant, keeps_connection ? client.given : std::nullopt);
+        client.comes = now + std::max<RetryEstimate::TimePoint::duration>(std::chrono::ceil<std::chrono::seconds>(*client.given - now),
                                                                           std::chrono::seconds(1));
         return false;
       });

@@ -92,10 +92,20 @@ TEST(Life, AClientThatClosesItsSocketFreesItsSequence) {
 
 TEST(Life, AFullQueueIs429WithRetryAfter) {
   const ServerProcess server(slow_arguments({"--max-waiting", "4"}));
-  const Reply full = post(server.port(), "/v1/completions", {{"prompt", "Hello"}, {"n", 3}, {"max_tokens", 100}});
+  Connection others[2] = {Connection(server.port()), Connection(server.port())};
+  for (Connection& other : others) {
+    other.send_request("POST", "/v1/completions", long_stream_body().dump());
+    other.read_until("data: ");
+  }
+  const Reply full = post(server.port(), "/v1/completions", {{"prompt", "Hello"}, {"n", 2}, {"max_tokens", 100}});
   EXPECT_EQ(full.status, 429);
-  EXPECT_EQ(full.headers.at("retry-after"), "1");
-  EXPECT_EQ(full.json()["error"]["code"], "client_queue_full") << "half of the places stay free for others";
+  EXPECT_GE(std::stoi(full.headers.at("retry-after")), 1);
+  EXPECT_EQ(full.json()["error"]["code"], "client_queue_full") << "a place stays free for others";
+  const Reply never = post(server.port(), "/v1/completions", {{"prompt", "Hello"}, {"n", 3}, {"max_tokens", 100}});
+  EXPECT_EQ(never.status, 400);
+  EXPECT_EQ(never.json()["error"]["param"], "n");
+  EXPECT_EQ(never.json()["error"]["message"], "n: expected at most 2 sequences in one request, found 3");
+  for (Connection& other : others) other.close();
   Reply fits;  // once those that were taken are cancelled
   for (int i = 0; i < 600 && fits.status != 200; ++i) {
     fits = post(server.port(), "/v1/completions", {{"prompt", "Hello"}, {"n", 2}, {"max_tokens", 2}});
@@ -158,17 +168,26 @@ TEST(Life, KeysGuardEverythingButHealthAndMetrics) {
   EXPECT_EQ(post(server.port(), "/v1/completions", {{"prompt", "a"}, {"max_tokens", 1}}, {"Authorization: Bearer one"}).status, 200);
 }
 
-// While an answer runs and until prompts were measured, the policy assumes half a second for one, which is more than this server may take.
+// Once prompts were measured and while an answer runs: a prompt of 400 tokens takes much longer than 0.2 s here. One that comes when no
+// prompt was computed for 0.2 s is tried.
 TEST(Life, RefusesAtOnceWhatWouldMissItsFirstTokenTime) {
-  const ServerProcess server(slow_arguments({"--policy", "deadline", "--first-token-slo", "0.1"}));
+  const ServerProcess server(slow_arguments({"--policy", "deadline", "--first-token-slo", "0.2"}));
+  int first_token = 10;  // another each time, so that nothing is cached
+  const auto ask = [&](int token_count, bool stream) {
+    std::vector<int> prompt(static_cast<std::size_t>(token_count), 100);
+    prompt.front() = first_token++;
+    return post(server.port(), "/v1/completions", {{"prompt", prompt}, {"max_tokens", 1}, {"stream", stream}});
+  };
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(ask(20, false).status, 200) << "nothing else runs";
   Connection client(server.port());
   client.send_request("POST", "/v1/completions", long_stream_body().dump());
   client.read_until("data: ");
   for (const bool stream : {false, true}) {
-    const Reply refused = post(server.port(), "/v1/completions", {{"prompt", "a"}, {"max_tokens", 4}, {"stream", stream}});
+    Reply refused = ask(400, stream);
+    for (int i = 0; i < 20 && refused.status == 200; ++i) refused = ask(400, stream);
     EXPECT_EQ(refused.status, 503);
     EXPECT_EQ(refused.json()["error"]["code"], "first_token_slo_missed");
-    EXPECT_THAT(refused.json()["error"]["message"].get<std::string>(), testing::HasSubstr("within 0.1 s"));
+    EXPECT_THAT(refused.json()["error"]["message"].get<std::string>(), testing::HasSubstr("within 0.2 s"));
     EXPECT_TRUE(refused.headers.contains("retry-after"));
   }
   client.reset();

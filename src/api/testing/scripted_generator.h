@@ -24,8 +24,10 @@ class ScriptedGenerator final : public Generator {
     submitted.push_back(std::move(request));
     return {};
   }
-  Status check_queue(ClientId, std::size_t sequences, std::size_t) const override {
-    if (has_late_limit || submitted.size() + sequences <= capacity) return {};
+  Status check_queue(ClientId, const QueueDemand& demand) const override {
+    demands.push_back(demand);
+    if (demand.sequences > sequences_max) return error("too_many_sequences", "expected at most {}", sequences_max);
+    if (has_late_limit || submitted.size() + demand.sequences <= capacity) return {};
     return error("queue_full", "full");
   }
   void cancel(SequenceId id) override { cancelled.insert(id.value); }
@@ -70,7 +72,8 @@ class ScriptedGenerator final : public Generator {
   bool has_priorities = false;
   bool has_late_limit = false;  // only submit() refuses
   std::uint64_t last_id = 0;
-  std::size_t capacity = 100;
+  std::size_t capacity = 100, sequences_max = 1000;
+  mutable std::vector<QueueDemand> demands;
   std::vector<GenerationRequest> submitted;
   std::set<std::uint64_t> cancelled;
 };

@@ -39,6 +39,7 @@ class OnlineBench {
     Result<TraceSource> source = TraceSource::create(arguments_.workload);
     if (!source) return forward_error(source);
     source_ = std::move(*source);
+    if (Status checked = check_search(arguments_.rates, *source_); !checked) return checked;
     Result<std::unique_ptr<bench::TrafficHttp>> server =
         bench::TrafficHttp::create({.url = arguments_.url,
                                     .key = arguments_.api_key,
@@ -46,7 +47,7 @@ class OnlineBench {
                                     .connections = bench::TrafficHttpOptions::Connections::each});
     if (!server) return forward_error(server);
     server_ = std::move(*server);
-    const Result<bench::Trace> first = source_->make(first_rate_of(arguments_.rates, arguments_.workload.options.rate));
+    const Result<bench::Trace> first = source_->make(first_rate_of(arguments_.rates, source_->rate()));
     if (!first) return tl::unexpected(first.error());
     if (Status named = name_adapters(first->adapter_count); !named) return named;
     prompts_.form = arguments_.prompt_form == "text" ? bench::PromptForm::text : bench::PromptForm::ids;
@@ -55,7 +56,8 @@ class OnlineBench {
     if (Status probed = bench::probe_target(*server_, prompts_, clock_, stop_); !probed) return probed;
     const std::string& path = arguments_.workload.write_trace;
     if (!path.empty()) {
-      if (Status written = bench::write_trace(path, *first); !written) return written;
+      if (const Status written = bench::write_trace(path, *first); !written)
+        return error("bad_option", "--write-trace: {}", written.error().message);
     }
     if (Status checked = check_svg(arguments_.svg); !checked) return checked;
     if (Status opened = log_.open(arguments_.json); !opened) return opened;
@@ -98,6 +100,8 @@ class OnlineBench {
     return write_svg(arguments_.svg, charts_);
   }
 
+  // Requires: open() succeeded.
+  [[nodiscard]] const TraceSource& source() const { return *source_; }
   [[nodiscard]] std::size_t failed_count() const { return failed_count_; }
 
  private:
@@ -241,7 +245,7 @@ int run_bench_online(const BenchOnlineArguments& arguments, const std::string& c
   OnlineBench online(arguments, interrupt.requested());
   if (Status opened = online.open(command_line); !opened) return report(opened.error());
   const Result<RatesOutcome> ran =
-      run_rates(arguments.rates, arguments.workload.options.rate, [&](std::optional<double> rate) { return online.run(rate); });
+      run_rates(arguments.rates, online.source(), [&](std::optional<double> rate) { return online.run(rate); });
   if (ran && ran->saturation) online.record_saturation(*ran->saturation);
   if (Status closed = online.close(ran && ran->interrupted); !closed) return report(closed.error());
   if (!ran) return report(ran.error());

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -17,10 +18,21 @@ std::optional<double> first_rate_of(const RateArguments& rates, double workload_
   return std::nullopt;
 }
 
-Result<RatesOutcome> run_rates(const RateArguments& rates, double workload_rate, const RateRun& run) {
+Status check_search(const RateArguments& rates, const TraceSource& source) {
+  const double slo = rates.serving.slo_seconds;
+  if (!rates.find_saturation || source.rate() <= source.rate_max(slo)) return {};
+  return error(
+      "bad_option",
+      "--find-saturation: expected a trace that lasts as long as the SLO of {:g} s at least, found one of {:g} s: its requests may all "
+      "wait for one another",
+      slo, source.seconds());
+}
+
+Result<RatesOutcome> run_rates(const RateArguments& rates, const TraceSource& source, const RateRun& run) {
   RatesOutcome outcome;
   if (rates.find_saturation) {
-    const bench::SaturationOptions options{.first_rate = workload_rate, .attainment_target = rates.attainment};
+    const bench::SaturationOptions options{
+        .first_rate = source.rate(), .attainment_target = rates.attainment, .rate_max = source.rate_max(rates.serving.slo_seconds)};
     Result<bench::Saturation> found = bench::find_saturation(options, [&](double rate) { return run(rate); });
     if (!found) return forward_error(found);
     outcome.interrupted = found->interrupted;
@@ -40,8 +52,10 @@ Result<RatesOutcome> run_rates(const RateArguments& rates, double workload_rate,
 
 std::string saturation_line(const bench::Saturation& found) {
   const auto shown = [](const std::optional<double>& rate) { return rate ? fmt::format("{:.3f} requests/s", *rate) : "no rate"; };
-  return fmt::format("saturation    {} was sustained, {} was not{}", shown(found.sustained_rate), shown(found.broken_rate),
-                     found.is_bracketed ? "" : " (the search ended before the limit was known)");
+  const std::string_view end = found.is_bracketed        ? ""
+                               : found.sustains_rate_max ? " (the trace is too short to show the limit)"
+                                                         : " (the search ended before the limit was known)";
+  return fmt::format("saturation    {} was sustained, {} was not{}", shown(found.sustained_rate), shown(found.broken_rate), end);
 }
 
 void report_saturation(const bench::Saturation& found, const RateArguments& rates, BenchLog& log) {

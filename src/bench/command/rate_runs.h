@@ -23,8 +23,11 @@ struct RatesOutcome {
 
 // The rate of the first run of run_rates(). `workload_rate`: where a search for saturation begins.
 [[nodiscard]] std::optional<double> first_rate_of(const RateArguments& rates, double workload_rate);
-// One run at each of the rates, until one is interrupted; or the search for saturation. An error is that of `run`.
-[[nodiscard]] Result<RatesOutcome> run_rates(const RateArguments& rates, double workload_rate, const RateRun& run);
+// Whether these requests can show where saturation is, if that is searched for; if not, bad_option.
+[[nodiscard]] Status check_search(const RateArguments& rates, const TraceSource& source);
+// One run at each of the rates, until one is interrupted; or the search for saturation, from the source's rate on. An error is that of
+// `run`. Requires: check_search().
+[[nodiscard]] Result<RatesOutcome> run_rates(const RateArguments& rates, const TraceSource& source, const RateRun& run);
 
 // Prints what a search found, and writes it to the log.
 void report_saturation(const bench::Saturation& found, const RateArguments& rates, BenchLog& log);

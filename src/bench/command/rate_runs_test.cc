@@ -6,10 +6,18 @@
 #include <fstream>
 #include <utility>
 
+#include "bench/workload/trace_file.h"
 #include "formats/temporary_folder.h"
 
 namespace slora {
 namespace {
+
+// A workload at this rate.
+TraceSource source_of(double rate) {
+  WorkloadArguments arguments;
+  arguments.options.rate = rate;
+  return TraceSource::create(arguments).value();
+}
 
 // Records the rates; sustains those below `limit`, and is interrupted at the run with the number `interrupted_at`.
 struct RecordedRuns {
@@ -42,10 +50,10 @@ RateArguments search_rates() {
 
 TEST(RateRuns, RunOnceAtTheWorkloadsRateOrAtEachGivenOne) {
   RecordedRuns one, several;
-  ASSERT_TRUE(run_rates({}, 7, one.run()));
+  ASSERT_TRUE(run_rates({}, source_of(7), one.run()));
   EXPECT_EQ(one.rates, (std::vector<std::optional<double>>{std::nullopt}));
   EXPECT_EQ(first_rate_of({}, 7), std::nullopt);
-  const Result<RatesOutcome> outcome = run_rates(rates_of({2, 0.5}), 7, several.run());
+  const Result<RatesOutcome> outcome = run_rates(rates_of({2, 0.5}), source_of(7), several.run());
   ASSERT_TRUE(outcome);
   EXPECT_FALSE(outcome->interrupted);
   EXPECT_FALSE(outcome->saturation);
@@ -55,26 +63,62 @@ TEST(RateRuns, RunOnceAtTheWorkloadsRateOrAtEachGivenOne) {
 
 TEST(RateRuns, StopWhenOneIsInterruptedOrFails) {
   RecordedRuns runs{.interrupted_at = 1};
-  const Result<RatesOutcome> outcome = run_rates(rates_of({1, 2, 3}), 7, runs.run());
+  const Result<RatesOutcome> outcome = run_rates(rates_of({1, 2, 3}), source_of(7), runs.run());
   ASSERT_TRUE(outcome);
   EXPECT_TRUE(outcome->interrupted);
   EXPECT_EQ(runs.rates.size(), 2u);
   const auto failing = [](std::optional<double>) -> Result<std::optional<bench::ServingMetrics>> { return error("E_RUN", "no"); };
-  EXPECT_EQ(run_rates(rates_of({1}), 7, failing).error().code, "E_RUN");
-  EXPECT_EQ(run_rates(search_rates(), 7, failing).error().code, "E_RUN");
+  EXPECT_EQ(run_rates(rates_of({1}), source_of(7), failing).error().code, "E_RUN");
+  EXPECT_EQ(run_rates(search_rates(), source_of(7), failing).error().code, "E_RUN");
 }
 
 TEST(RateRuns, SearchForSaturationFromTheWorkloadsRate) {
   RecordedRuns runs{.limit = 20}, interrupted{.interrupted_at = 0};
   const RateArguments search = search_rates();
   EXPECT_EQ(first_rate_of(search, 7), 7);
-  const Result<RatesOutcome> outcome = run_rates(search, 7, runs.run());
+  const Result<RatesOutcome> outcome = run_rates(search, source_of(7), runs.run());
   ASSERT_TRUE(outcome && outcome->saturation);
   EXPECT_FALSE(outcome->interrupted);
   EXPECT_EQ(runs.rates.front(), 7);
   EXPECT_LT(*outcome->saturation->sustained_rate, 20);
   EXPECT_GE(*outcome->saturation->broken_rate, 20);
-  EXPECT_TRUE(run_rates(search, 7, interrupted.run())->interrupted);
+  EXPECT_TRUE(run_rates(search, source_of(7), interrupted.run())->interrupted);
+}
+
+// Three requests that arrive within two seconds: with an SLO of 6 s all of them may wait for the last, at this rate and any higher one.
+TEST(RateRuns, RefuseToSearchWithATraceThatShowsNoLimit) {
+  const TemporaryFolder folder;
+  WorkloadArguments workload;
+  workload.trace = folder.file("trace.jsonl");
+  const auto write = [&](double seconds) {
+    bench::Trace trace{.requests = {}, .seconds = seconds};
+    for (const double part : {0.0, 0.5, 1.0})
+      trace.requests.push_back({.arrival = part * seconds, .adapter = -1, .input_tokens = 8, .output_tokens = 8});
+    EXPECT_TRUE(bench::write_trace(workload.trace, trace));
+    return TraceSource::create(workload).value();
+  };
+  RateArguments search = search_rates();
+  const TraceSource source = write(2);
+  EXPECT_EQ(source.rate(), 1.5);
+  const Status refused = check_search(search, source);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, "bad_option");
+  EXPECT_EQ(
+      refused.error().message,
+      "--find-saturation: expected a trace that lasts as long as the SLO of 6 s at least, found one of 2 s: its requests may all wait for "
+      "one another");
+  EXPECT_FALSE(check_search(search, write(0)));
+  EXPECT_TRUE(check_search({}, source)) << "no search";
+  EXPECT_TRUE(check_search(search, source_of(1e6))) << "a workload lasts as long as its options say";
+  EXPECT_TRUE(check_search(search, write(6)));
+
+  search.serving.slo_seconds = 0.5;
+  ASSERT_TRUE(check_search(search, source));
+  RecordedRuns runs;
+  const Result<RatesOutcome> outcome = run_rates(search, source, runs.run());
+  ASSERT_TRUE(outcome && outcome->saturation);
+  EXPECT_EQ(runs.rates, (std::vector<std::optional<double>>{1.5, 3, 6})) << "at 6 requests/s they arrive within the SLO";
+  EXPECT_TRUE(outcome->saturation->sustains_rate_max);
 }
 
 TEST(RateRuns, SayWhichRateWasSustained) {
@@ -82,6 +126,10 @@ TEST(RateRuns, SayWhichRateWasSustained) {
   found.sustained_rate = 1.5;
   EXPECT_EQ(saturation_line(found),
             "saturation    1.500 requests/s was sustained, no rate was not (the search ended before the limit was known)");
+  found.sustains_rate_max = true;
+  EXPECT_EQ(saturation_line(found),
+            "saturation    1.500 requests/s was sustained, no rate was not (the trace is too short to show the limit)");
+  found.sustains_rate_max = false;
   found.broken_rate = 1.6;
   found.is_bracketed = true;
   EXPECT_EQ(saturation_line(found), "saturation    1.500 requests/s was sustained, 1.600 requests/s was not");

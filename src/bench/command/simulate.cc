@@ -88,8 +88,9 @@ Result<bench::SimulationSetup> make_simulation_setup(const BenchSimulateArgument
 // Runs the traces of one source through one simulated server, and reports each run.
 class SimulatedServer {
  public:
-  SimulatedServer(const BenchSimulateArguments& arguments, bench::SimulationSetup setup, TraceSource source, const Interrupt& interrupt)
-      : arguments_(arguments), setup_(std::move(setup)), source_(std::move(source)), interrupt_(interrupt) {}
+  SimulatedServer(const BenchSimulateArguments& arguments, bench::SimulationSetup setup, const TraceSource& source,
+                  const Interrupt& interrupt)
+      : arguments_(arguments), setup_(std::move(setup)), source_(source), interrupt_(interrupt) {}
 
   Status open(const std::string& command_line) {
     if (Status checked = check_svg(arguments_.study.svg); !checked) return checked;
@@ -111,7 +112,8 @@ class SimulatedServer {
     const Result<bench::Trace> trace = source_.make(rate);
     if (!trace) return tl::unexpected(trace.error());
     if (const std::string& path = arguments_.workload.write_trace; !path.empty() && runs_.empty()) {
-      if (Status written = bench::write_trace(path, *trace); !written) return tl::unexpected(written.error());
+      if (const Status written = bench::write_trace(path, *trace); !written)
+        return error("bad_option", "--write-trace: {}", written.error().message);
     }
     const Timestamp begin = SteadyClock().now();
     Result<bench::SimulationOutcome> outcome = simulate_with_bar(*trace);
@@ -166,7 +168,7 @@ class SimulatedServer {
 
   const BenchSimulateArguments& arguments_;
   const bench::SimulationSetup setup_;
-  const TraceSource source_;
+  const TraceSource& source_;
   const Interrupt& interrupt_;
   BenchLog log_;
   std::vector<bench::SaturationRun> runs_;
@@ -250,11 +252,11 @@ int run_bench_simulate(const BenchSimulateArguments& arguments, const std::strin
   if (!setup) return report(setup.error());
   Result<TraceSource> source = TraceSource::create(arguments.workload);
   if (!source) return report(source.error());
+  if (Status checked = check_search(arguments.rates, *source); !checked) return report(checked.error());
   const Interrupt interrupt("stopping this simulation");
-  SimulatedServer server(arguments, std::move(*setup), std::move(*source), interrupt);
+  SimulatedServer server(arguments, std::move(*setup), *source, interrupt);
   if (Status opened = server.open(command_line); !opened) return report(opened.error());
-  const Result<RatesOutcome> ran =
-      run_rates(arguments.rates, arguments.workload.options.rate, [&](std::optional<double> rate) { return server.run(rate); });
+  const Result<RatesOutcome> ran = run_rates(arguments.rates, *source, [&](std::optional<double> rate) { return server.run(rate); });
   if (!ran) return report(ran.error());
   if (ran->saturation) server.record_saturation(*ran->saturation);
   if (Status closed = server.close(); !closed) return report(closed.error());

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string_view>
 #include <utility>
@@ -83,7 +84,9 @@ void add_workload_options(CLI::App& command, WorkloadArguments& arguments) {
 void add_rate_options(CLI::App& command, RateArguments& arguments) {
   CLI::Option* rates = command.add_option("--rates", arguments.rates, "A run at each of these rates, instead of --rate");
   rates->delimiter(',')->type_name("R,...")->check(real_range(1e-6, 1e6));
-  command.add_flag("--find-saturation", arguments.find_saturation, "Find the highest rate that keeps the SLO, from --rate on")
+  command
+      .add_flag("--find-saturation", arguments.find_saturation,
+                "Find the highest rate that keeps the SLO, from --rate or the trace's rate on")
       ->excludes(rates);
   command.add_option("--slo", arguments.serving.slo_seconds, "SLO: time to the first token, in seconds")
       ->type_name("S")
@@ -116,12 +119,12 @@ Result<TraceSource> TraceSource::create(const WorkloadArguments& arguments) {
   source.options_.output_tokens = *output;
   if (!arguments.trace.empty()) {
     Result<bench::Trace> trace = bench::read_trace(arguments.trace);
-    if (!trace) return error(trace.error().code, "--trace: {}", trace.error().message);
+    if (!trace) return error("bad_option", "--trace: {}", trace.error().message);
     source.trace_ = std::move(*trace);
     source.trace_name_ = arguments.trace;
   } else if (!arguments.log.empty()) {
     Result<bench::RequestLog> log = bench::read_request_log(arguments.log);
-    if (!log) return error(log.error().code, "--log: {}", log.error().message);
+    if (!log) return error("bad_option", "--log: {}", log.error().message);
     source.log_ = std::move(*log);
     source.log_name_ = arguments.log;
   }
@@ -141,6 +144,15 @@ Result<bench::Trace> TraceSource::make(std::optional<double> rate) const {
   bench::WorkloadOptions options = options_;
   if (rate) options.rate = *rate;
   return bench::make_workload(options);
+}
+
+double TraceSource::rate() const {
+  if (!trace_) return options_.rate;
+  return trace_->seconds > 0 ? static_cast<double>(trace_->requests.size()) / trace_->seconds : std::numeric_limits<double>::infinity();
+}
+
+double TraceSource::rate_max(double slo_seconds) const {
+  return trace_ ? static_cast<double>(trace_->requests.size()) / slo_seconds : std::numeric_limits<double>::infinity();
 }
 
 Json TraceSource::description() const {

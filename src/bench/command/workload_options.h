@@ -44,6 +44,12 @@ class TraceSource {
   // At `rate` requests a second. A trace from a file has its own: the distances between its requests are stretched to this rate; none: it
   // is left as it is, and others have the rate of the options.
   [[nodiscard]] Result<bench::Trace> make(std::optional<double> rate) const;
+  // The rate of what is made: a trace's own, or that of the options. Infinite for a trace whose requests all arrive at once.
+  [[nodiscard]] double rate() const;
+  // The highest rate at which a run shows whether the SLO is kept: at a higher one all requests of a trace from a file arrive within it, so
+  // that they attain it although the server is overloaded. Infinite for what is made for as long as the options say.
+  [[nodiscard]] double rate_max(double slo_seconds) const;
+  [[nodiscard]] double seconds() const { return trace_ ? trace_->seconds : options_.seconds; }
   // What is made, for the record.
   [[nodiscard]] Json description() const;
 

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -14,6 +15,7 @@ struct SaturationOptions {
   double attainment_target = 0.9;  // a rate is sustained while at least this share of all requests attains the SLO
   double step = 2;                 // factor between rates until one is not sustained
   double precision = 0.1;          // the rates on both sides of the limit differ by at most this share of the lower one
+  double rate_max = std::numeric_limits<double>::infinity();  // at least first_rate; runs at higher ones would show no limit
   std::int32_t runs_max = 16;
 };
 
@@ -26,6 +28,7 @@ struct Saturation {
   std::vector<SaturationRun> runs;       // in the order in which they ran
   std::optional<double> sustained_rate;  // the highest rate that was sustained, below any that was not; none: no rate was
   std::optional<double> broken_rate;     // the lowest that was not; none: all were
+  bool sustains_rate_max = false;        // the search ended there
   bool interrupted = false;
   // Both sides of the limit are known, as near to each other as was asked for.
   bool is_bracketed = false;

@@ -32,6 +32,20 @@ TEST(Saturation, TakesTheTargetForWhatIsSustained) {
   EXPECT_NEAR(*found->sustained_rate, 20, 0.2) << "where 0.9 x 10 / rate is 0.45";
 }
 
+TEST(Saturation, RunsAtNoHigherRateThanMayBe) {
+  const Result<Saturation> found = find_saturation({.first_rate = 3, .rate_max = 10}, server_of(100));
+  ASSERT_TRUE(found);
+  std::vector<double> rates;
+  for (const SaturationRun& run : found->runs) rates.push_back(run.rate);
+  EXPECT_EQ(rates, (std::vector<double>{3, 6, 10}));
+  EXPECT_EQ(found->sustained_rate, 10);
+  EXPECT_TRUE(found->sustains_rate_max);
+  EXPECT_FALSE(found->is_bracketed);
+  const Result<Saturation> below = find_saturation({.first_rate = 3, .rate_max = 10}, server_of(7));
+  EXPECT_TRUE(below->is_bracketed && !below->sustains_rate_max);
+  EXPECT_LE(*below->sustained_rate, 7);
+}
+
 TEST(Saturation, EndsWhereThereIsNoLimit) {
   const Result<Saturation> all = find_saturation({.runs_max = 5}, server_of(1e9));
   ASSERT_TRUE(all);

@@ -79,11 +79,11 @@ Timestamp DeadlinePolicy::deadline_of(const SequenceView& sequence) const {
 
 Timestamp DeadlinePolicy::time_between_admissions() const {
   constexpr double kAdmittedMin = 1e-6;
-  constexpr double kLongest = 1e14;  // over a day; foresee() adds it to a deadline at most
+  constexpr double kLongest = 1e14;  // over a day: foresee() adds it to times without overflow, and only until somebody is late
   return Timestamp{static_cast<std::int64_t>(std::min(pace_.nanoseconds / std::max(pace_.admitted, kAdmittedMin), kLongest))};
 }
 
-// Until the prompts that run are computed.
+// How long the rest of the prompts takes that have started, as far as that was measured.
 Timestamp DeadlinePolicy::time_of_running(const StepView& view) const {
   std::int64_t tokens = 0;
   for (const std::span<const SequenceView> list : {view.running, view.preempted})
