@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 #include "base/check.h"
 
@@ -23,11 +24,12 @@ Error DeadlinePolicy::given_up_error() const {
 
 void DeadlinePolicy::charge(std::span<const ServiceCharge> charges) {
   for (const ServiceCharge& charge : charges) {
-    prompt_tokens_ += charge.prompt_tokens + charge.recomputed_tokens;
-    output_tokens_ += charge.output_tokens;
+    prefill_.add(charge);
+    const bool is_computed = charge.prompt_tokens + charge.recomputed_tokens > 0;
+    computes_prompts_ = computes_prompts_ || is_computed;
     const auto left = std::ranges::lower_bound(left_waiting_, charge.id, {}, &LeftWaiting::id);
     if (left == left_waiting_.end() || left->id != charge.id) continue;
-    left->is_served = left->is_served || charge.prompt_tokens + charge.recomputed_tokens > 0;
+    left->is_served = left->is_served || is_computed;
     left->is_lost = charge.end && !left->is_served;
   }
 }
@@ -53,12 +55,9 @@ std::int32_t DeadlinePolicy::prompt_tokens(const SequenceView& sequence, std::in
   return shares_.share_of(sequence, left, SharedAmong::all);
 }
 
-// An interval without work was no step: the scheduler had nothing to do.
 void DeadlinePolicy::measure(const StepView& view) {
   constexpr double kKept = 0.98;  // of the weight of what was measured before, at each step
-  const Timestamp last = last_time_.value_or(view.now);
-  const Timestamp elapsed = view.now - last;
-  if (last_time_ && prompt_tokens_ + output_tokens_ > 0) prefill_.note(prompt_tokens_, elapsed);
+  const Timestamp elapsed = prefill_.end_step(view.now);
   const auto still_waits = [&](const SequenceView& one) { return std::ranges::binary_search(left_waiting_, one.id, {}, &LeftWaiting::id); };
   const std::ptrdiff_t waiting_still = std::ranges::count_if(view.waiting, still_waits);
   if (waiting_still == 0) {
@@ -68,9 +67,7 @@ void DeadlinePolicy::measure(const StepView& view) {
     pace_.nanoseconds = kKept * pace_.nanoseconds + static_cast<double>(elapsed.count());
     pace_.admitted = kKept * pace_.admitted + static_cast<double>(std::ssize(left_waiting_) - waiting_still - lost);
   }
-  if (prompt_tokens_ > 0) prompt_time_ = view.now;
-  prompt_tokens_ = output_tokens_ = 0;
-  last_time_ = view.now;
+  if (std::exchange(computes_prompts_, false)) prompt_time_ = view.now;
 }
 
 Timestamp DeadlinePolicy::deadline_of(const SequenceView& sequence) const {

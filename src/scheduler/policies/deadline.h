@@ -1,6 +1,5 @@
 #pragma once
 #include <cstdint>
-#include <optional>
 #include <vector>
 
 #include "base/clock.h"
@@ -78,10 +77,8 @@ class DeadlinePolicy final : public Policy {
   PrefillModel prefill_;
   AdmissionPace pace_;
   bool is_overloaded_ = false;
-  // Since the step before:
-  std::int64_t prompt_tokens_ = 0, output_tokens_ = 0;
-  std::optional<Timestamp> last_time_;
-  Timestamp prompt_time_{};                // of the end of the latest step that computed some of a prompt
+  bool computes_prompts_ = false;          // in the step before
+  Timestamp prompt_time_{};                // of the end of the latest step that did
   std::vector<LeftWaiting> left_waiting_;  // by id
   // Of this step:
   std::vector<unsigned char> is_hopeless_;  // [waiting]
