@@ -70,9 +70,17 @@ slora_mutate(kernels/cuda/linear.cu
   "if (column >= args.out + (mutant_is(\"linear_writes_past_the_row\") ? 1 : 0)) continue;"
   linear_writes_past_the_row)
 slora_mutate(kernels/cuda/linear.cu
-  "column + 1 < args.out)"
-  "column + 1 < args.out + (mutant_is(\"linear_writes_a_pair_past_the_row\") ? 1 : 0))"
+  "column + 1 < args.out;"
+  "column + 1 < args.out + (mutant_is(\"linear_writes_a_pair_past_the_row\") ? 1 : 0);"
   linear_writes_a_pair_past_the_row)
+slora_mutate(kernels/cuda/linear.cu
+  "first += args.bias[column];"
+  "first += args.bias[column + (mutant_is(\"linear_shifts_the_bias\") ? 1 : 0)];"
+  linear_shifts_the_bias)
+slora_mutate(kernels/cuda/linear.cu
+  "if (both) second += args.bias[column + 1];"
+  "if (both || mutant_is(\"linear_reads_past_the_bias\")) second += args.bias[column + 1];"
+  linear_reads_past_the_bias)
 slora_mutate(kernels/cuda/linear.cu
   "args.y + row * args.y_stride"
   "args.y + (mutant_is(\"linear_result_has_32_bits\") ? static_cast<std::int32_t>(row * args.y_stride) : row * args.y_stride)"
