@@ -3,8 +3,10 @@
 #include <utility>
 
 #include "backend/cuda/cuda_ops.h"
+#include "backend/cuda/require.h"
 #include "base/check.h"
 #include "kernels/cuda/attend.h"
+#include "kernels/cuda/sample.h"
 #include "kernels/cuda/score.h"
 #include "kernels/cuda/store_kv.h"
 
@@ -50,7 +52,16 @@ Status CudaOps::reserve_sample(std::int64_t rows, std::int64_t vocabulary) {
 
 void CudaOps::sample(std::span<TokenResult> out, Tensor logits, const SampleBatch& batch) {
   check(out.size() == batch.rows.size() && std::cmp_greater_equal(logits.rows, out.size()), "expected a row of logits for every sample");
-  check(false, "expected a kernel");
+  const auto count = static_cast<std::int64_t>(out.size());
+  require_done(reserve_sample(count, logits.cols));
+  const Tensor scratch{adjusted_.data(), DType::f32, count, logits.cols, logits.cols};
+  const SampleArgs args{.rows = batch.rows.device,
+                        .counts = batch.counts.device,
+                        .tokens = batch.tokens.device,
+                        .biases = batch.biases.device,
+                        .previous = batch.previous,
+                        .row_count = count_of(count)};
+  cuda::sample(stream(), out.data(), logits.rows_from(0, count), scratch, args);
 }
 
 void CudaOps::score(std::span<TokenResult> out, Tensor logits, StepArray<ScoreRow> rows) {
