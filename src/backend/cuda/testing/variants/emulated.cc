@@ -1,4 +1,4 @@
-// What the tests of Ops run on in programs that link this library: the CUDA backend on an emulated device.
+// What the tests of Ops run on: the CUDA backend on an emulated device.
 #include "backend/cuda/testing/emulated_backend.h"
 #include "backend/testing/op_fixture.h"
 
