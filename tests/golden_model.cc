@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <filesystem>
 #include <numeric>
 
@@ -112,18 +111,24 @@ GoldenModel::GoldenModel(const std::string& name, const Options& options) : fold
   for (std::int32_t i = 0; i < options.shards; ++i) {
     shapes.push_back(value_of(make_shard_shape(config, i, options.shards)));
     ModelShard& shard = shards.emplace_back();
-    shard.backend = value_of(create_backend(options.backend, {.threads = options.threads, .weights = options.weights}));
+    shard.backend = options.make_backend
+                        ? options.make_backend()
+                        : value_of(create_backend(options.backend, {.threads = options.threads, .weights = options.weights}));
     shard.communicator = std::move(communicators[static_cast<std::size_t>(i)]);
     const KvGeometry kv = make_kv_geometry(config, shapes.back(), shard.backend->kv_dtype(), options.page_tokens);
     shard.arena = std::make_unique<PageArena>(shard.backend->allocate(kPagesMax * kv.page_bytes()), kv.page_bytes());
     // Whatever lies in a page that was not written must never matter: NaN would show.
-    std::memset(shard.arena->base(), 0xff, kPagesMax * kv.page_bytes());
+    const std::vector<std::byte> nan(kPagesMax * kv.page_bytes(), std::byte{0xff});
+    const auto bytes = static_cast<std::int64_t>(nan.size());
+    shard.backend->upload({shard.arena->base(), DType::u8, 1, bytes, bytes}, nan.data());
     ModelWeights weights = value_of(load_weights(files, config, shapes.back(), *shard.backend, {}));
     shard.model = std::make_unique<Model>(config, std::move(weights), *shard.backend, *shard.communicator, kv,
                                           ModelLimits{kRowsMax, kRowsMax, 1536 + options.shards, 256});
   }
+  Backend& backend = *shards.front().backend;
   store_ = std::make_unique<AdapterStore>(
-      AdapterBase{make_module_table(config, shapes), shards.front().backend->adapter_format(), shards.front().arena->page_bytes(), 512});
+      AdapterBase{make_module_table(config, shapes), backend.adapter_format(), shards.front().arena->page_bytes(), 512},
+      AdapterStoreOptions{.allocate_host = [&backend](std::size_t bytes) { return backend.host_memory(bytes); }});
   model_ = std::make_unique<ModelShards>(std::move(shards));
   free_.resize(kPagesMax);
   for (std::uint32_t page = 0; page < kPagesMax; ++page) free_[page] = PageIndex{page};

@@ -48,6 +48,24 @@ struct StepKey {
   auto operator<=>(const StepKey&) const = default;
 };
 
+// The sizes of a model, or of one shard of it, that decide whether a backend's ops can compute it and how much scratch they need.
+struct ModelShape {
+  std::int64_t heads = 0;
+  std::int64_t kv_heads = 0;
+  std::int64_t head_dim = 0;
+  std::int64_t hidden = 0;
+  std::int64_t intermediate = 0;     // outputs of linear_gated
+  std::int64_t vocabulary = 0;       // logits of a row that a token is drawn from
+  std::int64_t step_rows_max = 0;    // rows of one batch
+  std::int64_t output_rows_max = 0;  // rows of logits at a time
+};
+
+// What the ops of a step will be called with.
+struct StepWork {
+  SpanBatch spans;
+  std::span<const AdapterBatch> adapters;  // of all layers, then of the logits of each block
+};
+
 // A part of an adapter's image, from host memory into a page of the pool.
 struct CopyIn {
   std::byte* to;
@@ -73,6 +91,10 @@ class Backend {
   [[nodiscard]] virtual DType kv_dtype() const = 0;
   [[nodiscard]] virtual AdapterFormat adapter_format() const = 0;
 
+  // Refuses a model that the ops can't compute, with E_UNSUPPORTED_MODEL, and allocates what they need beyond their arguments. Once, before
+  // the model's first step. Ops that are called without it allocate when they must.
+  [[nodiscard]] virtual Status prepare_model(const ModelShape&) { return {}; }
+
   // Allocates W [out, in]; pack_rows then fills it, every row, in any order. A row that is packed again is replaced.
   [[nodiscard]] virtual LinearWeight make_linear(std::int64_t out, std::int64_t in) = 0;
   // Writes rows [row_begin, row_begin + rows.rows) of W from host memory in f32, f16 or bf16. Several threads may pack different rows.
@@ -96,6 +118,9 @@ class Backend {
   // Where the ops called from here on find these bytes of a step. They are read until the step's results are there. Slots, fewer than
   // depth(), are separate places; the address of a slot's bytes does not change while they are no more than at first.
   [[nodiscard]] virtual const std::byte* upload_step(int slot, std::span<const std::byte> bytes) = 0;
+  // After upload_step() and before the step's ops, which are called with these arrays then: for backends whose ops need lists of work,
+  // which the host makes. Ops that are called with other arrays may wait for the device.
+  virtual void prepare_step(int /*slot*/, const StepWork&) {}
   // Whether steps of equal keys should be replayed: then the engine pads steps to a few sizes.
   [[nodiscard]] virtual bool replays_steps() const = 0;
   // Calls `call_ops` when the key is new, and later repeats the calls that it made then, with the same arguments: so these may depend on

@@ -57,6 +57,7 @@ class ForwardingBackend : public Backend {
   DType activation_dtype() const override { return inner_->activation_dtype(); }
   DType kv_dtype() const override { return inner_->kv_dtype(); }
   AdapterFormat adapter_format() const override { return inner_->adapter_format(); }
+  Status prepare_model(const ModelShape& shape) override { return inner_->prepare_model(shape); }
   LinearWeight make_linear(std::int64_t out, std::int64_t in) override { return inner_->make_linear(out, in); }
   void pack_rows(LinearWeight& weight, std::int64_t row_begin, Tensor rows) override { inner_->pack_rows(weight, row_begin, rows); }
   std::size_t linear_bytes(std::int64_t out, std::int64_t in) const override { return inner_->linear_bytes(out, in); }
@@ -67,6 +68,7 @@ class ForwardingBackend : public Backend {
   Buffer host_memory(std::size_t bytes) override { return inner_->host_memory(bytes); }
   int depth() const override { return inner_->depth(); }
   const std::byte* upload_step(int slot, std::span<const std::byte> bytes) override { return inner_->upload_step(slot, bytes); }
+  void prepare_step(int slot, const StepWork& work) override { inner_->prepare_step(slot, work); }
   bool replays_steps() const override { return inner_->replays_steps(); }
   void replay_step(const StepKey& key, const std::function<void()>& call_ops) override { inner_->replay_step(key, call_ops); }
   Fence download_step(std::span<std::byte> to, const std::byte* from) override { return inner_->download_step(to, from); }

@@ -5,6 +5,7 @@
 #include <limits>
 #include <thread>
 
+#include "backend/device_error.h"
 #include "base/caught.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -63,6 +64,17 @@ std::int32_t running_max_of(const RuntimeOptions& options) { return std::min(opt
 ModelLimits make_model_limits(const RuntimeOptions& options, std::int64_t position_count) {
   return {options.step_tokens_max, std::max(running_max_of(options), kOutputRowsMin),
           kWidestSiteModules * kAdapterRankMax + options.shard_count - 1, position_count};
+}
+
+ModelShape model_shape_of(const ModelConfig& config, const ShardShape& shard, const ModelLimits& limits) {
+  return {.heads = shard.heads.count,
+          .kv_heads = shard.kv_heads.count,
+          .head_dim = shard.head_dim,
+          .hidden = config.hidden_size,
+          .intermediate = shard.mlp.count,
+          .vocabulary = config.vocab_size,
+          .step_rows_max = limits.step_tokens_max,
+          .output_rows_max = limits.output_rows_max};
 }
 
 // The packed weights, and then the pool, must fit in free memory: the system allocates it at first use, so an allocation that is too large
@@ -257,7 +269,7 @@ struct Runtime::Parts {
 
 Runtime::~Runtime() = default;
 
-Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine::EventSink sink) {
+Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine::EventSink sink) try {
   auto runtime = std::unique_ptr<Runtime>(new Runtime());
   runtime->parts_ = std::make_unique<Parts>();
   Parts& parts = *runtime->parts_;
@@ -268,6 +280,10 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   if (!shapes) return forward_error(shapes);
   Result<std::vector<std::unique_ptr<Backend>>> backends = make_backends(options);
   if (!backends) return forward_error(backends);
+  for (std::size_t i = 0; i < shapes->size(); ++i) {
+    const ModelShape shape = model_shape_of(parts.config, (*shapes)[i], make_model_limits(options, 0));
+    if (Status prepared = (*backends)[i]->prepare_model(shape); !prepared) return forward_error(prepared);
+  }
   Result<LoadedWeights> weights = make_weights(options, parts.config, opened->files ? &*opened->files : nullptr, *shapes, *backends);
   if (!weights) return forward_error(weights);
   parts.loading_seconds = weights->seconds;
@@ -329,6 +345,8 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   parts.engine = std::make_unique<Engine>(
       engine, *parts.model, *parts.adapters, parts.metrics, [policy] { return std::move(*make_policy(policy)); }, std::move(sink));
   return runtime;
+} catch (const DeviceError& failure) {
+  return error("E_DEVICE", "{}", failure.what());
 }
 
 const ModelConfig& Runtime::model_config() const { return parts_->config; }

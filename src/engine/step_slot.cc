@@ -22,7 +22,7 @@ StepSlot::StepSlot(ModelShards& model, int index)
 
 void StepSlot::submit(ModelShards& model, const StepSlot* before, const std::function<void()>& on_progress) {
   const std::optional<StepKey> key = try_pad(model);
-  upload(key);
+  upload(model, key);
   const TokenResult* const previous = before == nullptr ? nullptr : before->device_results();
   struct Call {
     StepSlot& slot;
@@ -57,11 +57,15 @@ std::optional<StepKey> StepSlot::try_pad(ModelShards& model) {
                  .list_capacity = static_cast<std::int32_t>(capacity)};
 }
 
-void StepSlot::upload(const std::optional<StepKey>& key) {
+void StepSlot::upload(ModelShards& model, const std::optional<StepKey>& key) {
   blob_.clear(key ? static_cast<std::size_t>(key->list_capacity) : 0);
   visit_arrays([&](const auto& array, ArrayKind kind) { blob_.add(array, kind); });
   blob_.upload(index_);
   visit_arrays([&](auto& array, ArrayKind kind) { blob_.place(array, kind); });
+  if (model.shard_count() > 1) return;  // each shard calls its ops with arrays of its own
+  adapters_.assign(1, builder.batch().adapters);
+  for (const OutputBlock& block : builder.output_blocks()) adapters_.push_back(block.adapters);
+  model.backend().prepare_step(index_, {builder.batch().spans, adapters_});
 }
 
 void StepSlot::call_ops(ModelShards& model, const TokenResult* previous, const std::function<void()>& on_progress) {

@@ -3,6 +3,7 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "backend/backend.h"
 #include "base/clock.h"
@@ -41,7 +42,7 @@ class StepSlot {
  private:
   // Of a step that was padded to be replayed; nothing for another.
   [[nodiscard]] std::optional<StepKey> try_pad(ModelShards& model);
-  void upload(const std::optional<StepKey>& key);
+  void upload(ModelShards& model, const std::optional<StepKey>& key);
   // Calls visit(array, kind) for every array of the step.
   template <class Visit>
   void visit_arrays(const Visit& visit) {
@@ -53,8 +54,9 @@ class StepSlot {
 
   const int index_;
   StepBlob blob_;
-  Buffer device_results_;  // [step_tokens_max] TokenResult
-  Buffer host_results_;    // the same
+  std::vector<AdapterBatch> adapters_;  // of the batch, then of each block: what the backend is prepared for
+  Buffer device_results_;               // [step_tokens_max] TokenResult
+  Buffer host_results_;                 // the same
   Fence fence_;
 };
 

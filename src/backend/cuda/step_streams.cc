@@ -3,21 +3,11 @@
 #include <algorithm>
 #include <utility>
 
-#include "backend/device_error.h"
+#include "backend/cuda/require.h"
 #include "base/check.h"
 
 namespace slora::cuda {
 namespace {
-
-// An error of the device is one of all requests: it goes up as an exception, to where the engine ends them.
-void require_done(const Status& status) {
-  if (!status) throw DeviceError(status.error().message);
-}
-template <class T>
-T require_value(Result<T> result) {
-  if (!result) throw DeviceError(result.error().message);
-  return *std::move(result);
-}
 
 template <class Handle>
 Status keep(Owned<Handle>& owner, DeviceApi& device, Result<Handle> made) {
@@ -34,7 +24,9 @@ Result<std::unique_ptr<StepStreams>> StepStreams::create(DeviceApi& device, int 
   return streams;
 }
 
-StepStreams::~StepStreams() {
+StepStreams::~StepStreams() { drain(); }
+
+void StepStreams::drain() noexcept {
   for (const Owned<Stream>* const stream : {&upload_, &compute_, &download_, &copy_}) {
     if (stream->get() != nullptr) static_cast<void>(device_.synchronise(stream->get()));
   }
@@ -77,6 +69,15 @@ const std::byte* StepStreams::upload_step(int slot, std::span<const std::byte> b
   require_done(device_.record(mine.uploaded.get(), upload_.get()));
   require_done(device_.wait(compute_.get(), mine.uploaded.get()));
   return to;
+}
+
+void StepStreams::upload_more(int slot, std::span<const PieceCopy> pieces) {
+  const Slot& mine = slots_[static_cast<std::size_t>(slot)];
+  for (const PieceCopy& piece : pieces) {
+    if (piece.bytes > 0) require_done(device_.upload(upload_.get(), piece.to, piece.from, piece.bytes));
+  }
+  require_done(device_.record(mine.uploaded.get(), upload_.get()));
+  require_done(device_.wait(compute_.get(), mine.uploaded.get()));
 }
 
 void StepStreams::replay_step(const StepKey& key, const std::function<void()>& call_ops) {

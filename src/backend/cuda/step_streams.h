@@ -39,8 +39,12 @@ class StepStreams {
 
   // For ops.
   [[nodiscard]] Stream compute() const { return compute_.get(); }
+  // Waits for all that was enqueued.
+  void drain() noexcept;
 
   [[nodiscard]] const std::byte* upload_step(int slot, std::span<const std::byte> bytes);
+  // What else belongs to the slot's step, after upload_step(). Requires: no step before that is under way reads or writes this memory.
+  void upload_more(int slot, std::span<const PieceCopy> pieces);
   void replay_step(const StepKey& key, const std::function<void()>& call_ops);
   [[nodiscard]] Fence download_step(std::span<std::byte> to, const std::byte* from);
   [[nodiscard]] Fence mark();

@@ -24,8 +24,12 @@ struct Variant {
   Instructions instructions = Instructions::best;
   int threads = 2;
   WeightStorage weights = WeightStorage::bf16;
+  std::unique_ptr<Backend> (*make)() = nullptr;  // of a backend that create_backend() does not know
+  // How many sizes and cuts at a time the tests of many skip over, on a device that computes slowly.
+  std::int32_t stride = 1;
 };
 
+// Of the backends that create_backend() knows.
 inline std::vector<Variant> every_variant() {
   return {{"reference", "reference"},
           {"cpu_best", "cpu"},
@@ -42,7 +46,18 @@ inline std::vector<Variant> int8_variants() {
           {"int8_portable", "cpu", Instructions::portable, 2, WeightStorage::int8}};
 }
 
+// What the tests of Ops run on, and those of them that store weights as int8: defined by each program that is made of these tests.
+std::vector<Variant> ops_variants();
+std::vector<Variant> ops_int8_variants();
+// The first is what the others are to agree with.
+inline std::vector<Variant> reference_and_ops_variants() {
+  std::vector<Variant> variants = ops_variants();
+  variants.insert(variants.begin(), Variant{"reference", "reference"});
+  return variants;
+}
+
 inline std::unique_ptr<Backend> open(const Variant& variant) {
+  if (variant.make != nullptr) return variant.make();
   Result<std::unique_ptr<Backend>> backend = create_backend(
       variant.backend, BackendOptions{.threads = variant.threads, .instructions = variant.instructions, .weights = variant.weights});
   EXPECT_TRUE(backend.has_value());
@@ -148,14 +163,17 @@ class DeviceTensor {
   Tensor tensor_;
 };
 
-// A matrix in device memory of its own, each row followed by a gap of NaN bits that nobody may read.
+// A matrix in device memory of its own, each row followed by a gap of NaN bits that nobody may read. On a device rows begin at multiples of
+// 16 bytes, as those of a model do.
 class Matrix {
  public:
   Matrix(Backend& backend, DType dtype, std::int64_t rows, std::int64_t cols) : backend_(&backend) {
     constexpr std::int64_t kGap = 8;
-    const std::vector<std::byte> nan(static_cast<std::size_t>((rows + 1) * (cols + kGap)) * bytes_of(dtype), std::byte{0xff});
+    const bool is_in_host_memory = dynamic_cast<HostBackend*>(&backend) != nullptr;
+    const std::int64_t stride = is_in_host_memory ? cols + kGap : (cols + 2 * kGap - 1) / kGap * kGap;
+    const std::vector<std::byte> nan(static_cast<std::size_t>((rows + 1) * stride) * bytes_of(dtype), std::byte{0xff});
     memory_ = uploaded(backend, nan.data(), nan.size());
-    tensor_ = {memory_.data(), dtype, rows, cols, cols + kGap};
+    tensor_ = {memory_.data(), dtype, rows, cols, stride};
   }
   Matrix(Backend& backend, DType dtype, std::int64_t rows, std::int64_t cols, const std::vector<float>& values)
       : Matrix(backend, dtype, rows, cols) {

@@ -2,6 +2,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "ops/token.h"
+
 // What launchers and kernels take besides tensors: flat structs of addresses in device memory and numbers. A launch that is captured in a
 // graph is repeated with the same arguments, so whatever changes from step to step is read from device memory.
 namespace slora::cuda {
@@ -13,8 +15,8 @@ using RowCount = const std::int32_t*;
 // The tokens of a step. ids[t] >= 0 is a token; ids[t] < 0 means the token that the previous step sampled for its output row -1 - ids[t],
 // which the host did not know yet when it planned this step.
 struct StepTokens {
-  const std::int32_t* ids;      // [T]
-  const std::int32_t* sampled;  // [output rows of the previous step]
+  const std::int32_t* ids;     // [T]
+  const TokenResult* sampled;  // [output rows of the previous step]
   RowCount row_count;
 };
 

@@ -26,7 +26,7 @@ struct AttendKernelArgs {
   std::int32_t group;  // query heads of a kv head
   float scale;         // in base 2
   KvPages layer;
-  AttendArgs list;
+  AttendArgs op;
 };
 
 // 16 rows of keys or values, cut into chunks of 8 elements; chunk c of row r lies at place c ^ (r % 8), so that eight rows' chunks c are in
@@ -80,7 +80,7 @@ __device__ void copy_keys(KeyTile<kDim>& to, const AttendKernelArgs& args, const
     const std::int32_t key = key_begin + row;
     const Bfloat16* from = reinterpret_cast<const Bfloat16*>(layer.base);
     if (key < key_end) {
-      const std::size_t page = args.list.spans.pages[span.page_begin + key / layer.page_tokens];
+      const std::size_t page = args.op.spans.pages[span.page_begin + key / layer.page_tokens];
       from = reinterpret_cast<const Bfloat16*>(layer.base + page * layer.page_bytes + offset) +
              (kv_head * layer.page_tokens + key % layer.page_tokens) * layer.head_dim;
     }
@@ -144,7 +144,7 @@ __device__ void attend_keys(Running<kDim>& running, const std::uint32_t (&querie
 #pragma unroll
     for (std::int32_t i = 0; i < 4; ++i) {
       const std::int32_t key = key_begin + 8 * (i / 2) + 2 * t + i % 2;
-      const bool is_seen = key <= position && (args.list.window == 0 || key > position - args.list.window);
+      const bool is_seen = key <= position && (args.op.window == 0 || key > position - args.op.window);
       float& score = scores[i / 2][2 * half + i % 2];
       score = is_seen ? score * args.scale : kNone;
       maximum = larger(maximum, score);
@@ -228,12 +228,15 @@ template <std::int32_t kDim, std::int32_t kBytes>
 __global__ void __launch_bounds__(kThreads) attend_kernel(AttendKernelArgs args) {
   auto& mine = shared<AttendShared<kDim>>();
   KeyStages<kDim>& stages = mine.warps[warp_index()].stages;
-  for (std::int32_t index = block_index(); index < *args.list.item_count; index += block_count()) {
-    const AttendItem item = args.list.items[index];
-    const Span span = args.list.spans.spans[item.span];
+  const AttendList list = *args.op.list;
+  for (std::int32_t index = block_index(); index < list.item_count; index += block_count()) {
+    const AttendItem item = list.items[index];
+    const Span span = args.op.spans.spans[item.span];
     const std::int32_t first = span.position_begin + item.query_begin;
     const std::int32_t key_end = first + item.query_count;
-    const std::int32_t key_begin = args.list.window == 0 ? 0 : std::max(0, first - args.list.window + 1) / kKeys * kKeys;
+    // A key's warp depends on its position alone, so that a row adds up the same parts in whichever item it is.
+    constexpr std::int32_t kAll = kWarps * kKeys;
+    const std::int32_t key_begin = args.op.window == 0 ? 0 : std::max(0, first - args.op.window + 1) / kAll * kAll;
     const auto block_begin = [&](std::int32_t step) { return key_begin + (step * kWarps + warp_index()) * kKeys; };
     const auto copy_stage = [&](std::int32_t step) {
       copy_keys<kBytes>(stages.keys[step % 2], args, span, item.kv_head, args.layer.k_offset, block_begin(step), key_end);
@@ -281,7 +284,7 @@ void attend(Stream stream, Tensor out, Tensor q, const KvPages& layer, const Att
                                      .group = static_cast<std::int32_t>(heads / layer.kv_heads),
                                      .scale = args.scale * kLog2E,
                                      .layer = layer,
-                                     .list = args};
+                                     .op = args};
   const bool wide = layer.head_dim % kWide == 0 &&
                     (reinterpret_cast<std::uintptr_t>(layer.base) | layer.page_bytes | layer.k_offset | layer.v_offset) % 16 == 0;
   if (layer.head_dim <= 64) {

@@ -15,7 +15,7 @@ struct ExpandKernelArgs {
   Out* y;  // [T, outputs]
   std::int64_t y_stride;
   std::int32_t outputs;
-  ExpandArgs list;
+  ExpandArgs op;
 };
 
 __device__ inline bool acts_on(const ExpandRecord& record, std::int32_t out_begin) {
@@ -41,19 +41,19 @@ __device__ void add_eight(Out* to, const float (&added)[kWide], std::int32_t cou
 }
 
 template <class Out, bool kWideRows, bool kWideOut>
-__global__ void __launch_bounds__(kThreads, 2) expand_kernel(ExpandKernelArgs<Out> args) {
+__device__ void expand_items(const ExpandKernelArgs<Out>& args, const ExpandList& list) {
   const std::int32_t tiles = (args.outputs + ExpandTile::kOut - 1) / ExpandTile::kOut;
-  const std::int32_t count = *args.list.item_count * tiles;
+  const std::int32_t count = list.item_count * tiles;
   for (std::int32_t index = block_index() * kWarps + warp_index(); index < count; index += block_count() * kWarps) {
-    const ExpandItem item = args.list.items[index / tiles];
+    const ExpandItem item = list.items[index / tiles];
     const std::int32_t out_begin = index % tiles * ExpandTile::kOut;
     ExpandTile tile;
     bool has_use = false;
     for (std::int32_t i = item.use_begin; i < item.use_begin + item.use_count; ++i) {
-      const ExpandUse use = args.list.uses[i];
-      if (!acts_on(args.list.records[use.record], out_begin)) continue;
+      const ExpandUse use = list.uses[i];
+      if (!acts_on(list.records[use.record], out_begin)) continue;
       has_use = true;
-      expand_tile<kWideRows>(tile, args.list, item, use, out_begin);
+      expand_tile<kWideRows>(tile, args.op, list, item, use, out_begin);
     }
     if (!has_use) continue;
     const std::int32_t column = out_begin + lane_index() % 4 * 8;
@@ -68,28 +68,30 @@ __global__ void __launch_bounds__(kThreads, 2) expand_kernel(ExpandKernelArgs<Ou
   }
 }
 
-template <class Out, bool kWideRows>
-void launch_expand(Stream stream, const Tensor& y, const ExpandArgs& list, std::int32_t blocks) {
-  const ExpandKernelArgs<Out> args{data_of<Out>(y), y.row_stride, static_cast<std::int32_t>(y.cols), list};
-  launch(is_wide(y) ? expand_kernel<Out, kWideRows, true> : expand_kernel<Out, kWideRows, false>, {blocks, kThreads}, stream, args);
+// How matrices lie in memory changes from launch to launch of a graph.
+template <class Out, bool kWideOut>
+__global__ void __launch_bounds__(kThreads, 2) expand_kernel(ExpandKernelArgs<Out> args) {
+  const ExpandList list = *args.op.list;
+  if (list.alignment == MatrixAlignment::sixteen_bytes) {
+    expand_items<Out, true, kWideOut>(args, list);
+  } else {
+    expand_items<Out, false, kWideOut>(args, list);
+  }
 }
 
 template <class Out>
-void launch_expand(Stream stream, const Tensor& y, const ExpandArgs& list, MatrixAlignment alignment, std::int32_t blocks) {
-  if (alignment == MatrixAlignment::sixteen_bytes) {
-    launch_expand<Out, true>(stream, y, list, blocks);
-  } else {
-    launch_expand<Out, false>(stream, y, list, blocks);
-  }
+void launch_expand(Stream stream, const Tensor& y, const ExpandArgs& args, std::int32_t blocks) {
+  const ExpandKernelArgs<Out> kernel_args{data_of<Out>(y), y.row_stride, static_cast<std::int32_t>(y.cols), args};
+  launch(is_wide(y) ? expand_kernel<Out, true> : expand_kernel<Out, false>, {blocks, kThreads}, stream, kernel_args);
 }
 
 }  // namespace
 
-void expand(Stream stream, Tensor y, const ExpandArgs& args, MatrixAlignment alignment, std::int32_t blocks) {
+void expand(Stream stream, Tensor y, const ExpandArgs& args, std::int32_t blocks) {
   if (y.dtype == DType::f32) {
-    launch_expand<float>(stream, y, args, alignment, blocks);
+    launch_expand<float>(stream, y, args, blocks);
   } else {
-    launch_expand<Bfloat16>(stream, y, args, alignment, blocks);
+    launch_expand<Bfloat16>(stream, y, args, blocks);
   }
 }
 

@@ -31,17 +31,20 @@ __device__ inline float load_z(const ExpandArgs& args, const ExpandRecord& recor
 
 // Four words of B: ranks 2 pair and 2 pair + 1 of the outputs [out, out + 4) of the record's slice; zeros where there are none.
 template <bool kWideRows>
-__device__ Words<16> load_pair(const ExpandArgs& args, const ExpandRecord& record, std::int32_t pair, std::int32_t out) {
+__device__ Words<16> load_pair(const ExpandList& list, const ExpandRecord& record, std::int32_t pair, std::int32_t out) {
   Words<16> words = {};
   if (2 * pair >= record.rank || out + 3 < 0 || out >= record.out) return words;
-  const MatrixRows* piece = args.pieces + record.piece_begin;
+  const MatrixPiece* piece = list.pieces + record.piece_begin;
   while (pair >= piece->row_begin + piece->row_count) ++piece;
-  const Bfloat16* const from = piece->data + (static_cast<std::int64_t>(pair - piece->row_begin) * record.out + out) * 2;
   if constexpr (kWideRows) {
-    words = *reinterpret_cast<const Words<16>*>(from);
+    words = *reinterpret_cast<const Words<16>*>(piece->data + (static_cast<std::int64_t>(pair - piece->row_begin) * record.out + out) * 2);
   } else {
     for (std::int32_t i = 0; i < 4; ++i) {
-      if (out + i >= 0 && out + i < record.out) words.words[i] = reinterpret_cast<const Words<4>*>(from)[i].words[0];
+      if (out + i < 0 || out + i >= record.out) continue;
+      const std::int32_t column = 2 * (out + i);
+      while (column >= piece->col_begin + piece->col_count) ++piece;
+      const Bfloat16* const row = piece->data + static_cast<std::int64_t>(pair - piece->row_begin) * piece->col_count;
+      words.words[i] = reinterpret_cast<const Words<4>*>(row + column - piece->col_begin)->words[0];
     }
   }
   if (2 * pair + 1 == record.rank) {  // an odd rank: memory may hold anything in place of the second
@@ -52,11 +55,11 @@ __device__ Words<16> load_pair(const ExpandArgs& args, const ExpandRecord& recor
 
 // tile += weight * (scale * B z + bias) for outputs [out_begin, out_begin + 32) of y and the rows of an item.
 template <bool kWideRows>
-__device__ void expand_tile(ExpandTile& tile, const ExpandArgs& args, const ExpandItem& item, const ExpandUse& use,
+__device__ void expand_tile(ExpandTile& tile, const ExpandArgs& args, const ExpandList& list, const ExpandItem& item, const ExpandUse& use,
                             std::int32_t out_begin) {
   // The high part of z alone has 8 bits, both have 16: with hundreds of ranks the other rounding is larger.
   constexpr std::int32_t kBothPartsRankMax = 128;
-  const ExpandRecord record = args.records[use.record];
+  const ExpandRecord record = list.records[use.record];
   const std::int32_t group = lane_index() / 4, t = lane_index() % 4;
   const std::int32_t slice_out = out_begin - record.slice_begin;
   const float factor = use.weight * record.scale;
@@ -72,8 +75,8 @@ __device__ void expand_tile(ExpandTile& tile, const ExpandArgs& args, const Expa
       high[word] = pack_bf16(first, second);
       low[word] = pack_bf16(first - bits_to_float(high[word] << 16), second - bits_to_float(high[word] & 0xffff0000u));
     }
-    const Words<16> b_first = load_pair<kWideRows>(args, record, rank / 2 + t, slice_out + 4 * group);
-    const Words<16> b_second = load_pair<kWideRows>(args, record, rank / 2 + 4 + t, slice_out + 4 * group);
+    const Words<16> b_first = load_pair<kWideRows>(list, record, rank / 2 + t, slice_out + 4 * group);
+    const Words<16> b_second = load_pair<kWideRows>(list, record, rank / 2 + 4 + t, slice_out + 4 * group);
 #pragma unroll
     for (std::int32_t i = 0; i < 4; ++i) {
       mma_m16n8k16(tile.sums[i], high, {b_first.words[i], b_second.words[i]});
@@ -84,7 +87,8 @@ __device__ void expand_tile(ExpandTile& tile, const ExpandArgs& args, const Expa
   for (std::int32_t i = 0; i < 8; ++i) {
     const std::int32_t out = slice_out + 8 * t + i;
     if (out < 0 || out >= record.out) continue;
-    const float bias = use.weight * record.bias[out];
+    float bias = use.weight * record.bias[out];
+    if (record.replaces_bias != 0 && args.base_bias != nullptr) bias -= args.base_bias[record.slice_begin + out];
     tile.at(0, i) += bias;
     tile.at(1, i) += bias;
   }

@@ -1,5 +1,5 @@
-// y = x W^T by tensor cores. A block computes a tile of y, kTileRows tokens x 64 outputs: while it multiplies the tiles of x and W for 64
-// values of k, which lie in one stage of shared memory, it copies those for the next 64 into the other stage.
+// y = x W^T + bias by tensor cores. A block computes a tile of y, kTileRows tokens x 64 outputs: while it multiplies the tiles of x and W
+// for 64 values of k, which lie in one stage of shared memory, it copies those for the next 64 into the other stage.
 #include "kernels/cuda/linear.h"
 
 #include <algorithm>
@@ -44,6 +44,7 @@ struct LinearKernelArgs {
   Out* y;                  // [T, out]
   const Bfloat16* x;       // [T, in]
   const Bfloat16* weight;  // [out, in]
+  const float* bias;       // [out], or null
   std::int64_t y_stride;
   std::int64_t x_stride;
   std::int64_t weight_stride;
@@ -139,14 +140,23 @@ __global__ void __launch_bounds__(kThreads) linear_kernel(LinearKernelArgs<Out> 
   }
 
   const std::int32_t group = lane_index() / 4, pair = lane_index() % 4 * 2;
+#pragma unroll
   for (std::int32_t m = 0; m < Part::kRowTiles; ++m) {
+#pragma unroll
     for (std::int32_t half = 0; half < 2; ++half) {
       const std::int32_t row = row_begin + warp_row + 16 * m + 8 * half + group;
       if (row >= row_count) continue;
+#pragma unroll
       for (std::int32_t n = 0; n < Part::kOutTiles; ++n) {
         const std::int32_t column = out_begin + warp_out + 8 * n + pair;
         if (column >= args.out) continue;
-        store_pair(args.y + row * args.y_stride + column, sums[m][n][2 * half], sums[m][n][2 * half + 1], column + 1 < args.out);
+        const bool both = column + 1 < args.out;
+        float first = sums[m][n][2 * half], second = sums[m][n][2 * half + 1];
+        if (args.bias != nullptr) {
+          first += args.bias[column];
+          if (both) second += args.bias[column + 1];
+        }
+        store_pair(args.y + row * args.y_stride + column, first, second, both);
       }
     }
   }
@@ -158,11 +168,12 @@ bool begins_at(const Tensor& tensor, std::int64_t bytes) {
 }
 
 template <class Out, std::int32_t kTileRows>
-void launch_linear(Stream stream, const Tensor& y, const Tensor& x, const Tensor& weight, RowCount row_count) {
+void launch_linear(Stream stream, const Tensor& y, const Tensor& x, const Tensor& weight, const float* bias, RowCount row_count) {
   const auto row_tiles = static_cast<std::int32_t>((y.rows + kTileRows - 1) / kTileRows);
   const LinearKernelArgs<Out> args{.y = data_of<Out>(y),
                                    .x = data_of<Bfloat16>(x),
                                    .weight = data_of<Bfloat16>(weight),
+                                   .bias = bias,
                                    .y_stride = y.row_stride,
                                    .x_stride = x.row_stride,
                                    .weight_stride = weight.row_stride,
@@ -176,23 +187,23 @@ void launch_linear(Stream stream, const Tensor& y, const Tensor& x, const Tensor
 }
 
 template <class Out>
-void launch_linear(Stream stream, const Tensor& y, const Tensor& x, const Tensor& weight, RowCount row_count) {
+void launch_linear(Stream stream, const Tensor& y, const Tensor& x, const Tensor& weight, const float* bias, RowCount row_count) {
   if (y.rows <= 16) {
-    launch_linear<Out, 16>(stream, y, x, weight, row_count);
+    launch_linear<Out, 16>(stream, y, x, weight, bias, row_count);
   } else {
-    launch_linear<Out, 64>(stream, y, x, weight, row_count);
+    launch_linear<Out, 64>(stream, y, x, weight, bias, row_count);
   }
 }
 
 }  // namespace
 
-void linear(Stream stream, Tensor y, Tensor x, Tensor weight, RowCount row_count) {
+void linear(Stream stream, Tensor y, Tensor x, Tensor weight, const float* bias, RowCount row_count) {
   check(x.rows == y.rows && weight.rows == y.cols && weight.cols == x.cols, "expected y [T, out], x [T, in] and a weight [out, in]");
   check(begins_at(x, 4) && begins_at(weight, 4) && begins_at(y, 4), "expected rows at multiples of 4 bytes");
   if (y.dtype == DType::f32) {
-    launch_linear<float>(stream, y, x, weight, row_count);
+    launch_linear<float>(stream, y, x, weight, bias, row_count);
   } else {
-    launch_linear<Bfloat16>(stream, y, x, weight, row_count);
+    launch_linear<Bfloat16>(stream, y, x, weight, bias, row_count);
   }
 }
 

@@ -22,7 +22,8 @@ struct ShrinkKernelArgs {
   std::int64_t x_stride;
   std::int32_t rows;
   std::int32_t in;
-  ShrinkArgs list;
+  std::int32_t split_columns;
+  const ShrinkList* list;
 };
 
 // Eight elements of a row from column k on; zeros where there is no row (null) or beyond column `end`.
@@ -40,31 +41,36 @@ __device__ Words<16> load_eight(const Bfloat16* row, std::int32_t k, std::int32_
   }
 }
 
-// The row of A with this rank, or null.
-__device__ const Bfloat16* rank_row(const ShrinkKernelArgs& args, const ShrinkRecord& record, std::int32_t rank) {
+// Column 0 of the row of A with this rank, as if the piece that holds column k held the whole row; or null.
+__device__ inline const Bfloat16* rank_row(const ShrinkList& list, const ShrinkRecord& record, std::int32_t rank, std::int32_t k) {
   if (rank >= record.rank) return nullptr;
-  const MatrixRows* piece = args.list.pieces + record.piece_begin;
+  const MatrixPiece* piece = list.pieces + record.piece_begin;
   while (rank >= piece->row_begin + piece->row_count) ++piece;
-  return piece->data + static_cast<std::int64_t>(rank - piece->row_begin) * args.in;
+  while (k >= piece->col_begin + piece->col_count) ++piece;
+  return piece->data + static_cast<std::int64_t>(rank - piece->row_begin) * piece->col_count - piece->col_begin;
 }
 
 template <std::int32_t kRowTiles, bool kWideRows>
-__device__ void shrink_item(const ShrinkKernelArgs& args, const ShrinkItem& item) {
-  const ShrinkRecord record = args.list.records[item.record];
+__device__ void shrink_item(const ShrinkKernelArgs& args, const ShrinkList& list, const ShrinkItem& item) {
+  const ShrinkRecord record = list.records[item.record];
   const std::int32_t group = lane_index() / 4, t = lane_index() % 4;
+  const std::int32_t begin = item.split * args.split_columns;
+  const std::int32_t end = std::min(args.in, begin + args.split_columns);
   const Bfloat16* a_rows[kRankTiles];
-  for (std::int32_t n = 0; n < kRankTiles; ++n) a_rows[n] = rank_row(args, record, item.rank_begin + 8 * n + group);
+  const auto find_rows = [&](std::int32_t k) {
+    for (std::int32_t n = 0; n < kRankTiles; ++n) a_rows[n] = rank_row(list, record, item.rank_begin + 8 * n + group, k);
+  };
+  find_rows(begin);
   // The lane's rows of x are 8 rows apart.
   const Bfloat16* const x = args.x + (item.row_begin + group) * args.x_stride;
   const auto x_row = [&](std::int32_t row) { return group + row < item.row_count ? x + row * args.x_stride : nullptr; };
 
   float sums[kRowTiles][kRankTiles][4] = {};
-  const std::int32_t begin = item.split * args.list.split_columns;
-  const std::int32_t end = std::min(args.in, begin + args.list.split_columns);
   [[maybe_unused]] constexpr std::int32_t kUnroll =
       kWideRows && kRowTiles == 1 ? 4 : 1;  // enough loads in flight, but no more than 128 registers
 #pragma unroll kUnroll
   for (std::int32_t k = begin; k < end; k += kStep) {
+    if constexpr (!kWideRows) find_rows(k);  // a step lies in one block of columns
     Words<16> a[kRankTiles];
     for (std::int32_t n = 0; n < kRankTiles; ++n) a[n] = load_eight<kWideRows>(a_rows[n], k + 8 * t, end);
     for (std::int32_t m = 0; m < kRowTiles; ++m) {
@@ -93,31 +99,48 @@ __device__ void shrink_item(const ShrinkKernelArgs& args, const ShrinkItem& item
 }
 
 template <bool kWideRows>
-__global__ void __launch_bounds__(kThreads, 2) shrink_kernel(ShrinkKernelArgs args) {
-  const std::int32_t item_count = *args.list.item_count;
+__device__ void shrink_items(const ShrinkKernelArgs& args, const ShrinkList& list) {
+  const std::int32_t item_count = list.item_count;
   for (std::int32_t i = block_index() * kWarps + warp_index(); i < item_count; i += block_count() * kWarps) {
-    const ShrinkItem item = args.list.items[i];
+    ShrinkItem item = list.items[i];
     if (item.row_count <= 16) {
-      shrink_item<1, kWideRows>(args, item);
-    } else {
-      shrink_item<ShrinkItem::kRowsMax / 16, kWideRows>(args, item);
+      shrink_item<1, kWideRows>(args, list, item);
+    } else if constexpr (kWideRows) {
+      shrink_item<ShrinkItem::kRowsMax / 16, kWideRows>(args, list, item);
+    } else {  // in parts, since it would need more registers
+      const std::int32_t row_end = item.row_begin + item.row_count;
+      for (; item.row_begin < row_end; item.row_begin += 16) {
+        item.row_count = std::min(16, row_end - item.row_begin);
+        shrink_item<1, kWideRows>(args, list, item);
+      }
     }
+  }
+}
+
+// kWideX: rows of x may be read 16 bytes at a time. Whether those of A may be changes from launch to launch of a graph.
+template <bool kWideX>
+__global__ void __launch_bounds__(kThreads, 2) shrink_kernel(ShrinkKernelArgs args) {
+  const ShrinkList list = *args.list;
+  if (kWideX && list.alignment == MatrixAlignment::sixteen_bytes) {
+    shrink_items<kWideX>(args, list);
+  } else {
+    shrink_items<false>(args, list);
   }
 }
 
 }  // namespace
 
-void shrink(Stream stream, Tensor z, Tensor x, const ShrinkArgs& args, MatrixAlignment alignment, std::int32_t blocks) {
-  check(args.split_columns % kStep == 0, "expected ranges of k that are multiples of 32");
-  const ShrinkKernelArgs kernel_args{.z = data_of<float>(z),
-                                     .x = data_of<Bfloat16>(x),
-                                     .z_stride = z.row_stride,
-                                     .x_stride = x.row_stride,
-                                     .rows = static_cast<std::int32_t>(x.rows),
-                                     .in = static_cast<std::int32_t>(x.cols),
-                                     .list = args};
-  const bool wide = is_wide(x) && alignment == MatrixAlignment::sixteen_bytes;
-  launch(wide ? shrink_kernel<true> : shrink_kernel<false>, {blocks, kThreads}, stream, kernel_args);
+void shrink(Stream stream, Tensor z, Tensor x, const ShrinkList* list, std::int32_t split_columns, std::int32_t blocks) {
+  check(split_columns % kStep == 0, "expected ranges of k that are multiples of 32");
+  const ShrinkKernelArgs args{.z = data_of<float>(z),
+                              .x = data_of<Bfloat16>(x),
+                              .z_stride = z.row_stride,
+                              .x_stride = x.row_stride,
+                              .rows = static_cast<std::int32_t>(x.rows),
+                              .in = static_cast<std::int32_t>(x.cols),
+                              .split_columns = split_columns,
+                              .list = list};
+  launch(is_wide(x) ? shrink_kernel<true> : shrink_kernel<false>, {blocks, kThreads}, stream, args);
 }
 
 }  // namespace slora::cuda

@@ -53,7 +53,7 @@ tl::unexpected<Error> EmulatedDevice::fault(DeviceFaultKind kind, const char* ca
 // Every call begins with it.
 Status EmulatedDevice::enter(const char* call, Calls kind) {
   if (call_count_++ == failing_call_) return error("E_DEVICE", "{}: failed as a test asked for", call);
-  if (is_in_step_ && kind == Calls::waits) ++waiting_calls_[call];
+  if (in_step_ == std::this_thread::get_id() && kind == Calls::waits) ++waiting_calls_[call];
   if (failure_) return tl::unexpected<Error>(*failure_);
   if (kind == Calls::waits && capturing_ == std::this_thread::get_id()) {
     return fault(DeviceFaultKind::capture, call, "not while the thread captures a stream");
@@ -174,11 +174,11 @@ void EmulatedDevice::read(void* to, const void* from, std::size_t bytes) {
 }
 void EmulatedDevice::begin_step() {
   const std::lock_guard lock(mutex_);
-  is_in_step_ = true;
+  in_step_ = std::this_thread::get_id();
 }
 void EmulatedDevice::end_step() {
   const std::lock_guard lock(mutex_);
-  is_in_step_ = false;
+  in_step_.reset();
 }
 std::map<std::string, std::int64_t> EmulatedDevice::waiting_calls_in_steps() {
   const std::lock_guard lock(mutex_);

@@ -86,7 +86,7 @@ class EmulatedDevice final : public DeviceApi {
   [[nodiscard]] std::vector<DeviceFault> take_faults();
   // The device's bytes as they are now. Requires: they are in one live allocation.
   void read(void* to, const void* from, std::size_t bytes);
-  // Calls from begin_step() to end_step() that wait or may wait for the device, by name. Of any thread.
+  // Calls from begin_step() to end_step() that wait or may wait for the device, by name, of the thread that called these.
   void begin_step();
   void end_step();
   [[nodiscard]] std::map<std::string, std::int64_t> waiting_calls_in_steps();
@@ -138,7 +138,7 @@ class EmulatedDevice final : public DeviceApi {
   std::int64_t call_count_ = 0;
   std::int64_t failing_call_ = -1;
   std::int64_t live_count_ = 0;
-  bool is_in_step_ = false;
+  std::optional<std::thread::id> in_step_;  // the thread
   bool hangs_ = false;
 };
 

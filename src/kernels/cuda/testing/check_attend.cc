@@ -98,11 +98,10 @@ std::string check_attend(std::uint64_t seed) {
   const emulator::DeviceArray<std::uint32_t> device_pages(device, pages);
   const emulator::DeviceArray<AttendItem> device_items(device, items);
   const emulator::DeviceArray<std::int32_t> span_count(device, {static_cast<std::int32_t>(spans.size())});
-  const emulator::DeviceArray<std::int32_t> item_count(device, {static_cast<std::int32_t>(items.size())});
+  const emulator::DeviceArray<AttendList> list(device, {{device_items.data(), static_cast<std::int32_t>(items.size())}});
   const DeviceMatrix q(kernel_case, DType::bf16, rows, q_cols, kernel_case.pick({Rows::aligned, Rows::even, Rows::far}), rows, q_values);
   const DeviceMatrix out(kernel_case, DType::bf16, rows, q_cols, kernel_case.pick({Rows::aligned, Rows::odd}));
-  attend(kernel_case.stream(), out, q, layer,
-         {{device_spans.data(), span_count.data(), device_pages.data()}, device_items.data(), item_count.data(), scale, window},
+  attend(kernel_case.stream(), out, q, layer, {{device_spans.data(), span_count.data(), device_pages.data()}, list.data(), scale, window},
          kernel_case.draw(1, 3));
 
   std::vector<double> expected(static_cast<std::size_t>(rows * q_cols), NAN);

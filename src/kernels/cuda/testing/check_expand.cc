@@ -3,6 +3,7 @@
 
 #include "kernels/cuda/expand.h"
 #include "kernels/cuda/testing/device_matrix.h"
+#include "kernels/cuda/testing/device_pieces.h"
 #include "kernels/cuda/testing/kernel_checks.h"
 
 namespace slora::cuda {
@@ -12,45 +13,39 @@ struct DrawnExpansion {
   ExpandRecord record;
   std::vector<float> b;  // [rank, out]
   std::vector<float> bias;
-  std::vector<std::unique_ptr<emulator::DeviceArray<Bfloat16>>> memory;
   std::unique_ptr<emulator::DeviceArray<float>> bias_memory;
 };
 
-// B as pairs of ranks, in one to four pieces; what stands in place of the last odd rank's neighbour is NaN.
-DrawnExpansion draw_expansion(KernelCase& kernel_case, std::int32_t outputs, bool aligned, std::int32_t z_begin,
-                              std::vector<MatrixRows>& pieces) {
+// B as pairs of ranks; what stands in place of the last odd rank's neighbour is NaN.
+DrawnExpansion draw_expansion(KernelCase& kernel_case, std::int32_t outputs, std::int32_t z_begin, DevicePieces& pieces) {
   DrawnExpansion drawn;
-  const std::int32_t unit = aligned ? 4 : 1;
+  const std::int32_t unit = pieces.alignment() == MatrixAlignment::sixteen_bytes ? 4 : 1;
   ExpandRecord& record = drawn.record;
   record.rank = kernel_case.pick({0, 1, 7, 8, 16, 19, 40, 130});
   record.slice_begin = kernel_case.one_in(2) ? 0 : unit * kernel_case.draw(0, outputs / 2 / unit);
   record.out = unit * kernel_case.draw(1, (outputs - record.slice_begin) / unit);
   record.z_begin = z_begin;
   record.scale = kernel_case.pick({0.5f, 1.0f, 2.0f});
-  record.piece_begin = static_cast<std::int32_t>(pieces.size());
+  record.piece_begin = pieces.count();
   record.bias = nullptr;
   if (record.rank == 0 || kernel_case.one_in(2)) {
     drawn.bias = kernel_case.eighths(static_cast<std::size_t>(record.out));
     drawn.bias_memory = std::make_unique<emulator::DeviceArray<float>>(kernel_case.device(), drawn.bias);
     record.bias = drawn.bias_memory->data();
   }
+  record.replaces_bias = record.bias != nullptr && kernel_case.one_in(2) ? 1 : 0;
   drawn.b = kernel_case.eighths(static_cast<std::size_t>(record.rank * record.out));
   const std::int32_t pairs = (record.rank + 1) / 2;
-  for (std::int32_t pair = 0; pair < pairs;) {
-    const std::int32_t count = kernel_case.one_in(2) ? pairs - pair : kernel_case.draw(1, pairs - pair);
-    std::vector<Bfloat16> values;
-    for (std::int32_t p = pair; p < pair + count; ++p) {
-      for (std::int32_t i = 0; i < record.out; ++i) {
-        for (std::int32_t rank = 2 * p; rank < 2 * p + 2; ++rank) {
-          values.push_back(to_bfloat16(rank < record.rank ? drawn.b[static_cast<std::size_t>(rank * record.out + i)] : NAN));
-        }
+  std::vector<float> stored;  // [pairs, 2 out]
+  for (std::int32_t pair = 0; pair < pairs; ++pair) {
+    for (std::int32_t i = 0; i < record.out; ++i) {
+      for (std::int32_t rank = 2 * pair; rank < 2 * pair + 2; ++rank) {
+        stored.push_back(rank < record.rank ? drawn.b[static_cast<std::size_t>(rank * record.out + i)] : NAN);
       }
     }
-    drawn.memory.push_back(std::make_unique<emulator::DeviceArray<Bfloat16>>(kernel_case.device(), values));
-    pieces.push_back({drawn.memory.back()->data(), pair, count});
-    pair += count;
   }
-  record.piece_count = static_cast<std::int32_t>(pieces.size()) - record.piece_begin;
+  pieces.add(pairs, 2 * record.out, stored);
+  record.piece_count = pieces.count() - record.piece_begin;
   return drawn;
 }
 
@@ -64,7 +59,7 @@ std::string check_expand(std::uint64_t seed) {
   const std::int32_t splits = kernel_case.draw(1, 3);
   const DType dtype = kernel_case.pick({DType::bf16, DType::f32});
 
-  std::vector<MatrixRows> pieces;
+  DevicePieces pieces(kernel_case, aligned ? MatrixAlignment::sixteen_bytes : MatrixAlignment::any);
   std::vector<DrawnExpansion> expansions;
   std::vector<ExpandRecord> records;
   std::vector<ExpandUse> uses;
@@ -73,7 +68,7 @@ std::string check_expand(std::uint64_t seed) {
   for (std::int32_t run = kernel_case.draw(1, 4); run > 0; --run) {
     ExpandItem item{rows, kernel_case.pick({1, 2, 9, 16}), static_cast<std::int32_t>(uses.size()), kernel_case.draw(1, 3)};
     for (std::int32_t i = 0; i < item.use_count; ++i) {
-      expansions.push_back(draw_expansion(kernel_case, outputs, aligned, z_cols, pieces));
+      expansions.push_back(draw_expansion(kernel_case, outputs, z_cols, pieces));
       z_cols += expansions.back().record.rank + kernel_case.draw(0, 2);
       uses.push_back({static_cast<std::int32_t>(records.size()), kernel_case.pick({1.0f, 0.5f})});
       records.push_back(expansions.back().record);
@@ -98,21 +93,25 @@ std::string check_expand(std::uint64_t seed) {
     }
   }
   const std::vector<float> before = kernel_case.eighths(static_cast<std::size_t>(rows * outputs));
+  const std::vector<float> base_bias = kernel_case.eighths(kernel_case.one_in(2) ? static_cast<std::size_t>(outputs) : 0);
 
   emulator::Device& device = kernel_case.device();
-  const emulator::DeviceArray<MatrixRows> device_pieces(device, pieces);
+  const emulator::DeviceArray<MatrixPiece> device_pieces(device, pieces.pieces());
   const emulator::DeviceArray<ExpandRecord> device_records(device, records);
   const emulator::DeviceArray<ExpandUse> device_uses(device, uses);
   const emulator::DeviceArray<ExpandItem> device_items(device, items);
-  const emulator::DeviceArray<std::int32_t> item_count(device, {static_cast<std::int32_t>(items.size())});
+  const emulator::DeviceArray<ExpandList> list(device,
+                                               {{device_pieces.data(), device_records.data(), device_uses.data(), device_items.data(),
+                                                 static_cast<std::int32_t>(items.size()), pieces.alignment()}});
+  const emulator::DeviceArray<float> device_base_bias(device, base_bias);
   const DeviceMatrix z(kernel_case, DType::f32, splits * rows, z_cols, kernel_case.pick({Rows::aligned, Rows::odd}), splits * rows,
                        z_values);
   const DeviceMatrix y(kernel_case, dtype, rows, outputs, draw_rows(kernel_case), rows, before);
   const Tensor z_tensor = z;
   expand(kernel_case.stream(), y,
-         {device_pieces.data(), device_records.data(), device_uses.data(), device_items.data(), item_count.data(),
-          reinterpret_cast<const float*>(z_tensor.data), z_tensor.row_stride, splits, rows},
-         aligned ? MatrixAlignment::sixteen_bytes : MatrixAlignment::any, kernel_case.draw(1, 3));
+         {list.data(), base_bias.empty() ? nullptr : device_base_bias.data(), reinterpret_cast<const float*>(z_tensor.data),
+          z_tensor.row_stride, splits, rows},
+         kernel_case.draw(1, 3));
 
   std::vector<float> expected = before;
   for (const ExpandItem& item : items) {
@@ -130,7 +129,10 @@ std::string check_expand(std::uint64_t seed) {
             sum += drawn.b[static_cast<std::size_t>(rank * drawn.record.out + out)] * z_sum;
           }
           const float bias = drawn.bias.empty() ? 0.0f : drawn.bias[static_cast<std::size_t>(out)];
-          expected[static_cast<std::size_t>(t * outputs + drawn.record.slice_begin + out)] += weight * (drawn.record.scale * sum + bias);
+          const std::int32_t column = drawn.record.slice_begin + out;
+          float& value = expected[static_cast<std::size_t>(t * outputs + column)];
+          value += weight * (drawn.record.scale * sum + bias);
+          if (drawn.record.replaces_bias != 0 && !base_bias.empty()) value -= base_bias[static_cast<std::size_t>(column)];
         }
       }
     }

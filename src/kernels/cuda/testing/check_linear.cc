@@ -15,14 +15,16 @@ std::string check_linear(std::uint64_t seed) {
   const auto draw_place = [&] { return kernel_case.pick({Rows::aligned, Rows::aligned, Rows::even, Rows::far}); };
   const std::vector<float> x_values = kernel_case.eighths(static_cast<std::size_t>(row_count * in));
   const std::vector<float> weight_values = kernel_case.eighths(static_cast<std::size_t>(out * in));
+  const std::vector<float> bias_values = kernel_case.eighths(kernel_case.one_in(2) ? static_cast<std::size_t>(out) : 0);
 
   const emulator::DeviceArray<std::int32_t> count(kernel_case.device(), {row_count});
+  const emulator::DeviceArray<float> bias(kernel_case.device(), bias_values);
   const DeviceMatrix x(kernel_case, DType::bf16, rows, in, draw_place(), row_count, x_values);
   const DeviceMatrix weight(kernel_case, DType::bf16, out, in, draw_place(), out, weight_values);
   const DeviceMatrix y(kernel_case, dtype, rows, out, draw_place());
-  linear(kernel_case.stream(), y, x, weight, count.data());
+  linear(kernel_case.stream(), y, x, weight, bias_values.empty() ? nullptr : bias.data(), count.data());
   y.expect("y", row_count, kExact, [&](std::int64_t t, std::int64_t i) {
-    float sum = 0;
+    float sum = bias_values.empty() ? 0 : bias_values[static_cast<std::size_t>(i)];
     for (std::int64_t k = 0; k < in; ++k) {
       sum += x_values[static_cast<std::size_t>(t * in + k)] * weight_values[static_cast<std::size_t>(i * in + k)];
     }

@@ -3,6 +3,7 @@
 
 #include "kernels/cuda/shrink.h"
 #include "kernels/cuda/testing/device_matrix.h"
+#include "kernels/cuda/testing/device_pieces.h"
 #include "kernels/cuda/testing/kernel_checks.h"
 
 namespace slora::cuda {
@@ -11,22 +12,13 @@ namespace {
 struct DrawnAdapter {
   std::int32_t rank;
   std::int32_t z_begin;
-  std::vector<float> a;                                                  // [rank, in]
-  std::vector<std::unique_ptr<emulator::DeviceArray<Bfloat16>>> memory;  // of its pieces
+  std::vector<float> a;  // [rank, in]
 };
 
-// A in one to four pieces of memory.
-DrawnAdapter draw_adapter(KernelCase& kernel_case, std::int64_t in, std::int32_t z_begin, std::vector<MatrixRows>& pieces) {
-  DrawnAdapter adapter{kernel_case.pick({1, 7, 8, 16, 19, 40}), z_begin, {}, {}};
+DrawnAdapter draw_adapter(KernelCase& kernel_case, std::int64_t in, std::int32_t z_begin, DevicePieces& pieces) {
+  DrawnAdapter adapter{kernel_case.pick({1, 7, 8, 16, 19, 40}), z_begin, {}};
   adapter.a = kernel_case.eighths(static_cast<std::size_t>(adapter.rank * in));
-  for (std::int32_t row = 0; row < adapter.rank;) {
-    const std::int32_t count = kernel_case.one_in(2) ? adapter.rank - row : kernel_case.draw(1, adapter.rank - row);
-    std::vector<Bfloat16> values;
-    for (std::int64_t i = row * in; i < (row + count) * in; ++i) values.push_back(to_bfloat16(adapter.a[static_cast<std::size_t>(i)]));
-    adapter.memory.push_back(std::make_unique<emulator::DeviceArray<Bfloat16>>(kernel_case.device(), values));
-    pieces.push_back({adapter.memory.back()->data(), row, count});
-    row += count;
-  }
+  pieces.add(adapter.rank, static_cast<std::int32_t>(in), adapter.a);
   return adapter;
 }
 
@@ -40,7 +32,7 @@ std::string check_shrink(std::uint64_t seed) {
   const auto splits = static_cast<std::int32_t>((in + split_columns - 1) / split_columns);
 
   // Runs of rows, some of no adapter, each with one or two adapters.
-  std::vector<MatrixRows> pieces;
+  DevicePieces pieces(kernel_case, in % 8 == 0 && kernel_case.one_in(2) ? MatrixAlignment::sixteen_bytes : MatrixAlignment::any);
   std::vector<ShrinkRecord> records;
   std::vector<DrawnAdapter> adapters;
   std::vector<ShrinkItem> items;
@@ -53,7 +45,7 @@ std::string check_shrink(std::uint64_t seed) {
   for (std::int32_t run = kernel_case.draw(1, 4); run > 0; --run) {
     const std::int32_t count = kernel_case.pick({1, 2, 16, 17, 40, 64});
     for (std::int32_t i = kernel_case.draw(1, 2); i > 0; --i) {
-      const auto piece_begin = static_cast<std::int32_t>(pieces.size());
+      const std::int32_t piece_begin = pieces.count();
       adapters.push_back(draw_adapter(kernel_case, in, z_cols, pieces));
       const std::int32_t rank = adapters.back().rank;
       for (std::int32_t rank_begin = 0; rank_begin < rank; rank_begin += ShrinkItem::kRanks) {
@@ -61,7 +53,7 @@ std::string check_shrink(std::uint64_t seed) {
           items.push_back({rows, count, static_cast<std::int32_t>(records.size()), rank_begin, split});
         }
       }
-      records.push_back({piece_begin, static_cast<std::int32_t>(pieces.size()) - piece_begin, rank, z_cols});
+      records.push_back({piece_begin, pieces.count() - piece_begin, rank, z_cols});
       uses.push_back({rows, count, adapters.size() - 1});
       z_cols += rank + kernel_case.draw(0, 2);
     }
@@ -70,15 +62,14 @@ std::string check_shrink(std::uint64_t seed) {
   const std::vector<float> x_values = kernel_case.eighths(static_cast<std::size_t>(rows * in));
 
   emulator::Device& device = kernel_case.device();
-  const emulator::DeviceArray<MatrixRows> device_pieces(device, pieces);
+  const emulator::DeviceArray<MatrixPiece> device_pieces(device, pieces.pieces());
   const emulator::DeviceArray<ShrinkRecord> device_records(device, records);
   const emulator::DeviceArray<ShrinkItem> device_items(device, items);
-  const emulator::DeviceArray<std::int32_t> item_count(device, {static_cast<std::int32_t>(items.size())});
+  const emulator::DeviceArray<ShrinkList> list(device, {{device_pieces.data(), device_records.data(), device_items.data(),
+                                                         static_cast<std::int32_t>(items.size()), pieces.alignment()}});
   const DeviceMatrix x(kernel_case, DType::bf16, rows, in, draw_rows(kernel_case), rows, x_values);
   const DeviceMatrix z(kernel_case, DType::f32, splits * rows, z_cols, kernel_case.pick({Rows::aligned, Rows::odd}));
-  const auto alignment = in % 8 == 0 ? MatrixAlignment::sixteen_bytes : MatrixAlignment::any;
-  shrink(kernel_case.stream(), z, x, {device_pieces.data(), device_records.data(), device_items.data(), item_count.data(), split_columns},
-         alignment, kernel_case.draw(1, 3));
+  shrink(kernel_case.stream(), z, x, list.data(), split_columns, kernel_case.draw(1, 3));
 
   std::vector<float> expected(static_cast<std::size_t>(splits * rows * z_cols), NAN);  // not written
   for (const Use& use : uses) {

@@ -80,12 +80,12 @@ slora_mutate(kernels/cuda/attend.cu
   "key <= position + (mutant_is(\"attend_sees_the_next_key\") ? 1 : 0) - (mutant_is(\"attend_does_not_see_itself\") ? 1 : 0) &&"
   attend_sees_the_next_key attend_does_not_see_itself)
 slora_mutate(kernels/cuda/attend.cu
-  "key > position - args.list.window)"
-  "key > position - args.list.window - (mutant_is(\"attend_window_is_one_longer\") ? 1 : 0))"
+  "key > position - args.op.window)"
+  "key > position - args.op.window - (mutant_is(\"attend_window_is_one_longer\") ? 1 : 0))"
   attend_window_is_one_longer)
 slora_mutate(kernels/cuda/attend.cu
-  "first - args.list.window + 1) / kKeys * kKeys;"
-  "first - args.list.window + (mutant_is(\"attend_skips_the_windows_first_keys\") ? 16 : 1)) / kKeys * kKeys;"
+  "first - args.op.window + 1) / kAll * kAll;"
+  "first - args.op.window + (mutant_is(\"attend_skips_the_windows_first_keys\") ? 64 : 1)) / kAll * kAll;"
   attend_skips_the_windows_first_keys)
 slora_mutate(kernels/cuda/attend.cu
   "maximum = larger(maximum, shuffle_xor(maximum, 2));"

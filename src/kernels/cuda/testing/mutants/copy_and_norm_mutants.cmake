@@ -102,8 +102,8 @@ slora_mutate(kernels/cuda/embed.cu
   "id >= (mutant_is(\"embed_first_token_is_sampled\") ? 1 : 0) ?"
   embed_first_token_is_sampled)
 slora_mutate(kernels/cuda/embed.cu
-  "args.tokens.sampled[-1 - id]"
-  "args.tokens.sampled[(mutant_is(\"embed_reads_the_next_rows_token\") ? 0 : -1) - id]"
+  "args.tokens.sampled[-1 - id].id"
+  "args.tokens.sampled[(mutant_is(\"embed_reads_the_next_rows_token\") ? 0 : -1) - id].id"
   embed_reads_the_next_rows_token)
 slora_mutate(kernels/cuda/embed.cu
   "token >= 0 &&"

@@ -58,8 +58,8 @@ slora_mutate(kernels/cuda/linear.cu
    b[n / 2][n % 2 * 2 + (mutant_is(\"linear_swaps_words_of_the_weight\") ? 0 : 1)]}"
   linear_swaps_words_of_the_weight)
 slora_mutate(kernels/cuda/linear.cu
-  "sums[m][n][2 * half], sums"
-  "sums[m][n][mutant_is(\"linear_swaps_words_of_the_sum\") ? half : 2 * half], sums"
+  "float first = sums[m][n][2 * half], second"
+  "float first = sums[m][n][mutant_is(\"linear_swaps_words_of_the_sum\") ? half : 2 * half], second"
   linear_swaps_words_of_the_sum)
 slora_mutate(kernels/cuda/linear.cu
   "if (row >= row_count) continue;"
@@ -70,9 +70,17 @@ slora_mutate(kernels/cuda/linear.cu
   "if (column >= args.out + (mutant_is(\"linear_writes_past_the_row\") ? 1 : 0)) continue;"
   linear_writes_past_the_row)
 slora_mutate(kernels/cuda/linear.cu
-  "column + 1 < args.out)"
-  "column + 1 < args.out + (mutant_is(\"linear_writes_a_pair_past_the_row\") ? 1 : 0))"
+  "column + 1 < args.out;"
+  "column + 1 < args.out + (mutant_is(\"linear_writes_a_pair_past_the_row\") ? 1 : 0);"
   linear_writes_a_pair_past_the_row)
+slora_mutate(kernels/cuda/linear.cu
+  "first += args.bias[column];"
+  "first += args.bias[column + (mutant_is(\"linear_shifts_the_bias\") ? 1 : 0)];"
+  linear_shifts_the_bias)
+slora_mutate(kernels/cuda/linear.cu
+  "if (both) second += args.bias[column + 1];"
+  "if (both || mutant_is(\"linear_reads_past_the_bias\")) second += args.bias[column + 1];"
+  linear_reads_past_the_bias)
 slora_mutate(kernels/cuda/linear.cu
   "args.y + row * args.y_stride"
   "args.y + (mutant_is(\"linear_result_has_32_bits\") ? static_cast<std::int32_t>(row * args.y_stride) : row * args.y_stride)"
@@ -146,8 +154,40 @@ slora_mutate(kernels/cuda/shrink.cu
   "item.row_count <= 16"
   "item.row_count <= (mutant_is(\"shrink_takes_17_rows_for_16\") ? 17 : 16)"
   shrink_takes_17_rows_for_16)
+slora_mutate(kernels/cuda/shrink.cu
+  "item.row_begin < row_end; item.row_begin += 16"
+  "item.row_begin < row_end; item.row_begin += (mutant_is(\"shrink_forgets_parts_of_the_rows\") ? 32 : 16)"
+  shrink_forgets_parts_of_the_rows)
+slora_mutate(kernels/cuda/shrink.cu
+  "while (k >= piece->col_begin + piece->col_count)"
+  "while (k >= piece->col_begin + piece->col_count + (mutant_is(\"shrink_keeps_to_the_first_columns\") ? 1 : 0))"
+  shrink_keeps_to_the_first_columns)
+slora_mutate(kernels/cuda/shrink.cu
+  "if constexpr (!kWideRows) find_rows(k);"
+  "if (!kWideRows && !mutant_is(\"shrink_finds_columns_once\")) find_rows(k);"
+  shrink_finds_columns_once)
+slora_mutate(kernels/cuda/shrink.cu
+  "kWideX && list.alignment == MatrixAlignment::sixteen_bytes"
+  "kWideX && (list.alignment == MatrixAlignment::sixteen_bytes || mutant_is(\"shrink_takes_all_rows_for_wide\"))"
+  shrink_takes_all_rows_for_wide)
 
 # expand
+slora_mutate(kernels/cuda/expand_tile.h
+  "while (column >= piece->col_begin + piece->col_count)"
+  "while (column >= piece->col_begin + piece->col_count + (mutant_is(\"expand_keeps_to_the_first_columns\") ? 2 : 0))"
+  expand_keeps_to_the_first_columns)
+slora_mutate(kernels/cuda/expand_tile.h
+  "record.replaces_bias != 0 &&"
+  "(record.replaces_bias != 0 || mutant_is(\"expand_always_replaces_the_bias\")) && !mutant_is(\"expand_never_replaces_the_bias\") &&"
+  expand_always_replaces_the_bias expand_never_replaces_the_bias)
+slora_mutate(kernels/cuda/expand_tile.h
+  "args.base_bias[record.slice_begin + out]"
+  "args.base_bias[(mutant_is(\"expand_replaces_another_slices_bias\") ? 0 : record.slice_begin) + out]"
+  expand_replaces_another_slices_bias)
+slora_mutate(kernels/cuda/expand.cu
+  "list.alignment == MatrixAlignment::sixteen_bytes"
+  "list.alignment == MatrixAlignment::sixteen_bytes || mutant_is(\"expand_takes_all_rows_for_wide\")"
+  expand_takes_all_rows_for_wide)
 slora_mutate(kernels/cuda/expand_tile.h
   "if (row < 0 || rank >= record.rank) return 0;"
   "if (row < 0 || rank >= record.rank + (mutant_is(\"expand_reads_past_the_ranks_of_z\") ? 1 : 0)) return 0;"
@@ -165,9 +205,9 @@ slora_mutate(kernels/cuda/expand_tile.h
   "out >= record.out + (mutant_is(\"expand_reads_past_the_outputs\") ? 4 : 0)) return words;"
   expand_reads_past_the_outputs)
 slora_mutate(kernels/cuda/expand_tile.h
-  "out + i >= 0 && out + i < record.out"
-  "out + i >= (mutant_is(\"expand_reads_before_the_slice\") ? -1 : 0) &&
-          out + i < record.out + (mutant_is(\"expand_reads_behind_the_slice\") ? 1 : 0)"
+  "out + i < 0 || out + i >= record.out) continue;"
+  "out + i < (mutant_is(\"expand_reads_before_the_slice\") ? -1 : 0) ||
+          out + i >= record.out + (mutant_is(\"expand_reads_behind_the_slice\") ? 1 : 0)) continue;"
   expand_reads_before_the_slice expand_reads_behind_the_slice)
 slora_mutate(kernels/cuda/expand_tile.h
   "if (2 * pair + 1 == record.rank)"

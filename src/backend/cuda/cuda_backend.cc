@@ -1,0 +1,152 @@
+#include "backend/cuda/cuda_backend.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <thread>
+#include <utility>
+
+#include "backend/cuda/cuda_ops.h"
+#include "backend/cuda/device_owners.h"
+#include "backend/cuda/host_transfers.h"
+#include "backend/cuda/list_source.h"
+#include "backend/cuda/require.h"
+#include "backend/cuda/step_streams.h"
+#include "backend/cuda/weight_upload.h"
+
+namespace slora::cuda {
+namespace {
+
+constexpr int kDepth = 2;
+constexpr int kLoadingThreadsMax = 8;  // which copy weights faster than a link takes them
+
+constexpr std::int64_t kHeadDimMax = 128;
+constexpr std::int64_t kHiddenMax = 32768, kNarrowHiddenMax = 4096;  // of rms_norm: with and without 16-byte accesses
+
+Status check_model(const ModelShape& shape) {
+  const auto refuse = [](std::string_view what, std::string_view expected, std::int64_t found) {
+    return error("E_UNSUPPORTED_MODEL", "model: {}: the cuda backend expects {}, found {}", what, expected, found);
+  };
+  const std::int64_t group = shape.kv_heads > 0 ? shape.heads / shape.kv_heads : 0;
+  if (shape.head_dim > kHeadDimMax || shape.head_dim % 2 != 0) {
+    return refuse("head_dim", fmt::format("an even number up to {}", kHeadDimMax), shape.head_dim);
+  }
+  if (group > AttendItem::kRowsMax) {
+    return refuse("num_attention_heads / num_key_value_heads", fmt::format("at most {}", AttendItem::kRowsMax), group);
+  }
+  const std::int64_t hidden_max = shape.hidden % 8 == 0 ? kHiddenMax : kNarrowHiddenMax;
+  if (shape.hidden > hidden_max) return refuse("hidden_size", fmt::format("at most {}", hidden_max), shape.hidden);
+  if (shape.step_rows_max > CudaOps::kRowsMax) {
+    return refuse("tokens of a step", fmt::format("at most {}", CudaOps::kRowsMax), shape.step_rows_max);
+  }
+  return {};
+}
+
+class CudaBackend final : public Backend {
+ public:
+  explicit CudaBackend(DeviceApi& device) : device_(device), weights_(device) {}
+  ~CudaBackend() override {
+    if (streams_) streams_->drain();  // before memory is freed that copies use
+  }
+  CudaBackend(const CudaBackend&) = delete;
+  CudaBackend& operator=(const CudaBackend&) = delete;
+
+  [[nodiscard]] Status make() {
+    Result<DeviceProperties> properties = device_.properties();
+    if (!properties) return forward_error(properties);
+    properties_ = *std::move(properties);
+    Result<std::unique_ptr<StepStreams>> streams = StepStreams::create(device_, kDepth);
+    if (!streams) return forward_error(streams);
+    streams_ = *std::move(streams);
+    Result<std::unique_ptr<HostTransfers>> transfers = HostTransfers::create(device_, streams_->compute());
+    if (!transfers) return forward_error(transfers);
+    transfers_ = *std::move(transfers);
+    Result<std::unique_ptr<ListSource>> lists = ListSource::create(device_, *streams_, kDepth);
+    if (!lists) return forward_error(lists);
+    lists_ = *std::move(lists);
+    Result<std::unique_ptr<CudaOps>> ops = CudaOps::create({device_, *streams_, *lists_, *transfers_}, properties_.multiprocessors);
+    if (!ops) return forward_error(ops);
+    ops_ = *std::move(ops);
+    return {};
+  }
+
+  std::string_view name() const override { return "cuda"; }
+  std::string description() const override {
+    return fmt::format("{}, compute capability {}.{}, {} multiprocessors, weights in bf16", properties_.name, properties_.major,
+                       properties_.minor, properties_.multiprocessors);
+  }
+  int thread_count() const override { return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kLoadingThreadsMax); }
+  DType product_dtype() const override { return DType::bf16; }
+  DType activation_dtype() const override { return DType::bf16; }
+  DType kv_dtype() const override { return DType::bf16; }
+  AdapterFormat adapter_format() const override { return {DType::bf16, 2}; }
+
+  Status prepare_model(const ModelShape& shape) override {
+    if (Status checked = check_model(shape); !checked) return checked;
+    lists_->set_heads({static_cast<std::int32_t>(shape.kv_heads), static_cast<std::int32_t>(shape.heads / shape.kv_heads)});
+    if (Status reserved = ops_->reserve_gated(shape.step_rows_max, shape.intermediate); !reserved) return reserved;
+    return ops_->reserve_sample(shape.output_rows_max, shape.vocabulary);
+  }
+
+  LinearWeight make_linear(std::int64_t out, std::int64_t in) override { return require_value(weights_.make(out, in)); }
+  void pack_rows(LinearWeight& weight, std::int64_t row_begin, Tensor rows) override {
+    require_done(weights_.pack_rows(weight, row_begin, rows));
+  }
+  std::size_t linear_bytes(std::int64_t out, std::int64_t in) const override { return WeightUpload::weight_bytes(out, in); }
+
+  Buffer allocate(std::size_t bytes) override {
+    Buffer memory = require_value(allocate_buffer(device_, std::max<std::size_t>(bytes, 1)));
+    transfers_->clear(memory.data(), memory.bytes());
+    return memory;
+  }
+  bool shares_host_memory() const override { return false; }
+  void upload(Tensor to, const void* from) override { transfers_->upload(to, from); }
+  void download(void* to, Tensor from) override { transfers_->download(to, from); }
+  Buffer host_memory(std::size_t bytes) override {
+    Buffer memory = require_value(allocate_host_buffer(device_, std::max<std::size_t>(bytes, 1)));
+    std::memset(memory.data(), 0, memory.bytes());
+    return memory;
+  }
+
+  int depth() const override { return kDepth; }
+  const std::byte* upload_step(int slot, std::span<const std::byte> bytes) override {
+    lists_->begin_step();
+    return streams_->upload_step(slot, bytes);
+  }
+  void prepare_step(int slot, const StepWork& work) override { lists_->prepare(slot, work); }
+  bool replays_steps() const override { return true; }
+  void replay_step(const StepKey& key, const std::function<void()>& call_ops) override { streams_->replay_step(key, call_ops); }
+  Fence download_step(std::span<std::byte> to, const std::byte* from) override { return streams_->download_step(to, from); }
+  Fence mark() override { return streams_->mark(); }
+  Fence copy_in(std::span<const CopyIn> copies) override { return streams_->copy_in(copies); }
+  bool wait(Fence fence, std::chrono::milliseconds limit) override { return streams_->wait(fence, limit); }
+
+  Ops& ops() override { return *ops_; }
+
+ private:
+  DeviceApi& device_;
+  DeviceProperties properties_;
+  WeightUpload weights_;
+  std::unique_ptr<StepStreams> streams_;
+  std::unique_ptr<HostTransfers> transfers_;
+  std::unique_ptr<ListSource> lists_;
+  std::unique_ptr<CudaOps> ops_;  // last: uses the others
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Backend>> create_cuda_backend(DeviceApi& device, const BackendOptions& options) {
+  if (options.weights == WeightStorage::int8) {
+    return error("E_WEIGHTS", "--weights: the cuda backend keeps bf16 only; choose the cpu backend for int8");
+  }
+  try {
+    auto backend = std::make_unique<CudaBackend>(device);
+    if (Status made = backend->make(); !made) return forward_error(made);
+    return backend;
+  } catch (const DeviceError& failure) {
+    return error("E_DEVICE", "{}", failure.what());
+  }
+}
+
+}  // namespace slora::cuda

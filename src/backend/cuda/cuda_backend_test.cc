@@ -1,0 +1,253 @@
+#include "backend/cuda/cuda_backend.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstring>
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "backend/adapter_runs.h"
+#include "backend/cuda/testing/emulated_backend.h"
+#include "backend/device_error.h"
+#include "backend/testing/op_fixture.h"
+
+namespace slora::cuda {
+namespace {
+
+using slora::testing::MadeAdapter;
+using slora::testing::MadeRecord;
+using slora::testing::MadeSegments;
+using slora::testing::Matrix;
+using slora::testing::Numbers;
+
+constexpr std::uint64_t kBackendSeeds = 6;
+constexpr ModelShape kModel{.heads = 4,
+                            .kv_heads = 2,
+                            .head_dim = 16,
+                            .hidden = 64,
+                            .intermediate = 96,
+                            .vocabulary = 100,
+                            .step_rows_max = 32,
+                            .output_rows_max = 32};
+
+std::string faults_of(EmulatedDevice& device) {
+  std::string text;
+  for (const DeviceFault& fault : device.take_faults()) text += std::string(name_of(fault.kind)) + ": " + fault.what + "\n";
+  return text;
+}
+
+TEST(CudaBackend, RefusesByNameWhatItsKernelsLack) {
+  EmulatedDevice device({});
+  const Result<std::unique_ptr<Backend>> in_bytes = create_cuda_backend(device, {.weights = WeightStorage::int8});
+  ASSERT_FALSE(in_bytes);
+  EXPECT_EQ(in_bytes.error().code, "E_WEIGHTS");
+
+  EmulatedBackend backend({});
+  EXPECT_TRUE(backend.prepare_model(kModel));
+  const auto message_of = [&](const ModelShape& shape) {
+    const Status refused = backend.prepare_model(shape);
+    EXPECT_FALSE(refused);
+    if (refused) return std::string();
+    EXPECT_EQ(refused.error().code, "E_UNSUPPORTED_MODEL");
+    return refused.error().message;
+  };
+  ModelShape shape = kModel;
+  shape.head_dim = 256;
+  EXPECT_EQ(message_of(shape), "model: head_dim: the cuda backend expects an even number up to 128, found 256");
+  shape.head_dim = 15;
+  EXPECT_EQ(message_of(shape), "model: head_dim: the cuda backend expects an even number up to 128, found 15");
+  shape = kModel;
+  shape.heads = 34;
+  EXPECT_EQ(message_of(shape), "model: num_attention_heads / num_key_value_heads: the cuda backend expects at most 16, found 17");
+  shape = kModel;
+  shape.hidden = 4100;
+  EXPECT_EQ(message_of(shape), "model: hidden_size: the cuda backend expects at most 4096, found 4100");
+  shape = kModel;
+  shape.step_rows_max = 65537;
+  EXPECT_EQ(message_of(shape), "model: tokens of a step: the cuda backend expects at most 65536, found 65537");
+}
+
+TEST(CudaBackend, TellsEveryErrorOfTheDeviceWhenItIsMade) {
+  std::int32_t refused = 0;
+  for (std::int64_t number = 0;; ++number) {
+    EmulatedDevice device({});
+    device.fail_call(number);
+    {
+      const Result<std::unique_ptr<Backend>> backend = create_cuda_backend(device, {});
+      if (backend) break;
+      EXPECT_EQ(backend.error().code, "E_DEVICE");
+      EXPECT_NE(backend.error().message.find("failed as a test asked for"), std::string::npos) << backend.error().message;
+      ++refused;
+    }
+    EXPECT_EQ(device.live_count(), 0);
+  }
+  EXPECT_GT(refused, 40);
+}
+
+TEST(CudaBackend, GivesBackWhatItTook) {
+  EmulatedDevice device({});
+  {
+    const std::unique_ptr<Backend> backend = create_cuda_backend(device, {}).value();
+    EXPECT_EQ(backend->name(), "cuda");
+    EXPECT_TRUE(backend->prepare_model(kModel));
+    const Buffer memory = backend->allocate(100);
+    const std::vector<float> numbers = slora::testing::values_of({*backend, memory.view(DType::f32, 1, 25)});
+    EXPECT_EQ(numbers, std::vector<float>(25, 0.0f));
+  }
+  EXPECT_EQ(faults_of(device), "");
+  EXPECT_EQ(device.live_count(), 0);
+}
+
+// Steps of one product under adapters, two under way, each with other adapters on its rows. What varies is in a slot's bytes.
+class AdapterSteps {
+ public:
+  static constexpr std::int32_t kRows = 8, kOut = 72, kIn = 40, kZCols = 80;
+  static constexpr Site kSite{1, SiteKind::o};
+
+  AdapterSteps(EmulatedBackend& backend, std::uint64_t seed)
+      : backend_(backend),
+        numbers_(seed),
+        random_(seed),
+        weight_(slora::testing::pack(backend, kOut, kIn, numbers_.vector(kOut * kIn), DType::bf16)),
+        x_(backend, DType::bf16, kRows, kIn, numbers_.vector(kRows * kIn)) {
+    weight_.bias = backend.make_vector(numbers_.vector(kOut));
+    for (const std::int32_t rank : {1, 5, 16, 40}) {
+      std::vector<MadeRecord> records = {slora::testing::make_record(numbers_, 0, 40, kIn, rank)};
+      if (rank != 16) records.push_back(slora::testing::make_record(numbers_, 40, 32, kIn, rank));
+      records.front().bias = numbers_.vector(40);
+      adapters_.emplace_back(backend, kSite, records, slora::testing::Cuts{.tile_rows = 7});
+    }
+    for (Slot& slot : slots_) {
+      slot.bytes = backend.host_memory(kBytes);
+      slot.y = backend.allocate(kRows * kOut * sizeof(Bfloat16));
+      slot.z = backend.allocate(kRows * kZCols * sizeof(float));
+      slot.results = backend.host_memory(slot.y.bytes());
+    }
+  }
+
+  void submit(std::int32_t step, bool replays) {
+    Slot& slot = slots_[static_cast<std::size_t>(step % 2)];
+    draw_segments(slot);
+    const AdapterBatch batch = upload(slot, step % 2);
+    backend_.prepare_step(step % 2, {{}, {&batch, 1}});
+    const auto call_ops = [&] {
+      ++called_count_;
+      run_ops(slot.y.view(DType::bf16, kRows, kOut), slot.z.view(DType::f32, kRows, kZCols), batch);
+    };
+    if (replays) {
+      backend_.replay_step({.slot = step % 2, .rows = kRows, .segments = kRows}, call_ops);
+    } else {
+      call_ops();
+    }
+    slot.fence = backend_.download_step({slot.results.data(), slot.results.bytes()}, slot.y.data());
+  }
+  void collect(std::int32_t step) {
+    const Slot& slot = slots_[static_cast<std::size_t>(step % 2)];
+    while (!backend_.wait(slot.fence, std::chrono::milliseconds(20))) continue;
+    results_.emplace_back(slot.segments, std::vector<std::byte>(slot.results.data(), slot.results.data() + slot.results.bytes()));
+  }
+  // That results are those of the same ops called alone, which waits for the device.
+  void expect_results() {
+    for (const auto& [segments, found] : results_) {
+      const Matrix z(backend_, DType::f32, kRows, kZCols), y(backend_, DType::bf16, kRows, kOut);
+      run_ops(y, z, MadeSegments(backend_, segments, kZCols));
+      EXPECT_EQ(y.tensor().bytes(), found);
+    }
+  }
+  [[nodiscard]] std::int32_t called_count() const { return called_count_; }
+
+ private:
+  struct Slot {
+    Buffer bytes, y, z, results;
+    std::vector<AdapterSegment> segments;  // padded to kRows
+    AdapterRuns runs;
+    Fence fence;
+  };
+  static constexpr std::size_t kRunsBegin = kRows * sizeof(AdapterSegment);
+  static constexpr std::size_t kRunSegmentsBegin = kRunsBegin + kRows * sizeof(AdapterRun);
+  static constexpr std::size_t kBytes = kRunSegmentsBegin + kRows * sizeof(std::int32_t);
+
+  void draw_segments(Slot& slot) {
+    slot.segments.clear();
+    for (std::int32_t row = static_cast<std::int32_t>(random_() % 2); row < kRows;) {
+      const std::int32_t count = std::min<std::int32_t>(1 + static_cast<std::int32_t>(random_() % 3), kRows - row);
+      slot.segments.push_back({row, count, 0, 0.5f, &adapters_[random_() % adapters_.size()].view()});
+      row += count + static_cast<std::int32_t>(random_() % 2);
+    }
+    slot.runs.cut(slot.segments);
+    slot.runs.pad(kRows);
+    slot.segments.resize(kRows, {kRows, 0, 0, 1, slot.segments.front().adapter});
+  }
+  AdapterBatch upload(Slot& slot, int index) {
+    std::memcpy(slot.bytes.data(), slot.segments.data(), kRows * sizeof(AdapterSegment));
+    std::memcpy(slot.bytes.data() + kRunsBegin, slot.runs.runs().data(), kRows * sizeof(AdapterRun));
+    std::memcpy(slot.bytes.data() + kRunSegmentsBegin, slot.runs.segments().data(), kRows * sizeof(std::int32_t));
+    const std::byte* const at = backend_.upload_step(index, {slot.bytes.data(), kBytes});
+    return {.segments = {slot.segments, reinterpret_cast<const AdapterSegment*>(at)},
+            .z_cols = kZCols,
+            .runs = {slot.runs.runs(), reinterpret_cast<const AdapterRun*>(at + kRunsBegin)},
+            .run_segments = {slot.runs.segments(), reinterpret_cast<const std::int32_t*>(at + kRunSegmentsBegin)}};
+  }
+  void run_ops(Tensor y, Tensor z, const AdapterBatch& batch) {
+    backend_.ops().shrink(z, x_, batch, kSite);
+    backend_.ops().linear(y, x_, weight_, z, batch, kSite);
+  }
+
+  EmulatedBackend& backend_;
+  Numbers numbers_;
+  std::mt19937_64 random_;
+  LinearWeight weight_;
+  Matrix x_;
+  std::deque<MadeAdapter> adapters_;
+  std::array<Slot, 2> slots_;
+  std::vector<std::pair<std::vector<AdapterSegment>, std::vector<std::byte>>> results_;
+  std::int32_t called_count_ = 0;
+};
+
+TEST(CudaBackend, StepsGiveTheBitsOfTheirOpsWhetherTheyAreCalledOrReplayed) {
+  for (std::uint64_t seed = 1; seed <= kBackendSeeds; ++seed) {
+    const bool replays = seed % 3 != 0;
+    EmulatedBackend backend({.seed = seed, .pace = seed % 2 == 0 ? EmulatedDevice::Pace::late : EmulatedDevice::Pace::anywhere});
+    AdapterSteps steps(backend, seed);
+    constexpr std::int32_t kSteps = 16;
+    for (std::int32_t step = 0; step < kSteps; ++step) {
+      steps.submit(step, replays);
+      if (step > 0) steps.collect(step - 1);
+    }
+    steps.collect(kSteps - 1);
+    EXPECT_EQ(steps.called_count(), replays ? 2 : kSteps);
+    steps.expect_results();
+    EXPECT_EQ(faults_of(backend.device()), "") << "seed " << seed;
+  }
+}
+
+TEST(CudaBackend, CallsNothingInAStepThatWaitsForTheDevice) {
+  EmulatedBackend backend({});
+  AdapterSteps steps(backend, 5);
+  for (std::int32_t step = 0; step < 12; ++step) {
+    backend.device().begin_step();
+    steps.submit(step, step % 3 != 0);
+    backend.device().end_step();
+    steps.collect(step);
+  }
+  EXPECT_TRUE(backend.device().waiting_calls_in_steps().empty()) << backend.device().waiting_calls_in_steps().begin()->first;
+}
+
+TEST(CudaBackend, TellsAnErrorOfTheDeviceInAStep) {
+  EmulatedBackend backend({});
+  AdapterSteps steps(backend, 5);
+  steps.submit(0, true);
+  steps.collect(0);
+  backend.device().fail_call(3);
+  EXPECT_THROW(
+      {
+        steps.submit(1, true);
+        steps.collect(1);
+      },
+      DeviceError);
+}
+
+}  // namespace
+}  // namespace slora::cuda

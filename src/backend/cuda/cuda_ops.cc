@@ -1,0 +1,86 @@
+#include "backend/cuda/cuda_ops.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "backend/cuda/device_owners.h"
+#include "backend/cuda/require.h"
+#include "backend/cuda/weight_upload.h"
+#include "base/check.h"
+#include "kernels/cuda/copy_pages.h"
+#include "kernels/cuda/embed.h"
+#include "kernels/cuda/fill.h"
+#include "kernels/cuda/gather_rows.h"
+#include "kernels/cuda/rms_norm.h"
+#include "kernels/cuda/rope.h"
+
+// Of rows of numbers; products and adapters are in cuda_ops_products.cc, attention and tokens in cuda_ops_tokens.cc.
+namespace slora::cuda {
+
+Result<std::unique_ptr<CudaOps>> CudaOps::create(const Parts& parts, std::int32_t multiprocessors) {
+  std::unique_ptr<CudaOps> ops(new CudaOps(parts, multiprocessors));
+  if (Status made = ops->make(); !made) return forward_error(made);
+  return ops;
+}
+
+Status CudaOps::make() {
+  std::vector<std::int32_t> counts(kRowsMax + 1);
+  std::iota(counts.begin(), counts.end(), 0);
+  Result<Buffer> memory = allocate_buffer(parts_.device, counts.size() * sizeof(std::int32_t));
+  if (!memory) return forward_error(memory);
+  counts_ = *std::move(memory);
+  const auto bytes = static_cast<std::int64_t>(counts_.bytes());
+  parts_.transfers.upload({counts_.data(), DType::u8, 1, bytes, bytes}, counts.data());
+  return {};
+}
+
+RowCount CudaOps::count_of(std::int64_t rows) const {
+  check(rows >= 0 && rows <= kRowsMax, "expected a batch of at most 65,536 rows");
+  return reinterpret_cast<RowCount>(counts_.data()) + rows;
+}
+
+void CudaOps::embed(Tensor out, StepArray<TokenId> ids, const TokenResult* previous, const LinearWeight& table, TokenId first_token) {
+  check(std::cmp_equal(out.rows, ids.size()) && out.cols == table.in, "expected out [T, hidden]");
+  cuda::embed(stream(), out, {ids.device, previous, count_of(out.rows)}, WeightUpload::matrix_of(table), first_token);
+}
+
+void CudaOps::rms_norm(Tensor out, Tensor in, Tensor weight, float eps) {
+  check(out.rows == in.rows && out.cols == in.cols && in.cols % weight.cols == 0, "expected out of the shape of in, in whole groups");
+  if (in.dtype == DType::f32) {
+    cuda::rms_norm(stream(), out, in, weight, eps, count_of(in.rows));
+  } else {
+    cuda::rms_norm_groups(stream(), out, in, weight, eps, count_of(in.rows));
+  }
+}
+
+void CudaOps::add_rms_norm(Tensor out, Tensor residual, Tensor x, Tensor weight, float eps) {
+  check(out.rows == x.rows && residual.rows == x.rows && residual.cols == x.cols && x.cols == weight.cols, "expected equal shapes");
+  cuda::add_rms_norm(stream(), out, residual, x, weight, eps, count_of(x.rows));
+}
+
+void CudaOps::rope(Tensor x, StepArray<std::int32_t> positions, const RopeTable& table) {
+  check(std::cmp_equal(x.rows, positions.size()) && x.cols % (2 * table.cos.cols) == 0, "expected whole heads and one position per row");
+  cuda::rope(stream(), x, positions.device, table.cos, table.sin, count_of(x.rows));
+}
+
+void CudaOps::gather_rows(Tensor out, Tensor in, StepArray<std::int32_t> rows) {
+  check(std::cmp_equal(out.rows, rows.size()) && out.cols == in.cols && out.dtype == in.dtype,
+        "expected one row of out for each index, of the type of in");
+  cuda::gather_rows(stream(), out, in, rows.device, count_of(out.rows));
+}
+
+// Waits for the device: no step copies pages.
+void CudaOps::copy_pages(std::byte* base, std::size_t page_bytes, std::span<const PageCopy> copies) {
+  static_assert(sizeof(PageCopy) == sizeof(PagePair) && offsetof(PageCopy, from) == offsetof(PagePair, from));
+  if (copies.empty()) return;
+  if (copies.size_bytes() > page_pairs_.bytes()) page_pairs_ = require_value(allocate_buffer(parts_.device, copies.size_bytes()));
+  const auto bytes = static_cast<std::int64_t>(copies.size_bytes());
+  parts_.transfers.upload({page_pairs_.data(), DType::u8, 1, bytes, bytes}, copies.data());
+  cuda::copy_pages(stream(), base, page_bytes, reinterpret_cast<const PagePair*>(page_pairs_.data()),
+                   static_cast<std::int32_t>(copies.size()));
+}
+
+void CudaOps::fill(Tensor out, float value) { cuda::fill(stream(), out, value); }
+
+}  // namespace slora::cuda

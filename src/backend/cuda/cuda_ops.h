@@ -1,0 +1,71 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/cuda/device_api.h"
+#include "backend/cuda/host_transfers.h"
+#include "backend/cuda/list_source.h"
+#include "backend/cuda/scratch.h"
+#include "backend/cuda/step_streams.h"
+#include "kernels/cuda/args.h"
+#include "kernels/cuda/stream.h"
+
+namespace slora::cuda {
+
+// Ops that launch kernels into the compute stream. What a launch is given depends on the shapes of an op's arguments alone, and on where
+// they lie: numbers that change from step to step are read from device memory. Owned by its backend, used by the engine thread.
+class CudaOps final : public Ops {
+ public:
+  // Rows of a batch that ops can compute.
+  static constexpr std::int32_t kRowsMax = 1 << 16;
+
+  struct Parts {  // outlive it
+    DeviceApi& device;
+    StepStreams& streams;
+    ListSource& lists;
+    HostTransfers& transfers;
+  };
+  [[nodiscard]] static Result<std::unique_ptr<CudaOps>> create(const Parts& parts, std::int32_t multiprocessors);
+
+  // Scratch for linear_gated with so many rows and columns of its output, and for sample with so many rows of logits.
+  [[nodiscard]] Status reserve_gated(std::int64_t rows, std::int64_t cols);
+  [[nodiscard]] Status reserve_sample(std::int64_t rows, std::int64_t vocabulary);
+
+  void embed(Tensor out, StepArray<TokenId> ids, const TokenResult* previous, const LinearWeight& table, TokenId first_token) override;
+  void rms_norm(Tensor out, Tensor in, Tensor weight, float eps) override;
+  void add_rms_norm(Tensor out, Tensor residual, Tensor x, Tensor weight, float eps) override;
+  void shrink(Tensor z, Tensor x, const AdapterBatch& adapters, Site site) override;
+  void linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) override;
+  void linear_gated(Tensor out, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site,
+                    Activation activation) override;
+  void rope(Tensor x, StepArray<std::int32_t> positions, const RopeTable& table) override;
+  void store_kv(const KvLayer& layer, Tensor k, Tensor v, const SpanBatch& spans) override;
+  void attend(Tensor out, Tensor q, const KvLayer& layer, const SpanBatch& spans, const AttendParams& params) override;
+  void gather_rows(Tensor out, Tensor in, StepArray<std::int32_t> rows) override;
+  void sample(std::span<TokenResult> out, Tensor logits, const SampleBatch& batch) override;
+  void score(std::span<TokenResult> out, Tensor logits, StepArray<ScoreRow> rows) override;
+  void copy_pages(std::byte* base, std::size_t page_bytes, std::span<const PageCopy> copies) override;
+  void fill(Tensor out, float value) override;
+
+ private:
+  CudaOps(const Parts& parts, std::int32_t multiprocessors) : parts_(parts), multiprocessors_(multiprocessors) {}
+  [[nodiscard]] Status make();
+  [[nodiscard]] Stream stream() const { return parts_.streams.compute(); }
+  // The number, in device memory: an op computes all rows of its tensors, those that pad a step too.
+  [[nodiscard]] RowCount count_of(std::int64_t rows) const;
+  [[nodiscard]] StepSpans spans_of(const SpanBatch& spans) const;
+  // y += what the records give.
+  void expand(Tensor y, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site);
+
+  const Parts parts_;
+  const std::int32_t multiprocessors_;
+  Buffer counts_;      // [kRowsMax + 1] int32: 0, 1, 2, ...
+  Scratch gated_;      // [T, 2n] bf16
+  Scratch adjusted_;   // [rows, vocabulary] fp32: logits as sample changes them
+  Buffer page_pairs_;  // of copy_pages
+};
+
+}  // namespace slora::cuda

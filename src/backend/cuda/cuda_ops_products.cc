@@ -1,0 +1,64 @@
+// Ops that multiply by weights and by adapters' matrices.
+#include <algorithm>
+
+#include "backend/cuda/cuda_ops.h"
+#include "backend/cuda/require.h"
+#include "backend/cuda/weight_upload.h"
+#include "base/check.h"
+#include "kernels/cuda/expand.h"
+#include "kernels/cuda/gated.h"
+#include "kernels/cuda/linear.h"
+#include "kernels/cuda/shrink.h"
+
+namespace slora::cuda {
+namespace {
+
+constexpr std::int64_t kElementsOfUnit = 8;  // bf16 elements of 16 bytes
+constexpr std::int32_t kBlocksPerMultiprocessor = 2;
+
+std::int64_t gate_up_stride(std::int64_t cols) { return (2 * cols + kElementsOfUnit - 1) / kElementsOfUnit * kElementsOfUnit; }
+
+const float* bias_of(const LinearWeight& weight) { return weight.bias.empty() ? nullptr : weight.bias.view().row<float>(0); }
+
+}  // namespace
+
+void CudaOps::shrink(Tensor z, Tensor x, const AdapterBatch& adapters, Site site) {
+  if (adapters.segments.empty()) return;
+  check(z.rows == x.rows && z.cols >= adapters.z_cols, "expected z [T, z columns]");
+  // One item sums up all of k, so that z is complete. Items by ranges of k would need scratch for their parts.
+  const std::int64_t split_columns = (x.cols + 31) / 32 * 32;
+  cuda::shrink(stream(), z, x, parts_.lists.shrink(adapters, site), static_cast<std::int32_t>(split_columns),
+               kBlocksPerMultiprocessor * multiprocessors_);
+}
+
+void CudaOps::linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) {
+  check(y.rows == x.rows && x.cols == weight.in && y.cols == weight.out, "expected y [T, out] = W [out, in] x [T, in]");
+  cuda::linear(stream(), y, x, WeightUpload::matrix_of(weight), bias_of(weight), count_of(y.rows));
+  expand(y, weight, z, adapters, site);
+}
+
+void CudaOps::expand(Tensor y, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) {
+  if (adapters.segments.empty()) return;
+  const ExpandArgs args{.list = parts_.lists.expand(adapters, site),
+                        .base_bias = bias_of(weight),
+                        .z = reinterpret_cast<const float*>(z.data),
+                        .z_stride = z.row_stride,
+                        .splits = 1,
+                        .rows = static_cast<std::int32_t>(y.rows)};
+  cuda::expand(stream(), y, args, kBlocksPerMultiprocessor * multiprocessors_);
+}
+
+Status CudaOps::reserve_gated(std::int64_t rows, std::int64_t cols) {
+  return gated_.reserve(parts_.device, static_cast<std::size_t>(rows * gate_up_stride(cols)) * sizeof(Bfloat16));
+}
+
+void CudaOps::linear_gated(Tensor out, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site,
+                           Activation activation) {
+  check(out.rows == x.rows && x.cols == weight.in && 2 * out.cols == weight.out, "expected out [T, n], W [2n, in] x [T, in]");
+  require_done(reserve_gated(out.rows, out.cols));
+  const Tensor gate_up{gated_.data(), DType::bf16, out.rows, 2 * out.cols, gate_up_stride(out.cols)};
+  linear(gate_up, x, weight, z, adapters, site);
+  cuda::gated(stream(), out, gate_up, activation, count_of(out.rows));
+}
+
+}  // namespace slora::cuda

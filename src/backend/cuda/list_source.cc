@@ -1,0 +1,72 @@
+#include "backend/cuda/list_source.h"
+
+#include <utility>
+
+#include "backend/cuda/require.h"
+#include "base/check.h"
+
+namespace slora::cuda {
+
+Result<std::unique_ptr<ListSource>> ListSource::create(DeviceApi& device, StepStreams& streams, int depth) {
+  std::unique_ptr<ListSource> source(new ListSource(device, streams));
+  for (int i = 0; i <= depth; ++i) {
+    Result<std::unique_ptr<WorkLists>> lists = WorkLists::create(device);
+    if (!lists) return forward_error(lists);
+    if (i < depth) {
+      source->of_slots_.push_back(*std::move(lists));
+    } else {
+      source->single_ = *std::move(lists);
+    }
+  }
+  return source;
+}
+
+// Batches that find no place get their lists when their ops are called.
+void ListSource::prepare(int slot, const StepWork& work) {
+  check(slot >= 0 && std::cmp_less(slot, of_slots_.size()), "expected one of the slots");
+  WorkLists& lists = *of_slots_[static_cast<std::size_t>(slot)];
+  lists.clear();
+  if (shape_) lists.add_spans(work.spans, *shape_);
+  bool is_of_layers = true;
+  for (const AdapterBatch& adapters : work.adapters) {
+    static_cast<void>(is_of_layers ? lists.try_add_sites(adapters) : lists.try_add_site(adapters, kHeadSite));
+    is_of_layers = false;
+  }
+  streams_.upload_more(slot, lists.finish());
+  prepared_ = &lists;
+}
+
+WorkLists& ListSource::begin_single() {
+  require_done(device_.synchronise(streams_.compute()));
+  single_->clear();
+  return *single_;
+}
+
+void ListSource::finish_single() {
+  for (const PieceCopy& piece : single_->finish()) {
+    if (piece.bytes > 0) require_done(device_.upload(streams_.compute(), piece.to, piece.from, piece.bytes));
+  }
+}
+
+const AttendList* ListSource::attend(const SpanBatch& spans, const HeadShape& shape) {
+  if (const AttendList* const known = prepared_ == nullptr ? nullptr : prepared_->find(spans, shape)) return known;
+  begin_single().add_spans(spans, shape);
+  finish_single();
+  return single_->find(spans, shape);
+}
+
+const ShrinkList* ListSource::shrink(const AdapterBatch& adapters, Site site) {
+  if (const ShrinkList* const known = prepared_ == nullptr ? nullptr : prepared_->find_shrink(adapters, site)) return known;
+  static_cast<void>(begin_single().try_add_site(adapters, site));
+  finish_single();
+  return single_->find_shrink(adapters, site);
+}
+
+const ExpandList* ListSource::expand(const AdapterBatch& adapters, Site site) {
+  if (const ExpandList* const known = prepared_ == nullptr ? nullptr : prepared_->find_expand(adapters, site)) return known;
+  static_cast<void>(begin_single().try_add_site(adapters, site));
+  finish_single();
+  return single_->find_expand(adapters, site);
+}
+
+}  // namespace slora::cuda

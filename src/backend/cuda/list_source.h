@@ -1,0 +1,46 @@
+#pragma once
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/cuda/device_api.h"
+#include "backend/cuda/step_streams.h"
+#include "backend/cuda/work_lists.h"
+
+namespace slora::cuda {
+
+// Finds the lists of work for ops: those that were made for the step before its ops were called or, for ops with other arrays, such as
+// those of a test, lists that are made at once. The latter waits for the device. Owned by a backend, used by the engine thread.
+class ListSource {
+ public:
+  // The device and the streams outlive it. `depth`: slots.
+  [[nodiscard]] static Result<std::unique_ptr<ListSource>> create(DeviceApi& device, StepStreams& streams, int depth);
+
+  // Whose lists of attention a step needs.
+  void set_heads(const HeadShape& shape) { shape_ = shape; }
+
+  // The step's arrays come: no lists are known until prepare().
+  void begin_step() { prepared_ = nullptr; }
+  void prepare(int slot, const StepWork& work);
+
+  // In device memory.
+  [[nodiscard]] const AttendList* attend(const SpanBatch& spans, const HeadShape& shape);
+  [[nodiscard]] const ShrinkList* shrink(const AdapterBatch& adapters, Site site);
+  [[nodiscard]] const ExpandList* expand(const AdapterBatch& adapters, Site site);
+
+ private:
+  ListSource(DeviceApi& device, StepStreams& streams) : device_(device), streams_(streams) {}
+  // Lists for one op, when the device has read those of the op before.
+  [[nodiscard]] WorkLists& begin_single();
+  void finish_single();
+
+  DeviceApi& device_;
+  StepStreams& streams_;
+  std::vector<std::unique_ptr<WorkLists>> of_slots_;  // [depth]
+  std::unique_ptr<WorkLists> single_;
+  WorkLists* prepared_ = nullptr;  // of the step whose ops are called
+  std::optional<HeadShape> shape_;
+};
+
+}  // namespace slora::cuda

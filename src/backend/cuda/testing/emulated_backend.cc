@@ -1,0 +1,10 @@
+#include "backend/cuda/testing/emulated_backend.h"
+
+#include "backend/cuda/cuda_backend.h"
+
+namespace slora::cuda {
+
+EmulatedBackend::EmulatedBackend(const EmulatedDevice::Options& options)
+    : EmulatedDeviceOwner(options), ForwardingBackend(create_cuda_backend(device_, {}).value()) {}
+
+}  // namespace slora::cuda

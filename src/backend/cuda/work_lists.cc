@@ -1,0 +1,177 @@
+#include "backend/cuda/work_lists.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "backend/cuda/device_owners.h"
+#include "backend/cuda/require.h"
+#include "base/check.h"
+
+namespace slora::cuda {
+namespace {
+
+constexpr std::size_t kArrayBytesAtFirst = std::size_t{64} << 10;
+constexpr std::size_t kArrayAlignment = 64;
+
+constexpr std::size_t aligned_bytes(std::size_t bytes) { return (bytes + kArrayAlignment - 1) / kArrayAlignment * kArrayAlignment; }
+
+template <class... T>
+std::size_t aligned_bytes(const std::vector<T>&... arrays) {
+  return (aligned_bytes(arrays.size() * sizeof(T)) + ...);
+}
+
+// Copies arrays one after another to memory of the host, which goes to the device as it is.
+class Placer {
+ public:
+  Placer(std::byte* at_host, std::byte* at_device) : at_host_(at_host), at_device_(at_device) {}
+
+  // Returns where the device will have it.
+  template <class T>
+  const T* place(const std::vector<T>& array) {
+    const auto* const place = reinterpret_cast<const T*>(at_device_);
+    if (!array.empty()) std::memcpy(at_host_, array.data(), array.size() * sizeof(T));
+    const std::size_t bytes = aligned_bytes(array.size() * sizeof(T));
+    at_host_ += bytes;
+    at_device_ += bytes;
+    return place;
+  }
+
+ private:
+  std::byte* at_host_;
+  std::byte* at_device_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<WorkLists>> WorkLists::create(DeviceApi& device) {
+  std::unique_ptr<WorkLists> lists(new WorkLists(device));
+  if (Status made = lists->make(); !made) return forward_error(made);
+  return lists;
+}
+
+Status WorkLists::make() {
+  for (const auto& [buffer, bytes] : {std::pair{&device_heads_, sizeof(Heads)}, std::pair{&device_arrays_, kArrayBytesAtFirst}}) {
+    Result<Buffer> memory = allocate_buffer(device_, bytes);
+    if (!memory) return forward_error(memory);
+    *buffer = *std::move(memory);
+  }
+  for (const auto& [buffer, bytes] : {std::pair{&host_heads_, sizeof(Heads)}, std::pair{&host_arrays_, kArrayBytesAtFirst}}) {
+    Result<Buffer> memory = allocate_host_buffer(device_, bytes);
+    if (!memory) return forward_error(memory);
+    *buffer = *std::move(memory);
+  }
+  return {};
+}
+
+void WorkLists::clear() {
+  lists_.clear();
+  sites_.clear();
+  batches_.clear();
+  attend_items_.clear();
+  spans_ = nullptr;
+}
+
+void WorkLists::add_spans(const SpanBatch& spans, const HeadShape& shape) {
+  spans_ = spans.spans.device;
+  shape_ = shape;
+  const std::int32_t queries_max = AttendItem::kRowsMax / shape.group;
+  for (std::size_t i = 0; i < spans.spans.size(); ++i) {
+    const SpanView& span = spans.spans.host[i];
+    for (std::int32_t head = 0; head < shape.kv_heads; ++head) {
+      for (std::int32_t query = 0; query < span.row_count; query += queries_max) {
+        attend_items_.push_back({static_cast<std::int32_t>(i), query, std::min(queries_max, span.row_count - query), head});
+      }
+    }
+  }
+}
+
+bool WorkLists::try_add_sites(const AdapterBatch& adapters) {
+  if (adapters.segments.empty()) return true;
+  const AdapterView& first = *adapters.segments.host.front().adapter;
+  if (sites_.size() + first.sites.size() > kSitesMax) return false;
+  batches_.push_back({adapters.segments.device, sites_.size(), first.expert_count, true, {}});
+  const auto layers = static_cast<std::int32_t>(first.sites.size() / site_count(1, first.expert_count));
+  for (std::int32_t layer = 0; layer < layers; ++layer) {  // in the order of index_of()
+    for (int kind = 0; kind < kSiteKindCount; ++kind) {
+      for (std::int32_t expert = 0; expert < first.expert_count; ++expert) {
+        sites_.push_back(lists_.add(adapters, {layer, static_cast<SiteKind>(kind), expert}));
+      }
+    }
+  }
+  return true;
+}
+
+bool WorkLists::try_add_site(const AdapterBatch& adapters, Site site) {
+  if (adapters.segments.empty()) return true;
+  if (sites_.size() >= kSitesMax) return false;
+  batches_.push_back({adapters.segments.device, sites_.size(), 1, false, site});
+  sites_.push_back(lists_.add(adapters, site));
+  return true;
+}
+
+std::array<PieceCopy, 2> WorkLists::finish() {
+  const std::size_t bytes = array_bytes();
+  reserve(bytes);
+  place_arrays();
+  const std::size_t heads_bytes = offsetof(Heads, sites) + sites_.size() * sizeof(SiteHeads);
+  return {{{device_heads_.data(), host_heads_.data(), heads_bytes}, {device_arrays_.data(), host_arrays_.data(), bytes}}};
+}
+
+std::size_t WorkLists::array_bytes() const {
+  const SiteLists::Arrays& arrays = lists_.arrays();
+  return aligned_bytes(arrays.pieces, arrays.shrink_records, arrays.shrink_items, arrays.expand_records, arrays.expand_uses,
+                       arrays.expand_items, attend_items_);
+}
+
+// Rare: it waits for the device.
+void WorkLists::reserve(std::size_t bytes) {
+  if (bytes <= device_arrays_.bytes()) return;
+  const std::size_t larger = std::max(bytes, 2 * device_arrays_.bytes());
+  device_arrays_ = require_value(allocate_buffer(device_, larger));
+  host_arrays_ = require_value(allocate_host_buffer(device_, larger));
+}
+
+void WorkLists::place_arrays() {
+  const SiteLists::Arrays& arrays = lists_.arrays();
+  Placer placer(host_arrays_.data(), device_arrays_.data());
+  const MatrixPiece* const pieces = placer.place(arrays.pieces);
+  const ShrinkRecord* const shrink_records = placer.place(arrays.shrink_records);
+  const ShrinkItem* const shrink_items = placer.place(arrays.shrink_items);
+  const ExpandRecord* const expand_records = placer.place(arrays.expand_records);
+  const ExpandUse* const expand_uses = placer.place(arrays.expand_uses);
+  const ExpandItem* const expand_items = placer.place(arrays.expand_items);
+  auto& heads = *reinterpret_cast<Heads*>(host_heads_.data());
+  heads.attend = {placer.place(attend_items_), static_cast<std::int32_t>(attend_items_.size())};
+  for (std::size_t i = 0; i < sites_.size(); ++i) {
+    const SiteLists::Site& site = sites_[i];
+    heads.sites[i] = {{pieces, shrink_records, shrink_items + site.shrink_items.begin, static_cast<std::int32_t>(site.shrink_items.count),
+                       site.shrink_alignment},
+                      {pieces, expand_records, expand_uses, expand_items + site.expand_items.begin,
+                       static_cast<std::int32_t>(site.expand_items.count), site.expand_alignment}};
+  }
+}
+
+const AttendList* WorkLists::find(const SpanBatch& spans, const HeadShape& shape) const {
+  if (spans_ == nullptr || spans.spans.device != spans_ || !(shape == shape_)) return nullptr;
+  return &reinterpret_cast<const Heads*>(device_heads_.data())->attend;
+}
+
+const WorkLists::SiteHeads* WorkLists::find_heads(const AdapterBatch& adapters, Site site) const {
+  for (const Batch& batch : batches_) {
+    if (batch.segments != adapters.segments.device || (!batch.has_all_sites && batch.site != site)) continue;
+    const std::size_t index = batch.begin + (batch.has_all_sites ? index_of(site, batch.expert_count) : 0);
+    return reinterpret_cast<const Heads*>(device_heads_.data())->sites + index;
+  }
+  return nullptr;
+}
+const ShrinkList* WorkLists::find_shrink(const AdapterBatch& adapters, Site site) const {
+  const SiteHeads* const heads = find_heads(adapters, site);
+  return heads == nullptr ? nullptr : &heads->shrink;
+}
+const ExpandList* WorkLists::find_expand(const AdapterBatch& adapters, Site site) const {
+  const SiteHeads* const heads = find_heads(adapters, site);
+  return heads == nullptr ? nullptr : &heads->expand;
+}
+
+}  // namespace slora::cuda
