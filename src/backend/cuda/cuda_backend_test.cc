@@ -150,13 +150,21 @@ class AdapterSteps {
   }
   // That results are those of the same ops called alone, which waits for the device.
   void expect_results() {
-    for (const auto& [segments, found] : results_) {
-      const Matrix z(backend_, DType::f32, kRows, kZCols), y(backend_, DType::bf16, kRows, kOut);
-      run_ops(y, z, MadeSegments(backend_, segments, kZCols));
-      EXPECT_EQ(y.tensor().bytes(), found);
-    }
+    for (const auto& [segments, found] : results_) EXPECT_EQ(bytes_of(MadeSegments(backend_, segments, kZCols)), found);
   }
   [[nodiscard]] std::int32_t called_count() const { return called_count_; }
+
+  // Of two batches that are in no step, without a wait between them.
+  void expect_ops_of_their_own_lists() {
+    for (Slot& slot : slots_) draw_segments(slot);
+    const MadeSegments first(backend_, slots_[0].segments, kZCols), second(backend_, slots_[1].segments, kZCols);
+    const Matrix first_z(backend_, DType::f32, kRows, kZCols), second_z(backend_, DType::f32, kRows, kZCols);
+    const Matrix first_y(backend_, DType::bf16, kRows, kOut), second_y(backend_, DType::bf16, kRows, kOut);
+    run_ops(first_y, first_z, first);
+    run_ops(second_y, second_z, second);
+    EXPECT_EQ(first_y.tensor().bytes(), bytes_of(first));
+    EXPECT_EQ(second_y.tensor().bytes(), bytes_of(second));
+  }
 
  private:
   struct Slot {
@@ -190,6 +198,12 @@ class AdapterSteps {
             .runs = {slot.runs.runs(), reinterpret_cast<const AdapterRun*>(at + kRunsBegin)},
             .run_segments = {slot.runs.segments(), reinterpret_cast<const std::int32_t*>(at + kRunSegmentsBegin)}};
   }
+  // What the ops give alone.
+  [[nodiscard]] std::vector<std::byte> bytes_of(const MadeSegments& segments) {
+    const Matrix z(backend_, DType::f32, kRows, kZCols), y(backend_, DType::bf16, kRows, kOut);
+    run_ops(y, z, segments);
+    return y.tensor().bytes();
+  }
   void run_ops(Tensor y, Tensor z, const AdapterBatch& batch) {
     backend_.ops().shrink(z, x_, batch, kSite);
     backend_.ops().linear(y, x_, weight_, z, batch, kSite);
@@ -220,6 +234,13 @@ TEST(CudaBackend, StepsGiveTheBitsOfTheirOpsWhetherTheyAreCalledOrReplayed) {
     EXPECT_EQ(steps.called_count(), replays ? 2 : kSteps);
     steps.expect_results();
     EXPECT_EQ(faults_of(backend.device()), "") << "seed " << seed;
+  }
+}
+
+TEST(CudaBackend, OpsThatAreInNoStepHaveTheirOwnLists) {
+  for (std::uint64_t seed = 1; seed <= kBackendSeeds; ++seed) {
+    EmulatedBackend backend({.seed = seed});
+    AdapterSteps(backend, seed).expect_ops_of_their_own_lists();
   }
 }
 

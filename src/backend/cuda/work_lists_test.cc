@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::int32_t kLayers = 2;
 
-// Segments of one row each, with an adapter that has a bias of its own number of outputs at every site.
+// Segments of one row each, with an adapter that has another rank and another number of outputs at every site.
 class NumberedBatch {
  public:
   explicit NumberedBatch(std::int32_t rows) {
@@ -24,7 +24,8 @@ class NumberedBatch {
     for (std::size_t site = 0; site < view_.sites.size(); ++site) {
       view_.sites[site] = {static_cast<std::int32_t>(site), 1, 0};
       RecordView& record = view_.records.emplace_back();
-      record.out = static_cast<std::int32_t>(site) + 1;
+      record.out = record.rank = static_cast<std::int32_t>(site) + 1;
+      record.a = {&tile_, 1, record.rank, 8, DType::bf16};
       record.bias = &bias_;
     }
     for (std::int32_t row = 0; row < rows; ++row) segments_.push_back({row, 1, 0, 1, &view_});
@@ -35,6 +36,7 @@ class NumberedBatch {
 
  private:
   float bias_ = 0;
+  Tile tile_{};
   AdapterView view_;
   std::vector<AdapterSegment> segments_;
   AdapterRuns runs_;
@@ -59,6 +61,7 @@ std::vector<T> at_device(EmulatedDevice& device, const T* from, std::int32_t cou
 }
 
 void expect_lists_of(EmulatedDevice& device, const WorkLists& lists, const AdapterBatch& batch, Site site) {
+  const auto number = static_cast<std::int32_t>(index_of(site)) + 1;
   const ExpandList* const at = lists.find_expand(batch, site);
   ASSERT_NE(at, nullptr);
   const ExpandList list = at_device(device, at, 1).front();
@@ -68,9 +71,13 @@ void expect_lists_of(EmulatedDevice& device, const WorkLists& lists, const Adapt
     const ExpandItem& item = items[static_cast<std::size_t>(row)];
     EXPECT_EQ(std::tuple(item.row_begin, item.row_count, item.use_count), std::tuple(row, 1, 1));
     const ExpandUse use = at_device(device, list.uses + item.use_begin, 1).front();
-    EXPECT_EQ(at_device(device, list.records + use.record, 1).front().out, static_cast<std::int32_t>(index_of(site)) + 1);
+    EXPECT_EQ(at_device(device, list.records + use.record, 1).front().out, number);
   }
-  EXPECT_EQ(at_device(device, lists.find_shrink(batch, site), 1).front().item_count, 0);
+  const ShrinkList shrink = at_device(device, lists.find_shrink(batch, site), 1).front();
+  ASSERT_EQ(shrink.item_count, list.item_count);
+  for (const ShrinkItem& item : at_device(device, shrink.items, shrink.item_count)) {
+    EXPECT_EQ(at_device(device, shrink.records + item.record, 1).front().rank, number);
+  }
 }
 
 TEST(WorkLists, HaveTheListsOfEverySiteAtPlacesThatDoNotMove) {
