@@ -22,6 +22,8 @@
 //   store_whole(address, value)  One store of 8 or 16 bytes: the host's compiler may make several of a plain one, with other conflicts.
 //   atomic_add(address, value)   Returns the value before.
 //   pack_bf16(low, high)         Two numbers rounded to bf16 in one word.
+//   multiply_high(a, b)          The upper half of the 128 bits of a product.
+//   multiply_add(a, b, c)        a b + c, rounded once. Of a b + c d either compiler may round either product.
 //   bits_to_float, float_to_bits, larger, power_of_two, logarithm_of_two, reciprocal, reciprocal_sqrt     Without calls of functions on the
 //   device.
 #ifdef __CUDACC__

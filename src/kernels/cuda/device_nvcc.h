@@ -147,6 +147,8 @@ __device__ inline std::uint32_t pack_bf16(float low, float high) {
 }
 __device__ inline float bits_to_float(std::uint32_t bits) { return __uint_as_float(bits); }
 __device__ inline std::uint32_t float_to_bits(float value) { return __float_as_uint(value); }
+__device__ inline std::uint64_t multiply_high(std::uint64_t a, std::uint64_t b) { return __umul64hi(a, b); }
+__device__ inline float multiply_add(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 __device__ inline float larger(float a, float b) { return fmaxf(a, b); }
 __device__ inline float power_of_two(float exponent) {
   float value;

@@ -117,6 +117,11 @@ inline std::uint32_t pack_bf16(float low, float high) {
 }
 inline float bits_to_float(std::uint32_t bits) { return std::bit_cast<float>(bits); }
 inline std::uint32_t float_to_bits(float value) { return std::bit_cast<std::uint32_t>(value); }
+inline std::uint64_t multiply_high(std::uint64_t a, std::uint64_t b) {
+  __extension__ using Wide = unsigned __int128;
+  return static_cast<std::uint64_t>(static_cast<Wide>(a) * b >> 64);
+}
+inline float multiply_add(float a, float b, float c) { return std::fma(a, b, c); }
 inline float larger(float a, float b) { return a < b ? b : a; }
 inline float power_of_two(float exponent) { return std::exp2(exponent); }
 inline float logarithm_of_two(float value) { return std::log2(value); }

@@ -59,7 +59,7 @@ void DeviceMatrix::expect(const char* what, std::int64_t row_count, Tolerance to
       const float value = values[static_cast<std::size_t>(i)];
       if (t < row_count) {
         case_.expect_near(value, expected(t, i), tolerance, what, t, i);
-      } else if (!(is_sparse_ ? value == 0 : std::isnan(value))) {
+      } else if (!is_untouched(value)) {
         case_.fail(fmt::format("{} [{}, {}]: expected an untouched row of padding, found {}", what, t, i, value));
       }
     }
@@ -76,7 +76,7 @@ void DeviceMatrix::expect_elements(const char* what, const std::vector<double>& 
       const double element = expected[static_cast<std::size_t>(t * tensor_.cols + i)];
       if (!std::isnan(element)) {
         case_.expect_near(value, element, tolerance, what, t, i);
-      } else if (!std::isnan(value)) {
+      } else if (!is_untouched(value)) {
         case_.fail(fmt::format("{} [{}, {}]: expected an untouched element, found {}", what, t, i, value));
       }
     }
@@ -84,6 +84,8 @@ void DeviceMatrix::expect_elements(const char* what, const std::vector<double>& 
       case_.fail(fmt::format("{} [{}, :]: expected an untouched gap after the row", what, t));
   }
 }
+
+bool DeviceMatrix::is_untouched(float value) const { return is_sparse_ ? value == 0 : std::isnan(value); }
 
 bool DeviceMatrix::has_untouched_gap(std::int64_t index) const {
   const auto element_bytes = static_cast<std::int64_t>(bytes_of(tensor_.dtype));

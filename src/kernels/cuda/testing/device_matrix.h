@@ -43,6 +43,7 @@ class DeviceMatrix {
   void expect_elements(const char* what, const std::vector<double>& expected, Tolerance tolerance) const;
 
  private:
+  [[nodiscard]] bool is_untouched(float value) const;
   [[nodiscard]] bool has_untouched_gap(std::int64_t index) const;
 
   KernelCase& case_;

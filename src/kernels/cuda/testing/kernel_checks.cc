@@ -19,6 +19,7 @@ std::span<const KernelCheck> kernel_checks() {
       {"gated", check_gated},
       {"gather_rows", check_gather_rows},
       {"score", check_score},
+      {"sample", check_sample},
   };
   return kChecks;
 }

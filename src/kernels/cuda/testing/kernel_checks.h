@@ -21,6 +21,7 @@ std::string check_attend(std::uint64_t seed);
 std::string check_gated(std::uint64_t seed);
 std::string check_gather_rows(std::uint64_t seed);
 std::string check_score(std::uint64_t seed);
+std::string check_sample(std::uint64_t seed);
 
 struct KernelCheck {
   const char* name;

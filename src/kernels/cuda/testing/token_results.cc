@@ -12,9 +12,9 @@ LogitsShape draw_logits_shape(KernelCase& kernel_case) {
   constexpr std::int32_t kFarRows = 5;
   LogitsShape shape{.place = draw_rows(kernel_case), .rows = kFarRows, .row_count = kFarRows, .vocab = kernel_case.pick({1, 31, 97})};
   if (shape.place == Rows::far) return shape;
-  shape.rows = kernel_case.draw(1, 3);
+  shape.rows = kernel_case.draw(1, 6);
   shape.row_count = kernel_case.draw(0, shape.rows);
-  shape.vocab = kernel_case.pick({1, 31, 97, 512, 513, 1500});
+  shape.vocab = kernel_case.pick({1, 31, 97, 512, 512, 513, 1500, 1500});
   return shape;
 }
 

@@ -4,6 +4,7 @@ include(mutation)
 include(testing/mutants/attend_mutants.cmake)
 include(testing/mutants/copy_and_norm_mutants.cmake)
 include(testing/mutants/product_mutants.cmake)
+include(testing/mutants/sample_mutants.cmake)
 include(testing/mutants/score_mutants.cmake)
 
 slora_mutated_sources(mutated)
