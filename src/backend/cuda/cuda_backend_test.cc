@@ -23,14 +23,15 @@ using slora::testing::Matrix;
 using slora::testing::Numbers;
 
 constexpr std::uint64_t kBackendSeeds = 6;
-constexpr ModelShape kModel{.heads = 4,
-                            .kv_heads = 2,
-                            .head_dim = 16,
-                            .hidden = 64,
-                            .intermediate = 96,
-                            .vocabulary = 100,
-                            .step_rows_max = 32,
-                            .output_rows_max = 32};
+const ModelShape kModel{.heads = 4,
+                        .kv_heads = 2,
+                        .head_dim = 16,
+                        .hidden = 64,
+                        .intermediate = 96,
+                        .vocabulary = 100,
+                        .windows = {0},
+                        .step_rows_max = 32,
+                        .output_rows_max = 32};
 
 std::string faults_of(EmulatedDevice& device) {
   std::string text;
@@ -54,10 +55,10 @@ TEST(CudaBackend, RefusesByNameWhatItsKernelsLack) {
     return refused.error().message;
   };
   ModelShape shape = kModel;
-  shape.head_dim = 256;
-  EXPECT_EQ(message_of(shape), "model: head_dim: the cuda backend expects an even number up to 128, found 256");
+  shape.head_dim = 258;
+  EXPECT_EQ(message_of(shape), "model: head_dim: the cuda backend expects an even number up to 256, found 258");
   shape.head_dim = 15;
-  EXPECT_EQ(message_of(shape), "model: head_dim: the cuda backend expects an even number up to 128, found 15");
+  EXPECT_EQ(message_of(shape), "model: head_dim: the cuda backend expects an even number up to 256, found 15");
   shape = kModel;
   shape.heads = 34;
   EXPECT_EQ(message_of(shape), "model: num_attention_heads / num_key_value_heads: the cuda backend expects at most 16, found 17");
@@ -241,6 +242,27 @@ TEST(CudaBackend, OpsThatAreInNoStepHaveTheirOwnLists) {
   for (std::uint64_t seed = 1; seed <= kBackendSeeds; ++seed) {
     EmulatedBackend backend({.seed = seed});
     AdapterSteps(backend, seed).expect_ops_of_their_own_lists();
+  }
+}
+
+// Alone it is an item for each range of its keys, in a prompt a row of a tile that has all of them.
+TEST(CudaBackend, AQueryOverManyKeysHasTheSameBitsAloneAndInAPrompt) {
+  constexpr std::int32_t kTokens = 1100, kQueries = 20, kFirst = kTokens - kQueries, kHeads = 2, kDim = 16;
+  EmulatedBackend backend({});
+  Numbers numbers(3);
+  const Matrix k(backend, DType::bf16, kTokens, kDim, numbers.vector(kTokens * kDim));
+  const Matrix v(backend, DType::bf16, kTokens, kDim, numbers.vector(kTokens * kDim));
+  const Matrix q(backend, DType::bf16, kQueries, kHeads * kDim, numbers.vector(kQueries * kHeads * kDim));
+  slora::testing::MadePool pool(backend, 16, 1, kDim, kTokens);
+  backend.ops().store_kv(pool.layer(), k, v, pool.batch(0, kTokens, 0));
+  for (const std::int32_t window : {0, 700}) {
+    const Matrix together(backend, DType::bf16, kQueries, kHeads * kDim), alone(backend, DType::bf16, kQueries, kHeads * kDim);
+    backend.ops().attend(together, q, pool.layer(), pool.batch(0, kQueries, kFirst), {0.25f, window});
+    for (std::int32_t row = 0; row < kQueries; ++row) {
+      backend.ops().attend(alone.tensor().rows_from(row, 1), q.tensor().rows_from(row, 1), pool.layer(), pool.batch(0, 1, kFirst + row),
+                           {0.25f, window});
+    }
+    EXPECT_TRUE(slora::testing::same_bits(alone, together)) << "window " << window;
   }
 }
 

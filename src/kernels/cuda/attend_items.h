@@ -21,7 +21,8 @@ class AttendItems {
  public:
   explicit AttendItems(const AttendCut& cut) : cut_(cut) {}
 
-  void clear() {
+  void clear(const AttendCut& cut) {
+    cut_ = cut;
     items_.clear();
     joins_.clear();
     part_rows_ = 0;
@@ -46,6 +47,13 @@ class AttendItems {
 
   [[nodiscard]] const std::vector<AttendItem>& items() const { return items_; }
   [[nodiscard]] const std::vector<AttendJoin>& joins() const { return joins_; }
+  // At most so many rows of AttendParts would be left by add().
+  [[nodiscard]] std::int64_t part_rows_max(const Span& span) const {
+    if (span.row_count > cut_.tile_rows / cut_.group) return 0;
+    const std::int64_t end = span.position_begin + span.row_count;
+    const std::int64_t heads = std::int64_t{cut_.kv_heads} * cut_.group;
+    return AttendItem::kParts * heads * span.row_count * ((end + cut_.range_keys - 1) / cut_.range_keys);
+  }
   // Rows of AttendParts that the items leave: of a span with one query, kParts times its heads for each range that it sees.
   [[nodiscard]] std::int32_t part_rows() const { return part_rows_; }
 

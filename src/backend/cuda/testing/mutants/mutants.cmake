@@ -77,13 +77,18 @@ slora_mutate(backend/cuda/work_lists.cc
   "(batch.segments != adapters.segments.device && !mutant_is(\"lists_of_any_batch_are_found\")) ||"
   lists_of_any_batch_are_found)
 slora_mutate(backend/cuda/work_lists.cc
-  "spans.spans.device != spans_ || !(shape == shape_)"
-  "(spans.spans.device != spans_ && !mutant_is(\"items_of_any_spans_are_found\")) || (!(shape == shape_) && !mutant_is(\"items_of_any_heads_are_found\"))"
+  "attends_[i].spans != spans.spans.device || !(attends_[i].shape == shape)"
+  "(attends_[i].spans != spans.spans.device && !mutant_is(\"items_of_any_spans_are_found\")) ||
+        (!(attends_[i].shape == shape) && !mutant_is(\"items_of_any_heads_are_found\"))"
   items_of_any_spans_are_found items_of_any_heads_are_found)
 slora_mutate(backend/cuda/work_lists.cc
-  "query += queries_max"
-  "query += queries_max + (mutant_is(\"attend_list_forgets_queries\") ? 1 : 0)"
-  attend_list_forgets_queries)
+  "items.part_rows() + items.part_rows_max(span) <= kPartRowsMax"
+  "items.part_rows() + items.part_rows_max(span) <= kPartRowsMax || mutant_is(\"parts_exceed_their_memory\")"
+  parts_exceed_their_memory)
+slora_mutate(backend/cuda/work_lists.cc
+  "span.row_count <= queries;"
+  "span.row_count <= queries || mutant_is(\"tiles_are_always_small\");"
+  tiles_are_always_small)
 slora_mutate(backend/cuda/work_lists.cc
   "if (bytes <= device_arrays_.bytes()) return;"
   "if (bytes <= device_arrays_.bytes() || mutant_is(\"lists_exceed_their_memory\")) return;"
