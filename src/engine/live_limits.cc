@@ -48,7 +48,7 @@ Status LiveLimits::check_own(const Count& own, const QueueDemand& demand) const 
   if (own_sequences + others >= std::min(*options_.client_sequences_max, sequences_then)) {
     return error(
         "client_queue_full",
-        "This client has {} sequences that run or wait, and asks for {} more; it may have {} at most, and no more than are free for "
+        "This client has {} sequences that run or wait, and requests {} more; it may have {} at most, and no more than are free for "
         "others (now {}); try again when some have ended.",
         own_sequences, demand.sequences, *options_.client_sequences_max, free_of(options_.sequences_max, sequence_count()));
   }

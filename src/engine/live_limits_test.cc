@@ -162,7 +162,7 @@ TEST(LiveLimits, NamesTheLimitAndWhatWasAskedFor) {
       << "the second would find 550 free, and have 900";
   EXPECT_TRUE(limits.check(kFlooding, {2, 666, 333}));
   const Result<LiveLimits::Place> held = limits.try_take(kFlooding, 1);
-  EXPECT_THAT(message_of({50, 50, 1}), ::testing::HasSubstr("has 1 sequences that run or wait, and asks for 50 more"));
+  EXPECT_THAT(message_of({50, 50, 1}), ::testing::HasSubstr("has 1 sequences that run or wait, and requests 50 more"));
   EXPECT_EQ(limits.try_take(kOther, 1001).error().code, "too_many_prompt_tokens");
 }
 
