@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "backend/op_args.h"
 #include "backend/ops.h"
@@ -54,10 +55,11 @@ struct ModelShape {
   std::int64_t kv_heads = 0;
   std::int64_t head_dim = 0;
   std::int64_t hidden = 0;
-  std::int64_t intermediate = 0;     // outputs of linear_gated
-  std::int64_t vocabulary = 0;       // logits of a row that a token is drawn from
-  std::int64_t step_rows_max = 0;    // rows of one batch
-  std::int64_t output_rows_max = 0;  // rows of logits at a time
+  std::int64_t intermediate = 0;        // outputs of linear_gated
+  std::int64_t vocabulary = 0;          // logits of a row that a token is drawn from
+  std::vector<std::int32_t> windows{};  // AttendParams::window of its layers, each once
+  std::int64_t step_rows_max = 0;       // rows of one batch
+  std::int64_t output_rows_max = 0;     // rows of logits at a time
 };
 
 // What the ops of a step will be called with.

@@ -67,12 +67,16 @@ ModelLimits make_model_limits(const RuntimeOptions& options, std::int64_t positi
 }
 
 ModelShape model_shape_of(const ModelConfig& config, const ShardShape& shard, const ModelLimits& limits) {
+  std::vector<std::int32_t> windows(config.window.begin(), config.window.end());
+  std::ranges::sort(windows);
+  windows.erase(std::unique(windows.begin(), windows.end()), windows.end());
   return {.heads = shard.heads.count,
           .kv_heads = shard.kv_heads.count,
           .head_dim = shard.head_dim,
           .hidden = config.hidden_size,
           .intermediate = shard.mlp.count,
           .vocabulary = config.vocab_size,
+          .windows = std::move(windows),
           .step_rows_max = limits.step_tokens_max,
           .output_rows_max = limits.output_rows_max};
 }

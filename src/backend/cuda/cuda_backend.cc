@@ -21,7 +21,7 @@ namespace {
 constexpr int kDepth = 2;
 constexpr int kLoadingThreadsMax = 8;  // which copy weights faster than a link takes them
 
-constexpr std::int64_t kHeadDimMax = 128;
+constexpr std::int64_t kHeadDimMax = 256;
 constexpr std::int64_t kHiddenMax = 32768, kNarrowHiddenMax = 4096;  // of rms_norm: with and without 16-byte accesses
 
 Status check_model(const ModelShape& shape) {
@@ -84,7 +84,15 @@ class CudaBackend final : public Backend {
 
   Status prepare_model(const ModelShape& shape) override {
     if (Status checked = check_model(shape); !checked) return checked;
-    lists_->set_heads({static_cast<std::int32_t>(shape.kv_heads), static_cast<std::int32_t>(shape.heads / shape.kv_heads)});
+    std::vector<AttendShape> attention;
+    for (const std::int32_t window : shape.windows) {
+      attention.push_back({.kv_heads = static_cast<std::int32_t>(shape.kv_heads),
+                           .group = static_cast<std::int32_t>(shape.heads / shape.kv_heads),
+                           .head_dim = static_cast<std::int32_t>(shape.head_dim),
+                           .window = window});
+    }
+    lists_->set_attention(std::move(attention));
+    if (Status reserved = ops_->reserve_attend(shape.head_dim); !reserved) return reserved;
     if (Status reserved = ops_->reserve_gated(shape.step_rows_max, shape.intermediate); !reserved) return reserved;
     return ops_->reserve_sample(shape.output_rows_max, shape.vocabulary);
   }

@@ -7,7 +7,8 @@
 namespace slora::cuda {
 
 // A backend that computes on a CUDA device, which outlives it: bf16 weights, KV, adapters and products, fp32 sums. Refuses weights in int8,
-// and tells what the device refuses. Where its kernels are compiled for is decided by what the program links.
+// and reports what the device refuses. It calls the launchers of kernels/cuda: the program links these as they were compiled for the device
+// that it brings, by nvcc or for the emulator.
 [[nodiscard]] Result<std::unique_ptr<Backend>> create_cuda_backend(DeviceApi& device, const BackendOptions& options);
 
 }  // namespace slora::cuda

@@ -23,14 +23,15 @@ using slora::testing::Matrix;
 using slora::testing::Numbers;
 
 constexpr std::uint64_t kBackendSeeds = 6;
-constexpr ModelShape kModel{.heads = 4,
-                            .kv_heads = 2,
-                            .head_dim = 16,
-                            .hidden = 64,
-                            .intermediate = 96,
-                            .vocabulary = 100,
-                            .step_rows_max = 32,
-                            .output_rows_max = 32};
+const ModelShape kModel{.heads = 4,
+                        .kv_heads = 2,
+                        .head_dim = 16,
+                        .hidden = 64,
+                        .intermediate = 96,
+                        .vocabulary = 100,
+                        .windows = {0},
+                        .step_rows_max = 32,
+                        .output_rows_max = 32};
 
 std::string faults_of(EmulatedDevice& device) {
   std::string text;
@@ -54,10 +55,10 @@ TEST(CudaBackend, RefusesByNameWhatItsKernelsLack) {
     return refused.error().message;
   };
   ModelShape shape = kModel;
-  shape.head_dim = 256;
-  EXPECT_EQ(message_of(shape), "model: head_dim: the cuda backend expects an even number up to 128, found 256");
+  shape.head_dim = 258;
+  EXPECT_EQ(message_of(shape), "model: head_dim: the cuda backend expects an even number up to 256, found 258");
   shape.head_dim = 15;
-  EXPECT_EQ(message_of(shape), "model: head_dim: the cuda backend expects an even number up to 128, found 15");
+  EXPECT_EQ(message_of(shape), "model: head_dim: the cuda backend expects an even number up to 256, found 15");
   shape = kModel;
   shape.heads = 34;
   EXPECT_EQ(message_of(shape), "model: num_attention_heads / num_key_value_heads: the cuda backend expects at most 16, found 17");
@@ -150,13 +151,21 @@ class AdapterSteps {
   }
   // That results are those of the same ops called alone, which waits for the device.
   void expect_results() {
-    for (const auto& [segments, found] : results_) {
-      const Matrix z(backend_, DType::f32, kRows, kZCols), y(backend_, DType::bf16, kRows, kOut);
-      run_ops(y, z, MadeSegments(backend_, segments, kZCols));
-      EXPECT_EQ(y.tensor().bytes(), found);
-    }
+    for (const auto& [segments, found] : results_) EXPECT_EQ(bytes_of(MadeSegments(backend_, segments, kZCols)), found);
   }
   [[nodiscard]] std::int32_t called_count() const { return called_count_; }
+
+  // Of two batches that are in no step, without a wait between them.
+  void expect_ops_of_their_own_lists() {
+    for (Slot& slot : slots_) draw_segments(slot);
+    const MadeSegments first(backend_, slots_[0].segments, kZCols), second(backend_, slots_[1].segments, kZCols);
+    const Matrix first_z(backend_, DType::f32, kRows, kZCols), second_z(backend_, DType::f32, kRows, kZCols);
+    const Matrix first_y(backend_, DType::bf16, kRows, kOut), second_y(backend_, DType::bf16, kRows, kOut);
+    run_ops(first_y, first_z, first);
+    run_ops(second_y, second_z, second);
+    EXPECT_EQ(first_y.tensor().bytes(), bytes_of(first));
+    EXPECT_EQ(second_y.tensor().bytes(), bytes_of(second));
+  }
 
  private:
   struct Slot {
@@ -190,6 +199,12 @@ class AdapterSteps {
             .runs = {slot.runs.runs(), reinterpret_cast<const AdapterRun*>(at + kRunsBegin)},
             .run_segments = {slot.runs.segments(), reinterpret_cast<const std::int32_t*>(at + kRunSegmentsBegin)}};
   }
+  // What the ops give alone.
+  [[nodiscard]] std::vector<std::byte> bytes_of(const MadeSegments& segments) {
+    const Matrix z(backend_, DType::f32, kRows, kZCols), y(backend_, DType::bf16, kRows, kOut);
+    run_ops(y, z, segments);
+    return y.tensor().bytes();
+  }
   void run_ops(Tensor y, Tensor z, const AdapterBatch& batch) {
     backend_.ops().shrink(z, x_, batch, kSite);
     backend_.ops().linear(y, x_, weight_, z, batch, kSite);
@@ -220,6 +235,34 @@ TEST(CudaBackend, StepsGiveTheBitsOfTheirOpsWhetherTheyAreCalledOrReplayed) {
     EXPECT_EQ(steps.called_count(), replays ? 2 : kSteps);
     steps.expect_results();
     EXPECT_EQ(faults_of(backend.device()), "") << "seed " << seed;
+  }
+}
+
+TEST(CudaBackend, OpsThatAreInNoStepHaveTheirOwnLists) {
+  for (std::uint64_t seed = 1; seed <= kBackendSeeds; ++seed) {
+    EmulatedBackend backend({.seed = seed});
+    AdapterSteps(backend, seed).expect_ops_of_their_own_lists();
+  }
+}
+
+// Alone it is an item for each range of its keys, in a prompt a row of a tile that has all of them.
+TEST(CudaBackend, AQueryOverManyKeysHasTheSameBitsAloneAndInAPrompt) {
+  constexpr std::int32_t kTokens = 1100, kQueries = 20, kFirst = kTokens - kQueries, kHeads = 2, kDim = 16;
+  EmulatedBackend backend({});
+  Numbers numbers(3);
+  const Matrix k(backend, DType::bf16, kTokens, kDim, numbers.vector(kTokens * kDim));
+  const Matrix v(backend, DType::bf16, kTokens, kDim, numbers.vector(kTokens * kDim));
+  const Matrix q(backend, DType::bf16, kQueries, kHeads * kDim, numbers.vector(kQueries * kHeads * kDim));
+  slora::testing::MadePool pool(backend, 16, 1, kDim, kTokens);
+  backend.ops().store_kv(pool.layer(), k, v, pool.batch(0, kTokens, 0));
+  for (const std::int32_t window : {0, 700}) {
+    const Matrix together(backend, DType::bf16, kQueries, kHeads * kDim), alone(backend, DType::bf16, kQueries, kHeads * kDim);
+    backend.ops().attend(together, q, pool.layer(), pool.batch(0, kQueries, kFirst), {0.25f, window});
+    for (std::int32_t row = 0; row < kQueries; ++row) {
+      backend.ops().attend(alone.tensor().rows_from(row, 1), q.tensor().rows_from(row, 1), pool.layer(), pool.batch(0, 1, kFirst + row),
+                           {0.25f, window});
+    }
+    EXPECT_TRUE(slora::testing::same_bits(alone, together)) << "window " << window;
   }
 }
 

@@ -32,6 +32,8 @@ class CudaOps final : public Ops {
 
   // Scratch for linear_gated with so many rows and columns of its output, and for sample with so many rows of logits.
   [[nodiscard]] Status reserve_gated(std::int64_t rows, std::int64_t cols);
+  // For the parts of attention over ranges of keys.
+  [[nodiscard]] Status reserve_attend(std::int64_t head_dim);
   [[nodiscard]] Status reserve_sample(std::int64_t rows, std::int64_t vocabulary);
 
   void embed(Tensor out, StepArray<TokenId> ids, const TokenResult* previous, const LinearWeight& table, TokenId first_token) override;
@@ -64,6 +66,8 @@ class CudaOps final : public Ops {
   const std::int32_t multiprocessors_;
   Buffer counts_;      // [kRowsMax + 1] int32: 0, 1, 2, ...
   Scratch gated_;      // [T, 2n] bf16
+  Scratch part_sums_;  // [WorkLists::kPartRowsMax, head_dim] fp32
+  Scratch part_weights_;
   Scratch adjusted_;   // [rows, vocabulary] fp32: logits as sample changes them
   Buffer page_pairs_;  // of copy_pages
 };

@@ -39,11 +39,25 @@ void CudaOps::store_kv(const KvLayer& layer, Tensor k, Tensor v, const SpanBatch
 
 void CudaOps::attend(Tensor out, Tensor q, const KvLayer& layer, const SpanBatch& spans, const AttendParams& params) {
   check(q.cols == out.cols && q.cols % (layer.kv_heads * layer.head_dim) == 0, "expected whole groups of heads");
-  const HeadShape shape{layer.kv_heads, static_cast<std::int32_t>(q.cols / (layer.kv_heads * layer.head_dim))};
-  const AttendArgs args{spans_of(spans), parts_.lists.attend(spans, shape), params.scale, params.window};
-  const std::int64_t items_max = q.rows * layer.kv_heads;  // an item has at least one query
-  const std::int64_t blocks = std::min<std::int64_t>(items_max, kAttendBlocksPerMultiprocessor * multiprocessors_);
-  cuda::attend(stream(), out, q, pages_of(layer), args, static_cast<std::int32_t>(blocks));
+  const AttendShape shape{.kv_heads = layer.kv_heads,
+                          .group = static_cast<std::int32_t>(q.cols / (layer.kv_heads * layer.head_dim)),
+                          .head_dim = layer.head_dim,
+                          .window = params.window};
+  require_done(reserve_attend(layer.head_dim));
+  const AttendArgs args{
+      .spans = spans_of(spans),
+      .list = parts_.lists.attend(spans, shape),
+      .scale = params.scale,
+      .window = params.window,
+      .parts = {reinterpret_cast<float*>(part_sums_.data()), reinterpret_cast<AttendParts::Weight*>(part_weights_.data())},
+      .tile_rows = tile_rows_of(spans, shape)};
+  cuda::attend(stream(), out, q, pages_of(layer), args, kAttendBlocksPerMultiprocessor * multiprocessors_);
+}
+
+Status CudaOps::reserve_attend(std::int64_t head_dim) {
+  constexpr auto kRows = static_cast<std::size_t>(WorkLists::kPartRowsMax);
+  if (Status reserved = part_weights_.reserve(parts_.device, kRows * sizeof(AttendParts::Weight)); !reserved) return reserved;
+  return part_sums_.reserve(parts_.device, kRows * static_cast<std::size_t>(head_dim) * sizeof(float));
 }
 
 Status CudaOps::reserve_sample(std::int64_t rows, std::int64_t vocabulary) {

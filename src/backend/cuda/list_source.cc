@@ -26,7 +26,7 @@ void ListSource::prepare(int slot, const StepWork& work) {
   check(slot >= 0 && std::cmp_less(slot, of_slots_.size()), "expected one of the slots");
   WorkLists& lists = *of_slots_[static_cast<std::size_t>(slot)];
   lists.clear();
-  if (shape_) lists.add_spans(work.spans, *shape_);
+  for (const AttendShape& shape : shapes_) static_cast<void>(lists.try_add_spans(work.spans, shape));
   bool is_of_layers = true;
   for (const AdapterBatch& adapters : work.adapters) {
     static_cast<void>(is_of_layers ? lists.try_add_sites(adapters) : lists.try_add_site(adapters, kHeadSite));
@@ -48,9 +48,9 @@ void ListSource::finish_single() {
   }
 }
 
-const AttendList* ListSource::attend(const SpanBatch& spans, const HeadShape& shape) {
+const AttendList* ListSource::attend(const SpanBatch& spans, const AttendShape& shape) {
   if (const AttendList* const known = prepared_ == nullptr ? nullptr : prepared_->find(spans, shape)) return known;
-  begin_single().add_spans(spans, shape);
+  static_cast<void>(begin_single().try_add_spans(spans, shape));
   finish_single();
   return single_->find(spans, shape);
 }

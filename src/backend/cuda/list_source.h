@@ -1,6 +1,6 @@
 #pragma once
 #include <memory>
-#include <optional>
+#include <utility>
 #include <vector>
 
 #include "backend/backend.h"
@@ -18,14 +18,14 @@ class ListSource {
   [[nodiscard]] static Result<std::unique_ptr<ListSource>> create(DeviceApi& device, StepStreams& streams, int depth);
 
   // Whose lists of attention a step needs.
-  void set_heads(const HeadShape& shape) { shape_ = shape; }
+  void set_attention(std::vector<AttendShape> shapes) { shapes_ = std::move(shapes); }
 
   // The step's arrays come: no lists are known until prepare().
   void begin_step() { prepared_ = nullptr; }
   void prepare(int slot, const StepWork& work);
 
   // In device memory.
-  [[nodiscard]] const AttendList* attend(const SpanBatch& spans, const HeadShape& shape);
+  [[nodiscard]] const AttendList* attend(const SpanBatch& spans, const AttendShape& shape);
   [[nodiscard]] const ShrinkList* shrink(const AdapterBatch& adapters, Site site);
   [[nodiscard]] const ExpandList* expand(const AdapterBatch& adapters, Site site);
 
@@ -40,7 +40,7 @@ class ListSource {
   std::vector<std::unique_ptr<WorkLists>> of_slots_;  // [depth]
   std::unique_ptr<WorkLists> single_;
   WorkLists* prepared_ = nullptr;  // of the step whose ops are called
-  std::optional<HeadShape> shape_;
+  std::vector<AttendShape> shapes_;
 };
 
 }  // namespace slora::cuda

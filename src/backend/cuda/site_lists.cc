@@ -91,7 +91,8 @@ void SiteLists::add_expand(const RecordView& record, std::int32_t z_begin, Site&
                                     .scale = record.scale,
                                     .bias = record.bias,
                                     .replaces_bias = record.bias != nullptr && record.bias_mode == BiasMode::replace ? 1 : 0});
-  if (!has_aligned_rows(record.b) || record.slice_begin % 4 != 0 || record.out % 4 != 0) site.expand_alignment = MatrixAlignment::any;
+  // Rows of whole 16 bytes have outputs in fours.
+  if (!has_aligned_rows(record.b) || record.slice_begin % 4 != 0) site.expand_alignment = MatrixAlignment::any;
 }
 
 std::int32_t SiteLists::add_pieces(const TiledMatrix& matrix) {

@@ -1,6 +1,7 @@
 #include "backend/cuda/work_lists.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <utility>
 
@@ -44,6 +45,12 @@ class Placer {
 
 }  // namespace
 
+std::int32_t tile_rows_of(const SpanBatch& spans, const AttendShape& shape) {
+  const std::int32_t queries = AttendItem::kRowsMax / shape.group;
+  const bool are_few = std::ranges::all_of(spans.spans.host, [&](const SpanView& span) { return span.row_count <= queries; });
+  return are_few ? AttendItem::kRowsMax : attend_tile_rows(shape.head_dim);
+}
+
 Result<std::unique_ptr<WorkLists>> WorkLists::create(DeviceApi& device) {
   std::unique_ptr<WorkLists> lists(new WorkLists(device));
   if (Status made = lists->make(); !made) return forward_error(made);
@@ -68,22 +75,28 @@ void WorkLists::clear() {
   lists_.clear();
   sites_.clear();
   batches_.clear();
-  attend_items_.clear();
-  spans_ = nullptr;
+  attend_count_ = 0;
 }
 
-void WorkLists::add_spans(const SpanBatch& spans, const HeadShape& shape) {
-  spans_ = spans.spans.device;
-  shape_ = shape;
-  const std::int32_t queries_max = AttendItem::kRowsMax / shape.group;
+// Spans that find no memory for the parts of their ranges have items of all ranges, which give the same bits.
+bool WorkLists::try_add_spans(const SpanBatch& spans, const AttendShape& shape) {
+  if (attend_count_ == kAttendMax) return false;
+  Attend& added = attends_[attend_count_++];
+  added.spans = spans.spans.device;
+  added.shape = shape;
+  AttendItems& items = added.items;
+  const std::int32_t tile_rows = tile_rows_of(spans, shape);
+  items.clear({.kv_heads = shape.kv_heads, .group = shape.group, .window = shape.window, .tile_rows = tile_rows});
   for (std::size_t i = 0; i < spans.spans.size(); ++i) {
-    const SpanView& span = spans.spans.host[i];
-    for (std::int32_t head = 0; head < shape.kv_heads; ++head) {
-      for (std::int32_t query = 0; query < span.row_count; query += queries_max) {
-        attend_items_.push_back({static_cast<std::int32_t>(i), query, std::min(queries_max, span.row_count - query), head});
-      }
+    const Span span = std::bit_cast<Span>(spans.spans.host[i]);
+    if (span.row_count == 0) continue;  // padding
+    if (items.part_rows() + items.part_rows_max(span) <= kPartRowsMax) {
+      items.add(static_cast<std::int32_t>(i), span);
+    } else {
+      items.add_tiles(static_cast<std::int32_t>(i), span, tile_rows / shape.group);
     }
   }
+  return true;
 }
 
 bool WorkLists::try_add_sites(const AdapterBatch& adapters) {
@@ -120,8 +133,10 @@ std::array<PieceCopy, 2> WorkLists::finish() {
 
 std::size_t WorkLists::array_bytes() const {
   const SiteLists::Arrays& arrays = lists_.arrays();
-  return aligned_bytes(arrays.pieces, arrays.shrink_records, arrays.shrink_items, arrays.expand_records, arrays.expand_uses,
-                       arrays.expand_items, attend_items_);
+  std::size_t bytes = aligned_bytes(arrays.pieces, arrays.shrink_records, arrays.shrink_items, arrays.expand_records, arrays.expand_uses,
+                                    arrays.expand_items);
+  for (std::size_t i = 0; i < attend_count_; ++i) bytes += aligned_bytes(attends_[i].items.items(), attends_[i].items.joins());
+  return bytes;
 }
 
 // Rare: it waits for the device.
@@ -142,7 +157,14 @@ void WorkLists::place_arrays() {
   const ExpandUse* const expand_uses = placer.place(arrays.expand_uses);
   const ExpandItem* const expand_items = placer.place(arrays.expand_items);
   auto& heads = *reinterpret_cast<Heads*>(host_heads_.data());
-  heads.attend = {placer.place(attend_items_), static_cast<std::int32_t>(attend_items_.size())};
+  for (std::size_t i = 0; i < attend_count_; ++i) {
+    const std::vector<AttendItem>& items = attends_[i].items.items();
+    const std::vector<AttendJoin>& joins = attends_[i].items.joins();
+    heads.attend[i] = {.items = placer.place(items),
+                       .item_count = static_cast<std::int32_t>(items.size()),
+                       .join_count = static_cast<std::int32_t>(joins.size()),
+                       .joins = placer.place(joins)};
+  }
   for (std::size_t i = 0; i < sites_.size(); ++i) {
     const SiteLists::Site& site = sites_[i];
     heads.sites[i] = {{pieces, shrink_records, shrink_items + site.shrink_items.begin, static_cast<std::int32_t>(site.shrink_items.count),
@@ -152,9 +174,12 @@ void WorkLists::place_arrays() {
   }
 }
 
-const AttendList* WorkLists::find(const SpanBatch& spans, const HeadShape& shape) const {
-  if (spans_ == nullptr || spans.spans.device != spans_ || !(shape == shape_)) return nullptr;
-  return &reinterpret_cast<const Heads*>(device_heads_.data())->attend;
+const AttendList* WorkLists::find(const SpanBatch& spans, const AttendShape& shape) const {
+  for (std::size_t i = 0; i < attend_count_; ++i) {
+    if (attends_[i].spans != spans.spans.device || !(attends_[i].shape == shape)) continue;
+    return reinterpret_cast<const Heads*>(device_heads_.data())->attend + i;
+  }
+  return nullptr;
 }
 
 const WorkLists::SiteHeads* WorkLists::find_heads(const AdapterBatch& adapters, Site site) const {

@@ -8,18 +8,24 @@
 #include "backend/backend.h"
 #include "backend/cuda/device_api.h"
 #include "backend/cuda/site_lists.h"
-#include "kernels/cuda/attend.h"
+#include "kernels/cuda/attend_items.h"
 #include "kernels/cuda/lora_args.h"
 #include "tensor/buffer.h"
 
 namespace slora::cuda {
 
-// The heads of attention, which items of attend are made for.
-struct HeadShape {
+// What items of attend are made for.
+struct AttendShape {
   std::int32_t kv_heads = 0;
   std::int32_t group = 0;  // query heads of a kv head, at most AttendItem::kRowsMax
-  bool operator==(const HeadShape&) const = default;
+  std::int32_t head_dim = 0;
+  std::int32_t window = 0;
+  bool operator==(const AttendShape&) const = default;
 };
+
+// AttendArgs::tile_rows of a batch. Where no span has more queries than fit in the smallest tiles, as in every step that is replayed,
+// these.
+[[nodiscard]] std::int32_t tile_rows_of(const SpanBatch& spans, const AttendShape& shape);
 
 // The lists of work that kernels read, made by the host from the arrays of one step: which rows, heads and records each part of a launch
 // computes. The lists' lengths and places change from step to step; the heads that name them (AttendList, ShrinkList, ExpandList) stay
@@ -29,8 +35,12 @@ class WorkLists {
   // The device outlives it.
   [[nodiscard]] static Result<std::unique_ptr<WorkLists>> create(DeviceApi& device);
 
+  // Rows of AttendParts that the items of one batch leave at most.
+  static constexpr std::int64_t kPartRowsMax = 1 << 16;
+
   void clear();
-  void add_spans(const SpanBatch& spans, const HeadShape& shape);
+  // Returns false, and adds nothing, if there are more than kAttendMax.
+  bool try_add_spans(const SpanBatch& spans, const AttendShape& shape);
   // Adds all sites of the batch's adapters, or one of them. Returns false, and adds nothing, if there are more than kSitesMax.
   bool try_add_sites(const AdapterBatch& adapters);
   bool try_add_site(const AdapterBatch& adapters, Site site);
@@ -38,13 +48,15 @@ class WorkLists {
   [[nodiscard]] std::array<PieceCopy, 2> finish();
 
   // In device memory; null if no such arrays were added.
-  [[nodiscard]] const AttendList* find(const SpanBatch& spans, const HeadShape& shape) const;
+  [[nodiscard]] const AttendList* find(const SpanBatch& spans, const AttendShape& shape) const;
   [[nodiscard]] const ShrinkList* find_shrink(const AdapterBatch& adapters, Site site) const;
   [[nodiscard]] const ExpandList* find_expand(const AdapterBatch& adapters, Site site) const;
 
  private:
   // Sites of one batch; 140 layers have 700.
   static constexpr std::size_t kSitesMax = 4096;
+  // Shapes of attention: layers of one model have two, with and without a window.
+  static constexpr std::size_t kAttendMax = 4;
 
   // What does not move.
   struct SiteHeads {
@@ -52,8 +64,14 @@ class WorkLists {
     ExpandList expand;
   };
   struct Heads {
-    AttendList attend;
+    AttendList attend[kAttendMax];
     SiteHeads sites[kSitesMax];
+  };
+  // The spans that were added, known by their place, for one shape.
+  struct Attend {
+    const SpanView* spans = nullptr;
+    AttendShape shape;
+    AttendItems items{{}};
   };
   // The sites that were added of a batch, known by its segments' place.
   struct Batch {
@@ -76,10 +94,9 @@ class WorkLists {
   SiteLists lists_;
   std::vector<SiteLists::Site> sites_;
   std::vector<Batch> batches_;
-  std::vector<AttendItem> attend_items_;
-  const SpanView* spans_ = nullptr;  // that were added
-  HeadShape shape_;                  // of the items
-  Buffer device_heads_;              // Heads
+  std::array<Attend, kAttendMax> attends_;
+  std::size_t attend_count_ = 0;
+  Buffer device_heads_;  // Heads
   Buffer device_arrays_;
   Buffer host_heads_, host_arrays_;  // page-locked
 };

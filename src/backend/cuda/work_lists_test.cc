@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::int32_t kLayers = 2;
 
-// Segments of one row each, with an adapter that has a bias of its own number of outputs at every site.
+// Segments of one row each, with an adapter that has another rank and another number of outputs at every site.
 class NumberedBatch {
  public:
   explicit NumberedBatch(std::int32_t rows) {
@@ -24,7 +24,8 @@ class NumberedBatch {
     for (std::size_t site = 0; site < view_.sites.size(); ++site) {
       view_.sites[site] = {static_cast<std::int32_t>(site), 1, 0};
       RecordView& record = view_.records.emplace_back();
-      record.out = static_cast<std::int32_t>(site) + 1;
+      record.out = record.rank = static_cast<std::int32_t>(site) + 1;
+      record.a = {&tile_, 1, record.rank, 8, DType::bf16};
       record.bias = &bias_;
     }
     for (std::int32_t row = 0; row < rows; ++row) segments_.push_back({row, 1, 0, 1, &view_});
@@ -35,6 +36,7 @@ class NumberedBatch {
 
  private:
   float bias_ = 0;
+  Tile tile_{};
   AdapterView view_;
   std::vector<AdapterSegment> segments_;
   AdapterRuns runs_;
@@ -59,6 +61,7 @@ std::vector<T> at_device(EmulatedDevice& device, const T* from, std::int32_t cou
 }
 
 void expect_lists_of(EmulatedDevice& device, const WorkLists& lists, const AdapterBatch& batch, Site site) {
+  const auto number = static_cast<std::int32_t>(index_of(site)) + 1;
   const ExpandList* const at = lists.find_expand(batch, site);
   ASSERT_NE(at, nullptr);
   const ExpandList list = at_device(device, at, 1).front();
@@ -68,9 +71,13 @@ void expect_lists_of(EmulatedDevice& device, const WorkLists& lists, const Adapt
     const ExpandItem& item = items[static_cast<std::size_t>(row)];
     EXPECT_EQ(std::tuple(item.row_begin, item.row_count, item.use_count), std::tuple(row, 1, 1));
     const ExpandUse use = at_device(device, list.uses + item.use_begin, 1).front();
-    EXPECT_EQ(at_device(device, list.records + use.record, 1).front().out, static_cast<std::int32_t>(index_of(site)) + 1);
+    EXPECT_EQ(at_device(device, list.records + use.record, 1).front().out, number);
   }
-  EXPECT_EQ(at_device(device, lists.find_shrink(batch, site), 1).front().item_count, 0);
+  const ShrinkList shrink = at_device(device, lists.find_shrink(batch, site), 1).front();
+  ASSERT_EQ(shrink.item_count, list.item_count);
+  for (const ShrinkItem& item : at_device(device, shrink.items, shrink.item_count)) {
+    EXPECT_EQ(at_device(device, shrink.records + item.record, 1).front().rank, number);
+  }
 }
 
 TEST(WorkLists, HaveTheListsOfEverySiteAtPlacesThatDoNotMove) {
@@ -113,35 +120,82 @@ TEST(WorkLists, RefuseMoreSitesThanTheyHavePlacesFor) {
   EXPECT_EQ(lists->find_expand(batches.back()->batch(), kHeadSite), nullptr);
 }
 
-TEST(WorkLists, AttendComputesEveryQueryOfEveryHeadOnce) {
+// Spans with few and many queries, and some with keys of several ranges.
+TEST(WorkLists, AttendComputesEveryQueryOfEveryHeadOverAllItsKeysOnce) {
   EmulatedDevice device({});
   const std::unique_ptr<WorkLists> lists = WorkLists::create(device).value();
   const AttendList* place = nullptr;
-  for (const HeadShape shape : {HeadShape{1, 1}, HeadShape{2, 7}, HeadShape{3, 16}, HeadShape{2, 3}}) {
-    const std::vector<SpanView> spans = {{0, 1, 7, 0, 1}, {1, 40, 0, 1, 3}, {41, 0, 0, 4, 0}, {41, 16, 3, 4, 2}};
-    const SpanBatch batch{spans, {}};
-    lists->clear();
-    lists->add_spans(batch, shape);
-    bring(device, *lists);
-    const AttendList* const at = lists->find(batch, shape);
-    ASSERT_NE(at, nullptr);
-    if (place == nullptr) place = at;
-    EXPECT_EQ(at, place);
-    EXPECT_EQ(lists->find(batch, {shape.kv_heads + 1, shape.group}), nullptr);
-    EXPECT_EQ(lists->find(SpanBatch{std::vector<SpanView>(spans), {}}, shape), nullptr);
-    const AttendList list = at_device(device, at, 1).front();
-    std::map<std::tuple<std::int32_t, std::int32_t, std::int32_t>, std::int32_t> counts;
-    for (const AttendItem& item : at_device(device, list.items, list.item_count)) {
-      ASSERT_TRUE(item.query_count >= 1 && item.query_count * shape.group <= AttendItem::kRowsMax);
-      for (std::int32_t query = 0; query < item.query_count; ++query) ++counts[{item.span, item.query_begin + query, item.kv_head}];
-    }
-    for (std::int32_t span = 0; span < static_cast<std::int32_t>(spans.size()); ++span) {
-      for (std::int32_t query = 0; query < spans[static_cast<std::size_t>(span)].row_count; ++query) {
-        for (std::int32_t head = 0; head < shape.kv_heads; ++head) EXPECT_EQ((counts[{span, query, head}]), 1);
+  for (const AttendShape shape :
+       {AttendShape{1, 1, 64, 0}, AttendShape{2, 7, 64, 0}, AttendShape{3, 16, 200, 0}, AttendShape{2, 3, 64, 700}}) {
+    for (const bool has_prompt : {true, false}) {
+      std::vector<SpanView> spans = {{0, 1, 7, 0, 1}, {1, 1, 2000, 1, 3}, {2, 0, 0, 4, 0}, {2, 1, 511, 4, 2}, {3, 1, 512, 4, 2}};
+      if (has_prompt) spans.push_back({4, 40, 1500, 6, 2});
+      const SpanBatch batch{spans, {}};
+      lists->clear();
+      EXPECT_TRUE(lists->try_add_spans(batch, shape));
+      bring(device, *lists);
+      const AttendList* const at = lists->find(batch, shape);
+      ASSERT_NE(at, nullptr);
+      if (place == nullptr) place = at;
+      EXPECT_EQ(at, place);
+      AttendShape other = shape;
+      ++other.window;
+      EXPECT_EQ(lists->find(batch, other), nullptr);
+      EXPECT_EQ(lists->find(SpanBatch{std::vector<SpanView>(spans), {}}, shape), nullptr);
+      const std::int32_t tile_rows = tile_rows_of(batch, shape);
+      EXPECT_EQ(tile_rows, has_prompt && shape.head_dim <= 128 ? 32 : 16);
+
+      // Ranges of keys of each query and head; an item of all ranges counts for each.
+      const AttendList list = at_device(device, at, 1).front();
+      std::map<std::tuple<std::int32_t, std::int32_t, std::int32_t, std::int32_t>, std::int32_t> counts;
+      std::int32_t range_items = 0;
+      for (const AttendItem& item : at_device(device, list.items, list.item_count)) {
+        ASSERT_TRUE(item.query_count >= 1 && item.query_count * shape.group <= tile_rows);
+        const SpanView& span = spans[static_cast<std::size_t>(item.span)];
+        const std::int32_t first = span.position_begin + item.query_begin, last = first + item.query_count - 1;
+        const bool is_range = item.range != AttendItem::kAllRanges;
+        range_items += is_range ? 1 : 0;
+        const std::int32_t begin = is_range ? item.range : (shape.window == 0 ? 0 : std::max(0, first - shape.window + 1)) / 512;
+        for (std::int32_t range = begin; range <= (is_range ? begin : last / 512); ++range) {
+          for (std::int32_t query = 0; query < item.query_count; ++query) {
+            ++counts[{item.span, item.query_begin + query, item.kv_head, range}];
+          }
+        }
+      }
+      for (const auto& [key, count] : counts) EXPECT_EQ(count, 1);
+      std::int32_t joined = 0;
+      for (const AttendJoin& join : at_device(device, list.joins, list.join_count)) joined += join.range_count;
+      EXPECT_EQ(joined, range_items);
+      EXPECT_GT(list.join_count, 0) << "the span with 2,000 keys";
+      for (std::int32_t span = 0; span < static_cast<std::int32_t>(spans.size()); ++span) {
+        for (std::int32_t query = 0; query < spans[static_cast<std::size_t>(span)].row_count; ++query) {
+          const std::int32_t position = spans[static_cast<std::size_t>(span)].position_begin + query;
+          const std::int32_t first = shape.window == 0 ? 0 : std::max(0, position - shape.window + 1) / 512;
+          for (std::int32_t range = first; range <= position / 512; ++range) {
+            for (std::int32_t head = 0; head < shape.kv_heads; ++head) EXPECT_EQ((counts[{span, query, head, range}]), 1);
+          }
+        }
       }
     }
-    EXPECT_EQ(counts.size(), 57u * static_cast<std::size_t>(shape.kv_heads));
   }
+}
+
+TEST(WorkLists, AttendLeavesNoMorePartsThanThereIsMemoryFor) {
+  EmulatedDevice device({});
+  const std::unique_ptr<WorkLists> lists = WorkLists::create(device).value();
+  std::vector<SpanView> spans;
+  for (std::int32_t i = 0; i < 300; ++i) spans.push_back({i, 1, 20000, 0, 0});
+  const SpanBatch batch{spans, {}};
+  EXPECT_TRUE(lists->try_add_spans(batch, {2, 4, 64, 0}));
+  bring(device, *lists);
+  const AttendList list = at_device(device, lists->find(batch, {2, 4, 64, 0}), 1).front();
+  std::int64_t rows = 0;
+  for (const AttendJoin& join : at_device(device, list.joins, list.join_count)) {
+    rows += std::int64_t{AttendItem::kParts} * join.range_count * join.query_count * 4;
+  }
+  EXPECT_GT(rows, 0);
+  EXPECT_LE(rows, WorkLists::kPartRowsMax);
+  EXPECT_LT(list.join_count, 600);
 }
 
 }  // namespace

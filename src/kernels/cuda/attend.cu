@@ -1,282 +1,254 @@
-// out = softmax(scale q k^T) v for tiles of 16 rows (queries x heads of a group), by tensor cores. Each warp of a block takes every fourth
-// block of 16 keys, with stages of shared memory, a maximum and a sum of its own, so that warps wait for one another only at the end, when
-// the four parts become one.
+// out = softmax(scale q k^T) v for tiles of 16 or 32 rows (queries x heads of a group). Keys are cut into ranges at fixed positions, and
+// each warp of a block takes its own blocks of 16 keys of a range, with stages of shared memory, a maximum and sums of its own, so that
+// warps wait for one another only at the range's end. Then their parts are joined, in order. Which warp takes a block depends on the
+// block's position alone; so a row's bits are the same in any tile, and whether one item has all of its ranges or each range is an item,
+// whose parts another kernel joins.
 #include "kernels/cuda/attend.h"
 
 #include <algorithm>
 
-#include "kernels/cuda/elements.h"
+#include "kernels/cuda/attend_tile.h"
 
 namespace slora::cuda {
 namespace {
 
-constexpr std::int32_t kWarps = 4;
-constexpr std::int32_t kThreads = kWarps * kWarpThreads;
-constexpr std::int32_t kKeys = 16;  // of a block of keys
-constexpr std::int32_t kRows = AttendItem::kRowsMax;
-// The score of a masked key, and the maximum over no key. A block in which a row sees no key leaves sums of garbage, which the first
-// maximum over a key multiplies by 2^(kNone - maximum) = 0.
-constexpr float kNone = -1e30f;
+constexpr std::int32_t kJoinThreads = 128;
 
-struct AttendKernelArgs {
-  Bfloat16* out;      // [T, heads * head_dim]
-  const Bfloat16* q;  // [T, heads * head_dim]
-  std::int64_t out_stride;
-  std::int64_t q_stride;
-  std::int32_t group;  // query heads of a kv head
-  float scale;         // in base 2
-  KvPages layer;
-  AttendArgs op;
-};
+template <std::int32_t kDim>
+constexpr std::int32_t kWarps = kDim <= 128 ? AttendItem::kParts : 2;  // all stages together are at most 64 KiB
+template <std::int32_t kDim>
+constexpr std::int32_t kThreads = kWarpThreads* kWarps<kDim>;
 
-// 16 rows of keys or values, cut into chunks of 8 elements; chunk c of row r lies at place c ^ (r % 8), so that eight rows' chunks c are in
-// different banks.
-template <std::int32_t kDim>
-struct KeyTile {
-  struct alignas(16) Chunk {
-    Bfloat16 elements[8];
-  };
-  Chunk chunks[kKeys][kDim / 8];
-};
-template <std::int32_t kDim>
-struct KeyStages {
-  KeyTile<kDim> keys[2];
-  KeyTile<kDim> values[2];
-};
-template <std::int32_t kDim>
-struct PartSums {
-  // Rows 8 words longer than their numbers: the pairs that a warp's lanes write at a time are in different banks then.
-  float values[kRows][kDim + 8];
-};
-template <std::int32_t kDim>
-union WarpShared {
-  KeyStages<kDim> stages;
-  PartSums<kDim> sums;  // the warp's part of the output, in the end
-};
-template <std::int32_t kDim>
+template <std::int32_t kDim, std::int32_t kSlabs>
 struct AttendShared {
-  WarpShared<kDim> warps[kWarps];
-  float maxima[kWarps][kRows];
-  float weights[kWarps][kRows];  // sums of exponentials
+  static constexpr std::int32_t kRows = kSlabs * kSlabRows;
+  union OfWarp {
+    KeyStages<kDim> stages;
+    // The warp's part of a range's sums. Rows 8 words longer than their numbers: the pairs that a warp's lanes write at a time are in
+    // different banks then.
+    float sums[kRows][kDim + 8];
+  };
+
+  OfWarp warps[kWarps<kDim>];
+  RowTile<kDim> queries[kSlabs];
+  float maxima[kWarps<kDim>][kRows];
+  float weights[kWarps<kDim>][kRows];        // sums of exponentials
+  JoinFactors factors[kWarps<kDim>][kRows];  // of the warps' parts
+  float joined[kRows][kDim];                 // sums over the ranges so far
+  float inverse[kRows];                      // of their weights
 };
 
-// Rows of a tile: which query and which head.
-struct TileRow {
-  std::int32_t query;
-  std::int32_t head;
-};
-__device__ inline TileRow tile_row(const AttendKernelArgs& args, const AttendItem& item, std::int32_t row) {
-  return {item.query_begin + row / args.group, item.kv_head * args.group + row % args.group};
-}
-
-// Begins to copy 16 keys' rows from K or V, which lies at `offset` in each page; zeros where there is no key or column.
-template <std::int32_t kBytes, std::int32_t kDim>
-__device__ void copy_keys(KeyTile<kDim>& to, const AttendKernelArgs& args, const Span& span, std::int32_t kv_head, std::size_t offset,
-                          std::int32_t key_begin, std::int32_t key_end) {
-  constexpr std::int32_t kPart = kBytes / 2;
-  const KvPages& layer = args.layer;
-  for (std::int32_t i = lane_index(); i < kKeys * (kDim / 8); i += kWarpThreads) {
-    const std::int32_t row = i / (kDim / 8), chunk = i % (kDim / 8);
-    const std::int32_t key = key_begin + row;
-    const Bfloat16* from = reinterpret_cast<const Bfloat16*>(layer.base);
-    if (key < key_end) {
-      const std::size_t page = args.op.spans.pages[span.page_begin + key / layer.page_tokens];
-      from = reinterpret_cast<const Bfloat16*>(layer.base + page * layer.page_bytes + offset) +
-             (kv_head * layer.page_tokens + key % layer.page_tokens) * layer.head_dim;
-    }
-    for (std::int32_t part = 0; part < 8; part += kPart) {
-      const std::int32_t column = 8 * chunk + part;
-      const bool exists = key < key_end && column < layer.head_dim;
-      copy_async<kBytes>(to.chunks[row][chunk ^ row % 8].elements + part,
-                         exists ? from + column : reinterpret_cast<const Bfloat16*>(layer.base), exists ? kBytes : 0);
-    }
-  }
-}
-
-// A warp's running softmax over the keys so far. Lane (group, t) holds rows group and group + 8.
-template <std::int32_t kDim>
-struct Running {
-  float sums[kDim / 8][4] = {};
-  float maximum[2] = {kNone, kNone};
-  float weight[2] = {};  // the lane's part of the row's sum
-};
-
-// The two words of q for 16 columns from `column` on, as a product takes them.
-template <std::int32_t kDim>
-__device__ void load_queries(std::uint32_t (&words)[kDim / 16][4], const AttendKernelArgs& args, const Span& span, const AttendItem& item) {
-  const std::int32_t group = lane_index() / 4, t = lane_index() % 4;
-#pragma unroll
-  for (std::int32_t k = 0; k < kDim / 16; ++k) {
-#pragma unroll
-    for (std::int32_t word = 0; word < 4; ++word) {
-      const std::int32_t row = group + 8 * (word % 2), column = 16 * k + 8 * (word / 2) + 2 * t;
-      words[k][word] = 0;
-      if (row >= item.query_count * args.group || column >= args.layer.head_dim) continue;
-      const TileRow at = tile_row(args, item, row);
-      const Bfloat16* const from = args.q + (span.row_begin + at.query) * args.q_stride + at.head * args.layer.head_dim + column;
-      words[k][word] = reinterpret_cast<const Words<4>*>(from)->words[0];
-    }
-  }
-}
-
-// Takes 16 more keys, from `key_begin` on.
-template <std::int32_t kDim>
-__device__ void attend_keys(Running<kDim>& running, const std::uint32_t (&queries)[kDim / 16][4], const KeyTile<kDim>& keys,
-                            const KeyTile<kDim>& values, const AttendKernelArgs& args, const Span& span, const AttendItem& item,
-                            std::int32_t key_begin) {
-  const std::int32_t lane = lane_index(), group = lane / 4, t = lane % 4;
-  float scores[2][4] = {};
-#pragma unroll
-  for (std::int32_t k = 0; k < kDim / 16; ++k) {
-    const std::int32_t row = lane / 16 * 8 + lane % 8;
-    std::uint32_t b[4];  // keys 0-7 of two chunks, then keys 8-15
-    load_matrices(b, &keys.chunks[row][(2 * k + lane / 8 % 2) ^ row % 8]);
-    mma_m16n8k16(scores[0], queries[k], {b[0], b[1]});
-    mma_m16n8k16(scores[1], queries[k], {b[2], b[3]});
-  }
-
-  // Mask, and the softmax of each row over the keys so far.
-  std::uint32_t weights[4];
-#pragma unroll
-  for (std::int32_t half = 0; half < 2; ++half) {
-    const std::int32_t position = span.position_begin + tile_row(args, item, group + 8 * half).query;
-    float maximum = running.maximum[half];
-#pragma unroll
-    for (std::int32_t i = 0; i < 4; ++i) {
-      const std::int32_t key = key_begin + 8 * (i / 2) + 2 * t + i % 2;
-      const bool is_seen = key <= position && (args.op.window == 0 || key > position - args.op.window);
-      float& score = scores[i / 2][2 * half + i % 2];
-      score = is_seen ? score * args.scale : kNone;
-      maximum = larger(maximum, score);
-    }
-    maximum = larger(maximum, shuffle_xor(maximum, 1));  // the four lanes of a row
-    maximum = larger(maximum, shuffle_xor(maximum, 2));
-    const float correction = power_of_two(running.maximum[half] - maximum);
-    running.maximum[half] = maximum;
-    running.weight[half] *= correction;
-#pragma unroll
-    for (std::int32_t n = 0; n < 2; ++n) {
-      float(&pair)[4] = scores[n];
-      for (std::int32_t i = 2 * half; i < 2 * half + 2; ++i) {
-        pair[i] = power_of_two(pair[i] - maximum);
-        running.weight[half] += pair[i];
-      }
-      weights[2 * n + half] = pack_bf16(pair[2 * half], pair[2 * half + 1]);
-    }
-#pragma unroll
-    for (std::int32_t n = 0; n < kDim / 8; ++n) {
-      running.sums[n][2 * half] *= correction;
-      running.sums[n][2 * half + 1] *= correction;
-    }
-  }
-
-#pragma unroll
-  for (std::int32_t n = 0; n < kDim / 16; ++n) {
-    const std::int32_t row = lane % 16;
-    std::uint32_t b[4];  // keys 0-7 and 8-15 of one chunk, then of the next
-    load_matrices_transposed(b, &values.chunks[row][(2 * n + lane / 16) ^ row % 8]);
-    mma_m16n8k16(running.sums[2 * n], weights, {b[0], b[1]});
-    mma_m16n8k16(running.sums[2 * n + 1], weights, {b[2], b[3]});
-  }
-}
-
-// Leaves the warp's part where the block finds it: in place of its stages, which nobody reads any more.
-template <std::int32_t kDim>
-__device__ void leave_part(AttendShared<kDim>& mine, const Running<kDim>& running) {
+// Leaves the warp's part of 16 rows, from `row_begin` of the tile on, where the block finds it: in place of its stages, which nobody reads
+// any more.
+template <std::int32_t kDim, std::int32_t kSlabs>
+__device__ void leave_part(AttendShared<kDim, kSlabs>& mine, const Running<kDim>& running, std::int32_t row_begin) {
   const std::int32_t warp = warp_index(), group = lane_index() / 4, t = lane_index() % 4;
 #pragma unroll
   for (std::int32_t half = 0; half < 2; ++half) {
-    const std::int32_t row = group + 8 * half;
-    float weight = running.weight[half] + shuffle_xor(running.weight[half], 1);
-    weight += shuffle_xor(weight, 2);
+    const std::int32_t row = row_begin + group + 8 * half;
+    const float weight = running.row_weight(half);
     if (t == 0) {
       mine.maxima[warp][row] = running.maximum[half];
       mine.weights[warp][row] = weight;
     }
 #pragma unroll
     for (std::int32_t n = 0; n < kDim / 8; ++n) {
-      Words<8> pair;
-      pair.words[0] = float_to_bits(running.sums[n][2 * half]);
-      pair.words[1] = float_to_bits(running.sums[n][2 * half + 1]);
-      store_whole(reinterpret_cast<Words<8>*>(&mine.warps[warp].sums.values[row][8 * n + 2 * t]), pair);
+      store_whole(reinterpret_cast<Words<8>*>(&mine.warps[warp].sums[row][8 * n + 2 * t]), running.pair(n, half));
     }
   }
 }
 
-// out = sum of the parts' sums / sum of their weights, each times 2^(its maximum - the largest).
+// Leaves it where join_kernel finds it.
 template <std::int32_t kDim>
-__device__ void join_parts(const AttendShared<kDim>& mine, const AttendKernelArgs& args, const Span& span, const AttendItem& item) {
-  const std::int32_t head_dim = args.layer.head_dim;
-  for (std::int32_t i = thread_index(); i < item.query_count * args.group * kDim; i += kThreads) {
-    const std::int32_t row = i / kDim, column = i % kDim;
-    if (column >= head_dim) continue;
-    float maximum = kNone;
-    for (std::int32_t warp = 0; warp < kWarps; ++warp) maximum = larger(maximum, mine.maxima[warp][row]);
-    float sum = 0, weight = 0;
-    for (std::int32_t warp = 0; warp < kWarps; ++warp) {
-      const float factor = power_of_two(mine.maxima[warp][row] - maximum);
-      sum += factor * mine.warps[warp].sums.values[row][column];
-      weight += factor * mine.weights[warp][row];
+__device__ void leave_part(const AttendKernelArgs& args, const AttendItem& item, const Running<kDim>& running, std::int32_t row_begin) {
+  const std::int32_t group = lane_index() / 4, t = lane_index() % 4;
+  const std::int32_t rows = item.query_count * args.group, head_dim = args.layer.head_dim;
+#pragma unroll
+  for (std::int32_t half = 0; half < 2; ++half) {
+    const std::int32_t row = row_begin + group + 8 * half;
+    const float weight = running.row_weight(half);
+    if (row >= rows) continue;
+    const std::int64_t at = item.part_row + warp_index() * rows + row;
+    if (t == 0) args.op.parts.weights[at] = {running.maximum[half], weight};
+    float* const sums = args.op.parts.sums + at * head_dim;
+#pragma unroll
+    for (std::int32_t n = 0; n < kDim / 8; ++n) {
+      const std::int32_t column = 8 * n + 2 * t;
+      if (column < head_dim) *reinterpret_cast<Words<8>*>(sums + column) = running.pair(n, half);
     }
-    const TileRow at = tile_row(args, item, row);
-    const float value[1] = {sum * reciprocal(weight)};
-    store(args.out + (span.row_begin + at.query) * args.out_stride + at.head * head_dim + column, value);
   }
 }
 
-template <std::int32_t kDim, std::int32_t kBytes>
-__global__ void __launch_bounds__(kThreads) attend_kernel(AttendKernelArgs args) {
-  auto& mine = shared<AttendShared<kDim>>();
+// out = joined sums / joined weights, of one column.
+__device__ void store_result(const AttendKernelArgs& args, const Span& span, const TileRow& at, std::int32_t column, float sum,
+                             float inverse_weight) {
+  const float value[1] = {sum * inverse_weight};
+  store(args.out + (span.row_begin + at.query) * args.out_stride + at.head * args.layer.head_dim + column, value);
+}
+
+// Joins the warps' parts of a range to the ranges before, and writes the result after the last. `joined`: of row thread_index().
+template <std::int32_t kDim, std::int32_t kSlabs>
+__device__ void join_range(AttendShared<kDim, kSlabs>& mine, JoinedRow& joined, const AttendKernelArgs& args, const Span& span,
+                           const AttendItem& item, bool is_first, bool is_last) {
+  const std::int32_t rows = item.query_count * args.group;
+  block_barrier();  // all parts are there
+  if (thread_index() < rows) {
+    const std::int32_t row = thread_index();
+    for (std::int32_t warp = 0; warp < kWarps<kDim>; ++warp) {
+      store_whole(&mine.factors[warp][row], joined.add(mine.maxima[warp][row], mine.weights[warp][row]));
+    }
+    mine.inverse[row] = reciprocal(joined.weight);
+  }
+  block_barrier();  // all factors are there
+  for (std::int32_t i = thread_index(); i < rows * kDim; i += kThreads<kDim>) {
+    const std::int32_t row = i / kDim, column = i % kDim;
+    if (column >= args.layer.head_dim) continue;
+    float sum = is_first ? 0 : mine.joined[row][column];
+    for (std::int32_t warp = 0; warp < kWarps<kDim>; ++warp) sum = mine.factors[warp][row].join(sum, mine.warps[warp].sums[row][column]);
+    if (is_last) {
+      store_result(args, span, tile_row(args, item.query_begin, item.kv_head, row), column, sum, mine.inverse[row]);
+    } else {
+      mine.joined[row][column] = sum;
+    }
+  }
+  block_barrier();  // before the next keys overwrite the parts
+}
+
+// A warp's part of keys [key_begin, key_end): its blocks of them. With the first range of an item come the queries, whose copies the
+// block's threads have begun.
+template <std::int32_t kBytes, std::int32_t kSlabs, std::int32_t kDim>
+__device__ void attend_range(Running<kDim> (&running)[kSlabs], AttendShared<kDim, kSlabs>& mine, const AttendKernelArgs& args,
+                             const Span& span, std::int32_t kv_head, const std::int32_t (&positions)[kSlabs][2], std::int32_t key_begin,
+                             std::int32_t key_end, bool is_first) {
+  constexpr std::int32_t kBlocks = kWarps<kDim>;  // of a step
+  // The addresses of more would take registers that sums have.
+  constexpr std::int32_t kChunks = kBytes < 16 ? 1 : kSlabs == 1 && kDim <= 128 ? 4 : 2;
   KeyStages<kDim>& stages = mine.warps[warp_index()].stages;
-  const AttendList list = *args.op.list;
+  const std::int32_t steps_before = (key_begin / kBlockKeys + kBlocks - 1 - warp_index()) / kBlocks;
+  const auto block_begin = [&](std::int32_t step) { return ((steps_before + step) * kBlocks + warp_index()) * kBlockKeys; };
+  const auto copy_stage = [&](std::int32_t step) {
+    if (block_begin(step) < key_end) {
+      copy_keys<kBytes, kChunks>(stages.keys[step % 2], args, span, kv_head, args.layer.k_offset, block_begin(step), key_end);
+      copy_keys<kBytes, kChunks>(stages.values[step % 2], args, span, kv_head, args.layer.v_offset, block_begin(step), key_end);
+    }
+    commit_copies();  // in the end empty groups
+  };
+  copy_stage(0);
+  copy_stage(1);
+  if (is_first) {
+    wait_copies<1>();
+    block_barrier();  // all have copied their part of the queries
+  }
+  for (std::int32_t step = 0; block_begin(step) < key_end; ++step) {
+    wait_copies<1>();
+    warp_barrier();
+    attend_keys(running, mine.queries, stages.keys[step % 2], stages.values[step % 2], args, positions, block_begin(step));
+    warp_barrier();  // before the next copies overwrite this stage
+    copy_stage(step + 2);
+  }
+}
+
+template <std::int32_t kDim, std::int32_t kSlabs, std::int32_t kBytes>
+__global__ void __launch_bounds__(kThreads<kDim>) attend_kernel(AttendKernelArgs args) {
+  auto& mine = shared<AttendShared<kDim, kSlabs>>();
+  const AttendList& list = *args.op.list;
+  const std::int32_t range_keys = args.op.range_keys;
   for (std::int32_t index = block_index(); index < list.item_count; index += block_count()) {
-    const AttendItem item = list.items[index];
+    const AttendItem& item = list.items[index];
     const Span span = args.op.spans.spans[item.span];
     const std::int32_t first = span.position_begin + item.query_begin;
+    const std::int32_t key_begin = args.op.window == 0 ? 0 : std::max(0, first - args.op.window + 1);
     const std::int32_t key_end = first + item.query_count;
-    // A key's warp depends on its position alone, so that a row adds up the same parts in whichever item it is.
-    constexpr std::int32_t kAll = kWarps * kKeys;
-    const std::int32_t key_begin = args.op.window == 0 ? 0 : std::max(0, first - args.op.window + 1) / kAll * kAll;
-    const auto block_begin = [&](std::int32_t step) { return key_begin + (step * kWarps + warp_index()) * kKeys; };
-    const auto copy_stage = [&](std::int32_t step) {
-      copy_keys<kBytes>(stages.keys[step % 2], args, span, item.kv_head, args.layer.k_offset, block_begin(step), key_end);
-      copy_keys<kBytes>(stages.values[step % 2], args, span, item.kv_head, args.layer.v_offset, block_begin(step), key_end);
-    };
-
-    std::uint32_t queries[kDim / 16][4];
-    load_queries<kDim>(queries, args, span, item);
-    Running<kDim> running;
-    if (block_begin(0) < key_end) copy_stage(0);
-    commit_copies();
-    for (std::int32_t step = 0; block_begin(step) < key_end; ++step) {
-      if (block_begin(step + 1) < key_end) copy_stage(step + 1);
-      commit_copies();  // the last time an empty group
-      wait_copies<1>();
-      warp_barrier();
-      attend_keys<kDim>(running, queries, stages.keys[step % 2], stages.values[step % 2], args, span, item, block_begin(step));
-      warp_barrier();  // before the next copies overwrite this stage
+    std::int32_t positions[kSlabs][2];  // of the lane's rows
+#pragma unroll
+    for (std::int32_t slab = 0; slab < kSlabs; ++slab) {
+      for (std::int32_t half = 0; half < 2; ++half) {
+        positions[slab][half] = first + (slab * kSlabRows + 8 * half + lane_index() / 4) / args.group;
+      }
     }
-    leave_part(mine, running);
-    block_barrier();
-    join_parts(mine, args, span, item);
-    block_barrier();  // before the next item's parts
+    copy_queries<kBytes>(mine.queries, args, span, item);
+
+    const bool is_range = item.range != AttendItem::kAllRanges;
+    const std::int32_t range_begin = is_range ? item.range : key_begin / range_keys;
+    const std::int32_t range_end = is_range ? item.range + 1 : (key_end + range_keys - 1) / range_keys;
+    JoinedRow joined;
+    for (std::int32_t range = range_begin; range < range_end; ++range) {
+      Running<kDim> running[kSlabs];
+      attend_range<kBytes>(running, mine, args, span, item.kv_head, positions, std::max(key_begin, range * range_keys),
+                           std::min(key_end, (range + 1) * range_keys), range == range_begin);
+#pragma unroll
+      for (std::int32_t slab = 0; slab < kSlabs; ++slab) {
+        if (is_range) {
+          leave_part(args, item, running[slab], slab * kSlabRows);
+        } else {
+          leave_part(mine, running[slab], slab * kSlabRows);
+        }
+      }
+      if (is_range) {
+        block_barrier();  // all have read the queries
+      } else {
+        join_range(mine, joined, args, span, item, range == range_begin, range + 1 == range_end);
+      }
+    }
   }
+}
+
+// Joins the parts of ranges, each kPartsOfRange. A block a row, where the tile has it.
+template <std::int32_t kPartsOfRange>
+__global__ void __launch_bounds__(kJoinThreads) join_kernel(AttendKernelArgs args) {
+  const AttendList& list = *args.op.list;
+  const std::int32_t head_dim = args.layer.head_dim;
+  for (std::int32_t index = block_index(); index < list.join_count * args.op.tile_rows; index += block_count()) {
+    const AttendJoin join = list.joins[index / args.op.tile_rows];
+    const std::int32_t row = index % args.op.tile_rows, rows = join.query_count * args.group;
+    const std::int32_t column = 2 * thread_index();
+    if (row >= rows || column >= head_dim) continue;
+    JoinedRow joined;
+    float sums[2] = {};
+#pragma unroll 4
+    for (std::int32_t part = 0; part < join.range_count * kPartsOfRange; ++part) {
+      const std::int64_t at = join.part_row + (part / kPartsOfRange * AttendItem::kParts + part % kPartsOfRange) * rows + row;
+      const AttendParts::Weight weight = args.op.parts.weights[at];
+      const auto part_sums = *reinterpret_cast<const Words<8>*>(args.op.parts.sums + at * head_dim + column);
+      const JoinFactors factors = joined.add(weight.maximum, weight.sum);
+      for (std::int32_t i = 0; i < 2; ++i) sums[i] = factors.join(sums[i], bits_to_float(part_sums.words[i]));
+    }
+    const TileRow to = tile_row(args, join.query_begin, join.kv_head, row);
+    for (std::int32_t i = 0; i < 2; ++i) {
+      store_result(args, args.op.spans.spans[join.span], to, column + i, sums[i], reciprocal(joined.weight));
+    }
+  }
+}
+
+template <std::int32_t kDim, std::int32_t kSlabs>
+void launch_attend(Stream stream, const AttendKernelArgs& args, bool wide, std::int32_t blocks) {
+  const LaunchShape shape{blocks, kThreads<kDim>, sizeof(AttendShared<kDim, kSlabs>)};
+  launch(wide ? attend_kernel<kDim, kSlabs, 16> : attend_kernel<kDim, kSlabs, 4>, shape, stream, args);
+  if (args.op.parts.sums == nullptr) return;
+  launch(join_kernel<kWarps<kDim>>, {blocks, kJoinThreads}, stream, args);
 }
 
 template <std::int32_t kDim>
 void launch_attend(Stream stream, const AttendKernelArgs& args, bool wide, std::int32_t blocks) {
-  const LaunchShape shape{blocks, kThreads, sizeof(AttendShared<kDim>)};
-  launch(wide ? attend_kernel<kDim, 16> : attend_kernel<kDim, 4>, shape, stream, args);
+  if (args.op.tile_rows == kSlabRows) {
+    launch_attend<kDim, 1>(stream, args, wide, blocks);
+  } else {
+    launch_attend<kDim, attend_tile_rows(kDim) / kSlabRows>(stream, args, wide, blocks);
+  }
 }
 
 }  // namespace
 
 void attend(Stream stream, Tensor out, Tensor q, const KvPages& layer, const AttendArgs& args, std::int32_t blocks) {
   constexpr float kLog2E = 1.44269504f;
+  constexpr std::int32_t kHeadDimMax = 2 * kJoinThreads;
   const std::int64_t heads = q.cols / layer.head_dim;
   check(out.cols == q.cols && q.cols % layer.head_dim == 0 && heads % layer.kv_heads == 0, "expected whole groups of heads");
-  check(heads / layer.kv_heads <= kRows && layer.head_dim % 2 == 0 && layer.head_dim <= 128, "expected heads that a tile can hold");
+  check(heads / layer.kv_heads <= AttendItem::kRowsMax && layer.head_dim % 2 == 0 && layer.head_dim <= kHeadDimMax,
+        "expected heads that a tile can hold");
   check(q.row_stride % 2 == 0 && reinterpret_cast<std::uintptr_t>(q.data) % 4 == 0, "expected rows of q at multiples of 4 bytes");
+  check(args.range_keys > 0 && args.range_keys % AttendItem::kKeys == 0, "expected ranges of whole blocks of keys");
+  check(args.tile_rows == AttendItem::kRowsMax || args.tile_rows == attend_tile_rows(layer.head_dim), "expected tiles of a known size");
   const AttendKernelArgs kernel_args{.out = data_of<Bfloat16>(out),
                                      .q = data_of<Bfloat16>(q),
                                      .out_stride = out.row_stride,
@@ -285,12 +257,14 @@ void attend(Stream stream, Tensor out, Tensor q, const KvPages& layer, const Att
                                      .scale = args.scale * kLog2E,
                                      .layer = layer,
                                      .op = args};
-  const bool wide = layer.head_dim % kWide == 0 &&
+  const bool wide = layer.head_dim % kWide == 0 && is_wide(q) &&
                     (reinterpret_cast<std::uintptr_t>(layer.base) | layer.page_bytes | layer.k_offset | layer.v_offset) % 16 == 0;
   if (layer.head_dim <= 64) {
     launch_attend<64>(stream, kernel_args, wide, blocks);
-  } else {
+  } else if (layer.head_dim <= 128) {
     launch_attend<128>(stream, kernel_args, wide, blocks);
+  } else {
+    launch_attend<256>(stream, kernel_args, wide, blocks);
   }
 }
 

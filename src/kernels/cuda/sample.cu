@@ -13,11 +13,6 @@ namespace {
 
 constexpr float kGreedyTemperature = 1e-5f;  // rows below are greedy
 
-struct SampleShared {
-  TokenShared tokens;
-  TokenCutShared cut;
-};
-
 struct SampleKernelArgs {
   TokenResult* out;     // [rows]
   const float* logits;  // [rows, vocab]
@@ -50,19 +45,25 @@ struct KeptTokens {
   float weight_min;  // min-p
   TokenOrder bound;  // of the last one
 
-  __device__ float weight(std::int32_t token) const {
-    return row.order(token) >= bound ? power_of_two((row.at(token) - highest) * factor) : -1.0f;
+  __device__ float weight(std::int32_t token, float logit) const {
+    return order_of(key_of(logit), token) >= bound ? power_of_two((logit - highest) * factor) : -1.0f;
   }
-  __device__ bool contains(std::int32_t token) const { return weight(token) >= weight_min; }
-  __device__ std::uint64_t units(std::int32_t token) const { return contains(token) ? integer_weight(weight(token)) : 0; }
+  __device__ bool contains(std::int32_t token, float logit) const { return weight(token, logit) >= weight_min; }
+  __device__ std::uint64_t units(std::int32_t token, float logit) const {
+    return contains(token, logit) ? integer_weight(weight(token, logit)) : 0;
+  }
+  __device__ std::uint64_t units(std::int32_t token) const { return units(token, row.at(token)); }
+
+  // Of tokens that weigh at least 2^-16: a few thousand in most rows, which have nearly all of the weight.
+  __device__ std::uint32_t head_key() const { return key_of(highest - 16 * reciprocal(factor)); }
 };
 
 // The shortest prefix of the order with this share of the weight.
 __device__ void keep_head(KeptTokens& kept, float share, SampleShared& mine) {
   const std::uint64_t fraction = static_cast<std::uint64_t>(share * 4294967296.0f) << 32;
-  const auto units = [&](std::int32_t token) { return kept.units(token); };
-  const TokenCut cut =
-      find_cut(kept.row, mine.cut, units, [&](std::uint64_t total) { return larger_of(1, multiply_high(total, fraction)); });
+  const TokenCut cut = find_cut(
+      kept.row, mine, kept.head_key(), [&](std::int32_t token, float logit) { return kept.units(token, logit); },
+      [&](std::uint64_t total) { return larger_of(1, multiply_high(total, fraction)); });
   const auto units_of_equals = [&](std::int32_t token) { return key_of(kept.row.at(token)) == cut.key ? kept.units(token) : 0; };
   const std::int32_t last = find_token(kept.row.vocab, mine.tokens, units_of_equals, [&](std::uint64_t) { return cut.left; });
   kept.bound = order_of(cut.key, last);
@@ -73,8 +74,9 @@ __device__ TokenId draw(const TokenRow& row, TokenOrder first, const SampleRow& 
   if (how.temperature < kGreedyTemperature) return token_of(first);
   KeptTokens kept{row, logit_of(first), quotient(kLog2E, how.temperature), how.min_p, static_cast<TokenOrder>(kLowestFiniteKey) << 32};
   if (how.top_k > 0) {
-    const auto one = [&](std::int32_t token) -> std::uint64_t { return kept.contains(token) ? 1 : 0; };
-    const TokenCut cut = find_cut(row, mine.cut, one, [&](std::uint64_t) { return static_cast<std::uint64_t>(how.top_k); });
+    const TokenCut cut = find_cut(
+        row, mine, kept.head_key(), [&](std::int32_t token, float logit) -> std::uint64_t { return kept.contains(token, logit) ? 1 : 0; },
+        [&](std::uint64_t) { return static_cast<std::uint64_t>(how.top_k); });
     if (cut.is_reached) kept.bound = static_cast<TokenOrder>(cut.key) << 32;  // with all that are as likely as the last
   }
   if (how.top_p < 1) keep_head(kept, how.top_p, mine);
@@ -99,7 +101,7 @@ __device__ TokenId adjust_and_draw(const TokenRow& row, TokenOrder first, float*
   return draw(drawn_from, first, how, mine);
 }
 
-__global__ void __launch_bounds__(kTokenThreads) sample_kernel(SampleKernelArgs args) {
+__global__ void __launch_bounds__(kTokenThreads, 2) sample_kernel(SampleKernelArgs args) {
   const std::int32_t index = block_index();
   if (index >= *args.how.row_count) return;
   SampleShared& mine = shared<SampleShared>();

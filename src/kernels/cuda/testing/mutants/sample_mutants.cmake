@@ -71,39 +71,47 @@ slora_mutate(kernels/cuda/token_cut.h
   "if (lane_index() + distance < kWarpThreads || mutant_is(\"cut_sums_lanes_in_a_circle\")) from_here"
   cut_sums_lanes_in_a_circle)
 slora_mutate(kernels/cuda/token_cut.h
-  "if (left > total) {"
-  "if (left >= total && (left > total || mutant_is(\"cut_does_not_reach_all\"))) {"
-  cut_does_not_reach_all)
-slora_mutate(kernels/cuda/token_cut.h
   "if (left > from_here || left <= from_here - sum) return;"
   "if (mutant_is(\"cut_is_reached_a_lane_later\") ? left >= from_here || left < from_here - sum
                                              : left > from_here || left <= from_here - sum) return;"
   cut_is_reached_a_lane_later)
 slora_mutate(kernels/cuda/token_cut.h
-  "  warp_barrier();  // all have read mine.left"
-  "  if (!mutant_is(\"cut_overwrites_what_lanes_read\")) warp_barrier();"
-  cut_overwrites_what_lanes_read)
-slora_mutate(kernels/cuda/token_cut.h
   "left -= from_here - sum;"
   "left -= mutant_is(\"cut_forgets_the_lanes_above\") ? 0 : from_here - sum;"
   cut_forgets_the_lanes_above)
 slora_mutate(kernels/cuda/token_cut.h
-  "is_found = left <= bins[i];"
-  "is_found = left < bins[i] + (mutant_is(\"cut_is_found_a_bin_later\") ? 0 : 1);"
-  cut_is_found_a_bin_later)
+  "--i) left -= bin(i);"
+  "--i) left -= mutant_is(\"cut_forgets_the_bins_above\") && i > 0 ? 0 : bin(i);"
+  cut_forgets_the_bins_above)
 slora_mutate(kernels/cuda/token_cut.h
-  "mine.low[place] = mine.high[place] = 0;
+  "cut.low[place] = cut.high[place] = 0;
     block_barrier();"
-  "mine.low[place] = mine.high[place] = 0;
+  "cut.low[place] = cut.high[place] = 0;
     if (!mutant_is(\"cut_counts_before_bins_are_empty\")) block_barrier();"
   cut_counts_before_bins_are_empty)
 slora_mutate(kernels/cuda/token_cut.h
-  "token = thread_index(); token < row.vocab;"
-  "token = thread_index(); token < row.vocab + (mutant_is(\"cut_reads_past_the_row\") ? 1 : 0);"
+  "if (left > total) return {};"
+  "if (left > total && !mutant_is(\"cut_is_always_reached\")) return {};"
+  cut_is_always_reached)
+slora_mutate(kernels/cuda/token_cut.h
+  "left <= of_head ? head : 0;"
+  "left <= of_head || mutant_is(\"cut_is_always_in_the_head\") ? head : 0;"
+  cut_is_always_in_the_head)
+slora_mutate(kernels/cuda/token_cut.h
+  "    left = cut.left;"
+  "    if (!mutant_is(\"cut_keeps_the_first_target\")) left = cut.left;"
+  cut_keeps_the_first_target)
+slora_mutate(kernels/cuda/token_cut.h
+  "if (key_of(logit) >= head) of_head"
+  "if (key_of(logit) >= (mutant_is(\"cut_takes_all_for_the_head\") ? 0 : head)) of_head"
+  cut_takes_all_for_the_head)
+slora_mutate(kernels/cuda/token_cut.h
+  "if (token < row.vocab) visit"
+  "if (token < row.vocab + (mutant_is(\"cut_reads_past_the_row\") ? 1 : 0)) visit"
   cut_reads_past_the_row)
 slora_mutate(kernels/cuda/token_cut.h
-  "if (!is_first && digits >>"
-  "if (!is_first && !mutant_is(\"cut_counts_other_digits\") && digits >>"
+  "(!is_first && digits >>"
+  "(!is_first && !mutant_is(\"cut_counts_other_digits\") && digits >>"
   cut_counts_other_digits)
 slora_mutate(kernels/cuda/token_cut.h
   "    block_barrier();
@@ -112,9 +120,9 @@ slora_mutate(kernels/cuda/token_cut.h
     if (warp_index() == 0) choose_digit"
   cut_chooses_before_all_counted)
 slora_mutate(kernels/cuda/token_cut.h
-  "return is_first ? target(total) : mine.left; });
+  "choose_digit(cut, left);
     block_barrier();"
-  "return is_first ? target(total) : mine.left; });
+  "choose_digit(cut, left);
     if (!mutant_is(\"cut_reads_before_the_digit_is_chosen\")) block_barrier();"
   cut_reads_before_the_digit_is_chosen)
 slora_mutate(kernels/cuda/token_cut.h
@@ -156,12 +164,12 @@ slora_mutate(kernels/cuda/sample.cu
   "if (key_of(first) < kLowestFiniteKey && !mutant_is(\"sample_draws_a_banned_token\")) return -1;"
   sample_draws_a_banned_token)
 slora_mutate(kernels/cuda/sample.cu
-  "weight(token) >= weight_min"
-  "(mutant_is(\"sample_min_p_excludes_the_bound\") ? weight(token) > weight_min : weight(token) >= weight_min)"
+  "weight(token, logit) >= weight_min"
+  "(mutant_is(\"sample_min_p_excludes_the_bound\") ? weight(token, logit) > weight_min : weight(token, logit) >= weight_min)"
   sample_min_p_excludes_the_bound)
 slora_mutate(kernels/cuda/sample.cu
-  "row.order(token) >= bound ?"
-  "row.order(token) > bound - (mutant_is(\"sample_cut_excludes_the_bound\") ? 0 : 1) ?"
+  "order_of(key_of(logit), token) >= bound ?"
+  "order_of(key_of(logit), token) > bound - (mutant_is(\"sample_cut_excludes_the_bound\") ? 0 : 1) ?"
   sample_cut_excludes_the_bound)
 slora_mutate(kernels/cuda/sample.cu
   "kept.bound = static_cast<TokenOrder>(cut.key) << 32;"
