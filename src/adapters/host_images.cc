@@ -73,28 +73,47 @@ std::shared_ptr<const HostImage> HostImages::keep(AdapterId version) const {
 
 std::shared_ptr<HostImage> HostImages::try_make(std::span<const ImageLayout> layouts) {
   const std::uint64_t bytes = HostImage::bytes_of(layouts);
-  if (bytes > bytes_max_) return nullptr;
-  {
+  constexpr int attempts_max = 3;  // others may take the space meanwhile
+  bool has_space = false;
+  for (int i = 0; i < attempts_max && !has_space && evict_for(bytes); ++i) {
     const std::lock_guard lock(mutex_);
-    std::uint64_t evictable = 0;
-    for (const Entry& entry : entries_) evictable += entry.is_in_use() ? 0 : HostImage::bytes_of(entry.image->layouts());
-    if (bytes_ + bytes > bytes_max_ + evictable) return nullptr;
-    for (auto at = entries_.begin(); at != entries_.end() && bytes_ + bytes > bytes_max_;) {
-      if (at->is_in_use()) {
-        ++at;
-        continue;
-      }
-      by_version_.erase(at->version);
-      at = entries_.erase(at);
-      ++counts_.evictions;
-    }
-    bytes_ += bytes;
+    has_space = bytes_ + bytes <= bytes_max_;
+    if (has_space) bytes_ += bytes;
   }
+  if (!has_space) return nullptr;
+  try {
+    return make_counted(bytes, layouts);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
+// Makes space for an image of so many bytes; false if there is none.
+bool HostImages::evict_for(std::uint64_t bytes) {
+  if (bytes > bytes_max_) return false;
+  Entries evicted;  // freed without the lock: that of a device's memory may wait for the device
+  const std::lock_guard lock(mutex_);
+  std::uint64_t evictable = 0, freed = 0;
+  for (const Entry& entry : entries_) evictable += entry.is_in_use() ? 0 : entry.bytes();
+  if (bytes_ + bytes > bytes_max_ + evictable) return false;
+  for (auto at = entries_.begin(); at != entries_.end() && bytes_ + bytes > bytes_max_ + freed;) {
+    const auto victim = at++;
+    if (victim->is_in_use()) continue;
+    freed += victim->bytes();
+    by_version_.erase(victim->version);
+    evicted.splice(evicted.end(), entries_, victim);
+    ++counts_.evictions;
+  }
+  return true;
+}
+
+// Requires: `bytes` were added.
+std::shared_ptr<HostImage> HostImages::make_counted(std::uint64_t bytes, std::span<const ImageLayout> layouts) {
   try {
     return std::make_shared<HostImage>(bytes_, bytes, layouts, allocate_);
-  } catch (const std::bad_alloc&) {
+  } catch (...) {
     bytes_ -= bytes;
-    return nullptr;
+    throw;
   }
 }
 
@@ -104,12 +123,7 @@ std::shared_ptr<HostImage> HostImages::make_unbounded(std::span<const ImageLayou
     const std::lock_guard lock(mutex_);
     bytes_ += bytes;
   }
-  try {
-    return std::make_shared<HostImage>(bytes_, bytes, layouts, allocate_);
-  } catch (...) {
-    bytes_ -= bytes;
-    throw;
-  }
+  return make_counted(bytes, layouts);
 }
 
 void HostImages::put(const AdapterVersion& version, std::shared_ptr<const HostImage> image) {
@@ -121,10 +135,11 @@ void HostImages::put(const AdapterVersion& version, std::shared_ptr<const HostIm
 
 void HostImages::forget(AdapterId version) {
   if (bytes_max_ == 0) return;
+  Entries forgotten;  // freed without the lock
   const std::lock_guard lock(mutex_);
   const auto at = by_version_.find(version);
   if (at == by_version_.end()) return;
-  entries_.erase(at->second);
+  forgotten.splice(forgotten.end(), entries_, at->second);
   by_version_.erase(at);
 }
 

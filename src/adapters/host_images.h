@@ -81,8 +81,12 @@ class HostImages {
     AdapterId version;
     std::shared_ptr<const HostImage> image;
     [[nodiscard]] bool is_in_use() const { return image.use_count() > 1; }
+    [[nodiscard]] std::uint64_t bytes() const { return HostImage::bytes_of(image->layouts()); }
   };
   using Entries = std::list<Entry>;
+
+  [[nodiscard]] bool evict_for(std::uint64_t bytes);
+  [[nodiscard]] std::shared_ptr<HostImage> make_counted(std::uint64_t bytes, std::span<const ImageLayout> layouts);
 
   const std::uint64_t bytes_max_;
   const Allocate allocate_;
