@@ -66,6 +66,11 @@ TEST_F(AdapterReplacementTest, LoadsTheContentThatIsThereNowIfNoneWasRead) {
   const std::string image = load(*version);
   ASSERT_GT(image.size(), 20u) << image;
   EXPECT_TRUE(version->identity());
+  version->mark_resident();
+  EXPECT_TRUE(store.look_at_resident());
+  EXPECT_EQ(store.resolve("sql").value(), version) << "nothing changed since it was read";
+  version->mark_evicted();
+  EXPECT_EQ(load(*version), image) << "after its image was evicted";
   folders.replace(folder);
   EXPECT_EQ(load(*version), "E_CHANGED") << "now the version is the content that was read";
   const auto next = store.resolve("sql").value();

@@ -142,7 +142,7 @@ Status AdapterStore::install(std::string_view name, const ExaminedAdapter& adapt
   entry.rank = adapter.rank;
   Entry& place = put(name, std::move(entry));
   make_version(name, place, adapter.page_count, adapter.traits);
-  const bool is_first = place.version->confirm_identity(adapter.identity);
+  const bool is_first = place.version->confirm_identity(adapter.identity, adapter.stamp);
   check(is_first, "expected a new version to have no identity yet");
   for (const std::string& warning : adapter.warnings) log_warning("adapter \"{}\": {}", name, warning);
   return {};

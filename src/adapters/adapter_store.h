@@ -48,7 +48,7 @@ struct AdapterCounts {
 
 struct AdapterStoreOptions {
   // How old news about a folder may be; those of the resident adapters get older when there are more than 500, because a thousand looks a
-  // second are taken at most. With 0 every resolve() of an adapter that is not resident looks at its folder.
+  // second are taken at most, or more than 20,000 names. With 0 every resolve() of an adapter that is not resident looks at its folder.
   Timestamp look_interval = std::chrono::seconds(1);
   // How long a request waits for a look at its adapter's folder.
   Timestamp look_time_max = std::chrono::seconds(10);
@@ -228,6 +228,7 @@ class AdapterStore {
   };
   [[nodiscard]] Result<Loaded> try_load(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate);
   [[nodiscard]] Result<Loaded> load_once(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate);
+  void note_files(const AdapterVersion& version, const FolderStamp& files);
   // Why the files of this version could not be loaded; the next resolve() looks again.
   [[nodiscard]] tl::unexpected<Error> refuse_load(const AdapterVersion& version, const Error& why);
   // If the name still means this version, retires it: the next resolve() makes a new one, unless `refused` is given.

@@ -14,7 +14,7 @@ Error changed_files() { return {"E_CHANGED", "its files changed while it was rea
 // Whether a version whose files were replaced may be loaded from the new ones: nothing has been computed with it, the files were replaced
 // both, so that no half of the old content is left, and its requests were read with the same text files.
 bool may_take_new_files(const AdapterVersion& version, const FolderStamp& now) {
-  const FolderStamp& known = version.stamp();
+  const FolderStamp known = version.stamp();
   return !version.identity() && now.config != known.config && now.weights != known.weights && now.texts == known.texts;
 }
 
@@ -40,7 +40,8 @@ Result<AdapterStore::Loaded> AdapterStore::try_load(const AdapterVersion& versio
   constexpr int attempts_max = 3;
   for (int attempt = 1;; ++attempt) {
     Result<Loaded> loaded = load_once(version, pages, gate);
-    if (loaded || loaded.error().code != "E_CHANGED" || attempt == attempts_max) return loaded;
+    const bool may_succeed = !loaded && loaded.error().code == "E_CHANGED" && !version.is_retired();
+    if (!may_succeed || attempt == attempts_max) return loaded;
   }
 }
 
@@ -70,16 +71,25 @@ Result<AdapterStore::Loaded> AdapterStore::load_once(const AdapterVersion& versi
   if (*after != *before) return refuse_load(version, changed_files());
   if (!identity) {
     if (is_transient(identity.error())) return refuse_load(version, identity.error());
+    if (takes_new_files) return refuse_load(version, changed_files());  // half of a copy, perhaps: the next look decides
     Error why = adapter_refused(version.name(), identity.error());
     withdraw(version, std::make_unique<const Error>(why));
     return tl::unexpected(std::move(why));
   }
-  if (!version.confirm_identity(*identity)) {
+  if (!version.confirm_identity(*identity, *before)) {
     withdraw(version, nullptr);  // other content with the same stamp, which only reading reveals: the version must not be resolved again
     return refuse_load(version, changed_files());
   }
+  if (takes_new_files) note_files(version, *before);
   if (is_kept) host_images_.put(version, image);
   return Loaded{.layouts = std::move(adapter->layouts), .image = std::move(image)};
+}
+
+// So that the next look takes them for no change.
+void AdapterStore::note_files(const AdapterVersion& version, const FolderStamp& files) {
+  const std::lock_guard lock(mutex_);
+  const auto at = entries_.find(version.name());
+  if (at != entries_.end() && at->second.version.get() == &version) at->second.stamp = files;
 }
 
 tl::unexpected<Error> AdapterStore::refuse_load(const AdapterVersion& version, const Error& why) {

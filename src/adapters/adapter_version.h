@@ -50,7 +50,8 @@ class AdapterVersion {
     FolderStamp stamp;
     AdapterTraits traits{};
   };
-  AdapterVersion(AdapterId id, Origin origin, std::uint32_t page_count) : id_(id), origin_(std::move(origin)), page_count_(page_count) {}
+  AdapterVersion(AdapterId id, Origin origin, std::uint32_t page_count)
+      : id_(id), origin_(std::move(origin)), page_count_(page_count), stamp_(origin_.stamp) {}
   // A blend. Requires: components that are no blends.
   AdapterVersion(AdapterId id, std::vector<BlendComponent> components);
   ~AdapterVersion() { mark_evicted(); }
@@ -66,8 +67,11 @@ class AdapterVersion {
   [[nodiscard]] const FolderPath& folder() const { return origin_.folder; }
   // Counts the contents seen under the name, from 1.
   [[nodiscard]] std::uint64_t generation() const { return origin_.generation; }
-  // The files it was made from.
-  [[nodiscard]] const FolderStamp& stamp() const { return origin_.stamp; }
+  // The files it was made from: those that were looked at or, once it has been read in full, those that were read.
+  [[nodiscard]] FolderStamp stamp() const {
+    const std::lock_guard lock(mutex_);
+    return stamp_;
+  }
   [[nodiscard]] std::uint32_t page_count() const { return page_count_; }
   // Of a blend: none.
   [[nodiscard]] const AdapterTraits& traits() const { return origin_.traits; }
@@ -104,10 +108,13 @@ class AdapterVersion {
  private:
   friend class AdapterStore;
   void mark_retired() const { retired_.store(true, std::memory_order_release); }
-  // Records the first identity that is read; afterwards, whether it is still the same.
-  [[nodiscard]] bool confirm_identity(const Sha256Digest& identity) const {
+  // Records the first identity that is read, and the files; afterwards, whether it is still the same.
+  [[nodiscard]] bool confirm_identity(const Sha256Digest& identity, const FolderStamp& files) const {
     const std::lock_guard lock(mutex_);
-    if (!identity_) identity_ = identity;
+    if (!identity_) {
+      identity_ = identity;
+      stamp_ = files;
+    }
     return *identity_ == identity;
   }
 
@@ -126,6 +133,7 @@ class AdapterVersion {
   mutable std::atomic<bool> retired_ = false;
   mutable std::mutex mutex_;
   mutable std::optional<Sha256Digest> identity_;  // guarded by mutex_
+  mutable FolderStamp stamp_;                     // guarded by mutex_
 };
 
 }  // namespace slora
