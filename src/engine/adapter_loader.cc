@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "backend/device_error.h"
 #include "base/caught.h"
 #include "base/check.h"
 
@@ -172,7 +173,14 @@ void AdapterLoader::start(std::shared_ptr<const AdapterVersion> version, std::ve
   auto job = [this, version, pages = std::move(pages), progress, image = std::move(image)] {
     progress->is_running = true;
     if (!progress->gate.pass([] {})) return;  // given up while it waited
-    LoadOutcome outcome{version->id(), run_caught([&] { return bring_in_(*version, pages, progress->gate); })};
+    const auto load = [&]() -> Result<std::unique_ptr<const AdapterView>> {
+      try {
+        return bring_in_(*version, pages, progress->gate);
+      } catch (const DeviceError& failure) {
+        return tl::unexpected(Error{std::string(kDeviceFailed), failure.what(), {}});
+      }
+    };
+    LoadOutcome outcome{version->id(), run_caught(load)};
     if (progress->gate.close()) inbox_.report(std::move(outcome));
   };
   const auto take_back = [&] {

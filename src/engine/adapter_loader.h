@@ -24,6 +24,9 @@ namespace slora {
 [[nodiscard]] std::unique_ptr<const AdapterView> make_adapter_view(AdapterId id, std::span<const ImageLayout> layouts,
                                                                    std::span<const ImagePages> pages, std::int32_t layer_count);
 
+// The code of an outcome that says that the device has failed for good.
+inline constexpr std::string_view kDeviceFailed = "device_failed";
+
 // Reads the adapter's folder, or those of a blend one after the other, and writes every shard's image into these pages of its arena,
 // through `gate`. Any thread.
 [[nodiscard]] Result<std::unique_ptr<const AdapterView>> bring_in(AdapterStore& store, const ModelShards& model,

@@ -3,6 +3,7 @@
 #include <future>
 #include <random>
 
+#include "backend/device_error.h"
 #include "backend/testing/delayed_backend.h"
 #include "engine/testing/engine_fixture.h"
 #include "engine/testing/random_requests.h"
@@ -162,6 +163,22 @@ TEST(Engine, CopiesImagesToADeviceFromMemoryThatTheDeviceGave) {
     }
     EXPECT_GE(loads, adapter_names().size());
   }
+}
+
+class FailingCopies final : public ForwardingBackend {
+ public:
+  using ForwardingBackend::ForwardingBackend;
+  bool shares_host_memory() const override { return false; }
+  Fence copy_in(std::span<const CopyIn>) override { throw DeviceError("the link is gone"); }
+};
+
+TEST(Engine, HasFailedWhenItsDeviceFailsInALoad) {
+  EngineSetting setting;
+  setting.wrap_backend = [](std::unique_ptr<Backend> inner) { return std::make_unique<FailingCopies>(std::move(inner)); };
+  TestEngine engine(setting);
+  engine.submit(engine.request(adapter_names().front(), {5, 6, 7}, 4));
+  while (!engine.engine().failure()) std::this_thread::yield();
+  EXPECT_THAT(engine.engine().failure()->message, ::testing::HasSubstr("the link is gone"));
 }
 
 // Its waits end without result while it is stopped, as those for a device that hangs.

@@ -208,6 +208,7 @@ void EngineLoop::refuse(SequenceId id, const Error& why) noexcept {
 }
 
 void EngineLoop::take_outcome(LoadOutcome outcome) {
+  if (!outcome.view && outcome.view.error().code == kDeviceFailed) throw DeviceError(outcome.view.error().message);
   const Timestamp now = clock_.now();
   loader_.forget(outcome.adapter, now);
   if (outcome.view) {

@@ -50,6 +50,7 @@ Result<std::uint32_t> separate_adapter_pages(std::uint64_t bytes, std::uint32_t 
 }
 
 Status take_pool_memory(const RuntimeOptions& options, const ModelShards& model) {
+  if (!model.shard(0).backend->shares_host_memory()) return {};  // a device's memory was taken when it was allocated
   const std::uint64_t shard_bytes = model.shard(0).arena->page_bytes() * std::uint64_t{model.page_count()};
   const std::uint64_t bytes = shard_bytes * static_cast<std::uint64_t>(model.shard_count());
   const std::uint64_t available = available_memory_bytes();
@@ -58,7 +59,6 @@ Status take_pool_memory(const RuntimeOptions& options, const ModelShards& model)
                  shown_bytes(available));
   }
   for (std::int32_t shard = 0; shard < model.shard_count(); ++shard) {
-    if (!model.shard(shard).backend->shares_host_memory()) continue;  // a device's memory was taken when it was allocated
     prefault({model.shard(shard).arena->base(), shard_bytes}, [&](std::uint64_t done, std::uint64_t) {
       if (options.progress) options.progress("Preparing the pool", static_cast<std::uint64_t>(shard) * shard_bytes + done, bytes);
     });
