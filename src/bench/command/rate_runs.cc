@@ -20,7 +20,9 @@ std::optional<double> first_rate_of(const RateArguments& rates, double workload_
 
 Status check_search(const RateArguments& rates, const TraceSource& source) {
   const double slo = rates.serving.slo_seconds;
-  if (!rates.find_saturation || source.rate() <= source.rate_max(slo)) return {};
+  if (!rates.find_saturation) return {};
+  if (!(source.rate() > 0)) return error("bad_option", "--find-saturation: expected a trace with requests, found none");
+  if (source.rate() <= source.rate_max(slo)) return {};
   return error(
       "bad_option",
       "--find-saturation: expected a trace that lasts as long as the SLO of {:g} s at least, found one of {:g} s: its requests may all "
