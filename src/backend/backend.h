@@ -153,8 +153,9 @@ class Backend {
   [[nodiscard]] virtual std::uint64_t progress() const { return 0; }
 };
 
-// Makes the backend called `name`: "reference" or "cpu" ("auto" chooses the best available). Refuses unknown names, with the list, and
-// weight storage that the backend does not have: "reference" has fp32 only, since the others are compared with it.
+// Makes the backend called `name`: "reference", "cpu", "cuda", or "auto", which is cuda where that can be used, else cpu. Refuses unknown
+// names, with the list, a device that is not there, and options that the backend does not serve: "reference" has fp32 weights only, since
+// the others are compared with it, "cuda" bf16 only and one shard.
 [[nodiscard]] Result<std::unique_ptr<Backend>> create_backend(std::string_view name, const BackendOptions& options);
 
 }  // namespace slora

@@ -41,7 +41,9 @@ void add_model_options(CLI::App& command, ModelArguments& model) {
       .add_option("--served-model-name", model.served_model_names,
                   "Name of the base model in requests and answers; several may follow [its folder's name]")
       ->type_name("NAME");
-  command.add_option("--backend", model.backend, "cpu, reference (slow and exact), or auto: the best there is")
+  command
+      .add_option("--backend", model.backend,
+                  "cpu, cuda (an NVIDIA GPU), reference (slow and exact), or auto: cuda where it can be used, else cpu")
       ->type_name("NAME")
       ->capture_default_str();
   command
@@ -257,7 +259,7 @@ CLI::App* add_inspect(CLI::App& app, InspectArguments& arguments) {
   CLI::App* command = app.add_subcommand("inspect", "Say what a model or adapter folder is, what it takes, or why it is refused");
   command->add_option("folder", arguments.folder, "A model folder or an adapter folder")->required()->type_name("DIR");
   command->add_option("--model", arguments.model, "For an adapter: the base model to check it against")->type_name("DIR");
-  command->add_option("--backend", arguments.backend, "Whose pages to count: cpu, reference or auto")
+  command->add_option("--backend", arguments.backend, "Whose pages to count: cpu, cuda, reference or auto")
       ->type_name("NAME")
       ->capture_default_str();
   command->footer(

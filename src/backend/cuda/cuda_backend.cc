@@ -73,7 +73,7 @@ class CudaBackend final : public Backend {
 
   std::string_view name() const override { return "cuda"; }
   std::string description() const override {
-    return fmt::format("{}, compute capability {}.{}, {} multiprocessors, weights in bf16", properties_.name, properties_.major,
+    return fmt::format("cuda, {}, compute capability {}.{}, {} multiprocessors, weights in bf16", properties_.name, properties_.major,
                        properties_.minor, properties_.multiprocessors);
   }
   int thread_count() const override { return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kLoadingThreadsMax); }
