@@ -1,7 +1,6 @@
 # Compiles the kernels with nvcc, where there is one (13.0 or later): an object each, with code for four architectures. These are no targets
 # of CMake's CUDA language, because what ptxas reports of each kernel's resources is kept next to the object, for tools/gpu_gate.
 # slora_kernels_cuda_device is what links them.
-find_program(SLORA_NVCC nvcc HINTS /usr/local/cuda/bin)
 if(NOT SLORA_NVCC)
   return()
 endif()
