@@ -64,7 +64,8 @@ void add_model_options(CLI::App& command, ModelArguments& model) {
       ->capture_default_str();
   command
       .add_option("--pool-memory", model.pool_memory,
-                  "Memory for KV cache, adapters and prefixes together, such as 4GiB or 512MB [half of what is free, at most 8GiB]")
+                  "Memory for KV cache, adapters and prefixes together, such as 4GiB or 512MB [half of what is free, at most 8GiB; cuda: "
+                  "92 % of what is free]")
       ->type_name("SIZE");
   command.add_option("--page-tokens", model.page_tokens, "Tokens per page, a power of two up to 64 [what brings a page nearest to 1 MiB]")
       ->type_name("N")
