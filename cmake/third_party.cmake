@@ -17,7 +17,7 @@ endif()
 
 # The CUDA toolkit, 13.0 or later, if it is there; not from Debian. SLORA_NVCC is empty without it.
 set(SLORA_NVCC "")
-if(NOT SLORA_CUDA STREQUAL "off")
+if(NOT SLORA_CUDA STREQUAL "off" AND NOT CMAKE_CROSSCOMPILING)
   find_package(CUDAToolkit 13.0 QUIET)
   find_program(SLORA_NVCC_PROGRAM nvcc HINTS "${CUDAToolkit_BIN_DIR}" /usr/local/cuda/bin)
   if(CUDAToolkit_FOUND AND SLORA_NVCC_PROGRAM)
