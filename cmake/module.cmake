@@ -11,6 +11,19 @@
 # module_graph.txt, against which tests/architecture_test.cc checks every #include.
 set_property(GLOBAL PROPERTY slora_module_graph "")
 
+# slora_declared_module(NAME [DEPENDS module...] [TESTING module...]): the same module where it is not built, or is no library. Others that
+# depend on it build all the same, as long as they need headers only.
+function(slora_declared_module name)
+  cmake_parse_arguments(arg "" "" "DEPENDS;TESTING" ${ARGN})
+  string(REPLACE "/" "_" target "slora_${name}")
+  add_library(${target} INTERFACE)
+  target_link_libraries(${target} INTERFACE slora_options)
+  list(TRANSFORM arg_TESTING APPEND "/testing")
+  list(JOIN arg_DEPENDS " " direct)
+  list(JOIN arg_TESTING " " testing)
+  set_property(GLOBAL APPEND PROPERTY slora_module_graph "${name}: ${direct}" "${name}/testing: ${name} ${testing} base/testing")
+endfunction()
+
 # slora_test_program(NAME [NO_UNITY] source... LIBRARIES target...): a program of tests. -O1: compiling tests costs more than running them.
 function(slora_test_program name)
   cmake_parse_arguments(arg "NO_UNITY" "" "LIBRARIES" ${ARGN})

@@ -9,6 +9,7 @@ option(SLORA_TESTS "Build the tests" ON)
 option(SLORA_UNITY "Compile the sources of a module eight at a time: a cold build takes half as long, one after an edit longer" ON)
 option(SLORA_FUZZ "Build the fuzz targets (clang only)" OFF)
 set(SLORA_STRESS "" CACHE STRING "Mode of src/memory/stress.h, for a build that only runs tests")
+set(SLORA_CUDA "auto" CACHE STRING "What nvcc compiles: on, off, or auto: where the CUDA toolkit is, 13.0 or later")
 set(SLORA_SANITIZE "" CACHE STRING "Sanitizers for everything, for example address,undefined")
 
 # -O3 is for kernels (src/kernels): elsewhere it costs time to compile and gains nothing that is measurable.

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -75,6 +76,12 @@ struct CopyIn {
   std::size_t bytes;
 };
 
+// Bytes of a device's memory.
+struct DeviceMemory {
+  std::uint64_t free = 0;  // now, whoever else uses the device
+  std::uint64_t total = 0;
+};
+
 // One device: its memory, its element types, and Ops. Constant after construction, except for its Ops; one owner, used by
 // the engine thread. `pack_rows` may be called by loading threads before the engine starts.
 class Backend {
@@ -103,6 +110,11 @@ class Backend {
   virtual void pack_rows(LinearWeight& weight, std::int64_t row_begin, Tensor rows) = 0;
   // Bytes that make_linear will allocate, for planning.
   [[nodiscard]] virtual std::size_t linear_bytes(std::int64_t out, std::int64_t in) const = 0;
+
+  // The memory that allocate() and make_linear() take from; none where that is the host's. Outside of steps only. May throw a DeviceError.
+  [[nodiscard]] virtual std::optional<DeviceMemory> memory() const { return std::nullopt; }
+  // How many tokens a step has at most, unless the operator says.
+  [[nodiscard]] virtual std::int32_t step_tokens_default() const { return 512; }
 
   // Device memory for activations, vectors and the pool, zeroed.
   [[nodiscard]] virtual Buffer allocate(std::size_t bytes) = 0;
@@ -153,8 +165,9 @@ class Backend {
   [[nodiscard]] virtual std::uint64_t progress() const { return 0; }
 };
 
-// Makes the backend called `name`: "reference" or "cpu" ("auto" chooses the best available). Refuses unknown names, with the list, and
-// weight storage that the backend does not have: "reference" has fp32 only, since the others are compared with it.
+// Makes the backend called `name`: "reference", "cpu", "cuda", or "auto", which is cuda where that can be used, else cpu. Refuses unknown
+// names, with the list, a device that is not there, and options that the backend does not serve: "reference" has fp32 weights only, since
+// the others are compared with it, "cuda" bf16 only and one shard.
 [[nodiscard]] Result<std::unique_ptr<Backend>> create_backend(std::string_view name, const BackendOptions& options);
 
 }  // namespace slora

@@ -1,5 +1,6 @@
 #pragma once
 #include <memory>
+#include <string>
 
 #include "backend/backend.h"
 
@@ -12,5 +13,13 @@ namespace slora {
 
 // What the others are compared with: fp32 weights, KV and adapters, plain loops, one thread.
 [[nodiscard]] std::unique_ptr<Backend> create_reference_backend();
+
+// The CUDA backend, which lies in a module (device_module.h). Refuses options that it does not serve, a module that is not there, saying
+// how to build it, or of another build, and tells why no device can be used.
+[[nodiscard]] Result<std::unique_ptr<Backend>> create_cuda_backend(const std::string& module_path, const BackendOptions& options);
+
+// What "auto" is: cuda, if its module is there and gives a backend for these options, else cpu. Where the module is there in vain, a line
+// in the log says why.
+[[nodiscard]] Result<std::unique_ptr<Backend>> create_best_backend(const std::string& module_path, const BackendOptions& options);
 
 }  // namespace slora

@@ -41,7 +41,9 @@ void add_model_options(CLI::App& command, ModelArguments& model) {
       .add_option("--served-model-name", model.served_model_names,
                   "Name of the base model in requests and answers; several may follow [its folder's name]")
       ->type_name("NAME");
-  command.add_option("--backend", model.backend, "cpu, reference (slow and exact), or auto: the best there is")
+  command
+      .add_option("--backend", model.backend,
+                  "cpu, cuda (an NVIDIA GPU), reference (slow and exact), or auto: cuda where it can be used, else cpu")
       ->type_name("NAME")
       ->capture_default_str();
   command
@@ -62,7 +64,8 @@ void add_model_options(CLI::App& command, ModelArguments& model) {
       ->capture_default_str();
   command
       .add_option("--pool-memory", model.pool_memory,
-                  "Memory for KV cache, adapters and prefixes together, such as 4GiB or 512MB [half of what is free, at most 8GiB]")
+                  "Memory for KV cache, adapters and prefixes together, such as 4GiB or 512MB [half of what is free, at most 8GiB; cuda: "
+                  "92 % of what is free]")
       ->type_name("SIZE");
   command.add_option("--page-tokens", model.page_tokens, "Tokens per page, a power of two up to 64 [what brings a page nearest to 1 MiB]")
       ->type_name("N")
@@ -257,7 +260,7 @@ CLI::App* add_inspect(CLI::App& app, InspectArguments& arguments) {
   CLI::App* command = app.add_subcommand("inspect", "Say what a model or adapter folder is, what it takes, or why it is refused");
   command->add_option("folder", arguments.folder, "A model folder or an adapter folder")->required()->type_name("DIR");
   command->add_option("--model", arguments.model, "For an adapter: the base model to check it against")->type_name("DIR");
-  command->add_option("--backend", arguments.backend, "Whose pages to count: cpu, reference or auto")
+  command->add_option("--backend", arguments.backend, "Whose pages to count: cpu, cuda, reference or auto")
       ->type_name("NAME")
       ->capture_default_str();
   command->footer(

@@ -102,7 +102,7 @@ constexpr PeerOption kPeerOptions[] = {
      one,
      ignored,
      {},
-     "long prompts are always cut over steps of 512 tokens"},
+     "long prompts are always cut over steps of 512 tokens, on a GPU of 2,048"},
     {"--max-input-length --max-input-tokens", one, ignored, {}, "prompt and output together are bounded by --max-model-len"},
     {"--enable-prefix-caching --no-enable-prefix-caching --disable-radix-cache --enable-chunked-prefill --no-enable-chunked-prefill "
      "--async-scheduling --no-async-scheduling",

@@ -23,14 +23,37 @@ Result<KvGeometry> choose_kv_geometry(const RuntimeOptions& options, const Model
   return kv;
 }
 
-Result<std::uint64_t> choose_pool_bytes(const RuntimeOptions& options, std::size_t page_bytes, std::uint64_t scratch_bytes) {
-  const std::uint64_t free_bytes = available_memory_bytes();
-  // At least one byte: 0 means that the system gives no number.
-  const std::uint64_t available = free_bytes == 0 ? 0 : std::max(free_bytes, scratch_bytes + 1) - scratch_bytes;
+namespace {
+
+// Of what is free on a device, in percent: the rest is for graphs, and for what the runtime takes.
+constexpr std::uint64_t kDeviceShare = 92;
+
+// `available`: besides the scratch. On a device nothing but the pool comes after it.
+std::uint64_t default_pool_bytes(const RuntimeOptions& options, std::uint64_t available, const FreeMemory& memory) {
+  if (memory.of == FreeMemory::Of::device) return available / 100 * kDeviceShare;
   const std::uint64_t others = options.other_bytes + options.pool_use.host_adapter_bytes;
-  const std::uint64_t wanted =
-      options.pool_bytes ? *options.pool_bytes : std::min(kPoolBytesDefaultMax, (available - std::min(available, others)) / 2);
-  const std::string_view origin = options.pool_bytes ? "--pool-memory" : "half of the free memory";
+  return std::min(kPoolBytesDefaultMax, (available - std::min(available, others)) / 2);
+}
+
+}  // namespace
+
+FreeMemory free_memory(const Backend& backend) {
+  if (const std::optional<DeviceMemory> device = backend.memory()) return {device->free, FreeMemory::Of::device};
+  return {available_memory_bytes(), FreeMemory::Of::host};
+}
+
+std::uint64_t default_pool_bytes_max(const FreeMemory& memory) {
+  return memory.of == FreeMemory::Of::device ? memory.bytes : kPoolBytesDefaultMax;
+}
+
+Result<std::uint64_t> choose_pool_bytes(const RuntimeOptions& options, std::size_t page_bytes, std::uint64_t scratch_bytes,
+                                        const FreeMemory& memory) {
+  // At least one byte: 0 means that the system gives no number.
+  const std::uint64_t available = memory.bytes == 0 ? 0 : std::max(memory.bytes, scratch_bytes + 1) - scratch_bytes;
+  const std::uint64_t wanted = options.pool_bytes ? *options.pool_bytes : default_pool_bytes(options, available, memory);
+  const std::string_view origin = options.pool_bytes                    ? "--pool-memory"
+                                  : memory.of == FreeMemory::Of::device ? "92 % of the device's free memory"
+                                                                        : "half of the free memory";
   if (available != 0 && wanted > available) {
     return error("E_POOL", "--pool-memory: {:.2f} GiB were requested, and {:.2f} GiB are free after loading the weights", gib(wanted),
                  gib(available));

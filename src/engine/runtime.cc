@@ -58,11 +58,12 @@ Result<std::vector<std::unique_ptr<Backend>>> make_backends(const RuntimeOptions
   return backends;
 }
 
-std::int32_t running_max_of(const RuntimeOptions& options) { return std::min(options.running_max, options.step_tokens_max); }
+// Requires: the backend's choice was made where the options had none.
+std::int32_t running_max_of(const RuntimeOptions& options) { return std::min(options.running_max, options.step_tokens_max.value()); }
 
 // Where ranks are split, each shard's columns are as many as the largest share's.
 ModelLimits make_model_limits(const RuntimeOptions& options, std::int64_t position_count) {
-  return {options.step_tokens_max, std::max(running_max_of(options), kOutputRowsMin),
+  return {options.step_tokens_max.value(), std::max(running_max_of(options), kOutputRowsMin),
           kWidestSiteModules * kAdapterRankMax + options.shard_count - 1, position_count};
 }
 
@@ -83,11 +84,10 @@ ModelShape model_shape_of(const ModelConfig& config, const ShardShape& shard, co
 
 // The packed weights, and then the pool, must fit in free memory: the system allocates it at first use, so an allocation that is too large
 // would end the process hours later.
-Status check_weight_bytes(std::uint64_t weight_bytes) {
-  const std::uint64_t available = available_memory_bytes();
-  if (available == 0 || weight_bytes <= available) return {};
-  return error("E_MEMORY", "model: its packed weights take {:.2f} GiB, and {:.2f} GiB of memory are free", gib(weight_bytes),
-               gib(available));
+Status check_weight_bytes(std::uint64_t weight_bytes, const FreeMemory& memory) {
+  if (memory.bytes == 0 || weight_bytes <= memory.bytes) return {};
+  return error("E_MEMORY", "model: its packed weights take {:.2f} GiB, and {:.2f} GiB of {}memory are free", gib(weight_bytes),
+               gib(memory.bytes), memory.of == FreeMemory::Of::device ? "the device's " : "");
 }
 
 // `page_bytes`: of a page on all shards.
@@ -134,7 +134,7 @@ Result<LoadedWeights> make_weights(const RuntimeOptions& options, const ModelCon
   const Timestamp start = SteadyClock().now();
   LoadedWeights loaded;
   for (std::size_t i = 0; i < shapes.size(); ++i) loaded.packed_bytes += packed_bytes(config, shapes[i], *backends[i]);
-  if (Status fits = check_weight_bytes(loaded.packed_bytes); !fits) return forward_error(fits);
+  if (Status fits = check_weight_bytes(loaded.packed_bytes, free_memory(*backends[0])); !fits) return forward_error(fits);
   if (files != nullptr) loaded.file_bytes = files->total_bytes();
   const auto load = [&](std::size_t i, const LoadProgress& progress) -> Result<ModelWeights> {
     if (files != nullptr) return load_weights(*files, config, shapes[i], *backends[i], progress);
@@ -159,8 +159,8 @@ Result<LoadedWeights> make_weights(const RuntimeOptions& options, const ModelCon
 // The scratch of the models of all shards, which is allocated after the pool's size has been chosen: at most this, because a smaller pool
 // allows fewer positions.
 std::uint64_t scratch_bytes_max(const RuntimeOptions& options, const ModelConfig& config, std::span<const ShardShape> shapes,
-                                std::span<const std::unique_ptr<Backend>> backends, const KvGeometry& kv) {
-  const std::uint64_t pages = options.pool_bytes.value_or(kPoolBytesDefaultMax) / (kv.page_bytes() * shapes.size());
+                                std::span<const std::unique_ptr<Backend>> backends, const KvGeometry& kv, const FreeMemory& memory) {
+  const std::uint64_t pages = options.pool_bytes.value_or(default_pool_bytes_max(memory)) / (kv.page_bytes() * shapes.size());
   const auto pool_tokens = static_cast<std::int64_t>(std::min(pages, kPageCountMax)) * kv.page_tokens;
   const std::int64_t wanted = std::max(std::int64_t{options.max_model_len.value_or(kPositionsDefaultMax)}, std::int64_t{0});
   const ModelLimits limits = make_model_limits(options, std::min({wanted, trained_positions(config), pool_tokens}));
@@ -284,6 +284,7 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   if (!shapes) return forward_error(shapes);
   Result<std::vector<std::unique_ptr<Backend>>> backends = make_backends(options);
   if (!backends) return forward_error(backends);
+  if (!options.step_tokens_max) options.step_tokens_max = backends->front()->step_tokens_default();
   for (std::size_t i = 0; i < shapes->size(); ++i) {
     const ModelShape shape = model_shape_of(parts.config, (*shapes)[i], make_model_limits(options, 0));
     if (Status prepared = (*backends)[i]->prepare_model(shape); !prepared) return forward_error(prepared);
@@ -298,15 +299,16 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   const Result<KvGeometry> kv = choose_kv_geometry(options, parts.config, shapes->front(), first.kv_dtype());
   if (!kv) return tl::unexpected(kv.error());
   const auto shard_count = static_cast<std::uint64_t>(options.shard_count);
-  const Result<std::uint64_t> pool_bytes =
-      choose_pool_bytes(options, kv->page_bytes() * shard_count, scratch_bytes_max(options, parts.config, *shapes, *backends, *kv));
+  const FreeMemory memory = free_memory(first);
+  const Result<std::uint64_t> pool_bytes = choose_pool_bytes(
+      options, kv->page_bytes() * shard_count, scratch_bytes_max(options, parts.config, *shapes, *backends, *kv, memory), memory);
   if (!pool_bytes) return tl::unexpected(pool_bytes.error());
 
   EngineOptions engine;
   engine.scheduler.page_count = static_cast<std::uint32_t>(*pool_bytes / (kv->page_bytes() * shard_count));
   engine.scheduler.page_tokens = kv->page_tokens;
   engine.scheduler.depth = options.shard_count == 1 ? first.depth() : 1;  // shards would not know what the first of them drew
-  engine.scheduler.step_tokens_max = options.step_tokens_max;
+  engine.scheduler.step_tokens_max = *options.step_tokens_max;
   engine.scheduler.running_max = running_max_of(options);
   engine.scheduler.waiting_max = options.waiting_max;
   engine.scheduler.eviction = options.pool_use.eviction;

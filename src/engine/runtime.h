@@ -47,7 +47,7 @@ struct RuntimeOptions {
   std::optional<std::int32_t> max_model_len;                                  // none: what the model and the pool allow
   std::vector<std::filesystem::path> adapter_folders;                         // --adapters: folders of adapter folders, or adapter folders
   std::vector<std::pair<std::string, std::filesystem::path>> named_adapters;  // --lora-modules
-  std::int32_t step_tokens_max = 512;
+  std::optional<std::int32_t> step_tokens_max;                                // none: chosen by the backend
   std::int32_t running_max = 256;
   std::size_t waiting_max = 1024;
   std::optional<std::size_t> waiting_per_client_max;  // see LiveLimits::Options

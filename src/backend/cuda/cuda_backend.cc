@@ -19,7 +19,8 @@ namespace slora::cuda {
 namespace {
 
 constexpr int kDepth = 2;
-constexpr int kLoadingThreadsMax = 8;  // which copy weights faster than a link takes them
+constexpr std::int32_t kStepTokensDefault = 2048;  // products of fewer rows leave a large device idle
+constexpr int kLoadingThreadsMax = 8;              // which copy weights faster than a link takes them
 
 constexpr std::int64_t kHeadDimMax = 256;
 constexpr std::int64_t kHiddenMax = 32768, kNarrowHiddenMax = 4096;  // of rms_norm: with and without 16-byte accesses
@@ -73,7 +74,7 @@ class CudaBackend final : public Backend {
 
   std::string_view name() const override { return "cuda"; }
   std::string description() const override {
-    return fmt::format("{}, compute capability {}.{}, {} multiprocessors, weights in bf16", properties_.name, properties_.major,
+    return fmt::format("cuda, {}, compute capability {}.{}, {} multiprocessors, weights in bf16", properties_.name, properties_.major,
                        properties_.minor, properties_.multiprocessors);
   }
   int thread_count() const override { return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kLoadingThreadsMax); }
@@ -102,6 +103,12 @@ class CudaBackend final : public Backend {
     require_done(weights_.pack_rows(weight, row_begin, rows));
   }
   std::size_t linear_bytes(std::int64_t out, std::int64_t in) const override { return WeightUpload::weight_bytes(out, in); }
+
+  std::optional<DeviceMemory> memory() const override {
+    const DeviceMemoryBytes bytes = require_value(device_.memory());
+    return DeviceMemory{.free = bytes.free, .total = bytes.total};
+  }
+  std::int32_t step_tokens_default() const override { return kStepTokensDefault; }
 
   Buffer allocate(std::size_t bytes) override {
     Buffer memory = require_value(allocate_buffer(device_, std::max<std::size_t>(bytes, 1)));

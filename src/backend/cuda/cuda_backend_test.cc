@@ -101,6 +101,16 @@ TEST(CudaBackend, GivesBackWhatItTook) {
   EXPECT_EQ(device.live_count(), 0);
 }
 
+TEST(CudaBackend, TellsTheMemoryOfItsDevice) {
+  constexpr std::size_t kTotal = std::size_t{256} << 20, kTaken = std::size_t{64} << 20;
+  EmulatedBackend backend({.memory_bytes = kTotal});
+  const DeviceMemory before = backend.memory().value();
+  EXPECT_EQ(before.total, kTotal);
+  const Buffer memory = backend.allocate(kTaken);
+  EXPECT_EQ(backend.memory().value().free, before.free - kTaken);
+  EXPECT_EQ(backend.step_tokens_default(), 2048);
+}
+
 // Steps of one product under adapters, two under way, each with other adapters on its rows. What varies is in a slot's bytes.
 class AdapterSteps {
  public:

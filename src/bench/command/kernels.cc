@@ -72,7 +72,7 @@ CLI::App* add_bench_kernels(CLI::App& bench, BenchKernelsArguments& arguments) {
       ->type_name("NAME")
       ->check(CLI::IsMember({"best", "avx512", "avx2", "portable"}).description(""))
       ->capture_default_str();
-  command->add_option("--backend", options.backend, "cpu, reference or auto")->type_name("NAME")->capture_default_str();
+  command->add_option("--backend", options.backend, "cpu, cuda, reference or auto")->type_name("NAME")->capture_default_str();
   command->add_option("--threads", options.backend_options.threads, "Threads that compute; 0: one per core")
       ->type_name("N")
       ->check(in_range(0, 1024))

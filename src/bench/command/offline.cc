@@ -137,7 +137,7 @@ void add_measurement_options(CLI::App& command, bench::OfflineOptions& options) 
 }
 
 void add_engine_options(CLI::App& command, BenchOfflineArguments& arguments) {
-  command.add_option("--backend", arguments.backend, "cpu, reference or auto")->type_name("NAME")->capture_default_str();
+  command.add_option("--backend", arguments.backend, "cpu, cuda, reference or auto")->type_name("NAME")->capture_default_str();
   command.add_option("--threads", arguments.threads, "Threads that compute; 0: one per core")
       ->type_name("N")
       ->check(in_range(0, 1024))

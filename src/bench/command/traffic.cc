@@ -36,7 +36,7 @@ void add_target_options(CLI::App& command, BenchTrafficArguments& arguments) {
   command.add_option("--adapters", arguments.adapters, "Without --url: folder of adapter folders; repeatable")
       ->type_name("DIR")
       ->excludes(url);
-  command.add_option("--backend", arguments.backend, "Without --url: cpu, reference or auto")
+  command.add_option("--backend", arguments.backend, "Without --url: cpu, cuda, reference or auto")
       ->type_name("NAME")
       ->capture_default_str()
       ->excludes(url);
