@@ -208,9 +208,8 @@ TEST(Engine, ShowsNoProgressWhileItWaitsForADeviceThatHangs) {
     return std::make_unique<StoppableBackend>(std::move(inner), is_stopped, wait_count);
   };
   TestEngine engine(setting);
-  const SequenceId id = engine.submit(engine.request("", {1, 2, 3}, 60));
-  engine.collector().wait_for_tokens(id, 1);
   is_stopped = true;
+  const SequenceId id = engine.submit(engine.request("", {1, 2, 3}, 60));
   const auto wait_for_more = [&] {
     for (int seen = wait_count, end = seen + 3; seen < end; seen = wait_count) wait_count.wait(seen);
   };
