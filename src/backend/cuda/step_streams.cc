@@ -42,7 +42,7 @@ Status StepStreams::make(int depth) {
     Slot& made = slots_.emplace_back();
     Result<Buffer> memory = allocate_buffer(device_, kStepBytesAtFirst);
     if (!memory) return forward_error(memory);
-    made.at_first = *std::move(memory);
+    made.sizes.push_back(*std::move(memory));
     if (Status event = keep(made.uploaded, device_, device_.make_event()); !event) return event;
   }
   if (Status made = keep(computed_, device_, device_.make_event()); !made) return made;
@@ -60,11 +60,12 @@ Status StepStreams::make_fences(Fences& fences) {
 const std::byte* StepStreams::upload_step(int slot, std::span<const std::byte> bytes) {
   check(slot >= 0 && std::cmp_less(slot, slots_.size()), "expected one of the slots");
   Slot& mine = slots_[static_cast<std::size_t>(slot)];
-  const bool fits = bytes.size() <= kStepBytesAtFirst;
-  if (!fits && bytes.size() > mine.larger.bytes()) {  // rare: it waits for the device
-    mine.larger = require_value(allocate_buffer(device_, std::max(bytes.size(), 2 * mine.larger.bytes())));
+  std::size_t size = 0;
+  for (std::size_t most = kStepBytesAtFirst; most < bytes.size(); most *= 4) ++size;
+  for (std::size_t i = mine.sizes.size(); i <= size; ++i) {  // rare: it waits for the device
+    mine.sizes.push_back(require_value(allocate_buffer(device_, kStepBytesAtFirst << (2 * i))));
   }
-  std::byte* const to = (fits ? mine.at_first : mine.larger).data();
+  std::byte* const to = mine.sizes[size].data();
   if (!bytes.empty()) require_done(device_.upload(upload_.get(), to, bytes.data(), bytes.size()));
   require_done(device_.record(mine.uploaded.get(), upload_.get()));
   require_done(device_.wait(compute_.get(), mine.uploaded.get()));
@@ -84,12 +85,20 @@ void StepStreams::replay_step(const StepKey& key, const std::function<void()>& c
   auto found = graphs_.find(key);
   if (found == graphs_.end()) {
     if (graphs_.size() >= kGraphsMax) return call_ops();
-    require_done(device_.begin_capture(compute_.get()));
-    call_ops();
-    Owned<Graph> graph(device_, require_value(device_.end_capture(compute_.get())));
-    found = graphs_.emplace(key, std::move(graph)).first;
+    found = graphs_.emplace(key, capture(call_ops)).first;
   }
   require_done(device_.replay(found->second.get(), compute_.get()));
+}
+
+Owned<Graph> StepStreams::capture(const std::function<void()>& call_ops) {
+  require_done(device_.begin_capture(compute_.get()));
+  try {
+    call_ops();
+  } catch (...) {  // or the stream would record what follows
+    if (const Result<Graph> graph = device_.end_capture(compute_.get())) static_cast<void>(device_.destroy(*graph));
+    throw;
+  }
+  return {device_, require_value(device_.end_capture(compute_.get()))};
 }
 
 void StepStreams::order_download() {

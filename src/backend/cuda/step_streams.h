@@ -51,15 +51,15 @@ class StepStreams {
   [[nodiscard]] Fence copy_in(std::span<const CopyIn> copies);
   [[nodiscard]] bool wait(Fence fence, std::chrono::milliseconds limit);
 
-  // Bytes of a step whose address never changes.
+  // Of a step. The address of a slot's bytes depends on how many there are and on nothing else.
   static constexpr std::size_t kStepBytesAtFirst = std::size_t{1} << 20;
   // Graphs that are kept. Ops of further keys are called anew in every step.
   static constexpr std::size_t kGraphsMax = 512;
 
  private:
   struct Slot {
-    Buffer at_first;  // kStepBytesAtFirst
-    Buffer larger;    // for a step with more, or empty
+    // For steps of up to kStepBytesAtFirst, of four times as many, and so on; never freed, because graphs name them.
+    std::vector<Buffer> sizes;
     Owned<Event> uploaded;
   };
   // The fences of one stream: fence n is done when event n % kEvents is, or when a later fence that took the event over is.
@@ -73,6 +73,7 @@ class StepStreams {
   explicit StepStreams(DeviceApi& device) : device_(device) {}
   [[nodiscard]] Status make(int depth);
   [[nodiscard]] Status make_fences(Fences& fences);
+  [[nodiscard]] Owned<Graph> capture(const std::function<void()>& call_ops);
   // Makes the download stream wait for all ops that were called.
   void order_download();
   [[nodiscard]] Fence record(Fences& fences, Stream stream, Fence::Queue queue);

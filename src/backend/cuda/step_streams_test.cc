@@ -157,6 +157,34 @@ TEST(StepStreams, TakesStepsThatAreLargerThanAtFirst) {
   EXPECT_EQ(text_of(device.take_faults()), "");
 }
 
+TEST(StepStreams, ReplaysLargeStepsAfterLargerOnes) {
+  EmulatedDevice device({});
+  {
+    const std::unique_ptr<StepStreams> streams = StepStreams::create(device, 2).value();
+    Steps steps(device, *streams, StepStreams::kStepBytesAtFirst);
+    EXPECT_EQ(steps.run(0, 4, true), 0);
+    Buffer larger = allocate_host_buffer(device, 5 * StepStreams::kStepBytesAtFirst).value();
+    for (int slot = 0; slot < 2; ++slot) static_cast<void>(streams->upload_step(slot, {larger.data(), larger.bytes()}));
+    EXPECT_TRUE(streams->wait(streams->mark(), std::chrono::milliseconds(1000)));
+    EXPECT_EQ(steps.run(4, 8, true), 0);
+    EXPECT_EQ(steps.called_count(), 2);
+  }
+  EXPECT_EQ(text_of(device.take_faults()), "");
+}
+
+TEST(StepStreams, GoOnAfterOpsThatCouldNotBeCaptured) {
+  EmulatedDevice device({});
+  {
+    const std::unique_ptr<StepStreams> streams = StepStreams::create(device, 2).value();
+    Steps steps(device, *streams);
+    EXPECT_THROW(streams->replay_step({.slot = 0, .rows = kRows}, [] { throw std::bad_alloc(); }), std::bad_alloc);
+    EXPECT_EQ(steps.run(0, 4, true), 0);
+    EXPECT_EQ(steps.called_count(), 2);
+  }
+  EXPECT_EQ(text_of(device.take_faults()), "");
+  EXPECT_EQ(device.live_count(), 0);
+}
+
 TEST(StepStreams, CopiesIntoPagesWhileStepsRun) {
   constexpr std::size_t kPageBytes = 48;
   constexpr std::size_t kPages = 6;
