@@ -101,6 +101,7 @@ Result<std::unique_ptr<OfflineBench>> OfflineBench::create(const OfflineSetup& s
   runtime.pool_use = setup.pool_use;
   runtime.wrap_backend = setup.wrap_backend;
   runtime.max_model_len = longest_sequence(options);
+  if (options.requests_waiting > 0) runtime.running_max = options.batches.front();
   runtime.progress = setup.progress;
   const SteadyClock clock;
   const Timestamp begin = clock.now();
@@ -223,7 +224,7 @@ Status OfflineBench::measure_requests(OfflineRow& row) {
   const std::uint64_t loads = runner_->runtime().engine().stats().scheduler.adapter_loads;
   for (std::int32_t repeat = 0; repeat < options_.repeats; ++repeat) {
     const std::vector<SequenceToRun> list = sequences_of(row.plan, row.plan.tokens, options_.request_output_tokens, options_.requests);
-    const Result<EngineRun> run = runner_->run(list, static_cast<std::size_t>(row.plan.batch));
+    const Result<EngineRun> run = runner_->run(list, static_cast<std::size_t>(row.plan.batch + options_.requests_waiting));
     if (!run) return tl::unexpected(run.error());
     row.seconds.push_back(seconds(run->steps.back().at - run->begin));
     add_token_distances(distances, *run);

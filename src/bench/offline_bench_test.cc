@@ -2,14 +2,39 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "backend/forwarding_backend.h"
 #include "bench/testing/tiny_config.h"
 #include "formats/temporary_folder.h"
 
 namespace slora::bench {
 namespace {
+
+// Notes the largest batch.
+class BatchWatch final : public ForwardingBackend {
+ public:
+  BatchWatch(std::unique_ptr<Backend> watched, std::atomic<std::size_t>& most)
+      : ForwardingBackend(std::move(watched)), ops_(inner().ops(), most) {}
+  Ops& ops() override { return ops_; }
+
+ private:
+  class WatchedOps final : public ForwardingOps {
+   public:
+    WatchedOps(Ops& watched, std::atomic<std::size_t>& most) : ForwardingOps(watched), most_(most) {}
+    void embed(Tensor out, StepArray<TokenId> ids, const TokenResult* previous, const LinearWeight& table, TokenId first) override {
+      most_ = std::max(most_.load(), ids.size());
+      ForwardingOps::embed(out, ids, previous, table, first);
+    }
+
+   private:
+    std::atomic<std::size_t>& most_;
+  };
+  WatchedOps ops_;
+};
 
 class OfflineBenchTest : public ::testing::Test {
  protected:
@@ -52,6 +77,20 @@ TEST_F(OfflineBenchTest, MeasuresEveryRowOfThePlan) {
     EXPECT_FALSE(to_json(row).dump().empty());
     EXPECT_FALSE(offline_table_line(row).empty());
   }
+}
+
+TEST_F(OfflineBenchTest, RunsABatchAtATimeWhileOthersWait) {
+  options_.prompts = {};
+  options_.contexts = {};
+  options_.uses = {AdapterUse::distinct};
+  options_.batches = {2};
+  options_.requests = 8;
+  options_.requests_waiting = 4;
+  std::atomic<std::size_t> most = 0;
+  setup_.wrap_backend = [&](std::unique_ptr<Backend> inner) { return std::make_unique<BatchWatch>(std::move(inner), most); };
+  options_.request_prompt_tokens = 1;
+  ASSERT_EQ(run().size(), 1u);
+  EXPECT_EQ(most, 2u);
 }
 
 TEST_F(OfflineBenchTest, DecodesAtTheContextThatWasAskedFor) {

@@ -43,6 +43,9 @@ struct OfflineOptions {
   std::int32_t requests = 0;             // in a list, for each batch and setting; 0: no lists
   std::vector<std::int32_t> registered;  // adapters used in rotation in a list or a larger batch; empty: as many as the batch
   std::int32_t request_prompt_tokens = 128, request_output_tokens = 64;
+  // Of a list, in addition to a batch that runs: as at a saturated server, whose queue says which adapters to load ahead. Requires one
+  // batch size if not 0.
+  std::int32_t requests_waiting = 0;
   double top_p = 1;  // below 1: tokens are sampled at temperature 0.8
   std::int32_t repeats = 5;
   std::int32_t steps = 16;  // in one repetition of decoding

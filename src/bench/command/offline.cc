@@ -44,6 +44,9 @@ Result<bench::OfflineOptions> make_options(const BenchOfflineArguments& argument
   if (merges && std::ranges::count(options.uses, AdapterUse::distinct) > 0) {
     return error("bad_option", "--compute merged: a batch has one adapter; expected --adapters none or shared, found distinct");
   }
+  if (options.requests_waiting > 0 && options.batches.size() != 1) {
+    return error("bad_option", "--requests-waiting: expected one --batch, found {}", options.batches.size());
+  }
   return options;
 }
 
@@ -109,6 +112,12 @@ void add_list_of_requests_options(CLI::App& command, bench::OfflineOptions& opti
   command.add_option("--requests", options.requests, "Also run lists of this many requests, --batch of them at a time [no lists]")
       ->type_name("N")
       ->check(in_range(1, 1 << 20));
+  command
+      .add_option("--requests-waiting", options.requests_waiting,
+                  "Requests of a list that wait besides, as at a saturated server; with one --batch only")
+      ->type_name("N")
+      ->check(in_range(0, 1024))
+      ->capture_default_str();
   add_list_option(command, "--adapter-count", options.registered,
                   "Number of distinct adapters used in rotation, in lists and in larger batches [--batch]")
       ->check(in_range(1, 100000));

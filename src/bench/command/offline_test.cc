@@ -41,6 +41,14 @@ TEST(BenchOffline, RefusesSeveralAdaptersWhereOneIsMerged) {
   EXPECT_NE(::testing::internal::GetCapturedStderr().find("--compute merged: a batch has one adapter"), std::string::npos);
 }
 
+TEST(BenchOffline, LetsRequestsWaitForOneBatchOnly) {
+  BenchOfflineArguments arguments;
+  arguments.options.requests_waiting = 4;
+  ::testing::internal::CaptureStderr();
+  EXPECT_EQ(run_bench_offline(arguments, ""), 1);
+  EXPECT_NE(::testing::internal::GetCapturedStderr().find("--requests-waiting: expected one --batch, found 6"), std::string::npos);
+}
+
 TEST(BenchAdapters, TakeARankOrAMixture) {
   EXPECT_EQ(parse_adapter_rank("64", "--rank").value(), 64);
   EXPECT_EQ(parse_adapter_rank("mixed", "--rank").value(), 0);
