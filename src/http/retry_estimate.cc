@@ -7,6 +7,8 @@ namespace slora {
 namespace {
 
 constexpr double kSecondsFirst = 0.02;  // from place to place, before anything is known
+// What less time shows is not the rate: the first prompts are computed, and memory is touched for the first time.
+constexpr double kBusySecondsMin = 0.5;
 // How often all that is there must be over until the last client comes. Many clients never come again, or ask at once and again: without
 // this bound their times would add up for those that come later.
 constexpr int kCrowdMax = 10;
@@ -29,13 +31,13 @@ void RetryEstimate::look(TimePoint now, TokenWork work) {
 double RetryEstimate::rate() const { return std::max(short_.tokens_per_second(), long_.tokens_per_second()); }
 
 int RetryEstimate::seconds() const {
-  if (rate() <= 0) return 1;
+  if (rate() <= 0 || long_.busy_seconds < kBusySecondsMin) return 1;
   return static_cast<int>(std::clamp(std::ceil(static_cast<double>(work_.left) / rate()), 1.0, double{kSecondsMax}));
 }
 
 double RetryEstimate::seconds_per_request() const {
   const double rate = short_.tokens_per_second();
-  if (rate <= 0) return kSecondsFirst;
+  if (rate <= 0 || long_.busy_seconds < kBusySecondsMin) return kSecondsFirst;
   const auto tenants = static_cast<double>(std::max<std::size_t>(work_.tenant_count, 1));  // each has its share of the rate
   // The rate fades while nothing is computed.
   return std::min(request_tokens_ * tenants / rate, double{kSecondsMax});

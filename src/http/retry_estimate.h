@@ -18,7 +18,7 @@ class RetryEstimate {
 
   // Called several times a second.
   void look(TimePoint now, TokenWork work);
-  // As long as what is there will take: from 1 to kSecondsMax; 1 while no token has been computed. At the higher one of the rates of the
+  // As long as what is there will take: from 1 to kSecondsMax; 1 while no token has been computed, or only since a moment. At the higher one of the rates of the
   // last seconds and of the last half minute: a server that was hardly asked before has shown at first what it was asked for, not what it
   // can do.
   [[nodiscard]] int seconds() const;

@@ -47,6 +47,14 @@ TEST_F(RetryEstimateTest, LearnsInTheFirstSecondsOfAFloodWhatTheServerCanDo) {
 
 constexpr TenantId kTenant{7};
 
+// The first prompts are computed, and memory is touched for the first time.
+TEST_F(RetryEstimateTest, TakesTheFirstMomentForNoRate) {
+  pass(1, 0, 0);  // idle
+  pass(0.4, 200, 8000, 5);
+  EXPECT_EQ(estimate.seconds(), 1);
+  for (int i = 0; i < 55; ++i) EXPECT_LE(estimate.appoint(now, kTenant, {}), now + std::chrono::seconds(10));
+}
+
 TEST_F(RetryEstimateTest, LetsClientsThatDoNotWaitPutNobodyOff) {
   pass(60, 2000, 4000, 4);  // two seconds of work
   for (int i = 0; i < 10'000; ++i) static_cast<void>(estimate.appoint(now, kTenant, {}));
