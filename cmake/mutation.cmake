@@ -8,7 +8,7 @@
 #   Sets VARIABLE to the copies of all FILEs so far. They lie below ${CMAKE_CURRENT_BINARY_DIR}/mutants/src as the files do below src/: that
 #   folder must come first in the include path where headers are among them.
 # slora_mutant_tests(PROGRAM PREFIX)
-#   Adds a test for each of slora_mutant_names, which runs PROGRAM with it. The target `mutants` builds all such programs; `ctest` builds it
+#   Adds a test for each of slora_mutant_names, which runs PROGRAM NAME FILE. The target `mutants` builds all such programs; `ctest` builds it
 #   when a test of them runs; `all` does not.
 set(slora_mutated_files "")
 set(slora_mutant_names none)
@@ -30,6 +30,9 @@ function(slora_mutate file original replacement)
   math(EXPR index "${index} + 1")
   set(slora_mutation_count_${key} ${index} PARENT_SCOPE)
   set(slora_mutant_names ${slora_mutant_names} ${ARGN} PARENT_SCOPE)
+  foreach(name IN LISTS ARGN)
+    set(slora_mutant_file_${name} ${file} PARENT_SCOPE)
+  endforeach()
 endfunction()
 
 function(slora_mutated_sources variable)
@@ -57,7 +60,7 @@ function(slora_mutant_tests program prefix)
   add_dependencies(mutants ${program})
   list(REMOVE_DUPLICATES slora_mutant_names)
   foreach(name IN LISTS slora_mutant_names)
-    add_test(NAME ${prefix}.${name} COMMAND ${program} ${name})
+    add_test(NAME ${prefix}.${name} COMMAND ${program} ${name} ${slora_mutant_file_${name}})
     set_tests_properties(${prefix}.${name} PROPERTIES FIXTURES_REQUIRED mutants TIMEOUT 120)
   endforeach()
 endfunction()

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace slora::cuda {
 
@@ -26,6 +27,13 @@ std::string check_sample(std::uint64_t seed);
 struct KernelCheck {
   const char* name;
   std::string (*run)(std::uint64_t seed);
+  std::string_view other_files{};  // of the kernel, besides those that begin with its name
+
+  // Whether this file of src/kernels/cuda is the kernel's.
+  [[nodiscard]] bool is_of(std::string_view file) const {
+    const std::string_view leaf = file.substr(file.rfind('/') + 1);
+    return !leaf.empty() && (leaf.starts_with(name) || other_files.find(leaf) != std::string_view::npos);
+  }
 };
 [[nodiscard]] std::span<const KernelCheck> kernel_checks();
 

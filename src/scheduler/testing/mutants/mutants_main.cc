@@ -18,7 +18,7 @@ void note_stopped(int) { std::_Exit(EXIT_SUCCESS); }  // a check() stopped it: n
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string name = argc == 2 ? argv[1] : "none";
+  const std::string name = argc >= 2 ? argv[1] : "none";
   const bool is_mutant = name != "none";
   for (const slora::StaleMutant* stale = slora::StaleMutant::first; stale != nullptr; stale = stale->next) {
     if (stale->names.find(" " + name + " ") == std::string_view::npos) continue;
@@ -27,7 +27,7 @@ int main(int argc, char** argv) {
     return EXIT_FAILURE;
   }
   if (is_mutant) {
-    slora::active_mutant = name;
+    slora::active_mutant = slora::MutantName(std::string_view(name)).id;
     std::signal(SIGABRT, note_stopped);
     std::signal(SIGSEGV, note_stopped);
   }

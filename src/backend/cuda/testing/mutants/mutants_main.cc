@@ -16,7 +16,7 @@ void note_stopped(int) { std::_Exit(EXIT_SUCCESS); }  // an address that nobody 
 }  // namespace
 
 int main(int argc, char** argv) {
-  static const std::string name = argc == 2 ? argv[1] : "none";
+  static const std::string name = argc >= 2 ? argv[1] : "none";
   for (const slora::StaleMutant* stale = slora::StaleMutant::first; stale != nullptr; stale = stale->next) {
     if (stale->names.find(" " + name + " ") == std::string_view::npos) continue;
     std::printf("mutant %s: its place does not stand exactly once in its source; change it in mutants.cmake:\n%s\n", name.c_str(),
@@ -26,7 +26,7 @@ int main(int argc, char** argv) {
   argc = 1;
   ::testing::InitGoogleTest(&argc, argv);
   if (name == "none") return RUN_ALL_TESTS();
-  slora::active_mutant = name;
+  slora::active_mutant = slora::MutantName(std::string_view(name)).id;
   std::signal(SIGABRT, note_stopped);
   std::signal(SIGSEGV, note_stopped);
   GTEST_FLAG_SET(fail_fast, true);

@@ -1,10 +1,14 @@
-// Runs the checks of the kernels with one seeded bug of mutants.cmake, or "none". Succeeds when a check notices the bug within the bound of
-// seeds, and when none notices anything without one.
+// mutants NAME FILE: runs the checks of the kernels with one seeded bug of mutants.cmake, or "none". Succeeds when a check notices the bug
+// within the bound of seeds, and when none notices anything without one. The checks of the file that the bug is in are tried first.
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/testing/active_mutant.h"
 #include "kernels/cuda/testing/kernel_checks.h"
@@ -17,10 +21,46 @@ char name[128] = "none";  // in the program's data, which kernels may read
 
 void note_stopped(int) { std::_Exit(EXIT_SUCCESS); }  // an address that nobody may use, or a check(): noticed
 
+bool is_noticed(const slora::cuda::KernelCheck& check, std::uint64_t seed) {
+  const std::string failure = check.run(seed);
+  if (!failure.empty()) std::printf("noticed by %s with seed %d: %s\n", check.name, static_cast<int>(seed), failure.c_str());
+  return !failure.empty();
+}
+
+bool is_noticed(const slora::cuda::KernelCheck& check, std::uint64_t first_seed, std::uint64_t last_seed) {
+  for (std::uint64_t seed = first_seed; seed <= last_seed; ++seed) {
+    if (is_noticed(check, seed)) return true;
+  }
+  return false;
+}
+
+bool is_anything_noticed() {
+  const std::span<const slora::cuda::KernelCheck> checks = slora::cuda::kernel_checks();
+  return std::ranges::any_of(checks, [](const slora::cuda::KernelCheck& check) { return is_noticed(check, 1, kSeedsWithout); });
+}
+
+// `file`: where the bug is.
+bool is_mutant_noticed(std::string_view file) {
+  std::vector<slora::cuda::KernelCheck> others;
+  for (const slora::cuda::KernelCheck& check : slora::cuda::kernel_checks()) {
+    if (!check.is_of(file)) {
+      others.push_back(check);
+    } else if (is_noticed(check, 1, kSeeds)) {
+      return true;
+    }
+  }
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    for (const slora::cuda::KernelCheck& check : others) {
+      if (is_noticed(check, seed)) return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc == 2) std::strncpy(name, argv[1], sizeof(name) - 1);
+  if (argc >= 2) std::strncpy(name, argv[1], sizeof(name) - 1);
   const bool is_mutant = std::strcmp(name, "none") != 0;
   for (const slora::StaleMutant* stale = slora::StaleMutant::first; stale != nullptr; stale = stale->next) {
     if (stale->names.find(" " + std::string(name) + " ") == std::string_view::npos) continue;
@@ -28,19 +68,15 @@ int main(int argc, char** argv) {
                 std::string(stale->place).c_str());
     return EXIT_FAILURE;
   }
+  bool noticed = false;
   if (is_mutant) {
-    slora::active_mutant = name;
+    slora::active_mutant = slora::MutantName(std::string_view(name)).id;
     std::signal(SIGABRT, note_stopped);
     std::signal(SIGSEGV, note_stopped);
+    noticed = is_mutant_noticed(argc >= 3 ? argv[2] : "");
+  } else {
+    noticed = is_anything_noticed();
   }
-  for (std::uint64_t seed = 1; seed <= (is_mutant ? kSeeds : kSeedsWithout); ++seed) {
-    for (const slora::cuda::KernelCheck& check : slora::cuda::kernel_checks()) {
-      const std::string failure = check.run(seed);
-      if (failure.empty()) continue;
-      std::printf("noticed by %s with seed %d: %s\n", check.name, static_cast<int>(seed), failure.c_str());
-      return is_mutant ? EXIT_SUCCESS : EXIT_FAILURE;
-    }
-  }
-  std::puts("nothing noticed");
-  return is_mutant ? EXIT_FAILURE : EXIT_SUCCESS;
+  if (!noticed) std::puts("nothing noticed");
+  return noticed == is_mutant ? EXIT_SUCCESS : EXIT_FAILURE;
 }
