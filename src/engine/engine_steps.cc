@@ -39,10 +39,10 @@ void EngineLoop::collect(StepSlot& slot) {
   ++collected_count_;
   take_scores(slot);
   take_tokens(slot);
-  scheduler_->commit(slot.plan, result_, ended_);
   const Timestamp now = clock_.now();
-  metrics_.update(scheduler_->stats(), slot.plan.tokens.size(), seconds(now - std::max(slot.submitted, collected_)));
-  collected_ = now;
+  result_.elapsed = now - std::max(slot.submitted, std::exchange(collected_, now));
+  scheduler_->commit(slot.plan, result_, ended_);
+  metrics_.update(scheduler_->stats(), slot.plan.tokens.size(), seconds(result_.elapsed));
 }
 
 // Waiting is no sign of life: a device that hangs must look stalled.

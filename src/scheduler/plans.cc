@@ -12,6 +12,7 @@ void Scheduler::plan(StepPlan& out) {
   out.index = next_plan_;
   out.loads.swap(step_.loads);
   if (step_.chosen.empty()) return;
+  std::int64_t prompt_tokens = 0;
   std::size_t pages_max = 0;  // capacity for the largest these tables can become, so that later steps do not allocate
   for (const Choice& choice : step_.chosen) pages_max += worst_pages(*choice.sequence);
   out.pages.reserve(pages_max);
@@ -48,29 +49,32 @@ void Scheduler::plan(StepPlan& out) {
       span.scored_count = std::max(scored_end - span.scored_begin, 0);
       sequence.scored = std::max(scored_end, sequence.scored);
     }
-    charge_span(sequence, sequence.planned, end);
+    prompt_tokens += charge_span(sequence, sequence.planned, end);
     sequence.planned = end;
     sequence.last_plan = out.index;
     out.spans.push_back(span);
   }
-  uncommitted_.push_back({.index = next_plan_++, .kept = {}});
+  uncommitted_.push_back({.index = next_plan_++, .prompt_tokens = prompt_tokens, .kept = {}});
 }
 
-void Scheduler::charge_span(Sequence& sequence, std::int32_t begin, std::int32_t end) {
+// Returns how many of its tokens are of a prompt or computed again.
+std::int64_t Scheduler::charge_span(Sequence& sequence, std::int32_t begin, std::int32_t end) {
   const SequenceRequest& request = sequence.request;
   const std::int32_t prompt_end = std::clamp(sequence.prompt_count, begin, end);  // of the prompt's part of the span
   const std::int32_t prompt_again = sequence.computed.add(begin, prompt_end);
   const std::int32_t prompt = prompt_end - begin - prompt_again;
   const std::int32_t recomputed = prompt_again + sequence.computed.add(prompt_end, end);
-  if (recomputed == 0 && prompt == 0) return;
+  if (recomputed == 0 && prompt == 0) return 0;
   policy_.add_charge(
       {.id = request.id, .client = request.client, .adapter = request.adapter, .prompt_tokens = prompt, .recomputed_tokens = recomputed});
+  return std::int64_t{prompt} + recomputed;
 }
 
 void Scheduler::commit(const StepPlan& plan, const StepResult& result, std::vector<SequenceEnd>& ended) {
   if (!plan.empty()) {
     check(!uncommitted_.empty() && uncommitted_.front().index == plan.index, "expected plans to be committed in order");
     check(std::ssize(result.rows) == plan.output_row_count, "expected a result for every output row of the plan");
+    if (result.elapsed > Timestamp{}) policy_.add_measured({uncommitted_.front().prompt_tokens, result.elapsed});
     uncommitted_.erase(uncommitted_.begin());  // gives back what was kept for this plan
     for (const PlannedSpan& span : plan.spans)
       if (Sequence* const sequence = find(span.sequence)) settle(*sequence, span, result);

@@ -37,14 +37,23 @@ struct SequenceView {
   std::int32_t overtaken_count = 0;  // sequences that were admitted after it was tried and did not fit, in the same step
 };
 
+// How long a step took.
+struct MeasuredStep {
+  std::int64_t prompt_tokens = 0;  // computed in it, or computed again
+  Timestamp elapsed{};
+
+  bool operator==(const MeasuredStep&) const = default;
+};
+
 struct StepView {
   std::span<const SequenceView> waiting;    // by arrival
   std::span<const SequenceView> preempted;  // oldest first; tried before those waiting, whatever the policy decides
   std::span<const SequenceView> running;    // oldest first; includes sequences whose adapter is still loading
   Timestamp now{};
-  std::int32_t places = 0;             // running sequences that may get tokens in this step; the others pause and keep their pages
-  std::int32_t prompt_tokens_max = 0;  // of this step, after one token for each sequence that generates
-  std::uint32_t pages_available = 0;   // free or evictable, and promised to no running sequence
+  std::int32_t places = 0;                   // running sequences that may get tokens in this step; the others pause and keep their pages
+  std::int32_t prompt_tokens_max = 0;        // of this step, after one token for each sequence that generates
+  std::uint32_t pages_available = 0;         // free or evictable, and promised to no running sequence
+  std::span<const MeasuredStep> measured{};  // steps that were committed since the latest decision, as far as their times are known
 };
 
 inline constexpr std::int32_t kAnyPromptTokens = std::numeric_limits<std::int32_t>::max();

@@ -15,7 +15,7 @@ PolicyCaller::PolicyCaller(std::unique_ptr<Policy> policy, std::int32_t overtake
   check(policy_ != nullptr, "expected a policy");
 }
 
-const StepDecision& PolicyCaller::decide(const StepView& view) {
+const StepDecision& PolicyCaller::decide(StepView view) {
   policy_->charge(charges_);
   charges_.clear();
   decision_.queue.resize(view.waiting.size());
@@ -25,7 +25,9 @@ const StepDecision& PolicyCaller::decide(const StepView& view) {
   decision_.given_up.clear();
   decision_.passed_over_max = decision_.places_kept = 0;
   decision_.prompt_tokens_max = kAnyPromptTokens;
+  view.measured = measured_;
   policy_->decide(view, decision_);
+  measured_.clear();
 
   check(decision_.passed_over_max >= 0, "expected a policy to pass over 0 sequences or more");
   check(decision_.places_kept >= 0, "expected a policy to keep 0 places or more");

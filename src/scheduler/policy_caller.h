@@ -18,10 +18,12 @@ class PolicyCaller {
   [[nodiscard]] Error given_up_error() const { return policy_->given_up_error(); }
   // To be reported at the start of the next step.
   void add_charge(const ServiceCharge& charge) { charges_.push_back(charge); }
+  void add_measured(const MeasuredStep& step) { measured_.push_back(step); }
 
   // Reports the charges, then asks. The result is complete: the oldest running sequence is in front; the queue begins with those that may
   // not be overtaken any more, lacks those given up, and ends with those left out if nothing runs. Valid until the next step.
-  [[nodiscard]] const StepDecision& decide(const StepView& view);
+  // `view.measured` is filled in.
+  [[nodiscard]] const StepDecision& decide(StepView view);
   // Requires: least <= left.
   [[nodiscard]] std::int32_t prompt_tokens(const SequenceView& sequence, std::int32_t least, std::int32_t left);
 
@@ -32,6 +34,7 @@ class PolicyCaller {
   const std::int32_t overtaken_max_;
   const bool reads_cached_tokens_;
   std::vector<ServiceCharge> charges_;
+  std::vector<MeasuredStep> measured_;
   StepDecision decision_;
   std::vector<unsigned char> marks_;  // [sequences of the list in question] which the decision names
   std::vector<std::size_t> first_;    // indices of those waiting that may not be overtaken any more and are not given up

@@ -134,6 +134,7 @@ class Scheduler {
   // Holdings of sequences that ended or were preempted, kept until the plan is committed: the device may still read or write them.
   struct UncommittedPlan {
     std::uint64_t index;
+    std::int64_t prompt_tokens;
     std::vector<Holdings> kept;
   };
   // An adapter that the operator keeps in the pool.
@@ -211,7 +212,7 @@ class Scheduler {
   void release(Sequence& sequence);
   void end(Sequence& sequence, EndReason reason);
   void forget(Sequence& sequence, EndReason reason);
-  void charge_span(Sequence& sequence, std::int32_t begin, std::int32_t end);
+  std::int64_t charge_span(Sequence& sequence, std::int32_t begin, std::int32_t end);
 
   [[nodiscard]] SequenceView make_view(const Sequence& sequence) const;
   [[nodiscard]] Sequence* find(SequenceId id) const;

@@ -3,6 +3,7 @@
 #include <span>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/ids.h"
 
 namespace slora {
@@ -69,6 +70,7 @@ struct RowResult {
 };
 struct StepResult {
   std::vector<RowResult> rows;
+  Timestamp elapsed{};  // that the step alone took: not what it waited for the step before; 0: not measured
 };
 
 }  // namespace slora

@@ -137,7 +137,9 @@ class SimulationRun {
   void run_step() {
     if (setup_.compute == AdapterCompute::merged) merge(plan_.spans.front().adapter);
     const StepWork work = cost_.work_of(plan_);
-    spend(cost_.step_seconds(work));
+    const double step_seconds = cost_.step_seconds(work);
+    spend(step_seconds);
+    result_.elapsed = timestamp_of(step_seconds);
     ++outcome_.steps;
     if (router_) router_->count_step();
     outcome_.sequence_steps += static_cast<double>(plan_.spans.size());

@@ -24,7 +24,6 @@ Error DeadlinePolicy::given_up_error() const {
 
 void DeadlinePolicy::charge(std::span<const ServiceCharge> charges) {
   for (const ServiceCharge& charge : charges) {
-    prefill_.add(charge);
     const bool is_computed = charge.prompt_tokens + charge.recomputed_tokens > 0;
     computes_prompts_ = computes_prompts_ || is_computed;
     const auto left = std::ranges::lower_bound(left_waiting_, charge.id, {}, &LeftWaiting::id);
@@ -57,7 +56,8 @@ std::int32_t DeadlinePolicy::prompt_tokens(const SequenceView& sequence, std::in
 
 void DeadlinePolicy::measure(const StepView& view) {
   constexpr double kKept = 0.98;  // of the weight of what was measured before, at each step
-  const Timestamp elapsed = prefill_.end_step(view.now);
+  for (const MeasuredStep& step : view.measured) prefill_.note(step);
+  const Timestamp elapsed = view.now - std::exchange(decided_, view.now).value_or(view.now);
   const auto still_waits = [&](const SequenceView& one) { return std::ranges::binary_search(left_waiting_, one.id, {}, &LeftWaiting::id); };
   const std::ptrdiff_t waiting_still = std::ranges::count_if(view.waiting, still_waits);
   if (waiting_still == 0) {

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "base/clock.h"
@@ -76,6 +77,7 @@ class DeadlinePolicy final : public Policy {
   const DeadlineLimits limits_;
   PrefillModel prefill_;
   AdmissionPace pace_;
+  std::optional<Timestamp> decided_;  // when the latest decision was made
   bool is_overloaded_ = false;
   bool computes_prompts_ = false;          // in the step before
   Timestamp prompt_time_{};                // of the end of the latest step that did

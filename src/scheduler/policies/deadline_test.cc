@@ -21,6 +21,7 @@ struct DeadlineCase {
 
   DeadlinePolicy policy;
   std::vector<SequenceView> waiting, running = {{.id = {}, .tenant = {}, .client = {}, .adapter = {}, .tokens_to_compute = 1}};
+  std::vector<MeasuredStep> measured;
   Timestamp now = milliseconds(10'000);
   std::uint64_t sequence_count = 0;
 
@@ -41,14 +42,21 @@ struct DeadlineCase {
     view.running = running;
     view.now = now;
     view.prompt_tokens_max = 100;
+    view.measured = measured;
     policy.decide(view, decision);
+    measured.clear();
     return decision;
+  }
+  // A step with 100 tokens of a prompt.
+  void compute(Timestamp time) {
+    const ServiceCharge charge{.prompt_tokens = 100};
+    policy.charge({&charge, 1});
+    measured.push_back({charge.prompt_tokens, time});
+    now += time;
   }
   void measure() {
     for (int i = 0; i < 10; ++i) {
-      const ServiceCharge charge{.prompt_tokens = 100};
-      policy.charge({&charge, 1});
-      now += milliseconds(10);
+      compute(milliseconds(10));
       static_cast<void>(decide());
     }
   }
@@ -132,9 +140,7 @@ TEST(DeadlinePolicy, TriesTheNewestWhenNoPromptWasComputedForLong) {
   EXPECT_THAT(play.decide().given_up, ElementsAre(0, 1));
   play.now += milliseconds(1);
   EXPECT_THAT(play.decide().given_up, ElementsAre(0));
-  const ServiceCharge charge{.prompt_tokens = 100};
-  play.policy.charge({&charge, 1});
-  play.now += milliseconds(10);
+  play.compute(milliseconds(10));
   EXPECT_THAT(play.decide().given_up, ElementsAre(0, 1));
 }
 
@@ -143,9 +149,7 @@ TEST(DeadlinePolicy, ServesAgainAfterTheFirstStepOfAMachineThatWasSlow) {
   DeadlineCase play;
   play.measure();
   const auto compute = [&](Timestamp time) {
-    const ServiceCharge charge{.prompt_tokens = 100};
-    play.policy.charge({&charge, 1});
-    play.now += time;
+    play.compute(time);
     play.waiting.clear();
     play.wait(100, milliseconds(0));
     return play.decide().given_up.size();

@@ -18,7 +18,6 @@ double tokens_up_to(const ClientAccount& account, double level) {
 
 void FairSharePolicy::charge(std::span<const ServiceCharge> charges) {
   for (const ServiceCharge& charge : charges) {
-    prefill_.add(charge);
     const double cost = kPromptCost * charge.prompt_tokens + kOutputCost * charge.output_tokens +
                         kRecomputedCost * charge.recomputed_tokens + kAdapterPageCost * charge.adapter_pages;
     if (cost == 0) continue;
@@ -33,7 +32,7 @@ double FairSharePolicy::served(ClientId client) const {
 }
 
 void FairSharePolicy::decide(const StepView& view, StepDecision& decision) {
-  static_cast<void>(prefill_.end_step(view.now));
+  for (const MeasuredStep& step : view.measured) prefill_.note(step);
   forget_idle();
   ++step_;
   collect(view);

@@ -12,20 +12,8 @@ void PrefillModel::Means::add(double more_tokens, double more_nanoseconds) {
   nanoseconds += (more_nanoseconds - nanoseconds) / weight;
 }
 
-void PrefillModel::add(const ServiceCharge& charge) {
-  prompt_tokens_ += charge.prompt_tokens + charge.recomputed_tokens;
-  output_tokens_ += charge.output_tokens;
-}
-
-Timestamp PrefillModel::end_step(Timestamp now) {
-  const Timestamp elapsed = now - last_time_.value_or(now);
-  if (last_time_ && prompt_tokens_ + output_tokens_ > 0) note(prompt_tokens_, elapsed);
-  prompt_tokens_ = output_tokens_ = 0;
-  last_time_ = now;
-  return elapsed;
-}
-
-void PrefillModel::note(std::int64_t prompt_tokens, Timestamp elapsed) {
+void PrefillModel::note(const MeasuredStep& step) {
+  const auto [prompt_tokens, elapsed] = step;
   Means& means = prompt_tokens > 0 ? prompt_steps_ : other_steps_;
   double nanoseconds = static_cast<double>(elapsed.count());
   if (means.count >= kStepsMin) {

@@ -1,6 +1,5 @@
 #pragma once
 #include <cstdint>
-#include <optional>
 
 #include "base/clock.h"
 #include "scheduler/policy.h"
@@ -12,20 +11,13 @@ namespace slora {
 // over steps without a prompt. A step that took more than three times as long as the model says counts as three times, for it may be a
 // single one in which another process had the cores: once ten steps of one size were measured, the estimate for another rises by a third.
 // After a step that took less than half as long, all before together have the weight of one step, because what made them slow is over.
-// Where the next step is planned while one computes (Backend::depth() 2), a step is taken to last as long as the one before it did, which
-// tells prompts and other steps apart badly. Owned by a policy, on the scheduler's thread.
+// Owned by a policy, on the scheduler's thread.
 class PrefillModel {
  public:
   // `assumed`: for any prompt, until kStepsMin steps with prompts were measured.
   explicit PrefillModel(Timestamp assumed) : assumed_(assumed) {}
 
-  // What was done since the latest end_step().
-  void add(const ServiceCharge& charge);
-  // At the start of every step, with its charges added: the step before took until now, unless nothing was done in it. Returns the time
-  // since the latest call.
-  Timestamp end_step(Timestamp now);
-  // A step computed this many tokens of prompts, and took `elapsed`.
-  void note(std::int64_t prompt_tokens, Timestamp elapsed);
+  void note(const MeasuredStep& step);
   // For this many tokens in steps of at most `step_tokens` of them. Requires: step_tokens > 0.
   [[nodiscard]] Timestamp time_of(std::int64_t prompt_tokens, std::int32_t step_tokens) const;
   // Tokens of a single step that takes this time; 0 if a step without them takes as long. Requires: is_measured().
@@ -50,8 +42,6 @@ class PrefillModel {
 
   const Timestamp assumed_;
   Means prompt_steps_, other_steps_;
-  std::int64_t prompt_tokens_ = 0, output_tokens_ = 0;  // since the latest end_step()
-  std::optional<Timestamp> last_time_;                  // of that
 };
 
 }  // namespace slora

@@ -9,7 +9,7 @@ using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
 void note_steps(PrefillModel& model, int count, std::int64_t tokens, Timestamp elapsed) {
-  for (int i = 0; i < count; ++i) model.note(tokens, elapsed);
+  for (int i = 0; i < count; ++i) model.note({tokens, elapsed});
 }
 
 TEST(PrefillModel, AssumesATimeUntilItHasMeasuredSome) {
@@ -21,7 +21,7 @@ TEST(PrefillModel, AssumesATimeUntilItHasMeasuredSome) {
   note_steps(model, 3, 100, milliseconds(120));
   EXPECT_FALSE(model.is_measured());
   EXPECT_EQ(model.time_of(100, 512), milliseconds(500));
-  model.note(100, milliseconds(120));
+  model.note({100, milliseconds(120)});
   EXPECT_TRUE(model.is_measured());
 }
 
@@ -45,20 +45,6 @@ TEST(PrefillModel, CountsTheTokensOfATime) {
   EXPECT_GT(model.tokens_in(Timestamp::max()), 1'000'000);
 }
 
-TEST(PrefillModel, MeasuresNoTimeInWhichNothingWasDone) {
-  PrefillModel model(milliseconds(500));
-  EXPECT_EQ(model.end_step(milliseconds(7)), Timestamp{});
-  for (int i = 1; i <= 10; ++i) {
-    model.add({.prompt_tokens = 60});
-    model.add({.recomputed_tokens = 40});
-    EXPECT_EQ(model.end_step(milliseconds(1000 * i)), milliseconds(i == 1 ? 993 : 900));
-    model.add({.output_tokens = 1});
-    EXPECT_EQ(model.end_step(milliseconds(1000 * i + 20)), milliseconds(20));
-    EXPECT_EQ(model.end_step(milliseconds(1000 * i + 100)), milliseconds(80));
-  }
-  EXPECT_NEAR(seconds(model.time_of(100, 512)), 0.9, 0.05);
-}
-
 TEST(PrefillModel, FollowsTheLatestSteps) {
   PrefillModel model(milliseconds(500));
   note_steps(model, 100, 100, milliseconds(100));
@@ -72,9 +58,9 @@ TEST(PrefillModel, TakesLittleNoticeOfASingleSlowStep) {
   PrefillModel model(milliseconds(500));
   note_steps(model, 20, 0, milliseconds(20));
   note_steps(model, 20, 50, milliseconds(40));
-  model.note(50, milliseconds(1040));
+  model.note({50, milliseconds(1040)});
   EXPECT_LT(seconds(model.time_of(5000, 500)), 1.5 * 2.2) << "2.2 s before";
-  model.note(0, milliseconds(1020));
+  model.note({0, milliseconds(1020)});
   EXPECT_LT(seconds(model.time_of(5000, 500)), 1.5 * 2.2);
 }
 
@@ -91,11 +77,11 @@ TEST(PrefillModel, RecoversWithAFewFastSteps) {
   PrefillModel model(milliseconds(500));
   note_steps(model, 10, 0, milliseconds(500));
   note_steps(model, 10, 100, milliseconds(1000));
-  model.note(100, milliseconds(10));
+  model.note({100, milliseconds(10)});
   EXPECT_LT(seconds(model.time_of(100, 512)), 0.5);
   note_steps(model, 5, 100, milliseconds(10));
   EXPECT_LT(seconds(model.time_of(100, 512)), 0.03);
-  model.note(0, milliseconds(5));
+  model.note({0, milliseconds(5)});
   EXPECT_LT(seconds(model.time_of(100, 512)), 0.03);
 }
 

@@ -16,6 +16,7 @@ struct FairShareCase {
   std::vector<SequenceView> waiting, running;
   std::int32_t places = 8, prompt_tokens_max = 64;
   Timestamp now{};
+  std::vector<MeasuredStep> measured;
 
   static SequenceView view_of(ClientId client, std::int32_t tokens) {
     SequenceView view;
@@ -39,7 +40,9 @@ struct FairShareCase {
     view.places = places;
     view.prompt_tokens_max = prompt_tokens_max;
     view.now = now;
+    view.measured = measured;
     policy.decide(view, decision);
+    measured.clear();
     return decision;
   }
   // Makes four steps of 64 prompt tokens of this client, each of this time: as many as are measured before one is limited.
@@ -48,6 +51,7 @@ struct FairShareCase {
       static_cast<void>(decide());
       charge({.client = client, .prompt_tokens = 64});
       now += time;
+      measured.push_back({64, time});
     }
   }
 };

@@ -47,7 +47,7 @@ class Play {
     if (!plan.empty()) open.push_back(plan);
     return latest;
   }
-  void commit(const std::vector<std::pair<std::uint64_t, RowOutcome>>& outcomes = {}) {
+  void commit(const std::vector<std::pair<std::uint64_t, RowOutcome>>& outcomes = {}, Timestamp elapsed = {}) {
     ASSERT_FALSE(open.empty());
     const StepPlan plan = std::move(open.front());
     open.pop_front();
@@ -56,6 +56,7 @@ class Play {
     for (const PlannedSpan& span : plan.spans)
       for (const auto& [id, outcome] : outcomes)
         if (span.sequence.value == id && span.output_row >= 0) result.rows[static_cast<std::size_t>(span.output_row)].outcome = outcome;
+    result.elapsed = elapsed;
     scheduler.commit(plan, result, ended);
     expect_sound();
   }

@@ -268,8 +268,9 @@ void Simulator::run_open_plans(std::size_t count) {
 void Simulator::commit() {
   run_open_plans(1);
   if (!report_.failure.empty()) return;
-  const OpenPlan open = std::move(open_.front());
+  OpenPlan open = std::move(open_.front());
   open_.pop_front();
+  open.result.elapsed = Timestamp{1};  // schedule() counts steps, too
   for (const PlannedSpan& span : open.plan.spans) settle(span, open.result);
   scheduler_.commit(open.plan, open.result, ends_);
   if (kStressMode == StressMode::poison_freed) device_.fill_with_noise(scheduler_.free_pages());

@@ -69,8 +69,8 @@ class TimedPlay {
       if (!loads_.empty()) now_ = std::max(now_, loads_.begin()->first);
       return;
     }
-    now_ += time_of_plan();
-    StepResult result;
+    StepResult result{.rows = {}, .elapsed = time_of_plan()};
+    now_ += result.elapsed;
     result.rows.resize(static_cast<std::size_t>(plan_.output_row_count), {7, RowOutcome::goes_on});
     for (const PlannedSpan& span : plan_.spans)
       if (span.output_row >= 0) first_tokens_.try_emplace(span.sequence, now_ - arrival_of_[span.sequence]);
