@@ -23,8 +23,7 @@ int main(int argc, char** argv) {
                 std::string(stale->place).c_str());
     return EXIT_FAILURE;
   }
-  argc = 1;
-  ::testing::InitGoogleTest(&argc, argv);
+  ::testing::InitGoogleTest(&argc, argv);  // with the name and file: the processes of death tests get them again
   if (name == "none") return RUN_ALL_TESTS();
   slora::active_mutant = slora::MutantName(std::string_view(name)).id;
   std::signal(SIGABRT, note_stopped);
