@@ -1,5 +1,9 @@
-// The engine over a backend that computes later, as a device does: nothing may depend on when a step is done.
+// The engine over a backend that computes later, as a device does: nothing may depend on when a step is done. With SLORA_DELAYED_DEPTH=1
+// or 2 in the environment all tests of this program run over it, with orders from the seed in SLORA_DELAYED_SEED (else a random one).
 #include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
 #include <future>
 #include <random>
 
@@ -21,6 +25,24 @@ void expect_same(const Stream& found, const Stream& expected) {
     EXPECT_EQ(found.prompt_logprobs[i].rank, expected.prompt_logprobs[i].rank);
   }
 }
+
+std::uint64_t number_in(const char* text) {
+  std::uint64_t number = 0;
+  std::from_chars(text, text + std::strlen(text), number);
+  return number;
+}
+
+[[maybe_unused]] const bool delays_all_tests = [] {
+  const char* const depth = std::getenv("SLORA_DELAYED_DEPTH");
+  if (depth == nullptr) return false;
+  const char* const given = std::getenv("SLORA_DELAYED_SEED");
+  const std::uint64_t seed = given != nullptr ? number_in(given) : std::random_device()();
+  std::printf("SLORA_DELAYED_SEED=%llu\n", static_cast<unsigned long long>(seed));
+  wrap_by_default = [seed, depth = static_cast<int>(number_in(depth))](std::unique_ptr<Backend> inner) {
+    return std::make_unique<DelayedBackend>(std::move(inner), DelayedBackend::Options{.depth = depth, .seed = seed});
+  };
+  return true;
+}();
 
 // With the pages of small_setting().
 std::uint32_t largest_adapter_pages(const std::string& backend) {

@@ -78,6 +78,11 @@ class Collector {
   std::map<SequenceId, Stream> streams_;
 };
 
+using WrapBackend = std::function<std::unique_ptr<Backend>(std::unique_ptr<Backend>)>;
+
+// For engines in one piece whose tests do not say: how all tests of a program run on another backend.
+inline WrapBackend wrap_by_default;
+
 struct EngineSetting {
   std::string model = "mix32";
   std::string backend = "reference";
@@ -94,7 +99,7 @@ struct EngineSetting {
   std::vector<std::string> pinned{};
   Timestamp adapter_idle_time{0};
   PolicyOptions policy{};
-  std::function<std::unique_ptr<Backend>(std::unique_ptr<Backend>)> wrap_backend{};
+  WrapBackend wrap_backend{};
 };
 
 class TestEngine {
@@ -121,7 +126,7 @@ class TestEngine {
     options.pinned_adapters = setting.pinned;
     options.adapter_idle_time = setting.adapter_idle_time;
     options.policy = setting.policy;
-    options.wrap_backend = setting.wrap_backend;
+    options.wrap_backend = setting.wrap_backend || setting.shards > 1 ? setting.wrap_backend : wrap_by_default;
     if (!setting.adapters.empty()) options.adapter_folders = {setting.adapters};
     const Result<ModelConfig> config = read_model_config(options.model_folder.string());
     const DType kv = setting.backend == "reference" ? DType::f32 : DType::bf16;
