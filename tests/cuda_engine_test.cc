@@ -1,4 +1,4 @@
-// The engine on the CUDA backend, whose kernels and streams are emulated: steps two deep, replayed as graphs.
+// The engine on the CUDA backend, on an emulated device or on a GPU: steps two deep, replayed as graphs.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -8,15 +8,13 @@
 #include <utility>
 #include <vector>
 
-#include "backend/cuda/testing/emulated_backend.h"
+#include "backend/forwarding_backend.h"
+#include "cuda_device.h"
 #include "engine/testing/engine_fixture.h"
 #include "engine/testing/random_requests.h"
 
 namespace slora::testing {
 namespace {
-
-using cuda::EmulatedBackend;
-using cuda::EmulatedDevice;
 
 enum class Replays : std::uint8_t { yes, no };
 
@@ -28,15 +26,11 @@ class WatchedBackend final : public ForwardingBackend {
     std::map<std::string, std::int64_t> waiting_calls;
     std::int64_t steps = 0, replayed = 0, called = 0;
   };
-  WatchedBackend(std::unique_ptr<EmulatedBackend> inner, Replays replays, Seen& seen)
-      : ForwardingBackend(std::move(inner)),
-        device_(static_cast<EmulatedBackend&>(ForwardingBackend::inner()).device()),
-        replays_(replays),
-        seen_(seen) {}
+  WatchedBackend(CudaDevice device, Replays replays, Seen& seen)
+      : ForwardingBackend(std::move(device.backend)), watch_(std::move(device.watch)), replays_(replays), seen_(seen) {}
   ~WatchedBackend() override {
-    for (const cuda::DeviceFault& fault : device_.take_faults())
-      seen_.faults += std::string(name_of(fault.kind)) + ": " + fault.what + "\n";
-    seen_.waiting_calls = device_.waiting_calls_in_steps();
+    seen_.faults += watch_->take_faults();
+    seen_.waiting_calls = watch_->waiting_calls();
   }
   WatchedBackend(const WatchedBackend&) = delete;
   WatchedBackend& operator=(const WatchedBackend&) = delete;
@@ -44,7 +38,7 @@ class WatchedBackend final : public ForwardingBackend {
   bool replays_steps() const override { return replays_ == Replays::yes; }
   const std::byte* upload_step(int slot, std::span<const std::byte> bytes) override {
     ++seen_.steps;
-    device_.begin_step();
+    watch_->begin_step();
     return ForwardingBackend::upload_step(slot, bytes);
   }
   void replay_step(const StepKey& key, const std::function<void()>& call_ops) override {
@@ -56,26 +50,25 @@ class WatchedBackend final : public ForwardingBackend {
   }
   Fence download_step(std::span<std::byte> to, const std::byte* from) override {
     const Fence fence = ForwardingBackend::download_step(to, from);
-    device_.end_step();
+    watch_->end_step();
     return fence;
   }
 
  private:
-  EmulatedDevice& device_;
+  const std::unique_ptr<DeviceWatch> watch_;
   const Replays replays_;
   Seen& seen_;
 };
 
-// Of a golden model; `seed` is of the order in which the device works.
-EngineSetting emulated(WatchedBackend::Seen& seen, std::uint64_t seed, Replays replays = Replays::yes) {
+// Of a golden model; `seed` is of the order in which an emulated device works.
+EngineSetting on_cuda(WatchedBackend::Seen& seen, std::uint64_t seed, Replays replays = Replays::yes) {
   EngineSetting setting;
   setting.backend = "cpu";  // which is replaced, and has KV of the same type
   setting.step_tokens_max = 32;
   setting.running_max = 8;
   setting.page_count = 1000;
   setting.wrap_backend = [&seen, seed, replays](std::unique_ptr<Backend>) {
-    const EmulatedDevice::Options device{.seed = seed, .pace = seed % 2 == 0 ? EmulatedDevice::Pace::late : EmulatedDevice::Pace::anywhere};
-    return std::make_unique<WatchedBackend>(std::make_unique<EmulatedBackend>(device), replays, seen);
+    return std::make_unique<WatchedBackend>(open_cuda_device(seed), replays, seen);
   };
   return setting;
 }
@@ -127,7 +120,7 @@ TEST(CudaEngine, DecodesTheTokensOfTheReference) {
     return streams;
   };
   WatchedBackend::Seen seen;
-  const std::vector<Stream> expected = decode({}), found = decode(emulated(seen, 1));
+  const std::vector<Stream> expected = decode({}), found = decode(on_cuda(seen, 1));
   int compared = 0;
   for (std::size_t i = 0; i < expected.size(); ++i) {
     ASSERT_EQ(found[i].tokens.size(), expected[i].tokens.size()) << found[i].error_message;
@@ -146,12 +139,12 @@ TEST(CudaEngine, DecodesTheTokensOfTheReference) {
 TEST(CudaEngine, AnswersHaveTheSameBitsWhetherStepsAreReplayedOrNotAndInWhateverOrderTheDeviceWorks) {
   constexpr std::uint64_t kRequests = 3;
   WatchedBackend::Seen plain;
-  const std::vector<Stream> expected = answers(emulated(plain, 1, Replays::no), kRequests, 8).streams;
+  const std::vector<Stream> expected = answers(on_cuda(plain, 1, Replays::no), kRequests, 8).streams;
   EXPECT_EQ(plain.replayed, 0);
   expect_no_faults(plain);
   for (const std::uint64_t seed : {2u, 3u}) {
     WatchedBackend::Seen seen;
-    expect_same_bits(answers(emulated(seen, seed), kRequests, 8).streams, expected);
+    expect_same_bits(answers(on_cuda(seen, seed), kRequests, 8).streams, expected);
     EXPECT_GT(seen.replayed, seen.called) << "graphs that were used again";
     expect_no_faults(seen);
   }
@@ -161,9 +154,9 @@ TEST(CudaEngine, AnswersHaveTheSameBitsWhetherStepsAreReplayedOrNotAndInWhatever
 TEST(CudaEngine, AnswersHaveTheSameBitsWhateverIsEvictedOrPreempted) {
   constexpr std::uint64_t kRequests = 8;
   WatchedBackend::Seen seen;
-  const std::vector<Stream> expected = answers(emulated(seen, 1), kRequests, 14).streams;
+  const std::vector<Stream> expected = answers(on_cuda(seen, 1), kRequests, 14).streams;
   WatchedBackend::Seen tight;
-  EngineSetting setting = emulated(tight, 2);
+  EngineSetting setting = on_cuda(tight, 2);
   setting.page_tokens = 2;
   setting.step_tokens_max = 11;
   setting.running_max = 4;

@@ -1,20 +1,20 @@
-// The network on the CUDA backend, whose kernels and streams are emulated, against transformers and peft (tests/golden/README.md).
+// The network on the CUDA backend against transformers and peft (tests/golden/README.md): on an emulated device, or on a GPU.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <filesystem>
 
-#include "backend/cuda/testing/emulated_backend.h"
+#include "cuda_device.h"
 #include "golden_model.h"
 
 namespace slora::testing {
 namespace {
 
-constexpr BackendCase kEmulated{"cuda_emulated", false};
+constexpr BackendCase kCuda{"cuda", false};
 
-std::unique_ptr<Backend> make_emulated() { return std::make_unique<cuda::EmulatedBackend>(cuda::EmulatedDevice::Options{}); }
-
-GoldenModel::Options emulated(std::int32_t page_tokens = 4) { return {.page_tokens = page_tokens, .make_backend = make_emulated}; }
+GoldenModel::Options on_cuda(std::int32_t page_tokens = 4) {
+  return {.page_tokens = page_tokens, .make_backend = [] { return open_cuda_device().backend; }};
+}
 
 class CudaGolden : public ::testing::TestWithParam<std::string> {
  protected:
@@ -25,12 +25,12 @@ INSTANTIATE_TEST_SUITE_P(Models, CudaGolden, ::testing::ValuesIn(golden_models_w
                          [](const auto& test) { return test.param; });
 
 TEST_P(CudaGolden, LogitsOfTheBaseEqualTransformers) {
-  GoldenModel model(GetParam(), emulated());
+  GoldenModel model(GetParam(), on_cuda());
   int compared = 0;
   for (const std::string& ids : expected_.names_with("ids.")) {
     const std::string prompt = ids.substr(4);
     if (!expected_.has("logits." + prompt)) continue;
-    expect_close(model.run_alone(expected_.tokens(ids)), expected_.floats("logits." + prompt), kEmulated, "prompt " + prompt);
+    expect_close(model.run_alone(expected_.tokens(ids)), expected_.floats("logits." + prompt), kCuda, "prompt " + prompt);
     ++compared;
   }
   EXPECT_GT(compared, 0);
@@ -39,18 +39,18 @@ TEST_P(CudaGolden, LogitsOfTheBaseEqualTransformers) {
 TEST_P(CudaGolden, AdaptersGiveTheLogitsOfPeft) {
   const std::string folder = golden_folder(GetParam()) + "/adapters";
   if (!std::filesystem::exists(folder)) GTEST_SKIP() << "a model without adapters";
-  GoldenModel model(GetParam(), emulated());
+  GoldenModel model(GetParam(), on_cuda());
   int compared = 0;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     const std::string adapter = entry.path().filename().string();
     for (const std::string& name : expected_.names_with("logits." + adapter + ".")) {
       const std::string prompt = name.substr(name.rfind('.') + 1);
-      expect_close(model.run_alone(expected_.tokens("ids." + prompt), model.adapter(adapter)), expected_.floats(name), kEmulated, name);
+      expect_close(model.run_alone(expected_.tokens("ids." + prompt), model.adapter(adapter)), expected_.floats(name), kCuda, name);
       ++compared;
     }
     const std::string tail = "logits_tail." + adapter;
     if (!expected_.has(tail)) continue;
-    expect_close(model.run_alone(expected_.tokens("ids." + adapter), model.adapter(adapter)), expected_.floats(tail), kEmulated, tail);
+    expect_close(model.run_alone(expected_.tokens("ids." + adapter), model.adapter(adapter)), expected_.floats(tail), kCuda, tail);
     ++compared;
   }
   EXPECT_GT(compared, 0);
@@ -59,7 +59,7 @@ TEST_P(CudaGolden, AdaptersGiveTheLogitsOfPeft) {
 // Adapters of ranks 1 to 47 and base rows in one forward pass: each as the oracle has it alone, with the same bits as alone.
 TEST(CudaMixedBatch, OfAdaptersAndBaseRowsEqualsEachAlone) {
   const Expected expected("mix32");
-  GoldenModel model("mix32", emulated());
+  GoldenModel model("mix32", on_cuda());
   std::vector<Piece> pieces;
   std::vector<std::string> names;
   const auto add = [&](const std::string& name, const std::string& prompt, const AdapterView* adapter) {
@@ -77,7 +77,7 @@ TEST(CudaMixedBatch, OfAdaptersAndBaseRowsEqualsEachAlone) {
     const std::vector<std::vector<float>> own(rows.begin() + static_cast<std::ptrdiff_t>(row),
                                               rows.begin() + static_cast<std::ptrdiff_t>(row + pieces[i].tokens.size()));
     row += pieces[i].tokens.size();
-    expect_close(own, expected.floats(names[i]), kEmulated, names[i]);
+    expect_close(own, expected.floats(names[i]), kCuda, names[i]);
     EXPECT_EQ(own, model.run_alone(pieces[i].tokens, pieces[i].adapter)) << names[i] << ": the same bits alone as in the batch";
   }
 }
@@ -88,7 +88,7 @@ TEST(CudaMixedBatch, CutsAndPagesChangeNoBit) {
     const Expected expected(name);
     std::vector<TokenId> prompt = expected.tokens(expected.names_with("ids.").back());
     prompt.resize(std::min<std::size_t>(prompt.size(), 24));
-    GoldenModel model(name, emulated());
+    GoldenModel model(name, on_cuda());
     const std::vector<std::vector<float>> whole = model.run_alone(prompt);
     std::vector<std::vector<float>> cut;
     for (std::size_t begin = 0, count = 1; begin < prompt.size(); begin += count, count = count % 9 + 3) {
@@ -97,7 +97,7 @@ TEST(CudaMixedBatch, CutsAndPagesChangeNoBit) {
       for (std::vector<float>& row : model.run({{1, part, nullptr}})) cut.push_back(std::move(row));
     }
     EXPECT_EQ(cut, whole) << name;
-    EXPECT_EQ(GoldenModel(name, emulated(16)).run_alone(prompt), whole) << name << ": other pages";
+    EXPECT_EQ(GoldenModel(name, on_cuda(16)).run_alone(prompt), whole) << name << ": other pages";
   }
 }
 
