@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "backend/adapter_runs.h"
+#include "base/testing/largest_property.h"
 #include "base/testing/source_path.h"
 #include "comm/thread_communicator.h"
 #include "engine/adapter_loader.h"
@@ -80,6 +81,7 @@ void expect_close(const std::vector<float>& found, std::span<const float> expect
     reference += static_cast<double>(expected[i]) * static_cast<double>(expected[i]);
     largest = std::max(largest, std::abs(delta));
   }
+  record_largest("relative_error", std::sqrt(difference / reference));
   if (backend.exact_arithmetic) {
     EXPECT_LE(largest, 1e-4) << what;
   } else {

@@ -14,6 +14,7 @@
 #include "backend/host_backend.h"
 #include "backend/sample_rows.h"
 #include "backend/testing/downloaded.h"
+#include "base/testing/largest_property.h"
 
 // What the tests of Ops share: every backend with every instruction set, random numbers, and matrices that own their memory.
 namespace slora::testing {
@@ -64,10 +65,10 @@ inline std::unique_ptr<Backend> open(const Variant& variant) {
   return std::move(*backend);
 }
 
-// Numbers that bf16 holds exactly, so that storage rounds nothing and only the arithmetic is compared.
+// Numbers that bf16 holds exactly, so that storage rounds nothing and only the arithmetic is compared. Others with --gtest_random_seed.
 class Numbers {
  public:
-  explicit Numbers(std::uint64_t seed) : random_(seed) {}
+  explicit Numbers(std::uint64_t seed) : random_(seed + 1000003 * static_cast<std::uint64_t>(GTEST_FLAG_GET(random_seed))) {}
   float next() { return to_float(to_bfloat16(std::uniform_real_distribution<float>(-1, 1)(random_))); }
   std::vector<float> vector(std::int64_t count) {
     std::vector<float> out(static_cast<std::size_t>(count));
@@ -231,7 +232,9 @@ inline double relative_error(const std::vector<float>& got, const std::vector<do
     difference += (got[i] - want[i]) * (got[i] - want[i]);
     norm += want[i] * want[i];
   }
-  return std::isnan(difference) ? INFINITY : std::sqrt(difference / norm);
+  const double error = std::isnan(difference) ? INFINITY : std::sqrt(difference / norm);
+  record_largest("relative_error", error);
+  return error;
 }
 
 inline LinearWeight pack(Backend& backend, std::int64_t out, std::int64_t in, const std::vector<float>& values, DType file_dtype) {
