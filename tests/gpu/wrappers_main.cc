@@ -110,12 +110,12 @@ int check_wrappers(const testing::ProgramOptions& options) {
       }
     }
     is_right = is_right && wrong == 0;
-    nlohmann::json line = {{"wrapper", wrapper.name},
+    nlohmann::json line = {{"case", wrapper.name},
                            {"right", wrong == 0},
                            {"words", compared},
                            {"wrong_words", wrong},
                            {"largest_share_of_tolerance", largest}};
-    if (wrong > 0) line["first"] = first;
+    if (wrong > 0) line["what"] = first;
     testing::print_line(line);
   }
   for (const DeviceFault& fault : emulated.take_faults()) {
