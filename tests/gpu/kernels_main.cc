@@ -17,7 +17,7 @@ namespace {
 std::vector<KernelCheck> wanted_checks(const std::string& names) {
   std::vector<KernelCheck> wanted;
   for (const KernelCheck& check : kernel_checks()) {
-    if (names.empty() || ("," + names + ",").find("," + std::string(check.name) + ",") != std::string::npos) wanted.push_back(check);
+    if (testing::is_among(names, check.name)) wanted.push_back(check);
   }
   return wanted;
 }

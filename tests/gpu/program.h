@@ -25,6 +25,11 @@ inline void print_line(const nlohmann::json& object) {
   std::exit(kExitNoDevice);
 }
 
+// Is `name` one of `names`, which have commas between them? Everything is, of no names.
+inline bool is_among(const std::string& names, std::string_view name) {
+  return names.empty() || ("," + names + ",").find("," + std::string(name) + ",") != std::string::npos;
+}
+
 // --name VALUE, in any order. Ends the program for anything else.
 class ProgramOptions {
  public:

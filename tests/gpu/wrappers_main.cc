@@ -1,6 +1,7 @@
 // Runs the kernel of each wrapper (wrappers.h) on a device and on the emulated one with the same inputs, and compares what they wrote: is
 // the emulator's idea of each instruction true? Prints a line for each wrapper.
-//   --device cuda or emulated     --seeds how many inputs of each     --falsify 1: changes a bit of every answer, which must be noticed
+//   --list 1: only their names     --checks which, with commas between; all if empty     --seeds how many inputs of each
+//   --device cuda or emulated     --falsify 1: changes a bit of every answer, which must be noticed
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -70,6 +71,10 @@ class WrapperRunner {
 };
 
 int check_wrappers(const testing::ProgramOptions& options) {
+  if (options.number("list") != 0) {
+    for (const Wrapper& wrapper : on_emulator::wrappers()) std::puts(wrapper.name);
+    return EXIT_SUCCESS;
+  }
   const bool is_emulated = options.text("device") == "emulated";
   std::unique_ptr<DeviceApi> tested;
   if (is_emulated) {
@@ -87,6 +92,7 @@ int check_wrappers(const testing::ProgramOptions& options) {
   const std::span<const Wrapper> tested_wrappers = is_emulated ? on_emulator::wrappers() : on_gpu::wrappers();
   for (std::size_t w = 0; w < tested_wrappers.size(); ++w) {
     const Wrapper& wrapper = tested_wrappers[w];
+    if (!testing::is_among(options.text("checks"), wrapper.name)) continue;
     std::mt19937_64 random(w);
     std::int64_t compared = 0, wrong = 0;
     double largest = 0;  // of differences that are allowed
@@ -129,5 +135,5 @@ int check_wrappers(const testing::ProgramOptions& options) {
 }  // namespace slora::cuda
 
 int main(int argc, char** argv) {
-  return slora::cuda::check_wrappers({argc, argv, {{"device", "cuda"}, {"seeds", "20"}, {"falsify", "0"}}});
+  return slora::cuda::check_wrappers({argc, argv, {{"list", "0"}, {"checks", ""}, {"device", "cuda"}, {"seeds", "20"}, {"falsify", "0"}}});
 }
