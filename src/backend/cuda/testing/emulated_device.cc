@@ -98,6 +98,7 @@ void EmulatedDevice::run(const Piece& piece) {
     failure_ = fault(DeviceFaultKind::freed_meanwhile, piece.call, fmt::format("{} bytes that it uses", use.bytes)).value();
     return;
   }
+  const emulator::DeviceAccess access;
   piece.run();
   for (const emulator::Fault& found : device_.take_faults()) {
     failure_ = fault(DeviceFaultKind::kernel, piece.call, emulator::to_text(found)).value();

@@ -24,13 +24,37 @@ std::size_t page_bytes() {
   return bytes;
 }
 
+#ifdef __x86_64__
+// Of all hidden memory: each thread has rights of its own, none at first. -1 where the processor or the system has no such keys.
+int hidden_key() {
+  static const int key = pkey_alloc(0, PKEY_DISABLE_ACCESS);
+  return key;
+}
+int take_rights(int rights) {
+  if (hidden_key() == -1) return 0;
+  const int before = pkey_get(hidden_key());
+  check(pkey_set(hidden_key(), static_cast<unsigned>(rights)) == 0, "expected to change the rights of a key");
+  return before;
+}
+int protect(std::byte* pages, std::size_t bytes, bool is_hidden) {
+  return pkey_mprotect(pages, bytes, PROT_READ | PROT_WRITE, is_hidden && hidden_key() != -1 ? hidden_key() : 0);
+}
+#else
+int take_rights(int) { return 0; }
+int protect(std::byte* pages, std::size_t bytes, bool) { return mprotect(pages, bytes, PROT_READ | PROT_WRITE); }
+#endif
+
 bool is_pattern(const std::byte* begin, const std::byte* end) {
   return std::all_of(begin, end, [](std::byte value) { return value == kPattern; });
 }
 
 }  // namespace
 
-DeviceMemory::DeviceMemory(std::size_t gap_bytes) : gap_bytes_(std::max(round_up(gap_bytes, kGapBytesMin), kGapBytesMin)) {
+DeviceAccess::DeviceAccess() : rights_before_(take_rights(0)) {}
+DeviceAccess::~DeviceAccess() { take_rights(rights_before_); }
+
+DeviceMemory::DeviceMemory(std::size_t gap_bytes, Hidden hidden)
+    : hidden_(hidden), gap_bytes_(std::max(round_up(gap_bytes, kGapBytesMin), kGapBytesMin)) {
   void* const range = mmap(nullptr, kRangeBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   check(range != MAP_FAILED, "expected a range of addresses for the emulated device's memory");
   range_ = static_cast<std::byte*>(range);
@@ -44,7 +68,7 @@ DeviceMemory::Allocation& DeviceMemory::take(std::size_t bytes) {
   check(mapped + gap_bytes_ < static_cast<std::size_t>(range_ + kRangeBytes - next_),
         "expected the allocations to fit the range of addresses");
   std::byte* const pages = next_ + gap_bytes_;
-  check(mprotect(pages, mapped, PROT_READ | PROT_WRITE) == 0, "expected memory for an allocation of the emulated device");
+  check(protect(pages, mapped, hidden_ == Hidden::yes) == 0, "expected memory for an allocation of the emulated device");
   next_ = pages + mapped;
   Allocation& allocation = allocations_.emplace_back(Allocation{pages + mapped - aligned, bytes, true, pages, pages + mapped});
   std::memset(allocation.pages_begin, static_cast<int>(kPattern), static_cast<std::size_t>(allocation.begin - allocation.pages_begin));
@@ -53,11 +77,15 @@ DeviceMemory::Allocation& DeviceMemory::take(std::size_t bytes) {
 }
 
 std::byte* DeviceMemory::allocate(std::size_t bytes) {
+  const DeviceAccess access;
   const Allocation& allocation = take(bytes);
   std::memset(allocation.begin, 0xff, bytes);
   return allocation.begin;
 }
-std::byte* DeviceMemory::allocate_sparse(std::size_t bytes) { return take(bytes).begin; }
+std::byte* DeviceMemory::allocate_sparse(std::size_t bytes) {
+  const DeviceAccess access;
+  return take(bytes).begin;
+}
 
 void DeviceMemory::free(void* begin) {
   const Allocation* const found = find(begin);
@@ -88,6 +116,7 @@ bool DeviceMemory::is_device_address(const void* address) const {
 }
 
 const DeviceMemory::Allocation* DeviceMemory::find_overwritten() {
+  const DeviceAccess access;
   for (const Allocation& allocation : allocations_) {
     if (!allocation.is_live) continue;
     std::byte* const end = allocation.begin + allocation.bytes;

@@ -9,8 +9,10 @@ namespace slora::emulator {
 // memory, and the bytes up to there are filled with a pattern. Addresses of freed allocations are not used again.
 class DeviceMemory {
  public:
+  // Hidden memory can be accessed while a DeviceAccess exists only: what a GPU's host cannot access.
+  enum class Hidden : bool { no, yes };
   // The allocations' addresses are at least `gap_bytes` apart.
-  explicit DeviceMemory(std::size_t gap_bytes);
+  explicit DeviceMemory(std::size_t gap_bytes, Hidden hidden = Hidden::no);
   ~DeviceMemory();
   DeviceMemory(const DeviceMemory&) = delete;
   DeviceMemory& operator=(const DeviceMemory&) = delete;
@@ -40,10 +42,24 @@ class DeviceMemory {
  private:
   Allocation& take(std::size_t bytes);
 
+  const Hidden hidden_;
   std::byte* range_;
   std::byte* next_;
   std::size_t gap_bytes_;
   std::vector<Allocation> allocations_;  // by address
+};
+
+// While it exists, its thread may access hidden memory of all emulated devices. Any other access ends the program, where the processor has
+// protection keys.
+class DeviceAccess {
+ public:
+  DeviceAccess();
+  ~DeviceAccess();
+  DeviceAccess(const DeviceAccess&) = delete;
+  DeviceAccess& operator=(const DeviceAccess&) = delete;
+
+ private:
+  int rights_before_;
 };
 
 }  // namespace slora::emulator
