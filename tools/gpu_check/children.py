@@ -14,7 +14,6 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 
-SILENCE_MAX = 60  # seconds that a program may say nothing
 TEXT_MAX = 2000   # characters of what a case printed that are kept
 NAMES_MAX = 100_000  # characters of the names of cases on one command line
 
@@ -31,17 +30,20 @@ class Step:
     command: list
     filter: str = "*"  # of a gtest
     environment: dict = field(default_factory=dict)
-    silence_max: float = SILENCE_MAX
+    silence_max: float = 60  # seconds that the program may say nothing
     prefix: list = field(default_factory=list)  # a tool that runs the command
     lists_cases: bool = True  # or it runs once, whatever it prints
 
 
 class Child:
-    """A process of its own session, whose lines are read until it ends or time is up."""
+    """A process in a group of its own, whose lines are read until it ends or time is up."""
+
+    live = set()  # the groups
 
     def __init__(self, command, environment, silence_max, deadline):
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                        start_new_session=True, env={**os.environ, **environment})
+                                        process_group=0, env={**os.environ, **environment})
+        self.live.add(self.process.pid)
         self.silence_max, self.deadline = silence_max, deadline
         self.end = None  # why it ended, if not by itself
 
@@ -65,20 +67,30 @@ class Child:
         self.finish()
 
     def finish(self):
-        """Ends what is left of its session; a process that the driver holds may outlive that."""
+        """Ends what is left of its group; a process that the device's driver holds may outlive that."""
         try:
             self.process.wait(timeout=0 if self.end else 5)
         except subprocess.TimeoutExpired:
             self.end = self.end or "closed its output and went on"
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        self.kill(self.process.pid)
+        self.live.discard(self.process.pid)
         try:
             self.process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             self.end = f"{self.end}, and cannot be killed"
         self.process.stdout.close()
+
+    @staticmethod
+    def kill(group):
+        try:
+            os.killpg(group, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    @classmethod
+    def kill_all(cls):
+        for group in list(cls.live):
+            cls.kill(group)
 
     def how_it_ended(self):
         if self.end:

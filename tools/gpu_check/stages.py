@@ -23,6 +23,7 @@ class Context:
     programs: list       # folders
     seeds: int
     workers: int         # programs at a time
+    silence_max: float   # seconds that one may say nothing
     libraries: dict = field(default_factory=dict)
 
     def program(self, name):
@@ -39,7 +40,7 @@ class Context:
         return {"LD_LIBRARY_PATH": ":".join(filter(None, folders))}
 
     def step(self, name, kind, program, *arguments, **more):
-        return Step(name, kind, [self.program(program), *arguments], environment=self.environment(), **more)
+        return Step(name, kind, [self.program(program), *arguments], **{"environment": self.environment(), "silence_max": self.silence_max} | more)
 
 
 def find_library(pattern):
@@ -136,10 +137,10 @@ def sanitizer(context, deadline, emit, known):
         return True
     steps = []
     for name in ("memcheck", "racecheck", "initcheck", "synccheck"):
-        step = context.step(name, "lines", "gpu_kernels", "--sanitizer", "1", "--seeds", "4", silence_max=120)
+        step = context.step(name, "lines", "gpu_kernels", "--sanitizer", "1", "--seeds", "4", silence_max=2 * context.silence_max)
         step.prefix = [tool, "--tool", name, "--error-exitcode", "9", "--print-limit", "5"]
         steps.append(step)
-    ops = context.step("memcheck of the backend", "gtest", "gpu_backend", filter="*OpsConformance*", silence_max=120)
+    ops = context.step("memcheck of the backend", "gtest", "gpu_backend", filter="*OpsConformance*", silence_max=2 * context.silence_max)
     ops.prefix = [tool, "--tool", "memcheck", "--error-exitcode", "9", "--print-limit", "5"]
     return run_steps(context, [*steps, ops], deadline, emit, known)
 

@@ -1,0 +1,209 @@
+#!/usr/bin/env python3
+"""Tests gpu_check with programs that are right, wrong, crash, hang, lose the device or take too long. Needs no GPU."""
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+GPU_CHECK = pathlib.Path(__file__).resolve().parent / "gpu_check"
+
+# Does with each case what `cases` of behaviour.json next to it says, and notes it in the file `log`.
+FAKE = r'''#!@PYTHON@ -ES
+import json, os, pathlib, signal, sys, time
+here = pathlib.Path(__file__).resolve().parent
+name = pathlib.Path(__file__).name
+cases = json.loads((here / "behaviour.json").read_text())[name]
+arguments = sys.argv[1:]
+is_gtest = name == "gpu_backend"
+if is_gtest:
+    options = dict(argument[2:].split("=", 1) for argument in arguments if "=" in argument)
+    wanted = options["gtest_filter"].split(":")
+    if "--gtest_list_tests" in arguments:
+        print("Running main() from gtest_main.cc\nSuite.  # TypeParam = none")
+        print("\n".join("  " + case.split(".")[1] for case in cases if "CudaEngine*" not in wanted))
+        sys.exit()
+else:
+    options = dict(zip((argument[2:] for argument in arguments[::2]), arguments[1::2]))
+    wanted = options.get("checks", ",".join(cases)).split(",")
+    if "list" in options:
+        print("\n".join(cases))
+        sys.exit()
+failed, errors = False, []
+for case in [case for case in cases if case in wanted]:
+    does = cases[case]
+    with (here / "log").open("a") as log:
+        log.write(f"{name} {case}\n")
+    if is_gtest:
+        print(f"[ RUN      ] {case}", flush=True)
+    if does == "no device":
+        print(json.dumps({"no_device": "none is there"}), flush=True)
+        sys.exit(3)
+    if does == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if does == "lost":
+        print(json.dumps({"failure": "cudaMemcpyAsync: an illegal address"}), flush=True)
+        sys.exit(1)
+    if does == "hang":
+        time.sleep(600)
+    if does.startswith("slow"):
+        time.sleep(float(does.split()[1]))
+    is_right = does != "wrong"
+    failed = failed or not is_right
+    if is_gtest:
+        if not is_right:
+            print("expected 1, found 2")
+        print(f"[       OK ] {case} (1 ms)" if is_right else f"[  FAILED  ] {case}, where GetParam() = 3 (1 ms)", flush=True)
+        errors.append({"name": case.split(".")[1], "relative_error": "2.5e-3"})
+        if not is_right:
+            for other in wanted[wanted.index(case) + 1:]:
+                print(f"[ RUN      ] {other}\n[  SKIPPED ] {other} (0 ms)")
+            break
+    else:
+        print(json.dumps({"case": case, "right": is_right}), flush=True)
+if is_gtest:
+    pathlib.Path(options["gtest_output"][5:]).write_text(json.dumps({"testsuites": [{"name": "Suite", "testsuite": errors}]}))
+sys.exit(7 if "end" in cases and not failed else failed)
+'''.replace("@PYTHON@", sys.executable)
+
+
+def read(path):
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""  # of a process that has ended
+
+
+def wait_until(is_so):
+    end = time.monotonic() + 20
+    while not is_so():
+        if time.monotonic() > end:
+            raise AssertionError("it did not become so within 20 s")
+        time.sleep(0.05)
+
+
+class GpuCheck(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.path = pathlib.Path(self.folder.name)
+        for name in ("gpu_facts", "gpu_wrappers", "gpu_kernels", "gpu_backend"):
+            (self.path / name).write_text(FAKE)
+            (self.path / name).chmod(0o755)
+        self.behave()
+
+    def behave(self, **programs):
+        everything = {"gpu_facts": {"device": "right"}, "gpu_wrappers": {"mma": "right", "shuffle": "right", "ballot": "right"},
+                      "gpu_kernels": {"fill": "right"}, "gpu_backend": {"Suite.A": "right", "Suite.B/cuda": "right"}}
+        (self.path / "behaviour.json").write_text(json.dumps(everything | programs))
+
+    def run_check(self, *arguments):
+        """Exit code and what was printed. Fills self.lines with the results, and self.log with the cases that ran."""
+        (self.path / "log").write_text("")
+        answer = subprocess.run([sys.executable, str(GPU_CHECK), "--programs", str(self.path), "--out", str(self.path / "out/results.jsonl"),
+                                 "--silence", "20", "--seeds", "2", *arguments], capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(answer.stderr, "")
+        self.lines = [json.loads(line) for line in (self.path / "out/results.jsonl").read_text().splitlines()]
+        self.log = (self.path / "log").read_text().splitlines()
+        return answer.returncode, answer.stdout
+
+    def results(self, stage):
+        return {(line.get("step"), line["case"]): line for line in self.lines if line.get("stage") == stage and "case" in line}
+
+    def summary(self, stage):
+        return [line for line in self.lines if line.get("stage") == stage and "done" in line][-1]
+
+    def test_all_right(self):
+        code, output = self.run_check("--until", "3")
+        self.assertEqual(code, 0, output)
+        self.assertEqual([line["stage"] for line in self.lines if line.get("done")], ["facts", "wrappers", "conformance", "golden"])
+        self.assertEqual(set(self.results("wrappers")), {("wrappers", case) for case in ("mma", "shuffle", "ballot")})
+        self.assertEqual(self.summary("conformance")["cases"], 1 + 2 + 2 * 2)  # kernels, widths, ops of two seeds
+        self.assertIn({"Suite.A": 2.5e-3, "Suite.B/cuda": 2.5e-3}, [line.get("relative_errors") for line in self.lines])
+
+    def test_goes_on_behind_what_crashes_hangs_or_loses_the_device(self):
+        self.behave(gpu_wrappers={"a": "right", "b": "crash", "c": "wrong", "d": "lost", "e": "hang", "f": "right"})
+        code, output = self.run_check("--only", "wrappers", "--silence", "3")
+        self.assertEqual(code, 1)
+        found = {case: line for (_, case), line in self.results("wrappers").items()}
+        self.assertEqual({case: line["right"] for case, line in found.items()},
+                         {"a": True, "b": False, "c": False, "d": False, "e": False, "f": True})
+        self.assertIn("SIGSEGV", found["b"]["what"])
+        self.assertIn("an illegal address", found["d"]["what"])
+        self.assertIn("no answer within 3 s", found["e"]["what"])
+        self.assertEqual(len(self.log), 6, "each case ran once")
+        self.assertTrue(self.summary("wrappers")["done"])
+        self.assertIn("4 wrong", output)
+
+    def test_goes_on_behind_a_failed_test(self):
+        self.behave(gpu_backend={"Suite.A": "wrong", "Suite.B": "right", "Suite.C": "crash", "Suite.D": "right"})
+        code, _ = self.run_check("--only", "golden")
+        self.assertEqual(code, 1)
+        found = {case: line for (step, case), line in self.results("golden").items() if step == "golden"}
+        self.assertEqual({case: line["right"] for case, line in found.items()},
+                         {"Suite.A": False, "Suite.B": True, "Suite.C": False, "Suite.D": True})
+        self.assertEqual(found["Suite.A"]["what"], "expected 1, found 2")
+
+    def test_notices_a_program_that_ends_wrong_after_right_cases(self):
+        self.behave(gpu_wrappers={"a": "right", "end": "right"})
+        code, _ = self.run_check("--only", "wrappers")
+        self.assertEqual(code, 1)
+        self.assertIn("exit code 7", self.results("wrappers")[("wrappers", "end of wrappers")]["what"])
+
+    def test_the_budget_ends_it_and_a_later_run_goes_on(self):
+        self.behave(gpu_wrappers={"a": "right", "b": "slow 60", "c": "right"})
+        begin = time.monotonic()
+        code, output = self.run_check("--from", "1", "--until", "golden", "--budget", "3")
+        self.assertLess(time.monotonic() - begin, 30)
+        self.assertEqual(code, 2, output)
+        self.assertFalse(self.summary("wrappers")["done"])
+        self.assertEqual(self.summary("golden")["what"], "no time was left")
+        self.behave(gpu_wrappers={"a": "right", "b": "right", "c": "right"})
+        code, output = self.run_check("--from", "1", "--until", "golden")
+        self.assertEqual(code, 0, output)
+        self.assertEqual([line for line in self.log if line.startswith("gpu_wrappers")], ["gpu_wrappers b", "gpu_wrappers c"])
+        code, _ = self.run_check("--from", "1", "--until", "golden")
+        self.assertEqual((code, self.log), (0, []), "everything was done")
+
+    def test_remembers_that_an_earlier_run_was_wrong(self):
+        self.behave(gpu_wrappers={"a": "wrong"})
+        self.assertEqual(self.run_check("--only", "1")[0], 1)
+        self.behave(gpu_wrappers={"a": "right"})
+        self.assertEqual(self.run_check("--only", "1")[0], 1)
+        self.assertEqual(self.log, [])
+
+    def test_tells_why_there_is_no_device(self):
+        self.behave(gpu_facts={"device": "no device"}, gpu_kernels={"fill": "no device"})
+        for stages in ("0", "golden"):
+            code, output = self.run_check("--only", stages)
+            self.assertEqual((code, output), (3, "no device: none is there\n"))
+
+    def test_a_line_that_was_cut_off_is_no_hindrance(self):
+        self.run_check("--only", "1")
+        with (self.path / "out/results.jsonl").open("a") as file:
+            file.write('{"stage": "facts", "do\n')
+        answer = subprocess.run([sys.executable, str(GPU_CHECK), "--programs", str(self.path), "--only", "0,1",
+                                 "--out", str(self.path / "out/results.jsonl")], capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual((answer.returncode, answer.stderr), (0, ""))
+
+    def test_leaves_no_program_behind_when_it_is_stopped(self):
+        self.behave(gpu_wrappers={"a": "hang"})
+        check = subprocess.Popen([sys.executable, str(GPU_CHECK), "--programs", str(self.path), "--only", "1"], stdout=subprocess.DEVNULL)
+        hanging = f"{self.path}/gpu_wrappers\0--device"
+        running = lambda: [path for path in pathlib.Path("/proc").glob("[0-9]*/cmdline") if hanging in read(path)]  # noqa: E731
+        wait_until(running)
+        check.terminate()
+        self.assertEqual(check.wait(timeout=20), 2)
+        wait_until(lambda: not running())
+
+    def test_names_a_program_that_is_missing(self):
+        (self.path / "gpu_wrappers").unlink()
+        code, output = self.run_check("--until", "1")
+        self.assertEqual(code, 1)
+        self.assertIn("expected the program gpu_wrappers in", output)
+
+
+if __name__ == "__main__":
+    unittest.main()
