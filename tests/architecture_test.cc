@@ -105,6 +105,26 @@ TEST(Architecture, DecidingModulesUseNoDeviceFileThreadOrClock) {
   }
 }
 
+// The emulator's idea of each function that kernels call is compared with a GPU's.
+TEST(Architecture, EveryFunctionOfTheDeviceHasItsCheckOnAGpu) {
+  const auto text_of = [](const char* path) {
+    std::stringstream text;
+    text << std::ifstream(source_path(path)).rdbuf();
+    return text.str();
+  };
+  const std::string header = text_of("src/kernels/cuda/device_nvcc.h"), checks = text_of("tests/gpu/wrappers.cu");
+  const std::regex function(R"re(__device__ (?:inline )?[\w:&]+ (\w+)\()re");
+  int functions = 0;
+  for (std::sregex_iterator at(header.begin(), header.end(), function), end; at != end; ++at) {
+    const std::string name = (*at)[1];
+    if (name == "shared_address") continue;  // of others
+    ++functions;
+    EXPECT_TRUE(std::regex_search(checks, std::regex("\\b" + name + "[<(]")))
+        << "expected a kernel of tests/gpu/wrappers.cu that calls " << name << "(), and its input in wrapper_cases.cc";
+  }
+  EXPECT_GT(functions, 30);
+}
+
 // What embeds slora links api without sockets: no transport's headers, none of its words.
 TEST(Architecture, TheApiKnowsNoTransport) {
   const std::regex forbidden(R"re(#include\s+<(boost|sys/socket|netinet)|Http[A-Z]|Exchange)re");

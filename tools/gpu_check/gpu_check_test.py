@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Tests gpu_check with programs that are right, wrong, crash, hang, lose the device or take too long. Needs no GPU."""
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -68,6 +69,23 @@ if is_gtest:
 sys.exit(7 if "end" in cases and not failed else failed)
 '''.replace("@PYTHON@", sys.executable)
 
+# Runs a program as compute-sanitizer does: `tools` of behaviour.json says what it finds.
+SANITIZER = r"""#!@PYTHON@ -ES
+import json, pathlib, subprocess, sys
+tools = json.loads((pathlib.Path(__file__).resolve().parent / "behaviour.json").read_text())["tools"]
+arguments = sys.argv[1:]
+tool = arguments[arguments.index("--tool") + 1] if "--tool" in arguments else "memcheck"
+command = next(index for index, argument in enumerate(arguments) if argument.startswith("/"))
+print("========= COMPUTE-SANITIZER", flush=True)
+if tools == "refused":
+    print("========= Error: Device not supported", flush=True)
+    sys.exit(255)
+code = subprocess.run(arguments[command:], check=False).returncode
+found = tools.get(tool)
+print(f"========= ERROR: {found}" if found else "========= ERROR SUMMARY: 0 errors", flush=True)
+sys.exit(9 if found and "--error-exitcode" in arguments else code)
+""".replace("@PYTHON@", sys.executable)
+
 
 def read(path):
     try:
@@ -103,7 +121,8 @@ class GpuCheck(unittest.TestCase):
         """Exit code and what was printed. Fills self.lines with the results, and self.log with the cases that ran."""
         (self.path / "log").write_text("")
         answer = subprocess.run([sys.executable, str(GPU_CHECK), "--programs", str(self.path), "--out", str(self.path / "out/results.jsonl"),
-                                 "--silence", "20", "--seeds", "2", *arguments], capture_output=True, text=True, timeout=60, check=False)
+                                 "--silence", "20", "--seeds", "2", *arguments], capture_output=True, text=True, timeout=60, check=False,
+                                env={**os.environ, "PATH": f"{self.path}:{os.environ['PATH']}"})
         self.assertEqual(answer.stderr, "")
         self.lines = [json.loads(line) for line in (self.path / "out/results.jsonl").read_text().splitlines()]
         self.log = (self.path / "log").read_text().splitlines()
@@ -197,6 +216,32 @@ class GpuCheck(unittest.TestCase):
         check.terminate()
         self.assertEqual(check.wait(timeout=20), 2)
         wait_until(lambda: not running())
+
+    def install_sanitizer(self, tools):
+        (self.path / "compute-sanitizer").write_text(SANITIZER)
+        (self.path / "compute-sanitizer").chmod(0o755)
+        self.behave(tools=tools)
+
+    def test_runs_every_tool_of_the_sanitizer(self):
+        self.install_sanitizer({})
+        code, output = self.run_check("--only", "sanitizer")
+        self.assertEqual(code, 0, output)
+        self.assertEqual({step for step, _ in self.results("sanitizer")},
+                         {"memcheck", "racecheck", "initcheck", "synccheck", "memcheck of the backend"})
+
+    def test_tells_what_the_sanitizer_found(self):
+        self.install_sanitizer({"racecheck": "a race of two threads"})
+        code, _ = self.run_check("--only", "sanitizer")
+        self.assertEqual(code, 1)
+        wrong = [line for line in self.results("sanitizer").values() if not line["right"]]
+        self.assertEqual([line["step"] for line in wrong], ["racecheck"])
+        self.assertIn("a race of two threads", wrong[0]["what"])
+
+    def test_goes_on_where_the_sanitizer_is_refused(self):
+        self.install_sanitizer("refused")
+        code, output = self.run_check("--only", "sanitizer")
+        self.assertEqual(code, 0, output)
+        self.assertIn("Device not supported", self.results("sanitizer")[(None, "sanitizer")]["skipped"])
 
     def test_names_a_program_that_is_missing(self):
         (self.path / "gpu_wrappers").unlink()

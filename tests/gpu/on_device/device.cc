@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::size_t kGuardBytes = 256;  // before and behind an allocation, so that addresses stay multiples of 256
 constexpr std::uint8_t kGuard = 0xa5;
-constexpr std::size_t kSparseBytesMax = std::size_t{24} << 30;
+constexpr std::size_t kSparseBytesMax = std::size_t{20} << 30;  // of one process; several may run at a time
 
 void require(const Status& status) {
   if (status) return;
@@ -66,17 +66,18 @@ Status ProcessDevice::open(cuda::DeviceApi& api, bool leaves_memory_alone) {
   device = {.api = &api,
             .stream = *stream,
             .staging = *staging,
-            .sparse_bytes_max = leaves_memory_alone ? 0 : std::min(kSparseBytesMax, memory->free / 4),
+            .sparse_bytes_left = leaves_memory_alone ? 0 : std::min(kSparseBytesMax, memory->free / 6),
             .faults = {},
             .leaves_memory_alone = leaves_memory_alone};
   return {};
 }
 
-std::byte* DeviceMemory::take(std::size_t bytes, std::uint8_t filling) {
+std::byte* DeviceMemory::take(const Allocation& allocation, std::uint8_t filling) {
   ProcessDevice& device = ProcessDevice::get();
+  const std::size_t bytes = allocation.bytes;
   if (device.leaves_memory_alone) {
     std::byte* const exact = require(device.api->allocate(std::max<std::size_t>(bytes, 1)));
-    live_.emplace(exact, bytes);
+    live_.emplace(exact, allocation);
     return exact;
   }
   std::byte* const whole = require(device.api->allocate(bytes + 2 * kGuardBytes));
@@ -84,13 +85,15 @@ std::byte* DeviceMemory::take(std::size_t bytes, std::uint8_t filling) {
   fill(whole, kGuard, kGuardBytes);
   fill(begin + bytes, kGuard, kGuardBytes);
   fill(begin, filling, bytes);
-  live_.emplace(begin, bytes);
+  live_.emplace(begin, allocation);
   return begin;
 }
 
 std::byte* DeviceMemory::allocate_sparse(std::size_t bytes) {
-  if (bytes > ProcessDevice::get().sparse_bytes_max) throw TooLarge{};
-  return take(bytes, 0);
+  ProcessDevice& device = ProcessDevice::get();
+  if (bytes > device.sparse_bytes_left) throw TooLarge{};
+  device.sparse_bytes_left -= bytes;
+  return take({bytes, true}, 0);
 }
 
 void DeviceMemory::free(void* begin) {
@@ -101,15 +104,16 @@ void DeviceMemory::free(void* begin) {
   require(device.api->synchronise(device.stream));
   std::byte* whole = found->first;
   if (!device.leaves_memory_alone) {
-    for (std::byte* const guard : {found->first - kGuardBytes, found->first + found->second}) {
+    for (std::byte* const guard : {found->first - kGuardBytes, found->first + found->second.bytes}) {
       std::array<std::byte, kGuardBytes> bytes;
       read(bytes.data(), guard, bytes.size());
       if (std::ranges::any_of(bytes, [](std::byte value) { return value != std::byte{kGuard}; })) {
-        device.faults.push_back({"bytes next to an allocation of " + std::to_string(found->second) + " bytes have changed"});
+        device.faults.push_back({"bytes next to an allocation of " + std::to_string(found->second.bytes) + " bytes have changed"});
       }
     }
     whole -= kGuardBytes;
   }
+  if (found->second.is_sparse) device.sparse_bytes_left += found->second.bytes;
   live_.erase(found);
   require(device.api->free(whole));
 }

@@ -33,9 +33,9 @@ struct TooLarge {};
 struct ProcessDevice {
   cuda::DeviceApi* api = nullptr;
   cuda::Stream stream = nullptr;
-  std::byte* staging = nullptr;      // page-locked, kStagingBytes
-  std::size_t sparse_bytes_max = 0;  // of one allocation that is hardly used
-  std::vector<Fault> faults;         // found when memory was freed
+  std::byte* staging = nullptr;       // page-locked, kStagingBytes
+  std::size_t sparse_bytes_left = 0;  // for allocations that are hardly used, of all that are live
+  std::vector<Fault> faults;          // found when memory was freed
   // For compute-sanitizer: allocations have exactly the bytes that were wanted, nobody writes them first, and results are not read.
   bool leaves_memory_alone = false;
 
@@ -52,14 +52,18 @@ class DeviceMemory {
   DeviceMemory(const DeviceMemory&) = delete;
   DeviceMemory& operator=(const DeviceMemory&) = delete;
 
-  std::byte* allocate(std::size_t bytes) { return take(bytes, 0xff); }
+  std::byte* allocate(std::size_t bytes) { return take({bytes, false}, 0xff); }
   std::byte* allocate_sparse(std::size_t bytes);
   void free(void* begin);
 
  private:
-  [[nodiscard]] std::byte* take(std::size_t bytes, std::uint8_t filling);
+  struct Allocation {
+    std::size_t bytes;
+    bool is_sparse;
+  };
+  [[nodiscard]] std::byte* take(const Allocation& allocation, std::uint8_t filling);
 
-  std::map<std::byte*, std::size_t> live_;
+  std::map<std::byte*, Allocation> live_;
 };
 
 // A device as the checks of kernels use it. An error of a call ends the process, as the device is of no use behind it.
