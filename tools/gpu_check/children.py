@@ -100,6 +100,7 @@ class Child:
 
 
 def list_cases(step, deadline):
+    """None if that took too long."""
     arguments = ["--list", "1"] if step.kind == "lines" else ["--gtest_list_tests", f"--gtest_filter={step.filter}"]
     child = Child([*step.command, *arguments], step.environment, step.silence_max, deadline)
     cases, suite = [], ""
@@ -110,6 +111,8 @@ def list_cases(step, deadline):
             suite = line.split()[0]
         elif line.startswith("  ") and suite:
             cases.append(suite + line.split()[0])
+    if child.end == "out of time":
+        return None
     if child.process.returncode != 0:
         raise RuntimeError(f"{step.command[0]} does not list its cases: {child.how_it_ended()}")
     return cases
@@ -179,7 +182,10 @@ def recorded_errors(report):
 def run_cases(step, deadline, emit, known=frozenset()):
     """Calls emit({"case", "right", ...}) for each case but those of `known`, and emit({"relative_errors": {case: error}}) for those that
     record one. Returns whether all came to an end in time."""
-    remaining = [case for case in list_cases(step, deadline) if case not in known] if step.lists_cases else ["all"]
+    listed = list_cases(step, deadline) if step.lists_cases else ["all"]
+    if listed is None:
+        return False
+    remaining = [case for case in listed if case not in known]
     while remaining:
         if time.monotonic() >= deadline:
             return False
