@@ -123,27 +123,28 @@ __global__ void atomic_add_kernel(const Word*, Word* out) {
 struct BarrierShared {
   Word values[128];
 };
-// Threads read what others wrote: of the block, of the warp, of a pair of warps.
-__global__ void barriers_kernel(const Word* in, Word* out) {
+// Threads of a block read what others of their group wrote, again and again: from the thread `distance` further within `group` threads.
+template <class Barrier>
+__device__ void exchange(const Word* in, Word* out, std::int32_t group, std::int32_t distance, const Barrier& barrier) {
   BarrierShared& mine = shared<BarrierShared>();
-  const std::int32_t t = thread_index();
+  const std::int32_t t = thread_index(), from = t / group * group + (t + distance) % group;
   Word value = in[t];
-  const auto exchange = [&](std::int32_t from) { value = value * 1664525u + mine.values[from] + 1013904223u; };
   for (std::int32_t round = 0; round < 8; ++round) {
     mine.values[t] = value;
-    block_barrier();
-    exchange((t + 37) % 128);
-    block_barrier();
-    mine.values[t] = value;
-    warp_barrier();
-    exchange(t / 32 * 32 + (t + 5) % 32);
-    warp_barrier();
-    mine.values[t] = value;
-    named_barrier(1 + t / 64, 64);
-    exchange(t / 64 * 64 + (t + 41) % 64);
-    named_barrier(1 + t / 64, 64);
+    barrier();
+    value = value * 1664525u + mine.values[from] + 1013904223u;
+    barrier();
   }
   out[t] = value;
+}
+__global__ void block_barrier_kernel(const Word* in, Word* out) {
+  exchange(in, out, 128, 37, [] { block_barrier(); });
+}
+__global__ void warp_barrier_kernel(const Word* in, Word* out) {
+  exchange(in, out, 32, 5, [] { warp_barrier(); });
+}
+__global__ void named_barrier_kernel(const Word* in, Word* out) {
+  exchange(in, out, 64, 41, [] { named_barrier(1 + thread_index() / 64, 64); });
 }
 
 // The second warp waits until the first has counted out[0] from -1 to 0.
@@ -217,7 +218,9 @@ std::span<const Wrapper> wrappers() {
       {"copy_async", copy_async_kernel, 1, 32, sizeof(CopyShared), 32 * 10, 32 * 7},
       {"loads_and_stores", loads_and_stores_kernel, 1, 32, 0, 128, 32 * 6},
       {"atomic_add", atomic_add_kernel, 8, 64, 0, 0, 1 + 512},
-      {"barriers", barriers_kernel, 1, 128, sizeof(BarrierShared), 128, 128},
+      {"block_barrier", block_barrier_kernel, 1, 128, sizeof(BarrierShared), 128, 128},
+      {"warp_barrier", warp_barrier_kernel, 1, 128, sizeof(BarrierShared), 128, 128},
+      {"named_barrier", named_barrier_kernel, 1, 128, sizeof(BarrierShared), 128, 128},
       {"pause", pause_kernel, 1, 64, 0, 64, 1 + 64},
       {"large_shared", large_shared_kernel, 1, 256, sizeof(LargeShared), 256, 256},
       {"pack_bf16", pack_kernel, 1, 256, 0, 512, 256},
