@@ -120,8 +120,9 @@ class GpuCheck(unittest.TestCase):
     def run_check(self, *arguments):
         """Exit code and what was printed. Fills self.lines with the results, and self.log with the cases that ran."""
         (self.path / "log").write_text("")
-        answer = subprocess.run([sys.executable, str(GPU_CHECK), "--programs", str(self.path), "--out", str(self.path / "out/results.jsonl"),
-                                 "--silence", "20", "--seeds", "2", *arguments], capture_output=True, text=True, timeout=60, check=False,
+        answer = subprocess.run([sys.executable, str(GPU_CHECK), "--programs", str(self.path),
+                                 "--out", str(self.path / "out/results.jsonl"), "--silence", "20", "--seeds", "2", *arguments],
+                                capture_output=True, text=True, timeout=60, check=False,
                                 env={**os.environ, "PATH": f"{self.path}:{os.environ['PATH']}"})
         self.assertEqual(answer.stderr, "")
         self.lines = [json.loads(line) for line in (self.path / "out/results.jsonl").read_text().splitlines()]

@@ -40,7 +40,8 @@ class Context:
         return {"LD_LIBRARY_PATH": ":".join(filter(None, folders))}
 
     def step(self, name, kind, program, *arguments, **more):
-        return Step(name, kind, [self.program(program), *arguments], **{"environment": self.environment(), "silence_max": self.silence_max} | more)
+        more = {"environment": self.environment(), "silence_max": self.silence_max} | more
+        return Step(name, kind, [self.program(program), *arguments], **more)
 
 
 def find_library(pattern):
@@ -48,8 +49,8 @@ def find_library(pattern):
     packages = [path for path in [*sys.path, *site.getsitepackages()] if path]
     if python := shutil.which("python3"):  # which may have other packages than the Python that runs this
         try:
-            answer = subprocess.run([python, "-c", "import site; print('\\n'.join(site.getsitepackages()))"], capture_output=True, text=True,
-                                    timeout=20, check=False)
+            answer = subprocess.run([python, "-c", "import site; print('\\n'.join(site.getsitepackages()))"], capture_output=True,
+                                    text=True, timeout=20, check=False)
             packages += answer.stdout.split("\n")
         except (OSError, subprocess.TimeoutExpired):
             pass
@@ -111,7 +112,8 @@ def conformance(context, deadline, emit, known):
 
 def require_device(context, deadline):
     """Raises NoDevice where tests would fail one by one."""
-    run_cases(context.step("probe", "lines", "gpu_kernels", "--checks", "fill", "--seeds", "1", lists_cases=False), deadline, lambda _: None)
+    probe = context.step("probe", "lines", "gpu_kernels", "--checks", "fill", "--seeds", "1", lists_cases=False)
+    run_cases(probe, deadline, lambda _: None)
 
 
 def golden(context, deadline, emit, known):
