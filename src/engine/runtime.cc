@@ -71,7 +71,8 @@ ModelShape model_shape_of(const ModelConfig& config, const ShardShape& shard, co
   std::vector<std::int32_t> windows(config.window.begin(), config.window.end());
   std::ranges::sort(windows);
   windows.erase(std::unique(windows.begin(), windows.end()), windows.end());
-  return {.heads = shard.heads.count,
+  return {.layers = config.layer_count,
+          .heads = shard.heads.count,
           .kv_heads = shard.kv_heads.count,
           .head_dim = shard.head_dim,
           .hidden = config.hidden_size,

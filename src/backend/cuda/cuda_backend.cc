@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 #include <thread>
 #include <utility>
 
@@ -118,11 +117,7 @@ class CudaBackend final : public Backend {
   bool shares_host_memory() const override { return false; }
   void upload(Tensor to, const void* from) override { transfers_->upload(to, from); }
   void download(void* to, Tensor from) override { transfers_->download(to, from); }
-  Buffer host_memory(std::size_t bytes) override {
-    Buffer memory = require_value(allocate_host_buffer(device_, std::max<std::size_t>(bytes, 1)));
-    std::memset(memory.data(), 0, memory.bytes());
-    return memory;
-  }
+  Buffer host_memory(std::size_t bytes) override { return require_value(allocate_host_buffer(device_, std::max<std::size_t>(bytes, 1))); }
 
   int depth() const override { return kDepth; }
   const std::byte* upload_step(int slot, std::span<const std::byte> bytes) override {
