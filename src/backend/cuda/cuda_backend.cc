@@ -45,7 +45,7 @@ Status check_model(const ModelShape& shape) {
 
 class CudaBackend final : public Backend {
  public:
-  explicit CudaBackend(DeviceApi& device) : device_(device), weights_(device) {}
+  CudaBackend(DeviceApi& device, const BackendOptions& options) : device_(device), warn_(options.warn), weights_(device) {}
   ~CudaBackend() override {
     if (streams_) streams_->drain();  // before memory is freed that copies use
   }
@@ -56,7 +56,7 @@ class CudaBackend final : public Backend {
     Result<DeviceProperties> properties = device_.properties();
     if (!properties) return forward_error(properties);
     properties_ = *std::move(properties);
-    Result<std::unique_ptr<StepStreams>> streams = StepStreams::create(device_, kDepth);
+    Result<std::unique_ptr<StepStreams>> streams = StepStreams::create(device_, kDepth, warn_);
     if (!streams) return forward_error(streams);
     streams_ = *std::move(streams);
     Result<std::unique_ptr<HostTransfers>> transfers = HostTransfers::create(device_, streams_->compute());
@@ -136,6 +136,7 @@ class CudaBackend final : public Backend {
 
  private:
   DeviceApi& device_;
+  const std::function<void(std::string_view)> warn_;
   DeviceProperties properties_;
   WeightUpload weights_;
   std::unique_ptr<StepStreams> streams_;
@@ -151,7 +152,7 @@ Result<std::unique_ptr<Backend>> create_cuda_backend(DeviceApi& device, const Ba
     return error("E_WEIGHTS", "--weights: the cuda backend keeps bf16 only; choose the cpu backend for int8");
   }
   try {
-    auto backend = std::make_unique<CudaBackend>(device);
+    auto backend = std::make_unique<CudaBackend>(device, options);
     if (Status made = backend->make(); !made) return forward_error(made);
     return backend;
   } catch (const DeviceError& failure) {

@@ -242,7 +242,7 @@ TEST(CudaBackend, StepsGiveTheBitsOfTheirOpsWhetherTheyAreCalledOrReplayed) {
       if (step > 0) steps.collect(step - 1);
     }
     steps.collect(kSteps - 1);
-    EXPECT_EQ(steps.called_count(), replays ? 2 : kSteps);
+    EXPECT_EQ(steps.called_count(), replays ? 4 : kSteps);
     steps.expect_results();
     EXPECT_EQ(faults_of(backend.device()), "") << "seed " << seed;
   }

@@ -116,6 +116,12 @@ void EmulatedDevice::launch(EmulatedStream& stream, const emulator::GridShape& s
     launch_failure_ = fault(DeviceFaultKind::dead_handle, "launch", "expected a stream").value();
     return;
   }
+  std::uintptr_t address = 0;
+  std::memcpy(&address, kernel.bound, sizeof(address));
+  if (loaded_kernels_.emplace(kernel.call, address).second && options_.are_kernels_loaded_lazily && stream.capture != nullptr) {
+    launch_failure_ = fault(DeviceFaultKind::capture, "launch", "of a kernel that was never launched before").value();
+    return;
+  }
   if (options_.pace == Pace::anywhere) work_a_little();
   std::vector<std::max_align_t> parameters((kernel.bound_bytes + sizeof(std::max_align_t) - 1) / sizeof(std::max_align_t));
   std::memcpy(parameters.data(), kernel.bound, kernel.bound_bytes);
@@ -289,6 +295,7 @@ Result<Graph> EmulatedDevice::end_capture(Stream stream) {
   if (!std::ranges::all_of(is_joined, [](bool joined) { return joined; })) {
     return fault(DeviceFaultKind::capture, "end_capture", "a stream that took part was not waited for");
   }
+  if (refuses_graphs_) return error(std::string(kNoMemory), "end_capture: no memory for the graph, as a test asked for");
   ++live_count_;
   return handle_of(graphs_.emplace_back(capture->graph).get());
 }
