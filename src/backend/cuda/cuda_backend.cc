@@ -13,6 +13,8 @@
 #include "backend/cuda/require.h"
 #include "backend/cuda/step_streams.h"
 #include "backend/cuda/weight_upload.h"
+#include "backend/cuda/work_lists.h"
+#include "ops/site.h"
 
 namespace slora::cuda {
 namespace {
@@ -23,6 +25,9 @@ constexpr int kLoadingThreadsMax = 8;              // which copy weights faster 
 
 constexpr std::int64_t kHeadDimMax = 256;
 constexpr std::int64_t kHiddenMax = 32768, kNarrowHiddenMax = 4096;  // of rms_norm: with and without 16-byte accesses
+// Of a step that is replayed: its logits are one block.
+constexpr std::int64_t kHeadSites = 1;
+constexpr std::int64_t kLayersMax = (static_cast<std::int64_t>(WorkLists::kSitesMax) - kHeadSites) / kSiteKindCount;
 
 Status check_model(const ModelShape& shape) {
   const auto refuse = [](std::string_view what, std::string_view expected, std::int64_t found) {
@@ -35,6 +40,13 @@ Status check_model(const ModelShape& shape) {
   if (group > AttendItem::kRowsMax) {
     return refuse("num_attention_heads / num_key_value_heads", fmt::format("at most {}", AttendItem::kRowsMax), group);
   }
+  // The lists of a step that is replayed are made before its ops are called: one that had no place would be made, and waited for, within
+  // the capture.
+  if (std::cmp_greater(shape.windows.size(), WorkLists::kAttendMax)) {
+    return refuse("sliding windows of different sizes", fmt::format("at most {}", WorkLists::kAttendMax),
+                  static_cast<std::int64_t>(shape.windows.size()));
+  }
+  if (shape.layers > kLayersMax) return refuse("num_hidden_layers", fmt::format("at most {}", kLayersMax), shape.layers);
   const std::int64_t hidden_max = shape.hidden % 8 == 0 ? kHiddenMax : kNarrowHiddenMax;
   if (shape.hidden > hidden_max) return refuse("hidden_size", fmt::format("at most {}", hidden_max), shape.hidden);
   if (shape.step_rows_max > CudaOps::kRowsMax) {
