@@ -68,38 +68,6 @@ TEST(HostImages, CountsWhatIsBeingWrittenAndEvictsNothingThatIsCopied) {
   EXPECT_EQ(tier.try_make(std::vector{layout_of(100)}), nullptr) << "more than the tier";
 }
 
-TEST(HostImages, TakesTheMemoryOfImagesWhereItIsGivenAlsoBeyondItsBytes) {
-  std::atomic<int> allocated = 0;
-  HostImages tier(kImageBytes, [&](std::size_t bytes) {
-    ++allocated;
-    EXPECT_EQ(bytes, 2 * 4096u);
-    return Buffer(bytes);
-  });
-  const std::shared_ptr<HostImage> kept = tier.try_make(std::vector{layout_of(2)});
-  ASSERT_NE(kept, nullptr);
-  EXPECT_EQ(tier.try_make(std::vector{layout_of(2)}), nullptr);
-  {
-    const std::shared_ptr<HostImage> apart = tier.make_unbounded(std::vector{layout_of(2)});
-    EXPECT_EQ(tier.counts().bytes, 2 * kImageBytes);
-    EXPECT_EQ(apart->pages().front().size(), 2u);
-  }
-  EXPECT_EQ(tier.counts().bytes, kImageBytes);
-  EXPECT_EQ(allocated, 2);
-}
-
-TEST(HostImages, CountsNothingForAnImageWhoseMemoryIsRefused) {
-  bool fails = true;
-  HostImages tier(kImageBytes, [&](std::size_t bytes) {
-    if (fails) throw std::runtime_error("the device is gone");
-    return Buffer(bytes);
-  });
-  EXPECT_THROW(static_cast<void>(tier.try_make(std::vector{layout_of(2)})), std::runtime_error);
-  EXPECT_THROW(static_cast<void>(tier.make_unbounded(std::vector{layout_of(2)})), std::runtime_error);
-  EXPECT_EQ(tier.counts().bytes, 0u);
-  fails = false;
-  EXPECT_NE(tier.try_make(std::vector{layout_of(2)}), nullptr);
-}
-
 TEST(HostImages, HoldsNothingWhenOff) {
   HostImages tier(0);
   EXPECT_EQ(tier.try_make(std::vector{layout_of(1)}), nullptr);
