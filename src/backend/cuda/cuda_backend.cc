@@ -14,7 +14,7 @@
 #include "backend/cuda/step_streams.h"
 #include "backend/cuda/weight_upload.h"
 #include "backend/cuda/work_lists.h"
-#include "ops/site.h"
+#include "kernels/cuda/fill.h"
 
 namespace slora::cuda {
 namespace {
@@ -80,7 +80,7 @@ class CudaBackend final : public Backend {
     Result<std::unique_ptr<CudaOps>> ops = CudaOps::create({device_, *streams_, *lists_, *transfers_}, properties_.multiprocessors);
     if (!ops) return forward_error(ops);
     ops_ = *std::move(ops);
-    return {};
+    return try_kernel();
   }
 
   std::string_view name() const override { return "cuda"; }
@@ -147,6 +147,20 @@ class CudaBackend final : public Backend {
   Ops& ops() override { return *ops_; }
 
  private:
+  // Runs one, so that a device for which the kernels have no code is refused at the start, and not in its first step.
+  [[nodiscard]] Status try_kernel() {
+    constexpr std::int64_t kNumbers = 64;
+    Result<Buffer> memory = allocate_buffer(device_, kNumbers * sizeof(float));
+    if (!memory) return forward_error(memory);
+    cuda::fill(streams_->compute(), memory->view(DType::f32, 1, kNumbers), 0);
+    const Status launched = device_.last_error();
+    const Status done = device_.synchronise(streams_->compute());
+    const Status& failed = launched ? done : launched;
+    if (failed) return {};
+    return error(failed.error().code, "{}, compute capability {}.{}: {}", properties_.name, properties_.major, properties_.minor,
+                 failed.error().message);
+  }
+
   DeviceApi& device_;
   const std::function<void(std::string_view)> warn_;
   DeviceProperties properties_;

@@ -1,6 +1,6 @@
-# Compiles the kernels with nvcc, where there is one (13.0 or later): an object each, with code for four architectures. These are no targets
-# of CMake's CUDA language, because what ptxas reports of each kernel's resources is kept next to the object, for tools/gpu_gate.
-# slora_kernels_cuda_device is what links them.
+# Compiles the kernels with nvcc, where there is one (13.0 or later): an object each, with code for four architectures and PTX for others.
+# These are no targets of CMake's CUDA language, because what ptxas reports of each kernel's resources is kept next to the object, for
+# tools/gpu_gate. slora_kernels_cuda_device is what links them.
 if(NOT SLORA_NVCC)
   return()
 endif()
@@ -10,6 +10,8 @@ set(architectures "")
 foreach(architecture IN ITEMS 80 89 90a 100a)
   list(APPEND architectures "--generate-code=arch=compute_${architecture},code=sm_${architecture}")
 endforeach()
+# For all others that are newer than these, PTX of the lowest, which the driver compiles when the kernels are first used.
+list(APPEND architectures "--generate-code=arch=compute_80,code=compute_80")
 
 set(objects "")
 foreach(kernel IN LISTS kernels)
