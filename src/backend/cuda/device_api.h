@@ -42,6 +42,16 @@ struct PieceCopy {
   std::size_t bytes;
 };
 
+// Rows of `row_bytes` each, from so many bytes to the next.
+struct RowCopy {
+  void* to;
+  std::size_t to_stride;
+  const void* from;
+  std::size_t from_stride;
+  std::size_t row_bytes;
+  std::size_t rows;
+};
+
 // One CUDA device as a backend uses it. Implemented by the CUDA runtime, and by an emulated device in tests. Every call may fail with
 // E_DEVICE or kNoMemory, and a message that names the call; after an error of work that ran on the device all calls fail. Any thread may
 // call; the order of work in one stream is that of the calls.
@@ -79,8 +89,8 @@ class DeviceApi {
   // The pieces in any order. Not in a capture.
   [[nodiscard]] virtual Status upload_pieces(Stream stream, std::span<const PieceCopy> pieces) = 0;
   [[nodiscard]] virtual Status download(Stream stream, void* to, const void* from, std::size_t bytes) = 0;
-  // Within the device.
-  [[nodiscard]] virtual Status copy(Stream stream, void* to, const void* from, std::size_t bytes) = 0;
+  // Within the device. Requires: the rows do not overlap.
+  [[nodiscard]] virtual Status copy_rows(Stream stream, const RowCopy& rows) = 0;
   [[nodiscard]] virtual Status fill_bytes(Stream stream, void* to, std::uint8_t value, std::size_t bytes) = 0;
 
   // The event is done when all work that is in the stream now is done. What was recorded in it before is forgotten, except by those who

@@ -99,8 +99,9 @@ class CudartDevice final : public DeviceApi {
   Status download(Stream stream, void* to, const void* from, std::size_t bytes) override {
     return copy_async("cudaMemcpyAsync to the host", stream, to, from, bytes, cudaMemcpyDeviceToHost);
   }
-  Status copy(Stream stream, void* to, const void* from, std::size_t bytes) override {
-    return copy_async("cudaMemcpyAsync within the device", stream, to, from, bytes, cudaMemcpyDeviceToDevice);
+  Status copy_rows(Stream stream, const RowCopy& rows) override {
+    return status_of("cudaMemcpy2DAsync within the device", cudaMemcpy2DAsync(rows.to, rows.to_stride, rows.from, rows.from_stride,
+                                                                              rows.row_bytes, rows.rows, cudaMemcpyDeviceToDevice, stream));
   }
   Status fill_bytes(Stream stream, void* to, std::uint8_t value, std::size_t bytes) override {
     return status_of("cudaMemsetAsync", cudaMemsetAsync(to, value, bytes, stream));

@@ -75,7 +75,7 @@ class EmulatedDevice final : public DeviceApi {
   Status upload(Stream stream, void* to, const void* from, std::size_t bytes) override;
   Status upload_pieces(Stream stream, std::span<const PieceCopy> pieces) override;
   Status download(Stream stream, void* to, const void* from, std::size_t bytes) override;
-  Status copy(Stream stream, void* to, const void* from, std::size_t bytes) override;
+  Status copy_rows(Stream stream, const RowCopy& rows) override;
   Status fill_bytes(Stream stream, void* to, std::uint8_t value, std::size_t bytes) override;
   Status record(Event event, Stream stream) override;
   Status wait(Stream stream, Event event) override;
