@@ -115,6 +115,20 @@ struct HostImages::OwnMemory {
   Buffer memory;
 };
 
+// An image that is known while it is written. Requires: mutex_ is not held at its end.
+struct HostImages::AreaImage {
+  AreaImage(HostImages& of, HostImage made) : owner(of), image(std::move(made)) {}
+  ~AreaImage() {
+    const std::lock_guard lock(owner.mutex_);
+    std::erase_if(owner.written_, [&](const Written& written) { return written.image == &image; });
+  }
+  AreaImage(const AreaImage&) = delete;
+  AreaImage& operator=(const AreaImage&) = delete;
+
+  HostImages& owner;
+  HostImage image;
+};
+
 // A place among the loads that wait. Requires: mutex_ is held where it begins and where it ends.
 class HostImages::Turn {
  public:
@@ -262,17 +276,10 @@ bool HostImages::wait_for_room(std::uint64_t bytes, Gate& gate, const std::funct
 
 std::shared_ptr<HostImage> HostImages::make_written(std::span<const ImageLayout> layouts, std::span<std::byte* const> pages,
                                                     std::shared_ptr<void> memory, const Gate& gate) {
-  const auto end = [this](HostImage* ended) {
-    {
-      const std::lock_guard lock(mutex_);
-      std::erase_if(written_, [&](const Written& written) { return written.image == ended; });
-    }
-    delete ended;
-  };
-  const std::shared_ptr<HostImage> image(new HostImage(layouts, pages, image_bytes_of(layouts), std::move(memory)), end);
+  const auto made = std::make_shared<AreaImage>(*this, HostImage(layouts, pages, image_bytes_of(layouts), std::move(memory)));
   const std::lock_guard lock(mutex_);
-  written_.push_back({image.get(), &gate});
-  return image;
+  written_.push_back({&made->image, &gate});
+  return {made, &made->image};
 }
 
 std::vector<std::shared_ptr<void>> HostImages::take_from_given_up() {

@@ -38,9 +38,9 @@ class HostImage {
 
  private:
   friend class HostImages;
-  const std::vector<ImageLayout> layouts_;          // [shards]
+  std::vector<ImageLayout> layouts_;                // [shards]
   std::vector<std::vector<std::byte*>> addresses_;  // [shards, page_count of the shard]
-  const std::uint64_t bytes_;
+  std::uint64_t bytes_;
   std::shared_ptr<void> memory_;  // shared with nobody: of any kind. Taken by HostImages if the load that writes it hangs
 };
 
@@ -113,6 +113,7 @@ class HostImages {
   };
   struct AreaPages;
   struct OwnMemory;
+  struct AreaImage;
   class Turn;
 
   // Require: mutex_ is held. Entries and memory that they return must end without it.

@@ -170,6 +170,39 @@ TEST_F(StoreWithHostImages, NeverLoadsAReplacedContentFromAnOldImage) {
   EXPECT_EQ(store.host_counts().bytes, 0u);
 }
 
+TEST_F(StoreWithHostImages, LoadsThroughMemoryOfADeviceThatIsTakenOnce) {
+  AdapterStore plain(test_base(), kLookAlways);
+  ASSERT_TRUE(plain.add_folder("sql", folder));
+  const Loaded direct(plain, *plain.resolve("sql").value());
+  for (const std::uint64_t tier_bytes : {std::uint64_t{0}, kMiB}) {
+    int allocated = 0;
+    const auto allocate = [&](std::size_t bytes) {
+      ++allocated;
+      Buffer memory(bytes);
+      std::memset(memory.data(), 0xff, bytes);  // of no particular content
+      return memory;
+    };
+    AdapterStore store(test_base(), {.look_interval = Timestamp(0), .host_bytes_max = tier_bytes, .allocate_host = allocate});
+    ASSERT_TRUE(store.add_folder("sql", folder));
+    const auto version = store.resolve("sql").value();
+    for (int round = 0; round < 3; ++round) {
+      Gate gate;
+      const Result<std::shared_ptr<const HostImage>> image = store.load_image(*version, gate);
+      ASSERT_TRUE(image) << image.error().message;
+      std::vector<std::byte> memory;
+      const std::vector<ImagePages> shards = (*image)->pages();
+      for (const std::byte* const page : shards.front()) memory.insert(memory.end(), page, page + store.base().page_bytes);
+      EXPECT_EQ(memory, direct.memory);
+      EXPECT_EQ(store.host_counts().bytes, memory.size());
+    }
+    EXPECT_EQ(allocated, 1);
+    EXPECT_EQ(store.host_counts().hits, tier_bytes == 0 ? 0u : 2u);
+    EXPECT_EQ(store.host_counts().bytes, tier_bytes == 0 ? 0u : direct.memory.size());
+    store.remove("sql");
+    EXPECT_EQ(store.host_counts().bytes, 0u);
+  }
+}
+
 TEST_F(StoreWithHostImages, WritesNothingIntoPagesOfALoadThatWasGivenUp) {
   AdapterStore store(test_base(), {.look_interval = Timestamp(0), .host_bytes_max = kMiB});
   ASSERT_TRUE(store.add_folder("sql", folder));
