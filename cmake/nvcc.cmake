@@ -1,12 +1,14 @@
-# slora_nvcc_objects(VARIABLE source.cu...): sets VARIABLE to an object for each source, compiled by nvcc with code for four architectures
-# into ${CMAKE_CURRENT_BINARY_DIR}/device. These are no targets of CMake's CUDA language, because what ptxas reports of each kernel's
-# resources is kept next to the object, for tools/gpu_gate. Requires: SLORA_NVCC is not empty.
+# slora_nvcc_objects(VARIABLE source.cu...): sets VARIABLE to an object for each source, compiled by nvcc with code for four architectures,
+# and PTX for others, into ${CMAKE_CURRENT_BINARY_DIR}/device. These are no targets of CMake's CUDA language, because what ptxas reports of
+# each kernel's resources is kept next to the object, for tools/gpu_gate. Requires: SLORA_NVCC is not empty.
 function(slora_nvcc_objects variable)
   # sm_90a and sm_100a: code for these alone may use what other architectures lack.
   set(architectures "")
   foreach(architecture IN ITEMS 80 89 90a 100a)
     list(APPEND architectures "--generate-code=arch=compute_${architecture},code=sm_${architecture}")
   endforeach()
+  # For all others that are newer than these, PTX of the lowest, which the driver compiles when the kernels are first used.
+  list(APPEND architectures "--generate-code=arch=compute_80,code=compute_80")
 
   set(objects "")
   foreach(source IN LISTS ARGN)

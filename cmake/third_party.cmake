@@ -26,3 +26,12 @@ if(NOT SLORA_CUDA STREQUAL "off" AND NOT CMAKE_CROSSCOMPILING)
     message(FATAL_ERROR "SLORA_CUDA: expected nvcc and the CUDA toolkit, 13.0 or later, for example in /usr/local/cuda; found none")
   endif()
 endif()
+
+# NCCL's header, of 2.13 or later, if the toolkit is there and has it. The library is loaded at run time.
+set(SLORA_NCCL_INCLUDE "")
+if(SLORA_NVCC)
+  find_path(SLORA_NCCL_HEADER nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+  if(SLORA_NCCL_HEADER)
+    set(SLORA_NCCL_INCLUDE "${SLORA_NCCL_HEADER}")
+  endif()
+endif()

@@ -128,9 +128,10 @@ GoldenModel::GoldenModel(const std::string& name, const Options& options) : fold
                                           ModelLimits{kRowsMax, kRowsMax, 1536 + options.shards, 256});
   }
   Backend& backend = *shards.front().backend;
+  AdapterStoreOptions adapters;
+  if (!backend.shares_host_memory()) adapters.allocate_host = [&backend](std::size_t bytes) { return backend.host_memory(bytes); };
   store_ = std::make_unique<AdapterStore>(
-      AdapterBase{make_module_table(config, shapes), backend.adapter_format(), shards.front().arena->page_bytes(), 512},
-      AdapterStoreOptions{.allocate_host = [&backend](std::size_t bytes) { return backend.host_memory(bytes); }});
+      AdapterBase{make_module_table(config, shapes), backend.adapter_format(), shards.front().arena->page_bytes(), 512}, adapters);
   model_ = std::make_unique<ModelShards>(std::move(shards));
   free_.resize(kPagesMax);
   for (std::uint32_t page = 0; page < kPagesMax; ++page) free_[page] = PageIndex{page};

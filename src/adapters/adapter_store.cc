@@ -17,6 +17,21 @@ constexpr WorkLaneLimits kLookLimits{.threads_per_lane = 2, .threads_max = 32, .
 
 bool is_alphanumeric(char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
 
+// What loads of a device and of a root read at once, of a common size.
+std::uint64_t staging_bytes(const AdapterBase& base) {
+  constexpr std::uint64_t kImages = 4, kRank = 64, kBytesMax = std::uint64_t{1} << 30;
+  std::uint64_t elements = 0;
+  for (const ModuleEntry& module : base.modules.modules) elements += kRank * static_cast<std::uint64_t>(module.in + module.out);
+  return std::clamp<std::uint64_t>(kImages * elements * bytes_of(base.format.dtype), kImages * base.page_bytes, kBytesMax);
+}
+
+HostImages make_host_images(const AdapterBase& base, const AdapterStoreOptions& options) {
+  if (!options.allocate_host) return HostImages(options.host_bytes_max);
+  const bool keeps = options.host_bytes_max > 0;
+  return HostImages({options.allocate_host, keeps ? options.host_bytes_max : staging_bytes(base), base.page_bytes},
+                    keeps ? HostImages::Keep::used_last : HostImages::Keep::none);
+}
+
 tl::unexpected<Error> refuse_taken(std::string_view name) { return error("name_taken", "there is an adapter \"{}\" already", name); }
 
 }  // namespace
@@ -25,7 +40,7 @@ AdapterStore::AdapterStore(AdapterBase base, AdapterStoreOptions options, const 
     : base_(std::move(base)),
       options_(options),
       folders_(folders),
-      host_images_(options.host_bytes_max, options.allocate_host),
+      host_images_(make_host_images(base_, options)),
       lanes_(kLookLimits),
       watcher_([this](const std::stop_token& stop) { watch(stop); }) {}
 

@@ -52,10 +52,11 @@ struct AdapterStoreOptions {
   Timestamp look_interval = std::chrono::seconds(1);
   // How long a request waits for a look at its adapter's folder.
   Timestamp look_time_max = std::chrono::seconds(10);
-  // Memory for images between disk and pools; 0: none.
+  // Memory for images between disk and pools; 0: none are kept.
   std::uint64_t host_bytes_max = 0;
-  // Where that memory is from; the system if empty. What it gives may not outlive the store.
-  HostImages::Allocate allocate_host = {};
+  // For pages that the host cannot write: gives memory from which a device copies quickly, and all images are in such memory,
+  // host_bytes_max of it or as much as a few loads need. What it gives may not outlive the store. Empty: loads write into the pages.
+  HostArea::Allocate allocate_host = {};
 };
 
 // An adapter folder that was read in full and can be served; install() makes it the meaning of a name.
@@ -145,8 +146,8 @@ class AdapterStore {
   // in the weights (E_NONFINITE) the name is refused. Requires: of every shard version.page_count() pages, each of base().page_bytes and
   // aligned to 64 bytes.
   [[nodiscard]] Result<std::vector<ImageLayout>> load(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate);
-  // The same as an image in the host's memory, for pages that the host cannot write: whoever asks copies it. Of the tier, or one of its own
-  // where the tier is off or full.
+  // The same as an image in the host's memory, for pages that the host cannot write: whoever asks copies it, through `gate`, which
+  // lives as long as the image is held. Waits while there is no room for it. Requires: AdapterStoreOptions::allocate_host.
   [[nodiscard]] Result<std::shared_ptr<const HostImage>> load_image(const AdapterVersion& version, Gate& gate);
 
   // Null when the version has no image in the host's memory. While the result exists, load() finds the image, unless the version is

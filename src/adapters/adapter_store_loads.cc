@@ -61,9 +61,14 @@ Result<AdapterStore::Loaded> AdapterStore::load_once(const AdapterVersion& versi
     withdraw(version, nullptr);
     return refuse_load(version, changed_files());
   }
-  std::shared_ptr<HostImage> image = adapter ? host_images_.try_make(adapter->layouts) : nullptr;
-  const bool is_kept = image != nullptr;
-  if (adapter && !image && pages.empty()) image = host_images_.make_unbounded(adapter->layouts);
+  std::shared_ptr<HostImage> image;
+  if (adapter && host_images_.has_area()) {
+    Result<std::shared_ptr<HostImage>> made = host_images_.make_in_area(adapter->layouts, gate);
+    if (!made) return refuse_load(version, made.error());
+    image = *std::move(made);
+  } else if (adapter) {
+    image = host_images_.try_make(adapter->layouts);
+  }
   const auto write = [&] { return image ? write_adapter(image->pages(), *adapter, gate) : write_adapter(pages, *adapter, gate); };
   const Result<Sha256Digest> identity = adapter ? write() : tl::unexpected(adapter.error());
   const Result<FolderStamp> after = current_stamp(folders_, version.folder());
@@ -81,7 +86,7 @@ Result<AdapterStore::Loaded> AdapterStore::load_once(const AdapterVersion& versi
     return refuse_load(version, changed_files());
   }
   if (takes_new_files) note_files(version, *before);
-  if (is_kept) host_images_.put(version, image);
+  if (image) host_images_.put(version, image);
   return Loaded{.layouts = std::move(adapter->layouts), .image = std::move(image)};
 }
 

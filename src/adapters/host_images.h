@@ -1,5 +1,7 @@
 #pragma once
 #include <atomic>
+#include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <list>
@@ -12,23 +14,19 @@
 #include "adapters/adapter_version.h"
 #include "adapters/image_layout.h"
 #include "base/gate.h"
+#include "base/result.h"
 #include "tensor/buffer.h"
 
 namespace slora {
 
 // The images of one adapter on all shards in host memory, byte by byte as in the pages of the pools. Written by one thread, and constant
-// once it is in a tier. Its bytes count there until it is destroyed. Must not outlive the counter of its tier.
+// once it is in a tier.
 class HostImage {
  public:
-  using Allocate = std::function<Buffer(std::size_t)>;
+  // `pages`: of all shards, one after the other. `memory`: what they lie in, `bytes` of it; its end gives them back.
+  HostImage(std::span<const ImageLayout> layouts, std::span<std::byte* const> pages, std::uint64_t bytes, std::shared_ptr<void> memory);
 
-  // Requires: `bytes` were added to `counter`.
-  HostImage(std::atomic<std::uint64_t>& counter, std::uint64_t bytes, std::span<const ImageLayout> layouts, const Allocate& allocate);
-  ~HostImage() { counter_.fetch_sub(bytes_); }
-  HostImage(const HostImage&) = delete;
-  HostImage& operator=(const HostImage&) = delete;
-
-  // What such an image takes of the host's memory.
+  // What such an image takes of the system's memory.
   [[nodiscard]] static std::uint64_t bytes_of(std::span<const ImageLayout> layouts);
 
   [[nodiscard]] const std::vector<ImageLayout>& layouts() const { return layouts_; }
@@ -36,44 +34,69 @@ class HostImage {
   [[nodiscard]] std::vector<ImagePages> pages() const { return {addresses_.begin(), addresses_.end()}; }
   // Copies all pages through `gate`; false once that is closed. Requires: of every shard as many pages as its layout has, or more.
   [[nodiscard]] bool try_copy_to(std::span<const ImagePages> pages, Gate& gate) const;
+  [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
 
  private:
-  std::atomic<std::uint64_t>& counter_;
-  const std::uint64_t bytes_;
-  const std::vector<ImageLayout> layouts_;          // [shards]
-  Buffer memory_;                                   // the pages of all shards
+  friend class HostImages;
+  std::vector<ImageLayout> layouts_;                // [shards]
   std::vector<std::vector<std::byte*>> addresses_;  // [shards, page_count of the shard]
+  std::uint64_t bytes_;
+  std::shared_ptr<void> memory_;  // shared with nobody: of any kind. Taken by HostImages if the load that writes it hangs
 };
 
-// The tier between disk and pools: adapters whose images are ready to be copied into pages, without reading, converting and checking files
+// Memory from which a device copies quickly. It is dear: taking and giving it back stalls the device, and the system has little of it.
+struct HostArea {
+  using Allocate = std::function<Buffer(std::size_t)>;
+
+  Allocate allocate;           // may throw
+  std::uint64_t bytes = 0;     // rounded up to whole pages
+  std::size_t page_bytes = 0;  // of images
+};
+
+// Images in host memory. Any thread.
+//
+// They are the tier between disk and pools: adapters that are ready to be copied into pages, without reading, converting and checking files
 // again. Each version of an adapter has an image of its own, and a retired one has none. Bounded by bytes: of those that no load is
-// copying, the one that was used longest ago gives way. Any thread.
+// copying, the one that was used longest ago gives way.
+//
+// Where pages are a device's, all loads write into an image first, whether it stays in the tier or not. These images share one area, taken
+// at the start. A load for which there is no room waits for its turn: those before it go on, or are given up, and then the area has their
+// pages back at once. An image that is larger than the area has memory of its own; there is one such at a time.
 class HostImages {
  public:
   struct Counts {
     std::uint64_t hits = 0, misses = 0, evictions = 0;
     std::uint64_t bytes = 0;  // in use, by images that are being written or copied as well
-    std::size_t images = 0;
+    std::size_t images = 0;   // in the tier
+    std::size_t waiting = 0;  // loads, for room in the area
   };
+  enum class Keep : std::uint8_t { none, used_last };
 
-  using Allocate = HostImage::Allocate;
-
-  // 0 bytes: it is off, and holds nothing. `allocate` may be empty: then images are in the system's memory.
-  explicit HostImages(std::uint64_t bytes_max, Allocate allocate = {});
+  // A tier of so many bytes in the system's memory, for pages that the host writes itself. 0 bytes: it is off, and holds nothing.
+  explicit HostImages(std::uint64_t bytes_max);
+  // In this area.
+  HostImages(HostArea area, Keep keep);
+  // Requires: no image of its is left.
+  ~HostImages();
+  HostImages(const HostImages&) = delete;
+  HostImages& operator=(const HostImages&) = delete;
 
   // The version's image, or null; counts as a hit or a miss unless the tier is off.
   [[nodiscard]] std::shared_ptr<const HostImage> find(AdapterId version);
   // The same for who only wants it to stay: not counted.
   [[nodiscard]] std::shared_ptr<const HostImage> keep(AdapterId version) const;
-  // An image to be written; null when the tier is off or it has no space left.
+  // An image to be written; null when the tier is off or it has no space left. Requires: no area.
   [[nodiscard]] std::shared_ptr<HostImage> try_make(std::span<const ImageLayout> layouts);
-  // The same whatever the bound; for one that is copied at once and not put into the tier, of which there are as many as loads at a time.
-  [[nodiscard]] std::shared_ptr<HostImage> make_unbounded(std::span<const ImageLayout> layouts);
-  // The image is complete. Does nothing for a retired version.
+  // An image to be written, through `gate` only, and copied from. Waits until there is room for it. E_READ when `gate` is closed before, or
+  // there is no memory for an image that is larger than the area. Requires: an area; `gate` lives as long as the image, unless put() was
+  // called; the thread has no other such image.
+  [[nodiscard]] Result<std::shared_ptr<HostImage>> make_in_area(std::span<const ImageLayout> layouts, Gate& gate);
+  // The image is complete, and stays in the tier if that has room for it. Does nothing for a retired version.
   void put(const AdapterVersion& version, std::shared_ptr<const HostImage> image);
   // The version has been retired.
   void forget(AdapterId version);
 
+  [[nodiscard]] bool has_area() const { return area_.allocate != nullptr; }
   [[nodiscard]] Counts counts() const;
 
  private:
@@ -81,20 +104,47 @@ class HostImages {
     AdapterId version;
     std::shared_ptr<const HostImage> image;
     [[nodiscard]] bool is_in_use() const { return image.use_count() > 1; }
-    [[nodiscard]] std::uint64_t bytes() const { return HostImage::bytes_of(image->layouts()); }
   };
   using Entries = std::list<Entry>;
+  // An image that is not complete.
+  struct Written {
+    HostImage* image;
+    const Gate* gate;
+  };
+  struct AreaPages;
+  struct OwnMemory;
+  struct AreaImage;
+  class Turn;
 
-  [[nodiscard]] bool evict_for(std::uint64_t bytes);
-  [[nodiscard]] std::shared_ptr<HostImage> make_counted(std::uint64_t bytes, std::span<const ImageLayout> layouts);
+  // Require: mutex_ is held. Entries and memory that they return must end without it.
+  // Takes out entries so that so many bytes fit next to what is in use; none if that is not possible.
+  [[nodiscard]] Entries take_out_for(std::uint64_t bytes);
+  // The memory of images whose loads were given up.
+  [[nodiscard]] std::vector<std::shared_ptr<void>> take_from_given_up();
+  [[nodiscard]] bool has_room_for(std::uint64_t bytes) const { return bytes > bytes_max_ ? !has_large_ : bytes_ + bytes <= bytes_max_; }
 
+  // Calls `take` with mutex_ held when there is room for so many bytes; false once the gate is closed.
+  [[nodiscard]] bool wait_for_room(std::uint64_t bytes, Gate& gate, const std::function<void()>& take);
+  [[nodiscard]] std::shared_ptr<HostImage> make_of_pages(std::span<const ImageLayout> layouts, std::uint64_t bytes, Gate& gate);
+  [[nodiscard]] std::shared_ptr<HostImage> make_large(std::span<const ImageLayout> layouts, std::uint64_t bytes, Gate& gate);
+  [[nodiscard]] std::shared_ptr<HostImage> make_written(std::span<const ImageLayout> layouts, std::span<std::byte* const> pages,
+                                                        std::shared_ptr<void> memory, const Gate& gate);
+
+  const HostArea area_;
+  const bool is_tier_;
   const std::uint64_t bytes_max_;
-  const Allocate allocate_;
-  std::atomic<std::uint64_t> bytes_{0};  // grows under mutex_ only
+  const Buffer area_memory_;
+  std::atomic<std::uint64_t> bytes_{0};  // of the tier and the area; grows under mutex_ only
   mutable std::mutex mutex_;
-  Entries entries_;                                              // guarded by mutex_; used longest ago first
-  std::unordered_map<AdapterId, Entries::iterator> by_version_;  // guarded by mutex_
-  Counts counts_;                                                // guarded by mutex_
+  std::condition_variable room_;  // there is more of it, or it is another's turn
+  Entries entries_;               // guarded by mutex_, as what follows; used longest ago first
+  std::unordered_map<AdapterId, Entries::iterator> by_version_;
+  Counts counts_;
+  std::vector<std::byte*> free_pages_;  // of the area
+  std::list<const Turn*> turns_;        // loads that wait for room, in their order
+  std::vector<Written> written_;
+  bool has_large_ = false;  // an image with memory of its own
+  std::uint64_t large_bytes_ = 0;
 };
 
 }  // namespace slora

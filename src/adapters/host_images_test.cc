@@ -68,38 +68,6 @@ TEST(HostImages, CountsWhatIsBeingWrittenAndEvictsNothingThatIsCopied) {
   EXPECT_EQ(tier.try_make(std::vector{layout_of(100)}), nullptr) << "more than the tier";
 }
 
-TEST(HostImages, TakesTheMemoryOfImagesWhereItIsGivenAlsoBeyondItsBytes) {
-  std::atomic<int> allocated = 0;
-  HostImages tier(kImageBytes, [&](std::size_t bytes) {
-    ++allocated;
-    EXPECT_EQ(bytes, 2 * 4096u);
-    return Buffer(bytes);
-  });
-  const std::shared_ptr<HostImage> kept = tier.try_make(std::vector{layout_of(2)});
-  ASSERT_NE(kept, nullptr);
-  EXPECT_EQ(tier.try_make(std::vector{layout_of(2)}), nullptr);
-  {
-    const std::shared_ptr<HostImage> apart = tier.make_unbounded(std::vector{layout_of(2)});
-    EXPECT_EQ(tier.counts().bytes, 2 * kImageBytes);
-    EXPECT_EQ(apart->pages().front().size(), 2u);
-  }
-  EXPECT_EQ(tier.counts().bytes, kImageBytes);
-  EXPECT_EQ(allocated, 2);
-}
-
-TEST(HostImages, CountsNothingForAnImageWhoseMemoryIsRefused) {
-  bool fails = true;
-  HostImages tier(kImageBytes, [&](std::size_t bytes) {
-    if (fails) throw std::runtime_error("the device is gone");
-    return Buffer(bytes);
-  });
-  EXPECT_THROW(static_cast<void>(tier.try_make(std::vector{layout_of(2)})), std::runtime_error);
-  EXPECT_THROW(static_cast<void>(tier.make_unbounded(std::vector{layout_of(2)})), std::runtime_error);
-  EXPECT_EQ(tier.counts().bytes, 0u);
-  fails = false;
-  EXPECT_NE(tier.try_make(std::vector{layout_of(2)}), nullptr);
-}
-
 TEST(HostImages, HoldsNothingWhenOff) {
   HostImages tier(0);
   EXPECT_EQ(tier.try_make(std::vector{layout_of(1)}), nullptr);
@@ -200,6 +168,39 @@ TEST_F(StoreWithHostImages, NeverLoadsAReplacedContentFromAnOldImage) {
   EXPECT_FALSE(Loaded(store, *old).result) << "its files are gone";
   store.remove("sql");
   EXPECT_EQ(store.host_counts().bytes, 0u);
+}
+
+TEST_F(StoreWithHostImages, LoadsThroughMemoryOfADeviceThatIsTakenOnce) {
+  AdapterStore plain(test_base(), kLookAlways);
+  ASSERT_TRUE(plain.add_folder("sql", folder));
+  const Loaded direct(plain, *plain.resolve("sql").value());
+  for (const std::uint64_t tier_bytes : {std::uint64_t{0}, kMiB}) {
+    int allocated = 0;
+    const auto allocate = [&](std::size_t bytes) {
+      ++allocated;
+      Buffer memory(bytes);
+      std::memset(memory.data(), 0xff, bytes);  // of no particular content
+      return memory;
+    };
+    AdapterStore store(test_base(), {.look_interval = Timestamp(0), .host_bytes_max = tier_bytes, .allocate_host = allocate});
+    ASSERT_TRUE(store.add_folder("sql", folder));
+    const auto version = store.resolve("sql").value();
+    for (int round = 0; round < 3; ++round) {
+      Gate gate;
+      const Result<std::shared_ptr<const HostImage>> image = store.load_image(*version, gate);
+      ASSERT_TRUE(image) << image.error().message;
+      std::vector<std::byte> memory;
+      const std::vector<ImagePages> shards = (*image)->pages();
+      for (const std::byte* const page : shards.front()) memory.insert(memory.end(), page, page + store.base().page_bytes);
+      EXPECT_EQ(memory, direct.memory);
+      EXPECT_EQ(store.host_counts().bytes, memory.size());
+    }
+    EXPECT_EQ(allocated, 1);
+    EXPECT_EQ(store.host_counts().hits, tier_bytes == 0 ? 0u : 2u);
+    EXPECT_EQ(store.host_counts().bytes, tier_bytes == 0 ? 0u : direct.memory.size());
+    store.remove("sql");
+    EXPECT_EQ(store.host_counts().bytes, 0u);
+  }
 }
 
 TEST_F(StoreWithHostImages, WritesNothingIntoPagesOfALoadThatWasGivenUp) {

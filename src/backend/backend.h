@@ -31,6 +31,8 @@ struct BackendOptions {
   int shard_count = 1;  // backends in this process, one per shard of a model, each with its share of the threads
   Instructions instructions = Instructions::best;
   WeightStorage weights = WeightStorage::bf16;
+  // Takes a line for the operator when a device does less than it should, once for each reason. Any thread; empty: nobody is told.
+  std::function<void(std::string_view)> warn{};
 };
 
 // A point in one of the two sequences of work that a backend does independently of each other: the ops of steps, and copy_in(). It is done
@@ -52,6 +54,7 @@ struct StepKey {
 
 // The sizes of a model, or of one shard of it, that decide whether a backend's ops can compute it and how much scratch they need.
 struct ModelShape {
+  std::int64_t layers = 0;
   std::int64_t heads = 0;
   std::int64_t kv_heads = 0;
   std::int64_t head_dim = 0;
@@ -118,27 +121,28 @@ class Backend {
 
   // Device memory for activations, vectors and the pool, zeroed.
   [[nodiscard]] virtual Buffer allocate(std::size_t bytes) = 0;
-  // Whether the host may write and read what allocate() gave, next to ops that work on other parts of it. If not, only the copies below do.
+  // Whether the host may write and read what allocate() gave, next to ops that work on other parts of it. If not, only
+  // upload(), download() and copy_in() do.
   [[nodiscard]] virtual bool shares_host_memory() const = 0;
   // Copies between packed rows in host memory and device memory, after all ops that were called before. The host memory may be reused when
   // the call returns. Outside of steps only.
   virtual void upload(Tensor to, const void* from) = 0;
   virtual void download(void* to, Tensor from) = 0;
-  // Host memory that the device copies from and to quickly, zeroed.
+  // Host memory that the device copies from and to quickly, of no particular content. May wait for the device.
   [[nodiscard]] virtual Buffer host_memory(std::size_t bytes) = 0;
 
   // Steps that may be under way at once, 1 or 2: with 2, the next step is prepared and submitted while one computes.
   [[nodiscard]] virtual int depth() const = 0;
   // Where the ops called from here on find these bytes of a step. They are read until the step's results are there. Slots, fewer than
-  // depth(), are separate places; the address of a slot's bytes does not change while they are no more than at first.
+  // depth(), are separate places; where a slot's bytes are found depends on how many there are, and on nothing else.
   [[nodiscard]] virtual const std::byte* upload_step(int slot, std::span<const std::byte> bytes) = 0;
   // After upload_step() and before the step's ops, which are called with these arrays then: for backends whose ops need lists of work,
   // which the host makes. Ops that are called with other arrays may wait for the device.
   virtual void prepare_step(int /*slot*/, const StepWork&) {}
   // Whether steps of equal keys should be replayed: then the engine pads steps to a few sizes.
   [[nodiscard]] virtual bool replays_steps() const = 0;
-  // Calls `call_ops` when the key is new, and later repeats the calls that it made then, with the same arguments: so these may depend on
-  // the key and on nothing else. Everything else is in device memory.
+  // Calls `call_ops`, or repeats the calls that it made for the same key before, with the same arguments: so these may depend on the key
+  // and on nothing else. Everything else is in device memory.
   virtual void replay_step(const StepKey& key, const std::function<void()>& call_ops) = 0;
   // Copies results to memory from host_memory(), after all ops that were called before; they are there when the fence is done.
   [[nodiscard]] virtual Fence download_step(std::span<std::byte> to, const std::byte* from) = 0;

@@ -26,7 +26,9 @@ Result<std::unique_ptr<Backend>> open_cuda(const std::string& module_path, const
   }
   const Result<const DeviceModule*> module = load_device_module(module_path);
   if (!module) return tl::unexpected(module.error());
-  Result<std::unique_ptr<Backend>> backend = (*module)->create(options);
+  BackendOptions told = options;
+  if (!told.warn) told.warn = [](std::string_view line) { log_warning("backend: {}", line); };
+  Result<std::unique_ptr<Backend>> backend = (*module)->create(told);
   if (backend) log_warning("the cuda backend was tested on an emulated device only (docs/cuda.md): compare its answers with --backend cpu");
   return backend;
 }

@@ -2,7 +2,6 @@
 #include <atomic>
 #include <cstdint>
 #include <mutex>
-#include <utility>
 
 namespace slora {
 
@@ -31,8 +30,10 @@ class Gate {
   // Waits for the stretch that is running. False when the gate was closed before.
   [[nodiscard]] bool close() {
     const std::lock_guard lock(mutex_);
-    return !std::exchange(is_closed_, true);
+    return !is_closed_.exchange(true);
   }
+  // Waits for nothing: once it is true, no stretch is running.
+  [[nodiscard]] bool is_closed() const { return is_closed_; }
   // Grows as long as the work goes on.
   [[nodiscard]] std::uint64_t pass_count() const { return pass_count_.load(std::memory_order_relaxed); }
 
@@ -47,7 +48,7 @@ class Gate {
   };
 
   std::mutex mutex_;
-  bool is_closed_ = false;  // guarded by mutex_
+  std::atomic<bool> is_closed_{false};  // written under mutex_
   std::atomic<std::uint64_t> pass_count_{0};
   std::atomic<int> computing_count_{0};
 };

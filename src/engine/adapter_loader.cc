@@ -10,6 +10,7 @@
 #include "backend/device_error.h"
 #include "base/caught.h"
 #include "base/check.h"
+#include "engine/image_copy.h"
 
 namespace slora {
 namespace {
@@ -106,23 +107,6 @@ Result<std::unique_ptr<const AdapterView>> bring_in_blend(AdapterStore& store, c
   return error("E_BLEND", "{}: its ranks do not fit into a step", blend.name());
 }
 
-// One piece after the other, so that a gate closes as soon as the running one has been copied.
-bool copy_pages_in(Backend& backend, ImagePages to, ImagePages from, std::size_t page_bytes, Gate& gate) {
-  constexpr std::size_t kPieceBytes = std::size_t{16} << 20;  // less than a millisecond between a host and a device of today
-  const std::size_t pages_at_once = std::max<std::size_t>(1, kPieceBytes / page_bytes);
-  std::vector<CopyIn> copies;
-  for (std::size_t begin = 0; begin < from.size(); begin += pages_at_once) {
-    copies.clear();
-    for (std::size_t i = begin; i < std::min(begin + pages_at_once, from.size()); ++i) copies.push_back({to[i], from[i], page_bytes});
-    const auto copy = [&] {
-      const Fence copied = backend.copy_in(copies);
-      while (!backend.wait(copied, std::chrono::milliseconds(50))) continue;
-    };
-    if (!gate.pass(copy)) return false;
-  }
-  return true;
-}
-
 // Into pages that the host cannot write.
 Result<std::vector<ImageLayout>> load_by_copy(AdapterStore& store, const ModelShards& model, const AdapterVersion& version,
                                               std::span<const ImagePages> pages, Gate& gate) {
@@ -132,7 +116,7 @@ Result<std::vector<ImageLayout>> load_by_copy(AdapterStore& store, const ModelSh
   const std::vector<ImagePages> sources = (*image)->pages();
   for (std::size_t shard = 0; shard < pages.size(); ++shard) {
     Backend& backend = *model.shard(static_cast<std::int32_t>(shard)).backend;
-    if (copy_pages_in(backend, pages[shard], sources[shard], layouts[shard].page_bytes, gate)) continue;
+    if (try_copy_image(backend, pages[shard], sources[shard], layouts[shard].page_bytes, gate)) continue;
     return tl::unexpected(adapter_unavailable(version.name(), {"E_READ", "copying its image took too long", {}}));
   }
   return layouts;

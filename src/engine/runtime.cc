@@ -71,7 +71,8 @@ ModelShape model_shape_of(const ModelConfig& config, const ShardShape& shard, co
   std::vector<std::int32_t> windows(config.window.begin(), config.window.end());
   std::ranges::sort(windows);
   windows.erase(std::unique(windows.begin(), windows.end()), windows.end());
-  return {.heads = shard.heads.count,
+  return {.layers = config.layer_count,
+          .heads = shard.heads.count,
           .kv_heads = shard.kv_heads.count,
           .head_dim = shard.head_dim,
           .hidden = config.hidden_size,
@@ -229,6 +230,15 @@ Status add_adapters(const RuntimeOptions& options, AdapterStore& store) {
   return {};
 }
 
+Buffer image_memory(Backend& backend, std::size_t bytes) {
+  try {
+    return backend.host_memory(bytes);
+  } catch (const DeviceError& refused) {
+    throw DeviceError(
+        fmt::format("page-locked memory of {} for adapters, which --host-adapter-memory sets: {}", shown_bytes(bytes), refused.what()));
+  }
+}
+
 // Pages that pinned adapters take. Looks at their folders.
 Result<std::uint32_t> pages_of_pinned(const RuntimeOptions& options, AdapterStore& store, std::uint32_t page_count) {
   std::uint64_t pages = 0;
@@ -324,11 +334,10 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   engine.scheduler.adapter_idle_time = options.adapter_idle_time;
   engine.pinned_adapters = options.pinned_adapters;
 
+  AdapterStoreOptions adapters{.look_interval = options.adapter_look_interval, .host_bytes_max = options.pool_use.host_adapter_bytes};
+  if (!first.shares_host_memory()) adapters.allocate_host = [&first](std::size_t bytes) { return image_memory(first, bytes); };
   parts.adapters = std::make_unique<AdapterStore>(
-      AdapterBase{make_module_table(parts.config, *shapes), first.adapter_format(), kv->page_bytes(), kAdapterRankMax},
-      AdapterStoreOptions{.look_interval = options.adapter_look_interval,
-                          .host_bytes_max = options.pool_use.host_adapter_bytes,
-                          .allocate_host = [&first](std::size_t bytes) { return first.host_memory(bytes); }});
+      AdapterBase{make_module_table(parts.config, *shapes), first.adapter_format(), kv->page_bytes(), kAdapterRankMax}, adapters);
   if (Status added = add_adapters(options, *parts.adapters); !added) return forward_error(added);
   const Result<std::uint32_t> pinned = pages_of_pinned(options, *parts.adapters, engine.scheduler.page_count);
   if (!pinned) return tl::unexpected(pinned.error());

@@ -175,7 +175,7 @@ void StatusRoutes::metrics(const std::shared_ptr<Exchange>& exchange) const {
   writer.sample({}, static_cast<double>(host.hits));
   writer.family("slora_host_adapter_misses_total", "Loads whose image was not, while --host-adapter-memory is on.", MetricKind::counter);
   writer.sample({}, static_cast<double>(host.misses));
-  write_gauge(writer, "slora_host_adapter_bytes", "What images in the host's memory take of --host-adapter-memory.", host.bytes);
+  write_gauge(writer, "slora_host_adapter_bytes", "What images in the host's memory take.", host.bytes);
   write_gauge(writer, "slora_adapters_loading", "Adapters whose image is being loaded.", stats.adapters_loading);
   HttpResponse response;
   response.content_type = "text/plain; version=0.0.4; charset=utf-8";

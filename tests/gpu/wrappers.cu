@@ -33,8 +33,6 @@ __global__ void shuffle_kernel(const Word* in, Word* out) {
 
 __global__ void warp_sum_kernel(const Word* in, Word* out) { out[lane_index()] = float_to_bits(warp_sum(bits_to_float(in[lane_index()]))); }
 
-__global__ void ballot_kernel(const Word* in, Word* out) { out[lane_index()] = ballot(in[lane_index()] % 2 == 1); }
-
 // in and out lie lane after lane: a (4 words), b (2), sum (4).
 __global__ void mma_kernel(const Word* in, Word* out) {
   const Word* const mine = in + 10 * lane_index();
@@ -143,19 +141,6 @@ __global__ void block_barrier_kernel(const Word* in, Word* out) {
 __global__ void warp_barrier_kernel(const Word* in, Word* out) {
   exchange(in, out, 32, 5, [] { warp_barrier(); });
 }
-__global__ void named_barrier_kernel(const Word* in, Word* out) {
-  exchange(in, out, 64, 41, [] { named_barrier(1 + thread_index() / 64, 64); });
-}
-
-// The second warp waits until the first has counted out[0] from -1 to 0.
-__global__ void pause_kernel(const Word* in, Word* out) {
-  if (thread_index() == 0) atomic_add(out, 1);
-  if (thread_index() == 32) {
-    while (atomic_add(out, 0) != 0) pause();
-  }
-  block_barrier();
-  out[1 + thread_index()] = in[thread_index()];
-}
 
 // As much shared memory as every device has.
 struct LargeShared {
@@ -211,7 +196,6 @@ std::span<const Wrapper> wrappers() {
       {"indices", indices_kernel, 3, 96, 0, 0, 3 * 96 * 4},
       {"shuffle", shuffle_kernel, 1, 32, 0, 64, 7 * 32},
       {"warp_sum", warp_sum_kernel, 1, 32, 0, 32, 32},
-      {"ballot", ballot_kernel, 1, 32, 0, 32, 32},
       {"mma_integers", mma_kernel, 1, 32, 0, 320, 128},
       {"mma_reals", mma_kernel, 1, 32, 0, 320, 128},
       {"load_matrices", load_matrices_kernel, 1, 32, sizeof(MatrixShared), 160, 12 * 32},
@@ -220,8 +204,6 @@ std::span<const Wrapper> wrappers() {
       {"atomic_add", atomic_add_kernel, 8, 64, 0, 0, 1 + 512},
       {"block_barrier", block_barrier_kernel, 1, 128, sizeof(BarrierShared), 128, 128},
       {"warp_barrier", warp_barrier_kernel, 1, 128, sizeof(BarrierShared), 128, 128},
-      {"named_barrier", named_barrier_kernel, 1, 128, sizeof(BarrierShared), 128, 128},
-      {"pause", pause_kernel, 1, 64, 0, 64, 1 + 64},
       {"large_shared", large_shared_kernel, 1, 256, sizeof(LargeShared), 256, 256},
       {"pack_bf16", pack_kernel, 1, 256, 0, 512, 256},
       {"multiply_high", multiply_high_kernel, 1, 128, 0, 512, 256},

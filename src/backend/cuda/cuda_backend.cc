@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 #include <thread>
 #include <utility>
 
@@ -14,6 +13,8 @@
 #include "backend/cuda/require.h"
 #include "backend/cuda/step_streams.h"
 #include "backend/cuda/weight_upload.h"
+#include "backend/cuda/work_lists.h"
+#include "kernels/cuda/fill.h"
 
 namespace slora::cuda {
 namespace {
@@ -24,6 +25,9 @@ constexpr int kLoadingThreadsMax = 8;              // which copy weights faster 
 
 constexpr std::int64_t kHeadDimMax = 256;
 constexpr std::int64_t kHiddenMax = 32768, kNarrowHiddenMax = 4096;  // of rms_norm: with and without 16-byte accesses
+// Of a step that is replayed: its logits are one block.
+constexpr std::int64_t kHeadSites = 1;
+constexpr std::int64_t kLayersMax = (static_cast<std::int64_t>(WorkLists::kSitesMax) - kHeadSites) / kSiteKindCount;
 
 Status check_model(const ModelShape& shape) {
   const auto refuse = [](std::string_view what, std::string_view expected, std::int64_t found) {
@@ -36,6 +40,13 @@ Status check_model(const ModelShape& shape) {
   if (group > AttendItem::kRowsMax) {
     return refuse("num_attention_heads / num_key_value_heads", fmt::format("at most {}", AttendItem::kRowsMax), group);
   }
+  // The lists of a step that is replayed are made before its ops are called: one that had no place would be made, and waited for, within
+  // the capture.
+  if (std::cmp_greater(shape.windows.size(), WorkLists::kAttendMax)) {
+    return refuse("sliding windows of different sizes", fmt::format("at most {}", WorkLists::kAttendMax),
+                  static_cast<std::int64_t>(shape.windows.size()));
+  }
+  if (shape.layers > kLayersMax) return refuse("num_hidden_layers", fmt::format("at most {}", kLayersMax), shape.layers);
   const std::int64_t hidden_max = shape.hidden % 8 == 0 ? kHiddenMax : kNarrowHiddenMax;
   if (shape.hidden > hidden_max) return refuse("hidden_size", fmt::format("at most {}", hidden_max), shape.hidden);
   if (shape.step_rows_max > CudaOps::kRowsMax) {
@@ -46,7 +57,7 @@ Status check_model(const ModelShape& shape) {
 
 class CudaBackend final : public Backend {
  public:
-  explicit CudaBackend(DeviceApi& device) : device_(device), weights_(device) {}
+  CudaBackend(DeviceApi& device, const BackendOptions& options) : device_(device), warn_(options.warn), weights_(device) {}
   ~CudaBackend() override {
     if (streams_) streams_->drain();  // before memory is freed that copies use
   }
@@ -57,7 +68,7 @@ class CudaBackend final : public Backend {
     Result<DeviceProperties> properties = device_.properties();
     if (!properties) return forward_error(properties);
     properties_ = *std::move(properties);
-    Result<std::unique_ptr<StepStreams>> streams = StepStreams::create(device_, kDepth);
+    Result<std::unique_ptr<StepStreams>> streams = StepStreams::create(device_, kDepth, warn_);
     if (!streams) return forward_error(streams);
     streams_ = *std::move(streams);
     Result<std::unique_ptr<HostTransfers>> transfers = HostTransfers::create(device_, streams_->compute());
@@ -69,7 +80,7 @@ class CudaBackend final : public Backend {
     Result<std::unique_ptr<CudaOps>> ops = CudaOps::create({device_, *streams_, *lists_, *transfers_}, properties_.multiprocessors);
     if (!ops) return forward_error(ops);
     ops_ = *std::move(ops);
-    return {};
+    return try_kernel();
   }
 
   std::string_view name() const override { return "cuda"; }
@@ -118,11 +129,7 @@ class CudaBackend final : public Backend {
   bool shares_host_memory() const override { return false; }
   void upload(Tensor to, const void* from) override { transfers_->upload(to, from); }
   void download(void* to, Tensor from) override { transfers_->download(to, from); }
-  Buffer host_memory(std::size_t bytes) override {
-    Buffer memory = require_value(allocate_host_buffer(device_, std::max<std::size_t>(bytes, 1)));
-    std::memset(memory.data(), 0, memory.bytes());
-    return memory;
-  }
+  Buffer host_memory(std::size_t bytes) override { return require_value(allocate_host_buffer(device_, std::max<std::size_t>(bytes, 1))); }
 
   int depth() const override { return kDepth; }
   const std::byte* upload_step(int slot, std::span<const std::byte> bytes) override {
@@ -140,7 +147,22 @@ class CudaBackend final : public Backend {
   Ops& ops() override { return *ops_; }
 
  private:
+  // Runs one, so that a device for which the kernels have no code is refused at the start, and not in its first step.
+  [[nodiscard]] Status try_kernel() {
+    constexpr std::int64_t kNumbers = 64;
+    Result<Buffer> memory = allocate_buffer(device_, kNumbers * sizeof(float));
+    if (!memory) return forward_error(memory);
+    cuda::fill(streams_->compute(), memory->view(DType::f32, 1, kNumbers), 0);
+    const Status launched = device_.last_error();
+    const Status done = device_.synchronise(streams_->compute());
+    const Status& failed = launched ? done : launched;
+    if (failed) return {};
+    return error(failed.error().code, "{}, compute capability {}.{}: {}", properties_.name, properties_.major, properties_.minor,
+                 failed.error().message);
+  }
+
   DeviceApi& device_;
+  const std::function<void(std::string_view)> warn_;
   DeviceProperties properties_;
   WeightUpload weights_;
   std::unique_ptr<StepStreams> streams_;
@@ -156,7 +178,7 @@ Result<std::unique_ptr<Backend>> create_cuda_backend(DeviceApi& device, const Ba
     return error("E_WEIGHTS", "--weights: the cuda backend keeps bf16 only; choose the cpu backend for int8");
   }
   try {
-    auto backend = std::make_unique<CudaBackend>(device);
+    auto backend = std::make_unique<CudaBackend>(device, options);
     if (Status made = backend->make(); !made) return forward_error(made);
     return backend;
   } catch (const DeviceError& failure) {

@@ -23,7 +23,8 @@ using slora::testing::Matrix;
 using slora::testing::Numbers;
 
 constexpr std::uint64_t kBackendSeeds = 6;
-const ModelShape kModel{.heads = 4,
+const ModelShape kModel{.layers = 2,
+                        .heads = 4,
                         .kv_heads = 2,
                         .head_dim = 16,
                         .hidden = 64,
@@ -65,6 +66,12 @@ TEST(CudaBackend, RefusesByNameWhatItsKernelsLack) {
   shape = kModel;
   shape.hidden = 4100;
   EXPECT_EQ(message_of(shape), "model: hidden_size: the cuda backend expects at most 4096, found 4100");
+  shape = kModel;
+  shape.layers = 820;
+  EXPECT_EQ(message_of(shape), "model: num_hidden_layers: the cuda backend expects at most 819, found 820");
+  shape = kModel;
+  shape.windows = {0, 1, 2, 3, 4};
+  EXPECT_EQ(message_of(shape), "model: sliding windows of different sizes: the cuda backend expects at most 4, found 5");
   shape = kModel;
   shape.step_rows_max = 65537;
   EXPECT_EQ(message_of(shape), "model: tokens of a step: the cuda backend expects at most 65536, found 65537");
@@ -242,7 +249,7 @@ TEST(CudaBackend, StepsGiveTheBitsOfTheirOpsWhetherTheyAreCalledOrReplayed) {
       if (step > 0) steps.collect(step - 1);
     }
     steps.collect(kSteps - 1);
-    EXPECT_EQ(steps.called_count(), replays ? 2 : kSteps);
+    EXPECT_EQ(steps.called_count(), replays ? 4 : kSteps);
     steps.expect_results();
     EXPECT_EQ(faults_of(backend.device()), "") << "seed " << seed;
   }

@@ -30,10 +30,11 @@ class CudaOps final : public Ops {
   };
   [[nodiscard]] static Result<std::unique_ptr<CudaOps>> create(const Parts& parts, std::int32_t multiprocessors);
 
-  // Scratch for linear_gated with so many rows and columns of its output, and for sample with so many rows of logits.
+  // Scratch for linear_gated with so many rows and columns of its output.
   [[nodiscard]] Status reserve_gated(std::int64_t rows, std::int64_t cols);
   // For the parts of attention over ranges of keys.
   [[nodiscard]] Status reserve_attend(std::int64_t head_dim);
+  // For sample with so many rows of logits.
   [[nodiscard]] Status reserve_sample(std::int64_t rows, std::int64_t vocabulary);
 
   void embed(Tensor out, StepArray<TokenId> ids, const TokenResult* previous, const LinearWeight& table, TokenId first_token) override;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "kernels/cuda/stream.h"
@@ -12,6 +13,9 @@ struct CUevent_st;      // the type behind cudaEvent_t
 struct CUgraphExec_st;  // the type behind cudaGraphExec_t
 
 namespace slora::cuda {
+
+// The code of an error of a device that has no memory for what was asked for, and goes on without.
+inline constexpr std::string_view kNoMemory = "E_DEVICE_MEMORY";
 
 using Event = CUevent_st*;
 using Graph = CUgraphExec_st*;
@@ -38,9 +42,19 @@ struct PieceCopy {
   std::size_t bytes;
 };
 
+// Rows of `row_bytes` each, from so many bytes to the next.
+struct RowCopy {
+  void* to;
+  std::size_t to_stride;
+  const void* from;
+  std::size_t from_stride;
+  std::size_t row_bytes;
+  std::size_t rows;
+};
+
 // One CUDA device as a backend uses it. Implemented by the CUDA runtime, and by an emulated device in tests. Every call may fail with
-// E_DEVICE and a message that names the call; after an error of work that ran on the device all calls fail. Any thread may call; the order
-// of work in one stream is that of the calls.
+// E_DEVICE or kNoMemory, and a message that names the call; after an error of work that ran on the device all calls fail. Any thread may
+// call; the order of work in one stream is that of the calls.
 //
 // Enqueueing calls return before the work is done, and read what they point to when it runs: memory that they name may be freed, reused or
 // written by the host only when an event recorded behind it is done. Kernels are enqueued by their launchers, which take a Stream
@@ -75,8 +89,8 @@ class DeviceApi {
   // The pieces in any order. Not in a capture.
   [[nodiscard]] virtual Status upload_pieces(Stream stream, std::span<const PieceCopy> pieces) = 0;
   [[nodiscard]] virtual Status download(Stream stream, void* to, const void* from, std::size_t bytes) = 0;
-  // Within the device.
-  [[nodiscard]] virtual Status copy(Stream stream, void* to, const void* from, std::size_t bytes) = 0;
+  // Within the device. Requires: the rows do not overlap.
+  [[nodiscard]] virtual Status copy_rows(Stream stream, const RowCopy& rows) = 0;
   [[nodiscard]] virtual Status fill_bytes(Stream stream, void* to, std::uint8_t value, std::size_t bytes) = 0;
 
   // The event is done when all work that is in the stream now is done. What was recorded in it before is forgotten, except by those who
@@ -92,7 +106,9 @@ class DeviceApi {
   // What is enqueued in the stream from begin_capture() to end_capture() is not done but becomes a graph, with all arguments as they are
   // now. A stream that waits for an event recorded meanwhile takes part, and the first one must wait for it before the end. One capture at
   // a time; its thread makes only enqueueing calls meanwhile.
+  // A kernel that was never launched before may not be captured: its code is not on the device yet.
   [[nodiscard]] virtual Status begin_capture(Stream stream) = 0;
+  // Ends the capture also when it fails; with kNoMemory, nothing else has.
   [[nodiscard]] virtual Result<Graph> end_capture(Stream stream) = 0;
   // Enqueues the graph as one piece of work of the stream.
   [[nodiscard]] virtual Status replay(Graph graph, Stream stream) = 0;

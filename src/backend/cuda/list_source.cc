@@ -21,7 +21,7 @@ Result<std::unique_ptr<ListSource>> ListSource::create(DeviceApi& device, StepSt
   return source;
 }
 
-// Batches that find no place get their lists when their ops are called.
+// What finds no place gets its list when its op is called, in steps that are not replayed: these may have more blocks of logits.
 void ListSource::prepare(int slot, const StepWork& work) {
   check(slot >= 0 && std::cmp_less(slot, of_slots_.size()), "expected one of the slots");
   WorkLists& lists = *of_slots_[static_cast<std::size_t>(slot)];

@@ -1,5 +1,7 @@
 #include "backend/cuda/step_streams.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -18,8 +20,8 @@ Status keep(Owned<Handle>& owner, DeviceApi& device, Result<Handle> made) {
 
 }  // namespace
 
-Result<std::unique_ptr<StepStreams>> StepStreams::create(DeviceApi& device, int depth) {
-  std::unique_ptr<StepStreams> streams(new StepStreams(device));
+Result<std::unique_ptr<StepStreams>> StepStreams::create(DeviceApi& device, int depth, Warn warn) {
+  std::unique_ptr<StepStreams> streams(new StepStreams(device, std::move(warn)));
   if (Status made = streams->make(depth); !made) return forward_error(made);
   return streams;
 }
@@ -82,12 +84,19 @@ void StepStreams::upload_more(int slot, std::span<const PieceCopy> pieces) {
 }
 
 void StepStreams::replay_step(const StepKey& key, const std::function<void()>& call_ops) {
-  auto found = graphs_.find(key);
-  if (found == graphs_.end()) {
-    if (graphs_.size() >= kGraphsMax) return call_ops();
-    found = graphs_.emplace(key, capture(call_ops)).first;
+  const auto found = known_steps_.find(key);
+  if (found == known_steps_.end()) {
+    call_ops();
+    if (known_steps_.size() < kGraphsMax) known_steps_.emplace(key, KnownStep{});
+    return;
   }
-  require_done(device_.replay(found->second.get(), compute_.get()));
+  KnownStep& known = found->second;
+  if (known.graph.get() == nullptr && known.may_have_graph) {
+    known.graph = capture(call_ops);
+    known.may_have_graph = known.graph.get() != nullptr;
+  }
+  if (!known.may_have_graph) return call_ops();
+  require_done(device_.replay(known.graph.get(), compute_.get()));
 }
 
 Owned<Graph> StepStreams::capture(const std::function<void()>& call_ops) {
@@ -98,7 +107,17 @@ Owned<Graph> StepStreams::capture(const std::function<void()>& call_ops) {
     if (const Result<Graph> graph = device_.end_capture(compute_.get())) static_cast<void>(device_.destroy(*graph));
     throw;
   }
-  return {device_, require_value(device_.end_capture(compute_.get()))};
+  Result<Graph> graph = device_.end_capture(compute_.get());
+  if (!graph && graph.error().code == kNoMemory) {
+    warn_of_missing_graphs(graph.error().message);
+    return {};
+  }
+  return {device_, require_value(std::move(graph))};
+}
+
+void StepStreams::warn_of_missing_graphs(std::string_view why) {
+  if (warn_) warn_(fmt::format("steps whose graphs find no memory on the device are computed without, and take longer: {}", why));
+  warn_ = {};
 }
 
 void StepStreams::order_download() {

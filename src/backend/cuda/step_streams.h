@@ -9,6 +9,8 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "backend/backend.h"
@@ -30,8 +32,10 @@ namespace slora::cuda {
 // copy_in() and wait() from any thread, the others from the engine's.
 class StepStreams {
  public:
+  using Warn = std::function<void(std::string_view)>;  // BackendOptions::warn
+
   // The device outlives it. `depth`: slots.
-  [[nodiscard]] static Result<std::unique_ptr<StepStreams>> create(DeviceApi& device, int depth);
+  [[nodiscard]] static Result<std::unique_ptr<StepStreams>> create(DeviceApi& device, int depth, Warn warn = {});
   // Waits for all that was enqueued.
   ~StepStreams();
   StepStreams(const StepStreams&) = delete;
@@ -45,6 +49,8 @@ class StepStreams {
   [[nodiscard]] const std::byte* upload_step(int slot, std::span<const std::byte> bytes);
   // What else belongs to the slot's step, after upload_step(). Requires: no step before that is under way reads or writes this memory.
   void upload_more(int slot, std::span<const PieceCopy> pieces);
+  // The first step of a key calls its ops, so that all kernels are on the device when the second step is captured. Where the device has no
+  // memory for a graph, the ops of its key are called in every step.
   void replay_step(const StepKey& key, const std::function<void()>& call_ops);
   [[nodiscard]] Fence download_step(std::span<std::byte> to, const std::byte* from);
   [[nodiscard]] Fence mark();
@@ -53,7 +59,7 @@ class StepStreams {
 
   // Of a step. The address of a slot's bytes depends on how many there are and on nothing else.
   static constexpr std::size_t kStepBytesAtFirst = std::size_t{1} << 20;
-  // Graphs that are kept. Ops of further keys are called anew in every step.
+  // Keys that are known, each with a graph. Ops of further keys are called in every step.
   static constexpr std::size_t kGraphsMax = 512;
 
  private:
@@ -70,10 +76,17 @@ class StepStreams {
     std::uint64_t recorded = 0;          // the latest
     std::atomic<std::uint64_t> done{0};  // the latest that is known to be done
   };
-  explicit StepStreams(DeviceApi& device) : device_(device) {}
+  // What is known of a key.
+  struct KnownStep {
+    Owned<Graph> graph;  // of the second step and those behind it
+    bool may_have_graph = true;
+  };
+  StepStreams(DeviceApi& device, Warn warn) : device_(device), warn_(std::move(warn)) {}
   [[nodiscard]] Status make(int depth);
   [[nodiscard]] Status make_fences(Fences& fences);
+  // No graph if the device has no memory for it.
   [[nodiscard]] Owned<Graph> capture(const std::function<void()>& call_ops);
+  void warn_of_missing_graphs(std::string_view why);
   // Makes the download stream wait for all ops that were called.
   void order_download();
   [[nodiscard]] Fence record(Fences& fences, Stream stream, Fence::Queue queue);
@@ -82,7 +95,8 @@ class StepStreams {
   Owned<Stream> upload_, compute_, download_, copy_;
   std::vector<Slot> slots_;  // [depth]
   Owned<Event> computed_;
-  std::map<StepKey, Owned<Graph>> graphs_;
+  std::map<StepKey, KnownStep> known_steps_;
+  Warn warn_;  // empty when it was called
   Fences steps_;
   std::mutex copies_mutex_;
   Fences copies_;                  // `recorded` is guarded by copies_mutex_

@@ -117,7 +117,7 @@ TEST(StepStreams, RunsStepsTwoDeepInAnyOrderThatADeviceMayChoose) {
         const std::unique_ptr<StepStreams> streams = StepStreams::create(device, 2).value();
         Steps steps(device, *streams);
         EXPECT_EQ(steps.run(0, 40, replays), 0) << "seed " << seed;
-        EXPECT_EQ(steps.called_count(), replays ? 2 : 40);
+        EXPECT_EQ(steps.called_count(), replays ? 4 : 40) << "of each slot the first step, and the one that is captured";
       }
       EXPECT_EQ(text_of(device.take_faults()), "") << "seed " << seed;
       EXPECT_EQ(device.live_count(), 0) << "seed " << seed;
@@ -167,7 +167,7 @@ TEST(StepStreams, ReplaysLargeStepsAfterLargerOnes) {
     for (int slot = 0; slot < 2; ++slot) static_cast<void>(streams->upload_step(slot, {larger.data(), larger.bytes()}));
     EXPECT_TRUE(streams->wait(streams->mark(), std::chrono::milliseconds(1000)));
     EXPECT_EQ(steps.run(4, 8, true), 0);
-    EXPECT_EQ(steps.called_count(), 2);
+    EXPECT_EQ(steps.called_count(), 4);
   }
   EXPECT_EQ(text_of(device.take_faults()), "");
 }
@@ -177,10 +177,37 @@ TEST(StepStreams, GoOnAfterOpsThatCouldNotBeCaptured) {
   {
     const std::unique_ptr<StepStreams> streams = StepStreams::create(device, 2).value();
     Steps steps(device, *streams);
-    EXPECT_THROW(streams->replay_step({.slot = 0, .rows = kRows}, [] { throw std::bad_alloc(); }), std::bad_alloc);
-    EXPECT_EQ(steps.run(0, 4, true), 0);
-    EXPECT_EQ(steps.called_count(), 2);
+    const auto fail = [&] {
+      EXPECT_THROW(streams->replay_step({.slot = 0, .rows = kRows}, [] { throw std::bad_alloc(); }), std::bad_alloc);
+    };
+    fail();  // called
+    EXPECT_EQ(steps.run(0, 2, true), 0);
+    fail();  // captured
+    EXPECT_EQ(steps.run(2, 8, true), 0);
+    EXPECT_EQ(steps.called_count(), 4);
   }
+  EXPECT_EQ(text_of(device.take_faults()), "");
+  EXPECT_EQ(device.live_count(), 0);
+}
+
+TEST(StepStreams, CallTheOpsWhereTheDeviceHasNoMemoryForAGraph) {
+  EmulatedDevice device({});
+  std::vector<std::string> warnings;
+  {
+    const auto warn = [&](std::string_view line) { warnings.emplace_back(line); };
+    const std::unique_ptr<StepStreams> streams = StepStreams::create(device, 2, warn).value();
+    Steps steps(device, *streams);
+    device.refuse_graphs(true);
+    EXPECT_EQ(steps.run(0, 8, true), 0);
+    EXPECT_EQ(steps.called_count(), 2 + 2 + 6) << "the first two steps, two captures, and all steps but the first two";
+    device.refuse_graphs(false);
+    EXPECT_EQ(steps.run(8, 12, true), 0);
+    EXPECT_EQ(steps.called_count(), 14) << "it is not tried again";
+  }
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_EQ(warnings[0],
+            "steps whose graphs find no memory on the device are computed without, and take longer: end_capture: no memory for the graph, "
+            "as a test asked for");
   EXPECT_EQ(text_of(device.take_faults()), "");
   EXPECT_EQ(device.live_count(), 0);
 }
@@ -294,7 +321,7 @@ TEST(StepStreams, TellsEveryErrorOfTheDevice) {
     steps.emplace(device, **streams);
     device.fail_call(left);
     try {
-      steps->run(0, 3, true);
+      steps->run(0, 6, true);
       break;
     } catch (const DeviceError& failure) {
       EXPECT_NE(std::string(failure.what()).find("failed as a test asked for"), std::string::npos) << failure.what();

@@ -37,6 +37,10 @@ class WorkLists {
 
   // Rows of AttendParts that the items of one batch leave at most.
   static constexpr std::int64_t kPartRowsMax = 1 << 16;
+  // Sites of one batch; 140 layers have 700.
+  static constexpr std::size_t kSitesMax = 4096;
+  // Shapes of attention: layers of one model have two, with and without a window.
+  static constexpr std::size_t kAttendMax = 4;
 
   void clear();
   // Returns false, and adds nothing, if there are more than kAttendMax.
@@ -53,11 +57,6 @@ class WorkLists {
   [[nodiscard]] const ExpandList* find_expand(const AdapterBatch& adapters, Site site) const;
 
  private:
-  // Sites of one batch; 140 layers have 700.
-  static constexpr std::size_t kSitesMax = 4096;
-  // Shapes of attention: layers of one model have two, with and without a window.
-  static constexpr std::size_t kAttendMax = 4;
-
   // What does not move.
   struct SiteHeads {
     ShrinkList shrink;

@@ -8,10 +8,8 @@
 //   thread_index(), thread_count(), block_index(), block_count()     In one dimension.
 //   block_barrier()              All threads of the block; it orders their memory accesses.
 //   warp_barrier()               All threads of the warp; it orders their memory accesses.
-//   named_barrier(i, threads)    Barrier i in 1..15 for that many threads, whole warps; it orders their memory accesses.
-//   pause()                      In a loop that waits for another block.
-//   shuffle(value, lane), shuffle_xor(value, mask), ballot(vote)     All threads of the warp take part, always; they order no memory
-//   accesses. mma_m16n8k16(sum, a, b)      sum [16, 8] fp32 += a [16, 16] b [16, 8] in bf16, spread over the warp as in PTX.
+//   shuffle(value, lane), shuffle_xor(value, mask)     All threads of the warp take part, always; they order no memory accesses.
+//   mma_m16n8k16(sum, a, b)      sum [16, 8] fp32 += a [16, 16] b [16, 8] in bf16, spread over the warp as in PTX.
 //   load_matrices(words, row)    2 or 4 matrices [8, 8] bf16 from shared memory: lane l gives row l % 8 of matrix l / 8 (16 bytes) and gets
 //                                word l % 4 of row l / 4 of each matrix.
 //   load_matrices_transposed     The same, of the transposed matrices.

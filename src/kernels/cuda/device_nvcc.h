@@ -47,10 +47,6 @@ __device__ T& shared(Place = {}) {
 
 __device__ inline void block_barrier(Place = {}) { __syncthreads(); }
 __device__ inline void warp_barrier(Place = {}) { __syncwarp(); }
-__device__ inline void named_barrier(std::int32_t index, std::int32_t threads, Place = {}) {
-  asm volatile("bar.sync %0, %1;" ::"r"(index), "r"(threads) : "memory");
-}
-__device__ inline void pause(Place = {}) { __nanosleep(32); }
 
 inline constexpr unsigned kAllLanes = 0xffffffffu;
 template <class T>
@@ -61,7 +57,6 @@ template <class T>
 __device__ T shuffle_xor(T value, std::int32_t lane_mask, Place = {}) {
   return __shfl_xor_sync(kAllLanes, value, lane_mask);
 }
-__device__ inline std::uint32_t ballot(bool vote, Place = {}) { return __ballot_sync(kAllLanes, vote); }
 
 __device__ inline void mma_m16n8k16(float (&sum)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2], Place = {}) {
   asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"

@@ -3,6 +3,8 @@
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
+#include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -15,11 +17,27 @@ using Clock = std::chrono::steady_clock;
 constexpr std::int32_t kMajorMin = 8;  // of the compute capability: bf16 products and asynchronous copies
 constexpr std::chrono::microseconds kSpin{20}, kPauseMin{10}, kPauseMax{100};
 
+// What the runtime's words leave open for who reads them in a log.
+std::string_view explanation_of(cudaError_t result) {
+  switch (result) {
+    case cudaErrorNoDevice:
+      return "; this machine has no NVIDIA GPU, or CUDA_VISIBLE_DEVICES hides it";
+    case cudaErrorInsufficientDriver:
+      return "; this machine has no NVIDIA driver, or one that is older than the CUDA runtime needs";
+    case cudaErrorNoKernelImageForDevice:
+    case cudaErrorUnsupportedPtxVersion:
+      return "; the kernels have no code for this GPU, and the driver can't make any: a newer driver may";
+    default:
+      return "";
+  }
+}
+
 // What a call returned, as a value. An error that is told here is not told again by last_error(), unless the device has failed for good.
 Status status_of(const char* call, cudaError_t result) {
   if (result == cudaSuccess) return {};
   static_cast<void>(cudaGetLastError());
-  return error("E_DEVICE", "{}: {}: {}", call, cudaGetErrorName(result), cudaGetErrorString(result));
+  return error(std::string(result == cudaErrorMemoryAllocation ? kNoMemory : "E_DEVICE"), "{}: {}: {}{}", call, cudaGetErrorName(result),
+               cudaGetErrorString(result), explanation_of(result));
 }
 template <class T>
 Result<T> result_of(const char* call, cudaError_t result, T value) {
@@ -81,8 +99,9 @@ class CudartDevice final : public DeviceApi {
   Status download(Stream stream, void* to, const void* from, std::size_t bytes) override {
     return copy_async("cudaMemcpyAsync to the host", stream, to, from, bytes, cudaMemcpyDeviceToHost);
   }
-  Status copy(Stream stream, void* to, const void* from, std::size_t bytes) override {
-    return copy_async("cudaMemcpyAsync within the device", stream, to, from, bytes, cudaMemcpyDeviceToDevice);
+  Status copy_rows(Stream stream, const RowCopy& rows) override {
+    return status_of("cudaMemcpy2DAsync within the device", cudaMemcpy2DAsync(rows.to, rows.to_stride, rows.from, rows.from_stride,
+                                                                              rows.row_bytes, rows.rows, cudaMemcpyDeviceToDevice, stream));
   }
   Status fill_bytes(Stream stream, void* to, std::uint8_t value, std::size_t bytes) override {
     return status_of("cudaMemsetAsync", cudaMemsetAsync(to, value, bytes, stream));
@@ -156,17 +175,26 @@ Result<bool> CudartDevice::synchronise(Event event, std::chrono::milliseconds li
   }
 }
 
+// Uploaded at once, so that a graph which finds no memory on the device fails here and not when it is first replayed.
+Result<Graph> instantiate(cudaGraph_t captured, Stream stream) {
+  Graph graph = nullptr;
+  if (Status made = status_of("cudaGraphInstantiate", cudaGraphInstantiate(&graph, captured, 0)); !made) return forward_error(made);
+  if (Status uploaded = status_of("cudaGraphUpload", cudaGraphUpload(graph, stream)); !uploaded) {
+    static_cast<void>(cudaGraphExecDestroy(graph));
+    return forward_error(uploaded);
+  }
+  return graph;
+}
+
 Result<Graph> CudartDevice::end_capture(Stream stream) {
   cudaGraph_t captured = nullptr;
   if (Status ended = status_of("cudaStreamEndCapture", cudaStreamEndCapture(stream, &captured)); !ended) return forward_error(ended);
-  Graph graph = nullptr;
-  const cudaError_t made = cudaGraphInstantiate(&graph, captured, 0);
-  Result<Graph> result = result_of("cudaGraphInstantiate", made, graph);
-  if (Status destroyed = status_of("cudaGraphDestroy", cudaGraphDestroy(captured)); result && !destroyed) {
-    static_cast<void>(cudaGraphExecDestroy(graph));
+  Result<Graph> graph = instantiate(captured, stream);
+  if (Status destroyed = status_of("cudaGraphDestroy", cudaGraphDestroy(captured)); graph && !destroyed) {
+    static_cast<void>(cudaGraphExecDestroy(*graph));
     return forward_error(destroyed);
   }
-  return result;
+  return graph;
 }
 
 Result<DeviceProperties> read_properties(std::int32_t index) {

@@ -15,7 +15,10 @@ TEST(CudartDevice, DoesWhatADeviceMustOrTellsWhyThereIsNone) {
   }
   EXPECT_EQ(device.error().code, "E_DEVICE");
   const std::string& message = device.error().message;
-  EXPECT_TRUE(message.starts_with("cudaGetDeviceCount: cudaError") || message.find("compute capability") != std::string::npos) << message;
+  const auto says = [&](std::string_view words) { return message.find(words) != std::string::npos; };
+  EXPECT_TRUE(message.starts_with("cudaGetDeviceCount: cudaError") || says("compute capability")) << message;
+  if (says("cudaErrorNoDevice")) EXPECT_TRUE(says("this machine has no NVIDIA GPU")) << message;
+  if (says("cudaErrorInsufficientDriver")) EXPECT_TRUE(says("this machine has no NVIDIA driver, or one that is older")) << message;
 }
 
 TEST(CudartDevice, RefusesADeviceThatIsNotThere) {

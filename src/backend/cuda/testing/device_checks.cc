@@ -39,6 +39,7 @@ class DeviceCheck {
 
   std::string run() {
     if (!calls_.have_failed()) check_copies();
+    if (!calls_.have_failed()) check_rows();
     if (!calls_.have_failed()) check_events();
     if (!calls_.have_failed()) check_graph();
     return calls_.have_failed() ? calls_.error()->message : wrong_;
@@ -61,17 +62,31 @@ class DeviceCheck {
     if (!is_done && wrong_.empty()) wrong_ = "expected the device to be done within ten seconds";
   }
 
+  void copy_part(Stream stream, std::size_t to, std::size_t from) {
+    calls_(device_.copy_rows(stream, {part(at_device_, to), part_bytes_, part(at_device_, from), part_bytes_, part_bytes_, 1}));
+  }
+
   void check_copies() {
     for (std::size_t i = 0; i < kParts; ++i) set_part(i, static_cast<std::uint8_t>(i + 1));
     calls_(device_.upload(stream_, at_device_, from_host_, 2 * part_bytes_));
     const PieceCopy pieces[] = {{part(at_device_, 3), part(from_host_, 2), part_bytes_},
                                 {part(at_device_, 2), part(from_host_, 3), part_bytes_}};
     calls_(device_.upload_pieces(stream_, pieces));
-    calls_(device_.copy(stream_, at_device_, part(at_device_, 1), part_bytes_));
+    copy_part(stream_, 0, 1);
     calls_(device_.fill_bytes(stream_, part(at_device_, 1), 9, part_bytes_));
     calls_(device_.download(stream_, to_host_, at_device_, kParts * part_bytes_));
     wait_for(stream_);
     expect_parts("copies", {2, 9, 4, 3});
+  }
+
+  // Every second part over the one before it.
+  void check_rows() {
+    for (std::size_t i = 0; i < kParts; ++i) set_part(i, static_cast<std::uint8_t>(30 + i));
+    calls_(device_.upload(stream_, at_device_, from_host_, kParts * part_bytes_));
+    calls_(device_.copy_rows(stream_, {at_device_, 2 * part_bytes_, part(at_device_, 1), 2 * part_bytes_, part_bytes_, 2}));
+    calls_(device_.download(stream_, to_host_, at_device_, kParts * part_bytes_));
+    wait_for(stream_);
+    expect_parts("rows", {31, 31, 33, 33});
   }
 
   // Each stream waits for the other's copy: without that, old bytes would come back.
@@ -97,8 +112,8 @@ class DeviceCheck {
     calls_(device_.upload(stream_, at_device_, from_host_, part_bytes_));
     calls_(device_.record(branch, stream_));
     calls_(device_.wait(other_stream_, branch));
-    calls_(device_.copy(other_stream_, part(at_device_, 1), at_device_, part_bytes_));
-    calls_(device_.copy(stream_, part(at_device_, 2), at_device_, part_bytes_));
+    copy_part(other_stream_, 1, 0);
+    copy_part(stream_, 2, 0);
     calls_(device_.record(branch, other_stream_));
     calls_(device_.wait(stream_, branch));
     calls_(device_.download(stream_, to_host_, at_device_, 3 * part_bytes_));

@@ -197,6 +197,10 @@ void EmulatedDevice::fail_call(std::int64_t number) {
   const std::lock_guard lock(mutex_);
   failing_call_ = call_count_ + number;
 }
+void EmulatedDevice::refuse_graphs(bool refuses) {
+  const std::lock_guard lock(mutex_);
+  refuses_graphs_ = refuses;
+}
 std::int64_t EmulatedDevice::call_count() {
   const std::lock_guard lock(mutex_);
   return call_count_;

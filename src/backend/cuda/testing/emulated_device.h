@@ -5,9 +5,11 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "backend/cuda/device_api.h"
@@ -52,6 +54,8 @@ class EmulatedDevice final : public DeviceApi {
     std::size_t memory_bytes = std::size_t{1} << 30;
     // Kernels are compiled for watching (emulator/watch.h). Copies note what they write then, at 100 bytes a byte.
     bool are_kernels_watched = false;
+    // A kernel's first launch brings its code to the device, which no capture may wait for.
+    bool are_kernels_loaded_lazily = true;
   };
   explicit EmulatedDevice(const Options& options);
   ~EmulatedDevice() override;
@@ -71,7 +75,7 @@ class EmulatedDevice final : public DeviceApi {
   Status upload(Stream stream, void* to, const void* from, std::size_t bytes) override;
   Status upload_pieces(Stream stream, std::span<const PieceCopy> pieces) override;
   Status download(Stream stream, void* to, const void* from, std::size_t bytes) override;
-  Status copy(Stream stream, void* to, const void* from, std::size_t bytes) override;
+  Status copy_rows(Stream stream, const RowCopy& rows) override;
   Status fill_bytes(Stream stream, void* to, std::uint8_t value, std::size_t bytes) override;
   Status record(Event event, Stream stream) override;
   Status wait(Stream stream, Event event) override;
@@ -95,6 +99,8 @@ class EmulatedDevice final : public DeviceApi {
   void resume();
   // The call with this number, counted from the next one as 0, fails and does nothing. Launches of kernels are no calls.
   void fail_call(std::int64_t number);
+  // The device has no memory for graphs, or has some again.
+  void refuse_graphs(bool refuses);
   [[nodiscard]] std::int64_t call_count();
   // Allocations, page-locked memory, streams, events and graphs that were made and not yet given back.
   [[nodiscard]] std::int64_t live_count();
@@ -133,6 +139,8 @@ class EmulatedDevice final : public DeviceApi {
   std::optional<Error> failure_;         // of work that ran
   std::optional<Error> launch_failure_;  // of a launch since last_error()
   std::vector<DeviceFault> faults_;
+  // Which were launched: how they are called, and the first word of what they are bound to, which is the kernel's address.
+  std::set<std::pair<void (*)(const void*), std::uintptr_t>> loaded_kernels_;
   std::optional<std::thread::id> capturing_;  // the thread that began a capture
   std::map<std::string, std::int64_t> waiting_calls_;
   std::int64_t call_count_ = 0;
@@ -140,6 +148,7 @@ class EmulatedDevice final : public DeviceApi {
   std::int64_t live_count_ = 0;
   std::optional<std::thread::id> in_step_;  // the thread
   bool hangs_ = false;
+  bool refuses_graphs_ = false;
 };
 
 }  // namespace slora::cuda

@@ -116,6 +116,12 @@ void EmulatedDevice::launch(EmulatedStream& stream, const emulator::GridShape& s
     launch_failure_ = fault(DeviceFaultKind::dead_handle, "launch", "expected a stream").value();
     return;
   }
+  std::uintptr_t address = 0;
+  std::memcpy(&address, kernel.bound, sizeof(address));
+  if (loaded_kernels_.emplace(kernel.call, address).second && options_.are_kernels_loaded_lazily && stream.capture != nullptr) {
+    launch_failure_ = fault(DeviceFaultKind::capture, "launch", "of a kernel that was never launched before").value();
+    return;
+  }
   if (options_.pace == Pace::anywhere) work_a_little();
   std::vector<std::max_align_t> parameters((kernel.bound_bytes + sizeof(std::max_align_t) - 1) / sizeof(std::max_align_t));
   std::memcpy(parameters.data(), kernel.bound, kernel.bound_bytes);
@@ -158,13 +164,20 @@ Status EmulatedDevice::download(Stream stream, void* to, const void* from, std::
   if (Status entered = enter("download", Calls::enqueues); !entered) return entered;
   return enqueue(stream, {{"download", {on_host(to, bytes), on_device(from, bytes)}, [=] { std::memcpy(to, from, bytes); }}});
 }
-Status EmulatedDevice::copy(Stream stream, void* to, const void* from, std::size_t bytes) {
+Status EmulatedDevice::copy_rows(Stream stream, const RowCopy& rows) {
   const std::lock_guard lock(mutex_);
-  if (Status entered = enter("copy", Calls::enqueues); !entered) return entered;
-  return enqueue(stream, {{"copy", {on_device(to, bytes), on_device(from, bytes)}, [=, this] {
-                             std::memmove(to, from, bytes);
-                             note_written(to, bytes);
-                           }}});
+  if (Status entered = enter("copy_rows", Calls::enqueues); !entered) return entered;
+  if (rows.rows == 0 || rows.row_bytes == 0) return {};
+  const auto bytes_with = [&](std::size_t stride) { return (rows.rows - 1) * stride + rows.row_bytes; };
+  const auto run = [=, this] {
+    for (std::size_t row = 0; row < rows.rows; ++row) {
+      std::byte* const to = static_cast<std::byte*>(rows.to) + row * rows.to_stride;
+      std::memmove(to, static_cast<const std::byte*>(rows.from) + row * rows.from_stride, rows.row_bytes);
+      note_written(to, rows.row_bytes);
+    }
+  };
+  return enqueue(
+      stream, {{"copy_rows", {on_device(rows.to, bytes_with(rows.to_stride)), on_device(rows.from, bytes_with(rows.from_stride))}, run}});
 }
 Status EmulatedDevice::fill_bytes(Stream stream, void* to, std::uint8_t value, std::size_t bytes) {
   const std::lock_guard lock(mutex_);
@@ -289,6 +302,7 @@ Result<Graph> EmulatedDevice::end_capture(Stream stream) {
   if (!std::ranges::all_of(is_joined, [](bool joined) { return joined; })) {
     return fault(DeviceFaultKind::capture, "end_capture", "a stream that took part was not waited for");
   }
+  if (refuses_graphs_) return error(std::string(kNoMemory), "end_capture: no memory for the graph, as a test asked for");
   ++live_count_;
   return handle_of(graphs_.emplace_back(capture->graph).get());
 }

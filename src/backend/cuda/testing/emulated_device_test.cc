@@ -295,7 +295,8 @@ TEST(EmulatedDevice, SeesMemoryThatIsNotPageLocked) {
 
 TEST(EmulatedDevice, SeesMemoryThatIsNotTheDevices) {
   Fixture fixture;
-  fixture.expect_fault(DeviceFaultKind::not_device_memory, fixture.device.copy(fixture.stream, fixture.at_device, fixture.at_host, 4));
+  fixture.expect_fault(DeviceFaultKind::not_device_memory,
+                       fixture.device.copy_rows(fixture.stream, {fixture.at_device, 4, fixture.at_host, 4, 4, 1}));
   fixture.expect_fault(DeviceFaultKind::not_device_memory,
                        fixture.device.fill_bytes(fixture.stream, fixture.at_device + 1, 0, Fixture::kBytes));
   fixture.expect_fault(DeviceFaultKind::not_device_memory, fixture.device.free(fixture.at_device + 1));

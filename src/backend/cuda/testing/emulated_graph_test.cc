@@ -24,7 +24,7 @@ __global__ void append_from(std::int32_t* list, const std::int32_t* value) {
 struct GraphFixture {
   static constexpr std::size_t kBytes = 64;
 
-  explicit GraphFixture(std::uint64_t seed) : device({.seed = seed}) {
+  explicit GraphFixture(std::uint64_t seed) : device({.seed = seed, .are_kernels_loaded_lazily = false}) {
     stream = calls(device.make_stream(StreamPriority::normal));
     branch = calls(device.make_stream(StreamPriority::normal));
     forked = calls(device.make_event());
@@ -135,6 +135,36 @@ TEST(EmulatedGraph, SeesCallsThatHaveNoPlaceInACapture) {
   EXPECT_TRUE(std::ranges::all_of(faults, [](const DeviceFault& fault) { return fault.kind == DeviceFaultKind::capture; }));
   fixture.calls(fixture.device.replay(graph, fixture.stream));  // of nothing
   EXPECT_TRUE(fixture.finish().empty());
+}
+
+TEST(EmulatedGraph, SeesAKernelWhoseFirstLaunchIsInACapture) {
+  EmulatedDevice device({});
+  DeviceCalls calls;
+  const Stream stream = calls(device.make_stream(StreamPriority::normal));
+  auto* const list = reinterpret_cast<std::int32_t*>(calls(device.allocate(64)));
+  calls(device.fill_bytes(stream, list, 0, 64));
+  for (const bool is_first : {true, false}) {
+    calls(device.begin_capture(stream));
+    launch(append_value, {1, kWarpThreads}, stream, list, 7);
+    EXPECT_EQ(device.last_error().has_value(), !is_first);
+    calls(device.destroy(calls(device.end_capture(stream))));
+    EXPECT_EQ(device.take_faults().size(), is_first ? 1u : 0u);
+  }
+  EXPECT_FALSE(calls.have_failed());
+}
+
+TEST(EmulatedGraph, IsRefusedWhereADeviceHasNoMemoryForIt) {
+  GraphFixture fixture(1);
+  fixture.device.refuse_graphs(true);
+  fixture.calls(fixture.device.begin_capture(fixture.stream));
+  fixture.append(fixture.stream, 1);
+  const Result<Graph> refused = fixture.device.end_capture(fixture.stream);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, kNoMemory);
+  fixture.device.refuse_graphs(false);
+  fixture.append(fixture.stream, 2);  // the capture has ended
+  EXPECT_EQ(fixture.finish(), std::vector<std::int32_t>{2});
+  EXPECT_TRUE(fixture.device.take_faults().empty());
 }
 
 TEST(EmulatedGraph, FailsForEverWhenMemoryThatItNamesIsGone) {

@@ -20,8 +20,6 @@ std::string_view name_of(FaultKind kind) {
       return "different operations";
     case FaultKind::ended_thread:
       return "ended thread";
-    case FaultKind::deadlock:
-      return "deadlock";
     case FaultKind::shared_too_small:
       return "shared memory too small";
     case FaultKind::misaligned:

@@ -13,7 +13,6 @@ enum class FaultKind : std::uint8_t {
   bad_launch,            // no such number of threads or so much shared memory
   different_operations,  // threads that had to meet at one operation are at two
   ended_thread,          // a thread ended while others wait for it at an operation
-  deadlock,              // every thread waits
   shared_too_small,      // shared<T>() with a T larger than what the launch asked for
   misaligned,            // an address that is no multiple of what the operation needs
   overwritten_guard,     // bytes next to an allocation or to shared memory have changed

@@ -17,17 +17,11 @@ bool is_same(const Place& a, const Place& b) {
 
 }  // namespace
 
-std::string operation_of(const Thread& thread) {
-  if (thread.call != nullptr) return std::string(name_of(thread.call->operation));
-  if (thread.barrier == 0) return "block_barrier";
-  if (thread.barrier > 0) return fmt::format("named_barrier {}", thread.barrier);
-  return "pause";
-}
+std::string_view operation_of(const Thread& thread) { return thread.call != nullptr ? name_of(thread.call->operation) : "block_barrier"; }
 
 // The thread arrives at an operation at which its whole warp must arrive.
 void GridRun::arrive(Thread& thread) {
   Warp& warp = thread.warp();
-  pauses_ = 0;
   land_one_early();
   if (warp.ended != nullptr) {
     fail(FaultKind::ended_thread, whose(*warp.ended), whose(thread),
@@ -66,43 +60,35 @@ void GridRun::meet_warp(WarpCall& call) {
   suspend();
 }
 
-void GridRun::meet_block(std::int32_t index, std::int32_t expected, const Place& place) {
+void GridRun::meet_block(const Place& place) {
   Thread& thread = *thread_;
   Block& block = *thread.block;
   thread.place = place;
-  thread.barrier = index;
   arrive(thread);
-  Barrier& barrier = block.barriers[static_cast<std::size_t>(index)];
-  if (index == 0 && block.ended > 0) {
+  if (block.ended > 0) {
     for (const Thread& other : block.threads) {
       if (other.has_ended) fail(FaultKind::ended_thread, whose(other), whose(thread), "the first ended, the second is at block_barrier");
     }
   }
-  if (!barrier.waiting.empty()) {
-    const Thread& other = *barrier.waiting.front();
-    if (barrier.expected != expected || (index == 0 && !is_same(other.place, place))) {
-      fail(FaultKind::different_operations, whose(other), whose(thread),
-           fmt::format("{} for {} threads and for {}", operation_of(thread), barrier.expected, expected));
-    }
+  if (!block.waiting.empty() && !is_same(block.waiting.front()->place, place)) {
+    fail(FaultKind::different_operations, whose(*block.waiting.front()), whose(thread), "block_barrier at two places");
   }
-  barrier.expected = expected;
-  barrier.waiting.push_back(&thread);
-  if (std::cmp_less(barrier.waiting.size(), expected)) {
+  block.waiting.push_back(&thread);
+  if (block.waiting.size() < block.threads.size()) {
     suspend();
     return;
   }
-  if (watch_ != nullptr) watch_->join(barrier.waiting);
-  for (Thread* const waiting : barrier.waiting) {
+  if (watch_ != nullptr) watch_->join(block.waiting);
+  for (Thread* const waiting : block.waiting) {
     waiting->warp().waiting = nullptr;
     wake(*waiting);
   }
-  barrier.waiting.clear();
+  block.waiting.clear();
   suspend();
 }
 
 void GridRun::wake(Thread& thread) {
   thread.call = nullptr;
-  thread.barrier = -1;
   runnable_.push_back(&thread);
 }
 

@@ -13,7 +13,6 @@ namespace slora::emulator {
 namespace {
 
 constexpr std::int32_t kThreadsMax = 1024;
-constexpr std::int64_t kPausesMax = 1'000'000;  // in a row, after which nobody can be what the others wait for
 
 thread_local GridRun* current_run = nullptr;
 
@@ -49,7 +48,7 @@ void GridRun::run() {
     if (thread_->has_ended && ++thread_->block->ended == shape_.threads) end_block(*thread_->block);
   }
   current_run = nullptr;
-  if (!has_failed_ && !resident_.empty()) report_deadlock();
+  check(has_failed_ || resident_.empty(), "expected threads that wait to be woken, or a fault");
 }
 
 bool GridRun::has_valid_shape() {
@@ -118,13 +117,12 @@ void GridRun::end_thread() {
     fail(FaultKind::ended_thread, whose(thread), whose(*warp.waiting),
          fmt::format("the first ended, the second waits at {}", operation_of(*warp.waiting)));
   }
-  if (const Barrier& barrier = thread.block->barriers[0]; !barrier.waiting.empty()) {
-    fail(FaultKind::ended_thread, whose(thread), whose(*barrier.waiting.front()), "the first ended, the second waits at block_barrier");
+  if (const std::vector<Thread*>& waiting = thread.block->waiting; !waiting.empty()) {
+    fail(FaultKind::ended_thread, whose(thread), whose(*waiting.front()), "the first ended, the second waits at block_barrier");
   }
   if (!thread.copies.empty()) report(FaultKind::unwaited_copy, whose(thread), {}, fmt::format("{} copies in flight", thread.copies.size()));
   thread.has_ended = true;
   warp.ended = &thread;
-  pauses_ = 0;
   suspend();
 }
 
@@ -135,27 +133,6 @@ void GridRun::end_block(Block& block) {
   if (watch_ != nullptr) watch_->retire(block);
   for (Thread& thread : block.threads) device_.fibers().give_back(std::move(thread.fiber));
   std::erase_if(resident_, [&](const std::unique_ptr<Block>& resident) { return resident.get() == &block; });
-}
-
-void GridRun::report_deadlock() {
-  std::vector<std::pair<std::string, int>> waits;  // where, how many
-  const Thread* first = nullptr;
-  for (const std::unique_ptr<Block>& block : resident_) {
-    for (const Thread& thread : block->threads) {
-      if (thread.has_ended) continue;
-      if (first == nullptr) first = &thread;
-      const std::string wait = fmt::format("{} at {}", operation_of(thread), to_text(thread.place));
-      const auto known = std::find_if(waits.begin(), waits.end(), [&](const auto& other) { return other.first == wait; });
-      if (known != waits.end()) {
-        ++known->second;
-      } else {
-        waits.emplace_back(wait, 1);
-      }
-    }
-  }
-  std::string text;
-  for (const auto& [wait, count] : waits) text += fmt::format("{}{} threads wait: {}", text.empty() ? "" : ", ", count, wait);
-  report(FaultKind::deadlock, whose(*first), {}, std::move(text));
 }
 
 void GridRun::report(FaultKind kind, const FaultThread& first, const FaultThread& second, std::string what) {
@@ -175,11 +152,6 @@ void GridRun::yield(const Place& place) {
   thread_->place = place;
   runnable_.push_back(thread_);
   suspend();
-}
-
-void GridRun::pause(const Place& place) {
-  if (++pauses_ > kPausesMax) fail(FaultKind::deadlock, whose(*thread_), {}, "threads wait in a loop for what nobody does");
-  yield(place);
 }
 
 }  // namespace slora::emulator

@@ -33,11 +33,10 @@ class GridRun {
 
   // Returns when all threads of the warp have called it, with the results in `call`.
   void meet_warp(WarpCall& call);
-  // Returns when `expected` threads of the block wait at barrier `index`.
-  void meet_block(std::int32_t index, std::int32_t expected, const Place& place);
+  // Returns when all threads of the block have called it.
+  void meet_block(const Place& place);
   // Lets other threads run.
   void yield(const Place& place);
-  void pause(const Place& place);
 
   void issue_copy(AsyncCopy copy, const Place& place);
   void commit_copies() { ++thread_->group; }
@@ -66,7 +65,6 @@ class GridRun {
   void end_block(Block& block);
   void land(AsyncCopy& copy);
   void land_one_early();
-  void report_deadlock();
 
   Device& device_;
   GridShape shape_;
@@ -80,7 +78,6 @@ class GridRun {
   std::vector<Thread*> runnable_;
   Thread* thread_ = nullptr;
   std::int32_t slow_warp_ = -1;  // of every block: runs only when others can't, for a while
-  std::int64_t pauses_ = 0;      // in a row
   bool has_failed_ = false;
 };
 

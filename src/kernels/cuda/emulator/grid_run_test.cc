@@ -63,9 +63,6 @@ enum class Mistake : std::uint8_t {
   two_barriers,
   early_return,
   early_return_of_a_warp,
-  named_barrier_count,
-  waits_for_ever,
-  spins_for_ever,
   large_struct,
   odd_copy,
   copy_beyond_shared,
@@ -89,7 +86,7 @@ __global__ void mistaken_kernel(Mistake mistake, const float* in) {
       if (t == 5) {
         warp_barrier();
       } else {
-        ballot(true);
+        value = shuffle(value, 0);
       }
       break;
     case Mistake::barrier_and_warp:
@@ -114,15 +111,6 @@ __global__ void mistaken_kernel(Mistake mistake, const float* in) {
       if (t >= 32) return;
       block_barrier();
       break;
-    case Mistake::named_barrier_count:
-      named_barrier(1, t < 32 ? 64 : 32);
-      break;
-    case Mistake::waits_for_ever:
-      named_barrier(t < 32 ? 1 : 2, 64);
-      break;
-    case Mistake::spins_for_ever:
-      while (value >= 0) pause();
-      break;
     case Mistake::large_struct:
       shared<LargeShared>().values[0] = value;
       break;
@@ -146,8 +134,7 @@ TEST(GridRun, EndsALaunchWithBothPlacesWhenThreadsCannotMeet) {
                                                          {Mistake::barrier_and_warp, FaultKind::different_operations},
                                                          {Mistake::two_barriers, FaultKind::different_operations},
                                                          {Mistake::early_return, FaultKind::ended_thread},
-                                                         {Mistake::early_return_of_a_warp, FaultKind::ended_thread},
-                                                         {Mistake::named_barrier_count, FaultKind::different_operations}};
+                                                         {Mistake::early_return_of_a_warp, FaultKind::ended_thread}};
   for (const auto& [mistake, kind] : cases) {
     for (std::uint64_t seed = 1; seed <= 10; ++seed) {
       Device device({.seed = seed});
@@ -167,10 +154,10 @@ TEST(GridRun, EndsALaunchWithBothPlacesWhenThreadsCannotMeet) {
 }
 
 TEST(GridRun, EndsALaunchThatCannotGoOn) {
-  const std::vector<std::pair<Mistake, FaultKind>> cases{
-      {Mistake::waits_for_ever, FaultKind::deadlock},          {Mistake::spins_for_ever, FaultKind::deadlock},
-      {Mistake::large_struct, FaultKind::shared_too_small},    {Mistake::odd_copy, FaultKind::misaligned},
-      {Mistake::copy_beyond_shared, FaultKind::out_of_bounds}, {Mistake::copy_from_host, FaultKind::out_of_bounds}};
+  const std::vector<std::pair<Mistake, FaultKind>> cases{{Mistake::large_struct, FaultKind::shared_too_small},
+                                                         {Mistake::odd_copy, FaultKind::misaligned},
+                                                         {Mistake::copy_beyond_shared, FaultKind::out_of_bounds},
+                                                         {Mistake::copy_from_host, FaultKind::out_of_bounds}};
   for (const auto& [mistake, kind] : cases) {
     Device device({.seed = 3});
     const DeviceArray<float> in(device, std::vector<float>(64, 1.0f));
@@ -178,16 +165,6 @@ TEST(GridRun, EndsALaunchThatCannotGoOn) {
     ASSERT_EQ(device.faults().size(), 1u) << static_cast<int>(mistake);
     EXPECT_EQ(name_of(device.faults()[0].kind), name_of(kind)) << to_text(device.faults()[0]);
   }
-}
-
-TEST(GridRun, NamesTheWaitsOfADeadlock) {
-  Device device({.seed = 1});
-  const DeviceArray<float> in(device, std::vector<float>(64, 1.0f));
-  launch(mistaken_kernel, {1, 64, sizeof(MistakeShared)}, device.stream(), Mistake::waits_for_ever, in.data());
-  ASSERT_EQ(device.faults().size(), 1u);
-  const std::string text = to_text(device.faults()[0]);
-  EXPECT_NE(text.find("32 threads wait: named_barrier 1 at grid_run_test.cc:"), std::string::npos) << text;
-  EXPECT_NE(text.find("32 threads wait: named_barrier 2 at grid_run_test.cc:"), std::string::npos) << text;
 }
 
 TEST(GridRun, RefusesShapesThatNoDeviceHas) {
@@ -217,28 +194,6 @@ TEST(GridRun, MixesTheThreadsOfResidentBlocks) {
     launch(last_arriver_kernel, {30, 32}, device.stream(), parts.data(), arrived.data(), sum.data());
     ASSERT_TRUE(device.faults().empty()) << to_text(device.faults()[0]);
     EXPECT_EQ(sum.download()[0], 30 * 31 / 2);
-  }
-}
-
-__global__ void roles_kernel(std::int32_t* out) {
-  ExchangeShared& mine = shared<ExchangeShared>();
-  const std::int32_t t = thread_index();
-  if (t < 64) {  // two warps exchange, the third does not take part
-    mine.values[t] = t;
-    named_barrier(3, 64);
-    out[t] = mine.values[63 - t];
-  } else {
-    out[t] = -1;
-  }
-}
-
-TEST(GridRun, MeetsAtNamedBarriersOnlyThoseWhoTakePart) {
-  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
-    Device device({.seed = seed});
-    const auto out = DeviceArray<std::int32_t>::unwritten(device, kThreads);
-    launch(roles_kernel, {1, kThreads, sizeof(ExchangeShared)}, device.stream(), out.data());
-    ASSERT_TRUE(device.faults().empty()) << to_text(device.faults()[0]);
-    for (std::int32_t t = 0; t < kThreads; ++t) EXPECT_EQ(out.download()[static_cast<std::size_t>(t)], t < 64 ? 63 - t : -1);
   }
 }
 

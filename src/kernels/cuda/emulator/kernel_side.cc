@@ -37,21 +37,14 @@ std::int32_t block_count() { return run().shape().blocks; }
 
 std::byte* shared_bytes(std::size_t bytes, Place place) { return run().shared(bytes, place); }
 
-void block_barrier(Place place) { run().meet_block(0, thread_count(), place); }
+void block_barrier(Place place) { run().meet_block(place); }
 void warp_barrier(Place place) {
   WarpCall call{.operation = WarpOperation::barrier, .place = place};
   run().meet_warp(call);
 }
-void named_barrier(std::int32_t index, std::int32_t threads, Place place) { run().meet_block(index, threads, place); }
-void pause(Place place) { run().pause(place); }
 
 std::uint32_t shuffle_word(std::uint32_t word, std::int32_t lane, Place place) {
   WarpCall call{.operation = WarpOperation::shuffle, .place = place, .argument = lane, .in = {word}};
-  run().meet_warp(call);
-  return call.out[0];
-}
-std::uint32_t ballot(bool vote, Place place) {
-  WarpCall call{.operation = WarpOperation::ballot, .place = place, .in = {vote ? 1u : 0u}};
   run().meet_warp(call);
   return call.out[0];
 }

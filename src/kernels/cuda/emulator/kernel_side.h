@@ -66,8 +66,6 @@ T& shared(Place place = Place::current()) {
 
 void block_barrier(Place place = Place::current());
 void warp_barrier(Place place = Place::current());
-void named_barrier(std::int32_t index, std::int32_t threads, Place place = Place::current());
-void pause(Place place = Place::current());
 
 std::uint32_t shuffle_word(std::uint32_t word, std::int32_t lane, Place place);
 template <class T>
@@ -78,7 +76,6 @@ template <class T>
 T shuffle_xor(T value, std::int32_t lane_mask, Place place = Place::current()) {
   return cuda::shuffle(value, thread_index() % 32 ^ lane_mask, place);
 }
-std::uint32_t ballot(bool vote, Place place = Place::current());
 
 void mma_m16n8k16(float (&sum)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2], Place place = Place::current());
 void load_matrices(std::uint32_t (&words)[2], const void* row, Place place = Place::current());

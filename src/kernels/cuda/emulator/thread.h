@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "kernels/cuda/emulator/fiber.h"
@@ -11,8 +12,6 @@
 #include "kernels/cuda/emulator/warp_operation.h"
 
 namespace slora::emulator {
-
-inline constexpr std::int32_t kBarriers = 16;  // of a block; 0 is block_barrier's
 
 // A copy from global to shared memory that its thread has issued and that has not landed.
 struct AsyncCopy {
@@ -31,9 +30,8 @@ struct Thread {
   std::int32_t index = 0;  // in its block
   Block* block = nullptr;
   std::unique_ptr<Fiber> fiber;
-  Place place;                // the last operation that it was at
-  WarpCall* call = nullptr;   // the operation of its warp in which it waits
-  std::int32_t barrier = -1;  // the block's barrier at which it waits
+  Place place;               // the last operation that it was at
+  WarpCall* call = nullptr;  // the operation of its warp in which it waits, or null at the block's barrier
   bool has_ended = false;
   std::vector<AsyncCopy> copies;  // in flight, oldest first
   std::int32_t group = 0;         // how often it has committed its copies
@@ -41,12 +39,7 @@ struct Thread {
   [[nodiscard]] Warp& warp() const;
 };
 // What it waits for: "mma", "block_barrier".
-[[nodiscard]] std::string operation_of(const Thread& thread);
-
-struct Barrier {
-  std::vector<Thread*> waiting;
-  std::int32_t expected = 0;  // threads
-};
+[[nodiscard]] std::string_view operation_of(const Thread& thread);
 
 struct Warp {
   std::array<WarpCall*, kWarpThreads> calls{};
@@ -60,8 +53,8 @@ struct Block {
   std::int32_t index = 0;
   std::vector<Thread> threads;
   std::vector<Warp> warps;
-  std::array<Barrier, kBarriers> barriers;
-  std::int32_t ended = 0;  // threads
+  std::vector<Thread*> waiting;  // at its barrier
+  std::int32_t ended = 0;        // threads
   SharedMemory memory;
   std::byte* shared = nullptr;  // of `memory`
   WatchedBlock watched;         // of a kernel that is watched

@@ -69,8 +69,6 @@ std::string_view name_of(WarpOperation operation) {
       return "warp_barrier";
     case WarpOperation::shuffle:
       return "shuffle";
-    case WarpOperation::ballot:
-      return "ballot";
     case WarpOperation::mma:
       return "mma";
     case WarpOperation::load_matrices:
@@ -94,12 +92,6 @@ void compute(std::span<WarpCall* const, kWarpThreads> calls) {
     case WarpOperation::shuffle:
       for (WarpCall* const call : calls) call->out[0] = calls[static_cast<std::size_t>(call->argument % kWarpThreads)]->in[0];
       return;
-    case WarpOperation::ballot: {
-      std::uint32_t votes = 0;
-      for (std::size_t lane = 0; lane < kWarpThreads; ++lane) votes |= (calls[lane]->in[0] != 0 ? 1u : 0u) << lane;
-      for (WarpCall* const call : calls) call->out[0] = votes;
-      return;
-    }
     case WarpOperation::mma:
       compute_mma(calls);
       return;

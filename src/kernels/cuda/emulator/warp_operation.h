@@ -11,7 +11,7 @@ namespace slora::emulator {
 inline constexpr int kWarpThreads = 32;
 
 // Operations that the 32 threads of a warp do together.
-enum class WarpOperation : std::uint8_t { barrier, shuffle, ballot, mma, load_matrices, load_matrices_transposed };
+enum class WarpOperation : std::uint8_t { barrier, shuffle, mma, load_matrices, load_matrices_transposed };
 [[nodiscard]] std::string_view name_of(WarpOperation operation);
 
 // What one thread (lane) brings to an operation of its warp, and what it gets.
@@ -20,7 +20,7 @@ struct WarpCall {
   Place place;
   std::int32_t argument = 0;           // shuffle: the lane to read from; load_matrices: how many, 1, 2 or 4
   const std::byte* address = nullptr;  // load_matrices: 16 bytes of shared memory, one row of a matrix
-  std::array<std::uint32_t, 10> in{};  // shuffle, ballot: [0]; mma: a 0-3, b 4-5, c 6-9
+  std::array<std::uint32_t, 10> in{};  // shuffle: [0]; mma: a 0-3, b 4-5, c 6-9
   std::array<std::uint32_t, 4> out{};
 };
 

@@ -111,6 +111,14 @@ slora_mutate(backend/cuda/step_streams.cc
   }
   if (!mutant_is(\"ops_do_not_wait_for_lists\")) require_done(device_.record(mine.uploaded.get(), upload_.get()));"
   ops_do_not_wait_for_lists)
+slora_mutate(backend/cuda/step_streams.cc
+  "  if (found == known_steps_.end()) {"
+  "  if (found == known_steps_.end() && mutant_is(\"steps_are_captured_at_once\")) {
+    known_steps_.emplace(key, KnownStep{});
+    return replay_step(key, call_ops);
+  }
+  if (found == known_steps_.end()) {"
+  steps_are_captured_at_once)
 
 slora_mutated_sources(mutated)
 # The module's other sources too: its library has them all in one object, which must not come next to the copies.
