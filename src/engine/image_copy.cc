@@ -1,10 +1,14 @@
 #include "engine/image_copy.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <vector>
 
+#include "backend/device_error.h"
 #include "base/check.h"
+#include "engine/memory_limits.h"
 
 namespace slora {
 namespace {
@@ -38,6 +42,15 @@ bool try_copy_image(Backend& backend, ImagePages to, ImagePages from, std::size_
     if (!gate.pass(copy)) return false;
   }
   return true;
+}
+
+Buffer image_memory(Backend& backend, std::size_t bytes) {
+  try {
+    return backend.host_memory(bytes);
+  } catch (const DeviceError& refused) {
+    throw DeviceError(
+        fmt::format("page-locked memory of {} for adapters, which --host-adapter-memory sets: {}", shown_bytes(bytes), refused.what()));
+  }
 }
 
 }  // namespace slora

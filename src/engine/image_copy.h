@@ -20,4 +20,7 @@ struct ImageCopyLimits {
 [[nodiscard]] bool try_copy_image(Backend& backend, ImagePages to, ImagePages from, std::size_t page_bytes, Gate& gate,
                                   const ImageCopyLimits& limits = {});
 
+// Memory of the host for images. Throws a DeviceError that says what it is for.
+[[nodiscard]] Buffer image_memory(Backend& backend, std::size_t bytes);
+
 }  // namespace slora

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <limits>
 #include <thread>
 
 #include "backend/device_error.h"
@@ -10,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "comm/thread_communicator.h"
+#include "engine/image_copy.h"
 #include "engine/memory_limits.h"
 #include "engine/pool_size.h"
 #include "formats/model_folder.h"
@@ -228,15 +228,6 @@ Status add_adapters(const RuntimeOptions& options, AdapterStore& store) {
     }
   }
   return {};
-}
-
-Buffer image_memory(Backend& backend, std::size_t bytes) {
-  try {
-    return backend.host_memory(bytes);
-  } catch (const DeviceError& refused) {
-    throw DeviceError(
-        fmt::format("page-locked memory of {} for adapters, which --host-adapter-memory sets: {}", shown_bytes(bytes), refused.what()));
-  }
 }
 
 // Pages that pinned adapters take. Looks at their folders.

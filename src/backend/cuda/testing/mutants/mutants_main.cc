@@ -1,5 +1,5 @@
-// Runs the tests that are linked to it with one seeded bug of a mutants.cmake, or "none". Succeeds when a test notices the bug, and when none
-// notices anything without one.
+// Runs the tests that are linked to it with one seeded bug of a mutants.cmake, or "none". Succeeds when a test notices the bug, and when
+// none notices anything without one.
 #include <gtest/gtest.h>
 
 #include <csignal>
