@@ -34,11 +34,13 @@ SiteLists::Site SiteLists::add(const AdapterBatch& adapters, slora::Site site) {
   for (const AdapterSegment& segment : adapters.segments.host) {
     ListPart& of_segment = records_of_.emplace_back(ListPart{arrays_.expand_records.size(), 0});
     if (segment.row_count == 0) continue;  // padding
+    const std::size_t first = arrays_.shrink_records.size();
     for (const RecordView& record : segment.adapter->at(site)) {
       const std::int32_t z_begin = record.z_shard * adapters.z_shard_cols + segment.z_begin + record.z_begin;
-      if (!record.a.empty()) add_shrink(segment, record, z_begin, added);
+      if (!record.a.empty()) add_shrink(record, z_begin, added);
       if (!record.b.empty() || record.bias != nullptr) add_expand(record, z_begin, added);
     }
+    add_shrink_items(segment, first);
     of_segment.count = arrays_.expand_records.size() - of_segment.begin;
   }
   // A run's rows add up what all its segments' records give: each row is in one item.
@@ -64,17 +66,21 @@ SiteLists::Site SiteLists::add(const AdapterBatch& adapters, slora::Site site) {
   return added;
 }
 
-void SiteLists::add_shrink(const AdapterSegment& segment, const RecordView& record, std::int32_t z_begin, Site& site) {
+void SiteLists::add_shrink(const RecordView& record, std::int32_t z_begin, Site& site) {
   check(record.a.dtype == DType::bf16, "expected matrices in the backend's format");
-  const auto index = static_cast<std::int32_t>(arrays_.shrink_records.size());
   const std::int32_t piece_begin = add_pieces(record.a);
   arrays_.shrink_records.push_back({piece_begin, record.a.tile_count, record.rank, z_begin});
   if (!has_aligned_rows(record.a)) site.shrink_alignment = MatrixAlignment::any;
-  // Rows inside: the same part of A for one item after another.
-  for (std::int32_t rank = 0; rank < record.rank; rank += ShrinkItem::kRanks) {
-    for (std::int32_t row = 0; row < segment.row_count; row += ShrinkItem::kRowsMax) {
-      const std::int32_t rows = std::min(ShrinkItem::kRowsMax, segment.row_count - row);
-      arrays_.shrink_items.push_back({segment.row_begin + row, rows, index, rank, 0});
+}
+
+// Neighbours run at the same time: those that read the same rows of x, which are more bytes than the matrices.
+void SiteLists::add_shrink_items(const AdapterSegment& segment, std::size_t first_record) {
+  for (std::int32_t row = 0; row < segment.row_count; row += ShrinkItem::kRowsMax) {
+    const std::int32_t rows = std::min(ShrinkItem::kRowsMax, segment.row_count - row);
+    for (std::size_t record = first_record; record < arrays_.shrink_records.size(); ++record) {
+      for (std::int32_t rank = 0; rank < arrays_.shrink_records[record].rank; rank += ShrinkItem::kRanks) {
+        arrays_.shrink_items.push_back({segment.row_begin + row, rows, static_cast<std::int32_t>(record), rank});
+      }
     }
   }
 }

@@ -38,7 +38,9 @@ class SiteLists {
   [[nodiscard]] const Arrays& arrays() const { return arrays_; }
 
  private:
-  void add_shrink(const AdapterSegment& segment, const RecordView& record, std::int32_t z_begin, Site& site);
+  void add_shrink(const RecordView& record, std::int32_t z_begin, Site& site);
+  // Of the segment's records, which are those from `first_record` on.
+  void add_shrink_items(const AdapterSegment& segment, std::size_t first_record);
   void add_expand(const RecordView& record, std::int32_t z_begin, Site& site);
   // Returns the first of them.
   std::int32_t add_pieces(const TiledMatrix& matrix);

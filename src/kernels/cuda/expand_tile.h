@@ -22,11 +22,7 @@ struct ExpandTile {
 // z of a row at a rank, times `factor`; zero where there is no such rank.
 __device__ inline float load_z(const ExpandArgs& args, const ExpandRecord& record, std::int32_t row, std::int32_t rank, float factor) {
   if (row < 0 || rank >= record.rank) return 0;
-  float sum = 0;
-  for (std::int32_t split = 0; split < args.splits; ++split) {
-    sum += args.z[(static_cast<std::int64_t>(split) * args.rows + row) * args.z_stride + record.z_begin + rank];
-  }
-  return sum * factor;
+  return args.z[row * args.z_stride + record.z_begin + rank] * factor;
 }
 
 // Four words of B: ranks 2 pair and 2 pair + 1 of the outputs [out, out + 4) of the record's slice; zeros where there are none.

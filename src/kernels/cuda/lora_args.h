@@ -27,7 +27,7 @@ struct ShrinkRecord {
   std::int32_t z_begin;  // its first column of z
 };
 
-// z of rows [row_begin, row_begin + row_count) for 16 ranks of a record, summed over one range of k.
+// z of rows [row_begin, row_begin + row_count) for 16 ranks of a record.
 struct ShrinkItem {
   static constexpr std::int32_t kRowsMax = 64;
   static constexpr std::int32_t kRanks = 16;
@@ -36,7 +36,6 @@ struct ShrinkItem {
   std::int32_t row_count;  // at most kRowsMax
   std::int32_t record;
   std::int32_t rank_begin;  // a multiple of kRanks
-  std::int32_t split;       // k from split * split_columns on
 };
 
 // What one launch of shrink does. It lies in device memory, as everything that it names: the launches of a graph are repeated with the same
@@ -94,10 +93,8 @@ struct ExpandList {
 struct ExpandArgs {
   const ExpandList* list;
   const float* base_bias;  // of the product [outputs], or null
-  const float* z;          // [splits * T, z columns] of shrink: z of a row is the sum over the splits
+  const float* z;          // [T, z columns] of shrink
   std::int64_t z_stride;
-  std::int32_t splits;
-  std::int32_t rows;  // T
 };
 
 }  // namespace slora::cuda

@@ -1,6 +1,7 @@
-// z = A x by tensor cores, one warp an item. Operands go from global memory into registers: for 32 values of k, a lane loads eight
-// consecutive ones of its rank row (lane / 4) of A and of its rows (lane / 4, + 8) of x, beginning at 8 (lane % 4). A product of m16n8k16
-// takes 16 values of k from pairs of words; which ones does not matter, as long as both operands agree.
+// z = A x by tensor cores, one block an item: each of its warps sums over a range of k, and the ranges' sums are added in order. Operands
+// go from global memory into registers: for 32 values of k, a lane loads eight consecutive ones of its rank row (lane / 4) of A and of its
+// rows (lane / 4, + 8) of x, beginning at 8 (lane % 4). A product of m16n8k16 takes 16 values of k from pairs of words; which ones does not
+// matter, as long as both operands agree.
 #include "kernels/cuda/shrink.h"
 
 #include <algorithm>
@@ -10,19 +11,27 @@
 namespace slora::cuda {
 namespace {
 
-constexpr std::int32_t kThreads = 256;
-constexpr std::int32_t kWarps = kThreads / kWarpThreads;
+// An item of decoding is a few KiB of A for each warp, which waits for memory most of the time: many short ranges wait at once. Their
+// number depends on nothing, their length on the width of x alone: so a row of z has the same bits in any batch.
+constexpr std::int32_t kWarps = 16;
+constexpr std::int32_t kThreads = kWarps * kWarpThreads;
 constexpr std::int32_t kStep = 32;  // values of k at a time
 constexpr std::int32_t kRankTiles = ShrinkItem::kRanks / 8;
+constexpr std::int32_t kRowTilesMax = ShrinkItem::kRowsMax / 16;
+
+// A lane's sums of 16 rows x 16 ranks: [rank tile][element of its product].
+constexpr std::int32_t kLaneSums = kRankTiles * 4;
+struct ShrinkShared {
+  float sums[kWarps][kRowTilesMax * kLaneSums][kWarpThreads];  // of each range
+};
 
 struct ShrinkKernelArgs {
-  float* z;           // [splits * T, z columns]
+  float* z;           // [T, z columns]
   const Bfloat16* x;  // [T, in]
   std::int64_t z_stride;
   std::int64_t x_stride;
-  std::int32_t rows;
   std::int32_t in;
-  std::int32_t split_columns;
+  std::int32_t range_columns;  // k of a warp
   const ShrinkList* list;
 };
 
@@ -50,17 +59,18 @@ __device__ inline const Bfloat16* rank_row(const ShrinkList& list, const ShrinkR
   return piece->data + static_cast<std::int64_t>(rank - piece->row_begin) * piece->col_count - piece->col_begin;
 }
 
+// The warp's range of k, summed for 16 kRowTiles rows.
 template <std::int32_t kRowTiles, bool kWideRows>
-__device__ void shrink_item(const ShrinkKernelArgs& args, const ShrinkList& list, const ShrinkItem& item) {
-  const ShrinkRecord record = list.records[item.record];
+__device__ void sum_range(ShrinkShared& mine, const ShrinkKernelArgs& args, const ShrinkList& list, const ShrinkItem& item,
+                          const ShrinkRecord& record) {
   const std::int32_t group = lane_index() / 4, t = lane_index() % 4;
-  const std::int32_t begin = item.split * args.split_columns;
-  const std::int32_t end = std::min(args.in, begin + args.split_columns);
-  const Bfloat16* a_rows[kRankTiles];
+  const std::int32_t begin = warp_index() * args.range_columns;
+  const std::int32_t end = std::min(args.in, begin + args.range_columns);
+  const Bfloat16* a_rows[kRankTiles] = {};
   const auto find_rows = [&](std::int32_t k) {
     for (std::int32_t n = 0; n < kRankTiles; ++n) a_rows[n] = rank_row(list, record, item.rank_begin + 8 * n + group, k);
   };
-  find_rows(begin);
+  if (begin < end) find_rows(begin);
   // The lane's rows of x are 8 rows apart.
   const Bfloat16* const x = args.x + (item.row_begin + group) * args.x_stride;
   const auto x_row = [&](std::int32_t row) { return group + row < item.row_count ? x + row * args.x_stride : nullptr; };
@@ -84,29 +94,41 @@ __device__ void shrink_item(const ShrinkKernelArgs& args, const ShrinkList& list
       }
     }
   }
-
   for (std::int32_t m = 0; m < kRowTiles; ++m) {
-    for (std::int32_t i = 0; i < 4; ++i) {
-      const std::int32_t row = 16 * m + 8 * (i / 2) + group;
-      if (row >= item.row_count) continue;
-      float* const z = args.z + (static_cast<std::int64_t>(item.split) * args.rows + item.row_begin + row) * args.z_stride + record.z_begin;
-      for (std::int32_t n = 0; n < kRankTiles; ++n) {
-        const std::int32_t rank = item.rank_begin + 8 * n + 2 * t + i % 2;
-        if (rank < record.rank) z[rank] = sums[m][n][i];
-      }
-    }
+    for (std::int32_t i = 0; i < kLaneSums; ++i) mine.sums[warp_index()][m * kLaneSums + i][lane_index()] = sums[m][i / 4][i % 4];
   }
+}
+
+// The block: z of up to 16 kRowTiles rows for the item's ranks.
+template <std::int32_t kRowTiles, bool kWideRows>
+__device__ void shrink_item(const ShrinkKernelArgs& args, const ShrinkList& list, const ShrinkItem& item) {
+  auto& mine = shared<ShrinkShared>();
+  const ShrinkRecord record = list.records[item.record];
+  sum_range<kRowTiles, kWideRows>(mine, args, list, item, record);
+  block_barrier();  // all ranges are there
+  for (std::int32_t i = thread_index(); i < kRowTiles * kLaneSums * kWarpThreads; i += kThreads) {
+    const std::int32_t place = i / kWarpThreads, lane = i % kWarpThreads;
+    const std::int32_t tile = place / kLaneSums, element = place % 4;
+    const std::int32_t row = 16 * tile + 8 * (element / 2) + lane / 4;
+    const std::int32_t rank = item.rank_begin + 8 * (place / 4 % kRankTiles) + 2 * (lane % 4) + element % 2;
+    if (row >= item.row_count || rank >= record.rank) continue;
+    float sum = 0;
+#pragma unroll
+    for (std::int32_t warp = 0; warp < kWarps; ++warp) sum += mine.sums[warp][place][lane];
+    args.z[(item.row_begin + row) * args.z_stride + record.z_begin + rank] = sum;
+  }
+  block_barrier();  // before the next item's sums overwrite these
 }
 
 template <bool kWideRows>
 __device__ void shrink_items(const ShrinkKernelArgs& args, const ShrinkList& list) {
   const std::int32_t item_count = list.item_count;
-  for (std::int32_t i = block_index() * kWarps + warp_index(); i < item_count; i += block_count() * kWarps) {
+  for (std::int32_t i = block_index(); i < item_count; i += block_count()) {
     ShrinkItem item = list.items[i];
     if (item.row_count <= 16) {
       shrink_item<1, kWideRows>(args, list, item);
     } else if constexpr (kWideRows) {
-      shrink_item<ShrinkItem::kRowsMax / 16, kWideRows>(args, list, item);
+      shrink_item<kRowTilesMax, kWideRows>(args, list, item);
     } else {  // in parts, since it would need more registers
       const std::int32_t row_end = item.row_begin + item.row_count;
       for (; item.row_begin < row_end; item.row_begin += 16) {
@@ -119,7 +141,7 @@ __device__ void shrink_items(const ShrinkKernelArgs& args, const ShrinkList& lis
 
 // kWideX: rows of x may be read 16 bytes at a time. Whether those of A may be changes from launch to launch of a graph.
 template <bool kWideX>
-__global__ void __launch_bounds__(kThreads, 2) shrink_kernel(ShrinkKernelArgs args) {
+__global__ void __launch_bounds__(kThreads) shrink_kernel(ShrinkKernelArgs args) {
   const ShrinkList list = *args.list;
   if (kWideX && list.alignment == MatrixAlignment::sixteen_bytes) {
     shrink_items<kWideX>(args, list);
@@ -130,17 +152,16 @@ __global__ void __launch_bounds__(kThreads, 2) shrink_kernel(ShrinkKernelArgs ar
 
 }  // namespace
 
-void shrink(Stream stream, Tensor z, Tensor x, const ShrinkList* list, std::int32_t split_columns, std::int32_t blocks) {
-  check(split_columns % kStep == 0, "expected ranges of k that are multiples of 32");
+void shrink(Stream stream, Tensor z, Tensor x, const ShrinkList* list, std::int32_t blocks) {
+  const auto in = static_cast<std::int32_t>(x.cols);
   const ShrinkKernelArgs args{.z = data_of<float>(z),
                               .x = data_of<Bfloat16>(x),
                               .z_stride = z.row_stride,
                               .x_stride = x.row_stride,
-                              .rows = static_cast<std::int32_t>(x.rows),
-                              .in = static_cast<std::int32_t>(x.cols),
-                              .split_columns = split_columns,
+                              .in = in,
+                              .range_columns = (in + kWarps * kStep - 1) / (kWarps * kStep) * kStep,
                               .list = list};
-  launch(is_wide(x) ? shrink_kernel<true> : shrink_kernel<false>, {blocks, kThreads}, stream, args);
+  launch(is_wide(x) ? shrink_kernel<true> : shrink_kernel<false>, {blocks, kThreads, sizeof(ShrinkShared)}, stream, args);
 }
 
 }  // namespace slora::cuda

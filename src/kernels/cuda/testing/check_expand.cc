@@ -56,7 +56,6 @@ std::string check_expand(std::uint64_t seed) {
   KernelCase kernel_case(seed);
   const bool aligned = kernel_case.one_in(2);
   const std::int32_t outputs = aligned ? kernel_case.pick({32, 64, 72, 104}) : kernel_case.pick({5, 60, 64, 97});
-  const std::int32_t splits = kernel_case.draw(1, 3);
   const DType dtype = kernel_case.pick({DType::bf16, DType::f32});
 
   DevicePieces pieces(kernel_case, aligned ? MatrixAlignment::sixteen_bytes : MatrixAlignment::any);
@@ -78,12 +77,11 @@ std::string check_expand(std::uint64_t seed) {
   }
   z_cols += 1;
   // z where shrink writes it, NaN elsewhere. Where both parts of z count it has more bits than one part.
-  std::vector<float> z_values(static_cast<std::size_t>(splits * rows * z_cols), NAN);
+  std::vector<float> z_values(static_cast<std::size_t>(rows * z_cols), NAN);
   for (const ExpandItem& item : items) {
     for (std::int32_t i = item.use_begin; i < item.use_begin + item.use_count; ++i) {
       const ExpandRecord& record = records[static_cast<std::size_t>(uses[static_cast<std::size_t>(i)].record)];
-      for (std::int32_t t = 0; t < item.row_count * splits; ++t) {
-        const std::int32_t row = t / item.row_count * rows + item.row_begin + t % item.row_count;
+      for (std::int32_t row = item.row_begin; row < item.row_begin + item.row_count; ++row) {
         for (std::int32_t rank = 0; rank < record.rank; ++rank) {
           z_values[static_cast<std::size_t>(row * z_cols + record.z_begin + rank)] =
               record.rank <= 128 ? static_cast<float>(kernel_case.draw(-1024, 1024)) / 1024
@@ -104,13 +102,12 @@ std::string check_expand(std::uint64_t seed) {
                                                {{device_pieces.data(), device_records.data(), device_uses.data(), device_items.data(),
                                                  static_cast<std::int32_t>(items.size()), pieces.alignment()}});
   const emulator::DeviceArray<float> device_base_bias(device, base_bias);
-  const DeviceMatrix z(kernel_case, DType::f32, splits * rows, z_cols, kernel_case.pick({Rows::aligned, Rows::odd}), splits * rows,
-                       z_values);
+  const DeviceMatrix z(kernel_case, DType::f32, rows, z_cols, kernel_case.pick({Rows::aligned, Rows::odd}), rows, z_values);
   const DeviceMatrix y(kernel_case, dtype, rows, outputs, draw_rows(kernel_case), rows, before);
   const Tensor z_tensor = z;
   expand(kernel_case.stream(), y,
          {list.data(), base_bias.empty() ? nullptr : device_base_bias.data(), reinterpret_cast<const float*>(z_tensor.data),
-          z_tensor.row_stride, splits, rows},
+          z_tensor.row_stride},
          kernel_case.draw(1, 3));
 
   std::vector<float> expected = before;
@@ -122,11 +119,8 @@ std::string check_expand(std::uint64_t seed) {
         for (std::int32_t out = 0; out < drawn.record.out; ++out) {
           float sum = 0;
           for (std::int32_t rank = 0; rank < drawn.record.rank; ++rank) {
-            float z_sum = 0;
-            for (std::int32_t split = 0; split < splits; ++split) {
-              z_sum += z_values[static_cast<std::size_t>((split * rows + t) * z_cols + drawn.record.z_begin + rank)];
-            }
-            sum += drawn.b[static_cast<std::size_t>(rank * drawn.record.out + out)] * z_sum;
+            sum += drawn.b[static_cast<std::size_t>(rank * drawn.record.out + out)] *
+                   z_values[static_cast<std::size_t>(t * z_cols + drawn.record.z_begin + rank)];
           }
           const float bias = drawn.bias.empty() ? 0.0f : drawn.bias[static_cast<std::size_t>(out)];
           const std::int32_t column = drawn.record.slice_begin + out;

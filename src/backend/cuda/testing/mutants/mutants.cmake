@@ -4,8 +4,8 @@ include(mutation)
 
 # site_lists
 slora_mutate(backend/cuda/site_lists.cc
-  "rank < record.rank; rank += ShrinkItem::kRanks"
-  "rank < record.rank - (mutant_is(\"shrink_list_forgets_a_last_rank\") ? 1 : 0);
+  "rank < arrays_.shrink_records[record].rank; rank += ShrinkItem::kRanks"
+  "rank < arrays_.shrink_records[record].rank - (mutant_is(\"shrink_list_forgets_a_last_rank\") ? 1 : 0);
        rank += (mutant_is(\"shrink_list_forgets_ranks\") ? 2 : 1) * ShrinkItem::kRanks"
   shrink_list_forgets_a_last_rank shrink_list_forgets_ranks)
 slora_mutate(backend/cuda/site_lists.cc
@@ -13,8 +13,8 @@ slora_mutate(backend/cuda/site_lists.cc
   "row < segment.row_count; row += (mutant_is(\"shrink_list_forgets_rows\") ? 2 : 1) * ShrinkItem::kRowsMax"
   shrink_list_forgets_rows)
 slora_mutate(backend/cuda/site_lists.cc
-  "{segment.row_begin + row, rows, index, rank, 0}"
-  "{segment.row_begin + (mutant_is(\"shrink_list_repeats_the_first_rows\") ? 0 : row), rows, index, rank, 0}"
+  "{segment.row_begin + row, rows, static_cast"
+  "{segment.row_begin + (mutant_is(\"shrink_list_repeats_the_first_rows\") ? 0 : row), rows, static_cast"
   shrink_list_repeats_the_first_rows)
 slora_mutate(backend/cuda/site_lists.cc
   "+ segment.z_begin + record.z_begin"

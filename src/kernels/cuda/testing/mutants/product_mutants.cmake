@@ -127,28 +127,37 @@ slora_mutate(kernels/cuda/shrink.cu
     a[n].words[mutant_is(\"shrink_swaps_words_of_a\") ? pair : pair + 1]}"
   shrink_swaps_words_of_a)
 slora_mutate(kernels/cuda/shrink.cu
-  "8 * (i / 2) + group;"
-  "8 * (mutant_is(\"shrink_swaps_words_of_the_sum\") ? i % 2 : i / 2) + group;"
+  "8 * (element / 2) + lane"
+  "8 * (mutant_is(\"shrink_swaps_words_of_the_sum\") ? element % 2 : element / 2) + lane"
   shrink_swaps_words_of_the_sum)
 slora_mutate(kernels/cuda/shrink.cu
-  "if (row >= item.row_count) continue;"
-  "if (row >= item.row_count + (mutant_is(\"shrink_writes_past_the_rows\") ? 1 : 0)) continue;"
-  shrink_writes_past_the_rows)
+  "if (row >= item.row_count || rank >= record.rank) continue;"
+  "if (row >= item.row_count + (mutant_is(\"shrink_writes_past_the_rows\") ? 1 : 0) ||
+        rank >= record.rank + (mutant_is(\"shrink_writes_past_the_ranks\") ? 1 : 0)) continue;"
+  shrink_writes_past_the_rows shrink_writes_past_the_ranks)
 slora_mutate(kernels/cuda/shrink.cu
-  "static_cast<std::int64_t>(item.split) * args.rows"
-  "static_cast<std::int64_t>(mutant_is(\"shrink_forgets_the_split\") ? 0 : item.split) * args.rows"
-  shrink_forgets_the_split)
+  "std::min(args.in, begin + args.range_columns)"
+  "std::min(args.in, begin + args.range_columns + (mutant_is(\"shrink_ranges_overlap\") ? kStep : 0))"
+  shrink_ranges_overlap)
 slora_mutate(kernels/cuda/shrink.cu
-  "if (rank < record.rank) z"
-  "if (rank < record.rank + (mutant_is(\"shrink_writes_past_the_ranks\") ? 1 : 0)) z"
-  shrink_writes_past_the_ranks)
+  "warp = 0; warp < kWarps;"
+  "warp = mutant_is(\"shrink_forgets_a_range\") ? 1 : 0; warp < kWarps;"
+  shrink_forgets_a_range)
+slora_mutate(kernels/cuda/shrink.cu
+  "  block_barrier();  // all ranges"
+  "  if (!mutant_is(\"shrink_has_no_barrier_before_reading\")) block_barrier();  // all ranges"
+  shrink_has_no_barrier_before_reading)
+slora_mutate(kernels/cuda/shrink.cu
+  "  block_barrier();  // before"
+  "  if (!mutant_is(\"shrink_has_no_barrier_before_reuse\")) block_barrier();  // before"
+  shrink_has_no_barrier_before_reuse)
 slora_mutate(kernels/cuda/shrink.cu
   "i < item_count;"
   "i < item_count + (mutant_is(\"shrink_reads_past_the_items\") ? 1 : 0);"
   shrink_reads_past_the_items)
 slora_mutate(kernels/cuda/shrink.cu
-  "i += block_count() * kWarps"
-  "i += (mutant_is(\"shrink_forgets_items\") ? 2 : 1) * block_count() * kWarps"
+  "i += block_count()"
+  "i += (mutant_is(\"shrink_forgets_items\") ? 2 : 1) * block_count()"
   shrink_forgets_items)
 slora_mutate(kernels/cuda/shrink.cu
   "item.row_count <= 16"
@@ -192,10 +201,6 @@ slora_mutate(kernels/cuda/expand_tile.h
   "if (row < 0 || rank >= record.rank) return 0;"
   "if (row < 0 || rank >= record.rank + (mutant_is(\"expand_reads_past_the_ranks_of_z\") ? 1 : 0)) return 0;"
   expand_reads_past_the_ranks_of_z)
-slora_mutate(kernels/cuda/expand_tile.h
-  "split < args.splits;"
-  "split < args.splits - (mutant_is(\"expand_forgets_a_split\") ? 1 : 0) + (mutant_is(\"expand_sums_too_many_splits\") ? 1 : 0);"
-  expand_forgets_a_split expand_sums_too_many_splits)
 slora_mutate(kernels/cuda/expand_tile.h
   "2 * pair >= record.rank ||"
   "2 * pair >= record.rank + (mutant_is(\"expand_reads_past_the_pairs\") ? 2 : 0) ||"
