@@ -74,7 +74,7 @@ class CudaBackend final : public Backend {
     Result<std::unique_ptr<HostTransfers>> transfers = HostTransfers::create(device_, streams_->compute());
     if (!transfers) return forward_error(transfers);
     transfers_ = *std::move(transfers);
-    Result<std::unique_ptr<ListSource>> lists = ListSource::create(device_, *streams_, kDepth);
+    Result<std::unique_ptr<ListSource>> lists = ListSource::create(device_, *streams_, kDepth, properties_.multiprocessors);
     if (!lists) return forward_error(lists);
     lists_ = *std::move(lists);
     Result<std::unique_ptr<CudaOps>> ops = CudaOps::create({device_, *streams_, *lists_, *transfers_}, properties_.multiprocessors);

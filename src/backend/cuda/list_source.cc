@@ -7,10 +7,10 @@
 
 namespace slora::cuda {
 
-Result<std::unique_ptr<ListSource>> ListSource::create(DeviceApi& device, StepStreams& streams, int depth) {
+Result<std::unique_ptr<ListSource>> ListSource::create(DeviceApi& device, StepStreams& streams, int depth, std::int32_t multiprocessors) {
   std::unique_ptr<ListSource> source(new ListSource(device, streams));
   for (int i = 0; i <= depth; ++i) {
-    Result<std::unique_ptr<WorkLists>> lists = WorkLists::create(device);
+    Result<std::unique_ptr<WorkLists>> lists = WorkLists::create(device, multiprocessors);
     if (!lists) return forward_error(lists);
     if (i < depth) {
       source->of_slots_.push_back(*std::move(lists));

@@ -15,7 +15,8 @@ namespace slora::cuda {
 class ListSource {
  public:
   // The device and the streams outlive it. `depth`: slots.
-  [[nodiscard]] static Result<std::unique_ptr<ListSource>> create(DeviceApi& device, StepStreams& streams, int depth);
+  [[nodiscard]] static Result<std::unique_ptr<ListSource>> create(DeviceApi& device, StepStreams& streams, int depth,
+                                                                  std::int32_t multiprocessors);
 
   // Whose lists of attention a step needs.
   void set_attention(std::vector<AttendShape> shapes) { shapes_ = std::move(shapes); }

@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t kArrayBytesAtFirst = std::size_t{64} << 10;
 constexpr std::size_t kArrayAlignment = 64;
+constexpr std::int32_t kItemsPerMultiprocessor = 2;  // of attention: as many blocks as there are at a time
 
 constexpr std::size_t aligned_bytes(std::size_t bytes) { return (bytes + kArrayAlignment - 1) / kArrayAlignment * kArrayAlignment; }
 
@@ -51,8 +52,8 @@ std::int32_t tile_rows_of(const SpanBatch& spans, const AttendShape& shape) {
   return are_few ? AttendItem::kRowsMax : attend_tile_rows(shape.head_dim);
 }
 
-Result<std::unique_ptr<WorkLists>> WorkLists::create(DeviceApi& device) {
-  std::unique_ptr<WorkLists> lists(new WorkLists(device));
+Result<std::unique_ptr<WorkLists>> WorkLists::create(DeviceApi& device, std::int32_t multiprocessors) {
+  std::unique_ptr<WorkLists> lists(new WorkLists(device, multiprocessors));
   if (Status made = lists->make(); !made) return forward_error(made);
   return lists;
 }
@@ -78,24 +79,41 @@ void WorkLists::clear() {
   attend_count_ = 0;
 }
 
-// Spans that find no memory for the parts of their ranges have items of all ranges, which give the same bits.
+// Each range of the keys of a span with few queries is an item. A prompt's tiles are items, unless all are too few for the device, as those
+// of a short piece at the end of a long text. All give the same bits, and so do spans that find no memory for the parts of their ranges:
+// the longest come first.
 bool WorkLists::try_add_spans(const SpanBatch& spans, const AttendShape& shape) {
   if (attend_count_ == kAttendMax) return false;
   Attend& added = attends_[attend_count_++];
   added.spans = spans.spans.device;
   added.shape = shape;
   AttendItems& items = added.items;
-  const std::int32_t tile_rows = tile_rows_of(spans, shape);
-  items.clear({.kv_heads = shape.kv_heads, .group = shape.group, .window = shape.window, .tile_rows = tile_rows});
+  items.clear({.kv_heads = shape.kv_heads, .group = shape.group, .window = shape.window, .tile_rows = tile_rows_of(spans, shape)});
+  const auto span_at = [&](std::int32_t index) { return std::bit_cast<Span>(spans.spans.host[static_cast<std::size_t>(index)]); };
+  const auto is_prompt = [&](const Span& span) { return span.row_count > items.queries_max(); };
+  span_order_.clear();
+  std::int64_t item_count = 0;  // if no prompt is cut
   for (std::size_t i = 0; i < spans.spans.size(); ++i) {
-    const Span span = std::bit_cast<Span>(spans.spans.host[i]);
+    const Span span = span_at(static_cast<std::int32_t>(i));
     if (span.row_count == 0) continue;  // padding
-    if (items.part_rows() + items.part_rows_max(span) <= kPartRowsMax) {
-      items.add(static_cast<std::int32_t>(i), span);
+    span_order_.push_back(static_cast<std::int32_t>(i));
+    item_count += is_prompt(span) ? items.tile_count(span) : items.range_count_max(span);
+  }
+  std::ranges::sort(span_order_, {}, [&](std::int32_t index) {
+    const Span span = span_at(index);
+    return std::pair(-(span.position_begin + span.row_count), index);
+  });
+  const bool cuts_prompts = item_count < std::int64_t{kItemsPerMultiprocessor} * multiprocessors_;
+  for (const std::int32_t index : span_order_) {
+    const Span span = span_at(index);
+    const bool has_memory = items.part_rows() + items.part_rows_max(span) <= kPartRowsMax;
+    if (has_memory && (cuts_prompts || !is_prompt(span))) {
+      items.add_ranges(index, span, items.queries_max());
     } else {
-      items.add_tiles(static_cast<std::int32_t>(i), span, tile_rows / shape.group);
+      items.add_tiles(index, span, items.queries_max());
     }
   }
+  items.place_longest_first();
   return true;
 }
 

@@ -33,7 +33,7 @@ struct AttendShape {
 class WorkLists {
  public:
   // The device outlives it.
-  [[nodiscard]] static Result<std::unique_ptr<WorkLists>> create(DeviceApi& device);
+  [[nodiscard]] static Result<std::unique_ptr<WorkLists>> create(DeviceApi& device, std::int32_t multiprocessors);
 
   // Rows of AttendParts that the items of one batch leave at most.
   static constexpr std::int64_t kPartRowsMax = 1 << 16;
@@ -81,7 +81,7 @@ class WorkLists {
     Site site;  // unless it has all
   };
 
-  explicit WorkLists(DeviceApi& device) : device_(device) {}
+  WorkLists(DeviceApi& device, std::int32_t multiprocessors) : device_(device), multiprocessors_(multiprocessors) {}
   [[nodiscard]] Status make();
   [[nodiscard]] const SiteHeads* find_heads(const AdapterBatch& adapters, Site site) const;
   [[nodiscard]] std::size_t array_bytes() const;
@@ -90,12 +90,14 @@ class WorkLists {
   void place_arrays();
 
   DeviceApi& device_;
+  const std::int32_t multiprocessors_;
   SiteLists lists_;
   std::vector<SiteLists::Site> sites_;
   std::vector<Batch> batches_;
   std::array<Attend, kAttendMax> attends_;
   std::size_t attend_count_ = 0;
-  Buffer device_heads_;  // Heads
+  std::vector<std::int32_t> span_order_;  // of the spans being added
+  Buffer device_heads_;                   // Heads
   Buffer device_arrays_;
   Buffer host_heads_, host_arrays_;  // page-locked
 };

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <numeric>
@@ -15,6 +16,7 @@ namespace slora::cuda {
 namespace {
 
 constexpr std::int32_t kLayers = 2;
+constexpr std::int32_t kMultiprocessors = 20;
 
 // Segments of one row each, with an adapter that has another rank and another number of outputs at every site.
 class NumberedBatch {
@@ -82,7 +84,7 @@ void expect_lists_of(EmulatedDevice& device, const WorkLists& lists, const Adapt
 
 TEST(WorkLists, HaveTheListsOfEverySiteAtPlacesThatDoNotMove) {
   EmulatedDevice device({});
-  const std::unique_ptr<WorkLists> lists = WorkLists::create(device).value();
+  const std::unique_ptr<WorkLists> lists = WorkLists::create(device, kMultiprocessors).value();
   const ExpandList* place = nullptr;
   for (const std::int32_t rows : {3, 1, 300, 20, 2000}) {  // longer than memory at first
     const NumberedBatch layers(rows), head(2);
@@ -108,7 +110,7 @@ TEST(WorkLists, HaveTheListsOfEverySiteAtPlacesThatDoNotMove) {
 
 TEST(WorkLists, RefuseMoreSitesThanTheyHavePlacesFor) {
   EmulatedDevice device({});
-  const std::unique_ptr<WorkLists> lists = WorkLists::create(device).value();
+  const std::unique_ptr<WorkLists> lists = WorkLists::create(device, kMultiprocessors).value();
   std::vector<std::unique_ptr<NumberedBatch>> batches;
   bool has_place = true;
   while (has_place && batches.size() < 10000) {
@@ -123,7 +125,7 @@ TEST(WorkLists, RefuseMoreSitesThanTheyHavePlacesFor) {
 // Spans with few and many queries, and some with keys of several ranges.
 TEST(WorkLists, AttendComputesEveryQueryOfEveryHeadOverAllItsKeysOnce) {
   EmulatedDevice device({});
-  const std::unique_ptr<WorkLists> lists = WorkLists::create(device).value();
+  const std::unique_ptr<WorkLists> lists = WorkLists::create(device, kMultiprocessors).value();
   const AttendList* place = nullptr;
   for (const AttendShape shape :
        {AttendShape{1, 1, 64, 0}, AttendShape{2, 7, 64, 0}, AttendShape{3, 16, 200, 0}, AttendShape{2, 3, 64, 700}}) {
@@ -180,22 +182,63 @@ TEST(WorkLists, AttendComputesEveryQueryOfEveryHeadOverAllItsKeysOnce) {
   }
 }
 
+// Of a batch's lists for one shape.
+struct AttendWork {
+  std::vector<AttendItem> items;
+  std::vector<AttendJoin> joins;
+};
+AttendWork attend_work(const std::vector<SpanView>& spans, const AttendShape& shape) {
+  EmulatedDevice device({});
+  const std::unique_ptr<WorkLists> lists = WorkLists::create(device, kMultiprocessors).value();
+  const SpanBatch batch{spans, {}};
+  EXPECT_TRUE(lists->try_add_spans(batch, shape));
+  bring(device, *lists);
+  const AttendList list = at_device(device, lists->find(batch, shape), 1).front();
+  return {at_device(device, list.items, list.item_count), at_device(device, list.joins, list.join_count)};
+}
+
+TEST(WorkLists, AttendBeginsWithTheItemsOfMostKeys) {
+  std::vector<SpanView> spans = {{0, 1, 3000, 0, 0}, {1, 90, 20, 0, 0}, {91, 90, 2100, 0, 0}, {181, 1, 5, 0, 0}, {182, 700, 300, 0, 0}};
+  std::int32_t before = 1 << 20, all_ranges = 0;
+  for (const AttendItem& item : attend_work(spans, {4, 1, 64, 0}).items) {
+    const SpanView& span = spans[static_cast<std::size_t>(item.span)];
+    const bool has_all = item.range == AttendItem::kAllRanges;
+    const std::int32_t ranges = has_all ? (span.position_begin + item.query_begin + item.query_count + 511) / 512 : 1;
+    EXPECT_LE(ranges, before);
+    before = ranges;
+    all_ranges += has_all && ranges > 1 ? 1 : 0;
+  }
+  EXPECT_GT(all_ranges, 50) << "tiles of prompts";
+}
+
+TEST(WorkLists, AttendCutsThePromptsKeysWhereThereAreFewTiles) {
+  const std::vector<SpanView> chunk = {{0, 60, 4000, 0, 0}};  // two tiles
+  const AttendWork few = attend_work(chunk, {2, 1, 64, 0}), many = attend_work(chunk, {20, 1, 64, 0});
+  EXPECT_EQ(few.joins.size(), 4u);
+  EXPECT_EQ(few.items.size(), 4u * 8u);
+  EXPECT_EQ(many.joins.size(), 0u);
+  EXPECT_EQ(many.items.size(), 40u);
+}
+
 TEST(WorkLists, AttendLeavesNoMorePartsThanThereIsMemoryFor) {
   EmulatedDevice device({});
-  const std::unique_ptr<WorkLists> lists = WorkLists::create(device).value();
+  const std::unique_ptr<WorkLists> lists = WorkLists::create(device, kMultiprocessors).value();
   std::vector<SpanView> spans;
-  for (std::int32_t i = 0; i < 300; ++i) spans.push_back({i, 1, 20000, 0, 0});
+  for (std::int32_t i = 0; i < 300; ++i) spans.push_back({i, 1, 10000 + 40 * i, 0, 0});
   const SpanBatch batch{spans, {}};
   EXPECT_TRUE(lists->try_add_spans(batch, {2, 4, 64, 0}));
   bring(device, *lists);
   const AttendList list = at_device(device, lists->find(batch, {2, 4, 64, 0}), 1).front();
   std::int64_t rows = 0;
+  std::int32_t shortest = 300;
   for (const AttendJoin& join : at_device(device, list.joins, list.join_count)) {
+    shortest = std::min(shortest, join.span);
     rows += std::int64_t{AttendItem::kParts} * join.range_count * join.query_count * 4;
   }
   EXPECT_GT(rows, 0);
   EXPECT_LE(rows, WorkLists::kPartRowsMax);
   EXPECT_LT(list.join_count, 600);
+  EXPECT_EQ(list.join_count, 2 * (300 - shortest)) << "those with most keys";
 }
 
 }  // namespace

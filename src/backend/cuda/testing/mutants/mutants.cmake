@@ -86,6 +86,18 @@ slora_mutate(backend/cuda/work_lists.cc
   "items.part_rows() + items.part_rows_max(span) <= kPartRowsMax || mutant_is(\"parts_exceed_their_memory\")"
   parts_exceed_their_memory)
 slora_mutate(backend/cuda/work_lists.cc
+  "std::pair(-(span.position_begin"
+  "std::pair((mutant_is(\"short_spans_get_memory_for_parts\") ? 1 : -1) * (span.position_begin"
+  short_spans_get_memory_for_parts)
+slora_mutate(backend/cuda/work_lists.cc
+  "(cuts_prompts || !is_prompt(span))"
+  "((cuts_prompts && !mutant_is(\"prompts_are_never_cut\")) || mutant_is(\"prompts_are_always_cut\") || !is_prompt(span))"
+  prompts_are_never_cut prompts_are_always_cut)
+slora_mutate(backend/cuda/work_lists.cc
+  "items.place_longest_first();"
+  "if (!mutant_is(\"long_items_stand_anywhere\")) items.place_longest_first();"
+  long_items_stand_anywhere)
+slora_mutate(backend/cuda/work_lists.cc
   "span.row_count <= queries;"
   "span.row_count <= queries || mutant_is(\"tiles_are_always_small\");"
   tiles_are_always_small)
