@@ -25,9 +25,6 @@ constexpr int kLoadingThreadsMax = 8;              // which copy weights faster 
 
 constexpr std::int64_t kHeadDimMax = 256;
 constexpr std::int64_t kHiddenMax = 32768, kNarrowHiddenMax = 4096;  // of rms_norm: with and without 16-byte accesses
-// Of a step that is replayed: its logits are one block.
-constexpr std::int64_t kHeadSites = 1;
-constexpr std::int64_t kLayersMax = (static_cast<std::int64_t>(WorkLists::kSitesMax) - kHeadSites) / kSiteKindCount;
 
 Status check_model(const ModelShape& shape) {
   const auto refuse = [](std::string_view what, std::string_view expected, std::int64_t found) {
@@ -46,7 +43,6 @@ Status check_model(const ModelShape& shape) {
     return refuse("sliding windows of different sizes", fmt::format("at most {}", WorkLists::kAttendMax),
                   static_cast<std::int64_t>(shape.windows.size()));
   }
-  if (shape.layers > kLayersMax) return refuse("num_hidden_layers", fmt::format("at most {}", kLayersMax), shape.layers);
   const std::int64_t hidden_max = shape.hidden % 8 == 0 ? kHiddenMax : kNarrowHiddenMax;
   if (shape.hidden > hidden_max) return refuse("hidden_size", fmt::format("at most {}", hidden_max), shape.hidden);
   if (shape.step_rows_max > CudaOps::kRowsMax) {
@@ -104,6 +100,7 @@ class CudaBackend final : public Backend {
                            .window = window});
     }
     lists_->set_attention(std::move(attention));
+    if (Status reserved = lists_->reserve_tables(shape.layers); !reserved) return reserved;
     if (Status reserved = ops_->reserve_attend(shape.head_dim); !reserved) return reserved;
     if (Status reserved = ops_->reserve_gated(shape.step_rows_max, shape.intermediate); !reserved) return reserved;
     return ops_->reserve_sample(shape.output_rows_max, shape.vocabulary);

@@ -67,9 +67,6 @@ TEST(CudaBackend, RefusesByNameWhatItsKernelsLack) {
   shape.hidden = 4100;
   EXPECT_EQ(message_of(shape), "model: hidden_size: the cuda backend expects at most 4096, found 4100");
   shape = kModel;
-  shape.layers = 820;
-  EXPECT_EQ(message_of(shape), "model: num_hidden_layers: the cuda backend expects at most 819, found 820");
-  shape = kModel;
   shape.windows = {0, 1, 2, 3, 4};
   EXPECT_EQ(message_of(shape), "model: sliding windows of different sizes: the cuda backend expects at most 4, found 5");
   shape = kModel;

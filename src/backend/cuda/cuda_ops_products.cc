@@ -25,7 +25,7 @@ const float* bias_of(const LinearWeight& weight) { return weight.bias.empty() ? 
 void CudaOps::shrink(Tensor z, Tensor x, const AdapterBatch& adapters, Site site) {
   if (adapters.segments.empty()) return;
   check(z.rows == x.rows && z.cols >= adapters.z_cols, "expected z [T, z columns]");
-  cuda::shrink(stream(), z, x, parts_.lists.shrink(adapters, site), multiprocessors_);  // no more fit at a time
+  cuda::shrink(stream(), z, x, parts_.lists.shrink(adapters, site), site.layer, multiprocessors_);  // no more fit at a time
 }
 
 void CudaOps::linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) {
@@ -37,6 +37,7 @@ void CudaOps::linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, c
 void CudaOps::expand(Tensor y, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) {
   if (adapters.segments.empty()) return;
   const ExpandArgs args{.list = parts_.lists.expand(adapters, site),
+                        .layer = site.layer,
                         .base_bias = bias_of(weight),
                         .z = reinterpret_cast<const float*>(z.data),
                         .z_stride = z.row_stride};

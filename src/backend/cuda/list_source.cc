@@ -1,16 +1,24 @@
 #include "backend/cuda/list_source.h"
 
+#include <algorithm>
+#include <span>
 #include <utility>
 
 #include "backend/cuda/require.h"
 #include "base/check.h"
 
 namespace slora::cuda {
+namespace {
+
+constexpr std::size_t kTableBytesAtFirst = std::size_t{64} << 10;
+
+}  // namespace
 
 Result<std::unique_ptr<ListSource>> ListSource::create(DeviceApi& device, StepStreams& streams, int depth, std::int32_t multiprocessors) {
-  std::unique_ptr<ListSource> source(new ListSource(device, streams));
+  std::unique_ptr<ListSource> source(new ListSource(device, streams, depth));
+  if (Status reserved = source->tables_.reserve(kTableBytesAtFirst); !reserved) return forward_error(reserved);
   for (int i = 0; i <= depth; ++i) {
-    Result<std::unique_ptr<WorkLists>> lists = WorkLists::create(device, multiprocessors);
+    Result<std::unique_ptr<WorkLists>> lists = WorkLists::create(device, source->tables_, multiprocessors);
     if (!lists) return forward_error(lists);
     if (i < depth) {
       source->of_slots_.push_back(*std::move(lists));
@@ -26,26 +34,40 @@ void ListSource::prepare(int slot, const StepWork& work) {
   check(slot >= 0 && std::cmp_less(slot, of_slots_.size()), "expected one of the slots");
   WorkLists& lists = *of_slots_[static_cast<std::size_t>(slot)];
   lists.clear();
+  // The slot's step before is done, and so are all that came before the other slots' latest.
+  steps_of_slots_[static_cast<std::size_t>(slot)] = ++step_count_;
+  tables_.begin_step(step_count_, *std::ranges::min_element(steps_of_slots_));
   for (const AttendShape& shape : shapes_) static_cast<void>(lists.try_add_spans(work.spans, shape));
   bool is_of_layers = true;
   for (const AdapterBatch& adapters : work.adapters) {
     static_cast<void>(is_of_layers ? lists.try_add_sites(adapters) : lists.try_add_site(adapters, kHeadSite));
     is_of_layers = false;
   }
+  if (!tables_.copies().empty()) streams_.upload_more(slot, tables_.copies());
+  tables_.clear_copies();
   streams_.upload_more(slot, lists.finish());
   prepared_ = &lists;
 }
 
 WorkLists& ListSource::begin_single() {
   require_done(device_.synchronise(streams_.compute()));
+  if (prepared_ == nullptr) {
+    ++step_count_;  // and all before are done
+    tables_.begin_step(step_count_, step_count_);
+  }
   single_->clear();
   return *single_;
 }
 
 void ListSource::finish_single() {
-  for (const PieceCopy& piece : single_->finish()) {
-    if (piece.bytes > 0) require_done(device_.upload(streams_.compute(), piece.to, piece.from, piece.bytes));
-  }
+  const auto upload = [&](std::span<const PieceCopy> pieces) {
+    for (const PieceCopy& piece : pieces) {
+      if (piece.bytes > 0) require_done(device_.upload(streams_.compute(), piece.to, piece.from, piece.bytes));
+    }
+  };
+  upload(tables_.copies());
+  tables_.clear_copies();
+  upload(single_->finish());
 }
 
 const AttendList* ListSource::attend(const SpanBatch& spans, const AttendShape& shape) {

@@ -18,6 +18,8 @@ class ListSource {
   [[nodiscard]] static Result<std::unique_ptr<ListSource>> create(DeviceApi& device, StepStreams& streams, int depth,
                                                                   std::int32_t multiprocessors);
 
+  // Memory for the tables of the adapters of a model with so many layers.
+  [[nodiscard]] Status reserve_tables(std::int64_t layers) { return tables_.reserve(kTablesReserved * AdapterTables::usual_bytes(layers)); }
   // Whose lists of attention a step needs.
   void set_attention(std::vector<AttendShape> shapes) { shapes_ = std::move(shapes); }
 
@@ -25,19 +27,26 @@ class ListSource {
   void begin_step() { prepared_ = nullptr; }
   void prepare(int slot, const StepWork& work);
 
-  // In device memory.
+  // In device memory. Lists of a site are those of all layers' sites of its kind.
   [[nodiscard]] const AttendList* attend(const SpanBatch& spans, const AttendShape& shape);
   [[nodiscard]] const ShrinkList* shrink(const AdapterBatch& adapters, Site site);
   [[nodiscard]] const ExpandList* expand(const AdapterBatch& adapters, Site site);
 
  private:
-  ListSource(DeviceApi& device, StepStreams& streams) : device_(device), streams_(streams) {}
+  // Of adapters that steps use by turns. A table takes tens of KiB here, and of the upload of a step when it has to be made again.
+  static constexpr std::size_t kTablesReserved = 2048;
+
+  ListSource(DeviceApi& device, StepStreams& streams, int depth)
+      : device_(device), streams_(streams), tables_(device), steps_of_slots_(static_cast<std::size_t>(depth), ~std::uint64_t{0}) {}
   // Lists for one op, when the device has read those of the op before.
   [[nodiscard]] WorkLists& begin_single();
   void finish_single();
 
   DeviceApi& device_;
   StepStreams& streams_;
+  AdapterTables tables_;
+  std::uint64_t step_count_ = 0;
+  std::vector<std::uint64_t> steps_of_slots_;         // [depth] each one's latest step; at first none
   std::vector<std::unique_ptr<WorkLists>> of_slots_;  // [depth]
   std::unique_ptr<WorkLists> single_;
   WorkLists* prepared_ = nullptr;  // of the step whose ops are called

@@ -52,8 +52,8 @@ std::int32_t tile_rows_of(const SpanBatch& spans, const AttendShape& shape) {
   return are_few ? AttendItem::kRowsMax : attend_tile_rows(shape.head_dim);
 }
 
-Result<std::unique_ptr<WorkLists>> WorkLists::create(DeviceApi& device, std::int32_t multiprocessors) {
-  std::unique_ptr<WorkLists> lists(new WorkLists(device, multiprocessors));
+Result<std::unique_ptr<WorkLists>> WorkLists::create(DeviceApi& device, AdapterTables& tables, std::int32_t multiprocessors) {
+  std::unique_ptr<WorkLists> lists(new WorkLists(device, tables, multiprocessors));
   if (Status made = lists->make(); !made) return forward_error(made);
   return lists;
 }
@@ -74,7 +74,7 @@ Status WorkLists::make() {
 
 void WorkLists::clear() {
   lists_.clear();
-  sites_.clear();
+  kinds_.clear();
   batches_.clear();
   attend_count_ = 0;
 }
@@ -119,25 +119,18 @@ bool WorkLists::try_add_spans(const SpanBatch& spans, const AttendShape& shape) 
 
 bool WorkLists::try_add_sites(const AdapterBatch& adapters) {
   if (adapters.segments.empty()) return true;
-  const AdapterView& first = *adapters.segments.host.front().adapter;
-  if (sites_.size() + first.sites.size() > kSitesMax) return false;
-  batches_.push_back({adapters.segments.device, sites_.size(), first.expert_count, true, {}});
-  const auto layers = static_cast<std::int32_t>(first.sites.size() / site_count(1, first.expert_count));
-  for (std::int32_t layer = 0; layer < layers; ++layer) {  // in the order of index_of()
-    for (int kind = 0; kind < kSiteKindCount; ++kind) {
-      for (std::int32_t expert = 0; expert < first.expert_count; ++expert) {
-        sites_.push_back(lists_.add(adapters, {layer, static_cast<SiteKind>(kind), expert}));
-      }
-    }
-  }
-  return true;
+  return try_add_kinds(adapters, 0, site_count(1, adapters.segments.host.front().adapter->expert_count));
 }
 
 bool WorkLists::try_add_site(const AdapterBatch& adapters, Site site) {
   if (adapters.segments.empty()) return true;
-  if (sites_.size() >= kSitesMax) return false;
-  batches_.push_back({adapters.segments.device, sites_.size(), 1, false, site});
-  sites_.push_back(lists_.add(adapters, site));
+  return try_add_kinds(adapters, index_of({0, site.kind, site.expert}, adapters.segments.host.front().adapter->expert_count), 1);
+}
+
+bool WorkLists::try_add_kinds(const AdapterBatch& adapters, std::size_t first, std::size_t count) {
+  if (kinds_.size() + count > kKindsMax) return false;
+  batches_.push_back({adapters.segments.device, adapters.segments.host.front().adapter->expert_count, first, count, kinds_.size()});
+  for (std::size_t kind = first; kind < first + count; ++kind) kinds_.push_back(lists_.add(adapters, kind, tables_));
   return true;
 }
 
@@ -145,14 +138,13 @@ std::array<PieceCopy, 2> WorkLists::finish() {
   const std::size_t bytes = array_bytes();
   reserve(bytes);
   place_arrays();
-  const std::size_t heads_bytes = offsetof(Heads, sites) + sites_.size() * sizeof(SiteHeads);
+  const std::size_t heads_bytes = offsetof(Heads, kinds) + kinds_.size() * sizeof(KindHeads);
   return {{{device_heads_.data(), host_heads_.data(), heads_bytes}, {device_arrays_.data(), host_arrays_.data(), bytes}}};
 }
 
 std::size_t WorkLists::array_bytes() const {
   const SiteLists::Arrays& arrays = lists_.arrays();
-  std::size_t bytes = aligned_bytes(arrays.pieces, arrays.shrink_records, arrays.shrink_items, arrays.expand_records, arrays.expand_uses,
-                                    arrays.expand_items);
+  std::size_t bytes = aligned_bytes(arrays.shrink_items, arrays.expand_uses, arrays.expand_items);
   for (std::size_t i = 0; i < attend_count_; ++i) bytes += aligned_bytes(attends_[i].items.items(), attends_[i].items.joins());
   return bytes;
 }
@@ -168,10 +160,7 @@ void WorkLists::reserve(std::size_t bytes) {
 void WorkLists::place_arrays() {
   const SiteLists::Arrays& arrays = lists_.arrays();
   Placer placer(host_arrays_.data(), device_arrays_.data());
-  const MatrixPiece* const pieces = placer.place(arrays.pieces);
-  const ShrinkRecord* const shrink_records = placer.place(arrays.shrink_records);
   const ShrinkItem* const shrink_items = placer.place(arrays.shrink_items);
-  const ExpandRecord* const expand_records = placer.place(arrays.expand_records);
   const ExpandUse* const expand_uses = placer.place(arrays.expand_uses);
   const ExpandItem* const expand_items = placer.place(arrays.expand_items);
   auto& heads = *reinterpret_cast<Heads*>(host_heads_.data());
@@ -183,12 +172,10 @@ void WorkLists::place_arrays() {
                        .join_count = static_cast<std::int32_t>(joins.size()),
                        .joins = placer.place(joins)};
   }
-  for (std::size_t i = 0; i < sites_.size(); ++i) {
-    const SiteLists::Site& site = sites_[i];
-    heads.sites[i] = {{pieces, shrink_records, shrink_items + site.shrink_items.begin, static_cast<std::int32_t>(site.shrink_items.count),
-                       site.shrink_alignment},
-                      {pieces, expand_records, expand_uses, expand_items + site.expand_items.begin,
-                       static_cast<std::int32_t>(site.expand_items.count), site.expand_alignment}};
+  for (std::size_t i = 0; i < kinds_.size(); ++i) {
+    const SiteLists::Parts& kind = kinds_[i];
+    heads.kinds[i] = {{shrink_items + kind.shrink_items.begin, static_cast<std::int32_t>(kind.shrink_items.count)},
+                      {expand_uses, expand_items + kind.expand_items.begin, static_cast<std::int32_t>(kind.expand_items.count)}};
   }
 }
 
@@ -200,20 +187,21 @@ const AttendList* WorkLists::find(const SpanBatch& spans, const AttendShape& sha
   return nullptr;
 }
 
-const WorkLists::SiteHeads* WorkLists::find_heads(const AdapterBatch& adapters, Site site) const {
+const WorkLists::KindHeads* WorkLists::find_heads(const AdapterBatch& adapters, Site site) const {
   for (const Batch& batch : batches_) {
-    if (batch.segments != adapters.segments.device || (!batch.has_all_sites && batch.site != site)) continue;
-    const std::size_t index = batch.begin + (batch.has_all_sites ? index_of(site, batch.expert_count) : 0);
-    return reinterpret_cast<const Heads*>(device_heads_.data())->sites + index;
+    if (batch.segments != adapters.segments.device) continue;
+    const std::size_t kind = index_of({0, site.kind, site.expert}, batch.expert_count);
+    if (kind < batch.first || kind >= batch.first + batch.count) continue;
+    return reinterpret_cast<const Heads*>(device_heads_.data())->kinds + batch.begin + (kind - batch.first);
   }
   return nullptr;
 }
 const ShrinkList* WorkLists::find_shrink(const AdapterBatch& adapters, Site site) const {
-  const SiteHeads* const heads = find_heads(adapters, site);
+  const KindHeads* const heads = find_heads(adapters, site);
   return heads == nullptr ? nullptr : &heads->shrink;
 }
 const ExpandList* WorkLists::find_expand(const AdapterBatch& adapters, Site site) const {
-  const SiteHeads* const heads = find_heads(adapters, site);
+  const KindHeads* const heads = find_heads(adapters, site);
   return heads == nullptr ? nullptr : &heads->expand;
 }
 

@@ -32,39 +32,41 @@ struct AttendShape {
 // where they are, so that a graph finds the lists of the step that it is replayed for. Owned by a backend, used by the engine thread.
 class WorkLists {
  public:
-  // The device outlives it.
-  [[nodiscard]] static Result<std::unique_ptr<WorkLists>> create(DeviceApi& device, std::int32_t multiprocessors);
+  // The device and the tables, which belong to the same backend, outlive it.
+  [[nodiscard]] static Result<std::unique_ptr<WorkLists>> create(DeviceApi& device, AdapterTables& tables, std::int32_t multiprocessors);
 
   // Rows of AttendParts that the items of one batch leave at most.
   static constexpr std::int64_t kPartRowsMax = 1 << 16;
-  // Sites of one batch; 140 layers have 700.
-  static constexpr std::size_t kSitesMax = 4096;
   // Shapes of attention: layers of one model have two, with and without a window.
   static constexpr std::size_t kAttendMax = 4;
 
   void clear();
   // Returns false, and adds nothing, if there are more than kAttendMax.
   bool try_add_spans(const SpanBatch& spans, const AttendShape& shape);
-  // Adds all sites of the batch's adapters, or one of them. Returns false, and adds nothing, if there are more than kSitesMax.
+  // Adds all kinds of sites of the batch's adapters, or that of one site. Returns false, and adds nothing, if there are more than
+  // kKindsMax.
   bool try_add_sites(const AdapterBatch& adapters);
   bool try_add_site(const AdapterBatch& adapters, Site site);
   // What is to be copied to the device before an op uses the lists. Valid until the next clear(). Throws a DeviceError.
   [[nodiscard]] std::array<PieceCopy, 2> finish();
 
-  // In device memory; null if no such arrays were added.
+  // In device memory; null if no such arrays were added. Lists of sites are those of all layers.
   [[nodiscard]] const AttendList* find(const SpanBatch& spans, const AttendShape& shape) const;
   [[nodiscard]] const ShrinkList* find_shrink(const AdapterBatch& adapters, Site site) const;
   [[nodiscard]] const ExpandList* find_expand(const AdapterBatch& adapters, Site site) const;
 
  private:
+  // Kinds of sites, with each expert, of all batches: of the layers and of each block of logits.
+  static constexpr std::size_t kKindsMax = 1024;
+
   // What does not move.
-  struct SiteHeads {
+  struct KindHeads {
     ShrinkList shrink;
     ExpandList expand;
   };
   struct Heads {
     AttendList attend[kAttendMax];
-    SiteHeads sites[kSitesMax];
+    KindHeads kinds[kKindsMax];
   };
   // The spans that were added, known by their place, for one shape.
   struct Attend {
@@ -72,27 +74,29 @@ class WorkLists {
     AttendShape shape;
     AttendItems items{{}};
   };
-  // The sites that were added of a batch, known by its segments' place.
+  // The kinds that were added of a batch, known by its segments' place.
   struct Batch {
     const AdapterSegment* segments;
-    std::size_t begin;  // in sites_
     std::int32_t expert_count;
-    bool has_all_sites;
-    Site site;  // unless it has all
+    std::size_t first, count;  // kinds: index_of() sites in layer 0
+    std::size_t begin;         // in kinds_
   };
 
-  WorkLists(DeviceApi& device, std::int32_t multiprocessors) : device_(device), multiprocessors_(multiprocessors) {}
+  WorkLists(DeviceApi& device, AdapterTables& tables, std::int32_t multiprocessors)
+      : device_(device), tables_(tables), multiprocessors_(multiprocessors) {}
   [[nodiscard]] Status make();
-  [[nodiscard]] const SiteHeads* find_heads(const AdapterBatch& adapters, Site site) const;
+  bool try_add_kinds(const AdapterBatch& adapters, std::size_t first, std::size_t count);
+  [[nodiscard]] const KindHeads* find_heads(const AdapterBatch& adapters, Site site) const;
   [[nodiscard]] std::size_t array_bytes() const;
   void reserve(std::size_t bytes);
   // Places every array, and what names them.
   void place_arrays();
 
   DeviceApi& device_;
+  AdapterTables& tables_;
   const std::int32_t multiprocessors_;
   SiteLists lists_;
-  std::vector<SiteLists::Site> sites_;
+  std::vector<SiteLists::Parts> kinds_;
   std::vector<Batch> batches_;
   std::array<Attend, kAttendMax> attends_;
   std::size_t attend_count_ = 0;

@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <memory>
 #include <numeric>
+#include <span>
 #include <tuple>
 #include <vector>
 
@@ -45,12 +47,14 @@ class NumberedBatch {
   AdapterBatch batch_;
 };
 
-// Copies to the device what the lists say.
-void bring(EmulatedDevice& device, WorkLists& lists) {
+// Copies to the device what the lists and tables say.
+void bring(EmulatedDevice& device, WorkLists& lists, AdapterTables& tables) {
   const Stream stream = device.make_stream(StreamPriority::normal).value();
-  for (const PieceCopy& piece : lists.finish()) {
-    EXPECT_TRUE(piece.bytes == 0 || device.upload(stream, piece.to, piece.from, piece.bytes));
+  const std::array<PieceCopy, 2> of_lists = lists.finish();
+  for (const std::span<const PieceCopy> pieces : {std::span<const PieceCopy>(of_lists), tables.copies()}) {
+    for (const PieceCopy& piece : pieces) EXPECT_TRUE(piece.bytes == 0 || device.upload(stream, piece.to, piece.from, piece.bytes));
   }
+  tables.clear_copies();
   EXPECT_TRUE(device.synchronise(stream));
   EXPECT_TRUE(device.destroy(stream));
 }
@@ -72,26 +76,28 @@ void expect_lists_of(EmulatedDevice& device, const WorkLists& lists, const Adapt
   for (std::int32_t row = 0; row < list.item_count; ++row) {
     const ExpandItem& item = items[static_cast<std::size_t>(row)];
     EXPECT_EQ(std::tuple(item.row_begin, item.row_count, item.use_count), std::tuple(row, 1, 1));
-    const ExpandUse use = at_device(device, list.uses + item.use_begin, 1).front();
-    EXPECT_EQ(at_device(device, list.records + use.record, 1).front().out, number);
+    const LoraTable table = at_device(device, list.uses + item.use_begin, 1).front().table;
+    EXPECT_EQ(table.per_layer, 1);
+    EXPECT_EQ(at_device(device, table.records + site.layer, 1).front().out, number);
   }
   const ShrinkList shrink = at_device(device, lists.find_shrink(batch, site), 1).front();
   ASSERT_EQ(shrink.item_count, list.item_count);
   for (const ShrinkItem& item : at_device(device, shrink.items, shrink.item_count)) {
-    EXPECT_EQ(at_device(device, shrink.records + item.record, 1).front().rank, number);
+    EXPECT_EQ(at_device(device, item.table.records + site.layer, 1).front().shrink_rank, number);
   }
 }
 
 TEST(WorkLists, HaveTheListsOfEverySiteAtPlacesThatDoNotMove) {
   EmulatedDevice device({});
-  const std::unique_ptr<WorkLists> lists = WorkLists::create(device, kMultiprocessors).value();
+  AdapterTables tables(device);
+  const std::unique_ptr<WorkLists> lists = WorkLists::create(device, tables, kMultiprocessors).value();
   const ExpandList* place = nullptr;
   for (const std::int32_t rows : {3, 1, 300, 20, 2000}) {  // longer than memory at first
     const NumberedBatch layers(rows), head(2);
     lists->clear();
     EXPECT_TRUE(lists->try_add_sites(layers.batch()));
     EXPECT_TRUE(lists->try_add_site(head.batch(), kHeadSite));
-    bring(device, *lists);
+    bring(device, *lists, tables);
     for (std::int32_t layer = 0; layer < kLayers; ++layer) {
       for (int kind = 0; kind < kSiteKindCount; ++kind) {
         expect_lists_of(device, *lists, layers.batch(), {layer, static_cast<SiteKind>(kind)});
@@ -110,7 +116,8 @@ TEST(WorkLists, HaveTheListsOfEverySiteAtPlacesThatDoNotMove) {
 
 TEST(WorkLists, RefuseMoreSitesThanTheyHavePlacesFor) {
   EmulatedDevice device({});
-  const std::unique_ptr<WorkLists> lists = WorkLists::create(device, kMultiprocessors).value();
+  AdapterTables tables(device);
+  const std::unique_ptr<WorkLists> lists = WorkLists::create(device, tables, kMultiprocessors).value();
   std::vector<std::unique_ptr<NumberedBatch>> batches;
   bool has_place = true;
   while (has_place && batches.size() < 10000) {
@@ -125,7 +132,8 @@ TEST(WorkLists, RefuseMoreSitesThanTheyHavePlacesFor) {
 // Spans with few and many queries, and some with keys of several ranges.
 TEST(WorkLists, AttendComputesEveryQueryOfEveryHeadOverAllItsKeysOnce) {
   EmulatedDevice device({});
-  const std::unique_ptr<WorkLists> lists = WorkLists::create(device, kMultiprocessors).value();
+  AdapterTables tables(device);
+  const std::unique_ptr<WorkLists> lists = WorkLists::create(device, tables, kMultiprocessors).value();
   const AttendList* place = nullptr;
   for (const AttendShape shape :
        {AttendShape{1, 1, 64, 0}, AttendShape{2, 7, 64, 0}, AttendShape{3, 16, 200, 0}, AttendShape{2, 3, 64, 700}}) {
@@ -135,7 +143,7 @@ TEST(WorkLists, AttendComputesEveryQueryOfEveryHeadOverAllItsKeysOnce) {
       const SpanBatch batch{spans, {}};
       lists->clear();
       EXPECT_TRUE(lists->try_add_spans(batch, shape));
-      bring(device, *lists);
+      bring(device, *lists, tables);
       const AttendList* const at = lists->find(batch, shape);
       ASSERT_NE(at, nullptr);
       if (place == nullptr) place = at;
@@ -189,10 +197,11 @@ struct AttendWork {
 };
 AttendWork attend_work(const std::vector<SpanView>& spans, const AttendShape& shape) {
   EmulatedDevice device({});
-  const std::unique_ptr<WorkLists> lists = WorkLists::create(device, kMultiprocessors).value();
+  AdapterTables tables(device);
+  const std::unique_ptr<WorkLists> lists = WorkLists::create(device, tables, kMultiprocessors).value();
   const SpanBatch batch{spans, {}};
   EXPECT_TRUE(lists->try_add_spans(batch, shape));
-  bring(device, *lists);
+  bring(device, *lists, tables);
   const AttendList list = at_device(device, lists->find(batch, shape), 1).front();
   return {at_device(device, list.items, list.item_count), at_device(device, list.joins, list.join_count)};
 }
@@ -222,12 +231,13 @@ TEST(WorkLists, AttendCutsThePromptsKeysWhereThereAreFewTiles) {
 
 TEST(WorkLists, AttendLeavesNoMorePartsThanThereIsMemoryFor) {
   EmulatedDevice device({});
-  const std::unique_ptr<WorkLists> lists = WorkLists::create(device, kMultiprocessors).value();
+  AdapterTables tables(device);
+  const std::unique_ptr<WorkLists> lists = WorkLists::create(device, tables, kMultiprocessors).value();
   std::vector<SpanView> spans;
   for (std::int32_t i = 0; i < 300; ++i) spans.push_back({i, 1, 10000 + 40 * i, 0, 0});
   const SpanBatch batch{spans, {}};
   EXPECT_TRUE(lists->try_add_spans(batch, {2, 4, 64, 0}));
-  bring(device, *lists);
+  bring(device, *lists, tables);
   const AttendList list = at_device(device, lists->find(batch, {2, 4, 64, 0}), 1).front();
   std::int64_t rows = 0;
   std::int32_t shortest = 300;
