@@ -59,7 +59,8 @@ struct AdapterView {
   std::int32_t expert_count = 1;
   std::int32_t z_cols_max = 0;        // columns of z that suffice for every site, with those of all shards
   std::int32_t shard_z_cols_max = 0;  // the largest z_cols of a site: of one shard where the ranks are split
-  // Where the backend keeps what it made of this view for its kernels: written in prepare_step() and by ops, and by nobody else.
+  // Where the backend whose memory the image is in keeps what it made of this view for its kernels. That backend writes it, in
+  // prepare_step() and in ops.
   struct Kept {
     std::uint32_t place = 0;
     std::uint64_t number = 0;  // 0: nowhere

@@ -112,6 +112,7 @@ void AdapterTables::begin_step(std::uint64_t number, std::uint64_t done_before) 
 
 const AdapterTable& AdapterTables::find_or_make(const AdapterView& adapter) {
   AdapterView::Kept& kept = adapter.kept;
+  check(kept.number == 0 || kept.place < all_.size(), "expected an adapter of this backend");
   if (kept.number == 0 || all_[kept.place]->number != kept.number) {
     Entry& entry = add_entry(bytes_of(adapter));
     entry.number = ++made_count_;

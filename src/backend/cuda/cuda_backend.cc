@@ -133,7 +133,7 @@ class CudaBackend final : public Backend {
     lists_->begin_step();
     return streams_->upload_step(slot, bytes);
   }
-  void prepare_step(int slot, const StepWork& work) override { lists_->prepare(slot, work); }
+  std::uint32_t prepare_step(int slot, const StepWork& work) override { return lists_->prepare(slot, work); }
   bool replays_steps() const override { return true; }
   void replay_step(const StepKey& key, const std::function<void()>& call_ops) override { streams_->replay_step(key, call_ops); }
   Fence download_step(std::span<std::byte> to, const std::byte* from) override { return streams_->download_step(to, from); }

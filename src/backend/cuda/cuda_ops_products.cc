@@ -25,7 +25,9 @@ const float* bias_of(const LinearWeight& weight) { return weight.bias.empty() ? 
 void CudaOps::shrink(Tensor z, Tensor x, const AdapterBatch& adapters, Site site) {
   if (adapters.segments.empty()) return;
   check(z.rows == x.rows && z.cols >= adapters.z_cols, "expected z [T, z columns]");
-  cuda::shrink(stream(), z, x, parts_.lists.shrink(adapters, site), site.layer, multiprocessors_);  // no more fit at a time
+  const ShrinkList* const list = parts_.lists.find(adapters, site).shrink;
+  if (list == nullptr) return;
+  cuda::shrink(stream(), z, x, list, site.layer, multiprocessors_);  // no more fit at a time
 }
 
 void CudaOps::linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) {
@@ -36,7 +38,9 @@ void CudaOps::linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, c
 
 void CudaOps::expand(Tensor y, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) {
   if (adapters.segments.empty()) return;
-  const ExpandArgs args{.list = parts_.lists.expand(adapters, site),
+  const ExpandList* const list = parts_.lists.find(adapters, site).expand;
+  if (list == nullptr) return;
+  const ExpandArgs args{.list = list,
                         .layer = site.layer,
                         .base_bias = bias_of(weight),
                         .z = reinterpret_cast<const float*>(z.data),

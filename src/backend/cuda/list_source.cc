@@ -1,6 +1,7 @@
 #include "backend/cuda/list_source.h"
 
 #include <algorithm>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -30,7 +31,7 @@ Result<std::unique_ptr<ListSource>> ListSource::create(DeviceApi& device, StepSt
 }
 
 // What finds no place gets its list when its op is called, in steps that are not replayed: these may have more blocks of logits.
-void ListSource::prepare(int slot, const StepWork& work) {
+std::uint32_t ListSource::prepare(int slot, const StepWork& work) {
   check(slot >= 0 && std::cmp_less(slot, of_slots_.size()), "expected one of the slots");
   WorkLists& lists = *of_slots_[static_cast<std::size_t>(slot)];
   lists.clear();
@@ -47,6 +48,7 @@ void ListSource::prepare(int slot, const StepWork& work) {
   tables_.clear_copies();
   streams_.upload_more(slot, lists.finish());
   prepared_ = &lists;
+  return lists.work();
 }
 
 WorkLists& ListSource::begin_single() {
@@ -70,25 +72,18 @@ void ListSource::finish_single() {
   upload(single_->finish());
 }
 
-const AttendList* ListSource::attend(const SpanBatch& spans, const AttendShape& shape) {
-  if (const AttendList* const known = prepared_ == nullptr ? nullptr : prepared_->find(spans, shape)) return known;
+WorkLists::OfSpans ListSource::find(const SpanBatch& spans, const AttendShape& shape) {
+  if (const auto known = prepared_ == nullptr ? std::nullopt : prepared_->find(spans, shape)) return *known;
   static_cast<void>(begin_single().try_add_spans(spans, shape));
   finish_single();
-  return single_->find(spans, shape);
+  return *single_->find(spans, shape);
 }
 
-const ShrinkList* ListSource::shrink(const AdapterBatch& adapters, Site site) {
-  if (const ShrinkList* const known = prepared_ == nullptr ? nullptr : prepared_->find_shrink(adapters, site)) return known;
+WorkLists::OfSite ListSource::find(const AdapterBatch& adapters, Site site) {
+  if (const auto known = prepared_ == nullptr ? std::nullopt : prepared_->find(adapters, site)) return *known;
   static_cast<void>(begin_single().try_add_site(adapters, site));
   finish_single();
-  return single_->find_shrink(adapters, site);
-}
-
-const ExpandList* ListSource::expand(const AdapterBatch& adapters, Site site) {
-  if (const ExpandList* const known = prepared_ == nullptr ? nullptr : prepared_->find_expand(adapters, site)) return known;
-  static_cast<void>(begin_single().try_add_site(adapters, site));
-  finish_single();
-  return single_->find_expand(adapters, site);
+  return *single_->find(adapters, site);
 }
 
 }  // namespace slora::cuda

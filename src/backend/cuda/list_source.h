@@ -25,12 +25,11 @@ class ListSource {
 
   // The step's arrays come: no lists are known until prepare().
   void begin_step() { prepared_ = nullptr; }
-  void prepare(int slot, const StepWork& work);
+  // Returns what of the answers below depends on more than the step's shape.
+  std::uint32_t prepare(int slot, const StepWork& work);
 
-  // In device memory. Lists of a site are those of all layers' sites of its kind.
-  [[nodiscard]] const AttendList* attend(const SpanBatch& spans, const AttendShape& shape);
-  [[nodiscard]] const ShrinkList* shrink(const AdapterBatch& adapters, Site site);
-  [[nodiscard]] const ExpandList* expand(const AdapterBatch& adapters, Site site);
+  [[nodiscard]] WorkLists::OfSpans find(const SpanBatch& spans, const AttendShape& shape);
+  [[nodiscard]] WorkLists::OfSite find(const AdapterBatch& adapters, Site site);
 
  private:
   // Of adapters that steps use by turns. A table takes tens of KiB here, and of the upload of a step when it has to be made again.

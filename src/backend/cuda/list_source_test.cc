@@ -64,8 +64,8 @@ TEST(ListSource, TheListsOfTwoStepsUnderWayNameTheirOwnAdapters) {
   for (std::int32_t step = 0; step < 12; ++step) {
     auto batch = std::make_unique<BiasBatch>(100 * step);
     source->begin_step();
-    source->prepare(step % 2, {{}, {&batch->batch(), 1}});
-    const ExpandList* const at = source->expand(batch->batch(), kSourceSite);
+    static_cast<void>(source->prepare(step % 2, {{}, {&batch->batch(), 1}}));
+    const ExpandList* const at = source->find(batch->batch(), kSourceSite).expand;
     streams->drain();
     batch->expect_at(device, at);
     if (before) before->expect_at(device, at_before);

@@ -179,30 +179,36 @@ void WorkLists::place_arrays() {
   }
 }
 
-const AttendList* WorkLists::find(const SpanBatch& spans, const AttendShape& shape) const {
+std::optional<WorkLists::OfSpans> WorkLists::find(const SpanBatch& spans, const AttendShape& shape) const {
   for (std::size_t i = 0; i < attend_count_; ++i) {
     if (attends_[i].spans != spans.spans.device || !(attends_[i].shape == shape)) continue;
-    return reinterpret_cast<const Heads*>(device_heads_.data())->attend + i;
+    return OfSpans{reinterpret_cast<const Heads*>(device_heads_.data())->attend + i, !attends_[i].items.joins().empty()};
   }
-  return nullptr;
+  return std::nullopt;
 }
 
-const WorkLists::KindHeads* WorkLists::find_heads(const AdapterBatch& adapters, Site site) const {
+std::optional<WorkLists::OfSite> WorkLists::find(const AdapterBatch& adapters, Site site) const {
   for (const Batch& batch : batches_) {
     if (batch.segments != adapters.segments.device) continue;
     const std::size_t kind = index_of({0, site.kind, site.expert}, batch.expert_count);
     if (kind < batch.first || kind >= batch.first + batch.count) continue;
-    return reinterpret_cast<const Heads*>(device_heads_.data())->kinds + batch.begin + (kind - batch.first);
+    const std::size_t index = batch.begin + (kind - batch.first);
+    const KindHeads& heads = reinterpret_cast<const Heads*>(device_heads_.data())->kinds[index];
+    return OfSite{has_shrink(index) ? &heads.shrink : nullptr, has_expand(index) ? &heads.expand : nullptr};
   }
-  return nullptr;
+  return std::nullopt;
 }
-const ShrinkList* WorkLists::find_shrink(const AdapterBatch& adapters, Site site) const {
-  const KindHeads* const heads = find_heads(adapters, site);
-  return heads == nullptr ? nullptr : &heads->shrink;
-}
-const ExpandList* WorkLists::find_expand(const AdapterBatch& adapters, Site site) const {
-  const KindHeads* const heads = find_heads(adapters, site);
-  return heads == nullptr ? nullptr : &heads->expand;
+
+std::uint32_t WorkLists::work() const {
+  static_assert(kAttendMax + 2 * kKindsInWork <= 32);
+  std::uint32_t work = 0;
+  const auto add = [&work](bool bit) { work = work * 2 + (bit ? 1 : 0); };
+  for (std::size_t i = 0; i < kAttendMax; ++i) add(i < attend_count_ && !attends_[i].items.joins().empty());
+  for (std::size_t kind = 0; kind < kKindsInWork; ++kind) {
+    add(kind < kinds_.size() && has_shrink(kind));
+    add(kind < kinds_.size() && has_expand(kind));
+  }
+  return work;
 }
 
 }  // namespace slora::cuda

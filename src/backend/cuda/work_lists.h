@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "backend/backend.h"
@@ -50,14 +51,25 @@ class WorkLists {
   // What is to be copied to the device before an op uses the lists. Valid until the next clear(). Throws a DeviceError.
   [[nodiscard]] std::array<PieceCopy, 2> finish();
 
-  // In device memory; null if no such arrays were added. Lists of sites are those of all layers.
-  [[nodiscard]] const AttendList* find(const SpanBatch& spans, const AttendShape& shape) const;
-  [[nodiscard]] const ShrinkList* find_shrink(const AdapterBatch& adapters, Site site) const;
-  [[nodiscard]] const ExpandList* find_expand(const AdapterBatch& adapters, Site site) const;
+  // Lists in device memory.
+  struct OfSpans {
+    const AttendList* attend = nullptr;
+    bool has_joins = false;
+  };
+  struct OfSite {  // of the sites of its kind in all layers; null: there is nothing to do
+    const ShrinkList* shrink = nullptr;
+    const ExpandList* expand = nullptr;
+  };
+  // Nothing if no such arrays were added.
+  [[nodiscard]] std::optional<OfSpans> find(const SpanBatch& spans, const AttendShape& shape) const;
+  [[nodiscard]] std::optional<OfSite> find(const AdapterBatch& adapters, Site site) const;
+  // What find() says of all that was added, as far as it may change between batches of the same shapes: for StepKey.
+  [[nodiscard]] std::uint32_t work() const;
 
  private:
   // Kinds of sites, with each expert, of all batches: of the layers and of each block of logits.
   static constexpr std::size_t kKindsMax = 1024;
+  static constexpr std::size_t kKindsInWork = 14;  // two bits each
 
   // What does not move.
   struct KindHeads {
@@ -86,7 +98,9 @@ class WorkLists {
       : device_(device), tables_(tables), multiprocessors_(multiprocessors) {}
   [[nodiscard]] Status make();
   bool try_add_kinds(const AdapterBatch& adapters, std::size_t first, std::size_t count);
-  [[nodiscard]] const KindHeads* find_heads(const AdapterBatch& adapters, Site site) const;
+  // Of one of kinds_. Kinds for which there is no bit in work() always have some.
+  [[nodiscard]] bool has_shrink(std::size_t kind) const { return kind >= kKindsInWork || kinds_[kind].shrink_items.count > 0; }
+  [[nodiscard]] bool has_expand(std::size_t kind) const { return kind >= kKindsInWork || kinds_[kind].expand_items.count > 0; }
   [[nodiscard]] std::size_t array_bytes() const;
   void reserve(std::size_t bytes);
   // Places every array, and what names them.

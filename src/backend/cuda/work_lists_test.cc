@@ -7,6 +7,8 @@
 #include <map>
 #include <memory>
 #include <numeric>
+#include <optional>
+#include <set>
 #include <span>
 #include <tuple>
 #include <vector>
@@ -68,9 +70,9 @@ std::vector<T> at_device(EmulatedDevice& device, const T* from, std::int32_t cou
 
 void expect_lists_of(EmulatedDevice& device, const WorkLists& lists, const AdapterBatch& batch, Site site) {
   const auto number = static_cast<std::int32_t>(index_of(site)) + 1;
-  const ExpandList* const at = lists.find_expand(batch, site);
-  ASSERT_NE(at, nullptr);
-  const ExpandList list = at_device(device, at, 1).front();
+  const std::optional<WorkLists::OfSite> at = lists.find(batch, site);
+  ASSERT_TRUE(at && at->shrink != nullptr && at->expand != nullptr);
+  const ExpandList list = at_device(device, at->expand, 1).front();
   ASSERT_EQ(list.item_count, static_cast<std::int32_t>(batch.segments.size()));
   const std::vector<ExpandItem> items = at_device(device, list.items, list.item_count);
   for (std::int32_t row = 0; row < list.item_count; ++row) {
@@ -80,7 +82,7 @@ void expect_lists_of(EmulatedDevice& device, const WorkLists& lists, const Adapt
     EXPECT_EQ(table.per_layer, 1);
     EXPECT_EQ(at_device(device, table.records + site.layer, 1).front().out, number);
   }
-  const ShrinkList shrink = at_device(device, lists.find_shrink(batch, site), 1).front();
+  const ShrinkList shrink = at_device(device, at->shrink, 1).front();
   ASSERT_EQ(shrink.item_count, list.item_count);
   for (const ShrinkItem& item : at_device(device, shrink.items, shrink.item_count)) {
     EXPECT_EQ(at_device(device, item.table.records + site.layer, 1).front().shrink_rank, number);
@@ -104,13 +106,13 @@ TEST(WorkLists, HaveTheListsOfEverySiteAtPlacesThatDoNotMove) {
       }
     }
     expect_lists_of(device, *lists, head.batch(), kHeadSite);
-    EXPECT_EQ(lists->find_expand(head.batch(), {1, SiteKind::o}), nullptr);
-    EXPECT_EQ(lists->find_expand(NumberedBatch(3).batch(), kHeadSite), nullptr) << "of arrays that were not added";
-    if (place == nullptr) place = lists->find_expand(head.batch(), kHeadSite);
-    EXPECT_EQ(lists->find_expand(head.batch(), kHeadSite), place);
+    EXPECT_FALSE(lists->find(head.batch(), {1, SiteKind::o}));
+    EXPECT_FALSE(lists->find(NumberedBatch(3).batch(), kHeadSite)) << "of arrays that were not added";
+    if (place == nullptr) place = lists->find(head.batch(), kHeadSite)->expand;
+    EXPECT_EQ(lists->find(head.batch(), kHeadSite)->expand, place);
   }
   lists->clear();
-  EXPECT_EQ(lists->find_expand(NumberedBatch(3).batch(), kHeadSite), nullptr);
+  EXPECT_FALSE(lists->find(NumberedBatch(3).batch(), kHeadSite));
   EXPECT_TRUE(device.take_faults().empty());
 }
 
@@ -125,8 +127,45 @@ TEST(WorkLists, RefuseMoreSitesThanTheyHavePlacesFor) {
   }
   EXPECT_FALSE(has_place);
   EXPECT_GT(batches.size(), 100u);
-  EXPECT_NE(lists->find_expand(batches.front()->batch(), kHeadSite), nullptr);
-  EXPECT_EQ(lists->find_expand(batches.back()->batch(), kHeadSite), nullptr);
+  EXPECT_TRUE(lists->find(batches.front()->batch(), kHeadSite));
+  EXPECT_FALSE(lists->find(batches.back()->batch(), kHeadSite));
+}
+
+// What a step has none of is not launched; a graph is for steps that have the same.
+TEST(WorkLists, TellWhatThereIsNoneOf) {
+  const auto bias_view = [](SiteKind kind, const float* bias) {
+    auto view = std::make_unique<AdapterView>();
+    view->sites.resize(site_count(kLayers));
+    view->sites[index_of({1, kind})] = {0, 1, 0};
+    RecordView& record = view->records.emplace_back();
+    record.out = 4;
+    record.bias = bias;
+    return view;
+  };
+  const float bias = 0;
+  std::set<std::uint32_t> works;
+  for (const SiteKind kind : {SiteKind::o, SiteKind::down}) {
+    for (const std::int32_t keys : {100, 3000}) {
+      EmulatedDevice device({});
+      AdapterTables tables(device);
+      const std::unique_ptr<WorkLists> lists = WorkLists::create(device, tables, kMultiprocessors).value();
+      const std::unique_ptr<AdapterView> view = bias_view(kind, &bias);
+      const std::vector<AdapterSegment> segments = {{0, 1, 0, 1, view.get()}};
+      AdapterRuns runs;
+      runs.cut(segments);
+      const AdapterBatch batch{.segments = segments, .z_cols = 0, .runs = runs.runs(), .run_segments = runs.segments()};
+      const std::vector<SpanView> span = {{0, 1, keys, 0, 0}};
+      const SpanBatch spans{span, {}};
+      EXPECT_TRUE(lists->try_add_spans(spans, {1, 1, 64, 0}));
+      EXPECT_TRUE(lists->try_add_sites(batch));
+      EXPECT_EQ(lists->find(spans, {1, 1, 64, 0})->has_joins, keys > 512);
+      EXPECT_EQ(lists->find(batch, {0, SiteKind::o})->expand != nullptr, kind == SiteKind::o);
+      EXPECT_EQ(lists->find(batch, {1, SiteKind::down})->expand != nullptr, kind == SiteKind::down);
+      EXPECT_EQ(lists->find(batch, {1, SiteKind::o})->shrink, nullptr);
+      works.insert(lists->work());
+    }
+  }
+  EXPECT_EQ(works.size(), 4u);
 }
 
 // Spans with few and many queries, and some with keys of several ranges.
@@ -144,14 +183,15 @@ TEST(WorkLists, AttendComputesEveryQueryOfEveryHeadOverAllItsKeysOnce) {
       lists->clear();
       EXPECT_TRUE(lists->try_add_spans(batch, shape));
       bring(device, *lists, tables);
-      const AttendList* const at = lists->find(batch, shape);
-      ASSERT_NE(at, nullptr);
+      const std::optional<WorkLists::OfSpans> found = lists->find(batch, shape);
+      ASSERT_TRUE(found && found->attend != nullptr);
+      const AttendList* const at = found->attend;
       if (place == nullptr) place = at;
       EXPECT_EQ(at, place);
       AttendShape other = shape;
       ++other.window;
-      EXPECT_EQ(lists->find(batch, other), nullptr);
-      EXPECT_EQ(lists->find(SpanBatch{std::vector<SpanView>(spans), {}}, shape), nullptr);
+      EXPECT_FALSE(lists->find(batch, other));
+      EXPECT_FALSE(lists->find(SpanBatch{std::vector<SpanView>(spans), {}}, shape));
       const std::int32_t tile_rows = tile_rows_of(batch, shape);
       EXPECT_EQ(tile_rows, has_prompt && shape.head_dim <= 128 ? 32 : 16);
 
@@ -202,7 +242,7 @@ AttendWork attend_work(const std::vector<SpanView>& spans, const AttendShape& sh
   const SpanBatch batch{spans, {}};
   EXPECT_TRUE(lists->try_add_spans(batch, shape));
   bring(device, *lists, tables);
-  const AttendList list = at_device(device, lists->find(batch, shape), 1).front();
+  const AttendList list = at_device(device, lists->find(batch, shape)->attend, 1).front();
   return {at_device(device, list.items, list.item_count), at_device(device, list.joins, list.join_count)};
 }
 
@@ -238,7 +278,7 @@ TEST(WorkLists, AttendLeavesNoMorePartsThanThereIsMemoryFor) {
   const SpanBatch batch{spans, {}};
   EXPECT_TRUE(lists->try_add_spans(batch, {2, 4, 64, 0}));
   bring(device, *lists, tables);
-  const AttendList list = at_device(device, lists->find(batch, {2, 4, 64, 0}), 1).front();
+  const AttendList list = at_device(device, lists->find(batch, {2, 4, 64, 0})->attend, 1).front();
   std::int64_t rows = 0;
   std::int32_t shortest = 300;
   for (const AttendJoin& join : at_device(device, list.joins, list.join_count)) {

@@ -146,6 +146,17 @@ slora_mutate(backend/cuda/work_lists.cc
   "if (bytes <= device_arrays_.bytes() || mutant_is(\"lists_exceed_their_memory\")) return;"
   lists_exceed_their_memory)
 
+slora_mutate(backend/cuda/work_lists.cc
+  "has_shrink(index) ? &heads.shrink : nullptr"
+  "has_shrink(index) && !mutant_is(\"shrink_is_never_launched\") ? &heads.shrink : nullptr"
+  shrink_is_never_launched)
+slora_mutate(backend/cuda/work_lists.cc
+  "  return work;
+}"
+  "  return mutant_is(\"steps_of_any_work_share_a_graph\") ? 0 : work;
+}"
+  steps_of_any_work_share_a_graph)
+
 # When they are copied
 slora_mutate(backend/cuda/list_source.cc
   "= *of_slots_[static_cast<std::size_t>(slot)]"
