@@ -99,8 +99,7 @@ class CudaBackend final : public Backend {
                            .head_dim = static_cast<std::int32_t>(shape.head_dim),
                            .window = window});
     }
-    lists_->set_attention(std::move(attention));
-    if (Status reserved = lists_->reserve_tables(shape.layers); !reserved) return reserved;
+    if (Status prepared = lists_->prepare_model({std::move(attention), shape.layers, shape.step_rows_max}); !prepared) return prepared;
     if (Status reserved = ops_->reserve_attend(shape.head_dim); !reserved) return reserved;
     if (Status reserved = ops_->reserve_gated(shape.step_rows_max, shape.intermediate); !reserved) return reserved;
     return ops_->reserve_sample(shape.output_rows_max, shape.vocabulary);

@@ -30,6 +30,15 @@ Result<std::unique_ptr<ListSource>> ListSource::create(DeviceApi& device, StepSt
   return source;
 }
 
+Status ListSource::prepare_model(Model model) {
+  if (Status reserved = tables_.reserve(kTablesReserved * AdapterTables::usual_bytes(model.layers)); !reserved) return reserved;
+  for (const std::unique_ptr<WorkLists>& lists : of_slots_) {
+    if (Status reserved = lists->reserve(model.step_rows_max, model.attention); !reserved) return reserved;
+  }
+  shapes_ = std::move(model.attention);
+  return {};
+}
+
 // What finds no place gets its list when its op is called, in steps that are not replayed: these may have more blocks of logits.
 std::uint32_t ListSource::prepare(int slot, const StepWork& work) {
   check(slot >= 0 && std::cmp_less(slot, of_slots_.size()), "expected one of the slots");

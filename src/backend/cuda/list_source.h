@@ -18,10 +18,15 @@ class ListSource {
   [[nodiscard]] static Result<std::unique_ptr<ListSource>> create(DeviceApi& device, StepStreams& streams, int depth,
                                                                   std::int32_t multiprocessors);
 
-  // Memory for the tables of the adapters of a model with so many layers.
-  [[nodiscard]] Status reserve_tables(std::int64_t layers) { return tables_.reserve(kTablesReserved * AdapterTables::usual_bytes(layers)); }
-  // Whose lists of attention a step needs.
-  void set_attention(std::vector<AttendShape> shapes) { shapes_ = std::move(shapes); }
+  // Of the model whose steps are prepared: the shapes of its attention, the layers that an adapter may change, the rows of its largest
+  // step.
+  struct Model {
+    std::vector<AttendShape> attention;
+    std::int64_t layers;
+    std::int64_t step_rows_max;
+  };
+  // Without, no lists of attention are prepared, and memory grows when it must.
+  [[nodiscard]] Status prepare_model(Model model);
 
   // The step's arrays come: no lists are known until prepare().
   void begin_step() { prepared_ = nullptr; }

@@ -12,9 +12,9 @@ void SiteLists::clear() {
   arrays_.expand_items.clear();
 }
 
-void SiteLists::reserve(std::size_t shrink_items, std::size_t uses, std::size_t expand_items) {
+void SiteLists::reserve(std::size_t shrink_items, std::size_t expand_items) {
   arrays_.shrink_items.reserve(shrink_items);
-  arrays_.expand_uses.reserve(uses);
+  arrays_.expand_uses.reserve(expand_items);
   arrays_.expand_items.reserve(expand_items);
 }
 

@@ -29,7 +29,8 @@ class SiteLists {
   };
 
   void clear();
-  void reserve(std::size_t shrink_items, std::size_t uses, std::size_t expand_items);
+  // `expand_items`: and as many uses.
+  void reserve(std::size_t shrink_items, std::size_t expand_items);
   // `kind`: index_of() a site in layer 0. Tables that do not exist are made.
   [[nodiscard]] Parts add(const AdapterBatch& adapters, std::size_t kind, AdapterTables& tables);
   [[nodiscard]] const Arrays& arrays() const { return arrays_; }

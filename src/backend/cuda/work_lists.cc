@@ -72,6 +72,22 @@ Status WorkLists::make() {
   return {};
 }
 
+Status WorkLists::reserve(std::int64_t rows, std::span<const AttendShape> shapes) {
+  constexpr std::int64_t kKinds = kSiteKindCount, kShrinkItems = 32;  // of an adapter at sites of a kind: 512 ranks
+  const std::int64_t adapters = std::min(rows, kAdaptersReserved), pieces = adapters + rows / ExpandItem::kRowsMax;
+  lists_.reserve(static_cast<std::size_t>(kKinds * kShrinkItems * pieces), static_cast<std::size_t>(kKinds * pieces));
+  std::int64_t bytes = kKinds * pieces * (kShrinkItems * sizeof(ShrinkItem) + sizeof(ExpandUse) + sizeof(ExpandItem));
+  for (std::size_t i = 0; i < std::min(shapes.size(), kAttendMax); ++i) {
+    // A tile of one query for each, or ranges that fill the memory for parts, all of one query and two a join.
+    const std::int64_t ranges = kPartRowsMax / (AttendItem::kParts * shapes[i].group);
+    const std::int64_t items = rows * shapes[i].kv_heads + ranges;
+    attends_[i].items.reserve(static_cast<std::size_t>(items), static_cast<std::size_t>(ranges / 2));
+    bytes += items * static_cast<std::int64_t>(sizeof(AttendItem)) + ranges / 2 * static_cast<std::int64_t>(sizeof(AttendJoin));
+  }
+  constexpr std::size_t kArrays = 3 + 2 * kAttendMax;
+  return reserve_arrays(static_cast<std::size_t>(bytes) + kArrays * kArrayAlignment);
+}
+
 void WorkLists::clear() {
   lists_.clear();
   kinds_.clear();
@@ -136,7 +152,7 @@ bool WorkLists::try_add_kinds(const AdapterBatch& adapters, std::size_t first, s
 
 std::array<PieceCopy, 2> WorkLists::finish() {
   const std::size_t bytes = array_bytes();
-  reserve(bytes);
+  if (bytes > device_arrays_.bytes()) require_done(reserve_arrays(std::max(bytes, 2 * device_arrays_.bytes())));  // rare
   place_arrays();
   const std::size_t heads_bytes = offsetof(Heads, kinds) + kinds_.size() * sizeof(KindHeads);
   return {{{device_heads_.data(), host_heads_.data(), heads_bytes}, {device_arrays_.data(), host_arrays_.data(), bytes}}};
@@ -149,12 +165,15 @@ std::size_t WorkLists::array_bytes() const {
   return bytes;
 }
 
-// Rare: it waits for the device.
-void WorkLists::reserve(std::size_t bytes) {
-  if (bytes <= device_arrays_.bytes()) return;
-  const std::size_t larger = std::max(bytes, 2 * device_arrays_.bytes());
-  device_arrays_ = require_value(allocate_buffer(device_, larger));
-  host_arrays_ = require_value(allocate_host_buffer(device_, larger));
+Status WorkLists::reserve_arrays(std::size_t bytes) {
+  if (bytes <= device_arrays_.bytes()) return {};
+  Result<Buffer> at_device = allocate_buffer(device_, bytes);
+  if (!at_device) return forward_error(at_device);
+  Result<Buffer> at_host = allocate_host_buffer(device_, bytes);
+  if (!at_host) return forward_error(at_host);
+  device_arrays_ = *std::move(at_device);
+  host_arrays_ = *std::move(at_host);
+  return {};
 }
 
 void WorkLists::place_arrays() {

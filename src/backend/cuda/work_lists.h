@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "backend/backend.h"
@@ -40,6 +41,11 @@ class WorkLists {
   static constexpr std::int64_t kPartRowsMax = 1 << 16;
   // Shapes of attention: layers of one model have two, with and without a window.
   static constexpr std::size_t kAttendMax = 4;
+
+  // Memory for the lists of steps of so many rows, each of up to kAdaptersReserved adapters, with these shapes of attention. It grows when
+  // it must, and then waits for the device.
+  [[nodiscard]] Status reserve(std::int64_t rows, std::span<const AttendShape> shapes);
+  static constexpr std::int64_t kAdaptersReserved = 256;
 
   void clear();
   // Returns false, and adds nothing, if there are more than kAttendMax.
@@ -102,7 +108,7 @@ class WorkLists {
   [[nodiscard]] bool has_shrink(std::size_t kind) const { return kind >= kKindsInWork || kinds_[kind].shrink_items.count > 0; }
   [[nodiscard]] bool has_expand(std::size_t kind) const { return kind >= kKindsInWork || kinds_[kind].expand_items.count > 0; }
   [[nodiscard]] std::size_t array_bytes() const;
-  void reserve(std::size_t bytes);
+  [[nodiscard]] Status reserve_arrays(std::size_t bytes);
   // Places every array, and what names them.
   void place_arrays();
 

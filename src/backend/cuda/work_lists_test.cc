@@ -131,6 +131,27 @@ TEST(WorkLists, RefuseMoreSitesThanTheyHavePlacesFor) {
   EXPECT_FALSE(lists->find(batches.back()->batch(), kHeadSite));
 }
 
+TEST(WorkLists, GrowInNoStepThatTheyWereReservedFor) {
+  constexpr std::int32_t kStepRows = 600;
+  const AttendShape shape{4, 1, 64, 0};
+  EmulatedDevice device({});
+  AdapterTables tables(device);
+  ASSERT_TRUE(tables.reserve(std::size_t{1} << 20));
+  const std::unique_ptr<WorkLists> lists = WorkLists::create(device, tables, kMultiprocessors).value();
+  ASSERT_TRUE(lists->reserve(kStepRows, {&shape, 1}));
+  const std::size_t free = device.memory().value().free;
+  const NumberedBatch batch(WorkLists::kAdaptersReserved);
+  for (const std::int32_t count : {1, 30, kStepRows}) {  // spans, of a token or of a prompt
+    std::vector<SpanView> spans;
+    for (std::int32_t i = 0; i < count; ++i) spans.push_back({i * (kStepRows / count), kStepRows / count, 5000, 0, 0});
+    lists->clear();
+    EXPECT_TRUE(lists->try_add_spans(SpanBatch{spans, {}}, shape));
+    EXPECT_TRUE(lists->try_add_sites(batch.batch()));
+    bring(device, *lists, tables);
+    EXPECT_EQ(device.memory().value().free, free) << count << " spans";
+  }
+}
+
 // What a step has none of is not launched; a graph is for steps that have the same.
 TEST(WorkLists, TellWhatThereIsNoneOf) {
   const auto bias_view = [](SiteKind kind, const float* bias) {

@@ -30,6 +30,12 @@ class AttendItems {
     joins_.clear();
     part_rows_ = 0;
   }
+  void reserve(std::size_t items, std::size_t joins) {
+    items_.reserve(items);
+    lengths_.reserve(items);
+    sorted_.reserve(items);
+    joins_.reserve(joins);
+  }
   // Of a tile at most.
   [[nodiscard]] std::int32_t queries_max() const { return cut_.tile_rows / cut_.group; }
   // Add span `index` of StepSpans in tiles of so many queries: each with all keys that it sees is an item, or with each range of them,

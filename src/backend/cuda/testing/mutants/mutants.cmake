@@ -142,9 +142,14 @@ slora_mutate(backend/cuda/work_lists.cc
   "span.row_count <= queries || mutant_is(\"tiles_are_always_small\");"
   tiles_are_always_small)
 slora_mutate(backend/cuda/work_lists.cc
-  "if (bytes <= device_arrays_.bytes()) return;"
-  "if (bytes <= device_arrays_.bytes() || mutant_is(\"lists_exceed_their_memory\")) return;"
+  "if (bytes > device_arrays_.bytes()) require_done"
+  "if (bytes > device_arrays_.bytes() && !mutant_is(\"lists_exceed_their_memory\")) require_done"
   lists_exceed_their_memory)
+slora_mutate(backend/cuda/work_lists.cc
+  "return reserve_arrays(static_cast"
+  "if (mutant_is(\"lists_are_not_reserved\")) return {};
+  return reserve_arrays(static_cast"
+  lists_are_not_reserved)
 
 slora_mutate(backend/cuda/work_lists.cc
   "has_shrink(index) ? &heads.shrink : nullptr"
