@@ -49,6 +49,7 @@ struct StepKey {
   std::int32_t segments = 0;       // 0: no adapter
   std::int32_t head_segments = 0;  // 0: no adapter that changes the head
   std::int32_t list_capacity = 0;  // elements that fit in each list of variable length
+  std::uint32_t work = 0;          // as prepare_step() tells
   auto operator<=>(const StepKey&) const = default;
 };
 
@@ -137,8 +138,9 @@ class Backend {
   // depth(), are separate places; where a slot's bytes are found depends on how many there are, and on nothing else.
   [[nodiscard]] virtual const std::byte* upload_step(int slot, std::span<const std::byte> bytes) = 0;
   // After upload_step() and before the step's ops, which are called with these arrays then: for backends whose ops need lists of work,
-  // which the host makes. Ops that are called with other arrays may wait for the device.
-  virtual void prepare_step(int /*slot*/, const StepWork&) {}
+  // which the host makes. Ops that are called with other arrays may wait for the device. Returns what else the step's calls depend on, such
+  // as kinds of work that there is none of, for its StepKey.
+  virtual std::uint32_t prepare_step(int /*slot*/, const StepWork&) { return 0; }
   // Whether steps of equal keys should be replayed: then the engine pads steps to a few sizes.
   [[nodiscard]] virtual bool replays_steps() const = 0;
   // Calls `call_ops`, or repeats the calls that it made for the same key before, with the same arguments: so these may depend on the key

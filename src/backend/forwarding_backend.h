@@ -70,7 +70,7 @@ class ForwardingBackend : public Backend {
   Buffer host_memory(std::size_t bytes) override { return inner_->host_memory(bytes); }
   int depth() const override { return inner_->depth(); }
   const std::byte* upload_step(int slot, std::span<const std::byte> bytes) override { return inner_->upload_step(slot, bytes); }
-  void prepare_step(int slot, const StepWork& work) override { inner_->prepare_step(slot, work); }
+  std::uint32_t prepare_step(int slot, const StepWork& work) override { return inner_->prepare_step(slot, work); }
   bool replays_steps() const override { return inner_->replays_steps(); }
   void replay_step(const StepKey& key, const std::function<void()>& call_ops) override { inner_->replay_step(key, call_ops); }
   Fence download_step(std::span<std::byte> to, const std::byte* from) override { return inner_->download_step(to, from); }

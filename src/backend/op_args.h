@@ -59,6 +59,13 @@ struct AdapterView {
   std::int32_t expert_count = 1;
   std::int32_t z_cols_max = 0;        // columns of z that suffice for every site, with those of all shards
   std::int32_t shard_z_cols_max = 0;  // the largest z_cols of a site: of one shard where the ranks are split
+  // Where the backend whose memory the image is in keeps what it made of this view for its kernels. That backend writes it, in
+  // prepare_step() and in ops.
+  struct Kept {
+    std::uint32_t place = 0;
+    std::uint64_t number = 0;  // 0: nowhere
+  };
+  mutable Kept kept;
 
   [[nodiscard]] const Range& range_of(Site site) const { return sites[index_of(site, expert_count)]; }
   [[nodiscard]] const AdapterView& of_shard(std::int32_t shard) const {

@@ -21,7 +21,7 @@ StepSlot::StepSlot(ModelShards& model, int index)
       host_results_(model.backend().host_memory(result_bytes(model))) {}
 
 void StepSlot::submit(ModelShards& model, const StepSlot* before, const std::function<void()>& on_progress) {
-  const std::optional<StepKey> key = try_pad(model);
+  std::optional<StepKey> key = try_pad(model);
   upload(model, key);
   const TokenResult* const previous = before == nullptr ? nullptr : before->device_results();
   struct Call {
@@ -57,7 +57,7 @@ std::optional<StepKey> StepSlot::try_pad(ModelShards& model) {
                  .list_capacity = static_cast<std::int32_t>(capacity)};
 }
 
-void StepSlot::upload(ModelShards& model, const std::optional<StepKey>& key) {
+void StepSlot::upload(ModelShards& model, std::optional<StepKey>& key) {
   blob_.clear(key ? static_cast<std::size_t>(key->list_capacity) : 0);
   visit_arrays([&](const auto& array, ArrayKind kind) { blob_.add(array, kind); });
   blob_.upload(index_);
@@ -65,7 +65,8 @@ void StepSlot::upload(ModelShards& model, const std::optional<StepKey>& key) {
   if (model.shard_count() > 1) return;  // each shard calls its ops with arrays of its own
   adapters_.assign(1, builder.batch().adapters);
   for (const OutputBlock& block : builder.output_blocks()) adapters_.push_back(block.adapters);
-  model.backend().prepare_step(index_, {builder.batch().spans, adapters_});
+  const std::uint32_t work = model.backend().prepare_step(index_, {builder.batch().spans, adapters_});
+  if (key) key->work = work;
 }
 
 void StepSlot::call_ops(ModelShards& model, const TokenResult* previous, const std::function<void()>& on_progress) {

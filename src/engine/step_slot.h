@@ -42,7 +42,8 @@ class StepSlot {
  private:
   // Of a step that was padded to be replayed; nothing for another.
   [[nodiscard]] std::optional<StepKey> try_pad(ModelShards& model);
-  void upload(ModelShards& model, const std::optional<StepKey>& key);
+  // Completes the key.
+  void upload(ModelShards& model, std::optional<StepKey>& key);
   // Calls visit(array, kind) for every array of the step.
   template <class Visit>
   void visit_arrays(const Visit& visit) {

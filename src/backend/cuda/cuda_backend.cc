@@ -25,9 +25,6 @@ constexpr int kLoadingThreadsMax = 8;              // which copy weights faster 
 
 constexpr std::int64_t kHeadDimMax = 256;
 constexpr std::int64_t kHiddenMax = 32768, kNarrowHiddenMax = 4096;  // of rms_norm: with and without 16-byte accesses
-// Of a step that is replayed: its logits are one block.
-constexpr std::int64_t kHeadSites = 1;
-constexpr std::int64_t kLayersMax = (static_cast<std::int64_t>(WorkLists::kSitesMax) - kHeadSites) / kSiteKindCount;
 
 Status check_model(const ModelShape& shape) {
   const auto refuse = [](std::string_view what, std::string_view expected, std::int64_t found) {
@@ -46,7 +43,6 @@ Status check_model(const ModelShape& shape) {
     return refuse("sliding windows of different sizes", fmt::format("at most {}", WorkLists::kAttendMax),
                   static_cast<std::int64_t>(shape.windows.size()));
   }
-  if (shape.layers > kLayersMax) return refuse("num_hidden_layers", fmt::format("at most {}", kLayersMax), shape.layers);
   const std::int64_t hidden_max = shape.hidden % 8 == 0 ? kHiddenMax : kNarrowHiddenMax;
   if (shape.hidden > hidden_max) return refuse("hidden_size", fmt::format("at most {}", hidden_max), shape.hidden);
   if (shape.step_rows_max > CudaOps::kRowsMax) {
@@ -74,7 +70,7 @@ class CudaBackend final : public Backend {
     Result<std::unique_ptr<HostTransfers>> transfers = HostTransfers::create(device_, streams_->compute());
     if (!transfers) return forward_error(transfers);
     transfers_ = *std::move(transfers);
-    Result<std::unique_ptr<ListSource>> lists = ListSource::create(device_, *streams_, kDepth);
+    Result<std::unique_ptr<ListSource>> lists = ListSource::create(device_, *streams_, kDepth, properties_.multiprocessors);
     if (!lists) return forward_error(lists);
     lists_ = *std::move(lists);
     Result<std::unique_ptr<CudaOps>> ops = CudaOps::create({device_, *streams_, *lists_, *transfers_}, properties_.multiprocessors);
@@ -103,7 +99,7 @@ class CudaBackend final : public Backend {
                            .head_dim = static_cast<std::int32_t>(shape.head_dim),
                            .window = window});
     }
-    lists_->set_attention(std::move(attention));
+    if (Status prepared = lists_->prepare_model({std::move(attention), shape.layers, shape.step_rows_max}); !prepared) return prepared;
     if (Status reserved = ops_->reserve_attend(shape.head_dim); !reserved) return reserved;
     if (Status reserved = ops_->reserve_gated(shape.step_rows_max, shape.intermediate); !reserved) return reserved;
     return ops_->reserve_sample(shape.output_rows_max, shape.vocabulary);
@@ -136,7 +132,7 @@ class CudaBackend final : public Backend {
     lists_->begin_step();
     return streams_->upload_step(slot, bytes);
   }
-  void prepare_step(int slot, const StepWork& work) override { lists_->prepare(slot, work); }
+  std::uint32_t prepare_step(int slot, const StepWork& work) override { return lists_->prepare(slot, work); }
   bool replays_steps() const override { return true; }
   void replay_step(const StepKey& key, const std::function<void()>& call_ops) override { streams_->replay_step(key, call_ops); }
   Fence download_step(std::span<std::byte> to, const std::byte* from) override { return streams_->download_step(to, from); }

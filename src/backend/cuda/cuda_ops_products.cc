@@ -25,10 +25,9 @@ const float* bias_of(const LinearWeight& weight) { return weight.bias.empty() ? 
 void CudaOps::shrink(Tensor z, Tensor x, const AdapterBatch& adapters, Site site) {
   if (adapters.segments.empty()) return;
   check(z.rows == x.rows && z.cols >= adapters.z_cols, "expected z [T, z columns]");
-  // One item sums up all of k, so that z is complete. Items by ranges of k would need scratch for their parts.
-  const std::int64_t split_columns = (x.cols + 31) / 32 * 32;
-  cuda::shrink(stream(), z, x, parts_.lists.shrink(adapters, site), static_cast<std::int32_t>(split_columns),
-               kBlocksPerMultiprocessor * multiprocessors_);
+  const ShrinkList* const list = parts_.lists.find(adapters, site).shrink;
+  if (list == nullptr) return;
+  cuda::shrink(stream(), z, x, list, site.layer, multiprocessors_);  // no more fit at a time
 }
 
 void CudaOps::linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) {
@@ -39,12 +38,13 @@ void CudaOps::linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, c
 
 void CudaOps::expand(Tensor y, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) {
   if (adapters.segments.empty()) return;
-  const ExpandArgs args{.list = parts_.lists.expand(adapters, site),
+  const ExpandList* const list = parts_.lists.find(adapters, site).expand;
+  if (list == nullptr) return;
+  const ExpandArgs args{.list = list,
+                        .layer = site.layer,
                         .base_bias = bias_of(weight),
                         .z = reinterpret_cast<const float*>(z.data),
-                        .z_stride = z.row_stride,
-                        .splits = 1,
-                        .rows = static_cast<std::int32_t>(y.rows)};
+                        .z_stride = z.row_stride};
   cuda::expand(stream(), y, args, kBlocksPerMultiprocessor * multiprocessors_);
 }
 

@@ -44,13 +44,15 @@ void CudaOps::attend(Tensor out, Tensor q, const KvLayer& layer, const SpanBatch
                           .head_dim = layer.head_dim,
                           .window = params.window};
   require_done(reserve_attend(layer.head_dim));
-  const AttendArgs args{
-      .spans = spans_of(spans),
-      .list = parts_.lists.attend(spans, shape),
-      .scale = params.scale,
-      .window = params.window,
-      .parts = {reinterpret_cast<float*>(part_sums_.data()), reinterpret_cast<AttendParts::Weight*>(part_weights_.data())},
-      .tile_rows = tile_rows_of(spans, shape)};
+  const WorkLists::OfSpans lists = parts_.lists.find(spans, shape);
+  AttendParts parts;
+  if (lists.has_joins) parts = {reinterpret_cast<float*>(part_sums_.data()), reinterpret_cast<AttendParts::Weight*>(part_weights_.data())};
+  const AttendArgs args{.spans = spans_of(spans),
+                        .list = lists.attend,
+                        .scale = params.scale,
+                        .window = params.window,
+                        .parts = parts,
+                        .tile_rows = tile_rows_of(spans, shape)};
   cuda::attend(stream(), out, q, pages_of(layer), args, kAttendBlocksPerMultiprocessor * multiprocessors_);
 }
 

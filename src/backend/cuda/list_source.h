@@ -15,28 +15,42 @@ namespace slora::cuda {
 class ListSource {
  public:
   // The device and the streams outlive it. `depth`: slots.
-  [[nodiscard]] static Result<std::unique_ptr<ListSource>> create(DeviceApi& device, StepStreams& streams, int depth);
+  [[nodiscard]] static Result<std::unique_ptr<ListSource>> create(DeviceApi& device, StepStreams& streams, int depth,
+                                                                  std::int32_t multiprocessors);
 
-  // Whose lists of attention a step needs.
-  void set_attention(std::vector<AttendShape> shapes) { shapes_ = std::move(shapes); }
+  // Of the model whose steps are prepared: the shapes of its attention, the layers that an adapter may change, the rows of its largest
+  // step.
+  struct Model {
+    std::vector<AttendShape> attention;
+    std::int64_t layers;
+    std::int64_t step_rows_max;
+  };
+  // Without, no lists of attention are prepared, and memory grows when it must.
+  [[nodiscard]] Status prepare_model(Model model);
 
   // The step's arrays come: no lists are known until prepare().
   void begin_step() { prepared_ = nullptr; }
-  void prepare(int slot, const StepWork& work);
+  // Returns what of the answers below depends on more than the step's shape.
+  std::uint32_t prepare(int slot, const StepWork& work);
 
-  // In device memory.
-  [[nodiscard]] const AttendList* attend(const SpanBatch& spans, const AttendShape& shape);
-  [[nodiscard]] const ShrinkList* shrink(const AdapterBatch& adapters, Site site);
-  [[nodiscard]] const ExpandList* expand(const AdapterBatch& adapters, Site site);
+  [[nodiscard]] WorkLists::OfSpans find(const SpanBatch& spans, const AttendShape& shape);
+  [[nodiscard]] WorkLists::OfSite find(const AdapterBatch& adapters, Site site);
 
  private:
-  ListSource(DeviceApi& device, StepStreams& streams) : device_(device), streams_(streams) {}
+  // Of adapters that steps use by turns. A table takes tens of KiB here, and of the upload of a step when it has to be made again.
+  static constexpr std::size_t kTablesReserved = 2048;
+
+  ListSource(DeviceApi& device, StepStreams& streams, int depth)
+      : device_(device), streams_(streams), tables_(device), steps_of_slots_(static_cast<std::size_t>(depth), ~std::uint64_t{0}) {}
   // Lists for one op, when the device has read those of the op before.
   [[nodiscard]] WorkLists& begin_single();
   void finish_single();
 
   DeviceApi& device_;
   StepStreams& streams_;
+  AdapterTables tables_;
+  std::uint64_t step_count_ = 0;
+  std::vector<std::uint64_t> steps_of_slots_;         // [depth] each one's latest step; at first none
   std::vector<std::unique_ptr<WorkLists>> of_slots_;  // [depth]
   std::unique_ptr<WorkLists> single_;
   WorkLists* prepared_ = nullptr;  // of the step whose ops are called

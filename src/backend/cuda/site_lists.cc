@@ -5,103 +5,64 @@
 #include "base/check.h"
 
 namespace slora::cuda {
-namespace {
-
-// Rows of the matrix are whole in every piece, and begin at multiples of 16 bytes.
-bool has_aligned_rows(const TiledMatrix& matrix) {
-  const std::size_t row_bytes = static_cast<std::size_t>(matrix.cols) * sizeof(Bfloat16);
-  return row_bytes % 16 == 0 && std::ranges::all_of(matrix, [&](const Tile& tile) {
-           return tile.col_count == matrix.cols && reinterpret_cast<std::uintptr_t>(tile.data) % 16 == 0;
-         });
-}
-
-}  // namespace
 
 void SiteLists::clear() {
-  arrays_.pieces.clear();
-  arrays_.shrink_records.clear();
   arrays_.shrink_items.clear();
-  arrays_.expand_records.clear();
   arrays_.expand_uses.clear();
   arrays_.expand_items.clear();
 }
 
-SiteLists::Site SiteLists::add(const AdapterBatch& adapters, slora::Site site) {
-  Site added;
-  added.shrink_items.begin = arrays_.shrink_items.size();
-  added.expand_items.begin = arrays_.expand_items.size();
-  records_of_.clear();
+void SiteLists::reserve(std::size_t shrink_items, std::size_t expand_items) {
+  arrays_.shrink_items.reserve(shrink_items);
+  arrays_.expand_uses.reserve(expand_items);
+  arrays_.expand_items.reserve(expand_items);
+}
+
+SiteLists::Parts SiteLists::add(const AdapterBatch& adapters, std::size_t kind, AdapterTables& tables) {
+  check(adapters.z_shard_cols == 0, "expected a model of one shard");
+  Parts added{{arrays_.shrink_items.size(), 0}, {arrays_.expand_items.size(), 0}};
+  uses_.clear();
   for (const AdapterSegment& segment : adapters.segments.host) {
-    ListPart& of_segment = records_of_.emplace_back(ListPart{arrays_.expand_records.size(), 0});
+    ExpandUse& use = uses_.emplace_back(ExpandUse{{}, segment.z_begin, segment.weight});
     if (segment.row_count == 0) continue;  // padding
-    for (const RecordView& record : segment.adapter->at(site)) {
-      const std::int32_t z_begin = record.z_shard * adapters.z_shard_cols + segment.z_begin + record.z_begin;
-      if (!record.a.empty()) add_shrink(segment, record, z_begin, added);
-      if (!record.b.empty() || record.bias != nullptr) add_expand(record, z_begin, added);
-    }
-    of_segment.count = arrays_.expand_records.size() - of_segment.begin;
+    const AdapterTable& table = tables.find_or_make(*segment.adapter);
+    check(kind < table.kinds.size(), "expected adapters with as many experts as the model");
+    if (table.kinds[kind].expands) use.table = table.kinds[kind].table;
+    add_shrink(segment, table.kinds[kind]);
   }
-  // A run's rows add up what all its segments' records give: each row is in one item.
-  for (const AdapterRun& run : adapters.runs.host) {
-    const auto use_begin = static_cast<std::int32_t>(arrays_.expand_uses.size());
-    for (std::int32_t i = run.segment_begin; run.row_count > 0 && i < run.segment_begin + run.segment_count; ++i) {
-      const auto index = static_cast<std::size_t>(adapters.run_segments.host[static_cast<std::size_t>(i)]);
-      const float weight = adapters.segments.host[index].weight;
-      const ListPart& records = records_of_[index];
-      for (std::size_t record = records.begin; record < records.begin + records.count; ++record) {
-        arrays_.expand_uses.push_back({static_cast<std::int32_t>(record), weight});
-      }
-    }
-    const auto use_count = static_cast<std::int32_t>(arrays_.expand_uses.size()) - use_begin;
-    if (use_count == 0) continue;
-    for (std::int32_t row = 0; row < run.row_count; row += ExpandItem::kRowsMax) {
-      const std::int32_t rows = std::min(ExpandItem::kRowsMax, run.row_count - row);
-      arrays_.expand_items.push_back({run.row_begin + row, rows, use_begin, use_count});
-    }
-  }
+  for (const AdapterRun& run : adapters.runs.host) add_expand(adapters, run);
   added.shrink_items.count = arrays_.shrink_items.size() - added.shrink_items.begin;
   added.expand_items.count = arrays_.expand_items.size() - added.expand_items.begin;
   return added;
 }
 
-void SiteLists::add_shrink(const AdapterSegment& segment, const RecordView& record, std::int32_t z_begin, Site& site) {
-  check(record.a.dtype == DType::bf16, "expected matrices in the backend's format");
-  const auto index = static_cast<std::int32_t>(arrays_.shrink_records.size());
-  const std::int32_t piece_begin = add_pieces(record.a);
-  arrays_.shrink_records.push_back({piece_begin, record.a.tile_count, record.rank, z_begin});
-  if (!has_aligned_rows(record.a)) site.shrink_alignment = MatrixAlignment::any;
-  // Rows inside: the same part of A for one item after another.
-  for (std::int32_t rank = 0; rank < record.rank; rank += ShrinkItem::kRanks) {
-    for (std::int32_t row = 0; row < segment.row_count; row += ShrinkItem::kRowsMax) {
-      const std::int32_t rows = std::min(ShrinkItem::kRowsMax, segment.row_count - row);
-      arrays_.shrink_items.push_back({segment.row_begin + row, rows, index, rank, 0});
+// Neighbours run at the same time: those that read the same rows of x, which are more bytes than the matrices.
+void SiteLists::add_shrink(const AdapterSegment& segment, const AdapterTable::Kind& kind) {
+  for (std::int32_t row = 0; row < segment.row_count; row += ShrinkItem::kRowsMax) {
+    const std::int32_t rows = std::min(ShrinkItem::kRowsMax, segment.row_count - row);
+    for (std::size_t record = 0; record < kind.shrink_ranks.size(); ++record) {
+      const LoraTable table{kind.table.records + record, kind.table.per_layer};
+      for (std::int32_t rank = 0; rank < kind.shrink_ranks[record]; rank += ShrinkItem::kRanks) {
+        arrays_.shrink_items.push_back({table, segment.row_begin + row, rows, rank, segment.z_begin});
+      }
     }
   }
 }
 
-void SiteLists::add_expand(const RecordView& record, std::int32_t z_begin, Site& site) {
-  check(record.b.empty() || record.b.dtype == DType::bf16, "expected matrices in the backend's format");
-  const std::int32_t piece_begin = add_pieces(record.b);
-  arrays_.expand_records.push_back({.piece_begin = piece_begin,
-                                    .piece_count = record.b.tile_count,
-                                    .rank = record.b.empty() ? 0 : record.rank,
-                                    .z_begin = z_begin,
-                                    .slice_begin = record.slice_begin,
-                                    .out = record.out,
-                                    .scale = record.scale,
-                                    .bias = record.bias,
-                                    .replaces_bias = record.bias != nullptr && record.bias_mode == BiasMode::replace ? 1 : 0});
-  // Rows of whole 16 bytes have outputs in fours.
-  if (!has_aligned_rows(record.b) || record.slice_begin % 4 != 0) site.expand_alignment = MatrixAlignment::any;
-}
-
-std::int32_t SiteLists::add_pieces(const TiledMatrix& matrix) {
-  const auto begin = static_cast<std::int32_t>(arrays_.pieces.size());
-  for (const Tile& tile : matrix) {
-    arrays_.pieces.push_back(
-        {reinterpret_cast<const Bfloat16*>(tile.data), tile.row_begin, tile.row_count, tile.col_begin, tile.col_count});
+// A run's rows add up what all its segments' records give: each row is in one item.
+void SiteLists::add_expand(const AdapterBatch& adapters, const AdapterRun& run) {
+  if (run.row_count == 0) return;  // padding
+  const auto use_begin = static_cast<std::int32_t>(arrays_.expand_uses.size());
+  for (std::int32_t i = run.segment_begin; i < run.segment_begin + run.segment_count; ++i) {
+    const auto segment = static_cast<std::size_t>(adapters.run_segments.host[static_cast<std::size_t>(i)]);
+    if (uses_[segment].table.per_layer > 0) arrays_.expand_uses.push_back(uses_[segment]);
   }
-  return begin;
+  const auto use_count = static_cast<std::int32_t>(arrays_.expand_uses.size()) - use_begin;
+  if (use_count == 0) return;
+  for (std::int32_t row = 0; row < run.row_count; row += ExpandItem::kRowsMax) {
+    const std::int32_t rows = std::min(ExpandItem::kRowsMax, run.row_count - row);
+    arrays_.expand_items.push_back({run.row_begin + row, rows, use_begin, use_count});
+  }
 }
 
 }  // namespace slora::cuda

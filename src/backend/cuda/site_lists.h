@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "backend/cuda/adapter_tables.h"
 #include "backend/op_args.h"
 #include "kernels/cuda/lora_args.h"
 
@@ -13,38 +14,33 @@ struct ListPart {
   std::size_t begin = 0, count = 0;
 };
 
-// Makes the lists of shrink and expand for one site after another, from the segments and runs of a batch. All sites have their parts in
-// the same arrays. Owned by WorkLists; it keeps its memory.
+// Makes the lists of shrink and expand for one kind of site after another, from the segments and runs of a batch: those of all layers,
+// whose records the tables of the adapters have. All lists are parts of the same arrays. Owned by WorkLists; it keeps its memory.
 class SiteLists {
  public:
-  // Of one site: which items, and how the matrices that they name lie in memory.
-  struct Site {
+  // Of one kind.
+  struct Parts {
     ListPart shrink_items, expand_items;
-    MatrixAlignment shrink_alignment = MatrixAlignment::sixteen_bytes;
-    MatrixAlignment expand_alignment = MatrixAlignment::sixteen_bytes;
   };
-
   struct Arrays {
-    std::vector<MatrixPiece> pieces;
-    std::vector<ShrinkRecord> shrink_records;
     std::vector<ShrinkItem> shrink_items;
-    std::vector<ExpandRecord> expand_records;
     std::vector<ExpandUse> expand_uses;
     std::vector<ExpandItem> expand_items;
   };
 
   void clear();
-  [[nodiscard]] Site add(const AdapterBatch& adapters, slora::Site site);
+  // `expand_items`: and as many uses.
+  void reserve(std::size_t shrink_items, std::size_t expand_items);
+  // `kind`: index_of() a site in layer 0. Tables that do not exist are made.
+  [[nodiscard]] Parts add(const AdapterBatch& adapters, std::size_t kind, AdapterTables& tables);
   [[nodiscard]] const Arrays& arrays() const { return arrays_; }
 
  private:
-  void add_shrink(const AdapterSegment& segment, const RecordView& record, std::int32_t z_begin, Site& site);
-  void add_expand(const RecordView& record, std::int32_t z_begin, Site& site);
-  // Returns the first of them.
-  std::int32_t add_pieces(const TiledMatrix& matrix);
+  void add_shrink(const AdapterSegment& segment, const AdapterTable::Kind& kind);
+  void add_expand(const AdapterBatch& adapters, const AdapterRun& run);
 
   Arrays arrays_;
-  std::vector<ListPart> records_of_;  // [segments] of the site: parts of expand_records
+  std::vector<ExpandUse> uses_;  // [segments] per_layer 0: nothing
 };
 
 }  // namespace slora::cuda

@@ -3,6 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "backend/backend.h"
@@ -32,39 +34,57 @@ struct AttendShape {
 // where they are, so that a graph finds the lists of the step that it is replayed for. Owned by a backend, used by the engine thread.
 class WorkLists {
  public:
-  // The device outlives it.
-  [[nodiscard]] static Result<std::unique_ptr<WorkLists>> create(DeviceApi& device);
+  // The device and the tables, which belong to the same backend, outlive it.
+  [[nodiscard]] static Result<std::unique_ptr<WorkLists>> create(DeviceApi& device, AdapterTables& tables, std::int32_t multiprocessors);
 
   // Rows of AttendParts that the items of one batch leave at most.
   static constexpr std::int64_t kPartRowsMax = 1 << 16;
-  // Sites of one batch; 140 layers have 700.
-  static constexpr std::size_t kSitesMax = 4096;
   // Shapes of attention: layers of one model have two, with and without a window.
   static constexpr std::size_t kAttendMax = 4;
+
+  // Memory for the lists of steps of so many rows, each of up to kAdaptersReserved adapters, with these shapes of attention. It grows when
+  // it must, and then waits for the device.
+  [[nodiscard]] Status reserve(std::int64_t rows, std::span<const AttendShape> shapes);
+  static constexpr std::int64_t kAdaptersReserved = 256;
 
   void clear();
   // Returns false, and adds nothing, if there are more than kAttendMax.
   bool try_add_spans(const SpanBatch& spans, const AttendShape& shape);
-  // Adds all sites of the batch's adapters, or one of them. Returns false, and adds nothing, if there are more than kSitesMax.
+  // Adds all kinds of sites of the batch's adapters, or that of one site. Returns false, and adds nothing, if there are more than
+  // kKindsMax.
   bool try_add_sites(const AdapterBatch& adapters);
   bool try_add_site(const AdapterBatch& adapters, Site site);
   // What is to be copied to the device before an op uses the lists. Valid until the next clear(). Throws a DeviceError.
   [[nodiscard]] std::array<PieceCopy, 2> finish();
 
-  // In device memory; null if no such arrays were added.
-  [[nodiscard]] const AttendList* find(const SpanBatch& spans, const AttendShape& shape) const;
-  [[nodiscard]] const ShrinkList* find_shrink(const AdapterBatch& adapters, Site site) const;
-  [[nodiscard]] const ExpandList* find_expand(const AdapterBatch& adapters, Site site) const;
+  // Lists in device memory.
+  struct OfSpans {
+    const AttendList* attend = nullptr;
+    bool has_joins = false;
+  };
+  struct OfSite {  // of the sites of its kind in all layers; null: there is nothing to do
+    const ShrinkList* shrink = nullptr;
+    const ExpandList* expand = nullptr;
+  };
+  // Nothing if no such arrays were added.
+  [[nodiscard]] std::optional<OfSpans> find(const SpanBatch& spans, const AttendShape& shape) const;
+  [[nodiscard]] std::optional<OfSite> find(const AdapterBatch& adapters, Site site) const;
+  // What find() says of all that was added, as far as it may change between batches of the same shapes: for StepKey.
+  [[nodiscard]] std::uint32_t work() const;
 
  private:
+  // Kinds of sites, with each expert, of all batches: of the layers and of each block of logits.
+  static constexpr std::size_t kKindsMax = 1024;
+  static constexpr std::size_t kKindsInWork = 14;  // two bits each
+
   // What does not move.
-  struct SiteHeads {
+  struct KindHeads {
     ShrinkList shrink;
     ExpandList expand;
   };
   struct Heads {
     AttendList attend[kAttendMax];
-    SiteHeads sites[kSitesMax];
+    KindHeads kinds[kKindsMax];
   };
   // The spans that were added, known by their place, for one shape.
   struct Attend {
@@ -72,30 +92,36 @@ class WorkLists {
     AttendShape shape;
     AttendItems items{{}};
   };
-  // The sites that were added of a batch, known by its segments' place.
+  // The kinds that were added of a batch, known by its segments' place.
   struct Batch {
     const AdapterSegment* segments;
-    std::size_t begin;  // in sites_
     std::int32_t expert_count;
-    bool has_all_sites;
-    Site site;  // unless it has all
+    std::size_t first, count;  // kinds: index_of() sites in layer 0
+    std::size_t begin;         // in kinds_
   };
 
-  explicit WorkLists(DeviceApi& device) : device_(device) {}
+  WorkLists(DeviceApi& device, AdapterTables& tables, std::int32_t multiprocessors)
+      : device_(device), tables_(tables), multiprocessors_(multiprocessors) {}
   [[nodiscard]] Status make();
-  [[nodiscard]] const SiteHeads* find_heads(const AdapterBatch& adapters, Site site) const;
+  bool try_add_kinds(const AdapterBatch& adapters, std::size_t first, std::size_t count);
+  // Of one of kinds_. Kinds for which there is no bit in work() always have some.
+  [[nodiscard]] bool has_shrink(std::size_t kind) const { return kind >= kKindsInWork || kinds_[kind].shrink_items.count > 0; }
+  [[nodiscard]] bool has_expand(std::size_t kind) const { return kind >= kKindsInWork || kinds_[kind].expand_items.count > 0; }
   [[nodiscard]] std::size_t array_bytes() const;
-  void reserve(std::size_t bytes);
+  [[nodiscard]] Status reserve_arrays(std::size_t bytes);
   // Places every array, and what names them.
   void place_arrays();
 
   DeviceApi& device_;
+  AdapterTables& tables_;
+  const std::int32_t multiprocessors_;
   SiteLists lists_;
-  std::vector<SiteLists::Site> sites_;
+  std::vector<SiteLists::Parts> kinds_;
   std::vector<Batch> batches_;
   std::array<Attend, kAttendMax> attends_;
   std::size_t attend_count_ = 0;
-  Buffer device_heads_;  // Heads
+  std::vector<std::int32_t> span_order_;  // of the spans being added
+  Buffer device_heads_;                   // Heads
   Buffer device_arrays_;
   Buffer host_heads_, host_arrays_;  // page-locked
 };

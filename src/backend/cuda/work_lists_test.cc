@@ -2,9 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <map>
 #include <memory>
 #include <numeric>
+#include <optional>
+#include <set>
+#include <span>
 #include <tuple>
 #include <vector>
 
@@ -15,6 +20,7 @@ namespace slora::cuda {
 namespace {
 
 constexpr std::int32_t kLayers = 2;
+constexpr std::int32_t kMultiprocessors = 20;
 
 // Segments of one row each, with an adapter that has another rank and another number of outputs at every site.
 class NumberedBatch {
@@ -43,12 +49,14 @@ class NumberedBatch {
   AdapterBatch batch_;
 };
 
-// Copies to the device what the lists say.
-void bring(EmulatedDevice& device, WorkLists& lists) {
+// Copies to the device what the lists and tables say.
+void bring(EmulatedDevice& device, WorkLists& lists, AdapterTables& tables) {
   const Stream stream = device.make_stream(StreamPriority::normal).value();
-  for (const PieceCopy& piece : lists.finish()) {
-    EXPECT_TRUE(piece.bytes == 0 || device.upload(stream, piece.to, piece.from, piece.bytes));
+  const std::array<PieceCopy, 2> of_lists = lists.finish();
+  for (const std::span<const PieceCopy> pieces : {std::span<const PieceCopy>(of_lists), tables.copies()}) {
+    for (const PieceCopy& piece : pieces) EXPECT_TRUE(piece.bytes == 0 || device.upload(stream, piece.to, piece.from, piece.bytes));
   }
+  tables.clear_copies();
   EXPECT_TRUE(device.synchronise(stream));
   EXPECT_TRUE(device.destroy(stream));
 }
@@ -62,53 +70,56 @@ std::vector<T> at_device(EmulatedDevice& device, const T* from, std::int32_t cou
 
 void expect_lists_of(EmulatedDevice& device, const WorkLists& lists, const AdapterBatch& batch, Site site) {
   const auto number = static_cast<std::int32_t>(index_of(site)) + 1;
-  const ExpandList* const at = lists.find_expand(batch, site);
-  ASSERT_NE(at, nullptr);
-  const ExpandList list = at_device(device, at, 1).front();
+  const std::optional<WorkLists::OfSite> at = lists.find(batch, site);
+  ASSERT_TRUE(at && at->shrink != nullptr && at->expand != nullptr);
+  const ExpandList list = at_device(device, at->expand, 1).front();
   ASSERT_EQ(list.item_count, static_cast<std::int32_t>(batch.segments.size()));
   const std::vector<ExpandItem> items = at_device(device, list.items, list.item_count);
   for (std::int32_t row = 0; row < list.item_count; ++row) {
     const ExpandItem& item = items[static_cast<std::size_t>(row)];
     EXPECT_EQ(std::tuple(item.row_begin, item.row_count, item.use_count), std::tuple(row, 1, 1));
-    const ExpandUse use = at_device(device, list.uses + item.use_begin, 1).front();
-    EXPECT_EQ(at_device(device, list.records + use.record, 1).front().out, number);
+    const LoraTable table = at_device(device, list.uses + item.use_begin, 1).front().table;
+    EXPECT_EQ(table.per_layer, 1);
+    EXPECT_EQ(at_device(device, table.records + site.layer, 1).front().out, number);
   }
-  const ShrinkList shrink = at_device(device, lists.find_shrink(batch, site), 1).front();
+  const ShrinkList shrink = at_device(device, at->shrink, 1).front();
   ASSERT_EQ(shrink.item_count, list.item_count);
   for (const ShrinkItem& item : at_device(device, shrink.items, shrink.item_count)) {
-    EXPECT_EQ(at_device(device, shrink.records + item.record, 1).front().rank, number);
+    EXPECT_EQ(at_device(device, item.table.records + site.layer, 1).front().shrink_rank, number);
   }
 }
 
 TEST(WorkLists, HaveTheListsOfEverySiteAtPlacesThatDoNotMove) {
   EmulatedDevice device({});
-  const std::unique_ptr<WorkLists> lists = WorkLists::create(device).value();
+  AdapterTables tables(device);
+  const std::unique_ptr<WorkLists> lists = WorkLists::create(device, tables, kMultiprocessors).value();
   const ExpandList* place = nullptr;
   for (const std::int32_t rows : {3, 1, 300, 20, 2000}) {  // longer than memory at first
     const NumberedBatch layers(rows), head(2);
     lists->clear();
     EXPECT_TRUE(lists->try_add_sites(layers.batch()));
     EXPECT_TRUE(lists->try_add_site(head.batch(), kHeadSite));
-    bring(device, *lists);
+    bring(device, *lists, tables);
     for (std::int32_t layer = 0; layer < kLayers; ++layer) {
       for (int kind = 0; kind < kSiteKindCount; ++kind) {
         expect_lists_of(device, *lists, layers.batch(), {layer, static_cast<SiteKind>(kind)});
       }
     }
     expect_lists_of(device, *lists, head.batch(), kHeadSite);
-    EXPECT_EQ(lists->find_expand(head.batch(), {1, SiteKind::o}), nullptr);
-    EXPECT_EQ(lists->find_expand(NumberedBatch(3).batch(), kHeadSite), nullptr) << "of arrays that were not added";
-    if (place == nullptr) place = lists->find_expand(head.batch(), kHeadSite);
-    EXPECT_EQ(lists->find_expand(head.batch(), kHeadSite), place);
+    EXPECT_FALSE(lists->find(head.batch(), {1, SiteKind::o}));
+    EXPECT_FALSE(lists->find(NumberedBatch(3).batch(), kHeadSite)) << "of arrays that were not added";
+    if (place == nullptr) place = lists->find(head.batch(), kHeadSite)->expand;
+    EXPECT_EQ(lists->find(head.batch(), kHeadSite)->expand, place);
   }
   lists->clear();
-  EXPECT_EQ(lists->find_expand(NumberedBatch(3).batch(), kHeadSite), nullptr);
+  EXPECT_FALSE(lists->find(NumberedBatch(3).batch(), kHeadSite));
   EXPECT_TRUE(device.take_faults().empty());
 }
 
 TEST(WorkLists, RefuseMoreSitesThanTheyHavePlacesFor) {
   EmulatedDevice device({});
-  const std::unique_ptr<WorkLists> lists = WorkLists::create(device).value();
+  AdapterTables tables(device);
+  const std::unique_ptr<WorkLists> lists = WorkLists::create(device, tables, kMultiprocessors).value();
   std::vector<std::unique_ptr<NumberedBatch>> batches;
   bool has_place = true;
   while (has_place && batches.size() < 10000) {
@@ -116,14 +127,73 @@ TEST(WorkLists, RefuseMoreSitesThanTheyHavePlacesFor) {
   }
   EXPECT_FALSE(has_place);
   EXPECT_GT(batches.size(), 100u);
-  EXPECT_NE(lists->find_expand(batches.front()->batch(), kHeadSite), nullptr);
-  EXPECT_EQ(lists->find_expand(batches.back()->batch(), kHeadSite), nullptr);
+  EXPECT_TRUE(lists->find(batches.front()->batch(), kHeadSite));
+  EXPECT_FALSE(lists->find(batches.back()->batch(), kHeadSite));
+}
+
+TEST(WorkLists, GrowInNoStepThatTheyWereReservedFor) {
+  constexpr std::int32_t kStepRows = 600;
+  const AttendShape shape{4, 1, 64, 0};
+  EmulatedDevice device({});
+  AdapterTables tables(device);
+  ASSERT_TRUE(tables.reserve(std::size_t{1} << 20));
+  const std::unique_ptr<WorkLists> lists = WorkLists::create(device, tables, kMultiprocessors).value();
+  ASSERT_TRUE(lists->reserve(kStepRows, {&shape, 1}));
+  const std::size_t free = device.memory().value().free;
+  const NumberedBatch batch(WorkLists::kAdaptersReserved);
+  for (const std::int32_t count : {1, 30, kStepRows}) {  // spans, of a token or of a prompt
+    std::vector<SpanView> spans;
+    for (std::int32_t i = 0; i < count; ++i) spans.push_back({i * (kStepRows / count), kStepRows / count, 5000, 0, 0});
+    lists->clear();
+    EXPECT_TRUE(lists->try_add_spans(SpanBatch{spans, {}}, shape));
+    EXPECT_TRUE(lists->try_add_sites(batch.batch()));
+    bring(device, *lists, tables);
+    EXPECT_EQ(device.memory().value().free, free) << count << " spans";
+  }
+}
+
+// What a step has none of is not launched; a graph is for steps that have the same.
+TEST(WorkLists, TellWhatThereIsNoneOf) {
+  const auto bias_view = [](SiteKind kind, const float* bias) {
+    auto view = std::make_unique<AdapterView>();
+    view->sites.resize(site_count(kLayers));
+    view->sites[index_of({1, kind})] = {0, 1, 0};
+    RecordView& record = view->records.emplace_back();
+    record.out = 4;
+    record.bias = bias;
+    return view;
+  };
+  const float bias = 0;
+  std::set<std::uint32_t> works;
+  for (const SiteKind kind : {SiteKind::o, SiteKind::down}) {
+    for (const std::int32_t keys : {100, 3000}) {
+      EmulatedDevice device({});
+      AdapterTables tables(device);
+      const std::unique_ptr<WorkLists> lists = WorkLists::create(device, tables, kMultiprocessors).value();
+      const std::unique_ptr<AdapterView> view = bias_view(kind, &bias);
+      const std::vector<AdapterSegment> segments = {{0, 1, 0, 1, view.get()}};
+      AdapterRuns runs;
+      runs.cut(segments);
+      const AdapterBatch batch{.segments = segments, .z_cols = 0, .runs = runs.runs(), .run_segments = runs.segments()};
+      const std::vector<SpanView> span = {{0, 1, keys, 0, 0}};
+      const SpanBatch spans{span, {}};
+      EXPECT_TRUE(lists->try_add_spans(spans, {1, 1, 64, 0}));
+      EXPECT_TRUE(lists->try_add_sites(batch));
+      EXPECT_EQ(lists->find(spans, {1, 1, 64, 0})->has_joins, keys > 512);
+      EXPECT_EQ(lists->find(batch, {0, SiteKind::o})->expand != nullptr, kind == SiteKind::o);
+      EXPECT_EQ(lists->find(batch, {1, SiteKind::down})->expand != nullptr, kind == SiteKind::down);
+      EXPECT_EQ(lists->find(batch, {1, SiteKind::o})->shrink, nullptr);
+      works.insert(lists->work());
+    }
+  }
+  EXPECT_EQ(works.size(), 4u);
 }
 
 // Spans with few and many queries, and some with keys of several ranges.
 TEST(WorkLists, AttendComputesEveryQueryOfEveryHeadOverAllItsKeysOnce) {
   EmulatedDevice device({});
-  const std::unique_ptr<WorkLists> lists = WorkLists::create(device).value();
+  AdapterTables tables(device);
+  const std::unique_ptr<WorkLists> lists = WorkLists::create(device, tables, kMultiprocessors).value();
   const AttendList* place = nullptr;
   for (const AttendShape shape :
        {AttendShape{1, 1, 64, 0}, AttendShape{2, 7, 64, 0}, AttendShape{3, 16, 200, 0}, AttendShape{2, 3, 64, 700}}) {
@@ -133,15 +203,16 @@ TEST(WorkLists, AttendComputesEveryQueryOfEveryHeadOverAllItsKeysOnce) {
       const SpanBatch batch{spans, {}};
       lists->clear();
       EXPECT_TRUE(lists->try_add_spans(batch, shape));
-      bring(device, *lists);
-      const AttendList* const at = lists->find(batch, shape);
-      ASSERT_NE(at, nullptr);
+      bring(device, *lists, tables);
+      const std::optional<WorkLists::OfSpans> found = lists->find(batch, shape);
+      ASSERT_TRUE(found && found->attend != nullptr);
+      const AttendList* const at = found->attend;
       if (place == nullptr) place = at;
       EXPECT_EQ(at, place);
       AttendShape other = shape;
       ++other.window;
-      EXPECT_EQ(lists->find(batch, other), nullptr);
-      EXPECT_EQ(lists->find(SpanBatch{std::vector<SpanView>(spans), {}}, shape), nullptr);
+      EXPECT_FALSE(lists->find(batch, other));
+      EXPECT_FALSE(lists->find(SpanBatch{std::vector<SpanView>(spans), {}}, shape));
       const std::int32_t tile_rows = tile_rows_of(batch, shape);
       EXPECT_EQ(tile_rows, has_prompt && shape.head_dim <= 128 ? 32 : 16);
 
@@ -180,22 +251,65 @@ TEST(WorkLists, AttendComputesEveryQueryOfEveryHeadOverAllItsKeysOnce) {
   }
 }
 
+// Of a batch's lists for one shape.
+struct AttendWork {
+  std::vector<AttendItem> items;
+  std::vector<AttendJoin> joins;
+};
+AttendWork attend_work(const std::vector<SpanView>& spans, const AttendShape& shape) {
+  EmulatedDevice device({});
+  AdapterTables tables(device);
+  const std::unique_ptr<WorkLists> lists = WorkLists::create(device, tables, kMultiprocessors).value();
+  const SpanBatch batch{spans, {}};
+  EXPECT_TRUE(lists->try_add_spans(batch, shape));
+  bring(device, *lists, tables);
+  const AttendList list = at_device(device, lists->find(batch, shape)->attend, 1).front();
+  return {at_device(device, list.items, list.item_count), at_device(device, list.joins, list.join_count)};
+}
+
+TEST(WorkLists, AttendBeginsWithTheItemsOfMostKeys) {
+  std::vector<SpanView> spans = {{0, 1, 3000, 0, 0}, {1, 90, 20, 0, 0}, {91, 90, 2100, 0, 0}, {181, 1, 5, 0, 0}, {182, 700, 300, 0, 0}};
+  std::int32_t before = 1 << 20, all_ranges = 0;
+  for (const AttendItem& item : attend_work(spans, {4, 1, 64, 0}).items) {
+    const SpanView& span = spans[static_cast<std::size_t>(item.span)];
+    const bool has_all = item.range == AttendItem::kAllRanges;
+    const std::int32_t ranges = has_all ? (span.position_begin + item.query_begin + item.query_count + 511) / 512 : 1;
+    EXPECT_LE(ranges, before);
+    before = ranges;
+    all_ranges += has_all && ranges > 1 ? 1 : 0;
+  }
+  EXPECT_GT(all_ranges, 50) << "tiles of prompts";
+}
+
+TEST(WorkLists, AttendCutsThePromptsKeysWhereThereAreFewTiles) {
+  const std::vector<SpanView> chunk = {{0, 60, 4000, 0, 0}};  // two tiles
+  const AttendWork few = attend_work(chunk, {2, 1, 64, 0}), many = attend_work(chunk, {20, 1, 64, 0});
+  EXPECT_EQ(few.joins.size(), 4u);
+  EXPECT_EQ(few.items.size(), 4u * 8u);
+  EXPECT_EQ(many.joins.size(), 0u);
+  EXPECT_EQ(many.items.size(), 40u);
+}
+
 TEST(WorkLists, AttendLeavesNoMorePartsThanThereIsMemoryFor) {
   EmulatedDevice device({});
-  const std::unique_ptr<WorkLists> lists = WorkLists::create(device).value();
+  AdapterTables tables(device);
+  const std::unique_ptr<WorkLists> lists = WorkLists::create(device, tables, kMultiprocessors).value();
   std::vector<SpanView> spans;
-  for (std::int32_t i = 0; i < 300; ++i) spans.push_back({i, 1, 20000, 0, 0});
+  for (std::int32_t i = 0; i < 300; ++i) spans.push_back({i, 1, 10000 + 40 * i, 0, 0});
   const SpanBatch batch{spans, {}};
   EXPECT_TRUE(lists->try_add_spans(batch, {2, 4, 64, 0}));
-  bring(device, *lists);
-  const AttendList list = at_device(device, lists->find(batch, {2, 4, 64, 0}), 1).front();
+  bring(device, *lists, tables);
+  const AttendList list = at_device(device, lists->find(batch, {2, 4, 64, 0})->attend, 1).front();
   std::int64_t rows = 0;
+  std::int32_t shortest = 300;
   for (const AttendJoin& join : at_device(device, list.joins, list.join_count)) {
+    shortest = std::min(shortest, join.span);
     rows += std::int64_t{AttendItem::kParts} * join.range_count * join.query_count * 4;
   }
   EXPECT_GT(rows, 0);
   EXPECT_LE(rows, WorkLists::kPartRowsMax);
   EXPECT_LT(list.join_count, 600);
+  EXPECT_EQ(list.join_count, 2 * (300 - shortest)) << "those with most keys";
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ struct ExpandKernelArgs {
   ExpandArgs op;
 };
 
-__device__ inline bool acts_on(const ExpandRecord& record, std::int32_t out_begin) {
+__device__ inline bool acts_on(const LoraRecord& record, std::int32_t out_begin) {
   return record.slice_begin < out_begin + ExpandTile::kOut && record.slice_begin + record.out > out_begin;
 }
 
@@ -40,22 +40,38 @@ __device__ void add_eight(Out* to, const float (&added)[kWide], std::int32_t cou
   }
 }
 
-template <class Out, bool kWideRows, bool kWideOut>
-__device__ void expand_items(const ExpandKernelArgs<Out>& args, const ExpandList& list) {
+// What the records of a use add to a tile. Returns whether any acts on it.
+__device__ inline bool add_use(ExpandTile& tile, const ExpandArgs& args, const ExpandItem& item, const ExpandUse& use,
+                               std::int32_t out_begin) {
+  bool has_record = false;
+  const LoraRecord* const records = use.table.records + args.layer * use.table.per_layer;
+  for (std::int32_t i = 0; i < use.table.per_layer; ++i) {
+    if (!acts_on(records[i], out_begin)) continue;
+    has_record = true;
+    const LoraRecord record = records[i];
+    if (record.is_b_wide != 0) {
+      expand_tile<true>(tile, args, item, use, record, out_begin);
+    } else {
+      expand_tile<false>(tile, args, item, use, record, out_begin);
+    }
+  }
+  return has_record;
+}
+
+template <class Out, bool kWideOut>
+__global__ void __launch_bounds__(kThreads, 2) expand_kernel(ExpandKernelArgs<Out> args) {
+  const ExpandList list = *args.op.list;
   const std::int32_t tiles = (args.outputs + ExpandTile::kOut - 1) / ExpandTile::kOut;
   const std::int32_t count = list.item_count * tiles;
   for (std::int32_t index = block_index() * kWarps + warp_index(); index < count; index += block_count() * kWarps) {
     const ExpandItem item = list.items[index / tiles];
     const std::int32_t out_begin = index % tiles * ExpandTile::kOut;
     ExpandTile tile;
-    bool has_use = false;
+    bool has_record = false;
     for (std::int32_t i = item.use_begin; i < item.use_begin + item.use_count; ++i) {
-      const ExpandUse use = list.uses[i];
-      if (!acts_on(list.records[use.record], out_begin)) continue;
-      has_use = true;
-      expand_tile<kWideRows>(tile, args.op, list, item, use, out_begin);
+      has_record |= add_use(tile, args.op, item, list.uses[i], out_begin);
     }
-    if (!has_use) continue;
+    if (!has_record) continue;
     const std::int32_t column = out_begin + lane_index() % 4 * 8;
     if (column >= args.outputs) continue;
     for (std::int32_t half = 0; half < 2; ++half) {
@@ -65,17 +81,6 @@ __device__ void expand_items(const ExpandKernelArgs<Out>& args, const ExpandList
       for (std::int32_t i = 0; i < kWide; ++i) added[i] = tile.at(half, i);
       add_eight<kWideOut>(args.y + (item.row_begin + row) * args.y_stride + column, added, args.outputs - column);
     }
-  }
-}
-
-// How matrices lie in memory changes from launch to launch of a graph.
-template <class Out, bool kWideOut>
-__global__ void __launch_bounds__(kThreads, 2) expand_kernel(ExpandKernelArgs<Out> args) {
-  const ExpandList list = *args.op.list;
-  if (list.alignment == MatrixAlignment::sixteen_bytes) {
-    expand_items<Out, true, kWideOut>(args, list);
-  } else {
-    expand_items<Out, false, kWideOut>(args, list);
   }
 }
 

@@ -19,35 +19,38 @@ struct ExpandTile {
   __device__ float& at(std::int32_t half, std::int32_t i) { return sums[i % 4][2 * half + i / 4]; }
 };
 
-// z of a row at a rank, times `factor`; zero where there is no such rank.
-__device__ inline float load_z(const ExpandArgs& args, const ExpandRecord& record, std::int32_t row, std::int32_t rank, float factor) {
-  if (row < 0 || rank >= record.rank) return 0;
-  float sum = 0;
-  for (std::int32_t split = 0; split < args.splits; ++split) {
-    sum += args.z[(static_cast<std::int64_t>(split) * args.rows + row) * args.z_stride + record.z_begin + rank];
-  }
-  return sum * factor;
+// z of a row at a rank, times `factor`; zero where there is no such rank. `z_begin`: the record's first column.
+__device__ inline float load_z(const ExpandArgs& args, const LoraRecord& record, std::int32_t z_begin, std::int32_t row, std::int32_t rank,
+                               float factor) {
+  if (row < 0 || rank >= record.expand_rank) return 0;
+  return args.z[row * args.z_stride + z_begin + rank] * factor;
 }
 
 // Four words of B: ranks 2 pair and 2 pair + 1 of the outputs [out, out + 4) of the record's slice; zeros where there are none.
 template <bool kWideRows>
-__device__ Words<16> load_pair(const ExpandList& list, const ExpandRecord& record, std::int32_t pair, std::int32_t out) {
+__device__ Words<16> load_pair(const LoraRecord& record, std::int32_t pair, std::int32_t out) {
   Words<16> words = {};
-  if (2 * pair >= record.rank || out + 3 < 0 || out >= record.out) return words;
-  const MatrixPiece* piece = list.pieces + record.piece_begin;
-  while (pair >= piece->row_begin + piece->row_count) ++piece;
+  if (2 * pair >= record.expand_rank || out + 3 < 0 || out >= record.out) return words;
+  const MatrixPiece* piece = record.b_pieces;
+  if (piece != nullptr) {
+    while (pair >= piece->row_begin + piece->row_count) ++piece;
+  }
   if constexpr (kWideRows) {
-    words = *reinterpret_cast<const Words<16>*>(piece->data + (static_cast<std::int64_t>(pair - piece->row_begin) * record.out + out) * 2);
+    const Bfloat16* const rows = piece == nullptr ? record.b : piece->data - static_cast<std::int64_t>(piece->row_begin) * record.out * 2;
+    words = *reinterpret_cast<const Words<16>*>(rows + (static_cast<std::int64_t>(pair) * record.out + out) * 2);
   } else {
     for (std::int32_t i = 0; i < 4; ++i) {
       if (out + i < 0 || out + i >= record.out) continue;
       const std::int32_t column = 2 * (out + i);
-      while (column >= piece->col_begin + piece->col_count) ++piece;
-      const Bfloat16* const row = piece->data + static_cast<std::int64_t>(pair - piece->row_begin) * piece->col_count;
-      words.words[i] = reinterpret_cast<const Words<4>*>(row + column - piece->col_begin)->words[0];
+      const Bfloat16* row = record.b + static_cast<std::int64_t>(pair) * record.out * 2;
+      if (piece != nullptr) {
+        while (column >= piece->col_begin + piece->col_count) ++piece;
+        row = piece->data + static_cast<std::int64_t>(pair - piece->row_begin) * piece->col_count - piece->col_begin;
+      }
+      words.words[i] = reinterpret_cast<const Words<4>*>(row + column)->words[0];
     }
   }
-  if (2 * pair + 1 == record.rank) {  // an odd rank: memory may hold anything in place of the second
+  if (2 * pair + 1 == record.expand_rank) {  // an odd rank: memory may hold anything in place of the second
     for (std::uint32_t& word : words.words) word &= 0xffffu;
   }
   return words;
@@ -55,32 +58,32 @@ __device__ Words<16> load_pair(const ExpandList& list, const ExpandRecord& recor
 
 // tile += weight * (scale * B z + bias) for outputs [out_begin, out_begin + 32) of y and the rows of an item.
 template <bool kWideRows>
-__device__ void expand_tile(ExpandTile& tile, const ExpandArgs& args, const ExpandList& list, const ExpandItem& item, const ExpandUse& use,
-                            std::int32_t out_begin) {
+__device__ void expand_tile(ExpandTile& tile, const ExpandArgs& args, const ExpandItem& item, const ExpandUse& use,
+                            const LoraRecord& record, std::int32_t out_begin) {
   // The high part of z alone has 8 bits, both have 16: with hundreds of ranks the other rounding is larger.
   constexpr std::int32_t kBothPartsRankMax = 128;
-  const ExpandRecord record = list.records[use.record];
   const std::int32_t group = lane_index() / 4, t = lane_index() % 4;
   const std::int32_t slice_out = out_begin - record.slice_begin;
+  const std::int32_t z_begin = use.z_begin + record.z_begin;
   const float factor = use.weight * record.scale;
-  for (std::int32_t rank = 0; rank < record.rank; rank += 16) {
+  for (std::int32_t rank = 0; rank < record.expand_rank; rank += 16) {
     std::uint32_t high[4], low[4];
 #pragma unroll
     for (std::int32_t word = 0; word < 4; ++word) {
       const std::int32_t row = group + 8 * (word % 2);
       const std::int32_t of_batch = row < item.row_count ? item.row_begin + row : -1;
       const std::int32_t k = rank + 8 * (word / 2) + 2 * t;
-      const float first = load_z(args, record, of_batch, k, factor);
-      const float second = load_z(args, record, of_batch, k + 1, factor);
+      const float first = load_z(args, record, z_begin, of_batch, k, factor);
+      const float second = load_z(args, record, z_begin, of_batch, k + 1, factor);
       high[word] = pack_bf16(first, second);
       low[word] = pack_bf16(first - bits_to_float(high[word] << 16), second - bits_to_float(high[word] & 0xffff0000u));
     }
-    const Words<16> b_first = load_pair<kWideRows>(list, record, rank / 2 + t, slice_out + 4 * group);
-    const Words<16> b_second = load_pair<kWideRows>(list, record, rank / 2 + 4 + t, slice_out + 4 * group);
+    const Words<16> b_first = load_pair<kWideRows>(record, rank / 2 + t, slice_out + 4 * group);
+    const Words<16> b_second = load_pair<kWideRows>(record, rank / 2 + 4 + t, slice_out + 4 * group);
 #pragma unroll
     for (std::int32_t i = 0; i < 4; ++i) {
       mma_m16n8k16(tile.sums[i], high, {b_first.words[i], b_second.words[i]});
-      if (record.rank <= kBothPartsRankMax) mma_m16n8k16(tile.sums[i], low, {b_first.words[i], b_second.words[i]});
+      if (record.expand_rank <= kBothPartsRankMax) mma_m16n8k16(tile.sums[i], low, {b_first.words[i], b_second.words[i]});
     }
   }
   if (record.bias == nullptr) return;

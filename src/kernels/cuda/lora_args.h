@@ -3,7 +3,8 @@
 
 #include "tensor/dtype.h"
 
-// What shrink and expand take: adapters' matrices, and work lists that are made once a step.
+// What shrink and expand take: tables of adapters, which are made once for each, and work lists, which are made once a step and name no
+// layer. All lie in device memory.
 namespace slora::cuda {
 
 // A part of a matrix in one piece of memory, since a page of the pool holds no more of it: whole rows or, where a row is longer than a
@@ -16,56 +17,58 @@ struct MatrixPiece {
   std::int32_t col_count;
 };
 
-// How the matrices of a list lie in memory: in whole rows that begin at multiples of 16 bytes, or as they come, which is slower.
-enum class MatrixAlignment : std::int32_t { any, sixteen_bytes };
+// What one adapter adds to one linear module of one layer: A [shrink_rank, in]; B and bias, which act on outputs [slice_begin, slice_begin
+// + out) of a product. B [ceil(expand_rank / 2), 2 out] holds two ranks in a row: elements 2 i and 2 i + 1 of row p are ranks 2 p and 2 p +
+// 1 of output i. A matrix is in one piece of memory, or in pieces ordered by row and column.
+struct LoraRecord {
+  const Bfloat16* a = nullptr;            // null: in pieces
+  const Bfloat16* b = nullptr;            // null: in pieces
+  const MatrixPiece* a_pieces = nullptr;  // null: in one
+  const MatrixPiece* b_pieces = nullptr;  // null: in one
+  const float* bias = nullptr;            // [out], or null
+  std::int32_t z_begin = 0;               // its first column among those of the adapter
+  std::int32_t slice_begin = 0;
+  std::int32_t out = 0;  // 0: neither B nor bias
+  float scale = 0;
+  std::uint16_t shrink_rank = 0;  // 0: no A
+  std::uint16_t expand_rank = 0;  // 0: no B
+  // Whether every row begins at a multiple of 16 bytes and is whole; of B, too, that slice_begin and out are multiples of 4. Other matrices
+  // are read more slowly.
+  std::uint8_t is_a_wide = 0;
+  std::uint8_t is_b_wide = 0;
+  std::uint8_t replaces_bias = 0;  // the bias is instead of the base's, which is subtracted
+};
+static_assert(sizeof(LoraRecord) == 64);
 
-// A of one linear module of one adapter: pieces [piece_begin, piece_begin + piece_count) of ShrinkList::pieces, ordered by row and column.
-struct ShrinkRecord {
-  std::int32_t piece_begin;
-  std::int32_t piece_count;
-  std::int32_t rank;
-  std::int32_t z_begin;  // its first column of z
+// The records of an adapter at the sites of one kind: those of layer l are records[l * per_layer] and the ones behind it, per_layer of
+// them. A layer with fewer has empty ones.
+struct LoraTable {
+  const LoraRecord* records;
+  std::int32_t per_layer;
 };
 
-// z of rows [row_begin, row_begin + row_count) for 16 ranks of a record, summed over one range of k.
+// z of rows [row_begin, row_begin + row_count) for 16 ranks of one record, if the layer's has so many.
 struct ShrinkItem {
   static constexpr std::int32_t kRowsMax = 64;
   static constexpr std::int32_t kRanks = 16;
 
+  LoraTable table;  // beginning with the record of layer 0
   std::int32_t row_begin;
-  std::int32_t row_count;  // at most kRowsMax
-  std::int32_t record;
+  std::int32_t row_count;   // at most kRowsMax
   std::int32_t rank_begin;  // a multiple of kRanks
-  std::int32_t split;       // k from split * split_columns on
+  std::int32_t z_begin;     // the adapter's first column of z
 };
 
-// What one launch of shrink does. It lies in device memory, as everything that it names: the launches of a graph are repeated with the same
-// arguments, but with other lists.
+// What launches of shrink do, one for each layer. The launches of a graph are repeated with the same arguments, but with other lists.
 struct ShrinkList {
-  const MatrixPiece* pieces;
-  const ShrinkRecord* records;
   const ShrinkItem* items;
   std::int32_t item_count;
-  MatrixAlignment alignment;
 };
 
-// B and bias of one linear module of one adapter, which act on outputs [slice_begin, slice_begin + out) of a product. B [ceil(rank / 2),
-// 2 out] holds two ranks in a row: elements 2 i and 2 i + 1 of row p are ranks 2 p and 2 p + 1 of output i.
-struct ExpandRecord {
-  std::int32_t piece_begin;
-  std::int32_t piece_count;
-  std::int32_t rank;  // 0: a bias only
-  std::int32_t z_begin;
-  std::int32_t slice_begin;
-  std::int32_t out;
-  float scale;
-  const float* bias;           // [out], or null
-  std::int32_t replaces_bias;  // 1: the bias is instead of the base's, which is subtracted
-};
-
-// A record at work on the rows of an item.
+// The records of an adapter at work on the rows of an item.
 struct ExpandUse {
-  std::int32_t record;
+  LoraTable table;
+  std::int32_t z_begin;  // the adapter's first column of z
   float weight;
 };
 
@@ -79,25 +82,19 @@ struct ExpandItem {
   std::int32_t use_count;
 };
 
-// What one launch of expand does, as ShrinkList. With sixteen_bytes every record's first output and number of outputs are multiples of 4,
-// too.
+// What launches of expand do, as ShrinkList.
 struct ExpandList {
-  const MatrixPiece* pieces;
-  const ExpandRecord* records;
   const ExpandUse* uses;
   const ExpandItem* items;
   std::int32_t item_count;
-  MatrixAlignment alignment;
 };
 
-// All arrays are in device memory.
 struct ExpandArgs {
   const ExpandList* list;
+  std::int32_t layer;
   const float* base_bias;  // of the product [outputs], or null
-  const float* z;          // [splits * T, z columns] of shrink: z of a row is the sum over the splits
+  const float* z;          // [T, z columns] of shrink
   std::int64_t z_stride;
-  std::int32_t splits;
-  std::int32_t rows;  // T
 };
 
 }  // namespace slora::cuda

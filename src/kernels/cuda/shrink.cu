@@ -1,6 +1,7 @@
-// z = A x by tensor cores, one warp an item. Operands go from global memory into registers: for 32 values of k, a lane loads eight
-// consecutive ones of its rank row (lane / 4) of A and of its rows (lane / 4, + 8) of x, beginning at 8 (lane % 4). A product of m16n8k16
-// takes 16 values of k from pairs of words; which ones does not matter, as long as both operands agree.
+// z = A x by tensor cores, one block an item: each of its warps sums over a range of k, and the ranges' sums are added in order. Operands
+// go from global memory into registers: for 32 values of k, a lane loads eight consecutive ones of its rank row (lane / 4) of A and of its
+// rows (lane / 4, + 8) of x, beginning at 8 (lane % 4). A product of m16n8k16 takes 16 values of k from pairs of words; which ones does not
+// matter, as long as both operands agree.
 #include "kernels/cuda/shrink.h"
 
 #include <algorithm>
@@ -10,19 +11,28 @@
 namespace slora::cuda {
 namespace {
 
-constexpr std::int32_t kThreads = 256;
-constexpr std::int32_t kWarps = kThreads / kWarpThreads;
+// An item of decoding is a few KiB of A for each warp, which waits for memory most of the time: many short ranges wait at once. Their
+// number depends on nothing, their length on the width of x alone: so a row of z has the same bits in any batch.
+constexpr std::int32_t kWarps = 16;
+constexpr std::int32_t kThreads = kWarps * kWarpThreads;
 constexpr std::int32_t kStep = 32;  // values of k at a time
 constexpr std::int32_t kRankTiles = ShrinkItem::kRanks / 8;
+constexpr std::int32_t kRowTilesMax = ShrinkItem::kRowsMax / 16;
+
+// A lane's sums of 16 rows x 16 ranks: [rank tile][element of its product].
+constexpr std::int32_t kLaneSums = kRankTiles * 4;
+struct ShrinkShared {
+  float sums[kWarps][kRowTilesMax * kLaneSums][kWarpThreads];  // of each range
+};
 
 struct ShrinkKernelArgs {
-  float* z;           // [splits * T, z columns]
+  float* z;           // [T, z columns]
   const Bfloat16* x;  // [T, in]
   std::int64_t z_stride;
   std::int64_t x_stride;
-  std::int32_t rows;
   std::int32_t in;
-  std::int32_t split_columns;
+  std::int32_t range_columns;  // k of a warp
+  std::int32_t layer;
   const ShrinkList* list;
 };
 
@@ -42,25 +52,26 @@ __device__ Words<16> load_eight(const Bfloat16* row, std::int32_t k, std::int32_
 }
 
 // Column 0 of the row of A with this rank, as if the piece that holds column k held the whole row; or null.
-__device__ inline const Bfloat16* rank_row(const ShrinkList& list, const ShrinkRecord& record, std::int32_t rank, std::int32_t k) {
-  if (rank >= record.rank) return nullptr;
-  const MatrixPiece* piece = list.pieces + record.piece_begin;
+__device__ inline const Bfloat16* rank_row(const LoraRecord& record, std::int32_t in, std::int32_t rank, std::int32_t k) {
+  if (rank >= record.shrink_rank) return nullptr;
+  if (record.a != nullptr) return record.a + static_cast<std::int64_t>(rank) * in;
+  const MatrixPiece* piece = record.a_pieces;
   while (rank >= piece->row_begin + piece->row_count) ++piece;
   while (k >= piece->col_begin + piece->col_count) ++piece;
   return piece->data + static_cast<std::int64_t>(rank - piece->row_begin) * piece->col_count - piece->col_begin;
 }
 
+// The warp's range of k, summed for 16 kRowTiles rows.
 template <std::int32_t kRowTiles, bool kWideRows>
-__device__ void shrink_item(const ShrinkKernelArgs& args, const ShrinkList& list, const ShrinkItem& item) {
-  const ShrinkRecord record = list.records[item.record];
+__device__ void sum_range(ShrinkShared& mine, const ShrinkKernelArgs& args, const ShrinkItem& item, const LoraRecord& record) {
   const std::int32_t group = lane_index() / 4, t = lane_index() % 4;
-  const std::int32_t begin = item.split * args.split_columns;
-  const std::int32_t end = std::min(args.in, begin + args.split_columns);
-  const Bfloat16* a_rows[kRankTiles];
+  const std::int32_t begin = warp_index() * args.range_columns;
+  const std::int32_t end = std::min(args.in, begin + args.range_columns);
+  const Bfloat16* a_rows[kRankTiles] = {};
   const auto find_rows = [&](std::int32_t k) {
-    for (std::int32_t n = 0; n < kRankTiles; ++n) a_rows[n] = rank_row(list, record, item.rank_begin + 8 * n + group, k);
+    for (std::int32_t n = 0; n < kRankTiles; ++n) a_rows[n] = rank_row(record, args.in, item.rank_begin + 8 * n + group, k);
   };
-  find_rows(begin);
+  if (begin < end) find_rows(begin);
   // The lane's rows of x are 8 rows apart.
   const Bfloat16* const x = args.x + (item.row_begin + group) * args.x_stride;
   const auto x_row = [&](std::int32_t row) { return group + row < item.row_count ? x + row * args.x_stride : nullptr; };
@@ -84,63 +95,75 @@ __device__ void shrink_item(const ShrinkKernelArgs& args, const ShrinkList& list
       }
     }
   }
-
   for (std::int32_t m = 0; m < kRowTiles; ++m) {
-    for (std::int32_t i = 0; i < 4; ++i) {
-      const std::int32_t row = 16 * m + 8 * (i / 2) + group;
-      if (row >= item.row_count) continue;
-      float* const z = args.z + (static_cast<std::int64_t>(item.split) * args.rows + item.row_begin + row) * args.z_stride + record.z_begin;
-      for (std::int32_t n = 0; n < kRankTiles; ++n) {
-        const std::int32_t rank = item.rank_begin + 8 * n + 2 * t + i % 2;
-        if (rank < record.rank) z[rank] = sums[m][n][i];
-      }
-    }
+    for (std::int32_t i = 0; i < kLaneSums; ++i) mine.sums[warp_index()][m * kLaneSums + i][lane_index()] = sums[m][i / 4][i % 4];
   }
+}
+
+// The block: z of up to 16 kRowTiles rows for the item's ranks.
+template <std::int32_t kRowTiles, bool kWideRows>
+__device__ void shrink_rows(const ShrinkKernelArgs& args, const ShrinkItem& item, const LoraRecord& record) {
+  auto& mine = shared<ShrinkShared>();
+  sum_range<kRowTiles, kWideRows>(mine, args, item, record);
+  block_barrier();  // all ranges are there
+  for (std::int32_t i = thread_index(); i < kRowTiles * kLaneSums * kWarpThreads; i += kThreads) {
+    const std::int32_t place = i / kWarpThreads, lane = i % kWarpThreads;
+    const std::int32_t tile = place / kLaneSums, element = place % 4;
+    const std::int32_t row = 16 * tile + 8 * (element / 2) + lane / 4;
+    const std::int32_t rank = item.rank_begin + 8 * (place / 4 % kRankTiles) + 2 * (lane % 4) + element % 2;
+    if (row >= item.row_count || rank >= record.shrink_rank) continue;
+    float sum = 0;
+#pragma unroll
+    for (std::int32_t warp = 0; warp < kWarps; ++warp) sum += mine.sums[warp][place][lane];
+    args.z[(item.row_begin + row) * args.z_stride + item.z_begin + record.z_begin + rank] = sum;
+  }
+  block_barrier();  // before the next item's sums overwrite these
 }
 
 template <bool kWideRows>
-__device__ void shrink_items(const ShrinkKernelArgs& args, const ShrinkList& list) {
-  const std::int32_t item_count = list.item_count;
-  for (std::int32_t i = block_index() * kWarps + warp_index(); i < item_count; i += block_count() * kWarps) {
-    ShrinkItem item = list.items[i];
-    if (item.row_count <= 16) {
-      shrink_item<1, kWideRows>(args, list, item);
-    } else if constexpr (kWideRows) {
-      shrink_item<ShrinkItem::kRowsMax / 16, kWideRows>(args, list, item);
-    } else {  // in parts, since it would need more registers
-      const std::int32_t row_end = item.row_begin + item.row_count;
-      for (; item.row_begin < row_end; item.row_begin += 16) {
-        item.row_count = std::min(16, row_end - item.row_begin);
-        shrink_item<1, kWideRows>(args, list, item);
-      }
+__device__ void shrink_item(const ShrinkKernelArgs& args, ShrinkItem item, const LoraRecord& record) {
+  if (item.row_count <= 16) {
+    shrink_rows<1, kWideRows>(args, item, record);
+  } else if constexpr (kWideRows) {
+    shrink_rows<kRowTilesMax, kWideRows>(args, item, record);
+  } else {  // in parts, since it would need more registers
+    const std::int32_t row_end = item.row_begin + item.row_count;
+    for (; item.row_begin < row_end; item.row_begin += 16) {
+      item.row_count = std::min(16, row_end - item.row_begin);
+      shrink_rows<1, kWideRows>(args, item, record);
     }
   }
 }
 
-// kWideX: rows of x may be read 16 bytes at a time. Whether those of A may be changes from launch to launch of a graph.
+// kWideX: rows of x may be read 16 bytes at a time.
 template <bool kWideX>
-__global__ void __launch_bounds__(kThreads, 2) shrink_kernel(ShrinkKernelArgs args) {
+__global__ void __launch_bounds__(kThreads) shrink_kernel(ShrinkKernelArgs args) {
   const ShrinkList list = *args.list;
-  if (kWideX && list.alignment == MatrixAlignment::sixteen_bytes) {
-    shrink_items<kWideX>(args, list);
-  } else {
-    shrink_items<false>(args, list);
+  for (std::int32_t i = block_index(); i < list.item_count; i += block_count()) {
+    const ShrinkItem item = list.items[i];
+    const LoraRecord record = item.table.records[args.layer * item.table.per_layer];
+    if (item.rank_begin >= record.shrink_rank) continue;
+    if (kWideX && record.is_a_wide != 0) {
+      shrink_item<kWideX>(args, item, record);
+    } else {
+      shrink_item<false>(args, item, record);
+    }
   }
 }
 
 }  // namespace
 
-void shrink(Stream stream, Tensor z, Tensor x, const ShrinkList* list, std::int32_t split_columns, std::int32_t blocks) {
-  check(split_columns % kStep == 0, "expected ranges of k that are multiples of 32");
+void shrink(Stream stream, Tensor z, Tensor x, const ShrinkList* list, std::int32_t layer, std::int32_t blocks) {
+  const auto in = static_cast<std::int32_t>(x.cols);
   const ShrinkKernelArgs args{.z = data_of<float>(z),
                               .x = data_of<Bfloat16>(x),
                               .z_stride = z.row_stride,
                               .x_stride = x.row_stride,
-                              .rows = static_cast<std::int32_t>(x.rows),
-                              .in = static_cast<std::int32_t>(x.cols),
-                              .split_columns = split_columns,
+                              .in = in,
+                              .range_columns = (in + kWarps * kStep - 1) / (kWarps * kStep) * kStep,
+                              .layer = layer,
                               .list = list};
-  launch(is_wide(x) ? shrink_kernel<true> : shrink_kernel<false>, {blocks, kThreads}, stream, args);
+  launch(is_wide(x) ? shrink_kernel<true> : shrink_kernel<false>, {blocks, kThreads, sizeof(ShrinkShared)}, stream, args);
 }
 
 }  // namespace slora::cuda

@@ -130,7 +130,11 @@ std::string check_attend(std::uint64_t seed) {
     const std::int32_t pages = (position + count + page_tokens - 1) / page_tokens;
     const auto index = static_cast<std::int32_t>(spans.size());
     spans.push_back({rows, count, position, page_count - 1, pages});
-    work.add(index, spans.back());
+    if (count <= work.queries_max() || kernel_case.one_in(3)) {
+      work.add_ranges(index, spans.back(), work.queries_max());
+    } else {
+      work.add_tiles(index, spans.back(), work.queries_max());
+    }
     if (kernel_case.one_in(2)) {
       other_work.add_tiles(index, spans.back(), other_queries);
     } else {
@@ -139,6 +143,7 @@ std::string check_attend(std::uint64_t seed) {
     rows += count + kernel_case.draw(0, 1);
     page_count += pages;
   }
+  work.place_longest_first();
   std::vector<std::uint32_t> pages(static_cast<std::size_t>(page_count - 1));
   std::iota(pages.begin(), pages.end(), 1u);
   std::reverse(pages.begin(), pages.end());

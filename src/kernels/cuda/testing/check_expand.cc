@@ -10,42 +10,43 @@ namespace slora::cuda {
 namespace {
 
 struct DrawnExpansion {
-  ExpandRecord record;
+  LoraRecord record{};
+  std::int32_t z_begin = 0;
   std::vector<float> b;  // [rank, out]
   std::vector<float> bias;
   std::unique_ptr<emulator::DeviceArray<float>> bias_memory;
 };
 
 // B as pairs of ranks; what stands in place of the last odd rank's neighbour is NaN.
-DrawnExpansion draw_expansion(KernelCase& kernel_case, std::int32_t outputs, std::int32_t z_begin, DevicePieces& pieces) {
+DrawnExpansion draw_expansion(KernelCase& kernel_case, std::int32_t outputs, bool is_wide, DevicePieces& pieces) {
   DrawnExpansion drawn;
-  const std::int32_t unit = pieces.alignment() == MatrixAlignment::sixteen_bytes ? 4 : 1;
-  ExpandRecord& record = drawn.record;
-  record.rank = kernel_case.pick({0, 1, 7, 8, 16, 19, 40, 130});
+  const std::int32_t unit = is_wide ? 4 : 1;
+  LoraRecord& record = drawn.record;
+  const std::int32_t rank = kernel_case.pick({0, 1, 7, 8, 16, 19, 40, 130});
+  record.expand_rank = static_cast<std::uint16_t>(rank);
+  record.is_b_wide = static_cast<std::uint8_t>(is_wide);
   record.slice_begin = kernel_case.one_in(2) ? 0 : unit * kernel_case.draw(0, outputs / 2 / unit);
   record.out = unit * kernel_case.draw(1, (outputs - record.slice_begin) / unit);
-  record.z_begin = z_begin;
   record.scale = kernel_case.pick({0.5f, 1.0f, 2.0f});
-  record.piece_begin = pieces.count();
-  record.bias = nullptr;
-  if (record.rank == 0 || kernel_case.one_in(2)) {
+  if (rank == 0 || kernel_case.one_in(2)) {
     drawn.bias = kernel_case.eighths(static_cast<std::size_t>(record.out));
     drawn.bias_memory = std::make_unique<emulator::DeviceArray<float>>(kernel_case.device(), drawn.bias);
     record.bias = drawn.bias_memory->data();
   }
-  record.replaces_bias = record.bias != nullptr && kernel_case.one_in(2) ? 1 : 0;
-  drawn.b = kernel_case.eighths(static_cast<std::size_t>(record.rank * record.out));
-  const std::int32_t pairs = (record.rank + 1) / 2;
+  record.replaces_bias = static_cast<std::uint8_t>(record.bias != nullptr && kernel_case.one_in(2));
+  drawn.b = kernel_case.eighths(static_cast<std::size_t>(rank * record.out));
+  const std::int32_t pairs = (rank + 1) / 2;
   std::vector<float> stored;  // [pairs, 2 out]
   for (std::int32_t pair = 0; pair < pairs; ++pair) {
     for (std::int32_t i = 0; i < record.out; ++i) {
-      for (std::int32_t rank = 2 * pair; rank < 2 * pair + 2; ++rank) {
-        stored.push_back(rank < record.rank ? drawn.b[static_cast<std::size_t>(rank * record.out + i)] : NAN);
+      for (std::int32_t j = 2 * pair; j < 2 * pair + 2; ++j) {
+        stored.push_back(j < rank ? drawn.b[static_cast<std::size_t>(j * record.out + i)] : NAN);
       }
     }
   }
-  pieces.add(pairs, 2 * record.out, stored);
-  record.piece_count = pieces.count() - record.piece_begin;
+  const DevicePieces::Matrix b = pieces.add(pairs, 2 * record.out, stored);
+  record.b = b.whole;
+  record.b_pieces = b.pieces;
   return drawn;
 }
 
@@ -56,87 +57,86 @@ std::string check_expand(std::uint64_t seed) {
   KernelCase kernel_case(seed);
   const bool aligned = kernel_case.one_in(2);
   const std::int32_t outputs = aligned ? kernel_case.pick({32, 64, 72, 104}) : kernel_case.pick({5, 60, 64, 97});
-  const std::int32_t splits = kernel_case.draw(1, 3);
   const DType dtype = kernel_case.pick({DType::bf16, DType::f32});
 
-  DevicePieces pieces(kernel_case, aligned ? MatrixAlignment::sixteen_bytes : MatrixAlignment::any);
-  std::vector<DrawnExpansion> expansions;
-  std::vector<ExpandRecord> records;
+  DevicePieces pieces(kernel_case, aligned ? DevicePieces::Cuts::between_rows : DevicePieces::Cuts::any);
+  DeviceTables tables(kernel_case);
+  std::vector<std::vector<DrawnExpansion>> of_uses;
   std::vector<ExpandUse> uses;
   std::vector<ExpandItem> items;
   std::int32_t rows = kernel_case.draw(0, 2), z_cols = kernel_case.draw(0, 3);
   for (std::int32_t run = kernel_case.draw(1, 4); run > 0; --run) {
-    ExpandItem item{rows, kernel_case.pick({1, 2, 9, 16}), static_cast<std::int32_t>(uses.size()), kernel_case.draw(1, 3)};
+    ExpandItem item{rows, kernel_case.pick({1, 2, 9, 16}), static_cast<std::int32_t>(uses.size()), kernel_case.draw(1, 2)};
     for (std::int32_t i = 0; i < item.use_count; ++i) {
-      expansions.push_back(draw_expansion(kernel_case, outputs, z_cols, pieces));
-      z_cols += expansions.back().record.rank + kernel_case.draw(0, 2);
-      uses.push_back({static_cast<std::int32_t>(records.size()), kernel_case.pick({1.0f, 0.5f})});
-      records.push_back(expansions.back().record);
+      const std::int32_t z_begin = kernel_case.draw(0, z_cols);
+      std::vector<DrawnExpansion>& expansions = of_uses.emplace_back();
+      std::vector<LoraRecord> records;
+      for (std::int32_t record = kernel_case.draw(1, 2); record > 0; --record) {
+        DrawnExpansion& drawn = expansions.emplace_back(draw_expansion(kernel_case, outputs, aligned, pieces));
+        drawn.z_begin = z_cols;
+        drawn.record.z_begin = z_cols - z_begin;
+        records.push_back(drawn.record);
+        z_cols += drawn.record.expand_rank + kernel_case.draw(0, 2);
+      }
+      uses.push_back({tables.add(records), z_begin, kernel_case.pick({1.0f, 0.5f})});
     }
     items.push_back(item);
     rows += item.row_count + kernel_case.draw(0, 2);
   }
   z_cols += 1;
   // z where shrink writes it, NaN elsewhere. Where both parts of z count it has more bits than one part.
-  std::vector<float> z_values(static_cast<std::size_t>(splits * rows * z_cols), NAN);
-  for (const ExpandItem& item : items) {
-    for (std::int32_t i = item.use_begin; i < item.use_begin + item.use_count; ++i) {
-      const ExpandRecord& record = records[static_cast<std::size_t>(uses[static_cast<std::size_t>(i)].record)];
-      for (std::int32_t t = 0; t < item.row_count * splits; ++t) {
-        const std::int32_t row = t / item.row_count * rows + item.row_begin + t % item.row_count;
-        for (std::int32_t rank = 0; rank < record.rank; ++rank) {
-          z_values[static_cast<std::size_t>(row * z_cols + record.z_begin + rank)] =
-              record.rank <= 128 ? static_cast<float>(kernel_case.draw(-1024, 1024)) / 1024
-                                 : static_cast<float>(kernel_case.draw(-8, 8)) / 8;
+  std::vector<float> z_values(static_cast<std::size_t>(rows * z_cols), NAN);
+  // Calls visit(row, drawn, weight) for all that acts on each row.
+  const auto visit_rows = [&](const auto& visit) {
+    for (const ExpandItem& item : items) {
+      for (std::int32_t i = item.use_begin; i < item.use_begin + item.use_count; ++i) {
+        for (const DrawnExpansion& drawn : of_uses[static_cast<std::size_t>(i)]) {
+          for (std::int32_t row = item.row_begin; row < item.row_begin + item.row_count; ++row) {
+            visit(row, drawn, uses[static_cast<std::size_t>(i)].weight);
+          }
         }
       }
     }
-  }
+  };
+  visit_rows([&](std::int32_t row, const DrawnExpansion& drawn, float) {
+    for (std::int32_t rank = 0; rank < drawn.record.expand_rank; ++rank) {
+      z_values[static_cast<std::size_t>(row * z_cols + drawn.z_begin + rank)] =
+          drawn.record.expand_rank <= 128 ? static_cast<float>(kernel_case.draw(-1024, 1024)) / 1024
+                                          : static_cast<float>(kernel_case.draw(-8, 8)) / 8;
+    }
+  });
   const std::vector<float> before = kernel_case.eighths(static_cast<std::size_t>(rows * outputs));
   const std::vector<float> base_bias = kernel_case.eighths(kernel_case.one_in(2) ? static_cast<std::size_t>(outputs) : 0);
 
   emulator::Device& device = kernel_case.device();
-  const emulator::DeviceArray<MatrixPiece> device_pieces(device, pieces.pieces());
-  const emulator::DeviceArray<ExpandRecord> device_records(device, records);
   const emulator::DeviceArray<ExpandUse> device_uses(device, uses);
   const emulator::DeviceArray<ExpandItem> device_items(device, items);
   const emulator::DeviceArray<ExpandList> list(device,
-                                               {{device_pieces.data(), device_records.data(), device_uses.data(), device_items.data(),
-                                                 static_cast<std::int32_t>(items.size()), pieces.alignment()}});
+                                               {{device_uses.data(), device_items.data(), static_cast<std::int32_t>(items.size())}});
   const emulator::DeviceArray<float> device_base_bias(device, base_bias);
-  const DeviceMatrix z(kernel_case, DType::f32, splits * rows, z_cols, kernel_case.pick({Rows::aligned, Rows::odd}), splits * rows,
-                       z_values);
+  const DeviceMatrix z(kernel_case, DType::f32, rows, z_cols, kernel_case.pick({Rows::aligned, Rows::odd}), rows, z_values);
   const DeviceMatrix y(kernel_case, dtype, rows, outputs, draw_rows(kernel_case), rows, before);
   const Tensor z_tensor = z;
   expand(kernel_case.stream(), y,
-         {list.data(), base_bias.empty() ? nullptr : device_base_bias.data(), reinterpret_cast<const float*>(z_tensor.data),
-          z_tensor.row_stride, splits, rows},
+         {list.data(), tables.layer(), base_bias.empty() ? nullptr : device_base_bias.data(), reinterpret_cast<const float*>(z_tensor.data),
+          z_tensor.row_stride},
          kernel_case.draw(1, 3));
 
   std::vector<float> expected = before;
-  for (const ExpandItem& item : items) {
-    for (std::int32_t i = item.use_begin; i < item.use_begin + item.use_count; ++i) {
-      const DrawnExpansion& drawn = expansions[static_cast<std::size_t>(uses[static_cast<std::size_t>(i)].record)];
-      const float weight = uses[static_cast<std::size_t>(i)].weight;
-      for (std::int32_t t = item.row_begin; t < item.row_begin + item.row_count; ++t) {
-        for (std::int32_t out = 0; out < drawn.record.out; ++out) {
-          float sum = 0;
-          for (std::int32_t rank = 0; rank < drawn.record.rank; ++rank) {
-            float z_sum = 0;
-            for (std::int32_t split = 0; split < splits; ++split) {
-              z_sum += z_values[static_cast<std::size_t>((split * rows + t) * z_cols + drawn.record.z_begin + rank)];
-            }
-            sum += drawn.b[static_cast<std::size_t>(rank * drawn.record.out + out)] * z_sum;
-          }
-          const float bias = drawn.bias.empty() ? 0.0f : drawn.bias[static_cast<std::size_t>(out)];
-          const std::int32_t column = drawn.record.slice_begin + out;
-          float& value = expected[static_cast<std::size_t>(t * outputs + column)];
-          value += weight * (drawn.record.scale * sum + bias);
-          if (drawn.record.replaces_bias != 0 && !base_bias.empty()) value -= base_bias[static_cast<std::size_t>(column)];
-        }
+  visit_rows([&](std::int32_t row, const DrawnExpansion& drawn, float weight) {
+    for (std::int32_t out = 0; out < drawn.record.out; ++out) {
+      float sum = 0;
+      for (std::int32_t rank = 0; rank < drawn.record.expand_rank; ++rank) {
+        sum += drawn.b[static_cast<std::size_t>(rank * drawn.record.out + out)] *
+               z_values[static_cast<std::size_t>(row * z_cols + drawn.z_begin + rank)];
       }
+      const float bias = drawn.bias.empty() ? 0.0f : drawn.bias[static_cast<std::size_t>(out)];
+      const std::int32_t column = drawn.record.slice_begin + out;
+      float& value = expected[static_cast<std::size_t>(row * outputs + column)];
+      value += weight * (drawn.record.scale * sum + bias);
+      if (drawn.record.replaces_bias != 0 && !base_bias.empty()) value -= base_bias[static_cast<std::size_t>(column)];
     }
-  }
+  });
   if (dtype == DType::bf16) {
     for (float& value : expected) value = to_float(to_bfloat16(value));
   }

@@ -9,20 +9,24 @@ constexpr std::int32_t kColumnBlock = 64;
 
 }  // namespace
 
-void DevicePieces::add(std::int32_t rows, std::int32_t cols, const std::vector<float>& values) {
-  const bool cuts_rows = alignment_ == MatrixAlignment::any && case_.one_in(3);
+DevicePieces::Matrix DevicePieces::add(std::int32_t rows, std::int32_t cols, const std::vector<float>& values) {
+  std::vector<MatrixPiece> pieces;
+  const bool cuts_rows = cuts_ == Cuts::columns || (cuts_ == Cuts::any && case_.one_in(3));
   for (std::int32_t row = 0; row < rows;) {
     const std::int32_t count = cuts_rows ? 1 : case_.one_in(2) ? rows - row : case_.draw(1, rows - row);
     for (std::int32_t col = 0; col < cols;) {
       const std::int32_t col_count = cuts_rows ? std::min(cols - col, kColumnBlock * case_.draw(1, 2)) : cols;
-      add_piece({nullptr, row, count, col, col_count}, cols, values);
+      pieces.push_back(make_piece({nullptr, row, count, col, col_count}, cols, values));
       col += col_count;
     }
     row += count;
   }
+  if (pieces.size() == 1 && case_.one_in(2)) return {pieces.front().data, nullptr};
+  pieces_.push_back(std::make_unique<emulator::DeviceArray<MatrixPiece>>(case_.device(), pieces));
+  return {nullptr, pieces_.back()->data()};
 }
 
-void DevicePieces::add_piece(MatrixPiece piece, std::int32_t cols, const std::vector<float>& values) {
+MatrixPiece DevicePieces::make_piece(MatrixPiece piece, std::int32_t cols, const std::vector<float>& values) {
   std::vector<Bfloat16> stored;
   for (std::int32_t row = piece.row_begin; row < piece.row_begin + piece.row_count; ++row) {
     for (std::int32_t col = piece.col_begin; col < piece.col_begin + piece.col_count; ++col) {
@@ -31,7 +35,17 @@ void DevicePieces::add_piece(MatrixPiece piece, std::int32_t cols, const std::ve
   }
   memory_.push_back(std::make_unique<emulator::DeviceArray<Bfloat16>>(case_.device(), stored));
   piece.data = memory_.back()->data();
-  pieces_.push_back(piece);
+  return piece;
+}
+
+LoraTable DeviceTables::add(std::vector<LoraRecord> records) {
+  for (std::int32_t i = case_.draw(0, 1); i > 0; --i) records.emplace_back();
+  const auto per_layer = static_cast<std::int32_t>(records.size());
+  std::vector<LoraRecord> all(static_cast<std::size_t>(layers_ * per_layer),
+                              LoraRecord{.out = 1 << 20, .shrink_rank = 500, .expand_rank = 500});
+  std::ranges::copy(records, all.begin() + layer_ * per_layer);
+  memory_.push_back(std::make_unique<emulator::DeviceArray<LoraRecord>>(case_.device(), all));
+  return {memory_.back()->data(), per_layer};
 }
 
 }  // namespace slora::cuda

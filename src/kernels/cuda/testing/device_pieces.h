@@ -8,25 +8,45 @@
 
 namespace slora::cuda {
 
-// Matrices in the emulated device's memory, each in several pieces as pages of a pool would cut it, with memory of their own.
+// Matrices in the emulated device's memory as pages of a pool would cut them, with memory of their own.
 class DevicePieces {
  public:
-  DevicePieces(KernelCase& kernel_case, MatrixAlignment alignment) : case_(kernel_case), alignment_(alignment) {}
+  struct Matrix {
+    const Bfloat16* whole = nullptr;      // if it is in one piece
+    const MatrixPiece* pieces = nullptr;  // else, in device memory
+  };
 
-  // Numbers [rows, cols] in one to four pieces of whole rows or, without alignment, now and then each row in blocks of columns.
-  void add(std::int32_t rows, std::int32_t cols, const std::vector<float>& values);
+  // Matrices are cut between rows, or now and then every row is cut into blocks of columns.
+  enum class Cuts : std::uint8_t { between_rows, any, columns };
 
-  [[nodiscard]] const std::vector<MatrixPiece>& pieces() const { return pieces_; }
-  [[nodiscard]] std::int32_t count() const { return static_cast<std::int32_t>(pieces_.size()); }
-  [[nodiscard]] MatrixAlignment alignment() const { return alignment_; }
+  DevicePieces(KernelCase& kernel_case, Cuts cuts) : case_(kernel_case), cuts_(cuts) {}
+
+  // Numbers [rows, cols].
+  [[nodiscard]] Matrix add(std::int32_t rows, std::int32_t cols, const std::vector<float>& values);
 
  private:
-  void add_piece(MatrixPiece piece, std::int32_t cols, const std::vector<float>& values);
+  [[nodiscard]] MatrixPiece make_piece(MatrixPiece piece, std::int32_t cols, const std::vector<float>& values);
 
   KernelCase& case_;
-  const MatrixAlignment alignment_;
+  const Cuts cuts_;
   std::vector<std::unique_ptr<emulator::DeviceArray<Bfloat16>>> memory_;
-  std::vector<MatrixPiece> pieces_;
+  std::vector<std::unique_ptr<emulator::DeviceArray<MatrixPiece>>> pieces_;  // of each matrix
+};
+
+// Tables of adapters of which only one layer's records are ever read: those of the others are nobody's.
+class DeviceTables {
+ public:
+  explicit DeviceTables(KernelCase& kernel_case)
+      : case_(kernel_case), layers_(kernel_case.draw(1, 3)), layer_(kernel_case.draw(0, layers_ - 1)) {}
+
+  [[nodiscard]] std::int32_t layer() const { return layer_; }
+  // With some empty records behind these.
+  [[nodiscard]] LoraTable add(std::vector<LoraRecord> records);
+
+ private:
+  KernelCase& case_;
+  const std::int32_t layers_, layer_;
+  std::vector<std::unique_ptr<emulator::DeviceArray<LoraRecord>>> memory_;
 };
 
 }  // namespace slora::cuda

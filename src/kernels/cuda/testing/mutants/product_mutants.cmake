@@ -96,8 +96,8 @@ slora_mutate(kernels/cuda/shrink.cu
   "if (k + i < end + (mutant_is(\"shrink_reads_an_element_past_the_range\") ? 1 : 0))"
   shrink_reads_an_element_past_the_range)
 slora_mutate(kernels/cuda/shrink.cu
-  "if (rank >= record.rank) return nullptr;"
-  "if (rank >= record.rank + (mutant_is(\"shrink_reads_past_the_ranks\") ? 1 : 0)) return nullptr;"
+  "if (rank >= record.shrink_rank) return nullptr;"
+  "if (rank >= record.shrink_rank + (mutant_is(\"shrink_reads_past_the_ranks\") ? 1 : 0)) return nullptr;"
   shrink_reads_past_the_ranks)
 slora_mutate(kernels/cuda/shrink.cu
   "while (rank >= piece->row_begin + piece->row_count)"
@@ -127,28 +127,37 @@ slora_mutate(kernels/cuda/shrink.cu
     a[n].words[mutant_is(\"shrink_swaps_words_of_a\") ? pair : pair + 1]}"
   shrink_swaps_words_of_a)
 slora_mutate(kernels/cuda/shrink.cu
-  "8 * (i / 2) + group;"
-  "8 * (mutant_is(\"shrink_swaps_words_of_the_sum\") ? i % 2 : i / 2) + group;"
+  "8 * (element / 2) + lane"
+  "8 * (mutant_is(\"shrink_swaps_words_of_the_sum\") ? element % 2 : element / 2) + lane"
   shrink_swaps_words_of_the_sum)
 slora_mutate(kernels/cuda/shrink.cu
-  "if (row >= item.row_count) continue;"
-  "if (row >= item.row_count + (mutant_is(\"shrink_writes_past_the_rows\") ? 1 : 0)) continue;"
-  shrink_writes_past_the_rows)
+  "if (row >= item.row_count || rank >= record.shrink_rank) continue;"
+  "if (row >= item.row_count + (mutant_is(\"shrink_writes_past_the_rows\") ? 1 : 0) ||
+        rank >= record.shrink_rank + (mutant_is(\"shrink_writes_past_the_ranks\") ? 1 : 0)) continue;"
+  shrink_writes_past_the_rows shrink_writes_past_the_ranks)
 slora_mutate(kernels/cuda/shrink.cu
-  "static_cast<std::int64_t>(item.split) * args.rows"
-  "static_cast<std::int64_t>(mutant_is(\"shrink_forgets_the_split\") ? 0 : item.split) * args.rows"
-  shrink_forgets_the_split)
+  "std::min(args.in, begin + args.range_columns)"
+  "std::min(args.in, begin + args.range_columns + (mutant_is(\"shrink_ranges_overlap\") ? kStep : 0))"
+  shrink_ranges_overlap)
 slora_mutate(kernels/cuda/shrink.cu
-  "if (rank < record.rank) z"
-  "if (rank < record.rank + (mutant_is(\"shrink_writes_past_the_ranks\") ? 1 : 0)) z"
-  shrink_writes_past_the_ranks)
+  "warp = 0; warp < kWarps;"
+  "warp = mutant_is(\"shrink_forgets_a_range\") ? 1 : 0; warp < kWarps;"
+  shrink_forgets_a_range)
 slora_mutate(kernels/cuda/shrink.cu
-  "i < item_count;"
-  "i < item_count + (mutant_is(\"shrink_reads_past_the_items\") ? 1 : 0);"
+  "  block_barrier();  // all ranges"
+  "  if (!mutant_is(\"shrink_has_no_barrier_before_reading\")) block_barrier();  // all ranges"
+  shrink_has_no_barrier_before_reading)
+slora_mutate(kernels/cuda/shrink.cu
+  "  block_barrier();  // before"
+  "  if (!mutant_is(\"shrink_has_no_barrier_before_reuse\")) block_barrier();  // before"
+  shrink_has_no_barrier_before_reuse)
+slora_mutate(kernels/cuda/shrink.cu
+  "i < list.item_count;"
+  "i < list.item_count + (mutant_is(\"shrink_reads_past_the_items\") ? 1 : 0);"
   shrink_reads_past_the_items)
 slora_mutate(kernels/cuda/shrink.cu
-  "i += block_count() * kWarps"
-  "i += (mutant_is(\"shrink_forgets_items\") ? 2 : 1) * block_count() * kWarps"
+  "i += block_count()"
+  "i += (mutant_is(\"shrink_forgets_items\") ? 2 : 1) * block_count()"
   shrink_forgets_items)
 slora_mutate(kernels/cuda/shrink.cu
   "item.row_count <= 16"
@@ -167,9 +176,24 @@ slora_mutate(kernels/cuda/shrink.cu
   "if (!kWideRows && !mutant_is(\"shrink_finds_columns_once\")) find_rows(k);"
   shrink_finds_columns_once)
 slora_mutate(kernels/cuda/shrink.cu
-  "kWideX && list.alignment == MatrixAlignment::sixteen_bytes"
-  "kWideX && (list.alignment == MatrixAlignment::sixteen_bytes || mutant_is(\"shrink_takes_all_rows_for_wide\"))"
+  "kWideX && record.is_a_wide != 0"
+  "kWideX && (record.is_a_wide != 0 || mutant_is(\"shrink_takes_all_rows_for_wide\"))"
   shrink_takes_all_rows_for_wide)
+slora_mutate(kernels/cuda/shrink.cu
+  "[args.layer * item.table.per_layer]"
+  "[(mutant_is(\"shrink_takes_the_first_layer\") ? 0 : args.layer) * item.table.per_layer]"
+  shrink_takes_the_first_layer)
+slora_mutate(kernels/cuda/shrink.cu
+  "if (item.rank_begin >= record.shrink_rank) continue;"
+  "if (item.rank_begin >= record.shrink_rank) {
+      if (mutant_is(\"shrink_stops_at_a_rank_too_many\")) break;
+      continue;
+    }"
+  shrink_stops_at_a_rank_too_many)
+slora_mutate(kernels/cuda/shrink.cu
+  "item.z_begin + record.z_begin + rank]"
+  "item.z_begin + (mutant_is(\"shrink_forgets_a_records_columns\") ? 0 : record.z_begin) + rank]"
+  shrink_forgets_a_records_columns)
 
 # expand
 slora_mutate(kernels/cuda/expand_tile.h
@@ -185,20 +209,28 @@ slora_mutate(kernels/cuda/expand_tile.h
   "args.base_bias[(mutant_is(\"expand_replaces_another_slices_bias\") ? 0 : record.slice_begin) + out]"
   expand_replaces_another_slices_bias)
 slora_mutate(kernels/cuda/expand.cu
-  "list.alignment == MatrixAlignment::sixteen_bytes"
-  "list.alignment == MatrixAlignment::sixteen_bytes || mutant_is(\"expand_takes_all_rows_for_wide\")"
+  "if (record.is_b_wide != 0)"
+  "if (record.is_b_wide != 0 || mutant_is(\"expand_takes_all_rows_for_wide\"))"
   expand_takes_all_rows_for_wide)
+slora_mutate(kernels/cuda/expand.cu
+  "use.table.records + args.layer * use.table.per_layer;"
+  "use.table.records + (mutant_is(\"expand_takes_the_first_layer\") ? 0 : args.layer) * use.table.per_layer;"
+  expand_takes_the_first_layer)
+slora_mutate(kernels/cuda/expand.cu
+  "i < use.table.per_layer;"
+  "i < use.table.per_layer - (mutant_is(\"expand_forgets_a_record\") ? 1 : 0);"
+  expand_forgets_a_record)
 slora_mutate(kernels/cuda/expand_tile.h
-  "if (row < 0 || rank >= record.rank) return 0;"
-  "if (row < 0 || rank >= record.rank + (mutant_is(\"expand_reads_past_the_ranks_of_z\") ? 1 : 0)) return 0;"
+  "use.z_begin + record.z_begin;"
+  "(mutant_is(\"expand_forgets_the_adapters_columns\") ? 0 : use.z_begin) + record.z_begin;"
+  expand_forgets_the_adapters_columns)
+slora_mutate(kernels/cuda/expand_tile.h
+  "if (row < 0 || rank >= record.expand_rank) return 0;"
+  "if (row < 0 || rank >= record.expand_rank + (mutant_is(\"expand_reads_past_the_ranks_of_z\") ? 1 : 0)) return 0;"
   expand_reads_past_the_ranks_of_z)
 slora_mutate(kernels/cuda/expand_tile.h
-  "split < args.splits;"
-  "split < args.splits - (mutant_is(\"expand_forgets_a_split\") ? 1 : 0) + (mutant_is(\"expand_sums_too_many_splits\") ? 1 : 0);"
-  expand_forgets_a_split expand_sums_too_many_splits)
-slora_mutate(kernels/cuda/expand_tile.h
-  "2 * pair >= record.rank ||"
-  "2 * pair >= record.rank + (mutant_is(\"expand_reads_past_the_pairs\") ? 2 : 0) ||"
+  "2 * pair >= record.expand_rank ||"
+  "2 * pair >= record.expand_rank + (mutant_is(\"expand_reads_past_the_pairs\") ? 2 : 0) ||"
   expand_reads_past_the_pairs)
 slora_mutate(kernels/cuda/expand_tile.h
   "out >= record.out) return words;"
@@ -210,8 +242,8 @@ slora_mutate(kernels/cuda/expand_tile.h
           out + i >= record.out + (mutant_is(\"expand_reads_behind_the_slice\") ? 1 : 0)) continue;"
   expand_reads_before_the_slice expand_reads_behind_the_slice)
 slora_mutate(kernels/cuda/expand_tile.h
-  "if (2 * pair + 1 == record.rank)"
-  "if (2 * pair + 1 == record.rank && !mutant_is(\"expand_uses_the_neighbour_of_an_odd_rank\"))"
+  "if (2 * pair + 1 == record.expand_rank)"
+  "if (2 * pair + 1 == record.expand_rank && !mutant_is(\"expand_uses_the_neighbour_of_an_odd_rank\"))"
   expand_uses_the_neighbour_of_an_odd_rank)
 slora_mutate(kernels/cuda/expand_tile.h
   "while (pair >= piece->row_begin + piece->row_count)"
@@ -230,8 +262,8 @@ slora_mutate(kernels/cuda/expand_tile.h
   "row < item.row_count + (mutant_is(\"expand_reads_past_the_rows_of_z\") ? 1 : 0) ?"
   expand_reads_past_the_rows_of_z)
 slora_mutate(kernels/cuda/expand_tile.h
-  "if (record.rank <= kBothPartsRankMax) mma"
-  "if (record.rank <= kBothPartsRankMax && !mutant_is(\"expand_uses_the_high_part_of_z_alone\")) mma"
+  "if (record.expand_rank <= kBothPartsRankMax) mma"
+  "if (record.expand_rank <= kBothPartsRankMax && !mutant_is(\"expand_uses_the_high_part_of_z_alone\")) mma"
   expand_uses_the_high_part_of_z_alone)
 slora_mutate(kernels/cuda/expand_tile.h
   "mma_m16n8k16(tile.sums[i], high, {b_first.words[i], b_second.words[i]});"
