@@ -15,6 +15,7 @@
 #include "backend/cuda/weight_upload.h"
 #include "backend/cuda/work_lists.h"
 #include "kernels/cuda/fill.h"
+#include "kernels/cuda/linear.h"
 
 namespace slora::cuda {
 namespace {
@@ -105,6 +106,7 @@ class CudaBackend final : public Backend {
     }
     lists_->set_attention(std::move(attention));
     if (Status reserved = ops_->reserve_attend(shape.head_dim); !reserved) return reserved;
+    if (Status reserved = ops_->reserve_linear(LinearScratch::kSumsMax); !reserved) return reserved;
     if (Status reserved = ops_->reserve_gated(shape.step_rows_max, shape.intermediate); !reserved) return reserved;
     return ops_->reserve_sample(shape.output_rows_max, shape.vocabulary);
   }
