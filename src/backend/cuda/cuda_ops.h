@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/cuda/base_product.h"
 #include "backend/cuda/device_api.h"
 #include "backend/cuda/host_transfers.h"
 #include "backend/cuda/list_source.h"
@@ -27,6 +28,7 @@ class CudaOps final : public Ops {
     StepStreams& streams;
     ListSource& lists;
     HostTransfers& transfers;
+    BaseProduct* product;  // may be null
   };
   [[nodiscard]] static Result<std::unique_ptr<CudaOps>> create(const Parts& parts, std::int32_t multiprocessors);
 

@@ -38,6 +38,11 @@ void CudaOps::linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, c
 }
 
 void CudaOps::multiply(Tensor y, Tensor x, const LinearWeight& weight) {
+  // Not with a bias: the product's own rounding would come before it.
+  if (parts_.product != nullptr && weight.bias.empty() &&
+      require_value(parts_.product->multiply(stream(), y, x, WeightUpload::matrix_of(weight)))) {
+    return;
+  }
   const std::int32_t range_columns = linear_range_columns(weight.out, weight.in);
   const std::int64_t sums_count = linear_sums_count(y.rows, weight.out, weight.in, range_columns);
   require_done(reserve_linear(sums_count));

@@ -22,7 +22,7 @@ struct LinearArgs {
   const float* bias = nullptr;  // [out] in device memory, or null
   RowCount row_count;
   std::int32_t range_columns;  // of k, a multiple of 64
-  LinearScratch scratch;
+  LinearScratch scratch{};     // without any, each tile of y is one block's
 };
 
 // y[t, :] = W x[t, :] + bias, with one rounding. x [T, in] bf16, W [out, in] bf16, y [T, out] bf16 or fp32. Sums are fp32: over each range
