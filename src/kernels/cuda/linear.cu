@@ -68,10 +68,14 @@ struct LinearKernelArgs {
 template <std::int32_t kBytes, std::int32_t kRows>
 __device__ void copy_tile(TileShared<kRows>& to, const Bfloat16* from, std::int64_t stride, std::int32_t row_begin, std::int32_t rows,
                           std::int32_t k, std::int32_t cols, CachePolicy policy) {
-  constexpr std::int32_t kPart = kBytes / 2;  // elements of one copy
-  for (std::int32_t i = thread_index(); i < kRows * kChunks; i += kThreads) {
-    const std::int32_t row = i / kChunks, chunk = i % kChunks;
-    Bfloat16* const target = to.chunks[row][chunk ^ row % 8].elements;
+  constexpr std::int32_t kPart = kBytes / 2;                // elements of one copy
+  constexpr std::int32_t kRowsAtOnce = kThreads / kChunks;  // a multiple of 8: a thread's chunks have one place in all its rows
+  const std::int32_t first_row = thread_index() / kChunks, chunk = thread_index() % kChunks;
+#pragma unroll
+  for (std::int32_t i = 0; i < kRows / kRowsAtOnce; ++i) {
+    const std::int32_t row = first_row + i * kRowsAtOnce;
+    Bfloat16* const target = to.chunks[row][chunk ^ first_row % 8].elements;
+#pragma unroll
     for (std::int32_t part = 0; part < kChunk; part += kPart) {
       const std::int32_t column = k + chunk * kChunk + part;
       const std::int32_t valid = row_begin + row < rows ? std::max(0, std::min(kPart, cols - column)) : 0;

@@ -92,8 +92,8 @@ slora_mutate(kernels/cuda/linear.cu
   "from + (mutant_is(\"linear_offset_has_32_bits\") ? static_cast<std::int32_t>((row_begin + row) * stride) : (row_begin + row) * stride)"
   linear_offset_has_32_bits)
 slora_mutate(kernels/cuda/linear.cu
-  "to.chunks[row][chunk ^ row % 8]"
-  "to.chunks[row][chunk ^ (mutant_is(\"linear_tiles_lie_in_the_same_banks\") ? 0 : row % 8)]"
+  "to.chunks[row][chunk ^ first_row % 8]"
+  "to.chunks[row][chunk ^ (mutant_is(\"linear_tiles_lie_in_the_same_banks\") ? 0 : first_row % 8)]"
   linear_tiles_lie_in_the_same_banks)
 slora_mutate(kernels/cuda/linear.cu
   "x.chunks[row][(2 * k + lane / 16) ^ row % 8]"
