@@ -9,6 +9,8 @@ if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
 endif()
 
 list(REMOVE_ITEM headers kernels/cuda/device_nvcc.h)
+# Those that include cublasLt.h, of a toolkit that need not be there.
+list(FILTER headers EXCLUDE REGEX "^backend/cuda/cublas/(cublas_|testing/)")
 
 set(sources "")
 foreach(header IN LISTS headers)

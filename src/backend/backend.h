@@ -26,11 +26,16 @@ enum class Instructions : std::uint8_t { best, avx512, avx2, portable };
 // the memory and loses some accuracy. Adapters and KV are not affected.
 enum class WeightStorage : std::uint8_t { bf16, int8 };
 
+// What multiplies by the base model's weights on a CUDA device: this program's kernel, or NVIDIA's cuBLASLt, where its library is. With the
+// latter a row's result may depend on how many rows are computed together.
+enum class CudaProducts : std::uint8_t { own, cublaslt };
+
 struct BackendOptions {
   int threads = 0;      // of all backends of the process together; 0: one for every core this process may use
   int shard_count = 1;  // backends in this process, one per shard of a model, each with its share of the threads
   Instructions instructions = Instructions::best;
   WeightStorage weights = WeightStorage::bf16;
+  CudaProducts cuda_products = CudaProducts::own;  // of the cuda backend; the others ignore it
   // Takes a line for the operator when a device does less than it should, once for each reason. Any thread; empty: nobody is told.
   std::function<void(std::string_view)> warn{};
 };

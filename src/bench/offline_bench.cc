@@ -95,6 +95,7 @@ Result<std::unique_ptr<OfflineBench>> OfflineBench::create(const OfflineSetup& s
   runtime.backend = setup.backend;
   runtime.threads = setup.threads;
   runtime.weights = setup.weights;
+  runtime.cuda_products = setup.cuda_products;
   const DType kv_dtype = setup.backend == "reference" ? DType::f32 : DType::bf16;
   runtime.pool_memory = PoolMemory::at_start;  // as in a server that has been running for a while
   runtime.pool_bytes = setup.pool_bytes ? *setup.pool_bytes : pool_bytes_for(options, *config, kv_dtype);

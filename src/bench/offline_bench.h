@@ -23,10 +23,11 @@ struct OfflineSetup {
   std::string backend = "auto";
   int threads = 0;
   WeightStorage weights = WeightStorage::bf16;
+  CudaProducts cuda_products = CudaProducts::own;
   std::optional<std::uint64_t> pool_bytes;  // none: what the rows need
   PoolUse pool_use;
   std::function<std::unique_ptr<Backend>(std::unique_ptr<Backend>)> wrap_backend;  // as RuntimeOptions
-  std::filesystem::path scratch;  // folder for adapters
+  std::filesystem::path scratch;                                                   // folder for adapters
   std::function<void(std::string_view what, std::uint64_t done, std::uint64_t total)> progress;
 };
 

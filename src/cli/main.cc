@@ -52,6 +52,12 @@ void add_model_options(CLI::App& command, ModelArguments& model) {
                   "only; adapters stay as they are)")
       ->type_name("NAME")
       ->capture_default_str();
+  command
+      .add_option("--cuda-products", model.cuda_products,
+                  "What multiplies by the base model's weights on a GPU: own (kernels of this program), or cublaslt (NVIDIA's library; an "
+                  "answer may then depend on the rest of its batch)")
+      ->type_name("NAME")
+      ->capture_default_str();
   command.add_option("--threads", model.threads, "Threads that compute; 0: one per core")
       ->type_name("N")
       ->check(in_range(0, 1024))

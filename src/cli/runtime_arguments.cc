@@ -149,6 +149,10 @@ Result<RuntimeOptions> make_runtime_options(const ModelArguments& arguments) {
     return error("bad_option", "--weights: expected bf16 or int8, found {}", quote(arguments.weights));
   }
   options.weights = arguments.weights == "int8" ? WeightStorage::int8 : WeightStorage::bf16;
+  if (arguments.cuda_products != "own" && arguments.cuda_products != "cublaslt") {
+    return error("bad_option", "--cuda-products: expected own or cublaslt, found {}", quote(arguments.cuda_products));
+  }
+  options.cuda_products = arguments.cuda_products == "cublaslt" ? CudaProducts::cublaslt : CudaProducts::own;
   options.threads = arguments.threads;
   options.shard_count = arguments.shards;
   options.page_tokens = arguments.page_tokens;

@@ -23,10 +23,12 @@ TEST(RuntimeArguments, CarryTheOptions) {
   arguments.pool_memory = "64MiB";
   arguments.lora_modules = {"a=/adapters/a", "b=relative=path"};
   arguments.weights = "int8";
+  arguments.cuda_products = "cublaslt";
   arguments.shards = 2;
   const Result<RuntimeOptions> options = make_runtime_options(arguments);
   ASSERT_TRUE(options) << options.error().message;
   EXPECT_EQ(options->weights, WeightStorage::int8);
+  EXPECT_EQ(options->cuda_products, CudaProducts::cublaslt);
   EXPECT_EQ(options->shard_count, 2);
   EXPECT_EQ(options->pool_bytes, std::uint64_t{64} << 20);
   EXPECT_EQ(options->model_name, "llama2_mha");
@@ -81,6 +83,9 @@ TEST(RuntimeArguments, NameTheOptionAtFault) {
   arguments = golden_model();
   arguments.weights = "int4";
   EXPECT_THAT(make_runtime_options(arguments).error().message, HasSubstr("--weights"));
+  arguments = golden_model();
+  arguments.cuda_products = "cublas";
+  EXPECT_THAT(make_runtime_options(arguments).error().message, HasSubstr("--cuda-products"));
   arguments = golden_model();
   arguments.page_tokens = 12;
   EXPECT_THAT(make_runtime_options(arguments).error().message, HasSubstr("--page-tokens"));

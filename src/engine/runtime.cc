@@ -48,10 +48,10 @@ Result<std::vector<ShardShape>> make_shard_shapes(const RuntimeOptions& options,
 }
 
 Result<std::vector<std::unique_ptr<Backend>>> make_backends(const RuntimeOptions& options) {
+  const BackendOptions of_each{options.threads, options.shard_count, Instructions::best, options.weights, options.cuda_products};
   std::vector<std::unique_ptr<Backend>> backends;
   for (std::int32_t shard = 0; shard < options.shard_count; ++shard) {
-    Result<std::unique_ptr<Backend>> backend =
-        create_backend(options.backend, {.threads = options.threads, .shard_count = options.shard_count, .weights = options.weights});
+    Result<std::unique_ptr<Backend>> backend = create_backend(options.backend, of_each);
     if (!backend) return forward_error(backend);
     backends.push_back(options.wrap_backend ? options.wrap_backend(std::move(*backend)) : std::move(*backend));
   }

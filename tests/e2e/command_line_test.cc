@@ -141,7 +141,8 @@ TEST(CommandLine, WhatStopsTheStartNamesItsOption) {
                                                 {"--shards", "3"},
                                                 {"--policy", "lifo"},
                                                 {"--page-tokens", "3"},
-                                                {"--weights", "int2"}}) {
+                                                {"--weights", "int2"},
+                                                {"--cuda-products", "cublas"}}) {
     std::vector<std::string> arguments = {"serve", source_path("demo/model"), "--pool-memory", "64MiB"};
     arguments.insert(arguments.end(), given.begin(), given.end());
     const Finished finished = run_slora(arguments);

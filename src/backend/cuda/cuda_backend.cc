@@ -15,6 +15,7 @@
 #include "backend/cuda/weight_upload.h"
 #include "backend/cuda/work_lists.h"
 #include "kernels/cuda/fill.h"
+#include "kernels/cuda/linear.h"
 
 namespace slora::cuda {
 namespace {
@@ -53,7 +54,8 @@ Status check_model(const ModelShape& shape) {
 
 class CudaBackend final : public Backend {
  public:
-  CudaBackend(DeviceApi& device, const BackendOptions& options) : device_(device), warn_(options.warn), weights_(device) {}
+  CudaBackend(DeviceApi& device, const BackendOptions& options, std::unique_ptr<BaseProduct> product)
+      : device_(device), warn_(options.warn), weights_(device), product_(std::move(product)) {}
   ~CudaBackend() override {
     if (streams_) streams_->drain();  // before memory is freed that copies use
   }
@@ -73,7 +75,8 @@ class CudaBackend final : public Backend {
     Result<std::unique_ptr<ListSource>> lists = ListSource::create(device_, *streams_, kDepth, properties_.multiprocessors);
     if (!lists) return forward_error(lists);
     lists_ = *std::move(lists);
-    Result<std::unique_ptr<CudaOps>> ops = CudaOps::create({device_, *streams_, *lists_, *transfers_}, properties_.multiprocessors);
+    Result<std::unique_ptr<CudaOps>> ops =
+        CudaOps::create({device_, *streams_, *lists_, *transfers_, product_.get()}, properties_.multiprocessors);
     if (!ops) return forward_error(ops);
     ops_ = *std::move(ops);
     return try_kernel();
@@ -92,6 +95,8 @@ class CudaBackend final : public Backend {
 
   Status prepare_model(const ModelShape& shape) override {
     if (Status checked = check_model(shape); !checked) return checked;
+    step_rows_max_ = shape.step_rows_max;
+    vocabulary_ = shape.vocabulary;
     std::vector<AttendShape> attention;
     for (const std::int32_t window : shape.windows) {
       attention.push_back({.kv_heads = static_cast<std::int32_t>(shape.kv_heads),
@@ -101,11 +106,15 @@ class CudaBackend final : public Backend {
     }
     if (Status prepared = lists_->prepare_model({std::move(attention), shape.layers, shape.step_rows_max}); !prepared) return prepared;
     if (Status reserved = ops_->reserve_attend(shape.head_dim); !reserved) return reserved;
+    if (Status reserved = ops_->reserve_linear(LinearScratch::kSumsMax); !reserved) return reserved;
     if (Status reserved = ops_->reserve_gated(shape.step_rows_max, shape.intermediate); !reserved) return reserved;
     return ops_->reserve_sample(shape.output_rows_max, shape.vocabulary);
   }
 
-  LinearWeight make_linear(std::int64_t out, std::int64_t in) override { return require_value(weights_.make(out, in)); }
+  LinearWeight make_linear(std::int64_t out, std::int64_t in) override {
+    if (product_) require_done(prepare_product(out, in));
+    return require_value(weights_.make(out, in));
+  }
   void pack_rows(LinearWeight& weight, std::int64_t row_begin, Tensor rows) override {
     require_done(weights_.pack_rows(weight, row_begin, rows));
   }
@@ -157,10 +166,19 @@ class CudaBackend final : public Backend {
                  failed.error().message);
   }
 
+  [[nodiscard]] Status prepare_product(std::int64_t out, std::int64_t in) {
+    if (Status prepared = product_->prepare(step_rows_max_, out, in, DType::bf16); !prepared) return prepared;
+    const bool may_give_logits = vocabulary_ == 0 || out == vocabulary_;  // which are fp32
+    return may_give_logits ? product_->prepare(step_rows_max_, out, in, DType::f32) : Status{};
+  }
+
   DeviceApi& device_;
   const std::function<void(std::string_view)> warn_;
   DeviceProperties properties_;
   WeightUpload weights_;
+  const std::unique_ptr<BaseProduct> product_;       // may be null
+  std::int64_t step_rows_max_ = kStepTokensDefault;  // of the model
+  std::int64_t vocabulary_ = 0;                      // not known yet
   std::unique_ptr<StepStreams> streams_;
   std::unique_ptr<HostTransfers> transfers_;
   std::unique_ptr<ListSource> lists_;
@@ -169,12 +187,13 @@ class CudaBackend final : public Backend {
 
 }  // namespace
 
-Result<std::unique_ptr<Backend>> create_cuda_backend(DeviceApi& device, const BackendOptions& options) {
+Result<std::unique_ptr<Backend>> create_cuda_backend(DeviceApi& device, const BackendOptions& options,
+                                                     std::unique_ptr<BaseProduct> product) {
   if (options.weights == WeightStorage::int8) {
     return error("E_WEIGHTS", "--weights: the cuda backend keeps bf16 only; choose the cpu backend for int8");
   }
   try {
-    auto backend = std::make_unique<CudaBackend>(device, options);
+    auto backend = std::make_unique<CudaBackend>(device, options, std::move(product));
     if (Status made = backend->make(); !made) return forward_error(made);
     return backend;
   } catch (const DeviceError& failure) {

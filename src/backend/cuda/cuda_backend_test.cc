@@ -115,6 +115,24 @@ TEST(CudaBackend, TellsTheMemoryOfItsDevice) {
   EXPECT_EQ(backend.step_tokens_default(), 2048);
 }
 
+// Blocks of a product share its tiles here, one after another in the same scratch; above 16 rows the tiles are others.
+TEST(CudaBackend, ARowOfADeepProductIsTheSameInBatchesOfEverySize) {
+  constexpr std::int64_t kRows = 40, kOut = 72, kIn = 1100;
+  EmulatedBackend backend({});
+  Numbers numbers(7);
+  LinearWeight weight = slora::testing::pack(backend, kOut, kIn, numbers.vector(kOut * kIn), DType::bf16);
+  weight.bias = backend.make_vector(numbers.vector(kOut));
+  const Matrix x(backend, DType::bf16, kRows, kIn, numbers.vector(kRows * kIn));
+  const Matrix whole(backend, DType::f32, kRows, kOut);
+  backend.ops().linear(whole, x, weight, {}, {}, {0, SiteKind::o});
+  for (const std::int64_t rows : {1, 3, 16, 17}) {
+    const Matrix part(backend, DType::f32, rows, kOut);
+    backend.ops().linear(part, x.tensor().rows_from(2, rows), weight, {}, {}, {0, SiteKind::o});
+    EXPECT_TRUE(slora::testing::same_bits(part, whole.tensor().rows_from(2, rows))) << rows << " rows";
+  }
+  EXPECT_EQ(faults_of(backend.device()), "");
+}
+
 // Steps of one product under adapters, two under way, each with other adapters on its rows. What varies is in a slot's bytes.
 class AdapterSteps {
  public:

@@ -12,6 +12,7 @@
 #include "kernels/cuda/embed.h"
 #include "kernels/cuda/fill.h"
 #include "kernels/cuda/gather_rows.h"
+#include "kernels/cuda/linear.h"
 #include "kernels/cuda/rms_norm.h"
 #include "kernels/cuda/rope.h"
 
@@ -27,11 +28,17 @@ Result<std::unique_ptr<CudaOps>> CudaOps::create(const Parts& parts, std::int32_
 Status CudaOps::make() {
   std::vector<std::int32_t> counts(kRowsMax + 1);
   std::iota(counts.begin(), counts.end(), 0);
-  Result<Buffer> memory = allocate_buffer(parts_.device, counts.size() * sizeof(std::int32_t));
+  if (Status placed = place(counts_, std::as_bytes(std::span(counts))); !placed) return placed;
+  const std::vector<std::uint32_t> arrived(LinearScratch::kTilesMax, 0);
+  return place(linear_arrived_, std::as_bytes(std::span(arrived)));
+}
+
+Status CudaOps::place(Buffer& buffer, std::span<const std::byte> content) {
+  Result<Buffer> memory = allocate_buffer(parts_.device, content.size());
   if (!memory) return forward_error(memory);
-  counts_ = *std::move(memory);
-  const auto bytes = static_cast<std::int64_t>(counts_.bytes());
-  parts_.transfers.upload({counts_.data(), DType::u8, 1, bytes, bytes}, counts.data());
+  buffer = *std::move(memory);
+  const auto bytes = static_cast<std::int64_t>(content.size());
+  parts_.transfers.upload({buffer.data(), DType::u8, 1, bytes, bytes}, content.data());
   return {};
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/cuda/base_product.h"
 #include "backend/cuda/device_api.h"
 #include "backend/cuda/host_transfers.h"
 #include "backend/cuda/list_source.h"
@@ -27,9 +28,12 @@ class CudaOps final : public Ops {
     StepStreams& streams;
     ListSource& lists;
     HostTransfers& transfers;
+    BaseProduct* product;  // may be null
   };
   [[nodiscard]] static Result<std::unique_ptr<CudaOps>> create(const Parts& parts, std::int32_t multiprocessors);
 
+  // Scratch for products, of so many sums of blocks that share a tile.
+  [[nodiscard]] Status reserve_linear(std::int64_t sums_count);
   // Scratch for linear_gated with so many rows and columns of its output.
   [[nodiscard]] Status reserve_gated(std::int64_t rows, std::int64_t cols);
   // For the parts of attention over ranges of keys.
@@ -56,18 +60,24 @@ class CudaOps final : public Ops {
  private:
   CudaOps(const Parts& parts, std::int32_t multiprocessors) : parts_(parts), multiprocessors_(multiprocessors) {}
   [[nodiscard]] Status make();
+  // Memory of the device with this content.
+  [[nodiscard]] Status place(Buffer& buffer, std::span<const std::byte> content);
   [[nodiscard]] Stream stream() const { return parts_.streams.compute(); }
   // The number, in device memory: an op computes all rows of its tensors, those that pad a step too.
   [[nodiscard]] RowCount count_of(std::int64_t rows) const;
   [[nodiscard]] StepSpans spans_of(const SpanBatch& spans) const;
+  // y = W x + bias.
+  void multiply(Tensor y, Tensor x, const LinearWeight& weight);
   // y += what the records give.
   void expand(Tensor y, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site);
 
   const Parts parts_;
   const std::int32_t multiprocessors_;
-  Buffer counts_;      // [kRowsMax + 1] int32: 0, 1, 2, ...
-  Scratch gated_;      // [T, 2n] bf16
-  Scratch part_sums_;  // [WorkLists::kPartRowsMax, head_dim] fp32
+  Buffer counts_;          // [kRowsMax + 1] int32: 0, 1, 2, ...
+  Buffer linear_arrived_;  // [LinearScratch::kTilesMax] uint32, zeros between launches
+  Scratch linear_sums_;    // of LinearScratch
+  Scratch gated_;          // [T, 2n] bf16
+  Scratch part_sums_;      // [WorkLists::kPartRowsMax, head_dim] fp32
   Scratch part_weights_;
   Scratch adjusted_;   // [rows, vocabulary] fp32: logits as sample changes them
   Buffer page_pairs_;  // of copy_pages

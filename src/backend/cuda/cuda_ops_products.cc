@@ -32,8 +32,26 @@ void CudaOps::shrink(Tensor z, Tensor x, const AdapterBatch& adapters, Site site
 
 void CudaOps::linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) {
   check(y.rows == x.rows && x.cols == weight.in && y.cols == weight.out, "expected y [T, out] = W [out, in] x [T, in]");
-  cuda::linear(stream(), y, x, WeightUpload::matrix_of(weight), bias_of(weight), count_of(y.rows));
+  multiply(y, x, weight);
   expand(y, weight, z, adapters, site);
+}
+
+void CudaOps::multiply(Tensor y, Tensor x, const LinearWeight& weight) {
+  // Not with a bias: the product's own rounding would come before it.
+  if (parts_.product != nullptr && weight.bias.empty() &&
+      require_value(parts_.product->multiply(stream(), y, x, WeightUpload::matrix_of(weight)))) {
+    return;
+  }
+  const std::int32_t range_columns = linear_range_columns(weight.out, weight.in);
+  const std::int64_t sums_count = linear_sums_count(y.rows, weight.out, weight.in, range_columns);
+  require_done(reserve_linear(sums_count));
+  cuda::linear(stream(), y, x, WeightUpload::matrix_of(weight),
+               {.bias = bias_of(weight),
+                .row_count = count_of(y.rows),
+                .range_columns = range_columns,
+                .scratch = {.sums = sums_count == 0 ? nullptr : reinterpret_cast<float*>(linear_sums_.data()),
+                            .arrived = reinterpret_cast<std::uint32_t*>(linear_arrived_.data()),
+                            .sums_count = sums_count}});
 }
 
 void CudaOps::expand(Tensor y, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) {
@@ -46,6 +64,10 @@ void CudaOps::expand(Tensor y, const LinearWeight& weight, Tensor z, const Adapt
                         .z = reinterpret_cast<const float*>(z.data),
                         .z_stride = z.row_stride};
   cuda::expand(stream(), y, args, kBlocksPerMultiprocessor * multiprocessors_);
+}
+
+Status CudaOps::reserve_linear(std::int64_t sums_count) {
+  return linear_sums_.reserve(parts_.device, static_cast<std::size_t>(sums_count) * sizeof(float));
 }
 
 Status CudaOps::reserve_gated(std::int64_t rows, std::int64_t cols) {

@@ -33,6 +33,7 @@ Instructions instructions_of(const std::string& name) {
 bench::OpOptions make_options(const BenchKernelsArguments& arguments) {
   bench::OpOptions options = arguments.options;
   options.backend_options.weights = arguments.weights == "int8" ? WeightStorage::int8 : WeightStorage::bf16;
+  options.backend_options.cuda_products = arguments.cuda_products == "cublaslt" ? CudaProducts::cublaslt : CudaProducts::own;
   options.backend_options.instructions = instructions_of(arguments.instructions);
   if (arguments.groups.empty()) return options;
   options.groups.clear();
@@ -65,6 +66,10 @@ CLI::App* add_bench_kernels(CLI::App& bench, BenchKernelsArguments& arguments) {
   command->add_option("--weights", arguments.weights, "How weights are kept: bf16, or int8 with scales")
       ->type_name("bf16|int8")
       ->check(CLI::IsMember({"bf16", "int8"}).description(""))
+      ->capture_default_str();
+  command->add_option("--cuda-products", arguments.cuda_products, "Products on a GPU: by this program's kernels, or by NVIDIA's cuBLASLt")
+      ->type_name("own|cublaslt")
+      ->check(CLI::IsMember({"own", "cublaslt"}).description(""))
       ->capture_default_str();
   command
       ->add_option("--instructions", arguments.instructions,

@@ -11,6 +11,7 @@ namespace slora {
 struct BenchKernelsArguments {
   std::string model = "Qwen2.5-0.5B";
   std::string weights = "bf16";
+  std::string cuda_products = "own";
   std::string instructions = "best";
   std::string json;  // file; empty: none
   std::vector<std::string> groups;

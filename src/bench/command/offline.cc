@@ -155,6 +155,10 @@ void add_engine_options(CLI::App& command, BenchOfflineArguments& arguments) {
       ->type_name("bf16|int8")
       ->check(CLI::IsMember({"bf16", "int8"}).description(""))
       ->capture_default_str();
+  command.add_option("--cuda-products", arguments.cuda_products, "Products on a GPU: by this program's kernels, or by NVIDIA's cuBLASLt")
+      ->type_name("own|cublaslt")
+      ->check(CLI::IsMember({"own", "cublaslt"}).description(""))
+      ->capture_default_str();
   command
       .add_option(
           "--pool-memory", arguments.pool_memory,
@@ -218,6 +222,7 @@ int run_bench_offline(const BenchOfflineArguments& arguments, const std::string&
   setup.backend = arguments.backend;
   setup.threads = arguments.threads;
   setup.weights = arguments.weights == "int8" ? WeightStorage::int8 : WeightStorage::bf16;
+  setup.cuda_products = arguments.cuda_products == "cublaslt" ? CudaProducts::cublaslt : CudaProducts::own;
   setup.scratch = scratch->path();
   const Result<PoolUse> pool_use = make_pool_use(arguments.memory);
   if (!pool_use) return report(pool_use.error());

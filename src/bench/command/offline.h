@@ -15,6 +15,7 @@ struct BenchOfflineArguments {
   std::string backend = "auto";
   int threads = 0;
   std::string weights = "bf16";
+  std::string cuda_products = "own";
   std::string pool_memory;  // empty: what the rows need
   MemoryArguments memory;
   ComputeArguments compute;

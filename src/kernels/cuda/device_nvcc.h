@@ -102,6 +102,33 @@ __device__ void copy_async(void* to, const void* from, std::int32_t valid_bytes 
                  : "memory");
   }
 }
+// What the L2 does with lines that are read under it.
+struct CachePolicy {
+  std::uint64_t bits;
+};
+__device__ inline CachePolicy read_once() {
+  CachePolicy policy;
+  asm("createpolicy.fractional.L2::evict_first.b64 %0;" : "=l"(policy.bits));
+  return policy;
+}
+__device__ inline CachePolicy read_again() {
+  CachePolicy policy;
+  asm("createpolicy.fractional.L2::evict_normal.b64 %0;" : "=l"(policy.bits));
+  return policy;
+}
+template <std::int32_t kBytes>
+__device__ void copy_async(void* to, const void* from, std::int32_t valid_bytes, CachePolicy policy, Place = {}) {
+  static_assert(kBytes == 4 || kBytes == 8 || kBytes == 16);
+  if constexpr (kBytes == 16) {
+    asm volatile("cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2, %3;" ::"r"(shared_address(to)), "l"(from), "r"(valid_bytes),
+                 "l"(policy.bits)
+                 : "memory");
+  } else {
+    asm volatile("cp.async.ca.shared.global.L2::cache_hint [%0], [%1], %2, %3, %4;" ::"r"(shared_address(to)), "l"(from), "n"(kBytes),
+                 "r"(valid_bytes), "l"(policy.bits)
+                 : "memory");
+  }
+}
 __device__ inline void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <std::int32_t kPendingGroups>
 __device__ void wait_copies(Place = {}) {
@@ -133,6 +160,7 @@ __device__ void store_whole(T* to, const T& value, Place = {}) {
   *to = value;
 }
 
+__device__ inline void fence(Place = {}) { __threadfence(); }
 __device__ inline std::uint32_t atomic_add(std::uint32_t* address, std::uint32_t value, Place = {}) { return atomicAdd(address, value); }
 
 __device__ inline std::uint32_t pack_bf16(float low, float high) {

@@ -7,4 +7,7 @@ namespace slora::cuda {
 EmulatedBackend::EmulatedBackend(const EmulatedDevice::Options& options)
     : EmulatedDeviceOwner(options), ForwardingBackend(create_cuda_backend(device_, {}).value()) {}
 
+EmulatedBackend::EmulatedBackend(const EmulatedDevice::Options& options, const MakeProduct& make_product)
+    : EmulatedDeviceOwner(options), ForwardingBackend(create_cuda_backend(device_, {}, make_product(device_)).value()) {}
+
 }  // namespace slora::cuda

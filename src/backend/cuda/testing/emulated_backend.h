@@ -1,6 +1,8 @@
 #pragma once
+#include <functional>
 #include <memory>
 
+#include "backend/cuda/base_product.h"
 #include "backend/cuda/testing/emulated_device.h"
 #include "backend/forwarding_backend.h"
 
@@ -17,6 +19,9 @@ class EmulatedDeviceOwner {
 class EmulatedBackend final : private EmulatedDeviceOwner, public ForwardingBackend {
  public:
   explicit EmulatedBackend(const EmulatedDevice::Options& options);
+  // With products by something else.
+  using MakeProduct = std::function<std::unique_ptr<BaseProduct>(EmulatedDevice&)>;
+  EmulatedBackend(const EmulatedDevice::Options& options, const MakeProduct& make_product);
 
   std::string_view name() const override { return "cuda_emulated"; }
   [[nodiscard]] EmulatedDevice& device() { return device_; }

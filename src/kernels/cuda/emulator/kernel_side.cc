@@ -82,9 +82,17 @@ void store_bytes(void* to, const void* from, std::size_t bytes, Place place) {
   std::memcpy(to, from, bytes);
 }
 
+void fence(Place place) {
+  run().yield(place);
+  if (run().watch() != nullptr) run().watch()->fence(run().thread());
+}
+
 std::uint32_t atomic_add(std::uint32_t* address, std::uint32_t value, Place place) {
   run().yield(place);
-  if (run().watch() != nullptr) run().watch()->access(run().thread(), address, sizeof(*address), AccessKind::atomic);
+  if (run().watch() != nullptr) {
+    run().watch()->access(run().thread(), address, sizeof(*address), AccessKind::atomic);
+    run().watch()->meet_blocks(run().thread(), address);
+  }
   const std::uint32_t before = *address;
   *address += value;
   return before;

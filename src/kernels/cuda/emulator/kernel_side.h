@@ -89,6 +89,13 @@ void copy_async(void* to, const void* from, std::int32_t valid_bytes = kBytes, P
   static_assert(kBytes == 4 || kBytes == 8 || kBytes == 16);
   issue_copy(to, from, kBytes, valid_bytes, place);
 }
+enum class CachePolicy : std::uint8_t { plain };  // nothing to tell apart: what is emulated has no cache
+inline CachePolicy read_once() { return CachePolicy::plain; }
+inline CachePolicy read_again() { return CachePolicy::plain; }
+template <std::int32_t kBytes>
+void copy_async(void* to, const void* from, std::int32_t valid_bytes, CachePolicy, Place place = Place::current()) {
+  cuda::copy_async<kBytes>(to, from, valid_bytes, place);
+}
 void commit_copies();
 void wait_copy_groups(std::int32_t pending_groups, Place place);
 template <std::int32_t kPendingGroups>
@@ -107,6 +114,7 @@ void store_whole(T* to, const T& value, Place place = Place::current()) {
   store_bytes(to, &value, sizeof(T), place);
 }
 
+void fence(Place place = Place::current());
 std::uint32_t atomic_add(std::uint32_t* address, std::uint32_t value, Place place = Place::current());
 
 inline std::uint32_t pack_bf16(float low, float high) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 namespace slora::emulator {
 namespace {
@@ -28,14 +29,32 @@ std::uint64_t conflicts_of_phase(std::span<const SharedAccess> accesses) {
 
 }  // namespace
 
+void add_known(KnownBlocks& to, const KnownBlocks& more) {
+  if (more == nullptr || more == to) return;
+  if (to == nullptr) {
+    to = more;
+    return;
+  }
+  BlockClocks joined = *to;
+  for (const auto& [block, clocks] : *more) {
+    std::vector<std::uint32_t>& mine = joined[block];
+    mine.resize(clocks.size());
+    std::ranges::transform(mine, clocks, mine.begin(), [](std::uint32_t a, std::uint32_t b) { return std::max(a, b); });
+  }
+  to = std::make_shared<const BlockClocks>(std::move(joined));
+}
+
 void WatchedBlock::join(std::span<const std::int32_t> threads_that_met) {
   std::vector<std::uint32_t> joined(static_cast<std::size_t>(threads), 0);
   const auto row = [this](std::int32_t thread) { return clocks.begin() + static_cast<std::ptrdiff_t>(thread) * threads; };
+  KnownBlocks known;
   for (const std::int32_t thread : threads_that_met) {
+    add_known(known, orders[static_cast<std::size_t>(thread)].known);
     std::transform(joined.begin(), joined.end(), row(thread), joined.begin(),
                    [](std::uint32_t a, std::uint32_t b) { return std::max(a, b); });
   }
   for (const std::int32_t thread : threads_that_met) {
+    orders[static_cast<std::size_t>(thread)].known = known;
     std::copy(joined.begin(), joined.end(), row(thread));
     ++clock(thread, thread);
   }

@@ -2,6 +2,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <unordered_map>
@@ -59,10 +60,24 @@ struct SharedAccess {
   std::int32_t bytes;
 };
 
+// What a thread knows of the threads of other blocks: by block, a clock for each of its threads. Null: nothing.
+using BlockClocks = std::map<std::int32_t, std::vector<std::uint32_t>>;
+using KnownBlocks = std::shared_ptr<const BlockClocks>;
+void add_known(KnownBlocks& to, const KnownBlocks& more);
+
+// How a thread stands to other blocks. As in C++, an atomic operation orders what fences join to it: those before it in its own thread,
+// and those after the operations that find what it wrote.
+struct BlockOrder {
+  KnownBlocks known;
+  KnownBlocks found;   // by atomic operations: known after the next fence
+  KnownBlocks fenced;  // with this block, as of the last fence: what atomic operations leave for others
+};
+
 // What is watched of a block.
 struct WatchedBlock {
   std::int32_t threads = 0;
   std::vector<std::uint32_t> clocks;  // [threads, threads]: what each thread knows of each thread's clock
+  std::vector<BlockOrder> orders;     // [threads]
   std::vector<Cell> shared;
   std::vector<SharedAccess> accesses;
   std::vector<std::unordered_map<const void*, std::int32_t>> instruction_counts;  // [threads]

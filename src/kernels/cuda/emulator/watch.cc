@@ -21,7 +21,12 @@ bool is_within(const void* address, const void* begin, const void* end) {
 
 bool is_ordered(const Access& earlier, const Thread& thread) {
   if (earlier.block < 0) return true;
-  if (earlier.block != thread.block->index) return false;
+  if (earlier.block != thread.block->index) {
+    const KnownBlocks& known = thread.block->watched.orders[static_cast<std::size_t>(thread.index)].known;
+    if (known == nullptr) return false;
+    const auto block = known->find(earlier.block);
+    return block != known->end() && block->second[static_cast<std::size_t>(earlier.thread)] >= earlier.clock;
+  }
   return earlier.thread == thread.index || thread.block->watched.clock(earlier.thread, thread.index) >= earlier.clock;
 }
 
@@ -66,12 +71,18 @@ void Watch::host_wrote(const void* address, std::size_t bytes) {
   for (std::size_t i = 0; i < bytes; i += Cell::kBytes) shadow_.cell(begin + i).is_initialised = true;
 }
 
+void Watch::begin_launch() {
+  ++launch_;
+  left_.clear();
+}
+
 void Watch::admit(Block& block, const GridShape& shape) {
   WatchedBlock& watched = block.watched;
   const auto threads = static_cast<std::size_t>(shape.threads);
   watched.threads = shape.threads;
   watched.clocks.assign(threads * threads, 0);
   for (std::int32_t thread = 0; thread < shape.threads; ++thread) watched.clock(thread, thread) = 1;
+  watched.orders.assign(threads, {});
   watched.shared.assign(shape.shared_bytes / Cell::kBytes + 1, Cell{});
   watched.instruction_counts.resize(threads);
 }
@@ -171,6 +182,24 @@ void Watch::join(std::span<Thread* const> threads_that_met) {
   std::vector<std::int32_t> indices;
   for (const Thread* const thread : threads_that_met) indices.push_back(thread->index);
   threads_that_met.front()->block->watched.join(indices);
+}
+
+void Watch::fence(Thread& thread) {
+  WatchedBlock& watched = thread.block->watched;
+  BlockOrder& order = watched.orders[static_cast<std::size_t>(thread.index)];
+  add_known(order.known, order.found);
+  BlockClocks clocks = order.known == nullptr ? BlockClocks{} : *order.known;
+  std::vector<std::uint32_t>& mine = clocks[thread.block->index];
+  for (std::int32_t of = 0; of < watched.threads; ++of) mine.push_back(watched.clock(of, thread.index));
+  order.fenced = std::make_shared<const BlockClocks>(std::move(clocks));
+  ++watched.clock(thread.index, thread.index);  // what follows is not what the fence orders
+}
+
+void Watch::meet_blocks(Thread& thread, const void* address) {
+  BlockOrder& order = thread.block->watched.orders[static_cast<std::size_t>(thread.index)];
+  KnownBlocks& left = left_[address];
+  add_known(order.found, left);
+  add_known(left, order.fenced);
 }
 
 void Watch::warp_operation(Block& block, std::int32_t warp, const std::array<WarpCall*, kWarpThreads>& calls) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <unordered_map>
 
 #include "kernels/cuda/emulator/device_memory.h"
 #include "kernels/cuda/emulator/grid_run.h"
@@ -21,20 +22,23 @@ struct WatchCounts {
 
 // Checks every access of kernels that were compiled with -fsanitize=thread: that option makes the compiler call a function before each
 // access that another thread might see, and watch_hooks.cc defines these functions (the sanitizer's own library is not linked).
-// Order is what barriers give: each thread has a clock, and a barrier makes those who met know one another's. Shuffles and products order
-// nothing. Owned by a device, used by the thread that launches.
+// Order is what barriers give: each thread has a clock, and a barrier makes those who met know one another's. Between blocks it is what
+// fences and atomic operations give. Shuffles and products order nothing. Owned by a device, used by the thread that launches.
 class Watch {
  public:
   explicit Watch(DeviceMemory& memory) : memory_(memory) {}
 
   void host_wrote(const void* address, std::size_t bytes);
-  void begin_launch() { ++launch_; }
+  void begin_launch();
   void admit(Block& block, const GridShape& shape);
   void retire(Block& block);
 
   // A thread is about to access these bytes. `instruction` tells one access in the code from another, if it is known.
   void access(Thread& thread, const void* address, std::size_t bytes, AccessKind kind, const void* instruction = nullptr);
   void join(std::span<Thread* const> threads_that_met);
+  void fence(Thread& thread);
+  // The thread changes this word by an atomic operation.
+  void meet_blocks(Thread& thread, const void* address);
   void warp_operation(Block& block, std::int32_t warp, const std::array<WarpCall*, kWarpThreads>& calls);
   void begin_copy(Thread& thread, const std::byte* to, std::size_t bytes);
   void end_copy(Thread& thread, const std::byte* to, std::size_t bytes);
@@ -54,6 +58,7 @@ class Watch {
   DeviceMemory& memory_;
   Shadow shadow_;  // of global memory
   std::uint32_t launch_ = 0;
+  std::unordered_map<const void*, KnownBlocks> left_;  // by atomic operations of this launch, at their addresses
   WatchCounts counts_;
 };
 

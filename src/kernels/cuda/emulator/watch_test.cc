@@ -22,7 +22,7 @@ std::vector<float> made_input() {
 
 struct Outcome {
   std::vector<Fault> faults;
-  std::vector<float> out;
+  std::vector<float> out, total;
 };
 
 Outcome run_with(Fail fail, std::uint64_t seed) {
@@ -30,11 +30,12 @@ Outcome run_with(Fail fail, std::uint64_t seed) {
   const std::vector<float> host(kThreads, 1.0f);
   const DeviceArray<float> in(device, made_input());
   const auto out = DeviceArray<float>::unwritten(device, static_cast<std::size_t>(kBlocks * kThreads));
+  const auto total = DeviceArray<float>::unwritten(device, static_cast<std::size_t>(kThreads));
   const DeviceArray<std::uint32_t> counter(device, {0});
   const float* not_ours = host.data();
   if (fail == Fail::freed) not_ours = DeviceArray<float>(device, made_input()).data();
-  run_faulty_kernel(device, kBlocks, {fail, out.data(), in.data(), not_ours, counter.data()});
-  Outcome outcome{device.take_faults(), out.download()};
+  run_faulty_kernel(device, kBlocks, {fail, out.data(), total.data(), in.data(), not_ours, counter.data()});
+  Outcome outcome{device.take_faults(), out.download(), total.download()};
   if (outcome.faults.empty()) {
     EXPECT_EQ(counter.download()[0], static_cast<std::uint32_t>(kBlocks));
   }
@@ -69,7 +70,9 @@ INSTANTIATE_TEST_SUITE_P(Watch, SeededFault,
                                            Seeded{"before_bounds", Fail::before_bounds, FaultKind::out_of_bounds},
                                            Seeded{"freed", Fail::freed, FaultKind::freed_memory},
                                            Seeded{"host_memory", Fail::host_memory, FaultKind::not_device_memory},
-                                           Seeded{"blocks_share_a_word", Fail::blocks_share_a_word, FaultKind::race_between_blocks}),
+                                           Seeded{"blocks_share_a_word", Fail::blocks_share_a_word, FaultKind::race_between_blocks},
+                                           Seeded{"fence_before_arrival", Fail::fence_before_arrival, FaultKind::race_between_blocks},
+                                           Seeded{"fence_after_arrival", Fail::fence_after_arrival, FaultKind::race_between_blocks}),
                          [](const auto& param) { return std::string(param.param.name); });
 
 // A missing barrier is a race of one kind or the other, by which thread came first; whichever it is, it is reported.
@@ -98,6 +101,9 @@ TEST(Watch, ReportsNothingOfARightKernelInAnyOrder) {
     const Outcome outcome = run_with(Fail::nothing, seed);
     ASSERT_TRUE(outcome.faults.empty()) << "seed " << seed << ": " << to_text(outcome.faults.front());
     results.insert(outcome.out);
+    for (std::size_t t = 0; t < kThreads; ++t) {
+      EXPECT_EQ(outcome.total[t], outcome.out[t] + outcome.out[kThreads + t] + outcome.out[2 * kThreads + t]) << "seed " << seed;
+    }
   }
   ASSERT_EQ(results.size(), 1u);
   const std::vector<float> in = made_input();

@@ -14,6 +14,7 @@ std::span<const KernelCheck> kernel_checks() {
       {"rms_norm_groups", check_rms_norm_groups, "rms_norm.cu"},
       {"store_kv", check_store_kv, "span_of_row.h"},
       {"linear", check_linear},
+      {"linear_order", check_linear_order, "linear.cu"},
       {"shrink", check_shrink},
       {"expand", check_expand},
       {"gated", check_gated},

@@ -16,6 +16,7 @@ std::string check_rms_norm_groups(std::uint64_t seed);
 std::string check_rope(std::uint64_t seed);
 std::string check_store_kv(std::uint64_t seed);
 std::string check_linear(std::uint64_t seed);
+std::string check_linear_order(std::uint64_t seed);
 std::string check_shrink(std::uint64_t seed);
 std::string check_expand(std::uint64_t seed);
 std::string check_attend(std::uint64_t seed);

@@ -15,6 +15,7 @@ struct FaultyShared {
   float second[kThreads];
   alignas(16) float copied[2][kThreads];
   float unused;
+  std::uint32_t arrived;
 };
 
 __global__ void faulty_kernel(FaultyArgs args) {
@@ -63,7 +64,19 @@ __global__ void faulty_kernel(FaultyArgs args) {
   if (fails(Fail::freed) || fails(Fail::host_memory)) sum += args.not_ours[t];
   args.out[(fails(Fail::blocks_share_a_word) ? 0 : block_index()) * kThreads + t] = sum + args.in[t];
   if (fails(Fail::reads_other_blocks_word) && block_index() > 0) args.out[block_index() * kThreads + t] += args.out[t];
-  if (t == 0) atomic_add(args.counter, 1);
+
+  // From block to block.
+  block_barrier();
+  if (t == 0) {
+    if (!fails(Fail::fence_before_arrival)) fence();
+    mine.arrived = atomic_add(args.counter, 1);
+    if (!fails(Fail::fence_after_arrival)) fence();
+  }
+  block_barrier();
+  if (static_cast<std::int32_t>(mine.arrived) + 1 < block_count()) return;
+  float total = 0;
+  for (std::int32_t block = 0; block < block_count(); ++block) total += args.out[block * kThreads + t];
+  args.total[t] = total;
 }
 
 struct StridedShared {

@@ -25,17 +25,21 @@ enum class Fail : std::uint8_t {
   host_memory,              // a pointer to the host's heap
   blocks_share_a_word,      // two blocks write the same word with no atomic operation
   reads_other_blocks_word,  // a block reads what another writes
+  fence_before_arrival,     // missing: blocks count how many they are, and the last reads what the others wrote
+  fence_after_arrival,      // the same
 };
 
 struct FaultyArgs {
   Fail fail;
   float* out;              // [blocks, 64]
+  float* total;            // [64], of all blocks
   const float* in;         // [64]
   const float* not_ours;   // freed, or the host's
   std::uint32_t* counter;  // one, for all blocks
 };
 
-// Sums pairs of `in` through shared memory: out[b, t] = in[t] + in[63 - t], of 64 threads each block.
+// Sums pairs of `in` through shared memory: out[b, t] = in[t] + in[63 - t], of 64 threads each block. The last block to come writes the sum
+// of all.
 void run_faulty_kernel(Device& device, std::int32_t blocks, const FaultyArgs& args);
 
 // Each thread stores word thread * stride of shared memory and reads it back: bank conflicts for strides that share factors with 32.

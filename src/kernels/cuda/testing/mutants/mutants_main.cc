@@ -1,6 +1,5 @@
 // mutants NAME FILE: runs the checks of the kernels with one seeded bug of mutants.cmake, or "none". Succeeds when a check notices the bug
 // within the bound of seeds, and when none notices anything without one. The checks of the file that the bug is in are tried first.
-#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -27,34 +26,20 @@ bool is_noticed(const slora::cuda::KernelCheck& check, std::uint64_t seed) {
   return !failure.empty();
 }
 
-bool is_noticed(const slora::cuda::KernelCheck& check, std::uint64_t first_seed, std::uint64_t last_seed) {
-  for (std::uint64_t seed = first_seed; seed <= last_seed; ++seed) {
-    if (is_noticed(check, seed)) return true;
-  }
-  return false;
-}
-
-bool is_anything_noticed() {
-  const std::span<const slora::cuda::KernelCheck> checks = slora::cuda::kernel_checks();
-  return std::ranges::any_of(checks, [](const slora::cuda::KernelCheck& check) { return is_noticed(check, 1, kSeedsWithout); });
-}
-
-// `file`: where the bug is.
-bool is_mutant_noticed(std::string_view file) {
-  std::vector<slora::cuda::KernelCheck> others;
-  for (const slora::cuda::KernelCheck& check : slora::cuda::kernel_checks()) {
-    if (!check.is_of(file)) {
-      others.push_back(check);
-    } else if (is_noticed(check, 1, kSeeds)) {
-      return true;
-    }
-  }
-  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    for (const slora::cuda::KernelCheck& check : others) {
+bool is_noticed(std::span<const slora::cuda::KernelCheck> checks, std::uint64_t seeds) {
+  for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+    for (const slora::cuda::KernelCheck& check : checks) {
       if (is_noticed(check, seed)) return true;
     }
   }
   return false;
+}
+
+// `file`: where the bug is. The checks of its kernel come first: they notice it, as a rule.
+bool is_mutant_noticed(std::string_view file) {
+  std::vector<slora::cuda::KernelCheck> of_file, others;
+  for (const slora::cuda::KernelCheck& check : slora::cuda::kernel_checks()) (check.is_of(file) ? of_file : others).push_back(check);
+  return is_noticed(of_file, kSeeds) || is_noticed(others, kSeeds);
 }
 
 }  // namespace
@@ -75,7 +60,7 @@ int main(int argc, char** argv) {
     std::signal(SIGSEGV, note_stopped);
     noticed = is_mutant_noticed(argc >= 3 ? argv[2] : "");
   } else {
-    noticed = is_anything_noticed();
+    noticed = is_noticed(slora::cuda::kernel_checks(), kSeedsWithout);
   }
   if (!noticed) std::puts("nothing noticed");
   return noticed == is_mutant ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -1,27 +1,80 @@
 # Seeded bugs of the kernels that use tensor cores (mutants.cmake).
 # linear
 slora_mutate(kernels/cuda/linear.cu
-  "    wait_copies<1>();
-    block_barrier();"
+  "    wait_copies<kAhead - 1>();
+    block_barrier();  // the stage"
   "    if (mutant_is(\"linear_waits_for_an_older_stage\")) {
-      wait_copies<2>();
+      wait_copies<kAhead>();
     } else if (!mutant_is(\"linear_does_not_wait\")) {
-      wait_copies<1>();
+      wait_copies<kAhead - 1>();
     }
-    if (!mutant_is(\"linear_has_no_barrier_before_reading\")) block_barrier();"
-  linear_waits_for_an_older_stage linear_does_not_wait linear_has_no_barrier_before_reading)
+    if (!mutant_is(\"linear_has_no_barrier_between_stages\")) block_barrier();  // the stage"
+  linear_waits_for_an_older_stage linear_does_not_wait linear_has_no_barrier_between_stages)
 slora_mutate(kernels/cuda/linear.cu
-  "    block_barrier();  // before"
-  "    if (!mutant_is(\"linear_has_no_barrier_before_reuse\")) block_barrier();  // before"
-  linear_has_no_barrier_before_reuse)
-slora_mutate(kernels/cuda/linear.cu
-  "    commit_copies();  // the last"
-  "    if (step + 1 < steps || !mutant_is(\"linear_commits_no_empty_group\")) commit_copies();  // the last"
+  "    commit_copies();  // at the end"
+  "    if (step + kAhead < step_end || !mutant_is(\"linear_commits_no_empty_group\")) commit_copies();  // at the end"
   linear_commits_no_empty_group)
 slora_mutate(kernels/cuda/linear.cu
-  "if (step + 1 < steps) copy_stage(step + 1);"
-  "if (step + (mutant_is(\"linear_copies_a_stage_nobody_needs\") ? 0 : 1) < steps) copy_stage(step + 1);"
+  "    if (step < step_end) copy_stage(step);
+    commit_copies();"
+  "    if (step < step_end) copy_stage(step);
+    if (step < step_end || !mutant_is(\"linear_begins_with_too_few_groups\")) commit_copies();"
+  linear_begins_with_too_few_groups)
+slora_mutate(kernels/cuda/linear.cu
+  "constexpr std::int32_t kAhead = kStages<kTileRows> - 1;"
+  "const std::int32_t ahead_more = mutant_is(\"linear_overwrites_the_stage_it_reads\") ? 1 : 0;
+  constexpr std::int32_t kAhead = kStages<kTileRows> - 1;"
+  linear_overwrites_the_stage_it_reads)
+slora_mutate(kernels/cuda/linear.cu
+  "if (step + kAhead < step_end) copy_stage(step + kAhead);"
+  "if (step + kAhead + ahead_more < step_end + (mutant_is(\"linear_copies_a_stage_nobody_needs\") ? 1 : 0)) {
+      copy_stage(step + kAhead + ahead_more);
+    }"
   linear_copies_a_stage_nobody_needs)
+slora_mutate(kernels/cuda/linear.cu
+  "step + 1 == range_end || step + 1 == step_end"
+  "step + 1 == range_end + (mutant_is(\"linear_ends_ranges_late\") ? 1 : 0) ||
+        (step + 1 == step_end && !mutant_is(\"linear_forgets_a_short_range\"))"
+  linear_ends_ranges_late linear_forgets_a_short_range)
+slora_mutate(kernels/cuda/linear.cu
+  "        sums[m][n][i] = 0;"
+  "        if (!mutant_is(\"linear_sums_a_range_twice\")) sums[m][n][i] = 0;"
+  linear_sums_a_range_twice)
+slora_mutate(kernels/cuda/linear.cu
+  "std::min(steps, step_begin + args.range_steps);"
+  "std::min(steps, step_begin + args.range_steps + (mutant_is(\"linear_ranges_overlap\") ? 1 : 0));"
+  linear_ranges_overlap)
+slora_mutate(kernels/cuda/linear.cu
+  "static_cast<std::int64_t>(tile) * args.sharing * kTileSums"
+  "static_cast<std::int64_t>(tile) * (args.sharing - (mutant_is(\"linear_tiles_share_scratch\") ? 1 : 0)) * kTileSums"
+  linear_tiles_share_scratch)
+slora_mutate(kernels/cuda/linear.cu
+  "  block_barrier();  // the sums are there"
+  "  if (!mutant_is(\"linear_arrives_before_its_sums\")) block_barrier();  // the sums are there"
+  linear_arrives_before_its_sums)
+slora_mutate(kernels/cuda/linear.cu
+  "    fence();
+    arrived = atomic_add(args.scratch.arrived + tile, 1);
+    fence();"
+  "    if (!mutant_is(\"linear_has_no_fence_before_arriving\")) fence();
+    arrived = atomic_add(args.scratch.arrived + (mutant_is(\"linear_tiles_share_a_count\") ? 0 : tile), 1);
+    if (!mutant_is(\"linear_has_no_fence_after_arriving\")) fence();"
+  linear_has_no_fence_before_arriving linear_tiles_share_a_count linear_has_no_fence_after_arriving)
+slora_mutate(kernels/cuda/linear.cu
+  "  block_barrier();
+  if (static_cast<std::int32_t>(arrived) + 1 < args.sharing) return false;"
+  "  if (!mutant_is(\"linear_reads_the_count_too_soon\")) block_barrier();
+  if (static_cast<std::int32_t>(arrived) + (mutant_is(\"linear_joins_one_too_soon\") ? 2 : 1) < args.sharing) return false;"
+  linear_reads_the_count_too_soon linear_joins_one_too_soon)
+slora_mutate(kernels/cuda/linear.cu
+  "0u - static_cast<std::uint32_t>(args.sharing)"
+  "mutant_is(\"linear_leaves_a_count\") ? 0u : 0u - static_cast<std::uint32_t>(args.sharing)"
+  linear_leaves_a_count)
+slora_mutate(kernels/cuda/linear.cu
+  "for (std::int32_t other = 0; other < args.sharing; ++other) {"
+  "for (std::int32_t i = mutant_is(\"linear_forgets_a_range_in_the_sum\") ? 1 : 0; i < args.sharing; ++i) {
+        const std::int32_t other = mutant_is(\"linear_sums_ranges_as_they_come\") ? (range + 1 + i) % args.sharing : i;"
+  linear_forgets_a_range_in_the_sum linear_sums_ranges_as_they_come)
 slora_mutate(kernels/cuda/linear.cu
   "(args.in + kTileK - 1) / kTileK;"
   "(args.in + (mutant_is(\"linear_forgets_the_last_columns\") ? 0 : kTileK - 1)) / kTileK;"
@@ -39,8 +92,8 @@ slora_mutate(kernels/cuda/linear.cu
   "from + (mutant_is(\"linear_offset_has_32_bits\") ? static_cast<std::int32_t>((row_begin + row) * stride) : (row_begin + row) * stride)"
   linear_offset_has_32_bits)
 slora_mutate(kernels/cuda/linear.cu
-  "to.chunks[row][chunk ^ row % 8]"
-  "to.chunks[row][chunk ^ (mutant_is(\"linear_tiles_lie_in_the_same_banks\") ? 0 : row % 8)]"
+  "to.chunks[row][chunk ^ first_row % 8]"
+  "to.chunks[row][chunk ^ (mutant_is(\"linear_tiles_lie_in_the_same_banks\") ? 0 : first_row % 8)]"
   linear_tiles_lie_in_the_same_banks)
 slora_mutate(kernels/cuda/linear.cu
   "x.chunks[row][(2 * k + lane / 16) ^ row % 8]"
@@ -58,8 +111,8 @@ slora_mutate(kernels/cuda/linear.cu
    b[n / 2][n % 2 * 2 + (mutant_is(\"linear_swaps_words_of_the_weight\") ? 0 : 1)]}"
   linear_swaps_words_of_the_weight)
 slora_mutate(kernels/cuda/linear.cu
-  "float first = sums[m][n][2 * half], second"
-  "float first = sums[m][n][mutant_is(\"linear_swaps_words_of_the_sum\") ? half : 2 * half], second"
+  "float first = total[m][n][2 * half], second"
+  "float first = total[m][n][mutant_is(\"linear_swaps_words_of_the_sum\") ? half : 2 * half], second"
   linear_swaps_words_of_the_sum)
 slora_mutate(kernels/cuda/linear.cu
   "if (row >= row_count) continue;"
