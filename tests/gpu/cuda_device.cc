@@ -11,7 +11,7 @@ namespace slora::testing {
 namespace {
 
 std::unique_ptr<Backend> open_gpu() {
-  Result<std::unique_ptr<Backend>> backend = create_backend("cuda", {});
+  Result<std::unique_ptr<Backend>> backend = create_backend("cuda", {.cuda_products = CudaProducts::SLORA_CUDA_PRODUCTS});
   if (!backend) throw std::runtime_error(backend.error().message);  // a failure of the test
   return *std::move(backend);
 }

@@ -186,8 +186,9 @@ void measure_products(Timer& timer, const std::string& cublaslt) {
   print_measured("product_own", "TFLOP/s",
                  timer.rates(8, kOperations,
                              [&](int i) {
-                               linear(timer.stream(), matrix(y), matrix(at(x, i)), matrix(at(w, i)), nullptr,
-                                      reinterpret_cast<const std::int32_t*>(count));
+                               linear(timer.stream(), matrix(y), matrix(at(x, i)), matrix(at(w, i)),
+                                      {.row_count = reinterpret_cast<const std::int32_t*>(count),
+                                       .range_columns = linear_range_columns(kSize, kSize)});
                                require("linear", cudaGetLastError());
                              }),
                  shape);

@@ -61,7 +61,7 @@ std::vector<Word> draw_input(const Wrapper& wrapper, std::mt19937_64& random) {
   } else if (name == "load_matrices") {
     for (std::size_t i = 0; i < 32; ++i) in[128 + i] = static_cast<Word>(i);
     std::shuffle(in.begin() + 128, in.end(), random);
-  } else if (name == "copy_async") {
+  } else if (name.starts_with("copy_async")) {
     // Whole, nothing, and any number of bytes between.
     const auto valid = [&](Word whole) { return below(random, 2) == 0 ? whole : static_cast<Word>(below(random, whole + 1)); };
     fill(32 * 7, 32 * 8, [&] { return valid(16); });

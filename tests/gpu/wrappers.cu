@@ -69,13 +69,17 @@ __global__ void load_matrices_kernel(const Word* in, Word* out) {
   }
 }
 
+template <std::int32_t kBytes>
+struct Bytes {};
 struct CopyShared {
   alignas(16) Word sixteen[32][4];
   Word eight[32][2];
   Word four[32];
 };
 // in: 32 x 4, 32 x 2 and 32 words, and of each of these 96 pieces how many bytes are valid. Lanes read what their neighbours copied.
-__global__ void copy_async_kernel(const Word* in, Word* out) {
+// copy(size, to, from, valid bytes) is an asynchronous copy of so many bytes.
+template <class Copy>
+__device__ void copy_pieces(const Word* in, Word* out, const Copy& copy) {
   CopyShared& mine = shared<CopyShared>();
   const std::int32_t lane = lane_index(), next = (lane + 1) % 32;
   for (Word& word : mine.sixteen[lane]) word = 0xa5a5a5a5u;
@@ -83,10 +87,10 @@ __global__ void copy_async_kernel(const Word* in, Word* out) {
   mine.four[lane] = 0xa5a5a5a5u;
   warp_barrier();
   const Word* const valid = in + 32 * 7;
-  copy_async<16>(mine.sixteen[lane], in + 4 * lane, static_cast<std::int32_t>(valid[lane]));
+  copy(Bytes<16>(), mine.sixteen[lane], in + 4 * lane, static_cast<std::int32_t>(valid[lane]));
   commit_copies();
-  copy_async<8>(mine.eight[lane], in + 128 + 2 * lane, static_cast<std::int32_t>(valid[32 + lane]));
-  copy_async<4>(&mine.four[lane], in + 192 + lane, static_cast<std::int32_t>(valid[64 + lane]));
+  copy(Bytes<8>(), mine.eight[lane], in + 128 + 2 * lane, static_cast<std::int32_t>(valid[32 + lane]));
+  copy(Bytes<4>(), &mine.four[lane], in + 192 + lane, static_cast<std::int32_t>(valid[64 + lane]));
   commit_copies();
   wait_copies<1>();
   warp_barrier();
@@ -95,6 +99,18 @@ __global__ void copy_async_kernel(const Word* in, Word* out) {
   warp_barrier();
   for (std::int32_t i = 0; i < 2; ++i) out[7 * lane + 4 + i] = mine.eight[next][i];
   out[7 * lane + 6] = mine.four[next];
+}
+__global__ void copy_async_kernel(const Word* in, Word* out) {
+  copy_pieces(in, out, []<std::int32_t kBytes>(Bytes<kBytes>, void* to, const void* from, std::int32_t valid_bytes) {
+    copy_async<kBytes>(to, from, valid_bytes);
+  });
+}
+// Even lanes' pieces are read once, those of the others again.
+__global__ void copy_async_policy_kernel(const Word* in, Word* out) {
+  const CachePolicy policy = lane_index() % 2 == 0 ? read_once() : read_again();
+  copy_pieces(in, out, [policy]<std::int32_t kBytes>(Bytes<kBytes>, void* to, const void* from, std::int32_t valid_bytes) {
+    copy_async<kBytes>(to, from, valid_bytes, policy);
+  });
 }
 
 struct alignas(8) TwoWords {
@@ -116,6 +132,28 @@ __global__ void loads_and_stores_kernel(const Word* in, Word* out) {
 __global__ void atomic_add_kernel(const Word*, Word* out) {
   const Word number = atomic_add(out, 1) + 1;
   out[1 + number] = number;
+}
+
+// The last of eight blocks, by the counter out[0] from -1, finds what all have written. in: 256 words.
+struct FenceShared {
+  bool is_last;
+};
+__global__ void fence_kernel(const Word* in, Word* out) {
+  FenceShared& mine = shared<FenceShared>();
+  const std::int32_t t = thread_index();
+  Word* const written = out + 1 + 32;
+  written[32 * block_index() + t] = in[32 * block_index() + t];
+  block_barrier();
+  if (t == 0) {
+    fence();
+    mine.is_last = atomic_add(out, 1) + 1 == static_cast<Word>(block_count() - 1);
+    fence();
+  }
+  block_barrier();
+  if (!mine.is_last) return;
+  Word sum = 0;
+  for (std::int32_t block = 0; block < block_count(); ++block) sum = 31 * sum + written[32 * block + t];
+  out[1 + t] = sum;
 }
 
 struct BarrierShared {
@@ -200,8 +238,10 @@ std::span<const Wrapper> wrappers() {
       {"mma_reals", mma_kernel, 1, 32, 0, 320, 128},
       {"load_matrices", load_matrices_kernel, 1, 32, sizeof(MatrixShared), 160, 12 * 32},
       {"copy_async", copy_async_kernel, 1, 32, sizeof(CopyShared), 32 * 10, 32 * 7},
+      {"copy_async_policy", copy_async_policy_kernel, 1, 32, sizeof(CopyShared), 32 * 10, 32 * 7},
       {"loads_and_stores", loads_and_stores_kernel, 1, 32, 0, 128, 32 * 6},
       {"atomic_add", atomic_add_kernel, 8, 64, 0, 0, 1 + 512},
+      {"fence", fence_kernel, 8, 32, sizeof(FenceShared), 256, 1 + 32 + 256},
       {"block_barrier", block_barrier_kernel, 1, 128, sizeof(BarrierShared), 128, 128},
       {"warp_barrier", warp_barrier_kernel, 1, 128, sizeof(BarrierShared), 128, 128},
       {"large_shared", large_shared_kernel, 1, 256, sizeof(LargeShared), 256, 256},

@@ -97,15 +97,26 @@ def wrappers(context, deadline, emit, known):
     return run_steps(context, [step], deadline, emit, known)
 
 
+def with_cublaslt(context, name, tests, emit):
+    """A step of the tests that hold for products by cuBLASLt too: a row's bits may depend on how many are computed together."""
+    if context.device == "emulated":
+        return []
+    if "cublaslt" not in context.libraries:
+        emit({"case": name, "right": True, "skipped": "no cuBLASLt was found"})
+        return []
+    return [context.step(name, "gtest", "gpu_backend_cublaslt", filter=tests)]
+
+
 def conformance(context, deadline, emit, known):
     on_gpu = context.device == "cuda"
     kernels = "gpu_kernels" if on_gpu else "gpu_kernels_emulated"
     count = 10 * context.seeds if on_gpu else context.seeds
     steps = [context.step(f"kernels from seed {first}", "lines", kernels, "--first-seed", str(first), "--seeds", str(min(50, count)))
              for first in range(1, count + 1, 50)]
-    steps.append(context.step("widths", "gtest", "gpu_backend" if on_gpu else "gpu_widths_test", filter=WIDTHS))
+    steps.append(context.step("widths", "gtest", "gpu_backend_own" if on_gpu else "gpu_widths_test", filter=WIDTHS))
+    steps += with_cublaslt(context, "ops, cuBLASLt", "*OpsConformance*:*OpsWidths*", emit)
     for seed in range(context.seeds):
-        steps.append(context.step(f"ops, seed {seed}", "gtest", "gpu_backend" if on_gpu else "backend_cuda_ops_test",
+        steps.append(context.step(f"ops, seed {seed}", "gtest", "gpu_backend_own" if on_gpu else "backend_cuda_ops_test",
                                   f"--gtest_random_seed={seed}", filter=OPS))
     return run_steps(context, steps, deadline, emit, known)
 
@@ -120,9 +131,10 @@ def golden(context, deadline, emit, known):
     on_gpu = context.device == "cuda"
     if on_gpu:
         require_device(context, deadline)
-    steps = [context.step("golden", "gtest", "gpu_backend" if on_gpu else "cuda_golden_test", filter=NETWORK)]
+    steps = [context.step("golden", "gtest", "gpu_backend_own" if on_gpu else "cuda_golden_test", filter=NETWORK)]
+    steps += with_cublaslt(context, "golden, cuBLASLt", "Models/CudaGolden*", emit)
     for run in range(3 if on_gpu else 1):  # a race may show in one of several
-        steps.append(context.step(f"engine, run {run}", "gtest", "gpu_backend" if on_gpu else "cuda_engine_test", filter=ENGINE))
+        steps.append(context.step(f"engine, run {run}", "gtest", "gpu_backend_own" if on_gpu else "cuda_engine_test", filter=ENGINE))
     return run_steps(context, steps, deadline, emit, known)
 
 
@@ -142,7 +154,7 @@ def sanitizer(context, deadline, emit, known):
         step = context.step(name, "lines", "gpu_kernels", "--sanitizer", "1", "--seeds", "4", silence_max=2 * context.silence_max)
         step.prefix = [tool, "--tool", name, "--error-exitcode", "9", "--print-limit", "5"]
         steps.append(step)
-    ops = context.step("memcheck of the backend", "gtest", "gpu_backend", filter="*OpsConformance*", silence_max=2 * context.silence_max)
+    ops = context.step("memcheck of the backend", "gtest", "gpu_backend_own", filter="*OpsConformance*", silence_max=2 * context.silence_max)
     ops.prefix = [tool, "--tool", "memcheck", "--error-exitcode", "9", "--print-limit", "5"]
     return run_steps(context, [*steps, ops], deadline, emit, known)
 
