@@ -17,7 +17,8 @@ using slora::testing::Numbers;
 using slora::testing::same_bits;
 
 constexpr Site kOfTheOutput{0, SiteKind::o};
-const ModelShape kModel{.heads = 4,
+const ModelShape kModel{.layers = 2,
+                        .heads = 4,
                         .kv_heads = 2,
                         .head_dim = 16,
                         .hidden = 64,
@@ -160,11 +161,11 @@ TEST_F(CublasProducts, AreReplayedWithTheirStep) {
   Numbers numbers(5);
   const Matrix x(backend_, DType::bf16, 3, 16, numbers.vector(3 * 16));
   Matrix y(backend_, DType::bf16, 3, 24);
-  for (std::int32_t step = 0; step < 3; ++step) {
+  for (std::int32_t step = 0; step < 4; ++step) {
     backend_.replay_step({.rows = 3}, [&] { backend_.ops().linear(y, x, weight, {}, {}, kOfTheOutput); });
   }
   EXPECT_TRUE(same_bits(y, multiply(own_, own_weight, 3, DType::bf16).tensor()));
-  EXPECT_EQ(fake_->multiplied_by.size(), 1u);
+  EXPECT_EQ(fake_->multiplied_by.size(), 2u);  // at the first step, and for the graph
   EXPECT_EQ(fake_->asked.size(), asked);
   for (const DeviceFault& fault : backend_.device().take_faults()) ADD_FAILURE() << name_of(fault.kind) << ": " << fault.what;
 }
