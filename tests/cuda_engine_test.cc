@@ -85,6 +85,8 @@ Answers answers(const EngineSetting& setting, std::uint64_t seed, std::size_t co
   for (GenerationRequest& request : requests) ids.push_back(engine.submit(std::move(request)));
   Answers out;
   for (const SequenceId id : ids) out.streams.push_back(engine.wait(id));
+  // Alone: its steps are all of one kind.
+  out.streams.push_back(engine.wait(engine.submit(engine.request("", {5, 6, 7}, 14))));
   out.stats = engine.engine().stats().scheduler;
   return out;
 }

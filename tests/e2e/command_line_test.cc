@@ -143,7 +143,7 @@ TEST(CommandLine, WhatStopsTheStartNamesItsOption) {
                                                 {"--page-tokens", "3"},
                                                 {"--weights", "int2"},
                                                 {"--cuda-products", "cublas"}}) {
-    std::vector<std::string> arguments = {"serve", source_path("demo/model"), "--pool-memory", "64MiB"};
+    std::vector<std::string> arguments = {"serve", source_path("demo/model"), "--port", "0", "--pool-memory", "64MiB"};
     arguments.insert(arguments.end(), given.begin(), given.end());
     const Finished finished = run_slora(arguments);
     EXPECT_EQ(finished.exit_code, 1) << finished.output;
@@ -178,7 +178,7 @@ TEST(CommandLine, OfRepeatedOptionsWithOneValueTheLastCounts) {
 
 TEST(CommandLine, ThePoolsDefaultLeavesOutWhatRequestsMayHold) {
   const auto served = [](const char* request_memory) {  // an adapter that is not there ends it, if the pool does not before
-    return run_slora({"serve", source_path("demo/model"), "--pin", "nobody", "--request-memory", request_memory}).output;
+    return run_slora({"serve", source_path("demo/model"), "--port", "0", "--pin", "nobody", "--request-memory", request_memory}).output;
   };
   EXPECT_THAT(served("64MiB"), HasSubstr("\"nobody\""));
   EXPECT_THAT(served("1000TiB"), HasSubstr("pool: 0 bytes (half of the free memory)"));

@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "backend/adapter_runs.h"
+#include "backend/cuda/device_owners.h"
 #include "backend/cuda/testing/emulated_device.h"
 
 namespace slora::cuda {
@@ -14,7 +16,7 @@ namespace {
 constexpr std::int32_t kAdapters = 150;
 constexpr Site kSourceSite{0, SiteKind::o};
 
-// One row for each of so many adapters, which nobody else has. Adapter `i` has a bias that acts from output `first_output + i` on.
+// One row for each of kAdapters adapters, which nobody else has. Adapter `i` has a bias that acts from output `first_output + i` on.
 class BiasBatch {
  public:
   explicit BiasBatch(std::int32_t first_output) : first_output_(first_output) {
@@ -36,11 +38,15 @@ class BiasBatch {
     ExpandList list{};
     device.read(&list, at, sizeof(list));
     ASSERT_EQ(list.item_count, kAdapters);
+    std::vector<ExpandUse> uses(kAdapters);
+    device.read(uses.data(), list.uses, uses.size() * sizeof(ExpandUse));
+    expect_uses(device, uses);
+  }
+  void expect_uses(EmulatedDevice& device, std::span<const ExpandUse> uses) const {
+    ASSERT_EQ(uses.size(), std::size_t{kAdapters});
     for (std::int32_t i = 0; i < kAdapters; ++i) {
-      ExpandUse use{};
       LoraRecord record;
-      device.read(&use, list.uses + i, sizeof(use));
-      device.read(&record, use.table.records, sizeof(record));
+      device.read(&record, uses[static_cast<std::size_t>(i)].table.records, sizeof(record));
       EXPECT_EQ(record.slice_begin, first_output_ + i);
     }
   }
@@ -72,6 +78,29 @@ TEST(ListSource, TheListsOfTwoStepsUnderWayNameTheirOwnAdapters) {
     before = std::move(batch);
     at_before = at;
   }
+  EXPECT_TRUE(device.take_faults().empty());
+}
+
+// Outside of steps, as ops of tests are called.
+TEST(ListSource, TheListsOfOneOpAreReadBeforeThoseOfTheNextAreMade) {
+  EmulatedDevice device({});
+  const std::unique_ptr<StepStreams> streams = StepStreams::create(device, 2).value();
+  const std::unique_ptr<ListSource> source = ListSource::create(device, *streams, 2, 4).value();
+  ASSERT_TRUE(source->prepare_model({.attention = {}, .layers = 1, .step_rows_max = kAdapters}));  // so that nothing grows
+  const BiasBatch first(0), second(1000);
+  const ExpandList* const at = source->find(first.batch(), kSourceSite).expand;
+  streams->drain();
+  ExpandList list{};
+  device.read(&list, at, sizeof(list));
+  static_cast<void>(source->find(second.batch(), kSourceSite));
+  // An op that reads the list, before the next op asks for its own.
+  constexpr std::size_t kBytes = kAdapters * sizeof(ExpandUse);
+  const Buffer seen = allocate_host_buffer(device, kBytes).value();
+  ASSERT_TRUE(device.download(streams->compute(), seen.data(), list.uses, kBytes));
+  static_cast<void>(source->find(first.batch(), kSourceSite));
+  streams->drain();
+  second.expect_uses(device, {reinterpret_cast<const ExpandUse*>(seen.data()), std::size_t{kAdapters}});
+  first.expect_at(device, at);
   EXPECT_TRUE(device.take_faults().empty());
 }
 
