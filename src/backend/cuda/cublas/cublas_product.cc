@@ -135,7 +135,8 @@ Result<bool> CublasProduct::multiply(Stream stream, Tensor y, Tensor x, Tensor w
   const cublasStatus_t enqueued =
       functions_.multiply(handle_, &operation_, &one, weight.data, &layouts.weight, x.data, &layouts.x, &zero, y.data, &layouts.y, y.data,
                           &layouts.y, &found->second, workspace_.data(), workspace_.bytes(), stream);
-  if (enqueued == CUBLAS_STATUS_NOT_SUPPORTED) return false;
+  // Of fewer rows than the algorithm was asked for.
+  if (enqueued == CUBLAS_STATUS_NOT_SUPPORTED || enqueued == CUBLAS_STATUS_INVALID_VALUE) return false;
   if (Status status = status_of("cublasLtMatmul", enqueued); !status) return forward_error(status);
   return true;
 }

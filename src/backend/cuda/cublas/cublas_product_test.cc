@@ -105,8 +105,10 @@ TEST_F(CublasProducts, LeaveToTheKernelsWhatTheyHaveNoAlgorithmFor) {
   fake_->find_status = CUBLAS_STATUS_SUCCESS;
   const LinearWeight weight = make_weight(backend_, 8, 32);
   expect_own(weight, 3, DType::f32, "results of another type than asked for");
-  fake_->multiply_status = CUBLAS_STATUS_NOT_SUPPORTED;
-  expect_own(weight, 3, DType::bf16, "not supported after all");
+  for (const cublasStatus_t status : {CUBLAS_STATUS_NOT_SUPPORTED, CUBLAS_STATUS_INVALID_VALUE}) {
+    fake_->multiply_status = status;
+    expect_own(weight, 3, DType::bf16, "not supported after all");
+  }
 }
 
 TEST_F(CublasProducts, LeaveBiasesToTheKernelsWhichRoundOnce) {
