@@ -87,7 +87,12 @@ void StepStreams::replay_step(const StepKey& key, const std::function<void()>& c
   const auto found = known_steps_.find(key);
   if (found == known_steps_.end()) {
     call_ops();
-    if (known_steps_.size() < kGraphsMax) known_steps_.emplace(key, KnownStep{});
+    if (known_steps_.size() < kGraphsMax) {
+      known_steps_.emplace(key, KnownStep{});
+    } else {
+      warn_once(warned_of_kinds_,
+                fmt::format("steps of more than {} kinds: further ones are computed without graphs, and take longer", kGraphsMax));
+    }
     return;
   }
   KnownStep& known = found->second;
@@ -109,15 +114,15 @@ Owned<Graph> StepStreams::capture(const std::function<void()>& call_ops) {
   }
   Result<Graph> graph = device_.end_capture(compute_.get());
   if (!graph && graph.error().code == kNoMemory) {
-    warn_of_missing_graphs(graph.error().message);
+    warn_once(warned_of_memory_, fmt::format("steps whose graphs find no memory on the device are computed without, and take longer: {}",
+                                             graph.error().message));
     return {};
   }
   return {device_, require_value(std::move(graph))};
 }
 
-void StepStreams::warn_of_missing_graphs(std::string_view why) {
-  if (warn_) warn_(fmt::format("steps whose graphs find no memory on the device are computed without, and take longer: {}", why));
-  warn_ = {};
+void StepStreams::warn_once(bool& is_warned, const std::string& what) {
+  if (!std::exchange(is_warned, true) && warn_) warn_(what);
 }
 
 void StepStreams::order_download() {

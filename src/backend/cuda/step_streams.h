@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -78,7 +79,7 @@ class StepStreams {
   };
   // What is known of a key.
   struct KnownStep {
-    Owned<Graph> graph;  // of the second step and those behind it
+    Owned<Graph> graph;  // of the second step and those after it
     bool may_have_graph = true;
   };
   StepStreams(DeviceApi& device, Warn warn) : device_(device), warn_(std::move(warn)) {}
@@ -86,7 +87,7 @@ class StepStreams {
   [[nodiscard]] Status make_fences(Fences& fences);
   // No graph if the device has no memory for it.
   [[nodiscard]] Owned<Graph> capture(const std::function<void()>& call_ops);
-  void warn_of_missing_graphs(std::string_view why);
+  void warn_once(bool& is_warned, const std::string& what);
   // Makes the download stream wait for all ops that were called.
   void order_download();
   [[nodiscard]] Fence record(Fences& fences, Stream stream, Fence::Queue queue);
@@ -96,7 +97,8 @@ class StepStreams {
   std::vector<Slot> slots_;  // [depth]
   Owned<Event> computed_;
   std::map<StepKey, KnownStep> known_steps_;
-  Warn warn_;  // empty when it was called
+  const Warn warn_;  // may be empty
+  bool warned_of_memory_ = false, warned_of_kinds_ = false;
   Fences steps_;
   std::mutex copies_mutex_;
   Fences copies_;                  // `recorded` is guarded by copies_mutex_
