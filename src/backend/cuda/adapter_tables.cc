@@ -115,9 +115,9 @@ const AdapterTable& AdapterTables::find_or_make(const AdapterView& adapter) {
   check(kept.number == 0 || kept.place < all_.size(), "expected an adapter of this backend");
   if (kept.number == 0 || all_[kept.place]->number != kept.number) {
     Entry& entry = add_entry(bytes_of(adapter));
+    write(entry, adapter);
     entry.number = ++made_count_;
     kept = {entry.index, entry.number};
-    write(entry, adapter);
   }
   Entry& entry = *all_[kept.place];
   entry.last_step = step_;
@@ -147,6 +147,7 @@ AdapterTables::Entry& AdapterTables::add_entry(std::size_t bytes) {
   // Rare: it waits for the device.
   if (!try_find_gap(aligned)) require_done(reserve(2 * std::max(aligned, memory_bytes())));
   if (spare_.empty()) {
+    all_.reserve(all_.size() + 1);  // so that a spare entry is always in all_
     spare_.emplace_back().index = static_cast<std::uint32_t>(all_.size());
     all_.push_back(&spare_.back());
   }
