@@ -147,12 +147,14 @@ class AdapterStore {
   // aligned to 64 bytes.
   [[nodiscard]] Result<std::vector<ImageLayout>> load(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate);
   // The same as an image in the host's memory, for pages that the host cannot write: whoever asks copies it, through `gate`, which
-  // lives as long as the image is held. Waits while there is no room for it. Requires: AdapterStoreOptions::allocate_host.
+  // lives as long as the image is held. Waits while there is no space for it. Requires: AdapterStoreOptions::allocate_host.
   [[nodiscard]] Result<std::shared_ptr<const HostImage>> load_image(const AdapterVersion& version, Gate& gate);
 
   // Null when the version has no image in the host's memory. While the result exists, load() finds the image, unless the version is
   // retired.
   [[nodiscard]] std::shared_ptr<const HostImage> host_image(const AdapterVersion& version) const { return host_images_.keep(version.id()); }
+  // Whether loads wait for memory of images that others hold.
+  [[nodiscard]] bool has_host_area() const { return host_images_.has_area(); }
   [[nodiscard]] HostImages::Counts host_counts() const { return host_images_.counts(); }
 
   // Versions that were retired since the last call: no new sequence will use their images. Takes no lock when there are none.

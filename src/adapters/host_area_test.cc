@@ -67,7 +67,7 @@ TEST(HostArea, HasTheImagesOfAllLoadsAndIsTakenOnce) {
   EXPECT_EQ(area.allocations, std::vector<std::size_t>{4 * kAreaPageBytes});
 }
 
-TEST(HostArea, LoadsWaitForRoomInTheirTurn) {
+TEST(HostArea, LoadsWaitForSpaceInTheirTurn) {
   AreaFixture area(3);
   Gate gate;
   std::shared_ptr<HostImage> first = area.make(2, gate);
@@ -102,7 +102,7 @@ TEST(HostArea, ALoadThatIsGivenUpWaitsNoLonger) {
     const Result<std::shared_ptr<HostImage>> refused = area.images.make_in_area(layouts_of(2), waiting_gate);
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().code, "E_READ");
-    EXPECT_EQ(refused.error().message, "waiting for room in the host's memory took too long");
+    EXPECT_EQ(refused.error().message, "waiting for space in the host's memory took too long");
   });
   area.wait_until_waiting(1);
   std::jthread last([&] { EXPECT_NE(area.make(1, last_gate), nullptr); });
@@ -112,7 +112,7 @@ TEST(HostArea, ALoadThatIsGivenUpWaitsNoLonger) {
   first.reset();
 }
 
-TEST(HostArea, HasTheRoomOfALoadThatHangsOnceItIsGivenUp) {
+TEST(HostArea, HasTheSpaceOfALoadThatHangsOnceItIsGivenUp) {
   for (const std::uint32_t pages : {2u, 5u}) {  // in the area, and larger
     AreaFixture area(2, HostImages::Keep::used_last);
     Gate hanging_gate, gate;
@@ -132,7 +132,7 @@ TEST(HostArea, HasTheRoomOfALoadThatHangsOnceItIsGivenUp) {
   }
 }
 
-TEST(HostArea, KeepsImagesUntilALoadNeedsTheirRoom) {
+TEST(HostArea, KeepsImagesUntilALoadNeedsTheirSpace) {
   AreaFixture area(3, HostImages::Keep::used_last);
   std::vector<std::unique_ptr<AdapterVersion>> versions;
   Gate gate;
@@ -164,6 +164,7 @@ TEST(HostArea, AnImageThatIsLargerHasMemoryOfItsOwnOneAtATime) {
   EXPECT_NE(area.make(2, gate), nullptr) << "next to it the area is free";
   std::jthread waiting([&] { EXPECT_NE(area.make(3, waiting_gate), nullptr); });
   area.wait_until_waiting(1);
+  EXPECT_NE(area.make(2, gate), nullptr) << "and waits for no large one";
   const AdapterVersion version = area_version(1);
   area.images.put(version, large);
   EXPECT_EQ(area.images.keep(version.id()), nullptr);

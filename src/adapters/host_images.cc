@@ -83,10 +83,10 @@ struct HostImages::AreaPages {
   ~AreaPages() {
     {
       const std::lock_guard lock(owner.mutex_);
-      owner.free_pages_.insert(owner.free_pages_.end(), pages.begin(), pages.end());  // which has room for all
+      owner.free_pages_.insert(owner.free_pages_.end(), pages.begin(), pages.end());  // which has space for all
       owner.bytes_ -= pages.size() * owner.area_.page_bytes;
     }
-    owner.room_.notify_all();
+    owner.space_.notify_all();
   }
   AreaPages(const AreaPages&) = delete;
   AreaPages& operator=(const AreaPages&) = delete;
@@ -105,7 +105,7 @@ struct HostImages::OwnMemory {
       if (bytes > 0) owner.has_large_ = false;
       owner.large_bytes_ -= bytes;
     }
-    owner.room_.notify_all();
+    owner.space_.notify_all();
   }
   OwnMemory(const OwnMemory&) = delete;
   OwnMemory& operator=(const OwnMemory&) = delete;
@@ -221,7 +221,7 @@ Result<std::shared_ptr<HostImage>> HostImages::make_in_area(std::span<const Imag
   } catch (const std::exception& refused) {
     return error("E_READ", "there is no memory for its image of {} bytes; {} are kept for images: {}", bytes, bytes_max_, refused.what());
   }
-  if (image == nullptr) return error("E_READ", "waiting for room in the host's memory took too long");
+  if (image == nullptr) return error("E_READ", "waiting for space in the host's memory took too long");
   return image;
 }
 
@@ -233,7 +233,7 @@ std::shared_ptr<HostImage> HostImages::make_of_pages(std::span<const ImageLayout
     free_pages_.resize(free_pages_.size() - count);
     bytes_ += bytes;
   };
-  if (!wait_for_room(bytes, gate, take)) return nullptr;
+  if (!wait_for_space(bytes, gate, take)) return nullptr;
   return make_written(layouts, memory->pages, memory, gate);
 }
 
@@ -244,24 +244,24 @@ std::shared_ptr<HostImage> HostImages::make_large(std::span<const ImageLayout> l
     large_bytes_ += bytes;
     memory->bytes = bytes;
   };
-  if (!wait_for_room(bytes, gate, take)) return nullptr;
+  if (!wait_for_space(bytes, gate, take)) return nullptr;
   memory->memory = area_.allocate(bytes);
   return make_written(layouts, pages_in(memory->memory.data(), layouts), memory, gate);
 }
 
 // It counts as going on: the loads that it waits for are watched.
-bool HostImages::wait_for_room(std::uint64_t bytes, Gate& gate, const std::function<void()>& take) {
-  bool has_room = false;
+bool HostImages::wait_for_space(std::uint64_t bytes, Gate& gate, const std::function<void()>& take) {
+  bool has_space = false;
   gate.compute([&] {
     std::unique_lock lock(mutex_);
-    const Turn turn(turns_);
+    const Turn turn(bytes > bytes_max_ ? large_turns_ : turns_);
     while (!gate.is_closed()) {
-      has_room = turn.has_come() && has_room_for(bytes);
-      if (has_room) return take();
+      has_space = turn.has_come() && has_space_for(bytes);
+      if (has_space) return take();
       std::vector<std::shared_ptr<void>> given_back = take_from_given_up();
       Entries evicted = turn.has_come() && bytes <= bytes_max_ ? take_out_for(bytes) : Entries();
       if (given_back.empty() && evicted.empty()) {
-        room_.wait_for(lock, kLookAgain);
+        space_.wait_for(lock, kLookAgain);
         continue;
       }
       lock.unlock();
@@ -270,8 +270,8 @@ bool HostImages::wait_for_room(std::uint64_t bytes, Gate& gate, const std::funct
       lock.lock();
     }
   });
-  room_.notify_all();  // it is another's turn
-  return has_room;
+  space_.notify_all();  // it is another's turn
+  return has_space;
 }
 
 std::shared_ptr<HostImage> HostImages::make_written(std::span<const ImageLayout> layouts, std::span<std::byte* const> pages,
@@ -317,7 +317,7 @@ HostImages::Counts HostImages::counts() const {
   Counts counts = counts_;
   counts.bytes = bytes_ + large_bytes_;
   counts.images = entries_.size();
-  counts.waiting = turns_.size();
+  counts.waiting = turns_.size() + large_turns_.size();
   return counts;
 }
 

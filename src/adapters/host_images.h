@@ -44,7 +44,7 @@ class HostImage {
   std::shared_ptr<void> memory_;  // shared with nobody: of any kind. Taken by HostImages if the load that writes it hangs
 };
 
-// Memory from which a device copies quickly. It is dear: taking and giving it back stalls the device, and the system has little of it.
+// Memory from which a device copies quickly. It is expensive: taking and giving it back stalls the device, and the system has little of it.
 struct HostArea {
   using Allocate = std::function<Buffer(std::size_t)>;
 
@@ -60,15 +60,16 @@ struct HostArea {
 // copying, the one that was used longest ago gives way.
 //
 // Where pages are a device's, all loads write into an image first, whether it stays in the tier or not. These images share one area, taken
-// at the start. A load for which there is no room waits for its turn: those before it go on, or are given up, and then the area has their
-// pages back at once. An image that is larger than the area has memory of its own; there is one such at a time.
+// at the start. A load for which there is no space waits for its turn: those before it end, or are given up, and then the area has their
+// pages back at once. An image that is larger than the area has memory of its own; there is one such at a time, and no load waits for it
+// but others as large. A load must not wait while its thread, or a load that is queued, holds an image of the area.
 class HostImages {
  public:
   struct Counts {
     std::uint64_t hits = 0, misses = 0, evictions = 0;
     std::uint64_t bytes = 0;  // in use, by images that are being written or copied as well
     std::size_t images = 0;   // in the tier
-    std::size_t waiting = 0;  // loads, for room in the area
+    std::size_t waiting = 0;  // loads, for space in the area
   };
   enum class Keep : std::uint8_t { none, used_last };
 
@@ -87,11 +88,11 @@ class HostImages {
   [[nodiscard]] std::shared_ptr<const HostImage> keep(AdapterId version) const;
   // An image to be written; null when the tier is off or it has no space left. Requires: no area.
   [[nodiscard]] std::shared_ptr<HostImage> try_make(std::span<const ImageLayout> layouts);
-  // An image to be written, through `gate` only, and copied from. Waits until there is room for it. E_READ when `gate` is closed before, or
-  // there is no memory for an image that is larger than the area. Requires: an area; `gate` lives as long as the image, unless put() was
+  // An image to be written, through `gate` only, and copied from. Waits until there is space for it. E_READ when `gate` is closed before,
+  // or there is no memory for an image that is larger than the area. Requires: an area; `gate` lives as long as the image, unless put() was
   // called; the thread has no other such image.
   [[nodiscard]] Result<std::shared_ptr<HostImage>> make_in_area(std::span<const ImageLayout> layouts, Gate& gate);
-  // The image is complete, and stays in the tier if that has room for it. Does nothing for a retired version.
+  // The image is complete, and stays in the tier if that has space for it. Does nothing for a retired version.
   void put(const AdapterVersion& version, std::shared_ptr<const HostImage> image);
   // The version has been retired.
   void forget(AdapterId version);
@@ -121,10 +122,10 @@ class HostImages {
   [[nodiscard]] Entries take_out_for(std::uint64_t bytes);
   // The memory of images whose loads were given up.
   [[nodiscard]] std::vector<std::shared_ptr<void>> take_from_given_up();
-  [[nodiscard]] bool has_room_for(std::uint64_t bytes) const { return bytes > bytes_max_ ? !has_large_ : bytes_ + bytes <= bytes_max_; }
+  [[nodiscard]] bool has_space_for(std::uint64_t bytes) const { return bytes > bytes_max_ ? !has_large_ : bytes_ + bytes <= bytes_max_; }
 
-  // Calls `take` with mutex_ held when there is room for so many bytes; false once the gate is closed.
-  [[nodiscard]] bool wait_for_room(std::uint64_t bytes, Gate& gate, const std::function<void()>& take);
+  // Calls `take` with mutex_ held when there is space for so many bytes; false once the gate is closed.
+  [[nodiscard]] bool wait_for_space(std::uint64_t bytes, Gate& gate, const std::function<void()>& take);
   [[nodiscard]] std::shared_ptr<HostImage> make_of_pages(std::span<const ImageLayout> layouts, std::uint64_t bytes, Gate& gate);
   [[nodiscard]] std::shared_ptr<HostImage> make_large(std::span<const ImageLayout> layouts, std::uint64_t bytes, Gate& gate);
   [[nodiscard]] std::shared_ptr<HostImage> make_written(std::span<const ImageLayout> layouts, std::span<std::byte* const> pages,
@@ -136,12 +137,13 @@ class HostImages {
   const Buffer area_memory_;
   std::atomic<std::uint64_t> bytes_{0};  // of the tier and the area; grows under mutex_ only
   mutable std::mutex mutex_;
-  std::condition_variable room_;  // there is more of it, or it is another's turn
-  Entries entries_;               // guarded by mutex_, as what follows; used longest ago first
+  std::condition_variable space_;  // there is more of it, or it is another's turn
+  Entries entries_;                // guarded by mutex_, as what follows; used longest ago first
   std::unordered_map<AdapterId, Entries::iterator> by_version_;
   Counts counts_;
   std::vector<std::byte*> free_pages_;  // of the area
-  std::list<const Turn*> turns_;        // loads that wait for room, in their order
+  std::list<const Turn*> turns_;        // loads that wait for space in the area, in their order
+  std::list<const Turn*> large_turns_;  // those that wait for the end of another image that is larger
   std::vector<Written> written_;
   bool has_large_ = false;  // an image with memory of its own
   std::uint64_t large_bytes_ = 0;

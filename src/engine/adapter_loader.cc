@@ -150,10 +150,10 @@ AdapterLoader::AdapterLoader(const AdapterLoaderOptions& options, Inbox& inbox, 
   check(options.threads_per_lane > 0 && options.lanes_max > 0, "expected at least one loader thread");
 }
 
-void AdapterLoader::start(std::shared_ptr<const AdapterVersion> version, std::vector<PageIndex> pages, Timestamp now,
+void AdapterLoader::start(std::shared_ptr<const AdapterVersion> version, std::vector<PageIndex> pages, Timestamp now, LoadSource source,
                           std::shared_ptr<const HostImage> image) {
   const auto progress = std::make_shared<JobProgress>();
-  const std::uint64_t lane = image ? kHostLane : version->lane();
+  const std::uint64_t lane = source == LoadSource::host_memory ? kHostLane : version->lane();
   auto job = [this, version, pages = std::move(pages), progress, image = std::move(image)] {
     progress->is_running = true;
     if (!progress->gate.pass([] {})) return;  // given up while it waited

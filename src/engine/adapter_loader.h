@@ -41,6 +41,9 @@ struct AdapterLoaderOptions {
   Timestamp idle_time_max = std::chrono::seconds(10);
 };
 
+// Where an adapter's image comes from, as far as that is known when its load is planned.
+enum class LoadSource : std::uint8_t { folder, host_memory };
+
 // Loads adapters on threads of its own and reports the outcomes to the inbox. Every device and every root has its own few threads, so that
 // one that hangs delays no other; a load that hangs is given up, and cannot write into its pages any more. The public functions are called
 // by the engine thread; the destructor waits for the loads that are running and drops the queued ones.
@@ -52,10 +55,10 @@ class AdapterLoader {
 
   AdapterLoader(const AdapterLoaderOptions& options, Inbox& inbox, BringIn bring_in);
 
-  // `image`: the adapter's in the host's memory, which is then kept there; its load waits for no disk. May be null.
+  // `source`: the load of an image that is in the host's memory waits for no disk. `image`: what is kept there meanwhile; may be null.
   // Requires: `pages` are reserved for this image until its outcome has been reported.
   void start(std::shared_ptr<const AdapterVersion> version, std::vector<PageIndex> pages, Timestamp now,
-             std::shared_ptr<const HostImage> image = nullptr);
+             LoadSource source = LoadSource::folder, std::shared_ptr<const HostImage> image = nullptr);
   // An outcome of this adapter was taken from the inbox.
   void forget(AdapterId adapter, Timestamp now);
   // Reports "adapter_unavailable" for the loads that hang; their pages are free. Does nothing most of the time.

@@ -229,7 +229,9 @@ void EngineLoop::start_loads(const StepPlan& plan) {
   for (const AdapterLoad& load : plan.loads) {
     std::shared_ptr<const AdapterVersion> version = adapter_use_.begin_load(load.adapter, now);
     std::shared_ptr<const HostImage> image = adapters_.host_image(*version);
-    loader_.start(std::move(version), load.pages, now, std::move(image));
+    const LoadSource source = image ? LoadSource::host_memory : LoadSource::folder;
+    if (adapters_.has_host_area()) image.reset();  // what others wait for must not be kept by a load that waits itself
+    loader_.start(std::move(version), load.pages, now, source, std::move(image));
     ++loads_running_;
   }
 }
