@@ -2,11 +2,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "scheduler/testing/probed_policy.h"
 #include "scheduler/testing/scheduler_play.h"
 
 namespace slora {
 namespace {
 
+using testing::ElementsAre;
 using testing::IsEmpty;
 
 SchedulerOptions two_deep_options() {
@@ -60,6 +62,25 @@ TEST(SchedulerAtDepthTwo, KeepsTheImageOfACancelledSequenceUntilItsPlansAreCommi
   play.commit();
   play.schedule();
   EXPECT_EQ(play.latest.loads.size(), 1u);
+}
+
+TEST(SchedulerAtDepthTwo, TellsThePolicyHowLongEachStepTook) {
+  std::vector<MeasuredStep> seen;
+  const auto note = [&](const StepView& view) { seen.assign(view.measured.begin(), view.measured.end()); };
+  Play play(two_deep_options(),
+            std::make_unique<ProbedPolicy>(
+                std::make_unique<FcfsPolicy>(), [](std::span<const ServiceCharge>) {}, note, [](const StepView&, const StepDecision&) {}));
+  ASSERT_TRUE(play.add(1, 10, 4));
+  play.schedule();
+  play.schedule();
+  play.commit({}, Timestamp{100});
+  play.schedule();
+  EXPECT_THAT(seen, ElementsAre(MeasuredStep{10, Timestamp{100}}));
+  play.commit({}, Timestamp{7});
+  play.commit();
+  play.schedule();
+  EXPECT_THAT(seen, ElementsAre(MeasuredStep{0, Timestamp{7}})) << "the last was not measured";
+  play.commit();
 }
 
 }  // namespace

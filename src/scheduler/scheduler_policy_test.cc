@@ -28,7 +28,6 @@ class ScriptedPolicy final : public Policy {
     waiting.assign(view.waiting.begin(), view.waiting.end());
     preempted.assign(view.preempted.begin(), view.preempted.end());
     running.assign(view.running.begin(), view.running.end());
-    measured.assign(view.measured.begin(), view.measured.end());
     prompt_tokens_max = view.prompt_tokens_max;
     if (script) script(view, decision);
   }
@@ -39,7 +38,6 @@ class ScriptedPolicy final : public Policy {
   std::function<void(const StepView&, StepDecision&)> script;
   std::function<std::int32_t(const SequenceView&, std::int32_t)> share;
   std::vector<SequenceView> waiting, preempted, running;
-  std::vector<MeasuredStep> measured;
   std::int32_t prompt_tokens_max = 0;
   std::vector<ServiceCharge> charged;
 };
@@ -127,23 +125,6 @@ TEST(SchedulerPolicy, LooksUpNoPrefixForAPolicyThatDoesNotReadWhatIsCached) {
   EXPECT_EQ(play.scheduler.cached_tokens(SequenceId{2}), 4) << "it is read all the same";
   play.commit();
   EXPECT_THAT(seen, ElementsAre(0, 0));
-}
-
-TEST_F(SchedulerPolicyTest, TellsHowLongEachStepTookAlsoWhenTheNextWasPlannedBefore) {
-  SchedulerOptions options = small_options();
-  options.depth = 2;
-  start(options);
-  ASSERT_TRUE(play->add(1, 10, 4));
-  play->schedule();
-  play->schedule();
-  play->commit({}, Timestamp{100});
-  play->schedule();
-  EXPECT_THAT(policy->measured, ElementsAre(MeasuredStep{10, Timestamp{100}}));
-  play->commit({}, Timestamp{7});
-  play->commit();
-  play->schedule();
-  EXPECT_THAT(policy->measured, ElementsAre(MeasuredStep{0, Timestamp{7}})) << "the last was not measured";
-  play->commit();
 }
 
 TEST_F(SchedulerPolicyTest, TriesTheQueueInTheDecidedOrderAndLeavesOutTheRest) {
