@@ -25,8 +25,8 @@ struct AdapterTable {
 
 // Makes the tables of adapters, when a step first uses them, and keeps them in memory of the device. That is a ring: a new table is written
 // behind the one before, over the tables that have been there the longest, except those of steps under way. So a table may be made more
-// than once, and what lies under an adapter's pages may change as soon as the adapter may leave them. Owned by a backend, used by the
-// engine thread.
+// than once. Only steps that use the adapter read its table, so its pages may be given away once none of them is under way. Owned by a
+// backend, used by the engine thread.
 class AdapterTables {
  public:
   // The device outlives it.

@@ -14,14 +14,14 @@
 //                                word l % 4 of row l / 4 of each matrix.
 //   load_matrices_transposed     The same, of the transposed matrices.
 //   copy_async<4, 8 or 16>(to, from, valid_bytes)     From global to shared memory; bytes from valid_bytes on become zero.
-//   CachePolicy, read_once(), read_again()            copy_async<n>(..., policy): whether what is copied goes first from L2.
+//   CachePolicy, read_once(), read_again()            copy_async<n>(..., policy): whether it leaves L2 first (evict_first).
 //   commit_copies(), wait_copies<n>()                 Closes a group of this thread's copies; waits for all groups but its last n. Other
 //                                                     threads see the bytes after a barrier.
 //   load_once(address)           A load of what is read once: it is not kept in L1 and goes first from L2.
 //   store_whole(address, value)  One store of 8 or 16 bytes: the host's compiler may make several of a plain one, with other conflicts.
 //   atomic_add(address, value)   Returns the value before.
-//   fence()                      What the thread did in global memory, or knows of by a barrier, comes before its next atomic operations
-//                                for every block that finds these by an atomic operation and a fence after it.
+//   fence()                      As __threadfence(): before an atomic operation that publishes what the block wrote before a barrier, and
+//                                after one that finds what another block published.
 //   pack_bf16(low, high)         Two numbers rounded to bf16 in one word.
 //   multiply_high(a, b)          The upper half of the 128 bits of a product.
 //   multiply_add(a, b, c)        a b + c, rounded once. Of a b + c d either compiler may round either product.

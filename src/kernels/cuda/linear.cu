@@ -1,6 +1,6 @@
 // y = x W^T + bias by tensor cores. A block computes a tile of y, kTileRows tokens x 64 outputs, over all ranges of k or over one: while it
 // multiplies the tiles of x and W for 64 values of k, which lie in one stage of shared memory, those for the next ones are copied into the
-// other stages. What keeps a device's memory busy is what is under way: 40 KB of W in a block with 16 rows, 24 KB with 64. Where blocks
+// other stages. Bytes in flight keep a device's memory busy: 40 KB of W in a block with 16 rows, 24 KB with 64. Where blocks
 // share a tile of y, one range each, the last to have its sums adds up those of all.
 #include "kernels/cuda/linear.h"
 
