@@ -1,7 +1,10 @@
 // What the tests of ops, of golden models and of the engine compute on: the machine's first GPU, through the module that `slora` loads.
 #include "cuda_device.h"
 
+#include <fmt/format.h>
+
 #include <stdexcept>
+#include <string>
 #include <utility>
 
 #include "backend/backend.h"
@@ -10,9 +13,17 @@
 namespace slora::testing {
 namespace {
 
+constexpr CudaProducts kProducts = CudaProducts::SLORA_CUDA_PRODUCTS;
+
+// What it throws is a failure of the test. The module goes on with its own kernels where it can't use cuBLASLt: these have a program of
+// their own, and must not pass for cuBLASLt's products here.
 std::unique_ptr<Backend> open_gpu() {
-  Result<std::unique_ptr<Backend>> backend = create_backend("cuda", {.cuda_products = CudaProducts::SLORA_CUDA_PRODUCTS});
-  if (!backend) throw std::runtime_error(backend.error().message);  // a failure of the test
+  Result<std::unique_ptr<Backend>> backend = create_backend("cuda", {.cuda_products = kProducts});
+  if (!backend) throw std::runtime_error(backend.error().message);
+  const std::string description = (*backend)->description();
+  if (kProducts == CudaProducts::cublaslt && description.find("products by cuBLASLt") == std::string::npos) {
+    throw std::runtime_error(fmt::format("expected a backend with products by cuBLASLt, found: {}", description));
+  }
   return *std::move(backend);
 }
 

@@ -11,7 +11,8 @@ import unittest
 
 GPU_CHECK = pathlib.Path(__file__).resolve().parent / "gpu_check"
 
-# Does with each case what `cases` of behaviour.json next to it says, and notes it in the file `log`.
+# Does with each case what `cases` of behaviour.json next to it says, and notes it in the file `log`, with the
+# folder where a program finds cuBLASLt.
 FAKE = r'''#!@PYTHON@ -ES
 import json, os, pathlib, signal, sys, time
 here = pathlib.Path(__file__).resolve().parent
@@ -36,7 +37,8 @@ failed, errors = False, []
 for case in [case for case in cases if case in wanted]:
     does = cases[case]
     with (here / "log").open("a") as log:
-        log.write(f"{name} {case}\n")
+        folder = " " + os.environ["LD_LIBRARY_PATH"].split(":")[0] if "cublaslt" in name else ""
+        log.write(f"{name} {case}{folder}\n")
     if is_gtest:
         print(f"[ RUN      ] {case}", flush=True)
     if does == "no device":
@@ -117,13 +119,13 @@ class GpuCheck(unittest.TestCase):
                       "gpu_kernels": {"fill": "right"}, "gpu_backend_own": {"Suite.A": "right", "Suite.B/cuda": "right"}}
         (self.path / "behaviour.json").write_text(json.dumps(everything | programs))
 
-    def run_check(self, *arguments):
+    def run_check(self, *arguments, **environment):
         """Exit code and what was printed. Fills self.lines with the results, and self.log with the cases that ran."""
         (self.path / "log").write_text("")
         answer = subprocess.run([sys.executable, str(GPU_CHECK), "--programs", str(self.path),
                                  "--out", str(self.path / "out/results.jsonl"), "--silence", "20", "--seeds", "2", *arguments],
                                 capture_output=True, text=True, timeout=60, check=False,
-                                env={**os.environ, "PATH": f"{self.path}:{os.environ['PATH']}"})
+                                env={**os.environ, "PATH": f"{self.path}:{os.environ['PATH']}"} | environment)
         self.assertEqual(answer.stderr, "")
         self.lines = [json.loads(line) for line in (self.path / "out/results.jsonl").read_text().splitlines()]
         self.log = (self.path / "log").read_text().splitlines()
@@ -143,6 +145,17 @@ class GpuCheck(unittest.TestCase):
         # Kernels, widths, ops of two seeds, and ops with cuBLASLt or that there is none.
         self.assertIn(self.summary("conformance")["cases"], (1 + 2 + 2 * 2 + 2, 1 + 2 + 2 * 2 + 1))
         self.assertIn({"Suite.A": 2.5e-3, "Suite.B/cuda": 2.5e-3}, [line.get("relative_errors") for line in self.lines])
+
+    def test_finds_the_cublaslt_that_the_module_opens(self):
+        files = [self.path / f"packages{major}/nvidia/cublas/lib/libcublasLt.so.{major}" for major in (12, 13)]
+        for file in files:
+            file.parent.mkdir(parents=True)
+            file.touch()
+        packages = ":".join(str(self.path / f"packages{major}") for major in (12, 13))
+        code, output = self.run_check("--only", "facts,conformance", PYTHONPATH=packages)
+        self.assertEqual(code, 0, output)
+        self.assertEqual(self.results("facts")[(None, "tools")]["libraries"]["cublaslt"], str(files[1]))
+        self.assertIn(f"gpu_backend_cublaslt Suite.A {files[1].parent}", self.log)
 
     def test_goes_on_behind_what_crashes_hangs_or_loses_the_device(self):
         self.behave(gpu_wrappers={"a": "right", "b": "crash", "c": "wrong", "d": "lost", "e": "hang", "f": "right"})

@@ -15,6 +15,9 @@ OPS = "*Ops*-*OpsWidths*"
 WIDTHS = "*OpsWidths*"
 NETWORK = "Models/CudaGolden*:CudaMixedBatch*"
 ENGINE = "CudaEngine*"
+# Files of libraries, by the names of the programs' options. The module opens cuBLASLt by exactly this name, which has the major version of
+# the header that it was compiled with.
+LIBRARIES = {"cublaslt": "libcublasLt.so.13", "nccl": "libnccl.so*"}
 
 
 @dataclass
@@ -45,7 +48,7 @@ class Context:
 
 
 def find_library(pattern):
-    """A shared library of a Python package of NVIDIA's, or of the toolkit; None if there is none."""
+    """A shared library of a Python package of NVIDIA's, or of the toolkit, where the loader would find it; None if there is none."""
     packages = [path for path in [*sys.path, *site.getsitepackages()] if path]
     if python := shutil.which("python3"):  # which may have other packages than the Python that runs this
         try:
@@ -56,7 +59,7 @@ def find_library(pattern):
             pass
     for folder in [*(f"{package}/nvidia/*/lib" for package in packages if package), "/usr/local/cuda/lib64", "/usr/lib/x86_64-linux-gnu"]:
         if found := sorted(glob.glob(f"{folder}/{pattern}")):
-            return os.path.realpath(found[-1])
+            return found[-1]
     return None
 
 
@@ -102,7 +105,7 @@ def with_cublaslt(context, name, tests, emit):
     if context.device == "emulated":
         return []
     if "cublaslt" not in context.libraries:
-        emit({"case": name, "right": True, "skipped": "no cuBLASLt was found"})
+        emit({"case": name, "right": True, "skipped": f"no {LIBRARIES['cublaslt']} was found"})
         return []
     return [context.step(name, "gtest", "gpu_backend_cublaslt", filter=tests)]
 
