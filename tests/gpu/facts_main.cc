@@ -1,6 +1,7 @@
 // What a GPU is, and its ceilings, to which other measurements are shares: a line for each, with the median and the quartiles of its
 // samples. Data is random, and buffers rotate beyond twice the L2 cache.
-//   --cublaslt, --nccl: files of these libraries, if they were found
+// cuBLASLt is opened as the backend opens it, and its products are prepared as there.
+//   --nccl: the file of this library, if it was found
 #include <cuda_runtime_api.h>
 #include <dlfcn.h>
 #include <fmt/format.h>
@@ -10,8 +11,8 @@
 #include <functional>
 #include <vector>
 
+#include "backend/cuda/cublas/open_cublas.h"
 #include "backend/cuda/cudart/cudart_device.h"
-#include "cublaslt_product.h"
 #include "facts.h"
 #include "kernels/cuda/linear.h"
 #include "program.h"
@@ -22,10 +23,12 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using testing::print_line;
 
-void require(const char* call, cudaError_t result) {
-  if (result == cudaSuccess) return;
-  print_line({{"failure", fmt::format("{}: {}: {}", call, cudaGetErrorName(result), cudaGetErrorString(result))}});
+[[noreturn]] void fail(const std::string& what) {
+  print_line({{"failure", what}});
   std::exit(EXIT_FAILURE);
+}
+void require(const char* call, cudaError_t result) {
+  if (result != cudaSuccess) fail(fmt::format("{}: {}: {}", call, cudaGetErrorName(result), cudaGetErrorString(result)));
 }
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
@@ -150,49 +153,58 @@ void measure_copies(Timer& timer) {
   for (std::byte* const memory : buffers) require("cudaFree", cudaFree(memory));
 }
 
-void measure_products(Timer& timer, const std::string& cublaslt) {
-  constexpr std::int64_t kSize = 8192;
-  constexpr std::size_t kBytes = 2 * kSize * kSize;
-  constexpr int kBuffers = 3;
-  std::vector<std::byte*> w, x;
-  for (std::uint32_t i = 0; i < kBuffers; ++i) {
-    w.push_back(random_memory(timer, kBytes, 10 + i));
-    x.push_back(random_memory(timer, kBytes, 20 + i));
-  }
-  std::byte* const y = device_memory(kBytes);
-  const auto at = [](const std::vector<std::byte*>& buffers, int i) { return buffers[static_cast<std::size_t>(i % kBuffers)]; };
-  constexpr double kOperations = 2e-12 * kSize * kSize * kSize;
-  const nlohmann::json shape = {{"shape", {kSize, kSize, kSize}}, {"dtype", "bf16"}};
-  if (!cublaslt.empty()) {
-    Result<std::unique_ptr<CublasLtProduct>> product = CublasLtProduct::load(cublaslt, {kSize, kSize, kSize});
-    if (!product) {
-      print_line({{"case", "product_cublaslt"}, {"file", cublaslt}, {"unusable", product.error().message}});
-    } else {
-      nlohmann::json more = shape;
-      more.update({{"file", cublaslt}, {"version", (*product)->version()}});
-      print_measured("product_cublaslt", "TFLOP/s",
-                     timer.rates(20, kOperations,
-                                 [&](int i) {
-                                   const Status enqueued = (*product)->enqueue(timer.stream(), y, at(x, i), at(w, i));
-                                   if (!enqueued) print_line({{"failure", enqueued.error().message}});
-                                 }),
-                     more);
+// y = x w^T of square matrices in bf16.
+class SquareProducts {
+ public:
+  explicit SquareProducts(Timer& timer) : timer_(timer), y_(device_memory(kBytes)), row_count_(device_memory(sizeof(std::int32_t))) {
+    for (std::uint32_t i = 0; i < kBuffers; ++i) {
+      w_.push_back(random_memory(timer, kBytes, 10 + i));
+      x_.push_back(random_memory(timer, kBytes, 20 + i));
     }
+    const auto rows = static_cast<std::int32_t>(kSize);
+    require("cudaMemcpy", cudaMemcpy(row_count_, &rows, sizeof(rows), cudaMemcpyHostToDevice));
   }
-  std::byte* const count = device_memory(sizeof(std::int32_t));
-  const auto rows = static_cast<std::int32_t>(kSize);
-  require("cudaMemcpy", cudaMemcpy(count, &rows, sizeof(rows), cudaMemcpyHostToDevice));
-  const auto matrix = [](std::byte* data) { return Tensor{data, DType::bf16, kSize, kSize, kSize}; };
-  print_measured("product_own", "TFLOP/s",
-                 timer.rates(8, kOperations,
-                             [&](int i) {
-                               linear(timer.stream(), matrix(y), matrix(at(x, i)), matrix(at(w, i)),
-                                      {.row_count = reinterpret_cast<const std::int32_t*>(count),
-                                       .range_columns = linear_range_columns(kSize, kSize)});
-                               require("linear", cudaGetLastError());
-                             }),
-                 shape);
-}
+
+  void measure_own() {
+    print_rates("product_own", 8, kShape, [&](int i) {
+      linear(timer_.stream(), matrix(y_), matrix(at(x_, i)), matrix(at(w_, i)),
+             {.row_count = reinterpret_cast<const std::int32_t*>(row_count_), .range_columns = linear_range_columns(kSize, kSize)});
+      require("linear", cudaGetLastError());
+    });
+  }
+
+  void measure_cublaslt(DeviceApi& device) {
+    Result<OpenedCublas> opened = open_cublas(device);
+    Status usable = opened ? opened->product->prepare(kSize, kSize, kSize, DType::bf16) : forward_error(opened);
+    if (!usable) {
+      print_line({{"case", "product_cublaslt"}, {"unusable", usable.error().message}});
+      return;
+    }
+    nlohmann::json more = kShape;
+    more["library"] = opened->name;
+    print_rates("product_cublaslt", 20, more, [&](int i) {
+      const Result<bool> enqueued = opened->product->multiply(timer_.stream(), matrix(y_), matrix(at(x_, i)), matrix(at(w_, i)));
+      if (!enqueued) fail(enqueued.error().message);
+      if (!*enqueued) fail(fmt::format("{} knows no way to compute the product", opened->name));
+    });
+  }
+
+ private:
+  static constexpr std::int64_t kSize = 8192;
+  static constexpr std::size_t kBytes = 2 * kSize * kSize;
+  static constexpr int kBuffers = 3;
+  static inline const nlohmann::json kShape = {{"shape", {kSize, kSize, kSize}}, {"dtype", "bf16"}};
+
+  static std::byte* at(const std::vector<std::byte*>& buffers, int i) { return buffers[static_cast<std::size_t>(i % kBuffers)]; }
+  static Tensor matrix(std::byte* data) { return {data, DType::bf16, kSize, kSize, kSize}; }
+  void print_rates(const char* name, int count, const nlohmann::json& more, const std::function<void(int)>& enqueue) {
+    print_measured(name, "TFLOP/s", timer_.rates(count, 2e-12 * kSize * kSize * kSize, enqueue), more);
+  }
+
+  Timer& timer_;
+  std::byte *const y_, *const row_count_;
+  std::vector<std::byte*> w_, x_;
+};
 
 // Each kernel of the graph waits for the one before.
 void measure_launches(Timer& timer) {
@@ -238,14 +250,15 @@ void measure_launches(Timer& timer) {
 
 int main(int argc, char** argv) {
   using namespace slora;  // NOLINT: of this function
-  const testing::ProgramOptions options(argc, argv, {{"cublaslt", ""}, {"nccl", ""}});
-  if (const Result<std::unique_ptr<cuda::DeviceApi>> device = cuda::open_cudart_device(0); !device) {
-    testing::end_without_device(device.error());
-  }
+  const testing::ProgramOptions options(argc, argv, {{"nccl", ""}});
+  const Result<std::unique_ptr<cuda::DeviceApi>> device = cuda::open_cudart_device(0);
+  if (!device) testing::end_without_device(device.error());
   cuda::print_device();
   if (!options.text("nccl").empty()) cuda::print_nccl(options.text("nccl"));
   cuda::Timer timer;
   cuda::measure_launches(timer);
   cuda::measure_copies(timer);
-  cuda::measure_products(timer, options.text("cublaslt"));
+  cuda::SquareProducts products(timer);
+  products.measure_own();
+  products.measure_cublaslt(**device);
 }

@@ -15,7 +15,7 @@ OPS = "*Ops*-*OpsWidths*"
 WIDTHS = "*OpsWidths*"
 NETWORK = "Models/CudaGolden*:CudaMixedBatch*"
 ENGINE = "CudaEngine*"
-# Files of libraries, by the names of the programs' options. The module opens cuBLASLt by exactly this name, which has the major version of
+# Files of libraries that are used where they are found. The module opens cuBLASLt by exactly this name, which has the major version of
 # the header that it was compiled with.
 LIBRARIES = {"cublaslt": "libcublasLt.so.13", "nccl": "libnccl.so*"}
 
@@ -90,7 +90,7 @@ def facts(context, deadline, emit, known):
     if context.device == "emulated":
         emit({"case": "device", "right": True, "name": "emulated, of which there is nothing to measure"})
         return True
-    arguments = [argument for name, path in context.libraries.items() for argument in (f"--{name}", path)]
+    arguments = ["--nccl", context.libraries["nccl"]] if "nccl" in context.libraries else []
     return run_steps(context, [context.step("facts", "lines", "gpu_facts", *arguments, lists_cases=False)], deadline, emit, known)
 
 

@@ -28,6 +28,13 @@ T require(Result<T> result) {
   return *std::move(result);
 }
 
+// Other processes may have taken what was free when this one began.
+std::byte* allocate_or_throw(std::size_t bytes) {
+  Result<std::byte*> memory = ProcessDevice::get().api->allocate(bytes);
+  if (!memory && memory.error().code == cuda::kNoMemory) throw TooLarge{};
+  return require(std::move(memory));
+}
+
 // Also waits for kernels before, and tells their errors.
 void fill(std::byte* memory, std::uint8_t value, std::size_t bytes) {
   ProcessDevice& device = ProcessDevice::get();
@@ -76,11 +83,11 @@ std::byte* DeviceMemory::take(const Allocation& allocation, std::uint8_t filling
   ProcessDevice& device = ProcessDevice::get();
   const std::size_t bytes = allocation.bytes;
   if (device.leaves_memory_alone) {
-    std::byte* const exact = require(device.api->allocate(std::max<std::size_t>(bytes, 1)));
+    std::byte* const exact = allocate_or_throw(std::max<std::size_t>(bytes, 1));
     live_.emplace(exact, allocation);
     return exact;
   }
-  std::byte* const whole = require(device.api->allocate(bytes + 2 * kGuardBytes));
+  std::byte* const whole = allocate_or_throw(bytes + 2 * kGuardBytes);
   std::byte* const begin = whole + kGuardBytes;
   fill(whole, kGuard, kGuardBytes);
   fill(begin + bytes, kGuard, kGuardBytes);
@@ -92,8 +99,9 @@ std::byte* DeviceMemory::take(const Allocation& allocation, std::uint8_t filling
 std::byte* DeviceMemory::allocate_sparse(std::size_t bytes) {
   ProcessDevice& device = ProcessDevice::get();
   if (bytes > device.sparse_bytes_left) throw TooLarge{};
+  std::byte* const begin = take({bytes, true}, 0);
   device.sparse_bytes_left -= bytes;
-  return take({bytes, true}, 0);
+  return begin;
 }
 
 void DeviceMemory::free(void* begin) {

@@ -26,7 +26,7 @@ struct WatchCounts {
   std::uint64_t matrix_bank_conflicts = 0;
 };
 
-// A check asks for more memory than it may have, at addresses that it does not use: it can't run on this device.
+// A check asks for more memory than it may have, or than the device has left: with this seed it can't run now.
 struct TooLarge {};
 
 // What all checks of the process use, one after another.
