@@ -208,6 +208,33 @@ class GpuCheck(unittest.TestCase):
         self.assertEqual(self.run_check("--only", "1")[0], 1)
         self.assertEqual(self.log, [])
 
+    def test_a_case_that_was_wrong_once_stays_wrong(self):
+        self.behave(gpu_wrappers={"a": "wrong", "b": "slow 60"})
+        self.assertEqual(self.run_check("--only", "1", "--budget", "3")[0], 1)
+        self.behave(gpu_wrappers={"a": "right", "b": "right"})
+        code, output = self.run_check("--only", "1")
+        self.assertEqual(code, 1)
+        self.assertIn("wrong in an earlier run: wrappers: a", output)
+
+    def test_more_seeds_and_other_commits_run_again(self):
+        self.assertEqual(self.run_check("--only", "2", "--seeds", "1")[0], 0)
+        self.assertEqual(self.run_check("--only", "2", "--seeds", "1")[0], 0)
+        self.assertEqual(self.log, [])
+        self.assertEqual(self.run_check("--only", "2", "--seeds", "2")[0], 0)
+        self.assertNotEqual(self.log, [])
+        results = self.path / "out/results.jsonl"
+        results.write_text("".join(json.dumps(line | {"machine": line["machine"] | {"commit": "another"}} if "machine" in line else line) + "\n"
+                                   for line in self.lines))
+        self.assertEqual(self.run_check("--only", "2", "--seeds", "1")[0], 0)
+        self.assertNotEqual(self.log, [])
+
+    def test_refuses_options_that_mean_nothing(self):
+        for arguments in (["--seeds", "0"], ["--workers", "0"], ["--silence", "0"], ["--budget", "-3"], ["--from", "3", "--until", "1"],
+                          ["--out", str(self.path)]):
+            answer = subprocess.run([sys.executable, str(GPU_CHECK), *arguments], capture_output=True, text=True, timeout=60, check=False)
+            self.assertEqual(answer.returncode, 2)
+            self.assertIn(f"error: {arguments[0]}: expected", answer.stderr)
+
     def test_tells_why_there_is_no_device(self):
         self.behave(gpu_facts={"device": "no device"}, gpu_kernels={"fill": "no device"})
         for stages in ("0", "golden"):
@@ -217,10 +244,12 @@ class GpuCheck(unittest.TestCase):
     def test_a_line_that_was_cut_off_is_no_hindrance(self):
         self.run_check("--only", "1")
         with (self.path / "out/results.jsonl").open("a") as file:
-            file.write('{"stage": "facts", "do\n')
+            file.write('{"stage": "facts", "do')
         answer = subprocess.run([sys.executable, str(GPU_CHECK), "--programs", str(self.path), "--only", "0,1",
                                  "--out", str(self.path / "out/results.jsonl")], capture_output=True, text=True, timeout=60, check=False)
         self.assertEqual((answer.returncode, answer.stderr), (0, ""))
+        for line in (self.path / "out/results.jsonl").read_text().splitlines():
+            json.loads(line)
 
     def test_leaves_no_program_behind_when_it_is_stopped(self):
         self.behave(gpu_wrappers={"a": "hang"})

@@ -145,6 +145,7 @@ def sanitizer(context, deadline, emit, known):
     if context.device == "emulated":
         emit({"case": "sanitizer", "right": True, "skipped": "compute-sanitizer watches GPUs only; tests CudaWatched do it here"})
         return True
+    require_device(context, deadline)
     tool = shutil.which("compute-sanitizer") or shutil.which("compute-sanitizer", path="/usr/local/cuda/bin:/opt/nvidia/compute-sanitizer")
     if tool is None:
         emit({"case": "sanitizer", "right": True, "skipped": "no compute-sanitizer is installed"})
@@ -157,7 +158,8 @@ def sanitizer(context, deadline, emit, known):
         step = context.step(name, "lines", "gpu_kernels", "--sanitizer", "1", "--seeds", "4", silence_max=2 * context.silence_max)
         step.prefix = [tool, "--tool", name, "--error-exitcode", "9", "--print-limit", "5"]
         steps.append(step)
-    ops = context.step("memcheck of the backend", "gtest", "gpu_backend_own", filter="*OpsConformance*", silence_max=2 * context.silence_max)
+    ops = context.step("memcheck of the backend", "gtest", "gpu_backend_own", filter="*OpsConformance*",
+                       silence_max=2 * context.silence_max)
     ops.prefix = [tool, "--tool", "memcheck", "--error-exitcode", "9", "--print-limit", "5"]
     return run_steps(context, [*steps, ops], deadline, emit, known)
 
