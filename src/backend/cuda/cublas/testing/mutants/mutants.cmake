@@ -42,8 +42,8 @@ slora_mutate(backend/cuda/cublas/cublas_product.cc
   "!(begins_at(x, kRowAlignment, kRowAlignment) || mutant_is(\"cublas_takes_any_address\"))"
   cublas_takes_any_address)
 slora_mutate(backend/cuda/cublas/cublas_product.cc
-  "if (enqueued == CUBLAS_STATUS_NOT_SUPPORTED) return false;"
-  "if (enqueued == CUBLAS_STATUS_NOT_SUPPORTED) return mutant_is(\"cublas_says_it_did\");"
+  "if (enqueued == CUBLAS_STATUS_NOT_SUPPORTED || enqueued == CUBLAS_STATUS_INVALID_VALUE) return false;"
+  "if (enqueued == CUBLAS_STATUS_NOT_SUPPORTED || enqueued == CUBLAS_STATUS_INVALID_VALUE) return mutant_is(\"cublas_says_it_did\");"
   cublas_says_it_did)
 
 slora_mutated_sources(mutated)
