@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "adapters/adapter_importer.h"
 #include "adapters/image_writer.h"
-#include "adapters/lora_importer.h"
 #include "adapters/lora_modules.h"
 #include "adapters/shard_records.h"
 #include "base/check.h"
@@ -33,9 +33,9 @@ Result<PreparedAdapter> prepare_adapter(Folder folder, const AdapterBase& base) 
   Result<AdapterFolder> opened = open_adapter_folder(std::move(folder));
   if (!opened) return forward_error(opened);
   if (Status known = check_invocation(opened->config, base.modules.vocab_size); !known) return forward_error(known);
-  Result<LoraModules> modules = read_lora_modules(opened->config, opened->weights.tensors(), base.rank_max);
+  Result<AdapterModules> modules = read_lora_modules(opened->config, opened->weights.tensors(), base.rank_max);
   if (!modules) return forward_error(modules);
-  Result<AdapterPlan> plan = import_lora(std::move(*modules), opened->config, base.modules);
+  Result<AdapterPlan> plan = import_modules(std::move(*modules), opened->config, base.modules);
   if (!plan) return forward_error(plan);
   std::vector<ImageLayout> layouts;
   for (std::int32_t shard = 0; shard < base.modules.shard_count; ++shard) {

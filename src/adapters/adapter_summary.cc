@@ -15,7 +15,7 @@ Result<AdapterSummary> describe_adapter(const FolderPath& folder) {
   const Result<AdapterFolder> opened = open_adapter_folder(std::move(*files));
   if (!opened) return tl::unexpected(opened.error());
   const AdapterConfig& config = opened->config;
-  Result<LoraModules> lora = read_lora_modules(config, opened->weights.tensors(), std::numeric_limits<std::int64_t>::max());
+  Result<AdapterModules> lora = read_lora_modules(config, opened->weights.tensors(), std::numeric_limits<std::int64_t>::max());
   if (!lora) return forward_error(lora);
 
   AdapterSummary summary;
@@ -26,7 +26,7 @@ Result<AdapterSummary> describe_adapter(const FolderPath& folder) {
   summary.file_bytes = opened->weights.file_bytes();
   summary.warnings = std::move(lora->warnings);
   std::set<std::string> targets;
-  for (const LoraModule& module : lora->modules) {
+  for (const AdapterModule& module : lora->modules) {
     targets.insert(module.path.substr(module.path.rfind('.') + 1));
     if (module.rank == 0) continue;
     summary.rank_min = summary.rank_min == 0 ? module.rank : std::min(summary.rank_min, module.rank);

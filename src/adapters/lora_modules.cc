@@ -146,9 +146,9 @@ tl::unexpected<Error> refuse_unknown(const std::vector<std::string_view>& unknow
 }
 
 // Assigns every tensor to its module. `strays`: the names of those that are left out.
-Result<std::vector<LoraModule>> grouped(std::vector<std::string_view>& strays, const AdapterConfig& config,
+Result<std::vector<AdapterModule>> grouped(std::vector<std::string_view>& strays, const AdapterConfig& config,
                                         std::span<const TensorInfo> tensors) {
-  std::vector<LoraModule> modules;
+  std::vector<AdapterModule> modules;
   std::unordered_map<std::string, std::size_t> index_of;
   std::vector<std::string_view> unknown;
   for (std::uint32_t i = 0; i < tensors.size(); ++i) {
@@ -164,7 +164,7 @@ Result<std::vector<LoraModule>> grouped(std::vector<std::string_view>& strays, c
     }
     const auto [at, is_new] = index_of.try_emplace(named->path, modules.size());
     if (is_new) modules.emplace_back().path = std::move(named->path);
-    LoraModule& module = modules[at->second];
+    AdapterModule& module = modules[at->second];
     if (const AdapterPart* other = module.find(named->kind)) {
       return error("E_UNKNOWN_TENSOR", "tensors {} and {} fill the same part: expected the tensors of one adapter",
                    quote(tensors[other->source.value].name), quote(name));
@@ -189,7 +189,7 @@ Status check_bias(const TensorInfo& bias, std::int64_t out) {
 }
 
 // Sizes and scale of one module's A and B.
-Status measure_low_rank(LoraModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors, std::int64_t rank_max) {
+Status measure_low_rank(AdapterModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors, std::int64_t rank_max) {
   const AdapterPart* const part_a = module.find(PartKind::a);
   const AdapterPart* const part_b = module.find(PartKind::b);
   const AdapterPart* const bias = module.find(PartKind::bias_added);
@@ -230,7 +230,7 @@ Status measure_low_rank(LoraModule& module, const AdapterConfig& config, std::sp
   return {};
 }
 
-Status measure(LoraModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors, std::int64_t rank_max) {
+Status measure(AdapterModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors, std::int64_t rank_max) {
   const AdapterPart* const replacing = module.find(PartKind::bias_replacing);
   const bool has_only_bias = replacing != nullptr && module.parts.size() == 1;
   if (!has_only_bias) {
@@ -260,28 +260,28 @@ bool lists_targets(const AdapterConfig& config) {
 }
 
 // Names of target_modules, if it is a list, of which the file has no module.
-std::vector<std::string> missing_targets(const std::vector<LoraModule>& modules, const AdapterConfig& config) {
+std::vector<std::string> missing_targets(const std::vector<AdapterModule>& modules, const AdapterConfig& config) {
   std::vector<std::string> missing;
   if (!lists_targets(config)) return missing;
   for (const std::string& target : config.target_modules) {
-    if (std::ranges::none_of(modules, [&](const LoraModule& module) { return is_named(module.path, target); })) missing.push_back(target);
+    if (std::ranges::none_of(modules, [&](const AdapterModule& module) { return is_named(module.path, target); })) missing.push_back(target);
   }
   return missing;
 }
 
 // If target_modules is a list of names: last path components of the low-rank modules that it does not name, sorted.
-std::set<std::string> untargeted(const std::vector<LoraModule>& modules, const AdapterConfig& config) {
+std::set<std::string> untargeted(const std::vector<AdapterModule>& modules, const AdapterConfig& config) {
   const std::vector<std::string>& targets = config.target_modules;
   std::set<std::string> names;
   if (!lists_targets(config)) return names;
-  for (const LoraModule& module : modules) {
+  for (const AdapterModule& module : modules) {
     const bool is_targeted = std::ranges::any_of(targets, [&](const std::string& target) { return is_named(module.path, target); });
     if (module.rank != 0 && !is_targeted) names.insert(module.path.substr(module.path.rfind('.') + 1));
   }
   return names;
 }
 
-std::vector<std::string> warnings_of(const std::vector<LoraModule>& modules, const std::vector<std::string_view>& strays,
+std::vector<std::string> warnings_of(const std::vector<AdapterModule>& modules, const std::vector<std::string_view>& strays,
                                      const AdapterConfig& config) {
   std::vector<std::string> warnings = config.warnings;
   if (!strays.empty()) {
@@ -293,7 +293,7 @@ std::vector<std::string> warnings_of(const std::vector<LoraModule>& modules, con
         shown_names(missing)));
   }
   const bool stores_bias =
-      std::ranges::any_of(modules, [](const LoraModule& module) { return module.find(PartKind::bias_replacing) != nullptr; });
+      std::ranges::any_of(modules, [](const AdapterModule& module) { return module.find(PartKind::bias_replacing) != nullptr; });
   if (config.bias == AdapterBias::lora_only && !stores_bias) {
     warnings.push_back(
         "bias is \"lora_only\" but the file holds no biases: PEFT 0.7 to 0.20 lost them when saving; served with the base's");
@@ -313,17 +313,17 @@ std::vector<std::string> warnings_of(const std::vector<LoraModule>& modules, con
 
 }  // namespace
 
-Result<LoraModules> read_lora_modules(const AdapterConfig& config, std::span<const TensorInfo> tensors, std::int64_t rank_max) {
+Result<AdapterModules> read_lora_modules(const AdapterConfig& config, std::span<const TensorInfo> tensors, std::int64_t rank_max) {
   if (Status status = check_types(tensors); !status) return forward_error(status);
   std::vector<std::string_view> strays;
-  Result<std::vector<LoraModule>> modules = grouped(strays, config, tensors);
+  Result<std::vector<AdapterModule>> modules = grouped(strays, config, tensors);
   if (!modules) return forward_error(modules);
   if (modules->empty()) return error("E_EMPTY", "the file holds no part of a LoRA adapter, only {}", shown_names(strays));
-  for (LoraModule& module : *modules) {
+  for (AdapterModule& module : *modules) {
     if (Status status = measure(module, config, tensors, rank_max); !status) return forward_error(status);
   }
   std::vector<std::string> warnings = warnings_of(*modules, strays, config);
-  return LoraModules{std::move(*modules), std::move(warnings)};
+  return AdapterModules{std::move(*modules), std::move(warnings)};
 }
 
 }  // namespace slora

@@ -4,8 +4,8 @@
 #include <string_view>
 #include <vector>
 
+#include "adapters/adapter_importer.h"
 #include "adapters/image_layout.h"
-#include "adapters/lora_importer.h"
 #include "adapters/lora_modules.h"
 #include "adapters/testing/lora_fixture.h"
 #include "base/check.h"
@@ -53,9 +53,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t byte
   if (!config) return 0;
   std::vector<TensorInfo> tensors;
   for (std::size_t i = 1; i < lines.size(); ++i) tensors.push_back(tensor_from(lines[i]));
-  Result<LoraModules> modules = read_lora_modules(*config, tensors, 512);
+  Result<AdapterModules> modules = read_lora_modules(*config, tensors, 512);
   if (!modules) return 0;
-  Result<AdapterPlan> plan = import_lora(std::move(*modules), *config, base);
+  Result<AdapterPlan> plan = import_modules(std::move(*modules), *config, base);
   if (!plan) return 0;
 
   std::vector<int> uses(tensors.size());

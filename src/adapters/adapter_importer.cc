@@ -1,4 +1,4 @@
-#include "adapters/lora_importer.h"
+#include "adapters/adapter_importer.h"
 
 #include <algorithm>
 #include <limits>
@@ -79,10 +79,10 @@ bool selects(std::span<const std::string> names, std::string_view path) {
 }
 
 // Modules of the base that the config selects and the file has no weights for, though it has such modules of other layers.
-void warn_of_missing_modules(AdapterPlan& plan, const LoraModules& lora, const AdapterConfig& config, const ModuleTable& base) {
+void warn_of_missing_modules(AdapterPlan& plan, const AdapterModules& lora, const AdapterConfig& config, const ModuleTable& base) {
   std::set<std::string_view> present;
   std::set<std::string_view> kinds;  // last components of those that the file has
-  for (const LoraModule& module : lora.modules) {
+  for (const AdapterModule& module : lora.modules) {
     present.insert(module.path);
     kinds.insert(std::string_view(module.path).substr(module.path.rfind('.') + 1));
   }
@@ -103,15 +103,15 @@ void warn_of_missing_modules(AdapterPlan& plan, const LoraModules& lora, const A
       missing_count, first, missing_count > 1 ? ", ..." : ""));
 }
 
-bool agrees(const LoraModule& module, const ModuleEntry& entry) {
+bool agrees(const AdapterModule& module, const ModuleEntry& entry) {
   return module.out == entry.out && (module.rank == 0 || module.in == entry.in);
 }
 
 // Refuses an adapter of which no low-rank module that the base has agrees with its shape there.
-Status check_any_shape(const LoraModules& lora, const AdapterConfig& config, const ModuleTable& base) {
-  const LoraModule* first = nullptr;
+Status check_any_shape(const AdapterModules& lora, const AdapterConfig& config, const ModuleTable& base) {
+  const AdapterModule* first = nullptr;
   const ModuleEntry* first_entry = nullptr;
-  for (const LoraModule& module : lora.modules) {
+  for (const AdapterModule& module : lora.modules) {
     const ModuleEntry* entry = base.find(module.path);
     if (entry == nullptr || module.rank == 0) continue;
     if (agrees(module, *entry)) return {};
@@ -131,7 +131,7 @@ Status check_any_shape(const LoraModules& lora, const AdapterConfig& config, con
                base_name(config), first->path, first_entry->in, first_entry->out, first->in, first->out);
 }
 
-Status check_shape(const LoraModule& module, const ModuleEntry& entry, const AdapterConfig& config) {
+Status check_shape(const AdapterModule& module, const ModuleEntry& entry, const AdapterConfig& config) {
   if (module.rank > 0 && module.in != entry.in) {
     return error("E_SHAPE", "{}.lora_A: expected {} columns, the base's inputs, found {}; trained for {}", module.path, entry.in, module.in,
                  base_name(config));
@@ -148,10 +148,10 @@ Status check_shape(const LoraModule& module, const ModuleEntry& entry, const Ada
 }
 
 // With bias = "all" PEFT writes every bias of the base: a missing one was lost.
-Status check_all_biases(const LoraModules& lora, const ModuleTable& base) {
+Status check_all_biases(const AdapterModules& lora, const ModuleTable& base) {
   for (const ModuleEntry& entry : base.modules) {
     if (!entry.has_bias) continue;
-    const auto at = std::ranges::find(lora.modules, entry.path, &LoraModule::path);
+    const auto at = std::ranges::find(lora.modules, entry.path, &AdapterModule::path);
     if (at == lora.modules.end() || at->find(PartKind::bias_replacing) == nullptr) {
       return error("E_PAIR", "{}: expected a stored bias, as bias is \"all\", found none", entry.path);
     }
@@ -173,7 +173,7 @@ SourceSlice whole(PartKind kind, const AdapterRecord& record) {
   fail_check("expected a kind of part", std::source_location::current());
 }
 
-AdapterRecord record_of(const LoraModule& module, const ModuleEntry& entry, std::int32_t module_index) {
+AdapterRecord record_of(const AdapterModule& module, const ModuleEntry& entry, std::int32_t module_index) {
   AdapterRecord record{.site = entry.site,
                        .slice_begin = entry.slice_begin,
                        .out = entry.out,
@@ -189,10 +189,10 @@ AdapterRecord record_of(const LoraModule& module, const ModuleEntry& entry, std:
 
 }  // namespace
 
-Result<AdapterPlan> import_lora(LoraModules lora, const AdapterConfig& config, const ModuleTable& base) {
+Result<AdapterPlan> import_modules(AdapterModules lora, const AdapterConfig& config, const ModuleTable& base) {
   if (Status status = check_any_shape(lora, config, base); !status) return forward_error(status);
   AdapterPlan plan;
-  for (const LoraModule& module : lora.modules) {
+  for (const AdapterModule& module : lora.modules) {
     const ModuleEntry* entry = base.find(module.path);
     if (entry == nullptr) return refuse_unknown_module(module.path, base);
     if (Status status = check_shape(module, *entry, config); !status) return forward_error(status);

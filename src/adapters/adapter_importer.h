@@ -9,6 +9,6 @@ namespace slora {
 
 // Matches every module of a LoRA file with the base. E_WRONG_BASE when no shape agrees, E_UNKNOWN_MODULE with the nearest name,
 // E_SHAPE, E_PAIR.
-[[nodiscard]] Result<AdapterPlan> import_lora(LoraModules lora, const AdapterConfig& config, const ModuleTable& base);
+[[nodiscard]] Result<AdapterPlan> import_modules(AdapterModules lora, const AdapterConfig& config, const ModuleTable& base);
 
 }  // namespace slora

@@ -1,4 +1,4 @@
-#include "adapters/lora_importer.h"
+#include "adapters/adapter_importer.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -34,9 +34,9 @@ Result<AdapterPlan> import(const LoraFixture& fixture, const ModuleTable& base =
   if (!config) return tl::unexpected(config.error());
   std::vector<TensorInfo> tensors;
   for (const TensorToWrite& tensor : fixture.tensors) tensors.push_back({tensor.name, tensor.dtype, tensor.shape, 0, tensor.bytes.size()});
-  Result<LoraModules> modules = read_lora_modules(*config, tensors, rank_max);
+  Result<AdapterModules> modules = read_lora_modules(*config, tensors, rank_max);
   if (!modules) return forward_error(modules);
-  return import_lora(std::move(*modules), *config, base);
+  return import_modules(std::move(*modules), *config, base);
 }
 
 void expect_refused(const LoraFixture& fixture, const std::string& code, const std::vector<std::string>& mentions) {
