@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "adapters/foreign_form.h"
+#include "adapters/tensor_names.h"
 #include "base/check.h"
 #include "formats/json.h"
 #include "formats/stray_tensors.h"
@@ -19,60 +20,13 @@
 namespace slora {
 namespace {
 
-constexpr std::size_t kNamesShown = 10;
-
-using Segments = std::vector<std::string_view>;
-
-Segments segments_of(std::string_view name) {
-  Segments segments;
-  for (std::size_t begin = 0; begin <= name.size();) {
-    const std::size_t end = std::min(name.find('.', begin), name.size());
-    segments.push_back(name.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return segments;
-}
-
-std::string path_of(std::span<const std::string_view> segments) { return fmt::format("{}", fmt::join(segments, ".")); }
-
-bool contains(const Segments& segments, std::string_view segment) {
-  return std::find(segments.begin(), segments.end(), segment) != segments.end();
-}
-
-// Components that training frameworks put into names, at any place: of torch.compile, FSDP, FairScale, activation checkpointing, Lightning,
-// Opacus, and DDP or DeepSpeed. No module of a served base is called so.
-constexpr std::array<std::string_view, 7> kWrappers = {
-    "_orig_mod", "_fsdp_wrapped_module", "_fpw_module", "_checkpoint_wrapped_module", "_forward_module", "_module", "module"};
-// What a trainer's own module may call the PEFT model that it holds.
-constexpr std::array<std::string_view, 3> kHolders = {"model", "pretrained_model", "policy"};
-
-bool is_in(const auto& list, std::string_view segment) { return std::ranges::find(list, segment) != list.end(); }
-
-// The name within the base model: without the wrappers of training frameworks, without "base_model.model." (of nested PEFT models too), and
-// without the adapter's name that raw state dictionaries have after "lora_A" and the like. Empty for a name without "base_model.model.".
-Segments normalised(std::string_view name) {
-  Segments segments = segments_of(name);
-  std::erase_if(segments, [](std::string_view segment) { return is_in(kWrappers, segment); });
-  const auto first = std::ranges::find_if_not(segments, [](std::string_view segment) { return is_in(kHolders, segment); });
-  const auto begins_peft = [&](auto at) { return segments.end() - at >= 3 && at[0] == "base_model" && at[1] == "model"; };
-  if (!begins_peft(first)) return {};
-  segments.erase(segments.begin(), first);
-  while (begins_peft(segments.begin())) segments.erase(segments.begin(), segments.begin() + 2);
-
-  const std::size_t count = segments.size();
-  const bool names_adapter =
-      count >= 3 && segments[count - 3].starts_with("lora_") && (segments.back() == "weight" || segments.back() == "bias");
-  if (names_adapter) segments.erase(segments.end() - 2);
-  return segments;
-}
-
 // The module and the part of it that a tensor's name means.
 struct NamedPart {
   std::string path;
   PartKind kind;
 };
 
-std::optional<NamedPart> named_part(const Segments& segments) {
+std::optional<NamedPart> named_part(const NameSegments& segments) {
   struct Ending {
     std::array<std::string_view, 2> names;
     PartKind kind;
@@ -92,7 +46,7 @@ std::optional<NamedPart> named_part(const Segments& segments) {
 }
 
 // A description of a tensor that is known but not served; empty for any other.
-std::string_view unserved_part(const Segments& segments, const AdapterConfig& config) {
+std::string_view unserved_part(const NameSegments& segments, const AdapterConfig& config) {
   if (contains(segments, "lora_magnitude_vector")) return "DoRA's magnitudes";
   if (contains(segments, "lora_embedding_A") || contains(segments, "lora_embedding_B")) return "LoRA of the token embedding";
   if (contains(segments, "trainable_tokens_delta")) return "trained token rows";
@@ -104,8 +58,6 @@ std::string_view unserved_part(const Segments& segments, const AdapterConfig& co
   const bool is_embedding = module == "embed_tokens" || module == "lm_head";
   return listed || is_embedding ? "a weight that takes the place of the base's (modules_to_save)" : "";
 }
-
-bool is_float(DType dtype) { return dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16 || dtype == DType::f64; }
 
 // A buffer, which PEFT would ignore and nothing computes with. Unknown floats may be part of another kind of adapter.
 bool is_stray(const TensorInfo& tensor) {
@@ -126,34 +78,25 @@ Status check_types(std::span<const TensorInfo> tensors) {
   return {};
 }
 
-// The first names of a list.
-template <class Names>
-std::string shown_names(const Names& names) {
-  std::vector<std::string> shown;
-  for (std::size_t i = 0; i < std::min(names.size(), kNamesShown); ++i) shown.push_back(quote(names[i]));
-  const std::string more = names.size() > kNamesShown ? fmt::format(" and {} more", names.size() - kNamesShown) : "";
-  return fmt::format("{}{}", fmt::join(shown, ", "), more);
-}
-
 tl::unexpected<Error> refuse_unknown(const std::vector<std::string_view>& unknown) {
   for (const std::string_view name : unknown) {
     if (const std::string_view form = foreign_form_of_tensor(name); !form.empty())
       return error("E_FOREIGN", "tensor {} is of {}", quote(name), form);
   }
-  const bool unprefixed = normalised(unknown.front()).empty();
+  const bool unprefixed = normalised_name(unknown.front()).empty();
   return error("E_UNKNOWN_TENSOR", "{} of the file's tensors fit no part of a LoRA adapter: {}{}", unknown.size(), shown_names(unknown),
                unprefixed ? "; PEFT's names begin with \"base_model.model.\"" : "");
 }
 
 // Assigns every tensor to its module. `strays`: the names of those that are left out.
 Result<std::vector<AdapterModule>> grouped(std::vector<std::string_view>& strays, const AdapterConfig& config,
-                                        std::span<const TensorInfo> tensors) {
+                                           std::span<const TensorInfo> tensors) {
   std::vector<AdapterModule> modules;
   std::unordered_map<std::string, std::size_t> index_of;
   std::vector<std::string_view> unknown;
   for (std::uint32_t i = 0; i < tensors.size(); ++i) {
     const std::string& name = tensors[i].name;
-    const Segments segments = normalised(name);
+    const NameSegments segments = normalised_name(name);
     if (const std::string_view part = unserved_part(segments, config); !part.empty()) {
       return error("E_UNSUPPORTED_OPTION", "tensor {} is {}: not served yet", quote(name), part);
     }
@@ -173,13 +116,6 @@ Result<std::vector<AdapterModule>> grouped(std::vector<std::string_view>& strays
   }
   if (!unknown.empty()) return refuse_unknown(unknown);
   return modules;
-}
-
-std::string shape_of(const TensorInfo& tensor) { return fmt::format("[{}]", fmt::join(tensor.shape, ", ")); }
-
-Status check_dimensions(const TensorInfo& tensor, std::size_t count) {
-  if (tensor.shape.size() == count) return {};
-  return error("E_SHAPE", "tensor {}: expected {} dimensions, found {}", quote(tensor.name), count, shape_of(tensor));
 }
 
 Status check_bias(const TensorInfo& bias, std::int64_t out) {
@@ -264,7 +200,8 @@ std::vector<std::string> missing_targets(const std::vector<AdapterModule>& modul
   std::vector<std::string> missing;
   if (!lists_targets(config)) return missing;
   for (const std::string& target : config.target_modules) {
-    if (std::ranges::none_of(modules, [&](const AdapterModule& module) { return is_named(module.path, target); })) missing.push_back(target);
+    if (std::ranges::none_of(modules, [&](const AdapterModule& module) { return is_named(module.path, target); }))
+      missing.push_back(target);
   }
   return missing;
 }

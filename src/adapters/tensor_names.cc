@@ -1,0 +1,60 @@
+#include "adapters/tensor_names.h"
+
+#include <array>
+
+namespace slora {
+namespace {
+
+NameSegments segments_of(std::string_view name) {
+  NameSegments segments;
+  for (std::size_t begin = 0; begin <= name.size();) {
+    const std::size_t end = std::min(name.find('.', begin), name.size());
+    segments.push_back(name.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return segments;
+}
+
+// Components that training frameworks put into names, at any place: of torch.compile, FSDP, FairScale, activation checkpointing, Lightning,
+// Opacus, and DDP or DeepSpeed. No module of a served base is called so.
+constexpr std::array<std::string_view, 7> kWrappers = {
+    "_orig_mod", "_fsdp_wrapped_module", "_fpw_module", "_checkpoint_wrapped_module", "_forward_module", "_module", "module"};
+// What a trainer's own module may call the PEFT model that it holds.
+constexpr std::array<std::string_view, 3> kHolders = {"model", "pretrained_model", "policy"};
+
+bool is_in(const auto& list, std::string_view segment) { return std::ranges::find(list, segment) != list.end(); }
+
+}  // namespace
+
+NameSegments normalised_name(std::string_view name) {
+  NameSegments segments = segments_of(name);
+  std::erase_if(segments, [](std::string_view segment) { return is_in(kWrappers, segment); });
+  const auto first = std::ranges::find_if_not(segments, [](std::string_view segment) { return is_in(kHolders, segment); });
+  const auto begins_peft = [&](auto at) { return segments.end() - at >= 3 && at[0] == "base_model" && at[1] == "model"; };
+  if (!begins_peft(first)) return {};
+  segments.erase(segments.begin(), first);
+  while (begins_peft(segments.begin())) segments.erase(segments.begin(), segments.begin() + 2);
+
+  const std::size_t count = segments.size();
+  const bool names_adapter =
+      count >= 3 && segments[count - 3].starts_with("lora_") && (segments.back() == "weight" || segments.back() == "bias");
+  if (names_adapter) segments.erase(segments.end() - 2);
+  return segments;
+}
+
+std::string path_of(std::span<const std::string_view> segments) { return fmt::format("{}", fmt::join(segments, ".")); }
+
+bool contains(const NameSegments& segments, std::string_view segment) {
+  return std::find(segments.begin(), segments.end(), segment) != segments.end();
+}
+
+bool is_float(DType dtype) { return dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16 || dtype == DType::f64; }
+
+std::string shape_of(const TensorInfo& tensor) { return fmt::format("[{}]", fmt::join(tensor.shape, ", ")); }
+
+Status check_dimensions(const TensorInfo& tensor, std::size_t count) {
+  if (tensor.shape.size() == count) return {};
+  return error("E_SHAPE", "tensor {}: expected {} dimensions, found {}", quote(tensor.name), count, shape_of(tensor));
+}
+
+}  // namespace slora

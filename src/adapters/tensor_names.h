@@ -1,0 +1,43 @@
+#pragma once
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "formats/json.h"
+#include "formats/safetensors.h"
+
+namespace slora {
+
+// What readers of all families need of the tensors of an adapter's file: their names, types and shapes.
+
+using NameSegments = std::vector<std::string_view>;  // of a name, between its dots
+
+// The name within the base model: without the wrappers of training frameworks, without "base_model.model." (of nested PEFT models too), and
+// without the adapter's name that raw state dictionaries have after "lora_A" and the like. Empty for a name without "base_model.model.".
+[[nodiscard]] NameSegments normalised_name(std::string_view name);
+[[nodiscard]] std::string path_of(std::span<const std::string_view> segments);
+[[nodiscard]] bool contains(const NameSegments& segments, std::string_view segment);
+
+[[nodiscard]] bool is_float(DType dtype);
+// "[8, 64]"
+[[nodiscard]] std::string shape_of(const TensorInfo& tensor);
+// E_SHAPE
+[[nodiscard]] Status check_dimensions(const TensorInfo& tensor, std::size_t count);
+
+// The first names of a list, for messages.
+template <class Names>
+std::string shown_names(const Names& names) {
+  constexpr std::size_t kNamesShown = 10;
+  std::vector<std::string> shown;
+  for (std::size_t i = 0; i < std::min(names.size(), kNamesShown); ++i) shown.push_back(quote(names[i]));
+  const std::string more = names.size() > kNamesShown ? fmt::format(" and {} more", names.size() - kNamesShown) : "";
+  return fmt::format("{}{}", fmt::join(shown, ", "), more);
+}
+
+}  // namespace slora
