@@ -18,6 +18,14 @@ namespace {
 
 constexpr std::size_t kConfigBytesMax = std::size_t{16} << 20;
 
+// E_UNSUPPORTED_OPTION
+Status check_records(std::span<const AdapterRecord> records, const AdapterBase& base) {
+  const auto general = std::ranges::find_if(records, &AdapterRecord::is_general);
+  if (base.format.has_general_records || general == records.end()) return {};
+  return error("E_UNSUPPORTED_OPTION", "{}: this backend serves adapters that add B (A x) and biases, and this one does more",
+               base.modules.modules[static_cast<std::size_t>(general->module)].path);
+}
+
 // A prompt never holds others, so the adapter would never act.
 Status check_invocation(const AdapterConfig& config, std::int32_t vocab_size) {
   const auto is_unknown = [&](TokenId token) { return token >= vocab_size; };
@@ -37,13 +45,14 @@ Result<PreparedAdapter> prepare_adapter(Folder folder, const AdapterBase& base) 
   if (!modules) return forward_error(modules);
   Result<AdapterPlan> plan = import_modules(std::move(*modules), opened->config, base.modules);
   if (!plan) return forward_error(plan);
+  if (Status served = check_records(plan->records, base); !served) return forward_error(served);
   std::vector<ImageLayout> layouts;
   for (std::int32_t shard = 0; shard < base.modules.shard_count; ++shard) {
     Result<ImageLayout> layout = make_image_layout(cut_for_shard(plan->records, base.modules, shard), base.format, base.page_bytes);
     if (!layout) return forward_error(layout);
     layouts.push_back(std::move(*layout));
   }
-  return PreparedAdapter{std::move(*opened), std::move(layouts), std::move(plan->warnings)};
+  return PreparedAdapter{std::move(*opened), std::move(layouts), std::move(plan->derived), std::move(plan->warnings)};
 }
 
 Result<PreparedAdapter> prepare_adapter(const FolderPath& folder, const AdapterBase& base) {
@@ -58,7 +67,7 @@ AdapterTraits PreparedAdapter::traits() const {
   AdapterTraits traits{folder.config.invocation_tokens, folder.config.bias != AdapterBias::none, 0};
   const auto shard_count = static_cast<std::int32_t>(layouts.size());
   for (const AdapterRecord& record : layouts.front().records)
-    traits.z_cols = std::max(traits.z_cols, (record.z_begin + record.rank) * (splits_input(record.site.kind) ? 1 : shard_count));
+    traits.z_cols = std::max(traits.z_cols, (record.z_begin + record.z_cols()) * (splits_input(record.site.kind) ? 1 : shard_count));
   return traits;
 }
 
@@ -72,7 +81,7 @@ Result<Sha256Digest> write_adapter(std::span<const ImagePages> pages, const Prep
   content.update(std::as_bytes(std::span(*config)));
   std::vector<ImageTarget> targets;
   for (std::size_t shard = 0; shard < pages.size(); ++shard) targets.push_back({pages[shard], &adapter.layouts[shard]});
-  if (Status status = write_images(targets, adapter.folder.weights, content, gate); !status) return forward_error(status);
+  if (Status status = write_images(targets, adapter.folder.weights, adapter.derived, content, gate); !status) return forward_error(status);
   return content.finish();
 }
 

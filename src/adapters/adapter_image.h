@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "adapters/image_layout.h"
 #include "base/gate.h"
 #include "base/result.h"
+#include "formats/model_files.h"
 #include "formats/module_table.h"
 #include "formats/sha256.h"
 
@@ -21,12 +23,15 @@ struct AdapterBase {
   AdapterFormat format;
   std::size_t page_bytes = 0;
   std::int32_t rank_max = kAdapterRankMax;
+  // The base's weights as trainers have them, for families that compute with them; may be null, and then those are refused.
+  std::shared_ptr<const ModelFiles> weights{};
 };
 
 // An adapter that has been checked against a base, except for the values of its weights, and is ready to be written.
 struct PreparedAdapter {
   AdapterFolder folder;
   std::vector<ImageLayout> layouts;  // [shards]
+  std::vector<std::shared_ptr<const DerivedTensor>> derived;
   std::vector<std::string> warnings;
 
   // Of the largest image: an adapter takes the same pages on every shard.

@@ -166,6 +166,12 @@ SourceSlice whole(PartKind kind, const AdapterRecord& record) {
       return {0, record.rank, 0, record.in};
     case PartKind::b:
       return {0, record.out, 0, record.rank};
+    case PartKind::input_gain:
+      return {0, 1, 0, record.in};
+    case PartKind::rank_gain:
+      return {0, 1, 0, record.rank};
+    case PartKind::delta_gain:
+    case PartKind::gain:
     case PartKind::bias_added:
     case PartKind::bias_replacing:
       return {0, 1, 0, record.out};
@@ -180,6 +186,7 @@ AdapterRecord record_of(const AdapterModule& module, const ModuleEntry& entry, s
                        .in = entry.in,
                        .rank = static_cast<std::int32_t>(module.rank),
                        .scale = module.scale,
+                       .low_rank = module.low_rank,
                        .module = module_index,
                        .parts = module.parts};
   std::ranges::sort(record.parts, {}, &AdapterPart::kind);
@@ -202,6 +209,7 @@ Result<AdapterPlan> import_modules(AdapterModules lora, const AdapterConfig& con
     if (Status status = check_all_biases(lora, base); !status) return forward_error(status);
   }
   std::ranges::sort(plan.records, {}, [](const AdapterRecord& record) { return std::make_tuple(record.site, record.slice_begin); });
+  plan.derived = std::move(lora.derived);
   plan.warnings = std::move(lora.warnings);
   warn_of_missing_modules(plan, lora, config, base);
   return plan;

@@ -1,16 +1,21 @@
 #pragma once
+#include <compare>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "adapters/derived_tensor.h"
 #include "base/ids.h"
+#include "ops/record_view.h"
 #include "ops/site.h"
 #include "tensor/dtype.h"
 
 namespace slora {
 
-// A tensor of an adapter's file: index into its header's list, in the order of the bytes.
+// A tensor of an adapter: index into its file's header, in the order of the bytes; from the file's count on, into the plan's derived
+// tensors.
 using SourceTensor = Id<struct SourceTensorTag, std::uint32_t>;
 
 // What a tensor of an adapter's file is to the linear module that it changes. Importers, image layout, image writer and the loader's
@@ -18,6 +23,10 @@ using SourceTensor = Id<struct SourceTensorTag, std::uint32_t>;
 enum class PartKind : std::uint8_t {
   a,               // [rank, in]
   b,               // [out, rank]
+  input_gain,      // [in]: multiplies x before the base's product
+  rank_gain,       // [rank]: multiplies A x
+  delta_gain,      // [out]: multiplies B (...)
+  gain,            // [out]: multiplies everything but the bias
   bias_added,      // [out]: scaled like B and added to the base's bias
   bias_replacing,  // [out]: used instead of the base's bias
 };
@@ -26,6 +35,7 @@ enum class PartKind : std::uint8_t {
 struct SourceSlice {
   std::int32_t row_begin = 0, row_count = 0;
   std::int32_t col_begin = 0, col_count = 0;
+  auto operator<=>(const SourceSlice&) const = default;
 };
 
 // A part as stored in the image: a matrix [rows, cols] in tiles [tile_begin, tile_begin + tile_count) of the layout, ordered by
@@ -41,8 +51,9 @@ struct StoredMatrix {
 struct AdapterPart {
   PartKind kind = PartKind::a;
   SourceTensor source;
-  SourceSlice slice;    // set when the base's shapes have been checked
-  StoredMatrix stored;  // set by make_image_layout
+  SourceSlice slice;            // set when the base's shapes have been checked
+  StoredMatrix stored;          // set by make_image_layout
+  bool shares_storage = false;  // set by make_image_layout: a part before it has the same numbers, and they are stored once
 };
 
 // The part of this kind, or nullptr.
@@ -54,8 +65,11 @@ struct AdapterPart {
 }
 
 // What an adapter does to one linear module W [out, in] of the base:
-//   y = W x + scale * B (A x) + c,  c = scale * bias_added + (bias_replacing, or else the base's bias)
-// or the share of it that one shard stores. A part that is missing adds nothing. Plain data, made by an importer and cut by cut_for_shard.
+//   y = gain * (W (input_gain * x) + scale * delta_gain * B (rank_gain * (A x))) + c
+//   c = scale * bias_added + (bias_replacing, or else the base's bias)
+// or the share of it that one shard stores. Gains multiply element by element; one that is missing is 1, another part that is missing adds
+// nothing. With low_rank = hadamard, A and B change the base's product: see LowRank. Plain data, made by an importer and cut by
+// cut_for_shard.
 struct AdapterRecord {
   Site site{};
   std::int32_t slice_begin = 0;  // first output column of the module within its site
@@ -63,17 +77,26 @@ struct AdapterRecord {
   std::int32_t in = 0;
   std::int32_t rank = 0;  // 0: no low-rank part
   float scale = 1;
+  LowRank low_rank = LowRank::sum;
   std::int32_t module = 0;         // index into the base's module table
   std::int32_t z_shard = 0;        // the shard that computes A x; set with z_begin by cut_for_shard
   std::int32_t z_begin = 0;        // first column of A x among that shard's at this site
   std::vector<AdapterPart> parts;  // at most one of a kind, ordered by kind
 
   [[nodiscard]] const AdapterPart* find(PartKind kind) const { return find_part(parts, kind); }
+  // Columns of A x.
+  [[nodiscard]] std::int32_t z_cols() const { return low_rank == LowRank::sum ? rank : 0; }
+  // Whether it does more than add B (A x) and a bias, as RecordView::is_general says of it.
+  [[nodiscard]] bool is_general() const {
+    return low_rank != LowRank::sum || find(PartKind::input_gain) != nullptr || find(PartKind::delta_gain) != nullptr ||
+           find(PartKind::gain) != nullptr;
+  }
 };
 
 // What an importer found in a folder without reading a weight.
 struct AdapterPlan {
   std::vector<AdapterRecord> records;  // ordered by (site, slice_begin), one per module
+  std::vector<std::shared_ptr<const DerivedTensor>> derived;
   std::vector<std::string> warnings;
 };
 

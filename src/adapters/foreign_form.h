@@ -5,8 +5,8 @@
 
 namespace slora {
 
-// Adapters of other programs are recognised, to say what they are and how to make PEFT's form of them. Each returns the middle of a message:
-// "mlx-lm's form: convert it with ..."; empty when nothing is recognised.
+// Adapters of other programs are recognised, to say what they are and how to make PEFT's form of them. Each returns the middle of a
+// message: "mlx-lm's form: convert it with ..."; empty when nothing is recognised.
 //
 // By the names of a folder's files.
 [[nodiscard]] std::string_view foreign_form_of_files(std::span<const std::string> names);

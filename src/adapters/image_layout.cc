@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <source_location>
+#include <string_view>
+#include <tuple>
 #include <utility>
 
 #include "base/check.h"
@@ -85,11 +88,11 @@ class Placer {
   std::size_t offset_ = 0;  // a multiple of kCacheLine
 };
 
-Result<StoredMatrix> place_bias(Placer& placer, std::int32_t out, std::size_t page_bytes) {
-  const std::size_t bias_bytes = static_cast<std::size_t>(out) * sizeof(float);
-  if (bias_bytes <= page_bytes) return placer.place_vector(out);
-  return error("E_TOO_LARGE", "a bias of {} numbers takes {} bytes, more than a page of {}; use larger pages (--page-tokens)", out,
-               bias_bytes, page_bytes);
+Result<StoredMatrix> place_vector(Placer& placer, std::string_view what, std::int32_t count, std::size_t page_bytes) {
+  const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(float);
+  if (bytes <= page_bytes) return placer.place_vector(count);
+  return error("E_TOO_LARGE", "a {} of {} numbers takes {} bytes, more than a page of {}; use larger pages (--page-tokens)", what, count,
+               bytes, page_bytes);
 }
 
 // Requires: the parts of lower kinds are placed.
@@ -102,11 +105,16 @@ Result<StoredMatrix> place_part(Placer& placer, const AdapterRecord& record, con
       const std::int32_t interleave = layout.format.b_interleave;
       return placer.place_matrix((slice.col_count + interleave - 1) / interleave, slice.row_count * interleave);
     }
+    case PartKind::input_gain:
+    case PartKind::rank_gain:
+    case PartKind::delta_gain:
+    case PartKind::gain:
+      return place_vector(placer, "gain", slice.col_count, layout.page_bytes);
     case PartKind::bias_added:
-      return place_bias(placer, slice.col_count, layout.page_bytes);
+      return place_vector(placer, "bias", slice.col_count, layout.page_bytes);
     case PartKind::bias_replacing: {
       const AdapterPart* const added = record.find(PartKind::bias_added);  // the image holds their sum
-      return added != nullptr ? added->stored : place_bias(placer, slice.col_count, layout.page_bytes);
+      return added != nullptr ? added->stored : place_vector(placer, "bias", slice.col_count, layout.page_bytes);
     }
   }
   fail_check("expected a kind of part", std::source_location::current());
@@ -121,12 +129,22 @@ Result<ImageLayout> make_image_layout(std::vector<AdapterRecord> records, const 
   ImageLayout layout{
       .format = format, .page_bytes = page_bytes, .page_count = 0, .used_bytes = 0, .records = std::move(records), .tiles = {}};
   Placer placer(layout);
+  std::map<std::tuple<SourceTensor, PartKind, SourceSlice>, StoredMatrix> placed;
   for (AdapterRecord& record : layout.records) {
     check(std::ranges::is_sorted(record.parts, {}, &AdapterPart::kind), "expected a record's parts to be ordered by kind");
     for (AdapterPart& part : record.parts) {
+      const auto key = std::make_tuple(part.source, part.kind, part.slice);
+      // Biases are sums over parts, of which each record has its own.
+      const bool may_share = part.kind != PartKind::bias_added && part.kind != PartKind::bias_replacing;
+      if (const auto same = placed.find(key); may_share && same != placed.end()) {
+        part.stored = same->second;
+        part.shares_storage = true;
+        continue;
+      }
       const Result<StoredMatrix> stored = place_part(placer, record, part, layout);
       if (!stored) return tl::unexpected(stored.error());
       part.stored = *stored;
+      if (may_share) placed.emplace(key, *stored);
     }
   }
   return layout;

@@ -73,18 +73,24 @@ class TensorReader {
   // E_NONFINITE when a magnitude is not below `bound`.
   template <class Take>
   Result<float> read(const TensorInfo& tensor, float bound, Take take) {
-    largest_ = 0;
     hash_header(tensor);
-    const std::int64_t rows = tensor.shape.size() == 2 ? tensor.shape[0] : 1;
-    const std::int64_t cols = tensor.shape.back();
-    const std::int64_t rows_per_chunk = std::max<std::int64_t>(1, kChunkElements / cols);
-    for (std::int64_t row = 0; row < rows; row += rows_per_chunk) {
-      const std::int64_t row_end = std::min(row + rows_per_chunk, rows);
-      Result<const float*> values = next(tensor, row * cols, (row_end - row) * cols, bound);
-      if (!values) return forward_error(values);
-      if (Status taken = take(Chunk{row, row_end - row, cols, cols, *values}); !taken) return forward_error(taken);
-    }
-    return largest_;
+    return read_chunks(tensor.name, tensor.shape, bound, take, [&](std::int64_t row_begin, std::int64_t row_count) -> Status {
+      const std::int64_t cols = tensor.shape.back();
+      const std::size_t element_bytes = bytes_of(tensor.dtype);
+      bytes_.resize(static_cast<std::size_t>(row_count * cols) * element_bytes);
+      if (Status read = file_.read_part(tensor, static_cast<std::size_t>(row_begin * cols) * element_bytes, bytes_); !read) return read;
+      content_.update(bytes_);
+      convert_to_float(values_.data(), bytes_.data(), tensor.dtype, values_.size());
+      return {};
+    });
+  }
+
+  // The same of a derived tensor, which is not hashed: what it is made of is.
+  template <class Take>
+  Result<float> read(const DerivedTensor& tensor, float bound, Take take) {
+    return read_chunks(tensor.name(), tensor.shape(), bound, take, [&](std::int64_t row_begin, std::int64_t row_count) {
+      return tensor.compute(values_.data(), file_, row_begin, row_count);
+    });
   }
 
   // Only hashes a tensor, of any type.
@@ -106,29 +112,34 @@ class TensorReader {
     content_.update(std::as_bytes(std::span(header)));
   }
 
-  // Elements [begin, begin + count) of the tensor.
-  Result<const float*> next(const TensorInfo& tensor, std::int64_t begin, std::int64_t count, float bound) {
-    const std::size_t element_bytes = bytes_of(tensor.dtype);
-    bytes_.resize(static_cast<std::size_t>(count) * element_bytes);
-    if (Status read = file_.read_part(tensor, static_cast<std::size_t>(begin) * element_bytes, bytes_); !read) return forward_error(read);
-    content_.update(bytes_);
-    values_.resize(static_cast<std::size_t>(count));
-    convert_to_float(values_.data(), bytes_.data(), tensor.dtype, values_.size());
-    const float largest = largest_magnitude(values_);
-    if (largest < bound) {
-      largest_ = std::max(largest_, largest);
-      return values_.data();
+  // fill(row_begin, row_count) fills values_, which has the size of these rows.
+  template <class Take, class Fill>
+  Result<float> read_chunks(std::string_view name, std::span<const std::int64_t> shape, float bound, Take take, Fill fill) {
+    const std::int64_t rows = shape.size() == 2 ? shape[0] : 1;
+    const std::int64_t cols = shape.back();
+    const std::int64_t rows_per_chunk = std::max<std::int64_t>(1, kChunkElements / cols);
+    float largest = 0;
+    for (std::int64_t row = 0; row < rows; row += rows_per_chunk) {
+      const std::int64_t row_count = std::min(rows_per_chunk, rows - row);
+      values_.resize(static_cast<std::size_t>(row_count * cols));
+      if (Status filled = fill(row, row_count); !filled) return forward_error(filled);
+      largest = std::max(largest, largest_magnitude(values_));
+      if (!(largest < bound)) return refuse(name, bound, row * cols);
+      if (Status taken = take(Chunk{row, row_count, cols, cols, values_.data()}); !taken) return forward_error(taken);
     }
+    return largest;
+  }
+
+  tl::unexpected<Error> refuse(std::string_view name, float bound, std::int64_t first_element) const {
     const auto bad = std::ranges::find_if_not(values_, [bound](float value) { return std::abs(value) < bound; });
-    return error("E_NONFINITE", "tensor {}: expected finite numbers of a magnitude below {}, found {} at element {}", quote(tensor.name),
-                 bound, *bad, begin + (bad - values_.begin()));
+    return error("E_NONFINITE", "tensor {}: expected finite numbers of a magnitude below {}, found {} at element {}", quote(name), bound,
+                 *bad, first_element + (bad - values_.begin()));
   }
 
   const SafetensorsFile& file_;
   Sha256& content_;
   std::vector<std::byte> bytes_;
   std::vector<float> values_;
-  float largest_ = 0;  // of the tensor that is read
 };
 
 // Writes to the places of one layout. One thread.
@@ -163,10 +174,11 @@ class ImageWriter {
     }
   }
 
+  void write_vector(const StoredMatrix& vector, const Chunk& chunk) { std::copy_n(chunk.values, chunk.col_count, vector_at(vector)); }
+
   // Adds factor x a row to a stored vector. False when a sum is not finite.
   [[nodiscard]] bool add_vector(const StoredMatrix& vector, const Chunk& chunk, float factor) {
-    const ImagePlace& place = tiles_of(vector).front().place;
-    auto* sums = reinterpret_cast<float*>(pages_[place.page] + place.offset);  // [vector.cols]
+    float* const sums = vector_at(vector);
     bool finite = true;
     for (std::int64_t i = 0; i < chunk.col_count; ++i) {
       sums[i] += factor * chunk.values[i];
@@ -181,6 +193,11 @@ class ImageWriter {
 
   [[nodiscard]] std::span<const ImageTile> tiles_of(const StoredMatrix& matrix) const {
     return std::span(layout_.tiles).subspan(static_cast<std::size_t>(matrix.tile_begin), static_cast<std::size_t>(matrix.tile_count));
+  }
+
+  [[nodiscard]] float* vector_at(const StoredMatrix& vector) const {  // [vector.cols]
+    const ImagePlace& place = tiles_of(vector).front().place;
+    return reinterpret_cast<float*>(pages_[place.page] + place.offset);
   }
 
   // Outputs [begin, begin + count) of B, in all rows of a tile.
@@ -214,15 +231,17 @@ struct Destination {
   const AdapterRecord* record;
   const AdapterPart* part;
 };
-using Destinations = std::vector<std::vector<Destination>>;  // [tensors of the file]
+using Destinations = std::vector<std::vector<Destination>>;  // [tensors of the file and derived ones]
 
 void add_destinations(Destinations& out, ImageWriter& writer, const ImageLayout& layout) {
   for (const AdapterRecord& record : layout.records) {
-    for (const AdapterPart& part : record.parts) out.at(part.source.value).push_back({&writer, &record, &part});
+    for (const AdapterPart& part : record.parts) {
+      if (!part.shares_storage) out.at(part.source.value).push_back({&writer, &record, &part});
+    }
   }
 }
 
-Status write_part(const Destination& to, const Chunk& whole, const TensorInfo& tensor) {
+Status write_part(const Destination& to, const Chunk& whole, std::string_view name) {
   const AdapterPart& part = *to.part;
   const Chunk chunk = sliced(whole, part.slice);
   if (chunk.row_count == 0) return {};
@@ -233,27 +252,34 @@ Status write_part(const Destination& to, const Chunk& whole, const TensorInfo& t
     case PartKind::b:
       to.writer->write_transposed(part.stored, chunk);
       return {};
+    case PartKind::input_gain:
+    case PartKind::rank_gain:
+    case PartKind::delta_gain:
+    case PartKind::gain:
+      to.writer->write_vector(part.stored, chunk);
+      return {};
     case PartKind::bias_added:
     case PartKind::bias_replacing:
       break;
   }
   const float factor = part.kind == PartKind::bias_added ? to.record->scale : 1.0f;
   if (to.writer->add_vector(part.stored, chunk, factor)) return {};
-  return error("E_NONFINITE", "tensor {}: expected a finite bias, found one that overflows when scaled by {}", quote(tensor.name), factor);
+  return error("E_NONFINITE", "tensor {}: expected a finite bias, found one that overflows when scaled by {}", quote(name), factor);
 }
 
 bool is_matrix(PartKind kind) { return kind == PartKind::a || kind == PartKind::b; }
 
-// Refuses finite numbers that overflow as soon as they are used. largest [tensors of the file].
-Status check_magnitudes(std::span<const ImageTarget> targets, const SafetensorsFile& file, std::span<const float> largest) {
+// Refuses finite numbers that overflow as soon as they are used. names, largest [tensors of the file and derived ones].
+Status check_magnitudes(std::span<const ImageTarget> targets, std::span<const std::string_view> names, std::span<const float> largest) {
   struct Product {
-    std::uint32_t a = 0, b = 0;
-    float scale = 1;
+    std::uint32_t b = 0;      // the tensor
+    double magnitude = 1;     // of the parts so far
+    std::uint32_t parts = 0;  // which are these, a bit for each kind: shards may split a module's parts over records
   };
-  std::map<std::int32_t, Product> products;  // by module: shards may split its A and B over records
+  std::map<std::int32_t, Product> products;  // by module
   const auto refuse = [&](std::uint32_t tensor, std::string_view what, double found) {
     return error("E_NONFINITE", "tensor {}: expected {} of a magnitude below {:.3g}, found up to {:.3g}: activations would overflow",
-                 quote(file.tensors()[tensor].name), what, kMagnitudeMax, found);
+                 quote(names[tensor]), what, kMagnitudeMax, found);
   };
   for (const ImageTarget& target : targets) {
     for (const AdapterRecord& record : target.layout->records) {
@@ -262,25 +288,28 @@ Status check_magnitudes(std::span<const ImageTarget> targets, const SafetensorsF
         const bool is_scaled = part.kind == PartKind::b || part.kind == PartKind::bias_added;
         const double found = double{largest[tensor]} * (is_scaled ? std::abs(record.scale) : 1.0f);
         if (found >= kMagnitudeMax) return refuse(tensor, is_scaled ? "numbers that are, once scaled," : "numbers", found);
-        if (!is_matrix(part.kind)) continue;
+        if (!is_matrix(part.kind) && part.kind != PartKind::rank_gain && part.kind != PartKind::delta_gain) continue;
         Product& product = products[record.module];
-        (part.kind == PartKind::a ? product.a : product.b) = tensor;
-        product.scale = std::abs(record.scale);
+        const std::uint32_t bit = 1u << static_cast<unsigned>(part.kind);
+        if (part.kind == PartKind::b) product.b = tensor;
+        if ((product.parts & bit) == 0) product.magnitude *= found;
+        product.parts |= bit;
       }
     }
   }
   for (const auto& [module, product] : products) {
-    const double found = double{largest[product.a]} * largest[product.b] * product.scale;
-    if (found >= kMagnitudeMax) return refuse(product.b, "products with lora_A that are, once scaled,", found);
+    if (product.magnitude >= kMagnitudeMax) return refuse(product.b, "products with lora_A that are, once scaled,", product.magnitude);
   }
   return {};
 }
 
 }  // namespace
 
-Status write_images(std::span<const ImageTarget> targets, const SafetensorsFile& file, Sha256& content, Gate& gate) {
+Status write_images(std::span<const ImageTarget> targets, const SafetensorsFile& file,
+                    std::span<const std::shared_ptr<const DerivedTensor>> derived, Sha256& content, Gate& gate) {
   const auto closed = [&] { return error("E_READ", "{}: reading it took too long", file.name()); };
-  Destinations destinations(file.tensors().size());
+  const std::size_t file_count = file.tensors().size();
+  Destinations destinations(file_count + derived.size());
   std::vector<std::unique_ptr<ImageWriter>> writers;
   for (const ImageTarget& target : targets) {
     check(target.pages.size() >= target.layout->page_count, "expected as many pages as the layout has");
@@ -288,27 +317,42 @@ Status write_images(std::span<const ImageTarget> targets, const SafetensorsFile&
     add_destinations(destinations, *writers.back(), *target.layout);
   }
   TensorReader reader(file, content);
+  std::vector<std::string_view> names;
   std::vector<float> largest;
-  for (std::size_t i = 0; i < destinations.size(); ++i) {
-    const TensorInfo& tensor = file.tensors()[i];
-    if (destinations[i].empty()) {
-      if (Status skipped = reader.skip(tensor, gate); !skipped) return skipped;
-      largest.push_back(0);
-      continue;
-    }
-    const DType dtype = is_matrix(destinations[i].front().part->kind) ? targets.front().layout->format.dtype : DType::f32;
+  // Writes a tensor, of the file or derived, to its places.
+  const auto write = [&](const auto& tensor, std::string_view name, std::span<const Destination> places) -> Status {
+    const DType dtype = is_matrix(places.front().part->kind) ? targets.front().layout->format.dtype : DType::f32;
     Result<float> read = reader.read(tensor, bound_of(dtype), [&](const Chunk& chunk) -> Status {
       Status written;
-      const auto write = [&] {
-        for (std::size_t j = 0; j < destinations[i].size() && written; ++j) written = write_part(destinations[i][j], chunk, tensor);
+      const auto write_all = [&] {
+        for (std::size_t i = 0; i < places.size() && written; ++i) written = write_part(places[i], chunk, name);
       };
-      if (!gate.pass(write)) return closed();
+      if (!gate.pass(write_all)) return closed();
       return written;
     });
     if (!read) return forward_error(read);
     largest.push_back(*read);
+    return {};
+  };
+  for (std::size_t i = 0; i < file_count; ++i) {
+    const TensorInfo& tensor = file.tensors()[i];
+    names.push_back(tensor.name);
+    if (destinations[i].empty()) {
+      if (Status skipped = reader.skip(tensor, gate); !skipped) return skipped;
+      largest.push_back(0);
+    } else if (Status written = write(tensor, tensor.name, destinations[i]); !written) {
+      return written;
+    }
   }
-  return check_magnitudes(targets, file, largest);
+  for (std::size_t i = 0; i < derived.size(); ++i) {
+    names.push_back(derived[i]->name());
+    if (destinations[file_count + i].empty()) {
+      largest.push_back(0);
+    } else if (Status written = write(*derived[i], names.back(), destinations[file_count + i]); !written) {
+      return written;
+    }
+  }
+  return check_magnitudes(targets, names, largest);
 }
 
 }  // namespace slora

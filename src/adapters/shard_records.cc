@@ -19,8 +19,10 @@ class RecordCutter {
     const ModuleEntry& module = base_.modules[static_cast<std::size_t>(record.module)];
     check(module.site == record.site && module.slice_begin == record.slice_begin, "expected the record's module in the base");
     const ModuleCut& cut = module.cuts[static_cast<std::size_t>(shard_)];
-    if (base_.shard_count == 1 || module.splits_input) {
-      add_whole_ranks(record, cut);
+    if (base_.shard_count > 1 && module.splits_input) {
+      add_of_partial_sums(record, module, cut);
+    } else if (base_.shard_count == 1 || record.low_rank == LowRank::hadamard) {
+      add_whole_ranks(record, cut, [](PartKind) { return true; });
     } else {
       add_split_ranks(record, cut);
     }
@@ -35,9 +37,24 @@ class RecordCutter {
     first_shard_ = 0;
   }
 
-  void add_whole_ranks(const AdapterRecord& record, const ModuleCut& cut) {
-    AdapterRecord& out = add_record(record, cut, 0, record.rank);
-    for (const AdapterPart& part : record.parts) add_part(out, part, cut, {0, record.rank});
+  // The parts that `takes`, if there are any.
+  template <class Takes>
+  void add_whole_ranks(const AdapterRecord& record, const ModuleCut& cut, Takes takes) {
+    if (std::ranges::none_of(record.parts, takes, &AdapterPart::kind)) return;
+    AdapterRecord& out = add_record(record, cut, 0, takes(PartKind::a) ? record.rank : 0);
+    for (const AdapterPart& part : record.parts) {
+      if (takes(part.kind)) add_part(out, part, cut, {0, record.rank});
+    }
+  }
+
+  // What changes the base's product changes all outputs of the partial sum; the rest is added by one shard each.
+  void add_of_partial_sums(const AdapterRecord& record, const ModuleEntry& module, const ModuleCut& cut) {
+    const auto changes_product = [&](PartKind kind) {
+      const bool is_low_rank = kind == PartKind::a || kind == PartKind::b;
+      return kind == PartKind::input_gain || kind == PartKind::gain || (is_low_rank && record.low_rank == LowRank::hadamard);
+    };
+    add_whole_ranks(record, cut, [&](PartKind kind) { return !changes_product(kind); });
+    add_whole_ranks(record, {{0, module.out}, cut.in, module.slice_begin}, changes_product);
   }
 
   void add_split_ranks(const AdapterRecord& record, const ModuleCut& cut) {
@@ -46,17 +63,20 @@ class RecordCutter {
     if (own.count > 0) {
       AdapterRecord& shrink = add_record(record, cut, shard_, own.count);
       add_part(shrink, *record.find(PartKind::a), cut, own);
+      if (const AdapterPart* const gain = record.find(PartKind::rank_gain); gain != nullptr) add_part(shrink, *gain, cut, own);
       z_ends_[static_cast<std::size_t>(shard_)] -= own.count;  // the record with B of these ranks reads the same columns
     }
-    bool has_biases = false;
+    bool is_first = true;
     for (std::int32_t shard = 0; shard < base_.shard_count; ++shard) {
       const RankSlice ranks = ranks_of(shard);
-      if (ranks.count == 0 && (record.rank > 0 || has_biases)) continue;
+      if (ranks.count == 0 && (record.rank > 0 || !is_first)) continue;
       AdapterRecord& expand = add_record(record, cut, shard, ranks.count);
       for (const AdapterPart& part : record.parts) {
-        if (part.kind == PartKind::b || (part.kind != PartKind::a && !has_biases)) add_part(expand, part, cut, ranks);
+        const bool is_of_ranks = part.kind == PartKind::b || part.kind == PartKind::delta_gain;
+        const bool is_of_shrink = part.kind == PartKind::a || part.kind == PartKind::rank_gain;
+        if (is_of_ranks || (!is_of_shrink && is_first)) add_part(expand, part, cut, ranks);
       }
-      has_biases = true;
+      is_first = false;
     }
     first_shard_ = (first_shard_ + record.rank) % base_.shard_count;
   }
@@ -70,7 +90,7 @@ class RecordCutter {
     out.rank = rank;
     out.z_shard = z_shard;
     out.z_begin = z_ends_[static_cast<std::size_t>(z_shard)];
-    z_ends_[static_cast<std::size_t>(z_shard)] += rank;
+    z_ends_[static_cast<std::size_t>(z_shard)] += out.z_cols();
     return out;
   }
 
@@ -83,6 +103,14 @@ class RecordCutter {
       case PartKind::b:
         part.slice = {out_begin, record.out, ranks.begin, ranks.count};
         break;
+      case PartKind::input_gain:
+        part.slice = {0, 1, in_begin, record.in};
+        break;
+      case PartKind::rank_gain:
+        part.slice = {0, 1, ranks.begin, ranks.count};
+        break;
+      case PartKind::delta_gain:
+      case PartKind::gain:
       case PartKind::bias_added:
       case PartKind::bias_replacing:
         part.slice = {0, 1, out_begin, record.out};

@@ -96,7 +96,7 @@ struct AdapterRun {
   std::int32_t segment_count = 0;
 };
 
-// Which half of the low-rank product: z = A x, or y + B z and the biases.
+// Which half of what a record does: z = A x, or the rest.
 enum class RecordUse : std::uint8_t { shrink, expand };
 
 struct AdapterBatch {
@@ -106,6 +106,11 @@ struct AdapterBatch {
   StepArray<AdapterRun> runs{};            // of the rows that are in segments, in order; see AdapterRuns
   StepArray<std::int32_t> run_segments{};  // indices of segments, those of a run in their order
 
+  [[nodiscard]] static bool takes_part(const RecordView& record, RecordUse use) {
+    if (use == RecordUse::shrink) return !record.a.empty() && record.low_rank == LowRank::sum;
+    return !record.b.empty() || record.bias != nullptr || record.is_general();
+  }
+
   // Replaces `out`, whose capacity is reused, by the records that take part at one site as kernels take them: in the order of the segments,
   // and of the records within them.
   void find_records(std::vector<AppliedRecord>& out, Site site, RecordUse use) const {
@@ -113,8 +118,7 @@ struct AdapterBatch {
     for (const AdapterSegment& segment : segments.on_device()) {
       if (segment.row_count == 0) continue;  // padding
       for (const RecordView& record : segment.adapter->at(site)) {
-        const bool takes_part = use == RecordUse::shrink ? !record.a.empty() : !record.b.empty() || record.bias != nullptr;
-        if (!takes_part) continue;
+        if (!takes_part(record, use)) continue;
         const std::int32_t z_begin = record.z_shard * z_shard_cols + segment.z_begin + record.z_begin;
         out.push_back({segment.row_begin, segment.row_count, z_begin, segment.weight, &record});
       }

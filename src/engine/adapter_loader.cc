@@ -21,6 +21,10 @@ TiledMatrix matrix_of(const StoredMatrix& matrix, const AdapterView& view) {
   return {view.tiles.data() + matrix.tile_begin, matrix.tile_count, matrix.rows, matrix.cols, matrix.dtype};
 }
 
+const float* vector_of(const StoredMatrix& vector, const AdapterView& view) {
+  return reinterpret_cast<const float*>(matrix_of(vector, view).tiles->data);
+}
+
 void add_part(RecordView& record, const AdapterPart& part, const AdapterView& view) {
   switch (part.kind) {
     case PartKind::a:
@@ -29,9 +33,21 @@ void add_part(RecordView& record, const AdapterPart& part, const AdapterView& vi
     case PartKind::b:
       record.b = matrix_of(part.stored, view);
       return;
+    case PartKind::input_gain:
+      record.input_gain = vector_of(part.stored, view);
+      return;
+    case PartKind::rank_gain:
+      record.rank_gain = vector_of(part.stored, view);
+      return;
+    case PartKind::delta_gain:
+      record.delta_gain = vector_of(part.stored, view);
+      return;
+    case PartKind::gain:
+      record.gain = vector_of(part.stored, view);
+      return;
     case PartKind::bias_added:
     case PartKind::bias_replacing:
-      record.bias = reinterpret_cast<const float*>(matrix_of(part.stored, view).tiles->data);
+      record.bias = vector_of(part.stored, view);
       if (part.kind == PartKind::bias_replacing) record.bias_mode = BiasMode::replace;
       return;
   }
@@ -58,9 +74,10 @@ AdapterView view_of_shard(const ImageLayout& layout, ImagePages pages, std::int3
     out.z_shard = record.z_shard;
     out.z_begin = record.z_begin;
     out.scale = record.scale;
+    out.low_rank = record.low_rank;
     for (const AdapterPart& part : record.parts) add_part(out, part, view);
     ++range.count;
-    range.z_cols = std::max(range.z_cols, record.z_begin + record.rank);
+    range.z_cols = std::max(range.z_cols, record.z_begin + record.z_cols());
     view.shard_z_cols_max = std::max(view.shard_z_cols_max, range.z_cols);
     view.z_cols_max = std::max(view.z_cols_max, range.z_cols * (splits_input(record.site.kind) ? 1 : shard_count));
   }

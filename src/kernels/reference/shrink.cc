@@ -22,7 +22,11 @@ void shrink(Tensor z, Tensor x, std::span<const AppliedRecord> records) {
   for (const AppliedRecord& applied : records) {
     check(applied.record->a.dtype == DType::f32, "expected A in fp32");
     for (std::int32_t t = applied.row_begin; t < applied.row_begin + applied.row_count; ++t) {
-      shrink_row(z.row<float>(t) + applied.z_begin, x.row<float>(t), applied.record->a);
+      float* const row = z.row<float>(t) + applied.z_begin;
+      shrink_row(row, x.row<float>(t), applied.record->a);
+      if (const float* const gain = applied.record->rank_gain; gain != nullptr) {
+        for (std::int32_t j = 0; j < applied.record->rank; ++j) row[j] *= gain[j];
+      }
     }
   }
 }

@@ -1,0 +1,39 @@
+#pragma once
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "formats/safetensors.h"
+
+namespace slora {
+
+// A tensor that an adapter needs and its file does not hold as it is: a formula over tensors of the file, of the base, or over random
+// numbers. Importers make them, so that all families arrive at the same parts. Constant; used by several threads at once.
+class DerivedTensor {
+ public:
+  // `name`: for messages. `shape`: [rows, cols], or [count], which is one row.
+  DerivedTensor(std::string name, std::vector<std::int64_t> shape) : name_(std::move(name)), shape_(std::move(shape)) {}
+  virtual ~DerivedTensor() = default;
+  DerivedTensor(const DerivedTensor&) = delete;
+  DerivedTensor& operator=(const DerivedTensor&) = delete;
+
+  [[nodiscard]] const std::string& name() const { return name_; }
+  [[nodiscard]] const std::vector<std::int64_t>& shape() const { return shape_; }
+  // Computes rows [row_begin, row_begin + row_count) from the adapter's file: out [row_count, cols]. Errors name the tensor that is at
+  // fault.
+  [[nodiscard]] virtual Status compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count) const = 0;
+
+ private:
+  const std::string name_;
+  const std::vector<std::int64_t> shape_;
+};
+
+// Rows [row_begin, row_begin + row_count) of a tensor as fp32. A vector is one row. E_NONFINITE, E_READ.
+[[nodiscard]] Result<std::vector<float>> read_rows(const SafetensorsFile& file, const TensorInfo& tensor, std::int64_t row_begin,
+                                                   std::int64_t row_count);
+// The whole tensor.
+[[nodiscard]] Result<std::vector<float>> read_all(const SafetensorsFile& file, const TensorInfo& tensor);
+
+}  // namespace slora
