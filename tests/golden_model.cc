@@ -103,9 +103,10 @@ void expect_close(const std::vector<std::vector<float>>& found, const std::vecto
 }
 
 GoldenModel::GoldenModel(const std::string& name, const Options& options) : folder_(golden_folder(name)) {
-  const ModelFolder opened = value_of(open_model_folder(folder_));
+  ModelFolder opened = value_of(open_model_folder(folder_));
   const ModelConfig& config = opened.config;
-  const ModelFiles& files = opened.files;
+  const auto shared_files = std::make_shared<const ModelFiles>(std::move(opened.files));
+  const ModelFiles& files = *shared_files;
   std::vector<std::unique_ptr<Communicator>> communicators = ThreadCommunicator::make_group(options.shards);
   if (options.shards == 1) communicators.front() = std::make_unique<SingleCommunicator>();
   std::vector<ShardShape> shapes;
@@ -131,7 +132,8 @@ GoldenModel::GoldenModel(const std::string& name, const Options& options) : fold
   AdapterStoreOptions adapters;
   if (!backend.shares_host_memory()) adapters.allocate_host = [&backend](std::size_t bytes) { return backend.host_memory(bytes); };
   store_ = std::make_unique<AdapterStore>(
-      AdapterBase{make_module_table(config, shapes), backend.adapter_format(), shards.front().arena->page_bytes(), 512}, adapters);
+      AdapterBase{make_module_table(config, shapes), backend.adapter_format(), shards.front().arena->page_bytes(), 512, shared_files},
+      adapters);
   model_ = std::make_unique<ModelShards>(std::move(shards));
   free_.resize(kPagesMax);
   for (std::uint32_t page = 0; page < kPagesMax; ++page) free_[page] = PageIndex{page};

@@ -3,7 +3,7 @@
 
 usage: make_golden.py OUT [--only PART ...]
 
-PART is one of: text (tokenizers and chat templates), models, mix32, refused. Without --only all are made.
+PART is one of: text (tokenizers and chat templates), models, mix32, families, refused. Without --only all are made.
 Needs torch, transformers, peft and tokenizers; tests/golden/README.md names the versions. One thread, fixed seeds:
 two runs write the same bytes.
 """
@@ -16,6 +16,7 @@ PARTS = {
     "text": ("golden_tokenizers", "golden_chat"),
     "models": ("golden_models",),
     "mix32": ("golden_mix", "golden_blends"),
+    "families": ("golden_families",),
     "refused": ("golden_refused",),
 }
 

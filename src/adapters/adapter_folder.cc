@@ -51,7 +51,6 @@ Result<AdapterConfig> read_served_config(const Folder& folder) {
     if (const std::string_view form = foreign_form_of(folder); !form.empty())
       return error("E_FOREIGN", "expected {}, found {}", kConfig, form);
   }
-  if (config && config->use_dora) return error("E_UNSUPPORTED_OPTION", "{}: \"use_dora\": DoRA is not served yet", kConfig);
   return config;
 }
 

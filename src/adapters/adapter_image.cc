@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "adapters/adapter_importer.h"
+#include "adapters/family_modules.h"
 #include "adapters/image_writer.h"
-#include "adapters/lora_modules.h"
 #include "adapters/shard_records.h"
 #include "base/check.h"
 #include "formats/json.h"
@@ -41,7 +41,8 @@ Result<PreparedAdapter> prepare_adapter(Folder folder, const AdapterBase& base) 
   Result<AdapterFolder> opened = open_adapter_folder(std::move(folder));
   if (!opened) return forward_error(opened);
   if (Status known = check_invocation(opened->config, base.modules.vocab_size); !known) return forward_error(known);
-  Result<AdapterModules> modules = read_lora_modules(opened->config, opened->weights.tensors(), base.rank_max);
+  Result<AdapterModules> modules =
+      read_family_modules(opened->config, opened->weights.tensors(), {base.rank_max, &base.modules, base.weights});
   if (!modules) return forward_error(modules);
   Result<AdapterPlan> plan = import_modules(std::move(*modules), opened->config, base.modules);
   if (!plan) return forward_error(plan);

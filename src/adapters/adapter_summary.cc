@@ -5,7 +5,7 @@
 #include <set>
 #include <utility>
 
-#include "adapters/lora_modules.h"
+#include "adapters/family_modules.h"
 
 namespace slora {
 
@@ -15,18 +15,20 @@ Result<AdapterSummary> describe_adapter(const FolderPath& folder) {
   const Result<AdapterFolder> opened = open_adapter_folder(std::move(*files));
   if (!opened) return tl::unexpected(opened.error());
   const AdapterConfig& config = opened->config;
-  Result<AdapterModules> lora = read_lora_modules(config, opened->weights.tensors(), std::numeric_limits<std::int64_t>::max());
-  if (!lora) return forward_error(lora);
+  Result<AdapterModules> modules =
+      read_family_modules(config, opened->weights.tensors(), {.rank_max = std::numeric_limits<std::int64_t>::max()});
+  if (!modules) return forward_error(modules);
 
   AdapterSummary summary;
-  summary.family = config.use_rslora ? "rsLoRA" : "LoRA";
+  summary.family = config.use_rslora ? "rsLoRA" : config.use_dora ? "DoRA" : name_of(config.family);
+  summary.formula = config.use_dora ? "y = m * (W x + scale B (A x)) / norm of each row of W + scale B A" : formula_of(config.family);
   summary.base_model_name = config.base_model_name;
   summary.invocation_tokens = config.invocation_tokens;
-  summary.module_count = static_cast<std::int32_t>(lora->modules.size());
+  summary.module_count = static_cast<std::int32_t>(modules->modules.size());
   summary.file_bytes = opened->weights.file_bytes();
-  summary.warnings = std::move(lora->warnings);
+  summary.warnings = std::move(modules->warnings);
   std::set<std::string> targets;
-  for (const AdapterModule& module : lora->modules) {
+  for (const AdapterModule& module : modules->modules) {
     targets.insert(module.path.substr(module.path.rfind('.') + 1));
     if (module.rank == 0) continue;
     summary.rank_min = summary.rank_min == 0 ? module.rank : std::min(summary.rank_min, module.rank);

@@ -12,7 +12,8 @@ namespace slora {
 
 // What `slora inspect` shows of an adapter folder.
 struct AdapterSummary {
-  std::string_view family;                 // "LoRA" or "rsLoRA"
+  std::string_view family;                 // "LoRA", "rsLoRA", "DoRA", "VeRA", ...
+  std::string_view formula;                // what it computes, in one line
   std::string base_model_name;             // as the folder says; may be empty
   std::vector<TokenId> invocation_tokens;  // from which on it acts; empty: on every token
   std::vector<std::string> targets;        // last components of the paths of its modules, sorted: "k_proj", "q_proj"

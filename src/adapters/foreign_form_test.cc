@@ -72,7 +72,7 @@ TEST(ForeignForm, IsNamedWithTheWayOut) {
   fixture.write(kohya.path());
   const Result<AdapterFolder> opened = open_adapter_folder(Folder::open(kohya.path()).value());
   ASSERT_TRUE(opened) << opened.error().message;
-  const Result<AdapterModules> by_tensor = read_lora_modules(opened->config, opened->weights.tensors(), 512);
+  const Result<AdapterModules> by_tensor = read_lora_modules(opened->config, opened->weights.tensors(), {.rank_max = 512});
   ASSERT_FALSE(by_tensor);
   EXPECT_EQ(by_tensor.error().code, "E_FOREIGN");
   EXPECT_THAT(by_tensor.error().message, HasSubstr("kohya"));

@@ -184,9 +184,9 @@ TEST(ImageWriter, WritesTheSlicesOfAShard) {
     Sha256 content;
     const ImageTarget target{pages.addresses, &layout};
     Gate gate;
-    ASSERT_TRUE(write_images(std::span(&target, 1), whole.folder.weights, content, gate));
+    ASSERT_TRUE(write_images(std::span(&target, 1), whole.folder.weights, {}, content, gate));
     expect_image(fixture, layout, whole.folder.weights, pages);
-    PreparedAdapter sliced{std::move(whole.folder), {layout}, {}};
+    PreparedAdapter sliced{std::move(whole.folder), {layout}, {}, {}};
     EXPECT_EQ(write_whole(pages, sliced).value(), identity) << "the whole content counts, not the slice";
     whole.folder = std::move(sliced.folder);
   }

@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "adapters/dora_gain.h"
 #include "adapters/foreign_form.h"
 #include "adapters/tensor_names.h"
 #include "base/check.h"
@@ -20,12 +21,15 @@
 namespace slora {
 namespace {
 
+constexpr std::string_view kMagnitude = "lora_magnitude_vector";
+
 // The module and the part of it that a tensor's name means.
 struct NamedPart {
   std::string path;
   PartKind kind;
 };
 
+// DoRA's magnitudes stand where the gain stands that is made of them.
 std::optional<NamedPart> named_part(const NameSegments& segments) {
   struct Ending {
     std::array<std::string_view, 2> names;
@@ -34,8 +38,10 @@ std::optional<NamedPart> named_part(const NameSegments& segments) {
   constexpr std::array kEndings = {Ending{{"lora_A", "weight"}, PartKind::a}, Ending{{"lora_B", "weight"}, PartKind::b},
                                    Ending{{"lora_B", "bias"}, PartKind::bias_added},
                                    Ending{{"base_layer", "bias"}, PartKind::bias_replacing}};
-  const std::span<const std::string_view> all(segments);
+  std::span<const std::string_view> all(segments);
   if (all.size() < 2) return std::nullopt;
+  if (all.size() > 2 && all.back() == "weight" && all[all.size() - 2] == kMagnitude) all = all.first(all.size() - 1);  // torchtune's
+  if (all.back() == kMagnitude) return NamedPart{path_of(all.first(all.size() - 1)), PartKind::gain};
   for (const Ending& ending : kEndings) {
     if (all.size() > 2 && std::ranges::equal(all.last(2), ending.names)) return NamedPart{path_of(all.first(all.size() - 2)), ending.kind};
   }
@@ -47,7 +53,6 @@ std::optional<NamedPart> named_part(const NameSegments& segments) {
 
 // A description of a tensor that is known but not served; empty for any other.
 std::string_view unserved_part(const NameSegments& segments, const AdapterConfig& config) {
-  if (contains(segments, "lora_magnitude_vector")) return "DoRA's magnitudes";
   if (contains(segments, "lora_embedding_A") || contains(segments, "lora_embedding_B")) return "LoRA of the token embedding";
   if (contains(segments, "trainable_tokens_delta")) return "trained token rows";
   if (segments.size() < 2 || segments.back() != "weight") return {};
@@ -118,14 +123,41 @@ Result<std::vector<AdapterModule>> grouped(std::vector<std::string_view>& strays
   return modules;
 }
 
-Status check_bias(const TensorInfo& bias, std::int64_t out) {
-  if (const Status status = check_dimensions(bias, 1); !status) return status;
-  if (bias.shape[0] != out) return error("E_SHAPE", "tensor {}: expected [{}], found {}", quote(bias.name), out, shape_of(bias));
+Status check_magnitude(const AdapterModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors) {
+  const AdapterPart* const magnitude = module.find(PartKind::gain);
+  if ((magnitude != nullptr) != config.use_dora) {
+    return error("E_PAIR", "{}: expected {} {}, as use_dora is {}, found {}", quote(module.path), config.use_dora ? "a" : "no", kMagnitude,
+                 config.use_dora, config.use_dora ? "none" : "one");
+  }
+  if (magnitude == nullptr) return {};
+  if (config.lora_bias) {
+    return error("E_UNSUPPORTED_OPTION", "{}: expected no lora_B.bias next to {}, as PEFT does not combine them", quote(module.path),
+                 kMagnitude);
+  }
+  return check_vector(tensors[magnitude->source.value], module.out);
+}
+
+// Puts DoRA's gain in place of the magnitudes.
+Status derive_gain(AdapterModules& modules, AdapterModule& module, std::span<const TensorInfo> tensors, const FamilyContext& context) {
+  const auto magnitude = std::ranges::find(module.parts, PartKind::gain, &AdapterPart::kind);
+  if (magnitude == module.parts.end() || context.modules == nullptr) return {};
+  const ModuleEntry* const entry = context.modules->find(module.path);
+  if (entry == nullptr) return {};  // is refused with all others that the base does not have
+  if (context.weights == nullptr) {
+    return error("E_UNSUPPORTED_OPTION", "{}: DoRA's norms are computed from the base's weights, and there are no files of them",
+                 quote(module.path));
+  }
+  const auto tensor_of = [&](const AdapterPart* part) { return tensors[part->source.value]; };
+  modules.derived.push_back(std::make_shared<DoraGain>(
+      DoraTensors{tensor_of(&*magnitude), tensor_of(module.find(PartKind::a)), tensor_of(module.find(PartKind::b)), module.scale},
+      context.weights, entry->stored_as + ".weight"));
+  magnitude->source = {static_cast<std::uint32_t>(tensors.size() + modules.derived.size() - 1)};
   return {};
 }
 
 // Sizes and scale of one module's A and B.
-Status measure_low_rank(AdapterModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors, std::int64_t rank_max) {
+Status measure_low_rank(AdapterModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors,
+                        const FamilyContext& context) {
   const AdapterPart* const part_a = module.find(PartKind::a);
   const AdapterPart* const part_b = module.find(PartKind::b);
   const AdapterPart* const bias = module.find(PartKind::bias_added);
@@ -148,8 +180,8 @@ Status measure_low_rank(AdapterModule& module, const AdapterConfig& config, std:
   module.rank = a.shape[0];
   module.in = a.shape[1];
   module.out = b.shape[0];
-  if (module.rank > rank_max)
-    return error("E_RANK", "tensor {}: rank {} is over this server's limit of {}", quote(a.name), module.rank, rank_max);
+  if (module.rank > context.rank_max)
+    return error("E_RANK", "tensor {}: rank {} is over this server's limit of {}", quote(a.name), module.rank, context.rank_max);
   const Result<std::int64_t> rank = config.rank_of(module.path);
   if (!rank) return tl::unexpected(rank.error());
   if (*rank != module.rank) {
@@ -163,14 +195,14 @@ Status measure_low_rank(AdapterModule& module, const AdapterConfig& config, std:
     return error("E_PAIR", "{}: expected {} lora_B.bias, as lora_bias is {}, found {}", quote(module.path), config.lora_bias ? "a" : "no",
                  config.lora_bias, config.lora_bias ? "none" : "one");
   }
-  return {};
+  return check_magnitude(module, config, tensors);
 }
 
-Status measure(AdapterModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors, std::int64_t rank_max) {
+Status measure(AdapterModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors, const FamilyContext& context) {
   const AdapterPart* const replacing = module.find(PartKind::bias_replacing);
   const bool has_only_bias = replacing != nullptr && module.parts.size() == 1;
   if (!has_only_bias) {
-    if (Status status = measure_low_rank(module, config, tensors, rank_max); !status) return status;
+    if (Status status = measure_low_rank(module, config, tensors, context); !status) return status;
   } else {
     const TensorInfo& bias = tensors[replacing->source.value];
     if (Status status = check_dimensions(bias, 1); !status) return status;
@@ -178,7 +210,7 @@ Status measure(AdapterModule& module, const AdapterConfig& config, std::span<con
   }
   for (const AdapterPart* bias : {module.find(PartKind::bias_added), replacing}) {
     if (bias == nullptr) continue;
-    if (Status status = check_bias(tensors[bias->source.value], module.out); !status) return status;
+    if (Status status = check_vector(tensors[bias->source.value], module.out); !status) return status;
   }
   return {};
 }
@@ -250,17 +282,22 @@ std::vector<std::string> warnings_of(const std::vector<AdapterModule>& modules, 
 
 }  // namespace
 
-Result<AdapterModules> read_lora_modules(const AdapterConfig& config, std::span<const TensorInfo> tensors, std::int64_t rank_max) {
+Result<AdapterModules> read_lora_modules(const AdapterConfig& config, std::span<const TensorInfo> tensors, const FamilyContext& context) {
   if (Status status = check_types(tensors); !status) return forward_error(status);
   std::vector<std::string_view> strays;
   Result<std::vector<AdapterModule>> modules = grouped(strays, config, tensors);
   if (!modules) return forward_error(modules);
   if (modules->empty()) return error("E_EMPTY", "the file holds no part of a LoRA adapter, only {}", shown_names(strays));
   for (AdapterModule& module : *modules) {
-    if (Status status = measure(module, config, tensors, rank_max); !status) return forward_error(status);
+    if (Status status = measure(module, config, tensors, context); !status) return forward_error(status);
   }
-  std::vector<std::string> warnings = warnings_of(*modules, strays, config);
-  return AdapterModules{std::move(*modules), std::move(warnings)};
+  AdapterModules found;
+  found.warnings = warnings_of(*modules, strays, config);
+  for (AdapterModule& module : *modules) {
+    if (Status derived = derive_gain(found, module, tensors, context); !derived) return forward_error(derived);
+  }
+  found.modules = std::move(*modules);
+  return found;
 }
 
 }  // namespace slora

@@ -35,6 +35,10 @@ NameSegments normalised_name(std::string_view name) {
   segments.erase(segments.begin(), first);
   while (begins_peft(segments.begin())) segments.erase(segments.begin(), segments.begin() + 2);
 
+  // Of parameters that are no modules, such as "lora_magnitude_vector.default".
+  constexpr std::array<std::string_view, 1> kParameters = {"lora_magnitude_vector"};
+  const bool is_parameter = segments.size() >= 2 && is_in(kParameters, segments[segments.size() - 2]) && segments.back() != "weight";
+  if (is_parameter) segments.pop_back();
   const std::size_t count = segments.size();
   const bool names_adapter =
       count >= 3 && segments[count - 3].starts_with("lora_") && (segments.back() == "weight" || segments.back() == "bias");
@@ -55,6 +59,12 @@ std::string shape_of(const TensorInfo& tensor) { return fmt::format("[{}]", fmt:
 Status check_dimensions(const TensorInfo& tensor, std::size_t count) {
   if (tensor.shape.size() == count) return {};
   return error("E_SHAPE", "tensor {}: expected {} dimensions, found {}", quote(tensor.name), count, shape_of(tensor));
+}
+
+Status check_vector(const TensorInfo& tensor, std::int64_t count) {
+  if (const Status status = check_dimensions(tensor, 1); !status) return status;
+  if (tensor.shape[0] != count) return error("E_SHAPE", "tensor {}: expected [{}], found {}", quote(tensor.name), count, shape_of(tensor));
+  return {};
 }
 
 }  // namespace slora

@@ -29,6 +29,7 @@ using NameSegments = std::vector<std::string_view>;  // of a name, between its d
 [[nodiscard]] std::string shape_of(const TensorInfo& tensor);
 // E_SHAPE
 [[nodiscard]] Status check_dimensions(const TensorInfo& tensor, std::size_t count);
+[[nodiscard]] Status check_vector(const TensorInfo& tensor, std::int64_t count);
 
 // The first names of a list, for messages.
 template <class Names>

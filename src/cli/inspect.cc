@@ -95,7 +95,7 @@ int inspect_adapter(const InspectArguments& arguments) {
   const Result<AdapterSummary> summary = describe_adapter(arguments.folder);
   if (!summary) return refuse("adapter", summary.error());
   line("adapter", default_model_name(arguments.folder));
-  line("family", summary->family);
+  line("family", fmt::format("{}: {}", summary->family, summary->formula));
   if (!summary->invocation_tokens.empty())
     line("acts from", fmt::format("the tokens {} of a prompt on (aLoRA)", fmt::join(summary->invocation_tokens, ", ")));
   line("made for", summary->base_model_name.empty() ? "(its config does not say)" : summary->base_model_name);
@@ -110,11 +110,12 @@ int inspect_adapter(const InspectArguments& arguments) {
     return 0;
   }
   if (const Status folder = check_model_folder(arguments.model); !folder) return report(folder.error());
-  const Result<ModelFolder> model = open_model_folder(arguments.model);
+  Result<ModelFolder> model = open_model_folder(arguments.model);
   if (!model) return report(model.error());
   KvGeometry kv;
-  const Result<AdapterBase> base = make_adapter_base(model->config, arguments.backend, kv);
+  Result<AdapterBase> base = make_adapter_base(model->config, arguments.backend, kv);
   if (!base) return report(base.error());
+  base->weights = std::make_shared<const ModelFiles>(std::move(model->files));
   const Result<AdapterCost> cost = measure_adapter(arguments.folder, *base);
   if (!cost) return refuse("on this base", cost.error());
   const Result<std::shared_ptr<const TextModel>> text = text_of_adapter(arguments, model->config.vocab_size);

@@ -106,10 +106,10 @@ struct LoadedWeights {
   double seconds = 0;
 };
 
-// The config and the files of weights, or no files if weights are drawn.
+// The config and the files of weights; null if weights are drawn.
 struct OpenedModel {
   ModelConfig config;
-  std::optional<ModelFiles> files;
+  std::shared_ptr<const ModelFiles> files;
 };
 
 Result<OpenedModel> open_model(const RuntimeOptions& options) {
@@ -123,7 +123,7 @@ Result<OpenedModel> open_model(const RuntimeOptions& options) {
   } else {
     Result<ModelFolder> opened = open_model_folder(folder);
     if (!opened) return refuse(opened.error());
-    model = {std::move(opened->config), std::move(opened->files)};
+    model = {std::move(opened->config), std::make_shared<const ModelFiles>(std::move(opened->files))};
   }
   for (const std::string& warning : model.config.warnings) log_warning("model: {}", warning);
   return model;
@@ -290,7 +290,7 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
     const ModelShape shape = model_shape_of(parts.config, (*shapes)[i], make_model_limits(options, 0));
     if (Status prepared = (*backends)[i]->prepare_model(shape); !prepared) return forward_error(prepared);
   }
-  Result<LoadedWeights> weights = make_weights(options, parts.config, opened->files ? &*opened->files : nullptr, *shapes, *backends);
+  Result<LoadedWeights> weights = make_weights(options, parts.config, opened->files.get(), *shapes, *backends);
   if (!weights) return forward_error(weights);
   parts.loading_seconds = weights->seconds;
   parts.weight_bytes = weights->packed_bytes;
@@ -328,7 +328,8 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   AdapterStoreOptions adapters{.look_interval = options.adapter_look_interval, .host_bytes_max = options.pool_use.host_adapter_bytes};
   if (!first.shares_host_memory()) adapters.allocate_host = [&first](std::size_t bytes) { return image_memory(first, bytes); };
   parts.adapters = std::make_unique<AdapterStore>(
-      AdapterBase{make_module_table(parts.config, *shapes), first.adapter_format(), kv->page_bytes(), kAdapterRankMax}, adapters);
+      AdapterBase{make_module_table(parts.config, *shapes), first.adapter_format(), kv->page_bytes(), kAdapterRankMax, opened->files},
+      adapters);
   if (Status added = add_adapters(options, *parts.adapters); !added) return forward_error(added);
   const Result<std::uint32_t> pinned = pages_of_pinned(options, *parts.adapters, engine.scheduler.page_count);
   if (!pinned) return tl::unexpected(pinned.error());

@@ -4,7 +4,10 @@
 #include <array>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <source_location>
+#include <tuple>
 
+#include "base/check.h"
 #include "formats/adapter_config_keys.h"
 
 namespace slora {
@@ -20,9 +23,10 @@ Status take_type(AdapterConfig& adapter, const Json& config) {
   if (!*type && (config.contains("fine_tune_type") || config.contains("lora_parameters"))) {
     return error("E_FOREIGN", "this is mlx-lm's form: convert it with tools/convert_mlx_adapter.py");
   }
-  if (!*type) return error("E_PEFT_TYPE", "\"peft_type\": expected LORA, found nothing");
-  if (**type != "LORA") return error("E_PEFT_TYPE", "\"peft_type\": expected LORA, found {}", quote(**type));
-  adapter.peft_type = **type;
+  if (!*type) return error("E_PEFT_TYPE", "\"peft_type\": expected one of {}, found nothing", adapter_family_types());
+  const std::optional<AdapterFamily> family = adapter_family_of(**type);
+  if (!family) return error("E_PEFT_TYPE", "\"peft_type\": expected one of {}, found {}", adapter_family_types(), quote(**type));
+  adapter.family = *family;
 
   Result<std::optional<std::string>> task = optional_string_at(config, "task_type");
   if (!task) return forward_error(task);
@@ -50,18 +54,27 @@ Result<double> checked_alpha(std::string_view where, const Json& value) {
   return alpha;
 }
 
-Status take_scale(AdapterConfig& adapter, const Json& config) {
+Status take_rank(AdapterConfig& adapter, const Json& config) {
   const Json* r = find_member(config, "r");
-  const Json* alpha = find_member(config, "lora_alpha");
   if (r == nullptr) return error("E_SCALE", "\"r\": expected a rank from 1 on, found nothing");
-  if (alpha == nullptr) return error("E_SCALE", "\"lora_alpha\": expected a number, found nothing");
   Result<std::int64_t> rank = checked_rank("\"r\"", *r);
   if (!rank) return forward_error(rank);
   adapter.r = *rank;
-  Result<double> value = checked_alpha("\"lora_alpha\"", *alpha);
+  return {};
+}
+
+Status take_alpha(AdapterConfig& adapter, const Json& config, std::string_view key) {
+  const Json* alpha = find_member(config, key);
+  if (alpha == nullptr) return error("E_SCALE", "\"{}\": expected a number, found nothing", key);
+  Result<double> value = checked_alpha(fmt::format("\"{}\"", key), *alpha);
   if (!value) return forward_error(value);
   adapter.lora_alpha = *value;
   return {};
+}
+
+Status take_scale(AdapterConfig& adapter, const Json& config) {
+  if (Status taken = take_rank(adapter, config); !taken) return taken;
+  return take_alpha(adapter, config, "lora_alpha");
 }
 
 // Calls take(pattern, value) for every entry of a pattern dictionary, in file order.
@@ -85,14 +98,16 @@ Status for_each_pattern(const Json& config, std::string_view key, Take take) {
   return {};
 }
 
-Status take_patterns(AdapterConfig& adapter, const Json& config) {
-  Status taken = for_each_pattern(config, "rank_pattern", [&](ModulePattern pattern, const Json& value) -> Status {
+Status take_rank_patterns(AdapterConfig& adapter, const Json& config) {
+  return for_each_pattern(config, "rank_pattern", [&](ModulePattern pattern, const Json& value) -> Status {
     Result<std::int64_t> rank = checked_rank(fmt::format("\"rank_pattern\": {}", quote(pattern.key())), value);
     if (!rank) return forward_error(rank);
     adapter.rank_pattern.push_back({std::move(pattern), *rank});
     return {};
   });
-  if (!taken) return taken;
+}
+
+Status take_alpha_patterns(AdapterConfig& adapter, const Json& config) {
   return for_each_pattern(config, "alpha_pattern", [&](ModulePattern pattern, const Json& value) -> Status {
     Result<double> alpha = checked_alpha(fmt::format("\"alpha_pattern\": {}", quote(pattern.key())), value);
     if (!alpha) return forward_error(alpha);
@@ -101,13 +116,37 @@ Status take_patterns(AdapterConfig& adapter, const Json& config) {
   });
 }
 
-Status take_switches(AdapterConfig& adapter, const Json& config) {
-  for (auto [key, field] : {std::pair("use_rslora", &adapter.use_rslora), std::pair("use_dora", &adapter.use_dora),
-                            std::pair("lora_bias", &adapter.lora_bias)}) {
-    Result<std::optional<bool>> found = optional_bool_at(config, key);
-    if (!found) return forward_error(found);
-    *field = found->value_or(false);
-  }
+Status take_patterns(AdapterConfig& adapter, const Json& config) {
+  if (Status taken = take_rank_patterns(adapter, config); !taken) return taken;
+  return take_alpha_patterns(adapter, config);
+}
+
+// A count from 1 on, or the default where the key is absent.
+Result<std::int64_t> count_at(const Json& config, std::string_view key, std::int64_t or_else) {
+  const Json* value = find_member(config, key);
+  if (value == nullptr) return or_else;
+  constexpr std::int64_t kCountMax = std::int64_t{1} << 24;
+  if (!value->is_number_integer()) return error("E_BAD_JSON", "\"{}\": expected an integer, found {}", key, shown(*value));
+  const bool fits = value->is_number_unsigned() && value->get<std::uint64_t>() >= 1 && value->get<std::uint64_t>() <= kCountMax;
+  if (!fits) return error("E_RANK", "\"{}\": expected a number from 1 to {}, found {}", key, kCountMax, shown(*value));
+  return value->get<std::int64_t>();
+}
+
+Status take_count(std::int64_t& out, const Json& config, std::string_view key, std::int64_t or_else) {
+  Result<std::int64_t> count = count_at(config, key, or_else);
+  if (!count) return forward_error(count);
+  out = *count;
+  return {};
+}
+
+Status take_flag(bool& out, const Json& config, std::string_view key, bool or_else) {
+  Result<std::optional<bool>> found = optional_bool_at(config, key);
+  if (!found) return forward_error(found);
+  out = found->value_or(or_else);
+  return {};
+}
+
+Status take_bias(AdapterConfig& adapter, const Json& config) {
   Result<std::optional<std::string>> bias = optional_string_at(config, "bias");
   if (!bias) return forward_error(bias);
   const std::string name = bias->value_or("none");
@@ -119,6 +158,83 @@ Status take_switches(AdapterConfig& adapter, const Json& config) {
     return error("E_UNSUPPORTED_OPTION", "\"bias\": expected none, all or lora_only, found {}", quote(name));
   }
   return {};
+}
+
+// AdaLoRA's own "rank_pattern": which of a module's first ranks are kept, a boolean for each.
+Status take_kept_ranks(AdapterConfig& adapter, const Json& config) {
+  constexpr std::string_view kKey = "rank_pattern";
+  constexpr std::string_view kEnd = ".lora_E";
+  const Json* masks = find_member(config, kKey);
+  if (masks == nullptr) return {};
+  if (!masks->is_object()) return error("E_BAD_JSON", "\"{}\": expected an object, found {}", kKey, shown(*masks));
+  for (const auto& [name, mask] : masks->get_ref<const Json::object_t&>()) {
+    const bool is_mask = mask.is_array() && std::ranges::all_of(mask, [](const Json& value) { return value.is_boolean(); });
+    if (!is_mask || !name.ends_with(kEnd)) {
+      return error("E_BAD_JSON", "\"{}\": expected lists of booleans by names that end in \"{}\", found {}: {}", kKey, kEnd, quote(name),
+                   shown(mask));
+    }
+    const auto kept = std::ranges::count_if(mask, [](const Json& value) { return value.get<bool>(); });
+    adapter.kept_ranks.emplace_back(name.substr(0, name.size() - kEnd.size()), kept);
+  }
+  return {};
+}
+
+Status take_adalora(AdapterConfig& adapter, const Json& config) {
+  if (Status taken = take_alpha(adapter, config, "lora_alpha"); !taken) return taken;
+  if (Status taken = take_count(adapter.init_r, config, "init_r", 12); !taken) return taken;
+  if (Status taken = take_bias(adapter, config); !taken) return taken;
+  return take_kept_ranks(adapter, config);
+}
+
+Status take_loha(AdapterConfig& adapter, const Json& config) {
+  if (Status taken = take_rank(adapter, config); !taken) return taken;
+  if (Status taken = take_alpha(adapter, config, "alpha"); !taken) return taken;
+  return take_patterns(adapter, config);
+}
+
+Status take_vblora(AdapterConfig& adapter, const Json& config) {
+  if (Status taken = take_rank(adapter, config); !taken) return taken;
+  for (auto [key, field, or_else] :
+       {std::tuple("num_vectors", &adapter.vector_count, 256), std::tuple("vector_length", &adapter.vector_length, 256),
+        std::tuple("topk", &adapter.vectors_per_tile, 2)}) {
+    if (Status taken = take_count(*field, config, key, or_else); !taken) return taken;
+  }
+  if (Status taken = take_bias(adapter, config); !taken) return taken;
+  return take_flag(adapter.saves_top_weights, config, "save_only_topk_weights", false);
+}
+
+Status take_vera(AdapterConfig& adapter, const Json& config) {
+  if (Status taken = take_rank(adapter, config); !taken) return taken;
+  if (const Json* key = find_member(config, "projection_prng_key"); key != nullptr) {
+    if (!key->is_number_integer()) return error("E_BAD_JSON", "\"projection_prng_key\": expected an integer, found {}", shown(*key));
+    adapter.projection_key = key->get<std::int64_t>();
+  }
+  if (Status taken = take_bias(adapter, config); !taken) return taken;
+  return take_flag(adapter.saves_projection, config, "save_projection", true);
+}
+
+Status take_hira(AdapterConfig& adapter, const Json& config) {
+  if (Status taken = take_rank(adapter, config); !taken) return taken;
+  return take_rank_patterns(adapter, config);
+}
+
+Status take_flora(AdapterConfig& adapter, const Json& config) {
+  if (const Json* scale = find_member(config, "flora_scale"); scale != nullptr) {
+    Result<double> value = checked_alpha("\"flora_scale\"", *scale);
+    if (!value) return forward_error(value);
+    adapter.flora_scale = *value;
+  }
+  return take_hira(adapter, config);
+}
+
+Status take_switches(AdapterConfig& adapter, const Json& config) {
+  for (auto [key, field] : {std::pair("use_rslora", &adapter.use_rslora), std::pair("use_dora", &adapter.use_dora),
+                            std::pair("lora_bias", &adapter.lora_bias)}) {
+    Result<std::optional<bool>> found = optional_bool_at(config, key);
+    if (!found) return forward_error(found);
+    *field = found->value_or(false);
+  }
+  return take_bias(adapter, config);
 }
 
 // Some schemes subtract the initial B A from the base's weights, so the adapter fits only that changed base.
@@ -193,6 +309,36 @@ Status take_diagnostics(AdapterConfig& adapter, const Json& config) {
   return {};
 }
 
+Status take_lora(AdapterConfig& adapter, const Json& config) {
+  for (const auto take : {take_scale, take_patterns, take_switches, take_invocation, take_initialization}) {
+    if (Status taken = take(adapter, config); !taken) return taken;
+  }
+  return {};
+}
+
+// What only adapters of its family have.
+Status take_family(AdapterConfig& adapter, const Json& config) {
+  switch (adapter.family) {
+    case AdapterFamily::lora:
+      return take_lora(adapter, config);
+    case AdapterFamily::adalora:
+      return take_adalora(adapter, config);
+    case AdapterFamily::loha:
+      return take_loha(adapter, config);
+    case AdapterFamily::vblora:
+      return take_vblora(adapter, config);
+    case AdapterFamily::vera:
+      return take_vera(adapter, config);
+    case AdapterFamily::hira:
+      return take_hira(adapter, config);
+    case AdapterFamily::flora:
+      return take_flora(adapter, config);
+    case AdapterFamily::ia3:
+      return {};
+  }
+  fail_check("expected a known family", std::source_location::current());
+}
+
 void add_warnings(AdapterConfig& adapter) {
   if (adapter.rank_pattern.empty() || adapter.alpha_pattern.empty() || !adapter.peft_version.empty()) return;
   adapter.warnings.push_back(
@@ -238,8 +384,8 @@ Result<AdapterConfig> parse_adapter_config(const Json& config) {
   if (!config.is_object()) return error("E_BAD_JSON", "expected an object, found {}", type_name(config));
   AdapterConfig adapter;
   if (Status taken = take_type(adapter, config); !taken) return forward_error(taken);
-  if (Status served = check_adapter_config_keys(adapter.warnings, config); !served) return forward_error(served);
-  for (const auto take : {take_scale, take_patterns, take_switches, take_invocation, take_initialization, take_diagnostics}) {
+  if (Status served = check_adapter_config_keys(adapter.warnings, config, adapter.family); !served) return forward_error(served);
+  for (const auto take : {take_family, take_diagnostics}) {
     if (Status taken = take(adapter, config); !taken) return forward_error(taken);
   }
   add_warnings(adapter);

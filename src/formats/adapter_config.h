@@ -3,10 +3,12 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "formats/adapter_family.h"
 #include "formats/folder.h"
 #include "formats/json.h"
 #include "formats/pattern.h"
@@ -31,10 +33,10 @@ struct AlphaPattern {
 // its weight file; the config provides scale, switches and diagnostics. Module paths are those of the base:
 // "model.layers.0.self_attn.q_proj".
 struct AdapterConfig {
-  std::string peft_type;    // "LORA"
+  AdapterFamily family = AdapterFamily::lora;
   std::string task_type;    // "CAUSAL_LM" or empty
-  std::int64_t r = 0;       // at least 1
-  double lora_alpha = 0.0;  // finite
+  std::int64_t r = 0;       // at least 1; of families that have one rank
+  double lora_alpha = 0.0;  // finite; LoHa's alpha
   bool use_rslora = false;  // alpha / sqrt(r) instead of alpha / r
   bool use_dora = false;
   bool lora_bias = false;  // lora_B has a bias
@@ -48,6 +50,16 @@ struct AdapterConfig {
   // An activated LoRA (aLoRA): it acts from the last place of these tokens in a prompt on, and not at all in prompts without them. Empty:
   // it acts on every token.
   std::vector<TokenId> invocation_tokens;
+  // AdaLoRA: the rank that the scale is divided by, and how many of a module's ranks are kept, by its path.
+  std::int64_t init_r = 0;
+  std::vector<std::pair<std::string, std::int64_t>> kept_ranks;
+  // VeRA: of the random numbers that A and B are, and whether the file has them.
+  std::int64_t projection_key = 0;
+  bool saves_projection = true;
+  // VB-LoRA: how many vectors of which length the bank has, how many make a tile, and whether the file has weights of those alone.
+  std::int64_t vector_count = 0, vector_length = 0, vectors_per_tile = 0;
+  bool saves_top_weights = false;
+  double flora_scale = 1;         // FLoRA
   std::string init_lora_weights;  // "true", "false" or the named scheme
   std::string base_model_name;    // diagnostics; may be empty
   std::string peft_version;       // since PEFT 0.18

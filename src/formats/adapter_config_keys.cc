@@ -81,9 +81,75 @@ constexpr KnownKey kKnown[] = {
     {"velora_config", KeyUse::served},
 };
 
+// What the configs of other families than LoRA have besides the keys of all families.
+struct FamilyKey {
+  AdapterFamily family;
+  std::string_view name;
+};
+constexpr FamilyKey kOfFamilies[] = {
+    {AdapterFamily::adalora, "beta1"},  // these of AdaLoRA are of training; the file has what it led to
+    {AdapterFamily::adalora, "beta2"},
+    {AdapterFamily::adalora, "deltaT"},
+    {AdapterFamily::adalora, "init_r"},
+    {AdapterFamily::adalora, "orth_reg_weight"},
+    {AdapterFamily::adalora, "target_r"},
+    {AdapterFamily::adalora, "tfinal"},
+    {AdapterFamily::adalora, "tinit"},
+    {AdapterFamily::adalora, "total_step"},
+    {AdapterFamily::loha, "alpha"},
+    {AdapterFamily::loha, "alpha_pattern"},
+    {AdapterFamily::loha, "init_weights"},
+    {AdapterFamily::loha, "rank_pattern"},
+    {AdapterFamily::loha, "use_effective_conv2d"},
+    {AdapterFamily::vblora, "init_logits_std"},
+    {AdapterFamily::vblora, "init_vector_bank_bound"},
+    {AdapterFamily::vblora, "num_vectors"},
+    {AdapterFamily::vblora, "save_only_topk_weights"},
+    {AdapterFamily::vblora, "topk"},
+    {AdapterFamily::vblora, "vector_length"},
+    {AdapterFamily::ia3, "feedforward_modules"},  // the shapes of the tensors tell
+    {AdapterFamily::ia3, "init_ia3_weights"},
+    {AdapterFamily::vera, "d_initial"},
+    {AdapterFamily::vera, "init_weights"},
+    {AdapterFamily::vera, "projection_prng_key"},
+    {AdapterFamily::vera, "save_projection"},
+    {AdapterFamily::hira, "init_weights"},
+    {AdapterFamily::hira, "rank_pattern"},
+    {AdapterFamily::flora, "flora_scale"},
+    {AdapterFamily::flora, "rank_pattern"},
+};
+// Keys that families without LoRA's own have too. AdaLoRA has LoRA's.
+constexpr std::string_view kOfAll[] = {"auto_mapping",
+                                       "base_model_name_or_path",
+                                       "bias",
+                                       "exclude_modules",
+                                       "fan_in_fan_out",
+                                       "inference_mode",
+                                       "layers_pattern",
+                                       "layers_to_transform",
+                                       "library_name",
+                                       "modules_to_save",
+                                       "peft_type",
+                                       "peft_version",
+                                       "r",
+                                       "revision",
+                                       "target_modules",
+                                       "task_type",
+                                       "torch_dtype",
+                                       "transformers_version"};
+
 const KnownKey* find_known(std::string_view key) {
   const auto* at = std::ranges::find(kKnown, key, &KnownKey::name);
   return at != std::ranges::end(kKnown) ? at : nullptr;
+}
+
+bool is_of_family(std::string_view key, AdapterFamily family) {
+  return std::ranges::any_of(kOfFamilies, [&](const FamilyKey& known) { return known.family == family && known.name == key; });
+}
+
+// Whether adapters of the family have this key of kKnown.
+bool has_known(AdapterFamily family, std::string_view key) {
+  return family == AdapterFamily::lora || family == AdapterFamily::adalora || std::ranges::find(kOfAll, key) != std::ranges::end(kOfAll);
 }
 
 tl::unexpected<Error> refuse_key(std::string_view key, const Json& value, std::string_view why) {
@@ -92,13 +158,18 @@ tl::unexpected<Error> refuse_key(std::string_view key, const Json& value, std::s
 
 }  // namespace
 
-bool is_known_adapter_key(std::string_view key) { return find_known(key) != nullptr; }
+bool is_known_adapter_key(std::string_view key) {
+  const auto* at = std::ranges::find(kOfFamilies, key, &FamilyKey::name);
+  return find_known(key) != nullptr || at != std::ranges::end(kOfFamilies);
+}
 
-Status check_adapter_config_keys(std::vector<std::string>& warnings, const Json& config) {
+Status check_adapter_config_keys(std::vector<std::string>& warnings, const Json& config, AdapterFamily family) {
   constexpr std::size_t kWarningsMax = 20;
   for (const auto& [key, value] : config.get_ref<const Json::object_t&>()) {
     if (is_off(value) || key.ends_with("_dropout")) continue;
+    if (is_of_family(key, family)) continue;
     if (const KnownKey* known = find_known(key)) {
+      if (!has_known(family, key)) return refuse_key(key, value, fmt::format("{} adapters do not have it", name_of(family)));
       if (known->use == KeyUse::unserved) return refuse_key(key, value, "adapters with it are not served");
       continue;
     }

@@ -38,7 +38,7 @@ std::string refusal(std::string_view key, std::string_view value) {
 
 TEST(AdapterConfig, ReadsWhatPeftWrites) {
   const AdapterConfig plain = parsed("plain");
-  EXPECT_EQ(plain.peft_type, "LORA");
+  EXPECT_EQ(plain.family, AdapterFamily::lora);
   EXPECT_EQ(plain.task_type, "CAUSAL_LM");
   EXPECT_EQ(plain.r, 8);
   EXPECT_EQ(plain.lora_alpha, 16.0);

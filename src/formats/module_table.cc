@@ -18,7 +18,8 @@ void add_product(ModuleTable& table, std::span<const TensorEntry> modules, std::
                       static_cast<std::int32_t>(module.rows),
                       module.has_bias,
                       module.splits_input(),
-                      {}};
+                      {},
+                      module.stored_as};
     for (std::size_t shard = 0; shard < shards.size(); ++shard) {
       const Slice out = module.output_slice(shards[shard]);
       // Shards that split the inputs have all outputs.

@@ -29,6 +29,7 @@ struct ModuleEntry {
   bool has_bias = false;
   bool splits_input = false;    // shards hold slices of its inputs, else of its outputs
   std::vector<ModuleCut> cuts;  // [shards]
+  std::string stored_as{};      // by which the base's files name it: `path`, but a tied head is stored as the embedding
 };
 
 // Every linear module of a model, layer after layer, the head last.

@@ -1,0 +1,153 @@
+"""Adapters of every family on one small model, made and loaded again by PEFT, each with a prompt of its own.
+
+Every trainable tensor is random: an adapter as PEFT initialises it changes nothing. Families that PEFT does not have
+bring their own formula.
+"""
+
+import json
+import shutil
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
+
+import golden_models as models
+import golden_specs as specs
+from golden_adapters import ADAPTER_MARGIN, EVERY_LINEAR, TENSOR_MARGIN, write_config
+
+TAIL = 3  # positions whose logits are kept
+# Inputs and outputs of different sizes; k and v are narrower than q; biases on q, k and v.
+BASE = specs.Model("families", 50, specs.qwen2(**specs.sizes(97, 64, 160, 4, 2), **specs.rope(10000.0), tie_word_embeddings=False))
+
+
+@dataclass
+class Family:
+    """An adapter: `config` is PEFT's. `sizes`: the deviation of the numbers of tensors whose name contains a key."""
+
+    name: str
+    config: object
+    sizes: dict = field(default_factory=dict)
+    dtype: torch.dtype = torch.float32
+    edit: dict = field(default_factory=dict)  # keys of adapter_config.json set by hand before the logits are made
+    file: object = None  # changes the tensors of the file before the logits are made
+    rename: object = None  # renames tensors of the file after the logits are made
+    around_one: tuple = ()  # tensors that are multiplied with: random numbers around 1
+    unfelt: tuple = ()  # tensors whose zeroing need not move anything
+
+
+def dora(rank, alpha, targets, **keys):
+    return LoraConfig(task_type="CAUSAL_LM", r=rank, lora_alpha=alpha, target_modules=list(targets), use_dora=True, **keys)
+
+
+LORA_SIZES = {"lora_A": 0.125, "lora_B": 0.1}
+MAGNITUDE = "lora_magnitude_vector"
+
+
+def torchtune_names(name):
+    return name + ".weight" if name.endswith(MAGNITUDE) else name
+
+
+def raw_names(name):
+    return name.replace(".lora_A.", ".lora_A.default.").replace(".lora_B.", ".lora_B.default.").replace(MAGNITUDE, MAGNITUDE + ".default.weight")
+
+
+DORA_PATTERN = {"rank_pattern": {"q_proj": 7, "down_proj": 3}, "alpha_pattern": {"o_proj": 3}}
+DORA = (
+    Family("dora", dora(4, 8, EVERY_LINEAR), LORA_SIZES, around_one=(MAGNITUDE,)),
+    Family("dora_qkv_bf16", dora(8, 8, EVERY_LINEAR[:3]), LORA_SIZES, torch.bfloat16, around_one=(MAGNITUDE,)),
+    Family("dora_rank_pattern", dora(4, 8, EVERY_LINEAR, **DORA_PATTERN), LORA_SIZES, edit=DORA_PATTERN, around_one=(MAGNITUDE,)),
+    Family("dora_rslora", dora(4, 8, ("v_proj", "o_proj", "up_proj"), use_rslora=True), LORA_SIZES, around_one=(MAGNITUDE,)),
+    Family("dora_torchtune_names", dora(2, 4, ("q_proj", "down_proj")), LORA_SIZES, around_one=(MAGNITUDE,), rename=torchtune_names),
+    Family("dora_raw_names", dora(2, 4, ("k_proj", "gate_proj")), LORA_SIZES, around_one=(MAGNITUDE,), rename=raw_names),
+)
+
+
+def all_families():
+    return DORA
+
+
+def randomise(model, spec, seed):
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, tensor in sorted(model.named_parameters()):
+            if not tensor.requires_grad:
+                continue
+            numbers = torch.randn(tensor.shape, generator=generator)
+            if any(key in name for key in spec.around_one):
+                tensor.mul_(1 + 0.2 * numbers)
+                continue
+            size = next((size for key, size in spec.sizes.items() if key in name), None)
+            assert size is not None, (spec.name, name)
+            tensor.copy_(size * numbers)
+
+
+def save(folder, spec, model):
+    model.save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)
+    path = folder / "adapter_model.safetensors"
+    tensors = {name: tensor.to(spec.dtype) if tensor.is_floating_point() else tensor for name, tensor in load_file(path).items()}
+    save_file(spec.file(tensors) if spec.file else tensors, path, metadata={"format": "pt"})
+    config = json.loads((folder / "adapter_config.json").read_text())
+    config["base_model_name_or_path"] = f"golden/{BASE.name}"
+    for key, value in config.items():
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            value.sort()  # PEFT keeps sets
+    write_config(folder / "adapter_config.json", config | spec.edit)
+
+
+def check(spec, model, base_logits, run):
+    """Asserts that the adapter and each of its tensors are felt."""
+    adapter_logits = run(model)
+    moved = (adapter_logits - base_logits).abs().max().item()
+    assert moved > ADAPTER_MARGIN, (spec.name, moved)
+    named = [key for key in (*spec.sizes, *spec.around_one) if key not in spec.unfelt]
+    for name, tensor in model.named_parameters():
+        if not any(key in name for key in named) or tensor.numel() == 0:
+            continue
+        kept = tensor.detach().clone()
+        with torch.no_grad():
+            tensor.copy_(2 * tensor if any(key in name for key in spec.around_one) else torch.zeros_like(tensor))
+        change = (run(model) - adapter_logits).abs().max().item()
+        with torch.no_grad():
+            tensor.copy_(kept)
+        assert change > TENSOR_MARGIN, (spec.name, name, change)
+
+
+def make_adapter(folder, spec, seed, load_base):
+    """Writes the folder and returns the model that PEFT makes of it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = get_peft_model(load_base(), spec.config)
+        randomise(model, spec, seed)
+        save(folder, spec, model)
+        return PeftModel.from_pretrained(load_base(), folder).eval()
+
+
+def finish(folder, spec):
+    if spec.rename:
+        path = folder / "adapter_model.safetensors"
+        save_file({spec.rename(name): tensor for name, tensor in load_file(path).items()}, path, metadata={"format": "pt"})
+
+
+def make(out: Path):
+    folder = out / BASE.name
+    _, tensors = models.make_base(BASE, folder)
+    base = models.load(folder)
+    for spec in all_families():
+        seed = sum(spec.name.encode()) * 31 + len(spec.name)  # of the name: further adapters change no others
+        generator = torch.Generator().manual_seed(seed)
+        ids = torch.randint(0, BASE.config.vocab_size, (3 + seed % 29,), generator=generator).tolist()
+        path = folder / "adapters" / spec.name
+        model = make_adapter(path, spec, seed, lambda: models.load(folder))
+        check(spec, model, models.logits(base, ids), lambda changed, ids=ids: models.logits(changed, ids))
+        results = models.outputs(model, ids, spec.name)
+        models.check_bf16(spec.name, model, ids, results[f"logits.{spec.name}"])
+        results[f"logits_tail.{spec.name}"] = results.pop(f"logits.{spec.name}")[-TAIL:]
+        tensors |= results | {f"ids.{spec.name}": torch.tensor(ids, dtype=torch.int32)}
+        finish(path, spec)
+    models.write_expected(folder, tensors)
+    print(f"{BASE.name}: {len(all_families())} adapters, {models.folder_bytes(folder):,} bytes")
