@@ -65,10 +65,12 @@ Result<PreparedAdapter> prepare_adapter(const FolderPath& folder, const AdapterB
 std::uint32_t PreparedAdapter::page_count() const { return std::ranges::max_element(layouts, {}, &ImageLayout::page_count)->page_count; }
 
 AdapterTraits PreparedAdapter::traits() const {
-  AdapterTraits traits{folder.config.invocation_tokens, folder.config.bias != AdapterBias::none, 0};
+  AdapterTraits traits{folder.config.invocation_tokens, false, 0};
   const auto shard_count = static_cast<std::int32_t>(layouts.size());
-  for (const AdapterRecord& record : layouts.front().records)
+  for (const AdapterRecord& record : layouts.front().records) {
     traits.z_cols = std::max(traits.z_cols, (record.z_begin + record.z_cols()) * (splits_input(record.site.kind) ? 1 : shard_count));
+    traits.changes_base = traits.changes_base || !record.only_adds();
+  }
   return traits;
 }
 

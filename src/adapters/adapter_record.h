@@ -86,6 +86,10 @@ struct AdapterRecord {
   [[nodiscard]] const AdapterPart* find(PartKind kind) const { return find_part(parts, kind); }
   // Columns of A x.
   [[nodiscard]] std::int32_t z_cols() const { return low_rank == LowRank::sum ? rank : 0; }
+  // Whether it leaves what the base computes as it is.
+  [[nodiscard]] bool only_adds() const {
+    return find(PartKind::input_gain) == nullptr && find(PartKind::gain) == nullptr && find(PartKind::bias_replacing) == nullptr;
+  }
   // Whether it does more than add B (A x) and a bias, as RecordView::is_general says of it.
   [[nodiscard]] bool is_general() const {
     return low_rank != LowRank::sum || find(PartKind::input_gain) != nullptr || find(PartKind::delta_gain) != nullptr ||

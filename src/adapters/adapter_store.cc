@@ -297,8 +297,11 @@ Status AdapterStore::check_blend(std::span<const BlendComponent> components) con
   for (const BlendComponent& component : components) {
     const AdapterTraits& traits = component.version->traits();
     const std::string_view name = component.version->name();
-    if (traits.replaces_biases)
-      return error("E_BLEND", "adapter \"{}\" replaces biases of the base, which cannot be weighted: it cannot be part of a blend", name);
+    if (traits.changes_base) {
+      return error("E_BLEND",
+                   "adapter \"{}\" multiplies or replaces what the base computes, which cannot be weighted: it cannot be part of a blend",
+                   name);
+    }
     if (!traits.invocation_tokens.empty())
       return error("E_BLEND", "adapter \"{}\" acts from its invocation tokens on only, and cannot be part of a blend", name);
     z_cols += traits.z_cols;

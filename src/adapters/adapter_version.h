@@ -20,7 +20,7 @@ class AdapterVersion;
 // What of an adapter's content decides how requests may use it.
 struct AdapterTraits {
   std::vector<TokenId> invocation_tokens{};  // see AdapterConfig
-  bool replaces_biases = false;              // of the base: it cannot be weighted
+  bool changes_base = false;                 // not only adds to what the base computes: it cannot be weighted
   std::int32_t z_cols = 0;                   // columns of A x at the site that has most, those of all its modules
   bool operator==(const AdapterTraits&) const = default;
 };

@@ -147,7 +147,7 @@ TEST(BlendsOfStoredBiases, AreRefused) {
   for (const std::string& name : names_in(setting.adapters)) {
     ASSERT_TRUE(store.resolve(name));
     const AdapterStore::Found blend = store.find_blend(std::vector<WeightedAdapter>{{name, 0.5f}});
-    EXPECT_EQ(store.find_version(name).value()->traits().replaces_biases, !blend.has_value());
+    EXPECT_EQ(store.find_version(name).value()->traits().changes_base, !blend.has_value());
     refused_count += blend ? 0 : 1;
     if (!blend) EXPECT_EQ(blend.error().code, "E_BLEND");
     EXPECT_TRUE(store.find_blend(std::vector<WeightedAdapter>{{name, 1.0f}})) << "the adapter itself";
