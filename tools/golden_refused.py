@@ -129,8 +129,7 @@ def options():
         "peft_type_missing": ({"peft_type": ...}, "E_PEFT_TYPE", ["peft_type"]),
         "task_seq_cls": ({"task_type": "SEQ_CLS"}, "E_TASK", ["SEQ_CLS"]),
         "task_token_cls": ({"task_type": "TOKEN_CLS"}, "E_TASK", ["TOKEN_CLS"]),
-        "use_dora": ({"use_dora": True}, "E_UNSUPPORTED_OPTION", ["use_dora"]),
-        "use_dora_without_magnitudes": ({"use_dora": True}, "E_UNSUPPORTED_OPTION", ["use_dora"]),
+        "dora_without_magnitudes": ({"use_dora": True}, "E_PAIR", ["use_dora", "lora_magnitude_vector"]),
         "lora_bias_missing": ({"lora_bias": True}, "E_PAIR", ["lora_bias"]),
         "bias_of_unknown_kind": ({"bias": "some"}, "E_UNSUPPORTED_OPTION", ["bias", "some"]),
         "alpha_null": ({"lora_alpha": None}, "E_SCALE", ["lora_alpha"]),
@@ -172,6 +171,7 @@ def bad_tensors():
         "unknown_module": (renamed("v_proj", "vv_proj"), "E_UNKNOWN_MODULE", ["vv_proj", "v_proj"]),
         "unknown_layer": (renamed("layers.1.", "layers.7."), "E_UNKNOWN_MODULE", ["layers.7.self_attn.q_proj"]),
         "other_prefix": (renamed("model.layers", "model.language_model.layers"), "E_UNKNOWN_MODULE", ["language_model"]),
+        "magnitudes_without_use_dora": (good() | {f"{Q0}.lora_magnitude_vector": torch.ones(HIDDEN)}, "E_PAIR", ["use_dora", short]),
         "a_without_b": (without(q0_b), "E_PAIR", [short]),
         "b_without_a": (without(q0_a), "E_PAIR", [short]),
         "rank_a_not_b": (good() | {q0_b: torch.ones(HIDDEN, RANK + 1)}, "E_RANK", [short]),
@@ -217,10 +217,9 @@ def make(out: Path):
     write(root / "no_weights", "E_SAFETENSORS", ["adapter_model.safetensors"], plain, None)
     for name, data in broken_files().items():
         write(root / f"file_{name}", "E_SAFETENSORS", [], plain, data)
-    dora = good() | {f"{module}.lora_magnitude_vector": torch.ones(HIDDEN) for module in (Q0, Q1)}
     tokens = good() | {"base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta": torch.ones(1, HIDDEN)}
     norm = good() | {"base_model.model.model.norm.weight": torch.ones(HIDDEN)}
-    special = {"use_dora": dora, "trainable_token_indices": tokens, "modules_to_save": norm}
+    special = {"trainable_token_indices": tokens, "modules_to_save": norm}
     for name, (changes, code, mentions) in options().items():
         write(root / name, code, mentions, encoded(config(**changes)), save(special.get(name, good())))
     for name, (tensors, code, mentions) in bad_tensors().items():

@@ -296,11 +296,16 @@ TEST(LoraImporter, RefusesEmptyTensorsAndFilesWithAHint) {
   expect_refused(LoraFixture{}, "E_EMPTY", {"ZeRO-3"});
 }
 
+std::shared_ptr<const ModelFiles> files_of(const std::filesystem::path& model) {
+  return std::make_shared<const ModelFiles>(ModelFiles::open(model.string()).value());
+}
+
 // Every folder of tests/golden/refused has one fault, which loading must find and name.
 TEST(LoraImporter, RefusesWhatTheGoldenFoldersGetWrong) {
   const std::filesystem::path golden = source_path("tests/golden");
   const ModelConfig model = read_model_config((golden / "mix32").string()).value();
-  const AdapterBase base{.modules = make_module_table(model), .format = {DType::bf16, 2}, .page_bytes = 4096};
+  const AdapterBase base{
+      .modules = make_module_table(model), .format = {DType::bf16, 2}, .page_bytes = 4096, .weights = files_of(golden / "mix32")};
   int count = 0;
   for (const auto& folder : std::filesystem::directory_iterator(golden / "refused")) {
     SCOPED_TRACE(folder.path().filename().string());
@@ -329,10 +334,14 @@ TEST(LoraImporter, TakesEveryGoldenAdapter) {
   for (const auto& model : std::filesystem::directory_iterator(golden)) {
     if (!std::filesystem::exists(model.path() / "adapters")) continue;
     const ModelConfig config = read_model_config(model.path().string()).value();
-    const AdapterBase base{.modules = make_module_table(config), .format = {DType::bf16, 2}, .page_bytes = 4096};
+    const AdapterBase base{
+        .modules = make_module_table(config), .format = {DType::bf16, 2}, .page_bytes = 4096, .weights = files_of(model.path())};
     for (const auto& folder : std::filesystem::directory_iterator(model.path() / "adapters")) {
       const Result<PreparedAdapter> adapter = prepare_adapter(FolderPath(folder.path().string()), base);
-      EXPECT_TRUE(adapter) << folder.path() << ": " << adapter.error().message;
+      ASSERT_TRUE(adapter) << folder.path() << ": " << adapter.error().message;
+      Gate gate;
+      const Result<Sha256Digest> written = verify_adapter(*adapter, gate);
+      EXPECT_TRUE(written) << folder.path() << ": " << written.error().message;
       ++count;
     }
   }

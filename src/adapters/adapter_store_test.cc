@@ -76,7 +76,7 @@ TEST(AdapterStore, ListsABrokenAdapterWithItsReasonAndTriesAgainWhenItWasMended)
   const TemporaryFolder root;
   lora_of_rank(4).write(root.file("good"));
   std::filesystem::create_directories(root.file("bad"));
-  write_text(root.file("bad/adapter_config.json"), R"({"peft_type": "VERA"})");
+  write_text(root.file("bad/adapter_config.json"), R"({"peft_type": "LOKR"})");
   AdapterStore store(test_base(), kLookAlways);
   EXPECT_EQ(store.add_root(root.path()).value(), 2);
   const std::vector<AdapterListing> listings = store.list();
@@ -91,7 +91,7 @@ TEST(AdapterStore, ListsABrokenAdapterWithItsReasonAndTriesAgainWhenItWasMended)
   const auto refused = store.resolve("bad");
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, "E_PEFT_TYPE");
-  EXPECT_THAT(refused.error().message, AllOf(HasSubstr("\"bad\""), HasSubstr("VERA"), Not(HasSubstr(root.path()))));
+  EXPECT_THAT(refused.error().message, AllOf(HasSubstr("\"bad\""), HasSubstr("LOKR"), Not(HasSubstr(root.path()))));
 
   lora_of_rank(2).write(root.file("bad"));
   EXPECT_TRUE(store.resolve("bad"));

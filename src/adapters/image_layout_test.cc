@@ -10,7 +10,8 @@ namespace slora {
 namespace {
 
 void add_part(AdapterRecord& record, PartKind kind, SourceSlice slice) {
-  const auto source = static_cast<std::uint32_t>(record.parts.size());
+  static std::uint32_t source = 0;  // parts of one source and slice would be stored once
+  ++source;
   record.parts.push_back({.kind = kind, .source = {source}, .slice = slice, .stored = {}});
 }
 

@@ -123,8 +123,9 @@ class TensorReader {
       const std::int64_t row_count = std::min(rows_per_chunk, rows - row);
       values_.resize(static_cast<std::size_t>(row_count * cols));
       if (Status filled = fill(row, row_count); !filled) return forward_error(filled);
-      largest = std::max(largest, largest_magnitude(values_));
-      if (!(largest < bound)) return refuse(name, bound, row * cols);
+      const float magnitude = largest_magnitude(values_);
+      if (!(magnitude < bound)) return refuse(name, bound, row * cols);
+      largest = std::max(largest, magnitude);
       if (Status taken = take(Chunk{row, row_count, cols, cols, values_.data()}); !taken) return forward_error(taken);
     }
     return largest;

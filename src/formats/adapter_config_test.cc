@@ -80,7 +80,8 @@ TEST(AdapterConfig, WarnsOfPatternsOfUnknownVersions) {
 }
 
 TEST(AdapterConfig, RefusesOtherKindsOfAdapters) {
-  EXPECT_EQ(refusal("peft_type", "\"LOKR\""), "E_PEFT_TYPE: \"peft_type\": expected LORA, found \"LOKR\"");
+  EXPECT_EQ(refusal("peft_type", "\"LOKR\""),
+            "E_PEFT_TYPE: \"peft_type\": expected one of LORA, ADALORA, LOHA, VBLORA, IA3, VERA, HIRA, FLORA, found \"LOKR\"");
   EXPECT_THAT(refusal("peft_type", "null"), HasSubstr("E_PEFT_TYPE"));
   EXPECT_THAT(refusal("peft_type", "1"), HasSubstr("E_BAD_JSON"));
   EXPECT_THAT(refusal("task_type", "\"SEQ_CLS\""), HasSubstr("E_TASK"));
