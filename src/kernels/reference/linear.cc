@@ -97,7 +97,10 @@ class RowProduct {
       }
     }
     if (record.bias != nullptr && record.bias_mode == BiasMode::add) {
-      for (std::int32_t n = 0; n < record.out; ++n) slice[n] += applied.weight * record.bias[n];
+      for (std::int32_t n = 0; n < record.out; ++n) {
+        const auto col = static_cast<std::size_t>(record.slice_begin + n);
+        (has_gain_[col] ? bias_[col] : y[col]) += applied.weight * record.bias[n];
+      }
     }
   }
 
