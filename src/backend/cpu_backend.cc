@@ -172,7 +172,7 @@ class CpuBackend final : public HostBackend {
   int thread_count() const override { return ops_.thread_count(); }
   DType product_dtype() const override { return DType::bf16; }
   DType kv_dtype() const override { return DType::bf16; }
-  AdapterFormat adapter_format() const override { return {.dtype = DType::bf16, .b_interleave = 2, .has_general_records = false}; }
+  AdapterFormat adapter_format() const override { return {.dtype = DType::bf16, .b_interleave = 2}; }
 
   LinearWeight make_linear(std::int64_t out, std::int64_t in) override {
     return {.out = out, .in = in, .packed = arena_.take(linear_bytes(out, in)), .bias = {}};

@@ -27,12 +27,12 @@ class Ops {
   // fp32, out [T, hidden] product.
   virtual void add_rms_norm(Tensor out, Tensor residual, Tensor x, Tensor weight, float eps) = 0;
 
-  // z[t, z columns of (segment, record)] = A x[t, :] for every segment over t and every record of `site`, fp32.
+  // z[t, z columns of (segment, record)] = rank_gain * A x[t, :] for every segment over t and every record of `site`, fp32.
   // x [T, in] product. Rows and columns outside of segments are not written.
   virtual void shrink(Tensor z, Tensor x, const AdapterBatch& adapters, Site site) = 0;
 
-  // y[t, :] = W x[t, :] + bias + sum over segments and records of weight * (scale * B z + bias), in fp32 with one rounding to y's
-  // type. x [T, in] product, y [T, out] activation or, of the head, fp32.
+  // y[t, :] = W x[t, :] + bias + sum over segments and records of weight * (scale * B z + bias), or with general records what RecordView
+  // says, in fp32 with one rounding to y's type. x [T, in] product, y [T, out] activation or, of the head, fp32.
   virtual void linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) = 0;
 
   // out[t, i] = activation(y[t, i]) * y[t, n + i], where y [T, 2n] is what linear would compute. out [T, n] product, W [2n, in].

@@ -128,7 +128,7 @@ class ExpandDeferredKernel {
                       Prefetcher& prefetcher) {
     Words z[kExpandDeferredRows];
     for (std::int64_t r = 0; r < applied.row_count; ++r) z[r] = broadcast_word(word_of(item.z, applied, r, pair));
-    float* y = item.y.row<float>(applied.row_begin) + applied.record->slice_begin + cols.begin;
+    float* y = item.y.row<float>(applied.row_begin) + (applied.record->slice_begin + cols.begin);
     const std::int64_t count = cols.end - cols.begin;
     std::int64_t col = 0;
     for (; col + kChunkCols <= count; col += kChunkCols) {
@@ -166,7 +166,7 @@ class ExpandDeferredKernel {
     const RecordView& record = *applied.record;
     if (record.bias == nullptr || record.bias_mode != BiasMode::add) return;
     for (std::int64_t r = 0; r < applied.row_count; ++r) {
-      float* y = item.y.row<float>(applied.row_begin + r) + record.slice_begin + cols.begin;
+      float* y = item.y.row<float>(applied.row_begin + r) + (record.slice_begin + cols.begin);
       ExpandKernel<Isa>::add_scaled(y, record.bias + cols.begin, cols.end - cols.begin, applied.weight);
     }
   }

@@ -23,7 +23,7 @@ struct ExpandCall {
   bool is_deferred = false;  // added after the product by ExpandDeferred, except for a bias that replaces the base's
 };
 
-// A work item of ExpandDeferred: records over the same few rows, on columns [col_begin, col_end) of y.
+// Records over the same few rows, to be added to columns [col_begin, col_end) of y. A slice may begin before y does.
 struct ExpandDeferredItem {
   Tensor y;  // [T, out] fp32
   Tensor z;  // [T, z columns] fp32

@@ -20,40 +20,46 @@ constexpr std::int64_t kSideBySideRows = 3;
 void Linear::run(Tensor y, Tensor x, const PackedWeight& weight, std::span<const float> bias, Tensor z,
                  std::span<const AppliedRecord> records) {
   check(x.dtype == DType::bf16 && y.dtype == DType::f32, "expected x in bf16 and y in fp32");
-  pack_tiles(x, z, records, x.rows);
+  general_.pick(x, z, bias, weight.out, records);
+  pack_tiles(general_.inputs(), z, general_.others(), x.rows);
   const LinearCall call{y, weight, tiles_.tile(0), x_tile_count_, bias, expands_};
   pool_.parallel_ranges(weight.panel_count(), item_panels(x_tile_count_),
                         [&](std::int64_t begin, std::int64_t end, int) { kernels_.linear_columns(call, begin, end); });
   deferred_.run(y);
+  general_.run(y, weight);
 }
 
 void Linear::run(Tensor y, Tensor x, const Int8Weight& weight, std::span<const float> bias, Tensor z,
                  std::span<const AppliedRecord> records) {
   check(x.dtype == DType::bf16 && y.dtype == DType::f32, "expected x in bf16 and y in fp32");
-  pack_tiles({}, z, records, x.rows);
-  const Int8LinearCall call{y, weight, int8_rows_.pack(x, pool_), bias, expands_};
+  general_.pick(x, z, bias, weight.out, records);
+  pack_tiles({}, z, general_.others(), x.rows);
+  const Int8LinearCall call{y, weight, int8_rows_.pack(general_.inputs(), pool_), bias, expands_};
   pool_.parallel_ranges(weight.panel_count(), kItemPanels,
                         [&](std::int64_t begin, std::int64_t end, int) { kernels_.int8_linear_columns(call, begin, end); });
   deferred_.run(y);
+  general_.run(y, weight);
 }
 
 void Linear::run_gated(Tensor out, Tensor x, const PackedWeight& weight, std::span<const float> bias, Tensor z,
                        std::span<const AppliedRecord> records) {
   check(x.dtype == DType::bf16 && out.dtype == DType::bf16, "expected x and out in bf16");
-  pack_tiles(x, z, records, x.rows);
+  general_.pick(x, z, bias, weight.out, records);
+  pack_tiles(general_.inputs(), z, general_.others(), x.rows);
   gate(out, LinearCall{{}, weight, tiles_.tile(0), x_tile_count_, bias, expands_}, kernels_.linear_columns);
 }
 
 void Linear::run_gated(Tensor out, Tensor x, const Int8Weight& weight, std::span<const float> bias, Tensor z,
                        std::span<const AppliedRecord> records) {
   check(x.dtype == DType::bf16 && out.dtype == DType::bf16, "expected x and out in bf16");
-  pack_tiles({}, z, records, x.rows);
-  gate(out, Int8LinearCall{{}, weight, int8_rows_.pack(x, pool_), bias, expands_}, kernels_.int8_linear_columns);
+  general_.pick(x, z, bias, weight.out, records);
+  pack_tiles({}, z, general_.others(), x.rows);
+  gate(out, Int8LinearCall{{}, weight, int8_rows_.pack(general_.inputs(), pool_), bias, expands_}, kernels_.int8_linear_columns);
 }
 
 template <class Call>
 void Linear::gate(Tensor out, const Call& product, void (*columns)(const Call& call, std::int64_t panel_begin, std::int64_t panel_end)) {
-  if (!deferred_.empty()) return gate_deferred(out, product, columns);
+  if (!deferred_.empty() || !general_.empty()) return gate_deferred(out, product, columns);
   constexpr std::int64_t kWidth = (kItemPanels + 1) * kPanelCols;  // one more panel, since up's columns may begin within a panel
   const std::int64_t half = out.rows * kWidth;
   auto* scratch = scratch_.take<float>(static_cast<std::size_t>(2 * half * pool_.thread_count()));
@@ -87,6 +93,7 @@ void Linear::gate_deferred(Tensor out, Call product, void (*columns)(const Call&
   pool_.parallel_ranges(product.weight.panel_count(), item_panels(x_tile_count_),
                         [&](std::int64_t begin, std::int64_t end, int) { columns(product, begin, end); });
   deferred_.run(product.y);
+  general_.run(product.y, product.weight);
   pool_.parallel_rows(out.rows, width, [&](std::int64_t t) {
     kernels_.gated_silu(out.row<Bfloat16>(t), y + t * width, y + t * width + out.cols, out.cols);
   });

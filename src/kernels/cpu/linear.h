@@ -3,18 +3,19 @@
 #include <vector>
 
 #include "kernels/cpu/expand_deferred.h"
+#include "kernels/cpu/general_records.h"
 #include "kernels/cpu/kernels.h"
 
 namespace slora::cpu {
 
 // y[t, :] = W x[t, :] + bias, and for every applied record over row t, on its slice, in the order of `records`:
-// + weight * (scale * B z + record bias), or the record's bias instead of the base's. x [T, in] bf16, z [T, z columns] fp32
-// (weight * scale * z is rounded to bf16 for the product with B), B [ceil(rank / 2), 2 * out] bf16 with pairs of rank rows interleaved, y
-// [T, out] fp32. Holds scratch; owned by a backend, called by its engine thread.
+// + weight * (scale * B z + record bias), or the record's bias instead of the base's; rows that a general record is applied to are what
+// RecordView says. x [T, in] bf16, z [T, z columns] fp32 (weight * scale * z is rounded to bf16 for the product with B), B [ceil(rank / 2),
+// 2 * out] bf16 with pairs of rank rows interleaved, y [T, out] fp32. Holds scratch; owned by a backend, called by its engine thread.
 class Linear {
  public:
   Linear(const Kernels& kernels, ThreadPool& pool)
-      : kernels_(kernels), pool_(pool), tiles_(kernels), int8_rows_(kernels), deferred_(kernels, pool) {}
+      : kernels_(kernels), pool_(pool), tiles_(kernels), int8_rows_(kernels), deferred_(kernels, pool), general_(kernels, pool) {}
 
   void run(Tensor y, Tensor x, const PackedWeight& weight, std::span<const float> bias, Tensor z, std::span<const AppliedRecord> records);
   // x is quantised too: integer products, exact within a group of inputs, are scaled and summed in fp32 over the groups.
@@ -46,6 +47,7 @@ class Linear {
   std::vector<ExpandCall> expands_;
   std::vector<std::size_t> first_tiles_;  // of each expand
   ExpandDeferred deferred_;
+  GeneralRecords general_;
   Scratch scratch_;  // per thread, gate and up of some columns: [2, T, columns] fp32
 };
 

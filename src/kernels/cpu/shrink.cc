@@ -35,6 +35,17 @@ void Shrink::run(Tensor z, Tensor x, std::span<const AppliedRecord> records) {
   for (std::size_t i = 1; i < calls_.size(); ++i) calls_[i - 1].prefetch = first_byte(calls_[i]);
   pool_.parallel_for(static_cast<std::int64_t>(calls_.size()),
                      [&](std::int64_t index, int) { kernels_.shrink(calls_[static_cast<std::size_t>(index)]); });
+  for (const AppliedRecord& applied : records) {
+    if (applied.record->rank_gain != nullptr) multiply_ranks(z, applied);
+  }
+}
+
+void Shrink::multiply_ranks(Tensor z, const AppliedRecord& applied) {
+  const std::int32_t rank = applied.record->rank;
+  pool_.parallel_rows(applied.row_count, rank, [&](std::int64_t row) {
+    float* const values = z.row<float>(applied.row_begin + row) + applied.z_begin;
+    for (std::int32_t j = 0; j < rank; ++j) values[j] *= applied.record->rank_gain[j];
+  });
 }
 
 // As many as fill the registers with the sums of one row, or fewer if there would not be enough work items for all threads.

@@ -6,9 +6,9 @@
 
 namespace slora::cpu {
 
-// z[t, z_begin + j] = A[j, :] x[t, :] for every applied record over row t. x [T, in] bf16, A [rank, in] bf16 in tiles, z fp32; the
-// rest of z stays as it is. The rows under one record share one pass over its A. Holds scratch; owned by a backend, called by its engine
-// thread.
+// z[t, z_begin + j] = rank_gain[j] * A[j, :] x[t, :] for every applied record over row t. x [T, in] bf16, A [rank, in] bf16 in tiles, z
+// fp32; the rest of z stays as it is. The rows under one record share one pass over its A. Holds scratch; owned by a backend, called by its
+// engine thread.
 class Shrink {
  public:
   Shrink(const Kernels& kernels, ThreadPool& pool) : kernels_(kernels), pool_(pool) {}
@@ -17,6 +17,7 @@ class Shrink {
 
  private:
   [[nodiscard]] std::int32_t ranks_per_item(std::span<const AppliedRecord> records) const;
+  void multiply_ranks(Tensor z, const AppliedRecord& applied);
 
   const Kernels& kernels_;
   ThreadPool& pool_;
