@@ -254,12 +254,14 @@ struct Cuts {
   std::int32_t tile_cols = 1 << 20;  // stored elements
 };
 
-// One module of a random adapter; a [rank, in] and b [rank, out] row by row.
+// One module of a random adapter; a [rank, in] and b [rank, out] row by row, what else it has as in RecordView.
 struct MadeRecord {
   std::int32_t slice_begin, out, in, rank;
   float scale;
   std::vector<float> a, b, bias;
   BiasMode bias_mode = BiasMode::add;
+  LowRank low_rank = LowRank::sum;
+  std::vector<float> input_gain{}, rank_gain{}, delta_gain{}, gain{};
 };
 
 inline MadeRecord make_record(Numbers& numbers, std::int32_t slice_begin, std::int32_t out, std::int32_t in, std::int32_t rank) {
@@ -284,13 +286,18 @@ class MadeAdapter {
                         .scale = made.scale,
                         .a = {},
                         .b = {},
-                        .bias = made.bias.empty() ? nullptr : bias_of(made),
+                        .low_rank = made.low_rank,
+                        .input_gain = vector_of(made.input_gain),
+                        .rank_gain = vector_of(made.rank_gain),
+                        .delta_gain = vector_of(made.delta_gain),
+                        .gain = vector_of(made.gain),
+                        .bias = vector_of(made.bias),
                         .bias_mode = made.bias_mode};
       record.a = cut(format.dtype, made.rank, made.in, made.a, cuts);
       const std::int32_t interleave = format.b_interleave;
       record.b = cut(format.dtype, (made.rank + interleave - 1) / interleave, made.out * interleave, interleaved(made, interleave), cuts);
       view_.records.push_back(record);
-      range.z_cols += made.rank;
+      range.z_cols += made.low_rank == LowRank::sum ? made.rank : 0;
       ++range.count;
     }
     view_.z_cols_max = range.z_cols;
@@ -309,9 +316,10 @@ class MadeAdapter {
     return out;
   }
 
-  const float* bias_of(const MadeRecord& made) {
+  const float* vector_of(const std::vector<float>& values) {
+    if (values.empty()) return nullptr;
     return reinterpret_cast<const float*>(
-        memory_.emplace_back(uploaded(*backend_, made.bias.data(), made.bias.size() * sizeof(float))).data());
+        memory_.emplace_back(uploaded(*backend_, values.data(), values.size() * sizeof(float))).data());
   }
 
   TiledMatrix cut(DType dtype, std::int32_t rows, std::int32_t cols, const std::vector<float>& values, Cuts cuts) {
