@@ -18,24 +18,43 @@ INSTANTIATE_TEST_SUITE_P(Backends, OpsInvariance, ::testing::ValuesIn(ops_varian
 INSTANTIATE_TEST_SUITE_P(WeightsInBytes, OpsInvariance, ::testing::ValuesIn(ops_int8_variants()),
                          [](const auto& variant) { return std::string(variant.param.label); });
 
-// A product with three adapters over 40 rows, any run of which can be computed alone.
+enum class AdapterKind { plain, general };
+
+// A product with several adapters over 90 rows, any run of which can be computed alone.
 class Projection {
  public:
   static constexpr std::int32_t kRows = 90, kOut = 202, kIn = 131, kZCols = 24;
 
-  Projection(Backend& backend, Numbers& numbers, Cuts cuts)
+  Projection(Backend& backend, Numbers& numbers, Cuts cuts, AdapterKind kind = AdapterKind::plain)
       : backend_(&backend),
         weight_(pack(backend, kOut, kIn, numbers.vector(kOut * kIn), DType::f32)),
         x_(backend, backend.product_dtype(), kRows, kIn, numbers.vector(kRows * kIn)) {
     weight_.bias = backend.make_vector(numbers.vector(kOut));
-    for (const std::int32_t rank : {1, 5, 12}) {
-      adapters_.emplace_back(backend, kSite,
-                             std::vector<MadeRecord>{make_record(numbers, 0, 101, kIn, rank), make_record(numbers, 101, 101, kIn, rank)},
-                             cuts);
-    }
+    const auto add = [&](std::int32_t rank, auto change) {
+      std::vector<MadeRecord> records = {make_record(numbers, 0, 101, kIn, rank), make_record(numbers, 101, 101, kIn, rank)};
+      change(records);
+      adapters_.emplace_back(backend, kSite, records, cuts);
+    };
+    for (const std::int32_t rank : {1, 5, 12}) add(rank, [](const std::vector<MadeRecord>&) {});
+    if (kind == AdapterKind::plain) return;
+    add(7, [&](std::vector<MadeRecord>& records) { records[1].gain = numbers.vector(101); });
+    add(12, [&](std::vector<MadeRecord>& records) {
+      records[0].rank_gain = numbers.vector(12);
+      records[0].delta_gain = numbers.vector(101);
+      records[0].bias = numbers.vector(101);
+    });
+    add(3, [&](std::vector<MadeRecord>& records) {
+      records[0].low_rank = LowRank::hadamard;
+      records[1].input_gain = numbers.vector(kIn);
+    });
+    add(0, [&](std::vector<MadeRecord>& records) {
+      records.resize(1);
+      records[0].out = kOut;
+      records[0].input_gain = numbers.vector(kIn);
+    });
   }
 
-  // Rows [begin, begin + count): row r under adapter r / 3 modulo 4, where 3 is none.
+  // Rows [begin, begin + count): three under each adapter, then three under none, and so on.
   [[nodiscard]] Matrix run(std::int32_t begin, std::int32_t count) const {
     Matrix y(*backend_, backend_->activation_dtype(), count, kOut);
     run_op(begin, count, [&](Tensor x, Tensor z, const AdapterBatch& batch) { backend_->ops().linear(y, x, weight_, z, batch, kSite); });
@@ -54,9 +73,9 @@ class Projection {
   void run_op(std::int32_t begin, std::int32_t count, Op op) const {
     std::vector<AdapterSegment> segments;
     for (std::int32_t row = begin; row < begin + count; ++row) {
-      const std::int32_t adapter = row / 3 % 4;
-      if (adapter == 3) continue;
-      const AdapterView* view = &adapters_[static_cast<std::size_t>(adapter)].view();
+      const std::size_t adapter = static_cast<std::size_t>(row / 3) % (adapters_.size() + 1);
+      if (adapter == adapters_.size()) continue;
+      const AdapterView* view = &adapters_[adapter].view();
       if (!segments.empty() && segments.back().adapter == view && segments.back().row_begin + segments.back().row_count == row - begin) {
         ++segments.back().row_count;
       } else {
@@ -76,10 +95,9 @@ class Projection {
   std::deque<MadeAdapter> adapters_;
 };
 
-TEST_P(OpsInvariance, ARowOfAnAdaptedProductIsTheSameInBatchesOfEverySize) {
-  const Projection projection(*backend_, numbers_, {});
+void expect_same_rows_in_every_batch(const Projection& projection, std::int32_t stride) {
   const Matrix whole = projection.run(0, Projection::kRows), gated = projection.run_gated(0, Projection::kRows);
-  for (std::int32_t rows = 1; rows <= Projection::kRows; rows += stride_) {
+  for (std::int32_t rows = 1; rows <= Projection::kRows; rows += stride) {
     const std::int32_t begin = (Projection::kRows - rows) / 2;
     const Matrix part = projection.run(begin, rows);
     EXPECT_TRUE(same_bits(part, whole.tensor().rows_from(begin, rows))) << rows << " rows from " << begin;
@@ -88,13 +106,27 @@ TEST_P(OpsInvariance, ARowOfAnAdaptedProductIsTheSameInBatchesOfEverySize) {
   }
 }
 
+TEST_P(OpsInvariance, ARowOfAnAdaptedProductIsTheSameInBatchesOfEverySize) {
+  expect_same_rows_in_every_batch(Projection(*backend_, numbers_, {}), stride_);
+}
+
+TEST_P(OpsInvariance, ARowUnderGeneralRecordsIsTheSameInBatchesOfEverySize) {
+  if (!backend_->adapter_format().has_general_records) GTEST_SKIP() << "the backend has no such records";
+  expect_same_rows_in_every_batch(Projection(*backend_, numbers_, {}, AdapterKind::general), stride_);
+}
+
+// Of adapters that the backend has records for, the most general.
+AdapterKind kind_of(const Backend& backend) {
+  return backend.adapter_format().has_general_records ? AdapterKind::general : AdapterKind::plain;
+}
+
 TEST_P(OpsInvariance, HowAdapterMatricesAreCutChangesNoBit) {
   Numbers numbers(5);
-  const Projection whole(*backend_, numbers, {});
+  const Projection whole(*backend_, numbers, {}, kind_of(*backend_));
   const Matrix want = whole.run(0, Projection::kRows);
   for (const Cuts cuts : {Cuts{1, 64}, Cuts{1, 1 << 20}, Cuts{3, 1 << 20}, Cuts{2, 128}}) {
     Numbers again(5);
-    const Projection cut(*backend_, again, cuts);
+    const Projection cut(*backend_, again, cuts, kind_of(*backend_));
     EXPECT_TRUE(same_bits(cut.run(0, Projection::kRows), want)) << "tiles of " << cuts.tile_rows << " x " << cuts.tile_cols;
   }
 }
@@ -189,7 +221,9 @@ TEST_P(OpsInvariance, ThreadsChangeNoBit) {
     changed.threads = threads;
     const std::unique_ptr<Backend> other = open(changed);
     Numbers one(9), two(9);
-    EXPECT_TRUE(same_bits(Projection(*backend_, one, {}).run(0, Projection::kRows), Projection(*other, two, {}).run(0, Projection::kRows)));
+    const Projection projection(*backend_, one, {}, kind_of(*backend_)), same(*other, two, {}, kind_of(*other));
+    EXPECT_TRUE(same_bits(projection.run(0, Projection::kRows), same.run(0, Projection::kRows)));
+    EXPECT_TRUE(same_bits(projection.run_gated(0, Projection::kRows), same.run_gated(0, Projection::kRows)));
     const Prompt prompt(*backend_, numbers_);
     EXPECT_TRUE(same_bits(prompt.run(*backend_, 8, 0, {kShort.tokens}), prompt.run(*other, 8, 0, {kShort.tokens})));
     const std::int32_t tokens = long_shape(stride_).tokens;
