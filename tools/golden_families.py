@@ -4,6 +4,7 @@ Every trainable tensor is random: an adapter as PEFT initialises it changes noth
 bring their own formula.
 """
 
+import copy
 import json
 import shutil
 import warnings
@@ -25,7 +26,7 @@ BASE = specs.Model("families", 50, specs.qwen2(**specs.sizes(97, 64, 160, 4, 2),
 
 @dataclass
 class Family:
-    """An adapter: `config` is PEFT's. `sizes`: the deviation of the numbers of tensors whose name contains a key."""
+    """An adapter. `config` is PEFT's, or an object that has `wrap`, `save` and `load` of its own. `sizes`: the deviation of the numbers of tensors whose name contains a key."""
 
     name: str
     config: object
@@ -66,7 +67,9 @@ DORA = (
 
 
 def all_families():
-    return DORA
+    from golden_families_gains import GAINS
+
+    return DORA + GAINS
 
 
 def randomise(model, spec, seed):
@@ -119,12 +122,14 @@ def check(spec, model, base_logits, run):
 def make_adapter(folder, spec, seed, load_base):
     """Writes the folder and returns the model that PEFT makes of it."""
     shutil.rmtree(folder, ignore_errors=True)
+    wrap = getattr(spec.config, "wrap", lambda base: get_peft_model(base, copy.deepcopy(spec.config)))
+    load = getattr(spec.config, "load", lambda folder, base: PeftModel.from_pretrained(base, folder))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = get_peft_model(load_base(), spec.config)
+        model = wrap(load_base())
         randomise(model, spec, seed)
-        save(folder, spec, model)
-        return PeftModel.from_pretrained(load_base(), folder).eval()
+        getattr(spec.config, "save", save)(folder, spec, model)
+        return load(folder, load_base()).eval()
 
 
 def finish(folder, spec):

@@ -123,7 +123,7 @@ def options():
     made = {key: ({key: value}, "E_UNSUPPORTED_OPTION", [key]) for key, value in unsupported.items()}
     for scheme in ("pissa", "pissa_niter_4", "corda", "loftq", "some_future_scheme"):
         made[f"init_{scheme}"] = ({"init_lora_weights": scheme}, "E_BASE_MUTATED", [scheme])
-    for kind in ("VERA", "IA3", "ADALORA", "PROMPT_TUNING", "SOME_FUTURE_TYPE"):
+    for kind in ("LOKR", "PROMPT_TUNING", "SOME_FUTURE_TYPE"):
         made[f"peft_type_{kind.lower()}"] = ({"peft_type": kind}, "E_PEFT_TYPE", [kind, "LORA"])
     made |= {
         "peft_type_missing": ({"peft_type": ...}, "E_PEFT_TYPE", ["peft_type"]),
@@ -182,6 +182,103 @@ def bad_tensors():
     }
 
 
+def family_config(peft_type, **changes):
+    keys = {"base_model_name_or_path": "golden/mix32", "peft_type": peft_type, "task_type": "CAUSAL_LM"}
+    return keys | {"target_modules": ["q_proj", "v_proj"]} | changes
+
+
+def ia3_faults():
+    """name -> (config, tensors, code, mentions), as for the other families."""
+    column, row = {f"{V0}.ia3_l": torch.ones(KV_WIDTH, 1)}, {f"{Q0}.ia3_l": torch.ones(1, HIDDEN)}
+    plain = family_config("IA3", feedforward_modules=["q_proj"])
+    infinite = {f"{V0}.ia3_l": torch.full((KV_WIDTH, 1), float("inf"))}
+    return {
+        "ia3_input_vector_of_no_feedforward": (
+            family_config("IA3", feedforward_modules=[]), row, "E_SHAPE", ["q_proj", "[outputs, 1]", "feedforward_modules"]
+        ),
+        "ia3_output_vector_of_feedforward": (
+            family_config("IA3", feedforward_modules=["v_proj"]), column, "E_SHAPE", ["v_proj", "[1, inputs]", "feedforward_modules"]
+        ),
+        "ia3_vector_too_long": (plain, column | {f"{Q0}.ia3_l": torch.ones(1, HIDDEN + 1)}, "E_SHAPE", ["q_proj", "48", "49"]),
+        "ia3_wrong_base": (plain, {f"{V0}.ia3_l": torch.ones(32, 1)}, "E_WRONG_BASE", ["16", "32", "golden/mix32"]),
+        "ia3_no_vector": (plain, column | {f"{Q0}.ia3_l": torch.ones(4, 12)}, "E_SHAPE", ["q_proj", "[4, 12]"]),
+        "ia3_stored_bias": (plain, column | {f"{V0}.base_layer.bias": torch.ones(KV_WIDTH)}, "E_UNKNOWN_TENSOR", ["base_layer.bias"]),
+        "ia3_bias_all": (family_config("IA3", bias="all"), column, "E_UNSUPPORTED_OPTION", ["bias", "IA3"]),
+        "ia3_key_of_lora": (family_config("IA3", lora_alpha=4), column, "E_UNSUPPORTED_OPTION", ["lora_alpha", "IA3"]),
+        "ia3_infinite": (plain, infinite, "E_NONFINITE", ["v_proj"]),
+        "ia3_tensor_of_lora": (plain, column | pair(Q0), "E_UNKNOWN_TENSOR", ["lora_A", "IA3"]),
+        "ia3_integers": (plain, {f"{V0}.ia3_l": torch.ones(KV_WIDTH, 1, dtype=torch.int32)}, "E_DTYPE", ["v_proj", "I32"]),
+    }
+
+
+def vera_faults():
+    def lambdas(module, outputs, rank=RANK):
+        return {f"{module}.vera_lambda_b": torch.ones(outputs), f"{module}.vera_lambda_d": torch.ones(rank)}
+
+    def projection(inputs=HIDDEN, outputs=HIDDEN, rank=RANK):
+        return {"base_model.vera_A": torch.ones(rank, inputs), "base_model.vera_B": torch.ones(outputs, rank)}
+
+    plain = family_config("VERA", r=RANK)
+    good = lambdas(Q0, HIDDEN) | lambdas(V0, KV_WIDTH)
+    without = lambda name: {key: value for key, value in (good | projection()).items() if key != name}  # noqa: E731
+    drawn = family_config("VERA", r=RANK, save_projection=False)
+    return {
+        "vera_no_projection": (plain, good, "E_PROJECTION", ["vera_A", "save_projection"]),
+        "vera_no_projection_b": (plain, without("base_model.vera_B"), "E_PROJECTION", ["vera_B"]),
+        "vera_projection_too_narrow": (plain, good | projection(inputs=HIDDEN - 1), "E_PROJECTION", ["vera_A", "48", "47"]),
+        "vera_projection_too_short": (plain, good | projection(outputs=HIDDEN - 1), "E_PROJECTION", ["vera_B", "48", "47"]),
+        "vera_projection_of_other_rank": (plain, good | projection(rank=RANK + 1), "E_RANK", ["vera_A", "2", "3"]),
+        "vera_lambda_b_alone": (plain, without(f"{Q0}.vera_lambda_d"), "E_PAIR", ["q_proj", "vera_lambda_d"]),
+        "vera_lambda_d_alone": (plain, without(f"{Q0}.vera_lambda_b"), "E_PAIR", ["q_proj", "vera_lambda_b"]),
+        "vera_lambda_d_too_long": (drawn, lambdas(Q0, HIDDEN, RANK + 1), "E_RANK", ["vera_lambda_d", "2", "3"]),
+        "vera_lambda_b_too_long": (drawn, good | lambdas(V0, KV_WIDTH + 1), "E_SHAPE", ["v_proj", "16", "17"]),
+        "vera_rank_too_large": (family_config("VERA", r=100000), good, "E_RANK", ["100000", "512"]),
+        "vera_key_no_integer": (family_config("VERA", r=RANK, projection_prng_key=0.5), good, "E_BAD_JSON", ["projection_prng_key"]),
+        "vera_unknown_tensor": (plain, good | projection() | {"base_model.vera_C": torch.ones(2, 2)}, "E_UNKNOWN_TENSOR", ["vera_C"]),
+        "vera_nan": (drawn, good | {f"{V0}.vera_lambda_b": torch.full((KV_WIDTH,), float("nan"))}, "E_NONFINITE", ["vera_lambda_b"]),
+        "vera_overflow": (
+            drawn,
+            {f"{Q0}.vera_lambda_b": torch.full((HIDDEN,), 1e12), f"{Q0}.vera_lambda_d": torch.full((RANK,), 1e12)},
+            "E_NONFINITE",
+            ["vera_B", "overflow"],
+        ),
+        "vera_bias_of_lora": (family_config("VERA", r=RANK, bias="lora_only"), good | projection(), "E_UNSUPPORTED_OPTION", ["lora_only"]),
+    }
+
+
+def hadamard_faults():
+    def matrices(prefix, module, rank=RANK, inputs=HIDDEN, outputs=HIDDEN):
+        return {f"{module}.{prefix}_A": torch.ones(rank, inputs), f"{module}.{prefix}_B": torch.ones(outputs, rank)}
+
+    made = {}
+    for peft_type, prefix in (("HIRA", "hira"), ("FLORA", "flora")):
+        plain = family_config(peft_type, r=RANK)
+        good = matrices(prefix, Q0)
+        made |= {
+            f"{prefix}_a_alone": (plain, good | {f"{V0}.{prefix}_A": torch.ones(RANK, HIDDEN)}, "E_PAIR", ["v_proj", f"{prefix}_B"]),
+            f"{prefix}_ranks_differ": (plain, {f"{Q0}.{prefix}_A": torch.ones(3, HIDDEN), f"{Q0}.{prefix}_B": torch.ones(HIDDEN, 2)},
+                                       "E_RANK", ["q_proj"]),
+            f"{prefix}_rank_not_config": (family_config(peft_type, r=3), good, "E_RANK", ["2", "3"]),
+            f"{prefix}_rank_too_large": (family_config(peft_type, r=33), matrices(prefix, Q0, 33), "E_RANK", ["33", "32", "product"]),
+            f"{prefix}_wrong_shape": (plain, good | matrices(prefix, V0), "E_SHAPE", ["v_proj", "16", "48"]),
+            f"{prefix}_infinite": (plain, good | {f"{Q0}.{prefix}_A": torch.full((RANK, HIDDEN), float("-inf"))}, "E_NONFINITE", ["q_proj"]),
+            f"{prefix}_unknown_tensor": (plain, good | {f"{Q0}.{prefix}_C": torch.ones(2, 2)}, "E_UNKNOWN_TENSOR", [f"{prefix}_C"]),
+            f"{prefix}_bias": (family_config(peft_type, r=RANK, bias="all"), good, "E_UNSUPPORTED_OPTION", ["bias"]),
+        }
+    good = matrices("flora", Q0)
+    return made | {
+        "hira_embedding": (
+            family_config("HIRA", r=RANK),
+            matrices("hira", Q0) | {"base_model.model.model.embed_tokens.hira_embedding_A": torch.ones(RANK, 101)},
+            "E_UNSUPPORTED_OPTION",
+            ["hira_embedding_A"],
+        ),
+        "flora_scale_no_number": (family_config("FLORA", r=RANK, flora_scale="1"), good, "E_BAD_JSON", ["flora_scale"]),
+        "flora_scale_too_large": (family_config("FLORA", r=RANK, flora_scale=1e39), good, "E_SCALE", ["flora_scale"]),
+        "flora_no_rank": (family_config("FLORA"), good, "E_SCALE", ["r"]),
+    }
+
+
 def write(folder, code, mentions, config_bytes, weights, weights_name="adapter_model.safetensors"):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -224,4 +321,6 @@ def make(out: Path):
         write(root / name, code, mentions, encoded(config(**changes)), save(special.get(name, good())))
     for name, (tensors, code, mentions) in bad_tensors().items():
         write(root / name, code, mentions, plain, save(tensors))
+    for name, (keys, tensors, code, mentions) in (ia3_faults() | vera_faults() | hadamard_faults()).items():
+        write(root / name, code, mentions, encoded(keys), save(tensors))
     print(f"refused: {len(list(root.iterdir()))} folders")

@@ -42,7 +42,7 @@ Result<PreparedAdapter> prepare_adapter(Folder folder, const AdapterBase& base) 
   if (!opened) return forward_error(opened);
   if (Status known = check_invocation(opened->config, base.modules.vocab_size); !known) return forward_error(known);
   Result<AdapterModules> modules =
-      read_family_modules(opened->config, opened->weights.tensors(), {base.rank_max, &base.modules, base.weights});
+      read_family_modules(opened->config, opened->weights.tensors(), {base.rank_max, &base.modules, base.weights, base.projections.get()});
   if (!modules) return forward_error(modules);
   Result<AdapterPlan> plan = import_modules(std::move(*modules), opened->config, base.modules);
   if (!plan) return forward_error(plan);

@@ -9,6 +9,7 @@
 #include "adapters/adapter_folder.h"
 #include "adapters/adapter_version.h"
 #include "adapters/image_layout.h"
+#include "adapters/vera_projection.h"
 #include "base/gate.h"
 #include "base/result.h"
 #include "formats/model_files.h"
@@ -25,6 +26,8 @@ struct AdapterBase {
   std::int32_t rank_max = kAdapterRankMax;
   // The base's weights as trainers have them, for families that compute with them; may be null, and then those are refused.
   std::shared_ptr<const ModelFiles> weights{};
+  // Shared by copies: random numbers that many adapters have in common.
+  std::shared_ptr<VeraProjections> projections = std::make_shared<VeraProjections>();
 };
 
 // An adapter that has been checked against a base, except for the values of its weights, and is ready to be written.

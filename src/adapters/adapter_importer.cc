@@ -8,9 +8,10 @@
 #include <tuple>
 #include <utility>
 
+#include "adapters/target_modules.h"
+#include "adapters/tensor_groups.h"
 #include "base/check.h"
 #include "formats/json.h"
-#include "formats/pattern.h"
 
 namespace slora {
 namespace {
@@ -61,23 +62,6 @@ std::string base_name(const AdapterConfig& config) {
   return name.empty() ? "another base" : quote(name);
 }
 
-bool ends_in(std::string_view path, std::string_view name) {
-  return path == name || (path.size() > name.size() && path.ends_with(name) && path[path.size() - name.size() - 1] == '.');
-}
-
-// Whether target_modules, or exclude_modules, selects a module, by PEFT's rules: a list of names, or one expression.
-bool selects(std::span<const std::string> names, std::string_view path) {
-  constexpr std::size_t kNamesMax = 4096;
-  if (names.size() > kNamesMax) return false;
-  if (std::ranges::any_of(names, [&](const std::string& name) { return ends_in(path, name); })) return true;
-  if (names.size() != 1) return false;
-  if (names[0] == "all-linear") return path != "lm_head";
-  const Result<ModulePattern> pattern = ModulePattern::compile(names[0]);
-  if (!pattern) return false;
-  const Result<bool> matches = pattern->matches(path);
-  return matches && *matches;
-}
-
 // Modules of the base that the config selects and the file has no weights for, though it has such modules of other layers.
 void warn_of_missing_modules(AdapterPlan& plan, const AdapterModules& lora, const AdapterConfig& config, const ModuleTable& base) {
   std::set<std::string_view> present;
@@ -90,10 +74,7 @@ void warn_of_missing_modules(AdapterPlan& plan, const AdapterModules& lora, cons
   std::string_view first;
   for (const ModuleEntry& entry : base.modules) {
     const std::string_view kind = std::string_view(entry.path).substr(entry.path.rfind('.') + 1);
-    const std::vector<std::int64_t>& layers = config.layers_to_transform;
-    const bool in_layers = layers.empty() || std::ranges::find(layers, entry.site.layer) != layers.end();
-    if (present.contains(entry.path) || !kinds.contains(kind) || !in_layers) continue;
-    if (!selects(config.target_modules, entry.path) || selects(config.exclude_modules, entry.path)) continue;
+    if (present.contains(entry.path) || !kinds.contains(kind) || !is_targeted(config, entry)) continue;
     if (missing_count++ == 0) first = entry.path;
   }
   if (missing_count == 0) return;
@@ -103,42 +84,48 @@ void warn_of_missing_modules(AdapterPlan& plan, const AdapterModules& lora, cons
       missing_count, first, missing_count > 1 ? ", ..." : ""));
 }
 
-bool agrees(const AdapterModule& module, const ModuleEntry& entry) {
-  return module.out == entry.out && (module.rank == 0 || module.in == entry.in);
+// A size that the file does not tell agrees with any.
+bool agrees(std::int64_t found, std::int64_t expected) { return found == 0 || found == expected; }
+bool agrees(const AdapterModule& module, const ModuleEntry& entry) { return agrees(module.out, entry.out) && agrees(module.in, entry.in); }
+
+// "64 inputs and 48 outputs", as far as the file tells.
+std::string shown_sizes(const AdapterModule& module) {
+  if (module.in == 0) return fmt::format("{} outputs", module.out);
+  if (module.out == 0) return fmt::format("{} inputs", module.in);
+  return fmt::format("{} inputs and {} outputs", module.in, module.out);
 }
 
-// Refuses an adapter of which no low-rank module that the base has agrees with its shape there.
+// Refuses an adapter of which no changed module that the base has agrees with its shape there.
 Status check_any_shape(const AdapterModules& lora, const AdapterConfig& config, const ModuleTable& base) {
   const AdapterModule* first = nullptr;
   const ModuleEntry* first_entry = nullptr;
   for (const AdapterModule& module : lora.modules) {
     const ModuleEntry* entry = base.find(module.path);
-    if (entry == nullptr || module.rank == 0) continue;
+    if (entry == nullptr || has_only_biases(module)) continue;
     if (agrees(module, *entry)) return {};
-    const bool tells_hidden = entry->in == base.hidden_size && module.in != entry->in;
+    const bool tells_hidden = entry->in == base.hidden_size && !agrees(module.in, entry->in);
     if (first == nullptr || (tells_hidden && first_entry->in != base.hidden_size)) {
       first = &module;
       first_entry = entry;
     }
   }
   if (first == nullptr) return {};
-  if (first_entry->in == base.hidden_size && first->in != first_entry->in) {
+  if (first_entry->in == base.hidden_size && !agrees(first->in, first_entry->in)) {
     return error("E_WRONG_BASE", "trained for {} with hidden size {}; this base has {} ({}: expected {} inputs, found {})",
                  base_name(config), first->in, base.hidden_size, first->path, first_entry->in, first->in);
   }
-  return error("E_WRONG_BASE",
-               "trained for {}; no module has the shape it has here ({}: expected {} inputs and {} outputs, found {} and {})",
-               base_name(config), first->path, first_entry->in, first_entry->out, first->in, first->out);
+  return error("E_WRONG_BASE", "trained for {}; no module has the shape it has here ({}: expected {} inputs and {} outputs, found {})",
+               base_name(config), first->path, first_entry->in, first_entry->out, shown_sizes(*first));
 }
 
 Status check_shape(const AdapterModule& module, const ModuleEntry& entry, const AdapterConfig& config) {
-  if (module.rank > 0 && module.in != entry.in) {
-    return error("E_SHAPE", "{}.lora_A: expected {} columns, the base's inputs, found {}; trained for {}", module.path, entry.in, module.in,
+  if (!agrees(module.in, entry.in)) {
+    return error("E_SHAPE", "{}: expected {} inputs, as the base's module has, found {}; trained for {}", module.path, entry.in, module.in,
                  base_name(config));
   }
-  if (module.out != entry.out) {
-    return error("E_SHAPE", "{}.{}: expected {} rows, the base's outputs, found {}; trained for {}", module.path,
-                 module.rank > 0 ? "lora_B" : "bias", entry.out, module.out, base_name(config));
+  if (!agrees(module.out, entry.out)) {
+    return error("E_SHAPE", "{}: expected {} outputs, as the base's module has, found {}; trained for {}", module.path, entry.out,
+                 module.out, base_name(config));
   }
   if (module.find(PartKind::bias_replacing) != nullptr && !entry.has_bias) {
     return error("E_SHAPE", "{}: expected no bias, as the base's module has none, found one; trained for {}", module.path,

@@ -13,6 +13,7 @@
 #include "adapters/testing/lora_fixture.h"
 #include "base/testing/source_path.h"
 #include "formats/json.h"
+#include "formats/model_files.h"
 
 namespace slora {
 namespace {

@@ -1,7 +1,9 @@
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "adapters/adapter_record.h"
@@ -25,6 +27,12 @@ struct AdapterModules {
   std::vector<AdapterModule> modules;  // in the order of the file
   std::vector<std::shared_ptr<const DerivedTensor>> derived;
   std::vector<std::string> warnings;
+
+  // Adds a derived tensor to those of a file of so many tensors.
+  SourceTensor derive(std::size_t file_count, std::shared_ptr<const DerivedTensor> tensor) {
+    derived.push_back(std::move(tensor));
+    return {static_cast<std::uint32_t>(file_count + derived.size() - 1)};
+  }
 };
 
 }  // namespace slora

@@ -2,7 +2,10 @@
 
 #include <source_location>
 
+#include "adapters/hira_modules.h"
+#include "adapters/ia3_modules.h"
 #include "adapters/lora_modules.h"
+#include "adapters/vera_modules.h"
 #include "base/check.h"
 
 namespace slora {
@@ -14,11 +17,15 @@ Result<AdapterModules> read_family_modules(const AdapterConfig& config, std::spa
     case AdapterFamily::adalora:
     case AdapterFamily::loha:
     case AdapterFamily::vblora:
-    case AdapterFamily::ia3:
-    case AdapterFamily::vera:
-    case AdapterFamily::hira:
-    case AdapterFamily::flora:
       return error("E_PEFT_TYPE", "{} adapters are not served yet", name_of(config.family));
+    case AdapterFamily::ia3:
+      return read_ia3_modules(config, tensors, context);
+    case AdapterFamily::vera:
+      return read_vera_modules(config, tensors, context);
+    case AdapterFamily::hira:
+      return read_hira_modules(config, tensors, context);
+    case AdapterFamily::flora:
+      return read_flora_modules(config, tensors, context);
   }
   fail_check("expected a known family", std::source_location::current());
 }

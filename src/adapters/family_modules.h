@@ -11,6 +11,8 @@
 
 namespace slora {
 
+class VeraProjections;
+
 // What readers of a family's file may need besides it.
 struct FamilyContext {
   std::int64_t rank_max = 0;  // that is served
@@ -18,6 +20,7 @@ struct FamilyContext {
   // derived from them is not computed.
   const ModuleTable* modules = nullptr;
   std::shared_ptr<const ModelFiles> weights{};
+  VeraProjections* projections = nullptr;  // that adapters share; null: each has its own
 };
 
 // Groups the tensors of an adapter's file by module as its family has them, from config and header alone: every family arrives at the same

@@ -299,7 +299,7 @@ Status check_magnitudes(std::span<const ImageTarget> targets, std::span<const st
     }
   }
   for (const auto& [module, product] : products) {
-    if (product.magnitude >= kMagnitudeMax) return refuse(product.b, "products with lora_A that are, once scaled,", product.magnitude);
+    if (product.magnitude >= kMagnitudeMax) return refuse(product.b, "products with A that are, once scaled,", product.magnitude);
   }
   return {};
 }

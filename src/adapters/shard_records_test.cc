@@ -148,6 +148,113 @@ TEST(ShardRecords, HaveTheShapesOfTheirShareOfTheRanks) {
   EXPECT_EQ(down[0].slice_begin, 24) << "added to its own outputs of the partial sum";
 }
 
+// A record of the module with these parts, in the order of their kinds.
+AdapterRecord record_with(const ModuleTable& base, std::string_view path, std::int32_t rank, std::vector<PartKind> kinds) {
+  const ModuleEntry& module = *base.find(path);
+  AdapterRecord record{.site = module.site,
+                       .slice_begin = module.slice_begin,
+                       .out = module.out,
+                       .in = module.in,
+                       .rank = rank,
+                       .module = static_cast<std::int32_t>(&module - base.modules.data()),
+                       .parts = {}};
+  for (std::uint32_t i = 0; i < kinds.size(); ++i) {
+    const PartKind kind = kinds[i];
+    const std::int32_t rows = kind == PartKind::a ? rank : kind == PartKind::b ? module.out : 1;
+    const bool is_of_inputs = kind == PartKind::a || kind == PartKind::input_gain;
+    const bool is_of_ranks = kind == PartKind::b || kind == PartKind::rank_gain;
+    const std::int32_t cols = is_of_inputs ? module.in : is_of_ranks ? rank : module.out;
+    record.parts.push_back({kind, {i}, {0, rows, 0, cols}, {}});
+  }
+  return record;
+}
+
+std::vector<PartKind> kinds_of(const AdapterRecord& record) {
+  std::vector<PartKind> kinds;
+  for (const AdapterPart& part : record.parts) kinds.push_back(part.kind);
+  return kinds;
+}
+
+constexpr std::string_view kQ = "model.layers.0.self_attn.q_proj";  // [48, 48], split by outputs
+constexpr std::string_view kDown = "model.layers.0.mlp.down_proj";  // [48, 80], split by inputs
+
+// The gain of outputs once, with the first B, and the gain of B with each B.
+TEST(ShardRecords, OfSplitOutputsHaveGainsWithWhatTheyMultiply) {
+  const ModuleTable base = modules_of(config_of(8), 2);
+  using enum PartKind;
+  const std::vector<AdapterRecord> whole = {record_with(base, kQ, 4, {a, b, input_gain, rank_gain, delta_gain, gain, bias_replacing})};
+  const std::vector<AdapterRecord> cut = cut_for_shard(whole, base, 1);
+  ASSERT_EQ(cut.size(), 3u);
+  EXPECT_EQ(kinds_of(cut[0]), (std::vector{a, rank_gain}));
+  EXPECT_EQ(cut[0].find(rank_gain)->slice, (SourceSlice{0, 1, 2, 2})) << "of its own ranks";
+  EXPECT_EQ(kinds_of(cut[1]), (std::vector{b, input_gain, delta_gain, gain, bias_replacing}));
+  EXPECT_EQ(kinds_of(cut[2]), (std::vector{b, delta_gain}));
+  EXPECT_EQ(cut[1].find(input_gain)->slice, (SourceSlice{0, 1, 0, 48})) << "all inputs";
+  for (const AdapterRecord* record : {&cut[1], &cut[2]}) {
+    EXPECT_EQ(record->find(delta_gain)->slice, (SourceSlice{0, 1, 24, 24})) << "its own outputs";
+    EXPECT_EQ(record->slice_begin, 0);
+    EXPECT_EQ(record->out, 24);
+  }
+  EXPECT_EQ(cut[1].find(gain)->slice, (SourceSlice{0, 1, 24, 24}));
+}
+
+// A gain without A and B is stored as it is.
+TEST(ShardRecords, OfGainsAloneAreOneRecord) {
+  const ModuleTable base = modules_of(config_of(8), 2);
+  using enum PartKind;
+  const std::vector<AdapterRecord> whole = {record_with(base, kQ, 0, {gain, bias_replacing})};
+  const std::vector<AdapterRecord> cut = cut_for_shard(whole, base, 1);
+  ASSERT_EQ(cut.size(), 1u);
+  EXPECT_EQ(kinds_of(cut[0]), (std::vector{gain, bias_replacing}));
+  EXPECT_EQ(cut[0].find(gain)->slice, (SourceSlice{0, 1, 24, 24}));
+}
+
+// Partial sums: what changes the base's product is of all outputs and the shard's own inputs, what is added of its own outputs.
+TEST(ShardRecords, OfSplitInputsHaveGainsOfAllOutputs) {
+  const ModuleTable base = modules_of(config_of(8), 2);
+  using enum PartKind;
+  const std::vector<AdapterRecord> whole = {record_with(base, kDown, 4, {a, b, input_gain, rank_gain, delta_gain, gain, bias_replacing})};
+  const std::vector<AdapterRecord> cut = cut_for_shard(whole, base, 1);
+  ASSERT_EQ(cut.size(), 2u);
+  EXPECT_EQ(kinds_of(cut[0]), (std::vector{a, b, rank_gain, delta_gain, bias_replacing}));
+  EXPECT_EQ(cut[0].slice_begin, 24);
+  EXPECT_EQ(cut[0].out, 24);
+  EXPECT_EQ(cut[0].find(a)->slice, (SourceSlice{0, 4, 40, 40})) << "its own inputs";
+  EXPECT_EQ(cut[0].find(rank_gain)->slice, (SourceSlice{0, 1, 0, 4})) << "all ranks";
+  EXPECT_EQ(cut[0].find(delta_gain)->slice, (SourceSlice{0, 1, 24, 24}));
+  EXPECT_EQ(cut[0].find(bias_replacing)->slice, (SourceSlice{0, 1, 24, 24})) << "added once";
+  EXPECT_EQ(kinds_of(cut[1]), (std::vector{input_gain, gain}));
+  EXPECT_EQ(cut[1].slice_begin, 0);
+  EXPECT_EQ(cut[1].out, 48);
+  EXPECT_EQ(cut[1].rank, 0);
+  EXPECT_EQ(cut[1].z_cols(), 0);
+  EXPECT_EQ(cut[1].find(input_gain)->slice, (SourceSlice{0, 1, 40, 40}));
+  EXPECT_EQ(cut[1].find(gain)->slice, (SourceSlice{0, 1, 0, 48}));
+  EXPECT_EQ(cut_for_shard(std::vector{record_with(base, kDown, 0, {input_gain})}, base, 1).size(), 1u);
+}
+
+// Its products are the base's, so that no shard computes columns of A x for others.
+TEST(ShardRecords, OfProductsWithTheBasesWeightsAreNotSplitByRanks) {
+  const ModuleTable base = modules_of(config_of(8), 2);
+  using enum PartKind;
+  std::vector<AdapterRecord> whole = {record_with(base, kQ, 3, {a, b, input_gain}), record_with(base, kDown, 3, {a, b})};
+  for (AdapterRecord& record : whole) record.low_rank = LowRank::hadamard;
+  const std::vector<AdapterRecord> cut = cut_for_shard(whole, base, 1);
+  ASSERT_EQ(cut.size(), 2u);
+  EXPECT_EQ(kinds_of(cut[0]), (std::vector{a, b, input_gain}));
+  EXPECT_EQ(cut[0].find(a)->slice, (SourceSlice{0, 3, 0, 48}));
+  EXPECT_EQ(cut[0].find(b)->slice, (SourceSlice{24, 24, 0, 3}));
+  EXPECT_EQ(kinds_of(cut[1]), (std::vector{a, b}));
+  EXPECT_EQ(cut[1].find(a)->slice, (SourceSlice{0, 3, 40, 40}));
+  EXPECT_EQ(cut[1].find(b)->slice, (SourceSlice{0, 48, 0, 3})) << "all outputs of the partial sum";
+  EXPECT_EQ(cut[1].out, 48);
+  for (const AdapterRecord& record : cut) {
+    EXPECT_EQ(record.rank, 3);
+    EXPECT_EQ(record.low_rank, LowRank::hadamard);
+    EXPECT_EQ(record.z_cols(), 0);
+  }
+}
+
 // What a shard computes, all shards read from the same columns.
 TEST(ShardRecords, AgreeOnTheColumnsOfShrinkResults) {
   for (const std::int32_t shard_count : {2, 4}) {

@@ -22,21 +22,32 @@ constexpr std::array<std::string_view, 7> kWrappers = {
 // What a trainer's own module may call the PEFT model that it holds.
 constexpr std::array<std::string_view, 3> kHolders = {"model", "pretrained_model", "policy"};
 
+// Parameters that are no modules: in raw state dictionaries the adapter's name ends theirs, as in "lora_magnitude_vector.default".
+constexpr std::array<std::string_view, 8> kParameters = {
+    "lora_magnitude_vector", "ia3_l", "vera_lambda_b", "vera_lambda_d", "hira_A", "hira_B", "flora_A", "flora_B"};
+
 bool is_in(const auto& list, std::string_view segment) { return std::ranges::find(list, segment) != list.end(); }
+
+NameSegments unwrapped(std::string_view name) {
+  NameSegments segments = segments_of(name);
+  std::erase_if(segments, [](std::string_view segment) { return is_in(kWrappers, segment); });
+  return segments;
+}
+
+NameSegments::iterator first_after_holders(NameSegments& segments) {
+  return std::ranges::find_if_not(segments, [](std::string_view segment) { return is_in(kHolders, segment); });
+}
 
 }  // namespace
 
 NameSegments normalised_name(std::string_view name) {
-  NameSegments segments = segments_of(name);
-  std::erase_if(segments, [](std::string_view segment) { return is_in(kWrappers, segment); });
-  const auto first = std::ranges::find_if_not(segments, [](std::string_view segment) { return is_in(kHolders, segment); });
+  NameSegments segments = unwrapped(name);
+  const auto first = first_after_holders(segments);
   const auto begins_peft = [&](auto at) { return segments.end() - at >= 3 && at[0] == "base_model" && at[1] == "model"; };
   if (!begins_peft(first)) return {};
   segments.erase(segments.begin(), first);
   while (begins_peft(segments.begin())) segments.erase(segments.begin(), segments.begin() + 2);
 
-  // Of parameters that are no modules, such as "lora_magnitude_vector.default".
-  constexpr std::array<std::string_view, 1> kParameters = {"lora_magnitude_vector"};
   const bool is_parameter = segments.size() >= 2 && is_in(kParameters, segments[segments.size() - 2]) && segments.back() != "weight";
   if (is_parameter) segments.pop_back();
   const std::size_t count = segments.size();
@@ -44,6 +55,13 @@ NameSegments normalised_name(std::string_view name) {
       count >= 3 && segments[count - 3].starts_with("lora_") && (segments.back() == "weight" || segments.back() == "bias");
   if (names_adapter) segments.erase(segments.end() - 2);
   return segments;
+}
+
+std::string_view name_of_shared(std::string_view name) {
+  NameSegments segments = unwrapped(name);
+  segments.erase(segments.begin(), first_after_holders(segments));
+  const bool is_shared = (segments.size() == 2 || segments.size() == 3) && segments[0] == "base_model" && segments[1] != "model";
+  return is_shared ? segments[1] : std::string_view();
 }
 
 std::string path_of(std::span<const std::string_view> segments) { return fmt::format("{}", fmt::join(segments, ".")); }

@@ -54,8 +54,11 @@ Result<double> checked_alpha(std::string_view where, const Json& value) {
   return alpha;
 }
 
-Status take_rank(AdapterConfig& adapter, const Json& config) {
+// `or_else`: PEFT's default for the family, or 0 when the file must tell.
+Status take_rank(AdapterConfig& adapter, const Json& config, std::int64_t or_else = 0) {
   const Json* r = find_member(config, "r");
+  adapter.r = or_else;
+  if (r == nullptr && or_else > 0) return {};
   if (r == nullptr) return error("E_SCALE", "\"r\": expected a rank from 1 on, found nothing");
   Result<std::int64_t> rank = checked_rank("\"r\"", *r);
   if (!rank) return forward_error(rank);
@@ -146,18 +149,28 @@ Status take_flag(bool& out, const Json& config, std::string_view key, bool or_el
   return {};
 }
 
-Status take_bias(AdapterConfig& adapter, const Json& config) {
+// `only`: what the family calls biases of the modules alone that it changes.
+Status take_bias(AdapterConfig& adapter, const Json& config, std::string_view only = "lora_only") {
   Result<std::optional<std::string>> bias = optional_string_at(config, "bias");
   if (!bias) return forward_error(bias);
   const std::string name = bias->value_or("none");
   if (name == "all") {
     adapter.bias = AdapterBias::all;
-  } else if (name == "lora_only") {
+  } else if (name == only) {
     adapter.bias = AdapterBias::lora_only;
   } else if (name != "none") {
-    return error("E_UNSUPPORTED_OPTION", "\"bias\": expected none, all or lora_only, found {}", quote(name));
+    return error("E_UNSUPPORTED_OPTION", "\"bias\": expected none, all or {}, found {}", only, quote(name));
   }
   return {};
+}
+
+// Of families whose adapters store no biases.
+Status check_no_bias(const AdapterConfig& adapter, const Json& config) {
+  Result<std::optional<std::string>> bias = optional_string_at(config, "bias");
+  if (!bias) return forward_error(bias);
+  if (bias->value_or("none") == "none") return {};
+  return error("E_UNSUPPORTED_OPTION", "\"bias\": expected none or nothing, as {} adapters store no biases, found {}",
+               name_of(adapter.family), quote(**bias));
 }
 
 // AdaLoRA's own "rank_pattern": which of a module's first ranks are kept, a boolean for each.
@@ -204,17 +217,39 @@ Status take_vblora(AdapterConfig& adapter, const Json& config) {
 }
 
 Status take_vera(AdapterConfig& adapter, const Json& config) {
-  if (Status taken = take_rank(adapter, config); !taken) return taken;
+  if (Status taken = take_rank(adapter, config, 256); !taken) return taken;
   if (const Json* key = find_member(config, "projection_prng_key"); key != nullptr) {
     if (!key->is_number_integer()) return error("E_BAD_JSON", "\"projection_prng_key\": expected an integer, found {}", shown(*key));
     adapter.projection_key = key->get<std::int64_t>();
   }
-  if (Status taken = take_bias(adapter, config); !taken) return taken;
+  if (Status taken = take_bias(adapter, config, "vera_only"); !taken) return taken;
   return take_flag(adapter.saves_projection, config, "save_projection", true);
 }
 
-Status take_hira(AdapterConfig& adapter, const Json& config) {
-  if (Status taken = take_rank(adapter, config); !taken) return taken;
+// A list of ends of paths, or an expression that a whole path must match.
+Status take_ia3(AdapterConfig& adapter, const Json& config) {
+  constexpr std::string_view kKey = "feedforward_modules";
+  if (Status checked = check_no_bias(adapter, config); !checked) return checked;
+  const Json* modules = find_member(config, kKey);
+  if (modules == nullptr) return {};
+  if (modules->is_string()) {
+    Result<ModulePattern> pattern = ModulePattern::compile(fmt::format("^(?:{})", modules->get_ref<const std::string&>()));
+    if (!pattern) return error(pattern.error().code, "\"{}\": {}", kKey, pattern.error().message);
+    adapter.feedforward_pattern = std::move(*pattern);
+    return {};
+  }
+  Result<std::optional<std::vector<std::string>>> names = optional_strings_at(config, kKey);
+  if (!names) return forward_error(names);
+  if (names->has_value() && (*names)->size() > kPatternsMax) {
+    return error("E_PATTERN", "\"{}\": expected at most {} names, found {}", kKey, kPatternsMax, (*names)->size());
+  }
+  adapter.feedforward_names = std::move(*names);
+  return {};
+}
+
+Status take_hira(AdapterConfig& adapter, const Json& config, std::int64_t r_or_else = 32) {
+  if (Status checked = check_no_bias(adapter, config); !checked) return checked;
+  if (Status taken = take_rank(adapter, config, r_or_else); !taken) return taken;
   return take_rank_patterns(adapter, config);
 }
 
@@ -224,7 +259,7 @@ Status take_flora(AdapterConfig& adapter, const Json& config) {
     if (!value) return forward_error(value);
     adapter.flora_scale = *value;
   }
-  return take_hira(adapter, config);
+  return take_hira(adapter, config, 0);
 }
 
 Status take_switches(AdapterConfig& adapter, const Json& config) {
@@ -334,7 +369,7 @@ Status take_family(AdapterConfig& adapter, const Json& config) {
     case AdapterFamily::flora:
       return take_flora(adapter, config);
     case AdapterFamily::ia3:
-      return {};
+      return take_ia3(adapter, config);
   }
   fail_check("expected a known family", std::source_location::current());
 }
@@ -378,6 +413,16 @@ Result<double> AdapterConfig::scale_of(std::string_view module_path) const {
   if (!alpha) return alpha;
   const auto divisor = static_cast<double>(*rank);
   return *alpha / (use_rslora ? std::sqrt(divisor) : divisor);
+}
+
+Result<std::optional<bool>> AdapterConfig::is_feedforward(std::string_view module_path) const {
+  if (feedforward_pattern) {
+    Result<bool> matches = feedforward_pattern->matches(module_path);
+    if (!matches) return forward_error(matches);
+    return *matches;
+  }
+  if (!feedforward_names) return std::nullopt;
+  return std::ranges::any_of(*feedforward_names, [&](const std::string& name) { return module_path.ends_with(name); });
 }
 
 Result<AdapterConfig> parse_adapter_config(const Json& config) {

@@ -59,6 +59,9 @@ struct AdapterConfig {
   // VB-LoRA: how many vectors of which length the bank has, how many make a tile, and whether the file has weights of those alone.
   std::int64_t vector_count = 0, vector_length = 0, vectors_per_tile = 0;
   bool saves_top_weights = false;
+  // IA3: the modules whose inputs are multiplied: ends of their paths, or an expression. Neither: the shapes of tensors tell alone.
+  std::optional<std::vector<std::string>> feedforward_names;
+  std::optional<ModulePattern> feedforward_pattern;
   double flora_scale = 1;         // FLoRA
   std::string init_lora_weights;  // "true", "false" or the named scheme
   std::string base_model_name;    // diagnostics; may be empty
@@ -69,6 +72,8 @@ struct AdapterConfig {
   [[nodiscard]] Result<std::int64_t> rank_of(std::string_view module_path) const;
   [[nodiscard]] Result<double> alpha_of(std::string_view module_path) const;
   [[nodiscard]] Result<double> scale_of(std::string_view module_path) const;
+  // IA3: whether the inputs of the module at this path are multiplied, not its outputs; nothing when the config does not say. E_PATTERN.
+  [[nodiscard]] Result<std::optional<bool>> is_feedforward(std::string_view module_path) const;
 };
 
 // Refuses by name every setting that would change the results and is not supported: E_BAD_JSON, E_PEFT_TYPE, E_UNSUPPORTED_OPTION,

@@ -175,6 +175,80 @@ TEST(AdapterConfig, RefusesScalesAndRanksThatCantBe) {
   EXPECT_THAT(refusal("rank_pattern", "[1]"), HasSubstr("E_BAD_JSON"));
 }
 
+// The result of reading a config of another family, of a rank where it has one.
+Result<AdapterConfig> parsed_of(const std::string& type, const std::string& members) {
+  return parse_adapter_config(*parse_json(R"({"peft_type": ")" + type + "\"" + members + "}"));
+}
+std::string refusal_of(const std::string& type, const std::string& members) {
+  const Result<AdapterConfig> config = parsed_of(type, members);
+  return config ? "accepted" : config.error().code + ": " + config.error().message;
+}
+
+TEST(AdapterConfig, ReadsWhatIa3Multiplies) {
+  const std::string path = "model.layers.0.mlp.down_proj";
+  const auto is_feedforward = [&](const std::string& modules) {
+    return *parsed_of("IA3", R"(, "init_ia3_weights": true, "fan_in_fan_out": false, "feedforward_modules": )" + modules)
+                ->is_feedforward(path);
+  };
+  EXPECT_EQ(is_feedforward(R"(["k_proj", "down_proj"])"), true);
+  EXPECT_EQ(is_feedforward(R"(["own_proj"])"), true) << "PEFT compares ends without a dot";
+  EXPECT_EQ(is_feedforward(R"(["down"])"), false);
+  EXPECT_EQ(is_feedforward("[]"), false);
+  EXPECT_EQ(is_feedforward(R"(".*\\.(up|down)_proj")"), true);
+  EXPECT_EQ(is_feedforward(R"("down_proj")"), false) << "an expression must match the whole path";
+  EXPECT_EQ(is_feedforward("null"), std::nullopt);
+  EXPECT_THAT(refusal_of("IA3", R"(, "feedforward_modules": 3)"), HasSubstr("E_BAD_JSON"));
+  EXPECT_THAT(refusal_of("IA3", R"(, "feedforward_modules": ["a", 3])"), HasSubstr("E_BAD_JSON"));
+  EXPECT_THAT(refusal_of("IA3", R"(, "feedforward_modules": "(")"), AllOf(HasSubstr("E_PATTERN"), HasSubstr("feedforward_modules")));
+  EXPECT_THAT(refusal_of("IA3", R"(, "bias": "all")"), AllOf(HasSubstr("E_UNSUPPORTED_OPTION"), HasSubstr("IA3")));
+  EXPECT_THAT(refusal_of("IA3", R"(, "lora_alpha": 3)"), AllOf(HasSubstr("E_UNSUPPORTED_OPTION"), HasSubstr("lora_alpha")));
+}
+
+TEST(AdapterConfig, ReadsWhichRandomNumbersVeraMeans) {
+  const AdapterConfig plain = *parsed_of("VERA", "");
+  EXPECT_EQ(plain.r, 256) << "PEFT's default";
+  EXPECT_TRUE(plain.saves_projection);
+  EXPECT_EQ(plain.projection_key, 0);
+  const AdapterConfig drawn =
+      *parsed_of("VERA", R"(, "r": 4, "save_projection": false, "projection_prng_key": -5, "d_initial": 0.1, "vera_dropout": 0.5)");
+  EXPECT_EQ(drawn.r, 4);
+  EXPECT_FALSE(drawn.saves_projection);
+  EXPECT_EQ(drawn.projection_key, -5);
+  const auto seed_of = [](const std::string& key) {
+    return static_cast<std::uint32_t>(parsed_of("VERA", R"(, "projection_prng_key": )" + key)->projection_key);
+  };
+  EXPECT_EQ(seed_of("1099511627783"), 7u);
+  EXPECT_EQ(seed_of("18446744073709551613"), 0xfffffffdu);
+  EXPECT_EQ(seed_of("-9223372036854775808"), 0u);
+  for (const char* key : {"0.5", "true", "\"1\"", "18446744073709551616", "[1]"}) {
+    EXPECT_THAT(refusal_of("VERA", std::string(R"(, "projection_prng_key": )") + key),
+                AllOf(HasSubstr("E_BAD_JSON"), HasSubstr("projection_prng_key")))
+        << key;
+  }
+  EXPECT_EQ(parsed_of("VERA", R"(, "bias": "vera_only")")->bias, AdapterBias::lora_only);
+  EXPECT_THAT(refusal_of("VERA", R"(, "bias": "lora_only")"), AllOf(HasSubstr("E_UNSUPPORTED_OPTION"), HasSubstr("vera_only")));
+  EXPECT_THAT(refusal_of("VERA", R"(, "r": 513)"), HasSubstr("E_RANK"));
+  EXPECT_THAT(refusal_of("VERA", R"(, "r": 0)"), HasSubstr("E_SCALE"));
+  EXPECT_THAT(refusal_of("VERA", R"(, "rank_pattern": {"q_proj": 3})"),
+              AllOf(HasSubstr("E_UNSUPPORTED_OPTION"), HasSubstr("rank_pattern")));
+}
+
+TEST(AdapterConfig, ReadsRanksAndScaleOfHiraAndFlora) {
+  const AdapterConfig hira = *parsed_of("HIRA", R"(, "rank_pattern": {"q_proj": 3}, "init_weights": "gaussian", "hira_dropout": 0.1)");
+  EXPECT_EQ(*hira.rank_of("model.layers.0.self_attn.q_proj"), 3);
+  EXPECT_EQ(*hira.rank_of("model.layers.0.self_attn.k_proj"), 32) << "PEFT's default";
+  const AdapterConfig flora = *parsed_of("FLORA", R"(, "r": 2, "flora_scale": 0.5)");
+  EXPECT_EQ(flora.r, 2);
+  EXPECT_EQ(flora.flora_scale, 0.5);
+  EXPECT_EQ(parsed_of("FLORA", R"(, "r": 2)")->flora_scale, 1);
+  EXPECT_THAT(refusal_of("FLORA", ""), HasSubstr("E_SCALE"));
+  EXPECT_THAT(refusal_of("FLORA", R"(, "r": 2, "flora_scale": "1")"), AllOf(HasSubstr("E_BAD_JSON"), HasSubstr("flora_scale")));
+  for (const char* type : {"HIRA", "FLORA"}) {
+    EXPECT_THAT(refusal_of(type, R"(, "r": 2, "bias": "all")"), AllOf(HasSubstr("E_UNSUPPORTED_OPTION"), HasSubstr("bias"))) << type;
+    EXPECT_THAT(refusal_of(type, R"(, "r": 2, "use_rslora": true)"), HasSubstr("E_UNSUPPORTED_OPTION")) << type;
+  }
+}
+
 TEST(AdapterConfig, BoundsPatterns) {
   EXPECT_THAT(refusal("rank_pattern", R"({"(":4})"), HasSubstr("E_PATTERN: \"rank_pattern\""));
   Json many(Json::value_t::object);

@@ -1,0 +1,236 @@
+#include "adapters/tensor_groups.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <unordered_map>
+#include <utility>
+
+#include "adapters/foreign_form.h"
+#include "formats/json.h"
+#include "formats/stray_tensors.h"
+
+namespace slora {
+namespace {
+
+// A description of a tensor that is known but not served; empty for any other.
+std::string_view unserved_part(const NameSegments& segments, const AdapterConfig& config) {
+  constexpr std::array<std::string_view, 4> kOfEmbeddings = {"lora_embedding_A", "lora_embedding_B", "hira_embedding_A",
+                                                             "hira_embedding_B"};
+  const auto is_present = [&](std::string_view segment) { return contains(segments, segment); };
+  if (std::ranges::any_of(kOfEmbeddings, is_present)) return "an adapter of the token embedding";
+  if (is_present("trainable_tokens_delta")) return "trained token rows";
+  if (segments.size() < 2 || segments.back() != "weight") return {};
+  const std::string_view module = segments[segments.size() - 2];
+  if (module == "base_layer") return "a saved copy of the base's weight (save with save_embedding_layers=False to leave it out)";
+  // PEFT saves every module whose path ends with a listed name: "norm" also selects "input_layernorm".
+  const bool listed = std::ranges::any_of(config.modules_to_save, [&](const std::string& name) { return module.ends_with(name); });
+  const bool is_embedding = module == "embed_tokens" || module == "lm_head";
+  return listed || is_embedding ? "a weight that takes the place of the base's (modules_to_save)" : "";
+}
+
+// A buffer, which PEFT would ignore and nothing computes with. Unknown floats may be part of another kind of adapter.
+bool is_stray(const TensorInfo& tensor) {
+  const StrayTensor kind = stray_tensor(tensor.name, tensor.dtype);
+  return kind == StrayTensor::derived || (kind == StrayTensor::unused && !is_float(tensor.dtype));
+}
+
+tl::unexpected<Error> refuse_type(const TensorInfo& tensor) {
+  return error("E_DTYPE", "tensor {}: expected F32, F16, BF16 or F64, found {}", quote(tensor.name), name_of(tensor.dtype));
+}
+
+Status check_types(std::span<const TensorInfo> tensors) {
+  constexpr std::string_view kHint = "DeepSpeed ZeRO-3 writes such files when the weights are not gathered before saving";
+  if (tensors.empty()) return error("E_EMPTY", "the file holds no tensor; {}", kHint);
+  for (const TensorInfo& tensor : tensors) {
+    if (tensor.bytes == 0) return error("E_EMPTY", "tensor {}: expected numbers, found none; {}", quote(tensor.name), kHint);
+  }
+  for (const TensorInfo& tensor : tensors) {
+    if (!is_stray(tensor) && !is_float(tensor.dtype)) return refuse_type(tensor);
+  }
+  return {};
+}
+
+std::string_view article_of(AdapterFamily family) { return family == AdapterFamily::adalora || family == AdapterFamily::ia3 ? "an" : "a"; }
+
+tl::unexpected<Error> refuse_unknown(const std::vector<std::string_view>& unknown, AdapterFamily family) {
+  for (const std::string_view name : unknown) {
+    if (const std::string_view form = foreign_form_of_tensor(name); !form.empty())
+      return error("E_FOREIGN", "tensor {} is of {}", quote(name), form);
+  }
+  const bool unprefixed = normalised_name(unknown.front()).empty();
+  return error("E_UNKNOWN_TENSOR", "{} of the file's tensors fit no part of {} {} adapter: {}{}", unknown.size(), article_of(family),
+               name_of(family), shown_names(unknown), unprefixed ? "; PEFT's names begin with \"base_model.model.\"" : "");
+}
+
+bool is_named(std::string_view path, std::string_view target) {
+  return path == target || (path.size() > target.size() && path.ends_with(target) && path[path.size() - target.size() - 1] == '.');
+}
+
+bool lists_targets(const AdapterConfig& config) {
+  const std::vector<std::string>& targets = config.target_modules;
+  const bool is_expression =
+      targets.size() == 1 && (targets[0] == "all-linear" || targets[0].find_first_of("\\*+?|()[]^$") != std::string::npos);
+  constexpr std::size_t kTargetsMax = 4096;  // each is compared with every module
+  return !targets.empty() && targets.size() <= kTargetsMax && !is_expression;
+}
+
+// Names of target_modules, if it is a list, of which the file has no module.
+std::vector<std::string> missing_targets(const std::vector<AdapterModule>& modules, const AdapterConfig& config) {
+  std::vector<std::string> missing;
+  if (!lists_targets(config)) return missing;
+  for (const std::string& target : config.target_modules) {
+    if (std::ranges::none_of(modules, [&](const AdapterModule& module) { return is_named(module.path, target); }))
+      missing.push_back(target);
+  }
+  return missing;
+}
+
+// If target_modules is a list of names: last path components of the changed modules that it does not name, sorted.
+std::set<std::string> untargeted(const std::vector<AdapterModule>& modules, const AdapterConfig& config) {
+  const std::vector<std::string>& targets = config.target_modules;
+  std::set<std::string> names;
+  if (!lists_targets(config)) return names;
+  for (const AdapterModule& module : modules) {
+    const bool is_targeted = std::ranges::any_of(targets, [&](const std::string& target) { return is_named(module.path, target); });
+    if (!has_only_biases(module) && !is_targeted) names.insert(module.path.substr(module.path.rfind('.') + 1));
+  }
+  return names;
+}
+
+}  // namespace
+
+Result<TensorGroups> group_tensors(const AdapterConfig& config, std::span<const TensorInfo> tensors, const PartNamer& part_of) {
+  if (Status status = check_types(tensors); !status) return forward_error(status);
+  TensorGroups groups;
+  std::unordered_map<std::string, std::size_t> index_of;
+  std::vector<std::string_view> unknown;
+  for (std::uint32_t i = 0; i < tensors.size(); ++i) {
+    const std::string& name = tensors[i].name;
+    const NameSegments segments = normalised_name(name);
+    if (const std::string_view part = unserved_part(segments, config); !part.empty()) {
+      return error("E_UNSUPPORTED_OPTION", "tensor {} is {}: not served yet", quote(name), part);
+    }
+    std::optional<NamedPart> named = part_of(segments, tensors[i]);
+    if (!named) {
+      (is_stray(tensors[i]) ? groups.strays : unknown).push_back(name);
+      continue;
+    }
+    if (!is_float(tensors[i].dtype)) return refuse_type(tensors[i]);
+    const auto [at, is_new] = index_of.try_emplace(named->path, groups.modules.size());
+    if (is_new) groups.modules.emplace_back().path = std::move(named->path);
+    AdapterModule& module = groups.modules[at->second];
+    if (const AdapterPart* other = module.find(named->kind)) {
+      return error("E_UNKNOWN_TENSOR", "tensors {} and {} fill the same part: expected the tensors of one adapter",
+                   quote(tensors[other->source.value].name), quote(name));
+    }
+    module.parts.push_back({.kind = named->kind, .source = {i}, .slice = {}, .stored = {}});
+  }
+  if (!unknown.empty()) return refuse_unknown(unknown, config.family);
+  if (groups.modules.empty()) {
+    return error("E_EMPTY", "the file holds no part of {} {} adapter, only {}", article_of(config.family), name_of(config.family),
+                 shown_names(groups.strays));
+  }
+  return groups;
+}
+
+std::optional<NamedPart> named_bias(const NameSegments& segments) {
+  std::span<const std::string_view> path(segments);
+  if (path.size() < 2 || path.back() != "bias") return std::nullopt;
+  path = path.first(path.size() - 1);
+  if (path.back() == "base_layer") path = path.first(path.size() - 1);
+  const bool is_of_adapter = path.empty() || path.back().starts_with("lora_");
+  return is_of_adapter ? std::nullopt : std::optional(NamedPart{path_of(path), PartKind::bias_replacing});
+}
+
+std::optional<std::string> module_before(const NameSegments& segments, std::string_view ending) {
+  if (segments.size() < 2 || segments.back() != ending) return std::nullopt;
+  return path_of(std::span(segments).first(segments.size() - 1));
+}
+
+bool has_only_biases(const AdapterModule& module) {
+  return std::ranges::all_of(module.parts, [](const AdapterPart& part) { return part.kind == PartKind::bias_replacing; });
+}
+
+Status measure_matrices(AdapterModule& module, std::string_view a_name, std::string_view b_name, std::span<const TensorInfo> tensors) {
+  const AdapterPart* const part_a = module.find(PartKind::a);
+  const AdapterPart* const part_b = module.find(PartKind::b);
+  if (part_a == nullptr || part_b == nullptr) {
+    const AdapterPart& present = part_a != nullptr ? *part_a : part_b != nullptr ? *part_b : module.parts.front();
+    const std::string missing = part_a != nullptr   ? std::string(b_name)
+                                : part_b != nullptr ? std::string(a_name)
+                                                    : fmt::format("{} and {}", a_name, b_name);
+    return error("E_PAIR", "tensor {}: {} lacks {}", quote(tensors[present.source.value].name), quote(module.path), missing);
+  }
+  const TensorInfo& a = tensors[part_a->source.value];
+  const TensorInfo& b = tensors[part_b->source.value];
+  for (const TensorInfo* tensor : {&a, &b}) {
+    if (const Status status = check_dimensions(*tensor, 2); !status) return status;
+  }
+  if (a.shape[0] != b.shape[1]) {
+    return error("E_RANK", "tensor {}: expected {} columns, the rank of {} {}, found {}", quote(b.name), a.shape[0], a_name, shape_of(a),
+                 shape_of(b));
+  }
+  module.rank = a.shape[0];
+  module.in = a.shape[1];
+  module.out = b.shape[0];
+  return {};
+}
+
+Status check_config_rank(const AdapterModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors) {
+  const Result<std::int64_t> rank = config.rank_of(module.path);
+  if (!rank) return tl::unexpected(rank.error());
+  if (*rank == module.rank) return {};
+  const TensorInfo& a = tensors[module.find(PartKind::a)->source.value];
+  return error("E_RANK", "tensor {}: expected rank {} by adapter_config.json, found {}", quote(a.name), *rank, shape_of(a));
+}
+
+Status check_rank(const AdapterModule& module, std::int64_t rank_max, std::string_view more) {
+  if (module.rank <= rank_max) return {};
+  return error("E_RANK", "{}: rank {} is over this server's limit of {}{}", quote(module.path), module.rank, rank_max, more);
+}
+
+Status measure_biases(AdapterModule& module, std::span<const TensorInfo> tensors) {
+  for (const PartKind kind : {PartKind::bias_added, PartKind::bias_replacing}) {
+    const AdapterPart* const part = module.find(kind);
+    if (part == nullptr) continue;
+    const TensorInfo& bias = tensors[part->source.value];
+    if (Status status = check_dimensions(bias, 1); !status) return status;
+    if (module.out == 0) module.out = bias.shape[0];
+    if (Status status = check_vector(bias, module.out); !status) return status;
+  }
+  return {};
+}
+
+std::vector<std::string> warnings_of(const TensorGroups& groups, const AdapterConfig& config) {
+  std::vector<std::string> warnings = config.warnings;
+  if (!groups.strays.empty()) {
+    warnings.push_back(fmt::format("left out {} tensors that nothing computes with: {}", groups.strays.size(), shown_names(groups.strays)));
+  }
+  if (const std::vector<std::string> missing = missing_targets(groups.modules, config); !missing.empty()) {
+    warnings.push_back(fmt::format(
+        "target_modules names {}, but the file holds no weights for it: the base is used there, as in PEFT, which warns of missing keys",
+        shown_names(missing)));
+  }
+  const bool stores_bias =
+      std::ranges::any_of(groups.modules, [](const AdapterModule& module) { return module.find(PartKind::bias_replacing) != nullptr; });
+  if (config.bias == AdapterBias::lora_only && !stores_bias) {
+    warnings.push_back(
+        "bias is \"lora_only\" but the file holds no biases: PEFT 0.7 to 0.20 lost them when saving; served with the base's");
+  }
+  if (config.bias == AdapterBias::none && stores_bias) warnings.push_back("bias is \"none\" but the file holds biases: they are used");
+  if (!config.modules_to_save.empty()) {
+    warnings.push_back(
+        fmt::format("modules_to_save names {}, but the file holds no such weights", fmt::join(config.modules_to_save, ", ")));
+  }
+  if (const std::set<std::string> names = untargeted(groups.modules, config); !names.empty()) {
+    warnings.push_back(
+        fmt::format("the file holds weights for {}, which target_modules does not name: they are applied, PEFT leaves them out",
+                    fmt::join(names, ", ")));
+  }
+  return warnings;
+}
+
+}  // namespace slora

@@ -1,0 +1,57 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "adapters/adapter_modules.h"
+#include "adapters/tensor_names.h"
+#include "base/result.h"
+#include "formats/adapter_config.h"
+#include "formats/safetensors.h"
+
+namespace slora {
+
+// The module and the part of it that a tensor is. Without a path: of all modules of the adapter.
+struct NamedPart {
+  std::string path;
+  PartKind kind = PartKind::a;
+};
+
+// What a tensor is by its name, whose normalised_name is `segments`; nothing when the family has no such part.
+using PartNamer = std::function<std::optional<NamedPart>(const NameSegments& segments, const TensorInfo& tensor)>;
+
+struct TensorGroups {
+  std::vector<AdapterModule> modules;    // in the order of the file; what belongs to all modules is one without a path
+  std::vector<std::string_view> strays;  // names of tensors that nothing computes with
+};
+
+// Assigns every tensor of the file to its module. E_EMPTY, E_DTYPE, E_FOREIGN, E_UNSUPPORTED_OPTION, E_UNKNOWN_TENSOR.
+[[nodiscard]] Result<TensorGroups> group_tensors(const AdapterConfig& config, std::span<const TensorInfo> tensors,
+                                                 const PartNamer& part_of);
+
+// The stored bias that takes the place of the base's: "base_layer.bias", or "bias" as PEFT named it before 0.7 and still does for modules
+// that an adapter does not change.
+[[nodiscard]] std::optional<NamedPart> named_bias(const NameSegments& segments);
+// "<module>.lora_A" for `ending` "lora_A".
+[[nodiscard]] std::optional<std::string> module_before(const NameSegments& segments, std::string_view ending);
+
+// Whether an adapter only replaces the module's bias.
+[[nodiscard]] bool has_only_biases(const AdapterModule& module);
+// Sets rank, inputs and outputs of a module by its A and B, which the family calls so. E_PAIR, E_SHAPE, E_RANK.
+[[nodiscard]] Status measure_matrices(AdapterModule& module, std::string_view a_name, std::string_view b_name,
+                                      std::span<const TensorInfo> tensors);
+// Whether A has the rank that the config says. E_RANK, E_PATTERN. Requires: the module has A.
+[[nodiscard]] Status check_config_rank(const AdapterModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors);
+// E_RANK when a module has more ranks than are served.
+[[nodiscard]] Status check_rank(const AdapterModule& module, std::int64_t rank_max, std::string_view more = "");
+// Checks stored biases, and takes the outputs of a module from them that has no other part. E_SHAPE.
+[[nodiscard]] Status measure_biases(AdapterModule& module, std::span<const TensorInfo> tensors);
+
+// What the config says and the file does not bear out.
+[[nodiscard]] std::vector<std::string> warnings_of(const TensorGroups& groups, const AdapterConfig& config);
+
+}  // namespace slora
