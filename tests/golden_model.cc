@@ -148,12 +148,22 @@ PageIndex GoldenModel::take_page() {
   return page;
 }
 
-const AdapterView* GoldenModel::adapter(const std::string& name) {
-  if (const auto known = adapters_.find(name); known != adapters_.end()) return known->second.get();
+Result<std::shared_ptr<const AdapterVersion>> GoldenModel::resolve(const std::string& name) {
   const std::filesystem::path folder = std::filesystem::path(folder_) / "adapters" / name;
   const std::string known_as = folder.filename().string();
   check(store_->add_folder(known_as, folder.string()).has_value(), "expected a valid name");
-  const auto version = value_of(store_->resolve(known_as));
+  return store_->resolve(known_as);
+}
+
+const AdapterView* GoldenModel::adapter_if_it_fits(const std::string& name) {
+  const auto version = resolve(name);
+  const bool is_too_large = !version && version.error().code == "E_TOO_LARGE";
+  return is_too_large ? nullptr : adapter(name);
+}
+
+const AdapterView* GoldenModel::adapter(const std::string& name) {
+  if (const auto known = adapters_.find(name); known != adapters_.end()) return known->second.get();
+  const auto version = value_of(resolve(name));
   std::vector<PageIndex> pages;
   for (std::uint32_t i = 0; i < version->page_count(); ++i) pages.push_back(take_page());
   Gate gate;

@@ -73,6 +73,8 @@ class GoldenModel {
 
   // Loads adapters/NAME of the model's folder, or the folder NAME when it is an absolute path, into the pool.
   const AdapterView* adapter(const std::string& name);
+  // The same, or nullptr when a vector of it is larger than a page.
+  const AdapterView* adapter_if_it_fits(const std::string& name);
   // Logits of every row, piece after piece: [sum of tokens][vocab].
   std::vector<std::vector<float>> run(const std::vector<Piece>& pieces);
   // Logits of a prompt computed at once on a stream of its own.
@@ -91,6 +93,7 @@ class GoldenModel {
     std::int32_t position = 0;
   };
   PageIndex take_page();
+  Result<std::shared_ptr<const AdapterVersion>> resolve(const std::string& name);
 
   std::string folder_;
   std::unique_ptr<ModelShards> model_;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <random>
 
 #include "golden_model.h"
 
@@ -82,43 +83,96 @@ INSTANTIATE_TEST_SUITE_P(Models, GoldenLogits,
                          ::testing::Combine(::testing::ValuesIn(golden_models_with("expected.safetensors")), kBackends), kName);
 INSTANTIATE_TEST_SUITE_P(Models, GoldenAdapters, ::testing::Combine(::testing::ValuesIn(golden_models_with("adapters")), kBackends), kName);
 
-class MixedBatch : public ::testing::TestWithParam<BackendCase> {};
+// A prompt of one adapter, or of the base, and the oracle's logits of its last positions.
+struct Prompt {
+  std::string name;
+  std::vector<TokenId> tokens;
+  const AdapterView* adapter = nullptr;
+  std::vector<float> expected;
+};
 
-// At least 32 adapters of ranks 1 to 64 and base rows in one forward pass: each as the oracle has it alone, and base rows exactly
+class MixedBatch : public GoldenLogits {
+ protected:
+  // Of all adapters whose vectors fit in a page, and of the base between them.
+  [[nodiscard]] std::vector<Prompt> prompts(GoldenModel& model) const {
+    std::vector<Prompt> prompts;
+    const auto add_base = [&](const std::string& prompt) {
+      prompts.push_back({"base " + prompt, expected_.tokens("ids." + prompt), nullptr, expected_.floats("logits." + prompt)});
+    };
+    add_base("2");
+    for (const std::string& tail : expected_.names_with("logits_tail.")) {
+      const std::string name = tail.substr(12);
+      const AdapterView* const adapter = model.adapter_if_it_fits(name);
+      if (adapter == nullptr) continue;
+      prompts.push_back({name, expected_.tokens("ids." + name), adapter, expected_.floats(tail)});
+      if (prompts.size() % 10 == 0) add_base("1");
+    }
+    add_base("3");
+    return prompts;
+  }
+  [[nodiscard]] std::ptrdiff_t adapter_count() const { return std::ssize(expected_.names_with("logits_tail.")); }
+
+  // Fails unless each prompt has the oracle's logits, and the same bits as alone.
+  void expect_as_alone(GoldenModel& model, const std::vector<Prompt>& prompts, const std::vector<std::vector<std::vector<float>>>& logits) {
+    for (std::size_t i = 0; i < prompts.size(); ++i) {
+      expect_close(logits[i], prompts[i].expected, backend_, prompts[i].name);
+      EXPECT_EQ(logits[i], model.run_alone(prompts[i].tokens, prompts[i].adapter)) << prompts[i].name << ": other bits than alone";
+    }
+  }
+};
+
+// Adapters of ranks 1 to 64, or of all families, and base rows in one forward pass: each as the oracle has it alone, and base rows exactly
 // as in a batch without adapters.
 TEST_P(MixedBatch, OfManyAdaptersAndBaseRowsEqualsEachAlone) {
-  const Expected expected("mix32");
-  GoldenModel model("mix32", {.backend = GetParam().backend});
+  GoldenModel model(model_name_, {.backend = backend_.backend});
+  const std::vector<Prompt> all = prompts(model);
+  ASSERT_GE(std::ssize(all), adapter_count() + 3);
+  ASSERT_GE(adapter_count(), 29);
   std::vector<Piece> pieces;
-  std::vector<std::string> names;
-  int stream = 0;
-  const auto add_base = [&](const std::string& prompt) {
-    pieces.push_back({stream++, expected.tokens("ids." + prompt), nullptr});
-    names.push_back("base." + prompt);
-  };
-  add_base("2");
-  for (const std::string& tail : expected.names_with("logits_tail.")) {
-    const std::string adapter = tail.substr(12);
-    pieces.push_back({stream++, expected.tokens("ids." + adapter), model.adapter(adapter)});
-    names.push_back(adapter);
-    if (stream % 10 == 0) add_base("1");
-  }
-  add_base("3");
-  ASSERT_GE(pieces.size(), 32u + 3u);
-
+  for (const Prompt& prompt : all) pieces.push_back({static_cast<int>(pieces.size()), prompt.tokens, prompt.adapter});
   const std::vector<std::vector<float>> rows = model.run(pieces);
-  std::size_t row = 0;
-  for (std::size_t i = 0; i < pieces.size(); ++i) {
-    const std::vector<std::vector<float>> own(rows.begin() + static_cast<std::ptrdiff_t>(row),
-                                              rows.begin() + static_cast<std::ptrdiff_t>(row + pieces[i].tokens.size()));
-    row += pieces[i].tokens.size();
-    const bool base = names[i].starts_with("base.");
-    expect_close(own, expected.floats(base ? "logits." + names[i].substr(5) : "logits_tail." + names[i]), GetParam(), names[i]);
-    EXPECT_EQ(own, model.run_alone(pieces[i].tokens, pieces[i].adapter)) << names[i] << ": the same bits alone as in the batch";
+  std::vector<std::vector<std::vector<float>>> logits;
+  auto row = rows.begin();
+  for (const Prompt& prompt : all) {
+    logits.emplace_back(row, row + std::ssize(prompt.tokens));
+    row += std::ssize(prompt.tokens);
+  }
+  expect_as_alone(model, all, logits);
+}
+
+// One to three tokens of each prompt at a time, in an order that changes with every pass, and pages so small that matrices lie in many and
+// rows are split.
+TEST_P(MixedBatch, OfInterleavedTokensAndSmallPagesEqualsEachAlone) {
+  for (std::int32_t page_tokens : {1, 2, 4}) {
+    if (model_name_ == "mix32") page_tokens *= 2;  // whose pages must hold a column block
+    SCOPED_TRACE(std::to_string(page_tokens) + " tokens to a page");
+    GoldenModel model(model_name_, {.backend = backend_.backend, .page_tokens = page_tokens});
+    const std::vector<Prompt> fitting = prompts(model);
+    ASSERT_GE(std::ssize(fitting), page_tokens >= 4 ? adapter_count() + 3 : adapter_count() / 4);
+    std::mt19937 random(11);
+    std::vector<std::vector<std::vector<float>>> logits(fitting.size());
+    while (true) {
+      std::vector<Piece> pieces;
+      for (std::size_t i = 0; i < fitting.size(); ++i) {
+        const auto begin = fitting[i].tokens.begin() + std::ssize(logits[i]);
+        const auto count = std::min<std::ptrdiff_t>(1 + random() % 3, fitting[i].tokens.end() - begin);
+        if (count > 0) pieces.push_back({static_cast<int>(i), {begin, begin + count}, fitting[i].adapter});
+      }
+      if (pieces.empty()) break;
+      std::ranges::shuffle(pieces, random);
+      const std::vector<std::vector<float>> rows = model.run(pieces);
+      auto row = rows.begin();
+      for (const Piece& piece : pieces) {
+        std::vector<std::vector<float>>& own = logits[static_cast<std::size_t>(piece.stream)];
+        own.insert(own.end(), row, row + std::ssize(piece.tokens));
+        row += std::ssize(piece.tokens);
+      }
+    }
+    expect_as_alone(model, fitting, logits);
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, MixedBatch, kBackends, [](const auto& test) { return std::string(test.param.backend); });
+INSTANTIATE_TEST_SUITE_P(Models, MixedBatch, ::testing::Combine(::testing::Values("mix32", "families"), kBackends), kName);
 
 }  // namespace
 }  // namespace slora::testing
