@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "adapters/adapter_importer.h"
+#include "adapters/family_modules.h"
 #include "adapters/image_layout.h"
-#include "adapters/lora_modules.h"
 #include "adapters/testing/lora_fixture.h"
 #include "base/check.h"
 #include "formats/json.h"
@@ -36,7 +36,8 @@ slora::TensorInfo tensor_from(std::string_view line) {
 
 }  // namespace
 
-// The first line is a config, each other line a tensor. Any plan that results must use every tensor once and have an image layout.
+// The first line is a config, each other line a tensor. Any plan that results must have parts of tensors that there are, use every tensor
+// of LoRA once, and have an image layout.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t bytes) {
   using namespace slora;
   static const ModuleTable base = test_modules();
@@ -53,16 +54,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t byte
   if (!config) return 0;
   std::vector<TensorInfo> tensors;
   for (std::size_t i = 1; i < lines.size(); ++i) tensors.push_back(tensor_from(lines[i]));
-  Result<AdapterModules> modules = read_lora_modules(*config, tensors, 512);
+  Result<AdapterModules> modules = read_family_modules(*config, tensors, {.rank_max = 512, .modules = &base});
   if (!modules) return 0;
   Result<AdapterPlan> plan = import_modules(std::move(*modules), *config, base);
   if (!plan) return 0;
 
-  std::vector<int> uses(tensors.size());
+  std::vector<int> uses(tensors.size() + plan->derived.size());
   for (const AdapterRecord& record : plan->records) {
     for (const AdapterPart& part : record.parts) ++uses.at(part.source.value);
   }
-  for (const int count : uses) check(count == 1, "expected every tensor to be used once");
+  if (config->family == AdapterFamily::lora) {
+    for (const int count : uses) check(count == 1, "expected every tensor to be used once");
+  }
   check(make_image_layout(std::move(plan->records), {DType::bf16, 2}, 4096).has_value(), "expected an image of a plan for a small base");
   return 0;
 }
