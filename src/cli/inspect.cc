@@ -100,8 +100,10 @@ int inspect_adapter(const InspectArguments& arguments) {
     line("acts from", fmt::format("the tokens {} of a prompt on (aLoRA)", fmt::join(summary->invocation_tokens, ", ")));
   line("made for", summary->base_model_name.empty() ? "(its config does not say)" : summary->base_model_name);
   line("targets", fmt::format("{} ({} modules)", fmt::join(summary->targets, ", "), summary->module_count));
-  line("ranks", summary->rank_min == summary->rank_max ? fmt::format("{}", summary->rank_max)
-                                                       : fmt::format("{} to {}", summary->rank_min, summary->rank_max));
+  if (summary->rank_max > 0) {
+    line("ranks", summary->rank_min == summary->rank_max ? fmt::format("{}", summary->rank_max)
+                                                         : fmt::format("{} to {}", summary->rank_min, summary->rank_max));
+  }
   line("parameters", fmt::format("{}", summary->parameter_count));
   line("file", shown_byte_size(summary->file_bytes));
   for (const std::string& warning : summary->warnings) line("note", warning);
