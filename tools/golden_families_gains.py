@@ -123,6 +123,8 @@ GAINS = (
     Family("vera_prng_large", vera(4, ("v_proj",), save_projection=False, projection_prng_key=2**40 + 7), VERA_SIZES),
     Family("vera_mixed_shapes", vera(16, EVERY_LINEAR, save_projection=False), VERA_SIZES),
     Family("vera_mixed_shapes_saved", vera(6, EVERY_LINEAR), VERA_SIZES),
+    Family("vera_bias_all", vera(4, ("q_proj", "o_proj"), bias="all"), VERA_SIZES | {"bias": 0.4}),
+    Family("vera_bias_only", vera(4, ("v_proj", "down_proj"), bias="vera_only"), VERA_SIZES | {"v_proj.base_layer.bias": 0.4}),
     Family("vera_shared_1", SHARED, VERA_SIZES),
     Family("vera_shared_2", SHARED, VERA_SIZES),
     Family("hira", hira(4, EVERY_LINEAR), HIRA_SIZES),

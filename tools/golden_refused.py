@@ -275,6 +275,12 @@ def hadamard_faults():
         ),
         "flora_scale_no_number": (family_config("FLORA", r=RANK, flora_scale="1"), good, "E_BAD_JSON", ["flora_scale"]),
         "flora_scale_too_large": (family_config("FLORA", r=RANK, flora_scale=1e39), good, "E_SCALE", ["flora_scale"]),
+        "flora_overflow": (
+            family_config("FLORA", r=1),
+            {name: 1e12 * tensor for name, tensor in matrices("flora", Q0, 1).items()},
+            "E_NONFINITE",
+            ["q_proj.flora_B", "overflow"],
+        ),
         "flora_no_rank": (family_config("FLORA"), good, "E_SCALE", ["r"]),
     }
 

@@ -7,6 +7,7 @@
 #include <bit>
 #include <thread>
 
+#include "adapters/adapter_image.h"
 #include "adapters/image_layout.h"
 #include "adapters/testing/family_import.h"
 #include "adapters/vera_projection.h"
@@ -141,6 +142,20 @@ TEST(VeraModules, DrawMatricesForTheWidestModulesOfFileAndConfig) {
       << "PEFT looks at what is targeted";
   EXPECT_EQ(drawn(R"(, "projection_prng_key": 1099511627771, "target_modules": "all-linear")"), std::pair(Shape({4, 80}), Shape({80, 4})))
       << "the low 32 bits of the key count";
+}
+
+TEST(VeraModules, ShareWhatIsDrawnWithOtherAdaptersOfTheBase) {
+  const AdapterBase base = test_base();
+  const TemporaryFolder root;
+  std::vector<PreparedAdapter> adapters;
+  for (const std::string name : {"first", "second"}) {
+    LoraFixture fixture = vera(R"(, "save_projection": false)");
+    add_lambdas(fixture, name == "first" ? kVeraV : "model.layers.1.self_attn.k_proj", 24);
+    fixture.write(root.file(name));
+    adapters.push_back(prepare_adapter(FolderPath(root.file(name)), base).value());
+  }
+  const auto projection = base.projections->find_or_make({.rank = 4, .in = 48, .out = 24, .seed = 0});
+  EXPECT_GE(projection.use_count(), 1 + 2 * 2) << "here, and A and B of each adapter";
 }
 
 TEST(VeraModules, GiveAnyRowsOfADrawnMatrix) {
