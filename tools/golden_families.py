@@ -24,6 +24,10 @@ TAIL = 3  # positions whose logits are kept
 BASE = specs.Model("families", 50, specs.qwen2(**specs.sizes(97, 64, 160, 4, 2), **specs.rope(10000.0), tie_word_embeddings=False))
 
 
+# Tied embeddings, norms of queries and keys, no biases.
+TIED_BASE = specs.Model("families_tied", 51, specs.qwen3(**specs.sizes(89, 48, 80, 6, 2), **specs.rope(10000.0), head_dim=16, tie_word_embeddings=True))
+
+
 @dataclass
 class Family:
     """An adapter. `config` is PEFT's, or an object that has `wrap`, `save` and `load` of its own. `sizes`: the deviation of the numbers of tensors whose name contains a key."""
@@ -36,6 +40,7 @@ class Family:
     file: object = None  # changes the tensors of the file before the logits are made
     rename: object = None  # renames tensors of the file after the logits are made
     around_one: tuple = ()  # tensors that are multiplied with: random numbers around 1
+    tokens: tuple = ()  # with which its prompt begins
     unfelt: tuple = ()  # tensors whose zeroing need not move anything
 
 
@@ -68,8 +73,15 @@ DORA = (
 
 def all_families():
     from golden_families_gains import GAINS
+    from golden_families_saved import SAVED
 
-    return DORA + GAINS
+    return DORA + GAINS + SAVED
+
+
+def tied_families():
+    from golden_families_saved import TIED
+
+    return TIED
 
 
 def randomise(model, spec, seed):
@@ -87,14 +99,14 @@ def randomise(model, spec, seed):
             tensor.copy_(size * numbers)
 
 
-def save(folder, spec, model):
+def save(folder, spec, model, base):
     model.save_pretrained(folder)
     (folder / "README.md").unlink(missing_ok=True)
     path = folder / "adapter_model.safetensors"
     tensors = {name: tensor.to(spec.dtype) if tensor.is_floating_point() else tensor for name, tensor in load_file(path).items()}
     save_file(spec.file(tensors) if spec.file else tensors, path, metadata={"format": "pt"})
     config = json.loads((folder / "adapter_config.json").read_text())
-    config["base_model_name_or_path"] = f"golden/{BASE.name}"
+    config["base_model_name_or_path"] = f"golden/{base.name}"
     for key, value in config.items():
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             value.sort()  # PEFT keeps sets
@@ -119,7 +131,7 @@ def check(spec, model, base_logits, run):
         assert change > TENSOR_MARGIN, (spec.name, name, change)
 
 
-def make_adapter(folder, spec, seed, load_base):
+def make_adapter(folder, spec, seed, base, load_base):
     """Writes the folder and returns the model that PEFT makes of it."""
     shutil.rmtree(folder, ignore_errors=True)
     wrap = getattr(spec.config, "wrap", lambda base: get_peft_model(base, copy.deepcopy(spec.config)))
@@ -128,7 +140,7 @@ def make_adapter(folder, spec, seed, load_base):
         warnings.simplefilter("ignore")
         model = wrap(load_base())
         randomise(model, spec, seed)
-        getattr(spec.config, "save", save)(folder, spec, model)
+        getattr(spec.config, "save", save)(folder, spec, model, base)
         return load(folder, load_base()).eval()
 
 
@@ -138,21 +150,27 @@ def finish(folder, spec):
         save_file({spec.rename(name): tensor for name, tensor in load_file(path).items()}, path, metadata={"format": "pt"})
 
 
-def make(out: Path):
-    folder = out / BASE.name
-    _, tensors = models.make_base(BASE, folder)
-    base = models.load(folder)
-    for spec in all_families():
+def make_families(out, base, families):
+    folder = out / base.name
+    _, tensors = models.make_base(base, folder)
+    model_of_base = models.load(folder)
+    for spec in families:
         seed = sum(spec.name.encode()) * 31 + len(spec.name)  # of the name: further adapters change no others
         generator = torch.Generator().manual_seed(seed)
-        ids = torch.randint(0, BASE.config.vocab_size, (3 + seed % 29,), generator=generator).tolist()
+        ids = torch.randint(0, base.config.vocab_size, (3 + seed % 29,), generator=generator).tolist()
+        ids[: len(spec.tokens)] = spec.tokens
         path = folder / "adapters" / spec.name
-        model = make_adapter(path, spec, seed, lambda: models.load(folder))
-        check(spec, model, models.logits(base, ids), lambda changed, ids=ids: models.logits(changed, ids))
+        model = make_adapter(path, spec, seed, base, lambda: models.load(folder))
+        check(spec, model, models.logits(model_of_base, ids), lambda changed, ids=ids: models.logits(changed, ids))
         results = models.outputs(model, ids, spec.name)
         models.check_bf16(spec.name, model, ids, results[f"logits.{spec.name}"])
         results[f"logits_tail.{spec.name}"] = results.pop(f"logits.{spec.name}")[-TAIL:]
         tensors |= results | {f"ids.{spec.name}": torch.tensor(ids, dtype=torch.int32)}
         finish(path, spec)
     models.write_expected(folder, tensors)
-    print(f"{BASE.name}: {len(all_families())} adapters, {models.folder_bytes(folder):,} bytes")
+    print(f"{base.name}: {len(families)} adapters, {models.folder_bytes(folder):,} bytes")
+
+
+def make(out: Path):
+    make_families(out, BASE, all_families())
+    make_families(out, TIED_BASE, tied_families())

@@ -57,7 +57,7 @@ class Flora:
                 setattr(parent, name, FloraLinear(module, rank, 1.0 if self.scale is None else self.scale))
         return base
 
-    def save(self, folder, spec, model):
+    def save(self, folder, spec, model, _base):
         folder.mkdir(parents=True)
         tensors = {f"base_model.model.{name}": tensor.to(spec.dtype) for name, tensor in model.named_parameters() if ".flora_" in name}
         save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})

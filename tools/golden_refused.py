@@ -112,13 +112,11 @@ def options():
     unsupported = {
         "layer_replication": [[0, 1], [0, 2]],
         "target_parameters": ["mlp.experts.down_proj"],
-        "trainable_token_indices": [3],
         "use_qalora": True,
         "use_bdlora": {"nblocks": 2},
         "kasa_config": {"beta": 0.1},
         "arrow_config": {"top_k": 2},
         "use_some_future_variant": True,
-        "modules_to_save": ["norm"],
     }
     made = {key: ({key: value}, "E_UNSUPPORTED_OPTION", [key]) for key, value in unsupported.items()}
     for scheme in ("pissa", "pissa_niter_4", "corda", "loftq", "some_future_scheme"):
@@ -149,9 +147,9 @@ def options():
 
 def bad_tensors():
     """name -> (tensors, code, mentions) under a plain config."""
-    norm = {"base_model.model.model.layers.0.input_layernorm.weight": torch.ones(HIDDEN, dtype=torch.bfloat16)}
+    norm = {"base_model.model.model.layers.0.input_layernorm.weight": torch.ones(HIDDEN - 1, dtype=torch.bfloat16)}
     tokens = "base_model.model.model.embed_tokens."
-    embedding = {f"{tokens}lora_embedding_A": torch.ones(RANK, 101), f"{tokens}lora_embedding_B": torch.ones(HIDDEN, RANK)}
+    embedding = {f"{tokens}lora_embedding_A": torch.ones(RANK, 99), f"{tokens}lora_embedding_B": torch.ones(HIDDEN, RANK)}
     q0_a, q0_b = f"{Q0}.lora_A.weight", f"{Q0}.lora_B.weight"
     short = "layers.0.self_attn.q_proj"
     without = lambda name: {key: value for key, value in good().items() if key != name}  # noqa: E731
@@ -164,8 +162,11 @@ def bad_tensors():
         "inf_fp16": (with_value(q0_a, float("inf"), torch.float16), "E_NONFINITE", [short]),
         "minus_inf_fp32": (with_value(q0_a, float("-inf"), torch.float32), "E_NONFINITE", [short]),
         "unknown_tensor": (good() | {f"{Q0}.lora_C.weight": torch.ones(RANK, RANK)}, "E_UNKNOWN_TENSOR", ["lora_C"]),
-        "norm_tensor": (good() | norm, "E_UNKNOWN_TENSOR", ["input_layernorm"]),
-        "embedding_lora": (good() | embedding, "E_UNSUPPORTED_OPTION", ["lora_embedding"]),
+        "norm_of_other_size": (good() | norm, "E_SHAPE", ["input_layernorm", "48", "47"]),
+        "embedding_lora_of_other_base": (good() | embedding, "E_SHAPE", ["embed_tokens"]),
+        "grown_vocabulary": (good() | {f"{tokens}weight": torch.ones(120, HIDDEN)}, "E_VOCAB", ["101", "120"]),
+        "tokens_not_listed": (good() | {f"{tokens}token_adapter.trainable_tokens_delta": torch.ones(2, HIDDEN)}, "E_PAIR", ["trainable_token_indices"]),
+        "saved_linear": (good() | {f"{Q0}.weight": torch.ones(HIDDEN, HIDDEN)}, "E_UNSUPPORTED_OPTION", ["q_proj", "modules_to_save"]),
         "no_prefix": (renamed("base_model.model.", ""), "E_UNKNOWN_TENSOR", ["base_model.model."]),
         "same_part_twice": (good() | {f"{Q0}.lora_A.default.weight": good()[q0_a]}, "E_UNKNOWN_TENSOR", [short]),
         "unknown_module": (renamed("v_proj", "vv_proj"), "E_UNKNOWN_MODULE", ["vv_proj", "v_proj"]),
@@ -320,11 +321,8 @@ def make(out: Path):
     write(root / "no_weights", "E_SAFETENSORS", ["adapter_model.safetensors"], plain, None)
     for name, data in broken_files().items():
         write(root / f"file_{name}", "E_SAFETENSORS", [], plain, data)
-    tokens = good() | {"base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta": torch.ones(1, HIDDEN)}
-    norm = good() | {"base_model.model.model.norm.weight": torch.ones(HIDDEN)}
-    special = {"trainable_token_indices": tokens, "modules_to_save": norm}
     for name, (changes, code, mentions) in options().items():
-        write(root / name, code, mentions, encoded(config(**changes)), save(special.get(name, good())))
+        write(root / name, code, mentions, encoded(config(**changes)), save(good()))
     for name, (tensors, code, mentions) in bad_tensors().items():
         write(root / name, code, mentions, plain, save(tensors))
     for name, (keys, tensors, code, mentions) in (ia3_faults() | vera_faults() | hadamard_faults()).items():

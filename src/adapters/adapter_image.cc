@@ -20,6 +20,10 @@ constexpr std::size_t kConfigBytesMax = std::size_t{16} << 20;
 
 // E_UNSUPPORTED_OPTION
 Status check_records(std::span<const AdapterRecord> records, const AdapterBase& base) {
+  const auto other = std::ranges::find_if(
+      records, [](const AdapterRecord& record) { return record.module == kNoModule || record.find(PartKind::rows) != nullptr; });
+  if (!base.format.has_other_sites && other != records.end())
+    return error("E_UNSUPPORTED_OPTION", "this backend serves no adapters that change norms, the embedding or rows of the head");
   const auto general = std::ranges::find_if(records, &AdapterRecord::is_general);
   if (base.format.has_general_records || general == records.end()) return {};
   return error("E_UNSUPPORTED_OPTION", "{}: this backend serves adapters that add B (A x) and biases, and this one does more",
@@ -41,8 +45,8 @@ Result<PreparedAdapter> prepare_adapter(Folder folder, const AdapterBase& base) 
   Result<AdapterFolder> opened = open_adapter_folder(std::move(folder));
   if (!opened) return forward_error(opened);
   if (Status known = check_invocation(opened->config, base.modules.vocab_size); !known) return forward_error(known);
-  Result<AdapterModules> modules =
-      read_family_modules(opened->config, opened->weights.tensors(), {base.rank_max, &base.modules, base.weights, base.projections.get()});
+  Result<AdapterModules> modules = read_family_modules(
+      opened->config, opened->weights.tensors(), {base.rank_max, &base.modules, base.weights, base.projections.get(), &opened->weights});
   if (!modules) return forward_error(modules);
   Result<AdapterPlan> plan = import_modules(std::move(*modules), opened->config, base.modules);
   if (!plan) return forward_error(plan);

@@ -123,7 +123,8 @@ Status check_shape(const AdapterModule& module, const ModuleEntry& entry, const 
     return error("E_SHAPE", "{}: expected {} inputs, as the base's module has, found {}; trained for {}", module.path, entry.in, module.in,
                  base_name(config));
   }
-  if (!agrees(module.out, entry.out)) {
+  const bool has_outputs = module.rank > 0 || module.row_count == 0 || module.find(PartKind::bias_replacing) != nullptr;
+  if (has_outputs && !agrees(module.out, entry.out)) {
     return error("E_SHAPE", "{}: expected {} outputs, as the base's module has, found {}; trained for {}", module.path, entry.out,
                  module.out, base_name(config));
   }
@@ -131,6 +132,29 @@ Status check_shape(const AdapterModule& module, const ModuleEntry& entry, const 
     return error("E_SHAPE", "{}: expected no bias, as the base's module has none, found one; trained for {}", module.path,
                  base_name(config));
   }
+  return {};
+}
+
+// Rows of a weight that replace the base's: of the head only, since what a layer's product needs besides is not built.
+Status check_rows(const AdapterModule& module, const ModuleEntry& entry, const ModuleTable& base) {
+  if (module.find(PartKind::gain) != nullptr && module.rank == 0 && module.find(PartKind::rows) == nullptr && module.is_saved_weight)
+    return error("E_SHAPE", "{}: expected a weight of two dimensions, found a vector", quote(module.path));
+  if (module.row_count == 0) return {};
+  if (entry.site != kHeadSite) {
+    return error("E_UNSUPPORTED_OPTION",
+                 "{}.weight takes the place of the base's (modules_to_save): only the embedding's, the head's and norms' may", module.path);
+  }
+  if (module.rank > 0) {
+    return error("E_UNSUPPORTED_OPTION",
+                 "{}: expected its saved copy of the base's weight to equal the base's, as LoRA is added to it; save with "
+                 "save_embedding_layers=False to leave it out",
+                 module.path);
+  }
+  if (module.in_of_rows != entry.in) {
+    return error("E_SHAPE", "{}.weight: expected {} columns, the base's inputs, found {}", module.path, entry.in, module.in_of_rows);
+  }
+  if (module.find(PartKind::row_ids) != nullptr && base.shard_count > 1)
+    return error("E_UNSUPPORTED_OPTION", "{}: trained rows of the head are not served with shards", quote(module.path));
   return {};
 }
 
@@ -157,6 +181,10 @@ SourceSlice whole(PartKind kind, const AdapterRecord& record) {
       return {0, 1, 0, record.in};
     case PartKind::rank_gain:
       return {0, 1, 0, record.rank};
+    case PartKind::rows:
+      return {0, record.out, 0, record.in};
+    case PartKind::row_ids:
+      return {0, 1, 0, record.out};
     case PartKind::delta_gain:
     case PartKind::gain:
     case PartKind::bias_added:
@@ -164,6 +192,14 @@ SourceSlice whole(PartKind kind, const AdapterRecord& record) {
       return {0, 1, 0, record.out};
   }
   fail_check("expected a kind of part", std::source_location::current());
+}
+
+// As many rows as the adapter has.
+void limit_rows(AdapterRecord& record, const AdapterModule& module) {
+  for (AdapterPart& part : record.parts) {
+    if (part.kind == PartKind::rows) part.slice.row_count = static_cast<std::int32_t>(module.row_count);
+    if (part.kind == PartKind::row_ids) part.slice.col_count = static_cast<std::int32_t>(module.row_count);
+  }
 }
 
 AdapterRecord record_of(const AdapterModule& module, const ModuleEntry& entry, std::int32_t module_index) {
@@ -178,6 +214,34 @@ AdapterRecord record_of(const AdapterModule& module, const ModuleEntry& entry, s
                        .parts = module.parts};
   std::ranges::sort(record.parts, {}, &AdapterPart::kind);
   for (AdapterPart& part : record.parts) part.slice = whole(part.kind, record);
+  limit_rows(record, module);
+  return record;
+}
+
+// Of a norm or the embedding.
+Result<AdapterRecord> record_of(const AdapterModule& module, const OtherModule& other, const AdapterConfig& config) {
+  const bool is_gain = is_norm(other.site.kind);
+  const std::int64_t out = is_gain ? other.columns : other.rows;
+  const bool agrees = is_gain ? module.find(PartKind::gain) != nullptr && module.parts.size() == 1 && module.out == out
+                              : module.find(PartKind::gain) == nullptr && (module.rank == 0 || module.in == other.rows) &&
+                                    (module.row_count == 0 || module.in_of_rows == other.columns) &&
+                                    (module.rank == 0 || module.out == other.columns);
+  if (!agrees) {
+    return error("E_SHAPE", "{}: expected {} {} as the base has, found other shapes or parts; trained for {}", quote(module.path),
+                 is_gain ? "a gain of" : "rows of a weight of",
+                 is_gain ? fmt::format("{}", out) : fmt::format("[{}, {}]", other.rows, other.columns), base_name(config));
+  }
+  AdapterRecord record{.site = other.site,
+                       .out = other.columns,
+                       .in = other.rows,
+                       .rank = static_cast<std::int32_t>(module.rank),
+                       .scale = module.scale,
+                       .module = kNoModule,
+                       .parts = module.parts};
+  std::ranges::sort(record.parts, {}, &AdapterPart::kind);
+  for (AdapterPart& part : record.parts)
+    part.slice = part.kind == PartKind::rows ? SourceSlice{0, 0, 0, other.columns} : whole(part.kind, record);
+  limit_rows(record, module);
   return record;
 }
 
@@ -187,8 +251,15 @@ Result<AdapterPlan> import_modules(AdapterModules lora, const AdapterConfig& con
   if (Status status = check_any_shape(lora, config, base); !status) return forward_error(status);
   AdapterPlan plan;
   for (const AdapterModule& module : lora.modules) {
+    if (const OtherModule* other = base.find_other(module.path); other != nullptr) {
+      Result<AdapterRecord> record = record_of(module, *other, config);
+      if (!record) return forward_error(record);
+      plan.records.push_back(std::move(*record));
+      continue;
+    }
     const ModuleEntry* entry = base.find(module.path);
     if (entry == nullptr) return refuse_unknown_module(module.path, base);
+    if (Status status = check_rows(module, *entry, base); !status) return forward_error(status);
     if (Status status = check_shape(module, *entry, config); !status) return forward_error(status);
     plan.records.push_back(record_of(module, *entry, static_cast<std::int32_t>(entry - base.modules.data())));
   }

@@ -178,12 +178,71 @@ TEST(LoraImporter, RefusesAStoredBiasWhereTheBaseHasNone) {
   expect_refused(fixture, "E_SHAPE", {"layers.1.mlp.down_proj", "no bias"});
 }
 
-TEST(LoraImporter, ServesTheHeadButNotASavedCopyOfItsWeight) {
+// Without the base's files nothing can be compared with it.
+TEST(LoraImporter, ServesTheHeadButNotACopyOfItsWeightThatMayDiffer) {
   LoraFixture fixture;
   fixture.add_pair("lm_head", 4, 48, 100);
   EXPECT_EQ(import(fixture).value().records[0].site.kind, SiteKind::head);
   fixture.add("lm_head.base_layer.weight", {100, 48});
-  expect_refused(fixture, "E_UNSUPPORTED_OPTION", {"lm_head.base_layer.weight", "save_embedding_layers"});
+  expect_refused(fixture, "E_UNSUPPORTED_OPTION", {"lm_head", "save_embedding_layers"});
+}
+
+std::vector<SiteKind> kinds_of(const AdapterPlan& plan) {
+  std::vector<SiteKind> kinds;
+  for (const AdapterRecord& record : plan.records) kinds.push_back(record.site.kind);
+  return kinds;
+}
+
+TEST(LoraImporter, TakesWeightsOfNormsTheEmbeddingAndTheHead) {
+  LoraFixture fixture;
+  fixture.add_pair(kFirstQ, 4, 48, 48);
+  fixture.add("model.layers.1.input_layernorm.weight", {48});
+  fixture.add("model.layers.0.post_attention_layernorm.weight", {48});
+  fixture.add("model.norm.weight", {48});
+  fixture.add("model.embed_tokens.weight", {100, 48});
+  fixture.add("lm_head.weight", {100, 48});
+  const AdapterPlan plan = import(fixture).value();
+  EXPECT_THAT(kinds_of(plan), ElementsAre(SiteKind::qkv, SiteKind::head, SiteKind::mlp_norm, SiteKind::output_norm, SiteKind::embedding,
+                                          SiteKind::attention_norm));
+  EXPECT_TRUE(std::ranges::none_of(plan.records, [](const AdapterRecord& record) { return record.find(PartKind::row_ids) != nullptr; }));
+}
+
+TEST(LoraImporter, TakesRowsOfTheTokensThatTheConfigLists) {
+  LoraFixture fixture = small_lora();
+  fixture.config =
+      R"({"peft_type": "LORA", "r": 4, "lora_alpha": 6, "trainable_token_indices": {"embed_tokens": [7, 3], "lm_head": [99]}})";
+  fixture.add("model.embed_tokens.token_adapter.trainable_tokens_delta", {2, 48});
+  fixture.add("lm_head.token_adapter.trainable_tokens_delta", {1, 48});
+  const AdapterPlan plan = import(fixture).value();
+  const auto of = [&](SiteKind kind) {
+    return *std::ranges::find(plan.records, kind, [](const auto& record) { return record.site.kind; });
+  };
+  for (const auto& [kind, count] : {std::pair(SiteKind::embedding, 2), std::pair(SiteKind::head, 1)}) {
+    EXPECT_EQ(of(kind).find(PartKind::rows)->slice, (SourceSlice{0, count, 0, 48}));
+    EXPECT_EQ(of(kind).find(PartKind::row_ids)->slice, (SourceSlice{0, 1, 0, count}));
+  }
+}
+
+TEST(LoraImporter, RefusesReplacedWeightsThatFitNoPlaceOfTheBase) {
+  const auto with = [](const std::string& name, std::vector<std::int64_t> shape, const std::string& tokens = "null") {
+    LoraFixture fixture = small_lora();
+    fixture.config = R"({"peft_type": "LORA", "r": 4, "lora_alpha": 6, "trainable_token_indices": )" + tokens + "}";
+    fixture.add(name, std::move(shape));
+    return fixture;
+  };
+  const std::string rows = "model.embed_tokens.token_adapter.trainable_tokens_delta";
+  expect_refused(with("model.layers.0.self_attn.q_proj.weight", {48, 48}), "E_UNSUPPORTED_OPTION", {"q_proj", "modules_to_save"});
+  expect_refused(with("model.norm.weight", {47}), "E_SHAPE", {"model.norm", "48"});
+  expect_refused(with("model.norm.weight", {48, 48}), "E_SHAPE", {"model.norm"});
+  expect_refused(with("model.embed_tokens.weight", {100}), "E_SHAPE", {"model.embed_tokens"});
+  expect_refused(with("model.embed_tokens.weight", {100, 47}), "E_SHAPE", {"model.embed_tokens", "48"});
+  expect_refused(with("lm_head.weight", {100, 47}), "E_SHAPE", {"lm_head", "48", "47"});
+  expect_refused(with("model.layers.0.other_norm.weight", {48}), "E_UNKNOWN_MODULE", {"other_norm"});
+  expect_refused(with(rows, {2, 48}), "E_PAIR", {"trainable_token_indices"});
+  expect_refused(with(rows, {2, 48}, "[5]"), "E_INDEX", {"1", "[2, 48]"});
+  expect_refused(with(rows, {2, 48}, "[5, 100]"), "E_INDEX", {"100"});
+  expect_refused(with(rows, {2, 48}, "[5, 5]"), "E_INDEX", {"twice"});
+  expect_refused(with(rows, {2, 48}, "[5, -1]"), "E_INDEX", {"trainable_token_indices"});
 }
 
 TEST(LoraImporter, WarnsOfWeightsThatTheConfigDoesNotTarget) {
@@ -202,18 +261,12 @@ TEST(LoraImporter, WarnsOfWeightsThatTheConfigDoesNotTarget) {
   }
 }
 
-TEST(LoraImporter, RefusesKnownPartsThatNoKernelServesByName) {
-  for (const std::string name :
-       {"model.embed_tokens.lora_embedding_A", "model.embed_tokens.token_adapter.trainable_tokens_delta", "model.embed_tokens.weight"}) {
-    LoraFixture fixture = small_lora();
-    fixture.add(name, {4, 48});
-    expect_refused(fixture, "E_UNSUPPORTED_OPTION", {name});
-  }
+TEST(LoraImporter, WarnsOfModulesToSaveThatTheFileLacks) {
   LoraFixture fixture = small_lora();
   fixture.config = R"({"peft_type": "LORA", "r": 4, "lora_alpha": 6, "modules_to_save": ["norm"]})";
   EXPECT_THAT(import(fixture).value().warnings, ElementsAre(HasSubstr("modules_to_save")));
   fixture.add("model.layers.0.input_layernorm.weight", {48});
-  expect_refused(fixture, "E_UNSUPPORTED_OPTION", {"modules_to_save", "input_layernorm"});
+  EXPECT_THAT(import(fixture).value().warnings, IsEmpty());
 }
 
 TEST(LoraImporter, ListsTheFirstTensorsItDoesNotKnow) {

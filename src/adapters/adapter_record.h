@@ -1,4 +1,6 @@
 #pragma once
+#include <algorithm>
+#include <array>
 #include <compare>
 #include <cstdint>
 #include <memory>
@@ -29,6 +31,8 @@ enum class PartKind : std::uint8_t {
   gain,            // [out]: multiplies everything but the bias
   bias_added,      // [out]: scaled like B and added to the base's bias
   bias_replacing,  // [out]: used instead of the base's bias
+  rows,            // [count, in], at the embedding [count, out]: of a weight, used instead of the base's
+  row_ids,         // [count]: which these are; all, without it
 };
 
 // The block of a source tensor that an image holds: the whole tensor, or what belongs to one shard. A vector is one row.
@@ -64,6 +68,8 @@ struct AdapterPart {
   return nullptr;
 }
 
+inline constexpr std::int32_t kNoModule = -1;
+
 // What an adapter does to one linear module W [out, in] of the base:
 //   y = gain * (W (input_gain * x) + scale * delta_gain * B (rank_gain * (A x))) + c
 //   c = scale * bias_added + (bias_replacing, or else the base's bias)
@@ -78,22 +84,23 @@ struct AdapterRecord {
   std::int32_t rank = 0;  // 0: no low-rank part
   float scale = 1;
   LowRank low_rank = LowRank::sum;
-  std::int32_t module = 0;         // index into the base's module table
+  std::int32_t module = 0;         // index into the base's module table; kNoModule at a norm and at the embedding
   std::int32_t z_shard = 0;        // the shard that computes A x; set with z_begin by cut_for_shard
   std::int32_t z_begin = 0;        // first column of A x among that shard's at this site
   std::vector<AdapterPart> parts;  // at most one of a kind, ordered by kind
 
   [[nodiscard]] const AdapterPart* find(PartKind kind) const { return find_part(parts, kind); }
   // Columns of A x.
-  [[nodiscard]] std::int32_t z_cols() const { return low_rank == LowRank::sum ? rank : 0; }
+  [[nodiscard]] std::int32_t z_cols() const { return low_rank == LowRank::sum && site.kind != SiteKind::embedding ? rank : 0; }
   // Whether it leaves what the base computes as it is.
   [[nodiscard]] bool only_adds() const {
-    return find(PartKind::input_gain) == nullptr && find(PartKind::gain) == nullptr && find(PartKind::bias_replacing) == nullptr;
+    constexpr std::array kOthers = {PartKind::input_gain, PartKind::gain, PartKind::bias_replacing, PartKind::rows};
+    return std::ranges::all_of(kOthers, [&](PartKind kind) { return find(kind) == nullptr; });
   }
   // Whether it does more than add B (A x) and a bias, as RecordView::is_general says of it.
   [[nodiscard]] bool is_general() const {
     return low_rank != LowRank::sum || find(PartKind::input_gain) != nullptr || find(PartKind::delta_gain) != nullptr ||
-           find(PartKind::gain) != nullptr;
+           find(PartKind::gain) != nullptr || find(PartKind::rows) != nullptr;
   }
 };
 

@@ -21,6 +21,7 @@ struct FamilyContext {
   const ModuleTable* modules = nullptr;
   std::shared_ptr<const ModelFiles> weights{};
   VeraProjections* projections = nullptr;  // that adapters share; null: each has its own
+  const SafetensorsFile* file = nullptr;   // whose tensors these are; null where their numbers need not be looked at
 };
 
 // Groups the tensors of an adapter's file by module as its family has them, from config and header alone: every family arrives at the same

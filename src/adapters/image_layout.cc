@@ -100,6 +100,7 @@ Result<StoredMatrix> place_part(Placer& placer, const AdapterRecord& record, con
   const SourceSlice& slice = part.slice;
   switch (part.kind) {
     case PartKind::a:
+    case PartKind::rows:
       return placer.place_matrix(slice.row_count, slice.col_count);
     case PartKind::b: {
       const std::int32_t interleave = layout.format.b_interleave;
@@ -110,6 +111,8 @@ Result<StoredMatrix> place_part(Placer& placer, const AdapterRecord& record, con
     case PartKind::delta_gain:
     case PartKind::gain:
       return place_vector(placer, "gain", slice.col_count, layout.page_bytes);
+    case PartKind::row_ids:
+      return place_vector(placer, "list of rows", slice.col_count, layout.page_bytes);
     case PartKind::bias_added:
       return place_vector(placer, "bias", slice.col_count, layout.page_bytes);
     case PartKind::bias_replacing: {

@@ -177,6 +177,12 @@ class ImageWriter {
 
   void write_vector(const StoredMatrix& vector, const Chunk& chunk) { std::copy_n(chunk.values, chunk.col_count, vector_at(vector)); }
 
+  // Requires: whole numbers.
+  void write_ids(const StoredMatrix& vector, const Chunk& chunk) {
+    auto* const ids = reinterpret_cast<std::int32_t*>(vector_at(vector));
+    for (std::int64_t i = 0; i < chunk.col_count; ++i) ids[i] = static_cast<std::int32_t>(chunk.values[i]);
+  }
+
   // Adds factor x a row to a stored vector. False when a sum is not finite.
   [[nodiscard]] bool add_vector(const StoredMatrix& vector, const Chunk& chunk, float factor) {
     float* const sums = vector_at(vector);
@@ -248,6 +254,7 @@ Status write_part(const Destination& to, const Chunk& whole, std::string_view na
   if (chunk.row_count == 0) return {};
   switch (part.kind) {
     case PartKind::a:
+    case PartKind::rows:
       to.writer->write_rows(part.stored, chunk);
       return {};
     case PartKind::b:
@@ -259,6 +266,9 @@ Status write_part(const Destination& to, const Chunk& whole, std::string_view na
     case PartKind::gain:
       to.writer->write_vector(part.stored, chunk);
       return {};
+    case PartKind::row_ids:
+      to.writer->write_ids(part.stored, chunk);
+      return {};
     case PartKind::bias_added:
     case PartKind::bias_replacing:
       break;
@@ -268,7 +278,7 @@ Status write_part(const Destination& to, const Chunk& whole, std::string_view na
   return error("E_NONFINITE", "tensor {}: expected a finite bias, found one that overflows when scaled by {}", quote(name), factor);
 }
 
-bool is_matrix(PartKind kind) { return kind == PartKind::a || kind == PartKind::b; }
+bool is_matrix(PartKind kind) { return kind == PartKind::a || kind == PartKind::b || kind == PartKind::rows; }
 
 // Refuses finite numbers that overflow as soon as they are used. names, largest [tensors of the file and derived ones].
 Status check_magnitudes(std::span<const ImageTarget> targets, std::span<const std::string_view> names, std::span<const float> largest) {
@@ -309,6 +319,8 @@ Status check_magnitudes(std::span<const ImageTarget> targets, std::span<const st
             break;
           case PartKind::bias_added:
           case PartKind::bias_replacing:
+          case PartKind::rows:
+          case PartKind::row_ids:
             break;
         }
       }

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "adapters/dora_gain.h"
+#include "adapters/replaced_rows.h"
 #include "adapters/tensor_groups.h"
 #include "adapters/tensor_names.h"
 #include "formats/json.h"
@@ -21,7 +22,7 @@ namespace {
 constexpr std::string_view kMagnitude = "lora_magnitude_vector";
 
 // DoRA's magnitudes stand where the gain stands that is made of them.
-std::optional<NamedPart> named_part(const NameSegments& segments) {
+std::optional<NamedPart> named_part(const NameSegments& segments, const TensorInfo& tensor) {
   struct Ending {
     std::array<std::string_view, 2> names;
     PartKind kind;
@@ -35,6 +36,9 @@ std::optional<NamedPart> named_part(const NameSegments& segments) {
   for (const Ending& ending : kEndings) {
     if (all.size() > 2 && std::ranges::equal(all.last(2), ending.names)) return NamedPart{path_of(all.first(all.size() - 2)), ending.kind};
   }
+  if (const std::optional<std::string> path = module_before(segments, "lora_embedding_A")) return NamedPart{*path, PartKind::a};
+  if (const std::optional<std::string> path = module_before(segments, "lora_embedding_B")) return NamedPart{*path, PartKind::b};
+  if (std::optional<NamedPart> weight = named_weight(segments, tensor)) return weight;
   return named_bias(segments);
 }
 
@@ -55,7 +59,7 @@ Status check_magnitude(const AdapterModule& module, const AdapterConfig& config,
 // Puts DoRA's gain in place of the magnitudes.
 Status derive_gain(AdapterModules& modules, AdapterModule& module, std::span<const TensorInfo> tensors, const FamilyContext& context) {
   const auto magnitude = std::ranges::find(module.parts, PartKind::gain, &AdapterPart::kind);
-  if (magnitude == module.parts.end() || context.modules == nullptr) return {};
+  if (magnitude == module.parts.end() || module.is_saved_weight || context.modules == nullptr) return {};
   const ModuleEntry* const entry = context.modules->find(module.path);
   if (entry == nullptr) return {};  // is refused with all others that the base does not have
   if (context.weights == nullptr) {
@@ -86,7 +90,12 @@ Status measure_low_rank(AdapterModule& module, const AdapterConfig& config, std:
 }
 
 Status measure(AdapterModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors, const FamilyContext& context) {
-  if (!has_only_biases(module)) {
+  const auto has = [&](PartKind kind) { return module.find(kind) != nullptr; };
+  if (module.is_saved_weight) {
+    if (Status status = measure_saved_weight(module, tensors); !status) return status;
+  }
+  const bool is_targeted = has(PartKind::a) || has(PartKind::b) || has(PartKind::bias_added);
+  if (is_targeted || (has(PartKind::gain) && !module.is_saved_weight)) {
     if (Status status = measure_low_rank(module, config, tensors, context); !status) return status;
   }
   return measure_biases(module, tensors);
@@ -95,14 +104,14 @@ Status measure(AdapterModule& module, const AdapterConfig& config, std::span<con
 }  // namespace
 
 Result<AdapterModules> read_lora_modules(const AdapterConfig& config, std::span<const TensorInfo> tensors, const FamilyContext& context) {
-  const auto part_of = [](const NameSegments& segments, const TensorInfo& /*tensor*/) { return named_part(segments); };
-  Result<TensorGroups> groups = group_tensors(config, tensors, part_of);
+  Result<TensorGroups> groups = group_tensors(config, tensors, named_part);
   if (!groups) return forward_error(groups);
   for (AdapterModule& module : groups->modules) {
     if (Status status = measure(module, config, tensors, context); !status) return forward_error(status);
   }
   AdapterModules found;
   found.warnings = warnings_of(*groups, config);
+  if (Status rows = find_trained_rows(groups->modules, found, config, tensors, context); !rows) return forward_error(rows);
   for (AdapterModule& module : groups->modules) {
     if (Status derived = derive_gain(found, module, tensors, context); !derived) return forward_error(derived);
   }

@@ -1,6 +1,7 @@
 #include "adapters/shard_records.h"
 
 #include <algorithm>
+#include <source_location>
 #include <utility>
 
 #include "base/check.h"
@@ -16,12 +17,18 @@ class RecordCutter {
 
   void add(const AdapterRecord& record) {
     if (out_.empty() || record.site != site_) begin_site(record.site);
+    if (record.module == kNoModule) {  // every shard has norms and the embedding whole
+      out_.push_back(record);
+      return;
+    }
     const ModuleEntry& module = base_.modules[static_cast<std::size_t>(record.module)];
     check(module.site == record.site && module.slice_begin == record.slice_begin, "expected the record's module in the base");
     const ModuleCut& cut = module.cuts[static_cast<std::size_t>(shard_)];
-    if (base_.shard_count > 1 && module.splits_input) {
+    if (base_.shard_count == 1) {
+      add_record(record, cut, 0, record.rank).parts = record.parts;
+    } else if (module.splits_input) {
       add_of_partial_sums(record, module, cut);
-    } else if (base_.shard_count == 1 || record.low_rank == LowRank::hadamard) {
+    } else if (record.low_rank == LowRank::hadamard) {
       add_whole_ranks(record, cut, [](PartKind) { return true; });
     } else {
       add_split_ranks(record, cut);
@@ -109,6 +116,11 @@ class RecordCutter {
       case PartKind::rank_gain:
         part.slice = {0, 1, ranks.begin, ranks.count};
         break;
+      case PartKind::rows:  // one for each output
+        part.slice = {out_begin, record.out, in_begin, record.in};
+        break;
+      case PartKind::row_ids:
+        fail_check("expected listed rows on one shard only", std::source_location::current());
       case PartKind::delta_gain:
       case PartKind::gain:
       case PartKind::bias_added:

@@ -17,12 +17,9 @@ namespace {
 
 // A description of a tensor that is known but not served; empty for any other.
 std::string_view unserved_part(const NameSegments& segments, const AdapterConfig& config) {
-  constexpr std::array<std::string_view, 4> kOfEmbeddings = {"lora_embedding_A", "lora_embedding_B", "hira_embedding_A",
-                                                             "hira_embedding_B"};
   const auto is_present = [&](std::string_view segment) { return contains(segments, segment); };
-  if (std::ranges::any_of(kOfEmbeddings, is_present)) return "an adapter of the token embedding";
-  if (is_present("trainable_tokens_delta")) return "trained token rows";
-  if (segments.size() < 2 || segments.back() != "weight") return {};
+  if (is_present("hira_embedding_A") || is_present("hira_embedding_B")) return "an adapter of the token embedding";
+  if (config.family == AdapterFamily::lora || segments.size() < 2 || segments.back() != "weight") return {};
   const std::string_view module = segments[segments.size() - 2];
   if (module == "base_layer") return "a saved copy of the base's weight (save with save_embedding_layers=False to leave it out)";
   // PEFT saves every module whose path ends with a listed name: "norm" also selects "input_layernorm".
@@ -88,6 +85,11 @@ std::vector<std::string> missing_targets(const std::vector<AdapterModule>& modul
   return missing;
 }
 
+// Whether it has other parts than what PEFT saves without targeting it.
+bool changes_more_than_saved(const AdapterModule& module) {
+  return !has_only_biases(module) && (!module.is_saved_weight || module.find(PartKind::a) != nullptr);
+}
+
 // If target_modules is a list of names: last path components of the changed modules that it does not name, sorted.
 std::set<std::string> untargeted(const std::vector<AdapterModule>& modules, const AdapterConfig& config) {
   const std::vector<std::string>& targets = config.target_modules;
@@ -95,7 +97,7 @@ std::set<std::string> untargeted(const std::vector<AdapterModule>& modules, cons
   if (!lists_targets(config)) return names;
   for (const AdapterModule& module : modules) {
     const bool is_targeted = std::ranges::any_of(targets, [&](const std::string& target) { return is_named(module.path, target); });
-    if (!has_only_biases(module) && !is_targeted) names.insert(module.path.substr(module.path.rfind('.') + 1));
+    if (changes_more_than_saved(module) && !is_targeted) names.insert(module.path.substr(module.path.rfind('.') + 1));
   }
   return names;
 }
@@ -127,6 +129,7 @@ Result<TensorGroups> group_tensors(const AdapterConfig& config, std::span<const 
                    quote(tensors[other->source.value].name), quote(name));
     }
     module.parts.push_back({.kind = named->kind, .source = {i}, .slice = {}, .stored = {}});
+    module.is_saved_weight = module.is_saved_weight || named->is_saved_weight;
   }
   if (!unknown.empty()) return refuse_unknown(unknown, config.family);
   if (groups.modules.empty()) {
@@ -143,6 +146,28 @@ std::optional<NamedPart> named_bias(const NameSegments& segments) {
   if (path.back() == "base_layer") path = path.first(path.size() - 1);
   const bool is_of_adapter = path.empty() || path.back().starts_with("lora_");
   return is_of_adapter ? std::nullopt : std::optional(NamedPart{path_of(path), PartKind::bias_replacing});
+}
+
+std::optional<NamedPart> named_weight(const NameSegments& segments, const TensorInfo& tensor) {
+  const std::span<const std::string_view> all(segments);
+  if (all.size() < 2) return std::nullopt;
+  const std::string_view end = all.back(), before = all[all.size() - 2];
+  if (all.size() > 2 && ((before == "base_layer" && end == "weight") || (before == "token_adapter" && end == "trainable_tokens_delta")))
+    return NamedPart{path_of(all.first(all.size() - 2)), PartKind::rows, true};
+  if (end != "weight" || before.starts_with("lora_")) return std::nullopt;
+  return NamedPart{path_of(all.first(all.size() - 1)), tensor.shape.size() == 1 ? PartKind::gain : PartKind::rows, true};
+}
+
+Status measure_saved_weight(AdapterModule& module, std::span<const TensorInfo> tensors) {
+  if (const AdapterPart* const rows = module.find(PartKind::rows); rows != nullptr) {
+    const TensorInfo& tensor = tensors[rows->source.value];
+    if (const Status status = check_dimensions(tensor, 2); !status) return status;
+    module.row_count = tensor.shape[0];
+    module.in_of_rows = tensor.shape[1];
+  } else {
+    module.out = tensors[module.find(PartKind::gain)->source.value].shape[0];
+  }
+  return {};
 }
 
 std::optional<std::string> module_before(const NameSegments& segments, std::string_view ending) {
@@ -221,9 +246,13 @@ std::vector<std::string> warnings_of(const TensorGroups& groups, const AdapterCo
         "bias is \"lora_only\" but the file holds no biases: PEFT 0.7 to 0.20 lost them when saving; served with the base's");
   }
   if (config.bias == AdapterBias::none && stores_bias) warnings.push_back("bias is \"none\" but the file holds biases: they are used");
-  if (!config.modules_to_save.empty()) {
-    warnings.push_back(
-        fmt::format("modules_to_save names {}, but the file holds no such weights", fmt::join(config.modules_to_save, ", ")));
+  std::vector<std::string> not_saved = config.modules_to_save;
+  std::erase_if(not_saved, [&](const std::string& name) {  // PEFT saves every module whose path ends with a listed name
+    return std::ranges::any_of(groups.modules,
+                               [&](const AdapterModule& module) { return module.is_saved_weight && module.path.ends_with(name); });
+  });
+  if (!not_saved.empty()) {
+    warnings.push_back(fmt::format("modules_to_save names {}, but the file holds no such weights", fmt::join(not_saved, ", ")));
   }
   if (const std::set<std::string> names = untargeted(groups.modules, config); !names.empty()) {
     warnings.push_back(

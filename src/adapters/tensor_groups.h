@@ -19,6 +19,7 @@ namespace slora {
 struct NamedPart {
   std::string path;
   PartKind kind = PartKind::a;
+  bool is_saved_weight = false;  // of the base, replaced: a norm's gain, or rows of a matrix
 };
 
 // What a tensor is by its name, whose normalised_name is `segments`; nothing when the family has no such part.
@@ -36,9 +37,14 @@ struct TensorGroups {
 // The stored bias that takes the place of the base's: "base_layer.bias", or "bias" as PEFT named it before 0.7 and still does for modules
 // that an adapter does not change.
 [[nodiscard]] std::optional<NamedPart> named_bias(const NameSegments& segments);
+// What takes the place of a weight of the base, or of rows of it: modules_to_save, which has no marker, the copy of a weight that PEFT
+// saves next to adapters of it, and rows of trained tokens.
+[[nodiscard]] std::optional<NamedPart> named_weight(const NameSegments& segments, const TensorInfo& tensor);
 // "<module>.lora_A" for `ending` "lora_A".
 [[nodiscard]] std::optional<std::string> module_before(const NameSegments& segments, std::string_view ending);
 
+// Sets the sizes of a module's part that takes the place of a weight of the base. E_SHAPE. Requires: it has one.
+[[nodiscard]] Status measure_saved_weight(AdapterModule& module, std::span<const TensorInfo> tensors);
 // Whether an adapter only replaces the module's bias.
 [[nodiscard]] bool has_only_biases(const AdapterModule& module);
 // Sets rank, inputs and outputs of a module by its A and B, which the family calls so. E_PAIR, E_SHAPE, E_RANK.

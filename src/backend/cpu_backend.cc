@@ -15,12 +15,15 @@
 #include "kernels/cpu/score.h"
 #include "kernels/cpu/shrink.h"
 #include "kernels/cpu/store_kv.h"
+#include "kernels/reference/adapt_embedding.h"
 #include "kernels/reference/copy_pages.h"
 #include "kernels/reference/fill.h"
 #include "kernels/reference/gather_rows.h"
 
 namespace slora {
 namespace {
+
+constexpr std::int32_t kRanksInRow = 2;  // of B as it is stored
 
 // Calls fn with a view of the weight in its storage's layout.
 template <class Function>
@@ -72,14 +75,22 @@ class CpuOps final : public Ops {
     visit_packed(weights_, table, [&](const auto& packed) { cpu::embed(pool_, out, known, packed, first_token); });
   }
 
-  void rms_norm(Tensor out, Tensor in, Tensor weight, float eps) override {
-    check(out.rows == in.rows && out.cols == in.cols && in.cols % weight.cols == 0, "expected out of the shape of in, in whole groups");
-    cpu::rms_norm(kernels_, pool_, out, in, numbers_of(weight), eps);
+  void adapt_embedding(Tensor out, StepArray<TokenId> ids, const TokenResult* previous, const AdapterBatch& adapters) override {
+    check(std::cmp_equal(out.rows, ids.size()), "expected out [T, hidden]");
+    adapters.find_records(records_, kEmbeddingSite, RecordUse::expand);
+    reference::adapt_embedding(out, inputs_.find(ids, previous), records_, kRanksInRow);
   }
 
-  void add_rms_norm(Tensor out, Tensor residual, Tensor x, Tensor weight, float eps) override {
+  void rms_norm(Tensor out, Tensor in, Tensor weight, float eps, const AdapterBatch& adapters, Site site) override {
+    check(out.rows == in.rows && out.cols == in.cols && in.cols % weight.cols == 0, "expected out of the shape of in, in whole groups");
+    adapters.find_records(records_, site, RecordUse::expand);
+    cpu::rms_norm(kernels_, pool_, out, in, {numbers_of(weight), records_}, eps);
+  }
+
+  void add_rms_norm(Tensor out, Tensor residual, Tensor x, Tensor weight, float eps, const AdapterBatch& adapters, Site site) override {
     check(out.rows == x.rows && residual.rows == x.rows && residual.cols == x.cols && x.cols == weight.cols, "expected equal shapes");
-    cpu::add_rms_norm(kernels_, pool_, out, residual, x, numbers_of(weight), eps);
+    adapters.find_records(records_, site, RecordUse::expand);
+    cpu::add_rms_norm(kernels_, pool_, out, residual, x, {numbers_of(weight), records_}, eps);
   }
 
   void shrink(Tensor z, Tensor x, const AdapterBatch& adapters, Site site) override {
@@ -172,7 +183,7 @@ class CpuBackend final : public HostBackend {
   int thread_count() const override { return ops_.thread_count(); }
   DType product_dtype() const override { return DType::bf16; }
   DType kv_dtype() const override { return DType::bf16; }
-  AdapterFormat adapter_format() const override { return {.dtype = DType::bf16, .b_interleave = 2}; }
+  AdapterFormat adapter_format() const override { return {.dtype = DType::bf16, .b_interleave = kRanksInRow}; }
 
   LinearWeight make_linear(std::int64_t out, std::int64_t in) override {
     return {.out = out, .in = in, .packed = arena_.take(linear_bytes(out, in)), .bias = {}};

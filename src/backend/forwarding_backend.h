@@ -14,9 +14,14 @@ class ForwardingOps : public Ops {
   void embed(Tensor out, StepArray<TokenId> ids, const TokenResult* previous, const LinearWeight& table, TokenId first_token) override {
     inner_.embed(out, ids, previous, table, first_token);
   }
-  void rms_norm(Tensor out, Tensor in, Tensor weight, float eps) override { inner_.rms_norm(out, in, weight, eps); }
-  void add_rms_norm(Tensor out, Tensor residual, Tensor x, Tensor weight, float eps) override {
-    inner_.add_rms_norm(out, residual, x, weight, eps);
+  void adapt_embedding(Tensor out, StepArray<TokenId> ids, const TokenResult* previous, const AdapterBatch& adapters) override {
+    inner_.adapt_embedding(out, ids, previous, adapters);
+  }
+  void rms_norm(Tensor out, Tensor in, Tensor weight, float eps, const AdapterBatch& adapters, Site site) override {
+    inner_.rms_norm(out, in, weight, eps, adapters, site);
+  }
+  void add_rms_norm(Tensor out, Tensor residual, Tensor x, Tensor weight, float eps, const AdapterBatch& adapters, Site site) override {
+    inner_.add_rms_norm(out, residual, x, weight, eps, adapters, site);
   }
   void shrink(Tensor z, Tensor x, const AdapterBatch& adapters, Site site) override { inner_.shrink(z, x, adapters, site); }
   void linear(Tensor y, Tensor x, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site) override {

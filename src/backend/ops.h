@@ -18,14 +18,18 @@ class Ops {
   // packed head of a tied model.
   virtual void embed(Tensor out, StepArray<TokenId> ids, const TokenResult* previous, const LinearWeight& table, TokenId first_token) = 0;
 
+  // Changes rows of out [T, hidden] activation, which embed() made, as the records of the embedding say: replaces those of tokens that they
+  // have rows of, and adds weight * scale * B A[:, id]. ids and previous as embed() takes them.
+  virtual void adapt_embedding(Tensor out, StepArray<TokenId> ids, const TokenResult* previous, const AdapterBatch& adapters) = 0;
+
   // Normalises each group of weight.cols consecutive columns: out = in / sqrt(mean(in^2) + eps) * weight. weight [1, columns of a group]
   // fp32. One group per row for a layer norm; one per head for q and k norms. in activation or fp32, out activation
-  // or product; out may be in.
-  virtual void rms_norm(Tensor out, Tensor in, Tensor weight, float eps) = 0;
+  // or product; out may be in. Rows under a record of `site` have its gain for `weight`.
+  virtual void rms_norm(Tensor out, Tensor in, Tensor weight, float eps, const AdapterBatch& adapters, Site site) = 0;
 
   // residual += x, then out = rms_norm(residual). residual [T, hidden] fp32, x [T, hidden] activation, weight [1, hidden]
-  // fp32, out [T, hidden] product.
-  virtual void add_rms_norm(Tensor out, Tensor residual, Tensor x, Tensor weight, float eps) = 0;
+  // fp32, out [T, hidden] product. Rows under a record of `site` have its gain for `weight`.
+  virtual void add_rms_norm(Tensor out, Tensor residual, Tensor x, Tensor weight, float eps, const AdapterBatch& adapters, Site site) = 0;
 
   // z[t, z columns of (segment, record)] = rank_gain * A x[t, :] for every segment over t and every record of `site`, fp32.
   // x [T, in] product. Rows and columns outside of segments are not written.

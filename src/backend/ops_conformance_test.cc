@@ -162,13 +162,13 @@ TEST_P(OpsConformance, RmsNormNormalisesEveryGroupOfColumns) {
       return out;
     };
     const Matrix in(*backend_, backend_->activation_dtype(), 5, cols, x);
-    ops_.rms_norm(in, in, backend_->make_vector(gain).view(), 1e-5f);
+    ops_.rms_norm(in, in, backend_->make_vector(gain).view(), 1e-5f, {}, kOutputNormSite);
     EXPECT_LT(relative_error(values_of(in), normalised({x.begin(), x.end()}, gain)), activation_tolerance());
 
     const Matrix sum(*backend_, DType::f32, 5, cols, residual);
     const Matrix out(*backend_, backend_->product_dtype(), 5, cols);
-    ops_.add_rms_norm(out, sum, Matrix(*backend_, backend_->activation_dtype(), 5, cols, x), backend_->make_vector(wide_gain).view(),
-                      1e-5f);
+    ops_.add_rms_norm(out, sum, Matrix(*backend_, backend_->activation_dtype(), 5, cols, x), backend_->make_vector(wide_gain).view(), 1e-5f,
+                      {}, kOutputNormSite);
     std::vector<double> added(x.begin(), x.end());
     for (std::size_t i = 0; i < added.size(); ++i) added[i] += residual[i];
     EXPECT_LT(relative_error(values_of(sum), added), kExact);

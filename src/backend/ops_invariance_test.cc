@@ -256,9 +256,9 @@ TEST_P(OpsInvariance, RowsOfElementwiseOpsAreTheSameAlone) {
   const Matrix x(*backend_, backend_->activation_dtype(), kRows, kCols, numbers_.vector(kRows * kCols));
   const Matrix norm(*backend_, backend_->product_dtype(), kRows, kCols), norm_alone(*backend_, backend_->product_dtype(), kRows, kCols);
   Ops& ops = backend_->ops();
-  ops.rms_norm(norm, x, gain.view(), 1e-6f);
+  ops.rms_norm(norm, x, gain.view(), 1e-6f, {}, kOutputNormSite);
   for (std::int64_t row = 0; row < kRows; ++row) {
-    ops.rms_norm(norm_alone.tensor().rows_from(row, 1), x.tensor().rows_from(row, 1), gain.view(), 1e-6f);
+    ops.rms_norm(norm_alone.tensor().rows_from(row, 1), x.tensor().rows_from(row, 1), gain.view(), 1e-6f, {}, kOutputNormSite);
   }
   EXPECT_TRUE(same_bits(norm, norm_alone));
 }

@@ -3,6 +3,7 @@
 
 #include "backend/backends.h"
 #include "backend/host_backend.h"
+#include "kernels/reference/adapt_embedding.h"
 #include "kernels/reference/attend.h"
 #include "kernels/reference/copy_pages.h"
 #include "kernels/reference/embed.h"
@@ -30,14 +31,22 @@ class ReferenceOps final : public Ops {
     reference::embed(out, inputs_.find(ids, previous), matrix_of(table), first_token);
   }
 
-  void rms_norm(Tensor out, Tensor in, Tensor weight, float eps) override {
-    check(out.rows == in.rows && out.cols == in.cols && in.cols % weight.cols == 0, "expected out of the shape of in, in whole groups");
-    reference::rms_norm(out, in, numbers_of(weight), eps);
+  void adapt_embedding(Tensor out, StepArray<TokenId> ids, const TokenResult* previous, const AdapterBatch& adapters) override {
+    check(std::cmp_equal(out.rows, ids.size()), "expected out [T, hidden]");
+    adapters.find_records(records_, kEmbeddingSite, RecordUse::expand);
+    reference::adapt_embedding(out, inputs_.find(ids, previous), records_, 1);
   }
 
-  void add_rms_norm(Tensor out, Tensor residual, Tensor x, Tensor weight, float eps) override {
+  void rms_norm(Tensor out, Tensor in, Tensor weight, float eps, const AdapterBatch& adapters, Site site) override {
+    check(out.rows == in.rows && out.cols == in.cols && in.cols % weight.cols == 0, "expected out of the shape of in, in whole groups");
+    adapters.find_records(records_, site, RecordUse::expand);
+    reference::rms_norm(out, in, {numbers_of(weight), records_}, eps);
+  }
+
+  void add_rms_norm(Tensor out, Tensor residual, Tensor x, Tensor weight, float eps, const AdapterBatch& adapters, Site site) override {
     check(out.rows == x.rows && residual.rows == x.rows && residual.cols == x.cols && x.cols == weight.cols, "expected equal shapes");
-    reference::add_rms_norm(out, residual, x, numbers_of(weight), eps);
+    adapters.find_records(records_, site, RecordUse::expand);
+    reference::add_rms_norm(out, residual, x, {numbers_of(weight), records_}, eps);
   }
 
   void shrink(Tensor z, Tensor x, const AdapterBatch& adapters, Site site) override {

@@ -315,7 +315,7 @@ void OpBench::run_rows() {
     row.rows = rows;
     row.op = "add_rms_norm";
     row.shape = fmt::format("{}", hidden);
-    measure(row, 1, [&](std::size_t) { ops.add_rms_norm(h, residual.cols_from(0, hidden), x, gain.view(), 1e-6f); });
+    measure(row, 1, [&](std::size_t) { ops.add_rms_norm(h, residual.cols_from(0, hidden), x, gain.view(), 1e-6f, {}, kOutputNormSite); });
     std::vector<std::int32_t> positions(static_cast<std::size_t>(rows));
     for (std::size_t i = 0; i < positions.size(); ++i) positions[i] = static_cast<std::int32_t>(i);
     const Buffer table = filled(static_cast<std::size_t>(rows * half) * sizeof(float));

@@ -45,6 +45,12 @@ void add_part(RecordView& record, const AdapterPart& part, const AdapterView& vi
     case PartKind::gain:
       record.gain = vector_of(part.stored, view);
       return;
+    case PartKind::rows:
+      record.rows = matrix_of(part.stored, view);
+      return;
+    case PartKind::row_ids:
+      record.row_ids = reinterpret_cast<const std::int32_t*>(vector_of(part.stored, view));
+      return;
     case PartKind::bias_added:
     case PartKind::bias_replacing:
       record.bias = vector_of(part.stored, view);

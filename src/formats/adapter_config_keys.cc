@@ -69,7 +69,7 @@ constexpr KnownKey kKnown[] = {
     {"target_parameters", KeyUse::unserved},
     {"task_type", KeyUse::served},
     {"torch_dtype", KeyUse::served},
-    {"trainable_token_indices", KeyUse::unserved},
+    {"trainable_token_indices", KeyUse::served},
     {"transformers_version", KeyUse::served},
     {"unsloth_fixed", KeyUse::served},
     {"unsloth_version", KeyUse::served},

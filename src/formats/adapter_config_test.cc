@@ -94,8 +94,8 @@ TEST(AdapterConfig, RefusesOptionsThatChangeTheNumbersByName) {
         std::pair("alora_invocation_tokens", "[]"), std::pair("alora_invocation_tokens", "[-1]"),
         std::pair("alora_invocation_tokens", "\"ab\""), std::pair("kasa_config", R"({"a":1})"),
         std::pair("monteclora_config", R"({"a":1})"), std::pair("arrow_config", R"({"a":1})"), std::pair("use_bdlora", R"({"a":1})"),
-        std::pair("trainable_token_indices", "[5]"), std::pair("use_xyz", "true"), std::pair("enable_lora", "[true,false,true]"),
-        std::pair("model_key_mapping", R"({"a":"b"})"), std::pair("bias", "\"some\""), std::pair("megatron_config", R"({"a":1})")}) {
+        std::pair("use_xyz", "true"), std::pair("enable_lora", "[true,false,true]"), std::pair("model_key_mapping", R"({"a":"b"})"),
+        std::pair("bias", "\"some\""), std::pair("megatron_config", R"({"a":1})")}) {
     const std::string message = refusal(key, value);
     EXPECT_THAT(message, HasSubstr("E_UNSUPPORTED_OPTION")) << key;
     EXPECT_THAT(message, HasSubstr(key));

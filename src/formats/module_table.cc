@@ -1,6 +1,7 @@
 #include "formats/module_table.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "base/check.h"
 #include "formats/model_tensors.h"
@@ -31,7 +32,46 @@ void add_product(ModuleTable& table, std::span<const TensorEntry> modules, std::
   }
 }
 
+std::optional<SiteKind> site_of(TensorRole role) {
+  switch (role) {
+    case TensorRole::attention_norm:
+      return SiteKind::attention_norm;
+    case TensorRole::query_norm:
+      return SiteKind::query_norm;
+    case TensorRole::key_norm:
+      return SiteKind::key_norm;
+    case TensorRole::mlp_norm:
+      return SiteKind::mlp_norm;
+    case TensorRole::output_norm:
+      return SiteKind::output_norm;
+    case TensorRole::embedding:
+      return SiteKind::embedding;
+    case TensorRole::product:
+      return std::nullopt;
+  }
+  return std::nullopt;
+}
+
+void add_others(ModuleTable& table, const ModelTensors& tensors) {
+  for (const TensorEntry& entry : tensors.entries) {
+    const std::optional<SiteKind> kind = site_of(entry.role);
+    if (!kind) continue;
+    const auto rows = static_cast<std::int32_t>(entry.is_matrix() ? entry.rows : 1);
+    const auto columns = static_cast<std::int32_t>(entry.is_matrix() ? entry.columns : entry.rows);
+    table.others.push_back({entry.module, {entry.site.layer, *kind}, rows, columns, entry.stored_as});
+  }
+  if (!table.ties_embeddings) return;
+  const TensorEntry& head = tensors.entries.front();
+  table.others.push_back(
+      {head.stored_as, kEmbeddingSite, static_cast<std::int32_t>(head.rows), static_cast<std::int32_t>(head.columns), head.stored_as});
+}
+
 }  // namespace
+
+const OtherModule* ModuleTable::find_other(std::string_view path) const {
+  const auto at = std::ranges::find(others, path, &OtherModule::path);
+  return at != others.end() ? &*at : nullptr;
+}
 
 const ModuleEntry* ModuleTable::find(std::string_view path) const {
   const auto at = std::find_if(modules.begin(), modules.end(), [&](const ModuleEntry& module) { return module.path == path; });
@@ -44,6 +84,7 @@ ModuleTable make_module_table(const ModelConfig& config, std::span<const ShardSh
   table.hidden_size = config.hidden_size;
   table.vocab_size = config.vocab_size;
   table.layer_count = config.layer_count;
+  table.ties_embeddings = config.tie_embeddings;
   table.shard_count = static_cast<std::int32_t>(shards.size());
   const ModelTensors tensors = make_model_tensors(config);
   const auto is_head = [](std::span<const TensorEntry> product) { return product.front().site == kHeadSite; };
@@ -51,6 +92,7 @@ ModuleTable make_module_table(const ModelConfig& config, std::span<const ShardSh
   std::erase_if(products, [](std::span<const TensorEntry> product) { return product.front().role != TensorRole::product; });
   std::ranges::stable_partition(products, [&](const auto& product) { return !is_head(product); });
   for (const std::span<const TensorEntry> product : products) add_product(table, product, shards);
+  add_others(table, tensors);
   return table;
 }
 

@@ -32,9 +32,20 @@ struct ModuleEntry {
   std::string stored_as{};      // by which the base's files name it: `path`, but a tied head is stored as the embedding
 };
 
-// Every linear module of a model, layer after layer, the head last.
+// A norm of the base, or its embedding.
+struct OtherModule {
+  std::string path;  // "model.layers.0.input_layernorm"
+  Site site;
+  std::int32_t rows = 0;  // of its weight [rows, columns], where a norm's gain is one row
+  std::int32_t columns = 0;
+  std::string stored_as;
+};
+
+// Every linear module of a model, layer after layer, the head last; and what else of it adapters may change.
 struct ModuleTable {
   std::vector<ModuleEntry> modules;
+  std::vector<OtherModule> others;
+  bool ties_embeddings = false;  // the head reads the embedding's weight
   std::int32_t hidden_size = 0;
   std::int32_t vocab_size = 0;
   std::int32_t layer_count = 0;
@@ -42,6 +53,7 @@ struct ModuleTable {
 
   // The module of this path, or nullptr.
   [[nodiscard]] const ModuleEntry* find(std::string_view path) const;
+  [[nodiscard]] const OtherModule* find_other(std::string_view path) const;
 };
 
 // Of a model that is cut into these shards. Requires: shapes of all shards of `config`, in their order.

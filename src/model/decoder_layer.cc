@@ -84,11 +84,11 @@ void forward_layer(const LayerContext& context, const LayerWeights& weights, std
   const Tensor k = act.qkv.cols_from(q_width, kv_width);
   const Tensor v = act.qkv.cols_from(q_width + kv_width, kv_width);
 
-  ops.add_rms_norm(act.h, act.residual, act.x, weights.attn_norm.view(), eps);
+  ops.add_rms_norm(act.h, act.residual, act.x, weights.attn_norm.view(), eps, batch.adapters, {layer, SiteKind::attention_norm});
   project_at(act.qkv, act.h, weights.qkv, SiteKind::qkv);
   if (config.qk_norm) {
-    ops.rms_norm(q, q, weights.q_norm.view(), eps);
-    ops.rms_norm(k, k, weights.k_norm.view(), eps);
+    ops.rms_norm(q, q, weights.q_norm.view(), eps, batch.adapters, {layer, SiteKind::query_norm});
+    ops.rms_norm(k, k, weights.k_norm.view(), eps, batch.adapters, {layer, SiteKind::key_norm});
   }
   ops.rope(act.qkv.cols_from(0, q_width + kv_width), batch.positions, context.rope);
   ops.store_kv(kv, k, v, batch.spans);
@@ -97,7 +97,7 @@ void forward_layer(const LayerContext& context, const LayerWeights& weights, std
   project_at(act.x, act.attn, weights.o, SiteKind::o);
   context.communicator.all_reduce(act.x);
 
-  ops.add_rms_norm(act.h, act.residual, act.x, weights.ffn_norm.view(), eps);
+  ops.add_rms_norm(act.h, act.residual, act.x, weights.ffn_norm.view(), eps, batch.adapters, {layer, SiteKind::mlp_norm});
   project_gated(context, batch.adapters, Site{layer, SiteKind::gate_up}, act, weights.gate_up);
   project_at(act.x, act.ff, weights.down, SiteKind::down);
   context.communicator.all_reduce(act.x);

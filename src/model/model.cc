@@ -12,6 +12,11 @@ ActivationBuffers::Limits activation_limits(const ModelLimits& limits) {
   return {limits.step_tokens_max, limits.z_cols_max, limits.output_rows_max};
 }
 
+bool changes(const AdapterBatch& adapters, Site site) {
+  return std::ranges::any_of(adapters.segments.host,
+                             [&](const AdapterSegment& segment) { return segment.adapter->range_of(site).count > 0; });
+}
+
 }  // namespace
 
 Model::Model(ModelConfig config, ModelWeights weights, Backend& backend, Communicator& communicator, const KvGeometry& kv,
@@ -50,12 +55,14 @@ void Model::forward(const ForwardBatch& batch, std::byte* pool, const std::funct
   check(std::ranges::all_of(batch.tokens.host, is_possible), "expected tokens of the vocabulary");
   ops.embed(act.x, batch.tokens, batch.previous, weights_.embedding_table(), static_cast<TokenId>(weights_.shape.vocabulary.begin));
   communicator_.all_reduce(act.x);  // other shards gave zeros
+  if (changes(batch.adapters, kEmbeddingSite)) ops.adapt_embedding(act.x, batch.tokens, batch.previous, batch.adapters);
   ops.fill(act.residual, 0.0f);
   for (std::int32_t layer = 0; layer < config_.layer_count; ++layer) {
     forward_layer(context, weights_.layers[static_cast<std::size_t>(layer)], layer, kv_.layer(layer, pool), act);
     if (after_layer) after_layer();
   }
-  ops.add_rms_norm(act.h, act.residual, act.x, weights_.norm.view(), static_cast<float>(config_.rms_norm_eps));
+  ops.add_rms_norm(act.h, act.residual, act.x, weights_.norm.view(), static_cast<float>(config_.rms_norm_eps), batch.adapters,
+                   kOutputNormSite);
 }
 
 Tensor Model::logits(const ForwardBatch& batch, const OutputBlock& block) {

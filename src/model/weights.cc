@@ -103,11 +103,9 @@ LinearWeight& product_of(ModelWeights& weights, const TensorEntry& entry) {
       return layer.o;
     case SiteKind::gate_up:
       return layer.gate_up;
-    case SiteKind::down:
-    case SiteKind::head:
-      break;
+    default:
+      return layer.down;
   }
-  return layer.down;
 }
 
 DeviceVector& gain_of(ModelWeights& weights, const TensorEntry& entry) {

@@ -17,6 +17,8 @@ enum class LowRank : std::uint8_t {
 //   y[slice] = gain * (W (input_gain * x) + weight * scale * delta_gain * B (rank_gain * (A x))) + c
 // where a gain multiplies element by element, one that is missing is 1, and c is the base's bias, or this record's instead (mode replace),
 // or both (mode add, with the weight). Of several records over the same rows and outputs at most one may have an input gain or a gain.
+// With `rows`, outputs row_ids[i] of the slice, or all in their order, are rows[i, :] x instead, and nothing is added to them. At a norm it
+// is `gain` that counts, in place of the base's. At the embedding, `rows` are those of replaced tokens, and A has a column for each token.
 // Where shards split the ranks, a shard has A of its own ranks in a record without B, and B of each shard's ranks in a record without A.
 // Where they split the inputs, the gain of all outputs is in a record of its own.
 struct RecordView {
@@ -36,11 +38,13 @@ struct RecordView {
   const float* gain = nullptr;        // [out]
   const float* bias = nullptr;        // [out]
   BiasMode bias_mode = BiasMode::add;
+  TiledMatrix rows;                       // [count, in]; at the embedding [count, out]
+  const std::int32_t* row_ids = nullptr;  // [count], or null
 
   [[nodiscard]] bool replaces_bias() const { return bias != nullptr && bias_mode == BiasMode::replace; }
   // Whether it does more than add B z and replace or add a bias.
   [[nodiscard]] bool is_general() const {
-    return input_gain != nullptr || delta_gain != nullptr || gain != nullptr || low_rank == LowRank::hadamard;
+    return input_gain != nullptr || delta_gain != nullptr || gain != nullptr || low_rank == LowRank::hadamard || !rows.empty();
   }
 };
 

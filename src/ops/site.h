@@ -6,12 +6,13 @@
 
 namespace slora {
 
-// A fused product of the base model that adapters may modify. Its output is the concatenation of its modules' outputs:
-// qkv = q | k | v, gate_up = gate | up; the others have one module.
-enum class SiteKind : std::uint8_t { qkv, o, gate_up, down, head };
-inline constexpr int kSiteKindCount = 5;
+// A place of the base model that adapters may modify. First its fused products: their output is the concatenation of their modules'
+// outputs: qkv = q | k | v, gate_up = gate | up; the others have one module. Then its norms, and the embedding of tokens.
+enum class SiteKind : std::uint8_t { qkv, o, gate_up, down, head, attention_norm, query_norm, key_norm, mlp_norm, output_norm, embedding };
+inline constexpr int kSiteKindCount = 11;
 
-// One such product. `layer` is 0 for the head; `expert` is 0 in models whose MLP is not a mixture of experts.
+// One such place. `layer` is 0 for the head, the output norm and the embedding; `expert` is 0 in models whose MLP is not a mixture of
+// experts.
 struct Site {
   std::int32_t layer;
   SiteKind kind;
@@ -20,7 +21,10 @@ struct Site {
 };
 
 inline constexpr Site kHeadSite{0, SiteKind::head};
+inline constexpr Site kOutputNormSite{0, SiteKind::output_norm};
+inline constexpr Site kEmbeddingSite{0, SiteKind::embedding};
 
+constexpr bool is_norm(SiteKind kind) { return kind >= SiteKind::attention_norm && kind <= SiteKind::output_norm; }
 // Whether shards of a model hold slices of the product's inputs, so that each computes a partial sum of all outputs; else they hold slices
 // of its outputs.
 constexpr bool splits_input(SiteKind kind) { return kind == SiteKind::o || kind == SiteKind::down; }
@@ -38,7 +42,8 @@ constexpr std::size_t site_count(std::int32_t layer_count, std::int32_t expert_c
 }
 
 constexpr std::string_view name_of(SiteKind kind) {
-  constexpr std::array<std::string_view, kSiteKindCount> names = {"qkv", "o", "gate_up", "down", "head"};
+  constexpr std::array<std::string_view, kSiteKindCount> names = {
+      "qkv", "o", "gate_up", "down", "head", "attention_norm", "query_norm", "key_norm", "mlp_norm", "output_norm", "embedding"};
   return names[static_cast<std::size_t>(kind)];
 }
 

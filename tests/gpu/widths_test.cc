@@ -161,7 +161,8 @@ TEST_P(OpsWidths, NormsOfTheHiddenState) {
       WideNumbers x(rows, model.hidden, 7), before(rows, model.hidden, 8), gain(1, model.hidden, 9);
       const Matrix residual(*backend_, DType::f32, rows, model.hidden, before.floats());
       const Matrix out(*backend_, backend_->product_dtype(), rows, model.hidden);
-      ops_.add_rms_norm(out, residual, uploaded_rows(x, backend_->activation_dtype()), backend_->make_vector(gain.floats()).view(), 1e-5f);
+      ops_.add_rms_norm(out, residual, uploaded_rows(x, backend_->activation_dtype()), backend_->make_vector(gain.floats()).view(), 1e-5f,
+                        {}, kOutputNormSite);
       std::vector<double> expected;
       for (std::int64_t t = 0; t < rows; ++t) {
         double squares = 0;

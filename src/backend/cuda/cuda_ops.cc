@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <source_location>
 #include <utility>
 
 #include "backend/cuda/device_owners.h"
@@ -52,7 +53,13 @@ void CudaOps::embed(Tensor out, StepArray<TokenId> ids, const TokenResult* previ
   cuda::embed(stream(), out, {ids.device, previous, count_of(out.rows)}, WeightUpload::matrix_of(table), first_token);
 }
 
-void CudaOps::rms_norm(Tensor out, Tensor in, Tensor weight, float eps) {
+// Adapters that change the embedding or a norm are refused: AdapterFormat::has_other_sites.
+void CudaOps::adapt_embedding(Tensor /*out*/, StepArray<TokenId> /*ids*/, const TokenResult* /*previous*/,
+                              const AdapterBatch& /*adapters*/) {
+  fail_check("expected no adapter that changes the embedding", std::source_location::current());
+}
+
+void CudaOps::rms_norm(Tensor out, Tensor in, Tensor weight, float eps, const AdapterBatch& /*adapters*/, Site /*site*/) {
   check(out.rows == in.rows && out.cols == in.cols && in.cols % weight.cols == 0, "expected out of the shape of in, in whole groups");
   if (in.dtype == DType::f32) {
     cuda::rms_norm(stream(), out, in, weight, eps, count_of(in.rows));
@@ -61,7 +68,8 @@ void CudaOps::rms_norm(Tensor out, Tensor in, Tensor weight, float eps) {
   }
 }
 
-void CudaOps::add_rms_norm(Tensor out, Tensor residual, Tensor x, Tensor weight, float eps) {
+void CudaOps::add_rms_norm(Tensor out, Tensor residual, Tensor x, Tensor weight, float eps, const AdapterBatch& /*adapters*/,
+                           Site /*site*/) {
   check(out.rows == x.rows && residual.rows == x.rows && residual.cols == x.cols && x.cols == weight.cols, "expected equal shapes");
   cuda::add_rms_norm(stream(), out, residual, x, weight, eps, count_of(x.rows));
 }

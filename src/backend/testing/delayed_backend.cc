@@ -97,11 +97,14 @@ void DelayedQueue::delay() {
 void DelayedOps::embed(Tensor out, StepArray<TokenId> ids, const TokenResult* previous, const LinearWeight& table, TokenId first_token) {
   add([=, this, &table] { inner_.embed(out, on_device_only(ids), previous, table, first_token); });
 }
-void DelayedOps::rms_norm(Tensor out, Tensor in, Tensor weight, float eps) {
-  add([=, this] { inner_.rms_norm(out, in, weight, eps); });
+void DelayedOps::adapt_embedding(Tensor out, StepArray<TokenId> ids, const TokenResult* previous, const AdapterBatch& adapters) {
+  add([=, this] { inner_.adapt_embedding(out, on_device_only(ids), previous, on_device_only(adapters)); });
 }
-void DelayedOps::add_rms_norm(Tensor out, Tensor residual, Tensor x, Tensor weight, float eps) {
-  add([=, this] { inner_.add_rms_norm(out, residual, x, weight, eps); });
+void DelayedOps::rms_norm(Tensor out, Tensor in, Tensor weight, float eps, const AdapterBatch& adapters, Site site) {
+  add([=, this] { inner_.rms_norm(out, in, weight, eps, on_device_only(adapters), site); });
+}
+void DelayedOps::add_rms_norm(Tensor out, Tensor residual, Tensor x, Tensor weight, float eps, const AdapterBatch& adapters, Site site) {
+  add([=, this] { inner_.add_rms_norm(out, residual, x, weight, eps, on_device_only(adapters), site); });
 }
 void DelayedOps::shrink(Tensor z, Tensor x, const AdapterBatch& adapters, Site site) {
   add([=, this] { inner_.shrink(z, x, on_device_only(adapters), site); });

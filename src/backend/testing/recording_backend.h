@@ -31,13 +31,17 @@ class RecordingOps final : public Ops {
     record("embed", out);
     inner_.embed(out, ids, previous, table, first_token);
   }
-  void rms_norm(Tensor out, Tensor in, Tensor weight, float eps) override {
-    record("rms_norm", out);
-    inner_.rms_norm(out, in, weight, eps);
+  void adapt_embedding(Tensor out, StepArray<TokenId> ids, const TokenResult* previous, const AdapterBatch& adapters) override {
+    record("adapt_embedding", out, kEmbeddingSite, adapters.segments.size());
+    inner_.adapt_embedding(out, ids, previous, adapters);
   }
-  void add_rms_norm(Tensor out, Tensor residual, Tensor x, Tensor weight, float eps) override {
+  void rms_norm(Tensor out, Tensor in, Tensor weight, float eps, const AdapterBatch& adapters, Site site) override {
+    record("rms_norm", out);
+    inner_.rms_norm(out, in, weight, eps, adapters, site);
+  }
+  void add_rms_norm(Tensor out, Tensor residual, Tensor x, Tensor weight, float eps, const AdapterBatch& adapters, Site site) override {
     record("add_rms_norm", out);
-    inner_.add_rms_norm(out, residual, x, weight, eps);
+    inner_.add_rms_norm(out, residual, x, weight, eps, adapters, site);
   }
   void shrink(Tensor z, Tensor x, const AdapterBatch& adapters, Site site) override {
     record("shrink", z, site, adapters.segments.size());

@@ -38,8 +38,12 @@ void GeneralRecords::pick(Tensor x, Tensor z, std::span<const float> bias, std::
   x_ = x;
   z_ = z;
   bias_ = bias;
+  records_ = records;
   zeros_.resize(std::max(zeros_.size(), static_cast<std::size_t>(out)));
-  no_bias_ = {.out = static_cast<std::int32_t>(out), .a = {}, .b = {}, .bias = zeros_.data(), .bias_mode = BiasMode::replace};
+  no_bias_ = {};
+  no_bias_.out = static_cast<std::int32_t>(out);
+  no_bias_.bias = zeros_.data();
+  no_bias_.bias_mode = BiasMode::replace;
   cut_rows(records);
   others_ = other_records_;
   products_.clear();

@@ -2,6 +2,7 @@
 #include <span>
 #include <vector>
 
+#include "kernels/cpu/replaced_rows.h"
 #include "kernels/cpu/scaled_products.h"
 
 namespace slora::cpu {
@@ -11,7 +12,8 @@ namespace slora::cpu {
 // inputs of their own, what B adds, and at last gains and biases. Holds scratch; owned by a Linear, called by its backend's engine thread.
 class GeneralRecords {
  public:
-  GeneralRecords(const Kernels& kernels, ThreadPool& pool) : kernels_(kernels), pool_(pool), products_(kernels, pool) {}
+  GeneralRecords(const Kernels& kernels, ThreadPool& pool)
+      : kernels_(kernels), pool_(pool), products_(kernels, pool), replaced_(kernels, pool) {}
 
   // Finds these rows in a batch whose product has `out` columns. Borrows x [T, in] bf16, z [T, z columns] fp32, the base's bias [out] or
   // empty, and the records until the next call. A batch without general records is left as it is.
@@ -50,6 +52,7 @@ class GeneralRecords {
     if (empty()) return;
     products_.run(y, x_, weight);
     finish(y);
+    replaced_.run(y, x_, records_);
   }
   void finish(Tensor y);
   void finish_block(Tensor y, const Band& band, const Block& block) const;
@@ -62,6 +65,8 @@ class GeneralRecords {
   const Kernels& kernels_;
   ThreadPool& pool_;
   ScaledProducts products_;
+  ReplacedRows replaced_;
+  std::span<const AppliedRecord> records_;
   Tensor x_, z_;
   std::span<const float> bias_;
   Tensor inputs_;

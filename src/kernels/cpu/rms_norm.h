@@ -2,15 +2,16 @@
 #include <span>
 
 #include "kernels/cpu/kernels.h"
+#include "kernels/reference/rms_norm.h"
 
 namespace slora::cpu {
 
-// out = in / sqrt(mean(in^2) + eps) * weight over groups of weight.size() columns. in [T, groups * size] fp32, out fp32 or bf16; out
+// out = in / sqrt(mean(in^2) + eps) * gain over groups of as many columns as a gain has. in [T, groups * size] fp32, out fp32 or bf16; out
 // may be in.
-void rms_norm(const Kernels& kernels, ThreadPool& pool, Tensor out, Tensor in, std::span<const float> weight, float eps);
+void rms_norm(const Kernels& kernels, ThreadPool& pool, Tensor out, Tensor in, const reference::RowGains& gains, float eps);
 
 // residual += x, then out = rms_norm(residual). residual and x [T, hidden] fp32.
-void add_rms_norm(const Kernels& kernels, ThreadPool& pool, Tensor out, Tensor residual, Tensor x, std::span<const float> weight,
+void add_rms_norm(const Kernels& kernels, ThreadPool& pool, Tensor out, Tensor residual, Tensor x, const reference::RowGains& gains,
                   float eps);
 
 }  // namespace slora::cpu

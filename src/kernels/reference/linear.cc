@@ -20,9 +20,9 @@ void product_row(float* y, const float* x, Tensor weight) {
   }
 }
 
-// Calls take(rank, first column, elements, count) for every tile's part of every row.
+// Calls take(row, first column, elements, count) for every tile's part of every row.
 template <class Take>
-void for_each_rank(const TiledMatrix& matrix, Take take) {
+void for_each_row(const TiledMatrix& matrix, Take take) {
   for (const Tile& tile : matrix) {
     const auto* elements = reinterpret_cast<const float*>(tile.data);
     for (std::int32_t row = 0; row < tile.row_count; ++row) {
@@ -45,6 +45,7 @@ class RowProduct {
       y[n] += has_gain_[static_cast<std::size_t>(n)] ? 0.0f : bias_[static_cast<std::size_t>(n)];
     for_each_record(row, [&](const AppliedRecord& applied) { add_record(y, x, z, applied); });
     for_each_record(row, [&](const AppliedRecord& applied) { scale_outputs(y, *applied.record); });
+    for_each_record(row, [&](const AppliedRecord& applied) { replace_outputs(y, x, *applied.record); });
   }
 
  private:
@@ -106,7 +107,7 @@ class RowProduct {
 
   // delta_ += B z
   void add_low_rank(const float* z, const RecordView& record) {
-    for_each_rank(record.b, [&](std::int32_t rank, std::int32_t begin, const float* b, std::int32_t count) {
+    for_each_row(record.b, [&](std::int32_t rank, std::int32_t begin, const float* b, std::int32_t count) {
       for (std::int32_t i = 0; i < count; ++i) delta_[static_cast<std::size_t>(begin + i)] += b[i] * z[rank];
     });
   }
@@ -114,7 +115,7 @@ class RowProduct {
   // delta_ += (B A o W) x
   void add_hadamard(const float* x, const RecordView& record) {
     std::vector<float> factors(static_cast<std::size_t>(record.rank * weight_.cols));  // A
-    for_each_rank(record.a, [&](std::int32_t rank, std::int32_t begin, const float* a, std::int32_t count) {
+    for_each_row(record.a, [&](std::int32_t rank, std::int32_t begin, const float* a, std::int32_t count) {
       std::copy_n(a, count, factors.begin() + rank * weight_.cols + begin);
     });
     std::vector<float> products;  // [rank, out]
@@ -123,7 +124,7 @@ class RowProduct {
       multiply_scaled(x, {row, row + weight_.cols});
       products.insert(products.end(), product_.begin() + record.slice_begin, product_.begin() + record.slice_begin + record.out);
     }
-    for_each_rank(record.b, [&](std::int32_t rank, std::int32_t begin, const float* b, std::int32_t count) {
+    for_each_row(record.b, [&](std::int32_t rank, std::int32_t begin, const float* b, std::int32_t count) {
       const float* const product = products.data() + static_cast<std::ptrdiff_t>(rank) * record.out + begin;
       for (std::int32_t i = 0; i < count; ++i) delta_[static_cast<std::size_t>(begin + i)] += b[i] * product[i];
     });
@@ -135,6 +136,19 @@ class RowProduct {
       float& value = y[record.slice_begin + n];
       value = record.gain[n] * value + bias_[static_cast<std::size_t>(record.slice_begin + n)];
     }
+  }
+
+  // The tiles of one row come in column order.
+  static void replace_outputs(float* y, const float* x, const RecordView& record) {
+    const auto output_of = [&](std::int32_t row) -> float& {
+      return y[record.slice_begin + (record.row_ids == nullptr ? row : record.row_ids[row])];
+    };
+    for (std::int32_t row = 0; row < record.rows.rows; ++row) output_of(row) = 0;
+    for_each_row(record.rows, [&](std::int32_t row, std::int32_t begin, const float* weights, std::int32_t count) {
+      float sum = output_of(row);
+      for (std::int32_t i = 0; i < count; ++i) sum += weights[i] * x[begin + i];
+      output_of(row) = sum;
+    });
   }
 
   const Tensor weight_;
