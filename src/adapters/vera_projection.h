@@ -24,9 +24,9 @@ struct ProjectionKey {
   [[nodiscard]] std::size_t b_count() const { return static_cast<std::size_t>(out * rank); }
 };
 
-// A [rank, in] and B [out, rank] of VeRA adapters whose files do not have them, bit for bit as PEFT draws them with torch:
-// tensor.uniform_() of A, then of B, from one Mersenne Twister, within the bounds of Kaiming's initialisation. Drawn at the first use. Any
-// thread.
+// A [rank, in] and B [out, rank] of VeRA adapters whose files do not have them, bit for bit as PEFT draws them with torch on a CPU that has
+// fused multiply-add (torch on others rounds twice): tensor.uniform_() of A, then of B, from one Mersenne Twister, within the bounds of
+// Kaiming's initialisation. Drawn at the first use. Any thread.
 class VeraProjection {
  public:
   explicit VeraProjection(const ProjectionKey& key) : key_(key) {}
