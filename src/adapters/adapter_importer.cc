@@ -218,19 +218,31 @@ AdapterRecord record_of(const AdapterModule& module, const ModuleEntry& entry, s
   return record;
 }
 
+Status check_gain(const AdapterModule& module, const OtherModule& norm, const AdapterConfig& config) {
+  if (module.find(PartKind::gain) == nullptr || module.parts.size() != 1)
+    return error("E_SHAPE", "{}: expected a gain [{}] and nothing else, found other parts of a module", quote(module.path), norm.columns);
+  if (module.out == norm.columns) return {};
+  return error("E_SHAPE", "{}: expected a gain [{}], as the base has, found [{}]; trained for {}", quote(module.path), norm.columns,
+               module.out, base_name(config));
+}
+
+Status check_embedding(const AdapterModule& module, const OtherModule& embedding, const AdapterConfig& config) {
+  if (module.find(PartKind::gain) != nullptr || module.find(PartKind::bias_replacing) != nullptr)
+    return error("E_SHAPE", "{}: expected rows [{}, {}] or LoRA of them, found a vector", quote(module.path), embedding.rows,
+                 embedding.columns);
+  if (module.row_count > 0 && module.in_of_rows != embedding.columns) {
+    return error("E_SHAPE", "{}: expected rows of {} numbers, as the base has, found {}; trained for {}", quote(module.path),
+                 embedding.columns, module.in_of_rows, base_name(config));
+  }
+  if (module.rank == 0 || (module.in == embedding.rows && module.out == embedding.columns)) return {};
+  return error("E_SHAPE", "{}: expected lora_embedding_A [rank, {}] and B [{}, rank], found {} and {}; trained for {}", quote(module.path),
+               embedding.rows, embedding.columns, module.in, module.out, base_name(config));
+}
+
 // Of a norm or the embedding.
 Result<AdapterRecord> record_of(const AdapterModule& module, const OtherModule& other, const AdapterConfig& config) {
-  const bool is_gain = is_norm(other.site.kind);
-  const std::int64_t out = is_gain ? other.columns : other.rows;
-  const bool agrees = is_gain ? module.find(PartKind::gain) != nullptr && module.parts.size() == 1 && module.out == out
-                              : module.find(PartKind::gain) == nullptr && (module.rank == 0 || module.in == other.rows) &&
-                                    (module.row_count == 0 || module.in_of_rows == other.columns) &&
-                                    (module.rank == 0 || module.out == other.columns);
-  if (!agrees) {
-    return error("E_SHAPE", "{}: expected {} {} as the base has, found other shapes or parts; trained for {}", quote(module.path),
-                 is_gain ? "a gain of" : "rows of a weight of",
-                 is_gain ? fmt::format("{}", out) : fmt::format("[{}, {}]", other.rows, other.columns), base_name(config));
-  }
+  const auto check = is_norm(other.site.kind) ? check_gain : check_embedding;
+  if (Status status = check(module, other, config); !status) return forward_error(status);
   AdapterRecord record{.site = other.site,
                        .out = other.columns,
                        .in = other.rows,
