@@ -286,13 +286,18 @@ TEST_P(OpsGeneralRecords, AGainMayBeInARecordOfItsOwnForMoreOutputs) {
   }
 }
 
-TEST_P(OpsGeneralRecords, OverlappingSegmentsAddUp) {
+TEST_P(OpsGeneralRecords, OverlappingSegmentsAddUpWhicheverSlicesTheyHave) {
   constexpr std::int32_t kOut = 90, kIn = 40;
-  MadeRecords first = {record_of(0, 50, kIn, 3)}, second = {record_of(20, 60, kIn, 4)}, plain = {record_of(0, kOut, kIn, 2)};
+  MadeRecords first = {record_of(0, 50, kIn, 3)}, second = {record_of(20, 60, kIn, 4)}, third = {record_of(20, 30, kIn, 2)};
   first[0].delta_gain = gains(50);
   second[0].low_rank = LowRank::hadamard;
+  third[0].low_rank = LowRank::hadamard;
+  MadeRecords plain = {record_of(0, kOut, kIn, 2)};
   plain[0].bias = numbers_.vector(kOut);
-  expect_the_formula({24, make_base(kOut, kIn, true), {first, second, plain}, {{8, 12, 2, 0.75f}, {2, 9, 0, 0.5f}, {6, 8, 1, 0.25f}, {0, 1, 2}}},
+  expect_the_formula({.rows = 24,
+                      .base = make_base(kOut, kIn, true),
+                      .adapters = {first, second, third, plain},
+                      .segments = {{8, 12, 3, 0.75f}, {2, 9, 0, 0.5f}, {6, 8, 1, 0.25f}, {0, 1, 3}, {5, 2, 2}}},
                      "");
 }
 
