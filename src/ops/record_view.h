@@ -38,7 +38,7 @@ struct RecordView {
   const float* gain = nullptr;        // [out]
   const float* bias = nullptr;        // [out]
   BiasMode bias_mode = BiasMode::add;
-  TiledMatrix rows;                       // [count, in]; at the embedding [count, out]
+  TiledMatrix rows{};                     // [count, in]; at the embedding [count, out]
   const std::int32_t* row_ids = nullptr;  // [count], or null
 
   [[nodiscard]] bool replaces_bias() const { return bias != nullptr && bias_mode == BiasMode::replace; }

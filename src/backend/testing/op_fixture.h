@@ -262,6 +262,9 @@ struct MadeRecord {
   BiasMode bias_mode = BiasMode::add;
   LowRank low_rank = LowRank::sum;
   std::vector<float> input_gain{}, rank_gain{}, delta_gain{}, gain{};
+  std::int32_t row_cols = 0;            // of `rows`; 0: none
+  std::vector<float> rows{};            // [count, row_cols] row by row
+  std::vector<std::int32_t> row_ids{};  // [count], or empty
 };
 
 inline MadeRecord make_record(Numbers& numbers, std::int32_t slice_begin, std::int32_t out, std::int32_t in, std::int32_t rank) {
@@ -296,6 +299,10 @@ class MadeAdapter {
       record.a = cut(format.dtype, made.rank, made.in, made.a, cuts);
       const std::int32_t interleave = format.b_interleave;
       record.b = cut(format.dtype, (made.rank + interleave - 1) / interleave, made.out * interleave, interleaved(made, interleave), cuts);
+      if (made.row_cols > 0) {
+        record.rows = cut(format.dtype, static_cast<std::int32_t>(made.rows.size()) / made.row_cols, made.row_cols, made.rows, cuts);
+        if (!made.row_ids.empty()) record.row_ids = vector_of(made.row_ids);
+      }
       view_.records.push_back(record);
       range.z_cols += made.low_rank == LowRank::sum ? made.rank : 0;
       ++range.count;
@@ -316,10 +323,10 @@ class MadeAdapter {
     return out;
   }
 
-  const float* vector_of(const std::vector<float>& values) {
+  template <class T>
+  const T* vector_of(const std::vector<T>& values) {
     if (values.empty()) return nullptr;
-    return reinterpret_cast<const float*>(
-        memory_.emplace_back(uploaded(*backend_, values.data(), values.size() * sizeof(float))).data());
+    return reinterpret_cast<const T*>(memory_.emplace_back(uploaded(*backend_, values.data(), values.size() * sizeof(T))).data());
   }
 
   TiledMatrix cut(DType dtype, std::int32_t rows, std::int32_t cols, const std::vector<float>& values, Cuts cuts) {
