@@ -36,6 +36,7 @@ class Family:
     config: object
     sizes: dict = field(default_factory=dict)
     dtype: torch.dtype = torch.float32
+    prepare: object = None  # changes the random model before it is saved
     edit: dict = field(default_factory=dict)  # keys of adapter_config.json set by hand before the logits are made
     file: object = None  # changes the tensors of the file before the logits are made
     rename: object = None  # renames tensors of the file after the logits are made
@@ -73,9 +74,10 @@ DORA = (
 
 def all_families():
     from golden_families_gains import GAINS
+    from golden_families_low_rank import LOW_RANK
     from golden_families_saved import SAVED
 
-    return DORA + GAINS + SAVED
+    return DORA + GAINS + LOW_RANK + SAVED
 
 
 def tied_families():
@@ -140,6 +142,8 @@ def make_adapter(folder, spec, seed, base, load_base):
         warnings.simplefilter("ignore")
         model = wrap(load_base())
         randomise(model, spec, seed)
+        if spec.prepare:
+            spec.prepare(model)
         getattr(spec.config, "save", save)(folder, spec, model, base)
         return load(folder, load_base()).eval()
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
+import golden_refused_low_rank
+
 HIDDEN, KV_WIDTH, RANK = 48, 16, 2  # of mix32
 PREFIX = "base_model.model.model.layers.{}.self_attn."
 Q0, V0 = PREFIX.format(0) + "q_proj", PREFIX.format(0) + "v_proj"
@@ -325,6 +327,7 @@ def make(out: Path):
         write(root / name, code, mentions, encoded(config(**changes)), save(good()))
     for name, (tensors, code, mentions) in bad_tensors().items():
         write(root / name, code, mentions, plain, save(tensors))
-    for name, (keys, tensors, code, mentions) in (ia3_faults() | vera_faults() | hadamard_faults()).items():
+    families = ia3_faults() | vera_faults() | hadamard_faults() | golden_refused_low_rank.faults()
+    for name, (keys, tensors, code, mentions) in families.items():
         write(root / name, code, mentions, encoded(keys), save(tensors))
     print(f"refused: {len(list(root.iterdir()))} folders")

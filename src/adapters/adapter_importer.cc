@@ -70,11 +70,12 @@ void warn_of_missing_modules(AdapterPlan& plan, const AdapterModules& lora, cons
     present.insert(module.path);
     kinds.insert(std::string_view(module.path).substr(module.path.rfind('.') + 1));
   }
+  const TargetModules targets(config);
   std::size_t missing_count = 0;
   std::string_view first;
   for (const ModuleEntry& entry : base.modules) {
     const std::string_view kind = std::string_view(entry.path).substr(entry.path.rfind('.') + 1);
-    if (present.contains(entry.path) || !kinds.contains(kind) || !is_targeted(config, entry)) continue;
+    if (present.contains(entry.path) || !kinds.contains(kind) || targets.selects(entry.path) != true) continue;
     if (missing_count++ == 0) first = entry.path;
   }
   if (missing_count == 0) return;
@@ -273,6 +274,7 @@ Result<AdapterPlan> import_modules(AdapterModules lora, const AdapterConfig& con
     if (entry == nullptr) return refuse_unknown_module(module.path, base);
     if (Status status = check_rows(module, *entry, base); !status) return forward_error(status);
     if (Status status = check_shape(module, *entry, config); !status) return forward_error(status);
+    if (module.parts.empty()) continue;  // changes nothing
     plan.records.push_back(record_of(module, *entry, static_cast<std::int32_t>(entry - base.modules.data())));
   }
   if (config.bias == AdapterBias::all) {

@@ -10,10 +10,18 @@
 
 namespace slora {
 
+// A tensor that a part is derived from together with others of the file: the first of them stands for the part in AdapterModule::parts.
+struct PartPiece {
+  PartKind kind = PartKind::a;
+  std::uint8_t piece = 0;  // from 1 on
+  SourceTensor source;
+};
+
 // A module that an adapter file changes, before a base is known: its path as in the base, its shapes from the file.
 struct AdapterModule {
   std::string path;                // "model.layers.0.self_attn.q_proj"
   std::vector<AdapterPart> parts;  // at most one of a kind, in the order of the file; not yet sliced
+  std::vector<PartPiece> pieces;   // until the parts are derived
   std::int64_t rank = 0;           // 0: no A and B
   std::int64_t in = 0;             // 0: the file does not tell
   std::int64_t out = 0;

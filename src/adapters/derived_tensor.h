@@ -13,14 +13,16 @@ namespace slora {
 // numbers. Importers make them, so that all families arrive at the same parts. Constant; used by several threads at once.
 class DerivedTensor {
  public:
-  // `name`: for messages. `shape`: [rows, cols], or [count], which is one row.
-  DerivedTensor(std::string name, std::vector<std::int64_t> shape) : name_(std::move(name)), shape_(std::move(shape)) {}
+  // `name`: for messages. `shape`: [rows, cols], or [count], which is one row. `sources`: names of the file's tensors that it is made of.
+  DerivedTensor(std::string name, std::vector<std::int64_t> shape, std::vector<std::string> sources = {})
+      : name_(std::move(name)), shape_(std::move(shape)), sources_(std::move(sources)) {}
   virtual ~DerivedTensor() = default;
   DerivedTensor(const DerivedTensor&) = delete;
   DerivedTensor& operator=(const DerivedTensor&) = delete;
 
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] const std::vector<std::int64_t>& shape() const { return shape_; }
+  [[nodiscard]] const std::vector<std::string>& sources() const { return sources_; }
   // Computes rows [row_begin, row_begin + row_count) from the adapter's file: out [row_count, cols]. Errors name the tensor that is at
   // fault.
   [[nodiscard]] virtual Status compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count) const = 0;
@@ -28,9 +30,11 @@ class DerivedTensor {
  private:
   const std::string name_;
   const std::vector<std::int64_t> shape_;
+  const std::vector<std::string> sources_;
 };
 
-// Rows [row_begin, row_begin + row_count) of a tensor as fp32. A vector is one row. E_NONFINITE, E_READ.
+// Rows [row_begin, row_begin + row_count) of a tensor as fp32, where rows have the length of its last dimension: a vector is one row.
+// E_NONFINITE, E_READ.
 [[nodiscard]] Result<std::vector<float>> read_rows(const SafetensorsFile& file, const TensorInfo& tensor, std::int64_t row_begin,
                                                    std::int64_t row_count);
 // The whole tensor.

@@ -12,7 +12,7 @@
 namespace slora {
 namespace {
 
-constexpr std::int64_t kChunkElements = 1 << 18;  // of W that are read at a time
+constexpr std::int64_t kReadElements = 1 << 18;  // of W that are read at a time
 
 // row += factor * other
 void add_scaled(float* row, const float* other, float factor, std::int64_t count) {
@@ -36,7 +36,7 @@ float norm_of(const float* row, std::int64_t count) {
 }  // namespace
 
 DoraGain::DoraGain(DoraTensors tensors, std::shared_ptr<const ModelFiles> base, std::string weight)
-    : DerivedTensor(tensors.magnitude.name, tensors.magnitude.shape),
+    : DerivedTensor(tensors.magnitude.name, tensors.magnitude.shape, {tensors.magnitude.name, tensors.a.name, tensors.b.name}),
       tensors_(std::move(tensors)),
       base_(std::move(base)),
       weight_(std::move(weight)) {}
@@ -54,7 +54,7 @@ Status DoraGain::compute(float* out, const SafetensorsFile& file, std::int64_t /
     return error("E_SHAPE", "the base's {}: expected [{}, {}] in its files, to compute DoRA's norms", quote(weight_), outputs, in);
   }
   const std::size_t element_bytes = bytes_of(weight->info.dtype);
-  const std::int64_t chunk_rows = std::max<std::int64_t>(1, kChunkElements / in);
+  const std::int64_t chunk_rows = std::max<std::int64_t>(1, kReadElements / in);
   std::vector<std::byte> bytes;
   std::vector<float> rows;
   for (std::int64_t begin = 0; begin < outputs; begin += chunk_rows) {

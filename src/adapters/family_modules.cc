@@ -2,9 +2,12 @@
 
 #include <source_location>
 
+#include "adapters/adalora_modules.h"
 #include "adapters/hira_modules.h"
 #include "adapters/ia3_modules.h"
+#include "adapters/loha_modules.h"
 #include "adapters/lora_modules.h"
+#include "adapters/vblora_modules.h"
 #include "adapters/vera_modules.h"
 #include "base/check.h"
 
@@ -15,9 +18,11 @@ Result<AdapterModules> read_family_modules(const AdapterConfig& config, std::spa
     case AdapterFamily::lora:
       return read_lora_modules(config, tensors, context);
     case AdapterFamily::adalora:
+      return read_adalora_modules(config, tensors, context);
     case AdapterFamily::loha:
+      return read_loha_modules(config, tensors, context);
     case AdapterFamily::vblora:
-      return error("E_PEFT_TYPE", "{} adapters are not served yet", name_of(config.family));
+      return read_vblora_modules(config, tensors, context);
     case AdapterFamily::ia3:
       return read_ia3_modules(config, tensors, context);
     case AdapterFamily::vera:

@@ -4,11 +4,12 @@
 
 #include <algorithm>
 #include <array>
-#include <set>
 #include <unordered_map>
 #include <utility>
 
 #include "adapters/foreign_form.h"
+#include "adapters/target_modules.h"
+#include "base/check.h"
 #include "formats/json.h"
 #include "formats/stray_tensors.h"
 
@@ -19,6 +20,7 @@ namespace {
 std::string_view unserved_part(const NameSegments& segments, const AdapterConfig& config) {
   const auto is_present = [&](std::string_view segment) { return contains(segments, segment); };
   if (is_present("hira_embedding_A") || is_present("hira_embedding_B")) return "an adapter of the token embedding";
+  if (is_present("hada_t1") || is_present("hada_t2")) return "LoHa of a convolution";
   if (config.family == AdapterFamily::lora || segments.size() < 2 || segments.back() != "weight") return {};
   const std::string_view module = segments[segments.size() - 2];
   if (module == "base_layer") return "a saved copy of the base's weight (save with save_embedding_layers=False to leave it out)";
@@ -34,18 +36,26 @@ bool is_stray(const TensorInfo& tensor) {
   return kind == StrayTensor::derived || (kind == StrayTensor::unused && !is_float(tensor.dtype));
 }
 
-tl::unexpected<Error> refuse_type(const TensorInfo& tensor) {
-  return error("E_DTYPE", "tensor {}: expected F32, F16, BF16 or F64, found {}", quote(tensor.name), name_of(tensor.dtype));
+constexpr std::string_view kEmptyHint = "DeepSpeed ZeRO-3 writes such files when the weights are not gathered before saving";
+
+// Whether a tensor may have its type. Buffers that are left out may be integers.
+bool has_type(const TensorInfo& tensor, const std::optional<NamedPart>& named) {
+  if (!named) return is_float(tensor.dtype) || is_stray(tensor);
+  return named->values == TensorValues::integers ? is_integer(tensor.dtype) : is_float(tensor.dtype);
 }
 
-Status check_types(std::span<const TensorInfo> tensors) {
-  constexpr std::string_view kHint = "DeepSpeed ZeRO-3 writes such files when the weights are not gathered before saving";
-  if (tensors.empty()) return error("E_EMPTY", "the file holds no tensor; {}", kHint);
-  for (const TensorInfo& tensor : tensors) {
-    if (tensor.bytes == 0) return error("E_EMPTY", "tensor {}: expected numbers, found none; {}", quote(tensor.name), kHint);
+// named [tensors]
+Status check_types(std::span<const TensorInfo> tensors, std::span<const std::optional<NamedPart>> named) {
+  if (tensors.empty()) return error("E_EMPTY", "the file holds no tensor; {}", kEmptyHint);
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    const bool may_be_empty = named[i] && named[i]->values == TensorValues::floats_or_none;
+    if (tensors[i].bytes == 0 && !may_be_empty) return refuse_empty(tensors[i]);
   }
-  for (const TensorInfo& tensor : tensors) {
-    if (!is_stray(tensor) && !is_float(tensor.dtype)) return refuse_type(tensor);
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    if (has_type(tensors[i], named[i])) continue;
+    const bool is_index = named[i] && named[i]->values == TensorValues::integers;
+    return error("E_DTYPE", "tensor {}: expected {}, found {}", quote(tensors[i].name),
+                 is_index ? "U8, I8, I16, I32 or I64" : "F32, F16, BF16 or F64", name_of(tensors[i].dtype));
   }
   return {};
 }
@@ -62,73 +72,51 @@ tl::unexpected<Error> refuse_unknown(const std::vector<std::string_view>& unknow
                name_of(family), shown_names(unknown), unprefixed ? "; PEFT's names begin with \"base_model.model.\"" : "");
 }
 
-bool is_named(std::string_view path, std::string_view target) {
-  return path == target || (path.size() > target.size() && path.ends_with(target) && path[path.size() - target.size() - 1] == '.');
-}
-
-bool lists_targets(const AdapterConfig& config) {
-  const std::vector<std::string>& targets = config.target_modules;
-  const bool is_expression =
-      targets.size() == 1 && (targets[0] == "all-linear" || targets[0].find_first_of("\\*+?|()[]^$") != std::string::npos);
-  constexpr std::size_t kTargetsMax = 4096;  // each is compared with every module
-  return !targets.empty() && targets.size() <= kTargetsMax && !is_expression;
-}
-
-// Names of target_modules, if it is a list, of which the file has no module.
-std::vector<std::string> missing_targets(const std::vector<AdapterModule>& modules, const AdapterConfig& config) {
-  std::vector<std::string> missing;
-  if (!lists_targets(config)) return missing;
-  for (const std::string& target : config.target_modules) {
-    if (std::ranges::none_of(modules, [&](const AdapterModule& module) { return is_named(module.path, target); }))
-      missing.push_back(target);
-  }
-  return missing;
-}
-
 // Whether it has other parts than what PEFT saves without targeting it.
 bool changes_more_than_saved(const AdapterModule& module) {
   return !has_only_biases(module) && (!module.is_saved_weight || module.find(PartKind::a) != nullptr);
 }
 
-// If target_modules is a list of names: last path components of the changed modules that it does not name, sorted.
-std::set<std::string> untargeted(const std::vector<AdapterModule>& modules, const AdapterConfig& config) {
-  const std::vector<std::string>& targets = config.target_modules;
-  std::set<std::string> names;
-  if (!lists_targets(config)) return names;
+// Paths of modules that an adapter changes and its config leaves out.
+std::vector<std::string_view> untargeted(const std::vector<AdapterModule>& modules, const TargetModules& targets) {
+  std::vector<std::string_view> paths;
   for (const AdapterModule& module : modules) {
-    const bool is_targeted = std::ranges::any_of(targets, [&](const std::string& target) { return is_named(module.path, target); });
-    if (changes_more_than_saved(module) && !is_targeted) names.insert(module.path.substr(module.path.rfind('.') + 1));
+    if (changes_more_than_saved(module) && targets.selects(module.path) == false) paths.push_back(module.path);
   }
-  return names;
+  return paths;
 }
 
 }  // namespace
 
 Result<TensorGroups> group_tensors(const AdapterConfig& config, std::span<const TensorInfo> tensors, const PartNamer& part_of) {
-  if (Status status = check_types(tensors); !status) return forward_error(status);
+  std::vector<std::optional<NamedPart>> names;
+  for (const TensorInfo& tensor : tensors) names.push_back(part_of(normalised_name(tensor.name), tensor));
+  if (Status status = check_types(tensors, names); !status) return forward_error(status);
   TensorGroups groups;
   std::unordered_map<std::string, std::size_t> index_of;
   std::vector<std::string_view> unknown;
   for (std::uint32_t i = 0; i < tensors.size(); ++i) {
     const std::string& name = tensors[i].name;
-    const NameSegments segments = normalised_name(name);
-    if (const std::string_view part = unserved_part(segments, config); !part.empty()) {
+    if (const std::string_view part = unserved_part(normalised_name(name), config); !part.empty()) {
       return error("E_UNSUPPORTED_OPTION", "tensor {} is {}: not served yet", quote(name), part);
     }
-    std::optional<NamedPart> named = part_of(segments, tensors[i]);
+    std::optional<NamedPart>& named = names[i];
     if (!named) {
       (is_stray(tensors[i]) ? groups.strays : unknown).push_back(name);
       continue;
     }
-    if (!is_float(tensors[i].dtype)) return refuse_type(tensors[i]);
     const auto [at, is_new] = index_of.try_emplace(named->path, groups.modules.size());
     if (is_new) groups.modules.emplace_back().path = std::move(named->path);
     AdapterModule& module = groups.modules[at->second];
-    if (const AdapterPart* other = module.find(named->kind)) {
-      return error("E_UNKNOWN_TENSOR", "tensors {} and {} fill the same part: expected the tensors of one adapter",
-                   quote(tensors[other->source.value].name), quote(name));
+    if (const TensorInfo* other = find_tensor(module, named->kind, named->piece, tensors)) {
+      return error("E_UNKNOWN_TENSOR", "tensors {} and {} fill the same part: expected the tensors of one adapter", quote(other->name),
+                   quote(name));
     }
-    module.parts.push_back({.kind = named->kind, .source = {i}, .slice = {}, .stored = {}});
+    if (named->piece == 0) {
+      module.parts.push_back({.kind = named->kind, .source = {i}, .slice = {}, .stored = {}});
+    } else {
+      module.pieces.push_back({named->kind, named->piece, {i}});
+    }
     module.is_saved_weight = module.is_saved_weight || named->is_saved_weight;
   }
   if (!unknown.empty()) return refuse_unknown(unknown, config.family);
@@ -175,8 +163,49 @@ std::optional<std::string> module_before(const NameSegments& segments, std::stri
   return path_of(std::span(segments).first(segments.size() - 1));
 }
 
+std::optional<NamedPart> named_piece(const NameSegments& segments, std::span<const PieceName> names) {
+  for (const PieceName& piece : names) {
+    if (std::optional<std::string> path = module_before(segments, piece.name))
+      return NamedPart{.path = std::move(*path), .kind = piece.kind, .piece = piece.piece, .values = piece.values};
+  }
+  return named_bias(segments);
+}
+
+const TensorInfo* find_tensor(const AdapterModule& module, PartKind kind, std::uint8_t piece, std::span<const TensorInfo> tensors) {
+  if (piece == 0) {
+    const AdapterPart* const part = module.find(kind);
+    return part != nullptr ? &tensors[part->source.value] : nullptr;
+  }
+  const auto is_it = [&](const PartPiece& other) { return other.kind == kind && other.piece == piece; };
+  const auto at = std::ranges::find_if(module.pieces, is_it);
+  return at != module.pieces.end() ? &tensors[at->source.value] : nullptr;
+}
+
+Status check_complete(const AdapterModule& module, std::span<const PieceName> names, std::span<const TensorInfo> tensors) {
+  const TensorInfo* present = nullptr;
+  std::vector<std::string_view> missing;
+  for (const PieceName& piece : names) {
+    const TensorInfo* const tensor = find_tensor(module, piece.kind, piece.piece, tensors);
+    if (tensor == nullptr) missing.push_back(piece.name);
+    if (present == nullptr) present = tensor;
+  }
+  if (missing.empty()) return {};
+  check(present != nullptr, "expected a module with a tensor of its family");
+  return error("E_PAIR", "tensor {}: {} lacks {}", quote(present->name), quote(module.path), fmt::join(missing, " and "));
+}
+
+Status check_config_rank(const TensorInfo& tensor, std::int64_t found, std::int64_t expected) {
+  if (found == expected) return {};
+  return error("E_RANK", "tensor {}: expected rank {} by adapter_config.json, found {}", quote(tensor.name), expected, shape_of(tensor));
+}
+
+tl::unexpected<Error> refuse_empty(const TensorInfo& tensor) {
+  return error("E_EMPTY", "tensor {}: expected numbers, found none; {}", quote(tensor.name), kEmptyHint);
+}
+
 bool has_only_biases(const AdapterModule& module) {
-  return std::ranges::all_of(module.parts, [](const AdapterPart& part) { return part.kind == PartKind::bias_replacing; });
+  return module.pieces.empty() &&
+         std::ranges::all_of(module.parts, [](const AdapterPart& part) { return part.kind == PartKind::bias_replacing; });
 }
 
 Status measure_matrices(AdapterModule& module, std::string_view a_name, std::string_view b_name, std::span<const TensorInfo> tensors) {
@@ -207,9 +236,7 @@ Status measure_matrices(AdapterModule& module, std::string_view a_name, std::str
 Status check_config_rank(const AdapterModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors) {
   const Result<std::int64_t> rank = config.rank_of(module.path);
   if (!rank) return tl::unexpected(rank.error());
-  if (*rank == module.rank) return {};
-  const TensorInfo& a = tensors[module.find(PartKind::a)->source.value];
-  return error("E_RANK", "tensor {}: expected rank {} by adapter_config.json, found {}", quote(a.name), *rank, shape_of(a));
+  return check_config_rank(tensors[module.find(PartKind::a)->source.value], module.rank, *rank);
 }
 
 Status check_rank(const AdapterModule& module, std::int64_t rank_max, std::string_view more) {
@@ -234,7 +261,10 @@ std::vector<std::string> warnings_of(const TensorGroups& groups, const AdapterCo
   if (!groups.strays.empty()) {
     warnings.push_back(fmt::format("left out {} tensors that nothing computes with: {}", groups.strays.size(), shown_names(groups.strays)));
   }
-  if (const std::vector<std::string> missing = missing_targets(groups.modules, config); !missing.empty()) {
+  const TargetModules targets(config);
+  std::vector<std::string_view> paths;
+  for (const AdapterModule& module : groups.modules) paths.push_back(module.path);
+  if (const std::vector<std::string> missing = targets.names_missing_in(paths); !missing.empty()) {
     warnings.push_back(fmt::format(
         "target_modules names {}, but the file holds no weights for it: the base is used there, as in PEFT, which warns of missing keys",
         shown_names(missing)));
@@ -254,10 +284,11 @@ std::vector<std::string> warnings_of(const TensorGroups& groups, const AdapterCo
   if (!not_saved.empty()) {
     warnings.push_back(fmt::format("modules_to_save names {}, but the file holds no such weights", fmt::join(not_saved, ", ")));
   }
-  if (const std::set<std::string> names = untargeted(groups.modules, config); !names.empty()) {
-    warnings.push_back(
-        fmt::format("the file holds weights for {}, which target_modules does not name: they are applied, PEFT leaves them out",
-                    fmt::join(names, ", ")));
+  if (const std::vector<std::string_view> left_out = untargeted(groups.modules, targets); !left_out.empty()) {
+    warnings.push_back(fmt::format(
+        "the file holds weights for modules that target_modules, exclude_modules or layers_to_transform leave out: {}: they are applied, "
+        "PEFT leaves them out",
+        shown_names(left_out)));
   }
   return warnings;
 }

@@ -15,11 +15,16 @@
 
 namespace slora {
 
+// What a tensor may hold.
+enum class TensorValues : std::uint8_t { floats, floats_or_none, integers };
+
 // The module and the part of it that a tensor is. Without a path: of all modules of the adapter.
 struct NamedPart {
   std::string path;
   PartKind kind = PartKind::a;
   bool is_saved_weight = false;  // of the base, replaced: a norm's gain, or rows of a matrix
+  std::uint8_t piece = 0;        // which of the tensors that the part is derived from
+  TensorValues values = TensorValues::floats;
 };
 
 // What a tensor is by its name, whose normalised_name is `segments`; nothing when the family has no such part.
@@ -45,6 +50,26 @@ struct TensorGroups {
 
 // Sets the sizes of a module's part that takes the place of a weight of the base. E_SHAPE. Requires: it has one.
 [[nodiscard]] Status measure_saved_weight(AdapterModule& module, std::span<const TensorInfo> tensors);
+
+// A tensor that modules of a family may have, by the last component of its name.
+struct PieceName {
+  std::string_view name;
+  PartKind kind = PartKind::a;
+  std::uint8_t piece = 0;
+  TensorValues values = TensorValues::floats;
+};
+// What a tensor is by a family's list, or the bias that it replaces.
+[[nodiscard]] std::optional<NamedPart> named_piece(const NameSegments& segments, std::span<const PieceName> names);
+// The tensor of this piece, or nullptr.
+[[nodiscard]] const TensorInfo* find_tensor(const AdapterModule& module, PartKind kind, std::uint8_t piece,
+                                            std::span<const TensorInfo> tensors);
+// E_PAIR when a module lacks a tensor of the list.
+[[nodiscard]] Status check_complete(const AdapterModule& module, std::span<const PieceName> names, std::span<const TensorInfo> tensors);
+// E_RANK when a module's rank is not the one that the config says.
+[[nodiscard]] Status check_config_rank(const TensorInfo& tensor, std::int64_t found, std::int64_t expected);
+// E_EMPTY
+[[nodiscard]] tl::unexpected<Error> refuse_empty(const TensorInfo& tensor);
+
 // Whether an adapter only replaces the module's bias.
 [[nodiscard]] bool has_only_biases(const AdapterModule& module);
 // Sets rank, inputs and outputs of a module by its A and B, which the family calls so. E_PAIR, E_SHAPE, E_RANK.

@@ -22,9 +22,25 @@ constexpr std::array<std::string_view, 7> kWrappers = {
 // What a trainer's own module may call the PEFT model that it holds.
 constexpr std::array<std::string_view, 3> kHolders = {"model", "pretrained_model", "policy"};
 
-// Parameters that are no modules: in raw state dictionaries the adapter's name ends theirs, as in "lora_magnitude_vector.default".
-constexpr std::array<std::string_view, 8> kParameters = {
-    "lora_magnitude_vector", "ia3_l", "vera_lambda_b", "vera_lambda_d", "hira_A", "hira_B", "flora_A", "flora_B"};
+// Parameters that are no modules: in raw state dictionaries the adapter's name ends theirs, as in "lora_magnitude_vector.default". LoRA's A
+// and B are modules, AdaLoRA's are not.
+constexpr std::array<std::string_view, 17> kParameters = {"lora_magnitude_vector",
+                                                          "lora_A",
+                                                          "lora_B",
+                                                          "lora_E",
+                                                          "hada_w1_a",
+                                                          "hada_w1_b",
+                                                          "hada_w2_a",
+                                                          "hada_w2_b",
+                                                          "vblora_logits_A",
+                                                          "vblora_logits_B",
+                                                          "ia3_l",
+                                                          "vera_lambda_b",
+                                                          "vera_lambda_d",
+                                                          "hira_A",
+                                                          "hira_B",
+                                                          "flora_A",
+                                                          "flora_B"};
 
 bool is_in(const auto& list, std::string_view segment) { return std::ranges::find(list, segment) != list.end(); }
 
@@ -48,7 +64,8 @@ NameSegments normalised_name(std::string_view name) {
   segments.erase(segments.begin(), first);
   while (begins_peft(segments.begin())) segments.erase(segments.begin(), segments.begin() + 2);
 
-  const bool is_parameter = segments.size() >= 2 && is_in(kParameters, segments[segments.size() - 2]) && segments.back() != "weight";
+  const bool is_parameter =
+      segments.size() >= 2 && is_in(kParameters, segments[segments.size() - 2]) && segments.back() != "weight" && segments.back() != "bias";
   if (is_parameter) segments.pop_back();
   const std::size_t count = segments.size();
   const bool names_adapter =
@@ -71,6 +88,10 @@ bool contains(const NameSegments& segments, std::string_view segment) {
 }
 
 bool is_float(DType dtype) { return dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16 || dtype == DType::f64; }
+
+bool is_integer(DType dtype) {
+  return dtype == DType::u8 || dtype == DType::i8 || dtype == DType::i16 || dtype == DType::i32 || dtype == DType::i64;
+}
 
 std::string shape_of(const TensorInfo& tensor) { return fmt::format("[{}]", fmt::join(tensor.shape, ", ")); }
 

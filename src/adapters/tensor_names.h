@@ -27,6 +27,7 @@ using NameSegments = std::vector<std::string_view>;  // of a name, between its d
 [[nodiscard]] bool contains(const NameSegments& segments, std::string_view segment);
 
 [[nodiscard]] bool is_float(DType dtype);
+[[nodiscard]] bool is_integer(DType dtype);
 // "[8, 64]"
 [[nodiscard]] std::string shape_of(const TensorInfo& tensor);
 // E_SHAPE

@@ -62,10 +62,11 @@ Status measure(AdapterModule& module, const AdapterConfig& config, std::span<con
 // Inputs and outputs that A and B must have: the most of any module that the adapter has or that its config names.
 ProjectionKey needed_projection(std::span<const AdapterModule> modules, const AdapterConfig& config, const ModuleTable& base) {
   ProjectionKey key{.rank = config.r, .in = 0, .out = 0, .seed = static_cast<std::uint32_t>(config.projection_key)};
+  const TargetModules targets(config);
   for (const ModuleEntry& entry : base.modules) {
     const auto at = std::ranges::find(modules, entry.path, &AdapterModule::path);
     const bool is_changed = at != modules.end() && at->rank > 0;
-    if (!is_changed && !is_targeted(config, entry)) continue;
+    if (!is_changed && targets.selects(entry.path) != true) continue;
     key.in = std::max<std::int64_t>(key.in, entry.in);
     key.out = std::max<std::int64_t>(key.out, entry.out);
   }

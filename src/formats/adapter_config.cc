@@ -173,26 +173,53 @@ Status check_no_bias(const AdapterConfig& adapter, const Json& config) {
                name_of(adapter.family), quote(**bias));
 }
 
+// The module of "model.layers.0.self_attn.q_proj.lora_E", maybe followed by an adapter's name; empty for other names.
+std::string_view module_of_mask(std::string_view name) {
+  constexpr std::string_view kEnd = ".lora_E";
+  const std::size_t at = name.rfind(kEnd);
+  if (at == std::string_view::npos) return {};
+  const std::string_view rest = name.substr(at + kEnd.size());
+  const bool is_adapter = rest.starts_with('.') && rest.find('.', 1) == std::string_view::npos;
+  return rest.empty() || is_adapter ? name.substr(0, at) : std::string_view();
+}
+
 // AdaLoRA's own "rank_pattern": which of a module's first ranks are kept, a boolean for each.
 Status take_kept_ranks(AdapterConfig& adapter, const Json& config) {
   constexpr std::string_view kKey = "rank_pattern";
-  constexpr std::string_view kEnd = ".lora_E";
   const Json* masks = find_member(config, kKey);
   if (masks == nullptr) return {};
   if (!masks->is_object()) return error("E_BAD_JSON", "\"{}\": expected an object, found {}", kKey, shown(*masks));
   for (const auto& [name, mask] : masks->get_ref<const Json::object_t&>()) {
     const bool is_mask = mask.is_array() && std::ranges::all_of(mask, [](const Json& value) { return value.is_boolean(); });
-    if (!is_mask || !name.ends_with(kEnd)) {
-      return error("E_BAD_JSON", "\"{}\": expected lists of booleans by names that end in \"{}\", found {}: {}", kKey, kEnd, quote(name),
+    const std::string_view module = module_of_mask(name);
+    if (!is_mask || module.empty()) {
+      return error("E_BAD_JSON", "\"{}\": expected lists of booleans by names that end in \".lora_E\", found {}: {}", kKey, quote(name),
                    shown(mask));
     }
+    if (static_cast<std::int64_t>(mask.size()) != adapter.init_r) {
+      return error("E_RANK", "\"{}\": {}: expected a boolean for each of the {} ranks of init_r, found {}", kKey, quote(name),
+                   adapter.init_r, mask.size());
+    }
     const auto kept = std::ranges::count_if(mask, [](const Json& value) { return value.get<bool>(); });
-    adapter.kept_ranks.emplace_back(name.substr(0, name.size() - kEnd.size()), kept);
+    adapter.kept_ranks.emplace_back(module, kept);
   }
   return {};
 }
 
+// PEFT refuses DoRA and LoftQ too; its other keys of LoRA alone do nothing in AdaLoRA.
+Status check_adalora_options(const Json& config) {
+  for (const std::string_view key : {"use_dora", "loftq_config", "alora_invocation_tokens"}) {
+    const Json* const value = find_member(config, key);
+    if (value == nullptr || is_off(*value)) continue;
+    return error("E_UNSUPPORTED_OPTION", "\"{}\": expected nothing, as AdaLoRA adapters do not have it, found {}", key, shown(*value));
+  }
+  const Json* const scheme = find_member(config, "init_lora_weights");
+  if (scheme == nullptr || *scheme != "loftq") return {};
+  return error("E_BASE_MUTATED", "\"init_lora_weights\": loftq changes the base model in training");
+}
+
 Status take_adalora(AdapterConfig& adapter, const Json& config) {
+  if (Status served = check_adalora_options(config); !served) return served;
   if (Status taken = take_alpha(adapter, config, "lora_alpha"); !taken) return taken;
   if (Status taken = take_count(adapter.init_r, config, "init_r", 12); !taken) return taken;
   if (Status taken = take_bias(adapter, config); !taken) return taken;
@@ -200,6 +227,7 @@ Status take_adalora(AdapterConfig& adapter, const Json& config) {
 }
 
 Status take_loha(AdapterConfig& adapter, const Json& config) {
+  if (Status checked = check_no_bias(adapter, config); !checked) return checked;
   if (Status taken = take_rank(adapter, config); !taken) return taken;
   if (Status taken = take_alpha(adapter, config, "alpha"); !taken) return taken;
   return take_patterns(adapter, config);
@@ -212,7 +240,7 @@ Status take_vblora(AdapterConfig& adapter, const Json& config) {
         std::tuple("topk", &adapter.vectors_per_tile, 2)}) {
     if (Status taken = take_count(*field, config, key, or_else); !taken) return taken;
   }
-  if (Status taken = take_bias(adapter, config); !taken) return taken;
+  if (Status taken = take_bias(adapter, config, "vblora_only"); !taken) return taken;
   return take_flag(adapter.saves_top_weights, config, "save_only_topk_weights", false);
 }
 
