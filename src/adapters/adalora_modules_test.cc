@@ -148,6 +148,7 @@ TEST(AdaloraModules, RefusesOtherShapesTypesAndTensors) {
     std::erase_if(fixture.tensors, [&](const TensorToWrite& tensor) { return tensor.name.ends_with(part); });
     fixture.add(name, std::move(shape));
     fixture.tensors.back().dtype = dtype;
+    fixture.tensors.back().bytes.resize(fixture.tensors.back().bytes.size() / sizeof(float) * bytes_of(dtype));
     return refusal_of(fixture);
   };
   EXPECT_THAT(refusal("lora_E", {4}), AllOf(StartsWith("E_SHAPE"), HasSubstr("lora_E")));

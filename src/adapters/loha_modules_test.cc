@@ -115,6 +115,7 @@ TEST(LohaModules, RefuseOtherShapesTypesAndTensors) {
     std::erase_if(fixture.tensors, [&](const TensorToWrite& tensor) { return tensor.name.ends_with(part); });
     fixture.add(std::string(kLohaV) + "." + part, std::move(shape));
     fixture.tensors.back().dtype = dtype;
+    fixture.tensors.back().bytes.resize(fixture.tensors.back().bytes.size() / sizeof(float) * bytes_of(dtype));
     return refusal_of(fixture);
   };
   EXPECT_EQ(refusal("hada_w1_a", {24, 3}), "served");

@@ -241,6 +241,7 @@ TEST(VbloraModules, RefuseOtherShapesTypesAndTensors) {
     std::erase_if(fixture.tensors, [&](const TensorToWrite& tensor) { return tensor.name.ends_with(part); });
     fixture.add(std::string(kVbV) + "." + part, std::move(shape));
     fixture.tensors.back().dtype = dtype;
+    fixture.tensors.back().bytes.resize(fixture.tensors.back().bytes.size() / sizeof(float) * bytes_of(dtype));
     return refusal_of(fixture);
   };
   EXPECT_THAT(refusal("vblora_logits_A", {2, 6, 9}), AllOf(StartsWith("E_SHAPE"), HasSubstr("[2, 6, 10]")));
