@@ -234,7 +234,7 @@ Status take_loha(AdapterConfig& adapter, const Json& config) {
 }
 
 Status take_vblora(AdapterConfig& adapter, const Json& config) {
-  if (Status taken = take_rank(adapter, config); !taken) return taken;
+  if (Status taken = take_rank(adapter, config, 4); !taken) return taken;
   for (auto [key, field, or_else] :
        {std::tuple("num_vectors", &adapter.vector_count, 256), std::tuple("vector_length", &adapter.vector_length, 256),
         std::tuple("topk", &adapter.vectors_per_tile, 2)}) {

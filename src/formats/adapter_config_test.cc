@@ -259,6 +259,77 @@ TEST(AdapterConfig, BoundsPatterns) {
   EXPECT_EQ(refusal("alpha_pattern", plain.dump()), "accepted");
 }
 
+TEST(AdapterConfig, CountsTheRanksThatAdaloraKeeps) {
+  const AdapterConfig config = *parsed_of("ADALORA", R"(, "lora_alpha": -1, "init_r": 3, "r": 0, "target_r": 2, "tinit": 5, "deltaT": 10,
+      "beta1": 0.85, "orth_reg_weight": 0.5, "use_rslora": true, "init_lora_weights": "pissa", "bias": "lora_only", "rank_pattern": {
+        "model.layers.0.self_attn.q_proj.lora_E": [true, false, true], "model.layers.1.self_attn.q_proj.lora_E.default": [false, false, false]})");
+  EXPECT_EQ(config.init_r, 3);
+  EXPECT_EQ(config.lora_alpha, -1);
+  EXPECT_EQ(config.bias, AdapterBias::lora_only);
+  EXPECT_THAT(config.kept_ranks,
+              ElementsAre(std::pair("model.layers.0.self_attn.q_proj", 2), std::pair("model.layers.1.self_attn.q_proj", 0)));
+  EXPECT_TRUE(config.warnings.empty());
+  EXPECT_EQ(parsed_of("ADALORA", R"(, "lora_alpha": 8)")->init_r, 12) << "PEFT's default";
+  const auto refusal_with = [](const std::string& member) { return refusal_of("ADALORA", R"(, "lora_alpha": 8, "init_r": 3, )" + member); };
+  EXPECT_EQ(refusal_with(R"("rank_pattern": null)"), "accepted");
+  EXPECT_EQ(refusal_with(R"("rank_pattern": {})"), "accepted");
+  EXPECT_THAT(refusal_with(R"("rank_pattern": [3])"), HasSubstr("E_BAD_JSON"));
+  for (const char* masks :
+       {R"({"q_proj": 2})", R"({"q_proj.lora_E": 2})", R"({"q_proj.lora_E": [1, 0, 1]})", R"({"q_proj": [true, true, true]})",
+        R"({".lora_E": [true, true, true]})", R"({"q_proj.lora_E.a.b": [true, true, true]})"}) {
+    EXPECT_THAT(refusal_with(std::string(R"("rank_pattern": )") + masks), AllOf(HasSubstr("E_BAD_JSON"), HasSubstr("lora_E"))) << masks;
+  }
+  EXPECT_THAT(refusal_with(R"("rank_pattern": {"q_proj.lora_E": [true, true]})"), AllOf(HasSubstr("E_RANK"), HasSubstr("init_r")));
+  for (const char* member : {R"("use_dora": true)", R"("loftq_config": {"loftq_bits": 4})", R"("alora_invocation_tokens": [3])",
+                             R"("layer_replication": [[0, 2]])", R"("bias": "some")"}) {
+    EXPECT_THAT(refusal_with(member), HasSubstr("E_UNSUPPORTED_OPTION")) << member;
+  }
+  EXPECT_THAT(refusal_with(R"("init_lora_weights": "loftq")"), HasSubstr("E_BASE_MUTATED"));
+  EXPECT_THAT(refusal_of("ADALORA", R"(, "init_r": 3)"), AllOf(HasSubstr("E_SCALE"), HasSubstr("lora_alpha")));
+  EXPECT_THAT(refusal_of("ADALORA", R"(, "lora_alpha": 8, "init_r": 0)"), AllOf(HasSubstr("E_RANK"), HasSubstr("init_r")));
+}
+
+TEST(AdapterConfig, ReadsRankAndScaleOfLoha) {
+  const AdapterConfig config = *parsed_of("LOHA", R"(, "r": 4, "alpha": 6, "rank_dropout": 0.1, "module_dropout": 0.1, "init_weights": true,
+      "use_effective_conv2d": true, "rank_pattern": {"q_proj": 2}, "alpha_pattern": {"k_proj": 5}, "peft_version": "0.21.2")");
+  EXPECT_EQ(*config.scale_of("model.layers.0.self_attn.v_proj"), 1.5);
+  EXPECT_EQ(*config.scale_of("model.layers.0.self_attn.q_proj"), 3.0);
+  EXPECT_EQ(*config.scale_of("model.layers.0.self_attn.k_proj"), 1.25);
+  EXPECT_TRUE(config.warnings.empty());
+  EXPECT_THAT(refusal_of("LOHA", R"(, "r": 4)"), AllOf(HasSubstr("E_SCALE"), HasSubstr("\"alpha\"")));
+  EXPECT_THAT(refusal_of("LOHA", R"(, "alpha": 4)"), HasSubstr("E_SCALE"));
+  for (const char* member : {R"("lora_alpha": 4)", R"("bias": "all")", R"("use_dora": true)", R"("decompose_both": true)"}) {
+    EXPECT_THAT(refusal_of("LOHA", std::string(R"(, "r": 4, "alpha": 6, )") + member), HasSubstr("E_UNSUPPORTED_OPTION")) << member;
+  }
+}
+
+TEST(AdapterConfig, ReadsTheBankOfVblora) {
+  const AdapterConfig plain = *parsed_of("VBLORA", "");
+  EXPECT_EQ(plain.r, 4) << "PEFT's defaults";
+  EXPECT_EQ(plain.vector_count, 256);
+  EXPECT_EQ(plain.vector_length, 256);
+  EXPECT_EQ(plain.vectors_per_tile, 2);
+  EXPECT_FALSE(plain.saves_top_weights);
+  const AdapterConfig config = *parsed_of("VBLORA", R"(, "r": 2, "num_vectors": 90, "vector_length": 64, "topk": 3, "vblora_dropout": 0.1,
+      "save_only_topk_weights": true, "init_vector_bank_bound": 0.02, "init_logits_std": 0.1, "bias": "vblora_only")");
+  EXPECT_EQ(config.r, 2);
+  EXPECT_EQ(config.vector_count, 90);
+  EXPECT_EQ(config.vector_length, 64);
+  EXPECT_EQ(config.vectors_per_tile, 3);
+  EXPECT_TRUE(config.saves_top_weights);
+  EXPECT_EQ(config.bias, AdapterBias::lora_only);
+  for (const char* key : {"num_vectors", "vector_length", "topk"}) {
+    for (const char* value : {"0", "-1", "16777217", "18446744073709551615"}) {
+      EXPECT_THAT(refusal_of("VBLORA", std::string(", \"") + key + "\": " + value), AllOf(HasSubstr("E_RANK"), HasSubstr(key))) << value;
+    }
+    EXPECT_THAT(refusal_of("VBLORA", std::string(", \"") + key + "\": 2.5"), AllOf(HasSubstr("E_BAD_JSON"), HasSubstr(key)));
+  }
+  EXPECT_THAT(refusal_of("VBLORA", R"(, "save_only_topk_weights": 1)"), HasSubstr("E_BAD_JSON"));
+  for (const char* member : {R"("bias": "lora_only")", R"("lora_alpha": 4)", R"("rank_pattern": {"q_proj": 2})"}) {
+    EXPECT_THAT(refusal_of("VBLORA", std::string(", ") + member), HasSubstr("E_UNSUPPORTED_OPTION")) << member;
+  }
+}
+
 TEST(AdapterConfig, ReadsFromAFolder) {
   const TemporaryFolder folder;
   EXPECT_EQ(read_adapter_config(Folder::open(folder.path()).value()).error().code, "E_NO_CONFIG");
