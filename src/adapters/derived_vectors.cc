@@ -16,7 +16,7 @@ std::int64_t element_count(const TensorInfo& tensor) { return static_cast<std::i
 }  // namespace
 
 ScaledVector::ScaledVector(TensorInfo tensor, float scale)
-    : DerivedTensor(tensor.name, {element_count(tensor)}), tensor_(std::move(tensor)), scale_(scale) {}
+    : DerivedTensor(tensor.name, {element_count(tensor)}, {tensor.name}), tensor_(std::move(tensor)), scale_(scale) {}
 
 Status ScaledVector::compute(float* out, const SafetensorsFile& file, std::int64_t /*row_begin*/, std::int64_t /*row_count*/) const {
   const Result<std::vector<float>> values = read_all(file, tensor_);
@@ -26,7 +26,10 @@ Status ScaledVector::compute(float* out, const SafetensorsFile& file, std::int64
 }
 
 ScaledBias::ScaledBias(TensorInfo factors, std::shared_ptr<const ModelFiles> base, std::string bias)
-    : DerivedTensor(factors.name, {element_count(factors)}), factors_(std::move(factors)), base_(std::move(base)), bias_(std::move(bias)) {}
+    : DerivedTensor(factors.name, {element_count(factors)}, {factors.name}),
+      factors_(std::move(factors)),
+      base_(std::move(base)),
+      bias_(std::move(bias)) {}
 
 Status ScaledBias::compute(float* out, const SafetensorsFile& file, std::int64_t /*row_begin*/, std::int64_t /*row_count*/) const {
   const Result<std::vector<float>> factors = read_all(file, factors_);

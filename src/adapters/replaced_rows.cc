@@ -32,7 +32,7 @@ class RowList final : public DerivedTensor {
 class SomeRows final : public DerivedTensor {
  public:
   SomeRows(TensorInfo tensor, std::vector<std::int64_t> rows)
-      : DerivedTensor(tensor.name, {static_cast<std::int64_t>(rows.size()), tensor.shape[1]}),
+      : DerivedTensor(tensor.name, {static_cast<std::int64_t>(rows.size()), tensor.shape[1]}, {tensor.name}),
         tensor_(std::move(tensor)),
         rows_(std::move(rows)) {}
   [[nodiscard]] Status compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count) const override {

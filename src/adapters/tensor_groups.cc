@@ -30,12 +30,6 @@ std::string_view unserved_part(const NameSegments& segments, const AdapterConfig
   return listed || is_embedding ? "a weight that takes the place of the base's (modules_to_save)" : "";
 }
 
-// A buffer, which PEFT would ignore and nothing computes with. Unknown floats may be part of another kind of adapter.
-bool is_stray(const TensorInfo& tensor) {
-  const StrayTensor kind = stray_tensor(tensor.name, tensor.dtype);
-  return kind == StrayTensor::derived || (kind == StrayTensor::unused && !is_float(tensor.dtype));
-}
-
 constexpr std::string_view kEmptyHint = "DeepSpeed ZeRO-3 writes such files when the weights are not gathered before saving";
 
 // Whether a tensor may have its type. Buffers that are left out may be integers.
@@ -125,6 +119,11 @@ Result<TensorGroups> group_tensors(const AdapterConfig& config, std::span<const 
                  shown_names(groups.strays));
   }
   return groups;
+}
+
+bool is_stray(const TensorInfo& tensor) {
+  const StrayTensor kind = stray_tensor(tensor.name, tensor.dtype);
+  return kind == StrayTensor::derived || (kind == StrayTensor::unused && !is_float(tensor.dtype));
 }
 
 std::optional<NamedPart> named_bias(const NameSegments& segments) {

@@ -39,6 +39,10 @@ struct TensorGroups {
 [[nodiscard]] Result<TensorGroups> group_tensors(const AdapterConfig& config, std::span<const TensorInfo> tensors,
                                                  const PartNamer& part_of);
 
+// Whether a tensor that is no part of an adapter is a buffer, which PEFT would ignore and nothing computes with. Unknown floats may be part
+// of another kind of adapter.
+[[nodiscard]] bool is_stray(const TensorInfo& tensor);
+
 // The stored bias that takes the place of the base's: "base_layer.bias", or "bias" as PEFT named it before 0.7 and still does for modules
 // that an adapter does not change.
 [[nodiscard]] std::optional<NamedPart> named_bias(const NameSegments& segments);

@@ -135,7 +135,8 @@ Result<AdapterModules> read_vblora_modules(const AdapterConfig& config, std::spa
   if (!groups) return forward_error(groups);
   const Result<TensorInfo> bank = take_bank(groups->modules, config, tensors);
   if (!bank) return tl::unexpected(bank.error());
-  if (groups->modules.empty()) return error("E_EMPTY", "the file holds {} alone, and no module that uses it", quote(bank->name));
+  if (std::ranges::all_of(groups->modules, has_only_biases))
+    return error("E_EMPTY", "the file holds {}, but no module that uses it", quote(bank->name));
   AdapterModules found;
   found.warnings = warnings_of(*groups, config);
   for (AdapterModule& module : groups->modules) {

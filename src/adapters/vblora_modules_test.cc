@@ -203,7 +203,10 @@ TEST(VbloraModules, WantTheBankThatTheConfigSays) {
   LoraFixture twice = with_logits();
   twice.add("vblora_vector_bank.default", {kVectors, kLength}, DType::f32, "base_model.");
   EXPECT_THAT(refusal_of(twice), AllOf(StartsWith("E_UNKNOWN_TENSOR"), HasSubstr("same part")));
-  EXPECT_THAT(refusal_of(vblora()), AllOf(StartsWith("E_EMPTY"), HasSubstr("alone")));
+  LoraFixture alone = vblora();
+  EXPECT_THAT(refusal_of(alone), AllOf(StartsWith("E_EMPTY"), HasSubstr("no module that uses it")));
+  alone.add(std::string(kVbV) + ".base_layer.bias", {24});
+  EXPECT_THAT(refusal_of(alone), AllOf(StartsWith("E_EMPTY"), HasSubstr("no module that uses it")));
   for (const std::vector<std::int64_t>& shape : {std::vector<std::int64_t>{9, 8}, {10, 7}, {10, 8, 1}, {80}}) {
     LoraFixture other = fixture;
     other.add("vblora_vector_bank", shape, DType::f32, "base_model.");

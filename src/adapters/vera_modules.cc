@@ -142,6 +142,8 @@ Result<AdapterModules> read_vera_modules(const AdapterConfig& config, std::span<
     if (Status status = measure(module, config, tensors); !status) return forward_error(status);
     if (Status status = check_rank(module, context.rank_max); !status) return forward_error(status);
   }
+  if (std::ranges::all_of(groups->modules, has_only_biases))
+    return error("E_EMPTY", "the file holds no module with {} and {}", kLambdaB, kLambdaD);
   AdapterModules found;
   found.warnings = warnings_of(*groups, config);
   found.modules = std::move(groups->modules);

@@ -298,7 +298,7 @@ TEST(AdapterConfig, ReadsRankAndScaleOfLoha) {
   EXPECT_TRUE(config.warnings.empty());
   EXPECT_THAT(refusal_of("LOHA", R"(, "r": 4)"), AllOf(HasSubstr("E_SCALE"), HasSubstr("\"alpha\"")));
   EXPECT_THAT(refusal_of("LOHA", R"(, "alpha": 4)"), HasSubstr("E_SCALE"));
-  for (const char* member : {R"("lora_alpha": 4)", R"("bias": "all")", R"("use_dora": true)", R"("decompose_both": true)"}) {
+  for (const char* member : {R"("lora_alpha": 4)", R"("bias": "all")", R"("use_dora": true)"}) {
     EXPECT_THAT(refusal_of("LOHA", std::string(R"(, "r": 4, "alpha": 6, )") + member), HasSubstr("E_UNSUPPORTED_OPTION")) << member;
   }
 }
