@@ -255,6 +255,12 @@ TEST(LoraImporter, WarnsOfWeightsThatTheConfigDoesNotTarget) {
   };
   EXPECT_THAT(with_targets(R"(["q_proj"])"), ElementsAre(AllOf(HasSubstr("down_proj"), HasSubstr("target_modules"))));
   EXPECT_THAT(with_targets(R"(["proj", "layers.0.self_attn.q_proj"])"), ElementsAre(HasSubstr("down_proj")));
+  for (const char* members : {R"(["q_proj", "down_proj"], "layers_to_transform": [0])",
+                              R"(["q_proj", "down_proj"], "layers_to_transform": 0)", R"("all-linear", "exclude_modules": ["down_proj"])",
+                              R"("all-linear", "exclude_modules": ".*layers\\.1.*")", R"(".*self_attn.*")"}) {
+    EXPECT_THAT(with_targets(members), ElementsAre(AllOf(HasSubstr("\"model.layers.1.mlp.down_proj\""), Not(HasSubstr("q_proj")))))
+        << members;
+  }
   for (const char* targets : {R"(["q_proj", "down_proj", "k_proj"])", R"(["model.layers.0.self_attn.q_proj", "mlp.down_proj"])",
                               R"("all-linear")", R"(".*(q|down)_proj")", "null"}) {
     EXPECT_THAT(with_targets(targets), IsEmpty()) << targets;
