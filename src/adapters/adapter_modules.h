@@ -21,7 +21,7 @@ struct PartPiece {
 struct AdapterModule {
   std::string path;                // "model.layers.0.self_attn.q_proj"
   std::vector<AdapterPart> parts;  // at most one of a kind, in the order of the file; not yet sliced
-  std::vector<PartPiece> pieces;   // until the parts are derived
+  std::vector<PartPiece> pieces;   // the further tensors that parts are derived from
   std::int64_t rank = 0;           // 0: no A and B
   std::int64_t in = 0;             // 0: the file does not tell
   std::int64_t out = 0;
