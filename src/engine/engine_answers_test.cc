@@ -6,10 +6,17 @@
 namespace slora::testing {
 namespace {
 
+// Those of the folder that can be served: with shards, not all can.
+std::vector<std::string> served_names(TestEngine& engine, const fs::path& adapters) {
+  std::vector<std::string> names = names_in(adapters);
+  std::erase_if(names, [&](const std::string& name) { return !engine.runtime().adapters().resolve(name).has_value(); });
+  return names;
+}
+
 // A list of requests that mixes adapters, base, lengths, greedy and sampled; the same at every call.
-std::vector<GenerationRequest> mixed_requests(TestEngine& engine, std::int32_t output_tokens) {
+std::vector<GenerationRequest> mixed_requests(TestEngine& engine, const fs::path& folder, std::int32_t output_tokens) {
   std::vector<GenerationRequest> requests;
-  std::vector<std::string> adapters = adapter_names();
+  std::vector<std::string> adapters = served_names(engine, folder);
   for (std::size_t i = 0; i < adapters.size(); i += 4) adapters.insert(adapters.begin() + static_cast<std::ptrdiff_t>(i), "");
   int index = 0;
   for (const std::string& adapter : adapters) {
@@ -30,17 +37,17 @@ std::vector<GenerationRequest> mixed_requests(TestEngine& engine, std::int32_t o
   return requests;
 }
 
-std::vector<Stream> run_together(TestEngine& engine, std::int32_t output_tokens) {
+std::vector<Stream> run_together(TestEngine& engine, const fs::path& folder, std::int32_t output_tokens) {
   std::vector<SequenceId> ids;
-  for (GenerationRequest& request : mixed_requests(engine, output_tokens)) ids.push_back(engine.submit(std::move(request)));
+  for (GenerationRequest& request : mixed_requests(engine, folder, output_tokens)) ids.push_back(engine.submit(std::move(request)));
   std::vector<Stream> streams;
   for (const SequenceId id : ids) streams.push_back(engine.wait(id));
   return streams;
 }
 
-std::vector<Stream> run_one_by_one(TestEngine& engine, std::int32_t output_tokens) {
+std::vector<Stream> run_one_by_one(TestEngine& engine, const fs::path& folder, std::int32_t output_tokens) {
   std::vector<Stream> streams;
-  for (GenerationRequest& request : mixed_requests(engine, output_tokens))
+  for (GenerationRequest& request : mixed_requests(engine, folder, output_tokens))
     streams.push_back(engine.wait(engine.submit(std::move(request))));
   return streams;
 }
@@ -57,22 +64,34 @@ void expect_equal(const std::vector<Stream>& found, const std::vector<Stream>& e
 struct AnswersCase {
   std::string backend;
   std::int32_t shards;
+  std::string model = "mix32";  // "families": adapters of all families
 };
-void PrintTo(const AnswersCase& test, std::ostream* out) { *out << test.backend << ", " << test.shards << " shards"; }
+void PrintTo(const AnswersCase& test, std::ostream* out) { *out << test.backend << ", " << test.shards << " shards, " << test.model; }
 
 class EngineAnswers : public ::testing::TestWithParam<AnswersCase> {
  protected:
   static constexpr std::int32_t kOutputTokens = 12;
-  [[nodiscard]] EngineSetting setting() const { return {.backend = GetParam().backend, .shards = GetParam().shards}; }
+  [[nodiscard]] EngineSetting setting() const {
+    return {.model = GetParam().model,
+            .backend = GetParam().backend,
+            .shards = GetParam().shards,
+            .page_tokens = std::max(4, page_tokens_min()),
+            .adapters = folder_};
+  }
+  // A page holds the longest vector of an adapter, or of KV a column block of every shard.
+  [[nodiscard]] std::int32_t page_tokens_min() const { return (GetParam().model == "mix32" ? 2 : 4) * GetParam().shards; }
   [[nodiscard]] std::vector<Stream> alone() const {
     TestEngine engine(setting());
-    return run_one_by_one(engine, kOutputTokens);
+    return run_one_by_one(engine, folder_, kOutputTokens);
   }
+  [[nodiscard]] std::vector<Stream> together(TestEngine& engine) const { return run_together(engine, folder_, kOutputTokens); }
+
+  const fs::path folder_ = kGolden / GetParam().model / "adapters";
 };
 
 TEST_P(EngineAnswers, AreTheSameBitsAloneAndMixed) {
   TestEngine engine(setting());
-  expect_equal(run_together(engine, kOutputTokens), alone(), "mixed");
+  expect_equal(together(engine), alone(), "mixed");
 }
 
 TEST_P(EngineAnswers, AreTheSameBitsWithAnyChunkSize) {
@@ -81,26 +100,26 @@ TEST_P(EngineAnswers, AreTheSameBitsWithAnyChunkSize) {
     EngineSetting changed = setting();
     changed.step_tokens_max = step_tokens;
     TestEngine engine(changed);
-    expect_equal(run_together(engine, kOutputTokens), expected, std::to_string(step_tokens) + " tokens a step");
+    expect_equal(together(engine), expected, std::to_string(step_tokens) + " tokens a step");
   }
 }
 
 TEST_P(EngineAnswers, AreTheSameBitsWithAnyPageSizeAndThreadCount) {
   const std::vector<Stream> expected = alone();
-  for (const std::int32_t page_tokens : {2 * GetParam().shards, 8, 32}) {
+  for (const std::int32_t page_tokens : {page_tokens_min(), 8, 32}) {
     EngineSetting changed = setting();
     changed.page_tokens = page_tokens;
     changed.threads = page_tokens == 8 ? 2 : 1;
     TestEngine engine(changed);
-    expect_equal(run_together(engine, kOutputTokens), expected, std::to_string(page_tokens) + " tokens a page");
+    expect_equal(together(engine), expected, std::to_string(page_tokens) + " tokens a page");
   }
 }
 
 TEST_P(EngineAnswers, AreTheSameBitsWhenPrefixesAreReused) {
   const std::vector<Stream> expected = alone();
   TestEngine engine(setting());
-  expect_equal(run_together(engine, kOutputTokens), expected, "first time");
-  const std::vector<Stream> again = run_together(engine, kOutputTokens);
+  expect_equal(together(engine), expected, "first time");
+  const std::vector<Stream> again = together(engine);
   expect_equal(again, expected, "second time");
   EXPECT_TRUE(std::ranges::any_of(again, [](const Stream& stream) { return stream.cached_tokens > 0; })) << "nothing was reused";
 }
@@ -109,15 +128,16 @@ TEST_P(EngineAnswers, AreTheSameBitsWhenPrefixesAreReused) {
 TEST_P(EngineAnswers, AreTheSameBitsUnderEvictionAndPreemption) {
   const std::vector<Stream> expected = alone();
   EngineSetting changed = setting();
-  changed.page_tokens = 2 * GetParam().shards;
+  changed.page_tokens = page_tokens_min();
   std::uint32_t largest = 0;
   {
     TestEngine engine(changed);
-    for (const std::string& name : adapter_names()) largest = std::max(largest, (*engine.runtime().adapters().resolve(name))->page_count());
+    for (const std::string& name : served_names(engine, folder_))
+      largest = std::max(largest, (*engine.runtime().adapters().resolve(name))->page_count());
   }
   changed.page_count = largest + 60;
   TestEngine engine(changed);
-  for (int round = 0; round < 3; ++round) expect_equal(run_together(engine, kOutputTokens), expected, "round " + std::to_string(round));
+  for (int round = 0; round < 3; ++round) expect_equal(together(engine), expected, "round " + std::to_string(round));
   const SchedulerStats stats = engine.engine().stats().scheduler;
   EXPECT_GT(stats.adapter_evictions, 0u);
   EXPECT_GT(stats.prefix_evictions, 0u);
@@ -126,9 +146,11 @@ TEST_P(EngineAnswers, AreTheSameBitsUnderEvictionAndPreemption) {
 
 INSTANTIATE_TEST_SUITE_P(Backends, EngineAnswers,
                          ::testing::Values(AnswersCase{"reference", 1}, AnswersCase{"cpu", 1}, AnswersCase{"reference", 2},
-                                           AnswersCase{"cpu", 2}),
+                                           AnswersCase{"cpu", 2}, AnswersCase{"reference", 1, "families"},
+                                           AnswersCase{"cpu", 1, "families"}, AnswersCase{"cpu", 2, "families"}),
                          [](const auto& test) {
-                           return test.param.backend + (test.param.shards == 1 ? "" : "_in_" + std::to_string(test.param.shards));
+                           return test.param.backend + (test.param.shards == 1 ? "" : "_in_" + std::to_string(test.param.shards)) +
+                                  (test.param.model == "mix32" ? "" : "_" + test.param.model);
                          });
 
 }  // namespace

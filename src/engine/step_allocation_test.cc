@@ -61,19 +61,29 @@ class StepCounter {
 struct AllocationCase {
   int threads;
   std::int32_t shards;
+  std::string model = "mix32";
+  std::vector<std::string> adapters = {"", "a21_r16", "a14_r8", "", "a21_r16", "a16_r9", "", "a14_r8"};
 };
-void PrintTo(const AllocationCase& test, std::ostream* out) { *out << test.threads << " threads, " << test.shards << " shards"; }
+void PrintTo(const AllocationCase& test, std::ostream* out) {
+  *out << test.threads << " threads, " << test.shards << " shards, " << test.model;
+}
+const AllocationCase kFamilies{
+    2,
+    1,
+    "families",
+    {"", "dora", "ia3_feedforward", "vera_mixed_shapes", "flora_r3", "mts_embed_head_norm", "tokens_map", "adalora_full"}};
 
 class StepAllocation : public ::testing::TestWithParam<AllocationCase> {};
-INSTANTIATE_TEST_SUITE_P(Threads, StepAllocation, ::testing::Values(AllocationCase{1, 1}, AllocationCase{2, 1}, AllocationCase{2, 2}));
+INSTANTIATE_TEST_SUITE_P(Threads, StepAllocation,
+                         ::testing::Values(AllocationCase{1, 1}, AllocationCase{2, 1}, AllocationCase{2, 2}, kFamilies));
 
 TEST_P(StepAllocation, NothingIsAllocatedInAWarmStep) {
   constexpr std::int32_t kOutputTokens = 150;  // 37 new pages for each
-  const std::vector<std::string> adapters = {"", "a21_r16", "a14_r8", "", "a21_r16", "a16_r9", "", "a14_r8"};
+  const std::vector<std::string>& adapters = GetParam().adapters;
   StepCounter counter(adapters.size());
   RuntimeOptions options;
-  options.model_folder = kGolden / "mix32";
-  options.model_name = "mix32";
+  options.model_folder = kGolden / GetParam().model;
+  options.model_name = GetParam().model;
   options.backend = "cpu";
   options.threads = GetParam().threads;
   options.shard_count = GetParam().shards;
@@ -81,7 +91,7 @@ TEST_P(StepAllocation, NothingIsAllocatedInAWarmStep) {
   options.step_tokens_max = 64;
   options.running_max = 16;
   options.pool_bytes = std::uint64_t{64} << 20;
-  options.adapter_folders = {kGolden / "mix32" / "adapters"};
+  options.adapter_folders = {kGolden / GetParam().model / "adapters"};
   options.adapter_look_interval = std::chrono::hours(1);  // looks at folders allocate on threads of their own
   Result<std::unique_ptr<Runtime>> runtime = Runtime::create(std::move(options), counter.sink());
   ASSERT_TRUE(runtime) << runtime.error().message;
