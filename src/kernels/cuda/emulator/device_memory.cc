@@ -37,7 +37,8 @@ int take_rights(int rights) {
   return before;
 }
 int protect(std::byte* pages, std::size_t bytes, bool is_hidden) {
-  return pkey_mprotect(pages, bytes, PROT_READ | PROT_WRITE, is_hidden && hidden_key() != -1 ? hidden_key() : 0);
+  // -1: as mprotect(). Key 0, which fresh pages have, is refused where there are no keys.
+  return pkey_mprotect(pages, bytes, PROT_READ | PROT_WRITE, is_hidden ? hidden_key() : -1);
 }
 #else
 int take_rights(int) { return 0; }
