@@ -26,27 +26,38 @@ bool has_wide_rows(const TiledMatrix& matrix) {
          });
 }
 
-// Writes an adapter's table into memory of the host: the records of all kinds, then the pieces of matrices.
+bool has_gains(const RecordView& record) { return record.is_general() || record.rank_gain != nullptr; }
+
+// Whether it has a part in what expand does.
+bool expands(const RecordView& record) {
+  return (!record.b.empty() && record.low_rank == LowRank::sum) || record.bias != nullptr || record.gain != nullptr;
+}
+
+// Writes an adapter's table into memory of the host: the records of all kinds, then gains, then the pieces of matrices.
 class TableWriter {
  public:
-  TableWriter(std::byte* at_host, const std::byte* at_device, std::size_t record_count)
+  TableWriter(std::byte* at_host, const std::byte* at_device, const TableCounts& counts)
       : records_(reinterpret_cast<LoraRecord*>(at_host)),
-        pieces_(reinterpret_cast<MatrixPiece*>(records_ + record_count)),
+        gains_(reinterpret_cast<LoraGains*>(records_ + counts.records)),
+        pieces_(reinterpret_cast<MatrixPiece*>(gains_ + counts.gains)),
         device_records_(reinterpret_cast<const LoraRecord*>(at_device)),
-        device_pieces_(reinterpret_cast<const MatrixPiece*>(device_records_ + record_count)) {}
+        device_gains_(reinterpret_cast<const LoraGains*>(device_records_ + counts.records)),
+        device_pieces_(reinterpret_cast<const MatrixPiece*>(device_gains_ + counts.gains)) {}
 
   [[nodiscard]] const LoraRecord* at_device(std::size_t record) const { return device_records_ + record; }
-  [[nodiscard]] std::size_t piece_count() const { return piece_count_; }
 
   void write(std::size_t index, const RecordView& view) {
     LoraRecord record;
     place(record.a, record.a_pieces, view.a);
     place(record.b, record.b_pieces, view.b);
-    const bool expands = !view.b.empty() || view.bias != nullptr;
     record.bias = view.bias;
+    if (has_gains(view)) {
+      gains_[gain_count_] = {.rank_gain = view.rank_gain, .delta_gain = view.delta_gain, .gain = view.gain};
+      record.gains = device_gains_ + gain_count_++;
+    }
     record.z_begin = view.z_begin;
     record.slice_begin = view.slice_begin;
-    record.out = expands ? view.out : 0;
+    record.out = expands(view) ? view.out : 0;
     record.scale = view.scale;
     record.shrink_rank = static_cast<std::uint16_t>(view.a.empty() ? 0 : view.rank);
     record.expand_rank = static_cast<std::uint16_t>(view.b.empty() ? 0 : view.rank);
@@ -73,10 +84,12 @@ class TableWriter {
   }
 
   LoraRecord* records_;
+  LoraGains* gains_;
   MatrixPiece* pieces_;
   const LoraRecord* device_records_;
+  const LoraGains* device_gains_;
   const MatrixPiece* device_pieces_;
-  std::size_t piece_count_ = 0;
+  std::size_t gain_count_ = 0, piece_count_ = 0;
 };
 
 }  // namespace
@@ -114,8 +127,9 @@ const AdapterTable& AdapterTables::find_or_make(const AdapterView& adapter) {
   AdapterView::Kept& kept = adapter.kept;
   check(kept.number == 0 || kept.place < all_.size(), "expected an adapter of this backend");
   if (kept.number == 0 || all_[kept.place]->number != kept.number) {
-    Entry& entry = add_entry(bytes_of(adapter));
-    write(entry, adapter);
+    const TableCounts counts = count(adapter);
+    Entry& entry = add_entry(counts.bytes());
+    write(entry, adapter, counts);
     entry.number = ++made_count_;
     kept = {entry.index, entry.number};
   }
@@ -125,21 +139,22 @@ const AdapterTable& AdapterTables::find_or_make(const AdapterView& adapter) {
 }
 
 // Also finds how many records a layer has at most, of each kind.
-std::size_t AdapterTables::bytes_of(const AdapterView& adapter) {
+TableCounts AdapterTables::count(const AdapterView& adapter) {
   per_layer_.assign(kind_count(adapter), 0);
-  std::size_t pieces = 0;
+  TableCounts counts;
   for (std::size_t site = 0; site < adapter.sites.size(); ++site) {
     std::int32_t& per_layer = per_layer_[site % per_layer_.size()];
     per_layer = std::max(per_layer, adapter.sites[site].count);
   }
   for (const RecordView& record : adapter.records) {
+    if (has_gains(record)) ++counts.gains;
     for (const TiledMatrix* const matrix : {&record.a, &record.b}) {
-      if (!matrix->empty() && !is_in_one_piece(*matrix)) pieces += static_cast<std::size_t>(matrix->tile_count);
+      if (!matrix->empty() && !is_in_one_piece(*matrix)) counts.pieces += static_cast<std::size_t>(matrix->tile_count);
     }
   }
-  std::size_t records = 0;
-  for (const std::int32_t count : per_layer_) records += static_cast<std::size_t>(count);
-  return adapter.sites.size() / per_layer_.size() * records * sizeof(LoraRecord) + pieces * sizeof(MatrixPiece);
+  const std::size_t layers = adapter.sites.size() / per_layer_.size();
+  for (const std::int32_t per_layer : per_layer_) counts.records += layers * static_cast<std::size_t>(per_layer);
+  return counts;
 }
 
 AdapterTables::Entry& AdapterTables::add_entry(std::size_t bytes) {
@@ -180,16 +195,14 @@ bool AdapterTables::try_find_gap(std::size_t bytes) {
   return false;
 }
 
-void AdapterTables::write(Entry& entry, const AdapterView& adapter) {
+void AdapterTables::write(Entry& entry, const AdapterView& adapter, const TableCounts& counts) {
   AdapterTable& table = entry.table;
   const Memory& memory = memories_.back();
   std::byte* const at_host = memory.at_host.data() + entry.begin;
   std::byte* const at_device = memory.at_device.data() + entry.begin;
   const std::size_t layers = adapter.sites.size() / per_layer_.size();
-  std::size_t record_count = 0;
-  for (const std::int32_t count : per_layer_) record_count += layers * static_cast<std::size_t>(count);
-  TableWriter writer(at_host, at_device, record_count);
-  std::fill_n(reinterpret_cast<LoraRecord*>(at_host), record_count, LoraRecord{});
+  TableWriter writer(at_host, at_device, counts);
+  std::fill_n(reinterpret_cast<LoraRecord*>(at_host), counts.records, LoraRecord{});
 
   table.kinds.resize(per_layer_.size());
   std::size_t first = 0;  // of the kind
@@ -204,14 +217,13 @@ void AdapterTables::write(Entry& entry, const AdapterView& adapter) {
       for (std::size_t i = 0; i < static_cast<std::size_t>(range.count); ++i) {
         const RecordView& record = adapter.records[static_cast<std::size_t>(range.begin) + i];
         writer.write(first + layer * per_layer + i, record);
-        made.expands = made.expands || !record.b.empty() || record.bias != nullptr;
+        made.expands = made.expands || expands(record);
         if (!record.a.empty()) made.shrink_ranks[i] = std::max(made.shrink_ranks[i], record.rank);
       }
     }
     first += layers * per_layer;
   }
-  const std::size_t bytes = record_count * sizeof(LoraRecord) + writer.piece_count() * sizeof(MatrixPiece);
-  if (bytes > 0) copies_.push_back({at_device, at_host, bytes});
+  if (counts.bytes() > 0) copies_.push_back({at_device, at_host, counts.bytes()});
 }
 
 }  // namespace slora::cuda

@@ -17,10 +17,18 @@ struct AdapterTable {
   // The records at the sites of one kind and expert.
   struct Kind {
     LoraTable table{};                       // per_layer 0: the adapter leaves these sites alone
-    bool expands = false;                    // some layer has B or a bias
+    bool expands = false;                    // some layer has B, a bias or a gain
     std::vector<std::int32_t> shrink_ranks;  // [per_layer] the largest rank of all layers; 0: no A
   };
   std::vector<Kind> kinds;  // [kSiteKindCount * experts], by index_of() in layer 0
+};
+
+// What a table holds.
+struct TableCounts {
+  std::size_t records = 0, gains = 0, pieces = 0;
+  [[nodiscard]] std::size_t bytes() const {
+    return records * sizeof(LoraRecord) + gains * sizeof(LoraGains) + pieces * sizeof(MatrixPiece);
+  }
 };
 
 // Makes the tables of adapters, when a step first uses them, and keeps them in memory of the device. That is a ring: a new table is written
@@ -60,11 +68,11 @@ class AdapterTables {
   };
 
   [[nodiscard]] std::size_t memory_bytes() const { return memories_.empty() ? 0 : memories_.back().at_device.bytes(); }
-  [[nodiscard]] std::size_t bytes_of(const AdapterView& adapter);
+  [[nodiscard]] TableCounts count(const AdapterView& adapter);
   [[nodiscard]] Entry& add_entry(std::size_t bytes);
   // Moves on to a gap of so many bytes before next_; returns whether there is one.
   [[nodiscard]] bool try_find_gap(std::size_t bytes);
-  void write(Entry& entry, const AdapterView& adapter);
+  void write(Entry& entry, const AdapterView& adapter, const TableCounts& counts);
 
   DeviceApi& device_;
   std::vector<Memory> memories_;  // the last is in use; steps may read those before

@@ -22,6 +22,9 @@ struct OneRecord {
   std::int32_t tile_rows = 1000;
   BiasMode bias_mode = BiasMode::add;
   const float* bias = nullptr;
+  const float* rank_gain = nullptr;
+  const float* delta_gain = nullptr;
+  const float* gain = nullptr;
 };
 std::unique_ptr<AdapterView> make_view(const OneRecord& shape) {
   auto view = std::make_unique<AdapterView>();
@@ -50,6 +53,9 @@ std::unique_ptr<AdapterView> make_view(const OneRecord& shape) {
   record.b = cut((shape.rank + 1) / 2, 2 * shape.out, shape.tile_cols == 0 ? 2 * shape.out : 2 * shape.tile_cols);
   record.bias = shape.bias;
   record.bias_mode = shape.bias_mode;
+  record.rank_gain = shape.rank_gain;
+  record.delta_gain = shape.delta_gain;
+  record.gain = shape.gain;
   return view;
 }
 
@@ -97,6 +103,27 @@ TEST_F(TablesFixture, SayWhatTheRecordsSay) {
   EXPECT_EQ(std::tuple(plain.bias, plain.replaces_bias), std::tuple(static_cast<const float*>(nullptr), 0));
   EXPECT_EQ(std::tuple(replacing.bias, replacing.replaces_bias), std::tuple(bias, 1));
   EXPECT_EQ(record_of({.bias = bias}).replaces_bias, 0);
+}
+
+// Also next to pieces, which lie behind the gains.
+TEST_F(TablesFixture, HaveTheGainsOfRecordsThatHaveSome) {
+  const auto number = [](std::uintptr_t i) { return reinterpret_cast<const float*>((std::uintptr_t{1} << 20) + 4 * i); };
+  EXPECT_EQ(record_of({}).gains, nullptr);
+  for (const std::int32_t tile_rows : {1000, 1}) {
+    const LoraRecord all = record_of({.tile_rows = tile_rows, .rank_gain = number(1), .delta_gain = number(2), .gain = number(3)});
+    ASSERT_NE(all.gains, nullptr);
+    const LoraGains gains = read(all.gains);
+    EXPECT_EQ(std::tuple(gains.rank_gain, gains.delta_gain, gains.gain), std::tuple(number(1), number(2), number(3)));
+    EXPECT_EQ(std::tuple(all.out, all.shrink_rank, all.expand_rank), std::tuple(12, 4, 4));
+    if (tile_rows == 1) {
+      EXPECT_EQ(read(all.a_pieces + 3).row_begin, 3);
+    }
+    const LoraRecord one = record_of({.tile_rows = tile_rows, .rank_gain = number(1)});
+    ASSERT_NE(one.gains, nullptr);
+    EXPECT_EQ(read(one.gains).delta_gain, nullptr);
+  }
+  const LoraRecord alone = record_of({.rank = 0, .gain = number(3)});
+  EXPECT_EQ(std::tuple(alone.out, alone.expand_rank), std::tuple(12, 0)) << "a gain of outputs is something to do";
 }
 
 TEST_F(TablesFixture, HaveThePiecesOfMatricesThatPagesCut) {

@@ -1,5 +1,6 @@
-// y += weight * (scale * B z + bias) by tensor cores: one warp 16 rows x 32 outputs. Reads and writes y where adapters act, and nowhere
-// else.
+// y = gain * (y + weight * scale * delta_gain * B z) + bias by tensor cores: one warp 16 rows x 32 outputs. Reads and writes y where
+// adapters act, and nowhere else. Gains and biases take turns over the records of their own, in tiles that have some: a tile of others
+// costs no more than a test for each record.
 #include "kernels/cuda/expand.h"
 
 #include "kernels/cuda/expand_tile.h"
@@ -40,22 +41,67 @@ __device__ void add_eight(Out* to, const float (&added)[kWide], std::int32_t cou
   }
 }
 
-// What the records of a use add to a tile. Returns whether any acts on it.
-__device__ inline bool add_use(ExpandTile& tile, const ExpandArgs& args, const ExpandItem& item, const ExpandUse& use,
-                               std::int32_t out_begin) {
-  bool has_record = false;
-  const LoraRecord* const records = use.table.records + args.layer * use.table.per_layer;
-  for (std::int32_t i = 0; i < use.table.per_layer; ++i) {
-    if (!acts_on(records[i], out_begin)) continue;
-    has_record = true;
-    const LoraRecord record = records[i];
+// Calls visit(use, record) for all records that act on the item's rows and on these outputs.
+template <class Visit>
+__device__ void for_each_record(const ExpandArgs& args, const ExpandList& list, const ExpandItem& item, std::int32_t out_begin,
+                                const Visit& visit) {
+  for (std::int32_t i = item.use_begin; i < item.use_begin + item.use_count; ++i) {
+    const ExpandUse use = list.uses[i];
+    const LoraRecord* const records = use.table.records + args.layer * use.table.per_layer;
+    for (std::int32_t record = 0; record < use.table.per_layer; ++record) {
+      if (acts_on(records[record], out_begin)) visit(use, records[record]);
+    }
+  }
+}
+
+// What there is in the records of a tile.
+struct Found {
+  bool record = false, gain = false, bias = false;
+};
+
+// tile += weight * scale * delta_gain * B z of all records.
+__device__ inline Found add_deltas(ExpandTile& tile, const ExpandArgs& args, const ExpandList& list, const ExpandItem& item,
+                                   std::int32_t out_begin) {
+  Found found;
+  for_each_record(args, list, item, out_begin, [&](const ExpandUse& use, const LoraRecord& at) {
+    const LoraRecord record = at;
+    const bool has_gain = record.gains != nullptr && record.gains->delta_gain != nullptr;
+    ExpandTile before;
+    if (has_gain) {
+      before = tile;
+      tile = {};
+    }
     if (record.is_b_wide != 0) {
       expand_tile<true>(tile, args, item, use, record, out_begin);
     } else {
       expand_tile<false>(tile, args, item, use, record, out_begin);
     }
-  }
-  return has_record;
+    if (has_gain) scale_delta(tile, before, record, out_begin);
+    found.record = true;
+    found.gain |= record.gains != nullptr && record.gains->gain != nullptr;
+    found.bias |= record.bias != nullptr;
+  });
+  return found;
+}
+
+// Makes of a tile of deltas what is to be added to y = W x + base bias, so that it becomes gain * (W x + delta) + base bias. The product
+// was rounded to the type of y with the bias in it: that error is multiplied by the gain, as if the row were the base's, and one more
+// rounding follows. Where a bias is much larger than the product, so is the error, but no larger than that of rounding their sum.
+template <class Out>
+__device__ void multiply_outputs(ExpandTile& tile, const ExpandKernelArgs<Out>& args, const ExpandItem& item, const LoraRecord& record,
+                                 std::int32_t out_begin) {
+  for_each_output(record, out_begin, [&](std::int32_t i, std::int32_t out) {
+    const std::int32_t column = record.slice_begin + out;
+    const float gain = record.gains->gain[out], base_bias = args.op.base_bias == nullptr ? 0.0f : args.op.base_bias[column];
+    for (std::int32_t half = 0; half < 2; ++half) {
+      const std::int32_t row = lane_index() / 4 + 8 * half;
+      if (row >= item.row_count) continue;
+      float product[1];
+      load(product, args.y + (item.row_begin + row) * args.y_stride + column);
+      product[0] -= base_bias;
+      tile.at(half, i) = gain * (product[0] + tile.at(half, i)) - product[0];
+    }
+  });
 }
 
 template <class Out, bool kWideOut>
@@ -67,11 +113,18 @@ __global__ void __launch_bounds__(kThreads, 2) expand_kernel(ExpandKernelArgs<Ou
     const ExpandItem item = list.items[index / tiles];
     const std::int32_t out_begin = index % tiles * ExpandTile::kOut;
     ExpandTile tile;
-    bool has_record = false;
-    for (std::int32_t i = item.use_begin; i < item.use_begin + item.use_count; ++i) {
-      has_record |= add_use(tile, args.op, item, list.uses[i], out_begin);
+    const Found found = add_deltas(tile, args.op, list, item, out_begin);
+    if (!found.record) continue;
+    if (found.gain) {
+      for_each_record(args.op, list, item, out_begin, [&](const ExpandUse&, const LoraRecord& record) {
+        if (record.gains != nullptr && record.gains->gain != nullptr) multiply_outputs(tile, args, item, record, out_begin);
+      });
     }
-    if (!has_record) continue;
+    if (found.bias) {
+      for_each_record(args.op, list, item, out_begin, [&](const ExpandUse& use, const LoraRecord& record) {
+        if (record.bias != nullptr) add_bias(tile, args.op, use, record, out_begin);
+      });
+    }
     const std::int32_t column = out_begin + lane_index() % 4 * 8;
     if (column >= args.outputs) continue;
     for (std::int32_t half = 0; half < 2; ++half) {

@@ -6,7 +6,7 @@
 
 namespace slora::cuda {
 
-// What a warp computes of y += weight * (scale * B z + bias): up to 16 rows x 32 outputs. Lane (group, t) = (lane / 4, lane % 4) holds rows
+// What a warp adds to y: up to 16 rows x 32 outputs. Lane (group, t) = (lane / 4, lane % 4) holds rows
 // group and group + 8 of outputs 8 t .. 8 t + 7.
 struct ExpandTile {
   static constexpr std::int32_t kOut = 32;
@@ -56,7 +56,7 @@ __device__ Words<16> load_pair(const LoraRecord& record, std::int32_t pair, std:
   return words;
 }
 
-// tile += weight * (scale * B z + bias) for outputs [out_begin, out_begin + 32) of y and the rows of an item.
+// tile += weight * scale * B z for outputs [out_begin, out_begin + 32) of y and the rows of an item.
 template <bool kWideRows>
 __device__ void expand_tile(ExpandTile& tile, const ExpandArgs& args, const ExpandItem& item, const ExpandUse& use,
                             const LoraRecord& record, std::int32_t out_begin) {
@@ -86,15 +86,38 @@ __device__ void expand_tile(ExpandTile& tile, const ExpandArgs& args, const Expa
       if (record.expand_rank <= kBothPartsRankMax) mma_m16n8k16(tile.sums[i], low, {b_first.words[i], b_second.words[i]});
     }
   }
-  if (record.bias == nullptr) return;
+}
+
+// Calls visit(i, output of the record's slice) for those of the lane's eight outputs that are in it.
+template <class Visit>
+__device__ void for_each_output(const LoraRecord& record, std::int32_t out_begin, const Visit& visit) {
+  const std::int32_t first = out_begin - record.slice_begin + 8 * (lane_index() % 4);
+#pragma unroll
   for (std::int32_t i = 0; i < 8; ++i) {
-    const std::int32_t out = slice_out + 8 * t + i;
-    if (out < 0 || out >= record.out) continue;
+    const std::int32_t out = first + i;
+    if (out >= 0 && out < record.out) visit(i, out);
+  }
+}
+
+// tile = before + delta_gain * tile
+__device__ inline void scale_delta(ExpandTile& tile, const ExpandTile& before, const LoraRecord& record, std::int32_t out_begin) {
+  const float* const gain = record.gains->delta_gain;
+  for_each_output(record, out_begin, [&](std::int32_t i, std::int32_t out) {
+    for (std::int32_t half = 0; half < 2; ++half) tile.at(half, i) *= gain[out];
+  });
+#pragma unroll
+  for (std::int32_t i = 0; i < 16; ++i) tile.sums[i / 4][i % 4] += before.sums[i / 4][i % 4];
+}
+
+// tile += weight * bias, less the base's bias where the record's replaces it.
+__device__ inline void add_bias(ExpandTile& tile, const ExpandArgs& args, const ExpandUse& use, const LoraRecord& record,
+                                std::int32_t out_begin) {
+  for_each_output(record, out_begin, [&](std::int32_t i, std::int32_t out) {
     float bias = use.weight * record.bias[out];
     if (record.replaces_bias != 0 && args.base_bias != nullptr) bias -= args.base_bias[record.slice_begin + out];
     tile.at(0, i) += bias;
     tile.at(1, i) += bias;
-  }
+  });
 }
 
 }  // namespace slora::cuda

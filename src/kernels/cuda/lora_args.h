@@ -17,7 +17,14 @@ struct MatrixPiece {
   std::int32_t col_count;
 };
 
-// What one adapter adds to one linear module of one layer: A [shrink_rank, in]; B and bias, which act on outputs [slice_begin, slice_begin
+// What a record does besides adding B z and a bias, as RecordView says; null: nothing.
+struct LoraGains {
+  const float* rank_gain = nullptr;   // [shrink_rank]: multiplies z
+  const float* delta_gain = nullptr;  // [out]: multiplies B z
+  const float* gain = nullptr;        // [out]: multiplies the product and what all records add to it, but no bias
+};
+
+// What one adapter does to one linear module of one layer: A [shrink_rank, in]; B and bias, which act on outputs [slice_begin, slice_begin
 // + out) of a product. B [ceil(expand_rank / 2), 2 out] holds two ranks in a row: elements 2 i and 2 i + 1 of row p are ranks 2 p and 2 p +
 // 1 of output i. A matrix is in one piece of memory, or in pieces ordered by row and column.
 struct LoraRecord {
@@ -26,9 +33,10 @@ struct LoraRecord {
   const MatrixPiece* a_pieces = nullptr;  // null: in one
   const MatrixPiece* b_pieces = nullptr;  // null: in one
   const float* bias = nullptr;            // [out], or null
+  const LoraGains* gains = nullptr;       // null: none, as of every LoRA
   std::int32_t z_begin = 0;               // its first column among those of the adapter
   std::int32_t slice_begin = 0;
-  std::int32_t out = 0;  // 0: neither B nor bias
+  std::int32_t out = 0;  // 0: no B, no bias and no gain
   float scale = 0;
   std::uint16_t shrink_rank = 0;  // 0: no A
   std::uint16_t expand_rank = 0;  // 0: no B
@@ -38,7 +46,7 @@ struct LoraRecord {
   std::uint8_t is_b_wide = 0;
   std::uint8_t replaces_bias = 0;  // the bias is instead of the base's, which is subtracted
 };
-static_assert(sizeof(LoraRecord) == 64);
+static_assert(sizeof(LoraRecord) == 72);
 
 // The records of an adapter at the sites of one kind: those of layer l are records[l * per_layer] and the ones behind it, per_layer of
 // them. A layer with fewer has empty ones.

@@ -115,6 +115,7 @@ __device__ void shrink_rows(const ShrinkKernelArgs& args, const ShrinkItem& item
     float sum = 0;
 #pragma unroll
     for (std::int32_t warp = 0; warp < kWarps; ++warp) sum += mine.sums[warp][place][lane];
+    if (record.gains != nullptr && record.gains->rank_gain != nullptr) sum *= record.gains->rank_gain[rank];
     args.z[(item.row_begin + row) * args.z_stride + item.z_begin + record.z_begin + rank] = sum;
   }
   block_barrier();  // before the next item's sums overwrite these

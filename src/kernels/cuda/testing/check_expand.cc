@@ -1,5 +1,4 @@
 #include <cmath>
-#include <memory>
 
 #include "kernels/cuda/expand.h"
 #include "kernels/cuda/testing/device_matrix.h"
@@ -14,11 +13,12 @@ struct DrawnExpansion {
   std::int32_t z_begin = 0;
   std::vector<float> b;  // [rank, out]
   std::vector<float> bias;
-  std::unique_ptr<emulator::DeviceArray<float>> bias_memory;
+  std::vector<float> delta_gain, gain;  // [out], or empty
 };
 
 // B as pairs of ranks; what stands in place of the last odd rank's neighbour is NaN.
-DrawnExpansion draw_expansion(KernelCase& kernel_case, std::int32_t outputs, bool is_wide, DevicePieces& pieces) {
+DrawnExpansion draw_expansion(KernelCase& kernel_case, std::int32_t outputs, bool is_wide, bool has_gain, DevicePieces& pieces,
+                              DeviceVectors& vectors) {
   DrawnExpansion drawn;
   const std::int32_t unit = is_wide ? 4 : 1;
   LoraRecord& record = drawn.record;
@@ -28,11 +28,12 @@ DrawnExpansion draw_expansion(KernelCase& kernel_case, std::int32_t outputs, boo
   record.slice_begin = kernel_case.one_in(2) ? 0 : unit * kernel_case.draw(0, outputs / 2 / unit);
   record.out = unit * kernel_case.draw(1, (outputs - record.slice_begin) / unit);
   record.scale = kernel_case.pick({0.5f, 1.0f, 2.0f});
-  if (rank == 0 || kernel_case.one_in(2)) {
-    drawn.bias = kernel_case.eighths(static_cast<std::size_t>(record.out));
-    drawn.bias_memory = std::make_unique<emulator::DeviceArray<float>>(kernel_case.device(), drawn.bias);
-    record.bias = drawn.bias_memory->data();
-  }
+  const auto count = static_cast<std::size_t>(record.out);
+  if (rank == 0 || kernel_case.one_in(2)) drawn.bias = kernel_case.eighths(count);
+  if (kernel_case.one_in(3)) drawn.delta_gain = kernel_case.powers_of_two(count);
+  if (has_gain) drawn.gain = kernel_case.powers_of_two(count);
+  record.bias = vectors.add(drawn.bias);
+  record.gains = vectors.add_gains({.delta_gain = vectors.add(drawn.delta_gain), .gain = vectors.add(drawn.gain)});
   record.replaces_bias = static_cast<std::uint8_t>(record.bias != nullptr && kernel_case.one_in(2));
   drawn.b = kernel_case.eighths(static_cast<std::size_t>(rank * record.out));
   const std::int32_t pairs = (rank + 1) / 2;
@@ -61,18 +62,22 @@ std::string check_expand(std::uint64_t seed) {
 
   DevicePieces pieces(kernel_case, aligned ? DevicePieces::Cuts::between_rows : DevicePieces::Cuts::any);
   DeviceTables tables(kernel_case);
+  DeviceVectors vectors(kernel_case);
   std::vector<std::vector<DrawnExpansion>> of_uses;
   std::vector<ExpandUse> uses;
   std::vector<ExpandItem> items;
   std::int32_t rows = kernel_case.draw(0, 2), z_cols = kernel_case.draw(0, 3);
   for (std::int32_t run = kernel_case.draw(1, 4); run > 0; --run) {
     ExpandItem item{rows, kernel_case.pick({1, 2, 9, 16}), static_cast<std::int32_t>(uses.size()), kernel_case.draw(1, 2)};
+    bool may_have_gain = kernel_case.one_in(2);  // one record at most
     for (std::int32_t i = 0; i < item.use_count; ++i) {
       const std::int32_t z_begin = kernel_case.draw(0, z_cols);
       std::vector<DrawnExpansion>& expansions = of_uses.emplace_back();
       std::vector<LoraRecord> records;
       for (std::int32_t record = kernel_case.draw(1, 2); record > 0; --record) {
-        DrawnExpansion& drawn = expansions.emplace_back(draw_expansion(kernel_case, outputs, aligned, pieces));
+        const bool has_gain = may_have_gain && kernel_case.one_in(2);
+        may_have_gain = may_have_gain && !has_gain;
+        DrawnExpansion& drawn = expansions.emplace_back(draw_expansion(kernel_case, outputs, aligned, has_gain, pieces, vectors));
         drawn.z_begin = z_cols;
         drawn.record.z_begin = z_cols - z_begin;
         records.push_back(drawn.record);
@@ -123,19 +128,31 @@ std::string check_expand(std::uint64_t seed) {
          kernel_case.draw(1, 3));
 
   std::vector<float> expected = before;
-  visit_rows([&](std::int32_t row, const DrawnExpansion& drawn, float weight) {
-    for (std::int32_t out = 0; out < drawn.record.out; ++out) {
-      float sum = 0;
-      for (std::int32_t rank = 0; rank < drawn.record.expand_rank; ++rank) {
-        sum += drawn.b[static_cast<std::size_t>(rank * drawn.record.out + out)] *
-               z_values[static_cast<std::size_t>(row * z_cols + drawn.z_begin + rank)];
+  // Calls change(element of y, its column, drawn, output of its slice, row, weight) for all elements that a record acts on.
+  const auto visit_elements = [&](const auto& change) {
+    visit_rows([&](std::int32_t row, const DrawnExpansion& drawn, float weight) {
+      for (std::int32_t out = 0; out < drawn.record.out; ++out) {
+        const std::int32_t column = drawn.record.slice_begin + out;
+        change(expected[static_cast<std::size_t>(row * outputs + column)], column, drawn, out, row, weight);
       }
-      const float bias = drawn.bias.empty() ? 0.0f : drawn.bias[static_cast<std::size_t>(out)];
-      const std::int32_t column = drawn.record.slice_begin + out;
-      float& value = expected[static_cast<std::size_t>(row * outputs + column)];
-      value += weight * (drawn.record.scale * sum + bias);
-      if (drawn.record.replaces_bias != 0 && !base_bias.empty()) value -= base_bias[static_cast<std::size_t>(column)];
+    });
+  };
+  const auto base_of = [&](std::int32_t column) { return base_bias.empty() ? 0.0f : base_bias[static_cast<std::size_t>(column)]; };
+  visit_elements([&](float& value, std::int32_t, const DrawnExpansion& drawn, std::int32_t out, std::int32_t row, float weight) {
+    float sum = 0;
+    for (std::int32_t rank = 0; rank < drawn.record.expand_rank; ++rank) {
+      sum += drawn.b[static_cast<std::size_t>(rank * drawn.record.out + out)] *
+             z_values[static_cast<std::size_t>(row * z_cols + drawn.z_begin + rank)];
     }
+    value += weight * drawn.record.scale * sum * (drawn.delta_gain.empty() ? 1.0f : drawn.delta_gain[static_cast<std::size_t>(out)]);
+  });
+  visit_elements([&](float& value, std::int32_t column, const DrawnExpansion& drawn, std::int32_t out, std::int32_t, float) {
+    if (drawn.gain.empty()) return;
+    value = drawn.gain[static_cast<std::size_t>(out)] * (value - base_of(column)) + base_of(column);
+  });
+  visit_elements([&](float& value, std::int32_t column, const DrawnExpansion& drawn, std::int32_t out, std::int32_t, float weight) {
+    if (drawn.bias.empty()) return;
+    value += weight * drawn.bias[static_cast<std::size_t>(out)] - (drawn.record.replaces_bias != 0 ? base_of(column) : 0.0f);
   });
   if (dtype == DType::bf16) {
     for (float& value : expected) value = to_float(to_bfloat16(value));

@@ -12,12 +12,14 @@ namespace {
 struct DrawnAdapter {
   std::int32_t rank;
   std::int32_t z_begin;
-  std::vector<float> a;  // [rank, in]
+  std::vector<float> a;     // [rank, in]
+  std::vector<float> gain;  // [rank], or empty
 };
 
 DrawnAdapter draw_adapter(KernelCase& kernel_case, std::int64_t in, std::int32_t z_begin) {
-  DrawnAdapter adapter{kernel_case.pick({1, 7, 8, 16, 19, 40}), z_begin, {}};
+  DrawnAdapter adapter{kernel_case.pick({1, 7, 8, 16, 19, 40}), z_begin, {}, {}};
   adapter.a = kernel_case.eighths(static_cast<std::size_t>(adapter.rank * in));
+  if (kernel_case.one_in(3)) adapter.gain = kernel_case.powers_of_two(static_cast<std::size_t>(adapter.rank));
   return adapter;
 }
 
@@ -36,6 +38,7 @@ std::string check_shrink(std::uint64_t seed) {
   using Cuts = DevicePieces::Cuts;
   DevicePieces pieces(kernel_case, is_wide ? Cuts::between_rows : cuts_columns ? Cuts::columns : Cuts::any);
   DeviceTables tables(kernel_case);
+  DeviceVectors vectors(kernel_case);
   std::vector<DrawnAdapter> adapters;
   std::vector<ShrinkItem> items;
   std::int32_t rows = kernel_case.draw(0, 2), z_cols = kernel_case.draw(0, 3);
@@ -52,6 +55,7 @@ std::string check_shrink(std::uint64_t seed) {
       const DevicePieces::Matrix a = pieces.add(rank, static_cast<std::int32_t>(in), adapters.back().a);
       const LoraRecord record{.a = a.whole,
                               .a_pieces = a.pieces,
+                              .gains = vectors.add_gains({.rank_gain = vectors.add(adapters.back().gain)}),
                               .z_begin = z_cols - of_adapter,
                               .shrink_rank = static_cast<std::uint16_t>(rank),
                               .is_a_wide = static_cast<std::uint8_t>(is_wide)};
@@ -84,6 +88,7 @@ std::string check_shrink(std::uint64_t seed) {
         for (std::int64_t k = 0; k < in; ++k) {
           sum += adapter.a[static_cast<std::size_t>(j * in + k)] * x_values[static_cast<std::size_t>(t * in + k)];
         }
+        if (!adapter.gain.empty()) sum *= adapter.gain[static_cast<std::size_t>(j)];
         expected[static_cast<std::size_t>(t * z_cols + adapter.z_begin + j)] = sum;
       }
     }

@@ -38,6 +38,19 @@ MatrixPiece DevicePieces::make_piece(MatrixPiece piece, std::int32_t cols, const
   return piece;
 }
 
+const float* DeviceVectors::add(const std::vector<float>& values) {
+  if (values.empty()) return nullptr;
+  memory_.push_back(std::make_unique<emulator::DeviceArray<float>>(case_.device(), values));
+  return memory_.back()->data();
+}
+
+const LoraGains* DeviceVectors::add_gains(const LoraGains& gains) {
+  const bool has_some = gains.rank_gain != nullptr || gains.delta_gain != nullptr || gains.gain != nullptr;
+  if (!has_some && case_.one_in(2)) return nullptr;
+  gains_.push_back(std::make_unique<emulator::DeviceArray<LoraGains>>(case_.device(), std::vector<LoraGains>{gains}));
+  return gains_.back()->data();
+}
+
 LoraTable DeviceTables::add(std::vector<LoraRecord> records) {
   for (std::int32_t i = case_.draw(0, 1); i > 0; --i) records.emplace_back();
   const auto per_layer = static_cast<std::int32_t>(records.size());

@@ -33,6 +33,22 @@ class DevicePieces {
   std::vector<std::unique_ptr<emulator::DeviceArray<MatrixPiece>>> pieces_;  // of each matrix
 };
 
+// Numbers of records in the emulated device's memory: biases and gains.
+class DeviceVectors {
+ public:
+  explicit DeviceVectors(KernelCase& kernel_case) : case_(kernel_case) {}
+
+  // Null if there are none.
+  [[nodiscard]] const float* add(const std::vector<float>& values);
+  // Of no gain now and then null.
+  [[nodiscard]] const LoraGains* add_gains(const LoraGains& gains);
+
+ private:
+  KernelCase& case_;
+  std::vector<std::unique_ptr<emulator::DeviceArray<float>>> memory_;
+  std::vector<std::unique_ptr<emulator::DeviceArray<LoraGains>>> gains_;
+};
+
 // Tables of adapters of which only one layer's records are ever read: those of the others are nobody's.
 class DeviceTables {
  public:

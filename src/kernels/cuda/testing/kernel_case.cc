@@ -22,6 +22,12 @@ std::vector<float> KernelCase::eighths(std::size_t count) {
   return values;
 }
 
+std::vector<float> KernelCase::powers_of_two(std::size_t count) {
+  std::vector<float> values(count);
+  for (float& value : values) value = pick({-1.0f, 0.5f, 1.0f, 2.0f});
+  return values;
+}
+
 void KernelCase::expect_near(float got, double expected, Tolerance tolerance, const char* what, std::int64_t row, std::int64_t column) {
   if (static_cast<double>(got) == expected) return;  // infinity, too
   const double error = std::abs(static_cast<double>(got) - expected);

@@ -39,6 +39,8 @@ class KernelCase {
   std::vector<float> numbers(std::size_t count);
   // Multiples of 1/8 from -1 to 1: sums of thousands of their products are exact in fp32.
   std::vector<float> eighths(std::size_t count);
+  // Factors that leave sums exact.
+  std::vector<float> powers_of_two(std::size_t count);
 
   void fail(std::string what) {
     if (failure_.empty()) failure_ = std::move(what);

@@ -55,8 +55,8 @@ slora_mutate(backend/cuda/adapter_tables.cc
   "per_layer = mutant_is(\"tables_count_the_last_layers_records\") ? adapter.sites[site].count : std::max(per_layer, adapter.sites[site].count);"
   tables_count_the_last_layers_records)
 slora_mutate(backend/cuda/adapter_tables.cc
-  "std::fill_n(reinterpret_cast<LoraRecord*>(at_host), record_count, LoraRecord{});"
-  "if (!mutant_is(\"tables_keep_records_of_others\")) std::fill_n(reinterpret_cast<LoraRecord*>(at_host), record_count, LoraRecord{});"
+  "std::fill_n(reinterpret_cast<LoraRecord*>(at_host), counts.records, LoraRecord{});"
+  "if (!mutant_is(\"tables_keep_records_of_others\")) std::fill_n(reinterpret_cast<LoraRecord*>(at_host), counts.records, LoraRecord{});"
   tables_keep_records_of_others)
 slora_mutate(backend/cuda/adapter_tables.cc
   "view.b.empty() ? 0 : view.rank"
@@ -66,6 +66,18 @@ slora_mutate(backend/cuda/adapter_tables.cc
   "view.bias_mode == BiasMode::replace ? 1 : 0"
   "(view.bias_mode == BiasMode::replace) != mutant_is(\"tables_swap_bias_modes\") ? 1 : 0"
   tables_swap_bias_modes)
+slora_mutate(backend/cuda/adapter_tables.cc
+  "if (has_gains(record)) ++counts.gains;"
+  "if (has_gains(record) && !mutant_is(\"tables_have_no_memory_for_gains\")) ++counts.gains;"
+  tables_have_no_memory_for_gains)
+slora_mutate(backend/cuda/adapter_tables.cc
+  "device_gains_ + gain_count_++;"
+  "device_gains_ + (mutant_is(\"tables_name_the_next_records_gains\") ? ++gain_count_ : gain_count_++);"
+  tables_name_the_next_records_gains)
+slora_mutate(backend/cuda/adapter_tables.cc
+  "|| record.bias != nullptr || record.gain != nullptr;"
+  "|| record.bias != nullptr || (record.gain != nullptr && !mutant_is(\"tables_forget_gains_alone\"));"
+  tables_forget_gains_alone)
 slora_mutate(backend/cuda/adapter_tables.cc
   "row_bytes % 16 == 0 &&"
   "(row_bytes % 16 == 0 || mutant_is(\"tables_take_any_row_for_wide\")) &&"

@@ -248,6 +248,11 @@ slora_mutate(kernels/cuda/shrink.cu
   "item.z_begin + (mutant_is(\"shrink_forgets_a_records_columns\") ? 0 : record.z_begin) + rank]"
   shrink_forgets_a_records_columns)
 
+slora_mutate(kernels/cuda/shrink.cu
+  "record.gains->rank_gain[rank];"
+  "record.gains->rank_gain[rank - (mutant_is(\"shrink_takes_the_gain_of_the_items_rank\") ? item.rank_begin : 0)];"
+  shrink_takes_the_gain_of_the_items_rank)
+
 # expand
 slora_mutate(kernels/cuda/expand_tile.h
   "while (column >= piece->col_begin + piece->col_count)"
@@ -270,8 +275,8 @@ slora_mutate(kernels/cuda/expand.cu
   "use.table.records + (mutant_is(\"expand_takes_the_first_layer\") ? 0 : args.layer) * use.table.per_layer;"
   expand_takes_the_first_layer)
 slora_mutate(kernels/cuda/expand.cu
-  "i < use.table.per_layer;"
-  "i < use.table.per_layer - (mutant_is(\"expand_forgets_a_record\") ? 1 : 0);"
+  "record < use.table.per_layer;"
+  "record < use.table.per_layer - (mutant_is(\"expand_forgets_a_record\") ? 1 : 0);"
   expand_forgets_a_record)
 slora_mutate(kernels/cuda/expand_tile.h
   "use.z_begin + record.z_begin;"
@@ -328,9 +333,9 @@ slora_mutate(kernels/cuda/expand_tile.h
   "sums[i % 4][mutant_is(\"expand_swaps_words_of_the_sum\") ? half + i / 4 * 2 : 2 * half + i / 4]"
   expand_swaps_words_of_the_sum)
 slora_mutate(kernels/cuda/expand_tile.h
-  "out < 0 || out >= record.out) continue;"
-  "out < (mutant_is(\"expand_reads_before_the_bias\") ? -1 : 0) ||
-        out >= record.out + (mutant_is(\"expand_reads_past_the_bias\") ? 1 : 0)) continue;"
+  "out >= 0 && out < record.out) visit"
+  "out >= (mutant_is(\"expand_reads_before_the_bias\") ? -1 : 0) &&
+        out < record.out + (mutant_is(\"expand_reads_past_the_bias\") ? 1 : 0)) visit"
   expand_reads_before_the_bias expand_reads_past_the_bias)
 slora_mutate(kernels/cuda/expand.cu
   "record.slice_begin < out_begin + ExpandTile::kOut &&"
@@ -361,3 +366,41 @@ slora_mutate(kernels/cuda/expand.cu
   "i < item.use_begin + item.use_count;"
   "i < item.use_begin + item.use_count - (mutant_is(\"expand_forgets_a_use\") ? 1 : 0);"
   expand_forgets_a_use)
+slora_mutate(kernels/cuda/expand.cu
+  "found.gain |="
+  "found.gain |= !mutant_is(\"expand_forgets_the_gain\") &&"
+  expand_forgets_the_gain)
+slora_mutate(kernels/cuda/expand.cu
+  "found.bias |="
+  "found.bias |= !mutant_is(\"expand_forgets_the_bias\") &&"
+  expand_forgets_the_bias)
+slora_mutate(kernels/cuda/expand.cu
+  "      before = tile;
+      tile = {};"
+  "      if (!mutant_is(\"expand_scales_the_deltas_of_others\")) before = tile;
+      if (!mutant_is(\"expand_scales_the_deltas_of_others\")) tile = {};"
+  expand_scales_the_deltas_of_others)
+slora_mutate(kernels/cuda/expand.cu
+  "if (has_gain) scale_delta"
+  "if (has_gain && !mutant_is(\"expand_forgets_the_deltas_before\")) scale_delta"
+  expand_forgets_the_deltas_before)
+slora_mutate(kernels/cuda/expand.cu
+  "record.gains->gain[out], base_bias"
+  "record.gains->gain[mutant_is(\"expand_takes_the_gain_of_the_site\") ? column : out], base_bias"
+  expand_takes_the_gain_of_the_site)
+slora_mutate(kernels/cuda/expand.cu
+  "product[0] -= base_bias;"
+  "if (!mutant_is(\"expand_multiplies_the_base_bias\")) product[0] -= base_bias;"
+  expand_multiplies_the_base_bias)
+slora_mutate(kernels/cuda/expand.cu
+  "const std::int32_t row = lane_index() / 4 + 8 * half;
+      if (row >= item.row_count) continue;
+      float product[1];"
+  "const std::int32_t row = lane_index() / 4 + (mutant_is(\"expand_multiplies_the_first_rows_twice\") ? 0 : 8 * half);
+      if (row >= item.row_count + (mutant_is(\"expand_multiplies_past_the_rows\") ? 1 : 0)) continue;
+      float product[1];"
+  expand_multiplies_the_first_rows_twice expand_multiplies_past_the_rows)
+slora_mutate(kernels/cuda/expand_tile.h
+  "tile.at(half, i) *= gain[out];"
+  "tile.at(half, i) *= gain[mutant_is(\"expand_takes_the_first_delta_gain\") ? 0 : out];"
+  expand_takes_the_first_delta_gain)
