@@ -28,6 +28,8 @@ bool has_wide_rows(const TiledMatrix& matrix) {
 
 bool has_gains(const RecordView& record) { return record.is_general() || record.rank_gain != nullptr; }
 
+std::int32_t hadamard_rank(const RecordView& record) { return record.low_rank == LowRank::hadamard ? record.rank : 0; }
+
 // Whether it has a part in what expand does.
 bool expands(const RecordView& record) {
   return (!record.b.empty() && record.low_rank == LowRank::sum) || record.bias != nullptr || record.gain != nullptr;
@@ -52,15 +54,21 @@ class TableWriter {
     place(record.b, record.b_pieces, view.b);
     record.bias = view.bias;
     if (has_gains(view)) {
-      gains_[gain_count_] = {.rank_gain = view.rank_gain, .delta_gain = view.delta_gain, .gain = view.gain};
+      gains_[gain_count_] = {.input_gain = view.input_gain,
+                             .rank_gain = view.rank_gain,
+                             .delta_gain = view.delta_gain,
+                             .gain = view.gain,
+                             .out = view.out,
+                             .hadamard_rank = hadamard_rank(view)};
       record.gains = device_gains_ + gain_count_++;
     }
     record.z_begin = view.z_begin;
     record.slice_begin = view.slice_begin;
     record.out = expands(view) ? view.out : 0;
     record.scale = view.scale;
-    record.shrink_rank = static_cast<std::uint16_t>(view.a.empty() ? 0 : view.rank);
-    record.expand_rank = static_cast<std::uint16_t>(view.b.empty() ? 0 : view.rank);
+    const bool is_sum = view.low_rank == LowRank::sum;
+    record.shrink_rank = static_cast<std::uint16_t>(is_sum && !view.a.empty() ? view.rank : 0);
+    record.expand_rank = static_cast<std::uint16_t>(is_sum && !view.b.empty() ? view.rank : 0);
     record.is_a_wide = has_wide_rows(view.a) ? 1 : 0;
     // Rows of whole 16 bytes have outputs in fours.
     record.is_b_wide = has_wide_rows(view.b) && view.slice_begin % 4 == 0 ? 1 : 0;
@@ -211,14 +219,19 @@ void AdapterTables::write(Entry& entry, const AdapterView& adapter, const TableC
     AdapterTable::Kind& made = table.kinds[kind];
     made.table = {writer.at_device(first), per_layer_[kind]};
     made.expands = false;
+    made.scales = false;
     made.shrink_ranks.assign(per_layer, 0);
+    made.scaled.assign(per_layer, {});
     for (std::size_t layer = 0; layer < layers; ++layer) {
       const AdapterView::Range& range = adapter.sites[layer * per_layer_.size() + kind];
       for (std::size_t i = 0; i < static_cast<std::size_t>(range.count); ++i) {
         const RecordView& record = adapter.records[static_cast<std::size_t>(range.begin) + i];
         writer.write(first + layer * per_layer + i, record);
         made.expands = made.expands || expands(record);
-        if (!record.a.empty()) made.shrink_ranks[i] = std::max(made.shrink_ranks[i], record.rank);
+        made.scales = made.scales || record.input_gain != nullptr || hadamard_rank(record) > 0;
+        made.scaled[i].has_input_gain = made.scaled[i].has_input_gain || record.input_gain != nullptr;
+        made.scaled[i].hadamard_rank = std::max(made.scaled[i].hadamard_rank, hadamard_rank(record));
+        if (AdapterBatch::takes_part(record, RecordUse::shrink)) made.shrink_ranks[i] = std::max(made.shrink_ranks[i], record.rank);
       }
     }
     first += layers * per_layer;

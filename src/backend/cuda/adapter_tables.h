@@ -18,7 +18,13 @@ struct AdapterTable {
   struct Kind {
     LoraTable table{};                       // per_layer 0: the adapter leaves these sites alone
     bool expands = false;                    // some layer has B, a bias or a gain
+    bool scales = false;                     // some record scales rows of x for products of their own
     std::vector<std::int32_t> shrink_ranks;  // [per_layer] the largest rank of all layers; 0: no A
+    struct Scaled {
+      bool has_input_gain = false;     // in some layer
+      std::int32_t hadamard_rank = 0;  // the largest of all layers
+    };
+    std::vector<Scaled> scaled;  // [per_layer]
   };
   std::vector<Kind> kinds;  // [kSiteKindCount * experts], by index_of() in layer 0
 };

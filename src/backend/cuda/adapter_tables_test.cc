@@ -22,6 +22,8 @@ struct OneRecord {
   std::int32_t tile_rows = 1000;
   BiasMode bias_mode = BiasMode::add;
   const float* bias = nullptr;
+  LowRank low_rank = LowRank::sum;
+  const float* input_gain = nullptr;
   const float* rank_gain = nullptr;
   const float* delta_gain = nullptr;
   const float* gain = nullptr;
@@ -53,6 +55,8 @@ std::unique_ptr<AdapterView> make_view(const OneRecord& shape) {
   record.b = cut((shape.rank + 1) / 2, 2 * shape.out, shape.tile_cols == 0 ? 2 * shape.out : 2 * shape.tile_cols);
   record.bias = shape.bias;
   record.bias_mode = shape.bias_mode;
+  record.low_rank = shape.low_rank;
+  record.input_gain = shape.input_gain;
   record.rank_gain = shape.rank_gain;
   record.delta_gain = shape.delta_gain;
   record.gain = shape.gain;
@@ -124,6 +128,28 @@ TEST_F(TablesFixture, HaveTheGainsOfRecordsThatHaveSome) {
   }
   const LoraRecord alone = record_of({.rank = 0, .gain = number(3)});
   EXPECT_EQ(std::tuple(alone.out, alone.expand_rank), std::tuple(12, 0)) << "a gain of outputs is something to do";
+}
+
+// A and B that change the base's product are nothing for shrink and expand.
+TEST_F(TablesFixture, TellWhatScalesRowsAndForgetItWithItsAdapter) {
+  ASSERT_TRUE(tables_.reserve(256));  // for one
+  const float* const gain = reinterpret_cast<const float*>(std::uintptr_t{1} << 20);
+  const std::unique_ptr<AdapterView> scaling = make_view({.low_rank = LowRank::hadamard, .input_gain = gain}), plain = make_view({});
+  for (std::uint64_t step = 1; step <= 4; ++step) {
+    const bool scales = step % 2 == 1;
+    tables_.begin_step(step, step);
+    const AdapterTable::Kind& kind = tables_.find_or_make(scales ? *scaling : *plain).kinds[static_cast<std::size_t>(SiteKind::o)];
+    bring();
+    EXPECT_EQ(kind.scales, scales);
+    EXPECT_EQ(std::tuple(kind.scaled.at(0).has_input_gain, kind.scaled.at(0).hadamard_rank), std::tuple(scales, scales ? 4 : 0));
+    EXPECT_EQ(std::tuple(kind.expands, kind.shrink_ranks.at(0)), std::tuple(!scales, scales ? 0 : 4));
+    const LoraRecord record = read(kind.table.records + 1);
+    EXPECT_EQ(std::tuple(record.shrink_rank, record.expand_rank, record.out), scales ? std::tuple(0, 0, 0) : std::tuple(4, 4, 12));
+    EXPECT_NE(record.b, nullptr);
+    if (!scales) continue;
+    const LoraGains gains = read(record.gains);
+    EXPECT_EQ(std::tuple(gains.input_gain, gains.hadamard_rank, gains.out), std::tuple(gain, 4, 12));
+  }
 }
 
 TEST_F(TablesFixture, HaveThePiecesOfMatricesThatPagesCut) {

@@ -91,9 +91,7 @@ class CudaBackend final : public Backend {
   DType product_dtype() const override { return DType::bf16; }
   DType activation_dtype() const override { return DType::bf16; }
   DType kv_dtype() const override { return DType::bf16; }
-  AdapterFormat adapter_format() const override {
-    return {.dtype = DType::bf16, .b_interleave = 2, .has_general_records = false, .has_other_sites = false};
-  }
+  AdapterFormat adapter_format() const override { return {.dtype = DType::bf16, .b_interleave = 2, .has_other_sites = false}; }
 
   Status prepare_model(const ModelShape& shape) override {
     if (Status checked = check_model(shape); !checked) return checked;
@@ -145,7 +143,10 @@ class CudaBackend final : public Backend {
   }
   std::uint32_t prepare_step(int slot, const StepWork& work) override { return lists_->prepare(slot, work); }
   bool replays_steps() const override { return true; }
-  void replay_step(const StepKey& key, const std::function<void()>& call_ops) override { streams_->replay_step(key, call_ops); }
+  void replay_step(const StepKey& key, const std::function<void()>& call_ops) override {
+    if (!lists_->may_replay()) return call_ops();
+    streams_->replay_step(key, call_ops);
+  }
   Fence download_step(std::span<std::byte> to, const std::byte* from) override { return streams_->download_step(to, from); }
   Fence mark() override { return streams_->mark(); }
   Fence copy_in(std::span<const CopyIn> copies) override { return streams_->copy_in(copies); }

@@ -277,6 +277,33 @@ TEST(CudaBackend, StepsGiveTheBitsOfTheirOpsWhetherTheyAreCalledOrReplayed) {
   }
 }
 
+// How many launches such a step has depends on more than its key.
+TEST(CudaBackend, StepsWithRowsThatAreScaledAreNeverReplayed) {
+  constexpr std::int32_t kRows = 2, kSteps = 4;
+  EmulatedBackend backend({});
+  Numbers numbers(9);
+  const Buffer gain = slora::testing::uploaded(backend, numbers.vector(16).data(), 16 * sizeof(float));
+  for (const bool scales : {false, true}) {
+    AdapterView view;
+    view.sites.resize(site_count(1));
+    view.sites[index_of({0, SiteKind::down})] = {0, 1, 0};
+    RecordView& record = view.records.emplace_back();
+    record.out = record.in = 16;
+    (scales ? record.input_gain : record.gain) = reinterpret_cast<const float*>(gain.data());
+    const std::vector<AdapterSegment> segments = {{0, kRows, 0, 1, &view}};
+    const MadeSegments made(backend, segments, 0);
+    const AdapterBatch batch = made;
+    std::int32_t called = 0;
+    for (std::int32_t step = 0; step < kSteps; ++step) {
+      static_cast<void>(backend.upload_step(0, {}));
+      const std::uint32_t work = backend.prepare_step(0, {{}, {&batch, 1}});
+      backend.replay_step({.rows = kRows, .segments = 1, .work = work}, [&] { ++called; });
+      EXPECT_TRUE(backend.wait(backend.mark(), std::chrono::seconds(10)));
+    }
+    EXPECT_EQ(called, scales ? kSteps : 2);
+  }
+}
+
 TEST(CudaBackend, OpsThatAreInNoStepHaveTheirOwnLists) {
   for (std::uint64_t seed = 1; seed <= kBackendSeeds; ++seed) {
     EmulatedBackend backend({.seed = seed});

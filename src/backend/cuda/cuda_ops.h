@@ -69,16 +69,18 @@ class CudaOps final : public Ops {
   [[nodiscard]] StepSpans spans_of(const SpanBatch& spans) const;
   // y = W x + bias.
   void multiply(Tensor y, Tensor x, const LinearWeight& weight);
-  // y += what the records give.
-  void expand(Tensor y, const LinearWeight& weight, Tensor z, const AdapterBatch& adapters, Site site);
+  void multiply_here(Tensor y, Tensor x, const LinearWeight& weight, const float* bias);  // by the program's kernel
+  // y = W x of rows under input gains, and y += what A and B make of the product.
+  void multiply_scaled(Tensor y, Tensor x, const LinearWeight& weight, StepArray<ScaleItem> items, std::int32_t layer);
 
   const Parts parts_;
   const std::int32_t multiprocessors_;
-  Buffer counts_;          // [kRowsMax + 1] int32: 0, 1, 2, ...
-  Buffer linear_arrived_;  // [LinearScratch::kTilesMax] uint32, zeros between launches
-  Scratch linear_sums_;    // of LinearScratch
-  Scratch gated_;          // [T, 2n] bf16
-  Scratch part_sums_;      // [WorkLists::kPartRowsMax, head_dim] fp32
+  Buffer counts_;                          // [kRowsMax + 1] int32: 0, 1, 2, ...
+  Buffer linear_arrived_;                  // [LinearScratch::kTilesMax] uint32, zeros between launches
+  Scratch linear_sums_;                    // of LinearScratch
+  Scratch gated_;                          // [T, 2n] bf16
+  Scratch scaled_rows_, scaled_products_;  // of multiply_scaled
+  Scratch part_sums_;                      // [WorkLists::kPartRowsMax, head_dim] fp32
   Scratch part_weights_;
   Scratch adjusted_;   // [rows, vocabulary] fp32: logits as sample changes them
   Buffer page_pairs_;  // of copy_pages

@@ -24,7 +24,8 @@ constexpr double kRoundings = 5e-3;  // of operands and results to bf16
 
 struct GeneralRecord {
   MadeRecord made;
-  std::vector<float> rank_gain{}, delta_gain{}, gain{};
+  std::vector<float> input_gain{}, rank_gain{}, delta_gain{}, gain{};
+  LowRank low_rank = LowRank::sum;
 };
 
 class GeneralAdapter {
@@ -35,6 +36,8 @@ class GeneralAdapter {
     view_.sites = made_.view().sites;
     view_.z_cols_max = made_.view().z_cols_max;
     for (std::size_t i = 0; i < records_.size(); ++i) {
+      view_.records[i].low_rank = records_[i].low_rank;
+      view_.records[i].input_gain = place(records_[i].input_gain);
       view_.records[i].rank_gain = place(records_[i].rank_gain);
       view_.records[i].delta_gain = place(records_[i].delta_gain);
       view_.records[i].gain = place(records_[i].gain);
@@ -130,6 +133,11 @@ class Product {
     double delta = 0;
     for (std::int32_t rank = 0; rank < record.made.rank; ++rank) {
       const float* const a = record.made.a.data() + rank * kIn;
+      if (record.low_rank == LowRank::hadamard) {
+        delta += record.made.b[static_cast<std::size_t>(rank * record.made.out + n)] *
+                 product(row, record.made.slice_begin + n, [&](std::int32_t k) { return static_cast<double>(a[k]); });
+        continue;
+      }
       double z = 0;
       for (std::int32_t k = 0; k < kIn; ++k) z += static_cast<double>(a[k]) * x_[static_cast<std::size_t>(row * kIn + k)];
       if (!record.rank_gain.empty()) z *= record.rank_gain[static_cast<std::size_t>(rank)];
@@ -145,19 +153,28 @@ class Product {
       y[at] = product(row, n, [](std::int32_t) { return 1.0; });
       if (!bias_.empty()) c[at] = bias_[at];
     }
-    for (const Use& use : uses) {
-      if (row < use.row_begin || row >= use.row_begin + use.row_count) continue;
-      for (const GeneralRecord& record : use.adapter->records()) {
-        for (std::int32_t n = 0; n < record.made.out; ++n) {
-          const auto i = static_cast<std::size_t>(n), at = static_cast<std::size_t>(record.made.slice_begin + n);
-          y[at] += use.weight * record.made.scale * (record.delta_gain.empty() ? 1.0 : record.delta_gain[i]) * low_rank(record, row, n);
-          if (!record.gain.empty()) gain[at] = record.gain[i];
-          if (record.made.bias.empty()) continue;
-          if (record.made.bias_mode == BiasMode::replace && !bias_.empty()) c[at] -= bias_[at];
-          c[at] += use.weight * record.made.bias[i];
-        }
+    const auto for_each_record = [&](const auto& visit) {
+      for (const Use& use : uses) {
+        if (row < use.row_begin || row >= use.row_begin + use.row_count) continue;
+        for (const GeneralRecord& record : use.adapter->records()) visit(use, record);
       }
-    }
+    };
+    for_each_record([&](const Use&, const GeneralRecord& record) {
+      const auto factor = [&](std::int32_t k) { return static_cast<double>(record.input_gain[static_cast<std::size_t>(k)]); };
+      for (std::int32_t n = 0; n < record.made.out && !record.input_gain.empty(); ++n) {
+        y[static_cast<std::size_t>(record.made.slice_begin + n)] = product(row, record.made.slice_begin + n, factor);
+      }
+    });
+    for_each_record([&](const Use& use, const GeneralRecord& record) {
+      for (std::int32_t n = 0; n < record.made.out; ++n) {
+        const auto i = static_cast<std::size_t>(n), at = static_cast<std::size_t>(record.made.slice_begin + n);
+        y[at] += use.weight * record.made.scale * (record.delta_gain.empty() ? 1.0 : record.delta_gain[i]) * low_rank(record, row, n);
+        if (!record.gain.empty()) gain[at] = record.gain[i];
+        if (record.made.bias.empty()) continue;
+        if (record.made.bias_mode == BiasMode::replace && !bias_.empty()) c[at] -= bias_[at];
+        c[at] += use.weight * record.made.bias[i];
+      }
+    });
     for (std::size_t n = 0; n < y.size(); ++n) y[n] = gain[n] * y[n] + c[n];
     return y;
   }
@@ -201,6 +218,22 @@ class GeneralRecords : public ::testing::Test {
     records[0].made.bias_mode = mode;
     return std::make_unique<GeneralAdapter>(backend_, std::move(records));
   }
+  // As IA3 where it multiplies inputs, with everything else that the same record may have on the second slice.
+  [[nodiscard]] std::unique_ptr<GeneralAdapter> with_an_input_gain() {
+    std::vector<GeneralRecord> records = {record(0, 40, 0), record(40, 50, 5)};
+    records[0].input_gain = numbers_.vector(Product::kIn);
+    records[1].input_gain = numbers_.vector(Product::kIn);
+    records[1].gain = numbers_.vector(50);
+    records[1].made.bias = numbers_.vector(50);
+    return std::make_unique<GeneralAdapter>(backend_, std::move(records));
+  }
+  // As HiRA, on one slice next to a plain record.
+  [[nodiscard]] std::unique_ptr<GeneralAdapter> with_hadamard(std::int32_t rank, Cuts cuts = {}) {
+    std::vector<GeneralRecord> records = {record(3, 41, rank), record(50, 40, 4)};
+    records[0].low_rank = LowRank::hadamard;
+    records[0].delta_gain = numbers_.vector(41);
+    return std::make_unique<GeneralAdapter>(backend_, std::move(records), cuts);
+  }
   [[nodiscard]] std::unique_ptr<GeneralAdapter> plain() {
     std::vector<GeneralRecord> records = {record(0, 40, 7), record(40, 50, 16)};
     records[1].made.bias = numbers_.vector(50);
@@ -233,12 +266,32 @@ TEST_F(GeneralRecords, GainsMultiplyWhatTheirFormulaSays) {
   }
 }
 
+// Rows 30 to 35 are under two adapters, of which one has an input gain. There are more scaled rows than scratch for them.
+TEST_F(GeneralRecords, RowsThatAreScaledHaveProductsOfTheirOwn) {
+  for (const bool has_bias : {true, false}) {
+    for (const DType dtype : {DType::bf16, DType::f32}) {
+      Product product(backend_, numbers_, has_bias, dtype);
+      const auto input = with_an_input_gain(), hadamard = with_hadamard(7), deep = with_hadamard(33, {.tile_rows = 3, .tile_cols = 64});
+      const auto lora = plain(), gains = with_gains();
+      const std::vector<Use> uses = {{1, 6, 1, input.get()},  {8, 5, 0.5f, hadamard.get()},  {14, 9, 1, deep.get()}, {23, 2, 1, lora.get()},
+                                     {25, 3, 1, gains.get()}, {30, 8, 0.5f, hadamard.get()}, {30, 6, 1, input.get()}};
+      const Matrix y = product.compute(uses);
+      EXPECT_LT(slora::testing::relative_error(values_of(y.tensor()), product.expected(uses)), kRoundings)
+          << (has_bias ? "with" : "without") << " a bias, y of type " << static_cast<int>(dtype);
+      const Matrix base = product.compute({}), others = product.compute({{23, 2, 1, lora.get()}, {25, 3, 1, gains.get()}});
+      EXPECT_TRUE(same_bits(y.tensor().rows_from(0, 1), base.tensor().rows_from(0, 1)));
+      EXPECT_TRUE(same_bits(y.tensor().rows_from(23, 5), others.tensor().rows_from(23, 5)));
+    }
+  }
+}
+
 // Whatever the other rows' adapters do, and however many rows there are.
 TEST_F(GeneralRecords, ARowHasTheSameBitsInAnyBatch) {
   Product product(backend_, numbers_, true, DType::bf16);
-  const auto gains = with_gains(), inner = with_inner_gains(), alone = with_a_gain_alone(), lora = plain();
-  const std::vector<Use> uses = {
-      {1, 6, 1, gains.get()}, {7, 4, 1, inner.get()}, {11, 9, 1, lora.get()}, {24, 12, 1, alone.get()}, {28, 3, 0.5f, lora.get()}};
+  const auto gains = with_gains(), inner = with_inner_gains(), alone = with_a_gain_alone(), lora = plain(), input = with_an_input_gain();
+  const auto hadamard = with_hadamard(7), deep = with_hadamard(70);
+  const std::vector<Use> uses = {{1, 6, 1, gains.get()}, {7, 4, 1, inner.get()},  {11, 9, 1, lora.get()},    {20, 4, 1, input.get()},
+                                 {22, 5, 1, deep.get()}, {27, 9, 1, alone.get()}, {28, 3, 0.5f, lora.get()}, {36, 4, 1, hadamard.get()}};
   const Matrix whole = product.compute(uses);
   for (const std::int32_t count : {1, 3, 17}) {
     for (std::int32_t row = 0; row + count <= Product::kRows; row += count) {

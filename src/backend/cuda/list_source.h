@@ -33,6 +33,9 @@ class ListSource {
   // Returns what of the answers below depends on more than the step's shape.
   std::uint32_t prepare(int slot, const StepWork& work);
 
+  // Whether the step that was prepared may be replayed for others with its key, and these for it.
+  [[nodiscard]] bool may_replay() const { return prepared_ == nullptr || !prepared_->scales_rows(); }
+
   [[nodiscard]] WorkLists::OfSpans find(const SpanBatch& spans, const AttendShape& shape);
   [[nodiscard]] WorkLists::OfSite find(const AdapterBatch& adapters, Site site);
 

@@ -14,18 +14,20 @@ struct ListPart {
   std::size_t begin = 0, count = 0;
 };
 
-// Makes the lists of shrink and expand for one kind of site after another, from the segments and runs of a batch: those of all layers,
-// whose records the tables of the adapters have. All lists are parts of the same arrays. Owned by WorkLists; it keeps its memory.
+// Makes the lists of shrink and expand, and of rows that are scaled, for one kind of site after another, from the segments and runs of a
+// batch: those of all layers, whose records the tables of the adapters have. All lists are parts of the same arrays. Owned by WorkLists; it
+// keeps its memory.
 class SiteLists {
  public:
   // Of one kind.
   struct Parts {
-    ListPart shrink_items, expand_items;
+    ListPart shrink_items, expand_items, scale_items;
   };
   struct Arrays {
     std::vector<ShrinkItem> shrink_items;
     std::vector<ExpandUse> expand_uses;
     std::vector<ExpandItem> expand_items;
+    std::vector<ScaleItem> scale_items;  // those of a row follow each other
   };
 
   void clear();
@@ -38,9 +40,12 @@ class SiteLists {
  private:
   void add_shrink(const AdapterSegment& segment, const AdapterTable::Kind& kind);
   void add_expand(const AdapterBatch& adapters, const AdapterRun& run);
+  void add_scaled(const AdapterBatch& adapters, const AdapterRun& run, std::size_t kind, AdapterTables& tables);
+  void add_scale_item(ScaleItem item);
 
   Arrays arrays_;
-  std::vector<ExpandUse> uses_;  // [segments] per_layer 0: nothing
+  std::vector<ExpandUse> uses_;    // [segments] per_layer 0: nothing
+  std::int32_t scaled_count_ = 0;  // scaled rows of all kinds
 };
 
 }  // namespace slora::cuda

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <random>
+#include <span>
 #include <tuple>
 #include <vector>
 
@@ -68,6 +69,8 @@ class DrawnBatch {
       if (record.rank > 0 && draw(0, 4) > 0) record.b = draw_matrix(view, (record.rank + 1) / 2, 2 * record.out);
       if (draw(0, 1) == 0) record.bias = reinterpret_cast<const float*>(next_ += 4096);
       if (draw(0, 1) == 0) record.bias_mode = BiasMode::replace;
+      if (draw(0, 3) == 0) record.input_gain = reinterpret_cast<const float*>(next_ += 4096);
+      if (draw(0, 3) == 0 && !record.b.empty()) record.low_rank = LowRank::hadamard;
       z_begin += record.rank;
       view.records.push_back(record);
       ++range.count;
@@ -201,12 +204,75 @@ TEST(SiteLists, ExpandAddsEveryRecordToEveryRowOnceInEveryLayerAndNoRowIsInTwoIt
       for (const AppliedRecord& applied : records) {
         for (std::int32_t row = applied.row_begin; row < applied.row_begin + applied.row_count; ++row) {
           const RecordView& record = *applied.record;
-          const void* const place = record.b.empty() ? static_cast<const void*>(record.bias) : record.b.tiles->data;
+          const bool has_sum = !record.b.empty() && record.low_rank == LowRank::sum;
+          if (!has_sum && record.bias == nullptr) continue;
+          const void* const place = has_sum ? static_cast<const void*>(record.b.tiles->data) : record.bias;
           ++expected[{row, {place, applied.z_begin, applied.weight}}];
         }
       }
       ASSERT_EQ(found, expected) << "seed " << seed << ", layer " << layer;
     }
+  }
+}
+
+// An input gain's item counts as rank -1.
+TEST(SiteLists, EveryRowIsScaledOnceByEveryInputGainAndRankInEveryLayer) {
+  ListReader reader;
+  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+    const DrawnBatch drawn(seed);
+    SiteLists lists;
+    static_cast<void>(reader.add(lists, drawn.batch(), kKind));  // others before
+    const SiteLists::Parts parts = reader.add(lists, drawn.batch(), kKind);
+    const std::span<const ScaleItem> items =
+        std::span(lists.arrays().scale_items).subspan(parts.scale_items.begin, parts.scale_items.count);
+    for (std::int32_t layer = 0; layer < kLayers; ++layer) {
+      DoneCounts found, expected;
+      for (const ScaleItem& item : items) {
+        const LoraRecord record = reader.read(item.table.records + layer * item.table.per_layer);
+        const LoraGains gains = record.gains == nullptr ? LoraGains{} : reader.read(record.gains);
+        ASSERT_LE(item.count, ScaleItem::kRanks) << "seed " << seed;
+        if (item.rank_begin == ScaleItem::kInputGain) {
+          if (gains.input_gain != nullptr) ++found[{item.row, {gains.input_gain, -1, 1}}];
+          continue;
+        }
+        for (std::int32_t rank = item.rank_begin; rank < std::min(item.rank_begin + item.count, gains.hadamard_rank); ++rank) {
+          ++found[{item.row, {reader.place_of(record.a, record.a_pieces), rank, item.weight}}];
+        }
+      }
+      std::vector<AppliedRecord> records;
+      drawn.batch().find_records(records, {layer, kKind}, RecordUse::expand);
+      for (const AppliedRecord& applied : records) {
+        const RecordView& record = *applied.record;
+        for (std::int32_t row = applied.row_begin; row < applied.row_begin + applied.row_count; ++row) {
+          if (record.input_gain != nullptr) ++expected[{row, {record.input_gain, -1, 1}}];
+          for (std::int32_t rank = 0; rank < record.rank && record.low_rank == LowRank::hadamard; ++rank) {
+            ++expected[{row, {record.a.tiles->data, rank, applied.weight}}];
+          }
+        }
+      }
+      ASSERT_EQ(found, expected) << "seed " << seed << ", layer " << layer;
+    }
+  }
+}
+
+// So that one work item finds all of a row, and what replaces y comes before what is added to it.
+TEST(SiteLists, ScaledRowsOfARowFollowEachOtherWithItsInputGainsFirst) {
+  ListReader reader;
+  for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+    const DrawnBatch drawn(seed);
+    SiteLists lists;
+    static_cast<void>(reader.add(lists, drawn.batch(), kKind));
+    lists.clear();
+    static_cast<void>(reader.add(lists, drawn.batch(), kKind));
+    std::int32_t place = 0;
+    std::vector<std::pair<std::int32_t, bool>> groups;  // row, whether by ranks
+    for (const ScaleItem& item : lists.arrays().scale_items) {
+      ASSERT_EQ(item.place, place) << "seed " << seed;
+      place += item.count;
+      const std::pair group(item.row, item.rank_begin != ScaleItem::kInputGain);
+      if (groups.empty() || groups.back() != group) groups.push_back(group);
+    }
+    ASSERT_TRUE(std::ranges::is_sorted(groups) && std::ranges::adjacent_find(groups) == groups.end()) << "seed " << seed;
   }
 }
 

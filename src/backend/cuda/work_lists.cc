@@ -84,7 +84,7 @@ Status WorkLists::reserve(std::int64_t rows, std::span<const AttendShape> shapes
     attends_[i].items.reserve(static_cast<std::size_t>(items), static_cast<std::size_t>(ranges / 2));
     bytes += items * static_cast<std::int64_t>(sizeof(AttendItem)) + ranges / 2 * static_cast<std::int64_t>(sizeof(AttendJoin));
   }
-  constexpr std::size_t kArrays = 3 + 2 * kAttendMax;
+  constexpr std::size_t kArrays = 4 + 2 * kAttendMax;
   return reserve_arrays(static_cast<std::size_t>(bytes) + kArrays * kArrayAlignment);
 }
 
@@ -160,7 +160,7 @@ std::array<PieceCopy, 2> WorkLists::finish() {
 
 std::size_t WorkLists::array_bytes() const {
   const SiteLists::Arrays& arrays = lists_.arrays();
-  std::size_t bytes = aligned_bytes(arrays.shrink_items, arrays.expand_uses, arrays.expand_items);
+  std::size_t bytes = aligned_bytes(arrays.shrink_items, arrays.expand_uses, arrays.expand_items, arrays.scale_items);
   for (std::size_t i = 0; i < attend_count_; ++i) bytes += aligned_bytes(attends_[i].items.items(), attends_[i].items.joins());
   return bytes;
 }
@@ -182,6 +182,7 @@ void WorkLists::place_arrays() {
   const ShrinkItem* const shrink_items = placer.place(arrays.shrink_items);
   const ExpandUse* const expand_uses = placer.place(arrays.expand_uses);
   const ExpandItem* const expand_items = placer.place(arrays.expand_items);
+  device_scale_items_ = placer.place(arrays.scale_items);
   auto& heads = *reinterpret_cast<Heads*>(host_heads_.data());
   for (std::size_t i = 0; i < attend_count_; ++i) {
     const std::vector<AttendItem>& items = attends_[i].items.items();
@@ -213,7 +214,11 @@ std::optional<WorkLists::OfSite> WorkLists::find(const AdapterBatch& adapters, S
     if (kind < batch.first || kind >= batch.first + batch.count) continue;
     const std::size_t index = batch.begin + (kind - batch.first);
     const KindHeads& heads = reinterpret_cast<const Heads*>(device_heads_.data())->kinds[index];
-    return OfSite{has_shrink(index) ? &heads.shrink : nullptr, has_expand(index) ? &heads.expand : nullptr};
+    const ListPart& scaled = kinds_[index].scale_items;
+    const std::span<const ScaleItem> scale_items(lists_.arrays().scale_items);
+    return OfSite{has_shrink(index) ? &heads.shrink : nullptr,
+                  has_expand(index) ? &heads.expand : nullptr,
+                  {scale_items.subspan(scaled.begin, scaled.count), device_scale_items_ + scaled.begin}};
   }
   return std::nullopt;
 }

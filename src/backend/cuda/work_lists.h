@@ -65,12 +65,17 @@ class WorkLists {
   struct OfSite {  // of the sites of its kind in all layers; null: there is nothing to do
     const ShrinkList* shrink = nullptr;
     const ExpandList* expand = nullptr;
+    // What rows are scaled for products of their own. Not a list with a head in device memory: how many launches there are depends on it,
+    // so that a step that has some can't be a graph.
+    StepArray<ScaleItem> scale_items{};
   };
   // Nothing if no such arrays were added.
   [[nodiscard]] std::optional<OfSpans> find(const SpanBatch& spans, const AttendShape& shape) const;
   [[nodiscard]] std::optional<OfSite> find(const AdapterBatch& adapters, Site site) const;
   // What find() says of all that was added, as far as it may change between batches of the same shapes: for StepKey.
   [[nodiscard]] std::uint32_t work() const;
+  // Whether any OfSite has scale_items.
+  [[nodiscard]] bool scales_rows() const { return !lists_.arrays().scale_items.empty(); }
 
  private:
   // Kinds of sites, with each expert, of all batches: of the layers and of each block of logits.
@@ -123,7 +128,8 @@ class WorkLists {
   std::vector<std::int32_t> span_order_;  // of the spans being added
   Buffer device_heads_;                   // Heads
   Buffer device_arrays_;
-  Buffer host_heads_, host_arrays_;  // page-locked
+  Buffer host_heads_, host_arrays_;                // page-locked
+  const ScaleItem* device_scale_items_ = nullptr;  // in device_arrays_
 };
 
 }  // namespace slora::cuda

@@ -116,6 +116,45 @@ TEST(WorkLists, HaveTheListsOfEverySiteAtPlacesThatDoNotMove) {
   EXPECT_TRUE(device.take_faults().empty());
 }
 
+// Those of the batch's sites that have some, at the host and at the device, behind others.
+TEST(WorkLists, HaveTheRowsThatAreScaledOfTheSitesThatScaleSome) {
+  EmulatedDevice device({});
+  AdapterTables tables(device);
+  const std::unique_ptr<WorkLists> lists = WorkLists::create(device, tables, kMultiprocessors).value();
+  const float gain = 0;
+  AdapterView view;
+  view.sites.resize(site_count(kLayers));
+  for (const SiteKind kind : {SiteKind::o, SiteKind::down}) {
+    view.sites[index_of({1, kind})] = {static_cast<std::int32_t>(view.records.size()), 1, 0};
+    view.records.emplace_back().input_gain = &gain;
+  }
+  const std::vector<AdapterSegment> segments = {{3, 2, 0, 1, &view}}, more = {{0, 200, 0, 1, &view}};
+  for (const std::vector<AdapterSegment>& rows : {segments, more}) {
+    AdapterRuns runs;
+    runs.cut(rows);
+    const AdapterBatch batch{.segments = rows, .z_cols = 0, .runs = runs.runs(), .run_segments = runs.segments()};
+    const NumberedBatch plain(5);
+    lists->clear();
+    EXPECT_TRUE(lists->try_add_sites(plain.batch()));
+    EXPECT_FALSE(lists->scales_rows());
+    EXPECT_TRUE(lists->try_add_sites(batch));
+    EXPECT_TRUE(lists->scales_rows());
+    bring(device, *lists, tables);
+    EXPECT_TRUE(lists->find(plain.batch(), {1, SiteKind::down})->scale_items.empty());
+    EXPECT_TRUE(lists->find(batch, {1, SiteKind::qkv})->scale_items.empty());
+    for (const SiteKind kind : {SiteKind::o, SiteKind::down}) {
+      const StepArray<ScaleItem> items = lists->find(batch, {1, kind})->scale_items;
+      ASSERT_EQ(static_cast<std::int32_t>(items.size()), rows.front().row_count);
+      for (std::size_t i = 0; i < items.size(); ++i) {
+        const ScaleItem at = at_device(device, items.device + i, 1).front();
+        EXPECT_EQ(std::tuple(at.row, at.place), std::tuple(items.host[i].row, items.host[i].place));
+        EXPECT_EQ(at.row, rows.front().row_begin + static_cast<std::int32_t>(i));
+        EXPECT_EQ(at.table.records, tables.find_or_make(view).kinds[static_cast<std::size_t>(kind)].table.records);
+      }
+    }
+  }
+}
+
 TEST(WorkLists, RefuseMoreSitesThanTheyHavePlacesFor) {
   EmulatedDevice device({});
   AdapterTables tables(device);

@@ -19,9 +19,12 @@ struct MatrixPiece {
 
 // What a record does besides adding B z and a bias, as RecordView says; null: nothing.
 struct LoraGains {
+  const float* input_gain = nullptr;  // [in]: multiplies x before the base's product
   const float* rank_gain = nullptr;   // [shrink_rank]: multiplies z
-  const float* delta_gain = nullptr;  // [out]: multiplies B z
+  const float* delta_gain = nullptr;  // [out]: multiplies B z, or what A and B make of the base's product
   const float* gain = nullptr;        // [out]: multiplies the product and what all records add to it, but no bias
+  std::int32_t out = 0;               // of the record, whatever it does
+  std::int32_t hadamard_rank = 0;     // of A and B that change the base's product, LowRank::hadamard; 0: they don't
 };
 
 // What one adapter does to one linear module of one layer: A [shrink_rank, in]; B and bias, which act on outputs [slice_begin, slice_begin
@@ -95,6 +98,27 @@ struct ExpandList {
   const ExpandUse* uses;
   const ExpandItem* items;
   std::int32_t item_count;
+};
+
+// A row of x on its way through products of its own: multiplied by the input gain of a record or, for LowRank::hadamard, by rows of A.
+struct ScaleItem {
+  static constexpr std::int32_t kRanks = 32;
+  static constexpr std::int32_t kInputGain = -1;
+
+  LoraTable table;          // beginning with the record of layer 0
+  std::int32_t row;         // of x and y
+  std::int32_t rank_begin;  // a multiple of kRanks, or kInputGain
+  std::int32_t count;       // of scaled rows: ranks, at most kRanks, if the layer's record has so many; or 1
+  std::int32_t place;       // of the first among the scaled rows of all items
+  float weight;
+};
+
+// Consecutive items, which one launch takes.
+struct ScaleArgs {
+  const ScaleItem* items;
+  std::int32_t item_count;
+  std::int32_t place_begin;  // of the first
+  std::int32_t layer;
 };
 
 struct ExpandArgs {

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/elements.h"
+#include "kernels/cuda/matrix_row.h"
 
 namespace slora::cuda {
 namespace {
@@ -51,14 +52,10 @@ __device__ Words<16> load_eight(const Bfloat16* row, std::int32_t k, std::int32_
   }
 }
 
-// Column 0 of the row of A with this rank, as if the piece that holds column k held the whole row; or null.
+// The row of A with this rank for column k, as matrix_row(); or null.
 __device__ inline const Bfloat16* rank_row(const LoraRecord& record, std::int32_t in, std::int32_t rank, std::int32_t k) {
   if (rank >= record.shrink_rank) return nullptr;
-  if (record.a != nullptr) return record.a + static_cast<std::int64_t>(rank) * in;
-  const MatrixPiece* piece = record.a_pieces;
-  while (rank >= piece->row_begin + piece->row_count) ++piece;
-  while (k >= piece->col_begin + piece->col_count) ++piece;
-  return piece->data + static_cast<std::int64_t>(rank - piece->row_begin) * piece->col_count - piece->col_begin;
+  return matrix_row(record.a, record.a_pieces, in, rank, k);
 }
 
 // The warp's range of k, summed for 16 kRowTiles rows.

@@ -19,6 +19,8 @@ std::string check_linear(std::uint64_t seed);
 std::string check_linear_order(std::uint64_t seed);
 std::string check_shrink(std::uint64_t seed);
 std::string check_expand(std::uint64_t seed);
+std::string check_scale_rows(std::uint64_t seed);
+std::string check_add_products(std::uint64_t seed);
 std::string check_attend(std::uint64_t seed);
 std::string check_gated(std::uint64_t seed);
 std::string check_gather_rows(std::uint64_t seed);

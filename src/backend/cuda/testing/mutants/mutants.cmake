@@ -41,7 +41,49 @@ slora_mutate(backend/cuda/site_lists.cc
                                        mutant_is(\"expand_list_takes_the_first_uses\") ? 0 : use_begin, use_count}"
   expand_list_repeats_the_first_rows expand_list_takes_the_first_uses)
 
+slora_mutate(backend/cuda/site_lists.cc
+  "if (scales) add_scaled"
+  "if (scales && !mutant_is(\"scaled_rows_are_forgotten\")) add_scaled"
+  scaled_rows_are_forgotten)
+slora_mutate(backend/cuda/site_lists.cc
+  "scales = scales || table.kinds[kind].scales;"
+  "scales = (scales && !mutant_is(\"scaled_rows_are_those_of_the_last_segment\")) || table.kinds[kind].scales;"
+  scaled_rows_are_those_of_the_last_segment)
+slora_mutate(backend/cuda/site_lists.cc
+  "rank < scaled.hadamard_rank; rank += ScaleItem::kRanks"
+  "rank < scaled.hadamard_rank; rank += (mutant_is(\"scaled_rows_lack_ranks\") ? 2 : 1) * ScaleItem::kRanks"
+  scaled_rows_lack_ranks)
+slora_mutate(backend/cuda/site_lists.cc
+  "if (scaled.has_input_gain) add_scale_item"
+  "if (scaled.has_input_gain && !mutant_is(\"input_gains_are_forgotten\")) add_scale_item"
+  input_gains_are_forgotten)
+slora_mutate(backend/cuda/site_lists.cc
+  "LoraTable{made.table.records + record, made.table.per_layer}"
+  "LoraTable{made.table.records + (mutant_is(\"scaled_rows_repeat_the_first_record\") ? 0 : record), made.table.per_layer}"
+  scaled_rows_repeat_the_first_record)
+slora_mutate(backend/cuda/site_lists.cc
+  "scaled_count_ += item.count;"
+  "scaled_count_ += mutant_is(\"scaled_rows_lie_in_one_anothers_place\") ? 1 : item.count;"
+  scaled_rows_lie_in_one_anothers_place)
+slora_mutate(backend/cuda/site_lists.cc
+  "  scaled_count_ = 0;"
+  "  if (!mutant_is(\"scaled_rows_begin_behind_those_of_the_step_before\")) scaled_count_ = 0;"
+  scaled_rows_begin_behind_those_of_the_step_before)
+
 # adapter_tables
+slora_mutate(backend/cuda/adapter_tables.cc
+  "std::max(made.scaled[i].hadamard_rank, hadamard_rank(record))"
+  "(mutant_is(\"tables_tell_the_last_layers_hadamard_rank\") ? hadamard_rank(record) : std::max(made.scaled[i].hadamard_rank, hadamard_rank(record)))"
+  tables_tell_the_last_layers_hadamard_rank)
+slora_mutate(backend/cuda/adapter_tables.cc
+  "const bool is_sum = view.low_rank == LowRank::sum;"
+  "const bool is_sum = view.low_rank == LowRank::sum || mutant_is(\"tables_add_what_changes_the_product\");"
+  tables_add_what_changes_the_product)
+slora_mutate(backend/cuda/adapter_tables.cc
+  "made.scaled.assign(per_layer, {});"
+  "if (mutant_is(\"tables_keep_what_others_scale\")) made.scaled.resize(per_layer);
+    else made.scaled.assign(per_layer, {});"
+  tables_keep_what_others_scale)
 slora_mutate(backend/cuda/adapter_tables.cc
   "first + layer * per_layer + i"
   "first + (mutant_is(\"tables_have_one_layer\") ? 0 : layer * per_layer) + i"
@@ -59,8 +101,8 @@ slora_mutate(backend/cuda/adapter_tables.cc
   "if (!mutant_is(\"tables_keep_records_of_others\")) std::fill_n(reinterpret_cast<LoraRecord*>(at_host), counts.records, LoraRecord{});"
   tables_keep_records_of_others)
 slora_mutate(backend/cuda/adapter_tables.cc
-  "view.b.empty() ? 0 : view.rank"
-  "view.b.empty() && !mutant_is(\"tables_name_a_matrix_that_is_not_there\") ? 0 : view.rank"
+  "is_sum && !view.b.empty() ?"
+  "is_sum && (!view.b.empty() || mutant_is(\"tables_name_a_matrix_that_is_not_there\")) ?"
   tables_name_a_matrix_that_is_not_there)
 slora_mutate(backend/cuda/adapter_tables.cc
   "view.bias_mode == BiasMode::replace ? 1 : 0"
@@ -167,6 +209,11 @@ slora_mutate(backend/cuda/work_lists.cc
   "has_shrink(index) ? &heads.shrink : nullptr"
   "has_shrink(index) && !mutant_is(\"shrink_is_never_launched\") ? &heads.shrink : nullptr"
   shrink_is_never_launched)
+slora_mutate(backend/cuda/work_lists.cc
+  "{scale_items.subspan(scaled.begin, scaled.count), device_scale_items_ + scaled.begin}"
+  "{scale_items.subspan(mutant_is(\"kinds_share_scaled_rows\") ? 0 : scaled.begin, scaled.count),
+                   device_scale_items_ + (mutant_is(\"kinds_share_scaled_rows_at_the_device\") ? 0 : scaled.begin)}"
+  kinds_share_scaled_rows kinds_share_scaled_rows_at_the_device)
 slora_mutate(backend/cuda/work_lists.cc
   "  return work;
 }"

@@ -152,9 +152,9 @@ slora_mutate(kernels/cuda/shrink.cu
   "if (rank >= record.shrink_rank) return nullptr;"
   "if (rank >= record.shrink_rank + (mutant_is(\"shrink_reads_past_the_ranks\") ? 1 : 0)) return nullptr;"
   shrink_reads_past_the_ranks)
-slora_mutate(kernels/cuda/shrink.cu
-  "while (rank >= piece->row_begin + piece->row_count)"
-  "while (rank >= piece->row_begin + piece->row_count + (mutant_is(\"shrink_keeps_to_the_first_piece\") ? 1 : 0))"
+slora_mutate(kernels/cuda/matrix_row.h
+  "while (row >= piece->row_begin + piece->row_count)"
+  "while (row >= piece->row_begin + piece->row_count + (mutant_is(\"shrink_keeps_to_the_first_piece\") ? 1 : 0))"
   shrink_keeps_to_the_first_piece)
 slora_mutate(kernels/cuda/shrink.cu
   "group + row < item.row_count ?"
@@ -220,9 +220,9 @@ slora_mutate(kernels/cuda/shrink.cu
   "item.row_begin < row_end; item.row_begin += 16"
   "item.row_begin < row_end; item.row_begin += (mutant_is(\"shrink_forgets_parts_of_the_rows\") ? 32 : 16)"
   shrink_forgets_parts_of_the_rows)
-slora_mutate(kernels/cuda/shrink.cu
-  "while (k >= piece->col_begin + piece->col_count)"
-  "while (k >= piece->col_begin + piece->col_count + (mutant_is(\"shrink_keeps_to_the_first_columns\") ? 1 : 0))"
+slora_mutate(kernels/cuda/matrix_row.h
+  "while (column >= piece->col_begin + piece->col_count)"
+  "while (column >= piece->col_begin + piece->col_count + (mutant_is(\"shrink_keeps_to_the_first_columns\") ? 1 : 0))"
   shrink_keeps_to_the_first_columns)
 slora_mutate(kernels/cuda/shrink.cu
   "if constexpr (!kWideRows) find_rows(k);"
@@ -350,12 +350,20 @@ slora_mutate(kernels/cuda/expand.cu
   "i < kWide && i < count + (mutant_is(\"expand_writes_an_element_past_the_row\") ? 1 : 0);"
   expand_writes_an_element_past_the_row)
 slora_mutate(kernels/cuda/expand.cu
-  "if (row >= item.row_count) continue;"
-  "if (row >= item.row_count + (mutant_is(\"expand_writes_past_the_rows\") ? 1 : 0)) continue;"
+  "if (row >= item.row_count) continue;
+      float added"
+  "if (row >= item.row_count + (mutant_is(\"expand_writes_past_the_rows\") ? 1 : 0)) continue;
+      float added"
   expand_writes_past_the_rows)
 slora_mutate(kernels/cuda/expand.cu
-  "args.y + (item.row_begin + row) * args.y_stride"
-  "args.y + (mutant_is(\"expand_offset_has_32_bits\") ? static_cast<std::int32_t>((item.row_begin + row) * args.y_stride)
+  "load(product, args.y + (item.row_begin + row) * args.y_stride"
+  "load(product, args.y + (mutant_is(\"expand_offset_under_a_gain_has_32_bits\")
+                                  ? static_cast<std::int32_t>((item.row_begin + row) * args.y_stride)
+                                  : (item.row_begin + row) * args.y_stride)"
+  expand_offset_under_a_gain_has_32_bits)
+slora_mutate(kernels/cuda/expand.cu
+  "add_eight<kWideOut>(args.y + (item.row_begin + row) * args.y_stride"
+  "add_eight<kWideOut>(args.y + (mutant_is(\"expand_offset_has_32_bits\") ? static_cast<std::int32_t>((item.row_begin + row) * args.y_stride)
                                               : (item.row_begin + row) * args.y_stride)"
   expand_offset_has_32_bits)
 slora_mutate(kernels/cuda/expand.cu
@@ -404,3 +412,80 @@ slora_mutate(kernels/cuda/expand_tile.h
   "tile.at(half, i) *= gain[out];"
   "tile.at(half, i) *= gain[mutant_is(\"expand_takes_the_first_delta_gain\") ? 0 : out];"
   expand_takes_the_first_delta_gain)
+
+# scale_rows
+slora_mutate(kernels/cuda/scale_rows.cu
+  "if (k >= args.in) return;"
+  "if (k >= args.in + (mutant_is(\"scale_rows_passes_the_columns\") ? kElements : 0)) return;"
+  scale_rows_passes_the_columns)
+slora_mutate(kernels/cuda/scale_rows.cu
+  "if (rank >= gains.hadamard_rank) {"
+  "if (rank >= gains.hadamard_rank + (mutant_is(\"scale_rows_passes_the_ranks\") ? 1 : 0)) {"
+  scale_rows_passes_the_ranks)
+slora_mutate(kernels/cuda/scale_rows.cu
+  "kElements > 1 && record.is_a_wide != 0"
+  "kElements > 1 && (record.is_a_wide != 0 || mutant_is(\"scale_rows_takes_all_rows_for_wide\"))"
+  scale_rows_takes_all_rows_for_wide)
+slora_mutate(kernels/cuda/scale_rows.cu
+  "args.x + item.row * args.x_stride + k"
+  "args.x + (mutant_is(\"scale_rows_offset_has_32_bits\") ? static_cast<std::int32_t>(item.row * args.x_stride) : item.row * args.x_stride) + k"
+  scale_rows_offset_has_32_bits)
+slora_mutate(kernels/cuda/scale_rows.cu
+  "args.scaled + (item.place - args.op.place_begin)"
+  "args.scaled + (item.place - (mutant_is(\"scale_rows_forgets_the_first_place\") ? 0 : args.op.place_begin))"
+  scale_rows_forgets_the_first_place)
+slora_mutate(kernels/cuda/scale_rows.cu
+  "item.rank_begin + j, args.in, k"
+  "(mutant_is(\"scale_rows_begins_at_the_first_rank\") && item.rank_begin > 0 ? 0 : item.rank_begin) + j, args.in, k"
+  scale_rows_begins_at_the_first_rank)
+slora_mutate(kernels/cuda/scale_rows.cu
+  "return item.table.records[layer * item.table.per_layer];"
+  "return item.table.records[(mutant_is(\"scale_rows_takes_the_first_layer\") ? 0 : layer) * item.table.per_layer];"
+  scale_rows_takes_the_first_layer)
+slora_mutate(kernels/cuda/scale_rows.cu
+  "if (first > 0 && args.op.items[first - 1].row == row) return;"
+  "if (first > 0 && args.op.items[first - 1].row == row && !mutant_is(\"add_products_adds_from_every_item\")) return;"
+  add_products_adds_from_every_item)
+slora_mutate(kernels/cuda/scale_rows.cu
+  "i < args.op.item_count && args.op.items[i].row == row; ++i"
+  "i < args.op.item_count + (mutant_is(\"add_products_passes_the_items\") ? 1 : 0) && args.op.items[i].row == row;
+       i += mutant_is(\"add_products_takes_the_first_item\") ? args.op.item_count : 1"
+  add_products_passes_the_items add_products_takes_the_first_item)
+slora_mutate(kernels/cuda/scale_rows.cu
+  "out < 0 || out >= gains.out) continue;"
+  "out < (mutant_is(\"add_products_begins_before_the_slice\") ? -1 : 0) ||
+        out >= gains.out + (mutant_is(\"add_products_passes_the_slice\") ? 1 : 0)) continue;"
+  add_products_begins_before_the_slice add_products_passes_the_slice)
+slora_mutate(kernels/cuda/scale_rows.cu
+  "products[0] + (args.base_bias == nullptr ? 0.0f : args.base_bias[column])"
+  "products[0] + (args.base_bias == nullptr || mutant_is(\"add_products_forgets_the_bias\") ? 0.0f : args.base_bias[column])"
+  add_products_forgets_the_bias)
+slora_mutate(kernels/cuda/scale_rows.cu
+  "item.weight * record.scale * (gains.delta_gain == nullptr ?"
+  "(mutant_is(\"add_products_forgets_the_weight\") ? 1.0f : item.weight) * record.scale *
+                           (gains.delta_gain == nullptr || mutant_is(\"add_products_forgets_the_delta_gain\") ?"
+  add_products_forgets_the_weight add_products_forgets_the_delta_gain)
+slora_mutate(kernels/cuda/scale_rows.cu
+  "j < item.count && item.rank_begin + j < gains.hadamard_rank; ++j"
+  "j < item.count && item.rank_begin + j < gains.hadamard_rank + (mutant_is(\"add_products_passes_the_ranks\") ? 1 : 0); ++j"
+  add_products_passes_the_ranks)
+slora_mutate(kernels/cuda/scale_rows.cu
+  "column = 2 * out + rank % 2;"
+  "column = 2 * out + (mutant_is(\"add_products_takes_even_ranks\") ? 0 : rank % 2);"
+  add_products_takes_even_ranks)
+slora_mutate(kernels/cuda/scale_rows.cu
+  "products[j * stride]"
+  "products[mutant_is(\"add_products_takes_the_first_product\") ? 0 : j * stride]"
+  add_products_takes_the_first_product)
+slora_mutate(kernels/cuda/scale_rows.cu
+  "args.products + (item.place - args.op.place_begin)"
+  "args.products + (item.place - (mutant_is(\"add_products_forgets_the_first_place\") ? 0 : args.op.place_begin))"
+  add_products_forgets_the_first_place)
+slora_mutate(kernels/cuda/scale_rows.cu
+  "args.y + row * args.y_stride"
+  "args.y + (mutant_is(\"add_products_offset_has_32_bits\") ? static_cast<std::int32_t>(row * args.y_stride) : row * args.y_stride)"
+  add_products_offset_has_32_bits)
+slora_mutate(kernels/cuda/matrix_row.h
+  "static_cast<std::int64_t>(row) * cols"
+  "static_cast<std::int64_t>(row + (mutant_is(\"matrix_row_is_the_next\") ? 1 : 0)) * cols"
+  matrix_row_is_the_next)
