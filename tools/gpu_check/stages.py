@@ -117,7 +117,7 @@ def conformance(context, deadline, emit, known):
     steps = [context.step(f"kernels from seed {first}", "lines", kernels, "--first-seed", str(first), "--seeds", str(min(50, count)))
              for first in range(1, count + 1, 50)]
     steps.append(context.step("widths", "gtest", "gpu_backend_own" if on_gpu else "gpu_widths_test", filter=WIDTHS))
-    steps += with_cublaslt(context, "ops, cuBLASLt", "*OpsConformance*:*OpsWidths*", emit)
+    steps += with_cublaslt(context, "ops, cuBLASLt", "*OpsConformance*:*OpsGeneralRecords*:*OpsWidths*", emit)
     for seed in range(context.seeds):
         steps.append(context.step(f"ops, seed {seed}", "gtest", "gpu_backend_own" if on_gpu else "backend_cuda_ops_test",
                                   f"--gtest_random_seed={seed}", filter=OPS))
@@ -158,7 +158,7 @@ def sanitizer(context, deadline, emit, known):
         step = context.step(name, "lines", "gpu_kernels", "--sanitizer", "1", "--seeds", "4", silence_max=2 * context.silence_max)
         step.prefix = [tool, "--tool", name, "--error-exitcode", "9", "--print-limit", "5"]
         steps.append(step)
-    ops = context.step("memcheck of the backend", "gtest", "gpu_backend_own", filter="*OpsConformance*",
+    ops = context.step("memcheck of the backend", "gtest", "gpu_backend_own", filter="*OpsConformance*:*OpsGeneralRecords*",
                        silence_max=2 * context.silence_max)
     ops.prefix = [tool, "--tool", "memcheck", "--error-exitcode", "9", "--print-limit", "5"]
     return run_steps(context, [*steps, ops], deadline, emit, known)

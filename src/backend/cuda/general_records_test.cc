@@ -171,8 +171,9 @@ class Product {
         y[at] += use.weight * record.made.scale * (record.delta_gain.empty() ? 1.0 : record.delta_gain[i]) * low_rank(record, row, n);
         if (!record.gain.empty()) gain[at] = record.gain[i];
         if (record.made.bias.empty()) continue;
-        if (record.made.bias_mode == BiasMode::replace && !bias_.empty()) c[at] -= bias_[at];
-        c[at] += use.weight * record.made.bias[i];
+        const bool replaces = record.made.bias_mode == BiasMode::replace;
+        if (replaces && !bias_.empty()) c[at] -= bias_[at];
+        c[at] += (replaces ? 1.0f : use.weight) * record.made.bias[i];
       }
     });
     for (std::size_t n = 0; n < y.size(); ++n) y[n] = gain[n] * y[n] + c[n];

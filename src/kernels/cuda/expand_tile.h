@@ -109,11 +109,11 @@ __device__ inline void scale_delta(ExpandTile& tile, const ExpandTile& before, c
   for (std::int32_t i = 0; i < 16; ++i) tile.sums[i / 4][i % 4] += before.sums[i / 4][i % 4];
 }
 
-// tile += weight * bias, less the base's bias where the record's replaces it.
+// tile += weight * bias, or bias - base bias where the record's replaces it.
 __device__ inline void add_bias(ExpandTile& tile, const ExpandArgs& args, const ExpandUse& use, const LoraRecord& record,
                                 std::int32_t out_begin) {
   for_each_output(record, out_begin, [&](std::int32_t i, std::int32_t out) {
-    float bias = use.weight * record.bias[out];
+    float bias = (record.replaces_bias != 0 ? 1.0f : use.weight) * record.bias[out];
     if (record.replaces_bias != 0 && args.base_bias != nullptr) bias -= args.base_bias[record.slice_begin + out];
     tile.at(0, i) += bias;
     tile.at(1, i) += bias;

@@ -152,7 +152,8 @@ std::string check_expand(std::uint64_t seed) {
   });
   visit_elements([&](float& value, std::int32_t column, const DrawnExpansion& drawn, std::int32_t out, std::int32_t, float weight) {
     if (drawn.bias.empty()) return;
-    value += weight * drawn.bias[static_cast<std::size_t>(out)] - (drawn.record.replaces_bias != 0 ? base_of(column) : 0.0f);
+    const float bias = drawn.bias[static_cast<std::size_t>(out)];
+    value += drawn.record.replaces_bias != 0 ? bias - base_of(column) : weight * bias;
   });
   if (dtype == DType::bf16) {
     for (float& value : expected) value = to_float(to_bfloat16(value));

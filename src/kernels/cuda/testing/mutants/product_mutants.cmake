@@ -259,9 +259,13 @@ slora_mutate(kernels/cuda/expand_tile.h
   "while (column >= piece->col_begin + piece->col_count + (mutant_is(\"expand_keeps_to_the_first_columns\") ? 2 : 0))"
   expand_keeps_to_the_first_columns)
 slora_mutate(kernels/cuda/expand_tile.h
-  "record.replaces_bias != 0 &&"
-  "(record.replaces_bias != 0 || mutant_is(\"expand_always_replaces_the_bias\")) && !mutant_is(\"expand_never_replaces_the_bias\") &&"
+  "record.replaces_bias != 0 && args"
+  "(record.replaces_bias != 0 || mutant_is(\"expand_always_replaces_the_bias\")) && !mutant_is(\"expand_never_replaces_the_bias\") && args"
   expand_always_replaces_the_bias expand_never_replaces_the_bias)
+slora_mutate(kernels/cuda/expand_tile.h
+  "record.replaces_bias != 0 ? 1.0f :"
+  "record.replaces_bias != 0 && !mutant_is(\"expand_weights_a_bias_that_replaces\") ? 1.0f :"
+  expand_weights_a_bias_that_replaces)
 slora_mutate(kernels/cuda/expand_tile.h
   "args.base_bias[record.slice_begin + out]"
   "args.base_bias[(mutant_is(\"expand_replaces_another_slices_bias\") ? 0 : record.slice_begin) + out]"
