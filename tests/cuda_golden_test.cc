@@ -56,30 +56,59 @@ TEST_P(CudaGolden, AdaptersGiveTheLogitsOfPeft) {
   EXPECT_GT(compared, 0);
 }
 
-// Adapters of ranks 1 to 47 and base rows in one forward pass: each as the oracle has it alone, with the same bits as alone.
+// Prompts of a model, each under an adapter or none, in one forward pass.
+class Mixture {
+ public:
+  explicit Mixture(const std::string& name) : expected_(name), model_(name, on_cuda()) {}
+
+  // `name`: of the logits that the oracle has.
+  void add(const std::string& name, const std::string& prompt, const std::string& adapter = "") {
+    const AdapterView* const view = adapter.empty() ? nullptr : model_.adapter(adapter);
+    pieces_.push_back({static_cast<int>(pieces_.size()), expected_.tokens("ids." + prompt), view});
+    names_.push_back(name);
+  }
+
+  // Each as the oracle has it alone, with the same bits as alone.
+  void expect_each_as_alone() {
+    const std::vector<std::vector<float>> rows = model_.run(pieces_);
+    std::size_t row = 0;
+    for (std::size_t i = 0; i < pieces_.size(); ++i) {
+      const std::vector<std::vector<float>> own(rows.begin() + static_cast<std::ptrdiff_t>(row),
+                                                rows.begin() + static_cast<std::ptrdiff_t>(row + pieces_[i].tokens.size()));
+      row += pieces_[i].tokens.size();
+      expect_close(own, expected_.floats(names_[i]), kCuda, names_[i]);
+      EXPECT_EQ(own, model_.run_alone(pieces_[i].tokens, pieces_[i].adapter)) << names_[i] << ": the same bits alone as in the batch";
+    }
+  }
+
+ private:
+  Expected expected_;
+  GoldenModel model_;
+  std::vector<Piece> pieces_;
+  std::vector<std::string> names_;
+};
+
 TEST(CudaMixedBatch, OfAdaptersAndBaseRowsEqualsEachAlone) {
-  const Expected expected("mix32");
-  GoldenModel model("mix32", on_cuda());
-  std::vector<Piece> pieces;
-  std::vector<std::string> names;
-  const auto add = [&](const std::string& name, const std::string& prompt, const AdapterView* adapter) {
-    pieces.push_back({static_cast<int>(pieces.size()), expected.tokens("ids." + prompt), adapter});
-    names.push_back(name);
-  };
-  add("logits.2", "2", nullptr);
+  Mixture mixture("mix32");
+  mixture.add("logits.2", "2");
   for (const char* const adapter : {"a00_r1", "a07_r4", "a11_r7", "a19_r13", "a22_r16", "a23_r17", "a28_r47"}) {
-    add(std::string("logits_tail.") + adapter, adapter, model.adapter(adapter));
+    mixture.add(std::string("logits_tail.") + adapter, adapter, adapter);
   }
-  add("logits.1", "1", nullptr);
-  const std::vector<std::vector<float>> rows = model.run(pieces);
-  std::size_t row = 0;
-  for (std::size_t i = 0; i < pieces.size(); ++i) {
-    const std::vector<std::vector<float>> own(rows.begin() + static_cast<std::ptrdiff_t>(row),
-                                              rows.begin() + static_cast<std::ptrdiff_t>(row + pieces[i].tokens.size()));
-    row += pieces[i].tokens.size();
-    expect_close(own, expected.floats(names[i]), kCuda, names[i]);
-    EXPECT_EQ(own, model.run_alone(pieces[i].tokens, pieces[i].adapter)) << names[i] << ": the same bits alone as in the batch";
+  mixture.add("logits.1", "1");
+  mixture.expect_each_as_alone();
+}
+
+TEST(CudaMixedBatch, OfAllFamiliesEqualsEachAlone) {
+  Mixture mixture("families");
+  mixture.add("logits.2", "2");
+  const std::vector<std::string> tails = Expected("families").names_with("logits_tail.");
+  EXPECT_GE(tails.size(), 29u);
+  for (const std::string& tail : tails) {
+    const std::string adapter = tail.substr(12);
+    mixture.add(tail, adapter, adapter);
   }
+  mixture.add("logits.1", "1");
+  mixture.expect_each_as_alone();
 }
 
 // However a prompt is cut and in whatever pages it lies, its logits have the same bits.
