@@ -6,8 +6,8 @@
 
 namespace slora::cuda {
 
-// What a warp adds to y: up to 16 rows x 32 outputs. Lane (group, t) = (lane / 4, lane % 4) holds rows
-// group and group + 8 of outputs 8 t .. 8 t + 7.
+// What a warp adds to y: up to 16 rows x 32 outputs. Lane (group, t) = (lane / 4, lane % 4) holds rows group and group + 8 of outputs 8 t
+// .. 8 t + 7.
 struct ExpandTile {
   static constexpr std::int32_t kOut = 32;
 
