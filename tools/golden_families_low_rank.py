@@ -55,16 +55,19 @@ def vblora(rank, targets, **keys):
     return VBLoRAConfig(task_type="CAUSAL_LM", r=rank, target_modules=list(targets), **keys)
 
 
+NO_QUERIES = {"layers.1.self_attn.q_proj": 0, "v_proj": 3}
 PRUNED = {"q_proj": 2, "k_proj": 5, "layers.0.mlp.down_proj": 1}
 LOHA_PATTERN = {
     "rank_pattern": {"layers.1.self_attn.q_proj": 3, "q_proj": 1, "down_proj": 2},
     "alpha_pattern": {"o_proj": 5, "down_proj": 3.5},
 }
 
+TOP_ONLY = {"save_only_topk_weights": True}
+
 LOW_RANK = (
     Family("adalora_full", adalora(6, 8, EVERY_LINEAR, bias="all"), ADALORA_SIZES | BIASES, prepare=zeros_in_e),
     Family("adalora_pruned", adalora(6, 9, EVERY_LINEAR, bias="lora_only"), ADALORA_SIZES | BIASES, prepare=pruned(PRUNED)),
-    Family("adalora_rank0_module", adalora(4, 8, EVERY_LINEAR[:4]), ADALORA_SIZES, prepare=pruned({"layers.1.self_attn.q_proj": 0, "v_proj": 3})),
+    Family("adalora_rank0_module", adalora(4, 8, EVERY_LINEAR[:4]), ADALORA_SIZES, prepare=pruned(NO_QUERIES)),
     Family("adalora_alpha0", adalora(5, 0, ("q_proj", "up_proj")), ADALORA_SIZES, torch.bfloat16, prepare=pruned({"up_proj": 2})),
     Family("adalora_raw_names", adalora(3, 4, ("k_proj", "down_proj")), ADALORA_SIZES, rename=raw_names),
     Family("loha4", loha(4, 8, EVERY_LINEAR), LOHA_SIZES),
@@ -72,7 +75,7 @@ LOW_RANK = (
     Family("loha_patterns", loha(4, 6, EVERY_LINEAR, **LOHA_PATTERN), LOHA_SIZES, edit=LOHA_PATTERN),
     Family("loha_raw_names", loha(2, 4, ("q_proj", "o_proj")), LOHA_SIZES, rename=raw_names),
     Family("vblora", vblora(4, EVERY_LINEAR, num_vectors=12, vector_length=32, bias="vblora_only"), VBLORA_SIZES | BIASES),
-    Family("vblora_topk", vblora(3, EVERY_LINEAR, num_vectors=300, vector_length=16, topk=3, save_only_topk_weights=True), VBLORA_SIZES),
-    Family("vblora_topk_u8", vblora(2, ("q_proj", "down_proj"), num_vectors=20, vector_length=32, save_only_topk_weights=True), VBLORA_SIZES),
-    Family("vblora_topk_of_one", vblora(2, ("v_proj", "o_proj"), num_vectors=20, vector_length=8, topk=1, save_only_topk_weights=True), VBLORA_SIZES),
+    Family("vblora_topk", vblora(3, EVERY_LINEAR, num_vectors=300, vector_length=16, topk=3, **TOP_ONLY), VBLORA_SIZES),
+    Family("vblora_topk_u8", vblora(2, ("q_proj", "down_proj"), num_vectors=20, vector_length=32, **TOP_ONLY), VBLORA_SIZES),
+    Family("vblora_topk_of_one", vblora(2, ("v_proj", "o_proj"), num_vectors=20, vector_length=8, topk=1, **TOP_ONLY), VBLORA_SIZES),
 )

@@ -20,7 +20,8 @@ def adalora_config(**changes):
 def adalora(rank=RANK):
     tensors = {}
     for module, outputs in ((Q0, HIDDEN), (V0, KV_WIDTH)):
-        tensors |= {f"{module}.lora_A": numbers(rank, HIDDEN), f"{module}.lora_B": numbers(outputs, rank), f"{module}.lora_E": numbers(rank, 1)}
+        tensors |= {f"{module}.lora_A": numbers(rank, HIDDEN), f"{module}.lora_B": numbers(outputs, rank)}
+        tensors[f"{module}.lora_E"] = numbers(rank, 1)
     return tensors
 
 
@@ -43,8 +44,8 @@ def vblora_config(**changes):
 
 
 def vblora():
-    logits = {f"{V0}.vblora_logits_A": numbers(RANK, HIDDEN // LENGTH, VECTORS), f"{V0}.vblora_logits_B": numbers(KV_WIDTH // LENGTH, RANK, VECTORS)}
-    return logits | {BANK: numbers(VECTORS, LENGTH)}
+    a, b = numbers(RANK, HIDDEN // LENGTH, VECTORS), numbers(KV_WIDTH // LENGTH, RANK, VECTORS)
+    return {f"{V0}.vblora_logits_A": a, f"{V0}.vblora_logits_B": b, BANK: numbers(VECTORS, LENGTH)}
 
 
 def top_weights(index=0, weight=0.75, dtype=torch.uint8):
