@@ -68,6 +68,7 @@ DORA = (
     Family("dora_rank_pattern", dora(4, 8, EVERY_LINEAR, **DORA_PATTERN), LORA_SIZES, edit=DORA_PATTERN, around_one=(MAGNITUDE,)),
     Family("dora_rslora", dora(4, 8, ("v_proj", "o_proj", "up_proj"), use_rslora=True), LORA_SIZES, around_one=(MAGNITUDE,)),
     Family("dora_torchtune_names", dora(2, 4, ("q_proj", "down_proj")), LORA_SIZES, around_one=(MAGNITUDE,), rename=torchtune_names),
+    Family("dora_lm_head", dora(4, 8, ("v_proj", "lm_head")), LORA_SIZES, around_one=(MAGNITUDE,)),
     Family("dora_raw_names", dora(2, 4, ("k_proj", "gate_proj")), LORA_SIZES, around_one=(MAGNITUDE,), rename=raw_names),
 )
 

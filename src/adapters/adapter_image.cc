@@ -18,13 +18,33 @@ namespace {
 
 constexpr std::size_t kConfigBytesMax = std::size_t{16} << 20;
 
+// Whether every part's slice lies within its tensor. Importers see to it; a mistake there must not read other memory.
+Status check_slices(std::span<const AdapterRecord> records, std::span<const TensorInfo> tensors,
+                    std::span<const std::shared_ptr<const DerivedTensor>> derived) {
+  for (const AdapterRecord& record : records) {
+    for (const AdapterPart& part : record.parts) {
+      const std::size_t source = part.source.value;
+      const bool is_derived = source >= tensors.size();
+      const std::vector<std::int64_t>& shape = is_derived ? derived[source - tensors.size()]->shape() : tensors[source].shape;
+      const std::int64_t rows = shape.size() == 2 ? shape[0] : 1, cols = shape.back();
+      const SourceSlice& slice = part.slice;
+      if (slice.row_begin + slice.row_count <= rows && slice.col_begin + slice.col_count <= cols) continue;
+      return error("E_SHAPE", "tensor {}: expected at least [{}, {}], found [{}]",
+                   quote(is_derived ? derived[source - tensors.size()]->name() : tensors[source].name), slice.row_begin + slice.row_count,
+                   slice.col_begin + slice.col_count, fmt::join(shape, ", "));
+    }
+  }
+  return {};
+}
+
 // E_UNSUPPORTED_OPTION
 Status check_records(std::span<const AdapterRecord> records, const AdapterBase& base) {
   const auto other = std::ranges::find_if(
       records, [](const AdapterRecord& record) { return record.module == kNoModule || record.find(PartKind::rows) != nullptr; });
   if (!base.format.has_other_sites && other != records.end())
     return error("E_UNSUPPORTED_OPTION", "this backend serves no adapters that change norms, the embedding or rows of the head");
-  const auto general = std::ranges::find_if(records, &AdapterRecord::is_general);
+  const auto general =
+      std::ranges::find_if(records, [](const AdapterRecord& record) { return record.module != kNoModule && record.is_general(); });
   if (base.format.has_general_records || general == records.end()) return {};
   return error("E_UNSUPPORTED_OPTION", "{}: this backend serves adapters that add B (A x) and biases, and this one does more",
                base.modules.modules[static_cast<std::size_t>(general->module)].path);
@@ -51,6 +71,7 @@ Result<PreparedAdapter> prepare_adapter(Folder folder, const AdapterBase& base) 
   Result<AdapterPlan> plan = import_modules(std::move(*modules), opened->config, base.modules);
   if (!plan) return forward_error(plan);
   if (Status served = check_records(plan->records, base); !served) return forward_error(served);
+  if (Status inside = check_slices(plan->records, opened->weights.tensors(), plan->derived); !inside) return forward_error(inside);
   std::vector<ImageLayout> layouts;
   for (std::int32_t shard = 0; shard < base.modules.shard_count; ++shard) {
     Result<ImageLayout> layout = make_image_layout(cut_for_shard(plan->records, base.modules, shard), base.format, base.page_bytes);

@@ -1,6 +1,7 @@
 #include "adapters/adapter_importer.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <set>
 #include <source_location>
@@ -140,6 +141,9 @@ Status check_shape(const AdapterModule& module, const ModuleEntry& entry, const 
 Status check_rows(const AdapterModule& module, const ModuleEntry& entry, const ModuleTable& base) {
   if (module.find(PartKind::gain) != nullptr && module.rank == 0 && module.find(PartKind::rows) == nullptr && module.is_saved_weight)
     return error("E_SHAPE", "{}: expected a weight of two dimensions, found a vector", quote(module.path));
+  if (module.embedding_part_count > 0)
+    return error("E_UNKNOWN_TENSOR", "{}: expected lora_A and lora_B, as it is a linear module, found lora_embedding_A or B",
+                 quote(module.path));
   if (module.row_count == 0) return {};
   if (entry.site != kHeadSite) {
     return error("E_UNSUPPORTED_OPTION",
@@ -154,9 +158,22 @@ Status check_rows(const AdapterModule& module, const ModuleEntry& entry, const M
   if (module.in_of_rows != entry.in) {
     return error("E_SHAPE", "{}.weight: expected {} columns, the base's inputs, found {}", module.path, entry.in, module.in_of_rows);
   }
+  if (module.find(PartKind::row_ids) == nullptr && module.row_count != entry.out) {
+    return error("E_SHAPE", "{}.weight: expected {} rows, the base's outputs, found {}", module.path, entry.out, module.row_count);
+  }
   if (module.find(PartKind::row_ids) != nullptr && base.shard_count > 1)
     return error("E_UNSUPPORTED_OPTION", "{}: trained rows of the head are not served with shards", quote(module.path));
   return {};
+}
+
+// PEFT applies saved weights and trained tokens to every token, also to those before the invocation.
+Status check_activated(const AdapterPlan& plan, const AdapterConfig& config) {
+  const auto acts_everywhere = [](const AdapterRecord& record) {
+    return record.module == kNoModule || record.find(PartKind::rows) != nullptr;
+  };
+  if (config.invocation_tokens.empty() || std::ranges::none_of(plan.records, acts_everywhere)) return {};
+  return error("E_UNSUPPORTED_OPTION",
+               "\"alora_invocation_tokens\": expected an adapter of linear modules only, since other weights would act on every token");
 }
 
 // With bias = "all" PEFT writes every bias of the base: a missing one was lost.
@@ -220,7 +237,7 @@ AdapterRecord record_of(const AdapterModule& module, const ModuleEntry& entry, s
 }
 
 Status check_gain(const AdapterModule& module, const OtherModule& norm, const AdapterConfig& config) {
-  if (module.find(PartKind::gain) == nullptr || module.parts.size() != 1)
+  if (!module.saves_gain || module.parts.size() != 1)
     return error("E_SHAPE", "{}: expected a gain [{}] and nothing else, found other parts of a module", quote(module.path), norm.columns);
   if (module.out == norm.columns) return {};
   return error("E_SHAPE", "{}: expected a gain [{}], as the base has, found [{}]; trained for {}", quote(module.path), norm.columns,
@@ -228,9 +245,18 @@ Status check_gain(const AdapterModule& module, const OtherModule& norm, const Ad
 }
 
 Status check_embedding(const AdapterModule& module, const OtherModule& embedding, const AdapterConfig& config) {
-  if (module.find(PartKind::gain) != nullptr || module.find(PartKind::bias_replacing) != nullptr)
-    return error("E_SHAPE", "{}: expected rows [{}, {}] or LoRA of them, found a vector", quote(module.path), embedding.rows,
-                 embedding.columns);
+  constexpr std::array kParts = {PartKind::a, PartKind::b, PartKind::rows, PartKind::row_ids};
+  const auto is_served = [&](const AdapterPart& part) { return std::ranges::find(kParts, part.kind) != kParts.end(); };
+  const bool is_lora = module.rank == 0 || (module.embedding_part_count == 2 && module.low_rank == LowRank::sum);
+  if (!is_lora || !std::ranges::all_of(module.parts, is_served)) {
+    return error("E_UNSUPPORTED_OPTION",
+                 "{}: expected rows [{}, {}] or LoRA of them (lora_embedding_A, lora_embedding_B), found other parts", quote(module.path),
+                 embedding.rows, embedding.columns);
+  }
+  if (module.row_count > 0 && module.find(PartKind::row_ids) == nullptr && module.row_count != embedding.rows) {
+    return error("E_SHAPE", "{}: expected {} rows, as the base has, found {}; trained for {}", quote(module.path), embedding.rows,
+                 module.row_count, base_name(config));
+  }
   if (module.row_count > 0 && module.in_of_rows != embedding.columns) {
     return error("E_SHAPE", "{}: expected rows of {} numbers, as the base has, found {}; trained for {}", quote(module.path),
                  embedding.columns, module.in_of_rows, base_name(config));
@@ -277,6 +303,7 @@ Result<AdapterPlan> import_modules(AdapterModules lora, const AdapterConfig& con
     if (module.parts.empty()) continue;  // changes nothing
     plan.records.push_back(record_of(module, *entry, static_cast<std::int32_t>(entry - base.modules.data())));
   }
+  if (Status status = check_activated(plan, config); !status) return forward_error(status);
   if (config.bias == AdapterBias::all) {
     if (Status status = check_all_biases(lora, base); !status) return forward_error(status);
   }

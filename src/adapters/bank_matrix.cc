@@ -161,7 +161,7 @@ BankMatrix::BankMatrix(TileTensors tensors, TileOrder order)
       tensors_(std::move(tensors)),
       order_(order) {}
 
-Status BankMatrix::compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count) const {
+Status BankMatrix::compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count, Gate& /*gate*/) const {
   TileReader reader(tensors_, file);
   const std::int64_t length = tensors_.bank.shape[1];
   const std::int64_t inner = choice_of(tensors_).shape[1];

@@ -30,7 +30,8 @@ class BankMatrix final : public DerivedTensor {
   BankMatrix(TileTensors tensors, TileOrder order);
 
   // E_INDEX where the file names a vector that the bank does not have, or one twice; E_NONFINITE also for weights below 0.
-  [[nodiscard]] Status compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count) const override;
+  [[nodiscard]] Status compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count,
+                               Gate& gate) const override;
 
  private:
   const TileTensors tensors_;

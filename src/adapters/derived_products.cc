@@ -28,7 +28,7 @@ Result<std::pair<Numbers, Numbers>> read_pair(const SafetensorsFile& file, const
 ScaledRows::ScaledRows(const TensorInfo& rows, const TensorInfo& factors)
     : DerivedTensor(product_name(rows, factors), rows.shape, {rows.name, factors.name}), rows_(rows), factors_(factors) {}
 
-Status ScaledRows::compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count) const {
+Status ScaledRows::compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count, Gate& /*gate*/) const {
   const Result<std::pair<Numbers, Numbers>> read = read_pair(file, rows_, factors_, row_begin, row_count);
   if (!read) return tl::unexpected(read.error());
   const auto& [rows, factors] = *read;
@@ -44,7 +44,7 @@ RowProducts::RowProducts(const TensorInfo& first, const TensorInfo& second)
       first_(first),
       second_(second) {}
 
-Status RowProducts::compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count) const {
+Status RowProducts::compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count, Gate& /*gate*/) const {
   const std::int64_t rank = first_.shape[0], cols = first_.shape[1];
   const Result<std::pair<Numbers, Numbers>> read = read_pair(file, first_, second_, 0, rank);
   if (!read) return tl::unexpected(read.error());
@@ -61,7 +61,8 @@ ColumnProducts::ColumnProducts(const TensorInfo& first, const TensorInfo& second
       first_(first),
       second_(second) {}
 
-Status ColumnProducts::compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count) const {
+Status ColumnProducts::compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count,
+                               Gate& /*gate*/) const {
   const std::int64_t rank = first_.shape[1];
   const Result<std::pair<Numbers, Numbers>> read = read_pair(file, first_, second_, row_begin, row_count);
   if (!read) return tl::unexpected(read.error());

@@ -10,7 +10,8 @@ class ScaledRows final : public DerivedTensor {
  public:
   // `rows`: [rank, in]. `factors`: [rank, 1].
   ScaledRows(const TensorInfo& rows, const TensorInfo& factors);
-  [[nodiscard]] Status compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count) const override;
+  [[nodiscard]] Status compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count,
+                               Gate& gate) const override;
 
  private:
   const TensorInfo rows_, factors_;
@@ -23,7 +24,8 @@ class RowProducts final : public DerivedTensor {
  public:
   // Both [r, in].
   RowProducts(const TensorInfo& first, const TensorInfo& second);
-  [[nodiscard]] Status compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count) const override;
+  [[nodiscard]] Status compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count,
+                               Gate& gate) const override;
 
  private:
   const TensorInfo first_, second_;
@@ -34,7 +36,8 @@ class ColumnProducts final : public DerivedTensor {
  public:
   // Both [out, r].
   ColumnProducts(const TensorInfo& first, const TensorInfo& second);
-  [[nodiscard]] Status compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count) const override;
+  [[nodiscard]] Status compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count,
+                               Gate& gate) const override;
 
  private:
   const TensorInfo first_, second_;

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/gate.h"
 #include "base/result.h"
 #include "formats/safetensors.h"
 
@@ -25,7 +26,8 @@ class DerivedTensor {
   [[nodiscard]] const std::vector<std::string>& sources() const { return sources_; }
   // Computes rows [row_begin, row_begin + row_count) from the adapter's file: out [row_count, cols]. Errors name the tensor that is at
   // fault.
-  [[nodiscard]] virtual Status compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count) const = 0;
+  [[nodiscard]] virtual Status compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count,
+                                       Gate& gate) const = 0;
 
  private:
   const std::string name_;

@@ -18,7 +18,8 @@ std::int64_t element_count(const TensorInfo& tensor) { return static_cast<std::i
 ScaledVector::ScaledVector(TensorInfo tensor, float scale)
     : DerivedTensor(tensor.name, {element_count(tensor)}, {tensor.name}), tensor_(std::move(tensor)), scale_(scale) {}
 
-Status ScaledVector::compute(float* out, const SafetensorsFile& file, std::int64_t /*row_begin*/, std::int64_t /*row_count*/) const {
+Status ScaledVector::compute(float* out, const SafetensorsFile& file, std::int64_t /*row_begin*/, std::int64_t /*row_count*/,
+                             Gate& /*gate*/) const {
   const Result<std::vector<float>> values = read_all(file, tensor_);
   if (!values) return tl::unexpected(values.error());
   std::ranges::transform(*values, out, [this](float value) { return scale_ * value; });
@@ -31,7 +32,8 @@ ScaledBias::ScaledBias(TensorInfo factors, std::shared_ptr<const ModelFiles> bas
       base_(std::move(base)),
       bias_(std::move(bias)) {}
 
-Status ScaledBias::compute(float* out, const SafetensorsFile& file, std::int64_t /*row_begin*/, std::int64_t /*row_count*/) const {
+Status ScaledBias::compute(float* out, const SafetensorsFile& file, std::int64_t /*row_begin*/, std::int64_t /*row_count*/,
+                           Gate& /*gate*/) const {
   const Result<std::vector<float>> factors = read_all(file, factors_);
   if (!factors) return tl::unexpected(factors.error());
   const ModelTensor* const bias = base_->find(bias_);
@@ -47,7 +49,8 @@ Status ScaledBias::compute(float* out, const SafetensorsFile& file, std::int64_t
   return {};
 }
 
-Status ZeroVector::compute(float* out, const SafetensorsFile& /*file*/, std::int64_t /*row_begin*/, std::int64_t /*row_count*/) const {
+Status ZeroVector::compute(float* out, const SafetensorsFile& /*file*/, std::int64_t /*row_begin*/, std::int64_t /*row_count*/,
+                           Gate& /*gate*/) const {
   std::fill_n(out, shape()[0], 0.0f);
   return {};
 }

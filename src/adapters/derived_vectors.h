@@ -13,7 +13,8 @@ namespace slora {
 class ScaledVector final : public DerivedTensor {
  public:
   ScaledVector(TensorInfo tensor, float scale);
-  [[nodiscard]] Status compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count) const override;
+  [[nodiscard]] Status compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count,
+                               Gate& gate) const override;
 
  private:
   const TensorInfo tensor_;
@@ -26,7 +27,8 @@ class ScaledBias final : public DerivedTensor {
   // `bias`: its name among the base's tensors.
   ScaledBias(TensorInfo factors, std::shared_ptr<const ModelFiles> base, std::string bias);
   // E_READ, E_SHAPE.
-  [[nodiscard]] Status compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count) const override;
+  [[nodiscard]] Status compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count,
+                               Gate& gate) const override;
 
  private:
   const TensorInfo factors_;
@@ -38,7 +40,8 @@ class ScaledBias final : public DerivedTensor {
 class ZeroVector final : public DerivedTensor {
  public:
   ZeroVector(std::string name, std::int64_t count) : DerivedTensor(std::move(name), {count}) {}
-  [[nodiscard]] Status compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count) const override;
+  [[nodiscard]] Status compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count,
+                               Gate& gate) const override;
 };
 
 }  // namespace slora

@@ -24,7 +24,8 @@ class DoraGain final : public DerivedTensor {
   DoraGain(DoraTensors tensors, std::shared_ptr<const ModelFiles> base, std::string weight);
 
   // E_NONFINITE also where a norm is 0; E_READ, E_SHAPE.
-  [[nodiscard]] Status compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count) const override;
+  [[nodiscard]] Status compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count,
+                               Gate& gate) const override;
 
  private:
   const DoraTensors tensors_;

@@ -67,7 +67,7 @@ Chunk sliced(const Chunk& chunk, const SourceSlice& slice) {
 // Reads tensors chunk by chunk, and hashes their bytes as it goes. One thread.
 class TensorReader {
  public:
-  TensorReader(const SafetensorsFile& file, Sha256& content) : file_(file), content_(content) {}
+  TensorReader(const SafetensorsFile& file, Sha256& content, Gate& gate) : file_(file), content_(content), gate_(gate) {}
 
   // Calls take(chunk) with all rows of the tensor, from the first to the last, until take fails, and gives the largest magnitude.
   // E_NONFINITE when a magnitude is not below `bound`.
@@ -89,18 +89,18 @@ class TensorReader {
   template <class Take>
   Result<float> read(const DerivedTensor& tensor, float bound, Take take) {
     return read_chunks(tensor.name(), tensor.shape(), bound, take, [&](std::int64_t row_begin, std::int64_t row_count) {
-      return tensor.compute(values_.data(), file_, row_begin, row_count);
+      return tensor.compute(values_.data(), file_, row_begin, row_count, gate_);
     });
   }
 
   // Only hashes a tensor, of any type.
-  Status skip(const TensorInfo& tensor, Gate& gate) {
+  Status skip(const TensorInfo& tensor) {
     hash_header(tensor);
     for (std::uint64_t begin = 0; begin < tensor.bytes; begin += bytes_.size()) {
       bytes_.resize(static_cast<std::size_t>(std::min<std::uint64_t>(tensor.bytes - begin, kChunkElements)));
       if (Status read = file_.read_part(tensor, begin, bytes_); !read) return read;
       content_.update(bytes_);
-      if (!gate.pass([] {})) return error("E_READ", "{}: reading it took too long", file_.name());
+      if (!gate_.pass([] {})) return error("E_READ", "{}: reading it took too long", file_.name());
     }
     return {};
   }
@@ -139,6 +139,7 @@ class TensorReader {
 
   const SafetensorsFile& file_;
   Sha256& content_;
+  Gate& gate_;
   std::vector<std::byte> bytes_;
   std::vector<float> values_;
 };
@@ -348,7 +349,7 @@ Status write_images(std::span<const ImageTarget> targets, const SafetensorsFile&
     if (!gate.pass([&] { writers.push_back(std::make_unique<ImageWriter>(target)); })) return closed();
     add_destinations(destinations, *writers.back(), *target.layout);
   }
-  TensorReader reader(file, content);
+  TensorReader reader(file, content, gate);
   std::vector<std::string_view> names;
   std::vector<float> largest;
   // Writes a tensor, of the file or derived, to its places.
@@ -370,7 +371,7 @@ Status write_images(std::span<const ImageTarget> targets, const SafetensorsFile&
     const TensorInfo& tensor = file.tensors()[i];
     names.push_back(tensor.name);
     if (destinations[i].empty()) {
-      if (Status skipped = reader.skip(tensor, gate); !skipped) return skipped;
+      if (Status skipped = reader.skip(tensor); !skipped) return skipped;
       largest.push_back(0);
     } else if (Status written = write(tensor, tensor.name, destinations[i]); !written) {
       return written;

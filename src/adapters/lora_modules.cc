@@ -36,14 +36,19 @@ std::optional<NamedPart> named_part(const NameSegments& segments, const TensorIn
   for (const Ending& ending : kEndings) {
     if (all.size() > 2 && std::ranges::equal(all.last(2), ending.names)) return NamedPart{path_of(all.first(all.size() - 2)), ending.kind};
   }
-  if (const std::optional<std::string> path = module_before(segments, "lora_embedding_A")) return NamedPart{*path, PartKind::a};
-  if (const std::optional<std::string> path = module_before(segments, "lora_embedding_B")) return NamedPart{*path, PartKind::b};
+  if (const std::optional<std::string> path = module_before(segments, "lora_embedding_A"))
+    return NamedPart{*path, PartKind::a, false, true};
+  if (const std::optional<std::string> path = module_before(segments, "lora_embedding_B"))
+    return NamedPart{*path, PartKind::b, false, true};
   if (std::optional<NamedPart> weight = named_weight(segments, tensor)) return weight;
   return named_bias(segments);
 }
 
 Status check_magnitude(const AdapterModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors) {
   const AdapterPart* const magnitude = module.find(PartKind::gain);
+  if (module.saves_gain)
+    return error("E_SHAPE", "tensor {}: expected a weight of two dimensions, found {}", quote(tensors[magnitude->source.value].name),
+                 shape_of(tensors[magnitude->source.value]));
   if ((magnitude != nullptr) != config.use_dora) {
     return error("E_PAIR", "{}: expected {} {}, as use_dora is {}, found {}", quote(module.path), config.use_dora ? "a" : "no", kMagnitude,
                  config.use_dora, config.use_dora ? "none" : "one");
@@ -59,8 +64,10 @@ Status check_magnitude(const AdapterModule& module, const AdapterConfig& config,
 // Puts DoRA's gain in place of the magnitudes.
 Status derive_gain(AdapterModules& modules, AdapterModule& module, std::span<const TensorInfo> tensors, const FamilyContext& context) {
   const auto magnitude = std::ranges::find(module.parts, PartKind::gain, &AdapterPart::kind);
-  if (magnitude == module.parts.end() || module.is_saved_weight || context.modules == nullptr) return {};
+  if (magnitude == module.parts.end() || module.saves_gain || context.modules == nullptr) return {};
   const ModuleEntry* const entry = context.modules->find(module.path);
+  if (entry == nullptr && context.modules->find_other(module.path) != nullptr)
+    return error("E_UNSUPPORTED_OPTION", "{}: DoRA is served for linear modules, not for the embedding", quote(module.path));
   if (entry == nullptr) return {};  // is refused with all others that the base does not have
   if (context.weights == nullptr) {
     return error("E_UNSUPPORTED_OPTION", "{}: DoRA's norms are computed from the base's weights, and there are no files of them",
@@ -95,7 +102,7 @@ Status measure(AdapterModule& module, const AdapterConfig& config, std::span<con
     if (Status status = measure_saved_weight(module, tensors); !status) return status;
   }
   const bool is_targeted = has(PartKind::a) || has(PartKind::b) || has(PartKind::bias_added);
-  if (is_targeted || (has(PartKind::gain) && !module.is_saved_weight)) {
+  if (is_targeted || (has(PartKind::gain) && !module.saves_gain)) {
     if (Status status = measure_low_rank(module, config, tensors, context); !status) return status;
   }
   return measure_biases(module, tensors);

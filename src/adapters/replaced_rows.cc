@@ -19,7 +19,7 @@ class RowList final : public DerivedTensor {
  public:
   RowList(const std::string& tensor, std::vector<std::int64_t> rows)
       : DerivedTensor(tensor + " (rows)", {static_cast<std::int64_t>(rows.size())}), rows_(std::move(rows)) {}
-  [[nodiscard]] Status compute(float* out, const SafetensorsFile& /*file*/, std::int64_t, std::int64_t) const override {
+  [[nodiscard]] Status compute(float* out, const SafetensorsFile& /*file*/, std::int64_t, std::int64_t, Gate&) const override {
     std::ranges::copy(rows_, out);
     return {};
   }
@@ -35,7 +35,8 @@ class SomeRows final : public DerivedTensor {
       : DerivedTensor(tensor.name, {static_cast<std::int64_t>(rows.size()), tensor.shape[1]}, {tensor.name}),
         tensor_(std::move(tensor)),
         rows_(std::move(rows)) {}
-  [[nodiscard]] Status compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count) const override {
+  [[nodiscard]] Status compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count,
+                               Gate& /*gate*/) const override {
     for (std::int64_t row = row_begin; row < row_begin + row_count; ++row) {
       const Result<std::vector<float>> values = read_rows(file, tensor_, rows_[static_cast<std::size_t>(row)], 1);
       if (!values) return tl::unexpected(values.error());
@@ -58,7 +59,7 @@ Result<std::vector<std::int64_t>> changed_rows(const SafetensorsFile& file, cons
   const std::size_t element_bytes = bytes_of(of_base.info.dtype);
   std::vector<std::int64_t> changed;
   std::vector<std::byte> bytes;
-  std::vector<float> own;
+  std::vector<float> own, rounded;  // the base's rows, and rounded to the type of the file, as training in another type copies them
   for (std::int64_t begin = 0; begin < rows; begin += chunk_rows) {
     const std::int64_t count = std::min(chunk_rows, rows - begin);
     const Result<std::vector<float>> values = read_rows(file, tensor, begin, count);
@@ -68,9 +69,15 @@ Result<std::vector<std::int64_t>> changed_rows(const SafetensorsFile& file, cons
     if (Status read = base.read_part(of_base, static_cast<std::uint64_t>(begin * cols) * element_bytes, bytes); !read)
       return forward_error(read);
     convert_to_float(own.data(), bytes.data(), of_base.info.dtype, own.size());
+    bytes.resize(own.size() * bytes_of(tensor.dtype));
+    rounded.resize(own.size());
+    convert_from_float(bytes.data(), tensor.dtype, own.data(), own.size());
+    convert_to_float(rounded.data(), bytes.data(), tensor.dtype, rounded.size());
     for (std::int64_t row = 0; row < count; ++row) {
-      if (!std::equal(own.begin() + row * cols, own.begin() + (row + 1) * cols, values->begin() + row * cols))
-        changed.push_back(begin + row);
+      const auto is_same = [&](const std::vector<float>& numbers) {
+        return std::equal(numbers.begin() + row * cols, numbers.begin() + (row + 1) * cols, values->begin() + row * cols);
+      };
+      if (!is_same(own) && !is_same(rounded)) changed.push_back(begin + row);
     }
   }
   return changed;
@@ -179,6 +186,16 @@ Status find_trained_rows(std::vector<AdapterModule>& modules, AdapterModules& fo
     head.path = context.modules->modules.back().path;
     std::erase_if(head.parts, [](const AdapterPart& part) { return part.kind != PartKind::rows && part.kind != PartKind::row_ids; });
     head.rank = head.in = head.out = 0;
+  }
+  for (const auto& [name, tokens] : config.trained_tokens) {
+    const auto has_rows = [&](const AdapterModule& module) {
+      return module.find(PartKind::rows) != nullptr && is_called(module.path, name);
+    };
+    if (std::ranges::none_of(modules, has_rows)) {
+      found.warnings.push_back(
+          fmt::format("trainable_token_indices names {} tokens of {}, but the file holds no rows of them: the base's are used",
+                      tokens.size(), quote(name)));
+    }
   }
   for (AdapterModule& head : of_tied_heads) {
     const auto same = std::ranges::find(modules, head.path, &AdapterModule::path);

@@ -112,6 +112,8 @@ Result<TensorGroups> group_tensors(const AdapterConfig& config, std::span<const 
       module.pieces.push_back({named->kind, named->piece, {i}});
     }
     module.is_saved_weight = module.is_saved_weight || named->is_saved_weight;
+    module.saves_gain = module.saves_gain || (named->is_saved_weight && named->kind == PartKind::gain);
+    module.embedding_part_count += named->is_of_embedding ? 1 : 0;
   }
   if (!unknown.empty()) return refuse_unknown(unknown, config.family);
   if (groups.modules.empty()) {

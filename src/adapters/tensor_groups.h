@@ -23,6 +23,7 @@ struct NamedPart {
   std::string path;
   PartKind kind = PartKind::a;
   bool is_saved_weight = false;  // of the base, replaced: a norm's gain, or rows of a matrix
+  bool is_of_embedding = false;  // only an embedding has it
   std::uint8_t piece = 0;        // which of the tensors that the part is derived from: 0 stands for it in AdapterModule::parts
   TensorValues values = TensorValues::floats;
 };

@@ -68,7 +68,8 @@ VeraMatrix::VeraMatrix(std::shared_ptr<const VeraProjection> projection, Which w
       projection_(std::move(projection)),
       which_(which) {}
 
-Status VeraMatrix::compute(float* out, const SafetensorsFile& /*file*/, std::int64_t row_begin, std::int64_t row_count) const {
+Status VeraMatrix::compute(float* out, const SafetensorsFile& /*file*/, std::int64_t row_begin, std::int64_t row_count,
+                           Gate& /*gate*/) const {
   const std::span<const float> numbers = which_ == Which::a ? projection_->a() : projection_->b();
   const std::int64_t cols = shape()[1];
   std::copy_n(numbers.begin() + row_begin * cols, row_count * cols, out);

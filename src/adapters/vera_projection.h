@@ -67,7 +67,8 @@ class VeraMatrix final : public DerivedTensor {
  public:
   enum class Which : std::uint8_t { a, b };
   VeraMatrix(std::shared_ptr<const VeraProjection> projection, Which which);
-  [[nodiscard]] Status compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count) const override;
+  [[nodiscard]] Status compute(float* out, const SafetensorsFile& file, std::int64_t row_begin, std::int64_t row_count,
+                               Gate& gate) const override;
 
  private:
   const std::shared_ptr<const VeraProjection> projection_;

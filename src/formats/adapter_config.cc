@@ -79,6 +79,8 @@ Status take_invocation(AdapterConfig& adapter, const Json& config) {
     return error("E_UNSUPPORTED_OPTION", "\"{}\": expected nothing, or a list of 1 to {} token ids, found {}", kKey, kTokensMax,
                  shown(*tokens));
   }
+  if (adapter.use_dora)
+    return error("E_UNSUPPORTED_OPTION", "\"{}\": expected \"use_dora\" to be false, as PEFT does not combine them", kKey);
   if (adapter.bias != AdapterBias::none) {
     return error("E_UNSUPPORTED_OPTION", "\"{}\": expected \"bias\" to be none, because biases that are replaced act on every token", kKey);
   }

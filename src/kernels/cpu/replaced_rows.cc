@@ -20,6 +20,7 @@ void ReplacedRows::replace(Tensor y, Tensor x, const AppliedRecord& applied) {
   const std::int32_t count = record.rows.rows;
   check(record.rows.dtype == DType::bf16 && record.rows.cols == x.cols, "expected rows [count, in] in bf16");
   const bool is_listed = record.row_ids != nullptr;
+  check(is_listed || count == record.out, "expected a row for every output");
   Tensor out = y.cols_from(record.slice_begin, record.out);
   if (is_listed)
     out = {reinterpret_cast<std::byte*>(scratch_.take<float>(static_cast<std::size_t>(y.rows * count))), DType::f32, y.rows, count, count};
