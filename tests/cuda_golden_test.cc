@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 
 #include "cuda_device.h"
@@ -14,6 +15,11 @@ constexpr BackendCase kCuda{"cuda", false};
 
 GoldenModel::Options on_cuda(std::int32_t page_tokens = 4) {
   return {.page_tokens = page_tokens, .make_backend = [] { return open_cuda_device().backend; }};
+}
+
+// Adapters that change norms, the embedding or rows of the head, by how golden ones are called.
+bool changes_other_sites(const std::string& adapter) {
+  return std::ranges::any_of(std::array{"emb_", "mts_", "tokens_"}, [&](const char* prefix) { return adapter.starts_with(prefix); });
 }
 
 class CudaGolden : public ::testing::TestWithParam<std::string> {
@@ -43,6 +49,11 @@ TEST_P(CudaGolden, AdaptersGiveTheLogitsOfPeft) {
   int compared = 0;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     const std::string adapter = entry.path().filename().string();
+    if (changes_other_sites(adapter)) {
+      EXPECT_TRUE(model.refuses(adapter)) << adapter;
+      ++compared;
+      continue;
+    }
     for (const std::string& name : expected_.names_with("logits." + adapter + ".")) {
       const std::string prompt = name.substr(name.rfind('.') + 1);
       expect_close(model.run_alone(expected_.tokens("ids." + prompt), model.adapter(adapter)), expected_.floats(name), kCuda, name);
@@ -105,6 +116,7 @@ TEST(CudaMixedBatch, OfAllFamiliesEqualsEachAlone) {
   EXPECT_GE(tails.size(), 29u);
   for (const std::string& tail : tails) {
     const std::string adapter = tail.substr(12);
+    if (changes_other_sites(adapter)) continue;
     mixture.add(tail, adapter, adapter);
   }
   mixture.add("logits.1", "1");

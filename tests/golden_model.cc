@@ -161,6 +161,11 @@ const AdapterView* GoldenModel::adapter_if_it_fits(const std::string& name) {
   return is_too_large ? nullptr : adapter(name);
 }
 
+bool GoldenModel::refuses(const std::string& name) {
+  const auto version = resolve(name);
+  return !version && version.error().code == "E_UNSUPPORTED_OPTION";
+}
+
 const AdapterView* GoldenModel::adapter(const std::string& name) {
   if (const auto known = adapters_.find(name); known != adapters_.end()) return known->second.get();
   const auto version = value_of(resolve(name));

@@ -75,6 +75,8 @@ class GoldenModel {
   const AdapterView* adapter(const std::string& name);
   // The same, or nullptr when a vector of it is larger than a page.
   const AdapterView* adapter_if_it_fits(const std::string& name);
+  // Whether the backend lacks what it does.
+  [[nodiscard]] bool refuses(const std::string& name);
   // Logits of every row, piece after piece: [sum of tokens][vocab].
   std::vector<std::vector<float>> run(const std::vector<Piece>& pieces);
   // Logits of a prompt computed at once on a stream of its own.

@@ -14,6 +14,8 @@ namespace {
 
 constexpr std::size_t kArrayBytesAtFirst = std::size_t{64} << 10;
 constexpr std::size_t kArrayAlignment = 64;
+// Kinds of sites that have a product: they come first. The others have no lists.
+constexpr int kProductKinds = static_cast<int>(SiteKind::head) + 1;
 constexpr std::int32_t kItemsPerMultiprocessor = 2;  // of attention: as many blocks as there are at a time
 
 constexpr std::size_t aligned_bytes(std::size_t bytes) { return (bytes + kArrayAlignment - 1) / kArrayAlignment * kArrayAlignment; }
@@ -73,7 +75,7 @@ Status WorkLists::make() {
 }
 
 Status WorkLists::reserve(std::int64_t rows, std::span<const AttendShape> shapes) {
-  constexpr std::int64_t kKinds = kSiteKindCount, kShrinkItems = 32;  // of an adapter at sites of a kind: 512 ranks
+  constexpr std::int64_t kKinds = kProductKinds, kShrinkItems = 32;  // of an adapter at sites of a kind: 512 ranks
   const std::int64_t adapters = std::min(rows, kAdaptersReserved), pieces = adapters + rows / ExpandItem::kRowsMax;
   lists_.reserve(static_cast<std::size_t>(kKinds * kShrinkItems * pieces), static_cast<std::size_t>(kKinds * pieces));
   std::int64_t bytes = kKinds * pieces * (kShrinkItems * sizeof(ShrinkItem) + sizeof(ExpandUse) + sizeof(ExpandItem));
@@ -135,7 +137,8 @@ bool WorkLists::try_add_spans(const SpanBatch& spans, const AttendShape& shape) 
 
 bool WorkLists::try_add_sites(const AdapterBatch& adapters) {
   if (adapters.segments.empty()) return true;
-  return try_add_kinds(adapters, 0, site_count(1, adapters.segments.host.front().adapter->expert_count));
+  const auto experts = static_cast<std::size_t>(adapters.segments.host.front().adapter->expert_count);
+  return try_add_kinds(adapters, 0, kProductKinds * experts);
 }
 
 bool WorkLists::try_add_site(const AdapterBatch& adapters, Site site) {

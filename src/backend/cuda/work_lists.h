@@ -50,8 +50,8 @@ class WorkLists {
   void clear();
   // Returns false, and adds nothing, if there are more than kAttendMax.
   bool try_add_spans(const SpanBatch& spans, const AttendShape& shape);
-  // Adds all kinds of sites of the batch's adapters, or that of one site. Returns false, and adds nothing, if there are more than
-  // kKindsMax.
+  // Adds all kinds of sites of the batch's adapters that have products, or that of one site. Returns false, and adds nothing, if there are
+  // more than kKindsMax.
   bool try_add_sites(const AdapterBatch& adapters);
   bool try_add_site(const AdapterBatch& adapters, Site site);
   // What is to be copied to the device before an op uses the lists. Valid until the next clear(). Throws a DeviceError.

@@ -101,7 +101,7 @@ TEST(WorkLists, HaveTheListsOfEverySiteAtPlacesThatDoNotMove) {
     EXPECT_TRUE(lists->try_add_site(head.batch(), kHeadSite));
     bring(device, *lists, tables);
     for (std::int32_t layer = 0; layer < kLayers; ++layer) {
-      for (int kind = 0; kind < kSiteKindCount; ++kind) {
+      for (int kind = 0; kind <= static_cast<int>(SiteKind::head); ++kind) {
         expect_lists_of(device, *lists, layers.batch(), {layer, static_cast<SiteKind>(kind)});
       }
     }
