@@ -7,6 +7,7 @@ from golden_adapters import EVERY_LINEAR
 from golden_families import Family
 
 ADALORA_SIZES = {"lora_A": 0.15, "lora_B": 0.15, "lora_E": 1.5}
+SMALL_ADALORA_SIZES = ADALORA_SIZES | {"lora_E": 0.8}  # or rounding to bf16 moves the logits of so short a prompt by up to 5 %
 LOHA_SIZES = {"hada_w1_a": 0.3, "hada_w1_b": 0.3, "hada_w2_a": 0.3, "hada_w2_b": 0.3}
 VBLORA_SIZES = {"vblora_logits": 1.0, "vblora_vector_bank": 0.2}
 BIASES = {".bias": 0.1}
@@ -66,7 +67,7 @@ TOP_ONLY = {"save_only_topk_weights": True}
 
 LOW_RANK = (
     Family("adalora_full", adalora(6, 8, EVERY_LINEAR, bias="all"), ADALORA_SIZES | BIASES, prepare=zeros_in_e),
-    Family("adalora_pruned", adalora(6, 9, EVERY_LINEAR, bias="lora_only"), ADALORA_SIZES | BIASES, prepare=pruned(PRUNED)),
+    Family("adalora_pruned", adalora(6, 9, EVERY_LINEAR, bias="lora_only"), SMALL_ADALORA_SIZES | BIASES, prepare=pruned(PRUNED)),
     Family("adalora_rank0_module", adalora(4, 8, EVERY_LINEAR[:4]), ADALORA_SIZES, prepare=pruned(NO_QUERIES)),
     Family("adalora_alpha0", adalora(5, 0, ("q_proj", "up_proj")), ADALORA_SIZES, torch.bfloat16, prepare=pruned({"up_proj": 2})),
     Family("adalora_raw_names", adalora(3, 4, ("k_proj", "down_proj")), ADALORA_SIZES, rename=raw_names),
