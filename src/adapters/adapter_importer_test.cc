@@ -234,7 +234,9 @@ TEST(LoraImporter, RefusesReplacedWeightsThatFitNoPlaceOfTheBase) {
   expect_refused(with("model.layers.0.self_attn.q_proj.weight", {48, 48}), "E_UNSUPPORTED_OPTION", {"q_proj", "modules_to_save"});
   expect_refused(with("model.norm.weight", {47}), "E_SHAPE", {"model.norm", "48"});
   expect_refused(with("model.norm.weight", {48, 48}), "E_SHAPE", {"model.norm"});
-  expect_refused(with("model.embed_tokens.weight", {100}), "E_SHAPE", {"model.embed_tokens"});
+  expect_refused(with("model.embed_tokens.weight", {100}), "E_UNSUPPORTED_OPTION", {"model.embed_tokens"});
+  expect_refused(with("model.embed_tokens.weight", {90, 48}), "E_SHAPE", {"model.embed_tokens", "100", "90"});
+  expect_refused(with("lm_head.weight", {130, 48}), "E_SHAPE", {"lm_head", "100", "130"});
   expect_refused(with("model.embed_tokens.weight", {100, 47}), "E_SHAPE", {"model.embed_tokens", "48"});
   expect_refused(with("lm_head.weight", {100, 47}), "E_SHAPE", {"lm_head", "48", "47"});
   expect_refused(with("model.layers.0.other_norm.weight", {48}), "E_UNKNOWN_MODULE", {"other_norm"});
@@ -265,6 +267,41 @@ TEST(LoraImporter, WarnsOfWeightsThatTheConfigDoesNotTarget) {
                               R"("all-linear")", R"(".*(q|down)_proj")", "null"}) {
     EXPECT_THAT(with_targets(targets), IsEmpty()) << targets;
   }
+}
+
+TEST(LoraImporter, TakesLoraOfTheEmbeddingByItsOwnNamesOnly) {
+  const auto with = [](const std::string& path, const std::string& a, const std::string& b, std::int64_t in, std::int64_t out) {
+    LoraFixture fixture = small_lora();
+    fixture.add(path + a, {4, in});
+    fixture.add(path + b, {out, 4});
+    return fixture;
+  };
+  const std::string embedding = "model.embed_tokens.";
+  const AdapterPlan plan = import(with(embedding, "lora_embedding_A", "lora_embedding_B", 100, 48)).value();
+  EXPECT_EQ(plan.records.back().site, kEmbeddingSite);
+  expect_refused(with(embedding, "lora_A.weight", "lora_B.weight", 100, 48), "E_UNSUPPORTED_OPTION", {"embed_tokens", "lora_embedding_A"});
+  expect_refused(with("model.layers.0.self_attn.o_proj.", "lora_embedding_A", "lora_embedding_B", 48, 48), "E_UNKNOWN_TENSOR", {"o_proj"});
+  LoraFixture biased = with(embedding, "lora_embedding_A", "lora_embedding_B", 100, 48);
+  biased.add("model.embed_tokens.base_layer.bias", {48});
+  expect_refused(biased, "E_UNSUPPORTED_OPTION", {"embed_tokens"});
+}
+
+// PEFT would apply them to all tokens, also to those before the invocation.
+TEST(LoraImporter, RefusesActivatedAdaptersWithOtherWeights) {
+  LoraFixture fixture = small_lora();
+  fixture.config = R"({"peft_type": "LORA", "r": 4, "lora_alpha": 6, "alora_invocation_tokens": [5], "modules_to_save": ["norm"]})";
+  EXPECT_TRUE(import(fixture));
+  fixture.add("model.norm.weight", {48});
+  expect_refused(fixture, "E_UNSUPPORTED_OPTION", {"alora_invocation_tokens"});
+  fixture.config = R"({"peft_type": "LORA", "r": 4, "lora_alpha": 6, "alora_invocation_tokens": [5], "use_dora": true})";
+  expect_refused(fixture, "E_UNSUPPORTED_OPTION", {"alora_invocation_tokens", "use_dora"});
+}
+
+TEST(LoraImporter, RefusesAVectorAsTheWeightOfALinearModule) {
+  LoraFixture fixture = small_lora();
+  fixture.config = R"({"peft_type": "LORA", "r": 4, "lora_alpha": 6, "use_dora": true})";
+  fixture.add("model.layers.0.self_attn.q_proj.weight", {48});
+  expect_refused(fixture, "E_SHAPE", {"q_proj.weight", "two dimensions"});
 }
 
 TEST(LoraImporter, WarnsOfModulesToSaveThatTheFileLacks) {

@@ -126,7 +126,7 @@ TEST(Ia3Modules, NeedTheBiasOfTheBase) {
   fixture.write(adapter.path());
   const SafetensorsFile file = SafetensorsFile::open(adapter.file("adapter_model.safetensors")).value();
   std::vector<float> out(24);
-  const Status computed = plan.derived.back()->compute(out.data(), file, 0, 1);
+  const Status computed = plan.derived.back()->compute(out.data(), file, 0, 1, open_gate());
   ASSERT_FALSE(computed);
   EXPECT_EQ(computed.error().code, "E_SHAPE");
   EXPECT_THAT(computed.error().message, AllOf(HasSubstr("v_proj.bias"), HasSubstr("[24]")));

@@ -73,8 +73,8 @@ TEST(LohaModules, ComputeAnyRows) {
   for (const auto& tensor : plan.derived) {
     const std::int64_t rows = tensor->shape()[0], cols = tensor->shape()[1];
     std::vector<float> whole(static_cast<std::size_t>(rows * cols)), part(static_cast<std::size_t>(4 * cols));
-    ASSERT_TRUE(tensor->compute(whole.data(), file, 0, rows));
-    ASSERT_TRUE(tensor->compute(part.data(), file, 2, 4));
+    ASSERT_TRUE(tensor->compute(whole.data(), file, 0, rows, open_gate()));
+    ASSERT_TRUE(tensor->compute(part.data(), file, 2, 4, open_gate()));
     EXPECT_TRUE(std::equal(part.begin(), part.end(), whole.begin() + 2 * cols));
   }
 }

@@ -82,7 +82,7 @@ std::string refusal_of_numbers(const LoraFixture& fixture) {
   fixture.write(folder.path());
   const SafetensorsFile file = SafetensorsFile::open(folder.file("adapter_model.safetensors")).value();
   std::vector<float> values(2 * 48);
-  const Status computed = plan.derived.at(0)->compute(values.data(), file, 0, 2);
+  const Status computed = plan.derived.at(0)->compute(values.data(), file, 0, 2, open_gate());
   return computed ? "computed" : computed.error().code + ": " + computed.error().message;
 }
 
@@ -164,8 +164,8 @@ TEST(VbloraModules, ComputeAnyRows) {
   ASSERT_EQ(b.shape(), (std::vector<std::int64_t>{24, 2}));
   EXPECT_THAT(b.sources(), ElementsAre(fixture.tensors[0].name, fixture.tensors[2].name));
   std::vector<float> whole(48), part(11 * 2);
-  ASSERT_TRUE(b.compute(whole.data(), file, 0, 24));
-  ASSERT_TRUE(b.compute(part.data(), file, 6, 11));  // pieces of three tiles
+  ASSERT_TRUE(b.compute(whole.data(), file, 0, 24, open_gate()));
+  ASSERT_TRUE(b.compute(part.data(), file, 6, 11, open_gate()));  // pieces of three tiles
   EXPECT_TRUE(std::equal(part.begin(), part.end(), whole.begin() + 6 * 2));
 }
 

@@ -166,7 +166,7 @@ TEST(VeraModules, GiveAnyRowsOfADrawnMatrix) {
   small_lora().write(folder.path());
   const SafetensorsFile file = SafetensorsFile::open(folder.file("adapter_model.safetensors")).value();
   std::vector<float> rows(6);
-  ASSERT_TRUE(b.compute(rows.data(), file, 4, 2));
+  ASSERT_TRUE(b.compute(rows.data(), file, 4, 2, open_gate()));
   EXPECT_EQ(rows, std::vector(projection->b().begin() + 12, projection->b().begin() + 18));
 }
 

@@ -52,7 +52,7 @@ inline std::vector<float> derived_values(const LoraFixture& fixture, const Adapt
   const DerivedTensor& tensor = *plan.derived.at(index);
   const std::int64_t rows = tensor.shape().size() == 2 ? tensor.shape()[0] : 1;
   std::vector<float> values(static_cast<std::size_t>(rows * tensor.shape().back()));
-  const Status computed = tensor.compute(values.data(), *file, 0, rows);
+  const Status computed = tensor.compute(values.data(), *file, 0, rows, open_gate());
   EXPECT_TRUE(computed) << (computed ? "" : computed.error().message);
   return values;
 }

@@ -8,6 +8,7 @@
 
 #include "adapters/adapter_image.h"
 #include "base/check.h"
+#include "base/gate.h"
 #include "formats/model_config.h"
 #include "formats/module_table.h"
 #include "formats/safetensors_writer.h"
@@ -16,6 +17,12 @@
 namespace slora {
 
 inline void write_text(const std::string& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
+
+// One that is never closed.
+inline Gate& open_gate() {
+  static Gate gate;
+  return gate;
+}
 
 // A base of two layers with unequal widths and biases on q, k and v.
 inline ModuleTable test_modules(std::int32_t shard_count = 1) {
