@@ -208,7 +208,7 @@ def ia3_faults():
         "ia3_stored_bias": (plain, column | {f"{V0}.base_layer.bias": torch.ones(KV_WIDTH)}, "E_UNKNOWN_TENSOR", ["base_layer.bias"]),
         "ia3_bias_all": (family_config("IA3", bias="all"), column, "E_UNSUPPORTED_OPTION", ["bias", "IA3"]),
         "ia3_key_of_lora": (family_config("IA3", lora_alpha=4), column, "E_UNSUPPORTED_OPTION", ["lora_alpha", "IA3"]),
-        "ia3_of_embedding": (plain, column | {"base_model.model.model.embed_tokens.ia3_l": torch.ones(1, 4)}, "E_UNSUPPORTED_OPTION", ["embed_tokens"]),
+        "ia3_of_embedding": (family_config("IA3", feedforward_modules=["embed_tokens"]), column | {"base_model.model.model.embed_tokens.ia3_l": torch.ones(1, 4)}, "E_UNSUPPORTED_OPTION", ["embed_tokens"]),
         "ia3_of_norm": (plain, column | {"base_model.model.model.norm.ia3_l": torch.ones(HIDDEN, 1)}, "E_SHAPE", ["model.norm"]),
         "ia3_infinite": (plain, infinite, "E_NONFINITE", ["v_proj"]),
         "ia3_tensor_of_lora": (plain, column | pair(Q0), "E_UNKNOWN_TENSOR", ["lora_A", "IA3"]),
