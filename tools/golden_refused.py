@@ -228,6 +228,9 @@ def vera_faults():
     without = lambda name: {key: value for key, value in (good | projection()).items() if key != name}  # noqa: E731
     drawn = family_config("VERA", r=RANK, save_projection=False)
     return {
+        "vera_module_without_name": (
+            plain, good | projection() | {"base_model.model..vera_lambda_d": torch.ones(3)}, "E_UNKNOWN_TENSOR", ["..vera_lambda_d"]
+        ),
         "vera_no_projection": (plain, good, "E_PROJECTION", ["vera_A", "save_projection"]),
         "vera_no_projection_b": (plain, without("base_model.vera_B"), "E_PROJECTION", ["vera_B"]),
         "vera_projection_too_narrow": (plain, good | projection(inputs=HIDDEN - 1), "E_PROJECTION", ["vera_A", "48", "47"]),

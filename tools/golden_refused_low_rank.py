@@ -104,6 +104,9 @@ def faults():
         "loha_convolution": (loha_config(), loha() | {f"{V0}.hada_t1": numbers(RANK, RANK, 1, 1)}, "E_UNSUPPORTED_OPTION", ["hada_t1"]),
         "loha_inf": (loha_config(), with_value(loha(), f"{V0}.hada_w1_b", float("inf")), "E_NONFINITE", [v, "hada_w1_b"]),
         "loha_without_alpha": (without(loha_config(), "alpha"), loha(), "E_SCALE", ["alpha"]),
+        "vblora_module_without_name": (
+            vblora_config(), vblora() | {"base_model.model..vblora_logits_B": torch.ones(1, 1, 1)}, "E_UNKNOWN_TENSOR", ["..vblora_logits_B"]
+        ),
         "vblora_without_bank": (vblora_config(), without(vblora(), BANK), "E_PAIR", [BANK]),
         "vblora_bank_not_config": (vblora_config(num_vectors=7), vblora(), "E_SHAPE", [BANK, "[7, 16]", "[6, 16]"]),
         "vblora_topk_above_bank": (vblora_config(topk=7), vblora(), "E_INDEX", ["topk", "6"]),

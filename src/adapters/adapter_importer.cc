@@ -138,7 +138,7 @@ Status check_shape(const AdapterModule& module, const ModuleEntry& entry, const 
 }
 
 // Rows of a weight that replace the base's: of the head only, since what a layer's product needs besides is not built.
-Status check_rows(const AdapterModule& module, const ModuleEntry& entry, const ModuleTable& base) {
+Status check_rows(const AdapterModule& module, const ModuleEntry& entry) {
   if (module.find(PartKind::gain) != nullptr && module.rank == 0 && module.find(PartKind::rows) == nullptr && module.is_saved_weight)
     return error("E_SHAPE", "{}: expected a weight of two dimensions, found a vector", quote(module.path));
   if (module.embedding_part_count > 0)
@@ -161,8 +161,6 @@ Status check_rows(const AdapterModule& module, const ModuleEntry& entry, const M
   if (module.find(PartKind::row_ids) == nullptr && module.row_count != entry.out) {
     return error("E_SHAPE", "{}.weight: expected {} rows, the base's outputs, found {}", module.path, entry.out, module.row_count);
   }
-  if (module.find(PartKind::row_ids) != nullptr && base.shard_count > 1)
-    return error("E_UNSUPPORTED_OPTION", "{}: trained rows of the head are not served with shards", quote(module.path));
   return {};
 }
 
@@ -298,7 +296,7 @@ Result<AdapterPlan> import_modules(AdapterModules lora, const AdapterConfig& con
     }
     const ModuleEntry* entry = base.find(module.path);
     if (entry == nullptr) return refuse_unknown_module(module.path, base);
-    if (Status status = check_rows(module, *entry, base); !status) return forward_error(status);
+    if (Status status = check_rows(module, *entry); !status) return forward_error(status);
     if (Status status = check_shape(module, *entry, config); !status) return forward_error(status);
     if (module.parts.empty()) continue;  // changes nothing
     plan.records.push_back(record_of(module, *entry, static_cast<std::int32_t>(entry - base.modules.data())));

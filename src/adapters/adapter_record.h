@@ -87,6 +87,7 @@ struct AdapterRecord {
   std::int32_t module = 0;         // index into the base's module table; kNoModule at a norm and at the embedding
   std::int32_t z_shard = 0;        // the shard that computes A x; set with z_begin by cut_for_shard
   std::int32_t z_begin = 0;        // first column of A x among that shard's at this site
+  std::int32_t row_offset = 0;     // that is subtracted from row_ids: the first output of the shard; set by cut_for_shard
   std::vector<AdapterPart> parts;  // at most one of a kind, ordered by kind
 
   [[nodiscard]] const AdapterPart* find(PartKind kind) const { return find_part(parts, kind); }

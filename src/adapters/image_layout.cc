@@ -1,6 +1,7 @@
 #include "adapters/image_layout.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <map>
 #include <source_location>
@@ -137,8 +138,9 @@ Result<ImageLayout> make_image_layout(std::vector<AdapterRecord> records, const 
     check(std::ranges::is_sorted(record.parts, {}, &AdapterPart::kind), "expected a record's parts to be ordered by kind");
     for (AdapterPart& part : record.parts) {
       const auto key = std::make_tuple(part.source, part.kind, part.slice);
-      // Biases are sums over parts, of which each record has its own.
-      const bool may_share = part.kind != PartKind::bias_added && part.kind != PartKind::bias_replacing;
+      // Biases are sums over parts, of which each record has its own; lists of rows count from where a record begins.
+      constexpr std::array kOwn = {PartKind::bias_added, PartKind::bias_replacing, PartKind::row_ids};
+      const bool may_share = std::ranges::find(kOwn, part.kind) == kOwn.end();
       if (const auto same = placed.find(key); may_share && same != placed.end()) {
         part.stored = same->second;
         part.shares_storage = true;

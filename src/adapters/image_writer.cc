@@ -179,9 +179,9 @@ class ImageWriter {
   void write_vector(const StoredMatrix& vector, const Chunk& chunk) { std::copy_n(chunk.values, chunk.col_count, vector_at(vector)); }
 
   // Requires: whole numbers.
-  void write_ids(const StoredMatrix& vector, const Chunk& chunk) {
+  void write_ids(const StoredMatrix& vector, const Chunk& chunk, std::int32_t offset) {
     auto* const ids = reinterpret_cast<std::int32_t*>(vector_at(vector));
-    for (std::int64_t i = 0; i < chunk.col_count; ++i) ids[i] = static_cast<std::int32_t>(chunk.values[i]);
+    for (std::int64_t i = 0; i < chunk.col_count; ++i) ids[i] = static_cast<std::int32_t>(chunk.values[i]) - offset;
   }
 
   // Adds factor x a row to a stored vector. False when a sum is not finite.
@@ -268,7 +268,7 @@ Status write_part(const Destination& to, const Chunk& whole, std::string_view na
       to.writer->write_vector(part.stored, chunk);
       return {};
     case PartKind::row_ids:
-      to.writer->write_ids(part.stored, chunk);
+      to.writer->write_ids(part.stored, chunk, to.record->row_offset);
       return {};
     case PartKind::bias_added:
     case PartKind::bias_replacing:

@@ -108,7 +108,7 @@ class RowFinder {
     if (changed->empty()) {
       module.parts.erase(part);
       module.row_count = module.in_of_rows = 0;
-    } else if (changed->size() <= kListedMax && context_.modules->shard_count == 1) {
+    } else if (changed->size() <= kListedMax) {
       module.row_count = static_cast<std::int64_t>(changed->size());
       part->source = add(std::make_shared<SomeRows>(tensor, *changed));
       add_list(module, tensor.name, std::move(*changed));

@@ -1,7 +1,6 @@
 #include "adapters/shard_records.h"
 
 #include <algorithm>
-#include <source_location>
 #include <utility>
 
 #include "base/check.h"
@@ -24,6 +23,7 @@ class RecordCutter {
     const ModuleEntry& module = base_.modules[static_cast<std::size_t>(record.module)];
     check(module.site == record.site && module.slice_begin == record.slice_begin, "expected the record's module in the base");
     const ModuleCut& cut = module.cuts[static_cast<std::size_t>(shard_)];
+    lists_rows_ = record.find(PartKind::row_ids) != nullptr;
     if (base_.shard_count == 1) {
       add_record(record, cut, 0, record.rank).parts = record.parts;
     } else if (module.splits_input) {
@@ -101,7 +101,7 @@ class RecordCutter {
     return out;
   }
 
-  static void add_part(AdapterRecord& record, AdapterPart part, const ModuleCut& cut, RankSlice ranks) {
+  void add_part(AdapterRecord& record, AdapterPart part, const ModuleCut& cut, RankSlice ranks) {
     const auto out_begin = static_cast<std::int32_t>(cut.out.begin), in_begin = static_cast<std::int32_t>(cut.in.begin);
     switch (part.kind) {
       case PartKind::a:
@@ -116,11 +116,13 @@ class RecordCutter {
       case PartKind::rank_gain:
         part.slice = {0, 1, ranks.begin, ranks.count};
         break;
-      case PartKind::rows:  // one for each output
-        part.slice = {out_begin, record.out, in_begin, record.in};
+      case PartKind::rows:  // listed ones are on all shards, which leave out those of others; else there is one for each output
+        part.slice = lists_rows_ ? SourceSlice{0, part.slice.row_count, in_begin, record.in}
+                                 : SourceSlice{out_begin, record.out, in_begin, record.in};
         break;
       case PartKind::row_ids:
-        fail_check("expected listed rows on one shard only", std::source_location::current());
+        record.row_offset = out_begin;
+        break;
       case PartKind::delta_gain:
       case PartKind::gain:
       case PartKind::bias_added:
@@ -136,6 +138,7 @@ class RecordCutter {
   std::vector<AdapterRecord> out_;
   Site site_{};
   std::vector<std::int32_t> z_ends_;  // [shards] ranks of each so far, at this site
+  bool lists_rows_ = false;           // the record being cut
   std::int32_t first_shard_ = 0;      // that gets the next rank that remains
 };
 

@@ -92,7 +92,7 @@ Result<TensorGroups> group_tensors(const AdapterConfig& config, std::span<const 
   for (std::uint32_t i = 0; i < tensors.size(); ++i) {
     const std::string& name = tensors[i].name;
     if (const std::string_view part = unserved_part(normalised_name(name), config); !part.empty()) {
-      return error("E_UNSUPPORTED_OPTION", "tensor {} is {}: not served yet", quote(name), part);
+      return error("E_UNSUPPORTED_OPTION", "tensor {} is {}, which is not served for its family", quote(name), part);
     }
     std::optional<NamedPart>& named = names[i];
     if (!named) {

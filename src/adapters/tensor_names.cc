@@ -46,6 +46,7 @@ bool is_in(const auto& list, std::string_view segment) { return std::ranges::fin
 
 NameSegments unwrapped(std::string_view name) {
   NameSegments segments = segments_of(name);
+  if (is_in(segments, "")) return {};  // no module has an empty name, and readers mean the whole adapter by an empty path
   std::erase_if(segments, [](std::string_view segment) { return is_in(kWrappers, segment); });
   return segments;
 }

@@ -19,7 +19,8 @@ namespace slora {
 using NameSegments = std::vector<std::string_view>;  // of a name, between its dots
 
 // The name within the base model: without the wrappers of training frameworks, without "base_model.model." (of nested PEFT models too), and
-// without the adapter's name that raw state dictionaries have after "lora_A" and the like. Empty for a name without "base_model.model.".
+// without the adapter's name that raw state dictionaries have after "lora_A" and the like. Empty for a name without "base_model.model.", or
+// with an empty segment.
 [[nodiscard]] NameSegments normalised_name(std::string_view name);
 // The name of what belongs to all modules, without wrappers and the adapter's name: "vera_A" for "base_model.vera_A". Empty for others.
 [[nodiscard]] std::string_view name_of_shared(std::string_view name);

@@ -41,7 +41,8 @@ std::optional<NamedPart> named_tiles(const NameSegments& segments, const TensorI
 // The bank, which belongs to no module. E_PAIR, E_SHAPE, E_INDEX.
 Result<TensorInfo> take_bank(std::vector<AdapterModule>& modules, const AdapterConfig& config, std::span<const TensorInfo> tensors) {
   const auto at = std::ranges::find(modules, "", &AdapterModule::path);
-  if (at == modules.end()) return error("E_PAIR", "the file lacks \"base_model.{}\", of whose vectors A and B are made", kBank);
+  if (at == modules.end() || at->find(PartKind::a) == nullptr)
+    return error("E_PAIR", "the file lacks \"base_model.{}\", of whose vectors A and B are made", kBank);
   const TensorInfo& bank = *find_tensor(*at, PartKind::a, 0, tensors);
   if (bank.shape != std::vector<std::int64_t>{config.vector_count, config.vector_length}) {
     return error("E_SHAPE", "tensor {}: expected [{}, {}] by num_vectors and vector_length, found {}", quote(bank.name),

@@ -30,7 +30,7 @@ constexpr KnownKey kKnown[] = {
     {"bias", KeyUse::served},
     {"corda_config", KeyUse::served},         // initialisations: the tensors have the result
     {"enable_lora", KeyUse::unserved},        // PEFT 0.2: which of q, k, v of a fused module
-    {"ensure_weight_tying", KeyUse::served},  // of weights that are refused by name
+    {"ensure_weight_tying", KeyUse::served},  // the file has both weights
     {"eva_config", KeyUse::served},
     {"exclude_modules", KeyUse::served},
     {"fan_in_fan_out", KeyUse::served},  // PEFT sets it to false for the linear modules of these bases
@@ -75,7 +75,7 @@ constexpr KnownKey kKnown[] = {
     {"unsloth_version", KeyUse::served},
     {"use_bdlora", KeyUse::unserved},
     {"use_cache", KeyUse::served},
-    {"use_dora", KeyUse::served},  // refused where it is read
+    {"use_dora", KeyUse::served},
     {"use_qalora", KeyUse::unserved},
     {"use_rslora", KeyUse::served},
     {"velora_config", KeyUse::served},
@@ -107,7 +107,7 @@ constexpr FamilyKey kOfFamilies[] = {
     {AdapterFamily::vblora, "save_only_topk_weights"},
     {AdapterFamily::vblora, "topk"},
     {AdapterFamily::vblora, "vector_length"},
-    {AdapterFamily::ia3, "feedforward_modules"},  // the shapes of the tensors tell
+    {AdapterFamily::ia3, "feedforward_modules"},
     {AdapterFamily::ia3, "init_ia3_weights"},
     {AdapterFamily::vera, "d_initial"},
     {AdapterFamily::vera, "init_weights"},

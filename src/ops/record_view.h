@@ -39,7 +39,7 @@ struct RecordView {
   const float* bias = nullptr;        // [out]
   BiasMode bias_mode = BiasMode::add;
   TiledMatrix rows{};                     // [count, in]; at the embedding [count, out]
-  const std::int32_t* row_ids = nullptr;  // [count], or null
+  const std::int32_t* row_ids = nullptr;  // [count], or null; those outside of the slice are other shards'
 
   [[nodiscard]] bool replaces_bias() const { return bias != nullptr && bias_mode == BiasMode::replace; }
   // Whether it does more than add B z and replace or add a bias.

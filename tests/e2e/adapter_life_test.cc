@@ -26,7 +26,7 @@ struct AdapterLife : ::testing::Test {
     copy("shout", "shout");
     copy("yoda", "stock/yoda");
     fs::create_directories(root.file("stock/broken"));
-    fs::copy_file(source_path("tests/golden/refused/use_dora/adapter_config.json"), root.file("stock/broken/adapter_config.json"));
+    fs::copy_file(source_path("tests/golden/refused/use_qalora/adapter_config.json"), root.file("stock/broken/adapter_config.json"));
   }
   void start(const std::vector<std::string>& more = {}) {
     std::vector<std::string> arguments = {

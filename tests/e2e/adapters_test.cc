@@ -100,7 +100,7 @@ TEST(Adapters, AnUnknownOneIs404AndARefusedOne400WithItsReason) {
   const Reply refused = post(demo_server().port(), "/v1/chat/completions", chat_body("broken", "Hi"));
   EXPECT_EQ(refused.status, 400);
   EXPECT_EQ(refused.json()["error"]["code"], "E_UNSUPPORTED_OPTION");
-  EXPECT_NE(refused.json()["error"]["message"].get<std::string>().find("DoRA"), std::string::npos);
+  EXPECT_NE(refused.json()["error"]["message"].get<std::string>().find("use_qalora"), std::string::npos);
 }
 
 }  // namespace

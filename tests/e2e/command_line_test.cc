@@ -106,7 +106,7 @@ TEST(CommandLine, InspectDescribesAndRefuses) {
   const Finished adapter = run_slora({"inspect", source_path("demo/adapters/shout"), "--model", source_path("demo/model")});
   EXPECT_EQ(adapter.exit_code, 0) << adapter.output;
   EXPECT_THAT(adapter.output, HasSubstr("served"));
-  const Finished refused = run_slora({"inspect", source_path("tests/golden/refused/use_dora")});
+  const Finished refused = run_slora({"inspect", source_path("tests/golden/refused/use_qalora")});
   EXPECT_EQ(refused.exit_code, 1);
   EXPECT_THAT(refused.output, HasSubstr("E_UNSUPPORTED_OPTION"));
   const Finished wrong_base = run_slora({"inspect", source_path("demo/adapters/shout"), "--model", source_path("tests/golden/mix32")});

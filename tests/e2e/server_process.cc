@@ -144,7 +144,7 @@ std::vector<std::string> demo_arguments() {
           "--adapters",
           source_path("demo/adapters"),
           "--lora-modules",
-          "broken=" + source_path("tests/golden/refused/use_dora"),
+          "broken=" + source_path("tests/golden/refused/use_qalora"),
           "--pool-memory",
           "64MiB"};
 }

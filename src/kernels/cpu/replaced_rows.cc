@@ -40,7 +40,10 @@ void ReplacedRows::replace(Tensor y, Tensor x, const AppliedRecord& applied) {
   if (!is_listed) return;
   for (std::int64_t t = 0; t < y.rows; ++t) {
     float* const to = y.row<float>(t) + record.slice_begin;
-    for (std::int32_t i = 0; i < count; ++i) to[record.row_ids[i]] = out.row<float>(t)[i];
+    for (std::int32_t i = 0; i < count; ++i) {
+      const std::int32_t id = record.row_ids[i];
+      if (id >= 0 && id < record.out) to[id] = out.row<float>(t)[i];
+    }
   }
 }
 

@@ -140,14 +140,19 @@ class RowProduct {
 
   // The tiles of one row come in column order.
   static void replace_outputs(float* y, const float* x, const RecordView& record) {
-    const auto output_of = [&](std::int32_t row) -> float& {
-      return y[record.slice_begin + (record.row_ids == nullptr ? row : record.row_ids[row])];
+    const auto output_of = [&](std::int32_t row) -> float* {
+      const std::int32_t id = record.row_ids == nullptr ? row : record.row_ids[row];
+      return id >= 0 && id < record.out ? y + record.slice_begin + id : nullptr;  // else another shard's
     };
-    for (std::int32_t row = 0; row < record.rows.rows; ++row) output_of(row) = 0;
+    for (std::int32_t row = 0; row < record.rows.rows; ++row) {
+      if (float* const output = output_of(row); output != nullptr) *output = 0;
+    }
     for_each_row(record.rows, [&](std::int32_t row, std::int32_t begin, const float* weights, std::int32_t count) {
-      float sum = output_of(row);
+      float* const output = output_of(row);
+      if (output == nullptr) return;
+      float sum = *output;
       for (std::int32_t i = 0; i < count; ++i) sum += weights[i] * x[begin + i];
-      output_of(row) = sum;
+      *output = sum;
     });
   }
 
