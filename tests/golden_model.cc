@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 #include <numeric>
+#include <ranges>
 
 #include "backend/adapter_runs.h"
 #include "base/testing/largest_property.h"
@@ -208,11 +209,16 @@ std::vector<std::vector<float>> GoldenModel::run(const std::vector<Piece>& piece
   batch.adapters.runs = runs.runs();
   batch.adapters.run_segments = runs.segments();
   model_->forward(batch, after_layer_);
-  const Tensor logits = model_->logits(batch, {rows, batch.adapters});  // every row is an output row
+  const auto added_of = [](const Piece& piece) { return piece.adapter == nullptr ? 0 : piece.adapter->added_tokens; };
+  const std::int32_t added_max = std::ranges::max(pieces | std::views::transform(added_of));
+  const Tensor logits = model_->logits(batch, {rows, batch.adapters, added_max});  // every row is an output row
   std::vector<std::vector<float>> out;
-  for (std::int64_t row = 0; row < logits.rows; ++row) {
-    std::vector<float>& values = out.emplace_back(static_cast<std::size_t>(logits.cols));
-    model_->shard(0).backend->download(values.data(), logits.rows_from(row, 1));
+  for (const Piece& piece : pieces) {
+    for (std::size_t i = 0; i < piece.tokens.size(); ++i) {
+      std::vector<float>& values = out.emplace_back(static_cast<std::size_t>(config().vocab_size + added_of(piece)));
+      const Tensor row = logits.rows_from(std::ssize(out) - 1, 1);
+      model_->shard(0).backend->download(values.data(), row.cols_from(0, std::ssize(values)));
+    }
   }
   return out;
 }

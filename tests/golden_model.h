@@ -77,7 +77,7 @@ class GoldenModel {
   const AdapterView* adapter_if_it_fits(const std::string& name);
   // Whether the backend lacks what it does.
   [[nodiscard]] bool refuses(const std::string& name);
-  // Logits of every row, piece after piece: [sum of tokens][vocab].
+  // Logits of every row, piece after piece: [sum of tokens][vocab, with the tokens that only the row's adapter has].
   std::vector<std::vector<float>> run(const std::vector<Piece>& pieces);
   // Logits of a prompt computed at once on a stream of its own.
   std::vector<std::vector<float>> run_alone(const std::vector<TokenId>& tokens, const AdapterView* adapter = nullptr);

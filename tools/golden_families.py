@@ -43,6 +43,7 @@ class Family:
     around_one: tuple = ()  # tensors that are multiplied with: random numbers around 1
     tokens: tuple = ()  # with which its prompt begins
     unfelt: tuple = ()  # tensors whose zeroing need not move anything
+    added: int = 0  # tokens after the base's vocabulary
 
 
 def dora(rank, alpha, targets, **keys):
@@ -134,6 +135,12 @@ def check(spec, model, base_logits, run):
         assert change > TENSOR_MARGIN, (spec.name, name, change)
 
 
+def grown(model, added):
+    if added > 0:
+        model.resize_token_embeddings(model.config.vocab_size + added, mean_resizing=False)
+    return model
+
+
 def make_adapter(folder, spec, seed, base, load_base):
     """Writes the folder and returns the model that PEFT makes of it."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -165,8 +172,9 @@ def make_families(out, base, families):
         ids = torch.randint(0, base.config.vocab_size, (3 + seed % 29,), generator=generator).tolist()
         ids[: len(spec.tokens)] = spec.tokens
         path = folder / "adapters" / spec.name
-        model = make_adapter(path, spec, seed, base, lambda: models.load(folder))
-        check(spec, model, models.logits(model_of_base, ids), lambda changed, ids=ids: models.logits(changed, ids))
+        model = make_adapter(path, spec, seed, base, lambda added=spec.added: grown(models.load(folder), added))
+        unchanged = grown(models.load(folder), spec.added) if spec.added else model_of_base
+        check(spec, model, models.logits(unchanged, ids), lambda changed, ids=ids: models.logits(changed, ids))
         results = models.outputs(model, ids, spec.name)
         models.check_bf16(spec.name, model, ids, results[f"logits.{spec.name}"])
         results[f"logits_tail.{spec.name}"] = results.pop(f"logits.{spec.name}")[-TAIL:]

@@ -166,7 +166,7 @@ def bad_tensors():
         "unknown_tensor": (good() | {f"{Q0}.lora_C.weight": torch.ones(RANK, RANK)}, "E_UNKNOWN_TENSOR", ["lora_C"]),
         "norm_of_other_size": (good() | norm, "E_SHAPE", ["input_layernorm", "48", "47"]),
         "embedding_lora_of_other_base": (good() | embedding, "E_SHAPE", ["embed_tokens"]),
-        "grown_vocabulary": (good() | {f"{tokens}weight": torch.ones(120, HIDDEN)}, "E_VOCAB", ["101", "120"]),
+        "grown_head_alone": (good() | {"base_model.model.lm_head.weight": torch.ones(120, HIDDEN)}, "E_VOCAB", ["embedding", "19"]),
         "tokens_not_listed": (good() | {f"{tokens}token_adapter.trainable_tokens_delta": torch.ones(2, HIDDEN)}, "E_PAIR", ["trainable_token_indices"]),
         "saved_linear": (good() | {f"{Q0}.weight": torch.ones(HIDDEN, HIDDEN)}, "E_UNSUPPORTED_OPTION", ["q_proj", "modules_to_save"]),
         "no_prefix": (renamed("base_model.model.", ""), "E_UNKNOWN_TENSOR", ["base_model.model."]),

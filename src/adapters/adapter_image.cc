@@ -78,7 +78,7 @@ Result<PreparedAdapter> prepare_adapter(Folder folder, const AdapterBase& base) 
     if (!layout) return forward_error(layout);
     layouts.push_back(std::move(*layout));
   }
-  return PreparedAdapter{std::move(*opened), std::move(layouts), std::move(plan->derived), std::move(plan->warnings)};
+  return PreparedAdapter{std::move(*opened), std::move(layouts), std::move(plan->derived), std::move(plan->warnings), plan->added_tokens};
 }
 
 Result<PreparedAdapter> prepare_adapter(const FolderPath& folder, const AdapterBase& base) {
@@ -90,7 +90,7 @@ Result<PreparedAdapter> prepare_adapter(const FolderPath& folder, const AdapterB
 std::uint32_t PreparedAdapter::page_count() const { return std::ranges::max_element(layouts, {}, &ImageLayout::page_count)->page_count; }
 
 AdapterTraits PreparedAdapter::traits() const {
-  AdapterTraits traits{folder.config.invocation_tokens, false, 0};
+  AdapterTraits traits{.invocation_tokens = folder.config.invocation_tokens, .added_tokens = added_tokens};
   const auto shard_count = static_cast<std::int32_t>(layouts.size());
   for (const AdapterRecord& record : layouts.front().records) {
     traits.z_cols = std::max(traits.z_cols, (record.z_begin + record.z_cols()) * (splits_input(record.site.kind) ? 1 : shard_count));

@@ -36,6 +36,7 @@ struct PreparedAdapter {
   std::vector<ImageLayout> layouts;  // [shards]
   std::vector<std::shared_ptr<const DerivedTensor>> derived;
   std::vector<std::string> warnings;
+  std::int32_t added_tokens = 0;  // beyond the base's vocabulary
 
   // Of the largest image: an adapter takes the same pages on every shard.
   [[nodiscard]] std::uint32_t page_count() const;

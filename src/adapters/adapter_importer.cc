@@ -144,7 +144,7 @@ Status check_rows(const AdapterModule& module, const ModuleEntry& entry) {
   if (module.embedding_part_count > 0)
     return error("E_UNKNOWN_TENSOR", "{}: expected lora_A and lora_B, as it is a linear module, found lora_embedding_A or B",
                  quote(module.path));
-  if (module.row_count == 0) return {};
+  if (module.row_count == 0 && module.added_count == 0) return {};
   if (entry.site != kHeadSite) {
     return error("E_UNSUPPORTED_OPTION",
                  "{}.weight takes the place of the base's (modules_to_save): only the embedding's, the head's and norms' may", module.path);
@@ -158,9 +158,29 @@ Status check_rows(const AdapterModule& module, const ModuleEntry& entry) {
   if (module.in_of_rows != entry.in) {
     return error("E_SHAPE", "{}.weight: expected {} columns, the base's inputs, found {}", module.path, entry.in, module.in_of_rows);
   }
-  if (module.find(PartKind::row_ids) == nullptr && module.row_count != entry.out) {
+  if (module.row_count > 0 && module.find(PartKind::row_ids) == nullptr && module.row_count != entry.out) {
     return error("E_SHAPE", "{}.weight: expected {} rows, the base's outputs, found {}", module.path, entry.out, module.row_count);
   }
+  return {};
+}
+
+// Takes the number of tokens that the adapter adds. E_VOCAB
+Status take_added_tokens(AdapterPlan& plan, const AdapterModules& found, const ModuleTable& base) {
+  std::int64_t read = 0, drawn = 0;  // that the embedding and the head have rows of
+  for (const AdapterModule& module : found.modules) {
+    std::int64_t& count = base.find(module.path) != nullptr ? drawn : read;
+    count = std::max(count, module.added_count);
+  }
+  if (drawn > read) {
+    return error("E_VOCAB", "expected the embedding to have rows of all tokens that the head has, found {} and {} beyond the base's {}",
+                 read, drawn, base.vocab_size);
+  }
+  if (drawn < read) {
+    plan.warnings.push_back(fmt::format(
+        "the embedding has rows of {} tokens beyond the base's {}, and the head of {}: prompts may have the others, answers never will",
+        read, base.vocab_size, drawn));
+  }
+  plan.added_tokens = static_cast<std::int32_t>(read);
   return {};
 }
 
@@ -201,6 +221,8 @@ SourceSlice whole(PartKind kind, const AdapterRecord& record) {
       return {0, record.out, 0, record.in};
     case PartKind::row_ids:
       return {0, 1, 0, record.out};
+    case PartKind::added_rows:
+      return {0, 0, 0, record.in};
     case PartKind::delta_gain:
     case PartKind::gain:
     case PartKind::bias_added:
@@ -214,6 +236,7 @@ SourceSlice whole(PartKind kind, const AdapterRecord& record) {
 void limit_rows(AdapterRecord& record, const AdapterModule& module) {
   for (AdapterPart& part : record.parts) {
     if (part.kind == PartKind::rows) part.slice.row_count = static_cast<std::int32_t>(module.row_count);
+    if (part.kind == PartKind::added_rows) part.slice.row_count = static_cast<std::int32_t>(module.added_count);
     if (part.kind == PartKind::row_ids) part.slice.col_count = static_cast<std::int32_t>(module.row_count);
   }
 }
@@ -251,7 +274,7 @@ Status check_embedding(const AdapterModule& module, const OtherModule& embedding
                  "{}: expected rows [{}, {}] or LoRA of them (lora_embedding_A, lora_embedding_B), found other parts", quote(module.path),
                  embedding.rows, embedding.columns);
   }
-  if (module.row_count > 0 && module.find(PartKind::row_ids) == nullptr && module.row_count != embedding.rows) {
+  if (module.row_count > 0 && module.find(PartKind::row_ids) == nullptr && module.row_count < embedding.rows) {
     return error("E_SHAPE", "{}: expected {} rows, as the base has, found {}; trained for {}", quote(module.path), embedding.rows,
                  module.row_count, base_name(config));
   }
@@ -259,7 +282,7 @@ Status check_embedding(const AdapterModule& module, const OtherModule& embedding
     return error("E_SHAPE", "{}: expected rows of {} numbers, as the base has, found {}; trained for {}", quote(module.path),
                  embedding.columns, module.in_of_rows, base_name(config));
   }
-  if (module.rank == 0 || (module.in == embedding.rows && module.out == embedding.columns)) return {};
+  if (module.rank == 0 || (module.in == embedding.rows + module.added_count && module.out == embedding.columns)) return {};
   return error("E_SHAPE", "{}: expected lora_embedding_A [rank, {}] and B [{}, rank], found {} and {}; trained for {}", quote(module.path),
                embedding.rows, embedding.columns, module.in, module.out, base_name(config));
 }
@@ -270,7 +293,7 @@ Result<AdapterRecord> record_of(const AdapterModule& module, const OtherModule& 
   if (Status status = check(module, other, config); !status) return forward_error(status);
   AdapterRecord record{.site = other.site,
                        .out = other.columns,
-                       .in = other.rows,
+                       .in = other.rows + static_cast<std::int32_t>(module.added_count),
                        .rank = static_cast<std::int32_t>(module.rank),
                        .scale = module.scale,
                        .module = kNoModule,
@@ -308,6 +331,7 @@ Result<AdapterPlan> import_modules(AdapterModules lora, const AdapterConfig& con
   std::ranges::sort(plan.records, {}, [](const AdapterRecord& record) { return std::make_tuple(record.site, record.slice_begin); });
   plan.derived = std::move(lora.derived);
   plan.warnings = std::move(lora.warnings);
+  if (Status added = take_added_tokens(plan, lora, base); !added) return forward_error(added);
   warn_of_missing_modules(plan, lora, config, base);
   return plan;
 }

@@ -223,6 +223,38 @@ TEST(LoraImporter, TakesRowsOfTheTokensThatTheConfigLists) {
   }
 }
 
+TEST(LoraImporter, TakesRowsOfTokensAfterTheBases) {
+  LoraFixture fixture = small_lora();
+  fixture.config =
+      R"({"peft_type": "LORA", "r": 4, "lora_alpha": 6, "trainable_token_indices": {"embed_tokens": [101, 7, 100], "lm_head": [100, 3]}})";
+  fixture.add("model.embed_tokens.token_adapter.trainable_tokens_delta", {3, 48});
+  fixture.add("lm_head.token_adapter.trainable_tokens_delta", {2, 48});
+  const AdapterPlan plan = import(fixture).value();
+  EXPECT_EQ(plan.added_tokens, 2);
+  EXPECT_THAT(plan.warnings, Contains(HasSubstr("the head of 1")));
+  const auto of = [&](SiteKind kind) {
+    return *std::ranges::find(plan.records, kind, [](const auto& record) { return record.site.kind; });
+  };
+  EXPECT_EQ(of(SiteKind::embedding).find(PartKind::rows)->slice, (SourceSlice{0, 3, 0, 48}));
+  EXPECT_EQ(of(SiteKind::embedding).find(PartKind::added_rows), nullptr);
+  EXPECT_EQ(of(SiteKind::head).find(PartKind::rows)->slice, (SourceSlice{0, 1, 0, 48}));
+  EXPECT_EQ(of(SiteKind::head).find(PartKind::added_rows)->slice, (SourceSlice{0, 1, 0, 48}));
+}
+
+TEST(LoraImporter, LeavesOutTheCopiesThatPeftSavesOfGrownVocabularies) {
+  LoraFixture fixture = small_lora();
+  for (const char* name : {"model.embed_tokens", "lm_head"}) {
+    fixture.add(std::string(name) + ".weight", {103, 48});
+    fixture.add(std::string(name) + ".modules_to_save.weight", {103, 48});
+    fixture.add(std::string(name) + ".original_module.weight", {103, 48});
+  }
+  const AdapterPlan plan = import(fixture).value();
+  EXPECT_EQ(plan.added_tokens, 3);
+  LoraFixture alone = small_lora();
+  alone.add("lm_head.modules_to_save.weight", {100, 48});
+  expect_refused(alone, "E_UNKNOWN_MODULE", {"lm_head.modules_to_save"});
+}
+
 TEST(LoraImporter, RefusesReplacedWeightsThatFitNoPlaceOfTheBase) {
   const auto with = [](const std::string& name, std::vector<std::int64_t> shape, const std::string& tokens = "null") {
     LoraFixture fixture = small_lora();
@@ -236,13 +268,14 @@ TEST(LoraImporter, RefusesReplacedWeightsThatFitNoPlaceOfTheBase) {
   expect_refused(with("model.norm.weight", {48, 48}), "E_SHAPE", {"model.norm"});
   expect_refused(with("model.embed_tokens.weight", {100}), "E_UNSUPPORTED_OPTION", {"model.embed_tokens"});
   expect_refused(with("model.embed_tokens.weight", {90, 48}), "E_SHAPE", {"model.embed_tokens", "100", "90"});
-  expect_refused(with("lm_head.weight", {130, 48}), "E_SHAPE", {"lm_head", "100", "130"});
+  expect_refused(with("lm_head.weight", {130, 48}), "E_VOCAB", {"0", "30", "100"});
+  expect_refused(with("model.embed_tokens.weight", {100 + 8193, 48}), "E_VOCAB", {"model.embed_tokens", "8192", "8293"});
   expect_refused(with("model.embed_tokens.weight", {100, 47}), "E_SHAPE", {"model.embed_tokens", "48"});
   expect_refused(with("lm_head.weight", {100, 47}), "E_SHAPE", {"lm_head", "48", "47"});
   expect_refused(with("model.layers.0.other_norm.weight", {48}), "E_UNKNOWN_MODULE", {"other_norm"});
   expect_refused(with(rows, {2, 48}), "E_PAIR", {"trainable_token_indices"});
   expect_refused(with(rows, {2, 48}, "[5]"), "E_INDEX", {"1", "[2, 48]"});
-  expect_refused(with(rows, {2, 48}, "[5, 100]"), "E_INDEX", {"100"});
+  expect_refused(with(rows, {2, 48}, "[5, 101]"), "E_INDEX", {"100", "101"});
   expect_refused(with(rows, {2, 48}, "[5, 5]"), "E_INDEX", {"twice"});
   expect_refused(with(rows, {2, 48}, "[5, -1]"), "E_INDEX", {"trainable_token_indices"});
 }

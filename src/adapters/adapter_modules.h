@@ -27,6 +27,7 @@ struct AdapterModule {
   std::int64_t out = 0;
   std::int64_t row_count = 0;             // of rows that replace the base's
   std::int64_t in_of_rows = 0;            // their columns
+  std::int64_t added_count = 0;           // of rows of tokens after the base's
   bool is_saved_weight = false;           // the file has a weight of it: a norm's gain, or rows
   bool saves_gain = false;                // its gain is a weight of the file, not one that multiplies what the base computes
   std::int32_t embedding_part_count = 0;  // parts that only an embedding has

@@ -33,6 +33,7 @@ enum class PartKind : std::uint8_t {
   bias_replacing,  // [out]: used instead of the base's bias
   rows,            // [count, in], at the embedding [count, out]: of a weight, used instead of the base's
   row_ids,         // [count]: which these are; all, without it
+  added_rows,      // [count, in]: of the head: rows of the first tokens after the base's vocabulary
 };
 
 // The block of a source tensor that an image holds: the whole tensor, or what belongs to one shard. A vector is one row.
@@ -95,7 +96,7 @@ struct AdapterRecord {
   [[nodiscard]] std::int32_t z_cols() const { return low_rank == LowRank::sum && site.kind != SiteKind::embedding ? rank : 0; }
   // Whether it leaves what the base computes as it is.
   [[nodiscard]] bool only_adds() const {
-    constexpr std::array kOthers = {PartKind::input_gain, PartKind::gain, PartKind::bias_replacing, PartKind::rows};
+    constexpr std::array kOthers = {PartKind::input_gain, PartKind::gain, PartKind::bias_replacing, PartKind::rows, PartKind::added_rows};
     return std::ranges::all_of(kOthers, [&](PartKind kind) { return find(kind) == nullptr; });
   }
   // Whether it does more than add B (A x) and a bias, as RecordView::is_general says of it.
@@ -110,6 +111,7 @@ struct AdapterPlan {
   std::vector<AdapterRecord> records;  // ordered by (site, slice_begin), one per module
   std::vector<std::shared_ptr<const DerivedTensor>> derived;
   std::vector<std::string> warnings;
+  std::int32_t added_tokens = 0;  // beyond the base's vocabulary
 };
 
 }  // namespace slora

@@ -28,6 +28,7 @@ struct AdapterSummary {
 struct AdapterCost {
   std::uint32_t page_count = 0;
   std::uint64_t image_bytes = 0;      // in whole pages
+  std::int32_t added_tokens = 0;      // beyond the base's vocabulary
   std::vector<std::string> warnings;  // those of the summary, and those that need the base
 };
 

@@ -22,6 +22,7 @@ struct AdapterTraits {
   std::vector<TokenId> invocation_tokens{};  // see AdapterConfig
   bool changes_base = false;                 // not only adds to what the base computes: it cannot be weighted
   std::int32_t z_cols = 0;                   // columns of A x at the site that has most, those of all its modules
+  std::int32_t added_tokens = 0;             // beyond the base's vocabulary
   bool operator==(const AdapterTraits&) const = default;
 };
 

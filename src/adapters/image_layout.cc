@@ -102,6 +102,7 @@ Result<StoredMatrix> place_part(Placer& placer, const AdapterRecord& record, con
   switch (part.kind) {
     case PartKind::a:
     case PartKind::rows:
+    case PartKind::added_rows:
       return placer.place_matrix(slice.row_count, slice.col_count);
     case PartKind::b: {
       const std::int32_t interleave = layout.format.b_interleave;

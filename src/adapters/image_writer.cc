@@ -256,6 +256,7 @@ Status write_part(const Destination& to, const Chunk& whole, std::string_view na
   switch (part.kind) {
     case PartKind::a:
     case PartKind::rows:
+    case PartKind::added_rows:
       to.writer->write_rows(part.stored, chunk);
       return {};
     case PartKind::b:
@@ -279,7 +280,9 @@ Status write_part(const Destination& to, const Chunk& whole, std::string_view na
   return error("E_NONFINITE", "tensor {}: expected a finite bias, found one that overflows when scaled by {}", quote(name), factor);
 }
 
-bool is_matrix(PartKind kind) { return kind == PartKind::a || kind == PartKind::b || kind == PartKind::rows; }
+bool is_matrix(PartKind kind) {
+  return kind == PartKind::a || kind == PartKind::b || kind == PartKind::rows || kind == PartKind::added_rows;
+}
 
 // Refuses finite numbers that overflow as soon as they are used. names, largest [tensors of the file and derived ones].
 Status check_magnitudes(std::span<const ImageTarget> targets, std::span<const std::string_view> names, std::span<const float> largest) {
@@ -322,6 +325,7 @@ Status check_magnitudes(std::span<const ImageTarget> targets, std::span<const st
           case PartKind::bias_replacing:
           case PartKind::rows:
           case PartKind::row_ids:
+          case PartKind::added_rows:
             break;
         }
       }

@@ -120,6 +120,9 @@ class RecordCutter {
         part.slice = lists_rows_ ? SourceSlice{0, part.slice.row_count, in_begin, record.in}
                                  : SourceSlice{out_begin, record.out, in_begin, record.in};
         break;
+      case PartKind::added_rows:  // whose logits the first shard adds to those of all
+        if (shard_ != 0) return;
+        break;
       case PartKind::row_ids:
         record.row_offset = out_begin;
         break;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 #include <unordered_map>
 #include <utility>
 
@@ -36,6 +37,15 @@ constexpr std::string_view kEmptyHint = "DeepSpeed ZeRO-3 writes such files when
 bool has_type(const TensorInfo& tensor, const std::optional<NamedPart>& named) {
   if (!named) return is_float(tensor.dtype) || is_stray(tensor);
   return named->values == TensorValues::integers ? is_integer(tensor.dtype) : is_float(tensor.dtype);
+}
+
+// Where vocabularies have grown, PEFT also saves what it wraps a module of modules_to_save with: another copy of the weight that is saved
+// under the module's name, and the weight before training.
+bool is_further_copy(std::string_view name, const std::set<std::string_view>& names) {
+  for (const std::string_view ending : {".modules_to_save.weight", ".original_module.weight"}) {
+    if (name.ends_with(ending)) return names.contains(std::string(name.substr(0, name.size() - ending.size())) + ".weight");
+  }
+  return false;
 }
 
 // named [tensors]
@@ -89,10 +99,16 @@ Result<TensorGroups> group_tensors(const AdapterConfig& config, std::span<const 
   TensorGroups groups;
   std::unordered_map<std::string, std::size_t> index_of;
   std::vector<std::string_view> unknown;
+  std::set<std::string_view> all_names;
+  for (const TensorInfo& tensor : tensors) all_names.insert(tensor.name);
   for (std::uint32_t i = 0; i < tensors.size(); ++i) {
     const std::string& name = tensors[i].name;
     if (const std::string_view part = unserved_part(normalised_name(name), config); !part.empty()) {
       return error("E_UNSUPPORTED_OPTION", "tensor {} is {}, which is not served for its family", quote(name), part);
+    }
+    if (is_further_copy(name, all_names)) {
+      groups.strays.push_back(name);
+      continue;
     }
     std::optional<NamedPart>& named = names[i];
     if (!named) {
@@ -141,19 +157,29 @@ std::optional<NamedPart> named_weight(const NameSegments& segments, const Tensor
   const std::span<const std::string_view> all(segments);
   if (all.size() < 2) return std::nullopt;
   const std::string_view end = all.back(), before = all[all.size() - 2];
-  if (all.size() > 2 && ((before == "base_layer" && end == "weight") || (before == "token_adapter" && end == "trainable_tokens_delta")))
-    return NamedPart{path_of(all.first(all.size() - 2)), PartKind::rows, true};
+  if (all.size() > 2 && before == "token_adapter" && end == "trainable_tokens_delta")
+    return NamedPart{.path = path_of(all.first(all.size() - 2)), .kind = PartKind::rows, .is_saved_weight = true, .piece = kTrainedTokens};
+  if (all.size() > 2 && before == "base_layer" && end == "weight") {
+    const bool has_tokens = all.size() > 3 && all[all.size() - 3] == "token_adapter";
+    return NamedPart{path_of(all.first(all.size() - (has_tokens ? 3 : 2))), PartKind::rows, true};
+  }
   if (end != "weight" || before.starts_with("lora_")) return std::nullopt;
   return NamedPart{path_of(all.first(all.size() - 1)), tensor.shape.size() == 1 ? PartKind::gain : PartKind::rows, true};
 }
 
 Status measure_saved_weight(AdapterModule& module, std::span<const TensorInfo> tensors) {
-  if (const AdapterPart* const rows = module.find(PartKind::rows); rows != nullptr) {
-    const TensorInfo& tensor = tensors[rows->source.value];
-    if (const Status status = check_dimensions(tensor, 2); !status) return status;
-    module.row_count = tensor.shape[0];
-    module.in_of_rows = tensor.shape[1];
-  } else {
+  bool has_rows = false;
+  for (const std::uint8_t piece : {std::uint8_t{0}, kTrainedTokens}) {
+    const TensorInfo* const tensor = find_tensor(module, PartKind::rows, piece, tensors);
+    if (tensor == nullptr) continue;
+    if (const Status status = check_dimensions(*tensor, 2); !status) return status;
+    if (has_rows && tensor->shape[1] != module.in_of_rows)
+      return error("E_SHAPE", "tensor {}: expected {} columns, found {}", quote(tensor->name), module.in_of_rows, shape_of(*tensor));
+    if (!has_rows) module.row_count = tensor->shape[0];
+    module.in_of_rows = tensor->shape[1];
+    has_rows = true;
+  }
+  if (!has_rows) {
     module.out = tensors[module.find(PartKind::gain)->source.value].shape[0];
   }
   return {};

@@ -47,8 +47,9 @@ struct TensorGroups {
 // The stored bias that takes the place of the base's: "base_layer.bias", or "bias" as PEFT named it before 0.7 and still does for modules
 // that an adapter does not change.
 [[nodiscard]] std::optional<NamedPart> named_bias(const NameSegments& segments);
-// What takes the place of a weight of the base, or of rows of it: modules_to_save, which has no marker, the copy of a weight that PEFT
-// saves next to adapters of it, and rows of trained tokens.
+// What replaces a weight of the base, or rows of it: modules_to_save, which has no marker, the copy of a weight that PEFT saves next to
+// adapters of it, and, as piece kTrainedTokens, rows of trained tokens.
+inline constexpr std::uint8_t kTrainedTokens = 1;
 [[nodiscard]] std::optional<NamedPart> named_weight(const NameSegments& segments, const TensorInfo& tensor);
 // "<module>.lora_A" for `ending` "lora_A".
 [[nodiscard]] std::optional<std::string> module_before(const NameSegments& segments, std::string_view ending);

@@ -82,13 +82,14 @@ int inspect_model(const InspectArguments& arguments) {
 }
 
 // Null where the adapter's folder brings no text files.
-Result<std::shared_ptr<const TextModel>> text_of_adapter(const InspectArguments& arguments, std::int32_t vocabulary_size) {
+Result<std::shared_ptr<const TextModel>> text_of_adapter(const InspectArguments& arguments, std::int32_t vocabulary_size,
+                                                         std::int32_t added_tokens) {
   const Result<TextFiles> files = TextFiles::read(arguments.folder);
   if (!files) return tl::unexpected(files.error());
   if (files->is_empty()) return std::shared_ptr<const TextModel>();
   const Result<std::shared_ptr<const TextModel>> base = TextModel::load(arguments.model, {.vocabulary_size = vocabulary_size});
   if (!base) return base;
-  return TextModel::of_adapter(*files, *base);
+  return TextModel::of_adapter(*files, *base, added_tokens);
 }
 
 int inspect_adapter(const InspectArguments& arguments) {
@@ -120,7 +121,7 @@ int inspect_adapter(const InspectArguments& arguments) {
   base->weights = std::make_shared<const ModelFiles>(std::move(model->files));
   const Result<AdapterCost> cost = measure_adapter(arguments.folder, *base);
   if (!cost) return refuse("on this base", cost.error());
-  const Result<std::shared_ptr<const TextModel>> text = text_of_adapter(arguments, model->config.vocab_size);
+  const Result<std::shared_ptr<const TextModel>> text = text_of_adapter(arguments, model->config.vocab_size, cost->added_tokens);
   if (!text) return refuse("on this base", text.error());
   for (const std::string& warning : cost->warnings) {
     if (std::ranges::find(summary->warnings, warning) == summary->warnings.end()) line("note", warning);

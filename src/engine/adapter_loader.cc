@@ -51,6 +51,9 @@ void add_part(RecordView& record, const AdapterPart& part, const AdapterView& vi
     case PartKind::row_ids:
       record.row_ids = reinterpret_cast<const std::int32_t*>(vector_of(part.stored, view));
       return;
+    case PartKind::added_rows:
+      record.added_rows = matrix_of(part.stored, view);
+      return;
     case PartKind::bias_added:
     case PartKind::bias_replacing:
       record.bias = vector_of(part.stored, view);
@@ -93,7 +96,7 @@ AdapterView view_of_shard(const ImageLayout& layout, ImagePages pages, std::int3
 }  // namespace
 
 std::unique_ptr<const AdapterView> make_adapter_view(AdapterId id, std::span<const ImageLayout> layouts, std::span<const ImagePages> pages,
-                                                     std::int32_t layer_count) {
+                                                     std::int32_t layer_count, std::int32_t added_tokens) {
   check(!layouts.empty() && layouts.size() == pages.size(), "expected the images of all shards");
   const auto shard_count = static_cast<std::int32_t>(layouts.size());
   const auto view_of = [&](std::size_t shard) {
@@ -102,6 +105,7 @@ std::unique_ptr<const AdapterView> make_adapter_view(AdapterId id, std::span<con
     return view;
   };
   auto first = std::make_unique<AdapterView>(view_of(0));
+  first->added_tokens = added_tokens;
   for (std::size_t shard = 1; shard < layouts.size(); ++shard) {
     const AdapterView& other = first->other_shards.emplace_back(view_of(shard));
     check(other.z_cols_max == first->z_cols_max, "expected shrink results of the same shape on every shard");
@@ -160,7 +164,7 @@ Result<std::unique_ptr<const AdapterView>> bring_in(AdapterStore& store, const M
   const Result<std::vector<ImageLayout>> layouts =
       is_written_by_host ? store.load(version, images, gate) : load_by_copy(store, model, version, images, gate);
   if (!layouts) return tl::unexpected(layouts.error());
-  return make_adapter_view(version.id(), *layouts, images, store.base().modules.layer_count);
+  return make_adapter_view(version.id(), *layouts, images, store.base().modules.layer_count, version.traits().added_tokens);
 }
 
 AdapterLoader::AdapterLoader(const AdapterLoaderOptions& options, Inbox& inbox, BringIn bring_in)

@@ -20,7 +20,7 @@ std::int32_t add_segments(std::vector<AdapterSegment>& segments, std::int32_t ro
 }
 
 bool changes_head(const AdapterView& view) {
-  if (view.components.empty()) return !view.at(kHeadSite).empty();
+  if (view.components.empty()) return !view.at(kHeadSite).empty() || view.added_tokens > 0;
   return std::ranges::any_of(view.components, [](const AdapterView::Component& component) { return changes_head(*component.view); });
 }
 
@@ -159,7 +159,7 @@ void BatchBuilder::cut_blocks(std::size_t block_rows) {
   for (std::size_t begin = 0; begin < output_rows_.size(); begin += block_rows) {
     add_block(begin, std::min(begin + block_rows, output_rows_.size()));
   }
-  block_parts_.push_back({output_rows_.size(), output_segments_.size(), output_runs_.size(), output_run_segments_.size(), 0});
+  block_parts_.push_back({output_rows_.size(), output_segments_.size(), output_runs_.size(), output_run_segments_.size(), 0, 0});
   blocks_.clear();
   for (std::size_t i = 0; i + 1 < block_parts_.size(); ++i) {  // when the lists move no more
     const BlockParts &first = block_parts_[i], &next = block_parts_[i + 1];
@@ -170,16 +170,18 @@ void BatchBuilder::cut_blocks(std::size_t block_rows) {
     block.adapters.z_cols = first.z_cols;
     block.adapters.runs = part(output_runs_, first.run_begin, next.run_begin);
     block.adapters.run_segments = part(output_run_segments_, first.run_segment_begin, next.run_segment_begin);
+    block.added_tokens = first.added_tokens;
   }
 }
 
 void BatchBuilder::add_block(std::size_t begin, std::size_t end) {
   BlockParts& parts =
-      block_parts_.emplace_back(BlockParts{begin, output_segments_.size(), output_runs_.size(), output_run_segments_.size(), 0});
+      block_parts_.emplace_back(BlockParts{begin, output_segments_.size(), output_runs_.size(), output_run_segments_.size(), 0, 0});
   for (std::size_t first = begin, last = begin; first < end; first = last) {
     const AdapterView* const view = output_views_[first];
     for (last = first + 1; last < end && output_views_[last] == view;) ++last;
     if (view == nullptr) continue;
+    parts.added_tokens = std::max(parts.added_tokens, view->added_tokens);
     const std::int32_t z_cols =
         add_segments(output_segments_, static_cast<std::int32_t>(first - begin), static_cast<std::int32_t>(last - first), *view);
     parts.z_cols = std::max(parts.z_cols, z_cols);

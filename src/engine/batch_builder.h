@@ -54,6 +54,7 @@ class BatchBuilder {
   struct BlockParts {
     std::size_t row_begin, segment_begin, run_begin, run_segment_begin;
     std::int32_t z_cols;
+    std::int32_t added_tokens = 0;
   };
 
   void add_rows_of(const AdapterView* view, std::int32_t row_begin);

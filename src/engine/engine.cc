@@ -25,9 +25,10 @@ Status Engine::submit(GenerationRequest request) {
     return error("never_fits", "{} prompt tokens and {} output tokens were requested; at most {} output tokens fit after this prompt.",
                  prompt_tokens, request.output_tokens_max, std::max(fitting, 0));
   }
-  const auto in_vocabulary = [&](TokenId token) { return token >= 0 && token < loop_->vocab_size(); };
+  const std::int32_t vocabulary = loop_->vocab_size() + (request.adapter == nullptr ? 0 : request.adapter->traits().added_tokens);
+  const auto in_vocabulary = [&](TokenId token) { return token >= 0 && token < vocabulary; };
   if (!std::ranges::all_of(request.prompt, in_vocabulary)) {
-    return error("bad_token", "The prompt holds a token id outside of the vocabulary: expected 0 to {}.", loop_->vocab_size() - 1);
+    return error("bad_token", "The prompt holds a token id outside of the vocabulary: expected 0 to {}.", vocabulary - 1);
   }
   const SamplingParams& sampling = request.sampling;
   if (std::max(sampling.logprob_count, sampling.prompt_logprob_count) > kTopTokensMax) {

@@ -18,7 +18,8 @@ struct ForwardBatch {
 // Rows of a batch whose logits are computed, at most as many as fit in the model's buffer.
 struct OutputBlock {
   StepArray<std::int32_t> rows;
-  AdapterBatch adapters;  // segments over `rows`, of adapters that change the head
+  AdapterBatch adapters;          // segments over `rows`, of adapters that change the head
+  std::int32_t added_tokens = 0;  // the most that an adapter of a row has beyond the base's vocabulary
 };
 
 }  // namespace slora

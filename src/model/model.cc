@@ -51,7 +51,9 @@ void Model::forward(const ForwardBatch& batch, std::byte* pool, const std::funct
   const Activations act = activations_.views(rows, batch.adapters.z_cols);
   const LayerContext context = context_of(batch);
 
-  const auto is_possible = [&](TokenId token) { return token < config_.vocab_size && (token >= 0 || batch.previous != nullptr); };
+  const auto is_possible = [&](TokenId token) {
+    return token < config_.vocab_size + kAddedTokensMax && (token >= 0 || batch.previous != nullptr);
+  };
   check(std::ranges::all_of(batch.tokens.host, is_possible), "expected tokens of the vocabulary");
   ops.embed(act.x, batch.tokens, batch.previous, weights_.embedding_table(), static_cast<TokenId>(weights_.shape.vocabulary.begin));
   communicator_.all_reduce(act.x);  // other shards gave zeros
@@ -77,8 +79,14 @@ Tensor Model::logits(const ForwardBatch& batch, const OutputBlock& block) {
   backend_.ops().gather_rows(hidden, act.h, block.rows);
   const Tensor own = logits.cols_from(0, shape.vocabulary.count);
   project(context_of(batch), block.adapters, kHeadSite, act.z.rows_from(0, rows), own, hidden, weights_.head);
-  communicator_.gather_to_first(logits);  // only shard 0 samples
-  return shape.shard_index == 0 ? logits.cols_from(0, config_.vocab_size) : own;
+  if (shape.shard_index != 0) {
+    communicator_.gather_to_first(logits);
+    return own;
+  }
+  communicator_.gather_to_first(logits.cols_from(0, shape.shard_count * shape.vocabulary_stride()));  // only shard 0 samples
+  const std::int64_t vocabulary = config_.vocab_size, added = block.added_tokens;
+  if (added > 0) backend_.ops().added_logits(logits.cols_from(vocabulary, added), hidden, block.adapters);
+  return logits.cols_from(0, vocabulary + added);
 }
 
 }  // namespace slora

@@ -5,6 +5,9 @@
 
 namespace slora {
 
+// The most tokens that an adapter may have beyond the base's vocabulary: logits have memory for them.
+inline constexpr std::int32_t kAddedTokensMax = 8192;
+
 // How a backend stores the matrices of adapters in pages: element type, and how many rank rows of B are interleaved (2: elements
 // (rank 2k, rank 2k + 1) of each output next to each other; an odd last rank is paired with zeros).
 struct AdapterFormat {

@@ -40,6 +40,7 @@ struct RecordView {
   BiasMode bias_mode = BiasMode::add;
   TiledMatrix rows{};                     // [count, in]; at the embedding [count, out]
   const std::int32_t* row_ids = nullptr;  // [count], or null; those outside of the slice are other shards'
+  TiledMatrix added_rows{};               // [count, in]; of the head: of the first tokens after the base's, for Ops::added_logits only
 
   [[nodiscard]] bool replaces_bias() const { return bias != nullptr && bias_mode == BiasMode::replace; }
   // Whether it does more than add B z and replace or add a bias.
