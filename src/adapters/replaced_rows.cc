@@ -140,10 +140,12 @@ class RowFinder {
     const std::vector<ChosenRows::Row> added = chosen(first_added, rows->end());
     module.added_count = std::ssize(added);
     if (weight->is_head) rows->erase(first_added, rows->end());
-    if (rows->size() <= kListedMax || saved == nullptr) {
+    const std::int64_t all = context_.modules->vocab_size + (weight->is_head ? 0 : module.added_count);
+    const bool is_listed = saved == nullptr || (rows->size() <= kListedMax && std::cmp_less(rows->size(), all));
+    if (is_listed) {
       add_listed(module, *rows, saved, trained);
     } else {
-      add_all(module, *rows, saved, trained, context_.modules->vocab_size + (weight->is_head ? 0 : module.added_count));
+      add_all(module, *rows, saved, trained, all);
     }
     if (weight->is_head && !added.empty())
       add_part(module, PartKind::added_rows, derive(std::make_shared<ChosenRows>(saved, trained, added)));
