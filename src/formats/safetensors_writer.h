@@ -1,10 +1,13 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "formats/readable_tensor.h"
 #include "tensor/dtype.h"
 
 namespace slora {
@@ -22,5 +25,13 @@ TensorToWrite tensor_to_write(std::string name, DType dtype, std::vector<std::in
 
 // Writes a safetensors file with the tensors in this order, replacing an existing file. For tests and benchmarks.
 [[nodiscard]] Status write_safetensors(const std::string& path, const std::vector<TensorToWrite>& tensors);
+
+// Takes the bytes of a file, one piece after the other.
+using ByteSink = std::function<Status(std::span<const std::byte> bytes)>;
+
+// What comes before the tensors in a safetensors file that has them in this order, marked as PyTorch's as PEFT marks its own.
+[[nodiscard]] std::string safetensors_beginning(std::span<const ReadableTensor> tensors);
+// The whole file, with one tensor in memory at a time. The errors of the tensors and of the sink.
+[[nodiscard]] Status write_safetensors(const ByteSink& sink, std::span<const ReadableTensor> tensors);
 
 }  // namespace slora
