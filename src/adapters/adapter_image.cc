@@ -16,8 +16,6 @@
 namespace slora {
 namespace {
 
-constexpr std::size_t kConfigBytesMax = std::size_t{16} << 20;
-
 // Whether every part's slice lies within its tensor. Importers see to it; a mistake there must not read other memory.
 Status check_slices(std::span<const AdapterRecord> records, std::span<const TensorInfo> tensors,
                     std::span<const std::shared_ptr<const DerivedTensor>> derived) {
@@ -62,7 +60,7 @@ Status check_invocation(const AdapterConfig& config, std::int32_t vocab_size) {
 }  // namespace
 
 Result<PreparedAdapter> prepare_adapter(Folder folder, const AdapterBase& base) {
-  Result<AdapterFolder> opened = open_adapter_folder(std::move(folder));
+  Result<AdapterFolder> opened = open_adapter_folder(std::move(folder), &base.modules, FileContents::numbers);
   if (!opened) return forward_error(opened);
   if (Status known = check_invocation(opened->config, base.modules.vocab_size); !known) return forward_error(known);
   Result<AdapterModules> modules = read_family_modules(
@@ -101,7 +99,7 @@ AdapterTraits PreparedAdapter::traits() const {
 
 Result<Sha256Digest> write_adapter(std::span<const ImagePages> pages, const PreparedAdapter& adapter, Gate& gate) {
   check(pages.size() == adapter.layouts.size(), "expected pages of every shard");
-  const Result<std::string> config = read_text_file(adapter.folder.folder, "adapter_config.json", kConfigBytesMax);
+  const Result<std::string> config = adapter.folder.config_text();
   if (!config) return tl::unexpected(config.error());
   Sha256 content;
   const std::string length = fmt::format("{}:", config->size());

@@ -18,7 +18,7 @@ Status take_type(AdapterConfig& adapter, const Json& config) {
   Result<std::optional<std::string>> type = optional_string_at(config, "peft_type");
   if (!type) return forward_error(type);
   if (!*type && (config.contains("fine_tune_type") || config.contains("lora_parameters"))) {
-    return error("E_FOREIGN", "this is mlx-lm's form: convert it with tools/convert_mlx_adapter.py");
+    return error("E_FOREIGN", "this is mlx-lm's form, and its weights are expected in adapters.safetensors");
   }
   if (!*type) return error("E_PEFT_TYPE", "\"peft_type\": expected one of {}, found nothing", adapter_family_types());
   const std::optional<AdapterFamily> family = adapter_family_of(**type);
@@ -211,13 +211,19 @@ Result<AdapterConfig> parse_adapter_config(const Json& config) {
   return adapter;
 }
 
-Result<AdapterConfig> read_adapter_config(const Folder& folder) {
+Result<Json> read_adapter_config_json(const Folder& folder) {
   constexpr std::string_view kName = "adapter_config.json";
   Result<Json> json = read_json_file(folder, kName, kAdapterConfigLimits);
   if (!json && json.error().code == "E_NO_FILE") return error("E_NO_CONFIG", "expected {} in the adapter folder, found none", kName);
   if (!json) return error(json.error().code == "E_TOO_LARGE" ? "E_BAD_JSON" : json.error().code, "{}", json.error().message);
+  return json;
+}
+
+Result<AdapterConfig> read_adapter_config(const Folder& folder) {
+  Result<Json> json = read_adapter_config_json(folder);
+  if (!json) return forward_error(json);
   Result<AdapterConfig> config = parse_adapter_config(*json);
-  if (!config) config.error().message = fmt::format("{}: {}", kName, config.error().message);
+  if (!config) config.error().message = fmt::format("adapter_config.json: {}", config.error().message);
   return config;
 }
 

@@ -81,7 +81,9 @@ struct AdapterConfig {
 // Refuses by name every setting that would change the results and is not supported: E_BAD_JSON, E_PEFT_TYPE, E_UNSUPPORTED_OPTION,
 // E_TASK, E_FOREIGN, E_BASE_MUTATED, E_SCALE, E_RANK, E_PATTERN.
 Result<AdapterConfig> parse_adapter_config(const Json& config);
-// Reads the folder's adapter_config.json; E_NO_CONFIG if there is none.
+// The folder's adapter_config.json, of any program; E_NO_CONFIG if there is none.
+Result<Json> read_adapter_config_json(const Folder& folder);
+// Reads the folder's adapter_config.json of PEFT.
 Result<AdapterConfig> read_adapter_config(const Folder& folder);
 
 }  // namespace slora

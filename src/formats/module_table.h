@@ -50,6 +50,9 @@ struct ModuleTable {
   std::int32_t vocab_size = 0;
   std::int32_t layer_count = 0;
   std::int32_t shard_count = 1;
+  Family family = Family::llama;
+  std::int32_t head_count = 0;
+  std::int32_t kv_head_count = 0;
 
   // The module of this path, or nullptr.
   [[nodiscard]] const ModuleEntry* find(std::string_view path) const;
