@@ -6,7 +6,7 @@
 
 namespace slora {
 
-// The arguments of `slora serve | generate | inspect`, as text from the command line. Each command returns the process's exit code and
+// The arguments of `slora serve | generate | inspect | convert`, as text from the command line. Each command returns the process's exit code and
 // reports errors on standard error.
 
 // The model, its adapters, and what resources they may use; common to the commands that run it.
@@ -78,8 +78,16 @@ struct InspectArguments {
   std::string backend = "auto";
 };
 
+struct ConvertArguments {
+  std::string folder;
+  std::string out;
+  std::string model;  // base model, where the order of the adapter's numbers depends on it; may be empty
+  std::optional<double> rope_factor;
+};
+
 [[nodiscard]] int run_serve(const ServeArguments& arguments);
 [[nodiscard]] int run_generate(const GenerateArguments& arguments);
 [[nodiscard]] int run_inspect(const InspectArguments& arguments);
+[[nodiscard]] int run_convert(const ConvertArguments& arguments);
 
 }  // namespace slora

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <set>
 
+#include "adapters/adapter_folder.h"
 #include "adapters/adapter_summary.h"
 #include "api/model_name.h"
 #include "api/text_model.h"
@@ -140,7 +141,9 @@ int inspect_adapter(const InspectArguments& arguments) {
 int run_inspect(const InspectArguments& arguments) {
   const std::filesystem::path folder(arguments.folder);
   std::error_code ignored;
-  if (std::filesystem::exists(folder / "adapter_config.json", ignored)) return inspect_adapter(arguments);
+  const Result<Folder> opened = Folder::open(FolderPath(arguments.folder));
+  const bool is_model = std::filesystem::exists(folder / "config.json", ignored) && !std::filesystem::exists(folder / kPeftConfig, ignored);
+  if (opened && !is_model && is_adapter_folder(*opened)) return inspect_adapter(arguments);
   if (const Status model = check_model_folder(arguments.folder); !model) {
     if (!std::filesystem::is_directory(folder, ignored)) return report(model.error());
     return report(

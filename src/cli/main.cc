@@ -18,6 +18,7 @@
 
 namespace {
 
+using slora::ConvertArguments;
 using slora::GenerateArguments;
 using slora::in_range;
 using slora::InspectArguments;
@@ -277,6 +278,25 @@ CLI::App* add_inspect(CLI::App& app, InspectArguments& arguments) {
   return command;
 }
 
+CLI::App* add_convert(CLI::App& app, ConvertArguments& arguments) {
+  CLI::App* command =
+      app.add_subcommand("convert", "Make a PEFT folder of an adapter of mlx-lm, torchtune or llama.cpp, or of one with pickled weights");
+  command->add_option("folder", arguments.folder, "The adapter's folder")->required()->type_name("DIR");
+  command->add_option("--out", arguments.out, "The folder to make, which must not exist")->required()->type_name("DIR");
+  command->add_option("--model", arguments.model, "The base model, for adapters whose numbers have an order that depends on its heads")
+      ->type_name("DIR");
+  command->add_option("--rope-factor", arguments.rope_factor, "LongLoRA: the context it was trained for, divided by the base's")
+      ->type_name("F")
+      ->check(real_range(1e-3, 1e6));
+  command->footer(
+      "Examples:\n"
+      "  slora convert downloads/pickled-lora --out adapters/sql\n"
+      "  slora convert downloads/long-lora-16k --out adapters/long --rope-factor 4\n"
+      "  slora convert gguf-lora --out adapters/poems --model models/llama\n"
+      "Pickles are read as data: nothing in them is executed.\n");
+  return command;
+}
+
 // Of an option that has one value, the last one counts: scripts append to others' command lines.
 void take_the_last_values(CLI::App& command) {
   for (CLI::Option* option : command.get_options()) {
@@ -295,9 +315,11 @@ int run(int argc, char** argv) {
   ServeArguments serve;
   GenerateArguments generate;
   InspectArguments inspect;
+  ConvertArguments convert;
   const CLI::App* serve_command = add_serve(app, serve);
   const CLI::App* generate_command = add_generate(app, generate);
   add_inspect(app, inspect);
+  const CLI::App* convert_command = add_convert(app, convert);
   app.add_subcommand("bench", "Measure how near slora comes to what this machine can do");  // listed here, run below
   for (CLI::App* command : app.get_subcommands({})) take_the_last_values(*command);
   std::vector<std::string> words(argv + 1, argv + argc);
@@ -318,6 +340,7 @@ int run(int argc, char** argv) {
   }
   if (serve_command->parsed()) return slora::run_serve(serve);
   if (generate_command->parsed()) return slora::run_generate(generate);
+  if (convert_command->parsed()) return slora::run_convert(convert);
   return slora::run_inspect(inspect);
 }
 

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "adapters/testing/foreign_fixture.h"
 #include "base/testing/source_path.h"
 #include "e2e/demo_server.h"
 #include "formats/temporary_folder.h"
@@ -139,6 +140,20 @@ TEST_F(AdapterLife, LetsRunningRequestsFinishUnderTheOldContent) {
   EXPECT_TRUE(reply.is_whole);
   ASSERT_EQ(reply.events().size(), whole.size());
   for (std::size_t i = 0; i < whole.size(); ++i) EXPECT_EQ(reply.events()[i]["choices"][0]["text"], whole[i]["choices"][0]["text"]);
+}
+
+TEST_F(AdapterLife, ServesAFolderOfAnotherProgramAndWhatItBecomes) {
+  write_as_mlx(source_path("demo/adapters/shout"), root.file("mlx"));
+  start();
+  EXPECT_TRUE(lists("mlx"));
+  EXPECT_EQ(says("mlx"), kShouted);
+  write_as_mlx(source_path("demo/adapters/yoda"), root.file("mlx.new"));
+  for (const char* name : {"/adapter_config.json", "/adapters.safetensors"})
+    fs::rename(root.file("mlx.new") + name, root.file("mlx") + name);
+  ASSERT_EQ(load("yoda", "stock/yoda").status, 200);
+  const std::string changed = says("yoda");
+  for (int i = 0; i < 600 && says("mlx") == kShouted; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  EXPECT_EQ(says("mlx"), changed);
 }
 
 TEST_F(AdapterLife, SpeaksSglangsFormToo) {

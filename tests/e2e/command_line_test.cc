@@ -5,6 +5,7 @@
 
 #include "base/testing/source_path.h"
 #include "e2e/demo_server.h"
+#include "formats/temporary_folder.h"
 
 namespace slora {
 namespace {
@@ -112,6 +113,21 @@ TEST(CommandLine, InspectDescribesAndRefuses) {
   const Finished wrong_base = run_slora({"inspect", source_path("demo/adapters/shout"), "--model", source_path("tests/golden/mix32")});
   EXPECT_EQ(wrong_base.exit_code, 1);
   EXPECT_THAT(wrong_base.output, HasSubstr("E_WRONG_BASE"));
+}
+
+TEST(CommandLine, ConvertMakesAFolderThatIsServed) {
+  const TemporaryFolder root;
+  const std::string foreign = source_path("tests/golden/foreign/gguf_f32"), base = source_path("tests/golden/llama3_rope");
+  const Finished refused = run_slora({"convert", foreign, "--out", root.file("out")});
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.output, AllOf(HasSubstr("E_NO_BASE"), HasSubstr("--model")));
+  const Finished made = run_slora({"convert", foreign, "--out", root.file("out"), "--model", base});
+  EXPECT_EQ(made.exit_code, 0) << made.output;
+  EXPECT_THAT(made.output, HasSubstr("28 tensors"));
+  const Finished inspected = run_slora({"inspect", root.file("out"), "--model", base});
+  EXPECT_EQ(inspected.exit_code, 0) << inspected.output;
+  EXPECT_THAT(run_slora({"inspect", foreign, "--model", base}).output, HasSubstr("served")) << "without a conversion";
+  EXPECT_THAT(run_slora({"convert", foreign, "--out", root.file("out"), "--model", base}).output, HasSubstr("E_WRITE"));
 }
 
 TEST(CommandLine, ServeSaysWhatToDo) {
