@@ -55,7 +55,7 @@ def parts_of(name):
     return path, part
 
 
-def mlx(out, name, model, adapter, **more):
+def mlx(out, name, model, adapter):
     case = Case(out, name, model, adapter)
     endings = {"lora_A": "lora_a", "lora_B": "lora_b", "lora_magnitude_vector": "m"}
     tensors = {}
@@ -67,8 +67,8 @@ def mlx(out, name, model, adapter, **more):
     scale = alpha / rank**0.5 if case.config["use_rslora"] else alpha / rank
     kind = "dora" if case.config["use_dora"] else "lora"
     parameters = {"rank": rank, "dropout": 0.0, "scale": scale}
-    config = {"adapter_path": "adapters", "fine_tune_type": kind, "lora_parameters": parameters, "model": "golden/" + model, "num_layers": 2}
-    write_json(case.folder / "adapter_config.json", config | more)
+    config = {"adapter_path": "adapters", "fine_tune_type": kind, "lora_parameters": parameters, "num_layers": 2}
+    write_json(case.folder / "adapter_config.json", config | {"model": "golden/" + model})
 
 
 TORCHTUNE = {"self_attn.q_proj": "attn.q_proj", "self_attn.k_proj": "attn.k_proj", "self_attn.v_proj": "attn.v_proj",
@@ -85,8 +85,8 @@ def torchtune(out, name, model, adapter, is_llama, save):
         order = case.pairs_together if is_llama and part == "lora_B" else lambda _, same: same
         tensors[f"layers.{layer}.{TORCHTUNE[module]}.{endings[part]}"] = order(key, tensor)
     save(case.folder, tensors)
-    config = {"r": case.config["r"], "lora_alpha": case.config["lora_alpha"], "target_modules": case.config["target_modules"], "peft_type": "LORA"}
-    write_json(case.folder / "adapter_config.json", config)
+    kept = {key: case.config[key] for key in ("r", "lora_alpha", "target_modules")}
+    write_json(case.folder / "adapter_config.json", kept | {"peft_type": "LORA"})
 
 
 def write_gguf(path, case, architecture, kind, tensors):
@@ -178,7 +178,8 @@ def pickled(out, name, model, adapter, file="adapter_model.bin", change=lambda t
 
 def parameters(tensors):
     """Trainable, half of them as views with other strides."""
-    return {name: torch.nn.Parameter(tensor.T.contiguous().T if index % 2 else tensor) for index, (name, tensor) in enumerate(tensors.items())}
+    views = (tensor.T.contiguous().T if index % 2 else tensor for index, tensor in enumerate(tensors.values()))
+    return {name: torch.nn.Parameter(view) for name, view in zip(tensors, views)}
 
 
 def long_lora(out):

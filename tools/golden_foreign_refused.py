@@ -56,10 +56,12 @@ def add_mlx(folders):
     add("mlx_config_of_peft", "E_FOREIGN", ["lora_parameters"], plain.config())
     add("mlx_rank_not_config", "E_RANK", ["q_proj"], tensors=mlx_tensors(rank=3))
     add("mlx_embedding", "E_UNSUPPORTED_OPTION", ["embed_tokens"], tensors=mlx_tensors("model.embed_tokens", inputs=101))
-    add("mlx_quantised", "E_UNKNOWN_TENSOR", ["lora_a_scales"], tensors=mlx_tensors() | {"model.layers.0.self_attn.q_proj.lora_a_scales": torch.ones(2, 2)})
+    scales = {"model.layers.0.self_attn.q_proj.lora_a_scales": torch.ones(2, 2)}
+    add("mlx_quantised", "E_UNKNOWN_TENSOR", ["lora_a_scales"], tensors=mlx_tensors() | scales)
     experts = {"model.layers.0.mlp.switch_mlp.up_proj.lora_a": torch.ones(4, 2, 48)}
     add("mlx_experts", "E_UNKNOWN_TENSOR", ["switch_mlp", "[4, 2, 48]"], tensors=mlx_tensors() | experts)
-    add("mlx_magnitudes_without_dora", "E_PAIR", ["lora_magnitude_vector"], tensors=mlx_tensors() | {"model.layers.0.self_attn.q_proj.m": torch.ones(48)})
+    magnitudes = {"model.layers.0.self_attn.q_proj.m": torch.ones(48)}
+    add("mlx_magnitudes_without_dora", "E_PAIR", ["lora_magnitude_vector"], tensors=mlx_tensors() | magnitudes)
 
 
 def gguf_bytes(folder, general_type="adapter", architecture="llama", alpha=4.0, kind=None, rank=2, outputs=48, name="blk.0.attn_q.weight"):
@@ -159,7 +161,8 @@ def add_pickles(folders):
     add("pickle_negative_stride", "E_PICKLE", ["shape"], zip_bytes(pickled_tensor([4], [-1]), numbers))
     add("pickle_storage_too_large", "E_PICKLE", ["numbers"], zip_bytes(pickled_tensor([4], [1], count=2**40), numbers))
     add("pickle_storage_missing", "E_PICKLE", ["numbers"], zip_bytes(pickled_tensor([4], [1])))
-    add("pickle_complex_numbers", "E_PICKLE", ["ComplexFloatStorage"], zip_bytes(pickled_tensor([4], [1], storage=b"ComplexFloatStorage"), numbers))
+    complex_numbers = pickled_tensor([4], [1], storage=b"ComplexFloatStorage")
+    add("pickle_complex_numbers", "E_PICKLE", ["ComplexFloatStorage"], zip_bytes(complex_numbers, numbers))
     add("zip_compressed", "E_ZIP", ["compressed"], zip_bytes(pickled_tensor([4], [1]), numbers, zipfile.ZIP_DEFLATED))
     add("zip_cut_off", "E_ZIP", ["cut off"], good[:-10])
     add("zip_without_pickle", "E_PICKLE", ["data.pkl"], zip_bytes(b"").replace(b"data.pkl", b"data.txt"))
@@ -170,17 +173,26 @@ def add_pickles(folders):
 
 
 def add_others(folders):
-    torch_bytes = lambda tensors: (stream := io.BytesIO(), torch.save(tensors, stream))[0].getvalue()
-    lora, norms = torch_bytes(GOOD), torch_bytes({"model.norm.weight": torch.ones(48)})
-    folders.add("long_lora_without_factor", "convert", "E_ROPE", ["--rope-factor"], {"adapter_config.json": plain.config(), "adapter_model.bin": lora, "trainable_params.bin": norms})
-    zero = {"rope_scaling": {"type": "linear", "factor": 0.0}}
-    folders.add("long_lora_factor_zero", "convert", "E_ROPE", ["above 0"], {"adapter_config.json": plain.config(), "adapter_model.bin": lora, "trainable_params.bin": norms, "config.json": zero})
-    folders.add("long_lora_half_converted", "load", "E_PICKLE", ["trainable_params.bin", "slora convert"], {"adapter_config.json": plain.config(), "adapter_model.safetensors": GOOD, "trainable_params.bin": norms})
+    def add(name, by, code, mentions, files):
+        folders.add(name, by, code, mentions, {"adapter_config.json": plain.config()} | files)
+
+    def torch_bytes(tensors):
+        stream = io.BytesIO()
+        torch.save(tensors, stream)
+        return stream.getvalue()
+
+    norms = {"trainable_params.bin": torch_bytes({"model.norm.weight": torch.ones(48)})}
+    long_lora = {"adapter_model.bin": torch_bytes(GOOD)} | norms
+    add("long_lora_without_factor", "convert", "E_ROPE", ["--rope-factor"], long_lora)
+    zero = {"config.json": {"rope_scaling": {"type": "linear", "factor": 0.0}}}
+    add("long_lora_factor_zero", "convert", "E_ROPE", ["above 0"], long_lora | zero)
+    half = {"adapter_model.safetensors": GOOD} | norms
+    add("long_lora_half_converted", "load", "E_PICKLE", ["trainable_params.bin", "slora convert"], half)
     odd = {"layers.0.attn.q_proj.lora_a.weight": torch.ones(2, 48), "layers.0.attn.q_proj.lora_b.weight": torch.ones(50, 2)}
-    folders.add("torchtune_odd_heads", "load", "E_SHAPE", ["[50, 2]"], {"adapter_config.json": plain.config(), "adapter_0.safetensors": odd})
+    add("torchtune_odd_heads", "load", "E_SHAPE", ["[50, 2]"], {"adapter_0.safetensors": odd})
     unknown = {"layers.0.attn.q_norm.lora_a.weight": torch.ones(2, 48)}
-    folders.add("torchtune_unknown_module", "load", "E_UNKNOWN_TENSOR", ["q_norm"], {"adapter_config.json": plain.config(), "adapter_0.safetensors": unknown})
-    folders.add("mlx_npz", "load", "E_FOREIGN", ["mlx-lm"], {"adapter_config.json": MLX_CONFIG, "adapters.npz": b"PK"})
+    add("torchtune_unknown_module", "load", "E_UNKNOWN_TENSOR", ["q_norm"], {"adapter_0.safetensors": unknown})
+    add("mlx_npz", "load", "E_FOREIGN", ["mlx-lm"], {"adapter_config.json": MLX_CONFIG, "adapters.npz": b"PK"})
 
 
 def make_corpora(out):
@@ -193,8 +205,9 @@ def make_corpora(out):
     numbers = [("0", np.ones(4, np.float32).tobytes())]
     (out / "torch_file/zip.bin").write_bytes(zip_bytes(pickled_tensor([4], [1]), numbers))
     (out / "torch_file/strides.bin").write_bytes(zip_bytes(pickled_tensor([2, 2], [1, 2]), numbers))
-    pickles = [pickle.dumps(0x1950A86A20F9469CFC6C, 2), pickle.dumps(1001, 2), pickle.dumps({"little_endian": True}, 2), pickled_tensor([4], [1]), pickle.dumps(["0"], 2)]
-    (out / "torch_file/old_form.bin").write_bytes(b"".join(pickles) + struct.pack("<q", 4) + numbers[0][1])
+    before = b"".join(pickle.dumps(value, 2) for value in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}))
+    after = pickle.dumps(["0"], 2) + struct.pack("<q", 4) + numbers[0][1]
+    (out / "torch_file/old_form.bin").write_bytes(before + pickled_tensor([4], [1]) + after)
 
 
 def make(out):

@@ -217,6 +217,22 @@ TEST(ForeignAdapter, KeepsTheTextFilesOfItsFolder) {
   EXPECT_FALSE(fs::exists(root.file("out/config.json"))) << "which would be taken for the base's";
 }
 
+TEST(ForeignAdapter, TakesLongLorasFactorFromTheOptionOrTheConfigNextToIt) {
+  const TemporaryFolder root;
+  fs::copy(kGolden / "foreign/long_lora", root.file("long"));
+  const auto factor_of = [&](const std::string& out, std::optional<double> option) {
+    const Result<Conversion> made = convert_adapter({.folder = root.file("long"), .out = root.file(out), .rope_factor = option});
+    if (!made) return made.error().code;
+    return read_json_file(root.file(out + "/adapter_config.json")).value()["rope_scaling"].dump();
+  };
+  EXPECT_EQ(factor_of("none", std::nullopt), "E_ROPE");
+  root.write("long/config.json", R"({"rope_scaling": {"type": "linear", "factor": 8.0}})");
+  EXPECT_EQ(factor_of("config", std::nullopt), R"({"rope_type":"linear","factor":8.0})");
+  EXPECT_EQ(factor_of("option", 2.0), R"({"rope_type":"linear","factor":2.0})");
+  root.write("long/config.json", R"({"rope_scaling": {"rope_type": "yarn", "factor": 8.0}})");
+  EXPECT_EQ(factor_of("yarn", std::nullopt), "E_ROPE");
+}
+
 TEST(ForeignAdapter, TakesNoMoreMemoryThanItsLimit) {
   const Folder folder = Folder::open((kGolden / "foreign/mlx_lora").string()).value();
   const PeftForm form = read_foreign_adapter(folder, find_adapter_files(folder), nullptr).value();

@@ -30,7 +30,7 @@ TEST(TorchFile, HasTheTensorsOfEitherForm) {
 }
 
 TEST(Pickle, IsInertData) {
-  const std::string_view text("\x80\x02}q\x00X\x01\x00\x00\x00kq\x01K\x07s.", 16);
+  const std::string_view text("\x80\x02}q\x00X\x01\x00\x00\x00kq\x01K\x07s.", 17);
   const Result<Pickle> pickle = parse_pickle(std::as_bytes(std::span(text)), {});
   ASSERT_TRUE(pickle) << pickle.error().message;
   EXPECT_EQ(pickle->bytes, text.size());
