@@ -214,8 +214,7 @@ Status PickleMachine::take_name() {
            candidate.ends_with(*name);
   });
   if (known != names_.end()) return push({.kind = Kind::name, .text = *known});
-  return error("E_PICKLE", "it asks for {} of the module {}, which no file of tensors needs: it is not read any further", quote(*name),
-               quote(*module));
+  return error("E_PICKLE", "it names {} of the module {}, which no file of tensors needs", quote(*name), quote(*module));
 }
 
 Status PickleMachine::make_tuple(std::optional<std::vector<Index>> items) {
