@@ -63,6 +63,13 @@ TEST(CommandLine, GenerateTakesAnAdapterFolder) {
   EXPECT_THAT(finished.output, HasSubstr("ROSA PAINTED A BROKEN HAT AT THE MARKET!\n"));
 }
 
+TEST(CommandLine, GenerateKnowsAnAdapterFolderByAnyForm) {
+  const Finished refused = run_slora({"generate", "--model", source_path("demo/model"), "--adapter",
+                                      source_path("tests/golden/foreign/gguf_f32"), "--pool-memory", "64MiB", "--prompt", "a"});
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.output, HasSubstr("\"gguf_f32\": trained for \"golden\"")) << "which is another base";
+}
+
 TEST(CommandLine, GenerateAnswersInShards) {
   for (const char* shards : {"2", "4"}) {
     const Finished finished =
