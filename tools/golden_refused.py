@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
+import golden_refused_long
 import golden_refused_low_rank
 
 HIDDEN, KV_WIDTH, RANK = 48, 16, 2  # of mix32
@@ -335,4 +336,8 @@ def make(out: Path):
     families = ia3_faults() | vera_faults() | hadamard_faults() | golden_refused_low_rank.faults()
     for name, (keys, tensors, code, mentions) in families.items():
         write(root / name, code, mentions, encoded(keys), save(tensors))
+    for name, (changes, files, code, mentions) in golden_refused_long.faults().items():
+        write(root / f"rope_{name}", code, mentions, encoded(config(**changes)), save(good()))
+        for file, content in files.items():
+            (root / f"rope_{name}" / file).write_bytes(content)
     print(f"refused: {len(list(root.iterdir()))} folders")

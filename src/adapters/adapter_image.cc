@@ -59,12 +59,24 @@ Status check_invocation(const AdapterConfig& config, std::int32_t vocab_size) {
                *unknown);
 }
 
+// E_ROPE
+Status take_rope_part(PreparedAdapter& adapter, const AdapterBase& base) {
+  if (!adapter.extension) return {};
+  adapter.rope = base.rope_parts->take(adapter.extension->factor);
+  if (adapter.rope != nullptr) return {};
+  return error("E_ROPE", "RoPE factor {}: expected one of those that other adapters have ({}), as the server has tables of {} at a time",
+               adapter.extension->factor, base.rope_parts->shown_factors(), kRopePartsMax);
+}
+
 }  // namespace
 
 Result<PreparedAdapter> prepare_adapter(Folder folder, const AdapterBase& base) {
   Result<AdapterFolder> opened = open_adapter_folder(std::move(folder));
   if (!opened) return forward_error(opened);
   if (Status known = check_invocation(opened->config, base.modules.vocab_size); !known) return forward_error(known);
+  const Result<std::optional<ContextExtension>> extension =
+      find_context_extension(opened->folder, opened->config, base.modules, base.extended_positions_max);
+  if (!extension) return tl::unexpected(extension.error());
   Result<AdapterModules> modules = read_family_modules(
       opened->config, opened->weights.tensors(), {base.rank_max, &base.modules, base.weights, base.projections.get(), &opened->weights});
   if (!modules) return forward_error(modules);
@@ -78,7 +90,9 @@ Result<PreparedAdapter> prepare_adapter(Folder folder, const AdapterBase& base) 
     if (!layout) return forward_error(layout);
     layouts.push_back(std::move(*layout));
   }
-  return PreparedAdapter{std::move(*opened), std::move(layouts), std::move(plan->derived), std::move(plan->warnings)};
+  PreparedAdapter adapter{std::move(*opened), std::move(layouts), std::move(plan->derived), std::move(plan->warnings), *extension};
+  if (Status taken = take_rope_part(adapter, base); !taken) return forward_error(taken);
+  return adapter;
 }
 
 Result<PreparedAdapter> prepare_adapter(const FolderPath& folder, const AdapterBase& base) {
@@ -90,12 +104,14 @@ Result<PreparedAdapter> prepare_adapter(const FolderPath& folder, const AdapterB
 std::uint32_t PreparedAdapter::page_count() const { return std::ranges::max_element(layouts, {}, &ImageLayout::page_count)->page_count; }
 
 AdapterTraits PreparedAdapter::traits() const {
-  AdapterTraits traits{folder.config.invocation_tokens, false, 0};
+  AdapterTraits traits{.invocation_tokens = folder.config.invocation_tokens};
   const auto shard_count = static_cast<std::int32_t>(layouts.size());
   for (const AdapterRecord& record : layouts.front().records) {
     traits.z_cols = std::max(traits.z_cols, (record.z_begin + record.z_cols()) * (splits_input(record.site.kind) ? 1 : shard_count));
     traits.changes_base = traits.changes_base || !record.only_adds();
   }
+  traits.rope = rope;
+  traits.context_tokens_max = extension ? extension->tokens_max : 0;
   return traits;
 }
 
@@ -107,6 +123,10 @@ Result<Sha256Digest> write_adapter(std::span<const ImagePages> pages, const Prep
   const std::string length = fmt::format("{}:", config->size());
   content.update(std::as_bytes(std::span(length)));
   content.update(std::as_bytes(std::span(*config)));
+  if (adapter.extension) {
+    const std::string rope = fmt::format("rope {} {}:", adapter.extension->factor, adapter.extension->tokens_max);
+    content.update(std::as_bytes(std::span(rope)));
+  }
   std::vector<ImageTarget> targets;
   for (std::size_t shard = 0; shard < pages.size(); ++shard) targets.push_back({pages[shard], &adapter.layouts[shard]});
   if (Status status = write_images(targets, adapter.folder.weights, adapter.derived, content, gate); !status) return forward_error(status);

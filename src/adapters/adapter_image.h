@@ -2,13 +2,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "adapters/adapter_folder.h"
 #include "adapters/adapter_version.h"
+#include "adapters/context_extension.h"
 #include "adapters/image_layout.h"
+#include "adapters/rope_parts.h"
 #include "adapters/vera_projection.h"
 #include "base/gate.h"
 #include "base/result.h"
@@ -28,6 +31,9 @@ struct AdapterBase {
   std::shared_ptr<const ModelFiles> weights{};
   // Shared by copies: random numbers that many adapters have in common.
   std::shared_ptr<VeraProjections> projections = std::make_shared<VeraProjections>();
+  // Of adapters that extend the context, as limits of the model say; 0: they are refused.
+  std::int64_t extended_positions_max = 0;
+  std::shared_ptr<RopeParts> rope_parts = std::make_shared<RopeParts>();  // shared by copies
 };
 
 // An adapter that has been checked against a base, except for the values of its weights, and is ready to be written.
@@ -36,6 +42,8 @@ struct PreparedAdapter {
   std::vector<ImageLayout> layouts;  // [shards]
   std::vector<std::shared_ptr<const DerivedTensor>> derived;
   std::vector<std::string> warnings;
+  std::optional<ContextExtension> extension{};
+  std::shared_ptr<const RopePart> rope{};  // where there is an extension
 
   // Of the largest image: an adapter takes the same pages on every shard.
   [[nodiscard]] std::uint32_t page_count() const;
@@ -45,7 +53,8 @@ struct PreparedAdapter {
 [[nodiscard]] Result<PreparedAdapter> prepare_adapter(Folder folder, const AdapterBase& base);
 [[nodiscard]] Result<PreparedAdapter> prepare_adapter(const FolderPath& folder, const AdapterBase& base);
 
-// Writes the images of all shards and returns the SHA-256 of the adapter's content: the config's bytes and all tensors. E_NONFINITE,
+// Writes the images of all shards and returns the SHA-256 of the adapter's content: the config's bytes, what config.json says of RoPE and
+// all tensors. E_NONFINITE,
 // E_READ, also when `gate`, through which pages are written, was closed. Requires: pages of every shard, as many as its layout has or more.
 [[nodiscard]] Result<Sha256Digest> write_adapter(std::span<const ImagePages> pages, const PreparedAdapter& adapter, Gate& gate);
 // The same into temporary memory: finds every fault that serving would.

@@ -402,8 +402,11 @@ std::shared_ptr<const ModelFiles> files_of(const std::filesystem::path& model) {
 TEST(LoraImporter, RefusesWhatTheGoldenFoldersGetWrong) {
   const std::filesystem::path golden = source_path("tests/golden");
   const ModelConfig model = read_model_config((golden / "mix32").string()).value();
-  const AdapterBase base{
-      .modules = make_module_table(model), .format = {DType::bf16, 2}, .page_bytes = 4096, .weights = files_of(golden / "mix32")};
+  const AdapterBase base{.modules = make_module_table(model),
+                         .format = {DType::bf16, 2},
+                         .page_bytes = 4096,
+                         .weights = files_of(golden / "mix32"),
+                         .extended_positions_max = 1024};
   int count = 0;
   for (const auto& folder : std::filesystem::directory_iterator(golden / "refused")) {
     SCOPED_TRACE(folder.path().filename().string());
@@ -432,8 +435,11 @@ TEST(LoraImporter, TakesEveryGoldenAdapter) {
   for (const auto& model : std::filesystem::directory_iterator(golden)) {
     if (!std::filesystem::exists(model.path() / "adapters")) continue;
     const ModelConfig config = read_model_config(model.path().string()).value();
-    const AdapterBase base{
-        .modules = make_module_table(config), .format = {DType::bf16, 2}, .page_bytes = 4096, .weights = files_of(model.path())};
+    const AdapterBase base{.modules = make_module_table(config),
+                           .format = {DType::bf16, 2},
+                           .page_bytes = 4096,
+                           .weights = files_of(model.path()),
+                           .extended_positions_max = 1024};
     for (const auto& folder : std::filesystem::directory_iterator(model.path() / "adapters")) {
       const Result<PreparedAdapter> adapter = prepare_adapter(FolderPath(folder.path().string()), base);
       ASSERT_TRUE(adapter) << folder.path() << ": " << adapter.error().message;

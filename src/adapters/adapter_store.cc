@@ -95,8 +95,8 @@ Result<std::int32_t> AdapterStore::add_root(const std::string& root) {
 bool AdapterStore::add(std::string_view name, const FolderPath& folder, TakenName taken) {
   const Timestamp begun = clock_.now();
   const Result<Folder> opened = folders_.open(folder);
-  const Result<AdapterConfig> config = opened ? peek_adapter_config(*opened) : tl::unexpected(opened.error());
   Entry entry;
+  const Result<AdapterConfig> config = opened ? peek(entry, *opened) : tl::unexpected(opened.error());
   entry.folder = folder;
   if (opened) entry.stamp = stamp_of(*opened).value_or(FolderStamp());
   if (config) {
@@ -115,6 +115,16 @@ bool AdapterStore::add(std::string_view name, const FolderPath& folder, TakenNam
   if (entry.unavailable) log_warning("{}", entry.unavailable->message);
   put(name, std::move(entry));
   return true;
+}
+
+Result<AdapterConfig> AdapterStore::peek(Entry& entry, const Folder& folder) const {
+  Result<AdapterConfig> config = peek_adapter_config(folder);
+  if (!config) return config;
+  const Result<std::optional<ContextExtension>> extension =
+      find_context_extension(folder, *config, base_.modules, base_.extended_positions_max);
+  if (!extension) return tl::unexpected(extension.error());
+  if (*extension) entry.context_tokens_max = (*extension)->tokens_max;
+  return config;
 }
 
 Result<ExaminedAdapter> AdapterStore::examine(const FolderPath& path, std::uint32_t page_count_max) const {
@@ -155,6 +165,7 @@ Status AdapterStore::install(std::string_view name, const ExaminedAdapter& adapt
   entry.stamp = adapter.stamp;
   entry.base_model_name = adapter.base_model_name;
   entry.rank = adapter.rank;
+  entry.context_tokens_max = adapter.traits.context_tokens_max;
   Entry& place = put(name, std::move(entry));
   make_version(name, place, adapter.page_count, adapter.traits);
   const bool is_first = place.version->confirm_identity(adapter.identity, adapter.stamp);
@@ -223,10 +234,12 @@ std::optional<AdapterListing> AdapterStore::find(std::string_view name) const {
 
 AdapterStore::Served AdapterStore::served() const {
   const std::lock_guard lock(mutex_);
-  Served served{stamp_of_entries(), {}};
+  Served served{stamp_of_entries(), {}, {}};
   served.names.reserve(entries_.size());
   for (const auto& [name, entry] : entries_) {
-    if (!entry.refused) served.names.push_back(name);
+    if (entry.refused) continue;
+    served.names.push_back(name);
+    served.context_tokens_max.push_back(entry.context_tokens_max);
   }
   return served;
 }
@@ -240,7 +253,10 @@ std::uint64_t AdapterStore::served_stamp() const {
 std::uint64_t AdapterStore::stamp_of_entries() const {
   constexpr std::uint64_t basis = 14695981039346656037U, prime = 1099511628211U;
   std::uint64_t stamp = basis;
-  for (const auto& [name, entry] : entries_) stamp = (stamp ^ (entry.registration * 2 + (entry.refused ? 1 : 0))) * prime;
+  for (const auto& [name, entry] : entries_) {
+    stamp = (stamp ^ (entry.registration * 2 + (entry.refused ? 1 : 0))) * prime;
+    stamp = (stamp ^ static_cast<std::uint64_t>(entry.context_tokens_max)) * prime;
+  }
   return stamp;
 }
 
@@ -255,7 +271,8 @@ AdapterCounts AdapterStore::counts() const {
 }
 
 AdapterListing AdapterStore::listing_of(const std::string& name, const Entry& entry) {
-  return {name, entry.folder.path, entry.refused ? std::optional(*entry.refused) : std::nullopt, entry.base_model_name, entry.rank};
+  return {name,       entry.folder.path,       entry.refused ? std::optional(*entry.refused) : std::nullopt, entry.base_model_name,
+          entry.rank, entry.context_tokens_max};
 }
 
 std::optional<std::string> AdapterStore::name_of_folder(std::string_view name_or_path) const {
@@ -304,6 +321,10 @@ Status AdapterStore::check_blend(std::span<const BlendComponent> components) con
     }
     if (!traits.invocation_tokens.empty())
       return error("E_BLEND", "adapter \"{}\" acts from its invocation tokens on only, and cannot be part of a blend", name);
+    if (traits.rope != components.front().version->traits().rope) {
+      return error("E_BLEND", "adapters \"{}\" and \"{}\" have different RoPE factors, and cannot be parts of one blend",
+                   components.front().version->name(), name);
+    }
     z_cols += traits.z_cols;
   }
   if (z_cols <= kBlendZColsMax) return {};

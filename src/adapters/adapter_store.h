@@ -34,10 +34,11 @@ namespace slora {
 // An adapter as clients and operators see it: an entry of /v1/models.
 struct AdapterListing {
   std::string name;
-  std::string folder;            // for the operator only
-  std::optional<Error> refused;  // why it cannot be served; shapes and weights are checked at first use only
-  std::string base_model_name;   // as its config says; may be empty
-  std::int64_t rank = 0;         // the config's default; 0 when the config could not be read
+  std::string folder;                   // for the operator only
+  std::optional<Error> refused;         // why it cannot be served; shapes and weights are checked at first use only
+  std::string base_model_name;          // as its config says; may be empty
+  std::int64_t rank = 0;                // the config's default; 0 when the config could not be read
+  std::int32_t context_tokens_max = 0;  // see AdapterTraits
 };
 
 struct AdapterCounts {
@@ -165,6 +166,7 @@ class AdapterStore {
   struct Served {
     std::uint64_t stamp = 0;
     std::vector<std::string> names;
+    std::vector<std::int32_t> context_tokens_max;  // [names]; see AdapterTraits
   };
   [[nodiscard]] Served served() const;
   [[nodiscard]] std::uint64_t served_stamp() const;
@@ -180,8 +182,9 @@ class AdapterStore {
     FolderPath folder;
     std::string base_model_name;
     std::int64_t rank = 0;
-    std::uint64_t registration = 0;  // unique, to notice that the name was registered again
-    std::uint64_t generation = 0;    // versions made under the name
+    std::int32_t context_tokens_max = 0;  // see AdapterTraits
+    std::uint64_t registration = 0;       // unique, to notice that the name was registered again
+    std::uint64_t generation = 0;         // versions made under the name
     FolderStamp stamp;
     std::shared_ptr<const AdapterVersion> version;
     std::unique_ptr<const Error> refused;
@@ -198,6 +201,7 @@ class AdapterStore {
   };
 
   [[nodiscard]] bool add(std::string_view name, const FolderPath& folder, TakenName taken);
+  [[nodiscard]] Result<AdapterConfig> peek(Entry& entry, const Folder& folder) const;
   void look(const std::string& name, std::uint64_t registration);
   void watch(const std::stop_token& stop);
   void look_now(const std::string& name, std::uint64_t registration);

@@ -209,6 +209,7 @@ void AdapterStore::settle_change(const std::string& name, Entry& entry, ChangedF
   forget_version(entry);
   entry.stamp = seen.stamp;
   if (seen.page_count) {
+    entry.context_tokens_max = seen.traits.context_tokens_max;
     make_version(name, entry, *seen.page_count, std::move(seen.traits));
     entry.refused.reset();
     entry.base_model_name = std::move(seen.base_model_name);

@@ -45,7 +45,7 @@ Result<AdapterCost> measure_adapter(const FolderPath& folder, const AdapterBase&
   Gate gate;
   if (const Result<Sha256Digest> read = verify_adapter(*adapter, gate); !read) return tl::unexpected(read.error());
   const std::uint32_t page_count = adapter->page_count();
-  return AdapterCost{page_count, std::uint64_t{page_count} * base.page_bytes, adapter->warnings};
+  return AdapterCost{page_count, std::uint64_t{page_count} * base.page_bytes, adapter->extension, adapter->warnings};
 }
 
 }  // namespace slora

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,7 +28,8 @@ struct AdapterSummary {
 // What it takes in the pool of a certain base.
 struct AdapterCost {
   std::uint32_t page_count = 0;
-  std::uint64_t image_bytes = 0;      // in whole pages
+  std::uint64_t image_bytes = 0;  // in whole pages
+  std::optional<ContextExtension> extension{};
   std::vector<std::string> warnings;  // those of the summary, and those that need the base
 };
 

@@ -17,6 +17,18 @@ std::string formula_of(std::span<const BlendComponent> components) {
   return formula;
 }
 
+AdapterTraits traits_of(std::span<const BlendComponent> components) {
+  AdapterTraits traits;
+  for (const BlendComponent& component : components) {
+    const AdapterTraits& own = component.version->traits();
+    traits.rope = own.rope;
+    traits.context_tokens_max = traits.rope == nullptr || traits.context_tokens_max == 0
+                                    ? own.context_tokens_max
+                                    : std::min(traits.context_tokens_max, own.context_tokens_max);
+  }
+  return traits;
+}
+
 std::uint32_t pages_of(std::span<const BlendComponent> components) {
   std::uint32_t page_count = 0;
   for (const BlendComponent& component : components) page_count += component.version->page_count();
@@ -27,7 +39,7 @@ std::uint32_t pages_of(std::span<const BlendComponent> components) {
 
 AdapterVersion::AdapterVersion(AdapterId id, std::vector<BlendComponent> components)
     : id_(id),
-      origin_({.name = formula_of(components), .folder = {}, .generation = 0, .stamp = {}, .traits = {}}),
+      origin_({.name = formula_of(components), .folder = {}, .generation = 0, .stamp = {}, .traits = traits_of(components)}),
       components_(std::move(components)),
       page_count_(pages_of(components_)) {
   const auto is_adapter = [](const BlendComponent& component) { return component.version->components().empty(); };

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "adapters/adapter_folder.h"
+#include "adapters/rope_parts.h"
 #include "base/ids.h"
 #include "formats/sha256.h"
 
@@ -22,6 +23,8 @@ struct AdapterTraits {
   std::vector<TokenId> invocation_tokens{};  // see AdapterConfig
   bool changes_base = false;                 // not only adds to what the base computes: it cannot be weighted
   std::int32_t z_cols = 0;                   // columns of A x at the site that has most, those of all its modules
+  std::shared_ptr<const RopePart> rope{};    // of an adapter that extends the context; null: its positions are the base's
+  std::int32_t context_tokens_max = 0;       // of prompt and output; 0: as many as of the base's
   bool operator==(const AdapterTraits&) const = default;
 };
 
@@ -73,7 +76,7 @@ class AdapterVersion {
     return stamp_;
   }
   [[nodiscard]] std::uint32_t page_count() const { return page_count_; }
-  // Of a blend: none.
+  // Of a blend: only what its components have in common, RoPE and context.
   [[nodiscard]] const AdapterTraits& traits() const { return origin_.traits; }
   [[nodiscard]] std::span<const TokenId> invocation_tokens() const { return origin_.traits.invocation_tokens; }
 

@@ -8,6 +8,7 @@
 #include "formats/adapter_config_families.h"
 #include "formats/adapter_config_fields.h"
 #include "formats/adapter_config_keys.h"
+#include "formats/adapter_config_rope.h"
 
 namespace slora {
 namespace {
@@ -204,7 +205,7 @@ Result<AdapterConfig> parse_adapter_config(const Json& config) {
   AdapterConfig adapter;
   if (Status taken = take_type(adapter, config); !taken) return forward_error(taken);
   if (Status served = check_adapter_config_keys(adapter.warnings, config, adapter.family); !served) return forward_error(served);
-  for (const auto take : {take_options, take_diagnostics}) {
+  for (const auto take : {take_options, take_rope, take_diagnostics}) {
     if (Status taken = take(adapter, config); !taken) return forward_error(taken);
   }
   add_warnings(adapter);

@@ -16,6 +16,7 @@
 namespace slora {
 
 inline constexpr std::int32_t kAdapterRankMax = 512;  // that is served
+inline constexpr double kRopeFactorMax = 256;         // the same
 
 // Which biases of the base an adapter replaces.
 enum class AdapterBias : std::uint8_t { none, all, lora_only };
@@ -64,7 +65,11 @@ struct AdapterConfig {
   // IA3: the modules whose inputs are multiplied: ends of their paths, or an expression. Neither: the shapes of tensors tell alone.
   std::optional<std::vector<std::string>> feedforward_names;
   std::optional<ModulePattern> feedforward_pattern;
-  double flora_scale = 1;         // FLoRA
+  double flora_scale = 1;  // FLoRA
+  // An adapter for longer texts than its base's (LongLoRA): the factor of linear RoPE, besides what the base has, from 1 on; and how many
+  // tokens it was trained for.
+  std::optional<double> rope_factor;
+  std::optional<std::int64_t> context_length;
   std::string init_lora_weights;  // "true", "false" or the named scheme
   std::string base_model_name;    // diagnostics; may be empty
   std::string peft_version;       // since PEFT 0.18
@@ -79,7 +84,7 @@ struct AdapterConfig {
 };
 
 // Refuses by name every setting that would change the results and is not supported: E_BAD_JSON, E_PEFT_TYPE, E_UNSUPPORTED_OPTION,
-// E_TASK, E_FOREIGN, E_BASE_MUTATED, E_SCALE, E_RANK, E_PATTERN.
+// E_TASK, E_FOREIGN, E_BASE_MUTATED, E_SCALE, E_RANK, E_PATTERN, E_ROPE.
 Result<AdapterConfig> parse_adapter_config(const Json& config);
 // Reads the folder's adapter_config.json; E_NO_CONFIG if there is none.
 Result<AdapterConfig> read_adapter_config(const Folder& folder);

@@ -46,6 +46,8 @@ struct ModuleTable {
   std::vector<ModuleEntry> modules;
   std::vector<OtherModule> others;
   bool ties_embeddings = false;  // the head reads the embedding's weight
+  RopeConfig rope;
+  std::int64_t max_position_embeddings = 0;
   std::int32_t hidden_size = 0;
   std::int32_t vocab_size = 0;
   std::int32_t layer_count = 0;
