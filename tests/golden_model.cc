@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::int32_t kRowsMax = 2048;
 constexpr std::uint32_t kPagesMax = 6000;
+constexpr std::int32_t kExtendedPositions = 512;  // of adapters that extend the context
 
 template <class T>
 T value_of(Result<T> result) {
@@ -126,13 +127,14 @@ GoldenModel::GoldenModel(const std::string& name, const Options& options) : fold
     shard.backend->upload({shard.arena->base(), DType::u8, 1, bytes, bytes}, nan.data());
     ModelWeights weights = value_of(load_weights(files, config, shapes.back(), *shard.backend, {}));
     shard.model = std::make_unique<Model>(config, std::move(weights), *shard.backend, *shard.communicator, kv,
-                                          ModelLimits{kRowsMax, kRowsMax, 1536 + options.shards, 256});
+                                          ModelLimits{kRowsMax, kRowsMax, 1536 + options.shards, 256, kExtendedPositions});
   }
   Backend& backend = *shards.front().backend;
   AdapterStoreOptions adapters;
   if (!backend.shares_host_memory()) adapters.allocate_host = [&backend](std::size_t bytes) { return backend.host_memory(bytes); };
   store_ = std::make_unique<AdapterStore>(
-      AdapterBase{make_module_table(config, shapes), backend.adapter_format(), shards.front().arena->page_bytes(), 512, shared_files},
+      AdapterBase{make_module_table(config, shapes), backend.adapter_format(), shards.front().arena->page_bytes(), 512, shared_files,
+                  std::make_shared<VeraProjections>(), kExtendedPositions},
       adapters);
   model_ = std::make_unique<ModelShards>(std::move(shards));
   free_.resize(kPagesMax);
@@ -177,7 +179,7 @@ const AdapterView* GoldenModel::adapter(const std::string& name) {
 
 std::vector<std::vector<float>> GoldenModel::run(const std::vector<Piece>& pieces) {
   std::vector<TokenId> tokens;
-  std::vector<std::int32_t> positions;
+  std::vector<std::int32_t> rope_rows;
   std::vector<SpanView> spans;
   std::vector<PageIndex> pages;
   AdapterRuns runs;
@@ -188,7 +190,8 @@ std::vector<std::vector<float>> GoldenModel::run(const std::vector<Piece>& piece
     const auto row = static_cast<std::int32_t>(tokens.size());
     const auto count = static_cast<std::int32_t>(piece.tokens.size());
     tokens.insert(tokens.end(), piece.tokens.begin(), piece.tokens.end());
-    for (std::int32_t i = 0; i < count; ++i) positions.push_back(stream.position + i);
+    const std::int32_t rope_begin = piece.adapter != nullptr ? piece.adapter->rope_begin : 0;
+    for (std::int32_t i = 0; i < count; ++i) rope_rows.push_back(rope_begin + stream.position + i);
     const std::int32_t page_tokens = model_->first_model().kv_geometry().page_tokens;
     while (static_cast<std::int32_t>(stream.pages.size()) * page_tokens < stream.position + count) stream.pages.push_back(take_page());
     spans.push_back({row, count, stream.position, static_cast<std::int32_t>(pages.size()), static_cast<std::int32_t>(stream.pages.size())});
@@ -201,7 +204,7 @@ std::vector<std::vector<float>> GoldenModel::run(const std::vector<Piece>& piece
   std::vector<std::int32_t> rows(tokens.size());
   std::iota(rows.begin(), rows.end(), 0);
   batch.tokens = tokens;
-  batch.positions = positions;
+  batch.rope_rows = rope_rows;
   batch.spans = {spans, pages};
   runs.cut(segments);
   batch.adapters.segments = segments;

@@ -59,6 +59,7 @@ struct AdapterView {
   std::int32_t expert_count = 1;
   std::int32_t z_cols_max = 0;        // columns of z that suffice for every site, with those of all shards
   std::int32_t shard_z_cols_max = 0;  // the largest z_cols of a site: of one shard where the ranks are split
+  std::int32_t rope_begin = 0;        // of the RoPE table, the row of position 0; only the view of shard 0 has it
   // Where the backend whose memory the image is in keeps what it made of this view for its kernels. That backend writes it, in
   // prepare_step() and in ops.
   struct Kept {

@@ -33,7 +33,7 @@ const ForwardBatch& BatchBuilder::build(const StepPlan& plan, const ViewOf& view
   std::ranges::sort(order_, {}, [&](std::size_t i) { return std::pair(plan.spans[i].adapter, i); });
 
   tokens_.clear();
-  positions_.clear();
+  rope_rows_.clear();
   spans_.clear();
   segments_.clear();
   row_begins_.assign(plan.spans.size(), 0);
@@ -55,7 +55,7 @@ const ForwardBatch& BatchBuilder::build(const StepPlan& plan, const ViewOf& view
         add_rows_of(view, row_begin);
         row_begin = static_cast<std::int32_t>(tokens_.size()) + base_count;
       }
-      add_span(plan, span);
+      add_span(plan, span, view != nullptr ? view->rope_begin : 0);
     }
     add_rows_of(view, row_begin);
   }
@@ -70,7 +70,7 @@ const ForwardBatch& BatchBuilder::build(const StepPlan& plan, const ViewOf& view
 
 void BatchBuilder::set_views() {
   batch_.tokens = tokens_;
-  batch_.positions = positions_;
+  batch_.rope_rows = rope_rows_;
   batch_.spans.spans = spans_;
   batch_.adapters.segments = segments_;
   batch_.adapters.runs = runs_.runs();
@@ -85,7 +85,7 @@ bool BatchBuilder::try_pad(const ModelLimits& limits) {
   if (!is_one_each || count > rows_max || segments_.size() > count || output_segments_.size() > count) return false;
   const auto row_end = static_cast<std::int32_t>(rows);
   tokens_.resize(count, 0);
-  positions_.resize(count, 0);
+  rope_rows_.resize(count, 0);
   spans_.resize(count, {row_end, 0, 0, 0, 0});
   output_rows_.resize(count, 0);
   if (!segments_.empty()) {
@@ -119,13 +119,13 @@ void BatchBuilder::add_rows_of(const AdapterView* view, std::int32_t row_begin) 
   batch_.adapters.z_cols = std::max(batch_.adapters.z_cols, add_segments(segments_, row_begin, row_count, *view));
 }
 
-void BatchBuilder::add_span(const StepPlan& plan, const PlannedSpan& span) {
+void BatchBuilder::add_span(const StepPlan& plan, const PlannedSpan& span, std::int32_t rope_begin) {
   const auto row_begin = static_cast<std::int32_t>(tokens_.size());
-  std::int32_t position = span.position_begin;
+  std::int32_t rope_row = rope_begin + span.position_begin;
   for (const InputToken& token : plan.tokens_of(span)) {
     check(token.value >= 0 || token.previous_row >= 0, "expected a token, or a row of the previous step that draws it");
     tokens_.push_back(token.value >= 0 ? token.value : -1 - token.previous_row);
-    positions_.push_back(position++);
+    rope_rows_.push_back(rope_row++);
   }
   spans_.push_back({row_begin, span.token_count, span.position_begin, span.page_begin, span.page_count});
 }

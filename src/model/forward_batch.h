@@ -9,7 +9,7 @@ namespace slora {
 // The input of one forward pass: T rows, span after span. Built by the engine's batch builder, const afterwards.
 struct ForwardBatch {
   StepArray<TokenId> tokens;              // [T]; negative: drawn by row -1 - token of the previous step
-  StepArray<std::int32_t> positions;      // [T]
+  StepArray<std::int32_t> rope_rows;      // [T] of the RoPE table: the position, after where the adapter's part begins
   SpanBatch spans;                        // cover the rows in order
   AdapterBatch adapters;                  // segments over the rows
   const TokenResult* previous = nullptr;  // of the previous step, in device memory; read for negative tokens only

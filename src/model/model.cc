@@ -12,6 +12,8 @@ ActivationBuffers::Limits activation_limits(const ModelLimits& limits) {
   return {limits.step_tokens_max, limits.z_cols_max, limits.output_rows_max};
 }
 
+RopeTables::Size rope_size(const ModelLimits& limits) { return {limits.position_count, limits.extended_position_count}; }
+
 bool changes(const AdapterBatch& adapters, Site site) {
   return std::ranges::any_of(adapters.segments.host,
                              [&](const AdapterSegment& segment) { return segment.adapter->range_of(site).count > 0; });
@@ -27,7 +29,7 @@ Model::Model(ModelConfig config, ModelWeights weights, Backend& backend, Communi
       communicator_(communicator),
       kv_(kv),
       limits_(limits),
-      rope_(make_rope_frequencies(config_.rope, config_.head_dim), limits.position_count, backend),
+      rope_(make_rope_frequencies(config_.rope, config_.head_dim), rope_size(limits), backend),
       activations_(config_, weights_.shape, backend, activation_limits(limits)) {
   check(weights_.shape.shard_index == communicator.shard_index() && weights_.shape.shard_count == communicator.shard_count(),
         "expected the weights of the communicator's shard");
@@ -35,7 +37,15 @@ Model::Model(ModelConfig config, ModelWeights weights, Backend& backend, Communi
 
 std::size_t Model::scratch_bytes(const ModelConfig& config, const ShardShape& shape, const Backend& backend, const ModelLimits& limits) {
   return ActivationBuffers::bytes_for(config, shape, backend, activation_limits(limits)) +
-         RopeTables::bytes_for(config.head_dim, limits.position_count);
+         RopeTables::bytes_for(config.head_dim, rope_size(limits), backend);
+}
+
+void Model::fill_rope_part(std::int32_t part, double factor) {
+  RopeConfig rope = config_.rope;
+  rope.kind = RopeKind::linear;
+  rope.factor = factor;
+  const auto longest = static_cast<std::int64_t>(factor * static_cast<double>(config_.max_position_embeddings));
+  rope_.fill_part(part, std::min(longest, limits_.extended_position_count), make_rope_frequencies(rope, config_.head_dim));
 }
 
 LayerContext Model::context_of(const ForwardBatch& batch) {
