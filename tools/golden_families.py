@@ -42,6 +42,7 @@ class Family:
     rename: object = None  # renames tensors of the file after the logits are made
     around_one: tuple = ()  # tensors that are multiplied with: random numbers around 1
     tokens: tuple = ()  # with which its prompt begins
+    length: int = 0  # of its prompt; 0: by its name
     unfelt: tuple = ()  # tensors whose zeroing need not move anything
 
 
@@ -75,10 +76,11 @@ DORA = (
 
 def all_families():
     from golden_families_gains import GAINS
+    from golden_families_long import LONG
     from golden_families_low_rank import LOW_RANK
     from golden_families_saved import SAVED
 
-    return DORA + GAINS + LOW_RANK + SAVED
+    return DORA + GAINS + LOW_RANK + SAVED + LONG
 
 
 def tied_families():
@@ -162,12 +164,14 @@ def make_families(out, base, families):
     for spec in families:
         seed = sum(spec.name.encode()) * 31 + len(spec.name)  # of the name: further adapters change no others
         generator = torch.Generator().manual_seed(seed)
-        ids = torch.randint(0, base.config.vocab_size, (3 + seed % 29,), generator=generator).tolist()
+        ids = torch.randint(0, base.config.vocab_size, (spec.length or 3 + seed % 29,), generator=generator).tolist()
         ids[: len(spec.tokens)] = spec.tokens
         path = folder / "adapters" / spec.name
         model = make_adapter(path, spec, seed, base, lambda: models.load(folder))
         check(spec, model, models.logits(model_of_base, ids), lambda changed, ids=ids: models.logits(changed, ids))
         results = models.outputs(model, ids, spec.name)
+        if hasattr(spec.config, "check"):
+            spec.config.check(path, models.load(folder), ids, results[f"logits.{spec.name}"])
         models.check_bf16(spec.name, model, ids, results[f"logits.{spec.name}"])
         results[f"logits_tail.{spec.name}"] = results.pop(f"logits.{spec.name}")[-TAIL:]
         tensors |= results | {f"ids.{spec.name}": torch.tensor(ids, dtype=torch.int32)}

@@ -23,6 +23,7 @@ struct ModelArguments {
   std::string pool_memory;  // empty: chosen
   std::optional<std::int32_t> page_tokens;
   std::optional<std::int32_t> max_model_len;
+  std::optional<std::int32_t> max_adapter_len;
   std::size_t waiting_max = 1024;
   std::string policy = "fair-share";
   // With --policy adapter-grouped only: distinct adapters in a batch (0: any number) and their memory (empty: any), and after which time

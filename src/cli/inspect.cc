@@ -20,6 +20,8 @@
 namespace slora {
 namespace {
 
+constexpr std::int64_t kPositionsMax = 1 << 24;  // of --max-adapter-len
+
 void line(std::string_view what, std::string_view value) { fmt::print("{:<16}{}\n", what, value); }
 
 int refuse(std::string_view what, const Error& error) {
@@ -46,7 +48,8 @@ Result<AdapterBase> make_adapter_base(const ModelConfig& config, const std::stri
   if (!backend) return tl::unexpected<Error>(backend.error());
   const DType kv_dtype = (*backend)->kv_dtype();
   kv = make_kv_geometry(config, kv_dtype, default_page_tokens(config, kv_dtype));
-  return AdapterBase{make_module_table(config), (*backend)->adapter_format(), kv.page_bytes(), kAdapterRankMax};
+  return AdapterBase{
+      make_module_table(config), (*backend)->adapter_format(), kv.page_bytes(), kAdapterRankMax, nullptr, nullptr, kPositionsMax};
 }
 
 int inspect_model(const InspectArguments& arguments) {
@@ -126,6 +129,7 @@ int inspect_adapter(const InspectArguments& arguments) {
     if (std::ranges::find(summary->warnings, warning) == summary->warnings.end()) line("note", warning);
   }
   line("on this base", "served");
+  if (cost->extension) line("context", fmt::format("{} tokens, RoPE factor {}", cost->extension->tokens_max, cost->extension->factor));
   if (*text) {
     line("end tokens", fmt::format("{}", fmt::join((*text)->sampling().end_tokens, ", ")));
     line("chats", (*text)->chat_refusal() ? "refused: " + (*text)->chat_refusal()->message : "served");

@@ -79,6 +79,12 @@ void add_model_options(CLI::App& command, ModelArguments& model) {
   command.add_option("--max-model-len", model.max_model_len, "Prompt and output of one request, in tokens [what model and pool allow]")
       ->type_name("N")
       ->check(in_range(2, 1 << 24));
+  command
+      .add_option(
+          "--max-adapter-len", model.max_adapter_len,
+          "The same with an adapter that extends the context (LongLoRA); 0: these are refused [what adapter and pool allow; cuda: 0]")
+      ->type_name("N")
+      ->check(in_range(0, 1 << 24));
   command.add_option("--policy", model.policy, "Which request is served first (" + slora::policy_summaries() + ")")
       ->type_name("NAME")
       ->capture_default_str();

@@ -157,6 +157,7 @@ Result<RuntimeOptions> make_runtime_options(const ModelArguments& arguments) {
   options.shard_count = arguments.shards;
   options.page_tokens = arguments.page_tokens;
   options.max_model_len = arguments.max_model_len;
+  options.max_adapter_len = arguments.max_adapter_len;
   options.waiting_max = arguments.waiting_max;
   if (Status set = set_policy(options, arguments); !set) return forward_error(set);
   if (!arguments.pool_memory.empty()) {

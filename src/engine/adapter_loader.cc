@@ -92,8 +92,8 @@ AdapterView view_of_shard(const ImageLayout& layout, ImagePages pages, std::int3
 
 }  // namespace
 
-std::unique_ptr<const AdapterView> make_adapter_view(AdapterId id, std::span<const ImageLayout> layouts, std::span<const ImagePages> pages,
-                                                     std::int32_t layer_count) {
+std::unique_ptr<AdapterView> make_adapter_view(AdapterId id, std::span<const ImageLayout> layouts, std::span<const ImagePages> pages,
+                                               std::int32_t layer_count) {
   check(!layouts.empty() && layouts.size() == pages.size(), "expected the images of all shards");
   const auto shard_count = static_cast<std::int32_t>(layouts.size());
   const auto view_of = [&](std::size_t shard) {
@@ -112,7 +112,7 @@ std::unique_ptr<const AdapterView> make_adapter_view(AdapterId id, std::span<con
 namespace {
 
 // Each component's image in its own part of the pages.
-Result<std::unique_ptr<const AdapterView>> bring_in_blend(AdapterStore& store, const ModelShards& model, const AdapterVersion& blend,
+Result<std::unique_ptr<const AdapterView>> bring_in_blend(AdapterStore& store, ModelShards& model, const AdapterVersion& blend,
                                                           std::span<const PageIndex> pages, Gate& gate) {
   auto view = std::make_unique<AdapterView>();
   view->id = blend.id();
@@ -123,6 +123,7 @@ Result<std::unique_ptr<const AdapterView>> bring_in_blend(AdapterStore& store, c
     pages = pages.subspan(page_count);
     const AdapterView& added = *view->components.emplace_back(AdapterView::Component{component.weight, std::move(*loaded)}).view;
     view->shard_z_cols_max += added.shard_z_cols_max;
+    view->rope_begin = added.rope_begin;  // the same of all
   }
   view->z_cols_max = view->shard_z_cols_max * model.shard_count();
   // AdapterStore::find_blend adds up what every adapter takes at most; where ranks are split, shards may take a column more.
@@ -147,7 +148,7 @@ Result<std::vector<ImageLayout>> load_by_copy(AdapterStore& store, const ModelSh
 
 }  // namespace
 
-Result<std::unique_ptr<const AdapterView>> bring_in(AdapterStore& store, const ModelShards& model, const AdapterVersion& version,
+Result<std::unique_ptr<const AdapterView>> bring_in(AdapterStore& store, ModelShards& model, const AdapterVersion& version,
                                                     std::span<const PageIndex> pages, Gate& gate) {
   if (!version.components().empty()) return bring_in_blend(store, model, version, pages, gate);
   std::vector<std::vector<std::byte*>> addresses(static_cast<std::size_t>(model.shard_count()));
@@ -160,7 +161,9 @@ Result<std::unique_ptr<const AdapterView>> bring_in(AdapterStore& store, const M
   const Result<std::vector<ImageLayout>> layouts =
       is_written_by_host ? store.load(version, images, gate) : load_by_copy(store, model, version, images, gate);
   if (!layouts) return tl::unexpected(layouts.error());
-  return make_adapter_view(version.id(), *layouts, images, store.base().modules.layer_count);
+  std::unique_ptr<AdapterView> view = make_adapter_view(version.id(), *layouts, images, store.base().modules.layer_count);
+  if (version.traits().rope != nullptr) view->rope_begin = model.rope_begin_of(*version.traits().rope);
+  return view;
 }
 
 AdapterLoader::AdapterLoader(const AdapterLoaderOptions& options, Inbox& inbox, BringIn bring_in)

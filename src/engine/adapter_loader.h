@@ -21,17 +21,16 @@ namespace slora {
 
 // Turns loaded images into what kernels read: addresses instead of places. The view is shard 0's and has those of the other shards with it.
 // Requires: layouts and pages of all shards.
-[[nodiscard]] std::unique_ptr<const AdapterView> make_adapter_view(AdapterId id, std::span<const ImageLayout> layouts,
-                                                                   std::span<const ImagePages> pages, std::int32_t layer_count);
+[[nodiscard]] std::unique_ptr<AdapterView> make_adapter_view(AdapterId id, std::span<const ImageLayout> layouts,
+                                                             std::span<const ImagePages> pages, std::int32_t layer_count);
 
 // The code of an outcome that says that the device has failed for good.
 inline constexpr std::string_view kDeviceFailed = "device_failed";
 
 // Reads the adapter's folder, or those of a blend one after the other, and writes every shard's image into these pages of its arena,
-// through `gate`. Any thread.
-[[nodiscard]] Result<std::unique_ptr<const AdapterView>> bring_in(AdapterStore& store, const ModelShards& model,
-                                                                  const AdapterVersion& version, std::span<const PageIndex> pages,
-                                                                  Gate& gate);
+// through `gate`, and its part of the RoPE tables. Any thread.
+[[nodiscard]] Result<std::unique_ptr<const AdapterView>> bring_in(AdapterStore& store, ModelShards& model, const AdapterVersion& version,
+                                                                  std::span<const PageIndex> pages, Gate& gate);
 
 struct AdapterLoaderOptions {
   std::size_t threads_per_lane = 4;  // loads of one device or root at once

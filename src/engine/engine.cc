@@ -63,7 +63,12 @@ std::int32_t Engine::output_tokens_that_fit(std::int32_t prompt_tokens, const Ad
   const std::uint32_t pinned = loop_->stats().scheduler.pages_pinned;
   const std::uint32_t others = adapter != nullptr && adapter->is_pinned() ? pinned - std::min(own, pinned) : pinned;
   const std::int64_t pool = tokens_that_fit(options_.scheduler, own, others);
-  return static_cast<std::int32_t>(std::min<std::int64_t>(pool, options_.max_model_len) - prompt_tokens);
+  return static_cast<std::int32_t>(std::min<std::int64_t>(pool, context_of(adapter)) - prompt_tokens);
+}
+
+std::int32_t Engine::context_of(const AdapterVersion* adapter) const {
+  const std::int32_t own = adapter == nullptr ? 0 : adapter->traits().context_tokens_max;
+  return own > 0 ? own : options_.max_model_len;
 }
 
 EngineStats Engine::stats() const { return loop_->stats(); }

@@ -44,8 +44,11 @@ struct RuntimeOptions {
   CudaProducts cuda_products = CudaProducts::own;
   std::optional<std::uint64_t> pool_bytes;  // of all shards together; none: chosen from what is free
   PoolMemory pool_memory = PoolMemory::at_first_use;
-  std::optional<std::int32_t> page_tokens;                                    // none: chosen from the model's shape
-  std::optional<std::int32_t> max_model_len;                                  // none: what the model and the pool allow
+  std::optional<std::int32_t> page_tokens;    // none: chosen from the model's shape
+  std::optional<std::int32_t> max_model_len;  // none: what the model and the pool allow
+  // Of adapters that extend the context; 0: they are refused. None: what the pool allows, but on a device, where its RoPE tables take
+  // memory, 0.
+  std::optional<std::int32_t> max_adapter_len;
   std::vector<std::filesystem::path> adapter_folders;                         // --adapters: folders of adapter folders, or adapter folders
   std::vector<std::pair<std::string, std::filesystem::path>> named_adapters;  // --lora-modules
   std::optional<std::int32_t> step_tokens_max;                                // none: chosen by the backend

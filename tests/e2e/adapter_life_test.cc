@@ -3,10 +3,12 @@
 
 #include <chrono>
 #include <filesystem>
+#include <map>
 #include <thread>
 
 #include "base/testing/source_path.h"
 #include "e2e/demo_server.h"
+#include "formats/json.h"
 #include "formats/temporary_folder.h"
 
 namespace slora {
@@ -68,6 +70,35 @@ struct AdapterLife : ::testing::Test {
   const TemporaryFolder root;
   std::optional<ServerProcess> server;
 };
+
+TEST_F(AdapterLife, GivesAnAdapterForLongerTextsItsOwnContext) {
+  copy("shout", "long");
+  const std::string path = root.file("long/adapter_config.json");
+  Json config = read_json_file(path).value();
+  config["rope_scaling"] = {{"rope_type", "linear"}, {"factor", 2.0}};
+  root.write("long/adapter_config.json", config.dump());
+  start();
+  std::map<std::string, Json> lengths;
+  for (const Json& model : get(server->port(), "/v1/models").json()["data"]) lengths[model["id"]] = model["max_model_len"];
+  EXPECT_EQ(lengths["demo"], 512);
+  EXPECT_EQ(lengths["shout"], 512);
+  EXPECT_EQ(lengths["long"], 1024);
+  EXPECT_EQ(get(server->port(), "/v1/models/long").json()["max_model_len"], 1024);
+  EXPECT_EQ(ask("/tokenize", {{"model", "long"}, {"prompt", "Hi"}}).json()["max_model_len"], 1024);
+  EXPECT_EQ(ask("/tokenize", {{"model", "shout"}, {"prompt", "Hi"}}).json()["max_model_len"], 512);
+
+  const auto complete = [&](const std::string& model, std::size_t prompt_tokens) {
+    return ask("/v1/completions", {{"model", model}, {"prompt", std::vector<int>(prompt_tokens, 300)}, {"max_tokens", 2}});
+  };
+  EXPECT_EQ(complete("long", 1022).status, 200);
+  EXPECT_EQ(complete("shout", 510).status, 200);
+  for (const auto& [model, context] : {std::pair("long", 1024), std::pair("shout", 512), std::pair("demo", 512)}) {
+    const Reply refused = complete(model, static_cast<std::size_t>(context) - 1);
+    EXPECT_EQ(refused.status, 400) << model;
+    EXPECT_THAT(refused.json()["error"]["message"].get<std::string>(),
+                HasSubstr("This model's maximum context length is " + std::to_string(context) + " tokens"));
+  }
+}
 
 TEST_F(AdapterLife, LoadsAndUnloadsAsVllmDoes) {
   start();
