@@ -6,7 +6,7 @@
 
 namespace slora {
 
-// The arguments of `slora serve | generate | inspect`, as text from the command line. Each command returns the process's exit code and
+// The arguments of `slora serve | generate | inspect | merge`, as text from the command line. Each command returns the process's exit code and
 // reports errors on standard error.
 
 // The model, its adapters, and what resources they may use; common to the commands that run it.
@@ -78,8 +78,17 @@ struct InspectArguments {
   std::string backend = "auto";
 };
 
+struct MergeArguments {
+  std::string model;
+  std::string adapter;  // its folder
+  std::string out;
+  float weight = 1;
+  std::string dtype;  // f32, bf16; empty: as the base's
+};
+
 [[nodiscard]] int run_serve(const ServeArguments& arguments);
 [[nodiscard]] int run_generate(const GenerateArguments& arguments);
 [[nodiscard]] int run_inspect(const InspectArguments& arguments);
+[[nodiscard]] int run_merge(const MergeArguments& arguments);
 
 }  // namespace slora

@@ -21,6 +21,7 @@ namespace {
 using slora::GenerateArguments;
 using slora::in_range;
 using slora::InspectArguments;
+using slora::MergeArguments;
 using slora::ModelArguments;
 using slora::real_range;
 using slora::ServeArguments;
@@ -277,6 +278,26 @@ CLI::App* add_inspect(CLI::App& app, InspectArguments& arguments) {
   return command;
 }
 
+CLI::App* add_merge(CLI::App& app, MergeArguments& arguments) {
+  CLI::App* command = app.add_subcommand("merge", "Write a model that has an adapter in its weights");
+  command->add_option("--model", arguments.model, "The base model")->required()->type_name("DIR");
+  command->add_option("--adapter", arguments.adapter, "The adapter's folder")->required()->type_name("DIR");
+  command->add_option("--out", arguments.out, "The folder to write, which must not exist yet")->required()->type_name("DIR");
+  command->add_option("--weight", arguments.weight, "Factor of what the adapter adds, not 0")
+      ->type_name("W")
+      ->check(real_range(-1000, 1000))
+      ->capture_default_str();
+  command->add_option("--dtype", arguments.dtype, "Type of all weights: f32 or bf16 [as the base's]")
+      ->type_name("NAME")
+      ->check(slora::one_of({"f32", "bf16"}));
+  command->footer(
+      "Examples:\n"
+      "  slora merge --model models/llama --adapter adapters/sql-v3 --out models/llama-sql\n"
+      "  slora merge --model models/llama --adapter adapters/formal --weight 0.5 --dtype f32 --out models/llama-formal\n"
+      "The folder appears when it is complete. Exit code 1: refused, with the reason.\n");
+  return command;
+}
+
 // Of an option that has one value, the last one counts: scripts append to others' command lines.
 void take_the_last_values(CLI::App& command) {
   for (CLI::Option* option : command.get_options()) {
@@ -298,6 +319,8 @@ int run(int argc, char** argv) {
   const CLI::App* serve_command = add_serve(app, serve);
   const CLI::App* generate_command = add_generate(app, generate);
   add_inspect(app, inspect);
+  MergeArguments merge;
+  const CLI::App* merge_command = add_merge(app, merge);
   app.add_subcommand("bench", "Measure how near slora comes to what this machine can do");  // listed here, run below
   for (CLI::App* command : app.get_subcommands({})) take_the_last_values(*command);
   std::vector<std::string> words(argv + 1, argv + argc);
@@ -318,6 +341,7 @@ int run(int argc, char** argv) {
   }
   if (serve_command->parsed()) return slora::run_serve(serve);
   if (generate_command->parsed()) return slora::run_generate(generate);
+  if (merge_command->parsed()) return slora::run_merge(merge);
   return slora::run_inspect(inspect);
 }
 

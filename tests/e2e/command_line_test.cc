@@ -5,6 +5,7 @@
 
 #include "base/testing/source_path.h"
 #include "e2e/demo_server.h"
+#include "formats/temporary_folder.h"
 
 namespace slora {
 namespace {
@@ -114,6 +115,35 @@ TEST(CommandLine, InspectDescribesAndRefuses) {
   EXPECT_THAT(wrong_base.output, HasSubstr("E_WRONG_BASE"));
 }
 
+TEST(CommandLine, MergeWritesAModelThatAnswersAsTheAdapter) {
+  const TemporaryFolder folder;
+  const auto merge = [&](const std::vector<std::string>& given) {
+    std::vector<std::string> arguments = {"merge", "--model", source_path("demo/model"), "--adapter", source_path("demo/adapters/shout")};
+    arguments.insert(arguments.end(), given.begin(), given.end());
+    return run_slora(arguments);
+  };
+  const Finished merged = merge({"--out", folder.file("merged")});
+  EXPECT_EQ(merged.exit_code, 0) << merged.output;
+  EXPECT_THAT(merged.output, AllOf(HasSubstr("38 tensors, of which the adapter changes 28"), HasSubstr("lost by rounding the sums")));
+  const Finished answered = run_slora(
+      {"generate", "--model", folder.file("merged"), "--pool-memory", "64MiB", "--message", "Rosa painted a broken hat at the market."});
+  EXPECT_EQ(answered.exit_code, 0);
+  EXPECT_THAT(answered.output, HasSubstr("ROSA PAINTED A BROKEN HAT AT THE MARKET!\n"));
+
+  const Finished again = merge({"--out", folder.file("merged")});
+  EXPECT_EQ(again.exit_code, 1);
+  EXPECT_THAT(again.output, HasSubstr("expected nothing there"));
+  const Finished nothing = merge({"--out", folder.file("nothing"), "--weight", "0"});
+  EXPECT_EQ(nothing.exit_code, 1);
+  EXPECT_THAT(nothing.output, HasSubstr("--weight"));
+  const Finished eight_bits = merge({"--out", folder.file("int8"), "--dtype", "int8"});
+  EXPECT_EQ(eight_bits.exit_code, 2);
+  EXPECT_THAT(eight_bits.output, HasSubstr("--dtype"));
+  const Finished no_base = run_slora({"merge", "--model", folder.path(), "--adapter", "a", "--out", folder.file("b")});
+  EXPECT_EQ(no_base.exit_code, 1);
+  EXPECT_THAT(no_base.output, HasSubstr("config.json"));
+}
+
 TEST(CommandLine, ServeSaysWhatToDo) {
   const Finished exposed = run_slora({"serve", "--model", source_path("demo/model"), "--host", "0.0.0.0"});
   EXPECT_EQ(exposed.exit_code, 1);
@@ -185,7 +215,7 @@ TEST(CommandLine, ThePoolsDefaultLeavesOutWhatRequestsMayHold) {
 }
 
 TEST(CommandLine, HelpTeachesWithExamples) {
-  for (const char* command : {"serve", "generate", "inspect"}) {
+  for (const char* command : {"serve", "generate", "inspect", "merge"}) {
     const Finished help = run_slora({command, "--help"});
     EXPECT_EQ(help.exit_code, 0);
     EXPECT_THAT(help.output, HasSubstr("Examples:"));
