@@ -9,6 +9,39 @@
 
 namespace slora {
 
+namespace {
+
+// Of the modules of the record's fused product.
+std::int32_t fused_outputs(const ModuleTable& base, Site site) {
+  std::int32_t outputs = 0;
+  for (const ModuleEntry& module : base.modules) outputs += module.site == site ? module.out : 0;
+  return outputs;
+}
+
+double flops_of(const AdapterRecord& record, const ModuleTable& base) {
+  const double rank = record.rank, in = record.in, out = record.out;
+  if (record.site.kind == SiteKind::embedding) return 2 * rank * out;
+  if (is_norm(record.site.kind)) return 0;
+  double flops = record.low_rank == LowRank::hadamard ? rank * 2 * in * out : 2 * rank * (in + out);
+  if (record.find(PartKind::input_gain) != nullptr && record.out != fused_outputs(base, record.site)) flops += 2 * in * out;
+  if (const AdapterPart* const rows = record.find(PartKind::rows); rows != nullptr) flops += 2.0 * rows->slice.row_count * in;
+  return flops;
+}
+
+std::uint64_t bytes_read(const AdapterRecord& record) {
+  const bool is_embedding = record.site.kind == SiteKind::embedding;
+  std::uint64_t bytes = 0;
+  for (const AdapterPart& part : record.parts) {
+    auto rows = static_cast<std::uint64_t>(part.stored.rows), cols = static_cast<std::uint64_t>(part.stored.cols);
+    if (is_embedding && part.kind == PartKind::a) cols = 1;
+    if (is_embedding && part.kind == PartKind::rows) rows = 1;
+    bytes += rows * cols * bytes_of(part.stored.dtype);
+  }
+  return bytes;
+}
+
+}  // namespace
+
 Result<AdapterSummary> describe_adapter(const FolderPath& folder) {
   Result<Folder> files = Folder::open(folder);
   if (!files) return forward_error(files);
@@ -45,7 +78,13 @@ Result<AdapterCost> measure_adapter(const FolderPath& folder, const AdapterBase&
   Gate gate;
   if (const Result<Sha256Digest> read = verify_adapter(*adapter, gate); !read) return tl::unexpected(read.error());
   const std::uint32_t page_count = adapter->page_count();
-  return AdapterCost{page_count, std::uint64_t{page_count} * base.page_bytes, adapter->warnings};
+  AdapterCost cost{.page_count = page_count, .image_bytes = std::uint64_t{page_count} * base.page_bytes, .warnings = adapter->warnings};
+  for (const ModuleEntry& module : base.modules.modules) cost.base_token_flops += 2.0 * module.in * module.out;
+  for (const AdapterRecord& record : adapter->layouts.front().records) {
+    cost.token_flops += flops_of(record, base.modules);
+    cost.step_bytes += bytes_read(record);
+  }
+  return cost;
 }
 
 }  // namespace slora

@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <filesystem>
 #include <set>
 
@@ -26,6 +28,14 @@ int refuse(std::string_view what, const Error& error) {
   line(what, "refused");
   line("reason", fmt::format("{}: {}", error.code, error.message));
   return 1;
+}
+
+// "1.15 MFLOP"
+std::string shown_flops(double flops) {
+  constexpr std::array kUnits = {"FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP"};
+  std::size_t unit = 0;
+  for (; flops >= 1000 && unit + 1 < kUnits.size(); ++unit) flops /= 1000;
+  return fmt::format("{:.3g} {}", flops, kUnits[unit]);
 }
 
 std::string dtypes_of(const ModelFiles& files) {
@@ -131,7 +141,11 @@ int inspect_adapter(const InspectArguments& arguments) {
     line("chats", (*text)->chat_refusal() ? "refused: " + (*text)->chat_refusal()->message : "served");
   }
   line("pages",
-       fmt::format("{} of {} ({} in the pool)", cost->page_count, shown_byte_size(base->page_bytes), shown_byte_size(cost->image_bytes)));
+       fmt::format("{} of {} ({} in the pool, {:.3g} times the file)", cost->page_count, shown_byte_size(base->page_bytes),
+                   shown_byte_size(cost->image_bytes), static_cast<double>(cost->image_bytes) / static_cast<double>(summary->file_bytes)));
+  line("per token", fmt::format("{} more, {:.3g} % of the base's {}", shown_flops(cost->token_flops),
+                                100 * cost->token_flops / cost->base_token_flops, shown_flops(cost->base_token_flops)));
+  line("per step", fmt::format("{} of it read", shown_byte_size(cost->step_bytes)));
   return 0;
 }
 
