@@ -103,7 +103,7 @@ void expect_close(const std::vector<std::vector<float>>& found, const std::vecto
 }
 
 GoldenModel::GoldenModel(const std::string& name, const Options& options) : folder_(golden_folder(name)) {
-  ModelFolder opened = value_of(open_model_folder(folder_));
+  ModelFolder opened = value_of(open_model_folder(folder_, options.rounding));
   const ModelConfig& config = opened.config;
   const auto shared_files = std::make_shared<const ModelFiles>(std::move(opened.files));
   const ModelFiles& files = *shared_files;

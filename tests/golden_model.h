@@ -12,6 +12,7 @@
 #include "adapters/adapter_store.h"
 #include "backend/backend.h"
 #include "engine/model_shards.h"
+#include "formats/model_folder.h"
 #include "formats/safetensors.h"
 
 namespace slora::testing {
@@ -66,7 +67,8 @@ class GoldenModel {
     std::int32_t shards = 1;
     std::int32_t page_tokens = 4;
     std::uint64_t page_seed = 1;
-    WeightStorage weights = WeightStorage::bf16;               // reference keeps fp32
+    WeightStorage weights = WeightStorage::bf16;  // reference keeps fp32
+    WeightRounding rounding = WeightRounding::none;
     std::function<std::unique_ptr<Backend>()> make_backend{};  // instead of `backend`
   };
   GoldenModel(const std::string& name, const Options& options);

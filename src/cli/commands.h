@@ -2,12 +2,16 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace slora {
 
-// The arguments of `slora serve | generate | inspect | merge`, as text from the command line. Each command returns the process's exit code and
-// reports errors on standard error.
+// --weights NAME: the base as adapters of QLoRA had it in training.
+inline constexpr std::string_view kNf4Weights = "nf4-dequantised";
+
+// The arguments of `slora serve | generate | inspect | merge`, as text from the command line. Each command returns the process's exit code
+// and reports errors on standard error.
 
 // The model, its adapters, and what resources they may use; common to the commands that run it.
 struct ModelArguments {
@@ -83,7 +87,8 @@ struct MergeArguments {
   std::string adapter;  // its folder
   std::string out;
   float weight = 1;
-  std::string dtype;  // f32, bf16; empty: as the base's
+  std::string dtype;    // f32, bf16; empty: as the base's
+  std::string weights;  // kNf4Weights; empty: as the base's files have them
 };
 
 [[nodiscard]] int run_serve(const ServeArguments& arguments);

@@ -50,7 +50,8 @@ void add_model_options(CLI::App& command, ModelArguments& model) {
   command
       .add_option("--weights", model.weights,
                   "How weights are kept: bf16, or int8: half the memory and nearly twice as fast, for slightly other answers (cpu backend "
-                  "only; adapters stay as they are)")
+                  "only; adapters stay as they are), or nf4-dequantised: bf16, of what NF4 keeps of the weights, for adapters that were "
+                  "trained on a base in 4 bits (QLoRA)")
       ->type_name("NAME")
       ->capture_default_str();
   command
@@ -290,6 +291,12 @@ CLI::App* add_merge(CLI::App& app, MergeArguments& arguments) {
   command->add_option("--dtype", arguments.dtype, "Type of all weights: f32 or bf16 [as the base's]")
       ->type_name("NAME")
       ->check(slora::one_of({"f32", "bf16"}));
+  command
+      ->add_option("--weights", arguments.weights,
+                   "nf4-dequantised: what NF4 keeps of the base, for an adapter that was trained on a base in 4 bits (QLoRA) [as its files "
+                   "have them]")
+      ->type_name("NAME")
+      ->check(slora::one_of({std::string(slora::kNf4Weights)}));
   command->footer(
       "Examples:\n"
       "  slora merge --model models/llama --adapter adapters/sql-v3 --out models/llama-sql\n"

@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <memory>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "cli/byte_size.h"
@@ -39,7 +41,10 @@ void print_report(const MergeReport& report, const MergeArguments& arguments) {
 
 int run_merge(const MergeArguments& arguments) {
   if (const Status model = check_model_folder(arguments.model); !model) return report(model.error());
-  Result<ModelFolder> opened = open_model_folder(arguments.model);
+  if (std::error_code ignored; !std::filesystem::is_directory(arguments.adapter, ignored))
+    return report({"bad_option", fmt::format("--adapter: expected a folder, found none at {}", arguments.adapter), {}});
+  Result<ModelFolder> opened =
+      open_model_folder(arguments.model, arguments.weights == kNf4Weights ? WeightRounding::nf4 : WeightRounding::none);
   if (!opened) return report(opened.error());
   if (const Status weights = check_weights(opened->files, opened->config); !weights) return report(weights.error());
   for (const std::string& warning : opened->config.warnings) fmt::print("{:<16}{}\n", "note", warning);

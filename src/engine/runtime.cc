@@ -121,11 +121,12 @@ Result<OpenedModel> open_model(const RuntimeOptions& options) {
     if (!config) return refuse(config.error());
     model.config = std::move(*config);
   } else {
-    Result<ModelFolder> opened = open_model_folder(folder);
+    Result<ModelFolder> opened = open_model_folder(folder, options.weight_rounding);
     if (!opened) return refuse(opened.error());
     model = {std::move(opened->config), std::make_shared<const ModelFiles>(std::move(opened->files))};
   }
   for (const std::string& warning : model.config.warnings) log_warning("model: {}", warning);
+  if (options.weight_rounding == WeightRounding::nf4) log_info("model: the weights of its layers are what NF4 keeps of them");
   return model;
 }
 

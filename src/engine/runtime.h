@@ -13,6 +13,7 @@
 #include "engine/engine.h"
 #include "formats/adapter_config.h"
 #include "formats/model_config.h"
+#include "formats/model_folder.h"
 #include "scheduler/policies/policy_table.h"
 
 namespace slora {
@@ -41,6 +42,7 @@ struct RuntimeOptions {
   int threads = 0;               // of all shards together; 0: as many as there are cores for this process
   std::int32_t shard_count = 1;  // into how many the model is cut, each with its own backend, thread and arena
   WeightStorage weights = WeightStorage::bf16;
+  WeightRounding weight_rounding = WeightRounding::none;
   CudaProducts cuda_products = CudaProducts::own;
   std::optional<std::uint64_t> pool_bytes;  // of all shards together; none: chosen from what is free
   PoolMemory pool_memory = PoolMemory::at_first_use;

@@ -19,10 +19,10 @@ struct MergeOptions {
   std::string base_folder;
   FolderPath adapter;
   std::string out;
-  float weight = 1;                                            // of what the adapter adds
-  std::optional<DType> dtype;                                  // of all tensors; none: as the base's
-  std::function<void(std::uint64_t, std::uint64_t)> progress;  // bytes of the weights that are written, and all; may be empty
-  const std::atomic<bool>* stop = nullptr;                     // ends the work with E_STOPPED once it is true
+  float weight = 1;                                              // of what the adapter adds
+  std::optional<DType> dtype;                                    // of all tensors; none: as the base's
+  std::function<void(std::uint64_t, std::uint64_t)> progress{};  // bytes of the weights that are written, and all; may be empty
+  const std::atomic<bool>* stop = nullptr;                       // ends the work with E_STOPPED once it is true
 };
 
 // How far the stored numbers are from the merged ones, of all tensors that the adapter changes: norms of the rounding errors and of the

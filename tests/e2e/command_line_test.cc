@@ -106,7 +106,7 @@ TEST(CommandLine, InspectDescribesAndRefuses) {
   for (const char* fact : {"llama", "vocabulary 1722", "BF16", "512 tokens"}) EXPECT_THAT(model.output, HasSubstr(fact));
   const Finished adapter = run_slora({"inspect", source_path("demo/adapters/shout"), "--model", source_path("demo/model")});
   EXPECT_EQ(adapter.exit_code, 0) << adapter.output;
-  EXPECT_THAT(adapter.output, HasSubstr("served"));
+  EXPECT_THAT(adapter.output, AllOf(HasSubstr("served"), HasSubstr("times the file"), HasSubstr("% of the base's"), HasSubstr("per step")));
   const Finished refused = run_slora({"inspect", source_path("tests/golden/refused/use_qalora")});
   EXPECT_EQ(refused.exit_code, 1);
   EXPECT_THAT(refused.output, HasSubstr("E_UNSUPPORTED_OPTION"));
@@ -139,9 +139,21 @@ TEST(CommandLine, MergeWritesAModelThatAnswersAsTheAdapter) {
   const Finished eight_bits = merge({"--out", folder.file("int8"), "--dtype", "int8"});
   EXPECT_EQ(eight_bits.exit_code, 2);
   EXPECT_THAT(eight_bits.output, HasSubstr("--dtype"));
+  const Finished no_adapter = run_slora({"merge", "--model", source_path("demo/model"), "--adapter", "nobody", "--out", folder.file("b")});
+  EXPECT_EQ(no_adapter.exit_code, 1);
+  EXPECT_THAT(no_adapter.output, HasSubstr("--adapter"));
   const Finished no_base = run_slora({"merge", "--model", folder.path(), "--adapter", "a", "--out", folder.file("b")});
   EXPECT_EQ(no_base.exit_code, 1);
   EXPECT_THAT(no_base.output, HasSubstr("config.json"));
+}
+
+// An adapter that was trained on the base as it is still does its work on what NF4 keeps of that.
+TEST(CommandLine, GenerateRoundsTheBaseToNf4) {
+  const Finished finished =
+      run_slora({"generate", "--model", source_path("demo/model"), "--adapter", source_path("demo/adapters/shout"), "--weights",
+                 "nf4-dequantised", "--pool-memory", "64MiB", "--message", "Rosa painted a broken hat at the market."});
+  EXPECT_EQ(finished.exit_code, 0);
+  EXPECT_THAT(finished.output, AllOf(HasSubstr("what NF4 keeps"), HasSubstr("ROSA PAINTED A BROKEN HAT AT THE MARKET!\n")));
 }
 
 TEST(CommandLine, ServeSaysWhatToDo) {
