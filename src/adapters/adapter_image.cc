@@ -43,11 +43,10 @@ Status check_records(std::span<const AdapterRecord> records, const AdapterBase& 
       records, [](const AdapterRecord& record) { return record.module == kNoModule || record.find(PartKind::rows) != nullptr; });
   if (!base.format.has_other_sites && other != records.end())
     return error("E_UNSUPPORTED_OPTION", "this backend serves no adapters that change norms, the embedding or rows of the head");
-  const auto general =
-      std::ranges::find_if(records, [](const AdapterRecord& record) { return record.module != kNoModule && record.is_general(); });
-  if (base.format.has_general_records || general == records.end()) return {};
-  return error("E_UNSUPPORTED_OPTION", "{}: this backend serves adapters that add B (A x) and biases, and this one does more",
-               base.modules.modules[static_cast<std::size_t>(general->module)].path);
+  const auto sparse = std::ranges::find_if(records, [](const AdapterRecord& record) { return record.find(PartKind::values) != nullptr; });
+  if (base.format.has_sparse_records || sparse == records.end()) return {};
+  return error("E_UNSUPPORTED_OPTION", "{}: this backend serves no adapters with sparse matrices (SHiRA)",
+               base.modules.modules[static_cast<std::size_t>(sparse->module)].path);
 }
 
 // A prompt never holds others, so the adapter would never act.

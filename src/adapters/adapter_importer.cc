@@ -149,9 +149,9 @@ Status check_rows(const AdapterModule& module, const ModuleEntry& entry) {
     return error("E_UNSUPPORTED_OPTION",
                  "{}.weight takes the place of the base's (modules_to_save): only the embedding's, the head's and norms' may", module.path);
   }
-  if (module.rank > 0) {
+  if (module.rank > 0 || module.element_count > 0) {
     return error("E_UNSUPPORTED_OPTION",
-                 "{}: expected its saved copy of the base's weight to equal the base's, as LoRA is added to it; save with "
+                 "{}: expected its saved copy of the base's weight to equal the base's, as the adapter adds to it; save with "
                  "save_embedding_layers=False to leave it out",
                  module.path);
   }
@@ -201,6 +201,11 @@ SourceSlice whole(PartKind kind, const AdapterRecord& record) {
       return {0, record.out, 0, record.in};
     case PartKind::row_ids:
       return {0, 1, 0, record.out};
+    case PartKind::row_counts:
+      return {0, 1, 0, record.out};
+    case PartKind::columns:
+    case PartKind::values:
+      return {0, 1, 0, 0};
     case PartKind::delta_gain:
     case PartKind::gain:
     case PartKind::bias_added:
@@ -210,11 +215,13 @@ SourceSlice whole(PartKind kind, const AdapterRecord& record) {
   fail_check("expected a kind of part", std::source_location::current());
 }
 
-// As many rows as the adapter has.
-void limit_rows(AdapterRecord& record, const AdapterModule& module) {
+// As many rows and elements as the adapter has.
+void take_counts(AdapterRecord& record, const AdapterModule& module) {
   for (AdapterPart& part : record.parts) {
     if (part.kind == PartKind::rows) part.slice.row_count = static_cast<std::int32_t>(module.row_count);
     if (part.kind == PartKind::row_ids) part.slice.col_count = static_cast<std::int32_t>(module.row_count);
+    if (part.kind == PartKind::columns || part.kind == PartKind::values)
+      part.slice.col_count = static_cast<std::int32_t>(module.element_count);
   }
 }
 
@@ -227,10 +234,11 @@ AdapterRecord record_of(const AdapterModule& module, const ModuleEntry& entry, s
                        .scale = module.scale,
                        .low_rank = module.low_rank,
                        .module = module_index,
+                       .shard_elements = module.shard_elements,
                        .parts = module.parts};
   std::ranges::sort(record.parts, {}, &AdapterPart::kind);
   for (AdapterPart& part : record.parts) part.slice = whole(part.kind, record);
-  limit_rows(record, module);
+  take_counts(record, module);
   return record;
 }
 
@@ -278,7 +286,7 @@ Result<AdapterRecord> record_of(const AdapterModule& module, const OtherModule& 
   std::ranges::sort(record.parts, {}, &AdapterPart::kind);
   for (AdapterPart& part : record.parts)
     part.slice = part.kind == PartKind::rows ? SourceSlice{0, 0, 0, other.columns} : whole(part.kind, record);
-  limit_rows(record, module);
+  take_counts(record, module);
   return record;
 }
 

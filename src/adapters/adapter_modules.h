@@ -25,11 +25,13 @@ struct AdapterModule {
   std::int64_t rank = 0;           // 0: no A and B
   std::int64_t in = 0;             // 0: the file does not tell
   std::int64_t out = 0;
-  std::int64_t row_count = 0;             // of rows that replace the base's
-  std::int64_t in_of_rows = 0;            // their columns
-  bool is_saved_weight = false;           // the file has a weight of it: a norm's gain, or rows
-  bool saves_gain = false;                // its gain is a weight of the file, not one that multiplies what the base computes
-  std::int32_t embedding_part_count = 0;  // parts that only an embedding has
+  std::int64_t row_count = 0;                  // of rows that replace the base's
+  std::int64_t in_of_rows = 0;                 // their columns
+  bool is_saved_weight = false;                // the file has a weight of it: a norm's gain, or rows
+  bool saves_gain = false;                     // its gain is a weight of the file, not one that multiplies what the base computes
+  std::int32_t embedding_part_count = 0;       // parts that only an embedding has
+  std::vector<ElementRange> shard_elements{};  // of S, as in AdapterRecord; empty where no base is known
+  std::int64_t element_count = 0;              // of S
   float scale = 1;
   LowRank low_rank = LowRank::sum;
 

@@ -29,10 +29,19 @@ enum class PartKind : std::uint8_t {
   rank_gain,       // [rank]: multiplies A x
   delta_gain,      // [out]: multiplies B (...)
   gain,            // [out]: multiplies everything but the bias
+  row_counts,      // [blocks, out]: elements of S in each row; blocks: see SparseTensors
+  columns,         // [elements]: of S, row after row; counted from where a shard's inputs begin
+  values,          // [elements]: of S
   bias_added,      // [out]: scaled like B and added to the base's bias
   bias_replacing,  // [out]: used instead of the base's bias
   rows,            // [count, in], at the embedding [count, out]: of a weight, used instead of the base's
   row_ids,         // [count]: which these are; all, without it
+};
+
+// Elements [begin, begin + count) of a sparse matrix.
+struct ElementRange {
+  std::int32_t begin = 0, count = 0;
+  bool operator==(const ElementRange&) const = default;
 };
 
 // The block of a source tensor that an image holds: the whole tensor, or what belongs to one shard. A vector is one row.
@@ -71,7 +80,7 @@ struct AdapterPart {
 inline constexpr std::int32_t kNoModule = -1;
 
 // What an adapter does to one linear module W [out, in] of the base:
-//   y = gain * (W (input_gain * x) + scale * delta_gain * B (rank_gain * (A x))) + c
+//   y = gain * (W (input_gain * x) + scale * delta_gain * B (rank_gain * (A x)) + S x) + c
 //   c = scale * bias_added + (bias_replacing, or else the base's bias)
 // or the share of it that one shard stores. Gains multiply element by element; one that is missing is 1, another part that is missing adds
 // nothing. With low_rank = hadamard, A and B change the base's product: see LowRank. Plain data, made by an importer and cut by
@@ -84,11 +93,12 @@ struct AdapterRecord {
   std::int32_t rank = 0;  // 0: no low-rank part
   float scale = 1;
   LowRank low_rank = LowRank::sum;
-  std::int32_t module = 0;         // index into the base's module table; kNoModule at a norm and at the embedding
-  std::int32_t z_shard = 0;        // the shard that computes A x; set with z_begin by cut_for_shard
-  std::int32_t z_begin = 0;        // first column of A x among that shard's at this site
-  std::int32_t row_offset = 0;     // that is subtracted from row_ids: the first output of the shard; set by cut_for_shard
-  std::vector<AdapterPart> parts;  // at most one of a kind, ordered by kind
+  std::int32_t module = 0;                     // index into the base's module table; kNoModule at a norm and at the embedding
+  std::int32_t z_shard = 0;                    // the shard that computes A x; set with z_begin by cut_for_shard
+  std::int32_t z_begin = 0;                    // first column of A x among that shard's at this site
+  std::int32_t row_offset = 0;                 // that is subtracted from row_ids: the first output of the shard; set by cut_for_shard
+  std::vector<ElementRange> shard_elements{};  // [shards] of S that each shard stores; empty without S
+  std::vector<AdapterPart> parts;              // at most one of a kind, ordered by kind
 
   [[nodiscard]] const AdapterPart* find(PartKind kind) const { return find_part(parts, kind); }
   // Columns of A x.
@@ -101,7 +111,7 @@ struct AdapterRecord {
   // Whether it does more than add B (A x) and a bias, as RecordView::is_general says of it.
   [[nodiscard]] bool is_general() const {
     return low_rank != LowRank::sum || find(PartKind::input_gain) != nullptr || find(PartKind::delta_gain) != nullptr ||
-           find(PartKind::gain) != nullptr || find(PartKind::rows) != nullptr;
+           find(PartKind::gain) != nullptr || find(PartKind::values) != nullptr || find(PartKind::rows) != nullptr;
   }
 };
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "adapters/family_modules.h"
+#include "adapters/tensor_names.h"
 
 namespace slora {
 
@@ -35,7 +36,9 @@ Result<AdapterSummary> describe_adapter(const FolderPath& folder) {
     summary.rank_max = std::max(summary.rank_max, module.rank);
   }
   summary.targets.assign(targets.begin(), targets.end());
-  for (const TensorInfo& tensor : opened->weights.tensors()) summary.parameter_count += tensor.bytes / bytes_of(tensor.dtype);
+  for (const TensorInfo& tensor : opened->weights.tensors()) {
+    if (is_float(tensor.dtype)) summary.parameter_count += tensor.bytes / bytes_of(tensor.dtype);  // others are indices
+  }
   return summary;
 }
 

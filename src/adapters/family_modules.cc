@@ -7,6 +7,7 @@
 #include "adapters/ia3_modules.h"
 #include "adapters/loha_modules.h"
 #include "adapters/lora_modules.h"
+#include "adapters/shira_modules.h"
 #include "adapters/vblora_modules.h"
 #include "adapters/vera_modules.h"
 #include "base/check.h"
@@ -31,6 +32,8 @@ Result<AdapterModules> read_family_modules(const AdapterConfig& config, std::spa
       return read_hira_modules(config, tensors, context);
     case AdapterFamily::flora:
       return read_flora_modules(config, tensors, context);
+    case AdapterFamily::shira:
+      return read_shira_modules(config, tensors, context);
   }
   fail_check("expected a known family", std::source_location::current());
 }

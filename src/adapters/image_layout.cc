@@ -44,6 +44,14 @@ class Placer {
     return {1, count, tile_begin, 1, DType::f32};
   }
 
+  // One row, which is cut wherever a page ends.
+  StoredMatrix place_elements(std::int32_t count, DType dtype) {
+    StoredMatrix row{1, count, static_cast<std::int32_t>(layout_.tiles.size()), 0, dtype};
+    place_split_rows(row);
+    row.tile_count = static_cast<std::int32_t>(layout_.tiles.size()) - row.tile_begin;
+    return row;
+  }
+
  private:
   void place_rows(const StoredMatrix& matrix) {
     const std::size_t row_bytes = matrix.cols * bytes_of(matrix.dtype);
@@ -114,6 +122,12 @@ Result<StoredMatrix> place_part(Placer& placer, const AdapterRecord& record, con
       return place_vector(placer, "gain", slice.col_count, layout.page_bytes);
     case PartKind::row_ids:
       return place_vector(placer, "list of rows", slice.col_count, layout.page_bytes);
+    case PartKind::row_counts:
+      return place_vector(placer, "list of rows", slice.col_count, layout.page_bytes);
+    case PartKind::columns:
+      return placer.place_elements(slice.col_count, record.in <= kShortColumnsMax ? DType::u16 : DType::i32);
+    case PartKind::values:
+      return placer.place_elements(slice.col_count, layout.format.dtype);
     case PartKind::bias_added:
       return place_vector(placer, "bias", slice.col_count, layout.page_bytes);
     case PartKind::bias_replacing: {

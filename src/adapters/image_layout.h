@@ -37,12 +37,13 @@ struct ImageLayout {
 };
 
 // Places the slices of the records' parts one after the other: A as it is; B transposed, [ceil(rank / interleave), out * interleave];
-// the biases, which are summed, in one fp32 vector [out]; gains as fp32 vectors. Parts of the same numbers are stored once. A row goes to
-// the next page rather than being split; rows longer than a page are cut into column blocks whose lengths are multiples of kColumnBlock but
-// for the last; vectors are never split. Every tile starts at a cache line. At most one page, less than the longest row in each page, and
-// (only where rows are not whole cache lines) less than a cache line per tile stay unused. E_TOO_LARGE when a bias does not fit in one
-// page. Requires: records are ordered by (site, slice_begin), their parts sliced; b_interleave divides kColumnBlock; page_bytes is a
-// multiple of 64 and at least kPageBytesMin.
+// the biases, which are summed, in one fp32 vector [out]; gains as fp32 vectors; of a sparse matrix what SparseMatrix has. Parts of the
+// same numbers are stored once. A row goes to the next page rather than being split; rows longer than a page are cut into column blocks
+// whose lengths are multiples of kColumnBlock but for the last; so are the elements of sparse matrices, wherever pages end; vectors are
+// never split. Every tile starts at a cache line. At most one page, less than the longest row in each page, and (only where rows are not
+// whole cache lines) less than a cache line per tile stay unused. E_TOO_LARGE when a bias does not fit in one page. Requires: records are
+// ordered by (site, slice_begin), their parts sliced; b_interleave divides kColumnBlock; page_bytes is a multiple of 64 and at least
+// kPageBytesMin.
 inline constexpr std::int32_t kColumnBlock = 64;
 inline constexpr std::size_t kPageBytesMin = kColumnBlock * sizeof(float);
 [[nodiscard]] Result<ImageLayout> make_image_layout(std::vector<AdapterRecord> records, const AdapterFormat& format,

@@ -184,6 +184,27 @@ class ImageWriter {
     for (std::int64_t i = 0; i < chunk.col_count; ++i) ids[i] = static_cast<std::int32_t>(chunk.values[i]) - offset;
   }
 
+  // Where each row of a sparse matrix ends, from the elements that the rows have.
+  void write_row_ends(const StoredMatrix& vector, const Chunk& chunk) {
+    auto* const ends = reinterpret_cast<std::int32_t*>(vector_at(vector));
+    std::int32_t end = 0;
+    for (std::int64_t i = 0; i < chunk.col_count; ++i) ends[i] = end += static_cast<std::int32_t>(chunk.values[i]);
+  }
+
+  void write_columns(const StoredMatrix& row, const Chunk& chunk) {
+    for (const ImageTile& tile : tiles_of(row)) {
+      const float* const from = chunk.values + tile.col_begin;
+      std::byte* const to = pages_[tile.place.page] + tile.place.offset;
+      if (row.dtype == DType::u16) {
+        std::transform(from, from + tile.col_count, reinterpret_cast<std::uint16_t*>(to),
+                       [](float v) { return static_cast<std::uint16_t>(v); });
+      } else {
+        std::transform(from, from + tile.col_count, reinterpret_cast<std::int32_t*>(to),
+                       [](float v) { return static_cast<std::int32_t>(v); });
+      }
+    }
+  }
+
   // Adds factor x a row to a stored vector. False when a sum is not finite.
   [[nodiscard]] bool add_vector(const StoredMatrix& vector, const Chunk& chunk, float factor) {
     float* const sums = vector_at(vector);
@@ -255,6 +276,7 @@ Status write_part(const Destination& to, const Chunk& whole, std::string_view na
   if (chunk.row_count == 0) return {};
   switch (part.kind) {
     case PartKind::a:
+    case PartKind::values:
     case PartKind::rows:
       to.writer->write_rows(part.stored, chunk);
       return {};
@@ -266,6 +288,12 @@ Status write_part(const Destination& to, const Chunk& whole, std::string_view na
     case PartKind::delta_gain:
     case PartKind::gain:
       to.writer->write_vector(part.stored, chunk);
+      return {};
+    case PartKind::row_counts:
+      to.writer->write_row_ends(part.stored, chunk);
+      return {};
+    case PartKind::columns:
+      to.writer->write_columns(part.stored, chunk);
       return {};
     case PartKind::row_ids:
       to.writer->write_ids(part.stored, chunk, to.record->row_offset);
@@ -279,7 +307,8 @@ Status write_part(const Destination& to, const Chunk& whole, std::string_view na
   return error("E_NONFINITE", "tensor {}: expected a finite bias, found one that overflows when scaled by {}", quote(name), factor);
 }
 
-bool is_matrix(PartKind kind) { return kind == PartKind::a || kind == PartKind::b || kind == PartKind::rows; }
+// Whether an image holds it in the element type of its format.
+bool is_matrix(PartKind kind) { return kind == PartKind::a || kind == PartKind::b || kind == PartKind::values || kind == PartKind::rows; }
 
 // Refuses finite numbers that overflow as soon as they are used. names, largest [tensors of the file and derived ones].
 Status check_magnitudes(std::span<const ImageTarget> targets, std::span<const std::string_view> names, std::span<const float> largest) {
@@ -318,6 +347,9 @@ Status check_magnitudes(std::span<const ImageTarget> targets, std::span<const st
           case PartKind::gain:
             gains[record.module].add(part.kind, tensor, found);
             break;
+          case PartKind::row_counts:
+          case PartKind::columns:
+          case PartKind::values:
           case PartKind::bias_added:
           case PartKind::bias_replacing:
           case PartKind::rows:

@@ -21,7 +21,8 @@ std::string_view unserved_part(const NameSegments& segments, const AdapterConfig
   const auto is_present = [&](std::string_view segment) { return contains(segments, segment); };
   if (is_present("hira_embedding_A") || is_present("hira_embedding_B")) return "an adapter of the token embedding";
   if (is_present("hada_t1") || is_present("hada_t2")) return "LoHa of a convolution";
-  if (config.family == AdapterFamily::lora || segments.size() < 2 || segments.back() != "weight") return {};
+  const bool has_saved_weights = config.family == AdapterFamily::lora || config.family == AdapterFamily::shira;
+  if (has_saved_weights || segments.size() < 2 || segments.back() != "weight") return {};
   const std::string_view module = segments[segments.size() - 2];
   if (module == "base_layer") return "a saved copy of the base's weight (save with save_embedding_layers=False to leave it out)";
   // PEFT saves every module whose path ends with a listed name: "norm" also selects "input_layernorm".
@@ -35,7 +36,29 @@ constexpr std::string_view kEmptyHint = "DeepSpeed ZeRO-3 writes such files when
 // Whether a tensor may have its type. Buffers that are left out may be integers.
 bool has_type(const TensorInfo& tensor, const std::optional<NamedPart>& named) {
   if (!named) return is_float(tensor.dtype) || is_stray(tensor);
-  return named->values == TensorValues::integers ? is_integer(tensor.dtype) : is_float(tensor.dtype);
+  switch (named->values) {
+    case TensorValues::integers:
+      return is_integer(tensor.dtype);
+    case TensorValues::indices:
+      return is_integer(tensor.dtype) || tensor.dtype == DType::f32 || tensor.dtype == DType::f64;
+    case TensorValues::floats:
+    case TensorValues::floats_or_none:
+      break;
+  }
+  return is_float(tensor.dtype);
+}
+
+std::string_view types_of(TensorValues values) {
+  switch (values) {
+    case TensorValues::integers:
+      return "U8, I8, I16, I32 or I64";
+    case TensorValues::indices:
+      return "U8, I8, I16, I32, I64, F32 or F64";
+    case TensorValues::floats:
+    case TensorValues::floats_or_none:
+      break;
+  }
+  return "F32, F16, BF16 or F64";
 }
 
 // named [tensors]
@@ -47,9 +70,8 @@ Status check_types(std::span<const TensorInfo> tensors, std::span<const std::opt
   }
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     if (has_type(tensors[i], named[i])) continue;
-    const bool is_index = named[i] && named[i]->values == TensorValues::integers;
-    return error("E_DTYPE", "tensor {}: expected {}, found {}", quote(tensors[i].name),
-                 is_index ? "U8, I8, I16, I32 or I64" : "F32, F16, BF16 or F64", name_of(tensors[i].dtype));
+    const TensorValues values = named[i] ? named[i]->values : TensorValues::floats;
+    return error("E_DTYPE", "tensor {}: expected {}, found {}", quote(tensors[i].name), types_of(values), name_of(tensors[i].dtype));
   }
   return {};
 }
@@ -68,7 +90,8 @@ tl::unexpected<Error> refuse_unknown(const std::vector<std::string_view>& unknow
 
 // Whether it has other parts than what PEFT saves without targeting it.
 bool changes_more_than_saved(const AdapterModule& module) {
-  return !has_only_biases(module) && (!module.is_saved_weight || module.find(PartKind::a) != nullptr);
+  const bool is_targeted = module.find(PartKind::a) != nullptr || module.find(PartKind::values) != nullptr;
+  return !has_only_biases(module) && (!module.is_saved_weight || is_targeted);
 }
 
 // Paths of modules that an adapter changes and its config leaves out.

@@ -16,7 +16,12 @@
 namespace slora {
 
 // What a tensor may hold.
-enum class TensorValues : std::uint8_t { floats, floats_or_none, integers };
+enum class TensorValues : std::uint8_t {
+  floats,
+  floats_or_none,
+  integers,
+  indices,  // integers, or floats that have as many digits: PEFT writes them so on Windows
+};
 
 // The module and the part of it that a tensor is. Without a path: of all modules of the adapter.
 struct NamedPart {

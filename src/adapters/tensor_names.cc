@@ -24,7 +24,7 @@ constexpr std::array<std::string_view, 3> kHolders = {"model", "pretrained_model
 
 // Parameters that are no modules: in raw state dictionaries the adapter's name ends theirs, as in "lora_magnitude_vector.default". LoRA's A
 // and B are modules, AdaLoRA's are not.
-constexpr std::array<std::string_view, 17> kParameters = {"lora_magnitude_vector",
+constexpr std::array<std::string_view, 19> kParameters = {"lora_magnitude_vector",
                                                           "lora_A",
                                                           "lora_B",
                                                           "lora_E",
@@ -40,7 +40,9 @@ constexpr std::array<std::string_view, 17> kParameters = {"lora_magnitude_vector
                                                           "hira_A",
                                                           "hira_B",
                                                           "flora_A",
-                                                          "flora_B"};
+                                                          "flora_B",
+                                                          "shira_weight",
+                                                          "shira_indices"};
 
 bool is_in(const auto& list, std::string_view segment) { return std::ranges::find(list, segment) != list.end(); }
 

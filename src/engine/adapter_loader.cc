@@ -25,6 +25,10 @@ const float* vector_of(const StoredMatrix& vector, const AdapterView& view) {
   return reinterpret_cast<const float*>(matrix_of(vector, view).tiles->data);
 }
 
+const std::int32_t* integers_of(const StoredMatrix& vector, const AdapterView& view) {
+  return reinterpret_cast<const std::int32_t*>(vector_of(vector, view));
+}
+
 void add_part(RecordView& record, const AdapterPart& part, const AdapterView& view) {
   switch (part.kind) {
     case PartKind::a:
@@ -45,11 +49,20 @@ void add_part(RecordView& record, const AdapterPart& part, const AdapterView& vi
     case PartKind::gain:
       record.gain = vector_of(part.stored, view);
       return;
+    case PartKind::row_counts:
+      record.sparse.row_ends = integers_of(part.stored, view);
+      return;
+    case PartKind::columns:
+      record.sparse.columns = matrix_of(part.stored, view);
+      return;
+    case PartKind::values:
+      record.sparse.values = matrix_of(part.stored, view);
+      return;
     case PartKind::rows:
       record.rows = matrix_of(part.stored, view);
       return;
     case PartKind::row_ids:
-      record.row_ids = reinterpret_cast<const std::int32_t*>(vector_of(part.stored, view));
+      record.row_ids = integers_of(part.stored, view);
       return;
     case PartKind::bias_added:
     case PartKind::bias_replacing:

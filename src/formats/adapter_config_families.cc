@@ -132,6 +132,11 @@ Status take_flora(AdapterConfig& adapter, const Json& config) {
   }
   return take_hira(adapter, config, 0);
 }
+
+Status take_shira(AdapterConfig& adapter, const Json& config) {
+  if (Status checked = check_no_bias(adapter, config); !checked) return checked;
+  return take_rank(adapter, config, 32);
+}
 }  // namespace
 
 Status take_family_options(AdapterConfig& adapter, const Json& config) {
@@ -152,6 +157,8 @@ Status take_family_options(AdapterConfig& adapter, const Json& config) {
       return take_flora(adapter, config);
     case AdapterFamily::ia3:
       return take_ia3(adapter, config);
+    case AdapterFamily::shira:
+      return take_shira(adapter, config);
   }
   fail_check("expected a known family", std::source_location::current());
 }

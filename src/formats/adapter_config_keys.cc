@@ -117,6 +117,9 @@ constexpr FamilyKey kOfFamilies[] = {
     {AdapterFamily::hira, "rank_pattern"},
     {AdapterFamily::flora, "flora_scale"},
     {AdapterFamily::flora, "rank_pattern"},
+    {AdapterFamily::shira, "init_weights"},
+    {AdapterFamily::shira, "mask_type"},
+    {AdapterFamily::shira, "random_seed"},
 };
 // Keys that families without LoRA's own have too. AdaLoRA has LoRA's.
 constexpr std::string_view kOfAll[] = {"auto_mapping",

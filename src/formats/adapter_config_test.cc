@@ -81,7 +81,7 @@ TEST(AdapterConfig, WarnsOfPatternsOfUnknownVersions) {
 
 TEST(AdapterConfig, RefusesOtherKindsOfAdapters) {
   EXPECT_EQ(refusal("peft_type", "\"LOKR\""),
-            "E_PEFT_TYPE: \"peft_type\": expected one of LORA, ADALORA, LOHA, VBLORA, IA3, VERA, HIRA, FLORA, found \"LOKR\"");
+            "E_PEFT_TYPE: \"peft_type\": expected one of LORA, ADALORA, LOHA, VBLORA, IA3, VERA, HIRA, FLORA, SHIRA, found \"LOKR\"");
   EXPECT_THAT(refusal("peft_type", "null"), HasSubstr("E_PEFT_TYPE"));
   EXPECT_THAT(refusal("peft_type", "1"), HasSubstr("E_BAD_JSON"));
   EXPECT_THAT(refusal("task_type", "\"SEQ_CLS\""), HasSubstr("E_TASK"));
@@ -328,6 +328,13 @@ TEST(AdapterConfig, ReadsTheBankOfVblora) {
   for (const char* member : {R"("bias": "lora_only")", R"("lora_alpha": 4)", R"("rank_pattern": {"q_proj": 2})"}) {
     EXPECT_THAT(refusal_of("VBLORA", std::string(", ") + member), HasSubstr("E_UNSUPPORTED_OPTION")) << member;
   }
+}
+
+TEST(AdapterConfig, ReadsShira) {
+  EXPECT_EQ(parsed_of("SHIRA", "")->r, 32) << "PEFT's default";
+  EXPECT_EQ(parsed_of("SHIRA", R"(, "r": 3, "mask_type": "mine", "random_seed": 7, "init_weights": false)")->r, 3);
+  EXPECT_THAT(refusal_of("SHIRA", R"(, "rank_pattern": {"q_proj": 3})"), HasSubstr("E_UNSUPPORTED_OPTION"));
+  EXPECT_THAT(refusal_of("SHIRA", R"(, "bias": "all")"), HasSubstr("E_UNSUPPORTED_OPTION"));
 }
 
 TEST(AdapterConfig, ReadsFromAFolder) {

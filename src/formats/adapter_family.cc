@@ -24,6 +24,7 @@ constexpr Entry kEntries[] = {
     {AdapterFamily::vera, "VERA", "VeRA", "y = W x + b * B (d * (A x)), one A and B for all modules"},
     {AdapterFamily::hira, "HIRA", "HiRA", "y = W x + (W o (B A)) x"},
     {AdapterFamily::flora, "FLORA", "FLoRA", "y = scale (W o (B A)) x"},
+    {AdapterFamily::shira, "SHIRA", "SHiRA", "y = (W + S) x, S sparse"},
 };
 
 const Entry& entry_of(AdapterFamily family) {

@@ -16,6 +16,7 @@ enum class AdapterFamily : std::uint8_t {
   vera,     // W x + b * B (d * (A x)), where all modules share A and B
   hira,     // W x + (W o (B A)) x
   flora,    // scale (W o (B A)) x
+  shira,    // (W + S) x, where S is sparse
 };
 
 // "ADALORA" -> adalora; none for others.

@@ -10,8 +10,8 @@ namespace slora {
 struct AdapterFormat {
   DType dtype = DType::f32;  // f32, f16 or bf16
   std::int32_t b_interleave = 1;
-  bool has_general_records = true;  // whether its ops know records that do more than add B (A x) and a bias (RecordView::is_general)
-  bool has_other_sites = true;      // whether its ops know records of norms and of the embedding, and replaced rows of the head
+  bool has_sparse_records = true;  // whether its ops know records with a sparse matrix (RecordView::sparse)
+  bool has_other_sites = true;     // whether its ops know records of norms and of the embedding, and replaced rows of the head
 };
 
 }  // namespace slora
