@@ -10,6 +10,7 @@
 #include <string_view>
 #include <utility>
 
+#include "adapters/block_diagonal.h"
 #include "adapters/dora_gain.h"
 #include "adapters/replaced_rows.h"
 #include "adapters/tensor_groups.h"
@@ -79,10 +80,28 @@ Status derive_gain(AdapterModules& modules, AdapterModule& module, std::span<con
   return {};
 }
 
+// Puts the whole matrices in place of blocks. Requires: the module is measured.
+Status derive_matrices(AdapterModules& modules, AdapterModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors) {
+  if (module.rank == 0) return {};
+  const Result<BlockCounts> blocks = config.blocks_of(module.path);
+  if (!blocks) return tl::unexpected(blocks.error());
+  for (AdapterPart& part : module.parts) {
+    const std::int64_t count = part.kind == PartKind::a ? blocks->a : part.kind == PartKind::b ? blocks->b : 1;
+    if (count > 1) part.source = modules.derive(tensors.size(), std::make_shared<BlockDiagonal>(tensors[part.source.value], count));
+  }
+  return {};
+}
+
 // Sizes and scale of one module's A and B.
 Status measure_low_rank(AdapterModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors,
                         const FamilyContext& context) {
-  if (Status status = measure_matrices(module, "lora_A", "lora_B", tensors); !status) return status;
+  const Result<BlockCounts> blocks = config.blocks_of(module.path);
+  if (!blocks) return tl::unexpected(blocks.error());
+  if (config.diagonal_blocks && module.embedding_part_count > 0) {
+    return error("E_UNSUPPORTED_OPTION", "\"use_bdlora\": expected only linear modules, as PEFT has no blocks of an embedding, found {}",
+                 quote(module.path));
+  }
+  if (Status status = measure_matrices(module, "lora_A", "lora_B", tensors, *blocks); !status) return status;
   if (Status status = check_rank(module, context.rank_max); !status) return status;
   if (Status status = check_config_rank(module, config, tensors); !status) return status;
   const Result<double> scale = config.scale_of(module.path);
@@ -121,6 +140,7 @@ Result<AdapterModules> read_lora_modules(const AdapterConfig& config, std::span<
   if (Status rows = find_trained_rows(groups->modules, found, config, tensors, context); !rows) return forward_error(rows);
   for (AdapterModule& module : groups->modules) {
     if (Status derived = derive_gain(found, module, tensors, context); !derived) return forward_error(derived);
+    if (Status derived = derive_matrices(found, module, config, tensors); !derived) return forward_error(derived);
   }
   found.modules = std::move(groups->modules);
   return found;

@@ -232,7 +232,8 @@ bool has_only_biases(const AdapterModule& module) {
          std::ranges::all_of(module.parts, [](const AdapterPart& part) { return part.kind == PartKind::bias_replacing; });
 }
 
-Status measure_matrices(AdapterModule& module, std::string_view a_name, std::string_view b_name, std::span<const TensorInfo> tensors) {
+Status measure_matrices(AdapterModule& module, std::string_view a_name, std::string_view b_name, std::span<const TensorInfo> tensors,
+                        BlockCounts blocks) {
   const AdapterPart* const part_a = module.find(PartKind::a);
   const AdapterPart* const part_b = module.find(PartKind::b);
   if (part_a == nullptr || part_b == nullptr) {
@@ -247,12 +248,18 @@ Status measure_matrices(AdapterModule& module, std::string_view a_name, std::str
   for (const TensorInfo* tensor : {&a, &b}) {
     if (const Status status = check_dimensions(*tensor, 2); !status) return status;
   }
-  if (a.shape[0] != b.shape[1]) {
-    return error("E_RANK", "tensor {}: expected {} columns, the rank of {} {}, found {}", quote(b.name), a.shape[0], a_name, shape_of(a),
-                 shape_of(b));
+  for (const auto& [tensor, count] : {std::pair(&a, blocks.a), std::pair(&b, blocks.b)}) {
+    if (tensor->shape[0] % count != 0) {
+      return error("E_SHAPE", "tensor {}: expected rows of {} equal blocks (nblocks), found {}", quote(tensor->name), count,
+                   shape_of(*tensor));
+    }
+  }
+  if (a.shape[0] % blocks.b != 0 || a.shape[0] / blocks.b != b.shape[1]) {
+    return error("E_RANK", "tensor {}: expected {} columns{}, the rank of {} {}, found {}", quote(b.name), a.shape[0],
+                 blocks.b > 1 ? fmt::format(" in {} blocks (nblocks)", blocks.b) : "", a_name, shape_of(a), shape_of(b));
   }
   module.rank = a.shape[0];
-  module.in = a.shape[1];
+  module.in = a.shape[1] * blocks.a;
   module.out = b.shape[0];
   return {};
 }

@@ -82,9 +82,10 @@ struct PieceName {
 
 // Whether an adapter only replaces the module's bias.
 [[nodiscard]] bool has_only_biases(const AdapterModule& module);
-// Sets rank, inputs and outputs of a module by its A and B, which the family calls so. E_PAIR, E_SHAPE, E_RANK.
+// Sets rank, inputs and outputs of a module by its A and B, which the family calls so; of a matrix of several blocks, which lie on its
+// diagonal, the file has the blocks one below the other. E_PAIR, E_SHAPE, E_RANK.
 [[nodiscard]] Status measure_matrices(AdapterModule& module, std::string_view a_name, std::string_view b_name,
-                                      std::span<const TensorInfo> tensors);
+                                      std::span<const TensorInfo> tensors, BlockCounts blocks = {});
 // Whether A has the rank that the config says. E_RANK, E_PATTERN. Requires: the module has A.
 [[nodiscard]] Status check_config_rank(const AdapterModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors);
 // E_RANK when a module has more ranks than are served.

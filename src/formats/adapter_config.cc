@@ -88,6 +88,35 @@ Status take_invocation(AdapterConfig& adapter, const Json& config) {
   return {};
 }
 
+Status take_blocks(AdapterConfig& adapter, const Json& config) {
+  constexpr std::string_view kKey = "use_bdlora";
+  const Json* const options = find_member(config, kKey);
+  if (options == nullptr || (options->is_boolean() && !options->get<bool>())) return {};
+  if (!options->is_object()) return error("E_BAD_JSON", "\"{}\": expected an object, found {}", kKey, shown(*options));
+  constexpr std::array<std::string_view, 4> kKnown = {"target_modules_bd_a", "target_modules_bd_b", "nblocks", "match_strict"};
+  for (const auto& [key, value] : options->get_ref<const Json::object_t&>()) {
+    if (std::ranges::find(kKnown, key) == kKnown.end())
+      return error("E_UNSUPPORTED_OPTION", "\"{}\": {} is not known, found {}", kKey, quote(key), shown(value));
+  }
+  DiagonalBlocks& blocks = adapter.diagonal_blocks.emplace();
+  for (auto [key, field] : {std::pair(kKnown[0], &blocks.of_a), std::pair(kKnown[1], &blocks.of_b)}) {
+    if (Status taken = take_strings(*field, *options, key); !taken) return taken;
+    if (field->size() > kPatternsMax)
+      return error("E_PATTERN", "\"{}\": expected at most {} names, found {}", key, kPatternsMax, field->size());
+  }
+  if (Status taken = take_count(blocks.count, *options, kKnown[2], 1); !taken) return taken;
+  if (Status taken = take_flag(blocks.is_of_all, *options, kKnown[3], true); !taken) return taken;
+  const auto is_set = [&](std::string_view key) {
+    const Json* const value = find_member(config, key);
+    return value != nullptr && !is_off(*value);
+  };
+  for (const std::string_view other : {"use_dora", "lora_bias", "alora_invocation_tokens"}) {
+    if (is_set(other))
+      return error("E_UNSUPPORTED_OPTION", "\"{}\": expected no {} next to it, as PEFT does not combine them", kKey, quote(other));
+  }
+  return {};
+}
+
 Status take_diagnostics(AdapterConfig& adapter, const Json& config) {
   if (Status taken = take_strings(adapter.target_modules, config, "target_modules"); !taken) return taken;
   if (Status taken = take_strings(adapter.exclude_modules, config, "exclude_modules"); !taken) return taken;
@@ -138,7 +167,8 @@ Status take_trained_tokens(AdapterConfig& adapter, const Json& config) {
 }
 
 Status take_lora(AdapterConfig& adapter, const Json& config) {
-  for (const auto take : {take_scale, take_patterns, take_switches, take_invocation, take_initialization, take_trained_tokens}) {
+  for (const auto take :
+       {take_scale, take_patterns, take_switches, take_blocks, take_invocation, take_initialization, take_trained_tokens}) {
     if (Status taken = take(adapter, config); !taken) return taken;
   }
   return {};
@@ -187,6 +217,22 @@ Result<double> AdapterConfig::scale_of(std::string_view module_path) const {
   if (!alpha) return alpha;
   const auto divisor = static_cast<double>(*rank);
   return *alpha / (use_rslora ? std::sqrt(divisor) : divisor);
+}
+
+Result<BlockCounts> AdapterConfig::blocks_of(std::string_view module_path) const {
+  BlockCounts counts;
+  if (!diagonal_blocks) return counts;
+  const auto names_it = [&](const std::vector<std::string>& names) {
+    return std::ranges::any_of(names, [&](const std::string& name) { return module_path.find(name) != std::string_view::npos; });
+  };
+  const bool of_a = names_it(diagonal_blocks->of_a), of_b = names_it(diagonal_blocks->of_b);
+  if ((of_a && of_b) || (!of_a && !of_b && diagonal_blocks->is_of_all)) {
+    return error("E_UNSUPPORTED_OPTION", "\"use_bdlora\": expected blocks in A or B of {}, found it in {}", quote(module_path),
+                 of_a ? "the lists of both" : "neither list");
+  }
+  if (of_a) counts.a = diagonal_blocks->count;
+  if (of_b) counts.b = diagonal_blocks->count;
+  return counts;
 }
 
 Result<std::optional<bool>> AdapterConfig::is_feedforward(std::string_view module_path) const {

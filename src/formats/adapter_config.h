@@ -29,6 +29,17 @@ struct AlphaPattern {
   double alpha;  // finite
 };
 
+// BD-LoRA: A or B of a module has `count` blocks on its diagonal and zeros elsewhere; which of them, parts of the module's path tell.
+struct DiagonalBlocks {
+  std::vector<std::string> of_a, of_b;
+  std::int64_t count = 1;
+  bool is_of_all = true;  // no module is without
+};
+// How many blocks each has; 1: it is a matrix as others.
+struct BlockCounts {
+  std::int64_t a = 1, b = 1;
+};
+
 // The parts of a PEFT folder's `adapter_config.json` that serving needs. Which tensors an adapter has, and their shapes, is read from
 // its weight file; the config provides scale, switches and diagnostics. Module paths are those of the base:
 // "model.layers.0.self_attn.q_proj".
@@ -40,6 +51,7 @@ struct AdapterConfig {
   bool use_rslora = false;  // alpha / sqrt(r) instead of alpha / r
   bool use_dora = false;
   bool lora_bias = false;  // lora_B has a bias
+  std::optional<DiagonalBlocks> diagonal_blocks;
   AdapterBias bias = AdapterBias::none;
   std::vector<RankPattern> rank_pattern;    // in file order: the first match wins
   std::vector<AlphaPattern> alpha_pattern;  // in file order, independent of rank_pattern
@@ -74,6 +86,8 @@ struct AdapterConfig {
   [[nodiscard]] Result<std::int64_t> rank_of(std::string_view module_path) const;
   [[nodiscard]] Result<double> alpha_of(std::string_view module_path) const;
   [[nodiscard]] Result<double> scale_of(std::string_view module_path) const;
+  // E_UNSUPPORTED_OPTION when the module at this path has blocks in both, or in neither though it should.
+  [[nodiscard]] Result<BlockCounts> blocks_of(std::string_view module_path) const;
   // IA3: whether the inputs of the module at this path are multiplied, not its outputs; nothing when the config does not say. E_PATTERN.
   [[nodiscard]] Result<std::optional<bool>> is_feedforward(std::string_view module_path) const;
 };

@@ -51,7 +51,7 @@ Status take_kept_ranks(AdapterConfig& adapter, const Json& config) {
 
 // PEFT refuses DoRA and LoftQ too; its other keys of LoRA alone do nothing in AdaLoRA.
 Status check_adalora_options(const Json& config) {
-  for (const std::string_view key : {"use_dora", "loftq_config", "alora_invocation_tokens"}) {
+  for (const std::string_view key : {"use_dora", "use_bdlora", "loftq_config", "alora_invocation_tokens"}) {
     const Json* const value = find_member(config, key);
     if (value == nullptr || is_off(*value)) continue;
     return error("E_UNSUPPORTED_OPTION", "\"{}\": expected nothing, as AdaLoRA adapters do not have it, found {}", key, shown(*value));

@@ -73,7 +73,7 @@ constexpr KnownKey kKnown[] = {
     {"transformers_version", KeyUse::served},
     {"unsloth_fixed", KeyUse::served},
     {"unsloth_version", KeyUse::served},
-    {"use_bdlora", KeyUse::unserved},
+    {"use_bdlora", KeyUse::served},
     {"use_cache", KeyUse::served},
     {"use_dora", KeyUse::served},
     {"use_qalora", KeyUse::unserved},

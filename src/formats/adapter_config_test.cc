@@ -1,5 +1,6 @@
 #include "formats/adapter_config.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -328,6 +329,31 @@ TEST(AdapterConfig, ReadsTheBankOfVblora) {
   for (const char* member : {R"("bias": "lora_only")", R"("lora_alpha": 4)", R"("rank_pattern": {"q_proj": 2})"}) {
     EXPECT_THAT(refusal_of("VBLORA", std::string(", ") + member), HasSubstr("E_UNSUPPORTED_OPTION")) << member;
   }
+}
+
+TEST(AdapterConfig, TellsWhichMatricesAreOfBlocks) {
+  const auto blocks_of = [](const std::string& options, std::string_view path) -> std::string {
+    Json json = sample("plain");
+    json["use_bdlora"] = *parse_json(options);
+    const Result<AdapterConfig> config = parse_adapter_config(json);
+    if (!config) return config.error().code + ": " + config.error().message;
+    const Result<BlockCounts> blocks = config->blocks_of(path);
+    return blocks ? fmt::format("{} {}", blocks->a, blocks->b) : blocks.error().code + ": " + blocks.error().message;
+  };
+  const std::string lists = R"({"target_modules_bd_a": ["o_proj"], "target_modules_bd_b": ["q_proj", "layers.1.mlp"], "nblocks": 4)";
+  EXPECT_EQ(blocks_of(lists + "}", "model.layers.0.self_attn.o_proj"), "4 1");
+  EXPECT_EQ(blocks_of(lists + "}", "model.layers.0.self_attn.q_proj"), "1 4");
+  EXPECT_EQ(blocks_of(lists + "}", "model.layers.1.mlp.up_proj"), "1 4") << "parts of the whole path";
+  EXPECT_EQ(blocks_of(lists + R"(, "match_strict": false})", "model.layers.0.mlp.up_proj"), "1 1");
+  EXPECT_EQ(blocks_of("null", "model.layers.0.mlp.up_proj"), "1 1");
+  EXPECT_THAT(blocks_of(lists + "}", "model.layers.0.mlp.up_proj"), AllOf(HasSubstr("E_UNSUPPORTED_OPTION"), HasSubstr("neither list")));
+  EXPECT_THAT(blocks_of("{}", "q_proj"), AllOf(HasSubstr("E_UNSUPPORTED_OPTION"), HasSubstr("neither list")));
+  EXPECT_THAT(blocks_of(R"({"target_modules_bd_a": ["q"], "target_modules_bd_b": ["q_proj"]})", "q_proj"),
+              AllOf(HasSubstr("E_UNSUPPORTED_OPTION"), HasSubstr("both")));
+  EXPECT_THAT(blocks_of(R"({"nblocks": "2"})", "q_proj"), HasSubstr("E_BAD_JSON"));
+  EXPECT_THAT(blocks_of(R"({"nblocks": -1})", "q_proj"), HasSubstr("nblocks"));
+  EXPECT_THAT(blocks_of(R"({"target_modules_bd_a": 3})", "q_proj"), HasSubstr("E_BAD_JSON"));
+  EXPECT_THAT(blocks_of("[1]", "q_proj"), HasSubstr("E_BAD_JSON"));
 }
 
 TEST(AdapterConfig, ReadsShira) {
