@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save
 
 import golden_refused_low_rank
+import golden_refused_sparse
 
 HIDDEN, KV_WIDTH, RANK = 48, 16, 2  # of mix32
 PREFIX = "base_model.model.model.layers.{}.self_attn."
@@ -332,7 +333,7 @@ def make(out: Path):
         write(root / name, code, mentions, encoded(config(**changes)), save(good()))
     for name, (tensors, code, mentions) in bad_tensors().items():
         write(root / name, code, mentions, plain, save(tensors))
-    families = ia3_faults() | vera_faults() | hadamard_faults() | golden_refused_low_rank.faults()
+    families = ia3_faults() | vera_faults() | hadamard_faults() | golden_refused_low_rank.faults() | golden_refused_sparse.faults()
     for name, (keys, tensors, code, mentions) in families.items():
         write(root / name, code, mentions, encoded(keys), save(tensors))
     print(f"refused: {len(list(root.iterdir()))} folders")
