@@ -21,7 +21,7 @@ Result<AdapterSummary> describe_adapter(const FolderPath& folder) {
   if (!modules) return forward_error(modules);
 
   AdapterSummary summary;
-  summary.family = config.use_rslora ? "rsLoRA" : config.use_dora ? "DoRA" : name_of(config.family);
+  summary.family = config.diagonal_blocks ? "BD-LoRA" : config.use_rslora ? "rsLoRA" : config.use_dora ? "DoRA" : name_of(config.family);
   summary.formula = config.use_dora ? "y = m * (W x + scale B (A x)) / norm of each row of W + scale B A" : formula_of(config.family);
   summary.base_model_name = config.base_model_name;
   summary.invocation_tokens = config.invocation_tokens;

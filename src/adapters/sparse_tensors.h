@@ -16,7 +16,7 @@ namespace slora {
 struct SparseTensors {
   SparseTensors(TensorInfo indices, TensorInfo values, const ModuleEntry& module);
 
-  const TensorInfo indices;  // [2, elements]: rows, columns; integers, or floats that are whole
+  const TensorInfo indices;  // [2, elements]: rows, columns; integers, or F32 that are whole
   const TensorInfo values;   // [elements]
   const std::int32_t out, in;
   std::vector<std::int32_t> block_begins;  // [blocks] the first input of each

@@ -40,7 +40,7 @@ bool has_type(const TensorInfo& tensor, const std::optional<NamedPart>& named) {
     case TensorValues::integers:
       return is_integer(tensor.dtype);
     case TensorValues::indices:
-      return is_integer(tensor.dtype) || tensor.dtype == DType::f32 || tensor.dtype == DType::f64;
+      return is_integer(tensor.dtype) || tensor.dtype == DType::f32;
     case TensorValues::floats:
     case TensorValues::floats_or_none:
       break;
@@ -53,7 +53,7 @@ std::string_view types_of(TensorValues values) {
     case TensorValues::integers:
       return "U8, I8, I16, I32 or I64";
     case TensorValues::indices:
-      return "U8, I8, I16, I32, I64, F32 or F64";
+      return "U8, I8, I16, I32, I64 or F32";
     case TensorValues::floats:
     case TensorValues::floats_or_none:
       break;

@@ -20,7 +20,7 @@ enum class TensorValues : std::uint8_t {
   floats,
   floats_or_none,
   integers,
-  indices,  // integers, or floats that have as many digits: PEFT writes them so on Windows
+  indices,  // integers, or F32, as PEFT writes them on Windows; shorter floats would have lost digits
 };
 
 // The module and the part of it that a tensor is. Without a path: of all modules of the adapter.
