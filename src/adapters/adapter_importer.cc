@@ -103,7 +103,7 @@ Status check_any_shape(const AdapterModules& lora, const AdapterConfig& config, 
   const ModuleEntry* first_entry = nullptr;
   for (const AdapterModule& module : lora.modules) {
     const ModuleEntry* entry = base.find(module.path);
-    if (entry == nullptr || has_only_biases(module)) continue;
+    if (entry == nullptr || has_only_saved(module)) continue;
     if (agrees(module, *entry)) return {};
     const bool tells_hidden = entry->in == base.hidden_size && !agrees(module.in, entry->in);
     if (first == nullptr || (tells_hidden && first_entry->in != base.hidden_size)) {
@@ -139,20 +139,19 @@ Status check_shape(const AdapterModule& module, const ModuleEntry& entry, const 
 
 // Rows of a weight that replace the base's: of the head only, since what a layer's product needs besides is not built.
 Status check_rows(const AdapterModule& module, const ModuleEntry& entry) {
-  if (module.find(PartKind::gain) != nullptr && module.rank == 0 && module.find(PartKind::rows) == nullptr && module.is_saved_weight)
-    return error("E_SHAPE", "{}: expected a weight of two dimensions, found a vector", quote(module.path));
+  if (module.saves_gain) return error("E_SHAPE", "{}: expected a weight of two dimensions, found a vector", quote(module.path));
   if (module.embedding_part_count > 0)
     return error("E_UNKNOWN_TENSOR", "{}: expected lora_A and lora_B, as it is a linear module, found lora_embedding_A or B",
                  quote(module.path));
   if (module.row_count == 0) return {};
   if (entry.site != kHeadSite) {
-    return error("E_UNSUPPORTED_OPTION",
-                 "{}.weight takes the place of the base's (modules_to_save): only the embedding's, the head's and norms' may", module.path);
+    return error("E_UNSUPPORTED_OPTION", "{}.weight replaces the base's (modules_to_save): only the embedding's, the head's and norms' may",
+                 module.path);
   }
-  if (module.rank > 0) {
+  if (!has_only_saved(module)) {
     return error("E_UNSUPPORTED_OPTION",
-                 "{}: expected its saved copy of the base's weight to equal the base's, as LoRA is added to it; save with "
-                 "save_embedding_layers=False to leave it out",
+                 "{}: expected its saved copy of the base's weight to equal the base's, as the adapter changes it in other ways too; save "
+                 "with save_embedding_layers=False to leave it out",
                  module.path);
   }
   if (module.in_of_rows != entry.in) {

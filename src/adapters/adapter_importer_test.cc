@@ -9,7 +9,7 @@
 #include <string>
 
 #include "adapters/adapter_image.h"
-#include "adapters/lora_modules.h"
+#include "adapters/family_modules.h"
 #include "adapters/testing/lora_fixture.h"
 #include "base/testing/source_path.h"
 #include "formats/json.h"
@@ -35,7 +35,7 @@ Result<AdapterPlan> import(const LoraFixture& fixture, const ModuleTable& base =
   if (!config) return tl::unexpected(config.error());
   std::vector<TensorInfo> tensors;
   for (const TensorToWrite& tensor : fixture.tensors) tensors.push_back({tensor.name, tensor.dtype, tensor.shape, 0, tensor.bytes.size()});
-  Result<AdapterModules> modules = read_lora_modules(*config, tensors, {.rank_max = rank_max, .modules = &base});
+  Result<AdapterModules> modules = read_family_modules(*config, tensors, {.rank_max = rank_max, .modules = &base});
   if (!modules) return forward_error(modules);
   return import_modules(std::move(*modules), *config, base);
 }

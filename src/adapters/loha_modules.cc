@@ -65,7 +65,7 @@ Status measure_loha(AdapterModule& module, const LohaTensors& loha, const Adapte
 
 Status finish_loha(AdapterModules& found, AdapterModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors,
                    const FamilyContext& context) {
-  if (has_only_biases(module)) return measure_biases(module, tensors);
+  if (has_only_saved(module)) return measure_saved(module, tensors);
   if (Status status = check_complete(module, kLohaNames, tensors); !status) return status;
   const LohaTensors loha{*find_tensor(module, PartKind::a, 0, tensors), *find_tensor(module, PartKind::a, 1, tensors),
                          *find_tensor(module, PartKind::b, 0, tensors), *find_tensor(module, PartKind::b, 1, tensors)};
@@ -74,13 +74,13 @@ Status finish_loha(AdapterModules& found, AdapterModule& module, const AdapterCo
     if (part.kind == PartKind::a) part.source = found.derive(tensors.size(), std::make_shared<RowProducts>(loha.a1, loha.a2));
     if (part.kind == PartKind::b) part.source = found.derive(tensors.size(), std::make_shared<ColumnProducts>(loha.b1, loha.b2));
   }
-  return measure_biases(module, tensors);
+  return measure_saved(module, tensors);
 }
 
 }  // namespace
 
 Result<AdapterModules> read_loha_modules(const AdapterConfig& config, std::span<const TensorInfo> tensors, const FamilyContext& context) {
-  const auto part_of = [](const NameSegments& segments, const TensorInfo& /*tensor*/) { return named_piece(segments, kLohaNames); };
+  const auto part_of = [](const NameSegments& segments, const TensorInfo& tensor) { return named_piece(segments, tensor, kLohaNames); };
   Result<TensorGroups> groups = group_tensors(config, tensors, part_of);
   if (!groups) return forward_error(groups);
   AdapterModules found;

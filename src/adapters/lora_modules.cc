@@ -11,7 +11,6 @@
 #include <utility>
 
 #include "adapters/dora_gain.h"
-#include "adapters/replaced_rows.h"
 #include "adapters/tensor_groups.h"
 #include "adapters/tensor_names.h"
 #include "formats/json.h"
@@ -40,8 +39,7 @@ std::optional<NamedPart> named_part(const NameSegments& segments, const TensorIn
     return NamedPart{*path, PartKind::a, false, true};
   if (const std::optional<std::string> path = module_before(segments, "lora_embedding_B"))
     return NamedPart{*path, PartKind::b, false, true};
-  if (std::optional<NamedPart> weight = named_weight(segments, tensor)) return weight;
-  return named_bias(segments);
+  return named_saved(segments, tensor);
 }
 
 Status check_magnitude(const AdapterModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors) {
@@ -98,14 +96,11 @@ Status measure_low_rank(AdapterModule& module, const AdapterConfig& config, std:
 
 Status measure(AdapterModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors, const FamilyContext& context) {
   const auto has = [&](PartKind kind) { return module.find(kind) != nullptr; };
-  if (module.is_saved_weight) {
-    if (Status status = measure_saved_weight(module, tensors); !status) return status;
-  }
   const bool is_targeted = has(PartKind::a) || has(PartKind::b) || has(PartKind::bias_added);
   if (is_targeted || (has(PartKind::gain) && !module.saves_gain)) {
     if (Status status = measure_low_rank(module, config, tensors, context); !status) return status;
   }
-  return measure_biases(module, tensors);
+  return measure_saved(module, tensors);
 }
 
 }  // namespace
@@ -118,7 +113,6 @@ Result<AdapterModules> read_lora_modules(const AdapterConfig& config, std::span<
   }
   AdapterModules found;
   found.warnings = warnings_of(*groups, config);
-  if (Status rows = find_trained_rows(groups->modules, found, config, tensors, context); !rows) return forward_error(rows);
   for (AdapterModule& module : groups->modules) {
     if (Status derived = derive_gain(found, module, tensors, context); !derived) return forward_error(derived);
   }

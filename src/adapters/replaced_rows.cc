@@ -4,14 +4,17 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 
+#include "adapters/target_modules.h"
 #include "adapters/tensor_names.h"
 #include "formats/json.h"
 
 namespace slora {
 namespace {
 
+constexpr std::string_view kTokenRows = "trainable_tokens_delta";
 constexpr std::size_t kListedMax = 8192;  // more rows are stored as the whole weight, whose list would not fit small pages
 
 // Numbers of rows.
@@ -119,16 +122,16 @@ class RowFinder {
   // Rows of tokens that the config lists.
   Status take_listed(AdapterModule& module, const TensorInfo& tensor, std::span<const TokenId> tokens) {
     if (module.rank > 0) {
-      return error("E_UNSUPPORTED_OPTION", "{}: expected trained tokens or LoRA of it, found both", quote(module.path));
+      return error("E_UNSUPPORTED_OPTION", "{}: expected trained tokens or another adapter of it, found both", quote(module.path));
     }
     if (std::cmp_not_equal(tokens.size(), module.row_count)) {
-      return error("E_INDEX", "tensor {}: expected {} rows, one for each of trainable_token_indices, found {}", quote(tensor.name),
+      return error("E_INDEX", "tensor {}: expected {} rows, one for each of the config's tokens, found {}", quote(tensor.name),
                    tokens.size(), shape_of(tensor));
     }
     if (context_.modules != nullptr) {
       const auto unknown = std::ranges::find_if(tokens, [&](TokenId token) { return token >= context_.modules->vocab_size; });
       if (unknown != tokens.end()) {
-        return error("E_INDEX", "\"trainable_token_indices\": expected tokens below {}, the base's vocabulary, found {}",
+        return error("E_INDEX", "{}: expected tokens below {}, the base's vocabulary, found {}", quote(tensor.name),
                      context_.modules->vocab_size, *unknown);
       }
     }
@@ -156,56 +159,104 @@ class RowFinder {
   const FamilyContext& context_;
 };
 
-bool is_called(std::string_view path, std::string_view name) {
-  return path == name || (path.size() > name.size() && path.ends_with(name) && path[path.size() - name.size() - 1] == '.');
+// Rows of trained tokens, if the file has those of this module.
+const TensorInfo* listed_rows(const AdapterModule& module, std::span<const TensorInfo> tensors) {
+  const AdapterPart* const rows = module.find(PartKind::rows);
+  if (rows == nullptr) return nullptr;
+  const TensorInfo& tensor = tensors[rows->source.value];
+  return normalised_name(tensor.name).back() == kTokenRows ? &tensor : nullptr;
+}
+
+// The tokens of a module's rows, or nullptr.
+const std::vector<TokenId>* tokens_of(const AdapterConfig& config, std::string_view path) {
+  if (config.family == AdapterFamily::trainable_tokens) return &config.token_indices;
+  const auto listed = std::ranges::find_if(config.trained_tokens, [&](const auto& entry) { return ends_with_name(path, entry.first); });
+  return listed != config.trained_tokens.end() ? &listed->second : nullptr;
+}
+
+// Whether a tensor that PEFT saves besides another holds the same.
+Status check_same_numbers(const SafetensorsFile& file, const TensorInfo& tensor, const TensorInfo& copy) {
+  const Result<std::vector<float>> numbers = read_all(file, tensor), others = read_all(file, copy);
+  for (const Result<std::vector<float>>* read : {&numbers, &others}) {
+    if (!*read) return tl::unexpected(read->error());
+  }
+  if (*numbers == *others) return {};
+  return error("E_UNSUPPORTED_OPTION", "tensor {}: expected the numbers of {}, as both are one in training, found others", quote(copy.name),
+               quote(tensor.name));
+}
+
+// On a base with tied embeddings, PEFT saves the rows of TRAINABLE_TOKENS, which are one parameter, under the names of both.
+Status drop_tied_copy(AdapterModules& found, const AdapterConfig& config, std::span<const TensorInfo> tensors,
+                      const FamilyContext& context) {
+  const bool is_tied = context.modules != nullptr && context.modules->ties_embeddings;
+  if (!is_tied || config.family != AdapterFamily::trainable_tokens) return {};
+  const auto rows_at = [&](auto at) { return at != found.modules.end() ? listed_rows(*at, tensors) : nullptr; };
+  const auto head = std::ranges::find(found.modules, context.modules->modules.back().path, &AdapterModule::path);
+  const auto embedding =
+      std::ranges::find_if(found.modules, [&](const AdapterModule& module) { return context.modules->find_other(module.path) != nullptr; });
+  const TensorInfo *const of_head = rows_at(head), *const of_embedding = rows_at(embedding);
+  if (of_head == nullptr || of_embedding == nullptr || context.file == nullptr) return {};
+  if (Status same = check_same_numbers(*context.file, *of_embedding, *of_head); !same) return same;
+  found.modules.erase(head);
+  return {};
+}
+
+// Tokens that the config lists and the file has no rows of.
+void warn_of_missing_rows(AdapterModules& found, const AdapterConfig& config) {
+  for (const auto& [name, tokens] : config.trained_tokens) {
+    const auto has_rows = [&](const AdapterModule& module) {
+      return module.find(PartKind::rows) != nullptr && ends_with_name(module.path, name);
+    };
+    if (std::ranges::any_of(found.modules, has_rows)) continue;
+    found.warnings.push_back(
+        fmt::format("trainable_token_indices names {} tokens of {}, but the file holds no rows of them: the base's are used", tokens.size(),
+                    quote(name)));
+  }
+}
+
+// The rows of trained tokens of an embedding that the base's head reads too.
+Status add_tied_head(AdapterModules& found, AdapterModule head, const FamilyContext& context) {
+  head.path = context.modules->modules.back().path;
+  if (std::ranges::find(found.modules, head.path, &AdapterModule::path) != found.modules.end()) {
+    return error("E_UNSUPPORTED_OPTION", "{}: trained tokens of tied embeddings change it too, and the adapter changes it in other ways",
+                 quote(head.path));
+  }
+  std::erase_if(head.parts, [](const AdapterPart& part) { return part.kind != PartKind::rows && part.kind != PartKind::row_ids; });
+  head.rank = head.in = head.out = 0;
+  found.modules.push_back(std::move(head));
+  return {};
 }
 
 }  // namespace
 
-Status find_trained_rows(std::vector<AdapterModule>& modules, AdapterModules& found, const AdapterConfig& config,
-                         std::span<const TensorInfo> tensors, const FamilyContext& context) {
+Status find_trained_rows(AdapterModules& found, const AdapterConfig& config, std::span<const TensorInfo> tensors,
+                         const FamilyContext& context) {
+  if (Status dropped = drop_tied_copy(found, config, tensors, context); !dropped) return dropped;
   RowFinder finder(found, tensors, context);
   std::vector<AdapterModule> of_tied_heads;
-  for (AdapterModule& module : modules) {
+  for (AdapterModule& module : found.modules) {
     const auto rows = std::ranges::find(module.parts, PartKind::rows, &AdapterPart::kind);
     if (rows == module.parts.end()) continue;
-    const TensorInfo& tensor = tensors[rows->source.value];
-    if (!tensor.name.ends_with("trainable_tokens_delta")) {
+    const TensorInfo* const listed = listed_rows(module, tensors);
+    if (listed == nullptr) {
       if (Status taken = finder.take_whole(module, rows); !taken) return taken;
       continue;
     }
-    const auto listed = std::ranges::find_if(config.trained_tokens, [&](const auto& entry) { return is_called(module.path, entry.first); });
-    if (listed == config.trained_tokens.end()) {
-      return error("E_PAIR", "tensor {}: expected \"trainable_token_indices\" to list its tokens, found none for {}", quote(tensor.name),
+    const std::vector<TokenId>* const tokens = tokens_of(config, module.path);
+    if (tokens == nullptr) {
+      return error("E_PAIR", "tensor {}: expected \"trainable_token_indices\" to list its tokens, found none for {}", quote(listed->name),
                    quote(module.path));
     }
-    if (Status taken = finder.take_listed(module, tensor, listed->second); !taken) return taken;
+    if (Status taken = finder.take_listed(module, *listed, *tokens); !taken) return taken;
     const bool is_embedding = context.modules != nullptr && context.modules->find_other(module.path) != nullptr;
-    if (!is_embedding || !context.modules->ties_embeddings) continue;
-    AdapterModule& head = of_tied_heads.emplace_back(module);
-    head.path = context.modules->modules.back().path;
-    std::erase_if(head.parts, [](const AdapterPart& part) { return part.kind != PartKind::rows && part.kind != PartKind::row_ids; });
-    head.rank = head.in = head.out = 0;
+    if (is_embedding && context.modules->ties_embeddings) of_tied_heads.push_back(module);
   }
-  for (const auto& [name, tokens] : config.trained_tokens) {
-    const auto has_rows = [&](const AdapterModule& module) {
-      return module.find(PartKind::rows) != nullptr && is_called(module.path, name);
-    };
-    if (std::ranges::none_of(modules, has_rows)) {
-      found.warnings.push_back(
-          fmt::format("trainable_token_indices names {} tokens of {}, but the file holds no rows of them: the base's are used",
-                      tokens.size(), quote(name)));
-    }
-  }
+  warn_of_missing_rows(found, config);
   for (AdapterModule& head : of_tied_heads) {
-    const auto same = std::ranges::find(modules, head.path, &AdapterModule::path);
-    if (same != modules.end()) {
-      return error("E_UNSUPPORTED_OPTION", "{}: trained tokens of tied embeddings change it too, and the adapter changes it in other ways",
-                   quote(head.path));
-    }
-    modules.push_back(std::move(head));
+    if (Status added = add_tied_head(found, std::move(head), context); !added) return added;
   }
-  std::erase_if(modules, [](const AdapterModule& module) { return module.parts.empty(); });
+  // One without parts that has sizes is of the family, pruned: it must fit the base all the same.
+  std::erase_if(found.modules, [](const AdapterModule& module) { return module.parts.empty() && module.in == 0; });
   return {};
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <unordered_map>
 #include <utility>
 
@@ -17,17 +18,11 @@ namespace slora {
 namespace {
 
 // A description of a tensor that is known but not served; empty for any other.
-std::string_view unserved_part(const NameSegments& segments, const AdapterConfig& config) {
+std::string_view unserved_part(const NameSegments& segments) {
   const auto is_present = [&](std::string_view segment) { return contains(segments, segment); };
   if (is_present("hira_embedding_A") || is_present("hira_embedding_B")) return "an adapter of the token embedding";
   if (is_present("hada_t1") || is_present("hada_t2")) return "LoHa of a convolution";
-  if (config.family == AdapterFamily::lora || segments.size() < 2 || segments.back() != "weight") return {};
-  const std::string_view module = segments[segments.size() - 2];
-  if (module == "base_layer") return "a saved copy of the base's weight (save with save_embedding_layers=False to leave it out)";
-  // PEFT saves every module whose path ends with a listed name: "norm" also selects "input_layernorm".
-  const bool listed = std::ranges::any_of(config.modules_to_save, [&](const std::string& name) { return module.ends_with(name); });
-  const bool is_embedding = module == "embed_tokens" || module == "lm_head";
-  return listed || is_embedding ? "a weight that takes the place of the base's (modules_to_save)" : "";
+  return {};
 }
 
 constexpr std::string_view kEmptyHint = "DeepSpeed ZeRO-3 writes such files when the weights are not gathered before saving";
@@ -54,7 +49,9 @@ Status check_types(std::span<const TensorInfo> tensors, std::span<const std::opt
   return {};
 }
 
-std::string_view article_of(AdapterFamily family) { return family == AdapterFamily::adalora || family == AdapterFamily::ia3 ? "an" : "a"; }
+std::string_view article_of(AdapterFamily family) {
+  return family == AdapterFamily::adalora || family == AdapterFamily::ia3 || family == AdapterFamily::ln_tuning ? "an" : "a";
+}
 
 tl::unexpected<Error> refuse_unknown(const std::vector<std::string_view>& unknown, AdapterFamily family) {
   for (const std::string_view name : unknown) {
@@ -66,16 +63,11 @@ tl::unexpected<Error> refuse_unknown(const std::vector<std::string_view>& unknow
                name_of(family), shown_names(unknown), unprefixed ? "; PEFT's names begin with \"base_model.model.\"" : "");
 }
 
-// Whether it has other parts than what PEFT saves without targeting it.
-bool changes_more_than_saved(const AdapterModule& module) {
-  return !has_only_biases(module) && (!module.is_saved_weight || module.find(PartKind::a) != nullptr);
-}
-
 // Paths of modules that an adapter changes and its config leaves out.
 std::vector<std::string_view> untargeted(const std::vector<AdapterModule>& modules, const TargetModules& targets) {
   std::vector<std::string_view> paths;
   for (const AdapterModule& module : modules) {
-    if (changes_more_than_saved(module) && targets.selects(module.path) == false) paths.push_back(module.path);
+    if (!has_only_saved(module) && targets.selects(module.path) == false) paths.push_back(module.path);
   }
   return paths;
 }
@@ -91,7 +83,7 @@ Result<TensorGroups> group_tensors(const AdapterConfig& config, std::span<const 
   std::vector<std::string_view> unknown;
   for (std::uint32_t i = 0; i < tensors.size(); ++i) {
     const std::string& name = tensors[i].name;
-    if (const std::string_view part = unserved_part(normalised_name(name), config); !part.empty()) {
+    if (const std::string_view part = unserved_part(normalised_name(name)); !part.empty()) {
       return error("E_UNSUPPORTED_OPTION", "tensor {} is {}, which is not served for its family", quote(name), part);
     }
     std::optional<NamedPart>& named = names[i];
@@ -128,13 +120,24 @@ bool is_stray(const TensorInfo& tensor) {
   return kind == StrayTensor::derived || (kind == StrayTensor::unused && !is_float(tensor.dtype));
 }
 
+namespace {
+
+// The stored bias that replaces the base's: "base_layer.bias", or "bias" as PEFT named it before 0.7 and still does for modules that an
+// adapter does not change.
 std::optional<NamedPart> named_bias(const NameSegments& segments) {
   std::span<const std::string_view> path(segments);
   if (path.size() < 2 || path.back() != "bias") return std::nullopt;
   path = path.first(path.size() - 1);
   if (path.back() == "base_layer") path = path.first(path.size() - 1);
-  const bool is_of_adapter = path.empty() || path.back().starts_with("lora_");
-  return is_of_adapter ? std::nullopt : std::optional(NamedPart{path_of(path), PartKind::bias_replacing});
+  const bool has_module = !path.empty() && !is_of_adapter(path.back());
+  return has_module ? std::optional(NamedPart{path_of(path), PartKind::bias_replacing}) : std::nullopt;
+}
+
+}  // namespace
+
+std::optional<NamedPart> named_saved(const NameSegments& segments, const TensorInfo& tensor) {
+  std::optional<NamedPart> weight = named_weight(segments, tensor);
+  return weight ? weight : named_bias(segments);
 }
 
 std::optional<NamedPart> named_weight(const NameSegments& segments, const TensorInfo& tensor) {
@@ -143,20 +146,8 @@ std::optional<NamedPart> named_weight(const NameSegments& segments, const Tensor
   const std::string_view end = all.back(), before = all[all.size() - 2];
   if (all.size() > 2 && ((before == "base_layer" && end == "weight") || (before == "token_adapter" && end == "trainable_tokens_delta")))
     return NamedPart{path_of(all.first(all.size() - 2)), PartKind::rows, true};
-  if (end != "weight" || before.starts_with("lora_")) return std::nullopt;
+  if (end != "weight" || is_of_adapter(before)) return std::nullopt;
   return NamedPart{path_of(all.first(all.size() - 1)), tensor.shape.size() == 1 ? PartKind::gain : PartKind::rows, true};
-}
-
-Status measure_saved_weight(AdapterModule& module, std::span<const TensorInfo> tensors) {
-  if (const AdapterPart* const rows = module.find(PartKind::rows); rows != nullptr) {
-    const TensorInfo& tensor = tensors[rows->source.value];
-    if (const Status status = check_dimensions(tensor, 2); !status) return status;
-    module.row_count = tensor.shape[0];
-    module.in_of_rows = tensor.shape[1];
-  } else {
-    module.out = tensors[module.find(PartKind::gain)->source.value].shape[0];
-  }
-  return {};
 }
 
 std::optional<std::string> module_before(const NameSegments& segments, std::string_view ending) {
@@ -164,12 +155,12 @@ std::optional<std::string> module_before(const NameSegments& segments, std::stri
   return path_of(std::span(segments).first(segments.size() - 1));
 }
 
-std::optional<NamedPart> named_piece(const NameSegments& segments, std::span<const PieceName> names) {
+std::optional<NamedPart> named_piece(const NameSegments& segments, const TensorInfo& tensor, std::span<const PieceName> names) {
   for (const PieceName& piece : names) {
     if (std::optional<std::string> path = module_before(segments, piece.name))
       return NamedPart{.path = std::move(*path), .kind = piece.kind, .piece = piece.piece, .values = piece.values};
   }
-  return named_bias(segments);
+  return named_saved(segments, tensor);
 }
 
 const TensorInfo* find_tensor(const AdapterModule& module, PartKind kind, std::uint8_t piece, std::span<const TensorInfo> tensors) {
@@ -204,9 +195,12 @@ tl::unexpected<Error> refuse_empty(const TensorInfo& tensor) {
   return error("E_EMPTY", "tensor {}: expected numbers, found none; {}", quote(tensor.name), kEmptyHint);
 }
 
-bool has_only_biases(const AdapterModule& module) {
-  return module.pieces.empty() &&
-         std::ranges::all_of(module.parts, [](const AdapterPart& part) { return part.kind == PartKind::bias_replacing; });
+bool has_only_saved(const AdapterModule& module) {
+  constexpr std::array kReplacing = {PartKind::bias_replacing, PartKind::rows, PartKind::row_ids};
+  const auto is_saved = [&](const AdapterPart& part) {
+    return std::ranges::find(kReplacing, part.kind) != kReplacing.end() || (part.kind == PartKind::gain && module.saves_gain);
+  };
+  return module.pieces.empty() && std::ranges::all_of(module.parts, is_saved);
 }
 
 Status measure_matrices(AdapterModule& module, std::string_view a_name, std::string_view b_name, std::span<const TensorInfo> tensors) {
@@ -245,7 +239,20 @@ Status check_rank(const AdapterModule& module, std::int64_t rank_max, std::strin
   return error("E_RANK", "{}: rank {} is over this server's limit of {}{}", quote(module.path), module.rank, rank_max, more);
 }
 
-Status measure_biases(AdapterModule& module, std::span<const TensorInfo> tensors) {
+Status set_scale(AdapterModule& module, double scale) {
+  module.scale = static_cast<float>(scale);
+  if (std::isfinite(module.scale)) return {};
+  return error("E_SCALE", "{}: expected a finite scale, found {}", quote(module.path), scale);
+}
+
+Status measure_saved(AdapterModule& module, std::span<const TensorInfo> tensors) {
+  if (const AdapterPart* const rows = module.find(PartKind::rows); rows != nullptr) {
+    const TensorInfo& tensor = tensors[rows->source.value];
+    if (const Status status = check_dimensions(tensor, 2); !status) return status;
+    module.row_count = tensor.shape[0];
+    module.in_of_rows = tensor.shape[1];
+  }
+  if (module.saves_gain) module.out = tensors[module.find(PartKind::gain)->source.value].shape[0];
   for (const PartKind kind : {PartKind::bias_added, PartKind::bias_replacing}) {
     const AdapterPart* const part = module.find(kind);
     if (part == nullptr) continue;

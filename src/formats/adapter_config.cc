@@ -111,32 +111,6 @@ Status take_diagnostics(AdapterConfig& adapter, const Json& config) {
   return {};
 }
 
-// A list of tokens, of the embedding; or lists by the names of modules.
-Status take_trained_tokens(AdapterConfig& adapter, const Json& config) {
-  constexpr std::string_view kKey = "trainable_token_indices";
-  constexpr std::size_t kTokensMax = std::size_t{1} << 17;
-  const Json* tokens = find_member(config, kKey);
-  if (tokens == nullptr) return {};
-  const auto take = [&](const std::string& module, const Json& list) -> Status {
-    const auto is_token = [](const Json& token) { return token.is_number_unsigned() && token.get<std::uint64_t>() <= INT32_MAX; };
-    if (!list.is_array() || list.size() > kTokensMax || !std::ranges::all_of(list, is_token)) {
-      return error("E_INDEX", "\"{}\": expected a list of token ids, or lists by the names of modules, found {}", kKey, shown(*tokens));
-    }
-    std::vector<TokenId> ids = list.get<std::vector<TokenId>>();
-    std::vector<TokenId> sorted = ids;
-    std::ranges::sort(sorted);
-    if (const auto twice = std::ranges::adjacent_find(sorted); twice != sorted.end())
-      return error("E_INDEX", "\"{}\": expected each token once, found {} twice", kKey, *twice);
-    adapter.trained_tokens.emplace_back(module, std::move(ids));
-    return {};
-  };
-  if (!tokens->is_object()) return take("embed_tokens", *tokens);
-  for (const auto& [module, list] : tokens->get_ref<const Json::object_t&>()) {
-    if (Status taken = take(module, list); !taken) return taken;
-  }
-  return {};
-}
-
 Status take_lora(AdapterConfig& adapter, const Json& config) {
   for (const auto take : {take_scale, take_patterns, take_switches, take_invocation, take_initialization, take_trained_tokens}) {
     if (Status taken = take(adapter, config); !taken) return taken;

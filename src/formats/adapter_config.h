@@ -52,6 +52,7 @@ struct AdapterConfig {
   std::vector<TokenId> invocation_tokens;
   // Tokens whose rows of a module's weight are trained, in the order of the file's rows, by the module: of the embedding, PEFT's own name.
   std::vector<std::pair<std::string, std::vector<TokenId>>> trained_tokens;
+  std::vector<TokenId> token_indices;  // TRAINABLE_TOKENS: the same, of all modules that the file has rows of
   // AdaLoRA: the rank that the scale is divided by, and how many of a module's ranks are kept, by its path.
   std::int64_t init_r = 0;
   std::vector<std::pair<std::string, std::int64_t>> kept_ranks;

@@ -132,6 +132,18 @@ Status take_flora(AdapterConfig& adapter, const Json& config) {
   }
   return take_hira(adapter, config, 0);
 }
+
+Status take_token_indices(AdapterConfig& adapter, const Json& config) {
+  constexpr std::string_view kKey = "token_indices";
+  if (Status checked = check_no_bias(adapter, config); !checked) return checked;
+  const Json* tokens = find_member(config, kKey);
+  if (tokens == nullptr || *tokens == Json::array()) return error("E_INDEX", "\"{}\": expected a list of token ids, found none", kKey);
+  Result<std::vector<TokenId>> ids = token_ids_of(kKey, *tokens);
+  if (!ids) return forward_error(ids);
+  adapter.token_indices = std::move(*ids);
+  return {};
+}
+
 }  // namespace
 
 Status take_family_options(AdapterConfig& adapter, const Json& config) {
@@ -152,6 +164,10 @@ Status take_family_options(AdapterConfig& adapter, const Json& config) {
       return take_flora(adapter, config);
     case AdapterFamily::ia3:
       return take_ia3(adapter, config);
+    case AdapterFamily::ln_tuning:
+      return check_no_bias(adapter, config);
+    case AdapterFamily::trainable_tokens:
+      return take_token_indices(adapter, config);
   }
   fail_check("expected a known family", std::source_location::current());
 }

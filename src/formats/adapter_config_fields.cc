@@ -142,6 +142,40 @@ Status check_no_bias(const AdapterConfig& adapter, const Json& config) {
                name_of(adapter.family), quote(**bias));
 }
 
+Result<std::vector<TokenId>> token_ids_of(std::string_view key, const Json& list) {
+  constexpr std::size_t kTokensMax = std::size_t{1} << 17;
+  const auto is_integer = [](const Json& token) { return token.is_number_integer(); };
+  if (!list.is_array() || !std::ranges::all_of(list, is_integer))
+    return error("E_BAD_JSON", "\"{}\": expected a list of token ids, found {}", key, shown(list));
+  if (list.size() > kTokensMax) return error("E_INDEX", "\"{}\": expected at most {} tokens, found {}", key, kTokensMax, list.size());
+  const auto is_token = [](const Json& token) { return token.is_number_unsigned() && token.get<std::uint64_t>() <= INT32_MAX; };
+  if (const auto bad = std::ranges::find_if_not(list, is_token); bad != list.end())
+    return error("E_INDEX", "\"{}\": expected token ids, found {}", key, shown(*bad));
+  std::vector<TokenId> ids = list.get<std::vector<TokenId>>();
+  std::vector<TokenId> sorted = ids;
+  std::ranges::sort(sorted);
+  if (const auto twice = std::ranges::adjacent_find(sorted); twice != sorted.end())
+    return error("E_INDEX", "\"{}\": expected each token once, found {} twice", key, *twice);
+  return ids;
+}
+
+Status take_trained_tokens(AdapterConfig& adapter, const Json& config) {
+  constexpr std::string_view kKey = "trainable_token_indices";
+  const Json* tokens = find_member(config, kKey);
+  if (tokens == nullptr) return {};
+  const auto take = [&](const std::string& module, const Json& list) -> Status {
+    Result<std::vector<TokenId>> ids = token_ids_of(kKey, list);
+    if (!ids) return forward_error(ids);
+    adapter.trained_tokens.emplace_back(module, std::move(*ids));
+    return {};
+  };
+  if (!tokens->is_object()) return take("embed_tokens", *tokens);
+  for (const auto& [module, list] : tokens->get_ref<const Json::object_t&>()) {
+    if (Status taken = take(module, list); !taken) return taken;
+  }
+  return {};
+}
+
 Status take_strings(std::vector<std::string>& out, const Json& config, std::string_view key) {
   const Json* value = find_member(config, key);
   if (value != nullptr && value->is_string()) {

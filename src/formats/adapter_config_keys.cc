@@ -117,6 +117,8 @@ constexpr FamilyKey kOfFamilies[] = {
     {AdapterFamily::hira, "rank_pattern"},
     {AdapterFamily::flora, "flora_scale"},
     {AdapterFamily::flora, "rank_pattern"},
+    {AdapterFamily::trainable_tokens, "init_weights"},
+    {AdapterFamily::trainable_tokens, "token_indices"},
 };
 // Keys that families without LoRA's own have too. AdaLoRA has LoRA's.
 constexpr std::string_view kOfAll[] = {"auto_mapping",

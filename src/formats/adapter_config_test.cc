@@ -81,7 +81,8 @@ TEST(AdapterConfig, WarnsOfPatternsOfUnknownVersions) {
 
 TEST(AdapterConfig, RefusesOtherKindsOfAdapters) {
   EXPECT_EQ(refusal("peft_type", "\"LOKR\""),
-            "E_PEFT_TYPE: \"peft_type\": expected one of LORA, ADALORA, LOHA, VBLORA, IA3, VERA, HIRA, FLORA, found \"LOKR\"");
+            "E_PEFT_TYPE: \"peft_type\": expected one of LORA, ADALORA, LOHA, VBLORA, IA3, VERA, HIRA, FLORA, LN_TUNING, TRAINABLE_TOKENS, "
+            "found \"LOKR\"");
   EXPECT_THAT(refusal("peft_type", "null"), HasSubstr("E_PEFT_TYPE"));
   EXPECT_THAT(refusal("peft_type", "1"), HasSubstr("E_BAD_JSON"));
   EXPECT_THAT(refusal("task_type", "\"SEQ_CLS\""), HasSubstr("E_TASK"));
@@ -247,6 +248,19 @@ TEST(AdapterConfig, ReadsRanksAndScaleOfHiraAndFlora) {
     EXPECT_THAT(refusal_of(type, R"(, "r": 2, "bias": "all")"), AllOf(HasSubstr("E_UNSUPPORTED_OPTION"), HasSubstr("bias"))) << type;
     EXPECT_THAT(refusal_of(type, R"(, "r": 2, "use_rslora": true)"), HasSubstr("E_UNSUPPORTED_OPTION")) << type;
   }
+}
+
+TEST(AdapterConfig, TakesTheTokensWhoseRowsAreTrained) {
+  EXPECT_THAT(parsed_of("TRAINABLE_TOKENS", R"(, "token_indices": [7, 2], "init_weights": true)")->token_indices, ElementsAre(7, 2));
+  const AdapterConfig adalora = *parsed_of("ADALORA", R"(, "lora_alpha": 8, "trainable_token_indices": {"lm_head": [4]})");
+  ASSERT_EQ(adalora.trained_tokens.size(), 1u);
+  EXPECT_EQ(adalora.trained_tokens[0].first, "lm_head");
+  const auto refusal_with = [](const std::string& list) { return refusal_of("TRAINABLE_TOKENS", R"(, "token_indices": )" + list); };
+  for (const char* list : {"3", R"("ab")", "[1.5]", R"(["3"])", R"({"a": [3]})"})
+    EXPECT_THAT(refusal_with(list), HasSubstr("E_BAD_JSON")) << list;
+  for (const char* list : {"[]", "null", "[-1]", "[2147483648]", "[4, 4]"}) EXPECT_THAT(refusal_with(list), HasSubstr("E_INDEX")) << list;
+  EXPECT_THAT(refusal("trainable_token_indices", R"({"a": 3})"), HasSubstr("E_BAD_JSON"));
+  EXPECT_THAT(refusal("trainable_token_indices", "[-1]"), HasSubstr("E_INDEX"));
 }
 
 TEST(AdapterConfig, BoundsPatterns) {
