@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -65,9 +64,7 @@ Status measure_triplets(AdapterModule& module, std::int64_t expected_rank, std::
 Status take_scale(AdapterModule& module, const AdapterConfig& config) {
   const double numerator = config.lora_alpha > 0 ? config.lora_alpha : static_cast<double>(module.rank);
   const float divisor = static_cast<float>(config.init_r) + 1e-5f;
-  module.scale = static_cast<float>(numerator) / divisor;
-  if (std::isfinite(module.scale)) return {};
-  return error("E_SCALE", "{}: expected a finite scale, found {} / {}", quote(module.path), numerator, divisor);
+  return set_scale(module, static_cast<float>(numerator) / divisor);
 }
 
 Status finish_adalora(AdapterModules& found, AdapterModule& module, const KeptRanks& kept, const AdapterConfig& config,

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <set>
 #include <source_location>
 #include <string_view>
@@ -39,18 +38,16 @@ bool differs_by_prefix(std::string_view a, std::string_view b) {
 }
 
 tl::unexpected<Error> refuse_unknown_module(std::string_view path, const ModuleTable& base) {
-  const ModuleEntry* nearest = nullptr;
-  std::size_t nearest_distance = std::numeric_limits<std::size_t>::max();
-  for (const ModuleEntry& entry : base.modules) {
-    if (differs_by_prefix(path, entry.path)) {
-      return error("E_UNKNOWN_MODULE", "the base has no module {}; it has \"{}\": the prefix differs", quote(path), entry.path);
-    }
-    const std::size_t distance = edit_distance(path, entry.path);
-    if (distance < nearest_distance) std::tie(nearest, nearest_distance) = std::make_pair(&entry, distance);
-  }
-  check(nearest != nullptr, "expected a base with modules");
+  std::vector<std::string_view> known;
+  for (const ModuleEntry& entry : base.modules) known.push_back(entry.path);
+  for (const OtherModule& other : base.others) known.push_back(other.path);
+  check(!known.empty(), "expected a base with modules");
+  const auto same = std::ranges::find_if(known, [&](std::string_view other) { return differs_by_prefix(path, other); });
+  if (same != known.end())
+    return error("E_UNKNOWN_MODULE", "the base has no module {}; it has \"{}\": the prefix differs", quote(path), *same);
+  const auto nearest = std::ranges::min_element(known, {}, [&](std::string_view other) { return edit_distance(path, other); });
   return error("E_UNKNOWN_MODULE", "the base has no module {}; the nearest in its {} layers is \"{}\"", quote(path), base.layer_count,
-               nearest->path);
+               *nearest);
 }
 
 // A repository's name ("org/model"), or the last folder of a path: messages go to clients, and where the trainer kept it is not theirs.

@@ -239,9 +239,9 @@ TEST(LoraImporter, RefusesReplacedWeightsThatFitNoPlaceOfTheBase) {
   expect_refused(with("lm_head.weight", {130, 48}), "E_SHAPE", {"lm_head", "100", "130"});
   expect_refused(with("model.embed_tokens.weight", {100, 47}), "E_SHAPE", {"model.embed_tokens", "48"});
   expect_refused(with("lm_head.weight", {100, 47}), "E_SHAPE", {"lm_head", "48", "47"});
-  expect_refused(with("model.layers.0.other_norm.weight", {48}), "E_UNKNOWN_MODULE", {"other_norm"});
+  expect_refused(with("model.layers.0.input_layer_norm.weight", {48}), "E_UNKNOWN_MODULE", {"\"model.layers.0.input_layernorm\""});
   expect_refused(with(rows, {2, 48}), "E_PAIR", {"trainable_token_indices"});
-  expect_refused(with(rows, {2, 48}, "[5]"), "E_INDEX", {"1", "[2, 48]"});
+  expect_refused(with(rows, {2, 48}, "[5]"), "E_INDEX", {"1 rows", "[2, 48]"});
   expect_refused(with(rows, {2, 48}, "[5, 100]"), "E_INDEX", {"100"});
   expect_refused(with(rows, {2, 48}, "[5, 5]"), "E_INDEX", {"twice"});
   expect_refused(with(rows, {2, 48}, "[5, -1]"), "E_INDEX", {"trainable_token_indices"});

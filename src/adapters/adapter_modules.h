@@ -23,6 +23,7 @@ struct AdapterModule {
   std::vector<AdapterPart> parts;  // at most one of a kind, in the order of the file; not yet sliced
   std::vector<PartPiece> pieces;   // the further tensors that parts are derived from
   std::int64_t rank = 0;           // 0: no A and B
+  std::int64_t stored_rank = 0;    // as the file and its config call it; 0: the same
   std::int64_t in = 0;             // 0: the file does not tell
   std::int64_t out = 0;
   std::int64_t row_count = 0;             // of rows that replace the base's

@@ -37,7 +37,7 @@ struct AdapterListing {
   std::string folder;            // for the operator only
   std::optional<Error> refused;  // why it cannot be served; shapes and weights are checked at first use only
   std::string base_model_name;   // as its config says; may be empty
-  std::int64_t rank = 0;         // the config's default; 0 when the config could not be read
+  std::int64_t rank = 0;         // the config's default; 0 when it has none or could not be read
 };
 
 struct AdapterCounts {
@@ -64,7 +64,7 @@ struct ExaminedAdapter {
   FolderPath folder;
   FolderStamp stamp;
   std::string base_model_name;
-  std::int64_t rank = 0;  // the config's default
+  std::int64_t rank = 0;  // the config's default; 0: it has none
   std::uint32_t page_count = 0;
   AdapterTraits traits;
   Sha256Digest identity{};

@@ -24,15 +24,17 @@ Result<AdapterSummary> describe_adapter(const FolderPath& folder) {
   summary.formula = config.use_dora ? "y = m * (W x + scale B (A x)) / norm of each row of W + scale B A" : formula_of(config.family);
   summary.base_model_name = config.base_model_name;
   summary.invocation_tokens = config.invocation_tokens;
-  summary.module_count = static_cast<std::int32_t>(modules->modules.size());
   summary.file_bytes = opened->weights.file_bytes();
   summary.warnings = std::move(modules->warnings);
   std::set<std::string> targets;
   for (const AdapterModule& module : modules->modules) {
+    if (module.parts.empty()) continue;  // is computed by the base
+    ++summary.module_count;
     targets.insert(module.path.substr(module.path.rfind('.') + 1));
-    if (module.rank == 0) continue;
-    summary.rank_min = summary.rank_min == 0 ? module.rank : std::min(summary.rank_min, module.rank);
-    summary.rank_max = std::max(summary.rank_max, module.rank);
+    const std::int64_t rank = module.stored_rank > 0 ? module.stored_rank : module.rank;
+    if (rank == 0) continue;
+    summary.rank_min = summary.rank_min == 0 ? rank : std::min(summary.rank_min, rank);
+    summary.rank_max = std::max(summary.rank_max, rank);
   }
   summary.targets.assign(targets.begin(), targets.end());
   for (const TensorInfo& tensor : opened->weights.tensors()) summary.parameter_count += tensor.bytes / bytes_of(tensor.dtype);

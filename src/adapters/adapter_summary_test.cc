@@ -53,6 +53,26 @@ TEST(AdapterSummary, TellsFamilyTargetsRanksAndSize) {
   EXPECT_GT(summary.file_bytes, summary.parameter_count * 4);
 }
 
+TEST(AdapterSummary, CountsWhatAdaptersOfOtherFamiliesChange) {
+  const TemporaryFolder folder;
+  const std::string q = "model.layers.0.self_attn.q_proj.", v = "model.layers.0.self_attn.v_proj.";
+  LoraFixture pruned;
+  pruned.config = R"({"peft_type": "ADALORA", "init_r": 3, "lora_alpha": 4,
+                      "rank_pattern": {"model.layers.0.self_attn.v_proj.lora_E": [false, false, false]}})";
+  pruned.add(q + "lora_A", {3, 48}).add(q + "lora_E", {3, 1}).add(q + "lora_B", {48, 3});
+  pruned.add(v + "lora_A", {0, 48}).add(v + "lora_E", {0, 1}).add(v + "lora_B", {24, 0}).write(folder.file("pruned"));
+  const AdapterSummary of_pruned = describe_adapter(folder.file("pruned")).value();
+  EXPECT_EQ(of_pruned.module_count, 1);
+  EXPECT_THAT(of_pruned.targets, ElementsAre("q_proj"));
+  EXPECT_EQ(of_pruned.rank_min, 3);
+
+  LoraFixture loha;
+  loha.config = R"({"peft_type": "LOHA", "r": 4, "alpha": 4})";
+  loha.add(q + "hada_w1_a", {48, 4}).add(q + "hada_w1_b", {4, 48}).add(q + "hada_w2_a", {48, 4}).add(q + "hada_w2_b", {4, 48});
+  loha.write(folder.file("loha"));
+  EXPECT_EQ(describe_adapter(folder.file("loha"))->rank_max, 4);
+}
+
 TEST(AdapterSummary, MeasuresPagesOnABaseAndFindsWhatOnlyTheWeightsTell) {
   const TemporaryFolder folder;
   LoraFixture fixture = small_lora();

@@ -66,7 +66,7 @@ void make_gains(AdapterModules& found, AdapterModule& module, float scale, std::
     }
   }
   module.low_rank = LowRank::sum;
-  module.rank = 0;
+  module.stored_rank = std::exchange(module.rank, 0);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -133,8 +134,9 @@ class TensorReader {
 
   tl::unexpected<Error> refuse(std::string_view name, float bound, std::int64_t first_element) const {
     const auto bad = std::ranges::find_if_not(values_, [bound](float value) { return std::abs(value) < bound; });
-    return error("E_NONFINITE", "tensor {}: expected finite numbers of a magnitude below {}, found {} at element {}", quote(name), bound,
-                 *bad, first_element + (bad - values_.begin()));
+    const std::string limit = std::isinf(bound) ? "" : fmt::format(" of a magnitude below {}", bound);
+    return error("E_NONFINITE", "tensor {}: expected finite numbers{}, found {} at element {}", quote(name), limit, *bad,
+                 first_element + (bad - values_.begin()));
   }
 
   const SafetensorsFile& file_;

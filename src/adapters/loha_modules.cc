@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -53,14 +52,13 @@ Status measure_loha(AdapterModule& module, const LohaTensors& loha, const Adapte
                  quote(loha.a1.name), r, r * r, kLohaRankMax, kLohaRankMax * kLohaRankMax);
   }
   module.rank = r * r;
+  module.stored_rank = r;
   module.in = loha.a1.shape[1];
   module.out = loha.b1.shape[0];
   if (Status status = check_rank(module, context.rank_max); !status) return status;
   const Result<double> scale = config.scale_of(module.path);
   if (!scale) return tl::unexpected(scale.error());
-  module.scale = static_cast<float>(*scale);
-  if (std::isfinite(module.scale)) return {};
-  return error("E_SCALE", "{}: expected a finite scale, found {}", quote(module.path), *scale);
+  return set_scale(module, *scale);
 }
 
 Status finish_loha(AdapterModules& found, AdapterModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors,

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -85,8 +84,7 @@ Status measure_low_rank(AdapterModule& module, const AdapterConfig& config, std:
   if (Status status = check_config_rank(module, config, tensors); !status) return status;
   const Result<double> scale = config.scale_of(module.path);
   if (!scale) return tl::unexpected(scale.error());
-  module.scale = static_cast<float>(*scale);
-  if (!std::isfinite(module.scale)) return error("E_SCALE", "{}: expected a finite scale, found {}", quote(module.path), *scale);
+  if (Status status = set_scale(module, *scale); !status) return status;
   if ((module.find(PartKind::bias_added) != nullptr) != config.lora_bias) {
     return error("E_PAIR", "{}: expected {} lora_B.bias, as lora_bias is {}, found {}", quote(module.path), config.lora_bias ? "a" : "no",
                  config.lora_bias, config.lora_bias ? "none" : "one");

@@ -35,7 +35,7 @@ struct AlphaPattern {
 struct AdapterConfig {
   AdapterFamily family = AdapterFamily::lora;
   std::string task_type;    // "CAUSAL_LM" or empty
-  std::int64_t r = 0;       // at least 1; of families that have one rank
+  std::int64_t r = 0;       // at least 1; 0: the family has none, or the file alone tells
   double lora_alpha = 0.0;  // finite; LoHa's alpha
   bool use_rslora = false;  // alpha / sqrt(r) instead of alpha / r
   bool use_dora = false;

@@ -44,13 +44,13 @@ Status for_each_pattern(const Json& config, std::string_view key, Take take) {
 }
 
 // A count from 1 on, or the default where the key is absent.
-Result<std::int64_t> count_at(const Json& config, std::string_view key, std::int64_t or_else) {
+Result<std::int64_t> count_at(const Json& config, std::string_view key, std::int64_t or_else, std::string_view code) {
   const Json* value = find_member(config, key);
   if (value == nullptr) return or_else;
   constexpr std::int64_t kCountMax = std::int64_t{1} << 24;
   if (!value->is_number_integer()) return error("E_BAD_JSON", "\"{}\": expected an integer, found {}", key, shown(*value));
   const bool fits = value->is_number_unsigned() && value->get<std::uint64_t>() >= 1 && value->get<std::uint64_t>() <= kCountMax;
-  if (!fits) return error("E_RANK", "\"{}\": expected a number from 1 to {}, found {}", key, kCountMax, shown(*value));
+  if (!fits) return error(std::string(code), "\"{}\": expected a number from 1 to {}, found {}", key, kCountMax, shown(*value));
   return value->get<std::int64_t>();
 }
 
@@ -106,8 +106,8 @@ Status take_patterns(AdapterConfig& adapter, const Json& config) {
   return take_alpha_patterns(adapter, config);
 }
 
-Status take_count(std::int64_t& out, const Json& config, std::string_view key, std::int64_t or_else) {
-  Result<std::int64_t> count = count_at(config, key, or_else);
+Status take_count(std::int64_t& out, const Json& config, std::string_view key, std::int64_t or_else, std::string_view code) {
+  Result<std::int64_t> count = count_at(config, key, or_else, code);
   if (!count) return forward_error(count);
   out = *count;
   return {};

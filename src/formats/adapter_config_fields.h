@@ -27,8 +27,8 @@ inline constexpr std::size_t kPatternsMax = 4096;  // keys of a dictionary of pa
 [[nodiscard]] Status take_rank_patterns(AdapterConfig& adapter, const Json& config);
 [[nodiscard]] Status take_alpha_patterns(AdapterConfig& adapter, const Json& config);
 [[nodiscard]] Status take_patterns(AdapterConfig& adapter, const Json& config);
-// A number from 1 on. E_RANK
-[[nodiscard]] Status take_count(std::int64_t& out, const Json& config, std::string_view key, std::int64_t or_else);
+// A number from 1 on. `code`: the error for others.
+[[nodiscard]] Status take_count(std::int64_t& out, const Json& config, std::string_view key, std::int64_t or_else, std::string_view code);
 [[nodiscard]] Status take_flag(bool& out, const Json& config, std::string_view key, bool or_else);
 // "bias". `only`: what the family calls biases of the modules alone that it changes. E_UNSUPPORTED_OPTION
 [[nodiscard]] Status take_bias(AdapterConfig& adapter, const Json& config, std::string_view only = "lora_only");

@@ -198,7 +198,8 @@ TEST(AdapterConfig, ReadsWhatIa3Multiplies) {
   EXPECT_EQ(is_feedforward(R"(".*\\.(up|down)_proj")"), true);
   EXPECT_EQ(is_feedforward(R"("down_proj")"), false) << "an expression must match the whole path";
   EXPECT_EQ(is_feedforward("null"), std::nullopt);
-  EXPECT_THAT(refusal_of("IA3", R"(, "feedforward_modules": 3)"), HasSubstr("E_BAD_JSON"));
+  EXPECT_THAT(refusal_of("IA3", R"(, "feedforward_modules": 7)"),
+              AllOf(HasSubstr("E_BAD_JSON"), HasSubstr("expected an expression or a list of names, found 7")));
   EXPECT_THAT(refusal_of("IA3", R"(, "feedforward_modules": ["a", 3])"), HasSubstr("E_BAD_JSON"));
   EXPECT_THAT(refusal_of("IA3", R"(, "feedforward_modules": "(")"), AllOf(HasSubstr("E_PATTERN"), HasSubstr("feedforward_modules")));
   EXPECT_THAT(refusal_of("IA3", R"(, "bias": "all")"), AllOf(HasSubstr("E_UNSUPPORTED_OPTION"), HasSubstr("IA3")));
@@ -278,6 +279,7 @@ TEST(AdapterConfig, CountsTheRanksThatAdaloraKeeps) {
       "beta1": 0.85, "orth_reg_weight": 0.5, "use_rslora": true, "init_lora_weights": "pissa", "bias": "lora_only", "rank_pattern": {
         "model.layers.0.self_attn.q_proj.lora_E": [true, false, true], "model.layers.1.self_attn.q_proj.lora_E.default": [false, false, false]})");
   EXPECT_EQ(config.init_r, 3);
+  EXPECT_EQ(config.r, 3) << "which listings show";
   EXPECT_EQ(config.lora_alpha, -1);
   EXPECT_EQ(config.bias, AdapterBias::lora_only);
   EXPECT_THAT(config.kept_ranks,
@@ -332,9 +334,10 @@ TEST(AdapterConfig, ReadsTheBankOfVblora) {
   EXPECT_EQ(config.vectors_per_tile, 3);
   EXPECT_TRUE(config.saves_top_weights);
   EXPECT_EQ(config.bias, AdapterBias::lora_only);
-  for (const char* key : {"num_vectors", "vector_length", "topk"}) {
+  for (const auto& [key, code] :
+       {std::pair("num_vectors", "E_INDEX"), std::pair("vector_length", "E_SHAPE"), std::pair("topk", "E_INDEX")}) {
     for (const char* value : {"0", "-1", "16777217", "18446744073709551615"}) {
-      EXPECT_THAT(refusal_of("VBLORA", std::string(", \"") + key + "\": " + value), AllOf(HasSubstr("E_RANK"), HasSubstr(key))) << value;
+      EXPECT_THAT(refusal_of("VBLORA", std::string(", \"") + key + "\": " + value), AllOf(HasSubstr(code), HasSubstr(key))) << value;
     }
     EXPECT_THAT(refusal_of("VBLORA", std::string(", \"") + key + "\": 2.5"), AllOf(HasSubstr("E_BAD_JSON"), HasSubstr(key)));
   }
