@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
+#include <string_view>
 #include <utility>
 
 #include "adapters/adapter_importer.h"
@@ -16,6 +18,7 @@
 namespace slora {
 namespace {
 
+constexpr std::string_view kWeightsName = "adapter_model.safetensors";
 constexpr std::size_t kConfigBytesMax = std::size_t{16} << 20;
 
 // Whether every part's slice lies within its tensor. Importers see to it; a mistake there must not read other memory.
@@ -59,14 +62,36 @@ Status check_invocation(const AdapterConfig& config, std::int32_t vocab_size) {
                *unknown);
 }
 
+// Whether a stamp tells all later changes of the file. Two within a tick of the file system's clock would have the same.
+bool is_settled(const FileStamp& file) {
+  constexpr std::chrono::nanoseconds kTickMax = std::chrono::seconds(2);
+  const std::chrono::nanoseconds now = std::chrono::system_clock::now().time_since_epoch();
+  return file != FileStamp() && now - std::chrono::nanoseconds(file.changed_ns) > kTickMax;
+}
+
+// `file`: the weights as they were before they were opened.
+Result<AdapterModules> read_modules_of(const AdapterFolder& opened, const FileStamp& file, const AdapterBase& base) {
+  const bool may_keep = is_settled(file);
+  ChangedRows rows = may_keep ? base.changed_rows->find(file) : ChangedRows();
+  const std::size_t known_count = rows.size();
+  Result<AdapterModules> modules =
+      read_family_modules(opened.config, opened.weights.tensors(),
+                          {base.rank_max, &base.modules, base.weights, base.projections.get(), &opened.weights, &rows});
+  if (!modules || !may_keep || rows.size() == known_count) return modules;
+  const Result<FileStamp> now = opened.folder.stamp(kWeightsName);
+  if (now && *now == file) base.changed_rows->keep(file, std::move(rows));
+  return modules;
+}
+
 }  // namespace
 
 Result<PreparedAdapter> prepare_adapter(Folder folder, const AdapterBase& base) {
+  const Result<FileStamp> file = folder.stamp(kWeightsName);
+  if (!file) return tl::unexpected(file.error());
   Result<AdapterFolder> opened = open_adapter_folder(std::move(folder));
   if (!opened) return forward_error(opened);
   if (Status known = check_invocation(opened->config, base.modules.vocab_size); !known) return forward_error(known);
-  Result<AdapterModules> modules = read_family_modules(
-      opened->config, opened->weights.tensors(), {base.rank_max, &base.modules, base.weights, base.projections.get(), &opened->weights});
+  Result<AdapterModules> modules = read_modules_of(*opened, *file, base);
   if (!modules) return forward_error(modules);
   Result<AdapterPlan> plan = import_modules(std::move(*modules), opened->config, base.modules);
   if (!plan) return forward_error(plan);

@@ -8,6 +8,7 @@
 
 #include "adapters/adapter_folder.h"
 #include "adapters/adapter_version.h"
+#include "adapters/changed_rows.h"
 #include "adapters/image_layout.h"
 #include "adapters/vera_projection.h"
 #include "base/gate.h"
@@ -28,6 +29,8 @@ struct AdapterBase {
   std::shared_ptr<const ModelFiles> weights{};
   // Shared by copies: random numbers that many adapters have in common.
   std::shared_ptr<VeraProjections> projections = std::make_shared<VeraProjections>();
+  // Shared by copies: what was found of the adapters that were prepared last.
+  std::shared_ptr<ChangedRowLists> changed_rows = std::make_shared<ChangedRowLists>();
 };
 
 // An adapter that has been checked against a base, except for the values of its weights, and is ready to be written.

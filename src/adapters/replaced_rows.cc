@@ -106,15 +106,17 @@ class RowFinder {
       return error("E_SHAPE", "tensor {}: expected [{}], as the base has, found {}", quote(tensor.name),
                    fmt::join(of_base->info.shape, ", "), shape_of(tensor));
     }
-    Result<std::vector<std::int64_t>> changed = changed_rows(*context_.file, tensor, *context_.weights, *of_base);
-    if (!changed) return forward_error(changed);
+    const Result<std::shared_ptr<const std::vector<std::int64_t>>> found = find_changed(tensor, *of_base);
+    if (!found) return tl::unexpected(found.error());
+    const std::vector<std::int64_t>* const changed = found->get();
+    if (changed == nullptr) return {};
     if (changed->empty()) {
       module.parts.erase(part);
       module.row_count = module.in_of_rows = 0;
-    } else if (changed->size() <= kListedMax) {
+    } else {
       module.row_count = static_cast<std::int64_t>(changed->size());
       part->source = add(std::make_shared<SomeRows>(tensor, *changed));
-      add_list(module, tensor.name, std::move(*changed));
+      add_list(module, tensor.name, *changed);
     }
     return {};
   }
@@ -140,6 +142,20 @@ class RowFinder {
   }
 
  private:
+  // The rows that differ, or null where they are too many to be listed.
+  [[nodiscard]] Result<std::shared_ptr<const std::vector<std::int64_t>>> find_changed(const TensorInfo& tensor,
+                                                                                      const ModelTensor& of_base) {
+    if (context_.changed_rows != nullptr) {
+      if (const auto known = context_.changed_rows->find(tensor.name); known != context_.changed_rows->end()) return known->second;
+    }
+    Result<std::vector<std::int64_t>> rows = changed_rows(*context_.file, tensor, *context_.weights, of_base);
+    if (!rows) return forward_error(rows);
+    std::shared_ptr<const std::vector<std::int64_t>> list;
+    if (rows->size() <= kListedMax) list = std::make_shared<const std::vector<std::int64_t>>(*std::move(rows));
+    if (context_.changed_rows != nullptr) context_.changed_rows->emplace(tensor.name, list);
+    return list;
+  }
+
   [[nodiscard]] const std::string* stored_as_of(std::string_view path) const {
     if (context_.modules == nullptr) return nullptr;
     if (const OtherModule* other = context_.modules->find_other(path); other != nullptr) return &other->stored_as;
