@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save
 
 import golden_refused_low_rank
+import golden_refused_saved
 
 HIDDEN, KV_WIDTH, RANK = 48, 16, 2  # of mix32
 PREFIX = "base_model.model.model.layers.{}.self_attn."
@@ -121,7 +122,7 @@ def options():
         "use_some_future_variant": True,
     }
     made = {key: ({key: value}, "E_UNSUPPORTED_OPTION", [key]) for key, value in unsupported.items()}
-    for scheme in ("pissa", "pissa_niter_4", "corda", "loftq", "some_future_scheme"):
+    for scheme in ("pissa_niter_4", "corda", "loftq", "some_future_scheme"):
         made[f"init_{scheme}"] = ({"init_lora_weights": scheme}, "E_BASE_MUTATED", [scheme])
     for kind in ("LOKR", "PROMPT_TUNING", "SOME_FUTURE_TYPE"):
         made[f"peft_type_{kind.lower()}"] = ({"peft_type": kind}, "E_PEFT_TYPE", [kind, "LORA"])
@@ -332,7 +333,7 @@ def make(out: Path):
         write(root / name, code, mentions, encoded(config(**changes)), save(good()))
     for name, (tensors, code, mentions) in bad_tensors().items():
         write(root / name, code, mentions, plain, save(tensors))
-    families = ia3_faults() | vera_faults() | hadamard_faults() | golden_refused_low_rank.faults()
+    families = ia3_faults() | vera_faults() | hadamard_faults() | golden_refused_low_rank.faults() | golden_refused_saved.faults()
     for name, (keys, tensors, code, mentions) in families.items():
         write(root / name, code, mentions, encoded(keys), save(tensors))
     print(f"refused: {len(list(root.iterdir()))} folders")

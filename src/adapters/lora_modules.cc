@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "adapters/dora_gain.h"
+#include "adapters/subtracted_start.h"
 #include "adapters/tensor_groups.h"
 #include "adapters/tensor_names.h"
 #include "formats/json.h"
@@ -58,8 +59,49 @@ Status check_magnitude(const AdapterModule& module, const AdapterConfig& config,
   return check_vector(tensors[magnitude->source.value], module.out);
 }
 
-// Puts DoRA's gain in place of the magnitudes.
-Status derive_gain(AdapterModules& modules, AdapterModule& module, std::span<const TensorInfo> tensors, const FamilyContext& context) {
+// Makes LoRA of the unchanged base of a module whose training subtracted its start from the base's weight, and gives that start. Null where
+// nothing was subtracted: PEFT does so at linear modules only.
+Result<std::shared_ptr<const SubtractedStart>> add_start(AdapterModules& modules, AdapterModule& module, const AdapterConfig& config,
+                                                         std::span<const TensorInfo> tensors, const FamilyContext& context) {
+  const bool is_linear = module.rank > 0 && module.embedding_part_count == 0;
+  if (!config.subtracted_init || !is_linear || context.modules == nullptr) return nullptr;
+  const ModuleEntry* const entry = context.modules->find(module.path);
+  if (entry == nullptr || module.in != entry->in || module.out != entry->out) return nullptr;  // is refused with others that do not fit
+  const std::string scheme = quote(config.init_lora_weights);
+  if (context.weights == nullptr) {
+    return error("E_BASE_MUTATED", "{}: what {} subtracted is computed from the base's weights, and there are no files of them",
+                 quote(module.path), scheme);
+  }
+  if (entry->site == kHeadSite && context.modules->ties_embeddings)
+    return error("E_BASE_MUTATED", "{}: on a base with tied embeddings {} changed the embedding too", quote(module.path), scheme);
+  if (module.rank > std::min(module.in, module.out)) {
+    return error("E_RANK", "{}: expected at most rank {}, as {} has for [{}, {}], found {}", quote(module.path),
+                 std::min(module.in, module.out), scheme, module.out, module.in, module.rank);
+  }
+  if (*config.subtracted_init == SubtractedInit::pissa && module.scale <= 0) {
+    return error("E_SCALE", "{}: expected a scale above 0, by which {} divides singular values, found {}", quote(module.path), scheme,
+                 module.scale);
+  }
+  const auto part_of = [&](PartKind kind) -> AdapterPart& { return *std::ranges::find(module.parts, kind, &AdapterPart::kind); };
+  AdapterPart &a = part_of(PartKind::a), &b = part_of(PartKind::b);
+  auto start = std::make_shared<const SubtractedStart>(*config.subtracted_init, tensors[a.source.value], tensors[b.source.value],
+                                                       module.scale, context.weights, entry->stored_as + ".weight");
+  a.source = modules.derive(tensors.size(), std::make_shared<RowsAndStart>(start));
+  b.source = modules.derive(tensors.size(), std::make_shared<ColumnsAndStart>(start));
+  module.rank *= 2;
+  if (Status status = check_rank(module, context.rank_max, ", as its start takes as many ranks again"); !status)
+    return forward_error(status);
+  return start;
+}
+
+// Puts DoRA's gain in place of the magnitudes, and adds the start that training subtracted.
+Status derive_parts(AdapterModules& modules, AdapterModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors,
+                    const FamilyContext& context) {
+  const AdapterPart *const own_a = module.find(PartKind::a), *const own_b = module.find(PartKind::b);
+  const TensorInfo* const a = own_a != nullptr ? &tensors[own_a->source.value] : nullptr;
+  const TensorInfo* const b = own_b != nullptr ? &tensors[own_b->source.value] : nullptr;
+  Result<std::shared_ptr<const SubtractedStart>> start = add_start(modules, module, config, tensors, context);
+  if (!start) return forward_error(start);
   const auto magnitude = std::ranges::find(module.parts, PartKind::gain, &AdapterPart::kind);
   if (magnitude == module.parts.end() || module.saves_gain || context.modules == nullptr) return {};
   const ModuleEntry* const entry = context.modules->find(module.path);
@@ -70,8 +112,7 @@ Status derive_gain(AdapterModules& modules, AdapterModule& module, std::span<con
     return error("E_UNSUPPORTED_OPTION", "{}: DoRA's norms are computed from the base's weights, and there are no files of them",
                  quote(module.path));
   }
-  const auto tensor_of = [&](const AdapterPart* part) { return tensors[part->source.value]; };
-  const DoraTensors dora{tensor_of(&*magnitude), tensor_of(module.find(PartKind::a)), tensor_of(module.find(PartKind::b)), module.scale};
+  const DoraTensors dora{tensors[magnitude->source.value], *a, *b, module.scale, *std::move(start)};
   magnitude->source = modules.derive(tensors.size(), std::make_shared<DoraGain>(dora, context.weights, entry->stored_as + ".weight"));
   return {};
 }
@@ -112,7 +153,7 @@ Result<AdapterModules> read_lora_modules(const AdapterConfig& config, std::span<
   AdapterModules found;
   found.warnings = warnings_of(*groups, config);
   for (AdapterModule& module : groups->modules) {
-    if (Status derived = derive_gain(found, module, tensors, context); !derived) return forward_error(derived);
+    if (Status derived = derive_parts(found, module, config, tensors, context); !derived) return forward_error(derived);
   }
   found.modules = std::move(groups->modules);
   return found;

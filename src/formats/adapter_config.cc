@@ -49,14 +49,30 @@ Status take_switches(AdapterConfig& adapter, const Json& config) {
   return take_bias(adapter, config);
 }
 
-// Some schemes subtract the initial B A from the base's weights, so the adapter fits only that changed base.
+// PEFT takes OLoRA's name in any case, and PiSSA's in this one.
+std::optional<SubtractedInit> subtracted_init_of(std::string_view scheme) {
+  if (scheme == "pissa") return SubtractedInit::pissa;
+  constexpr std::string_view kOlora = "olora";
+  const bool is_olora = std::ranges::equal(scheme, kOlora, {}, [](char c) { return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c; });
+  return is_olora ? std::optional(SubtractedInit::olora) : std::nullopt;
+}
+
+// Some schemes subtract the initial B A from the base's weights, so the adapter fits only that changed base, unless what was subtracted can
+// be computed again.
 Status take_initialization(AdapterConfig& adapter, const Json& config) {
   constexpr std::array<std::string_view, 5> kKeepsBase = {"gaussian", "orthogonal", "eva", "mica", "lora_ga"};
   const Json* scheme = find_member(config, "init_lora_weights");
   adapter.init_lora_weights = scheme == nullptr ? "true" : scheme->is_string() ? scheme->get<std::string>() : scheme->dump();
   if (scheme == nullptr || scheme->is_boolean()) return {};
   if (!scheme->is_string()) return error("E_BAD_JSON", "\"init_lora_weights\": expected a boolean or a string, found {}", shown(*scheme));
-  if (std::find(kKeepsBase.begin(), kKeepsBase.end(), adapter.init_lora_weights) == kKeepsBase.end()) {
+  adapter.subtracted_init = subtracted_init_of(adapter.init_lora_weights);
+  if (adapter.subtracted_init && !adapter.invocation_tokens.empty()) {
+    return error(
+        "E_UNSUPPORTED_OPTION",
+        "\"init_lora_weights\": {} changed the base for the tokens before \"alora_invocation_tokens\" too, which are the base's here",
+        quote(adapter.init_lora_weights));
+  }
+  if (!adapter.subtracted_init && std::ranges::find(kKeepsBase, adapter.init_lora_weights) == kKeepsBase.end()) {
     return error("E_BASE_MUTATED",
                  "\"init_lora_weights\": {} changes the base model in training; save the adapter with PEFT's "
                  "path_initial_model_for_weight_conversion, which makes an adapter of the unchanged base",
@@ -64,7 +80,9 @@ Status take_initialization(AdapterConfig& adapter, const Json& config) {
   }
   if (adapter.init_lora_weights == "lora_ga") {
     adapter.warnings.push_back(
-        "\"init_lora_weights\": lora_ga changed the base in training; the adapter is applied to the unchanged base, as PEFT does");
+        "\"init_lora_weights\": lora_ga subtracted a start from the base in training, which nothing here undoes: the adapter is applied to "
+        "the unchanged base, as PEFT does, and its answers may differ from those in training; save it with PEFT's "
+        "path_initial_model_for_weight_conversion");
   }
   return {};
 }

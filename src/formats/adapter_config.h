@@ -20,6 +20,9 @@ inline constexpr std::int32_t kAdapterRankMax = 512;  // that is served
 // Which biases of the base an adapter replaces.
 enum class AdapterBias : std::uint8_t { none, all, lora_only };
 
+// Initialisations of LoRA that subtract their start from the base's weights, and that can be computed again.
+enum class SubtractedInit : std::uint8_t { pissa, olora };
+
 struct RankPattern {
   ModulePattern pattern;
   std::int64_t rank;  // at least 1
@@ -67,8 +70,9 @@ struct AdapterConfig {
   std::optional<ModulePattern> feedforward_pattern;
   double flora_scale = 1;         // FLoRA
   std::string init_lora_weights;  // "true", "false" or the named scheme
-  std::string base_model_name;    // diagnostics; may be empty
-  std::string peft_version;       // since PEFT 0.18
+  std::optional<SubtractedInit> subtracted_init;
+  std::string base_model_name;  // diagnostics; may be empty
+  std::string peft_version;     // since PEFT 0.18
   std::vector<std::string> warnings;
 
   // Rank, alpha and scale (the factor before B A x) of the module at this path. E_PATTERN if matching exceeds its limits.

@@ -152,7 +152,7 @@ TEST(AdapterConfig, RefusesUnknownKeysThatSuggestOtherResults) {
 }
 
 TEST(AdapterConfig, RefusesInitializationsThatChangedTheBase) {
-  for (const std::string_view value : {"\"pissa\"", "\"pissa_niter_16\"", "\"olora\"", "\"corda\"", "\"loftq\"", "\"something\""}) {
+  for (const std::string_view value : {"\"pissa_niter_16\"", "\"PiSSA\"", "\"corda\"", "\"loftq\"", "\"something\""}) {
     EXPECT_THAT(refusal("init_lora_weights", value), HasSubstr("E_BASE_MUTATED")) << value;
   }
   for (const std::string_view value : {"true", "false", "null", "\"gaussian\"", "\"orthogonal\"", "\"eva\"", "\"mica\"", "\"lora_ga\""}) {
@@ -249,6 +249,18 @@ TEST(AdapterConfig, ReadsRanksAndScaleOfHiraAndFlora) {
     EXPECT_THAT(refusal_of(type, R"(, "r": 2, "bias": "all")"), AllOf(HasSubstr("E_UNSUPPORTED_OPTION"), HasSubstr("bias"))) << type;
     EXPECT_THAT(refusal_of(type, R"(, "r": 2, "use_rslora": true)"), HasSubstr("E_UNSUPPORTED_OPTION")) << type;
   }
+}
+
+TEST(AdapterConfig, KnowsInitializationsThatCanBeComputedAgain) {
+  const auto init_of = [](const std::string& scheme) {
+    return parsed_of("LORA", R"(, "r": 4, "lora_alpha": 6, "init_lora_weights": ")" + scheme + "\"")->subtracted_init;
+  };
+  EXPECT_EQ(init_of("pissa"), SubtractedInit::pissa);
+  EXPECT_EQ(init_of("olora"), SubtractedInit::olora);
+  EXPECT_EQ(init_of("OLoRA"), SubtractedInit::olora);
+  EXPECT_EQ(init_of("gaussian"), std::nullopt);
+  EXPECT_THAT(refusal_of("LORA", R"(, "r": 4, "lora_alpha": 6, "init_lora_weights": "olora", "alora_invocation_tokens": [3])"),
+              AllOf(HasSubstr("E_UNSUPPORTED_OPTION"), HasSubstr("olora"), HasSubstr("alora_invocation_tokens")));
 }
 
 TEST(AdapterConfig, TakesTheTokensWhoseRowsAreTrained) {
