@@ -77,8 +77,9 @@ def all_families():
     from golden_families_gains import GAINS
     from golden_families_low_rank import LOW_RANK
     from golden_families_saved import SAVED
+    from golden_families_starts import STARTS
 
-    return DORA + GAINS + LOW_RANK + SAVED
+    return DORA + GAINS + LOW_RANK + SAVED + STARTS
 
 
 def tied_families():
