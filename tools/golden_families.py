@@ -69,6 +69,7 @@ DORA = (
     Family("dora_rslora", dora(4, 8, ("v_proj", "o_proj", "up_proj"), use_rslora=True), LORA_SIZES, around_one=(MAGNITUDE,)),
     Family("dora_torchtune_names", dora(2, 4, ("q_proj", "down_proj")), LORA_SIZES, around_one=(MAGNITUDE,), rename=torchtune_names),
     Family("dora_lm_head", dora(4, 8, ("v_proj", "lm_head")), LORA_SIZES, around_one=(MAGNITUDE,)),
+    Family("emb_dora", dora(4, 8, ("v_proj", "embed_tokens")), LORA_SIZES | {"lora_embedding_A": 0.3, "lora_embedding_B": 0.3}, around_one=(MAGNITUDE,)),
     Family("dora_raw_names", dora(2, 4, ("k_proj", "gate_proj")), LORA_SIZES, around_one=(MAGNITUDE,), rename=raw_names),
 )
 

@@ -239,10 +239,13 @@ Status check_gain(const AdapterModule& module, const OtherModule& norm, const Ad
 }
 
 Status check_embedding(const AdapterModule& module, const OtherModule& embedding, const AdapterConfig& config) {
-  constexpr std::array kParts = {PartKind::a, PartKind::b, PartKind::rows, PartKind::row_ids};
-  const auto is_served = [&](const AdapterPart& part) { return std::ranges::find(kParts, part.kind) != kParts.end(); };
-  const bool is_lora = module.rank == 0 || (module.embedding_part_count == 2 && module.low_rank == LowRank::sum);
-  if (!is_lora || !std::ranges::all_of(module.parts, is_served)) {
+  const bool is_lora = module.embedding_part_count == 2 && module.low_rank == LowRank::sum;
+  const bool is_dora = is_lora && !module.saves_gain && module.row_count == 0;  // its norms are those of the base's rows
+  const auto is_served = [&](const AdapterPart& part) {
+    constexpr std::array kParts = {PartKind::a, PartKind::b, PartKind::rows, PartKind::row_ids};
+    return std::ranges::find(kParts, part.kind) != kParts.end() || (is_dora && part.kind == PartKind::gain);
+  };
+  if ((module.rank > 0 && !is_lora) || !std::ranges::all_of(module.parts, is_served)) {
     return error("E_UNSUPPORTED_OPTION",
                  "{}: expected rows [{}, {}] or LoRA of them (lora_embedding_A, lora_embedding_B), found other parts", quote(module.path),
                  embedding.rows, embedding.columns);

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <utility>
 
+#include "adapters/dora_embedding_gain.h"
 #include "adapters/dora_gain.h"
 #include "adapters/subtracted_start.h"
 #include "adapters/tensor_groups.h"
@@ -94,7 +95,7 @@ Result<std::shared_ptr<const SubtractedStart>> add_start(AdapterModules& modules
   return start;
 }
 
-// Puts DoRA's gain in place of the magnitudes, and adds the start that training subtracted.
+// Replaces magnitudes by DoRA's gain, which is made of them, and adds the start that training subtracted.
 Status derive_parts(AdapterModules& modules, AdapterModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors,
                     const FamilyContext& context) {
   const AdapterPart *const own_a = module.find(PartKind::a), *const own_b = module.find(PartKind::b);
@@ -105,15 +106,20 @@ Status derive_parts(AdapterModules& modules, AdapterModule& module, const Adapte
   const auto magnitude = std::ranges::find(module.parts, PartKind::gain, &AdapterPart::kind);
   if (magnitude == module.parts.end() || module.saves_gain || context.modules == nullptr) return {};
   const ModuleEntry* const entry = context.modules->find(module.path);
-  if (entry == nullptr && context.modules->find_other(module.path) != nullptr)
-    return error("E_UNSUPPORTED_OPTION", "{}: DoRA is served for linear modules, not for the embedding", quote(module.path));
-  if (entry == nullptr) return {};  // is refused with all others that the base does not have
+  const OtherModule* const embedding = context.modules->find_other(module.path);
+  if (entry == nullptr && embedding == nullptr) return {};  // is refused with all others that the base does not have
   if (context.weights == nullptr) {
     return error("E_UNSUPPORTED_OPTION", "{}: DoRA's norms are computed from the base's weights, and there are no files of them",
                  quote(module.path));
   }
-  const DoraTensors dora{tensors[magnitude->source.value], *a, *b, module.scale, *std::move(start)};
-  magnitude->source = modules.derive(tensors.size(), std::make_shared<DoraGain>(dora, context.weights, entry->stored_as + ".weight"));
+  DoraTensors dora{tensors[magnitude->source.value], *a, *b, module.scale, *std::move(start)};
+  std::shared_ptr<const DerivedTensor> gain;
+  if (entry != nullptr) {
+    gain = std::make_shared<DoraGain>(std::move(dora), context.weights, entry->stored_as + ".weight");
+  } else {
+    gain = std::make_shared<DoraEmbeddingGain>(std::move(dora), context.weights, embedding->stored_as + ".weight");
+  }
+  magnitude->source = modules.derive(tensors.size(), std::move(gain));
   return {};
 }
 
