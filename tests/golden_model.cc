@@ -169,8 +169,14 @@ bool GoldenModel::refuses(const std::string& name) {
 const AdapterView* GoldenModel::adapter(const std::string& name) {
   if (const auto known = adapters_.find(name); known != adapters_.end()) return known->second.get();
   const auto version = value_of(resolve(name));
-  std::vector<PageIndex> pages;
-  for (std::uint32_t i = 0; i < version->page_count(); ++i) pages.push_back(take_page());
+  LoadPages pages;
+  for (std::uint32_t i = 0; i < version->page_count(); ++i) pages.own.push_back(take_page());
+  for (const SharedImage& image : version->shared()) {
+    std::vector<PageIndex>& shared = shared_pages_[image.id];
+    const SharedPart part = shared.empty() ? SharedPart::write : SharedPart::leave;
+    while (shared.size() < image.page_count) shared.push_back(take_page());
+    pages.shared.push_back({image.id, shared, part});
+  }
   Gate gate;
   return (adapters_[name] = value_of(bring_in(*store_, *model_, *version, pages, gate))).get();
 }

@@ -104,6 +104,7 @@ class GoldenModel {
   std::vector<PageIndex> free_;
   std::map<int, Stream> streams_;
   std::map<std::string, std::unique_ptr<const AdapterView>> adapters_;
+  std::map<AdapterId, std::vector<PageIndex>> shared_pages_;  // that adapters have in common
   int next_own_stream_ = 1000000;
 };
 

@@ -59,6 +59,20 @@ Status check_invocation(const AdapterConfig& config, std::int32_t vocab_size) {
                *unknown);
 }
 
+Result<ImageSize> size_of(std::span<const ImageLayout> layouts, const SafetensorsFile& file,
+                          std::span<const std::shared_ptr<const DerivedTensor>> derived) {
+  ImageSize size;
+  for (const ImageLayout& layout : layouts) {
+    size.page_count = std::max(size.page_count, layout.own_page_count());
+    size.shared_page_count = std::max(size.shared_page_count, layout.shared_page_count);
+  }
+  if (size.shared_page_count == 0) return size;
+  const Result<Sha256Digest> digest = digest_of_shared(layouts, file, derived);
+  if (!digest) return tl::unexpected(digest.error());
+  size.shared_digest = *digest;
+  return size;
+}
+
 }  // namespace
 
 Result<PreparedAdapter> prepare_adapter(Folder folder, const AdapterBase& base) {
@@ -78,7 +92,10 @@ Result<PreparedAdapter> prepare_adapter(Folder folder, const AdapterBase& base) 
     if (!layout) return forward_error(layout);
     layouts.push_back(std::move(*layout));
   }
-  return PreparedAdapter{std::move(*opened), std::move(layouts), std::move(plan->derived), std::move(plan->warnings)};
+  align_shared_pages(layouts);
+  const Result<ImageSize> size = size_of(layouts, opened->weights, plan->derived);
+  if (!size) return tl::unexpected(size.error());
+  return PreparedAdapter{std::move(*opened), std::move(layouts), std::move(plan->derived), std::move(plan->warnings), *size};
 }
 
 Result<PreparedAdapter> prepare_adapter(const FolderPath& folder, const AdapterBase& base) {
@@ -86,8 +103,6 @@ Result<PreparedAdapter> prepare_adapter(const FolderPath& folder, const AdapterB
   if (!opened) return forward_error(opened);
   return prepare_adapter(std::move(*opened), base);
 }
-
-std::uint32_t PreparedAdapter::page_count() const { return std::ranges::max_element(layouts, {}, &ImageLayout::page_count)->page_count; }
 
 AdapterTraits PreparedAdapter::traits() const {
   AdapterTraits traits{folder.config.invocation_tokens, false, 0};
@@ -99,7 +114,7 @@ AdapterTraits PreparedAdapter::traits() const {
   return traits;
 }
 
-Result<Sha256Digest> write_adapter(std::span<const ImagePages> pages, const PreparedAdapter& adapter, Gate& gate) {
+Result<Sha256Digest> write_adapter(std::span<const ImagePages> pages, const PreparedAdapter& adapter, Gate& gate, SharedPart shared) {
   check(pages.size() == adapter.layouts.size(), "expected pages of every shard");
   const Result<std::string> config = read_text_file(adapter.folder.folder, "adapter_config.json", kConfigBytesMax);
   if (!config) return tl::unexpected(config.error());
@@ -108,14 +123,14 @@ Result<Sha256Digest> write_adapter(std::span<const ImagePages> pages, const Prep
   content.update(std::as_bytes(std::span(length)));
   content.update(std::as_bytes(std::span(*config)));
   std::vector<ImageTarget> targets;
-  for (std::size_t shard = 0; shard < pages.size(); ++shard) targets.push_back({pages[shard], &adapter.layouts[shard]});
+  for (std::size_t shard = 0; shard < pages.size(); ++shard) targets.push_back({pages[shard], &adapter.layouts[shard], shared});
   if (Status status = write_images(targets, adapter.folder.weights, adapter.derived, content, gate); !status) return forward_error(status);
   return content.finish();
 }
 
 Result<Sha256Digest> verify_adapter(const PreparedAdapter& adapter, Gate& gate) {
   const std::size_t page_bytes = adapter.layouts.front().page_bytes;
-  const std::uint32_t page_count = adapter.page_count();
+  const std::uint32_t page_count = adapter.size.pages_in_all();
   std::vector<Buffer> images;
   std::vector<std::vector<std::byte*>> addresses;
   for (std::size_t shard = 0; shard < adapter.layouts.size(); ++shard) {

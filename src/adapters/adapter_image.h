@@ -9,6 +9,7 @@
 #include "adapters/adapter_folder.h"
 #include "adapters/adapter_version.h"
 #include "adapters/image_layout.h"
+#include "adapters/shared_part.h"
 #include "adapters/vera_projection.h"
 #include "base/gate.h"
 #include "base/result.h"
@@ -36,9 +37,9 @@ struct PreparedAdapter {
   std::vector<ImageLayout> layouts;  // [shards]
   std::vector<std::shared_ptr<const DerivedTensor>> derived;
   std::vector<std::string> warnings;
+  // Of the largest image: an adapter takes the same pages on every shard, its own first.
+  ImageSize size{};
 
-  // Of the largest image: an adapter takes the same pages on every shard.
-  [[nodiscard]] std::uint32_t page_count() const;
   [[nodiscard]] AdapterTraits traits() const;
 };
 
@@ -47,7 +48,8 @@ struct PreparedAdapter {
 
 // Writes the images of all shards and returns the SHA-256 of the adapter's content: the config's bytes and all tensors. E_NONFINITE,
 // E_READ, also when `gate`, through which pages are written, was closed. Requires: pages of every shard, as many as its layout has or more.
-[[nodiscard]] Result<Sha256Digest> write_adapter(std::span<const ImagePages> pages, const PreparedAdapter& adapter, Gate& gate);
+[[nodiscard]] Result<Sha256Digest> write_adapter(std::span<const ImagePages> pages, const PreparedAdapter& adapter, Gate& gate,
+                                                 SharedPart shared = SharedPart::write);
 // The same into temporary memory: finds every fault that serving would.
 [[nodiscard]] Result<Sha256Digest> verify_adapter(const PreparedAdapter& adapter, Gate& gate);
 

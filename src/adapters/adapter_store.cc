@@ -129,7 +129,7 @@ Result<ExaminedAdapter> AdapterStore::examine(const FolderPath& path, std::uint3
   if (!stamp) return tl::unexpected(stamp.error());
   const Result<PreparedAdapter> prepared = prepare_adapter(std::move(*folder), base_);
   if (!prepared) return tl::unexpected(prepared.error());
-  const std::uint32_t page_count = prepared->page_count();
+  const std::uint32_t page_count = prepared->size.pages_in_all();
   if (page_count > page_count_max) {
     return error("E_TOO_LARGE", "its image takes {} pages, and the pool has {} for it; the server needs more --pool-memory", page_count,
                  page_count_max);
@@ -139,7 +139,7 @@ Result<ExaminedAdapter> AdapterStore::examine(const FolderPath& path, std::uint3
   if (!now || *now != *stamp) return error("E_CHANGED", "its files changed while they were read; try again");
   if (!identity) return tl::unexpected(identity.error());
   const AdapterConfig& config = prepared->folder.config;
-  return ExaminedAdapter{path, *stamp, config.base_model_name, config.r, page_count, prepared->traits(), *identity, prepared->warnings};
+  return ExaminedAdapter{path, *stamp, config.base_model_name, config.r, prepared->size, prepared->traits(), *identity, prepared->warnings};
 }
 
 Status AdapterStore::install(std::string_view name, const ExaminedAdapter& adapter, TakenName taken) {
@@ -156,7 +156,7 @@ Status AdapterStore::install(std::string_view name, const ExaminedAdapter& adapt
   entry.base_model_name = adapter.base_model_name;
   entry.rank = adapter.rank;
   Entry& place = put(name, std::move(entry));
-  make_version(name, place, adapter.page_count, adapter.traits);
+  make_version(name, place, adapter.size, adapter.traits);
   const bool is_first = place.version->confirm_identity(adapter.identity, adapter.stamp);
   check(is_first, "expected a new version to have no identity yet");
   for (const std::string& warning : adapter.warnings) log_warning("adapter \"{}\": {}", name, warning);
@@ -178,9 +178,11 @@ void AdapterStore::erase(Entries::iterator at) {
   entries_.erase(at);
 }
 
-void AdapterStore::make_version(std::string_view name, Entry& entry, std::uint32_t page_count, AdapterTraits traits) {
+void AdapterStore::make_version(std::string_view name, Entry& entry, const ImageSize& size, AdapterTraits traits) {
   AdapterVersion::Origin origin{std::string(name), entry.folder, ++entry.generation, entry.stamp, std::move(traits)};
-  entry.version = std::make_shared<const AdapterVersion>(AdapterId{++version_count_}, std::move(origin), page_count);
+  const auto next_id = [this] { return AdapterId{++version_count_}; };
+  std::shared_ptr<const SharedImage> shared = shared_images_.find_or_make(size, next_id);
+  entry.version = std::make_shared<const AdapterVersion>(next_id(), std::move(origin), size, std::move(shared));
 }
 
 bool AdapterStore::remove(std::string_view name) {

@@ -65,7 +65,7 @@ struct ExaminedAdapter {
   FolderStamp stamp;
   std::string base_model_name;
   std::int64_t rank = 0;  // the config's default
-  std::uint32_t page_count = 0;
+  ImageSize size;
   AdapterTraits traits;
   Sha256Digest identity{};
   std::vector<std::string> warnings;
@@ -143,16 +143,20 @@ class AdapterStore {
   // content that the folder has now, if an image of it fits the version's pages: where an adapter is replaced often, its files are others
   // than those that were looked at. E_CHANGED when the folder no longer holds this version, also after some attempts while it is being
   // replaced, "adapter_unavailable" while it cannot be read or after the gate was closed: the next resolve() looks again. After a fault
-  // in the weights (E_NONFINITE) the name is refused. Requires: of every shard version.page_count() pages, each of base().page_bytes and
-  // aligned to 64 bytes.
-  [[nodiscard]] Result<std::vector<ImageLayout>> load(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate);
+  // in the weights (E_NONFINITE) the name is refused. Requires: of every shard version.pages_in_all() pages, its own before those that it
+  // shares, each of base().page_bytes and aligned to 64 bytes.
+  [[nodiscard]] Result<std::vector<ImageLayout>> load(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate,
+                                                      SharedPart shared = SharedPart::write);
   // The same as an image in the host's memory, for pages that the host cannot write: whoever asks copies it, through `gate`, which
   // lives as long as the image is held. Waits while there is no space for it. Requires: AdapterStoreOptions::allocate_host.
-  [[nodiscard]] Result<std::shared_ptr<const HostImage>> load_image(const AdapterVersion& version, Gate& gate);
+  [[nodiscard]] Result<std::shared_ptr<const HostImage>> load_image(const AdapterVersion& version, Gate& gate,
+                                                                    SharedPart shared = SharedPart::write);
 
-  // Null when the version has no image in the host's memory. While the result exists, load() finds the image, unless the version is
-  // retired.
-  [[nodiscard]] std::shared_ptr<const HostImage> host_image(const AdapterVersion& version) const { return host_images_.keep(version.id()); }
+  // Null when the version has no image in the host's memory for such a load. While the result exists, load() finds the image, unless the
+  // version is retired.
+  [[nodiscard]] std::shared_ptr<const HostImage> host_image(const AdapterVersion& version, SharedPart shared = SharedPart::leave) const {
+    return host_images_.keep(version.id(), shared);
+  }
   // Whether loads wait for memory of images that others hold.
   [[nodiscard]] bool has_host_area() const { return host_images_.has_area(); }
   [[nodiscard]] HostImages::Counts host_counts() const { return host_images_.counts(); }
@@ -205,7 +209,7 @@ class AdapterStore {
   // Require: mutex_ is held.
   Entry& put(std::string_view name, Entry entry);
   void erase(Entries::iterator at);
-  void make_version(std::string_view name, Entry& entry, std::uint32_t page_count, AdapterTraits traits);
+  void make_version(std::string_view name, Entry& entry, const ImageSize& size, AdapterTraits traits);
   [[nodiscard]] std::uint64_t stamp_of_entries() const;
   [[nodiscard]] static AdapterListing listing_of(const std::string& name, const Entry& entry);
   [[nodiscard]] static bool is_resident(const Entry& entry);
@@ -229,8 +233,10 @@ class AdapterStore {
     std::vector<ImageLayout> layouts;  // of what was written to pages
     std::shared_ptr<const HostImage> image;
   };
-  [[nodiscard]] Result<Loaded> try_load(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate);
-  [[nodiscard]] Result<Loaded> load_once(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate);
+  [[nodiscard]] Result<Loaded> try_load(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate, SharedPart shared);
+  [[nodiscard]] Result<Loaded> load_once(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate, SharedPart shared);
+  // Null where none can be made and none is needed.
+  [[nodiscard]] Result<std::shared_ptr<HostImage>> make_host_image(const PreparedAdapter& adapter, SharedPart shared, Gate& gate);
   void note_files(const AdapterVersion& version, const FolderStamp& files);
   // Why the files of this version could not be loaded; the next resolve() looks again.
   [[nodiscard]] tl::unexpected<Error> refuse_load(const AdapterVersion& version, const Error& why);
@@ -253,6 +259,7 @@ class AdapterStore {
   std::string last_visited_;              // by start_due_looks(); guarded by mutex_
   std::vector<Waiter> waiters_;           // guarded by mutex_
   BlendTable blends_{kBlendsMax};         // guarded by mutex_
+  SharedImageTable shared_images_;        // guarded by mutex_
   std::vector<AdapterId> retired_;        // guarded by mutex_
   std::atomic<bool> has_retired_{false};  // written under mutex_
   std::uint64_t registration_count_ = 0;  // guarded by mutex_

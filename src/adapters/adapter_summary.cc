@@ -44,8 +44,8 @@ Result<AdapterCost> measure_adapter(const FolderPath& folder, const AdapterBase&
   if (!adapter) return tl::unexpected(adapter.error());
   Gate gate;
   if (const Result<Sha256Digest> read = verify_adapter(*adapter, gate); !read) return tl::unexpected(read.error());
-  const std::uint32_t page_count = adapter->page_count();
-  return AdapterCost{page_count, std::uint64_t{page_count} * base.page_bytes, adapter->warnings};
+  const ImageSize& size = adapter->size;
+  return AdapterCost{size.page_count, size.shared_page_count, std::uint64_t{size.pages_in_all()} * base.page_bytes, adapter->warnings};
 }
 
 }  // namespace slora

@@ -26,9 +26,10 @@ struct AdapterSummary {
 
 // What it takes in the pool of a certain base.
 struct AdapterCost {
-  std::uint32_t page_count = 0;
-  std::uint64_t image_bytes = 0;      // in whole pages
-  std::vector<std::string> warnings;  // those of the summary, and those that need the base
+  std::uint32_t page_count = 0;         // of its own
+  std::uint32_t shared_page_count = 0;  // of what it shares with other adapters
+  std::uint64_t image_bytes = 0;        // of both, in whole pages
+  std::vector<std::string> warnings;    // those of the summary, and those that need the base
 };
 
 // From the folder alone, without reading weights; or why no base could serve it.

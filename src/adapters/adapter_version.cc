@@ -23,15 +23,40 @@ std::uint32_t pages_of(std::span<const BlendComponent> components) {
   return page_count;
 }
 
+std::vector<SharedImage> shared_by(std::span<const BlendComponent> components) {
+  std::vector<SharedImage> all;
+  for (const BlendComponent& component : components) {
+    for (const SharedImage& image : component.version->shared()) {
+      if (std::ranges::find(all, image) == all.end()) all.push_back(image);
+    }
+  }
+  return all;
+}
+
 }  // namespace
+
+AdapterVersion::AdapterVersion(AdapterId id, Origin origin, const ImageSize& size, std::shared_ptr<const SharedImage> shared)
+    : id_(id),
+      origin_(std::move(origin)),
+      size_(size),
+      shared_image_(std::move(shared)),
+      shared_(shared_image_ ? std::vector{*shared_image_} : std::vector<SharedImage>()),
+      stamp_(origin_.stamp) {}
 
 AdapterVersion::AdapterVersion(AdapterId id, std::vector<BlendComponent> components)
     : id_(id),
       origin_({.name = formula_of(components), .folder = {}, .generation = 0, .stamp = {}, .traits = {}}),
       components_(std::move(components)),
-      page_count_(pages_of(components_)) {
+      size_({.page_count = pages_of(components_)}),
+      shared_(shared_by(components_)) {
   const auto is_adapter = [](const BlendComponent& component) { return component.version->components().empty(); };
   check(!components_.empty() && std::ranges::all_of(components_, is_adapter), "expected adapters to blend, not blends");
+}
+
+std::uint32_t AdapterVersion::pages_in_all() const {
+  std::uint32_t page_count = size_.page_count;
+  for (const SharedImage& image : shared_) page_count += image.page_count;
+  return page_count;
 }
 
 }  // namespace slora

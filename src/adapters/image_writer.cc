@@ -144,12 +144,19 @@ class TensorReader {
   std::vector<float> values_;
 };
 
+std::uint32_t page_count_of(const ImageTarget& target) {
+  return target.shared == SharedPart::write ? target.layout->page_count : target.layout->own_page_count();
+}
+
 // Writes to the places of one layout. One thread.
 class ImageWriter {
  public:
-  explicit ImageWriter(const ImageTarget& target) : pages_(target.pages.first(target.layout->page_count)), layout_(*target.layout) {
+  explicit ImageWriter(const ImageTarget& target)
+      : pages_(target.pages.first(page_count_of(target))), layout_(*target.layout), shared_(target.shared) {
     for (std::byte* page : pages_) std::fill_n(page, layout_.page_bytes, std::byte{0});
   }
+
+  [[nodiscard]] bool writes(const AdapterPart& part) const { return !part.is_shared || shared_ == SharedPart::write; }
 
   // Rows as they are.
   void write_rows(const StoredMatrix& matrix, const Chunk& chunk) {
@@ -231,6 +238,7 @@ class ImageWriter {
 
   const ImagePages pages_;
   const ImageLayout& layout_;
+  const SharedPart shared_;
 };
 
 // Where numbers of a tensor go.
@@ -252,7 +260,7 @@ void add_destinations(Destinations& out, ImageWriter& writer, const ImageLayout&
 Status write_part(const Destination& to, const Chunk& whole, std::string_view name) {
   const AdapterPart& part = *to.part;
   const Chunk chunk = sliced(whole, part.slice);
-  if (chunk.row_count == 0) return {};
+  if (chunk.row_count == 0 || !to.writer->writes(part)) return {};
   switch (part.kind) {
     case PartKind::a:
     case PartKind::rows:
@@ -345,7 +353,7 @@ Status write_images(std::span<const ImageTarget> targets, const SafetensorsFile&
   Destinations destinations(file_count + derived.size());
   std::vector<std::unique_ptr<ImageWriter>> writers;
   for (const ImageTarget& target : targets) {
-    check(target.pages.size() >= target.layout->page_count, "expected as many pages as the layout has");
+    check(target.pages.size() >= page_count_of(target), "expected as many pages as the layout has");
     if (!gate.pass([&] { writers.push_back(std::make_unique<ImageWriter>(target)); })) return closed();
     add_destinations(destinations, *writers.back(), *target.layout);
   }

@@ -221,7 +221,7 @@ TEST(ImageWriter, WritesTheImagesOfAllShardsInOneReading) {
     EXPECT_EQ(write_adapter(addresses, adapter, gate).value(), identity);
     for (std::size_t shard = 0; shard < pages.size(); ++shard) {
       expect_image(fixture, adapter.layouts[shard], adapter.folder.weights, pages[shard]);
-      EXPECT_LE(adapter.layouts[shard].page_count, adapter.page_count());
+      EXPECT_LE(adapter.layouts[shard].page_count, adapter.size.page_count);
     }
   }
 }

@@ -114,8 +114,8 @@ Status check_stored(const AdapterModule& shared, const AdapterConfig& config, st
 void add_matrices(AdapterModules& found, SourceTensor a, SourceTensor b) {
   for (AdapterModule& module : found.modules) {
     if (module.rank == 0) continue;
-    module.parts.push_back({.kind = PartKind::a, .source = a, .slice = {}, .stored = {}});
-    module.parts.push_back({.kind = PartKind::b, .source = b, .slice = {}, .stored = {}});
+    module.parts.push_back({.kind = PartKind::a, .source = a, .slice = {}, .stored = {}, .is_shared = true});
+    module.parts.push_back({.kind = PartKind::b, .source = b, .slice = {}, .stored = {}, .is_shared = true});
   }
 }
 

@@ -130,8 +130,11 @@ int inspect_adapter(const InspectArguments& arguments) {
     line("end tokens", fmt::format("{}", fmt::join((*text)->sampling().end_tokens, ", ")));
     line("chats", (*text)->chat_refusal() ? "refused: " + (*text)->chat_refusal()->message : "served");
   }
-  line("pages",
-       fmt::format("{} of {} ({} in the pool)", cost->page_count, shown_byte_size(base->page_bytes), shown_byte_size(cost->image_bytes)));
+  const std::string shared = cost->shared_page_count == 0
+                                 ? std::string()
+                                 : fmt::format(", and {} that it shares with adapters of the same projection", cost->shared_page_count);
+  line("pages", fmt::format("{}{} of {} ({} in the pool)", cost->page_count, shared, shown_byte_size(base->page_bytes),
+                            shown_byte_size(cost->image_bytes)));
   return 0;
 }
 

@@ -59,7 +59,7 @@ bool Engine::wait_for_loads(std::chrono::milliseconds limit) { return loop_->wai
 void Engine::begin_drain() { draining_.store(true); }
 
 std::int32_t Engine::output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion* adapter) const {
-  const std::uint32_t own = adapter == nullptr ? 0 : adapter->page_count();
+  const std::uint32_t own = adapter == nullptr ? 0 : adapter->pages_in_all();
   const std::uint32_t pinned = loop_->stats().scheduler.pages_pinned;
   const std::uint32_t others = adapter != nullptr && adapter->is_pinned() ? pinned - std::min(own, pinned) : pinned;
   const std::int64_t pool = tokens_that_fit(options_.scheduler, own, others);

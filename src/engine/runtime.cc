@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <set>
 #include <thread>
 
 #include "backend/device_error.h"
@@ -233,10 +234,12 @@ Status add_adapters(const RuntimeOptions& options, AdapterStore& store) {
 // Pages that pinned adapters take. Looks at their folders.
 Result<std::uint32_t> pages_of_pinned(const RuntimeOptions& options, AdapterStore& store, std::uint32_t page_count) {
   std::uint64_t pages = 0;
+  std::set<SharedImage> shared;
   for (const std::string& name : options.pinned_adapters) {
     const AdapterStore::Found version = store.resolve(name);
     if (!version) return error(version.error().code, "--pin: {}: {}", quote(name), version.error().message);
     pages += (*version)->page_count();
+    for (const SharedImage& image : (*version)->shared()) pages += shared.insert(image).second ? image.page_count : 0;
     if (pages < page_count) continue;
     return error("E_POOL", "--pin: with {}, the pinned adapters take {} pages, and the pool has {}; give it more with --pool-memory",
                  quote(name), pages, page_count);
