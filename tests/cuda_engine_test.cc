@@ -153,6 +153,41 @@ TEST(CudaEngine, AnswersHaveTheSameBitsWhetherStepsAreReplayedOrNotAndInWhatever
 }
 
 // A pool in which adapters and prefixes are evicted and sequences preempted.
+// Their parts of the RoPE tables are copied while steps are under way.
+TEST(CudaEngine, ServesAdaptersForLongerTextsWhenTheOperatorSaysHowLong) {
+  WatchedBackend::Seen seen;
+  EngineSetting setting = on_cuda(seen, 3);
+  setting.model = "families";
+  setting.adapters = kGolden / "families" / "adapters";
+  {
+    TestEngine engine(setting);
+    const AdapterStore::Found refused = engine.runtime().adapters().resolve("longlora_context_length");
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, "E_ROPE");
+  }
+  setting.max_adapter_len = 300;
+  const auto request = [](TestEngine& engine, const std::string& adapter, std::size_t prompt_tokens) {
+    std::vector<TokenId> prompt(prompt_tokens);
+    for (std::size_t i = 0; i < prompt_tokens; ++i) prompt[i] = static_cast<TokenId>((i * 31 + i / 7) % 96 + 1);
+    return engine.submit(engine.request(adapter, std::move(prompt), 6));
+  };
+  const std::vector<std::pair<std::string, std::size_t>> wanted = {
+      {"", 60}, {"longlora_context_length", 270}, {"longlora_model_config", 40}, {"lm_head_lora", 9}};
+  std::vector<Stream> alone, together;
+  for (const auto& [adapter, prompt_tokens] : wanted) {
+    TestEngine engine(setting);
+    alone.push_back(engine.wait(request(engine, adapter, prompt_tokens)));
+    EXPECT_EQ(alone.back().end, EndReason::length) << adapter << ": " << alone.back().error_message;
+  }
+  TestEngine engine(setting);
+  std::vector<SequenceId> ids;
+  for (const auto& [adapter, prompt_tokens] : wanted) ids.push_back(request(engine, adapter, prompt_tokens));
+  for (const SequenceId id : ids) together.push_back(engine.wait(id));
+  engine.stop();
+  expect_same_bits(together, alone);
+  expect_no_faults(seen);
+}
+
 TEST(CudaEngine, AnswersHaveTheSameBitsWhateverIsEvictedOrPreempted) {
   constexpr std::uint64_t kRequests = 8;
   WatchedBackend::Seen seen;

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 #include <numeric>
+#include <ranges>
 
 #include "backend/adapter_runs.h"
 #include "base/testing/largest_property.h"
@@ -18,7 +19,9 @@ namespace slora::testing {
 namespace {
 
 constexpr std::int32_t kRowsMax = 2048;
-constexpr std::uint32_t kPagesMax = 6000;
+constexpr std::uint32_t kPagesMax = 10000;
+constexpr std::int32_t kPositions = 512;
+constexpr std::int32_t kExtendedPositions = 512;  // of adapters that extend the context
 
 template <class T>
 T value_of(Result<T> result) {
@@ -103,7 +106,7 @@ void expect_close(const std::vector<std::vector<float>>& found, const std::vecto
 }
 
 GoldenModel::GoldenModel(const std::string& name, const Options& options) : folder_(golden_folder(name)) {
-  ModelFolder opened = value_of(open_model_folder(folder_));
+  ModelFolder opened = value_of(open_model_folder(folder_, options.rounding));
   const ModelConfig& config = opened.config;
   const auto shared_files = std::make_shared<const ModelFiles>(std::move(opened.files));
   const ModelFiles& files = *shared_files;
@@ -126,13 +129,14 @@ GoldenModel::GoldenModel(const std::string& name, const Options& options) : fold
     shard.backend->upload({shard.arena->base(), DType::u8, 1, bytes, bytes}, nan.data());
     ModelWeights weights = value_of(load_weights(files, config, shapes.back(), *shard.backend, {}));
     shard.model = std::make_unique<Model>(config, std::move(weights), *shard.backend, *shard.communicator, kv,
-                                          ModelLimits{kRowsMax, kRowsMax, 1536 + options.shards, 256});
+                                          ModelLimits{kRowsMax, kRowsMax, 1536 + options.shards, kPositions, kExtendedPositions});
   }
   Backend& backend = *shards.front().backend;
   AdapterStoreOptions adapters;
   if (!backend.shares_host_memory()) adapters.allocate_host = [&backend](std::size_t bytes) { return backend.host_memory(bytes); };
   store_ = std::make_unique<AdapterStore>(
-      AdapterBase{make_module_table(config, shapes), backend.adapter_format(), shards.front().arena->page_bytes(), 512, shared_files},
+      AdapterBase{make_module_table(config, shapes), backend.adapter_format(), shards.front().arena->page_bytes(), 512, shared_files,
+                  std::make_shared<VeraProjections>(), kExtendedPositions},
       adapters);
   model_ = std::make_unique<ModelShards>(std::move(shards));
   free_.resize(kPagesMax);
@@ -169,15 +173,21 @@ bool GoldenModel::refuses(const std::string& name) {
 const AdapterView* GoldenModel::adapter(const std::string& name) {
   if (const auto known = adapters_.find(name); known != adapters_.end()) return known->second.get();
   const auto version = value_of(resolve(name));
-  std::vector<PageIndex> pages;
-  for (std::uint32_t i = 0; i < version->page_count(); ++i) pages.push_back(take_page());
+  LoadPages pages;
+  for (std::uint32_t i = 0; i < version->page_count(); ++i) pages.own.push_back(take_page());
+  for (const SharedImage& image : version->shared()) {
+    std::vector<PageIndex>& shared = shared_pages_[image.id];
+    const SharedPart part = shared.empty() ? SharedPart::write : SharedPart::leave;
+    while (shared.size() < image.page_count) shared.push_back(take_page());
+    pages.shared.push_back({image.id, shared, part});
+  }
   Gate gate;
   return (adapters_[name] = value_of(bring_in(*store_, *model_, *version, pages, gate))).get();
 }
 
 std::vector<std::vector<float>> GoldenModel::run(const std::vector<Piece>& pieces) {
   std::vector<TokenId> tokens;
-  std::vector<std::int32_t> positions;
+  std::vector<std::int32_t> rope_rows;
   std::vector<SpanView> spans;
   std::vector<PageIndex> pages;
   AdapterRuns runs;
@@ -188,7 +198,8 @@ std::vector<std::vector<float>> GoldenModel::run(const std::vector<Piece>& piece
     const auto row = static_cast<std::int32_t>(tokens.size());
     const auto count = static_cast<std::int32_t>(piece.tokens.size());
     tokens.insert(tokens.end(), piece.tokens.begin(), piece.tokens.end());
-    for (std::int32_t i = 0; i < count; ++i) positions.push_back(stream.position + i);
+    const std::int32_t rope_begin = piece.adapter != nullptr ? piece.adapter->rope_begin : 0;
+    for (std::int32_t i = 0; i < count; ++i) rope_rows.push_back(rope_begin + stream.position + i);
     const std::int32_t page_tokens = model_->first_model().kv_geometry().page_tokens;
     while (static_cast<std::int32_t>(stream.pages.size()) * page_tokens < stream.position + count) stream.pages.push_back(take_page());
     spans.push_back({row, count, stream.position, static_cast<std::int32_t>(pages.size()), static_cast<std::int32_t>(stream.pages.size())});
@@ -201,18 +212,23 @@ std::vector<std::vector<float>> GoldenModel::run(const std::vector<Piece>& piece
   std::vector<std::int32_t> rows(tokens.size());
   std::iota(rows.begin(), rows.end(), 0);
   batch.tokens = tokens;
-  batch.positions = positions;
+  batch.rope_rows = rope_rows;
   batch.spans = {spans, pages};
   runs.cut(segments);
   batch.adapters.segments = segments;
   batch.adapters.runs = runs.runs();
   batch.adapters.run_segments = runs.segments();
   model_->forward(batch, after_layer_);
-  const Tensor logits = model_->logits(batch, {rows, batch.adapters});  // every row is an output row
+  const auto added_of = [](const Piece& piece) { return piece.adapter == nullptr ? 0 : piece.adapter->added_tokens; };
+  const std::int32_t added_max = std::ranges::max(pieces | std::views::transform(added_of));
+  const Tensor logits = model_->logits(batch, {rows, batch.adapters, added_max});  // every row is an output row
   std::vector<std::vector<float>> out;
-  for (std::int64_t row = 0; row < logits.rows; ++row) {
-    std::vector<float>& values = out.emplace_back(static_cast<std::size_t>(logits.cols));
-    model_->shard(0).backend->download(values.data(), logits.rows_from(row, 1));
+  for (const Piece& piece : pieces) {
+    for (std::size_t i = 0; i < piece.tokens.size(); ++i) {
+      std::vector<float>& values = out.emplace_back(static_cast<std::size_t>(config().vocab_size + added_of(piece)));
+      const Tensor row = logits.rows_from(std::ssize(out) - 1, 1);
+      model_->shard(0).backend->download(values.data(), row.cols_from(0, std::ssize(values)));
+    }
   }
   return out;
 }

@@ -12,6 +12,7 @@
 #include "adapters/adapter_store.h"
 #include "backend/backend.h"
 #include "engine/model_shards.h"
+#include "formats/model_folder.h"
 #include "formats/safetensors.h"
 
 namespace slora::testing {
@@ -66,7 +67,8 @@ class GoldenModel {
     std::int32_t shards = 1;
     std::int32_t page_tokens = 4;
     std::uint64_t page_seed = 1;
-    WeightStorage weights = WeightStorage::bf16;               // reference keeps fp32
+    WeightStorage weights = WeightStorage::bf16;  // reference keeps fp32
+    WeightRounding rounding = WeightRounding::none;
     std::function<std::unique_ptr<Backend>()> make_backend{};  // instead of `backend`
   };
   GoldenModel(const std::string& name, const Options& options);
@@ -77,7 +79,7 @@ class GoldenModel {
   const AdapterView* adapter_if_it_fits(const std::string& name);
   // Whether the backend lacks what it does.
   [[nodiscard]] bool refuses(const std::string& name);
-  // Logits of every row, piece after piece: [sum of tokens][vocab].
+  // Logits of every row, piece after piece: [sum of tokens][vocab, with the tokens that only the row's adapter has].
   std::vector<std::vector<float>> run(const std::vector<Piece>& pieces);
   // Logits of a prompt computed at once on a stream of its own.
   std::vector<std::vector<float>> run_alone(const std::vector<TokenId>& tokens, const AdapterView* adapter = nullptr);
@@ -104,6 +106,7 @@ class GoldenModel {
   std::vector<PageIndex> free_;
   std::map<int, Stream> streams_;
   std::map<std::string, std::unique_ptr<const AdapterView>> adapters_;
+  std::map<AdapterId, std::vector<PageIndex>> shared_pages_;  // that adapters have in common
   int next_own_stream_ = 1000000;
 };
 

@@ -42,7 +42,9 @@ class Family:
     rename: object = None  # renames tensors of the file after the logits are made
     around_one: tuple = ()  # tensors that are multiplied with: random numbers around 1
     tokens: tuple = ()  # with which its prompt begins
+    length: int = 0  # of its prompt; 0: by its name
     unfelt: tuple = ()  # tensors whose zeroing need not move anything
+    added: int = 0  # tokens after the base's vocabulary
 
 
 def dora(rank, alpha, targets, **keys):
@@ -69,16 +71,20 @@ DORA = (
     Family("dora_rslora", dora(4, 8, ("v_proj", "o_proj", "up_proj"), use_rslora=True), LORA_SIZES, around_one=(MAGNITUDE,)),
     Family("dora_torchtune_names", dora(2, 4, ("q_proj", "down_proj")), LORA_SIZES, around_one=(MAGNITUDE,), rename=torchtune_names),
     Family("dora_lm_head", dora(4, 8, ("v_proj", "lm_head")), LORA_SIZES, around_one=(MAGNITUDE,)),
+    Family("emb_dora", dora(4, 8, ("v_proj", "embed_tokens")), LORA_SIZES | {"lora_embedding_A": 0.3, "lora_embedding_B": 0.3}, around_one=(MAGNITUDE,)),
     Family("dora_raw_names", dora(2, 4, ("k_proj", "gate_proj")), LORA_SIZES, around_one=(MAGNITUDE,), rename=raw_names),
 )
 
 
 def all_families():
     from golden_families_gains import GAINS
+    from golden_families_long import LONG
     from golden_families_low_rank import LOW_RANK
     from golden_families_saved import SAVED
+    from golden_families_sparse import SPARSE
+    from golden_families_starts import STARTS
 
-    return DORA + GAINS + LOW_RANK + SAVED
+    return DORA + GAINS + LOW_RANK + SAVED + LONG + SPARSE + STARTS
 
 
 def tied_families():
@@ -134,6 +140,13 @@ def check(spec, model, base_logits, run):
         assert change > TENSOR_MARGIN, (spec.name, name, change)
 
 
+def grown(model, added):
+    if added > 0:
+        torch.manual_seed(added)  # of the new rows
+        model.resize_token_embeddings(model.config.vocab_size + added, mean_resizing=False)
+    return model
+
+
 def make_adapter(folder, spec, seed, base, load_base):
     """Writes the folder and returns the model that PEFT makes of it."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -162,12 +175,15 @@ def make_families(out, base, families):
     for spec in families:
         seed = sum(spec.name.encode()) * 31 + len(spec.name)  # of the name: further adapters change no others
         generator = torch.Generator().manual_seed(seed)
-        ids = torch.randint(0, base.config.vocab_size, (3 + seed % 29,), generator=generator).tolist()
+        ids = torch.randint(0, base.config.vocab_size, (spec.length or 3 + seed % 29,), generator=generator).tolist()
         ids[: len(spec.tokens)] = spec.tokens
         path = folder / "adapters" / spec.name
-        model = make_adapter(path, spec, seed, base, lambda: models.load(folder))
-        check(spec, model, models.logits(model_of_base, ids), lambda changed, ids=ids: models.logits(changed, ids))
+        model = make_adapter(path, spec, seed, base, lambda added=spec.added: grown(models.load(folder), added))
+        unchanged = grown(models.load(folder), spec.added) if spec.added else model_of_base
+        check(spec, model, models.logits(unchanged, ids), lambda changed, ids=ids: models.logits(changed, ids))
         results = models.outputs(model, ids, spec.name)
+        if hasattr(spec.config, "check"):
+            spec.config.check(path, models.load(folder), ids, results[f"logits.{spec.name}"])
         models.check_bf16(spec.name, model, ids, results[f"logits.{spec.name}"])
         results[f"logits_tail.{spec.name}"] = results.pop(f"logits.{spec.name}")[-TAIL:]
         tensors |= results | {f"ids.{spec.name}": torch.tensor(ids, dtype=torch.int32)}

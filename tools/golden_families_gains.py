@@ -15,8 +15,8 @@ from golden_families import BASE, Family
 ATTENTION_INPUTS = EVERY_LINEAR[:3]
 
 
-def ia3(targets, feedforward):
-    return IA3Config(task_type="CAUSAL_LM", target_modules=list(targets), feedforward_modules=list(feedforward))
+def ia3(targets, feedforward, **keys):
+    return IA3Config(task_type="CAUSAL_LM", target_modules=list(targets), feedforward_modules=list(feedforward), **keys)
 
 
 def vera(rank, targets, **keys):

@@ -11,7 +11,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
+import golden_refused_long
 import golden_refused_low_rank
+import golden_refused_sparse
+import golden_refused_saved
 
 HIDDEN, KV_WIDTH, RANK = 48, 16, 2  # of mix32
 PREFIX = "base_model.model.model.layers.{}.self_attn."
@@ -121,7 +124,7 @@ def options():
         "use_some_future_variant": True,
     }
     made = {key: ({key: value}, "E_UNSUPPORTED_OPTION", [key]) for key, value in unsupported.items()}
-    for scheme in ("pissa", "pissa_niter_4", "corda", "loftq", "some_future_scheme"):
+    for scheme in ("pissa_niter_4", "corda", "loftq", "some_future_scheme"):
         made[f"init_{scheme}"] = ({"init_lora_weights": scheme}, "E_BASE_MUTATED", [scheme])
     for kind in ("LOKR", "PROMPT_TUNING", "SOME_FUTURE_TYPE"):
         made[f"peft_type_{kind.lower()}"] = ({"peft_type": kind}, "E_PEFT_TYPE", [kind, "LORA"])
@@ -166,7 +169,7 @@ def bad_tensors():
         "unknown_tensor": (good() | {f"{Q0}.lora_C.weight": torch.ones(RANK, RANK)}, "E_UNKNOWN_TENSOR", ["lora_C"]),
         "norm_of_other_size": (good() | norm, "E_SHAPE", ["input_layernorm", "48", "47"]),
         "embedding_lora_of_other_base": (good() | embedding, "E_SHAPE", ["embed_tokens"]),
-        "grown_vocabulary": (good() | {f"{tokens}weight": torch.ones(120, HIDDEN)}, "E_VOCAB", ["101", "120"]),
+        "grown_head_alone": (good() | {"base_model.model.lm_head.weight": torch.ones(120, HIDDEN)}, "E_VOCAB", ["embedding", "19"]),
         "tokens_not_listed": (good() | {f"{tokens}token_adapter.trainable_tokens_delta": torch.ones(2, HIDDEN)}, "E_PAIR", ["trainable_token_indices"]),
         "saved_linear": (good() | {f"{Q0}.weight": torch.ones(HIDDEN, HIDDEN)}, "E_UNSUPPORTED_OPTION", ["q_proj", "modules_to_save"]),
         "no_prefix": (renamed("base_model.model.", ""), "E_UNKNOWN_TENSOR", ["base_model.model."]),
@@ -333,6 +336,11 @@ def make(out: Path):
     for name, (tensors, code, mentions) in bad_tensors().items():
         write(root / name, code, mentions, plain, save(tensors))
     families = ia3_faults() | vera_faults() | hadamard_faults() | golden_refused_low_rank.faults()
+    families |= golden_refused_saved.faults() | golden_refused_sparse.faults()
     for name, (keys, tensors, code, mentions) in families.items():
         write(root / name, code, mentions, encoded(keys), save(tensors))
+    for name, (changes, files, code, mentions) in golden_refused_long.faults().items():
+        write(root / f"rope_{name}", code, mentions, encoded(config(**changes)), save(good()))
+        for file, content in files.items():
+            (root / f"rope_{name}" / file).write_bytes(content)
     print(f"refused: {len(list(root.iterdir()))} folders")

@@ -3,8 +3,8 @@
 
 usage: make_golden.py OUT [--only PART ...]
 
-PART is one of: text (tokenizers and chat templates), models, mix32, families, refused. Without --only all are made.
-Needs torch, transformers, peft and tokenizers; tests/golden/README.md names the versions. One thread, fixed seeds:
+PART is one of: text (tokenizers and chat templates), models, mix32, families, nf4, foreign, refused. Without --only all are made.
+Needs torch, transformers, peft, tokenizers, gguf and (nf4) bitsandbytes; tests/golden/README.md names the versions. One thread, fixed seeds:
 two runs write the same bytes.
 """
 
@@ -17,6 +17,8 @@ PARTS = {
     "models": ("golden_models",),
     "mix32": ("golden_mix", "golden_blends"),
     "families": ("golden_families",),
+    "foreign": ("golden_foreign", "golden_foreign_refused"),
+    "nf4": ("golden_nf4",),
     "refused": ("golden_refused",),
 }
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -65,14 +64,12 @@ Status measure_triplets(AdapterModule& module, std::int64_t expected_rank, std::
 Status take_scale(AdapterModule& module, const AdapterConfig& config) {
   const double numerator = config.lora_alpha > 0 ? config.lora_alpha : static_cast<double>(module.rank);
   const float divisor = static_cast<float>(config.init_r) + 1e-5f;
-  module.scale = static_cast<float>(numerator) / divisor;
-  if (std::isfinite(module.scale)) return {};
-  return error("E_SCALE", "{}: expected a finite scale, found {} / {}", quote(module.path), numerator, divisor);
+  return set_scale(module, static_cast<float>(numerator) / divisor);
 }
 
 Status finish_adalora(AdapterModules& found, AdapterModule& module, const KeptRanks& kept, const AdapterConfig& config,
                       std::span<const TensorInfo> tensors, const FamilyContext& context) {
-  if (has_only_biases(module)) return measure_biases(module, tensors);
+  if (has_only_saved(module)) return measure_saved(module, tensors);
   const auto mask = kept.find(module.path);
   if (Status status = measure_triplets(module, mask != kept.end() ? mask->second : config.init_r, tensors); !status) return status;
   if (Status status = check_rank(module, context.rank_max); !status) return status;
@@ -84,7 +81,7 @@ Status finish_adalora(AdapterModules& found, AdapterModule& module, const KeptRa
         std::make_shared<ScaledRows>(*find_tensor(module, PartKind::a, 0, tensors), *find_tensor(module, PartKind::a, 1, tensors));
     std::ranges::find(module.parts, PartKind::a, &AdapterPart::kind)->source = found.derive(tensors.size(), scaled);
   }
-  return measure_biases(module, tensors);
+  return measure_saved(module, tensors);
 }
 
 // Modules that a mask leaves some ranks of and the file has no tensors of.
@@ -103,7 +100,7 @@ std::vector<std::string_view> lost_modules(const std::vector<AdapterModule>& mod
 
 Result<AdapterModules> read_adalora_modules(const AdapterConfig& config, std::span<const TensorInfo> tensors,
                                             const FamilyContext& context) {
-  const auto part_of = [](const NameSegments& segments, const TensorInfo& /*tensor*/) { return named_piece(segments, kAdaloraNames); };
+  const auto part_of = [](const NameSegments& segments, const TensorInfo& tensor) { return named_piece(segments, tensor, kAdaloraNames); };
   Result<TensorGroups> groups = group_tensors(config, tensors, part_of);
   if (!groups) return forward_error(groups);
   const KeptRanks kept = kept_ranks_of(config);

@@ -3,18 +3,18 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <nlohmann/json.hpp>
 #include <string_view>
 #include <utility>
 
+#include "adapters/adapter_files.h"
 #include "adapters/foreign_form.h"
 #include "formats/file.h"
+#include "formats/json.h"
 
 namespace slora {
 namespace {
 
-constexpr std::string_view kConfig = "adapter_config.json";
-constexpr std::string_view kWeights = "adapter_model.safetensors";
-constexpr std::array<std::string_view, 3> kPickles = {"adapter_model.bin", "adapter_model.pt", "trainable_params.bin"};
 constexpr std::array<std::string_view, 12> kTexts = {"tokenizer.json",
                                                      "tokenizer_config.json",
                                                      "special_tokens_map.json",
@@ -44,40 +44,57 @@ std::string_view foreign_form_of(const Folder& folder) {
   return names ? foreign_form_of_files(*names) : std::string_view();
 }
 
-// Also refuses what the config's reader accepts but no importer serves, before the weights are opened.
+// Refuses what the config's reader accepts but no importer serves too, before the weights are opened.
 Result<AdapterConfig> read_served_config(const Folder& folder) {
   Result<AdapterConfig> config = read_adapter_config(folder);
   if (!config && config.error().code == "E_NO_CONFIG") {
     if (const std::string_view form = foreign_form_of(folder); !form.empty())
-      return error("E_FOREIGN", "expected {}, found {}", kConfig, form);
+      return error("E_FOREIGN", "expected {}, found {}", kPeftConfig, form);
   }
   return config;
 }
 
-bool has_pickle(const Folder& folder) {
-  return std::ranges::any_of(kPickles, [&](std::string_view name) { return folder.exists(name); });
+Result<AdapterConfig> parse_converted_config(const std::string& text) {
+  const Result<Json> json = parse_json(text);
+  if (!json) return tl::unexpected(json.error());
+  return parse_adapter_config(*json);
 }
 
-Status check_weights_exist(const Folder& folder) {
-  if (folder.exists(kWeights)) return {};
-  const auto pickle = std::ranges::find_if(kPickles, [&](std::string_view name) { return folder.exists(name); });
-  if (pickle == kPickles.end()) {
+// Of a PEFT folder.
+Status check_weights(const Folder& folder) {
+  const std::string_view pickle = find_pickle(folder);
+  if (folder.exists(kPeftWeights) && !folder.exists(kLongLoraWeights)) return {};
+  if (pickle.empty()) {
     if (const std::string_view form = foreign_form_of(folder); !form.empty())
-      return error("E_FOREIGN", "expected {}, found {}", kWeights, form);
+      return error("E_FOREIGN", "expected {}, found {}", kPeftWeights, form);
+    return error("E_SAFETENSORS", "expected {} in the adapter folder, found none", kPeftWeights);
   }
-  if (pickle == kPickles.end()) return error("E_SAFETENSORS", "expected {} in the adapter folder, found none", kWeights);
-  return error("E_PICKLE",
-               "expected {}, found only {}, a pickle, which may run any code when opened; load it with PEFT and save it again: "
-               "save_pretrained writes safetensors",
-               kWeights, *pickle);
+  return error(
+      "E_PICKLE",
+      "expected {} with all weights, found {}, a pickle, which may run any code when opened; slora convert makes a PEFT folder of it, "
+      "and runs nothing",
+      kPeftWeights, pickle);
+}
+
+Result<AdapterFolder> open_foreign_folder(Folder folder, const AdapterFiles& files, const ModuleTable* base, FileContents contents) {
+  Result<PeftForm> form = read_foreign_adapter(folder, files, base);
+  if (!form) return forward_error(form);
+  Result<AdapterConfig> config = parse_converted_config(form->config);
+  if (!config) return forward_error(config);
+  Result<SafetensorsFile> weights = make_weights_in_memory(*form, files.weights, contents);
+  if (!weights) return forward_error(weights);
+  return AdapterFolder{std::move(folder), std::move(*config), std::move(*weights), std::move(form->config)};
 }
 
 }  // namespace
 
+std::span<const std::string_view> text_files_of_adapters() { return kTexts; }
+
 Result<FolderStamp> stamp_of(const Folder& folder) {
-  const Result<FileStamp> config = folder.stamp(kConfig);
+  const AdapterFiles files = find_adapter_files(folder);
+  const Result<FileStamp> config = folder.stamp(files.config);
   if (!config) return tl::unexpected(config.error());
-  const Result<FileStamp> weights = folder.stamp(kWeights);
+  const Result<FileStamp> weights = folder.stamp(files.weights);
   if (!weights) return tl::unexpected(weights.error());
   FolderStamp stamp{*config, *weights};
   for (const std::string_view name : kTexts) {
@@ -94,40 +111,60 @@ std::uint64_t lane_of(const FolderPath& path, const FolderStamp& stamp) {
   return lane;
 }
 
-Result<AdapterFolder> open_adapter_folder(Folder folder) {
+Result<std::string> AdapterFolder::config_text() const {
+  constexpr std::size_t kConfigBytesMax = std::size_t{16} << 20;
+  if (!converted_config.empty()) return converted_config;
+  return read_text_file(folder, kPeftConfig, kConfigBytesMax);
+}
+
+Result<AdapterFolder> open_adapter_folder(Folder folder, const ModuleTable* base, FileContents contents) {
+  const AdapterFiles files = find_adapter_files(folder);
+  if (files.form != AdapterForm::peft) return open_foreign_folder(std::move(folder), files, base, contents);
   Result<AdapterConfig> config = read_served_config(folder);
   if (!config) return forward_error(config);
-  if (Status status = check_weights_exist(folder); !status) return forward_error(status);
-  Result<SafetensorsFile> weights = SafetensorsFile::open(folder.open_file(kWeights));
+  if (Status status = check_weights(folder); !status) return forward_error(status);
+  Result<SafetensorsFile> weights = SafetensorsFile::open(folder.open_file(kPeftWeights));
   if (!weights) return forward_error(weights);
-  return AdapterFolder{std::move(folder), std::move(*config), std::move(*weights)};
+  return AdapterFolder{std::move(folder), std::move(*config), std::move(*weights), {}};
 }
 
 Result<AdapterConfig> peek_adapter_config(const Folder& folder) {
+  const AdapterFiles files = find_adapter_files(folder);
+  if (files.form != AdapterForm::peft) {
+    const Result<PeftForm> form = read_foreign_adapter(folder, files, nullptr);
+    return form ? parse_converted_config(form->config) : tl::unexpected(form.error());
+  }
   Result<AdapterConfig> config = read_served_config(folder);
   if (!config) return config;
-  if (Status status = check_weights_exist(folder); !status) return forward_error(status);
-  Result<ReadOnlyFile> weights = folder.open_file(kWeights);
+  if (Status status = check_weights(folder); !status) return forward_error(status);
+  Result<ReadOnlyFile> weights = folder.open_file(kPeftWeights);
   if (!weights) return forward_error(weights);
   std::array<std::byte, 8> length{};  // little-endian
   if (weights->bytes() < length.size())
-    return error("E_SAFETENSORS", "{}: expected at least 8 bytes, found {}", kWeights, weights->bytes());
+    return error("E_SAFETENSORS", "{}: expected at least 8 bytes, found {}", kPeftWeights, weights->bytes());
   if (Status read = weights->read_at(length, 0); !read) return forward_error(read);
   std::uint64_t header_bytes = 0;
   for (std::size_t i = length.size(); i-- > 0;) header_bytes = header_bytes << 8 | std::to_integer<std::uint64_t>(length[i]);
   if (header_bytes > weights->bytes() - length.size()) {
-    return error("E_SAFETENSORS", "{}: expected a header within the file's {} bytes, found one of {}", kWeights, weights->bytes(),
+    return error("E_SAFETENSORS", "{}: expected a header within the file's {} bytes, found one of {}", kPeftWeights, weights->bytes(),
                  header_bytes);
   }
   return config;
 }
 
-bool is_adapter_folder(const Folder& folder) { return folder.exists(kConfig) || folder.exists(kWeights) || has_pickle(folder); }
+bool is_adapter_folder(const Folder& folder) {
+  const AdapterFiles files = find_adapter_files(folder);
+  return folder.exists(files.config) || folder.exists(files.weights) || !find_pickle(folder).empty();
+}
 
-bool is_complete_adapter_folder(const Folder& folder) { return folder.exists(kConfig) && (folder.exists(kWeights) || has_pickle(folder)); }
+bool is_complete_adapter_folder(const Folder& folder) {
+  const AdapterFiles files = find_adapter_files(folder);
+  return folder.exists(files.config) && (folder.exists(files.weights) || !find_pickle(folder).empty());
+}
 
 Status check_links(const Folder& folder) {
-  for (const std::string_view name : {kConfig, kWeights}) {
+  const AdapterFiles files = find_adapter_files(folder);
+  for (const std::string_view name : {files.config, files.weights}) {
     const Result<ReadOnlyFile> file = folder.open_file(name);
     if (!file && file.error().code == "E_LINK") return tl::unexpected(file.error());
   }

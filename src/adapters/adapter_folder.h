@@ -1,12 +1,16 @@
 #pragma once
 #include <compare>
 #include <cstdint>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "adapters/foreign_adapter.h"
 #include "base/result.h"
 #include "formats/adapter_config.h"
 #include "formats/folder.h"
+#include "formats/module_table.h"
 #include "formats/safetensors.h"
 
 namespace slora {
@@ -18,21 +22,31 @@ struct FolderStamp {
   auto operator<=>(const FolderStamp&) const = default;
 };
 
+// Names of files, and of a folder, that say how an adapter's text becomes tokens.
+[[nodiscard]] std::span<const std::string_view> text_files_of_adapters();
+
 // Missing files have a stamp too, which changes when they appear. E_READ.
 [[nodiscard]] Result<FolderStamp> stamp_of(const Folder& folder);
 
 // Folders of different lanes hang apart from each other: they are beneath different roots or on different devices.
 [[nodiscard]] std::uint64_t lane_of(const FolderPath& path, const FolderStamp& stamp);
 
-// A PEFT folder: its config, and its weight file opened with the header checked. No weight has been read.
+// An adapter's folder: its config, and its weight file opened with the header checked. No weight has been read of a PEFT folder. An adapter
+// of another form is in memory in PEFT's, for as long as this lives.
 struct AdapterFolder {
   Folder folder;
   AdapterConfig config;
   SafetensorsFile weights;
+  std::string converted_config;  // in PEFT's form, where the folder has another one
+
+  // The bytes of adapter_config.json.
+  [[nodiscard]] Result<std::string> config_text() const;
 };
 
-// E_NO_CONFIG, E_PICKLE, E_UNSUPPORTED_OPTION, E_SAFETENSORS, and the errors of Folder and of the readers of the two files.
-[[nodiscard]] Result<AdapterFolder> open_adapter_folder(Folder folder);
+// `base`, which may be null, and `contents` are for other forms than PEFT's: the order of some of their numbers depends on the base.
+// E_NO_CONFIG, E_PICKLE, E_FOREIGN, E_UNSUPPORTED_OPTION, E_SAFETENSORS, E_TOO_LARGE, and the errors of Folder and of the files' readers.
+[[nodiscard]] Result<AdapterFolder> open_adapter_folder(Folder folder, const ModuleTable* base = nullptr,
+                                                        FileContents contents = FileContents::header);
 
 // The quick check at registration, when thousands may be registered in a row: reads the config and the length of the header only.
 [[nodiscard]] Result<AdapterConfig> peek_adapter_config(const Folder& folder);

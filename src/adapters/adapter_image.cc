@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
+#include <string_view>
 #include <utility>
 
 #include "adapters/adapter_importer.h"
@@ -15,8 +17,6 @@
 
 namespace slora {
 namespace {
-
-constexpr std::size_t kConfigBytesMax = std::size_t{16} << 20;
 
 // Whether every part's slice lies within its tensor. Importers see to it; a mistake there must not read other memory.
 Status check_slices(std::span<const AdapterRecord> records, std::span<const TensorInfo> tensors,
@@ -43,11 +43,10 @@ Status check_records(std::span<const AdapterRecord> records, const AdapterBase& 
       records, [](const AdapterRecord& record) { return record.module == kNoModule || record.find(PartKind::rows) != nullptr; });
   if (!base.format.has_other_sites && other != records.end())
     return error("E_UNSUPPORTED_OPTION", "this backend serves no adapters that change norms, the embedding or rows of the head");
-  const auto general =
-      std::ranges::find_if(records, [](const AdapterRecord& record) { return record.module != kNoModule && record.is_general(); });
-  if (base.format.has_general_records || general == records.end()) return {};
-  return error("E_UNSUPPORTED_OPTION", "{}: this backend serves adapters that add B (A x) and biases, and this one does more",
-               base.modules.modules[static_cast<std::size_t>(general->module)].path);
+  const auto sparse = std::ranges::find_if(records, [](const AdapterRecord& record) { return record.find(PartKind::values) != nullptr; });
+  if (base.format.has_sparse_records || sparse == records.end()) return {};
+  return error("E_UNSUPPORTED_OPTION", "{}: this backend serves no adapters with sparse matrices (SHiRA)",
+               base.modules.modules[static_cast<std::size_t>(sparse->module)].path);
 }
 
 // A prompt never holds others, so the adapter would never act.
@@ -59,14 +58,62 @@ Status check_invocation(const AdapterConfig& config, std::int32_t vocab_size) {
                *unknown);
 }
 
+// E_ROPE
+Status take_rope_part(PreparedAdapter& adapter, const AdapterBase& base) {
+  if (!adapter.extension) return {};
+  adapter.rope = base.rope_parts->take(adapter.extension->factor);
+  if (adapter.rope != nullptr) return {};
+  return error("E_ROPE", "RoPE factor {}: expected one of those that other adapters have ({}), as the server has tables of {} at a time",
+               adapter.extension->factor, base.rope_parts->shown_factors(), kRopePartsMax);
+}
+
+// Whether a stamp tells all later changes of the file. Two within a tick of the file system's clock would have the same.
+bool is_settled(const FileStamp& file) {
+  constexpr std::chrono::nanoseconds kTickMax = std::chrono::seconds(2);
+  const std::chrono::nanoseconds now = std::chrono::system_clock::now().time_since_epoch();
+  return file != FileStamp() && now - std::chrono::nanoseconds(file.changed_ns) > kTickMax;
+}
+
+// `file`: the weights as they were before they were opened.
+Result<AdapterModules> read_modules_of(const AdapterFolder& opened, const FileStamp& file, const AdapterBase& base) {
+  const bool may_keep = is_settled(file);
+  ChangedRows rows = may_keep ? base.changed_rows->find(file) : ChangedRows();
+  const std::size_t known_count = rows.size();
+  Result<AdapterModules> modules =
+      read_family_modules(opened.config, opened.weights.tensors(),
+                          {base.rank_max, &base.modules, base.weights, base.projections.get(), &opened.weights, &rows});
+  if (!modules || !may_keep || rows.size() == known_count) return modules;
+  const Result<FileStamp> now = opened.folder.stamp(find_adapter_files(opened.folder).weights);
+  if (now && *now == file) base.changed_rows->keep(file, std::move(rows));
+  return modules;
+}
+
+Result<ImageSize> size_of(std::span<const ImageLayout> layouts, const SafetensorsFile& file,
+                          std::span<const std::shared_ptr<const DerivedTensor>> derived) {
+  ImageSize size;
+  for (const ImageLayout& layout : layouts) {
+    size.page_count = std::max(size.page_count, layout.own_page_count());
+    size.shared_page_count = std::max(size.shared_page_count, layout.shared_page_count);
+  }
+  if (size.shared_page_count == 0) return size;
+  const Result<Sha256Digest> digest = digest_of_shared(layouts, file, derived);
+  if (!digest) return tl::unexpected(digest.error());
+  size.shared_digest = *digest;
+  return size;
+}
+
 }  // namespace
 
 Result<PreparedAdapter> prepare_adapter(Folder folder, const AdapterBase& base) {
-  Result<AdapterFolder> opened = open_adapter_folder(std::move(folder));
+  const Result<FileStamp> file = folder.stamp(find_adapter_files(folder).weights);
+  if (!file) return tl::unexpected(file.error());
+  Result<AdapterFolder> opened = open_adapter_folder(std::move(folder), &base.modules, FileContents::numbers);
   if (!opened) return forward_error(opened);
   if (Status known = check_invocation(opened->config, base.modules.vocab_size); !known) return forward_error(known);
-  Result<AdapterModules> modules = read_family_modules(
-      opened->config, opened->weights.tensors(), {base.rank_max, &base.modules, base.weights, base.projections.get(), &opened->weights});
+  const Result<std::optional<ContextExtension>> extension =
+      find_context_extension(opened->folder, opened->config, base.modules, base.extended_positions_max);
+  if (!extension) return tl::unexpected(extension.error());
+  Result<AdapterModules> modules = read_modules_of(*opened, *file, base);
   if (!modules) return forward_error(modules);
   Result<AdapterPlan> plan = import_modules(std::move(*modules), opened->config, base.modules);
   if (!plan) return forward_error(plan);
@@ -78,7 +125,14 @@ Result<PreparedAdapter> prepare_adapter(Folder folder, const AdapterBase& base) 
     if (!layout) return forward_error(layout);
     layouts.push_back(std::move(*layout));
   }
-  return PreparedAdapter{std::move(*opened), std::move(layouts), std::move(plan->derived), std::move(plan->warnings)};
+  align_shared_pages(layouts);
+  const Result<ImageSize> size = size_of(layouts, opened->weights, plan->derived);
+  if (!size) return tl::unexpected(size.error());
+  PreparedAdapter adapter{std::move(*opened),        std::move(layouts), std::move(plan->derived),
+                          std::move(plan->warnings), plan->added_tokens, *extension};
+  adapter.size = *size;
+  if (Status taken = take_rope_part(adapter, base); !taken) return forward_error(taken);
+  return adapter;
 }
 
 Result<PreparedAdapter> prepare_adapter(const FolderPath& folder, const AdapterBase& base) {
@@ -87,35 +141,39 @@ Result<PreparedAdapter> prepare_adapter(const FolderPath& folder, const AdapterB
   return prepare_adapter(std::move(*opened), base);
 }
 
-std::uint32_t PreparedAdapter::page_count() const { return std::ranges::max_element(layouts, {}, &ImageLayout::page_count)->page_count; }
-
 AdapterTraits PreparedAdapter::traits() const {
-  AdapterTraits traits{folder.config.invocation_tokens, false, 0};
+  AdapterTraits traits{.invocation_tokens = folder.config.invocation_tokens, .added_tokens = added_tokens};
   const auto shard_count = static_cast<std::int32_t>(layouts.size());
   for (const AdapterRecord& record : layouts.front().records) {
     traits.z_cols = std::max(traits.z_cols, (record.z_begin + record.z_cols()) * (splits_input(record.site.kind) ? 1 : shard_count));
     traits.changes_base = traits.changes_base || !record.only_adds();
   }
+  traits.rope = rope;
+  traits.context_tokens_max = extension ? extension->tokens_max : 0;
   return traits;
 }
 
-Result<Sha256Digest> write_adapter(std::span<const ImagePages> pages, const PreparedAdapter& adapter, Gate& gate) {
+Result<Sha256Digest> write_adapter(std::span<const ImagePages> pages, const PreparedAdapter& adapter, Gate& gate, SharedPart shared) {
   check(pages.size() == adapter.layouts.size(), "expected pages of every shard");
-  const Result<std::string> config = read_text_file(adapter.folder.folder, "adapter_config.json", kConfigBytesMax);
+  const Result<std::string> config = adapter.folder.config_text();
   if (!config) return tl::unexpected(config.error());
   Sha256 content;
   const std::string length = fmt::format("{}:", config->size());
   content.update(std::as_bytes(std::span(length)));
   content.update(std::as_bytes(std::span(*config)));
+  if (adapter.extension) {
+    const std::string rope = fmt::format("rope {} {}:", adapter.extension->factor, adapter.extension->tokens_max);
+    content.update(std::as_bytes(std::span(rope)));
+  }
   std::vector<ImageTarget> targets;
-  for (std::size_t shard = 0; shard < pages.size(); ++shard) targets.push_back({pages[shard], &adapter.layouts[shard]});
+  for (std::size_t shard = 0; shard < pages.size(); ++shard) targets.push_back({pages[shard], &adapter.layouts[shard], shared});
   if (Status status = write_images(targets, adapter.folder.weights, adapter.derived, content, gate); !status) return forward_error(status);
   return content.finish();
 }
 
 Result<Sha256Digest> verify_adapter(const PreparedAdapter& adapter, Gate& gate) {
   const std::size_t page_bytes = adapter.layouts.front().page_bytes;
-  const std::uint32_t page_count = adapter.page_count();
+  const std::uint32_t page_count = adapter.size.pages_in_all();
   std::vector<Buffer> images;
   std::vector<std::vector<std::byte*>> addresses;
   for (std::size_t shard = 0; shard < adapter.layouts.size(); ++shard) {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <set>
 #include <source_location>
 #include <string_view>
@@ -39,18 +38,16 @@ bool differs_by_prefix(std::string_view a, std::string_view b) {
 }
 
 tl::unexpected<Error> refuse_unknown_module(std::string_view path, const ModuleTable& base) {
-  const ModuleEntry* nearest = nullptr;
-  std::size_t nearest_distance = std::numeric_limits<std::size_t>::max();
-  for (const ModuleEntry& entry : base.modules) {
-    if (differs_by_prefix(path, entry.path)) {
-      return error("E_UNKNOWN_MODULE", "the base has no module {}; it has \"{}\": the prefix differs", quote(path), entry.path);
-    }
-    const std::size_t distance = edit_distance(path, entry.path);
-    if (distance < nearest_distance) std::tie(nearest, nearest_distance) = std::make_pair(&entry, distance);
-  }
-  check(nearest != nullptr, "expected a base with modules");
+  std::vector<std::string_view> known;
+  for (const ModuleEntry& entry : base.modules) known.push_back(entry.path);
+  for (const OtherModule& other : base.others) known.push_back(other.path);
+  check(!known.empty(), "expected a base with modules");
+  const auto same = std::ranges::find_if(known, [&](std::string_view other) { return differs_by_prefix(path, other); });
+  if (same != known.end())
+    return error("E_UNKNOWN_MODULE", "the base has no module {}; it has \"{}\": the prefix differs", quote(path), *same);
+  const auto nearest = std::ranges::min_element(known, {}, [&](std::string_view other) { return edit_distance(path, other); });
   return error("E_UNKNOWN_MODULE", "the base has no module {}; the nearest in its {} layers is \"{}\"", quote(path), base.layer_count,
-               nearest->path);
+               *nearest);
 }
 
 // A repository's name ("org/model"), or the last folder of a path: messages go to clients, and where the trainer kept it is not theirs.
@@ -103,7 +100,7 @@ Status check_any_shape(const AdapterModules& lora, const AdapterConfig& config, 
   const ModuleEntry* first_entry = nullptr;
   for (const AdapterModule& module : lora.modules) {
     const ModuleEntry* entry = base.find(module.path);
-    if (entry == nullptr || has_only_biases(module)) continue;
+    if (entry == nullptr || has_only_saved(module)) continue;
     if (agrees(module, *entry)) return {};
     const bool tells_hidden = entry->in == base.hidden_size && !agrees(module.in, entry->in);
     if (first == nullptr || (tells_hidden && first_entry->in != base.hidden_size)) {
@@ -139,28 +136,47 @@ Status check_shape(const AdapterModule& module, const ModuleEntry& entry, const 
 
 // Rows of a weight that replace the base's: of the head only, since what a layer's product needs besides is not built.
 Status check_rows(const AdapterModule& module, const ModuleEntry& entry) {
-  if (module.find(PartKind::gain) != nullptr && module.rank == 0 && module.find(PartKind::rows) == nullptr && module.is_saved_weight)
-    return error("E_SHAPE", "{}: expected a weight of two dimensions, found a vector", quote(module.path));
+  if (module.saves_gain) return error("E_SHAPE", "{}: expected a weight of two dimensions, found a vector", quote(module.path));
   if (module.embedding_part_count > 0)
     return error("E_UNKNOWN_TENSOR", "{}: expected lora_A and lora_B, as it is a linear module, found lora_embedding_A or B",
                  quote(module.path));
-  if (module.row_count == 0) return {};
+  if (module.row_count == 0 && module.added_count == 0) return {};
   if (entry.site != kHeadSite) {
-    return error("E_UNSUPPORTED_OPTION",
-                 "{}.weight takes the place of the base's (modules_to_save): only the embedding's, the head's and norms' may", module.path);
+    return error("E_UNSUPPORTED_OPTION", "{}.weight replaces the base's (modules_to_save): only the embedding's, the head's and norms' may",
+                 module.path);
   }
-  if (module.rank > 0) {
+  if (!has_only_saved(module)) {
     return error("E_UNSUPPORTED_OPTION",
-                 "{}: expected its saved copy of the base's weight to equal the base's, as LoRA is added to it; save with "
-                 "save_embedding_layers=False to leave it out",
+                 "{}: expected its saved copy of the base's weight to equal the base's, as the adapter changes it in other ways too; save "
+                 "with save_embedding_layers=False to leave it out",
                  module.path);
   }
   if (module.in_of_rows != entry.in) {
     return error("E_SHAPE", "{}.weight: expected {} columns, the base's inputs, found {}", module.path, entry.in, module.in_of_rows);
   }
-  if (module.find(PartKind::row_ids) == nullptr && module.row_count != entry.out) {
+  if (module.row_count > 0 && module.find(PartKind::row_ids) == nullptr && module.row_count != entry.out) {
     return error("E_SHAPE", "{}.weight: expected {} rows, the base's outputs, found {}", module.path, entry.out, module.row_count);
   }
+  return {};
+}
+
+// Takes the number of tokens that the adapter adds. E_VOCAB
+Status take_added_tokens(AdapterPlan& plan, const AdapterModules& found, const ModuleTable& base) {
+  std::int64_t read = 0, drawn = 0;  // that the embedding and the head have rows of
+  for (const AdapterModule& module : found.modules) {
+    std::int64_t& count = base.find(module.path) != nullptr ? drawn : read;
+    count = std::max(count, module.added_count);
+  }
+  if (drawn > read) {
+    return error("E_VOCAB", "expected the embedding to have rows of all tokens that the head has, found {} and {} beyond the base's {}",
+                 read, drawn, base.vocab_size);
+  }
+  if (drawn < read) {
+    plan.warnings.push_back(fmt::format(
+        "the embedding has rows of {} tokens beyond the base's {}, and the head of {}: prompts may have the others, answers never will",
+        read, base.vocab_size, drawn));
+  }
+  plan.added_tokens = static_cast<std::int32_t>(read);
   return {};
 }
 
@@ -201,6 +217,13 @@ SourceSlice whole(PartKind kind, const AdapterRecord& record) {
       return {0, record.out, 0, record.in};
     case PartKind::row_ids:
       return {0, 1, 0, record.out};
+    case PartKind::added_rows:
+      return {0, 0, 0, record.in};
+    case PartKind::row_counts:
+      return {0, 1, 0, record.out};
+    case PartKind::columns:
+    case PartKind::values:
+      return {0, 1, 0, 0};
     case PartKind::delta_gain:
     case PartKind::gain:
     case PartKind::bias_added:
@@ -210,11 +233,14 @@ SourceSlice whole(PartKind kind, const AdapterRecord& record) {
   fail_check("expected a kind of part", std::source_location::current());
 }
 
-// As many rows as the adapter has.
-void limit_rows(AdapterRecord& record, const AdapterModule& module) {
+// As many rows and elements as the adapter has.
+void take_counts(AdapterRecord& record, const AdapterModule& module) {
   for (AdapterPart& part : record.parts) {
     if (part.kind == PartKind::rows) part.slice.row_count = static_cast<std::int32_t>(module.row_count);
+    if (part.kind == PartKind::added_rows) part.slice.row_count = static_cast<std::int32_t>(module.added_count);
     if (part.kind == PartKind::row_ids) part.slice.col_count = static_cast<std::int32_t>(module.row_count);
+    if (part.kind == PartKind::columns || part.kind == PartKind::values)
+      part.slice.col_count = static_cast<std::int32_t>(module.element_count);
   }
 }
 
@@ -227,10 +253,11 @@ AdapterRecord record_of(const AdapterModule& module, const ModuleEntry& entry, s
                        .scale = module.scale,
                        .low_rank = module.low_rank,
                        .module = module_index,
+                       .shard_elements = module.shard_elements,
                        .parts = module.parts};
   std::ranges::sort(record.parts, {}, &AdapterPart::kind);
   for (AdapterPart& part : record.parts) part.slice = whole(part.kind, record);
-  limit_rows(record, module);
+  take_counts(record, module);
   return record;
 }
 
@@ -243,15 +270,18 @@ Status check_gain(const AdapterModule& module, const OtherModule& norm, const Ad
 }
 
 Status check_embedding(const AdapterModule& module, const OtherModule& embedding, const AdapterConfig& config) {
-  constexpr std::array kParts = {PartKind::a, PartKind::b, PartKind::rows, PartKind::row_ids};
-  const auto is_served = [&](const AdapterPart& part) { return std::ranges::find(kParts, part.kind) != kParts.end(); };
-  const bool is_lora = module.rank == 0 || (module.embedding_part_count == 2 && module.low_rank == LowRank::sum);
-  if (!is_lora || !std::ranges::all_of(module.parts, is_served)) {
+  const bool is_lora = module.embedding_part_count == 2 && module.low_rank == LowRank::sum;
+  const bool is_dora = is_lora && !module.saves_gain && module.row_count == 0;  // its norms are those of the base's rows
+  const auto is_served = [&](const AdapterPart& part) {
+    constexpr std::array kParts = {PartKind::a, PartKind::b, PartKind::rows, PartKind::row_ids};
+    return std::ranges::find(kParts, part.kind) != kParts.end() || (is_dora && part.kind == PartKind::gain);
+  };
+  if ((module.rank > 0 && !is_lora) || !std::ranges::all_of(module.parts, is_served)) {
     return error("E_UNSUPPORTED_OPTION",
                  "{}: expected rows [{}, {}] or LoRA of them (lora_embedding_A, lora_embedding_B), found other parts", quote(module.path),
                  embedding.rows, embedding.columns);
   }
-  if (module.row_count > 0 && module.find(PartKind::row_ids) == nullptr && module.row_count != embedding.rows) {
+  if (module.row_count > 0 && module.find(PartKind::row_ids) == nullptr && module.row_count < embedding.rows) {
     return error("E_SHAPE", "{}: expected {} rows, as the base has, found {}; trained for {}", quote(module.path), embedding.rows,
                  module.row_count, base_name(config));
   }
@@ -259,7 +289,7 @@ Status check_embedding(const AdapterModule& module, const OtherModule& embedding
     return error("E_SHAPE", "{}: expected rows of {} numbers, as the base has, found {}; trained for {}", quote(module.path),
                  embedding.columns, module.in_of_rows, base_name(config));
   }
-  if (module.rank == 0 || (module.in == embedding.rows && module.out == embedding.columns)) return {};
+  if (module.rank == 0 || (module.in == embedding.rows + module.added_count && module.out == embedding.columns)) return {};
   return error("E_SHAPE", "{}: expected lora_embedding_A [rank, {}] and B [{}, rank], found {} and {}; trained for {}", quote(module.path),
                embedding.rows, embedding.columns, module.in, module.out, base_name(config));
 }
@@ -270,7 +300,7 @@ Result<AdapterRecord> record_of(const AdapterModule& module, const OtherModule& 
   if (Status status = check(module, other, config); !status) return forward_error(status);
   AdapterRecord record{.site = other.site,
                        .out = other.columns,
-                       .in = other.rows,
+                       .in = other.rows + static_cast<std::int32_t>(module.added_count),
                        .rank = static_cast<std::int32_t>(module.rank),
                        .scale = module.scale,
                        .module = kNoModule,
@@ -278,7 +308,7 @@ Result<AdapterRecord> record_of(const AdapterModule& module, const OtherModule& 
   std::ranges::sort(record.parts, {}, &AdapterPart::kind);
   for (AdapterPart& part : record.parts)
     part.slice = part.kind == PartKind::rows ? SourceSlice{0, 0, 0, other.columns} : whole(part.kind, record);
-  limit_rows(record, module);
+  take_counts(record, module);
   return record;
 }
 
@@ -308,6 +338,7 @@ Result<AdapterPlan> import_modules(AdapterModules lora, const AdapterConfig& con
   std::ranges::sort(plan.records, {}, [](const AdapterRecord& record) { return std::make_tuple(record.site, record.slice_begin); });
   plan.derived = std::move(lora.derived);
   plan.warnings = std::move(lora.warnings);
+  if (Status added = take_added_tokens(plan, lora, base); !added) return forward_error(added);
   warn_of_missing_modules(plan, lora, config, base);
   return plan;
 }

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "adapters/adapter_image.h"
-#include "adapters/lora_modules.h"
+#include "adapters/family_modules.h"
 #include "adapters/testing/lora_fixture.h"
 #include "base/testing/source_path.h"
 #include "formats/json.h"
@@ -35,7 +35,7 @@ Result<AdapterPlan> import(const LoraFixture& fixture, const ModuleTable& base =
   if (!config) return tl::unexpected(config.error());
   std::vector<TensorInfo> tensors;
   for (const TensorToWrite& tensor : fixture.tensors) tensors.push_back({tensor.name, tensor.dtype, tensor.shape, 0, tensor.bytes.size()});
-  Result<AdapterModules> modules = read_lora_modules(*config, tensors, {.rank_max = rank_max, .modules = &base});
+  Result<AdapterModules> modules = read_family_modules(*config, tensors, {.rank_max = rank_max, .modules = &base});
   if (!modules) return forward_error(modules);
   return import_modules(std::move(*modules), *config, base);
 }
@@ -223,6 +223,38 @@ TEST(LoraImporter, TakesRowsOfTheTokensThatTheConfigLists) {
   }
 }
 
+TEST(LoraImporter, TakesRowsOfTokensAfterTheBases) {
+  LoraFixture fixture = small_lora();
+  fixture.config =
+      R"({"peft_type": "LORA", "r": 4, "lora_alpha": 6, "trainable_token_indices": {"embed_tokens": [101, 7, 100], "lm_head": [100, 3]}})";
+  fixture.add("model.embed_tokens.token_adapter.trainable_tokens_delta", {3, 48});
+  fixture.add("lm_head.token_adapter.trainable_tokens_delta", {2, 48});
+  const AdapterPlan plan = import(fixture).value();
+  EXPECT_EQ(plan.added_tokens, 2);
+  EXPECT_THAT(plan.warnings, Contains(HasSubstr("the head of 1")));
+  const auto of = [&](SiteKind kind) {
+    return *std::ranges::find(plan.records, kind, [](const auto& record) { return record.site.kind; });
+  };
+  EXPECT_EQ(of(SiteKind::embedding).find(PartKind::rows)->slice, (SourceSlice{0, 3, 0, 48}));
+  EXPECT_EQ(of(SiteKind::embedding).find(PartKind::added_rows), nullptr);
+  EXPECT_EQ(of(SiteKind::head).find(PartKind::rows)->slice, (SourceSlice{0, 1, 0, 48}));
+  EXPECT_EQ(of(SiteKind::head).find(PartKind::added_rows)->slice, (SourceSlice{0, 1, 0, 48}));
+}
+
+TEST(LoraImporter, LeavesOutTheCopiesThatPeftSavesOfGrownVocabularies) {
+  LoraFixture fixture = small_lora();
+  for (const char* name : {"model.embed_tokens", "lm_head"}) {
+    fixture.add(std::string(name) + ".weight", {103, 48});
+    fixture.add(std::string(name) + ".modules_to_save.weight", {103, 48});
+    fixture.add(std::string(name) + ".original_module.weight", {103, 48});
+  }
+  const AdapterPlan plan = import(fixture).value();
+  EXPECT_EQ(plan.added_tokens, 3);
+  LoraFixture alone = small_lora();
+  alone.add("lm_head.modules_to_save.weight", {100, 48});
+  expect_refused(alone, "E_UNKNOWN_MODULE", {"lm_head.modules_to_save"});
+}
+
 TEST(LoraImporter, RefusesReplacedWeightsThatFitNoPlaceOfTheBase) {
   const auto with = [](const std::string& name, std::vector<std::int64_t> shape, const std::string& tokens = "null") {
     LoraFixture fixture = small_lora();
@@ -236,13 +268,14 @@ TEST(LoraImporter, RefusesReplacedWeightsThatFitNoPlaceOfTheBase) {
   expect_refused(with("model.norm.weight", {48, 48}), "E_SHAPE", {"model.norm"});
   expect_refused(with("model.embed_tokens.weight", {100}), "E_UNSUPPORTED_OPTION", {"model.embed_tokens"});
   expect_refused(with("model.embed_tokens.weight", {90, 48}), "E_SHAPE", {"model.embed_tokens", "100", "90"});
-  expect_refused(with("lm_head.weight", {130, 48}), "E_SHAPE", {"lm_head", "100", "130"});
+  expect_refused(with("lm_head.weight", {130, 48}), "E_VOCAB", {"0", "30", "100"});
+  expect_refused(with("model.embed_tokens.weight", {100 + 8193, 48}), "E_VOCAB", {"model.embed_tokens", "8192", "8293"});
   expect_refused(with("model.embed_tokens.weight", {100, 47}), "E_SHAPE", {"model.embed_tokens", "48"});
   expect_refused(with("lm_head.weight", {100, 47}), "E_SHAPE", {"lm_head", "48", "47"});
-  expect_refused(with("model.layers.0.other_norm.weight", {48}), "E_UNKNOWN_MODULE", {"other_norm"});
+  expect_refused(with("model.layers.0.input_layer_norm.weight", {48}), "E_UNKNOWN_MODULE", {"\"model.layers.0.input_layernorm\""});
   expect_refused(with(rows, {2, 48}), "E_PAIR", {"trainable_token_indices"});
-  expect_refused(with(rows, {2, 48}, "[5]"), "E_INDEX", {"1", "[2, 48]"});
-  expect_refused(with(rows, {2, 48}, "[5, 100]"), "E_INDEX", {"100"});
+  expect_refused(with(rows, {2, 48}, "[5]"), "E_INDEX", {"1 rows", "[2, 48]"});
+  expect_refused(with(rows, {2, 48}, "[5, 101]"), "E_INDEX", {"100", "101"});
   expect_refused(with(rows, {2, 48}, "[5, 5]"), "E_INDEX", {"twice"});
   expect_refused(with(rows, {2, 48}, "[5, -1]"), "E_INDEX", {"trainable_token_indices"});
 }
@@ -402,8 +435,11 @@ std::shared_ptr<const ModelFiles> files_of(const std::filesystem::path& model) {
 TEST(LoraImporter, RefusesWhatTheGoldenFoldersGetWrong) {
   const std::filesystem::path golden = source_path("tests/golden");
   const ModelConfig model = read_model_config((golden / "mix32").string()).value();
-  const AdapterBase base{
-      .modules = make_module_table(model), .format = {DType::bf16, 2}, .page_bytes = 4096, .weights = files_of(golden / "mix32")};
+  const AdapterBase base{.modules = make_module_table(model),
+                         .format = {DType::bf16, 2},
+                         .page_bytes = 4096,
+                         .weights = files_of(golden / "mix32"),
+                         .extended_positions_max = 1024};
   int count = 0;
   for (const auto& folder : std::filesystem::directory_iterator(golden / "refused")) {
     SCOPED_TRACE(folder.path().filename().string());
@@ -432,8 +468,11 @@ TEST(LoraImporter, TakesEveryGoldenAdapter) {
   for (const auto& model : std::filesystem::directory_iterator(golden)) {
     if (!std::filesystem::exists(model.path() / "adapters")) continue;
     const ModelConfig config = read_model_config(model.path().string()).value();
-    const AdapterBase base{
-        .modules = make_module_table(config), .format = {DType::bf16, 2}, .page_bytes = 4096, .weights = files_of(model.path())};
+    const AdapterBase base{.modules = make_module_table(config),
+                           .format = {DType::bf16, 2},
+                           .page_bytes = 4096,
+                           .weights = files_of(model.path()),
+                           .extended_positions_max = 1024};
     for (const auto& folder : std::filesystem::directory_iterator(model.path() / "adapters")) {
       const Result<PreparedAdapter> adapter = prepare_adapter(FolderPath(folder.path().string()), base);
       ASSERT_TRUE(adapter) << folder.path() << ": " << adapter.error().message;

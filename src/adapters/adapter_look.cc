@@ -41,15 +41,15 @@ AdapterLook look_at(const FolderSource& folders, const FolderPath& path, const s
     if (!now) return now.error();
     if (*now != *stamp) continue;  // someone is writing it right now
 
-    ChangedFolder changed{*stamp, 0u, {}, 0, {}, {}, false};
+    ChangedFolder changed{*stamp, ImageSize(), {}, 0, {}, {}, false};
     if (adapter) {
-      changed.page_count = adapter->page_count();
+      changed.size = adapter->size;
       changed.base_model_name = adapter->folder.config.base_model_name;
       changed.rank = adapter->folder.config.r;
       changed.traits = adapter->traits();
       changed.warnings = adapter->warnings;
     } else {
-      changed.page_count = tl::unexpected(adapter.error());
+      changed.size = tl::unexpected(adapter.error());
       const bool has_no_weights = stamp->weights == FileStamp() && adapter.error().code == "E_SAFETENSORS";
       changed.is_incomplete = has_no_weights || adapter.error().code == "E_NO_CONFIG";
     }

@@ -16,7 +16,7 @@ namespace slora {
 struct UnchangedFolder {};
 struct ChangedFolder {
   FolderStamp stamp;
-  Result<std::uint32_t> page_count;  // of its image, or why it is refused until its files change
+  Result<ImageSize> size;  // of its image, or why it is refused until its files change
   std::string base_model_name;
   std::int64_t rank = 0;
   AdapterTraits traits;

@@ -23,13 +23,17 @@ struct AdapterModule {
   std::vector<AdapterPart> parts;  // at most one of a kind, in the order of the file; not yet sliced
   std::vector<PartPiece> pieces;   // the further tensors that parts are derived from
   std::int64_t rank = 0;           // 0: no A and B
+  std::int64_t stored_rank = 0;    // as the file and its config call it; 0: the same
   std::int64_t in = 0;             // 0: the file does not tell
   std::int64_t out = 0;
-  std::int64_t row_count = 0;             // of rows that replace the base's
-  std::int64_t in_of_rows = 0;            // their columns
-  bool is_saved_weight = false;           // the file has a weight of it: a norm's gain, or rows
-  bool saves_gain = false;                // its gain is a weight of the file, not one that multiplies what the base computes
-  std::int32_t embedding_part_count = 0;  // parts that only an embedding has
+  std::int64_t row_count = 0;                  // of rows that replace the base's
+  std::int64_t in_of_rows = 0;                 // their columns
+  std::int64_t added_count = 0;                // of rows of tokens after the base's
+  bool is_saved_weight = false;                // the file has a weight of it: a norm's gain, or rows
+  bool saves_gain = false;                     // its gain is a weight of the file, not one that multiplies what the base computes
+  std::int32_t embedding_part_count = 0;       // parts that only an embedding has
+  std::vector<ElementRange> shard_elements{};  // of S, as in AdapterRecord; empty where no base is known
+  std::int64_t element_count = 0;              // of S
   float scale = 1;
   LowRank low_rank = LowRank::sum;
 

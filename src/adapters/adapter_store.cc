@@ -95,8 +95,8 @@ Result<std::int32_t> AdapterStore::add_root(const std::string& root) {
 bool AdapterStore::add(std::string_view name, const FolderPath& folder, TakenName taken) {
   const Timestamp begun = clock_.now();
   const Result<Folder> opened = folders_.open(folder);
-  const Result<AdapterConfig> config = opened ? peek_adapter_config(*opened) : tl::unexpected(opened.error());
   Entry entry;
+  const Result<AdapterConfig> config = opened ? peek(entry, *opened) : tl::unexpected(opened.error());
   entry.folder = folder;
   if (opened) entry.stamp = stamp_of(*opened).value_or(FolderStamp());
   if (config) {
@@ -117,6 +117,16 @@ bool AdapterStore::add(std::string_view name, const FolderPath& folder, TakenNam
   return true;
 }
 
+Result<AdapterConfig> AdapterStore::peek(Entry& entry, const Folder& folder) const {
+  Result<AdapterConfig> config = peek_adapter_config(folder);
+  if (!config) return config;
+  const Result<std::optional<ContextExtension>> extension =
+      find_context_extension(folder, *config, base_.modules, base_.extended_positions_max);
+  if (!extension) return tl::unexpected(extension.error());
+  if (*extension) entry.context_tokens_max = (*extension)->tokens_max;
+  return config;
+}
+
 Result<ExaminedAdapter> AdapterStore::examine(const FolderPath& path, std::uint32_t page_count_max) const {
   Gate gate;
   return examine(path, page_count_max, gate);
@@ -129,7 +139,7 @@ Result<ExaminedAdapter> AdapterStore::examine(const FolderPath& path, std::uint3
   if (!stamp) return tl::unexpected(stamp.error());
   const Result<PreparedAdapter> prepared = prepare_adapter(std::move(*folder), base_);
   if (!prepared) return tl::unexpected(prepared.error());
-  const std::uint32_t page_count = prepared->page_count();
+  const std::uint32_t page_count = prepared->size.pages_in_all();
   if (page_count > page_count_max) {
     return error("E_TOO_LARGE", "its image takes {} pages, and the pool has {} for it; the server needs more --pool-memory", page_count,
                  page_count_max);
@@ -139,7 +149,7 @@ Result<ExaminedAdapter> AdapterStore::examine(const FolderPath& path, std::uint3
   if (!now || *now != *stamp) return error("E_CHANGED", "its files changed while they were read; try again");
   if (!identity) return tl::unexpected(identity.error());
   const AdapterConfig& config = prepared->folder.config;
-  return ExaminedAdapter{path, *stamp, config.base_model_name, config.r, page_count, prepared->traits(), *identity, prepared->warnings};
+  return ExaminedAdapter{path, *stamp, config.base_model_name, config.r, prepared->size, prepared->traits(), *identity, prepared->warnings};
 }
 
 Status AdapterStore::install(std::string_view name, const ExaminedAdapter& adapter, TakenName taken) {
@@ -155,8 +165,9 @@ Status AdapterStore::install(std::string_view name, const ExaminedAdapter& adapt
   entry.stamp = adapter.stamp;
   entry.base_model_name = adapter.base_model_name;
   entry.rank = adapter.rank;
+  entry.context_tokens_max = adapter.traits.context_tokens_max;
   Entry& place = put(name, std::move(entry));
-  make_version(name, place, adapter.page_count, adapter.traits);
+  make_version(name, place, adapter.size, adapter.traits);
   const bool is_first = place.version->confirm_identity(adapter.identity, adapter.stamp);
   check(is_first, "expected a new version to have no identity yet");
   for (const std::string& warning : adapter.warnings) log_warning("adapter \"{}\": {}", name, warning);
@@ -178,9 +189,11 @@ void AdapterStore::erase(Entries::iterator at) {
   entries_.erase(at);
 }
 
-void AdapterStore::make_version(std::string_view name, Entry& entry, std::uint32_t page_count, AdapterTraits traits) {
+void AdapterStore::make_version(std::string_view name, Entry& entry, const ImageSize& size, AdapterTraits traits) {
   AdapterVersion::Origin origin{std::string(name), entry.folder, ++entry.generation, entry.stamp, std::move(traits)};
-  entry.version = std::make_shared<const AdapterVersion>(AdapterId{++version_count_}, std::move(origin), page_count);
+  const auto next_id = [this] { return AdapterId{++version_count_}; };
+  std::shared_ptr<const SharedImage> shared = shared_images_.find_or_make(size, next_id);
+  entry.version = std::make_shared<const AdapterVersion>(next_id(), std::move(origin), size, std::move(shared));
 }
 
 bool AdapterStore::remove(std::string_view name) {
@@ -223,10 +236,12 @@ std::optional<AdapterListing> AdapterStore::find(std::string_view name) const {
 
 AdapterStore::Served AdapterStore::served() const {
   const std::lock_guard lock(mutex_);
-  Served served{stamp_of_entries(), {}};
+  Served served{stamp_of_entries(), {}, {}};
   served.names.reserve(entries_.size());
   for (const auto& [name, entry] : entries_) {
-    if (!entry.refused) served.names.push_back(name);
+    if (entry.refused) continue;
+    served.names.push_back(name);
+    served.context_tokens_max.push_back(entry.context_tokens_max);
   }
   return served;
 }
@@ -240,7 +255,10 @@ std::uint64_t AdapterStore::served_stamp() const {
 std::uint64_t AdapterStore::stamp_of_entries() const {
   constexpr std::uint64_t basis = 14695981039346656037U, prime = 1099511628211U;
   std::uint64_t stamp = basis;
-  for (const auto& [name, entry] : entries_) stamp = (stamp ^ (entry.registration * 2 + (entry.refused ? 1 : 0))) * prime;
+  for (const auto& [name, entry] : entries_) {
+    stamp = (stamp ^ (entry.registration * 2 + (entry.refused ? 1 : 0))) * prime;
+    stamp = (stamp ^ static_cast<std::uint64_t>(entry.context_tokens_max)) * prime;
+  }
   return stamp;
 }
 
@@ -255,7 +273,8 @@ AdapterCounts AdapterStore::counts() const {
 }
 
 AdapterListing AdapterStore::listing_of(const std::string& name, const Entry& entry) {
-  return {name, entry.folder.path, entry.refused ? std::optional(*entry.refused) : std::nullopt, entry.base_model_name, entry.rank};
+  return {name,       entry.folder.path,       entry.refused ? std::optional(*entry.refused) : std::nullopt, entry.base_model_name,
+          entry.rank, entry.context_tokens_max};
 }
 
 std::optional<std::string> AdapterStore::name_of_folder(std::string_view name_or_path) const {
@@ -304,6 +323,10 @@ Status AdapterStore::check_blend(std::span<const BlendComponent> components) con
     }
     if (!traits.invocation_tokens.empty())
       return error("E_BLEND", "adapter \"{}\" acts from its invocation tokens on only, and cannot be part of a blend", name);
+    if (traits.rope != components.front().version->traits().rope) {
+      return error("E_BLEND", "adapters \"{}\" and \"{}\" have different RoPE factors, and cannot be parts of one blend",
+                   components.front().version->name(), name);
+    }
     z_cols += traits.z_cols;
   }
   if (z_cols <= kBlendZColsMax) return {};

@@ -34,10 +34,11 @@ namespace slora {
 // An adapter as clients and operators see it: an entry of /v1/models.
 struct AdapterListing {
   std::string name;
-  std::string folder;            // for the operator only
-  std::optional<Error> refused;  // why it cannot be served; shapes and weights are checked at first use only
-  std::string base_model_name;   // as its config says; may be empty
-  std::int64_t rank = 0;         // the config's default; 0 when the config could not be read
+  std::string folder;                   // for the operator only
+  std::optional<Error> refused;         // why it cannot be served; shapes and weights are checked at first use only
+  std::string base_model_name;          // as its config says; may be empty
+  std::int64_t rank = 0;                // the config's default; 0 when it has none or could not be read
+  std::int32_t context_tokens_max = 0;  // see AdapterTraits
 };
 
 struct AdapterCounts {
@@ -64,8 +65,8 @@ struct ExaminedAdapter {
   FolderPath folder;
   FolderStamp stamp;
   std::string base_model_name;
-  std::int64_t rank = 0;  // the config's default
-  std::uint32_t page_count = 0;
+  std::int64_t rank = 0;  // the config's default; 0: it has none
+  ImageSize size;
   AdapterTraits traits;
   Sha256Digest identity{};
   std::vector<std::string> warnings;
@@ -143,16 +144,20 @@ class AdapterStore {
   // content that the folder has now, if an image of it fits the version's pages: where an adapter is replaced often, its files are others
   // than those that were looked at. E_CHANGED when the folder no longer holds this version, also after some attempts while it is being
   // replaced, "adapter_unavailable" while it cannot be read or after the gate was closed: the next resolve() looks again. After a fault
-  // in the weights (E_NONFINITE) the name is refused. Requires: of every shard version.page_count() pages, each of base().page_bytes and
-  // aligned to 64 bytes.
-  [[nodiscard]] Result<std::vector<ImageLayout>> load(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate);
+  // in the weights (E_NONFINITE) the name is refused. Requires: of every shard version.pages_in_all() pages, its own before those that it
+  // shares, each of base().page_bytes and aligned to 64 bytes.
+  [[nodiscard]] Result<std::vector<ImageLayout>> load(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate,
+                                                      SharedPart shared = SharedPart::write);
   // The same as an image in the host's memory, for pages that the host cannot write: whoever asks copies it, through `gate`, which
   // lives as long as the image is held. Waits while there is no space for it. Requires: AdapterStoreOptions::allocate_host.
-  [[nodiscard]] Result<std::shared_ptr<const HostImage>> load_image(const AdapterVersion& version, Gate& gate);
+  [[nodiscard]] Result<std::shared_ptr<const HostImage>> load_image(const AdapterVersion& version, Gate& gate,
+                                                                    SharedPart shared = SharedPart::write);
 
-  // Null when the version has no image in the host's memory. While the result exists, load() finds the image, unless the version is
-  // retired.
-  [[nodiscard]] std::shared_ptr<const HostImage> host_image(const AdapterVersion& version) const { return host_images_.keep(version.id()); }
+  // Null when the version has no image in the host's memory for such a load. While the result exists, load() finds the image, unless the
+  // version is retired.
+  [[nodiscard]] std::shared_ptr<const HostImage> host_image(const AdapterVersion& version, SharedPart shared = SharedPart::leave) const {
+    return host_images_.keep(version.id(), shared);
+  }
   // Whether loads wait for memory of images that others hold.
   [[nodiscard]] bool has_host_area() const { return host_images_.has_area(); }
   [[nodiscard]] HostImages::Counts host_counts() const { return host_images_.counts(); }
@@ -165,6 +170,7 @@ class AdapterStore {
   struct Served {
     std::uint64_t stamp = 0;
     std::vector<std::string> names;
+    std::vector<std::int32_t> context_tokens_max;  // [names]; see AdapterTraits
   };
   [[nodiscard]] Served served() const;
   [[nodiscard]] std::uint64_t served_stamp() const;
@@ -180,8 +186,9 @@ class AdapterStore {
     FolderPath folder;
     std::string base_model_name;
     std::int64_t rank = 0;
-    std::uint64_t registration = 0;  // unique, to notice that the name was registered again
-    std::uint64_t generation = 0;    // versions made under the name
+    std::int32_t context_tokens_max = 0;  // see AdapterTraits
+    std::uint64_t registration = 0;       // unique, to notice that the name was registered again
+    std::uint64_t generation = 0;         // versions made under the name
     FolderStamp stamp;
     std::shared_ptr<const AdapterVersion> version;
     std::unique_ptr<const Error> refused;
@@ -198,6 +205,7 @@ class AdapterStore {
   };
 
   [[nodiscard]] bool add(std::string_view name, const FolderPath& folder, TakenName taken);
+  [[nodiscard]] Result<AdapterConfig> peek(Entry& entry, const Folder& folder) const;
   void look(const std::string& name, std::uint64_t registration);
   void watch(const std::stop_token& stop);
   void look_now(const std::string& name, std::uint64_t registration);
@@ -205,7 +213,7 @@ class AdapterStore {
   // Require: mutex_ is held.
   Entry& put(std::string_view name, Entry entry);
   void erase(Entries::iterator at);
-  void make_version(std::string_view name, Entry& entry, std::uint32_t page_count, AdapterTraits traits);
+  void make_version(std::string_view name, Entry& entry, const ImageSize& size, AdapterTraits traits);
   [[nodiscard]] std::uint64_t stamp_of_entries() const;
   [[nodiscard]] static AdapterListing listing_of(const std::string& name, const Entry& entry);
   [[nodiscard]] static bool is_resident(const Entry& entry);
@@ -229,8 +237,10 @@ class AdapterStore {
     std::vector<ImageLayout> layouts;  // of what was written to pages
     std::shared_ptr<const HostImage> image;
   };
-  [[nodiscard]] Result<Loaded> try_load(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate);
-  [[nodiscard]] Result<Loaded> load_once(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate);
+  [[nodiscard]] Result<Loaded> try_load(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate, SharedPart shared);
+  [[nodiscard]] Result<Loaded> load_once(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate, SharedPart shared);
+  // Null where none can be made and none is needed.
+  [[nodiscard]] Result<std::shared_ptr<HostImage>> make_host_image(const PreparedAdapter& adapter, SharedPart shared, Gate& gate);
   void note_files(const AdapterVersion& version, const FolderStamp& files);
   // Why the files of this version could not be loaded; the next resolve() looks again.
   [[nodiscard]] tl::unexpected<Error> refuse_load(const AdapterVersion& version, const Error& why);
@@ -253,6 +263,7 @@ class AdapterStore {
   std::string last_visited_;              // by start_due_looks(); guarded by mutex_
   std::vector<Waiter> waiters_;           // guarded by mutex_
   BlendTable blends_{kBlendsMax};         // guarded by mutex_
+  SharedImageTable shared_images_;        // guarded by mutex_
   std::vector<AdapterId> retired_;        // guarded by mutex_
   std::atomic<bool> has_retired_{false};  // written under mutex_
   std::uint64_t registration_count_ = 0;  // guarded by mutex_

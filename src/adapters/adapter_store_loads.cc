@@ -20,33 +20,38 @@ bool may_take_new_files(const AdapterVersion& version, const FolderStamp& now) {
 
 }  // namespace
 
-Result<std::vector<ImageLayout>> AdapterStore::load(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate) {
-  const auto has_all = [&](ImagePages shard) { return shard.size() == version.page_count(); };
+Result<std::vector<ImageLayout>> AdapterStore::load(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate,
+                                                    SharedPart shared) {
+  const auto has_all = [&](ImagePages shard) { return shard.size() == version.pages_in_all(); };
   check(std::ranges::all_of(pages, has_all), "expected as many pages as the adapter has on every shard");
-  Result<Loaded> loaded = try_load(version, pages, gate);
+  Result<Loaded> loaded = try_load(version, pages, gate, shared);
   if (!loaded) return forward_error(loaded);
   if (!loaded->image) return std::move(loaded->layouts);
-  if (loaded->image->try_copy_to(pages, gate)) return loaded->image->layouts();
+  if (loaded->image->try_copy_to(pages, gate, shared)) return loaded->image->layouts();
   return refuse_load(version, {"E_READ", "copying its image took too long", {}});
 }
 
-Result<std::shared_ptr<const HostImage>> AdapterStore::load_image(const AdapterVersion& version, Gate& gate) {
-  Result<Loaded> loaded = try_load(version, {}, gate);
+Result<std::shared_ptr<const HostImage>> AdapterStore::load_image(const AdapterVersion& version, Gate& gate, SharedPart shared) {
+  Result<Loaded> loaded = try_load(version, {}, gate, shared);
   if (!loaded) return forward_error(loaded);
   return std::move(loaded->image);
 }
 
-Result<AdapterStore::Loaded> AdapterStore::try_load(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate) {
+Result<AdapterStore::Loaded> AdapterStore::try_load(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate,
+                                                    SharedPart shared) {
   constexpr int attempts_max = 3;
+  if (version.shared().empty()) shared = SharedPart::leave;  // nothing, in any image
   for (int attempt = 1;; ++attempt) {
-    Result<Loaded> loaded = load_once(version, pages, gate);
+    Result<Loaded> loaded = load_once(version, pages, gate, shared);
     const bool may_succeed = !loaded && loaded.error().code == "E_CHANGED" && !version.is_retired();
     if (!may_succeed || attempt == attempts_max) return loaded;
   }
 }
 
-Result<AdapterStore::Loaded> AdapterStore::load_once(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate) {
-  if (std::shared_ptr<const HostImage> image = host_images_.find(version.id())) return Loaded{.layouts = {}, .image = std::move(image)};
+Result<AdapterStore::Loaded> AdapterStore::load_once(const AdapterVersion& version, std::span<const ImagePages> pages, Gate& gate,
+                                                     SharedPart shared) {
+  if (std::shared_ptr<const HostImage> image = host_images_.find(version.id(), shared))
+    return Loaded{.layouts = {}, .image = std::move(image)};
   Result<Folder> folder = folders_.open(version.folder());
   if (!folder) return refuse_load(version, folder.error());
   const Result<FolderStamp> before = stamp_of(*folder);
@@ -57,19 +62,19 @@ Result<AdapterStore::Loaded> AdapterStore::load_once(const AdapterVersion& versi
     return refuse_load(version, is_incomplete ? Error{"E_READ", "files of its folder are missing", {}} : changed_files());
   }
   Result<PreparedAdapter> adapter = prepare_adapter(std::move(*folder), base_);
-  if (adapter && (adapter->page_count() != version.page_count() || (takes_new_files && adapter->traits() != version.traits()))) {
+  if (adapter && (adapter->size != version.size() || (takes_new_files && adapter->traits() != version.traits()))) {
     withdraw(version, nullptr);
     return refuse_load(version, changed_files());
   }
   std::shared_ptr<HostImage> image;
-  if (adapter && host_images_.has_area()) {
-    Result<std::shared_ptr<HostImage>> made = host_images_.make_in_area(adapter->layouts, gate);
+  if (adapter) {
+    Result<std::shared_ptr<HostImage>> made = make_host_image(*adapter, shared, gate);
     if (!made) return refuse_load(version, made.error());
     image = *std::move(made);
-  } else if (adapter) {
-    image = host_images_.try_make(adapter->layouts);
   }
-  const auto write = [&] { return image ? write_adapter(image->pages(), *adapter, gate) : write_adapter(pages, *adapter, gate); };
+  const auto write = [&] {
+    return image ? write_adapter(image->pages(), *adapter, gate, shared) : write_adapter(pages, *adapter, gate, shared);
+  };
   const Result<Sha256Digest> identity = adapter ? write() : tl::unexpected(adapter.error());
   const Result<FolderStamp> after = current_stamp(folders_, version.folder());
   if (!after) return refuse_load(version, after.error());
@@ -88,6 +93,14 @@ Result<AdapterStore::Loaded> AdapterStore::load_once(const AdapterVersion& versi
   if (takes_new_files) note_files(version, *before);
   if (image) host_images_.put(version, image);
   return Loaded{.layouts = std::move(adapter->layouts), .image = std::move(image)};
+}
+
+Result<std::shared_ptr<HostImage>> AdapterStore::make_host_image(const PreparedAdapter& adapter, SharedPart shared, Gate& gate) {
+  std::vector<ImageLayout> own;
+  if (shared == SharedPart::leave) own = without_shared_pages(adapter.layouts);
+  const std::vector<ImageLayout>& layouts = shared == SharedPart::leave ? own : adapter.layouts;
+  if (host_images_.has_area()) return host_images_.make_in_area(layouts, gate);
+  return host_images_.try_make(layouts);
 }
 
 // So that the next look takes them for no change.

@@ -198,7 +198,7 @@ void AdapterStore::settle(const std::string& name, Entry& entry, AdapterLook see
   auto* changed = std::get_if<ChangedFolder>(&seen);
   // Files that are missing where an adapter was served are a store that is away or being written.
   if (changed != nullptr && changed->is_incomplete && entry.generation > 0) {
-    return set_unavailable(name, entry, changed->page_count.error());
+    return set_unavailable(name, entry, changed->size.error());
   }
   if (entry.unavailable) log_info("adapter \"{}\" can be read again", name);
   entry.unavailable.reset();
@@ -208,15 +208,16 @@ void AdapterStore::settle(const std::string& name, Entry& entry, AdapterLook see
 void AdapterStore::settle_change(const std::string& name, Entry& entry, ChangedFolder seen) {
   forget_version(entry);
   entry.stamp = seen.stamp;
-  if (seen.page_count) {
-    make_version(name, entry, *seen.page_count, std::move(seen.traits));
+  if (seen.size) {
+    entry.context_tokens_max = seen.traits.context_tokens_max;
+    make_version(name, entry, *seen.size, std::move(seen.traits));
     entry.refused.reset();
     entry.base_model_name = std::move(seen.base_model_name);
     entry.rank = seen.rank;
     for (const std::string& warning : seen.warnings) log_warning("adapter \"{}\": {}", name, warning);
     return;
   }
-  Error why = adapter_refused(name, seen.page_count.error());
+  Error why = adapter_refused(name, seen.size.error());
   if (!entry.refused || entry.refused->message != why.message) log_warning("refused: {} ({})", why.message, why.code);
   entry.refused = std::make_unique<const Error>(std::move(why));
 }

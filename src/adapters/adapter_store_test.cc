@@ -320,7 +320,7 @@ TEST(AdapterStore, ExaminesEverythingThatServingWouldFindWrong) {
   EXPECT_EQ(store.examine(root.file("infinite"), 100).error().code, "E_NONFINITE");
   EXPECT_EQ(store.examine(root.file("wide"), 100).error().code, "E_WRONG_BASE");
   EXPECT_EQ(store.examine(root.file("nowhere"), 100).error().code, "E_NO_FOLDER");
-  const std::uint32_t page_count = store.examine(root.file("good"), 100).value().page_count;
+  const std::uint32_t page_count = store.examine(root.file("good"), 100).value().size.page_count;
   EXPECT_EQ(store.examine(root.file("good"), page_count - 1).error().code, "E_TOO_LARGE");
   EXPECT_THAT(store.list(), IsEmpty());
 }

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,10 +25,17 @@ struct AdapterSummary {
   std::vector<std::string> warnings;
 };
 
-// What it takes in the pool of a certain base.
+// What it takes of a certain base and its pool.
 struct AdapterCost {
-  std::uint32_t page_count = 0;
-  std::uint64_t image_bytes = 0;      // in whole pages
+  std::uint32_t page_count = 0;         // of its own
+  std::uint32_t shared_page_count = 0;  // of what it shares with other adapters
+  std::uint64_t image_bytes = 0;        // of both, in whole pages
+  std::int32_t added_tokens = 0;        // beyond the base's vocabulary
+  std::optional<ContextExtension> extension{};
+  // Floating-point operations of one token in linear modules: what the adapter adds, and what the base takes. A gain of the outputs or of a
+  // norm counts as none; one of the inputs as the module's product once more, unless all inputs of the fused product have it.
+  double token_flops = 0, base_token_flops = 0;
+  std::uint64_t step_bytes = 0;       // of the image, that a step with a token of the adapter reads; of the embedding one token's
   std::vector<std::string> warnings;  // those of the summary, and those that need the base
 };
 

@@ -10,7 +10,10 @@
 #include <vector>
 
 #include "adapters/adapter_folder.h"
+#include "adapters/rope_parts.h"
+#include "adapters/shared_part.h"
 #include "base/ids.h"
+#include "base/shared_image.h"
 #include "formats/sha256.h"
 
 namespace slora {
@@ -22,6 +25,9 @@ struct AdapterTraits {
   std::vector<TokenId> invocation_tokens{};  // see AdapterConfig
   bool changes_base = false;                 // not only adds to what the base computes: it cannot be weighted
   std::int32_t z_cols = 0;                   // columns of A x at the site that has most, those of all its modules
+  std::int32_t added_tokens = 0;             // beyond the base's vocabulary
+  std::shared_ptr<const RopePart> rope{};    // of an adapter that extends the context; null: its positions are the base's
+  std::int32_t context_tokens_max = 0;       // of prompt and output; 0: as many as of the base's
   bool operator==(const AdapterTraits&) const = default;
 };
 
@@ -50,8 +56,10 @@ class AdapterVersion {
     FolderStamp stamp;
     AdapterTraits traits{};
   };
+  // `shared`: the image of what it shares, whose id is not used again as long as the version has it; null where it shares nothing.
+  AdapterVersion(AdapterId id, Origin origin, const ImageSize& size, std::shared_ptr<const SharedImage> shared);
   AdapterVersion(AdapterId id, Origin origin, std::uint32_t page_count)
-      : id_(id), origin_(std::move(origin)), page_count_(page_count), stamp_(origin_.stamp) {}
+      : AdapterVersion(id, std::move(origin), {.page_count = page_count}, nullptr) {}
   // A blend. Requires: components that are no blends.
   AdapterVersion(AdapterId id, std::vector<BlendComponent> components);
   ~AdapterVersion() { mark_evicted(); }
@@ -72,8 +80,14 @@ class AdapterVersion {
     const std::lock_guard lock(mutex_);
     return stamp_;
   }
-  [[nodiscard]] std::uint32_t page_count() const { return page_count_; }
-  // Of a blend: none.
+  // Of its own; those of a blend are its components'.
+  [[nodiscard]] std::uint32_t page_count() const { return size_.page_count; }
+  // What else it needs in the pool: of an adapter one image or none, of a blend those of its components, each once.
+  [[nodiscard]] std::span<const SharedImage> shared() const { return shared_; }
+  [[nodiscard]] std::uint32_t pages_in_all() const;
+  // Requires: no blend.
+  [[nodiscard]] const ImageSize& size() const { return size_; }
+  // Of a blend: only what its components have in common, RoPE and context.
   [[nodiscard]] const AdapterTraits& traits() const { return origin_.traits; }
   [[nodiscard]] std::span<const TokenId> invocation_tokens() const { return origin_.traits.invocation_tokens; }
 
@@ -126,7 +140,9 @@ class AdapterVersion {
   const AdapterId id_;
   const Origin origin_;
   const std::vector<BlendComponent> components_;
-  const std::uint32_t page_count_;
+  const ImageSize size_;
+  const std::shared_ptr<const SharedImage> shared_image_;  // of an adapter
+  const std::vector<SharedImage> shared_;
   mutable std::atomic<bool> has_image_ = false;        // its own
   mutable std::atomic<std::int32_t> image_count_ = 0;  // with those of blends
   mutable std::atomic<bool> pinned_ = false;

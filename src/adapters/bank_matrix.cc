@@ -4,7 +4,6 @@
 #include <bit>
 #include <cmath>
 #include <cstddef>
-#include <cstring>
 #include <functional>
 #include <numeric>
 #include <unordered_map>
@@ -43,28 +42,6 @@ std::vector<std::string> names_of(const TileTensors& tensors) {
     if (*tensor) names.push_back((*tensor)->name);
   }
   return names;
-}
-
-template <class Integer>
-std::int64_t integer_at(const std::byte* bytes, std::size_t index) {
-  Integer value;
-  std::memcpy(&value, bytes + index * sizeof value, sizeof value);
-  return std::int64_t{value};
-}
-
-std::int64_t integer_at(const std::byte* bytes, DType dtype, std::size_t index) {
-  switch (dtype) {
-    case DType::u8:
-      return integer_at<std::uint8_t>(bytes, index);
-    case DType::i8:
-      return integer_at<std::int8_t>(bytes, index);
-    case DType::i16:
-      return integer_at<std::int16_t>(bytes, index);
-    case DType::i32:
-      return integer_at<std::int32_t>(bytes, index);
-    default:
-      return integer_at<std::int64_t>(bytes, index);
-  }
 }
 
 // Computes tiles of one matrix. One thread.
@@ -106,7 +83,7 @@ class TileReader {
 
   // PEFT takes logarithms of the weights, which makes NaN of those below 0.
   Result<std::vector<WeightedVector>> chosen_by_index(std::int64_t tile) {
-    Result<std::vector<WeightedVector>> chosen = read_indices(tile);
+    Result<std::vector<WeightedVector>> chosen = indices_of(tile);
     if (!chosen || tensors_.vectors_per_tile == 1) return chosen;
     const Result<std::vector<float>> weights = read_rows(file_, *tensors_.weights, tile, 1);
     if (!weights) return tl::unexpected(weights.error());
@@ -120,14 +97,13 @@ class TileReader {
   }
 
   // Each with weight 1.
-  Result<std::vector<WeightedVector>> read_indices(std::int64_t tile) {
+  Result<std::vector<WeightedVector>> indices_of(std::int64_t tile) {
     const TensorInfo& indices = *tensors_.indices;
-    const auto count = static_cast<std::size_t>(tensors_.vectors_per_tile);
-    std::vector<std::byte> bytes(count * bytes_of(indices.dtype));
-    if (Status read = file_.read_part(indices, static_cast<std::uint64_t>(tile) * bytes.size(), bytes); !read) return forward_error(read);
+    const std::int64_t count = tensors_.vectors_per_tile;
+    const Result<std::vector<std::int64_t>> found = read_indices(file_, indices, tile * count, count);
+    if (!found) return tl::unexpected(found.error());
     std::vector<WeightedVector> chosen;
-    for (std::size_t i = 0; i < count; ++i) {
-      const std::int64_t index = integer_at(bytes.data(), indices.dtype, i);
+    for (const std::int64_t index : *found) {
       if (index < 0 || index >= tensors_.bank.shape[0]) {
         return error("E_INDEX", "tensor {}: expected indices below {}, the vectors of the bank, found {} in tile {}", quote(indices.name),
                      tensors_.bank.shape[0], index, tile);

@@ -41,5 +41,8 @@ class DerivedTensor {
                                                    std::int64_t row_count);
 // The whole tensor.
 [[nodiscard]] Result<std::vector<float>> read_all(const SafetensorsFile& file, const TensorInfo& tensor);
+// Elements [begin, begin + count) of a tensor of indices: integers, or F32 that must be whole numbers. E_INDEX, E_READ.
+[[nodiscard]] Result<std::vector<std::int64_t>> read_indices(const SafetensorsFile& file, const TensorInfo& tensor, std::int64_t begin,
+                                                             std::int64_t count);
 
 }  // namespace slora

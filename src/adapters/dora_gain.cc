@@ -69,6 +69,12 @@ Status DoraGain::compute(float* out, const SafetensorsFile& file, std::int64_t /
   if (!magnitudes) return tl::unexpected(magnitudes.error());
   const Result<std::vector<float>> a = read_all(file, tensors_.a);
   if (!a) return tl::unexpected(a.error());
+  const FactoredMatrix* start = nullptr;
+  if (tensors_.start != nullptr) {
+    const Result<const FactoredMatrix*> factors = tensors_.start->factors(file, gate);
+    if (!factors) return tl::unexpected(factors.error());
+    start = *factors;
+  }
   const std::int64_t rank = tensors_.a.shape[0], in = tensors_.a.shape[1], outputs = tensors_.b.shape[0];
   const ModelTensor* const weight = base_->find(weight_);
   if (weight == nullptr || weight->info.shape != std::vector<std::int64_t>{outputs, in}) {
@@ -90,6 +96,7 @@ Status DoraGain::compute(float* out, const SafetensorsFile& file, std::int64_t /
     for (std::int64_t i = 0; i < count; ++i) {
       float* const row = rows.data() + i * in;
       add_ranks(row, *a, b->data() + i * rank, tensors_.scale, rank, in);
+      if (start != nullptr) add_ranks(row, start->a, start->b.data() + (begin + i) * rank, -tensors_.scale, rank, in);
       const float norm = norm_of(row, in);
       const float gain = (*magnitudes)[static_cast<std::size_t>(begin + i)] / norm;
       if (!std::isfinite(gain)) {

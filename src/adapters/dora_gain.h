@@ -4,6 +4,7 @@
 #include <string>
 
 #include "adapters/derived_tensor.h"
+#include "adapters/subtracted_start.h"
 #include "formats/model_files.h"
 
 namespace slora {
@@ -14,10 +15,12 @@ struct DoraTensors {
   TensorInfo a;          // [rank, in]
   TensorInfo b;          // [out, rank]
   float scale = 1;
+  std::shared_ptr<const SubtractedStart> start{};  // what training subtracted from W; null: nothing
 };
 
 // DoRA's gain (arXiv 2402.09353, section 4; PEFT's tuners/lora/dora.py): m / the norm of each row of W + scale B A, in fp32, where W is as
-// the base's files have it. [out]. Computing it costs about what `rank` tokens of a prompt cost at this module.
+// the base's files have it, without what PiSSA or OLoRA subtracted. [out]. Computing it costs about what `rank` tokens of a prompt cost at
+// this module.
 class DoraGain final : public DerivedTensor {
  public:
   // `weight`: the name of W among the base's tensors.

@@ -3,6 +3,7 @@
 #include <span>
 
 #include "adapters/adapter_modules.h"
+#include "adapters/changed_rows.h"
 #include "base/result.h"
 #include "formats/adapter_config.h"
 #include "formats/model_files.h"
@@ -22,6 +23,7 @@ struct FamilyContext {
   std::shared_ptr<const ModelFiles> weights{};
   VeraProjections* projections = nullptr;  // that adapters share; null: each has its own
   const SafetensorsFile* file = nullptr;   // whose tensors these are; null where their numbers need not be looked at
+  ChangedRows* changed_rows = nullptr;     // of this file, as far as they are known; more are added. Null: none are
 };
 
 // Groups the tensors of an adapter's file by module as its family has them, from config and header alone: every family arrives at the same

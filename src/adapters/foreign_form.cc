@@ -6,10 +6,13 @@
 namespace slora {
 namespace {
 
-constexpr std::string_view kMlx = "mlx-lm's form: convert it with tools/convert_mlx_adapter.py";
-constexpr std::string_view kTorchtune =
-    "torchtune's form: save it with the Hugging Face checkpointer (FullModelHFCheckpointer), which writes adapter_model.safetensors";
-constexpr std::string_view kLlamaCpp = "a GGUF adapter of llama.cpp: serve the PEFT folder that it was converted from";
+constexpr std::string_view kMlx = "mlx-lm's form: expected adapters.safetensors with mlx-lm's own adapter_config.json, which is served";
+constexpr std::string_view kMlxOld = "mlx-lm's old form: load it with mlx-lm and save it as adapters.safetensors";
+constexpr std::string_view kMlxCheckpoint = "a checkpoint of mlx-lm: give it the name adapters.safetensors";
+constexpr std::string_view kTorchtune = "torchtune's form: expected adapter_0.safetensors with adapter_config.json, which is served";
+constexpr std::string_view kTorchtuneState = "torchtune's state of training: serve the adapter that is saved next to it";
+constexpr std::string_view kLlamaCpp = "llama.cpp's form: expected a GGUF file, which is served";
+constexpr std::string_view kLlamaCppOld = "llama.cpp's form before GGUF: serve the PEFT folder that it was converted from";
 constexpr std::string_view kDiffusers = "diffusers' form, of an image model: only language models are served";
 constexpr std::string_view kKohya = "kohya's or LyCORIS' form, of an image model: only language models are served";
 constexpr std::string_view kMegatron = "Megatron's or NeMo's form: export it to Hugging Face's with Megatron Bridge or NeMo's export";
@@ -40,13 +43,10 @@ struct Rule {
 };
 
 constexpr Rule kFiles[] = {
-    {"adapters.safetensors", At::whole, kMlx},
-    {"adapters.npz", At::whole, kMlx},
-    {"_adapters.safetensors", At::end, kMlx},  // 0000100_adapters.safetensors: a checkpoint
-    {"adapter_0.pt", At::whole, kTorchtune},
-    {"recipe_state.pt", At::whole, kTorchtune},
-    {".gguf", At::end, kLlamaCpp},
-    {"ggml-adapter-model.bin", At::whole, kLlamaCpp},
+    {"adapters.npz", At::whole, kMlxOld},
+    {"_adapters.safetensors", At::end, kMlxCheckpoint},  // 0000100_adapters.safetensors: a checkpoint
+    {"recipe_state.pt", At::whole, kTorchtuneState},
+    {"ggml-adapter-model.bin", At::whole, kLlamaCppOld},
     {"pytorch_lora_weights.safetensors", At::whole, kDiffusers},
     {"pytorch_lora_weights.bin", At::whole, kDiffusers},
     {".nemo", At::end, kMegatron},

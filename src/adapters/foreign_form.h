@@ -5,7 +5,7 @@
 
 namespace slora {
 
-// Adapters of other programs are recognised, to say what they are and how to make PEFT's form of them. Each returns the middle of a
+// Adapters of other programs that are not read are recognised, to say what they are and what to do with them. Each returns the middle of a
 // message: "mlx-lm's form: convert it with ..."; empty when nothing is recognised.
 //
 // By the names of a folder's files.

@@ -18,10 +18,10 @@ using ::testing::HasSubstr;
 std::string form_of_folder(const std::vector<std::string>& names) { return std::string(foreign_form_of_files(names)); }
 
 TEST(ForeignForm, IsRecognisedByTheFilesOfAFolder) {
-  EXPECT_THAT(form_of_folder({"adapter_config.json", "adapters.safetensors"}), HasSubstr("mlx-lm"));
+  EXPECT_THAT(form_of_folder({"adapter_config.json", "adapters.npz"}), HasSubstr("mlx-lm"));
   EXPECT_THAT(form_of_folder({"0000100_adapters.safetensors"}), HasSubstr("mlx-lm"));
-  EXPECT_THAT(form_of_folder({"adapter_0.pt"}), HasSubstr("torchtune"));
-  EXPECT_THAT(form_of_folder({"README.md", "my-lora-f16.gguf"}), HasSubstr("llama.cpp"));
+  EXPECT_THAT(form_of_folder({"recipe_state.pt"}), HasSubstr("torchtune"));
+  EXPECT_THAT(form_of_folder({"README.md", "ggml-adapter-model.bin"}), HasSubstr("llama.cpp"));
   EXPECT_THAT(form_of_folder({"pytorch_lora_weights.safetensors"}), HasSubstr("diffusers"));
   EXPECT_THAT(form_of_folder({"mp_rank_00"}), HasSubstr("Megatron"));
   EXPECT_THAT(form_of_folder({"adapter.nemo"}), HasSubstr("NeMo"));
@@ -45,22 +45,22 @@ TEST(ForeignForm, IsRecognisedByTheNamesOfTensors) {
 TEST(ForeignForm, IsNamedWithTheWayOut) {
   const TemporaryFolder mlx;
   mlx.write("adapter_config.json", R"({"fine_tune_type": "lora", "num_layers": 2, "lora_parameters": {"rank": 2, "scale": 20.0}})");
-  mlx.write("adapters.safetensors", "");
+  mlx.write("0000100_adapters.safetensors", "");
   const Result<AdapterFolder> by_config = open_adapter_folder(Folder::open(mlx.path()).value());
   ASSERT_FALSE(by_config);
   EXPECT_EQ(by_config.error().code, "E_FOREIGN");
-  EXPECT_THAT(by_config.error().message, AllOf(HasSubstr("mlx-lm"), HasSubstr("tools/convert_mlx_adapter.py")));
+  EXPECT_THAT(by_config.error().message, AllOf(HasSubstr("mlx-lm"), HasSubstr("adapters.safetensors")));
 
   const TemporaryFolder torchtune;
   torchtune.write("adapter_config.json", R"({"peft_type": "LORA", "r": 2, "lora_alpha": 4})");
-  torchtune.write("adapter_0.pt", "");
+  torchtune.write("recipe_state.pt", "");
   const Result<AdapterFolder> by_file = open_adapter_folder(Folder::open(torchtune.path()).value());
   ASSERT_FALSE(by_file);
   EXPECT_EQ(by_file.error().code, "E_FOREIGN");
   EXPECT_THAT(by_file.error().message, HasSubstr("torchtune"));
 
   const TemporaryFolder llama_cpp;
-  llama_cpp.write("my-lora-f16.gguf", "GGUF");
+  llama_cpp.write("ggml-adapter-model.bin", "ggla");
   const Result<AdapterFolder> without_config = open_adapter_folder(Folder::open(llama_cpp.path()).value());
   ASSERT_FALSE(without_config);
   EXPECT_EQ(without_config.error().code, "E_FOREIGN");

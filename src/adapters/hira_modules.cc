@@ -21,15 +21,16 @@ struct MatrixNames {
   std::string_view a, b;
 };
 
-std::optional<NamedPart> matrix_part(const NameSegments& segments, const MatrixNames& names) {
+std::optional<NamedPart> matrix_part(const NameSegments& segments, const TensorInfo& tensor, const MatrixNames& names) {
   for (const auto& [ending, kind] : {std::pair(names.a, PartKind::a), std::pair(names.b, PartKind::b)}) {
     if (std::optional<std::string> path = module_before(segments, ending)) return NamedPart{std::move(*path), kind};
   }
-  return std::nullopt;
+  return named_weight(segments, tensor);
 }
 
 Status measure(AdapterModule& module, const MatrixNames& names, const AdapterConfig& config, std::span<const TensorInfo> tensors,
                const FamilyContext& context) {
+  if (has_only_saved(module)) return measure_saved(module, tensors);
   if (Status status = measure_matrices(module, names.a, names.b, tensors); !status) return status;
   // PEFT 0.21 leaves HiRA's rank_pattern out. No scale depends on the rank: both that and the pattern's may be meant.
   const bool is_default_rank = config.family == AdapterFamily::hira && module.rank == config.r;
@@ -42,7 +43,7 @@ Status measure(AdapterModule& module, const MatrixNames& names, const AdapterCon
 
 Result<AdapterModules> read_modules(const MatrixNames& names, const AdapterConfig& config, std::span<const TensorInfo> tensors,
                                     const FamilyContext& context) {
-  const auto part_of = [&](const NameSegments& segments, const TensorInfo& /*tensor*/) { return matrix_part(segments, names); };
+  const auto part_of = [&](const NameSegments& segments, const TensorInfo& tensor) { return matrix_part(segments, tensor, names); };
   Result<TensorGroups> groups = group_tensors(config, tensors, part_of);
   if (!groups) return forward_error(groups);
   for (AdapterModule& module : groups->modules) {
@@ -65,7 +66,7 @@ void make_gains(AdapterModules& found, AdapterModule& module, float scale, std::
     }
   }
   module.low_rank = LowRank::sum;
-  module.rank = 0;
+  module.stored_rank = std::exchange(module.rank, 0);
 }
 
 }  // namespace
@@ -80,6 +81,7 @@ Result<AdapterModules> read_flora_modules(const AdapterConfig& config, std::span
   Result<AdapterModules> found = read_modules({"flora_A", "flora_B"}, config, tensors, context);
   if (!found) return found;
   for (AdapterModule& module : found->modules) {
+    if (module.rank == 0) continue;
     if (module.rank == 1) {
       make_gains(*found, module, scale, tensors);
       continue;

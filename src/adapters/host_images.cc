@@ -66,12 +66,17 @@ std::uint64_t HostImage::bytes_of(std::span<const ImageLayout> layouts) {
   return bytes;
 }
 
-bool HostImage::try_copy_to(std::span<const ImagePages> pages, Gate& gate) const {
+bool HostImage::has_shared_pages() const {
+  return std::ranges::any_of(layouts_, [](const ImageLayout& layout) { return layout.shared_page_count > 0; });
+}
+
+bool HostImage::try_copy_to(std::span<const ImagePages> pages, Gate& gate, SharedPart shared) const {
   check(pages.size() == layouts_.size(), "expected pages of every shard");
   for (std::size_t shard = 0; shard < pages.size(); ++shard) {
     check(pages[shard].size() >= addresses_[shard].size(), "expected as many pages as the image has");
-    for (std::size_t i = 0; i < addresses_[shard].size(); ++i) {
-      if (!gate.pass([&] { std::memcpy(pages[shard][i], addresses_[shard][i], layouts_[shard].page_bytes); })) return false;
+    const ImagePages from = pages_of(shard, shared);
+    for (std::size_t i = 0; i < from.size(); ++i) {
+      if (!gate.pass([&] { std::memcpy(pages[shard][i], from[i], layouts_[shard].page_bytes); })) return false;
     }
   }
   return true;
@@ -155,21 +160,27 @@ HostImages::HostImages(HostArea area, Keep keep)
 
 HostImages::~HostImages() { entries_.clear(); }  // first: their memory goes back to what is destroyed before them
 
-std::shared_ptr<const HostImage> HostImages::find(AdapterId version) {
-  if (!is_tier_) return nullptr;
-  const std::lock_guard lock(mutex_);
+HostImages::Entries::const_iterator HostImages::find_entry(AdapterId version, SharedPart shared) const {
   const auto at = by_version_.find(version);
-  ++(at == by_version_.end() ? counts_.misses : counts_.hits);
-  if (at == by_version_.end()) return nullptr;
-  entries_.splice(entries_.end(), entries_, at->second);
-  return at->second->image;
+  const bool is_usable = at != by_version_.end() && (shared == SharedPart::leave || at->second->image->has_shared_pages());
+  return is_usable ? Entries::const_iterator(at->second) : entries_.end();
 }
 
-std::shared_ptr<const HostImage> HostImages::keep(AdapterId version) const {
+std::shared_ptr<const HostImage> HostImages::find(AdapterId version, SharedPart shared) {
   if (!is_tier_) return nullptr;
   const std::lock_guard lock(mutex_);
-  const auto at = by_version_.find(version);
-  return at == by_version_.end() ? nullptr : at->second->image;
+  const auto at = find_entry(version, shared);
+  ++(at == entries_.end() ? counts_.misses : counts_.hits);
+  if (at == entries_.end()) return nullptr;
+  entries_.splice(entries_.end(), entries_, at);
+  return at->image;
+}
+
+std::shared_ptr<const HostImage> HostImages::keep(AdapterId version, SharedPart shared) const {
+  if (!is_tier_) return nullptr;
+  const std::lock_guard lock(mutex_);
+  const auto at = find_entry(version, shared);
+  return at == entries_.end() ? nullptr : at->image;
 }
 
 HostImages::Entries HostImages::take_out_for(std::uint64_t bytes) {
@@ -294,10 +305,16 @@ std::vector<std::shared_ptr<void>> HostImages::take_from_given_up() {
 }
 
 void HostImages::put(const AdapterVersion& version, std::shared_ptr<const HostImage> image) {
+  Entries replaced;  // freed without the lock
   const std::lock_guard lock(mutex_);
   const bool has_memory = std::erase_if(written_, [&](const Written& written) { return written.image == image.get(); }) > 0;
   if (!is_tier_ || image->bytes() > bytes_max_ || (has_area() && !has_memory)) return;
-  if (version.is_retired() || by_version_.contains(version.id())) return;  // retired later: forget() comes after this
+  if (version.is_retired()) return;  // retired later: forget() comes after this
+  if (const auto known = by_version_.find(version.id()); known != by_version_.end()) {
+    if (known->second->image->has_shared_pages() || !image->has_shared_pages()) return;
+    replaced.splice(replaced.end(), entries_, known->second);
+    by_version_.erase(known);
+  }
   entries_.push_back({version.id(), std::move(image)});
   by_version_.emplace(version.id(), std::prev(entries_.end()));
 }

@@ -32,8 +32,14 @@ class HostImage {
   [[nodiscard]] const std::vector<ImageLayout>& layouts() const { return layouts_; }
   // Of every shard, as many as its layout has.
   [[nodiscard]] std::vector<ImagePages> pages() const { return {addresses_.begin(), addresses_.end()}; }
-  // Copies all pages through `gate`; false once that is closed. Requires: of every shard as many pages as its layout has, or more.
-  [[nodiscard]] bool try_copy_to(std::span<const ImagePages> pages, Gate& gate) const;
+  // The pages of a shard that are copied: all, or those before the shared ones.
+  [[nodiscard]] ImagePages pages_of(std::size_t shard, SharedPart shared) const {
+    const ImageLayout& layout = layouts_[shard];
+    return ImagePages(addresses_[shard]).first(shared == SharedPart::write ? layout.page_count : layout.own_page_count());
+  }
+  // Copies these pages through `gate`; false once that is closed. Requires: of every shard as many pages as its layout has, or more.
+  [[nodiscard]] bool try_copy_to(std::span<const ImagePages> pages, Gate& gate, SharedPart shared = SharedPart::write) const;
+  [[nodiscard]] bool has_shared_pages() const;
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
 
  private:
@@ -57,7 +63,8 @@ struct HostArea {
 //
 // They are the tier between disk and pools: adapters that are ready to be copied into pages, without reading, converting and checking files
 // again. Each version of an adapter has an image of its own, and a retired one has none. Bounded by bytes: of those that no load is
-// copying, the one that was used longest ago gives way.
+// copying, the one that was used longest ago gives way. Loads that find shared pages written make images without these, so that the tier
+// has what many adapters share in few images.
 //
 // Where pages are a device's, all loads write into an image first, whether it stays in the tier or not. These images share one area, taken
 // at the start. A load for which there is no space waits for its turn: those before it end, or are given up, and then the area has their
@@ -82,17 +89,19 @@ class HostImages {
   HostImages(const HostImages&) = delete;
   HostImages& operator=(const HostImages&) = delete;
 
-  // The version's image, or null; counts as a hit or a miss unless the tier is off.
-  [[nodiscard]] std::shared_ptr<const HostImage> find(AdapterId version);
+  // The version's image, or null; with SharedPart::write, only one that has the shared pages. Counts as a hit or a miss unless the tier is
+  // off.
+  [[nodiscard]] std::shared_ptr<const HostImage> find(AdapterId version, SharedPart shared = SharedPart::leave);
   // The same for who only wants it to stay: not counted.
-  [[nodiscard]] std::shared_ptr<const HostImage> keep(AdapterId version) const;
+  [[nodiscard]] std::shared_ptr<const HostImage> keep(AdapterId version, SharedPart shared = SharedPart::leave) const;
   // An image to be written; null when the tier is off or it has no space left. Requires: no area.
   [[nodiscard]] std::shared_ptr<HostImage> try_make(std::span<const ImageLayout> layouts);
   // An image to be written, through `gate` only, and copied from. Waits until there is space for it. E_READ when `gate` is closed before,
   // or there is no memory for an image that is larger than the area. Requires: an area; `gate` lives as long as the image, unless put() was
   // called; the thread has no other such image.
   [[nodiscard]] Result<std::shared_ptr<HostImage>> make_in_area(std::span<const ImageLayout> layouts, Gate& gate);
-  // The image is complete, and stays in the tier if that has space for it. Does nothing for a retired version.
+  // The image is complete, and stays in the tier if that has space for it, instead of one without the shared pages that it has. Does
+  // nothing for a retired version.
   void put(const AdapterVersion& version, std::shared_ptr<const HostImage> image);
   // The version has been retired.
   void forget(AdapterId version);
@@ -112,6 +121,8 @@ class HostImages {
     HostImage* image;
     const Gate* gate;
   };
+  // Requires: mutex_ is held.
+  [[nodiscard]] Entries::const_iterator find_entry(AdapterId version, SharedPart shared) const;
   struct AreaPages;
   struct OwnMemory;
   struct AreaImage;

@@ -1,5 +1,6 @@
 #include "adapters/ia3_modules.h"
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,9 +14,9 @@
 namespace slora {
 namespace {
 
-std::optional<NamedPart> vector_part(const NameSegments& segments) {
+std::optional<NamedPart> vector_part(const NameSegments& segments, const TensorInfo& tensor) {
   std::optional<std::string> path = module_before(segments, "ia3_l");
-  return path ? std::optional(NamedPart{std::move(*path), PartKind::gain}) : std::nullopt;
+  return path ? std::optional(NamedPart{std::move(*path), PartKind::gain}) : named_weight(segments, tensor);
 }
 
 // Whether the vector of a module multiplies its inputs. E_SHAPE when its shape is no such vector's.
@@ -49,25 +50,26 @@ Status add_bias(AdapterModules& found, AdapterModule& module, const TensorInfo& 
 
 Status take_vector(AdapterModules& found, AdapterModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors,
                    const FamilyContext& context) {
-  AdapterPart& part = module.parts.front();
+  if (has_only_saved(module)) return measure_saved(module, tensors);
+  AdapterPart& part = *std::ranges::find(module.parts, PartKind::gain, &AdapterPart::kind);
   const TensorInfo& vector = tensors[part.source.value];
   const Result<bool> on_inputs = scales_inputs(module, vector, config);
   if (!on_inputs) return tl::unexpected(on_inputs.error());
   if (*on_inputs) {
     part.kind = PartKind::input_gain;
     module.in = vector.shape[1];
-    return {};
+    return measure_saved(module, tensors);
   }
   module.out = vector.shape[0];
   part.source = found.derive(tensors.size(), std::make_shared<ScaledVector>(vector, 1.0f));
+  if (Status status = measure_saved(module, tensors); !status) return status;
   return add_bias(found, module, vector, tensors, context);
 }
 
 }  // namespace
 
 Result<AdapterModules> read_ia3_modules(const AdapterConfig& config, std::span<const TensorInfo> tensors, const FamilyContext& context) {
-  const auto part_of = [](const NameSegments& segments, const TensorInfo& /*tensor*/) { return vector_part(segments); };
-  Result<TensorGroups> groups = group_tensors(config, tensors, part_of);
+  Result<TensorGroups> groups = group_tensors(config, tensors, vector_part);
   if (!groups) return forward_error(groups);
   AdapterModules found;
   found.warnings = warnings_of(*groups, config);

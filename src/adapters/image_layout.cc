@@ -35,6 +35,12 @@ class Placer {
     return matrix;
   }
 
+  // What follows is on other pages than what was placed so far.
+  void end_page() {
+    page_ = layout_.page_count;
+    offset_ = 0;
+  }
+
   // Requires: `count` fp32 numbers fit in a page.
   StoredMatrix place_vector(std::int32_t count) {
     const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(float);
@@ -42,6 +48,14 @@ class Placer {
     const auto tile_begin = static_cast<std::int32_t>(layout_.tiles.size());
     layout_.tiles.push_back({take(bytes), 0, 1, 0, count});
     return {1, count, tile_begin, 1, DType::f32};
+  }
+
+  // One row, which is cut wherever a page ends.
+  StoredMatrix place_elements(std::int32_t count, DType dtype) {
+    StoredMatrix row{1, count, static_cast<std::int32_t>(layout_.tiles.size()), 0, dtype};
+    place_split_rows(row);
+    row.tile_count = static_cast<std::int32_t>(layout_.tiles.size()) - row.tile_begin;
+    return row;
   }
 
  private:
@@ -96,17 +110,22 @@ Result<StoredMatrix> place_vector(Placer& placer, std::string_view what, std::in
                bytes, page_bytes);
 }
 
+// A part that is a matrix.
+StoredMatrix place_matrix_part(Placer& placer, const AdapterPart& part, const AdapterFormat& format) {
+  const SourceSlice& slice = part.slice;
+  if (part.kind != PartKind::b) return placer.place_matrix(slice.row_count, slice.col_count);
+  return placer.place_matrix((slice.col_count + format.b_interleave - 1) / format.b_interleave, slice.row_count * format.b_interleave);
+}
+
 // Requires: the parts of lower kinds are placed.
 Result<StoredMatrix> place_part(Placer& placer, const AdapterRecord& record, const AdapterPart& part, const ImageLayout& layout) {
   const SourceSlice& slice = part.slice;
   switch (part.kind) {
     case PartKind::a:
     case PartKind::rows:
-      return placer.place_matrix(slice.row_count, slice.col_count);
-    case PartKind::b: {
-      const std::int32_t interleave = layout.format.b_interleave;
-      return placer.place_matrix((slice.col_count + interleave - 1) / interleave, slice.row_count * interleave);
-    }
+    case PartKind::added_rows:
+    case PartKind::b:
+      return place_matrix_part(placer, part, layout.format);
     case PartKind::input_gain:
     case PartKind::rank_gain:
     case PartKind::delta_gain:
@@ -114,6 +133,12 @@ Result<StoredMatrix> place_part(Placer& placer, const AdapterRecord& record, con
       return place_vector(placer, "gain", slice.col_count, layout.page_bytes);
     case PartKind::row_ids:
       return place_vector(placer, "list of rows", slice.col_count, layout.page_bytes);
+    case PartKind::row_counts:
+      return place_vector(placer, "list of rows", slice.col_count, layout.page_bytes);
+    case PartKind::columns:
+      return placer.place_elements(slice.col_count, record.in <= kShortColumnsMax ? DType::u16 : DType::i32);
+    case PartKind::values:
+      return placer.place_elements(slice.col_count, layout.format.dtype);
     case PartKind::bias_added:
       return place_vector(placer, "bias", slice.col_count, layout.page_bytes);
     case PartKind::bias_replacing: {
@@ -122,6 +147,27 @@ Result<StoredMatrix> place_part(Placer& placer, const AdapterRecord& record, con
     }
   }
   fail_check("expected a kind of part", std::source_location::current());
+}
+
+// The parts that other adapters have as well, in the order of what they are.
+void place_shared_parts(Placer& placer, ImageLayout& layout) {
+  std::map<std::tuple<PartKind, SourceSlice, SourceTensor>, std::vector<AdapterPart*>> shared;
+  for (AdapterRecord& record : layout.records) {
+    for (AdapterPart& part : record.parts) {
+      if (part.is_shared) shared[{part.kind, part.slice, part.source}].push_back(&part);
+    }
+  }
+  const std::uint32_t own_page_count = layout.page_count;
+  placer.end_page();
+  for (const auto& [what, parts] : shared) {
+    check(parts.front()->kind == PartKind::a || parts.front()->kind == PartKind::b, "expected A or B to be shared");
+    const StoredMatrix stored = place_matrix_part(placer, *parts.front(), layout.format);
+    for (AdapterPart* const part : parts) {
+      part->stored = stored;
+      part->shares_storage = part != parts.front();
+    }
+  }
+  layout.shared_page_count = layout.page_count - own_page_count;
 }
 
 }  // namespace
@@ -137,6 +183,7 @@ Result<ImageLayout> make_image_layout(std::vector<AdapterRecord> records, const 
   for (AdapterRecord& record : layout.records) {
     check(std::ranges::is_sorted(record.parts, {}, &AdapterPart::kind), "expected a record's parts to be ordered by kind");
     for (AdapterPart& part : record.parts) {
+      if (part.is_shared) continue;
       const auto key = std::make_tuple(part.source, part.kind, part.slice);
       // Biases are sums over parts, of which each record has its own; lists of rows count from where a record begins.
       constexpr std::array kOwn = {PartKind::bias_added, PartKind::bias_replacing, PartKind::row_ids};
@@ -152,7 +199,27 @@ Result<ImageLayout> make_image_layout(std::vector<AdapterRecord> records, const 
       if (may_share) placed.emplace(key, *stored);
     }
   }
+  place_shared_parts(placer, layout);
   return layout;
+}
+
+std::vector<ImageLayout> without_shared_pages(std::span<const ImageLayout> layouts) {
+  std::vector<ImageLayout> own(layouts.begin(), layouts.end());
+  for (ImageLayout& layout : own) layout.page_count -= std::exchange(layout.shared_page_count, 0);
+  return own;
+}
+
+void align_shared_pages(std::span<ImageLayout> layouts) {
+  std::uint32_t begin = 0;
+  for (const ImageLayout& layout : layouts) begin = std::max(begin, layout.own_page_count());
+  for (ImageLayout& layout : layouts) {
+    if (layout.shared_page_count == 0) continue;
+    const std::uint32_t own_page_count = layout.own_page_count();
+    for (ImageTile& tile : layout.tiles) {
+      if (tile.place.page >= own_page_count) tile.place.page += begin - own_page_count;
+    }
+    layout.page_count += begin - own_page_count;
+  }
 }
 
 }  // namespace slora

@@ -234,5 +234,51 @@ TEST(ImageLayout, CoversEveryMatrixOnceAndWastesLittleWhateverTheSizes) {
   }
 }
 
+AdapterRecord sparse(std::int32_t in, std::int32_t out, std::int32_t element_count) {
+  AdapterRecord record;
+  record.in = in;
+  record.out = out;
+  add_part(record, PartKind::row_counts, {0, 1, 0, out});
+  add_part(record, PartKind::columns, {0, 1, 0, element_count});
+  add_part(record, PartKind::values, {0, 1, 0, element_count});
+  return record;
+}
+
+TEST(ImageLayout, CutsTheElementsOfSparseMatricesWherePagesEnd) {
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    const ImageLayout layout = make_image_layout({sparse(70'000, 10, 1000), sparse(300, 10, 777)}, {dtype, 1}, 1024).value();
+    Coverage coverage(layout);
+    std::size_t bytes = 0;
+    for (const AdapterRecord& record : layout.records) {
+      EXPECT_EQ(record.find(PartKind::columns)->stored.dtype, record.in > 65'536 ? DType::i32 : DType::u16);
+      EXPECT_EQ(record.find(PartKind::values)->stored.dtype, dtype);
+      for (const AdapterPart& part : record.parts) {
+        const StoredMatrix& stored = part.stored;
+        ASSERT_EQ(stored.rows, 1);
+        ASSERT_EQ(stored.cols, part.slice.col_count);
+        std::int32_t col = 0;
+        for (std::int32_t i = 0; i < stored.tile_count; ++i) {
+          const ImageTile& tile = layout.tiles.at(static_cast<std::size_t>(stored.tile_begin + i));
+          ASSERT_EQ(tile.col_begin, col);
+          ASSERT_EQ(tile.row_count, 1);
+          col += tile.col_count;
+          coverage.take(tile.place, static_cast<std::size_t>(tile.col_count) * bytes_of(stored.dtype));
+        }
+        EXPECT_EQ(col, stored.cols);
+        bytes += static_cast<std::size_t>(stored.cols) * bytes_of(stored.dtype);
+      }
+    }
+    EXPECT_EQ(layout.used_bytes, bytes);
+    EXPECT_LE(layout.page_count, bytes / 1024 + 2) << "little of the pages is unused";
+  }
+}
+
+TEST(ImageLayout, HasNoTilesOfASparseMatrixWithoutElements) {
+  const ImageLayout layout = make_image_layout({sparse(48, 10, 0)}, {DType::bf16, 2}, 1024).value();
+  EXPECT_EQ(layout.records[0].find(PartKind::columns)->stored.tile_count, 0);
+  EXPECT_EQ(layout.records[0].find(PartKind::values)->stored.tile_count, 0);
+  EXPECT_EQ(layout.records[0].find(PartKind::row_counts)->stored.tile_count, 1);
+}
+
 }  // namespace
 }  // namespace slora

@@ -9,6 +9,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -133,8 +134,9 @@ class TensorReader {
 
   tl::unexpected<Error> refuse(std::string_view name, float bound, std::int64_t first_element) const {
     const auto bad = std::ranges::find_if_not(values_, [bound](float value) { return std::abs(value) < bound; });
-    return error("E_NONFINITE", "tensor {}: expected finite numbers of a magnitude below {}, found {} at element {}", quote(name), bound,
-                 *bad, first_element + (bad - values_.begin()));
+    const std::string limit = std::isinf(bound) ? "" : fmt::format(" of a magnitude below {}", bound);
+    return error("E_NONFINITE", "tensor {}: expected finite numbers{}, found {} at element {}", quote(name), limit, *bad,
+                 first_element + (bad - values_.begin()));
   }
 
   const SafetensorsFile& file_;
@@ -144,12 +146,19 @@ class TensorReader {
   std::vector<float> values_;
 };
 
+std::uint32_t page_count_of(const ImageTarget& target) {
+  return target.shared == SharedPart::write ? target.layout->page_count : target.layout->own_page_count();
+}
+
 // Writes to the places of one layout. One thread.
 class ImageWriter {
  public:
-  explicit ImageWriter(const ImageTarget& target) : pages_(target.pages.first(target.layout->page_count)), layout_(*target.layout) {
+  explicit ImageWriter(const ImageTarget& target)
+      : pages_(target.pages.first(page_count_of(target))), layout_(*target.layout), shared_(target.shared) {
     for (std::byte* page : pages_) std::fill_n(page, layout_.page_bytes, std::byte{0});
   }
+
+  [[nodiscard]] bool writes(const AdapterPart& part) const { return !part.is_shared || shared_ == SharedPart::write; }
 
   // Rows as they are.
   void write_rows(const StoredMatrix& matrix, const Chunk& chunk) {
@@ -182,6 +191,27 @@ class ImageWriter {
   void write_ids(const StoredMatrix& vector, const Chunk& chunk, std::int32_t offset) {
     auto* const ids = reinterpret_cast<std::int32_t*>(vector_at(vector));
     for (std::int64_t i = 0; i < chunk.col_count; ++i) ids[i] = static_cast<std::int32_t>(chunk.values[i]) - offset;
+  }
+
+  // Where each row of a sparse matrix ends, from the elements that the rows have.
+  void write_row_ends(const StoredMatrix& vector, const Chunk& chunk) {
+    auto* const ends = reinterpret_cast<std::int32_t*>(vector_at(vector));
+    std::int32_t end = 0;
+    for (std::int64_t i = 0; i < chunk.col_count; ++i) ends[i] = end += static_cast<std::int32_t>(chunk.values[i]);
+  }
+
+  void write_columns(const StoredMatrix& row, const Chunk& chunk) {
+    for (const ImageTile& tile : tiles_of(row)) {
+      const float* const from = chunk.values + tile.col_begin;
+      std::byte* const to = pages_[tile.place.page] + tile.place.offset;
+      if (row.dtype == DType::u16) {
+        std::transform(from, from + tile.col_count, reinterpret_cast<std::uint16_t*>(to),
+                       [](float v) { return static_cast<std::uint16_t>(v); });
+      } else {
+        std::transform(from, from + tile.col_count, reinterpret_cast<std::int32_t*>(to),
+                       [](float v) { return static_cast<std::int32_t>(v); });
+      }
+    }
   }
 
   // Adds factor x a row to a stored vector. False when a sum is not finite.
@@ -231,6 +261,7 @@ class ImageWriter {
 
   const ImagePages pages_;
   const ImageLayout& layout_;
+  const SharedPart shared_;
 };
 
 // Where numbers of a tensor go.
@@ -252,10 +283,12 @@ void add_destinations(Destinations& out, ImageWriter& writer, const ImageLayout&
 Status write_part(const Destination& to, const Chunk& whole, std::string_view name) {
   const AdapterPart& part = *to.part;
   const Chunk chunk = sliced(whole, part.slice);
-  if (chunk.row_count == 0) return {};
+  if (chunk.row_count == 0 || !to.writer->writes(part)) return {};
   switch (part.kind) {
     case PartKind::a:
+    case PartKind::values:
     case PartKind::rows:
+    case PartKind::added_rows:
       to.writer->write_rows(part.stored, chunk);
       return {};
     case PartKind::b:
@@ -266,6 +299,12 @@ Status write_part(const Destination& to, const Chunk& whole, std::string_view na
     case PartKind::delta_gain:
     case PartKind::gain:
       to.writer->write_vector(part.stored, chunk);
+      return {};
+    case PartKind::row_counts:
+      to.writer->write_row_ends(part.stored, chunk);
+      return {};
+    case PartKind::columns:
+      to.writer->write_columns(part.stored, chunk);
       return {};
     case PartKind::row_ids:
       to.writer->write_ids(part.stored, chunk, to.record->row_offset);
@@ -279,7 +318,11 @@ Status write_part(const Destination& to, const Chunk& whole, std::string_view na
   return error("E_NONFINITE", "tensor {}: expected a finite bias, found one that overflows when scaled by {}", quote(name), factor);
 }
 
-bool is_matrix(PartKind kind) { return kind == PartKind::a || kind == PartKind::b || kind == PartKind::rows; }
+// Whether an image holds it in the element type of its format.
+bool is_matrix(PartKind kind) {
+  constexpr std::array kKinds = {PartKind::a, PartKind::b, PartKind::values, PartKind::rows, PartKind::added_rows};
+  return std::ranges::find(kKinds, kind) != kKinds.end();
+}
 
 // Refuses finite numbers that overflow as soon as they are used. names, largest [tensors of the file and derived ones].
 Status check_magnitudes(std::span<const ImageTarget> targets, std::span<const std::string_view> names, std::span<const float> largest) {
@@ -318,10 +361,14 @@ Status check_magnitudes(std::span<const ImageTarget> targets, std::span<const st
           case PartKind::gain:
             gains[record.module].add(part.kind, tensor, found);
             break;
+          case PartKind::row_counts:
+          case PartKind::columns:
+          case PartKind::values:
           case PartKind::bias_added:
           case PartKind::bias_replacing:
           case PartKind::rows:
           case PartKind::row_ids:
+          case PartKind::added_rows:
             break;
         }
       }
@@ -345,7 +392,7 @@ Status write_images(std::span<const ImageTarget> targets, const SafetensorsFile&
   Destinations destinations(file_count + derived.size());
   std::vector<std::unique_ptr<ImageWriter>> writers;
   for (const ImageTarget& target : targets) {
-    check(target.pages.size() >= target.layout->page_count, "expected as many pages as the layout has");
+    check(target.pages.size() >= page_count_of(target), "expected as many pages as the layout has");
     if (!gate.pass([&] { writers.push_back(std::make_unique<ImageWriter>(target)); })) return closed();
     add_destinations(destinations, *writers.back(), *target.layout);
   }

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <limits>
 #include <random>
+#include <span>
+#include <tuple>
 #include <utility>
 
 #include "adapters/adapter_image.h"
@@ -221,7 +223,7 @@ TEST(ImageWriter, WritesTheImagesOfAllShardsInOneReading) {
     EXPECT_EQ(write_adapter(addresses, adapter, gate).value(), identity);
     for (std::size_t shard = 0; shard < pages.size(); ++shard) {
       expect_image(fixture, adapter.layouts[shard], adapter.folder.weights, pages[shard]);
-      EXPECT_LE(adapter.layouts[shard].page_count, adapter.page_count());
+      EXPECT_LE(adapter.layouts[shard].page_count, adapter.size.page_count);
     }
   }
 }
@@ -366,6 +368,77 @@ TEST(ImageWriter, WritesNothingOnceItsGateIsClosed) {
   ASSERT_TRUE(gate.close());
   EXPECT_EQ(write_adapter(std::span(&addresses, 1), adapter, gate).error().code, "E_READ");
   for (const std::byte* page : pages.addresses) EXPECT_EQ(*page, std::byte{7});
+}
+
+// The elements of a sparse matrix as kernels see them, added to dense [outputs, inputs] at the place of the shard.
+void add_elements(std::vector<float>& dense, std::int64_t dense_cols, const ModuleCut& cut, bool splits_input, const ImageLayout& layout,
+                  const AdapterRecord& record, const Pages& pages) {
+  const auto tiles_of = [&](PartKind kind) {
+    const StoredMatrix& stored = record.find(kind)->stored;
+    return std::span(layout.tiles).subspan(static_cast<std::size_t>(stored.tile_begin), static_cast<std::size_t>(stored.tile_count));
+  };
+  std::vector<std::int32_t> columns;
+  ASSERT_EQ(record.find(PartKind::columns)->stored.dtype, DType::u16);
+  for (const ImageTile& tile : tiles_of(PartKind::columns)) {
+    const auto* const from = reinterpret_cast<const std::uint16_t*>(pages.addresses[tile.place.page] + tile.place.offset);
+    columns.insert(columns.end(), from, from + tile.col_count);
+  }
+  const std::vector<float> values = gathered(layout, record.find(PartKind::values)->stored, pages);
+  const ImagePlace place = tiles_of(PartKind::row_counts).front().place;
+  const auto* const ends = reinterpret_cast<const std::int32_t*>(pages.addresses[place.page] + place.offset);
+  ASSERT_EQ(columns.size(), values.size());
+  ASSERT_EQ(ends[record.out - 1], std::ssize(values));
+  const std::int64_t row_begin = splits_input ? 0 : cut.out.begin;
+  std::size_t element = 0;
+  for (std::int64_t row = 0; row < record.out; ++row) {
+    for (; element < static_cast<std::size_t>(ends[row]); ++element) {
+      ASSERT_LT(columns[element], record.in);
+      dense[static_cast<std::size_t>((row_begin + row) * dense_cols + cut.in.begin + columns[element])] += values[element];
+    }
+  }
+}
+
+// In pages that are smaller than the elements, in one piece and in shards, some places twice.
+TEST(ImageWriter, WritesSparseMatricesRowAfterRow) {
+  for (const auto& [path, out, in] : {std::tuple("model.layers.0.self_attn.v_proj", 24, 48), std::tuple(kDown1, 48, 80)}) {
+    const int count = 2 * (out + in);
+    LoraFixture fixture;
+    fixture.config = R"({"peft_type": "SHIRA", "r": 2})";
+    fixture.add(std::string(path) + ".shira_weight", {count});
+    std::vector<float> indices, dense(static_cast<std::size_t>(out * in));
+    const std::vector<float> values = values_of(fixture.tensors[0]);
+    for (int i = 0; i < count; ++i) indices.push_back(static_cast<float>(i * 5 % out));
+    for (int i = 0; i < count; ++i) indices.push_back(static_cast<float>(i * 11 % 40 * in / 40));
+    for (std::size_t i = 0; i < values.size(); ++i)
+      dense[static_cast<std::size_t>(indices[i]) * static_cast<std::size_t>(in) + static_cast<std::size_t>(indices[i + values.size()])] +=
+          values[i];
+    fixture.tensors.push_back(tensor_to_write("base_model.model." + std::string(path) + ".shira_indices", DType::f32, {2, count}, indices));
+    const TemporaryFolder folder;
+    fixture.write(folder.path());
+    for (const std::int32_t shard_count : {1, 2}) {
+      for (const AdapterFormat format : {AdapterFormat{DType::f32, 1}, AdapterFormat{DType::bf16, 2}}) {
+        AdapterBase base = test_base(format, 256);
+        base.modules = test_modules(shard_count);
+        const PreparedAdapter adapter = prepare_adapter(FolderPath(folder.path()), base).value();
+        std::vector<Pages> pages;
+        for (const ImageLayout& layout : adapter.layouts) pages.emplace_back(layout);
+        std::vector<ImagePages> addresses;
+        for (const Pages& own : pages) addresses.emplace_back(own.addresses);
+        Gate gate;
+        ASSERT_TRUE(write_adapter(addresses, adapter, gate));
+        const ModuleEntry& module = *base.modules.find(path);
+        std::vector<float> found(dense.size());
+        for (std::size_t shard = 0; shard < pages.size(); ++shard) {
+          const ImageLayout& layout = adapter.layouts[shard];
+          ASSERT_EQ(layout.records.size(), 1u);
+          const bool is_cut = layout.records[0].find(PartKind::values)->stored.tile_count > 1;
+          EXPECT_TRUE(is_cut || shard_count > 1) << "they are more than a page";
+          add_elements(found, in, module.cuts[shard], module.splits_input, layout, layout.records[0], pages[shard]);
+        }
+        EXPECT_EQ(found, dense) << path << ", " << shard_count << " shards";
+      }
+    }
+  }
 }
 
 }  // namespace

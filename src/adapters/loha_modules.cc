@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -53,19 +52,18 @@ Status measure_loha(AdapterModule& module, const LohaTensors& loha, const Adapte
                  quote(loha.a1.name), r, r * r, kLohaRankMax, kLohaRankMax * kLohaRankMax);
   }
   module.rank = r * r;
+  module.stored_rank = r;
   module.in = loha.a1.shape[1];
   module.out = loha.b1.shape[0];
   if (Status status = check_rank(module, context.rank_max); !status) return status;
   const Result<double> scale = config.scale_of(module.path);
   if (!scale) return tl::unexpected(scale.error());
-  module.scale = static_cast<float>(*scale);
-  if (std::isfinite(module.scale)) return {};
-  return error("E_SCALE", "{}: expected a finite scale, found {}", quote(module.path), *scale);
+  return set_scale(module, *scale);
 }
 
 Status finish_loha(AdapterModules& found, AdapterModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors,
                    const FamilyContext& context) {
-  if (has_only_biases(module)) return measure_biases(module, tensors);
+  if (has_only_saved(module)) return measure_saved(module, tensors);
   if (Status status = check_complete(module, kLohaNames, tensors); !status) return status;
   const LohaTensors loha{*find_tensor(module, PartKind::a, 0, tensors), *find_tensor(module, PartKind::a, 1, tensors),
                          *find_tensor(module, PartKind::b, 0, tensors), *find_tensor(module, PartKind::b, 1, tensors)};
@@ -74,13 +72,13 @@ Status finish_loha(AdapterModules& found, AdapterModule& module, const AdapterCo
     if (part.kind == PartKind::a) part.source = found.derive(tensors.size(), std::make_shared<RowProducts>(loha.a1, loha.a2));
     if (part.kind == PartKind::b) part.source = found.derive(tensors.size(), std::make_shared<ColumnProducts>(loha.b1, loha.b2));
   }
-  return measure_biases(module, tensors);
+  return measure_saved(module, tensors);
 }
 
 }  // namespace
 
 Result<AdapterModules> read_loha_modules(const AdapterConfig& config, std::span<const TensorInfo> tensors, const FamilyContext& context) {
-  const auto part_of = [](const NameSegments& segments, const TensorInfo& /*tensor*/) { return named_piece(segments, kLohaNames); };
+  const auto part_of = [](const NameSegments& segments, const TensorInfo& tensor) { return named_piece(segments, tensor, kLohaNames); };
   Result<TensorGroups> groups = group_tensors(config, tensors, part_of);
   if (!groups) return forward_error(groups);
   AdapterModules found;

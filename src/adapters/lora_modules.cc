@@ -4,14 +4,15 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <memory>
 #include <optional>
 #include <string_view>
 #include <utility>
 
+#include "adapters/block_diagonal.h"
+#include "adapters/dora_embedding_gain.h"
 #include "adapters/dora_gain.h"
-#include "adapters/replaced_rows.h"
+#include "adapters/subtracted_start.h"
 #include "adapters/tensor_groups.h"
 #include "adapters/tensor_names.h"
 #include "formats/json.h"
@@ -40,8 +41,7 @@ std::optional<NamedPart> named_part(const NameSegments& segments, const TensorIn
     return NamedPart{*path, PartKind::a, false, true};
   if (const std::optional<std::string> path = module_before(segments, "lora_embedding_B"))
     return NamedPart{*path, PartKind::b, false, true};
-  if (std::optional<NamedPart> weight = named_weight(segments, tensor)) return weight;
-  return named_bias(segments);
+  return named_saved(segments, tensor);
 }
 
 Status check_magnitude(const AdapterModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors) {
@@ -61,34 +61,98 @@ Status check_magnitude(const AdapterModule& module, const AdapterConfig& config,
   return check_vector(tensors[magnitude->source.value], module.out);
 }
 
-// Puts DoRA's gain in place of the magnitudes.
-Status derive_gain(AdapterModules& modules, AdapterModule& module, std::span<const TensorInfo> tensors, const FamilyContext& context) {
+// Makes LoRA of the unchanged base of a module whose training subtracted its start from the base's weight, and gives that start. Null where
+// nothing was subtracted: PEFT does so at linear modules only.
+Result<std::shared_ptr<const SubtractedStart>> add_start(AdapterModules& modules, AdapterModule& module, const AdapterConfig& config,
+                                                         std::span<const TensorInfo> tensors, const FamilyContext& context) {
+  const bool is_linear = module.rank > 0 && module.embedding_part_count == 0;
+  if (!config.subtracted_init || !is_linear || context.modules == nullptr) return nullptr;
+  const ModuleEntry* const entry = context.modules->find(module.path);
+  if (entry == nullptr || module.in != entry->in || module.out != entry->out) return nullptr;  // is refused with others that do not fit
+  const std::string scheme = quote(config.init_lora_weights);
+  if (config.diagonal_blocks)
+    return error("E_BASE_MUTATED", "{}: expected no blocks (use_bdlora) of what {} starts with", quote(module.path), scheme);
+  if (context.weights == nullptr) {
+    return error("E_BASE_MUTATED", "{}: what {} subtracted is computed from the base's weights, and there are no files of them",
+                 quote(module.path), scheme);
+  }
+  if (entry->site == kHeadSite && context.modules->ties_embeddings)
+    return error("E_BASE_MUTATED", "{}: on a base with tied embeddings {} changed the embedding too", quote(module.path), scheme);
+  if (module.rank > std::min(module.in, module.out)) {
+    return error("E_RANK", "{}: expected at most rank {}, as {} has for [{}, {}], found {}", quote(module.path),
+                 std::min(module.in, module.out), scheme, module.out, module.in, module.rank);
+  }
+  if (*config.subtracted_init == SubtractedInit::pissa && module.scale <= 0) {
+    return error("E_SCALE", "{}: expected a scale above 0, by which {} divides singular values, found {}", quote(module.path), scheme,
+                 module.scale);
+  }
+  const auto part_of = [&](PartKind kind) -> AdapterPart& { return *std::ranges::find(module.parts, kind, &AdapterPart::kind); };
+  AdapterPart &a = part_of(PartKind::a), &b = part_of(PartKind::b);
+  auto start = std::make_shared<const SubtractedStart>(*config.subtracted_init, tensors[a.source.value], tensors[b.source.value],
+                                                       module.scale, context.weights, entry->stored_as + ".weight");
+  a.source = modules.derive(tensors.size(), std::make_shared<RowsAndStart>(start));
+  b.source = modules.derive(tensors.size(), std::make_shared<ColumnsAndStart>(start));
+  module.rank *= 2;
+  if (Status status = check_rank(module, context.rank_max, ", as its start takes as many ranks again"); !status)
+    return forward_error(status);
+  return start;
+}
+
+// Replaces magnitudes by DoRA's gain, which is made of them, and adds the start that training subtracted.
+Status derive_parts(AdapterModules& modules, AdapterModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors,
+                    const FamilyContext& context) {
+  const AdapterPart *const own_a = module.find(PartKind::a), *const own_b = module.find(PartKind::b);
+  const TensorInfo* const a = own_a != nullptr ? &tensors[own_a->source.value] : nullptr;
+  const TensorInfo* const b = own_b != nullptr ? &tensors[own_b->source.value] : nullptr;
+  Result<std::shared_ptr<const SubtractedStart>> start = add_start(modules, module, config, tensors, context);
+  if (!start) return forward_error(start);
   const auto magnitude = std::ranges::find(module.parts, PartKind::gain, &AdapterPart::kind);
   if (magnitude == module.parts.end() || module.saves_gain || context.modules == nullptr) return {};
   const ModuleEntry* const entry = context.modules->find(module.path);
-  if (entry == nullptr && context.modules->find_other(module.path) != nullptr)
-    return error("E_UNSUPPORTED_OPTION", "{}: DoRA is served for linear modules, not for the embedding", quote(module.path));
-  if (entry == nullptr) return {};  // is refused with all others that the base does not have
+  const OtherModule* const embedding = context.modules->find_other(module.path);
+  if (entry == nullptr && embedding == nullptr) return {};  // is refused with all others that the base does not have
   if (context.weights == nullptr) {
     return error("E_UNSUPPORTED_OPTION", "{}: DoRA's norms are computed from the base's weights, and there are no files of them",
                  quote(module.path));
   }
-  const auto tensor_of = [&](const AdapterPart* part) { return tensors[part->source.value]; };
-  const DoraTensors dora{tensor_of(&*magnitude), tensor_of(module.find(PartKind::a)), tensor_of(module.find(PartKind::b)), module.scale};
-  magnitude->source = modules.derive(tensors.size(), std::make_shared<DoraGain>(dora, context.weights, entry->stored_as + ".weight"));
+  DoraTensors dora{tensors[magnitude->source.value], *a, *b, module.scale, *std::move(start)};
+  std::shared_ptr<const DerivedTensor> gain;
+  if (entry != nullptr) {
+    gain = std::make_shared<DoraGain>(std::move(dora), context.weights, entry->stored_as + ".weight");
+  } else {
+    gain = std::make_shared<DoraEmbeddingGain>(std::move(dora), context.weights, embedding->stored_as + ".weight");
+  }
+  magnitude->source = modules.derive(tensors.size(), std::move(gain));
+  return {};
+}
+
+// Puts the whole matrices in place of blocks. Requires: the module is measured.
+Status derive_matrices(AdapterModules& modules, AdapterModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors) {
+  if (module.rank == 0) return {};
+  const Result<BlockCounts> blocks = config.blocks_of(module.path);
+  if (!blocks) return tl::unexpected(blocks.error());
+  for (AdapterPart& part : module.parts) {
+    const std::int64_t count = part.kind == PartKind::a ? blocks->a : part.kind == PartKind::b ? blocks->b : 1;
+    if (count > 1) part.source = modules.derive(tensors.size(), std::make_shared<BlockDiagonal>(tensors[part.source.value], count));
+  }
   return {};
 }
 
 // Sizes and scale of one module's A and B.
 Status measure_low_rank(AdapterModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors,
                         const FamilyContext& context) {
-  if (Status status = measure_matrices(module, "lora_A", "lora_B", tensors); !status) return status;
+  const Result<BlockCounts> blocks = config.blocks_of(module.path);
+  if (!blocks) return tl::unexpected(blocks.error());
+  if (config.diagonal_blocks && module.embedding_part_count > 0) {
+    return error("E_UNSUPPORTED_OPTION", "\"use_bdlora\": expected only linear modules, as PEFT has no blocks of an embedding, found {}",
+                 quote(module.path));
+  }
+  if (Status status = measure_matrices(module, "lora_A", "lora_B", tensors, *blocks); !status) return status;
   if (Status status = check_rank(module, context.rank_max); !status) return status;
   if (Status status = check_config_rank(module, config, tensors); !status) return status;
   const Result<double> scale = config.scale_of(module.path);
   if (!scale) return tl::unexpected(scale.error());
-  module.scale = static_cast<float>(*scale);
-  if (!std::isfinite(module.scale)) return error("E_SCALE", "{}: expected a finite scale, found {}", quote(module.path), *scale);
+  if (Status status = set_scale(module, *scale); !status) return status;
   if ((module.find(PartKind::bias_added) != nullptr) != config.lora_bias) {
     return error("E_PAIR", "{}: expected {} lora_B.bias, as lora_bias is {}, found {}", quote(module.path), config.lora_bias ? "a" : "no",
                  config.lora_bias, config.lora_bias ? "none" : "one");
@@ -98,14 +162,11 @@ Status measure_low_rank(AdapterModule& module, const AdapterConfig& config, std:
 
 Status measure(AdapterModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors, const FamilyContext& context) {
   const auto has = [&](PartKind kind) { return module.find(kind) != nullptr; };
-  if (module.is_saved_weight) {
-    if (Status status = measure_saved_weight(module, tensors); !status) return status;
-  }
   const bool is_targeted = has(PartKind::a) || has(PartKind::b) || has(PartKind::bias_added);
   if (is_targeted || (has(PartKind::gain) && !module.saves_gain)) {
     if (Status status = measure_low_rank(module, config, tensors, context); !status) return status;
   }
-  return measure_biases(module, tensors);
+  return measure_saved(module, tensors);
 }
 
 }  // namespace
@@ -118,9 +179,9 @@ Result<AdapterModules> read_lora_modules(const AdapterConfig& config, std::span<
   }
   AdapterModules found;
   found.warnings = warnings_of(*groups, config);
-  if (Status rows = find_trained_rows(groups->modules, found, config, tensors, context); !rows) return forward_error(rows);
   for (AdapterModule& module : groups->modules) {
-    if (Status derived = derive_gain(found, module, tensors, context); !derived) return forward_error(derived);
+    if (Status derived = derive_parts(found, module, config, tensors, context); !derived) return forward_error(derived);
+    if (Status derived = derive_matrices(found, module, config, tensors); !derived) return forward_error(derived);
   }
   found.modules = std::move(groups->modules);
   return found;

@@ -8,6 +8,8 @@
 namespace slora {
 namespace {
 
+bool is_sparse(PartKind kind) { return kind == PartKind::row_counts || kind == PartKind::columns || kind == PartKind::values; }
+
 // Cuts the records of one shard, site after site.
 class RecordCutter {
  public:
@@ -24,6 +26,7 @@ class RecordCutter {
     check(module.site == record.site && module.slice_begin == record.slice_begin, "expected the record's module in the base");
     const ModuleCut& cut = module.cuts[static_cast<std::size_t>(shard_)];
     lists_rows_ = record.find(PartKind::row_ids) != nullptr;
+    block_ = module.splits_input ? shard_ : 0;
     if (base_.shard_count == 1) {
       add_record(record, cut, 0, record.rank).parts = record.parts;
     } else if (module.splits_input) {
@@ -58,7 +61,8 @@ class RecordCutter {
   void add_of_partial_sums(const AdapterRecord& record, const ModuleEntry& module, const ModuleCut& cut) {
     const auto changes_product = [&](PartKind kind) {
       const bool is_low_rank = kind == PartKind::a || kind == PartKind::b;
-      return kind == PartKind::input_gain || kind == PartKind::gain || (is_low_rank && record.low_rank == LowRank::hadamard);
+      return kind == PartKind::input_gain || kind == PartKind::gain || is_sparse(kind) ||
+             (is_low_rank && record.low_rank == LowRank::hadamard);
     };
     add_whole_ranks(record, cut, [&](PartKind kind) { return !changes_product(kind); });
     add_whole_ranks(record, {{0, module.out}, cut.in, module.slice_begin}, changes_product);
@@ -120,9 +124,21 @@ class RecordCutter {
         part.slice = lists_rows_ ? SourceSlice{0, part.slice.row_count, in_begin, record.in}
                                  : SourceSlice{out_begin, record.out, in_begin, record.in};
         break;
+      case PartKind::added_rows:  // whose logits the first shard adds to those of all
+        if (shard_ != 0) return;
+        break;
       case PartKind::row_ids:
         record.row_offset = out_begin;
         break;
+      case PartKind::row_counts:
+        part.slice = {block_, 1, out_begin, record.out};
+        break;
+      case PartKind::columns:
+      case PartKind::values: {
+        const ElementRange& elements = record.shard_elements[static_cast<std::size_t>(shard_)];
+        part.slice = {0, 1, elements.begin, elements.count};
+        break;
+      }
       case PartKind::delta_gain:
       case PartKind::gain:
       case PartKind::bias_added:
@@ -139,6 +155,7 @@ class RecordCutter {
   Site site_{};
   std::vector<std::int32_t> z_ends_;  // [shards] ranks of each so far, at this site
   bool lists_rows_ = false;           // the record being cut
+  std::int32_t block_ = 0;            // that the shard has of its sparse matrix
   std::int32_t first_shard_ = 0;      // that gets the next rank that remains
 };
 

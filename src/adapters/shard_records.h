@@ -19,10 +19,10 @@ struct RankSlice {
 // Where shards hold slices of the base's outputs (qkv, gate_up, head), a shard has A of its own ranks, in a record of its own, and then for
 // each shard's ranks a record with B of its own outputs; the first of those has the biases and the gains but that of the ranks, which is
 // with A, and that of B's outputs, which is with B. Where shards hold slices of the base's inputs (o, down), a shard has A of all ranks and
-// its own inputs, and B of all ranks and of the outputs that it adds to the partial sum; what changes the base's product itself is in a
-// record of its own, for all outputs. A and B that change the base's product (LowRank::hadamard) are not split by ranks. No other part of A
-// is on two shards, and no part of B is, except for that of a KV head that several shards hold. Requires: records ordered by (site,
-// slice_begin), their parts whole.
+// its own inputs, and B of all ranks and of the outputs that it adds to the partial sum; what changes the base's product itself, or is
+// computed from its inputs, is in a record of its own, for all outputs: gains and sparse matrices. A and B that change the base's product
+// (LowRank::hadamard) are not split by ranks. No other part of A is on two shards, and no part of B is, except for that of a KV head that
+// several shards hold. Requires: records ordered by (site, slice_begin), their parts whole.
 [[nodiscard]] std::vector<AdapterRecord> cut_for_shard(std::span<const AdapterRecord> records, const ModuleTable& base, std::int32_t shard);
 
 }  // namespace slora

@@ -233,6 +233,29 @@ TEST(ShardRecords, OfSplitInputsHaveGainsOfAllOutputs) {
   EXPECT_EQ(cut_for_shard(std::vector{record_with(base, kDown, 0, {input_gain})}, base, 1).size(), 1u);
 }
 
+// A shard has the elements that the reader of the file found for it: of its outputs, or of its inputs.
+TEST(ShardRecords, HaveTheirOwnElementsOfSparseMatrices) {
+  const ModuleTable base = modules_of(config_of(8), 2);
+  using enum PartKind;
+  std::vector<AdapterRecord> whole = {record_with(base, kQ, 0, {row_counts, columns, values}),
+                                      record_with(base, kDown, 0, {row_counts, columns, values})};
+  for (AdapterRecord& record : whole) record.shard_elements = {{0, 100}, {100, 30}};
+  const std::vector<AdapterRecord> cut = cut_for_shard(whole, base, 1);
+  ASSERT_EQ(cut.size(), 2u);
+  for (const AdapterRecord& record : cut) {
+    EXPECT_EQ(kinds_of(record), (std::vector{row_counts, columns, values}));
+    EXPECT_EQ(record.find(columns)->slice, (SourceSlice{0, 1, 100, 30}));
+    EXPECT_EQ(record.find(values)->slice, (SourceSlice{0, 1, 100, 30}));
+    EXPECT_EQ(record.z_cols(), 0);
+  }
+  EXPECT_EQ(cut[0].find(row_counts)->slice, (SourceSlice{0, 1, 24, 24})) << "its own outputs";
+  EXPECT_EQ(cut[0].out, 24);
+  EXPECT_EQ(cut[1].find(row_counts)->slice, (SourceSlice{1, 1, 0, 48})) << "all outputs, of its own inputs";
+  EXPECT_EQ(cut[1].out, 48);
+  EXPECT_EQ(cut[1].in, 40);
+  EXPECT_EQ(cut[1].slice_begin, 0);
+}
+
 // Its products are the base's, so that no shard computes columns of A x for others.
 TEST(ShardRecords, OfProductsWithTheBasesWeightsAreNotSplitByRanks) {
   const ModuleTable base = modules_of(config_of(8), 2);

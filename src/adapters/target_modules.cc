@@ -33,6 +33,10 @@ std::optional<std::int64_t> layer_of(std::string_view path) {
 
 }  // namespace
 
+bool ends_with_name(std::string_view path, std::string_view name) {
+  return any_ending(path, [&](std::string_view ending) { return ending == name; });
+}
+
 TargetModules::Selection::Selection(std::span<const std::string> texts) {
   if (texts.empty()) return;
   kind = Kind::names;

@@ -13,6 +13,9 @@
 
 namespace slora {
 
+// Whether the last components of a path are a name: "self_attn.q_proj" of "model.layers.0.self_attn.q_proj".
+[[nodiscard]] bool ends_with_name(std::string_view path, std::string_view name);
+
 // Which modules the config of an adapter selects, by PEFT's rules (tuners/tuners_utils.py, check_target_module_exists): those of
 // target_modules without those of exclude_modules; of names, not of an expression, those in layers_to_transform. Constant.
 class TargetModules {

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <set>
 #include <unordered_map>
 #include <utility>
 
@@ -17,17 +19,11 @@ namespace slora {
 namespace {
 
 // A description of a tensor that is known but not served; empty for any other.
-std::string_view unserved_part(const NameSegments& segments, const AdapterConfig& config) {
+std::string_view unserved_part(const NameSegments& segments) {
   const auto is_present = [&](std::string_view segment) { return contains(segments, segment); };
   if (is_present("hira_embedding_A") || is_present("hira_embedding_B")) return "an adapter of the token embedding";
   if (is_present("hada_t1") || is_present("hada_t2")) return "LoHa of a convolution";
-  if (config.family == AdapterFamily::lora || segments.size() < 2 || segments.back() != "weight") return {};
-  const std::string_view module = segments[segments.size() - 2];
-  if (module == "base_layer") return "a saved copy of the base's weight (save with save_embedding_layers=False to leave it out)";
-  // PEFT saves every module whose path ends with a listed name: "norm" also selects "input_layernorm".
-  const bool listed = std::ranges::any_of(config.modules_to_save, [&](const std::string& name) { return module.ends_with(name); });
-  const bool is_embedding = module == "embed_tokens" || module == "lm_head";
-  return listed || is_embedding ? "a weight that takes the place of the base's (modules_to_save)" : "";
+  return {};
 }
 
 constexpr std::string_view kEmptyHint = "DeepSpeed ZeRO-3 writes such files when the weights are not gathered before saving";
@@ -35,7 +31,38 @@ constexpr std::string_view kEmptyHint = "DeepSpeed ZeRO-3 writes such files when
 // Whether a tensor may have its type. Buffers that are left out may be integers.
 bool has_type(const TensorInfo& tensor, const std::optional<NamedPart>& named) {
   if (!named) return is_float(tensor.dtype) || is_stray(tensor);
-  return named->values == TensorValues::integers ? is_integer(tensor.dtype) : is_float(tensor.dtype);
+  switch (named->values) {
+    case TensorValues::integers:
+      return is_integer(tensor.dtype);
+    case TensorValues::indices:
+      return is_integer(tensor.dtype) || tensor.dtype == DType::f32;
+    case TensorValues::floats:
+    case TensorValues::floats_or_none:
+      break;
+  }
+  return is_float(tensor.dtype);
+}
+
+std::string_view types_of(TensorValues values) {
+  switch (values) {
+    case TensorValues::integers:
+      return "U8, I8, I16, I32 or I64";
+    case TensorValues::indices:
+      return "U8, I8, I16, I32, I64 or F32";
+    case TensorValues::floats:
+    case TensorValues::floats_or_none:
+      break;
+  }
+  return "F32, F16, BF16 or F64";
+}
+
+// Where vocabularies have grown, PEFT also saves what it wraps a module of modules_to_save with: another copy of the weight that is saved
+// under the module's name, and the weight before training.
+bool is_further_copy(std::string_view name, const std::set<std::string_view>& names) {
+  for (const std::string_view ending : {".modules_to_save.weight", ".original_module.weight"}) {
+    if (name.ends_with(ending)) return names.contains(std::string(name.substr(0, name.size() - ending.size())) + ".weight");
+  }
+  return false;
 }
 
 // named [tensors]
@@ -47,14 +74,15 @@ Status check_types(std::span<const TensorInfo> tensors, std::span<const std::opt
   }
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     if (has_type(tensors[i], named[i])) continue;
-    const bool is_index = named[i] && named[i]->values == TensorValues::integers;
-    return error("E_DTYPE", "tensor {}: expected {}, found {}", quote(tensors[i].name),
-                 is_index ? "U8, I8, I16, I32 or I64" : "F32, F16, BF16 or F64", name_of(tensors[i].dtype));
+    const TensorValues values = named[i] ? named[i]->values : TensorValues::floats;
+    return error("E_DTYPE", "tensor {}: expected {}, found {}", quote(tensors[i].name), types_of(values), name_of(tensors[i].dtype));
   }
   return {};
 }
 
-std::string_view article_of(AdapterFamily family) { return family == AdapterFamily::adalora || family == AdapterFamily::ia3 ? "an" : "a"; }
+std::string_view article_of(AdapterFamily family) {
+  return family == AdapterFamily::adalora || family == AdapterFamily::ia3 || family == AdapterFamily::ln_tuning ? "an" : "a";
+}
 
 tl::unexpected<Error> refuse_unknown(const std::vector<std::string_view>& unknown, AdapterFamily family) {
   for (const std::string_view name : unknown) {
@@ -66,16 +94,11 @@ tl::unexpected<Error> refuse_unknown(const std::vector<std::string_view>& unknow
                name_of(family), shown_names(unknown), unprefixed ? "; PEFT's names begin with \"base_model.model.\"" : "");
 }
 
-// Whether it has other parts than what PEFT saves without targeting it.
-bool changes_more_than_saved(const AdapterModule& module) {
-  return !has_only_biases(module) && (!module.is_saved_weight || module.find(PartKind::a) != nullptr);
-}
-
 // Paths of modules that an adapter changes and its config leaves out.
 std::vector<std::string_view> untargeted(const std::vector<AdapterModule>& modules, const TargetModules& targets) {
   std::vector<std::string_view> paths;
   for (const AdapterModule& module : modules) {
-    if (changes_more_than_saved(module) && targets.selects(module.path) == false) paths.push_back(module.path);
+    if (!has_only_saved(module) && targets.selects(module.path) == false) paths.push_back(module.path);
   }
   return paths;
 }
@@ -89,10 +112,16 @@ Result<TensorGroups> group_tensors(const AdapterConfig& config, std::span<const 
   TensorGroups groups;
   std::unordered_map<std::string, std::size_t> index_of;
   std::vector<std::string_view> unknown;
+  std::set<std::string_view> all_names;
+  for (const TensorInfo& tensor : tensors) all_names.insert(tensor.name);
   for (std::uint32_t i = 0; i < tensors.size(); ++i) {
     const std::string& name = tensors[i].name;
-    if (const std::string_view part = unserved_part(normalised_name(name), config); !part.empty()) {
+    if (const std::string_view part = unserved_part(normalised_name(name)); !part.empty()) {
       return error("E_UNSUPPORTED_OPTION", "tensor {} is {}, which is not served for its family", quote(name), part);
+    }
+    if (is_further_copy(name, all_names)) {
+      groups.strays.push_back(name);
+      continue;
     }
     std::optional<NamedPart>& named = names[i];
     if (!named) {
@@ -128,35 +157,38 @@ bool is_stray(const TensorInfo& tensor) {
   return kind == StrayTensor::derived || (kind == StrayTensor::unused && !is_float(tensor.dtype));
 }
 
+namespace {
+
+// The stored bias that replaces the base's: "base_layer.bias", or "bias" as PEFT named it before 0.7 and still does for modules that an
+// adapter does not change.
 std::optional<NamedPart> named_bias(const NameSegments& segments) {
   std::span<const std::string_view> path(segments);
   if (path.size() < 2 || path.back() != "bias") return std::nullopt;
   path = path.first(path.size() - 1);
   if (path.back() == "base_layer") path = path.first(path.size() - 1);
-  const bool is_of_adapter = path.empty() || path.back().starts_with("lora_");
-  return is_of_adapter ? std::nullopt : std::optional(NamedPart{path_of(path), PartKind::bias_replacing});
+  const bool has_module = !path.empty() && !is_of_adapter(path.back());
+  return has_module ? std::optional(NamedPart{path_of(path), PartKind::bias_replacing}) : std::nullopt;
+}
+
+}  // namespace
+
+std::optional<NamedPart> named_saved(const NameSegments& segments, const TensorInfo& tensor) {
+  std::optional<NamedPart> weight = named_weight(segments, tensor);
+  return weight ? weight : named_bias(segments);
 }
 
 std::optional<NamedPart> named_weight(const NameSegments& segments, const TensorInfo& tensor) {
   const std::span<const std::string_view> all(segments);
   if (all.size() < 2) return std::nullopt;
   const std::string_view end = all.back(), before = all[all.size() - 2];
-  if (all.size() > 2 && ((before == "base_layer" && end == "weight") || (before == "token_adapter" && end == "trainable_tokens_delta")))
-    return NamedPart{path_of(all.first(all.size() - 2)), PartKind::rows, true};
-  if (end != "weight" || before.starts_with("lora_")) return std::nullopt;
-  return NamedPart{path_of(all.first(all.size() - 1)), tensor.shape.size() == 1 ? PartKind::gain : PartKind::rows, true};
-}
-
-Status measure_saved_weight(AdapterModule& module, std::span<const TensorInfo> tensors) {
-  if (const AdapterPart* const rows = module.find(PartKind::rows); rows != nullptr) {
-    const TensorInfo& tensor = tensors[rows->source.value];
-    if (const Status status = check_dimensions(tensor, 2); !status) return status;
-    module.row_count = tensor.shape[0];
-    module.in_of_rows = tensor.shape[1];
-  } else {
-    module.out = tensors[module.find(PartKind::gain)->source.value].shape[0];
+  if (all.size() > 2 && before == "token_adapter" && end == "trainable_tokens_delta")
+    return NamedPart{.path = path_of(all.first(all.size() - 2)), .kind = PartKind::rows, .is_saved_weight = true, .piece = kTrainedTokens};
+  if (all.size() > 2 && before == "base_layer" && end == "weight") {
+    const bool has_tokens = all.size() > 3 && all[all.size() - 3] == "token_adapter";
+    return NamedPart{path_of(all.first(all.size() - (has_tokens ? 3 : 2))), PartKind::rows, true};
   }
-  return {};
+  if (end != "weight" || is_of_adapter(before)) return std::nullopt;
+  return NamedPart{path_of(all.first(all.size() - 1)), tensor.shape.size() == 1 ? PartKind::gain : PartKind::rows, true};
 }
 
 std::optional<std::string> module_before(const NameSegments& segments, std::string_view ending) {
@@ -164,12 +196,12 @@ std::optional<std::string> module_before(const NameSegments& segments, std::stri
   return path_of(std::span(segments).first(segments.size() - 1));
 }
 
-std::optional<NamedPart> named_piece(const NameSegments& segments, std::span<const PieceName> names) {
+std::optional<NamedPart> named_piece(const NameSegments& segments, const TensorInfo& tensor, std::span<const PieceName> names) {
   for (const PieceName& piece : names) {
     if (std::optional<std::string> path = module_before(segments, piece.name))
       return NamedPart{.path = std::move(*path), .kind = piece.kind, .piece = piece.piece, .values = piece.values};
   }
-  return named_bias(segments);
+  return named_saved(segments, tensor);
 }
 
 const TensorInfo* find_tensor(const AdapterModule& module, PartKind kind, std::uint8_t piece, std::span<const TensorInfo> tensors) {
@@ -204,12 +236,17 @@ tl::unexpected<Error> refuse_empty(const TensorInfo& tensor) {
   return error("E_EMPTY", "tensor {}: expected numbers, found none; {}", quote(tensor.name), kEmptyHint);
 }
 
-bool has_only_biases(const AdapterModule& module) {
-  return module.pieces.empty() &&
-         std::ranges::all_of(module.parts, [](const AdapterPart& part) { return part.kind == PartKind::bias_replacing; });
+bool has_only_saved(const AdapterModule& module) {
+  constexpr std::array kReplacing = {PartKind::bias_replacing, PartKind::rows, PartKind::row_ids, PartKind::added_rows};
+  const auto is_saved = [&](const AdapterPart& part) {
+    return std::ranges::find(kReplacing, part.kind) != kReplacing.end() || (part.kind == PartKind::gain && module.saves_gain);
+  };
+  const auto is_of_rows = [](const PartPiece& piece) { return piece.kind == PartKind::rows; };
+  return std::ranges::all_of(module.pieces, is_of_rows) && std::ranges::all_of(module.parts, is_saved);
 }
 
-Status measure_matrices(AdapterModule& module, std::string_view a_name, std::string_view b_name, std::span<const TensorInfo> tensors) {
+Status measure_matrices(AdapterModule& module, std::string_view a_name, std::string_view b_name, std::span<const TensorInfo> tensors,
+                        BlockCounts blocks) {
   const AdapterPart* const part_a = module.find(PartKind::a);
   const AdapterPart* const part_b = module.find(PartKind::b);
   if (part_a == nullptr || part_b == nullptr) {
@@ -224,12 +261,18 @@ Status measure_matrices(AdapterModule& module, std::string_view a_name, std::str
   for (const TensorInfo* tensor : {&a, &b}) {
     if (const Status status = check_dimensions(*tensor, 2); !status) return status;
   }
-  if (a.shape[0] != b.shape[1]) {
-    return error("E_RANK", "tensor {}: expected {} columns, the rank of {} {}, found {}", quote(b.name), a.shape[0], a_name, shape_of(a),
-                 shape_of(b));
+  for (const auto& [tensor, count] : {std::pair(&a, blocks.a), std::pair(&b, blocks.b)}) {
+    if (tensor->shape[0] % count != 0) {
+      return error("E_SHAPE", "tensor {}: expected rows of {} equal blocks (nblocks), found {}", quote(tensor->name), count,
+                   shape_of(*tensor));
+    }
+  }
+  if (a.shape[0] % blocks.b != 0 || a.shape[0] / blocks.b != b.shape[1]) {
+    return error("E_RANK", "tensor {}: expected {} columns{}, the rank of {} {}, found {}", quote(b.name), a.shape[0],
+                 blocks.b > 1 ? fmt::format(" in {} blocks (nblocks)", blocks.b) : "", a_name, shape_of(a), shape_of(b));
   }
   module.rank = a.shape[0];
-  module.in = a.shape[1];
+  module.in = a.shape[1] * blocks.a;
   module.out = b.shape[0];
   return {};
 }
@@ -245,7 +288,23 @@ Status check_rank(const AdapterModule& module, std::int64_t rank_max, std::strin
   return error("E_RANK", "{}: rank {} is over this server's limit of {}{}", quote(module.path), module.rank, rank_max, more);
 }
 
-Status measure_biases(AdapterModule& module, std::span<const TensorInfo> tensors) {
+Status set_scale(AdapterModule& module, double scale) {
+  module.scale = static_cast<float>(scale);
+  if (std::isfinite(module.scale)) return {};
+  return error("E_SCALE", "{}: expected a finite scale, found {}", quote(module.path), scale);
+}
+
+Status measure_saved(AdapterModule& module, std::span<const TensorInfo> tensors) {
+  for (const std::uint8_t piece : {std::uint8_t{0}, kTrainedTokens}) {
+    const TensorInfo* const rows = find_tensor(module, PartKind::rows, piece, tensors);
+    if (rows == nullptr) continue;
+    if (const Status status = check_dimensions(*rows, 2); !status) return status;
+    if (module.in_of_rows != 0 && rows->shape[1] != module.in_of_rows)
+      return error("E_SHAPE", "tensor {}: expected {} columns, found {}", quote(rows->name), module.in_of_rows, shape_of(*rows));
+    if (module.row_count == 0) module.row_count = rows->shape[0];
+    module.in_of_rows = rows->shape[1];
+  }
+  if (module.saves_gain) module.out = tensors[module.find(PartKind::gain)->source.value].shape[0];
   for (const PartKind kind : {PartKind::bias_added, PartKind::bias_replacing}) {
     const AdapterPart* const part = module.find(kind);
     if (part == nullptr) continue;

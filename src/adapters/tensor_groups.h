@@ -16,7 +16,12 @@
 namespace slora {
 
 // What a tensor may hold.
-enum class TensorValues : std::uint8_t { floats, floats_or_none, integers };
+enum class TensorValues : std::uint8_t {
+  floats,
+  floats_or_none,
+  integers,
+  indices,  // integers, or F32, as PEFT writes them on Windows; shorter floats would have lost digits
+};
 
 // The module and the part of it that a tensor is. Without a path: of all modules of the adapter.
 struct NamedPart {
@@ -44,17 +49,14 @@ struct TensorGroups {
 // of another kind of adapter.
 [[nodiscard]] bool is_stray(const TensorInfo& tensor);
 
-// The stored bias that takes the place of the base's: "base_layer.bias", or "bias" as PEFT named it before 0.7 and still does for modules
-// that an adapter does not change.
-[[nodiscard]] std::optional<NamedPart> named_bias(const NameSegments& segments);
-// What takes the place of a weight of the base, or of rows of it: modules_to_save, which has no marker, the copy of a weight that PEFT
-// saves next to adapters of it, and rows of trained tokens.
+// What replaces a weight of the base, or rows of it: modules_to_save, which has no marker, the copy of a weight that PEFT saves next to
+// adapters of it, and, as piece kTrainedTokens, rows of trained tokens.
+inline constexpr std::uint8_t kTrainedTokens = 1;
 [[nodiscard]] std::optional<NamedPart> named_weight(const NameSegments& segments, const TensorInfo& tensor);
+// Such a weight, or a stored bias that replaces the base's.
+[[nodiscard]] std::optional<NamedPart> named_saved(const NameSegments& segments, const TensorInfo& tensor);
 // "<module>.lora_A" for `ending` "lora_A".
 [[nodiscard]] std::optional<std::string> module_before(const NameSegments& segments, std::string_view ending);
-
-// Sets the sizes of a module's part that takes the place of a weight of the base. E_SHAPE. Requires: it has one.
-[[nodiscard]] Status measure_saved_weight(AdapterModule& module, std::span<const TensorInfo> tensors);
 
 // A tensor that modules of a family may have, by the last component of its name.
 struct PieceName {
@@ -63,8 +65,9 @@ struct PieceName {
   std::uint8_t piece = 0;
   TensorValues values = TensorValues::floats;
 };
-// What a tensor is by a family's list, or the bias that it replaces.
-[[nodiscard]] std::optional<NamedPart> named_piece(const NameSegments& segments, std::span<const PieceName> names);
+// What a tensor is by a family's list, or what it replaces of the base.
+[[nodiscard]] std::optional<NamedPart> named_piece(const NameSegments& segments, const TensorInfo& tensor,
+                                                   std::span<const PieceName> names);
 // The tensor of this piece, or nullptr.
 [[nodiscard]] const TensorInfo* find_tensor(const AdapterModule& module, PartKind kind, std::uint8_t piece,
                                             std::span<const TensorInfo> tensors);
@@ -75,17 +78,21 @@ struct PieceName {
 // E_EMPTY
 [[nodiscard]] tl::unexpected<Error> refuse_empty(const TensorInfo& tensor);
 
-// Whether an adapter only replaces the module's bias.
-[[nodiscard]] bool has_only_biases(const AdapterModule& module);
-// Sets rank, inputs and outputs of a module by its A and B, which the family calls so. E_PAIR, E_SHAPE, E_RANK.
+// Whether an adapter only replaces what the module has in the base: its bias, its weight, or rows of that.
+[[nodiscard]] bool has_only_saved(const AdapterModule& module);
+// Sets rank, inputs and outputs of a module by its A and B, which the family calls so; of a matrix of several blocks, which lie on its
+// diagonal, the file has the blocks one below the other. E_PAIR, E_SHAPE, E_RANK.
 [[nodiscard]] Status measure_matrices(AdapterModule& module, std::string_view a_name, std::string_view b_name,
-                                      std::span<const TensorInfo> tensors);
+                                      std::span<const TensorInfo> tensors, BlockCounts blocks = {});
 // Whether A has the rank that the config says. E_RANK, E_PATTERN. Requires: the module has A.
 [[nodiscard]] Status check_config_rank(const AdapterModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors);
 // E_RANK when a module has more ranks than are served.
 [[nodiscard]] Status check_rank(const AdapterModule& module, std::int64_t rank_max, std::string_view more = "");
-// Checks stored biases, and takes the outputs of a module from them that has no other part. E_SHAPE.
-[[nodiscard]] Status measure_biases(AdapterModule& module, std::span<const TensorInfo> tensors);
+// Sets a module's scale. E_SCALE when fp32 does not have it.
+[[nodiscard]] Status set_scale(AdapterModule& module, double scale);
+// Sets the sizes of a weight that replaces the base's and checks stored biases, of which a module without other parts has its outputs.
+// E_SHAPE.
+[[nodiscard]] Status measure_saved(AdapterModule& module, std::span<const TensorInfo> tensors);
 
 // What the config says and the file does not bear out.
 [[nodiscard]] std::vector<std::string> warnings_of(const TensorGroups& groups, const AdapterConfig& config);

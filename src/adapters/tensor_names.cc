@@ -24,7 +24,7 @@ constexpr std::array<std::string_view, 3> kHolders = {"model", "pretrained_model
 
 // Parameters that are no modules: in raw state dictionaries the adapter's name ends theirs, as in "lora_magnitude_vector.default". LoRA's A
 // and B are modules, AdaLoRA's are not.
-constexpr std::array<std::string_view, 17> kParameters = {"lora_magnitude_vector",
+constexpr std::array<std::string_view, 20> kParameters = {"lora_magnitude_vector",
                                                           "lora_A",
                                                           "lora_B",
                                                           "lora_E",
@@ -40,7 +40,10 @@ constexpr std::array<std::string_view, 17> kParameters = {"lora_magnitude_vector
                                                           "hira_A",
                                                           "hira_B",
                                                           "flora_A",
-                                                          "flora_B"};
+                                                          "flora_B",
+                                                          "shira_weight",
+                                                          "shira_indices",
+                                                          "trainable_tokens_delta"};
 
 bool is_in(const auto& list, std::string_view segment) { return std::ranges::find(list, segment) != list.end(); }
 
@@ -69,8 +72,8 @@ NameSegments normalised_name(std::string_view name) {
       segments.size() >= 2 && is_in(kParameters, segments[segments.size() - 2]) && segments.back() != "weight" && segments.back() != "bias";
   if (is_parameter) segments.pop_back();
   const std::size_t count = segments.size();
-  const bool names_adapter =
-      count >= 3 && segments[count - 3].starts_with("lora_") && (segments.back() == "weight" || segments.back() == "bias");
+  const auto is_wrapper = [](std::string_view segment) { return segment.starts_with("lora_") || segment == "ln_tuning_layers"; };
+  const bool names_adapter = count >= 3 && is_wrapper(segments[count - 3]) && (segments.back() == "weight" || segments.back() == "bias");
   if (names_adapter) segments.erase(segments.end() - 2);
   return segments;
 }
@@ -81,6 +84,8 @@ std::string_view name_of_shared(std::string_view name) {
   const bool is_shared = (segments.size() == 2 || segments.size() == 3) && segments[0] == "base_model" && segments[1] != "model";
   return is_shared ? segments[1] : std::string_view();
 }
+
+bool is_of_adapter(std::string_view segment) { return segment.starts_with("lora_") || is_in(kParameters, segment); }
 
 std::string path_of(std::span<const std::string_view> segments) { return fmt::format("{}", fmt::join(segments, ".")); }
 

@@ -24,6 +24,8 @@ using NameSegments = std::vector<std::string_view>;  // of a name, between its d
 [[nodiscard]] NameSegments normalised_name(std::string_view name);
 // The name of what belongs to all modules, without wrappers and the adapter's name: "vera_A" for "base_model.vera_A". Empty for others.
 [[nodiscard]] std::string_view name_of_shared(std::string_view name);
+// Whether a component of a name is what an adapter adds to a module, as "lora_A".
+[[nodiscard]] bool is_of_adapter(std::string_view segment);
 [[nodiscard]] std::string path_of(std::span<const std::string_view> segments);
 [[nodiscard]] bool contains(const NameSegments& segments, std::string_view segment);
 

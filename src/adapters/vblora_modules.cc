@@ -35,7 +35,7 @@ constexpr std::array kVbloraNames = {PieceName{"vblora_logits_A", PartKind::a},
 
 std::optional<NamedPart> named_tiles(const NameSegments& segments, const TensorInfo& tensor) {
   if (name_of_shared(tensor.name) == kBank) return NamedPart{"", PartKind::a};
-  return named_piece(segments, kVbloraNames);
+  return named_piece(segments, tensor, kVbloraNames);
 }
 
 // The bank, which belongs to no module. E_PAIR, E_SHAPE, E_INDEX.
@@ -100,7 +100,7 @@ Result<std::int64_t> width_of(const TensorInfo& tensor, std::int64_t tile_count,
 
 Status finish_vblora(AdapterModules& found, AdapterModule& module, const TensorInfo& bank, const AdapterConfig& config,
                      std::span<const TensorInfo> tensors, const FamilyContext& context) {
-  if (has_only_biases(module)) return measure_biases(module, tensors);
+  if (has_only_saved(module)) return measure_saved(module, tensors);
   Result<TileTensors> a = tiles_of(module, PartKind::a, bank, config, tensors);
   if (!a) return forward_error(a);
   Result<TileTensors> b = tiles_of(module, PartKind::b, bank, config, tensors);
@@ -126,7 +126,7 @@ Status finish_vblora(AdapterModules& found, AdapterModule& module, const TensorI
     if (part.kind == PartKind::b)
       part.source = found.derive(tensors.size(), std::make_shared<BankMatrix>(std::move(*b), TileOrder::along_columns));
   }
-  return measure_biases(module, tensors);
+  return measure_saved(module, tensors);
 }
 
 }  // namespace
@@ -136,7 +136,7 @@ Result<AdapterModules> read_vblora_modules(const AdapterConfig& config, std::spa
   if (!groups) return forward_error(groups);
   const Result<TensorInfo> bank = take_bank(groups->modules, config, tensors);
   if (!bank) return tl::unexpected(bank.error());
-  if (std::ranges::all_of(groups->modules, has_only_biases))
+  if (std::ranges::all_of(groups->modules, has_only_saved))
     return error("E_EMPTY", "the file holds {}, but no module that uses it", quote(bank->name));
   AdapterModules found;
   found.warnings = warnings_of(*groups, config);

@@ -18,14 +18,14 @@ namespace {
 
 constexpr std::string_view kLambdaB = "vera_lambda_b", kLambdaD = "vera_lambda_d";
 
-std::optional<NamedPart> vera_part(const NameSegments& segments, std::string_view name) {
+std::optional<NamedPart> vera_part(const NameSegments& segments, const TensorInfo& tensor) {
   for (const auto& [shared, kind] : {std::pair("vera_A", PartKind::a), std::pair("vera_B", PartKind::b)}) {
-    if (name_of_shared(name) == shared) return NamedPart{"", kind};
+    if (name_of_shared(tensor.name) == shared) return NamedPart{"", kind};
   }
   for (const auto& [ending, kind] : {std::pair(kLambdaB, PartKind::delta_gain), std::pair(kLambdaD, PartKind::rank_gain)}) {
     if (std::optional<std::string> path = module_before(segments, ending)) return NamedPart{std::move(*path), kind};
   }
-  return named_bias(segments);
+  return named_saved(segments, tensor);
 }
 
 // Takes what belongs to all modules out of them.
@@ -38,7 +38,7 @@ AdapterModule take_shared(std::vector<AdapterModule>& modules) {
 }
 
 Status measure(AdapterModule& module, const AdapterConfig& config, std::span<const TensorInfo> tensors) {
-  if (has_only_biases(module)) return measure_biases(module, tensors);
+  if (has_only_saved(module)) return measure_saved(module, tensors);
   const AdapterPart* const lambda_b = module.find(PartKind::delta_gain);
   const AdapterPart* const lambda_d = module.find(PartKind::rank_gain);
   if (lambda_b == nullptr || lambda_d == nullptr) {
@@ -56,7 +56,7 @@ Status measure(AdapterModule& module, const AdapterConfig& config, std::span<con
   }
   module.rank = config.r;
   module.out = b.shape[0];
-  return measure_biases(module, tensors);
+  return measure_saved(module, tensors);
 }
 
 // Inputs and outputs that A and B must have: the most of any module that the adapter has or that its config names.
@@ -114,8 +114,8 @@ Status check_stored(const AdapterModule& shared, const AdapterConfig& config, st
 void add_matrices(AdapterModules& found, SourceTensor a, SourceTensor b) {
   for (AdapterModule& module : found.modules) {
     if (module.rank == 0) continue;
-    module.parts.push_back({.kind = PartKind::a, .source = a, .slice = {}, .stored = {}});
-    module.parts.push_back({.kind = PartKind::b, .source = b, .slice = {}, .stored = {}});
+    module.parts.push_back({.kind = PartKind::a, .source = a, .slice = {}, .stored = {}, .is_shared = true});
+    module.parts.push_back({.kind = PartKind::b, .source = b, .slice = {}, .stored = {}, .is_shared = true});
   }
 }
 
@@ -134,15 +134,14 @@ void add_random_matrices(AdapterModules& found, const AdapterConfig& config, std
 }  // namespace
 
 Result<AdapterModules> read_vera_modules(const AdapterConfig& config, std::span<const TensorInfo> tensors, const FamilyContext& context) {
-  const auto part_of = [](const NameSegments& segments, const TensorInfo& tensor) { return vera_part(segments, tensor.name); };
-  Result<TensorGroups> groups = group_tensors(config, tensors, part_of);
+  Result<TensorGroups> groups = group_tensors(config, tensors, vera_part);
   if (!groups) return forward_error(groups);
   const AdapterModule shared = take_shared(groups->modules);
   for (AdapterModule& module : groups->modules) {
     if (Status status = measure(module, config, tensors); !status) return forward_error(status);
     if (Status status = check_rank(module, context.rank_max); !status) return forward_error(status);
   }
-  if (std::ranges::all_of(groups->modules, has_only_biases))
+  if (std::ranges::all_of(groups->modules, has_only_saved))
     return error("E_EMPTY", "the file holds no module with {} and {}", kLambdaB, kLambdaD);
   AdapterModules found;
   found.warnings = warnings_of(*groups, config);

@@ -91,12 +91,12 @@ AdapterTexts::Text AdapterTexts::read(const AdapterVersion& version) {
   if (!files && is_transient(files.error())) return tl::unexpected(adapter_unavailable(version.name(), files.error()));
   if (!files) return refuse(files.error());
   if (files->is_empty()) return base_;
-  const Sha256Digest digest = files->digest();
-  if (std::shared_ptr<const TextModel> equal = find_equal(digest)) return equal;
+  const Content content{files->digest(), version.traits().added_tokens};
+  if (std::shared_ptr<const TextModel> equal = find_equal(content)) return equal;
 
   const std::lock_guard one_at_a_time(building_mutex_);
-  if (std::shared_ptr<const TextModel> equal = find_equal(digest)) return equal;
-  const Text text = TextModel::of_adapter(*files, base_);
+  if (std::shared_ptr<const TextModel> equal = find_equal(content)) return equal;
+  const Text text = TextModel::of_adapter(*files, base_, version.traits().added_tokens);
   if (!text) {
     const Error why = refuse(text.error()).value();
     log_warning("refused: {} ({})", why.message, why.code);
@@ -107,25 +107,25 @@ AdapterTexts::Text AdapterTexts::read(const AdapterVersion& version) {
   }
   const std::lock_guard lock(mutex_);
   std::erase_if(by_content_, [](const auto& known) { return known.second.expired(); });
-  by_content_.insert_or_assign(digest, *text);
+  by_content_.insert_or_assign(content, *text);
   return text;
 }
 
-Status AdapterTexts::check(const FolderPath& folder, Gate& gate) {
+Status AdapterTexts::check(const FolderPath& folder, std::int32_t added_tokens, Gate& gate) {
   const Result<TextFiles> files = TextFiles::read(folder);
   if (!files) return tl::unexpected(files.error());
   if (!gate.pass([] {})) return error("E_READ", "reading its text files took too long");
   Status checked;
   gate.compute([&] {
     const std::lock_guard one_at_a_time(building_mutex_);
-    if (const Text text = TextModel::of_adapter(*files, base_); !text) checked = tl::unexpected(text.error());
+    if (const Text text = TextModel::of_adapter(*files, base_, added_tokens); !text) checked = tl::unexpected(text.error());
   });
   return checked;
 }
 
-std::shared_ptr<const TextModel> AdapterTexts::find_equal(const Sha256Digest& digest) {
+std::shared_ptr<const TextModel> AdapterTexts::find_equal(const Content& content) {
   const std::lock_guard lock(mutex_);
-  const auto known = by_content_.find(digest);
+  const auto known = by_content_.find(content);
   return known == by_content_.end() ? nullptr : known->second.lock();
 }
 

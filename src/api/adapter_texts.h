@@ -8,6 +8,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "adapters/adapter_version.h"
 #include "api/text_model.h"
@@ -40,9 +41,9 @@ class AdapterTexts {
   // As long as the result lives, what is read for this adapter is not forgotten: for a request that waits for it.
   [[nodiscard]] std::shared_ptr<const void> hold(const std::string& adapter);
 
-  // Whether an adapter with this folder would be served; remembers nothing. Passes the gate between reading and building its text side;
-  // E_READ when it is closed.
-  [[nodiscard]] Status check(const FolderPath& folder, Gate& gate);
+  // Whether an adapter with this folder, and so many tokens beyond the base's, would be served; remembers nothing. Passes the gate between
+  // reading and building its text side; E_READ when it is closed.
+  [[nodiscard]] Status check(const FolderPath& folder, std::int32_t added_tokens, Gate& gate);
 
   // Bytes of the text sides that are remembered, the base's left out.
   [[nodiscard]] std::size_t bytes() const;
@@ -58,7 +59,9 @@ class AdapterTexts {
   using Entries = std::list<std::shared_ptr<Entry>>;  // shared with those who wait for the text
 
   [[nodiscard]] Text read(const AdapterVersion& version);
-  [[nodiscard]] std::shared_ptr<const TextModel> find_equal(const Sha256Digest& digest);
+  // What decides a text side: the files, and the tokens beyond the base's.
+  using Content = std::pair<Sha256Digest, std::int32_t>;
+  [[nodiscard]] std::shared_ptr<const TextModel> find_equal(const Content& content);
   void settle(const std::shared_ptr<Entry>& entry, const Text& text);
   void release(const std::string& adapter);
   // Require: mutex_ is held.
@@ -74,7 +77,7 @@ class AdapterTexts {
   std::condition_variable read_;
   Entries entries_;  // guarded by mutex_, as all below; the one used last comes first
   std::map<std::uint64_t, Entries::iterator> by_version_;
-  std::map<Sha256Digest, std::weak_ptr<const TextModel>> by_content_;
+  std::map<Content, std::weak_ptr<const TextModel>> by_content_;
   std::map<const TextModel*, std::size_t> users_;  // entries of each text side
   std::map<std::string, std::size_t> holds_;       // of each adapter
   std::size_t bytes_ = 0;

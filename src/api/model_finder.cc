@@ -14,7 +14,7 @@ namespace {
 
 tl::unexpected<Error> too_large(std::string_view name, const AdapterVersion& adapter) {
   return error("E_TOO_LARGE", "adapter {}: with its {} pages in the pool no sequence fits; increase --pool-memory", quote(name),
-               adapter.page_count());
+               adapter.pages_in_all());
 }
 
 // At one request's adapters in a row.

@@ -14,6 +14,7 @@
 #include "api/request_table.h"
 #include "api/sampling_defaults.h"
 #include "formats/json.h"
+#include "ops/adapter_format.h"
 #include "text/chat_messages.h"
 #include "text/utf8.h"
 
@@ -105,23 +106,53 @@ std::optional<std::int32_t> last_place_of(std::span<const TokenId> tokens, const
   return static_cast<std::int32_t>(found - prompt.begin());
 }
 
+// Refuses ids of tokens that the model, which depends on the adapter, does not have.
+Status check_token_ids(const RequestSpec& spec, std::int32_t vocabulary) {
+  const auto check_list = [&](const std::string& place, std::span<const TokenId> ids) -> Status {
+    const auto unknown = std::ranges::find_if(ids, [&](TokenId id) { return id >= vocabulary; });
+    if (unknown == ids.end()) return {};
+    return expected_at(fmt::format("{}[{}]", place, unknown - ids.begin()), fmt::format("a token id from 0 to {}", vocabulary - 1),
+                       *unknown);
+  };
+  for (std::size_t i = 0; i < spec.prompt.given.size(); ++i) {
+    const auto* ids = std::get_if<std::vector<TokenId>>(&spec.prompt.given[i]);
+    if (ids == nullptr) continue;
+    const std::string place = spec.prompt.is_list ? fmt::format("{}[{}]", spec.prompt.field, i) : spec.prompt.field;
+    if (Status known = check_list(place, *ids); !known) return known;
+  }
+  for (const TokenBias& bias : spec.sampling.logit_bias) {
+    if (bias.token < vocabulary) continue;
+    return field_error("logit_bias", "logit_bias: expected token ids from 0 to {}, found {}", vocabulary - 1,
+                       shown(Json(std::to_string(bias.token))));
+  }
+  return check_list("stop_token_ids", spec.output.stop_token_ids);
+}
+
 }  // namespace
 
 RequestPreparer::RequestPreparer(std::vector<std::string> base_names, std::int32_t vocabulary_size, AdapterTexts& texts,
                                  Generator& generator)
-    : vocabulary_size_(vocabulary_size), texts_(texts), generator_(generator), models_(std::move(base_names), texts, generator) {}
+    : vocabulary_size_(vocabulary_size),
+      token_id_limit_(vocabulary_size + kAddedTokensMax),
+      texts_(texts),
+      generator_(generator),
+      models_(std::move(base_names), texts, generator) {}
+
+std::int32_t RequestPreparer::vocabulary_of(const PreparedRequest& request) const {
+  return vocabulary_size_ + (request.adapter == nullptr ? 0 : request.adapter->traits().added_tokens);
+}
 
 Result<PreparedRequest> RequestPreparer::prepare(Endpoint endpoint, std::string_view body, const ModelAccess& access) const {
   return prepare_spec(read(endpoint, body), access);
 }
 
 Result<RequestSpec> RequestPreparer::read(Endpoint endpoint, std::string_view body) const {
-  return parse_request(endpoint, body, vocabulary_size_);
+  return parse_request(endpoint, body, token_id_limit_);
 }
 
 Result<PreparedRequest> RequestPreparer::prepare_json(Endpoint endpoint, const Json& body) const {
   if (!is_text_utf8(body)) return error("invalid_request_error", "The body: expected texts in UTF-8");
-  return prepare_spec(read_request(endpoint, body, vocabulary_size_), {});
+  return prepare_spec(read_request(endpoint, body, token_id_limit_), {});
 }
 
 Result<PreparedRequest> RequestPreparer::prepare_spec(Result<RequestSpec> spec, const ModelAccess& access) const {
@@ -158,7 +189,7 @@ std::optional<Result<FoundModel>> RequestPreparer::find_model_of(const Json& bod
 }
 
 Result<PreparedRequest> RequestPreparer::read_prompts(Endpoint endpoint, const Json& body, Result<FoundModel> model) const {
-  Result<RequestSpec> spec = read_request(endpoint, body, vocabulary_size_);
+  Result<RequestSpec> spec = read_request(endpoint, body, token_id_limit_);
   if (!spec) return forward_error(spec);
   return build(std::move(*spec), LongText::taken, std::move(model));
 }
@@ -174,6 +205,7 @@ Result<PreparedRequest> RequestPreparer::build(RequestSpec spec, LongText long_t
   request.model_name = std::move(model->name);
   request.adapter = std::move(model->adapter);
   request.text = std::move(model->text);
+  if (Status known = check_token_ids(request.spec, vocabulary_of(request)); !known) return forward_error(known);
   apply_sampling_defaults(request.spec, request.text->sampling());
   if (Status added = add_prompts(request, long_text); !added) return forward_error(added);
   if (request.adapter != nullptr && !request.adapter->invocation_tokens().empty()) {
@@ -302,9 +334,9 @@ Status RequestPreparer::set_output_tokens(PreparedRequest& request) const {
   const std::int64_t scored_max = scored_tokens_that_fit(request);
   for (PreparedRequest::Prompt& prompt : request.prompts) {
     if (prompt.tokens.empty()) return field_error(prompt_field, "{}: expected at least one token, found none", prompt_field);
-    if (const TokenId largest = std::ranges::max(prompt.tokens); largest >= vocabulary_size_) {
+    if (const TokenId largest = std::ranges::max(prompt.tokens); largest >= vocabulary_of(request)) {
       return field_error(prompt_field, "{}: its text has a token ({}) that the tokenizer knows and the model, with {} tokens, does not",
-                         prompt_field, largest, vocabulary_size_);
+                         prompt_field, largest, vocabulary_of(request));
     }
     const auto prompt_tokens = static_cast<std::int32_t>(prompt.tokens.size());
     const std::int32_t fitting = generator_.output_tokens_that_fit(prompt_tokens, request.adapter.get());

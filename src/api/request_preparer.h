@@ -85,7 +85,11 @@ class RequestPreparer {
   [[nodiscard]] std::optional<std::size_t> tokens_to_keep(const PreparedRequest& request) const;
   [[nodiscard]] Status set_output_tokens(PreparedRequest& request) const;
 
+  // With the tokens that only its adapter has.
+  [[nodiscard]] std::int32_t vocabulary_of(const PreparedRequest& request) const;
+
   const std::int32_t vocabulary_size_;
+  const std::int32_t token_id_limit_;  // of all adapters
   AdapterTexts& texts_;
   Generator& generator_;
   const ModelFinder models_;

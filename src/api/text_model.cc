@@ -146,18 +146,20 @@ Result<std::shared_ptr<const TextModel>> TextModel::load(const std::filesystem::
   return std::make_shared<const TextModel>(std::move(model));
 }
 
-Result<std::shared_ptr<const TextModel>> TextModel::of_adapter(const TextFiles& files, const std::shared_ptr<const TextModel>& base) {
+Result<std::shared_ptr<const TextModel>> TextModel::of_adapter(const TextFiles& files, const std::shared_ptr<const TextModel>& base,
+                                                               std::int32_t added_tokens) {
   if (files.is_empty()) return base;
   const Basis& basis = *base->basis_;
+  const std::int32_t vocabulary_size = basis.vocabulary_size + added_tokens;
   Result<TokenizerFiles> own = parse_adapter_files(files, basis.files);
   if (!own) return forward_error(own);
   const bool brings_templates = own->has_templates();
   complete_from(basis.files, *own, files.find("tokenizer_config.json") != nullptr);
-  Result<std::shared_ptr<const Tokenizer>> tokenizer = tokenizer_of_adapter(*own, files, *base);
+  Result<std::shared_ptr<const Tokenizer>> tokenizer = tokenizer_of_adapter(*own, files, *base, vocabulary_size);
   if (!tokenizer) return forward_error(tokenizer);
-  Result<GenerationConfig> generation = generation_of_adapter(files, basis.generation, basis.vocabulary_size);
+  Result<GenerationConfig> generation = generation_of_adapter(files, basis.generation, vocabulary_size);
   if (!generation) return forward_error(generation);
-  add_end_tokens(*generation, end_tokens_of(**tokenizer, *own, basis.vocabulary_size));
+  add_end_tokens(*generation, end_tokens_of(**tokenizer, *own, vocabulary_size));
 
   TextModel model;
   model.tokenizer_ = std::move(*tokenizer);
@@ -181,8 +183,8 @@ Result<std::shared_ptr<const TextModel>> TextModel::of_adapter(const TextFiles& 
 }
 
 // The base's own where the adapter's does the same.
-Result<std::shared_ptr<const Tokenizer>> TextModel::tokenizer_of_adapter(TokenizerFiles& own, const TextFiles& files,
-                                                                         const TextModel& base) {
+Result<std::shared_ptr<const Tokenizer>> TextModel::tokenizer_of_adapter(TokenizerFiles& own, const TextFiles& files, const TextModel& base,
+                                                                         std::int32_t vocabulary_size) {
   const Basis& basis = *base.basis_;
   if (files.find("tokenizer.json") == nullptr) {
     if (Status known = check_other_vocabularies(own, basis.files); !known) return forward_error(known);
@@ -194,7 +196,7 @@ Result<std::shared_ptr<const Tokenizer>> TextModel::tokenizer_of_adapter(Tokeniz
   }
   apply_tokenizer_class(own);
   Result<std::shared_ptr<const Tokenizer>> tokenizer =
-      Tokenizer::of_adapter(*own.tokenizer, settings_of(own), *base.tokenizer_, basis.vocabulary_size);
+      Tokenizer::of_adapter(*own.tokenizer, settings_of(own), *base.tokenizer_, vocabulary_size);
   if (tokenizer && steps_of(own) == basis.steps) return base.tokenizer_;
   return tokenizer;
 }

@@ -25,10 +25,12 @@ class TextModel {
  public:
   // A base model's. When the folder's own template can't be used, chats are refused and the model is still served.
   [[nodiscard]] static Result<std::shared_ptr<const TextModel>> load(const std::filesystem::path& folder, const TextModelOptions& options);
-  // An adapter's: what its folder brings, over what the base has; `base` itself where it brings nothing. E_ADAPTER_TOKENIZER where its
-  // tokens are not the base's with others added (docs/adapters.md), and the errors of the files' readers.
+  // An adapter's, whose weights have `added_tokens` tokens more than the base's: what its folder brings, over what the base has; `base`
+  // itself where it brings nothing. E_ADAPTER_TOKENIZER where its tokens are not the base's with others added (docs/adapters.md), and the
+  // errors of the files' readers.
   [[nodiscard]] static Result<std::shared_ptr<const TextModel>> of_adapter(const TextFiles& files,
-                                                                           const std::shared_ptr<const TextModel>& base);
+                                                                           const std::shared_ptr<const TextModel>& base,
+                                                                           std::int32_t added_tokens = 0);
 
   [[nodiscard]] const Tokenizer& tokenizer() const { return *tokenizer_; }
   // The conversation as the model's prompt.
@@ -49,7 +51,7 @@ class TextModel {
   TextModel() = default;
 
   [[nodiscard]] static Result<std::shared_ptr<const Tokenizer>> tokenizer_of_adapter(TokenizerFiles& own, const TextFiles& files,
-                                                                                     const TextModel& base);
+                                                                                     const TextModel& base, std::int32_t vocabulary_size);
   [[nodiscard]] Status set_templates(const TokenizerFiles& files, std::string_view subject);
 
   std::shared_ptr<const Tokenizer> tokenizer_;  // shared: adapters that add no tokens have the base's

@@ -9,6 +9,7 @@
 #include "kernels/cpu/attend.h"
 #include "kernels/cpu/embed.h"
 #include "kernels/cpu/linear.h"
+#include "kernels/cpu/replaced_rows.h"
 #include "kernels/cpu/rms_norm.h"
 #include "kernels/cpu/rope.h"
 #include "kernels/cpu/sample.h"
@@ -65,6 +66,7 @@ class CpuOps final : public Ops {
         pool_(threads),
         shrink_(kernels, pool_),
         linear_(kernels, pool_),
+        added_rows_(kernels, pool_),
         attend_(kernels, pool_),
         sample_(kernels, pool_),
         score_(kernels, pool_) {}
@@ -133,6 +135,12 @@ class CpuOps final : public Ops {
     reference::gather_rows(out, in, rows.on_device());
   }
 
+  void added_logits(Tensor out, Tensor x, const AdapterBatch& adapters) override {
+    check(out.rows == x.rows && out.dtype == DType::f32, "expected out [T, count] in fp32");
+    adapters.find_records(records_, kHeadSite, RecordUse::add_logits);
+    added_rows_.run_added(out, x, records_);
+  }
+
   void sample(std::span<TokenResult> out, Tensor logits, const SampleBatch& batch) override {
     check(out.size() == batch.rows.size() && std::cmp_greater_equal(logits.rows, out.size()), "expected a row of logits for every sample");
     sample_.run(out, logits, batch);
@@ -140,7 +148,9 @@ class CpuOps final : public Ops {
 
   void score(std::span<TokenResult> out, Tensor logits, StepArray<ScoreRow> rows) override {
     check(out.size() == rows.size() && std::cmp_greater_equal(logits.rows, rows.size()), "expected a row of logits for every score");
-    const auto in_vocabulary = [&](const ScoreRow& row) { return row.token >= 0 && row.token < logits.cols; };
+    const auto in_vocabulary = [&](const ScoreRow& row) {
+      return row.token >= 0 && row.token < (row.vocabulary > 0 ? row.vocabulary : logits.cols);
+    };
     check(std::ranges::all_of(rows.on_device(), in_vocabulary), "expected tokens of the vocabulary");
     score_.run(out, logits, rows.on_device());
   }
@@ -163,6 +173,7 @@ class CpuOps final : public Ops {
   cpu::ThreadPool pool_;
   cpu::Shrink shrink_;
   cpu::Linear linear_;
+  cpu::ReplacedRows added_rows_;
   cpu::Attend attend_;
   cpu::Sample sample_;
   cpu::Score score_;

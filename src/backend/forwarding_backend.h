@@ -37,6 +37,7 @@ class ForwardingOps : public Ops {
     inner_.attend(out, q, layer, spans, params);
   }
   void gather_rows(Tensor out, Tensor in, StepArray<std::int32_t> rows) override { inner_.gather_rows(out, in, rows); }
+  void added_logits(Tensor out, Tensor x, const AdapterBatch& adapters) override { inner_.added_logits(out, x, adapters); }
   void sample(std::span<TokenResult> out, Tensor logits, const SampleBatch& batch) override { inner_.sample(out, logits, batch); }
   void score(std::span<TokenResult> out, Tensor logits, StepArray<ScoreRow> rows) override { inner_.score(out, logits, rows); }
   void copy_pages(std::byte* base, std::size_t page_bytes, std::span<const PageCopy> copies) override {

@@ -57,8 +57,10 @@ struct AdapterView {
   std::vector<Component> components;  // of a blend, which itself has no records and no sites
   std::vector<Range> sites;           // [site_count(layers, expert_count)], by index_of
   std::int32_t expert_count = 1;
+  std::int32_t added_tokens = 0;      // that it has beyond the base's vocabulary
   std::int32_t z_cols_max = 0;        // columns of z that suffice for every site, with those of all shards
   std::int32_t shard_z_cols_max = 0;  // the largest z_cols of a site: of one shard where the ranks are split
+  std::int32_t rope_begin = 0;        // of the RoPE table, the row of position 0; only the view of shard 0 has it
   // Where the backend whose memory the image is in keeps what it made of this view for its kernels. That backend writes it, in
   // prepare_step() and in ops.
   struct Kept {
@@ -96,8 +98,8 @@ struct AdapterRun {
   std::int32_t segment_count = 0;
 };
 
-// Which half of what a record does: z = A x, or the rest.
-enum class RecordUse : std::uint8_t { shrink, expand };
+// Which part of what a record does: z = A x, the logits of tokens beyond the base's, or the rest.
+enum class RecordUse : std::uint8_t { shrink, expand, add_logits };
 
 struct AdapterBatch {
   StepArray<AdapterSegment> segments;
@@ -108,6 +110,7 @@ struct AdapterBatch {
 
   [[nodiscard]] static bool takes_part(const RecordView& record, RecordUse use) {
     if (use == RecordUse::shrink) return !record.a.empty() && record.low_rank == LowRank::sum;
+    if (use == RecordUse::add_logits) return !record.added_rows.empty();
     return !record.b.empty() || record.bias != nullptr || record.is_general();
   }
 

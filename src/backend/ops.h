@@ -56,6 +56,10 @@ class Ops {
   // out[i, :] = in[rows[i], :], same type.
   virtual void gather_rows(Tensor out, Tensor in, StepArray<std::int32_t> rows) = 0;
 
+  // Logits of tokens that adapters have beyond the base's: out[t, i] = added_rows[i, :] x[t, :] of the head's record over row t, and
+  // -infinity where there is no such row. out [T, count] fp32, x [T, hidden] product.
+  virtual void added_logits(Tensor out, Tensor x, const AdapterBatch& adapters) = 0;
+
   // Draws out[i] from logits row i [out.size(), vocab] fp32 as row i of the batch says; the logits are overwritten. `out` is in device
   // memory, as everything that an op writes.
   virtual void sample(std::span<TokenResult> out, Tensor logits, const SampleBatch& batch) = 0;

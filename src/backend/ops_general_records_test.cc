@@ -75,6 +75,17 @@ std::vector<double> delta_of(const BaseProduct& base, const MadeRecord& record, 
   return delta;
 }
 
+// S x
+std::vector<double> sparse_product(const MadeRecord& record, const float* x) {
+  std::vector<double> sums(static_cast<std::size_t>(record.out));
+  std::size_t i = 0;
+  for (std::size_t n = 0; n < record.sparse_ends.size(); ++n) {
+    for (; i < static_cast<std::size_t>(record.sparse_ends[n]); ++i)
+      sums[n] += static_cast<double>(record.sparse_values[i]) * x[record.sparse_columns[i]];
+  }
+  return sums;
+}
+
 std::vector<double> row_of(const BaseProduct& base, const std::vector<WeightedRecord>& records, const float* x) {
   std::vector<double> y = product(base, x);
   std::vector<double> gain(y.size(), 1), constant(y.size(), 0);
@@ -89,10 +100,10 @@ std::vector<double> row_of(const BaseProduct& base, const std::vector<WeightedRe
     }
   }
   for (const auto& [record, weight] : records) {
-    const std::vector<double> delta = delta_of(base, *record, x);
+    const std::vector<double> delta = delta_of(base, *record, x), sparse = sparse_product(*record, x);
     for (std::int32_t i = 0; i < record->out; ++i) {
       const auto n = static_cast<std::size_t>(record->slice_begin + i);
-      y[n] += weight * static_cast<double>(record->scale) * delta[static_cast<std::size_t>(i)];
+      y[n] += weight * (static_cast<double>(record->scale) * delta[static_cast<std::size_t>(i)] + sparse[static_cast<std::size_t>(i)]);
       if (record->bias_mode == BiasMode::add) constant[n] += weight * at(record->bias, i, 0);
     }
   }
@@ -102,9 +113,7 @@ std::vector<double> row_of(const BaseProduct& base, const std::vector<WeightedRe
 
 class OpsGeneralRecords : public ::testing::TestWithParam<Variant> {
  protected:
-  void SetUp() override {
-    if (!backend_->adapter_format().has_general_records) GTEST_SKIP() << "the backend has no such records";
-  }
+  [[nodiscard]] bool has_sparse_records() const { return backend_->adapter_format().has_sparse_records; }
 
   [[nodiscard]] double tolerance() const {
     if (GetParam().weights == WeightStorage::int8) return 2e-2;    // 255 levels of weights and of inputs
@@ -124,6 +133,16 @@ class OpsGeneralRecords : public ::testing::TestWithParam<Variant> {
     std::vector<float> out = numbers_.vector(count);
     for (float& gain : out) gain = 1 + gain / 2;
     return out;
+  }
+
+  // Gives the record a sparse matrix with this many elements, some of them of the same places, some rows without any.
+  void add_sparse(MadeRecord& record, std::int32_t count) {
+    std::vector<std::int32_t> counts(static_cast<std::size_t>(record.out));
+    for (std::int32_t i = 0; i < count; ++i) ++counts[static_cast<std::size_t>(i * i % record.out)];
+    std::int32_t end = 0;
+    for (const std::int32_t row_count : counts) record.sparse_ends.push_back(end += row_count);
+    for (std::int32_t i = 0; i < count; ++i) record.sparse_columns.push_back(i * 7 % record.in);
+    record.sparse_values = numbers_.vector(count);
   }
 
   // Both kinds of products. Rows in no segment must be exactly the base's.
@@ -216,6 +235,18 @@ TEST_P(OpsGeneralRecords, EveryPartAloneChangesItsSliceAsItsFormulaSays) {
     record.low_rank = LowRank::hadamard;
     record.delta_gain = gains(kOut);
   });
+  if (has_sparse_records()) {
+    add("sparse", 0, [&](MadeRecord& record) { add_sparse(record, 500); });
+    add("sparse of few elements", 0, [&](MadeRecord& record) { add_sparse(record, 3); });
+    add("sparse, long columns", 0, [&](MadeRecord& record) {
+      add_sparse(record, 300);
+      record.has_long_columns = true;
+    });
+    add("sparse, low rank, gain", 4, [&](MadeRecord& record) {
+      add_sparse(record, 200);
+      record.gain = gains(kOut);
+    });
+  }
   for (const NamedRecord& part : parts) {
     for (const bool has_bias : {false, true}) {
       const Setting setting{11, make_base(150, kIn, has_bias), {{part.record}}, {{2, 1, 0}, {3, 4, 0, 0.75f}, {10, 1, 0}}};
@@ -245,6 +276,10 @@ TEST_P(OpsGeneralRecords, AllPartsTogetherBesidePlainRecordsAreTheFormulaHowever
   MadeRecords plain = {record_of(0, 70, kIn, 4), record_of(103, 47, kIn, 1)};
   plain[1].bias = numbers_.vector(47);
   plain[1].bias_mode = BiasMode::replace;
+  if (has_sparse_records()) {
+    add_sparse(general[0], 700);
+    add_sparse(general[2], 400);
+  }
   MadeRecords magnitudes = {record_of(0, 70, kIn, 8), record_of(70, 33, kIn, 8)};
   for (MadeRecord& record : magnitudes) record.gain = gains(record.out);
   for (const Cuts cuts : {Cuts{}, Cuts{1, 64}, Cuts{3, 1 << 20}, Cuts{2, 128}}) {
@@ -292,6 +327,7 @@ TEST_P(OpsGeneralRecords, OverlappingSegmentsAddUpWhicheverSlicesTheyHave) {
   first[0].delta_gain = gains(50);
   second[0].low_rank = LowRank::hadamard;
   third[0].low_rank = LowRank::hadamard;
+  if (has_sparse_records()) add_sparse(second[0], 300);
   MadeRecords plain = {record_of(0, kOut, kIn, 2)};
   plain[0].bias = numbers_.vector(kOut);
   expect_the_formula({.rows = 24,
@@ -308,6 +344,7 @@ TEST_P(OpsGeneralRecords, ManyRowsAndManyRanksAreTheFormula) {
   vera.delta_gain = gains(100);
   dora.gain = gains(98);
   hadamard.low_rank = LowRank::hadamard;
+  if (has_sparse_records()) add_sparse(dora, 900);
   expect_the_formula({100 / GetParam().stride,
                       make_base(kOut, kIn, true),
                       {{vera, dora}, {hadamard}},

@@ -86,7 +86,7 @@ MadeRecord make_embedding(Numbers& numbers, std::int32_t vocabulary, std::int32_
   return record;
 }
 
-TEST_P(OpsOtherSites, TheEmbeddingHasReplacedRowsAndLowRankColumns) {
+TEST_P(OpsOtherSites, TheEmbeddingHasReplacedRowsLowRankColumnsAndAGain) {
   constexpr std::int32_t kVocabulary = 70;
   for (const std::int32_t hidden : {6, 64}) {
     for (const std::int32_t rank : {0, 1, 3, 4}) {
@@ -94,6 +94,7 @@ TEST_P(OpsOtherSites, TheEmbeddingHasReplacedRowsAndLowRankColumns) {
       MadeRecord whole = make_embedding(numbers_, kVocabulary, hidden, rank, {});
       whole.row_cols = hidden;
       whole.rows = numbers_.vector(kVocabulary * hidden);
+      if (rank == 3) whole.gain = numbers_.vector(hidden);
       const Cuts cuts{.tile_rows = 2, .tile_cols = 64};
       const MadeAdapter a(*backend_, kEmbeddingSite, {listed}, cuts), b(*backend_, kEmbeddingSite, {whole}, cuts);
       const MadeSegments batch(*backend_, {{1, 3, 0, 1.0f, &a.view()}, {5, 2, 0, 2.0f, &b.view()}}, 0);
@@ -122,6 +123,7 @@ TEST_P(OpsOtherSites, TheEmbeddingHasReplacedRowsAndLowRankColumns) {
           for (std::int32_t n = 0; n < hidden; ++n)
             want[static_cast<std::size_t>(n)] += factor * record->b[static_cast<std::size_t>(j * hidden + n)];
         }
+        for (std::size_t n = 0; record != nullptr && n < record->gain.size(); ++n) want[n] *= record->gain[n];
         EXPECT_LT(relative_error(row_of(got, row, hidden), want), tolerance()) << "rank " << rank << " row " << row;
         if (record != nullptr) continue;
         EXPECT_EQ(row_of(got, row, hidden), row_of(table, id, hidden)) << "rows without an adapter keep their bits";

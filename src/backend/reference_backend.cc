@@ -4,6 +4,7 @@
 #include "backend/backends.h"
 #include "backend/host_backend.h"
 #include "kernels/reference/adapt_embedding.h"
+#include "kernels/reference/added_logits.h"
 #include "kernels/reference/attend.h"
 #include "kernels/reference/copy_pages.h"
 #include "kernels/reference/embed.h"
@@ -90,6 +91,12 @@ class ReferenceOps final : public Ops {
     reference::gather_rows(out, in, rows.on_device());
   }
 
+  void added_logits(Tensor out, Tensor x, const AdapterBatch& adapters) override {
+    check(out.rows == x.rows && out.dtype == DType::f32, "expected out [T, count] in fp32");
+    adapters.find_records(records_, kHeadSite, RecordUse::add_logits);
+    reference::added_logits(out, x, records_);
+  }
+
   void sample(std::span<TokenResult> out, Tensor logits, const SampleBatch& batch) override {
     check(out.size() == batch.rows.size() && std::cmp_greater_equal(logits.rows, out.size()), "expected a row of logits for every sample");
     reference::sample(out, logits, batch);
@@ -97,7 +104,9 @@ class ReferenceOps final : public Ops {
 
   void score(std::span<TokenResult> out, Tensor logits, StepArray<ScoreRow> rows) override {
     check(out.size() == rows.size() && std::cmp_greater_equal(logits.rows, rows.size()), "expected a row of logits for every score");
-    const auto in_vocabulary = [&](const ScoreRow& row) { return row.token >= 0 && row.token < logits.cols; };
+    const auto in_vocabulary = [&](const ScoreRow& row) {
+      return row.token >= 0 && row.token < (row.vocabulary > 0 ? row.vocabulary : logits.cols);
+    };
     check(std::ranges::all_of(rows.on_device(), in_vocabulary), "expected tokens of the vocabulary");
     reference::score(out, logits, rows.on_device());
   }

@@ -17,6 +17,7 @@ struct SampleSource {
   std::span<const TokenCount> output_counts{};
   std::span<const TokenId> prompt_tokens{};
   std::span<const TokenId> banned{};
+  std::int32_t vocabulary = 0;  // as in SampleRow
 };
 
 // Flattens sources to the rows of a batch. Its owner uses it again for later steps: it keeps its memory.
@@ -47,7 +48,8 @@ class SampleRows {
                      .output_counts = append(counts_, source.output_counts),
                      .prompt_tokens = append(tokens_, source.prompt_tokens),
                      .banned = append(tokens_, source.banned),
-                     .logit_bias = append(biases_, std::span<const TokenBias>(params.logit_bias))});
+                     .logit_bias = append(biases_, std::span<const TokenBias>(params.logit_bias)),
+                     .vocabulary = source.vocabulary});
   }
 
   // Adds greedy rows, of which nobody reads the results.

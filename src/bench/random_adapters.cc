@@ -49,12 +49,19 @@ tl::unexpected<Error> not_written(const std::filesystem::path& file) {
   return error("E_WRITE", "{} can't be written: {}", file.string(), errno != 0 ? std::strerror(errno) : "its stream failed");
 }
 
-Status write_config(const std::filesystem::path& folder, std::int32_t rank, AdapterTargets targets, std::int32_t index) {
+Status write_config(const std::filesystem::path& folder, const AdapterKind& kind, std::int32_t index) {
+  const std::int32_t rank = kind.rank_of(index);
   Json modules = {"q_proj", "v_proj"};
-  if (targets == AdapterTargets::all) modules = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
-  const Json config = {{"peft_type", "LORA"}, {"task_type", "CAUSAL_LM"}, {"base_model_name_or_path", fmt::format("random-{}", index)},
-                       {"r", rank},           {"lora_alpha", rank},       {"target_modules", modules},
-                       {"bias", "none"}};
+  if (kind.targets == AdapterTargets::all) modules = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
+  Json config = {{"peft_type", "LORA"}, {"task_type", "CAUSAL_LM"}, {"base_model_name_or_path", fmt::format("random-{}", index)},
+                 {"r", rank},           {"lora_alpha", rank},       {"target_modules", modules},
+                 {"bias", "none"}};
+  if (kind.family == RandomFamily::vera) {
+    config["peft_type"] = "VERA";
+    config["save_projection"] = false;
+    config["projection_prng_key"] = 0;
+    config.erase("lora_alpha");
+  }
   const std::filesystem::path path = folder / "adapter_config.json";
   errno = 0;
   std::ofstream file(path);
@@ -72,13 +79,16 @@ std::int32_t AdapterKind::rank_of(std::int32_t index) const {
 
 std::string name_of(const AdapterKind& kind) {
   const std::string_view targets = kind.targets == AdapterTargets::all ? "all" : "qv";
-  return kind.rank > 0 ? fmt::format("r{} {}", kind.rank, targets) : fmt::format("mixed {}", targets);
+  const std::string_view family = kind.family == RandomFamily::vera ? "vera-" : "";
+  return kind.rank > 0 ? fmt::format("{}r{} {}", family, kind.rank, targets) : fmt::format("{}mixed {}", family, targets);
 }
 
-std::uint64_t parameter_count(const ModelConfig& config, AdapterTargets targets, std::int32_t rank) {
+std::uint64_t parameter_count(const ModelConfig& config, AdapterTargets targets, std::int32_t rank, RandomFamily family) {
   std::uint64_t count = 0;
   for (const ModuleEntry& module : make_module_table(config).modules) {
-    if (is_target(module, targets)) count += static_cast<std::uint64_t>(rank) * static_cast<std::uint64_t>(module.in + module.out);
+    if (!is_target(module, targets)) continue;
+    const std::int64_t numbers = family == RandomFamily::vera ? rank + module.out : std::int64_t{rank} * (module.in + module.out);
+    count += static_cast<std::uint64_t>(numbers);
   }
   return count;
 }
@@ -123,7 +133,7 @@ Status RandomAdapters::write(const AdapterKind& kind, std::int32_t index) const 
 Status RandomAdapters::write_files(const AdapterKind& kind, std::int32_t index) const {
   const std::filesystem::path folder = folder_of(kind, index);
   const std::int32_t rank = kind.rank_of(index);
-  if (Status written = write_config(folder, rank, kind.targets, index); !written) return written;
+  if (Status written = write_config(folder, kind, index); !written) return written;
   constexpr std::string_view kWeights = "adapter_model.safetensors";
   // A multiple of the number of ranks, so that a linked file has its adapter's rank.
   constexpr std::int32_t kFiles =
@@ -139,6 +149,12 @@ Status RandomAdapters::write_files(const AdapterKind& kind, std::int32_t index) 
   for (const ModuleEntry& module : make_module_table(config_).modules) {
     if (!is_target(module, kind.targets)) continue;
     const std::string name = "base_model.model." + module.path;
+    if (kind.family == RandomFamily::vera) {
+      tensors.push_back(random_tensor(name + ".vera_lambda_b", 1, module.out, 0.1, random));
+      tensors.push_back(random_tensor(name + ".vera_lambda_d", 1, rank, 0.1, random));
+      for (std::size_t i = tensors.size() - 2; i < tensors.size(); ++i) tensors[i].shape.erase(tensors[i].shape.begin());
+      continue;
+    }
     tensors.push_back(random_tensor(name + ".lora_A.weight", rank, module.in, 1 / std::sqrt(module.in), random));
     tensors.push_back(random_tensor(name + ".lora_B.weight", module.out, rank, 0.1 / std::sqrt(rank), random));
   }

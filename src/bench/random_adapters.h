@@ -9,20 +9,23 @@
 
 namespace slora::bench {
 
-enum class AdapterTargets : std::uint8_t { qv, all };  // of each layer: q and v, or all seven projections
+enum class AdapterTargets : std::uint8_t { qv, all };   // of each layer: q and v, or all seven projections
+enum class RandomFamily : std::uint8_t { lora, vera };  // VeRA with A and B that are drawn, of one key
 
 // A group of adapters that differ only in their numbers.
 struct AdapterKind {
   std::int32_t rank = 16;  // 0: 8, 16 and 64 in rotation
   AdapterTargets targets = AdapterTargets::all;
+  RandomFamily family = RandomFamily::lora;
   auto operator<=>(const AdapterKind&) const = default;
 
   [[nodiscard]] std::int32_t rank_of(std::int32_t index) const;
 };
-// "r16 all", "mixed qv".
+// "r16 all", "mixed qv", "vera-r256 all".
 [[nodiscard]] std::string name_of(const AdapterKind& kind);
-// Number of parameters of an adapter of this rank.
-[[nodiscard]] std::uint64_t parameter_count(const ModelConfig& config, AdapterTargets targets, std::int32_t rank);
+// Number of parameters of an adapter of this rank, of LoRA or in its own file.
+[[nodiscard]] std::uint64_t parameter_count(const ModelConfig& config, AdapterTargets targets, std::int32_t rank,
+                                            RandomFamily family = RandomFamily::lora);
 
 // Writes PEFT folders of random numbers for one model below a folder, and registers them. Completed ones are not removed. One thread.
 class RandomAdapters {

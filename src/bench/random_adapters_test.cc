@@ -53,6 +53,20 @@ TEST_F(RandomAdaptersTest, ChangeWhatTheirKindSays) {
   EXPECT_EQ(parameters, parameter_count(config_, kind.targets, kind.rank));
 }
 
+TEST_F(RandomAdaptersTest, ShareTheProjectionOfVera) {
+  const AdapterKind kind{32, AdapterTargets::all, RandomFamily::vera};
+  ASSERT_TRUE(adapters_.provide(store_, kind, 70));
+  const auto first = store_.resolve("vera-r32-all-0").value(), last = store_.resolve("vera-r32-all-69").value();
+  ASSERT_EQ(first->shared().size(), 1u);
+  EXPECT_EQ(first->shared().front(), last->shared().front());
+  EXPECT_LT(first->page_count(), first->shared().front().page_count);
+  std::uint64_t parameters = 0;
+  for (const ModuleEntry& module : base_.modules.modules) {
+    if (module.site.kind != SiteKind::head) parameters += static_cast<std::uint64_t>(kind.rank + module.out);
+  }
+  EXPECT_EQ(parameter_count(config_, kind.targets, kind.rank, kind.family), parameters);
+}
+
 TEST_F(RandomAdaptersTest, AreNotWrittenOverOthers) {
   const AdapterKind kind{8, AdapterTargets::qv};
   ASSERT_TRUE(adapters_.write(kind, 0));

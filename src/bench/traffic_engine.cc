@@ -53,4 +53,11 @@ Status TrafficEngine::wait(std::vector<TrafficEvent>& events, Timestamp until) {
   return {};
 }
 
+std::optional<PoolContents> TrafficEngine::pool_contents() const {
+  const EngineStats stats = runtime_->engine().stats();
+  const AdapterBase& base = runtime_->adapters().base();
+  const std::uint64_t pages = std::uint64_t{stats.scheduler.pages_adapter} * static_cast<std::uint64_t>(base.modules.shard_count);
+  return PoolContents{stats.adapters_resident, pages * base.page_bytes};
+}
+
 }  // namespace slora::bench

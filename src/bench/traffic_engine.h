@@ -17,6 +17,8 @@ class TrafficEngine final : public TrafficTarget {
   [[nodiscard]] Status send(std::size_t request, const TrafficRequest& content) override;
   [[nodiscard]] Status wait(std::vector<TrafficEvent>& events, Timestamp until) override;
 
+  [[nodiscard]] std::optional<PoolContents> pool_contents() const override;
+
   [[nodiscard]] const Runtime& runtime() const { return *runtime_; }
 
  private:

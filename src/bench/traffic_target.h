@@ -25,6 +25,12 @@ struct TrafficEvent {
   std::int32_t status = 0;  // of HTTP, when a server refused the request; else 0
 };
 
+// What a target's pool of pages holds.
+struct PoolContents {
+  std::size_t adapter_count = 0;    // images
+  std::uint64_t adapter_bytes = 0;  // of their pages; what they share counts once
+};
+
 // Error code: too many open files, ports or connections of the client's own, which says nothing about the server.
 inline constexpr std::string_view kClientLimit = "E_CLIENT_LIMIT";
 
@@ -40,6 +46,8 @@ class TrafficTarget {
   [[nodiscard]] virtual Status send(std::size_t request, const TrafficRequest& content) = 0;
   // Appends the events since the last call. Waits for a request to end, but not beyond `until`; may return early.
   [[nodiscard]] virtual Status wait(std::vector<TrafficEvent>& events, Timestamp until) = 0;
+  // Nothing where it cannot be known.
+  [[nodiscard]] virtual std::optional<PoolContents> pool_contents() const { return std::nullopt; }
   // Silence, while requests run, after which no event can be expected any more; none: there is no such limit.
   [[nodiscard]] virtual std::optional<Timestamp> silence_max() const { return std::nullopt; }
 };

@@ -2,12 +2,16 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace slora {
 
-// The arguments of `slora serve | generate | inspect`, as text from the command line. Each command returns the process's exit code and
-// reports errors on standard error.
+// --weights NAME: the base as adapters of QLoRA had it in training.
+inline constexpr std::string_view kNf4Weights = "nf4-dequantised";
+
+// The arguments of the program's commands (`slora serve`, ...), as text from the command line. Each command returns the process's exit code
+// and reports errors on standard error.
 
 // The model, its adapters, and what resources they may use; common to the commands that run it.
 struct ModelArguments {
@@ -23,6 +27,7 @@ struct ModelArguments {
   std::string pool_memory;  // empty: chosen
   std::optional<std::int32_t> page_tokens;
   std::optional<std::int32_t> max_model_len;
+  std::optional<std::int32_t> max_adapter_len;
   std::size_t waiting_max = 1024;
   std::string policy = "fair-share";
   // With --policy adapter-grouped only: distinct adapters in a batch (0: any number) and their memory (empty: any), and after which time
@@ -78,8 +83,26 @@ struct InspectArguments {
   std::string backend = "auto";
 };
 
+struct ConvertArguments {
+  std::string folder;
+  std::string out;
+  std::string model;  // base model, where the order of the adapter's numbers depends on it; may be empty
+  std::optional<double> rope_factor;
+};
+
+struct MergeArguments {
+  std::string model;
+  std::string adapter;  // its folder
+  std::string out;
+  float weight = 1;
+  std::string dtype;    // f32, bf16; empty: as the base's
+  std::string weights;  // kNf4Weights; empty: as the base's files have them
+};
+
 [[nodiscard]] int run_serve(const ServeArguments& arguments);
 [[nodiscard]] int run_generate(const GenerateArguments& arguments);
 [[nodiscard]] int run_inspect(const InspectArguments& arguments);
+[[nodiscard]] int run_convert(const ConvertArguments& arguments);
+[[nodiscard]] int run_merge(const MergeArguments& arguments);
 
 }  // namespace slora

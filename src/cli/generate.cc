@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "adapters/adapter_folder.h"
 #include "api/local_api.h"
 #include "cli/commands.h"
 #include "cli/generate_lines.h"
@@ -156,7 +157,8 @@ Result<std::vector<GenerateLine>> read_lines(const GenerateArguments& arguments,
 // An adapter given as a folder is registered under the folder's name.
 std::string register_adapter(const GenerateArguments& arguments, RuntimeOptions& options) {
   const std::filesystem::path path(arguments.adapter);
-  if (!std::filesystem::exists(path / "adapter_config.json")) return arguments.adapter;
+  const Result<Folder> folder = Folder::open(FolderPath(arguments.adapter));
+  if (!folder || !is_adapter_folder(*folder)) return arguments.adapter;
   const std::string name = (path.has_filename() ? path : path.parent_path()).filename().string();
   options.named_adapters.emplace_back(name, path);
   return name;

@@ -1,9 +1,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <filesystem>
 #include <set>
 
+#include "adapters/adapter_folder.h"
 #include "adapters/adapter_summary.h"
 #include "api/model_name.h"
 #include "api/text_model.h"
@@ -20,12 +23,22 @@
 namespace slora {
 namespace {
 
+constexpr std::int64_t kPositionsMax = 1 << 24;  // of --max-adapter-len
+
 void line(std::string_view what, std::string_view value) { fmt::print("{:<16}{}\n", what, value); }
 
 int refuse(std::string_view what, const Error& error) {
   line(what, "refused");
   line("reason", fmt::format("{}: {}", error.code, error.message));
   return 1;
+}
+
+// "1.15 MFLOP"
+std::string shown_flops(double flops) {
+  constexpr std::array kUnits = {"FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP"};
+  std::size_t unit = 0;
+  for (; flops >= 1000 && unit + 1 < kUnits.size(); ++unit) flops /= 1000;
+  return fmt::format("{:.3g} {}", flops, kUnits[unit]);
 }
 
 std::string dtypes_of(const ModelFiles& files) {
@@ -46,7 +59,8 @@ Result<AdapterBase> make_adapter_base(const ModelConfig& config, const std::stri
   if (!backend) return tl::unexpected<Error>(backend.error());
   const DType kv_dtype = (*backend)->kv_dtype();
   kv = make_kv_geometry(config, kv_dtype, default_page_tokens(config, kv_dtype));
-  return AdapterBase{make_module_table(config), (*backend)->adapter_format(), kv.page_bytes(), kAdapterRankMax};
+  return AdapterBase{
+      make_module_table(config), (*backend)->adapter_format(), kv.page_bytes(), kAdapterRankMax, nullptr, nullptr, kPositionsMax};
 }
 
 int inspect_model(const InspectArguments& arguments) {
@@ -82,13 +96,14 @@ int inspect_model(const InspectArguments& arguments) {
 }
 
 // Null where the adapter's folder brings no text files.
-Result<std::shared_ptr<const TextModel>> text_of_adapter(const InspectArguments& arguments, std::int32_t vocabulary_size) {
+Result<std::shared_ptr<const TextModel>> text_of_adapter(const InspectArguments& arguments, std::int32_t vocabulary_size,
+                                                         std::int32_t added_tokens) {
   const Result<TextFiles> files = TextFiles::read(arguments.folder);
   if (!files) return tl::unexpected(files.error());
   if (files->is_empty()) return std::shared_ptr<const TextModel>();
   const Result<std::shared_ptr<const TextModel>> base = TextModel::load(arguments.model, {.vocabulary_size = vocabulary_size});
   if (!base) return base;
-  return TextModel::of_adapter(*files, *base);
+  return TextModel::of_adapter(*files, *base, added_tokens);
 }
 
 int inspect_adapter(const InspectArguments& arguments) {
@@ -120,18 +135,26 @@ int inspect_adapter(const InspectArguments& arguments) {
   base->weights = std::make_shared<const ModelFiles>(std::move(model->files));
   const Result<AdapterCost> cost = measure_adapter(arguments.folder, *base);
   if (!cost) return refuse("on this base", cost.error());
-  const Result<std::shared_ptr<const TextModel>> text = text_of_adapter(arguments, model->config.vocab_size);
+  const Result<std::shared_ptr<const TextModel>> text = text_of_adapter(arguments, model->config.vocab_size, cost->added_tokens);
   if (!text) return refuse("on this base", text.error());
   for (const std::string& warning : cost->warnings) {
     if (std::ranges::find(summary->warnings, warning) == summary->warnings.end()) line("note", warning);
   }
   line("on this base", "served");
+  if (cost->extension) line("context", fmt::format("{} tokens, RoPE factor {}", cost->extension->tokens_max, cost->extension->factor));
   if (*text) {
     line("end tokens", fmt::format("{}", fmt::join((*text)->sampling().end_tokens, ", ")));
     line("chats", (*text)->chat_refusal() ? "refused: " + (*text)->chat_refusal()->message : "served");
   }
+  const std::string shared = cost->shared_page_count == 0
+                                 ? std::string()
+                                 : fmt::format(", and {} that it shares with adapters of the same projection", cost->shared_page_count);
   line("pages",
-       fmt::format("{} of {} ({} in the pool)", cost->page_count, shown_byte_size(base->page_bytes), shown_byte_size(cost->image_bytes)));
+       fmt::format("{}{} of {} ({} in the pool, {:.3g} times the file)", cost->page_count, shared, shown_byte_size(base->page_bytes),
+                   shown_byte_size(cost->image_bytes), static_cast<double>(cost->image_bytes) / static_cast<double>(summary->file_bytes)));
+  line("per token", fmt::format("{} more, {:.3g} % of the base's {}", shown_flops(cost->token_flops),
+                                100 * cost->token_flops / cost->base_token_flops, shown_flops(cost->base_token_flops)));
+  line("per step", fmt::format("{} of it read", shown_byte_size(cost->step_bytes)));
   return 0;
 }
 
@@ -140,7 +163,9 @@ int inspect_adapter(const InspectArguments& arguments) {
 int run_inspect(const InspectArguments& arguments) {
   const std::filesystem::path folder(arguments.folder);
   std::error_code ignored;
-  if (std::filesystem::exists(folder / "adapter_config.json", ignored)) return inspect_adapter(arguments);
+  const Result<Folder> opened = Folder::open(FolderPath(arguments.folder));
+  const bool is_model = std::filesystem::exists(folder / "config.json", ignored) && !std::filesystem::exists(folder / kPeftConfig, ignored);
+  if (opened && !is_model && is_adapter_folder(*opened)) return inspect_adapter(arguments);
   if (const Status model = check_model_folder(arguments.folder); !model) {
     if (!std::filesystem::is_directory(folder, ignored)) return report(model.error());
     return report(

@@ -18,9 +18,11 @@
 
 namespace {
 
+using slora::ConvertArguments;
 using slora::GenerateArguments;
 using slora::in_range;
 using slora::InspectArguments;
+using slora::MergeArguments;
 using slora::ModelArguments;
 using slora::real_range;
 using slora::ServeArguments;
@@ -49,7 +51,8 @@ void add_model_options(CLI::App& command, ModelArguments& model) {
   command
       .add_option("--weights", model.weights,
                   "How weights are kept: bf16, or int8: half the memory and nearly twice as fast, for slightly other answers (cpu backend "
-                  "only; adapters stay as they are)")
+                  "only; adapters stay as they are), or nf4-dequantised: bf16, of what NF4 keeps of the weights, for adapters that were "
+                  "trained on a base in 4 bits (QLoRA)")
       ->type_name("NAME")
       ->capture_default_str();
   command
@@ -79,6 +82,12 @@ void add_model_options(CLI::App& command, ModelArguments& model) {
   command.add_option("--max-model-len", model.max_model_len, "Prompt and output of one request, in tokens [what model and pool allow]")
       ->type_name("N")
       ->check(in_range(2, 1 << 24));
+  command
+      .add_option(
+          "--max-adapter-len", model.max_adapter_len,
+          "The same with an adapter that extends the context (LongLoRA); 0: these are refused [what adapter and pool allow; cuda: 0]")
+      ->type_name("N")
+      ->check(in_range(0, 1 << 24));
   command.add_option("--policy", model.policy, "Which request is served first (" + slora::policy_summaries() + ")")
       ->type_name("NAME")
       ->capture_default_str();
@@ -277,6 +286,51 @@ CLI::App* add_inspect(CLI::App& app, InspectArguments& arguments) {
   return command;
 }
 
+CLI::App* add_convert(CLI::App& app, ConvertArguments& arguments) {
+  CLI::App* command =
+      app.add_subcommand("convert", "Make a PEFT folder of an adapter of mlx-lm, torchtune or llama.cpp, or of one with pickled weights");
+  command->add_option("folder", arguments.folder, "The adapter's folder")->required()->type_name("DIR");
+  command->add_option("--out", arguments.out, "The folder to make, which must not exist")->required()->type_name("DIR");
+  command->add_option("--model", arguments.model, "The base model, for adapters whose numbers have an order that depends on its heads")
+      ->type_name("DIR");
+  command->add_option("--rope-factor", arguments.rope_factor, "LongLoRA: the context it was trained for, divided by the base's")
+      ->type_name("F")
+      ->check(real_range(1e-3, 1e6));
+  command->footer(
+      "Examples:\n"
+      "  slora convert downloads/pickled-lora --out adapters/sql\n"
+      "  slora convert downloads/long-lora-16k --out adapters/long --rope-factor 4\n"
+      "  slora convert gguf-lora --out adapters/poems --model models/llama\n"
+      "Pickles are read as data: nothing in them is executed.\n");
+  return command;
+}
+
+CLI::App* add_merge(CLI::App& app, MergeArguments& arguments) {
+  CLI::App* command = app.add_subcommand("merge", "Write a model that has an adapter in its weights");
+  command->add_option("--model", arguments.model, "The base model")->required()->type_name("DIR");
+  command->add_option("--adapter", arguments.adapter, "The adapter's folder")->required()->type_name("DIR");
+  command->add_option("--out", arguments.out, "The folder to write, which must not exist yet")->required()->type_name("DIR");
+  command->add_option("--weight", arguments.weight, "Factor of what the adapter adds, not 0")
+      ->type_name("W")
+      ->check(real_range(-1000, 1000))
+      ->capture_default_str();
+  command->add_option("--dtype", arguments.dtype, "Type of all weights: f32 or bf16 [as the base's]")
+      ->type_name("NAME")
+      ->check(slora::one_of({"f32", "bf16"}));
+  command
+      ->add_option("--weights", arguments.weights,
+                   "nf4-dequantised: what NF4 keeps of the base, for an adapter that was trained on a base in 4 bits (QLoRA) [as its files "
+                   "have them]")
+      ->type_name("NAME")
+      ->check(slora::one_of({std::string(slora::kNf4Weights)}));
+  command->footer(
+      "Examples:\n"
+      "  slora merge --model models/llama --adapter adapters/sql-v3 --out models/llama-sql\n"
+      "  slora merge --model models/llama --adapter adapters/formal --weight 0.5 --dtype f32 --out models/llama-formal\n"
+      "The folder appears when it is complete. Exit code 1: refused, with the reason.\n");
+  return command;
+}
+
 // Of an option that has one value, the last one counts: scripts append to others' command lines.
 void take_the_last_values(CLI::App& command) {
   for (CLI::Option* option : command.get_options()) {
@@ -295,9 +349,13 @@ int run(int argc, char** argv) {
   ServeArguments serve;
   GenerateArguments generate;
   InspectArguments inspect;
+  ConvertArguments convert;
   const CLI::App* serve_command = add_serve(app, serve);
   const CLI::App* generate_command = add_generate(app, generate);
   add_inspect(app, inspect);
+  const CLI::App* convert_command = add_convert(app, convert);
+  MergeArguments merge;
+  const CLI::App* merge_command = add_merge(app, merge);
   app.add_subcommand("bench", "Measure how near slora comes to what this machine can do");  // listed here, run below
   for (CLI::App* command : app.get_subcommands({})) take_the_last_values(*command);
   std::vector<std::string> words(argv + 1, argv + argc);
@@ -318,6 +376,8 @@ int run(int argc, char** argv) {
   }
   if (serve_command->parsed()) return slora::run_serve(serve);
   if (generate_command->parsed()) return slora::run_generate(generate);
+  if (convert_command->parsed()) return slora::run_convert(convert);
+  if (merge_command->parsed()) return slora::run_merge(merge);
   return slora::run_inspect(inspect);
 }
 

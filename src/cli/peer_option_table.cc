@@ -31,11 +31,12 @@ constexpr PeerOption kPeerOptions[] = {
     {"--lora-paths", many, renamed, "--lora-modules", {}},
     {"--lora-dirs", many, renamed, "--adapters", {}},
     {"--preloaded-adapter-ids --lora-adapters --adapter-path --adapter-id --lora --lora-path --lora-scaled --qlora-adapter-name-or-path "
-     "--default-mm-loras --long-lora-scaling-factors",
+     "--default-mm-loras",
      many,
      refused,
      {},
      "adapters are given as --adapters DIR or --lora-modules NAME=DIR, and requests name them"},
+    {"--long-lora-scaling-factors", many, refused, {}, "an adapter's RoPE factor is in its folder (docs/adapters.md)"},
     // The model.
     {"--model-path --model-id --model-dir", one, renamed, "--model", {}},
     {"--model-name", many, renamed, "--served-model-name", {}},

@@ -145,10 +145,11 @@ Result<RuntimeOptions> make_runtime_options(const ModelArguments& arguments) {
   options.model_folder = arguments.model;
   options.model_name = model_names_of(arguments).front();
   options.backend = arguments.backend;
-  if (arguments.weights != "bf16" && arguments.weights != "int8") {
-    return error("bad_option", "--weights: expected bf16 or int8, found {}", quote(arguments.weights));
+  if (arguments.weights != "bf16" && arguments.weights != "int8" && arguments.weights != kNf4Weights) {
+    return error("bad_option", "--weights: expected bf16, int8 or {}, found {}", kNf4Weights, quote(arguments.weights));
   }
   options.weights = arguments.weights == "int8" ? WeightStorage::int8 : WeightStorage::bf16;
+  options.weight_rounding = arguments.weights == kNf4Weights ? WeightRounding::nf4 : WeightRounding::none;
   if (arguments.cuda_products != "own" && arguments.cuda_products != "cublaslt") {
     return error("bad_option", "--cuda-products: expected own or cublaslt, found {}", quote(arguments.cuda_products));
   }
@@ -157,6 +158,7 @@ Result<RuntimeOptions> make_runtime_options(const ModelArguments& arguments) {
   options.shard_count = arguments.shards;
   options.page_tokens = arguments.page_tokens;
   options.max_model_len = arguments.max_model_len;
+  options.max_adapter_len = arguments.max_adapter_len;
   options.waiting_max = arguments.waiting_max;
   if (Status set = set_policy(options, arguments); !set) return forward_error(set);
   if (!arguments.pool_memory.empty()) {

@@ -25,6 +25,10 @@ const float* vector_of(const StoredMatrix& vector, const AdapterView& view) {
   return reinterpret_cast<const float*>(matrix_of(vector, view).tiles->data);
 }
 
+const std::int32_t* integers_of(const StoredMatrix& vector, const AdapterView& view) {
+  return reinterpret_cast<const std::int32_t*>(vector_of(vector, view));
+}
+
 void add_part(RecordView& record, const AdapterPart& part, const AdapterView& view) {
   switch (part.kind) {
     case PartKind::a:
@@ -45,11 +49,23 @@ void add_part(RecordView& record, const AdapterPart& part, const AdapterView& vi
     case PartKind::gain:
       record.gain = vector_of(part.stored, view);
       return;
+    case PartKind::row_counts:
+      record.sparse.row_ends = integers_of(part.stored, view);
+      return;
+    case PartKind::columns:
+      record.sparse.columns = matrix_of(part.stored, view);
+      return;
+    case PartKind::values:
+      record.sparse.values = matrix_of(part.stored, view);
+      return;
     case PartKind::rows:
       record.rows = matrix_of(part.stored, view);
       return;
     case PartKind::row_ids:
-      record.row_ids = reinterpret_cast<const std::int32_t*>(vector_of(part.stored, view));
+      record.row_ids = integers_of(part.stored, view);
+      return;
+    case PartKind::added_rows:
+      record.added_rows = matrix_of(part.stored, view);
       return;
     case PartKind::bias_added:
     case PartKind::bias_replacing:
@@ -92,8 +108,8 @@ AdapterView view_of_shard(const ImageLayout& layout, ImagePages pages, std::int3
 
 }  // namespace
 
-std::unique_ptr<const AdapterView> make_adapter_view(AdapterId id, std::span<const ImageLayout> layouts, std::span<const ImagePages> pages,
-                                                     std::int32_t layer_count) {
+std::unique_ptr<AdapterView> make_adapter_view(AdapterId id, std::span<const ImageLayout> layouts, std::span<const ImagePages> pages,
+                                               std::int32_t layer_count) {
   check(!layouts.empty() && layouts.size() == pages.size(), "expected the images of all shards");
   const auto shard_count = static_cast<std::int32_t>(layouts.size());
   const auto view_of = [&](std::size_t shard) {
@@ -111,18 +127,27 @@ std::unique_ptr<const AdapterView> make_adapter_view(AdapterId id, std::span<con
 
 namespace {
 
-// Each component's image in its own part of the pages.
-Result<std::unique_ptr<const AdapterView>> bring_in_blend(AdapterStore& store, const ModelShards& model, const AdapterVersion& blend,
-                                                          std::span<const PageIndex> pages, Gate& gate) {
+// Each component's image in its own part of the pages; what several components share is written once.
+Result<std::unique_ptr<const AdapterView>> bring_in_blend(AdapterStore& store, ModelShards& model, const AdapterVersion& blend,
+                                                          const LoadPages& pages, Gate& gate) {
   auto view = std::make_unique<AdapterView>();
   view->id = blend.id();
+  std::span<const PageIndex> own = pages.own;
+  std::vector<LoadPages::Shared> shared = pages.shared;
   for (const BlendComponent& component : blend.components()) {
-    const std::uint32_t page_count = component.version->page_count();
-    Result<std::unique_ptr<const AdapterView>> loaded = bring_in(store, model, *component.version, pages.first(page_count), gate);
+    const std::span<const PageIndex> first = own.first(component.version->page_count());
+    own = own.subspan(first.size());
+    LoadPages part{{first.begin(), first.end()}};
+    for (const SharedImage& image : component.version->shared()) {
+      LoadPages::Shared& found = *std::ranges::find(shared, image.id, &LoadPages::Shared::id);
+      part.shared.push_back(found);
+      found.part = SharedPart::leave;
+    }
+    Result<std::unique_ptr<const AdapterView>> loaded = bring_in(store, model, *component.version, part, gate);
     if (!loaded) return loaded;
-    pages = pages.subspan(page_count);
     const AdapterView& added = *view->components.emplace_back(AdapterView::Component{component.weight, std::move(*loaded)}).view;
     view->shard_z_cols_max += added.shard_z_cols_max;
+    view->rope_begin = added.rope_begin;  // the same of all
   }
   view->z_cols_max = view->shard_z_cols_max * model.shard_count();
   // AdapterStore::find_blend adds up what every adapter takes at most; where ranks are split, shards may take a column more.
@@ -132,14 +157,13 @@ Result<std::unique_ptr<const AdapterView>> bring_in_blend(AdapterStore& store, c
 
 // Into pages that the host cannot write.
 Result<std::vector<ImageLayout>> load_by_copy(AdapterStore& store, const ModelShards& model, const AdapterVersion& version,
-                                              std::span<const ImagePages> pages, Gate& gate) {
-  const Result<std::shared_ptr<const HostImage>> image = store.load_image(version, gate);
+                                              std::span<const ImagePages> pages, SharedPart shared, Gate& gate) {
+  const Result<std::shared_ptr<const HostImage>> image = store.load_image(version, gate, shared);
   if (!image) return tl::unexpected(image.error());
   const std::vector<ImageLayout>& layouts = (*image)->layouts();
-  const std::vector<ImagePages> sources = (*image)->pages();
   for (std::size_t shard = 0; shard < pages.size(); ++shard) {
     Backend& backend = *model.shard(static_cast<std::int32_t>(shard)).backend;
-    if (try_copy_image(backend, pages[shard], sources[shard], layouts[shard].page_bytes, gate)) continue;
+    if (try_copy_image(backend, pages[shard], (*image)->pages_of(shard, shared), layouts[shard].page_bytes, gate)) continue;
     return tl::unexpected(adapter_unavailable(version.name(), {"E_READ", "copying its image took too long", {}}));
   }
   return layouts;
@@ -147,20 +171,28 @@ Result<std::vector<ImageLayout>> load_by_copy(AdapterStore& store, const ModelSh
 
 }  // namespace
 
-Result<std::unique_ptr<const AdapterView>> bring_in(AdapterStore& store, const ModelShards& model, const AdapterVersion& version,
-                                                    std::span<const PageIndex> pages, Gate& gate) {
+Result<std::unique_ptr<const AdapterView>> bring_in(AdapterStore& store, ModelShards& model, const AdapterVersion& version,
+                                                    const LoadPages& pages, Gate& gate) {
   if (!version.components().empty()) return bring_in_blend(store, model, version, pages, gate);
+  check(pages.shared.size() == version.shared().size(), "expected pages for what the adapter shares");
+  const SharedPart shared = pages.shared_part();
   std::vector<std::vector<std::byte*>> addresses(static_cast<std::size_t>(model.shard_count()));
   for (std::int32_t shard = 0; shard < model.shard_count(); ++shard) {
     const PageArena& arena = *model.shard(shard).arena;
-    for (const PageIndex page : pages) addresses[static_cast<std::size_t>(shard)].push_back(arena.page(page));
+    std::vector<std::byte*>& image = addresses[static_cast<std::size_t>(shard)];
+    for (const PageIndex page : pages.own) image.push_back(arena.page(page));
+    for (const LoadPages::Shared& part : pages.shared)
+      for (const PageIndex page : part.pages) image.push_back(arena.page(page));
   }
   const std::vector<ImagePages> images(addresses.begin(), addresses.end());
   const bool is_written_by_host = model.shard(0).backend->shares_host_memory();
   const Result<std::vector<ImageLayout>> layouts =
-      is_written_by_host ? store.load(version, images, gate) : load_by_copy(store, model, version, images, gate);
+      is_written_by_host ? store.load(version, images, gate, shared) : load_by_copy(store, model, version, images, shared, gate);
   if (!layouts) return tl::unexpected(layouts.error());
-  return make_adapter_view(version.id(), *layouts, images, store.base().modules.layer_count);
+  std::unique_ptr<AdapterView> view = make_adapter_view(version.id(), *layouts, images, store.base().modules.layer_count);
+  view->added_tokens = version.traits().added_tokens;
+  if (version.traits().rope != nullptr) view->rope_begin = model.rope_begin_of(*version.traits().rope);
+  return view;
 }
 
 AdapterLoader::AdapterLoader(const AdapterLoaderOptions& options, Inbox& inbox, BringIn bring_in)
@@ -173,7 +205,7 @@ AdapterLoader::AdapterLoader(const AdapterLoaderOptions& options, Inbox& inbox, 
   check(options.threads_per_lane > 0 && options.lanes_max > 0, "expected at least one loader thread");
 }
 
-void AdapterLoader::start(std::shared_ptr<const AdapterVersion> version, std::vector<PageIndex> pages, Timestamp now, LoadSource source,
+void AdapterLoader::start(std::shared_ptr<const AdapterVersion> version, LoadPages pages, Timestamp now, LoadSource source,
                           std::shared_ptr<const HostImage> image) {
   const auto progress = std::make_shared<JobProgress>();
   const std::uint64_t lane = source == LoadSource::host_memory ? kHostLane : version->lane();

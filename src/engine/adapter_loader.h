@@ -16,22 +16,22 @@
 #include "base/work_lanes.h"
 #include "engine/inbox.h"
 #include "engine/model_shards.h"
+#include "engine/shared_images.h"
 
 namespace slora {
 
 // Turns loaded images into what kernels read: addresses instead of places. The view is shard 0's and has those of the other shards with it.
 // Requires: layouts and pages of all shards.
-[[nodiscard]] std::unique_ptr<const AdapterView> make_adapter_view(AdapterId id, std::span<const ImageLayout> layouts,
-                                                                   std::span<const ImagePages> pages, std::int32_t layer_count);
+[[nodiscard]] std::unique_ptr<AdapterView> make_adapter_view(AdapterId id, std::span<const ImageLayout> layouts,
+                                                             std::span<const ImagePages> pages, std::int32_t layer_count);
 
 // The code of an outcome that says that the device has failed for good.
 inline constexpr std::string_view kDeviceFailed = "device_failed";
 
 // Reads the adapter's folder, or those of a blend one after the other, and writes every shard's image into these pages of its arena,
-// through `gate`. Any thread.
-[[nodiscard]] Result<std::unique_ptr<const AdapterView>> bring_in(AdapterStore& store, const ModelShards& model,
-                                                                  const AdapterVersion& version, std::span<const PageIndex> pages,
-                                                                  Gate& gate);
+// through `gate`, and its part of the RoPE tables. Any thread.
+[[nodiscard]] Result<std::unique_ptr<const AdapterView>> bring_in(AdapterStore& store, ModelShards& model, const AdapterVersion& version,
+                                                                  const LoadPages& pages, Gate& gate);
 
 struct AdapterLoaderOptions {
   std::size_t threads_per_lane = 4;  // loads of one device or root at once
@@ -50,15 +50,14 @@ enum class LoadSource : std::uint8_t { folder, host_memory };
 class AdapterLoader {
  public:
   // How one adapter is loaded; called on the loader's threads, several at once. Writes into the pages through the gate.
-  using BringIn =
-      std::function<Result<std::unique_ptr<const AdapterView>>(const AdapterVersion&, std::span<const PageIndex> pages, Gate& gate)>;
+  using BringIn = std::function<Result<std::unique_ptr<const AdapterView>>(const AdapterVersion&, const LoadPages& pages, Gate& gate)>;
 
   AdapterLoader(const AdapterLoaderOptions& options, Inbox& inbox, BringIn bring_in);
 
   // `source`: the load of an image that is in the host's memory waits for no disk. `image`: what is kept there meanwhile; may be null.
   // Requires: `pages` are reserved for this image until its outcome has been reported.
-  void start(std::shared_ptr<const AdapterVersion> version, std::vector<PageIndex> pages, Timestamp now,
-             LoadSource source = LoadSource::folder, std::shared_ptr<const HostImage> image = nullptr);
+  void start(std::shared_ptr<const AdapterVersion> version, LoadPages pages, Timestamp now, LoadSource source = LoadSource::folder,
+             std::shared_ptr<const HostImage> image = nullptr);
   // An outcome of this adapter was taken from the inbox.
   void forget(AdapterId adapter, Timestamp now);
   // Reports "adapter_unavailable" for the loads that hang; their pages are free. Does nothing most of the time.

@@ -31,14 +31,14 @@ std::set<std::uint64_t> outcomes(Inbox& inbox, std::size_t count) {
 TEST(AdapterLoader, BringsAdaptersOfOtherRootsInWhileOneHangs) {
   std::latch released(1);
   Inbox inbox;
-  AdapterLoader loader(kOptions, inbox, [&](const AdapterVersion& wanted, std::span<const PageIndex> pages, Gate&) {
-    EXPECT_EQ(pages.size(), 1u);
-    EXPECT_EQ(pages[0].value, wanted.id().value);
+  AdapterLoader loader(kOptions, inbox, [&](const AdapterVersion& wanted, const LoadPages& pages, Gate&) {
+    EXPECT_EQ(pages.own.size(), 1u);
+    EXPECT_EQ(pages.own[0].value, wanted.id().value);
     if (wanted.folder().root == "/slow") released.wait();
     return some_view();
   });
-  for (std::uint64_t id = 1; id <= 6; ++id) loader.start(version(id, "/slow"), {PageIndex{static_cast<std::uint32_t>(id)}}, kLongAgo);
-  for (std::uint64_t id = 7; id <= 12; ++id) loader.start(version(id, "/fast"), {PageIndex{static_cast<std::uint32_t>(id)}}, kLongAgo);
+  for (std::uint64_t id = 1; id <= 6; ++id) loader.start(version(id, "/slow"), {{PageIndex{static_cast<std::uint32_t>(id)}}}, kLongAgo);
+  for (std::uint64_t id = 7; id <= 12; ++id) loader.start(version(id, "/fast"), {{PageIndex{static_cast<std::uint32_t>(id)}}}, kLongAgo);
   EXPECT_EQ(outcomes(inbox, 6), (std::set<std::uint64_t>{7, 8, 9, 10, 11, 12}));
   released.count_down();
   EXPECT_EQ(outcomes(inbox, 6), (std::set<std::uint64_t>{1, 2, 3, 4, 5, 6}));
@@ -48,13 +48,13 @@ TEST(AdapterLoader, GivesLoadsUpThatReadNothingForTooLong) {
   std::latch begun(2), released(1);
   std::atomic<int> writes = 0;
   Inbox inbox;
-  AdapterLoader loader(kOptions, inbox, [&](const AdapterVersion&, std::span<const PageIndex>, Gate& gate) {
+  AdapterLoader loader(kOptions, inbox, [&](const AdapterVersion&, const LoadPages&, Gate& gate) {
     begun.count_down();
     released.wait();
     if (gate.pass([] {})) ++writes;
     return some_view();
   });
-  for (std::uint64_t id = 1; id <= 3; ++id) loader.start(version(id), {PageIndex{0}}, kLongAgo);
+  for (std::uint64_t id = 1; id <= 3; ++id) loader.start(version(id), {{PageIndex{0}}}, kLongAgo);
   begun.wait();
   loader.give_up_hanging(std::chrono::seconds(1));  // sees that two run
   loader.give_up_hanging(std::chrono::seconds(10));
@@ -69,7 +69,7 @@ TEST(AdapterLoader, GivesLoadsUpThatReadNothingForTooLong) {
     EXPECT_EQ(outcome.view.error().code, "adapter_unavailable");
     loader.forget(outcome.adapter, std::chrono::seconds(12));
   }
-  loader.start(version(1), {PageIndex{0}}, std::chrono::seconds(12));  // the same adapter once more
+  loader.start(version(1), {{PageIndex{0}}}, std::chrono::seconds(12));  // the same adapter once more
   released.count_down();
   EXPECT_EQ(outcomes(inbox, 1), (std::set<std::uint64_t>{1})) << "of the second load alone";
   EXPECT_TRUE(loader.wait_until_idle(std::chrono::seconds(60)));
@@ -81,7 +81,7 @@ TEST(AdapterLoader, LetsLoadsGoOnThatAreSlowButRead) {
   std::atomic<Gate*> gate_of_load = nullptr;
   Inbox inbox;
   AdapterLoader loader({.threads_per_lane = 1, .lanes_max = 1, .loads_max = 10}, inbox,
-                       [&](const AdapterVersion& wanted, std::span<const PageIndex>, Gate& gate) {
+                       [&](const AdapterVersion& wanted, const LoadPages&, Gate& gate) {
                          if (wanted.id().value == 1) {
                            gate_of_load = &gate;
                            begun.count_down();
@@ -89,7 +89,7 @@ TEST(AdapterLoader, LetsLoadsGoOnThatAreSlowButRead) {
                          }
                          return some_view();
                        });
-  for (std::uint64_t id = 1; id <= 2; ++id) loader.start(version(id), {PageIndex{0}}, kLongAgo);
+  for (std::uint64_t id = 1; id <= 2; ++id) loader.start(version(id), {{PageIndex{0}}}, kLongAgo);
   begun.wait();
   for (int second = 1; second < 60; second += 9) {
     ASSERT_TRUE(gate_of_load.load()->pass([] {}));
@@ -102,16 +102,16 @@ TEST(AdapterLoader, LetsLoadsGoOnThatAreSlowButRead) {
 TEST(AdapterLoader, WaitsInItsEndForLoadsUnderWayAndDropsTheOthers) {
   std::latch begun(2), released(1);
   Inbox inbox;
-  auto loader = std::make_unique<AdapterLoader>(kOptions, inbox, [&](const AdapterVersion&, std::span<const PageIndex>, Gate&) {
+  auto loader = std::make_unique<AdapterLoader>(kOptions, inbox, [&](const AdapterVersion&, const LoadPages&, Gate&) {
     begun.count_down();
     released.wait();
     return some_view();
   });
-  for (std::uint64_t id = 1; id <= 2; ++id) loader->start(version(id), {PageIndex{0}}, kLongAgo);
+  for (std::uint64_t id = 1; id <= 2; ++id) loader->start(version(id), {{PageIndex{0}}}, kLongAgo);
   begun.wait();
   std::shared_ptr<const AdapterVersion> last = version(3);
   const std::weak_ptr<const AdapterVersion> dropped = last;
-  loader->start(std::move(last), {PageIndex{0}}, kLongAgo);
+  loader->start(std::move(last), {{PageIndex{0}}}, kLongAgo);
   EXPECT_FALSE(loader->wait_until_idle(std::chrono::milliseconds(1)));
 
   std::atomic<bool> is_gone = false;

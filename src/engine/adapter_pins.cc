@@ -83,7 +83,8 @@ Status AdapterPins::try_pin(Pin& pin, Scheduler& scheduler) {
   AdapterStore::Found found = store_.find_version(pin.name);
   if (!found) return forward_error(found);
   const std::shared_ptr<const AdapterVersion>& version = *found;
-  if (Status pinned = scheduler.pin_adapter(version->id(), version->page_count()); !pinned) return pinned;
+  const std::span<const SharedImage> shared = version->shared();
+  if (Status pinned = scheduler.pin_adapter(version->id(), version->page_count(), {shared.begin(), shared.end()}); !pinned) return pinned;
   use_.acquire(version);
   version->mark_pinned();
   pin.version = version;

@@ -20,7 +20,7 @@ std::int32_t add_segments(std::vector<AdapterSegment>& segments, std::int32_t ro
 }
 
 bool changes_head(const AdapterView& view) {
-  if (view.components.empty()) return !view.at(kHeadSite).empty();
+  if (view.components.empty()) return !view.at(kHeadSite).empty() || view.added_tokens > 0;
   return std::ranges::any_of(view.components, [](const AdapterView::Component& component) { return changes_head(*component.view); });
 }
 
@@ -33,7 +33,7 @@ const ForwardBatch& BatchBuilder::build(const StepPlan& plan, const ViewOf& view
   std::ranges::sort(order_, {}, [&](std::size_t i) { return std::pair(plan.spans[i].adapter, i); });
 
   tokens_.clear();
-  positions_.clear();
+  rope_rows_.clear();
   spans_.clear();
   segments_.clear();
   row_begins_.assign(plan.spans.size(), 0);
@@ -55,7 +55,7 @@ const ForwardBatch& BatchBuilder::build(const StepPlan& plan, const ViewOf& view
         add_rows_of(view, row_begin);
         row_begin = static_cast<std::int32_t>(tokens_.size()) + base_count;
       }
-      add_span(plan, span);
+      add_span(plan, span, view != nullptr ? view->rope_begin : 0);
     }
     add_rows_of(view, row_begin);
   }
@@ -70,7 +70,7 @@ const ForwardBatch& BatchBuilder::build(const StepPlan& plan, const ViewOf& view
 
 void BatchBuilder::set_views() {
   batch_.tokens = tokens_;
-  batch_.positions = positions_;
+  batch_.rope_rows = rope_rows_;
   batch_.spans.spans = spans_;
   batch_.adapters.segments = segments_;
   batch_.adapters.runs = runs_.runs();
@@ -85,7 +85,7 @@ bool BatchBuilder::try_pad(const ModelLimits& limits) {
   if (!is_one_each || count > rows_max || segments_.size() > count || output_segments_.size() > count) return false;
   const auto row_end = static_cast<std::int32_t>(rows);
   tokens_.resize(count, 0);
-  positions_.resize(count, 0);
+  rope_rows_.resize(count, 0);
   spans_.resize(count, {row_end, 0, 0, 0, 0});
   output_rows_.resize(count, 0);
   if (!segments_.empty()) {
@@ -119,13 +119,13 @@ void BatchBuilder::add_rows_of(const AdapterView* view, std::int32_t row_begin) 
   batch_.adapters.z_cols = std::max(batch_.adapters.z_cols, add_segments(segments_, row_begin, row_count, *view));
 }
 
-void BatchBuilder::add_span(const StepPlan& plan, const PlannedSpan& span) {
+void BatchBuilder::add_span(const StepPlan& plan, const PlannedSpan& span, std::int32_t rope_begin) {
   const auto row_begin = static_cast<std::int32_t>(tokens_.size());
-  std::int32_t position = span.position_begin;
+  std::int32_t rope_row = rope_begin + span.position_begin;
   for (const InputToken& token : plan.tokens_of(span)) {
     check(token.value >= 0 || token.previous_row >= 0, "expected a token, or a row of the previous step that draws it");
     tokens_.push_back(token.value >= 0 ? token.value : -1 - token.previous_row);
-    positions_.push_back(position++);
+    rope_rows_.push_back(rope_row++);
   }
   spans_.push_back({row_begin, span.token_count, span.position_begin, span.page_begin, span.page_count});
 }
@@ -159,7 +159,7 @@ void BatchBuilder::cut_blocks(std::size_t block_rows) {
   for (std::size_t begin = 0; begin < output_rows_.size(); begin += block_rows) {
     add_block(begin, std::min(begin + block_rows, output_rows_.size()));
   }
-  block_parts_.push_back({output_rows_.size(), output_segments_.size(), output_runs_.size(), output_run_segments_.size(), 0});
+  block_parts_.push_back({output_rows_.size(), output_segments_.size(), output_runs_.size(), output_run_segments_.size(), 0, 0});
   blocks_.clear();
   for (std::size_t i = 0; i + 1 < block_parts_.size(); ++i) {  // when the lists move no more
     const BlockParts &first = block_parts_[i], &next = block_parts_[i + 1];
@@ -170,16 +170,18 @@ void BatchBuilder::cut_blocks(std::size_t block_rows) {
     block.adapters.z_cols = first.z_cols;
     block.adapters.runs = part(output_runs_, first.run_begin, next.run_begin);
     block.adapters.run_segments = part(output_run_segments_, first.run_segment_begin, next.run_segment_begin);
+    block.added_tokens = first.added_tokens;
   }
 }
 
 void BatchBuilder::add_block(std::size_t begin, std::size_t end) {
   BlockParts& parts =
-      block_parts_.emplace_back(BlockParts{begin, output_segments_.size(), output_runs_.size(), output_run_segments_.size(), 0});
+      block_parts_.emplace_back(BlockParts{begin, output_segments_.size(), output_runs_.size(), output_run_segments_.size(), 0, 0});
   for (std::size_t first = begin, last = begin; first < end; first = last) {
     const AdapterView* const view = output_views_[first];
     for (last = first + 1; last < end && output_views_[last] == view;) ++last;
     if (view == nullptr) continue;
+    parts.added_tokens = std::max(parts.added_tokens, view->added_tokens);
     const std::int32_t z_cols =
         add_segments(output_segments_, static_cast<std::int32_t>(first - begin), static_cast<std::int32_t>(last - first), *view);
     parts.z_cols = std::max(parts.z_cols, z_cols);

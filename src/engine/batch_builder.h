@@ -32,7 +32,7 @@ class BatchBuilder {
   template <class Visit>
   void visit_arrays(const Visit& visit) {
     visit(batch_.tokens, ArrayKind::shaped);
-    visit(batch_.positions, ArrayKind::shaped);
+    visit(batch_.rope_rows, ArrayKind::shaped);
     visit(batch_.spans.spans, ArrayKind::shaped);
     visit_adapters(batch_.adapters, visit);
     for (OutputBlock& block : blocks_) {
@@ -54,10 +54,11 @@ class BatchBuilder {
   struct BlockParts {
     std::size_t row_begin, segment_begin, run_begin, run_segment_begin;
     std::int32_t z_cols;
+    std::int32_t added_tokens = 0;
   };
 
   void add_rows_of(const AdapterView* view, std::int32_t row_begin);
-  void add_span(const StepPlan& plan, const PlannedSpan& span);
+  void add_span(const StepPlan& plan, const PlannedSpan& span, std::int32_t rope_begin);
   void add_output_rows(const StepPlan& plan);
   void set_views();
   void cut_blocks(std::size_t block_rows);
@@ -65,7 +66,7 @@ class BatchBuilder {
 
   std::vector<std::size_t> order_;       // indices of plan.spans, grouped by adapter
   std::vector<TokenId> tokens_;          // [T]
-  std::vector<std::int32_t> positions_;  // [T]
+  std::vector<std::int32_t> rope_rows_;  // [T]
   std::vector<SpanView> spans_;
   std::vector<AdapterSegment> segments_;
   AdapterRuns runs_;                              // of segments_

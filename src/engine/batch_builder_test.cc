@@ -39,12 +39,19 @@ class BatchBuilderTest : public ::testing::Test {
 TEST_F(BatchBuilderTest, PutsRowsOfOneAdapterTogetherInOneSegment) {
   const ForwardBatch& batch = build();
   EXPECT_THAT(batch.tokens.host, ElementsAre(10, 11, 30, 20, 40, 41));
-  EXPECT_THAT(batch.positions.host, ElementsAre(4, 5, 0, 9, 2, 3));
+  EXPECT_THAT(batch.rope_rows.host, ElementsAre(4, 5, 0, 9, 2, 3));
   ASSERT_EQ(batch.adapters.segments.size(), 1u);
   EXPECT_EQ(batch.adapters.segments.host[0].row_begin, 3);
   EXPECT_EQ(batch.adapters.segments.host[0].row_count, 3);
   EXPECT_EQ(batch.adapters.segments.host[0].adapter, &view_);
   EXPECT_EQ(batch.adapters.z_cols, 24);
+}
+
+TEST_F(BatchBuilderTest, CountsRowsOfTheRopeTableFromTheAdaptersPart) {
+  view_.rope_begin = 1000;
+  const ForwardBatch& batch = build();
+  EXPECT_THAT(batch.rope_rows.host, ElementsAre(4, 5, 0, 1009, 1002, 1003));
+  EXPECT_EQ(batch.spans.spans.host[2].position_begin, 9) << "attention goes by positions";
 }
 
 TEST_F(BatchBuilderTest, KeepsOutputRowsInThePlansOrder) {
@@ -186,7 +193,7 @@ TEST_F(BatchBuilderTest, PadsStepsOfOneTokenPerSequenceWithRowsThatChangeNothing
   ASSERT_TRUE(builder_.try_pad(limits));
   const ForwardBatch& batch = builder_.batch();
   EXPECT_THAT(batch.tokens.host, ElementsAre(10, 20, 30, 0));
-  EXPECT_EQ(batch.positions.size(), 4u);
+  EXPECT_EQ(batch.rope_rows.size(), 4u);
   ASSERT_EQ(batch.spans.spans.size(), 4u);
   EXPECT_EQ(batch.spans.spans.host[3].row_count, 0);
   ASSERT_EQ(batch.adapters.segments.size(), 4u);

@@ -25,9 +25,10 @@ Status Engine::submit(GenerationRequest request) {
     return error("never_fits", "{} prompt tokens and {} output tokens were requested; at most {} output tokens fit after this prompt.",
                  prompt_tokens, request.output_tokens_max, std::max(fitting, 0));
   }
-  const auto in_vocabulary = [&](TokenId token) { return token >= 0 && token < loop_->vocab_size(); };
+  const std::int32_t vocabulary = loop_->vocab_size() + (request.adapter == nullptr ? 0 : request.adapter->traits().added_tokens);
+  const auto in_vocabulary = [&](TokenId token) { return token >= 0 && token < vocabulary; };
   if (!std::ranges::all_of(request.prompt, in_vocabulary)) {
-    return error("bad_token", "The prompt holds a token id outside of the vocabulary: expected 0 to {}.", loop_->vocab_size() - 1);
+    return error("bad_token", "The prompt holds a token id outside of the vocabulary: expected 0 to {}.", vocabulary - 1);
   }
   const SamplingParams& sampling = request.sampling;
   if (std::max(sampling.logprob_count, sampling.prompt_logprob_count) > kTopTokensMax) {
@@ -59,11 +60,16 @@ bool Engine::wait_for_loads(std::chrono::milliseconds limit) { return loop_->wai
 void Engine::begin_drain() { draining_.store(true); }
 
 std::int32_t Engine::output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion* adapter) const {
-  const std::uint32_t own = adapter == nullptr ? 0 : adapter->page_count();
+  const std::uint32_t own = adapter == nullptr ? 0 : adapter->pages_in_all();
   const std::uint32_t pinned = loop_->stats().scheduler.pages_pinned;
   const std::uint32_t others = adapter != nullptr && adapter->is_pinned() ? pinned - std::min(own, pinned) : pinned;
   const std::int64_t pool = tokens_that_fit(options_.scheduler, own, others);
-  return static_cast<std::int32_t>(std::min<std::int64_t>(pool, options_.max_model_len) - prompt_tokens);
+  return static_cast<std::int32_t>(std::min<std::int64_t>(pool, context_of(adapter)) - prompt_tokens);
+}
+
+std::int32_t Engine::context_of(const AdapterVersion* adapter) const {
+  const std::int32_t own = adapter == nullptr ? 0 : adapter->traits().context_tokens_max;
+  return own > 0 ? own : options_.max_model_len;
 }
 
 EngineStats Engine::stats() const { return loop_->stats(); }

@@ -19,7 +19,7 @@ namespace slora {
 
 struct EngineOptions {
   SchedulerOptions scheduler;
-  std::int32_t max_model_len = 0;                     // tokens of prompt and output of one sequence, at most
+  std::int32_t max_model_len = 0;                     // tokens of prompt and output of one sequence, at most; see context_of()
   std::optional<std::size_t> waiting_per_client_max;  // sequences of one client that run or wait; see LiveLimits::Options
   std::int32_t loader_threads = 4;                    // adapters of one device or root that are loaded in parallel
   std::string model_name;                             // label of the metrics
@@ -84,9 +84,12 @@ class Engine {
   // long as their reads hang.
   [[nodiscard]] bool wait_for_loads(std::chrono::milliseconds limit);
 
-  // How many output tokens fit after a prompt of this length with this adapter; limited by max_model_len and by the size of the pool. 0 or
+  // How many output tokens fit after a prompt of this length with this adapter; limited by context_of() and by the size of the pool. 0 or
   // less: the prompt itself is too long.
   [[nodiscard]] std::int32_t output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion* adapter) const;
+
+  // Tokens of prompt and output of one sequence, at most: max_model_len, or the adapter's own limit if it extends the context.
+  [[nodiscard]] std::int32_t context_of(const AdapterVersion* adapter) const;
 
   // Whether GenerationRequest::priority matters to the policy.
   [[nodiscard]] bool follows_priority() const { return follows_priority_; }

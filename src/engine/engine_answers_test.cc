@@ -135,7 +135,7 @@ TEST_P(EngineAnswers, AreTheSameBitsUnderEvictionAndPreemption) {
     for (const std::string& name : served_names(engine, folder_))
       largest = std::max(largest, (*engine.runtime().adapters().resolve(name))->page_count());
   }
-  changed.page_count = largest + 60;
+  changed.page_count = largest + 60 / static_cast<std::uint32_t>(GetParam().shards);  // of which pages are as many times longer
   TestEngine engine(changed);
   for (int round = 0; round < 3; ++round) expect_equal(together(engine), expected, "round " + std::to_string(round));
   const SchedulerStats stats = engine.engine().stats().scheduler;

@@ -34,7 +34,7 @@ EngineLoop::EngineLoop(const EngineOptions& options, ModelShards& model, Adapter
       pins_(adapters, adapter_use_, options.pinned_adapters),
       // A load holds at least one page of the pool, so there are never more loads than pages.
       loader_({.threads_per_lane = static_cast<std::size_t>(options.loader_threads), .loads_max = model.page_count()}, inbox_,
-              [this](const AdapterVersion& version, std::span<const PageIndex> pages, Gate& gate) {
+              [this](const AdapterVersion& version, const LoadPages& pages, Gate& gate) {
                 return bring_in(adapters_, model_, version, pages, gate);
               }) {
   for (int i = 0; i < options.scheduler.depth; ++i) slots_.push_back(std::make_unique<StepSlot>(model, i));
@@ -175,6 +175,7 @@ void EngineLoop::try_add(Submission submission) {
   if (request.adapter) {
     wanted.adapter = request.adapter->id();
     wanted.adapter_page_count = request.adapter->page_count();
+    wanted.adapter_shared.assign(request.adapter->shared().begin(), request.adapter->shared().end());
     wanted.adapter_begin = request.adapter_begin;
     adapter_use_.acquire(request.adapter);
   }
@@ -213,11 +214,13 @@ void EngineLoop::take_outcome(LoadOutcome outcome) {
   loader_.forget(outcome.adapter, now);
   if (outcome.view) {
     const Timestamp since = adapter_use_.land(outcome.adapter, std::move(*outcome.view));
+    shared_images_.note_landed(outcome.adapter);
     metrics_.adapter_landed(seconds(now - since));
     scheduler_->adapter_landed(outcome.adapter);
   } else {
     log_warning("adapter load failed: {}", outcome.view.error().message);
     adapter_use_.fail(outcome.adapter, std::move(outcome.view).error());
+    shared_images_.note_failed(outcome.adapter);
     metrics_.adapter_failed();
     scheduler_->adapter_failed(outcome.adapter);
     pins_.note_failed(outcome.adapter, *scheduler_);
@@ -227,11 +230,19 @@ void EngineLoop::take_outcome(LoadOutcome outcome) {
 void EngineLoop::start_loads(const StepPlan& plan) {
   const Timestamp now = clock_.now();
   for (const AdapterLoad& load : plan.loads) {
-    std::shared_ptr<const AdapterVersion> version = adapter_use_.begin_load(load.adapter, now);
-    std::shared_ptr<const HostImage> image = adapters_.host_image(*version);
+    PlannedLoad planned{adapter_use_.begin_load(load.adapter, now), {load.pages}};
+    for (const SharedPages& shared : load.shared) planned.pages.shared.push_back({shared.id, shared.pages});
+    shared_images_.add(std::move(planned));
+  }
+  start_ready_loads(now);
+}
+
+void EngineLoop::start_ready_loads(Timestamp now) {
+  while (std::optional<PlannedLoad> load = shared_images_.take_next()) {
+    std::shared_ptr<const HostImage> image = adapters_.host_image(*load->version, load->pages.shared_part());
     const LoadSource source = image ? LoadSource::host_memory : LoadSource::folder;
     if (adapters_.has_host_area()) image.reset();  // what others wait for must not be kept by a load that waits itself
-    loader_.start(std::move(version), load.pages, now, source, std::move(image));
+    loader_.start(std::move(load->version), std::move(load->pages), now, source, std::move(image));
     ++loads_running_;
   }
 }
@@ -239,7 +250,10 @@ void EngineLoop::start_loads(const StepPlan& plan) {
 void EngineLoop::drop_evicted_views() {
   evicted_.clear();
   scheduler_->take_evicted_adapters(evicted_);
-  for (const AdapterId adapter : evicted_) adapter_use_.evict(adapter);
+  for (const AdapterId adapter : evicted_) {
+    adapter_use_.evict(adapter);
+    shared_images_.forget(adapter);
+  }
 }
 
 TokenEvent& EngineLoop::event_of(LiveSequence& sequence) {

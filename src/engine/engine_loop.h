@@ -17,6 +17,7 @@
 #include "engine/live_limits.h"
 #include "engine/live_sequence.h"
 #include "engine/page_poison.h"
+#include "engine/shared_images.h"
 #include "engine/snapshot.h"
 #include "engine/spare_tops.h"
 #include "engine/step_slot.h"
@@ -54,6 +55,8 @@ class EngineLoop {
   void refuse(SequenceId id, const Error& why) noexcept;
   void take_outcome(LoadOutcome outcome);
   void start_loads(const StepPlan& plan);
+  // Starts those that need not wait for others.
+  void start_ready_loads(Timestamp now);
   void drop_evicted_views();
   [[nodiscard]] bool plan_step();
   void submit(StepSlot& slot);
@@ -93,6 +96,7 @@ class EngineLoop {
   std::uint64_t submitted_count_ = 0, collected_count_ = 0;  // steps
   SpareTops spare_tops_;
   AdapterUse adapter_use_;
+  SharedImages shared_images_;
   AdapterPins pins_;
   std::unordered_map<SequenceId, LiveSequence> live_;
   Inbox::Contents inbox_contents_;

@@ -29,6 +29,7 @@ void EngineLoop::start_anew() {
   evicted_.clear();
   span_sequences_.clear();
   adapter_use_ = {};
+  shared_images_ = {};
   pins_.begin_anew();
   scheduler_.reset();
   scheduler_.emplace(options_.scheduler, make_policy_());

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "adapters/adapter_version.h"
 #include "backend/sample_rows.h"
 #include "base/check.h"
 #include "engine/generation.h"
@@ -30,12 +31,13 @@ class LiveSequence {
 
   // When it was first part of a step; zero before.
   [[nodiscard]] Timestamp started() const { return started_; }
-  // Called for each of its steps. The first one reserves memory for the token counts, so that waiting sequences take none and later steps
-  // allocate nothing.
+  // Called for each of its steps, with the base's vocabulary. The first one reserves memory for the token counts, so that waiting sequences
+  // take none and later steps allocate nothing.
   void note_step(Timestamp now, std::int32_t vocab_size) {
     if (started_ != Timestamp{}) return;
     started_ = now;
-    counts_max_ = counts_outputs() ? static_cast<std::size_t>(std::min(request_.output_tokens_max, vocab_size)) : 0;
+    vocabulary_ = vocab_size + (request_.adapter == nullptr ? 0 : request_.adapter->traits().added_tokens);
+    counts_max_ = counts_outputs() ? static_cast<std::size_t>(std::min(request_.output_tokens_max, vocabulary_)) : 0;
     output_counts_.reserve(counts_max_);
   }
   // The most different tokens that penalties may count; 0 when none does.
@@ -61,7 +63,8 @@ class LiveSequence {
             .pending_row = pending_count_ > 0 ? pending_row_ : -1,
             .output_counts = output_counts_,
             .prompt_tokens = prompt_tokens_,
-            .banned = bans_end ? std::span(params.end_tokens) : std::span<const TokenId>()};
+            .banned = bans_end ? std::span(params.end_tokens) : std::span<const TokenId>(),
+            .vocabulary = vocabulary_};
   }
 
   // A step that draws a token in this row is submitted; the row's result is there.
@@ -74,7 +77,7 @@ class LiveSequence {
   [[nodiscard]] bool wants_prompt_logprobs() const { return request_.sampling.prompt_logprob_count >= 0; }
   // What to look up in the logits of a position of the prompt: the token that follows it.
   [[nodiscard]] ScoreRow score_row(std::int32_t position) const {
-    return {request_.prompt[static_cast<std::size_t>(position) + 1], request_.sampling.prompt_logprob_count};
+    return {request_.prompt[static_cast<std::size_t>(position) + 1], request_.sampling.prompt_logprob_count, vocabulary_};
   }
   // Moves the results of `scored` out, those of the positions from `position` on. Positions come in order, each once.
   void take_scores(std::int32_t position, std::span<PromptLogprob> scored) {
@@ -114,6 +117,7 @@ class LiveSequence {
   std::int32_t pending_count_ = 0;  // rows of submitted steps whose results are not there
   std::int32_t pending_row_ = -1;   // the latest of them
   std::size_t counts_max_ = 0;
+  std::int32_t vocabulary_ = 0;                 // with the adapter's own tokens; known from the first step on
   std::uint64_t event_iteration_ = 0;           // the latest in which it had an event
   std::size_t event_index_ = 0;                 // among the events of that iteration
   std::vector<TokenCount> output_counts_;       // sorted by token; kept only when a penalty reads it

@@ -159,6 +159,16 @@ void ModelShards::forward(const ForwardBatch& batch, const std::function<void()>
 
 Tensor ModelShards::logits(const ForwardBatch& batch, const OutputBlock& block) { return compute_on_all({&batch, &block, nullptr}); }
 
+std::int32_t ModelShards::rope_begin_of(const RopePart& part) {
+  const std::lock_guard lock(rope_mutex_);
+  std::uint64_t& number = rope_numbers_[static_cast<std::size_t>(part.index)];
+  if (number != part.number) {
+    for (const ModelShard& shard : shards_) shard.model->fill_rope_part(part.index, part.factor);
+    number = part.number;
+  }
+  return first_model().rope_begin_of(part.index);
+}
+
 std::uint64_t ModelShards::progress() const {
   std::uint64_t sum = 0;
   for (const ModelShard& shard : shards_) sum += shard.backend->progress();

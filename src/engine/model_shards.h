@@ -1,11 +1,14 @@
 #pragma once
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "adapters/rope_parts.h"
 #include "backend/page_arena.h"
 #include "comm/communicator.h"
 #include "model/model.h"
@@ -37,6 +40,9 @@ class ModelShards {
   // Of shard 0, which has all logits.
   [[nodiscard]] Tensor logits(const ForwardBatch& batch, const OutputBlock& block);
 
+  // The row of position 0 in the part of the RoPE tables, which are computed if it was another's before. Any thread that holds the part.
+  [[nodiscard]] std::int32_t rope_begin_of(const RopePart& part);
+
   // Changes while the backends compute. Any thread.
   [[nodiscard]] std::uint64_t progress() const;
   // Why the devices will not compute any more; nothing while they may. Any thread.
@@ -67,8 +73,10 @@ class ModelShards {
 
   const std::unique_ptr<Failure> failure_;
   std::vector<ModelShard> shards_;
-  LocalSegments segments_;                        // of shard 0
-  std::vector<std::unique_ptr<Worker>> workers_;  // of shards 1, 2, ...
+  std::mutex rope_mutex_;
+  std::array<std::uint64_t, kRopePartsMax> rope_numbers_{};  // of the parts that are in the tables; guarded by rope_mutex_
+  LocalSegments segments_;                                   // of shard 0
+  std::vector<std::unique_ptr<Worker>> workers_;             // of shards 1, 2, ...
 };
 
 }  // namespace slora

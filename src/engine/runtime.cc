@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <set>
 #include <thread>
 
 #include "backend/device_error.h"
@@ -9,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "comm/thread_communicator.h"
+#include "engine/extended_positions.h"
 #include "engine/image_copy.h"
 #include "engine/memory_limits.h"
 #include "engine/pool_size.h"
@@ -62,9 +64,9 @@ Result<std::vector<std::unique_ptr<Backend>>> make_backends(const RuntimeOptions
 std::int32_t running_max_of(const RuntimeOptions& options) { return std::min(options.running_max, options.step_tokens_max.value()); }
 
 // Where ranks are split, each shard's columns are as many as the largest share's.
-ModelLimits make_model_limits(const RuntimeOptions& options, std::int64_t position_count) {
+ModelLimits make_model_limits(const RuntimeOptions& options, std::int64_t position_count, std::int64_t extended_position_count) {
   return {options.step_tokens_max.value(), std::max(running_max_of(options), kOutputRowsMin),
-          kWidestSiteModules * kAdapterRankMax + options.shard_count - 1, position_count};
+          kWidestSiteModules * kAdapterRankMax + options.shard_count - 1, position_count, extended_position_count};
 }
 
 ModelShape model_shape_of(const ModelConfig& config, const ShardShape& shard, const ModelLimits& limits) {
@@ -121,11 +123,12 @@ Result<OpenedModel> open_model(const RuntimeOptions& options) {
     if (!config) return refuse(config.error());
     model.config = std::move(*config);
   } else {
-    Result<ModelFolder> opened = open_model_folder(folder);
+    Result<ModelFolder> opened = open_model_folder(folder, options.weight_rounding);
     if (!opened) return refuse(opened.error());
     model = {std::move(opened->config), std::make_shared<const ModelFiles>(std::move(opened->files))};
   }
   for (const std::string& warning : model.config.warnings) log_warning("model: {}", warning);
+  if (options.weight_rounding == WeightRounding::nf4) log_info("model: the weights of its layers are what NF4 keeps of them");
   return model;
 }
 
@@ -164,7 +167,8 @@ std::uint64_t scratch_bytes_max(const RuntimeOptions& options, const ModelConfig
   const std::uint64_t pages = options.pool_bytes.value_or(default_pool_bytes_max(memory)) / (kv.page_bytes() * shapes.size());
   const auto pool_tokens = static_cast<std::int64_t>(std::min(pages, kPageCountMax)) * kv.page_tokens;
   const std::int64_t wanted = std::max(std::int64_t{options.max_model_len.value_or(kPositionsDefaultMax)}, std::int64_t{0});
-  const ModelLimits limits = make_model_limits(options, std::min({wanted, trained_positions(config), pool_tokens}));
+  const ModelLimits limits = make_model_limits(options, std::min({wanted, trained_positions(config), pool_tokens}),
+                                               extended_positions(options, config, *backends.front(), pool_tokens));
   std::uint64_t bytes = 0;
   for (std::size_t i = 0; i < shapes.size(); ++i) bytes += Model::scratch_bytes(config, shapes[i], *backends[i], limits);
   return bytes;
@@ -233,10 +237,12 @@ Status add_adapters(const RuntimeOptions& options, AdapterStore& store) {
 // Pages that pinned adapters take. Looks at their folders.
 Result<std::uint32_t> pages_of_pinned(const RuntimeOptions& options, AdapterStore& store, std::uint32_t page_count) {
   std::uint64_t pages = 0;
+  std::set<SharedImage> shared;
   for (const std::string& name : options.pinned_adapters) {
     const AdapterStore::Found version = store.resolve(name);
     if (!version) return error(version.error().code, "--pin: {}: {}", quote(name), version.error().message);
     pages += (*version)->page_count();
+    for (const SharedImage& image : (*version)->shared()) pages += shared.insert(image).second ? image.page_count : 0;
     if (pages < page_count) continue;
     return error("E_POOL", "--pin: with {}, the pinned adapters take {} pages, and the pool has {}; give it more with --pool-memory",
                  quote(name), pages, page_count);
@@ -287,7 +293,7 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   if (!backends) return forward_error(backends);
   if (!options.step_tokens_max) options.step_tokens_max = backends->front()->step_tokens_default();
   for (std::size_t i = 0; i < shapes->size(); ++i) {
-    const ModelShape shape = model_shape_of(parts.config, (*shapes)[i], make_model_limits(options, 0));
+    const ModelShape shape = model_shape_of(parts.config, (*shapes)[i], make_model_limits(options, 0, 0));
     if (Status prepared = (*backends)[i]->prepare_model(shape); !prepared) return forward_error(prepared);
   }
   Result<LoadedWeights> weights = make_weights(options, parts.config, opened->files.get(), *shapes, *backends);
@@ -325,11 +331,15 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   engine.scheduler.adapter_idle_time = options.adapter_idle_time;
   engine.pinned_adapters = options.pinned_adapters;
 
+  const std::int64_t pool_tokens = tokens_that_fit(engine.scheduler, 0);
+  if (Status checked = check_max_adapter_len(options, pool_tokens); !checked) return forward_error(checked);
+  const std::int64_t extended = extended_positions(options, parts.config, first, pool_tokens);
   AdapterStoreOptions adapters{.look_interval = options.adapter_look_interval, .host_bytes_max = options.pool_use.host_adapter_bytes};
   if (!first.shares_host_memory()) adapters.allocate_host = [&first](std::size_t bytes) { return image_memory(first, bytes); };
-  parts.adapters = std::make_unique<AdapterStore>(
-      AdapterBase{make_module_table(parts.config, *shapes), first.adapter_format(), kv->page_bytes(), kAdapterRankMax, opened->files},
-      adapters);
+  parts.adapters =
+      std::make_unique<AdapterStore>(AdapterBase{make_module_table(parts.config, *shapes), first.adapter_format(), kv->page_bytes(),
+                                                 kAdapterRankMax, opened->files, std::make_shared<VeraProjections>(), extended},
+                                     adapters);
   if (Status added = add_adapters(options, *parts.adapters); !added) return forward_error(added);
   const Result<std::uint32_t> pinned = pages_of_pinned(options, *parts.adapters, engine.scheduler.page_count);
   if (!pinned) return tl::unexpected(pinned.error());
@@ -341,7 +351,7 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   parts.max_model_len_unpinned = context_next_to(0).value();  // fits all the more
   parts.max_model_len = engine.max_model_len = engine.scheduler.sequence_tokens_max = *max_model_len;
 
-  const ModelLimits limits = make_model_limits(options, parts.max_model_len);
+  const ModelLimits limits = make_model_limits(options, parts.max_model_len, extended);
   parts.model = make_model_shards(parts.config, std::move(*backends), std::move(weights->shards), *kv, limits, engine.scheduler.page_count);
   const PolicyOptions policy = policy_options_of(options, kv->page_bytes() * shard_count);
   if (Result<std::unique_ptr<Policy>> made = make_policy(policy); !made) return forward_error(made);

@@ -13,6 +13,7 @@
 #include "engine/engine.h"
 #include "formats/adapter_config.h"
 #include "formats/model_config.h"
+#include "formats/model_folder.h"
 #include "scheduler/policies/policy_table.h"
 
 namespace slora {
@@ -41,11 +42,15 @@ struct RuntimeOptions {
   int threads = 0;               // of all shards together; 0: as many as there are cores for this process
   std::int32_t shard_count = 1;  // into how many the model is cut, each with its own backend, thread and arena
   WeightStorage weights = WeightStorage::bf16;
+  WeightRounding weight_rounding = WeightRounding::none;
   CudaProducts cuda_products = CudaProducts::own;
   std::optional<std::uint64_t> pool_bytes;  // of all shards together; none: chosen from what is free
   PoolMemory pool_memory = PoolMemory::at_first_use;
-  std::optional<std::int32_t> page_tokens;                                    // none: chosen from the model's shape
-  std::optional<std::int32_t> max_model_len;                                  // none: what the model and the pool allow
+  std::optional<std::int32_t> page_tokens;    // none: chosen from the model's shape
+  std::optional<std::int32_t> max_model_len;  // none: what the model and the pool allow
+  // Of adapters that extend the context; 0: they are refused. None: what the pool allows, but on a device, where its RoPE tables take
+  // memory, 0.
+  std::optional<std::int32_t> max_adapter_len;
   std::vector<std::filesystem::path> adapter_folders;                         // --adapters: folders of adapter folders, or adapter folders
   std::vector<std::pair<std::string, std::filesystem::path>> named_adapters;  // --lora-modules
   std::optional<std::int32_t> step_tokens_max;                                // none: chosen by the backend

@@ -51,7 +51,7 @@ Status take_kept_ranks(AdapterConfig& adapter, const Json& config) {
 
 // PEFT refuses DoRA and LoftQ too; its other keys of LoRA alone do nothing in AdaLoRA.
 Status check_adalora_options(const Json& config) {
-  for (const std::string_view key : {"use_dora", "loftq_config", "alora_invocation_tokens"}) {
+  for (const std::string_view key : {"use_dora", "use_bdlora", "loftq_config", "alora_invocation_tokens"}) {
     const Json* const value = find_member(config, key);
     if (value == nullptr || is_off(*value)) continue;
     return error("E_UNSUPPORTED_OPTION", "\"{}\": expected nothing, as AdaLoRA adapters do not have it, found {}", key, shown(*value));
@@ -64,8 +64,10 @@ Status check_adalora_options(const Json& config) {
 Status take_adalora(AdapterConfig& adapter, const Json& config) {
   if (Status served = check_adalora_options(config); !served) return served;
   if (Status taken = take_alpha(adapter, config, "lora_alpha"); !taken) return taken;
-  if (Status taken = take_count(adapter.init_r, config, "init_r", 12); !taken) return taken;
+  if (Status taken = take_count(adapter.init_r, config, "init_r", 12, "E_RANK"); !taken) return taken;
+  adapter.r = adapter.init_r;  // the config's own r means nothing
   if (Status taken = take_bias(adapter, config); !taken) return taken;
+  if (Status taken = take_trained_tokens(adapter, config); !taken) return taken;
   return take_kept_ranks(adapter, config);
 }
 
@@ -78,10 +80,10 @@ Status take_loha(AdapterConfig& adapter, const Json& config) {
 
 Status take_vblora(AdapterConfig& adapter, const Json& config) {
   if (Status taken = take_rank(adapter, config, 4); !taken) return taken;
-  for (auto [key, field, or_else] :
-       {std::tuple("num_vectors", &adapter.vector_count, 256), std::tuple("vector_length", &adapter.vector_length, 256),
-        std::tuple("topk", &adapter.vectors_per_tile, 2)}) {
-    if (Status taken = take_count(*field, config, key, or_else); !taken) return taken;
+  for (auto [key, field, or_else, code] :
+       {std::tuple("num_vectors", &adapter.vector_count, 256, "E_INDEX"),
+        std::tuple("vector_length", &adapter.vector_length, 256, "E_SHAPE"), std::tuple("topk", &adapter.vectors_per_tile, 2, "E_INDEX")}) {
+    if (Status taken = take_count(*field, config, key, or_else, code); !taken) return taken;
   }
   if (Status taken = take_bias(adapter, config, "vblora_only"); !taken) return taken;
   return take_flag(adapter.saves_top_weights, config, "save_only_topk_weights", false);
@@ -110,7 +112,7 @@ Status take_ia3(AdapterConfig& adapter, const Json& config) {
     return {};
   }
   Result<std::optional<std::vector<std::string>>> names = optional_strings_at(config, kKey);
-  if (!names) return forward_error(names);
+  if (!names) return error("E_BAD_JSON", "\"{}\": expected an expression or a list of names, found {}", kKey, shown(*modules));
   if (names->has_value() && (*names)->size() > kPatternsMax) {
     return error("E_PATTERN", "\"{}\": expected at most {} names, found {}", kKey, kPatternsMax, (*names)->size());
   }
@@ -132,6 +134,22 @@ Status take_flora(AdapterConfig& adapter, const Json& config) {
   }
   return take_hira(adapter, config, 0);
 }
+
+Status take_token_indices(AdapterConfig& adapter, const Json& config) {
+  constexpr std::string_view kKey = "token_indices";
+  if (Status checked = check_no_bias(adapter, config); !checked) return checked;
+  const Json* tokens = find_member(config, kKey);
+  if (tokens == nullptr || *tokens == Json::array()) return error("E_INDEX", "\"{}\": expected a list of token ids, found none", kKey);
+  Result<std::vector<TokenId>> ids = token_ids_of(kKey, *tokens);
+  if (!ids) return forward_error(ids);
+  adapter.token_indices = std::move(*ids);
+  return {};
+}
+
+Status take_shira(AdapterConfig& adapter, const Json& config) {
+  if (Status checked = check_no_bias(adapter, config); !checked) return checked;
+  return take_rank(adapter, config, 32);
+}
 }  // namespace
 
 Status take_family_options(AdapterConfig& adapter, const Json& config) {
@@ -152,6 +170,12 @@ Status take_family_options(AdapterConfig& adapter, const Json& config) {
       return take_flora(adapter, config);
     case AdapterFamily::ia3:
       return take_ia3(adapter, config);
+    case AdapterFamily::shira:
+      return take_shira(adapter, config);
+    case AdapterFamily::ln_tuning:
+      return check_no_bias(adapter, config);
+    case AdapterFamily::trainable_tokens:
+      return take_token_indices(adapter, config);
   }
   fail_check("expected a known family", std::source_location::current());
 }

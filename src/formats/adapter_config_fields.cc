@@ -44,13 +44,13 @@ Status for_each_pattern(const Json& config, std::string_view key, Take take) {
 }
 
 // A count from 1 on, or the default where the key is absent.
-Result<std::int64_t> count_at(const Json& config, std::string_view key, std::int64_t or_else) {
+Result<std::int64_t> count_at(const Json& config, std::string_view key, std::int64_t or_else, std::string_view code) {
   const Json* value = find_member(config, key);
   if (value == nullptr) return or_else;
   constexpr std::int64_t kCountMax = std::int64_t{1} << 24;
   if (!value->is_number_integer()) return error("E_BAD_JSON", "\"{}\": expected an integer, found {}", key, shown(*value));
   const bool fits = value->is_number_unsigned() && value->get<std::uint64_t>() >= 1 && value->get<std::uint64_t>() <= kCountMax;
-  if (!fits) return error("E_RANK", "\"{}\": expected a number from 1 to {}, found {}", key, kCountMax, shown(*value));
+  if (!fits) return error(std::string(code), "\"{}\": expected a number from 1 to {}, found {}", key, kCountMax, shown(*value));
   return value->get<std::int64_t>();
 }
 
@@ -106,8 +106,8 @@ Status take_patterns(AdapterConfig& adapter, const Json& config) {
   return take_alpha_patterns(adapter, config);
 }
 
-Status take_count(std::int64_t& out, const Json& config, std::string_view key, std::int64_t or_else) {
-  Result<std::int64_t> count = count_at(config, key, or_else);
+Status take_count(std::int64_t& out, const Json& config, std::string_view key, std::int64_t or_else, std::string_view code) {
+  Result<std::int64_t> count = count_at(config, key, or_else, code);
   if (!count) return forward_error(count);
   out = *count;
   return {};
@@ -140,6 +140,40 @@ Status check_no_bias(const AdapterConfig& adapter, const Json& config) {
   if (bias->value_or("none") == "none") return {};
   return error("E_UNSUPPORTED_OPTION", "\"bias\": expected none or nothing, as {} adapters store no biases, found {}",
                name_of(adapter.family), quote(**bias));
+}
+
+Result<std::vector<TokenId>> token_ids_of(std::string_view key, const Json& list) {
+  constexpr std::size_t kTokensMax = std::size_t{1} << 17;
+  const auto is_integer = [](const Json& token) { return token.is_number_integer(); };
+  if (!list.is_array() || !std::ranges::all_of(list, is_integer))
+    return error("E_BAD_JSON", "\"{}\": expected a list of token ids, found {}", key, shown(list));
+  if (list.size() > kTokensMax) return error("E_INDEX", "\"{}\": expected at most {} tokens, found {}", key, kTokensMax, list.size());
+  const auto is_token = [](const Json& token) { return token.is_number_unsigned() && token.get<std::uint64_t>() <= INT32_MAX; };
+  if (const auto bad = std::ranges::find_if_not(list, is_token); bad != list.end())
+    return error("E_INDEX", "\"{}\": expected token ids, found {}", key, shown(*bad));
+  std::vector<TokenId> ids = list.get<std::vector<TokenId>>();
+  std::vector<TokenId> sorted = ids;
+  std::ranges::sort(sorted);
+  if (const auto twice = std::ranges::adjacent_find(sorted); twice != sorted.end())
+    return error("E_INDEX", "\"{}\": expected each token once, found {} twice", key, *twice);
+  return ids;
+}
+
+Status take_trained_tokens(AdapterConfig& adapter, const Json& config) {
+  constexpr std::string_view kKey = "trainable_token_indices";
+  const Json* tokens = find_member(config, kKey);
+  if (tokens == nullptr) return {};
+  const auto take = [&](const std::string& module, const Json& list) -> Status {
+    Result<std::vector<TokenId>> ids = token_ids_of(kKey, list);
+    if (!ids) return forward_error(ids);
+    adapter.trained_tokens.emplace_back(module, std::move(*ids));
+    return {};
+  };
+  if (!tokens->is_object()) return take("embed_tokens", *tokens);
+  for (const auto& [module, list] : tokens->get_ref<const Json::object_t&>()) {
+    if (Status taken = take(module, list); !taken) return taken;
+  }
+  return {};
 }
 
 Status take_strings(std::vector<std::string>& out, const Json& config, std::string_view key) {

@@ -28,6 +28,7 @@ constexpr KnownKey kKnown[] = {
     {"auto_mapping", KeyUse::served},
     {"base_model_name_or_path", KeyUse::served},
     {"bias", KeyUse::served},
+    {"context_length", KeyUse::served},       // vLLM, until it dropped LongLoRA
     {"corda_config", KeyUse::served},         // initialisations: the tensors have the result
     {"enable_lora", KeyUse::unserved},        // PEFT 0.2: which of q, k, v of a fused module
     {"ensure_weight_tying", KeyUse::served},  // the file has both weights
@@ -50,6 +51,7 @@ constexpr KnownKey kKnown[] = {
     {"lorap_emb_lr", KeyUse::served},    // ms-swift: learning rates of LoRA+
     {"lorap_lr_ratio", KeyUse::served},  // ms-swift
     {"max_grad_norm", KeyUse::served},
+    {"max_position_embeddings", KeyUse::served},
     {"megatron_config", KeyUse::unserved},
     {"megatron_core", KeyUse::served},
     {"merge_weights", KeyUse::served},        // PEFT 0.2: whether eval() merges
@@ -63,6 +65,7 @@ constexpr KnownKey kKnown[] = {
     {"r", KeyUse::served},
     {"rank_pattern", KeyUse::served},
     {"revision", KeyUse::served},
+    {"rope_scaling", KeyUse::served},    // this program's own: LongLoRA's factor is in no file of PEFT
     {"runtime_config", KeyUse::served},  // where a model is kept while it is loaded
     {"swift_type", KeyUse::served},      // ms-swift: its own peft_type
     {"target_modules", KeyUse::served},
@@ -73,7 +76,7 @@ constexpr KnownKey kKnown[] = {
     {"transformers_version", KeyUse::served},
     {"unsloth_fixed", KeyUse::served},
     {"unsloth_version", KeyUse::served},
-    {"use_bdlora", KeyUse::unserved},
+    {"use_bdlora", KeyUse::served},
     {"use_cache", KeyUse::served},
     {"use_dora", KeyUse::served},
     {"use_qalora", KeyUse::unserved},
@@ -117,22 +120,30 @@ constexpr FamilyKey kOfFamilies[] = {
     {AdapterFamily::hira, "rank_pattern"},
     {AdapterFamily::flora, "flora_scale"},
     {AdapterFamily::flora, "rank_pattern"},
+    {AdapterFamily::shira, "init_weights"},
+    {AdapterFamily::shira, "mask_type"},
+    {AdapterFamily::shira, "random_seed"},
+    {AdapterFamily::trainable_tokens, "init_weights"},
+    {AdapterFamily::trainable_tokens, "token_indices"},
 };
 // Keys that families without LoRA's own have too. AdaLoRA has LoRA's.
 constexpr std::string_view kOfAll[] = {"auto_mapping",
                                        "base_model_name_or_path",
                                        "bias",
+                                       "context_length",
                                        "exclude_modules",
                                        "fan_in_fan_out",
                                        "inference_mode",
                                        "layers_pattern",
                                        "layers_to_transform",
                                        "library_name",
+                                       "max_position_embeddings",
                                        "modules_to_save",
                                        "peft_type",
                                        "peft_version",
                                        "r",
                                        "revision",
+                                       "rope_scaling",
                                        "target_modules",
                                        "task_type",
                                        "torch_dtype",

@@ -1,5 +1,6 @@
 #include "formats/adapter_config.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -81,7 +82,8 @@ TEST(AdapterConfig, WarnsOfPatternsOfUnknownVersions) {
 
 TEST(AdapterConfig, RefusesOtherKindsOfAdapters) {
   EXPECT_EQ(refusal("peft_type", "\"LOKR\""),
-            "E_PEFT_TYPE: \"peft_type\": expected one of LORA, ADALORA, LOHA, VBLORA, IA3, VERA, HIRA, FLORA, found \"LOKR\"");
+            "E_PEFT_TYPE: \"peft_type\": expected one of LORA, ADALORA, LOHA, VBLORA, IA3, VERA, HIRA, FLORA, SHIRA, LN_TUNING, "
+            "TRAINABLE_TOKENS, found \"LOKR\"");
   EXPECT_THAT(refusal("peft_type", "null"), HasSubstr("E_PEFT_TYPE"));
   EXPECT_THAT(refusal("peft_type", "1"), HasSubstr("E_BAD_JSON"));
   EXPECT_THAT(refusal("task_type", "\"SEQ_CLS\""), HasSubstr("E_TASK"));
@@ -151,7 +153,7 @@ TEST(AdapterConfig, RefusesUnknownKeysThatSuggestOtherResults) {
 }
 
 TEST(AdapterConfig, RefusesInitializationsThatChangedTheBase) {
-  for (const std::string_view value : {"\"pissa\"", "\"pissa_niter_16\"", "\"olora\"", "\"corda\"", "\"loftq\"", "\"something\""}) {
+  for (const std::string_view value : {"\"pissa_niter_16\"", "\"PiSSA\"", "\"corda\"", "\"loftq\"", "\"something\""}) {
     EXPECT_THAT(refusal("init_lora_weights", value), HasSubstr("E_BASE_MUTATED")) << value;
   }
   for (const std::string_view value : {"true", "false", "null", "\"gaussian\"", "\"orthogonal\"", "\"eva\"", "\"mica\"", "\"lora_ga\""}) {
@@ -197,7 +199,8 @@ TEST(AdapterConfig, ReadsWhatIa3Multiplies) {
   EXPECT_EQ(is_feedforward(R"(".*\\.(up|down)_proj")"), true);
   EXPECT_EQ(is_feedforward(R"("down_proj")"), false) << "an expression must match the whole path";
   EXPECT_EQ(is_feedforward("null"), std::nullopt);
-  EXPECT_THAT(refusal_of("IA3", R"(, "feedforward_modules": 3)"), HasSubstr("E_BAD_JSON"));
+  EXPECT_THAT(refusal_of("IA3", R"(, "feedforward_modules": 7)"),
+              AllOf(HasSubstr("E_BAD_JSON"), HasSubstr("expected an expression or a list of names, found 7")));
   EXPECT_THAT(refusal_of("IA3", R"(, "feedforward_modules": ["a", 3])"), HasSubstr("E_BAD_JSON"));
   EXPECT_THAT(refusal_of("IA3", R"(, "feedforward_modules": "(")"), AllOf(HasSubstr("E_PATTERN"), HasSubstr("feedforward_modules")));
   EXPECT_THAT(refusal_of("IA3", R"(, "bias": "all")"), AllOf(HasSubstr("E_UNSUPPORTED_OPTION"), HasSubstr("IA3")));
@@ -249,6 +252,31 @@ TEST(AdapterConfig, ReadsRanksAndScaleOfHiraAndFlora) {
   }
 }
 
+TEST(AdapterConfig, KnowsInitializationsThatCanBeComputedAgain) {
+  const auto init_of = [](const std::string& scheme) {
+    return parsed_of("LORA", R"(, "r": 4, "lora_alpha": 6, "init_lora_weights": ")" + scheme + "\"")->subtracted_init;
+  };
+  EXPECT_EQ(init_of("pissa"), SubtractedInit::pissa);
+  EXPECT_EQ(init_of("olora"), SubtractedInit::olora);
+  EXPECT_EQ(init_of("OLoRA"), SubtractedInit::olora);
+  EXPECT_EQ(init_of("gaussian"), std::nullopt);
+  EXPECT_THAT(refusal_of("LORA", R"(, "r": 4, "lora_alpha": 6, "init_lora_weights": "olora", "alora_invocation_tokens": [3])"),
+              AllOf(HasSubstr("E_UNSUPPORTED_OPTION"), HasSubstr("olora"), HasSubstr("alora_invocation_tokens")));
+}
+
+TEST(AdapterConfig, TakesTheTokensWhoseRowsAreTrained) {
+  EXPECT_THAT(parsed_of("TRAINABLE_TOKENS", R"(, "token_indices": [7, 2], "init_weights": true)")->token_indices, ElementsAre(7, 2));
+  const AdapterConfig adalora = *parsed_of("ADALORA", R"(, "lora_alpha": 8, "trainable_token_indices": {"lm_head": [4]})");
+  ASSERT_EQ(adalora.trained_tokens.size(), 1u);
+  EXPECT_EQ(adalora.trained_tokens[0].first, "lm_head");
+  const auto refusal_with = [](const std::string& list) { return refusal_of("TRAINABLE_TOKENS", R"(, "token_indices": )" + list); };
+  for (const char* list : {"3", R"("ab")", "[1.5]", R"(["3"])", R"({"a": [3]})"})
+    EXPECT_THAT(refusal_with(list), HasSubstr("E_BAD_JSON")) << list;
+  for (const char* list : {"[]", "null", "[-1]", "[2147483648]", "[4, 4]"}) EXPECT_THAT(refusal_with(list), HasSubstr("E_INDEX")) << list;
+  EXPECT_THAT(refusal("trainable_token_indices", R"({"a": 3})"), HasSubstr("E_BAD_JSON"));
+  EXPECT_THAT(refusal("trainable_token_indices", "[-1]"), HasSubstr("E_INDEX"));
+}
+
 TEST(AdapterConfig, BoundsPatterns) {
   EXPECT_THAT(refusal("rank_pattern", R"({"(":4})"), HasSubstr("E_PATTERN: \"rank_pattern\""));
   Json many(Json::value_t::object);
@@ -264,6 +292,7 @@ TEST(AdapterConfig, CountsTheRanksThatAdaloraKeeps) {
       "beta1": 0.85, "orth_reg_weight": 0.5, "use_rslora": true, "init_lora_weights": "pissa", "bias": "lora_only", "rank_pattern": {
         "model.layers.0.self_attn.q_proj.lora_E": [true, false, true], "model.layers.1.self_attn.q_proj.lora_E.default": [false, false, false]})");
   EXPECT_EQ(config.init_r, 3);
+  EXPECT_EQ(config.r, 3) << "which listings show";
   EXPECT_EQ(config.lora_alpha, -1);
   EXPECT_EQ(config.bias, AdapterBias::lora_only);
   EXPECT_THAT(config.kept_ranks,
@@ -318,9 +347,10 @@ TEST(AdapterConfig, ReadsTheBankOfVblora) {
   EXPECT_EQ(config.vectors_per_tile, 3);
   EXPECT_TRUE(config.saves_top_weights);
   EXPECT_EQ(config.bias, AdapterBias::lora_only);
-  for (const char* key : {"num_vectors", "vector_length", "topk"}) {
+  for (const auto& [key, code] :
+       {std::pair("num_vectors", "E_INDEX"), std::pair("vector_length", "E_SHAPE"), std::pair("topk", "E_INDEX")}) {
     for (const char* value : {"0", "-1", "16777217", "18446744073709551615"}) {
-      EXPECT_THAT(refusal_of("VBLORA", std::string(", \"") + key + "\": " + value), AllOf(HasSubstr("E_RANK"), HasSubstr(key))) << value;
+      EXPECT_THAT(refusal_of("VBLORA", std::string(", \"") + key + "\": " + value), AllOf(HasSubstr(code), HasSubstr(key))) << value;
     }
     EXPECT_THAT(refusal_of("VBLORA", std::string(", \"") + key + "\": 2.5"), AllOf(HasSubstr("E_BAD_JSON"), HasSubstr(key)));
   }
@@ -328,6 +358,38 @@ TEST(AdapterConfig, ReadsTheBankOfVblora) {
   for (const char* member : {R"("bias": "lora_only")", R"("lora_alpha": 4)", R"("rank_pattern": {"q_proj": 2})"}) {
     EXPECT_THAT(refusal_of("VBLORA", std::string(", ") + member), HasSubstr("E_UNSUPPORTED_OPTION")) << member;
   }
+}
+
+TEST(AdapterConfig, TellsWhichMatricesAreOfBlocks) {
+  const auto blocks_of = [](const std::string& options, std::string_view path) -> std::string {
+    Json json = sample("plain");
+    json["use_bdlora"] = *parse_json(options);
+    const Result<AdapterConfig> config = parse_adapter_config(json);
+    if (!config) return config.error().code + ": " + config.error().message;
+    const Result<BlockCounts> blocks = config->blocks_of(path);
+    return blocks ? fmt::format("{} {}", blocks->a, blocks->b) : blocks.error().code + ": " + blocks.error().message;
+  };
+  const std::string lists = R"({"target_modules_bd_a": ["o_proj"], "target_modules_bd_b": ["q_proj", "layers.1.mlp"], "nblocks": 4)";
+  EXPECT_EQ(blocks_of(lists + "}", "model.layers.0.self_attn.o_proj"), "4 1");
+  EXPECT_EQ(blocks_of(lists + "}", "model.layers.0.self_attn.q_proj"), "1 4");
+  EXPECT_EQ(blocks_of(lists + "}", "model.layers.1.mlp.up_proj"), "1 4") << "parts of the whole path";
+  EXPECT_EQ(blocks_of(lists + R"(, "match_strict": false})", "model.layers.0.mlp.up_proj"), "1 1");
+  EXPECT_EQ(blocks_of("null", "model.layers.0.mlp.up_proj"), "1 1");
+  EXPECT_THAT(blocks_of(lists + "}", "model.layers.0.mlp.up_proj"), AllOf(HasSubstr("E_UNSUPPORTED_OPTION"), HasSubstr("neither list")));
+  EXPECT_THAT(blocks_of("{}", "q_proj"), AllOf(HasSubstr("E_UNSUPPORTED_OPTION"), HasSubstr("neither list")));
+  EXPECT_THAT(blocks_of(R"({"target_modules_bd_a": ["q"], "target_modules_bd_b": ["q_proj"]})", "q_proj"),
+              AllOf(HasSubstr("E_UNSUPPORTED_OPTION"), HasSubstr("both")));
+  EXPECT_THAT(blocks_of(R"({"nblocks": "2"})", "q_proj"), HasSubstr("E_BAD_JSON"));
+  EXPECT_THAT(blocks_of(R"({"nblocks": -1})", "q_proj"), HasSubstr("nblocks"));
+  EXPECT_THAT(blocks_of(R"({"target_modules_bd_a": 3})", "q_proj"), HasSubstr("E_BAD_JSON"));
+  EXPECT_THAT(blocks_of("[1]", "q_proj"), HasSubstr("E_BAD_JSON"));
+}
+
+TEST(AdapterConfig, ReadsShira) {
+  EXPECT_EQ(parsed_of("SHIRA", "")->r, 32) << "PEFT's default";
+  EXPECT_EQ(parsed_of("SHIRA", R"(, "r": 3, "mask_type": "mine", "random_seed": 7, "init_weights": false)")->r, 3);
+  EXPECT_THAT(refusal_of("SHIRA", R"(, "rank_pattern": {"q_proj": 3})"), HasSubstr("E_UNSUPPORTED_OPTION"));
+  EXPECT_THAT(refusal_of("SHIRA", R"(, "bias": "all")"), HasSubstr("E_UNSUPPORTED_OPTION"));
 }
 
 TEST(AdapterConfig, ReadsFromAFolder) {

@@ -24,6 +24,9 @@ constexpr Entry kEntries[] = {
     {AdapterFamily::vera, "VERA", "VeRA", "y = W x + b * B (d * (A x)), one A and B for all modules"},
     {AdapterFamily::hira, "HIRA", "HiRA", "y = W x + (W o (B A)) x"},
     {AdapterFamily::flora, "FLORA", "FLoRA", "y = scale (W o (B A)) x"},
+    {AdapterFamily::shira, "SHIRA", "SHiRA", "y = (W + S) x, S sparse"},
+    {AdapterFamily::ln_tuning, "LN_TUNING", "LN tuning", "gains of norms replace the base's"},
+    {AdapterFamily::trainable_tokens, "TRAINABLE_TOKENS", "trainable tokens", "rows of tokens replace the base's"},
 };
 
 const Entry& entry_of(AdapterFamily family) {

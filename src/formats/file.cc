@@ -39,6 +39,10 @@ Result<ReadOnlyFile> ReadOnlyFile::open_in(int folder, const std::string& path, 
     if (code == ENXIO) return error("E_FILE_TYPE", "{}: expected a regular file, found something else", name);  // a socket
     return error("E_READ", "{}: can't be opened: {}", name, reason(code));
   }
+  return of_descriptor(std::move(name), descriptor);
+}
+
+Result<ReadOnlyFile> ReadOnlyFile::of_descriptor(std::string name, int descriptor) {
   ReadOnlyFile file(std::move(name), descriptor, 0);
   struct stat status {};
   if (fstat(descriptor, &status) != 0) return error("E_READ", "{}: {}", file.name_, reason(errno));

@@ -20,6 +20,8 @@ class ReadOnlyFile {
   static Result<ReadOnlyFile> open(const std::string& path);
   // The file `path` relative to the open folder `folder`; messages call it `name`.
   static Result<ReadOnlyFile> open_in(int folder, const std::string& path, std::string name, Links links);
+  // The file of this descriptor, which it closes. E_FILE_TYPE, E_READ.
+  static Result<ReadOnlyFile> of_descriptor(std::string name, int descriptor);
 
   ReadOnlyFile(ReadOnlyFile&& other) noexcept
       : name_(std::move(other.name_)), descriptor_(std::exchange(other.descriptor_, -1)), bytes_(other.bytes_) {}

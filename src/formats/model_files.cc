@@ -1,12 +1,14 @@
 #include "formats/model_files.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/check.h"
 #include "formats/file.h"
 #include "formats/json.h"
+#include "tensor/nf4.h"
 
 namespace slora {
 namespace {
@@ -145,10 +147,17 @@ void ModelFiles::remove(std::string_view name) {
 }
 
 void ModelFiles::rename(std::string_view name, std::string to) {
-  const ModelTensor* tensor = find(name);
-  check(tensor != nullptr && find(to) == nullptr, "expected a tensor of the files and a new name");
-  tensors_[static_cast<std::size_t>(tensor - tensors_.data())].info.name = std::move(to);
+  check(find(to) == nullptr, "expected a new name");
+  at(name).info.name = std::move(to);
   sort();
+}
+
+void ModelFiles::read_as_nf4(std::string_view name) { at(name).is_rounded_to_nf4 = true; }
+
+ModelTensor& ModelFiles::at(std::string_view name) {
+  const ModelTensor* tensor = find(name);
+  check(tensor != nullptr, "expected a tensor of the files");
+  return tensors_[static_cast<std::size_t>(tensor - tensors_.data())];
 }
 
 const ModelTensor* ModelFiles::find(std::string_view name) const {
@@ -157,12 +166,29 @@ const ModelTensor* ModelFiles::find(std::string_view name) const {
   return at != tensors_.end() && at->info.name == name ? &*at : nullptr;
 }
 
-Status ModelFiles::read(const ModelTensor& tensor, std::span<std::byte> out) const {
-  return files_[tensor.file_index].read(tensor.info, out);
-}
+Status ModelFiles::read(const ModelTensor& tensor, std::span<std::byte> out) const { return read_part(tensor, 0, out); }
 
 Status ModelFiles::read_part(const ModelTensor& tensor, std::uint64_t begin, std::span<std::byte> out) const {
+  if (tensor.is_rounded_to_nf4) return read_nf4(tensor, begin, out);
   return files_[tensor.file_index].read_part(tensor.info, begin, out);
+}
+
+// Reads the blocks that the part lies in, since a number depends on its whole block.
+Status ModelFiles::read_nf4(const ModelTensor& tensor, std::uint64_t begin, std::span<std::byte> out) const {
+  const std::uint64_t block_bytes = kNf4BlockElements * bytes_of(tensor.info.dtype);
+  const std::uint64_t first = begin / block_bytes * block_bytes;
+  const std::uint64_t end = std::min((begin + out.size() + block_bytes - 1) / block_bytes * block_bytes, tensor.info.bytes);
+  std::vector<std::byte> bytes(end - first);
+  if (Status read = files_[tensor.file_index].read_part(tensor.info, first, bytes); !read) return read;
+  std::vector<float> numbers(bytes.size() / bytes_of(tensor.info.dtype));
+  convert_to_float(numbers.data(), bytes.data(), tensor.info.dtype, numbers.size());
+  const bool is_finite = std::ranges::all_of(numbers, [](float value) { return std::isfinite(value); });
+  if (is_finite) {  // else the reader finds it
+    round_to_nf4(numbers);
+    convert_from_float(bytes.data(), tensor.info.dtype, numbers.data(), numbers.size());
+  }
+  std::copy_n(bytes.begin() + static_cast<std::ptrdiff_t>(begin - first), out.size(), out.begin());
+  return {};
 }
 
 }  // namespace slora

@@ -15,6 +15,7 @@ namespace slora {
 struct ModelTensor {
   TensorInfo info;
   std::size_t file_index = 0;
+  bool is_rounded_to_nf4 = false;  // when it is read
 };
 
 // All tensors of a model folder: `model.safetensors`, or the shards listed in `model.safetensors.index.json`. open() checks the header of
@@ -36,10 +37,13 @@ class ModelFiles {
   // Leaves a tensor out, or gives it another name. Require: the files have `name`, and not `to`.
   void remove(std::string_view name);
   void rename(std::string_view name, std::string to);
+  // From now on the tensor is read as what NF4 keeps of its numbers (round_to_nf4), in its own type. Requires: the files have it, of a
+  // float type.
+  void read_as_nf4(std::string_view name);
 
   // Requires: `tensor` is one of tensors(), and out.size() == tensor.info.bytes.
   [[nodiscard]] Status read(const ModelTensor& tensor, std::span<std::byte> out) const;
-  // Reads out.size() bytes of the tensor from `begin`. Requires: they are inside the tensor.
+  // Reads out.size() bytes of the tensor from `begin`. Requires: they are inside the tensor, whole elements where it is read as NF4.
   [[nodiscard]] Status read_part(const ModelTensor& tensor, std::uint64_t begin, std::span<std::byte> out) const;
   // Whether two tensors have the same type, shape and bytes.
   [[nodiscard]] Result<bool> are_equal(const ModelTensor& a, const ModelTensor& b) const;
@@ -48,6 +52,8 @@ class ModelFiles {
   ModelFiles() = default;
 
   void sort();
+  [[nodiscard]] ModelTensor& at(std::string_view name);
+  [[nodiscard]] Status read_nf4(const ModelTensor& tensor, std::uint64_t begin, std::span<std::byte> out) const;
   [[nodiscard]] Status merge_duplicates();
 
   std::vector<SafetensorsFile> files_;

@@ -173,9 +173,17 @@ class Agreement {
   ModelFiles& files_;
 };
 
+void read_layers_as_nf4(ModelFolder& folder) {
+  for (const TensorEntry& entry : make_model_tensors(folder.config).entries) {
+    const std::string name = entry.stored_as + ".weight";
+    const bool is_rounded = entry.role == TensorRole::product && entry.site.kind != SiteKind::head;
+    if (is_rounded && folder.files.find(name) != nullptr) folder.files.read_as_nf4(name);
+  }
+}
+
 }  // namespace
 
-Result<ModelFolder> open_model_folder(const std::string& folder) {
+Result<ModelFolder> open_model_folder(const std::string& folder, WeightRounding rounding) {
   Result<ModelConfig> config = read_model_config(folder);
   if (!config) return forward_error(config);
   Result<ModelFiles> files = ModelFiles::open(folder);
@@ -183,6 +191,7 @@ Result<ModelFolder> open_model_folder(const std::string& folder) {
   ModelFolder opened{std::move(*config), std::move(*files)};
   for (const std::string& warning : opened.files.warnings()) opened.config.warnings.push_back(warning);
   if (Status agreed = Agreement(opened).reach(); !agreed) return forward_error(agreed);
+  if (rounding == WeightRounding::nf4) read_layers_as_nf4(opened);
   return opened;
 }
 

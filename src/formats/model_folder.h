@@ -1,4 +1,5 @@
 #pragma once
+#include <cstdint>
 #include <string>
 
 #include "base/result.h"
@@ -14,8 +15,15 @@ struct ModelFolder {
   ModelFiles files;
 };
 
-// Reads config.json and the headers of the weight files. In addition to the errors of their readers E_MODEL_CONFIG, for a flag that says the
-// contrary of the tensors where neither can be followed.
-[[nodiscard]] Result<ModelFolder> open_model_folder(const std::string& folder);
+// What is made of the numbers of linear modules in layers when they are read.
+enum class WeightRounding : std::uint8_t {
+  none,
+  nf4,  // what bitsandbytes' NF4 keeps of them, as adapters of QLoRA had the base in training; not of the embedding, the head, gains,
+        // biases
+};
+
+// Reads config.json and the headers of the weight files. In addition to the errors of their readers E_MODEL_CONFIG, for a flag that says
+// the contrary of the tensors where neither can be followed.
+[[nodiscard]] Result<ModelFolder> open_model_folder(const std::string& folder, WeightRounding rounding = WeightRounding::none);
 
 }  // namespace slora

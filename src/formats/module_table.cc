@@ -84,7 +84,12 @@ ModuleTable make_module_table(const ModelConfig& config, std::span<const ShardSh
   table.hidden_size = config.hidden_size;
   table.vocab_size = config.vocab_size;
   table.layer_count = config.layer_count;
+  table.family = config.family;
+  table.head_count = config.head_count;
+  table.kv_head_count = config.kv_head_count;
   table.ties_embeddings = config.tie_embeddings;
+  table.rope = config.rope;
+  table.max_position_embeddings = config.max_position_embeddings;
   table.shard_count = static_cast<std::int32_t>(shards.size());
   const ModelTensors tensors = make_model_tensors(config);
   const auto is_head = [](std::span<const TensorEntry> product) { return product.front().site == kHeadSite; };

@@ -46,10 +46,15 @@ struct ModuleTable {
   std::vector<ModuleEntry> modules;
   std::vector<OtherModule> others;
   bool ties_embeddings = false;  // the head reads the embedding's weight
+  RopeConfig rope;
+  std::int64_t max_position_embeddings = 0;
   std::int32_t hidden_size = 0;
   std::int32_t vocab_size = 0;
   std::int32_t layer_count = 0;
   std::int32_t shard_count = 1;
+  Family family = Family::llama;
+  std::int32_t head_count = 0;
+  std::int32_t kv_head_count = 0;
 
   // The module of this path, or nullptr.
   [[nodiscard]] const ModuleEntry* find(std::string_view path) const;

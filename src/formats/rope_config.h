@@ -29,6 +29,7 @@ struct RopeConfig {
   std::optional<double> mscale;            // yarn; used only when both are set and not 0
   std::optional<double> mscale_all_dim;    // yarn
   std::int64_t original_max_position = 0;  // context length before the extension; up to it, dynamic equals default_
+  bool operator==(const RopeConfig&) const = default;
 };
 
 // Reads `rope_theta` + `rope_scaling` (transformers 4) or `rope_parameters` (transformers 5) from a model's config.

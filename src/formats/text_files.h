@@ -21,6 +21,8 @@ class TextFiles {
   [[nodiscard]] bool is_empty() const { return contents_.empty(); }
   // Nullptr if there is no such file.
   [[nodiscard]] const std::string* find(std::string_view name) const;
+  // All of them, by path within the folder.
+  [[nodiscard]] const std::map<std::string, std::string, std::less<>>& contents() const { return contents_; }
   // The files of the folder additional_chat_templates, by name without ".jinja".
   [[nodiscard]] std::map<std::string, std::string> further_templates() const;
   // Of all names and contents.
@@ -29,7 +31,7 @@ class TextFiles {
  private:
   TextFiles() = default;
 
-  std::map<std::string, std::string, std::less<>> contents_;  // by path within the folder
+  std::map<std::string, std::string, std::less<>> contents_;
 };
 
 }  // namespace slora

@@ -142,7 +142,7 @@ Result<ExaminedAdapter> AdapterRoutes::read_folder(const Wanted& wanted, Gate& g
   if (!folder) return tl::unexpected(folder.error());
   Result<ExaminedAdapter> adapter = store_.examine(*folder, options_.page_count_max, gate);
   if (!adapter) return adapter;
-  if (Status texts = options_.check_texts(adapter->folder, gate); !texts) return forward_error(texts);
+  if (Status texts = options_.check_texts(adapter->folder, adapter->traits.added_tokens, gate); !texts) return forward_error(texts);
   return adapter;
 }
 

@@ -27,7 +27,9 @@ struct AdapterApiOptions {
   std::uint32_t page_count_max = 0;        // of one adapter
   std::chrono::seconds watch_interval{0};  // how often the roots are scanned; 0: never
   // Refuses an adapter whose text files cannot be served; passes the gate as it goes on.
-  std::function<Status(const FolderPath&, Gate&)> check_texts = [](const FolderPath&, Gate&) { return Status{}; };
+  std::function<Status(const FolderPath&, std::int32_t added_tokens, Gate&)> check_texts = [](const FolderPath&, std::int32_t, Gate&) {
+    return Status{};
+  };
   ChangePin pin, unpin;  // of the engine
   AdapterLoadLimits loads;
   const FolderSource& folders = system_folders();  // in which the clients' paths are looked up and the roots are scanned

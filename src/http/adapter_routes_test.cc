@@ -163,7 +163,7 @@ TEST_F(AdapterRoutesTest, APinThatWaitsForItsFolderDelaysNoUnpin) {
 TEST_F(AdapterRoutesTest, ReadsTextsUnderTheGateOfTheLoad) {
   AdapterApiOptions given = options();
   std::atomic<bool> was_closed = false;
-  given.check_texts = [&](const FolderPath&, Gate& gate) -> Status {
+  given.check_texts = [&](const FolderPath&, std::int32_t, Gate& gate) -> Status {
     gate.compute([&] { std::this_thread::sleep_for(std::chrono::milliseconds(2500)); });
     was_closed = !gate.pass([] {});
     return {};

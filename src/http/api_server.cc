@@ -164,7 +164,9 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
       [&] { return generation.preparing_count() + api.jobs().request_count(); }, post);
   InfoRoutes info(names.front(), model_path, runtime, post);
   const auto post_after = [&](std::chrono::milliseconds delay, std::function<void()> work) { http.post_after(delay, std::move(work)); };
-  const auto check_texts = [&](const FolderPath& folder, Gate& gate) { return api.texts().check(folder, gate); };
+  const auto check_texts = [&](const FolderPath& folder, std::int32_t added_tokens, Gate& gate) {
+    return api.texts().check(folder, added_tokens, gate);
+  };
   Engine& engine = runtime.engine();
   const ChangePin pin = [&](std::string name, std::function<void(Status)> on_done) {
     engine.pin_adapter(std::move(name), std::move(on_done));

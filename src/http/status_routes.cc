@@ -74,8 +74,8 @@ StatusRoutes::StatusRoutes(ModelNames names, Runtime& runtime, const JobTable& j
 
 bool StatusRoutes::is_base(std::string_view name) const { return std::ranges::find(names_.all, name) != names_.all.end(); }
 
-// `parent`: empty for the base.
-void StatusRoutes::append_model(std::string& out, std::string_view name, std::string_view parent) const {
+// `parent`: empty for the base. `context_tokens_max`: the adapter's own, or 0.
+void StatusRoutes::append_model(std::string& out, std::string_view name, std::string_view parent, std::int32_t context_tokens_max) const {
   out += R"({"id":)";
   append_json_string(out, name);
   out += fmt::format(R"(,"object":"model","created":{},"owned_by":"slora","root":)", created_seconds_);
@@ -86,7 +86,7 @@ void StatusRoutes::append_model(std::string& out, std::string_view name, std::st
   } else {
     append_json_string(out, parent);
   }
-  out += fmt::format(R"(,"max_model_len":{}}})", runtime_.max_model_len());
+  out += fmt::format(R"(,"max_model_len":{}}})", context_tokens_max > 0 ? context_tokens_max : runtime_.max_model_len());
 }
 
 void StatusRoutes::models(const std::shared_ptr<Exchange>& exchange) {
@@ -98,14 +98,14 @@ void StatusRoutes::models(const std::shared_ptr<Exchange>& exchange) {
 CachedBody::Body StatusRoutes::format_models(const ModelAccess& access) const {
   const AdapterStore::Served served = runtime_.adapters().served();
   std::string out = R"({"object":"list","data":[)";
-  auto append = [&, is_first = true](std::string_view name, std::string_view parent) mutable {
+  auto append = [&, is_first = true](std::string_view name, std::string_view parent, std::int32_t context_tokens_max) mutable {
     if (!access.allows(name)) return;
     if (!std::exchange(is_first, false)) out += ",";
-    append_model(out, name, parent);
+    append_model(out, name, parent, context_tokens_max);
   };
-  for (std::size_t i = 0; i < names_.listed_count; ++i) append(names_.all[i], {});
-  for (const std::string& name : served.names) {
-    if (!is_base(name)) append(name, names_.all.front());
+  for (std::size_t i = 0; i < names_.listed_count; ++i) append(names_.all[i], {}, 0);
+  for (std::size_t i = 0; i < served.names.size(); ++i) {
+    if (!is_base(served.names[i])) append(served.names[i], names_.all.front(), served.context_tokens_max[i]);
   }
   out += "]}";
   return {served.stamp, std::move(out)};
@@ -116,7 +116,7 @@ void StatusRoutes::model(const std::shared_ptr<Exchange>& exchange) const {
   std::string out;
   const bool is_allowed = exchange->request().access->allows(name);
   if (is_allowed && is_base(name)) {
-    append_model(out, name, {});
+    append_model(out, name, {}, 0);
     return exchange->respond(json_response(std::move(out)));
   }
   const std::optional<AdapterListing> adapter = runtime_.adapters().find(is_allowed ? name : std::string());
@@ -126,7 +126,7 @@ void StatusRoutes::model(const std::shared_ptr<Exchange>& exchange) const {
     return exchange->respond(error_response({"model_not_found", message, "model"}));
   }
   if (adapter->refused) return exchange->respond(error_response({adapter->refused->code, adapter->refused->message, "model"}));
-  append_model(out, name, names_.all.front());
+  append_model(out, name, names_.all.front(), adapter->context_tokens_max);
   exchange->respond(json_response(std::move(out)));
 }
 

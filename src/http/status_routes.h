@@ -58,7 +58,7 @@ class StatusRoutes {
   [[nodiscard]] Status check_health() const;
   // Any thread.
   [[nodiscard]] CachedBody::Body format_models(const ModelAccess& access) const;
-  void append_model(std::string& out, std::string_view name, std::string_view parent) const;
+  void append_model(std::string& out, std::string_view name, std::string_view parent, std::int32_t context_tokens_max) const;
   [[nodiscard]] bool is_base(std::string_view name) const;
 
   const ModelNames names_;

@@ -90,10 +90,11 @@ HttpResponse TokenizeRoutes::tokenize_now(std::string_view body, const Result<Fo
   if (!is_chat && !whole["prompt"].is_string()) return error_response(expected_at("prompt", "a string", whole["prompt"]).value());
 
   const SharedTokens& tokens = request->prompts.front().tokens;
+  const std::int32_t own_context = request->adapter != nullptr ? request->adapter->traits().context_tokens_max : 0;
+  const std::int32_t max_model_len = own_context > 0 ? own_context : max_model_len_;
   HttpResponse response;
   std::string& out = response.body;
-  out =
-      fmt::format(R"({{"count":{},"max_model_len":{},"tokens":[{}],"token_strs":)", tokens.size(), max_model_len_, fmt::join(tokens, ","));
+  out = fmt::format(R"({{"count":{},"max_model_len":{},"tokens":[{}],"token_strs":)", tokens.size(), max_model_len, fmt::join(tokens, ","));
   if (!own->value("return_token_strs", false)) {
     out += "null}";
     return response;

@@ -26,6 +26,20 @@ void AdapterHold::release() {
   if (AdapterCache* const cache = std::exchange(cache_, nullptr)) cache->release(std::exchange(adapter_, kNoAdapter), interest_);
 }
 
+SharedHold::SharedHold(SharedHold&& other) noexcept : cache_(std::exchange(other.cache_, nullptr)), id_(other.id_) {}
+
+SharedHold& SharedHold::operator=(SharedHold&& other) noexcept {
+  if (this == &other) return *this;
+  release();
+  cache_ = std::exchange(other.cache_, nullptr);
+  id_ = other.id_;
+  return *this;
+}
+
+void SharedHold::release() {
+  if (AdapterCache* const cache = std::exchange(cache_, nullptr)) cache->release_shared(id_);
+}
+
 AdapterCache::AdapterCache(PagePool& pool, EvictionOrder& order, PrefixIndex& prefixes, const CacheCosts& costs)
     : pool_(pool), order_(order), prefixes_(prefixes), costs_(costs) {}
 
@@ -49,12 +63,14 @@ AdapterHold AdapterCache::hold(AdapterId adapter, AdapterInterest interest) {
   return {*this, adapter, interest};
 }
 
-void AdapterCache::begin_load(AdapterId adapter, PageList pages) {
+void AdapterCache::begin_load(AdapterId adapter, PageList pages, std::vector<SharedHold> shared, std::uint32_t taken_count) {
   check(adapter != kNoAdapter && !pages.empty() && pages.owner() == owner_of(adapter), "expected pages that were taken for this adapter");
   Entry& entry = entries_[adapter];
   check(entry.state == AdapterState::absent, "expected an adapter that is neither loading nor resident");
   set_state(adapter, entry, AdapterState::loading);
   entry.pages = std::move(pages);
+  entry.shared = std::move(shared);
+  entry.taken_count = taken_count;
   entry.is_settled = false;
   ++loading_count_;
 }
@@ -74,6 +90,7 @@ void AdapterCache::failed(AdapterId adapter) {
   check(count(entry, AdapterInterest::pinned) == 0, "expected every sequence of a failed load to have ended");
   set_state(adapter, entry, AdapterState::absent);
   entry.pages = {};
+  entry.shared.clear();
   --loading_count_;
   tidy(adapter);
 }
@@ -90,7 +107,7 @@ void AdapterCache::retire(AdapterId adapter) {
 std::uint32_t AdapterCache::settle_load(AdapterId adapter) {
   Entry& entry = entries_.at(adapter);
   check(entry.state != AdapterState::absent, "expected an adapter with pages");
-  return std::exchange(entry.is_settled, true) ? 0 : entry.pages.size();
+  return std::exchange(entry.is_settled, true) ? 0 : entry.taken_count;
 }
 
 void AdapterCache::record_use(AdapterId adapter) {
@@ -148,6 +165,7 @@ void AdapterCache::leave_order(const Entry& entry) {
   if (!is_idle(entry)) return;
   order_.erase(entry.pages.pages().front());
   idle_page_count_ -= entry.pages.size();
+  for (const SharedHold& hold : entry.shared) change_shared(hold.id(), [](Shared& shared) { --shared.idle_user_count; });
 }
 
 void AdapterCache::enter_order(const Entry& entry) {
@@ -159,6 +177,42 @@ void AdapterCache::enter_order(const Entry& entry) {
   const bool is_expensive = entry.holds[static_cast<std::size_t>(AdapterInterest::awaited)] > 0 || entry.retired;
   order_.insert(entry.pages.pages().front(), value, is_expensive ? EvictionTier::last_resort : EvictionTier::ordinary);
   idle_page_count_ += page_count;
+  for (const SharedHold& hold : entry.shared) change_shared(hold.id(), [](Shared& shared) { ++shared.idle_user_count; });
+}
+
+template <class Change>
+void AdapterCache::change_shared(AdapterId id, Change change) {
+  Shared& shared = shared_.at(id);
+  idle_page_count_ -= shared.idle_page_count();
+  change(shared);
+  idle_page_count_ += shared.idle_page_count();
+}
+
+SharedHold AdapterCache::hold_shared(AdapterId id) {
+  change_shared(id, [](Shared& shared) { ++shared.user_count; });
+  return {*this, id};
+}
+
+SharedHold AdapterCache::add_shared(AdapterId id, PageList pages) {
+  check(!has_shared(id) && !pages.empty() && pages.owner() == owner_of(id), "expected pages that were taken for this shared image");
+  shared_[id].pages = std::move(pages);
+  return hold_shared(id);
+}
+
+void AdapterCache::release_shared(AdapterId id) {
+  change_shared(id, [](Shared& shared) { --shared.user_count; });
+  if (shared_.at(id).user_count > 0) return;
+  shared_.erase(id);
+  evicted_.push_back(id);
+}
+
+std::uint32_t AdapterCache::pages_to_load(const AdapterNeeds& needs) const {
+  std::uint32_t page_count = needs.page_count;
+  for (const SharedImage& image : needs.shared) {
+    const auto known = shared_.find(image.id);
+    page_count += known == shared_.end() ? image.page_count : known->second.idle_page_count();
+  }
+  return page_count;
 }
 
 void AdapterCache::release(AdapterId adapter, AdapterInterest interest) {
@@ -193,6 +247,7 @@ void AdapterCache::drop_image(AdapterId adapter, Entry& entry) {
   leave_order(entry);
   set_state(adapter, entry, AdapterState::absent);
   entry.pages = {};
+  entry.shared.clear();
   entry.leaves_when_idle = false;
   evicted_.push_back(adapter);
 }
@@ -221,9 +276,34 @@ std::string AdapterCache::check_invariants(std::span<std::uint32_t> pages_seen) 
     for (const std::uint32_t holds : entry.holds) needed = needed || holds > 0;
     if (!needed) return fmt::format("adapter {}: has an entry without need", adapter.value);
   }
+  if (std::string wrong = check_shared(pages_seen, idle_page_count); !wrong.empty()) return wrong;
   if (idle_page_count != idle_page_count_)
     return fmt::format("{} pages of idle adapters counted, {} are", idle_page_count_, idle_page_count);
   if (loading_count != loading_count_) return fmt::format("{} adapters counted as loading, {} are", loading_count_, loading_count);
+  return {};
+}
+
+std::string AdapterCache::check_shared(std::span<std::uint32_t> pages_seen, std::uint32_t& idle_page_count) const {
+  std::unordered_map<AdapterId, std::uint32_t> users, idle_users;
+  for (const auto& [adapter, entry] : entries_) {
+    if (entry.state == AdapterState::absent && !entry.shared.empty())
+      return fmt::format("adapter {}: absent, and uses shared images", adapter.value);
+    for (const SharedHold& hold : entry.shared) {
+      if (!has_shared(hold.id())) return fmt::format("adapter {}: shared image {} is not there", adapter.value, hold.id().value);
+      ++users[hold.id()];
+      if (is_idle(entry)) ++idle_users[hold.id()];
+    }
+  }
+  for (const auto& [id, shared] : shared_) {
+    for (const PageIndex page : shared.pages.pages()) {
+      ++pages_seen[page.value];
+      if (pool_.owner(page) != owner_of(id)) return fmt::format("shared image {}: page {} has another owner", id.value, page.value);
+    }
+    if (users[id] == 0) return fmt::format("shared image {}: is there without an adapter that uses it", id.value);
+    if (shared.user_count != users[id] || shared.idle_user_count != idle_users[id])
+      return fmt::format("shared image {}: the counts of its users differ from those that exist", id.value);
+    idle_page_count += shared.idle_page_count();
+  }
   return {};
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/ids.h"
+#include "base/shared_image.h"
 #include "memory/eviction_order.h"
 #include "memory/page_pool.h"
 #include "memory/reuse_chance.h"
@@ -48,6 +49,31 @@ class AdapterHold {
   AdapterInterest interest_ = AdapterInterest::named;
 };
 
+// One use of a shared image, released by the destructor: the image stays in the pool as long as there is one. Must not outlive the cache.
+class SharedHold {
+ public:
+  SharedHold(SharedHold&& other) noexcept;
+  SharedHold& operator=(SharedHold&& other) noexcept;
+  ~SharedHold() { release(); }
+
+  [[nodiscard]] AdapterId id() const { return id_; }
+
+ private:
+  friend class AdapterCache;
+  SharedHold(AdapterCache& cache, AdapterId id) : cache_(&cache), id_(id) {}
+  void release();
+
+  AdapterCache* cache_;
+  AdapterId id_;
+};
+
+// What the image of an adapter takes of the pool: pages of its own, and images that it shares with others, each once.
+struct AdapterNeeds {
+  AdapterId adapter;
+  std::uint32_t page_count = 0;
+  std::span<const SharedImage> shared{};
+};
+
 // What it costs to bring cached data back, in units of copying one page to the device.
 struct CacheCosts {
   double adapter_page = 1;
@@ -55,8 +81,9 @@ struct CacheCosts {
   double prefix_page = 8;   // to compute the tokens of a page again
 };
 
-// Which adapters are in the pool, on which pages, and who uses them. Idle adapters stay until their pages are needed. Owned by
-// PagedMemory, used on its thread; O(1) per call, O(log n) when an adapter enters or leaves the eviction order.
+// Which adapters are in the pool, on which pages, and who uses them. Idle adapters stay until their pages are needed. A shared image is
+// there as long as an adapter that uses it, loading or resident: the last one takes it along. Owned by PagedMemory, used on its thread;
+// O(1) per call and shared image, O(log n) when an adapter enters or leaves the eviction order.
 class AdapterCache {
  public:
   AdapterCache(PagePool& pool, EvictionOrder& order, PrefixIndex& prefixes, const CacheCosts& costs);
@@ -68,14 +95,15 @@ class AdapterCache {
   // Requires for `pinned`: the adapter is loading or resident.
   [[nodiscard]] AdapterHold hold(AdapterId adapter, AdapterInterest interest);
 
-  // Requires: absent. The pages are the adapter's until the load failed or the image is evicted.
-  void begin_load(AdapterId adapter, PageList pages);
+  // Requires: absent. The pages are the adapter's until the load failed or the image is evicted, and so long it uses the shared images.
+  // `taken_count`: pages that were taken for the load, those of shared images included.
+  void begin_load(AdapterId adapter, PageList pages, std::vector<SharedHold> shared, std::uint32_t taken_count);
   // Require: loading, and for failed() not pinned.
   void landed(AdapterId adapter);
   void failed(AdapterId adapter);
   // No name refers to this content any more: its image and its cached prefixes are dropped with the last interest in them.
   void retire(AdapterId adapter);
-  // Pages of its image if its load was not settled before, 0 otherwise: who pays for the load. Requires: in the pool.
+  // Pages that were taken for its load if that was not settled before, 0 otherwise: who pays for the load. Requires: in the pool.
   [[nodiscard]] std::uint32_t settle_load(AdapterId adapter);
   // Counts towards its value the next time it enters the eviction order. Requires: in the pool, or named.
   void record_use(AdapterId adapter);
@@ -89,7 +117,21 @@ class AdapterCache {
   [[nodiscard]] double value_of(std::uint32_t page_count) const;
   [[nodiscard]] PageOwner owner_of(AdapterId adapter) const { return {PageUse::adapter, TenantId{}, adapter.value}; }
 
-  // Appends the adapters whose image was dropped since the last call to `evicted`.
+  // Whether the pool has pages for the shared image.
+  [[nodiscard]] bool has_shared(AdapterId id) const { return shared_.contains(id); }
+  // Requires: has_shared().
+  [[nodiscard]] SharedHold hold_shared(AdapterId id);
+  // The first use of a shared image, on these pages. Requires: !has_shared(), pages of owner_of(id).
+  [[nodiscard]] SharedHold add_shared(AdapterId id, PageList pages);
+  // Pages that are available no more once an absent adapter is loading: its own, and those of shared images that would have to be taken,
+  // or could be evicted so far.
+  [[nodiscard]] std::uint32_t pages_to_load(const AdapterNeeds& needs) const;
+  // Of an adapter, or of a shared image. Requires: in the pool.
+  [[nodiscard]] std::span<const PageIndex> pages_of(AdapterId adapter) const { return entries_.at(adapter).pages.pages(); }
+  [[nodiscard]] std::uint32_t pages_taken(AdapterId adapter) const { return entries_.at(adapter).taken_count; }  // for its load
+  [[nodiscard]] std::span<const PageIndex> pages_of_shared(AdapterId id) const { return shared_.at(id).pages.pages(); }
+
+  // Appends the adapters whose image was dropped since the last call to `evicted`, and the shared images that were.
   void take_evicted(std::vector<AdapterId>& evicted);
   // Adapters whose state changed since clear_changed(), in order; one may stand there more than once.
   [[nodiscard]] std::span<const AdapterId> changed() const { return changed_; }
@@ -105,16 +147,27 @@ class AdapterCache {
 
  private:
   friend class AdapterHold;
+  friend class SharedHold;
   struct Entry {
     AdapterState state = AdapterState::absent;
     bool retired = false;
     bool is_settled = false;  // the load that brought it
     PageList pages;
+    std::vector<SharedHold> shared;
+    std::uint32_t taken_count = 0;
     AdapterHoldCounts holds{};
     std::uint32_t use_count = 0;
     std::uint32_t use_count_seen = ~0u;  // by evict_unused(), which saw it in use last at `used_at`
     Timestamp used_at{};
     bool leaves_when_idle = false;  // EvictionPolicy::evict_when_idle, and the image was used: what was loaded ahead may wait for its use
+  };
+
+  struct Shared {
+    PageList pages;
+    std::uint32_t user_count = 0;       // its holds
+    std::uint32_t idle_user_count = 0;  // those of them that idle adapters have
+    // Pages that are free as soon as all idle adapters are evicted.
+    [[nodiscard]] std::uint32_t idle_page_count() const { return user_count > 0 && user_count == idle_user_count ? pages.size() : 0; }
   };
 
   [[nodiscard]] static std::uint32_t& count(Entry& entry, AdapterInterest interest) {
@@ -130,12 +183,16 @@ class AdapterCache {
   [[nodiscard]] static bool has_to_leave(const Entry& entry);
   void drop_image(AdapterId adapter, Entry& entry);
   void set_state(AdapterId adapter, Entry& entry, AdapterState state);
+  // Changes the counts of a shared image.
+  template <class Change>
+  void change_shared(AdapterId id, Change change);
+  void release_shared(AdapterId id);
+  [[nodiscard]] std::string check_shared(std::span<std::uint32_t> pages_seen, std::uint32_t& idle_page_count) const;
 
   PagePool& pool_;
   EvictionOrder& order_;
   PrefixIndex& prefixes_;
   const CacheCosts costs_;
-  std::unordered_map<AdapterId, Entry> entries_;  // in the pool, or named
   std::vector<AdapterId> evicted_;
   std::vector<AdapterId> unused_;  // of evict_unused()
   std::vector<AdapterId> changed_;
@@ -143,6 +200,8 @@ class AdapterCache {
   std::size_t loading_count_ = 0;
   std::uint64_t evictions_ = 0;
   ReuseChance reuse_;
+  std::unordered_map<AdapterId, Shared> shared_;
+  std::unordered_map<AdapterId, Entry> entries_;  // in the pool, or named; last: their holds end with them
 };
 
 }  // namespace slora

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "base/check.h"
 
 namespace slora {
@@ -23,14 +25,39 @@ void PagedMemory::take(PageList& into, std::uint32_t count) {
   pool_.take(into, count);
 }
 
-bool PagedMemory::try_take_below(PageList& into, std::uint32_t count, double value) {
-  const PageUse use = into.owner().use;
-  if (count > (use == PageUse::adapter ? available_to_adapters() : available())) return false;
-  EvictionOrder& order = order_for(use);
-  while (free_count(use) < count && order.cheapest_is_below(value)) evict_cheapest(order);
-  if (free_count(use) < count) return false;
-  pool_.take(into, count);
+std::vector<SharedHold> PagedMemory::hold_shared(const AdapterNeeds& needs) {
+  std::vector<SharedHold> holds;
+  holds.reserve(needs.shared.size());
+  for (const SharedImage& image : needs.shared)
+    if (adapters_.has_shared(image.id)) holds.push_back(adapters_.hold_shared(image.id));
+  return holds;
+}
+
+void PagedMemory::begin_load(const AdapterNeeds& needs) { begin_load(needs, hold_shared(needs)); }
+
+bool PagedMemory::try_begin_load_below(const AdapterNeeds& needs, double value) {
+  std::vector<SharedHold> holds = hold_shared(needs);
+  const std::uint32_t count = adapters_.pages_to_load(needs);
+  if (count > available_to_adapters()) return false;
+  EvictionOrder& order = order_for(PageUse::adapter);
+  while (free_count(PageUse::adapter) < count && order.cheapest_is_below(value)) evict_cheapest(order);
+  if (free_count(PageUse::adapter) < count) return false;
+  begin_load(needs, std::move(holds));
   return true;
+}
+
+void PagedMemory::begin_load(const AdapterNeeds& needs, std::vector<SharedHold> shared) {
+  std::uint32_t taken_count = needs.page_count;
+  PageList own = empty_list(adapters_.owner_of(needs.adapter));
+  take(own, needs.page_count);
+  for (const SharedImage& image : needs.shared) {
+    if (adapters_.has_shared(image.id)) continue;
+    PageList pages = empty_list(adapters_.owner_of(image.id));
+    take(pages, image.page_count);
+    taken_count += image.page_count;
+    shared.push_back(adapters_.add_shared(image.id, std::move(pages)));
+  }
+  adapters_.begin_load(needs.adapter, std::move(own), std::move(shared), taken_count);
 }
 
 void PagedMemory::evict_all() {

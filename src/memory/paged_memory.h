@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "memory/adapter_cache.h"
 #include "memory/eviction_order.h"
@@ -39,9 +40,12 @@ class PagedMemory {
   [[nodiscard]] bool is_shared() const { return adapter_pages_separate_ == 0; }
   // Takes free pages, after evicting as many as are missing, cheapest first. Requires: count <= what is available to the list's owner.
   void take(PageList& into, std::uint32_t count);
-  // As take(), but evicts only items below `value`. Returns false and leaves `into` unchanged if that is not enough; items below may
-  // have been evicted anyway.
-  [[nodiscard]] bool try_take_below(PageList& into, std::uint32_t count, double value);
+  // Takes the pages that the image needs, as take() does, and begins its load. Requires: absent; adapters().pages_to_load(needs) <=
+  // available_to_adapters().
+  void begin_load(const AdapterNeeds& needs);
+  // The same, but evicts only items below `value`; false if that is not enough, and then nothing is loaded, but items below may have been
+  // evicted.
+  [[nodiscard]] bool try_begin_load_below(const AdapterNeeds& needs, double value);
   // Evicts everything that is not pinned.
   void evict_all();
   // Where adapters have pages of their own: whether somebody holds more than they may; nothing when nobody does.
@@ -60,6 +64,9 @@ class PagedMemory {
   // What is evicted for such an owner.
   [[nodiscard]] EvictionOrder& order_for(PageUse use) { return is_shared() || use != PageUse::adapter ? order_ : adapter_order_; }
   void evict_cheapest(EvictionOrder& order);
+  // Those that are there, so that they stay while pages are taken for others.
+  [[nodiscard]] std::vector<SharedHold> hold_shared(const AdapterNeeds& needs);
+  void begin_load(const AdapterNeeds& needs, std::vector<SharedHold> shared);
 
   const std::uint32_t adapter_pages_separate_;
   PagePool pool_;

@@ -19,7 +19,7 @@ PageList take(PagedMemory& memory, const PageOwner& owner, std::uint32_t count) 
 }
 
 void bring(PagedMemory& memory, AdapterId adapter, std::uint32_t page_count) {
-  memory.adapters().begin_load(adapter, take(memory, memory.adapters().owner_of(adapter), page_count));
+  memory.begin_load({adapter, page_count});
   memory.adapters().landed(adapter);
 }
 
@@ -97,10 +97,9 @@ TEST_F(PagedMemoryTest, LosesAnAwaitedAdapterLast) {
 
 TEST_F(PagedMemoryTest, TakesForPrefetchOnlyWhatIsWorthLess) {
   cache(memory, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20});
-  PageList pages = memory.empty_list(memory.adapters().owner_of(kAdapter));
-  EXPECT_FALSE(memory.try_take_below(pages, 4, memory.adapters().value_of(4)));
-  EXPECT_TRUE(pages.empty());
-  EXPECT_TRUE(memory.try_take_below(pages, 3, memory.adapters().value_of(3)));
+  EXPECT_FALSE(memory.try_begin_load_below({kAdapter, 4}, memory.adapters().value_of(4)));
+  EXPECT_EQ(memory.adapters().state(kAdapter), AdapterState::absent);
+  EXPECT_TRUE(memory.try_begin_load_below({kAdapter, 3}, memory.adapters().value_of(3)));
   EXPECT_EQ(memory.pool().count(PageUse::prefix), 5u);
 }
 
@@ -119,7 +118,7 @@ TEST_F(PagedMemoryTest, DropsARetiredAdapterWithItsLastHold) {
 }
 
 TEST_F(PagedMemoryTest, DropsAnAdapterThatWasRetiredWhileLoading) {
-  memory.adapters().begin_load(kAdapter, take(memory, memory.adapters().owner_of(kAdapter), 2));
+  memory.begin_load({kAdapter, 2});
   memory.adapters().retire(kAdapter);
   EXPECT_EQ(memory.pool().free_count(), 6u);
   memory.adapters().landed(kAdapter);
@@ -200,7 +199,7 @@ TEST_F(PagedMemoryWithSeparatePages, PromisesThemSeparately) {
 }
 
 TEST_F(PagedMemoryTest, GivesThePagesOfAFailedLoadBack) {
-  memory.adapters().begin_load(kAdapter, take(memory, memory.adapters().owner_of(kAdapter), 2));
+  memory.begin_load({kAdapter, 2});
   EXPECT_EQ(memory.available(), 6u);
   EXPECT_EQ(memory.adapters().loading_count(), 1u);
   memory.adapters().failed(kAdapter);

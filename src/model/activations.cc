@@ -27,6 +27,7 @@ std::array<BufferShape, 9> extents(const ModelConfig& config, const ShardShape& 
   const DType product = backend.product_dtype(), activation = backend.activation_dtype();
   const std::int64_t rows = limits.rows, hidden = config.hidden_size, q = shape.q_width();
   const std::int64_t logit_shards = shape.shard_index == 0 ? shape.shard_count : 1;  // only shard 0 has the logits of all
+  const std::int64_t added_tokens = shape.shard_index == 0 && backend.adapter_format().has_other_sites ? kAddedTokensMax : 0;
   return {{{activation, rows, hidden},
            {DType::f32, rows, hidden},
            {product, rows, hidden},
@@ -35,7 +36,7 @@ std::array<BufferShape, 9> extents(const ModelConfig& config, const ShardShape& 
            {product, rows, q},
            {product, rows, shape.mlp.count},
            {product, limits.output_rows, hidden},
-           {DType::f32, limits.output_rows, logit_shards * shape.vocabulary_stride()}}};
+           {DType::f32, limits.output_rows, logit_shards * shape.vocabulary_stride() + added_tokens}}};
 }
 
 }  // namespace

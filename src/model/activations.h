@@ -36,7 +36,8 @@ class ActivationBuffers {
   // Views of the first `rows` rows; z has `z_cols` columns.
   [[nodiscard]] Activations views(std::int64_t rows, std::int64_t z_cols) const;
   [[nodiscard]] Tensor output_hidden(std::int64_t rows) const { return output_hidden_.rows_from(0, rows); }  // [rows, hidden] product
-  // [rows, vocabulary stride] fp32 of this shard; on shard 0 [rows, shards * vocabulary stride], of all shards.
+  // [rows, vocabulary stride] fp32 of this shard; on shard 0 of all shards, [rows, shards * vocabulary stride + kAddedTokensMax], where
+  // the backend serves tokens that only adapters have.
   [[nodiscard]] Tensor logits(std::int64_t rows) const { return logits_.rows_from(0, rows); }
 
  private:

@@ -30,7 +30,7 @@ void add(Hash& hash, const AdapterBatch& adapters) {
 std::uint64_t fingerprint(const ForwardBatch& batch) {
   Hash hash;
   for (const TokenId token : batch.tokens.host) hash.add(token);
-  for (const std::int32_t position : batch.positions.host) hash.add(position);
+  for (const std::int32_t row : batch.rope_rows.host) hash.add(row);
   for (const SpanView& span : batch.spans.spans.host) {
     for (const std::int32_t number : {span.row_begin, span.row_count, span.position_begin, span.page_begin, span.page_count})
       hash.add(number);

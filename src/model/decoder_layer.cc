@@ -90,7 +90,7 @@ void forward_layer(const LayerContext& context, const LayerWeights& weights, std
     ops.rms_norm(q, q, weights.q_norm.view(), eps, batch.adapters, {layer, SiteKind::query_norm});
     ops.rms_norm(k, k, weights.k_norm.view(), eps, batch.adapters, {layer, SiteKind::key_norm});
   }
-  ops.rope(act.qkv.cols_from(0, q_width + kv_width), batch.positions, context.rope);
+  ops.rope(act.qkv.cols_from(0, q_width + kv_width), batch.rope_rows, context.rope);
   ops.store_kv(kv, k, v, batch.spans);
   const float scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
   ops.attend(act.attn, q, kv, batch.spans, {scale, config.window[static_cast<std::size_t>(layer)]});

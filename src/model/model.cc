@@ -12,6 +12,8 @@ ActivationBuffers::Limits activation_limits(const ModelLimits& limits) {
   return {limits.step_tokens_max, limits.z_cols_max, limits.output_rows_max};
 }
 
+RopeTables::Size rope_size(const ModelLimits& limits) { return {limits.position_count, limits.extended_position_count}; }
+
 bool changes(const AdapterBatch& adapters, Site site) {
   return std::ranges::any_of(adapters.segments.host,
                              [&](const AdapterSegment& segment) { return segment.adapter->range_of(site).count > 0; });
@@ -27,7 +29,7 @@ Model::Model(ModelConfig config, ModelWeights weights, Backend& backend, Communi
       communicator_(communicator),
       kv_(kv),
       limits_(limits),
-      rope_(make_rope_frequencies(config_.rope, config_.head_dim), limits.position_count, backend),
+      rope_(make_rope_frequencies(config_.rope, config_.head_dim), rope_size(limits), backend),
       activations_(config_, weights_.shape, backend, activation_limits(limits)) {
   check(weights_.shape.shard_index == communicator.shard_index() && weights_.shape.shard_count == communicator.shard_count(),
         "expected the weights of the communicator's shard");
@@ -35,7 +37,15 @@ Model::Model(ModelConfig config, ModelWeights weights, Backend& backend, Communi
 
 std::size_t Model::scratch_bytes(const ModelConfig& config, const ShardShape& shape, const Backend& backend, const ModelLimits& limits) {
   return ActivationBuffers::bytes_for(config, shape, backend, activation_limits(limits)) +
-         RopeTables::bytes_for(config.head_dim, limits.position_count);
+         RopeTables::bytes_for(config.head_dim, rope_size(limits), backend);
+}
+
+void Model::fill_rope_part(std::int32_t part, double factor) {
+  RopeConfig rope = config_.rope;
+  rope.kind = RopeKind::linear;
+  rope.factor = factor;
+  const auto longest = static_cast<std::int64_t>(factor * static_cast<double>(config_.max_position_embeddings));
+  rope_.fill_part(part, std::min(longest, limits_.extended_position_count), make_rope_frequencies(rope, config_.head_dim));
 }
 
 LayerContext Model::context_of(const ForwardBatch& batch) {
@@ -51,7 +61,9 @@ void Model::forward(const ForwardBatch& batch, std::byte* pool, const std::funct
   const Activations act = activations_.views(rows, batch.adapters.z_cols);
   const LayerContext context = context_of(batch);
 
-  const auto is_possible = [&](TokenId token) { return token < config_.vocab_size && (token >= 0 || batch.previous != nullptr); };
+  const auto is_possible = [&](TokenId token) {
+    return token < config_.vocab_size + kAddedTokensMax && (token >= 0 || batch.previous != nullptr);
+  };
   check(std::ranges::all_of(batch.tokens.host, is_possible), "expected tokens of the vocabulary");
   ops.embed(act.x, batch.tokens, batch.previous, weights_.embedding_table(), static_cast<TokenId>(weights_.shape.vocabulary.begin));
   communicator_.all_reduce(act.x);  // other shards gave zeros
@@ -77,8 +89,14 @@ Tensor Model::logits(const ForwardBatch& batch, const OutputBlock& block) {
   backend_.ops().gather_rows(hidden, act.h, block.rows);
   const Tensor own = logits.cols_from(0, shape.vocabulary.count);
   project(context_of(batch), block.adapters, kHeadSite, act.z.rows_from(0, rows), own, hidden, weights_.head);
-  communicator_.gather_to_first(logits);  // only shard 0 samples
-  return shape.shard_index == 0 ? logits.cols_from(0, config_.vocab_size) : own;
+  if (shape.shard_index != 0) {
+    communicator_.gather_to_first(logits);
+    return own;
+  }
+  communicator_.gather_to_first(logits.cols_from(0, shape.shard_count * shape.vocabulary_stride()));  // only shard 0 samples
+  const std::int64_t vocabulary = config_.vocab_size, added = block.added_tokens;
+  if (added > 0) backend_.ops().added_logits(logits.cols_from(vocabulary, added), hidden, block.adapters);
+  return logits.cols_from(0, vocabulary + added);
 }
 
 }  // namespace slora

@@ -21,6 +21,8 @@ struct ModelLimits {
   std::int32_t output_rows_max = 256;
   std::int32_t z_cols_max = 1536;      // columns of shrink results at one site
   std::int64_t position_count = 2048;  // positions that occur
+  // The same of adapters that extend the context, for each of kRopePartsMax factors; 0: there are none.
+  std::int64_t extended_position_count = 0;
 };
 
 // One shard of a decoder, for every family: the config's flags say what differs. Owns weights and activations; forward() and logits() are
@@ -30,7 +32,7 @@ class Model {
   // `backend` and `communicator` outlive the model.
   Model(ModelConfig config, ModelWeights weights, Backend& backend, Communicator& communicator, const KvGeometry& kv,
         const ModelLimits& limits);
-  // What the constructor allocates: activations and RoPE tables.
+  // What the constructor allocates and memory is taken for: activations and RoPE tables.
   [[nodiscard]] static std::size_t scratch_bytes(const ModelConfig& config, const ShardShape& shape, const Backend& backend,
                                                  const ModelLimits& limits);
 
@@ -41,6 +43,13 @@ class Model {
   // Logits [block.rows, vocab] fp32 on shard 0, valid until the next call; on another shard those of its part of the vocabulary. Requires:
   // forward() was last called for `batch`; at most output_rows_max rows.
   [[nodiscard]] Tensor logits(const ForwardBatch& batch, const OutputBlock& block);
+
+  // Makes a part of the RoPE table that of linear RoPE with this factor, instead of the model's own, for as many positions as the factor
+  // makes of the model's. Any thread, one at a time; no batch that is computed meanwhile may use the part. Requires: part < kRopePartsMax;
+  // limits with extended positions.
+  void fill_rope_part(std::int32_t part, double factor);
+  // The row of position 0 of a part.
+  [[nodiscard]] std::int32_t rope_begin_of(std::int32_t part) const { return rope_.begin_of(part); }
 
   [[nodiscard]] const ModelConfig& config() const { return config_; }
   [[nodiscard]] const ModelWeights& weights() const { return weights_; }
@@ -56,7 +65,7 @@ class Model {
   Communicator& communicator_;
   const KvGeometry kv_;
   const ModelLimits limits_;
-  const RopeTables rope_;
+  RopeTables rope_;
   ActivationBuffers activations_;
 };
 

@@ -1,11 +1,16 @@
 #include "model/rope.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <numbers>
 
+#include "base/check.h"
+
 namespace slora {
 namespace {
+
+constexpr std::int64_t kStagedRows = 256;  // computed and copied at once
 
 // theta^(2i / head_dim), rounded where the reference implementation rounds.
 std::vector<float> default_inverse(double theta, std::int32_t head_dim) {
@@ -84,15 +89,33 @@ RopeFrequencies make_rope_frequencies(const RopeConfig& config, std::int32_t hea
   return out;
 }
 
-RopeTables::RopeTables(const RopeFrequencies& frequencies, std::int64_t position_count, Backend& backend) {
-  constexpr std::int64_t kChunkRows = 256;  // uploaded at once
+RopeTables::RopeTables(const RopeFrequencies& frequencies, const Size& size, Backend& backend) : backend_(backend), size_(size) {
   const std::size_t half = frequencies.inverse.size();
-  memory_ = backend.allocate(static_cast<std::size_t>(2 * position_count) * half * sizeof(float));
-  const Tensor all = memory_.view(DType::f32, 2 * position_count, static_cast<std::int64_t>(half));
-  view_ = {all.rows_from(0, position_count), all.rows_from(position_count, position_count)};
-  std::vector<float> cos(static_cast<std::size_t>(kChunkRows) * half), sin(cos.size());
-  for (std::int64_t begin = 0; begin < position_count; begin += kChunkRows) {
-    const std::int64_t rows = std::min(kChunkRows, position_count - begin);
+  const std::int64_t rows = size.rows();
+  memory_ = backend.allocate(static_cast<std::size_t>(2 * rows) * half * sizeof(float));
+  staging_ = backend.host_memory(static_cast<std::size_t>(2 * kStagedRows) * half * sizeof(float));
+  const Tensor all = memory_.view(DType::f32, 2 * rows, static_cast<std::int64_t>(half));
+  view_ = {all.rows_from(0, rows), all.rows_from(rows, rows)};
+  fill(0, size.position_count, frequencies, [&](const Tensor& to, const float* from) { backend.upload(to, from); });
+}
+
+void RopeTables::fill_part(std::int32_t part, std::int64_t position_count, const RopeFrequencies& frequencies) {
+  check(part >= 0 && part < kRopePartsMax && position_count <= size_.extended_position_count, "expected a part of the table");
+  fill(begin_of(part), position_count, frequencies, [this](const Tensor& to, const float* from) {
+    constexpr std::chrono::milliseconds kWait{50};  // after which it is asked again
+    const CopyIn copy{to.row_bytes(0), reinterpret_cast<const std::byte*>(from),
+                      static_cast<std::size_t>(to.rows * to.cols) * sizeof(float)};
+    const Fence copied = backend_.copy_in({&copy, 1});
+    while (!backend_.wait(copied, kWait)) continue;
+  });
+}
+
+void RopeTables::fill(std::int64_t row_begin, std::int64_t row_count, const RopeFrequencies& frequencies, const Copy& copy) {
+  const std::size_t half = frequencies.inverse.size();
+  float* const cos = reinterpret_cast<float*>(staging_.data());
+  float* const sin = cos + static_cast<std::size_t>(kStagedRows) * half;
+  for (std::int64_t begin = 0; begin < row_count; begin += kStagedRows) {
+    const std::int64_t rows = std::min(kStagedRows, row_count - begin);
     std::size_t at = 0;
     for (std::int64_t position = begin; position < begin + rows; ++position) {
       for (const float inverse : frequencies.inverse) {
@@ -101,8 +124,8 @@ RopeTables::RopeTables(const RopeFrequencies& frequencies, std::int64_t position
         sin[at++] = std::sin(angle) * frequencies.attention_factor;
       }
     }
-    backend.upload(view_.cos.rows_from(begin, rows), cos.data());
-    backend.upload(view_.sin.rows_from(begin, rows), sin.data());
+    copy(view_.cos.rows_from(row_begin + begin, rows), cos);
+    copy(view_.sin.rows_from(row_begin + begin, rows), sin);
   }
 }
 

@@ -68,7 +68,7 @@ TEST(Rope, DynamicEqualsDefaultUpToItsOriginalLength) {
 TEST(Rope, TablesHoldCosAndSinOfEveryAngleTimesTheAttentionFactor) {
   const RopeFrequencies frequencies{{1.0f, 0.5f}, 2.0f};
   const std::unique_ptr<Backend> backend = std::move(*create_backend("reference", {}));
-  const RopeTables tables(frequencies, 300, *backend);
+  const RopeTables tables(frequencies, {.position_count = 300}, *backend);
   const RopeTable view = tables.view();
   ASSERT_EQ(view.cos.rows, 300);
   ASSERT_EQ(view.cos.cols, 2);
@@ -77,6 +77,31 @@ TEST(Rope, TablesHoldCosAndSinOfEveryAngleTimesTheAttentionFactor) {
     EXPECT_FLOAT_EQ(view.cos.row<float>(position)[0], 2 * std::cos(angle));
     EXPECT_FLOAT_EQ(view.sin.row<float>(position)[1], 2 * std::sin(0.5f * angle));
   }
+}
+
+TEST(Rope, PartsOfTablesAreFilledAndReplacedWithoutTheOthers) {
+  const RopeFrequencies slow{{0.5f, 0.25f}, 1.0f}, slower{{0.125f, 0.0625f}, 1.0f};
+  const std::unique_ptr<Backend> backend = std::move(*create_backend("reference", {}));
+  RopeTables tables({{1.0f, 0.5f}, 1.0f}, {.position_count = 10, .extended_position_count = 300}, *backend);
+  const RopeTable view = tables.view();
+  ASSERT_EQ(view.cos.rows, 10 + kRopePartsMax * 300);
+  EXPECT_EQ(tables.begin_of(0), 10);
+  EXPECT_EQ(tables.begin_of(kRopePartsMax - 1), 10 + (kRopePartsMax - 1) * 300);
+  const auto expect_rows = [&](std::int32_t begin, std::int32_t count, const RopeFrequencies& frequencies) {
+    for (std::int32_t position = 0; position < count; ++position) {
+      const float angle = static_cast<float>(position) * frequencies.inverse[1];
+      EXPECT_FLOAT_EQ(view.cos.row<float>(begin + position)[1], std::cos(angle)) << "row " << begin + position;
+      EXPECT_FLOAT_EQ(view.sin.row<float>(begin + position)[1], std::sin(angle)) << "row " << begin + position;
+    }
+  };
+  tables.fill_part(1, 300, slow);
+  tables.fill_part(3, 290, slow);
+  tables.fill_part(1, 300, slower);
+  expect_rows(0, 10, {{1.0f, 0.5f}, 1.0f});
+  expect_rows(tables.begin_of(1), 300, slower);
+  expect_rows(tables.begin_of(3), 290, slow);
+  EXPECT_EQ(view.cos.row<float>(tables.begin_of(3) + 290)[0], 0.0f) << "untouched";
+  EXPECT_EQ(view.cos.row<float>(tables.begin_of(2))[0], 0.0f) << "untouched";
 }
 
 }  // namespace

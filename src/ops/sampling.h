@@ -6,6 +6,7 @@
 #include "base/ids.h"
 #include "ops/step_array.h"
 #include "ops/token.h"
+#include "tensor/tensor.h"
 
 namespace slora {
 
@@ -57,10 +58,17 @@ struct SampleRow {
   Part prompt_tokens{};           // of SampleBatch::tokens: distinct ones, sorted; may be empty without a repetition penalty
   Part banned{};                  // of SampleBatch::tokens: never drawn (end tokens before min_tokens)
   Part logit_bias{};              // of SampleBatch::biases
+  std::int32_t vocabulary = 0;    // the logits of the row that count, from the first on; 0: all
 
   [[nodiscard]] bool penalises_repetition() const { return repetition_penalty != 1; }
   [[nodiscard]] bool penalises_presence() const { return presence_penalty != 0 || frequency_penalty != 0; }
 };
+
+// The logits of row i that count, for a SampleRow or a ScoreRow.
+template <class Row>
+[[nodiscard]] std::span<float> logits_of(Tensor logits, std::int64_t i, const Row& row) {
+  return {logits.row<float>(i), static_cast<std::size_t>(row.vocabulary > 0 ? row.vocabulary : logits.cols)};
+}
 
 // The rows of a step that a token is drawn from.
 struct SampleBatch {
@@ -103,6 +111,7 @@ struct SampleView {
 struct ScoreRow {
   TokenId token = -1;
   std::int32_t logprob_count = 0;  // of the most likely tokens, in addition to the token's own
+  std::int32_t vocabulary = 0;     // as in SampleRow
 };
 
 }  // namespace slora

@@ -126,7 +126,7 @@ bool Scheduler::try_admit(Sequence& sequence, std::int32_t share) {
   const std::int32_t wanted = std::min(known - cached, share);
   const std::uint32_t worst = worst_pages(sequence) - held;
   const std::uint32_t needed = is_reserved(sequence) ? worst : std::min(pages_for(cached + wanted) - held + 1, worst);
-  const std::uint32_t adapter_pages = loads ? request.adapter_page_count : 0;
+  const std::uint32_t adapter_pages = loads ? adapters.pages_to_load(needs_of(request)) : 0;
   std::optional<PagePromise> promise = budget_.try_reserve(needed, adapter_pages);
   if (!promise) {
     holdings.give_back();
@@ -145,9 +145,9 @@ bool Scheduler::try_admit(Sequence& sequence, std::int32_t share) {
   sequence.tokens.reserve(static_cast<std::size_t>(sequence.tokens_max()));
   sequence.computed.reserve(std::size_t{kPreemptionsMax} + 1);
   if (loads) {
-    PageList pages = memory_.empty_list(adapters.owner_of(request.adapter));
-    promise->take(pages, adapter_pages);
-    begin_load(request.adapter, std::move(pages));
+    memory_.begin_load(needs_of(request));
+    add_load(needs_of(request));
+    promise->renew(needed);
     holdings.adapter = adapters.hold(request.adapter, AdapterInterest::pinned);
   }
   charge_load(request);
@@ -191,12 +191,13 @@ bool Scheduler::count_overtaking() {
   return may_go_on;
 }
 
-void Scheduler::begin_load(AdapterId adapter, PageList pages) {
-  const std::span<const PageIndex> numbers = pages.pages();
-  step_.loads.push_back({adapter, {numbers.begin(), numbers.end()}});
-  totals_.adapter_pages_loaded += numbers.size();
+void Scheduler::add_load(const AdapterNeeds& needs) {
+  const auto list = [](std::span<const PageIndex> pages) { return std::vector<PageIndex>(pages.begin(), pages.end()); };
+  const AdapterCache& adapters = memory_.adapters();
+  AdapterLoad& load = step_.loads.emplace_back(AdapterLoad{needs.adapter, list(adapters.pages_of(needs.adapter))});
+  for (const SharedImage& image : needs.shared) load.shared.push_back({image.id, list(adapters.pages_of_shared(image.id))});
+  totals_.adapter_pages_loaded += adapters.pages_taken(needs.adapter);
   ++totals_.adapter_loads;
-  memory_.adapters().begin_load(adapter, std::move(pages));
 }
 
 void Scheduler::charge_load(const SequenceRequest& request) {
@@ -241,6 +242,12 @@ std::uint32_t Scheduler::pages_to_promise(const Sequence& sequence) const {
   const std::int32_t first = std::min(sequence.remaining(), options_.step_tokens_max);
   const std::uint32_t wanted = std::min(pages_for(sequence.planned + first) + 1, worst);
   return wanted > held ? wanted - held : 0;  // a reserved sequence holds more already
+}
+
+std::uint32_t pages_in_all(const AdapterNeeds& needs) {
+  std::uint32_t count = needs.page_count;
+  for (const SharedImage& image : needs.shared) count += image.page_count;
+  return count;
 }
 
 std::int64_t tokens_that_fit(const SchedulerOptions& options, std::uint32_t adapter_page_count, std::uint32_t pinned_page_count) {

@@ -134,6 +134,8 @@ std::string Scheduler::check_counts() const {
     count(sequence->request.adapter, awaits ? AdapterInterest::awaited : AdapterInterest::named);
     count(sequence->holdings.adapter.adapter(), AdapterInterest::pinned);
   }
+  if (pages_pinned_ != pages_pinned_besides({}))
+    return fmt::format("{} pages counted as pinned, {} are", pages_pinned_, pages_pinned_besides({}));
   for (const Pin& pin : pins_) {
     count(pin.adapter, pin.interest);
     if (memory_.adapters().is_retired(pin.adapter)) return fmt::format("adapter {}: pinned though it is retired", pin.adapter.value);

@@ -1,37 +1,58 @@
 // Adapters that stay in the pool because the operator says so, and those that leave it because nobody uses them.
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "scheduler/scheduler.h"
 
 namespace slora {
 
-Status Scheduler::pin_adapter(AdapterId adapter, std::uint32_t page_count) {
+Status Scheduler::pin_adapter(AdapterId adapter, std::uint32_t page_count, std::vector<SharedImage> shared) {
   if (std::ranges::find(pins_, adapter, &Pin::adapter) != pins_.end()) return {};
-  const std::uint32_t pinned = pages_pinned_except(adapter) + page_count;
+  pins_.push_back({adapter, page_count, std::move(shared), AdapterInterest::named, {}});
+  if (Status fits = check_pins(); !fits) {
+    pins_.pop_back();
+    return fits;
+  }
+  pins_.back().hold = memory_.adapters().hold(adapter, AdapterInterest::named);
+  pages_pinned_ = pages_pinned_besides({});
+  return {};
+}
+
+Status Scheduler::check_pins() const {
+  const std::uint32_t pinned = pages_pinned_besides({});
   if (const std::int64_t left = tokens_that_fit(options_, 0, pinned); left < options_.sequence_tokens_max) {
     return error("pin_does_not_fit",
                  "all pinned adapters together would take {} of {} pages, which leaves pages for a request of {} of {} tokens", pinned,
                  options_.page_count, left, options_.sequence_tokens_max);
   }
   for (const auto& [id, sequence] : sequences_) {
-    const SequenceRequest& request = sequence->request;
-    const std::uint32_t others = request.adapter == adapter ? pinned - page_count : pages_pinned_except(request.adapter) + page_count;
-    if (sequence->tokens_max() <= tokens_that_fit(options_, request.adapter_page_count, others)) continue;
+    const AdapterNeeds needs = needs_of(sequence->request);
+    if (sequence->tokens_max() <= tokens_that_fit(options_, pages_in_all(needs), pages_pinned_besides(needs))) continue;
     return error("pin_does_not_fit", "a request of {} tokens that runs or waits would not fit next to all pinned adapters; try again later",
                  sequence->tokens_max());
   }
-  pins_.push_back({adapter, page_count, AdapterInterest::named, memory_.adapters().hold(adapter, AdapterInterest::named)});
   return {};
 }
 
 void Scheduler::unpin_adapter(AdapterId adapter) {
   std::erase_if(pins_, [&](const Pin& pin) { return pin.adapter == adapter; });
+  pages_pinned_ = pages_pinned_besides({});
 }
 
-std::uint32_t Scheduler::pages_pinned_except(AdapterId adapter) const {
+std::uint32_t Scheduler::pages_pinned_besides(const AdapterNeeds& needs) const {
   std::uint32_t count = 0;
-  for (const Pin& pin : pins_) count += pin.adapter == adapter ? 0 : pin.page_count;
+  std::vector<AdapterId> counted;
+  for (const SharedImage& image : needs.shared) counted.push_back(image.id);
+  for (const Pin& pin : pins_) {
+    if (pin.adapter == needs.adapter) continue;
+    count += pin.page_count;
+    for (const SharedImage& image : pin.shared) {
+      if (std::ranges::find(counted, image.id) != counted.end()) continue;
+      counted.push_back(image.id);
+      count += image.page_count;
+    }
+  }
   return count;
 }
 
@@ -41,13 +62,13 @@ void Scheduler::load_pinned() {
   for (Pin& pin : pins_) {
     if (pin.interest == AdapterInterest::pinned) continue;
     if (adapters.state(pin.adapter) == AdapterState::absent) {
-      if (budget_.unpromised_to_adapters() < pin.page_count) {
+      const AdapterNeeds needs{pin.adapter, pin.page_count, pin.shared};
+      if (budget_.unpromised_to_adapters() < adapters.pages_to_load(needs)) {
         step_.is_short_of_pages = true;
         continue;
       }
-      PageList pages = memory_.empty_list(adapters.owner_of(pin.adapter));
-      memory_.take(pages, pin.page_count);
-      begin_load(pin.adapter, std::move(pages));
+      memory_.begin_load(needs);
+      add_load(needs);
     }
     static_cast<void>(adapters.settle_load(pin.adapter));  // the operator's
     pin.interest = AdapterInterest::pinned;

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/ids.h"
+#include "base/shared_image.h"
 
 namespace slora {
 
@@ -23,9 +24,10 @@ struct SequenceRequest {
   Timestamp deadline = kNoDeadline;  // of its first token; only policies look at it
   std::vector<TokenId> prompt;       // [1..]
   std::int32_t output_tokens_max = 1;
-  AdapterId adapter = kNoAdapter;  // the exact content; prefixes are never shared between different ones
-  std::uint32_t adapter_page_count = 0;
-  std::int32_t adapter_begin = 0;  // the first position at which it acts; before, the base model's prefixes are read and stored
+  AdapterId adapter = kNoAdapter;             // the exact content; prefixes are never shared between different ones
+  std::uint32_t adapter_page_count = 0;       // its own
+  std::vector<SharedImage> adapter_shared{};  // images that it needs besides
+  std::int32_t adapter_begin = 0;             // the first position at which it acts; before, the base model's prefixes are read and stored
   PromptUse prompt_use = PromptUse::continued;
 };
 

@@ -33,7 +33,8 @@ Status Scheduler::add(SequenceRequest request) {
         "expected a position from which on an adapter acts");
   check(find(request.id) == nullptr, "expected an id that is not in use");
   const std::size_t prompt_count = request.prompt.size();
-  const std::int64_t capacity = tokens_that_fit(options_, request.adapter_page_count, pages_pinned_except(request.adapter));
+  const AdapterNeeds needs = needs_of(request);
+  const std::int64_t capacity = tokens_that_fit(options_, pages_in_all(needs), pages_pinned_besides(needs));
   if (static_cast<std::int64_t>(prompt_count) + request.output_tokens_max > capacity) {
     return error("never_fits",
                  "The prompt's {} tokens and {} tokens of output exceed the {} tokens that fit in the pool in addition to the adapter.",
@@ -220,11 +221,10 @@ void Scheduler::prefetch() {
     const AdapterId adapter = sequence->request.adapter;
     adapters.touch(adapter);
     if (adapter == kNoAdapter || adapters.state(adapter) != AdapterState::absent) continue;
-    const std::uint32_t page_count = sequence->request.adapter_page_count;
-    PageList pages = memory_.empty_list(adapters.owner_of(adapter));
-    if (budget_.unpromised_to_adapters() < page_count) return;
-    if (!memory_.try_take_below(pages, page_count, adapters.value_of(page_count))) return;
-    begin_load(adapter, std::move(pages));
+    const AdapterNeeds needs = needs_of(sequence->request);
+    if (budget_.unpromised_to_adapters() < adapters.pages_to_load(needs)) return;
+    if (!memory_.try_begin_load_below(needs, adapters.value_of(needs.page_count))) return;
+    add_load(needs);
     ++totals_.adapter_prefetches;
   }
 }
@@ -308,7 +308,7 @@ SchedulerStats Scheduler::stats() const {
   stats.pages_adapter = pool.count(PageUse::adapter);
   stats.pages_evictable = memory_.evictable_count();
   stats.adapters_pinned = pins_.size();
-  stats.pages_pinned = pages_pinned_except(kNoAdapter);
+  stats.pages_pinned = pages_pinned_;
   stats.pages_promised = budget_.promised();
   stats.pages_available = memory_.available();
   return stats;

@@ -109,10 +109,10 @@ class Scheduler {
   // The adapter is loaded as soon as there are pages for it, and is not evicted until it is unpinned or retired or its load has failed.
   // "pin_does_not_fit" when next to all pinned adapters there would be too few pages for a sequence of sequence_tokens_max, or for one
   // that is there. Requires: not retired.
-  [[nodiscard]] Status pin_adapter(AdapterId adapter, std::uint32_t page_count);
+  [[nodiscard]] Status pin_adapter(AdapterId adapter, std::uint32_t page_count, std::vector<SharedImage> shared = {});
   // Does nothing when it is not pinned.
   void unpin_adapter(AdapterId adapter);
-  // Appends the adapters whose image left the pool since the last call; the engine drops their views.
+  // Appends the adapters and the shared images that left the pool since the last call; the engine drops the adapters' views.
   void take_evicted_adapters(std::vector<AdapterId>& evicted);
 
   // Prompt tokens of this sequence that were read from the prefix cache at its latest admission.
@@ -141,6 +141,7 @@ class Scheduler {
   struct Pin {
     AdapterId adapter;
     std::uint32_t page_count;
+    std::vector<SharedImage> shared;
     AdapterInterest interest;  // of the hold: `named` until there are pages for it
     AdapterHold hold;
   };
@@ -198,12 +199,15 @@ class Scheduler {
   [[nodiscard]] bool try_pass_over(Sequence& sequence);
   // False when one of them may not be overtaken any more.
   [[nodiscard]] bool count_overtaking();
-  void begin_load(AdapterId adapter, PageList pages);
+  // Puts a load that has begun into the plan.
+  void add_load(const AdapterNeeds& needs);
   // The first sequence that is admitted after a load pays for it.
   void charge_load(const SequenceRequest& request);
   void evict_unused_adapters(Timestamp now);
-  // Pages of all pinned adapters but this one.
-  [[nodiscard]] std::uint32_t pages_pinned_except(AdapterId adapter) const;
+  // Whether what may run can still run next to all pinned adapters.
+  [[nodiscard]] Status check_pins() const;
+  // Pages of all pinned adapters but this one, without those of shared images that it needs itself.
+  [[nodiscard]] std::uint32_t pages_pinned_besides(const AdapterNeeds& needs) const;
 
   void settle(Sequence& sequence, const PlannedSpan& span, const StepResult& result);
   void store_full_pages(Sequence& sequence, std::int32_t computed_count);
@@ -235,6 +239,7 @@ class Scheduler {
   PagedMemory memory_;  // outlives all that holds pages, below
   PageBudget budget_;
   std::vector<Pin> pins_;
+  std::uint32_t pages_pinned_ = 0;
   Timestamp unused_looked_at_{};  // for adapters that nobody uses
   std::unordered_map<SequenceId, std::unique_ptr<Sequence>> sequences_;
   std::vector<Sequence*> running_;  // oldest first
@@ -247,6 +252,9 @@ class Scheduler {
   std::uint64_t next_plan_ = 1;
   SchedulerStats totals_;  // only its running totals
 };
+
+// All pages of an image with those that it shares.
+[[nodiscard]] std::uint32_t pages_in_all(const AdapterNeeds& needs);
 
 // Tokens of one sequence (prompt and output together) that fit in the pool next to an adapter of this size and pinned ones, if it is
 // otherwise empty.

@@ -19,6 +19,11 @@ enum class SequenceState : std::uint8_t { waiting, preempted, running };
   return {request.tenant, request.adapter, request.adapter_begin};
 }
 
+// What of the pool its adapter takes; borrows from the request.
+[[nodiscard]] inline AdapterNeeds needs_of(const SequenceRequest& request) {
+  return {request.adapter, request.adapter_page_count, request.adapter_shared};
+}
+
 // Everything that an admitted sequence holds of the pool: its page table is the pinned prefix followed by its own pages.
 struct Holdings {
   // Declared first, so destroyed last: a retired adapter drops its prefixes with its last hold, and they must be unpinned by then.

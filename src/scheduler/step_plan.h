@@ -30,10 +30,18 @@ struct PlannedSpan {
   std::int32_t scored_count = 0;
 };
 
-// An adapter image to load into `pages`, which belong to it until the load has failed or the image is evicted.
+// The pages of a shared image, until the scheduler says that it left the pool.
+struct SharedPages {
+  AdapterId id;
+  std::vector<PageIndex> pages;
+};
+
+// An adapter image to load into `pages`, which belong to it until the load has failed or the image is evicted, and the shared images that
+// it uses. What of these is not written yet, or by a load that failed, has to be written before the adapter is used.
 struct AdapterLoad {
   AdapterId adapter;
   std::vector<PageIndex> pages;
+  std::vector<SharedPages> shared{};
 };
 
 // What one step does, as data: built by Scheduler::schedule and not changed until its commit. Buffers are reused from step to step.

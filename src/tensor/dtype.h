@@ -9,7 +9,7 @@
 namespace slora {
 
 // Element types of files and tensors. Arithmetic supports f32, f16 and bf16.
-enum class DType : std::uint8_t { f32, f16, bf16, f64, i64, i32, i16, i8, u8, boolean, f8_e4m3, f8_e5m2 };
+enum class DType : std::uint8_t { f32, f16, bf16, f64, i64, i32, i16, u16, i8, u8, boolean, f8_e4m3, f8_e5m2 };
 
 struct Bfloat16 {
   std::uint16_t bits;
@@ -29,6 +29,7 @@ constexpr std::size_t bytes_of(DType dtype) {
     case DType::f16:
     case DType::bf16:
     case DType::i16:
+    case DType::u16:
       return 2;
     case DType::i8:
     case DType::u8:
@@ -56,6 +57,8 @@ constexpr std::string_view name_of(DType dtype) {
       return "I32";
     case DType::i16:
       return "I16";
+    case DType::u16:
+      return "U16";
     case DType::i8:
       return "I8";
     case DType::u8:

@@ -3,10 +3,13 @@
 
 #include <chrono>
 #include <filesystem>
+#include <map>
 #include <thread>
 
+#include "adapters/testing/foreign_fixture.h"
 #include "base/testing/source_path.h"
 #include "e2e/demo_server.h"
+#include "formats/json.h"
 #include "formats/temporary_folder.h"
 
 namespace slora {
@@ -68,6 +71,36 @@ struct AdapterLife : ::testing::Test {
   const TemporaryFolder root;
   std::optional<ServerProcess> server;
 };
+
+TEST_F(AdapterLife, GivesAnAdapterForLongerTextsItsOwnContext) {
+  copy("shout", "long");
+  const std::string path = root.file("long/adapter_config.json");
+  Json config = read_json_file(path).value();
+  config["rope_scaling"] = {{"rope_type", "linear"}, {"factor", 2.0}};
+  root.write("long/adapter_config.json", config.dump());
+  start();
+  std::map<std::string, Json> lengths;
+  const Json models = get(server->port(), "/v1/models").json();
+  for (const Json& model : models["data"]) lengths[model["id"]] = model["max_model_len"];
+  EXPECT_EQ(lengths["demo"], 512);
+  EXPECT_EQ(lengths["shout"], 512);
+  EXPECT_EQ(lengths["long"], 1024);
+  EXPECT_EQ(get(server->port(), "/v1/models/long").json()["max_model_len"], 1024);
+  EXPECT_EQ(ask("/tokenize", {{"model", "long"}, {"prompt", "Hi"}}).json()["max_model_len"], 1024);
+  EXPECT_EQ(ask("/tokenize", {{"model", "shout"}, {"prompt", "Hi"}}).json()["max_model_len"], 512);
+
+  const auto complete = [&](const std::string& model, std::size_t prompt_tokens) {
+    return ask("/v1/completions", {{"model", model}, {"prompt", std::vector<int>(prompt_tokens, 300)}, {"max_tokens", 2}});
+  };
+  EXPECT_EQ(complete("long", 1022).status, 200);
+  EXPECT_EQ(complete("shout", 510).status, 200);
+  for (const auto& [model, context] : {std::pair("long", 1024), std::pair("shout", 512), std::pair("demo", 512)}) {
+    const Reply refused = complete(model, static_cast<std::size_t>(context) - 1);
+    EXPECT_EQ(refused.status, 400) << model;
+    EXPECT_THAT(refused.json()["error"]["message"].get<std::string>(),
+                HasSubstr("This model's maximum context length is " + std::to_string(context) + " tokens"));
+  }
+}
 
 TEST_F(AdapterLife, LoadsAndUnloadsAsVllmDoes) {
   start();
@@ -139,6 +172,20 @@ TEST_F(AdapterLife, LetsRunningRequestsFinishUnderTheOldContent) {
   EXPECT_TRUE(reply.is_whole);
   ASSERT_EQ(reply.events().size(), whole.size());
   for (std::size_t i = 0; i < whole.size(); ++i) EXPECT_EQ(reply.events()[i]["choices"][0]["text"], whole[i]["choices"][0]["text"]);
+}
+
+TEST_F(AdapterLife, ServesAFolderOfAnotherProgramAndWhatItBecomes) {
+  write_as_mlx(source_path("demo/adapters/shout"), root.file("mlx"));
+  start();
+  EXPECT_TRUE(lists("mlx"));
+  EXPECT_EQ(says("mlx"), kShouted);
+  write_as_mlx(source_path("demo/adapters/yoda"), root.file("mlx.new"));
+  for (const char* name : {"/adapter_config.json", "/adapters.safetensors"})
+    fs::rename(root.file("mlx.new") + name, root.file("mlx") + name);
+  ASSERT_EQ(load("yoda", "stock/yoda").status, 200);
+  const std::string changed = says("yoda");
+  for (int i = 0; i < 600 && says("mlx") == kShouted; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  EXPECT_EQ(says("mlx"), changed);
 }
 
 TEST_F(AdapterLife, SpeaksSglangsFormToo) {

@@ -5,6 +5,7 @@
 
 #include "base/testing/source_path.h"
 #include "e2e/demo_server.h"
+#include "formats/temporary_folder.h"
 
 namespace slora {
 namespace {
@@ -62,6 +63,13 @@ TEST(CommandLine, GenerateTakesAnAdapterFolder) {
   EXPECT_THAT(finished.output, HasSubstr("ROSA PAINTED A BROKEN HAT AT THE MARKET!\n"));
 }
 
+TEST(CommandLine, GenerateKnowsAnAdapterFolderByAnyForm) {
+  const Finished refused = run_slora({"generate", "--model", source_path("demo/model"), "--adapter",
+                                      source_path("tests/golden/foreign/gguf_f32"), "--pool-memory", "64MiB", "--prompt", "a"});
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.output, HasSubstr("\"gguf_f32\": trained for \"golden\"")) << "which is another base";
+}
+
 TEST(CommandLine, GenerateAnswersInShards) {
   for (const char* shards : {"2", "4"}) {
     const Finished finished =
@@ -105,13 +113,69 @@ TEST(CommandLine, InspectDescribesAndRefuses) {
   for (const char* fact : {"llama", "vocabulary 1722", "BF16", "512 tokens"}) EXPECT_THAT(model.output, HasSubstr(fact));
   const Finished adapter = run_slora({"inspect", source_path("demo/adapters/shout"), "--model", source_path("demo/model")});
   EXPECT_EQ(adapter.exit_code, 0) << adapter.output;
-  EXPECT_THAT(adapter.output, HasSubstr("served"));
+  EXPECT_THAT(adapter.output, AllOf(HasSubstr("served"), HasSubstr("times the file"), HasSubstr("% of the base's"), HasSubstr("per step")));
   const Finished refused = run_slora({"inspect", source_path("tests/golden/refused/use_qalora")});
   EXPECT_EQ(refused.exit_code, 1);
   EXPECT_THAT(refused.output, HasSubstr("E_UNSUPPORTED_OPTION"));
   const Finished wrong_base = run_slora({"inspect", source_path("demo/adapters/shout"), "--model", source_path("tests/golden/mix32")});
   EXPECT_EQ(wrong_base.exit_code, 1);
   EXPECT_THAT(wrong_base.output, HasSubstr("E_WRONG_BASE"));
+}
+
+TEST(CommandLine, ConvertMakesAFolderThatIsServed) {
+  const TemporaryFolder root;
+  const std::string foreign = source_path("tests/golden/foreign/gguf_f32"), base = source_path("tests/golden/llama3_rope");
+  const Finished refused = run_slora({"convert", foreign, "--out", root.file("out")});
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.output, AllOf(HasSubstr("E_NO_BASE"), HasSubstr("--model")));
+  const Finished made = run_slora({"convert", foreign, "--out", root.file("out"), "--model", base});
+  EXPECT_EQ(made.exit_code, 0) << made.output;
+  EXPECT_THAT(made.output, HasSubstr("28 tensors"));
+  const Finished inspected = run_slora({"inspect", root.file("out"), "--model", base});
+  EXPECT_EQ(inspected.exit_code, 0) << inspected.output;
+  EXPECT_THAT(run_slora({"inspect", foreign, "--model", base}).output, HasSubstr("served")) << "without a conversion";
+  EXPECT_THAT(run_slora({"convert", foreign, "--out", root.file("out"), "--model", base}).output, HasSubstr("E_EXISTS"));
+}
+
+TEST(CommandLine, MergeWritesAModelThatAnswersAsTheAdapter) {
+  const TemporaryFolder folder;
+  const auto merge = [&](const std::vector<std::string>& given) {
+    std::vector<std::string> arguments = {"merge", "--model", source_path("demo/model"), "--adapter", source_path("demo/adapters/shout")};
+    arguments.insert(arguments.end(), given.begin(), given.end());
+    return run_slora(arguments);
+  };
+  const Finished merged = merge({"--out", folder.file("merged")});
+  EXPECT_EQ(merged.exit_code, 0) << merged.output;
+  EXPECT_THAT(merged.output, AllOf(HasSubstr("38 tensors, of which the adapter changes 28"), HasSubstr("lost by rounding the sums")));
+  const Finished answered = run_slora(
+      {"generate", "--model", folder.file("merged"), "--pool-memory", "64MiB", "--message", "Rosa painted a broken hat at the market."});
+  EXPECT_EQ(answered.exit_code, 0);
+  EXPECT_THAT(answered.output, HasSubstr("ROSA PAINTED A BROKEN HAT AT THE MARKET!\n"));
+
+  const Finished again = merge({"--out", folder.file("merged")});
+  EXPECT_EQ(again.exit_code, 1);
+  EXPECT_THAT(again.output, HasSubstr("expected nothing there"));
+  const Finished nothing = merge({"--out", folder.file("nothing"), "--weight", "0"});
+  EXPECT_EQ(nothing.exit_code, 1);
+  EXPECT_THAT(nothing.output, HasSubstr("--weight"));
+  const Finished eight_bits = merge({"--out", folder.file("int8"), "--dtype", "int8"});
+  EXPECT_EQ(eight_bits.exit_code, 2);
+  EXPECT_THAT(eight_bits.output, HasSubstr("--dtype"));
+  const Finished no_adapter = run_slora({"merge", "--model", source_path("demo/model"), "--adapter", "nobody", "--out", folder.file("b")});
+  EXPECT_EQ(no_adapter.exit_code, 1);
+  EXPECT_THAT(no_adapter.output, HasSubstr("--adapter"));
+  const Finished no_base = run_slora({"merge", "--model", folder.path(), "--adapter", "a", "--out", folder.file("b")});
+  EXPECT_EQ(no_base.exit_code, 1);
+  EXPECT_THAT(no_base.output, HasSubstr("config.json"));
+}
+
+// An adapter that was trained on the base as it is still does its work on what NF4 keeps of that.
+TEST(CommandLine, GenerateRoundsTheBaseToNf4) {
+  const Finished finished =
+      run_slora({"generate", "--model", source_path("demo/model"), "--adapter", source_path("demo/adapters/shout"), "--weights",
+                 "nf4-dequantised", "--pool-memory", "64MiB", "--message", "Rosa painted a broken hat at the market."});
+  EXPECT_EQ(finished.exit_code, 0);
+  EXPECT_THAT(finished.output, AllOf(HasSubstr("what NF4 keeps"), HasSubstr("ROSA PAINTED A BROKEN HAT AT THE MARKET!\n")));
 }
 
 TEST(CommandLine, ServeSaysWhatToDo) {
@@ -185,7 +249,7 @@ TEST(CommandLine, ThePoolsDefaultLeavesOutWhatRequestsMayHold) {
 }
 
 TEST(CommandLine, HelpTeachesWithExamples) {
-  for (const char* command : {"serve", "generate", "inspect"}) {
+  for (const char* command : {"serve", "generate", "inspect", "merge"}) {
     const Finished help = run_slora({command, "--help"});
     EXPECT_EQ(help.exit_code, 0);
     EXPECT_THAT(help.output, HasSubstr("Examples:"));

@@ -27,7 +27,7 @@ inline Result<AdapterPlan> import_adapter(const LoraFixture& fixture, std::share
   fixture.write(folder.path());
   const Result<SafetensorsFile> file = SafetensorsFile::open(folder.file("adapter_model.safetensors"));
   if (!file) return tl::unexpected(file.error());
-  Result<AdapterModules> modules = read_family_modules(*config, file->tensors(), {rank_max, &base, std::move(weights)});
+  Result<AdapterModules> modules = read_family_modules(*config, file->tensors(), {rank_max, &base, std::move(weights), nullptr, &*file});
   if (!modules) return forward_error(modules);
   return import_modules(std::move(*modules), *config, base);
 }

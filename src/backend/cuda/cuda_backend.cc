@@ -91,7 +91,9 @@ class CudaBackend final : public Backend {
   DType product_dtype() const override { return DType::bf16; }
   DType activation_dtype() const override { return DType::bf16; }
   DType kv_dtype() const override { return DType::bf16; }
-  AdapterFormat adapter_format() const override { return {.dtype = DType::bf16, .b_interleave = 2, .has_other_sites = false}; }
+  AdapterFormat adapter_format() const override {
+    return {.dtype = DType::bf16, .b_interleave = 2, .has_sparse_records = false, .has_other_sites = false};
+  }
 
   Status prepare_model(const ModelShape& shape) override {
     if (Status checked = check_model(shape); !checked) return checked;

@@ -53,10 +53,14 @@ void CudaOps::embed(Tensor out, StepArray<TokenId> ids, const TokenResult* previ
   cuda::embed(stream(), out, {ids.device, previous, count_of(out.rows)}, WeightUpload::matrix_of(table), first_token);
 }
 
-// Adapters that change the embedding or a norm are refused: AdapterFormat::has_other_sites.
+// Adapters that change the embedding or a norm, or have tokens of their own, are refused: AdapterFormat::has_other_sites.
 void CudaOps::adapt_embedding(Tensor /*out*/, StepArray<TokenId> /*ids*/, const TokenResult* /*previous*/,
                               const AdapterBatch& /*adapters*/) {
   fail_check("expected no adapter that changes the embedding", std::source_location::current());
+}
+
+void CudaOps::added_logits(Tensor /*out*/, Tensor /*x*/, const AdapterBatch& /*adapters*/) {
+  fail_check("expected no adapter with tokens of its own", std::source_location::current());
 }
 
 void CudaOps::rms_norm(Tensor out, Tensor in, Tensor weight, float eps, const AdapterBatch& /*adapters*/, Site /*site*/) {

@@ -125,6 +125,9 @@ void DelayedOps::store_kv(const KvLayer& layer, Tensor k, Tensor v, const SpanBa
 void DelayedOps::attend(Tensor out, Tensor q, const KvLayer& layer, const SpanBatch& spans, const AttendParams& params) {
   add([=, this] { inner_.attend(out, q, layer, on_device_only(spans), params); });
 }
+void DelayedOps::added_logits(Tensor out, Tensor x, const AdapterBatch& adapters) {
+  add([=, this] { inner_.added_logits(out, x, on_device_only(adapters)); });
+}
 void DelayedOps::gather_rows(Tensor out, Tensor in, StepArray<std::int32_t> rows) {
   add([=, this] { inner_.gather_rows(out, in, on_device_only(rows)); });
 }

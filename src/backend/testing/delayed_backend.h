@@ -72,6 +72,7 @@ class DelayedOps final : public Ops {
   void store_kv(const KvLayer& layer, Tensor k, Tensor v, const SpanBatch& spans) override;
   void attend(Tensor out, Tensor q, const KvLayer& layer, const SpanBatch& spans, const AttendParams& params) override;
   void gather_rows(Tensor out, Tensor in, StepArray<std::int32_t> rows) override;
+  void added_logits(Tensor out, Tensor x, const AdapterBatch& adapters) override;
   void sample(std::span<TokenResult> out, Tensor logits, const SampleBatch& batch) override;
   void score(std::span<TokenResult> out, Tensor logits, StepArray<ScoreRow> rows) override;
   void copy_pages(std::byte* base, std::size_t page_bytes, std::span<const PageCopy> copies) override;

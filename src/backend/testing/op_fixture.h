@@ -262,9 +262,12 @@ struct MadeRecord {
   BiasMode bias_mode = BiasMode::add;
   LowRank low_rank = LowRank::sum;
   std::vector<float> input_gain{}, rank_gain{}, delta_gain{}, gain{};
-  std::int32_t row_cols = 0;            // of `rows`; 0: none
-  std::vector<float> rows{};            // [count, row_cols] row by row
-  std::vector<std::int32_t> row_ids{};  // [count], or empty
+  std::vector<std::int32_t> sparse_ends{}, sparse_columns{};  // [out], [elements], or empty
+  std::vector<float> sparse_values{};                         // [elements]
+  bool has_long_columns = false;                              // i32, not u16
+  std::int32_t row_cols = 0;                                  // of `rows`; 0: none
+  std::vector<float> rows{};                                  // [count, row_cols] row by row
+  std::vector<std::int32_t> row_ids{};                        // [count], or empty
 };
 
 inline MadeRecord make_record(Numbers& numbers, std::int32_t slice_begin, std::int32_t out, std::int32_t in, std::int32_t rank) {
@@ -299,6 +302,7 @@ class MadeAdapter {
       record.a = cut(format.dtype, made.rank, made.in, made.a, cuts);
       const std::int32_t interleave = format.b_interleave;
       record.b = cut(format.dtype, (made.rank + interleave - 1) / interleave, made.out * interleave, interleaved(made, interleave), cuts);
+      if (!made.sparse_ends.empty()) record.sparse = sparse_of(made, format.dtype, cuts);
       if (made.row_cols > 0) {
         record.rows = cut(format.dtype, static_cast<std::int32_t>(made.rows.size()) / made.row_cols, made.row_cols, made.rows, cuts);
         if (!made.row_ids.empty()) record.row_ids = vector_of(made.row_ids);
@@ -327,6 +331,28 @@ class MadeAdapter {
   const T* vector_of(const std::vector<T>& values) {
     if (values.empty()) return nullptr;
     return reinterpret_cast<const T*>(memory_.emplace_back(uploaded(*backend_, values.data(), values.size() * sizeof(T))).data());
+  }
+
+  SparseMatrix sparse_of(const MadeRecord& made, DType dtype, Cuts cuts) {
+    const auto count = static_cast<std::int32_t>(made.sparse_columns.size());
+    const Cuts column_cuts{1, std::max(1, cuts.tile_cols / 3)};  // other ones than of the values
+    const std::vector<std::uint16_t> short_columns(made.sparse_columns.begin(), made.sparse_columns.end());
+    const TiledMatrix columns = made.has_long_columns ? cut_elements(DType::i32, made.sparse_columns, column_cuts)
+                                                      : cut_elements(DType::u16, short_columns, column_cuts);
+    return {vector_of(made.sparse_ends), columns, cut(dtype, 1, count, made.sparse_values, cuts)};
+  }
+
+  template <class T>
+  TiledMatrix cut_elements(DType dtype, const std::vector<T>& elements, Cuts cuts) {
+    const auto count = static_cast<std::int32_t>(elements.size());
+    std::vector<Tile>& tiles = tiles_.emplace_back();
+    for (std::int32_t i = 0; i < count; i += cuts.tile_cols) {
+      const std::int32_t tile_count = std::min(cuts.tile_cols, count - i);
+      const Buffer& memory =
+          memory_.emplace_back(uploaded(*backend_, elements.data() + i, static_cast<std::size_t>(tile_count) * sizeof(T)));
+      tiles.push_back({memory.data(), 0, 1, i, tile_count});
+    }
+    return {tiles.data(), static_cast<std::int32_t>(tiles.size()), 1, count, dtype};
   }
 
   TiledMatrix cut(DType dtype, std::int32_t rows, std::int32_t cols, const std::vector<float>& values, Cuts cuts) {

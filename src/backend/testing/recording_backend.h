@@ -72,6 +72,10 @@ class RecordingOps final : public Ops {
     record("gather_rows", out);
     inner_.gather_rows(out, in, rows);
   }
+  void added_logits(Tensor out, Tensor x, const AdapterBatch& adapters) override {
+    record("added_logits", out, kHeadSite, adapters.segments.size());
+    inner_.added_logits(out, x, adapters);
+  }
   void sample(std::span<TokenResult> out, Tensor logits, const SampleBatch& batch) override {
     record("sample", logits);
     inner_.sample(out, logits, batch);

@@ -36,6 +36,10 @@ CLI::App* add_bench_adapters(CLI::App& bench, BenchAdaptersArguments& arguments)
       ->type_name("qv|all")
       ->check(CLI::IsMember({"qv", "all"}).description(""))
       ->capture_default_str();
+  command->add_option("--family", arguments.family, "Of adapters: lora, or vera with drawn A and B of one key")
+      ->type_name("lora|vera")
+      ->check(CLI::IsMember({"lora", "vera"}).description(""))
+      ->capture_default_str();
   return command;
 }
 
@@ -58,7 +62,8 @@ int run_bench_adapters(const BenchAdaptersArguments& arguments) {
   const Result<ModelConfig> config = read_model_config(model->folder.string());
   if (!config) return report(config.error());
   const auto targets = arguments.targets == "all" ? bench::AdapterTargets::all : bench::AdapterTargets::qv;
-  const bench::AdapterKind kind{*rank, targets};
+  const auto family = arguments.family == "vera" ? bench::RandomFamily::vera : bench::RandomFamily::lora;
+  const bench::AdapterKind kind{*rank, targets, family};
   const bench::RandomAdapters adapters(arguments.folder, *config);
   std::int32_t count = 0;
   {
@@ -68,7 +73,7 @@ int run_bench_adapters(const BenchAdaptersArguments& arguments) {
       if (Status written = adapters.write(kind, count); !written) return report(written.error());
     }
   }
-  const std::uint64_t bytes = bench::parameter_count(*config, targets, kind.rank_of(0)) * sizeof(Bfloat16);
+  const std::uint64_t bytes = bench::parameter_count(*config, targets, kind.rank_of(0), family) * sizeof(Bfloat16);
   fmt::print("{} adapters of {}{} in {}\n", count, shown_byte_size(bytes), *rank == 0 ? " and more" : "", arguments.folder);
   if (!interrupt.requested().load()) return 0;
   fmt::print("interrupted: {} of {} adapters were written\n", count, arguments.count);

@@ -14,6 +14,7 @@ struct BenchAdaptersArguments {
   std::int32_t count = 16;
   std::string rank = "16";
   std::string targets = "all";
+  std::string family = "lora";
 };
 
 CLI::App* add_bench_adapters(CLI::App& bench, BenchAdaptersArguments& arguments);

@@ -204,6 +204,10 @@ int run_bench_traffic(const BenchTrafficArguments& arguments, const std::string&
     for (const std::string& line : bench::lines_of(*figures)) fmt::print("{}\n", line);
     Json record = to_json(*figures);
     record["seed"] = options.seed;
+    if (const std::optional<bench::PoolContents> pool = (*target)->pool_contents(); pool && pool->adapter_count > 0) {
+      fmt::print("pool         {} adapters in {}\n", pool->adapter_count, shown_byte_size(pool->adapter_bytes));
+      record["pool"] = {{"adapters", pool->adapter_count}, {"adapter_bytes", pool->adapter_bytes}};
+    }
     if (merges_adapters) {
       const MergeMeter::Reading reading = meter.read();
       fmt::print("merged       {}\n", merge_text(reading));

@@ -98,6 +98,7 @@ struct EngineSetting {
   PoolUse pool_use{};
   std::vector<std::string> pinned{};
   Timestamp adapter_idle_time{0};
+  std::optional<std::int32_t> max_adapter_len{};
   PolicyOptions policy{};
   WrapBackend wrap_backend{};
 };
@@ -125,6 +126,7 @@ class TestEngine {
     options.pool_use = setting.pool_use;
     options.pinned_adapters = setting.pinned;
     options.adapter_idle_time = setting.adapter_idle_time;
+    options.max_adapter_len = setting.max_adapter_len;
     options.policy = setting.policy;
     options.wrap_backend = setting.wrap_backend || setting.shards > 1 ? setting.wrap_backend : wrap_by_default;
     if (!setting.adapters.empty()) options.adapter_folders = {setting.adapters};

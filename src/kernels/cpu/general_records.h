@@ -4,16 +4,18 @@
 
 #include "kernels/cpu/replaced_rows.h"
 #include "kernels/cpu/scaled_products.h"
+#include "kernels/cpu/sparse_products.h"
 
 namespace slora::cpu {
 
 // Computes the rows of a batch that general records apply to (RecordView::is_general), with all of their records. The product of the whole
 // batch computes only W x of these rows; what is missing then is done here on all of y, in the same order for every row: products with
-// inputs of their own, what B adds, and at last gains and biases. Holds scratch; owned by a Linear, called by its backend's engine thread.
+// inputs of their own, what sparse matrices and B add, and at last gains and biases. Holds scratch; owned by a Linear, called by its
+// backend's engine thread.
 class GeneralRecords {
  public:
   GeneralRecords(const Kernels& kernels, ThreadPool& pool)
-      : kernels_(kernels), pool_(pool), products_(kernels, pool), replaced_(kernels, pool) {}
+      : kernels_(kernels), pool_(pool), products_(kernels, pool), sparse_(pool), replaced_(kernels, pool) {}
 
   // Finds these rows in a batch whose product has `out` columns. Borrows x [T, in] bf16, z [T, z columns] fp32, the base's bias [out] or
   // empty, and the records until the next call. A batch without general records is left as it is.
@@ -51,6 +53,7 @@ class GeneralRecords {
   void run_all(Tensor y, const Weight& weight) {
     if (empty()) return;
     products_.run(y, x_, weight);
+    sparse_.run(y, x_, records_);
     finish(y);
     replaced_.run(y, x_, records_);
   }
@@ -65,6 +68,7 @@ class GeneralRecords {
   const Kernels& kernels_;
   ThreadPool& pool_;
   ScaledProducts products_;
+  SparseProducts sparse_;
   ReplacedRows replaced_;
   std::span<const AppliedRecord> records_;
   Tensor x_, z_;

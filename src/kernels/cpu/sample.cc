@@ -38,8 +38,8 @@ void Sample::run(std::span<TokenResult> out, Tensor logits, const SampleBatch& b
   reserve(static_cast<std::size_t>(logits.cols), batch.rows.on_device());
   pool_.parallel_for(std::ssize(out), [&](std::int64_t i, int worker) {
     const auto index = static_cast<std::size_t>(i);
-    sample_row(out[index], {logits.row<float>(i), static_cast<std::size_t>(logits.cols)}, SampleView(batch, index),
-               worker_scratch_[static_cast<std::size_t>(worker)]);
+    const SampleView view(batch, index);
+    sample_row(out[index], logits_of(logits, i, view.row), view, worker_scratch_[static_cast<std::size_t>(worker)]);
   });
 }
 

@@ -9,8 +9,7 @@ namespace slora::cpu {
 void Score::run(std::span<TokenResult> out, Tensor logits, std::span<const ScoreRow> rows) {
   pool_.parallel_for(static_cast<std::int64_t>(rows.size()), [&](std::int64_t i, int worker) {
     const auto index = static_cast<std::size_t>(i);
-    score_row(out[index], {logits.row<float>(i), static_cast<std::size_t>(logits.cols)}, rows[index],
-              logprobs_[static_cast<std::size_t>(worker)]);
+    score_row(out[index], logits_of(logits, i, rows[index]), rows[index], logprobs_[static_cast<std::size_t>(worker)]);
   });
 }
 

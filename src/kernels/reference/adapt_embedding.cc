@@ -68,8 +68,11 @@ void adapt_embedding(Tensor out, std::span<const TokenId> ids, std::span<const A
   for (const AppliedRecord& applied : records) {
     for (std::int32_t t = applied.row_begin; t < applied.row_begin + applied.row_count; ++t) {
       const TokenId id = ids[static_cast<std::size_t>(t)];
-      replace_row(out.row<float>(t), *applied.record, id);
-      add_low_rank(out.row<float>(t), *applied.record, id, applied.weight * applied.record->scale, b_interleave);
+      float* const row = out.row<float>(t);
+      replace_row(row, *applied.record, id);
+      add_low_rank(row, *applied.record, id, applied.weight * applied.record->scale, b_interleave);
+      const float* const gain = applied.record->gain;
+      for (std::int64_t i = 0; gain != nullptr && i < out.cols; ++i) row[i] *= gain[i];
     }
   }
 }

@@ -31,6 +31,24 @@ void for_each_row(const TiledMatrix& matrix, Take take) {
   }
 }
 
+// All columns of a sparse matrix, and its values.
+struct SparseElements {
+  explicit SparseElements(const SparseMatrix& matrix) {
+    for (const Tile& tile : matrix.columns) {
+      for (std::int32_t i = 0; i < tile.col_count; ++i) {
+        columns.push_back(matrix.columns.dtype == DType::u16 ? reinterpret_cast<const std::uint16_t*>(tile.data)[i]
+                                                             : reinterpret_cast<const std::int32_t*>(tile.data)[i]);
+      }
+    }
+    for_each_row(matrix.values, [&](std::int32_t, std::int32_t, const float* elements, std::int32_t count) {
+      values.insert(values.end(), elements, elements + count);
+    });
+  }
+
+  std::vector<std::int32_t> columns;
+  std::vector<float> values;
+};
+
 // One row of a batch, and everything that its records need.
 class RowProduct {
  public:
@@ -97,11 +115,24 @@ class RowProduct {
         slice[n] += applied.weight * record.scale * (factor * delta_[static_cast<std::size_t>(n)]);
       }
     }
+    if (!record.sparse.empty()) add_sparse(slice, x, applied);
     if (record.bias != nullptr && record.bias_mode == BiasMode::add) {
       for (std::int32_t n = 0; n < record.out; ++n) {
         const auto col = static_cast<std::size_t>(record.slice_begin + n);
         (has_gain_[col] ? bias_[col] : y[col]) += applied.weight * record.bias[n];
       }
+    }
+  }
+
+  // slice += weight * S x
+  static void add_sparse(float* slice, const float* x, const AppliedRecord& applied) {
+    const SparseMatrix& matrix = applied.record->sparse;
+    const SparseElements elements(matrix);
+    std::size_t i = 0;
+    for (std::int32_t n = 0; n < applied.record->out; ++n) {
+      float sum = 0;
+      for (; i < static_cast<std::size_t>(matrix.row_ends[n]); ++i) sum += elements.values[i] * x[elements.columns[i]];
+      slice[n] += applied.weight * sum;
     }
   }
 

@@ -70,8 +70,8 @@ void sample_row(TokenResult& out, std::span<float> logits, const SampleView& vie
 
 void sample(std::span<TokenResult> out, Tensor logits, const SampleBatch& batch) {
   for (std::size_t i = 0; i < out.size(); ++i) {
-    float* row = logits.row<float>(static_cast<std::int64_t>(i));
-    sample_row(out[i], {row, static_cast<std::size_t>(logits.cols)}, SampleView(batch, i));
+    const SampleView view(batch, i);
+    sample_row(out[i], logits_of(logits, static_cast<std::int64_t>(i), view.row), view);
   }
 }
 

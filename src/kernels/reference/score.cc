@@ -7,7 +7,7 @@ namespace slora::reference {
 
 void score(std::span<TokenResult> out, Tensor logits, std::span<const ScoreRow> rows) {
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    const std::span row(logits.row<float>(static_cast<std::int64_t>(i)), static_cast<std::size_t>(logits.cols));
+    const std::span<float> row = logits_of(logits, static_cast<std::int64_t>(i), rows[i]);
     const TokenId token = rows[i].token;
     out[i] = {};
     out[i].id = token;

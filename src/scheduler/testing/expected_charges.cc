@@ -30,7 +30,9 @@ void ExpectedCharges::note_span(const PlannedSpan& span, const SequenceRequest& 
 
 void ExpectedCharges::note_output(SequenceId id) { ++work_[id].output_tokens; }
 
-void ExpectedCharges::note_load(const AdapterLoad& load) { unpaid_pages_[load.adapter] = std::ssize(load.pages); }
+void ExpectedCharges::note_load(AdapterId adapter, std::size_t pages_taken) {
+  unpaid_pages_[adapter] = static_cast<std::int64_t>(pages_taken);
+}
 
 void ExpectedCharges::note_pinned(AdapterId adapter) { unpaid_pages_.erase(adapter); }
 

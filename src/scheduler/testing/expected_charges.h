@@ -16,7 +16,7 @@ class ExpectedCharges {
   void note_span(const PlannedSpan& span, const SequenceRequest& request);
   void note_output(SequenceId id);
   // Whoever uses it first has to pay for it, unless somebody else does.
-  void note_load(const AdapterLoad& load);
+  void note_load(AdapterId adapter, std::size_t pages_taken);
   void note_pinned(AdapterId adapter);
   // Reported by the scheduler; its charge may have come already.
   void note_end(const SequenceEnd& end);

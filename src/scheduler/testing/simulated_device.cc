@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <unordered_set>
 #include <utility>
 
 namespace slora {
@@ -45,21 +47,68 @@ SimulatedDevice::SimulatedDevice(const SimulatedModel& model, std::uint32_t page
 
 void SimulatedDevice::begin_load(const AdapterLoad& load) {
   fill_with_noise(load.pages);
-  loading_[load.adapter] = load.pages;
+  Image image{load.pages, load.shared};
+  for (const SharedPages& part : load.shared) {
+    if (const auto [at, is_new] = shared_.try_emplace(part.id, Shared{part.pages}); is_new) fill_with_noise(part.pages);
+    image.pages.insert(image.pages.end(), part.pages.begin(), part.pages.end());
+  }
+  loading_[load.adapter] = std::move(image);
 }
 
 void SimulatedDevice::land(AdapterId adapter) {
-  std::uint64_t word_index = 0;
-  std::vector<PageIndex>& pages = loading_.at(adapter);
-  for (const PageIndex page : pages)
-    for (std::uint64_t& slot : slots_of(page)) slot = SimulatedModel::image_word(adapter, word_index++);
-  resident_[adapter] = std::move(pages);
+  Image image = std::move(loading_.at(adapter));
   loading_.erase(adapter);
+  std::size_t own_count = image.pages.size();
+  for (const SharedPages& part : image.shared) {
+    own_count -= part.pages.size();
+    const auto shared = shared_.find(part.id);
+    if (shared != shared_.end() && !std::exchange(shared->second.is_written, true)) write_words(part.pages, part.id);
+  }
+  write_words(std::span(image.pages).first(own_count), adapter);
+  resident_[adapter] = std::move(image);
+}
+
+void SimulatedDevice::write_words(std::span<const PageIndex> pages, AdapterId id) {
+  std::uint64_t word_index = 0;
+  for (const PageIndex page : pages)
+    for (std::uint64_t& slot : slots_of(page)) slot = SimulatedModel::image_word(id, word_index++);
 }
 
 void SimulatedDevice::fail(AdapterId adapter) { loading_.erase(adapter); }
 
-void SimulatedDevice::evict(AdapterId adapter) { resident_.erase(adapter); }
+void SimulatedDevice::evict(AdapterId adapter) {
+  if (shared_.erase(adapter) == 0) resident_.erase(adapter);
+}
+
+std::span<const PageIndex> SimulatedDevice::shared_pages(AdapterId id) const {
+  const auto shared = shared_.find(id);
+  if (shared == shared_.end()) return {};
+  return shared->second.pages;
+}
+
+bool SimulatedDevice::is_awaited(AdapterId shared) const {
+  const auto uses = [&](const auto& image) {
+    return std::ranges::find(image.second.shared, shared, &SharedPages::id) != image.second.shared.end();
+  };
+  const auto at = shared_.find(shared);
+  return at != shared_.end() && !at->second.is_written && std::ranges::any_of(loading_, uses);
+}
+
+std::string SimulatedDevice::check_shared() const {
+  std::unordered_set<AdapterId> used;
+  for (const auto* images : {&loading_, &resident_}) {
+    for (const auto& [adapter, image] : *images) {
+      for (const SharedPages& part : image.shared) {
+        if (!std::ranges::equal(shared_pages(part.id), part.pages))
+          return fmt::format("adapter {} has no shared image {} where it was", adapter.value, part.id.value);
+        used.insert(part.id);
+      }
+    }
+  }
+  for (const auto& [id, shared] : shared_)
+    if (!used.contains(id)) return fmt::format("shared image {} is there and nothing uses it", id.value);
+  return {};
+}
 
 std::string SimulatedDevice::run(const StepPlan& plan, std::span<const TenantId> tenants, const StepResult& previous, StepResult& result,
                                  std::vector<std::uint64_t>& digests) {
@@ -71,7 +120,7 @@ std::string SimulatedDevice::run(const StepPlan& plan, std::span<const TenantId>
     if (span.adapter != kNoAdapter) {
       const auto image = resident_.find(span.adapter);
       if (image == resident_.end()) return fmt::format("sequence {} runs without its adapter {}", span.sequence.value, span.adapter.value);
-      for (const PageIndex page : image->second)
+      for (const PageIndex page : image->second.pages)
         for (const std::uint64_t word : slots_of(page)) image_digest += SimulatedModel::image_part(word, word_index++);
     }
     const std::span<const PageIndex> pages = plan.pages_of(span);
@@ -105,7 +154,7 @@ std::string SimulatedDevice::run(const StepPlan& plan, std::span<const TenantId>
 std::span<const PageIndex> SimulatedDevice::image_pages(AdapterId adapter) const {
   const auto image = resident_.find(adapter);
   if (image == resident_.end()) return {};
-  return image->second;
+  return image->second.pages;
 }
 
 std::span<std::uint64_t> SimulatedDevice::slots_of(PageIndex page) {

@@ -53,11 +53,11 @@ class SimulatedDevice {
  public:
   SimulatedDevice(const SimulatedModel& model, std::uint32_t page_count, std::int32_t page_tokens);
 
-  // While an image is loading its pages hold noise.
+  // While an image is loading its pages hold noise. Shared images that are not there are loaded with it, by the first that lands.
   void begin_load(const AdapterLoad& load);
   void land(AdapterId adapter);
   void fail(AdapterId adapter);
-  // The scheduler reported that the image left the pool.
+  // The scheduler reported that the image, or a shared image, left the pool.
   void evict(AdapterId adapter);
   void fill_with_noise(std::span<const PageIndex> pages);
 
@@ -68,17 +68,36 @@ class SimulatedDevice {
 
   [[nodiscard]] bool is_loading(AdapterId adapter) const { return loading_.contains(adapter); }
   [[nodiscard]] bool is_resident(AdapterId adapter) const { return resident_.contains(adapter); }
-  // Of a resident image; empty for any other.
+  // Of a resident image, with those that it shares; empty for any other.
   [[nodiscard]] std::span<const PageIndex> image_pages(AdapterId adapter) const;
-  [[nodiscard]] std::size_t image_count() const { return loading_.size() + resident_.size(); }
+  // Shared ones included.
+  [[nodiscard]] std::size_t image_count() const { return loading_.size() + resident_.size() + shared_.size(); }
+  // Empty when it is not there.
+  [[nodiscard]] std::span<const PageIndex> shared_pages(AdapterId id) const;
+  [[nodiscard]] bool is_written(AdapterId shared) const { return shared_.at(shared).is_written; }
+  // Whether an image is loading that needs this shared one, which has not come yet.
+  [[nodiscard]] bool is_awaited(AdapterId shared) const;
+  // Whether every shared image is used, and is where those that use it read it; what is wrong, or nothing.
+  [[nodiscard]] std::string check_shared() const;
 
  private:
+  struct Image {
+    std::vector<PageIndex> pages;     // its own, then those that it shares
+    std::vector<SharedPages> shared;  // as they were when it was loaded
+  };
+  struct Shared {
+    std::vector<PageIndex> pages;
+    bool is_written = false;
+  };
+
   [[nodiscard]] std::span<std::uint64_t> slots_of(PageIndex page);
+  void write_words(std::span<const PageIndex> pages, AdapterId id);
 
   const SimulatedModel model_;
   const std::size_t page_tokens_;
   std::vector<std::uint64_t> slots_;  // [page_count, page_tokens]
-  std::unordered_map<AdapterId, std::vector<PageIndex>> loading_, resident_;
+  std::unordered_map<AdapterId, Image> loading_, resident_;
+  std::unordered_map<AdapterId, Shared> shared_;
   SimulatedRandom noise_{1};
 };
 

@@ -70,6 +70,11 @@ SimulationOptions draw_options(std::uint64_t seed) {
   if (seed % 4 == 3) scheduler.adapter_idle_time = Timestamp{static_cast<std::int64_t>(20 + seed % 50)};
   if (seed % 9 == 0) scheduler.adapter_pages_separate = scheduler.page_count / 3 + 1;  // at least as many as the largest image
   if (seed % 4 == 1) options.late_adapter_chance = 0.5;
+  if (seed % 4 == 0 || seed % 7 == 5) {
+    options.shared_image_count = 1 + seed / 4 % 3;
+    options.shared_pages_max = 1 + scheduler.page_count / 16;
+    if (scheduler.adapter_pages_separate > 0) scheduler.adapter_pages_separate += 2 * options.shared_pages_max;
+  }
   options.client_credit_max = static_cast<double>(seed / 3 % 4 * 50);
   options.client_shared_step_time = Timestamp{static_cast<std::int64_t>(seed / 12 % 4)};
   if (seed % 2 == 0) options.client_weights = {{ClientId{1}, 2.0}, {ClientId{2}, 0.5}};
@@ -111,6 +116,7 @@ SimulatedRequest SimulatedWorkload::draw_request(SimulatedRandom& random) {
     request.tenant = conversation.tenant;
     request.adapter = conversation.adapter;
     request.adapter_page_count = conversation.adapter_page_count;
+    request.adapter_shared = shared_of(request.adapter);
     request.adapter_begin = conversation.adapter_begin;
     request.prompt = conversation.tokens;
     request.prompt.push_back(0);
@@ -122,6 +128,7 @@ SimulatedRequest SimulatedWorkload::draw_request(SimulatedRandom& random) {
     const Name& name = names_[draw_name(random)];
     request.adapter = name.content;
     request.adapter_page_count = name.page_count;
+    request.adapter_shared = shared_of(request.adapter);
   }
   request.prompt = draw_prompt(random);
   if (options_.late_adapter_chance > 0 && request.adapter != kNoAdapter && random.chance(options_.late_adapter_chance))
@@ -141,6 +148,19 @@ void SimulatedWorkload::remember(const SequenceRequest& request, std::int32_t pr
 std::pair<AdapterId, std::uint32_t> SimulatedWorkload::draw_content(SimulatedRandom& random) const {
   const Name& name = names_[draw_name(random)];
   return {name.content, name.page_count};
+}
+
+std::vector<SharedImage> SimulatedWorkload::shared_of(AdapterId content) const {
+  constexpr std::uint64_t kFirstId = std::uint64_t{1} << 40;
+  std::vector<SharedImage> shared;
+  if (content == kNoAdapter || options_.shared_image_count == 0) return shared;
+  const std::uint64_t count = std::min(content.value % 3, options_.shared_image_count);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const std::uint64_t image = (content.value / 3 + i) % options_.shared_image_count;
+    const auto page_count = static_cast<std::uint32_t>(1 + (options_.seed + image) % options_.shared_pages_max);
+    shared.push_back({AdapterId{kFirstId + image}, page_count});
+  }
+  return shared;
 }
 
 AdapterId SimulatedWorkload::replace_some(SimulatedRandom& random) {

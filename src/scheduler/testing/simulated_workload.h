@@ -22,7 +22,9 @@ struct SimulationOptions {
   std::int32_t prompt_tokens_max = 40, output_tokens_max = 40;
   std::uint64_t adapter_count = 0;  // names, not contents
   std::uint32_t adapter_pages_max = 1;
-  double adapter_skew = 1;  // Zipf's exponent
+  double adapter_skew = 1;               // Zipf's exponent
+  std::uint64_t shared_image_count = 0;  // that contents have in common
+  std::uint32_t shared_pages_max = 1;
   std::uint32_t tenant_count = 1;
   std::uint64_t client_count = 1;  // from 1 on; the latter half of them comes and goes
   ClientWeights client_weights;
@@ -61,6 +63,8 @@ class SimulatedWorkload {
   void remember(const SequenceRequest& request, std::int32_t prompt_count, const std::vector<TokenId>& tokens);
   // The content of some name, and its pages. Requires: adapter_count > 0.
   [[nodiscard]] std::pair<AdapterId, std::uint32_t> draw_content(SimulatedRandom& random) const;
+  // What a content shares with others: nothing, an image, or, as a blend may, two.
+  [[nodiscard]] std::vector<SharedImage> shared_of(AdapterId content) const;
   // Gives some name a new content and returns the old one. Requires: adapter_count > 0.
   [[nodiscard]] AdapterId replace_some(SimulatedRandom& random);
 

@@ -108,8 +108,8 @@ void Simulator::add(SimulatedRequest drawn) {
     live_.emplace(id, std::move(stream));
   } else {
     const std::int64_t total = std::ssize(stream.request.prompt) + stream.request.output_tokens_max;
-    const std::uint32_t pinned = pages_pinned_except(stream.request.adapter);
-    const bool fits = total <= tokens_that_fit(options_.scheduler, stream.request.adapter_page_count, pinned);
+    const AdapterId adapter = stream.request.adapter;
+    const bool fits = total <= tokens_that_fit(options_.scheduler, pages_in_all(adapter), pages_pinned_besides(adapter));
     expect(fits == (status.error().code == "queue_full"), "only what doesn't fit the empty pool is refused for good", id);
     saw(fits ? Situation::queue_was_full : Situation::never_fits);
   }
@@ -144,7 +144,7 @@ void Simulator::pin_some() {
   if (options_.adapter_count == 0) return;
   const auto [adapter, page_count] = workload_.draw_content(random_);
   page_counts_[adapter] = page_count;
-  if (scheduler_.pin_adapter(adapter, page_count)) {
+  if (scheduler_.pin_adapter(adapter, page_count, workload_.shared_of(adapter))) {
     pinned_.try_emplace(adapter, Pin{.page_count = page_count});
   } else {
     saw(Situation::pin_refused);
@@ -160,9 +160,23 @@ void Simulator::unpin_some() {
   check_sound();
 }
 
-std::uint32_t Simulator::pages_pinned_except(AdapterId adapter) const {
+std::uint32_t Simulator::pages_in_all(AdapterId adapter) const {
+  const auto own = page_counts_.find(adapter);
+  std::uint32_t count = own == page_counts_.end() ? 0 : own->second;
+  for (const SharedImage& image : workload_.shared_of(adapter)) count += image.page_count;
+  return count;
+}
+
+std::uint32_t Simulator::pages_pinned_besides(AdapterId adapter) const {
   std::uint32_t count = 0;
-  for (const auto& [pinned, pin] : pinned_) count += pinned == adapter ? 0 : pin.page_count;
+  std::set<SharedImage> shared;
+  for (const auto& [pinned, pin] : pinned_) {
+    if (pinned == adapter) continue;
+    count += pin.page_count;
+    for (const SharedImage& image : workload_.shared_of(pinned)) shared.insert(image);
+  }
+  for (const SharedImage& image : workload_.shared_of(adapter)) shared.erase(image);
+  for (const SharedImage& image : shared) count += image.page_count;
   return count;
 }
 
@@ -191,6 +205,8 @@ void Simulator::fail_load(AdapterId adapter) {
   failed_once_.insert(adapter);
   failing_ = adapter;
   device_.fail(adapter);
+  for (const SharedImage& image : workload_.shared_of(adapter))
+    if (device_.is_awaited(image.id)) saw(Situation::shared_outlived_load);
   pinned_.erase(adapter);
   scheduler_.adapter_failed(adapter);
   check_sound();
@@ -207,7 +223,7 @@ void Simulator::schedule() {
   std::vector<AdapterId> evicted;
   scheduler_.take_evicted_adapters(evicted);
   for (const AdapterId adapter : evicted) {
-    expect(device_.is_resident(adapter), "only what is there is evicted", adapter.value);
+    expect(device_.is_resident(adapter) || !device_.shared_pages(adapter).empty(), "only what is there is evicted", adapter.value);
     device_.evict(adapter);
     evicted_once_.insert(adapter);
   }
@@ -217,11 +233,13 @@ void Simulator::schedule() {
   for (const AdapterLoad& load : next.plan.loads) {
     expect(!device_.is_loading(load.adapter) && !device_.is_resident(load.adapter), "an adapter is loaded once", load.adapter.value);
     if (evicted_once_.contains(load.adapter)) saw(Situation::adapter_came_back);
+    charges_.note_load(load.adapter, note_shared(load));
     device_.begin_load(load);
     load_plans_[load.adapter] = next.plan.index;
-    charges_.note_load(load);
     loads_.push_back({load.adapter, report_.steps + static_cast<std::uint64_t>(random_.between(0, options_.load_steps_max))});
   }
+  const std::string wrong = device_.check_shared();
+  expect(wrong.empty(), wrong);
   check_pinned(next.plan);
   check_unused();
   const bool idles = next.plan.empty() && open_.empty() && loads_.empty();
@@ -231,6 +249,18 @@ void Simulator::schedule() {
   for (const PlannedSpan& span : next.plan.spans) next.tenants.push_back(live_.at(span.sequence.value).request.tenant);
   if (!next.plan.empty()) open_.push_back(std::move(next));
   if (random_.chance(0.5)) run_open_plans(open_.size());  // the others run as late as they can
+}
+
+// Returns the pages that the scheduler took for the load: its own, and those of shared images that are not there yet.
+std::size_t Simulator::note_shared(const AdapterLoad& load) {
+  std::size_t taken = load.pages.size();
+  for (const SharedPages& part : load.shared) {
+    const bool is_there = !device_.shared_pages(part.id).empty();
+    if (!is_there) taken += part.pages.size();
+    if (!is_there && evicted_once_.contains(part.id)) saw(Situation::shared_came_back);
+    if (is_there && !device_.is_written(part.id)) saw(Situation::shared_while_loading);
+  }
+  return taken;
 }
 
 void Simulator::add_to_digest(const StepPlan& plan) {
@@ -249,6 +279,8 @@ void Simulator::add_to_digest(const StepPlan& plan) {
   for (const AdapterLoad& load : plan.loads) {
     add(load.adapter.value);
     for (const PageIndex page : load.pages) add(page.value);
+    for (const SharedPages& part : load.shared)
+      for (const PageIndex page : part.pages) add(page.value);
   }
 }
 
@@ -342,10 +374,14 @@ void Simulator::check_end(const SequenceEnd& end) {
 }
 
 Simulator::Stream Simulator::make_stream(const SequenceRequest& request) const {
-  std::uint64_t image_digest = 0;
-  const std::uint64_t word_count = std::uint64_t{request.adapter_page_count} * static_cast<std::uint64_t>(options_.scheduler.page_tokens);
-  for (std::uint64_t i = 0; i < word_count; ++i)
-    image_digest += SimulatedModel::image_part(SimulatedModel::image_word(request.adapter, i), i);
+  std::uint64_t image_digest = 0, word_index = 0;
+  const auto add_words = [&](AdapterId id, std::uint32_t page_count) {
+    const std::uint64_t word_count = std::uint64_t{page_count} * static_cast<std::uint64_t>(options_.scheduler.page_tokens);
+    for (std::uint64_t i = 0; i < word_count; ++i)
+      image_digest += SimulatedModel::image_part(SimulatedModel::image_word(id, i), word_index++);
+  };
+  add_words(request.adapter, request.adapter_page_count);
+  for (const SharedImage& image : request.adapter_shared) add_words(image.id, image.page_count);
   std::uint64_t digest = SimulatedModel::start(request.tenant, kNoAdapter, 0);
   Stream stream;
   stream.tokens = request.prompt;

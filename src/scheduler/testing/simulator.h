@@ -52,6 +52,9 @@ enum class Situation : std::uint8_t {
   pin_waits,               // for pages, while others run
   pinned_for_long,         // an image outlasted all use of it
   left_unused,             // an image left because nobody used it
+  shared_while_loading,    // an image was loaded with another that uses the same shared one, and has not come yet
+  shared_outlived_load,    // the load that was to bring it failed
+  shared_came_back,        // after the last adapter that used it had left
   made_smaller,            // a step, by the policy
   count
 };
@@ -123,6 +126,7 @@ class Simulator {
   void fail_load(AdapterId adapter);
 
   void schedule();
+  std::size_t note_shared(const AdapterLoad& load);
   void add_to_digest(const StepPlan& plan);
   void check_charges(std::span<const ServiceCharge> charges);
   void check_view(const StepView& view);
@@ -132,6 +136,7 @@ class Simulator {
   void check_promises(const StepView& view);
   void check_plan(const StepPlan& plan);
   void check_pages(const StepPlan& plan);
+  void check_shared_pages(const AdapterLoad& load, const StepPlan& plan);
   void check_overtaking(const Stream& started, const std::set<std::uint64_t>& in_plan);
   void note_span(Stream& stream, const PlannedSpan& span, std::uint64_t plan_index);
   void note_scores(Stream& stream, const PlannedSpan& span);
@@ -145,7 +150,10 @@ class Simulator {
   void check_retired();
   void check_pinned(const StepPlan& plan);
   void check_unused();
-  [[nodiscard]] std::uint32_t pages_pinned_except(AdapterId adapter) const;
+  // Pages of an image with those that it shares.
+  [[nodiscard]] std::uint32_t pages_in_all(AdapterId adapter) const;
+  // Pages that all other pinned adapters take next to it.
+  [[nodiscard]] std::uint32_t pages_pinned_besides(AdapterId adapter) const;
   void check_empty();
 
   [[nodiscard]] std::unique_ptr<Policy> make_probed_policy();

@@ -193,11 +193,38 @@ void Simulator::check_pages(const StepPlan& plan) {
     for (const PageIndex page : device_.image_pages(span.adapter))
       expect(!written.contains(page), "an image in use is not written", page.value);
   }
+  std::set<AdapterId> added;  // shared images
   for (const AdapterLoad& load : plan.loads) {
     expect(load.pages.size() == page_counts_[load.adapter], "an image gets its pages", load.adapter.value);
     for (const PageIndex page : load.pages) {
       expect(written.insert(page).second, "a page is loaded into for one adapter", page.value);
       expect(!users.contains(page), "a page of an uncommitted plan is not loaded into", page.value);
+    }
+    check_shared_pages(load, plan);
+    for (const SharedPages& part : load.shared) {
+      if (!device_.shared_pages(part.id).empty() || !added.insert(part.id).second) continue;
+      for (const PageIndex page : part.pages) {
+        expect(written.insert(page).second, "a page is loaded into for one shared image", page.value);
+        expect(!users.contains(page), "a page of an uncommitted plan is not loaded into", page.value);
+      }
+    }
+  }
+}
+
+// A load names all that its image shares, on the pages where it is, or will be with another load of the plan.
+void Simulator::check_shared_pages(const AdapterLoad& load, const StepPlan& plan) {
+  const std::vector<SharedImage> shared = workload_.shared_of(load.adapter);
+  const bool are_named = std::ranges::equal(load.shared, shared, {}, &SharedPages::id, &SharedImage::id);
+  expect(are_named, "a load names the shared images of its adapter", load.adapter.value);
+  if (!are_named) return;
+  for (std::size_t i = 0; i < shared.size(); ++i) {
+    const SharedPages& part = load.shared[i];
+    expect(part.pages.size() == shared[i].page_count, "a shared image gets its pages", part.id.value);
+    const std::span<const PageIndex> there = device_.shared_pages(part.id);
+    expect(there.empty() || std::ranges::equal(there, part.pages), "a shared image stays where it is", part.id.value);
+    for (const AdapterLoad& other : plan.loads) {
+      const auto same = std::ranges::find(other.shared, part.id, &SharedPages::id);
+      expect(same == other.shared.end() || same->pages == part.pages, "a shared image is there once", part.id.value);
     }
   }
 }
@@ -376,6 +403,9 @@ std::string_view name_of(Situation situation) {
                                                                            "pin waits",
                                                                            "pinned for long",
                                                                            "left unused",
+                                                                           "shared while loading",
+                                                                           "shared outlived load",
+                                                                           "shared came back",
                                                                            "made smaller"};
   return kNames[static_cast<std::size_t>(situation)];
 }

@@ -89,10 +89,43 @@ slora_mutate(memory/paged_memory.cc
   "pool_.count(PageUse::sequence) - (mutant_is(\"prefixes_are_not_counted_in_their_region\") ? 0 : pool_.count(PageUse::prefix));"
   prefixes_are_not_counted_in_their_region)
 slora_mutate(scheduler/scheduler.cc
-  "if (budget_.unpromised_to_adapters() < page_count) return;"
+  "if (budget_.unpromised_to_adapters() < adapters.pages_to_load(needs)) return;"
   "if ((mutant_is(\"prefetch_takes_promised_pages\") ? memory_.available_to_adapters() : budget_.unpromised_to_adapters()) <
-        page_count) return;"
+        adapters.pages_to_load(needs)) return;"
   prefetch_takes_promised_pages)
+
+# Images that several adapters share
+slora_mutate(memory/adapter_cache.cc
+  "if (shared_.at(id).user_count > 0) return;"
+  "if (shared_.at(id).user_count > 0 && !mutant_is(\"shared_image_leaves_with_the_first_that_used_it\")) return;
+  if (mutant_is(\"shared_image_is_never_dropped\")) return;"
+  shared_image_leaves_with_the_first_that_used_it shared_image_is_never_dropped)
+slora_mutate(memory/adapter_cache.cc
+  "change_shared(id, [](Shared& shared) { ++shared.user_count; });"
+  "if (!mutant_is(\"second_use_of_a_shared_image_does_not_count\") || shared_.at(id).user_count == 0)
+    change_shared(id, [](Shared& shared) { ++shared.user_count; });"
+  second_use_of_a_shared_image_does_not_count)
+slora_mutate(memory/adapter_cache.cc
+  "[](Shared& shared) { ++shared.idle_user_count; });"
+  "[](Shared& shared) { shared.idle_user_count += mutant_is(\"idle_shared_image_is_not_counted\") ? 0 : 1; });"
+  idle_shared_image_is_not_counted)
+slora_mutate(memory/adapter_cache.cc
+  "known == shared_.end() ? image.page_count : known->second.idle_page_count();"
+  "known == shared_.end() ? (mutant_is(\"shared_pages_are_not_reserved\") ? 0 : image.page_count)
+                                             : mutant_is(\"idle_shared_pages_are_taken_for_granted\") ? 0 : known->second.idle_page_count();"
+  shared_pages_are_not_reserved idle_shared_pages_are_taken_for_granted)
+slora_mutate(memory/paged_memory.cc
+  "void PagedMemory::begin_load(const AdapterNeeds& needs) { begin_load(needs, hold_shared(needs)); }"
+  "void PagedMemory::begin_load(const AdapterNeeds& needs) {
+  std::vector<SharedHold> holds = hold_shared(needs);
+  if (mutant_is(\"shared_image_is_evicted_for_who_needs_it\")) holds.clear();
+  begin_load(needs, std::move(holds));
+}"
+  shared_image_is_evicted_for_who_needs_it)
+slora_mutate(scheduler/kept_adapters.cc
+  "if (std::ranges::find(counted, image.id) != counted.end()) continue;"
+  "if (!mutant_is(\"shared_pages_are_pinned_twice\") && std::ranges::find(counted, image.id) != counted.end()) continue;"
+  shared_pages_are_pinned_twice)
 
 # Adapters that stay or leave
 slora_mutate(scheduler/kept_adapters.cc
@@ -113,8 +146,8 @@ slora_mutate(scheduler/kept_adapters.cc
   "if (mutant_is(\"pin_takes_the_pages_of_who_waits\") || sequence->tokens_max() <= tokens_that_fit"
   pin_takes_the_pages_of_who_waits)
 slora_mutate(scheduler/scheduler.cc
-  "pages_pinned_except(request.adapter));"
-  "mutant_is(\"request_fits_where_pins_are\") ? 0 : pages_pinned_except(request.adapter));"
+  "pages_in_all(needs), pages_pinned_besides(needs));"
+  "pages_in_all(needs), mutant_is(\"request_fits_where_pins_are\") ? 0 : pages_pinned_besides(needs));"
   request_fits_where_pins_are)
 slora_mutate(scheduler/scheduler.cc
   "  unpin_adapter(adapter);
