@@ -185,7 +185,7 @@ def add_others(folders):
     long_lora = {"adapter_model.bin": torch_bytes(GOOD)} | norms
     add("long_lora_without_factor", "convert", "E_ROPE", ["--rope-factor"], long_lora)
     zero = {"config.json": {"rope_scaling": {"type": "linear", "factor": 0.0}}}
-    add("long_lora_factor_zero", "convert", "E_ROPE", ["above 0"], long_lora | zero)
+    add("long_lora_factor_zero", "convert", "E_ROPE", ["from 1 to 256", "found 0"], long_lora | zero)
     half = {"adapter_model.safetensors": GOOD} | norms
     add("long_lora_half_converted", "load", "E_PICKLE", ["trainable_params.bin", "slora convert"], half)
     odd = {"layers.0.attn.q_proj.lora_a.weight": torch.ones(2, 48), "layers.0.attn.q_proj.lora_b.weight": torch.ones(50, 2)}

@@ -109,7 +109,10 @@ Result<AdapterModules> read_adalora_modules(const AdapterConfig& config, std::sp
   for (AdapterModule& module : groups->modules) {
     if (Status status = finish_adalora(found, module, kept, config, tensors, context); !status) return forward_error(status);
   }
-  if (std::ranges::all_of(groups->modules, [](const AdapterModule& module) { return module.parts.empty(); }))
+  const auto is_pruned = [&](const AdapterModule& module) {
+    return module.parts.empty() && find_tensor(module, PartKind::rows, kTrainedTokens, tensors) == nullptr;
+  };
+  if (std::ranges::all_of(groups->modules, is_pruned))
     return error("E_EMPTY", "all {} modules of the file are pruned to rank 0: the adapter changes nothing", groups->modules.size());
   if (const std::vector<std::string_view> lost = lost_modules(groups->modules, kept); !lost.empty()) {
     found.warnings.push_back(

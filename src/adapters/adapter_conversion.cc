@@ -14,6 +14,7 @@
 #include "formats/new_file.h"
 #include "formats/new_folder.h"
 #include "formats/safetensors_writer.h"
+#include "formats/text_files.h"
 
 namespace slora {
 namespace {
@@ -45,14 +46,19 @@ Status write_form(const NewFolder& out, const PeftForm& form) {
   return write_file(out.file(kPeftWeights), [&](const ByteSink& sink) { return write_safetensors(sink, form.tensors); });
 }
 
-Result<std::vector<std::string>> copy_texts(const NewFolder& out, const fs::path& folder) {
+// With the limits that a server has for them. config.json describes the base.
+Result<std::vector<std::string>> copy_texts(const NewFolder& out, const std::string& folder) {
+  const Result<TextFiles> texts = TextFiles::read(folder);
+  if (!texts) return tl::unexpected(texts.error());
   std::vector<std::string> copied;
-  for (const std::string_view name : text_files_of_adapters()) {
+  for (const auto& [name, content] : texts->contents()) {
+    if (name == "config.json") continue;
     std::error_code failed;
-    if (name == "config.json" || !fs::exists(folder / name, failed)) continue;  // the former describes the base
-    fs::copy(folder / name, out.file(name), fs::copy_options::recursive, failed);
-    if (failed) return error("E_WRITE", "{}: can't be copied: {}", (folder / name).string(), failed.message());
-    copied.emplace_back(name);
+    if (const fs::path parent = fs::path(name).parent_path(); !parent.empty()) fs::create_directory(out.file(parent.string()), failed);
+    if (failed) return error("E_WRITE", "{}: can't be made: {}", name, failed.message());
+    const auto write = [&](const ByteSink& sink) { return sink(std::as_bytes(std::span(content))); };
+    if (Status written = write_file(out.file(name), write); !written) return forward_error(written);
+    copied.push_back(name);
   }
   return copied;
 }

@@ -76,12 +76,13 @@ Status check_weights(const Folder& folder) {
       kPeftWeights, pickle);
 }
 
-Result<AdapterFolder> open_foreign_folder(Folder folder, const AdapterFiles& files, const ModuleTable* base, FileContents contents) {
+Result<AdapterFolder> open_foreign_folder(Folder folder, const AdapterFiles& files, const ModuleTable* base, FileContents contents,
+                                          Gate* gate) {
   Result<PeftForm> form = read_foreign_adapter(folder, files, base);
   if (!form) return forward_error(form);
   Result<AdapterConfig> config = parse_converted_config(form->config);
   if (!config) return forward_error(config);
-  Result<SafetensorsFile> weights = make_weights_in_memory(*form, files.weights, contents);
+  Result<SafetensorsFile> weights = make_weights_in_memory(*form, files.weights, contents, gate);
   if (!weights) return forward_error(weights);
   return AdapterFolder{std::move(folder), std::move(*config), std::move(*weights), std::move(form->config)};
 }
@@ -117,9 +118,9 @@ Result<std::string> AdapterFolder::config_text() const {
   return read_text_file(folder, kPeftConfig, kConfigBytesMax);
 }
 
-Result<AdapterFolder> open_adapter_folder(Folder folder, const ModuleTable* base, FileContents contents) {
+Result<AdapterFolder> open_adapter_folder(Folder folder, const ModuleTable* base, FileContents contents, Gate* gate) {
   const AdapterFiles files = find_adapter_files(folder);
-  if (files.form != AdapterForm::peft) return open_foreign_folder(std::move(folder), files, base, contents);
+  if (files.form != AdapterForm::peft) return open_foreign_folder(std::move(folder), files, base, contents, gate);
   Result<AdapterConfig> config = read_served_config(folder);
   if (!config) return forward_error(config);
   if (Status status = check_weights(folder); !status) return forward_error(status);

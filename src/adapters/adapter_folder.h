@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "adapters/foreign_adapter.h"
+#include "base/gate.h"
 #include "base/result.h"
 #include "formats/adapter_config.h"
 #include "formats/folder.h"
@@ -43,10 +44,11 @@ struct AdapterFolder {
   [[nodiscard]] Result<std::string> config_text() const;
 };
 
-// `base`, which may be null, and `contents` are for other forms than PEFT's: the order of some of their numbers depends on the base.
+// `base`, which may be null, `contents` and `gate`, which is passed as numbers are read, are for other forms than PEFT's: the order of some
+// of their numbers depends on the base.
 // E_NO_CONFIG, E_PICKLE, E_FOREIGN, E_UNSUPPORTED_OPTION, E_SAFETENSORS, E_TOO_LARGE, and the errors of Folder and of the files' readers.
 [[nodiscard]] Result<AdapterFolder> open_adapter_folder(Folder folder, const ModuleTable* base = nullptr,
-                                                        FileContents contents = FileContents::header);
+                                                        FileContents contents = FileContents::header, Gate* gate = nullptr);
 
 // The quick check at registration, when thousands may be registered in a row: reads the config and the length of the header only.
 [[nodiscard]] Result<AdapterConfig> peek_adapter_config(const Folder& folder);

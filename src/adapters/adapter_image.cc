@@ -75,13 +75,13 @@ bool is_settled(const FileStamp& file) {
 }
 
 // `file`: the weights as they were before they were opened.
-Result<AdapterModules> read_modules_of(const AdapterFolder& opened, const FileStamp& file, const AdapterBase& base) {
+Result<AdapterModules> read_modules_of(const AdapterFolder& opened, const FileStamp& file, const AdapterBase& base, Gate& gate) {
   const bool may_keep = is_settled(file);
   ChangedRows rows = may_keep ? base.changed_rows->find(file) : ChangedRows();
   const std::size_t known_count = rows.size();
   Result<AdapterModules> modules =
       read_family_modules(opened.config, opened.weights.tensors(),
-                          {base.rank_max, &base.modules, base.weights, base.projections.get(), &opened.weights, &rows});
+                          {base.rank_max, &base.modules, base.weights, base.projections.get(), &opened.weights, &rows, &gate});
   if (!modules || !may_keep || rows.size() == known_count) return modules;
   const Result<FileStamp> now = opened.folder.stamp(find_adapter_files(opened.folder).weights);
   if (now && *now == file) base.changed_rows->keep(file, std::move(rows));
@@ -89,14 +89,14 @@ Result<AdapterModules> read_modules_of(const AdapterFolder& opened, const FileSt
 }
 
 Result<ImageSize> size_of(std::span<const ImageLayout> layouts, const SafetensorsFile& file,
-                          std::span<const std::shared_ptr<const DerivedTensor>> derived) {
+                          std::span<const std::shared_ptr<const DerivedTensor>> derived, Gate& gate) {
   ImageSize size;
   for (const ImageLayout& layout : layouts) {
     size.page_count = std::max(size.page_count, layout.own_page_count());
     size.shared_page_count = std::max(size.shared_page_count, layout.shared_page_count);
   }
   if (size.shared_page_count == 0) return size;
-  const Result<Sha256Digest> digest = digest_of_shared(layouts, file, derived);
+  const Result<Sha256Digest> digest = digest_of_shared(layouts, file, derived, gate);
   if (!digest) return tl::unexpected(digest.error());
   size.shared_digest = *digest;
   return size;
@@ -104,16 +104,16 @@ Result<ImageSize> size_of(std::span<const ImageLayout> layouts, const Safetensor
 
 }  // namespace
 
-Result<PreparedAdapter> prepare_adapter(Folder folder, const AdapterBase& base) {
+Result<PreparedAdapter> prepare_adapter(Folder folder, const AdapterBase& base, Gate& gate) {
   const Result<FileStamp> file = folder.stamp(find_adapter_files(folder).weights);
   if (!file) return tl::unexpected(file.error());
-  Result<AdapterFolder> opened = open_adapter_folder(std::move(folder), &base.modules, FileContents::numbers);
+  Result<AdapterFolder> opened = open_adapter_folder(std::move(folder), &base.modules, FileContents::numbers, &gate);
   if (!opened) return forward_error(opened);
   if (Status known = check_invocation(opened->config, base.modules.vocab_size); !known) return forward_error(known);
   const Result<std::optional<ContextExtension>> extension =
       find_context_extension(opened->folder, opened->config, base.modules, base.extended_positions_max);
   if (!extension) return tl::unexpected(extension.error());
-  Result<AdapterModules> modules = read_modules_of(*opened, *file, base);
+  Result<AdapterModules> modules = read_modules_of(*opened, *file, base, gate);
   if (!modules) return forward_error(modules);
   Result<AdapterPlan> plan = import_modules(std::move(*modules), opened->config, base.modules);
   if (!plan) return forward_error(plan);
@@ -126,7 +126,7 @@ Result<PreparedAdapter> prepare_adapter(Folder folder, const AdapterBase& base) 
     layouts.push_back(std::move(*layout));
   }
   align_shared_pages(layouts);
-  const Result<ImageSize> size = size_of(layouts, opened->weights, plan->derived);
+  const Result<ImageSize> size = size_of(layouts, opened->weights, plan->derived, gate);
   if (!size) return tl::unexpected(size.error());
   PreparedAdapter adapter{std::move(*opened),        std::move(layouts), std::move(plan->derived),
                           std::move(plan->warnings), plan->added_tokens, *extension};
@@ -138,7 +138,8 @@ Result<PreparedAdapter> prepare_adapter(Folder folder, const AdapterBase& base) 
 Result<PreparedAdapter> prepare_adapter(const FolderPath& folder, const AdapterBase& base) {
   Result<Folder> opened = Folder::open(folder);
   if (!opened) return forward_error(opened);
-  return prepare_adapter(std::move(*opened), base);
+  Gate gate;
+  return prepare_adapter(std::move(*opened), base, gate);
 }
 
 AdapterTraits PreparedAdapter::traits() const {

@@ -55,7 +55,10 @@ struct PreparedAdapter {
   [[nodiscard]] AdapterTraits traits() const;
 };
 
-[[nodiscard]] Result<PreparedAdapter> prepare_adapter(Folder folder, const AdapterBase& base);
+// Passes the gate as it reads numbers, which forms of other programs, sparse matrices, shared parts and saved weights need; E_READ when it
+// was closed.
+[[nodiscard]] Result<PreparedAdapter> prepare_adapter(Folder folder, const AdapterBase& base, Gate& gate);
+// Of a folder that may take its time.
 [[nodiscard]] Result<PreparedAdapter> prepare_adapter(const FolderPath& folder, const AdapterBase& base);
 
 // Writes the images of all shards and returns the SHA-256 of the adapter's content: the config's bytes, what config.json says of RoPE and

@@ -35,7 +35,8 @@ AdapterLook look_at(const FolderSource& folders, const FolderPath& path, const s
     const Result<FolderStamp> stamp = folder ? stamp_of(*folder) : current_stamp(folders, path);
     if (!stamp) return stamp.error();
     if (known && *stamp == *known) return UnchangedFolder();
-    const Result<PreparedAdapter> adapter = folder ? prepare_adapter(std::move(*folder), base) : tl::unexpected(folder.error());
+    Gate gate;
+    const Result<PreparedAdapter> adapter = folder ? prepare_adapter(std::move(*folder), base, gate) : tl::unexpected(folder.error());
     if (!adapter && is_transient(adapter.error())) return adapter.error();
     const Result<FolderStamp> now = current_stamp(folders, path);
     if (!now) return now.error();

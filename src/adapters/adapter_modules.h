@@ -45,7 +45,7 @@ struct AdapterModules {
   std::vector<std::shared_ptr<const DerivedTensor>> derived;
   std::vector<std::string> warnings;
 
-  // Adds a derived tensor to those of a file of so many tensors.
+  // Adds a derived tensor to those of a file of `file_count` tensors.
   SourceTensor derive(std::size_t file_count, std::shared_ptr<const DerivedTensor> tensor) {
     derived.push_back(std::move(tensor));
     return {static_cast<std::uint32_t>(file_count + derived.size() - 1)};

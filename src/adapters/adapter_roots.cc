@@ -88,7 +88,10 @@ Result<std::vector<FolderPath>> adapter_folders_of(const std::string& root, cons
   const std::string top = absolute_path(root).string();
   const Result<Folder> opened = source.open(FolderPath(top));
   if (!opened) return error("bad_folder", "{}: {}", root, opened.error().message);
-  if (is_adapter_folder(*opened)) return std::vector{FolderPath(top)};
+  // Weights of another program without a config, such as a GGUF file of a base, may lie next to folders of adapters.
+  const bool is_adapter = is_adapter_folder(*opened);
+  const bool names_itself = opened->exists(kPeftConfig) || find_adapter_files(*opened).form == AdapterForm::peft;
+  if (is_adapter && names_itself) return std::vector{FolderPath(top)};
   const Result<std::vector<std::string>> names = opened->entries(kEntriesMax);
   if (!names) return error("bad_folder", "{}: {}", root, names.error().message);
   std::vector<FolderPath> folders;
@@ -97,6 +100,7 @@ Result<std::vector<FolderPath>> adapter_folders_of(const std::string& root, cons
     const Result<Folder> folder = source.open(path);
     if (folder ? is_adapter_folder(*folder) : folder.error().code == "E_LINK") folders.push_back(std::move(path));
   }
+  if (folders.empty() && is_adapter) folders.emplace_back(top);
   return folders;
 }
 

@@ -137,7 +137,7 @@ Result<ExaminedAdapter> AdapterStore::examine(const FolderPath& path, std::uint3
   if (!folder) return forward_error(folder);
   const Result<FolderStamp> stamp = stamp_of(*folder);
   if (!stamp) return tl::unexpected(stamp.error());
-  const Result<PreparedAdapter> prepared = prepare_adapter(std::move(*folder), base_);
+  const Result<PreparedAdapter> prepared = prepare_adapter(std::move(*folder), base_, gate);
   if (!prepared) return tl::unexpected(prepared.error());
   const std::uint32_t page_count = prepared->size.pages_in_all();
   if (page_count > page_count_max) {

@@ -61,7 +61,7 @@ Result<AdapterStore::Loaded> AdapterStore::load_once(const AdapterVersion& versi
     const bool is_incomplete = before->config == FileStamp() || before->weights == FileStamp();
     return refuse_load(version, is_incomplete ? Error{"E_READ", "files of its folder are missing", {}} : changed_files());
   }
-  Result<PreparedAdapter> adapter = prepare_adapter(std::move(*folder), base_);
+  Result<PreparedAdapter> adapter = prepare_adapter(std::move(*folder), base_, gate);
   if (adapter && (adapter->size != version.size() || (takes_new_files && adapter->traits() != version.traits()))) {
     withdraw(version, nullptr);
     return refuse_load(version, changed_files());

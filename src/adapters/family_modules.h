@@ -4,6 +4,7 @@
 
 #include "adapters/adapter_modules.h"
 #include "adapters/changed_rows.h"
+#include "base/gate.h"
 #include "base/result.h"
 #include "formats/adapter_config.h"
 #include "formats/model_files.h"
@@ -24,6 +25,7 @@ struct FamilyContext {
   VeraProjections* projections = nullptr;  // that adapters share; null: each has its own
   const SafetensorsFile* file = nullptr;   // whose tensors these are; null where their numbers need not be looked at
   ChangedRows* changed_rows = nullptr;     // of this file, as far as they are known; more are added. Null: none are
+  Gate* gate = nullptr;                    // passed as numbers are read; may be null
 };
 
 // Groups the tensors of an adapter's file by module as its family has them, from config and header alone: every family arrives at the same

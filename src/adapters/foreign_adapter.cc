@@ -47,7 +47,8 @@ Result<PeftForm> read_foreign_adapter(const Folder& folder, const AdapterFiles& 
   fail_check("expected another form than PEFT's", std::source_location::current());
 }
 
-Result<SafetensorsFile> make_weights_in_memory(const PeftForm& form, std::string name, FileContents contents, std::uint64_t bytes_max) {
+Result<SafetensorsFile> make_weights_in_memory(const PeftForm& form, std::string name, FileContents contents, Gate* gate,
+                                               std::uint64_t bytes_max) {
   const std::uint64_t bytes = form.file_bytes();
   if (bytes > bytes_max) {
     return error("E_TOO_LARGE", "{}: expected at most {} bytes in PEFT's form, found {}; slora convert makes a PEFT folder of it", name,
@@ -55,7 +56,10 @@ Result<SafetensorsFile> make_weights_in_memory(const PeftForm& form, std::string
   }
   Result<MemoryFile> memory = MemoryFile::create(std::move(name));
   if (!memory) return forward_error(memory);
-  const ByteSink append = [&](std::span<const std::byte> piece) { return memory->append(piece); };
+  const ByteSink append = [&](std::span<const std::byte> piece) -> Status {
+    if (gate != nullptr && !gate->pass([] {})) return error("E_READ", "reading it took too long");
+    return memory->append(piece);
+  };
   Status written;
   if (contents == FileContents::numbers) {
     written = write_safetensors(append, form.tensors);

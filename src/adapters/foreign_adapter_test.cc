@@ -220,27 +220,34 @@ TEST(ForeignAdapter, KeepsTheTextFilesOfItsFolder) {
 TEST(ForeignAdapter, TakesLongLorasFactorFromTheOptionOrTheConfigNextToIt) {
   const TemporaryFolder root;
   fs::copy(kGolden / "foreign/long_lora", root.file("long"));
-  const auto factor_of = [&](const std::string& out, std::optional<double> option) {
-    const Result<Conversion> made = convert_adapter({.folder = root.file("long"), .out = root.file(out), .rope_factor = option});
+  const auto factor_of = [&](const std::string& out, std::optional<double> option, const ModuleTable* base = nullptr) {
+    const Result<Conversion> made =
+        convert_adapter({.folder = root.file("long"), .out = root.file(out), .base = base, .rope_factor = option});
     if (!made) return made.error().code;
     return read_json_file(root.file(out + "/adapter_config.json")).value()["rope_scaling"].dump();
   };
   EXPECT_EQ(factor_of("none", std::nullopt), "E_ROPE");
   root.write("long/config.json", R"({"rope_scaling": {"type": "linear", "factor": 8.0}})");
-  EXPECT_EQ(factor_of("config", std::nullopt), R"({"rope_type":"linear","factor":8.0})");
+  EXPECT_EQ(factor_of("unknown_base", std::nullopt), "E_ROPE") << "whose own factor the file's may contain";
+  ModuleTable base;
+  EXPECT_EQ(factor_of("config", std::nullopt, &base), R"({"rope_type":"linear","factor":8.0})");
+  base.rope.kind = RopeKind::linear;
+  base.rope.factor = 2;
+  EXPECT_EQ(factor_of("of_scaled_base", std::nullopt, &base), R"({"rope_type":"linear","factor":4.0})");
   EXPECT_EQ(factor_of("option", 2.0), R"({"rope_type":"linear","factor":2.0})");
   root.write("long/config.json", R"({"rope_scaling": {"rope_type": "yarn", "factor": 8.0}})");
-  EXPECT_EQ(factor_of("yarn", std::nullopt), "E_ROPE");
+  EXPECT_EQ(factor_of("yarn", std::nullopt, &base), "E_ROPE");
+  EXPECT_EQ(factor_of("too_large", 257.0), "E_ROPE");
 }
 
 TEST(ForeignAdapter, TakesNoMoreMemoryThanItsLimit) {
   const Folder folder = Folder::open((kGolden / "foreign/mlx_lora").string()).value();
   const PeftForm form = read_foreign_adapter(folder, find_adapter_files(folder), nullptr).value();
   const std::uint64_t bytes = form.file_bytes();
-  const Result<SafetensorsFile> made = make_weights_in_memory(form, "a", FileContents::numbers, bytes);
+  const Result<SafetensorsFile> made = make_weights_in_memory(form, "a", FileContents::numbers, nullptr, bytes);
   ASSERT_TRUE(made) << made.error().message;
   EXPECT_EQ(made->file_bytes(), bytes);
-  EXPECT_EQ(make_weights_in_memory(form, "a", FileContents::numbers, bytes - 1).error().code, "E_TOO_LARGE");
+  EXPECT_EQ(make_weights_in_memory(form, "a", FileContents::numbers, nullptr, bytes - 1).error().code, "E_TOO_LARGE");
 }
 
 // torchtune's own export leaves the magnitudes of q and k in Meta's order, where they belong to other rows.

@@ -78,7 +78,7 @@ class ChosenRows final : public DerivedTensor {
 
 // Of the base's rows, those that differ in a tensor of the file. Requires: it has as many rows or more, of as many columns.
 Result<std::vector<std::int64_t>> changed_rows(const SafetensorsFile& file, const TensorInfo& tensor, const ModelFiles& base,
-                                               const ModelTensor& of_base) {
+                                               const ModelTensor& of_base, Gate* gate) {
   constexpr std::int64_t kElements = 1 << 20;  // that are read at a time
   const std::int64_t rows = of_base.info.shape[0], cols = tensor.shape[1];
   const std::int64_t chunk_rows = std::max<std::int64_t>(1, kElements / cols);
@@ -88,6 +88,7 @@ Result<std::vector<std::int64_t>> changed_rows(const SafetensorsFile& file, cons
   std::vector<float> own, rounded;  // the base's rows, and rounded to the type of the file, as training in another type copies them
   for (std::int64_t begin = 0; begin < rows; begin += chunk_rows) {
     const std::int64_t count = std::min(chunk_rows, rows - begin);
+    if (gate != nullptr && !gate->pass([] {})) return error("E_READ", "{}: reading it took too long", file.name());
     const Result<std::vector<float>> values = read_rows(file, tensor, begin, count);
     if (!values) return tl::unexpected(values.error());
     bytes.resize(static_cast<std::size_t>(count * cols) * element_bytes);
@@ -180,6 +181,11 @@ class RowFinder {
       if (*changed != nullptr) std::ranges::for_each(**changed, add);
       for (std::int64_t row = *changed != nullptr ? known : 0; row < saved->shape[0]; ++row) add(row);
     }
+    const auto beyond = std::ranges::find_if(tokens, [&](TokenId token) { return saved != nullptr && token >= saved->shape[0]; });
+    if (beyond != tokens.end()) {
+      return error("E_INDEX", "tensor {}: expected trained tokens below its {} rows, found {}", quote(saved->name), saved->shape[0],
+                   *beyond);
+    }
     for (std::size_t i = 0; i < tokens.size(); ++i)
       rows.insert_or_assign(tokens[i], ChosenRows::Row{trained, static_cast<std::int64_t>(i)});
     if (Status fits = check_added(rows); !fits) return forward_error(fits);
@@ -195,7 +201,7 @@ class RowFinder {
     }
     const ModelTensor* const of_base = context_.weights->find(*weight.stored_as + ".weight");
     check(of_base != nullptr && of_base->info.shape[1] == weight.columns, "expected the base to have the weight");
-    Result<std::vector<std::int64_t>> rows = changed_rows(*context_.file, saved, *context_.weights, *of_base);
+    Result<std::vector<std::int64_t>> rows = changed_rows(*context_.file, saved, *context_.weights, *of_base, context_.gate);
     if (!rows) return forward_error(rows);
     std::shared_ptr<const std::vector<std::int64_t>> list;
     if (rows->size() <= kListedMax) list = std::make_shared<const std::vector<std::int64_t>>(*std::move(rows));
@@ -271,6 +277,7 @@ Result<std::span<const TokenId>> tokens_of(const AdapterModule& module, const Te
   };
   const std::vector<TokenId>* listed = list_of(module.path);
   if (listed == nullptr) listed = list_of(name_of_list(module.path, base));
+  if (listed == nullptr && base == nullptr) return std::span<const TokenId>();  // it may be a tied head
   if (listed == nullptr) {
     return error("E_PAIR", "tensor {}: expected \"trainable_token_indices\" to list its tokens, found none for {}", quote(trained.name),
                  quote(module.path));
@@ -326,8 +333,14 @@ void warn_of_missing_rows(AdapterModules& found, const AdapterConfig& config) {
 
 Status find_trained_rows(AdapterModules& found, const AdapterConfig& config, std::span<const TensorInfo> tensors,
                          const FamilyContext& context) {
-  const Result<bool> has_head = has_tied_copy(found, tensors, context);
-  if (!has_head) return tl::unexpected(has_head.error());
+  Result<bool> has_head = has_tied_copy(found, tensors, context);
+  if (!has_head) return forward_error(has_head);
+  if (*has_head) {  // one that holds nothing else is the embedding's
+    const auto is_copy = [&](const AdapterModule& module) {
+      return module.path == context.modules->modules.back().path && module.parts.empty() && module.pieces.size() == 1;
+    };
+    *has_head = std::erase_if(found.modules, is_copy) == 0;
+  }
   RowFinder finder(found, tensors, context);
   std::vector<AdapterModule> of_tied_heads;
   for (AdapterModule& module : found.modules) {

@@ -7,6 +7,7 @@
 
 #include "adapters/derived_tensor.h"
 #include "adapters/image_layout.h"
+#include "base/gate.h"
 #include "base/ids.h"
 #include "base/result.h"
 #include "base/shared_image.h"
@@ -26,9 +27,9 @@ struct ImageSize {
 };
 
 // Of what the shared pages of an adapter's layouts hold: the slices, and type, shape and bytes of the tensors that they are of. Pages of
-// equal digests are equal, on every shard. Reads the tensors. E_READ.
+// equal digests are equal, on every shard. Reads the tensors, through the gate. E_READ.
 [[nodiscard]] Result<Sha256Digest> digest_of_shared(std::span<const ImageLayout> layouts, const SafetensorsFile& file,
-                                                    std::span<const std::shared_ptr<const DerivedTensor>> derived);
+                                                    std::span<const std::shared_ptr<const DerivedTensor>> derived, Gate& gate);
 
 // The shared images of the adapters that a store knows, by content. One thread at a time.
 class SharedImageTable {

@@ -34,6 +34,10 @@ Status check_count(const TensorInfo& values, const ModuleEntry& entry, const Ada
   const std::int64_t count = values.shape[0];
   if (count > std::numeric_limits<std::int32_t>::max())
     return error("E_TOO_LARGE", "tensor {}: expected fewer than 2^31 numbers, found {}", quote(values.name), count);
+  if (count > std::int64_t{entry.in} * entry.out) {
+    return error("E_TOO_LARGE", "tensor {}: expected at most {} x {} numbers, those of the base's weight, found {}", quote(values.name),
+                 entry.out, entry.in, count);
+  }
   if (count % per_rank == 0 && count / per_rank == config.r) return {};
   return error("E_SHAPE", "tensor {}: expected [{} x {}] by r and the {} inputs and {} outputs of the base's module, found {}",
                quote(values.name), config.r, per_rank, entry.in, entry.out, shape_of(values));
@@ -56,7 +60,7 @@ Status finish_shira(AdapterModules& found, AdapterModule& module, const AdapterC
   if (entry == nullptr || context.file == nullptr) return {};  // what the base does not have is refused with all others
   if (Status count = check_count(values, *entry, config); !count) return count;
   const auto sparse = std::make_shared<const SparseTensors>(indices, values, *entry);
-  Result<std::vector<ElementRange>> elements = elements_of_shards(*context.file, *sparse);
+  Result<std::vector<ElementRange>> elements = elements_of_shards(*context.file, *sparse, context.gate);
   if (!elements) return forward_error(elements);
   module.shard_elements = *elements;
   module.element_count = sparse->count();

@@ -123,7 +123,7 @@ TEST(ShiraModules, TellWhichElementsAShardHas) {
     fixture.write(folder.path());
     const SafetensorsFile file = SafetensorsFile::open(folder.file("adapter_model.safetensors")).value();
     const auto sparse = std::make_shared<const SparseTensors>(file.tensors()[1], file.tensors()[0], module);
-    const std::vector<ElementRange> elements = elements_of_shards(file, *sparse).value();
+    const std::vector<ElementRange> elements = elements_of_shards(file, *sparse, nullptr).value();
     ASSERT_EQ(elements.size(), 2u);
     EXPECT_EQ(elements[0].begin, 0);
     EXPECT_EQ(elements[1].begin, elements[0].count);

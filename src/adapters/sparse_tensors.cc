@@ -97,8 +97,8 @@ SparseTensors::SparseTensors(TensorInfo of_indices, TensorInfo of_values, const 
   }
 }
 
-Result<std::vector<ElementRange>> elements_of_shards(const SafetensorsFile& file, const SparseTensors& tensors) {
-  const Result<std::vector<std::int32_t>> counts = count_elements(file, tensors, nullptr);
+Result<std::vector<ElementRange>> elements_of_shards(const SafetensorsFile& file, const SparseTensors& tensors, Gate* gate) {
+  const Result<std::vector<std::int32_t>> counts = count_elements(file, tensors, gate);
   if (!counts) return tl::unexpected(counts.error());
   return elements_of_shards(*counts, tensors);
 }

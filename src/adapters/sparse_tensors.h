@@ -27,7 +27,7 @@ struct SparseTensors {
 
 // [shards] the elements that each shard stores, in the order of an image. E_INDEX for rows and columns that the matrix does not have,
 // E_READ. Requires: the shapes above.
-[[nodiscard]] Result<std::vector<ElementRange>> elements_of_shards(const SafetensorsFile& file, const SparseTensors& tensors);
+[[nodiscard]] Result<std::vector<ElementRange>> elements_of_shards(const SafetensorsFile& file, const SparseTensors& tensors, Gate* gate);
 
 // These are derived from both tensors when an image is written.
 

@@ -47,7 +47,8 @@ Result<std::optional<double>> linear_factor_of_config(const Folder& folder) {
   if (!folder.exists("config.json")) return std::nullopt;
   const Result<Json> config = read_json_file(folder, "config.json");
   if (!config) return tl::unexpected(config.error());
-  const Json* const scaling = config->is_object() ? find_member(*config, "rope_scaling") : nullptr;
+  const Json* scaling = config->is_object() ? find_member(*config, "rope_scaling") : nullptr;
+  if (config->is_object() && (scaling == nullptr || scaling->is_null())) scaling = find_member(*config, "rope_parameters");
   if (scaling == nullptr || !scaling->is_object()) return std::nullopt;
   for (const std::string_view key : {"rope_type", "type"}) {
     const Json* const type = find_member(*scaling, key);
@@ -57,18 +58,27 @@ Result<std::optional<double>> linear_factor_of_config(const Folder& folder) {
 }
 
 Status add_rope_factor(Json& config, double factor) {
-  if (!std::isfinite(factor) || factor <= 0) return error("E_ROPE", "expected a factor of positions above 0, found {}", factor);
+  if (!(factor >= 1 && factor <= kRopeFactorMax))
+    return error("E_ROPE", "expected a factor of positions from 1 to {}, found {}", kRopeFactorMax, factor);
   config["rope_scaling"] = {{"rope_type", "linear"}, {"factor", factor}};
   return {};
 }
 
-Status convert_long_lora(PeftForm& form, Json& config, const Folder& folder, std::optional<double> rope_factor) {
+// A config.json has the factor of the whole, in which the base may have one of its own.
+Status convert_long_lora(PeftForm& form, Json& config, const Folder& folder, std::optional<double> rope_factor, const ModuleTable* base) {
   if (Status added = add_long_lora_weights(form.tensors, folder); !added) return added;
   if (find_member(config, "modules_to_save") == nullptr) config["modules_to_save"] = {"embed_tokens", "norm"};
   if (rope_factor) return {};
   const Result<std::optional<double>> factor = linear_factor_of_config(folder);
   if (!factor) return tl::unexpected(factor.error());
-  if (*factor) return add_rope_factor(config, **factor);
+  if (*factor && base != nullptr)
+    return add_rope_factor(config, **factor / (base->rope.kind == RopeKind::linear ? base->rope.factor : 1.0));
+  if (*factor) {
+    return error("E_ROPE",
+                 "config.json has the factor {}, with the base's own in it: give the base with --model, or the factor with "
+                 "--rope-factor",
+                 **factor);
+  }
   return error("E_ROPE",
                "{} is of LongLoRA, which scales positions by a factor that its files do not have: give it with --rope-factor, the context "
                "that it was trained for divided by the base's",
@@ -90,7 +100,7 @@ Result<PeftForm> read_torch_adapter(const Folder& folder, std::optional<double> 
   PeftForm form;
   form.tensors = std::move(*tensors);
   if (folder.exists(kLongLoraWeights)) {
-    if (Status converted = convert_long_lora(form, *config, folder, rope_factor); !converted) return forward_error(converted);
+    if (Status converted = convert_long_lora(form, *config, folder, rope_factor, base); !converted) return forward_error(converted);
   }
   form.config = text_of_config(*config);
   return form;

@@ -41,8 +41,8 @@ class AdapterTexts {
   // As long as the result lives, what is read for this adapter is not forgotten: for a request that waits for it.
   [[nodiscard]] std::shared_ptr<const void> hold(const std::string& adapter);
 
-  // Whether an adapter with this folder, and so many tokens beyond the base's, would be served; remembers nothing. Passes the gate between
-  // reading and building its text side; E_READ when it is closed.
+  // Whether an adapter with this folder and `added_tokens` tokens beyond the base's would be served; remembers nothing. Passes the gate
+  // between reading and building its text side; E_READ when it is closed.
   [[nodiscard]] Status check(const FolderPath& folder, std::int32_t added_tokens, Gate& gate);
 
   // Bytes of the text sides that are remembered, the base's left out.

@@ -15,6 +15,7 @@
 #include "cli/peer_options.h"
 #include "cli/runtime_arguments.h"
 #include "engine/runtime.h"
+#include "formats/adapter_config.h"
 
 namespace {
 
@@ -295,7 +296,7 @@ CLI::App* add_convert(CLI::App& app, ConvertArguments& arguments) {
       ->type_name("DIR");
   command->add_option("--rope-factor", arguments.rope_factor, "LongLoRA: the context it was trained for, divided by the base's")
       ->type_name("F")
-      ->check(real_range(1e-3, 1e6));
+      ->check(real_range(1, slora::kRopeFactorMax));
   command->footer(
       "Examples:\n"
       "  slora convert downloads/pickled-lora --out adapters/sql\n"

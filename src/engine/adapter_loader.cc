@@ -139,9 +139,10 @@ Result<std::unique_ptr<const AdapterView>> bring_in_blend(AdapterStore& store, M
     own = own.subspan(first.size());
     LoadPages part{{first.begin(), first.end()}};
     for (const SharedImage& image : component.version->shared()) {
-      LoadPages::Shared& found = *std::ranges::find(shared, image.id, &LoadPages::Shared::id);
-      part.shared.push_back(found);
-      found.part = SharedPart::leave;
+      const auto found = std::ranges::find(shared, image.id, &LoadPages::Shared::id);
+      check(found != shared.end(), "expected pages for every image that a component shares");
+      part.shared.push_back(*found);
+      found->part = SharedPart::leave;
     }
     Result<std::unique_ptr<const AdapterView>> loaded = bring_in(store, model, *component.version, part, gate);
     if (!loaded) return loaded;

@@ -5,7 +5,7 @@
 
 namespace slora {
 
-// How long requests of adapters that extend the context may be, as --max-adapter-len and a pool of so many tokens allow; 0: such adapters
+// How long requests of adapters that extend the context may be, as --max-adapter-len and the tokens of a pool allow; 0: such adapters
 // are refused.
 [[nodiscard]] std::int64_t extended_positions(const RuntimeOptions& options, const ModelConfig& config, const Backend& backend,
                                               std::int64_t pool_tokens);

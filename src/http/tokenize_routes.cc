@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "adapters/adapter_version.h"
 #include "api/api_error.h"
 #include "api/json_text.h"
 #include "api/model_fields.h"
@@ -109,7 +110,9 @@ HttpResponse TokenizeRoutes::tokenize_now(std::string_view body, const Result<Fo
 }
 
 HttpResponse TokenizeRoutes::detokenize_now(std::string_view body, const Result<FoundModel>& model) const {
-  const Result<Json> given = parse_small_body(kDetokenizeFields, body, vocabulary_size_);
+  const AdapterVersion* const adapter = model ? model->adapter.get() : nullptr;
+  const std::int32_t vocabulary = vocabulary_size_ + (adapter != nullptr ? adapter->traits().added_tokens : 0);
+  const Result<Json> given = parse_small_body(kDetokenizeFields, body, vocabulary);
   if (!given) return error_response(given.error());
   const Result<std::shared_ptr<const TextModel>> text = preparer_.text_of(Json::parse(body), model);
   if (!text) return error_response(text.error());
