@@ -132,7 +132,6 @@ Result<StoredMatrix> place_part(Placer& placer, const AdapterRecord& record, con
     case PartKind::gain:
       return place_vector(placer, "gain", slice.col_count, layout.page_bytes);
     case PartKind::row_ids:
-      return place_vector(placer, "list of rows", slice.col_count, layout.page_bytes);
     case PartKind::row_counts:
       return place_vector(placer, "list of rows", slice.col_count, layout.page_bytes);
     case PartKind::columns:
