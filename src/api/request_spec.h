@@ -9,6 +9,7 @@
 
 #include "adapters/adapter_version.h"
 #include "base/ids.h"
+#include "constraint/constraint.h"
 #include "engine/generation.h"
 #include "formats/json.h"
 
@@ -124,6 +125,8 @@ struct RequestSpec {
   std::optional<float> timeout_seconds;  // from the arrival to the end of the answer
   std::int32_t priority = 0;             // lower is served earlier, if the policy follows it
   OutputSpec output;
+  std::optional<ConstraintSpec> constraint;  // the form of the answer
+  std::string constraint_field;              // where
   OpenAiSpec openai;
   SglangSpec sglang;
   SloraSpec slora;

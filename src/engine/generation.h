@@ -16,6 +16,7 @@
 namespace slora {
 
 class AdapterVersion;
+class CompiledConstraint;
 
 // One sequence to generate. `id` is made by Engine::next_sequence_id, never by a client.
 struct GenerationRequest {
@@ -30,7 +31,8 @@ struct GenerationRequest {
   std::shared_ptr<const AdapterVersion> adapter;  // null: the base model
   std::int32_t adapter_begin = 0;                 // the position of the prompt from which on it acts
   SamplingParams sampling;
-  std::uint32_t choice = 0;  // which of the n choices of its request: they differ in what is drawn
+  std::shared_ptr<const CompiledConstraint> constraint;  // the form of the answer; null: any
+  std::uint32_t choice = 0;                              // which of the n choices of its request: they differ in what is drawn
 };
 
 // The places that a request needs among those in the engine, taken one after the other.
