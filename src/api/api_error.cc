@@ -19,6 +19,8 @@ constexpr std::array kKnownCodes = {
     KnownCode{"client_queue_full", ErrorKind::rate_limit},
     KnownCode{"internal_error", ErrorKind::internal},
     KnownCode{"no_finite_logits", ErrorKind::internal},
+    KnownCode{"constraint_violated", ErrorKind::internal},
+    KnownCode{"constraints_busy", ErrorKind::unavailable},
     KnownCode{"draining", ErrorKind::unavailable},
     KnownCode{"engine_stalled", ErrorKind::unavailable},
     KnownCode{"given_up", ErrorKind::unavailable},

@@ -142,6 +142,8 @@ void GenerationJob::take_event(std::size_t choice_index, const TokenEvent& event
     answered.text += rest.text;
     if (rest.stop) {
       end_choice(choice_index, "stop", json_string_of(spec.output.stop[*rest.stop]));
+    } else if (event.end == EndReason::complete) {
+      end_choice(choice_index, "stop", {});
     } else if (event.end == EndReason::stop) {
       const bool asked = std::ranges::find(spec.output.stop_token_ids, event.token.id) != spec.output.stop_token_ids.end();
       end_choice(choice_index, "stop", asked ? fmt::format("{}", event.token.id) : std::string());

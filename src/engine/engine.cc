@@ -37,7 +37,12 @@ Status Engine::submit(GenerationRequest request) {
   }
   Result<LiveLimits::Place> place = loop_->limits().try_take(request.client, request.prompt.size());
   if (!place) return forward_error(place);
-  loop_->inbox().submit({std::move(request), std::move(*place)});
+  std::shared_ptr<TokenMask> mask;
+  if (request.constraint != nullptr) {
+    loop_->masks().start();
+    mask = std::make_shared<TokenMask>(request.constraint->start(), (static_cast<std::size_t>(loop_->vocab_size()) + 31) / 32);
+  }
+  loop_->inbox().submit({std::move(request), std::move(*place), std::move(mask)});
   return {};
 }
 
@@ -55,7 +60,7 @@ void Engine::unpin_adapter(std::string name, std::function<void(Status)> on_done
   loop_->inbox().change_pin({std::move(name), Pinning::Kind::unpin, std::move(on_done)});
 }
 
-bool Engine::wait_for_loads(std::chrono::milliseconds limit) { return loop_->wait_for_loads(limit); }
+bool Engine::wait_for_threads(std::chrono::milliseconds limit) { return loop_->wait_for_threads(limit); }
 
 void Engine::begin_drain() { draining_.store(true); }
 

@@ -80,9 +80,9 @@ class Engine {
   // Refuses new sequences from now on; accepted ones continue.
   void begin_drain();
 
-  // Waits until no thread reads an adapter's weights; false when `limit` has passed before. The destructor waits for these threads for as
-  // long as their reads hang.
-  [[nodiscard]] bool wait_for_loads(std::chrono::milliseconds limit);
+  // Waits until no thread reads an adapter's weights or computes which tokens a constraint allows; false when `limit` has passed before for
+  // either. The destructor waits for these threads for as long as their calls hang.
+  [[nodiscard]] bool wait_for_threads(std::chrono::milliseconds limit);
 
   // How many output tokens fit after a prompt of this length with this adapter; limited by context_of() and by the size of the pool. 0 or
   // less: the prompt itself is too long.

@@ -32,6 +32,8 @@ EngineLoop::EngineLoop(const EngineOptions& options, ModelShards& model, Adapter
       scheduler_(std::in_place, options.scheduler, make_policy_()),
       spare_tops_(static_cast<std::size_t>(options.scheduler.running_max)),
       pins_(adapters, adapter_use_, options.pinned_adapters),
+      masks_(
+          {}, [this] { inbox_.wake(); }, metrics_.mask_seconds()),
       // A load holds at least one page of the pool, so there are never more loads than pages.
       loader_({.threads_per_lane = static_cast<std::size_t>(options.loader_threads), .loads_max = model.page_count()}, inbox_,
               [this](const AdapterVersion& version, const LoadPages& pages, Gate& gate) {
@@ -94,6 +96,7 @@ void EngineLoop::run_until_failure(const std::stop_token& stop) {
 void EngineLoop::run_iteration() {
   beat();
   take_inbox();
+  resume_suspended();
   const bool has_planned = plan_step();
   const std::uint64_t under_way = submitted_count_ - collected_count_;
   const bool collects = under_way == slots_.size() || (under_way > 0 && !has_planned);
@@ -172,6 +175,7 @@ void EngineLoop::try_add(Submission submission) {
   wanted.prompt.assign(request.prompt.begin(), request.prompt.end());  // its own list, for it appends the output
   wanted.output_tokens_max = request.output_tokens_max;
   if (request.sampling.prompt_logprob_count >= 0) wanted.prompt_use = PromptUse::scored;
+  if (submission.mask != nullptr) wanted.continuation = Continuation::known;
   if (request.adapter) {
     wanted.adapter = request.adapter->id();
     wanted.adapter_page_count = request.adapter->page_count();
@@ -182,7 +186,8 @@ void EngineLoop::try_add(Submission submission) {
   const SequenceId id = wanted.id;
   const AdapterId adapter = wanted.adapter;
   try {
-    LiveSequence& live = live_.emplace(id, LiveSequence(std::move(request), std::move(submission.place))).first->second;
+    LiveSequence& live =
+        live_.emplace(id, LiveSequence(std::move(request), std::move(submission.place), std::move(submission.mask))).first->second;
     if (const Status added = scheduler_->add(std::move(wanted)); !added) {
       TokenEvent& event = event_of(live);
       event.error_code = added.error().code;

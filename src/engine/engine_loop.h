@@ -16,6 +16,7 @@
 #include "engine/inbox.h"
 #include "engine/live_limits.h"
 #include "engine/live_sequence.h"
+#include "engine/mask_threads.h"
 #include "engine/page_poison.h"
 #include "engine/shared_images.h"
 #include "engine/snapshot.h"
@@ -41,7 +42,11 @@ class EngineLoop {
   [[nodiscard]] bool has_failed() const { return has_failed_.load(); }
   [[nodiscard]] std::optional<Error> failure() const;
   // Any thread.
-  [[nodiscard]] bool wait_for_loads(std::chrono::milliseconds limit) { return loader_.wait_until_idle(limit); }
+  [[nodiscard]] bool wait_for_threads(std::chrono::milliseconds limit) {
+    return loader_.wait_until_idle(limit) && masks_.wait_until_idle(limit);
+  }
+  // Any thread.
+  [[nodiscard]] MaskThreads& masks() { return masks_; }
   [[nodiscard]] std::int32_t vocab_size() const { return model_.first_model().config().vocab_size; }
 
  private:
@@ -75,6 +80,14 @@ class EngineLoop {
   void publish_stats();
   void end_all();
 
+  // In engine_constraints.cc:
+  void ask_for_masks(const StepPlan& plan);
+  [[nodiscard]] RowOutcome follow(LiveSequence& sequence, TokenId token);
+  void suspend(const LiveSequence& sequence);
+  void resume_suspended();
+  [[nodiscard]] bool try_resume(LiveSequence& sequence, Timestamp now);
+  void fail_constrained(LiveSequence& sequence, const Error& why);
+
   // After an exception, in engine_recovery.cc: ends every sequence with an error and begins with an empty pool.
   void start_anew();
   void drop_inbox_contents();
@@ -105,6 +118,7 @@ class EngineLoop {
   bool is_broken_ = false;                                  // an exception left an iteration: the state is unknown
   Error broken_by_;
   std::vector<LiveSequence*> span_sequences_;  // of the plan that is being submitted
+  std::vector<SequenceId> suspended_;          // whose masks are awaited
   std::vector<PromptLogprob> scores_;          // of one sequence
   Timestamp collected_{};                      // when the latest step was
   StepResult result_;
@@ -119,6 +133,7 @@ class EngineLoop {
   std::string failed_by_;  // the device's words; constant once has_failed_ is set
   Snapshot<EngineStats> published_stats_;
 
+  MaskThreads masks_;
   AdapterLoader loader_;
   std::jthread thread_;  // last: starts when all other members are complete
 };

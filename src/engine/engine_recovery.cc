@@ -28,6 +28,7 @@ void EngineLoop::start_anew() {
   ended_.clear();
   evicted_.clear();
   span_sequences_.clear();
+  suspended_.clear();
   adapter_use_ = {};
   shared_images_ = {};
   pins_.begin_anew();

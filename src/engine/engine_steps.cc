@@ -18,9 +18,10 @@ void EngineLoop::submit(StepSlot& slot) {
   slot.builder.build(
       slot.plan, [this](AdapterId adapter) { return adapter_use_.view_of(adapter); },
       static_cast<std::size_t>(model_.first_model().limits().output_rows_max));
+  ask_for_masks(slot.plan);
   slot.output_rows.prepare(slot.plan, span_sequences_);
   const StepSlot* const before = slots_.size() > 1 ? &slot_of(submitted_count_ + slots_.size() - 1) : nullptr;
-  slot.submit(model_, before, [this] { beat(); });
+  slot.submit(model_, masks_, before, [this] { beat(); });
   ++submitted_count_;
 }
 
@@ -85,6 +86,12 @@ void EngineLoop::take_tokens(const StepSlot& slot) {
     if (live == live_.end()) continue;
     const auto row = static_cast<std::size_t>(span.output_row);
     live->second.note_collected();
+    if (live->second.take_late_mask()) {
+      metrics_.mask_was_late();
+      suspend(live->second);
+      result_.rows[row] = {-1, RowOutcome::suspended};
+      continue;
+    }
     take_token(live->second, slot.results()[row], event_of(live->second), result_.rows[row]);
   }
 }
@@ -109,7 +116,11 @@ void EngineLoop::take_token(LiveSequence& sequence, const TokenResult& drawn, To
   event.token = spare_tops_.token_of(drawn);
   const TokenId token = event.token.id;
   sequence.append(token);
-  result = {token, sequence.ends_with(token) ? RowOutcome::stop : RowOutcome::goes_on};
+  result = {token, RowOutcome::goes_on};
+  if (sequence.ends_with(token))
+    result.outcome = RowOutcome::stop;
+  else if (sequence.mask() != nullptr)
+    result.outcome = follow(sequence, token);
 }
 
 }  // namespace slora

@@ -17,6 +17,7 @@
 #include "base/result.h"
 #include "engine/generation.h"
 #include "engine/live_limits.h"
+#include "engine/token_mask.h"
 
 namespace slora {
 
@@ -26,10 +27,11 @@ struct LoadOutcome {
   Result<std::unique_ptr<const AdapterView>> view;
 };
 
-// A sequence to generate, and its place among those in the engine.
+// A sequence to generate, its place among those in the engine, and its mask, as LiveSequence has it.
 struct Submission {
   GenerationRequest request;
   LiveLimits::Place place;
+  std::shared_ptr<TokenMask> mask;
 };
 
 // A name whose adapter is to be pinned, or not any more.

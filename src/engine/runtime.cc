@@ -374,7 +374,7 @@ MetricsRegistry& Runtime::metrics() { return parts_->metrics; }
 std::int32_t Runtime::max_model_len() const { return parts_->max_model_len; }
 std::int32_t Runtime::shard_count() const { return parts_->model->shard_count(); }
 bool Runtime::wait_for_reads(std::chrono::milliseconds limit) {
-  return parts_->adapters->wait_for_looks(limit) && parts_->engine->wait_for_loads(limit);
+  return parts_->adapters->wait_for_looks(limit) && parts_->engine->wait_for_threads(limit);
 }
 const std::string& Runtime::policy_name() const { return parts_->policy_name; }
 
