@@ -320,9 +320,8 @@ slora_mutate(scheduler/plans.cc
   complete_answer_ends_as_stopped)
 slora_mutate(scheduler/scheduler.cc
   "if (next->is_suspended) continue;"
-  "if (next->is_suspended && mutant_is(\"others_wait_for_a_suspended_sequence\")) return;
-    if (next->is_suspended && !mutant_is(\"suspended_sequence_is_admitted\")) continue;"
-  others_wait_for_a_suspended_sequence suspended_sequence_is_admitted)
+  "if (next->is_suspended && !mutant_is(\"suspended_sequence_is_admitted\")) continue;"
+  suspended_sequence_is_admitted)
 slora_mutate(scheduler/scheduler.cc
   "const std::int32_t remaining = sequence->remaining();"
   "const bool ignores = mutant_is(\"suspended_sequence_is_planned\") ? sequence->is_suspended
