@@ -23,7 +23,7 @@ namespace slora::bench {
 namespace {
 
 constexpr int kRounds = 9;
-constexpr std::int32_t kPromptTokens = 64;
+constexpr std::int32_t kPromptTokens = 16;
 
 double thread_microseconds() {
   timespec now{};
