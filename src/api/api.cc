@@ -53,6 +53,8 @@ Api::Api(std::vector<std::string> model_names, std::shared_ptr<const TextModel> 
       runtime_(std::move(runtime)),
       generator_(runtime_->engine(), runtime_->adapters()),
       metrics_(runtime_->metrics(), model_names_.front()),
+      compiler_(make_constraint_compiler(*texts_.base(), runtime_->model_config().vocab_size)),
+      constraints_(compiler_.get(), runtime_->metrics()),
       preparer_(model_names_, runtime_->model_config().vocab_size, texts_, generator_) {
   // Why a text side is refused is remembered for the requests that need it.
   runtime_->adapters().on_look([this](const AdapterVersion& version) { (void)texts_.of(version); });

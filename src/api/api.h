@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "api/adapter_texts.h"
+#include "api/constraint_step.h"
 #include "api/engine_generator.h"
 #include "api/generation_job.h"
 #include "api/job_table.h"
@@ -40,6 +41,8 @@ class Api {
 
   // Turns a body into a request ready for the engine: the slow part of every request. Any thread.
   [[nodiscard]] const RequestPreparer& preparer() const { return preparer_; }
+  // Compiles the form of what was prepared, for whoever uses the preparer in steps. Any thread.
+  [[nodiscard]] const ConstraintStep& constraints() const { return constraints_; }
   // A job that gives its answer to `sink` once it is started with a prepared request.
   [[nodiscard]] std::shared_ptr<GenerationJob> make_job(std::shared_ptr<AnswerSink> sink, JobOrigin origin);
 
@@ -63,6 +66,8 @@ class Api {
   const std::unique_ptr<Runtime> runtime_;  // after the table: its engine posts to it until it has ended
   EngineGenerator generator_;
   RequestMetrics metrics_;
+  const std::unique_ptr<ConstraintCompiler> compiler_;  // null: forms are refused
+  const ConstraintStep constraints_;
   const RequestPreparer preparer_;
 };
 

@@ -96,6 +96,7 @@ Status GenerationJob::submit_all() {
     sequence.adapter_begin = prompt.adapter_begin.value_or(0);
     sequence.sampling = request.spec.sampling;
     sequence.sampling.seed = request.spec.seed ? static_cast<std::uint64_t>(*request.spec.seed) : origin_.random + prompt_index;
+    sequence.constraint = request.constraint;
     sequence.choice = static_cast<std::uint32_t>(i % n);
     // The choices of a prompt share its log-probabilities, except in a stream, where each sends them with its own first token.
     if (!request.spec.output.stream && i % n != 0) sequence.sampling.prompt_logprob_count = -1;

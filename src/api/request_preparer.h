@@ -17,6 +17,7 @@
 #include "api/text_model.h"
 #include "base/byte_budget.h"
 #include "base/result.h"
+#include "constraint/constraint.h"
 #include "engine/generation.h"
 
 namespace slora {
@@ -35,6 +36,7 @@ struct PreparedRequest {
   std::shared_ptr<const AdapterVersion> adapter;  // null: the base model
   std::shared_ptr<const TextModel> text;          // how it is read and written: shared with other requests, kept for as long as it runs
   std::vector<Prompt> prompts;
+  std::shared_ptr<const CompiledConstraint> constraint;  // the form of each answer, once ConstraintStep has compiled it; null: any
   ByteReservation memory;  // of all this, and of the answer as it grows
 };
 

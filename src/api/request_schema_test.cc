@@ -40,7 +40,7 @@ TEST(RequestSchema, TellsRangesDefaultsAndNull) {
       properties["n"],
       Json({{"type", {"integer", "null"}}, {"minimum", 1}, {"maximum", 8}, {"description", "Choices for each prompt."}, {"default", 1}}));
   EXPECT_EQ(properties["best_of"]["enum"], Json({1, nullptr}));
-  EXPECT_EQ(properties["guided_json"]["enum"], Json::array({nullptr}));
+  EXPECT_EQ(properties["bad_words"]["enum"], Json({Json::array(), nullptr}));
   EXPECT_FALSE(properties["temperature"].contains("default")) << "the model's own";
   EXPECT_EQ(properties["stop"]["anyOf"].back(), Json({{"type", "null"}}));
   EXPECT_EQ(properties["stop_token_ids"]["items"]["maximum"], 99);

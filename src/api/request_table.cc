@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "api/constraint_fields.h"
 #include "api/conversation_fields.h"
 #include "api/model_fields.h"
 #include "api/request_fields.h"
@@ -223,13 +224,18 @@ constexpr Field kFields[] = {
     {"use_beam_search", kBoth, FixedField{"[false]"}, "Beam search is not supported."},
     {"watermark", kTgiParameterFields, FixedField{"[false]"}, "Not supported."},
     {"typical_p", kTgiParameterFields, FixedField{"[1]"}, "Not supported."},
-    {"grammar", kTgiParameterFields, FixedField{kNothing}, "Constrained output is not supported."},
-    {"response_format", kBoth | kTgiParameterFields, FixedField{R"([{"type":"text"}])"}, "Constrained output is not supported."},
-    {"structured_outputs", kBoth, FixedField{kNothing}, "Constrained output is not supported."},
-    {"guided_json", kBoth, FixedField{kNothing}, "Constrained output is not supported."},
-    {"guided_regex", kBoth, FixedField{kNothing}, "Constrained output is not supported."},
-    {"guided_choice", kBoth, FixedField{kNothing}, "Constrained output is not supported."},
-    {"guided_grammar", kBoth, FixedField{kNothing}, "Constrained output is not supported."},
+    {"response_format", kBoth | kTgiParameterFields, FormField{read_response_format, response_format_schema},
+     "The form of the answer: any text, a JSON object, or JSON that follows a schema. This and the fields below exclude each other."},
+    {"structured_outputs", kBoth, FormField{read_structured_outputs, structured_outputs_schema},
+     "The form of the answer, one of: a JSON schema, a regular expression, a list of texts, a grammar, a structural tag. vLLM's."},
+    {"guided_json", kBoth, FormField{read_schema_form, schema_form_schema}, "A JSON schema that the answer follows. An older vLLM's."},
+    {"guided_regex", kBoth, FormField{read_regex_form, text_form_schema}, "A regular expression that the whole answer matches."},
+    {"guided_choice", kBoth, FormField{read_choice_form, choice_form_schema}, "Texts one of which is the answer."},
+    {"guided_grammar", kBoth, FormField{read_grammar_form, text_form_schema}, "A grammar in EBNF whose first rule is root."},
+    {"grammar", kBoth, FormField{read_grammar_form, text_form_schema}, "The same as guided_grammar. llama.cpp's."},
+    {"json_schema", kBoth, FormField{read_schema_form, schema_form_schema}, "The same as guided_json. llama.cpp's."},
+    {"grammar", kTgiParameterFields, FormField{read_tgi_grammar, tgi_grammar_schema},
+     "The form of the answer: an object with type json or regex, and the schema or expression as value."},
     {"allowed_token_ids", kBoth, FixedField{kNothing}, "Not supported."},
     {"bad_words", kBoth, FixedField{"[[]]"}, "Not supported."},
     {"logits_processors", kBoth, FixedField{"[[]]"}, "Not supported."},
@@ -253,10 +259,11 @@ constexpr Field kFields[] = {
     {"session_params", kSglangFields, FixedField{kNothing}, "Not supported."},
     {"beam_width", kSglangSamplingFields, FixedField{"[1]"}, "Beam search is not supported."},
     {"stop_regex", kSglangSamplingFields, FixedField{R"(["",[]])"}, "Not supported."},
-    {"json_schema", kSglangSamplingFields, FixedField{R"([""])"}, "Constrained output is not supported."},
-    {"regex", kSglangSamplingFields, FixedField{R"([""])"}, "Constrained output is not supported."},
-    {"ebnf", kSglangSamplingFields, FixedField{R"([""])"}, "Constrained output is not supported."},
-    {"structural_tag", kSglangSamplingFields, FixedField{R"([""])"}, "Constrained output is not supported."},
+    {"json_schema", kSglangSamplingFields, FormField{read_schema_form, schema_form_schema}, "A JSON schema that the answer follows."},
+    {"regex", kSglangSamplingFields, FormField{read_regex_form, text_form_schema}, "A regular expression that the whole answer matches."},
+    {"ebnf", kSglangSamplingFields, FormField{read_grammar_form, text_form_schema}, "A grammar in EBNF whose first rule is root."},
+    {"structural_tag", kSglangSamplingFields, FormField{read_tag_form, schema_form_schema},
+     "A structural tag: free text in which parts have a form."},
     {"custom_params", kSglangSamplingFields, FixedField{"[{}]"}, "Not supported."},
 };
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "api/constraint_fields.h"
 #include "api/model_fields.h"
 #include "api/request_parser.h"
 #include "formats/json.h"
@@ -42,6 +43,26 @@ const std::map<std::string_view, Probes>& probes_of_forms() {
        {{"[]", R"([{"type":"function","function":{"name":"f"}}])"}, {"1", "{}", R"("a")", "[1]", "[{}]", R"([{"function":{"name":1}}])"}}},
       {"documents", {{"[]", R"([{"text":"a"}])"}, {"1", "{}", R"("a")", R"(["a"])"}}},
       {"chat_template_kwargs", {{"{}", R"({"a":[]})"}, {"1", "[]", R"("a")", R"({"messages":[]})"}}},
+      {"response_format",
+       {{R"({"type":"text"})", R"({"type":"json_object"})", R"({"type":"json_schema","json_schema":{"name":"a","schema":{}}})"},
+        {"1", "[]", "{}", R"("json_object")", R"({"type":"structural_tag"})", R"({"type":"json_schema"})",
+         R"({"type":"json_schema","json_schema":{"name":"a"}})", R"({"type":"json_schema","json_schema":{"schema":1}})"}}},
+      {"structured_outputs",
+       {{R"({"json":{}})", R"({"regex":"a"})", R"({"choice":["a"]})", R"({"json_object":true})", R"({"grammar":"a","json":null})"},
+        {"1", "[]", "{}", R"({"json":1})", R"({"json":{},"regex":"a"})", R"({"choice":[]})", R"({"json_object":false})",
+         R"({"regex":"a","whitespace_pattern":" "})"}}},
+      {"guided_json", {{"{}", "true", R"("{}")"}, {"1", "[]"}}},
+      {"guided_regex", {{R"("a")"}, {"1", "[]", "{}"}}},
+      {"guided_choice", {{R"(["a","b"])"}, {"1", "[]", "{}", "[1]", R"("a")"}}},
+      {"guided_grammar", {{R"("root ::= \"a\"")"}, {"1", "[]", "{}"}}},
+      {"grammar", {{R"("root ::= \"a\"")"}, {"1", "[]", "{}"}}},
+      {"tgi grammar",
+       {{R"({"type":"json","value":{}})", R"({"type":"regex","value":"a"})", R"({"type":"json_schema","value":{"schema":{}}})"},
+        {"1", "[]", "{}", R"({"type":"json"})", R"({"type":"regex","value":{}})", R"({"type":"ebnf","value":"a"})"}}},
+      {"json_schema", {{"{}", R"("")", R"("{}")"}, {"1", "[]"}}},
+      {"regex", {{R"("")", R"("a")"}, {"1", "[]", "{}"}}},
+      {"ebnf", {{R"("")", R"("root ::= \"a\"")"}, {"1", "[]", "{}"}}},
+      {"structural_tag", {{R"("")", "{}", R"("{}")"}, {"1", "[]", "true"}}},
       {"reasoning_effort", {{R"("none")", R"("high")"}, {"1", "[]", "{}", R"("utmost")"}}},
   };
   return probes;
@@ -81,7 +102,9 @@ struct ProbesOf {
     }
     return {{}, {R"("a")", "1", "0", "true", "[]", "{}"}};
   }
-  Probes operator()(const FormField&) const { return probes_of_forms().at(name); }
+  Probes operator()(const FormField& field) const {
+    return probes_of_forms().at(field.read == read_tgi_grammar ? "tgi grammar" : name);  // two fields have this name
+  }
   Probes operator()(const ObjectField&) const { return {{"{}"}, {"1", "true", R"("a")", "[]"}}; }
 };
 

@@ -103,6 +103,25 @@ void GenerationRoutes::finish(Preparation& preparation, Result<FoundModel> model
     return finish_within(std::move(preparation.body.memory), api_.preparer(),
                          {std::move(preparation.spec), std::move(*model), preparation.work_bytes});
   });
+  const Result<bool> needs_form =
+      run_caught([&]() -> Result<bool> { return preparation.prepared.has_value() && !api_.constraints().is_done(*preparation.prepared); });
+  if (!needs_form) preparation.prepared = tl::unexpected(needs_form.error());
+  if (needs_form && *needs_form) return compile_form(preparation, std::move(back));
+  post_(std::move(back));
+}
+
+void GenerationRoutes::compile_form(Preparation& preparation, std::function<void()> back) {
+  const Status queued = run_caught([&]() -> Status {
+    std::function<void()> job = [this, &preparation, back] {
+      const Status compiled = run_caught([&] { return api_.constraints().compile(*preparation.prepared); });
+      if (!compiled) preparation.prepared = tl::unexpected(compiled.error());
+      post_(back);
+    };
+    if (constraint_pool_.try_run(preparation.client, std::move(job))) return {};
+    return error("constraints_busy", "Too many forms wait to be compiled; try again soon");
+  });
+  if (queued) return;
+  preparation.prepared = tl::unexpected(queued.error());
   post_(std::move(back));
 }
 

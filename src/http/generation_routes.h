@@ -11,6 +11,7 @@
 #include "base/work_pool.h"
 #include "http/adapter_waits.h"
 #include "http/answer_writer.h"
+#include "http/constraint_pool.h"
 #include "http/text_pool.h"
 #include "http/types.h"
 
@@ -51,6 +52,8 @@ class GenerationRoutes {
   // posted when the request is prepared, and keeps `preparation` until then.
   void read(Preparation& preparation, std::function<void()> back);
   void finish(Preparation& preparation, Result<FoundModel> model, std::function<void()> back);
+  // Compiles the form of what was prepared, which may take long: on a thread of its own, which then posts `back`.
+  void compile_form(Preparation& preparation, std::function<void()> back);
 
   Api& api_;
   const Api::Post post_;
@@ -61,7 +64,8 @@ class GenerationRoutes {
   TextPool& text_pool_;
   AdapterWaits waits_;
   const FormattingThread formatting_;
-  WorkPool formatting_pool_;  // last: its jobs use the members above
+  WorkPool formatting_pool_;
+  ConstraintPool constraint_pool_;  // both last: their jobs use the members above
 };
 
 }  // namespace slora

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "api/constraint_step.h"
 #include "formats/json.h"
 #include "http/responses.h"
 
@@ -57,6 +58,7 @@ void InfoRoutes::server(const std::shared_ptr<Exchange>& exchange) const {
                              {"tp_size", runtime_.shard_count()},
                              {"dp_size", 1},
                              {"enable_lora", true},
+                             {"grammar_backend", constraint_library().empty() ? "none" : constraint_library()},
                              {"internal_states", Json::array({state})}}));
 }
 
