@@ -128,8 +128,7 @@ bool is_weighted(const Json& value) {
 Status read_weight(float& weight, const std::string& place, const Json& value) {
   const double given = value.is_number() ? value.get<double>() : 0;
   if (given == 0 || !(std::abs(given) <= kBlendWeightMax) || static_cast<float>(given) == 0)
-    return expected_at(
-        place, fmt::format("a number other than 0 from {} to {}, also when rounded to 32 bits", -kBlendWeightMax, kBlendWeightMax), value);
+    return expected_at(place, fmt::format("a number other than 0 from {} to {}, also when rounded to 32 bits", -kBlendWeightMax, kBlendWeightMax), value);
   weight = static_cast<float>(given);
   return {};
 }
