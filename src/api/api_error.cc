@@ -26,7 +26,7 @@ constexpr std::array kKnownCodes = {
     KnownCode{"engine_failed", ErrorKind::unavailable},
     KnownCode{"deadline_exceeded", ErrorKind::timeout},
     KnownCode{"out_of_memory", ErrorKind::unavailable},
-    KnownCode{"constraints_busy", ErrorKind::rate_limit},
+    KnownCode{"constraint_queue_full", ErrorKind::rate_limit},
     KnownCode{"constraint_unavailable", ErrorKind::unavailable},
     KnownCode{"adapter_unavailable", ErrorKind::unavailable},
     KnownCode{"E_READ", ErrorKind::unavailable},     // of the adapter's files, when one is loaded by its path

@@ -118,7 +118,7 @@ void GenerationRoutes::compile_form(Preparation& preparation, std::function<void
       post_(back);
     };
     if (constraint_pool_.try_run(preparation.client, std::move(job))) return {};
-    return error("constraints_busy", "Too many forms wait to be compiled; try again soon");
+    return error("constraint_queue_full", "Too many forms wait to be compiled; try again soon");
   });
   if (queued) return;
   preparation.prepared = tl::unexpected(queued.error());

@@ -37,6 +37,10 @@ void set_bit(std::span<std::uint32_t> words, TokenId token) {
   if (word < words.size()) words[word] |= 1U << (static_cast<std::uint32_t>(token) % 32);
 }
 
+bool has_bit(std::span<const std::uint32_t> words, TokenId token) {
+  return (words[static_cast<std::size_t>(token) / 32] >> (static_cast<std::uint32_t>(token) % 32) & 1U) != 0;
+}
+
 void clear_bit(std::span<std::uint32_t> words, TokenId token) {
   const auto word = static_cast<std::size_t>(token) / 32;
   if (word < words.size()) words[word] &= ~(1U << (static_cast<std::uint32_t>(token) % 32));
@@ -52,7 +56,8 @@ GrammarConstraint::GrammarConstraint(const xgrammar::CompiledGrammar& grammar, s
     : matcher_(grammar),
       end_tokens_(std::move(end_tokens)),
       limits_(limits),
-      mask_((static_cast<std::size_t>(grammar.GetTokenizerInfo().GetVocabSize()) + 31) / 32) {}
+      vocabulary_size_(grammar.GetTokenizerInfo().GetVocabSize()),
+      mask_((static_cast<std::size_t>(vocabulary_size_) + 31) / 32) {}
 
 bool GrammarConstraint::is_end(TokenId token) const { return std::ranges::find(end_tokens_, token) != end_tokens_.end(); }
 
@@ -66,7 +71,8 @@ Status GrammarConstraint::fill_mask() {
     return {};
   });
   if (!filled) return filled;
-  // An end token is no text, even where its text would fit.
+  // The library may set what is left of the last word. An end token is no text, even where its text would fit.
+  for (TokenId token = vocabulary_size_; token % 32 != 0; ++token) clear_bit(mask_, token);
   for (const TokenId token : end_tokens_) clear_bit(mask_, token);
   is_filled_ = true;
   return {};
@@ -92,7 +98,8 @@ Status GrammarConstraint::accept(TokenId token) {
     has_ended_ = true;
     return {};
   }
-  if (token < 0 || static_cast<std::size_t>(token) >= mask_.size() * 32) return violated();
+  if (token < 0 || token >= vocabulary_size_) return violated();
+  if (is_filled_ && !has_bit(mask_, token)) return violated();  // the library would say so on stderr
   Status accepted = run_within(limits_, [&]() -> Status { return matcher_.AcceptToken(token) ? Status{} : Status(violated()); });
   if (!accepted) return accepted;
   is_filled_ = false;

@@ -47,6 +47,7 @@ class GrammarConstraint final : public TokenConstraint {
   xgrammar::GrammarMatcher matcher_;
   const std::vector<TokenId> end_tokens_;
   const MatchLimits limits_;
+  const TokenId vocabulary_size_;
   std::vector<std::uint32_t> mask_;  // [ceil(vocabulary / 32)] of the tokens that are text
   bool is_filled_ = false;           // for the tokens so far
   bool is_complete_ = false;

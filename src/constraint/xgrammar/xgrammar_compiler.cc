@@ -61,7 +61,7 @@ Result<std::unique_ptr<CompileWorker>> XgrammarCompiler::take_worker(std::chrono
     std::unique_lock lock(workers_mutex_);
     const auto is_free = [&] { return !idle_.empty() || worker_count_ < options_.workers_max; };
     if (!worker_is_free_.wait_until(lock, deadline, is_free))
-      return error("constraints_busy", "Too many forms are being compiled; try again soon");
+      return error("constraint_queue_full", "Too many forms are being compiled; try again soon");
     if (!idle_.empty()) {
       std::unique_ptr<CompileWorker> worker = std::move(idle_.back());
       idle_.pop_back();
