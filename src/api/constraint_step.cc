@@ -1,5 +1,6 @@
 #include "api/constraint_step.h"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <utility>
