@@ -126,6 +126,9 @@ std::optional<std::string> draw(const CompiledConstraint& form, std::mt19937& ra
     const bool may_end = std::ranges::find(allowed, kDemoEnd) != allowed.end();
     if (may_end && (i >= free_tokens || random() % 4 == 0)) return text;
     std::erase(allowed, kDemoEnd);
+    // The library takes surrogates in UTF-8 for characters, which begin with this byte; answers have U+FFFD instead, and parsers refuse
+    // them.
+    std::erase_if(allowed, [&](TokenId token) { return demo.texts[static_cast<std::size_t>(token)].ends_with('\xed'); });
     if (i >= free_tokens) {
       for (const char* end : {"\"", "]", "}", "null", "\"}", "1", "\":"}) {
         const std::optional<TokenId> token = demo.tokenizer->token_id(end);
