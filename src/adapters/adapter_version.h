@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "adapters/adapter_account.h"
 #include "adapters/adapter_folder.h"
 #include "adapters/rope_parts.h"
 #include "adapters/shared_part.h"
@@ -55,6 +56,7 @@ class AdapterVersion {
     std::uint64_t generation = 0;
     FolderStamp stamp;
     AdapterTraits traits{};
+    std::shared_ptr<AdapterAccount> account{};  // shared by all versions of the name; null: it has one of its own
   };
   // `shared`: the image of what it shares, whose id is not used again as long as the version has it; null where it shares nothing.
   AdapterVersion(AdapterId id, Origin origin, const ImageSize& size, std::shared_ptr<const SharedImage> shared);
@@ -91,6 +93,9 @@ class AdapterVersion {
   [[nodiscard]] const AdapterTraits& traits() const { return origin_.traits; }
   [[nodiscard]] std::span<const TokenId> invocation_tokens() const { return origin_.traits.invocation_tokens; }
 
+  // Of its name. Of a blend: one that nobody else has, for no adapter can be charged for it.
+  [[nodiscard]] AdapterAccount& account() const { return *account_; }
+
   // Whose reads may hang together; see lane_of(). Of a blend: that of its first component.
   [[nodiscard]] std::uint64_t lane() const {
     return components_.empty() ? lane_of(origin_.folder, origin_.stamp) : components_.front().version->lane();
@@ -98,8 +103,12 @@ class AdapterVersion {
 
   // Whether an image of it is in the pool, by itself or in a blend, as the engine says.
   [[nodiscard]] bool is_resident() const { return image_count_.load(std::memory_order_relaxed) > 0; }
+  // The same without blends: whether a request for it alone needs no load.
+  [[nodiscard]] bool has_image() const { return has_image_.load(std::memory_order_relaxed); }
   void mark_resident() const {
-    if (!has_image_.exchange(true, std::memory_order_relaxed)) count_image(1);
+    if (has_image_.exchange(true, std::memory_order_relaxed)) return;
+    count_image(1);
+    account_->add(AdapterFigure::loads);
   }
   void mark_evicted() const {
     if (has_image_.exchange(false, std::memory_order_relaxed)) count_image(-1);
@@ -141,6 +150,7 @@ class AdapterVersion {
   const Origin origin_;
   const std::vector<BlendComponent> components_;
   const ImageSize size_;
+  const std::shared_ptr<AdapterAccount> account_;
   const std::shared_ptr<const SharedImage> shared_image_;  // of an adapter
   const std::vector<SharedImage> shared_;
   mutable std::atomic<bool> has_image_ = false;        // its own

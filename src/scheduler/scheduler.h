@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -112,6 +113,8 @@ class Scheduler {
   [[nodiscard]] Status pin_adapter(AdapterId adapter, std::uint32_t page_count, std::vector<SharedImage> shared = {});
   // Does nothing when it is not pinned.
   void unpin_adapter(AdapterId adapter);
+  // For a resident adapter, until it leaves the pool: used instead of SchedulerOptions::adapter_idle_time. Nothing: the option's again.
+  void set_adapter_idle_time(AdapterId adapter, std::optional<Timestamp> time) { memory_.adapters().set_idle_time(adapter, time); }
   // Appends the adapters and the shared images that left the pool since the last call; the engine drops the adapters' views.
   void take_evicted_adapters(std::vector<AdapterId>& evicted);
 
