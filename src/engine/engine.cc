@@ -48,16 +48,27 @@ void Engine::cancel(SequenceId id) { loop_->inbox().cancel(id); }
 void Engine::clear_caches(std::function<void(bool)> on_done) { loop_->inbox().clear_caches(std::move(on_done)); }
 
 void Engine::pin_adapter(std::string name, std::function<void(Status)> on_done) {
-  loop_->inbox().change_pin({std::move(name), Pinning::Kind::pin, std::move(on_done)});
+  loop_->inbox().command({std::move(name), EngineCommand::Kind::pin, std::move(on_done)});
 }
 
 void Engine::unpin_adapter(std::string name, std::function<void(Status)> on_done) {
-  loop_->inbox().change_pin({std::move(name), Pinning::Kind::unpin, std::move(on_done)});
+  loop_->inbox().command({std::move(name), EngineCommand::Kind::unpin, std::move(on_done)});
+}
+
+void Engine::note_idle_time(std::string name, std::function<void(Status)> on_done) {
+  loop_->inbox().command({std::move(name), EngineCommand::Kind::idle_time, std::move(on_done)});
 }
 
 bool Engine::wait_for_loads(std::chrono::milliseconds limit) { return loop_->wait_for_loads(limit); }
 
-void Engine::begin_drain() { draining_.store(true); }
+void Engine::pause(std::function<void(Status)> on_done) { loop_->inbox().command({{}, EngineCommand::Kind::pause, std::move(on_done)}); }
+
+void Engine::resume(std::function<void(Status)> on_done) { loop_->inbox().command({{}, EngineCommand::Kind::resume, std::move(on_done)}); }
+
+void Engine::begin_drain() {
+  draining_.store(true);
+  resume([](const Status&) {});
+}
 
 std::int32_t Engine::output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion* adapter) const {
   const std::uint32_t own = adapter == nullptr ? 0 : adapter->pages_in_all();

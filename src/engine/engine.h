@@ -33,6 +33,7 @@ struct EngineStats {
   SchedulerStats scheduler;
   std::uint64_t steps = 0;
   std::size_t adapters_resident = 0, adapters_loading = 0;
+  bool is_paused = false;
 };
 
 // Turns requests into tokens: schedules, runs the model and samples, step by step. Owns the thread of its loop, which owns scheduler, batch
@@ -77,7 +78,15 @@ class Engine {
   void pin_adapter(std::string name, std::function<void(Status)> on_done);
   void unpin_adapter(std::string name, std::function<void(Status)> on_done);
 
-  // Refuses new sequences from now on; accepted ones continue.
+  // AdapterAccount::idle_time() of this name has changed. `on_done` is called on the engine thread and must not block.
+  void note_idle_time(std::string name, std::function<void(Status)> on_done);
+
+  // Plans no steps until resume(). Sequences stay where they are, and new ones wait. `on_done` is called on the engine thread, once nothing
+  // is computed any more, and must not block.
+  void pause(std::function<void(Status)> on_done);
+  void resume(std::function<void(Status)> on_done);
+
+  // Refuses new sequences from now on; accepted ones continue, also if they were paused.
   void begin_drain();
 
   // Waits until no thread reads an adapter's weights; false when `limit` has passed before. The destructor waits for these threads for as

@@ -107,6 +107,7 @@ void EngineLoop::run_iteration() {
 
 // Plans the next step and submits it; returns whether there is one. Requires: fewer steps are under way than there are slots.
 bool EngineLoop::plan_step() {
+  if (is_paused_) return false;
   StepSlot& slot = slot_of(submitted_count_);
   scheduler_->schedule(slot.plan, clock_.now());
   drop_evicted_views();
@@ -132,9 +133,9 @@ void EngineLoop::take_inbox() {
     scheduler_->retire_adapter(adapter);
     pins_.note_retired();
   }
-  for (Pinning& pinning : inbox_contents_.pinnings) {
-    const Status done = pinning.kind == Pinning::Kind::pin ? pins_.pin(pinning.name, *scheduler_) : pins_.unpin(pinning.name, *scheduler_);
-    std::exchange(pinning.on_done, {})(done);
+  for (EngineCommand& command : inbox_contents_.commands) {
+    const Status done = obey(command);
+    std::exchange(command.on_done, {})(done);
   }
   pins_.follow(*scheduler_, clock_.now());
   for (std::function<void(bool)>& on_done : inbox_contents_.clearings) {
@@ -143,6 +144,29 @@ void EngineLoop::take_inbox() {
     if (is_idle) scheduler_->clear_caches();
     std::exchange(on_done, {})(is_idle);
   }
+}
+
+Status EngineLoop::obey(const EngineCommand& command) {
+  switch (command.kind) {
+    case EngineCommand::Kind::pin:
+      return pins_.pin(command.name, *scheduler_);
+    case EngineCommand::Kind::unpin:
+      return pins_.unpin(command.name, *scheduler_);
+    case EngineCommand::Kind::idle_time:
+      adapter_use_.visit_resident([&](const AdapterVersion& version) {
+        if (version.name() == command.name) scheduler_->set_adapter_idle_time(version.id(), version.account().idle_time());
+      });
+      return {};
+    case EngineCommand::Kind::pause:
+      is_paused_ = true;
+      while (collected_count_ < submitted_count_) collect(slot_of(collected_count_));
+      publish_stats();  // before the answer, so that who gets it sees it
+      return {};
+    case EngineCommand::Kind::resume:
+      is_paused_ = false;
+      publish_stats();
+  }
+  return {};
 }
 
 // What one request lacks is its own failure only.
@@ -213,10 +237,12 @@ void EngineLoop::take_outcome(LoadOutcome outcome) {
   const Timestamp now = clock_.now();
   loader_.forget(outcome.adapter, now);
   if (outcome.view) {
+    const std::optional<Timestamp> idle_time = adapter_use_.version_of(outcome.adapter).account().idle_time();
     const Timestamp since = adapter_use_.land(outcome.adapter, std::move(*outcome.view));
     shared_images_.note_landed(outcome.adapter);
     metrics_.adapter_landed(seconds(now - since));
     scheduler_->adapter_landed(outcome.adapter);
+    scheduler_->set_adapter_idle_time(outcome.adapter, idle_time);
   } else {
     log_warning("adapter load failed: {}", outcome.view.error().message);
     adapter_use_.fail(outcome.adapter, std::move(outcome.view).error());
@@ -320,7 +346,8 @@ void EngineLoop::publish_stats() {
   published_stats_.publish({.scheduler = scheduler_->stats(),
                             .steps = collected_count_,
                             .adapters_resident = adapter_use_.resident_count(),
-                            .adapters_loading = adapter_use_.loading_count()});
+                            .adapters_loading = adapter_use_.loading_count(),
+                            .is_paused = is_paused_});
 }
 
 void EngineLoop::end_all() {

@@ -50,6 +50,7 @@ class EngineLoop {
   void beat() { beats_.store(beats_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed); }  // nobody else writes it
   void run_iteration();
   void take_inbox();
+  [[nodiscard]] Status obey(const EngineCommand& command);
   void add(Submission submission);
   void try_add(Submission submission);
   void refuse(SequenceId id, const Error& why) noexcept;
@@ -102,6 +103,7 @@ class EngineLoop {
   Inbox::Contents inbox_contents_;
   std::size_t outcomes_taken_ = 0, submissions_taken_ = 0;  // of inbox_contents_
   std::size_t loads_running_ = 0;                           // started, and their outcome not taken yet
+  bool is_paused_ = false;                                  // nothing is planned
   bool is_broken_ = false;                                  // an exception left an iteration: the state is unknown
   Error broken_by_;
   std::vector<LiveSequence*> span_sequences_;  // of the plan that is being submitted

@@ -48,8 +48,8 @@ void EngineLoop::drop_inbox_contents() {
   for (std::function<void(bool)>& on_done : inbox_contents_.clearings) {
     if (const std::function<void(bool)> waiting = std::exchange(on_done, {})) waiting(false);
   }
-  for (Pinning& pinning : inbox_contents_.pinnings) {
-    if (const std::function<void(Status)> waiting = std::exchange(pinning.on_done, {})) waiting(tl::unexpected(broken_by_));
+  for (EngineCommand& command : inbox_contents_.commands) {
+    if (const std::function<void(Status)> waiting = std::exchange(command.on_done, {})) waiting(tl::unexpected(broken_by_));
   }
 }
 

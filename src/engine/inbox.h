@@ -32,16 +32,16 @@ struct Submission {
   LiveLimits::Place place;
 };
 
-// A name whose adapter is to be pinned, or not any more.
-struct Pinning {
-  enum class Kind : std::uint8_t { pin, unpin };
-  std::string name;
+// What the operator wants: an adapter pinned, or not any more; its idle time looked at, which has changed; or all work paused, or resumed.
+struct EngineCommand {
+  enum class Kind : std::uint8_t { pin, unpin, idle_time, pause, resume };
+  std::string name;  // of the adapter
   Kind kind = Kind::pin;
   std::function<void(Status)> on_done;
 };
 
 // Everything that other threads send to the engine thread. Bounded by its users: submissions by the engine's limits, cancellations by the
-// number of live sequences, outcomes by that of running loads, clearings and pinnings by that of connections, which each wait for one. Any
+// number of live sequences, outcomes by that of running loads, clearings and commands by that of connections, which each wait for one. Any
 // thread may add; only the engine thread takes.
 class Inbox {
  public:
@@ -50,14 +50,14 @@ class Inbox {
     std::vector<SequenceId> cancellations;
     std::vector<LoadOutcome> outcomes;
     std::vector<std::function<void(bool)>> clearings;  // of the caches; called with whether it was done
-    std::vector<Pinning> pinnings;
+    std::vector<EngineCommand> commands;
 
     void clear() {
       submissions.clear();
       cancellations.clear();
       outcomes.clear();
       clearings.clear();
-      pinnings.clear();
+      commands.clear();
     }
   };
 
@@ -85,8 +85,8 @@ class Inbox {
   void clear_caches(std::function<void(bool)> on_done) {
     add([&] { waiting_.clearings.push_back(std::move(on_done)); });
   }
-  void change_pin(Pinning pinning) {
-    add([&] { waiting_.pinnings.push_back(std::move(pinning)); });
+  void command(EngineCommand given) {
+    add([&] { waiting_.commands.push_back(std::move(given)); });
   }
   void wake() {
     add([] {});
