@@ -42,7 +42,22 @@ Result<std::unique_ptr<Api>> Api::create(ApiOptions options, Post post) {
   };
   Result<std::unique_ptr<Runtime>> runtime = Runtime::create(std::move(options.runtime), deliver);
   if (!runtime) return forward_error(runtime);
-  return std::unique_ptr<Api>(new Api(std::move(names), std::move(*text), std::move(jobs), std::move(*runtime)));
+  std::unique_ptr<Api> api(new Api(std::move(names), std::move(*text), std::move(jobs), std::move(*runtime)));
+  if (Status opened = api->open_sources(std::move(options.sources)); !opened) return forward_error(opened);
+  return api;
+}
+
+Status Api::open_sources(AdapterSourceOptions options) {
+  if (!options.has_any()) return {};
+  const auto check_texts = [this](const FolderPath& folder, std::int32_t added_tokens, Gate& gate) {
+    return texts_.check(folder, added_tokens, gate);
+  };
+  Result<std::unique_ptr<AdapterSources>> sources = AdapterSources::create(
+      std::move(options), runtime_->adapters(), runtime_->engine().options().scheduler.page_count - 1, check_texts, runtime_->metrics());
+  if (!sources) return forward_error(sources);
+  sources_ = std::move(*sources);
+  generator_.use(*sources_);
+  return {};
 }
 
 Api::Api(std::vector<std::string> model_names, std::shared_ptr<const TextModel> text, std::unique_ptr<JobTable> jobs,

@@ -17,6 +17,7 @@ constexpr std::array kKnownCodes = {
     KnownCode{"model_not_found", ErrorKind::not_found},
     KnownCode{"queue_full", ErrorKind::rate_limit},
     KnownCode{"client_queue_full", ErrorKind::rate_limit},
+    KnownCode{"token_quota_exceeded", ErrorKind::rate_limit},
     KnownCode{"internal_error", ErrorKind::internal},
     KnownCode{"no_finite_logits", ErrorKind::internal},
     KnownCode{"draining", ErrorKind::unavailable},

@@ -31,6 +31,15 @@ Error at_field_at_fault(Error error, const RequestSpec& spec) {
   return error;
 }
 
+void count_end(AdapterAccount& account, std::int64_t generation_tokens, std::string_view finish_reason, Timestamp now) {
+  const AdapterFigure end = finish_reason == "abort"    ? AdapterFigure::aborted
+                            : finish_reason == "length" ? AdapterFigure::cut
+                                                        : AdapterFigure::stopped;
+  account.add(end);
+  account.add(AdapterFigure::generation_tokens, static_cast<std::uint64_t>(generation_tokens));
+  account.note_end(now);
+}
+
 }  // namespace
 
 GenerationJob::GenerationJob(std::shared_ptr<AnswerSink> sink, const JobServices& services, JobOrigin origin)
@@ -70,6 +79,10 @@ Status GenerationJob::submit_all() {
   for (const PreparedRequest::Prompt& prompt : request.prompts) demand.prompt_tokens += n * prompt.tokens.size();
   if (Status fits = services_.generator.check_queue(origin_.client, demand); !fits)
     return tl::unexpected<Error>(at_field_at_fault(std::move(fits).error(), request.spec));
+  if (origin_.quota) {
+    if (Status has_tokens = origin_.quota->check(services_.clock.now()); !has_tokens) return has_tokens;
+    origin_.quota->take(demand.prompt_tokens, services_.clock.now());
+  }
   choices_.resize(request.prompts.size() * n);
   answer_.choices.resize(choices_.size());
   answer_.prompts.resize(request.prompts.size());
@@ -107,6 +120,10 @@ Status GenerationJob::submit_all() {
     }
     choice.ended = false;
     ++open_count_;
+    if (request.adapter) {
+      request.adapter->account().note_request(arrival_);
+      if (request.adapter->has_image()) request.adapter->account().add(AdapterFigure::hits);
+    }
   }
   return {};
 }
@@ -168,13 +185,19 @@ void GenerationJob::take_token(std::size_t choice_index, const TokenEvent& event
   const RequestSpec& spec = answer_.request.spec;
   const Timestamp now = services_.clock.now();
   if (answered.tokens.empty()) {
-    services_.metrics.count_prompt(answer_.usage_of(answered).prompt_tokens);
+    const std::int64_t prompt_tokens = answer_.usage_of(answered).prompt_tokens;
+    services_.metrics.count_prompt(prompt_tokens);
+    if (const AdapterVersion* const adapter = answer_.request.adapter.get()) {
+      adapter->account().add(AdapterFigure::prompt_tokens, static_cast<std::uint64_t>(prompt_tokens));
+      adapter->account().observe_first_token(seconds(now - arrival_));
+    }
     choice.times.started = event.started;
     choice.times.first_token = now;
     if (spec.output.echo && spec.output.logprobs) choice.characters = prompt_characters(answered);
   }
   if (spec.output.scores_only()) return;  // the engine draws at least one token
   services_.metrics.count_token(choice.times, now);
+  if (origin_.quota) origin_.quota->take(1, now);
   choice.times.last_token = now;
   answered.tokens.push_back(event.token);
   if (spec.output.logprobs) choice.characters += display_length(answer_.request.text->tokenizer(), event.token.id);
@@ -202,6 +225,7 @@ void GenerationJob::end_choice(std::size_t choice_index, std::string_view finish
   --open_count_;
   const Usage usage = answer_.usage_of(answered);
   services_.metrics.count_end(choice.times, usage.prompt_tokens, usage.completion_tokens, finish_reason);
+  if (answer_.request.adapter) count_end(answer_.request.adapter->account(), usage.completion_tokens, finish_reason, services_.clock.now());
 }
 
 void GenerationJob::send_part(std::size_t choice_index) {
@@ -230,6 +254,8 @@ void GenerationJob::fail(const Error& error) {
   try {
     cancel_all("abort");
     failure = to_api_error(error);
+    if (origin_.quota && error.code == "token_quota_exceeded")
+      failure.retry_seconds = origin_.quota->seconds_to_wait(services_.clock.now());
   } catch (...) {
     log_exception("a request failed");
   }

@@ -11,6 +11,7 @@
 #include "api/generator.h"
 #include "api/request_metrics.h"
 #include "api/request_preparer.h"
+#include "api/token_quota.h"
 #include "base/clock.h"
 #include "base/result.h"
 
@@ -30,7 +31,8 @@ struct JobServices {
 struct JobOrigin {
   TenantId tenant;
   ClientId client;
-  std::uint64_t random = 0;  // makes the seed where the client gave none
+  std::uint64_t random = 0;             // makes the seed where the client gave none
+  std::shared_ptr<TokenQuota> quota{};  // shared by all requests of a key; null: none
 };
 
 // Answers one generation request: submits its sequences, turns their tokens into text, and gives the answer to its sink. Runs on one
