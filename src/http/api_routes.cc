@@ -148,12 +148,14 @@ void add_status(std::vector<Route>& routes, StatusRoutes& status) {
   routes.push_back({"POST", "/ping", Role::health, [&status](const Handed& exchange) { status.ping(exchange); }, ping, Doors::every});
   get("/", Role::health, &StatusRoutes::root,
       {"Which server this is, and where its API begins.", nullptr, {json_answer(object_with({{"server", "string"}}))}, {}}, Doors::every);
-  get("/metrics", Role::open, &StatusRoutes::metrics, {"Metrics in Prometheus' text format.", nullptr, {text_answer()}, {}}, Doors::every);
+  routes.push_back({"GET",
+                    "/metrics",
+                    Role::open,
+                    [&status](const Handed& exchange) { status.metrics(exchange); },
+                    {"Metrics in Prometheus' text format.", nullptr, {text_answer()}, {}},
+                    Doors::every});
   get("/load", Role::user, &StatusRoutes::load,
-      {"Requests for generation that are not answered yet, and how the server has been doing.",
-       nullptr,
-       {json_answer(load_schema())},
-       {}},
+      {"Requests for generation that are not answered yet, and how the server has been doing.", nullptr, {json_answer(load_schema())}, {}},
       Doors::every);
   get("/version", Role::open, &StatusRoutes::version,
       {"The server's version.", nullptr, {json_answer(object_with({{"version", "string"}}))}, {}}, Doors::every);
@@ -182,6 +184,22 @@ void add_info(std::vector<Route>& routes, InfoRoutes& info) {
                     Role::admin,
                     [&info](const Handed& exchange) { info.flush_cache(exchange); },
                     {"Drop all cached prefixes and idle adapters; refused while requests run or wait.", nullptr, {text_answer()}, {}}});
+  routes.push_back(
+      {"POST",
+       "/pause",
+       Role::admin,
+       [&info](const Handed& exchange) { info.pause(exchange); },
+       {"Compute nothing until /resume; requests that run or wait stay, and new ones wait.", nullptr, {text_answer()}, {503}}});
+  routes.push_back({"POST",
+                    "/resume",
+                    Role::admin,
+                    [&info](const Handed& exchange) { info.resume(exchange); },
+                    {"Go on after /pause.", nullptr, {text_answer()}, {503}}});
+  routes.push_back({"GET",
+                    "/is_paused",
+                    Role::admin,
+                    [&info](const Handed& exchange) { info.is_paused(exchange); },
+                    {"Whether the server is paused.", nullptr, {json_answer(object_with({{"is_paused", "boolean"}}))}, {}}});
 }
 
 void add_adapters(std::vector<Route>& routes, AdapterRoutes& adapters) {
@@ -199,6 +217,27 @@ void add_adapters(std::vector<Route>& routes, AdapterRoutes& adapters) {
   post("/v1/pin_lora_adapter", &AdapterRoutes::pin, {pin, fields(AdapterRoutes::pin_fields()), {text_answer()}, {404, 503}});
   constexpr const char* unpin = "Let an adapter leave the pool when its memory is needed.";
   post("/v1/unpin_lora_adapter", &AdapterRoutes::unpin, {unpin, fields(AdapterRoutes::pin_fields()), {text_answer()}, {503}});
+  constexpr const char* change = "Change how an adapter is kept in the pool: whether it is pinned, and how long it stays without requests.";
+  const Schema kept = schema({{"type", "object"},
+                              {"properties",
+                               {{"name", {{"type", "string"}}},
+                                {"pinned", {{"type", "boolean"}}},
+                                {"ttl_seconds", {{"type", Json::array({"integer", "null"})}}},
+                                {"resident", {{"type", "boolean"}}}}},
+                              {"required", {"name", "pinned", "ttl_seconds", "resident"}}});
+  post("/slora/adapters/{name}", &AdapterRoutes::change, {change, fields(AdapterRoutes::change_fields()), {json_answer(kept)}, {404, 503}});
+  Route push{"PUT",
+             "/slora/adapters/{name}",
+             Role::admin,
+             [&adapters](const Handed& exchange) { adapters.push(exchange); },
+             {"Give a name the tensors in the body: a safetensors file with the text of adapter_config.json in its metadata, as "
+              "\"adapter_config\". What the name meant before is replaced.",
+              schema({{"type", "string"}, {"format", "binary"}}),
+              {json_answer(object_with({{"name", "string"}, {"sha256", "string"}}))},
+              {404, 503}}};
+  push.about.body_type = "application/octet-stream";
+  push.body_size = BodySize::large;
+  routes.push_back(std::move(push));
   post("/load_lora_adapter", &AdapterRoutes::load_as_sglang,
        {load, fields(AdapterRoutes::sglang_load_fields()), {json_answer(result)}, {404, 503}});
   post("/unload_lora_adapter", &AdapterRoutes::unload_as_sglang,

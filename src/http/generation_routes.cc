@@ -47,6 +47,13 @@ void GenerationRoutes::generate(Endpoint endpoint, const std::shared_ptr<Exchang
   if (shortage_) return exchange->respond(error_response(*shortage_));
   if (!is_json(exchange->request().content_type))
     return refuse("unsupported_media_type", "Send the body as Content-Type: application/json.");
+  const std::shared_ptr<TokenQuota>& quota = exchange->request().quota;
+  const Timestamp now = SteadyClock().now();
+  if (const Status has_tokens = quota ? quota->check(now) : Status{}; !has_tokens) {
+    ApiError refused = to_api_error(has_tokens.error());
+    refused.retry_seconds = quota->seconds_to_wait(now);
+    return exchange->respond(error_response(refused));
+  }
   // Before the body costs anything; what it asks for is not known yet.
   if (Status has_place = api_.runtime().engine().check_queue(exchange->request().client, {}); !has_place)
     return exchange->respond(error_response(has_place.error()));
@@ -54,7 +61,7 @@ void GenerationRoutes::generate(Endpoint endpoint, const std::shared_ptr<Exchang
   const std::uint64_t random = random_();
   const auto writer = std::make_shared<AnswerWriter>(exchange, random);  // shared as the job's constructor says
   const HttpRequest& request = exchange->request();
-  const auto job = api_.make_job(writer, {.tenant = request.tenant, .client = request.client, .random = random});
+  const auto job = api_.make_job(writer, {.tenant = request.tenant, .client = request.client, .random = random, .quota = request.quota});
   writer->use_thread(formatting_, job);
   exchange->on_gone([job] { job->cancel(); });
   // Everything that the way back needs is allocated here, so that only the preparing itself can fail on the worker.
