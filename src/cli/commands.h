@@ -53,6 +53,14 @@ struct ServeArguments {
   std::string host_adapter_memory;           // empty: none
   std::vector<std::string> pinned_adapters;  // --pin NAME
   int adapter_idle_seconds = 0;              // 0: for ever
+  std::vector<std::string> adapter_sources;  // --adapter-source PREFIX=COMMAND
+  std::string adapter_cache;                 // folder; empty: chosen
+  std::string adapter_cache_size = "10GiB";
+  std::string adapter_source_size = "1GiB";
+  int adapter_source_seconds = 300;
+  std::string hub_cache;  // folder; empty: none
+  std::string adapter_push_memory = "256MiB";
+  std::size_t adapter_metrics_max = 64;  // adapters with metrics of their own
   int drain_seconds = 30;
   int watch_seconds = 0;                     // 0: --adapters is read once
   std::optional<std::uint16_t> health_port;  // none: no port of its own

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "cli/adapter_options.h"
 #include "cli/bench_program.h"
 #include "cli/commands.h"
 #include "cli/option_range.h"
@@ -180,25 +181,7 @@ CLI::App* add_serve(CLI::App& app, ServeArguments& arguments) {
       "--prefault-pool", arguments.prefault_pool,
       "Take the pool's memory from the system at the start instead of at first use: the start takes longer, the first prompts "
       "and adapter loads are as fast as later ones");
-  command
-      ->add_option("--watch-adapters", arguments.watch_seconds,
-                   "Check --adapters for new and removed folders every N seconds; without a number, every 5")
-      ->type_name("[N]")
-      ->expected(0, 1)
-      ->default_str("5")
-      ->check(in_range(1, 86400));
-  command->add_option("--pin", arguments.pinned_adapters, "Adapter to load at the start and to keep in the pool, by name; repeatable")
-      ->type_name("NAME");
-  command
-      ->add_option("--adapter-idle-time", arguments.adapter_idle_seconds,
-                   "Seconds after which an adapter that nobody used leaves the pool [when its memory is needed]")
-      ->type_name("N")
-      ->check(in_range(1, 1 << 24));
-  command
-      ->add_option("--host-adapter-memory", arguments.host_adapter_memory,
-                   "Memory besides the pool for adapters that left it, such as 4GiB: they come back without their files being read again "
-                   "[none]")
-      ->type_name("SIZE");
+  slora::add_adapter_options(*command, arguments);
   command->add_option("--max-waiting", arguments.model.waiting_max, "Sequences that may run or wait; more are answered 429")
       ->type_name("N")
       ->check(in_range(1, 1 << 20))

@@ -1,9 +1,14 @@
 #include <fmt/format.h>
 #include <malloc.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <tuple>
+#include <utility>
 
 #include "cli/byte_size.h"
 #include "cli/commands.h"
@@ -63,6 +68,53 @@ std::string example_call(const Ready& ready, const std::string& model, std::stri
   return call("/v1/chat/completions", R"("messages": [{"role": "user", "content": "Hello"}])");
 }
 
+// The user's cache folder, as other programs find it.
+std::filesystem::path user_cache() {
+  const char* const cache = std::getenv("XDG_CACHE_HOME");
+  if (cache != nullptr && *cache == '/') return cache;
+  const char* const home = std::getenv("HOME");
+  return home != nullptr && *home == '/' ? std::filesystem::path(home) / ".cache" : std::filesystem::path();
+}
+
+// That of this process without the keys of the server.
+std::vector<std::string> environment_of_programs() {
+  std::vector<std::string> environment;
+  for (char** at = environ; *at != nullptr; ++at) {
+    const std::string_view variable(*at);
+    if (!variable.starts_with("SLORA_")) environment.emplace_back(variable);
+  }
+  return environment;
+}
+
+Result<AdapterSourceOptions> source_options_of(const ServeArguments& arguments) {
+  AdapterSourceOptions options;
+  for (const std::string& text : arguments.adapter_sources) {
+    Result<SourceRule> rule = parse_source_rule(text);
+    if (!rule) return forward_error(rule);
+    options.rules.push_back(std::move(*rule));
+  }
+  options.hub_folder = arguments.hub_cache;
+  std::error_code ignored;
+  if (!arguments.hub_cache.empty() && !std::filesystem::is_directory(options.hub_folder, ignored)) {
+    return error("bad_option", "--hub-cache: there is no folder {}", arguments.hub_cache);
+  }
+  for (const auto& [option, text, bytes] : {std::tuple{"--adapter-cache-size", &arguments.adapter_cache_size, &options.cache_bytes_max},
+                                            {"--adapter-source-size", &arguments.adapter_source_size, &options.limits.bytes_max}}) {
+    const Result<std::uint64_t> size = parse_byte_size(*text);
+    if (!size) return error("bad_option", "{}: {}", option, size.error().message);
+    *bytes = *size;
+  }
+  options.limits.time_max = std::chrono::seconds(arguments.adapter_source_seconds);
+  if (options.rules.empty()) return options;
+  options.cache_folder = arguments.adapter_cache;
+  if (const std::filesystem::path cache = user_cache(); arguments.adapter_cache.empty()) {
+    if (cache.empty()) return error("bad_option", "--adapter-source: expected --adapter-cache DIR with it, since no HOME is set");
+    options.cache_folder = cache / "slora" / "adapters";
+  }
+  options.environment = environment_of_programs();
+  return options;
+}
+
 }  // namespace
 
 int run_serve(const ServeArguments& arguments) {
@@ -102,6 +154,15 @@ int run_serve(const ServeArguments& arguments) {
   limits.connections_reserved = std::min(limits.connections_reserved, limits.connections_max / 8);
   const std::vector<std::string> names = model_names_of(arguments.model);
   options.model_names = {names, arguments.model.served_model_names.empty() ? 1 : names.size()};
+  options.adapter_metrics_max = arguments.adapter_metrics_max;
+  Result<AdapterSourceOptions> sources = source_options_of(arguments);
+  if (!sources) return report(sources.error());
+  options.sources = std::move(*sources);
+  const Result<std::uint64_t> push_bytes = parse_byte_size(arguments.adapter_push_memory);
+  if (!push_bytes) return report({"bad_option", "--adapter-push-memory: " + push_bytes.error().message, {}});
+  options.push_bytes_max = *push_bytes;
+  // A body is held by its request while it is read, and others need memory meanwhile.
+  options.http.limits.large_body_bytes_max = std::min<std::uint64_t>(*push_bytes, *request_memory / 4);
   options.watch_interval = std::chrono::seconds(arguments.watch_seconds);
   options.keys.user_keys = arguments.api_keys;
   options.keys.admin_keys = arguments.admin_api_keys;
