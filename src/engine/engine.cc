@@ -35,6 +35,9 @@ Status Engine::submit(GenerationRequest request) {
     return error("too_many_logprobs", "Log-probabilities of more of the most likely tokens were requested than the engine gives: {}.",
                  kTopTokensMax);
   }
+  if (request.pooling != Pooling::none && !loop_->gives_hidden()) {
+    return error("no_embeddings", "This backend gives no embeddings; start the server with --backend cpu for them.");
+  }
   Result<LiveLimits::Place> place = loop_->limits().try_take(request.client, request.prompt.size());
   if (!place) return forward_error(place);
   loop_->inbox().submit({std::move(request), std::move(*place)});
@@ -71,6 +74,8 @@ std::int32_t Engine::context_of(const AdapterVersion* adapter) const {
   const std::int32_t own = adapter == nullptr ? 0 : adapter->traits().context_tokens_max;
   return own > 0 ? own : options_.max_model_len;
 }
+
+EmbeddingSupport Engine::embeddings() const { return {loop_->gives_hidden(), options_.pooling, loop_->model_config().hidden_size}; }
 
 EngineStats Engine::stats() const { return loop_->stats(); }
 

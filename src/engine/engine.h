@@ -23,10 +23,18 @@ struct EngineOptions {
   std::optional<std::size_t> waiting_per_client_max;  // sequences of one client that run or wait; see LiveLimits::Options
   std::int32_t loader_threads = 4;                    // adapters of one device or root that are loaded in parallel
   std::string model_name;                             // label of the metrics
+  Pooling pooling = Pooling::last;                    // by which the model makes embeddings; none: it was made for a way that isn't served
   std::vector<std::string> pinned_adapters;           // names
 };
 
 class EngineLoop;
+
+// What the engine can make embeddings of.
+struct EmbeddingSupport {
+  bool is_served = false;           // by the backend
+  Pooling pooling = Pooling::none;  // unless a request says otherwise; none: it has to
+  std::int32_t size = 0;
+};
 
 // The state of the engine as other threads see it: a snapshot taken after each iteration of its loop.
 struct EngineStats {
@@ -58,8 +66,8 @@ class Engine {
 
   [[nodiscard]] SequenceId next_sequence_id() { return SequenceId{next_id_.fetch_add(1)}; }
 
-  // Refused with code "queue_full", "client_queue_full" or "draining" (try later), "never_fits", "too_many_prompt_tokens", "bad_token" or
-  // "too_many_logprobs". Accepted means: exactly one event with `end` will come.
+  // Refused with code "queue_full", "client_queue_full" or "draining" (try later), "never_fits", "too_many_prompt_tokens", "bad_token",
+  // "too_many_logprobs" or "no_embeddings". Accepted means: exactly one event with `end` will come.
   [[nodiscard]] Status submit(GenerationRequest request);
   // Whether submit() would find places for all sequences of a client's request now: "queue_full" or "client_queue_full" if it would not,
   // and "too_many_sequences" or "too_many_prompt_tokens" if it never would (LiveLimits).
@@ -90,6 +98,8 @@ class Engine {
 
   // Tokens of prompt and output of one sequence, at most: max_model_len, or the adapter's own limit if it extends the context.
   [[nodiscard]] std::int32_t context_of(const AdapterVersion* adapter) const;
+
+  [[nodiscard]] EmbeddingSupport embeddings() const;
 
   // Whether GenerationRequest::priority matters to the policy.
   [[nodiscard]] bool follows_priority() const { return follows_priority_; }

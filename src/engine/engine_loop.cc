@@ -171,6 +171,7 @@ void EngineLoop::try_add(Submission submission) {
   wanted.deadline = request.deadline;
   wanted.prompt.assign(request.prompt.begin(), request.prompt.end());  // its own list, for it appends the output
   wanted.output_tokens_max = request.output_tokens_max;
+  if (request.pooling == Pooling::mean) wanted.prompt_use = PromptUse::pooled;
   if (request.sampling.prompt_logprob_count >= 0) wanted.prompt_use = PromptUse::scored;
   if (request.adapter) {
     wanted.adapter = request.adapter->id();

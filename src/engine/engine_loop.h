@@ -42,6 +42,9 @@ class EngineLoop {
   [[nodiscard]] std::optional<Error> failure() const;
   // Any thread.
   [[nodiscard]] bool wait_for_loads(std::chrono::milliseconds limit) { return loader_.wait_until_idle(limit); }
+  // As ModelShards::gives_hidden. Any thread.
+  [[nodiscard]] bool gives_hidden() const { return model_.gives_hidden(); }
+  [[nodiscard]] const ModelConfig& model_config() const { return model_.first_model().config(); }
   [[nodiscard]] std::int32_t vocab_size() const { return model_.first_model().config().vocab_size; }
 
  private:
@@ -62,6 +65,7 @@ class EngineLoop {
   void submit(StepSlot& slot);
   void find_sequences(const StepPlan& plan, Timestamp now);
   void collect(StepSlot& slot);
+  void pool_hidden(const StepSlot& slot);
   void wait_for_results(StepSlot& slot);
   void drain_steps();
   void take_scores(const StepSlot& slot);

@@ -1,6 +1,7 @@
 // Steps of the engine's loop: from a plan to calls of ops, and from results to tokens.
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <utility>
 
 #include "engine/engine_loop.h"
@@ -22,6 +23,20 @@ void EngineLoop::submit(StepSlot& slot) {
   const StepSlot* const before = slots_.size() > 1 ? &slot_of(submitted_count_ + slots_.size() - 1) : nullptr;
   slot.submit(model_, before, [this] { beat(); });
   ++submitted_count_;
+  pool_hidden(slot);
+}
+
+// Of the sequences that want an embedding. The engine takes these only where a step's hidden states lie in the host's memory until the
+// next.
+void EngineLoop::pool_hidden(const StepSlot& slot) {
+  for (std::size_t i = 0; i < span_sequences_.size(); ++i) {
+    LiveSequence& sequence = *span_sequences_[i];
+    const Pooling pooling = sequence.request().pooling;
+    if (pooling == Pooling::none) continue;
+    const PlannedSpan& span = slot.plan.spans[i];
+    const Tensor hidden = model_.first_model().hidden(std::ssize(slot.plan.tokens));
+    sequence.pooled().add(pooling, span.position_begin, hidden.rows_from(slot.builder.row_begins()[i], span.token_count));
+  }
 }
 
 // Looks up the sequence of each span of the plan, once for the whole step. Pointers into the map stay valid until the sequence ends.
@@ -98,6 +113,11 @@ void EngineLoop::take_token(LiveSequence& sequence, const TokenResult& drawn, To
     std::optional<std::vector<PromptLogprob>> logprobs = sequence.take_prompt_logprobs();
     is_finite = is_finite && logprobs;
     if (is_finite) event.prompt_logprobs = std::move(*logprobs);
+  }
+  if (is_first && sequence.request().pooling != Pooling::none) {
+    std::vector<float> embedding = sequence.pooled().take();
+    is_finite = is_finite && std::ranges::all_of(embedding, [](float number) { return std::isfinite(number); });
+    if (is_finite) event.embedding = std::move(embedding);
   }
   if (!is_finite) {
     event.error_code = "no_finite_logits";

@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "engine/generation.h"
 #include "engine/live_limits.h"
+#include "engine/pooled_prompt.h"
 
 namespace slora {
 
@@ -92,6 +93,9 @@ class LiveSequence {
     return std::move(prompt_logprobs_);
   }
 
+  // The embedding of its prompt, if that is wanted.
+  [[nodiscard]] PooledPrompt& pooled() { return pooled_; }
+
   void append(TokenId token) {
     ++output_count_;
     if (!counts_outputs()) return;
@@ -117,11 +121,12 @@ class LiveSequence {
   std::int32_t pending_count_ = 0;  // rows of submitted steps whose results are not there
   std::int32_t pending_row_ = -1;   // the latest of them
   std::size_t counts_max_ = 0;
-  std::int32_t vocabulary_ = 0;                 // with the adapter's own tokens; known from the first step on
-  std::uint64_t event_iteration_ = 0;           // the latest in which it had an event
-  std::size_t event_index_ = 0;                 // among the events of that iteration
-  std::vector<TokenCount> output_counts_;       // sorted by token; kept only when a penalty reads it
-  std::vector<TokenId> prompt_tokens_;          // sorted, distinct; kept only for the repetition penalty
+  std::int32_t vocabulary_ = 0;            // with the adapter's own tokens; known from the first step on
+  std::uint64_t event_iteration_ = 0;      // the latest in which it had an event
+  std::size_t event_index_ = 0;            // among the events of that iteration
+  std::vector<TokenCount> output_counts_;  // sorted by token; kept only when a penalty reads it
+  std::vector<TokenId> prompt_tokens_;     // sorted, distinct; kept only for the repetition penalty
+  PooledPrompt pooled_;
   std::vector<PromptLogprob> prompt_logprobs_;  // of the tokens from 1 on, until the first token of the output
 };
 

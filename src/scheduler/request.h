@@ -10,9 +10,9 @@ namespace slora {
 
 inline constexpr Timestamp kNoDeadline = Timestamp::max();
 
-// What the prompt is for. A scored one has its log-probabilities computed too, so all of it is computed: its prefixes are stored for
-// others, but none is read.
-enum class PromptUse : std::uint8_t { continued, scored };
+// What the prompt is for. A scored one has its log-probabilities computed too, and of a pooled one every hidden state is read, so all of it
+// is computed: its prefixes are stored for others, but none is read.
+enum class PromptUse : std::uint8_t { continued, scored, pooled };
 
 // What the scheduler needs to know of one token stream. Built by the engine, const afterwards.
 struct SequenceRequest {
