@@ -15,6 +15,7 @@ struct AnsweredChoice {
   std::string text;                // the prompt first, when it is echoed
   std::vector<Token> tokens;       // of the output, with the one that ended it
   std::string_view finish_reason;  // "stop", "length", or empty while the choice continues
+  std::vector<float> embedding;    // [hidden] of its prompt, if requested
   std::string stop_reason;         // JSON: the stop string or token; empty: none
 };
 

@@ -19,6 +19,7 @@ class EngineGenerator final : public Generator {
   std::int32_t output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion* adapter) const override {
     return engine_.output_tokens_that_fit(prompt_tokens, adapter);
   }
+  EmbeddingSupport embeddings() const override { return engine_.embeddings(); }
   bool follows_priority() const override { return engine_.follows_priority(); }
   Result<std::shared_ptr<const AdapterVersion>> resolve(std::string_view adapter_name) override {
     return adapters_.find_version(adapter_name);

@@ -95,6 +95,7 @@ Status GenerationJob::submit_all() {
     if (prompt.adapter_begin) sequence.adapter = request.adapter;
     sequence.adapter_begin = prompt.adapter_begin.value_or(0);
     sequence.sampling = request.spec.sampling;
+    sequence.pooling = request.spec.embedding.pooling;
     sequence.sampling.seed = request.spec.seed ? static_cast<std::uint64_t>(*request.spec.seed) : origin_.random + prompt_index;
     sequence.choice = static_cast<std::uint32_t>(i % n);
     // The choices of a prompt share its log-probabilities, except in a stream, where each sends them with its own first token.
@@ -135,6 +136,7 @@ void GenerationJob::take_event(std::size_t choice_index, const TokenEvent& event
   AnsweredPrompt& prompt = answer_.prompts[answered.prompt_index];
   prompt.cached_tokens = std::max<std::int64_t>(prompt.cached_tokens, event.cached_tokens);
   if (prompt.logprobs.empty()) prompt.logprobs = event.prompt_logprobs;
+  if (!event.embedding.empty()) answered.embedding = event.embedding;
   if (event.token.id >= 0) take_token(choice_index, event);
   if (event.end && !choice.ended) {
     const RequestSpec& spec = answer_.request.spec;

@@ -46,7 +46,7 @@ std::string OpenAiFormat::head(std::string_view object, const PreparedRequest& r
   return out;
 }
 
-std::vector<std::string> OpenAiFormat::part_messages(const AnswerPart& part) const {
+std::vector<std::string> OpenAiFormat::part_messages(const AnswerPart& part) {
   std::string out = chunk_head_;
   append_choice(out, part, "delta");
   out += "]";
@@ -70,7 +70,7 @@ std::string OpenAiFormat::role_message(const AnswerPart& part) const {
   return out + "}";
 }
 
-std::vector<std::string> OpenAiFormat::end_messages(const Answer& answer) const {
+std::vector<std::string> OpenAiFormat::end_messages(const Answer& answer) {
   if (!answer.request.spec.openai.include_usage) return {"[DONE]"};
   return {chunk_head_ + R"(],"usage":)" + usage_json(answer.usage()) + "}", "[DONE]"};
 }

@@ -20,8 +20,8 @@ class OpenAiFormat final : public ResponseFormat {
 
   std::string body(const Answer& answer) const override;
   // The first part of a chat's choice has a message with the role before it.
-  std::vector<std::string> part_messages(const AnswerPart& part) const override;
-  std::vector<std::string> end_messages(const Answer& answer) const override;
+  std::vector<std::string> part_messages(const AnswerPart& part) override;
+  std::vector<std::string> end_messages(const Answer& answer) override;
 
  private:
   [[nodiscard]] std::string head(std::string_view object, const PreparedRequest& request, AnswerLabel label) const;

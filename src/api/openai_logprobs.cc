@@ -17,7 +17,8 @@ void append_logprob(std::string& out, float logprob) { append_json_number(out, s
 }  // namespace
 
 std::string OpenAiLogprobs::of_choice(const AnswerPart& part) const {
-  return part.answer.request.spec.endpoint == Endpoint::chat ? chat(part.tokens()) : completion(part);
+  if (part.answer.request.spec.endpoint == Endpoint::completions) return completion(part);
+  return R"({"content":)" + list(part.tokens()) + "}";
 }
 
 std::string OpenAiLogprobs::completion(const AnswerPart& part) const {
@@ -66,8 +67,8 @@ void OpenAiLogprobs::append_top(std::string& out, const Token& token) const {
   out += "}";
 }
 
-std::string OpenAiLogprobs::chat(std::span<const Token> tokens) const {
-  std::string out = R"({"content":)";
+std::string OpenAiLogprobs::list(std::span<const Token> tokens) const {
+  std::string out;
   append_json_list(out, tokens, [&](const Token& token) {
     append_chat_token(out, token.id, token.logprob);
     out += R"(,"top_logprobs":)";
@@ -77,7 +78,7 @@ std::string OpenAiLogprobs::chat(std::span<const Token> tokens) const {
     });
     out += "}";
   });
-  return out + "}";
+  return out;
 }
 
 // Leaves the object open.

@@ -173,6 +173,7 @@ Result<PreparedRequest> RequestPreparer::prepare_spec(Result<RequestSpec> spec, 
 Result<PreparedRequest> RequestPreparer::finish(RequestSpec spec, FoundModel model) const {
   Result<PreparedRequest> request = build(std::move(spec), LongText::refused, std::move(model));
   if (!request) return request;
+  if (Status set = set_embedding(*request); !set) return forward_error(set);
   if (Status set = set_output_tokens(*request); !set) return forward_error(set);
   if (Status fitting = check_scores(*request); !fitting) return forward_error(fitting);
   if (Status fitting = check_stream(*request); !fitting) return forward_error(fitting);
@@ -225,7 +226,7 @@ Result<std::shared_ptr<const TextModel>> RequestPreparer::text_of(const Json& bo
 
 Status RequestPreparer::add_prompts(PreparedRequest& request, LongText long_text) const {
   const RequestSpec& spec = request.spec;
-  if (spec.endpoint == Endpoint::chat) {
+  if (is_conversation(spec.endpoint)) {
     if (Status added = add_conversation(request, long_text); !added) return added;
   }
   const Tokenizer& tokenizer = request.text->tokenizer();
@@ -325,6 +326,22 @@ std::optional<std::size_t> RequestPreparer::tokens_to_keep(const PreparedRequest
   const std::int32_t by_default = words_of(spec.endpoint).output_tokens_default;
   const std::int64_t context = std::int64_t{1} + generator_.output_tokens_that_fit(1, request.adapter.get());
   return static_cast<std::size_t>(std::max<std::int64_t>(context - std::max(spec.output.token_limit().value_or(by_default), 1), 1));
+}
+
+Status RequestPreparer::set_embedding(PreparedRequest& request) const {
+  if (!is_embedding(request.spec.endpoint)) return {};
+  const EmbeddingSupport support = generator_.embeddings();
+  EmbeddingSpec& embedding = request.spec.embedding;
+  if (!support.is_served) return error("no_embeddings", "This server's backend gives no embeddings; started with --backend cpu it would.");
+  if (embedding.pooling == Pooling::none) embedding.pooling = support.pooling;
+  if (embedding.pooling == Pooling::none) {
+    return field_error("pooling",
+                       "pooling: expected \"last\" or \"mean\", since the model's 1_Pooling/config.json names no pooling that is served");
+  }
+  if (embedding.dimensions.value_or(1) > support.size) {
+    return field_error("dimensions", "dimensions: expected at most {}, found {}", support.size, *embedding.dimensions);
+  }
+  return {};
 }
 
 Status RequestPreparer::set_output_tokens(PreparedRequest& request) const {

@@ -83,6 +83,7 @@ class RequestPreparer {
                                          LongText long_text) const;
   // How many tokens of a prompt are kept; nothing: all.
   [[nodiscard]] std::optional<std::size_t> tokens_to_keep(const PreparedRequest& request) const;
+  [[nodiscard]] Status set_embedding(PreparedRequest& request) const;
   [[nodiscard]] Status set_output_tokens(PreparedRequest& request) const;
 
   // With the tokens that only its adapter has.

@@ -11,7 +11,8 @@ namespace slora {
 namespace {
 
 TEST(RequestSchema, HasEveryFieldOfItsEndpointAndNoOther) {
-  for (const Endpoint endpoint : {Endpoint::completions, Endpoint::chat, Endpoint::sglang, Endpoint::slora, Endpoint::tgi}) {
+  for (const Endpoint endpoint : {Endpoint::completions, Endpoint::chat, Endpoint::responses, Endpoint::embeddings, Endpoint::sglang,
+                                  Endpoint::slora, Endpoint::tgi}) {
     const Json schema = request_schema(endpoint, 100);
     std::size_t field_count = 0;
     for (const Field& field : request_fields()) {

@@ -215,6 +215,13 @@ CLI::App* add_serve(CLI::App& app, ServeArguments& arguments) {
                    "answered 503, those of a client that holds more than is left for others 429")
       ->type_name("SIZE")
       ->capture_default_str();
+  command
+      ->add_option(
+          "--pooling", arguments.pooling,
+          "Which hidden states make an embedding: last, of the last token, or mean, of all [as 1_Pooling/config.json of the model's "
+          "folder says; last without it]")
+      ->type_name("NAME")
+      ->check(CLI::IsMember({"last", "mean"}));
   command->add_option("--drain-time", arguments.drain_seconds, "Seconds that running requests may take to finish after SIGTERM")
       ->type_name("N")
       ->check(in_range(0, 86400))

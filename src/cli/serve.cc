@@ -82,6 +82,7 @@ int run_serve(const ServeArguments& arguments) {
   }
 
   runtime_options->other_bytes = *request_memory;
+  if (!arguments.pooling.empty()) runtime_options->pooling = arguments.pooling == "mean" ? Pooling::mean : Pooling::last;
   if (!arguments.host_adapter_memory.empty()) {
     const Result<std::uint64_t> bytes = parse_byte_size(arguments.host_adapter_memory);
     if (!bytes) return report({"bad_option", "--host-adapter-memory: " + bytes.error().message, {}});

@@ -80,16 +80,52 @@ void add_generation(std::vector<Route>& routes, GenerationRoutes& generation, st
                     [&generation](const Handed& exchange) { generation.chat(exchange); },
                     {"Answer a conversation.", schema(request_schema(Endpoint::chat, vocabulary_size)), answers, kGenerationRefusals}});
 
+  const Schema response = object_with({{"id", "string"},
+                                       {"object", "string"},
+                                       {"created_at", "integer"},
+                                       {"status", "string"},
+                                       {"model", "string"},
+                                       {"output", "array"},
+                                       {"usage", "object"}});
+  routes.push_back({"POST",
+                    "/v1/responses",
+                    Role::user,
+                    [&generation](const Handed& exchange) { generation.respond(exchange); },
+                    {"Answer a conversation, in the form of OpenAI's Responses. Nothing is stored.",
+                     schema(request_schema(Endpoint::responses, vocabulary_size)),
+                     {json_answer(response), {"text/event-stream", nullptr}},
+                     kGenerationRefusals}});
+
+  const auto post = [&](const char* path, void (GenerationRoutes::*handler)(const Handed&), RouteAbout about) {
+    routes.push_back(
+        {"POST", path, Role::user, [&generation, handler](const Handed& exchange) { (generation.*handler)(exchange); }, std::move(about)});
+  };
+  const Schema list = object_with(
+      {{"id", "string"}, {"object", "string"}, {"created", "integer"}, {"model", "string"}, {"data", "array"}, {"usage", "object"}});
+  post("/v1/embeddings", &GenerationRoutes::embed,
+       {"Embed texts.", schema(request_schema(Endpoint::embeddings, vocabulary_size)), {json_answer(list)}, kGenerationRefusals});
+  for (const char* path : {"/v1/score", "/score"}) {
+    post(path, &GenerationRoutes::score,
+         {"How similar pairs of texts are: the cosine of their embeddings.",
+          schema(request_schema(Endpoint::score, vocabulary_size)),
+          {json_answer(list)},
+          kGenerationRefusals});
+  }
+  const Schema ranked = object_with({{"id", "string"}, {"model", "string"}, {"results", "array"}, {"usage", "object"}});
+  for (const char* path : {"/v1/rerank", "/rerank", "/v2/rerank"}) {
+    post(path, &GenerationRoutes::rerank,
+         {"Documents by how similar they are to a query.",
+          schema(request_schema(Endpoint::rerank, vocabulary_size)),
+          {json_answer(ranked)},
+          kGenerationRefusals});
+  }
+
   const Json sglang = request_schema(Endpoint::sglang, vocabulary_size), slora = request_schema(Endpoint::slora, vocabulary_size);
   const Json tgi = request_schema(Endpoint::tgi, vocabulary_size);
   const Json text = *object_with({{"text", "string"}, {"output_ids", "array"}, {"meta_info", "object"}});
   const Json generated = *object_with({{"generated_text", "array"}, {"count_output_tokens", "integer"}});
   const Json answered = *object_with({{"generated_text", "string"}});
   const auto list_of = [](const Json& items) { return Json{{"type", "array"}, {"items", items}}; };
-  const auto post = [&](const char* path, void (GenerationRoutes::*handler)(const Handed&), RouteAbout about) {
-    routes.push_back(
-        {"POST", path, Role::user, [&generation, handler](const Handed& exchange) { (generation.*handler)(exchange); }, std::move(about)});
-  };
   post("/generate", &GenerationRoutes::generate_as_sglang,
        {"Continue texts, in SGLang's form; with \"inputs\" in TGI's and LoRAX's, with \"lora_dir\" or \"model_dir\" too in S-LoRA's.",
         schema({{"anyOf", {sglang, tgi, slora}}}),
@@ -150,10 +186,7 @@ void add_status(std::vector<Route>& routes, StatusRoutes& status) {
       {"Which server this is, and where its API begins.", nullptr, {json_answer(object_with({{"server", "string"}}))}, {}}, Doors::every);
   get("/metrics", Role::open, &StatusRoutes::metrics, {"Metrics in Prometheus' text format.", nullptr, {text_answer()}, {}}, Doors::every);
   get("/load", Role::user, &StatusRoutes::load,
-      {"Requests for generation that are not answered yet, and how the server has been doing.",
-       nullptr,
-       {json_answer(load_schema())},
-       {}},
+      {"Requests for generation that are not answered yet, and how the server has been doing.", nullptr, {json_answer(load_schema())}, {}},
       Doors::every);
   get("/version", Role::open, &StatusRoutes::version,
       {"The server's version.", nullptr, {json_answer(object_with({{"version", "string"}}))}, {}}, Doors::every);

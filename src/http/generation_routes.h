@@ -26,6 +26,10 @@ class GenerationRoutes {
 
   void complete(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::completions, exchange); }
   void chat(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::chat, exchange); }
+  void respond(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::responses, exchange); }
+  void embed(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::embeddings, exchange); }
+  void score(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::score, exchange); }
+  void rerank(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::rerank, exchange); }
   void generate_as_sglang(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::sglang, exchange); }
   void generate_stream(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::slora, exchange); }
   void generate_as_tgi(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::tgi, exchange); }
