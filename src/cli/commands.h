@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -61,8 +62,10 @@ struct ServeArguments {
   std::vector<std::string> allowed_methods = {"*"};
   std::vector<std::string> allowed_headers = {"*"};
   bool allow_credentials = false;
-  std::string on_stall = "wait";     // or "exit"
-  std::optional<int> stall_seconds;  // none: chosen by the backend
+  std::string on_stall = "wait";                     // or "exit"
+  std::optional<int> stall_seconds;                  // none: chosen by the backend
+  std::string config;                                // file of options; empty: none
+  std::map<std::string, std::string> config_places;  // "FILE:LINE" of the options that it gives, by "--name"
 };
 
 struct GenerateArguments {

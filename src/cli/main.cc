@@ -10,9 +10,10 @@
 
 #include "base/log.h"
 #include "cli/bench_program.h"
+#include "cli/command_line.h"
 #include "cli/commands.h"
+#include "cli/operation_options.h"
 #include "cli/option_range.h"
-#include "cli/peer_options.h"
 #include "cli/runtime_arguments.h"
 #include "engine/runtime.h"
 #include "formats/adapter_config.h"
@@ -215,6 +216,7 @@ CLI::App* add_serve(CLI::App& app, ServeArguments& arguments) {
                    "answered 503, those of a client that holds more than is left for others 429")
       ->type_name("SIZE")
       ->capture_default_str();
+  slora::add_operation_options(*command, arguments);
   command->add_option("--drain-time", arguments.drain_seconds, "Seconds that running requests may take to finish after SIGTERM")
       ->type_name("N")
       ->check(in_range(0, 86400))
@@ -332,19 +334,12 @@ CLI::App* add_merge(CLI::App& app, MergeArguments& arguments) {
   return command;
 }
 
-// Of an option that has one value, the last one counts: scripts append to others' command lines.
-void take_the_last_values(CLI::App& command) {
-  for (CLI::Option* option : command.get_options()) {
-    if (option->get_items_expected_max() == 1) option->take_last();
-  }
-}
-
 int run(int argc, char** argv) {
   // Before anything is parsed: the words after it are another program's.
   if (argc > 1 && std::string_view(argv[1]) == "bench") return slora::run_bench_program(argv);
   CLI::App app("slora: one base model, many LoRA adapters, one batch", "slora");
   app.require_subcommand(1);
-  app.set_version_flag("--version", "slora " SLORA_VERSION);
+  app.set_version_flag("--version", slora::version_text(argv[0]));
   app.footer("Start with: slora serve --help\n");
   app.get_formatter()->column_width(36);
   ServeArguments serve;
@@ -358,16 +353,18 @@ int run(int argc, char** argv) {
   MergeArguments merge;
   const CLI::App* merge_command = add_merge(app, merge);
   app.add_subcommand("bench", "Measure how near slora comes to what this machine can do");  // listed here, run below
-  for (CLI::App* command : app.get_subcommands({})) take_the_last_values(*command);
+  for (CLI::App* command : app.get_subcommands({})) slora::take_the_last_values(*command);
   std::vector<std::string> words(argv + 1, argv + argc);
   if (argc > 1 && (words[0] == "serve" || words[0] == "generate")) {
     const CLI::App* command = words[0] == "serve" ? serve_command : generate_command;
-    const auto is_own = [&](const std::string& name) { return command->get_option_no_throw(name) != nullptr; };
-    slora::Result<slora::OwnArguments> own = slora::translate_peer_options({words.begin() + 1, words.end()}, is_own);
+    ServeArguments tried;
+    const auto add_command = [&](CLI::App& to) { return add_serve(to, tried); };
+    slora::Result<slora::CommandWords> own = slora::read_command_words({words.begin() + 1, words.end()}, *command, add_command);
     if (!own) return slora::report(own.error());
     for (const std::string& note : own->notes) slora::log_info("{}", note);
     words.erase(words.begin() + 1, words.end());
     words.insert(words.end(), own->words.begin(), own->words.end());
+    serve.config_places = std::move(own->places);
   }
   std::ranges::reverse(words);  // as the parser takes them
   try {

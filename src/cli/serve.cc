@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "cli/byte_size.h"
+#include "cli/command_line.h"
 #include "cli/commands.h"
 #include "cli/progress_bar.h"
 #include "cli/runtime_arguments.h"
@@ -66,6 +67,7 @@ std::string example_call(const Ready& ready, const std::string& model, std::stri
 }  // namespace
 
 int run_serve(const ServeArguments& arguments) {
+  const auto report = [&](const Error& error) { return slora::report(at_place(error, arguments.config_places)); };
   limit_arenas();
   Result<RuntimeOptions> runtime_options = make_runtime_options(arguments.model);
   if (!runtime_options) return report(runtime_options.error());
