@@ -12,6 +12,7 @@
 #include "cli/bench_program.h"
 #include "cli/command_line.h"
 #include "cli/commands.h"
+#include "cli/manual.h"
 #include "cli/operation_options.h"
 #include "cli/option_range.h"
 #include "cli/runtime_arguments.h"
@@ -352,16 +353,17 @@ int run(int argc, char** argv) {
   const CLI::App* convert_command = add_convert(app, convert);
   MergeArguments merge;
   const CLI::App* merge_command = add_merge(app, merge);
-  app.add_subcommand("bench", "Measure how near slora comes to what this machine can do");  // listed here, run below
+  app.add_subcommand("bench", "Measure how near slora comes to what this machine can do");  // listed here, run above
+  const CLI::App* man_command = app.add_subcommand("man-page", "Print this help as a page for man(1)");
+  const CLI::App* completion_command = app.add_subcommand("completion", "Print what bash needs to complete these commands");
   for (CLI::App* command : app.get_subcommands({})) slora::take_the_last_values(*command);
-  std::vector<std::string> words(argv + 1, argv + argc);
+  std::vector<std::string> words(argv + 1, argv + argc), notes;
   if (argc > 1 && (words[0] == "serve" || words[0] == "generate")) {
     const CLI::App* command = words[0] == "serve" ? serve_command : generate_command;
     ServeArguments tried;
-    const auto add_command = [&](CLI::App& to) { return add_serve(to, tried); };
-    slora::Result<slora::CommandWords> own = slora::read_command_words({words.begin() + 1, words.end()}, *command, add_command);
+    auto own = slora::read_command_words({words.begin() + 1, words.end()}, *command, [&](CLI::App& to) { return add_serve(to, tried); });
     if (!own) return slora::report(own.error());
-    for (const std::string& note : own->notes) slora::log_info("{}", note);
+    notes = std::move(own->notes);
     words.erase(words.begin() + 1, words.end());
     words.insert(words.end(), own->words.begin(), own->words.end());
     serve.config_places = std::move(own->places);
@@ -372,6 +374,9 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& failed) {
     return slora::report_parse(app, failed);
   }
+  for (const std::string& note : notes) slora::log_info("{}", note);
+  if (man_command->parsed()) return std::fputs(slora::man_page(app).c_str(), stdout) < 0 ? 1 : 0;
+  if (completion_command->parsed()) return std::fputs(slora::bash_completion(app).c_str(), stdout) < 0 ? 1 : 0;
   if (serve_command->parsed()) return slora::run_serve(serve);
   if (generate_command->parsed()) return slora::run_generate(generate);
   if (convert_command->parsed()) return slora::run_convert(convert);
