@@ -66,7 +66,8 @@ SCHEMAS = {
                     64,
                 ),
                 backendRefs=a_list(
-                    an_object(["name"], group={"type": "string"}, kind={"type": "string"}, name=NAME, port=PORT, weight={"type": "integer"}), 16
+                    an_object(["name"], group={"type": "string"}, kind={"type": "string"}, name=NAME, port=PORT),
+                    16,
                 ),
                 timeouts=an_object([], request={"type": "string", "pattern": "^([0-9]{1,5}(h|m|s|ms)){1,4}$"}),
             ),

@@ -113,7 +113,8 @@ async def check_load_with_kills(client: httpx.AsyncClient, texts: dict[str, str]
 
     begin = time.monotonic()
     await asyncio.gather(*[work() for _ in range(WORKERS)])
-    print(f"killed: {', '.join(killed)}; outcomes: {dict(outcomes)}; replicas that answered: {len(replicas)}; {time.monotonic() - begin:.0f} s")
+    seconds = time.monotonic() - begin
+    print(f"killed: {', '.join(killed)}; outcomes: {dict(outcomes)}; replicas that answered: {len(replicas)}; {seconds:.0f} s")
     expect(len(killed) == 2, "a server and a replica were killed under load")
     expect(outcomes["right"] == REQUESTS, f"all {REQUESTS} answers are there and right")
 
@@ -148,7 +149,8 @@ async def check_cancel(client: httpx.AsyncClient) -> None:
         if aborted > 0 and running == 0:
             break
         await asyncio.sleep(0.2)
-    expect(aborted > 0 and running == 0, f"streams whose clients left were ended in the servers ({aborted:.0f} of 8 before their last token)")
+    count = f"{aborted:.0f} of 8 before their last token"
+    expect(aborted > 0 and running == 0, f"streams whose clients left were ended in the servers ({count})")
 
 
 async def check_refusals(client: httpx.AsyncClient) -> None:
