@@ -131,7 +131,7 @@ def _one_each(values: Union[None, _T, Sequence[_T]], count: int, name: str, defa
     if values is None:
         return [default] * count
     if isinstance(values, (str, SamplingParams, LoRARequest)) or not isinstance(values, Sequence):
-        return [values] * count  # type: ignore[list-item]
+        return [values] * count
     if len(values) != count:
         raise ValueError(f"{name}: expected one, or one for each of the {count} prompts, found {len(values)}")
     return values

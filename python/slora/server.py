@@ -74,9 +74,10 @@ class SLoRAServer:
 
         `memory_pool_size` is the pool's, in MiB or as "4GiB"; `memory_limit` that of the base's files and the pool together.
         """
-        self._model = base_model if isinstance(base_model, (str, os.PathLike)) else getattr(base_model, "name_or_path", None)
-        if self._model is None:
+        model: Any = base_model if isinstance(base_model, (str, os.PathLike)) else getattr(base_model, "name_or_path", None)
+        if model is None:
             raise TypeError(f"base_model: expected a path or a model of transformers, found {type(base_model).__name__}")
+        self._model: str = os.fspath(model)
         self._options: dict[str, Any] = {
             "device": device,
             "max_num_seqs": max_batch_size,
@@ -225,7 +226,7 @@ class SLoRAServer:
             raise ValueError(f"adapter_ids: expected one for each of the {count} inputs, found {len(given)}")
         return [self._adapter_of(one) for one in given]
 
-    def _adapter_of(self, one: Any) -> Optional[str]:
+    def _adapter_of(self, one: Union[None, int, str]) -> Optional[str]:
         if one is None or isinstance(one, str):
             return one
         if not 0 <= one < len(self._adapters) or not self._adapters[one]:

@@ -70,19 +70,22 @@ def test_closing_ends_the_calls_of_other_threads():
 
 def test_control_c_ends_a_call_and_leaves_the_engine_usable():
     program = """
-import sys, slora
+import sys, threading, slora
 llm = slora.LLM(sys.argv[1], pool_memory="64MiB")
 params = slora.SamplingParams(max_tokens=400, ignore_eos=True)
-print("ready", flush=True)
+def report():
+    while llm.engine.native.stats().running == 0:
+        pass
+    print("running", flush=True)
+threading.Thread(target=report, daemon=True).start()
 try:
-    for _ in range(1000):
-        llm.generate(["a"] * 300, params, use_tqdm=False)
+    llm.generate(["a"] * 3000, params, use_tqdm=False)
 except KeyboardInterrupt:
     print("interrupted")
 print(len(llm.generate("a", slora.SamplingParams(max_tokens=3, ignore_eos=True), use_tqdm=False)[0].outputs[0].token_ids))
 """
     child = run(program)
-    assert child.stdout.readline() == "ready\n"
+    assert child.stdout.readline() == "running\n"
     child.send_signal(signal.SIGINT)
     out, err = child.communicate()
     assert (out, err, child.returncode) == ("interrupted\n3\n", "", 0)
