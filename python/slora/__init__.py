@@ -17,7 +17,7 @@ from slora.errors import (
 from slora.llm import LLM
 from slora.lora.request import LoRARequest
 from slora.outputs import CompletionOutput, Logprob, RequestMetrics, RequestOutput
-from slora.sampling_params import SamplingParams
+from slora.sampling_params import SamplingParams, StructuredOutputsParams
 from slora.server import LoRAConfig, SLoRAServer
 from slora.tokenizer import Tokenizer
 
@@ -41,6 +41,7 @@ __all__ = [
     "SLoRAServer",
     "SamplingParams",
     "SloraError",
+    "StructuredOutputsParams",
     "Tokenizer",
     "__version__",
     "set_log_level",

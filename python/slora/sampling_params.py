@@ -20,6 +20,21 @@ _UNSERVED = frozenset(
 _ALWAYS_GIVEN = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 
 
+@dataclasses.dataclass(frozen=True)
+class StructuredOutputsParams:
+    """The form of an answer, for `structured_outputs`: exactly one of the first six (docs/api.md). A dict of these says the same."""
+
+    json: Union[None, str, Mapping[str, Any]] = None
+    regex: Optional[str] = None
+    choice: Optional[Sequence[str]] = None
+    grammar: Optional[str] = None
+    json_object: Optional[bool] = None
+    structural_tag: Optional[str] = None
+    disable_any_whitespace: bool = False
+    disable_additional_properties: bool = False
+    whitespace_pattern: Optional[str] = None
+
+
 class SamplingParams:
     """Checked when it is made: a value out of range, or a field that is not served, is a ValueError that names it.
 
@@ -50,7 +65,7 @@ class SamplingParams:
         include_stop_str_in_output: bool = False,
         truncate_prompt_tokens: Optional[int] = None,
         logit_bias: Optional[Mapping[int, float]] = None,
-        structured_outputs: Any = None,
+        structured_outputs: Union[None, StructuredOutputsParams, Mapping[str, Any]] = None,
         timeout: Optional[float] = None,
         **other: Any,
     ) -> None:
@@ -108,7 +123,7 @@ class SamplingParams:
 def _plain(value: Any) -> Any:
     """As JSON has it: arrays of numpy and torch become lists, dataclasses dicts of what they say."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {name: one for name, one in dataclasses.asdict(value).items() if one is not None and one is not False}
+        return _plain({name: one for name, one in dataclasses.asdict(value).items() if one is not None and one is not False})
     if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, Mapping):

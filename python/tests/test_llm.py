@@ -6,7 +6,7 @@ from conftest import ADAPTERS, MODEL, NAMES, POOL, prompt_of
 from demo_server import DemoServer
 
 import slora
-from slora import LLM, LoRARequest, SamplingParams
+from slora import LLM, LoRARequest, SamplingParams, StructuredOutputsParams
 
 GREEDY = SamplingParams(temperature=0, max_tokens=48)
 
@@ -128,6 +128,16 @@ def test_what_is_refused_is_refused_by_name(llm):
     with pytest.raises(slora.NotFoundError):
         llm.generate(["Hello"] * 50, lora_request=["shout"] * 49 + ["nobody"], use_tqdm=False)
     assert llm.generate("Hello", use_tqdm=False)[0].finished
+
+
+def test_the_form_of_an_answer_is_kept_or_refused_by_name(llm):
+    try:
+        params = SamplingParams(structured_outputs=StructuredOutputsParams(choice=["yes", "no"]), max_tokens=16)
+    except slora.RequestError as error:
+        assert error.param == "structured_outputs"
+    else:
+        [output] = llm.generate("Hello", params, use_tqdm=False)
+        assert output.outputs[0].text in ("yes", "no")
 
 
 def test_neither_torch_nor_transformers_is_imported(llm):
