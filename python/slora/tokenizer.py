@@ -29,7 +29,7 @@ class Tokenizer:
         return [self.decode(token_ids, skip_special_tokens) for token_ids in sequences]
 
     def __call__(self, texts: Union[str, Sequence[str]], *, padding: bool = False, return_tensors: Optional[str] = None) -> dict[str, Any]:
-        """`input_ids` and `attention_mask`, as of transformers; padded on the left to the longest, and as arrays ("np") or tensors ("pt")."""
+        """`input_ids` and `attention_mask`, as of transformers; padded on the left, and as arrays ("np") or tensors ("pt")."""
         rows = [self.encode(text) for text in ([texts] if isinstance(texts, str) else texts)]
         masks = [[1] * len(row) for row in rows]
         if padding:
