@@ -55,6 +55,8 @@ void Engine::unpin_adapter(std::string name, std::function<void(Status)> on_done
   loop_->inbox().change_pin({std::move(name), Pinning::Kind::unpin, std::move(on_done)});
 }
 
+void Engine::look_at_pages(std::function<void(const PagePool*)> look) { loop_->inbox().look_at_pages(std::move(look)); }
+
 bool Engine::wait_for_loads(std::chrono::milliseconds limit) { return loop_->wait_for_loads(limit); }
 
 void Engine::begin_drain() { draining_.store(true); }

@@ -77,6 +77,10 @@ class Engine {
   void pin_adapter(std::string name, std::function<void(Status)> on_done);
   void unpin_adapter(std::string name, std::function<void(Status)> on_done);
 
+  // Calls `look` on the engine thread between two steps, with null when the engine begins anew. It must neither block nor throw; a failed
+  // engine never calls it.
+  void look_at_pages(std::function<void(const PagePool*)> look);
+
   // Refuses new sequences from now on; accepted ones continue.
   void begin_drain();
 

@@ -48,6 +48,9 @@ void EngineLoop::drop_inbox_contents() {
   for (std::function<void(bool)>& on_done : inbox_contents_.clearings) {
     if (const std::function<void(bool)> waiting = std::exchange(on_done, {})) waiting(false);
   }
+  for (LookAtPages& look : inbox_contents_.looks) {
+    if (const LookAtPages waiting = std::exchange(look, {})) waiting(nullptr);
+  }
   for (Pinning& pinning : inbox_contents_.pinnings) {
     if (const std::function<void(Status)> waiting = std::exchange(pinning.on_done, {})) waiting(tl::unexpected(broken_by_));
   }

@@ -17,6 +17,7 @@
 #include "base/result.h"
 #include "engine/generation.h"
 #include "engine/live_limits.h"
+#include "memory/page_pool.h"
 
 namespace slora {
 
@@ -40,9 +41,12 @@ struct Pinning {
   std::function<void(Status)> on_done;
 };
 
+// Called once on the engine thread with the pages and their owners; null when the engine begins anew.
+using LookAtPages = std::function<void(const PagePool*)>;
+
 // Everything that other threads send to the engine thread. Bounded by its users: submissions by the engine's limits, cancellations by the
-// number of live sequences, outcomes by that of running loads, clearings and pinnings by that of connections, which each wait for one. Any
-// thread may add; only the engine thread takes.
+// number of live sequences, outcomes by that of running loads, clearings and pinnings by that of connections, which each wait for one,
+// looks by those who look, one at a time. Any thread may add; only the engine thread takes.
 class Inbox {
  public:
   struct Contents {
@@ -51,6 +55,7 @@ class Inbox {
     std::vector<LoadOutcome> outcomes;
     std::vector<std::function<void(bool)>> clearings;  // of the caches; called with whether it was done
     std::vector<Pinning> pinnings;
+    std::vector<LookAtPages> looks;
 
     void clear() {
       submissions.clear();
@@ -58,6 +63,7 @@ class Inbox {
       outcomes.clear();
       clearings.clear();
       pinnings.clear();
+      looks.clear();
     }
   };
 
@@ -87,6 +93,9 @@ class Inbox {
   }
   void change_pin(Pinning pinning) {
     add([&] { waiting_.pinnings.push_back(std::move(pinning)); });
+  }
+  void look_at_pages(LookAtPages look) {
+    add([&] { waiting_.looks.push_back(std::move(look)); });
   }
   void wake() {
     add([] {});

@@ -121,6 +121,8 @@ class Scheduler {
   [[nodiscard]] std::uint32_t pages_of_adapter(AdapterId adapter) const;
   // That hold nothing anybody will read. For tests.
   [[nodiscard]] std::span<const PageIndex> free_pages() const { return memory_.pool().free_pages(); }
+  // Who holds which page.
+  [[nodiscard]] const PagePool& pages() const { return memory_.pool(); }
   [[nodiscard]] SchedulerStats stats() const;
   // Drops all cached prefixes and idle adapters. Requires: every sequence has ended and every plan is committed.
   void clear_caches();
