@@ -227,6 +227,16 @@ std::vector<AdapterListing> AdapterStore::list() const {
   return listings;
 }
 
+std::vector<AdapterListing> AdapterStore::list_after(std::string_view begin, std::size_t count_max,
+                                                     const std::function<bool(const std::string& name)>& wanted) const {
+  const std::lock_guard lock(mutex_);
+  std::vector<AdapterListing> listings;
+  for (auto at = entries_.upper_bound(begin); at != entries_.end() && listings.size() < count_max; ++at) {
+    if (wanted(at->first)) listings.push_back(listing_of(at->first, at->second));
+  }
+  return listings;
+}
+
 std::optional<AdapterListing> AdapterStore::find(std::string_view name) const {
   const std::lock_guard lock(mutex_);
   const auto at = entries_.find(name);
@@ -273,8 +283,14 @@ AdapterCounts AdapterStore::counts() const {
 }
 
 AdapterListing AdapterStore::listing_of(const std::string& name, const Entry& entry) {
-  return {name,       entry.folder.path,       entry.refused ? std::optional(*entry.refused) : std::nullopt, entry.base_model_name,
-          entry.rank, entry.context_tokens_max};
+  return {name,
+          entry.folder.path,
+          entry.refused ? std::optional(*entry.refused) : std::nullopt,
+          entry.base_model_name,
+          entry.rank,
+          entry.context_tokens_max,
+          entry.unavailable == nullptr,
+          entry.version};
 }
 
 std::optional<std::string> AdapterStore::name_of_folder(std::string_view name_or_path) const {

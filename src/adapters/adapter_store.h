@@ -39,6 +39,9 @@ struct AdapterListing {
   std::string base_model_name;          // as its config says; may be empty
   std::int64_t rank = 0;                // the config's default; 0 when it has none or could not be read
   std::int32_t context_tokens_max = 0;  // see AdapterTraits
+  bool is_available = true;             // its folder could be read at the last look
+  // The content that the name means, once it was looked at. Shared, as AdapterStore::Found.
+  std::shared_ptr<const AdapterVersion> version;
 };
 
 struct AdapterCounts {
@@ -166,6 +169,9 @@ class AdapterStore {
   [[nodiscard]] std::vector<AdapterId> take_retired();
 
   [[nodiscard]] std::vector<AdapterListing> list() const;  // sorted by name
+  // Those after the name `begin` in the order of names, `count_max` at most, that `wanted` holds for; it must not call the store.
+  [[nodiscard]] std::vector<AdapterListing> list_after(std::string_view begin, std::size_t count_max,
+                                                       const std::function<bool(const std::string& name)>& wanted) const;
   // The names of those that are not refused, sorted, and a number that changes with them.
   struct Served {
     std::uint64_t stamp = 0;

@@ -137,6 +137,7 @@ void EngineLoop::take_inbox() {
     std::exchange(pinning.on_done, {})(done);
   }
   pins_.follow(*scheduler_, clock_.now());
+  for (LookAtPages& look : inbox_contents_.looks) std::exchange(look, {})(&scheduler_->pages());
   for (std::function<void(bool)>& on_done : inbox_contents_.clearings) {
     const bool is_idle = live_.empty();
     while (is_idle && collected_count_ < submitted_count_) collect(slot_of(collected_count_));  // of sequences that have ended since
@@ -178,6 +179,7 @@ void EngineLoop::try_add(Submission submission) {
     wanted.adapter_shared.assign(request.adapter->shared().begin(), request.adapter->shared().end());
     wanted.adapter_begin = request.adapter_begin;
     adapter_use_.acquire(request.adapter);
+    request.adapter->note_request(wanted.arrival);
   }
   const SequenceId id = wanted.id;
   const AdapterId adapter = wanted.adapter;
