@@ -140,7 +140,10 @@ Task<ConnectionUse> HttpConnection::read_and_answer() {
                       .tenant = admitted->caller.tenant,
                       .client = client_of(admitted->caller),
                       .access = admitted->caller.access,
-                      .is_trusted = admitted->is_trusted};
+                      .is_trusted = admitted->is_trusted,
+                      .query = query_of(parser),
+                      .accept = shared_.door == Door::main ? std::string(header(parser, http::field::accept)) : std::string(),
+                      .if_none_match = std::string(header(parser, http::field::if_none_match))};
   const BodyForm stream_form = is_http_1_1_ ? BodyForm::chunked : BodyForm::until_close;
   const BodyForm form = is_head_ ? BodyForm::left_out : stream_form;
   // Shared with the handler: either may release it first.
@@ -240,6 +243,12 @@ bool HttpConnection::has_place() {
 std::string HttpConnection::rest_of_path(const Parser& parser, const Route& route) {
   const auto target = parser.get().target();
   return std::string(path_of({target.data(), target.size()}).substr(route.fixed_path().size()));
+}
+
+std::string HttpConnection::query_of(const Parser& parser) {
+  const std::string_view target(parser.get().target().data(), parser.get().target().size());
+  const std::size_t path_bytes = path_of(target).size();
+  return std::string(target.substr(std::min(path_bytes + 1, target.size())));
 }
 
 void start_connection(tcp::socket socket, HttpConnections& shared) {

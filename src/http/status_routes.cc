@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <fstream>
 #include <optional>
@@ -13,6 +12,7 @@
 
 #include "api/json_text.h"
 #include "formats/json.h"
+#include "http/query.h"
 #include "http/responses.h"
 #include "metrics/prometheus.h"
 
@@ -26,24 +26,6 @@ std::string joined(std::vector<std::string> names, const ModelAccess& access) {
 }
 
 double unix_seconds() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
-
-// "org%2Fsql" as "org/sql": clients write a name's slash either way. Nothing when it is not well formed.
-std::optional<std::string> percent_decoded(std::string_view text) {
-  std::string decoded;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      decoded += text[i];
-      continue;
-    }
-    const std::string_view digits = text.substr(i + 1, 2);
-    unsigned value = 0;
-    const auto [end, failed] = std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
-    if (digits.size() != 2 || failed != std::errc() || end != digits.data() + 2) return std::nullopt;
-    decoded += static_cast<char>(value);
-    i += 2;
-  }
-  return decoded;
-}
 
 // Physical memory of this process; 0 when the system does not report it.
 std::uint64_t resident_bytes() {

@@ -25,6 +25,8 @@ struct HttpRequest {
   ClientId client;                            // the tenant of its key, or its connection
   std::shared_ptr<const ModelAccess> access;  // of its key; never null
   bool is_trusted = true;                     // may see names of adapters on routes that are open to anybody
+  std::string query{};                        // the target's raw bytes after '?'
+  std::string accept{}, if_none_match{};      // of these headers; `accept` is empty on the health port, which has no page
 };
 
 using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
