@@ -61,6 +61,7 @@ struct ServeArguments {
   std::vector<std::string> allowed_methods = {"*"};
   std::vector<std::string> allowed_headers = {"*"};
   bool allow_credentials = false;
+  bool no_page = false;
   std::string on_stall = "wait";     // or "exit"
   std::optional<int> stall_seconds;  // none: chosen by the backend
 };

@@ -131,6 +131,7 @@ void add_page_options(CLI::App& command, ServeArguments& arguments) {
   command.add_option("--allowed-methods", arguments.allowed_methods, "Methods that these pages may use [all]")->type_name("METHOD");
   command.add_option("--allowed-headers", arguments.allowed_headers, "Request headers that these pages may set [all]")->type_name("HEADER");
   command.add_flag("--allow-credentials", arguments.allow_credentials, "Let these pages send cookies and other credentials");
+  command.add_flag("--no-page", arguments.no_page, "Give browsers no page at /");
 }
 
 void add_health_options(CLI::App& command, ServeArguments& arguments) {

@@ -5,6 +5,7 @@
 
 #include "api/request_schema.h"
 #include "http/openapi_document.h"
+#include "http/page_routes.h"
 #include "http/responses.h"
 
 namespace slora {
@@ -146,17 +147,56 @@ void add_status(std::vector<Route>& routes, StatusRoutes& status) {
   const RouteAbout ping{"Whether the engine is running, as a status without a body.", nullptr, {{"", nullptr}}, {503}};
   get("/ping", Role::health, &StatusRoutes::ping, ping, Doors::every);
   routes.push_back({"POST", "/ping", Role::health, [&status](const Handed& exchange) { status.ping(exchange); }, ping, Doors::every});
-  get("/", Role::health, &StatusRoutes::root,
-      {"Which server this is, and where its API begins.", nullptr, {json_answer(object_with({{"server", "string"}}))}, {}}, Doors::every);
   get("/metrics", Role::open, &StatusRoutes::metrics, {"Metrics in Prometheus' text format.", nullptr, {text_answer()}, {}}, Doors::every);
   get("/load", Role::user, &StatusRoutes::load,
-      {"Requests for generation that are not answered yet, and how the server has been doing.",
-       nullptr,
-       {json_answer(load_schema())},
-       {}},
+      {"Requests for generation that are not answered yet, and how the server has been doing.", nullptr, {json_answer(load_schema())}, {}},
       Doors::every);
   get("/version", Role::open, &StatusRoutes::version,
       {"The server's version.", nullptr, {json_answer(object_with({{"version", "string"}}))}, {}}, Doors::every);
+}
+
+void add_page(std::vector<Route>& routes, StatusRoutes& status, PageOffer page) {
+  const RouteAbout::Answer server = json_answer(object_with({{"server", "string"}}));
+  const RouteAbout::Answer html{"text/html", nullptr};
+  const bool is_offered = page == PageOffer::offered;
+  routes.push_back({"GET",
+                    "/",
+                    Role::health,
+                    [&status, is_offered](const Handed& exchange) {
+                      if (is_offered && wants_page(exchange->request())) return answer_page(exchange);
+                      status.root(exchange);
+                    },
+                    {"Which server this is, and where its API begins; for browsers, which accept text/html, a page.",
+                     nullptr,
+                     is_offered ? std::vector{server, html} : std::vector{server},
+                     {}},
+                    Doors::every});
+  if (!is_offered) return;
+  routes.push_back({"GET",
+                    "/slora/page/{file}",
+                    Role::open,
+                    [](const Handed& exchange) { answer_page_file(exchange); },
+                    {"The files of the page.", nullptr, {{"text/javascript", nullptr}, {"text/css", nullptr}}, {404}}});
+}
+
+void add_state(std::vector<Route>& routes, StateRoutes& state) {
+  const Schema body = object_with({{"version", "string"},
+                                   {"model", "object"},
+                                   {"requests", "object"},
+                                   {"tokens", "object"},
+                                   {"time_to_first_token_seconds", "object"},
+                                   {"inter_token_seconds", "object"},
+                                   {"queue_seconds", "object"},
+                                   {"pool", "object"},
+                                   {"adapters", "object"}});
+  routes.push_back({"GET",
+                    "/slora/state",
+                    Role::user,
+                    [&state](const Handed& exchange) { state.state(exchange); },
+                    {"What the page shows: the pool by owner, adapters (500 at most, ?after=NAME, ?filter=TEXT), requests and latencies.",
+                     nullptr,
+                     {json_answer(body)},
+                     {429}}});
 }
 
 void add_info(std::vector<Route>& routes, InfoRoutes& info) {
@@ -207,11 +247,13 @@ void add_adapters(std::vector<Route>& routes, AdapterRoutes& adapters) {
 
 }  // namespace
 
-RouteTable make_routes(Apis apis, std::int32_t vocabulary_size) {
+RouteTable make_routes(Apis apis, PageOffer page, std::int32_t vocabulary_size) {
   std::vector<Route> routes;
   add_generation(routes, apis.generation, vocabulary_size);
   add_text(routes, apis.tokenize, vocabulary_size);
   add_status(routes, apis.status);
+  add_page(routes, apis.status, page);
+  add_state(routes, apis.state);
   add_info(routes, apis.info);
   add_adapters(routes, apis.adapters);
 

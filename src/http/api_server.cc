@@ -9,7 +9,6 @@
 
 #include "api/api.h"
 #include "base/log.h"
-#include "http/api_routes.h"
 #include "http/memory_guard.h"
 
 namespace slora {
@@ -176,7 +175,8 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
   };
   AdapterRoutes adapters(runtime.adapters(), {names, roots, scheduler.page_count - 1, options.watch_interval, check_texts, pin, unpin},
                          post, post_after);
-  const RouteTable routes = make_routes({generation, tokenize, status, info, adapters}, vocabulary_size);
+  StateRoutes state({names.front(), !api.text().chat_refusal()}, runtime, api.request_metrics(), post, post_after);
+  const RouteTable routes = make_routes({generation, tokenize, status, info, adapters, state}, options.page, vocabulary_size);
   (*keys)->watch(post, post_after);
   Drain drain(http, runtime.engine(), generation, status, api.jobs(), options.drain_time);
   EngineGuard guard({http, runtime.engine(), generation, status, info, api.jobs()}, options.guard);

@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "engine/runtime.h"
+#include "http/api_routes.h"
 #include "http/engine_guard.h"
 #include "http/key_ring.h"
 #include "http/server.h"
@@ -30,6 +31,7 @@ struct ApiServerOptions {
   std::chrono::seconds drain_time{30};
   EngineGuardOptions guard;
   std::size_t text_threads = 2;
+  PageOffer page = PageOffer::offered;
   // Called once the server answers requests.
   std::function<void(const Ready& ready, Runtime& runtime)> on_ready;
 };
