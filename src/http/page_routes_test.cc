@@ -42,7 +42,7 @@ class PageExchange final : public Exchange {
   const HttpRequest request_;
 };
 
-std::shared_ptr<PageExchange> file_of(const std::string& name, const std::string& if_none_match = "") {
+std::shared_ptr<PageExchange> page_file(const std::string& name, const std::string& if_none_match = "") {
   HttpRequest request;
   request.path_rest = name;
   request.if_none_match = if_none_match;
@@ -89,7 +89,7 @@ TEST(PageRoutes, AnswerFilesWithTheirTypeAndTheStrictPolicy) {
                                                     {"style.css", "text/css; charset=utf-8"},
                                                     {"icon.svg", "image/svg+xml"}};
   for (const auto& [name, type] : types) {
-    const auto file = file_of(name);
+    const auto file = page_file(name);
     EXPECT_EQ(file->response.status, 200) << name;
     EXPECT_EQ(file->response.content_type, type);
     EXPECT_EQ(file->header("Content-Security-Policy"),
@@ -103,19 +103,19 @@ TEST(PageRoutes, AnswerFilesWithTheirTypeAndTheStrictPolicy) {
 }
 
 TEST(PageRoutes, SendNothingThatTheBrowserHas) {
-  const std::string tag = file_of("main.js")->header("ETag");
-  const auto same = file_of("main.js", tag);
+  const std::string tag = page_file("main.js")->header("ETag");
+  const auto same = page_file("main.js", tag);
   EXPECT_EQ(same->response.status, 304);
   EXPECT_EQ(same->response.body, "");
   EXPECT_EQ(same->header("ETag"), tag);
-  EXPECT_EQ(file_of("main.js", "W/\"other\", " + tag)->response.status, 304);
-  EXPECT_EQ(file_of("main.js", "\"other\"")->response.status, 200);
-  EXPECT_EQ(file_of("style.css", tag)->response.status, 200);
+  EXPECT_EQ(page_file("main.js", "W/\"other\", " + tag)->response.status, 304);
+  EXPECT_EQ(page_file("main.js", "\"other\"")->response.status, 200);
+  EXPECT_EQ(page_file("style.css", tag)->response.status, 200);
 }
 
 TEST(PageRoutes, HaveNoOtherFiles) {
   for (const char* name : {"", "main", "MAIN.JS", "../page_files.h", "page_table.cc", "main.js/"}) {
-    EXPECT_EQ(file_of(name)->response.status, 404) << name;
+    EXPECT_EQ(page_file(name)->response.status, 404) << name;
   }
 }
 

@@ -37,7 +37,8 @@ struct PageServer : ::testing::Test {
     return reply.json();
   }
   Json adapter(const std::string& name) const {
-    for (const Json& each : state()["adapters"]["list"]) {
+    const Json now = state();
+    for (const Json& each : now["adapters"]["list"]) {
       if (each["name"] == name) return each;
     }
     ADD_FAILURE() << name;

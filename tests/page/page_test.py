@@ -136,6 +136,7 @@ class PageTest(unittest.TestCase):
                 self.show(page, "adapters")
                 page.get_by_role("button", name="Load adapter").click()
                 self.check_by_axe(page, f"load, {scheme}, {width} px")
+                self.context.close()
 
     def check_by_axe(self, page, where):
         results = Axe().run(page)
