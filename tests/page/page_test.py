@@ -121,22 +121,21 @@ class PageTest(unittest.TestCase):
         page.route("**/v1/chat/completions", change)
 
     def test_axe_finds_nothing_in_any_view_and_scheme(self):
-        for scheme in ["light", "dark"]:
-            for width in [1280, 320]:
-                page = self.opened(color_scheme=scheme, viewport={"width": width, "height": 800})
-                self.ask(page, SENTENCE)
-                self.finish(page)
-                for view in VIEWS:
-                    self.show(page, view)
-                    if view == "memory":
-                        page.get_by_role("button", name="Table of Pages by owner").click()
-                    self.check_by_axe(page, f"{view}, {scheme}, {width} px")
-                    overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-                    self.assertLessEqual(overflow, 0, f"{view} fits {width} px")
-                self.show(page, "adapters")
-                page.get_by_role("button", name="Load adapter").click()
-                self.check_by_axe(page, f"load, {scheme}, {width} px")
-                self.context.close()
+        for scheme, width in [("light", 1280), ("dark", 1280), ("light", 320)]:
+            page = self.opened(color_scheme=scheme, viewport={"width": width, "height": 800})
+            self.ask(page, SENTENCE)
+            self.finish(page)
+            for view in VIEWS:
+                self.show(page, view)
+                if view == "memory":
+                    page.get_by_role("button", name="Table of Pages by owner").click()
+                self.check_by_axe(page, f"{view}, {scheme}, {width} px")
+                overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+                self.assertLessEqual(overflow, 0, f"{view} fits {width} px")
+            self.show(page, "adapters")
+            page.get_by_role("button", name="Load adapter").click()
+            self.check_by_axe(page, f"load, {scheme}, {width} px")
+            self.context.close()
 
     def check_by_axe(self, page, where):
         results = Axe().run(page)
@@ -155,9 +154,7 @@ class PageTest(unittest.TestCase):
         self.assertEqual([url for url in self.called if not url.startswith(self.url + "/")], [])
 
     def test_two_columns_stream_at_once(self):
-        server = Server("--backend", "reference")
-        self.addCleanup(server.end)
-        page = self.opened(server)
+        page = self.opened()
         self.change_requests(page, ignore_eos=True, temperature=1, max_tokens=400)
         self.ask(page, SENTENCE)
         streaming = ("[...document.querySelectorAll('.answer.streaming')].filter((answer) => answer.textContent.length > %d).length === 2")
@@ -261,7 +258,7 @@ class PageTest(unittest.TestCase):
         expect(page.locator(".column").first.get_by_role("alert")).to_contain_text("timeout")
 
     def test_says_that_the_server_is_gone_and_that_it_is_back(self):
-        server = Server("--backend", "reference")
+        server = Server()
         page = self.opened(server)
         self.change_requests(page, ignore_eos=True, max_tokens=400)
         self.ask(page, SENTENCE)
