@@ -13,7 +13,8 @@ Result<std::shared_ptr<const TextModel>> load_text(const ApiOptions& options) {
   const auto refuse = [&](const Error& why) { return error(why.code, "{}: {}", folder, why.message); };
   const Result<ModelConfig> config = read_model_config(folder);
   if (!config) return refuse(config.error());
-  Result<std::shared_ptr<const TextModel>> text = TextModel::load(folder, {config->vocab_size, options.chat_template_file});
+  Result<std::shared_ptr<const TextModel>> text =
+      TextModel::load(folder, {config->vocab_size, options.chat_template_file, options.answer_forms});
   if (!text && !text.error().message.starts_with("--")) return refuse(text.error());  // that file is the option's, not the folder's
   return text;
 }

@@ -25,6 +25,7 @@ struct ApiOptions {
   std::vector<std::string>
       model_names;  // that mean the base model in requests; the first is the one in answers. Empty: default_model_name()
   std::optional<std::filesystem::path> chat_template_file;  // used instead of the model's own
+  AnswerFormChoice answer_forms = {};
 };
 
 // A model and its adapters with everything that turns requests into answers: text, validation, engine, jobs. The one way in for servers and

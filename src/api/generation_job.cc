@@ -80,7 +80,11 @@ Status GenerationJob::submit_all() {
     answer_.choices[i].text = prompt.echo;
     Choice& choice = choices_[i];
     choice.sequence = services_.generator.next_sequence_id();
-    choice.text.emplace(request.text->tokenizer(), prompt.tokens, request.spec);
+    const bool taken_apart = is_taken_apart(request);
+    choice.text.emplace(request.text->tokenizer(), prompt.tokens, request.spec,
+                        taken_apart ? request.text->answer_forms().format.get() : nullptr);
+    answer_.choices[i].is_taken_apart = taken_apart;
+    if (taken_apart) choice.reader = std::make_unique<AnswerReader>(request, prompt_index, origin_.random + (i << 32));
     choice.times.arrival = arrival_;
 
     GenerationRequest sequence;
@@ -139,14 +143,14 @@ void GenerationJob::take_event(std::size_t choice_index, const TokenEvent& event
   if (event.end && !choice.ended) {
     const RequestSpec& spec = answer_.request.spec;
     StopMatcher::Output rest = choice.text->finish();
-    answered.text += rest.text;
+    add_text(choice_index, rest.text);
     if (rest.stop) {
-      end_choice(choice_index, "stop", json_string_of(spec.output.stop[*rest.stop]));
+      end_choice(choice_index, finish_text(choice_index, "stop", AnswerEnd::cut), json_string_of(spec.output.stop[*rest.stop]));
     } else if (event.end == EndReason::stop) {
       const bool asked = std::ranges::find(spec.output.stop_token_ids, event.token.id) != spec.output.stop_token_ids.end();
-      end_choice(choice_index, "stop", asked ? fmt::format("{}", event.token.id) : std::string());
+      end_choice(choice_index, finish_text(choice_index, "stop", AnswerEnd::finished), asked ? fmt::format("{}", event.token.id) : "");
     } else {
-      end_choice(choice_index, "length", {});
+      end_choice(choice_index, finish_text(choice_index, "length", AnswerEnd::cut), {});
     }
   }
   send_part(choice_index);
@@ -177,14 +181,40 @@ void GenerationJob::take_token(std::size_t choice_index, const TokenEvent& event
   services_.metrics.count_token(choice.times, now);
   choice.times.last_token = now;
   answered.tokens.push_back(event.token);
+  if (answered.is_taken_apart) answered.token_is_hidden.push_back(false);
   if (spec.output.logprobs) choice.characters += display_length(answer_.request.text->tokenizer(), event.token.id);
   // The token that ended the sequence is no part of its text.
   if (event.end == EndReason::stop && !spec.output.include_stop_text) return;
   StopMatcher::Output output = choice.text->push(event.token.id);
-  answered.text += output.text;
+  add_text(choice_index, output.text);
+  if (choice.reader != nullptr && choice.reader->is_in_reasoning()) {
+    ++answered.reasoning_tokens;
+    answered.token_is_hidden.back() = !spec.chat.include_reasoning;
+  }
   if (!output.stop) return;
   if (!event.end) services_.generator.cancel(choice.sequence);
-  end_choice(choice_index, "stop", json_string_of(spec.output.stop[*output.stop]));
+  end_choice(choice_index, finish_text(choice_index, "stop", AnswerEnd::cut), json_string_of(spec.output.stop[*output.stop]));
+}
+
+void GenerationJob::add_text(std::size_t choice_index, std::string_view text) {
+  Choice& choice = choices_[choice_index];
+  AnsweredChoice& answered = answer_.choices[choice_index];
+  if (choice.reader == nullptr) {
+    answered.text += text;
+  } else {
+    choice.reader->push(text, answered);
+  }
+}
+
+std::string_view GenerationJob::finish_text(std::size_t choice_index, std::string_view reason, AnswerEnd end) {
+  Choice& choice = choices_[choice_index];
+  AnsweredChoice& answered = answer_.choices[choice_index];
+  if (choice.reader == nullptr) return reason;
+  const bool is_cut_call = end == AnswerEnd::cut && choice.reader->is_in_call();
+  choice.reader->finish(end, answered);
+  const bool is_named = answer_.request.spec.chat.tool_choice.mode == ToolChoice::Mode::named;
+  const bool asks_for_tools = reason == "stop" && !answered.calls.empty() && !is_cut_call && !is_named;
+  return asks_for_tools ? "tool_calls" : reason;
 }
 
 std::size_t GenerationJob::prompt_characters(const AnsweredChoice& answered) const {
@@ -209,6 +239,7 @@ void GenerationJob::send_part(std::size_t choice_index) {
   const AnsweredChoice& answered = answer_.choices[choice_index];
   sink_->part(
       {answer_, choice_index, std::exchange(choice.is_first_part, false), choice.text_sent, choice.tokens_sent, choice.characters_sent});
+  answer_.choices[choice_index].deltas.clear();
   choice.text_sent = answered.text.size();
   choice.tokens_sent = answered.tokens.size();
   choice.characters_sent = choice.characters;

@@ -12,12 +12,22 @@ namespace {
 
 constexpr float kLogprobMin = -9999.0F;  // vLLM's stand-in for minus infinity
 
+// The tokens of a part but those whose text the client leaves out.
+std::vector<Token> shown_tokens(const AnswerPart& part) {
+  std::vector<Token> shown;
+  const std::vector<bool>& hidden = part.choice().token_is_hidden;
+  for (std::size_t i = 0; i < part.tokens().size(); ++i) {
+    if (hidden.empty() || !hidden[part.token_begin + i]) shown.push_back(part.tokens()[i]);
+  }
+  return shown;
+}
+
 void append_logprob(std::string& out, float logprob) { append_json_number(out, std::max(logprob, kLogprobMin)); }
 
 }  // namespace
 
 std::string OpenAiLogprobs::of_choice(const AnswerPart& part) const {
-  return part.answer.request.spec.endpoint == Endpoint::chat ? chat(part.tokens()) : completion(part);
+  return part.answer.request.spec.endpoint == Endpoint::chat ? chat(shown_tokens(part)) : completion(part);
 }
 
 std::string OpenAiLogprobs::completion(const AnswerPart& part) const {

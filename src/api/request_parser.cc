@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "api/api_error.h"
+#include "api/conversation_fields.h"
 #include "api/model_fields.h"
 #include "api/request_table.h"
 #include "formats/json.h"
@@ -178,6 +179,7 @@ Status check_together(const RequestSpec& spec, const Json& body) {
   if (spec.chat.continue_final_message && spec.chat.add_generation_prompt.value_or(false)) {
     return field_error("add_generation_prompt", "add_generation_prompt: expected false where continue_final_message is true, found true");
   }
+  if (Status fits = check_tool_choice(spec, find_member(body, "tool_choice") != nullptr); !fits) return fits;
   return check_output(spec);
 }
 

@@ -9,6 +9,7 @@
 #include "adapters/adapter_look.h"
 #include "adapters/adapter_version.h"
 #include "api/api_error.h"
+#include "api/forced_calls.h"
 #include "api/model_fields.h"
 #include "api/request_parser.h"
 #include "api/request_table.h"
@@ -91,6 +92,18 @@ Json template_variables(const RequestSpec& spec) {
   variables["reasoning_effort"] = spec.chat.reasoning_effort;
   if (!variables.contains("enable_thinking")) variables["enable_thinking"] = spec.chat.reasoning_effort != "none";
   return variables;
+}
+
+// The marks of the reasoning that an answer may begin with.
+std::optional<ReasoningMarks> reasoning_marks_of(const PreparedRequest& request, const Json& variables) {
+  const AnswerForms& forms = request.text->answer_forms();
+  const Json* thinking = find_member(variables, "enable_thinking");
+  const bool is_off = thinking != nullptr && *thinking == false;
+  if (forms.reasoning == nullptr || is_off) return std::nullopt;
+  const std::optional<TokenId> close = request.text->tokenizer().token_id(forms.reasoning->close_token);
+  if (!close) return std::nullopt;
+  const bool is_open = !forms.format->start && !request.prompts.back().answer_begin.empty();
+  return ReasoningMarks{request.text->tokenizer().token_id(forms.reasoning->open_token), *close, is_open};
 }
 
 // Whether all texts of a tree are UTF-8, as the tokenizer expects them; parsed JSON is.
@@ -207,6 +220,7 @@ Result<PreparedRequest> RequestPreparer::build(RequestSpec spec, LongText long_t
   request.text = std::move(model->text);
   if (Status known = check_token_ids(request.spec, vocabulary_of(request)); !known) return forward_error(known);
   apply_sampling_defaults(request.spec, request.text->sampling());
+  if (Status formed = force_calls(request.spec, request.text->answer_forms()); !formed) return forward_error(formed);
   if (Status added = add_prompts(request, long_text); !added) return forward_error(added);
   if (request.adapter != nullptr && !request.adapter->invocation_tokens().empty()) {
     for (PreparedRequest::Prompt& prompt : request.prompts)
@@ -270,6 +284,8 @@ Status RequestPreparer::add_conversation(PreparedRequest& request, LongText long
   Result<Tokens> tokens = tokens_of(request, *text, special, long_text);
   if (!tokens) return forward_error(tokens);
   prompt.tokens = std::move(tokens->kept);
+  if (request.text->answer_forms().format != nullptr) prompt.answer_begin = answer_begin_in(*request.text->answer_forms().format, *text);
+  request.reasoning = reasoning_marks_of(request, variables);
   const Json& last = spec.chat.messages.back();
   if (spec.output.echo && last["role"] == "assistant") {
     const Result<Json> plain = to_template_messages(Json::array({last}), ContentFormat::text);

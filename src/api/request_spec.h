@@ -34,6 +34,13 @@ struct PromptSpec {
   std::optional<bool> add_special_tokens;
 };
 
+// Which tools the model may call, or has to.
+struct ToolChoice {
+  enum class Mode : std::uint8_t { none, automatic, required, named };
+  Mode mode = Mode::automatic;
+  std::string name;  // of the function that has to be called
+};
+
 // What the chat template receives. Absent values are null.
 struct ChatSpec {
   Json messages;  // in chats at least one; arguments of tool calls are objects, as templates expect them
@@ -42,6 +49,11 @@ struct ChatSpec {
   std::string reasoning_effort;              // empty: not given
   std::optional<bool> add_generation_prompt;
   bool continue_final_message = false;
+
+  // And how the answer is taken apart.
+  ToolChoice tool_choice;
+  std::optional<bool> parallel_tool_calls;
+  bool include_reasoning = true;
 };
 
 // How much output there is, what ends it, and what of it is shown.

@@ -42,6 +42,7 @@ struct ModelArguments {
 
 struct ServeArguments {
   ModelArguments model;
+  std::string tool_call_parser, reasoning_parser;  // empty: found in the chat template
   std::string host = "127.0.0.1";
   std::uint16_t port = 8000;
   std::vector<std::string> api_keys;

@@ -124,6 +124,14 @@ void add_model_options(CLI::App& command, ModelArguments& model) {
 
 void add_page_options(CLI::App& command, ServeArguments& arguments) {
   command
+      .add_option("--tool-call-parser", arguments.tool_call_parser,
+                  "Form in which the model writes tool calls, such as hermes; none: calls stay text [found in the chat template]")
+      ->type_name("NAME");
+  command
+      .add_option("--reasoning-parser", arguments.reasoning_parser,
+                  "Form in which the model marks its reasoning, such as think; none: it stays text [found in the chat template]")
+      ->type_name("NAME");
+  command
       .add_option(
           "--allowed-origins", arguments.allowed_origins,
           "Origins of web pages that may call the server (CORS), such as https://app.example.org; \"*\": all. Texts or a JSON list [none]")

@@ -107,6 +107,8 @@ int run_serve(const ServeArguments& arguments) {
   options.keys.admin_keys = arguments.admin_api_keys;
   if (!arguments.api_key_file.empty()) options.keys.file = arguments.api_key_file;
   if (!arguments.model.chat_template.empty()) options.chat_template_file = arguments.model.chat_template;
+  options.answer_forms = {arguments.tool_call_parser, arguments.reasoning_parser};
+  if (const Status known = check_answer_forms(options.answer_forms); !known) return report(known.error());
   options.drain_time = std::chrono::seconds(arguments.drain_seconds);
   options.http.cors = {texts_of_option(arguments.allowed_origins), texts_of_option(arguments.allowed_methods),
                        texts_of_option(arguments.allowed_headers), arguments.allow_credentials};

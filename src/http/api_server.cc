@@ -143,7 +143,8 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
   const std::string model_path = runtime_options.model_folder.string();
   const std::vector<std::string> roots = roots_of(runtime_options);
   const std::vector<std::string>& names = options.model_names.all;
-  Result<std::unique_ptr<Api>> created = Api::create({std::move(runtime_options), names, options.chat_template_file}, post);
+  Result<std::unique_ptr<Api>> created =
+      Api::create({std::move(runtime_options), names, options.chat_template_file, options.answer_forms}, post);
   if (!created) return forward_error(created);
   Api& api = **created;
   Runtime& runtime = api.runtime();

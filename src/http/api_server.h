@@ -26,6 +26,7 @@ struct ApiServerOptions {
   ModelNames model_names;
   KeyOptions keys;
   std::optional<std::filesystem::path> chat_template_file;
+  AnswerFormChoice answer_forms = {};
   std::chrono::seconds watch_interval{0};  // how often --adapters is scanned for new and removed folders; 0: never
   std::chrono::seconds drain_time{30};
   EngineGuardOptions guard;
