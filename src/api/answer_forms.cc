@@ -22,7 +22,7 @@ Status check_family(std::string_view option, std::string_view name, std::span<co
 }  // namespace
 
 Status check_answer_forms(const AnswerFormChoice& choice) {
-  if (Status known = check_family("--tool-call-parser", choice.calls, call_families()); !known) return known;
+  if (Status known = check_family("--tool-call-parser", choice.calls, call_families()); choice.calls != "mistral" && !known) return known;
   return check_family("--reasoning-parser", choice.reasoning, reasoning_families());
 }
 
