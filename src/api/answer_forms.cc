@@ -26,7 +26,8 @@ Status check_answer_forms(const AnswerFormChoice& choice) {
   return check_family("--reasoning-parser", choice.reasoning, reasoning_families());
 }
 
-Result<AnswerForms> answer_forms_of(const TokenizerFiles& files, const Tokenizer& tokenizer, const AnswerFormChoice& choice) {
+Result<AnswerForms> answer_forms_of(const TokenizerFiles& files, const Tokenizer& tokenizer, const AnswerFormChoice& choice,
+                                    const AnswerForms* base) {
   std::string templates = files.chat_template;
   for (const auto& [name, text] : files.named_templates) templates += text;
   const AnswerClues clues{.chat_templates = templates, .has_args_token = tokenizer.token_id("[ARGS]").has_value()};
@@ -46,9 +47,11 @@ Result<AnswerForms> answer_forms_of(const TokenizerFiles& files, const Tokenizer
     Result<AnswerFormat> own = AnswerFormat::from_json(*json);
     if (!own) return forward_error(own);
     forms.format = std::make_shared<const AnswerFormat>(std::move(*own));
+    forms.is_own = true;
     return forms;
   }
   if (forms.calls == nullptr && forms.reasoning == nullptr) return forms;
+  if (base != nullptr && !base->is_own && base->calls == forms.calls && base->reasoning == forms.reasoning) return *base;
   forms.format = std::make_shared<const AnswerFormat>(make_answer_format(forms.calls, forms.reasoning));
   return forms;
 }

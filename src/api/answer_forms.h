@@ -25,12 +25,14 @@ struct AnswerFormChoice {
 struct AnswerForms {
   std::shared_ptr<const AnswerFormat> format;  // null: answers are content and nothing else
   const AnswerFamily* calls = nullptr;         // what forced calls are written like; null: they can't be forced
-  const AnswerFamily* reasoning = nullptr;     // null also where a model's own format says what reasoning is
+  const AnswerFamily* reasoning = nullptr;     // how reasoning is marked; null: there is none
+  bool is_own = false;                         // `format` is the model's own, not that of the families
 };
 
 // Those that the files ask for: their own `response_template` if they have one, else the families that their templates belong to. A
-// `response_template` that can't be used is an error of E_ANSWER_FORMAT.
-[[nodiscard]] Result<AnswerForms> answer_forms_of(const TokenizerFiles& files, const Tokenizer& tokenizer, const AnswerFormChoice& choice);
+// `response_template` that can't be used is an error of E_ANSWER_FORMAT. `base`: of which equal ones are shared; may be null.
+[[nodiscard]] Result<AnswerForms> answer_forms_of(const TokenizerFiles& files, const Tokenizer& tokenizer, const AnswerFormChoice& choice,
+                                                  const AnswerForms* base);
 
 // What a prompt has of the answer: all after the last place where the model's own format says that answers begin; else an opening mark of
 // reasoning at its end, as templates of reasoning models write it.

@@ -84,6 +84,7 @@ Status GenerationJob::submit_all() {
     choice.text.emplace(request.text->tokenizer(), prompt.tokens, request.spec,
                         taken_apart ? request.text->answer_forms().format.get() : nullptr);
     answer_.choices[i].is_taken_apart = taken_apart;
+    if (taken_apart && !prompt.echo.empty()) answer_.choices[i].deltas.push_back({{AnswerEvent::Kind::content, prompt.echo}, 0});
     if (taken_apart) choice.reader = std::make_unique<AnswerReader>(request, prompt_index, origin_.random + (i << 32));
     choice.times.arrival = arrival_;
 

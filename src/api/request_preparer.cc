@@ -102,7 +102,9 @@ std::optional<ReasoningMarks> reasoning_marks_of(const PreparedRequest& request,
   if (forms.reasoning == nullptr || is_off) return std::nullopt;
   const std::optional<TokenId> close = request.text->tokenizer().token_id(forms.reasoning->close_token);
   if (!close) return std::nullopt;
-  const bool is_open = !forms.format->start && !request.prompts.back().answer_begin.empty();
+  const std::string& begin = request.prompts.back().answer_begin;
+  const std::size_t opened = begin.rfind(forms.reasoning->open_token);
+  const bool is_open = opened != std::string::npos && begin.find(forms.reasoning->close_token, opened) == std::string::npos;
   return ReasoningMarks{request.text->tokenizer().token_id(forms.reasoning->open_token), *close, is_open};
 }
 

@@ -142,7 +142,7 @@ Result<std::shared_ptr<const TextModel>> TextModel::load(const std::filesystem::
   if (Status set = model.set_templates(*files, "model"); !set && options.chat_template_file) {
     return error("E_CHAT_TEMPLATE", "--chat-template: {}: {}", options.chat_template_file->string(), set.error().message);
   }
-  model.set_answer_forms(*files, options.answer_forms);
+  model.set_answer_forms(*files, options.answer_forms, nullptr);
   std::string steps = steps_of(*files);
   *files->tokenizer = std::move(as_read);
   model.basis_ = std::make_shared<const Basis>(
@@ -178,7 +178,7 @@ Result<std::shared_ptr<const TextModel>> TextModel::of_adapter(const TextFiles& 
     model.chat_ = base->chat_;
     model.chat_refusal_ = base->chat_refusal_;
   }
-  model.set_answer_forms(*own, basis.answer_forms);
+  model.set_answer_forms(*own, basis.answer_forms, base.get());
   if (model.tokenizer_ != base->tokenizer_) {
     model.token_bytes_max_ = longest_token_bytes(*model.tokenizer_);
     file_bytes += steps_of(*own).size();
@@ -221,8 +221,8 @@ Status TextModel::set_templates(const TokenizerFiles& files, std::string_view su
 }
 
 // A format that can't be used leaves answers whole, as those of a model without one.
-void TextModel::set_answer_forms(const TokenizerFiles& files, const AnswerFormChoice& choice) {
-  Result<AnswerForms> forms = answer_forms_of(files, *tokenizer_, choice);
+void TextModel::set_answer_forms(const TokenizerFiles& files, const AnswerFormChoice& choice, const TextModel* base) {
+  Result<AnswerForms> forms = answer_forms_of(files, *tokenizer_, choice, base == nullptr ? nullptr : &base->answer_forms_);
   if (forms) {
     answer_forms_ = std::move(*forms);
   } else {

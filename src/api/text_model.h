@@ -57,7 +57,8 @@ class TextModel {
   [[nodiscard]] static Result<std::shared_ptr<const Tokenizer>> tokenizer_of_adapter(TokenizerFiles& own, const TextFiles& files,
                                                                                      const TextModel& base, std::int32_t vocabulary_size);
   [[nodiscard]] Status set_templates(const TokenizerFiles& files, std::string_view subject);
-  void set_answer_forms(const TokenizerFiles& files, const AnswerFormChoice& choice);
+  // `base`: whose forms are shared where they are the same; may be null.
+  void set_answer_forms(const TokenizerFiles& files, const AnswerFormChoice& choice, const TextModel* base);
 
   std::shared_ptr<const Tokenizer> tokenizer_;  // shared: adapters that add no tokens have the base's
   std::shared_ptr<const ChatRenderer> chat_;    // null when chats are refused; shared like the tokenizer
