@@ -38,7 +38,8 @@ std::vector<AnswerEvent> events_in(const Json& list) {
 
 std::vector<Case> all_cases() {
   std::vector<Case> cases;
-  for (const Json& json : read_json_file(source_path("tests/answers/families.json")).value()) {
+  const Json list = read_json_file(source_path("tests/answers/families.json")).value();
+  for (const Json& json : list) {
     Case one;
     one.what = json["case"].get<std::string>();
     one.text = json["text"].get<std::string>();
@@ -154,6 +155,17 @@ TEST(AnswerParser, LosesNothingOfACutAnswer) {
       const std::string arguments = events.size() > 1 ? events[1].text : "";
       const std::string whole = one.events[1].text;
       EXPECT_EQ(arguments, whole.substr(0, bytes > begin ? bytes - begin : 0)) << bytes;
+    }
+  }
+}
+
+TEST(AnswerParser, StreamsEveryCutAnswerAsItGivesItWhole) {
+  for (const Case& one : all_cases()) {
+    for (std::size_t bytes = 1; bytes < one.text.size(); ++bytes) {
+      Case cut = one;
+      cut.text.resize(bytes);
+      cut.end = AnswerEnd::cut;
+      EXPECT_EQ(parsed(cut, {bytes / 3, bytes / 2}), parsed(cut, {})) << one.what << ", " << bytes << " bytes";
     }
   }
 }
