@@ -30,7 +30,8 @@ class AnswerReaderTest : public GenerationJobFixture {
   }
   // The tokens of a text, one event each, and the end.
   void deliver_all(std::size_t sequence, const std::string& words, EndReason end = EndReason::stop) {
-    for (const TokenId token : text.tokenizer().encode(words, SpecialTokens::omit).value()) deliver(sequence, token);
+    const std::vector<TokenId> tokens = text.tokenizer().encode(words, SpecialTokens::omit).value();
+    for (const TokenId token : tokens) deliver(sequence, token);
     if (end == EndReason::stop) return deliver(sequence, kEnd, end);
     deliver(sequence, text.tokenizer().encode(" ", SpecialTokens::omit).value()[0], end);
   }
@@ -48,7 +49,7 @@ TEST_F(AnswerReaderTest, GivesACallInsteadOfItsText) {
   deliver_all(0, std::string(kCall));
   EXPECT_TRUE(message()["content"].is_null());
   ASSERT_EQ(message()["tool_calls"].size(), 1U);
-  const Json& call = body()["choices"][0]["message"]["tool_calls"][0];
+  const Json call = body()["choices"][0]["message"]["tool_calls"][0];
   EXPECT_EQ(call["function"]["name"], "f");
   EXPECT_EQ(call["function"]["arguments"], "{\"city\": \"Zürich\"}");
   EXPECT_TRUE(call["id"].get<std::string>().starts_with("chatcmpl-tool-"));
