@@ -40,6 +40,8 @@ const std::map<std::string_view, Probes>& probes_of_forms() {
       {"stream_options", {{"{}"}, {"1", "[]", R"("a")", R"({"include_usage":1})", R"({"continuous_usage_stats":"a"})"}}},
       {"tools",
        {{"[]", R"([{"type":"function","function":{"name":"f"}}])"}, {"1", "{}", R"("a")", "[1]", "[{}]", R"([{"function":{"name":1}}])"}}},
+      // Without tools nothing else is taken; answer_reader_test.cc has the rest.
+      {"tool_choice", {{R"("none")"}, {"1", "[]", "{}", "true", R"("any")", R"({"type":"function"})", R"({"function":{"name":1}})"}}},
       {"documents", {{"[]", R"([{"text":"a"}])"}, {"1", "{}", R"("a")", R"(["a"])"}}},
       {"chat_template_kwargs", {{"{}", R"({"a":[]})"}, {"1", "[]", R"("a")", R"({"messages":[]})"}}},
       {"reasoning_effort", {{R"("none")", R"("high")"}, {"1", "[]", "{}", R"("utmost")"}}},
