@@ -10,6 +10,7 @@ option(SLORA_UNITY "Compile the sources of a module eight at a time: a cold buil
 option(SLORA_FUZZ "Build the fuzz targets (clang only)" OFF)
 set(SLORA_STRESS "" CACHE STRING "Mode of src/memory/stress.h, for a build that only runs tests")
 set(SLORA_CUDA "auto" CACHE STRING "What nvcc compiles: on, off, or auto: where the CUDA toolkit is, 13.0 or later")
+set(SLORA_XGRAMMAR "auto" CACHE STRING "xgrammar, for structured output: the folder of its sources or of an installation, off, or auto: what tools/get_xgrammar fetched")
 set(SLORA_SANITIZE "" CACHE STRING "Sanitizers for everything, for example address,undefined")
 
 # -O3 is for kernels (src/kernels): elsewhere it costs time to compile and gains nothing that is measurable.

@@ -11,6 +11,9 @@ endif()
 list(REMOVE_ITEM headers kernels/cuda/device_nvcc.h)
 # Those that include cublasLt.h, of a toolkit that need not be there.
 list(FILTER headers EXCLUDE REGEX "^backend/cuda/cublas/(cublas_|testing/)")
+if(NOT SLORA_XGRAMMAR_FOLDER)
+  list(FILTER headers EXCLUDE REGEX "^constraint/xgrammar/")
+endif()
 
 set(sources "")
 foreach(header IN LISTS headers)

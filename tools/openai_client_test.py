@@ -24,6 +24,7 @@ import openai
 import openai_client_chats  # noqa: F401 - each module adds its checks
 import openai_client_completions  # noqa: F401
 import openai_client_life  # noqa: F401
+import openai_client_responses  # noqa: F401
 import openai_client_scores  # noqa: F401
 from openai_client_session import CHECKS, Failed, Session
 

@@ -37,6 +37,24 @@ TEST(AdapterNames, KnowsAnAdapterByItsNameOrByTheEndOfItsFolder) {
     EXPECT_EQ(store.name_of_folder(none), std::nullopt) << none;
 }
 
+TEST(AdapterNames, AreListedInPartsInTheirOrder) {
+  const TemporaryFolder root;
+  AdapterStore store(test_base(), kLookAlways);
+  lora_of_rank(4).write(root.file("one"));
+  for (const char* name : {"a", "b", "b/1", "c", "d"}) ASSERT_TRUE(store.add_folder(name, root.file("one")));
+  const auto names_after = [&](const char* begin, std::size_t count_max, const std::function<bool(const std::string&)>& wanted) {
+    std::vector<std::string> names;
+    for (const AdapterListing& each : store.list_after(begin, count_max, wanted)) names.push_back(each.name);
+    return names;
+  };
+  const auto all = [](const std::string&) { return true; };
+  EXPECT_THAT(names_after("", 9, all), ElementsAre("a", "b", "b/1", "c", "d"));
+  EXPECT_THAT(names_after("b", 2, all), ElementsAre("b/1", "c"));
+  EXPECT_THAT(names_after("bb", 9, all), ElementsAre("c", "d")) << "the name need not be there";
+  EXPECT_THAT(names_after("", 2, [](const std::string& name) { return name != "b"; }), ElementsAre("a", "b/1"));
+  EXPECT_THAT(names_after("d", 9, all), ElementsAre());
+}
+
 TEST(AdapterNames, AddsARootThatIsAnAdapterItself) {
   const TemporaryFolder root;
   lora_of_rank(4).write(root.file("sql"));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <utility>
 
 #include "adapters/adapter_roots.h"
@@ -179,6 +180,7 @@ AdapterStore::Entry& AdapterStore::put(std::string_view name, Entry entry) {
   forget_version(place);
   entry.registration = ++registration_count_;
   entry.generation = place.generation;
+  entry.account = place.account ? place.account : std::make_shared<AdapterAccount>(total_);
   release_waiters(name);
   return place = std::move(entry);
 }
@@ -190,7 +192,7 @@ void AdapterStore::erase(Entries::iterator at) {
 }
 
 void AdapterStore::make_version(std::string_view name, Entry& entry, const ImageSize& size, AdapterTraits traits) {
-  AdapterVersion::Origin origin{std::string(name), entry.folder, ++entry.generation, entry.stamp, std::move(traits)};
+  AdapterVersion::Origin origin{std::string(name), entry.folder, ++entry.generation, entry.stamp, std::move(traits), entry.account};
   const auto next_id = [this] { return AdapterId{++version_count_}; };
   std::shared_ptr<const SharedImage> shared = shared_images_.find_or_make(size, next_id);
   entry.version = std::make_shared<const AdapterVersion>(next_id(), std::move(origin), size, std::move(shared));
@@ -212,6 +214,20 @@ bool AdapterStore::remove_folder(std::string_view name, const std::string& folde
   return true;
 }
 
+bool AdapterStore::has_folder(std::string_view path) const {
+  const std::lock_guard lock(mutex_);
+  return std::ranges::any_of(entries_, [&](const auto& entry) { return entry.second.folder.path == path; });
+}
+
+void AdapterStore::remove_names_of(std::string_view path) {
+  const std::lock_guard lock(mutex_);
+  for (auto at = entries_.begin(); at != entries_.end();) {
+    const auto next = std::next(at);
+    if (at->second.folder.path == path) erase(at);
+    at = next;
+  }
+}
+
 std::vector<AdapterId> AdapterStore::take_retired() {
   if (!has_retired_.load(std::memory_order_acquire)) return {};
   const std::lock_guard lock(mutex_);
@@ -224,6 +240,16 @@ std::vector<AdapterListing> AdapterStore::list() const {
   std::vector<AdapterListing> listings;
   listings.reserve(entries_.size());
   for (const auto& [name, entry] : entries_) listings.push_back(listing_of(name, entry));
+  return listings;
+}
+
+std::vector<AdapterListing> AdapterStore::list_after(std::string_view begin, std::size_t count_max,
+                                                     const std::function<bool(const std::string& name)>& wanted) const {
+  const std::lock_guard lock(mutex_);
+  std::vector<AdapterListing> listings;
+  for (auto at = entries_.upper_bound(begin); at != entries_.end() && listings.size() < count_max; ++at) {
+    if (wanted(at->first)) listings.push_back(listing_of(at->first, at->second));
+  }
   return listings;
 }
 
@@ -273,8 +299,14 @@ AdapterCounts AdapterStore::counts() const {
 }
 
 AdapterListing AdapterStore::listing_of(const std::string& name, const Entry& entry) {
-  return {name,       entry.folder.path,       entry.refused ? std::optional(*entry.refused) : std::nullopt, entry.base_model_name,
-          entry.rank, entry.context_tokens_max};
+  return {name,
+          entry.folder.path,
+          entry.refused ? std::optional(*entry.refused) : std::nullopt,
+          entry.base_model_name,
+          entry.rank,
+          entry.context_tokens_max,
+          entry.unavailable == nullptr,
+          entry.version};
 }
 
 std::optional<std::string> AdapterStore::name_of_folder(std::string_view name_or_path) const {

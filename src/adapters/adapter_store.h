@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "adapters/adapter_account.h"
 #include "adapters/adapter_image.h"
 #include "adapters/adapter_look.h"
 #include "adapters/adapter_version.h"
@@ -39,12 +40,25 @@ struct AdapterListing {
   std::string base_model_name;          // as its config says; may be empty
   std::int64_t rank = 0;                // the config's default; 0 when it has none or could not be read
   std::int32_t context_tokens_max = 0;  // see AdapterTraits
+  bool is_available = true;             // its folder could be read at the last look
+  // The content that the name means, once it was looked at. Shared, as AdapterStore::Found.
+  std::shared_ptr<const AdapterVersion> version;
 };
 
 struct AdapterCounts {
   std::size_t registered = 0;
   std::size_t refused = 0;      // of these and of the folders that were left out
   std::size_t unavailable = 0;  // of the registered: whose folders could not be read at the last look
+};
+
+// Where an adapter is, and what was done with it.
+struct AdapterStanding {
+  std::string name;
+  bool is_in_pool = false, is_on_host = false;  // its image
+  bool is_pinned = false;
+  std::uint32_t page_count = 0;  // of its image; 0: it has no version now
+  // Shared with the store and with those who count: it may be read after the name is gone.
+  std::shared_ptr<const AdapterAccount> account;
 };
 
 struct AdapterStoreOptions {
@@ -114,6 +128,10 @@ class AdapterStore {
   // The same if the name means this folder; false when it means another or nothing.
   bool remove_folder(std::string_view name, const std::string& folder);
 
+  // Whether any name means a folder of this path; and removes all that do.
+  [[nodiscard]] bool has_folder(std::string_view path) const;
+  void remove_names_of(std::string_view path);
+
   // The content that `name` means as far as memory says: "not_found", why it is refused, or "adapter_unavailable" while its folder cannot
   // be read. A resident adapter is found whatever happens to its folder. Reads no file. Shared, because running sequences keep a version
   // after it is retired.
@@ -166,6 +184,9 @@ class AdapterStore {
   [[nodiscard]] std::vector<AdapterId> take_retired();
 
   [[nodiscard]] std::vector<AdapterListing> list() const;  // sorted by name
+  // Those after the name `begin` in the order of names, `count_max` at most, that `wanted` holds for; it must not call the store.
+  [[nodiscard]] std::vector<AdapterListing> list_after(std::string_view begin, std::size_t count_max,
+                                                       const std::function<bool(const std::string& name)>& wanted) const;
   // The names of those that are not refused, sorted, and a number that changes with them.
   struct Served {
     std::uint64_t stamp = 0;
@@ -178,6 +199,16 @@ class AdapterStore {
   // The adapter with this name, or whose folder is or ends with this path (in whole components), if there is only one. Reads no file.
   [[nodiscard]] std::optional<std::string> name_of_folder(std::string_view name_or_path) const;
   [[nodiscard]] AdapterCounts counts() const;
+
+  // Of the adapters that have an image, or of which anything was counted; sorted by name. O(registered adapters).
+  [[nodiscard]] std::vector<AdapterStanding> standings() const;
+  // Of one; nothing when there is no such adapter.
+  [[nodiscard]] std::optional<AdapterStanding> standing_of(std::string_view name) const;
+  // Of all adapters and blends since the start, those that are gone included.
+  [[nodiscard]] AdapterFigures total_figures() const { return total_->figures(); }
+  // See AdapterAccount::idle_time(). The engine follows when it is notified or loads the adapter. False when there is no such adapter.
+  bool set_idle_time(std::string_view name, std::optional<Timestamp> time);
+
   [[nodiscard]] const AdapterBase& base() const { return base_; }
 
  private:
@@ -195,6 +226,7 @@ class AdapterStore {
     std::unique_ptr<const Error> unavailable;  // why the last look could not read the folder
     std::optional<Timestamp> looked_at;        // when the last look that ended began
     bool is_looking = false;
+    std::shared_ptr<AdapterAccount> account;  // never null once it was put(); see AdapterVersion::Origin
   };
   using Entries = std::map<std::string, Entry, std::less<>>;
   // Who waits for a look.
@@ -215,6 +247,7 @@ class AdapterStore {
   void erase(Entries::iterator at);
   void make_version(std::string_view name, Entry& entry, const ImageSize& size, AdapterTraits traits);
   [[nodiscard]] std::uint64_t stamp_of_entries() const;
+  [[nodiscard]] AdapterStanding standing_of(const std::string& name, const Entry& entry) const;
   [[nodiscard]] static AdapterListing listing_of(const std::string& name, const Entry& entry);
   [[nodiscard]] static bool is_resident(const Entry& entry);
   [[nodiscard]] bool is_known(const Entry& entry, Timestamp now) const;
@@ -255,6 +288,7 @@ class AdapterStore {
   const AdapterStoreOptions options_;
   const FolderSource& folders_;
   const SteadyClock clock_;
+  const std::shared_ptr<AdapterAccount> total_ = std::make_shared<AdapterAccount>();
   std::function<void(const AdapterVersion&)> read_more_;  // constant after on_look()
   HostImages host_images_;
   mutable std::mutex mutex_;

@@ -51,15 +51,17 @@ AdapterVersion::AdapterVersion(AdapterId id, Origin origin, const ImageSize& siz
     : id_(id),
       origin_(std::move(origin)),
       size_(size),
+      account_(origin_.account ? origin_.account : std::make_shared<AdapterAccount>()),
       shared_image_(std::move(shared)),
       shared_(shared_image_ ? std::vector{*shared_image_} : std::vector<SharedImage>()),
       stamp_(origin_.stamp) {}
 
 AdapterVersion::AdapterVersion(AdapterId id, std::vector<BlendComponent> components)
     : id_(id),
-      origin_({.name = formula_of(components), .folder = {}, .generation = 0, .stamp = {}, .traits = traits_of(components)}),
+      origin_({.name = formula_of(components), .folder = {}, .generation = 0, .stamp = {}, .traits = traits_of(components), .account = {}}),
       components_(std::move(components)),
       size_({.page_count = pages_of(components_)}),
+      account_(std::make_shared<AdapterAccount>(components_.front().version->account().total())),
       shared_(shared_by(components_)) {
   const auto is_adapter = [](const BlendComponent& component) { return component.version->components().empty(); };
   check(!components_.empty() && std::ranges::all_of(components_, is_adapter), "expected adapters to blend, not blends");
@@ -69,6 +71,13 @@ std::uint32_t AdapterVersion::pages_in_all() const {
   std::uint32_t page_count = size_.page_count;
   for (const SharedImage& image : shared_) page_count += image.page_count;
   return page_count;
+}
+
+void AdapterVersion::note_request(Timestamp arrival) const {
+  for (const BlendComponent& component : components_) component.version->note_request(arrival);
+  request_count_.fetch_add(1, std::memory_order_relaxed);
+  if (is_resident()) hit_count_.fetch_add(1, std::memory_order_relaxed);
+  requested_at_.store(arrival.count(), std::memory_order_relaxed);
 }
 
 }  // namespace slora

@@ -9,9 +9,11 @@
 #include <utility>
 #include <vector>
 
+#include "adapters/adapter_account.h"
 #include "adapters/adapter_folder.h"
 #include "adapters/rope_parts.h"
 #include "adapters/shared_part.h"
+#include "base/clock.h"
 #include "base/ids.h"
 #include "base/shared_image.h"
 #include "formats/sha256.h"
@@ -55,6 +57,7 @@ class AdapterVersion {
     std::uint64_t generation = 0;
     FolderStamp stamp;
     AdapterTraits traits{};
+    std::shared_ptr<AdapterAccount> account{};  // shared by all versions of the name; null: it has one of its own
   };
   // `shared`: the image of what it shares, whose id is not used again as long as the version has it; null where it shares nothing.
   AdapterVersion(AdapterId id, Origin origin, const ImageSize& size, std::shared_ptr<const SharedImage> shared);
@@ -91,6 +94,9 @@ class AdapterVersion {
   [[nodiscard]] const AdapterTraits& traits() const { return origin_.traits; }
   [[nodiscard]] std::span<const TokenId> invocation_tokens() const { return origin_.traits.invocation_tokens; }
 
+  // Of its name. Of a blend: one that nobody else has, for no adapter can be charged for it.
+  [[nodiscard]] AdapterAccount& account() const { return *account_; }
+
   // Whose reads may hang together; see lane_of(). Of a blend: that of its first component.
   [[nodiscard]] std::uint64_t lane() const {
     return components_.empty() ? lane_of(origin_.folder, origin_.stamp) : components_.front().version->lane();
@@ -98,8 +104,12 @@ class AdapterVersion {
 
   // Whether an image of it is in the pool, by itself or in a blend, as the engine says.
   [[nodiscard]] bool is_resident() const { return image_count_.load(std::memory_order_relaxed) > 0; }
+  // The same without blends: whether a request for it alone needs no load.
+  [[nodiscard]] bool has_image() const { return has_image_.load(std::memory_order_relaxed); }
   void mark_resident() const {
-    if (!has_image_.exchange(true, std::memory_order_relaxed)) count_image(1);
+    if (has_image_.exchange(true, std::memory_order_relaxed)) return;
+    count_image(1);
+    account_->add(AdapterFigure::loads);
   }
   void mark_evicted() const {
     if (has_image_.exchange(false, std::memory_order_relaxed)) count_image(-1);
@@ -109,6 +119,23 @@ class AdapterVersion {
   [[nodiscard]] bool is_pinned() const { return pinned_.load(std::memory_order_relaxed); }
   void mark_pinned() const { pinned_.store(true, std::memory_order_relaxed); }
   void mark_unpinned() const { pinned_.store(false, std::memory_order_relaxed); }
+
+  // Whether its image is being loaded, as the engine says.
+  [[nodiscard]] bool is_loading() const { return loading_.load(std::memory_order_relaxed); }
+  void mark_load_begun() const { loading_.store(true, std::memory_order_relaxed); }
+  void mark_load_ended() const { loading_.store(false, std::memory_order_relaxed); }
+
+  // The sequences that named this content, for operators to see.
+  struct Requests {
+    std::uint64_t count = 0, hits = 0;  // hits: those that found its image in the pool when they arrived
+    Timestamp latest{};                 // arrival; 0: none
+  };
+  [[nodiscard]] Requests requests() const {
+    return {request_count_.load(std::memory_order_relaxed), hit_count_.load(std::memory_order_relaxed),
+            Timestamp(requested_at_.load(std::memory_order_relaxed))};
+  }
+  // Of a blend: of each of its components.
+  void note_request(Timestamp arrival) const;
 
   // SHA-256 of config and tensors, once they have been read in full.
   [[nodiscard]] std::optional<Sha256Digest> identity() const {
@@ -141,11 +168,15 @@ class AdapterVersion {
   const Origin origin_;
   const std::vector<BlendComponent> components_;
   const ImageSize size_;
+  const std::shared_ptr<AdapterAccount> account_;
   const std::shared_ptr<const SharedImage> shared_image_;  // of an adapter
   const std::vector<SharedImage> shared_;
   mutable std::atomic<bool> has_image_ = false;        // its own
   mutable std::atomic<std::int32_t> image_count_ = 0;  // with those of blends
   mutable std::atomic<bool> pinned_ = false;
+  mutable std::atomic<bool> loading_ = false;
+  mutable std::atomic<std::uint64_t> request_count_ = 0, hit_count_ = 0;
+  mutable std::atomic<Timestamp::rep> requested_at_ = 0;
   mutable std::atomic<bool> retired_ = false;
   mutable std::mutex mutex_;
   mutable std::optional<Sha256Digest> identity_;  // guarded by mutex_

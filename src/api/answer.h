@@ -1,20 +1,42 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "api/request_preparer.h"
 #include "ops/token.h"
+#include "text/answer_parser.h"
 
 namespace slora {
 
+// A call of a function that the model asks for.
+struct ToolCall {
+  std::string id, name;
+  std::string arguments;  // JSON, unless the model wrote something else or was cut off
+};
+
+// What one part adds to a choice that is taken apart.
+struct AnswerDelta {
+  AnswerEvent event;
+  std::size_t call_index = 0;  // of a call and of its arguments
+};
+
 struct AnsweredChoice {
   std::size_t prompt_index = 0;
-  std::string text;                // the prompt first, when it is echoed
-  std::vector<Token> tokens;       // of the output, with the one that ended it
-  std::string_view finish_reason;  // "stop", "length", or empty while the choice continues
+  std::string text;           // the prompt first, when it is echoed
+  std::vector<Token> tokens;  // of the output, with the one that ended it
+  // Where the answer is taken apart, `text` is its content, and there may be:
+  bool is_taken_apart = false;
+  std::string reasoning;
+  std::vector<ToolCall> calls;
+  std::vector<AnswerDelta> deltas;    // of the current part
+  std::vector<bool> token_is_hidden;  // [tokens] part of reasoning that the client leaves out
+  std::int64_t reasoning_tokens = 0;
+  std::string_view finish_reason;  // "stop", "length", "tool_calls", or empty while the choice continues
+  std::vector<float> embedding;    // [hidden] of its prompt, if requested
   std::string stop_reason;         // JSON: the stop string or token; empty: none
 };
 
@@ -28,6 +50,7 @@ struct Usage {
   std::int64_t prompt_tokens = 0;
   std::int64_t completion_tokens = 0;
   std::int64_t cached_tokens = 0;
+  std::optional<std::int64_t> reasoning_tokens;  // of the completion; where the answer is taken apart
 };
 
 // The answer to one request so far. Owned by its job, used on its thread.

@@ -13,7 +13,8 @@ Result<std::shared_ptr<const TextModel>> load_text(const ApiOptions& options) {
   const auto refuse = [&](const Error& why) { return error(why.code, "{}: {}", folder, why.message); };
   const Result<ModelConfig> config = read_model_config(folder);
   if (!config) return refuse(config.error());
-  Result<std::shared_ptr<const TextModel>> text = TextModel::load(folder, {config->vocab_size, options.chat_template_file});
+  Result<std::shared_ptr<const TextModel>> text =
+      TextModel::load(folder, {config->vocab_size, options.chat_template_file, options.answer_forms});
   if (!text && !text.error().message.starts_with("--")) return refuse(text.error());  // that file is the option's, not the folder's
   return text;
 }
@@ -42,7 +43,22 @@ Result<std::unique_ptr<Api>> Api::create(ApiOptions options, Post post) {
   };
   Result<std::unique_ptr<Runtime>> runtime = Runtime::create(std::move(options.runtime), deliver);
   if (!runtime) return forward_error(runtime);
-  return std::unique_ptr<Api>(new Api(std::move(names), std::move(*text), std::move(jobs), std::move(*runtime)));
+  std::unique_ptr<Api> api(new Api(std::move(names), std::move(*text), std::move(jobs), std::move(*runtime)));
+  if (Status opened = api->open_sources(std::move(options.sources)); !opened) return forward_error(opened);
+  return api;
+}
+
+Status Api::open_sources(AdapterSourceOptions options) {
+  if (!options.has_any()) return {};
+  const auto check_texts = [this](const FolderPath& folder, std::int32_t added_tokens, Gate& gate) {
+    return texts_.check(folder, added_tokens, gate);
+  };
+  Result<std::unique_ptr<AdapterSources>> sources = AdapterSources::create(
+      std::move(options), runtime_->adapters(), runtime_->engine().options().scheduler.page_count - 1, check_texts, runtime_->metrics());
+  if (!sources) return forward_error(sources);
+  sources_ = std::move(*sources);
+  generator_.use(*sources_);
+  return {};
 }
 
 Api::Api(std::vector<std::string> model_names, std::shared_ptr<const TextModel> text, std::unique_ptr<JobTable> jobs,
@@ -53,6 +69,8 @@ Api::Api(std::vector<std::string> model_names, std::shared_ptr<const TextModel> 
       runtime_(std::move(runtime)),
       generator_(runtime_->engine(), runtime_->adapters()),
       metrics_(runtime_->metrics(), model_names_.front()),
+      compiler_(make_constraint_compiler(*texts_.base(), runtime_->model_config().vocab_size)),
+      constraints_(compiler_.get(), runtime_->metrics()),
       preparer_(model_names_, runtime_->model_config().vocab_size, texts_, generator_) {
   // Why a text side is refused is remembered for the requests that need it.
   runtime_->adapters().on_look([this](const AdapterVersion& version) { (void)texts_.of(version); });

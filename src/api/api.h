@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "api/adapter_texts.h"
+#include "api/constraint_step.h"
 #include "api/engine_generator.h"
 #include "api/generation_job.h"
 #include "api/job_table.h"
@@ -17,6 +18,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "engine/runtime.h"
+#include "sources/adapter_sources.h"
 
 namespace slora {
 
@@ -25,6 +27,8 @@ struct ApiOptions {
   std::vector<std::string>
       model_names;  // that mean the base model in requests; the first is the one in answers. Empty: default_model_name()
   std::optional<std::filesystem::path> chat_template_file;  // used instead of the model's own
+  AdapterSourceOptions sources = {};
+  AnswerFormChoice answer_forms = {};
 };
 
 // A model and its adapters with everything that turns requests into answers: text, validation, engine, jobs. The one way in for servers and
@@ -40,6 +44,8 @@ class Api {
 
   // Turns a body into a request ready for the engine: the slow part of every request. Any thread.
   [[nodiscard]] const RequestPreparer& preparer() const { return preparer_; }
+  // Compiles the form of what was prepared, for whoever uses the preparer in steps. Any thread.
+  [[nodiscard]] const ConstraintStep& constraints() const { return constraints_; }
   // A job that gives its answer to `sink` once it is started with a prepared request.
   [[nodiscard]] std::shared_ptr<GenerationJob> make_job(std::shared_ptr<AnswerSink> sink, JobOrigin origin);
 
@@ -50,19 +56,25 @@ class Api {
   [[nodiscard]] const TextModel& text() const { return *texts_.base(); }
   [[nodiscard]] Runtime& runtime() { return *runtime_; }
   [[nodiscard]] JobTable& jobs() { return *jobs_; }
+  // Null: all adapters are in folders that the server was given.
+  [[nodiscard]] AdapterSources* sources() { return sources_.get(); }
   [[nodiscard]] const RequestMetrics& request_metrics() const { return metrics_; }
 
  private:
   Api(std::vector<std::string> model_names, std::shared_ptr<const TextModel> text, std::unique_ptr<JobTable> jobs,
       std::unique_ptr<Runtime> runtime);
+  [[nodiscard]] Status open_sources(AdapterSourceOptions options);
 
   const std::vector<std::string> model_names_;  // at least one
   AdapterTexts texts_;
   const SteadyClock clock_;
-  const std::unique_ptr<JobTable> jobs_;    // on the heap: the engine's events refer to it
-  const std::unique_ptr<Runtime> runtime_;  // after the table: its engine posts to it until it has ended
+  const std::unique_ptr<JobTable> jobs_;     // on the heap: the engine's events refer to it
+  const std::unique_ptr<Runtime> runtime_;   // after the table: its engine posts to it until it has ended
+  std::unique_ptr<AdapterSources> sources_;  // constant once it is created
   EngineGenerator generator_;
   RequestMetrics metrics_;
+  const std::unique_ptr<ConstraintCompiler> compiler_;  // null: forms are refused
+  const ConstraintStep constraints_;
   const RequestPreparer preparer_;
 };
 

@@ -17,8 +17,11 @@ constexpr std::array kKnownCodes = {
     KnownCode{"model_not_found", ErrorKind::not_found},
     KnownCode{"queue_full", ErrorKind::rate_limit},
     KnownCode{"client_queue_full", ErrorKind::rate_limit},
+    KnownCode{"token_quota_exceeded", ErrorKind::rate_limit},
     KnownCode{"internal_error", ErrorKind::internal},
     KnownCode{"no_finite_logits", ErrorKind::internal},
+    KnownCode{"constraint_violated", ErrorKind::internal},
+    KnownCode{"constraints_busy", ErrorKind::unavailable},
     KnownCode{"draining", ErrorKind::unavailable},
     KnownCode{"engine_stalled", ErrorKind::unavailable},
     KnownCode{"given_up", ErrorKind::unavailable},
@@ -26,6 +29,8 @@ constexpr std::array kKnownCodes = {
     KnownCode{"engine_failed", ErrorKind::unavailable},
     KnownCode{"deadline_exceeded", ErrorKind::timeout},
     KnownCode{"out_of_memory", ErrorKind::unavailable},
+    KnownCode{"constraint_queue_full", ErrorKind::rate_limit},
+    KnownCode{"constraint_unavailable", ErrorKind::unavailable},
     KnownCode{"adapter_unavailable", ErrorKind::unavailable},
     KnownCode{"E_READ", ErrorKind::unavailable},     // of the adapter's files, when one is loaded by its path
     KnownCode{"E_CHANGED", ErrorKind::unavailable},  // the adapter's folder changed between naming and loading it

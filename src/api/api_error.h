@@ -15,9 +15,10 @@ enum class ErrorKind : std::uint8_t { invalid_request, authentication, permissio
 // Why a request has no answer. The kind follows from the code (kind_of), except where a transport has codes of its own.
 struct ApiError {
   ErrorKind kind = ErrorKind::invalid_request;
-  std::string code;     // stable word for programs
-  std::string message;  // one or two sentences for people
-  std::string param;    // request field at fault, or empty
+  std::string code;       // stable word for programs
+  std::string message;    // one or two sentences for people
+  std::string param;      // request field at fault, or empty
+  int retry_seconds = 0;  // after which the client should try again; 0: as the transport estimates
 };
 
 // Codes without an entry are reasons why a request or its adapter is refused: invalid_request.

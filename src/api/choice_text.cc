@@ -2,8 +2,11 @@
 
 namespace slora {
 
-ChoiceText::ChoiceText(const Tokenizer& tokenizer, std::span<const TokenId> prompt, const RequestSpec& spec)
-    : detokenizer_(tokenizer, spec.output.skip_special_tokens ? SpecialText::skip : SpecialText::keep),
+ChoiceText::ChoiceText(const Tokenizer& tokenizer, std::span<const TokenId> prompt, const RequestSpec& spec, const AnswerFormat* format)
+    : tokenizer_(tokenizer),
+      format_(format),
+      skips_special_(spec.output.skip_special_tokens),
+      detokenizer_(tokenizer, skips_special_ && format == nullptr ? SpecialText::skip : SpecialText::keep),
       matcher_(spec.output.stop, spec.output.include_stop_text ? StopText::include : StopText::exclude),
       min_tokens_(spec.sampling.min_tokens) {
   detokenizer_.continue_from(prompt);
@@ -11,7 +14,12 @@ ChoiceText::ChoiceText(const Tokenizer& tokenizer, std::span<const TokenId> prom
 
 StopMatcher::Output ChoiceText::push(TokenId token) {
   ++token_count_;
-  return match(detokenizer_.push(token));
+  return is_left_out(token) ? StopMatcher::Output{} : match(detokenizer_.push(token));
+}
+
+bool ChoiceText::is_left_out(TokenId token) const {
+  if (format_ == nullptr || !skips_special_ || !tokenizer_.is_special(token)) return false;
+  return !format_->is_in_mark(tokenizer_.token_bytes(token));
 }
 
 StopMatcher::Output ChoiceText::finish() {

@@ -1,5 +1,7 @@
 #include "api/conversation_fields.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -119,6 +121,8 @@ Status check_tool(const std::string& place, const Json& value) {
   const Json* name = find_member(*function, "name");
   if (name == nullptr) return needed_at(place + ".function.name");
   if (!name->is_string()) return expected_at(place + ".function.name", "a string", *name);
+  const Json* strict = find_member(*function, "strict");
+  if (strict != nullptr && !strict->is_boolean()) return expected_at(place + ".function.strict", "true or false", *strict);
   const Json* parameters = find_member(*function, "parameters");
   if (parameters != nullptr && !parameters->is_object()) return expected_at(place + ".function.parameters", "a JSON schema", *parameters);
   return {};
@@ -157,6 +161,39 @@ Status read_tools(RequestSpec& spec, const std::string& place, const Json& value
   }
   if (!value.empty()) spec.chat.tools = value;
   return {};
+}
+
+Status read_tool_choice(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t) {
+  using Mode = ToolChoice::Mode;
+  ToolChoice& choice = spec.chat.tool_choice;
+  for (const auto& [word, mode] :
+       {std::pair("none", Mode::none), std::pair("auto", Mode::automatic), std::pair("required", Mode::required)}) {
+    if (value != word) continue;
+    choice = {mode, {}};
+    return {};
+  }
+  constexpr std::string_view expected = "\"none\", \"auto\", \"required\", or an object that names a function";
+  if (!value.is_object()) return expected_at(place, expected, value);
+  if (const Json* type = find_member(value, "type"); type == nullptr || *type != "function")
+    return expected_at(place + ".type", "\"function\"", type == nullptr ? Json() : *type);
+  const Json* function = find_member(value, "function");
+  const Json* name = function != nullptr && function->is_object() ? find_member(*function, "name") : nullptr;
+  if (name == nullptr) return needed_at(place + ".function.name");
+  if (!name->is_string()) return expected_at(place + ".function.name", "a string", *name);
+  choice = {Mode::named, name->get<std::string>()};
+  return {};
+}
+
+Status check_tool_choice(const RequestSpec& spec, bool is_given) {
+  const ToolChoice& choice = spec.chat.tool_choice;
+  if (!is_given || choice.mode == ToolChoice::Mode::none) return {};
+  if (spec.chat.tools.is_null()) return field_error("tool_choice", "tool_choice: expected tools to choose from in \"tools\", found none");
+  if (choice.mode != ToolChoice::Mode::named) return {};
+  std::vector<std::string> names;
+  for (const Json& tool : spec.chat.tools) names.push_back(tool.at("function").at("name").get<std::string>());
+  if (std::ranges::find(names, choice.name) != names.end()) return {};
+  return field_error("tool_choice.function.name", "tool_choice.function.name: expected one of the tools ({}), found {}",
+                     fmt::join(names, ", "), quote(choice.name));
 }
 
 Status read_documents(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t) {

@@ -20,6 +20,11 @@ Status read_messages(RequestSpec& spec, const std::string& place, const Json& va
 Json messages_schema(std::int32_t vocabulary_size);
 Status read_tools(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
 Json tools_schema(std::int32_t vocabulary_size);
+// "none", "auto", "required", or {"type": "function", "function": {"name"}}.
+Status read_tool_choice(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
+Json tool_choice_schema(std::int32_t vocabulary_size);
+// Whether a choice that was given fits the tools.
+Status check_tool_choice(const RequestSpec& spec, bool is_given);
 Status read_documents(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
 Json documents_schema(std::int32_t vocabulary_size);
 Status read_chat_template_kwargs(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);

@@ -98,7 +98,7 @@ TEST_F(GenerateFormsTest, TheInputsOfABodyMakeItTgisAndALoraDirTheSloraPapers) {
 }
 
 TEST_F(GenerateFormsTest, SglangsAnswerIsAnObjectOrAList) {
-  const SglangFormat format(0xab, tokenizer);
+  SglangFormat format(0xab, tokenizer);
   Answer answer = answer_to(parse(Endpoint::sglang, R"({"text": "a"})"));
   EXPECT_EQ(Json::parse(format.body(answer)), Json::parse(R"({"text": " big", "output_ids": [10, 11], "meta_info": {
       "id": "00000000000000ab", "finish_reason": {"type": "length", "length": 2},
@@ -116,7 +116,7 @@ TEST_F(GenerateFormsTest, SglangsAnswerIsAnObjectOrAList) {
 }
 
 TEST_F(GenerateFormsTest, SglangsLogprobsAreTriples) {
-  const SglangFormat format(1, tokenizer);
+  SglangFormat format(1, tokenizer);
   const Answer answer =
       answer_to(parse(Endpoint::sglang, R"({"text": "a", "return_logprob": true, "top_logprobs_num": 1, "logprob_start_len": 0})"));
   const Json meta = Json::parse(format.body(answer))["meta_info"];
@@ -127,7 +127,7 @@ TEST_F(GenerateFormsTest, SglangsLogprobsAreTriples) {
 }
 
 TEST_F(GenerateFormsTest, SglangsEventsHoldAllSoFar) {
-  const SglangFormat format(1, tokenizer);
+  SglangFormat format(1, tokenizer);
   Answer answer = answer_to(parse(Endpoint::sglang, R"({"text": "a", "stream": true})"));
   answer.choices[0].finish_reason = {};
   const Json message = Json::parse(format.part_messages({answer, 0, false, 2, 1}).at(0));
@@ -138,7 +138,7 @@ TEST_F(GenerateFormsTest, SglangsEventsHoldAllSoFar) {
 }
 
 TEST_F(GenerateFormsTest, TheSloraPapersAnswerCountsItsTokens) {
-  const SloraFormat format(tokenizer);
+  SloraFormat format(tokenizer);
   Answer answer = answer_to(parse(Endpoint::sglang, R"({"inputs": "a", "lora_dir": "sql", "parameters": {}})"));
   EXPECT_EQ(Json::parse(format.body(answer)), Json::parse(R"({"generated_text": [" big"], "count_output_tokens": 2})"));
   answer.request.spec.slora.return_details = true;
@@ -149,7 +149,7 @@ TEST_F(GenerateFormsTest, TheSloraPapersAnswerCountsItsTokens) {
 }
 
 TEST_F(GenerateFormsTest, TheSloraPapersEventsHoldOneTokenEach) {
-  const SloraFormat format(tokenizer);
+  SloraFormat format(tokenizer);
   Answer answer = answer_to(parse(Endpoint::slora, R"({"inputs": "a", "lora_dir": "sql", "parameters": {}})"));
   const Json last = Json::parse(format.part_messages({answer, 0, false, 2, 1}).at(0));
   EXPECT_EQ(last, Json::parse(R"({"token": {"id": 11, "text": "ig", "logprob": -0.5, "special": false},
@@ -189,7 +189,7 @@ TEST_F(GenerateFormsTest, TgisNamesMeanOurs) {
 }
 
 TEST_F(GenerateFormsTest, TgisAnswerHasDetailsWhenAsked) {
-  const TgiFormat format(tokenizer);
+  TgiFormat format(tokenizer);
   EXPECT_EQ(Json::parse(format.body(answer_to(parse(Endpoint::sglang, R"({"inputs": "a"})")))),
             Json::parse(R"({"generated_text": " big"})"));
   EXPECT_EQ(Json::parse(format.body(answer_to(parse(Endpoint::tgi, R"({"inputs": "a"})")))),
@@ -216,7 +216,7 @@ TEST_F(GenerateFormsTest, TgisAnswerHasDetailsWhenAsked) {
 }
 
 TEST_F(GenerateFormsTest, TgisEventsAddUpToTheOutputAndTheLastHasItWhole) {
-  const TgiFormat format(tokenizer);
+  TgiFormat format(tokenizer);
   Answer answer = answer_to(parse(Endpoint::slora, R"({"inputs": "a", "parameters": {"return_full_text": true}})"));
   answer.request.prompts[0].echo = "so";
   answer.choices[0].text = "so big";

@@ -31,6 +31,15 @@ Error at_field_at_fault(Error error, const RequestSpec& spec) {
   return error;
 }
 
+void count_end(AdapterAccount& account, std::int64_t generation_tokens, std::string_view finish_reason, Timestamp now) {
+  const AdapterFigure end = finish_reason == "abort"    ? AdapterFigure::aborted
+                            : finish_reason == "length" ? AdapterFigure::cut
+                                                        : AdapterFigure::stopped;
+  account.add(end);
+  account.add(AdapterFigure::generation_tokens, static_cast<std::uint64_t>(generation_tokens));
+  account.note_end(now);
+}
+
 }  // namespace
 
 GenerationJob::GenerationJob(std::shared_ptr<AnswerSink> sink, const JobServices& services, JobOrigin origin)
@@ -53,6 +62,7 @@ void GenerationJob::set_timeout(float seconds) {
 void GenerationJob::take_prepared(Result<PreparedRequest> prepared) {
   if (over_) return;
   if (!prepared) return fail(prepared.error());
+  if (prepared->spec.constraint) return fail({"internal_error", "The form of the answer was not compiled.", prepared->spec.constraint_field});
   answer_.request = std::move(*prepared);
   if (const std::optional<float> timeout = answer_.request.spec.timeout_seconds) set_timeout(*timeout);
   bytes_ = answer_.request.memory.bytes();
@@ -70,6 +80,10 @@ Status GenerationJob::submit_all() {
   for (const PreparedRequest::Prompt& prompt : request.prompts) demand.prompt_tokens += n * prompt.tokens.size();
   if (Status fits = services_.generator.check_queue(origin_.client, demand); !fits)
     return tl::unexpected<Error>(at_field_at_fault(std::move(fits).error(), request.spec));
+  if (origin_.quota) {
+    if (Status has_tokens = origin_.quota->check(services_.clock.now()); !has_tokens) return has_tokens;
+    origin_.quota->take(demand.prompt_tokens, services_.clock.now());
+  }
   choices_.resize(request.prompts.size() * n);
   answer_.choices.resize(choices_.size());
   answer_.prompts.resize(request.prompts.size());
@@ -80,7 +94,12 @@ Status GenerationJob::submit_all() {
     answer_.choices[i].text = prompt.echo;
     Choice& choice = choices_[i];
     choice.sequence = services_.generator.next_sequence_id();
-    choice.text.emplace(request.text->tokenizer(), prompt.tokens, request.spec);
+    const bool taken_apart = is_taken_apart(request);
+    choice.text.emplace(request.text->tokenizer(), prompt.tokens, request.spec,
+                        taken_apart ? request.text->answer_forms().format.get() : nullptr);
+    answer_.choices[i].is_taken_apart = taken_apart;
+    if (taken_apart && !prompt.echo.empty()) answer_.choices[i].deltas.push_back({{AnswerEvent::Kind::content, prompt.echo}, 0});
+    if (taken_apart) choice.reader = std::make_unique<AnswerReader>(request, prompt_index, origin_.random + (i << 32));
     choice.times.arrival = arrival_;
 
     GenerationRequest sequence;
@@ -95,7 +114,9 @@ Status GenerationJob::submit_all() {
     if (prompt.adapter_begin) sequence.adapter = request.adapter;
     sequence.adapter_begin = prompt.adapter_begin.value_or(0);
     sequence.sampling = request.spec.sampling;
+    sequence.pooling = request.spec.embedding.pooling;
     sequence.sampling.seed = request.spec.seed ? static_cast<std::uint64_t>(*request.spec.seed) : origin_.random + prompt_index;
+    sequence.constraint = request.constraint;
     sequence.choice = static_cast<std::uint32_t>(i % n);
     // The choices of a prompt share its log-probabilities, except in a stream, where each sends them with its own first token.
     if (!request.spec.output.stream && i % n != 0) sequence.sampling.prompt_logprob_count = -1;
@@ -107,6 +128,10 @@ Status GenerationJob::submit_all() {
     }
     choice.ended = false;
     ++open_count_;
+    if (request.adapter) {
+      request.adapter->account().note_request(arrival_);
+      if (request.adapter->has_image()) request.adapter->account().add(AdapterFigure::hits);
+    }
   }
   return {};
 }
@@ -135,18 +160,21 @@ void GenerationJob::take_event(std::size_t choice_index, const TokenEvent& event
   AnsweredPrompt& prompt = answer_.prompts[answered.prompt_index];
   prompt.cached_tokens = std::max<std::int64_t>(prompt.cached_tokens, event.cached_tokens);
   if (prompt.logprobs.empty()) prompt.logprobs = event.prompt_logprobs;
+  if (!event.embedding.empty()) answered.embedding = event.embedding;
   if (event.token.id >= 0) take_token(choice_index, event);
   if (event.end && !choice.ended) {
     const RequestSpec& spec = answer_.request.spec;
     StopMatcher::Output rest = choice.text->finish();
-    answered.text += rest.text;
+    add_text(choice_index, rest.text);
     if (rest.stop) {
-      end_choice(choice_index, "stop", json_string_of(spec.output.stop[*rest.stop]));
+      end_choice(choice_index, finish_text(choice_index, "stop", AnswerEnd::cut), json_string_of(spec.output.stop[*rest.stop]));
+    } else if (event.end == EndReason::complete) {
+      end_choice(choice_index, finish_text(choice_index, "stop", AnswerEnd::finished), {});
     } else if (event.end == EndReason::stop) {
       const bool asked = std::ranges::find(spec.output.stop_token_ids, event.token.id) != spec.output.stop_token_ids.end();
-      end_choice(choice_index, "stop", asked ? fmt::format("{}", event.token.id) : std::string());
+      end_choice(choice_index, finish_text(choice_index, "stop", AnswerEnd::finished), asked ? fmt::format("{}", event.token.id) : "");
     } else {
-      end_choice(choice_index, "length", {});
+      end_choice(choice_index, finish_text(choice_index, "length", AnswerEnd::cut), {});
     }
   }
   send_part(choice_index);
@@ -168,23 +196,55 @@ void GenerationJob::take_token(std::size_t choice_index, const TokenEvent& event
   const RequestSpec& spec = answer_.request.spec;
   const Timestamp now = services_.clock.now();
   if (answered.tokens.empty()) {
-    services_.metrics.count_prompt(answer_.usage_of(answered).prompt_tokens);
+    const std::int64_t prompt_tokens = answer_.usage_of(answered).prompt_tokens;
+    services_.metrics.count_prompt(prompt_tokens);
+    if (const AdapterVersion* const adapter = answer_.request.adapter.get()) {
+      adapter->account().add(AdapterFigure::prompt_tokens, static_cast<std::uint64_t>(prompt_tokens));
+      adapter->account().observe_first_token(seconds(now - arrival_));
+    }
     choice.times.started = event.started;
     choice.times.first_token = now;
     if (spec.output.echo && spec.output.logprobs) choice.characters = prompt_characters(answered);
   }
   if (spec.output.scores_only()) return;  // the engine draws at least one token
   services_.metrics.count_token(choice.times, now);
+  if (origin_.quota) origin_.quota->take(1, now);
   choice.times.last_token = now;
   answered.tokens.push_back(event.token);
+  if (answered.is_taken_apart) answered.token_is_hidden.push_back(false);
   if (spec.output.logprobs) choice.characters += display_length(answer_.request.text->tokenizer(), event.token.id);
   // The token that ended the sequence is no part of its text.
   if (event.end == EndReason::stop && !spec.output.include_stop_text) return;
   StopMatcher::Output output = choice.text->push(event.token.id);
-  answered.text += output.text;
+  add_text(choice_index, output.text);
+  if (choice.reader != nullptr && choice.reader->is_in_reasoning()) {
+    ++answered.reasoning_tokens;
+    answered.token_is_hidden.back() = !spec.chat.include_reasoning;
+  }
   if (!output.stop) return;
   if (!event.end) services_.generator.cancel(choice.sequence);
-  end_choice(choice_index, "stop", json_string_of(spec.output.stop[*output.stop]));
+  end_choice(choice_index, finish_text(choice_index, "stop", AnswerEnd::cut), json_string_of(spec.output.stop[*output.stop]));
+}
+
+void GenerationJob::add_text(std::size_t choice_index, std::string_view text) {
+  Choice& choice = choices_[choice_index];
+  AnsweredChoice& answered = answer_.choices[choice_index];
+  if (choice.reader == nullptr) {
+    answered.text += text;
+  } else {
+    choice.reader->push(text, answered);
+  }
+}
+
+std::string_view GenerationJob::finish_text(std::size_t choice_index, std::string_view reason, AnswerEnd end) {
+  Choice& choice = choices_[choice_index];
+  AnsweredChoice& answered = answer_.choices[choice_index];
+  if (choice.reader == nullptr) return reason;
+  const bool is_cut_call = end == AnswerEnd::cut && choice.reader->is_in_call();
+  choice.reader->finish(end, answered);
+  const bool is_named = answer_.request.spec.chat.tool_choice.mode == ToolChoice::Mode::named;
+  const bool asks_for_tools = reason == "stop" && !answered.calls.empty() && !is_cut_call && !is_named;
+  return asks_for_tools ? "tool_calls" : reason;
 }
 
 std::size_t GenerationJob::prompt_characters(const AnsweredChoice& answered) const {
@@ -202,6 +262,7 @@ void GenerationJob::end_choice(std::size_t choice_index, std::string_view finish
   --open_count_;
   const Usage usage = answer_.usage_of(answered);
   services_.metrics.count_end(choice.times, usage.prompt_tokens, usage.completion_tokens, finish_reason);
+  if (answer_.request.adapter) count_end(answer_.request.adapter->account(), usage.completion_tokens, finish_reason, services_.clock.now());
 }
 
 void GenerationJob::send_part(std::size_t choice_index) {
@@ -209,6 +270,7 @@ void GenerationJob::send_part(std::size_t choice_index) {
   const AnsweredChoice& answered = answer_.choices[choice_index];
   sink_->part(
       {answer_, choice_index, std::exchange(choice.is_first_part, false), choice.text_sent, choice.tokens_sent, choice.characters_sent});
+  answer_.choices[choice_index].deltas.clear();
   choice.text_sent = answered.text.size();
   choice.tokens_sent = answered.tokens.size();
   choice.characters_sent = choice.characters;
@@ -230,6 +292,8 @@ void GenerationJob::fail(const Error& error) {
   try {
     cancel_all("abort");
     failure = to_api_error(error);
+    if (origin_.quota && error.code == "token_quota_exceeded")
+      failure.retry_seconds = origin_.quota->seconds_to_wait(services_.clock.now());
   } catch (...) {
     log_exception("a request failed");
   }

@@ -6,11 +6,13 @@
 #include <string>
 #include <vector>
 
+#include "api/answer_reader.h"
 #include "api/answer_sink.h"
 #include "api/choice_text.h"
 #include "api/generator.h"
 #include "api/request_metrics.h"
 #include "api/request_preparer.h"
+#include "api/token_quota.h"
 #include "base/clock.h"
 #include "base/result.h"
 
@@ -30,7 +32,8 @@ struct JobServices {
 struct JobOrigin {
   TenantId tenant;
   ClientId client;
-  std::uint64_t random = 0;  // makes the seed where the client gave none
+  std::uint64_t random = 0;             // makes the seed where the client gave none
+  std::shared_ptr<TokenQuota> quota{};  // shared by all requests of a key; null: none
 };
 
 // Answers one generation request: submits its sequences, turns their tokens into text, and gives the answer to its sink. Runs on one
@@ -65,6 +68,7 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
   struct Choice {
     SequenceId sequence;
     std::optional<ChoiceText> text;
+    std::unique_ptr<AnswerReader> reader;  // null: the text is content and nothing else
     bool is_first_part = true;
     std::size_t text_sent = 0, tokens_sent = 0;       // to the sink
     std::size_t characters = 0, characters_sent = 0;  // of its tokens, the echoed prompt's first; only with log-probabilities
@@ -79,6 +83,9 @@ class GenerationJob : public std::enable_shared_from_this<GenerationJob> {
   [[nodiscard]] Status reserve_for(const TokenEvent& event);
   void take_token(std::size_t choice_index, const TokenEvent& event);
   [[nodiscard]] std::size_t prompt_characters(const AnsweredChoice& answered) const;
+  void add_text(std::size_t choice_index, std::string_view text);
+  // At the end of a choice's text; returns why it ended: `reason`, or "tool_calls".
+  [[nodiscard]] std::string_view finish_text(std::size_t choice_index, std::string_view reason, AnswerEnd end);
   void end_choice(std::size_t choice_index, std::string_view finish_reason, std::string stop_reason);
   void send_part(std::size_t choice_index);
   void cancel_all(std::string_view reason);

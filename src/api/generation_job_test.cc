@@ -97,6 +97,39 @@ TEST_F(GenerationJobTest, TheEndTokenIsCountedButNotShown) {
   EXPECT_EQ(body()["usage"]["completion_tokens"], 2);
 }
 
+TEST_F(GenerationJobTest, TheTokenThatCompletesAFormIsShown) {
+  complete(R"("stop_token_ids":[5])");
+  deliver(0, 10);
+  deliver(0, 11, EndReason::complete);
+  EXPECT_EQ(body()["choices"][0]["finish_reason"], "stop");
+  EXPECT_EQ(body()["choices"][0]["stop_reason"], nullptr);
+  EXPECT_EQ(body()["choices"][0]["text"], text.tokenizer().token_bytes(10) + text.tokenizer().token_bytes(11));
+  EXPECT_EQ(body()["usage"]["completion_tokens"], 2);
+}
+
+// The engine found out only after the token was sent.
+TEST_F(GenerationJobTest, AFormMayBeCompletedByAnEventWithoutToken) {
+  complete(R"("n":1)");
+  deliver(0, 10);
+  deliver(0, -1, EndReason::complete);
+  EXPECT_EQ(body()["choices"][0]["finish_reason"], "stop");
+  EXPECT_EQ(body()["choices"][0]["text"], text.tokenizer().token_bytes(10));
+}
+
+TEST_F(GenerationJobTest, AFormThatIsTooCostlyIsTheRequestsOwnError) {
+  complete(R"("stream":true)");
+  deliver(0, 10);
+  TokenEvent event;
+  event.sequence = generator.submitted[0].id;
+  event.end = EndReason::failed;
+  event.error_code = "constraint_too_costly";
+  event.error_message = "too many items";
+  jobs.deliver({event});
+  EXPECT_EQ(sink->error.value().kind, ErrorKind::invalid_request);
+  EXPECT_EQ(sink->error->code, "constraint_too_costly");
+  EXPECT_EQ(sink->error->message, "too many items");
+}
+
 TEST_F(GenerationJobTest, IgnoreEosLeavesOnlyTheRequestsOwnEndTokens) {
   complete(R"("ignore_eos":true,"stop_token_ids":[5])");
   EXPECT_THAT(generator.submitted[0].sampling.end_tokens, ElementsAre(5));

@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/result.h"
-#include "engine/generation.h"
+#include "engine/engine.h"
 
 namespace slora {
 
@@ -29,6 +29,8 @@ class Generator {
   [[nodiscard]] virtual Status check_queue(ClientId client, const QueueDemand& demand) const = 0;
   virtual void cancel(SequenceId id) = 0;
   [[nodiscard]] virtual std::int32_t output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion* adapter) const = 0;
+  // As Engine::embeddings.
+  [[nodiscard]] virtual EmbeddingSupport embeddings() const = 0;
   // As Engine::follows_priority.
   [[nodiscard]] virtual bool follows_priority() const = 0;
 

@@ -41,7 +41,7 @@ void JobTable::count(Place& place, const TokenEvent& event) {
       tokens_done_ += static_cast<std::uint64_t>(std::max(place.tokens.prompt - std::int64_t{event.cached_tokens}, std::int64_t{0}));
     ++tokens_done_;
   }
-  if (event.end != EndReason::stop && event.end != EndReason::length) return;
+  if (event.end != EndReason::stop && event.end != EndReason::complete && event.end != EndReason::length) return;
   const std::uint64_t weight = std::min(++ended_count_ + kFirstWeight, kWeightMax);
   output_tokens_mean_ += (static_cast<double>(place.output_tokens) - output_tokens_mean_) / static_cast<double>(weight);
 }

@@ -52,7 +52,12 @@ void LocalApi::answer(Endpoint endpoint, const Json& request, AnswerSink& sink) 
 
 std::shared_ptr<GenerationJob> LocalApi::start(Endpoint endpoint, const Json& request, std::shared_ptr<AnswerSink> sink) {
   std::shared_ptr<GenerationJob> job = api_->make_job(std::move(sink), {.tenant = {}, .client = {}, .random = random_()});
-  job->start(run_caught([&] { return api_->preparer().prepare_json(endpoint, request); }));
+  job->start(run_caught([&]() -> Result<PreparedRequest> {
+    Result<PreparedRequest> prepared = api_->preparer().prepare_json(endpoint, request);
+    if (!prepared) return prepared;
+    if (Status compiled = api_->constraints().compile(*prepared); !compiled) return forward_error(compiled);
+    return prepared;
+  }));
   return job;
 }
 

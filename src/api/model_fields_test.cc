@@ -26,6 +26,8 @@ struct BodyPlace {
 constexpr BodyPlace kBodyPlaces[] = {
     {Endpoint::completions, kCompletionFields, ""},
     {Endpoint::chat, kChatFields, ""},
+    {Endpoint::responses, kResponseFields, ""},
+    {Endpoint::embeddings, kEmbeddingFields, ""},
     {Endpoint::sglang, kSglangFields, ""},
     {Endpoint::sglang, kSglangSamplingFields, "sampling_params"},
     {Endpoint::slora, kSloraFields, ""},

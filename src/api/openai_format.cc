@@ -21,6 +21,63 @@ void append_end_of_choice(std::string& out, const AnsweredChoice& choice) {
   out += choice.stop_reason.empty() ? "null" : choice.stop_reason;
 }
 
+// Under both names that clients know it by.
+void append_reasoning(std::string& out, std::string_view text) {
+  for (const char* name : {"reasoning_content", "reasoning"}) {
+    out += fmt::format(R"("{}":)", name);
+    append_json_string(out, text);
+    out += ',';
+  }
+  out.pop_back();
+}
+
+std::string delta_of(const AnswerDelta& delta, const ToolCall* call) {
+  std::string out = "{";
+  switch (delta.event.kind) {
+    case AnswerEvent::Kind::content:
+      out += R"("content":)";
+      append_json_string(out, delta.event.text);
+      break;
+    case AnswerEvent::Kind::reasoning:
+      append_reasoning(out, delta.event.text);
+      break;
+    case AnswerEvent::Kind::call:
+      out += fmt::format(R"("tool_calls":[{{"index":{},"id":"{}","type":"function","function":{{"name":)", delta.call_index, call->id);
+      append_json_string(out, delta.event.text);
+      out += R"(,"arguments":""}}])";
+      break;
+    case AnswerEvent::Kind::arguments:
+      out += fmt::format(R"("tool_calls":[{{"index":{},"function":{{"arguments":)", delta.call_index);
+      append_json_string(out, delta.event.text);
+      out += "}}]";
+      break;
+  }
+  return out + "}";
+}
+
+// What a message that is not streamed has after its role.
+void append_message(std::string& out, const AnsweredChoice& choice) {
+  out += R"("content":)";
+  if (choice.is_taken_apart && choice.text.empty()) {
+    out += "null";
+  } else {
+    append_json_string(out, choice.text);
+  }
+  if (!choice.reasoning.empty()) {
+    out += ',';
+    append_reasoning(out, choice.reasoning);
+  }
+  if (choice.calls.empty()) return;
+  out += R"(,"tool_calls":)";
+  append_json_list(out, choice.calls, [&out](const ToolCall& call) {
+    out += fmt::format(R"({{"id":"{}","type":"function","function":{{"name":)", call.id);
+    append_json_string(out, call.name);
+    out += R"(,"arguments":)";
+    append_json_string(out, call.arguments);
+    out += "}}";
+  });
+}
+
 void append_ids(std::string& out, std::string_view field, std::span<const TokenId> tokens) {
   out += fmt::format(R"(,"{}":[{}])", field, fmt::join(tokens, ","));
 }
@@ -28,8 +85,11 @@ void append_ids(std::string& out, std::string_view field, std::span<const TokenI
 }  // namespace
 
 std::string usage_json(const Usage& usage) {
-  return fmt::format(R"({{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},"prompt_tokens_details":{{"cached_tokens":{}}}}})",
-                     usage.prompt_tokens, usage.completion_tokens, usage.prompt_tokens + usage.completion_tokens, usage.cached_tokens);
+  std::string out =
+      fmt::format(R"({{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},"prompt_tokens_details":{{"cached_tokens":{}}})",
+                  usage.prompt_tokens, usage.completion_tokens, usage.prompt_tokens + usage.completion_tokens, usage.cached_tokens);
+  if (usage.reasoning_tokens) out += fmt::format(R"(,"completion_tokens_details":{{"reasoning_tokens":{}}})", *usage.reasoning_tokens);
+  return out + "}";
 }
 
 OpenAiFormat::OpenAiFormat(const PreparedRequest& request, AnswerLabel label)
@@ -46,7 +106,8 @@ std::string OpenAiFormat::head(std::string_view object, const PreparedRequest& r
   return out;
 }
 
-std::vector<std::string> OpenAiFormat::part_messages(const AnswerPart& part) const {
+std::vector<std::string> OpenAiFormat::part_messages(const AnswerPart& part) {
+  if (part.choice().is_taken_apart) return delta_messages(part);
   std::string out = chunk_head_;
   append_choice(out, part, "delta");
   out += "]";
@@ -54,6 +115,47 @@ std::vector<std::string> OpenAiFormat::part_messages(const AnswerPart& part) con
   out += "}";
   if (is_chat_ && part.is_first) return {role_message(part), std::move(out)};
   return {std::move(out)};
+}
+
+// Log-probabilities and ids belong to tokens, which may add nothing or several things: they come with the part's last message.
+std::vector<std::string> OpenAiFormat::delta_messages(const AnswerPart& part) const {
+  const AnsweredChoice& choice = part.choice();
+  const OutputSpec& output = part.answer.request.spec.output;
+  std::vector<std::string> messages;
+  if (part.is_first) messages.push_back(role_message(part));
+  const bool has_end = !choice.finish_reason.empty();
+  for (std::size_t i = 0; i < choice.deltas.size(); ++i) {
+    const AnswerDelta& delta = choice.deltas[i];
+    const ToolCall* call = choice.calls.empty() ? nullptr : &choice.calls[delta.call_index];
+    const bool is_last = i + 1 == choice.deltas.size() && !has_end;
+    messages.push_back(delta_message(part, delta_of(delta, call), is_last ? Tokens::included : Tokens::left_out));
+  }
+  const bool has_tokens = (output.logprobs || output.return_token_ids) && choice.deltas.empty();
+  if (has_end || has_tokens) messages.push_back(delta_message(part, "{}", Tokens::included));
+  return messages;
+}
+
+std::string OpenAiFormat::delta_message(const AnswerPart& part, std::string_view delta, Tokens tokens) const {
+  std::string out = fmt::format(R"({}{{"index":{},"delta":{})", chunk_head_, part.choice_index, delta);
+  if (tokens == Tokens::included) {
+    append_tokens(out, part);
+  } else {
+    out += R"(,"logprobs":null,"finish_reason":null,"stop_reason":null)";
+  }
+  out += "}]";
+  if (part.answer.request.spec.openai.continuous_usage_stats) out += R"(,"usage":)" + usage_json(part.answer.usage_of(part.choice()));
+  return out + "}";
+}
+
+// What a choice of a chat has after its message.
+void OpenAiFormat::append_tokens(std::string& out, const AnswerPart& part) const {
+  const OutputSpec& output = part.answer.request.spec.output;
+  out += R"(,"logprobs":)" + (output.logprobs ? logprobs_.of_choice(part) : "null");
+  append_end_of_choice(out, part.choice());
+  if (!output.return_token_ids) return;
+  std::vector<TokenId> tokens;
+  for (const Token& token : part.tokens()) tokens.push_back(token.id);
+  append_ids(out, "token_ids", tokens);
 }
 
 std::string OpenAiFormat::role_message(const AnswerPart& part) const {
@@ -70,7 +172,7 @@ std::string OpenAiFormat::role_message(const AnswerPart& part) const {
   return out + "}";
 }
 
-std::vector<std::string> OpenAiFormat::end_messages(const Answer& answer) const {
+std::vector<std::string> OpenAiFormat::end_messages(const Answer& answer) {
   if (!answer.request.spec.openai.include_usage) return {"[DONE]"};
   return {chunk_head_ + R"(],"usage":)" + usage_json(answer.usage()) + "}", "[DONE]"};
 }
@@ -97,12 +199,18 @@ void OpenAiFormat::append_choice(std::string& out, const AnswerPart& part, std::
   out += fmt::format(R"({{"index":{},)", part.choice_index);
   if (is_chat_) {
     const std::string_view role = chat_field == "message" ? R"("role":"assistant",)" : "";
-    out += fmt::format(R"("{}":{{{}"content":)", chat_field, role);
+    out += fmt::format(R"("{}":{{{})", chat_field, role);
+    if (choice.is_taken_apart) {
+      append_message(out, choice);
+    } else {
+      out += R"("content":)";
+      append_json_string(out, part.text());
+    }
+    out += "}";
   } else {
     out += R"("text":)";
+    append_json_string(out, part.text());
   }
-  append_json_string(out, part.text());
-  if (is_chat_) out += "}";
   out += R"(,"logprobs":)" + (spec.output.logprobs ? logprobs_.of_choice(part) : "null");
   append_end_of_choice(out, choice);
   if (spec.output.return_token_ids) {

@@ -1,4 +1,5 @@
 #pragma once
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,12 +21,18 @@ class OpenAiFormat final : public ResponseFormat {
 
   std::string body(const Answer& answer) const override;
   // The first part of a chat's choice has a message with the role before it.
-  std::vector<std::string> part_messages(const AnswerPart& part) const override;
-  std::vector<std::string> end_messages(const Answer& answer) const override;
+  std::vector<std::string> part_messages(const AnswerPart& part) override;
+  std::vector<std::string> end_messages(const Answer& answer) override;
 
  private:
   [[nodiscard]] std::string head(std::string_view object, const PreparedRequest& request, AnswerLabel label) const;
   [[nodiscard]] std::string role_message(const AnswerPart& part) const;
+  // The messages of a part that is taken apart: one for each thing that it adds.
+  [[nodiscard]] std::vector<std::string> delta_messages(const AnswerPart& part) const;
+  // A message of a part, with the part's tokens or without; `delta`: JSON.
+  enum class Tokens : std::uint8_t { included, left_out };
+  [[nodiscard]] std::string delta_message(const AnswerPart& part, std::string_view delta, Tokens tokens) const;
+  void append_tokens(std::string& out, const AnswerPart& part) const;
   void append_choice(std::string& out, const AnswerPart& part, std::string_view chat_field) const;
 
   const bool is_chat_;

@@ -12,12 +12,23 @@ namespace {
 
 constexpr float kLogprobMin = -9999.0F;  // vLLM's stand-in for minus infinity
 
+// The tokens of a part but those whose text the client leaves out.
+std::vector<Token> shown_tokens(const AnswerPart& part) {
+  std::vector<Token> shown;
+  const std::vector<bool>& hidden = part.choice().token_is_hidden;
+  for (std::size_t i = 0; i < part.tokens().size(); ++i) {
+    if (hidden.empty() || !hidden[part.token_begin + i]) shown.push_back(part.tokens()[i]);
+  }
+  return shown;
+}
+
 void append_logprob(std::string& out, float logprob) { append_json_number(out, std::max(logprob, kLogprobMin)); }
 
 }  // namespace
 
 std::string OpenAiLogprobs::of_choice(const AnswerPart& part) const {
-  return part.answer.request.spec.endpoint == Endpoint::chat ? chat(part.tokens()) : completion(part);
+  if (part.answer.request.spec.endpoint == Endpoint::completions) return completion(part);
+  return R"({"content":)" + list(shown_tokens(part)) + "}";
 }
 
 std::string OpenAiLogprobs::completion(const AnswerPart& part) const {
@@ -66,8 +77,8 @@ void OpenAiLogprobs::append_top(std::string& out, const Token& token) const {
   out += "}";
 }
 
-std::string OpenAiLogprobs::chat(std::span<const Token> tokens) const {
-  std::string out = R"({"content":)";
+std::string OpenAiLogprobs::list(std::span<const Token> tokens) const {
+  std::string out;
   append_json_list(out, tokens, [&](const Token& token) {
     append_chat_token(out, token.id, token.logprob);
     out += R"(,"top_logprobs":)";
@@ -77,7 +88,7 @@ std::string OpenAiLogprobs::chat(std::span<const Token> tokens) const {
     });
     out += "}";
   });
-  return out + "}";
+  return out;
 }
 
 // Leaves the object open.

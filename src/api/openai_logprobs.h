@@ -20,14 +20,14 @@ class OpenAiLogprobs {
 
   // Of a part of an answer: /v1/completions and /v1/chat/completions have forms of their own.
   [[nodiscard]] std::string of_choice(const AnswerPart& part) const;
+  // [{"token", "logprob", "bytes", "top_logprobs"}, ...]
+  [[nodiscard]] std::string list(std::span<const Token> tokens) const;
   // vLLM's prompt_logprobs: [null, {"ID": {"logprob", "rank", "decoded_token"}}, ...].
   [[nodiscard]] std::string prompt(std::span<const PromptLogprob> scores) const;
 
  private:
   // {"tokens", "token_logprobs", "top_logprobs", "text_offset"}, of the prompt too when it is echoed.
   [[nodiscard]] std::string completion(const AnswerPart& part) const;
-  // {"content": [...]}
-  [[nodiscard]] std::string chat(std::span<const Token> tokens) const;
   void append_top(std::string& out, const Token& token) const;
   void append_chat_token(std::string& out, TokenId token, float logprob) const;
   [[nodiscard]] std::string name_of(TokenId token) const;

@@ -128,11 +128,19 @@ Json messages_schema(std::int32_t) {
 }
 
 Json tools_schema(std::int32_t) {
-  const Json function =
-      object({{"name", text()}, {"description", optional(text())}, {"parameters", {{"type", {"object", "null"}}}}}, {"name"});
+  const Json function = object({{"name", text()},
+                                {"description", optional(text())},
+                                {"strict", {{"type", {"boolean", "null"}}}},
+                                {"parameters", {{"type", {"object", "null"}}}}},
+                               {"name"});
   Json schema = list_of(object({{"type", function_type()}, {"function", function}}, {"function"}));
   schema["maxItems"] = kToolsMax;
   return schema;
+}
+
+Json tool_choice_schema(std::int32_t) {
+  const Json named = object({{"type", {{"const", "function"}}}, {"function", object({{"name", text()}}, {"name"})}}, {"type", "function"});
+  return {{"anyOf", Json::array({Json{{"enum", {"none", "auto", "required"}}}, named})}};
 }
 
 Json documents_schema(std::int32_t) {

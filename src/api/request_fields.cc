@@ -44,6 +44,10 @@ Status add_stop(RequestSpec& spec, const std::string& place, const Json& value) 
 }  // namespace
 
 Status read_prompt(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size) {
+  return read_prompts(spec, place, value, vocabulary_size, kPromptsMax);
+}
+
+Status read_prompts(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size, std::size_t count_max) {
   if (!spec.prompt.given.empty()) return field_error(place, "{}: expected either {} or {}, found both", place, spec.prompt.field, place);
   spec.prompt.field = place;
   spec.prompt.is_list = value.is_array() && !value.empty() && (value[0].is_string() || value[0].is_array());
@@ -53,7 +57,7 @@ Status read_prompt(RequestSpec& spec, const std::string& place, const Json& valu
     spec.prompt.given.push_back(std::move(*prompt));
     return {};
   }
-  if (value.size() > kPromptsMax) return field_error(place, "{}: expected at most {} prompts, found {}", place, kPromptsMax, value.size());
+  if (value.size() > count_max) return field_error(place, "{}: expected at most {} prompts, found {}", place, count_max, value.size());
   for (std::size_t i = 0; i < value.size(); ++i) {
     Result<Prompt> prompt = one_prompt(fmt::format("{}[{}]", place, i), value[i], vocabulary_size);
     if (!prompt) return forward_error(prompt);

@@ -20,7 +20,9 @@ inline constexpr std::int64_t kLogprobsMax = 20;
 // Readers of fields that are no plain number, flag or text, each with the JSON schema of what it accepts. Values are not null. `place` is
 // the field's path; errors name the exact place within it as OpenAI does: "prompt[1][0]".
 
-// A string, token ids, or a list of either.
+// A string, token ids, or a list of up to `count_max` of either.
+Status read_prompts(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size, std::size_t count_max);
+// The same with as many as there may be prompts.
 Status read_prompt(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size);
 Json prompt_schema(std::int32_t vocabulary_size);
 // The same where texts and token ids have fields of their own, of which one may be given.

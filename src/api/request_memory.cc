@@ -42,8 +42,10 @@ std::size_t bytes_of(const PreparedRequest& request) {
 }
 
 std::size_t bytes_of(const TokenEvent& event) {
-  constexpr std::size_t kBytesOfToken = 16;  // its text, and the scheduler's copy of its id
-  std::size_t bytes = 2 * sizeof(Token) + kBytesOfToken + event.token.top.size() * sizeof(TokenLogprob);
+  constexpr std::size_t kBytesOfToken = 16;                   // its text, and the scheduler's copy of its id
+  constexpr std::size_t kBytesOfNumber = sizeof(float) + 14;  // and its text
+  std::size_t bytes =
+      event.embedding.size() * kBytesOfNumber + 2 * sizeof(Token) + kBytesOfToken + event.token.top.size() * sizeof(TokenLogprob);
   for (const PromptLogprob& scored : event.prompt_logprobs) bytes += sizeof scored + scored.token.top.size() * sizeof(TokenLogprob);
   return bytes;
 }

@@ -49,7 +49,7 @@ Counter& RequestMetrics::success(std::string_view reason) {
 RequestMetrics::Totals RequestMetrics::totals() const {
   std::uint64_t served = 0;
   for (const std::uint64_t count : end_to_end_.counts()) served += count;
-  return {served, end_to_end_.sum(), generation_tokens_.value()};
+  return {served, end_to_end_.sum(), prompt_tokens_.value(), generation_tokens_.value()};
 }
 
 void RequestMetrics::count_prompt(std::int64_t prompt_tokens) { prompt_tokens_.add(static_cast<std::uint64_t>(prompt_tokens)); }

@@ -27,9 +27,14 @@ class RequestMetrics {
   struct Totals {
     std::uint64_t served = 0;  // sequences that produced a token and ended, however
     double seconds = 0;        // of these together, from the request's arrival to the last token
-    std::uint64_t output_tokens = 0;
+    std::uint64_t prompt_tokens = 0, output_tokens = 0;
   };
   [[nodiscard]] Totals totals() const;
+  // See the metrics of these names.
+  struct Latencies {
+    const Histogram &time_to_first_token, &inter_token, &queue_time;
+  };
+  [[nodiscard]] Latencies latencies() const { return {time_to_first_token_, inter_token_latency_, queue_time_}; }
   void count_unknown_fields(std::size_t count) { unknown_fields_.add(count); }
 
  private:

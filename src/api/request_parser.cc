@@ -9,8 +9,12 @@
 #include <type_traits>
 
 #include "api/api_error.h"
+#include "api/constraint_fields.h"
+#include "api/conversation_fields.h"
+#include "api/embedding_fields.h"
 #include "api/model_fields.h"
 #include "api/request_table.h"
+#include "api/response_fields.h"
 #include "formats/json.h"
 
 namespace slora {
@@ -165,6 +169,7 @@ Status check_together(const RequestSpec& spec, const Json& body) {
     return field_error(std::string(needed), "{}: this field is needed{}", needed,
                        spec.endpoint == Endpoint::sglang ? " where there is no input_ids" : "");
   }
+  if (is_embedding(spec.endpoint)) return check_embedding(spec);
   if (spec.prompt.given.size() * static_cast<std::size_t>(spec.output.n) > kSequencesMax) {
     const char* field = spec.endpoint == Endpoint::sglang ? "sampling_params.n" : "n";
     return field_error(field, "{}: expected at most {} answers in all, found {} prompts with {} each", field, kSequencesMax,
@@ -178,6 +183,8 @@ Status check_together(const RequestSpec& spec, const Json& body) {
   if (spec.chat.continue_final_message && spec.chat.add_generation_prompt.value_or(false)) {
     return field_error("add_generation_prompt", "add_generation_prompt: expected false where continue_final_message is true, found true");
   }
+  if (Status fits = check_tool_choice(spec, find_member(body, "tool_choice") != nullptr); !fits) return fits;
+  if (Status constraint = check_constraint_fields(spec); !constraint) return constraint;
   return check_output(spec);
 }
 
@@ -206,6 +213,8 @@ void complete_as_tgi(RequestSpec& spec) {
 
 // Translates fields that only this endpoint has into those that all have.
 void complete(RequestSpec& spec) {
+  if (spec.endpoint == Endpoint::responses) complete_response(spec);
+  if (is_embedding(spec.endpoint)) complete_embedding(spec);
   if (spec.output.wants_logprobs) spec.output.logprobs = spec.output.top_logprobs.value_or(0);
   if (spec.endpoint == Endpoint::sglang && spec.output.logprobs && spec.sglang.logprob_start_len >= 0)
     spec.output.prompt_logprobs = spec.output.logprobs;
@@ -219,7 +228,7 @@ void complete(RequestSpec& spec) {
 
 // Three servers have a /generate, and two of them a /generate_stream with "inputs".
 Endpoint form_of(Endpoint path, const Json& body) {
-  if (path == Endpoint::completions || path == Endpoint::chat) return path;
+  if (path == Endpoint::completions || is_conversation(path) || is_embedding(path)) return path;
   if (path == Endpoint::sglang && !body.contains("inputs")) return path;
   const bool is_slora = path != Endpoint::tgi && (body.contains("lora_dir") || body.contains("model_dir"));
   return is_slora ? Endpoint::slora : Endpoint::tgi;

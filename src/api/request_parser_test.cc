@@ -225,7 +225,7 @@ TEST(RequestParser, MessagesSayExpectedAndFound) {
               HasSubstr("temperature: expected a number from 0 to 100, found \"hot\""));
   EXPECT_THAT(completion(R"("n":9)").error().message, HasSubstr("n: expected an integer from 1 to 8, found 9"));
   EXPECT_THAT(completion(R"("best_of":2)").error().message, HasSubstr("best_of: expected 1, since nothing else is served, found 2"));
-  EXPECT_THAT(completion(R"("guided_json":{})").error().message, HasSubstr("guided_json: this field is not served"));
+  EXPECT_THAT(completion(R"("allowed_token_ids":[1])").error().message, HasSubstr("allowed_token_ids: this field is not served"));
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "adapters/adapter_look.h"
 #include "adapters/adapter_version.h"
 #include "api/api_error.h"
+#include "api/forced_calls.h"
 #include "api/model_fields.h"
 #include "api/request_parser.h"
 #include "api/request_table.h"
@@ -93,6 +94,20 @@ Json template_variables(const RequestSpec& spec) {
   return variables;
 }
 
+// The marks of the reasoning that an answer may begin with.
+std::optional<ReasoningMarks> reasoning_marks_of(const PreparedRequest& request, const Json& variables) {
+  const AnswerForms& forms = request.text->answer_forms();
+  const Json* thinking = find_member(variables, "enable_thinking");
+  const bool is_off = thinking != nullptr && *thinking == false;
+  if (forms.reasoning == nullptr || is_off) return std::nullopt;
+  const std::optional<TokenId> close = request.text->tokenizer().token_id(forms.reasoning->close_token);
+  if (!close) return std::nullopt;
+  const std::string& begin = request.prompts.back().answer_begin;
+  const std::size_t opened = begin.rfind(forms.reasoning->open_token);
+  const bool is_open = opened != std::string::npos && begin.find(forms.reasoning->close_token, opened) == std::string::npos;
+  return ReasoningMarks{request.text->tokenizer().token_id(forms.reasoning->open_token), *close, is_open};
+}
+
 // Whether all texts of a tree are UTF-8, as the tokenizer expects them; parsed JSON is.
 bool is_text_utf8(const Json& value) {
   if (value.is_string()) return is_valid_utf8(value.get_ref<const std::string&>());
@@ -173,6 +188,7 @@ Result<PreparedRequest> RequestPreparer::prepare_spec(Result<RequestSpec> spec, 
 Result<PreparedRequest> RequestPreparer::finish(RequestSpec spec, FoundModel model) const {
   Result<PreparedRequest> request = build(std::move(spec), LongText::refused, std::move(model));
   if (!request) return request;
+  if (Status set = set_embedding(*request); !set) return forward_error(set);
   if (Status set = set_output_tokens(*request); !set) return forward_error(set);
   if (Status fitting = check_scores(*request); !fitting) return forward_error(fitting);
   if (Status fitting = check_stream(*request); !fitting) return forward_error(fitting);
@@ -207,6 +223,7 @@ Result<PreparedRequest> RequestPreparer::build(RequestSpec spec, LongText long_t
   request.text = std::move(model->text);
   if (Status known = check_token_ids(request.spec, vocabulary_of(request)); !known) return forward_error(known);
   apply_sampling_defaults(request.spec, request.text->sampling());
+  if (Status formed = force_calls(request.spec, request.text->answer_forms()); !formed) return forward_error(formed);
   if (Status added = add_prompts(request, long_text); !added) return forward_error(added);
   if (request.adapter != nullptr && !request.adapter->invocation_tokens().empty()) {
     for (PreparedRequest::Prompt& prompt : request.prompts)
@@ -225,7 +242,7 @@ Result<std::shared_ptr<const TextModel>> RequestPreparer::text_of(const Json& bo
 
 Status RequestPreparer::add_prompts(PreparedRequest& request, LongText long_text) const {
   const RequestSpec& spec = request.spec;
-  if (spec.endpoint == Endpoint::chat) {
+  if (is_conversation(spec.endpoint)) {
     if (Status added = add_conversation(request, long_text); !added) return added;
   }
   const Tokenizer& tokenizer = request.text->tokenizer();
@@ -270,6 +287,8 @@ Status RequestPreparer::add_conversation(PreparedRequest& request, LongText long
   Result<Tokens> tokens = tokens_of(request, *text, special, long_text);
   if (!tokens) return forward_error(tokens);
   prompt.tokens = std::move(tokens->kept);
+  if (request.text->answer_forms().format != nullptr) prompt.answer_begin = answer_begin_in(*request.text->answer_forms().format, *text);
+  request.reasoning = reasoning_marks_of(request, variables);
   const Json& last = spec.chat.messages.back();
   if (spec.output.echo && last["role"] == "assistant") {
     const Result<Json> plain = to_template_messages(Json::array({last}), ContentFormat::text);
@@ -325,6 +344,22 @@ std::optional<std::size_t> RequestPreparer::tokens_to_keep(const PreparedRequest
   const std::int32_t by_default = words_of(spec.endpoint).output_tokens_default;
   const std::int64_t context = std::int64_t{1} + generator_.output_tokens_that_fit(1, request.adapter.get());
   return static_cast<std::size_t>(std::max<std::int64_t>(context - std::max(spec.output.token_limit().value_or(by_default), 1), 1));
+}
+
+Status RequestPreparer::set_embedding(PreparedRequest& request) const {
+  if (!is_embedding(request.spec.endpoint)) return {};
+  const EmbeddingSupport support = generator_.embeddings();
+  EmbeddingSpec& embedding = request.spec.embedding;
+  if (!support.is_served) return error("no_embeddings", "This server's backend gives no embeddings; started with --backend cpu it would.");
+  if (embedding.pooling == Pooling::none) embedding.pooling = support.pooling;
+  if (embedding.pooling == Pooling::none) {
+    return field_error("pooling",
+                       "pooling: expected \"last\" or \"mean\", since the model's 1_Pooling/config.json names no pooling that is served");
+  }
+  if (embedding.dimensions.value_or(1) > support.size) {
+    return field_error("dimensions", "dimensions: expected at most {}, found {}", support.size, *embedding.dimensions);
+  }
+  return {};
 }
 
 Status RequestPreparer::set_output_tokens(PreparedRequest& request) const {

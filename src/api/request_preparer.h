@@ -12,11 +12,13 @@
 #include "api/generator.h"
 #include "api/model_access.h"
 #include "api/model_finder.h"
+#include "api/reasoning_gate.h"
 #include "api/request_parser.h"
 #include "api/request_spec.h"
 #include "api/text_model.h"
 #include "base/byte_budget.h"
 #include "base/result.h"
+#include "constraint/constraint.h"
 #include "engine/generation.h"
 
 namespace slora {
@@ -24,8 +26,9 @@ namespace slora {
 // A request ready for the engine. Made once, const afterwards.
 struct PreparedRequest {
   struct Prompt {
-    SharedTokens tokens;  // with the sequences that are made of it
-    std::string echo;     // its text, when the client wants it back
+    SharedTokens tokens;       // with the sequences that are made of it
+    std::string echo;          // its text, when the client wants it back
+    std::string answer_begin;  // of a chat: what its text has of the answer already, where that is taken apart
     std::int32_t output_tokens_max = 0;
     std::optional<std::int32_t> adapter_begin = 0;  // from which token on the adapter acts; none: in no token
   };
@@ -35,7 +38,9 @@ struct PreparedRequest {
   std::shared_ptr<const AdapterVersion> adapter;  // null: the base model
   std::shared_ptr<const TextModel> text;          // how it is read and written: shared with other requests, kept for as long as it runs
   std::vector<Prompt> prompts;
-  ByteReservation memory;  // of all this, and of the answer as it grows
+  std::shared_ptr<const CompiledConstraint> constraint;  // the form of each answer, once ConstraintStep has compiled it; null: any
+  std::optional<ReasoningMarks> reasoning;               // a form holds after it; none: from the start
+  ByteReservation memory;                                // of all this, and of the answer as it grows
 };
 
 // From a body to a prepared request: parses, finds the adapter, renders, tokenises. The slow part of every request, so it runs on work
@@ -83,6 +88,7 @@ class RequestPreparer {
                                          LongText long_text) const;
   // How many tokens of a prompt are kept; nothing: all.
   [[nodiscard]] std::optional<std::size_t> tokens_to_keep(const PreparedRequest& request) const;
+  [[nodiscard]] Status set_embedding(PreparedRequest& request) const;
   [[nodiscard]] Status set_output_tokens(PreparedRequest& request) const;
 
   // With the tokens that only its adapter has.

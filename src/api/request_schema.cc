@@ -77,8 +77,8 @@ Json schema_of_fields(FieldSet set, std::string_view needed, std::int32_t vocabu
 }  // namespace
 
 Json request_schema(Endpoint endpoint, std::int32_t vocabulary_size) {
-  // SGLang takes token ids instead.
-  const std::string_view needed = endpoint == Endpoint::sglang ? "" : words_of(endpoint).prompt;
+  // SGLang takes token ids instead, and scores text_2.
+  const std::string_view needed = endpoint == Endpoint::sglang || endpoint == Endpoint::score ? "" : words_of(endpoint).prompt;
   Json schema = schema_of_fields(field_set_of(endpoint), needed, vocabulary_size);
   schema["description"] = "Null is the same as absent. Fields that are not listed are ignored.";
   return schema;

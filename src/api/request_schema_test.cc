@@ -11,7 +11,8 @@ namespace slora {
 namespace {
 
 TEST(RequestSchema, HasEveryFieldOfItsEndpointAndNoOther) {
-  for (const Endpoint endpoint : {Endpoint::completions, Endpoint::chat, Endpoint::sglang, Endpoint::slora, Endpoint::tgi}) {
+  for (const Endpoint endpoint : {Endpoint::completions, Endpoint::chat, Endpoint::responses, Endpoint::embeddings, Endpoint::sglang,
+                                  Endpoint::slora, Endpoint::tgi}) {
     const Json schema = request_schema(endpoint, 100);
     std::size_t field_count = 0;
     for (const Field& field : request_fields()) {
@@ -40,7 +41,7 @@ TEST(RequestSchema, TellsRangesDefaultsAndNull) {
       properties["n"],
       Json({{"type", {"integer", "null"}}, {"minimum", 1}, {"maximum", 8}, {"description", "Choices for each prompt."}, {"default", 1}}));
   EXPECT_EQ(properties["best_of"]["enum"], Json({1, nullptr}));
-  EXPECT_EQ(properties["guided_json"]["enum"], Json::array({nullptr}));
+  EXPECT_EQ(properties["bad_words"]["enum"], Json({Json::array(), nullptr}));
   EXPECT_FALSE(properties["temperature"].contains("default")) << "the model's own";
   EXPECT_EQ(properties["stop"]["anyOf"].back(), Json({{"type", "null"}}));
   EXPECT_EQ(properties["stop_token_ids"]["items"]["maximum"], 99);

@@ -15,9 +15,17 @@
 
 namespace slora {
 
-// Whose form a request has: OpenAI's two, SGLang's /generate, the S-LoRA paper's /generate and /generate_stream, or those of TGI, which
-// LoRAX has too.
-enum class Endpoint : std::uint8_t { completions, chat, sglang, slora, tgi };
+// Whose form a request has: OpenAI's four, vLLM's scores and Jina's reranking, SGLang's /generate, the S-LoRA paper's /generate and
+// /generate_stream, or those of TGI, which LoRAX has too.
+enum class Endpoint : std::uint8_t { completions, chat, responses, embeddings, score, rerank, sglang, slora, tgi };
+
+// Whether the prompt is a conversation, written by a chat template.
+[[nodiscard]] constexpr bool is_conversation(Endpoint endpoint) { return endpoint == Endpoint::chat || endpoint == Endpoint::responses; }
+
+// Whether the answer is made of the prompts' embeddings.
+[[nodiscard]] constexpr bool is_embedding(Endpoint endpoint) {
+  return endpoint == Endpoint::embeddings || endpoint == Endpoint::score || endpoint == Endpoint::rerank;
+}
 
 // Which end of a prompt that is too long is kept.
 enum class KeptEnd : std::uint8_t { last, first };
@@ -26,7 +34,7 @@ using Prompt = std::variant<std::string, std::vector<TokenId>>;
 
 // The prompts, and how they become tokens.
 struct PromptSpec {
-  std::vector<Prompt> given;  // except for chats: at least one
+  std::vector<Prompt> given;  // except for conversations: at least one
   std::string field;          // where prompts or messages stand
   bool is_list = false;
   std::optional<std::int32_t> truncate_tokens;  // how many are kept; -1: as many as leave space for the output
@@ -34,14 +42,26 @@ struct PromptSpec {
   std::optional<bool> add_special_tokens;
 };
 
+// Which tools the model may call, or has to.
+struct ToolChoice {
+  enum class Mode : std::uint8_t { none, automatic, required, named };
+  Mode mode = Mode::automatic;
+  std::string name;  // of the function that has to be called
+};
+
 // What the chat template receives. Absent values are null.
 struct ChatSpec {
-  Json messages;  // in chats at least one; arguments of tool calls are objects, as templates expect them
+  Json messages;  // in conversations at least one; arguments of tool calls are objects, as templates expect them
   Json tools, documents, template_variables;
   std::optional<std::string> template_name;  // one of the model's own
   std::string reasoning_effort;              // empty: not given
   std::optional<bool> add_generation_prompt;
   bool continue_final_message = false;
+
+  // And how the answer is taken apart.
+  ToolChoice tool_choice;
+  std::optional<bool> parallel_tool_calls;
+  bool include_reasoning = true;
 };
 
 // How much output there is, what ends it, and what of it is shown.
@@ -79,6 +99,32 @@ struct OpenAiSpec {
   bool include_usage = false;
   bool continuous_usage_stats = false;
   bool return_tokens_as_token_ids = false;
+};
+
+// What only OpenAI's /v1/responses has. Most of it is repeated in the answer.
+struct ResponsesSpec {
+  std::optional<std::string> instructions;  // the system message
+  Json metadata = {}, tools = {};           // as given; null: absent
+  Json tool_choice = {};
+  bool parallel_tool_calls = true;
+  std::string verbosity = "medium";
+  std::string reasoning_effort;  // empty: not given
+  std::string user;
+};
+
+// How an embedding is written.
+enum class EmbeddingForm : std::uint8_t { numbers, base64 };
+
+// What only the endpoints have that answer with embeddings, or with what is made of them.
+struct EmbeddingSpec {
+  Pooling pooling = Pooling::none;  // none, until the request is prepared: as the model was made for
+  EmbeddingForm form = EmbeddingForm::numbers;
+  std::optional<std::int32_t> dimensions;  // how many of the first numbers are kept
+  bool normalize = true;
+  std::vector<Prompt> queries;  // of scores; the prompts are those of the documents until all fields are read
+  std::size_t query_count = 0;  // of the first prompts
+  std::optional<std::int32_t> top_n;
+  bool return_documents = true;
 };
 
 // What only SGLang's endpoint has.
@@ -128,6 +174,8 @@ struct RequestSpec {
   std::optional<ConstraintSpec> constraint;  // the form of the answer
   std::string constraint_field;              // where
   OpenAiSpec openai;
+  ResponsesSpec responses;
+  EmbeddingSpec embedding;
   SglangSpec sglang;
   SloraSpec slora;
   TgiSpec tgi;

@@ -2,19 +2,25 @@
 
 #include <limits>
 
+#include "api/constraint_fields.h"
 #include "api/conversation_fields.h"
+#include "api/embedding_fields.h"
 #include "api/model_fields.h"
 #include "api/request_fields.h"
 #include "api/request_timeout.h"
+#include "api/response_fields.h"
 
 namespace slora {
 namespace {
 
 constexpr unsigned kBoth = kCompletionFields | kChatFields;
-constexpr unsigned kAllButSlora = kBoth | kSglangSamplingFields;
+constexpr unsigned kOpenAi = kBoth | kResponseFields;
+constexpr unsigned kAllButSlora = kOpenAi | kSglangSamplingFields;
 constexpr unsigned kAllButTgi = kAllButSlora | kSloraParameterFields;
 constexpr unsigned kEvery = kAllButTgi | kTgiParameterFields;
-constexpr unsigned kAnywhere = kEvery | kSglangFields | kSloraFields | kTgiFields;
+constexpr unsigned kScores = kScoreFields | kRerankFields;
+constexpr unsigned kEmbeddings = kEmbeddingFields | kScores;
+constexpr unsigned kAnywhere = kEvery | kEmbeddings | kSglangFields | kSloraFields | kTgiFields;
 constexpr std::int64_t kIntMin = std::numeric_limits<std::int32_t>::min();
 constexpr std::int64_t kIntMax = std::numeric_limits<std::int32_t>::max();
 constexpr std::int64_t kInt64Min = std::numeric_limits<std::int64_t>::min();
@@ -43,6 +49,10 @@ template <auto Member>
 constexpr auto in_output = in_part<&RequestSpec::output, Member>;
 template <auto Member>
 constexpr auto in_openai = in_part<&RequestSpec::openai, Member>;
+template <auto Member>
+constexpr auto in_responses = in_part<&RequestSpec::responses, Member>;
+template <auto Member>
+constexpr auto in_embedding = in_part<&RequestSpec::embedding, Member>;
 template <auto Member>
 constexpr auto in_sglang = in_part<&RequestSpec::sglang, Member>;
 template <auto Member>
@@ -92,7 +102,7 @@ constexpr Field kFields[] = {
     {"prompt", kCompletionFields, FormField{read_prompt, prompt_schema}, "A text, token ids, or a list of either."},
     {"messages", kChatFields, FormField{read_messages, messages_schema}, "The conversation so far."},
 
-    {"n", kAllButSlora, IntegerField{in_output<&OutputSpec::n>, 1, 8}, "Choices for each prompt."},
+    {"n", kBoth | kSglangSamplingFields, IntegerField{in_output<&OutputSpec::n>, 1, 8}, "Choices for each prompt."},
     {"max_tokens", kCompletionFields, IntegerField{in_output<&OutputSpec::max_tokens>, 0, kIntMax},
      "Maximum number of output tokens; 16 when absent. 0 is allowed only with echo: the prompt is scored and nothing is generated."},
     {"max_tokens", kChatFields, IntegerField{in_output<&OutputSpec::max_tokens>, 1, kIntMax},
@@ -114,7 +124,7 @@ constexpr Field kFields[] = {
      "Above 0: penalizes tokens that occur in the output."},
     {"frequency_penalty", kEvery, NumberField{in_sampling<&SamplingParams::frequency_penalty>, -2, 2},
      "Above 0: penalizes tokens of the output, once for each occurrence."},
-    {"seed", kBoth | kTgiParameterFields, IntegerField{in_spec<&RequestSpec::seed>, kInt64Min, kInt64Max},
+    {"seed", kOpenAi | kTgiParameterFields, IntegerField{in_spec<&RequestSpec::seed>, kInt64Min, kInt64Max},
      "The same seed samples the same answer."},
     {"logit_bias", kAllButSlora, FormField{read_logit_bias, logit_bias_schema},
      "An object that maps token ids to values, which are added to the tokens' logits."},
@@ -124,6 +134,8 @@ constexpr Field kFields[] = {
     {"logprobs", kChatFields, FlagField{in_output<&OutputSpec::wants_logprobs>}, "Return each token's log-probability."},
     {"top_logprobs", kChatFields, IntegerField{in_output<&OutputSpec::top_logprobs>, 0, kLogprobsMax},
      "With logprobs: also return the N most likely tokens at each position."},
+    {"top_logprobs", kResponseFields, IntegerField{in_output<&OutputSpec::top_logprobs>, 0, kLogprobsMax},
+     "Return each token's log-probability and those of the N most likely tokens at its position; 0: see include."},
     {"prompt_logprobs", kBoth, IntegerField{in_output<&OutputSpec::prompt_logprobs>, 0, kLogprobsMax},
      "Return the log-probabilities of the prompt's tokens and those of the N most likely tokens at each position. Not with stream."},
     {"return_token_ids", kBoth, FlagField{in_output<&OutputSpec::return_token_ids>}, "Return the token ids of prompt and output."},
@@ -133,44 +145,102 @@ constexpr Field kFields[] = {
     {"stop", kAllButSlora, FormField{read_stop, stop_schema}, "Strings that end the output; they are not part of it."},
     {"stop", kTgiParameterFields, FormField{read_stop, stop_schema}, "Strings that end the output, and stay at its end."},
     {"stop_token_ids", kAllButSlora, FormField{read_stop_token_ids, stop_token_ids_schema}, "Tokens that end the output."},
-    {"include_stop_str_in_output", kBoth, FlagField{in_output<&OutputSpec::include_stop_text>},
+    {"include_stop_str_in_output", kOpenAi, FlagField{in_output<&OutputSpec::include_stop_text>},
      "Keep the stop string or stop token in the output."},
     {"ignore_eos", kEvery, FlagField{in_output<&OutputSpec::ignore_eos>}, "Continue past the model's end tokens."},
     {"skip_special_tokens", kAllButSlora, FlagField{in_output<&OutputSpec::skip_special_tokens>}, "Leave special tokens out of the text."},
     {"spaces_between_special_tokens", kAllButSlora, FlagField{}, "Has no effect with the supported tokenizers."},
-    {"add_special_tokens", kBoth | kTgiFields, FlagField{in_prompt<&PromptSpec::add_special_tokens>},
+    {"add_special_tokens", kBoth | kEmbeddings | kTgiFields, FlagField{in_prompt<&PromptSpec::add_special_tokens>},
      "Let the tokenizer add its special tokens to the prompt. True when absent; false in chats, whose template writes them."},
-    {"truncate_prompt_tokens", kBoth, IntegerField{in_prompt<&PromptSpec::truncate_tokens>, -1, kIntMax},
+    {"truncate_prompt_tokens", kBoth | kEmbeddings, IntegerField{in_prompt<&PromptSpec::truncate_tokens>, -1, kIntMax},
      "Truncate a longer prompt to this many tokens; -1: to what the context holds in addition to the output."},
-    {"truncation_side", kBoth, FormField{read_truncation_side, truncation_side_schema},
+    {"truncation_side", kBoth | kEmbeddings, FormField{read_truncation_side, truncation_side_schema},
      "The side on which a long prompt is truncated; left when absent."},
 
     {"echo", kCompletionFields, FlagField{in_output<&OutputSpec::echo>}, "Put the prompt in front of the output."},
     {"echo", kChatFields, FlagField{in_output<&OutputSpec::echo>},
      "Put the last message in front of the output, if it is the assistant's."},
-    {"stream", kBoth | kSglangFields | kTgiFields, FlagField{in_output<&OutputSpec::stream>},
+    {"stream", kOpenAi | kSglangFields | kTgiFields, FlagField{in_output<&OutputSpec::stream>},
      "Answer with server-sent events, one for each token."},
     {"stream_options", kBoth, FormField{read_stream_options, stream_options_schema}, "Only together with stream."},
-    {"priority", kBoth | kSglangFields, IntegerField{in_spec<&RequestSpec::priority>, kIntMin, kIntMax},
+    {"priority", kOpenAi | kEmbeddings | kSglangFields, IntegerField{in_spec<&RequestSpec::priority>, kIntMin, kIntMax},
      "Lower values are served earlier if the server runs with --policy priority; otherwise only 0 is accepted."},
-    {"timeout", kBoth | kSglangFields | kSloraFields | kTgiFields,
+    {"timeout", kOpenAi | kEmbeddings | kSglangFields | kSloraFields | kTgiFields,
      NumberField{in_spec<&RequestSpec::timeout_seconds>, kTimeoutSecondsMin, kTimeoutSecondsMax},
      "Seconds after which the answer is of no use any more: what has not ended by then ends with the error deadline_exceeded."},
-    {"user", kBoth, TextField{}, "A label for the client's own records."},
+    {"user", kBoth | kEmbeddings, TextField{}, "A label for the client's own records."},
+
+    {"input", kResponseFields, FormField{read_response_input, response_input_schema}, "A text, or the items of the conversation so far."},
+    {"instructions", kResponseFields, FormField{read_instructions, instructions_schema}, "The system message, before the input."},
+    {"max_output_tokens", kResponseFields, IntegerField{in_output<&OutputSpec::max_tokens>, 1, kIntMax},
+     "Maximum number of output tokens; when absent, what is left of the context after the prompt."},
+    {"text", kResponseFields, FormField{read_response_text, response_text_schema},
+     "The form of the answer. Its verbosity has no effect: the model decides."},
+    {"tools", kResponseFields, FormField{read_response_tools, response_tools_schema},
+     "Functions that the model may call, as its chat template writes them."},
+    {"tool_choice", kResponseFields, FormField{read_response_tool_choice, response_tool_choice_schema},
+     "The output is never constrained to a tool call."},
+    {"parallel_tool_calls", kResponseFields, FlagField{in_responses<&ResponsesSpec::parallel_tool_calls>},
+     "Has no effect: the model decides."},
+    {"max_tool_calls", kResponseFields, IntegerField{{}, 1, kIntMax}, "Limits calls of tools that the server runs; it runs none."},
+    {"reasoning", kResponseFields, FormField{read_response_reasoning, response_reasoning_schema},
+     "Its effort is a variable of the chat template; its summary has no effect."},
+    {"include", kResponseFields, FormField{read_response_include, response_include_schema},
+     "message.output_text.logprobs returns each token's log-probability. The others are of parts that answers do not have."},
+    {"truncation", kResponseFields, FormField{read_truncation, truncation_schema},
+     "auto: the beginning of a prompt that is too long is left out. disabled, the default: it is refused."},
+    {"metadata", kResponseFields, FormField{read_metadata, metadata_schema}, "Labels, repeated in the answer."},
+    {"user", kResponseFields, TextField{in_responses<&ResponsesSpec::user>}, "A label for the client's own records."},
+    {"safety_identifier", kResponseFields, TextField{}, "A label for the client's own records."},
+    {"prompt_cache_key", kResponseFields, TextField{}, "Has no effect: prefixes are found by their tokens."},
+    {"prompt_cache_retention", kResponseFields, TextField{}, "Has no effect: prefixes stay until their memory is needed."},
+    {"service_tier", kResponseFields, TextField{}, "Has no effect."},
+    {"store", kResponseFields, FlagField{}, "Has no effect: answers are never stored, and say so."},
+    {"stream_options", kResponseFields, FormField{read_response_stream_options, response_stream_options_schema}, "Has no effect."},
+    {"previous_response_id", kResponseFields, FormField{refuse_stored, stored_schema},
+     "No answers are stored: send the whole conversation as input."},
+    {"conversation", kResponseFields, FormField{refuse_stored, stored_schema},
+     "No conversations are stored: send the whole conversation as input."},
+    {"background", kResponseFields, FixedField{"[false]"}, "No answers are stored, to be fetched later."},
+    {"prompt", kResponseFields, FixedField{kNothing}, "No templates of prompts are stored."},
+    {"n", kResponseFields, FixedField{"[1]"}, "A response is one answer."},
+    {"response_format", kResponseFields, FixedField{kNothing}, "The form of a response stands in text.format."},
+    {"structured_outputs", kResponseFields, FixedField{kNothing}, "The form of a response stands in text.format."},
+    {"cache_salt", kResponseFields, FixedField{kNothing}, "Not supported."},
 
     {"tools", kChatFields, FormField{read_tools, tools_schema}, "Functions that the model may call, as its chat template writes them."},
-    {"tool_choice", kChatFields, FixedField{R"(["none","auto"])"}, "The output is never constrained to a tool call."},
-    {"parallel_tool_calls", kChatFields, FlagField{}, "Has no effect: the model decides."},
+    {"tool_choice", kChatFields, FormField{read_tool_choice, tool_choice_schema},
+     "auto: the model decides; none: no calls are looked for; required, or an object that names a function: the output has to be a call."},
+    {"parallel_tool_calls", kChatFields, FlagField{in_chat<&ChatSpec::parallel_tool_calls>},
+     "False: one call at most; what the model writes after it is dropped."},
+    {"include_reasoning", kChatFields, FlagField{in_chat<&ChatSpec::include_reasoning>},
+     "False: leave the model's reasoning out of the answer."},
     {"documents", kChatFields, FormField{read_documents, documents_schema}, "Documents for the chat template."},
-    {"chat_template", kChatFields, TextField{in_chat<&ChatSpec::template_name>},
+    {"chat_template", kChatFields | kResponseFields, TextField{in_chat<&ChatSpec::template_name>},
      "The name of one of the model's own templates. Not a template's text."},
-    {"chat_template_kwargs", kChatFields, FormField{read_chat_template_kwargs, chat_template_kwargs_schema},
+    {"chat_template_kwargs", kChatFields | kResponseFields, FormField{read_chat_template_kwargs, chat_template_kwargs_schema},
      "Variables of the chat template."},
     {"reasoning_effort", kChatFields, FormField{read_reasoning_effort, reasoning_effort_schema}, "A variable of the chat template."},
     {"add_generation_prompt", kChatFields, FlagField{in_chat<&ChatSpec::add_generation_prompt>},
      "End the prompt with the header of the assistant's answer. True when absent, unless the final message is continued."},
     {"continue_final_message", kChatFields, FlagField{in_chat<&ChatSpec::continue_final_message>},
      "Continue the last message instead of starting a new one."},
+
+    {"input", kEmbeddingFields, FormField{read_embedding_input, embedding_input_schema}, "A text, token ids, or a list of either."},
+    {"encoding_format", kEmbeddingFields, FormField{read_encoding_format, encoding_format_schema},
+     "float: a list of numbers; base64: the bytes of little-endian float32 numbers."},
+    {"dimensions", kEmbeddingFields, IntegerField{in_embedding<&EmbeddingSpec::dimensions>, 1, kIntMax},
+     "Keep the first N numbers only, normalized again. For models that were trained so."},
+    {"normalize", kEmbeddingFields, FlagField{in_embedding<&EmbeddingSpec::normalize>}, "Scale to length 1."},
+    {"pooling", kEmbeddings, FormField{read_pooling, pooling_schema}, "last or mean, instead of the server's --pooling."},
+    {"text_1", kScoreFields, FormField{read_queries, embedding_texts_schema}, "A text, or a list of as many as there are of text_2."},
+    {"queries", kScoreFields, FormField{read_queries, embedding_texts_schema}, "The same as text_1."},
+    {"text_2", kScoreFields, FormField{read_documents_to_score, embedding_texts_schema}, "A text, or a list of texts."},
+    {"documents", kScoreFields, FormField{read_documents_to_score, embedding_texts_schema}, "The same as text_2."},
+    {"query", kRerankFields, FormField{read_query, embedding_text_schema}, "A text."},
+    {"documents", kRerankFields, FormField{read_documents_to_score, embedding_texts_schema}, "Texts, or objects with text."},
+    {"top_n", kRerankFields, IntegerField{in_embedding<&EmbeddingSpec::top_n>, 0, kIntMax}, "How many documents are returned; 0: all."},
+    {"return_documents", kRerankFields, FlagField{in_embedding<&EmbeddingSpec::return_documents>}, "Return the texts too."},
 
     {"text", kSglangFields, FormField{read_texts, texts_schema}, "A text, or a list of texts. Either this or input_ids is required."},
     {"input_ids", kSglangFields, FormField{read_input_ids, input_ids_schema}, "Token ids, or a list of such lists."},
@@ -223,13 +293,18 @@ constexpr Field kFields[] = {
     {"use_beam_search", kBoth, FixedField{"[false]"}, "Beam search is not supported."},
     {"watermark", kTgiParameterFields, FixedField{"[false]"}, "Not supported."},
     {"typical_p", kTgiParameterFields, FixedField{"[1]"}, "Not supported."},
-    {"grammar", kTgiParameterFields, FixedField{kNothing}, "Constrained output is not supported."},
-    {"response_format", kBoth | kTgiParameterFields, FixedField{R"([{"type":"text"}])"}, "Constrained output is not supported."},
-    {"structured_outputs", kBoth, FixedField{kNothing}, "Constrained output is not supported."},
-    {"guided_json", kBoth, FixedField{kNothing}, "Constrained output is not supported."},
-    {"guided_regex", kBoth, FixedField{kNothing}, "Constrained output is not supported."},
-    {"guided_choice", kBoth, FixedField{kNothing}, "Constrained output is not supported."},
-    {"guided_grammar", kBoth, FixedField{kNothing}, "Constrained output is not supported."},
+    {"response_format", kBoth | kTgiParameterFields, FormField{read_response_format, response_format_schema},
+     "The form of the answer: any text, a JSON object, or JSON that follows a schema. This and the fields below exclude each other."},
+    {"structured_outputs", kBoth, FormField{read_structured_outputs, structured_outputs_schema},
+     "The form of the answer, one of: a JSON schema, a regular expression, a list of texts, a grammar, a structural tag. vLLM's."},
+    {"guided_json", kBoth, FormField{read_schema_form, schema_form_schema}, "A JSON schema that the answer follows. An older vLLM's."},
+    {"guided_regex", kBoth, FormField{read_regex_form, text_form_schema}, "A regular expression that the whole answer matches."},
+    {"guided_choice", kBoth, FormField{read_choice_form, choice_form_schema}, "Texts one of which is the answer."},
+    {"guided_grammar", kBoth, FormField{read_grammar_form, text_form_schema}, "A grammar in EBNF whose first rule is root."},
+    {"grammar", kBoth, FormField{read_grammar_form, text_form_schema}, "The same as guided_grammar. llama.cpp's."},
+    {"json_schema", kBoth, FormField{read_schema_form, schema_form_schema}, "The same as guided_json. llama.cpp's."},
+    {"grammar", kTgiParameterFields, FormField{read_tgi_grammar, tgi_grammar_schema},
+     "The form of the answer: an object with type json or regex, and the schema or expression as value."},
     {"allowed_token_ids", kBoth, FixedField{kNothing}, "Not supported."},
     {"bad_words", kBoth, FixedField{"[[]]"}, "Not supported."},
     {"logits_processors", kBoth, FixedField{"[[]]"}, "Not supported."},
@@ -253,10 +328,11 @@ constexpr Field kFields[] = {
     {"session_params", kSglangFields, FixedField{kNothing}, "Not supported."},
     {"beam_width", kSglangSamplingFields, FixedField{"[1]"}, "Beam search is not supported."},
     {"stop_regex", kSglangSamplingFields, FixedField{R"(["",[]])"}, "Not supported."},
-    {"json_schema", kSglangSamplingFields, FixedField{R"([""])"}, "Constrained output is not supported."},
-    {"regex", kSglangSamplingFields, FixedField{R"([""])"}, "Constrained output is not supported."},
-    {"ebnf", kSglangSamplingFields, FixedField{R"([""])"}, "Constrained output is not supported."},
-    {"structural_tag", kSglangSamplingFields, FixedField{R"([""])"}, "Constrained output is not supported."},
+    {"json_schema", kSglangSamplingFields, FormField{read_schema_form, schema_form_schema}, "A JSON schema that the answer follows."},
+    {"regex", kSglangSamplingFields, FormField{read_regex_form, text_form_schema}, "A regular expression that the whole answer matches."},
+    {"ebnf", kSglangSamplingFields, FormField{read_grammar_form, text_form_schema}, "A grammar in EBNF whose first rule is root."},
+    {"structural_tag", kSglangSamplingFields, FormField{read_tag_form, schema_form_schema},
+     "A structural tag: free text in which parts have a form."},
     {"custom_params", kSglangSamplingFields, FixedField{"[{}]"}, "Not supported."},
 };
 

@@ -21,6 +21,10 @@ enum FieldSet : unsigned {
   kSloraParameterFields = 32,
   kTgiFields = 64,
   kTgiParameterFields = 128,
+  kResponseFields = 256,
+  kEmbeddingFields = 512,
+  kScoreFields = 1024,
+  kRerankFields = 2048,
 };
 
 // Where a field's value goes; monostate: it is checked and not followed.
@@ -85,6 +89,14 @@ struct EndpointWords {
       return {"prompt", "max_tokens", "min_tokens", 16};
     case Endpoint::chat:
       return {"messages", "max_tokens", "min_tokens", 0};
+    case Endpoint::responses:
+      return {"input", "max_output_tokens", "", 0};
+    case Endpoint::embeddings:
+      return {"input", "", "", 1};
+    case Endpoint::score:
+      return {"documents", "", "", 1};
+    case Endpoint::rerank:
+      return {"documents", "", "", 1};
     case Endpoint::sglang:
       return {"text", "sampling_params.max_new_tokens", "sampling_params.min_new_tokens", 128};
     case Endpoint::slora:
@@ -101,6 +113,14 @@ struct EndpointWords {
       return kCompletionFields;
     case Endpoint::chat:
       return kChatFields;
+    case Endpoint::responses:
+      return kResponseFields;
+    case Endpoint::embeddings:
+      return kEmbeddingFields;
+    case Endpoint::score:
+      return kScoreFields;
+    case Endpoint::rerank:
+      return kRerankFields;
     case Endpoint::sglang:
       return kSglangFields;
     case Endpoint::slora:

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "api/constraint_fields.h"
 #include "api/model_fields.h"
 #include "api/request_parser.h"
 #include "formats/json.h"
@@ -40,15 +41,87 @@ const std::map<std::string_view, Probes>& probes_of_forms() {
       {"stream_options", {{"{}"}, {"1", "[]", R"("a")", R"({"include_usage":1})", R"({"continuous_usage_stats":"a"})"}}},
       {"tools",
        {{"[]", R"([{"type":"function","function":{"name":"f"}}])"}, {"1", "{}", R"("a")", "[1]", "[{}]", R"([{"function":{"name":1}}])"}}},
+      // Without tools nothing else is taken; answer_reader_test.cc has the rest.
+      {"tool_choice", {{R"("none")"}, {"1", "[]", "{}", "true", R"("any")", R"({"type":"function"})", R"({"function":{"name":1}})"}}},
       {"documents", {{"[]", R"([{"text":"a"}])"}, {"1", "{}", R"("a")", R"(["a"])"}}},
       {"chat_template_kwargs", {{"{}", R"({"a":[]})"}, {"1", "[]", R"("a")", R"({"messages":[]})"}}},
+      {"response_format",
+       {{R"({"type":"text"})", R"({"type":"json_object"})", R"({"type":"json_schema","json_schema":{"name":"a","schema":{}}})"},
+        {"1", "[]", "{}", R"("json_object")", R"({"type":"structural_tag"})", R"({"type":"json_schema"})",
+         R"({"type":"json_schema","json_schema":{"name":"a"}})", R"({"type":"json_schema","json_schema":{"schema":1}})"}}},
+      {"structured_outputs",
+       {{R"({"json":{}})", R"({"regex":"a"})", R"({"choice":["a"]})", R"({"json_object":true})", R"({"grammar":"a","json":null})"},
+        {"1", "[]", "{}", R"({"json":1})", R"({"json":{},"regex":"a"})", R"({"choice":[]})", R"({"json_object":false})",
+         R"({"regex":"a","whitespace_pattern":" "})"}}},
+      {"guided_json", {{"{}", "true", R"("{}")"}, {"1", "[]"}}},
+      {"guided_regex", {{R"("a")"}, {"1", "[]", "{}"}}},
+      {"guided_choice", {{R"(["a","b"])"}, {"1", "[]", "{}", "[1]", R"("a")"}}},
+      {"guided_grammar", {{R"("root ::= \"a\"")"}, {"1", "[]", "{}"}}},
+      {"grammar", {{R"("root ::= \"a\"")"}, {"1", "[]", "{}"}}},
+      {"tgi grammar",
+       {{R"({"type":"json","value":{}})", R"({"type":"regex","value":"a"})", R"({"type":"json_schema","value":{"schema":{}}})"},
+        {"1", "[]", "{}", R"({"type":"json"})", R"({"type":"regex","value":{}})", R"({"type":"ebnf","value":"a"})"}}},
+      {"json_schema", {{"{}", R"("")", R"("{}")"}, {"1", "[]"}}},
+      {"regex", {{R"("")", R"("a")"}, {"1", "[]", "{}"}}},
+      {"ebnf", {{R"("")", R"("root ::= \"a\"")"}, {"1", "[]", "{}"}}},
+      {"structural_tag", {{R"("")", "{}", R"("{}")"}, {"1", "[]", "true"}}},
       {"reasoning_effort", {{R"("none")", R"("high")"}, {"1", "[]", "{}", R"("utmost")"}}},
   };
   return probes;
 }
 
+// Of those that /v1/responses alone has.
+const std::map<std::string_view, Probes>& probes_of_response_forms() {
+  static const std::map<std::string_view, Probes> probes = {
+      {"input",
+       {{R"("a")", R"([{"role":"user","content":"a"}])", R"([{"type":"function_call","call_id":"1","name":"f","arguments":"{}"}])"},
+        {"1", "[]", "{}", "true", "[1]", "[{}]", R"([{"role":"user"}])", R"([{"type":"item_reference","id":"1"}])",
+         R"([{"role":"user","content":[{"type":"input_image","image_url":"a"}]}])"}}},
+      {"instructions", {{R"("")", R"("a")"}, {"1", "[]", "{}"}}},
+      {"text",
+       {{"{}", R"({"format":{"type":"text"}})", R"({"verbosity":"low"})"},
+        {"1", "[]", R"({"format":{"type":"json_object"}})", R"({"verbosity":"some"})"}}},
+      {"tools",
+       {{"[]", R"([{"type":"function","name":"f","parameters":{},"strict":true}])"},
+        {"1", "{}", "[1]", R"([{"type":"web_search"}])", R"([{"type":"function"}])",
+         R"([{"type":"function","name":"f","parameters":1}])"}}},
+      {"tool_choice", {{R"("none")", R"("auto")"}, {"1", R"("required")", R"({"type":"function","name":"f"})"}}},
+      {"reasoning", {{"{}", R"({"effort":"low","summary":"auto"})"}, {"1", "[]", R"({"effort":"some"})", R"({"summary":"some"})"}}},
+      {"include", {{"[]", R"(["message.output_text.logprobs"])"}, {"1", "{}", "[1]", R"(["all"])"}}},
+      {"truncation", {{R"("auto")", R"("disabled")"}, {"1", R"("some")"}}},
+      {"metadata", {{"{}", R"({"a":"b"})"}, {"1", "[]", R"({"a":1})"}}},
+      {"stream_options", {{"{}", R"({"include_obfuscation":false})"}, {"1", "[]", R"({"include_obfuscation":1})"}}},
+      {"previous_response_id", {{}, {R"("resp_1")"}}},
+      {"conversation", {{}, {R"("conv_1")", R"({"id":"conv_1"})"}}},
+  };
+  return probes;
+}
+
+// Of those that only endpoints of embeddings have.
+const std::map<std::string_view, Probes>& probes_of_embedding_forms() {
+  const Probes texts = {{R"("a")", R"(["a"])", R"([{"text":"a"}])"}, {"1", "[]", "[1]", "{}", R"([{"text":1}])"}};
+  static const std::map<std::string_view, Probes> probes = {
+      {"input", {{R"("")", "[0,99]", R"(["a"])", "[[1],[2,3]]"}, {"1", "[]", "{}", "true", "[-1]", "[100]", R"(["a",1])", "[[]]"}}},
+      {"encoding_format", {{R"("float")", R"("base64")"}, {"1", R"("hex")"}}},
+      {"pooling", {{R"("last")", R"("mean")"}, {"1", R"("cls")"}}},
+      {"text_1", texts},
+      {"queries", texts},
+      {"text_2", texts},
+      {"documents", texts},
+      {"query", {{R"("a")"}, {"1", "[]", R"(["a"])", "{}"}}},
+  };
+  return probes;
+}
+
+constexpr unsigned kEmbeddingSets = kEmbeddingFields | kScoreFields | kRerankFields;
+
+const std::map<std::string_view, Probes>& forms_of(unsigned sets) {
+  if (sets == kResponseFields) return probes_of_response_forms();
+  return (sets & ~kEmbeddingSets) == 0 ? probes_of_embedding_forms() : probes_of_forms();
+}
+
 struct ProbesOf {
-  std::string_view name;
+  const Field& of;
 
   Probes operator()(const IntegerField& field) const {
     Probes probes{{std::to_string(field.min), std::to_string(field.max)}, {R"("1")", "true", "[]", "{}", "0.5", "1e300", "-1e300"}};
@@ -81,7 +154,10 @@ struct ProbesOf {
     }
     return {{}, {R"("a")", "1", "0", "true", "[]", "{}"}};
   }
-  Probes operator()(const FormField&) const { return probes_of_forms().at(name); }
+  Probes operator()(const FormField& field) const {
+    if (field.read == read_tgi_grammar) return probes_of_forms().at("tgi grammar");  // two fields have this name
+    return forms_of(of.sets).at(of.name);
+  }
   Probes operator()(const ObjectField&) const { return {{"{}"}, {"1", "true", R"("a")", "[]"}}; }
 };
 
@@ -96,6 +172,10 @@ const std::vector<Place>& places() {
   static const std::vector<Place> places = {
       {Endpoint::completions, kCompletionFields, ""},
       {Endpoint::chat, kChatFields, ""},
+      {Endpoint::responses, kResponseFields, ""},
+      {Endpoint::embeddings, kEmbeddingFields, ""},
+      {Endpoint::score, kScoreFields, ""},
+      {Endpoint::rerank, kRerankFields, ""},
       {Endpoint::sglang, kSglangFields, ""},
       {Endpoint::sglang, kSglangSamplingFields, "sampling_params"},
       {Endpoint::slora, kSloraFields, ""},
@@ -107,19 +187,27 @@ const std::vector<Place>& places() {
 }
 
 bool is_prompt(const Field& field) {
-  for (const char* name : {"prompt", "messages", "text", "input_ids", "inputs"}) {
+  if (field.name == "text") return field.sets == kSglangFields;
+  if (field.name == "prompt") return field.sets == kCompletionFields;
+  if (field.name == "documents") return field.sets != kChatFields;
+  for (const char* name : {"messages", "input", "input_ids", "inputs", "text_2"}) {
     if (field.name == name) return true;
   }
   return false;
 }
 
-Probes probes_of(const Field& field) { return std::visit(ProbesOf{field.name}, field.kind); }
+Probes probes_of(const Field& field) { return std::visit(ProbesOf{field}, field.kind); }
+
+// The field of a query, which scores need in addition to documents.
+std::string query_of(Endpoint endpoint) { return endpoint == Endpoint::rerank ? "query" : "queries"; }
 
 // An object with one field and what it needs beside it, as JSON text.
 std::string object_with(const Field& field, Endpoint endpoint, const std::string& value, bool in_body) {
   std::map<std::string, std::string> members;
   if (in_body && !is_prompt(field))
     members[std::string(words_of(endpoint).prompt)] = endpoint == Endpoint::chat ? R"([{"role":"user","content":"p"}])" : R"("p")";
+  const bool is_query = query_of(endpoint) == field.name || field.name == "text_1";
+  if (is_embedding(endpoint) && endpoint != Endpoint::embeddings && !is_query) members[query_of(endpoint)] = R"("q")";
   if (endpoint == Endpoint::slora && in_body) members["model_dir"] = "null";  // else the body is TGI's
   if (field.name == "top_logprobs") members["logprobs"] = "true";
   if (field.name == "max_tokens" && endpoint == Endpoint::completions) members["echo"] = "true";
@@ -164,7 +252,9 @@ TEST(RequestTable, NullIsTheSameAsAbsent) {
   for (const Field& field : request_fields()) {
     for (const Place& place : places()) {
       if ((field.sets & place.set) == 0) continue;
-      EXPECT_EQ(verdict(field, place, "null"), is_prompt(field) ? words_of(place.endpoint).prompt : "") << field.name;
+      const bool is_query = field.name == query_of(place.endpoint) || field.name == "text_1";
+      const std::string needed = is_query ? query_of(place.endpoint) : std::string(words_of(place.endpoint).prompt);
+      EXPECT_EQ(verdict(field, place, "null"), is_query || is_prompt(field) ? needed : "") << field.name;
     }
   }
 }

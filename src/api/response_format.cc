@@ -1,6 +1,8 @@
 #include "api/response_format.h"
 
+#include "api/embedding_format.h"
 #include "api/openai_format.h"
+#include "api/responses_format.h"
 #include "api/sglang_format.h"
 #include "api/slora_format.h"
 #include "api/tgi_format.h"
@@ -10,6 +12,12 @@ namespace slora {
 std::unique_ptr<ResponseFormat> make_response_format(const PreparedRequest& request, AnswerLabel label) {
   const Tokenizer& tokenizer = request.text->tokenizer();
   switch (request.spec.endpoint) {
+    case Endpoint::responses:
+      return std::make_unique<ResponsesFormat>(request, label);
+    case Endpoint::embeddings:
+    case Endpoint::score:
+    case Endpoint::rerank:
+      return std::make_unique<EmbeddingFormat>(request, label);
     case Endpoint::sglang:
       return std::make_unique<SglangFormat>(label.random, tokenizer);
     case Endpoint::slora:

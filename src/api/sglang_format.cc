@@ -26,13 +26,13 @@ std::string SglangFormat::body(const Answer& answer) const {
   return out;
 }
 
-std::vector<std::string> SglangFormat::part_messages(const AnswerPart& part) const {
+std::vector<std::string> SglangFormat::part_messages(const AnswerPart& part) {
   std::string out;
   append_choice(out, part.answer, part.choice_index);
   return {std::move(out)};
 }
 
-std::vector<std::string> SglangFormat::end_messages(const Answer&) const { return {"[DONE]"}; }
+std::vector<std::string> SglangFormat::end_messages(const Answer&) { return {"[DONE]"}; }
 
 void SglangFormat::append_choice(std::string& out, const Answer& answer, std::size_t choice_index) const {
   const RequestSpec& spec = answer.request.spec;

@@ -17,8 +17,8 @@ class SglangFormat final : public ResponseFormat {
   SglangFormat(std::uint64_t random, const Tokenizer& tokenizer) : random_(random), tokenizer_(tokenizer) {}
 
   std::string body(const Answer& answer) const override;
-  std::vector<std::string> part_messages(const AnswerPart& part) const override;
-  std::vector<std::string> end_messages(const Answer& answer) const override;
+  std::vector<std::string> part_messages(const AnswerPart& part) override;
+  std::vector<std::string> end_messages(const Answer& answer) override;
 
  private:
   void append_choice(std::string& out, const Answer& answer, std::size_t choice_index) const;

@@ -27,7 +27,7 @@ std::string SloraFormat::body(const Answer& answer) const {
   return out + "}";
 }
 
-std::vector<std::string> SloraFormat::part_messages(const AnswerPart& part) const {
+std::vector<std::string> SloraFormat::part_messages(const AnswerPart& part) {
   const std::span<const Token> tokens = part.tokens();
   std::string out = R"({"token":{"id":)";
   if (!tokens.empty()) {

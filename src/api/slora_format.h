@@ -15,8 +15,8 @@ class SloraFormat final : public ResponseFormat {
   explicit SloraFormat(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
 
   std::string body(const Answer& answer) const override;
-  std::vector<std::string> part_messages(const AnswerPart& part) const override;
-  std::vector<std::string> end_messages(const Answer&) const override { return {}; }
+  std::vector<std::string> part_messages(const AnswerPart& part) override;
+  std::vector<std::string> end_messages(const Answer&) override { return {}; }
 
  private:
   const Tokenizer& tokenizer_;

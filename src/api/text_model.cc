@@ -72,6 +72,7 @@ void complete_from(const TokenizerFiles& base, TokenizerFiles& own, bool has_con
   if (own.chat_template.empty()) {
     own.chat_template = base.chat_template;
     if (own.named_templates.empty()) own.named_templates = base.named_templates;
+    if (own.response_template.empty()) own.response_template = base.response_template;
   }
   if (has_config) return;
   own.tokenizer_class = base.tokenizer_class;
@@ -113,6 +114,7 @@ struct TextModel::Basis {
   std::string steps;     // steps_of the tokenizer that is used
   GenerationConfig generation;
   std::int32_t vocabulary_size = 0;
+  AnswerFormChoice answer_forms;
 };
 
 Result<std::shared_ptr<const TextModel>> TextModel::load(const std::filesystem::path& folder, const TextModelOptions& options) {
@@ -140,9 +142,11 @@ Result<std::shared_ptr<const TextModel>> TextModel::load(const std::filesystem::
   if (Status set = model.set_templates(*files, "model"); !set && options.chat_template_file) {
     return error("E_CHAT_TEMPLATE", "--chat-template: {}: {}", options.chat_template_file->string(), set.error().message);
   }
+  model.set_answer_forms(*files, options.answer_forms, nullptr);
   std::string steps = steps_of(*files);
   *files->tokenizer = std::move(as_read);
-  model.basis_ = std::make_shared<const Basis>(Basis{std::move(*files), std::move(steps), std::move(*generation), options.vocabulary_size});
+  model.basis_ = std::make_shared<const Basis>(
+      Basis{std::move(*files), std::move(steps), std::move(*generation), options.vocabulary_size, options.answer_forms});
   return std::make_shared<const TextModel>(std::move(model));
 }
 
@@ -174,6 +178,7 @@ Result<std::shared_ptr<const TextModel>> TextModel::of_adapter(const TextFiles& 
     model.chat_ = base->chat_;
     model.chat_refusal_ = base->chat_refusal_;
   }
+  model.set_answer_forms(*own, basis.answer_forms, base.get());
   if (model.tokenizer_ != base->tokenizer_) {
     model.token_bytes_max_ = longest_token_bytes(*model.tokenizer_);
     file_bytes += steps_of(*own).size();
@@ -213,6 +218,16 @@ Status TextModel::set_templates(const TokenizerFiles& files, std::string_view su
                             : fmt::format("This {}'s chat template is not served: {}", subject, chat.error().message);
   chat_refusal_ = Error{"invalid_request_error", std::move(message), "messages"};
   return forward_error(chat);
+}
+
+// A format that can't be used leaves answers whole, as those of a model without one.
+void TextModel::set_answer_forms(const TokenizerFiles& files, const AnswerFormChoice& choice, const TextModel* base) {
+  Result<AnswerForms> forms = answer_forms_of(files, *tokenizer_, choice, base == nullptr ? nullptr : &base->answer_forms_);
+  if (forms) {
+    answer_forms_ = std::move(*forms);
+  } else {
+    log_warning("answers are returned as the text that the model writes: {}", forms.error().message);
+  }
 }
 
 Result<std::string> TextModel::render(const Conversation& conversation) const {

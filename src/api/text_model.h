@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "api/answer_forms.h"
 #include "base/result.h"
 #include "formats/text_files.h"
 #include "ops/sampling.h"
@@ -17,6 +18,7 @@ namespace slora {
 struct TextModelOptions {
   std::int32_t vocabulary_size = 0;                              // rows of the model's tables: the width of the logits
   std::optional<std::filesystem::path> chat_template_file = {};  // replaces the folder's own templates and must be valid
+  AnswerFormChoice answer_forms = {};                            // for the adapters too
 };
 
 // The text side of a model or of an adapter: its tokenizer, how it writes conversations, and how its answers are sampled and end. Constant
@@ -37,6 +39,8 @@ class TextModel {
   [[nodiscard]] Result<std::string> render(const Conversation& conversation) const;
   // Why chats are refused; nothing when they are served.
   [[nodiscard]] const std::optional<Error>& chat_refusal() const { return chat_refusal_; }
+  // How answers to chats are taken apart.
+  [[nodiscard]] const AnswerForms& answer_forms() const { return answer_forms_; }
   // For requests that leave it to the model; with its end tokens.
   [[nodiscard]] const SamplingParams& sampling() const { return sampling_; }
   // The longest text of a single token.
@@ -53,10 +57,13 @@ class TextModel {
   [[nodiscard]] static Result<std::shared_ptr<const Tokenizer>> tokenizer_of_adapter(TokenizerFiles& own, const TextFiles& files,
                                                                                      const TextModel& base, std::int32_t vocabulary_size);
   [[nodiscard]] Status set_templates(const TokenizerFiles& files, std::string_view subject);
+  // `base`: whose forms are shared where they are the same; may be null.
+  void set_answer_forms(const TokenizerFiles& files, const AnswerFormChoice& choice, const TextModel* base);
 
   std::shared_ptr<const Tokenizer> tokenizer_;  // shared: adapters that add no tokens have the base's
   std::shared_ptr<const ChatRenderer> chat_;    // null when chats are refused; shared like the tokenizer
   std::optional<Error> chat_refusal_;
+  AnswerForms answer_forms_;
   SamplingParams sampling_;
   std::size_t token_bytes_max_ = 1;
   std::size_t bytes_ = 0;

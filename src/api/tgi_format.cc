@@ -34,7 +34,7 @@ std::string TgiFormat::body(const Answer& answer) const {
 }
 
 // Without a token of its own, a part repeats the last one: clients expect one in each event, and add up the texts.
-std::vector<std::string> TgiFormat::part_messages(const AnswerPart& part) const {
+std::vector<std::string> TgiFormat::part_messages(const AnswerPart& part) {
   const RequestSpec& spec = part.answer.request.spec;
   const AnsweredChoice& choice = part.choice();
   std::string out = fmt::format(R"({{"index":{},"token":)", choice.tokens.size());

@@ -15,8 +15,8 @@ class TgiFormat final : public ResponseFormat {
   explicit TgiFormat(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
 
   std::string body(const Answer& answer) const override;
-  std::vector<std::string> part_messages(const AnswerPart& part) const override;
-  std::vector<std::string> end_messages(const Answer&) const override { return {}; }
+  std::vector<std::string> part_messages(const AnswerPart& part) override;
+  std::vector<std::string> end_messages(const Answer&) override { return {}; }
 
  private:
   void append_details(std::string& out, const Answer& answer) const;

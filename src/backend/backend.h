@@ -54,6 +54,7 @@ struct StepKey {
   std::int32_t segments = 0;       // 0: no adapter
   std::int32_t head_segments = 0;  // 0: no adapter that changes the head
   std::int32_t list_capacity = 0;  // elements that fit in each list of variable length
+  std::int32_t masks = 0;          // that there is space for, each of a bit for each token of the base
   std::uint32_t work = 0;          // as prepare_step() tells
   auto operator<=>(const StepKey&) const = default;
 };

@@ -3,6 +3,7 @@
 
 #include <limits>
 #include <map>
+#include <set>
 
 #include "backend/testing/op_fixture.h"
 
@@ -182,6 +183,76 @@ TEST_P(OpsSample, LogprobsAreOfTheModelBeforeAnyChange) {
   EXPECT_EQ(sample({0, 1}, params).top_count, 0);
 }
 
+// Bits of the tokens, in as many words as a vocabulary of this size has.
+std::vector<std::uint32_t> mask_of(std::size_t vocab, const std::vector<TokenId>& tokens) {
+  std::vector<std::uint32_t> mask((vocab + 31) / 32);
+  for (const TokenId token : tokens) mask[static_cast<std::size_t>(token) / 32] |= 1u << (token % 32);
+  return mask;
+}
+
+TEST_P(OpsSample, OnlyTokensOfTheMaskAreDrawn) {
+  std::vector<float> logits(100, 0.0f);
+  for (std::size_t i = 0; i < logits.size(); ++i) logits[i] = static_cast<float>(i * 7 % 100) / 20;
+  const auto drawn = [&](const std::vector<TokenId>& allowed, SamplingParams params, SampleSource source = {}) {
+    source.params = &params;
+    const Matrix matrix(*backend_, DType::f32, 1, std::ssize(logits), logits);
+    return sample_all(*backend_, matrix, {source}, {}, {mask_of(logits.size(), allowed)})[0].id;
+  };
+  for (const TokenId token : {0, 15, 16, 31, 32, 47, 63, 64, 95, 96, 99}) {
+    EXPECT_EQ(drawn({token}, greedy()), token);
+    EXPECT_EQ(drawn({token}, {}), token);
+  }
+  EXPECT_EQ(drawn({3, 50, 98}, greedy()), 98) << "3: 21, 50: 50, 98: 86";
+  EXPECT_EQ(drawn({3, 50}, greedy()), 50);
+  SamplingParams biased = greedy();
+  biased.logit_bias = {{3, 50.0f}, {7, 100.0f}};
+  EXPECT_EQ(drawn({3, 50}, biased), 3) << "a bias counts among those allowed, and makes nothing else allowed";
+  SamplingParams one;
+  one.top_k = 1;
+  EXPECT_EQ(drawn({3, 50}, one), 50) << "filters see what the mask leaves";
+  std::set<TokenId> found;
+  for (SampleSource source; source.position < 200; ++source.position) found.insert(drawn({2, 40, 99}, {}, source));
+  EXPECT_EQ(found, (std::set<TokenId>{2, 40, 99}));
+}
+
+TEST_P(OpsSample, WhereNothingAllowedIsLeftTheLikeliestAllowedTokenIsDrawn) {
+  const std::vector<float> logits = {5, 1, 2, 2, -kInfinity, -kInfinity};
+  const auto drawn = [&](const std::vector<TokenId>& allowed, const std::vector<TokenId>& banned) {
+    const SamplingParams params = greedy();
+    const Matrix matrix(*backend_, DType::f32, 1, std::ssize(logits), logits);
+    return sample_all(*backend_, matrix, {{.params = &params, .banned = banned}}, {}, {mask_of(logits.size(), allowed)})[0].id;
+  };
+  EXPECT_EQ(drawn({1, 2, 3}, {1, 2, 3}), 2) << "the lower token of equals";
+  EXPECT_EQ(drawn({1, 2, 3}, {2, 3}), 1) << "something is left";
+  EXPECT_EQ(drawn({1, 4}, {1}), 1);
+  EXPECT_EQ(drawn({4, 5}, {0}), 4);
+  EXPECT_EQ(drawn({4, 5}, {}), 4);
+  EXPECT_EQ(drawn({}, {}), -1);
+  EXPECT_EQ(drawn({}, {1}), -1);
+}
+
+TEST_P(OpsSample, LogprobsAreOfTheModelBeforeTheMask) {
+  SamplingParams params = greedy();
+  params.logprob_count = 2;
+  const std::vector<float> logits = {std::log(0.1f), std::log(0.5f), std::log(0.2f), std::log(0.2f)};
+  const Matrix matrix(*backend_, DType::f32, 1, 4, logits);
+  const TokenResult out = sample_all(*backend_, matrix, {{.params = &params}}, {}, {{0b1001u}})[0];
+  EXPECT_EQ(out.id, 3);
+  EXPECT_NEAR(out.logprob, std::log(0.2), 1e-5);
+  ASSERT_EQ(out.top_count, 2);
+  EXPECT_EQ(out.top[0].token, 1) << "tokens that are not allowed are shown";
+  EXPECT_NEAR(out.top[0].logprob, std::log(0.5), 1e-5);
+}
+
+TEST_P(OpsSample, AMaskWithFewerWordsAllowsNothingBeyond) {
+  std::vector<float> logits(80, 0.0f);
+  logits[70] = 9;  // a token of an adapter, say
+  logits[20] = 1;
+  const SamplingParams params = greedy();
+  const Matrix matrix(*backend_, DType::f32, 1, 80, logits);
+  EXPECT_EQ(sample_all(*backend_, matrix, {{.params = &params}}, {}, {{~0u, ~0u}})[0].id, 20);
+}
+
 TEST_P(OpsSample, ADrawDependsOnSeedChoiceAndPositionOnly) {
   const std::vector<float> logits(1000, 0.0f);
   const SamplingParams params{.seed = 7};
@@ -204,13 +275,14 @@ std::vector<SampleSource> rows_of(const std::vector<SamplingParams>& params) {
 }
 
 // What every backend draws from the same logits [params.size(), vocab]; rows are checked against the reference's.
-void expect_agreement(const std::vector<float>& values, std::int64_t vocab, const std::vector<SamplingParams>& params) {
+void expect_agreement(const std::vector<float>& values, std::int64_t vocab, const std::vector<SamplingParams>& params,
+                      const std::vector<std::vector<std::uint32_t>>& masks = {}) {
   const std::vector<SampleSource> rows = rows_of(params);
   std::vector<TokenResult> want;
   for (const Variant& variant : reference_and_ops_variants()) {
     const std::unique_ptr<Backend> backend = open(variant);
     const Matrix logits(*backend, DType::f32, static_cast<std::int64_t>(rows.size()), vocab, values);
-    const std::vector<TokenResult> got = sample_all(*backend, logits, rows);
+    const std::vector<TokenResult> got = sample_all(*backend, logits, rows, {}, masks);
     if (want.empty()) want = got;
     for (std::size_t i = 0; i < rows.size(); ++i) {
       EXPECT_EQ(got[i].id, want[i].id) << variant.label << ", row " << i;
@@ -245,6 +317,15 @@ TEST(OpsSampleAgreement, EveryBackendDrawsTheSameTokens) {
     }
   }
   expect_agreement(values, kVocab, rows);
+
+  std::vector<std::vector<std::uint32_t>> masks(rows.size());
+  for (std::size_t i = 0; i < masks.size(); ++i) {
+    if (i % 4 == 3) continue;
+    for (std::int64_t word = 0; word < (kVocab + 31) / 32; ++word)
+      masks[i].push_back(static_cast<std::uint32_t>(random()) & static_cast<std::uint32_t>(i % 4 == 1 ? random() & random() : ~0u));
+    masks[i].back() &= (1u << (kVocab % 32)) - 1;
+  }
+  expect_agreement(values, kVocab, rows, masks);
 }
 
 // Nearly the whole vocabulary is kept, or a part of it whose last token is one of many (nearly) equally likely ones.
@@ -273,6 +354,16 @@ TEST(OpsSampleAgreement, EveryBackendDrawsTheSameTokensWhenMostAreAlike) {
   }
 }
 
+void expect_same_bits(const TokenResult& found, const TokenResult& expected, const std::string& what) {
+  EXPECT_EQ(found.id, expected.id) << what;
+  EXPECT_EQ(found.logprob, expected.logprob) << what;
+  ASSERT_EQ(found.top_count, expected.top_count) << what;
+  for (std::int32_t i = 0; i < found.top_count; ++i) {
+    EXPECT_EQ(found.top[i].token, expected.top[i].token) << what;
+    EXPECT_EQ(found.top[i].logprob, expected.top[i].logprob) << what;
+  }
+}
+
 TEST_P(OpsSample, ARowsDrawDependsOnNoOtherRow) {
   constexpr std::int64_t kRows = 5, kVocab = 9001;
   Numbers numbers(23);
@@ -283,13 +374,20 @@ TEST_P(OpsSample, ARowsDrawDependsOnNoOtherRow) {
     params[i].seed = i;
     params[i].logprob_count = 2;
   }
-  const Matrix together(*backend_, DType::f32, kRows, kVocab, values);
-  const std::vector<TokenResult> out = sample_all(*backend_, together, rows_of(params));
+  std::vector<std::vector<std::uint32_t>> masks(kRows);  // of every second row
+  for (std::size_t i = 1; i < kRows; i += 2) masks[i].assign((kVocab + 31) / 32, 0x10101010u << i);
+  const Matrix matrix(*backend_, DType::f32, kRows, kVocab, values);
+  const std::vector<TokenResult> plain = sample_all(*backend_, matrix, rows_of(params));
+  const Matrix again(*backend_, DType::f32, kRows, kVocab, values);
+  const std::vector<TokenResult> masked = sample_all(*backend_, again, rows_of(params), {}, masks);
   for (std::size_t i = 0; i < kRows; ++i) {
     const auto begin = values.begin() + static_cast<std::ptrdiff_t>(i * kVocab);
-    const TokenResult alone = sample({begin, begin + kVocab}, params[i]);
-    EXPECT_EQ(alone.id, out[i].id);
-    EXPECT_EQ(alone.logprob, out[i].logprob);
+    const std::vector<float> own(begin, begin + kVocab);
+    const std::string row = "row " + std::to_string(i);
+    expect_same_bits(sample(own, params[i]), plain[i], row);
+    const Matrix alone(*backend_, DType::f32, 1, kVocab, own);
+    expect_same_bits(sample_all(*backend_, alone, {{.params = &params[i]}}, {}, {masks[i]})[0], masked[i], row);
+    if (masks[i].empty()) expect_same_bits(masked[i], plain[i], row);
   }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -42,6 +43,7 @@ struct ModelArguments {
 
 struct ServeArguments {
   ModelArguments model;
+  std::string tool_call_parser, reasoning_parser;  // empty: found in the chat template
   std::string host = "127.0.0.1";
   std::uint16_t port = 8000;
   std::vector<std::string> api_keys;
@@ -53,6 +55,14 @@ struct ServeArguments {
   std::string host_adapter_memory;           // empty: none
   std::vector<std::string> pinned_adapters;  // --pin NAME
   int adapter_idle_seconds = 0;              // 0: for ever
+  std::vector<std::string> adapter_sources;  // --adapter-source PREFIX=COMMAND
+  std::string adapter_cache;                 // folder; empty: chosen
+  std::string adapter_cache_size = "10GiB";
+  std::string adapter_source_size = "1GiB";
+  int adapter_source_seconds = 300;
+  std::string hub_cache;  // folder; empty: none
+  std::string adapter_push_memory = "256MiB";
+  std::size_t adapter_metrics_max = 64;  // adapters with metrics of their own
   int drain_seconds = 30;
   int watch_seconds = 0;                     // 0: --adapters is read once
   std::optional<std::uint16_t> health_port;  // none: no port of its own
@@ -61,8 +71,12 @@ struct ServeArguments {
   std::vector<std::string> allowed_methods = {"*"};
   std::vector<std::string> allowed_headers = {"*"};
   bool allow_credentials = false;
-  std::string on_stall = "wait";     // or "exit"
-  std::optional<int> stall_seconds;  // none: chosen by the backend
+  std::string pooling;  // empty: as the model's folder says
+  bool no_page = false;
+  std::string on_stall = "wait";                     // or "exit"
+  std::optional<int> stall_seconds;                  // none: chosen by the backend
+  std::string config;                                // file of options; empty: none
+  std::map<std::string, std::string> config_places;  // "FILE:LINE" of the options that it gives, by "--name"
 };
 
 struct GenerateArguments {

@@ -191,7 +191,10 @@ int run_generate(const GenerateArguments& arguments) {
   if (!arguments.adapter.empty()) defaults.adapter = register_adapter(arguments, *options);
   const Result<std::vector<GenerateLine>> lines = read_lines(arguments, defaults);
   if (!lines) return report(lines.error());
-  ApiOptions api_options{.runtime = std::move(*options), .model_names = model_names_of(arguments.model), .chat_template_file = {}};
+  ApiOptions api_options{.runtime = std::move(*options),
+                         .model_names = model_names_of(arguments.model),
+                         .chat_template_file = {},
+                         .answer_forms = {"none", "none"}};  // what the model writes is shown as it is
   if (!arguments.model.chat_template.empty()) api_options.chat_template_file = arguments.model.chat_template;
   auto bar = std::make_unique<ProgressBar>();
   api_options.runtime.progress = [&bar](std::string_view what, std::uint64_t done, std::uint64_t total) { bar->show(what, done, total); };

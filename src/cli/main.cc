@@ -9,10 +9,13 @@
 #include <vector>
 
 #include "base/log.h"
+#include "cli/adapter_options.h"
 #include "cli/bench_program.h"
+#include "cli/command_line.h"
 #include "cli/commands.h"
+#include "cli/manual.h"
+#include "cli/operation_options.h"
 #include "cli/option_range.h"
-#include "cli/peer_options.h"
 #include "cli/runtime_arguments.h"
 #include "engine/runtime.h"
 #include "formats/adapter_config.h"
@@ -124,6 +127,14 @@ void add_model_options(CLI::App& command, ModelArguments& model) {
 
 void add_page_options(CLI::App& command, ServeArguments& arguments) {
   command
+      .add_option("--tool-call-parser", arguments.tool_call_parser,
+                  "Form in which the model writes tool calls, such as hermes; none: calls stay text [found in the chat template]")
+      ->type_name("NAME");
+  command
+      .add_option("--reasoning-parser", arguments.reasoning_parser,
+                  "Form in which the model marks its reasoning, such as think; none: it stays text [found in the chat template]")
+      ->type_name("NAME");
+  command
       .add_option(
           "--allowed-origins", arguments.allowed_origins,
           "Origins of web pages that may call the server (CORS), such as https://app.example.org; \"*\": all. Texts or a JSON list [none]")
@@ -131,6 +142,7 @@ void add_page_options(CLI::App& command, ServeArguments& arguments) {
   command.add_option("--allowed-methods", arguments.allowed_methods, "Methods that these pages may use [all]")->type_name("METHOD");
   command.add_option("--allowed-headers", arguments.allowed_headers, "Request headers that these pages may set [all]")->type_name("HEADER");
   command.add_flag("--allow-credentials", arguments.allow_credentials, "Let these pages send cookies and other credentials");
+  command.add_flag("--no-page", arguments.no_page, "Give browsers no page at /");
 }
 
 void add_health_options(CLI::App& command, ServeArguments& arguments) {
@@ -180,25 +192,7 @@ CLI::App* add_serve(CLI::App& app, ServeArguments& arguments) {
       "--prefault-pool", arguments.prefault_pool,
       "Take the pool's memory from the system at the start instead of at first use: the start takes longer, the first prompts "
       "and adapter loads are as fast as later ones");
-  command
-      ->add_option("--watch-adapters", arguments.watch_seconds,
-                   "Check --adapters for new and removed folders every N seconds; without a number, every 5")
-      ->type_name("[N]")
-      ->expected(0, 1)
-      ->default_str("5")
-      ->check(in_range(1, 86400));
-  command->add_option("--pin", arguments.pinned_adapters, "Adapter to load at the start and to keep in the pool, by name; repeatable")
-      ->type_name("NAME");
-  command
-      ->add_option("--adapter-idle-time", arguments.adapter_idle_seconds,
-                   "Seconds after which an adapter that nobody used leaves the pool [when its memory is needed]")
-      ->type_name("N")
-      ->check(in_range(1, 1 << 24));
-  command
-      ->add_option("--host-adapter-memory", arguments.host_adapter_memory,
-                   "Memory besides the pool for adapters that left it, such as 4GiB: they come back without their files being read again "
-                   "[none]")
-      ->type_name("SIZE");
+  slora::add_adapter_options(*command, arguments);
   command->add_option("--max-waiting", arguments.model.waiting_max, "Sequences that may run or wait; more are answered 429")
       ->type_name("N")
       ->check(in_range(1, 1 << 20))
@@ -215,6 +209,14 @@ CLI::App* add_serve(CLI::App& app, ServeArguments& arguments) {
                    "answered 503, those of a client that holds more than is left for others 429")
       ->type_name("SIZE")
       ->capture_default_str();
+  command
+      ->add_option(
+          "--pooling", arguments.pooling,
+          "Which hidden states make an embedding: last, of the last token, or mean, of all [as 1_Pooling/config.json of the model's "
+          "folder says; last without it]")
+      ->type_name("NAME")
+      ->check(CLI::IsMember({"last", "mean"}));
+  slora::add_operation_options(*command, arguments);
   command->add_option("--drain-time", arguments.drain_seconds, "Seconds that running requests may take to finish after SIGTERM")
       ->type_name("N")
       ->check(in_range(0, 86400))
@@ -332,19 +334,12 @@ CLI::App* add_merge(CLI::App& app, MergeArguments& arguments) {
   return command;
 }
 
-// Of an option that has one value, the last one counts: scripts append to others' command lines.
-void take_the_last_values(CLI::App& command) {
-  for (CLI::Option* option : command.get_options()) {
-    if (option->get_items_expected_max() == 1) option->take_last();
-  }
-}
-
 int run(int argc, char** argv) {
   // Before anything is parsed: the words after it are another program's.
   if (argc > 1 && std::string_view(argv[1]) == "bench") return slora::run_bench_program(argv);
   CLI::App app("slora: one base model, many LoRA adapters, one batch", "slora");
   app.require_subcommand(1);
-  app.set_version_flag("--version", "slora " SLORA_VERSION);
+  app.set_version_flag("--version", slora::version_text(argv[0]));
   app.footer("Start with: slora serve --help\n");
   app.get_formatter()->column_width(36);
   ServeArguments serve;
@@ -357,17 +352,20 @@ int run(int argc, char** argv) {
   const CLI::App* convert_command = add_convert(app, convert);
   MergeArguments merge;
   const CLI::App* merge_command = add_merge(app, merge);
-  app.add_subcommand("bench", "Measure how near slora comes to what this machine can do");  // listed here, run below
-  for (CLI::App* command : app.get_subcommands({})) take_the_last_values(*command);
-  std::vector<std::string> words(argv + 1, argv + argc);
+  app.add_subcommand("bench", "Measure how near slora comes to what this machine can do");  // listed here, run above
+  const CLI::App* man_command = app.add_subcommand("man-page", "Print this help as a page for man(1)");
+  const CLI::App* completion_command = app.add_subcommand("completion", "Print what bash needs to complete these commands");
+  for (CLI::App* command : app.get_subcommands({})) slora::take_the_last_values(*command);
+  std::vector<std::string> words(argv + 1, argv + argc), notes;
   if (argc > 1 && (words[0] == "serve" || words[0] == "generate")) {
     const CLI::App* command = words[0] == "serve" ? serve_command : generate_command;
-    const auto is_own = [&](const std::string& name) { return command->get_option_no_throw(name) != nullptr; };
-    slora::Result<slora::OwnArguments> own = slora::translate_peer_options({words.begin() + 1, words.end()}, is_own);
+    ServeArguments tried;
+    auto own = slora::read_command_words({words.begin() + 1, words.end()}, *command, [&](CLI::App& to) { return add_serve(to, tried); });
     if (!own) return slora::report(own.error());
-    for (const std::string& note : own->notes) slora::log_info("{}", note);
+    notes = std::move(own->notes);
     words.erase(words.begin() + 1, words.end());
     words.insert(words.end(), own->words.begin(), own->words.end());
+    serve.config_places = std::move(own->places);
   }
   std::ranges::reverse(words);  // as the parser takes them
   try {
@@ -375,6 +373,9 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& failed) {
     return slora::report_parse(app, failed);
   }
+  for (const std::string& note : notes) slora::log_info("{}", note);
+  if (man_command->parsed()) return std::fputs(slora::man_page(app).c_str(), stdout) < 0 ? 1 : 0;
+  if (completion_command->parsed()) return std::fputs(slora::bash_completion(app).c_str(), stdout) < 0 ? 1 : 0;
   if (serve_command->parsed()) return slora::run_serve(serve);
   if (generate_command->parsed()) return slora::run_generate(generate);
   if (convert_command->parsed()) return slora::run_convert(convert);

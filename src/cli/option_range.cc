@@ -11,20 +11,6 @@
 #include "formats/json.h"
 
 namespace slora {
-namespace {
-
-// CLI11 gives the number that an option can't have as "Could not convert: --seed = ten".
-std::string shown_reason(const CLI::ParseError& failed) {
-  constexpr std::string_view unconverted = "Could not convert: ", between = " = ";
-  const std::string reason = failed.what();
-  const std::size_t value = reason.find(between);
-  if (!reason.starts_with(unconverted) || value == std::string::npos) return reason;
-  return fmt::format("{}: expected a number, found {}", reason.substr(unconverted.size(), value - unconverted.size()),
-                     quote(reason.substr(value + between.size())));
-}
-
-}  // namespace
-
 CLI::Validator in_range(std::int32_t min, std::int32_t max) {
   const auto refusal = [min, max](const std::string& text) {
     std::int32_t value = 0;
@@ -51,9 +37,19 @@ CLI::Validator one_of(std::vector<std::string> words) {
   return {refusal, ""};
 }
 
+// CLI11 gives the number that an option can't have as "Could not convert: --seed = ten".
+std::string reason_of(const CLI::ParseError& failed) {
+  constexpr std::string_view unconverted = "Could not convert: ", between = " = ";
+  const std::string reason = failed.what();
+  const std::size_t value = reason.find(between);
+  if (!reason.starts_with(unconverted) || value == std::string::npos) return reason;
+  return fmt::format("{}: expected a number, found {}", reason.substr(unconverted.size(), value - unconverted.size()),
+                     quote(reason.substr(value + between.size())));
+}
+
 int report_parse(const CLI::App& app, const CLI::ParseError& failed) {
   if (failed.get_exit_code() == 0) return app.exit(failed);
-  fmt::print(stderr, "slora: {}\nRun with --help for more information.\n", shown_reason(failed));
+  fmt::print(stderr, "slora: {}\nRun with --help for more information.\n", reason_of(failed));
   return 2;
 }
 

@@ -15,6 +15,9 @@ namespace slora {
 // One of these words.
 [[nodiscard]] CLI::Validator one_of(std::vector<std::string> words);
 
+// Why a command line cannot be parsed, in our words.
+[[nodiscard]] std::string reason_of(const CLI::ParseError& failed);
+
 // Prints why a command line cannot be parsed, or the help or version that it is for; returns the exit code, 2 for errors.
 [[nodiscard]] int report_parse(const CLI::App& app, const CLI::ParseError& failed);
 

@@ -119,7 +119,7 @@ TEST(PeerOptions, WhatWouldChangeTheAnswersIsRefusedWithWhatToDo) {
   EXPECT_THAT(refusal_of_words({"--quantization", "awq"}),
               AllOf(HasSubstr("--quantization"), HasSubstr("awq"), HasSubstr("--weights int8")));
   EXPECT_THAT(refusal_of_words({"--dtype=float16"}), AllOf(HasSubstr("--dtype: expected auto bfloat16"), HasSubstr("float16")));
-  EXPECT_THAT(refusal_of_words({"--enable-auto-tool-choice", "--tool-call-parser", "hermes"}), HasSubstr("leave this option out"));
+  EXPECT_THAT(refusal_of_words({"--enable-auto-tool-choice", "--tool-parser-plugin", "p.py"}), HasSubstr("docs/tools.md lists"));
   EXPECT_THAT(refusal_of_words({"--pipeline-parallel-size", "2"}), HasSubstr("start several"));
   EXPECT_THAT(refusal_of_words({"--lora", "a.gguf"}), HasSubstr("--lora-modules NAME=DIR"));
   EXPECT_THAT(refusal_of_words({"--ssl-certfile", "x.pem"}), HasSubstr("put a proxy in front"));

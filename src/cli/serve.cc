@@ -1,11 +1,17 @@
 #include <fmt/format.h>
 #include <malloc.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <tuple>
+#include <utility>
 
 #include "cli/byte_size.h"
+#include "cli/command_line.h"
 #include "cli/commands.h"
 #include "cli/progress_bar.h"
 #include "cli/runtime_arguments.h"
@@ -63,9 +69,57 @@ std::string example_call(const Ready& ready, const std::string& model, std::stri
   return call("/v1/chat/completions", R"("messages": [{"role": "user", "content": "Hello"}])");
 }
 
+// The user's cache folder, as other programs find it.
+std::filesystem::path user_cache() {
+  const char* const cache = std::getenv("XDG_CACHE_HOME");
+  if (cache != nullptr && *cache == '/') return cache;
+  const char* const home = std::getenv("HOME");
+  return home != nullptr && *home == '/' ? std::filesystem::path(home) / ".cache" : std::filesystem::path();
+}
+
+// That of this process without the keys of the server.
+std::vector<std::string> environment_of_programs() {
+  std::vector<std::string> environment;
+  for (char** at = environ; *at != nullptr; ++at) {
+    const std::string_view variable(*at);
+    if (!variable.starts_with("SLORA_")) environment.emplace_back(variable);
+  }
+  return environment;
+}
+
+Result<AdapterSourceOptions> source_options_of(const ServeArguments& arguments) {
+  AdapterSourceOptions options;
+  for (const std::string& text : arguments.adapter_sources) {
+    Result<SourceRule> rule = parse_source_rule(text);
+    if (!rule) return forward_error(rule);
+    options.rules.push_back(std::move(*rule));
+  }
+  options.hub_folder = arguments.hub_cache;
+  std::error_code ignored;
+  if (!arguments.hub_cache.empty() && !std::filesystem::is_directory(options.hub_folder, ignored)) {
+    return error("bad_option", "--hub-cache: there is no folder {}", arguments.hub_cache);
+  }
+  for (const auto& [option, text, bytes] : {std::tuple{"--adapter-cache-size", &arguments.adapter_cache_size, &options.cache_bytes_max},
+                                            {"--adapter-source-size", &arguments.adapter_source_size, &options.limits.bytes_max}}) {
+    const Result<std::uint64_t> size = parse_byte_size(*text);
+    if (!size) return error("bad_option", "{}: {}", option, size.error().message);
+    *bytes = *size;
+  }
+  options.limits.time_max = std::chrono::seconds(arguments.adapter_source_seconds);
+  if (options.rules.empty()) return options;
+  options.cache_folder = arguments.adapter_cache;
+  if (const std::filesystem::path cache = user_cache(); arguments.adapter_cache.empty()) {
+    if (cache.empty()) return error("bad_option", "--adapter-source: expected --adapter-cache DIR with it, since no HOME is set");
+    options.cache_folder = cache / "slora" / "adapters";
+  }
+  options.environment = environment_of_programs();
+  return options;
+}
+
 }  // namespace
 
 int run_serve(const ServeArguments& arguments) {
+  const auto report = [&](const Error& error) { return slora::report(at_place(error, arguments.config_places)); };
   limit_arenas();
   Result<RuntimeOptions> runtime_options = make_runtime_options(arguments.model);
   if (!runtime_options) return report(runtime_options.error());
@@ -82,6 +136,7 @@ int run_serve(const ServeArguments& arguments) {
   }
 
   runtime_options->other_bytes = *request_memory;
+  if (!arguments.pooling.empty()) runtime_options->pooling = arguments.pooling == "mean" ? Pooling::mean : Pooling::last;
   if (!arguments.host_adapter_memory.empty()) {
     const Result<std::uint64_t> bytes = parse_byte_size(arguments.host_adapter_memory);
     if (!bytes) return report({"bad_option", "--host-adapter-memory: " + bytes.error().message, {}});
@@ -102,11 +157,23 @@ int run_serve(const ServeArguments& arguments) {
   limits.connections_reserved = std::min(limits.connections_reserved, limits.connections_max / 8);
   const std::vector<std::string> names = model_names_of(arguments.model);
   options.model_names = {names, arguments.model.served_model_names.empty() ? 1 : names.size()};
+  options.adapter_metrics_max = arguments.adapter_metrics_max;
+  Result<AdapterSourceOptions> sources = source_options_of(arguments);
+  if (!sources) return report(sources.error());
+  options.sources = std::move(*sources);
+  const Result<std::uint64_t> push_bytes = parse_byte_size(arguments.adapter_push_memory);
+  if (!push_bytes) return report({"bad_option", "--adapter-push-memory: " + push_bytes.error().message, {}});
+  options.push_bytes_max = *push_bytes;
+  // A body is held by its request while it is read, and others need memory meanwhile.
+  options.http.limits.large_body_bytes_max = std::min<std::uint64_t>(*push_bytes, *request_memory / 4);
   options.watch_interval = std::chrono::seconds(arguments.watch_seconds);
   options.keys.user_keys = arguments.api_keys;
   options.keys.admin_keys = arguments.admin_api_keys;
   if (!arguments.api_key_file.empty()) options.keys.file = arguments.api_key_file;
   if (!arguments.model.chat_template.empty()) options.chat_template_file = arguments.model.chat_template;
+  options.page = arguments.no_page ? PageOffer::none : PageOffer::offered;
+  options.answer_forms = {arguments.tool_call_parser, arguments.reasoning_parser};
+  if (const Status known = check_answer_forms(options.answer_forms); !known) return report(known.error());
   options.drain_time = std::chrono::seconds(arguments.drain_seconds);
   options.http.cors = {texts_of_option(arguments.allowed_origins), texts_of_option(arguments.allowed_methods),
                        texts_of_option(arguments.allowed_headers), arguments.allow_credentials};

@@ -29,6 +29,7 @@ std::shared_ptr<const AdapterVersion> AdapterUse::begin_load(AdapterId adapter, 
   check(entry.sequence_count > 0 && !entry.loading_since, "expected loads only of adapters that live sequences use, one at a time");
   entry.loading_since = now;
   ++loading_count_;
+  entry.version->mark_load_begun();
   return entry.version;
 }
 
@@ -76,6 +77,7 @@ Timestamp AdapterUse::end_load(Entry& entry) {
   const Timestamp since = *entry.loading_since;
   entry.loading_since.reset();
   --loading_count_;
+  entry.version->mark_load_ended();
   return since;
 }
 

@@ -24,6 +24,8 @@ class AdapterUse {
 
   // A load begins now; returns the version to load. Requires: a live sequence uses it, and no load of it is under way.
   [[nodiscard]] std::shared_ptr<const AdapterVersion> begin_load(AdapterId adapter, Timestamp now);
+  // Requires: begin_load().
+  [[nodiscard]] const AdapterVersion& version_of(AdapterId adapter) { return *find(adapter)->second.version; }
   // The load has ended, in an image or in a failure; returns when it began. Requires: begin_load().
   Timestamp land(AdapterId adapter, std::unique_ptr<const AdapterView> view);
   Timestamp fail(AdapterId adapter, Error failure);
@@ -32,6 +34,14 @@ class AdapterUse {
   [[nodiscard]] const AdapterView* view_of(AdapterId adapter) const;
   // The image has left the pool. Requires: no step that reads it is running.
   void evict(AdapterId adapter);
+
+  // Calls `visit` with each version whose image is resident, as long as other parts of the server have it.
+  template <class Visit>
+  void visit_resident(Visit visit) const {
+    for (const auto& [id, entry] : entries_) {
+      if (const std::shared_ptr<const AdapterVersion> version = entry.view ? entry.resident.lock() : nullptr) visit(*version);
+    }
+  }
 
   [[nodiscard]] std::size_t resident_count() const { return resident_count_; }
   [[nodiscard]] std::size_t loading_count() const { return loading_count_; }

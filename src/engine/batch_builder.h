@@ -28,6 +28,8 @@ class BatchBuilder {
 
   [[nodiscard]] ForwardBatch& batch() { return batch_; }
   [[nodiscard]] std::span<const OutputBlock> output_blocks() const { return blocks_; }
+  // [plan.spans] Where each begins in the batch.
+  [[nodiscard]] std::span<const std::int32_t> row_begins() const { return row_begins_; }
   // Calls visit(array, kind) for every StepArray of the batch and its blocks.
   template <class Visit>
   void visit_arrays(const Visit& visit) {

@@ -35,9 +35,17 @@ Status Engine::submit(GenerationRequest request) {
     return error("too_many_logprobs", "Log-probabilities of more of the most likely tokens were requested than the engine gives: {}.",
                  kTopTokensMax);
   }
+  if (request.pooling != Pooling::none && !loop_->gives_hidden()) {
+    return error("no_embeddings", "This backend gives no embeddings; start the server with --backend cpu for them.");
+  }
   Result<LiveLimits::Place> place = loop_->limits().try_take(request.client, request.prompt.size());
   if (!place) return forward_error(place);
-  loop_->inbox().submit({std::move(request), std::move(*place)});
+  std::shared_ptr<TokenMask> mask;
+  if (request.constraint != nullptr) {
+    loop_->masks().start();
+    mask = std::make_shared<TokenMask>(request.constraint->start(), (static_cast<std::size_t>(loop_->vocab_size()) + 31) / 32);
+  }
+  loop_->inbox().submit({std::move(request), std::move(*place), std::move(mask)});
   return {};
 }
 
@@ -48,16 +56,29 @@ void Engine::cancel(SequenceId id) { loop_->inbox().cancel(id); }
 void Engine::clear_caches(std::function<void(bool)> on_done) { loop_->inbox().clear_caches(std::move(on_done)); }
 
 void Engine::pin_adapter(std::string name, std::function<void(Status)> on_done) {
-  loop_->inbox().change_pin({std::move(name), Pinning::Kind::pin, std::move(on_done)});
+  loop_->inbox().command({std::move(name), EngineCommand::Kind::pin, std::move(on_done)});
 }
 
 void Engine::unpin_adapter(std::string name, std::function<void(Status)> on_done) {
-  loop_->inbox().change_pin({std::move(name), Pinning::Kind::unpin, std::move(on_done)});
+  loop_->inbox().command({std::move(name), EngineCommand::Kind::unpin, std::move(on_done)});
 }
 
-bool Engine::wait_for_loads(std::chrono::milliseconds limit) { return loop_->wait_for_loads(limit); }
+void Engine::note_idle_time(std::string name, std::function<void(Status)> on_done) {
+  loop_->inbox().command({std::move(name), EngineCommand::Kind::idle_time, std::move(on_done)});
+}
 
-void Engine::begin_drain() { draining_.store(true); }
+void Engine::look_at_pages(std::function<void(const PagePool*)> look) { loop_->inbox().look_at_pages(std::move(look)); }
+
+bool Engine::wait_for_threads(std::chrono::milliseconds limit) { return loop_->wait_for_threads(limit); }
+
+void Engine::pause(std::function<void(Status)> on_done) { loop_->inbox().command({{}, EngineCommand::Kind::pause, std::move(on_done)}); }
+
+void Engine::resume(std::function<void(Status)> on_done) { loop_->inbox().command({{}, EngineCommand::Kind::resume, std::move(on_done)}); }
+
+void Engine::begin_drain() {
+  draining_.store(true);
+  resume([](const Status&) {});
+}
 
 std::int32_t Engine::output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion* adapter) const {
   const std::uint32_t own = adapter == nullptr ? 0 : adapter->pages_in_all();
@@ -71,6 +92,8 @@ std::int32_t Engine::context_of(const AdapterVersion* adapter) const {
   const std::int32_t own = adapter == nullptr ? 0 : adapter->traits().context_tokens_max;
   return own > 0 ? own : options_.max_model_len;
 }
+
+EmbeddingSupport Engine::embeddings() const { return {loop_->gives_hidden(), options_.pooling, loop_->model_config().hidden_size}; }
 
 EngineStats Engine::stats() const { return loop_->stats(); }
 

@@ -23,16 +23,25 @@ struct EngineOptions {
   std::optional<std::size_t> waiting_per_client_max;  // sequences of one client that run or wait; see LiveLimits::Options
   std::int32_t loader_threads = 4;                    // adapters of one device or root that are loaded in parallel
   std::string model_name;                             // label of the metrics
+  Pooling pooling = Pooling::last;                    // by which the model makes embeddings; none: it was made for a way that isn't served
   std::vector<std::string> pinned_adapters;           // names
 };
 
 class EngineLoop;
+
+// What the engine can make embeddings of.
+struct EmbeddingSupport {
+  bool is_served = false;           // by the backend
+  Pooling pooling = Pooling::none;  // unless a request says otherwise; none: it has to
+  std::int32_t size = 0;
+};
 
 // The state of the engine as other threads see it: a snapshot taken after each iteration of its loop.
 struct EngineStats {
   SchedulerStats scheduler;
   std::uint64_t steps = 0;
   std::size_t adapters_resident = 0, adapters_loading = 0;
+  bool is_paused = false;
 };
 
 // Turns requests into tokens: schedules, runs the model and samples, step by step. Owns the thread of its loop, which owns scheduler, batch
@@ -58,8 +67,8 @@ class Engine {
 
   [[nodiscard]] SequenceId next_sequence_id() { return SequenceId{next_id_.fetch_add(1)}; }
 
-  // Refused with code "queue_full", "client_queue_full" or "draining" (try later), "never_fits", "too_many_prompt_tokens", "bad_token" or
-  // "too_many_logprobs". Accepted means: exactly one event with `end` will come.
+  // Refused with code "queue_full", "client_queue_full" or "draining" (try later), "never_fits", "too_many_prompt_tokens", "bad_token",
+  // "too_many_logprobs" or "no_embeddings". Accepted means: exactly one event with `end` will come.
   [[nodiscard]] Status submit(GenerationRequest request);
   // Whether submit() would find places for all sequences of a client's request now: "queue_full" or "client_queue_full" if it would not,
   // and "too_many_sequences" or "too_many_prompt_tokens" if it never would (LiveLimits).
@@ -77,12 +86,24 @@ class Engine {
   void pin_adapter(std::string name, std::function<void(Status)> on_done);
   void unpin_adapter(std::string name, std::function<void(Status)> on_done);
 
-  // Refuses new sequences from now on; accepted ones continue.
+  // AdapterAccount::idle_time() of this name has changed. `on_done` is called on the engine thread and must not block.
+  void note_idle_time(std::string name, std::function<void(Status)> on_done);
+
+  // Calls `look` on the engine thread between two steps, with null when the engine begins anew. It must neither block nor throw; a failed
+  // engine never calls it.
+  void look_at_pages(std::function<void(const PagePool*)> look);
+
+  // Plans no steps until resume(). Sequences stay where they are, and new ones wait. `on_done` is called on the engine thread, once nothing
+  // is computed any more, and must not block.
+  void pause(std::function<void(Status)> on_done);
+  void resume(std::function<void(Status)> on_done);
+
+  // Refuses new sequences from now on; accepted ones continue, also if they were paused.
   void begin_drain();
 
-  // Waits until no thread reads an adapter's weights; false when `limit` has passed before. The destructor waits for these threads for as
-  // long as their reads hang.
-  [[nodiscard]] bool wait_for_loads(std::chrono::milliseconds limit);
+  // Waits until no thread reads an adapter's weights or computes which tokens a constraint allows; false when `limit` has passed before for
+  // either. The destructor waits for these threads for as long as their calls hang.
+  [[nodiscard]] bool wait_for_threads(std::chrono::milliseconds limit);
 
   // How many output tokens fit after a prompt of this length with this adapter; limited by context_of() and by the size of the pool. 0 or
   // less: the prompt itself is too long.
@@ -90,6 +111,8 @@ class Engine {
 
   // Tokens of prompt and output of one sequence, at most: max_model_len, or the adapter's own limit if it extends the context.
   [[nodiscard]] std::int32_t context_of(const AdapterVersion* adapter) const;
+
+  [[nodiscard]] EmbeddingSupport embeddings() const;
 
   // Whether GenerationRequest::priority matters to the policy.
   [[nodiscard]] bool follows_priority() const { return follows_priority_; }

@@ -32,6 +32,8 @@ EngineLoop::EngineLoop(const EngineOptions& options, ModelShards& model, Adapter
       scheduler_(std::in_place, options.scheduler, make_policy_()),
       spare_tops_(static_cast<std::size_t>(options.scheduler.running_max)),
       pins_(adapters, adapter_use_, options.pinned_adapters),
+      masks_(
+          {}, [this] { inbox_.wake(); }, metrics_.mask_seconds()),
       // A load holds at least one page of the pool, so there are never more loads than pages.
       loader_({.threads_per_lane = static_cast<std::size_t>(options.loader_threads), .loads_max = model.page_count()}, inbox_,
               [this](const AdapterVersion& version, const LoadPages& pages, Gate& gate) {
@@ -94,6 +96,7 @@ void EngineLoop::run_until_failure(const std::stop_token& stop) {
 void EngineLoop::run_iteration() {
   beat();
   take_inbox();
+  resume_suspended();
   const bool has_planned = plan_step();
   const std::uint64_t under_way = submitted_count_ - collected_count_;
   const bool collects = under_way == slots_.size() || (under_way > 0 && !has_planned);
@@ -107,6 +110,7 @@ void EngineLoop::run_iteration() {
 
 // Plans the next step and submits it; returns whether there is one. Requires: fewer steps are under way than there are slots.
 bool EngineLoop::plan_step() {
+  if (is_paused_) return false;
   StepSlot& slot = slot_of(submitted_count_);
   scheduler_->schedule(slot.plan, clock_.now());
   drop_evicted_views();
@@ -132,17 +136,41 @@ void EngineLoop::take_inbox() {
     scheduler_->retire_adapter(adapter);
     pins_.note_retired();
   }
-  for (Pinning& pinning : inbox_contents_.pinnings) {
-    const Status done = pinning.kind == Pinning::Kind::pin ? pins_.pin(pinning.name, *scheduler_) : pins_.unpin(pinning.name, *scheduler_);
-    std::exchange(pinning.on_done, {})(done);
+  for (EngineCommand& command : inbox_contents_.commands) {
+    const Status done = obey(command);
+    std::exchange(command.on_done, {})(done);
   }
   pins_.follow(*scheduler_, clock_.now());
+  for (LookAtPages& look : inbox_contents_.looks) std::exchange(look, {})(&scheduler_->pages());
   for (std::function<void(bool)>& on_done : inbox_contents_.clearings) {
     const bool is_idle = live_.empty();
     while (is_idle && collected_count_ < submitted_count_) collect(slot_of(collected_count_));  // of sequences that have ended since
     if (is_idle) scheduler_->clear_caches();
     std::exchange(on_done, {})(is_idle);
   }
+}
+
+Status EngineLoop::obey(const EngineCommand& command) {
+  switch (command.kind) {
+    case EngineCommand::Kind::pin:
+      return pins_.pin(command.name, *scheduler_);
+    case EngineCommand::Kind::unpin:
+      return pins_.unpin(command.name, *scheduler_);
+    case EngineCommand::Kind::idle_time:
+      adapter_use_.visit_resident([&](const AdapterVersion& version) {
+        if (version.name() == command.name) scheduler_->set_adapter_idle_time(version.id(), version.account().idle_time());
+      });
+      return {};
+    case EngineCommand::Kind::pause:
+      is_paused_ = true;
+      while (collected_count_ < submitted_count_) collect(slot_of(collected_count_));
+      publish_stats();  // before the answer, so that who gets it sees it
+      return {};
+    case EngineCommand::Kind::resume:
+      is_paused_ = false;
+      publish_stats();
+  }
+  return {};
 }
 
 // What one request lacks is its own failure only.
@@ -171,18 +199,22 @@ void EngineLoop::try_add(Submission submission) {
   wanted.deadline = request.deadline;
   wanted.prompt.assign(request.prompt.begin(), request.prompt.end());  // its own list, for it appends the output
   wanted.output_tokens_max = request.output_tokens_max;
+  if (request.pooling == Pooling::mean) wanted.prompt_use = PromptUse::pooled;
   if (request.sampling.prompt_logprob_count >= 0) wanted.prompt_use = PromptUse::scored;
+  if (submission.mask != nullptr) wanted.continuation = Continuation::known;
   if (request.adapter) {
     wanted.adapter = request.adapter->id();
     wanted.adapter_page_count = request.adapter->page_count();
     wanted.adapter_shared.assign(request.adapter->shared().begin(), request.adapter->shared().end());
     wanted.adapter_begin = request.adapter_begin;
     adapter_use_.acquire(request.adapter);
+    request.adapter->note_request(wanted.arrival);
   }
   const SequenceId id = wanted.id;
   const AdapterId adapter = wanted.adapter;
   try {
-    LiveSequence& live = live_.emplace(id, LiveSequence(std::move(request), std::move(submission.place))).first->second;
+    LiveSequence& live =
+        live_.emplace(id, LiveSequence(std::move(request), std::move(submission.place), std::move(submission.mask))).first->second;
     if (const Status added = scheduler_->add(std::move(wanted)); !added) {
       TokenEvent& event = event_of(live);
       event.error_code = added.error().code;
@@ -213,10 +245,12 @@ void EngineLoop::take_outcome(LoadOutcome outcome) {
   const Timestamp now = clock_.now();
   loader_.forget(outcome.adapter, now);
   if (outcome.view) {
+    const std::optional<Timestamp> idle_time = adapter_use_.version_of(outcome.adapter).account().idle_time();
     const Timestamp since = adapter_use_.land(outcome.adapter, std::move(*outcome.view));
     shared_images_.note_landed(outcome.adapter);
     metrics_.adapter_landed(seconds(now - since));
     scheduler_->adapter_landed(outcome.adapter);
+    scheduler_->set_adapter_idle_time(outcome.adapter, idle_time);
   } else {
     log_warning("adapter load failed: {}", outcome.view.error().message);
     adapter_use_.fail(outcome.adapter, std::move(outcome.view).error());
@@ -320,7 +354,8 @@ void EngineLoop::publish_stats() {
   published_stats_.publish({.scheduler = scheduler_->stats(),
                             .steps = collected_count_,
                             .adapters_resident = adapter_use_.resident_count(),
-                            .adapters_loading = adapter_use_.loading_count()});
+                            .adapters_loading = adapter_use_.loading_count(),
+                            .is_paused = is_paused_});
 }
 
 void EngineLoop::end_all() {

@@ -16,6 +16,7 @@
 #include "engine/inbox.h"
 #include "engine/live_limits.h"
 #include "engine/live_sequence.h"
+#include "engine/mask_threads.h"
 #include "engine/page_poison.h"
 #include "engine/shared_images.h"
 #include "engine/snapshot.h"
@@ -41,7 +42,14 @@ class EngineLoop {
   [[nodiscard]] bool has_failed() const { return has_failed_.load(); }
   [[nodiscard]] std::optional<Error> failure() const;
   // Any thread.
-  [[nodiscard]] bool wait_for_loads(std::chrono::milliseconds limit) { return loader_.wait_until_idle(limit); }
+  [[nodiscard]] bool wait_for_threads(std::chrono::milliseconds limit) {
+    return loader_.wait_until_idle(limit) && masks_.wait_until_idle(limit);
+  }
+  // Any thread.
+  [[nodiscard]] MaskThreads& masks() { return masks_; }
+  // As ModelShards::gives_hidden. Any thread.
+  [[nodiscard]] bool gives_hidden() const { return model_.gives_hidden(); }
+  [[nodiscard]] const ModelConfig& model_config() const { return model_.first_model().config(); }
   [[nodiscard]] std::int32_t vocab_size() const { return model_.first_model().config().vocab_size; }
 
  private:
@@ -50,6 +58,7 @@ class EngineLoop {
   void beat() { beats_.store(beats_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed); }  // nobody else writes it
   void run_iteration();
   void take_inbox();
+  [[nodiscard]] Status obey(const EngineCommand& command);
   void add(Submission submission);
   void try_add(Submission submission);
   void refuse(SequenceId id, const Error& why) noexcept;
@@ -62,6 +71,7 @@ class EngineLoop {
   void submit(StepSlot& slot);
   void find_sequences(const StepPlan& plan, Timestamp now);
   void collect(StepSlot& slot);
+  void pool_hidden(const StepSlot& slot);
   void wait_for_results(StepSlot& slot);
   void drain_steps();
   void take_scores(const StepSlot& slot);
@@ -74,6 +84,14 @@ class EngineLoop {
   TokenEvent& event_of(LiveSequence& sequence);
   void publish_stats();
   void end_all();
+
+  // In engine_constraints.cc:
+  void ask_for_masks(const StepPlan& plan);
+  [[nodiscard]] RowOutcome follow(LiveSequence& sequence, TokenId token);
+  void suspend(const LiveSequence& sequence);
+  void resume_suspended();
+  [[nodiscard]] bool try_resume(LiveSequence& sequence, Timestamp now);
+  void fail_constrained(LiveSequence& sequence, const Error& why);
 
   // After an exception, in engine_recovery.cc: ends every sequence with an error and begins with an empty pool.
   void start_anew();
@@ -102,9 +120,11 @@ class EngineLoop {
   Inbox::Contents inbox_contents_;
   std::size_t outcomes_taken_ = 0, submissions_taken_ = 0;  // of inbox_contents_
   std::size_t loads_running_ = 0;                           // started, and their outcome not taken yet
+  bool is_paused_ = false;                                  // nothing is planned
   bool is_broken_ = false;                                  // an exception left an iteration: the state is unknown
   Error broken_by_;
   std::vector<LiveSequence*> span_sequences_;  // of the plan that is being submitted
+  std::vector<SequenceId> suspended_;          // whose masks are awaited
   std::vector<PromptLogprob> scores_;          // of one sequence
   Timestamp collected_{};                      // when the latest step was
   StepResult result_;
@@ -119,6 +139,7 @@ class EngineLoop {
   std::string failed_by_;  // the device's words; constant once has_failed_ is set
   Snapshot<EngineStats> published_stats_;
 
+  MaskThreads masks_;
   AdapterLoader loader_;
   std::jthread thread_;  // last: starts when all other members are complete
 };

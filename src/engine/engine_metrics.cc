@@ -7,6 +7,7 @@ namespace slora {
 namespace {
 
 constexpr std::array<double, 12> kTokenBounds = {1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192};
+constexpr std::array<double, 10> kMaskBounds = {0.00001, 0.000025, 0.0001, 0.00025, 0.001, 0.0025, 0.01, 0.1, 0.5, 2};
 constexpr std::array<double, 12> kSecondsBounds = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10};
 
 Gauge& pages(MetricsRegistry& registry, std::string_view owner) {
@@ -38,10 +39,14 @@ EngineMetrics::EngineMetrics(MetricsRegistry& registry, const std::string& model
       prefix_evictions_(registry.counter("slora_prefix_evictions_total", "Cached prefix pages that left the pool.")),
       adapter_queries_(registry.counter("slora_adapter_queries_total", "Sequences with an adapter that were admitted.")),
       adapter_hits_(registry.counter("slora_adapter_hits_total", "Of these, those whose adapter was resident already.")),
+      late_masks_(registry.counter("slora_constraint_late_rows_total",
+                                   "Rows that drew no token, because which tokens the form of the answer allows was not known in time.")),
       step_tokens_(registry.histogram("vllm:iteration_tokens_total", "Tokens of one step.", kTokenBounds, {{"model_name", model_name}})),
       step_seconds_(registry.histogram("slora_step_seconds", "Time of one step.", kSecondsBounds)),
       adapter_load_seconds_(
-          registry.histogram("slora_adapter_load_seconds", "Time from planning an adapter load to its landing.", kSecondsBounds)) {}
+          registry.histogram("slora_adapter_load_seconds", "Time from planning an adapter load to its landing.", kSecondsBounds)),
+      mask_seconds_(registry.histogram("slora_constraint_mask_seconds", "Time to find out which tokens the form of an answer allows next.",
+                                       kMaskBounds)) {}
 
 void EngineMetrics::update(const SchedulerStats& now, std::size_t step_tokens, double step_seconds) {
   running_.set(static_cast<double>(now.running));

@@ -28,6 +28,7 @@ void EngineLoop::start_anew() {
   ended_.clear();
   evicted_.clear();
   span_sequences_.clear();
+  suspended_.clear();
   adapter_use_ = {};
   shared_images_ = {};
   pins_.begin_anew();
@@ -48,8 +49,11 @@ void EngineLoop::drop_inbox_contents() {
   for (std::function<void(bool)>& on_done : inbox_contents_.clearings) {
     if (const std::function<void(bool)> waiting = std::exchange(on_done, {})) waiting(false);
   }
-  for (Pinning& pinning : inbox_contents_.pinnings) {
-    if (const std::function<void(Status)> waiting = std::exchange(pinning.on_done, {})) waiting(tl::unexpected(broken_by_));
+  for (LookAtPages& look : inbox_contents_.looks) {
+    if (const LookAtPages waiting = std::exchange(look, {})) waiting(nullptr);
+  }
+  for (EngineCommand& command : inbox_contents_.commands) {
+    if (const std::function<void(Status)> waiting = std::exchange(command.on_done, {})) waiting(tl::unexpected(broken_by_));
   }
 }
 

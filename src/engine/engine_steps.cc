@@ -1,6 +1,7 @@
 // Steps of the engine's loop: from a plan to calls of ops, and from results to tokens.
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <utility>
 
 #include "engine/engine_loop.h"
@@ -18,10 +19,25 @@ void EngineLoop::submit(StepSlot& slot) {
   slot.builder.build(
       slot.plan, [this](AdapterId adapter) { return adapter_use_.view_of(adapter); },
       static_cast<std::size_t>(model_.first_model().limits().output_rows_max));
+  ask_for_masks(slot.plan);
   slot.output_rows.prepare(slot.plan, span_sequences_);
   const StepSlot* const before = slots_.size() > 1 ? &slot_of(submitted_count_ + slots_.size() - 1) : nullptr;
-  slot.submit(model_, before, [this] { beat(); });
+  slot.submit(model_, masks_, before, [this] { beat(); });
   ++submitted_count_;
+  pool_hidden(slot);
+}
+
+// Of the sequences that want an embedding. The engine takes these only where a step's hidden states lie in the host's memory until the
+// next.
+void EngineLoop::pool_hidden(const StepSlot& slot) {
+  for (std::size_t i = 0; i < span_sequences_.size(); ++i) {
+    LiveSequence& sequence = *span_sequences_[i];
+    const Pooling pooling = sequence.request().pooling;
+    if (pooling == Pooling::none) continue;
+    const PlannedSpan& span = slot.plan.spans[i];
+    const Tensor hidden = model_.first_model().hidden(std::ssize(slot.plan.tokens));
+    sequence.pooled().add(pooling, span.position_begin, hidden.rows_from(slot.builder.row_begins()[i], span.token_count));
+  }
 }
 
 // Looks up the sequence of each span of the plan, once for the whole step. Pointers into the map stay valid until the sequence ends.
@@ -85,6 +101,12 @@ void EngineLoop::take_tokens(const StepSlot& slot) {
     if (live == live_.end()) continue;
     const auto row = static_cast<std::size_t>(span.output_row);
     live->second.note_collected();
+    if (live->second.take_late_mask()) {
+      metrics_.mask_was_late();
+      suspend(live->second);
+      result_.rows[row] = {-1, RowOutcome::suspended};
+      continue;
+    }
     take_token(live->second, slot.results()[row], event_of(live->second), result_.rows[row]);
   }
 }
@@ -99,6 +121,11 @@ void EngineLoop::take_token(LiveSequence& sequence, const TokenResult& drawn, To
     is_finite = is_finite && logprobs;
     if (is_finite) event.prompt_logprobs = std::move(*logprobs);
   }
+  if (is_first && sequence.request().pooling != Pooling::none) {
+    std::vector<float> embedding = sequence.pooled().take();
+    is_finite = is_finite && std::ranges::all_of(embedding, [](float number) { return std::isfinite(number); });
+    if (is_finite) event.embedding = std::move(embedding);
+  }
   if (!is_finite) {
     event.error_code = "no_finite_logits";
     event.error_message =
@@ -109,7 +136,11 @@ void EngineLoop::take_token(LiveSequence& sequence, const TokenResult& drawn, To
   event.token = spare_tops_.token_of(drawn);
   const TokenId token = event.token.id;
   sequence.append(token);
-  result = {token, sequence.ends_with(token) ? RowOutcome::stop : RowOutcome::goes_on};
+  result = {token, RowOutcome::goes_on};
+  if (sequence.ends_with(token))
+    result.outcome = RowOutcome::stop;
+  else if (sequence.mask() != nullptr)
+    result.outcome = follow(sequence, token);
 }
 
 }  // namespace slora

@@ -116,6 +116,20 @@ TEST(Engine, ClearsItsCachesWhenNothingRuns) {
   EXPECT_TRUE(again == first);
 }
 
+TEST(Engine, LetsOthersLookAtItsPagesBetweenSteps) {
+  TestEngine engine({});
+  const auto look = [&] {
+    std::promise<std::pair<std::uint32_t, std::uint32_t>> seen;  // pages in all, and of adapters
+    engine.engine().look_at_pages([&](const PagePool* pool) { seen.set_value({pool->page_count(), pool->count(PageUse::adapter)}); });
+    return seen.get_future().get();
+  };
+  const SchedulerStats stats = engine.engine().stats().scheduler;
+  EXPECT_EQ(look(), std::pair(stats.pages_total, 0U));
+  const Stream stream = engine.wait(engine.submit(engine.request(adapter_names().back(), {4, 8, 15}, 2)));
+  EXPECT_EQ(stream.tokens.size(), 2u);
+  EXPECT_GT(look().second, 0u);
+}
+
 TEST(Engine, EndsAtAnEndTokenAndNotBeforeMinTokens) {
   TestEngine engine({});
   const Stream free = engine.wait(engine.submit(engine.request("", {5, 6, 7}, 20)));

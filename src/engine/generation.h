@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/ids.h"
 #include "engine/shared_tokens.h"
+#include "ops/pooling.h"
 #include "ops/sampling.h"
 #include "ops/token.h"
 #include "scheduler/request.h"
@@ -31,6 +32,7 @@ struct GenerationRequest {
   std::shared_ptr<const AdapterVersion> adapter;  // null: the base model
   std::int32_t adapter_begin = 0;                 // the position of the prompt from which on it acts
   SamplingParams sampling;
+  Pooling pooling = Pooling::none;                       // of the prompt's embedding, which comes with the first token
   std::shared_ptr<const CompiledConstraint> constraint;  // the form of the answer; null: any
   std::uint32_t choice = 0;                              // which of the n choices of its request: they differ in what is drawn
 };
@@ -47,6 +49,7 @@ struct TokenEvent {
   SequenceId sequence;
   Token token;                                 // without an id: no token came with this event
   std::vector<PromptLogprob> prompt_logprobs;  // [prompt - 1], of the tokens from 1 on; in the event of the first token, if requested
+  std::vector<float> embedding;                // [hidden] of the prompt; in the event of the first token, if requested
   std::optional<EndReason> end;
   std::string error_code, error_message;  // with EndReason::adapter_failed, failed and given_up
   std::int32_t cached_tokens = 0;         // prompt tokens that came from the prefix cache; in the event of the first token

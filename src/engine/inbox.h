@@ -17,6 +17,8 @@
 #include "base/result.h"
 #include "engine/generation.h"
 #include "engine/live_limits.h"
+#include "memory/page_pool.h"
+#include "engine/token_mask.h"
 
 namespace slora {
 
@@ -26,23 +28,27 @@ struct LoadOutcome {
   Result<std::unique_ptr<const AdapterView>> view;
 };
 
-// A sequence to generate, and its place among those in the engine.
+// A sequence to generate, its place among those in the engine, and its mask, as LiveSequence has it.
 struct Submission {
   GenerationRequest request;
   LiveLimits::Place place;
+  std::shared_ptr<TokenMask> mask;
 };
 
-// A name whose adapter is to be pinned, or not any more.
-struct Pinning {
-  enum class Kind : std::uint8_t { pin, unpin };
-  std::string name;
+// What the operator wants: an adapter pinned, or not any more; its idle time looked at, which has changed; or all work paused, or resumed.
+struct EngineCommand {
+  enum class Kind : std::uint8_t { pin, unpin, idle_time, pause, resume };
+  std::string name;  // of the adapter
   Kind kind = Kind::pin;
   std::function<void(Status)> on_done;
 };
 
+// Called once on the engine thread with the pages and their owners; null when the engine begins anew.
+using LookAtPages = std::function<void(const PagePool*)>;
+
 // Everything that other threads send to the engine thread. Bounded by its users: submissions by the engine's limits, cancellations by the
-// number of live sequences, outcomes by that of running loads, clearings and pinnings by that of connections, which each wait for one. Any
-// thread may add; only the engine thread takes.
+// number of live sequences, outcomes by that of running loads, clearings and commands by that of connections, which each wait for one,
+// looks by those who look, one at a time. Any thread may add; only the engine thread takes.
 class Inbox {
  public:
   struct Contents {
@@ -50,14 +56,16 @@ class Inbox {
     std::vector<SequenceId> cancellations;
     std::vector<LoadOutcome> outcomes;
     std::vector<std::function<void(bool)>> clearings;  // of the caches; called with whether it was done
-    std::vector<Pinning> pinnings;
+    std::vector<EngineCommand> commands;
+    std::vector<LookAtPages> looks;
 
     void clear() {
       submissions.clear();
       cancellations.clear();
       outcomes.clear();
       clearings.clear();
-      pinnings.clear();
+      commands.clear();
+      looks.clear();
     }
   };
 
@@ -85,8 +93,11 @@ class Inbox {
   void clear_caches(std::function<void(bool)> on_done) {
     add([&] { waiting_.clearings.push_back(std::move(on_done)); });
   }
-  void change_pin(Pinning pinning) {
-    add([&] { waiting_.pinnings.push_back(std::move(pinning)); });
+  void command(EngineCommand given) {
+    add([&] { waiting_.commands.push_back(std::move(given)); });
+  }
+  void look_at_pages(LookAtPages look) {
+    add([&] { waiting_.looks.push_back(std::move(look)); });
   }
   void wake() {
     add([] {});

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <iterator>
+#include <memory>
 #include <optional>
 #include <span>
 #include <utility>
@@ -12,14 +13,17 @@
 #include "base/check.h"
 #include "engine/generation.h"
 #include "engine/live_limits.h"
+#include "engine/pooled_prompt.h"
+#include "engine/token_mask.h"
 
 namespace slora {
 
 // What sampling and scoring must remember of one sequence from its submission to its end. Owned by the engine thread.
 class LiveSequence {
  public:
-  // `place` is kept until the sequence has ended.
-  explicit LiveSequence(GenerationRequest request, LiveLimits::Place place = {}) : request_(std::move(request)), place_(std::move(place)) {
+  // `place` is kept until the sequence has ended. `mask`: of a request with a constraint, null for any other.
+  explicit LiveSequence(GenerationRequest request, LiveLimits::Place place = {}, std::shared_ptr<TokenMask> mask = nullptr)
+      : request_(std::move(request)), place_(std::move(place)), mask_(std::move(mask)) {
     if (!request_.sampling.penalises_repetition()) return;
     prompt_tokens_.assign(request_.prompt.begin(), request_.prompt.end());
     std::ranges::sort(prompt_tokens_);
@@ -64,7 +68,8 @@ class LiveSequence {
             .output_counts = output_counts_,
             .prompt_tokens = prompt_tokens_,
             .banned = bans_end ? std::span(params.end_tokens) : std::span<const TokenId>(),
-            .vocabulary = vocabulary_};
+            .vocabulary = vocabulary_,
+            .mask_words = mask_ == nullptr ? 0 : mask_->word_count()};
   }
 
   // A step that draws a token in this row is submitted; the row's result is there.
@@ -73,6 +78,13 @@ class LiveSequence {
     pending_row_ = row;
   }
   void note_collected() { --pending_count_; }
+
+  // Null if every token may come next.
+  [[nodiscard]] const std::shared_ptr<TokenMask>& mask() const { return mask_; }
+  // The mask had not come when the tokens of a step were drawn, so that none was drawn for this sequence.
+  void note_late_mask() { has_late_mask_ = true; }
+  // Whether that was so in the step that is being collected.
+  [[nodiscard]] bool take_late_mask() { return std::exchange(has_late_mask_, false); }
 
   [[nodiscard]] bool wants_prompt_logprobs() const { return request_.sampling.prompt_logprob_count >= 0; }
   // What to look up in the logits of a position of the prompt: the token that follows it.
@@ -91,6 +103,9 @@ class LiveSequence {
     if (std::ranges::find(prompt_logprobs_, 0, &PromptLogprob::rank) != prompt_logprobs_.end()) return std::nullopt;
     return std::move(prompt_logprobs_);
   }
+
+  // The embedding of its prompt, if that is wanted.
+  [[nodiscard]] PooledPrompt& pooled() { return pooled_; }
 
   void append(TokenId token) {
     ++output_count_;
@@ -112,16 +127,19 @@ class LiveSequence {
 
   GenerationRequest request_;
   LiveLimits::Place place_;
+  std::shared_ptr<TokenMask> mask_;
+  bool has_late_mask_ = false;
   Timestamp started_{};
   std::int32_t output_count_ = 0;
   std::int32_t pending_count_ = 0;  // rows of submitted steps whose results are not there
   std::int32_t pending_row_ = -1;   // the latest of them
   std::size_t counts_max_ = 0;
-  std::int32_t vocabulary_ = 0;                 // with the adapter's own tokens; known from the first step on
-  std::uint64_t event_iteration_ = 0;           // the latest in which it had an event
-  std::size_t event_index_ = 0;                 // among the events of that iteration
-  std::vector<TokenCount> output_counts_;       // sorted by token; kept only when a penalty reads it
-  std::vector<TokenId> prompt_tokens_;          // sorted, distinct; kept only for the repetition penalty
+  std::int32_t vocabulary_ = 0;            // with the adapter's own tokens; known from the first step on
+  std::uint64_t event_iteration_ = 0;      // the latest in which it had an event
+  std::size_t event_index_ = 0;            // among the events of that iteration
+  std::vector<TokenCount> output_counts_;  // sorted by token; kept only when a penalty reads it
+  std::vector<TokenId> prompt_tokens_;     // sorted, distinct; kept only for the repetition penalty
+  PooledPrompt pooled_;
   std::vector<PromptLogprob> prompt_logprobs_;  // of the tokens from 1 on, until the first token of the output
 };
 

@@ -40,6 +40,12 @@ class ModelShards {
   // Of shard 0, which has all logits.
   [[nodiscard]] Tensor logits(const ForwardBatch& batch, const OutputBlock& block);
 
+  // Whether the host may read Model::hidden() once forward() has returned: the backend computes at once, in the host's memory.
+  [[nodiscard]] bool gives_hidden() const {
+    const Backend& backend = *shards_.front().backend;
+    return backend.shares_host_memory() && backend.depth() == 1;
+  }
+
   // The row of position 0 in the part of the RoPE tables, which are computed if it was another's before. Any thread that holds the part.
   [[nodiscard]] std::int32_t rope_begin_of(const RopePart& part);
 

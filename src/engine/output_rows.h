@@ -6,6 +6,7 @@
 
 #include "backend/sample_rows.h"
 #include "engine/live_sequence.h"
+#include "engine/mask_threads.h"
 #include "engine/step_arrays.h"
 #include "ops/sampling.h"
 #include "ops/token.h"
@@ -20,8 +21,11 @@ class OutputRows {
   // The sequence of each span of the plan. [plan.spans]
   using SequencesOfSpans = std::span<LiveSequence* const>;
 
-  // Collects how each row is sampled or scored.
+  // Collects how each row is sampled or scored. Masks are lacking until take_masks().
   void prepare(const StepPlan& plan, SequencesOfSpans sequences);
+  // Waits a moment for the masks of the rows, and copies those that have come. A row without the mask that it should have draws no token,
+  // and its sequence is notified. Requires: no sequence has ended since prepare().
+  void take_masks(MaskThreads& threads);
 
   [[nodiscard]] std::size_t size() const { return samples_.rows.size() + scores_.size(); }
   // Valid until the next prepare(), as the scores. `previous`: the results of the step before, in device memory.
@@ -31,10 +35,13 @@ class OutputRows {
     return batch;
   }
   [[nodiscard]] StepArray<ScoreRow> scores() const { return scores_; }
-  // Adds rows up to this count, for a batch that was padded to it.
-  void pad(std::size_t count) {
-    sample_rows_.pad(count);
+  // Adds rows up to this count, for a batch that was padded to it. Requires: take_masks() was called. Returns how many masks there are
+  // space for now.
+  std::size_t pad(std::size_t count) {
+    const std::size_t mask_count = masked_.empty() ? 0 : padded_rows(masked_.size());
+    sample_rows_.pad(count, masked_.empty() ? 0 : mask_count * masks_.front()->word_count());
     samples_ = sample_rows_.batch();
+    return mask_count;
   }
   // Calls visit(array, kind) for every StepArray.
   template <class Visit>
@@ -44,11 +51,20 @@ class OutputRows {
     visit(samples_.counts, ArrayKind::list);
     visit(samples_.tokens, ArrayKind::list);
     visit(samples_.biases, ArrayKind::list);
+    visit(samples_.masks, ArrayKind::shaped);
   }
 
  private:
+  // A row that has a mask.
+  struct MaskedRow {
+    std::size_t row;
+    LiveSequence* sequence;
+  };
+
   SampleRows sample_rows_;            // [plan.output_row_count]
   std::vector<ScoreRow> score_rows_;  // [rows that score prompts] in the order of the plan's spans
+  std::vector<MaskedRow> masked_;
+  std::vector<TokenMask*> masks_;  // [masked_]
   SampleBatch samples_;
   StepArray<ScoreRow> scores_;
 };

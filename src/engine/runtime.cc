@@ -15,6 +15,7 @@
 #include "engine/memory_limits.h"
 #include "engine/pool_size.h"
 #include "formats/model_folder.h"
+#include "formats/pooling_config.h"
 #include "model/random_weights.h"
 
 namespace slora {
@@ -250,6 +251,14 @@ Result<std::uint32_t> pages_of_pinned(const RuntimeOptions& options, AdapterStor
   return static_cast<std::uint32_t>(pages);
 }
 
+// A folder whose file can't be read still serves everything but embeddings without a pooling of their own.
+Pooling choose_pooling(const RuntimeOptions& options) {
+  if (options.pooling) return *options.pooling;
+  const Result<Pooling> found = read_pooling_config(options.model_folder.string());
+  if (!found) log_warning("embeddings: {}; requests have to say their pooling", found.error().message);
+  return found ? *found : Pooling::none;
+}
+
 // For the start-up log; nothing where the model is in one piece.
 std::optional<std::string> shards_line(const ModelShards& model) {
   if (model.shard_count() == 1) return std::nullopt;
@@ -330,6 +339,7 @@ Result<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options, Engine:
   engine.model_name = options.model_name;
   engine.scheduler.adapter_idle_time = options.adapter_idle_time;
   engine.pinned_adapters = options.pinned_adapters;
+  engine.pooling = choose_pooling(options);
 
   const std::int64_t pool_tokens = tokens_that_fit(engine.scheduler, 0);
   if (Status checked = check_max_adapter_len(options, pool_tokens); !checked) return forward_error(checked);
@@ -374,7 +384,7 @@ MetricsRegistry& Runtime::metrics() { return parts_->metrics; }
 std::int32_t Runtime::max_model_len() const { return parts_->max_model_len; }
 std::int32_t Runtime::shard_count() const { return parts_->model->shard_count(); }
 bool Runtime::wait_for_reads(std::chrono::milliseconds limit) {
-  return parts_->adapters->wait_for_looks(limit) && parts_->engine->wait_for_loads(limit);
+  return parts_->adapters->wait_for_looks(limit) && parts_->engine->wait_for_threads(limit);
 }
 const std::string& Runtime::policy_name() const { return parts_->policy_name; }
 

@@ -53,6 +53,7 @@ struct RuntimeOptions {
   std::optional<std::int32_t> max_adapter_len;
   std::vector<std::filesystem::path> adapter_folders;                         // --adapters: folders of adapter folders, or adapter folders
   std::vector<std::pair<std::string, std::filesystem::path>> named_adapters;  // --lora-modules
+  std::optional<Pooling> pooling;                                             // none: as the model's folder says
   std::optional<std::int32_t> step_tokens_max;                                // none: chosen by the backend
   std::int32_t running_max = 256;
   std::size_t waiting_max = 1024;

@@ -6,6 +6,7 @@
 #include <semaphore>
 
 #include "base/testing/allocation_failure.h"
+#include "constraint/testing/token_automaton.h"
 #include "engine/testing/engine_fixture.h"
 #include "memory/stress.h"
 #include "scheduler/policies/fcfs.h"
@@ -63,9 +64,10 @@ struct AllocationCase {
   std::int32_t shards;
   std::string model = "mix32";
   std::vector<std::string> adapters = {"", "a21_r16", "a14_r8", "", "a21_r16", "a16_r9", "", "a14_r8"};
+  std::shared_ptr<const CompiledConstraint> constraint{};  // of every second sequence
 };
 void PrintTo(const AllocationCase& test, std::ostream* out) {
-  *out << test.threads << " threads, " << test.shards << " shards, " << test.model;
+  *out << test.threads << " threads, " << test.shards << " shards, " << test.model << (test.constraint == nullptr ? "" : ", constrained");
 }
 const AllocationCase kFamilies{
     2,
@@ -73,9 +75,11 @@ const AllocationCase kFamilies{
     "families",
     {"", "dora", "ia3_feedforward", "vera_mixed_shapes", "flora_r3", "mts_embed_head_norm", "tokens_map", "adalora_full"}};
 
+const AllocationCase kConstrained{2, 1, "mix32", {"", "a21_r16", "a14_r8", ""}, TokenAutomaton::random(1, 100, 3)};
+
 class StepAllocation : public ::testing::TestWithParam<AllocationCase> {};
 INSTANTIATE_TEST_SUITE_P(Threads, StepAllocation,
-                         ::testing::Values(AllocationCase{1, 1}, AllocationCase{2, 1}, AllocationCase{2, 2}, kFamilies));
+                         ::testing::Values(AllocationCase{1, 1}, AllocationCase{2, 1}, AllocationCase{2, 2}, kFamilies, kConstrained));
 
 TEST_P(StepAllocation, NothingIsAllocatedInAWarmStep) {
   constexpr std::int32_t kOutputTokens = 150;  // 37 new pages for each
@@ -112,6 +116,7 @@ TEST_P(StepAllocation, NothingIsAllocatedInAWarmStep) {
     if (i >= 6) request.sampling.logprob_count = 5;
     request.sampling.seed = i;
     request.client = ClientId{1 + i % 3};
+    if (i % 2 == 1) request.constraint = GetParam().constraint;
   }
   for (const std::int32_t output_tokens : {1, kOutputTokens}) {  // the first round loads the adapters
     counter.hold();

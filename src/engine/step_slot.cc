@@ -1,6 +1,7 @@
 #include "engine/step_slot.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace slora {
 namespace {
@@ -20,21 +21,23 @@ StepSlot::StepSlot(ModelShards& model, int index)
       device_results_(model.backend().allocate(result_bytes(model))),
       host_results_(model.backend().host_memory(result_bytes(model))) {}
 
-void StepSlot::submit(ModelShards& model, const StepSlot* before, const std::function<void()>& on_progress) {
+void StepSlot::submit(ModelShards& model, MaskThreads& masks, const StepSlot* before, const std::function<void()>& on_progress) {
+  if (!model.backend().shares_host_memory()) output_rows.take_masks(masks);
   std::optional<StepKey> key = try_pad(model);
   upload(model, key);
   const TokenResult* const previous = before == nullptr ? nullptr : before->device_results();
   struct Call {
     StepSlot& slot;
     ModelShards& model;
+    MaskThreads& masks;
     const TokenResult* previous;
     const std::function<void()>& on_progress;
   };
-  const Call call{*this, model, previous, on_progress};  // so that the function below needs no memory
+  const Call call{*this, model, masks, previous, on_progress};  // so that the function below needs no memory
   if (key) {
-    model.backend().replay_step(*key, [&call] { call.slot.call_ops(call.model, call.previous, call.on_progress); });
+    model.backend().replay_step(*key, [&call] { call.slot.call_ops(call.model, call.masks, call.previous, call.on_progress); });
   } else {
-    call_ops(model, previous, on_progress);
+    call_ops(model, masks, previous, on_progress);
   }
   const std::size_t bytes = output_rows.size() * sizeof(TokenResult);
   fence_ = model.backend().download_step({host_results_.data(), bytes}, device_results_.data());
@@ -43,7 +46,7 @@ void StepSlot::submit(ModelShards& model, const StepSlot* before, const std::fun
 std::optional<StepKey> StepSlot::try_pad(ModelShards& model) {
   if (model.shard_count() > 1 || !model.backend().replays_steps() || !builder.try_pad(model.first_model().limits())) return std::nullopt;
   const std::size_t rows = builder.batch().tokens.size();
-  output_rows.pad(rows);
+  const std::size_t masks = output_rows.pad(rows);
   std::size_t longest = 0;
   visit_arrays([&](const auto& array, ArrayKind kind) {
     if (kind == ArrayKind::list) longest = std::max(longest, array.size());
@@ -54,7 +57,8 @@ std::optional<StepKey> StepSlot::try_pad(ModelShards& model) {
                  .rows = static_cast<std::int32_t>(rows),
                  .segments = static_cast<std::int32_t>(builder.batch().adapters.segments.size()),
                  .head_segments = static_cast<std::int32_t>(builder.output_blocks().front().adapters.segments.size()),
-                 .list_capacity = static_cast<std::int32_t>(capacity)};
+                 .list_capacity = static_cast<std::int32_t>(capacity),
+                 .masks = static_cast<std::int32_t>(masks)};
 }
 
 void StepSlot::upload(ModelShards& model, std::optional<StepKey>& key) {
@@ -69,18 +73,23 @@ void StepSlot::upload(ModelShards& model, std::optional<StepKey>& key) {
   if (key) key->work = work;
 }
 
-void StepSlot::call_ops(ModelShards& model, const TokenResult* previous, const std::function<void()>& on_progress) {
+void StepSlot::call_ops(ModelShards& model, MaskThreads& masks, const TokenResult* previous, const std::function<void()>& on_progress) {
   builder.batch().previous = previous;
   model.forward(builder.batch(), on_progress);
 
   Ops& ops = model.ops();
-  const SampleBatch samples = output_rows.samples(previous);
+  bool has_masks = !model.backend().shares_host_memory();  // they went up with the other arrays
+  SampleBatch samples = output_rows.samples(previous);
   std::size_t begin = 0;
   for (const OutputBlock& block : builder.output_blocks()) {
     const std::size_t end = begin + block.rows.size();
     const std::size_t score_begin = std::clamp(samples.rows.size(), begin, end);
     const std::size_t sample_count = score_begin - begin, score_count = end - score_begin;
     const Tensor logits = model.logits(builder.batch(), block);
+    if (sample_count > 0 && !std::exchange(has_masks, true)) {
+      output_rows.take_masks(masks);
+      samples = output_rows.samples(previous);
+    }
     TokenResult* const out = device_results() + begin;
     if (sample_count > 0) ops.sample({out, sample_count}, logits, samples.from(begin, sample_count));
     if (score_count > 0) {

@@ -29,8 +29,9 @@ class StepSlot {
   Timestamp submitted{};
 
   // Uploads what builder and output_rows hold, calls the ops of the step, and asks for its results. `before`: the slot of the step before,
-  // or null. `on_progress` is called now and then.
-  void submit(ModelShards& model, const StepSlot* before, const std::function<void()>& on_progress);
+  // or null. `on_progress` is called now and then. Waits for masks as OutputRows says: where ops compute in the host's memory after they
+  // have computed logits, else before anything is uploaded, while the device still computes the step before.
+  void submit(ModelShards& model, MaskThreads& masks, const StepSlot* before, const std::function<void()>& on_progress);
   // Waits until the results are there, at most for `limit`; returns whether they are.
   [[nodiscard]] bool wait(ModelShards& model, std::chrono::milliseconds limit) { return model.backend().wait(fence_, limit); }
   // [output_rows.size()] One result for each row of the step that gives one: first the rows that drew a token, then those whose prompt was
@@ -50,7 +51,7 @@ class StepSlot {
     builder.visit_arrays(visit);
     output_rows.visit_arrays(visit);
   }
-  void call_ops(ModelShards& model, const TokenResult* previous, const std::function<void()>& on_progress);
+  void call_ops(ModelShards& model, MaskThreads& masks, const TokenResult* previous, const std::function<void()>& on_progress);
   [[nodiscard]] TokenResult* device_results() const { return reinterpret_cast<TokenResult*>(device_results_.data()); }
 
   const int index_;

@@ -85,6 +85,7 @@ Status take_config(TokenizerFiles& files, const Json& config) {
   Result<std::optional<std::string>> name = optional_string_at(config, "tokenizer_class");
   if (!name) return forward_error(name);
   files.tokenizer_class = name->value_or("");
+  if (const Json* response_template = find_member(config, "response_template")) files.response_template = response_template->dump();
   return {};
 }
 

@@ -19,6 +19,7 @@ struct TokenizerFiles {
   std::map<std::string, std::string> named_templates;  // others by name, for example "tool_use"
   std::map<std::string, std::string> special_tokens;   // by name, for example "eos_token"
   std::vector<AddedToken> added_tokens;                // of the other files, in addition to tokenizer.json's
+  std::string response_template;                       // how its answers are taken apart, as JSON; empty: it does not say
   std::optional<bool> split_special_tokens;            // true: special tokens are not recognised in texts
   // Settings that replace steps of tokenizer.json (text/tokenizer_class.h). "add_bos_token" and "add_eos_token" are not read, as in
   // transformers 5: which tokens are added depends on tokenizer.json's post-processor alone.

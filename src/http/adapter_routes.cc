@@ -7,8 +7,10 @@
 #include <utility>
 
 #include "adapters/adapter_roots.h"
+#include "api/api_error.h"
 #include "base/caught.h"
 #include "base/log.h"
+#include "http/query.h"
 #include "http/responses.h"
 
 namespace slora {
@@ -17,11 +19,25 @@ namespace {
 constexpr SmallField kName{"lora_name", FieldForm::text, FieldNeed::needed,
                            "The adapter's name, as requests give it in their model field."};
 constexpr SmallField kPath{"lora_path", FieldForm::text, FieldNeed::needed,
-                           "A PEFT folder below one of the server's --adapters folders, relative to it or absolute."};
+                           "A PEFT folder below one of the server's --adapters folders, relative to it or absolute; or an address that a "
+                           "--adapter-source has, such as s3://adapters/sql or hf://org/name."};
 constexpr SmallField kPinned{"pinned", FieldForm::flag, FieldNeed::optional,
                              "Load the adapter into the pool now and keep it there until it is unpinned or unloaded."};
+constexpr SmallField kPin{"pin", FieldForm::flag, FieldNeed::optional, "The same as pinned."};
+constexpr SmallField kIdleSeconds{"ttl_seconds", FieldForm::integer, FieldNeed::optional,
+                                  "Seconds without requests after which the adapter leaves the pool, instead of --adapter-idle-time; 0: it "
+                                  "stays until its memory is needed."};
+constexpr SmallField kRevision{"revision", FieldForm::text, FieldNeed::optional, "Of an address: which revision of it; main when absent."};
+constexpr SmallField kContent{"sha256", FieldForm::text, FieldNeed::optional,
+                              "The SHA-256 of config and tensors that the adapter must have, as 64 hexadecimal digits."};
 constexpr std::array kLoadFields = {
-    kName, kPath, kPinned,
+    kName,
+    kPath,
+    kPinned,
+    kPin,
+    kIdleSeconds,
+    kRevision,
+    kContent,
     SmallField{"load_inplace", FieldForm::flag, FieldNeed::optional, "Replace the adapter that has this name, if there is one."}};
 constexpr std::array kUnloadFields = {kName, SmallField{"lora_int_id", FieldForm::integer, FieldNeed::optional, "Ignored."}};
 constexpr std::array kSglangLoadFields = {kName, kPath, kPinned, SmallField{"lora_id", FieldForm::text, FieldNeed::optional, "Ignored."}};
@@ -30,7 +46,12 @@ constexpr std::array kSglangUnloadFields = {kName, SmallField{"lora_id", FieldFo
 constexpr std::size_t kBodiesMax = 256;  // that wait to be read
 constexpr std::chrono::milliseconds kLookInterval(100);
 constexpr std::array kPinFields = {kName};
+constexpr std::array kChangeFields = {
+    SmallField{"pin", FieldForm::flag, FieldNeed::optional, "Load the adapter into the pool now and keep it there, or let it go."},
+    kIdleSeconds};
+constexpr std::int64_t kIdleSecondsMax = 1 << 24;  // as of --adapter-idle-time
 constexpr std::chrono::seconds kEngineWait(10);
+constexpr std::uint64_t kAddressLane = 1;  // of loads that wait for programs
 
 // Starts something whose outcome the engine's thread reports, and waits for that.
 Status wait_for_engine(const std::function<void(std::function<void(Status)>)>& start) {
@@ -39,6 +60,16 @@ Status wait_for_engine(const std::function<void(std::function<void(Status)>)>& s
   start([outcome](Status status) { outcome->set_value(std::move(status)); });
   if (done.wait_for(kEngineWait) != std::future_status::ready) return error("engine_stalled", "the engine does not answer");
   return done.get();
+}
+
+Result<std::optional<Timestamp>> read_idle_time(const Json& given) {
+  const Json* seconds = find_member(given, kIdleSeconds.name);
+  if (seconds == nullptr) return std::optional<Timestamp>();
+  const std::int64_t count = seconds->is_number_unsigned() && *seconds > kIdleSecondsMax ? -1 : seconds->get<std::int64_t>();
+  if (count < 0 || count > kIdleSecondsMax) {
+    return expected_at(std::string(kIdleSeconds.name), fmt::format("an integer from 0 to {}", kIdleSecondsMax), *seconds);
+  }
+  return std::optional<Timestamp>(std::chrono::seconds(count));
 }
 
 tl::unexpected<Error> refuse(const Error& why, std::string param) {
@@ -52,6 +83,7 @@ AdapterRoutes::AdapterRoutes(AdapterStore& store, AdapterApiOptions options, Ans
       options_(std::move(options)),
       post_(std::move(post)),
       post_after_(std::move(post_after)),
+      pushed_(options_.push_bytes_max),
       loads_(options_.loads),
       bodies_(1, kBodiesMax),
       unloads_(post_, 1),
@@ -96,6 +128,11 @@ void AdapterRoutes::unpin(const std::shared_ptr<Exchange>& exchange) {
   });
 }
 
+void AdapterRoutes::change(const std::shared_ptr<Exchange>& exchange) {
+  const std::string name = percent_decoded(exchange->request().path_rest).value_or("");
+  pins_.answer_json(exchange, [this, name](std::string_view body) { return change_now(name, body); });
+}
+
 void AdapterRoutes::load_as_sglang(const std::shared_ptr<Exchange>& exchange) {
   answer_load(exchange, kSglangLoadFields, [this](const Result<std::string>& name) { return sglang_answer(name); });
 }
@@ -114,8 +151,8 @@ void AdapterRoutes::answer_load(const std::shared_ptr<Exchange>& exchange, std::
       *outcome = tl::unexpected(wanted.error());
       return false;
     }
-    const std::uint64_t lane = lane_of_path(options_.roots, wanted->path, system_mounts());
-    const auto read = [this, wanted = *wanted](Gate& gate) { return read_folder(wanted, gate); };
+    const std::uint64_t lane = is_address(wanted->path) ? kAddressLane : lane_of_path(options_.roots, wanted->path, system_mounts());
+    const auto read = [this, wanted = *wanted](Gate& gate) { return read_wanted_adapter(wanted, gate); };
     const auto done = [this, wanted = *wanted, outcome, go_on](const Result<ExaminedAdapter>& adapter) {
       *outcome = run_caught([&] { return install(wanted, adapter); });
       go_on({});
@@ -132,9 +169,36 @@ Result<AdapterRoutes::Wanted> AdapterRoutes::read_wanted(std::span<const SmallFi
   const Result<Json> given = parse_small_body(fields, body, 0);
   if (!given) return tl::unexpected(given.error());
   const TakenName taken = given->value("load_inplace", false) ? TakenName::replace : TakenName::refuse;
-  Wanted wanted{given->at("lora_name").get<std::string>(), given->at("lora_path").get<std::string>(), taken, given->value("pinned", false)};
+  const Result<std::optional<Timestamp>> idle_time = read_idle_time(*given);
+  if (!idle_time) return tl::unexpected(idle_time.error());
+  const bool is_pinned = given->value("pinned", false) || given->value("pin", false);
+  Wanted wanted{given->at("lora_name").get<std::string>(),
+                given->at("lora_path").get<std::string>(),
+                taken,
+                is_pinned,
+                *idle_time,
+                given->value("revision", ""),
+                given->value("sha256", "")};
+  if (!wanted.revision.empty() && (!is_revision(wanted.revision) || !is_address(wanted.path))) {
+    return expected_at("revision", "a revision of the address in lora_path", given->at("revision"));
+  }
   if (Status usable = check_name(wanted.name, taken); !usable) return refuse(usable.error(), "lora_name");
   return wanted;
+}
+
+Result<ExaminedAdapter> AdapterRoutes::read_wanted_adapter(const Wanted& wanted, Gate& gate) const {
+  Result<ExaminedAdapter> adapter = is_address(wanted.path) ? read_address(wanted, gate) : read_folder(wanted, gate);
+  if (!adapter || wanted.sha256.empty() || wanted.sha256 == hex(adapter->identity)) return adapter;
+  return error("E_CONTENT", "expected an adapter with SHA-256 {}, found {}", quote(wanted.sha256), hex(adapter->identity));
+}
+
+Result<ExaminedAdapter> AdapterRoutes::read_address(const Wanted& wanted, Gate& gate) const {
+  if (options_.sources == nullptr) {
+    return error("not_permitted", "the server was started without --adapter-source and --hub-cache, so no address may be named");
+  }
+  SourceRequest request{.name = wanted.path};
+  if (!wanted.revision.empty()) request.revision = wanted.revision;
+  return options_.sources->get_and_keep(request, gate);
 }
 
 Result<ExaminedAdapter> AdapterRoutes::read_folder(const Wanted& wanted, Gate& gate) const {
@@ -150,6 +214,9 @@ Result<std::string> AdapterRoutes::install(const Wanted& wanted, const Result<Ex
   if (!adapter) return refuse(adapter.error(), "lora_path");
   if (Status installed = store_.install(wanted.name, *adapter, wanted.taken); !installed) return refuse(installed.error(), "lora_name");
   log_info("adapter \"{}\" was loaded from {}", wanted.name, adapter->folder.path);
+  if (wanted.idle_time) {
+    if (Status kept = set_idle_time(wanted.name, wanted.idle_time); !kept) return refuse(kept.error(), "ttl_seconds");
+  }
   if (!wanted.is_pinned) return wanted.name;
   if (Status pinned = pin_now(wanted.name); !pinned) {
     return refuse({pinned.error().code, "it was loaded and is served, but not pinned: " + pinned.error().message, {}}, "pinned");
@@ -161,6 +228,7 @@ Result<std::string> AdapterRoutes::unload_now(std::span<const SmallField> fields
   const Result<Json> given = parse_small_body(fields, body, 0);
   if (!given) return tl::unexpected(given.error());
   const auto name = given->at("lora_name").get<std::string>();
+  pushed_.forget(name);
   if (!store_.remove(name)) return refuse({"not_found", fmt::format("there is no adapter {}", quote(name)), {}}, "lora_name");
   log_info("adapter \"{}\" was unloaded", name);
   return name;
@@ -177,6 +245,36 @@ Status AdapterRoutes::unpin_now(const std::string& name) {
   Status unpinned = wait_for_engine([&](std::function<void(Status)> on_done) { options_.unpin(name, std::move(on_done)); });
   if (unpinned) log_info("adapter \"{}\" was unpinned", name);
   return unpinned;
+}
+
+Status AdapterRoutes::set_idle_time(const std::string& name, std::optional<Timestamp> time) {
+  if (!store_.set_idle_time(name, time)) return error("not_found", "there is no adapter {}", quote(name));
+  return wait_for_engine([&](std::function<void(Status)> on_done) { options_.note_idle_time(name, std::move(on_done)); });
+}
+
+HttpResponse AdapterRoutes::change_now(const std::string& name, std::string_view body) {
+  const Result<Json> given = parse_small_body(kChangeFields, body, 0);
+  if (!given) return error_response(given.error());
+  const Result<std::optional<Timestamp>> idle_time = read_idle_time(*given);
+  if (!idle_time) return error_response(idle_time.error());
+  if (given->empty()) return error_response({"invalid_request_error", R"(The body: expected "pin" or "ttl_seconds")", {}});
+  if (!store_.find(name)) return error_response({"not_found", fmt::format("there is no adapter {}", quote(name)), "name"});
+  if (*idle_time) {
+    if (Status kept = set_idle_time(name, *idle_time); !kept) return error_response(refuse(kept.error(), "ttl_seconds").value());
+  }
+  if (const Json* pin = find_member(*given, "pin"); pin != nullptr) {
+    Status changed = pin->get<bool>() ? pin_now(name) : unpin_now(name);
+    if (!changed && changed.error().code == "not_pinned") changed = {};
+    if (!changed) return error_response(refuse(changed.error(), "pin").value());
+  }
+  const std::optional<AdapterStanding> standing = store_.standing_of(name);
+  if (!standing) return error_response({"not_found", fmt::format("there is no adapter {}", quote(name)), "name"});  // unloaded meanwhile
+  const std::optional<Timestamp> kept = standing->account->idle_time();
+  const Json answer = {{"name", name},
+                       {"pinned", standing->is_pinned},
+                       {"ttl_seconds", kept ? Json(static_cast<std::int64_t>(seconds(*kept))) : Json(nullptr)},
+                       {"resident", standing->is_in_pool}};
+  return json_response(answer.dump());
 }
 
 // The checks that install() would make in the end, before any file is read.
@@ -214,6 +312,7 @@ void AdapterRoutes::look_at_loads() {
 std::span<const SmallField> AdapterRoutes::load_fields() { return kLoadFields; }
 std::span<const SmallField> AdapterRoutes::unload_fields() { return kUnloadFields; }
 std::span<const SmallField> AdapterRoutes::pin_fields() { return kPinFields; }
+std::span<const SmallField> AdapterRoutes::change_fields() { return kChangeFields; }
 std::span<const SmallField> AdapterRoutes::sglang_load_fields() { return kSglangLoadFields; }
 std::span<const SmallField> AdapterRoutes::sglang_unload_fields() { return kSglangUnloadFields; }
 

@@ -18,7 +18,10 @@ std::int64_t seconds_since_epoch() {
 }
 
 // A server-sent event. Messages have no line breaks: JSON escapes them.
-void append_event(std::string& out, std::string_view message) { out += fmt::format("data: {}\n\n", message); }
+void append_event(std::string& out, const ResponseFormat& format, std::string_view message) {
+  if (const std::string_view name = format.event_of(message); !name.empty()) out += fmt::format("event: {}\n", name);
+  out += fmt::format("data: {}\n\n", message);
+}
 
 // Up to this much is formatted within some milliseconds.
 constexpr std::size_t kInPlaceCountMax = 4096;
@@ -29,7 +32,8 @@ std::size_t size_of(const Answer& answer) {
   const auto with_tops = [](std::int32_t tops) { return static_cast<std::size_t>(std::max(tops, 0)) + 1; };
   std::size_t count = 0;
   for (const AnsweredChoice& choice : answer.choices) {
-    count += choice.text.size() / 64 + choice.tokens.size() * (spec.output.logprobs ? with_tops(*spec.output.logprobs) : 0);
+    count += choice.embedding.size() / 4 + choice.text.size() / 64 +
+             choice.tokens.size() * (spec.output.logprobs ? with_tops(*spec.output.logprobs) : 0);
     count += answer.prompts[choice.prompt_index].logprobs.size() * with_tops(spec.sampling.prompt_logprob_count);
     if (spec.output.return_token_ids) count += (choice.tokens.size() + answer.prompt_tokens_of(choice).size()) / 16;
   }
@@ -52,18 +56,19 @@ void AnswerWriter::part(const AnswerPart& part) {
   if (!is_streaming_) exchange_->begin_stream("text/event-stream; charset=utf-8");
   is_streaming_ = true;
   std::string events;
-  for (const std::string& message : format_of(request).part_messages(part)) append_event(events, message);
+  ResponseFormat& format = format_of(request);
+  for (const std::string& message : format.part_messages(part)) append_event(events, format, message);
   exchange_->send(events);
 }
 
 void AnswerWriter::done(const Answer& answer) {
-  const ResponseFormat& format = format_of(answer.request);
+  ResponseFormat& format = format_of(answer.request);
   if (!answer.request.spec.output.stream) {
     if (!try_format_elsewhere(answer)) exchange_->respond(json_response(format.body(answer)));
     return;
   }
   std::string events;
-  for (const std::string& message : format.end_messages(answer)) append_event(events, message);
+  for (const std::string& message : format.end_messages(answer)) append_event(events, format, message);
   exchange_->send(events);
   exchange_->end_stream();
 }
@@ -96,7 +101,7 @@ void AnswerWriter::failed(const ApiError& error) {
   try {
     if (!is_streaming_) return exchange_->respond(error_response(error));
     std::string event;
-    append_event(event, error_body(error));
+    append_event(event, *format_, format_->failure_message(error));
     exchange_->send(event);
     exchange_->break_stream();
   } catch (...) {
@@ -105,7 +110,7 @@ void AnswerWriter::failed(const ApiError& error) {
   }
 }
 
-const ResponseFormat& AnswerWriter::format_of(const PreparedRequest& request) {
+ResponseFormat& AnswerWriter::format_of(const PreparedRequest& request) {
   if (!format_) format_ = make_response_format(request, label_);
   return *format_;
 }

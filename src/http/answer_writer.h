@@ -31,7 +31,7 @@ class AnswerWriter final : public AnswerSink {
   void failed(const ApiError& error) override;
 
  private:
-  [[nodiscard]] const ResponseFormat& format_of(const PreparedRequest& request);
+  [[nodiscard]] ResponseFormat& format_of(const PreparedRequest& request);
   [[nodiscard]] bool try_format_elsewhere(const Answer& answer);
 
   const std::shared_ptr<Exchange> exchange_;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "api/model_access.h"
+#include "api/token_quota.h"
 #include "base/ids.h"
 #include "base/result.h"
 #include "formats/sha256.h"
@@ -23,6 +24,7 @@ enum class Role : std::uint8_t { health, open, user, admin };
 struct Caller {
   TenantId tenant;
   std::shared_ptr<const ModelAccess> access;  // never null; shared by a key and the requests that it admitted
+  std::shared_ptr<TokenQuota> quota{};        // the same; null: none
 };
 
 // One key as its digest: the key itself is not kept.

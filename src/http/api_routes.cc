@@ -5,6 +5,7 @@
 
 #include "api/request_schema.h"
 #include "http/openapi_document.h"
+#include "http/page_routes.h"
 #include "http/responses.h"
 
 namespace slora {
@@ -80,16 +81,52 @@ void add_generation(std::vector<Route>& routes, GenerationRoutes& generation, st
                     [&generation](const Handed& exchange) { generation.chat(exchange); },
                     {"Answer a conversation.", schema(request_schema(Endpoint::chat, vocabulary_size)), answers, kGenerationRefusals}});
 
+  const Schema response = object_with({{"id", "string"},
+                                       {"object", "string"},
+                                       {"created_at", "integer"},
+                                       {"status", "string"},
+                                       {"model", "string"},
+                                       {"output", "array"},
+                                       {"usage", "object"}});
+  routes.push_back({"POST",
+                    "/v1/responses",
+                    Role::user,
+                    [&generation](const Handed& exchange) { generation.respond(exchange); },
+                    {"Answer a conversation, in the form of OpenAI's Responses. Nothing is stored.",
+                     schema(request_schema(Endpoint::responses, vocabulary_size)),
+                     {json_answer(response), {"text/event-stream", nullptr}},
+                     kGenerationRefusals}});
+
+  const auto post = [&](const char* path, void (GenerationRoutes::*handler)(const Handed&), RouteAbout about) {
+    routes.push_back(
+        {"POST", path, Role::user, [&generation, handler](const Handed& exchange) { (generation.*handler)(exchange); }, std::move(about)});
+  };
+  const Schema list = object_with(
+      {{"id", "string"}, {"object", "string"}, {"created", "integer"}, {"model", "string"}, {"data", "array"}, {"usage", "object"}});
+  post("/v1/embeddings", &GenerationRoutes::embed,
+       {"Embed texts.", schema(request_schema(Endpoint::embeddings, vocabulary_size)), {json_answer(list)}, kGenerationRefusals});
+  for (const char* path : {"/v1/score", "/score"}) {
+    post(path, &GenerationRoutes::score,
+         {"How similar pairs of texts are: the cosine of their embeddings.",
+          schema(request_schema(Endpoint::score, vocabulary_size)),
+          {json_answer(list)},
+          kGenerationRefusals});
+  }
+  const Schema ranked = object_with({{"id", "string"}, {"model", "string"}, {"results", "array"}, {"usage", "object"}});
+  for (const char* path : {"/v1/rerank", "/rerank", "/v2/rerank"}) {
+    post(path, &GenerationRoutes::rerank,
+         {"Documents by how similar they are to a query.",
+          schema(request_schema(Endpoint::rerank, vocabulary_size)),
+          {json_answer(ranked)},
+          kGenerationRefusals});
+  }
+
   const Json sglang = request_schema(Endpoint::sglang, vocabulary_size), slora = request_schema(Endpoint::slora, vocabulary_size);
   const Json tgi = request_schema(Endpoint::tgi, vocabulary_size);
   const Json text = *object_with({{"text", "string"}, {"output_ids", "array"}, {"meta_info", "object"}});
   const Json generated = *object_with({{"generated_text", "array"}, {"count_output_tokens", "integer"}});
   const Json answered = *object_with({{"generated_text", "string"}});
   const auto list_of = [](const Json& items) { return Json{{"type", "array"}, {"items", items}}; };
-  const auto post = [&](const char* path, void (GenerationRoutes::*handler)(const Handed&), RouteAbout about) {
-    routes.push_back(
-        {"POST", path, Role::user, [&generation, handler](const Handed& exchange) { (generation.*handler)(exchange); }, std::move(about)});
-  };
   post("/generate", &GenerationRoutes::generate_as_sglang,
        {"Continue texts, in SGLang's form; with \"inputs\" in TGI's and LoRAX's, with \"lora_dir\" or \"model_dir\" too in S-LoRA's.",
         schema({{"anyOf", {sglang, tgi, slora}}}),
@@ -146,17 +183,61 @@ void add_status(std::vector<Route>& routes, StatusRoutes& status) {
   const RouteAbout ping{"Whether the engine is running, as a status without a body.", nullptr, {{"", nullptr}}, {503}};
   get("/ping", Role::health, &StatusRoutes::ping, ping, Doors::every);
   routes.push_back({"POST", "/ping", Role::health, [&status](const Handed& exchange) { status.ping(exchange); }, ping, Doors::every});
-  get("/", Role::health, &StatusRoutes::root,
-      {"Which server this is, and where its API begins.", nullptr, {json_answer(object_with({{"server", "string"}}))}, {}}, Doors::every);
-  get("/metrics", Role::open, &StatusRoutes::metrics, {"Metrics in Prometheus' text format.", nullptr, {text_answer()}, {}}, Doors::every);
+  routes.push_back({"GET",
+                    "/metrics",
+                    Role::open,
+                    [&status](const Handed& exchange) { status.metrics(exchange); },
+                    {"Metrics in Prometheus' text format.", nullptr, {text_answer()}, {}},
+                    Doors::every});
   get("/load", Role::user, &StatusRoutes::load,
-      {"Requests for generation that are not answered yet, and how the server has been doing.",
-       nullptr,
-       {json_answer(load_schema())},
-       {}},
+      {"Requests for generation that are not answered yet, and how the server has been doing.", nullptr, {json_answer(load_schema())}, {}},
       Doors::every);
   get("/version", Role::open, &StatusRoutes::version,
       {"The server's version.", nullptr, {json_answer(object_with({{"version", "string"}}))}, {}}, Doors::every);
+}
+
+void add_page(std::vector<Route>& routes, StatusRoutes& status, PageOffer page) {
+  const RouteAbout::Answer server = json_answer(object_with({{"server", "string"}}));
+  const RouteAbout::Answer html{"text/html", nullptr};
+  const bool is_offered = page == PageOffer::offered;
+  routes.push_back({"GET",
+                    "/",
+                    Role::health,
+                    [&status, is_offered](const Handed& exchange) {
+                      if (is_offered && wants_page(exchange->request())) return answer_page(exchange);
+                      status.root(exchange);
+                    },
+                    {"Which server this is, and where its API begins; for browsers, which accept text/html, a page.",
+                     nullptr,
+                     is_offered ? std::vector{server, html} : std::vector{server},
+                     {}},
+                    Doors::every});
+  if (!is_offered) return;
+  routes.push_back({"GET",
+                    "/slora/page/{file}",
+                    Role::open,
+                    [](const Handed& exchange) { answer_page_file(exchange); },
+                    {"The files of the page.", nullptr, {{"text/javascript", nullptr}, {"text/css", nullptr}}, {404}}});
+}
+
+void add_state(std::vector<Route>& routes, StateRoutes& state) {
+  const Schema body = object_with({{"version", "string"},
+                                   {"model", "object"},
+                                   {"requests", "object"},
+                                   {"tokens", "object"},
+                                   {"time_to_first_token_seconds", "object"},
+                                   {"inter_token_seconds", "object"},
+                                   {"queue_seconds", "object"},
+                                   {"pool", "object"},
+                                   {"adapters", "object"}});
+  routes.push_back({"GET",
+                    "/slora/state",
+                    Role::user,
+                    [&state](const Handed& exchange) { state.state(exchange); },
+                    {"What the page shows: the pool by owner, adapters (500 at most, ?after=NAME, ?filter=TEXT), requests and latencies.",
+                     nullptr,
+                     {json_answer(body)},
+                     {429}}});
 }
 
 void add_info(std::vector<Route>& routes, InfoRoutes& info) {
@@ -182,6 +263,22 @@ void add_info(std::vector<Route>& routes, InfoRoutes& info) {
                     Role::admin,
                     [&info](const Handed& exchange) { info.flush_cache(exchange); },
                     {"Drop all cached prefixes and idle adapters; refused while requests run or wait.", nullptr, {text_answer()}, {}}});
+  routes.push_back(
+      {"POST",
+       "/pause",
+       Role::admin,
+       [&info](const Handed& exchange) { info.pause(exchange); },
+       {"Compute nothing until /resume; requests that run or wait stay, and new ones wait.", nullptr, {text_answer()}, {503}}});
+  routes.push_back({"POST",
+                    "/resume",
+                    Role::admin,
+                    [&info](const Handed& exchange) { info.resume(exchange); },
+                    {"Go on after /pause.", nullptr, {text_answer()}, {503}}});
+  routes.push_back({"GET",
+                    "/is_paused",
+                    Role::admin,
+                    [&info](const Handed& exchange) { info.is_paused(exchange); },
+                    {"Whether the server is paused.", nullptr, {json_answer(object_with({{"is_paused", "boolean"}}))}, {}}});
 }
 
 void add_adapters(std::vector<Route>& routes, AdapterRoutes& adapters) {
@@ -199,6 +296,27 @@ void add_adapters(std::vector<Route>& routes, AdapterRoutes& adapters) {
   post("/v1/pin_lora_adapter", &AdapterRoutes::pin, {pin, fields(AdapterRoutes::pin_fields()), {text_answer()}, {404, 503}});
   constexpr const char* unpin = "Let an adapter leave the pool when its memory is needed.";
   post("/v1/unpin_lora_adapter", &AdapterRoutes::unpin, {unpin, fields(AdapterRoutes::pin_fields()), {text_answer()}, {503}});
+  constexpr const char* change = "Change how an adapter is kept in the pool: whether it is pinned, and how long it stays without requests.";
+  const Schema kept = schema({{"type", "object"},
+                              {"properties",
+                               {{"name", {{"type", "string"}}},
+                                {"pinned", {{"type", "boolean"}}},
+                                {"ttl_seconds", {{"type", Json::array({"integer", "null"})}}},
+                                {"resident", {{"type", "boolean"}}}}},
+                              {"required", {"name", "pinned", "ttl_seconds", "resident"}}});
+  post("/slora/adapters/{name}", &AdapterRoutes::change, {change, fields(AdapterRoutes::change_fields()), {json_answer(kept)}, {404, 503}});
+  Route push{"PUT",
+             "/slora/adapters/{name}",
+             Role::admin,
+             [&adapters](const Handed& exchange) { adapters.push(exchange); },
+             {"Give a name the tensors in the body: a safetensors file with the text of adapter_config.json in its metadata, as "
+              "\"adapter_config\". What the name meant before is replaced.",
+              schema({{"type", "string"}, {"format", "binary"}}),
+              {json_answer(object_with({{"name", "string"}, {"sha256", "string"}}))},
+              {404, 503}}};
+  push.about.body_type = "application/octet-stream";
+  push.body_size = BodySize::large;
+  routes.push_back(std::move(push));
   post("/load_lora_adapter", &AdapterRoutes::load_as_sglang,
        {load, fields(AdapterRoutes::sglang_load_fields()), {json_answer(result)}, {404, 503}});
   post("/unload_lora_adapter", &AdapterRoutes::unload_as_sglang,
@@ -207,11 +325,13 @@ void add_adapters(std::vector<Route>& routes, AdapterRoutes& adapters) {
 
 }  // namespace
 
-RouteTable make_routes(Apis apis, std::int32_t vocabulary_size) {
+RouteTable make_routes(Apis apis, PageOffer page, std::int32_t vocabulary_size) {
   std::vector<Route> routes;
   add_generation(routes, apis.generation, vocabulary_size);
   add_text(routes, apis.tokenize, vocabulary_size);
   add_status(routes, apis.status);
+  add_page(routes, apis.status, page);
+  add_state(routes, apis.state);
   add_info(routes, apis.info);
   add_adapters(routes, apis.adapters);
 

@@ -9,7 +9,6 @@
 
 #include "api/api.h"
 #include "base/log.h"
-#include "http/api_routes.h"
 #include "http/memory_guard.h"
 
 namespace slora {
@@ -143,7 +142,8 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
   const std::string model_path = runtime_options.model_folder.string();
   const std::vector<std::string> roots = roots_of(runtime_options);
   const std::vector<std::string>& names = options.model_names.all;
-  Result<std::unique_ptr<Api>> created = Api::create({std::move(runtime_options), names, options.chat_template_file}, post);
+  Result<std::unique_ptr<Api>> created =
+      Api::create({std::move(runtime_options), names, options.chat_template_file, options.sources, options.answer_forms}, post);
   if (!created) return forward_error(created);
   Api& api = **created;
   Runtime& runtime = api.runtime();
@@ -161,7 +161,7 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
   TokenizeRoutes tokenize(api.preparer(), vocabulary_size, runtime.max_model_len(), post, text_pool);
   StatusRoutes status(
       options.model_names, runtime, api.jobs(), api.request_metrics(),
-      [&] { return generation.preparing_count() + api.jobs().request_count(); }, post);
+      [&] { return generation.preparing_count() + api.jobs().request_count(); }, options.adapter_metrics_max, post);
   InfoRoutes info(names.front(), model_path, runtime, post);
   const auto post_after = [&](std::chrono::milliseconds delay, std::function<void()> work) { http.post_after(delay, std::move(work)); };
   const auto check_texts = [&](const FolderPath& folder, std::int32_t added_tokens, Gate& gate) {
@@ -174,9 +174,15 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
   const ChangePin unpin = [&](std::string name, std::function<void(Status)> on_done) {
     engine.unpin_adapter(std::move(name), std::move(on_done));
   };
-  AdapterRoutes adapters(runtime.adapters(), {names, roots, scheduler.page_count - 1, options.watch_interval, check_texts, pin, unpin},
+  const ChangePin note_idle_time = [&](std::string name, std::function<void(Status)> on_done) {
+    engine.note_idle_time(std::move(name), std::move(on_done));
+  };
+  AdapterRoutes adapters(runtime.adapters(),
+                         {names, roots, scheduler.page_count - 1, options.watch_interval, check_texts, pin, unpin, note_idle_time,
+                          api.sources(), options.push_bytes_max},
                          post, post_after);
-  const RouteTable routes = make_routes({generation, tokenize, status, info, adapters}, vocabulary_size);
+  StateRoutes state({names.front(), !api.text().chat_refusal()}, runtime, api.request_metrics(), post, post_after);
+  const RouteTable routes = make_routes({generation, tokenize, status, info, adapters, state}, options.page, vocabulary_size);
   (*keys)->watch(post, post_after);
   Drain drain(http, runtime.engine(), generation, status, api.jobs(), options.drain_time);
   EngineGuard guard({http, runtime.engine(), generation, status, info, api.jobs()}, options.guard);
@@ -203,6 +209,7 @@ Result<int> run_api_server(const ApiServerOptions& options, RuntimeOptions runti
                 },
             .on_signal = [&] { drain.on_signal(); }});
   end_process_after(kEndTime, drain.exit_code());
+  if (api.sources() != nullptr) api.sources()->stop();
   text_pool.stop();  // its jobs use the routes, which end before it
   if (!has_read_all(adapters, runtime)) {
     log_warning("a read of an adapter's files hangs: the server ends without waiting for it");

@@ -8,10 +8,12 @@
 
 #include "base/result.h"
 #include "engine/runtime.h"
+#include "http/api_routes.h"
 #include "http/engine_guard.h"
 #include "http/key_ring.h"
 #include "http/server.h"
 #include "http/status_routes.h"
+#include "sources/adapter_sources.h"
 
 namespace slora {
 
@@ -26,10 +28,15 @@ struct ApiServerOptions {
   ModelNames model_names;
   KeyOptions keys;
   std::optional<std::filesystem::path> chat_template_file;
-  std::chrono::seconds watch_interval{0};  // how often --adapters is scanned for new and removed folders; 0: never
+  AdapterSourceOptions sources;
+  AnswerFormChoice answer_forms = {};
+  std::uint64_t push_bytes_max = 256 << 20;  // of all adapters whose tensors came in a body
+  std::chrono::seconds watch_interval{0};    // how often --adapters is scanned for new and removed folders; 0: never
   std::chrono::seconds drain_time{30};
   EngineGuardOptions guard;
   std::size_t text_threads = 2;
+  std::size_t adapter_metrics_max = 64;  // adapters with metrics of their own
+  PageOffer page = PageOffer::offered;
   // Called once the server answers requests.
   std::function<void(const Ready& ready, Runtime& runtime)> on_ready;
 };

@@ -27,7 +27,11 @@ BodyDecoder BodyDecoder::of_size(std::uint64_t bytes, const HttpLimits& limits) 
   return decoder;
 }
 
-BodyDecoder BodyDecoder::of_chunks(const HttpLimits& limits) { return {State::size, 0, limits}; }
+BodyDecoder BodyDecoder::of_chunks(const HttpLimits& limits, std::size_t body_bytes_max) {
+  BodyDecoder decoder(State::size, 0, limits);
+  decoder.body_bytes_max_ = body_bytes_max;
+  return decoder;
+}
 
 Result<std::size_t> BodyDecoder::take(std::string_view bytes) {
   std::size_t taken = 0;
@@ -96,8 +100,8 @@ Status BodyDecoder::take_size(char c) {
 
 Status BodyDecoder::begin_chunk() {
   digit_count_ = 0;
-  if (left_ > limits_.body_bytes_max - body_.size()) {
-    return error("request_too_large", "The request's body is longer than {} bytes.", limits_.body_bytes_max);
+  if (left_ > body_bytes_max_ - body_.size()) {
+    return error("request_too_large", "The request's body is longer than {} bytes.", body_bytes_max_);
   }
   state_ = left_ == 0 ? State::trailer : State::data;
   return {};

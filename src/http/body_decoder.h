@@ -15,7 +15,8 @@ namespace slora {
 class BodyDecoder {
  public:
   [[nodiscard]] static BodyDecoder of_size(std::uint64_t bytes, const HttpLimits& limits);
-  [[nodiscard]] static BodyDecoder of_chunks(const HttpLimits& limits);
+  [[nodiscard]] static BodyDecoder of_chunks(const HttpLimits& limits) { return of_chunks(limits, limits.body_bytes_max); }
+  [[nodiscard]] static BodyDecoder of_chunks(const HttpLimits& limits, std::size_t body_bytes_max);
 
   // Takes what belongs to the body from the start of `bytes` and returns how many bytes that are: all of them until is_done(). Errors:
   // "request_too_large" and "bad_request".
@@ -37,8 +38,9 @@ class BodyDecoder {
 
   const HttpLimits& limits_;
   State state_;
-  std::uint64_t left_;           // bytes of the body, or of the chunk; while its size is read, the size so far
-  std::size_t digit_count_ = 0;  // of the chunk's size
+  std::uint64_t left_;              // bytes of the body, or of the chunk; while its size is read, the size so far
+  std::size_t body_bytes_max_ = 0;  // of chunks
+  std::size_t digit_count_ = 0;     // of the chunk's size
   std::size_t extension_bytes_ = 0;
   bool is_sized_ = false;  // there are no chunks
   std::string trailer_;

@@ -54,6 +54,10 @@ Cors::Cors(CorsOptions options) : options_(std::move(options)), allows_all_(has(
 
 bool Cors::names(std::string_view origin) const { return origin != "*" && has_ignoring_case(options_.origins, origin); }
 
+bool Cors::names_host(std::string_view host) const {
+  return std::ranges::any_of(options_.origins, [&](const std::string& origin) { return is_same_origin(origin, host); });
+}
+
 HttpHeaders Cors::answer_headers(std::string_view origin) const {
   if (!is_on()) return {};
   const bool is_for_all = allows_all_ && !options_.allow_credentials;
@@ -93,12 +97,12 @@ Result<HttpHeaders> Cors::preflight_headers(const Preflight& asked) const {
   return headers;
 }
 
-Status check_host(std::string_view host) {
-  if (host.empty() || is_loopback_host(name_of_host(host))) return {};
+Status check_host(std::string_view host, const Cors& cors) {
+  if (host.empty() || is_loopback_host(name_of_host(host)) || cors.names_host(host)) return {};
   return error(
       "not_permitted",
       "Without --api-key, this server answers requests to localhost, and the Host header of this one names another machine. Behind "
-      "a proxy, let that send \"Host: localhost\".");
+      "a proxy, let that send \"Host: localhost\", or name its origin with --allowed-origins.");
 }
 
 bool is_same_origin(std::string_view origin, std::string_view host) {

@@ -30,6 +30,9 @@ class Cors {
   // The same, without those that only "*" allows.
   [[nodiscard]] bool names(std::string_view origin) const;
 
+  // Whether `host`, of a Host header, is that of such an origin: a proxy serves the server there.
+  [[nodiscard]] bool names_host(std::string_view host) const;
+
   // For every answer to a request with this Origin header; empty: it has none.
   [[nodiscard]] HttpHeaders answer_headers(std::string_view origin) const;
 
@@ -49,8 +52,9 @@ class Cors {
 // For a server without keys, which everybody on its machine may use: whether a request to it may come from a web page that one of them has
 // open. `host` and `origin` are its headers.
 
-// Refuses, with "not_permitted", a Host header that does not name this machine: a page whose name was made to point here (DNS rebinding).
-[[nodiscard]] Status check_host(std::string_view host);
+// Refuses, with "not_permitted", a Host header that names neither this machine nor the host of an origin that is allowed by its name: a
+// page whose name was made to point here (DNS rebinding).
+[[nodiscard]] Status check_host(std::string_view host, const Cors& cors);
 // Whether a page at `origin` was served by this same host, as the request names it.
 [[nodiscard]] bool is_same_origin(std::string_view origin, std::string_view host);
 

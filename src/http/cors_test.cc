@@ -70,10 +70,19 @@ TEST(Cors, TakesOriginsAsBrowsersSendThem) {
 }
 
 TEST(CheckHost, TakesNamesOfThisMachineOnly) {
-  for (const char* host : {"", "localhost", "localhost:8000", "127.0.0.1:8000", "[::1]:8000"}) EXPECT_TRUE(check_host(host)) << host;
+  for (const char* host : {"", "localhost", "localhost:8000", "127.0.0.1:8000", "[::1]:8000"})
+    EXPECT_TRUE(check_host(host, Cors())) << host;
   for (const char* host : {"evil.com", "evil.com:8000", "localhost.evil.com", "[2001:db8::1]:80", "["}) {
-    EXPECT_EQ(check_host(host).error().code, "not_permitted") << host;
+    EXPECT_EQ(check_host(host, Cors()).error().code, "not_permitted") << host;
   }
+}
+
+TEST(CheckHost, TakesTheHostsOfOriginsThatAreAllowedByName) {
+  const Cors named({.origins = {"https://app.example", "http://tools.example:3000"}}), all({.origins = {"*", "null"}});
+  EXPECT_TRUE(check_host("app.example", named));
+  EXPECT_TRUE(check_host("Tools.example:3000", named));
+  for (const char* host : {"tools.example", "app.example:80", "evil.app.example", "example"}) EXPECT_FALSE(check_host(host, named)) << host;
+  for (const char* host : {"app.example", "*", "null"}) EXPECT_FALSE(check_host(host, all)) << host;
 }
 
 TEST(SameOrigin, ComparesHostAndPort) {

@@ -50,6 +50,9 @@ void HttpExchange::set_headers(HttpHeaders headers) {
 std::optional<TimePoint> add_retry_after(HttpResponse& response, const HttpConnections& shared, TenantId tenant,
                                          std::optional<TimePoint> given_before) {
   if (response.status != 429 && response.status != 503) return std::nullopt;
+  const auto own = std::ranges::find(response.headers, std::string_view("Retry-After"),
+                                     [](const auto& header) { return std::string_view(header.first); });
+  if (own != response.headers.end()) return std::nullopt;  // whoever refused it knows better
   const TimePoint time = shared.retry_time ? shared.retry_time({response.status, tenant, given_before}) : TimePoint();
   const TimePoint now = std::chrono::steady_clock::now();  // after retry_time() looked at the clock: a time of N s later is N s at most
   const auto seconds = std::max(std::chrono::ceil<std::chrono::seconds>(time - now), std::chrono::seconds(1));

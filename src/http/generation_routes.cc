@@ -47,6 +47,13 @@ void GenerationRoutes::generate(Endpoint endpoint, const std::shared_ptr<Exchang
   if (shortage_) return exchange->respond(error_response(*shortage_));
   if (!is_json(exchange->request().content_type))
     return refuse("unsupported_media_type", "Send the body as Content-Type: application/json.");
+  const std::shared_ptr<TokenQuota>& quota = exchange->request().quota;
+  const Timestamp now = SteadyClock().now();
+  if (const Status has_tokens = quota ? quota->check(now) : Status{}; !has_tokens) {
+    ApiError refused = to_api_error(has_tokens.error());
+    refused.retry_seconds = quota->seconds_to_wait(now);
+    return exchange->respond(error_response(refused));
+  }
   // Before the body costs anything; what it asks for is not known yet.
   if (Status has_place = api_.runtime().engine().check_queue(exchange->request().client, {}); !has_place)
     return exchange->respond(error_response(has_place.error()));
@@ -54,7 +61,7 @@ void GenerationRoutes::generate(Endpoint endpoint, const std::shared_ptr<Exchang
   const std::uint64_t random = random_();
   const auto writer = std::make_shared<AnswerWriter>(exchange, random);  // shared as the job's constructor says
   const HttpRequest& request = exchange->request();
-  const auto job = api_.make_job(writer, {.tenant = request.tenant, .client = request.client, .random = random});
+  const auto job = api_.make_job(writer, {.tenant = request.tenant, .client = request.client, .random = random, .quota = request.quota});
   writer->use_thread(formatting_, job);
   exchange->on_gone([job] { job->cancel(); });
   // Everything that the way back needs is allocated here, so that only the preparing itself can fail on the worker.
@@ -103,6 +110,25 @@ void GenerationRoutes::finish(Preparation& preparation, Result<FoundModel> model
     return finish_within(std::move(preparation.body.memory), api_.preparer(),
                          {std::move(preparation.spec), std::move(*model), preparation.work_bytes});
   });
+  const Result<bool> needs_form =
+      run_caught([&]() -> Result<bool> { return preparation.prepared.has_value() && !api_.constraints().is_done(*preparation.prepared); });
+  if (!needs_form) preparation.prepared = tl::unexpected(needs_form.error());
+  if (needs_form && *needs_form) return compile_form(preparation, std::move(back));
+  post_(std::move(back));
+}
+
+void GenerationRoutes::compile_form(Preparation& preparation, std::function<void()> back) {
+  const Status queued = run_caught([&]() -> Status {
+    std::function<void()> job = [this, &preparation, back] {
+      const Status compiled = run_caught([&] { return api_.constraints().compile(*preparation.prepared); });
+      if (!compiled) preparation.prepared = tl::unexpected(compiled.error());
+      post_(back);
+    };
+    if (constraint_pool_.try_run(preparation.client, std::move(job))) return {};
+    return error("constraint_queue_full", "Too many forms wait to be compiled; try again soon");
+  });
+  if (queued) return;
+  preparation.prepared = tl::unexpected(queued.error());
   post_(std::move(back));
 }
 

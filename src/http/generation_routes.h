@@ -11,6 +11,7 @@
 #include "base/work_pool.h"
 #include "http/adapter_waits.h"
 #include "http/answer_writer.h"
+#include "http/constraint_pool.h"
 #include "http/text_pool.h"
 #include "http/types.h"
 
@@ -26,6 +27,10 @@ class GenerationRoutes {
 
   void complete(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::completions, exchange); }
   void chat(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::chat, exchange); }
+  void respond(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::responses, exchange); }
+  void embed(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::embeddings, exchange); }
+  void score(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::score, exchange); }
+  void rerank(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::rerank, exchange); }
   void generate_as_sglang(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::sglang, exchange); }
   void generate_stream(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::slora, exchange); }
   void generate_as_tgi(const std::shared_ptr<Exchange>& exchange) { generate(Endpoint::tgi, exchange); }
@@ -51,6 +56,8 @@ class GenerationRoutes {
   // posted when the request is prepared, and keeps `preparation` until then.
   void read(Preparation& preparation, std::function<void()> back);
   void finish(Preparation& preparation, Result<FoundModel> model, std::function<void()> back);
+  // Compiles the form of what was prepared, which may take long: on a thread of its own, which then posts `back`.
+  void compile_form(Preparation& preparation, std::function<void()> back);
 
   Api& api_;
   const Api::Post post_;
@@ -61,7 +68,8 @@ class GenerationRoutes {
   TextPool& text_pool_;
   AdapterWaits waits_;
   const FormattingThread formatting_;
-  WorkPool formatting_pool_;  // last: its jobs use the members above
+  WorkPool formatting_pool_;
+  ConstraintPool constraint_pool_;  // both last: their jobs use the members above
 };
 
 }  // namespace slora

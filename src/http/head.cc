@@ -84,6 +84,8 @@ std::string_view reason_of(int status) {
   switch (status) {
     case 200:
       return "OK";
+    case 304:
+      return "Not Modified";
     case 400:
       return "Bad Request";
     case 401:
@@ -188,7 +190,8 @@ std::string format_response_head(const ResponseHead& head) {
   if (!response.content_type.empty()) out += fmt::format("Content-Type: {}\r\n", response.content_type);
   for (const auto& [name, value] : response.headers) out += fmt::format("{}: {}\r\n", name, value);
   if (!head.request_id.empty()) out += fmt::format("x-request-id: {}\r\n", head.request_id);
-  if (head.body_form == BodyForm::sized || head.body_form == BodyForm::left_out)
+  const bool is_sized = head.body_form == BodyForm::sized || head.body_form == BodyForm::left_out;
+  if (is_sized && response.status != 304)  // which has no body, and whose length would be that of another answer
     out += fmt::format("Content-Length: {}\r\n", response.body.size());
   if (head.body_form == BodyForm::chunked) out += "Transfer-Encoding: chunked\r\n";
   if (head.use == ConnectionUse::close || head.body_form == BodyForm::until_close) out += "Connection: close\r\n";

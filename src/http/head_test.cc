@@ -103,6 +103,17 @@ TEST(ResponseHead, SaysHowTheBodyEnds) {
   EXPECT_THAT(format_response_head({response, "", BodyForm::until_close, ConnectionUse::keep_alive}), HasSubstr("Connection: close"));
 }
 
+TEST(ResponseHead, GivesNoLengthToAnAnswerThatHasNoBody) {
+  HttpResponse response;
+  response.status = 304;
+  response.content_type = "";
+  for (const BodyForm form : {BodyForm::sized, BodyForm::left_out}) {
+    const std::string head = format_response_head({response, "", form, ConnectionUse::keep_alive});
+    EXPECT_THAT(head, HasSubstr("HTTP/1.1 304 Not Modified\r\n"));
+    EXPECT_THAT(head, Not(HasSubstr("Content-Length")));
+  }
+}
+
 TEST(Chunk, CarriesItsLengthInHexadecimal) {
   std::string out;
   append_chunk(out, std::string(26, 'a'));

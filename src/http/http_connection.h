@@ -118,6 +118,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   [[nodiscard]] bool has_place();
   [[nodiscard]] bool is_preflight(const Parser& parser) const;
   static std::string rest_of_path(const Parser& parser, const Route& route);
+  static std::string query_of(const Parser& parser);
   void watch_client(std::weak_ptr<HttpExchange> watched);
   void watch_for_reset(const std::shared_ptr<HttpExchange>& exchange);
   void let_within(std::chrono::steady_clock::duration time) { deadline_ = std::chrono::steady_clock::now() + time; }
@@ -126,7 +127,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
     socket_.cancel(ignored);
   }
   [[nodiscard]] Error too_large() const {
-    return {"request_too_large", fmt::format("The request's body is longer than {} bytes.", shared_.limits.body_bytes_max), {}};
+    return {"request_too_large", fmt::format("The request's body is longer than {} bytes.", body_bytes_max_), {}};
   }
   // The value of a header; empty where there is none.
   template <class Name>
@@ -162,7 +163,8 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   bool idle_ = false;                                          // waiting for a request's first byte
   std::optional<std::list<HttpConnection*>::iterator> place_;  // in the list of idle ones
   TimePoint idle_since_ = TimePoint::min();
-  bool is_head_ = false;  // the request's method, once it is known
+  bool is_head_ = false;            // the request's method, once it is known
+  std::size_t body_bytes_max_ = 0;  // of the request that is being read
   bool is_http_1_1_ = false;
   TimePoint probe_at_ = TimePoint::max();  // when a client that sends nothing more is next asked whether it is there
   std::chrono::milliseconds probe_pause_ = kFirstProbePause;

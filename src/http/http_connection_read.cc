@@ -88,6 +88,7 @@ Task<ConnectionUse> HttpConnection::serve_request() {
 
 Task<ConnectionUse> HttpConnection::read_and_answer() {
   is_head_ = false;
+  body_bytes_max_ = shared_.limits.body_bytes_max;
   answer_headers_.clear();
   probe_at_ = TimePoint::max();
   probe_pause_ = kFirstProbePause;
@@ -98,7 +99,7 @@ Task<ConnectionUse> HttpConnection::read_and_answer() {
 
   Parser parser;
   parser.header_limit(static_cast<std::uint32_t>(shared_.limits.head_bytes_max));
-  parser.body_limit(shared_.limits.body_bytes_max);
+  parser.body_limit(std::max(shared_.limits.body_bytes_max, shared_.limits.large_body_bytes_max));
   SystemError failure;
   buffer_.consume(parser.put(buffer_.data(), failure));
   if (failure == http::error::body_limit) {
@@ -118,6 +119,7 @@ Task<ConnectionUse> HttpConnection::read_and_answer() {
   const Result<Admitted> admitted = admit(parser);
   if (!admitted) co_return co_await refuse(admitted.error(), has_body ? ConnectionUse::close : use);
   const Route& route = *admitted->route;
+  body_bytes_max_ = route.body_size == BodySize::large ? shared_.limits.large_body_bytes_max : shared_.limits.body_bytes_max;
   // Many clients send an empty JSON object with every POST.
   constexpr std::uint64_t kIgnoredBytesMax = 64;
   const bool is_ignored = route.method == "POST" && !parser.chunked() && parser.content_length().value_or(0) <= kIgnoredBytesMax;
@@ -126,8 +128,9 @@ Task<ConnectionUse> HttpConnection::read_and_answer() {
     co_return co_await refuse(std::move(unexpected), ConnectionUse::close);
   }
   ByteReservation memory = shared_.memory.reservation_for(payer_of(admitted->caller));
-  BodyDecoder decoder =
-      parser.chunked() ? BodyDecoder::of_chunks(shared_.limits) : BodyDecoder::of_size(parser.content_length().value_or(0), shared_.limits);
+  if (parser.content_length().value_or(0) > body_bytes_max_) co_return co_await refuse(too_large(), ConnectionUse::close);
+  BodyDecoder decoder = parser.chunked() ? BodyDecoder::of_chunks(shared_.limits, body_bytes_max_)
+                                         : BodyDecoder::of_size(parser.content_length().value_or(0), shared_.limits);
   const Status body = co_await read_body(parser, decoder, memory);
   if (!body) co_return co_await refuse(body.error(), ConnectionUse::close);
 
@@ -140,7 +143,11 @@ Task<ConnectionUse> HttpConnection::read_and_answer() {
                       .tenant = admitted->caller.tenant,
                       .client = client_of(admitted->caller),
                       .access = admitted->caller.access,
-                      .is_trusted = admitted->is_trusted};
+                      .quota = admitted->caller.quota,
+                      .is_trusted = admitted->is_trusted,
+                      .query = query_of(parser),
+                      .accept = shared_.door == Door::main ? std::string(header(parser, http::field::accept)) : std::string(),
+                      .if_none_match = std::string(header(parser, http::field::if_none_match))};
   const BodyForm stream_form = is_http_1_1_ ? BodyForm::chunked : BodyForm::until_close;
   const BodyForm form = is_head_ ? BodyForm::left_out : stream_form;
   // Shared with the handler: either may release it first.
@@ -197,9 +204,9 @@ Task<Status> HttpConnection::read_body(const Parser& parser, BodyDecoder& decode
 
 // Memory for the bytes at hand, in steps that double: what came is paid for, not what the head announces.
 Status HttpConnection::make_space(const Parser& parser, BodyDecoder& decoder, ByteReservation& memory) const {
-  const std::size_t needed = std::min(decoder.body().size() + buffer_.size(), shared_.limits.body_bytes_max);
+  const std::size_t needed = std::min(decoder.body().size() + buffer_.size(), body_bytes_max_);
   if (needed <= memory.bytes()) return {};
-  const std::size_t announced = std::max<std::size_t>(parser.content_length().value_or(shared_.limits.body_bytes_max), needed);
+  const std::size_t announced = std::max<std::size_t>(parser.content_length().value_or(body_bytes_max_), needed);
   const std::size_t wanted = std::min(std::max({needed, 2 * memory.bytes(), kBodyStepBytes}), announced);
   if (Status taken = memory.grow_to(wanted); !taken) return taken;
   decoder.body().reserve(wanted);
@@ -240,6 +247,12 @@ bool HttpConnection::has_place() {
 std::string HttpConnection::rest_of_path(const Parser& parser, const Route& route) {
   const auto target = parser.get().target();
   return std::string(path_of({target.data(), target.size()}).substr(route.fixed_path().size()));
+}
+
+std::string HttpConnection::query_of(const Parser& parser) {
+  const std::string_view target(parser.get().target().data(), parser.get().target().size());
+  const std::size_t path_bytes = path_of(target).size();
+  return std::string(target.substr(std::min(path_bytes + 1, target.size())));
 }
 
 void start_connection(tcp::socket socket, HttpConnections& shared) {

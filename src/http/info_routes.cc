@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "api/constraint_step.h"
 #include "formats/json.h"
 #include "http/responses.h"
 
@@ -57,12 +58,49 @@ void InfoRoutes::server(const std::shared_ptr<Exchange>& exchange) const {
                              {"tp_size", runtime_.shard_count()},
                              {"dp_size", 1},
                              {"enable_lora", true},
+                             {"grammar_backend", constraint_library().empty() ? "none" : constraint_library()},
                              {"internal_states", Json::array({state})}}));
 }
 
-void InfoRoutes::flush_cache(const std::shared_ptr<Exchange>& exchange) {
+void InfoRoutes::note_waiting(const std::shared_ptr<Exchange>& exchange) {
   std::erase_if(flushes_, [](const std::weak_ptr<Exchange>& flush) { return flush.expired(); });
   flushes_.push_back(exchange);
+}
+
+void InfoRoutes::pause(const std::shared_ptr<Exchange>& exchange) {
+  answer_after(
+      exchange, [this](OnDone on_done) { runtime_.engine().pause(std::move(on_done)); }, "Paused: sequences stay where they are.");
+}
+
+void InfoRoutes::resume(const std::shared_ptr<Exchange>& exchange) {
+  answer_after(
+      exchange, [this](OnDone on_done) { runtime_.engine().resume(std::move(on_done)); }, "Resumed.");
+}
+
+void InfoRoutes::is_paused(const std::shared_ptr<Exchange>& exchange) const {
+  exchange->respond(json_of({{"is_paused", runtime_.engine().stats().is_paused}}));
+}
+
+// As flush_cache(): the engine's thread has no reference of its own to the exchange.
+void InfoRoutes::answer_after(const std::shared_ptr<Exchange>& exchange, const std::function<void(OnDone)>& start, std::string_view done) {
+  note_waiting(exchange);
+  struct Waiting {
+    std::shared_ptr<Exchange> exchange;
+    std::string done;
+    Status status;
+  };
+  const auto waiting = std::make_shared<Waiting>(Waiting{exchange, std::string(done), {}});
+  std::function<void()> back = [waiting] {
+    waiting->exchange->respond(waiting->status ? text_response(std::move(waiting->done)) : error_response(waiting->status.error()));
+  };
+  start([post = post_, waiting = waiting.get(), back = std::move(back)](Status status) mutable {
+    waiting->status = std::move(status);
+    post(std::move(back));
+  });
+}
+
+void InfoRoutes::flush_cache(const std::shared_ptr<Exchange>& exchange) {
+  note_waiting(exchange);
   struct Flushing {
     std::shared_ptr<Exchange> exchange;
     bool was_done = false;

@@ -13,6 +13,7 @@ namespace slora {
 namespace {
 
 constexpr std::size_t kKeysMax = 10'000;
+constexpr std::uint64_t kTokensPerMinuteMax = 1'000'000'000'000;
 
 tl::unexpected<Error> refuse_entry(std::size_t index, std::string_view what) { return error("bad_key_file", "keys[{}]{}", index, what); }
 
@@ -44,16 +45,16 @@ Result<std::vector<std::string>> read_patterns(std::size_t index, const Json& mo
 }
 
 Status check_members(std::size_t index, const Json& entry) {
-  constexpr std::array<std::string_view, 4> known = {"tenant", "key_sha256", "role", "models"};
+  constexpr std::array<std::string_view, 5> known = {"tenant", "key_sha256", "role", "models", "tokens_per_minute"};
   if (!entry.is_object()) return refuse_entry(index, fmt::format(": expected an object, found {}", type_name(entry)));
   for (const auto& [name, value] : entry.items()) {
     if (std::ranges::find(known, name) != known.end()) continue;
-    return refuse_entry(index, fmt::format(": expected tenant, key_sha256, role and models, found {}", quote(name)));
+    return refuse_entry(index, fmt::format(": expected tenant, key_sha256, role, models and tokens_per_minute, found {}", quote(name)));
   }
   return {};
 }
 
-Result<ApiKey> read_entry(std::size_t index, const Json& entry, TenantNumbers& tenants) {
+Result<ApiKey> read_entry(std::size_t index, const Json& entry, TenantNumbers& tenants, KeyQuotas& quotas) {
   if (Status members = check_members(index, entry); !members) return forward_error(members);
   const auto text_of = [&](const char* name) {
     const Json* member = find_member(entry, name);
@@ -71,6 +72,14 @@ Result<ApiKey> read_entry(std::size_t index, const Json& entry, TenantNumbers& t
   const std::string tenant = text_of("tenant");
   if (tenant.empty() && key.role == Role::user) return refuse_entry(index, ".tenant: expected a name");
   if (key.role == Role::user) key.caller.tenant = tenants.number_of(tenant);
+  if (const Json* quota = find_member(entry, "tokens_per_minute"); quota != nullptr) {
+    const std::uint64_t tokens = quota->is_number_unsigned() ? quota->get<std::uint64_t>() : 0;
+    if (tokens == 0 || tokens > kTokensPerMinuteMax || key.role == Role::admin) {
+      return refuse_entry(index, fmt::format(".tokens_per_minute: expected an integer from 1 to {}, for a key of role user, found {}",
+                                             kTokensPerMinuteMax, shown(*quota)));
+    }
+    key.caller.quota = quotas.quota_of(key.digest, tokens);
+  }
   const Json* models = find_member(entry, "models");
   if (models == nullptr) {
     key.caller.access = std::make_shared<const ModelAccess>();
@@ -90,7 +99,19 @@ TenantId TenantNumbers::number_of(const std::string& tenant) {
   return at->second;
 }
 
-Result<std::vector<ApiKey>> parse_key_file(std::string_view text, TenantNumbers& tenants) {
+std::shared_ptr<TokenQuota> KeyQuotas::quota_of(const Sha256Digest& key, std::uint64_t tokens_per_minute) {
+  std::weak_ptr<TokenQuota>& known = known_[key];
+  if (std::shared_ptr<TokenQuota> quota = known.lock(); quota && quota->tokens_per_minute() == tokens_per_minute) return quota;
+  auto quota = std::make_shared<TokenQuota>(tokens_per_minute);
+  known = quota;
+  return quota;
+}
+
+void KeyQuotas::tidy() {
+  std::erase_if(known_, [](const auto& entry) { return entry.second.expired(); });
+}
+
+Result<std::vector<ApiKey>> parse_key_file(std::string_view text, TenantNumbers& tenants, KeyQuotas& quotas) {
   const Result<Json> file = parse_json(text);
   if (!file) return error("bad_key_file", "{}", file.error().message);
   const Json* entries = file->is_object() ? find_member(*file, "keys") : nullptr;
@@ -100,7 +121,7 @@ Result<std::vector<ApiKey>> parse_key_file(std::string_view text, TenantNumbers&
   if (entries->size() > kKeysMax) return error("bad_key_file", "keys: expected at most {}, found {}", kKeysMax, entries->size());
   std::vector<ApiKey> keys;
   for (std::size_t i = 0; i < entries->size(); ++i) {
-    Result<ApiKey> key = read_entry(i, (*entries)[i], tenants);
+    Result<ApiKey> key = read_entry(i, (*entries)[i], tenants, quotas);
     if (!key) return forward_error(key);
     keys.push_back(std::move(*key));
   }

@@ -9,7 +9,8 @@ const std::string kDigest(64, 'a');
 
 Result<std::vector<ApiKey>> parse(const std::string& entries) {
   TenantNumbers tenants(TenantId{5});
-  return parse_key_file(R"({"keys":[)" + entries + "]}", tenants);
+  KeyQuotas quotas;
+  return parse_key_file(R"({"keys":[)" + entries + "]}", tenants, quotas);
 }
 
 TEST(KeyFile, GivesEachKeyItsTenantRoleAndModels) {
@@ -37,6 +38,20 @@ TEST(KeyFile, KeepsATenantsNumberWhenItIsReadAgain) {
   EXPECT_EQ(tenants.number_of("acme"), acme);
 }
 
+TEST(KeyFile, KeepsWhatAKeysQuotaHasLeftWhenItIsReadAgain) {
+  TenantNumbers tenants(TenantId{1});
+  KeyQuotas quotas;
+  const auto read = [&](int tokens) {
+    const std::string entry = R"({"tenant":"a","key_sha256":")" + kDigest + R"(","tokens_per_minute":)" + std::to_string(tokens) + "}";
+    return parse_key_file(R"({"keys":[)" + entry + "]}", tenants, quotas)->front().caller.quota;
+  };
+  const std::shared_ptr<TokenQuota> quota = read(100);
+  EXPECT_EQ(quota->tokens_per_minute(), 100U);
+  EXPECT_EQ(read(100), quota);
+  EXPECT_NE(read(200), quota);
+  EXPECT_EQ(parse(R"({"tenant":"a","key_sha256":")" + kDigest + R"("})")->front().caller.quota, nullptr);
+}
+
 TEST(KeyFile, IsRefusedWithTheEntryThatIsWrong) {
   const std::string digest = R"("key_sha256":")" + kDigest + R"(")";
   const auto message_of = [](const Result<std::vector<ApiKey>>& refused) { return refused ? "accepted" : refused.error().message; };
@@ -47,9 +62,13 @@ TEST(KeyFile, IsRefusedWithTheEntryThatIsWrong) {
   EXPECT_NE(message_of(parse(R"({"tenant":"a","models":"x",)" + digest + "}")).find("keys[0].models"), std::string::npos);
   EXPECT_NE(message_of(parse(R"({"tenant":"a","adapters":[],)" + digest + "}")).find("adapters"), std::string::npos);
   EXPECT_NE(message_of(parse("1")).find("keys[0]"), std::string::npos);
+  EXPECT_NE(message_of(parse(R"({"tenant":"a","tokens_per_minute":0,)" + digest + "}")).find("keys[0].tokens_per_minute"),
+            std::string::npos);
+  EXPECT_NE(message_of(parse(R"({"role":"admin","tokens_per_minute":5,)" + digest + "}")).find("role user"), std::string::npos);
   TenantNumbers tenants(TenantId{1});
+  KeyQuotas quotas;
   for (const char* text : {"", "[]", "{}", R"({"keys":{}})", R"({"keys":[],"more":1})"})
-    EXPECT_FALSE(parse_key_file(text, tenants)) << text;
+    EXPECT_FALSE(parse_key_file(text, tenants, quotas)) << text;
 }
 
 TEST(KeyFile, NeverShowsWhatStandsWhereTheDigestShould) {

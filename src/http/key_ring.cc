@@ -58,7 +58,8 @@ void KeyRing::look() {
 KeyRing::News KeyRing::examine(Result<std::string> text) {
   if (!text) return {std::nullopt, tl::unexpected(text.error())};
   if (*text == text_) return {std::move(*text), std::nullopt};
-  Result<std::vector<ApiKey>> keys = parse_key_file(*text, tenants_);
+  Result<std::vector<ApiKey>> keys = parse_key_file(*text, tenants_, quotas_);
+  quotas_.tidy();
   if (!keys) return {std::move(*text), forward_error(keys)};
   return {std::move(*text), ApiKeys(KeyNeed::needed, keys_with(options_, std::move(*keys)))};
 }

@@ -57,6 +57,7 @@ class KeyRing {
 
   const KeyOptions options_;
   TenantNumbers tenants_;            // of the thread that reads
+  KeyQuotas quotas_;                 // the same
   std::optional<std::string> text_;  // the file's when it was read last; written while nobody reads
   ApiKeys keys_;
   std::string complaint_;  // logged last, not to repeat it

@@ -10,6 +10,7 @@ struct HttpLimits {
   std::size_t head_bytes_max = 16 << 10;
   std::size_t field_count_max = 64;
   std::size_t body_bytes_max = 4 << 20;
+  std::size_t large_body_bytes_max = 64 << 20;   // on the operator's routes that take tensors
   std::size_t request_memory_bytes = 256 << 20;  // what all requests hold: bodies, what is made of them, unsent bytes
   std::size_t unsent_bytes_max = 4 << 20;        // of one stream, or a single event
   std::size_t connections_max = 4096;            // beyond, the oldest idle ones are closed for new ones

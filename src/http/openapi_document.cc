@@ -24,7 +24,7 @@ constexpr std::array kStatusTexts = {
     StatusText{408, "The request came too slowly."},
     StatusText{413, "The body is too long."},
     StatusText{414, "The path is too long."},
-    StatusText{415, "The body does not come as application/json."},
+    StatusText{415, "The body does not come in the type that this path takes."},
     StatusText{429, "Too much runs or waits already; Retry-After says when to try again."},
     StatusText{431, "The headers are too long."},
     StatusText{500, "The model failed at this request."},
@@ -86,7 +86,7 @@ Json operation_of(const Route& route) {
                                             {"schema", {{"type", "string"}, {"minLength", 1}}}}});
   }
   if (route.about.body)
-    operation["requestBody"] = {{"required", true}, {"content", {{"application/json", {{"schema", *route.about.body}}}}}};
+    operation["requestBody"] = {{"required", true}, {"content", {{std::string(route.about.body_type), {{"schema", *route.about.body}}}}}};
   // A server without keys takes requests without one.
   if (needs_key(route.role)) operation["security"] = Json::array({{{"key", Json::array()}}, Json::object()});
   operation["responses"] = answers_of(route);

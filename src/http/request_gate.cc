@@ -10,7 +10,7 @@ namespace slora {
 namespace {
 
 Status check_page(const HttpConnections& shared, const Route& route, const GateHead& head) {
-  if (Status host = check_host(head.host); !host) return host;
+  if (Status host = check_host(head.host, shared.cors); !host) return host;
   const bool changes_nothing = head.method == "GET" || head.method == "HEAD";
   if (changes_nothing || head.origin.empty() || is_same_origin(head.origin, head.host)) return {};
   if (route.role == Role::admin ? shared.cors.names(head.origin) : shared.cors.allows(head.origin)) return {};

@@ -1,6 +1,7 @@
 #include "http/responses.h"
 
 #include <array>
+#include <string>
 #include <string_view>
 
 namespace slora {
@@ -48,6 +49,7 @@ HttpResponse response_of(const ApiError& error, int status) {
   response.status = status;
   response.body = error_body(error);
   if (status == 504) response.headers.emplace_back("x-should-retry", "false");  // to OpenAI's clients, which try errors again at once
+  if (error.retry_seconds > 0) response.headers.emplace_back("Retry-After", std::to_string(error.retry_seconds));
   if (status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer");
   return response;
 }

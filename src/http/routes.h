@@ -21,12 +21,16 @@ struct RouteAbout {
     std::string content_type;          // empty: no body
     std::shared_ptr<const Json> body;  // JSON Schema; null: text, or events
   };
-  std::vector<Answer> answers;  // to 200: one, or a whole one and a stream
-  std::vector<int> refusals;    // statuses in addition to those that its role and its body imply
+  std::vector<Answer> answers;     // to 200: one, or a whole one and a stream
+  std::vector<int> refusals = {};  // statuses in addition to those that its role and its body imply
+  std::string_view body_type = "application/json";
 };
 
 // Where a route is served: on the server's port, or on every port, the one for health checks included.
 enum class Doors : std::uint8_t { main, every };
+
+// How long a body may be: HttpLimits::body_bytes_max or large_body_bytes_max.
+enum class BodySize : std::uint8_t { usual, large };
 
 // One route: who may call it, and its handler.
 struct Route {
@@ -37,6 +41,7 @@ struct Route {
   std::function<void(std::shared_ptr<Exchange>)> handler;
   RouteAbout about = {};
   Doors doors = Doors::main;
+  BodySize body_size = BodySize::usual;
 
   // The path up to its part in braces.
   [[nodiscard]] std::string_view fixed_path() const { return path.substr(0, path.find('{')); }

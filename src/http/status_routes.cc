@@ -4,46 +4,21 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <fstream>
-#include <optional>
 #include <string_view>
 #include <utility>
 
 #include "api/json_text.h"
 #include "formats/json.h"
+#include "http/query.h"
 #include "http/responses.h"
 #include "metrics/prometheus.h"
 
 namespace slora {
 namespace {
 
-// Those of the names that a caller may know.
-std::string joined(std::vector<std::string> names, const ModelAccess& access) {
-  std::erase_if(names, [&](const std::string& name) { return !access.allows(name); });
-  return fmt::format("{}", fmt::join(names, ","));
-}
-
 double unix_seconds() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
-
-// "org%2Fsql" as "org/sql": clients write a name's slash either way. Nothing when it is not well formed.
-std::optional<std::string> percent_decoded(std::string_view text) {
-  std::string decoded;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      decoded += text[i];
-      continue;
-    }
-    const std::string_view digits = text.substr(i + 1, 2);
-    unsigned value = 0;
-    const auto [end, failed] = std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
-    if (digits.size() != 2 || failed != std::errc() || end != digits.data() + 2) return std::nullopt;
-    decoded += static_cast<char>(value);
-    i += 2;
-  }
-  return decoded;
-}
 
 // Physical memory of this process; 0 when the system does not report it.
 std::uint64_t resident_bytes() {
@@ -61,12 +36,13 @@ void write_gauge(PrometheusWriter& writer, std::string_view name, std::string_vi
 }  // namespace
 
 StatusRoutes::StatusRoutes(ModelNames names, Runtime& runtime, const JobTable& jobs, const RequestMetrics& requests,
-                           std::function<std::size_t()> request_count, PostToIo post)
+                           std::function<std::size_t()> request_count, std::size_t named_adapters_max, PostToIo post)
     : names_(std::move(names)),
       runtime_(runtime),
       jobs_(jobs),
       requests_(requests),
       request_count_(std::move(request_count)),
+      adapter_metrics_(named_adapters_max),
       resident_bytes_(runtime.metrics().gauge("process_resident_memory_bytes", "Physical memory of this process, looked up each second.")),
       created_seconds_(static_cast<std::int64_t>(unix_seconds())),
       models_([this] { return runtime_.adapters().served_stamp(); }, [this] { return format_models(ModelAccess()); }, post),
@@ -149,20 +125,13 @@ void StatusRoutes::ping(const std::shared_ptr<Exchange>& exchange) const {
   exchange->respond(std::move(response));
 }
 
-void StatusRoutes::metrics(const std::shared_ptr<Exchange>& exchange) const {
+void StatusRoutes::metrics(const std::shared_ptr<Exchange>& exchange) {
   PrometheusWriter writer;
   runtime_.metrics().write(writer);
-  const JobTable::AdapterUse use = jobs_.adapters_in_use();
   const EngineStats stats = runtime_.engine().stats();
   const AdapterCounts adapters = runtime_.adapters().counts();
   if (exchange->request().is_trusted) {
-    const ModelAccess& access = *exchange->request().access;
-    // As in vLLM the value is a time: of several series a scraper uses the latest.
-    writer.family("vllm:lora_requests_info", "Adapters of the requests that run and wait, and when that was so.", MetricKind::gauge);
-    writer.sample({{"max_lora", std::to_string(adapters.registered)},
-                   {"running_lora_adapters", joined(use.running, access)},
-                   {"waiting_lora_adapters", joined(use.waiting, access)}},
-                  unix_seconds());
+    adapter_metrics_.write(writer, AdapterMetrics::read(runtime_.adapters(), jobs_), *exchange->request().access);
   }
   write_gauge(writer, "slora_adapters_registered", "Adapters that have a name.", adapters.registered);
   write_gauge(writer, "slora_adapters_refused", "Of these and of the folders that got no name, those that can't be served.",

@@ -12,6 +12,7 @@
 #include "api/request_metrics.h"
 #include "base/clock.h"
 #include "engine/runtime.h"
+#include "http/adapter_metrics.h"
 #include "http/answer_pool.h"
 #include "http/cached_body.h"
 #include "http/recent_rate.h"
@@ -28,9 +29,10 @@ struct ModelNames {
 // The endpoints about the server's state. I/O thread.
 class StatusRoutes {
  public:
-  // What it borrows outlives it. `request_count` returns how many requests for generation are not answered yet.
+  // What it borrows outlives it. `request_count` returns how many requests for generation are not answered yet; `named_adapters_max`: see
+  // AdapterMetrics.
   StatusRoutes(ModelNames names, Runtime& runtime, const JobTable& jobs, const RequestMetrics& requests,
-               std::function<std::size_t()> request_count, PostToIo post);
+               std::function<std::size_t()> request_count, std::size_t named_adapters_max, PostToIo post);
 
   // Called every second, for the rates of /load and the gauges of this process.
   void look();
@@ -43,7 +45,7 @@ class StatusRoutes {
   // The same without a body.
   void ping(const std::shared_ptr<Exchange>& exchange) const;
   // Without the names of adapters for those who may not see them.
-  void metrics(const std::shared_ptr<Exchange>& exchange) const;
+  void metrics(const std::shared_ptr<Exchange>& exchange);
   // Requests that are not answered yet, as vLLM's; and in numbers how the server has been doing.
   void load(const std::shared_ptr<Exchange>& exchange) const;
   void version(const std::shared_ptr<Exchange>& exchange) const;
@@ -66,6 +68,7 @@ class StatusRoutes {
   const JobTable& jobs_;
   const RequestMetrics& requests_;
   const std::function<std::size_t()> request_count_;
+  AdapterMetrics adapter_metrics_;
   Gauge& resident_bytes_;
   RecentRate served_, output_tokens_;
   const std::int64_t created_seconds_;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "api/model_access.h"
+#include "api/token_quota.h"
 #include "base/byte_budget.h"
 #include "base/ids.h"
 
@@ -24,7 +25,10 @@ struct HttpRequest {
   TenantId tenant;                            // whose key it brought; the operator's where there are none
   ClientId client;                            // the tenant of its key, or its connection
   std::shared_ptr<const ModelAccess> access;  // of its key; never null
+  std::shared_ptr<TokenQuota> quota{};        // of its key; null: none
   bool is_trusted = true;                     // may see names of adapters on routes that are open to anybody
+  std::string query{};                        // the target's raw bytes after '?'
+  std::string accept{}, if_none_match{};      // of these headers; `accept` is empty on the health port, which has no page
 };
 
 using HttpHeaders = std::vector<std::pair<std::string, std::string>>;

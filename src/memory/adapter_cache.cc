@@ -141,11 +141,19 @@ void AdapterCache::evict_unused(Timestamp now, Timestamp idle_time) {
     if (is_in_use || entry.state != AdapterState::resident || entry.use_count != entry.use_count_seen) {
       entry.use_count_seen = entry.use_count;
       entry.used_at = now;
-    } else if (now - entry.used_at >= idle_time) {
+    } else if (const Timestamp time = entry.idle_time.value_or(idle_time); time > Timestamp(0) && now - entry.used_at >= time) {
       unused_.push_back(adapter);
     }
   }
   for (const AdapterId adapter : unused_) evict(entries_.at(adapter).pages.pages().front());
+}
+
+void AdapterCache::set_idle_time(AdapterId adapter, std::optional<Timestamp> time) {
+  if (state(adapter) != AdapterState::resident) return;
+  Entry& entry = entries_.at(adapter);
+  if (entry.idle_time) --idle_time_count_;
+  entry.idle_time = time;
+  if (entry.idle_time) ++idle_time_count_;
 }
 
 double AdapterCache::value_of(std::uint32_t page_count) const {
@@ -245,6 +253,7 @@ void AdapterCache::tidy(AdapterId adapter) {
 
 void AdapterCache::drop_image(AdapterId adapter, Entry& entry) {
   leave_order(entry);
+  set_idle_time(adapter, std::nullopt);
   set_state(adapter, entry, AdapterState::absent);
   entry.pages = {};
   entry.shared.clear();

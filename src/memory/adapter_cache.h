@@ -1,6 +1,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -111,8 +112,13 @@ class AdapterCache {
   void touch(AdapterId adapter);
   // Requires: the first page of an adapter that is in the eviction order.
   void evict(PageIndex first_page);
-  // Evicts the images that nobody has used or named for `idle_time`, as far as the calls of this function show. O(adapters in the pool).
+  // Evicts the images that nobody has used or named for `idle_time` or a time of their own, as far as the calls of this function show; 0:
+  // they stay. O(adapters in the pool).
   void evict_unused(Timestamp now, Timestamp idle_time);
+  // A time of its own, until the image leaves the pool; nothing: none any more. Does nothing for an adapter that is not resident.
+  void set_idle_time(AdapterId adapter, std::optional<Timestamp> time);
+  // Whether any adapter has one.
+  [[nodiscard]] bool has_idle_times() const { return idle_time_count_ > 0; }
   // The value in the eviction order of an adapter of this size that is used once.
   [[nodiscard]] double value_of(std::uint32_t page_count) const;
   [[nodiscard]] PageOwner owner_of(AdapterId adapter) const { return {PageUse::adapter, TenantId{}, adapter.value}; }
@@ -159,6 +165,7 @@ class AdapterCache {
     std::uint32_t use_count = 0;
     std::uint32_t use_count_seen = ~0u;  // by evict_unused(), which saw it in use last at `used_at`
     Timestamp used_at{};
+    std::optional<Timestamp> idle_time;  // its own
     bool leaves_when_idle = false;  // EvictionPolicy::evict_when_idle, and the image was used: what was loaded ahead may wait for its use
   };
 
@@ -198,6 +205,7 @@ class AdapterCache {
   std::vector<AdapterId> changed_;
   std::uint32_t idle_page_count_ = 0;
   std::size_t loading_count_ = 0;
+  std::size_t idle_time_count_ = 0;  // entries that have one
   std::uint64_t evictions_ = 0;
   ReuseChance reuse_;
   std::unordered_map<AdapterId, Shared> shared_;

@@ -40,6 +40,10 @@ class Model {
   // called after each layer: a step may take long. Requires: the batch is within the limits.
   void forward(const ForwardBatch& batch, std::byte* pool, const std::function<void()>& after_layer = {});
 
+  // The hidden states that the head reads, after the last norm: [rows, hidden] product, equal on all shards. Requires: forward() was last
+  // called for a batch of as many rows, whose ops are done.
+  [[nodiscard]] Tensor hidden(std::int64_t rows) const { return activations_.views(rows, 0).h; }
+
   // Logits [block.rows, vocab] fp32 on shard 0, valid until the next call; on another shard those of its part of the vocabulary. Requires:
   // forward() was last called for `batch`; at most output_rows_max rows.
   [[nodiscard]] Tensor logits(const ForwardBatch& batch, const OutputBlock& block);

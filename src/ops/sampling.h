@@ -20,7 +20,7 @@ struct TokenCount {
 };
 
 // How the tokens of one request are drawn, from the API to the kernels. Values are validated by the API; below it nobody checks them again.
-// Kernels apply them in vLLM's order: bias, penalties, temperature, min-p, top-k, top-p, draw.
+// Kernels apply them in vLLM's order: bias, penalties, bans, the mask of the answer's form, temperature, min-p, top-k, top-p, draw.
 struct SamplingParams {
   float temperature = 1;  // 0: greedy
   float top_p = 1;
@@ -58,6 +58,7 @@ struct SampleRow {
   Part prompt_tokens{};           // of SampleBatch::tokens: distinct ones, sorted; may be empty without a repetition penalty
   Part banned{};                  // of SampleBatch::tokens: never drawn (end tokens before min_tokens)
   Part logit_bias{};              // of SampleBatch::biases
+  Part mask{};                    // of SampleBatch::masks: the tokens that the form of the answer allows; empty: it has none
   std::int32_t vocabulary = 0;    // the logits of the row that count, from the first on; 0: all
 
   [[nodiscard]] bool penalises_repetition() const { return repetition_penalty != 1; }
@@ -70,16 +71,23 @@ template <class Row>
   return {logits.row<float>(i), static_cast<std::size_t>(row.vocabulary > 0 ? row.vocabulary : logits.cols)};
 }
 
+// Whether the mask has bit token % 32 of word token / 32. Tokens beyond its words are not allowed.
+[[nodiscard]] constexpr bool allows(std::span<const std::uint32_t> mask, TokenId token) {
+  const auto index = static_cast<std::size_t>(token);
+  return index / 32 < mask.size() && (mask[index / 32] >> (index % 32) & 1u) != 0;
+}
+
 // The rows of a step that a token is drawn from.
 struct SampleBatch {
   StepArray<SampleRow> rows;
   StepArray<TokenCount> counts;
   StepArray<TokenId> tokens;
   StepArray<TokenBias> biases;
+  StepArray<std::uint32_t> masks;
   const TokenResult* previous = nullptr;  // [rows of the previous step] in device memory; read only by rows with a pending token
 
   [[nodiscard]] SampleBatch from(std::size_t begin, std::size_t count) const {
-    return {rows.from(begin, count), counts, tokens, biases, previous};
+    return {rows.from(begin, count), counts, tokens, biases, masks, previous};
   }
 };
 
@@ -90,6 +98,9 @@ struct SampleView {
   std::span<const TokenId> prompt_tokens;
   std::span<const TokenId> banned;
   std::span<const TokenBias> logit_bias;
+  // Everything else is not drawn, whatever the bans say: where they leave no allowed token, the one of the largest unmodified logit is
+  // drawn. If all its bits are zero, none is.
+  std::span<const std::uint32_t> mask;
   TokenId pending = -1;  // drawn too, and not in output_counts
 
   SampleView(const SampleBatch& batch, std::size_t index)
@@ -98,6 +109,7 @@ struct SampleView {
         prompt_tokens(part_of(batch.tokens, row.prompt_tokens)),
         banned(part_of(batch.tokens, row.banned)),
         logit_bias(part_of(batch.biases, row.logit_bias)),
+        mask(part_of(batch.masks, row.mask)),
         pending(row.pending_row < 0 ? -1 : batch.previous[row.pending_row].id) {}
 
  private:

@@ -85,7 +85,7 @@ SequenceView Scheduler::make_view(const Sequence& sequence) const {
                     .priority = request.priority,
                     .arrival = request.arrival,
                     .deadline = request.deadline,
-                    .tokens_to_compute = sequence.remaining(),
+                    .tokens_to_compute = sequence.state == SequenceState::running ? sequence.remaining() : sequence.uncomputed(),
                     .output_count = sequence.output_count(),
                     .output_tokens_max = request.output_tokens_max,
                     .cached_tokens = sequence.cached_count,

@@ -83,6 +83,7 @@ std::string Scheduler::check_sequence(const Sequence& sequence) const {
     return fmt::format("sequence {}: promised more than it can ever need", id);
   if (sequence.overtaken_count > 0) return fmt::format("sequence {}: runs and counts as overtaken", id);
   if (sequence.preemption_count > kPreemptionsMax) return fmt::format("sequence {}: preempted too often", id);
+  if (sequence.is_suspended && sequence.pending_count > 0) return fmt::format("sequence {}: suspended, and waits for a token", id);
   if (sequence.pending_count > std::ssize(uncommitted_))
     return fmt::format("sequence {}: waits for a token that no uncommitted plan computes", id);
   return {};

@@ -77,9 +77,11 @@ void Scheduler::load_pinned() {
 }
 
 void Scheduler::evict_unused_adapters(Timestamp now) {
-  constexpr Timestamp kLookInterval = std::chrono::seconds(1);
+  constexpr Timestamp kLookInterval = std::chrono::milliseconds(250);
   const Timestamp idle_time = options_.adapter_idle_time;
-  if (idle_time == Timestamp(0) || now - unused_looked_at_ < std::min(kLookInterval, idle_time / 4)) return;
+  if (idle_time == Timestamp(0) && !memory_.adapters().has_idle_times()) return;
+  const Timestamp interval = idle_time == Timestamp(0) ? kLookInterval : std::min(kLookInterval, idle_time / 4);
+  if (now - unused_looked_at_ < interval) return;
   unused_looked_at_ = now;
   memory_.adapters().evict_unused(now, idle_time);
 }

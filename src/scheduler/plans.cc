@@ -85,27 +85,52 @@ void Scheduler::commit(const StepPlan& plan, const StepResult& result, std::vect
 // Applies the result of a committed plan to one sequence. One that was preempted since then keeps the token, but has no pages.
 void Scheduler::settle(Sequence& sequence, const PlannedSpan& span, const StepResult& result) {
   const bool is_running = sequence.state == SequenceState::running;
-  RowOutcome outcome = RowOutcome::goes_on;
+  RowResult row;
+  bool lacks_token = false;
   if (span.output_row >= 0) {
-    const RowResult& row = result.rows[static_cast<std::size_t>(span.output_row)];
-    outcome = row.outcome;
+    row = result.rows[static_cast<std::size_t>(span.output_row)];
+    lacks_token = row.outcome == RowOutcome::suspended && row.token < 0;
     --sequence.pending_count;
-    if (outcome != RowOutcome::failed) {
+    if (row.outcome != RowOutcome::failed && !lacks_token) {
       sequence.tokens.push_back(row.token);
       const SequenceRequest& request = sequence.request;
       policy_.add_charge({.id = request.id, .client = request.client, .adapter = request.adapter, .output_tokens = 1});
     }
   }
-  if (outcome == RowOutcome::failed) {
+  if (row.outcome == RowOutcome::failed) {
     sequence.holdings.prefix.distrust();
     end(sequence, EndReason::failed);
     return;
   }
-  if (is_running) store_full_pages(sequence, span.position_begin + span.token_count);
+  // A position that is computed again is written again, so its page is not shared with others yet.
+  const std::int32_t computed_end = span.position_begin + span.token_count - (lacks_token ? 1 : 0);
+  if (is_running) store_full_pages(sequence, computed_end);
+  if (row.outcome != RowOutcome::suspended) return apply(sequence, row.outcome);
+  check(sequence.request.continuation == Continuation::known, "expected that only sequences whose tokens plans wait for are suspended");
+  sequence.is_suspended = true;
+  if (is_running)
+    sequence.planned = computed_end;
+  else
+    line_.view_of(sequence) = make_view(sequence);  // it counted on a token
+}
+
+void Scheduler::apply(Sequence& sequence, RowOutcome outcome) {
   if (outcome == RowOutcome::stop)
     end(sequence, EndReason::stop);
+  else if (outcome == RowOutcome::complete)
+    end(sequence, EndReason::complete);
+  else if (outcome == RowOutcome::failed)
+    end(sequence, EndReason::failed);
   else if (sequence.known_count() == sequence.tokens_max())
     end(sequence, EndReason::length);
+}
+
+void Scheduler::resume(SequenceId id, RowOutcome outcome) {
+  Sequence* const sequence = find(id);
+  if (sequence == nullptr) return;
+  check(sequence->is_suspended && outcome != RowOutcome::suspended, "expected the outcome of a sequence that is suspended");
+  sequence->is_suspended = false;
+  apply(*sequence, outcome);
 }
 
 // Turns pages that were filled into cached prefixes.

@@ -10,9 +10,13 @@ namespace slora {
 
 inline constexpr Timestamp kNoDeadline = Timestamp::max();
 
-// What the prompt is for. A scored one has its log-probabilities computed too, so all of it is computed: its prefixes are stored for
-// others, but none is read.
-enum class PromptUse : std::uint8_t { continued, scored };
+// What the prompt is for. A scored one has its log-probabilities computed too, and of a pooled one every hidden state is read, so all of it
+// is computed: its prefixes are stored for others, but none is read.
+enum class PromptUse : std::uint8_t { continued, scored, pooled };
+
+// Whether a plan may assume that a sequence continues while its latest token is not known yet (SchedulerOptions::depth), or has to wait for
+// the token.
+enum class Continuation : std::uint8_t { assumed, known };
 
 // What the scheduler needs to know of one token stream. Built by the engine, const afterwards.
 struct SequenceRequest {
@@ -29,10 +33,12 @@ struct SequenceRequest {
   std::vector<SharedImage> adapter_shared{};  // images that it needs besides
   std::int32_t adapter_begin = 0;             // the first position at which it acts; before, the base model's prefixes are read and stored
   PromptUse prompt_use = PromptUse::continued;
+  Continuation continuation = Continuation::assumed;
 };
 
 enum class EndReason : std::uint8_t {
   stop,            // the sampler drew an end token
+  complete,        // its last token completed the form that the answer has, after which nothing may follow
   length,          // output_tokens_max reached
   cancelled,       // by the client or the operator
   adapter_failed,  // its adapter could not be loaded

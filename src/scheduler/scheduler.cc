@@ -184,6 +184,7 @@ void Scheduler::admit_waiting() {
   for (Sequence* const next : step_.line) {
     const std::size_t taken = running_.size() - loading_count - step_.paused_count;
     if (taken >= slots || loading_count >= slots || running_.size() >= 2 * slots || step_.prompt_tokens_left == 0) return;
+    if (next->is_suspended) continue;
     const bool may_hold_back = next->state != SequenceState::preempted && next->overtaken_count < options_.overtaken_max;
     const std::int32_t share = prompt_share(line_.view_of(*next), may_hold_back ? 0 : 1);
     if (share == 0) continue;  // the policy holds it back

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -66,10 +67,11 @@ struct SchedulerStats {
 // commit(); with depth 2 one more schedule() may come before the commit. An empty plan is not committed.
 //
 // Laws, whatever the policy decides:
-// - The oldest running sequence is never preempted, and advances in every step once its adapter is resident. It waits only for pages of an
-//   uncommitted plan, for pages of a load that has not landed, and for reserved sequences, which need nothing more to end.
+// - The oldest running sequence is never preempted, and advances in every step once its adapter is resident, unless it is suspended or has
+//   to know its latest token (Continuation). It waits only for pages of an uncommitted plan, for pages of a load that has not landed, and
+//   for reserved sequences, which need nothing more to end.
 // - A sequence is preempted at most kPreemptionsMax times; then it is admitted again only with its worst case reserved. Preempted sequences
-//   are tried before the queue and are never overtaken for pages.
+//   are tried before the queue and are never overtaken for pages, unless they are suspended.
 // - A waiting sequence is overtaken for pages when it was tried and did not fit, and another is admitted after it in the same step. That
 //   happens only if the policy passes it over, and for at most overtaken_max sequences. From then on it comes directly after
 //   the preempted ones, and no other sequence of the queue is admitted before it. It starts at the latest when the loads under way have
@@ -94,6 +96,8 @@ class Scheduler {
   void schedule(StepPlan& plan, Timestamp now);
   // Closes the oldest uncommitted plan and appends the sequences that ended to `ended`.
   void commit(const StepPlan& plan, const StepResult& result, std::vector<SequenceEnd>& ended);
+  // How a suspended sequence goes on: as a row with this outcome, which is not `suspended` again. Unknown ids are ignored.
+  void resume(SequenceId id, RowOutcome outcome);
   // Appends the ends that are not reported yet: cancellations, failed loads, sequences given up.
   void take_ended(std::vector<SequenceEnd>& ended);
 
@@ -112,6 +116,8 @@ class Scheduler {
   [[nodiscard]] Status pin_adapter(AdapterId adapter, std::uint32_t page_count, std::vector<SharedImage> shared = {});
   // Does nothing when it is not pinned.
   void unpin_adapter(AdapterId adapter);
+  // For a resident adapter, until it leaves the pool: used instead of SchedulerOptions::adapter_idle_time. Nothing: the option's again.
+  void set_adapter_idle_time(AdapterId adapter, std::optional<Timestamp> time) { memory_.adapters().set_idle_time(adapter, time); }
   // Appends the adapters and the shared images that left the pool since the last call; the engine drops the adapters' views.
   void take_evicted_adapters(std::vector<AdapterId>& evicted);
 
@@ -121,6 +127,8 @@ class Scheduler {
   [[nodiscard]] std::uint32_t pages_of_adapter(AdapterId adapter) const;
   // That hold nothing anybody will read. For tests.
   [[nodiscard]] std::span<const PageIndex> free_pages() const { return memory_.pool().free_pages(); }
+  // Who holds which page.
+  [[nodiscard]] const PagePool& pages() const { return memory_.pool(); }
   [[nodiscard]] SchedulerStats stats() const;
   // Drops all cached prefixes and idle adapters. Requires: every sequence has ended and every plan is committed.
   void clear_caches();
@@ -210,6 +218,7 @@ class Scheduler {
   [[nodiscard]] std::uint32_t pages_pinned_besides(const AdapterNeeds& needs) const;
 
   void settle(Sequence& sequence, const PlannedSpan& span, const StepResult& result);
+  void apply(Sequence& sequence, RowOutcome outcome);
   void store_full_pages(Sequence& sequence, std::int32_t computed_count);
   // Lists that belong to the sequence of this request, without pages.
   [[nodiscard]] Holdings no_holdings(const SequenceRequest& request);

@@ -53,6 +53,7 @@ struct Sequence {
   std::int32_t scored = 0;         // positions of the prompt that plans have scored
   std::int32_t pending_count = 0;  // tokens after `tokens` that uncommitted plans will yield
   std::int32_t pending_row = -1;   // output row of the last of them
+  bool is_suspended = false;       // its latest row's outcome is not known
   std::uint64_t last_plan = 0;     // the latest plan with a span of it
   ComputedTokens computed;         // by plans since it came, those lost by preemption included
   std::int32_t preemption_count = 0;
@@ -64,10 +65,15 @@ struct Sequence {
   [[nodiscard]] std::int32_t known_count() const { return static_cast<std::int32_t>(tokens.size()); }
   [[nodiscard]] std::int32_t output_count() const { return known_count() - prompt_count + pending_count; }
   [[nodiscard]] std::int32_t tokens_max() const { return prompt_count + request.output_tokens_max; }
-  // Tokens that can be computed now. The last output token is never computed, because nothing reads its KV.
-  [[nodiscard]] std::int32_t remaining() const {
+  // Tokens that are left to compute. The last output token is never computed, because nothing reads its KV.
+  [[nodiscard]] std::int32_t uncomputed() const {
     if (output_count() >= request.output_tokens_max) return 0;
     return known_count() + pending_count - planned;
+  }
+  // Of these, those that can be computed now.
+  [[nodiscard]] std::int32_t remaining() const {
+    const bool waits_for_token = pending_count > 0 && request.continuation == Continuation::known;
+    return is_suspended || waits_for_token ? 0 : uncomputed();
   }
 };
 

@@ -69,11 +69,12 @@ struct StepPlan {
   }
 };
 
-enum class RowOutcome : std::uint8_t { goes_on, stop, failed };
+// `suspended`: how the sequence goes on is not known yet. It is in no plan until Scheduler::resume().
+enum class RowOutcome : std::uint8_t { goes_on, stop, complete, failed, suspended };
 
 // The result of a plan: one entry per output row.
 struct RowResult {
-  TokenId token = -1;
+  TokenId token = -1;  // with `suspended` -1: none was drawn, so the row's position will be computed again; with `failed` it is not read
   RowOutcome outcome = RowOutcome::goes_on;
 };
 struct StepResult {

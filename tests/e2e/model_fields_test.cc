@@ -220,7 +220,7 @@ TEST(ModelFields, StartScriptsThatAskForMoreAreRefusedWithWhatToDo) {
   };
   using ::testing::HasSubstr;
   EXPECT_THAT(refusal({"--quantization", "awq"}), HasSubstr("slora: --quantization: expected none"));
-  EXPECT_THAT(refusal({"--enable-auto-tool-choice"}), HasSubstr("slora: --enable-auto-tool-choice: tool calls are returned as the text"));
+  EXPECT_THAT(refusal({"--tool-parser-plugin", "p.py"}), HasSubstr("docs/tools.md lists"));
   EXPECT_THAT(refusal({"--lora-modules", R"({"name": "sql"})"}), HasSubstr("slora: --lora-modules: expected \"name\" and \"path\""));
   EXPECT_THAT(refusal({"--lora-modules", R"({"name": "sql", "path": "/a"})", R"({"name": "sql", "path": "/b"})"}),
               HasSubstr("given twice"));

@@ -83,6 +83,8 @@ std::uint16_t port_in(const std::string& text, const std::string& announcement) 
 
 }  // namespace
 
+std::string slora_program() { return SLORA_PROGRAM; }
+
 Finished run_slora(const std::vector<std::string>& arguments, const std::string& input) {
   return run_program(SLORA_PROGRAM, arguments, input);
 }
@@ -91,15 +93,19 @@ Finished run_slora_within(std::uint64_t address_space_bytes, const std::vector<s
   return run_program(SLORA_PROGRAM, arguments, "", {.address_space_bytes = address_space_bytes});
 }
 
+Finished run_other_program(const std::string& program, const std::vector<std::string>& arguments) {
+  return run_program(program, arguments, "");
+}
+
 Finished run_example_chat(const std::vector<std::string>& arguments) { return run_program(SLORA_EXAMPLE_CHAT, arguments, ""); }
 
-ServerProcess::ServerProcess(const std::vector<std::string>& arguments, const ProcessLimits& limits) {
+ServerProcess::ServerProcess(const std::vector<std::string>& arguments, const ProcessLimits& limits, const std::string& program) {
   std::vector<std::string> all = {"serve", "--port", "0"};
   all.insert(all.end(), arguments.begin(), arguments.end());
   int input = -1;
-  process_ = start(SLORA_PROGRAM, all, input, output_, limits);
+  process_ = start(program, all, input, output_, limits);
   close(input);
-  std::string text;
+  std::string& text = first_output_;
   while (text.find("\ntry: ") == std::string::npos) {
     if (!read_some(output_, text)) {
       ADD_FAILURE() << "the server ended before it listened:\n" << text;
@@ -127,10 +133,11 @@ std::uint64_t ServerProcess::resident_bytes() const {
 
 void ServerProcess::signal(int number) const { kill(process_, number); }
 
-int ServerProcess::exit_code() {
+int ServerProcess::exit_code(std::string* output) {
   std::string rest;
   while (read_some(output_, rest)) {
   }
+  if (output != nullptr) *output = rest;
   const int code = wait_for(process_);
   process_ = -1;
   return code;

@@ -56,7 +56,7 @@ class RecordingSink final : public AnswerSink {
   bool is_done = false;
 
  private:
-  const ResponseFormat& format_of(const Answer& answer) {
+  ResponseFormat& format_of(const Answer& answer) {
     if (!format_) format_ = make_response_format(answer.request, {7, 0});
     return *format_;
   }

@@ -32,6 +32,7 @@ class ScriptedGenerator final : public Generator {
   }
   void cancel(SequenceId id) override { cancelled.insert(id.value); }
   std::int32_t output_tokens_that_fit(std::int32_t prompt_tokens, const AdapterVersion*) const override { return context - prompt_tokens; }
+  EmbeddingSupport embeddings() const override { return embedding_support; }
   bool follows_priority() const override { return has_priorities; }
   Result<std::shared_ptr<const AdapterVersion>> resolve(std::string_view name) override {
     if (name == "broken") return error("E_RANK", "rank 0");
@@ -68,6 +69,7 @@ class ScriptedGenerator final : public Generator {
   const TemporaryFolder folder_of_fine;  // empty: the adapter brings no text files
   std::uint64_t id_of_fine = 1;
   std::function<void(const AdapterVersion&)> on_look;  // reads the adapter's texts
+  EmbeddingSupport embedding_support{true, Pooling::last, 4};
   std::int32_t context = 64;
   bool has_priorities = false;
   bool has_late_limit = false;  // only submit() refuses

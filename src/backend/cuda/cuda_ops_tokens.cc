@@ -75,6 +75,7 @@ void CudaOps::sample(std::span<TokenResult> out, Tensor logits, const SampleBatc
                         .counts = batch.counts.device,
                         .tokens = batch.tokens.device,
                         .biases = batch.biases.device,
+                        .masks = batch.masks.device,
                         .previous = batch.previous,
                         .row_count = count_of(count)};
   cuda::sample(stream(), out.data(), logits.rows_from(0, count), scratch, args);

@@ -25,6 +25,7 @@ SampleBatch on_device_only(SampleBatch batch) {
   batch.counts = on_device_only(batch.counts);
   batch.tokens = on_device_only(batch.tokens);
   batch.biases = on_device_only(batch.biases);
+  batch.masks = on_device_only(batch.masks);
   return batch;
 }
 

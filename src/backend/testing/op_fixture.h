@@ -200,20 +200,24 @@ inline bool same_bits(const DeviceTensor& a, const DeviceTensor& b) {
   return x.rows == y.rows && x.cols == y.cols && x.dtype == y.dtype && a.bytes() == b.bytes();
 }
 
-// Draws a token from each row of logits. `previous`: what rows with a pending token refer to.
-inline std::vector<TokenResult> sample_all(Backend& backend, Tensor logits, const std::vector<SampleSource>& sources,
-                                           const std::vector<TokenResult>& previous = {}) {
+// Draws a token from each row of logits. `previous`: what rows with a pending token refer to. `masks`: of the rows, or empty ones, or none.
+inline std::vector<TokenResult> sample_all(Backend& backend, Tensor logits, std::vector<SampleSource> sources,
+                                           const std::vector<TokenResult>& previous = {},
+                                           const std::vector<std::vector<std::uint32_t>>& masks = {}) {
   SampleRows flat;
+  for (std::size_t i = 0; i < masks.size(); ++i) sources[i].mask_words = masks[i].size();
   for (const SampleSource& source : sources) flat.add(source);
+  for (std::size_t i = 0; i < masks.size(); ++i) std::ranges::copy(masks[i], flat.mask_of(i).begin());
   const SampleBatch host = flat.batch();
   const auto on_device = [&](auto list) { return OnDevice(backend, std::vector(list.host.begin(), list.host.end())); };
   const OnDevice rows = on_device(host.rows);
   const OnDevice counts = on_device(host.counts);
   const OnDevice tokens = on_device(host.tokens);
   const OnDevice biases = on_device(host.biases);
+  const OnDevice words = on_device(host.masks);
   const OnDevice before(backend, previous);
   OnDevice out(backend, std::vector<TokenResult>(sources.size()));
-  backend.ops().sample(out.span(), logits, {rows, counts, tokens, biases, StepArray<TokenResult>(before).device});
+  backend.ops().sample(out.span(), logits, {rows, counts, tokens, biases, words, StepArray<TokenResult>(before).device});
   return out.downloaded();
 }
 

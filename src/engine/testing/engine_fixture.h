@@ -29,6 +29,7 @@ struct Stream {
   std::vector<float> logprobs;
   std::vector<std::vector<TokenLogprob>> top;
   std::vector<PromptLogprob> prompt_logprobs;
+  std::vector<float> embedding;
   std::int32_t cached_tokens = 0;
   std::optional<EndReason> end;
   std::string error_code, error_message;
@@ -48,6 +49,7 @@ class Collector {
           EXPECT_TRUE(event.token.id >= 0 && stream.tokens.empty()) << "they come with the first token";
           stream.prompt_logprobs = std::move(event.prompt_logprobs);
         }
+        if (!event.embedding.empty()) stream.embedding = std::move(event.embedding);
         if (event.token.id >= 0) {
           stream.tokens.push_back(event.token.id);
           stream.logprobs.push_back(event.token.logprob);

@@ -113,6 +113,8 @@ struct Kernels {
   // One head: (a, b) = (a cos - b sin, b cos + a sin).
   void (*rope)(float* a, float* b, const float* cos, const float* sin, std::int64_t half);
   Peak (*find_peak)(const float* values, std::int64_t count);
+  // Sets the values whose bits in the mask are zero to -infinity. mask [ceil(count / 32)]
+  void (*mask_values)(float* values, std::int64_t count, const std::uint32_t* mask);
   // The number of values above `bound`. Requires: no NaN.
   std::int64_t (*count_above)(const float* values, std::int64_t count, float bound);
   // Writes the indices of the values above `bound` in ascending order; returns their number. out [count]. Requires: no NaN.

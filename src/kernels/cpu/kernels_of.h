@@ -35,6 +35,7 @@ inline constexpr Kernels kKernelsOf = {
     .gated_silu = &GatedKernel<Isa>::silu,
     .rope = &RopeKernel<Isa>::run,
     .find_peak = &SampleKernel<Isa>::find_peak,
+    .mask_values = &SampleKernel<Isa>::mask_values,
     .count_above = &SampleKernel<Isa>::count_above,
     .find_above = &SampleKernel<Isa>::find_above,
     .exp_weights = &SampleKernel<Isa>::exp_weights,

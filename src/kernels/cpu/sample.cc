@@ -76,11 +76,20 @@ void Sample::sample_with_logprobs(TokenResult& out, std::span<float> logits, con
 }
 
 TokenId Sample::adjust_and_draw(std::span<float> logits, Peak peak, const SampleView& view, TokenWeights& weights) const {
-  if (reference::adjusts_logits(view)) {
-    reference::adjust_logits(logits, view);
-    peak = peak_of(logits);
-  }
-  return draw(logits, peak, view.row, weights);
+  if (!reference::adjusts_logits(view)) return draw(logits, peak, view.row, weights);
+  const bool may_lose_all = !view.mask.empty() && (!view.banned.empty() || !view.logit_bias.empty());
+  const TokenId last = may_lose_all ? reference::last_allowed_token(logits, view.mask) : -1;
+  reference::adjust_before_mask(logits, view);
+  if (!view.mask.empty()) mask_logits(logits, view.mask);
+  peak = peak_of(logits);
+  if (peak.value > -kInfinity || view.mask.empty()) return draw(logits, peak, view.row, weights);
+  return may_lose_all ? last : reference::last_allowed_token(logits, view.mask);  // those allowed had no finite logit before
+}
+
+void Sample::mask_logits(std::span<float> logits, std::span<const std::uint32_t> mask) const {
+  const std::size_t masked_count = std::min(logits.size(), mask.size() * 32);
+  kernels_.mask_values(logits.data(), static_cast<std::int64_t>(masked_count), mask.data());
+  std::ranges::fill(logits.subspan(masked_count), -kInfinity);
 }
 
 }  // namespace slora::cpu

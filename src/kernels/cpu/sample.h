@@ -33,6 +33,8 @@ class Sample {
   void sample_with_logprobs(TokenResult& out, std::span<float> logits, const Peak& peak, const SampleView& view,
                             WorkerScratch& scratch) const;
   [[nodiscard]] TokenId adjust_and_draw(std::span<float> logits, Peak peak, const SampleView& view, TokenWeights& weights) const;
+  // Where a row has a mask.
+  void mask_logits(std::span<float> logits, std::span<const std::uint32_t> mask) const;
   [[nodiscard]] Peak peak_of(std::span<const float> logits) const { return kernels_.find_peak(logits.data(), std::ssize(logits)); }
 
   const Kernels& kernels_;

@@ -46,6 +46,20 @@ class SampleKernel {
     return peak;
   }
 
+  static void mask_values(float* values, std::int64_t count, const std::uint32_t* mask) {
+    constexpr std::int64_t kBits = 32;
+    for (std::int64_t begin = 0; begin < count; begin += kBits) {
+      const std::uint32_t word = mask[begin / kBits];
+      if (word == ~std::uint32_t{0}) continue;
+      std::int64_t i = begin;
+      for (; i + kLanes <= least(count, begin + kBits); i += kLanes) {
+        const Words bits = broadcast_word(word >> (i - begin)) & kLaneBits;
+        store(values + i, bits != 0u ? load(values + i) : broadcast(-__builtin_inff()));
+      }
+      for (; i < least(count, begin + kBits); ++i) values[i] = (word >> (i - begin) & 1u) != 0 ? values[i] : -__builtin_inff();
+    }
+  }
+
   static std::int64_t count_above(const float* values, std::int64_t count, float bound) {
     Ints above = {};
     std::int64_t i = 0;
@@ -106,6 +120,8 @@ class SampleKernel {
   }
 
  private:
+  static constexpr Words kLaneBits = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
+
   enum class Listing { nothing, inside };
 
   // Without branches that depend on a weight, which the processor could not predict.

@@ -4,7 +4,7 @@
 #include "kernels/cuda/sample.h"
 #include "kernels/cuda/token_order.h"
 
-// Bias, penalties and bans of one row of logits, by all threads of a block: what kernels/reference/adjust_logits.h does.
+// Bias, penalties, bans and mask of one row of logits, by all threads of a block: what kernels/reference/adjust_logits.h does.
 namespace slora::cuda {
 
 __device__ inline TokenId token_in(TokenId token) { return token; }
@@ -46,7 +46,12 @@ __device__ inline bool penalises_presence(const SampleRow& row) { return row.pre
 
 // Whether adjust_logits() would change anything.
 __device__ inline bool adjusts_logits(const SampleRow& row) {
-  return row.repetition_penalty != 1 || penalises_presence(row) || row.logit_bias.count > 0 || row.banned.count > 0;
+  return row.repetition_penalty != 1 || penalises_presence(row) || row.logit_bias.count > 0 || row.banned.count > 0 || row.mask.count > 0;
+}
+
+// Whether the row's mask allows the token. Requires: it has one.
+__device__ inline bool allows(const SampleRow& row, const SampleArgs& args, std::int32_t token) {
+  return token / 32 < row.mask.count && (args.masks[row.mask.begin + token / 32] >> (token % 32) & 1u) != 0;
 }
 
 // A quotient rounded almost always as a division, which is a call, would round it. Requires: both are positive.
@@ -58,8 +63,8 @@ __device__ inline float quotient(float dividend, float divisor) {
   return dividend < kHuge && estimate < kHuge ? multiply_add(rest, inverse, estimate) : estimate;
 }
 
-// logits [vocab]. Each stage changes a token by one thread; barriers order the stages.
-__device__ inline void adjust_logits(float* logits, const SampleRow& row, const SampleArgs& args) {
+// logits [vocab], of which the mask reads `vocab`. Each stage changes a token by one thread; barriers order the stages.
+__device__ inline void adjust_logits(float* logits, std::int32_t vocab, const SampleRow& row, const SampleArgs& args) {
   const TokenList<TokenBias> biases(args.biases, row.logit_bias);
   for (std::int32_t i = thread_index(); i < biases.count; i += kTokenThreads) {
     if (biases.is_repeated(i)) continue;
@@ -104,6 +109,13 @@ __device__ inline void adjust_logits(float* logits, const SampleRow& row, const 
     if (!banned.is_repeated(i)) logits[banned.token(i)] = bits_to_float(0xff800000u);
   }
   block_barrier();
+
+  if (row.mask.count > 0) {
+    for (std::int32_t token = thread_index(); token < vocab; token += kTokenThreads) {
+      if (!allows(row, args, token)) logits[token] = bits_to_float(0xff800000u);
+    }
+    block_barrier();
+  }
 }
 
 }  // namespace slora::cuda

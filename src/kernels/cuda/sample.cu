@@ -93,10 +93,16 @@ __device__ TokenId adjust_and_draw(const TokenRow& row, TokenOrder first, float*
   if (adjusts_logits(how)) {
     for (std::int32_t token = thread_index(); token < row.vocab; token += kTokenThreads) scratch[token] = row.at(token);
     block_barrier();
-    adjust_logits(scratch, how, args);
+    adjust_logits(scratch, row.vocab, how, args);
     drawn_from.logits = scratch;
     first = first_below(~TokenOrder{0}, row.vocab, mine.tokens, [&](std::int32_t token) { return drawn_from.order(token); });
-    if (key_of(first) < kLowestFiniteKey) return -1;
+    if (key_of(first) < kLowestFiniteKey) {
+      if (how.mask.count == 0) return -1;
+      const TokenOrder last = first_below(~TokenOrder{0}, row.vocab, mine.tokens, [&](std::int32_t token) -> TokenOrder {
+        return allows(how, args, token) ? row.order(token) : 0;
+      });
+      return last == 0 ? -1 : token_of(last);
+    }
   }
   return draw(drawn_from, first, how, mine);
 }

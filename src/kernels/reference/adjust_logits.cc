@@ -68,10 +68,27 @@ bool make_logits_finite(std::span<float> logits) {
 }
 
 bool adjusts_logits(const SampleView& view) {
-  return view.row.penalises_repetition() || view.row.penalises_presence() || !view.logit_bias.empty() || !view.banned.empty();
+  return view.row.penalises_repetition() || view.row.penalises_presence() || !view.logit_bias.empty() || !view.banned.empty() ||
+         !view.mask.empty();
 }
 
 void adjust_logits(std::span<float> logits, const SampleView& view) {
+  adjust_before_mask(logits, view);
+  if (view.mask.empty()) return;
+  for (std::size_t i = 0; i < logits.size(); ++i)
+    if (!allows(view.mask, static_cast<TokenId>(i))) logits[i] = -kInfinity;
+}
+
+TokenId last_allowed_token(std::span<const float> raw, std::span<const std::uint32_t> mask) {
+  TokenId best = -1;
+  for (std::size_t i = 0; i < raw.size(); ++i) {
+    const auto token = static_cast<TokenId>(i);
+    if (allows(mask, token) && (best < 0 || raw[i] > raw[static_cast<std::size_t>(best)])) best = token;
+  }
+  return best;
+}
+
+void adjust_before_mask(std::span<float> logits, const SampleView& view) {
   for (const TokenBias& bias : view.logit_bias) logit_of(logits, bias.token) += bias.bias;
   if (view.row.penalises_repetition()) penalise_repetition(logits, view);
   if (view.row.penalises_presence()) penalise_presence(logits, view);

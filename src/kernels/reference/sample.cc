@@ -60,6 +60,7 @@ void sample_row(TokenResult& out, std::span<float> logits, const SampleView& vie
   std::vector<float> raw(logits.begin(), logits.end());
   adjust_logits(logits, view);
   out.id = draw(logits, view.row);
+  if (out.id < 0 && !view.mask.empty()) out.id = last_allowed_token(raw, view.mask);
   if (out.id < 0 || view.row.logprob_count < 0) return;
   const double normaliser = log_sum_exp(raw);
   out.logprob = logprob_of(out.id, raw, normaliser);

@@ -37,7 +37,7 @@ std::uint64_t SimulatedModel::add_slot(std::uint64_t digest, std::uint64_t slot,
 
 RowResult SimulatedModel::next(std::uint64_t digest) const {
   RowResult row{.token = static_cast<TokenId>(mix(digest, 1) % static_cast<std::uint64_t>(vocabulary))};
-  if (mix(digest, 2) % stop_period == 0) row.outcome = RowOutcome::stop;
+  if (mix(digest, 2) % stop_period == 0) row.outcome = mix(digest, 4) % 4 == 0 ? RowOutcome::complete : RowOutcome::stop;
   if (fail_period > 0 && mix(digest, 3) % fail_period == 0) row = {.token = -1, .outcome = RowOutcome::failed};
   return row;
 }

@@ -75,6 +75,7 @@ SimulationOptions draw_options(std::uint64_t seed) {
     options.shared_pages_max = 1 + scheduler.page_count / 16;
     if (scheduler.adapter_pages_separate > 0) scheduler.adapter_pages_separate += 2 * options.shared_pages_max;
   }
+  if (seed % 3 == 2) options.suspend_chance = 0.05 + 0.01 * static_cast<double>(seed % 40);
   options.client_credit_max = static_cast<double>(seed / 3 % 4 * 50);
   options.client_shared_step_time = Timestamp{static_cast<std::int64_t>(seed / 12 % 4)};
   if (seed % 2 == 0) options.client_weights = {{ClientId{1}, 2.0}, {ClientId{2}, 0.5}};
@@ -110,6 +111,7 @@ SimulatedRequest SimulatedWorkload::draw_request(SimulatedRandom& random) {
   request.client = client_of(request.id);
   request.priority = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(options_.priority_count)));
   request.output_tokens_max = draw_length(random, options_.output_tokens_max);
+  if (options_.suspend_chance > 0 && request.id.value % 3 != 0) request.continuation = Continuation::known;
   if (random.chance(options_.scored_chance)) request.prompt_use = PromptUse::scored;
   if (!conversations_.empty() && random.chance(options_.familiar_chance * 0.4)) {
     const Conversation& conversation = conversations_[random.below(conversations_.size())];

@@ -42,7 +42,8 @@ struct SimulationOptions {
   double load_fail_chance = 0;  // per load
   std::int64_t load_steps_max = 4;
   double adapter_chance = 0.7, scored_chance = 0.05, familiar_chance = 0.5;  // per request
-  double late_adapter_chance = 0;                                            // that an adapter acts from some position of the prompt on
+  double suspend_chance = 0;       // per token of the sequences that plans wait for, which there are if it is not 0; once it has no token
+  double late_adapter_chance = 0;  // that an adapter acts from some position of the prompt on
 };
 
 // A different simulation for every seed: each enables some of the difficulties and draws their rates (swarm testing).

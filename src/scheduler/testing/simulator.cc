@@ -80,6 +80,7 @@ void Simulator::step(Arrivals arrivals) {
   }
   progress_loads();
   if (random_.chance(options_.cancel_chance)) cancel_some();
+  resume_some();
   const bool may_schedule = std::ssize(open_) < options_.scheduler.depth;
   if (may_schedule && (open_.empty() || random_.chance(0.6)))
     schedule();
@@ -125,6 +126,7 @@ void Simulator::cancel_some() {
     saw(device_.is_loading(stream.request.adapter) ? Situation::cancelled_while_loading : Situation::cancelled_while_waiting);
   if (stream.is_started) saw(is_open(stream) ? Situation::cancelled_while_uncommitted : Situation::cancelled_while_running);
   if (stream.restart_count > 0) saw(Situation::cancelled_after_preemption);
+  if (stream.suspended) saw(Situation::cancelled_while_suspended);
   scheduler_.cancel(stream.request.id);
   check_sound();
 }
@@ -243,7 +245,8 @@ void Simulator::schedule() {
   check_pinned(next.plan);
   check_unused();
   const bool idles = next.plan.empty() && open_.empty() && loads_.empty();
-  expect(!idles || live_.empty(), "something advances while somebody lives", live_.empty() ? 0 : live_.begin()->first);
+  const bool waits = std::ranges::any_of(live_, [](const auto& entry) { return entry.second.suspended.has_value(); });
+  expect(!idles || live_.empty() || waits, "something advances while somebody lives", live_.empty() ? 0 : live_.begin()->first);
   for (const auto& [id, stream] : live_) expect(report_.steps - stream.arrival_step < kAgeMax, "everything ends in bounded time", id);
 
   for (const PlannedSpan& span : next.plan.spans) next.tenants.push_back(live_.at(span.sequence.value).request.tenant);
@@ -303,6 +306,7 @@ void Simulator::commit() {
   OpenPlan open = std::move(open_.front());
   open_.pop_front();
   open.result.elapsed = Timestamp{1};  // schedule() counts steps, too
+  suspend_some(open);
   for (const PlannedSpan& span : open.plan.spans) settle(span, open.result);
   scheduler_.commit(open.plan, open.result, ends_);
   if (kStressMode == StressMode::poison_freed) device_.fill_with_noise(scheduler_.free_pages());
@@ -313,8 +317,42 @@ void Simulator::commit() {
     if (found == live_.end()) continue;
     const Stream& stream = found->second;
     const bool is_over = stream.emitted_count == stream.output_count && stream.end != EndReason::failed;
-    expect(!is_over, "a sequence ends with its last token", found->first);
+    expect(!is_over || stream.suspended, "a sequence ends with its last token", found->first);
   }
+}
+
+// Makes some rows' outcomes unknown for a while, and some of these rows draw nothing.
+void Simulator::suspend_some(OpenPlan& open) {
+  if (options_.suspend_chance == 0) return;
+  for (const PlannedSpan& span : open.plan.spans) {
+    const auto found = live_.find(span.sequence.value);
+    if (found == live_.end() || span.output_row < 0 || found->second.is_cancelled) continue;
+    Stream& stream = found->second;
+    RowResult& row = open.result.rows[static_cast<std::size_t>(span.output_row)];
+    if (stream.request.continuation == Continuation::assumed || row.outcome == RowOutcome::failed) continue;
+    const bool is_last = stream.emitted_count + 1 == stream.request.output_tokens_max;
+    if (!random_.chance(options_.suspend_chance)) continue;
+    if (random_.chance(0.5)) {
+      stream.suspended = row.outcome;
+      row.outcome = RowOutcome::suspended;
+      saw(is_last ? Situation::suspended_at_its_length : Situation::suspended_with_a_token);
+      continue;
+    }
+    stream.suspended = RowOutcome::goes_on;
+    row = {-1, RowOutcome::suspended};
+    const std::int32_t end = span.position_begin + span.token_count;
+    --stream.planned_end;
+    saw(end % options_.scheduler.page_tokens == 0 ? Situation::suspended_at_a_page : Situation::suspended_without_token);
+  }
+}
+
+void Simulator::resume_some() {
+  for (auto& [id, stream] : live_) {
+    if (!stream.suspended || stream.is_cancelled || !random_.chance(0.3)) continue;
+    scheduler_.resume(stream.request.id, *std::exchange(stream.suspended, std::nullopt));
+    check_sound();
+  }
+  take_ends();
 }
 
 // Records what a plan's result means for the stream of a span.
@@ -328,6 +366,10 @@ void Simulator::settle(const PlannedSpan& span, const StepResult& result) {
   const RowResult& row = result.rows[static_cast<std::size_t>(span.output_row)];
   if (row.outcome == RowOutcome::failed) {
     saw(Situation::failed_step);
+    return;
+  }
+  if (row.token < 0) {
+    expect(stream.suspended.has_value(), "only a row that is suspended lacks its token", found->first);
     return;
   }
   const bool right = std::cmp_less(known, stream.tokens.size()) && stream.tokens[static_cast<std::size_t>(known)] == row.token;
@@ -401,8 +443,8 @@ Simulator::Stream Simulator::make_stream(const SequenceRequest& request) const {
     }
     stream.tokens.push_back(row.token);
     ++stream.output_count;
-    if (row.outcome == RowOutcome::stop) {
-      stream.end = EndReason::stop;
+    if (row.outcome == RowOutcome::stop || row.outcome == RowOutcome::complete) {
+      stream.end = row.outcome == RowOutcome::stop ? EndReason::stop : EndReason::complete;
       break;
     }
   }

@@ -4,6 +4,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -56,6 +57,12 @@ enum class Situation : std::uint8_t {
   shared_outlived_load,    // the load that was to bring it failed
   shared_came_back,        // after the last adapter that used it had left
   made_smaller,            // a step, by the policy
+  suspended_with_a_token,
+  suspended_without_token,
+  suspended_at_its_length,  // with the last token that it may have
+  suspended_at_a_page,      // without the token that would follow a full page
+  cancelled_while_suspended,
+  preempted_while_suspended,
   count
 };
 inline constexpr std::size_t kSituationCount = static_cast<std::size_t>(Situation::count);
@@ -95,6 +102,7 @@ class Simulator {
     std::int32_t planned_end = 0;   // of its latest span
     std::int32_t scored_count = 0;  // positions of its prompt
     int restart_count = 0;
+    std::optional<RowOutcome> suspended;  // how it will go on
     bool is_started = false, is_cancelled = false;
     std::uint64_t arrival_step = 0;
     std::uint64_t last_plan = 0;
@@ -143,6 +151,8 @@ class Simulator {
   void run_open_plans(std::size_t count);
   void check_span(const PlannedSpan& span, std::uint64_t digest);
   void commit();
+  void suspend_some(OpenPlan& open);
+  void resume_some();
   void settle(const PlannedSpan& span, const StepResult& result);
   void take_ends();
   void check_end(const SequenceEnd& end);

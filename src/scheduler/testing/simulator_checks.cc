@@ -53,7 +53,8 @@ void Simulator::check_view(const StepView& view) {
     const Stream& stream = live_.at(seen.id.value);
     if (!stream.is_started || !open_.empty() || seen.preemption_count > 0) continue;
     const std::int32_t known = static_cast<std::int32_t>(stream.request.prompt.size()) + stream.emitted_count;
-    expect(seen.tokens_to_compute == known - stream.planned_end, "who runs has to compute what is known and not planned", seen.id.value);
+    const std::int32_t uncomputed = stream.suspended ? 0 : known - stream.planned_end;
+    expect(seen.tokens_to_compute == uncomputed, "who runs has to compute what is known and not planned", seen.id.value);
     expect(seen.output_count == stream.emitted_count, "who runs has the output it was given", seen.id.value);
   }
 }
@@ -84,7 +85,11 @@ void Simulator::check_precedence(const StepView& view) {
   preempted_.clear();
   for (const SequenceView& seen : view.waiting)
     (seen.overtaken_count < options_.scheduler.overtaken_max ? queue_ : overtaken_).insert(seen.id);
-  for (const SequenceView& seen : view.preempted) preempted_.insert(seen.id);
+  for (const SequenceView& seen : view.preempted) {
+    const bool is_suspended = live_.at(seen.id.value).suspended.has_value();
+    if (is_suspended) saw(Situation::preempted_while_suspended);
+    if (!is_suspended) preempted_.insert(seen.id);  // it is not tried
+  }
 }
 
 // What policies promise in addition to the scheduler's laws.
@@ -406,7 +411,13 @@ std::string_view name_of(Situation situation) {
                                                                            "shared while loading",
                                                                            "shared outlived load",
                                                                            "shared came back",
-                                                                           "made smaller"};
+                                                                           "made smaller",
+                                                                           "suspended with a token",
+                                                                           "suspended without token",
+                                                                           "suspended at its length",
+                                                                           "suspended at a page",
+                                                                           "cancelled while suspended",
+                                                                           "preempted while suspended"};
   return kNames[static_cast<std::size_t>(situation)];
 }
 

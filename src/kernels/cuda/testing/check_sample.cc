@@ -16,6 +16,7 @@ struct DrawnLists {
   std::vector<TokenCount> counts;
   std::vector<TokenId> tokens;
   std::vector<TokenBias> biases;
+  std::vector<std::uint32_t> masks;
 };
 
 std::vector<TokenId> draw_tokens(KernelCase& kernel_case, std::int32_t vocab) {
@@ -34,6 +35,19 @@ SampleRow::Part append(std::vector<T>& list, const std::vector<TokenId>& tokens,
   const SampleRow::Part part{static_cast<std::int32_t>(list.size()), static_cast<std::int32_t>(tokens.size())};
   for (const TokenId token : tokens) list.push_back(make(token));
   return part;
+}
+
+// Allows few tokens, many, or none, and sometimes none of the last ones. Sometimes the row bans all that are allowed.
+void draw_mask(KernelCase& kernel_case, SampleRow& row, DrawnLists& lists, std::int32_t vocab) {
+  const std::int32_t words = (vocab + 31) / 32 - (vocab > 64 && kernel_case.one_in(4) ? 1 : 0);
+  row.mask = {static_cast<std::int32_t>(lists.masks.size()), words};
+  lists.masks.resize(lists.masks.size() + static_cast<std::size_t>(words));
+  const std::span<std::uint32_t> mask = std::span(lists.masks).last(static_cast<std::size_t>(words));
+  std::vector<TokenId> allowed = sorted_once(draw_tokens(kernel_case, std::min(vocab, words * 32)));
+  const bool allows_many = kernel_case.one_in(2);
+  if (allows_many) std::ranges::fill(mask.first(mask.size() - 1), kernel_case.pick({~0u, 0xf0f0f0f0u, 0x00000001u}));
+  for (const TokenId token : allowed) mask[static_cast<std::size_t>(token) / 32] |= 1u << (token % 32);
+  if (!allows_many && kernel_case.one_in(3)) row.banned = append(lists.tokens, allowed, [](TokenId token) { return token; });
 }
 
 // Lists of tokens that name some of the row's tokens, and of biases and bans some twice.
@@ -121,6 +135,7 @@ std::string check_sample(std::uint64_t seed) {
       continue;
     }
     draw_row_lists(kernel_case, asked.back(), lists, vocab);
+    if (kernel_case.one_in(2)) draw_mask(kernel_case, asked.back(), lists, vocab);
   }
   std::vector<TokenResult> previous(2);
   for (TokenResult& result : previous) result.id = draw_previous(kernel_case, lists, vocab);
@@ -131,16 +146,17 @@ std::string check_sample(std::uint64_t seed) {
   const emulator::DeviceArray<TokenCount> counts(device, lists.counts);
   const emulator::DeviceArray<TokenId> tokens(device, lists.tokens);
   const emulator::DeviceArray<TokenBias> biases(device, lists.biases);
+  const emulator::DeviceArray<std::uint32_t> masks(device, lists.masks);
   const emulator::DeviceArray<TokenResult> device_previous(device, previous);
   const DeviceMatrix logits(kernel_case, DType::f32, rows, vocab, place, row_count, values);
   const DeviceMatrix scratch(kernel_case, DType::f32, rows, vocab, place);
   const auto out = emulator::DeviceArray<TokenResult>::unwritten(device, static_cast<std::size_t>(row_count));
   sample(kernel_case.stream(), out.data(), logits, scratch,
-         {device_rows.data(), counts.data(), tokens.data(), biases.data(), device_previous.data(), count.data()});
+         {device_rows.data(), counts.data(), tokens.data(), biases.data(), masks.data(), device_previous.data(), count.data()});
 
   std::vector<TokenResult> expected(static_cast<std::size_t>(row_count));
   std::vector<float> overwritten = values;
-  SampleBatch batch{.rows = asked, .counts = lists.counts, .tokens = lists.tokens, .biases = lists.biases};
+  SampleBatch batch{.rows = asked, .counts = lists.counts, .tokens = lists.tokens, .biases = lists.biases, .masks = lists.masks};
   batch.previous = previous.data();
   reference::sample(expected, {reinterpret_cast<std::byte*>(overwritten.data()), DType::f32, row_count, vocab, vocab}, batch);
   const std::vector<TokenResult> got = out.download();

@@ -289,6 +289,46 @@ slora_mutate(scheduler/scheduler.cc
         !(mutant_is(\"failed_load_ends_only_who_runs\") && sequence->state != SequenceState::running)) lost"
   failed_load_ends_only_who_runs)
 
+# Sequences that are suspended
+slora_mutate(scheduler/plans.cc
+  "span.token_count - (lacks_token ? 1 : 0);"
+  "span.token_count - (lacks_token && !mutant_is(\"position_that_is_computed_again_is_skipped\") ? 1 : 0);"
+  position_that_is_computed_again_is_skipped)
+slora_mutate(scheduler/plans.cc
+  "if (is_running) store_full_pages(sequence, computed_end);"
+  "if (is_running)
+    store_full_pages(sequence, computed_end + (mutant_is(\"page_that_is_written_again_is_shared\") && lacks_token ? 1 : 0));"
+  page_that_is_written_again_is_shared)
+slora_mutate(scheduler/plans.cc
+  "if (row.outcome != RowOutcome::suspended) return apply(sequence, row.outcome);"
+  "if (row.outcome != RowOutcome::suspended ||
+      (mutant_is(\"suspended_ends_by_its_length\") && sequence.known_count() == sequence.tokens_max()))
+    return apply(sequence, row.outcome);"
+  suspended_ends_by_its_length)
+slora_mutate(scheduler/plans.cc
+  "row.outcome != RowOutcome::failed && !lacks_token"
+  "row.outcome != RowOutcome::failed && (!lacks_token || mutant_is(\"missing_token_is_appended\"))"
+  missing_token_is_appended)
+slora_mutate(scheduler/plans.cc
+  "  sequence->is_suspended = false;"
+  "  if (mutant_is(\"resumed_sequence_stays_suspended\") && sequence->state == SequenceState::preempted) return;
+  sequence->is_suspended = false;"
+  resumed_sequence_stays_suspended)
+slora_mutate(scheduler/plans.cc
+  "end(sequence, EndReason::complete);"
+  "end(sequence, mutant_is(\"complete_answer_ends_as_stopped\") ? EndReason::stop : EndReason::complete);"
+  complete_answer_ends_as_stopped)
+slora_mutate(scheduler/scheduler.cc
+  "if (next->is_suspended) continue;"
+  "if (next->is_suspended && !mutant_is(\"suspended_sequence_is_admitted\")) continue;"
+  suspended_sequence_is_admitted)
+slora_mutate(scheduler/scheduler.cc
+  "const std::int32_t remaining = sequence->remaining();"
+  "const bool ignores = mutant_is(\"suspended_sequence_is_planned\") ? sequence->is_suspended
+                         : mutant_is(\"sequence_is_planned_before_its_token_is_known\") && !sequence->is_suspended;
+    const std::int32_t remaining = ignores ? sequence->uncomputed() : sequence->remaining();"
+  suspended_sequence_is_planned sequence_is_planned_before_its_token_is_known)
+
 slora_mutated_sources(slora_mutated)
 add_executable(scheduler_mutants EXCLUDE_FROM_ALL testing/mutants/mutants_main.cc ${slora_mutated})
 target_link_libraries(scheduler_mutants PRIVATE slora_scheduler_testing)

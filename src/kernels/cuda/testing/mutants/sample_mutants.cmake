@@ -160,9 +160,17 @@ slora_mutate(kernels/cuda/sample.cu
   "token < row.vocab + (mutant_is(\"sample_copies_past_the_row\") ? 1 : 0); token += kTokenThreads) scratch"
   sample_copies_past_the_row)
 slora_mutate(kernels/cuda/sample.cu
-  "if (key_of(first) < kLowestFiniteKey) return -1;"
-  "if (key_of(first) < kLowestFiniteKey && !mutant_is(\"sample_draws_a_banned_token\")) return -1;"
+  "if (how.mask.count == 0) return -1;"
+  "if (how.mask.count == 0) return mutant_is(\"sample_draws_a_banned_token\") ? token_of(first) : -1;"
   sample_draws_a_banned_token)
+slora_mutate(kernels/cuda/sample.cu
+  "return allows(how, args, token) ? row.order(token) : 0;"
+  "return allows(how, args, token) || mutant_is(\"sample_falls_back_to_a_masked_token\") ? row.order(token) : 0;"
+  sample_falls_back_to_a_masked_token)
+slora_mutate(kernels/cuda/adjust_logits.h
+  "if (row.mask.count > 0) {"
+  "if (row.mask.count > 0 && !mutant_is(\"sample_ignores_the_mask\")) {"
+  sample_ignores_the_mask)
 slora_mutate(kernels/cuda/sample.cu
   "weight(token, logit) >= weight_min"
   "(mutant_is(\"sample_min_p_excludes_the_bound\") ? weight(token, logit) > weight_min : weight(token, logit) >= weight_min)"

@@ -1,0 +1,41 @@
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "formats/tokenizer_file.h"
+#include "text/answer_families.h"
+#include "text/answer_format.h"
+#include "text/tokenizer.h"
+
+namespace slora {
+
+// Names of families instead of those that are found in the templates; "none" for none, empty: as found.
+struct AnswerFormChoice {
+  std::string calls, reasoning;
+};
+
+// The error "bad_option" names the option and lists the names that are known.
+[[nodiscard]] Status check_answer_forms(const AnswerFormChoice& choice);
+
+// How the answers of a model or an adapter are taken apart. Const; shared by requests.
+struct AnswerForms {
+  std::shared_ptr<const AnswerFormat> format;  // null: answers are content and nothing else
+  const AnswerFamily* calls = nullptr;         // what forced calls are written like; null: they can't be forced
+  const AnswerFamily* reasoning = nullptr;     // how reasoning is marked; null: there is none
+  bool is_own = false;                         // `format` is the model's own, not that of the families
+};
+
+// Those that the files ask for: their own `response_template` if they have one, else the families that their templates belong to. A
+// `response_template` that can't be used is an error of E_ANSWER_FORMAT. `base`: of which equal ones are shared; may be null.
+[[nodiscard]] Result<AnswerForms> answer_forms_of(const TokenizerFiles& files, const Tokenizer& tokenizer, const AnswerFormChoice& choice,
+                                                  const AnswerForms* base);
+
+// What a prompt has of the answer: all after the last place where the model's own format says that answers begin; else an opening mark of
+// reasoning at its end, as templates of reasoning models write it.
+[[nodiscard]] std::string answer_begin_in(const AnswerFormat& format, std::string_view prompt);
+
+}  // namespace slora

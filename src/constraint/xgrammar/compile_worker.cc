@@ -1,0 +1,120 @@
+#include "constraint/xgrammar/compile_worker.h"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <system_error>
+#include <vector>
+
+#include "constraint/xgrammar/compile_channel.h"
+#include "constraint/xgrammar/compile_messages.h"
+
+namespace slora {
+namespace {
+
+constexpr const char* kProgramName = "slora-forms";
+constexpr std::chrono::seconds kStartPatience{20};
+
+tl::unexpected<Error> unavailable(std::string_view what, std::string_view why) {
+  return error("constraint_unavailable", "Structured output is not available: {}: {}", what, why);
+}
+
+// Starts the program with this socket as its input and nothing else of this process's: its sockets must not outlive it there.
+std::optional<pid_t> spawn(const std::filesystem::path& program, int socket) {
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawnattr_init(&attributes);
+  posix_spawn_file_actions_adddup2(&actions, socket, STDIN_FILENO);
+  posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+  posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
+  sigset_t none, all;
+  sigemptyset(&none);
+  sigfillset(&all);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setsigdefault(&attributes, &all);
+  posix_spawnattr_setpgroup(&attributes, 0);  // so that it and its children can be ended together, and by nobody's Ctrl-C
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+
+  std::string name = program.string();
+  char* arguments[] = {name.data(), nullptr};
+  char* environment[] = {nullptr};
+  pid_t process = 0;
+  const int failure = posix_spawn(&process, name.c_str(), &actions, &attributes, arguments, environment);
+  posix_spawnattr_destroy(&attributes);
+  posix_spawn_file_actions_destroy(&actions);
+  if (failure == 0) return process;
+  errno = failure;
+  return std::nullopt;
+}
+
+}  // namespace
+
+Result<std::filesystem::path> find_forms_program() {
+  std::error_code ignored;
+  std::vector<std::filesystem::path> folders = {std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path()};
+  Dl_info library;
+  if (dladdr(reinterpret_cast<const void*>(&find_forms_program), &library) != 0 && library.dli_fname != nullptr)
+    folders.push_back(std::filesystem::absolute(library.dli_fname, ignored).parent_path());
+  std::vector<std::filesystem::path> candidates;
+  for (const std::filesystem::path& folder : folders) {
+    candidates.push_back(folder / kProgramName);
+    candidates.push_back(folder / "bin" / kProgramName);
+    candidates.push_back(folder.parent_path() / "libexec" / "slora" / kProgramName);
+  }
+  candidates.emplace_back(std::filesystem::path(SLORA_BUILT_PROGRAMS) / kProgramName);
+  for (const std::filesystem::path& candidate : candidates) {
+    if (access(candidate.c_str(), X_OK) == 0) return candidate;
+  }
+  return unavailable(kProgramName, "expected this program next to slora; it is built with it");
+}
+
+Result<std::unique_ptr<CompileWorker>> CompileWorker::start(const std::filesystem::path& program, std::string_view vocabulary) {
+  int sockets[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0) return unavailable("a socket", std::strerror(errno));
+  const std::optional<pid_t> process = spawn(program, sockets[1]);
+  const int failure = errno;
+  close(sockets[1]);
+  if (!process) {
+    close(sockets[0]);
+    return unavailable(program.filename().string(), std::strerror(failure));
+  }
+  auto worker = std::make_unique<CompileWorker>(*process, sockets[0]);
+  if (!send_message(worker->socket_, vocabulary, std::chrono::steady_clock::now() + kStartPatience))
+    return unavailable(program.filename().string(), "it ended at once");
+  return worker;
+}
+
+CompileWorker::~CompileWorker() {
+  close(socket_);
+  kill(-process_, SIGKILL);
+  while (waitpid(process_, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
+bool CompileWorker::is_alive() const {
+  char byte = 0;
+  const ssize_t peeked = recv(socket_, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return peeked < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+Result<std::string> CompileWorker::compile(const ConstraintSpec& spec, std::chrono::milliseconds patience) {
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  std::optional<std::string> answer;
+  if (send_message(socket_, message_of(spec), deadline)) answer = receive_message(socket_, deadline);
+  if (answer) return compiled_of(*answer);
+  is_usable_ = false;
+  if (std::chrono::steady_clock::now() >= deadline) return error("constraint_too_costly", "Compiling the form takes too long");
+  return error("constraint_too_costly", "Compiling the form ended the process that does it");
+}
+
+}  // namespace slora

@@ -1,0 +1,113 @@
+#include "constraint/xgrammar/grammar_constraint.h"
+
+#include <time.h>
+
+#include <algorithm>
+#include <array>
+#include <new>
+#include <utility>
+
+namespace slora {
+namespace {
+
+std::chrono::nanoseconds thread_time() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+}
+
+// Calls the library, and refuses to go on when that took too long. Its exceptions end here.
+template <class Work>
+Status run_within(const MatchLimits& limits, Work&& work) {
+  const std::chrono::nanoseconds begin = thread_time();
+  try {
+    if (Status done = work(); !done) return done;
+  } catch (const std::bad_alloc&) {
+    return error("constraint_too_costly", "The form takes too much memory to follow");
+  } catch (const std::exception& thrown) {
+    return error("constraint_too_costly", "The form can't be followed any further: {}", std::string_view(thrown.what()).substr(0, 300));
+  }
+  if (thread_time() - begin <= limits.token_time_max) return {};
+  return error("constraint_too_costly", "The form takes more than {} ms for one token; write it with fewer ambiguous repetitions",
+               std::chrono::duration_cast<std::chrono::milliseconds>(limits.token_time_max).count());
+}
+
+void set_bit(std::span<std::uint32_t> words, TokenId token) {
+  const auto word = static_cast<std::size_t>(token) / 32;
+  if (word < words.size()) words[word] |= 1U << (static_cast<std::uint32_t>(token) % 32);
+}
+
+bool has_bit(std::span<const std::uint32_t> words, TokenId token) {
+  return (words[static_cast<std::size_t>(token) / 32] >> (static_cast<std::uint32_t>(token) % 32) & 1U) != 0;
+}
+
+void clear_bit(std::span<std::uint32_t> words, TokenId token) {
+  const auto word = static_cast<std::size_t>(token) / 32;
+  if (word < words.size()) words[word] &= ~(1U << (static_cast<std::uint32_t>(token) % 32));
+}
+
+}  // namespace
+
+std::unique_ptr<TokenConstraint> CompiledGrammarConstraint::start() const {
+  return std::make_unique<GrammarConstraint>(grammar_, end_tokens_, limits_);
+}
+
+GrammarConstraint::GrammarConstraint(const xgrammar::CompiledGrammar& grammar, std::vector<TokenId> end_tokens, MatchLimits limits)
+    : matcher_(grammar),
+      end_tokens_(std::move(end_tokens)),
+      limits_(limits),
+      vocabulary_size_(grammar.GetTokenizerInfo().GetVocabSize()),
+      mask_((static_cast<std::size_t>(vocabulary_size_) + 31) / 32) {}
+
+bool GrammarConstraint::is_end(TokenId token) const { return std::ranges::find(end_tokens_, token) != end_tokens_.end(); }
+
+Status GrammarConstraint::fill_mask() {
+  if (is_filled_) return {};
+  Status filled = run_within(limits_, [&]() -> Status {
+    std::ranges::fill(mask_, 0U);
+    std::array<std::int64_t, 1> shape = {static_cast<std::int64_t>(mask_.size())};
+    DLTensor tensor{mask_.data(), {kDLCPU, 0}, 1, xgrammar::GetBitmaskDLType(), shape.data(), nullptr, 0};
+    matcher_.FillNextTokenBitmask(&tensor);
+    return {};
+  });
+  if (!filled) return filled;
+  // The library may set what is left of the last word. An end token is no text, even where its text would fit.
+  for (TokenId token = vocabulary_size_; token % 32 != 0; ++token) clear_bit(mask_, token);
+  for (const TokenId token : end_tokens_) clear_bit(mask_, token);
+  is_filled_ = true;
+  return {};
+}
+
+Status GrammarConstraint::fill(std::span<std::uint32_t> allowed) {
+  std::ranges::fill(allowed, 0U);
+  if (!has_ended_) {
+    if (Status filled = fill_mask(); !filled) return filled;
+    std::copy_n(mask_.begin(), std::min(mask_.size(), allowed.size()), allowed.begin());
+  }
+  if (has_ended_ || matcher_.IsCompleted()) {
+    for (const TokenId token : end_tokens_) set_bit(allowed, token);
+  }
+  return {};
+}
+
+Status GrammarConstraint::accept(TokenId token) {
+  const auto violated = [&] { return error("constraint_violated", "The token {} does not continue the form", token); };
+  if (has_ended_) return is_end(token) ? Status{} : Status(violated());
+  if (is_end(token)) {
+    if (!matcher_.IsCompleted()) return violated();
+    has_ended_ = true;
+    return {};
+  }
+  if (token < 0 || token >= vocabulary_size_) return violated();
+  if (is_filled_ && !has_bit(mask_, token)) return violated();  // the library would say so on stderr
+  Status accepted = run_within(limits_, [&]() -> Status { return matcher_.AcceptToken(token) ? Status{} : Status(violated()); });
+  if (!accepted) return accepted;
+  is_filled_ = false;
+  is_complete_ = false;
+  if (!matcher_.IsCompleted()) return {};
+  if (Status filled = fill_mask(); !filled) return filled;
+  is_complete_ = std::ranges::all_of(mask_, [](std::uint32_t word) { return word == 0; });
+  return {};
+}
+
+}  // namespace slora

@@ -1,0 +1,57 @@
+#pragma once
+#include <xgrammar/xgrammar.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "constraint/constraint.h"
+
+namespace slora {
+
+// How long one token may take, in time of the processor: the library can't be interrupted, but grammars that take longer and longer end
+// their request.
+struct MatchLimits {
+  std::chrono::nanoseconds token_time_max = std::chrono::milliseconds(50);
+};
+
+// A form with the end tokens of whoever answers. Const; any thread.
+class CompiledGrammarConstraint final : public CompiledConstraint {
+ public:
+  CompiledGrammarConstraint(xgrammar::CompiledGrammar grammar, std::span<const TokenId> end_tokens, MatchLimits limits)
+      : grammar_(std::move(grammar)), end_tokens_(end_tokens.begin(), end_tokens.end()), limits_(limits) {}
+
+  [[nodiscard]] std::unique_ptr<TokenConstraint> start() const override;
+
+ private:
+  const xgrammar::CompiledGrammar grammar_;
+  const std::vector<TokenId> end_tokens_;
+  const MatchLimits limits_;
+};
+
+// One sequence's way through a form. Used by one thread at a time.
+class GrammarConstraint final : public TokenConstraint {
+ public:
+  GrammarConstraint(const xgrammar::CompiledGrammar& grammar, std::vector<TokenId> end_tokens, MatchLimits limits);
+
+  [[nodiscard]] Status fill(std::span<std::uint32_t> allowed) override;
+  [[nodiscard]] Status accept(TokenId token) override;
+  [[nodiscard]] bool is_complete() const override { return has_ended_ || is_complete_; }
+
+ private:
+  [[nodiscard]] Status fill_mask();
+  [[nodiscard]] bool is_end(TokenId token) const;
+
+  xgrammar::GrammarMatcher matcher_;
+  const std::vector<TokenId> end_tokens_;
+  const MatchLimits limits_;
+  const TokenId vocabulary_size_;
+  std::vector<std::uint32_t> mask_;  // [ceil(vocabulary / 32)] of the tokens that are text
+  bool is_filled_ = false;           // for the tokens so far
+  bool is_complete_ = false;
+  bool has_ended_ = false;
+};
+
+}  // namespace slora

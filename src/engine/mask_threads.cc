@@ -1,0 +1,145 @@
+#include "engine/mask_threads.h"
+
+#include <pthread.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/caught.h"
+#include "base/check.h"
+
+namespace slora {
+namespace {
+
+constexpr int kLowestPriority = 19;
+
+Timestamp now() { return SteadyClock().now(); }
+
+}  // namespace
+
+MaskThreads::~MaskThreads() {
+  {
+    const std::lock_guard lock(mutex_);
+    is_stopping_ = true;
+  }
+  has_work_.notify_all();
+  for (const std::unique_ptr<Worker>& worker : workers_) worker->thread.join();
+  while (first_ != nullptr) first_ = std::exchange(first_->next_, nullptr);  // one after the other, not each within the one before
+}
+
+void MaskThreads::start() {
+  const std::lock_guard lock(mutex_);
+  while (workers_.size() < options_.thread_count) add_worker();
+}
+
+void MaskThreads::add_worker() {
+  Worker& added = *workers_.emplace_back(std::make_unique<Worker>());
+  try {
+    added.thread = std::thread([this, &added] { run(added); });
+  } catch (...) {
+    workers_.pop_back();
+    throw;
+  }
+  pthread_setname_np(added.thread.native_handle(), "masks");
+}
+
+void MaskThreads::ask(std::shared_ptr<TokenMask> mask, TokenId token) {
+  check(!mask->is_pending(), "expected a mask that nobody computes");
+  pending_count_.fetch_add(1, std::memory_order_relaxed);
+  {
+    const std::lock_guard lock(mutex_);
+    mask->token_ = token;
+    mask->since_ = now();
+    mask->state_.store(TokenMask::State::asked, std::memory_order_release);
+    TokenMask* const added = mask.get();
+    (first_ == nullptr ? first_ : last_->next_) = std::move(mask);
+    last_ = added;
+  }
+  has_work_.notify_one();
+}
+
+void MaskThreads::wait(std::span<TokenMask* const> masks, Timestamp limit) {
+  const auto is_done = [&] { return std::ranges::none_of(masks, [](const TokenMask* mask) { return mask->is_pending(); }); };
+  if (is_done()) return;
+  std::unique_lock lock(mutex_);
+  is_done_.wait_for(lock, limit, is_done);
+}
+
+void MaskThreads::watch(TokenMask& mask) {
+  const std::lock_guard lock(mutex_);
+  mask.is_watched_ = mask.is_pending();
+}
+
+bool MaskThreads::has_overrun(const TokenMask& mask, Timestamp now) {
+  const std::lock_guard lock(mutex_);
+  if (mask.state() == TokenMask::State::asked) return now - mask.since_ > options_.wait_time_max;
+  return mask.state() == TokenMask::State::computing && now - mask.since_ > options_.compute_time_max;
+}
+
+void MaskThreads::replace_slow_threads(Timestamp now) {
+  if (pending_count_.load(std::memory_order_relaxed) == 0) return;
+  const std::lock_guard lock(mutex_);
+  std::erase_if(workers_, [](const std::unique_ptr<Worker>& worker) {
+    if (worker->has_ended) worker->thread.join();
+    return worker->has_ended;
+  });
+  auto slow_count = static_cast<std::size_t>(std::ranges::count_if(workers_, [](const auto& worker) { return worker->is_slow; }));
+  const std::size_t worker_count = workers_.size();
+  for (std::size_t i = 0; i < worker_count && slow_count < options_.slow_threads_max; ++i) {
+    Worker& worker = *workers_[i];
+    if (worker.is_slow || worker.since == Timestamp{} || now - worker.since < options_.slow) continue;
+    try {
+      add_worker();
+    } catch (...) {  // its own goes on, and the others wait for it
+      log_exception("no thread could be started for masks");
+      return;
+    }
+    worker.is_slow = true;
+    ++slow_count;
+    (void)setpriority(PRIO_PROCESS, static_cast<id_t>(worker.id), kLowestPriority);
+  }
+}
+
+bool MaskThreads::wait_until_idle(std::chrono::milliseconds limit) {
+  std::unique_lock lock(mutex_);
+  return is_done_.wait_for(lock, limit, [&] {
+    return std::ranges::all_of(workers_, [](const std::unique_ptr<Worker>& worker) { return worker->since == Timestamp{}; });
+  });
+}
+
+void MaskThreads::run(Worker& mine) {
+  std::unique_lock lock(mutex_);
+  mine.id = gettid();
+  while (!mine.is_slow) {
+    has_work_.wait(lock, [&] { return is_stopping_ || first_ != nullptr; });
+    if (is_stopping_) break;
+    compute_next(mine, lock);
+  }
+  mine.has_ended = true;
+}
+
+// Requires: the lock is held, and one mask waits.
+void MaskThreads::compute_next(Worker& mine, std::unique_lock<std::mutex>& lock) {
+  std::shared_ptr<TokenMask> mask = std::exchange(first_, nullptr);
+  first_ = std::exchange(mask->next_, nullptr);
+  const TokenId token = std::exchange(mask->token_, -1);
+  mine.since = mask->since_ = now();
+  mask->state_.store(TokenMask::State::computing, std::memory_order_release);
+  lock.unlock();
+  const bool is_wanted = mask.use_count() > 1;  // else its sequence has ended
+  const TokenMask::State state = is_wanted ? mask->computed(token, fill_seconds_) : TokenMask::State::unknown;
+  lock.lock();
+  mine.since = {};
+  mask->state_.store(state, std::memory_order_release);
+  const bool wakes = std::exchange(mask->is_watched_, false);
+  pending_count_.fetch_sub(1, std::memory_order_relaxed);
+  is_done_.notify_all();
+  lock.unlock();
+  if (wakes) wake_();
+  mask.reset();  // may destroy the constraint, which takes time
+  lock.lock();
+}
+
+}  // namespace slora

@@ -1,0 +1,173 @@
+#include "engine/mask_threads.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <semaphore>
+
+#include "base/caught.h"
+#include "constraint/testing/scripted_constraint.h"
+
+namespace slora {
+namespace {
+
+using State = TokenMask::State;
+
+class MaskThreadsTest : public ::testing::Test {
+ protected:
+  // Lets calls that block return, before the threads are joined.
+  ~MaskThreadsTest() override { let_go(); }
+
+  MaskThreads& threads(MaskThreads::Options options = {.thread_count = 1}) {
+    threads_ = std::make_unique<MaskThreads>(
+        options, [this] { woken_.release(); }, seconds_);
+    threads_->start();
+    return *threads_;
+  }
+  std::shared_ptr<TokenMask> mask(std::function<Status(std::span<const TokenId>)> on_fill = {}) {
+    const ScriptedConstraint form({.allowed = [](auto tokens) { return std::vector<TokenId>{static_cast<TokenId>(tokens.size()) + 40}; },
+                                   .is_complete = [](auto tokens) { return tokens.size() >= 2; },
+                                   .on_fill = std::move(on_fill)});
+    return std::make_shared<TokenMask>(form.start(), 3);
+  }
+  // Its fill() blocks until let_go().
+  std::shared_ptr<TokenMask> blocked_mask() {
+    return mask([this](auto) {
+      blocked_.release();
+      is_free_.wait(false);
+      return Status{};
+    });
+  }
+  void let_go() {
+    is_free_ = true;
+    is_free_.notify_all();
+  }
+  static void wait_for(MaskThreads& threads, TokenMask& mask) {
+    const std::array<TokenMask*, 1> masks = {&mask};
+    while (mask.is_pending()) threads.wait(masks, std::chrono::seconds(1));
+  }
+  static Timestamp after(std::chrono::milliseconds time) { return SteadyClock().now() + time; }
+
+  std::counting_semaphore<> blocked_{0}, woken_{0};
+  std::atomic<bool> is_free_{false};
+  const std::array<double, 1> bounds_ = {1.0};
+  Histogram seconds_{bounds_};
+  std::unique_ptr<MaskThreads> threads_;  // last: its threads use the others
+};
+
+TEST_F(MaskThreadsTest, GiveTheMaskThatFollowsATokenUntilTheFormIsComplete) {
+  MaskThreads& threads = this->threads();
+  const std::shared_ptr<TokenMask> mask = this->mask();
+  threads.ask(mask);
+  wait_for(threads, *mask);
+  ASSERT_EQ(mask->state(), State::known);
+  EXPECT_TRUE(std::ranges::equal(mask->words(), std::array{0u, 1u << 8, 0u}));
+  threads.ask(mask, 40);
+  wait_for(threads, *mask);
+  ASSERT_EQ(mask->state(), State::known);
+  EXPECT_TRUE(std::ranges::equal(mask->words(), std::array{0u, 1u << 9, 0u}));
+  mask->accept(41);
+  EXPECT_EQ(mask->state(), State::complete);
+  EXPECT_EQ(seconds_.counts()[0], 2u);
+}
+
+TEST_F(MaskThreadsTest, SayWhyThereIsNoMask) {
+  MaskThreads& threads = this->threads();
+  const std::shared_ptr<TokenMask> fails = mask([](auto) -> Status { return error("constraint_too_costly", "too many"); });
+  const std::shared_ptr<TokenMask> throws = mask([](auto) -> Status { throw std::bad_alloc(); });
+  const std::shared_ptr<TokenMask> violated = mask();
+  threads.ask(fails);
+  threads.ask(throws);
+  threads.ask(violated, 7);
+  const std::array<std::pair<TokenMask*, std::string>, 3> cases = {
+      {{fails.get(), "constraint_too_costly"}, {throws.get(), "out_of_memory"}, {violated.get(), "constraint_violated"}}};
+  for (const auto& [mask, code] : cases) {
+    wait_for(threads, *mask);
+    ASSERT_EQ(mask->state(), State::failed);
+    EXPECT_EQ(mask->error().code, code);
+  }
+}
+
+TEST_F(MaskThreadsTest, WakeWhoWatches) {
+  MaskThreads& threads = this->threads();
+  const std::shared_ptr<TokenMask> known = mask(), blocked = blocked_mask();
+  threads.ask(known);
+  wait_for(threads, *known);
+  threads.watch(*known);  // in vain
+  threads.ask(blocked);
+  blocked_.acquire();
+  threads.watch(*blocked);
+  EXPECT_FALSE(woken_.try_acquire());
+  let_go();
+  woken_.acquire();
+  EXPECT_EQ(blocked->state(), State::known);
+}
+
+TEST_F(MaskThreadsTest, ReplaceAThreadWhoseCallDoesNotReturn) {
+  MaskThreads& threads = this->threads({.thread_count = 1, .slow_threads_max = 2});
+  const std::shared_ptr<TokenMask> first = blocked_mask(), second = blocked_mask(), third = blocked_mask(), other = mask();
+  for (const std::shared_ptr<TokenMask>& blocked : {first, second}) {
+    threads.ask(blocked);
+    blocked_.acquire();
+    threads.replace_slow_threads(after(std::chrono::milliseconds(-1000)));  // not yet
+    threads.replace_slow_threads(after(std::chrono::milliseconds(200)));
+  }
+  threads.ask(other);
+  wait_for(threads, *other);
+  EXPECT_EQ(other->state(), State::known);
+  threads.ask(third);
+  blocked_.acquire();
+  threads.replace_slow_threads(after(std::chrono::milliseconds(200)));  // there may not be more
+  threads.ask(other, 40);
+  const std::array<TokenMask*, 1> masks = {other.get()};
+  threads.wait(masks, std::chrono::milliseconds(20));
+  EXPECT_EQ(other->state(), State::asked);
+  EXPECT_FALSE(threads.wait_until_idle(std::chrono::milliseconds(1)));
+  let_go();
+  wait_for(threads, *other);
+  EXPECT_TRUE(threads.wait_until_idle(std::chrono::seconds(60)));
+}
+
+TEST_F(MaskThreadsTest, SayWhichMasksHaveTakenTooLong) {
+  MaskThreads& threads = this->threads();
+  const std::shared_ptr<TokenMask> blocked = blocked_mask(), waiting = mask();
+  threads.ask(blocked);
+  blocked_.acquire();
+  threads.ask(waiting);
+  EXPECT_FALSE(threads.has_overrun(*blocked, after(std::chrono::milliseconds(500))));
+  EXPECT_TRUE(threads.has_overrun(*blocked, after(std::chrono::milliseconds(2500))));
+  EXPECT_FALSE(threads.has_overrun(*waiting, after(std::chrono::milliseconds(2500)))) << "no thread has begun it";
+  EXPECT_TRUE(threads.has_overrun(*waiting, after(std::chrono::milliseconds(10500))));
+  let_go();
+  wait_for(threads, *waiting);
+  EXPECT_FALSE(threads.has_overrun(*waiting, after(std::chrono::milliseconds(10500))));
+}
+
+TEST_F(MaskThreadsTest, ComputeNothingForSequencesThatHaveEnded) {
+  MaskThreads& threads = this->threads();
+  const std::shared_ptr<TokenMask> blocked = blocked_mask(), last = mask();
+  threads.ask(blocked);
+  blocked_.acquire();
+  std::atomic<bool> is_asked = false;
+  threads.ask(mask([&](auto) {
+    is_asked = true;
+    return Status{};
+  }));
+  threads.ask(last);
+  let_go();
+  wait_for(threads, *last);
+  EXPECT_FALSE(is_asked);
+}
+
+TEST_F(MaskThreadsTest, DropWhatWaitsWhenTheyEnd) {
+  MaskThreads& threads = this->threads();
+  const std::shared_ptr<TokenMask> blocked = blocked_mask();
+  threads.ask(blocked);
+  blocked_.acquire();
+  for (int i = 0; i < 100'000; ++i) threads.ask(mask());  // deep enough for a destructor of each within that of the one before
+  let_go();
+  threads_.reset();
+}
+
+}  // namespace
+}  // namespace slora

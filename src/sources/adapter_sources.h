@@ -1,0 +1,121 @@
+#pragma once
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "adapters/adapter_store.h"
+#include "base/clock.h"
+#include "base/gate.h"
+#include "base/result.h"
+#include "base/work_pool.h"
+#include "metrics/metrics.h"
+#include "sources/fetch_program.h"
+#include "sources/source_cache.h"
+#include "sources/source_name.h"
+
+namespace slora {
+
+struct AdapterSourceOptions {
+  std::vector<SourceRule> rules;       // --adapter-source
+  std::filesystem::path hub_folder;    // --hub-cache; empty: none
+  std::filesystem::path cache_folder;  // --adapter-cache: of what programs fetch
+  std::uint64_t cache_bytes_max = 10ULL << 30;
+  FetchLimits limits;
+  std::vector<std::string> environment;  // of the programs: NAME=VALUE
+  std::size_t fetches_at_once = 4;
+  std::size_t fetches_waiting_max = 64;
+
+  [[nodiscard]] bool has_any() const { return !rules.empty() || !hub_folder.empty(); }
+};
+
+// An adapter that is wanted from elsewhere.
+struct SourceRequest {
+  std::string name;  // or an address
+  std::string revision = "main";
+  auto operator<=>(const SourceRequest&) const = default;
+};
+
+// Adapters that are not in the server's folders, by name: folders of a Hugging Face cache, and what the operator's programs fetch into a
+// cache of this server. One fetch serves all that wait for the same adapter; who wants another one does not wait for it, up to
+// `fetches_at_once`. What comes is checked as any folder, and what failed is not tried again for a while. Any thread.
+class AdapterSources {
+ public:
+  // Refuses an adapter whose text files cannot be served.
+  using CheckTexts = std::function<Status(const FolderPath&, std::int32_t added_tokens, Gate&)>;
+  using Fetched = std::function<void(const Result<ExaminedAdapter>&)>;
+
+  // "E_CACHE" when there are rules and their cache can't be used. `store` and `metrics` outlive it.
+  [[nodiscard]] static Result<std::unique_ptr<AdapterSources>> create(AdapterSourceOptions options, AdapterStore& store,
+                                                                      std::uint32_t page_count_max, CheckTexts check_texts,
+                                                                      MetricsRegistry& metrics);
+  ~AdapterSources();
+  AdapterSources(const AdapterSources&) = delete;
+  AdapterSources& operator=(const AdapterSources&) = delete;
+
+  // Whether an unknown adapter of this name may be had from here and has not failed of late.
+  [[nodiscard]] bool may_have(std::string_view name) const;
+  // Why it could not be had when it was tried last; nothing when it may be tried.
+  [[nodiscard]] std::optional<Error> failure_of(std::string_view name) const;
+  // Fetches it and registers it under its name; then calls `then`, on another thread or, when too much waits, at once.
+  void fetch(std::string_view name, std::function<void()> then);
+
+  // The folder of an adapter, for whoever gives it a name. `done` is called once, as above. With "not_permitted" for a name that no rule
+  // has, "not_found", "adapter_unavailable" when fetching fails or too much waits, and why the adapter is refused.
+  void get(const SourceRequest& request, Fetched done);
+  // The same, waiting for it. What the operator loads so stays in the cache as long as a name means it.
+  [[nodiscard]] Result<ExaminedAdapter> get_and_keep(const SourceRequest& request, Gate& gate);
+
+  // Ends the programs that run, and starts no more.
+  void stop() { is_stopped_ = true; }
+  // Whether a fetch is under way.
+  [[nodiscard]] bool is_fetching() const;
+
+ private:
+  struct Failure {
+    Error why;
+    Timestamp until{};
+  };
+
+  AdapterSources(AdapterSourceOptions options, AdapterStore& store, std::uint32_t page_count_max, CheckTexts check_texts,
+                 MetricsRegistry& metrics, std::unique_ptr<SourceCache> cache);
+
+  void run(const SourceRequest& request);
+  void end(const SourceRequest& request, const Result<ExaminedAdapter>& adapter);
+  // On the threads that fetch.
+  [[nodiscard]] Result<ExaminedAdapter> bring(const SourceRequest& request);
+  [[nodiscard]] Result<ExaminedAdapter> find_in_hub(const SourceRequest& request);
+  [[nodiscard]] std::optional<ExaminedAdapter> find_in_cache(const SourceRequest& request);
+  [[nodiscard]] Result<ExaminedAdapter> run_program(const SourceRule& rule, const SourceRequest& request);
+  [[nodiscard]] Result<ExaminedAdapter> examine(const FolderPath& folder);
+  [[nodiscard]] bool is_in_hub(std::string_view name) const;
+  [[nodiscard]] bool let_go(const std::string& path);
+  Counter& counter(const char* outcome);
+
+  const AdapterSourceOptions options_;
+  AdapterStore& store_;
+  const std::uint32_t page_count_max_;
+  const CheckTexts check_texts_;
+  MetricsRegistry& metrics_;
+  const SteadyClock clock_;
+  std::atomic<bool> is_stopped_{false};
+  mutable std::mutex mutex_;
+  std::map<SourceRequest, std::vector<Fetched>> waiting_;  // guarded by mutex_, as what follows; whom each fetch is for
+  std::map<SourceRequest, Failure> failures_;
+  std::set<std::string> kept_;          // paths in the cache
+  std::mutex cache_mutex_;              // taken alone, or before the store's
+  std::unique_ptr<SourceCache> cache_;  // guarded by cache_mutex_; null without rules
+  WorkPool pool_;                       // last: its jobs use the members above
+};
+
+}  // namespace slora

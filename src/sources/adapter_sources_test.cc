@@ -1,0 +1,220 @@
+#include "sources/adapter_sources.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <future>
+#include <nlohmann/json.hpp>
+
+#include "adapters/testing/lora_fixture.h"
+#include "sources/pushed_adapters.h"
+
+namespace slora {
+namespace {
+
+using ::testing::HasSubstr;
+
+class AdapterSourcesTest : public ::testing::Test {
+ protected:
+  AdapterSourcesTest() {
+    small_lora().write(folder_.file("good"));
+    make();
+  }
+  void make(std::uint64_t cache_bytes = 1 << 30) {
+    sources_.reset();
+    AdapterSourceOptions options;
+    options.rules = {{"acme/", program_}, {"s3://", program_}};
+    options.cache_folder = folder_.file("cache");
+    options.cache_bytes_max = cache_bytes;
+    options.limits = {.time_max = std::chrono::seconds(60), .bytes_max = 1 << 20};
+    options.environment = {"PATH=/usr/bin:/bin"};
+    options.hub_folder = folder_.file("hub");
+    std::filesystem::create_directories(options.hub_folder);
+    sources_ = AdapterSources::create(
+                   options, store_, 1000, [](const FolderPath&, std::int32_t, Gate&) { return Status{}; }, metrics_)
+                   .value();
+  }
+  // Notes each call, and copies the folder `good` unless the name says something else.
+  std::string write_program() const {
+    const std::string path =
+        folder_.write("program", "#!/bin/sh\necho \"$1 $2\" >> " + folder_.file("calls") +
+                                     "\ncase $1 in\n*missing*) exit 3;;\n*failing*) exit 1;;\n"
+                                     "*broken*) echo x > $3/adapter_config.json;;\n"
+                                     "*large*) head -c 3000000 /dev/zero > $3/adapter_model.safetensors;;\n"
+                                     "*link*) cp " +
+                                     folder_.file("good/adapter_config.json") +
+                                     " $3; ln -s /etc/passwd $3/adapter_model.safetensors;;\n"
+                                     "*slow*) sleep 1; cp " +
+                                     folder_.file("good") + "/* $3;;\n*) cp " + folder_.file("good") + "/* $3;;\nesac\n");
+    std::filesystem::permissions(path, std::filesystem::perms::owner_all);
+    return path;
+  }
+  std::ptrdiff_t calls() const {
+    const std::string text = read_text_file(folder_.file("calls"), 1 << 20).value_or("");
+    return std::ranges::count(text, '\n');
+  }
+  void fetch(const std::string& name) {
+    std::promise<void> done;
+    sources_->fetch(name, [&] { done.set_value(); });
+    done.get_future().wait();
+  }
+  Result<ExaminedAdapter> load(const SourceRequest& request) { return sources_->get_and_keep(request, open_gate()); }
+
+  const TemporaryFolder folder_;
+  const std::string program_ = write_program();
+  AdapterStore store_{test_base(), {.look_interval = Timestamp(0)}};
+  MetricsRegistry metrics_;
+  std::unique_ptr<AdapterSources> sources_;
+};
+
+TEST_F(AdapterSourcesTest, ServeANameOnceItWasFetched) {
+  EXPECT_TRUE(sources_->may_have("acme/sql"));
+  EXPECT_FALSE(sources_->may_have("other-sql"));
+  EXPECT_FALSE(sources_->may_have("acme/../sql"));
+  EXPECT_FALSE(sources_->may_have("s3://acme/sql")) << "no name of an adapter has a colon";
+  fetch("acme/sql");
+  const AdapterStore::Found version = store_.find_version("acme/sql");
+  ASSERT_TRUE(version) << version.error().message;
+  EXPECT_TRUE((*version)->identity());
+  EXPECT_THAT((*version)->folder().path, HasSubstr("/cache/"));
+  EXPECT_EQ(read_text_file(folder_.file("calls"), 100).value(), "acme/sql main\n");
+}
+
+TEST_F(AdapterSourcesTest, FetchOnceForAllWhoWait) {
+  std::vector<std::promise<void>> done(100);
+  for (std::promise<void>& each : done) sources_->fetch("acme/slow", [&each] { each.set_value(); });
+  for (std::promise<void>& each : done) each.get_future().wait();
+  EXPECT_EQ(calls(), 1);
+  EXPECT_TRUE(store_.find("acme/slow"));
+}
+
+TEST_F(AdapterSourcesTest, DoNotLetOthersWaitForASlowFetch) {
+  std::promise<void> slow;
+  sources_->fetch("acme/slow", [&] { slow.set_value(); });
+  fetch("acme/quick");
+  EXPECT_TRUE(store_.find("acme/quick"));
+  EXPECT_FALSE(store_.find("acme/slow"));
+  slow.get_future().wait();
+}
+
+TEST_F(AdapterSourcesTest, RememberWhatCouldNotBeHad) {
+  for (const char* name : {"acme/missing", "acme/failing", "acme/broken", "acme/large", "acme/link"}) {
+    EXPECT_TRUE(sources_->may_have(name)) << name;
+    fetch(name);
+    EXPECT_FALSE(store_.find(name)) << name;
+    EXPECT_FALSE(sources_->may_have(name)) << name;
+  }
+  EXPECT_EQ(calls(), 5);
+  EXPECT_EQ(sources_->failure_of("acme/missing")->code, "not_found");
+  EXPECT_EQ(sources_->failure_of("acme/failing")->code, "adapter_unavailable");
+  EXPECT_EQ(sources_->failure_of("acme/broken")->code, "E_BAD_JSON");
+  EXPECT_EQ(sources_->failure_of("acme/large")->code, "E_TOO_LARGE");
+  EXPECT_EQ(sources_->failure_of("acme/link")->code, "E_LINK");
+  EXPECT_FALSE(sources_->failure_of("acme/sql"));
+  std::size_t left = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_.file("cache"))) left += entry.is_directory() ? 1 : 0;
+  EXPECT_EQ(left, 0U) << "nothing of them stays";
+}
+
+TEST_F(AdapterSourcesTest, NeedNoFetchAfterARestartUnlessTheContentIsAnother) {
+  fetch("acme/sql");
+  ASSERT_TRUE(store_.remove("acme/sql"));
+  make();
+  fetch("acme/sql");
+  EXPECT_EQ(calls(), 1);
+  const std::string folder = store_.find("acme/sql")->folder;
+  ASSERT_TRUE(store_.remove("acme/sql"));
+  lora_of_rank(2).write(folder);
+  fetch("acme/sql");
+  EXPECT_EQ(calls(), 2) << "somebody has changed what was fetched";
+}
+
+TEST_F(AdapterSourcesTest, ForgetNamesWhoseFoldersGiveWay) {
+  fetch("acme/a");
+  const std::uint64_t bytes = folder_bytes(store_.find("acme/a")->folder, 1 << 20);
+  ASSERT_TRUE(store_.remove("acme/a"));
+  std::filesystem::remove_all(folder_.file("cache"));
+  make(2 * bytes);
+  fetch("acme/a");
+  fetch("acme/b");
+  fetch("acme/c");
+  EXPECT_FALSE(store_.find("acme/a"));
+  EXPECT_TRUE(store_.find("acme/b"));
+  EXPECT_TRUE(sources_->may_have("acme/a")) << "it is fetched again";
+}
+
+TEST_F(AdapterSourcesTest, AnAddressIsFetchedByItsRevision) {
+  const Result<ExaminedAdapter> adapter = load({.name = "s3://bucket/sql", .revision = "v2"});
+  ASSERT_TRUE(adapter) << adapter.error().message;
+  EXPECT_EQ(read_text_file(folder_.file("calls"), 100).value(), "s3://bucket/sql v2\n");
+  EXPECT_EQ(load({.name = "gs://bucket/sql"}).error().code, "not_permitted");
+  EXPECT_EQ(load({.name = "s3://bucket/../sql"}).error().code, "not_permitted");
+  EXPECT_EQ(load({.name = "s3://bucket/sql", .revision = "--help"}).error().code, "not_permitted");
+  EXPECT_EQ(calls(), 1);
+}
+
+TEST_F(AdapterSourcesTest, FindFoldersOfTheHubsCache) {
+  const std::string model = folder_.file("hub/models--org--sql");
+  small_lora().write(model + "/blobs-of-this-test");
+  std::filesystem::create_directories(model + "/snapshots/abc123");
+  for (const char* file : {"adapter_config.json", "adapter_model.safetensors"})
+    std::filesystem::create_symlink(std::string("../../blobs-of-this-test/") + file, model + "/snapshots/abc123/" + file);
+  std::filesystem::create_directories(model + "/refs");
+  write_text(model + "/refs/main", "abc123");
+  fetch("org/sql");
+  ASSERT_TRUE(store_.find("org/sql"));
+  EXPECT_THAT(store_.find("org/sql")->folder, HasSubstr("models--org--sql/snapshots/abc123"));
+  EXPECT_TRUE(load({.name = "hf://org/sql", .revision = "abc123"}));
+  EXPECT_EQ(load({.name = "hf://org/sql", .revision = "other"}).error().code, "not_found");
+  EXPECT_EQ(load({.name = "hf://org/nothing"}).error().code, "not_found");
+  EXPECT_EQ(calls(), 0);
+  write_text(model + "/refs/main", "../../..");
+  EXPECT_EQ(load({.name = "hf://org/sql"}).error().code, "not_found") << "a reference names a snapshot";
+}
+
+// A safetensors file of the fixture with its config in the metadata.
+std::string body_of(const LoraFixture& fixture) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("body");
+  check(write_safetensors(path, fixture.tensors).has_value(), "expected to write the file");
+  const std::string file = read_text_file(path, 1 << 20).value();
+  std::uint64_t bytes = 0;
+  std::memcpy(&bytes, file.data(), sizeof bytes);
+  Json header = Json::parse(file.substr(sizeof bytes, bytes));
+  header["__metadata__"] = {{"adapter_config", fixture.config}};
+  const std::string text = header.dump();
+  const std::uint64_t text_bytes = text.size();
+  std::string body(sizeof text_bytes, '\0');
+  std::memcpy(body.data(), &text_bytes, sizeof text_bytes);
+  return body + text + file.substr(sizeof bytes + bytes);
+}
+
+TEST(PushedAdapters, WriteFoldersOfWhatCameInABody) {
+  const std::string body = body_of(small_lora());
+  PushedAdapters pushed(3 * body.size());
+  AdapterStore store(test_base());
+  const FolderPath first = pushed.write("rl", body).value();
+  EXPECT_TRUE(store.examine(first, 1000));
+  const FolderPath second = pushed.write("rl", body).value(), third = pushed.write("rl", body).value();
+  EXPECT_FALSE(std::filesystem::exists(first.path)) << "the latest two are kept";
+  EXPECT_TRUE(std::filesystem::exists(second.path));
+  EXPECT_EQ(pushed.write("other", body).error().code, "E_TOO_LARGE");
+  pushed.take_back("rl");
+  EXPECT_FALSE(std::filesystem::exists(third.path));
+  pushed.forget("rl");
+  EXPECT_FALSE(std::filesystem::exists(second.path));
+  EXPECT_TRUE(pushed.write("other", body));
+}
+
+TEST(PushedAdapters, RefuseWhatIsNoFileWithAConfig) {
+  PushedAdapters pushed(1 << 20);
+  for (const std::string body : {std::string(), std::string("abc"), std::string(8, '\xff') + "{}", std::string("\2\0\0\0\0\0\0\0[]", 10)})
+    EXPECT_EQ(pushed.write("rl", body).error().code, "E_SAFETENSORS");
+  EXPECT_EQ(pushed.write("rl", std::string("\2\0\0\0\0\0\0\0{}", 10)).error().code, "E_NO_CONFIG");
+}
+
+}  // namespace
+}  // namespace slora

@@ -1,0 +1,214 @@
+#include "sources/fetch_program.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <spawn.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <filesystem>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+namespace slora {
+namespace {
+
+namespace fs = std::filesystem;
+using SteadyTime = std::chrono::steady_clock::time_point;
+
+constexpr std::size_t kOutputKeptBytes = 1024;  // the end of what it printed
+constexpr std::size_t kFilesMax = 4096;
+constexpr int kLookMilliseconds = 50;
+constexpr std::chrono::milliseconds kSizeInterval(200);
+
+// Ends of a pipe, closed by the destructor.
+struct Pipe {
+  std::array<int, 2> ends{-1, -1};
+
+  Pipe() = default;
+  Pipe(const Pipe&) = delete;
+  Pipe& operator=(const Pipe&) = delete;
+  ~Pipe() {
+    close_write_end();
+    if (ends[0] >= 0) ::close(ends[0]);
+  }
+  [[nodiscard]] bool open() { return ::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) == 0; }
+  void close_write_end() {
+    if (ends[1] >= 0) ::close(std::exchange(ends[1], -1));
+  }
+};
+
+// What posix_spawn() needs. The server's own signals and descriptors are none of the program's business.
+class SpawnSetting {
+ public:
+  SpawnSetting(const std::string& folder, int output) {
+    posix_spawn_file_actions_init(&actions_);
+    posix_spawn_file_actions_addopen(&actions_, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_adddup2(&actions_, output, STDOUT_FILENO);
+    posix_spawn_file_actions_adddup2(&actions_, output, STDERR_FILENO);
+    posix_spawn_file_actions_addclosefrom_np(&actions_, STDERR_FILENO + 1);
+    posix_spawn_file_actions_addchdir_np(&actions_, folder.c_str());
+    posix_spawnattr_init(&attributes_);
+    sigset_t none, defaults;
+    sigemptyset(&none);
+    sigemptyset(&defaults);
+    for (const int number : {SIGPIPE, SIGINT, SIGTERM, SIGHUP}) sigaddset(&defaults, number);
+    posix_spawnattr_setsigmask(&attributes_, &none);
+    posix_spawnattr_setsigdefault(&attributes_, &defaults);
+    posix_spawnattr_setpgroup(&attributes_, 0);
+    posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  }
+  SpawnSetting(const SpawnSetting&) = delete;
+  SpawnSetting& operator=(const SpawnSetting&) = delete;
+  ~SpawnSetting() {
+    posix_spawn_file_actions_destroy(&actions_);
+    posix_spawnattr_destroy(&attributes_);
+  }
+
+  [[nodiscard]] const posix_spawn_file_actions_t* actions() const { return &actions_; }
+  [[nodiscard]] const posix_spawnattr_t* attributes() const { return &attributes_; }
+
+ private:
+  posix_spawn_file_actions_t actions_;
+  posix_spawnattr_t attributes_;
+};
+
+std::vector<char*> pointers_to(std::vector<std::string>& texts) {
+  std::vector<char*> pointers;
+  for (std::string& text : texts) pointers.push_back(text.data());
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+// Takes what has come, and keeps its end.
+void read_output(int from, std::string& output) {
+  std::array<char, 4096> bytes;
+  for (;;) {
+    const ssize_t count = ::read(from, bytes.data(), bytes.size());
+    if (count <= 0) return;
+    output.append(bytes.data(), static_cast<std::size_t>(count));
+    if (output.size() > kOutputKeptBytes) output.erase(0, output.size() - kOutputKeptBytes);
+  }
+}
+
+// As one line of a log.
+std::string shown_output(std::string output) {
+  for (char& c : output) {
+    if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') c = ' ';
+  }
+  const std::size_t begin = output.find_first_not_of(' '), end = output.find_last_not_of(' ');
+  return begin == std::string::npos ? "nothing" : output.substr(begin, end - begin + 1);
+}
+
+Status judge(int status, const std::string& output) {
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
+  if (WIFEXITED(status) && WEXITSTATUS(status) == kNoSuchAdapterExitCode) {
+    return error("not_found", "the program knows no such adapter; it printed: {}", shown_output(output));
+  }
+  const std::string end = WIFEXITED(status) ? fmt::format("exit code {}", WEXITSTATUS(status)) : fmt::format("signal {}", WTERMSIG(status));
+  return error("E_FETCH", "the program ended with {}; it printed: {}", end, shown_output(output));
+}
+
+// A running program, and everything that it starts: killed by the destructor.
+class FetchProcess {
+ public:
+  explicit FetchProcess(pid_t process) : process_(process) {}
+  FetchProcess(const FetchProcess&) = delete;
+  FetchProcess& operator=(const FetchProcess&) = delete;
+  ~FetchProcess() {
+    ::kill(-process_, SIGKILL);
+    if (!status_) (void)::waitpid(process_, nullptr, 0);
+  }
+
+  void limit_file_bytes(std::uint64_t bytes) const {
+    const rlimit size{bytes, bytes}, core{0, 0};
+    (void)::prlimit(process_, RLIMIT_FSIZE, &size, nullptr);
+    (void)::prlimit(process_, RLIMIT_CORE, &core, nullptr);
+  }
+  // Its status, once it has ended.
+  [[nodiscard]] std::optional<int> look() {
+    int status = 0;
+    if (!status_ && ::waitpid(process_, &status, WNOHANG) == process_) status_ = status;
+    return status_;
+  }
+
+ private:
+  const pid_t process_;
+  std::optional<int> status_;
+};
+
+tl::unexpected<Error> too_large(const FetchLimits& limits) {
+  return error("E_TOO_LARGE", "the adapter's folder has more than {} bytes (--adapter-source-size) or {} files", limits.bytes_max,
+               kFilesMax);
+}
+
+}  // namespace
+
+Status run_fetch_program(const FetchCall& call, const FetchLimits& limits, const std::function<bool()>& is_stopped) {
+  std::vector<std::string> arguments = {call.program, call.name, call.revision, call.folder};
+  std::vector<std::string> environment = call.environment;
+  const std::vector<char*> argument_list = pointers_to(arguments), environment_list = pointers_to(environment);
+  Pipe pipe;
+  if (!pipe.open()) return error("E_FETCH", "no pipe can be made: {}", std::strerror(errno));
+  pid_t started = 0;
+  {
+    const SpawnSetting setting(call.folder, pipe.ends[1]);
+    const int failure = ::posix_spawn(&started, call.program.c_str(), setting.actions(), setting.attributes(), argument_list.data(),
+                                      environment_list.data());
+    if (failure != 0) return error("E_FETCH", "{} can't be started: {}", call.program, std::strerror(failure));
+  }
+  FetchProcess process(started);
+  process.limit_file_bytes(limits.bytes_max + 1);  // so that a file that is too large shows
+  pipe.close_write_end();
+
+  const SteadyTime begin = std::chrono::steady_clock::now();
+  SteadyTime next_size = begin + kSizeInterval;
+  std::string output;
+  for (;;) {
+    pollfd readable{pipe.ends[0], POLLIN, 0};
+    if (::poll(&readable, 1, kLookMilliseconds) > 0) {
+      read_output(pipe.ends[0], output);
+      // Closed, or it prints without end: look at the rest no more often than otherwise.
+      ::poll(nullptr, 0, 1);
+      if ((readable.revents & POLLIN) == 0) ::poll(nullptr, 0, kLookMilliseconds);
+    }
+    const std::optional<int> status = process.look();
+    const SteadyTime now = std::chrono::steady_clock::now();
+    if (status || now >= next_size) {
+      if (folder_bytes(call.folder, limits.bytes_max) > limits.bytes_max) return too_large(limits);
+      next_size = now + kSizeInterval;
+    }
+    if (status) {
+      read_output(pipe.ends[0], output);
+      return judge(*status, output);
+    }
+    if (now - begin >= limits.time_max) {
+      return error("E_FETCH", "the program did not end within {} s (--adapter-source-time); it printed: {}", limits.time_max.count(),
+                   shown_output(output));
+    }
+    if (is_stopped()) return error("E_FETCH", "the server is shutting down");
+  }
+}
+
+std::uint64_t folder_bytes(const std::string& folder, std::uint64_t limit) {
+  std::uint64_t bytes = 0;
+  std::size_t count = 0;
+  std::error_code failure;  // files that vanish meanwhile
+  for (fs::recursive_directory_iterator at(folder, failure), end; !failure && at != end; at.increment(failure)) {
+    std::error_code gone;
+    const bool is_file = at->symlink_status(gone).type() == fs::file_type::regular;
+    const std::uint64_t size = is_file && !gone ? at->file_size(gone) : 0;
+    if (!gone) bytes += size;
+    if (++count > kFilesMax || bytes > limit) return limit + 1;
+  }
+  return bytes;
+}
+
+}  // namespace slora

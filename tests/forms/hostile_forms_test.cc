@@ -1,0 +1,148 @@
+// Forms that would cost others something: each is refused, or ends within bounds.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "forms/demo_forms.h"
+
+namespace slora {
+namespace {
+
+using ::testing::HasSubstr;
+
+Result<std::shared_ptr<const CompiledConstraint>> compile(XgrammarCompiler& compiler, ConstraintKind kind, const std::string& text) {
+  return compiler.compile({.kind = kind, .text = text}, demo_forms().ends);
+}
+
+TEST(HostileForms, AreRefusedBeforeTheyAreCompiled) {
+  XgrammarCompiler compiler(demo_forms().vocabulary, {.program = "/nonexistent"});
+  std::string deep;
+  for (int i = 0; i < 5000; ++i) deep += R"({"items":)";
+  for (const auto& [kind, text] :
+       {std::pair(ConstraintKind::regex, std::string("((a{0,100}){0,100}){0,100}")), std::pair(ConstraintKind::json_schema, deep),
+        std::pair(ConstraintKind::grammar, std::string("root ::= ((\"a\"{0,100}){0,100}){0,100}"))}) {
+    const auto refused = compile(compiler, kind, text);
+    ASSERT_FALSE(refused);
+    EXPECT_NE(refused.error().code, "constraint_unavailable") << "it would have been compiled";
+  }
+}
+
+TEST(HostileForms, WarningsOfTheLibraryAreRefusals) {
+  const auto refused = compile(demo_forms().compiler, ConstraintKind::json_schema,
+                               R"({"oneOf":[{"type":"string","pattern":"a+"},{"type":"string","pattern":"[ab]+"}]})");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, "unsupported_constraint");
+  EXPECT_THAT(refused.error().message, HasSubstr("oneOf"));
+  const auto number = compile(demo_forms().compiler, ConstraintKind::json_schema, R"({"type":"integer","minimum":1,"multipleOf":3})");
+  ASSERT_FALSE(number);
+  EXPECT_THAT(number.error().message, HasSubstr("multipleOf"));
+}
+
+TEST(HostileForms, WhatTheLibraryCannotReadIsABadForm) {
+  const auto refused = compile(demo_forms().compiler, ConstraintKind::grammar, "root ::= other");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, "bad_constraint");
+}
+
+TEST(HostileForms, LargeOnesThatPeopleHaveAreServed) {
+  std::string large = R"({"enum":["v0")";
+  for (int i = 1; i < 5000; ++i) large += ",\"v" + std::to_string(i) + "\"";
+  EXPECT_TRUE(compile(demo_forms().compiler, ConstraintKind::json_schema, large + "]}"));
+  EXPECT_TRUE(compile(demo_forms().compiler, ConstraintKind::regex, "[a-z]{1,2000}"));
+}
+
+TEST(HostileForms, OnesThatTakeTooLongForOneTokenEndTheirSequence) {
+  XgrammarCompiler compiler(demo_forms().vocabulary,
+                            {.patience = std::chrono::minutes(5), .match = {.token_time_max = std::chrono::milliseconds(20)}});
+  for (const auto& [kind, text] : {std::pair(ConstraintKind::regex, std::string("(a*)*b")),
+                                   std::pair(ConstraintKind::grammar, std::string("root ::= root root | \"a\" | \"b\""))}) {
+    const auto compiled = compile(compiler, kind, text);
+    ASSERT_TRUE(compiled) << compiled.error().message;
+    const std::unique_ptr<TokenConstraint> constraint = (*compiled)->start();
+    const TokenId a = *demo_forms().tokenizer->token_id("a");
+    std::vector<std::uint32_t> mask = demo_mask();
+    Status going = {};
+    for (int i = 0; going && i < 500; ++i) {
+      going = constraint->fill(mask);
+      if (going) going = constraint->accept(a);
+    }
+    if (!going) {
+      EXPECT_EQ(going.error().code, "constraint_too_costly") << text;
+    }
+  }
+}
+
+TEST(HostileForms, NoTimeAtAllIsTooCostly) {
+  XgrammarCompiler compiler(demo_forms().vocabulary,
+                            {.patience = std::chrono::minutes(5), .match = {.token_time_max = std::chrono::nanoseconds(0)}});
+  const auto compiled = compile(compiler, ConstraintKind::json_schema, "{}");
+  ASSERT_TRUE(compiled);
+  std::vector<std::uint32_t> mask = demo_mask();
+  const Status filled = (*compiled)->start()->fill(mask);
+  ASSERT_FALSE(filled);
+  EXPECT_EQ(filled.error().code, "constraint_too_costly");
+}
+
+TEST(FormProcesses, AreStartedAgainAfterOneWasKilled) {
+  XgrammarCompiler compiler(demo_forms().vocabulary, {.workers_max = 1, .patience = std::chrono::minutes(5)});
+  ASSERT_TRUE(compile(compiler, ConstraintKind::regex, "a"));
+  ASSERT_EQ(compiler.idle_workers().size(), 1u);
+  const pid_t first = compiler.idle_workers().front();
+  ASSERT_EQ(kill(first, SIGKILL), 0);
+  // The first form after it may find the process just gone.
+  Result<std::shared_ptr<const CompiledConstraint>> next = compile(compiler, ConstraintKind::regex, "b");
+  if (!next) next = compile(compiler, ConstraintKind::regex, "b");
+  ASSERT_TRUE(next) << next.error().message;
+  ASSERT_EQ(compiler.idle_workers().size(), 1u);
+  EXPECT_NE(compiler.idle_workers().front(), first);
+}
+
+TEST(FormProcesses, OnesThatDoNotAnswerAreGivenUp) {
+  XgrammarCompiler compiler(demo_forms().vocabulary, {.program = "/bin/cat", .patience = std::chrono::milliseconds(100)});
+  const auto refused = compile(compiler, ConstraintKind::regex, "a");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, "constraint_too_costly");
+  EXPECT_TRUE(compiler.idle_workers().empty());
+}
+
+TEST(FormProcesses, MissingProgramsAreNamed) {
+  XgrammarCompiler compiler(demo_forms().vocabulary, {.program = "/nonexistent/slora-forms"});
+  const auto refused = compile(compiler, ConstraintKind::regex, "a");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, "constraint_unavailable");
+  EXPECT_THAT(refused.error().message, HasSubstr("slora-forms"));
+}
+
+TEST(FormProcesses, OneFormOfManyThreadsIsCompiledOnce) {
+  XgrammarCompiler compiler(demo_forms().vocabulary, {.patience = std::chrono::minutes(5)});
+  const ConstraintSpec spec{.kind = ConstraintKind::regex, .text = "[a-f]+"};
+  EXPECT_EQ(compiler.find(spec, demo_forms().ends), nullptr);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) threads.emplace_back([&] { EXPECT_TRUE(compiler.compile(spec, demo_forms().ends)); });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(compiler.idle_workers().size(), 1u);
+  EXPECT_NE(compiler.find(spec, demo_forms().ends), nullptr);
+}
+
+TEST(StructuralTags, MayNameSpecialTokensAndOtherFormsMayNot) {
+  const TokenId mark = *demo_forms().tokenizer->token_id("<|user|>");
+  std::vector<std::uint32_t> mask = demo_mask();
+  const auto allows_mark = [&](ConstraintKind kind, const std::string& text) {
+    const auto compiled = compile(demo_forms().compiler, kind, text);
+    EXPECT_TRUE(compiled) << (compiled ? "" : compiled.error().message);
+    EXPECT_TRUE((*compiled)->start()->fill(mask));
+    return (mask[0] >> mark & 1U) != 0;
+  };
+  EXPECT_TRUE(allows_mark(
+      ConstraintKind::structural_tag,
+      R"({"type":"structural_tag","format":{"type":"tag","begin":"<|user|>","content":{"type":"json_schema","json_schema":{}},"end":""}})"));
+  EXPECT_FALSE(allows_mark(ConstraintKind::regex, "<\\|user\\|>"));
+}
+
+}  // namespace
+}  // namespace slora
