@@ -12,6 +12,9 @@
 namespace slora {
 namespace {
 
+// What forced calls are written like where the templates show no form.
+constexpr std::string_view kForcedFamily = "hermes";
+
 Status check_family(std::string_view option, std::string_view name, std::span<const AnswerFamily> families) {
   if (name.empty() || name == "none" || find_family(families, name) != nullptr) return {};
   std::vector<std::string_view> known;
@@ -48,11 +51,18 @@ Result<AnswerForms> answer_forms_of(const TokenizerFiles& files, const Tokenizer
     if (!own) return forward_error(own);
     forms.format = std::make_shared<const AnswerFormat>(std::move(*own));
     forms.is_own = true;
-    return forms;
   }
-  if (forms.calls == nullptr && forms.reasoning == nullptr) return forms;
-  if (base != nullptr && !base->is_own && base->calls == forms.calls && base->reasoning == forms.reasoning) return *base;
-  forms.format = std::make_shared<const AnswerFormat>(make_answer_format(forms.calls, forms.reasoning));
+  const bool shows_calls = forms.calls != nullptr;
+  if (!shows_calls && choice.calls != "none") forms.calls = find_family(call_families(), kForcedFamily);
+  const bool has_same_families = base != nullptr && !base->is_own && !forms.is_own && base->calls == forms.calls &&
+                                 base->reasoning == forms.reasoning && base->finds_calls() == shows_calls;
+  if (has_same_families) return *base;
+  const auto format_of = [&](const AnswerFamily* calls) {
+    return std::make_shared<const AnswerFormat>(make_answer_format(calls, forms.reasoning));
+  };
+  const bool is_free_known = shows_calls || forms.reasoning != nullptr;
+  if (!forms.is_own && is_free_known) forms.format = format_of(shows_calls ? forms.calls : nullptr);
+  if (forms.calls != nullptr) forms.forced_format = shows_calls && forms.finds_calls() ? forms.format : format_of(forms.calls);
   return forms;
 }
 

@@ -21,12 +21,17 @@ struct AnswerFormChoice {
 // The error "bad_option" names the option and lists the names that are known.
 [[nodiscard]] Status check_answer_forms(const AnswerFormChoice& choice);
 
-// How the answers of a model or an adapter are taken apart. Const; shared by requests.
+// How the answers of a model or an adapter are taken apart. A model whose form of calls is not known writes none by itself that could be
+// told from text, but forced ones can have any form: then only answers with forced calls are read in that form. Const; shared by requests.
 struct AnswerForms {
-  std::shared_ptr<const AnswerFormat> format;  // null: answers are content and nothing else
-  const AnswerFamily* calls = nullptr;         // what forced calls are written like; null: they can't be forced
-  const AnswerFamily* reasoning = nullptr;     // how reasoning is marked; null: there is none
-  bool is_own = false;                         // `format` is the model's own, not that of the families
+  std::shared_ptr<const AnswerFormat> format;         // that free answers are read in; null: they are content and nothing else
+  std::shared_ptr<const AnswerFormat> forced_format;  // that answers with forced calls are read in; null: calls can't be forced
+  const AnswerFamily* calls = nullptr;                // what forced calls are written like; null with `forced_format`
+  const AnswerFamily* reasoning = nullptr;            // how reasoning is marked; null: there is none
+  bool is_own = false;                                // `format` is the model's own, not that of the families
+
+  // Whether calls are found in free answers.
+  [[nodiscard]] bool finds_calls() const { return format != nullptr && format->has(AnswerField::Role::calls); }
 };
 
 // Those that the files ask for: their own `response_template` if they have one, else the families that their templates belong to. A

@@ -7,6 +7,8 @@
 #include <string>
 #include <utility>
 
+#include "api/forced_calls.h"
+
 namespace slora {
 namespace {
 
@@ -49,17 +51,18 @@ KindOfParameter kinds_in(const Json& tools) {
 
 }  // namespace
 
-bool is_taken_apart(const PreparedRequest& request) {
+const AnswerFormat* format_to_read(const PreparedRequest& request) {
   const RequestSpec& spec = request.spec;
-  const std::shared_ptr<const AnswerFormat>& format = request.text->answer_forms().format;
-  if (spec.endpoint != Endpoint::chat || format == nullptr) return false;
-  return finds_calls(spec) || format->has(AnswerField::Role::reasoning);
+  const AnswerForms& forms = request.text->answer_forms();
+  const AnswerFormat* format = (has_forced_calls(spec) ? forms.forced_format : forms.format).get();
+  if (spec.endpoint != Endpoint::chat || format == nullptr) return nullptr;
+  const bool may_find = (finds_calls(spec) && format->has(AnswerField::Role::calls)) || format->has(AnswerField::Role::reasoning);
+  return may_find ? format : nullptr;
 }
 
 AnswerReader::AnswerReader(const PreparedRequest& request, std::size_t prompt_index, std::uint64_t random)
     : request_(request),
-      parser_(*request.text->answer_forms().format,
-              {.finds_calls = finds_calls(request.spec), .kind_of = kinds_in(request.spec.chat.tools)}),
+      parser_(*format_to_read(request), {.finds_calls = finds_calls(request.spec), .kind_of = kinds_in(request.spec.chat.tools)}),
       random_(random) {
   parser_.continue_from(request.prompts[prompt_index].answer_begin);
 }
@@ -74,12 +77,12 @@ void AnswerReader::take(const std::vector<AnswerEvent>& events, AnsweredChoice& 
     const bool is_further = event.kind == AnswerEvent::Kind::call || event.kind == AnswerEvent::Kind::content;
     ignores_rest_ |= one_call && is_further && !choice.calls.empty();
     if (ignores_rest_) return;
+    if (event.kind == AnswerEvent::Kind::reasoning && !request_.spec.chat.include_reasoning) continue;
     switch (event.kind) {
       case AnswerEvent::Kind::content:
         choice.text += event.text;
         break;
       case AnswerEvent::Kind::reasoning:
-        if (!request_.spec.chat.include_reasoning) continue;
         choice.reasoning += event.text;
         break;
       case AnswerEvent::Kind::call:

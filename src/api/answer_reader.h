@@ -10,13 +10,14 @@
 
 namespace slora {
 
-// Whether an answer to this request is taken apart: chats whose model has a format, in which something may be found.
-[[nodiscard]] bool is_taken_apart(const PreparedRequest& request);
+// What the answer to this request is read in: of chats whose model has a format, in which something may be found. Null: it isn't
+// taken apart.
+[[nodiscard]] const AnswerFormat* format_to_read(const PreparedRequest& request);
 
 // Takes the text of one choice apart into content, reasoning and tool calls, as it grows. Owned by its job, used on its thread.
 class AnswerReader {
  public:
-  // `request` outlives it. `random` makes the ids of calls.
+  // `request` outlives it, and its answer is taken apart. `random` makes the ids of calls.
   AnswerReader(const PreparedRequest& request, std::size_t prompt_index, std::uint64_t random);
 
   // Adds what `text` brings to the choice.

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "api/testing/generation_job_fixture.h"
+#include "api/testing/tool_model_fixture.h"
 
 namespace slora {
 namespace {
@@ -16,32 +16,13 @@ namespace {
 constexpr const char* kTools = R"("tools":[{"type":"function","function":{"name":"f"}}])";
 constexpr std::string_view kCall = "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"city\": \"Zürich\"}}\n</tool_call>";
 
-// A model whose chat template writes Hermes' tool calls and marks of reasoning.
-class AnswerReaderTest : public GenerationJobFixture {
+class AnswerReaderTest : public ToolModelFixture {
  protected:
-  AnswerReaderTest() {
-    texts.emplace(tool_folder.load(kVocabulary));
-    preparer.emplace(std::vector<std::string>{"base"}, kVocabulary, *texts, generator);
-    generator.context = 512;
-  }
-
   std::shared_ptr<GenerationJob> chat(const std::string& fields) {
     return start(Endpoint::chat, R"({"messages":[{"role":"user","content":"Hi"}],)" + fields + "}");
   }
-  // The tokens of a text, one event each, and the end.
-  void deliver_all(std::size_t sequence, const std::string& words, EndReason end = EndReason::stop) {
-    const std::vector<TokenId> tokens = text.tokenizer().encode(words, SpecialTokens::omit).value();
-    for (const TokenId token : tokens) deliver(sequence, token);
-    if (end == EndReason::stop) return deliver(sequence, kEnd, end);
-    deliver(sequence, text.tokenizer().encode(" ", SpecialTokens::omit).value()[0], end);
-  }
   Json message() const { return body()["choices"][0]["message"]; }
   std::string finish_reason() const { return body()["choices"][0]["finish_reason"].get<std::string>(); }
-
-  const TextModelFolder tool_folder{
-      R"({"eos_token_id": 3})",
-      "{# <tool_call> with \"arguments\", after <think> #}{% for message in messages %}{{ message.content }}{% endfor %}"};
-  std::optional<AdapterTexts> texts;
 };
 
 TEST_F(AnswerReaderTest, GivesACallInsteadOfItsText) {
@@ -186,6 +167,53 @@ TEST_F(AnswerReaderTest, TurnsForcedChoicesIntoAForm) {
               "end":"}\n</tool_call>"}],"separator":"\n","at_least_one":true,"stop_after_first":false}})"));
   const auto named = form(R"(,"tool_choice":{"type":"function","function":{"name":"f"}})");
   EXPECT_EQ(Json::parse(named->text)["format"]["stop_after_first"], true);
+}
+
+// Of a model whose template shows no form of calls.
+class UnknownFormTest : public GenerationJobFixture {
+ protected:
+  void start_chat(const std::string& fields) {
+    generator.context = 512;
+    start(Endpoint::chat, R"({"messages":[{"role":"user","content":"Hi"}],)" + std::string(kTools) + fields + "}");
+  }
+  void answer(const std::string& words) {
+    const std::size_t sequence = generator.submitted.size() - 1;
+    for (const TokenId token : text.tokenizer().encode(words, SpecialTokens::omit).value()) deliver(sequence, token);
+    deliver(sequence, kEnd, EndReason::stop);
+  }
+  Json message() const { return body()["choices"][0]["message"]; }
+};
+
+TEST_F(UnknownFormTest, ReadsForcedCallsAndNoOthers) {
+  ASSERT_EQ(text.answer_forms().format, nullptr);
+  for (const char* choice : {R"("required")", R"({"type":"function","function":{"name":"f"}})"}) {
+    start_chat(std::string(R"(,"tool_choice":)") + choice);
+    answer(std::string(kCall));
+    EXPECT_TRUE(message()["content"].is_null());
+    EXPECT_EQ(message()["tool_calls"][0]["function"]["arguments"], "{\"city\": \"Zürich\"}");
+  }
+  for (const char* choice : {R"("auto")", R"("none")"}) {
+    start_chat(std::string(R"(,"tool_choice":)") + choice);
+    answer(std::string(kCall));
+    EXPECT_EQ(message()["content"], kCall);
+    EXPECT_FALSE(message().contains("tool_calls"));
+  }
+}
+
+TEST_F(UnknownFormTest, LeavesFreeTextFreeWhereToolsAreStrict) {
+  const Result<PreparedRequest> request = preparer->prepare(
+      Endpoint::chat,
+      R"({"messages":[{"role":"user","content":"Hi"}],"tools":[{"type":"function","function":{"name":"f","strict":true}}]})");
+  EXPECT_FALSE(request.value().spec.constraint);
+}
+
+TEST_F(UnknownFormTest, RefusesForcedCallsWhereCallsStayText) {
+  AdapterTexts plain(TextModel::load(folder.path(), {.vocabulary_size = kVocabulary, .answer_forms = {"none", ""}}).value());
+  preparer.emplace(std::vector<std::string>{"base"}, kVocabulary, plain, generator);
+  start_chat(R"(,"tool_choice":"required")");
+  ASSERT_TRUE(sink->error);
+  EXPECT_EQ(sink->error->param, "tool_choice");
+  EXPECT_NE(sink->error->message.find("--tool-call-parser none"), std::string::npos) << sink->error->message;
 }
 
 }  // namespace

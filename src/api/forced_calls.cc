@@ -114,20 +114,24 @@ bool is_strict(const Json& tool) {
 
 }  // namespace
 
+bool has_forced_calls(const RequestSpec& spec) {
+  const ToolChoice::Mode mode = spec.chat.tool_choice.mode;
+  return !spec.chat.tools.is_null() && (mode == ToolChoice::Mode::required || mode == ToolChoice::Mode::named);
+}
+
 Status force_calls(RequestSpec& spec, const AnswerForms& forms) {
   using Mode = ToolChoice::Mode;
   const ToolChoice& choice = spec.chat.tool_choice;
   if (spec.chat.tools.is_null() || choice.mode == Mode::none) return {};
-  const bool is_free = choice.mode == Mode::automatic;
+  const bool is_free = !has_forced_calls(spec);
   if (is_free && std::ranges::none_of(spec.chat.tools, is_strict)) return {};
   const std::string field = is_free ? "tools" : "tool_choice";
   if (forms.calls == nullptr || !forms.calls->forced) {
-    return field_error(field,
-                       "{}: calls can't be forced, because the form in which this model writes them is not known; start the server with "
-                       "--tool-call-parser NAME",
-                       field);
+    return field_error(
+        field, "{}: calls can't be forced, because this server leaves them in the text; start it without --tool-call-parser none", field);
   }
-  if (spec.constraint && is_free) return {};  // either a call or the form that the request has
+  if (is_free && !forms.finds_calls()) return {};  // the answer is text, whatever the model writes
+  if (spec.constraint && is_free) return {};       // either a call or the form that the request has
   if (spec.constraint) return field_error(field, "{}: expected either this or {}, found both", field, spec.constraint_field);
   Json tags = Json::array();
   for (const Json& tool : spec.chat.tools) {

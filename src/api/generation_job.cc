@@ -40,6 +40,15 @@ void count_end(AdapterAccount& account, std::int64_t generation_tokens, std::str
   account.note_end(now);
 }
 
+// What the answer has before its first token.
+void begin_answer(AnsweredChoice& choice, const PreparedRequest::Prompt& prompt, bool is_taken_apart) {
+  choice.is_taken_apart = is_taken_apart;
+  if (is_taken_apart && !prompt.echo.empty()) {
+    choice.deltas.push_back({{AnswerEvent::Kind::content, prompt.echo}, 0});
+  }
+  choice.text = prompt.echo;
+}
+
 }  // namespace
 
 GenerationJob::GenerationJob(std::shared_ptr<AnswerSink> sink, const JobServices& services, JobOrigin origin)
@@ -91,15 +100,12 @@ Status GenerationJob::submit_all() {
     const std::size_t prompt_index = i / n;
     const PreparedRequest::Prompt& prompt = request.prompts[prompt_index];
     answer_.choices[i].prompt_index = prompt_index;
-    answer_.choices[i].text = prompt.echo;
     Choice& choice = choices_[i];
     choice.sequence = services_.generator.next_sequence_id();
-    const bool taken_apart = is_taken_apart(request);
-    choice.text.emplace(request.text->tokenizer(), prompt.tokens, request.spec,
-                        taken_apart ? request.text->answer_forms().format.get() : nullptr);
-    answer_.choices[i].is_taken_apart = taken_apart;
-    if (taken_apart && !prompt.echo.empty()) answer_.choices[i].deltas.push_back({{AnswerEvent::Kind::content, prompt.echo}, 0});
-    if (taken_apart) choice.reader = std::make_unique<AnswerReader>(request, prompt_index, origin_.random + (i << 32));
+    const AnswerFormat* const format = format_to_read(request);
+    choice.text.emplace(request.text->tokenizer(), prompt.tokens, request.spec, format);
+    begin_answer(answer_.choices[i], prompt, format != nullptr);
+    if (format != nullptr) choice.reader = std::make_unique<AnswerReader>(request, prompt_index, origin_.random + (i << 32));
     choice.times.arrival = arrival_;
 
     GenerationRequest sequence;

@@ -8,6 +8,7 @@
 
 #include "adapters/adapter_look.h"
 #include "adapters/adapter_version.h"
+#include "api/answer_reader.h"
 #include "api/api_error.h"
 #include "api/forced_calls.h"
 #include "api/model_fields.h"
@@ -287,7 +288,7 @@ Status RequestPreparer::add_conversation(PreparedRequest& request, LongText long
   Result<Tokens> tokens = tokens_of(request, *text, special, long_text);
   if (!tokens) return forward_error(tokens);
   prompt.tokens = std::move(tokens->kept);
-  if (request.text->answer_forms().format != nullptr) prompt.answer_begin = answer_begin_in(*request.text->answer_forms().format, *text);
+  if (const AnswerFormat* format = format_to_read(request)) prompt.answer_begin = answer_begin_in(*format, *text);
   request.reasoning = reasoning_marks_of(request, variables);
   const Json& last = spec.chat.messages.back();
   if (spec.output.echo && last["role"] == "assistant") {
