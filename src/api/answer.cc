@@ -6,6 +6,13 @@
 
 namespace slora {
 
+void AnsweredChoice::note_stretch(AnswerEvent::Kind kind) {
+  using Kind = AnswerEvent::Kind;
+  if (kind == Kind::arguments || (kind != Kind::call && !stretches.empty() && stretches.back().kind == kind)) return;
+  const std::size_t begin = kind == Kind::call ? calls.size() : kind == Kind::reasoning ? reasoning.size() : text.size();
+  stretches.push_back({kind, begin, tokens.empty() ? 0 : tokens.size() - 1});
+}
+
 Usage Answer::usage() const {
   Usage usage;
   for (const PreparedRequest::Prompt& prompt : request.prompts) usage.prompt_tokens += static_cast<std::int64_t>(prompt.tokens.size());

@@ -24,6 +24,13 @@ struct AnswerDelta {
   std::size_t call_index = 0;  // of a call and of its arguments
 };
 
+// A part of a choice that is taken apart, up to where another kind of part, or another call, begins.
+struct AnswerStretch {
+  AnswerEvent::Kind kind = AnswerEvent::Kind::content;  // content, reasoning or call
+  std::size_t begin = 0;                                // in the choice's text or reasoning; of a call its index
+  std::size_t token_begin = 0;                          // the token that brought its beginning
+};
+
 struct AnsweredChoice {
   std::size_t prompt_index = 0;
   std::string text;           // the prompt first, when it is echoed
@@ -32,12 +39,16 @@ struct AnsweredChoice {
   bool is_taken_apart = false;
   std::string reasoning;
   std::vector<ToolCall> calls;
-  std::vector<AnswerDelta> deltas;    // of the current part
-  std::vector<bool> token_is_hidden;  // [tokens] part of reasoning that the client leaves out
+  std::vector<AnswerStretch> stretches;  // all of it, in order
+  std::vector<AnswerDelta> deltas;       // of the current part
+  std::vector<bool> token_is_hidden;     // [tokens] part of reasoning that the client leaves out
   std::int64_t reasoning_tokens = 0;
   std::string_view finish_reason;  // "stop", "length", "tool_calls", or empty while the choice continues
   std::vector<float> embedding;    // [hidden] of its prompt, if requested
   std::string stop_reason;         // JSON: the stop string or token; empty: none
+
+  // Before something of this kind is added: begins another stretch where it belongs to none.
+  void note_stretch(AnswerEvent::Kind kind);
 };
 
 // What is common to the choices of one prompt.

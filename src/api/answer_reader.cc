@@ -55,7 +55,7 @@ const AnswerFormat* format_to_read(const PreparedRequest& request) {
   const RequestSpec& spec = request.spec;
   const AnswerForms& forms = request.text->answer_forms();
   const AnswerFormat* format = (has_forced_calls(spec) ? forms.forced_format : forms.format).get();
-  if (spec.endpoint != Endpoint::chat || format == nullptr) return nullptr;
+  if (!is_conversation(spec.endpoint) || format == nullptr) return nullptr;
   const bool may_find = (finds_calls(spec) && format->has(AnswerField::Role::calls)) || format->has(AnswerField::Role::reasoning);
   return may_find ? format : nullptr;
 }
@@ -78,6 +78,7 @@ void AnswerReader::take(const std::vector<AnswerEvent>& events, AnsweredChoice& 
     ignores_rest_ |= one_call && is_further && !choice.calls.empty();
     if (ignores_rest_) return;
     if (event.kind == AnswerEvent::Kind::reasoning && !request_.spec.chat.include_reasoning) continue;
+    choice.note_stretch(event.kind);
     switch (event.kind) {
       case AnswerEvent::Kind::content:
         choice.text += event.text;
@@ -100,7 +101,8 @@ std::string AnswerReader::next_id() {
   const AnswerFamily* family = request_.text->answer_forms().calls;
   if (family == nullptr || !family->name.starts_with("mistral")) {
     const std::uint64_t high = next_random(random_);
-    return fmt::format("chatcmpl-tool-{:016x}{:016x}", high, next_random(random_));
+    const std::string_view prefix = request_.spec.endpoint == Endpoint::responses ? "call_" : "chatcmpl-tool-";
+    return fmt::format("{}{:016x}{:016x}", prefix, high, next_random(random_));
   }
   // Mistral's templates refuse ids of another form.
   constexpr std::string_view characters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";

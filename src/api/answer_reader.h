@@ -10,7 +10,7 @@
 
 namespace slora {
 
-// What the answer to this request is read in: of chats whose model has a format, in which something may be found. Null: it isn't
+// What the answer to this request is read in: of conversations whose model has a format, in which something may be found. Null: it isn't
 // taken apart.
 [[nodiscard]] const AnswerFormat* format_to_read(const PreparedRequest& request);
 

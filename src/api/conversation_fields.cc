@@ -187,13 +187,15 @@ Status read_tool_choice(RequestSpec& spec, const std::string& place, const Json&
 Status check_tool_choice(const RequestSpec& spec, bool is_given) {
   const ToolChoice& choice = spec.chat.tool_choice;
   if (!is_given || choice.mode == ToolChoice::Mode::none) return {};
+  // OpenAI's responses say "auto" where they have no tools either, and clients send it back.
+  if (spec.endpoint == Endpoint::responses && spec.chat.tools.is_null() && choice.mode == ToolChoice::Mode::automatic) return {};
   if (spec.chat.tools.is_null()) return field_error("tool_choice", "tool_choice: expected tools to choose from in \"tools\", found none");
   if (choice.mode != ToolChoice::Mode::named) return {};
   std::vector<std::string> names;
   for (const Json& tool : spec.chat.tools) names.push_back(tool.at("function").at("name").get<std::string>());
   if (std::ranges::find(names, choice.name) != names.end()) return {};
-  return field_error("tool_choice.function.name", "tool_choice.function.name: expected one of the tools ({}), found {}",
-                     fmt::join(names, ", "), quote(choice.name));
+  const char* field = spec.endpoint == Endpoint::responses ? "tool_choice.name" : "tool_choice.function.name";
+  return field_error(field, "{}: expected one of the tools ({}), found {}", field, fmt::join(names, ", "), quote(choice.name));
 }
 
 Status read_documents(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t) {

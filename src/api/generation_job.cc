@@ -44,6 +44,7 @@ void count_end(AdapterAccount& account, std::int64_t generation_tokens, std::str
 void begin_answer(AnsweredChoice& choice, const PreparedRequest::Prompt& prompt, bool is_taken_apart) {
   choice.is_taken_apart = is_taken_apart;
   if (is_taken_apart && !prompt.echo.empty()) {
+    choice.note_stretch(AnswerEvent::Kind::content);
     choice.deltas.push_back({{AnswerEvent::Kind::content, prompt.echo}, 0});
   }
   choice.text = prompt.echo;

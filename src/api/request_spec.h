@@ -105,8 +105,7 @@ struct OpenAiSpec {
 struct ResponsesSpec {
   std::optional<std::string> instructions;  // the system message
   Json metadata = {}, tools = {};           // as given; null: absent
-  Json tool_choice = {};
-  bool parallel_tool_calls = true;
+  Json tool_choice = {}, text_format = {};
   std::string verbosity = "medium";
   std::string reasoning_effort;  // empty: not given
   std::string user;

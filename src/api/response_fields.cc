@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "api/api_error.h"
+#include "api/constraint_fields.h"
 #include "api/conversation_fields.h"
 #include "api/response_items.h"
 
@@ -34,11 +35,23 @@ Result<Json> function_of(const std::string& place, const Json& tool) {
   if (name == nullptr || !name->is_string()) return expected_at(place + ".name", "a string", name == nullptr ? Json() : *name);
   const Json* parameters = find_member(tool, "parameters");
   if (parameters != nullptr && !parameters->is_object()) return expected_at(place + ".parameters", "a JSON schema", *parameters);
+  const Json* strict = find_member(tool, "strict");
+  if (strict != nullptr && !strict->is_boolean()) return expected_at(place + ".strict", "true or false", *strict);
   Json function = Json::object();
   for (const char* member : {"name", "description", "parameters", "strict"}) {
     if (const Json* given = find_member(tool, member)) function[member] = *given;
   }
   return Json{{"type", "function"}, {"function", std::move(function)}};
+}
+
+// As a chat's response_format, except that a schema stands one level higher.
+Status read_text_format(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size) {
+  spec.responses.text_format = value;
+  const Json* type = value.is_object() ? find_member(value, "type") : nullptr;
+  if (type == nullptr || *type != "json_schema") return read_response_format(spec, place, value, vocabulary_size);
+  const Json* schema = find_member(value, "schema");
+  if (schema == nullptr) return field_error(place + ".schema", "{}.schema: this field is needed", place);
+  return read_schema_form(spec, place + ".schema", *schema, vocabulary_size);
 }
 
 }  // namespace
@@ -73,19 +86,25 @@ Status read_instructions(RequestSpec& spec, const std::string& place, const Json
 
 Json instructions_schema(std::int32_t) { return {{"type", "string"}}; }
 
-Status read_response_text(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t) {
+Status read_response_text(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size) {
   if (!value.is_object()) return expected_at(place, "an object", value);
   if (const Json* verbosity = find_member(value, "verbosity")) {
     if (Status known = check_word(place + ".verbosity", *verbosity, verbosity_schema()); !known) return known;
     spec.responses.verbosity = verbosity->get<std::string>();
   }
   const Json* format = find_member(value, "format");
-  if (format == nullptr || *format == Json{{"type", "text"}}) return {};
-  return expected_at(place + ".format", R"({"type":"text"}, since nothing else is served)", *format);
+  return format == nullptr ? Status{} : read_text_format(spec, place + ".format", *format, vocabulary_size);
 }
 
 Json response_text_schema(std::int32_t) {
-  const Json format = {{"enum", Json::array({Json{{"type", "text"}}, nullptr})}};
+  const Json schema = {{"type", {"object", "boolean", "string"}}, {"description", "A JSON schema. strict or not, it is enforced."}};
+  const Json format = {{"type", {"object", "null"}},
+                       {"properties",
+                        {{"type", words({"text", "json_object", "json_schema"})},
+                         {"name", {{"type", {"string", "null"}}}},
+                         {"schema", schema},
+                         {"strict", {{"type", {"boolean", "null"}}}}}},
+                       {"required", {"type"}}};
   Json verbosity = verbosity_schema();
   verbosity["enum"].push_back(nullptr);
   return {{"type", "object"}, {"properties", {{"format", format}, {"verbosity", verbosity}}}};
@@ -111,18 +130,30 @@ Json response_tools_schema(std::int32_t) {
                           {{"type", {{"const", "function"}}},
                            {"name", {{"type", "string"}}},
                            {"description", text_or_null},
-                           {"parameters", {{"type", {"object", "null"}}}}}},
+                           {"parameters", {{"type", {"object", "null"}}}},
+                           {"strict", {{"type", {"boolean", "null"}}}}}},
                          {"required", {"type", "name"}}};
   return {{"type", "array"}, {"items", function}, {"maxItems", kToolsMax}};
 }
 
 Status read_response_tool_choice(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size) {
-  if (Status known = check_word(place, value, response_tool_choice_schema(vocabulary_size)); !known) return known;
   spec.responses.tool_choice = value;
+  if (!value.is_object()) return read_tool_choice(spec, place, value, vocabulary_size);
+  const Json* type = find_member(value, "type");
+  if (type == nullptr || *type != "function")
+    return expected_at(place + ".type", "\"function\", the only kind of tool that is served", type == nullptr ? Json() : *type);
+  const Json* name = find_member(value, "name");
+  if (name == nullptr || !name->is_string()) return expected_at(place + ".name", "a string", name == nullptr ? Json() : *name);
+  spec.chat.tool_choice = {ToolChoice::Mode::named, name->get<std::string>()};
   return {};
 }
 
-Json response_tool_choice_schema(std::int32_t) { return words({"none", "auto"}); }
+Json response_tool_choice_schema(std::int32_t) {
+  const Json named = {{"type", "object"},
+                      {"properties", {{"type", {{"const", "function"}}}, {"name", {{"type", "string"}}}}},
+                      {"required", {"type", "name"}}};
+  return {{"anyOf", Json::array({words({"none", "auto", "required"}), named})}};
+}
 
 Status read_response_reasoning(RequestSpec& spec, const std::string& place, const Json& value, std::int32_t vocabulary_size) {
   if (!value.is_object()) return expected_at(place, "an object", value);
