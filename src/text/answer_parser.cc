@@ -77,9 +77,13 @@ void AnswerParser::process(bool is_complete) {
 
 void AnswerParser::drop_consumed() {
   if (pos_ <= kLookBackBytes) return;
-  dropped_ += pos_ - kLookBackBytes;
-  buffer_.erase(0, pos_ - kLookBackBytes);
-  pos_ = kLookBackBytes;
+  const auto is_within_character = [&](std::size_t at) { return (static_cast<unsigned char>(buffer_[at]) & 0xC0) == 0x80; };
+  std::size_t dropped = pos_ - kLookBackBytes;
+  while (dropped > 0 && is_within_character(dropped)) --dropped;  // patterns search whole characters only
+  if (dropped == 0) return;
+  dropped_ += dropped;
+  buffer_.erase(0, dropped);
+  pos_ -= dropped;
   is_at_start_ = false;
 }
 

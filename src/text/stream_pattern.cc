@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "text/utf8.h"
+
 namespace slora {
 namespace {
 
@@ -93,7 +95,7 @@ std::optional<StreamPattern::Match> StreamPattern::find(std::string_view text, s
     const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(data.get());
     Match match{bounds[0], std::max(bounds[0], bounds[1]), found == PCRE2_ERROR_PARTIAL, {}};
     if (match.end - match.begin > kMatchBytesMax) {
-      from = match.begin + 1;
+      from = match.begin + first_utf8_unit(text.substr(match.begin)).bytes;
       continue;
     }
     for (const auto& [name, number] : groups_) {
