@@ -63,9 +63,8 @@ tl::unexpected<Error> wrong(const std::string& place, std::string_view expected,
 Result<std::int64_t> count_at(const Json& schema, const char* key, std::int64_t if_absent, const std::string& place) {
   const auto found = schema.find(key);
   if (found == schema.end()) return if_absent;
-  const bool is_whole =
-      found->is_number_integer() || (found->is_number_float() && found->get<double>() == std::int64_t(found->get<double>()));
-  if (!is_whole || found->get<double>() < 0 || found->get<double>() > 1e9) return wrong(below(place, key), "a count", *found);
+  const double number = found->is_number() ? found->get<double>() : -1;
+  if (number < 0 || number > 1e9 || number != std::floor(number)) return wrong(below(place, key), "a count", *found);
   const auto count = found->get<std::int64_t>();
   if (count > kCountMax) {
     return error("unsupported_constraint", "The schema at {}: expected a count of at most {}, found {}", below(place, key), kCountMax,
@@ -73,6 +72,9 @@ Result<std::int64_t> count_at(const Json& schema, const char* key, std::int64_t 
   }
   return count;
 }
+
+// Of the places of all schemas and values in a schema together: each has the names above it in its own.
+constexpr std::size_t kPlaceBytesMax = std::size_t{16} << 20;
 
 // Walks one schema and rewrites it. One thread; used once.
 class SchemaWalker {
@@ -95,7 +97,14 @@ class SchemaWalker {
   }
 
  private:
+  Status count(const std::string& place) {
+    place_bytes_ += place.size();
+    if (place_bytes_ <= kPlaceBytesMax) return {};
+    return error("unsupported_constraint", "The schema has too many parts below long names");
+  }
+
   Status walk(Json& schema, const std::string& place) {
+    if (Status counted = count(place); !counted) return counted;
     std::vector<std::string>& links = links_[place];
     if (schema.is_boolean()) {
       if (!schema.get<bool>()) return error("unsupported_constraint", "The schema at {}: false allows nothing", place);
@@ -157,6 +166,7 @@ class SchemaWalker {
     for (std::size_t i = 0; i < value.size(); ++i) {
       const std::string item = fmt::format("{}/{}/{}", place, key, i);
       if (is_value) {
+        if (Status counted = count(item); !counted) return counted;
         if (Status fits = check_value(schema, value[i], item, place); !fits) return fits;
         continue;
       }
@@ -376,6 +386,7 @@ class SchemaWalker {
   }
 
   const OtherProperties other_properties_;
+  std::size_t place_bytes_ = 0;
   std::map<std::string, std::vector<std::string>> links_;        // from each schema to those that it may be instead
   std::vector<std::pair<std::string, std::string>> references_;  // from where, to where
 };
