@@ -1,5 +1,6 @@
 // Adapters whose tensors come in the body of a request, as training by reinforcement makes one after the other.
-#include <nlohmann/json.hpp>
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
@@ -62,7 +63,7 @@ Result<ExaminedAdapter> AdapterRoutes::read_pushed(const std::string& name, std:
   const Result<FolderPath> folder = pushed_.write(name, file);
   if (!folder) return tl::unexpected(folder.error());
   Result<ExaminedAdapter> adapter = store_.examine(*folder, options_.page_count_max, gate);
-  if (!adapter) pushed_.take_back(name);
+  if (!adapter) pushed_.take_back(name, *folder);
   return adapter;
 }
 

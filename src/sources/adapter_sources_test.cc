@@ -202,7 +202,7 @@ TEST(PushedAdapters, WriteFoldersOfWhatCameInABody) {
   EXPECT_FALSE(std::filesystem::exists(first.path)) << "the latest two are kept";
   EXPECT_TRUE(std::filesystem::exists(second.path));
   EXPECT_EQ(pushed.write("other", body).error().code, "E_TOO_LARGE");
-  pushed.take_back("rl");
+  pushed.take_back("rl", third);
   EXPECT_FALSE(std::filesystem::exists(third.path));
   pushed.forget("rl");
   EXPECT_FALSE(std::filesystem::exists(second.path));
@@ -211,7 +211,7 @@ TEST(PushedAdapters, WriteFoldersOfWhatCameInABody) {
 
 TEST(PushedAdapters, RefuseWhatIsNoFileWithAConfig) {
   PushedAdapters pushed(1 << 20);
-  for (const std::string body : {std::string(), std::string("abc"), std::string(8, '\xff') + "{}", std::string("\2\0\0\0\0\0\0\0[]", 10)})
+  for (const std::string& body : {std::string(), std::string("abc"), std::string(8, '\xff') + "{}", std::string("\2\0\0\0\0\0\0\0[]", 10)})
     EXPECT_EQ(pushed.write("rl", body).error().code, "E_SAFETENSORS");
   EXPECT_EQ(pushed.write("rl", std::string("\2\0\0\0\0\0\0\0{}", 10)).error().code, "E_NO_CONFIG");
 }

@@ -72,12 +72,16 @@ Result<FolderPath> PushedAdapters::write(const std::string& name, std::string_vi
   return FolderPath::beneath(folder_->path(), pushed.back().folder);
 }
 
-void PushedAdapters::take_back(const std::string& name) {
+void PushedAdapters::take_back(const std::string& name, const FolderPath& folder) {
   const std::lock_guard lock(mutex_);
   const auto at = by_name_.find(name);
-  if (at == by_name_.end() || at->second.empty()) return;
-  remove(at->second.back());
-  at->second.pop_back();
+  if (at == by_name_.end()) return;
+  std::vector<Pushed>& pushed = at->second;
+  // The name may have been pushed again since.
+  const auto refused = std::ranges::find_if(pushed, [&](const Pushed& each) { return folder_->path() + "/" + each.folder == folder.path; });
+  if (refused == pushed.end()) return;
+  remove(*refused);
+  pushed.erase(refused);
 }
 
 void PushedAdapters::forget(const std::string& name) {

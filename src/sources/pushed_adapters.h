@@ -23,8 +23,8 @@ class PushedAdapters {
   // Writes a folder of what is a safetensors file with the text of an adapter_config.json in its metadata, as "adapter_config".
   // E_SAFETENSORS, E_NO_CONFIG; E_TOO_LARGE when there is no space for it next to those of other names; E_WRITE.
   [[nodiscard]] Result<FolderPath> write(const std::string& name, std::string_view file);
-  // What was written for this name last was refused.
-  void take_back(const std::string& name);
+  // What was written for this name, into this folder, was refused.
+  void take_back(const std::string& name, const FolderPath& folder);
   // The name was unloaded.
   void forget(const std::string& name);
 
