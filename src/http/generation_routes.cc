@@ -119,10 +119,10 @@ void GenerationRoutes::finish(Preparation& preparation, Result<FoundModel> model
 
 void GenerationRoutes::compile_form(Preparation& preparation, std::function<void()> back) {
   const Status queued = run_caught([&]() -> Status {
-    std::function<void()> job = [this, &preparation, back] {
+    std::function<void()> job = [this, &preparation, back]() mutable {
       const Status compiled = run_caught([&] { return api_.constraints().compile(*preparation.prepared); });
       if (!compiled) preparation.prepared = tl::unexpected(compiled.error());
-      post_(back);
+      post_(std::move(back));
     };
     if (constraint_pool_.try_run(preparation.client, std::move(job))) return {};
     return error("constraint_queue_full", "Too many forms wait to be compiled; try again soon");
