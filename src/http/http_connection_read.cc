@@ -134,20 +134,7 @@ Task<ConnectionUse> HttpConnection::read_and_answer() {
   const Status body = co_await read_body(parser, decoder, memory);
   if (!body) co_return co_await refuse(body.error(), ConnectionUse::close);
 
-  HttpRequest request{.method = std::string(route.method),
-                      .path = std::string(route.path),
-                      .path_rest = rest_of_path(parser, route),
-                      .content_type = std::string(header(parser, http::field::content_type)),
-                      .request_id = clean_request_id(header(parser, "x-request-id")),
-                      .body = std::move(decoder.body()),
-                      .tenant = admitted->caller.tenant,
-                      .client = client_of(admitted->caller),
-                      .access = admitted->caller.access,
-                      .quota = admitted->caller.quota,
-                      .is_trusted = admitted->is_trusted,
-                      .query = query_of(parser),
-                      .accept = shared_.door == Door::main ? std::string(header(parser, http::field::accept)) : std::string(),
-                      .if_none_match = std::string(header(parser, http::field::if_none_match))};
+  HttpRequest request = request_of(parser, *admitted, std::move(decoder.body()));
   const BodyForm stream_form = is_http_1_1_ ? BodyForm::chunked : BodyForm::until_close;
   const BodyForm form = is_head_ ? BodyForm::left_out : stream_form;
   // Shared with the handler: either may release it first.
@@ -247,6 +234,24 @@ bool HttpConnection::has_place() {
 std::string HttpConnection::rest_of_path(const Parser& parser, const Route& route) {
   const auto target = parser.get().target();
   return std::string(path_of({target.data(), target.size()}).substr(route.fixed_path().size()));
+}
+
+HttpRequest HttpConnection::request_of(const Parser& parser, const Admitted& admitted, std::string body) const {
+  const Route& route = *admitted.route;
+  return {.method = std::string(route.method),
+          .path = std::string(route.path),
+          .path_rest = rest_of_path(parser, route),
+          .content_type = std::string(header(parser, http::field::content_type)),
+          .request_id = clean_request_id(header(parser, "x-request-id")),
+          .body = std::move(body),
+          .tenant = admitted.caller.tenant,
+          .client = client_of(admitted.caller),
+          .access = admitted.caller.access,
+          .quota = admitted.caller.quota,
+          .is_trusted = admitted.is_trusted,
+          .query = query_of(parser),
+          .accept = shared_.door == Door::main ? std::string(header(parser, http::field::accept)) : std::string(),
+          .if_none_match = std::string(header(parser, http::field::if_none_match))};
 }
 
 std::string HttpConnection::query_of(const Parser& parser) {
