@@ -14,6 +14,8 @@
 namespace slora {
 namespace {
 
+constexpr std::size_t kForcedBytesMax = std::size_t{1} << 20;  // of what is built; far more than a form may have
+
 Json constant(std::string_view text) { return {{"type", "const_string"}, {"value", text}}; }
 Json sequence(Json elements) { return {{"type", "sequence"}, {"elements", std::move(elements)}}; }
 Json schema_form(Json schema, std::string_view style = "json") {
@@ -70,6 +72,20 @@ Json python_arguments(const Json& schema) {
     elements.push_back(may_follow(Json{{"type", "or"}, {"elements", std::move(firsts)}}));
   }
   return elements.empty() ? constant("") : sequence(std::move(elements));
+}
+
+// About as many bytes as python_arguments() gives: without a required argument each of the others may be the first, and every argument
+// has its own copy of the definitions.
+std::size_t python_arguments_bytes(const Json& schema) {
+  const Json* properties = find_member(schema, "properties");
+  if (properties == nullptr) return 0;
+  const Json* needed = find_member(schema, "required");
+  const std::size_t copies = needed == nullptr || needed->empty() ? properties->size() : 1;
+  std::size_t definition_bytes = 0;
+  for (const char* definitions : {"$defs", "definitions"}) {
+    if (const Json* found = find_member(schema, definitions)) definition_bytes += found->dump().size();
+  }
+  return copies * (properties->dump().size() + properties->size() * definition_bytes);
 }
 
 // A call of one tool.
@@ -134,12 +150,18 @@ Status force_calls(RequestSpec& spec, const AnswerForms& forms) {
   if (spec.constraint && is_free) return {};       // either a call or the form that the request has
   if (spec.constraint) return field_error(field, "{}: expected either this or {}, found both", field, spec.constraint_field);
   Json tags = Json::array();
+  std::size_t bytes = 0;
   for (const Json& tool : spec.chat.tools) {
     const bool is_chosen = choice.mode != Mode::named || tool.at("function").at("name") == choice.name;
     Json described = tool;
     // The arguments of tools that are not strict are free.
     if (is_free && !is_strict(tool)) described["function"]["parameters"] = Json{{"type", "object"}};
-    if (is_chosen) tags.push_back(tag_of(*forms.calls->forced, described));
+    if (!is_chosen) continue;
+    if (forms.calls->forced->style == "python") bytes += python_arguments_bytes(parameters_of(described));
+    if (bytes > kForcedBytesMax) {
+      return field_error(field, "{}: the tools have more or larger parameters than calls in this model's form can be forced of", field);
+    }
+    tags.push_back(tag_of(*forms.calls->forced, described));
   }
   const bool is_single = choice.mode == Mode::named || !spec.chat.parallel_tool_calls.value_or(true);
   const Json format = is_free ? text_with_calls(*forms.calls->forced, tags, is_single) : calls_of(*forms.calls->forced, tags, is_single);
