@@ -17,8 +17,8 @@
 #include "base/result.h"
 #include "engine/generation.h"
 #include "engine/live_limits.h"
-#include "memory/page_pool.h"
 #include "engine/token_mask.h"
+#include "memory/page_pool.h"
 
 namespace slora {
 
