@@ -59,6 +59,11 @@ double AdapterAccount::recent_requests(Timestamp now) const {
   return recent_requests_.load(std::memory_order_relaxed) * std::exp2(-halvings);
 }
 
+void AdapterAccount::note_request(Timestamp now) {
+  add(AdapterFigure::requests);
+  note(now, 1);
+}
+
 void AdapterAccount::note(Timestamp now, double requests) {
   recent_requests_.store(recent_requests(now) + requests, std::memory_order_relaxed);
   used_at_.store(now.count(), std::memory_order_relaxed);

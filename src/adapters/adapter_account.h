@@ -20,13 +20,14 @@ enum class AdapterFigure : std::uint8_t {
   loads,
   hits,  // sequences that came while the image was in the pool
   first_token_microseconds,
+  requests,  // sequences that came
 };
 
 // Upper ends of the ranges that times to the first token are counted in.
 inline constexpr std::array<double, 10> kFirstTokenSeconds = {0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10};
 
 struct AdapterFigures {
-  std::array<std::uint64_t, 8> counts{};                                    // by AdapterFigure
+  std::array<std::uint64_t, 9> counts{};                                    // by AdapterFigure
   std::array<std::uint64_t, kFirstTokenSeconds.size() + 1> first_tokens{};  // per range
 
   [[nodiscard]] std::uint64_t operator[](AdapterFigure figure) const { return counts[static_cast<std::size_t>(figure)]; }
@@ -47,9 +48,9 @@ class AdapterAccount {
   [[nodiscard]] AdapterFigures figures() const;
   [[nodiscard]] const std::shared_ptr<AdapterAccount>& total() const { return total_; }
 
-  // A sequence came, or ended. Called by one thread, that of the jobs.
-  void note_request(Timestamp now) { note(now, 1); }
-  void note_end(Timestamp now) { note(now, 0); }
+  // A sequence came; and: one ended, or one of a blend with the adapter came. Called by one thread, that of the jobs.
+  void note_request(Timestamp now);
+  void note_use(Timestamp now) { note(now, 0); }
   // When the latest of these was; zero: never.
   [[nodiscard]] Timestamp used_at() const { return Timestamp(used_at_.load(std::memory_order_relaxed)); }
   // Sequences that came of late: those of ten minutes ago count half.

@@ -29,7 +29,8 @@ TEST(AdapterAccount, ForgetsRequestsWithTime) {
   AdapterAccount account;
   const Timestamp begin = std::chrono::hours(1);
   for (int i = 0; i < 8; ++i) account.note_request(begin);
-  account.note_end(begin + std::chrono::minutes(10));
+  account.note_use(begin + std::chrono::minutes(10));
+  EXPECT_EQ(account.figures()[AdapterFigure::requests], 8U);
   EXPECT_EQ(account.used_at(), begin + std::chrono::minutes(10));
   EXPECT_DOUBLE_EQ(account.recent_requests(begin + std::chrono::minutes(10)), 4);
   EXPECT_DOUBLE_EQ(account.recent_requests(begin + std::chrono::minutes(30)), 1);

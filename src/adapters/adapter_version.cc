@@ -73,11 +73,4 @@ std::uint32_t AdapterVersion::pages_in_all() const {
   return page_count;
 }
 
-void AdapterVersion::note_request(Timestamp arrival) const {
-  for (const BlendComponent& component : components_) component.version->note_request(arrival);
-  request_count_.fetch_add(1, std::memory_order_relaxed);
-  if (is_resident()) hit_count_.fetch_add(1, std::memory_order_relaxed);
-  requested_at_.store(arrival.count(), std::memory_order_relaxed);
-}
-
 }  // namespace slora

@@ -13,7 +13,6 @@
 #include "adapters/adapter_folder.h"
 #include "adapters/rope_parts.h"
 #include "adapters/shared_part.h"
-#include "base/clock.h"
 #include "base/ids.h"
 #include "base/shared_image.h"
 #include "formats/sha256.h"
@@ -125,18 +124,6 @@ class AdapterVersion {
   void mark_load_begun() const { loading_.store(true, std::memory_order_relaxed); }
   void mark_load_ended() const { loading_.store(false, std::memory_order_relaxed); }
 
-  // The sequences that named this content, for operators to see.
-  struct Requests {
-    std::uint64_t count = 0, hits = 0;  // hits: those that found its image in the pool when they arrived
-    Timestamp latest{};                 // arrival; 0: none
-  };
-  [[nodiscard]] Requests requests() const {
-    return {request_count_.load(std::memory_order_relaxed), hit_count_.load(std::memory_order_relaxed),
-            Timestamp(requested_at_.load(std::memory_order_relaxed))};
-  }
-  // Of a blend: of each of its components.
-  void note_request(Timestamp arrival) const;
-
   // SHA-256 of config and tensors, once they have been read in full.
   [[nodiscard]] std::optional<Sha256Digest> identity() const {
     const std::lock_guard lock(mutex_);
@@ -175,8 +162,6 @@ class AdapterVersion {
   mutable std::atomic<std::int32_t> image_count_ = 0;  // with those of blends
   mutable std::atomic<bool> pinned_ = false;
   mutable std::atomic<bool> loading_ = false;
-  mutable std::atomic<std::uint64_t> request_count_ = 0, hit_count_ = 0;
-  mutable std::atomic<Timestamp::rep> requested_at_ = 0;
   mutable std::atomic<bool> retired_ = false;
   mutable std::mutex mutex_;
   mutable std::optional<Sha256Digest> identity_;  // guarded by mutex_

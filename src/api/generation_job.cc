@@ -31,13 +31,19 @@ Error at_field_at_fault(Error error, const RequestSpec& spec) {
   return error;
 }
 
+void note_request(const AdapterVersion& adapter, Timestamp now) {
+  adapter.account().note_request(now);
+  if (adapter.has_image()) adapter.account().add(AdapterFigure::hits);
+  for (const BlendComponent& component : adapter.components()) component.version->account().note_use(now);
+}
+
 void count_end(AdapterAccount& account, std::int64_t generation_tokens, std::string_view finish_reason, Timestamp now) {
   const AdapterFigure end = finish_reason == "abort"    ? AdapterFigure::aborted
                             : finish_reason == "length" ? AdapterFigure::cut
                                                         : AdapterFigure::stopped;
   account.add(end);
   account.add(AdapterFigure::generation_tokens, static_cast<std::uint64_t>(generation_tokens));
-  account.note_end(now);
+  account.note_use(now);
 }
 
 // What the answer has before its first token.
@@ -135,10 +141,7 @@ Status GenerationJob::submit_all() {
     }
     choice.ended = false;
     ++open_count_;
-    if (request.adapter) {
-      request.adapter->account().note_request(arrival_);
-      if (request.adapter->has_image()) request.adapter->account().add(AdapterFigure::hits);
-    }
+    if (request.adapter) note_request(*request.adapter, arrival_);
   }
   return {};
 }

@@ -208,7 +208,6 @@ void EngineLoop::try_add(Submission submission) {
     wanted.adapter_shared.assign(request.adapter->shared().begin(), request.adapter->shared().end());
     wanted.adapter_begin = request.adapter_begin;
     adapter_use_.acquire(request.adapter);
-    request.adapter->note_request(wanted.arrival);
   }
   const SequenceId id = wanted.id;
   const AdapterId adapter = wanted.adapter;

@@ -68,12 +68,13 @@ void append_adapter(std::string& out, const AdapterListing& adapter, const Adapt
     return;
   }
   const AdapterVersion& version = *adapter.version;
-  const AdapterVersion::Requests requests = version.requests();
+  const AdapterFigures figures = version.account().figures();
+  const Timestamp used_at = version.account().used_at();
   constexpr std::int64_t ns_per_second = 1'000'000'000;
-  const std::string last_use = requests.count == 0 ? "null" : fmt::to_string((requests.latest.count() + unix_offset_ns) / ns_per_second);
+  const std::string last_use = used_at == Timestamp(0) ? "null" : fmt::to_string((used_at.count() + unix_offset_ns) / ns_per_second);
   fmt::format_to(std::back_inserter(out), R"(,"number":{},"pages":{},"bytes":{},"is_pinned":{},"requests":{},"hits":{},"last_use":{}}})",
-                 version.id().value, version.pages_in_all(), version.pages_in_all() * page_bytes, version.is_pinned(), requests.count,
-                 requests.hits, last_use);
+                 version.id().value, version.pages_in_all(), version.pages_in_all() * page_bytes, version.is_pinned(),
+                 figures[AdapterFigure::requests], figures[AdapterFigure::hits], last_use);
 }
 
 }  // namespace
