@@ -54,11 +54,6 @@ AdapterSources::AdapterSources(AdapterSourceOptions options, AdapterStore& store
 
 AdapterSources::~AdapterSources() { stop(); }
 
-bool AdapterSources::is_fetching() const {
-  const std::lock_guard lock(mutex_);
-  return !waiting_.empty();
-}
-
 bool AdapterSources::is_in_hub(std::string_view name) const {
   const std::optional<std::string> folder = options_.hub_folder.empty() ? std::nullopt : hub_folder_name(name);
   std::error_code ignored;

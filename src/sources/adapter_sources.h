@@ -78,8 +78,6 @@ class AdapterSources {
 
   // Ends the programs that run, and starts no more.
   void stop() { is_stopped_ = true; }
-  // Whether a fetch is under way.
-  [[nodiscard]] bool is_fetching() const;
 
  private:
   struct Failure {
