@@ -80,7 +80,9 @@ std::size_t python_arguments_bytes(const Json& schema) {
   const Json* properties = find_member(schema, "properties");
   if (properties == nullptr) return 0;
   const Json* needed = find_member(schema, "required");
-  const std::size_t copies = needed == nullptr || needed->empty() ? properties->size() : 1;
+  const auto is_property = [&](const Json& name) { return name.is_string() && properties->contains(name.get_ref<const std::string&>()); };
+  const bool has_required = needed != nullptr && std::ranges::any_of(*needed, is_property);
+  const std::size_t copies = has_required ? 1 : properties->size();
   std::size_t definition_bytes = 0;
   for (const char* definitions : {"$defs", "definitions"}) {
     if (const Json* found = find_member(schema, definitions)) definition_bytes += found->dump().size();
