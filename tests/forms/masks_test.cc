@@ -57,7 +57,7 @@ struct Form {
 
 // A character in UTF-8 outside ASCII, as bytes.
 const std::string kWide =
-    R"((?:[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xef][\x80-\xbf]{2}|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}))";
+    R"((?:[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|\xed[\x80-\x9f][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}))";
 const std::string kAny = "(?:[\\x00-\\x7f]|" + kWide + ")";
 const std::string kSpace = R"([ \n\r\t]{0,8})";
 const std::string kPlain = R"((?:[\x20\x21\x23-\x5b\x5d-\x7f]|)" + kWide + ")";  // in JSON strings

@@ -6,6 +6,8 @@
 #include <utility>
 #include <variant>
 
+#include "constraint/xgrammar/utf8_reader.h"
+
 namespace slora {
 namespace {
 
@@ -24,6 +26,14 @@ xgrammar::CompiledGrammar compile_with(xgrammar::GrammarCompiler& compiler, cons
   return compiler.CompileGrammar(spec.text);
 }
 
+// Whether a text in UTF-8 may have these bytes somewhere.
+bool is_part_of_utf8(std::string_view bytes) {
+  const auto continues = [](char byte) { return (static_cast<unsigned char>(byte) & 0xc0) == 0x80; };
+  std::size_t begun = 0;  // bytes of a character that began before
+  while (begun < std::min<std::size_t>(bytes.size(), 3) && continues(bytes[begun])) ++begun;
+  return Utf8Reader().take(bytes.substr(begun));
+}
+
 }  // namespace
 
 std::string text_of_message(std::string_view message) {
@@ -39,6 +49,9 @@ xgrammar::TokenizerInfo tokenizer_info_of(const ConstraintVocabulary& vocabulary
   std::vector<std::string> texts = vocabulary.texts;
   if (known == KnownTexts::without_marks) {
     for (const TokenId mark : vocabulary.marks) texts[static_cast<std::size_t>(mark)].clear();
+  }
+  for (std::string& text : texts) {
+    if (!is_part_of_utf8(text)) text.clear();
   }
   // End tokens are set for each sequence (grammar_constraint.h); none of the library's guesses.
   return xgrammar::TokenizerInfo(texts, xgrammar::VocabType::RAW, static_cast<int>(texts.size()), std::vector<std::int32_t>());

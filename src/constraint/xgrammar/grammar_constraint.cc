@@ -54,9 +54,10 @@ std::unique_ptr<TokenConstraint> CompiledGrammarConstraint::start() const {
 
 GrammarConstraint::GrammarConstraint(const xgrammar::CompiledGrammar& grammar, std::vector<TokenId> end_tokens, MatchLimits limits)
     : matcher_(grammar),
+      tokenizer_(grammar.GetTokenizerInfo()),
       end_tokens_(std::move(end_tokens)),
       limits_(limits),
-      vocabulary_size_(grammar.GetTokenizerInfo().GetVocabSize()),
+      vocabulary_size_(tokenizer_.GetVocabSize()),
       mask_((static_cast<std::size_t>(vocabulary_size_) + 31) / 32) {}
 
 bool GrammarConstraint::is_end(TokenId token) const { return std::ranges::find(end_tokens_, token) != end_tokens_.end(); }
@@ -74,8 +75,17 @@ Status GrammarConstraint::fill_mask() {
   // The library may set what is left of the last word. An end token is no text, even where its text would fit.
   for (TokenId token = vocabulary_size_; token % 32 != 0; ++token) clear_bit(mask_, token);
   for (const TokenId token : end_tokens_) clear_bit(mask_, token);
+  if (utf8_.is_within_character()) keep_utf8();
   is_filled_ = true;
   return {};
+}
+
+void GrammarConstraint::keep_utf8() {
+  for (TokenId token = 0; token < vocabulary_size_; ++token) {
+    if (!has_bit(mask_, token)) continue;
+    Utf8Reader after = utf8_;
+    if (!after.take(tokenizer_.GetDecodedVocab()[static_cast<std::size_t>(token)])) clear_bit(mask_, token);
+  }
 }
 
 Status GrammarConstraint::fill(std::span<std::uint32_t> allowed) {
@@ -102,6 +112,7 @@ Status GrammarConstraint::accept(TokenId token) {
   if (is_filled_ && !has_bit(mask_, token)) return violated();  // the library would say so on stderr
   Status accepted = run_within(limits_, [&]() -> Status { return matcher_.AcceptToken(token) ? Status{} : Status(violated()); });
   if (!accepted) return accepted;
+  if (!utf8_.take(tokenizer_.GetDecodedVocab()[static_cast<std::size_t>(token)])) return violated();
   is_filled_ = false;
   is_complete_ = false;
   if (!matcher_.IsCompleted()) return {};

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "constraint/constraint.h"
+#include "constraint/xgrammar/utf8_reader.h"
 
 namespace slora {
 
@@ -43,8 +44,12 @@ class GrammarConstraint final : public TokenConstraint {
  private:
   [[nodiscard]] Status fill_mask();
   [[nodiscard]] bool is_end(TokenId token) const;
+  // Takes from the mask what would end a character as none.
+  void keep_utf8();
 
   xgrammar::GrammarMatcher matcher_;
+  const xgrammar::TokenizerInfo tokenizer_;
+  Utf8Reader utf8_;  // of the tokens so far
   const std::vector<TokenId> end_tokens_;
   const MatchLimits limits_;
   const TokenId vocabulary_size_;
