@@ -97,7 +97,7 @@ Status read_structured_outputs(RequestSpec& spec, const std::string& place, cons
       return field_error(where, "{}: this field is not served, and would change the answer; leave it out", where);
     }
   }
-  if (!spec.constraint)
+  if (!spec.constraint || !spec.constraint_field.starts_with(place))
     return field_error(place, "{}: expected one of json, regex, choice, grammar, json_object and structural_tag, found none", place);
   spec.constraint->any_whitespace = any_whitespace;
   spec.constraint->disable_additional_properties = closes_objects;

@@ -25,6 +25,24 @@ const Names kDefinitions = {"$defs", "definitions"};
 const Names kTypes = {"string", "integer", "number", "boolean", "null", "array", "object"};
 const Names kFormats = {"email",    "date", "time", "date-time",     "duration",     "ipv4",         "ipv6",
                         "hostname", "uuid", "uri",  "uri-reference", "uri-template", "json-pointer", "relative-json-pointer"};
+constexpr std::string_view kDate =
+    "(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)"
+    "|02-(0[1-9]|1[0-9]|2[0-8]))";
+constexpr std::string_view kTime = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,6})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])";
+constexpr std::string_view kLabel = "[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?";
+
+// Formats of which the library allows values that do not exist, such as February 31, as patterns of values that do: not of all, as February
+// 29 is left out. Empty: the library's own.
+std::string pattern_of_format(std::string_view format) {
+  constexpr std::string_view byte = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])";
+  if (format == "date") return fmt::format("^{}$", kDate);
+  if (format == "time") return fmt::format("^{}$", kTime);
+  if (format == "date-time") return fmt::format("^{}T{}$", kDate, kTime);
+  if (format == "ipv4") return fmt::format("^{0}\\.{0}\\.{0}\\.{0}$", byte);
+  if (format == "hostname") return fmt::format("^{0}(\\.{0}){{0,2}}$", kLabel);
+  return {};
+}
+
 const Names kStringKeys = {"minLength", "maxLength", "pattern", "format"};
 const Names kNumberKeys = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"};
 const Names kArrayKeys = {"items", "prefixItems", "minItems", "maxItems"};
@@ -247,6 +265,10 @@ class SchemaWalker {
       if (!format.is_string() || !is_one_of(format.get_ref<const std::string&>(), kFormats))
         return error("unsupported_constraint", "The schema at {}: expected one of {}, found {}", below(place, "format"),
                      fmt::join(kFormats, ", "), shown(format));
+      if (std::string pattern = pattern_of_format(format.get_ref<const std::string&>()); !pattern.empty()) {
+        schema.erase("format");
+        schema["pattern"] = std::move(pattern);
+      }
     }
     if (schema.contains("pattern")) {
       const Json& pattern = schema["pattern"];
@@ -280,10 +302,12 @@ class SchemaWalker {
       if (key == "multipleOf" && !is_integer) return unsupported(place, key, "for numbers that are no integers");
       constexpr double exact_max = 1e15;
       if (std::abs(found->get<double>()) > exact_max) return wrong(below(place, key), "a number of at most 15 digits", *found);
+      if (is_integer && found->get<double>() != std::round(found->get<double>())) return wrong(below(place, key), "an integer", *found);
       // Bounds of numbers are compared digit by digit, to six of them after the point.
-      const double scaled = found->get<double>() * (is_integer ? 1 : 1e6);
-      if (scaled != std::round(scaled) && std::abs(scaled - std::round(scaled)) > 1e-6)
-        return wrong(below(place, key), is_integer ? "an integer" : "a number of at most six digits after the point", *found);
+      const std::string digits = found->dump();
+      const std::size_t point = std::min(digits.find('.'), digits.size());
+      if (digits.size() - point > 7 || digits.find("e-") != std::string::npos)
+        return wrong(below(place, key), "a number of at most six digits after the point", *found);
     }
     return {};
   }

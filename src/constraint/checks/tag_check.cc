@@ -20,6 +20,33 @@ constexpr std::array<std::string_view, 17> kFormatTypes = {
     "optional",     "plus",        "star",     "qwen_xml_parameter", "grammar", "regex", "token_triggered_tags", "token",
     "exclude_token"};
 
+// Of all types together.
+constexpr std::array<std::string_view, 25> kFormatKeys = {"type",
+                                                          "value",
+                                                          "json_schema",
+                                                          "style",
+                                                          "any_order",
+                                                          "max_whitespace_cnt",
+                                                          "pattern",
+                                                          "grammar",
+                                                          "syntax",
+                                                          "excludes",
+                                                          "elements",
+                                                          "content",
+                                                          "tags",
+                                                          "triggers",
+                                                          "begin",
+                                                          "end",
+                                                          "token",
+                                                          "separator",
+                                                          "exclude_tokens",
+                                                          "min",
+                                                          "trigger_tokens",
+                                                          "at_least_one",
+                                                          "stop_after_first",
+                                                          "max",
+                                                          "loop"};
+
 // Walks the formats of a tag. One thread; used once.
 class TagWalker {
  public:
@@ -72,6 +99,10 @@ class TagWalker {
     if (std::ranges::find(kFormatTypes, type) == kFormatTypes.end())
       return error("unsupported_constraint", "The structural tag: {}: expected a type of {}, found {}", place,
                    fmt::join(kFormatTypes, ", "), quote(type));
+    for (const auto& [key, value] : format.items()) {
+      if (std::ranges::find(kFormatKeys, key) == kFormatKeys.end())
+        return error("unsupported_constraint", "The structural tag: {}: the key {} is not known", place, quote(key));
+    }
     if (Status checked = check_leaf(format, type, place); !checked) return checked;
     for (const char* key : {"content", "elements", "tags"}) {
       const auto inner = format.find(key);

@@ -113,7 +113,8 @@ Result<std::string> CompileWorker::compile(const ConstraintSpec& spec, std::chro
   if (send_message(socket_, message_of(spec), deadline)) answer = receive_message(socket_, deadline);
   if (answer) return compiled_of(*answer);
   is_usable_ = false;
-  if (std::chrono::steady_clock::now() >= deadline) return error("constraint_too_costly", "Compiling the form takes too long");
+  if (std::chrono::steady_clock::now() >= deadline)
+    return error("constraint_queue_full", "The form could not be compiled in time; try again soon");
   return error("constraint_too_costly", "Compiling the form ended the process that does it");
 }
 

@@ -23,7 +23,7 @@ namespace slora {
 struct XgrammarOptions {
   std::filesystem::path program{};             // slora-forms; empty: find_forms_program()
   std::size_t workers_max = 2;                 // processes that compile at a time
-  std::chrono::milliseconds patience{10'000};  // for one form, the wait for a process included
+  std::chrono::milliseconds patience{30'000};  // for one form, the wait for a process included
   FormCache::Limits cache{};
   MatchLimits match{};
 };
